@@ -14,8 +14,8 @@
 #![expect(clippy::print_stdout, reason = "the program prints its table")]
 
 use anyhow::{Context as _, bail};
-use lambda_otlp_bench::build::build_one;
 use lambda_otlp_bench::corpus::{self, Function, Template, Values};
+use lambda_otlp_bench::harness::{build_one, float};
 use lambda_otlp_bench::{SERVICES, Service, THINGS};
 use std::path::Path;
 use std::process::Command;
@@ -75,6 +75,7 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
+/// Encodes invocations as `export-ours` does, to count instructions.
 fn encode(service: u64, spans: u64, prepared: u64, exported: u64) -> anyhow::Result<()> {
     let service = Service::new(service);
     let mut requests: Vec<Request> = (0..prepared).map(|n| traces(&service, n, spans)).collect();
@@ -88,32 +89,17 @@ fn encode(service: u64, spans: u64, prepared: u64, exported: u64) -> anyhow::Res
     Ok(())
 }
 
+/// The spans of an invocation, with ids as our library makes them: consecutive from a random one, in the order in which spans
+/// begin.
 fn traces(service: &Service, invocation: u64, spans: u64) -> Request {
-    traces_with(Ids::Sequential, service, invocation, spans)
-}
-
-/// The span ids of an invocation.
-#[derive(Clone, Copy, Debug)]
-enum Ids {
-    /// Those of other SDKs.
-    Random,
-    /// Those of our library: consecutive from a random one, in the order in which spans begin.
-    Sequential,
-}
-
-fn traces_with(ids: Ids, service: &Service, invocation: u64, spans: u64) -> Request {
     let mut spans = service.invocation(invocation, spans);
     let mut begun: Vec<(u64, u64)> =
         spans.iter().map(|span| (span.start_unix_nanos, span.span_id)).collect();
     begun.sort_unstable();
-    let first = begun.first().map_or(0, |(_, id)| random_id(*id));
-    let new_id = |id: u64| match ids {
-        _ if id == 0 => 0,
-        Ids::Random => random_id(id),
-        Ids::Sequential => {
-            let at = begun.iter().position(|(_, begun)| *begun == id).unwrap_or_default();
-            u64::from_be_bytes(wire::ids::id_of_number(first.wrapping_add(at as u64)))
-        }
+    let first = begun.first().map_or(0, |(_, id)| *id);
+    let new_id = |id: u64| match begun.iter().position(|(_, begun)| *begun == id) {
+        Some(at) => u64::from_be_bytes(wire::ids::id_of_number(first.wrapping_add(at as u64))),
+        None => 0,
     };
     for span in &mut spans {
         (span.span_id, span.parent_span_id) = (new_id(span.span_id), new_id(span.parent_span_id));
@@ -122,11 +108,6 @@ fn traces_with(ids: Ids, service: &Service, invocation: u64, spans: u64) -> Requ
         &service.resource(),
         spans.into_iter().map(|span| (("bench", "1.2.3"), span)).collect(),
     )
-}
-
-/// An id that SplitMix64 does not make of a neighbour's number. The workload's ids are its numbers.
-fn random_id(id: u64) -> u64 {
-    (id ^ 0x5bd1_e995_7b2f_a1c3).wrapping_mul(0xd6e8_feb8_6659_fd93)
 }
 
 fn names(service: &Service) -> Names {
@@ -140,7 +121,7 @@ fn templates() -> anyhow::Result<()> {
     println!("|{}", "---|".repeat(SPANS.len() + 1));
     for (name, texts) in TEMPLATES {
         for all_signals in [false, true] {
-            let (mut cells, mut bytes) = (Vec::new(), Vec::new());
+            let mut cells = Vec::new();
             for spans in SPANS {
                 let (mut compact, mut standard) = (0, 0);
                 for text in texts {
@@ -164,55 +145,39 @@ fn templates() -> anyhow::Result<()> {
                         compact += line_of(&names, &requests.iter().collect::<Vec<_>>());
                     }
                 }
-                cells.push(ratio(compact, standard));
-                let count = texts.len() * usize::try_from(FUNCTIONS)?;
-                let [compact, standard] = [compact, standard].map(|sum| sum / count - OVERHEAD);
-                bytes.push(format!("{compact} / {standard}"));
+                cells.push(ratio(compact as u64, standard as u64));
             }
             let what = if all_signals { ", 3 records, metrics" } else { "" };
             println!("| {name}{what} | {} |", cells.join(" | "));
-            println!("| the same, bytes, compact / OTLP line | {} |", bytes.join(" | "));
         }
     }
     Ok(())
 }
 
 fn workload() -> anyhow::Result<()> {
-    for ids in [Ids::Random, Ids::Sequential] {
-        let (mut cells, mut bytes) = (Vec::new(), Vec::new());
-        for spans in SPANS {
-            let (mut compact, mut standard) = (0, 0);
-            for service in (0..SERVICES).map(Service::new) {
-                let request = traces_with(ids, &service, 0, spans);
-                let mut encoder = LineEncoder::compact(names(&service), LineLimits::default());
-                compact += line(&mut encoder, &service.name, request.clone());
-                let mut encoder = LineEncoder::new(6, LineLimits::default());
-                standard += line(&mut encoder, &service.name, request);
-            }
-            cells.push(ratio(compact, standard));
-            let of_one = |bytes| bytes / usize::try_from(SERVICES).unwrap_or(1) - OVERHEAD;
-            bytes.push(format!("{} / {}", of_one(compact), of_one(standard)));
+    let mut bytes = Vec::new();
+    for spans in SPANS {
+        let (mut compact, mut standard) = (0, 0);
+        for service in (0..SERVICES).map(Service::new) {
+            let request = traces(&service, 0, spans);
+            let mut encoder = LineEncoder::compact(names(&service), LineLimits::default());
+            compact += line(&mut encoder, &service.name, request.clone());
+            let mut encoder = LineEncoder::new(6, LineLimits::default());
+            standard += line(&mut encoder, &service.name, request);
         }
-        println!("| workload, {ids:?} ids | {} |", cells.join(" | "));
-        println!("| the same, bytes, compact / OTLP line | {} |", bytes.join(" | "));
+        bytes.push(ratio(compact as u64, standard as u64));
     }
+    println!("| workload | {} |", bytes.join(" | "));
     let peer = build_one("peer", "export-peer")?;
     let compact = std::env::current_exe()?;
-    for (tool, label, what) in [
-        (["--tool=callgrind", "--callgrind-out-file=/dev/null"], "Collected :", "instructions"),
-        (["--tool=memcheck", "--leak-check=no"], "total heap usage:", "allocations"),
-    ] {
-        let mut cells = Vec::new();
-        for spans in SPANS {
-            let of = |program: &Path| -> anyhow::Result<u64> {
-                let counted = |exported| counted(&tool, label, program, [0, spans, MANY, exported]);
-                Ok((counted(MANY)?.saturating_sub(counted(FEW)?)) / (MANY - FEW))
-            };
-            let (ours, peers) = (of(&compact)?, of(&peer)?);
-            cells.push(format!("{ours} / {peers}"));
-        }
-        println!("| {what} | {} |", cells.join(" | "));
+    let mut instructions = Vec::new();
+    for spans in SPANS {
+        let of_an_export = |program: &Path| -> anyhow::Result<u64> {
+            Ok(instructions_of(program, spans, MANY)? - instructions_of(program, spans, FEW)?)
+        };
+        instructions.push(ratio(of_an_export(&compact)?, of_an_export(&peer)?));
     }
+    println!("| workload, instructions beside the peer's | {} |", instructions.join(" | "));
     Ok(())
 }
 
@@ -230,22 +195,20 @@ fn line(encoder: &mut LineEncoder, source: &str, request: Request) -> usize {
     out.len() + written.lines * OVERHEAD
 }
 
-fn ratio(compact: usize, other: usize) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let ratio = compact as f64 / other as f64;
-    format!("{ratio:.3}")
+fn ratio(compact: u64, other: u64) -> String {
+    format!("{:.3}", float(compact) / float(other))
 }
 
-fn counted(tool: &[&str], label: &str, program: &Path, arguments: [u64; 4]) -> anyhow::Result<u64> {
+/// The instructions of a driver that prepares invocations and exports some of them, by callgrind.
+fn instructions_of(program: &Path, spans: u64, exported: u64) -> anyhow::Result<u64> {
     let output = Command::new("valgrind")
-        .args(tool)
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(program)
-        .args(arguments.map(|number| number.to_string()))
+        .args([0, spans, MANY, exported].map(|number| number.to_string()))
         .env("OTEL_SERVICE_NAME", "orders-api")
         .output()
         .context("cannot run valgrind")?;
     let report = String::from_utf8_lossy(&output.stderr);
-    let (_, counted) = report.rsplit_once(label).context("valgrind counted nothing")?;
-    let number = counted.split_whitespace().next().unwrap_or_default();
-    Ok(number.replace(',', "").parse()?)
+    let (_, counted) = report.rsplit_once("Collected :").context("valgrind counted nothing")?;
+    Ok(counted.split_whitespace().next().unwrap_or_default().parse()?)
 }

@@ -4,15 +4,13 @@
 #[cfg(feature = "ours")]
 extern crate self as lambda_otlp_bench;
 
-#[cfg(feature = "harness")]
-pub mod build;
 #[cfg(feature = "corpus")]
 pub mod corpus;
 #[cfg(feature = "forward-driver")]
 pub mod forward;
-pub mod random;
 #[cfg(feature = "harness")]
-pub mod series;
+pub mod harness;
+pub mod random;
 #[cfg(feature = "ours")]
 pub mod span_data;
 mod workload;

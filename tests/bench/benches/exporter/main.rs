@@ -1,104 +1,113 @@
 //! Our span exporter beside otlp-stdout-span-exporter of crates.io: bytes of a line, time of an export.
 //!
-//! `cargo bench -p lambda-otlp-bench --bench exporter`; with `-- --instructions` it counts instructions and
-//! allocations under valgrind instead of measuring time. Each exporter is a program of its own. Both take turns in
-//! fresh processes with the same spans, and their decoded output is compared.
+//! `cargo bench -p lambda-otlp-bench --bench exporter`. Each exporter is a program of its own. Both take turns in fresh
+//! processes with the same spans, and their decoded output is compared.
 
 #![expect(clippy::print_stdout, reason = "the program prints its table")]
 
-mod compare;
-mod counts;
-mod drivers;
-mod figures;
+#[path = "../common/spans.rs"]
+mod spans;
 
-use anyhow::{Context as _, bail};
-use counts::Count;
-use drivers::{Drivers, FreedMemory, Workload};
-use figures::Figures;
+use anyhow::{Context as _, bail, ensure};
+use lambda_otlp_bench::Service;
+use lambda_otlp_bench::harness::{Series, build_one, float, in_turns, output_of};
+use std::path::Path;
+use std::process::Command;
+use wire::{Limits, Request};
 
-const SPANS: [u64; 4] = [1, 3, 10, 100];
+const SPANS: [u64; 2] = [3, 100];
 /// How often each exporter runs for each number of spans: one process, one service each time.
 const ROUNDS: u64 = lambda_otlp_bench::SERVICES;
+/// How many exports of a process are left out, until caches, allocator and compression state no longer change.
+const WARM_UP: usize = 20;
+/// Decoding all lines would take longer than writing them.
+const COMPARED_LINES: usize = 5;
 
 fn main() -> anyhow::Result<()> {
-    let mut count_instructions = false;
-    for argument in std::env::args().skip(1) {
-        match argument.as_str() {
-            // Cargo adds it.
-            "--bench" => {}
-            "--instructions" => count_instructions = true,
-            other => bail!("unknown argument {other}; there is only --instructions"),
-        }
-    }
-    let drivers = drivers::build()?;
-    if count_instructions { instructions(&drivers) } else { times(&drivers) }
-}
-
-fn times(drivers: &Drivers) -> anyhow::Result<()> {
     println!(
         "{ROUNDS} rounds, interleaved, each in a fresh process. Line bytes: mean. Warm µs: the median export of the \
-         quietest round, with malloc told to keep freed memory and as glibc does by default. First and second export of \
-         a process, µs: median of the rounds.\n"
+         quietest round. First export of a process, µs: median of the rounds.\n"
     );
-    let headings = ["line bytes", "warm µs", "warm µs, default malloc", "first µs", "second µs"]
-        .map(|what| format!("{what} | peer's | ratio"));
+    let headings =
+        ["line bytes", "warm µs", "first µs"].map(|what| format!("{what} | peer's | ratio"));
     println!("| spans | {} |", headings.join(" | "));
     println!("|{}", "---|".repeat(1 + 3 * headings.len()));
+    let programs = [build_one("ours", "export-ours")?, build_one("peer", "export-peer")?];
     for spans in SPANS {
-        let (our_kept, peer_kept) = rounds(drivers, spans, FreedMemory::Kept)?;
-        let (ours, peer) = rounds(drivers, spans, FreedMemory::Default)?;
+        let [mut ours, mut peer] = [Figures::default(), Figures::default()];
+        for round in 0..ROUNDS {
+            let runs = in_turns(round, &programs, |program| export(program, round, spans))?;
+            let [our_lines, peer_lines] = runs.each_ref().map(|run| requests(&run.lines));
+            spans::are_equal(spans * COMPARED_LINES as u64, &our_lines?, &peer_lines?)?;
+            let [our_run, peer_run] = runs;
+            ours.add(&our_run)?;
+            peer.add(&peer_run)?;
+        }
         let cells = [
-            figures::cells(ours.line_bytes(), peer.line_bytes(), 0),
-            figures::cells(our_kept.warm_micros(), peer_kept.warm_micros(), 1),
-            figures::cells(ours.warm_micros(), peer.warm_micros(), 1),
-            figures::cells(ours.first_micros(), peer.first_micros(), 0),
-            figures::cells(ours.second_micros(), peer.second_micros(), 0),
+            cells(ours.line_bytes.mean(), peer.line_bytes.mean(), 0),
+            cells(ours.warm.min(), peer.warm.min(), 1),
+            cells(ours.first.median(), peer.first.median(), 0),
         ];
         println!("| {spans} | {} |", cells.join(" | "));
     }
     Ok(())
 }
 
-fn rounds(
-    drivers: &Drivers,
-    spans: u64,
-    freed_memory: FreedMemory,
-) -> anyhow::Result<(Figures, Figures)> {
-    let exports = if spans < 100 { 300 } else { 60 };
-    let (mut ours, mut peer) = (Figures::default(), Figures::default());
-    for round in 0..ROUNDS {
-        let workload =
-            Workload { service: round, spans, prepared: exports, exported: exports, freed_memory };
-        // The machine is in another state for the second of two runs, so that they take turns at being first.
-        let (our_run, peer_run) = if round % 2 == 0 {
-            let our_run = drivers.ours.run(&workload)?;
-            (our_run, drivers.peer.run(&workload)?)
-        } else {
-            let peer_run = drivers.peer.run(&workload)?;
-            (drivers.ours.run(&workload)?, peer_run)
-        };
-        compare::same_spans(&workload, &our_run.lines, &peer_run.lines)
-            .with_context(|| format!("{workload:?}"))?;
-        ours.add(&our_run)?;
-        peer.add(&peer_run)?;
-    }
-    Ok((ours, peer))
+struct Run {
+    lines: Vec<String>,
+    micros: Vec<f64>,
 }
 
-fn instructions(drivers: &Drivers) -> anyhow::Result<()> {
-    println!(
-        "An export, by callgrind and memcheck: (15 exports - 5 exports) / 10, mean of four services.\n"
-    );
-    println!("| spans | thousand instructions | peer's | ratio | allocations | peer's | ratio |");
-    println!("|{}", "---|".repeat(7));
-    for spans in SPANS {
-        let of = |driver, count| counts::of_an_export(driver, spans, count);
-        let ours = of(&drivers.ours, Count::Instructions)?;
-        let peer = of(&drivers.peer, Count::Instructions)?;
-        let instructions = figures::cells(ours / 1000.0, peer / 1000.0, 0);
-        let ours = of(&drivers.ours, Count::Allocations)?;
-        let peer = of(&drivers.peer, Count::Allocations)?;
-        println!("| {spans} | {instructions} | {} |", figures::cells(ours, peer, 1));
+/// Runs a driver in an environment that has the service's name, which the peer reads there. malloc keeps what is freed, as in a
+/// process with a larger heap. This favours the peer, which allocates 300 KB of compression state for each export.
+fn export(program: &Path, service: u64, spans: u64) -> anyhow::Result<Run> {
+    let exports = if spans < 100 { 300 } else { 60 };
+    let mut command = Command::new(program);
+    command
+        .args([service, spans, exports, exports].map(|number| number.to_string()))
+        .env_clear()
+        .env("OTEL_SERVICE_NAME", Service::new(service).name)
+        .envs(["MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"].map(|name| (name, "100000000")));
+    let text = output_of(&mut command)?;
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let last = lines.pop().unwrap_or_default();
+    let nanos = last.strip_prefix("nanos ").context("the driver said no times")?;
+    let micros = nanos.split(' ').map(|nanos| Ok(float(nanos.parse()?) / 1000.0));
+    let micros = micros.collect::<anyhow::Result<_>>()?;
+    ensure!(lines.len() as u64 == exports, "{} lines of {exports} exports", lines.len());
+    Ok(Run { lines, micros })
+}
+
+/// The requests of the first lines.
+fn requests(lines: &[String]) -> anyhow::Result<Vec<Request>> {
+    let mut requests = Vec::new();
+    for line in lines.iter().take(COMPARED_LINES) {
+        let reading = wire::read_line(line, &Limits::default()).context("no OTLP line")?;
+        requests.extend(reading.decoded);
     }
-    Ok(())
+    Ok(requests)
+}
+
+#[derive(Default)]
+struct Figures {
+    line_bytes: Series,
+    first: Series,
+    /// The median of each round.
+    warm: Series,
+}
+
+impl Figures {
+    fn add(&mut self, run: &Run) -> anyhow::Result<()> {
+        self.line_bytes.extend(run.lines.iter().map(|line| float(line.len() as u64)));
+        let [first, ..] = *run.micros else { bail!("no export") };
+        self.first.push(first);
+        let mut warm = Series::default();
+        warm.extend(run.micros.iter().skip(WARM_UP).copied());
+        self.warm.push(warm.median());
+        Ok(())
+    }
+}
+
+fn cells(ours: f64, peer: f64, digits: usize) -> String {
+    format!("{ours:.digits$} | {peer:.digits$} | {:.2}", ours / peer)
 }

@@ -1,7 +1,7 @@
 //! Builds the extensions: ours as the layer has it, the peer's from crates.io.
 
 use anyhow::{Context as _, bail};
-use lambda_otlp_bench::build::build;
+use lambda_otlp_bench::harness::build;
 use std::path::PathBuf;
 use std::process::Command;
 

@@ -1,15 +1,18 @@
-//! The hold time of an extension, by the backend's behaviour.
+//! The hold time of an extension by the backend's behaviour, and in a flood of spans.
 
-use crate::side::{Account, AfterReport, Side};
-use lambda_otlp_bench::series::{Series, load};
-use serde_json::json;
+use crate::side::{Account, Side};
+use lambda_otlp_bench::harness::{Series, load, order};
+use serde_json::{Value, json};
 use simulator::sink::{Faults, ScriptedResponse, Sink};
 use std::time::Duration;
 
 /// Steady traffic: the number of invocations without a pause.
 const STEADY: usize = 12;
-/// Rare traffic: the number of invocations, and the pause before each.
-const RARE: (usize, Duration) = (3, Duration::from_secs(31));
+/// Infrequent traffic: the number of invocations, and the pause before each.
+const INFREQUENT: (usize, Duration) = (3, Duration::from_secs(31));
+/// A flood: the spans of one invocation.
+const FLOOD: usize = 20_000;
+const IN_A_REQUEST: usize = 100;
 
 struct Scenario {
     name: &'static str,
@@ -17,122 +20,99 @@ struct Scenario {
     backend: Option<ScriptedResponse>,
     invocations: usize,
     pause: Duration,
-    /// `true` if the function sends OTLP.
-    sends: bool,
+    payload: Value,
 }
 
 fn scenarios() -> Vec<Scenario> {
+    let otlp = || json!({"spans": [3], "root": true});
     let steady = |name, backend| {
         let (invocations, pause) = (STEADY, Duration::ZERO);
-        Scenario { name, backend, invocations, pause, sends: true }
+        Scenario { name, backend, invocations, pause, payload: otlp() }
     };
-    let rare = |name, backend, sends| {
-        let (invocations, pause) = RARE;
-        Scenario { name, backend, invocations, pause, sends }
+    let infrequent = |name, backend, payload| {
+        let (invocations, pause) = INFREQUENT;
+        Scenario { name, backend, invocations, pause, payload }
     };
     vec![
-        steady("no backend, steady", None),
-        rare("no backend, rare", None, true),
-        rare("no backend, rare, no OTLP", None, false),
-        steady("healthy, steady", Some(ScriptedResponse::Ok)),
-        rare("healthy, rare", Some(ScriptedResponse::Ok), true),
-        steady("503 for ever", Some(ScriptedResponse::Status(503))),
-        steady("hangs for ever", Some(ScriptedResponse::held())),
+        steady("no backend", None),
+        infrequent("no backend, infrequent", None, otlp()),
+        infrequent("no backend, infrequent, no OTLP", None, json!({})),
+        steady("healthy", Some(ScriptedResponse::Ok)),
+        infrequent("healthy, infrequent", Some(ScriptedResponse::Ok), otlp()),
+        steady("answers 503", Some(ScriptedResponse::Status(503))),
+        steady("never answers", Some(ScriptedResponse::held())),
     ]
+}
+
+fn flood() -> Scenario {
+    Scenario {
+        name: "flood",
+        backend: Some(ScriptedResponse::Ok),
+        invocations: 1,
+        pause: Duration::ZERO,
+        payload: json!({"spans": vec![IN_A_REQUEST; FLOOD / IN_A_REQUEST]}),
+    }
 }
 
 #[derive(Default)]
 struct Outcome {
     /// By the number of the invocation; all from the fourth on are one.
-    kept: [Series; 4],
-    /// The same from Lambda's report of the handler's end on, and for how much of it the backend was at work.
-    after_report: [Series; 4],
-    backend: [Series; 4],
-    rest: Series,
-    cpu_ms: Series,
+    held: [Series; 4],
     peak_kib: Series,
     acknowledged: usize,
-    delivered: usize,
-    written: usize,
     lost: usize,
 }
 
 impl Outcome {
     fn add(&mut self, account: &Account) {
-        for (number, kept) in account.kept.iter().enumerate() {
-            self.kept[number.min(3)].push_millis(*kept);
+        for (number, held) in account.held.iter().enumerate() {
+            self.held[number.min(3)].push_millis(*held);
         }
-        for (number, after) in account.after_report.iter().enumerate() {
-            let Some(AfterReport { kept, backend }) = after else { continue };
-            self.after_report[number.min(3)].push_millis(*kept);
-            self.backend[number.min(3)].push_millis(*backend);
-            self.rest.push_millis(kept.saturating_sub(*backend));
-        }
-        self.cpu_ms.push(account.cpu_ms);
         self.peak_kib.push(account.peak_kib);
         self.acknowledged += account.acknowledged;
-        self.delivered += account.delivered;
-        self.written += account.written;
         self.lost += account.lost;
-    }
-
-    fn row_after_report(&self, backend: &str, extension: &str) -> String {
-        let cell = |(kept, backend): (&Series, &Series)| match kept.count() {
-            0 => String::new(),
-            _ => format!("{} ({})", range(kept), range(backend)),
-        };
-        let cells: Vec<String> = self.after_report.iter().zip(&self.backend).map(cell).collect();
-        let rest = match self.rest.count() {
-            0 => String::new(),
-            _ => format!("{:.1}", self.rest.max()),
-        };
-        format!("| {backend} | {extension} | {} | {rest} |", cells.join(" | "))
     }
 }
 
 /// Runs each scenario in several environments of each side, in turns, and prints a row for each side.
-pub(crate) async fn print(sides: &[Side; 2], environments: usize) -> anyhow::Result<()> {
+pub(crate) async fn print(sides: &[Side; 2], environments: u64) -> anyhow::Result<()> {
     println!("{environments} environments of each, in turns; load {} at the beginning.\n", load());
+    rows(sides, scenarios(), environments).await
+}
+
+/// Has each side meet a flood once.
+pub(crate) async fn print_flood(sides: &[Side; 2]) -> anyhow::Result<()> {
+    println!("\n{FLOOD} spans in one invocation, 128 MB, direct mode.\n");
+    rows(sides, vec![flood()], 1).await
+}
+
+async fn rows(
+    sides: &[Side; 2],
+    scenarios: Vec<Scenario>,
+    environments: u64,
+) -> anyhow::Result<()> {
     println!(
-        "| backend | extension | 1st, ms | 2nd | 3rd | later ones | CPU ms | peak RSS, MiB | spans acknowledged | at the backend | \
-         in the log | lost |"
+        "| backend | extension | hold time: 1st, ms | 2nd | 3rd | later ones | peak RSS, MiB | spans acknowledged | lost |"
     );
-    println!("|{}", "---|".repeat(12));
-    let mut after_report = Vec::new();
-    for scenario in scenarios() {
+    println!("|{}", "---|".repeat(9));
+    for scenario in scenarios {
         let mut outcomes = [Outcome::default(), Outcome::default()];
         for environment in 0..environments {
-            for place in if environment % 2 == 0 { [0, 1] } else { [1, 0] } {
-                outcomes[place].add(&tell(&sides[place], &scenario).await?);
+            for place in order(environment) {
+                outcomes[place].add(&run(&sides[place], &scenario).await?);
             }
         }
         for (side, outcome) in sides.iter().zip(&outcomes) {
-            let kept: Vec<String> = outcome.kept.iter().map(range).collect();
             println!(
-                "| {} | {} | {} | {:.1} | {:.1} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {:.1} | {} | {} |",
                 scenario.name,
                 side.name,
-                kept.join(" | "),
-                outcome.cpu_ms.min(),
+                outcome.held.each_ref().map(range).join(" | "),
                 outcome.peak_kib.max() / 1024.0,
                 outcome.acknowledged,
-                outcome.delivered,
-                outcome.written,
                 outcome.lost,
             );
-            after_report.push(outcome.row_after_report(scenario.name, side.name));
         }
-    }
-    println!(
-        "\nFrom when Lambda began to send its report of the handler's end to the call of `next`, in brackets for how much of it the \
-         backend was at work; empty where `next` was called before.\n"
-    );
-    println!(
-        "| backend | extension | 1st, ms | 2nd | 3rd | later ones | without the backend, at most |"
-    );
-    println!("|{}", "---|".repeat(7));
-    for row in after_report {
-        println!("{row}");
     }
     println!("\nLoad {} at the end.", load());
     Ok(())
@@ -147,7 +127,7 @@ fn range(series: &Series) -> String {
     if least == most { least } else { format!("{least} to {most}") }
 }
 
-async fn tell(side: &Side, scenario: &Scenario) -> anyhow::Result<Account> {
+async fn run(side: &Side, scenario: &Scenario) -> anyhow::Result<Account> {
     let sink = match &scenario.backend {
         None => None,
         Some(answer) => {
@@ -158,13 +138,12 @@ async fn tell(side: &Side, scenario: &Scenario) -> anyhow::Result<Account> {
             Some(sink)
         }
     };
-    let mut story = side.begin(sink.as_ref(), &[]).await;
-    let payload = if scenario.sends { json!({"spans": [3], "root": true}) } else { json!({}) };
+    let mut story = side.begin(sink.as_ref()).await;
     for number in 0..scenario.invocations {
         if number > 0 {
             tokio::time::sleep(scenario.pause).await;
         }
-        story.invoke(payload.clone()).await;
+        story.invoke(scenario.payload.clone()).await;
     }
     side.end(story, sink.as_ref()).await
 }

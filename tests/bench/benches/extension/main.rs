@@ -8,11 +8,10 @@
 #![expect(clippy::indexing_slicing, reason = "a failure of the local Lambda ends the program")]
 
 mod binaries;
-mod flood;
 mod held;
 mod register;
 mod side;
-mod table;
+mod states;
 
 use anyhow::{bail, ensure};
 use lambda_otlp_tests::stories::{Program, run_in_lambda};
@@ -21,11 +20,11 @@ const FUNCTION: &[&str] = &["the-function"];
 
 const TABLES: [&str; 4] = ["states", "register", "held", "flood"];
 /// Pairs of environments, with the layer and without, in each state.
-const PAIRS: usize = 9;
+const PAIRS: u64 = 9;
 /// Starts of each extension.
-const RUNS: usize = 25;
+const RUNS: u64 = 25;
 /// Environments of each extension that meet each behaviour of the backend.
-const ENVIRONMENTS: usize = 3;
+const ENVIRONMENTS: u64 = 3;
 
 fn main() -> anyhow::Result<()> {
     // Cargo adds `--bench`.
@@ -36,7 +35,7 @@ fn main() -> anyhow::Result<()> {
         bail!("this is no Lambda");
     }
     // The names of states that follow are parts of them; all if there is none.
-    let (table, states) = arguments.split_first().map_or((None, &[][..]), |(a, b)| (Some(a), b));
+    let (table, names) = arguments.split_first().map_or((None, &[][..]), |(a, b)| (Some(a), b));
     let is_table = |name: &String| TABLES.contains(&name.as_str());
     ensure!(table.is_none_or(is_table), "unknown table, there are {TABLES:?}");
     let is_asked = |name: &str| table.is_none_or(|table| table == name);
@@ -44,7 +43,7 @@ fn main() -> anyhow::Result<()> {
     let program = Program { extension: ours.clone(), function: FUNCTION };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     if is_asked("states") {
-        runtime.block_on(table::print(&program, PAIRS, states))?;
+        runtime.block_on(states::print(&program, PAIRS, names))?;
         if table.is_some() {
             return Ok(());
         }
@@ -58,7 +57,7 @@ fn main() -> anyhow::Result<()> {
         runtime.block_on(held::print(&sides, ENVIRONMENTS))?;
     }
     if is_asked("flood") {
-        runtime.block_on(flood::print(&sides))?;
+        runtime.block_on(held::print_flood(&sides))?;
     }
     Ok(())
 }

@@ -23,7 +23,6 @@ const START_MS: u64 = 1_790_000_000_000;
 pub(crate) struct Event {
     pub(crate) name: &'static str,
     pub(crate) bytes: Vec<u8>,
-    pub(crate) log_events: usize,
     /// The inflated `awslogs.data`.
     pub(crate) inflated_bytes: usize,
     pub(crate) spans: u64,
@@ -165,7 +164,6 @@ fn event(name: &'static str, service: &Service, lines: Vec<String>) -> anyhow::R
             LogEvent { id, timestamp, message: format!("{line}\n") }
         })
         .collect();
-    let count = log_events.len();
     let delivery = serde_json::to_string(&Delivery {
         message_type: "DATA_MESSAGE",
         owner: &service.account,
@@ -176,5 +174,5 @@ fn event(name: &'static str, service: &Service, lines: Vec<String>) -> anyhow::R
     })?;
     let data = STANDARD.encode(wire::gzip::compress(6, delivery.as_bytes()));
     let bytes = json!({"awslogs": {"data": data}}).to_string().into_bytes();
-    Ok(Event { name, bytes, log_events: count, inflated_bytes: delivery.len(), spans: 0 })
+    Ok(Event { name, bytes, inflated_bytes: delivery.len(), spans: 0 })
 }

@@ -7,8 +7,7 @@
 #![expect(clippy::print_stdout, reason = "the program prints its tables")]
 
 use anyhow::{Context as _, bail, ensure};
-use lambda_otlp_bench::build::build;
-use lambda_otlp_bench::series::{Series, load};
+use lambda_otlp_bench::harness::{Series, build, load};
 use serde_json::Value;
 use simulator::{FunctionSpec, Lambda};
 use std::path::{Path, PathBuf};
@@ -38,30 +37,23 @@ async fn main() -> anyhow::Result<()> {
         "\n{ROUNDS} environments of each, interleaved, {INVOCATIONS} invocations of each; load {}.\n",
         load()
     );
-    println!(
-        "| mode | function | response ms: p50, p99 | more than without | duration ms: p50, p99 | more than without |"
-    );
-    println!("|{}", "---|".repeat(6));
+    println!("| mode | function | median duration, ms | more than without |\n|---|---|---|---|");
     let mut setup = [(); 3].map(|()| Series::default());
     for mode in MODES {
-        let mut sides = [(); 3].map(|()| Side::default());
+        let mut durations = [(); 3].map(|()| Series::default());
         for round in 0..ROUNDS {
-            let mut all: Vec<_> = functions.iter().zip(&mut sides).zip(&mut setup).collect();
+            let mut all: Vec<_> = functions.iter().zip(&mut durations).zip(&mut setup).collect();
             let all_functions = all.len();
             // The machine is in another state for the second than for the first: they take turns at that.
             all.rotate_left(round % all_functions);
-            for ((function, side), setup) in all {
-                let set_up = environment(&function.path, mode, side).await;
+            for ((function, durations), setup) in all {
+                let set_up = environment(&function.path, mode, durations).await;
                 setup.push(set_up.with_context(|| format!("{}, {mode}", function.name))?);
             }
         }
-        let [bare, ..] = &sides;
-        for (Function { name, .. }, side) in functions.iter().zip(&sides) {
-            let response = cells(&side.response, &bare.response);
-            println!(
-                "| {mode} | {name} | {response} | {} |",
-                cells(&side.duration, &bare.duration)
-            );
+        let [bare, ours, peers] = durations.map(|series| series.median());
+        for (Function { name, .. }, median) in functions.iter().zip([bare, ours, peers]) {
+            println!("| {mode} | {name} | {median:.3} | {:.3} |", median - bare);
         }
     }
     let [_, ours, peers] = &setup;
@@ -80,13 +72,6 @@ struct Function {
     path: PathBuf,
 }
 
-/// How long invocations took, in milliseconds.
-#[derive(Default)]
-struct Side {
-    response: Series,
-    duration: Series,
-}
-
 impl Function {
     fn build(name: &'static str, feature: &str) -> anyhow::Result<Self> {
         let binary = format!("function-{feature}");
@@ -94,12 +79,6 @@ impl Function {
         let arguments = [&manifest[..], &["--features", feature, "--bin", &binary]].concat();
         Ok(Self { name, path: build(&arguments, &binary)? })
     }
-}
-
-fn cells(of: &Series, bare: &Series) -> String {
-    let (p50, p99) = (of.quantile(0.5), of.quantile(0.99));
-    let more = (p50 - bare.quantile(0.5), p99 - bare.quantile(0.99));
-    format!("{p50:.3}, {p99:.3} | {:.3}, {:.3}", more.0, more.1)
 }
 
 fn sizes(functions: &[Function; 3]) -> anyhow::Result<()> {
@@ -114,8 +93,8 @@ fn sizes(functions: &[Function; 3]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One environment; how long it took to set its telemetry up, in microseconds.
-async fn environment(function: &Path, mode: &str, side: &mut Side) -> anyhow::Result<f64> {
+/// One environment. Returns how long it took to set its telemetry up, in microseconds.
+async fn environment(function: &Path, mode: &str, durations: &mut Series) -> anyhow::Result<f64> {
     let lambda = Lambda::start().await?;
     // The peer's log level; without this variable it makes no spans.
     let spec = FunctionSpec::new("function", function)
@@ -130,8 +109,7 @@ async fn environment(function: &Path, mode: &str, side: &mut Side) -> anyhow::Re
         let answered: Value = serde_json::from_slice(response)?;
         setup = answered.get("setup_us").and_then(Value::as_f64).context("no setup_us")?;
         if number >= WARM_UP {
-            side.response.push_millis(invocation.response_latency.context("no latency")?);
-            side.duration.push_millis(invocation.duration);
+            durations.push_millis(invocation.duration);
         }
     }
     lambda.recycle("function").await?;

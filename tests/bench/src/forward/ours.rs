@@ -5,12 +5,12 @@ use backend::{Client, HttpRequest, HttpResponse, Transport, TransportError};
 use bytes::Bytes;
 use forwarder::{Config, Event, Forwarder, InvocationContext, NoQueue, Queues};
 use http::HeaderMap;
-use lambda_otlp_bench::forward::driver;
+use lambda_otlp_bench::forward::{self, Body};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-type Bodies = Arc<Mutex<Vec<driver::Body<Bytes>>>>;
+type Bodies = Arc<Mutex<Vec<Body<Bytes>>>>;
 
 struct InMemory {
     bodies: Bodies,
@@ -18,7 +18,7 @@ struct InMemory {
 
 impl Transport for InMemory {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
-        let body = driver::Body { signal: request.kind.as_str(), bytes: request.body };
+        let body = Body { signal: request.kind.as_str(), bytes: request.body };
         self.bodies.lock().unwrap_or_else(PoisonError::into_inner).push(body);
         Ok(HttpResponse { status: 200, headers: HeaderMap::new(), body: Bytes::new(), cut: false })
     }
@@ -34,7 +34,7 @@ fn main() -> anyhow::Result<()> {
     let destination = forwarder::default_destination(&config, client);
     let options = forwarder::Options::of(&config);
     let forwarder = Forwarder::new(vec![destination], Queues::<NoQueue>::default(), options);
-    driver::run(|event| {
+    forward::run(|event| {
         let event: Event = serde_json::from_slice(event).context("no event")?;
         let invocation = InvocationContext {
             observed_unix_nano: 1_790_000_000_000_000_000,

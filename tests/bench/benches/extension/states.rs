@@ -1,0 +1,101 @@
+//! The table of states: the function's result, its billed time and its telemetry, with the layer and without.
+
+use anyhow::ensure;
+use lambda_otlp_bench::harness::{Series, load, order};
+use lambda_otlp_tests::stories::states::{self, State, Step};
+use lambda_otlp_tests::stories::{Program, Story};
+use std::collections::BTreeMap;
+
+/// Steady traffic: the number of invocations of each kind in each environment.
+const STEADY: usize = 50;
+
+#[derive(Default)]
+struct Outcome {
+    labels: Vec<&'static str>,
+    /// The milliseconds of the invocations of each label, without the layer and with it.
+    millis: [BTreeMap<&'static str, Series>; 2],
+    differing: usize,
+    /// With the layer only.
+    acknowledged: usize,
+    lost: usize,
+}
+
+/// Runs every state, and prints a row for each kind of its invocations.
+pub(crate) async fn print(program: &Program, pairs: u64, names: &[String]) -> anyhow::Result<()> {
+    println!("{pairs} pairs of environments, interleaved; load {} at the beginning.\n", load());
+    println!(
+        "| state | invocation | invocations | ms without | ms with | added | OTLP acknowledged / lost |"
+    );
+    println!("|{}", "---|".repeat(7));
+    let (mut lost, mut differing) = (0, 0);
+    for state in states::all(STEADY) {
+        if names.is_empty() || names.iter().any(|name| state.name.contains(name.as_str())) {
+            let outcome = run(program, &state, pairs).await;
+            lost += outcome.lost;
+            differing += outcome.differing;
+            let [all_without, all_with] = &outcome.millis;
+            for label in &outcome.labels {
+                let (without, with) = (&all_without[label], &all_with[label]);
+                println!(
+                    "| {} | {label} | {} | {} | {} | {:+.1} | {} / {} |",
+                    state.name,
+                    with.count(),
+                    without.cell(1),
+                    with.cell(1),
+                    with.median() - without.median(),
+                    outcome.acknowledged,
+                    outcome.lost,
+                );
+            }
+        }
+    }
+    println!("\nLoad {} at the end.\n", load());
+    let is_right = lost + differing == 0;
+    ensure!(
+        is_right,
+        "{lost} acknowledged spans are not in the log once, {differing} results differ"
+    );
+    Ok(())
+}
+
+/// Runs a state in pairs of environments. All pairs take each step together, so each pause is waited for once.
+async fn run(program: &Program, state: &State, pairs: u64) -> Outcome {
+    let mut stories = Vec::new();
+    for pair in 0..pairs {
+        for place in order(pair) {
+            stories.push((place, Story::of(program, state, place == 1).await));
+        }
+    }
+    let mut outcome = Outcome::default();
+    for step in &state.steps {
+        if let Step::Pause(pause) = step {
+            tokio::time::sleep(*pause).await;
+        }
+        for (_, story) in &mut stories {
+            story.step(step).await;
+        }
+        if let Step::Invoke { label, .. } | Step::ExhaustMemory { label, .. } = step
+            && !outcome.labels.contains(label)
+            && !label.is_empty()
+        {
+            outcome.labels.push(label);
+        }
+    }
+    let mut results = [Vec::new(), Vec::new()];
+    for (place, story) in stories {
+        for (label, invocation) in story.invocations() {
+            let init = invocation.init_duration.unwrap_or_default();
+            let millis = outcome.millis[place].entry(label).or_default();
+            millis.push_millis(invocation.duration + init);
+        }
+        results[place].push(story.results());
+        let log = story.end(state.end).await;
+        if place == 1 {
+            outcome.acknowledged += log.acknowledged;
+            outcome.lost += log.wrong.len();
+        }
+    }
+    let [without, with] = results;
+    outcome.differing = without.iter().zip(&with).filter(|(without, with)| without != with).count();
+    outcome
+}

@@ -1,0 +1,120 @@
+//! Builds the programs that are compared, runs them in turns, and sums their figures up.
+
+use anyhow::{Context as _, ensure};
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Builds one driver alone, so that the features of common dependencies do not add up.
+pub fn build_one(feature: &str, name: &str) -> anyhow::Result<PathBuf> {
+    build(&["--release", "--no-default-features", "--features", feature, "--bin", name], name)
+}
+
+/// The program of this name that cargo builds with these arguments.
+pub fn build(arguments: &[&str], name: &str) -> anyhow::Result<PathBuf> {
+    #[derive(Deserialize)]
+    struct Artifact {
+        executable: Option<PathBuf>,
+    }
+    let output = Command::new(env!("CARGO"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .arg("build")
+        .args(arguments)
+        .arg("--message-format=json-render-diagnostics")
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    ensure!(output.status.success(), "cargo could not build {name}");
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok()?.executable)
+        .find(|path| path.file_name().is_some_and(|file| file == name))
+        .with_context(|| format!("cargo built no binary {name}"))
+}
+
+/// Runs a driver; returns its output.
+pub fn output_of(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.stdin(Stdio::null()).output().context("cannot run the driver")?;
+    let messages = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {messages}", output.status);
+    String::from_utf8(output.stdout).context("the driver wrote no UTF-8")
+}
+
+/// Both places, in alternating order: the machine is in another state for the second of two runs.
+pub fn order(round: u64) -> [usize; 2] {
+    if round.is_multiple_of(2) { [0, 1] } else { [1, 0] }
+}
+
+/// Runs both sides, in alternating order.
+pub fn in_turns<S, T>(
+    round: u64,
+    [ours, peer]: &[S; 2],
+    mut run: impl FnMut(&S) -> anyhow::Result<T>,
+) -> anyhow::Result<[T; 2]> {
+    if order(round) == [0, 1] {
+        let ours = run(ours)?;
+        Ok([ours, run(peer)?])
+    } else {
+        let peer = run(peer)?;
+        Ok([run(ours)?, peer])
+    }
+}
+
+/// The numbers of many runs.
+#[derive(Clone, Debug, Default)]
+pub struct Series(Vec<f64>);
+
+impl Series {
+    pub fn push(&mut self, value: f64) {
+        self.0.push(value);
+    }
+
+    pub fn push_millis(&mut self, duration: Duration) {
+        self.push(duration.as_secs_f64() * 1000.0);
+    }
+
+    pub fn extend(&mut self, values: impl IntoIterator<Item = f64>) {
+        self.0.extend(values);
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn min(&self) -> f64 {
+        self.0.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    pub fn max(&self) -> f64 {
+        self.0.iter().copied().fold(0.0, f64::max)
+    }
+
+    pub fn mean(&self) -> f64 {
+        self.0.iter().sum::<f64>() / float(self.0.len() as u64)
+    }
+
+    /// The middle one; of an even number the lower of both.
+    pub fn median(&self) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+    }
+
+    /// `minimum / median`.
+    pub fn cell(&self, digits: usize) -> String {
+        format!("{:.digits$} / {:.digits$}", self.min(), self.median())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+pub fn float(count: u64) -> f64 {
+    count as f64
+}
+
+/// The load of the machine over the last minute, as the kernel says it.
+pub fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
