@@ -13,7 +13,6 @@ pub const DESTINATION: &str = "LAMBDA_OTLP_DESTINATION";
 const KINESIS_STREAM: &str = "LAMBDA_OTLP_KINESIS_STREAM";
 const KINESIS_ROLE: &str = "LAMBDA_OTLP_KINESIS_ROLE";
 const COLLECT: &str = "LAMBDA_OTLP_COLLECT";
-const BESIDE_OTHERS: &str = "LAMBDA_OTLP_BESIDE_OTHERS";
 const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
 const OWN_LOG_GROUP: &str = "AWS_LAMBDA_LOG_GROUP_NAME";
 
@@ -62,12 +61,6 @@ const OWN: &[Variable] = &[
         default: Some("all"),
         kind: Kind::Choice(&["all", "telemetry", "spilled"]),
         doc: "Log events to forward. `telemetry`: only OTLP lines and Lambda's reports and failures. `spilled`, for functions in direct mode: only telemetry that no backend accepted.",
-    },
-    Variable {
-        name: BESIDE_OTHERS,
-        default: Some("false"),
-        kind: Kind::Switch,
-        doc: "Set `true` to subscribe log groups that have a filter of another system. Both then receive every log event.",
     },
     Variable {
         name: RETRY_QUEUE_URL,
@@ -148,7 +141,6 @@ impl Config {
             ("debug", Level::DEBUG),
         ];
         let log_level = reader.choice("LAMBDA_OTLP_LOG_LEVEL", &levels, Level::INFO);
-        let beside_others = reader.bool(BESIDE_OTHERS);
         let retry_queue = SqsSettings::read(reader, RETRY_QUEUE_URL);
         let logs = LogsSettings::read(reader);
         let own_log_group = reader.string_if_set(OWN_LOG_GROUP);
@@ -161,7 +153,7 @@ impl Config {
         };
         let own = own_log_group.into_iter().chain([ours.default_log_group()]);
         let selection = Selection::new(include, exclude, tags, own);
-        let wish = Wish { ours, former: None, beside_others };
+        let wish = Wish { ours, former: None, beside_others: false };
         Some(Self { selection, wish, logs: logs?, retry_queue, log_level })
     }
 }
@@ -241,7 +233,7 @@ mod tests {
     #[test]
     fn an_empty_configuration_selects_no_log_group() {
         let config = read(&[]).unwrap();
-        assert!(config.selection.is_empty() && !config.wish.beside_others);
+        assert!(config.selection.is_empty());
         assert_eq!(config.wish.ours.as_filter().pattern, "");
         assert!(!format!("{config:?}").contains("hunter2"));
     }

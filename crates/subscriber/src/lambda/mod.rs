@@ -167,8 +167,7 @@ impl Parts {
         request: &ResourceRequest,
         deadline: Instant,
     ) -> Report {
-        let Wish { ours, beside_others, .. } = self.config.wish.clone();
-        let wish = Wish { ours, former: request.former.clone(), beside_others };
+        let wish = Wish { former: request.former.clone(), ..self.config.wish.clone() };
         let (report, _) = self.sweep(&wish, &request.reach).run(deadline).await;
         report.log(kind.as_str());
         report
