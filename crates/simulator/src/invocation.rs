@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use crate::Error;
 use crate::function::FunctionSpec;
@@ -17,15 +16,11 @@ use crate::platform_events::text;
 pub struct Invocation {
     pub request_id: String,
     pub result: InvocationResult,
-    /// From the event being given out to the whole response, which the caller then has; `None` without one.
-    pub response_latency: Option<Duration>,
     /// From the event being given out until the runtime and its extensions were ready for the next, as in REPORT.
     pub duration: Duration,
     /// How much of it the extensions went on when the runtime was done: CloudWatch's
     /// `PostRuntimeExecutionDuration`, and the `extensionOverhead` of `platform.report`.
     pub post_runtime: Duration,
-    /// When `duration` was over.
-    pub ended: Instant,
     /// `duration` and the init phase, rounded up to milliseconds.
     pub billed_duration: Duration,
     /// How long the init phase took, on the first invocation of an environment.

@@ -17,7 +17,7 @@ use crate::function::FunctionSpec;
 use crate::invocation::{Invocation, RunningInvocation};
 use crate::lock;
 use crate::service::{Function, OnFailureRecord, Service, answer_invoke};
-use crate::telemetry::{DeliveredTelemetry, TelemetryControl, UndeliveredTelemetry};
+use crate::telemetry::{TelemetryControl, UndeliveredTelemetry};
 
 /// Rounds of a flush. More would mean that deliveries cause new deliveries without end.
 const MAX_FLUSH_ROUNDS: usize = 16;
@@ -235,11 +235,6 @@ impl Lambda {
     pub fn platform_events(&self, function: &str) -> Vec<String> {
         let function = self.service.function(function);
         function.map(|function| function.controls.generated()).unwrap_or_default()
-    }
-
-    /// Lambda's own events that subscribers have, in the order of their answers; the last 1,000 (or 64 MiB) are kept.
-    pub fn telemetry_delivered(&self) -> Vec<DeliveredTelemetry> {
-        self.service.host.telemetry_ledger.delivered()
     }
 
     /// The telemetry that waited when its environment ended, oldest first; the last 1,000 (or 64 MiB) are kept.

@@ -68,7 +68,7 @@ pub use invocation::{Invocation, InvocationResult, RunningInvocation};
 pub use lambda::Lambda;
 pub use process::process_state;
 pub use service::{OnFailureRecord, RequestContext, ResponseContext};
-pub use telemetry::{DeliveredTelemetry, TelemetryControl, UndeliveredTelemetry};
+pub use telemetry::{TelemetryControl, UndeliveredTelemetry};
 
 /// Why the simulator refused a request. A function that fails is no error but an [`InvocationResult`](crate::InvocationResult).
 #[derive(Debug, Error)]

@@ -161,26 +161,6 @@ impl Story {
         }
     }
 
-    /// Several environments of a function with the layer, all running at once, each with a port of its own choice.
-    pub async fn crowd(
-        program: &Program,
-        environments: usize,
-        payload: &Value,
-        change: impl FnOnce(FunctionSpec) -> FunctionSpec,
-    ) -> Self {
-        let mut story = Self::begin(program, true, busy_default_ports(), None, |spec| {
-            change(spec.timeout(AMPLE).max_environments(environments))
-        })
-        .await;
-        let begin = |_| story.lambda.begin_invocation("f", payload.to_string()).unwrap();
-        let running: Vec<_> = (0..environments).map(begin).collect();
-        for invocation in running {
-            story.invocations.push(("", invocation.finished().await.unwrap()));
-        }
-        assert_eq!(story.lambda.environments("f").len(), environments, "all ran at once");
-        story
-    }
-
     pub async fn invoke(&mut self, payload: Value) {
         self.step(&Step::Invoke { label: "", payload }).await;
     }

@@ -46,7 +46,6 @@ struct Extension {
     /// When its process was to be started; for one inside the runtime's process, when it registered.
     begun: Instant,
     registered: Option<Registered>,
-    registered_after: Option<Duration>,
     events: Vec<String>,
     /// `true` after it asked for its first event.
     ready: bool,
@@ -97,7 +96,6 @@ impl Extensions {
                 name: extension.name.clone(),
                 pid: extension.process.as_ref()?.pid(),
                 process_state: None,
-                registered_after: extension.registered_after,
                 ready_after: extension.ready_after,
             })
         };
@@ -154,7 +152,6 @@ impl Extensions {
         };
         extension.events = events;
         extension.registered = Some(registered.clone());
-        extension.registered_after = Some(extension.begun.elapsed());
         Ok(registered)
     }
 
@@ -340,7 +337,6 @@ impl Extension {
             ended: false,
             begun,
             registered: None,
-            registered_after: None,
             events: Vec::new(),
             ready: false,
             ready_after: None,

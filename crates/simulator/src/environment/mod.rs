@@ -143,10 +143,8 @@ impl Environment {
         Invocation {
             request_id: report.request_id,
             result: finished.result,
-            response_latency: finished.times.map(|times| times.latency + times.duration),
             duration,
             post_runtime: post_runtime.unwrap_or_default(),
-            ended: finished.ended_at,
             billed_duration: report.billed,
             init_duration,
             restore_duration,

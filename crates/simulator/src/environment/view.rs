@@ -52,9 +52,7 @@ pub struct ExtensionState {
     pub pid: u32,
     /// The state letter of the process: `T` while frozen.
     pub process_state: Option<char>,
-    /// How long after its process was started it called `register`; `None` before.
-    pub registered_after: Option<Duration>,
-    /// How long after that start it asked for its first event; `None` before.
+    /// How long after its process was started it asked for its first event; `None` before.
     pub ready_after: Option<Duration>,
 }
 

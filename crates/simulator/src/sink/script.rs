@@ -154,17 +154,6 @@ impl Faults {
         ]
     }
 
-    /// Every fault that stops a client until its settings or the server's are changed.
-    pub fn lasting() -> Vec<ScriptedResponse> {
-        vec![
-            ScriptedResponse::Status(401),
-            ScriptedResponse::Status(403),
-            ScriptedResponse::Status(404),
-            ScriptedResponse::Status(415),
-            ScriptedResponse::Redirect(302, "http://127.0.0.1:9/".to_owned()),
-        ]
-    }
-
     /// SplitMix64: small, and good enough to choose faults with.
     fn random(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -4,7 +4,6 @@ use std::sync::{Mutex, MutexGuard};
 
 use http::StatusCode;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::Signal;
 use super::builder::Config;
@@ -112,7 +111,6 @@ impl Shared {
             if let Some(received) = state.store.request_mut(ticket) {
                 received.status = Some(status.as_u16());
                 received.answered_whole = is_whole;
-                received.answered = Some(Instant::now());
             }
             state.store.counts.answered += u64::from(is_whole);
         });

@@ -13,7 +13,6 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tokio::time::Instant;
 
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -37,10 +36,6 @@ pub struct ReceivedRequest {
     /// `true` if the client got a whole answer. Otherwise it cannot know if the items were stored, so duplicates may
     /// follow only such a request.
     pub answered_whole: bool,
-    pub begun: Instant,
-    pub at: Instant,
-    /// When the answer was made; `None` while there is none, and where the connection was closed instead.
-    pub answered: Option<Instant>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 
-use tokio::time::Instant;
-
 use super::Category;
 use super::Generated;
 use super::Telemetry;
-use super::delivery::Batch;
 use crate::lock;
 use crate::service::Recent;
 
@@ -143,43 +140,15 @@ pub struct UndeliveredTelemetry {
     pub event: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DeliveredTelemetry {
-    pub extension: String,
-    pub kind: String,
-    pub event: String,
-    pub sent: Instant,
-    pub answered: Instant,
-}
-
-/// The telemetry that was delivered, and the telemetry that never will be.
+/// The telemetry that never will be delivered.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    delivered: Mutex<Recent<DeliveredTelemetry>>,
     undelivered: Mutex<Recent<UndeliveredTelemetry>>,
 }
 
 impl Ledger {
     pub(crate) fn undelivered(&self) -> Vec<UndeliveredTelemetry> {
         lock(&self.undelivered).to_vec()
-    }
-
-    /// Remembers Lambda's own events of a batch that was sent at this time and answered now.
-    pub(super) fn record_delivered(&self, extension: &str, batch: Batch, sent: Instant) {
-        let (mut delivered, answered) = (lock(&self.delivered), Instant::now());
-        for (kind, event) in batch.kinds.iter().zip(batch.events) {
-            if kind.starts_with("platform.") {
-                let bytes = event.len();
-                let (extension, kind) = (extension.to_owned(), kind.to_string());
-                let event = DeliveredTelemetry { extension, kind, event, sent, answered };
-                delivered.push(event, bytes);
-            }
-        }
-    }
-
-    pub(crate) fn delivered(&self) -> Vec<DeliveredTelemetry> {
-        lock(&self.delivered).to_vec()
     }
 
     pub(super) fn record_undelivered(&self, event: UndeliveredTelemetry) {

@@ -3,7 +3,7 @@
 
 use super::Category;
 use super::Flow;
-use super::controls::{Ledger, Treatment};
+use super::controls::Treatment;
 use super::{Buffering, Destination, Settings};
 use crate::lock;
 use bytes::Bytes;
@@ -142,21 +142,15 @@ impl Subscription {
 pub(super) async fn run(
     subscription: Arc<Subscription>,
     mut flow: watch::Receiver<Flow>,
-    ledger: Arc<Ledger>,
     tell_dropped: impl Fn(Dropped),
 ) {
     let mut back_off = MIN_BACK_OFF;
     while let Some((batch, destination)) = subscription.next_batch(&mut flow).await {
         let generation = subscription.generation();
         subscription.in_flight.send_replace(true);
-        let begun = Instant::now();
         let sent = send(&destination, &batch).await;
         let dropped = match &sent {
-            Ok(()) => {
-                let events = batch.events.len();
-                ledger.record_delivered(subscription.extension(), batch, begun);
-                lock(&subscription.queue).acknowledge(events)
-            }
+            Ok(()) => lock(&subscription.queue).acknowledge(batch.events.len()),
             Err(_) => None,
         };
         subscription.in_flight.send_replace(false);
@@ -239,7 +233,6 @@ pub(super) struct Dropped {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Batch {
     pub(super) events: Vec<String>,
-    pub(super) kinds: Vec<Arc<str>>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -303,10 +296,7 @@ impl Queue {
         };
         let fitting = self.waiting.iter().take(buffering.max_items).take_while(fits).count();
         let items = || self.waiting.iter().take(fitting.max(1));
-        Batch {
-            events: items().map(|item| item.json.clone()).collect(),
-            kinds: items().map(|item| Arc::clone(&item.kind)).collect(),
-        }
+        Batch { events: items().map(|item| item.json.clone()).collect() }
     }
 
     /// Removes the first events, which the subscriber has acknowledged. Returns the events dropped since the last

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub(crate) use controls::{Controls, Ledger};
-pub use controls::{DeliveredTelemetry, TelemetryControl, UndeliveredTelemetry};
+pub use controls::{TelemetryControl, UndeliveredTelemetry};
 
 /// The bounds of the backlog that init keeps for later subscribers, in events and bytes.
 const MAX_BACKLOG_EVENTS: usize = 10_000;
@@ -157,7 +157,6 @@ impl Telemetry {
         let delivering = tokio::spawn(delivery::run(
             Arc::clone(&subscription),
             self.flow.subscribe(),
-            Arc::clone(&self.ledger),
             move |dropped| emit_logs_dropped(&telemetry, &dropped),
         ));
         state.subscriptions.push(Subscribed { subscription, delivering });

@@ -27,7 +27,6 @@ use std::task::{Context, Poll};
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
-use tokio::time::Instant;
 
 const MAX_CONNECTIONS: usize = 1024;
 
@@ -83,9 +82,6 @@ async fn respond(
         stored: 0,
         rejected: 0,
         answered_whole: false,
-        begun: Instant::now(),
-        at: Instant::now(),
-        answered: None,
     };
     if answer == ScriptedResponse::CloseBeforeBody {
         shared.receive(received);
@@ -115,7 +111,6 @@ async fn respond(
     let known = Arc::clone(&shared);
     let submit = move || Submission::new(&known.config, target, parts.headers, &encoded);
     let submission = aside(encoded_len, submit).await;
-    received.at = Instant::now();
     received.encoded_len = encoded_len;
     received.body = submission.body();
     received.items = submission.items();
