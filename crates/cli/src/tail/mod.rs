@@ -28,13 +28,9 @@ pub(crate) struct Arguments {
     /// Follow the log groups of this CloudFormation stack's functions.
     #[arg(long, value_name = "NAME", conflicts_with = "files")]
     stack: Option<String>,
-    /// Start: 2026-09-21T14:13:20Z, or an age such as 10m. CloudWatch Logs is then polled.
+    /// Start: 2026-09-21T14:13:20Z, or an age such as 10m.
     #[arg(long, value_name = "TIME", value_parser = TimeArgument::parse)]
     since: Option<TimeArgument>,
-    /// Poll CloudWatch Logs every two seconds (FilterLogEvents) instead of opening a Live Tail session, which AWS
-    /// charges by the minute.
-    #[arg(long)]
-    poll: bool,
     #[command(flatten)]
     writer: Writer,
     #[command(flatten)]
@@ -56,7 +52,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             patterns: arguments.log_groups.clone(),
             stack: arguments.stack.clone(),
             since: arguments.since,
-            poll: arguments.poll,
             aws: arguments.aws.clone(),
         })?
     };

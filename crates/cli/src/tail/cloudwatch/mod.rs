@@ -1,6 +1,5 @@
-//! Follows log groups of CloudWatch Logs by a Live Tail session, or by polling.
+//! Follows log groups of CloudWatch Logs by polling.
 
-mod live;
 mod poll;
 
 use super::MOST_WAITING;
@@ -24,12 +23,9 @@ pub(super) struct Asked {
     pub(super) patterns: Vec<String>,
     pub(super) stack: Option<String>,
     pub(super) since: Option<TimeArgument>,
-    pub(super) poll: bool,
     pub(super) aws: AwsArguments,
 }
 
-/// The maximum number of log groups of Live Tail (StartLiveTail, `logGroupIdentifiers`).
-const MOST_GROUPS_LIVE: usize = 10;
 /// The maximum number of polled log groups. Each costs a request every two seconds, and CloudWatch Logs allows a few
 /// per second.
 const MOST_GROUPS: usize = 50;
@@ -49,11 +45,6 @@ pub(super) fn follow(asked: &Asked) -> anyhow::Result<Receiver<Incoming>> {
     let names: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
     let following = format!("following {}", names.join(", "));
     let converter = Converter::new(aws.region().map(AsRef::as_ref))?;
-    // Live Tail has its own host, `streaming-` and the service's, which exists only at AWS.
-    let is_live = !asked.poll
-        && asked.since.is_none()
-        && groups.len() <= MOST_GROUPS_LIVE
-        && aws.endpoint_url().is_none();
     let from_ms = asked.since.unwrap_or(TimeArgument::NOW).millis(now_unix_nano);
     let (sender, incoming) = sync_channel(MOST_WAITING);
     sender.send(Incoming::Said(following))?;
@@ -61,7 +52,7 @@ pub(super) fn follow(asked: &Asked) -> anyhow::Result<Receiver<Incoming>> {
         runtime.block_on(async move {
             let gathered = groups.iter().map(|_| Gathered::default()).collect();
             let mut following = Following { client, groups, converter, gathered, sender };
-            let followed = following.follow(is_live, from_ms).await;
+            let followed = following.follow(from_ms).await;
             // Events that were read before the end are still shown.
             following.pass_on(i64::MAX).await.ok();
             if let Err(error) = followed {
@@ -88,33 +79,8 @@ struct Found {
 
 impl Following {
     /// Reads until Ctrl-C or a permanent error.
-    async fn follow(&mut self, is_live: bool, from_ms: i64) -> anyhow::Result<()> {
+    async fn follow(&mut self, from_ms: i64) -> anyhow::Result<()> {
         let mut stop = pin!(tokio::signal::ctrl_c());
-        let mut from_ms = from_ms;
-        if is_live {
-            let why = match live::Session::open(&self.client, &self.groups).await {
-                Ok(mut session) => loop {
-                    let next = tokio::select! {
-                        next = session.next(&self.groups, &self.sender) => next,
-                        _ = &mut stop => return Ok(()),
-                    };
-                    match next {
-                        Ok(found) => {
-                            // Polling afterwards repeats the latest events, because Live Tail sends no ids.
-                            from_ms = now_ms() - poll::OVERLAP_MS;
-                            for found in found {
-                                self.add(found);
-                            }
-                            self.pass_on(now_ms() - SETTLES_MS).await?;
-                        }
-                        Err(error) => break error,
-                    }
-                },
-                Err(error) => error,
-            };
-            let said = format!("no Live Tail ({why:#}): polling CloudWatch Logs every 2 s instead");
-            self.sender.send(Incoming::Said(said)).ok();
-        }
         let mut poll = Poll::new(self.groups.len(), from_ms);
         loop {
             let found = tokio::select! {
@@ -167,8 +133,6 @@ fn now_ms() -> i64 {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Group {
     name: String,
-    /// Without the suffix `:*`.
-    arn: String,
     account: String,
 }
 
@@ -233,7 +197,7 @@ fn group(group: LogGroup) -> Option<Group> {
     let arn = group.arn.unwrap_or_default();
     // arn:aws:logs:{region}:{account}:log-group:{name}:*
     let account = arn.split(':').nth(4).unwrap_or_default().to_owned();
-    Some(Group { name, arn: arn.trim_end_matches(":*").to_owned(), account })
+    Some(Group { name, account })
 }
 
 /// Returns the log groups of a stack and of its nested stacks, including those of its functions.

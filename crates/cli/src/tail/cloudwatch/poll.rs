@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub(super) const INTERVAL: Duration = Duration::from_secs(2);
 /// The latest arrival of an event that is still shown.
-pub(super) const OVERLAP_MS: i64 = 30_000;
+const OVERLAP_MS: i64 = 30_000;
 
 pub(super) struct Poll {
     groups: Vec<Progress>,
