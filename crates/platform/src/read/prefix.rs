@@ -10,6 +10,7 @@
 //! | log4j2, with the pattern that AWS documents | `<date> <time> <request id> INFO …` |
 //! | logback, by default | `<time> [<thread>] INFO …` |
 //! | tracing-subscriber (Rust) | `<time>  INFO …` |
+//! | lambda_runtime (Rust), its default subscriber | ` INFO Lambda runtime invoke{requestId="<request id>" …}: …` |
 //! | loguru (Python) | `<date> <time> \| INFO \| …` |
 //! | structlog (Python), its console format | `<date> <time> [info     ] …` |
 //!
@@ -30,6 +31,9 @@ const MAX_FIELDS: usize = 4;
 
 /// Reads the prefix of a line; a line without one has an empty prefix.
 pub(crate) fn prefix(line: &str) -> Prefix<'_> {
+    if let Some(prefix) = rust(line) {
+        return prefix;
+    }
     match line.as_bytes().first() {
         Some(b'[') => python(line),
         Some(b'0'..=b'9') => dated(line),
@@ -101,6 +105,15 @@ fn ruby(line: &str) -> Prefix<'_> {
         return Prefix::default();
     }
     Prefix { severity, request_id: fields.next().filter(|field| is_uuid(field)) }
+}
+
+/// `ERROR Lambda runtime invoke{requestId="<request id>" …`, with levels of five characters.
+fn rust(line: &str) -> Option<Prefix<'_>> {
+    let (level, rest) = line.split_at_checked(5)?;
+    let fields = rest.strip_prefix(" Lambda runtime invoke{")?;
+    let severity = Some(Severity::of_text(level.trim_start())?);
+    let request_id = fields.strip_prefix("requestId=\"").and_then(|rest| rest.split('"').next());
+    Some(Prefix { severity, request_id: request_id.filter(|id| is_uuid(id)) })
 }
 
 /// `<time>\t<request id>\tinfo\t…`. .NET's levels are lower case like ordinary words, so they count only in the third field after a
@@ -255,6 +268,13 @@ mod tests {
             "\x1b[2m2026-09-21T14:13:20.123456Z\x1b[0m \x1b[33m WARN\x1b[0m \x1b[2morders\x1b[0m\x1b[2m:\x1b[0m order 42",
             "WARN",
         );
+        // Rust, lambda_runtime's default subscriber
+        check(
+            r#"ERROR Lambda runtime invoke{requestId="{id}" xrayTraceId="Root=1-2"}: no"#,
+            "ERROR id",
+        );
+        check(r#" WARN Lambda runtime invoke{requestId="{id}"}:store: few left"#, "WARN id");
+        check("\x1b[31mERROR\x1b[0m \x1b[1mLambda runtime invoke\x1b[0m\x1b[1m{\x1b[0m", "ERROR");
         // Python's loguru and structlog
         check(
             "\x1b[2m2026-09-21 14:13:20\x1b[0m [\x1b[31m\x1b[1merror    \x1b[0m] \x1b[1mdeclined\x1b[0m",
