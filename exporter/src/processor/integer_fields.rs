@@ -1,8 +1,8 @@
 //! Keeps integers of `tracing` fields as integers: `tracing-opentelemetry` only supports `i64`, and converts `u64`, including all
 //! unsigned arguments of `#[tracing::instrument]`, and 128-bit values to text.
 //!
-//! One layer notes such values while a span is open and passes them on when it closes, another removes them. In between, on the
-//! same thread, the layer of `tracing-opentelemetry` ends the span and thereby calls our processor.
+//! One layer notes such values while a span is open and passes them on when it starts and closes, another removes them. In
+//! between, on the same thread, the layer of `tracing-opentelemetry` starts or ends the span and thereby calls our processor.
 
 use opentelemetry::Value;
 use opentelemetry_sdk::trace::SpanData;
@@ -18,24 +18,27 @@ use tracing_subscriber::registry::LookupSpan;
 type Integers = Vec<(&'static str, i64)>;
 
 thread_local! {
-    /// Fields of the span that this thread closes.
-    static CLOSING: RefCell<Integers> = const { RefCell::new(Vec::new()) };
+    /// Fields of the span that this thread starts or closes.
+    static PASSED_ON: RefCell<Integers> = const { RefCell::new(Vec::new()) };
 }
 
 pub(crate) fn settle(span: &mut SpanData) {
-    for (key, integer) in replace(Integers::new()) {
-        for attribute in span.attributes.iter_mut().filter(|own| own.key.as_str() == key) {
-            let is_text = matches!(&attribute.value, Value::String(text) if is_text_of(text.as_str(), integer));
+    let integers = replace(Integers::new());
+    for (key, integer) in &integers {
+        for attribute in span.attributes.iter_mut().filter(|own| own.key.as_str() == *key) {
+            let is_text = matches!(&attribute.value, Value::String(text) if is_text_of(text.as_str(), *integer));
             if is_text {
-                attribute.value = Value::I64(integer);
+                attribute.value = Value::I64(*integer);
             }
         }
     }
+    // A span that starts as it closes is settled twice.
+    replace(integers);
 }
 
 /// The previous state. A terminating thread may have none.
 fn replace(integers: Integers) -> Integers {
-    CLOSING.try_with(|closing| closing.replace(integers)).unwrap_or_default()
+    PASSED_ON.try_with(|own| own.replace(integers)).unwrap_or_default()
 }
 
 /// Another value may have been set under the same key.
@@ -50,7 +53,10 @@ pub(crate) struct NoteIntegers;
 pub(crate) struct ForgetIntegers;
 
 /// Fields of an open span, in its extensions.
-struct Noted(Integers);
+struct Noted {
+    integers: Integers,
+    has_started: bool,
+}
 
 impl<S> Layer<S> for NoteIntegers
 where
@@ -60,6 +66,14 @@ where
         let mut found = Found::default();
         attributes.record(&mut found);
         note(found, id, &context);
+        // The layer of `tracing-opentelemetry` starts an explicit parent, and other spans as they are entered.
+        if let Some(parent) = attributes.parent() {
+            start(parent, &context);
+        }
+    }
+
+    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
+        start(id, &context);
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
@@ -70,13 +84,34 @@ where
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
         let noted = context.span(&id).and_then(|span| span.extensions_mut().remove::<Noted>());
-        replace(noted.map(|Noted(integers)| integers).unwrap_or_default());
+        replace(noted.map(|noted| noted.integers).unwrap_or_default());
     }
 }
 
 impl<S: Subscriber> Layer<S> for ForgetIntegers {
+    fn on_new_span(&self, _attributes: &Attributes<'_>, _id: &Id, _context: Context<'_, S>) {
+        replace(Integers::new());
+    }
+
+    fn on_enter(&self, _id: &Id, _context: Context<'_, S>) {
+        replace(Integers::new());
+    }
+
     fn on_close(&self, _id: Id, _context: Context<'_, S>) {
         replace(Integers::new());
+    }
+}
+
+/// Passes the fields on if the span has not started yet.
+fn start<S>(id: &Id, context: &Context<'_, S>)
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let Some(span) = context.span(id) else { return };
+    if let Some(noted) = span.extensions_mut().get_mut::<Noted>()
+        && !std::mem::replace(&mut noted.has_started, true)
+    {
+        replace(noted.integers.clone());
     }
 }
 
@@ -91,7 +126,7 @@ where
     let mut extensions = span.extensions_mut();
     match extensions.get_mut::<Noted>() {
         // A loop may record a field any number of times.
-        Some(Noted(noted)) => {
+        Some(Noted { integers: noted, .. }) => {
             for (key, integer) in integers {
                 match noted.iter_mut().find(|(own, _)| *own == key) {
                     Some((_, own)) => *own = integer,
@@ -99,7 +134,7 @@ where
                 }
             }
         }
-        None => extensions.insert(Noted(integers)),
+        None => extensions.insert(Noted { integers, has_started: false }),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tracks open spans, so that an interrupted invocation leaves them too.
 
+use super::integer_fields;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanId, Status};
 use opentelemetry_sdk::trace::{Span, SpanData};
@@ -47,7 +48,10 @@ impl OpenSpans {
     pub(super) fn begin(&self, span: &Span) {
         let mut open = self.lock();
         if open.spans.len() < MOST {
-            open.spans.extend(span.exported_data());
+            open.spans.extend(span.exported_data().map(|mut span| {
+                integer_fields::settle(&mut span);
+                span
+            }));
         }
     }
 

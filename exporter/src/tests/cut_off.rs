@@ -25,7 +25,7 @@ fn while_a_handler_blocks<R: Send + 'static>(
     let handler = move |event| {
         drop(tracing::info_span!("finished").entered());
         tracing::info!("reading");
-        let _open = tracing::info_span!("open", bank = "north").entered();
+        let _open = tracing::info_span!("open", bank = "7", attempt = 7_u64).entered();
         blocked.send(()).unwrap();
         released.lock().unwrap().recv().unwrap();
         succeed(event)
@@ -67,7 +67,9 @@ fn open_spans_are_written_as_partial_spans_before_the_deadline() {
         assert_eq!(attribute(partial, "lambda_otlp.partial").as_deref(), Some("true"));
         assert_eq!(attribute(whole, "lambda_otlp.partial"), None);
     }
-    assert_eq!(attribute(early.span_named("open"), "bank").as_deref(), Some(r#""north""#));
+    let of_open = |key| attribute(early.span_named("open"), key);
+    assert_eq!(of_open("bank").as_deref(), Some(r#""7""#));
+    assert_eq!(of_open("attempt").as_deref(), Some("7"));
     expect![[r#"
         aws.lambda.invoked_arn="arn:aws:lambda:eu-west-1:123456789012:function:orders"
         cloud.account.id="123456789012"
