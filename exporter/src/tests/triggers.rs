@@ -1,6 +1,6 @@
 //! The attributes of each source of events.
 
-use super::driver::shown;
+use super::driver::{Function, attribute, event, shown, succeed};
 use crate::SpanAttributes;
 use crate::handler::trigger::SpanAttributesExtractor;
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
@@ -133,13 +133,16 @@ fn a_queue_batch_links_to_its_sending_spans() {
 }
 
 #[test]
-fn a_large_batch_is_limited_to_128_links() {
-    let mut event = queue_event();
-    let first = event["Records"][0].clone();
-    event["Records"] = vec![first; 10_000].into();
-    let extracted = event.extract_span_attributes();
-    assert_eq!(extracted.links.len(), 128);
-    assert!(described(&extracted).contains("message_count=10000"));
+fn links_of_a_batch_beyond_128_are_counted_as_dropped() {
+    let mut batch = queue_event();
+    let first = batch["Records"][0].clone();
+    batch["Records"] = vec![first; 10_000].into();
+    let function = Function::new();
+    function.handle(event(batch), succeed).unwrap();
+    let written = function.written();
+    let span = written.span_named("orders process");
+    assert_eq!((span.links.len(), span.dropped_links_count), (128, 9872));
+    assert_eq!(attribute(span, "messaging.batch.message_count").as_deref(), Some("10000"));
 }
 
 /// A record of Amazon SNS.

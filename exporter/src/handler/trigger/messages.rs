@@ -7,8 +7,8 @@ use super::span_attributes::{SpanAttributes, TriggerType, received_at};
 use opentelemetry::KeyValue;
 use std::borrow::Cow;
 
-/// The maximum number of links of a span (OpenTelemetry SDK, `LinkCountLimit`); a batch may have 10,000 messages.
-const MOST_LINKS: usize = 128;
+/// Number of messages among which one must name its sender, or the others are not read; a batch may have 10,000.
+const MOST_WITHOUT_SENDER: usize = 128;
 
 /// Describes the invocation for a batch of messages.
 pub(super) fn messages<'a>(
@@ -25,8 +25,8 @@ pub(super) fn messages<'a>(
         count += 1;
         destination = destination.filter(|first| message.destination() == Some(*first));
         received_ms = received_ms.into_iter().chain(message.sent_ms()).min();
-        // Looking for the sender may read the whole message.
-        if count <= MOST_LINKS {
+        // Looking for the sender may read the whole message. The SDK counts the links beyond its limit.
+        if count <= MOST_WITHOUT_SENDER || !links.is_empty() {
             let sender = Sender::of(message);
             links.extend(sender.map(|sender| sender.link(own_attributes(message))));
         }
