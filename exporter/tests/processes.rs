@@ -26,7 +26,8 @@ fn main() {
         std::env::args().find_map(|own| own.strip_prefix("--function=").map(str::to_owned));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     match function.as_deref() {
-        Some("prints") => runtime.block_on(prints()),
+        Some("prints") => runtime.block_on(prints(LevelFilter::INFO)),
+        Some("prints-debug") => runtime.block_on(prints(LevelFilter::DEBUG)),
         Some("uses-globals") => runtime.block_on(uses_globals()),
         Some(_) => runtime.block_on(has_a_subscriber()),
         None => {
@@ -64,8 +65,9 @@ async fn invoke(config: TelemetryConfigBuilder, body: fn()) -> Vec<String> {
 }
 
 /// Prints an event, and reports the number of OTLP lines.
-async fn prints() {
-    let lines = invoke(TelemetryConfig::builder().with_fmt_layer(true), || {
+async fn prints(level: LevelFilter) {
+    let config = TelemetryConfig::builder().with_fmt_layer(true).with_max_level(level);
+    let lines = invoke(config, || {
         tracing::info_span!("store").in_scope(|| tracing::info!(order = 7, "stored"));
         log::info!(target: "legacy", "cleaned");
         tracing::debug_span!("read").in_scope(|| tracing::debug!("a row"));
@@ -96,6 +98,8 @@ fn an_event_is_printed_or_written_as_a_record_and_never_both() {
         written.contains("2 lines, 1 of logs, 4 items") && !written.contains("stored"),
         "{written}"
     );
+    let debug = run("prints-debug", &[("AWS_LAMBDA_LOG_LEVEL", "INFO")]).stdout;
+    assert!(String::from_utf8_lossy(&debug).contains(" DEBUG processes: a row\n"));
     let errors = printed(&[("RUST_LOG", "error")]);
     assert!(
         errors.contains("1 lines, 0 of logs, 2 items"),
@@ -125,6 +129,7 @@ async fn uses_globals() {
         tracing::info_span!("child").in_scope(|| {
             tracing::info!("hello");
             log::warn!(target: "legacy::disk", "nearly full: {} %", 98);
+            log::info!(target: "legacy::disk", free = 2, ratio = 0.5, mounted = true, name = "tmp"; "disk");
             log::debug!(target: "legacy::disk", "below the level");
             log::error!(target: "opentelemetry_sdk::trace", "of the SDK itself");
         });
@@ -140,10 +145,11 @@ async fn uses_globals() {
         }
     }
     items.sort_unstable();
-    assert_eq!(items, [(SignalKind::Traces, 2), (SignalKind::Metrics, 1), (SignalKind::Logs, 2)]);
+    assert_eq!(items, [(SignalKind::Traces, 2), (SignalKind::Metrics, 1), (SignalKind::Logs, 3)]);
     expect![[r#"
-        processes INFO "hello" []
-        legacy::disk WARN "nearly full: 98 %" []
+        processes INFO "hello"
+        legacy::disk WARN "nearly full: 98 %"
+        legacy::disk INFO "disk" free=IntValue(2) ratio=DoubleValue(0.5) mounted=BoolValue(true) name=StringValue("tmp")
     "#]]
     .assert_eq(&logs);
 }
@@ -157,7 +163,11 @@ fn shown(logs: &ResourceLogs) -> Vec<String> {
         let body = record.body.as_ref().and_then(|body| body.value.as_ref());
         let Some(any_value::Value::StringValue(body)) = body else { panic!("{body:?}") };
         assert_eq!((record.event_name.as_str(), record.span_id.len()), ("", 8), "{body}");
-        format!("{scope} {} {body:?} {:?}\n", record.severity_text, record.attributes)
+        let attributes = record.attributes.iter().map(|own| {
+            let value = own.value.as_ref().and_then(|value| value.value.as_ref()).unwrap();
+            format!(" {}={value:?}", own.key)
+        });
+        format!("{scope} {} {body:?}{}\n", record.severity_text, attributes.collect::<String>())
     });
     shown.collect()
 }

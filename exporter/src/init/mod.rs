@@ -17,7 +17,7 @@ use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::deadline_watch::DeadlineWatch;
 use crate::telemetry::propagation::{self, BoxedPropagator, Propagation};
 use crate::telemetry::root_record::RootRecord;
-use crate::telemetry::subscriber::{self, RecordFilter, level_of_lambda};
+use crate::telemetry::subscriber::{self, RecordFilter};
 use crate::telemetry::{InvocationFacts, Telemetry, resource, scope};
 use opentelemetry::global;
 use opentelemetry::trace::TracerProvider as _;
@@ -160,7 +160,11 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     set_globals(&handler, globals);
     if config.global_subscriber {
         let fmt_layer = environment.fmt_layer.unwrap_or(config.fmt_layer);
-        install_subscriber(&handler, &environment, fmt_layer, directives);
+        let printed = fmt_layer.then(|| {
+            let level = handler.telemetry.record_filter.max_level;
+            directives.unwrap_or_else(|| Targets::new().with_default(level))
+        });
+        install_subscriber(&handler, &environment, printed);
     }
     // The test process simulates many functions.
     let handles_sigterm = config.sigterm_handler && cfg!(not(test));
@@ -240,15 +244,10 @@ fn set_globals(handler: &TelemetryCompletionHandler, globals: Globals) {
 fn install_subscriber(
     handler: &TelemetryCompletionHandler,
     environment: &Config,
-    with_fmt_layer: bool,
-    directives: Option<Targets>,
+    printed: Option<Targets>,
 ) {
-    let fmt_layer = with_fmt_layer.then(|| {
-        let lambda_level = environment.lambda.log_level.as_deref().and_then(level_of_lambda);
-        let level = lambda_level.unwrap_or(LevelFilter::INFO);
-        let filter = directives.unwrap_or_else(|| Targets::new().with_default(level));
-        subscriber::fmt_layer(filter, environment.lambda.json_log_level.is_some())
-    });
+    let is_json = environment.lambda.json_log_level.is_some();
+    let fmt_layer = printed.map(|filter| subscriber::fmt_layer(filter, is_json));
     // Printed events are already log records with the trace of their invocation.
     let layer = handler.layer_of(fmt_layer.is_none());
     let subscriber = tracing_subscriber::registry().with(layer).with(fmt_layer);

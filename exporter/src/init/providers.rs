@@ -10,6 +10,8 @@ use crate::processor::logs::LambdaLogProcessor;
 use crate::processor::metrics::FlushReader;
 use crate::processor::spans::{LambdaSpanProcessor, SharedProcessor};
 use crate::telemetry::id_generator::InvocationIdGenerator;
+#[cfg(feature = "log")]
+use crate::telemetry::log_crate::AddKeyValues;
 use crate::telemetry::signals::Signals;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
@@ -77,6 +79,10 @@ impl Parts<'_> {
         let mut builder = SdkLoggerProvider::builder().with_resource(self.resource.clone());
         if self.environment.disabled {
             return builder.build();
+        }
+        #[cfg(feature = "log")]
+        {
+            builder = builder.with_log_processor(AddKeyValues);
         }
         let writes_lines = logs.processors.is_empty() && self.environment.writes.logs;
         builder =

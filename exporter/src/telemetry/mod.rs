@@ -3,6 +3,8 @@
 pub(crate) mod completion;
 pub(crate) mod deadline_watch;
 pub(crate) mod id_generator;
+#[cfg(feature = "log")]
+pub(crate) mod log_crate;
 pub(crate) mod propagation;
 pub(crate) mod resource;
 pub(crate) mod root_record;

@@ -188,7 +188,7 @@ fn own_metadata<'a>(_event: &'a Event<'_>) -> Option<Metadata<'a>> {
 /// Sends records of the `log` crate to the `tracing` subscriber. A logger installed by the application stays.
 pub(crate) fn bridge_log_crate() {
     #[cfg(feature = "log")]
-    drop(tracing_log::LogTracer::init());
+    super::log_crate::install();
 }
 
 /// Prints the events selected by `filter` on stdout: as text, or as JSON with `timestamp` and `level` in Lambda's JSON format.
@@ -209,7 +209,7 @@ where
 #[derive(Debug, Clone)]
 pub(crate) struct RecordFilter {
     /// The most verbose level of spans, and of events without directives.
-    max_level: LevelFilter,
+    pub(crate) max_level: LevelFilter,
     /// Directives of the environment: they select events, and add spans to those of `max_level`.
     directives: Option<Targets>,
 }

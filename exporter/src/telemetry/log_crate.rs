@@ -1,0 +1,113 @@
+//! Records of the `log` crate. `tracing-log` passes them to `tracing` without their key-values, for which a `tracing` event has no
+//! place. They take another way: the logger keeps them for the log processor, which the event reaches on the same thread.
+
+use log::kv::{Error, Key, Value, VisitSource, VisitValue};
+use log::{LevelFilter, Log, Metadata, Record};
+use opentelemetry::InstrumentationScope;
+use opentelemetry::logs::{AnyValue, LogRecord as _};
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord};
+use std::cell::RefCell;
+use std::time::Duration;
+use tracing_log::LogTracer;
+
+thread_local! {
+    /// Key-values of the record that this thread logs.
+    static KEY_VALUES: RefCell<Vec<(String, AnyValue)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The previous ones. A terminating thread may have none.
+fn replace(key_values: Vec<(String, AnyValue)>) -> Vec<(String, AnyValue)> {
+    KEY_VALUES.try_with(|own| own.replace(key_values)).unwrap_or_default()
+}
+
+/// Installs the logger, unless there is one.
+pub(crate) fn install() {
+    if log::set_boxed_logger(Box::new(Logger(LogTracer::new()))).is_ok() {
+        log::set_max_level(LevelFilter::Trace);
+    }
+}
+
+struct Logger(LogTracer);
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if record.key_values().count() == 0 {
+            return self.0.log(record);
+        }
+        if self.enabled(record.metadata()) {
+            let mut found = Found(Vec::new());
+            // An error ends the visit: the first ones are kept.
+            record.key_values().visit(&mut found).ok();
+            replace(found.0);
+            self.0.log(record);
+            replace(Vec::new());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+struct Found(Vec<(String, AnyValue)>);
+
+impl<'kvs> VisitSource<'kvs> for Found {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
+        let mut typed = Typed(AnyValue::from(""));
+        value.visit(&mut typed)?;
+        self.0.push((key.as_str().to_owned(), typed.0));
+        Ok(())
+    }
+}
+
+struct Typed(AnyValue);
+
+impl VisitValue<'_> for Typed {
+    fn visit_any(&mut self, value: Value<'_>) -> Result<(), Error> {
+        self.0 = value.to_string().into();
+        Ok(())
+    }
+
+    fn visit_i64(&mut self, value: i64) -> Result<(), Error> {
+        self.0 = value.into();
+        Ok(())
+    }
+
+    fn visit_u64(&mut self, value: u64) -> Result<(), Error> {
+        self.0 = i64::try_from(value).map_or_else(|_| value.to_string().into(), AnyValue::from);
+        Ok(())
+    }
+
+    fn visit_f64(&mut self, value: f64) -> Result<(), Error> {
+        self.0 = value.into();
+        Ok(())
+    }
+
+    fn visit_bool(&mut self, value: bool) -> Result<(), Error> {
+        self.0 = value.into();
+        Ok(())
+    }
+}
+
+/// Adds the key-values to a record, before other processors see it.
+#[derive(Debug)]
+pub(crate) struct AddKeyValues;
+
+impl LogProcessor for AddKeyValues {
+    fn emit(&self, record: &mut SdkLogRecord, _scope: &InstrumentationScope) {
+        for (key, value) in replace(Vec::new()) {
+            record.add_attribute(key, value);
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
