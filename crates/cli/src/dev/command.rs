@@ -35,7 +35,7 @@ impl Prepared {
         let folder = tempfile::tempdir().context("cannot make a temporary directory")?;
         let (mut program, packages) = match arguments.runtime {
             Some(Language::Python) => python(arguments.handler()?, arguments.wrapper)?,
-            Some(Language::Node) => (node(folder.path(), arguments.wrapper)?, None),
+            Some(Language::Node) => node(arguments.handler()?, arguments.wrapper)?,
             None => (program(&arguments.command)?, None),
         };
         let mut layers = arguments.layers.clone();
@@ -211,8 +211,13 @@ pub(super) struct Program {
 // The runtime clients for Python and Node, with OpenTelemetry's packages, installed once in the user's cache.
 
 const AWSLAMBDARIC: &str = "awslambdaric==4.2.2\n";
-/// A small runtime client that follows the Developer Guide, because AWS's own for Node compiles C++ for minutes.
-const NODE_RUNTIME: &str = include_str!("../../../../tests/interop/unchanged/node/runtime.mjs");
+/// The client of the managed runtimes up to Node 22. Version 4 takes no callbacks.
+const AWS_LAMBDA_RIC: &str = "aws-lambda-ric@3.3.0";
+const NATIVE_CLIENT: &str = include_str!("rapid_client.cjs");
+const NODE_MAIN: &str = r#"process.env.AWS_EXECUTION_ENV ??= `AWS_Lambda_nodejs${process.versions.node.split(".")[0]}.x`;
+const { run } = await import("./index.mjs");
+await run(process.env.LAMBDA_TASK_ROOT, process.argv[2]);
+"#;
 
 /// The packages' folder in the layer (xtask, `dist --python-layer`).
 const PYTHON_PACKAGES: &str = "lambda-otlp/python-packages";
@@ -290,34 +295,64 @@ fn write_whole(file: &Path, text: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-pub(super) fn node(folder: &Path, instrumented: bool) -> anyhow::Result<Program> {
+/// Returns AWS's runtime client on this shell's Node, and the packages layer.
+pub(super) fn node(
+    handler: &str,
+    instrumented: bool,
+) -> anyhow::Result<(Program, Option<PathBuf>)> {
     let asked = Command::new("node").args(["-p", "process.execPath"]).output();
     let asked = asked.ok().filter(|asked| asked.status.success());
     let asked = asked.context("there is no node on PATH")?;
     let node = PathBuf::from(String::from_utf8_lossy(&asked.stdout).trim());
-    let runtime = folder.join("runtime.mjs");
-    std::fs::write(&runtime, NODE_RUNTIME).context("cannot write the runtime's client")?;
-    let mut variables = Vec::new();
-    if instrumented && let Some(checkout) = layer::checkout() {
-        let packages = node_packages(&checkout.join("extension/layer/node"))?;
-        variables.push(("NODE_PATH", packages.to_string_lossy().into_owned()));
-    }
-    Ok(Program { path: node, arguments: vec![runtime.to_string_lossy().into_owned()], variables })
+    let arguments = vec![node_runtime()?.to_string_lossy().into_owned(), handler.to_owned()];
+    let checkout = layer::checkout().filter(|_| instrumented);
+    let packages =
+        checkout.map(|checkout| node_layer(&checkout.join("extension/layer/node"))).transpose()?;
+    Ok((Program { path: node, arguments, variables: Vec::new() }, packages))
 }
 
-fn node_packages(sources: &Path) -> anyhow::Result<PathBuf> {
-    let folder = cache()?.join("dev/node-instrumentation");
-    let pins = ["package.json", "package-lock.json"].map(|file| sources.join(file));
+/// Returns the main module of the runtime client.
+fn node_runtime() -> anyhow::Result<PathBuf> {
+    let folder = cache()?.join("dev/node-runtime");
+    let pins = [folder.with_extension("txt"), folder.with_extension("cjs")];
+    std::fs::create_dir_all(folder.parent().unwrap_or(&folder))?;
+    for (pin, text) in pins.iter().zip([AWS_LAMBDA_RIC, NATIVE_CLIENT]) {
+        write_whole(pin, text).with_context(|| format!("cannot write {}", pin.display()))?;
+    }
+    let client = folder.join("node_modules/aws-lambda-ric/dist");
+    install_once(&folder, &pins, || -> anyhow::Result<()> {
+        eprintln!("installing {AWS_LAMBDA_RIC} from npm, once");
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]);
+        run(npm.arg(&folder).arg(AWS_LAMBDA_RIC))?;
+        // Node takes a folder of this name for the native module.
+        let native = client.join("rapid-client.node");
+        std::fs::create_dir(&native)?;
+        std::fs::write(native.join("index.js"), NATIVE_CLIENT)?;
+        Ok(std::fs::write(client.join("main.mjs"), NODE_MAIN)?)
+    })?;
+    Ok(client.join("main.mjs"))
+}
+
+/// Returns the packages layer, made from these sources.
+fn node_layer(sources: &Path) -> anyhow::Result<PathBuf> {
+    let folder = cache()?.join("dev/node-layer");
+    let layer = folder.join("layer");
+    let pins = ["package.json", "package-lock.json", "bundle.mjs", "exporter.mjs"];
+    let pins = pins.map(|file| sources.join(file));
     install_once(&folder, &pins, || -> anyhow::Result<()> {
         eprintln!("installing OpenTelemetry's packages for Node from npm, once");
         std::fs::create_dir_all(&folder)?;
         for file in &pins {
             std::fs::copy(file, folder.join(file.file_name().unwrap_or_default()))?;
         }
-        let npm = ["ci", "--omit=dev", "--no-audit", "--no-fund", "--ignore-scripts"];
-        run(Command::new("npm").args(npm).current_dir(&folder))
+        let npm = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"];
+        run(Command::new("npm").args(npm).current_dir(&folder))?;
+        let mut bundle = Command::new("npm");
+        bundle.args(["run", "bundle", "--", "--outdir=layer/lambda-otlp/node-packages"]);
+        run(bundle.current_dir(&folder))
     })?;
-    Ok(folder.join("node_modules"))
+    Ok(layer)
 }
 
 fn run(command: &mut Command) -> anyhow::Result<()> {

@@ -15,15 +15,15 @@ const SOURCE: &str = "extension/layer/node";
 /// Where the bundle lies below `/opt`.
 const FOLDER: &str = "lambda-otlp/node-packages";
 
-/// What esbuild makes a file of each.
-const BUNDLES: [&str; 2] = ["bundle", "exporter"];
+/// The files from which npm makes the bundles.
+const PINS: [&str; 4] = ["package.json", "package-lock.json", "bundle.mjs", "exporter.mjs"];
 
 const MAX_BYTES: usize = 400_000;
 
 pub(super) fn layer(root: &Path) -> anyhow::Result<Made> {
     Ok(Made {
         name: "lambda-otlp-node-layer.zip".to_owned(),
-        bytes: zip(root, &packages(root)?)?,
+        bytes: zip(&packages(root)?)?,
         components: components(root)?,
         max_bytes: MAX_BYTES,
     })
@@ -49,16 +49,11 @@ fn components(root: &Path) -> anyhow::Result<Vec<Component>> {
     Ok(pinned.collect())
 }
 
-pub(crate) fn zip(root: &Path, packages: &Path) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn zip(packages: &Path) -> anyhow::Result<Vec<u8>> {
     let scratch = tempfile::tempdir()?;
-    let mut esbuild = Command::new(packages.join(".bin/esbuild"));
-    esbuild.args(["--bundle", "--platform=node", "--format=cjs", "--target=node18", "--minify"]);
-    // Of modules of the language only those parts are taken that are used.
-    esbuild.args(["--main-fields=module,main", "--external:./exporter.cjs"]);
-    esbuild.args(["--out-extension:.js=.cjs", "--legal-comments=none", "--log-level=error"]);
-    esbuild.args(BUNDLES.map(|name| root.join(SOURCE).join(format!("{name}.mjs"))));
-    esbuild.arg(format!("--outdir={}", scratch.path().display())).env("NODE_PATH", packages);
-    output(&mut esbuild).context("esbuild")?;
+    let mut esbuild = Command::new("npm");
+    esbuild.args(["run", "bundle", "--"]).arg(format!("--outdir={}", scratch.path().display()));
+    output(esbuild.current_dir(packages.parent().context("no folder")?)).context("esbuild")?;
     let mut files = files_below(scratch.path(), |_| true)?;
     let licences = files_below(packages, is_used)?;
     files.extend(licences.into_iter().map(|file| file.below("licences")));
@@ -67,7 +62,7 @@ pub(crate) fn zip(root: &Path, packages: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// The folder `node_modules`, installed once.
 pub(crate) fn packages(root: &Path) -> anyhow::Result<PathBuf> {
-    let pins = ["package.json", "package-lock.json"].map(|name| root.join(SOURCE).join(name));
+    let pins = PINS.map(|name| root.join(SOURCE).join(name));
     let folder = cache()?.join("layer/node");
     install_once(&folder, &pins, || {
         std::fs::create_dir_all(&folder)?;

@@ -112,7 +112,7 @@ pub(super) fn node_function(
     let node = output(Command::new("node").args(["-p", "process.execPath"]))?.stdout;
     let node = PathBuf::from(String::from_utf8(node)?.trim());
     let packages = dist::node::packages(&workshop.root)?;
-    let layer = layer(workshop, "node", &dist::node::zip(&workshop.root, &packages)?)?;
+    let layer = layer(workshop, "node", &dist::node::zip(&packages)?)?;
     let task = node_task(workshop, folder)?;
     let spec = |program: &Path| {
         FunctionSpec::new(FUNCTION, program)
