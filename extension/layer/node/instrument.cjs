@@ -57,7 +57,7 @@ function instrument(load, handler) {
     if (Module.prototype._compile === patched) Module.prototype._compile = compile;
     if (isTraced()) return exports;
     isDecided = true;
-    return replaceHandler(load, startSdk(load), exports, handler.name);
+    return replaceHandler(load, startSdk(load, handler), exports, handler.name);
   });
   if (handler.isModule) {
     patchBuiltins();

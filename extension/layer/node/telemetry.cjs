@@ -2,6 +2,7 @@
 
 "use strict";
 
+const { register } = require("./api.cjs");
 const { BoundExporter, LONGEST_MS, agent, timeoutMs } = require("./bound.cjs");
 const { CutOffs } = require("./cut_off.cjs");
 const { leaveLastWords } = require("./last_words.cjs");
@@ -70,8 +71,7 @@ function nameAwsCall(span, request) {
 
 /// Starts the SDK. Returns the provider of the function's spans and, if spans are exported to the extension, the tracking of invocations
 /// that are cut off.
-function startSdk(load) {
-  const { context, propagation, trace } = load("@opentelemetry/api");
+function startSdk(load, handler) {
   const { AsyncLocalStorageContextManager } = load("@opentelemetry/context-async-hooks");
   const { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } = load("@opentelemetry/core");
   const { defaultResource, detectResources, envDetector } = load("@opentelemetry/resources");
@@ -87,12 +87,11 @@ function startSdk(load) {
     spanProcessors: processors.filter(Boolean),
     idGenerator: joinXRay(new RandomIdGenerator()),
   });
-  const proxies = apiCopies().map((api) => api.trace?.getTracerProvider());
-  if (!trace.setGlobalTracerProvider(tracers)) throw new Error("another version of @opentelemetry/api is in use");
-  proxies.forEach((proxy) => proxy?.setDelegate?.(tracers));
-  context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
   const propagators = [new W3CTraceContextPropagator(), new W3CBaggagePropagator()];
-  propagation.setGlobalPropagator(new CompositePropagator({ propagators }));
+  register(load("@opentelemetry/api"), handler, tracers, {
+    context: new AsyncLocalStorageContextManager().enable(),
+    propagation: new CompositePropagator({ propagators }),
+  });
   return { tracers, cutOffs };
 }
 
@@ -111,13 +110,6 @@ function joinXRay(random) {
       return isNew && isSampled && time !== undefined ? time + rest : random.generateTraceId();
     },
   };
-}
-
-/// Returns the copies of OpenTelemetry's API that the function has loaded. A tracer that the function got from a copy belongs to the
-/// proxy provider of that copy.
-function apiCopies() {
-  const files = Object.keys(require.cache).filter((file) => file.endsWith("/@opentelemetry/api/build/src/index.js"));
-  return files.map((file) => require.cache[file].exports);
 }
 
 /// Returns `true` if spans are exported to the extension. Other receivers could not distinguish partial spans from complete ones.

@@ -57,6 +57,7 @@ pub(crate) const ARCHITECTURES: [Architecture; 2] = [
 
 /// The wrapper's files, from `extension/layer` to `/opt/lambda-otlp`.
 pub(crate) const LOADED: &[&str] = &[
+    "node/api.cjs",
     "node/bound.cjs",
     "node/cut_off.cjs",
     "node/ending.cjs",
