@@ -5,7 +5,7 @@
 
 const fs = require("node:fs");
 const path = require("node:path");
-const { Module, syncBuiltinESMExports } = require("node:module");
+const { Module, createRequire, syncBuiltinESMExports } = require("node:module");
 const { findPackages } = require("./packages.cjs");
 const { PATCHING, findTracer } = require("./tracers.cjs");
 
@@ -74,15 +74,23 @@ function patchBuiltins() {
 }
 
 /// Finds the handler's file and name as Lambda's runtime does, such as `src/app.handler` below the task's root.
+///
+/// Source: aws-lambda-ric 3.3, `_tryRequire`, and 4.0, `loadModule`.
 function handlerFile() {
   const { _HANDLER: handler, LAMBDA_TASK_ROOT: root } = process.env;
   const [, module, name] = /^([^.]*)\.(.+)$/.exec(path.basename(handler)) ?? [];
   if (module === undefined) return undefined;
-  const stem = path.resolve(root, path.dirname(handler), module);
-  const found = ["", ".js", ".mjs", ".cjs"].map((end) => stem + end).find((file) => {
-    return fs.statSync(file, { throwIfNoEntry: false })?.isFile();
-  });
-  if (found === undefined) return undefined;
+  const folder = path.resolve(root, path.dirname(handler));
+  const stem = path.join(folder, module);
+  const ending = ["", ".js", ".mjs", ".cjs"].find((ending) => fs.existsSync(stem + ending));
+  const { resolve } = createRequire(path.join(root, "_"));
+  let found;
+  try {
+    // A folder has its own main file. Without a file or folder, the handler is in a package.
+    found = ending ? stem + ending : ending === "" ? resolve(stem) : resolve(module, { paths: [root, folder] });
+  } catch {
+    return undefined;
+  }
   const file = fs.realpathSync(found);
   return { file, name, isModule: file.endsWith(".mjs") || (file.endsWith(".js") && isModuleFolder(path.dirname(file))) };
 }

@@ -1,0 +1,65 @@
+// The layer finds the handler where AWS's runtime client finds it.
+
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { test } from "node:test";
+import { packages, run, task } from "./local_lambda.mjs";
+
+const HANDLER = 'exports.handler = async () => "found";';
+const MODULE = 'export const handler = async () => "found";';
+const OTHER = 'exports.handler = async () => "another file";';
+
+// Files, the handler, and whether version 4 of the client finds it too.
+const CASES = {
+  "a file": [{ "index.js": HANDLER }, "index.handler", true],
+  "a file in a folder": [{ "src/app.js": HANDLER }, "src/app.handler", true],
+  "a module": [{ "app.mjs": MODULE, "app.cjs": OTHER }, "app.handler", true],
+  "a module by its package": [{ "app.js": MODULE, "package.json": '{"type": "module"}' }, "app.handler", true],
+  "a file by its ending": [{ "app.cjs": HANDLER, "package.json": '{"type": "module"}' }, "app.handler", true],
+  "a name with dots": [{ "app.js": "exports.routes = { get: async () => 'found' };" }, "app.routes.get", true],
+  "an object made at run time": [{ "app.js": "module.exports = Object.fromEntries([['handler', async () => 'found']]);" }, "app.handler", true],
+  "the index of a folder": [{ "api/index.js": 'exports.handler = require("./route").route;', "api/route.js": "exports.route = async () => 'found';" }, "api.handler", false],
+  "the index of a folder in a folder": [{ "src/api/index.js": HANDLER }, "src/api.handler", false],
+  "the main file of a folder": [{ "api/package.json": '{"main": "lib/main.js"}', "api/lib/main.js": HANDLER }, "api.handler", false],
+  "a file beside a folder": [{ "api.js": HANDLER, "api/index.js": OTHER }, "api.handler", false],
+  "a package": [{ "node_modules/shop/package.json": '{"main": "main.js"}', "node_modules/shop/main.js": HANDLER }, "shop.handler", true],
+  "a package of a folder": [{ "src/node_modules/shop/index.js": HANDLER }, "src/shop.handler", true],
+};
+
+// Version 4 of the client, with the module that `lambda-otlp dev` uses for version 3 in place of its native one.
+const VERSION_4 = packages(["aws-lambda-ric@4.0.2"], (folder) => fs.mkdirSync(path.join(folder, "aws-lambda-ric/rapid-client.node")));
+const NATIVE = path.join(VERSION_4, "aws-lambda-ric/rapid-client.node");
+fs.copyFileSync(new URL("../../../../crates/cli/src/dev/rapid_client.cjs", import.meta.url), path.join(NATIVE, "index.js"));
+fs.writeFileSync(path.join(NATIVE, "package.json"), '{"type": "commonjs"}');
+
+for (const [name, [files, handler, isOfVersion4]] of Object.entries(CASES)) {
+  test(`${name} is instrumented`, async () => {
+    const folder = task(files);
+    const commands = isOfVersion4 ? [[], [process.execPath, path.join(VERSION_4, "aws-lambda-ric/index.mjs")]] : [[]];
+    for (const command of commands) {
+      const ran = await run(folder, [{}], { handler, command });
+      assert.deepEqual(ran.results, ["found"], ran.text);
+      assert.deepEqual(ran.kind("SERVER").map((span) => span.scope), ["lambda-otlp/handler"], ran.text);
+    }
+  });
+}
+
+test("dev prints why a module cannot load", async () => {
+  for (const wrapper of [true, false]) {
+    const ran = await run(task({ "index.js": 'require("missing-library");' }), [{}], { wrapper });
+    assert.match(ran.results[0], /ImportModuleError/);
+    assert.match(ran.text, /Cannot find module 'missing-library'/);
+  }
+});
+
+test("dev has the runtime's functions for streamed responses", async () => {
+  const text = `exports.handler = awslambda.streamifyResponse(async (event, stream) => {
+    stream = awslambda.HttpResponseStream.from(stream, { statusCode: 201 });
+    stream.write("streamed");
+    stream.end();
+  });`;
+  const ran = await run(task({ "index.js": text }), [{}]);
+  assert.match(ran.results[0], /streamed/);
+  assert.equal(ran.kind("SERVER")[0].attributes["http.response.status_code"], 201, ran.text);
+});
