@@ -103,6 +103,7 @@ pub(crate) async fn subscribe(
     };
     match subscribe.await {
         Ok(Subscribed::Yes) => server::json(StatusCode::OK, r#""OK""#),
+        Ok(Subscribed::Already) => server::json(StatusCode::OK, r#""Already subscribed""#),
         Ok(Subscribed::Invalid(error)) => {
             server::error(StatusCode::BAD_REQUEST, "ValidationError", &error)
         }

@@ -66,6 +66,7 @@ pub(crate) struct ExtensionReport {
 #[derive(Debug)]
 pub(crate) enum Subscribed {
     Yes,
+    Already,
     Invalid(String),
     /// With a status that a test asked for.
     Scripted(u16),

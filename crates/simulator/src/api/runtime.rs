@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use super::extensions;
 use super::server::{self, Server, Unread};
 use super::{Call, Failure};
 use super::{RouteResult, accepted, ask, header, not_found};
+use crate::lock;
 
 /// The largest response of a buffered invocation, in bytes (AWS Lambda quotas: 6 MB).
 pub(crate) const MAX_RESPONSE_BYTES: usize = 6 * 1024 * 1024;
@@ -23,41 +24,49 @@ pub(crate) const MAX_RESPONSE_BYTES: usize = 6 * 1024 * 1024;
 /// The largest streamed response that the simulator keeps, in bytes; AWS allows 200 MB.
 const MAX_STREAMED_BYTES: usize = 20 * 1024 * 1024;
 
-/// The API of the processes of one environment. Dropping it closes the port and all calls that still wait.
+/// The API of one environment, at the same port for all of its processes.
 #[derive(Debug)]
 pub(crate) struct RuntimeApi {
     server: Server,
-    pub(crate) calls: mpsc::Receiver<Call>,
+    current: Arc<Mutex<mpsc::Sender<Call>>>,
 }
 
 impl RuntimeApi {
     pub(crate) async fn start() -> io::Result<Self> {
-        let (sender, calls) = mpsc::channel(64);
-        let sender = Arc::new(sender);
-        let server = Server::start(move |request| route(request, Arc::clone(&sender))).await?;
-        Ok(Self { server, calls })
+        let (sender, _) = mpsc::channel(1);
+        let current = Arc::new(Mutex::new(sender));
+        let of_server = Arc::clone(&current);
+        let server = Server::start(move |request| {
+            let sender = lock(&of_server).clone();
+            async move { route(request, &sender).await }
+        });
+        Ok(Self { server: server.await?, current })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.server.address()
     }
+
+    /// The calls of new processes. Dropping them ends all calls that still wait.
+    pub(crate) fn calls(&self) -> mpsc::Receiver<Call> {
+        let (sender, calls) = mpsc::channel(64);
+        *lock(&self.current) = sender;
+        calls
+    }
 }
 
-async fn route(
-    request: Request<Incoming>,
-    calls: Arc<mpsc::Sender<Call>>,
-) -> Response<Full<Bytes>> {
+async fn route(request: Request<Incoming>, calls: &mpsc::Sender<Call>) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
     if let Some(path) = path.strip_prefix("/2020-01-01/extension/") {
-        return extensions::route(path, request, &calls).await;
+        return extensions::route(path, request, calls).await;
     }
     if path == "/2022-07-01/telemetry" && request.method() == Method::PUT {
-        return extensions::subscribe(request, &calls).await;
+        return extensions::subscribe(request, calls).await;
     }
     let Some(path) = path.strip_prefix("/2018-06-01/runtime/") else {
         return not_found();
     };
-    of_runtime(path, request, &calls).await.unwrap_or_else(|refused| refused)
+    of_runtime(path, request, calls).await.unwrap_or_else(|refused| refused)
 }
 
 async fn of_runtime(

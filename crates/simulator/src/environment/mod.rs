@@ -22,8 +22,9 @@ use runtime::{
 };
 use serde_json::json;
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 pub(crate) use view::EnvironmentView;
@@ -60,7 +61,7 @@ impl Environment {
             controls: Arc::clone(controls),
             table: Arc::clone(&host.table),
             view: Arc::new(view),
-            runtime_apis: Mutex::default(),
+            api: OnceCell::new(),
         };
         Self { surroundings: Arc::new(surroundings), runtime: None, is_new: true, max_memory_mb: 0 }
     }

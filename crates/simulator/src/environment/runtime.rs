@@ -8,7 +8,6 @@ use crate::environment::extensions::{ExtensionFailure, Extensions};
 use crate::environment::view::EnvironmentView;
 use crate::function::FunctionSpec;
 use crate::identifiers::Trace;
-use crate::lock;
 use crate::platform_events::{
     ExtensionEvent, Phase, PlatformEvents, ResponseTimes, RuntimeDone, Status,
 };
@@ -18,14 +17,17 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::io;
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{OnceCell, mpsc};
 use tokio::time::Instant;
 
 #[derive(Debug)]
 pub(crate) struct Runtime {
     surroundings: Arc<Surroundings>,
-    api: RuntimeApi,
+    calls: mpsc::Receiver<Call>,
+    /// The address of its API.
+    address: String,
     extensions: Extensions,
     /// The runtime; it starts when all extensions have registered.
     process: Option<Process>,
@@ -60,9 +62,11 @@ impl InitFailure {
 
 impl Runtime {
     pub(crate) async fn start(surroundings: &Arc<Surroundings>) -> Result<Self, InitFailure> {
-        let api = RuntimeApi::start().await.map_err(InitFailure::Start)?;
+        let api = surroundings.api.get_or_try_init(RuntimeApi::start).await;
+        let api = api.map_err(InitFailure::Start)?;
+        let (calls, address) = (api.calls(), api.address().to_string());
         let output = surroundings.output(Category::Extension);
-        let variables = surroundings.variables(Category::Extension, &api.address().to_string());
+        let variables = surroundings.variables(Category::Extension, &address);
         let (spec, table) = (&surroundings.spec, &surroundings.table);
         let extensions = Extensions::launch(spec, &variables, &output, table);
         let extensions = extensions.map_err(|failure| {
@@ -79,7 +83,8 @@ impl Runtime {
         surroundings.telemetry.thaw();
         Ok(Self {
             surroundings: Arc::clone(surroundings),
-            api,
+            calls,
+            address,
             extensions,
             process: None,
             waiting: None,
@@ -90,11 +95,10 @@ impl Runtime {
 
     fn start_process(&mut self) -> io::Result<()> {
         let Surroundings { spec, table, view, .. } = &*self.surroundings;
-        let runtime_api = self.api.address().to_string();
         let start = Start {
             program: spec.bootstrap(),
             arguments: spec.arguments(),
-            environment: self.surroundings.variables(Category::Function, &runtime_api),
+            environment: self.surroundings.variables(Category::Function, &self.address),
             directory: spec.directory.as_deref(),
         };
         let process = Process::start(start, &self.surroundings.output(Category::Function), table)?;
@@ -206,7 +210,7 @@ impl Runtime {
         let ended = tokio::select! {
             // A call that a process made before it ended counts.
             biased;
-            Some(call) = self.api.calls.recv() => return Happened::Call(call),
+            Some(call) = self.calls.recv() => return Happened::Call(call),
             () = ended(self.process.as_ref()) => return Happened::RuntimeExited,
             place = self.extensions.one_ended() => place,
             () = tokio::time::sleep_until(until) => return Happened::Timeout,
@@ -269,9 +273,9 @@ impl Runtime {
             return Err(Refused::InitIsOver);
         }
         let types = settings.types.clone();
-        self.surroundings.telemetry.subscribe(&name, settings);
-        self.surroundings.events.telemetry_subscription(&name, &types, clock::now());
-        Ok(Subscribed::Yes)
+        let is_new = self.surroundings.telemetry.subscribe(&name, settings);
+        self.surroundings.events.telemetry_subscription(&name, is_new, &types, clock::now());
+        Ok(if is_new { Subscribed::Yes } else { Subscribed::Already })
     }
 }
 
@@ -566,8 +570,8 @@ pub(crate) struct Surroundings {
     pub(crate) events: PlatformEvents,
     pub(crate) table: Arc<ProcessTable>,
     pub(crate) view: Arc<EnvironmentView>,
-    /// The addresses of the Runtime API that its processes were told, one a reset.
-    pub(crate) runtime_apis: Mutex<Vec<String>>,
+    /// Open from the first init.
+    pub(crate) api: OnceCell<RuntimeApi>,
 }
 
 impl Surroundings {
@@ -580,12 +584,10 @@ impl Surroundings {
     }
 
     fn variables(&self, category: Category, runtime_api: &str) -> BTreeMap<String, String> {
-        let variables = match category {
+        match category {
             Category::Extension => self.spec.extension_environment(runtime_api),
             _ => self.spec.environment(runtime_api, self.writer.stream()),
-        };
-        lock(&self.runtime_apis).push(runtime_api.to_owned());
-        variables
+        }
     }
 }
 
@@ -593,12 +595,12 @@ impl Drop for Surroundings {
     fn drop(&mut self) {
         // Each environment of Lambda has its own `/tmp`. Here all share this machine's, so files named after the
         // environment's address are removed.
-        let names: Vec<String> =
-            lock(&self.runtime_apis).iter().map(|address| address.replace(':', "-")).collect();
+        let Some(api) = self.api.get() else { return };
+        let environment = api.address().to_string().replace(':', "-");
         for file in std::fs::read_dir("/tmp").into_iter().flatten().flatten() {
             let name = file.file_name();
             let is_own = name.to_str().is_some_and(|name| {
-                name.starts_with(".lambda-otlp-") && names.iter().any(|own| name.ends_with(own))
+                name.starts_with(".lambda-otlp-") && name.ends_with(&environment)
             });
             if is_own {
                 drop(std::fs::remove_file(file.path()));

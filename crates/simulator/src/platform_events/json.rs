@@ -132,11 +132,12 @@ pub(super) fn extension(extension: &ExtensionEvent<'_>, now: Timestamp) -> Syste
 
 pub(super) fn telemetry_subscription(
     extension: &str,
+    state: &str,
     types: &[&str],
     now: Timestamp,
 ) -> SystemLine {
     let record =
-        Object::default().with("name", extension).with("state", "Subscribed").with("types", types);
+        Object::default().with("name", extension).with("state", state).with("types", types);
     line(LogLevel::Info, "platform.telemetrySubscription", &record, now)
 }
 

@@ -174,13 +174,15 @@ impl PlatformEvents {
     pub(crate) fn telemetry_subscription(
         &self,
         extension: &str,
+        is_new: bool,
         types: &[Category],
         now: Timestamp,
     ) {
+        let state = if is_new { "Subscribed" } else { "Already subscribed" };
         let names: Vec<_> = types.iter().map(|category| category.name()).collect();
         let titles: Vec<_> = types.iter().map(|category| category.title()).collect();
-        let line = json::telemetry_subscription(extension, &names, now);
-        self.tell_and_write(line, || Some(text::telemetry_subscription(extension, &titles)));
+        let line = json::telemetry_subscription(extension, state, &names, now);
+        self.tell_and_write(line, || Some(text::telemetry_subscription(extension, state, &titles)));
     }
 
     /// The runtime has done its part of init; never written in text.

@@ -27,8 +27,8 @@ pub(super) fn extension(extension: &ExtensionEvent<'_>) -> String {
     )
 }
 
-pub(super) fn telemetry_subscription(extension: &str, types: &[&str]) -> String {
-    format!("TELEMETRY\tName: {extension}\tState: Subscribed\tTypes: [{}]\n", types.join(", "))
+pub(super) fn telemetry_subscription(extension: &str, state: &str, types: &[&str]) -> String {
+    format!("TELEMETRY\tName: {extension}\tState: {state}\tTypes: [{}]\n", types.join(", "))
 }
 
 pub(super) fn init_report(phase: Phase, status: &Status, duration: Duration) -> String {

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct Subscription {
     extension: String,
-    settings: Mutex<Settings>,
+    settings: Settings,
     generation: AtomicUsize,
     queue: Mutex<Queue>,
     changed: Notify,
@@ -33,7 +33,7 @@ impl Subscription {
     pub(super) fn new(extension: &str, settings: Settings) -> Self {
         Self {
             extension: extension.to_owned(),
-            settings: Mutex::new(settings),
+            settings,
             generation: AtomicUsize::new(0),
             queue: Mutex::new(Queue::default()),
             changed: Notify::new(),
@@ -46,12 +46,15 @@ impl Subscription {
     }
 
     pub(super) fn wants(&self, category: Category) -> bool {
-        category == Category::Injected || lock(&self.settings).types.contains(&category)
+        category == Category::Injected || self.settings.types.contains(&category)
     }
 
-    /// The extension subscribed again, after a reset or with other settings.
-    pub(super) fn change(&self, settings: Settings) {
-        *lock(&self.settings) = settings;
+    pub(super) fn is(&self, extension: &str, destination: &Destination) -> bool {
+        self.extension == extension && self.settings.destination == *destination
+    }
+
+    /// The extension subscribed again, after a reset.
+    pub(super) fn retry(&self) {
         self.generation.fetch_add(1, Ordering::Release);
         self.changed.notify_one();
     }
@@ -97,14 +100,11 @@ impl Subscription {
     async fn next_batch(&self, flow: &mut watch::Receiver<Flow>) -> Option<(Batch, Destination)> {
         loop {
             let current = *flow.borrow_and_update();
-            let (buffering, destination) = {
-                let settings = lock(&self.settings);
-                (settings.buffering, settings.destination.clone())
-            };
+            let Settings { buffering, destination, .. } = &self.settings;
             let readiness = {
                 let queue = lock(&self.queue);
-                match queue.readiness(&buffering, current, Instant::now()) {
-                    Readiness::Now => return Some((queue.batch(&buffering), destination)),
+                match queue.readiness(buffering, current, Instant::now()) {
+                    Readiness::Now => return Some((queue.batch(buffering), destination.clone())),
                     readiness => readiness,
                 }
             };

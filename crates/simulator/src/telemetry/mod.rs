@@ -134,17 +134,15 @@ impl Telemetry {
         subscription.push(&event.kind, event.category, json, treatment);
     }
 
-    /// Subscribes an extension, or changes its subscription; waiting events stay. A new subscriber gets the events of
-    /// init so far.
-    pub(crate) fn subscribe(self: &Arc<Self>, extension: &str, settings: Settings) {
+    /// Subscribes an extension, which gets the events of init so far. A subscription lives as long as the environment: one with
+    /// the same destination, of a process before a reset, goes on and keeps its waiting events, and one with another destination
+    /// stays beside it. Returns `false` if the extension is subscribed already.
+    pub(crate) fn subscribe(self: &Arc<Self>, extension: &str, settings: Settings) -> bool {
         let mut state = lock(&self.state);
-        let known = state
-            .subscriptions
-            .iter()
-            .find(|subscribed| subscribed.subscription.extension() == extension);
-        if let Some(known) = known {
-            known.subscription.change(settings);
-            return;
+        let mut subscriptions = state.subscriptions.iter().map(|own| &own.subscription);
+        if let Some(known) = subscriptions.find(|own| own.is(extension, &settings.destination)) {
+            known.retry();
+            return false;
         }
         let subscription = Arc::new(Subscription::new(extension, settings));
         for event in state.backlog.iter().flat_map(|backlog| &backlog.events) {
@@ -160,6 +158,7 @@ impl Telemetry {
             move |dropped| emit_logs_dropped(&telemetry, &dropped),
         ));
         state.subscriptions.push(Subscribed { subscription, delivering });
+        true
     }
 
     /// Gives out the events that tests injected since the last call.
