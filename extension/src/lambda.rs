@@ -86,8 +86,10 @@ impl ExtensionsApi {
     pub(crate) async fn subscribe(&self, body: &str) -> Result<Subscription, ApiError> {
         let request = extensions_api::subscribe(&self.address.authority, &self.identifier, body);
         let answer = ask(SUBSCRIBE, &self.address, &request).await?;
+        // The subscription of the extension before a reset; no page of AWS's gives the status.
+        let lives_on = String::from_utf8_lossy(&answer.body).contains("Already subscribed");
         match answer.status {
-            200 => Ok(Subscription::Accepted),
+            status if status == 200 || lives_on => Ok(Subscription::Accepted),
             202 | 404 => Ok(Subscription::Local),
             status => Err(ApiError::Refused { call: SUBSCRIBE, status }),
         }

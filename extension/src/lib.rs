@@ -16,6 +16,7 @@ mod json;
 mod lambda;
 mod lifecycle;
 mod log;
+mod own_file;
 mod own_metrics;
 mod receiver;
 mod service_name;

@@ -12,20 +12,22 @@ use crate::invocations::table::InvocationTable;
 use crate::lambda::{
     Address, ApiError, ExtensionsApi, SCHEMA_VERSIONS, Subscription, retrying, subscription,
 };
+use crate::own_file;
 use crate::receiver::otlp::Receiver;
 use crate::receiver::telemetry::{Listener, Surroundings};
 use crate::receiver::xray::XRayDaemon;
 use crate::sink::{Door, Sink};
 use crate::tasks;
 use extensions_api::Registration;
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+/// The name of the file with the receiver's port, which the wrapper reads.
+const RECEIVER_PORT: &str = "receiver";
 /// The number of received events that may wait for the loop.
 const EVENTS: usize = 256;
 
@@ -116,7 +118,7 @@ async fn receive_otlp(
     let (door, events) = (door.clone(), events.clone());
     let service = config.service_name.clone();
     let receiver = Arc::new(Receiver::new(door, events, Arc::clone(counts), service, budget));
-    let file = receiver_port_file(&config.runtime_api);
+    let file = own_file::path(RECEIVER_PORT, &config.runtime_api);
     for port in [Some(config.receiver_port), config.grpc_port()].into_iter().flatten() {
         let opened = if port == config.receiver_port {
             open_receiver_port(port, config.receiver_port_told, &file).await
@@ -163,7 +165,8 @@ async fn receive_telemetry(
 ) -> bool {
     let hosts_file = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
     let place = Surroundings::of(&hosts_file, &config.runtime_api);
-    let listener = match Listener::bind(place, RandomState::new().hash_one(())).await {
+    let file = own_file::path("telemetry", &config.runtime_api);
+    let listener = match Listener::bind(place, &file).await {
         Ok(listener) => listener,
         Err(error) => {
             tracing::warn!(%error, "cannot listen for Lambda's telemetry, continuing without it");
@@ -215,20 +218,11 @@ async fn open_receiver_port(port: u16, told: PortTold, file: &Path) -> io::Resul
         tracing::info!(port, other, "the port is in use, receiving OTLP at another one");
     }
     if (other != port || told == PortTold::Extension)
-        && let Err(error) = std::fs::write(file, format!("{other}\n"))
+        && let Err(error) = own_file::write(file, &format!("{other}\n"))
     {
         tracing::warn!(other, %error, "cannot tell the wrapper the port: set OTEL_EXPORTER_OTLP_ENDPOINT on the function");
     }
     Ok(listener)
-}
-
-/// Returns the path of the file. It contains `AWS_LAMBDA_RUNTIME_API`, because simulated environments share `/tmp`.
-fn receiver_port_file(runtime_api: &str) -> PathBuf {
-    let safe = |character: char| {
-        if character.is_ascii_alphanumeric() || character == '.' { character } else { '-' }
-    };
-    let name: String = runtime_api.chars().take(100).map(safe).collect();
-    PathBuf::from(format!("/tmp/.lambda-otlp-receiver-{name}"))
 }
 
 #[cfg(test)]
@@ -268,7 +262,7 @@ mod tests {
     #[test]
     fn the_port_file_has_the_path_expected_by_the_wrapper() {
         assert_eq!(
-            receiver_port_file("127.0.0.1:9001"),
+            own_file::path(RECEIVER_PORT, "127.0.0.1:9001"),
             Path::new("/tmp/.lambda-otlp-receiver-127.0.0.1-9001")
         );
     }

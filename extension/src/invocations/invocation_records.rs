@@ -1,18 +1,15 @@
 //! The records of our exporter in `/tmp`, where the function can write too. They name the root span of an invocation.
 
-use rustix::fs::OFlags;
+use crate::own_file;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::Read as _;
 use std::path::Path;
 use wire::invocation_record::{RECORD_BYTES, RootSpan, SLOTS, find};
 
 /// Creates the file. Its existence tells our exporter to write records. The exporter looks for it when the first invocation
 /// begins, and Lambda waits with that until all extensions have registered.
 pub(crate) fn make_file(path: &str) {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(false).custom_flags(FLAGS).open(path).ok();
+    own_file::create(Path::new(path)).ok();
 }
 
 /// Looks up records by request id.
@@ -30,8 +27,8 @@ impl InvocationRecords {
         Self::new(move |request_id| {
             let mut records = Vec::new();
             let most = RECORD_BYTES as u64 * SLOTS;
-            let read =
-                open(Path::new(&path)).and_then(|file| file.take(most).read_to_end(&mut records));
+            let read = own_file::open(Path::new(&path))
+                .and_then(|file| file.take(most).read_to_end(&mut records));
             if read.is_err() {
                 return Vec::new();
             }
@@ -48,15 +45,6 @@ impl fmt::Debug for InvocationRecords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("InvocationRecords")
     }
-}
-
-/// Open neither follows links nor waits for the other end of a pipe.
-const FLAGS: i32 = OFlags::NONBLOCK.union(OFlags::NOFOLLOW).bits().cast_signed();
-
-/// Opens a regular file for reading. The function may have put a pipe in its place, which would block.
-fn open(path: &Path) -> io::Result<File> {
-    let file = File::options().read(true).custom_flags(FLAGS).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 #[cfg(test)]

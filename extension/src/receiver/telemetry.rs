@@ -7,12 +7,14 @@ use crate::config::TELEMETRY_MAX_BYTES;
 use crate::counts::{Count, Counts};
 use crate::event::{Event, LogLine, TelemetryBatch, TelemetryItem};
 use crate::http::{Answer, BoxedAnswer, ReceivedRequest, Respond, Unread};
+use crate::own_file;
 use hyper::StatusCode;
 use platform::{LineSource, TelemetryEvent, TelemetryRecord, parse_batch};
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io;
+use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
@@ -71,14 +73,26 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Binds a free port. `salt` makes the path unguessable for the function.
-    pub(crate) async fn bind(place: Surroundings, salt: u64) -> io::Result<Self> {
+    /// Binds the port and path in `file`, or a free port and a random path, and keeps them in the file. A reset environment keeps
+    /// its files and the subscription of the extension before, whose waiting events arrive at the same place.
+    pub(crate) async fn bind(place: Surroundings, file: &Path) -> io::Result<Self> {
         let (address, host) = place.address();
-        let socket = match TcpListener::bind((address, 0)).await {
+        let known = kept(file);
+        let random = RandomState::new().hash_one(());
+        let socket = match bind_first(address, known.map(|(port, _)| port)).await {
             Ok(socket) => socket,
-            Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await?,
+            Err(_) => match bind_first(address, free_ports(random)).await {
+                Ok(socket) => socket,
+                Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await?,
+            },
         };
         let port = socket.local_addr()?.port();
+        let salt = known.filter(|(known, _)| *known == port).map_or(random, |(_, salt)| salt);
+        if known != Some((port, salt))
+            && let Err(error) = own_file::write(file, &format!("{port} {salt:016x}\n"))
+        {
+            tracing::debug!(%error, "cannot keep the port for a reset environment");
+        }
         let path = format!("/telemetry/{salt:016x}");
         Ok(Self { uri: format!("http://{host}:{port}{path}"), socket, path })
     }
@@ -101,6 +115,40 @@ impl Listener {
             recent: RecentDeliveries::default(),
         }
     }
+}
+
+/// Reads the port and the number in the path. The function may have changed the file.
+fn kept(file: &Path) -> Option<(u16, u64)> {
+    const MOST_BYTES: u64 = 64;
+    let mut text = String::new();
+    own_file::open(file).ok()?.take(MOST_BYTES).read_to_string(&mut text).ok()?;
+    let (port, salt) = text.trim_end().split_once(' ')?;
+    let port = port.parse().ok().filter(|port| *port >= FIRST_PORT)?;
+    Some((port, u64::from_str_radix(salt, 16).ok()?))
+}
+
+/// Behind Linux's ports for outgoing connections, 32768 to 60999, one of which the function may have.
+const FIRST_PORT: u16 = 61_000;
+
+fn free_ports(random: u64) -> impl Iterator<Item = u16> {
+    const ATTEMPTS: u64 = 16;
+    let ports = u64::from(u16::MAX - FIRST_PORT) + 1;
+    let port = move |attempt| random.wrapping_add(attempt) % ports + u64::from(FIRST_PORT);
+    (0..ATTEMPTS).filter_map(move |attempt| port(attempt).try_into().ok())
+}
+
+async fn bind_first(
+    address: IpAddr,
+    ports: impl IntoIterator<Item = u16>,
+) -> io::Result<TcpListener> {
+    let mut refused = io::ErrorKind::NotFound.into();
+    for port in ports {
+        match TcpListener::bind((address, port)).await {
+            Ok(socket) => return Ok(socket),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
 }
 
 /// Hashes of the newest accepted deliveries.
@@ -231,6 +279,23 @@ fn is_own(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_listener_has_the_port_and_path_of_the_one_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("telemetry");
+        let bind = async || Listener::bind(Surroundings::Elsewhere, &file).await.unwrap();
+        let first = bind().await;
+        assert!(first.socket.local_addr().unwrap().port() >= FIRST_PORT);
+        let other = bind().await;
+        assert_ne!(other.uri, first.uri, "the port is busy");
+        drop((first, other.socket));
+        assert_eq!(bind().await.uri, other.uri);
+        for nonsense in ["", "61000", "4318 00", "61000 x", "99999 00"] {
+            std::fs::write(&file, nonsense).unwrap();
+            assert_eq!(kept(&file), None, "{nonsense}");
+        }
+    }
 
     #[test]
     fn lambda_is_detected_by_its_hosts_file_or_api_port() {

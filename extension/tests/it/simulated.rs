@@ -116,6 +116,17 @@ async fn the_layer_does_not_change_a_crash_timeout_or_exhausted_memory() {
     is_between_good_ones(&told(&states::out_of_memory()).await);
 }
 
+/// Lambda restarts the extension in the same environment, where its subscription lives on.
+#[tokio::test]
+async fn a_restarted_extension_gets_the_events_of_the_failed_invocation() {
+    for state in [states::crash(), states::timeout()] {
+        let log = told(&state).await;
+        assert!(log.undelivered.is_empty(), "{}: {:?}", state.name, log.undelivered);
+        let subscribed = |how: &str| log.text.iter().filter(|text| text.contains(how)).count();
+        assert_eq!([subscribed("State: Subscribed"), subscribed("State: Already")], [1, 1]);
+    }
+}
+
 #[tokio::test]
 async fn the_exporter_record_identifies_the_root() {
     let log = invoked(&[json!({"record": true}), json!({})]).await;
