@@ -16,6 +16,8 @@ def wrap_handler(module, name, watch, setup):
     """
     from opentelemetry import trace
 
+    contexts = beside("lambda_otlp_contexts")
+    contexts.follow(trace.get_tracer_provider())
     handler = getattr(module, name)
     # The state of the current invocation, for each thread that serves invocations.
     calls = importlib.import_module("threading").local()
@@ -96,7 +98,7 @@ def wrap_handler(module, name, watch, setup):
         consumer = calls.__dict__.get("consumer")
         span = trace.use_span(consumer, end_on_exit=True) if consumer else nullcontext()
         try:
-            with span:
+            with span, contexts.Invocation():
                 calls.result = handler(*arguments, **named)
                 attempt(describe_result, calls.result)
         except BaseException as error:

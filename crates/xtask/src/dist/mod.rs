@@ -75,6 +75,7 @@ pub(crate) const LOADED: &[&str] = &[
     "node/tracers.cjs",
     "node/waiting.cjs",
     "node/wire.cjs",
+    "python/lambda_otlp_contexts.py",
     "python/lambda_otlp_cut_off.py",
     "python/lambda_otlp_fast.py",
     "python/lambda_otlp_flush.py",

@@ -15,6 +15,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[4]
+LAYER = pathlib.Path(__file__).resolve().parents[1]
 PROGRAMS = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")) / "debug"
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "lambda-otlp" / "layer-tests"
 # More than the local Lambda needs on a busy machine, including the packages of a first run.

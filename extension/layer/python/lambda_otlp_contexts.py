@@ -1,0 +1,84 @@
+"""Ends the context of an invocation with the invocation.
+
+Threads, pools, event loops and timers that an invocation starts keep its context for the life of the environment. Work in the context of
+an ended invocation belongs to the running invocation if exactly one runs. Otherwise it starts a trace of its own, with a link.
+"""
+
+from opentelemetry import context as contexts
+from opentelemetry import trace
+
+INVOCATION = contexts.create_key("lambda-otlp-invocation")
+# The span of an ended invocation, for the link of a new trace.
+ENDED = contexts.create_key("lambda-otlp-ended")
+
+running = []
+
+
+class Invocation:
+    """A context manager. Its block runs in the context of a new invocation."""
+
+    is_running = True
+
+    def __enter__(self):
+        self.trace_id = trace.get_current_span().get_span_context().trace_id
+        self.context = contexts.set_value(INVOCATION, self)
+        self.token = contexts.attach(self.context)
+        running.append(self)
+
+    def __exit__(self, *_):
+        self.is_running = False
+        running.remove(self)
+        contexts.detach(self.token)
+        # Other contexts may refer to this object for the life of the environment.
+        self.context = self.token = None
+
+
+class RuntimeContext:
+    """Replaces the API's runtime context."""
+
+    def __init__(self, inner):
+        self.inner = inner
+        self.attach, self.detach = inner.attach, inner.detach
+
+    def get_current(self):
+        found = self.inner.get_current()
+        invocation = found.get(INVOCATION)
+        return found if invocation is None or invocation.is_running else after(invocation, found)
+
+
+def after(invocation, context):
+    """Returns the context of work that an ended invocation has left in this context."""
+    span = trace.get_current_span(context).get_span_context()
+    if span.is_valid and span.trace_id != invocation.trace_id:
+        # The work has started a trace of its own.
+        return context
+    if len(invocations := list(running)) == 1 and (current := invocations[0].context):
+        return current
+    # Work that belongs to no sampled trace stays so.
+    return contexts.Context({INVOCATION: invocation, ENDED: span}) if span.trace_flags.sampled else context
+
+
+class Linking:
+    """A span processor that links the first span of a trace to the ended invocation."""
+
+    def on_start(self, span, parent_context=None):
+        if span.parent is None and (ended := contexts.get_value(ENDED, parent_context)):
+            span.add_link(ended)
+
+    def _on_ending(self, span):
+        pass
+
+    def on_end(self, span):
+        pass
+
+    def force_flush(self, timeout_millis=30000):
+        return True
+
+    def shutdown(self):
+        pass
+
+
+def follow(provider):
+    contexts._RUNTIME_CONTEXT = RuntimeContext(contexts._RUNTIME_CONTEXT)
+    if hasattr(provider, "add_span_processor"):
+        provider.add_span_processor(Linking())
