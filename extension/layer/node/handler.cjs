@@ -50,7 +50,7 @@ function noteStatusCodes() {
   };
 }
 
-function wrap(load, { tracers, cutOffs }, handler) {
+function wrap(load, { tracers, cutOffs, contexts }, handler) {
   const api = load("@opentelemetry/api");
   // Marks an invocation's context: a handler that calls itself gets no second span.
   const within = api.createContextKey("lambda-otlp: invocation");
@@ -136,8 +136,12 @@ function wrap(load, { tracers, cutOffs }, handler) {
     const isInner = api.context.active().getValue(within) === true;
     const invocation = isInner ? undefined : begin(event, isStreaming ? others[1] : others[0]);
     if (invocation === undefined) return handler.call(self, event, ...others);
+    const own = contexts.begin(invocation.context);
     const ending = new Ending(
-      (outcome) => end(invocation, { ...outcome, streamed: statusCodes.get(others[0]) }),
+      (outcome) => {
+        own.end();
+        return end(invocation, { ...outcome, streamed: statusCodes.get(others[0]) });
+      },
       (action) => api.context.with(api.ROOT_CONTEXT, action),
     );
     const callback = others[1];
@@ -152,7 +156,7 @@ function wrap(load, { tracers, cutOffs }, handler) {
       : { hasFailed: false, value: undefined };
     let returned;
     try {
-      returned = api.context.with(invocation.context, () => handler.call(self, event, ...others));
+      returned = api.context.with(own.context, () => handler.call(self, event, ...others));
     } catch (error) {
       // The runtime passes a thrown value to the callback too. It is no failure if it is `null` or `undefined`.
       if (takesCallback) return void others[1](error);

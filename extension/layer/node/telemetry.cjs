@@ -4,6 +4,7 @@
 
 const { register } = require("./api.cjs");
 const { BoundExporter, LONGEST_MS, agent, timeoutMs } = require("./bound.cjs");
+const { Contexts } = require("./contexts.cjs");
 const { CutOffs } = require("./cut_off.cjs");
 const { leaveLastWords } = require("./last_words.cjs");
 const { isThere } = require("./packages.cjs");
@@ -69,8 +70,8 @@ function nameAwsCall(span, request) {
   );
 }
 
-/// Starts the SDK. Returns the provider of the function's spans and, if spans are exported to the extension, the tracking of invocations
-/// that are cut off.
+/// Starts the SDK. Returns the provider of the function's spans, the contexts of invocations and, if spans are exported to the extension, the
+/// tracking of invocations that are cut off.
 function startSdk(load, handler) {
   const { AsyncLocalStorageContextManager } = load("@opentelemetry/context-async-hooks");
   const { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } = load("@opentelemetry/core");
@@ -88,11 +89,14 @@ function startSdk(load, handler) {
     idGenerator: joinXRay(new RandomIdGenerator()),
   });
   const propagators = [new W3CTraceContextPropagator(), new W3CBaggagePropagator()];
-  register(load("@opentelemetry/api"), handler, tracers, {
-    context: new AsyncLocalStorageContextManager().enable(),
+  const api = load("@opentelemetry/api");
+  const contexts = new Contexts(api, new RandomIdGenerator());
+  contexts.link(tracers);
+  register(api, handler, tracers, {
+    context: contexts.follow(new AsyncLocalStorageContextManager().enable()),
     propagation: new CompositePropagator({ propagators }),
   });
-  return { tracers, cutOffs };
+  return { tracers, cutOffs, contexts };
 }
 
 /// Returns an id generator. The first root span of an invocation gets X-Ray's trace id if X-Ray samples the invocation, so that

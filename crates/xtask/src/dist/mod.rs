@@ -59,6 +59,7 @@ pub(crate) const ARCHITECTURES: [Architecture; 2] = [
 pub(crate) const LOADED: &[&str] = &[
     "node/api.cjs",
     "node/bound.cjs",
+    "node/contexts.cjs",
     "node/cut_off.cjs",
     "node/ending.cjs",
     "node/facade.cjs",

@@ -55,7 +55,8 @@ const brokenWatch = { begin: () => { throw new Error("no timer"); } };
 
 async function check(form, handler, call, cutOffs) {
   noted.length = 0;
-  const { wrapped } = replaceHandler(() => api, { tracers, cutOffs }, { wrapped: handler }, "wrapped");
+  const contexts = { begin: (context) => ({ context, end() {} }) };
+  const { wrapped } = replaceHandler(() => api, { tracers, cutOffs, contexts }, { wrapped: handler }, "wrapped");
   if (wrapped.length !== handler.length || wrapped[STREAMING] !== handler[STREAMING] || wrapped.constructor !== handler.constructor) noted.push("looks different");
   const result = await call(wrapped).then(String, (error) => `error ${error.message}`);
   noted.push(result);
