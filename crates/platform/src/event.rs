@@ -196,6 +196,18 @@ impl PlatformEvent {
         self.status.as_deref().is_none_or(|status| status == "success")
     }
 
+    /// Returns `true` for an event of the init phase that made a snapshot (SnapStart), perhaps days ago, and not of one that
+    /// Lambda repeats inside an invocation.
+    pub fn made_snapshot(&self) -> bool {
+        let is = |field: &Option<String>, value| field.as_deref() == Some(value);
+        let is_init = matches!(
+            self.kind,
+            EventKind::InitStart | EventKind::InitRuntimeDone | EventKind::InitReport
+        );
+        is(&self.phase, "snap-start")
+            || is_init && is(&self.initialization_type, "snap-start") && !is(&self.phase, "invoke")
+    }
+
     /// Returns `true` if this reports the first invocation of an environment: only its `REPORT` has an init duration, or for
     /// SnapStart a restore duration.
     pub fn is_cold_start(&self) -> bool {

@@ -68,8 +68,11 @@ impl PrintedLines {
         }
     }
 
-    /// Adds a platform event.
+    /// Adds a platform event. Each restored environment is told of the init phase that made its snapshot, perhaps days ago.
     pub(super) fn platform_event(&mut self, event: &PlatformEvent, text: &str, now_ms: u64) {
+        if event.made_snapshot() && event.succeeded() {
+            return;
+        }
         let time = self.observed(event.time_unix_nano);
         if let Some(events) = &mut self.events {
             events.platform_event(event, text, time, self.has_one_at_a_time);
@@ -287,6 +290,7 @@ mod tests {
     use crate::invocations::identity::FunctionIdentity;
     use crate::test_spans::{Span, traces};
     use extensions_api::Registration;
+    use platform::TelemetryRecord;
     use std::collections::BTreeMap;
     use wire::{Envelope, LineEncoder, LineLimits};
 
@@ -369,6 +373,36 @@ mod tests {
         ] {
             let taken = take(&mut printed_lines(false, false), from, text);
             assert_eq!(taken.out_of_memory.is_some(), expected, "{from:?} {text}");
+        }
+    }
+
+    /// Each restored environment is told of the init phase that made its snapshot, perhaps days ago.
+    #[test]
+    fn the_init_phase_of_a_snapshot_leaves_nothing_waiting() {
+        let add = |lines: &mut PrintedLines, kind: &str, fields: &str| {
+            let text = format!(
+                r#"{{"time":"2026-09-21T14:13:20.123Z","type":"platform.{kind}","record":{{"initializationType":"snap-start",{fields}}}}}"#
+            );
+            let batch = format!("[{text}]");
+            let batch = platform::parse_batch(&batch);
+            let TelemetryRecord::Platform(event) = &batch.events[0].record else {
+                panic!("{text}")
+            };
+            lines.platform_event(event, &text, SINCE_MS);
+        };
+        for is_json in [false, true] {
+            for phase in ["init", "snap-start"] {
+                let mut lines = printed_lines(false, is_json);
+                let phase = format!(r#""phase":"{phase}""#);
+                add(&mut lines, "initStart", &phase);
+                add(&mut lines, "initRuntimeDone", r#""status":"success""#);
+                let report =
+                    format!(r#""status":"success",{phase},"metrics":{{"durationMs":100}}"#);
+                add(&mut lines, "initReport", &report);
+                assert_eq!(lines.finish().len(), 0, "{phase} {is_json}");
+                add(&mut lines, "initReport", &report.replace("success", "error"));
+                assert!(!lines.finish().is_empty(), "{phase} {is_json}");
+            }
         }
     }
 

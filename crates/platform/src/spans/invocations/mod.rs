@@ -64,7 +64,7 @@ impl Invocations {
         match event.kind {
             EventKind::Start => self.start(phase),
             // This init phase created the snapshot, perhaps days ago, and belongs to no invocation.
-            _ if event.phase.as_deref() == Some("snap-start") => {}
+            _ if event.made_snapshot() => {}
             EventKind::RestoreStart => {
                 // The phases before the restore created the snapshot.
                 self.pending.clear();
