@@ -69,6 +69,26 @@ async fn no_line_is_longer_than_the_variable_allows() {
     }
 }
 
+/// A subscription selects spilled lines by a filter for JSON, which matches no piece of a line that Lambda splits.
+#[tokio::test]
+async fn a_spilled_line_arrives_as_one_log_event() {
+    let most_bytes = 64 * 1024;
+    // Text that hardly compresses.
+    let word = |number: u64| format!("{:x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let text: Vec<String> = (1..=20_000).map(word).collect();
+    let text = text.concat();
+    let large =
+        || one_item(SignalKind::Logs, |record| record.message(5, |body| body.string(1, &text)));
+    let pipe = Pipe::default();
+    let (output, counts) = started_with(&pipe, [("LAMBDA_OTLP_MAX_LINE_BYTES", "250KiB")]);
+    for (spill, fits) in [(true, true), (false, false), (true, true)] {
+        assert_eq!(output.write(large(), spill).await, Ok(0));
+        let last = pipe.text().lines().last().map(str::len).unwrap();
+        assert_eq!(last < most_bytes, fits, "{spill}: {last}");
+    }
+    assert_eq!(counts.get(Count::Truncated), 2);
+}
+
 #[tokio::test]
 async fn partial_and_interrupted_writes_are_continued() {
     let troubles = [

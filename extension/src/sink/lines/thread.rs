@@ -99,6 +99,8 @@ pub(super) struct Thread<W> {
     function: Arc<Function>,
     encoder: Option<LineEncoder>,
     compact: Option<LineEncoder>,
+    /// Of lines that no backend accepted.
+    spilling: Option<LineEncoder>,
     writer: W,
     progress: Arc<Progress>,
     /// The last line was written in part, so the next one needs a line break before it.
@@ -119,6 +121,7 @@ impl<W: Write> Thread<W> {
             function,
             encoder: None,
             compact: None,
+            spilling: None,
             writer,
             progress,
             is_cut_off: false,
@@ -133,7 +136,7 @@ impl<W: Write> Thread<W> {
             (together, next) = collect(first, &mut queue);
             if tasks::catch(|| self.write_together(together)).is_none() {
                 // The encoder's buffers may be half filled.
-                (self.encoder, self.compact) = (None, None);
+                (self.encoder, self.compact, self.spilling) = (None, None, None);
                 self.is_cut_off |= self.progress.current().is_some();
                 self.progress.end_write();
             }
@@ -208,8 +211,13 @@ impl<W: Write> Thread<W> {
         let encoder = if is_compact {
             compact_encoder(&mut self.compact, &self.lines, &self.function)
         } else {
-            let new = || LineEncoder::new(self.lines.compression_level, self.lines.limits());
-            self.encoder.get_or_insert_with(new)
+            let LineFormat { compression_level, .. } = self.lines;
+            let (encoder, limits) = if spill {
+                (&mut self.spilling, self.lines.limits_of_spilled())
+            } else {
+                (&mut self.encoder, self.lines.limits())
+            };
+            encoder.get_or_insert_with(|| LineEncoder::new(compression_level, limits))
         };
         let written = encoder.encode(&envelope, request, &mut lines);
         self.write_lines(&lines).map(|()| written)
@@ -253,6 +261,12 @@ impl LineFormat {
 
     fn limits(&self) -> LineLimits {
         LineLimits { max_bytes: self.max_bytes, ..LineLimits::default() }
+    }
+
+    /// A subscription selects spilled lines by a filter for JSON, and Lambda splits longer lines into pieces that are none.
+    fn limits_of_spilled(&self) -> LineLimits {
+        let most = LineLimits::default().max_bytes;
+        LineLimits { max_bytes: self.max_bytes.min(most), max_item_bytes: most }
     }
 }
 
