@@ -182,11 +182,17 @@ impl InvocationStatus {
         if !matches!(own, Self::Unknown) {
             return own;
         }
+        let before = || invocation.phases.iter().filter(|phase| phase.is_before());
         let closed = invocation.closed.and_then(|(ending, _)| ending.error_type());
         if let Some(error_type) = closed {
-            return Self::Failed(error_type.to_owned(), None);
+            // The last init phase may be the reason.
+            let last = before().rfind(|phase| phase.event.status.is_some());
+            return match Self::of_phases(last.into_iter()) {
+                failed @ Self::Failed(..) => failed,
+                Self::Succeeded | Self::Unknown => Self::Failed(error_type.to_owned(), None),
+            };
         }
-        match Self::of_phases(invocation.phases.iter().filter(|phase| phase.is_before())) {
+        match Self::of_phases(before()) {
             Self::Failed(error_type, message) => Self::Failed(error_type, message),
             Self::Succeeded | Self::Unknown => Self::Unknown,
         }

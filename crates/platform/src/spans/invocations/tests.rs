@@ -561,6 +561,26 @@ fn shutdown_closes_unfinished_invocation_spans() {
     check("timeout", "1000..4000 error(timeout)");
     check("FAILURE", "1000..4000 error(failure)");
     check("spindown", "1000..4000 unset");
+    // Lambda ended the processes because the init phase failed, which it had repeated in the invocation.
+    for (repeated, expected) in [
+        (
+            r#""status":"error","errorType":"Runtime.ImportModuleError""#,
+            "error(Runtime.ImportModuleError)",
+        ),
+        (r#""status":"timeout""#, "error(timeout)"),
+        (r#""status":"success""#, "error(failure)"),
+    ] {
+        let mut invocations = by_default();
+        let failed = r#""phase":"init","status":"error","errorType":"Runtime.Unknown""#;
+        let repeated = format!(r#""phase":"invoke",{repeated}"#);
+        feed(
+            &mut invocations,
+            &[(-0.5, "initReport", failed), WARM[0], (1.5, "initReport", &repeated)],
+        );
+        invocations.close_all(ShutdownReason::Failure, ZERO + 4_000_000_000);
+        let shown = shown(&mut invocations);
+        assert!(shown.contains(&format!(" {expected} ")), "{shown}");
+    }
     // An invocation with a status keeps it, and its end.
     let mut invocations = invocations(SpanMapping::SpanEvents, SpanEnd::Report);
     feed(&mut invocations, WARM);
