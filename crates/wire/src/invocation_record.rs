@@ -20,6 +20,8 @@ const VERSION: &str = "v1 ";
 const OPEN: char = '\r';
 /// The last byte once the root's span is in a line, complete or as a partial span.
 pub const WRITTEN: u8 = b'\t';
+/// The last byte if the root is not sampled: nothing writes a span of the invocation.
+pub const NOT_SAMPLED: u8 = b'\x0c';
 const REQUEST_ID_BYTES: usize = 36;
 
 /// The file's path, derived from `AWS_LAMBDA_RUNTIME_API`: an environment has one `/tmp` and one such address, but a simulator
@@ -56,6 +58,7 @@ pub struct RootSpan {
     pub span_id: [u8; 8],
     /// `true` if it is in no line yet.
     pub is_open: bool,
+    pub is_sampled: bool,
 }
 
 /// The record of a root that has begun; `None` for a request id that is not plain text of at most 36 bytes, which Lambda never
@@ -79,7 +82,8 @@ pub fn find<'f>(file: &'f [u8], request_id: &'f str) -> impl Iterator<Item = Roo
         let trace_id = hex(trace_id, 32)?.to_be_bytes();
         let span_id = u64::try_from(hex(span_id, 16)?).ok()?.to_be_bytes();
         let is_open = record.ends_with(&[OPEN as u8]);
-        is_it.then_some(RootSpan { trace_id, span_id, is_open })
+        let is_sampled = !record.ends_with(&[NOT_SAMPLED]);
+        is_it.then_some(RootSpan { trace_id, span_id, is_open, is_sampled })
     })
 }
 
@@ -106,6 +110,10 @@ mod tests {
         let last = usize::try_from(written_offset(SLOTS)).unwrap();
         bytes[last] = WRITTEN;
         assert_eq!(is_open(&bytes), Some(false));
+        let is_sampled = |bytes: &[u8]| find(bytes, FIRST).next().map(|root| root.is_sampled);
+        assert_eq!(is_sampled(&bytes), Some(true));
+        bytes[last] = NOT_SAMPLED;
+        assert_eq!(is_sampled(&bytes), Some(false));
         bytes[last] = b'\n';
         assert_eq!(is_open(&bytes), Some(false));
     }

@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use wire::invocation_record::{SLOTS, WRITTEN, offset, path, record, written_offset};
+use wire::invocation_record::{NOT_SAMPLED, SLOTS, WRITTEN, offset, path, record, written_offset};
 
 /// Writes the records of one environment. Never waits; a failure only costs the record.
 #[derive(Debug, Default)]
@@ -27,19 +27,25 @@ impl RootRecord {
         Self { path: runtime_api.map(path), ..Self::default() }
     }
 
-    /// Stores the root span of this invocation, if it is sampled; unsampled spans are never written. Returns the record's number,
-    /// if stored.
+    /// Stores the root span of this invocation. Returns the record's number if it is stored and the span is sampled, as others are
+    /// never written.
     pub(crate) fn leave(&self, request_id: &str, root: &SpanContext) -> Option<u64> {
-        if !root.is_valid() || !root.is_sampled() {
+        if !root.is_valid() {
             return None;
         }
         let path = self.path.as_ref()?;
         let file = self.file.get_or_init(|| open(path).ok()).as_ref()?;
         let number = self.invocations.fetch_add(1, Ordering::Relaxed);
         let ids = (root.trace_id().to_bytes(), root.span_id().to_bytes());
-        let record = record(request_id, &ids.0, &ids.1)?;
+        let mut record = record(request_id, &ids.0, &ids.1)?;
+        if let Some(last) = record.last_mut().filter(|_| !root.is_sampled()) {
+            *last = NOT_SAMPLED;
+        }
         // A full `/tmp` costs the record, not the invocation.
-        file.write_all_at(&record, offset(number)).ok().map(|()| number)
+        file.write_all_at(&record, offset(number))
+            .ok()
+            .map(|()| number)
+            .filter(|_| root.is_sampled())
     }
 
     /// Notes that the record's root span is in a line. With very many concurrent invocations, another record may have replaced

@@ -44,10 +44,10 @@ class CutOffs {
   /// exports ended spans.
   begin(span, lambda, context, flush) {
     const invocation = { root: span, flush, context, timer: undefined, failure: undefined };
+    this.records.leave(lambda.awsRequestId, span.spanContext());
     if ((span.spanContext().traceFlags & this.api.TraceFlags.SAMPLED) === 0) return invocation;
     invocation.context = context.setValue(this.key, invocation);
     this.keep(span, invocation);
-    this.records.leave(lambda.awsRequestId, span.spanContext());
     const left = timeLeft(lambda);
     // Without a remaining time, there is no known deadline.
     if (left > 0 && left !== Infinity) {

@@ -10,6 +10,8 @@ const fs = require("node:fs");
 const SLOTS = 64;
 const BYTES = 90;
 const WRITTEN = "\t";
+// A bit of W3C's trace flags.
+const SAMPLED = 1;
 
 class Records {
   constructor(runtimeApi) {
@@ -20,9 +22,10 @@ class Records {
     this.roots = [];
   }
 
-  leave(requestId, { traceId, spanId }) {
-    // The carriage return marks a span that is in no line yet.
-    const record = Buffer.from(`v1 ${String(requestId).padEnd(36)} ${traceId} ${spanId}\r`);
+  leave(requestId, { traceId, spanId, traceFlags }) {
+    // The carriage return marks a span that is in no line yet, and the form feed one that is not sampled.
+    const end = traceFlags & SAMPLED ? "\r" : "\f";
+    const record = Buffer.from(`v1 ${String(requestId).padEnd(36)} ${traceId} ${spanId}${end}`);
     if (this.runtimeApi === undefined || record.length !== BYTES) return;
     try {
       this.file ??= opened(this.runtimeApi);

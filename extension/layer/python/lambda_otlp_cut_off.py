@@ -253,6 +253,11 @@ class Watch:
                 self.armed.remove(invocation)
         self.open_spans.end(invocation)
 
+    def note(self, invocation, root):
+        """Tells the extension that an invocation has no span, because its root is not sampled."""
+        if root.is_valid and not root.trace_flags.sampled:
+            self.open_spans.records.leave(invocation.request_id, root)
+
     def root_of(self, invocation):
         """Returns the root span of the invocation while it is open."""
         return invocation.root and self.open_spans.open.get(invocation.root.span_id)
@@ -300,8 +305,9 @@ class Records:
         if self.runtime_api is None:
             return
         try:
-            # The carriage return marks a span that is in no OTLP line yet.
-            record = f"v1 {request_id:<36} {root.trace_id:032x} {root.span_id:016x}\r".encode()
+            # The carriage return marks a span that is in no OTLP line yet, and the form feed one that is not sampled.
+            end = "\r" if root.trace_flags.sampled else "\f"
+            record = f"v1 {request_id:<36} {root.trace_id:032x} {root.span_id:016x}{end}".encode()
             if len(record) == self.BYTES:
                 if self.file is None:
                     self.file = self.opened()

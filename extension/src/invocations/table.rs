@@ -207,7 +207,7 @@ impl InvocationTable {
             let Some(request_id) = request_id else { continue };
             self.sends_roots = true;
             let Root { trace_id, span_id, start_unix_nano, .. } = root;
-            let span = FunctionRoot { trace_id, span_id, is_open: false };
+            let span = FunctionRoot { trace_id, span_id, is_open: false, is_sampled: true };
             self.root(&request_id, KnownRoot { span, is_named }, start_unix_nano);
         }
     }
@@ -391,8 +391,8 @@ impl InvocationTable {
             known.is_some_and(|known| known.earlier_roots.contains(&root.span_id))
         };
         let root = self.records.find(request_id).into_iter().find(|root| !is_earlier(root));
-        let Some(RootSpan { trace_id, span_id, is_open }) = root else { return false };
-        let span = FunctionRoot { trace_id, span_id, is_open };
+        let Some(RootSpan { trace_id, span_id, is_open, is_sampled }) = root else { return false };
+        let span = FunctionRoot { trace_id, span_id, is_open, is_sampled };
         self.root(request_id, KnownRoot { span, is_named: true }, time);
         true
     }
@@ -473,7 +473,8 @@ mod tests {
 
     const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
     const SECOND: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
-    const ROOT: RootSpan = RootSpan { trace_id: [3; 16], span_id: [7; 8], is_open: false };
+    const ROOT: RootSpan =
+        RootSpan { trace_id: [3; 16], span_id: [7; 8], is_open: false, is_sampled: true };
 
     /// A table and its requests.
     struct Story {
@@ -591,7 +592,7 @@ mod tests {
 
     #[test]
     fn each_attempt_of_a_request_uses_its_own_root() {
-        const AGAIN: RootSpan = RootSpan { trace_id: [4; 16], span_id: [8; 8], is_open: false };
+        const AGAIN: RootSpan = RootSpan { trace_id: [4; 16], span_id: [8; 8], ..ROOT };
         let mut story = Story::new(&[]);
         story.records.lock().unwrap().push((FIRST.to_owned(), ROOT));
         story.invocation(FIRST, 10_000);

@@ -25,7 +25,10 @@ impl<'a> InvocationIds<'a> {
     pub(crate) fn of(invocation: &'a Invocation, options: &SpanOptions) -> Option<Self> {
         let tracing = &invocation.tracing;
         let request = invocation.request_id.as_str();
-        let is_dropped = options.only_sampled && invocation.function_root.is_none();
+        let is_dropped = match invocation.function_root {
+            None => options.only_sampled,
+            Some(root) => !root.is_sampled,
+        };
         if is_dropped || options.xray_lambda && tracing.sampled == Some(false) {
             return None;
         }

@@ -40,6 +40,8 @@ pub struct FunctionRoot {
     pub span_id: [u8; 8],
     /// `true` if it has begun, and the function had not written it at the last check.
     pub is_open: bool,
+    /// If not, the invocation has no span.
+    pub is_sampled: bool,
 }
 
 /// X-Ray's segment of an invocation. Only Lambda has it; the function's subsegments name it as their parent.

@@ -100,7 +100,8 @@ fn result(text: &str) -> String {
     format!(r#""requestId":"r1","status":"{status}","errorType":"{error_type}""#)
 }
 
-const ROOT: FunctionRoot = FunctionRoot { trace_id: [7; 16], span_id: [9; 8], is_open: false };
+const ROOT: FunctionRoot =
+    FunctionRoot { trace_id: [7; 16], span_id: [9; 8], is_open: false, is_sampled: true };
 
 #[test]
 fn a_function_root_makes_the_invocation_an_internal_child() {
