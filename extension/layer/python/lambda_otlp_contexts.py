@@ -4,6 +4,8 @@ Threads, pools, event loops and timers that an invocation starts keep its contex
 an ended invocation belongs to the running invocation if exactly one runs. Otherwise it starts a trace of its own, with a link.
 """
 
+import os
+
 from opentelemetry import context as contexts
 from opentelemetry import trace
 
@@ -14,23 +16,61 @@ ENDED = contexts.create_key("lambda-otlp-ended")
 running = []
 
 
+class Forks:
+    """Tells forked processes how many invocations the function's process has ended."""
+
+    def __init__(self):
+        self.begun = self.ended = 0
+        self.shared = None
+        self.is_child = False
+        os.register_at_fork(before=self.share, after_in_child=self.note_child)
+
+    def share(self):
+        if self.shared is None:
+            from mmap import mmap
+
+            self.shared = mmap(-1, 8)
+            self.note_end(0)
+
+    def note_end(self, ended):
+        self.ended += ended
+        if self.shared is not None and not self.is_child:
+            self.shared[:] = self.ended.to_bytes(8, "little")
+
+    def note_child(self):
+        self.is_child = True
+
+    def has_ended(self, number):
+        return self.is_child and int.from_bytes(self.shared[:], "little") >= number
+
+
 class Invocation:
     """A context manager. Its block runs in the context of a new invocation."""
 
-    is_running = True
+    has_ended = False
 
     def __enter__(self):
+        forks.begun += 1
+        self.number = forks.begun
         self.trace_id = trace.get_current_span().get_span_context().trace_id
         self.context = contexts.set_value(INVOCATION, self)
         self.token = contexts.attach(self.context)
         running.append(self)
 
     def __exit__(self, *_):
-        self.is_running = False
+        self.has_ended = True
         running.remove(self)
+        forks.note_end(1)
         contexts.detach(self.token)
         # Other contexts may refer to this object for the life of the environment.
         self.context = self.token = None
+
+    @property
+    def is_running(self):
+        return not self.has_ended and not forks.has_ended(self.number)
+
+
+forks = Forks()
 
 
 class RuntimeContext:
@@ -52,7 +92,7 @@ def after(invocation, context):
     if span.is_valid and span.trace_id != invocation.trace_id:
         # The work has started a trace of its own.
         return context
-    if len(invocations := list(running)) == 1 and (current := invocations[0].context):
+    if len(invocations := [each for each in list(running) if each.is_running]) == 1 and (current := invocations[0].context):
         return current
     # Work that belongs to no sampled trace stays so.
     return contexts.Context({INVOCATION: invocation, ENDED: span}) if span.trace_flags.sampled else context

@@ -237,11 +237,18 @@ def start(module, function, hidden, fast=None):
         setup = fast.start()
         watching = (setup,)
     started.append(setup)
+    (beside("lambda_otlp_sdk") if fast is None else fast.imports).when_imported("multiprocessing.util", lambda: flush_children(setup))
     join_xray()
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
     if {"aws-lambda", "*"} & {name.strip() for name in disabled.split(",")}:
         return
     beside("lambda_otlp_wrap").wrap_handler(module, function, watch_deadlines(setup, *watching), setup)
+
+
+def flush_children(setup):
+    """Flushes in processes of `multiprocessing`, which end without calling the functions of `atexit`."""
+    util = sys.modules["multiprocessing.util"]
+    util.register_after_fork(setup, lambda setup: [util.Finalize(None, flush, exitpriority=0) for flush in setup.flushes()])
 
 
 def join_xray():

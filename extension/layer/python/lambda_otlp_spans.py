@@ -333,9 +333,14 @@ class TracerProvider(trace.TracerProvider):
         self.collect = None
         # The flush at the end of an invocation.
         self.flush_invocation = self.force_flush
+        self.is_child = False
         self.renew()
-        os.register_at_fork(after_in_child=self.renew)
+        os.register_at_fork(after_in_child=self.fork)
         atexit.register(self.force_flush, 1000)
+
+    def fork(self):
+        self.is_child = True
+        self.renew()
 
     def renew(self):
         """Resets the state, also in a forked process: the child has no thread or connection, and the parent exports the spans."""
@@ -380,6 +385,9 @@ class TracerProvider(trace.TracerProvider):
             self.dropped += 1
             return
         self.waiting.append(span)
+        if self.is_child:
+            # A pool's process waits for its next task, and ends with the environment.
+            self.wake.set()
         if self.thread is None:
             self.thread = threading.Thread(target=self.run, name="lambda-otlp-spans", daemon=True)
             self.thread.start()

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import os
+import sys
 from contextlib import nullcontext
 
 from lambda_otlp_load import attempt, beside, library, say
@@ -16,6 +17,7 @@ def wrap_handler(module, name, watch, setup):
     """
     from opentelemetry import trace
 
+    marshalling = Marshalling()
     contexts = beside("lambda_otlp_contexts")
     contexts.follow(trace.get_tracer_provider())
     handler = getattr(module, name)
@@ -41,6 +43,10 @@ def wrap_handler(module, name, watch, setup):
         calls.consumer = messages.consumer(event)
         if isinstance(event.get("Records"), list):
             messages.link(event["Records"], calls.consumer or trace.get_current_span())
+
+    def note_sampling():
+        if invocation := calls.__dict__.get("invocation"):
+            watch.note(invocation, trace.get_current_span().get_span_context())
 
     def unwatched():
         if invocation := calls.__dict__.pop("invocation", None):
@@ -81,6 +87,13 @@ def wrap_handler(module, name, watch, setup):
                 span.set_attribute(name, value)
             span.set_status(trace.Status(trace.StatusCode.ERROR, message))
 
+    def describe_marshalling(result):
+        """Marks the spans as failed if the runtime cannot serialize the result."""
+        if (error := marshalling.error_of(result)) is not None:
+            for span in spans_to_mark():
+                span.set_attribute("error.type", getattr(error, "exception_type", type(error).__name__))
+                span.set_status(trace.Status(trace.StatusCode.ERROR, str(getattr(error, "msg", error))))
+
     def flush_at_exit():
         """Exports all spans when the process exits. The SDK would only do so after the function's threads have ended."""
         if watch:
@@ -91,6 +104,7 @@ def wrap_handler(module, name, watch, setup):
     @functools.wraps(handler, updated=())
     def entered(*arguments, **named):
         calls.state = "entered"
+        attempt(note_sampling)
         if arguments and is_inferred:
             attempt(wait, arguments[0])
         if arguments:
@@ -101,6 +115,7 @@ def wrap_handler(module, name, watch, setup):
             with span, contexts.Invocation():
                 calls.result = handler(*arguments, **named)
                 attempt(describe_result, calls.result)
+                attempt(describe_marshalling, calls.result)
         except BaseException as error:
             calls.state = "raised"
             calls.error = error
@@ -151,6 +166,31 @@ def wrap_handler(module, name, watch, setup):
 
     setattr(module, name, handler)
     hand_over(module, name, guarded)
+
+
+class Marshalling:
+    """Serializes results as AWS's runtime client does, before their spans end. The client gets the text that it would make itself."""
+
+    def __init__(self):
+        self.ready = importlib.import_module("threading").local()
+        kind = getattr(sys.modules.get("awslambdaric.lambda_runtime_marshaller"), "LambdaMarshaller", None)
+        self.marshal = getattr(kind, "marshal_response", None)
+        if self.marshal is not None:
+            self.marshaller = kind()
+            kind.marshal_response = self.marshal_response
+
+    def marshal_response(self, response):
+        result, made = self.ready.__dict__.pop("response", (None, None))
+        return made if made is not None and result is response else self.marshal(self.marshaller, response)
+
+    def error_of(self, result):
+        if self.marshal is None:
+            return None
+        try:
+            self.ready.response = result, self.marshal(self.marshaller, result)
+        except Exception as error:
+            return error
+        return None
 
 
 def hand_over(module, name, wrapped):

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -85,11 +86,11 @@ class Run:
 
 
 def result_of(line):
-    """Returns the value of a response, or the text of a failure."""
+    """Returns the value of a response, or its text, or that of a failure, without durations."""
     try:
         return json.JSONDecoder().raw_decode(line)[0]
     except ValueError:
-        return line
+        return re.sub(r" after [0-9.]+ ms| \([0-9.]+ ms[^)]*\)$", "", line)
 
 
 KINDS = ("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER")
