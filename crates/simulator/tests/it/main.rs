@@ -6,5 +6,3 @@ mod life;
 mod logs;
 mod oddities;
 mod requests;
-mod sink_checks;
-mod sink_rules;

@@ -14,9 +14,33 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
 use super::requests::{
-    NOW, PROTOBUF, attribute, gauge, kinds, logs, metric, metrics, point, post, record, resource,
-    resource_spans, sink, span, traces,
+    GZIP, NOW, PROTOBUF, attribute, gauge, gzip, kinds, logs, metric, metrics, point, post, record,
+    resource, resource_spans, sink, span, traces,
 };
+
+/// Bytes after the first gzip member are lost silently.
+#[tokio::test]
+async fn gzip_members_after_the_first_are_lost() {
+    let sink = sink().start().await.unwrap();
+    let body = gzip(&traces(vec![span("a")]).encode_to_vec()).repeat(3);
+    let answered = post(&sink, "/v1/traces", &[PROTOBUF, GZIP], body).await;
+    assert_eq!((answered.status, answered.text(), sink.counts().spans), (200, "", 1));
+    assert_eq!(kinds(&sink), [OddityKind::BytesAfterGzip]);
+}
+
+/// Too many columns of log records are lost with an answer that says nothing.
+#[tokio::test]
+async fn log_records_with_more_than_1000_columns_are_lost() {
+    let sink = sink().start().await.unwrap();
+    // The record has five columns without attributes.
+    for (attributes, expected) in [(995, &[][..]), (996, &[OddityKind::TooManyColumns][..])] {
+        let attributes = (0..attributes).map(|number| attribute(&format!("key.{number}"), "x"));
+        let many = LogRecord { attributes: attributes.collect(), ..record() };
+        let body = logs(vec![many]).encode_to_vec();
+        assert_eq!(post(&sink, "/v1/logs", &[PROTOBUF], body).await.status, 200);
+        assert_eq!((sink.counts().log_records, kinds(&sink).as_slice()), (1, expected));
+    }
+}
 
 #[tokio::test]
 async fn odd_spans_are_stored_and_noted() {

@@ -1,13 +1,11 @@
 //! A client for the sink, and small requests to send.
 
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use lambda_otlp_simulator::sink::{Builder, OddityKind, Sink};
-use opentelemetry_proto::tonic::collector::logs::v1::{
-    ExportLogsServiceRequest, ExportLogsServiceResponse,
-};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -19,17 +17,13 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use prost::Message;
 use std::io::Write;
 use tokio::net::TcpStream;
 
 /// The sink's clock in these tests: 2026-01-01T00:00:00Z.
 pub(crate) const NOW: u64 = 1_767_225_600_000_000_000;
-pub(crate) const HOUR: u64 = 3_600_000_000_000;
-pub(crate) const MINUTE: u64 = 60_000_000_000;
 
 pub(crate) const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
-pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
 pub(crate) const GZIP: (&str, &str) = ("content-encoding", "gzip");
 
 pub(crate) fn sink() -> Builder {
@@ -38,17 +32,12 @@ pub(crate) fn sink() -> Builder {
 
 pub(crate) struct Answered {
     pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
 impl Answered {
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
-    }
-
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 }
 
@@ -68,19 +57,15 @@ pub(crate) async fn post(
         request = request.header(*name, *value);
     }
     let answer = sender.send_request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
-    let (parts, body) = answer.into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    Answered { status: parts.status.as_u16(), headers: parts.headers, body }
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    Answered { status, body }
 }
 
 pub(crate) fn attribute(key: &str, value: &str) -> KeyValue {
-    any(key, Value::StringValue(value.to_owned()))
-}
-
-pub(crate) fn any(key: &str, value: Value) -> KeyValue {
     KeyValue {
         key: key.to_owned(),
-        value: Some(AnyValue { value: Some(value) }),
+        value: Some(AnyValue { value: Some(Value::StringValue(value.to_owned())) }),
         ..KeyValue::default()
     }
 }
@@ -159,23 +144,6 @@ pub(crate) fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(body).unwrap();
     encoder.finish().unwrap()
-}
-
-pub(crate) fn basic(user: &str, password: &str) -> String {
-    use base64::Engine;
-    format!(
-        "Basic {}",
-        base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"))
-    )
-}
-
-pub(crate) fn partial(answered: &Answered) -> (i64, String) {
-    assert_eq!((answered.status, answered.header("content-type")), (200, Some(PROTOBUF.1)));
-    // The three responses have the same fields.
-    let response = ExportLogsServiceResponse::decode(answered.body.clone()).unwrap();
-    response
-        .partial_success
-        .map_or((0, String::new()), |partial| (partial.rejected_log_records, partial.error_message))
 }
 
 pub(crate) fn kinds(sink: &Sink) -> Vec<OddityKind> {
