@@ -178,36 +178,7 @@ fn the_html_report_of_a_demo_without_python_is_complete_and_self_contained() {
     for outside in ["http://", "https://", "src=", "<script", "<link", "@import", "url("] {
         assert!(!page.contains(outside), "{outside}");
     }
-    let shown = ["demo: balanced", "POST /orders/{id}", "aws.lambda.invocations", "found once"];
-    let shown = shown.map(|text| text.strip_prefix("demo: ").unwrap_or(text));
-    for text in shown {
+    for text in ["balanced", "POST /orders/{id}", "aws.lambda.invocations", "found once"] {
         assert!(page.contains(text), "{text}");
     }
-    let browsers = ["chromium", "chromium-browser", "google-chrome"];
-    let is_there = |name: &&&str| {
-        Command::new(name)
-            .arg("--version")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok()
-    };
-    let Some(browser) = browsers.iter().find(is_there) else {
-        return println!("skipped: no browser on this machine shows the page");
-    };
-    let rendered = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
-        .arg(format!("--user-data-dir={}", directory.path().join("profile").display()))
-        .arg(format!("file://{}", path.display()))
-        .stderr(Stdio::null())
-        .output()
-        .unwrap();
-    let rendered = text(&rendered.stdout);
-    for text in shown {
-        assert!(rendered.contains(text), "the browser does not show {text}");
-    }
-    assert_eq!(
-        rendered.matches("class=\"track\"").count(),
-        page.matches("class=\"track\"").count()
-    );
 }

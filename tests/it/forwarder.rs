@@ -113,21 +113,6 @@ async fn a_wrong_password_returns_the_event_and_is_not_logged() {
     assert_eq!(sink.counts().stored(), 0);
 }
 
-#[tokio::test]
-async fn a_wrong_organization_returns_the_event_with_a_remedy() {
-    let sink = sink().await;
-    let headers = authorization(PASSWORD);
-    let endpoint = format!("{}/api/nobody", sink.url());
-    let invoked = invoke(
-        "otlp-only",
-        &[("LAMBDA_OTLP_ENDPOINT", &endpoint), ("LAMBDA_OTLP_HEADERS", &headers)],
-    )
-    .await;
-    let error = invoked.error();
-    assert!(error.contains("404 Not Found"), "{error}");
-    assert!(error.contains("/api/{organization}"), "{error}");
-}
-
 fn queue_variables(server: &QueueServer, name: &'static str) -> Vec<(&'static str, String)> {
     vec![(name, server.queue_url()), ("AWS_ENDPOINT_URL_SQS", server.endpoint())]
 }
