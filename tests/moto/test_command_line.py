@@ -1,0 +1,163 @@
+"""The command line: redrive from a queue and from a bucket, replay and tail of log groups."""
+
+import base64
+import gzip
+import json
+import re
+import signal
+import subprocess
+import threading
+import time
+
+from aws import ACCOUNT, COMMAND_LINE, REGION, ROOT, function_resource
+from batches import FUNCTION, log_batch, put, subscribe
+
+BUCKET = "on-failure"
+REASON = "answered 503"
+MISSING = f"in region {REGION}, account {ACCOUNT}"
+
+
+def parked(reason):
+    """Returns a message of the forwarder's queues with an undecodable line (docs/guarantees.md)."""
+    message = {
+        "v": "1.0",
+        "content": "line",
+        "event_id": "1",
+        "timestamp_ms": 1,
+        "destination": "default",
+        "items": 1,
+        "first_seen": "2026-09-21T14:13:21.000000000Z",
+        "reason": reason,
+        "origin": {"account": ACCOUNT, "region": REGION, "group": "/aws/lambda/orders", "stream": "s"},
+        "encoding": "gzip",
+        "body": base64.b64encode(gzip.compress(b"{}")).decode(),
+    }
+    return json.dumps(message)
+
+
+def bodies(aws, url):
+    """Returns the bodies of up to ten messages that anyone may receive."""
+    return [message["Body"] for message in aws.receive(url, seconds=0)]
+
+
+def test_redrive_sends_the_selected_messages_of_a_queue_again(aws):
+    dead, retry = aws.create_queue("dead"), aws.create_queue("retry")
+    for reason in [REASON, REASON, "answered 400"]:
+        aws.sqs.send_message(QueueUrl=dead, MessageBody=parked(reason))
+    redrive = ["redrive", "--from", dead, "--to", retry, "--reason", "503"]
+    code, printed = aws.run(*redrive)
+    assert (code, printed["redriven"][0]["messages"]) == (0, 2), printed
+    assert (len(bodies(aws, retry)), len(bodies(aws, dead))) == (0, 3), "a dry run changes nothing"
+    code, printed = aws.run(*redrive, "--yes")
+    assert (code, printed["skipped"][0]["messages"]) == (0, 1), printed
+    sent, left = bodies(aws, retry), bodies(aws, dead)
+    assert (len(sent), len(left)) == (2, 1)
+    for body in map(json.loads, sent):
+        assert body["reason"] == REASON and body["first_seen"] > "2026-09-21T14:13:21", body
+
+
+def test_redrive_sends_the_events_of_a_bucket_again(aws):
+    retry = aws.create_queue("retry-of-bucket")
+    aws.create_bucket(BUCKET)
+    event = json.loads((ROOT / "tests/fixtures/events/awslogs-text-mixed.json").read_text())
+    record = {"requestContext": {"condition": "RetriesExhausted"}, "requestPayload": event}
+    for key, body in [("aws/lambda/one", json.dumps(record)), ("aws/lambda/other", "{}")]:
+        aws.s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+    redrive = ["redrive", "--bucket", BUCKET, "--to", retry, "--yes"]
+    code, printed = aws.run(*redrive)
+    assert (code, printed["unreadable"][0]["messages"]) == (1, 1), printed
+    assert [json.loads(body) for body in bodies(aws, retry)] == [event]
+    _, again = aws.run(*redrive)
+    assert again["redriven"] == [], "the object is not deleted"
+
+
+def test_redrive_refuses_swapped_queues_and_finds_those_of_a_stack(aws):
+    dead = aws.create_queue("dead-of-stack")
+    target = f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead-of-stack"
+    policy = json.dumps({"deadLetterTargetArn": target, "maxReceiveCount": 1000})
+    retry = aws.create_queue("retry-of-stack", RedrivePolicy=policy)
+    aws.sqs.send_message(QueueUrl=retry, MessageBody=parked(REASON))
+    # The pending message stays in its queue.
+    assert "--from and --to are swapped" in aws.refuses("redrive", "--from", retry, "--to", dead, "--yes")
+    assert f"use --to {retry}" in aws.refuses("redrive", "--bucket", BUCKET, "--to", dead, "--yes")
+    assert (len(bodies(aws, retry)), len(bodies(aws, dead))) == (1, 0)
+
+    # CloudFormation truncates the stack's name in a function's name, which has at most 64 characters.
+    stack = "lambda-otlp-of-a-team-with-a-very-long-name-production"
+    function = "lambda-otlp-of-a-team-with-a-very-ForwarderFunction-1A2B3C4D5E6F"
+    aws.create_stack(stack, {"ForwarderFunction": function_resource(function)})
+    variables = {"LAMBDA_OTLP_RETRY_QUEUE_URL": retry, "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL": dead}
+    aws.lambda_.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
+    aws.sqs.send_message(QueueUrl=dead, MessageBody=parked(REASON))
+    code, printed = aws.run("redrive", "--stack", stack, "--yes")
+    assert (code, printed["redriven"][0]["messages"]) == (0, 1), printed
+    assert (len(bodies(aws, retry)), len(bodies(aws, dead))) == (2, 0)
+    assert MISSING in aws.refuses("redrive", "--stack", "none")
+
+
+def test_replay_sends_all_items_of_a_log_group(aws, backend, now_ms):
+    aws.create_function(FUNCTION)
+    batch = log_batch("text-mixed")
+    subscribe(aws, batch)
+    # The function does not run, so the replay sends all items.
+    put(aws, batch, now_ms)
+    replay = ["replay", batch["logGroup"], "--from", "1h"]
+    variables = {"LAMBDA_OTLP_ENDPOINT": backend.base, "LAMBDA_OTLP_INGEST_WINDOW": "1000000h"}
+    code, printed = aws.run(*replay, "--dry-run", **variables)
+    assert (code, printed["events"], backend.requests) == (0, len(batch["logEvents"]), []), printed
+    code, printed = aws.run(*replay, **variables)
+    assert (code, printed["accepted"]) == (0, 30 + 8 + 15), printed
+    assert backend.requests
+
+
+def followed(aws, arguments, texts):
+    """Follows log groups until each of these texts was printed, then ends `tail`. Returns the objects; each text is in one."""
+    tail = subprocess.Popen(
+        [COMMAND_LINE, "tail", *arguments, "--json"], env=aws.variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    )
+    watchdog = threading.Timer(60, tail.kill)
+    watchdog.start()
+    printed = []
+    while not all(any(text in line for line in printed) for text in texts):
+        line = tail.stdout.readline()
+        assert line, f"it ended after {printed}"
+        printed.append(line)
+    tail.send_signal(signal.SIGINT)
+    printed += tail.stdout.readlines()
+    assert tail.wait() == 0
+    watchdog.cancel()
+    for text in texts:
+        assert "".join(printed).count(text) == 1, printed
+    return [json.loads(line) for line in printed]
+
+
+def write(aws, group, trace, text):
+    """Writes two log events, one of them an OTLP line."""
+    times = {"startTimeUnixNano": "1790000000000000000", "endTimeUnixNano": "1790000000001000000"}
+    span = {"traceId": trace, "spanId": "b7ad6b7169203331", "name": "work", **times}
+    line = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]})
+    aws.write_lines(group, [line, text], time.time_ns() // 1_000_000)
+
+
+def test_tail_shows_each_event_of_its_log_groups_once(aws):
+    first, second, third, fourth = (f"{number:032x}" for number in range(1, 5))
+    write(aws, "/aws/lambda/tail-a", first, "first words")
+    write(aws, "/aws/lambda/tail-b", third, "other words")
+    write(aws, "/aws/lambda/other-tail", fourth, "of another group")
+    # The first polls are over by then.
+    later = threading.Timer(3, write, [aws, "/aws/lambda/tail-a", second, "second words"])
+    later.start()
+    texts = ["first words", "second words", "other words"]
+    shown = followed(aws, ["--log-group", "/aws/lambda/tail-*", "--since", "5m"], texts)
+    traces = [each["trace"]["traceId"] for each in shown if "trace" in each]
+    assert sorted(traces) == [first, second, third]
+    for command in [["tail", "--log-group", "no-such"], ["replay", "no-such", "--from", "1h", "--dry-run"]]:
+        assert re.search(f"there is no log group no-such {MISSING}", aws.refuses(*command))
+
+
+def test_tail_follows_the_log_groups_of_a_stack(aws):
+    group = "/of-a-stack/tail"
+    properties = {"LogGroupName": group}
+    aws.create_stack("shop", {"Group": {"Type": "AWS::Logs::LogGroup", "Properties": properties}})
+    write(aws, group, f"{5:032x}", "words of the stack")
+    followed(aws, ["--stack", "shop", "--since", "5m"], ["words of the stack"])

@@ -1,0 +1,171 @@
+"""`lambda-otlp doctor` for a running function, a stopped pipeline, and a stack with a subscriber."""
+
+import json
+
+import pytest
+from aws import ACCOUNT, REGION, function_arn, function_resource, logs
+from batches import FUNCTION, log_batch, put, set_filter, subscribe
+
+BUCKET = "on-failure-of-stopped"
+
+
+@pytest.fixture
+def group(moto, now_ms):
+    """A log group that leads to the forwarder, which runs nowhere."""
+    moto.reset()
+    moto.create_function(FUNCTION)
+    batch = log_batch("text-mixed")
+    subscribe(moto, batch)
+    put(moto, batch, now_ms)
+    return batch["logGroup"]
+
+
+def configure(moto, **variables):
+    moto.lambda_.update_function_configuration(FunctionName=FUNCTION, Timeout=60, Environment={"Variables": variables})
+
+
+def read_by_redrive(moto, queue, enabled):
+    """Has the redrive function read this queue; returns the id of the mapping."""
+    moto.create_function("redrive")
+    source = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"
+    mapping = moto.lambda_.create_event_source_mapping(
+        EventSourceArn=source, FunctionName="redrive", BatchSize=1, Enabled=enabled
+    )
+    return mapping["UUID"]
+
+
+def set_alarm(moto, function, state):
+    moto.cloudwatch.put_metric_alarm(
+        AlarmName="errors",
+        AlarmDescription="The forwarder fails.",
+        Namespace="AWS/Lambda",
+        MetricName="Errors",
+        Dimensions=[{"Name": "FunctionName", "Value": function}],
+        Statistic="Sum",
+        Period=300,
+        EvaluationPeriods=1,
+        Threshold=0,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    moto.cloudwatch.set_alarm_state(AlarmName="errors", StateValue=state, StateReason="a test")
+
+
+def verdict(checks, name):
+    """Returns the worst verdict of the checks with this name."""
+    found = [check["verdict"] for check in checks if check["name"] == name]
+    return next((verdict for verdict in ["failed", "warning", "ok"] if verdict in found), None)
+
+
+def has(checks, name, verdict, *parts):
+    found = [
+        check
+        for check in checks
+        if check["name"] == name and check["verdict"] == verdict and all(part in check["text"] for part in parts)
+    ]
+    assert len(found) == 1, f"{name} is not {verdict} with {parts}: {json.dumps(checks, indent=1)}"
+
+
+def test_doctor_of_a_deployed_function(moto, group, backend):
+    doctor = ["doctor", "--function", FUNCTION, "--log-group", group]
+
+    def run():
+        return moto.run(*doctor, LAMBDA_OTLP_ENDPOINT=backend.base)
+
+    code, checks = run()
+    assert (code, verdict(checks, "permission")) == (1, "failed"), checks
+    moto.lambda_.add_permission(
+        FunctionName=FUNCTION,
+        StatementId="logs",
+        Action="lambda:InvokeFunction",
+        Principal="logs.amazonaws.com",
+        SourceAccount=ACCOUNT,
+    )
+    _, checks = run()
+    for name in ["permission", "subscription", "endpoint"]:
+        assert verdict(checks, name) == "ok", (name, checks)
+
+    # As deployed, and without a backend in this shell: settings and backend are the function's.
+    queue = moto.create_queue("waiting")
+    of_backend = {"LAMBDA_OTLP_ENDPOINT": backend.base, "LAMBDA_OTLP_BACKEND": "otlp"}
+    configure(moto, **of_backend, LAMBDA_OTLP_RETRY_QUEUE_URL=queue)
+    read_by_redrive(moto, "waiting", enabled=True)
+    before = len(backend.requests)
+    code, checks = moto.run(*doctor, "--canary", LAMBDA_OTLP_ENDPOINT="")
+    for name in ["settings", "queue", "subscription"]:
+        assert verdict(checks, name) == "ok", (name, checks)
+    assert (code, verdict(checks, "canary")) == (0, "ok"), checks
+    assert len(backend.requests) >= before + 3, "a log record, a span and a metric"
+
+    # A policy of the account that leads to the forwarder too, and then alone.
+    document = {"DestinationArn": function_arn(FUNCTION), "FilterPattern": ""}
+    policy = {
+        "policyName": "all",
+        "policyType": "SUBSCRIPTION_FILTER_POLICY",
+        "policyDocument": json.dumps(document),
+        "selectionCriteria": 'LogGroupName NOT IN ["/lambda-otlp/x/forwarder"]',
+    }
+    logs.account_policies = [policy]
+    assert verdict(run()[1], "subscription") == "failed"
+    moto.logs.delete_subscription_filter(logGroupName=group, filterName="lambda-otlp")
+    assert verdict(run()[1], "subscription") == "ok"
+
+
+def test_doctor_of_a_stopped_pipeline_names_each_remedy(moto, group, backend, now_ms):
+    retry, dead = moto.create_queue("retry"), moto.create_queue("dead")
+    configure(
+        moto,
+        LAMBDA_OTLP_ENDPOINT=backend.base,
+        LAMBDA_OTLP_RETRY_QUEUE_URL=retry,
+        LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL=dead,
+    )
+    uuid = read_by_redrive(moto, "retry", enabled=False)
+    on_failure = {"OnFailure": {"Destination": f"arn:aws:s3:::{BUCKET}"}}
+    moto.lambda_.put_function_event_invoke_config(FunctionName=FUNCTION, DestinationConfig=on_failure)
+    moto.create_bucket(BUCKET)
+    moto.lambda_.put_function_concurrency(FunctionName=FUNCTION, ReservedConcurrentExecutions=0)
+    for queue in [dead, retry]:
+        moto.sqs.send_message(QueueUrl=queue, MessageBody="{}")
+    moto.s3.put_object(Bucket=BUCKET, Key="one", Body="{}")
+    set_alarm(moto, FUNCTION, "ALARM")
+    set_filter(moto, group, '"no such words"')
+    log = f"/aws/lambda/{FUNCTION}"
+    error = {"level": "ERROR", "message": "not delivered, returned to Lambda"}
+    info = {"level": "INFO", "message": "it was no ERROR"}
+    moto.write_lines(log, [json.dumps(error), json.dumps(info)], now_ms)
+
+    doctor = ["doctor", "--function", FUNCTION, "--log-group", group]
+    code, found = moto.run(*doctor)
+    assert code == 1
+    has(found, "concurrency", "failed", FUNCTION, "delete-function-concurrency")
+    has(found, "event source", "failed", "redrive does not read retry", f"--enabled --uuid {uuid}`")
+    has(found, "queue", "warning", "dead: 1 messages", f"`lambda-otlp redrive --from {dead} --to {retry}`")
+    has(found, "queue", "warning", "retry: 1 messages")
+    has(found, "bucket", "warning", "1 objects", f"`lambda-otlp redrive --bucket {BUCKET} --to {retry}`")
+    has(found, "alarms", "failed", "errors is in state ALARM: The forwarder fails.")
+    has(found, "filter", "failed", group, "no such words", "Collect=all")
+    has(found, "log", "failed", log, "1 errors in the last 1h", "not delivered, returned to Lambda")
+
+    moto.lambda_.delete_function_concurrency(FunctionName=FUNCTION)
+    for queue in [retry, dead]:
+        moto.sqs.purge_queue(QueueUrl=queue)
+    moto.lambda_.update_event_source_mapping(UUID=uuid, Enabled=True)
+    set_alarm(moto, FUNCTION, "OK")
+    set_filter(moto, group, "")
+    _, mended = moto.run(*doctor)
+    for name in ["concurrency", "event source", "queue", "alarms"]:
+        assert verdict(mended, name) == "ok", (name, mended)
+    assert verdict(mended, "filter") is None, "a filter without a pattern passes all"
+
+
+def test_doctor_of_a_stack_includes_its_subscriber(moto, backend, now_ms):
+    moto.reset()
+    names = {"ForwarderFunction": FUNCTION, "SubscriberFunction": "subscriber"}
+    moto.create_stack("o2", {key: function_resource(name) for key, name in names.items()})
+    configure(moto, LAMBDA_OTLP_ENDPOINT=backend.base)
+    set_alarm(moto, "subscriber", "ALARM")
+    error = {"level": "ERROR", "message": "some log groups could not be subscribed"}
+    moto.write_lines("/aws/lambda/subscriber", [json.dumps(error)], now_ms)
+    code, found = moto.run("doctor", "--stack", "o2")
+    assert code == 1
+    has(found, "alarms", "failed", "errors is in state ALARM")
+    has(found, "log", "failed", "/aws/lambda/subscriber", "some log groups could not be subscribed")
