@@ -36,6 +36,7 @@
 //! ```
 
 mod api;
+mod api_client;
 pub mod binaries;
 mod clock;
 mod cloudwatch;
@@ -61,6 +62,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 
+pub use api_client::{ApiClient, ApiResponse};
 pub use cloudwatch::{FilterPattern, InvalidPattern, LogEvent};
 pub use environment::{EnvironmentState, ExtensionState};
 pub use function::{FunctionSpec, Initialization, LogFormat, LogLevel};

@@ -4,9 +4,9 @@
 
 use serde::Deserialize;
 use settings::{Env, Source as _};
+use simulator::ApiClient;
 use std::fs::OpenOptions;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{self, Write as _};
 use std::time::Duration;
 use wire::invocation_record;
 use wire::protobuf::Writer;
@@ -56,20 +56,21 @@ pub fn run_in_lambda() {
 
 fn run(api: &str) -> io::Result<()> {
     let mut number = u64::from(std::process::id()) << 32;
+    let mut runtime = ApiClient::connect(api)?;
     loop {
-        let event = call(api, "GET", "/2018-06-01/runtime/invocation/next", &[], b"")?;
-        let request_id = event.header("lambda-runtime-aws-request-id");
+        let event = runtime.call("GET", "/2018-06-01/runtime/invocation/next", &[], b"")?;
+        let request_id = event.header("lambda-runtime-aws-request-id").unwrap_or_default();
         let payload: Payload = serde_json::from_slice(&event.body).map_err(io::Error::other)?;
         if payload.record {
             let (trace_id, span_id) = (crate::stories::story::TRACE, crate::stories::story::ROOT);
-            let record = invocation_record::record(&request_id, &trace_id, &span_id);
+            let record = invocation_record::record(request_id, &trace_id, &span_id);
             let path = invocation_record::path(api);
             std::fs::write(path, record.unwrap_or_default())?;
         }
         for (position, spans) in payload.spans.iter().enumerate() {
             let ids: Vec<u64> = (0..*spans).map(|span| number + span).collect();
             number += spans;
-            let root = payload.root.then_some(request_id.as_str()).filter(|_| position == 0);
+            let root = payload.root.then_some(request_id).filter(|_| position == 0);
             send(&ids, root, payload.bytes)?;
         }
         let mut lines = Vec::new();
@@ -82,13 +83,13 @@ fn run(api: &str) -> io::Result<()> {
         match payload.end.as_str() {
             "respond" => {
                 let path = format!("/2018-06-01/runtime/invocation/{request_id}/response");
-                call(api, "POST", &path, &[], b"\"done\"")?;
+                runtime.call("POST", &path, &[], b"\"done\"")?;
             }
             "fail" => {
                 let path = format!("/2018-06-01/runtime/invocation/{request_id}/error");
                 let kind = [("Lambda-Runtime-Function-Error-Type", "Function.Unhappy")];
                 let body = br#"{"errorType":"Unhappy","errorMessage":"no","stackTrace":[]}"#;
-                call(api, "POST", &path, &kind, body)?;
+                runtime.call("POST", &path, &kind, body)?;
             }
             "exit" => std::process::exit(3),
             "panic" => panic!("as told"),
@@ -144,8 +145,12 @@ fn send(ids: &[u64], root_of: Option<&str>, bytes: usize) -> io::Result<()> {
         });
     });
     let content_type = [("Content-Type", "application/x-protobuf")];
-    let posted = call(&format!("127.0.0.1:{port}"), "POST", "/v1/traces", &content_type, &body);
-    let Ok(HttpResponse { status: 200, .. }) = posted else { return Ok(()) };
+    // A connection of its own, which no freeze outlives.
+    let posted = ApiClient::connect(&format!("127.0.0.1:{port}"))
+        .and_then(|mut receiver| receiver.call("POST", "/v1/traces", &content_type, &body));
+    if !posted.is_ok_and(|answer| answer.status == 200) {
+        return Ok(());
+    }
     let acknowledged = Env.get("ACKNOWLEDGED").unwrap_or_default();
     let mut file = OpenOptions::new().append(true).create(true).open(acknowledged)?;
     let mut lines = Vec::new();
@@ -164,53 +169,4 @@ fn port() -> String {
     };
     let named = Env.get("OTEL_LAMBDA_RECEIVER_PORT");
     named.or_else(moved).unwrap_or_else(|| "4318".to_owned())
-}
-
-struct HttpResponse {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-}
-
-impl HttpResponse {
-    fn header(&self, name: &str) -> String {
-        let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.clone()).unwrap_or_default()
-    }
-}
-
-/// One request on a connection of its own, as simple as HTTP can be.
-fn call(
-    authority: &str,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> io::Result<HttpResponse> {
-    let mut stream = TcpStream::connect(authority)?;
-    let mut head = Vec::new();
-    write!(head, "{method} {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n")?;
-    for (name, value) in headers {
-        write!(head, "{name}: {value}\r\n")?;
-    }
-    write!(head, "Content-Length: {}\r\n\r\n", body.len())?;
-    stream.write_all(&head)?;
-    stream.write_all(body)?;
-    let mut reader = BufReader::new(stream);
-    let mut status = String::new();
-    reader.read_line(&mut status)?;
-    let status = status.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    let mut headers = Vec::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        headers.push((name.to_owned(), value.trim().to_owned()));
-    }
-    let mut answer = HttpResponse { status, headers, body: Vec::new() };
-    match answer.header("content-length").parse::<u64>() {
-        Ok(length) => reader.take(length).read_to_end(&mut answer.body)?,
-        Err(_) => reader.read_to_end(&mut answer.body)?,
-    };
-    Ok(answer)
 }
