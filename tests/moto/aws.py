@@ -17,7 +17,7 @@ from moto.logs.models import LogEvent
 from moto.logs.responses import LogsResponse
 from moto.server import ThreadedMotoServer
 
-REGION = "eu-west-1"
+REGION = os.environ["AWS_DEFAULT_REGION"] = "eu-west-1"
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/forwarder"
 ROOT = Path(__file__).parents[2]

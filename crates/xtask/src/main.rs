@@ -30,12 +30,12 @@ dictionary           trains the compact line's dictionary, and writes it to a ne
 
 stack [--long]       checks template.yaml with cfn-lint and SAM; with --long also builds it
 interop              runs other people's programs against ours
-moto                 creates the stack on moto, and runs the deployed path there
+moto                 runs tests/moto: the stack, the deployed path and the command line on moto
 openobserve --url URL --grpc HOST:PORT --user EMAIL --password PASSWORD
                      compares an OpenObserve's stored telemetry with the sent one
 chaos [--seeds N | --seed N | --processes N | --processes-seed N]
                      runs the no-loss property with many fault schedules, or one, and shrinks failing ones
-load [--seconds N] [--picture FILE] | load --invocations N
+load [--seconds N] | load --invocations N
                      measures forwarder and layer under sustained load, and checks that each item arrives once
 
 dist                 builds all release files in target/dist

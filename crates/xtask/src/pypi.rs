@@ -45,10 +45,4 @@ impl Environment {
             .env("AWS_DEFAULT_REGION", "eu-west-1");
         Ok(command)
     }
-
-    pub(crate) fn script(&self, script: &Path) -> Command {
-        let mut command = Command::new(&self.python);
-        command.arg(script).env("AWS_DEFAULT_REGION", "eu-west-1");
-        command
-    }
 }

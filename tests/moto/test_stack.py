@@ -1,0 +1,215 @@
+"""Creates the stack of template.yaml with several sets of parameters. Its programs must accept their variables."""
+
+import ast
+import io
+import itertools
+import json
+import subprocess
+import zipfile
+
+import pytest
+from aws import ACCOUNT, COMMAND_LINE, FORWARDER, REGION, ROOT, SUBSCRIBER
+from moto.awslambda.models import LambdaFunction
+from moto.cloudformation import parsing
+from moto.cloudformation.models import Stack
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:o2-AbCdEf"
+PARAMETER = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter"
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key"
+
+
+@pytest.fixture
+def cloudformation(aws, monkeypatch):
+    """Corrects differences of moto from CloudFormation."""
+    clean, update, parameters = parsing.clean_json, parsing.parse_and_update_resource, Stack.parameter_list.fget
+
+    def clean_json(*arguments):
+        """CloudFormation drops AWS::NoValue from lists; moto leaves a null there."""
+        cleaned = clean(*arguments)
+        return [item for item in cleaned if item is not None] if isinstance(cleaned, list) else cleaned
+
+    def parse_and_update_resource(logical_id, resource, resources, **arguments):
+        """CloudFormation skips a resource whose condition is false. moto evaluates its properties, which may refer to absent ones."""
+        condition = resource.get("Condition")
+        if condition and not resources.lazy_condition_map[condition]:
+            return None
+        return update(logical_id, resource, resources, **arguments)
+
+    def parameter_list(stack):
+        """CloudFormation returns a list as the given text; moto returns a list."""
+        as_text = lambda value: ",".join(value) if isinstance(value, list) else value  # noqa: E731
+        return [{**each, "ParameterValue": as_text(each["ParameterValue"])} for each in parameters(stack)]
+
+    monkeypatch.setattr(parsing, "clean_json", clean_json)
+    monkeypatch.setattr(parsing, "parse_and_update_resource", parse_and_update_resource)
+    monkeypatch.setattr(Stack, "parameter_list", property(parameter_list))
+    # A custom resource counts as created without a response.
+    monkeypatch.setattr(LambdaFunction, "invoke", lambda *_: None)
+    aws.reset()
+    return aws
+
+
+class NoManagedPolicies:
+    """Prevents a request to AWS for names of managed policies, which the template does not use."""
+
+    def load(self):
+        return {}
+
+
+def template():
+    """Returns the CloudFormation template for our SAM template, with code from a bucket as by `sam package`."""
+    template = yaml_parse((ROOT / "template.yaml").read_text())
+    for resource in template["Resources"].values():
+        for name in ("CodeUri", "ContentUri"):
+            if name in resource["Properties"]:
+                resource["Properties"][name] = "s3://artifacts/code.zip"
+        if "Code" in resource["Properties"]:
+            resource["Properties"]["Code"] = {"S3Bucket": "artifacts", "S3Key": "code.zip"}
+    return json.dumps(transform(template, {}, NoManagedPolicies()))
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+def grants(aws):
+    """Returns the permissions of the roles, as "ForwarderRole: sqs:SendMessage on arn:…"."""
+    found = set()
+    for role in aws.iam.list_roles()["Roles"]:
+        for name in aws.iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]:
+            document = aws.iam.get_role_policy(RoleName=role["RoleName"], PolicyName=name)["PolicyDocument"]
+            # moto returns the policies of a role's own property as Python's text.
+            document = ast.literal_eval(document) if isinstance(document, str) else document
+            for statement in document["Statement"]:
+                for action, resource in itertools.product(as_list(statement["Action"]), as_list(statement["Resource"])):
+                    found.add(f"{role['RoleName'].split('-')[1]}: {action} on {resource}")
+    return found
+
+
+def warnings(aws, program, variables, folder):
+    """Returns the warnings with which a program starts. No backend accepts its own metrics here."""
+    options = ["--no-extension", "--aws", "--region", REGION]
+    for key, value in {**variables, "AWS_ENDPOINT_URL": aws.endpoint}.items():
+        options += ["--env", f"{key}={value}"]
+    ended = subprocess.run(
+        [COMMAND_LINE, "dev", *options, "--", program],
+        env={**aws.variables, "PATH": "/usr/bin"},
+        cwd=folder,
+        input="{}\n",
+        capture_output=True,
+        text=True,
+    )
+    said = ended.stdout + ended.stderr
+    assert "=>" in said, said
+    lines = [line for line in said.splitlines() if "own metrics" not in line]
+    return [line for line in lines if "WARN" in line or "LAMBDA_OTLP_" in line]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected", "has_subscriber", "mappings"),
+    [
+        pytest.param({}, [], False, 1, id="only an endpoint"),
+        pytest.param(
+            {"Secret": SECRET, "LogGroups": "/aws/lambda/orders"},
+            [f"secretsmanager:GetSecretValue on {SECRET}"],
+            False,
+            1,
+            id="the README's parameters",
+        ),
+        pytest.param(
+            {
+                "Secret": "/o2/auth#authorization",
+                "LogGroups": "/aws/lambda/orders",
+                "Collect": "telemetry",
+                "Rules": "/o2/rules",
+                "DestinationSecretArns": f"{PARAMETER}/b",
+                "KmsKeyArns": f"{KEY}/1",
+                "KinesisStreamArn": f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/logs",
+                "StorageKmsKeyArn": f"{KEY}/2",
+                "ReservedConcurrency": "5",
+                "SubnetIds": "subnet-1,subnet-2",
+                "SecurityGroupIds": "sg-1",
+                "AlarmTopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:alarms",
+            },
+            [
+                f"ssm:GetParameter on {PARAMETER}/o2/auth",
+                f"ssm:GetParameter on {PARAMETER}/o2/rules",
+                f"ssm:GetParameter on {PARAMETER}/b",
+                f"kms:Decrypt on {KEY}/1",
+                f"kms:GenerateDataKey on {KEY}/2",
+            ],
+            False,
+            2,
+            id="every parameter of rules, keys, a VPC and Kinesis",
+        ),
+        pytest.param(
+            {
+                "Backend": "otlp",
+                "Headers": "x-tenant=shop",
+                "Rules": "rules.toml",
+                "Stream": "lambda",
+                "PlatformSpans": "true",
+                "Vitals": "both",
+                "MemorySize": "512",
+                "Architecture": "x86_64",
+                "LogGroups": "/aws/lambda/orders",
+                "CreateKinesisStream": "true",
+            },
+            [],
+            False,
+            2,
+            id="another backend, a stream of the stack for one log group",
+        ),
+        pytest.param({"LogGroups": "*", "ExcludedLogGroups": "/aws/lambda/noisy"}, [], False, 1, id="the account"),
+        pytest.param(
+            {
+                "LogGroups": "/aws/lambda/*,/ecs/shop",
+                "ExcludedLogGroups": "*-dev",
+                "SubscribeTags": "team=shop",
+                "Collect": "spilled",
+                "CreateKinesisStream": "true",
+            },
+            [],
+            True,
+            2,
+            id="log groups by the subscriber, into a stream",
+        ),
+    ],
+)
+def test_the_stacks_functions_accept_their_variables(cloudformation, tmp_path, parameters, expected, has_subscriber, mappings):
+    aws = cloudformation
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("bootstrap", "")
+    aws.create_bucket("artifacts")
+    aws.s3.put_object(Bucket="artifacts", Key="code.zip", Body=code.getvalue())
+    aws.kinesis.create_stream(StreamName="logs", ShardCount=1)
+    aws.ssm.put_parameter(Name="/o2/rules", Value="# none", Type="String")
+    (tmp_path / "rules.toml").write_text("# none")
+    if parameters.get("LogGroups", "").startswith("/"):
+        aws.logs.create_log_group(logGroupName=parameters["LogGroups"].split(",")[0].replace("*", "x"))
+    given = {"Endpoint": "https://o2.example.com/api/default", **parameters}
+    aws.cloudformation.create_stack(
+        StackName="telemetry",
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+        TemplateBody=template(),
+    )
+    assert aws.cloudformation.describe_stacks(StackName="telemetry")["Stacks"][0]["StackStatus"] == "CREATE_COMPLETE"
+    assert len(aws.lambda_.list_event_source_mappings()["EventSourceMappings"]) == mappings
+    granted = grants(aws)
+    for role, grant in itertools.product(["ForwarderRole", "RedriveRole"], expected):
+        assert f"{role}: {grant}" in granted
+    functions = [function["Environment"]["Variables"] for function in aws.lambda_.list_functions()["Functions"]]
+    subscribers = [variables for variables in functions if "LAMBDA_OTLP_INCLUDE" in variables]
+    assert (len(subscribers), len(functions)) == (has_subscriber, 2 + has_subscriber)
+    for variables in functions:
+        program = SUBSCRIBER if variables in subscribers else FORWARDER
+        assert warnings(aws, program, variables, tmp_path) == []
+        for name in ["LAMBDA_OTLP_RETRY_QUEUE_URL", "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL"]:
+            if name in variables:
+                queue = variables[name].rsplit("/", 1)[1]
+                send = f"sqs:SendMessage on arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"
+                assert sum(grant.endswith(send) for grant in granted) >= 2, send
