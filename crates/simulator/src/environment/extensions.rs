@@ -95,7 +95,6 @@ impl Extensions {
             Some(ExtensionState {
                 name: extension.name.clone(),
                 pid: extension.process.as_ref()?.pid(),
-                process_state: None,
                 ready_after: extension.ready_after,
             })
         };

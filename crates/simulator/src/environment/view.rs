@@ -4,7 +4,6 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::lock;
-use crate::process::process_state;
 
 #[derive(Debug)]
 pub(crate) struct EnvironmentView {
@@ -32,8 +31,6 @@ pub struct EnvironmentState {
     pub log_stream: String,
     /// Its process; `None` after a reset and before the next init.
     pub pid: Option<u32>,
-    /// The state letter of the process, as [`process_state`](crate::process_state) gives it: `T` while frozen.
-    pub process_state: Option<char>,
     /// `true` during an invocation.
     pub busy: bool,
     pub invocations: u64,
@@ -50,8 +47,6 @@ pub struct EnvironmentState {
 pub struct ExtensionState {
     pub name: String,
     pub pid: u32,
-    /// The state letter of the process: `T` while frozen.
-    pub process_state: Option<char>,
     /// How long after its process was started it asked for its first event; `None` before.
     pub ready_after: Option<Duration>,
 }
@@ -71,20 +66,15 @@ impl EnvironmentView {
 
     pub(crate) fn state(&self) -> EnvironmentState {
         let seen = lock(&self.seen);
-        let mut extensions = seen.extensions.clone();
-        for extension in &mut extensions {
-            extension.process_state = process_state(extension.pid);
-        }
         EnvironmentState {
             id: self.id.clone(),
             log_stream: self.log_stream.clone(),
             pid: seen.pid,
-            process_state: seen.pid.and_then(process_state),
             busy: seen.busy,
             invocations: seen.invocations,
             starts: seen.starts,
             ended: seen.ended,
-            extensions,
+            extensions: seen.extensions.clone(),
         }
     }
 
