@@ -1,7 +1,7 @@
 //! A backlog in the retry queue, and its delivery once the backend answers again.
 
 use super::backend::Backend;
-use super::curve::{Curve, Sampling};
+use super::curve::Sampling;
 use super::forwarder::{FORWARDER, begin, function, processes, response};
 use super::{report, telemetry};
 use anyhow::{Context as _, ensure};
@@ -24,7 +24,7 @@ const BYTES_A_SECOND: u64 = 10_000_000;
 const BATCHES: usize = 4;
 const BATCH: usize = 10;
 
-pub(super) async fn delivered(programs: &HashMap<String, PathBuf>) -> anyhow::Result<Curve> {
+pub(super) async fn delivered(programs: &HashMap<String, PathBuf>) -> anyhow::Result<()> {
     let backend = Backend::start().await?;
     let queue =
         QueueServer::start(Queue::new("retry").visibility_timeout(Duration::from_mins(6))).await?;
@@ -62,7 +62,7 @@ pub(super) async fn delivered(programs: &HashMap<String, PathBuf>) -> anyhow::Re
     let last = u32::try_from(items)?;
     report(&curve, items, backend.differences(0..last, 1))?;
     lambda.recycle(FORWARDER).await?;
-    Ok(curve)
+    Ok(())
 }
 
 /// Delivers a batch of messages like Lambda's event source mapping with `ReportBatchItemFailures`.

@@ -1,7 +1,6 @@
-//! Throughput and memory of processes, second by second, and their curves as SVG, readable in light and dark.
+//! Throughput and memory of processes, second by second.
 
 use anyhow::ensure;
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -65,40 +64,4 @@ fn resident_mib(pid: u32) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().trim_end_matches(" kB").parse::<f64>().ok().map(|kib| kib / 1024.0)
-}
-
-const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 120.0;
-const LEFT: f64 = 20.0;
-
-/// Draws a chart of the throughput and one of the memory for each curve.
-pub(super) fn draw(curves: &[Curve]) -> String {
-    let mut charts = String::new();
-    let mut top = 30.0;
-    for Curve { name, unit, rates, memory } in curves {
-        for (what, values) in [(*unit, rates), ("MiB resident", memory)] {
-            let most = values.iter().copied().fold(1.0, f64::max);
-            #[expect(clippy::cast_precision_loss, reason = "seconds of a run")]
-            let point = |(second, value): (usize, &f64)| {
-                let x = LEFT + WIDTH * second as f64 / values.len().max(2) as f64;
-                format!("{x:.1},{:.1}", top + HEIGHT * (1.0 - value / most))
-            };
-            let points: Vec<String> = values.iter().enumerate().map(point).collect();
-            let written = write!(
-                charts,
-                "<text x=\"{LEFT}\" y=\"{}\">{name}: {what}, at most {most:.0}, {} s</text>\n\
-                 <path d=\"M{LEFT} {top}v{HEIGHT}h{WIDTH}\" stroke-opacity=\".4\"/>\n<polyline points=\"{}\"/>\n",
-                top - 8.0,
-                values.len(),
-                points.join(" "),
-            );
-            written.ok();
-            top += HEIGHT + 40.0;
-        }
-    }
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 800 {top}\" fill=\"none\" stroke=\"#888\">\n\
-         <style>text{{font:14px sans-serif;fill:#888;stroke:none}}polyline{{stroke:#3b82f6;stroke-width:1.5}}</style>\n\
-         {charts}</svg>\n"
-    )
 }

@@ -24,29 +24,20 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
         let test = ["--package", "lambda-otlp-tests", "--test", "it", "growth"];
         return checks::long_test(&test, "GROWTH_INVOCATIONS", number);
     }
-    let (mut seconds, mut picture) = (SECONDS, None);
-    for argument in arguments.chunks(2) {
-        match argument {
-            ["--seconds", number] => seconds = number.parse().context("--seconds: not a number")?,
-            ["--picture", file] => picture = Some(*file),
-            _ => bail!("unknown arguments; cargo xtask --help lists them"),
-        }
-    }
+    let seconds = match arguments {
+        [] => SECONDS,
+        ["--seconds", number] => number.parse().context("--seconds: not a number")?,
+        _ => bail!("unknown arguments; cargo xtask --help lists them"),
+    };
     let duration = Duration::from_secs(seconds);
     let programs = programs(&checks::root()?)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start tokio")?;
-    let curves = runtime.block_on(async {
-        anyhow::Ok([
-            forwarder::sustained(&programs, &forwarder::ONE, duration).await?,
-            forwarder::sustained(&programs, &forwarder::MANY, duration).await?,
-            backlog::delivered(&programs).await?,
-            layer::sustained(&programs, duration).await?,
-        ])
-    })?;
-    if let Some(file) = picture {
-        std::fs::write(file, curve::draw(&curves)).with_context(|| file.to_owned())?;
-    }
-    Ok(())
+    runtime.block_on(async {
+        forwarder::sustained(&programs, &forwarder::ONE, duration).await?;
+        forwarder::sustained(&programs, &forwarder::MANY, duration).await?;
+        backlog::delivered(&programs).await?;
+        layer::sustained(&programs, duration).await
+    })
 }
 
 /// Forwarder, extension and the demo's function, as releases.
