@@ -6,7 +6,8 @@
 "use strict";
 
 const { withinTime } = require("./bound.cjs");
-const { Ending, isPromise } = require("./ending.cjs");
+const { types } = require("node:util");
+const { Ending, isPromise, thenable } = require("./ending.cjs");
 const { recordFailure } = require("./failure.cjs");
 const { messages } = require("./messages.cjs");
 const { wait } = require("./waiting.cjs");
@@ -116,6 +117,8 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
 
   function describe(span, consumer, { hasFailed, value, streamed }) {
     if (hasFailed) return span.setAttribute("error.type", recordFailure(api, span, value).name);
+    const error = isStreaming ? undefined : serializationError(value);
+    if (error !== undefined) return span.setAttribute("error.type", recordFailure(api, span, error).name);
     const stated = streamed ?? value?.statusCode;
     const status = typeof stated === "string" && /^\d{3}$/.test(stated) ? Number(stated) : stated;
     if (typeof status === "number") span.setAttribute("http.response.status_code", status);
@@ -131,8 +134,9 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
     for (const each of [span, consumer]) each?.setStatus({ code: api.SpanStatusCode.ERROR, message });
   }
 
+  const isStreaming = handler[STREAMING] !== undefined;
+
   function call(self, event, ...others) {
-    const isStreaming = handler[STREAMING] !== undefined;
     const isInner = api.context.active().getValue(within) === true;
     const invocation = isInner ? undefined : begin(event, isStreaming ? others[1] : others[0]);
     if (invocation === undefined) return handler.call(self, event, ...others);
@@ -168,9 +172,11 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
     }
     if (isPromise(returned)) {
       ending.whenIdle(returned, unsettled);
-      return Promise.resolve(returned).then(
-        (value) => ending.before({ hasFailed: false, value }).then(() => value),
-        (error) => ending.before({ hasFailed: true, value: error }).then(() => {
+      const before = (hasFailed, value) => ending.before({ hasFailed, value });
+      if (!types.isPromise(returned)) return thenable(returned, before, (action) => api.context.with(own.context, action));
+      return returned.then(
+        (value) => before(false, value).then(() => value),
+        (error) => before(true, error).then(() => {
           throw error;
         }),
       );
@@ -222,6 +228,16 @@ function ofRequest(event) {
     "url.path": path,
     ...(typeof route === "string" && { "http.route": route }),
   };
+}
+
+/// Returns the error with which the runtime fails to serialize a result.
+function serializationError(value) {
+  try {
+    JSON.stringify(value);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
 }
 
 /// Returns `true` if Lambda's runtime treats the handler as an async function.

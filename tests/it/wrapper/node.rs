@@ -249,7 +249,7 @@ fn node_handlers_keep_their_result_and_are_flushed_before_it() {
         failed context: begun shop, failed, failed, error.type=Error, ended, flushed, error no
         thrown null: begun shop, ended, flushed, undefined
         thenable: begun shop, ended, flushed, 3
-        status that throws: begun shop, ended, flushed, 3
+        status that throws: begun shop, failed, failed, error.type=Error, ended, flushed, 3
         error without a text: begun shop, failed, ended, flushed, error no
         calls itself: begun shop, ended, flushed, 3
         keeps a count: begun shop, ended, flushed, 3
