@@ -129,6 +129,13 @@ impl Telemetry {
         self.signals.flush(|| ())
     }
 
+    /// Writes everything, unless exporters of the application may need this thread.
+    pub(crate) fn write_failed_start(&self) {
+        if !self.signals.has_processors_of_others {
+            self.write([]);
+        }
+    }
+
     /// Notes that the roots of these records are in a line.
     fn say_written(&self, records: impl IntoIterator<Item = u64>) {
         for record in records {

@@ -87,13 +87,13 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: layer::Context<'_, S>) {
         let metadata = event.metadata();
-        let (is_refusal, is_of_handler) = (is_refusal(metadata), metadata.target() == OF_HANDLER);
-        let telemetry = (is_refusal || is_of_handler).then(|| self.telemetry.upgrade()).flatten();
-        if is_refusal && let Some(telemetry) = telemetry {
-            let mut of_runtime = context
+        let is_error = *metadata.level() == Level::ERROR;
+        let telemetry = is_error.then(|| self.telemetry.upgrade()).flatten();
+        if let Some(telemetry) = telemetry.clone().filter(|_| is_refusal(metadata)) {
+            let of_span = context
                 .lookup_current()
-                .and_then(|span| span.extensions().get::<OfRuntime>().cloned())
-                .unwrap_or_default();
+                .and_then(|span| span.extensions().get::<OfRuntime>().cloned());
+            let mut of_runtime = of_span.unwrap_or_default();
             event.record(&mut of_runtime);
             let is_record = self.bridges_logs && telemetry.record_filter.takes_event(metadata);
             let record = || {
@@ -103,8 +103,9 @@ where
             };
             return refuse(telemetry, &of_runtime.invocation, &of_runtime.error, record);
         }
+        let before_invocations = telemetry.filter(|telemetry| !telemetry.running.have_begun());
         // The span of the invocation has the handler's error already.
-        if telemetry.is_some_and(|telemetry| telemetry.running.have_begun()) {
+        if metadata.target() == OF_HANDLER && before_invocations.is_none() {
             return;
         }
         // Attaching the span's context would end a suppression.
@@ -112,6 +113,10 @@ where
         let parent = explicit.and_then(|id| get_otel_context(id, &self.dispatch.get()?.upgrade()?));
         let _attached = parent.map(Context::attach);
         self.bridge.on_event(event, context);
+        if let Some(telemetry) = before_invocations {
+            // The start fails, and may end in `std::process::exit`.
+            telemetry.write_failed_start();
+        }
     }
 }
 

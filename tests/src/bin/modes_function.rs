@@ -110,11 +110,15 @@ async fn main() -> Result<(), Error> {
         _ => {}
     }
     if change.starts_with("connects") {
-        tracing::info_span!("connect").in_scope(|| tracing::info!("no table"));
+        tracing::info_span!("connect").in_scope(|| tracing::error!("no table"));
     }
     match change.as_str() {
         "connects and fails" => return Err("no table".into()),
         "connects and panics" => panic!("no table"),
+        "connects and exits" => {
+            tracing::error!("the end");
+            std::process::exit(1)
+        }
         _ => {}
     }
     let handler = TracedHandler::new("modes", completion_handler, handle)
