@@ -11,6 +11,7 @@ use crate::init::telemetry_config::TelemetryConfigBuilder;
 use crate::output::Output;
 use crate::processor::spans::LambdaSpanProcessorBuilder;
 use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::telemetry::subscriber::level_of_lambda;
 use opentelemetry::trace::{Link, SpanKind, get_active_span};
 use opentelemetry::{Key, KeyValue, Value};
 use opentelemetry_sdk::Resource;
@@ -21,6 +22,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 use tracing::Level;
+use tracing::level_filters::LevelFilter;
 
 /// lambda-otel-lite's name for [`StdoutSpanExporter`](crate::StdoutSpanExporter), originally of otlp-stdout-span-exporter.
 pub type OtlpStdoutSpanExporter = crate::export::exporters::StdoutSpanExporter;
@@ -251,10 +253,8 @@ impl EventLevel {
 
     /// The minimum level to record, from the environment; `INFO` by default.
     fn least(named: Option<&str>) -> Self {
-        let known = |name: &str| {
-            Self::ALL.into_iter().find(|level| level.text().eq_ignore_ascii_case(name))
-        };
-        named.and_then(known).unwrap_or(Self::Info)
+        let level = named.and_then(level_of_lambda).and_then(LevelFilter::into_level);
+        Self::ALL.into_iter().find(|own| Some(Level::from(*own)) == level).unwrap_or(Self::Info)
     }
 }
 
@@ -424,5 +424,23 @@ impl Logger {
     /// Logs a message with level ERROR.
     pub fn error(&self, message: impl AsRef<str>) {
         tracing::error!("[{}] {}", self.prefix, message.as_ref());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::EventLevel;
+
+    #[test]
+    fn lambdas_levels_set_the_least_severity_of_events() {
+        for (name, expected) in [
+            (None, EventLevel::Info),
+            (Some("WARN"), EventLevel::Warn),
+            (Some("debug"), EventLevel::Debug),
+            (Some("FATAL"), EventLevel::Error),
+            (Some("loud"), EventLevel::Info),
+        ] {
+            assert_eq!(EventLevel::least(name), expected, "{name:?}");
+        }
     }
 }
