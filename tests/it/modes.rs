@@ -157,6 +157,21 @@ async fn a_shutdown_hook_costs_no_span_whether_installed_before_or_after_telemet
 }
 
 #[tokio::test]
+async fn an_unsampled_invocation_has_no_span_of_the_layer_either() {
+    let directory = tempfile::tempdir().unwrap();
+    let layer = layer(directory.path().to_owned());
+    for mode in MODES {
+        let lambda = Lambda::start().await.unwrap();
+        let function = function(mode).env("OTEL_TRACES_SAMPLER", "always_off").layer(&layer);
+        lambda.create_function(function).unwrap();
+        invoke(&lambda, "a:ok b:fail c:ok").await;
+        lambda.recycle(FUNCTION).await.unwrap();
+        assert_eq!(written(&lambda), (String::new(), 3), "{mode}");
+        lambda.shut_down().await;
+    }
+}
+
+#[tokio::test]
 async fn telemetry_of_an_init_that_fails_is_written() {
     for mode in MODES {
         for main in ["connects and fails", "connects and panics", "connects and exits"] {

@@ -58,6 +58,7 @@ pub struct RootSpan {
     pub span_id: [u8; 8],
     /// `true` if it is in no line yet.
     pub is_open: bool,
+    /// `false` if the invocation has no span, by decision of the function or its caller.
     pub is_sampled: bool,
 }
 
