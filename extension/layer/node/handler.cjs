@@ -9,7 +9,7 @@ const { withinTime } = require("./bound.cjs");
 const { types } = require("node:util");
 const { Ending, isPromise, thenable } = require("./ending.cjs");
 const { recordFailure } = require("./failure.cjs");
-const { messages } = require("./messages.cjs");
+const { isScheduled, messages, parentHeaders } = require("./messages.cjs");
 const { wait } = require("./waiting.cjs");
 
 const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
@@ -63,9 +63,10 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
     // The sender of an event chooses its content, which may make any of these steps fail.
     try {
       const tracer = tracers.getTracer("lambda-otlp/handler");
-      const parent = api.propagation.extract(api.ROOT_CONTEXT, headers(event));
+      const parent = api.propagation.extract(api.ROOT_CONTEXT, { ...parentHeaders(api, event), ...headers(event) });
       const batch = messages(api, event);
-      const ofTrigger = batch && { "faas.trigger": batch.trigger };
+      const trigger = batch?.trigger ?? (isScheduled(event) ? "timer" : undefined);
+      const ofTrigger = trigger && { "faas.trigger": trigger };
       const attributes = { ...ofInvocation(lambda), ...ofRequest(event), ...ofTrigger, "faas.coldstart": isColdStart };
       isColdStart = false;
       const span = tracer.startSpan(lambda.functionName, { kind: api.SpanKind.SERVER, attributes }, parent);
@@ -120,9 +121,10 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
     const error = isStreaming ? undefined : serializationError(value);
     if (error !== undefined) return span.setAttribute("error.type", recordFailure(api, span, error).name);
     const stated = streamed ?? value?.statusCode;
-    const status = typeof stated === "string" && /^\d{3}$/.test(stated) ? Number(stated) : stated;
-    if (typeof status === "number") span.setAttribute("http.response.status_code", status);
-    if (status >= 500) {
+    const status = typeof stated === "string" && /^\d+$/.test(stated) ? Number(stated) : stated;
+    const isStatus = Number.isInteger(status) && status >= 100 && status <= 999;
+    if (isStatus) span.setAttribute("http.response.status_code", status);
+    if (isStatus && status >= 500) {
       span.setAttribute("error.type", String(status));
       span.setStatus({ code: api.SpanStatusCode.ERROR });
     }

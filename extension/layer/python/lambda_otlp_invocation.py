@@ -7,6 +7,7 @@ Source: OpenTelemetry's semantic conventions, "AWS Lambda" and "AWS Lambda, SQS"
 
 import functools
 
+from lambda_otlp_load import beside
 from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.trace.status import Status, StatusCode
@@ -23,11 +24,12 @@ def instrument(handler, provider, version, always_extracts):
     outside the event.
     """
     tracer = provider.get_tracer(SCOPE, version, SCHEMA)
+    parent_of = beside("lambda_otlp_wrap").parent_of
 
     @functools.wraps(handler, updated=())
     def instrumented(event, context, *others, **named):
         headers = headers_of(event)
-        parent = extracted(headers) if headers or always_extracts else None
+        parent = parent_of(event, lambda _: extracted(headers) if headers or always_extracts else None)
         records = records_of_queue(event)
         trigger = of_event(event, headers, records)
         span = tracer.start_span(context.function_name, parent, trace.SpanKind.SERVER, {**of_invocation(context), **trigger})

@@ -239,7 +239,10 @@ def instrument(module, name):
     """Wraps the handler with OpenTelemetry's Lambda instrumentation."""
     # The instrumentation wraps the handler that this variable names. It reads the variable only in this call.
     with variables(ORIG_HANDLER=f"{module.__name__}.{name}"):
-        library("opentelemetry.instrumentation.aws_lambda").AwsLambdaInstrumentor().instrument(skip_dep_check=True)
+        aws_lambda = library("opentelemetry.instrumentation.aws_lambda")
+        usual = getattr(aws_lambda, "_default_event_context_extractor", None)
+        extract = usual and {"event_context_extractor": lambda event: beside("lambda_otlp_wrap").parent_of(event, usual)} or {}
+        aws_lambda.AwsLambdaInstrumentor().instrument(skip_dep_check=True, **extract)
 
 
 def flushes():

@@ -8,6 +8,9 @@ from contextlib import nullcontext
 
 from lambda_otlp_load import attempt, beside, library, say
 
+# Keys of events with messages.
+KEYS = {"Records", "records", "messages", "rmqMessagesByQueue", "detail-type"}
+
 
 def wrap_handler(module, name, watch, setup):
     """Wraps the handler with the instrumentation. If the instrumentation cannot read an event, the handler still runs.
@@ -37,12 +40,11 @@ def wrap_handler(module, name, watch, setup):
 
     def consume(event):
         """Starts a span for the event's messages, unless the instrumentation has started one, and adds links to the senders."""
-        if not isinstance(event, dict) or not {"Records", "records", "detail-type"} & event.keys():
+        if not may_have_messages(event):
             return
         messages = beside("lambda_otlp_messages")
         calls.consumer = messages.consumer(event)
-        if isinstance(event.get("Records"), list):
-            messages.link(event["Records"], calls.consumer or trace.get_current_span())
+        messages.link(event, calls.consumer or trace.get_current_span())
 
     def note_sampling():
         if invocation := calls.__dict__.get("invocation"):
@@ -75,10 +77,14 @@ def wrap_handler(module, name, watch, setup):
         status, messages = result.get("statusCode"), result.get("batchItemFailures")
         if isinstance(status, str) and status.isascii() and status.isdigit():
             status = int(status)
+        if isinstance(status, int) and 100 <= status <= 999:
+            spans_to_mark()[-1].set_attribute("http.response.status_code", status)
+        else:
+            status = None
         if isinstance(messages, list) and messages:
             message = f"{len(messages)} of the batch's messages failed; Lambda delivers them again"
             attributes = {"error.type": "batch_item_failures", "aws.lambda.batch_item_failures": len(messages)}
-        elif isinstance(status, int) and status >= 500:
+        elif status is not None and status >= 500:
             message, attributes = None, {"error.type": str(status)}
         else:
             return
@@ -166,6 +172,25 @@ def wrap_handler(module, name, watch, setup):
 
     setattr(module, name, handler)
     hand_over(module, name, guarded)
+
+
+def may_have_messages(event):
+    """Returns `True` if lambda_otlp_messages.py should read the event. Other functions do not load that file."""
+    return isinstance(event, list) or isinstance(event, dict) and not KEYS.isdisjoint(event)
+
+
+def parent_of(event, extract):
+    """Returns the context of an invocation's parent. `extract` reads it from headers, if the event has no other place for it."""
+    if may_have_messages(event) or isinstance(event, dict) and "request" in event and "headers" not in event:
+        if headers := beside("lambda_otlp_messages").parent_headers(event):
+            return propagate_from(headers)
+    return extract(event)
+
+
+def propagate_from(headers):
+    from opentelemetry.propagate import extract
+
+    return extract(headers)
 
 
 class Marshalling:

@@ -178,7 +178,7 @@ fn a_node_invocation_links_to_the_senders_of_its_messages() {
         two messages of one sender: pubsub "orders process" {"messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.batch.message_count":2} a of m1, a of m2
         one message: pubsub "orders process" {"messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.message.id":"m1"} a of m1
         a notification in a queue: pubsub "orders process" {"messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.message.id":"m1"} c of m1
-        a notification: pubsub "news process" {"messaging.system":"aws.sns","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"news","messaging.message.id":"n"} c of n
+        a notification: pubsub "news process" {"messaging.system":"aws.sns","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"news","messaging.message.id":"n"} 
         a notification without attributes: pubsub "news process" {"messaging.system":"aws.sns","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"news","messaging.message.id":"n"} 
         odd messages: pubsub "multiple_sources process" {"messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.batch.message_count":4} d of m4
         a large batch: pubsub "orders process" {"messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.batch.message_count":200} 128
@@ -186,7 +186,7 @@ fn a_node_invocation_links_to_the_senders_of_its_messages() {
         kafka: pubsub "views process" {"messaging.system":"kafka","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"views","messaging.batch.message_count":2} e of undefined
         odd kafka: pubsub "views process" {"messaging.system":"kafka","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"views"} 
         a bucket: datasource "uploads process" {"messaging.system":"aws_s3","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"uploads"} 
-        a bus: pubsub "shop.orders process" {"messaging.system":"aws_eventbridge","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"shop.orders","messaging.message.id":"e1"} f of e1
+        a bus: pubsub "shop.orders process" {"messaging.system":"aws_eventbridge","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"shop.orders","messaging.message.id":"e1"} 
         a schedule: undefined "undefined" {} 
         an unknown source: undefined "undefined" {} 
         {"Records":[null]}: undefined "undefined" {} 
