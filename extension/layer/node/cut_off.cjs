@@ -9,6 +9,7 @@
 const { timeLeft } = require("./bound.cjs");
 const { recordFailure } = require("./failure.cjs");
 const { Records } = require("./records.cjs");
+const { maskUrls } = require("./urls.cjs");
 
 // Time reserved for the export before the deadline. It needs at most 15 ms of a full CPU, and a function with 256 MB has a seventh of
 // one. Functions with less memory reserve up to twice the time.
@@ -173,7 +174,7 @@ function partial(api, span, isRoot, now) {
   // The end must not precede the start.
   const isLater = end[0] > begun[0] || (end[0] === begun[0] && end[1] >= begun[1]);
   const values = {
-    attributes: { ...span.attributes, ...(isRoot && { "error.type": ERROR_TYPE }), [PARTIAL]: true },
+    attributes: maskUrls({ ...span.attributes, ...(isRoot && { "error.type": ERROR_TYPE }), [PARTIAL]: true }),
     ended: true,
     endTime: isLater ? end : begun,
     status: { code: api.SpanStatusCode.ERROR, message: MESSAGE },

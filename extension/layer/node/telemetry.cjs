@@ -8,6 +8,7 @@ const { Contexts } = require("./contexts.cjs");
 const { CutOffs } = require("./cut_off.cjs");
 const { leaveLastWords } = require("./last_words.cjs");
 const { isThere } = require("./packages.cjs");
+const { maskUrls } = require("./urls.cjs");
 const { Exporter, encode } = require("./wire.cjs");
 
 // Default limit of spans that wait for their export. The SDK's own limit suits programs that do not wait for the export at the end of
@@ -167,6 +168,7 @@ function processor(load, exporter) {
   /// Reports dropped spans. The SDK reports them only to its diagnostic logger, which few functions set.
   class Batches extends BatchSpanProcessor {
     onEnd(span) {
+      maskUrls(span.attributes);
       const before = this._droppedSpansCount;
       super.onEnd(span);
       if (this._droppedSpansCount > before) dropped += 1;

@@ -6,6 +6,7 @@ an ended invocation belongs to the running invocation if exactly one runs. Other
 
 import os
 
+from lambda_otlp_load import masked_urls
 from opentelemetry import context as contexts
 from opentelemetry import trace
 
@@ -98,15 +99,17 @@ def after(invocation, context):
     return contexts.Context({INVOCATION: invocation, ENDED: span}) if span.trace_flags.sampled else context
 
 
-class Linking:
-    """A span processor that links the first span of a trace to the ended invocation."""
+class Processor:
+    """Links the first span of a trace to the ended invocation, and masks URLs."""
 
     def on_start(self, span, parent_context=None):
         if span.parent is None and (ended := contexts.get_value(ENDED, parent_context)):
             span.add_link(ended)
 
     def _on_ending(self, span):
-        pass
+        # The SDK calls this method when attributes cannot be set any more. The fast start's spans mask their URLs themselves.
+        if changes := masked_urls(span.attributes):
+            span._attributes = {**span.attributes, **changes}
 
     def on_end(self, span):
         pass
@@ -121,4 +124,4 @@ class Linking:
 def follow(provider):
     contexts._RUNTIME_CONTEXT = RuntimeContext(contexts._RUNTIME_CONTEXT)
     if hasattr(provider, "add_span_processor"):
-        provider.add_span_processor(Linking())
+        provider.add_span_processor(Processor())

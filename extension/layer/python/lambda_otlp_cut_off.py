@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-from lambda_otlp_load import library
+from lambda_otlp_load import library, masked_urls
 from opentelemetry import trace
 
 # Time reserved for the export before the deadline, in seconds. The export needs 3 ms of a full processor, or 10 ms if the function
@@ -183,7 +183,7 @@ class OpenSpans:
 
 
 def partial(kind, span, is_root, now, message):
-    attributes = dict(span.attributes)
+    attributes = {**span.attributes, **masked_urls(span.attributes)}
     if is_root:
         attributes["error.type"] = ERROR_TYPE
     attributes["lambda_otlp.partial"] = True

@@ -31,6 +31,23 @@ def attempt(action, *arguments):
         say(f"instrumentation failed, the function continues without it: {error!r}")
 
 
+URLS = ("url.full", "url.query", "http.url", "http.target")
+SECRETS = "AWSAccessKeyId|Signature|sig|X-Goog-Signature|X-Amz-Signature|X-Amz-Security-Token|X-Amz-Credential|access_token|token"
+
+
+def masked_urls(attributes):
+    """Returns new values for attributes with URLs that grant access, such as presigned ones.
+
+    Source: OpenTelemetry's semantic conventions, `url.query`; exporter/src/handler/trigger/http_request.rs has the same names.
+    """
+    found = {name: attributes[name] for name in URLS if isinstance(attributes.get(name), str) and "=" in attributes[name]}
+    if not found:
+        return found
+    import re
+
+    return {name: re.sub(f"(?i)((?:^|[?&])(?:{SECRETS})=)[^&#]*", r"\1REDACTED", value) for name, value in found.items()}
+
+
 def say(text):
     print(f"lambda-otlp-handler: {text}", file=sys.stderr, flush=True)
 

@@ -17,7 +17,7 @@ import traceback
 from collections import namedtuple
 from types import SimpleNamespace
 
-from lambda_otlp_load import beside
+from lambda_otlp_load import beside, masked_urls
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace.status import Status, StatusCode
@@ -203,6 +203,7 @@ class Span(trace.Span):
     def end(self, end_time=None):
         if self.end_time is not None:
             return warn("end of a span that has ended")
+        self.set_attributes(masked_urls(self.attributes))
         self.end_time = time.time_ns() if end_time is None else end_time
         self.provider.ended(self)
 

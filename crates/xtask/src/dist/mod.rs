@@ -74,6 +74,7 @@ pub(crate) const LOADED: &[&str] = &[
     "node/start.cjs",
     "node/telemetry.cjs",
     "node/tracers.cjs",
+    "node/urls.cjs",
     "node/waiting.cjs",
     "node/wire.cjs",
     "python/lambda_otlp_contexts.py",
