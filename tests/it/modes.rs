@@ -157,14 +157,18 @@ async fn a_shutdown_hook_costs_no_span_whether_installed_before_or_after_telemet
 }
 
 #[tokio::test]
-async fn an_unsampled_invocation_has_no_span_of_the_layer_either() {
+async fn an_invocation_that_its_caller_does_not_sample_has_no_span_of_the_layer_either() {
     let directory = tempfile::tempdir().unwrap();
     let layer = layer(directory.path().to_owned());
     for mode in MODES {
         let lambda = Lambda::start().await.unwrap();
-        let function = function(mode).env("OTEL_TRACES_SAMPLER", "always_off").layer(&layer);
-        lambda.create_function(function).unwrap();
-        invoke(&lambda, "a:ok b:fail c:ok").await;
+        lambda.create_function(function(mode).layer(&layer)).unwrap();
+        let unsampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        for does in ["ok", "fail", "ok"] {
+            let payload = json!({ "does": does, "step": "a", "traceparent": unsampled });
+            lambda.invoke(FUNCTION, payload.to_string()).await.unwrap();
+            lambda.wait_for_invocations().await;
+        }
         lambda.recycle(FUNCTION).await.unwrap();
         assert_eq!(written(&lambda), (String::new(), 3), "{mode}");
         lambda.shut_down().await;

@@ -5,7 +5,8 @@
 #![expect(clippy::disallowed_methods, reason = "the function's own variable")]
 
 use exporter::{
-    StdoutSpanExporter, TelemetryCompletionHandler, TelemetryConfig, TracedHandler, init_telemetry,
+    SpanAttributes, StdoutSpanExporter, TelemetryCompletionHandler, TelemetryConfig, TracedHandler,
+    init_telemetry,
 };
 use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry_sdk::trace::BatchSpanProcessor;
@@ -18,6 +19,8 @@ use tokio::signal::unix::{SignalKind, signal};
 struct Instructions {
     does: Does,
     step: String,
+    /// The caller's span.
+    traceparent: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -46,7 +49,7 @@ impl Serialize for Reply {
 }
 
 async fn handle(event: LambdaEvent<Instructions>) -> Result<Reply, Error> {
-    let Instructions { does, step } = event.payload;
+    let Instructions { does, step, .. } = event.payload;
     let span = || tracing::info_span!("step", otel.name = step, step.number = 7_i64);
     let reply = |open| Reply { body: json!({ "statusCode": 200 }), _open: open };
     tracing::info!("received");
@@ -121,8 +124,12 @@ async fn main() -> Result<(), Error> {
         }
         _ => {}
     }
-    let handler = TracedHandler::new("modes", completion_handler, handle)
-        .with_extractor(|_: &Instructions| exporter::SpanAttributes::default());
+    let handler = TracedHandler::new("modes", completion_handler, handle).with_extractor(
+        |own: &Instructions| {
+            let caller = own.traceparent.clone().map(|caller| ("traceparent".to_owned(), caller));
+            SpanAttributes::builder().carrier(caller.into_iter().collect()).build()
+        },
+    );
     lambda_runtime::run(handler).await
 }
 
