@@ -237,7 +237,9 @@ def start(module, function, hidden, fast=None):
         setup = fast.start()
         watching = (setup,)
     started.append(setup)
-    (beside("lambda_otlp_sdk") if fast is None else fast.imports).when_imported("multiprocessing.util", lambda: flush_children(setup))
+    when_imported = (beside("lambda_otlp_sdk") if fast is None else fast.imports).when_imported
+    when_imported("multiprocessing.util", lambda: flush_children(setup))
+    when_imported("gevent.greenlet", carry_context_into_greenlets)
     join_xray()
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
     if {"aws-lambda", "*"} & {name.strip() for name in disabled.split(",")}:
@@ -249,6 +251,17 @@ def flush_children(setup):
     """Flushes in processes of `multiprocessing`, which end without calling the functions of `atexit`."""
     util = sys.modules["multiprocessing.util"]
     util.register_after_fork(setup, lambda setup: [util.Finalize(None, flush, exitpriority=0) for flush in setup.flushes()])
+
+
+def carry_context_into_greenlets():
+    """Gives gevent's greenlets the context in which they are spawned. They have an empty one."""
+    from contextvars import copy_context
+
+    def spawned(greenlet):
+        if getattr(greenlet, "gr_context", None) is None:
+            greenlet.gr_context = copy_context()
+
+    sys.modules["gevent.greenlet"].Greenlet.add_spawn_callback(spawned)
 
 
 def join_xray():

@@ -215,6 +215,18 @@ impl Invocations {
             invocation.push(phase);
             return;
         }
+        // The end of an init phase within an invocation may come after the invocation's end, and after the next INVOKE.
+        let is_end = !matches!(phase.event.kind, EventKind::InitStart | EventKind::RestoreStart);
+        if is_end && phase.event.phase.as_deref() == Some("invoke") {
+            let began_before = |known: &&mut Invocation| {
+                known.started.is_some_and(|started| started <= phase.time)
+            };
+            let own = self.table.iter_mut().rev().find(began_before);
+            if let Some(own) = own.filter(|own| !own.is_written) {
+                own.push(phase);
+            }
+            return;
+        }
         if self.pending.len() == Invocation::MAX_PHASES / 2 {
             self.pending.pop_front();
         }

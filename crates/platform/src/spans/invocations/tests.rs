@@ -287,6 +287,27 @@ fn only_the_restore_joins_the_first_snapstart_invocation() {
 }
 
 #[test]
+fn an_init_phase_within_an_invocation_makes_one_cold_start() {
+    let mut invocations = by_default();
+    let init = r#""initializationType":"on-demand","phase":"invoke""#;
+    let of = |id: &str| format!(r#""requestId":"{id}","status":"success""#);
+    let mut colds = Vec::new();
+    for (id, at) in [("r1", 0.0), ("r2", 10.0)] {
+        feed(&mut invocations, &[(at, "start", &of(id))]);
+        if id == "r1" {
+            feed(&mut invocations, &[(at + 0.1, "initStart", init)]);
+        }
+        feed(&mut invocations, &[(at + 1.0, "runtimeDone", &of(id))]);
+        colds.push(shown(&mut invocations).contains("faas.coldstart=true"));
+        if id == "r1" {
+            let report = format!(r#"{init},"status":"success","metrics":{{"durationMs":100}}"#);
+            feed(&mut invocations, &[(at + 1.1, "initReport", &report)]);
+        }
+    }
+    assert_eq!(colds, [true, false]);
+}
+
+#[test]
 fn a_preinitialized_environment_has_no_cold_start() {
     let cold = |kind: &str| {
         let mut invocations = by_default();
