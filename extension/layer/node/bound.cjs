@@ -62,7 +62,13 @@ class BoundExporter {
       if (!isReported) done(result);
       isReported = true;
     };
-    const timer = setTimeout(() => report({ code: this.codes.FAILED, error: new Error("the export timed out") }), limit());
+    const timer = setTimeout(() => {
+      if (isTaken) {
+        const waiting = [...this.underWay].reduce((count, { items }) => count + items.length, 0);
+        process.stderr.write(`lambda-otlp-handler: info: the extension has not accepted ${waiting} spans in time\n`);
+      }
+      report({ code: this.codes.FAILED, error: new Error("the export timed out") });
+    }, limit());
     const finish = (result) => {
       clearTimeout(timer);
       // Until now, the request may be unsent, even if the wait for it is over.

@@ -347,6 +347,8 @@ class TracerProvider(trace.TracerProvider):
         """Resets the state, also in a forked process: the child has no thread or connection, and the parent exports the spans."""
         self.process = os.getpid()
         self.waiting = []
+        # Number of spans in requests of which some have no answer yet.
+        self.unsent = 0
         self.dropped = 0
         # The lock is reentrant, because a callback of the function's metrics may flush.
         self.lock = threading.RLock()
@@ -416,6 +418,7 @@ class TracerProvider(trace.TracerProvider):
                 batch = self.waiting[:BATCH]
                 if body := self.encode(batch):
                     self.receiver.add("/v1/traces", body)
+                    self.unsent += len(batch)
                 del self.waiting[: len(batch)]
             if has_metrics and self.collect is not None:
                 if body := self.collect():
@@ -423,7 +426,10 @@ class TracerProvider(trace.TracerProvider):
             if self.dropped:
                 self.receiver.say(f"dropped {self.dropped} spans: the queue of {self.most} spans is full")
                 self.dropped = 0
-            return self.receiver.deliver(until)
+            is_delivered = self.receiver.deliver(until)
+            if is_delivered:
+                self.unsent = 0
+            return is_delivered
         finally:
             self.lock.release()
 
