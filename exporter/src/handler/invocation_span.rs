@@ -195,7 +195,7 @@ fn describe(
                     set("http.status_code", value.into());
                 }
                 // "HTTP spans", Status: for a server, 4xx is not an error.
-                if code >= 500 {
+                if code >= 500 && outcome.failure().is_none() {
                     set("error.type", code.to_string().into());
                     span.set_status(Status::error(""));
                 }

@@ -1,14 +1,17 @@
 //! The attributes of each source of events.
 
-use super::driver::{Function, attribute, event, shown, succeed};
+use super::driver::{Function, attribute, event, shown, status, succeed};
 use crate::SpanAttributes;
 use crate::handler::trigger::SpanAttributesExtractor;
 use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
 use expect_test::{Expect, expect};
 use opentelemetry::KeyValue;
+use opentelemetry_proto::tonic::common::v1::{self as proto, any_value};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::time::UNIX_EPOCH;
+use wire::ids::to_hex;
 
 pub(super) const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 pub(super) const XRAY: &str =
@@ -37,7 +40,7 @@ types! {
 
 /// Trigger and attributes, a parent if there is one, the linked spans, and the time of the request or message.
 pub(super) fn described(extracted: &SpanAttributes) -> String {
-    let attributes: Vec<_> = extracted.attributes.iter().map(proto).collect();
+    let attributes: Vec<_> = extracted.attributes.iter().map(in_otlp).collect();
     let mut text = format!("{}\n{}", extracted.trigger, shown(&attributes));
     if let Some(name) = &extracted.span_name {
         text.insert_str(0, &format!("{name}: "));
@@ -62,8 +65,8 @@ pub(super) fn described(extracted: &SpanAttributes) -> String {
     text
 }
 
-fn proto(attribute: &KeyValue) -> opentelemetry_proto::tonic::common::v1::KeyValue {
-    opentelemetry_proto::tonic::common::v1::KeyValue {
+fn in_otlp(attribute: &KeyValue) -> proto::KeyValue {
+    proto::KeyValue {
         key: attribute.key.to_string(),
         value: Some(attribute.value.clone().into()),
         ..Default::default()
@@ -475,4 +478,77 @@ fn real_events_are_recognised_by_their_shape() {
         known += usize::from(expected != "other");
     }
     assert!(known >= 20, "{known}");
+}
+
+/// The spans of an event and a result in the notation of `tests/fixtures/triggers`, which the layers for Python and Node read
+/// too.
+fn spans_of(case: &Value) -> Value {
+    const SHARED: [&str; 4] = [
+        "faas.trigger",
+        "http.response.status_code",
+        "error.type",
+        "aws.lambda.batch_item_failures",
+    ];
+    let function = Function::new();
+    let result = case["result"].clone();
+    let handler = move |_| std::future::ready(Ok(result.clone()));
+    function.handle(event(case["event"].clone()), handler).unwrap();
+    let written = function.written();
+    let values = |own: &[proto::KeyValue], is_wanted: &dyn Fn(&str) -> bool| {
+        let wanted = own.iter().filter(|own| is_wanted(&own.key));
+        let value = |own: &proto::KeyValue| match own.value.as_ref()?.value.as_ref()? {
+            any_value::Value::StringValue(text) => Some(json!(text)),
+            any_value::Value::IntValue(number) => Some(json!(number)),
+            _ => None,
+        };
+        wanted.map(|own| (own.key.clone(), value(own).unwrap_or_default())).collect::<Value>()
+    };
+    let ids =
+        |trace: &[u8], span: &[u8]| json!({ "traceId": to_hex(trace), "spanId": to_hex(span) });
+    let root = written.spans.iter().find(|span| span.kind() == SpanKind::Server).unwrap();
+    let has_parent = !root.parent_span_id.is_empty();
+    let parent = has_parent.then(|| ids(&root.trace_id, &root.parent_span_id));
+    let consumer = written.spans.iter().find(|span| span.kind() == SpanKind::Consumer);
+    let consumer = consumer.map(|span| {
+        let links = span.links.iter().map(|link| {
+            let mut own = ids(&link.trace_id, &link.span_id);
+            own["attributes"] = values(&link.attributes, &|_| true);
+            own
+        });
+        json!({
+            "name": span.name, "kind": "CONSUMER",
+            "attributes": values(&span.attributes, &|key| key.starts_with("messaging.")),
+            "links": links.collect::<Vec<_>>(),
+        })
+    });
+    let is_error = status(root).starts_with("error");
+    json!({
+        "root": {
+            "kind": "SERVER", "parent": parent, "status": if is_error { "ERROR" } else { "UNSET" },
+            "attributes": values(&root.attributes, &|key| SHARED.contains(&key)),
+        },
+        "consumer": consumer,
+    })
+}
+
+#[test]
+fn events_give_the_spans_of_the_fixtures() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/triggers");
+    let mut different = String::new();
+    let mut cases = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let mut case: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let mut found = spans_of(&case);
+        // As in lambda-otel-lite, each event has a trigger here: `http` for AppSync, `other` for the application's own event.
+        if case["root"]["attributes"]["faas.trigger"].is_null() {
+            found["root"]["attributes"].as_object_mut().unwrap().remove("faas.trigger");
+        }
+        let expected = json!({ "root": case["root"].take(), "consumer": case["consumer"].take() });
+        if found != expected {
+            writeln!(different, "{}\n  {found}\n  {expected}", path.display()).unwrap();
+        }
+        cases += 1;
+    }
+    assert!(different.is_empty() && cases > 20, "{cases} cases\n{different}");
 }
