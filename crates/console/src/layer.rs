@@ -100,7 +100,8 @@ pub fn assemble(
 
 /// Merges layers into one folder, as Lambda does for `/opt`: later files replace earlier ones.
 ///
-/// The files are copied, because Node resolves a module's neighbours from a link's target.
+/// The files are hard links, which keep their times: Python's bytecode stays valid. Node would resolve a module's neighbours from a
+/// symbolic link's target.
 pub fn merged(folder: &Path, layers: &[PathBuf]) -> anyhow::Result<PathBuf> {
     let opt = folder.join("opt");
     for layer in layers {
@@ -111,7 +112,13 @@ pub fn merged(folder: &Path, layers: &[PathBuf]) -> anyhow::Result<PathBuf> {
 
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     if !from.is_dir() {
-        return std::fs::copy(from, to).map(drop);
+        let from = from.canonicalize()?;
+        // A copy onto a link would change the earlier layer's file.
+        if to.exists() {
+            std::fs::remove_file(to)?;
+        }
+        // The folders may be on different file systems.
+        return std::fs::hard_link(&from, to).or_else(|_| std::fs::copy(&from, to).map(drop));
     }
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
