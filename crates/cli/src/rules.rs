@@ -1,13 +1,14 @@
 //! `lambda-otlp rules`: checks a rules file, or shows its effect on events.
 
+use crate::destination::{DestinationArguments, read_config};
 use crate::{forward, terminal};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use console::quantity::plural;
 use console::time_arguments::now_unix_nano;
 use forwarder::{
-    ConvertOptions, Effect, Event, LogBatch, MOST_BYTES, MessageType, Mistake, Mistakes, Origin,
-    RuleSet, SourceLimits, StreamState, convert,
+    Effect, Event, LogBatch, MOST_BYTES, MessageType, Mistake, Mistakes, Options, Origin, RuleSet,
+    StreamState, convert,
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -147,7 +148,10 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    let mut trial = Trial::new(&rules, arguments);
+    // The forwarder's variables apply, except those of its destination.
+    let variables = DestinationArguments::default().variables(true)?;
+    let options = Options::of(&read_config(&variables)?);
+    let mut trial = Trial::new(&rules, arguments, options);
     let mut complete = true;
     for path in &arguments.events {
         let partly = || format!("{}: cannot read all of it", path.display());
@@ -172,7 +176,7 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
 struct Trial<'a> {
     rules: &'a RuleSet,
     arguments: &'a TestArguments,
-    convert: ConvertOptions,
+    options: Options,
     observed_unix_nano: u64,
     origins: BTreeMap<String, Described>,
     effects: Vec<Effect>,
@@ -182,11 +186,11 @@ struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    fn new(rules: &'a RuleSet, arguments: &'a TestArguments) -> Self {
+    fn new(rules: &'a RuleSet, arguments: &'a TestArguments, options: Options) -> Self {
         Self {
             rules,
             arguments,
-            convert: ConvertOptions::default(),
+            options,
             observed_unix_nano: now_unix_nano(),
             origins: BTreeMap::new(),
             effects: Vec::new(),
@@ -199,7 +203,7 @@ impl<'a> Trial<'a> {
     fn event(&mut self, event: &Event) -> anyhow::Result<()> {
         let mut stream = StreamState::default();
         let mut printed = Ok(());
-        let read = event.read(&SourceLimits::default(), &mut |batch| {
+        let read = event.read(&self.options.source.clone(), &mut |batch| {
             printed = self.batch(&batch, &mut stream);
             printed.is_ok()
         });
@@ -218,7 +222,8 @@ impl<'a> Trial<'a> {
         if batch.message_type == MessageType::Control {
             return Ok(());
         }
-        let origin = batch.origin.clone().or_region(self.arguments.region.as_deref());
+        let region = self.arguments.region.as_ref().or(self.options.region.as_ref());
+        let origin = batch.origin.clone().or_region(region.map(String::as_str));
         self.origins.insert(origin.log_group.clone(), Described::new(self.rules, &origin));
         if !stream.is_of(&origin) {
             self.rest(stream)?;
@@ -230,7 +235,8 @@ impl<'a> Trial<'a> {
             let before = std::mem::take(stream);
             let service_name = service_name.as_deref();
             let observed = self.observed_unix_nano;
-            let converted = convert(&origin, events, before, &self.convert, service_name, observed);
+            let options = &self.options.convert;
+            let converted = convert(&origin, events, before, options, service_name, observed);
             *stream = converted.state;
             self.undecodable +=
                 converted.undecodable.iter().map(|(_, line)| line.lines()).sum::<usize>();

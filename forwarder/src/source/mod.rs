@@ -112,7 +112,7 @@ pub struct Origin {
     pub account: String,
     /// Region of the log group: `@aws.region` of the extracted fields, or the region of the Kinesis stream.
     pub region: String,
-    /// Log group; empty for raw lines from a Kinesis stream.
+    /// Log group: `@source.log` of the extracted fields, or the delivery's `logGroup`; empty for raw lines from a Kinesis stream.
     pub log_group: String,
     /// Log stream, or the name of the Kinesis stream for raw lines.
     pub log_stream: String,

@@ -158,7 +158,7 @@ struct Chunks<'a> {
     stopped: bool,
 }
 
-/// Consecutive log events of one account and region.
+/// Consecutive log events of one account, region and log group.
 #[derive(Default)]
 struct OriginRun {
     extracted: ExtractedFields,
@@ -189,6 +189,11 @@ impl Chunks<'_> {
             }
             if let Some(region) = extracted.region {
                 origin.region = region;
+            }
+            if let Some(log_group) = extracted.log_group {
+                let account = format!("{}:", origin.account);
+                let name = log_group.strip_prefix(account.as_str()).unwrap_or(&log_group);
+                name.clone_into(&mut origin.log_group);
             }
             self.handed_on += 1;
             if !(self.hand_on)(LogBatch { message_type: self.message_type, origin, events }) {
@@ -306,14 +311,18 @@ struct RawEvent {
     extracted_fields: Option<ExtractedFields>,
 }
 
-/// The origin of a log event in a log group that collects logs of several accounts (CloudWatch Logs User Guide, "Cross-account
-/// cross-Region log centralization").
+/// The origin of a log event in a log group that collects logs of several accounts: the system fields of a subscription filter
+/// (CloudWatch Logs API Reference, `PutSubscriptionFilter`, `emitSystemFields`; User Guide, "Cross-account cross-Region log
+/// centralization").
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 struct ExtractedFields {
     #[serde(default, rename = "@aws.account")]
     account: Option<String>,
     #[serde(default, rename = "@aws.region")]
     region: Option<String>,
+    /// The log group of the source, with or without `ACCOUNT:` before its name.
+    #[serde(default, rename = "@source.log")]
+    log_group: Option<String>,
 }
 
 /// Parses the extracted fields. An unknown shape counts as none.
@@ -524,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn extracted_fields_override_account_and_region() {
+    fn system_fields_override_account_region_and_log_group() {
         let with = |fields: &str| TWO.replace(r#"{"k":"v"}"#, fields);
         check(&with(r#"{"k":"v","@x":{"y":[1]}}"#), "1  g: one\n,two");
         check(
@@ -533,6 +542,12 @@ mod tests {
         );
         check(&with(r#"{"@aws.region":"us-west-2"}"#), "1  g: one\n | 1 us-west-2 g: two");
         check(&with(r#"{"@aws.account":7}"#), "1  g: one\n,two");
+        for group in ["/aws/lambda/shop", "2:/aws/lambda/shop"] {
+            check(
+                &with(&format!(r#"{{"@aws.account":"2","@source.log":"{group}"}}"#)),
+                "1  g: one\n | 2  /aws/lambda/shop: two",
+            );
+        }
         check(&with("null"), "1  g: one\n,two");
         check(&with("7"), "1  g: one\n,two");
     }
