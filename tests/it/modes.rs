@@ -1,7 +1,6 @@
 //! A Rust function in each mode: the content and time of its log for each end of an invocation.
 
 use lambda_otlp_tests::layer;
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
 use simulator::{FunctionSpec, InvocationResult, Lambda};
@@ -54,19 +53,6 @@ fn items(lambda: &Lambda) -> (Vec<Span>, usize) {
         }
     }
     (spans, logs)
-}
-
-fn records(lambda: &Lambda) -> Vec<LogRecord> {
-    let mut records = Vec::new();
-    for event in lambda.log_events(FUNCTION) {
-        let reading = wire::read_line(&event.message, &Limits::default());
-        for line in reading.into_iter().flat_map(|reading| reading.decoded) {
-            let resources = line.decode::<Logs>().map(|own| own.unwrap().resource_logs);
-            let scopes = resources.into_iter().flatten().flat_map(|own| own.scope_logs);
-            records.extend(scopes.flat_map(|own| own.log_records));
-        }
-    }
-    records
 }
 
 fn said(lambda: &Lambda) -> Vec<String> {
@@ -272,20 +258,6 @@ async fn an_event_of_the_wrong_type_is_a_failed_span_with_a_record_in_each_mode(
         }
         lambda.shut_down().await;
     }
-}
-
-/// The runtime's report comes after the response, and ends the process.
-#[tokio::test]
-async fn the_report_of_a_response_that_cannot_be_sent_is_in_the_trace_of_its_invocation() {
-    let lambda = Lambda::start().await.unwrap();
-    lambda.create_function(function("sync")).unwrap();
-    invoke(&lambda, "a:ok b:unserializable").await;
-    let last = items(&lambda).0.pop().unwrap().trace_id;
-    let reports: Vec<_> =
-        records(&lambda).into_iter().filter(|record| record.severity_number == 17).collect();
-    let traces: Vec<_> = reports.iter().map(|record| record.trace_id.clone()).collect();
-    assert_eq!(traces, [last], "{reports:?}");
-    lambda.shut_down().await;
 }
 
 #[tokio::test]

@@ -100,8 +100,7 @@ pub fn assemble(
 
 /// Merges layers into one folder, as Lambda does for `/opt`: later files replace earlier ones.
 ///
-/// The files are hard links, which keep their times: Python's bytecode stays valid. Node would resolve a module's neighbours from a
-/// symbolic link's target.
+/// The files are copied, because Node resolves a module's neighbours from a link's target.
 pub fn merged(folder: &Path, layers: &[PathBuf]) -> anyhow::Result<PathBuf> {
     let opt = folder.join("opt");
     for layer in layers {
@@ -112,13 +111,7 @@ pub fn merged(folder: &Path, layers: &[PathBuf]) -> anyhow::Result<PathBuf> {
 
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     if !from.is_dir() {
-        let from = from.canonicalize()?;
-        // A copy onto a link would change the earlier layer's file.
-        if to.exists() {
-            std::fs::remove_file(to)?;
-        }
-        // The folders may be on different file systems.
-        return std::fs::hard_link(&from, to).or_else(|_| std::fs::copy(&from, to).map(drop));
+        return std::fs::copy(from, to).map(drop);
     }
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {

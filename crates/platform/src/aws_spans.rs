@@ -10,7 +10,7 @@
 
 use crate::attributes::{attribute, string};
 use crate::names;
-use crate::read::json_line::{id_bytes, typed};
+use crate::read::line::typed;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -358,11 +358,11 @@ pub(crate) fn moment(value: &Value) -> Option<u64> {
 /// A trace id in W3C's or X-Ray's notation.
 pub(crate) fn trace_id(value: &Value) -> Option<Vec<u8>> {
     let text = value.as_str()?;
-    id_bytes(text, 16).or_else(|| wire::ids::xray_trace_id(text).map(Vec::from))
+    wire::ids::id::<16>(text).or_else(|| wire::ids::xray_trace_id(text)).map(Vec::from)
 }
 
 pub(crate) fn span_id(value: &Value) -> Option<Vec<u8>> {
-    id_bytes(value.as_str()?, 8)
+    wire::ids::id::<8>(value.as_str()?).map(Vec::from)
 }
 
 #[cfg(test)]

@@ -63,7 +63,9 @@ impl Identity {
             service_name: service_name.to_owned(),
             function_name: function_name.map(str::to_owned),
             function_version: stream.map(|stream| stream.version.to_owned()),
-            is_lambda: stream.is_some() || source.log_group.starts_with(LAMBDA_GROUP_PREFIX),
+            // In a group of its own, a function's streams do not name it.
+            is_lambda: source.log_group.starts_with(LAMBDA_GROUP_PREFIX)
+                || stream.is_some_and(|stream| stream.function.is_some()),
             account: non_empty(source.account),
             region: source.region.and_then(non_empty),
             log_group: source.log_group.to_owned(),

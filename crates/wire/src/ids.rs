@@ -55,6 +55,11 @@ pub fn xray_trace_id(text: &str) -> Option<[u8; 16]> {
     Some(id).filter(is_valid)
 }
 
+/// An id in hexadecimal digits, in either case. All zeros are invalid (W3C Trace Context, 3.2.2.3).
+pub fn id<const N: usize>(digits: &str) -> Option<[u8; N]> {
+    hex(digits.as_bytes()).filter(is_valid)
+}
+
 /// Derives the trace id of an invocation without an X-Ray header from its request id, so that the function's spans and the
 /// platform's share a trace.
 ///

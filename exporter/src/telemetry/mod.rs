@@ -17,7 +17,7 @@ use crate::extension::{self, AtSigterm, Mode};
 use crate::output::stderr;
 use crate::processor::open_spans::{CutOff, Roots};
 use deadline_watch::DeadlineWatch;
-use opentelemetry::trace::{SpanContext, TraceContextExt as _};
+use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry::{Context, InstrumentationScope};
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::SdkTracer;
@@ -218,8 +218,6 @@ pub(crate) struct RunningInvocations(Mutex<Running>);
 #[derive(Debug, Default)]
 struct Running {
     begun: u64,
-    /// The root of the last one.
-    last: Option<SpanContext>,
     invocations: Vec<(u64, RunningInvocation)>,
 }
 
@@ -228,7 +226,6 @@ impl RunningInvocations {
     pub(crate) fn begin(&self, invocation: RunningInvocation) -> u64 {
         let mut running = self.lock();
         running.begun += 1;
-        running.last = Some(invocation.context.span().span_context().clone());
         let number = running.begun;
         running.invocations.push((number, invocation));
         number
@@ -236,12 +233,6 @@ impl RunningInvocations {
 
     pub(crate) fn have_begun(&self) -> bool {
         self.lock().begun > 0
-    }
-
-    /// The context of the last invocation's root, which may have ended.
-    pub(crate) fn last(&self) -> Option<Context> {
-        let last = self.lock().last.clone();
-        last.map(|last| Context::new().with_remote_span_context(last))
     }
 
     pub(crate) fn end(&self, number: u64) {

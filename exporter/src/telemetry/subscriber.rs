@@ -2,12 +2,10 @@
 //! Excludes those of the SDK itself.
 
 use super::Telemetry;
-use crate::config::InitializationType;
 use crate::handler::invocation_span::refuse;
 use crate::processor::integer_fields::{ForgetIntegers, NoteIntegers};
 use opentelemetry::Context;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
-use settings::{Env, Source as _};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
@@ -97,9 +95,6 @@ where
                 .and_then(|span| span.extensions().get::<OfRuntime>().cloned());
             let mut of_runtime = of_span.unwrap_or_default();
             event.record(&mut of_runtime);
-            // The runtime sets it before it reads the event, also without a span.
-            let header = &mut of_runtime.invocation.xray_trace_id;
-            *header = header.take().or_else(|| Env.get("_X_AMZN_TRACE_ID"));
             let is_record = self.bridges_logs && telemetry.record_filter.takes_event(metadata);
             let record = || {
                 if is_record {
@@ -108,7 +103,6 @@ where
             };
             return refuse(telemetry, &of_runtime.invocation, &of_runtime.error, record);
         }
-        let response_of = telemetry.clone().filter(|own| is_of_response(metadata, own));
         let before_invocations = telemetry.filter(|telemetry| !telemetry.running.have_begun());
         // The span of the invocation has the handler's error already.
         if metadata.target() == OF_HANDLER && before_invocations.is_none() {
@@ -117,7 +111,6 @@ where
         // Attaching the span's context would end a suppression.
         let explicit = event.parent().filter(|_| !Context::is_current_telemetry_suppressed());
         let parent = explicit.and_then(|id| get_otel_context(id, &self.dispatch.get()?.upgrade()?));
-        let parent = parent.or_else(|| response_of?.running.last());
         let _attached = parent.map(Context::attach);
         self.bridge.on_event(event, context);
         if let Some(telemetry) = before_invocations {
@@ -157,12 +150,6 @@ fn is_refusal(metadata: &Metadata<'_>) -> bool {
     metadata.is_event()
         && *metadata.level() == Level::ERROR
         && metadata.target() == "lambda_runtime::layers::api_response"
-}
-
-/// Returns `true` for the runtime's report of a response that it cannot send. The invocation's span has ended by then.
-fn is_of_response(metadata: &Metadata<'_>, telemetry: &Telemetry) -> bool {
-    metadata.target() == "lambda_runtime::layers::api_client"
-        && telemetry.facts.initialization_type != InitializationType::ManagedInstances
 }
 
 /// The target of the runtime's reports of the handler's errors and panics.

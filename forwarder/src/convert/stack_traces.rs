@@ -4,10 +4,8 @@
 //! trace of forty lines would become forty meaningless log records. Blank lines are dropped.
 
 use crate::source::LogEvent;
-use memchr::memmem::Finder;
-use platform::is_rust_panic;
+use platform::ReportState;
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
 /// Limits on the joined text.
 const MOST_BYTES: usize = 256 * 1024;
@@ -23,44 +21,19 @@ pub(crate) struct Trace<'e> {
     text: Cow<'e, str>,
     lines: usize,
     last_ms: i64,
-    state: TraceState,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TraceState {
-    Text,
-    Frames,
-    /// Frames of a Python traceback, which ends with the line that names the exception.
-    Traceback,
-    /// After the line that names the exception. Only a chained traceback continues it.
-    Named,
-    /// After the words that announce a chained traceback.
-    Chained,
-    /// After the line with the location of a Rust panic. The message follows.
-    Panic,
-    /// The message of a panic. Its further lines are indented or close a bracket.
-    PanicMessage,
-    Backtrace,
-    /// After the last line of a panic.
-    PanicEnd,
+    state: ReportState,
 }
 
 impl<'e> Trace<'e> {
     /// Begins a trace, if the log event can be its first line.
     pub(crate) fn begin(event: &'e LogEvent) -> Option<Self> {
         let text = event.message.as_str();
-        let may_begin = !text.trim_start().starts_with(['{', '[']) && !is_platform(text);
-        let state = if is_rust_panic(text) {
-            TraceState::of_panic(text)
-        } else {
-            TraceState::of_text(text)
-        };
-        may_begin.then_some(Self {
+        Some(Self {
             event,
             text: Cow::Borrowed(text),
             lines: 1,
             last_ms: event.timestamp_ms,
-            state,
+            state: ReportState::begin(text)?,
         })
     }
 
@@ -70,7 +43,9 @@ impl<'e> Trace<'e> {
         let is_near = event.timestamp_ms.abs_diff(self.last_ms) <= MOST_GAP_MS.unsigned_abs();
         let has_room =
             self.lines < MOST_LINES && self.text.len() + line.len() < MOST_BYTES && is_near;
-        let Some(state) = self.state.after_event(line).filter(|_| has_room) else { return false };
+        let Some(state) = self.state.after_event(&self.text, line).filter(|_| has_room) else {
+            return false;
+        };
         let text = self.text.to_mut();
         text.truncate(text.trim_end_matches(['\r', '\n']).len());
         text.push('\n');
@@ -83,163 +58,13 @@ impl<'e> Trace<'e> {
 
     /// Returns `true` if the lines are a stack trace, and not only text that may precede one.
     pub(crate) fn has_begun(&self) -> bool {
-        self.state != TraceState::Text
+        self.state != ReportState::Text
     }
 
     /// The first log event, the joined text, and the number of further lines.
     pub(crate) fn end(&self) -> (&'e LogEvent, &str, usize) {
         (self.event, &self.text, self.lines - 1)
     }
-}
-
-impl TraceState {
-    /// The state after a log event; `None` if its first line is not part of the trace.
-    fn after_event(self, text: &str) -> Option<Self> {
-        let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
-        // A logger writes a message and its traceback at once. They have a level, a time and a request id of their own.
-        let is_whole = self == Self::Text && is_traceback(first) && !rest.is_empty();
-        let state = self.after(first).filter(|_| !is_whole)?;
-        Some(state.after_lines(rest))
-    }
-
-    /// The state after further lines of a log event.
-    fn after_lines(self, lines: &str) -> Self {
-        lines.lines().fold(self, |state, line| state.after(line).unwrap_or(state))
-    }
-
-    /// The state after a line; `None` if the line is not part of the trace.
-    fn after(self, line: &str) -> Option<Self> {
-        if matches!(self, Self::Panic | Self::PanicMessage | Self::Backtrace | Self::PanicEnd) {
-            return self.after_in_panic(line);
-        }
-        let is_in_group = self == Self::Traceback && line.starts_with(' ');
-        if is_traceback(line) && !is_in_group {
-            // A second trace is another error, unless it was announced.
-            return matches!(self, Self::Text | Self::Chained).then_some(Self::Traceback);
-        }
-        let is_blank = line.trim().is_empty();
-        match self {
-            Self::Traceback if is_blank || line.starts_with([' ', '\t']) => Some(self),
-            Self::Traceback if is_other(line) || !names_exception(line) => None,
-            Self::Traceback => Some(Self::Named),
-            Self::Named | Self::Chained if is_blank => Some(self),
-            Self::Named if announces_another(line) => Some(Self::Chained),
-            Self::Text | Self::Frames | Self::Named if is_frame(line) => Some(Self::Frames),
-            _ => None,
-        }
-    }
-
-    /// Only the first panic of a process explains how to get a backtrace, so the message may be the last line.
-    fn after_in_panic(self, line: &str) -> Option<Self> {
-        let is_indented = line.starts_with([' ', '\t']);
-        match self {
-            _ if is_other(line) || is_rust_panic(line) => None,
-            Self::Panic => Some(Self::PanicMessage),
-            Self::PanicMessage if line.starts_with("note: run with `RUST_BACKTRACE=") => {
-                Some(Self::PanicEnd)
-            }
-            Self::PanicMessage if line == "stack backtrace:" => Some(Self::Backtrace),
-            Self::PanicMessage if is_indented || line.starts_with(['}', ')', ']']) => Some(self),
-            Self::Backtrace if line.starts_with("note: ") => Some(Self::PanicEnd),
-            Self::Backtrace if is_indented => Some(self),
-            _ => None,
-        }
-    }
-
-    /// The state after the first log event, if it is not a panic.
-    fn of_text(text: &str) -> Self {
-        let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
-        let begin = if is_traceback(first) { Self::Traceback } else { Self::Text };
-        begin.after_lines(rest)
-    }
-
-    /// The state after the first log event, if it is a panic.
-    fn of_panic(text: &str) -> Self {
-        let mut lines = text.trim().lines();
-        let has_message_behind = lines.next().is_some_and(|line| line.trim_end().ends_with(':'));
-        let begin = if has_message_behind { Self::Panic } else { Self::PanicMessage };
-        lines.fold(begin, |state, line| state.after(line).unwrap_or(state))
-    }
-}
-
-/// Returns `true` for the first line of a Python traceback. Python draws a frame around those of an exception group.
-fn is_traceback(line: &str) -> bool {
-    let text = line.trim_start_matches([' ', '|', '+']);
-    text.strip_prefix("Exception Group ")
-        .unwrap_or(text)
-        .starts_with("Traceback (most recent call last):")
-}
-
-/// Returns `true` for the end of a Python traceback: the exception's dotted name, and usually its message.
-fn names_exception(line: &str) -> bool {
-    let name = line.split_once(": ").map_or(line, |(name, _)| name);
-    let name = name.trim_end().strip_suffix(':').unwrap_or(name.trim_end());
-    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '<' | '>');
-    name.starts_with(|c: char| c.is_alphabetic() || c == '_') && name.chars().all(is_part)
-}
-
-// Created once: creating a finder takes longer than searching one line.
-static FIND_TIMEOUT: LazyLock<Finder<'static>> =
-    LazyLock::new(|| Finder::new(" Task timed out after "));
-
-/// Returns `true` for the text between two chained Python tracebacks.
-fn announces_another(line: &str) -> bool {
-    line.starts_with("During handling of the above exception")
-        || line.starts_with("The above exception was the direct cause")
-}
-
-/// Returns `true` for a frame of Java, Kotlin, Node, .NET, Ruby, Go or Rust.
-fn is_frame(line: &str) -> bool {
-    let trimmed = line.trim_start();
-    let is_indented = trimmed.len() < line.len();
-    if !is_indented {
-        return ["Caused by: ", "Suppressed: ", "--- End of ", "goroutine "]
-            .iter()
-            .any(|beginning| trimmed.starts_with(beginning));
-    }
-    let has_beginning = ["at ", "from ", "Caused by: ", "Suppressed: ", "--- End of ", "---> "]
-        .iter()
-        .any(|beginning| trimmed.starts_with(beginning));
-    has_beginning || is_omission(trimmed) || is_numbered(trimmed) || is_go_file(trimmed)
-}
-
-/// `... 12 more`, `... 3 common frames omitted`
-fn is_omission(line: &str) -> bool {
-    line.strip_prefix("... ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-}
-
-/// `12: core::panicking::panic`
-fn is_numbered(line: &str) -> bool {
-    let digits = line.len() - line.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    digits > 0 && digits <= 4 && line.get(digits..).is_some_and(|rest| rest.starts_with(": "))
-}
-
-/// `/src/main.go:12 +0x1d`
-fn is_go_file(line: &str) -> bool {
-    line.starts_with('/') && line.contains(".go:")
-}
-
-/// Returns `true` if the line is certainly a separate record: a platform line, or JSON.
-fn is_other(line: &str) -> bool {
-    line.starts_with('{') || is_platform(line)
-}
-
-fn is_platform(line: &str) -> bool {
-    [
-        "START RequestId: ",
-        "END RequestId: ",
-        "REPORT RequestId: ",
-        "INIT_START ",
-        "INIT_REPORT ",
-        "RESTORE_",
-        "RequestId: ",
-        "EXTENSION\tName: ",
-        "TELEMETRY\tName: ",
-        "LOGS\tName: ",
-    ]
-    .iter()
-    .any(|beginning| line.starts_with(beginning))
-        || FIND_TIMEOUT.find(line.as_bytes()).is_some()
 }
 
 #[cfg(test)]
@@ -281,51 +106,11 @@ mod tests {
     const HEADER: &str = "Traceback (most recent call last):";
 
     #[test]
-    fn stack_traces_of_supported_languages_are_joined() {
-        check(&[
-            &["before"],
-            &[
-                "java.lang.IllegalStateException: no stock",
-                "\tat shop.Orders.place(Orders.java:12)",
-                "\t... 12 more",
-                "Caused by: java.io.IOException: closed",
-                "\tat shop.Db.read(Db.java:7)",
-            ],
-            &["behind"],
-        ]);
-        check(&[
-            &[
-                HEADER,
-                "  File \"/var/task/shop.py\", line 3, in handler",
-                "    raise ValueError(\"no\")",
-                "ValueError: no",
-                "",
-                "During handling of the above exception, another exception occurred:",
-                "",
-                HEADER,
-                "  File \"/var/task/shop.py\", line 9, in handler",
-                "KeyError: 'x'",
-            ],
-            &["behind"],
-        ]);
-        check(&[&[
-            "TypeError: x is undefined",
-            "    at handler (/var/task/index.js:3:9)",
-            "    at node:internal/x:1:2",
-        ]]);
-        check(&[&[
-            "thread 'main' panicked at src/main.rs:2:5:",
-            "stack backtrace:",
-            "   0: core::panicking::panic",
-            "             at /rustc/core.rs:1:2",
-        ]]);
-        check(&[&["panic: no stock", "goroutine 1 [running]:", "\t/src/main.go:12 +0x1d"]]);
-    }
-
-    #[test]
     fn lines_outside_a_stack_trace_are_not_joined() {
         check(&[&["a"], &["b"]]);
         check(&[&["list:"], &["  one"], &["  two"]]);
+        // A traceback is the message of an error at most.
+        check(&[&["INFO:root:all good"], &[HEADER, "  File \"x\"", "E: 1"]]);
         check(&[&["{\"a\":1}"], &["\tat x"]]);
         check(&[&["END RequestId: 1"], &["\tat x"]]);
         check(&[&[HEADER, "  File \"x\""], &["REPORT RequestId: 1"]]);
@@ -353,7 +138,7 @@ mod tests {
         // `traceback.print_exc` writes a frame with its source line at once.
         check(&[
             &[
-                "failed",
+                "ERROR:root:failed",
                 HEADER,
                 "  File \"/var/task/shop.py\", line 3, in handler\n    raise KeyError(\"x\")",
                 "KeyError: 'x'",

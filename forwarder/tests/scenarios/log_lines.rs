@@ -147,7 +147,7 @@ fn panics_of_every_form_are_joined() {
         ("ERROR", &["thread 'main' panicked at src/main.rs:5:5:\nat once\n", note]),
     ]);
     // Go prints an empty line between a panic and its frames.
-    check(&[("INFO", &["panic: no stock\n", "\n", "goroutine 1 [running]:\n"])]);
+    check(&[("ERROR", &["panic: no stock\n", "\n", "goroutine 1 [running]:\n"])]);
     // Text that only resembles a panic, and platform lines after a panic.
     let report = format!("REPORT RequestId: {ID}\tDuration: 1.00 ms");
     check(&[

@@ -19,6 +19,7 @@ mod ingest_window;
 mod kinds_of_functions;
 mod live_rules;
 mod log_lines;
+mod loggers;
 mod memory;
 mod memory_queue;
 mod no_loss_property;

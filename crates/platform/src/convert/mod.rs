@@ -16,21 +16,22 @@ use crate::logs::records::{self, Records};
 use crate::logs::request_window::RequestWindow;
 use crate::logs::request_window::{Facts, ToldOf, missing};
 use crate::logs::seen_spans::{SeenSpans, Traced};
-use crate::logs::{LogEventRef, Undecodable, line_record, platform_record, undecodable_record};
+use crate::logs::{
+    LogEventRef, Undecodable, line_record, platform_record, record_time, undecodable_record,
+};
 use crate::metrics::aggregator::OpenInvocations;
 use crate::metrics::aggregator::{Aggregator, Owner};
 use crate::metrics::emf::line as emf_line;
 use crate::metrics::emf::points::EmfPoints;
 use crate::names;
 use crate::options::{PlatformOptions, SpanEnd, SpanMapping, SpanOptions};
-use crate::read::json_line::is_tenant_id;
-use crate::read::prefix::prefix;
+use crate::read::line::{function_line, is_tenant_id, json_lines};
+use crate::read::platform_event;
 use crate::read::runtime_text::is_out_of_memory;
+use crate::read::severity::without_colours;
 use crate::read::whole_line::is_lambdas_to_the_end;
-use crate::read::{telemetry, text};
 use crate::spans::invocation_span::resource_spans;
 use crate::spans::invocations::Invocations;
-use foldhash::HashSet;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
@@ -65,44 +66,11 @@ pub struct ConsumedLines {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConverterState {
     window: RequestWindow,
-    reports: Reports,
     /// The invocations that were counted, so that lines in a later chunk do not count one twice.
     open: OpenInvocations,
     traced: Option<(String, Traced)>,
     /// The invocations without a report so far; `None` if spans are disabled.
     spans: Option<Box<Invocations>>,
-}
-
-/// Distinguishes Lambda's `REPORT` lines from those that the function prints. Lambda writes one for each request, in text after its
-/// `END`.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Reports {
-    /// The running requests, mostly one.
-    open: HashSet<String>,
-    /// The requests whose report was counted.
-    counted: HashSet<String>,
-}
-
-impl Reports {
-    /// Handles the next of Lambda's lines. Returns `false` for a report that the function printed.
-    fn is_lambdas(&mut self, message: &str, event: &PlatformEvent) -> bool {
-        let Some(id) = &event.request_id else { return true };
-        match event.kind {
-            EventKind::Start => {
-                self.open.insert(id.clone());
-            }
-            EventKind::End | EventKind::RuntimeDone => {
-                self.open.remove(id);
-            }
-            EventKind::Report => {
-                let is_text = !message.starts_with('{');
-                let is_running = is_text && self.open.contains(id);
-                return !is_running && self.counted.insert(id.clone());
-            }
-            _ => {}
-        }
-        true
-    }
 }
 
 /// Converts the log events of one log stream in their order.
@@ -226,11 +194,7 @@ impl Converter {
             self.consumed.empty_lines += 1;
             return;
         }
-        let parsed = text::parse(event.message).or_else(|| telemetry::parse_line(event.message));
-        // A report printed by the function is an ordinary line.
-        let Some(mut platform) =
-            parsed.filter(|platform| self.state.reports.is_lambdas(event.message, platform))
-        else {
+        let Some(mut platform) = platform_event(event.message) else {
             self.function_line(event);
             return;
         };
@@ -277,19 +241,34 @@ impl Converter {
         }
     }
 
-    #[inline]
     fn function_line(&mut self, event: &LogEventRef<'_>) {
-        let emf = emf_line::parse(event.message);
-        let metrics = emf.as_ref().filter(|line| !line.metrics.is_empty());
+        let Some(lines) = json_lines(event.message) else { return self.one_line(event) };
+        for (at, line) in lines.into_iter().enumerate() {
+            // The first record keeps the id of the log event; ids are unique.
+            let id = if at == 0 || event.id.is_empty() {
+                event.id.to_owned()
+            } else {
+                format!("{}.{at}", event.id)
+            };
+            self.one_line(&LogEventRef { id: &id, message: line, ..*event });
+        }
+    }
+
+    #[inline]
+    fn one_line(&mut self, event: &LogEventRef<'_>) {
+        let plain = without_colours(event.message);
+        let line = function_line(&plain, self.identity.is_lambda);
+        let emf = line.json.and_then(emf_line::parse);
+        let has_metrics = emf.as_ref().is_some_and(|line| !line.metrics.is_empty());
         let (window, observed) = (&mut self.state.window, self.observed_unix_nano);
-        self.line_records.push(|record| line_record(event, window, observed, metrics, record));
+        self.line_records
+            .push(|record| line_record(event, &line, window, observed, has_metrics, record));
         if !self.is_counted_elsewhere && is_out_of_memory(event.message) {
-            let window = &self.state.window;
-            let request_id = prefix(event.message).request_id.or(window.request_id());
+            let request_id = line.request_id.as_deref().or(self.state.window.request_id());
             self.aggregator.add_out_of_memory(request_id, event.time_unix_nano());
         }
-        if let Some(line) = emf {
-            self.emf.add(line, event.time_unix_nano());
+        if let Some(metrics) = emf {
+            self.emf.add(metrics, record_time(event, line.time));
         }
         self.take_news(true);
     }

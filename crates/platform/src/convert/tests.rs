@@ -94,7 +94,10 @@ fn text_lines_become_logs_or_are_consumed() {
         lambda-otlp/logs:
         INFO | [INFO]	2026-09-21T14:13:20.123Z	8f507cfc | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11
         INFO | plain print line | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11
-        ERROR | [ERROR]	2026-09-21T14:13:20.130Z	8f507cf | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11
+        ERROR | [ERROR]	2026-09-21T14:13:20.130Z	8f507cf | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 exception.type=ConnectionError exception.message=db down exception.stacktrace=Traceback (most recent call last):
+          File "/var/task/app.py", line 10, in handler
+            raise ConnectionError('db down')
+        ConnectionError: db down
         lambda-otlp/platform:
         INFO | REPORT RequestId: 8f507cfc-c7a1-4d2e-8c3 | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 aws.lambda.event.type=platform.report faas.coldstart=true aws.xray.trace_id=1-5759e988-bd862e3fe1be46a994272793 aws.xray.segment_id=53995c3f42cd8ad8 aws.lambda.duration_ms=102.25 aws.lambda.billed_duration_ms=356.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=64.0 aws.lambda.init_duration_ms=253.61 aws.xray.sampled=true
         ERROR | 2026-09-21T14:13:21.000Z b2d4a1f0-0b57-4 | faas.invocation_id=b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22 aws.lambda.event.type=platform.timeout aws.lambda.timeout_ms=3000.0

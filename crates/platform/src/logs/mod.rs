@@ -1,6 +1,6 @@
 //! Converts CloudWatch log events to OTLP log records.
 //!
-//! A record has the time of its log event, or the time stated in a JSON line if both are within one minute. The event's id
+//! A record has the time of its log event, or the time stated in the line if both are within one minute. The event's id
 //! becomes `log.record.uid`. Level, request id, trace id and span id are read where the runtimes' loggers write them. A line's
 //! content never changes its destination.
 //!
@@ -17,14 +17,13 @@ use crate::logs::records::RecordWriter;
 use crate::logs::request_window::Facts;
 use crate::logs::request_window::RequestWindow;
 use crate::metrics::emf;
-use crate::metrics::emf::line::EmfLine;
 use crate::names;
-use crate::read::ids::lower_case;
-use crate::read::json_line::{JsonLine, JsonValue};
-use crate::read::prefix::prefix;
+use crate::read::crash::Exception;
+use crate::read::ids::TraceIds;
+use crate::read::line::{FieldValue, FunctionLine};
 use crate::read::runtime_text::is_out_of_memory;
-use crate::read::runtime_text::is_rust_panic;
 use crate::read::severity::Severity;
+use crate::read::time::LineTime;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogEventRef<'a> {
@@ -45,18 +44,69 @@ impl LogEventRef<'_> {
 
 /// Writes the log record of a function's line.
 ///
-/// The message of a JSON object becomes the body, and its keys become attributes, except keys that also became `metrics`. Any
+/// The message of a structured line becomes the body, and its keys become attributes, except the definition of its metrics. Any
 /// other line becomes the body as written, without its line end.
 pub(crate) fn line_record(
     event: &LogEventRef<'_>,
+    line: &FunctionLine<'_>,
     window: &mut RequestWindow,
     observed_unix_nano: u64,
-    metrics: Option<&EmfLine<'_>>,
+    has_metrics: bool,
     record: &mut RecordWriter<'_, '_>,
 ) {
-    match JsonLine::parse(metrics.map_or(event.message, |line| line.json)) {
-        Some(json) => json_record(event, &json, window, observed_unix_nano, metrics, record),
-        None => text_record(event, window, observed_unix_nano, record),
+    let severity = match line.severity {
+        Some(severity) => severity,
+        None if is_out_of_memory(event.message) => Severity::ERROR,
+        None => Severity::INFO,
+    };
+    let body = line.message.as_deref().unwrap_or_else(|| without_line_end(event.message));
+    let time = record_time(event, line.time);
+    begin_at(time, event, severity, body, observed_unix_nano, record);
+    let id = line.request_id.as_deref().or(window.request_id());
+    if let Some(id) = id {
+        record.invocation(id);
+    }
+    // The line's own fields override facts from other lines.
+    let facts = Facts {
+        tenant_id: line.tenant_id.as_deref(),
+        durable_execution_arn: line.durable_execution_arn.as_deref(),
+    };
+    facts.write(record);
+    if window.has_told() {
+        facts.beside(window.told(id)).repeat(record);
+    }
+    let facts = window.believed(facts);
+    if facts != Facts::default()
+        && let Some(id) = id.map(str::to_owned)
+    {
+        window.tell(&id, facts);
+    }
+    if let Some(root) = &line.xray_trace_id {
+        record.attribute(names::AWS_XRAY_TRACE_ID, PlainValue::Text(root));
+    }
+    for (key, value) in &line.attributes {
+        match value {
+            _ if has_metrics && key == emf::line::KEY => {}
+            FieldValue::Text(text) => record.attribute(key, PlainValue::Text(text)),
+            FieldValue::Other(value) => record.any_attribute(key, value),
+        }
+    }
+    if let Some(Exception { kind, message, stacktrace }) = line.exception.as_deref() {
+        let texts = [
+            ("exception.type", Some(kind)),
+            ("exception.message", message.as_ref()),
+            ("exception.stacktrace", stacktrace.as_ref()),
+        ];
+        for (key, text) in texts {
+            let text = text.filter(|_| !line.attributes.iter().any(|(taken, _)| taken == key));
+            if let Some(text) = text {
+                record.attribute(key, PlainValue::Text(text));
+            }
+        }
+    }
+    if let Some(TraceIds { trace_id, span_id }) = &line.trace {
+        record.trace_id(trace_id);
+        record.span_id(span_id.as_ref().map_or(&[], |id| id));
     }
 }
 
@@ -65,76 +115,18 @@ pub(crate) fn line_record(
 const MOST_TIME_APART: u64 = 60 * SECOND;
 const SECOND: u64 = 1_000_000_000;
 
-fn text_record(
-    event: &LogEventRef<'_>,
-    window: &RequestWindow,
-    observed_unix_nano: u64,
-    record: &mut RecordWriter<'_, '_>,
-) {
-    let prefix = prefix(event.message);
-    let severity = match prefix.severity {
-        Some(severity) => severity,
-        None if is_rust_panic(event.message) || is_out_of_memory(event.message) => Severity::ERROR,
-        None => Severity::UNSAID,
-    };
-    begin(event, &severity, without_line_end(event.message), observed_unix_nano, record);
-    let own = prefix.request_id.map(lower_case);
-    request_id(record, own.as_deref().or(window.request_id()), window);
-}
-
-fn json_record(
-    event: &LogEventRef<'_>,
-    json: &JsonLine<'_>,
-    window: &mut RequestWindow,
-    observed_unix_nano: u64,
-    metrics: Option<&EmfLine<'_>>,
-    record: &mut RecordWriter<'_, '_>,
-) {
-    let prefix = metrics.map(|line| &line.prefix);
-    let unsaid = Severity::UNSAID;
-    let severity = json.severity.as_ref().or(prefix.and_then(|prefix| prefix.severity.as_ref()));
-    let severity = severity.unwrap_or(&unsaid);
-    let body = json.message.as_deref().unwrap_or_else(|| without_line_end(event.message));
+/// The time of a record: the stated one if it is near the log event's.
+pub(crate) fn record_time(event: &LogEventRef<'_>, stated: Option<LineTime>) -> u64 {
     let logged = event.time_unix_nano();
-    let stated = json.time_unix_nano.filter(|time| time.abs_diff(logged) <= MOST_TIME_APART);
-    // Loggers that write whole seconds, such as Python's in Lambda, would move records before their invocation. CloudWatch's time
-    // is more precise within the second.
-    let stated = stated.map(|time| match time % SECOND {
-        0 => logged.clamp(time, time.saturating_add(SECOND - 1)),
-        _ => time,
-    });
-    begin_at(stated.unwrap_or(logged), event, severity, body, observed_unix_nano, record);
-    let said = prefix.and_then(|prefix| prefix.request_id).map(str::to_ascii_lowercase);
-    let own = json.request_id.as_deref().or(said.as_deref());
-    let id = own.or(window.request_id());
-    if let Some(id) = id {
-        record.invocation(id);
-    }
-    // The line's own fields override facts from other lines.
-    let facts = Facts {
-        tenant_id: json.tenant_id.as_deref(),
-        durable_execution_arn: json.durable_execution_arn.as_deref(),
-    };
-    facts.write(record);
-    facts.beside(window.told(id)).repeat(record);
-    let facts = window.believed(facts);
-    if facts != Facts::default()
-        && let Some(id) = id.map(str::to_owned)
-    {
-        window.tell(&id, facts);
-    }
-    if let Some(root) = &json.xray_trace_id {
-        record.attribute(names::AWS_XRAY_TRACE_ID, PlainValue::Text(root));
-    }
-    for (key, value) in &json.attributes {
-        match value {
-            _ if metrics.is_some() && key == emf::line::KEY => {}
-            JsonValue::Text(text) => record.attribute(key, PlainValue::Text(text)),
-            JsonValue::Other(value) => record.any_attribute(key, value),
+    match stated.filter(|time| time.unix_nano.abs_diff(logged) <= MOST_TIME_APART) {
+        Some(LineTime { unix_nano, is_exact: true }) => unix_nano,
+        // Loggers that write whole seconds, such as Python's in Lambda, would move records before their invocation. CloudWatch's
+        // time is more precise within the second.
+        Some(LineTime { unix_nano, .. }) => {
+            logged.clamp(unix_nano, unix_nano.saturating_add(SECOND - 1))
         }
+        None => logged,
     }
-    record.trace_id(&json.trace_id);
-    record.span_id(&json.span_id);
 }
 
 /// Writes the log record of one of Lambda's own events, with its figures in Lambda's units.
@@ -151,9 +143,9 @@ pub(crate) fn platform_record(
     let severity = match platform.kind {
         _ if platform.is_failure() => Severity::ERROR,
         EventKind::LogsDropped => said().unwrap_or(Severity::WARN),
-        _ => said().unwrap_or(Severity::UNSAID),
+        _ => said().unwrap_or(Severity::INFO),
     };
-    begin(event, &severity, event.message.trim_end(), observed_unix_nano, record);
+    begin(event, severity, event.message.trim_end(), observed_unix_nano, record);
     record.event_name(platform.kind.as_str());
     request_id(record, platform.request_id.as_deref(), window);
     platform_attributes(platform, &mut |key, value| record.attribute(key, value));
@@ -178,7 +170,7 @@ pub(crate) fn undecodable_record(
 ) {
     let Undecodable { reason, size_bytes, sha256 } = *undecodable;
     let body = format!("OTLP line was not decoded: {reason}");
-    begin(event, &Severity::ERROR, &body, observed_unix_nano, record);
+    begin(event, Severity::ERROR, &body, observed_unix_nano, record);
     record.event_name("lambda_otlp.undecodable");
     request_id(record, window.request_id(), window);
     let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
@@ -190,7 +182,7 @@ pub(crate) fn undecodable_record(
 /// Writes the common fields of a record: times, severity, body and the log event's id.
 fn begin(
     event: &LogEventRef<'_>,
-    severity: &Severity,
+    severity: Severity,
     body: &str,
     observed_unix_nano: u64,
     record: &mut RecordWriter<'_, '_>,
@@ -202,7 +194,7 @@ fn begin(
 fn begin_at(
     time_unix_nano: u64,
     event: &LogEventRef<'_>,
-    severity: &Severity,
+    severity: Severity,
     body: &str,
     observed_unix_nano: u64,
     record: &mut RecordWriter<'_, '_>,
@@ -233,6 +225,7 @@ mod tests {
     use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
     use super::*;
+    use crate::read::line::function_line;
     use crate::read::{telemetry, text};
     use crate::render;
 
@@ -241,7 +234,10 @@ mod tests {
     const OTHER: &str = "b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22";
 
     fn line_of(event: &LogEventRef<'_>, window: &RequestWindow) -> LogRecord {
-        render::written(|record| line_record(event, &mut window.clone(), OBSERVED, None, record))
+        let line = function_line(event.message, true);
+        render::written(|record| {
+            line_record(event, &line, &mut window.clone(), OBSERVED, false, record);
+        })
     }
 
     fn event(message: &str) -> LogEventRef<'_> {
@@ -278,10 +274,17 @@ mod tests {
         check("ends in tabs\t \n\n", "9 INFO | ends in tabs\t  | ID");
         check("two\nlines\n", "9 INFO | two\nlines | ID");
         check("", "9 INFO |  | ID");
-        check("[ERROR]\tnow\t{other}\tx\n", "17 ERROR | [ERROR]\tnow\tOTHER\tx | OTHER");
-        check("[WARNING]\tnow\t\tx\n", "13 WARN | [WARNING]\tnow\t\tx | ID");
+        const TIME: &str = "2026-09-21T14:13:20.123Z";
+        check(
+            &format!("[ERROR]\t{TIME}\t{{other}}\tx\n"),
+            &format!("17 ERROR | [ERROR]\t{TIME}\tOTHER\tx | OTHER"),
+        );
+        check(
+            &format!("[WARNING]\t{TIME}\t\tx\n"),
+            &format!("13 WARN | [WARNING]\t{TIME}\t\tx | ID"),
+        );
         check("{\"level\":\"debug\",\"message\":\"x\",\"n\":1}\n", "5 DEBUG | x | ID n=1");
-        check("{\"level\":\"audit\",\"message\":\"x\"}", "0 AUDIT | x | ID");
+        check("{\"level\":\"audit\",\"message\":\"x\"}", "9 INFO | x | ID level=audit");
         check("{\"a\":1}\n", "9 INFO | {\"a\":1} | ID a=1");
         check("{\"requestId\":\"{other}\",\"message\":\"x\"}", "9 INFO | x | OTHER");
         check("{\"message\":\"\"}", "9 INFO |  | ID");

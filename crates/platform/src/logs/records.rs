@@ -224,9 +224,9 @@ impl RecordWriter<'_, '_> {
         self.out.fixed64(11, observed_unix_nano);
     }
 
-    pub(crate) fn severity(&mut self, severity: &Severity) {
+    pub(crate) fn severity(&mut self, severity: Severity) {
         self.out.varint(2, u64::from((severity.number as i32).cast_unsigned()));
-        self.out.string(3, &severity.text);
+        self.out.string(3, severity.text);
     }
 
     pub(crate) fn body(&mut self, body: &str) {
@@ -376,7 +376,7 @@ mod tests {
         ];
         let record = render::written(|record| {
             record.times(1, u64::MAX);
-            record.severity(&Severity::ERROR);
+            record.severity(Severity::ERROR);
             record.body(&long);
             record.event_name("name");
             record.trace_id(&[1; 16]);
@@ -395,7 +395,7 @@ mod tests {
             time_unix_nano: 1,
             observed_time_unix_nano: u64::MAX,
             severity_number: Severity::ERROR.number as i32,
-            severity_text: Severity::ERROR.text.into_owned(),
+            severity_text: Severity::ERROR.text.to_owned(),
             body: Some(any(Any::StringValue(long))),
             attributes,
             trace_id: vec![1; 16],

@@ -1,6 +1,8 @@
-//! Reads request ids and X-Ray trace roots.
+//! Reads request ids, X-Ray trace roots, and the trace ids that loggers write.
 
+use memchr::memmem::Finder;
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 pub(crate) const UUID_BYTES: usize = 36;
 
@@ -37,6 +39,105 @@ pub(crate) fn xray_root(text: &str) -> Option<String> {
         text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
     };
     (is_hex(epoch, 8) && is_hex(unique, 24)).then(|| root.to_owned())
+}
+
+/// The ids of a log record's trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TraceIds {
+    pub(crate) trace_id: [u8; 16],
+    pub(crate) span_id: Option<[u8; 8]>,
+}
+
+impl TraceIds {
+    /// Reads the trace id of a logger: hexadecimal digits, X-Ray's `1-…` with or without `@` and the segment, or the name of a
+    /// trace in Google Cloud. An X-Ray header is none: Lambda gives one to every invocation, traced or not.
+    pub(crate) fn of_text(text: &str) -> Option<Self> {
+        let (trace, segment) = text.split_once('@').unwrap_or((text, ""));
+        let of_google = || trace.strip_prefix("projects/")?.rsplit_once("/traces/");
+        let digits = of_google().map_or(trace, |(_, id)| id);
+        let trace_id = wire::ids::id(digits).or_else(|| wire::ids::xray_trace_id(digits))?;
+        Some(Self { trace_id, span_id: wire::ids::id(segment) })
+    }
+
+    /// Reads a `traceparent` (W3C Trace Context, 3.2).
+    pub(crate) fn of_traceparent(text: &str) -> Option<Self> {
+        /// Later versions may be longer.
+        const BYTES: usize = 55;
+        let text = text.trim();
+        let mut parts = text.split('-');
+        let version = parts.next().filter(|version| version.len() == 2 && *version != "ff")?;
+        let trace_id = wire::ids::id(parts.next()?)?;
+        let span_id = Some(wire::ids::id(parts.next()?)?);
+        (text.len() == BYTES || version != "00").then_some(Self { trace_id, span_id })
+    }
+
+    /// Reads an id of Datadog's tracers: 64 bits in decimal, or 128 bits in hexadecimal digits.
+    pub(crate) fn of_datadog(text: &str) -> Option<Self> {
+        let of_number =
+            || datadog_id(text).map(|id| u128::from(u64::from_be_bytes(id)).to_be_bytes());
+        let trace_id = wire::ids::id(text).or_else(of_number)?;
+        Some(Self { trace_id, span_id: None })
+    }
+
+    /// Reads the ids that a text names, such as `trace_id=… span_id=…`.
+    pub(crate) fn in_text(text: &str) -> Option<Self> {
+        // Finds `trace_id`, `traceId`, `traceparent` and `otelTraceID` in one search.
+        let at = FIND_TRACE.find(text.as_bytes())?;
+        let begin = text
+            .get(..at)?
+            .rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '.'))
+            .map_or(0, |at| at + 1);
+        let (key, rest) = text.get(begin..)?.split_once(['=', ':', ' '])?;
+        let value = value_at(rest);
+        let span = || {
+            let at = rest.find("span")?;
+            Some(value_at(rest.get(at..)?.split_once(['=', ':', ' '])?.1))
+        };
+        let key = key.trim_end_matches('"');
+        match key {
+            "traceparent" => Self::of_traceparent(value),
+            "dd.trace_id" => {
+                let ids = Self::of_datadog(value)?;
+                Some(Self { span_id: span().and_then(datadog_id), ..ids })
+            }
+            "trace_id" | "traceId" | "traceID" | "TraceId" | "trace.id" | "otelTraceID" => {
+                let ids = Self::of_text(value)?;
+                Some(Self { span_id: ids.span_id.or_else(|| wire::ids::id(span()?)), ..ids })
+            }
+            _ => None,
+        }
+    }
+}
+
+// A static, because creating a finder takes longer than one search.
+static FIND_TRACE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("race"));
+
+/// The word after a key and its separator.
+fn value_at(rest: &str) -> &str {
+    let rest = rest.trim_start_matches(['"', ' ', '=', ':']);
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '@' | '/');
+    rest.find(|c| !is_part(c)).and_then(|end| rest.get(..end)).unwrap_or(rest)
+}
+
+/// A span id of Datadog's tracers: a decimal number.
+pub(crate) fn datadog_id(text: &str) -> Option<[u8; 8]> {
+    text.parse().ok().filter(|id: &u64| *id != 0).map(u64::to_be_bytes)
+}
+
+/// The ids that Spring writes in brackets: `trace-span` since Boot 3, and `name,trace,span` before.
+pub(crate) fn trace_ids_in_brackets(inner: &str) -> Option<TraceIds> {
+    const BYTES: usize = 16 + 1 + 16;
+    if inner.len() < BYTES {
+        return None;
+    }
+    if inner.starts_with("1-") {
+        return TraceIds::of_text(inner);
+    }
+    let parts: Vec<&str> = inner.splitn(5, [',', '-']).collect();
+    let at = parts.iter().position(|part| wire::ids::id::<16>(part.trim()).is_some())?;
+    let trace_id = wire::ids::id(parts.get(at)?.trim())?;
+    let span_id = Some(wire::ids::id(parts.get(at + 1)?.trim())?);
+    Some(TraceIds { trace_id, span_id })
 }
 
 #[cfg(test)]

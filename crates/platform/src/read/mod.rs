@@ -1,15 +1,27 @@
 //! Reads the output of Lambda and of functions' loggers.
 //!
 //! `text` (Lambda's text lines) and `telemetry` (Telemetry API events, JSON system lines) parse Lambda's own events into the
-//! model of [`crate::event`]. `prefix` and `json_line` read the function's lines: level, ids and attributes of their log records.
-//! `runtime_text` recognizes messages of runtimes. The other files are shared helpers.
+//! model of [`crate::event`]. `line` reads the function's lines: `head` what precedes the message, `keys` what the keys of
+//! structured lines mean, `severity` which words are levels, `crash` the reports of failed programs. A new logger needs a row in
+//! one of these tables, and a row in `fixtures/loggers.txt`.
 
+use crate::event::PlatformEvent;
+
+pub(crate) mod crash;
 pub(crate) mod fields;
+pub(crate) mod head;
 pub(crate) mod ids;
-pub(crate) mod json_line;
-pub(crate) mod prefix;
+pub(crate) mod keys;
+pub(crate) mod line;
+pub(crate) mod logfmt;
 pub(crate) mod runtime_text;
 pub(crate) mod severity;
 pub(crate) mod telemetry;
 pub(crate) mod text;
+pub(crate) mod time;
 pub(crate) mod whole_line;
+
+/// Reads one of Lambda's own lines, in text or JSON. Returns `None` for a line of the function.
+pub(crate) fn platform_event(message: &str) -> Option<PlatformEvent> {
+    text::parse(message).or_else(|| telemetry::parse_line(message))
+}

@@ -141,7 +141,7 @@ fn is_of_go(line: &str) -> bool {
 ///
 /// Source: Rust's standard library, `std/src/panicking.rs`, `default_hook`.
 #[inline]
-pub fn is_rust_panic(text: &str) -> bool {
+pub(crate) fn is_rust_panic(text: &str) -> bool {
     // Excludes nearly all lines.
     matches!(text.as_bytes().first(), Some(b't' | b'\r' | b'\n')) && begins_as_panic(text)
 }

@@ -1,93 +1,221 @@
-//! Converts the log levels of all runtimes to OTLP severities.
+//! Converts the log levels of all loggers to OTLP severities. A level is read only where a logger writes it.
 //!
-//! A level is read only where a logger writes it, never searched in a message: "no errors" is no error.
-//!
-//! Source: OpenTelemetry logs data model, "Severity fields"; levels of Lambda's JSON log format; the numbers of pino and bunyan.
+//! Source: OpenTelemetry logs data model, "Severity fields", and its bridges for slog and zap; levels of Lambda's JSON log format;
+//! the documentation of each logger.
 
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 use std::borrow::Cow;
 
-/// Number and text of a severity. The text is never empty: OpenObserve would store the number instead, and the column would mix
-/// both.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Severity {
     pub(crate) number: SeverityNumber,
-    pub(crate) text: Cow<'static, str>,
+    pub(crate) text: &'static str,
+}
+
+struct Level {
+    severity: Severity,
+    /// Words that are levels wherever a logger writes one.
+    words: &'static [&'static str],
+    /// Words of ordinary language, or short forms: levels in brackets, as a value, and in upper case after a time.
+    others: &'static [&'static str],
+}
+
+/// All levels, the frequent ones first. A logger with another word needs a row here.
+static LEVELS: [Level; 7] = [
+    Level {
+        severity: Severity::INFO,
+        words: &["INFO", "INFORMATION", "INFORMATIONAL"],
+        others: &["ANY", "INF", "LOG", "SUCCESS", "I!"],
+    },
+    Level {
+        severity: Severity::ERROR,
+        words: &["ERROR", "SEVERE"],
+        others: &["ERR", "ERRO", "EROR", "FAIL", "E!"],
+    },
+    Level { severity: Severity::WARN, words: &["WARN", "WARNING"], others: &["WRN", "W!"] },
+    Level {
+        severity: Severity::of(SeverityNumber::Debug, "DEBUG"),
+        words: &["DEBUG", "DEBUG1", "DEBUG2", "DEBUG3", "DEBUG4", "DEBUG5", "FINER"],
+        others: &["DBG", "DBUG", "DEBU", "FINE", "CONFIG", "D!"],
+    },
+    Level {
+        severity: Severity::of(SeverityNumber::Trace, "TRACE"),
+        words: &["TRACE", "VERBOSE", "SILLY", "FINEST"],
+        others: &["TRC", "TRCE", "TRAC", "VRB", "T!"],
+    },
+    Level {
+        severity: Severity::of(SeverityNumber::Info2, "NOTICE"),
+        words: &[],
+        others: &["NOTICE", "NOTE", "NTC"],
+    },
+    Level {
+        severity: Severity::FATAL,
+        words: &["FATAL", "CRITICAL", "CRIT", "DPANIC", "EMERG"],
+        others: &["PANIC", "ALERT", "EMERGENCY", "FTL", "FATA", "PANI", "CRT", "F!"],
+    },
+];
+
+/// Words that are rather no level, unless they are in upper case, the value of a key, or .NET's `fail:`.
+const ORDINARY: [&str; 8] = ["ANY", "CONFIG", "FAIL", "FINE", "LOG", "NOTE", "PANIC", "SUCCESS"];
+
+/// How a text shows that a word is a level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    /// Brackets, separators or a key surround the word.
+    Marked,
+    /// The word follows a time or a name in brackets.
+    AfterTime,
+    /// The word begins the line.
+    AtStart,
+    /// The word begins the line and a colon follows.
+    AtStartWithColon,
 }
 
 impl Severity {
     /// The severity of a line without a level. Lambda treats such lines as INFO too (Developer Guide, "Log-level filtering").
-    /// "Log-level filtering").
-    pub(crate) const UNSAID: Self = Self::known(SeverityNumber::Info, "INFO");
-    pub(crate) const WARN: Self = Self::known(SeverityNumber::Warn, "WARN");
-    pub(crate) const ERROR: Self = Self::known(SeverityNumber::Error, "ERROR");
+    pub(crate) const INFO: Self = Self::of(SeverityNumber::Info, "INFO");
+    pub(crate) const WARN: Self = Self::of(SeverityNumber::Warn, "WARN");
+    pub(crate) const ERROR: Self = Self::of(SeverityNumber::Error, "ERROR");
+    pub(crate) const FATAL: Self = Self::of(SeverityNumber::Fatal, "FATAL");
 
-    const fn known(number: SeverityNumber, text: &'static str) -> Self {
-        Self { number, text: Cow::Borrowed(text) }
+    const fn of(number: SeverityNumber, text: &'static str) -> Self {
+        Self { number, text }
     }
 
-    /// Reads a level as a word, in any case, with or without surrounding spaces.
+    /// Reads the value of a level's key: a word in any case, with or without surrounding spaces, colours, or slog's offset.
     pub(crate) fn of_word(word: &str) -> Option<Self> {
-        const LEVELS: &[(SeverityNumber, &str, &[&str])] = &[
-            (SeverityNumber::Trace, "TRACE", &["TRACE", "VERBOSE", "SILLY"]),
-            (SeverityNumber::Debug, "DEBUG", &["DEBUG"]),
-            (SeverityNumber::Info, "INFO", &["INFO", "INFORMATION"]),
-            (SeverityNumber::Info2, "NOTICE", &["NOTICE"]),
-            (SeverityNumber::Warn, "WARN", &["WARN", "WARNING"]),
-            (SeverityNumber::Error, "ERROR", &["ERROR", "ERR"]),
-            (
-                SeverityNumber::Fatal,
-                "FATAL",
-                &["FATAL", "CRITICAL", "CRIT", "PANIC", "ALERT", "EMERGENCY", "EMERG"],
-            ),
-        ];
+        let word = without_colours(word);
         let word = word.trim();
-        LEVELS
-            .iter()
-            .find(|(_, _, words)| words.iter().any(|known| known.eq_ignore_ascii_case(word)))
-            .map(|(number, text, _)| Self::known(*number, text))
+        Self::known(word).map(|(severity, _)| severity).or_else(|| with_offset(word))
     }
 
-    /// Reads a level in a text line, where it must be upper case: `Error` may be a word of the message.
-    pub(crate) fn of_text(word: &str) -> Option<Self> {
-        let is_upper = word.bytes().all(|byte| byte.is_ascii_uppercase());
-        if is_upper { Self::of_word(word) } else { None }
+    /// Reads a word of a text line.
+    pub(crate) fn of_text(word: &str, evidence: Evidence) -> Option<Self> {
+        const MOST_BYTES: usize = 16;
+        if !(2..=MOST_BYTES).contains(&word.len()) {
+            return None;
+        }
+        let is_upper = !word.bytes().any(|byte| byte.is_ascii_lowercase());
+        if !is_upper && matches!(evidence, Evidence::AfterTime | Evidence::AtStart) {
+            return None;
+        }
+        let Some((severity, is_usual)) = Self::known(word) else {
+            let has_evidence = matches!(evidence, Evidence::Marked | Evidence::AfterTime);
+            return with_offset(word).filter(|_| is_upper && has_evidence);
+        };
+        let is_lower = !word.bytes().any(|byte| byte.is_ascii_uppercase());
+        let is_ordinary =
+            !is_upper && ORDINARY.iter().any(|known| known.eq_ignore_ascii_case(word));
+        // Sentences begin with the other words, too.
+        let is_capitalised = !is_upper && !is_lower;
+        let is_usual = is_usual
+            && (!is_capitalised
+                || ["Trace", "Debug", "Info", "Warn", "Warning", "Error", "Fatal"].contains(&word));
+        let is_level = match evidence {
+            // MySQL has `[Note]`, and .NET in Lambda `fail` between tabs.
+            Evidence::Marked => !is_ordinary || ["Note", "fail"].contains(&word),
+            Evidence::AfterTime => true,
+            Evidence::AtStart => is_usual,
+            Evidence::AtStartWithColon if is_ordinary => word == "fail",
+            Evidence::AtStartWithColon => is_usual || is_upper || is_lower,
+        };
+        is_level.then_some(severity)
     }
 
-    /// Reads a level as a number of pino or bunyan.
-    pub(crate) fn of_number(number: i64) -> Option<Self> {
-        Self::of_word(match number {
-            10 => "TRACE",
-            20 => "DEBUG",
-            30 => "INFO",
-            40 => "WARN",
-            50 => "ERROR",
-            60 => "FATAL",
+    fn known(word: &str) -> Option<(Self, bool)> {
+        LEVELS.iter().find_map(|level| {
+            let is = |known: &&str| known.eq_ignore_ascii_case(word);
+            let is_usual = level.words.iter().any(is);
+            (is_usual || level.others.iter().any(is)).then_some((level.severity, is_usual))
+        })
+    }
+
+    /// Reads the letter of klog, glog and Ruby's logger.
+    pub(crate) fn of_letter(letter: u8) -> Option<Self> {
+        Some(match letter {
+            b'T' => Self::of(SeverityNumber::Trace, "TRACE"),
+            b'D' => Self::of(SeverityNumber::Debug, "DEBUG"),
+            b'I' => Self::INFO,
+            b'W' => Self::WARN,
+            b'E' => Self::ERROR,
+            b'F' | b'C' => Self::FATAL,
             _ => return None,
         })
     }
 
-    /// An unknown level: one short word, in upper case. Other text is no level, and rules must be able to redact it.
-    pub(crate) fn of_own_word(word: &str) -> Option<Self> {
-        const MOST_BYTES: usize = 32;
-        let word = word.trim();
-        let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
-        let is_level = (1..=MOST_BYTES).contains(&word.len()) && word.chars().all(is_part);
-        let text = || Cow::Owned(word.to_uppercase());
-        is_level.then(|| Self { number: SeverityNumber::Unspecified, text: text() })
+    /// Reads a number of syslog and GELF (RFC 5424, table 2).
+    pub(crate) fn of_syslog(number: i64) -> Option<Self> {
+        Some(match number {
+            0..=2 => Self::FATAL,
+            3 => Self::ERROR,
+            4 => Self::WARN,
+            5 => Self::of(SeverityNumber::Info2, "NOTICE"),
+            6 => Self::INFO,
+            7 => Self::of(SeverityNumber::Debug, "DEBUG"),
+            _ => return None,
+        })
     }
+
+    /// Reads a level as a number of pino and bunyan (10 to 60) or Monolog (100 to 600).
+    pub(crate) fn of_number(number: i64) -> Option<Self> {
+        Self::of_word(match number {
+            10 => "TRACE",
+            20 | 100 => "DEBUG",
+            30 | 200 => "INFO",
+            250 => "NOTICE",
+            40 | 300 => "WARN",
+            50 | 400 => "ERROR",
+            60 | 500 | 550 | 600 => "FATAL",
+            _ => return None,
+        })
+    }
+
+    /// Reads Python's `levelno`.
+    pub(crate) fn of_python(number: i64) -> Option<Self> {
+        let is_known = (10..=50).contains(&number) && number % 10 == 0;
+        if is_known { Self::of_otel(number / 10 * 4 + 1) } else { None }
+    }
+
+    /// Reads OpenTelemetry's own number.
+    pub(crate) fn of_otel(number: i64) -> Option<Self> {
+        let number = SeverityNumber::try_from(i32::try_from(number).ok()?).ok()?;
+        let text = match number as i32 {
+            1..=4 => "TRACE",
+            5..=8 => "DEBUG",
+            9..=12 => "INFO",
+            13..=16 => "WARN",
+            17..=20 => "ERROR",
+            21..=24 => "FATAL",
+            _ => return None,
+        };
+        Some(Self::of(number, text))
+    }
+}
+
+/// `ERROR+4`, as Go's slog writes levels between its own. Its bridge to OpenTelemetry adds the offset to the number.
+fn with_offset(word: &str) -> Option<Severity> {
+    let at = word.find(['+', '-'])?;
+    let (word, offset) = word.split_at_checked(at)?;
+    let base = match word {
+        "DEBUG" => 5,
+        "INFO" => 9,
+        "WARN" => 13,
+        "ERROR" => 17,
+        _ => return None,
+    };
+    let offset: i64 = offset.parse().ok()?;
+    Severity::of_otel((base + offset.clamp(-99, 99)).clamp(1, 24))
 }
 
 pub(crate) const ESC: char = '\x1b';
 
 /// The text without its SGR sequences (ECMA-48, 8.3.117), such as `ESC [ 3 1 m`.
 pub(crate) fn without_colours(text: &str) -> Cow<'_, str> {
-    let mut parts = text.split(ESC);
-    let first = parts.next().unwrap_or_default();
-    if first.len() == text.len() {
+    if memchr::memchr(0x1b, text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
-    let mut plain = first.to_owned();
+    let mut parts = text.split(ESC);
+    let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let behind = part.strip_prefix('[').map(|rest| rest.trim_start_matches(is_parameter));
         match behind.and_then(|rest| rest.strip_prefix('m')) {
@@ -107,17 +235,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numeric_levels_of_pino_and_bunyan_are_mapped() {
-        let text = |number| Severity::of_number(number).map(|severity| severity.text);
-        let texts = [10, 20, 30, 40, 50, 60].map(text).map(Option::unwrap_or_default);
-        assert_eq!(texts, ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]);
-        assert_eq!([0, 35, 70].map(text), [None, None, None]);
+    fn numbers_of_each_scale_are_mapped() {
+        let check = |read: fn(i64) -> Option<Severity>, numbers: &[i64], expected: &[i32]| {
+            let found: Vec<i32> = numbers
+                .iter()
+                .map(|number| read(*number).map_or(0, |severity| severity.number as i32))
+                .collect();
+            assert_eq!(found, expected, "{numbers:?}");
+        };
+        check(Severity::of_number, &[10, 20, 30, 40, 50, 60, 35, 0], &[1, 5, 9, 13, 17, 21, 0, 0]);
+        check(Severity::of_number, &[100, 200, 250, 300, 400, 500], &[5, 9, 10, 13, 17, 21]);
+        check(Severity::of_python, &[10, 20, 30, 40, 50, 15, 60], &[5, 9, 13, 17, 21, 0, 0]);
+        check(Severity::of_syslog, &[0, 2, 3, 4, 5, 6, 7, 8], &[21, 21, 17, 13, 10, 9, 5, 0]);
+        check(Severity::of_otel, &[0, 1, 9, 17, 24, 25], &[0, 1, 9, 17, 24, 0]);
     }
-}
 
-#[cfg(test)]
-mod colours_tests {
-    use super::*;
+    #[test]
+    fn the_offsets_of_slog_are_added() {
+        let number = |word| Severity::of_word(word).map(|severity| severity.number as i32);
+        let words = ["ERROR+4", "DEBUG-4", "INFO+2", "WARN-1", "ERROR+99", "OOPS+1", "ERROR+x"];
+        let expected = [Some(21), Some(1), Some(11), Some(12), Some(24), None, None];
+        assert_eq!(words.map(number), expected);
+    }
 
     #[test]
     fn only_colours_are_removed() {

@@ -4,7 +4,6 @@ use crate::attributes::string;
 use crate::names;
 use crate::read::fields::{Elements, Fields, text_of};
 use crate::read::fields::{MAX_MS, of_millis};
-use crate::read::prefix::{Prefix, object_behind_prefix};
 use memchr::memmem::Finder;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use serde_json::value::RawValue;
@@ -20,9 +19,7 @@ pub(super) const MAX_DIMENSIONS: usize = 30;
 const MAX_TEXT_BYTES: usize = 4096;
 
 #[derive(Debug, Default)]
-pub(crate) struct EmfLine<'a> {
-    pub(crate) prefix: Prefix<'a>,
-    pub(crate) json: &'a str,
+pub(crate) struct EmfLine {
     /// Unix time in nanoseconds.
     pub(crate) time: Option<u64>,
     /// Empty if the line declares this format but contains no readable metric.
@@ -96,20 +93,10 @@ impl Unit {
 static FIND_METRICS: LazyLock<Finder<'static>> =
     LazyLock::new(|| Finder::new("\"CloudWatchMetrics\""));
 
-/// Reads the metrics of a line, with or without a runtime's prefix. `None` if it is not in this format. Other lines are cheap:
-/// their end or one search excludes them without parsing their JSON.
-pub(crate) fn parse(line: &str) -> Option<EmfLine<'_>> {
-    let line = line.trim_ascii();
-    // Most lines of text have another end.
-    if !line.ends_with('}') {
-        return None;
-    }
-    let (prefix, prefix_time, json) = match line.as_bytes().first()? {
-        b'{' => (Prefix::default(), None, line),
-        _ => object_behind_prefix(line)?,
-    };
+/// Reads the metrics of a line's JSON object. `None` if it is not in this format, which one search excludes for other lines.
+pub(crate) fn parse(json: &str) -> Option<EmfLine> {
     FIND_METRICS.find(json.as_bytes())?;
-    let mut read = EmfLine { prefix, json, time: prefix_time, ..EmfLine::default() };
+    let mut read = EmfLine::default();
     let Some(root) = Fields::of(json) else {
         // The number of its figures is unknown.
         read.refused = 1;
@@ -133,7 +120,7 @@ fn timestamp(value: &RawValue) -> Option<u64> {
     (0.0..=MAX_MS).contains(&ms).then(|| of_millis(ms))
 }
 
-impl EmfLine<'_> {
+impl EmfLine {
     fn directive(&mut self, directive: &Fields<'_>, root: &Fields<'_>) {
         let namespace = directive.text("Namespace").filter(|text| is_short(text));
         let namespace = namespace.map(|text| string(names::CLOUDWATCH_NAMESPACE, text));

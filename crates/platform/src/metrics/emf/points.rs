@@ -84,7 +84,7 @@ impl EmfPoints {
         Self { shape, ..Self::default() }
     }
 
-    pub(crate) fn add(&mut self, line: EmfLine<'_>, logged: u64) {
+    pub(crate) fn add(&mut self, line: EmfLine, logged: u64) {
         self.dropped_values += line.refused;
         let plausible = logged.saturating_sub(MAX_AGE)..=logged.saturating_add(MAX_AHEAD);
         let time = line.time.filter(|time| plausible.contains(time)).unwrap_or(logged);

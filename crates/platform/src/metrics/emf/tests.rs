@@ -1,5 +1,6 @@
 #![expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
 
+use crate::read::line::function_line;
 use expect_test::{Expect, expect};
 
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -248,27 +249,24 @@ fn an_invalid_distribution_counts_as_dropped() {
 fn emf_after_a_runtime_prefix_is_parsed() {
     let without_time =
         line("[]", r#"[{"Name":"m"}]"#, r#""m":7"#).replace(r#""Timestamp":1790000000123,"#, "");
-    for (prefix, id) in [
-        ("2026-09-21T14:13:20.500Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tINFO\t", true),
-        ("2026-09-21T14:13:20.500Z\tundefined\tWARN\t", false),
-        ("2026-09-21T14:13:20.500Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tinfo\t", true),
-        ("[INFO]\t2026-09-21T14:13:20.500Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\t", true),
+    let parsed = |text: &str| function_line(text, true).json.and_then(parse);
+    for prefix in [
+        "2026-09-21T14:13:20.500Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tINFO\t",
+        "2026-09-21T14:13:20.500Z\tundefined\tWARN\t",
+        "2026-09-21T14:13:20.500Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tinfo\t",
+        "[INFO]\t2026-09-21T14:13:20.500Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\t",
     ] {
         let text = format!("{prefix}{without_time}\n");
-        let line = parse(&text).unwrap_or_else(|| panic!("not EMF: {text}"));
-        assert_eq!(line.json, without_time);
-        assert_eq!(line.prefix.request_id.is_some(), id, "{text}");
-        assert!(line.prefix.severity.is_some());
-        assert_eq!(line.time, Some(1_790_000_000_500_000_000), "{text}");
-        assert_eq!(line.metrics.len(), 1);
+        let line = parsed(&text).unwrap_or_else(|| panic!("not EMF: {text}"));
+        assert_eq!((line.time, line.metrics.len()), (None, 1));
     }
     for not_a_prefix in [
         "x\t",
         "order 7: ",
-        "2026-09-21T14:13:20.500Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\t",
         "2026-09-21T14:13:20.500Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tINFO\tsaid ",
+        "2026-09-21T14:13:20.500Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tINFO\tsaid\t",
     ] {
-        assert!(parse(&format!("{not_a_prefix}{without_time}")).is_none(), "{not_a_prefix}");
+        assert!(parsed(&format!("{not_a_prefix}{without_time}")).is_none(), "{not_a_prefix}");
     }
 }
 
@@ -284,7 +282,6 @@ fn malformed_emf_lines_yield_no_metrics() {
         (r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"x"}]}]}}"#, Some(0)),
         (r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"x"}]}]},"x":"1"}"#, Some(1)),
         (r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":"x"}]},"x":1}"#, Some(0)),
-        (r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"x"}]}]},"x":1"#, None),
         (r#"{"message":"\"CloudWatchMetrics\"","_aws":null}"#, None),
         // A directive within a directive, as one of Powertools' examples has it.
         (

@@ -1,0 +1,437 @@
+//! Reads the texts that runtimes print when a program fails: panics, uncaught exceptions, and stack traces.
+//!
+//! Source: the runtimes of Go, Java, .NET, Node, PHP, Python, Ruby and Rust.
+
+use crate::read::head::{Place, head};
+use crate::read::runtime_text::is_rust_panic;
+use crate::read::severity::{Evidence, Severity, without_colours};
+use crate::read::text;
+
+/// The exception of a log record (OpenTelemetry's semantic conventions, exceptions in logs).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Exception {
+    pub(crate) kind: String,
+    pub(crate) message: Option<String>,
+    pub(crate) stacktrace: Option<String>,
+}
+
+/// A report begins in one of so many lines: the source line that failed, or text of a logger, may precede it.
+const MOST_LINES_BEFORE: usize = 8;
+
+/// Reads the exception of a text, if its first lines are a report of one.
+pub(crate) fn exception(text: &str) -> Option<Exception> {
+    let text = text.trim_ascii();
+    // Nearly all texts are one line without any of these words.
+    if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
+        return if begins_as_report(text) { report(text) } else { None };
+    }
+    if text.contains('\r') && !text.contains('\n') {
+        // Lambda's Python runtime writes the lines of one log event so.
+        return exception(&text.replace('\r', "\n"));
+    }
+    traceback(text).or_else(|| report(text))
+}
+
+fn report(text: &str) -> Option<Exception> {
+    let mut rest = text;
+    for _ in 0..MOST_LINES_BEFORE {
+        let (line, behind) = rest.split_once('\n').unwrap_or((rest, ""));
+        if let Some((kind, message)) = reported(line.trim(), behind) {
+            return Some(Exception {
+                kind: kind.to_owned(),
+                message: (!message.is_empty()).then(|| message.to_owned()),
+                stacktrace: (!behind.is_empty()).then(|| rest.to_owned()),
+            });
+        }
+        if behind.is_empty() {
+            return None;
+        }
+        rest = behind;
+    }
+    None
+}
+
+const THREAD: &str = "Exception in thread \"";
+const UNHANDLED: [&str; 2] = ["Unhandled exception. ", "Unhandled Exception: "];
+
+fn begins_as_report(text: &str) -> bool {
+    let has_word = match text.as_bytes().first() {
+        Some(b'E') => text.starts_with(THREAD),
+        Some(b'U') => {
+            text.starts_with("Uncaught ") || UNHANDLED.iter().any(|begin| text.starts_with(begin))
+        }
+        Some(b'p') => text.starts_with("panic: "),
+        Some(b't') => text.starts_with("thread '"),
+        Some(b'/' | b'<') => true,
+        _ => false,
+    };
+    has_word || text.ends_with(')') && ruby(text).is_some()
+}
+
+/// The type and message of an exception that this line reports. `behind` is the text after the line.
+fn reported<'t>(line: &'t str, behind: &'t str) -> Option<(&'t str, &'t str)> {
+    if let Some(message) = line.strip_prefix("panic: ") {
+        return Some(("panic", message));
+    }
+    if let Some(message) =
+        line.strip_prefix("fatal error: ").filter(|_| behind.contains("goroutine "))
+    {
+        return Some(("fatal error", message));
+    }
+    if is_rust_panic(line) {
+        let message =
+            line.split_once("panicked at '").and_then(|(_, rest)| rest.rsplit_once("', "));
+        let next = behind.lines().next().unwrap_or_default();
+        return Some(("panic", message.map_or(next, |(message, _)| message)));
+    }
+    if let Some((_, exception)) = line.strip_prefix(THREAD).and_then(|rest| rest.split_once("\" "))
+    {
+        return Some(named(exception));
+    }
+    if let Some(exception) = UNHANDLED.iter().find_map(|begin| line.strip_prefix(begin)) {
+        return Some(named(exception));
+    }
+    if let Some((_, exception)) = line.split_once("Uncaught ").filter(|(before, _)| is_php(before))
+    {
+        let exception =
+            exception.rsplit_once(" in /").map_or(exception, |(exception, _)| exception);
+        return Some(named(exception)).filter(|(kind, _)| is_type(kind));
+    }
+    if let Some((_, message)) = line.split_once(": panic serving ") {
+        return Some(("panic", message.split_once(": ").map_or(message, |(_, message)| message)));
+    }
+    ruby(line).or_else(|| traced(line, behind))
+}
+
+/// Type and message of a line with stack frames below. A message may have several lines if the name is certainly a type's.
+fn traced<'t>(line: &'t str, behind: &'t str) -> Option<(&'t str, &'t str)> {
+    const MOST_LINES: usize = 16;
+    let (kind, message) = named(line);
+    let is_certain = || {
+        let ends = ["Error", "Exception", "Throwable", "Fault"];
+        ends.iter().any(|end| kind.ends_with(end)) && !message.is_empty()
+    };
+    if !is_type(kind) {
+        return None;
+    }
+    let mut lines = behind.lines().take(MOST_LINES);
+    let at = lines.position(|line| is_frame(line) && line.starts_with([' ', '\t']))?;
+    (at == 0 || is_certain()).then_some((kind, message))
+}
+
+/// Nothing, or the words of PHP, before `Uncaught`.
+fn is_php(before: &str) -> bool {
+    before.is_empty() || before.trim_end().ends_with("rror:")
+}
+
+/// `/var/task/app.rb:3:in 'handler': no stock (Shop::Error)`
+fn ruby(line: &str) -> Option<(&str, &str)> {
+    let (place, rest) = line.split_once(":in ")?;
+    let (_, message) = rest.split_once(": ")?;
+    let (message, kind) = message.strip_suffix(')')?.rsplit_once(" (")?;
+    let is_place = place.rsplit_once(':').is_some_and(|(_, number)| number.parse::<u32>().is_ok());
+    (is_place && is_type(kind)).then_some((kind, message))
+}
+
+/// Type and message of `java.lang.IllegalStateException: no stock`. Node puts a code behind the type: `Error [ERR_X]: no stock`.
+fn named(exception: &str) -> (&str, &str) {
+    let (kind, message) = exception.split_once(": ").unwrap_or((exception, ""));
+    (kind.split_once(" [").map_or(kind, |(kind, _)| kind), message)
+}
+
+/// Returns `true` for the name of an exception's type.
+fn is_type(name: &str) -> bool {
+    let is_part =
+        |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | ':' | '$' | '\\' | '<' | '>');
+    let last = name.rsplit(['.', ':', '$', '\\']).next().unwrap_or_default();
+    name.chars().all(is_part) && last.starts_with(|c: char| c.is_uppercase())
+}
+
+/// The exception of Python's traceback. Lambda's runtime writes its name before the frames, all others after them.
+fn traceback(text: &str) -> Option<Exception> {
+    const HEADER: &str = "Traceback (most recent call last):";
+    let at = text.find(HEADER)?;
+    let (before, frames) = text.split_at_checked(at)?;
+    let before = before.lines().next().unwrap_or_default().trim_end();
+    // Python draws a frame around the lines of an exception group.
+    let is_group = text.contains("Exception Group Traceback");
+    let lines = || frames.lines().skip(1).map(|line| line.strip_prefix("  | ").unwrap_or(line));
+    let mut names = lines().filter(|line| names_exception(line));
+    let found = if is_group { names.next() } else { names.last() };
+    let (line, stacktrace) = match found {
+        Some(name) => (name, frames),
+        None if names_exception(before) => (before, text),
+        None => return None,
+    };
+    let (kind, message) = named(line.trim_end());
+    Some(Exception {
+        kind: kind.trim_end_matches(':').to_owned(),
+        message: (!message.is_empty()).then(|| message.to_owned()),
+        stacktrace: Some(stacktrace.to_owned()),
+    })
+}
+
+/// Where a text of several lines stands, for joining the log events of one report: runtimes that write plain text to stderr write
+/// one log event for each line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportState {
+    /// A text that may precede a report.
+    Text,
+    Frames,
+    /// Frames of a Python traceback, which ends with the line that names the exception.
+    Traceback,
+    /// After the line that names the exception. Only a chained traceback continues it.
+    Named,
+    /// After the words that announce a chained traceback.
+    Chained,
+    /// After the line with the location of a Rust panic. The message follows.
+    Panic,
+    /// The message of a panic. Its further lines are indented or close a bracket.
+    PanicMessage,
+    Backtrace,
+    /// After the last line of a panic.
+    PanicEnd,
+    /// In a panic of Go, whose functions are not indented.
+    GoPanic,
+    /// In an uncaught exception of PHP.
+    Php,
+    /// In the source line that Node prints before an uncaught exception.
+    Source,
+    /// After an uncaught exception's first line, with its frames, its source, and its properties.
+    Uncaught,
+    /// After the first line of a record of .NET's console, whose message is indented.
+    Console,
+}
+
+impl ReportState {
+    /// The state after a first log event; `None` if it begins no report. This is called for every line, so the first byte decides
+    /// which beginnings are possible.
+    pub fn begin(text: &str) -> Option<Self> {
+        let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+        let first = first.trim_end();
+        let begins = |words: &[&str]| words.iter().any(|word| first.starts_with(word));
+        let state = match first.as_bytes().first() {
+            Some(b'[') if first.contains("] PHP Fatal error: ") => Self::Php,
+            Some(b'{' | b'[') => return None,
+            _ if is_platform(text) => return None,
+            None | Some(b't') if is_rust_panic(text) => return Some(Self::of_rust(text)),
+            Some(b'p' | b'f') if begins(&["panic: ", "fatal error: "]) => Self::GoPanic,
+            Some(b'P' | b'F') if begins(&["PHP Fatal error: ", "Fatal error: Uncaught "]) => {
+                Self::Php
+            }
+            Some(b'/' | b'f') if is_node_source(first) => Self::Source,
+            Some(b'E') if first.starts_with(THREAD) => Self::Uncaught,
+            Some(b'U') if begins(&UNHANDLED) => Self::Uncaught,
+            Some(b'T' | b' ') if is_traceback(first) => Self::Traceback,
+            _ if first.ends_with(')') && ruby(first).is_some() => Self::Uncaught,
+            _ if first.as_bytes().get(4) == Some(&b':') && is_console(first) => Self::Console,
+            _ => Self::Text,
+        };
+        Some(state.after_lines(rest))
+    }
+
+    fn of_rust(text: &str) -> Self {
+        let mut lines = text.trim().lines();
+        let has_message = lines.next().is_some_and(|line| line.trim_end().ends_with(':'));
+        let begin = if has_message { Self::Panic } else { Self::PanicMessage };
+        lines.fold(begin, |state, line| state.after(line).unwrap_or(state))
+    }
+
+    /// The state after a log event; `None` if its first line is not part of the report. `before` is the text so far.
+    pub fn after_event(self, before: &str, text: &str) -> Option<Self> {
+        let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+        // A traceback continues only the message of an error. A logger of Lambda writes both at once, and then the traceback has
+        // no other message.
+        let is_other = self == Self::Text
+            && is_traceback(first)
+            && (!rest.is_empty() || !states_error(before));
+        let state = self.after(first).filter(|_| !is_other)?;
+        Some(state.after_lines(rest))
+    }
+
+    fn after_lines(self, lines: &str) -> Self {
+        lines.lines().fold(self, |state, line| state.after(line).unwrap_or(state))
+    }
+
+    /// The state after a line; `None` if the line is not part of the report.
+    fn after(self, line: &str) -> Option<Self> {
+        let is_indented = line.starts_with([' ', '\t']);
+        let is_own = match self {
+            Self::Panic | Self::PanicMessage | Self::Backtrace | Self::PanicEnd => {
+                return self.after_in_panic(line);
+            }
+            Self::GoPanic => is_of_go(line),
+            Self::Php => {
+                let begins = ["#", "Stack trace:", "Next "];
+                begins.iter().any(|begin| line.starts_with(begin))
+                    || line.trim().is_empty()
+                    || line.contains("PHP  ")
+            }
+            Self::Source if is_type(named(line).0) && !line.is_empty() => {
+                return Some(Self::Uncaught);
+            }
+            Self::Source => line.trim().is_empty() || line.starts_with('^'),
+            Self::Uncaught => {
+                line.trim().is_empty()
+                    || is_frame(line)
+                    || line == "}"
+                    || line.starts_with("Node.js v")
+            }
+            Self::Console => line.starts_with("      "),
+            _ => return self.after_in_trace(line),
+        };
+        (is_own || is_indented && !is_other(line)).then_some(self)
+    }
+
+    fn after_in_trace(self, line: &str) -> Option<Self> {
+        let is_in_group = self == Self::Traceback && line.starts_with(' ');
+        if is_traceback(line) && !is_in_group {
+            // A second trace is another error, unless it was announced.
+            return matches!(self, Self::Text | Self::Chained).then_some(Self::Traceback);
+        }
+        let is_blank = line.trim().is_empty();
+        match self {
+            Self::Traceback if is_blank || line.starts_with([' ', '\t']) => Some(self),
+            Self::Traceback if is_other(line) || !names_exception(line) => None,
+            Self::Traceback => Some(Self::Named),
+            Self::Named | Self::Chained if is_blank => Some(self),
+            Self::Named if announces_another(line) => Some(Self::Chained),
+            Self::Text | Self::Frames | Self::Named if is_frame(line) => Some(Self::Frames),
+            // Node prints the properties of an error below its frames.
+            Self::Frames if line.starts_with("  ") && !is_blank || line == "}" => Some(self),
+            _ => None,
+        }
+    }
+
+    /// Only the first panic of a process explains how to get a backtrace, so the message may be the last line.
+    fn after_in_panic(self, line: &str) -> Option<Self> {
+        let is_indented = line.starts_with([' ', '\t']);
+        match self {
+            _ if is_other(line) || is_rust_panic(line) => None,
+            Self::Panic => Some(Self::PanicMessage),
+            Self::PanicMessage if line.starts_with("note: run with `RUST_BACKTRACE=") => {
+                Some(Self::PanicEnd)
+            }
+            Self::PanicMessage if line == "stack backtrace:" => Some(Self::Backtrace),
+            Self::PanicMessage if is_indented || line.starts_with(['}', ')', ']']) => Some(self),
+            Self::Backtrace if line.starts_with("note: ") => Some(Self::PanicEnd),
+            Self::Backtrace if is_indented => Some(self),
+            _ => None,
+        }
+    }
+}
+
+/// Returns `true` for the first line of a Python traceback. Python draws a frame around those of an exception group.
+fn is_traceback(line: &str) -> bool {
+    let text = line.trim_start_matches([' ', '|', '+']);
+    text.strip_prefix("Exception Group ")
+        .unwrap_or(text)
+        .starts_with("Traceback (most recent call last):")
+}
+
+/// Returns `true` for the end of a Python traceback: the exception's dotted name, and usually its message.
+fn names_exception(line: &str) -> bool {
+    let name = line.split_once(": ").map_or(line, |(name, _)| name);
+    let name = name.trim_end().strip_suffix(':').unwrap_or(name.trim_end());
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '<' | '>');
+    let last = name.rsplit('.').next().unwrap_or_default();
+    name.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        && name.chars().all(is_part)
+        && (name.contains('.')
+            || name.ends_with("error")
+            || last.starts_with(|c: char| c.is_uppercase() || c == '_'))
+}
+
+/// Returns `true` for the text between two chained Python tracebacks.
+fn announces_another(line: &str) -> bool {
+    line.starts_with("During handling of the above exception")
+        || line.starts_with("The above exception was the direct cause")
+}
+
+/// Returns `true` for a frame of Java, Kotlin, Node, .NET, Ruby, Go or Rust.
+fn is_frame(line: &str) -> bool {
+    let trimmed = line.trim_start();
+    let is_indented = trimmed.len() < line.len();
+    if !is_indented {
+        return ["Caused by: ", "Suppressed: ", "--- End of ", "goroutine "]
+            .iter()
+            .any(|beginning| trimmed.starts_with(beginning));
+    }
+    let has_beginning = ["at ", "from ", "Caused by: ", "Suppressed: ", "--- End of ", "---> "]
+        .iter()
+        .any(|beginning| trimmed.starts_with(beginning));
+    has_beginning || is_omission(trimmed) || is_numbered(trimmed) || is_go_file(trimmed)
+}
+
+/// `... 12 more`, `... 3 common frames omitted`
+fn is_omission(line: &str) -> bool {
+    line.strip_prefix("... ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// `12: core::panicking::panic`
+fn is_numbered(line: &str) -> bool {
+    let digits = line.len() - line.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    digits > 0 && digits <= 4 && line.get(digits..).is_some_and(|rest| rest.starts_with(": "))
+}
+
+/// `/src/main.go:12 +0x1d`
+fn is_go_file(line: &str) -> bool {
+    line.starts_with('/') && line.contains(".go:")
+}
+
+/// A line of Go's panic that is not indented: the signal, a goroutine, or a function, `main.handler({0x1, 0x2})`.
+fn is_of_go(line: &str) -> bool {
+    let is_function = || {
+        let name = line.split_once('(').map(|(name, _)| name).filter(|_| line.ends_with(')'));
+        name.is_some_and(|name| name.contains('.') && !name.contains(' '))
+    };
+    line.is_empty()
+        || ["[signal ", "goroutine ", "created by ", "exit status ", "runtime stack:"]
+            .iter()
+            .any(|begin| line.starts_with(begin))
+        || is_function()
+}
+
+/// Returns `true` if the text is the message of an error.
+fn states_error(text: &str) -> bool {
+    let severity = head(&without_colours(text), Place::Line).severity;
+    severity.is_some_and(|severity| severity.number >= Severity::ERROR.number)
+}
+
+/// `/var/task/index.js:3`
+fn is_node_source(line: &str) -> bool {
+    let Some((file, number)) = line.rsplit_once(':') else { return false };
+    let is_script = [".js", ".mjs", ".cjs", ".ts"].iter().any(|end| file.ends_with(end));
+    is_script
+        && (file.starts_with('/') || file.starts_with("file:///"))
+        && number.parse::<u32>().is_ok()
+}
+
+/// The first line of a record of .NET's console: `fail: Shop.Orders[0]`.
+fn is_console(line: &str) -> bool {
+    let Some((level, category)) = line.split_once(": ") else { return false };
+    let is_category = category.strip_suffix(']').and_then(|category| category.rsplit_once('['));
+    let is_level =
+        level.len() == 4 && Severity::of_text(level, Evidence::AtStartWithColon).is_some();
+    is_level && is_category.is_some_and(|(_, id)| id.parse::<i32>().is_ok())
+}
+
+/// Returns `true` if the line is certainly a separate record: a platform line, or JSON.
+fn is_other(line: &str) -> bool {
+    line.starts_with('{') || is_platform(line)
+}
+
+/// Returns `true` for one of Lambda's own lines.
+fn is_platform(line: &str) -> bool {
+    let begins: &[&str] = match line.as_bytes().first() {
+        Some(b'S') => &["START RequestId: "],
+        Some(b'E') => &["END RequestId: ", "EXTENSION\tName: "],
+        Some(b'R') => &["REPORT RequestId: ", "RequestId: ", "RESTORE_"],
+        Some(b'I') => &["INIT_START ", "INIT_REPORT "],
+        Some(b'T') => &["TELEMETRY\tName: "],
+        Some(b'L') => &["LOGS\tName: "],
+        Some(b'0'..=b'9') => return text::parse(line).is_some(),
+        _ => &[],
+    };
+    begins.iter().any(|begin| line.starts_with(begin))
+}

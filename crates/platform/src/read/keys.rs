@@ -1,0 +1,179 @@
+//! The keys of structured log lines: which of them are level, message, time and ids.
+//!
+//! Source: Lambda's JSON log format (each runtime has its own keys), Powertools for AWS Lambda, and the documentation of each
+//! logger. A logger with other keys needs a row here.
+
+use std::sync::LazyLock;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The level as a word, or as a number of pino, bunyan, Monolog or GELF.
+    Level,
+    /// A word that may be a level or something else. It also stays an attribute.
+    Status,
+    /// Python's `levelno`.
+    PythonNumber,
+    /// OpenTelemetry's own number.
+    OtelNumber,
+    Message,
+    /// A message only beside a level: other lines use the key for their data.
+    MessageOfLogger,
+    ErrorMessage,
+    ErrorType,
+    /// The line of another logger.
+    Log,
+    Time,
+    RequestId,
+    /// The request id in the keys of Lambda's own runtimes.
+    RuntimeRequestId,
+    TraceId,
+    SpanId,
+    DatadogTraceId,
+    DatadogSpanId,
+    Traceparent,
+    XRayTraceId,
+    TenantId,
+    DurableExecution,
+    /// An object, or a list of objects, that may have ids, level or message.
+    Nested,
+}
+
+impl Role {
+    /// Returns `true` for the ids of a trace or an invocation.
+    pub(crate) fn is_id(self) -> bool {
+        matches!(
+            self,
+            Self::RequestId
+                | Self::RuntimeRequestId
+                | Self::TraceId
+                | Self::SpanId
+                | Self::DatadogTraceId
+                | Self::DatadogSpanId
+                | Self::Traceparent
+                | Self::XRayTraceId
+        )
+    }
+}
+
+type SameLength = Vec<(&'static str, Role, u8)>;
+
+/// No key is longer.
+const MOST_BYTES: usize = 32;
+
+/// The role of a key, and its rank: of two keys with the same role the lower rank counts, and then the first.
+pub(crate) fn role(key: &str) -> Option<(Role, u8)> {
+    /// The keys by their length, which excludes most of them at once.
+    static ROLES: LazyLock<[SameLength; MOST_BYTES]> = LazyLock::new(|| {
+        let mut roles = [const { Vec::new() }; MOST_BYTES];
+        for (role, rank, keys) in &KEYS {
+            for key in *keys {
+                if let Some(same_length) = roles.get_mut(key.len()) {
+                    same_length.push((*key, *role, *rank));
+                }
+            }
+        }
+        roles
+    });
+    let same_length = ROLES.get(key.len())?;
+    let first = key.as_bytes().first();
+    let is = |known: &str| known.as_bytes().first() == first && known == key;
+    same_length.iter().find(|(known, ..)| is(known)).map(|(_, role, rank)| (*role, *rank))
+}
+
+static KEYS: [(Role, u8, &[&str]); 26] = [
+    (
+        Role::Level,
+        0,
+        &[
+            "level",
+            "Level",
+            "severity",
+            "Severity",
+            "severity_text",
+            "severityText",
+            "SeverityText",
+            "levelname",
+            "levelName",
+            "level_name",
+            "log.level",
+            "log_level",
+            "logLevel",
+            "LogLevel",
+            "loglevel",
+            "_logLevel",
+            "lvl",
+            "L",
+            "@level",
+            "@l",
+        ],
+    ),
+    (Role::PythonNumber, 1, &["levelno"]),
+    (Role::OtelNumber, 1, &["severityNumber", "SeverityNumber", "severity_number"]),
+    (Role::Status, 2, &["status", "messageType"]),
+    (Role::Message, 0, &["message", "Message", "msg", "Msg", "@m"]),
+    (Role::Message, 1, &["M", "@message", "short_message", "RenderedMessage", "textPayload"]),
+    (Role::MessageOfLogger, 2, &["@mt", "MessageTemplate", "event", "body", "Body"]),
+    (Role::ErrorMessage, 3, &["errorMessage"]),
+    (Role::ErrorType, 0, &["errorType"]),
+    (Role::Log, 1, &["log"]),
+    (
+        Role::Time,
+        0,
+        &[
+            "timestamp",
+            "time",
+            "@timestamp",
+            "@t",
+            "ts",
+            "t",
+            "T",
+            "Timestamp",
+            "datetime",
+            "asctime",
+            "timeMillis",
+        ],
+    ),
+    (Role::RuntimeRequestId, 0, &["requestId", "AWSRequestId"]),
+    (
+        Role::RequestId,
+        1,
+        &[
+            "awsRequestId",
+            "aws_request_id",
+            "function_request_id",
+            "functionRequestId",
+            "FunctionRequestId",
+            "lambda_request_id",
+            "faas.invocation_id",
+        ],
+    ),
+    (
+        Role::TraceId,
+        0,
+        &["trace_id", "traceId", "TraceId", "traceID", "trace.id", "otelTraceID", "@tr"],
+    ),
+    (Role::TraceId, 1, &["logging.googleapis.com/trace"]),
+    (Role::DatadogTraceId, 2, &["dd.trace_id"]),
+    (Role::Traceparent, 3, &["traceparent"]),
+    (Role::SpanId, 0, &["span_id", "spanId", "SpanId", "spanID", "span.id", "otelSpanID", "@sp"]),
+    (Role::SpanId, 1, &["logging.googleapis.com/spanId"]),
+    (Role::DatadogSpanId, 2, &["dd.span_id"]),
+    (
+        Role::XRayTraceId,
+        0,
+        &[
+            "xray_trace_id",
+            "xrayTraceId",
+            "XrayTraceId",
+            "XRayTraceId",
+            "_X_AMZN_TRACE_ID",
+            "aws.xray.trace_id",
+        ],
+    ),
+    (Role::TenantId, 0, &["tenantId"]),
+    (Role::DurableExecution, 0, &["durableExecutionArn", "executionArn"]),
+    // `fields` and `span` of tracing-subscriber, `record` of loguru, the context of Log4j and Logback, `Scopes` of .NET.
+    (Role::Nested, 0, &["fields", "span", "spans", "record", "trace", "dd"]),
+    (Role::Nested, 0, &["mdc", "MDC", "contextMap", "context", "Scopes", "scopes"]),
+    (Role::Nested, 0, &["extra", "properties", "attributes", "instant", "_meta"]),
+];

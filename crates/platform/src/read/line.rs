@@ -1,0 +1,702 @@
+//! Reads a function's line: level, message, time and ids for the log record's fields, and all other keys as attributes.
+//!
+//! Text, JSON, JSON behind a prefix, and `key=value` pairs end in one reader of fields. A JSON object may also be the message of
+//! another record: of Lambda's JSON log format, or of Fluent Bit.
+
+use std::borrow::Cow;
+
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, KeyValueList, any_value::Value as Any,
+};
+use serde_json::value::RawValue;
+
+use crate::attributes::attribute;
+use crate::names;
+use crate::read::crash::{Exception, exception};
+use crate::read::fields::{Elements, Fields, text_of};
+use crate::read::fields::{MAX_MS, of_millis};
+use crate::read::head::{Head, Place, head};
+use crate::read::ids::{TraceIds, datadog_id, is_uuid, lower_case, xray_root};
+use crate::read::keys::{Role, role};
+use crate::read::logfmt;
+use crate::read::severity::{Evidence, Severity, without_colours};
+use crate::read::time::{LineTime, stated_time};
+
+/// Maximum number of keys that become attributes; the rest becomes one JSON string. OpenObserve refuses a request if its records
+/// have more than 1,000 distinct keys together.
+pub(crate) const MAX_ATTRIBUTES: usize = 32;
+const MAX_KEY_BYTES: usize = 128;
+/// A longer array or object is kept as a JSON string: parsed, it may take ninety times its size.
+const MAX_VALUE_BYTES: usize = 64 * 1024;
+/// Below this depth a value is kept as a JSON string.
+const MAX_DEPTH: usize = 16;
+
+/// What a line states about its record.
+#[derive(Debug, Default)]
+pub(crate) struct FunctionLine<'a> {
+    pub(crate) time: Option<LineTime>,
+    pub(crate) severity: Option<Severity>,
+    /// The message; `None` if the whole line is the body.
+    pub(crate) message: Option<Cow<'a, str>>,
+    pub(crate) request_id: Option<Cow<'a, str>>,
+    pub(crate) trace: Option<TraceIds>,
+    /// The X-Ray root, separate from the trace id because its trace may not be exported.
+    pub(crate) xray_trace_id: Option<String>,
+    /// The tenant, if a runtime's formatter wrote the line.
+    pub(crate) tenant_id: Option<Cow<'a, str>>,
+    pub(crate) durable_execution_arn: Option<Cow<'a, str>>,
+    pub(crate) attributes: Vec<(Cow<'a, str>, FieldValue<'a>)>,
+    pub(crate) exception: Option<Box<Exception>>,
+    /// The text of the JSON object, alone or behind a prefix. It may be invalid JSON.
+    pub(crate) json: Option<&'a str>,
+}
+
+#[derive(Debug)]
+pub(crate) enum FieldValue<'a> {
+    /// A string, copied only if it has escapes.
+    Text(Cow<'a, str>),
+    Other(Any),
+}
+
+/// Reads a line without colours. `is_lambda` is `false` in log groups of other services, whose request ids are no invocations.
+pub(crate) fn function_line(line: &str, is_lambda: bool) -> FunctionLine<'_> {
+    let trimmed = line.trim_ascii();
+    let trimmed = trimmed.trim_start_matches('\u{feff}');
+    let is_object = |text: &str| text.starts_with('{') && text.ends_with('}');
+    if is_object(trimmed) {
+        let mut read = read_object(trimmed, is_lambda).unwrap_or_default();
+        read.json = Some(trimmed);
+        return read;
+    }
+    text_line(line, Place::Line, is_lambda)
+}
+
+fn text_line(line: &str, place: Place, is_lambda: bool) -> FunctionLine<'_> {
+    let head = head(line, place);
+    let (between, json) = message_and_object(head.rest);
+    let read = json.and_then(|json| read_object(json, is_lambda));
+    let is_object = read.is_some();
+    let of_pairs = || logfmt_fields(head.rest).map(|fields| read_fields(fields, is_lambda));
+    let mut read = read.or_else(of_pairs).unwrap_or_default();
+    add_head(&mut read, &head, is_lambda);
+    let Some(json) = json.filter(|_| is_object) else {
+        read.trace = read.trace.or_else(|| TraceIds::in_text(line));
+        add_exception(&mut read, &head, line);
+        return read;
+    };
+    let before = line.split_once('{').map_or(line, |(before, _)| before).trim_ascii_end();
+    read.trace = read.trace.or_else(|| TraceIds::in_text(before));
+    match between {
+        // The text is the message, which only Bref repeats in the object.
+        Between::Text(text) if read.message.as_deref() != Some(text) => read.message = None,
+        Between::Text(_) => {}
+        Between::Nothing if head.has_context => read.message = None,
+        Between::Nothing if !head.has_others => read.json = Some(json),
+        Between::Nothing | Between::Name => {
+            read.attributes.push((names::PREFIX.into(), FieldValue::Text(before.into())));
+        }
+    }
+    read
+}
+
+/// Adds the exception of a text. Its record is an error unless the text states a level.
+fn add_exception(read: &mut FunctionLine<'_>, head: &Head<'_>, line: &str) {
+    // `Error:` may be a level, or the name of an exception.
+    let of_line = || (head.severity == Some(Severity::ERROR)).then(|| exception(line));
+    read.exception = exception(head.rest).or_else(|| of_line().flatten()).map(Box::new);
+    if read.exception.is_some() {
+        read.severity = read.severity.or(Some(Severity::ERROR));
+    }
+}
+
+fn add_head<'a>(read: &mut FunctionLine<'a>, head: &Head<'a>, is_lambda: bool) {
+    let level = || level_in_pairs(head.rest);
+    read.severity = read.severity.or(head.severity).or_else(level);
+    read.time = read.time.or(head.time);
+    read.trace = read.trace.or(head.trace);
+    let request_id = head.request_id.filter(|_| is_lambda && read.request_id.is_none());
+    if let Some(request_id) = request_id {
+        read.request_id = Some(lower_case(request_id));
+    }
+}
+
+/// The text between a head and a JSON object.
+#[derive(Clone, Copy)]
+enum Between<'a> {
+    Nothing,
+    /// A logger's name, or a place in the code.
+    Name,
+    Text(&'a str),
+}
+
+/// The JSON object of a message, and the text before it. A tab or a name separates them: `{` may be part of a sentence.
+fn message_and_object(message: &str) -> (Between<'_>, Option<&str>) {
+    let message = message.trim_ascii_end();
+    if !message.ends_with('}') {
+        return (Between::Nothing, None);
+    }
+    if message.starts_with('{') {
+        return (Between::Nothing, Some(message));
+    }
+    // `shop.Orders - {`, `main.go:12: {`, `root:{`
+    let before = message.split_once('{').map(|(before, _)| before).unwrap_or_default();
+    let name = before.trim_end_matches([' ', '-', ':']);
+    if name.len() < before.len() && !name.contains([' ', '\t', '"']) {
+        return (Between::Name, message.get(before.len()..));
+    }
+    match message.split_once("\t{").map(|(text, _)| text) {
+        Some(text) => (Between::Text(text.trim_ascii()), message.get(text.len() + 1..)),
+        None => (Between::Nothing, None),
+    }
+}
+
+/// The level of a text that begins with `key=value` pairs and ends otherwise.
+fn level_in_pairs(text: &str) -> Option<Severity> {
+    if !logfmt::begins(text) {
+        return None;
+    }
+    let mut words = text.split([' ', '\t']).take(8);
+    words.find_map(|word| {
+        let (key, value) = word.split_once('=')?;
+        let (Role::Level, _) = role(key)? else { return None };
+        Severity::of_text(value.trim_matches('"'), Evidence::Marked)
+    })
+}
+
+/// Reads the messages of several JSON objects, one in each line.
+pub(crate) fn json_lines(message: &str) -> Option<Vec<&str>> {
+    let message = message.trim_ascii();
+    if !message.starts_with('{') || memchr::memchr(b'\n', message.as_bytes()).is_none() {
+        return None;
+    }
+    let lines = message.lines().map(str::trim_ascii).filter(|line| !line.is_empty());
+    let is_object = |line: &str| {
+        line.starts_with('{')
+            && line.ends_with('}')
+            && serde_json::from_str::<&RawValue>(line).is_ok()
+    };
+    lines.map(|line| is_object(line).then_some(line)).collect()
+}
+
+#[derive(Debug)]
+enum Value<'a> {
+    Text(Cow<'a, str>),
+    Json(Cow<'a, RawValue>),
+}
+
+impl Value<'_> {
+    fn into_owned(self) -> Value<'static> {
+        match self {
+            Self::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+            Self::Json(raw) => Value::Json(Cow::Owned(raw.into_owned())),
+        }
+    }
+
+    fn text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    /// The content of a string, or the JSON of another value.
+    fn word(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            Self::Json(raw) => raw.get(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Field<'a> {
+    key: Cow<'a, str>,
+    /// The role of the key, and its rank.
+    role: Option<(Role, u8)>,
+    value: Value<'a>,
+}
+
+impl<'a> Field<'a> {
+    fn new(key: Cow<'a, str>, value: Value<'a>) -> Self {
+        let role = role(&key);
+        Self { key, role, value }
+    }
+
+    fn is(&self, role: Role) -> bool {
+        self.role.is_some_and(|(own, _)| own == role)
+    }
+
+    fn into_owned(self) -> Field<'static> {
+        let Self { key, role, value } = self;
+        Field { key: Cow::Owned(key.into_owned()), role, value: value.into_owned() }
+    }
+}
+
+type LineFields<'a> = Vec<Field<'a>>;
+
+fn object_fields(object: &str) -> Option<LineFields<'_>> {
+    let value = |raw| text_of(raw).map_or(Value::Json(Cow::Borrowed(raw)), Value::Text);
+    Some(Fields::of(object)?.0.into_iter().map(|(key, raw)| Field::new(key, value(raw))).collect())
+}
+
+fn logfmt_fields(line: &str) -> Option<LineFields<'_>> {
+    let pairs = Some(line).filter(|line| logfmt::begins(line)).and_then(logfmt::pairs)?;
+    let field = |(key, value)| Field::new(Cow::Borrowed(key), Value::Text(value));
+    let fields: LineFields<'_> = pairs.into_iter().map(field).collect();
+    fields.iter().any(|field| field.is(Role::Level)).then_some(fields)
+}
+
+fn read_object(object: &str, is_lambda: bool) -> Option<FunctionLine<'_>> {
+    let mut fields = object_fields(object)?;
+    let Some((at, is_log)) = wrapper(&fields) else { return Some(read_fields(fields, is_lambda)) };
+    let value = &fields.get(at)?.value;
+    let text = value.text().map(|text| text.trim_end().to_owned());
+    let inner = match value {
+        Value::Json(Cow::Borrowed(raw)) => object_fields(raw.get()).filter(is_record),
+        Value::Text(text) if text.starts_with('{') => {
+            object_fields(text).map(|fields| fields.into_iter().map(Field::into_owned).collect())
+        }
+        _ => None,
+    };
+    let is_text = inner.is_none();
+    if let Some(inner) = inner {
+        fields = merged(fields, at, inner, is_lambda);
+    }
+    let mut read = read_fields(fields, is_lambda);
+    let Some(text) = text else { return Some(read) };
+    if is_text {
+        let plain = without_colours(&text);
+        let place = if is_log { Place::Line } else { Place::Message };
+        let inner = text_line(&plain, place, is_lambda);
+        read.severity = inner.severity.or(read.severity);
+        read.trace = read.trace.or(inner.trace);
+        read.exception = inner.exception.or(read.exception);
+    }
+    if is_text && is_log || read.message.is_none() {
+        read.message = Some(text.into());
+    }
+    Some(read)
+}
+
+/// The position of the field that holds another logger's record: the message of Lambda's own JSON record, or Fluent Bit's `log`,
+/// for which the second value is `true`.
+fn wrapper(fields: &LineFields<'_>) -> Option<(usize, bool)> {
+    let find = |role: Role| fields.iter().position(|field| field.is(role));
+    let log = fields.iter().position(|field| field.is(Role::Log) && field.value.text().is_some());
+    if log.is_some() && find(Role::Message).is_none() {
+        return Some((log?, true));
+    }
+    find(Role::RuntimeRequestId)?;
+    let is_own = find(Role::Level).is_some() && find(Role::Time).is_some();
+    Some((find(Role::Message).filter(|_| is_own)?, false))
+}
+
+/// Returns `true` if an object is a logger's record, and not data that a function logs.
+fn is_record(fields: &LineFields<'_>) -> bool {
+    fields.iter().any(|field| field.is(Role::Level) || field.is(Role::Message))
+}
+
+/// The fields of the inner record, and those of the outer one that it does not replace.
+fn merged<'a>(
+    outer: LineFields<'a>,
+    at: usize,
+    inner: LineFields<'a>,
+    is_lambda: bool,
+) -> LineFields<'a> {
+    let found = Found::of(&inner, is_lambda);
+    let is_replaced = |field: &Field<'_>| {
+        field.is(Role::Level) && found.level.0.is_some()
+            || field.is(Role::Time) && found.time.0.is_some()
+    };
+    let outer = outer.into_iter().enumerate();
+    let kept = outer.filter(|(position, field)| *position != at && !is_replaced(field));
+    inner.into_iter().chain(kept.map(|(_, field)| field)).collect()
+}
+
+/// The best value for a field of the record, with the position of its key if that leaves the attributes.
+struct Best<T>(Option<(u8, Option<usize>, T)>);
+
+impl<T> Default for Best<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> Best<T> {
+    fn offer(&mut self, rank: u8, at: Option<usize>, value: Option<T>) {
+        let is_better = self.0.as_ref().is_none_or(|(best, ..)| rank < *best);
+        if let Some(value) = value.filter(|_| is_better) {
+            self.0 = Some((rank, at, value));
+        }
+    }
+
+    fn position(&self) -> Option<usize> {
+        self.0.as_ref().and_then(|(_, at, _)| *at)
+    }
+
+    fn value(self) -> Option<T> {
+        self.0.map(|(.., value)| value)
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    level: Best<Severity>,
+    /// The message, or `None` for the text of the key's value.
+    message: Best<Option<String>>,
+    message_of_logger: Best<Option<String>>,
+    time: Best<LineTime>,
+    request_id: Best<String>,
+    is_of_runtime: bool,
+    trace: Best<TraceIds>,
+    span: Best<[u8; 8]>,
+    xray: Best<String>,
+    tenant: Option<usize>,
+    durable: Option<usize>,
+    error_type: Option<String>,
+    error_message: Option<String>,
+    /// `true` if the level is a number, which other lines than a logger's have too.
+    is_number: bool,
+}
+
+fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> {
+    let found = Found::of(&fields, is_lambda);
+    let Found { level, mut message, message_of_logger, request_id, trace, mut span, xray, .. } =
+        found;
+    if let Some((rank, at, value)) = message_of_logger.0.filter(|_| level.0.is_some()) {
+        message.offer(rank, at, Some(value));
+    }
+    if trace.0.is_none() {
+        // OTLP's span id has no meaning without a trace id, so it stays an attribute.
+        span = Best::default();
+    }
+    let tenant = found.tenant.filter(|_| found.is_of_runtime);
+    let lifted = [
+        level.position(),
+        message.position(),
+        request_id.position(),
+        trace.position(),
+        span.position(),
+        xray.position(),
+        tenant,
+        found.durable,
+    ];
+    let mut take = |at: Option<usize>| match &mut fields.get_mut(at?)?.value {
+        Value::Text(text) => Some(std::mem::take(text)),
+        Value::Json(_) => None,
+    };
+    let message_at = message.position();
+    let message =
+        message.value().and_then(|copy| copy.map(Cow::Owned).or_else(|| take(message_at)));
+    let (tenant_id, durable_execution_arn) = (take(tenant), take(found.durable));
+    // A failed handler's report by a runtime. Lambda's library for Go writes no level.
+    let exception = found.error_type.zip(found.error_message).map(|(kind, message)| Exception {
+        kind,
+        message: Some(message),
+        stacktrace: None,
+    });
+    let exception = exception.map(Box::new);
+    let severity = level.value().or(exception.as_ref().map(|_| Severity::ERROR));
+    let (trace, span_id) = (trace.value(), span.value());
+    let mut read = FunctionLine {
+        time: found.time.value(),
+        severity,
+        message,
+        request_id: request_id.value().map(Cow::Owned),
+        trace: trace.map(|ids| TraceIds { span_id: span_id.or(ids.span_id), ..ids }),
+        xray_trace_id: xray.value(),
+        tenant_id,
+        durable_execution_arn,
+        exception,
+        ..FunctionLine::default()
+    };
+    let mut rest = Vec::new();
+    for (at, field) in fields.into_iter().enumerate() {
+        if !lifted.contains(&Some(at)) {
+            read.keep(field, &mut rest);
+        }
+    }
+    if !rest.is_empty() {
+        read.attributes.push((names::REST.into(), FieldValue::Text(json_object(&rest).into())));
+    }
+    read
+}
+
+impl Found {
+    fn of(fields: &LineFields<'_>, is_lambda: bool) -> Self {
+        let is_gelf = fields.iter().any(|field| field.key == "short_message");
+        let mut found = Self::default();
+        for (at, Field { key, role, value }) in fields.iter().enumerate() {
+            match *role {
+                Some((Role::Level, rank)) => {
+                    found.is_number = found.level.0.is_none() && value.text().is_none();
+                    found.level.offer(rank, Some(at), level_of(value, is_gelf));
+                }
+                Some((Role::Log, _)) if value.text().is_none() => {
+                    found.look_into(key, value, is_lambda);
+                }
+                Some((Role::Nested, _)) => found.look_into(key, value, is_lambda),
+                Some((role, rank)) => found.offer(role, rank, Some(at), value, is_lambda),
+                None => {}
+            }
+        }
+        let is_log = found.message.0.is_some() || found.time.0.is_some();
+        if found.is_number && !is_log {
+            found.level = Best::default();
+        }
+        found
+    }
+
+    /// Offers the value of a key. `at` is its position, if it is a key of the line itself.
+    fn offer(
+        &mut self,
+        role: Role,
+        rank: u8,
+        at: Option<usize>,
+        value: &Value<'_>,
+        is_lambda: bool,
+    ) {
+        let text = value.text();
+        match role {
+            Role::Status => {
+                let status = text.and_then(|text| Severity::of_text(text, Evidence::Marked));
+                self.level.offer(rank, None, status);
+            }
+            Role::PythonNumber => {
+                let number = value.word().parse().ok();
+                self.level.offer(rank, at, number.and_then(Severity::of_python));
+            }
+            Role::OtelNumber => {
+                self.level.offer(rank, at, value.word().parse().ok().and_then(Severity::of_otel));
+            }
+            // Lambda's Node runtime writes an error alone as an object, which stays an attribute.
+            Role::Message if text.is_none() => {
+                let error = Fields::of(value.word()).and_then(|error| error.text("errorMessage"));
+                self.message.offer(4, None, error.map(|error| Some(error.into_owned())));
+            }
+            Role::Message | Role::Log => self.message.offer(rank, at, text.map(|_| None)),
+            Role::MessageOfLogger => self.message_of_logger.offer(rank, at, text.map(|_| None)),
+            Role::ErrorType => self.error_type = text.map(str::to_owned),
+            Role::ErrorMessage => {
+                self.error_message = text.map(str::to_owned);
+                self.message.offer(
+                    rank,
+                    None,
+                    Some(text.map(str::to_owned)).filter(Option::is_some),
+                );
+            }
+            Role::Time => self.time.offer(rank, at, time_of(value)),
+            Role::RequestId | Role::RuntimeRequestId => {
+                let id = text.filter(|id| is_lambda && is_uuid(id)).map(str::to_ascii_lowercase);
+                self.is_of_runtime |= role == Role::RuntimeRequestId && id.is_some();
+                self.request_id.offer(rank, at, id);
+            }
+            Role::TraceId => {
+                let ids = text.and_then(TraceIds::of_text);
+                let header = text.filter(|_| ids.is_none()).and_then(xray_root);
+                self.trace.offer(rank, at, ids);
+                self.xray.offer(1, at, header);
+            }
+            Role::Traceparent => {
+                self.trace.offer(rank, at, text.and_then(TraceIds::of_traceparent));
+            }
+            Role::DatadogTraceId => {
+                self.trace.offer(rank, at, TraceIds::of_datadog(value.word()));
+            }
+            Role::SpanId => self.span.offer(rank, at, text.and_then(wire::ids::id)),
+            Role::DatadogSpanId => self.span.offer(rank, at, datadog_id(value.word())),
+            Role::XRayTraceId => self.xray.offer(rank, at, text.and_then(xray_root)),
+            Role::TenantId => {
+                let is_first = self.tenant.is_none() && text.is_some_and(is_tenant_id);
+                self.tenant = if is_first { at } else { self.tenant };
+            }
+            Role::DurableExecution => {
+                let is_first = self.durable.is_none() && text.is_some_and(is_durable_execution);
+                self.durable = if is_first { at } else { self.durable };
+            }
+            Role::Level | Role::Nested => {}
+        }
+    }
+
+    /// Looks for ids, level and message in an object or in a list of objects, which stays an attribute.
+    fn look_into(&mut self, outer: &str, value: &Value<'_>, is_lambda: bool) {
+        const RANK: u8 = 5;
+        if let Value::Text(text) = value {
+            // `trace` may also be the id itself.
+            if outer == "trace" {
+                self.trace.offer(RANK, None, TraceIds::of_text(text));
+            }
+            return;
+        }
+        let json = value.word();
+        let objects = if json.starts_with('[') {
+            Elements::of(json).values.into_iter().map(RawValue::get).collect()
+        } else {
+            vec![json]
+        };
+        for Field { key, role, value } in objects.into_iter().filter_map(object_fields).flatten() {
+            let role = match (outer, key.as_ref()) {
+                ("trace", "id") => Role::TraceId,
+                ("span", "id") => Role::SpanId,
+                ("dd", "trace_id") => Role::DatadogTraceId,
+                ("dd", "span_id") => Role::DatadogSpanId,
+                ("instant", "epochSecond") => {
+                    self.time.offer(RANK, None, time_of(&value));
+                    continue;
+                }
+                ("log", "level") | ("_meta", "logLevelName") => {
+                    self.level.offer(RANK, None, level_of(&value, false));
+                    continue;
+                }
+                // Of loguru.
+                ("record", "level") => {
+                    let name = Fields::of(value.word()).and_then(|level| level.text("name"));
+                    self.level.offer(RANK, None, name.as_deref().and_then(Severity::of_word));
+                    continue;
+                }
+                // Of tracing-subscriber and loguru.
+                ("fields" | "record", "message") => {
+                    self.message.offer(RANK, None, value.text().map(|text| Some(text.to_owned())));
+                    continue;
+                }
+                _ => match role {
+                    Some((role, _)) if role.is_id() => role,
+                    _ => continue,
+                },
+            };
+            self.offer(role, RANK, None, &value, is_lambda);
+        }
+    }
+}
+
+fn level_of(value: &Value<'_>, is_gelf: bool) -> Option<Severity> {
+    let number = || {
+        let number = value.word().parse().ok()?;
+        if is_gelf { Severity::of_syslog(number) } else { Severity::of_number(number) }
+    };
+    value.text().and_then(Severity::of_word).or_else(number)
+}
+
+impl<'a> FunctionLine<'a> {
+    fn keep(&mut self, field: Field<'a>, rest: &mut LineFields<'a>) {
+        let key = &field.key;
+        let is_taken = self.attributes.iter().any(|(taken, _)| taken == key);
+        // Lambda and CloudWatch provide these attributes; a key of the line must not override them.
+        let is_ours = matches!(
+            key.as_ref(),
+            names::LOG_RECORD_UID
+                | names::FAAS_INVOCATION_ID
+                | names::AWS_XRAY_TRACE_ID
+                | names::REST
+                | names::PREFIX
+                | names::lambda::TENANT_ID
+                | names::lambda::DURABLE_EXECUTION_ARN
+        );
+        let fits = (1..=MAX_KEY_BYTES).contains(&key.len());
+        if is_taken || is_ours || !fits || self.attributes.len() >= MAX_ATTRIBUTES {
+            rest.push(field);
+            return;
+        }
+        let Field { key, value, .. } = field;
+        let value = match value {
+            Value::Text(text) => Some(FieldValue::Text(text)),
+            Value::Json(raw) if raw.get().len() > MAX_VALUE_BYTES => {
+                Some(FieldValue::Text(raw.get().to_owned().into()))
+            }
+            Value::Json(raw) => typed(&raw, 0).map(FieldValue::Other),
+        };
+        self.attributes.extend(value.map(|value| (key, value)));
+    }
+}
+
+/// Returns `true` if this can be a tenant id, of at most 256 characters (Lambda API).
+pub(crate) fn is_tenant_id(text: &str) -> bool {
+    (1..=256).contains(&text.len())
+}
+
+/// Returns `true` if this is the ARN of a durable execution (Lambda API):
+/// `arn:aws:lambda:REGION:ACCOUNT:function:NAME:VERSION/durable-execution/NAME/ID`.
+fn is_durable_execution(text: &str) -> bool {
+    // It is repeated on all records of the invocation. Names and ids have 304 bytes at most.
+    const MOST_BYTES: usize = 512;
+    text.len() <= MOST_BYTES
+        && text.starts_with("arn:")
+        && text.contains(":function:")
+        && text.contains("/durable-execution/")
+}
+
+/// Reads a time: text, or Unix time in seconds (zap, Go), milliseconds (pino), microseconds or nanoseconds.
+fn time_of(value: &Value<'_>) -> Option<LineTime> {
+    // The boundaries are days in 1973 in the smaller unit, and in 5138 in the larger one.
+    const FIRST_MILLIS: f64 = 1e11;
+    const FIRST_MICROS: f64 = 1e14;
+    const FIRST_NANOS: f64 = 1e17;
+    if let Some(time) = value.text().and_then(|text| LineTime::of_text(text.trim())) {
+        return Some(time);
+    }
+    let number = value.word().parse().ok().filter(|number: &f64| *number > 0.0);
+    let Some(number) = number else { return stated_time(value.text()?)?.time };
+    let millis = match number {
+        ..FIRST_MILLIS => number * 1e3,
+        ..FIRST_MICROS => number,
+        ..FIRST_NANOS => number / 1e3,
+        _ => number / 1e6,
+    };
+    let is_exact = number >= FIRST_MILLIS || number.fract() > 0.0;
+    (millis <= MAX_MS).then(|| LineTime { unix_nano: of_millis(millis), is_exact })
+}
+
+/// Reads a typed value; `None` for null. `depth` counts the enclosing arrays and objects.
+///
+/// A value without an exact form in OTLP keeps its JSON text: an integer beyond 64 bits, a number beyond a double, and an object
+/// with a repeated key, because OTLP requires unique keys.
+pub(crate) fn typed(raw: &RawValue, depth: usize) -> Option<Any> {
+    let text = raw.get();
+    let as_text = || Any::StringValue(text.to_owned());
+    Some(match text.as_bytes().first()? {
+        b'n' => return None,
+        b't' | b'f' => Any::BoolValue(text == "true"),
+        b'"' => text_of(raw).map_or_else(as_text, |text| Any::StringValue(text.into_owned())),
+        b'[' | b'{' if depth >= MAX_DEPTH => as_text(),
+        b'[' => Any::ArrayValue(ArrayValue {
+            // Positions in an array have a meaning, so null keeps its place as an empty value.
+            values: Elements::of(text)
+                .values
+                .into_iter()
+                .map(|value| AnyValue { value: typed(value, depth + 1) })
+                .collect(),
+        }),
+        b'{' => match Fields::of(text).filter(Fields::has_unique_keys) {
+            Some(Fields(fields)) => Any::KvlistValue(KeyValueList {
+                values: fields
+                    .into_iter()
+                    .filter_map(|(key, value)| Some(attribute(&key, typed(value, depth + 1)?)))
+                    .collect(),
+            }),
+            None => as_text(),
+        },
+        _ => number(text).unwrap_or_else(as_text),
+    })
+}
+
+/// Reads a JSON number; `None` for an integer beyond 64 bits and for a number beyond a double.
+fn number(text: &str) -> Option<Any> {
+    match text.parse() {
+        Ok(integer) => Some(Any::IntValue(integer)),
+        Err(_) if text.contains(['.', 'e', 'E']) => {
+            text.parse().ok().filter(|number: &f64| number.is_finite()).map(Any::DoubleValue)
+        }
+        Err(_) => None,
+    }
+}
+
+fn json_object(fields: &LineFields<'_>) -> String {
+    let field = |Field { key, value, .. }: &Field<'_>| {
+        let key = serde_json::Value::from(key.as_ref());
+        match value {
+            Value::Text(text) => format!("{key}:{}", serde_json::Value::from(text.as_ref())),
+            Value::Json(raw) => format!("{key}:{}", raw.get()),
+        }
+    };
+    format!("{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(","))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,298 @@
+//! Reads the times that loggers put before a message.
+
+/// The time that a line states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LineTime {
+    /// Unix time in nanoseconds.
+    pub(crate) unix_nano: u64,
+    /// `false` if the line states whole seconds.
+    pub(crate) is_exact: bool,
+}
+
+impl LineTime {
+    /// Reads `2026-09-21 14:13:20,123` and its variants.
+    pub(crate) fn of_text(text: &str) -> Option<Self> {
+        const MOST_BYTES: usize = 40;
+        let is_exact =
+            matches!(text.as_bytes().get("2026-09-21T14:13:20".len()), Some(b'.' | b','));
+        let of = |text: &str| Some(Self { unix_nano: wire::timestamp::parse_aws(text)?, is_exact });
+        if text.as_bytes().get(4) != Some(&b'/') {
+            return of(text);
+        }
+        let mut dashed = [0; MOST_BYTES];
+        let dashed = dashed.get_mut(..text.len())?;
+        dashed.copy_from_slice(text.as_bytes());
+        for at in [4, 7] {
+            *dashed.get_mut(at)? = b'-';
+        }
+        of(std::str::from_utf8(dashed).ok()?)
+    }
+}
+
+/// A time at the beginning of a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StatedTime {
+    /// Length of the time in the text.
+    pub(crate) bytes: usize,
+    /// `true` if it states hours, minutes and seconds, so that it is no mere date.
+    pub(crate) has_clock: bool,
+    /// The time, if year, month and day stand in this order. UTC without a zone.
+    pub(crate) time: Option<LineTime>,
+}
+
+const MONTHS: [&[u8; 3]; 12] = [
+    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
+];
+const WEEKDAYS: [&[u8; 3]; 7] = [b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun"];
+const ZONES: [&[u8]; 12] = [
+    b"UTC", b"GMT", b"CET", b"CEST", b"EST", b"EDT", b"CST", b"CDT", b"MST", b"PST", b"PDT", b"JST",
+];
+
+/// Reads a date, a time of day, or both.
+pub(crate) fn stated_time(text: &str) -> Option<StatedTime> {
+    let bytes = text.as_bytes();
+    if let [
+        _,
+        _,
+        _,
+        _,
+        b'-',
+        _,
+        _,
+        b'-',
+        _,
+        _,
+        b'T' | b' ',
+        _,
+        _,
+        b':',
+        _,
+        _,
+        b':',
+        _,
+        _,
+        rest @ ..,
+    ] = bytes
+    {
+        return usual_time(text, rest);
+    }
+    let date = date(bytes);
+    let behind_date = date.unwrap_or(0);
+    let gap = if date.is_some() { gap(rest(bytes, behind_date)) } else { 0 };
+    let clock = clock(rest(bytes, behind_date + gap));
+    let end = match (date, clock) {
+        (None, None) => return None,
+        (Some(date), None) => date,
+        (_, Some(clock)) => behind_date + gap + clock,
+    };
+    let has_clock = clock.is_some();
+    let offset = if has_clock { offset(rest(bytes, end)) } else { 0 };
+    let time = text.get(..end + offset).filter(|_| has_clock).and_then(LineTime::of_text);
+    let end = end + offset;
+    let end = if has_clock && offset == 0 { end + zone(rest(bytes, end)) } else { end };
+    let is_apart = !rest(bytes, end).first().is_some_and(u8::is_ascii_alphanumeric);
+    is_apart.then_some(StatedTime { bytes: end, has_clock, time })
+}
+
+/// Reads `2026-09-21T14:13:20` with a fraction and a zone, the form of nearly all times. `rest` is the text behind the seconds.
+fn usual_time(text: &str, rest: &[u8]) -> Option<StatedTime> {
+    let fraction = match rest {
+        [b'.' | b',', fraction @ ..] => 1 + digits(fraction),
+        _ => 0,
+    };
+    let behind = rest.get(fraction..).unwrap_or_default();
+    let offset = offset(behind);
+    let end = "2026-09-21T14:13:20".len() + fraction + offset;
+    let time = Some(LineTime::of_text(text.get(..end)?)?);
+    let bytes = end + if offset == 0 { zone(behind) } else { 0 };
+    let is_apart = !text.as_bytes().get(bytes).is_some_and(u8::is_ascii_alphanumeric);
+    is_apart.then_some(StatedTime { bytes, has_clock: true, time })
+}
+
+fn rest(bytes: &[u8], from: usize) -> &[u8] {
+    bytes.get(from..).unwrap_or_default()
+}
+
+fn digits(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
+
+fn begins_with_one_of(bytes: &[u8], words: &[&[u8; 3]]) -> bool {
+    bytes.first_chunk::<3>().is_some_and(|first| words.contains(&first))
+}
+
+/// Length of a date: `2026-09-21`, `21/09/2026`, `21-Sep-2026`, `21 Sep 2026`, or with the month first, as syslog and Java do.
+fn date(bytes: &[u8]) -> Option<usize> {
+    match bytes.first()? {
+        b'0'..=b'9' => numeric_date(bytes),
+        b'A'..=b'Z' => named_date(bytes),
+        _ => None,
+    }
+}
+
+fn numeric_date(bytes: &[u8]) -> Option<usize> {
+    let first = digits(bytes);
+    let separator = *bytes.get(first)?;
+    if !matches!(first, 1 | 2 | 4) || !matches!(separator, b'-' | b'/' | b' ') {
+        return None;
+    }
+    let at = first + 1;
+    let month = match digits(rest(bytes, at)) {
+        0 if begins_with_one_of(rest(bytes, at), &MONTHS) => 3,
+        count @ 1..=2 if separator != b' ' => count,
+        _ => return None,
+    };
+    let at = at + month;
+    let last = digits(rest(bytes, at + 1));
+    let is_date = *bytes.get(at)? == separator && matches!(last, 1 | 2 | 4);
+    is_date.then_some(at + 1 + last)
+}
+
+/// `Sep 21`, `Mon Sep 21`, `Sep 21, 2026`.
+fn named_date(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    if begins_with_one_of(bytes, &WEEKDAYS) {
+        at = 3 + rest(bytes, 3).iter().take_while(|byte| matches!(byte, b',' | b' ')).count();
+    }
+    if !begins_with_one_of(rest(bytes, at), &MONTHS) {
+        return None;
+    }
+    at += 3;
+    let blanks = rest(bytes, at).iter().take_while(|byte| **byte == b' ').count();
+    let day = digits(rest(bytes, at + blanks));
+    if !(1..=2).contains(&blanks) || !(1..=2).contains(&day) {
+        return None;
+    }
+    at += blanks + day;
+    // The time of day follows directly, or a year.
+    let year = rest(bytes, at).strip_prefix(b", ").map(digits);
+    Some(if year == Some(4) { at + 6 } else { at })
+}
+
+/// Length of the text between date and time of day.
+fn gap(bytes: &[u8]) -> usize {
+    match bytes {
+        [b',', b' ', ..] => 2,
+        [b'T' | b't' | b' ' | b'_' | b':', ..] => 1,
+        _ => 0,
+    }
+}
+
+/// Length of a time of day: `14:13:20`, with or without a fraction, or `2:13PM`.
+fn clock(bytes: &[u8]) -> Option<usize> {
+    let hours = digits(bytes);
+    let minutes = rest(bytes, hours).strip_prefix(b":").map(digits)?;
+    if !(1..=2).contains(&hours) || minutes != 2 {
+        return None;
+    }
+    let mut at = hours + 3;
+    let seconds = rest(bytes, at).strip_prefix(b":").map(digits);
+    if seconds == Some(2) {
+        at += 3;
+        if let [b'.' | b',' | b':', fraction @ ..] = rest(bytes, at)
+            && digits(fraction) > 0
+        {
+            at += 1 + digits(fraction);
+        }
+    }
+    let half = rest(bytes, at);
+    let blank = usize::from(half.first() == Some(&b' '));
+    let is_half = half
+        .get(blank..blank + 2)
+        .is_some_and(|half| half.eq_ignore_ascii_case(b"AM") || half.eq_ignore_ascii_case(b"PM"));
+    if is_half {
+        at += blank + 2;
+    }
+    (seconds == Some(2) || is_half).then_some(at)
+}
+
+/// Length of `Z`, `+02:00` or `+0200` directly after the time.
+fn offset(bytes: &[u8]) -> usize {
+    match bytes {
+        [b'Z' | b'z', ..] => 1,
+        [b'+' | b'-', offset @ ..] => match (digits(offset), offset.get(2)) {
+            (4, _) => 5,
+            (2, Some(b':')) if digits(rest(offset, 3)) == 2 => 6,
+            _ => 0,
+        },
+        _ => 0,
+    }
+}
+
+/// Length of ` UTC`, ` +0000`, or the year that Apache writes last.
+fn zone(bytes: &[u8]) -> usize {
+    let Some(zone) = bytes.strip_prefix(b" ") else { return 0 };
+    let offset = if matches!(zone.first(), Some(b'+' | b'-')) { offset(zone) } else { 0 };
+    let letters = zone.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+    let is_apart = |bytes: usize| matches!(zone.get(bytes), None | Some(b' ' | b'\t' | b']'));
+    if offset > 0 {
+        return 1 + offset;
+    }
+    if zone.get(..letters).is_some_and(|name| ZONES.contains(&name)) && is_apart(letters) {
+        return 1 + letters;
+    }
+    if digits(zone) == 4 && zone.get(4) == Some(&b']') { 5 } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_times_of_common_loggers_are_read() {
+        const AT: Option<u64> = Some(1_790_000_000_000_000_000);
+        let check = |text: &str, expected: Option<u64>| {
+            let line = format!("{text} ERROR x");
+            let time = stated_time(&line).unwrap_or_default();
+            let unix_nano = time.time.map(|time| time.unix_nano);
+            assert_eq!((time.bytes, time.has_clock, unix_nano), (text.len(), true, expected));
+        };
+        check("2026-09-21T14:13:20Z", AT);
+        check("2026-09-21T14:13:20.000000000Z", AT);
+        check("2026-09-21 14:13:20", AT);
+        check("2026-09-21 14:13:20,000", AT);
+        check("2026/09/21 14:13:20", AT);
+        check("2026/09/21 14:13:20.000000", AT);
+        check("2026-09-21T16:13:20.000+0200", AT);
+        check("2026-09-21T16:13:20+02:00", AT);
+        check("2026-09-21 14:13:20 UTC", AT);
+        check("2026-09-21 14:13:20.000 +0000", AT);
+        for without_date in [
+            "14:13:20",
+            "14:13:20.123",
+            "2:13PM",
+            "21-Sep-2026 14:13:20.123",
+            "21/Sep/2026:14:13:20 +0000",
+            "09/21/2026, 2:13:20 PM",
+            "26/09/21 14:13:20",
+            "21 Sep 2026 14:13:20.123",
+            "Sep 21 14:13:20",
+            "Sep  1 14:13:20",
+            "Sep 21, 2026 2:13:20 PM",
+            "Mon Sep 21 14:13:20.123456",
+        ] {
+            check(without_date, None);
+        }
+        let apache = "Mon Sep 21 14:13:20.123456 2026";
+        assert_eq!(stated_time(&format!("{apache}] [core:error] x")).unwrap().bytes, apache.len());
+    }
+
+    #[test]
+    fn other_numbers_and_words_are_no_time() {
+        for text in [
+            "",
+            "2026",
+            "99 bottles",
+            "1.2.3",
+            "14:13 [main]",
+            "10.0.0.1:8080",
+            "1:2:3",
+            "May I come",
+            "Mon ami",
+            "2026-09-21T14:13:20Zulu",
+            "12:00:01st",
+        ] {
+            assert!(stated_time(text).is_none_or(|time| !time.has_clock), "{text}");
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The lines of all loggers, and ordinary text that must not be mistaken for one.
+//!
+//! `tests/fixtures/loggers.jsonl` has a row for each logger: `messages` of one log stream of `group`, and `expect`, an object for
+//! each log record. `docs/signals.md` shows the rows in a table.
+
+use crate::support::{body, default_options, deliver_event, incoming, payload};
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::fs::read_to_string;
+use std::path::{Path, PathBuf};
+use wire::ids::to_hex;
+
+const TIME: &str = "2026-09-21T14:13:20.000Z";
+const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    /// Language of the logger. `reports` are cases of public bug reports.
+    language: String,
+    logger: String,
+    /// The public report of the case.
+    #[serde(default, rename = "source")]
+    _source: String,
+    #[serde(default = "function_group")]
+    group: String,
+    messages: Vec<String>,
+    expect: Vec<Expected>,
+    /// `true` if the lines are recognised behind a prefix, too.
+    #[serde(default = "yes")]
+    combine: bool,
+}
+
+/// What a log record must have. `attrs` may name the last part of a key.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Expected {
+    sev: Option<String>,
+    body: Option<String>,
+    has: Option<String>,
+    trace: Option<String>,
+    span: Option<String>,
+    attrs: serde_json::Map<String, Value>,
+    without: Vec<String>,
+}
+
+fn function_group() -> String {
+    "/aws/lambda/shop".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// The value of an attribute whose key has this end, if it is plain.
+fn attribute_value(record: &LogRecord, key: &str) -> Option<Value> {
+    let found = record.attributes.iter().find(|attribute| attribute.key.ends_with(key))?;
+    match found.value.as_ref()?.value.as_ref()? {
+        Any::StringValue(text) => Some(text.as_str().into()),
+        Any::BoolValue(value) => Some((*value).into()),
+        Any::IntValue(value) => Some((*value).into()),
+        Any::DoubleValue(value) => Some((*value).into()),
+        _ => None,
+    }
+}
+
+fn rows() -> Vec<Row> {
+    let text = read_to_string(repository("tests/fixtures/loggers.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn records(group: &str, messages: &[&str]) -> Vec<LogRecord> {
+    let delivered = deliver_event(incoming(&payload(group, messages)), default_options());
+    delivered.records().cloned().collect()
+}
+
+fn class(record: &LogRecord) -> &'static str {
+    match record.severity_number {
+        1..=4 => "trace",
+        5..=8 => "debug",
+        9..=12 => "info",
+        13..=16 => "warn",
+        17..=20 => "error",
+        21..=24 => "fatal",
+        _ => "none",
+    }
+}
+
+/// Describes the first difference between a record and the expectation.
+fn difference(record: &LogRecord, expected: &Expected) -> Option<String> {
+    let Expected { sev, body: whole, has, trace, span, attrs, without } = expected;
+    let differs = |expected: &Option<String>, found: &str| {
+        let differs = expected.as_ref().is_some_and(|expected| expected != found);
+        differs.then(|| format!("{found:?} where {expected:?} is expected"))
+    };
+    let lacks = has.as_ref().filter(|has| !body(record).contains(has.as_str()));
+    let wrong_attribute = || {
+        attrs.iter().find_map(|(key, value)| {
+            let found = attribute_value(record, key);
+            (found.as_ref() != Some(value)).then(|| format!("{key}: {found:?}"))
+        })
+    };
+    differs(sev, class(record))
+        .or_else(|| differs(whole, body(record)))
+        .or_else(|| lacks.map(|has| format!("{has:?} is missing from {:?}", body(record))))
+        .or_else(|| differs(trace, &to_hex(&record.trace_id)))
+        .or_else(|| differs(span, &to_hex(&record.span_id)))
+        .or_else(wrong_attribute)
+        .or_else(|| without.iter().find(|key| attribute_value(record, key).is_some()).cloned())
+}
+
+fn check(row: &Row) -> Option<String> {
+    let messages: Vec<&str> = row.messages.iter().map(String::as_str).collect();
+    let found = records(&row.group, &messages);
+    let problem = if found.len() == row.expect.len() {
+        found.iter().zip(&row.expect).find_map(|(record, expected)| difference(record, expected))
+    } else {
+        Some(format!("{} records", found.len()))
+    };
+    problem.map(|problem| format!("{}, {}: {problem}", row.language, row.logger))
+}
+
+#[test]
+fn the_lines_of_every_logger_are_read() {
+    let rows = rows();
+    let failed: Vec<String> = rows.iter().filter_map(check).collect();
+    println!("{} of {}", rows.len() - failed.len(), rows.len());
+    assert_eq!(failed, Vec::<String>::new());
+}
+
+/// What runtimes and services put around a logger's line.
+const AROUND: [(&str, fn(&str) -> String); 7] = [
+    ("Node's and Java's prefix", |line| format!("{TIME}\t{ID}\tINFO\t{line}")),
+    (".NET's prefix", |line| format!("{TIME}\t{ID}\tinfo\t{line}")),
+    ("Python's prefix", |line| format!("[INFO]\t{TIME}\t{ID}\t{line}")),
+    ("Go's prefix", |line| format!("2026/09/21 14:13:20 {line}")),
+    ("CloudFront Functions' id", |line| {
+        format!("BXOIUUvzh3LSnbRyHIyyO4IIaBmpOhqmhEXQd3Ph7T1xQH2gJ8P4XQ== {line}")
+    }),
+    ("Lambda's JSON log format", |line| {
+        json!({"timestamp": TIME, "level": "INFO", "requestId": ID, "message": line}).to_string()
+    }),
+    ("Fluent Bit", |line| json!({"log": line, "stream": "stderr"}).to_string()),
+];
+
+#[test]
+fn every_logger_is_read_behind_every_prefix() {
+    let rows: Vec<Row> = rows().into_iter().filter(|row| row.combine).collect();
+    let (mut count, mut failed) = (0, Vec::new());
+    for (around, write) in AROUND {
+        for row in &rows {
+            let mut row = row.clone();
+            row.messages = row.messages.iter().map(|line| write(line)).collect();
+            row.logger = format!("{}, {around}", row.logger);
+            for expected in &mut row.expect {
+                // Only these must be equal. The body may have the prefix, too.
+                let Expected { sev, trace, span, .. } = std::mem::take(expected);
+                *expected = Expected { sev, trace, span, ..Expected::default() };
+            }
+            count += 1;
+            failed.extend(check(&row));
+        }
+    }
+    println!("{} of {count}", count - failed.len());
+    assert_eq!(failed, Vec::<String>::new());
+}
+
+#[test]
+fn ordinary_text_has_no_level() {
+    let text = read_to_string(repository("tests/fixtures/prose.txt")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let found = records("/aws/lambda/shop", &lines);
+    let leveled: Vec<&str> =
+        found.iter().filter(|record| record.severity_number != 9).map(body).collect();
+    assert_eq!((found.len(), leveled), (lines.len(), Vec::new()));
+}
+
+/// The table of docs/signals.md. `UPDATE_EXPECT=1` writes it.
+#[test]
+fn the_documented_loggers_are_those_that_are_read() {
+    const BEGIN: &str = "<!-- loggers: written by forwarder/tests/scenarios/loggers.rs -->\n";
+    const END: &str = "<!-- /loggers -->\n";
+    let path = repository("docs/signals.md");
+    let page = read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once(BEGIN).unwrap();
+    let (table, after) = rest.split_once(END).unwrap();
+    let written = table_of_loggers();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&path, format!("{before}{BEGIN}{written}{END}{after}")).unwrap();
+    } else {
+        assert_eq!(table, written, "run this test with UPDATE_EXPECT=1");
+    }
+}
+
+fn without_colours(line: &str) -> String {
+    let mut parts = line.split('\u{1b}');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| plain + part.split_once('m').map_or("", |(_, text)| text))
+}
+
+fn table_of_loggers() -> String {
+    const MOST_LETTERS: usize = 90;
+    let mut table = String::from(
+        "\n| language | logger | example | level | read besides |\n|---|---|---|---|---|\n",
+    );
+    // Rows of reports repeat the others, and so do variants, which have a comma in their names.
+    let is_shown = |row: &&Row| row.language != "reports" && !row.logger.contains(", one event");
+    for row in rows().iter().filter(is_shown) {
+        let messages: Vec<&str> = row.messages.iter().map(String::as_str).collect();
+        let found = records(&row.group, &messages);
+        let record = &found[0];
+        let example = row.messages[0].replace(ID, "ID").replace(TIME, "TIME");
+        let example = example.lines().next().unwrap_or_default();
+        let example: String = without_colours(example)
+            .chars()
+            .map(|c| if c == '\t' { ' ' } else { c })
+            .take(MOST_LETTERS)
+            .collect();
+        let example = example.replace('|', "\\|");
+        let has_fields = body(record) != row.messages[0].trim_end();
+        let besides = [
+            ("request id", attribute_value(record, "faas.invocation_id").is_some()),
+            ("trace", !record.trace_id.is_empty()),
+            ("exception", attribute_value(record, "exception.type").is_some()),
+            ("message, fields", has_fields && row.messages.len() == 1),
+        ];
+        let besides: Vec<&str> =
+            besides.iter().filter(|(_, is)| *is).map(|(what, _)| *what).collect();
+        let Row { language, logger, .. } = row;
+        let level = &record.severity_text;
+        writeln!(
+            table,
+            "| {language} | {logger} | `` {example} `` | {level} | {} |",
+            besides.join(", ")
+        )
+        .unwrap();
+    }
+    table.push('\n');
+    table
+}
