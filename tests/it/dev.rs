@@ -1,6 +1,6 @@
 //! `lambda-otlp dev` as a process: a user's function, its telemetry, and the messages if it does not work.
 
-use lambda_otlp_tests::{binary, python_path, skip};
+use lambda_otlp_tests::{binary, skip};
 use serde_json::Value;
 use simulator::sink::Sink;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -263,8 +263,8 @@ fn dev_passes_aws_credentials_on_request() {
 
 #[test]
 fn dev_runs_a_python_handler_with_or_without_the_wrapper() {
-    if python_path().is_none() {
-        return;
+    if simulator::packages::find_python().is_none() {
+        return skip("there is no Python 3.12");
     }
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(

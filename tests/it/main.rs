@@ -22,4 +22,3 @@ mod growth;
 mod modes;
 mod openobserve;
 mod tail;
-mod wrapper;

@@ -8,9 +8,8 @@
 pub mod stories;
 
 use settings::Source as _;
-use simulator::{binaries, packages};
+use simulator::binaries;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 
 /// Prints why a test is skipped.
@@ -21,27 +20,6 @@ use std::sync::OnceLock;
 pub fn skip(reason: &str) {
     assert!(settings::Env.get("NO_SKIPS").is_none(), "{reason}");
     println!("skipped: {reason}");
-}
-
-/// The interpreter of Python or Node itself, because pyenv's programs look for variables that Lambda does not have. Without one,
-/// the test is skipped.
-pub fn python_path() -> Option<PathBuf> {
-    let asked = packages::find_python();
-    interpreter(asked, &["-c", "import sys; print(sys.executable)"])
-}
-
-/// Like [`python_path`], for Node.
-pub fn node_path() -> Option<PathBuf> {
-    interpreter(Some("node".into()), &["-p", "process.execPath"])
-}
-
-fn interpreter(program: Option<PathBuf>, ask: &[&str]) -> Option<PathBuf> {
-    let asked = program.and_then(|program| Command::new(program).args(ask).output().ok());
-    let Some(asked) = asked else {
-        skip("there is no Python 3.12 or no Node");
-        return None;
-    };
-    Some(PathBuf::from(String::from_utf8_lossy(&asked.stdout).trim()))
 }
 
 pub fn workspace() -> PathBuf {

@@ -1,4 +1,4 @@
-"""A function that uses OpenTelemetry's API in every way that columns.py compares. It returns the values that it observes."""
+"""A function that uses OpenTelemetry's API in every way that test_same_telemetry.py compares. It returns the values that it observes."""
 
 import importlib
 import os

@@ -1,16 +1,16 @@
-// Ends processes in the middle of an invocation with the layer's last_words.cjs, and with a fake SDK that has only spans and a queue.
-// The first argument is the folder of last_words.cjs, the second is a folder for files. Prints a line for each case; each case is a
-// process.
+// A process that ends in the middle of an invocation, with the layer's last_words.cjs, and a fake SDK that has only spans and a queue.
+// The arguments are a folder for files, the case, and the address of a receiver.
 
 "use strict";
 
-const { spawn } = require("node:child_process");
 const { AsyncLocalStorage } = require("node:async_hooks");
 const fs = require("node:fs");
 const http = require("node:http");
-const zlib = require("node:zlib");
+const { BoundExporter, agent } = require("../bound.cjs");
+const { CutOffs } = require("../cut_off.cjs");
+const { leaveLastWords } = require("../last_words.cjs");
 
-const [, , folder, files, form, address] = process.argv;
+const [, , files, form, address] = process.argv;
 const REQUEST = "3da1f2dc-3222-475e-9205-e2e6c6318895";
 
 const CASES = {
@@ -191,9 +191,6 @@ class Exporter {
 }
 
 async function run() {
-  const { BoundExporter, agent } = require(`${folder}/bound.cjs`);
-  const { CutOffs } = require(`${folder}/cut_off.cjs`);
-  const { leaveLastWords } = require(`${folder}/last_words.cjs`);
   const load = sdk();
   const exporter = new BoundExporter((_timeout, note) => new Exporter(agent("http:", note)), { SUCCESS: 0, FAILED: 1 }, load("api"));
   const cutOffs = new CutOffs(load, () => undefined);
@@ -234,53 +231,4 @@ async function run() {
   await CASES[form]({ begin, child, end, queue, cutOffs, exporter });
 }
 
-function serve() {
-  return new Promise((resolve) => {
-    const server = http.createServer((request, response) => {
-      if (request.url === "/arrived") return void response.end();
-      request.resume();
-    });
-    server.listen(0, "127.0.0.1", () => resolve(server));
-  });
-}
-
-async function told(form, server) {
-  const begun = Date.now();
-  const program = [__filename, folder, files, form, `http://127.0.0.1:${server.address().port}`];
-  const child = spawn(process.execPath, program, { stdio: ["ignore", "pipe", "pipe"] });
-  const ended = new Promise((resolve) => child.on("exit", resolve));
-  const all = async (stream) => Buffer.concat(await stream.toArray()).toString();
-  const said = all(child.stderr);
-  const killed = setTimeout(() => child.kill("SIGKILL"), 20_000);
-  if (form === "nobody reads") await ended;
-  const text = await all(child.stdout);
-  const code = await ended;
-  clearTimeout(killed);
-  const words = (await said).split("\n").filter((line) => line.startsWith("lambda-otlp"));
-  const lines = text.split("\n").filter(Boolean);
-  const isMarked = () => {
-    const record = fs.readFileSync(`${files}/records`, "latin1");
-    return record.match(/.{89}[\r\t]/gs).map((record) => record.at(-1) === "\t").join();
-  };
-  if (form === "nobody reads") return [code, lines.length > 0, words.length, isMarked(), Date.now() - begun < 5000];
-  const envelopes = lines.map((line) => JSON.parse(line));
-  const spans = envelopes.flatMap(({ payload }) => JSON.parse(zlib.gunzipSync(Buffer.from(payload, "base64"))));
-  const isWritten = isMarked();
-  if (form === "has much") {
-    const large = lines.filter((line) => line.length >= 60 * 1024);
-    return [code, lines.length > 2, large.length, spans.length, new Set(spans.map(([name]) => name)).size, words, isWritten];
-  }
-  const around = envelopes.map(({ payload, timestamp, __otel_otlp_stdout, ...others }) => ({ ...others, ...(timestamp && { timestamp: timestamp.length }) }));
-  const shown = form === "exits" || form === "writes JSON logs" ? around : around.length;
-  return [code, shown, spans.map((span) => JSON.stringify(span)).join(" "), isWritten, ...words];
-}
-
-async function main() {
-  const server = await serve();
-  for (const form of Object.keys(CASES)) console.log(`${form}: ${JSON.stringify(await told(form, server))}`);
-  server.closeAllConnections();
-  server.close();
-}
-
-if (form === undefined) main();
-else run();
+run();

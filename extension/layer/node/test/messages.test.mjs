@@ -1,0 +1,73 @@
+// Limits and odd values of an event's messages, and the time that the event waited. triggers.test.mjs has the usual events.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { messages } from "../messages.cjs";
+import { wait } from "../waiting.cjs";
+
+// Mimics OpenTelemetry's API and the W3C propagator.
+const api = {
+  ROOT_CONTEXT: undefined,
+  propagation: { extract: (_context, carrier) => carrier },
+  trace: { getSpanContext: ({ traceparent }) => traceparent && { spanId: traceparent } },
+  isSpanContextValid: ({ spanId }) => spanId !== "invalid",
+};
+
+/// The system and the attributes of a span are those of `span`. A sender is "SPAN of MESSAGE".
+function check(name, span, senders, event) {
+  test(`messages: ${name}`, () => {
+    const { trigger, name, attributes, links = [] } = messages(api, event) ?? {};
+    const found = links.map(({ context, attributes }) => `${context.spanId} of ${attributes["messaging.message.id"]}`);
+    assert.deepEqual([{ trigger, name, ...attributes }, found], [{ trigger: undefined, name: undefined, ...span }, senders]);
+  });
+}
+
+function processed(system, destination, more) {
+  const attributes = { "messaging.system": system, "messaging.operation.type": "process", "messaging.operation.name": "process", ...more };
+  if (destination !== undefined) attributes["messaging.destination.name"] = destination;
+  return { trigger: "pubsub", name: `${destination ?? "multiple_sources"} process`, ...attributes };
+}
+
+const count = (count) => ({ "messaging.batch.message_count": count });
+
+const arn = "arn:aws:sqs:eu-west-1:123456789012:orders";
+const queued = (messageId, stringValue, more) => ({
+  eventSource: "aws:sqs",
+  eventSourceARN: arn,
+  messageId,
+  messageAttributes: { traceparent: { dataType: "String", stringValue } },
+  ...more,
+});
+
+check("two messages of one sender", processed("aws_sqs", "orders", count(2)), ["a of m1", "a of m2"], { Records: [queued("m1", "a"), queued("m2", "a")] });
+check("odd messages", processed("aws_sqs", undefined, count(4)), ["d of m4"], { Records: [queued(5, 5, { body: "traceparent" }), null, queued("m3", "invalid"), queued("m4", "d", { eventSourceARN: 5 })] });
+check("a large batch", processed("aws_sqs", "orders", count(200)), Array(128).fill("a of m"), { Records: Array.from({ length: 200 }, () => queued("m", "a")) });
+check("odd kafka", processed("kafka", "views"), [], { eventSource: "aws:kafka", records: { "views-0": [{ topic: "views", headers: [{ traceparent: [{ toString: 1 }] }] }] } });
+check("an unknown source", undefined, [], { Records: [{ eventSource: "constructor" }] });
+for (const event of [{ Records: [null] }, { Records: 5 }, { Records: [] }, null, 5]) check(JSON.stringify(event), undefined, [], event);
+
+const now = 1_790_000_000_000;
+
+function checkWait(name, expected, event) {
+  test(`waiting time: ${name}`, (t) => {
+    t.mock.method(Date, "now", () => now);
+    const waited = [];
+    const tracer = { startSpan: (name, { startTime }) => ({ end: (time) => waited.push(time >= startTime && `${name}, ${now - startTime} ms`) }) };
+    wait(tracer, event, messages(api, event));
+    assert.deepEqual(waited, expected);
+  });
+}
+
+const sent = (...times) => ({ Records: times.map((time) => queued("m", "a", { attributes: { SentTimestamp: time } })) });
+const requested = (timeEpoch) => ({ requestContext: { timeEpoch } });
+const published = (time) => ({ source: "shop", "detail-type": "Order", time });
+const unconvertible = { toString: 1, valueOf: 2 };
+checkWait("a batch", ["orders wait, 9000 ms"], sent(...[3, 9, 1].map((seconds) => String(now - seconds * 1000))));
+checkWait("a batch with odd times", ["orders wait, 1000 ms"], sent(unconvertible, "", "x", undefined, null, String(now - 1000)));
+checkWait("a request", ["HTTP wait, 1000 ms"], requested(now - 1000));
+checkWait("an event", ["shop wait, 1000 ms"], published(new Date(now - 1000).toISOString()));
+// Times of which no span can be made.
+for (const time of [unconvertible, [], null, "x", -1, 1e300, Infinity, now + 1e6, now - 1e9]) {
+  checkWait(`a request at ${JSON.stringify(time)}`, [], requested(time));
+  checkWait(`an event at ${JSON.stringify(time)}`, [], published(time));
+}

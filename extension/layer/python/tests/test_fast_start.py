@@ -1,0 +1,125 @@
+"""The fast start replaces OpenTelemetry's SDK if the function's variables and packages allow it."""
+
+import importlib
+import importlib.util
+import sys
+from types import SimpleNamespace
+
+import pytest
+from isolation import isolated  # noqa: F401
+
+
+@pytest.fixture(scope="module")
+def fast(isolated):
+    return importlib.import_module("lambda_otlp_fast")
+
+
+def test_libraries_are_instrumented_after_their_import(fast, monkeypatch, tmp_path):
+    (tmp_path / "searched.py").touch()
+    (tmp_path / "broken.py").write_text("raise ValueError")
+    monkeypatch.syspath_prepend(tmp_path)
+    imports, imported = fast.Imports(lambda action: action()), []
+    monkeypatch.setattr(sys, "meta_path", [imports, *sys.meta_path])
+    # Whether the function finds the library before it imports it, and the failure of the import.
+    for name, is_found, failure in (("searched", True, None), ("missing", False, ModuleNotFoundError), ("broken", True, ValueError)):
+        imports.when_imported(name, lambda name=name: imported.append(name))
+        for _ in range(2):
+            assert (importlib.util.find_spec(name) is not None) == is_found
+        for _ in range(2):
+            if failure is None:
+                importlib.import_module(name)
+            else:
+                with pytest.raises(failure):
+                    importlib.import_module(name)
+    assert imported == ["searched"]
+    del sys.modules["searched"]
+
+
+EXTENSION = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_LOGS_EXPORTER": "none"}
+# The variables of the function, and differences from the default settings or the reason for the SDK.
+VARIABLES = {
+    "nothing else": ({}, {}),
+    "delta": ({"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta"}, {"preference": "delta"}),
+    "of instrumentations": ({"OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST": "a", "OTEL_PYTHON_URLLIB_EXCLUDED_URLS": "b"}, {}),
+    "a delay": ({"OTEL_BSP_SCHEDULE_DELAY": "100"}, {"delay": 0.1}),
+    "propagators": ({"OTEL_PROPAGATORS": " tracecontext,baggage , xray"}, {}),
+    "an empty one": ({"OTEL_PYTHON_CONFIGURATOR": ""}, {}),
+    "another protocol": ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL is set"),
+    "another backend": ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://o2.example.com"}, "OTEL_EXPORTER_OTLP_ENDPOINT is not the extension"),
+    "another backend for traces": ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:4319/v1/traces"}, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set"),
+    "a console": ({"OTEL_TRACES_EXPORTER": "console"}, "OTEL_TRACES_EXPORTER is set"),
+    "logs": ({"OTEL_LOGS_EXPORTER": "otlp"}, "OTEL_LOGS_EXPORTER is set"),
+    "limits": ({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "5"}, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT is set"),
+    "no delay": ({"OTEL_BSP_SCHEDULE_DELAY": "soon"}, "OTEL_BSP_SCHEDULE_DELAY is soon"),
+    "a propagator of the function": ({"OTEL_PROPAGATORS": "tracecontext,b3"}, "OTEL_PROPAGATORS names b3"),
+}
+
+
+@pytest.mark.parametrize("case", VARIABLES)
+def test_the_fast_start_requires_default_settings(fast, case):
+    variables, expected = VARIABLES[case]
+    try:
+        found = fast.settings({**EXTENSION, **variables})
+    except fast.NotFast as reason:
+        assert str(reason) == expected
+    else:
+        settings = {"address": ("127.0.0.1", 4318), "delay": 5, "preference": "cumulative", **expected}
+        assert {name: getattr(found, name) for name in settings} == settings
+
+
+API = {"opentelemetry_api-1.dist-info/entry_points.txt": "[opentelemetry_context]\na = b:C", "opentelemetry/trace/__init__.py": ""}
+
+
+def api(version):
+    return {**API, "opentelemetry/version/__init__.py": f'__version__ = "{version}"'}
+
+
+# The files of the function, and the reason for the SDK.
+PACKAGES = {
+    "none": ({}, None),
+    "a library": ({"boto3/__init__.py": "", "boto3-1.dist-info/entry_points.txt": "[console_scripts]\na = b:c"}, None),
+    "an API": (api("1.45.2"), None),
+    "an SDK": ({"opentelemetry/sdk/__init__.py": ""}, "/task has packages of OpenTelemetry"),
+    "an old API": (api("1.29.0"), "/task has opentelemetry-api 1.29.0"),
+    "a later API": (api("2.0.0"), "/task has opentelemetry-api 2.0.0"),
+    "an API without a version": (API, "/task has opentelemetry-api "),
+    "an instrumentation": (
+        {"openinference-1.dist-info/entry_points.txt": "[opentelemetry_instrumentor]\na = b:C"},
+        "/task has openinference-1 for OpenTelemetry",
+    ),
+    "an archive": ({"": ""}, "/task on the path is an archive"),
+}
+
+
+@pytest.mark.parametrize("case", PACKAGES)
+def test_the_fast_start_requires_the_layers_packages(fast, monkeypatch, tmp_path, case):
+    files, expected = PACKAGES[case]
+    (tmp_path / "layer/opentelemetry/sdk").mkdir(parents=True)
+    for name, text in files.items():
+        place = tmp_path / "task" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "task"), str(tmp_path / "missing")])
+    try:
+        fast.only_the_layers(str(tmp_path / "layer"))
+    except fast.NotFast as reason:
+        assert str(reason).replace(str(tmp_path), "") == expected
+    else:
+        assert expected is None
+
+
+REQUIREMENTS = {
+    "library~=1.0": True,
+    "library ~= 1.44": True,
+    "library >= 1.0.0, < 3.0.0": True,
+    "library~=2.0": False,
+    "library < 1.44": False,
+    "library != 2": False,
+    "other >= 1": False,
+}
+
+
+@pytest.mark.parametrize("requirement", REQUIREMENTS)
+def test_the_fast_start_instruments_libraries_of_supported_versions(fast, monkeypatch, requirement):
+    monkeypatch.setitem(sys.modules, "library", SimpleNamespace(__version__="1.44.5"))
+    assert fast.is_fulfilled(requirement) == REQUIREMENTS[requirement]

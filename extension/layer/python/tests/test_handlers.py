@@ -1,0 +1,431 @@
+"""Handlers keep their result, and the telemetry is flushed before the runtime gets it."""
+
+import contextlib
+import gc
+import importlib
+import os
+import sys
+import threading
+import time
+import traceback
+import types
+import weakref
+
+import pytest
+from isolation import isolated, module  # noqa: F401
+
+noted = []
+
+
+class Provider:
+    """Flushes until the event is set."""
+
+    ended = threading.Event()
+
+    def force_flush(self, timeout=None):
+        self.ended.wait(20)
+        noted.append("flushed")
+        return True
+
+
+class AwsLambdaInstrumentor:
+    """Like OpenTelemetry's: reads the event first, and raises the handler's exception again after the flush."""
+
+    def instrument(self, skip_dep_check):
+        holder, name = os.environ["ORIG_HANDLER"].rsplit(".", 1)
+        wrapped = getattr(sys.modules[holder], name)
+        trace, metrics = (importlib.import_module(f"opentelemetry.{signal}") for signal in ("trace", "metrics"))
+
+        def call(event, context):
+            event["is"]
+            noted.append("begun")
+            failure = result = None
+            try:
+                result = wrapped(event, context)
+            except Exception as error:
+                failure = error
+            trace.get_tracer_provider().force_flush(30000)
+            metrics.get_meter_provider().force_flush(30000)
+            if failure is not None:
+                raise failure.with_traceback(failure.__traceback__)
+            if event["is"] == "broken":
+                raise RuntimeError("no attribute")
+            return result
+
+        setattr(sys.modules[holder], name, call)
+
+
+class Suppressed:
+    def __enter__(self):
+        noted.append("suppressed")
+
+    def __exit__(self, *_):
+        pass
+
+
+class Span:
+    def __init__(self, name):
+        self.name = name
+
+    def get_span_context(self):
+        return None
+
+    def set_attribute(self, name, value):
+        noted.append(f"{self.name} {name}={value}")
+
+    def record_exception(self, error):
+        pass
+
+    def set_status(self, status):
+        noted.append(f"{self.name} {status}")
+
+
+class Contexts:
+    """Stands in for lambda_otlp_contexts.py."""
+
+    Invocation = contextlib.nullcontext
+
+    def follow(self, provider):
+        pass
+
+
+@pytest.fixture(scope="module")
+def layer(isolated):
+    beside = importlib.import_module("lambda_otlp_load").beside
+    found = types.SimpleNamespace(provider=Provider(), meters=Provider())
+    current = Span("current")
+    trace = module(
+        "opentelemetry.trace",
+        get_tracer_provider=lambda: found.provider,
+        get_current_span=lambda: current,
+        Status=lambda code, message: f"{code}: {message}",
+        StatusCode=types.SimpleNamespace(ERROR="error"),
+    )
+    metrics = module("opentelemetry.metrics", get_meter_provider=lambda: found.meters)
+    module("opentelemetry", trace=trace, metrics=metrics)
+    module("opentelemetry.instrumentation")
+    module("opentelemetry.instrumentation.aws_lambda", AwsLambdaInstrumentor=AwsLambdaInstrumentor)
+    module("opentelemetry.instrumentation.utils", suppress_instrumentation=Suppressed)
+    found.flush, found.sdk = beside("lambda_otlp_flush"), beside("lambda_otlp_sdk")
+    wrap = beside("lambda_otlp_wrap")
+    wrap.beside = lambda name: Contexts() if name == "lambda_otlp_contexts" else beside(name)
+    found.wrap_handler = wrap.wrap_handler
+    return found
+
+
+@pytest.fixture(autouse=True)
+def function(layer, monkeypatch):
+    """Returns an invocable function, see `wrapped`."""
+    for each in (layer.provider, layer.meters):
+        # Without the flush of an earlier handler.
+        vars(each).clear()
+    Provider.ended.set()
+
+    def wrapped(handler, watch=None, setup=None):
+        shop = types.ModuleType("shop")
+        shop.handler = handler
+        monkeypatch.setitem(sys.modules, "shop", shop)
+        layer.wrap_handler(shop, "handler", watch, setup or layer.sdk)
+        # The runtime gets the handler once.
+        return shop.handler
+
+    yield wrapped
+    os.environ.pop("ORIG_HANDLER", None)
+
+
+class Context:
+    def __init__(self, left=5000):
+        self.left = left
+
+    def get_remaining_time_in_millis(self):
+        return self.left
+
+
+def invoke(handler, event=None, left=5000):
+    """Returns what happens, and then the result or the error with the names of its functions."""
+    noted.clear()
+    try:
+        result = handler({"is": "usual"} if event is None else event, Context(left))
+    except BaseException as error:
+        frames = [frame.name for frame in traceback.extract_tb(error.__traceback__)][2:]
+        result = f"{type(error).__name__} {error} in {frames}"
+    return [*noted, result]
+
+
+class Watch:
+    root = Span("root")
+
+    def begin(self, context):
+        noted.append("watched")
+        return context.left and self
+
+    def end(self, invocation):
+        noted.append("let go")
+
+    def note(self, invocation, root):
+        pass
+
+    def root_of(self, invocation):
+        return self.root
+
+    def leave(self):
+        noted.append("left")
+
+
+class BrokenWatch:
+    def begin(self, context):
+        raise RuntimeError("no thread")
+
+
+def charge(*_):
+    noted.append("charged")
+    raise ValueError("declined")
+
+
+def leave(*_):
+    noted.append("charged")
+    sys.exit(3)
+
+
+def returns(result, note=None):
+    return lambda event, context: noted.append(note) or result if note else result
+
+
+def countdown(event, context):
+    return event["n"] and sys.modules["shop"].handler({"is": "usual", "n": event["n"] - 1}, context)
+
+
+def marked(error_type, message=None, spans=("current",), count=None):
+    """The error of spans."""
+    found = []
+    for span in spans:
+        found.append(f"{span} error.type={error_type}")
+        found += [f"{span} aws.lambda.batch_item_failures={count}"] if count else []
+        found += [f"{span} error: {message}"] if message else []
+    return found
+
+
+BOTH = ("current", "root")
+FLUSHED = ["flushed", "flushed"]
+DECLINED = "ValueError declined in ['charge']"
+EXITED = "SystemExit 3 in ['leave']"
+BATCH = {"batchItemFailures": [{"itemIdentifier": "1"}]}
+BATCH_FAILED = marked("batch_item_failures", "1 of the batch's messages failed; Lambda delivers them again", count=1)
+NO_JOIN = "TypeError str.join() takes exactly one argument (2 given) in []"
+NO_PARAMETER = "TypeError <lambda>() takes 1 positional argument but 2 were given in []"
+NO_ERROR = {"statusCode": 404, "batchItemFailures": []}
+# The handler, and what happens in an invocation.
+HANDLERS = {
+    "a value": (returns(3), [*FLUSHED, 3]),
+    "a failure": (charge, ["charged", *marked("ValueError"), *FLUSHED, DECLINED]),
+    "a failure in C": (",".join, [*marked("TypeError"), *FLUSHED, NO_JOIN]),
+    "one parameter": (lambda event: 3, [*marked("TypeError"), *FLUSHED, NO_PARAMETER]),
+    "a status": (returns({"statusCode": 502}), ["current http.response.status_code=502", *marked("502", "None"), *FLUSHED, {"statusCode": 502}]),
+    "a status of the client": (returns(NO_ERROR), ["current http.response.status_code=404", *FLUSHED, NO_ERROR]),
+    "a status as text": (
+        returns({"statusCode": "503"}),
+        ["current http.response.status_code=503", *marked("503", "None"), *FLUSHED, {"statusCode": "503"}],
+    ),
+    "no status": (returns({"statusCode": "5xx"}), [*FLUSHED, {"statusCode": "5xx"}]),
+    "failed messages": (returns(BATCH), [*BATCH_FAILED, *FLUSHED, BATCH]),
+    "an exit": (leave, ["charged", *marked("SystemExit", "SystemExit: 3"), *FLUSHED, EXITED]),
+}
+
+
+@pytest.mark.parametrize("form", HANDLERS)
+def test_handlers_keep_their_result_and_are_flushed(function, form):
+    handler, expected = HANDLERS[form]
+    assert invoke(function(handler)) == ["begun", *expected]
+
+
+# The handler, and what happens in an invocation whose deadline is watched.
+WATCHED = {
+    "a value": (returns(3), ["let go", *FLUSHED, 3]),
+    "a failure": (charge, ["charged", *marked("ValueError", spans=BOTH), "let go", *FLUSHED, DECLINED]),
+    "a status": (
+        returns({"statusCode": 502}),
+        ["root http.response.status_code=502", *marked("502", "None", BOTH), "let go", *FLUSHED, {"statusCode": 502}],
+    ),
+    "an exit": (leave, ["charged", *marked("SystemExit", "SystemExit: 3", BOTH), "let go", "left", *FLUSHED, EXITED]),
+}
+
+
+@pytest.mark.parametrize("form", WATCHED)
+def test_the_watch_ends_before_the_flush(function, form):
+    handler, expected = WATCHED[form]
+    assert invoke(function(handler, Watch())) == ["watched", "begun", *expected]
+
+
+def test_a_failing_watch_changes_no_result(function):
+    assert invoke(function(returns(3), BrokenWatch())) == ["begun", *FLUSHED, 3]
+
+
+@pytest.mark.parametrize("watch", [None, Watch()])
+def test_a_handler_that_calls_itself_has_one_span(function, watch):
+    before, after = (["watched"], ["let go"]) if watch else ([], [])
+    assert invoke(function(countdown, watch), {"is": "usual", "n": 3}) == [*before, "begun", *after, *FLUSHED, 0]
+
+
+@pytest.mark.parametrize("watch", [None, Watch()])
+def test_an_event_that_the_instrumentation_cannot_read_reaches_the_handler(function, watch):
+    before, after = (["watched"], ["let go"]) if watch else ([], [])
+    assert invoke(function(returns(3), watch), {}) == [*before, "suppressed", *after, 3]
+
+
+def test_a_failure_of_the_instrumentation_after_the_handler_changes_no_result(function):
+    assert invoke(function(returns(3, note="charged")), {"is": "broken"}) == ["begun", "charged", *FLUSHED, 3]
+
+
+def test_an_exit_is_flushed_by_the_fast_start(function):
+    class Tracers:
+        def force_flush(self, timeout=30000):
+            noted.append(f"flushed within {timeout / 1000:.0f} s")
+
+        def flush(self, until):
+            noted.append(f"flushed within {until - time.monotonic():.0f} s")
+
+    class FastStart(importlib.import_module("lambda_otlp_fast").Fast):
+        def __init__(self):
+            self.tracers = Tracers()
+
+        def instrument(self, module, name):
+            pass
+
+    marks = marked("SystemExit", "SystemExit: 3", BOTH)
+    expected = ["watched", "charged", *marks, "let go", "left", "flushed within 1 s", EXITED]
+    assert invoke(function(leave, Watch(), FastStart())) == expected
+
+
+def test_a_result_is_not_kept(function):
+    class Result(str):
+        pass
+
+    kept = []
+
+    def handler(*_):
+        result = Result("3")
+        kept.append(weakref.ref(result))
+        return result
+
+    assert invoke(function(handler)) == ["begun", *FLUSHED, "3"]
+    noted.clear()
+    gc.collect()
+    assert kept[0]() is None
+
+
+# The application of a framework such as Chalice: its routes read the application by its global name.
+ROUTES = """
+class Application:
+    def __call__(self, event, context):
+        self.request = event
+        return route()
+
+application = original = Application()
+
+def route():
+    return application.request["is"], application is original
+"""
+
+
+def test_an_application_that_is_the_handler_stays_in_its_module(layer, monkeypatch):
+    api = types.ModuleType("api")
+    exec(ROUTES, vars(api))
+    monkeypatch.setitem(sys.modules, "api", api)
+    layer.wrap_handler(api, "application", None, layer.sdk)
+    given = api.application
+    assert [given({"is": each}, Context()) for each in ("first", "second")] == [("first", True), ("second", True)]
+    assert given is not api.original
+    assert api.application is api.original
+    assert type(api) is types.ModuleType
+
+
+def test_the_sdk_gets_a_larger_queue(layer, monkeypatch):
+    sizes = []
+
+    class Configurator:
+        load = staticmethod(lambda: Configurator)
+
+        def configure(self, **_):
+            sizes.append(os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE"))
+
+    version = types.ModuleType("opentelemetry.instrumentation.version")
+    version.__version__ = "1"
+    monkeypatch.setitem(sys.modules, version.__name__, version)
+    monkeypatch.setattr(layer.sdk, "chosen", lambda *_: Configurator)
+    layer.sdk.configure()
+    assert sizes[-1] == "16384"
+    # The function itself does not see it.
+    assert "OTEL_BSP_MAX_QUEUE_SIZE" not in os.environ
+
+
+def test_the_sdk_is_hidden_until_the_function_has_loaded(layer, monkeypatch, tmp_path):
+    (tmp_path / "good.py").touch()
+    (tmp_path / "bad.py").write_text("import opentelemetry.good.of_another_version")
+    monkeypatch.setattr(sys.modules["opentelemetry"], "__path__", [str(tmp_path)], raising=False)
+    monkeypatch.setattr(layer.sdk, "SDK", ("opentelemetry.good",))
+    # The modules, and those that are hidden. With an old one, the function is not instrumented.
+    for needed, hidden in (("opentelemetry.good",), ["opentelemetry.good"]), (("opentelemetry.good", "opentelemetry.bad"), None):
+        monkeypatch.setattr(layer.sdk, "NEEDED", needed)
+        found = layer.sdk.importable()
+        assert (found and list(found)) == hidden
+        assert "opentelemetry.good" not in sys.modules
+
+
+class Exporter:
+    def __init__(self, result):
+        self.result = result
+
+    def export(self):
+        if self.result is None:
+            raise RuntimeError("no collector")
+        return types.SimpleNamespace(name=self.result)
+
+
+def no_export():
+    pass
+
+
+def no_end():
+    Provider.ended.wait(20)
+
+
+ACCEPTED, REFUSED, UNREACHABLE = Exporter("SUCCESS"), Exporter("FAILURE"), Exporter(None)
+# Earlier flushes, the function's timeout, and the seconds that the next flush waits.
+WAITS = {
+    "at first": ([], None, 0.9),
+    "after an export": ([ACCEPTED], None, 0.9),
+    "after a failed one": ([ACCEPTED, REFUSED], None, 0.01),
+    "after nothing to export": ([REFUSED, no_export], None, 0.01),
+    "after one that is accepted again": ([REFUSED, ACCEPTED], None, 0.9),
+    "after an exception": ([UNREACHABLE], None, 0.01),
+    "after an exporter that reports nothing": ([no_export], None, 0.9),
+    "after one that does not end": ([no_end], "0.1", 0.01),
+    "with a timeout": ([], "2", 1.8),
+    "with a timeout in milliseconds": ([], "10000", 9.0),
+}
+
+
+@pytest.mark.parametrize("case", WAITS)
+def test_after_a_failed_flush_the_next_ones_wait_for_moments(layer, monkeypatch, case):
+    flushes, timeout, expected = WAITS[case]
+    if timeout is not None:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", timeout)
+    bound = layer.flush.Bound(types.SimpleNamespace(state="returned", context=Context()))
+    monkeypatch.setattr(Exporter, "export", layer.sdk.noted(Exporter.export, bound))
+    Provider.ended.clear()
+    for each in flushes:
+        bound.flush(each if callable(each) else each.export)
+    Provider.ended.set()
+    bound.calls = types.SimpleNamespace()
+    assert bound.limits(0)[1] == expected
+
+
+# The limit of a flush in seconds, and the milliseconds that the invocation has left.
+@pytest.mark.parametrize(("longest", "left"), [(0.05, 5000), (9, 0)])
+def test_an_invocation_ends_before_a_slow_flush(layer, function, monkeypatch, longest, left):
+    monkeypatch.setattr(layer.flush, "LONGEST_FLUSH", longest)
+    Provider.ended.clear()
+    handler = function(returns(3))
+    for _ in range(2):
+        assert invoke(handler, left=left) == ["begun", 3]
+    Provider.ended.set()
