@@ -295,16 +295,6 @@ mod tests {
     }
 
     #[test]
-    fn a_json_line_sets_the_trace_ids_of_its_record() {
-        let line =
-            "{\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\",\"span_id\":\"b7ad6b7169203331\"}";
-        let record = line_of(&event(line), &RequestWindow::default());
-        assert_eq!(record.trace_id.len(), 16);
-        assert_eq!(record.trace_id[..2], [0x0a, 0xf7]);
-        assert_eq!(record.span_id, [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31]);
-    }
-
-    #[test]
     fn stated_times_are_used_only_near_the_log_event() {
         let record = line_of(&event("x"), &RequestWindow::default());
         assert_eq!(record.time_unix_nano, 1_790_000_000_123_000_000);
