@@ -320,6 +320,9 @@ impl<'a> Scan<'a> {
             ("PHP Notice: ", Severity::INFO),
             ("Fatal error: ", Severity::ERROR),
         ];
+        if !self.head.rest.starts_with(['n', 'F', 'P']) {
+            return None;
+        }
         let found = PHRASES.iter().find(|(words, _)| self.head.rest.starts_with(words));
         found.map(|(words, severity)| (*severity, words.len()))
     }

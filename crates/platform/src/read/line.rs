@@ -110,8 +110,7 @@ fn add_exception(read: &mut FunctionLine<'_>, head: &Head<'_>, line: &str) {
 }
 
 fn add_head<'a>(read: &mut FunctionLine<'a>, head: &Head<'a>, is_lambda: bool) {
-    let level = || level_in_pairs(head.rest);
-    read.severity = read.severity.or(head.severity).or_else(level);
+    read.severity = read.severity.or(head.severity).or_else(|| level_in_pairs(head.rest));
     read.time = read.time.or(head.time);
     read.trace = read.trace.or(head.trace);
     let request_id = head.request_id.filter(|_| is_lambda && read.request_id.is_none());

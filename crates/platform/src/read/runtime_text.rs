@@ -7,6 +7,7 @@
 //! `runtime/malloc.go`.
 
 use crate::read::ids::{UUID_BYTES, is_uuid};
+use crate::read::time::behind_utc_time;
 
 const JAVA_ERROR: &str = "java.lang.OutOfMemoryError";
 const JAVA_BEGINNINGS: [&str; 9] = [
@@ -77,11 +78,9 @@ fn is_of_a_runtime(text: &str) -> bool {
 
 /// The prefix Lambda may put before a text of a terminated process: `<time> <request id> `.
 fn behind_time_and_request(text: &str) -> &str {
-    let Some((time, rest)) = text.split_once(' ') else { return "" };
-    let is_time = time.ends_with('Z')
-        && time.bytes().all(|byte| byte.is_ascii_digit() || b"-:.TZ".contains(&byte));
+    let Some((_, rest)) = behind_utc_time(text) else { return "" };
     match rest.split_at_checked(UUID_BYTES) {
-        Some((id, rest)) if is_time && is_uuid(id) => rest.trim_start(),
+        Some((id, rest)) if is_uuid(id) => rest.trim_start(),
         _ => "",
     }
 }

@@ -5,6 +5,7 @@
 
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Severity {
@@ -123,6 +124,14 @@ impl Severity {
     }
 
     fn known(word: &str) -> Option<(Self, bool)> {
+        /// Bits of the letters that begin a level, which exclude most words at once.
+        static LETTERS: LazyLock<u32> = LazyLock::new(|| {
+            let words = LEVELS.iter().flat_map(|level| level.words.iter().chain(level.others));
+            words.filter_map(|word| word.bytes().next()).fold(0, |bits, letter| bits | bit(letter))
+        });
+        if word.bytes().next().is_none_or(|letter| *LETTERS & bit(letter) == 0) {
+            return None;
+        }
         LEVELS.iter().find_map(|level| {
             let is = |known: &&str| known.eq_ignore_ascii_case(word);
             let is_usual = level.words.iter().any(is);
@@ -190,6 +199,11 @@ impl Severity {
         };
         Some(Self::of(number, text))
     }
+}
+
+/// The bit of a letter in either case.
+fn bit(letter: u8) -> u32 {
+    1 << (letter & 31)
 }
 
 /// `ERROR+4`, as Go's slog writes levels between its own. Its bridge to OpenTelemetry adds the offset to the number.

@@ -10,6 +10,7 @@
 use crate::event::plausible;
 use crate::event::{EventKind, PlatformEvent};
 use crate::read::ids::{UUID_BYTES, is_uuid};
+use crate::read::time::behind_utc_time;
 
 /// Lambda's own lines have a few hundred bytes; a longer line is the function's.
 const MAX_LINE_BYTES: usize = 16 * 1024;
@@ -115,11 +116,8 @@ fn subscriber(kind: EventKind, rest: &str) -> Option<PlatformEvent> {
 
 /// `<time> <uuid> Task timed out after 3.00 seconds`, in the older notation.
 fn timed_out(message: &str) -> Option<PlatformEvent> {
-    let (time, rest) = message.split_once(' ')?;
-    let is_time = time.len() >= "2024-03-04T17:22:38Z".len()
-        && time.ends_with('Z')
-        && time.contains('T')
-        && time.bytes().all(|byte| byte.is_ascii_digit() || b"-:.TZ".contains(&byte));
+    let (time, rest) = behind_utc_time(message)?;
+    let is_time = time.len() >= "2024-03-04T17:22:38Z".len() && time.contains('T');
     let (id, rest) = leading_uuid(rest)?;
     let text = rest.trim();
     let seconds = text.strip_prefix("Task timed out after ")?.strip_suffix(" seconds")?;

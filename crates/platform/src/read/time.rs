@@ -109,6 +109,14 @@ fn usual_time(text: &str, rest: &[u8]) -> Option<StatedTime> {
     is_apart.then_some(StatedTime { bytes, has_clock: true, time })
 }
 
+/// Splits `2024-03-04T17:22:38.033Z` and a space from the text behind, as Lambda begins some of its own lines.
+pub(crate) fn behind_utc_time(text: &str) -> Option<(&str, &str)> {
+    let is_part = |byte: u8| byte.is_ascii_digit() || b"-:.TZ".contains(&byte);
+    let end = text.bytes().position(|byte| !is_part(byte))?;
+    let (time, rest) = text.split_at_checked(end)?;
+    Some((time, rest.strip_prefix(' ')?)).filter(|_| time.ends_with('Z'))
+}
+
 fn rest(bytes: &[u8], from: usize) -> &[u8] {
     bytes.get(from..).unwrap_or_default()
 }
