@@ -58,7 +58,7 @@ fn node(root: &Path, cache: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// Returns `true` if there is a Node that is new enough.
-pub(crate) fn has_node() -> bool {
+fn has_node() -> bool {
     let asked = Command::new("node").arg("--version").output();
     let found = asked.ok().filter(|asked| asked.status.success());
     let version = found.map(|asked| String::from_utf8_lossy(&asked.stdout).into_owned());
@@ -68,7 +68,7 @@ pub(crate) fn has_node() -> bool {
 }
 
 /// Installs the packages of a folder's `package.json`.
-pub(crate) fn node_modules(source: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+fn node_modules(source: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let package = source.join("package.json");
     install_once(folder, std::slice::from_ref(&package), || {
         std::fs::create_dir_all(folder)?;
@@ -86,11 +86,10 @@ pub(super) fn unchanged_python(root: &Path, folder: &str) -> anyhow::Result<Path
     python_environment(&interpreter()?, &folder, &[requirements]).context("PyPI")
 }
 
-/// The folder `node_modules` of an unchanged function, for the `package.json` in this folder of
-/// `tests/interop/unchanged`.
-pub(super) fn unchanged_node(root: &Path, folder: &str) -> anyhow::Result<PathBuf> {
-    let cache = cache()?.join(format!("interop/unchanged-{folder}"));
-    node_modules(&root.join("tests/interop/unchanged").join(folder), &cache)
+/// The folder `node_modules` of the unchanged functions.
+pub(super) fn unchanged_node(root: &Path) -> anyhow::Result<PathBuf> {
+    let cache = cache()?.join("interop/unchanged-node");
+    node_modules(&root.join("tests/interop/unchanged/node"), &cache)
 }
 
 pub(super) fn pinned(root: &Path, file: &str, package: &str) -> anyhow::Result<String> {

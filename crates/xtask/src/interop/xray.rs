@@ -1,18 +1,23 @@
 //! Functions that send to X-Ray's daemon: a backend gets one tree of spans for each invocation. X-Ray's SDK and Powertools run
 //! below the layer's wrapper, with and without our instrumentation, with Powertools' metrics and log records.
 
-use super::packages::{pinned, unchanged_python};
-use super::unchanged::{FUNCTION, INIT, Services, node_function, python_specs};
-use super::{Tally, Workshop};
+use super::packages::{pinned, unchanged_node, unchanged_python};
+use super::{Tally, Workshop, output};
 use crate::dist;
+use crate::serve::serve;
 use anyhow::{Context as _, anyhow, bail, ensure};
+use http::Response;
 use serde_json::{Value, json};
 use simulator::sink::{Row, Signal, Sink};
 use simulator::{FunctionSpec, Lambda, LogFormat};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
+const FUNCTION: &str = "shop-unchanged";
+const INIT: Duration = Duration::from_mins(1);
 const STORY: [&str; 3] = ["take", "take", "fail"];
 const FAILURE: &str = "the order cannot be fulfilled";
 /// The span with the annotation, for each handler.
@@ -35,7 +40,7 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
     {
         let name = format!("X-Ray: PyPI {package} {}", pinned(root, requirements, package)?);
         tally.check(&name, || {
-            let (_, with) = python_specs(workshop, &python, handler)?;
+            let with = python_function(workshop, &python, handler)?;
             runtime.block_on(each_start(workshop, &with, &STARTS))
         });
     }
@@ -53,11 +58,55 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
     ] {
         let name = format!("X-Ray: npm {package} {}", pinned(root, description, package)?);
         tally.check(&name, || {
-            let (_, with) = node_function(workshop, handler, "node")?;
+            let with = node_function(workshop, handler)?;
             runtime.block_on(each_start(workshop, &with, &STARTS[..2]))
         });
     }
     Ok(())
+}
+
+/// The function below the layer's wrapper.
+fn python_function(
+    workshop: &Workshop,
+    python: &Path,
+    handler: &str,
+) -> anyhow::Result<FunctionSpec> {
+    let root = &workshop.root;
+    let packages = dist::python::packages(root, python)?;
+    let layer = layer(workshop, "python", &dist::python::zip(root, &packages, python)?)?;
+    let spec = FunctionSpec::new(FUNCTION, layer.join("lambda-otlp-handler")).layer(&layer);
+    let spec = spec.handler(handler).directory(root.join("tests/interop/unchanged/python"));
+    let spec = spec.env("PYTHONDONTWRITEBYTECODE", "1").argument(python.to_string_lossy());
+    Ok(spec.argument("-m").argument("awslambdaric").argument(handler))
+}
+
+fn node_function(workshop: &Workshop, handler: &str) -> anyhow::Result<FunctionSpec> {
+    let node = output(Command::new("node").args(["-p", "process.execPath"]))?.stdout;
+    let packages = dist::node::packages(&workshop.root)?;
+    let layer = layer(workshop, "node", &dist::node::zip(&packages)?)?;
+    let task = workshop.scratch.path().join("task");
+    if !task.exists() {
+        std::fs::create_dir_all(&task)?;
+        let sources = workshop.root.join("tests/interop/unchanged/node");
+        for source in std::fs::read_dir(sources)? {
+            let source = source?;
+            std::fs::copy(source.path(), task.join(source.file_name()))?;
+        }
+        let packages = unchanged_node(&workshop.root)?;
+        std::os::unix::fs::symlink(packages, task.join("node_modules"))?;
+    }
+    let spec = FunctionSpec::new(FUNCTION, layer.join("lambda-otlp-handler")).layer(&layer);
+    let spec = spec.handler(handler).directory(&task).env("NODE_NO_WARNINGS", "1");
+    let spec = spec.argument(String::from_utf8(node)?.trim());
+    Ok(spec.argument(task.join("runtime.mjs").to_string_lossy()))
+}
+
+/// A folder as Lambda mounts our two layers at `/opt`.
+fn layer(workshop: &Workshop, language: &str, packages: &[u8]) -> anyhow::Result<PathBuf> {
+    let layer = workshop.scratch.path().join(format!("opt-{language}"));
+    zip::ZipArchive::new(std::io::Cursor::new(packages))?.extract(&layer)?;
+    dist::unpack(&workshop.root, &workshop.extension, &layer)?;
+    Ok(layer)
 }
 
 async fn each_start(
@@ -85,14 +134,14 @@ async fn run(workshop: &Workshop, start: &str, with: FunctionSpec) -> anyhow::Re
 
 /// Invokes the function; returns what a forwarder sent to a backend, and the function's log.
 async fn told(workshop: &Workshop, function: FunctionSpec) -> anyhow::Result<(Vec<Row>, String)> {
-    let services = Services::start()?;
+    let prices = serve(Arc::new(()), |_, _| async { Ok(Response::new("{}".into())) }).await?;
     let sink = Sink::start().await?;
     let lambda = Lambda::start().await?;
     let forwarder = FunctionSpec::new("forwarder", &workshop.forwarder)
         .timeout(Duration::from_mins(1))
         .env("LAMBDA_OTLP_ENDPOINT", sink.base());
     lambda.create_function(forwarder)?;
-    let function = function.env("PRICES", &services.base).memory_mb(512);
+    let function = function.env("PRICES", format!("http://{prices}")).memory_mb(512);
     lambda.create_function(function.timeout(INIT).init_timeout(INIT))?;
     lambda.subscribe(&format!("/aws/lambda/{FUNCTION}"), "forwarder", "")?;
     for (action, number) in STORY.iter().zip(1..) {

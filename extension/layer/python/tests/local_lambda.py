@@ -65,7 +65,8 @@ class Run:
         self.errors = errors
         for each in map(json.loads, printed.splitlines()):
             if "trace" in each:
-                self.spans += map(span_of, each["trace"]["spans"])
+                # All that was logged before a result is printed before it.
+                self.spans += [{**span_of(span), "results_before": len(self.results)} for span in each["trace"]["spans"]]
                 self.lines += [record["body"].get("stringValue", "") for record in each["trace"]["logRecords"]]
             elif "logRecord" in each:
                 self.lines.append(each["logRecord"]["body"].get("stringValue", ""))
@@ -108,26 +109,29 @@ def attributes_of(item):
 
 
 def value_of(value):
+    if not value:
+        return None
     ((kind, value),) = value.items()
     if kind == "arrayValue":
         return [value_of(each) for each in value["values"]]
     return int(value) if kind == "intValue" else value
 
 
-def run(folder, events, *, handler="app.handler", runtime="python", wrapper=True, timeout="20s", env=(), files=None):
-    """Invokes the function in this folder with each event. `files` are written there first."""
+def run(folder, events, *, handler="app.handler", runtime="python", wrapper=True, timeout="20s", env=(), files=None, options=(), command=()):
+    """Invokes the function in this folder with each event. `files` are written there first. A `command` replaces the client of `runtime`."""
     for name, text in (files or {}).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    command = [PROGRAMS / "lambda-otlp", "dev", "--json", "--name", "shop", "--runtime", runtime, "--handler", handler, "--timeout", timeout]
-    command += ["--extension", PROGRAMS / "lambda-otlp-extension"]
-    command += ["--wrapper"] if wrapper else []
+    dev = [PROGRAMS / "lambda-otlp", "dev", "--json", "--name", "shop", "--handler", handler, "--timeout", timeout]
+    dev += [] if "--extension" in options else ["--extension", PROGRAMS / "lambda-otlp-extension"]
+    dev += ["--wrapper"] if wrapper else []
     for name, value in dict(env).items():
-        command += ["--env", f"{name}={value}"]
+        dev += ["--env", f"{name}={value}"]
+    dev += [*options, *(["--", *command] if command else ["--runtime", runtime])]
     environ = {**os.environ, "PATH": f"{function_python()}:{os.environ['PATH']}"}
     environ.pop("VIRTUAL_ENV", None)
     lines = "".join(json.dumps(event) + "\n" for event in events)
-    done = subprocess.run(command, cwd=folder, env=environ, input=lines, capture_output=True, text=True, timeout=LONGEST_S, check=False)
+    done = subprocess.run(dev, cwd=folder, env=environ, input=lines, capture_output=True, text=True, timeout=LONGEST_S, check=False)
     ran = Run(done.stdout, done.stderr)
     assert len(ran.results) == len(events), done
     return ran
