@@ -243,6 +243,21 @@ fn rules_test_explains_a_wrong_event_file() {
 }
 
 #[test]
+fn rules_test_applies_the_forwarders_variables() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules.toml");
+    std::fs::write(&rules, "").unwrap();
+    let records = |platform_logs: &str| {
+        let event = "events/awslogs-text-mixed.json";
+        let mut test = command(&["rules", "test", rules.to_str().unwrap(), event, "--json"]);
+        let (_, out, said) = output_of(test.env("LAMBDA_OTLP_PLATFORM_LOGS", platform_logs));
+        let report: serde_json::Value = serde_json::from_str(&out).expect(&said);
+        report["items"]["before"]["log_records"].clone()
+    };
+    assert_eq!((records("reports"), records("all")), (8.into(), 15.into()));
+}
+
+#[test]
 fn forward_reads_an_event_from_standard_input() {
     let event = workspace().join("tests/fixtures/events/awslogs-otlp-only.json");
     let mut forward = command(&["forward", "-", "--dry-run", "--json"]);

@@ -1,6 +1,6 @@
 //! `lambda-otlp dev` as a process: a user's function, its telemetry, and the messages if it does not work.
 
-use lambda_otlp_tests::{binary, skip};
+use lambda_otlp_tests::binary;
 use serde_json::Value;
 use simulator::sink::Sink;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -259,40 +259,6 @@ fn dev_passes_aws_credentials_on_request() {
     let output = command.env_remove("AWS_SESSION_TOKEN").output().unwrap();
     let out = String::from_utf8_lossy(&output.stdout);
     assert!(out.contains("AKIAMINE-mine--eu-west-1"), "{out} {output:?}");
-}
-
-#[test]
-fn dev_runs_a_python_handler_with_or_without_the_wrapper() {
-    if simulator::packages::find_python().is_none() {
-        return skip("there is no Python 3.12");
-    }
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(
-        folder.path().join("app.py"),
-        "def handler(event, context):\n    print('hello', event['name'])\n    return {'hello': event['name']}\n",
-    )
-    .unwrap();
-    let arguments = ["--runtime", "python", "--handler", "app.handler"];
-    let (out, said, code) = run(folder.path(), &arguments, "{\"name\":\"you\"}\n");
-    if said.contains("pip") {
-        return skip(&said);
-    }
-    assert_eq!(code, Some(0), "{said} {out}");
-    assert!(
-        out.contains(" ms INFO hello you") && out.contains("=> {\"hello\": \"you\"} ("),
-        "{out}"
-    );
-
-    let traced = "from opentelemetry import trace\n\
-        def handler(event, context):\n    return type(trace.get_tracer_provider()).__module__\n";
-    std::fs::write(folder.path().join("app.py"), traced).unwrap();
-    let arguments = ["--wrapper"].into_iter().chain(arguments).collect::<Vec<_>>();
-    let (out, said, code) = run(folder.path(), &arguments, "{}\n");
-    if said.contains("pip") {
-        return skip(&said);
-    }
-    assert_eq!(code, Some(0), "{said} {out}");
-    assert!(out.contains("=> \"lambda_otlp_spans\" ("), "not the layer's start: {out}");
 }
 
 /// Speaks the Runtime API, and needs no other crate. Its second binary is no function.

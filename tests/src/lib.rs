@@ -7,20 +7,9 @@
 )]
 pub mod stories;
 
-use settings::Source as _;
 use simulator::binaries;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-
-/// Prints why a test is skipped.
-///
-/// # Panics
-/// In the gate, which skips nothing.
-#[expect(clippy::print_stdout, reason = "libtest shows it")]
-pub fn skip(reason: &str) {
-    assert!(settings::Env.get("NO_SKIPS").is_none(), "{reason}");
-    println!("skipped: {reason}");
-}
 
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

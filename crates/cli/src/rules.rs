@@ -148,10 +148,7 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    // The forwarder's variables apply, except those of its destination.
-    let variables = DestinationArguments::default().variables(true)?;
-    let options = Options::of(&read_config(&variables)?);
-    let mut trial = Trial::new(&rules, arguments, options);
+    let mut trial = Trial::new(&rules, arguments, options()?);
     let mut complete = true;
     for path in &arguments.events {
         let partly = || format!("{}: cannot read all of it", path.display());
@@ -171,6 +168,12 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
         io::stdout().write_all(report.as_bytes())?;
     }
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The forwarder's options by its variables, except those of its destination.
+fn options() -> anyhow::Result<Options> {
+    let variables = DestinationArguments::default().variables(true)?;
+    Ok(Options::of(&read_config(&variables)?))
 }
 
 struct Trial<'a> {
@@ -384,7 +387,7 @@ mod tests {
         let rules = RuleSet::parse(rules).unwrap();
         let arguments =
             TestArguments { region: Some("eu-west-1".to_owned()), ..TestArguments::default() };
-        let mut trial = Trial::new(&rules, &arguments);
+        let mut trial = Trial::new(&rules, &arguments, options().unwrap());
         trial.event(&fixture(event)).unwrap();
         expected.assert_eq(&trial.report());
     }
@@ -468,7 +471,7 @@ mod tests {
         "#;
         let rules = RuleSet::parse(rules).unwrap();
         let arguments = TestArguments::default();
-        let mut trial = Trial::new(&rules, &arguments);
+        let mut trial = Trial::new(&rules, &arguments, options().unwrap());
         trial.event(&fixture("awslogs-text-mixed.json")).unwrap();
         let expected = json!({
             "log_groups": [{
@@ -505,7 +508,7 @@ mod tests {
     #[test]
     fn a_rules_test_rejects_unsupported_events() {
         let (rules, arguments) = (RuleSet::default(), TestArguments::default());
-        let mut trial = Trial::new(&rules, &arguments);
+        let mut trial = Trial::new(&rules, &arguments, options().unwrap());
         assert!(trial.event(&fixture("firehose-cwl.json")).is_err());
     }
 }
