@@ -4,7 +4,7 @@ use super::taken::{self, Taken};
 use super::{names, same_column, shape_resource, value_to_text};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 
 pub(super) fn shape(logs: &mut ExportLogsServiceRequest, fallback_service: &str) {
     for resource_logs in &mut logs.resource_logs {
@@ -38,13 +38,6 @@ fn shape_log_record(log_record: &mut LogRecord, taken: &Taken<'_>) {
 
 /// The short name of a severity (OpenTelemetry logs data model, "Displaying Severity").
 fn severity_name(number: i32) -> &'static str {
-    match number {
-        1..=4 => "TRACE",
-        5..=8 => "DEBUG",
-        9..=12 => "INFO",
-        13..=16 => "WARN",
-        17..=20 => "ERROR",
-        21..=24 => "FATAL",
-        _ => "UNSPECIFIED",
-    }
+    let name = SeverityNumber::try_from(number).unwrap_or_default().as_str_name();
+    name.trim_start_matches("SEVERITY_NUMBER_").trim_end_matches(|c: char| c.is_ascii_digit())
 }

@@ -269,12 +269,12 @@ mod tests {
 
     #[test]
     fn log_lines_become_log_records() {
+        const TIME: &str = "2026-09-21T14:13:20.123Z";
         check("plain\n", "9 INFO | plain | ID");
         check("no errors\r\n", "9 INFO | no errors | ID");
         check("ends in tabs\t \n\n", "9 INFO | ends in tabs\t  | ID");
         check("two\nlines\n", "9 INFO | two\nlines | ID");
         check("", "9 INFO |  | ID");
-        const TIME: &str = "2026-09-21T14:13:20.123Z";
         check(
             &format!("[ERROR]\t{TIME}\t{{other}}\tx\n"),
             &format!("17 ERROR | [ERROR]\t{TIME}\tOTHER\tx | OTHER"),

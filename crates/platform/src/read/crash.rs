@@ -5,7 +5,7 @@
 use crate::read::head::{Place, head};
 use crate::read::runtime_text::is_rust_panic;
 use crate::read::severity::{Evidence, Severity, without_colours};
-use crate::read::text;
+use crate::read::text::is_platform;
 
 /// The exception of a log record (OpenTelemetry's semantic conventions, exceptions in logs).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -419,19 +419,4 @@ fn is_console(line: &str) -> bool {
 /// Returns `true` if the line is certainly a separate record: a platform line, or JSON.
 fn is_other(line: &str) -> bool {
     line.starts_with('{') || is_platform(line)
-}
-
-/// Returns `true` for one of Lambda's own lines.
-fn is_platform(line: &str) -> bool {
-    let begins: &[&str] = match line.as_bytes().first() {
-        Some(b'S') => &["START RequestId: "],
-        Some(b'E') => &["END RequestId: ", "EXTENSION\tName: "],
-        Some(b'R') => &["REPORT RequestId: ", "RequestId: ", "RESTORE_"],
-        Some(b'I') => &["INIT_START ", "INIT_REPORT "],
-        Some(b'T') => &["TELEMETRY\tName: "],
-        Some(b'L') => &["LOGS\tName: "],
-        Some(b'0'..=b'9') => return text::parse(line).is_some(),
-        _ => &[],
-    };
-    begins.iter().any(|begin| line.starts_with(begin))
 }

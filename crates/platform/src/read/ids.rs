@@ -83,10 +83,8 @@ impl TraceIds {
     pub(crate) fn in_text(text: &str) -> Option<Self> {
         // Finds `trace_id`, `traceId`, `traceparent` and `otelTraceID` in one search.
         let at = FIND_TRACE.find(text.as_bytes())?;
-        let begin = text
-            .get(..at)?
-            .rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '.'))
-            .map_or(0, |at| at + 1);
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '.';
+        let begin = text.get(..at)?.trim_end_matches(is_part).len();
         let (key, rest) = text.get(begin..)?.split_once(['=', ':', ' '])?;
         let value = value_at(rest);
         let span = || {

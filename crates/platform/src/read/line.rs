@@ -351,8 +351,6 @@ struct Found {
     durable: Option<usize>,
     error_type: Option<String>,
     error_message: Option<String>,
-    /// `true` if the level is a number, which other lines than a logger's have too.
-    is_number: bool,
 }
 
 fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> {
@@ -425,7 +423,6 @@ impl Found {
         for (at, Field { key, role, value }) in fields.iter().enumerate() {
             match *role {
                 Some((Role::Level, rank)) => {
-                    found.is_number = found.level.0.is_none() && value.text().is_none();
                     found.level.offer(rank, Some(at), level_of(value, is_gelf));
                 }
                 Some((Role::Log, _)) if value.text().is_none() => {
@@ -436,8 +433,11 @@ impl Found {
                 None => {}
             }
         }
+        // Other lines than a logger's have numbers under these keys, too.
+        let level = found.level.position().and_then(|at| fields.get(at));
+        let is_number = level.is_some_and(|field| field.value.text().is_none());
         let is_log = found.message.0.is_some() || found.time.0.is_some();
-        if found.is_number && !is_log {
+        if is_number && !is_log {
             found.level = Best::default();
         }
         found
@@ -475,11 +475,7 @@ impl Found {
             Role::ErrorType => self.error_type = text.map(str::to_owned),
             Role::ErrorMessage => {
                 self.error_message = text.map(str::to_owned);
-                self.message.offer(
-                    rank,
-                    None,
-                    Some(text.map(str::to_owned)).filter(Option::is_some),
-                );
+                self.message.offer(rank, None, text.map(|text| Some(text.to_owned())));
             }
             Role::Time => self.time.offer(rank, at, time_of(value)),
             Role::RequestId | Role::RuntimeRequestId => {

@@ -188,16 +188,9 @@ impl Severity {
     /// Reads OpenTelemetry's own number.
     pub(crate) fn of_otel(number: i64) -> Option<Self> {
         let number = SeverityNumber::try_from(i32::try_from(number).ok()?).ok()?;
-        let text = match number as i32 {
-            1..=4 => "TRACE",
-            5..=8 => "DEBUG",
-            9..=12 => "INFO",
-            13..=16 => "WARN",
-            17..=20 => "ERROR",
-            21..=24 => "FATAL",
-            _ => return None,
-        };
-        Some(Self::of(number, text))
+        let name = number.as_str_name().strip_prefix("SEVERITY_NUMBER_")?;
+        let text = name.trim_end_matches(|c: char| c.is_ascii_digit());
+        (number != SeverityNumber::Unspecified).then_some(Self::of(number, text))
     }
 }
 

@@ -51,31 +51,6 @@ const ZONES: [&[u8]; 12] = [
 /// Reads a date, a time of day, or both.
 pub(crate) fn stated_time(text: &str) -> Option<StatedTime> {
     let bytes = text.as_bytes();
-    if let [
-        _,
-        _,
-        _,
-        _,
-        b'-',
-        _,
-        _,
-        b'-',
-        _,
-        _,
-        b'T' | b' ',
-        _,
-        _,
-        b':',
-        _,
-        _,
-        b':',
-        _,
-        _,
-        rest @ ..,
-    ] = bytes
-    {
-        return usual_time(text, rest);
-    }
     let date = date(bytes);
     let behind_date = date.unwrap_or(0);
     let gap = if date.is_some() { gap(rest(bytes, behind_date)) } else { 0 };
@@ -92,21 +67,6 @@ pub(crate) fn stated_time(text: &str) -> Option<StatedTime> {
     let end = if has_clock && offset == 0 { end + zone(rest(bytes, end)) } else { end };
     let is_apart = !rest(bytes, end).first().is_some_and(u8::is_ascii_alphanumeric);
     is_apart.then_some(StatedTime { bytes: end, has_clock, time })
-}
-
-/// Reads `2026-09-21T14:13:20` with a fraction and a zone, the form of nearly all times. `rest` is the text behind the seconds.
-fn usual_time(text: &str, rest: &[u8]) -> Option<StatedTime> {
-    let fraction = match rest {
-        [b'.' | b',', fraction @ ..] => 1 + digits(fraction),
-        _ => 0,
-    };
-    let behind = rest.get(fraction..).unwrap_or_default();
-    let offset = offset(behind);
-    let end = "2026-09-21T14:13:20".len() + fraction + offset;
-    let time = Some(LineTime::of_text(text.get(..end)?)?);
-    let bytes = end + if offset == 0 { zone(behind) } else { 0 };
-    let is_apart = !text.as_bytes().get(bytes).is_some_and(u8::is_ascii_alphanumeric);
-    is_apart.then_some(StatedTime { bytes, has_clock: true, time })
 }
 
 /// Splits `2024-03-04T17:22:38.033Z` and a space from the text behind, as Lambda begins some of its own lines.
