@@ -20,7 +20,8 @@ function receivedAt(event, batch) {
     case undefined:
       return milliseconds(event?.requestContext?.timeEpoch ?? event?.requestContext?.requestTimeEpoch);
     case "aws_sqs":
-      return event.Records.reduce((oldest, record) => {
+      // EventBridge Pipes pass the records without the object around them.
+      return (Array.isArray(event) ? event : event.Records).reduce((oldest, record) => {
         const sent = milliseconds(record?.attributes?.SentTimestamp);
         return sent < oldest ? sent : oldest;
       }, Infinity);

@@ -64,6 +64,7 @@ const published = (time) => ({ source: "shop", "detail-type": "Order", time });
 const unconvertible = { toString: 1, valueOf: 2 };
 checkWait("a batch", ["orders wait, 9000 ms"], sent(...[3, 9, 1].map((seconds) => String(now - seconds * 1000))));
 checkWait("a batch with odd times", ["orders wait, 1000 ms"], sent(unconvertible, "", "x", undefined, null, String(now - 1000)));
+checkWait("a batch of a pipe", ["orders wait, 9000 ms"], sent(String(now - 9000)).Records);
 checkWait("a request", ["HTTP wait, 1000 ms"], requested(now - 1000));
 checkWait("an event", ["shop wait, 1000 ms"], published(new Date(now - 1000).toISOString()));
 // Times of which no span can be made.
