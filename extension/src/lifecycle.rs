@@ -21,10 +21,11 @@ use crate::tasks;
 use extensions_api::Registration;
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use wire::invocation_record::environment_file;
 
 /// The name of the file with the receiver's port, which the wrapper reads.
 const RECEIVER_PORT: &str = "receiver";
@@ -118,7 +119,7 @@ async fn receive_otlp(
     let (door, events) = (door.clone(), events.clone());
     let service = config.service_name.clone();
     let receiver = Arc::new(Receiver::new(door, events, Arc::clone(counts), service, budget));
-    let file = own_file::path(RECEIVER_PORT, &config.runtime_api);
+    let file = PathBuf::from(environment_file(RECEIVER_PORT, &config.runtime_api));
     for port in [Some(config.receiver_port), config.grpc_port()].into_iter().flatten() {
         let opened = if port == config.receiver_port {
             open_receiver_port(port, config.receiver_port_told, &file).await
@@ -165,7 +166,7 @@ async fn receive_telemetry(
 ) -> bool {
     let hosts_file = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
     let place = Surroundings::of(&hosts_file, &config.runtime_api);
-    let file = own_file::path("telemetry", &config.runtime_api);
+    let file = PathBuf::from(environment_file("telemetry", &config.runtime_api));
     let listener = match Listener::bind(place, &file).await {
         Ok(listener) => listener,
         Err(error) => {
@@ -262,8 +263,8 @@ mod tests {
     #[test]
     fn the_port_file_has_the_path_expected_by_the_wrapper() {
         assert_eq!(
-            own_file::path(RECEIVER_PORT, "127.0.0.1:9001"),
-            Path::new("/tmp/.lambda-otlp-receiver-127.0.0.1-9001")
+            environment_file(RECEIVER_PORT, "127.0.0.1:9001"),
+            "/tmp/.lambda-otlp-receiver-127.0.0.1-9001"
         );
     }
 }

@@ -4,17 +4,7 @@ use rustix::fs::OFlags;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
-
-/// Returns the path of a file of this environment. It contains `AWS_LAMBDA_RUNTIME_API`, because simulated environments share
-/// `/tmp`.
-pub(crate) fn path(name: &str, runtime_api: &str) -> PathBuf {
-    let safe = |character: char| {
-        if character.is_ascii_alphanumeric() || character == '.' { character } else { '-' }
-    };
-    let environment: String = runtime_api.chars().take(100).map(safe).collect();
-    PathBuf::from(format!("/tmp/.lambda-otlp-{name}-{environment}"))
-}
+use std::path::Path;
 
 /// Open neither follows links nor waits for the other end of a pipe.
 const FLAGS: i32 = OFlags::NONBLOCK.union(OFlags::NOFOLLOW).bits().cast_signed();

@@ -30,7 +30,7 @@ impl XRayHeader {
             let value = value.trim();
             match key.trim() {
                 "Root" => parsed.trace_id = xray_trace_id(value),
-                "Parent" => parsed.parent_id = hex(value.as_bytes()).filter(is_valid),
+                "Parent" => parsed.parent_id = id(value),
                 "Sampled" => {
                     parsed.sampled = match value {
                         "1" => Some(true),

@@ -6,7 +6,7 @@
 //! file has [`SLOTS`] records: the next invocation may have begun by then, and managed instances run several at a time. One more
 //! byte marks a root span that is in a line. If an invocation is cut off before, the extension writes the span.
 
-use crate::ids::to_hex;
+use crate::ids::{id, to_hex};
 
 /// Size of a record in bytes, its newline included.
 pub const RECORD_BYTES: usize = 90;
@@ -21,7 +21,7 @@ const OPEN: char = '\r';
 /// The last byte once the root's span is in a line, complete or as a partial span.
 pub const WRITTEN: u8 = b'\t';
 /// The last byte if the root is not sampled: nothing writes a span of the invocation.
-pub const NOT_SAMPLED: u8 = b'\x0c';
+const NOT_SAMPLED: char = '\x0c';
 const REQUEST_ID_BYTES: usize = 36;
 
 /// The file's path, derived from `AWS_LAMBDA_RUNTIME_API`: an environment has one `/tmp` and one such address, but a simulator
@@ -32,11 +32,16 @@ const REQUEST_ID_BYTES: usize = 36;
 /// assert_eq!(path("127.0.0.1:9001"), "/tmp/.lambda-otlp-invocations-127.0.0.1-9001");
 /// ```
 pub fn path(runtime_api: &str) -> String {
+    environment_file("invocations", runtime_api)
+}
+
+/// The path of a file of this environment.
+pub fn environment_file(name: &str, runtime_api: &str) -> String {
     let safe = |character: char| {
         if character.is_ascii_alphanumeric() || character == '.' { character } else { '-' }
     };
-    let name: String = runtime_api.chars().take(100).map(safe).collect();
-    format!("/tmp/.lambda-otlp-invocations-{name}")
+    let environment: String = runtime_api.chars().take(100).map(safe).collect();
+    format!("/tmp/.lambda-otlp-{name}-{environment}")
 }
 
 /// Byte offset of the record of the environment's n-th invocation. One `write` stores it there.
@@ -64,13 +69,19 @@ pub struct RootSpan {
 
 /// The record of a root that has begun; `None` for a request id that is not plain text of at most 36 bytes, which Lambda never
 /// creates.
-pub fn record(request_id: &str, trace_id: &[u8; 16], span_id: &[u8; 8]) -> Option<Vec<u8>> {
+pub fn record(
+    request_id: &str,
+    trace_id: &[u8; 16],
+    span_id: &[u8; 8],
+    is_sampled: bool,
+) -> Option<Vec<u8>> {
     let is_plain = request_id.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_plain || request_id.is_empty() || request_id.len() > REQUEST_ID_BYTES {
         return None;
     }
     let (trace_id, span_id) = (to_hex(trace_id), to_hex(span_id));
-    let record = format!("{VERSION}{request_id:REQUEST_ID_BYTES$} {trace_id} {span_id}{OPEN}");
+    let end = if is_sampled { OPEN } else { NOT_SAMPLED };
+    let record = format!("{VERSION}{request_id:REQUEST_ID_BYTES$} {trace_id} {span_id}{end}");
     Some(record.into_bytes())
 }
 
@@ -79,20 +90,11 @@ pub fn find<'f>(file: &'f [u8], request_id: &'f str) -> impl Iterator<Item = Roo
     file.chunks_exact(RECORD_BYTES).filter_map(move |record| {
         let mut words = std::str::from_utf8(record).ok()?.strip_prefix(VERSION)?.split_whitespace();
         let is_it = words.next()?.eq_ignore_ascii_case(request_id);
-        let (trace_id, span_id) = (words.next()?, words.next()?);
-        let trace_id = hex(trace_id, 32)?.to_be_bytes();
-        let span_id = u64::try_from(hex(span_id, 16)?).ok()?.to_be_bytes();
+        let (trace_id, span_id) = (id(words.next()?)?, id(words.next()?)?);
         let is_open = record.ends_with(&[OPEN as u8]);
-        let is_sampled = !record.ends_with(&[NOT_SAMPLED]);
+        let is_sampled = !record.ends_with(&[NOT_SAMPLED as u8]);
         is_it.then_some(RootSpan { trace_id, span_id, is_open, is_sampled })
     })
-}
-
-/// Reads this number of hexadecimal digits; zero is not an id.
-fn hex(digits: &str, length: usize) -> Option<u128> {
-    let is_hex = digits.len() == length && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let value = u128::from_str_radix(digits, 16).ok()?;
-    (is_hex && value != 0).then_some(value)
 }
 
 #[cfg(test)]
@@ -105,7 +107,7 @@ mod tests {
 
     #[test]
     fn only_unmarked_roots_of_current_writers_are_open() {
-        let mut bytes = record(FIRST, &[0xab; 16], &[0xcd; 8]).unwrap();
+        let mut bytes = record(FIRST, &[0xab; 16], &[0xcd; 8], true).unwrap();
         let is_open = |bytes: &[u8]| find(bytes, FIRST).next().map(|root| root.is_open);
         assert_eq!(is_open(&bytes), Some(true));
         let last = usize::try_from(written_offset(SLOTS)).unwrap();
@@ -113,8 +115,8 @@ mod tests {
         assert_eq!(is_open(&bytes), Some(false));
         let is_sampled = |bytes: &[u8]| find(bytes, FIRST).next().map(|root| root.is_sampled);
         assert_eq!(is_sampled(&bytes), Some(true));
-        bytes[last] = NOT_SAMPLED;
-        assert_eq!(is_sampled(&bytes), Some(false));
+        let unsampled = record(FIRST, &[0xab; 16], &[0xcd; 8], false).unwrap();
+        assert_eq!(is_sampled(&unsampled), Some(false));
         bytes[last] = b'\n';
         assert_eq!(is_open(&bytes), Some(false));
     }
@@ -124,18 +126,18 @@ mod tests {
     #[test]
     fn a_record_of_fixed_size_is_found_by_request_id() {
         let check = |request_id: &str| {
-            let bytes = record(request_id, &[0xab; 16], &[0xcd; 8]).unwrap();
+            let bytes = record(request_id, &[0xab; 16], &[0xcd; 8], true).unwrap();
             assert_eq!(bytes.len(), RECORD_BYTES, "{request_id}");
             assert_eq!(first(&bytes, request_id), Some(([0xab; 16], [0xcd; 8])), "{request_id}");
         };
         check(FIRST);
         check("1");
         assert_eq!(
-            record(FIRST, &[0xab; 16], &[0xcd; 8]).unwrap(),
+            record(FIRST, &[0xab; 16], &[0xcd; 8], true).unwrap(),
             b"v1 3da1f2dc-3222-475e-9205-e2e6c6318895 abababababababababababababababab cdcdcdcdcdcdcdcd\r"
         );
         for no_id in ["", "a b", "ü", &"x".repeat(37)] {
-            assert_eq!(record(no_id, &[1; 16], &[1; 8]), None, "{no_id}");
+            assert_eq!(record(no_id, &[1; 16], &[1; 8], true), None, "{no_id}");
         }
     }
 
@@ -144,12 +146,12 @@ mod tests {
         let mut file = vec![0; RECORD_BYTES * 3];
         let second = usize::try_from(offset(SLOTS + 1)).unwrap();
         file[second..second + RECORD_BYTES]
-            .copy_from_slice(&record(FIRST, &[1; 16], &[2; 8]).unwrap());
+            .copy_from_slice(&record(FIRST, &[1; 16], &[2; 8], true).unwrap());
         assert_eq!(first(&file, FIRST), Some(([1; 16], [2; 8])));
         assert_eq!(first(&file, &FIRST.to_ascii_uppercase()), Some(([1; 16], [2; 8])));
         assert_eq!(first(&file, "3da1f2dc-3222-475e-9205-e2e6c6318896"), None);
         assert_eq!(first(&file[..second + 50], FIRST), None, "a record that is being written");
-        let zero = record(FIRST, &[0; 16], &[2; 8]).unwrap();
+        let zero = record(FIRST, &[0; 16], &[2; 8], true).unwrap();
         assert_eq!(first(&zero, FIRST), None);
         assert_eq!(first(b"", FIRST), None);
         assert_eq!(first(&[0xff; 200], FIRST), None);

@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use wire::invocation_record::{NOT_SAMPLED, SLOTS, WRITTEN, offset, path, record, written_offset};
+use wire::invocation_record::{SLOTS, WRITTEN, offset, path, record, written_offset};
 
 /// Writes the records of one environment. Never waits; a failure only costs the record.
 #[derive(Debug, Default)]
@@ -37,10 +37,7 @@ impl RootRecord {
         let file = self.file.get_or_init(|| open(path).ok()).as_ref()?;
         let number = self.invocations.fetch_add(1, Ordering::Relaxed);
         let ids = (root.trace_id().to_bytes(), root.span_id().to_bytes());
-        let mut record = record(request_id, &ids.0, &ids.1)?;
-        if let Some(last) = record.last_mut().filter(|_| !root.is_sampled()) {
-            *last = NOT_SAMPLED;
-        }
+        let record = record(request_id, &ids.0, &ids.1, root.is_sampled())?;
         // A full `/tmp` costs the record, not the invocation.
         file.write_all_at(&record, offset(number))
             .ok()

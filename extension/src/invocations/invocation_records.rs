@@ -72,7 +72,7 @@ mod tests {
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let found = |name: &str| InvocationRecords::file(path(name)).find("r-1").len();
         assert_eq!(found("missing"), 0);
-        std::fs::write(path("file"), record("r-1", &[1; 16], &[2; 8]).unwrap()).unwrap();
+        std::fs::write(path("file"), record("r-1", &[1; 16], &[2; 8], true).unwrap()).unwrap();
         assert_eq!(found("file"), 1);
         std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
         assert_eq!(found("link"), 0);

@@ -63,7 +63,7 @@ fn run(api: &str) -> io::Result<()> {
         let payload: Payload = serde_json::from_slice(&event.body).map_err(io::Error::other)?;
         if payload.record {
             let (trace_id, span_id) = (crate::stories::story::TRACE, crate::stories::story::ROOT);
-            let record = invocation_record::record(request_id, &trace_id, &span_id);
+            let record = invocation_record::record(request_id, &trace_id, &span_id, true);
             let path = invocation_record::path(api);
             std::fs::write(path, record.unwrap_or_default())?;
         }
