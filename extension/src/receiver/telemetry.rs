@@ -13,7 +13,7 @@ use platform::{LineSource, TelemetryEvent, TelemetryRecord, parse_batch};
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read as _};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpListener;
@@ -79,13 +79,10 @@ impl Listener {
         let (address, host) = place.address();
         let known = kept(file);
         let random = RandomState::new().hash_one(());
-        let socket = match bind_first(address, known.map(|(port, _)| port)).await {
-            Ok(socket) => socket,
-            Err(_) => match bind_first(address, free_ports(random)).await {
-                Ok(socket) => socket,
-                Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await?,
-            },
-        };
+        let ports = known.map(|(port, _)| port).into_iter().chain(free_ports(random));
+        let places = ports.map(|port| SocketAddr::from((address, port)));
+        let places: Vec<_> = places.chain([(Ipv4Addr::UNSPECIFIED, 0).into()]).collect();
+        let socket = TcpListener::bind(places.as_slice()).await?;
         let port = socket.local_addr()?.port();
         let salt = known.filter(|(known, _)| *known == port).map_or(random, |(_, salt)| salt);
         if known != Some((port, salt))
@@ -135,20 +132,6 @@ fn free_ports(random: u64) -> impl Iterator<Item = u16> {
     let ports = u64::from(u16::MAX - FIRST_PORT) + 1;
     let port = move |attempt| random.wrapping_add(attempt) % ports + u64::from(FIRST_PORT);
     (0..ATTEMPTS).filter_map(move |attempt| port(attempt).try_into().ok())
-}
-
-async fn bind_first(
-    address: IpAddr,
-    ports: impl IntoIterator<Item = u16>,
-) -> io::Result<TcpListener> {
-    let mut refused = io::ErrorKind::NotFound.into();
-    for port in ports {
-        match TcpListener::bind((address, port)).await {
-            Ok(socket) => return Ok(socket),
-            Err(error) => refused = error,
-        }
-    }
-    Err(refused)
 }
 
 /// Hashes of the newest accepted deliveries.
