@@ -97,14 +97,14 @@ impl Subscription {
     }
 
     /// Waits for the time at which a batch is to leave; `None` when the environment is gone.
-    async fn next_batch(&self, flow: &mut watch::Receiver<Flow>) -> Option<(Batch, Destination)> {
+    async fn next_batch(&self, flow: &mut watch::Receiver<Flow>) -> Option<Vec<String>> {
         loop {
             let current = *flow.borrow_and_update();
-            let Settings { buffering, destination, .. } = &self.settings;
+            let buffering = &self.settings.buffering;
             let readiness = {
                 let queue = lock(&self.queue);
                 match queue.readiness(buffering, current, Instant::now()) {
-                    Readiness::Now => return Some((queue.batch(buffering), destination.clone())),
+                    Readiness::Now => return Some(queue.batch(buffering)),
                     readiness => readiness,
                 }
             };
@@ -145,12 +145,12 @@ pub(super) async fn run(
     tell_dropped: impl Fn(Dropped),
 ) {
     let mut back_off = MIN_BACK_OFF;
-    while let Some((batch, destination)) = subscription.next_batch(&mut flow).await {
+    while let Some(batch) = subscription.next_batch(&mut flow).await {
         let generation = subscription.generation();
         subscription.in_flight.send_replace(true);
-        let sent = send(&destination, &batch).await;
+        let sent = send(&subscription.settings.destination, &batch).await;
         let dropped = match &sent {
-            Ok(()) => lock(&subscription.queue).acknowledge(batch.events.len()),
+            Ok(()) => lock(&subscription.queue).acknowledge(batch.len()),
             Err(_) => None,
         };
         subscription.in_flight.send_replace(false);
@@ -170,9 +170,9 @@ pub(super) async fn run(
 /// Sends a batch; an answer other than success is an error.
 ///
 /// There is no time limit: a frozen listener goes on after the thaw, and an ended one resets the connection.
-async fn send(destination: &Destination, batch: &Batch) -> io::Result<()> {
+async fn send(destination: &Destination, batch: &[String]) -> io::Result<()> {
     let Destination { port, path, host } = destination;
-    let body = format!("[{}]", batch.events.join(","));
+    let body = format!("[{}]", batch.join(","));
     let stream = TcpStream::connect(("127.0.0.1", *port)).await?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
@@ -229,12 +229,6 @@ pub(super) struct Dropped {
     pub(super) bytes: usize,
 }
 
-/// Some events from the front of the queue, as one request.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Batch {
-    pub(super) events: Vec<String>,
-}
-
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Readiness {
     Now,
@@ -288,15 +282,14 @@ impl Queue {
     }
 
     /// The next batch: as many events as fit, at least one.
-    pub(super) fn batch(&self, buffering: &Buffering) -> Batch {
+    pub(super) fn batch(&self, buffering: &Buffering) -> Vec<String> {
         let mut bytes = 0;
         let fits = |item: &&Item| {
             bytes += item.json.len();
             bytes <= buffering.max_bytes
         };
         let fitting = self.waiting.iter().take(buffering.max_items).take_while(fits).count();
-        let items = || self.waiting.iter().take(fitting.max(1));
-        Batch { events: items().map(|item| item.json.clone()).collect() }
+        self.waiting.iter().take(fitting.max(1)).map(|item| item.json.clone()).collect()
     }
 
     /// Removes the first events, which the subscriber has acknowledged. Returns the events dropped since the last
