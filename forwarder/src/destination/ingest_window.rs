@@ -375,17 +375,13 @@ mod tests {
     use super::ORIGINAL_TIME;
     use super::*;
     use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
     use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue, any_value};
     use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
-    use opentelemetry_proto::tonic::metrics::v1::{
-        Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric,
-    };
+    use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint, metric};
     use opentelemetry_proto::tonic::resource::v1::Resource;
-    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, span};
+    use opentelemetry_proto::tonic::trace::v1::{Span, span};
     use proptest::prelude::*;
-    use wire::{Logs, Metrics, Traces};
+    use wire::{Logs, Traces};
 
     const NOW: u64 = 1_790_000_000_000_000_000;
     const HOUR: u64 = 3_600_000_000_000;
@@ -443,9 +439,7 @@ mod tests {
     }
 
     fn traces(spans: Vec<Span>) -> Request {
-        let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
-        let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
-        Request::encode::<Traces>(&ExportTraceServiceRequest { resource_spans })
+        Request::of_spans(None, spans)
     }
 
     fn spans(request: &Request) -> Vec<Span> {
@@ -459,10 +453,7 @@ mod tests {
             |time: &u64| NumberDataPoint { time_unix_nano: *time, ..NumberDataPoint::default() };
         let gauge = Gauge { data_points: times.iter().map(point).collect() };
         let metrics = vec![Metric { data: Some(metric::Data::Gauge(gauge)), ..Metric::default() }];
-        let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
-        let resource_metrics =
-            vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }];
-        Request::encode::<Metrics>(&ExportMetricsServiceRequest { resource_metrics })
+        Request::of_metrics(None, metrics)
     }
 
     fn original_time(attributes: &[KeyValue]) -> Vec<&str> {

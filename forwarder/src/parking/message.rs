@@ -149,9 +149,8 @@ mod tests {
     use super::*;
     use crate::parking::Content;
     use crate::source::{LogBatch, LogEvent, LogEventRange, Origin};
-    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
     use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
-    use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+    use opentelemetry_proto::tonic::logs::v1::LogRecord;
     use opentelemetry_proto::tonic::resource::v1::Resource;
     use proptest::prelude::*;
     use wire::Request;
@@ -182,10 +181,7 @@ mod tests {
             ..KeyValue::default()
         };
         let resource = Resource { attributes: vec![attribute], ..Resource::default() };
-        let scope_logs = vec![ScopeLogs { log_records: records.collect(), ..ScopeLogs::default() }];
-        let resource_logs =
-            ResourceLogs { resource: Some(resource), scope_logs, ..ResourceLogs::default() };
-        Request::encode::<Logs>(&ExportLogsServiceRequest { resource_logs: vec![resource_logs] })
+        Request::of_log_records(resource, records.collect())
     }
 
     fn bodies(request: &Request) -> Vec<String> {

@@ -2,8 +2,7 @@
 
 use aws::{SecretError, SecretService};
 use backend::{Authorized, DestinationConfig, Outcome};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use settings::{Secret, SecretReference};
 use simulator::sink::Sink;
 use std::collections::HashMap;
@@ -51,10 +50,7 @@ fn authorized(
 
 async fn export(authorized: &Authorized<backend::HttpTransport, Arc<Service>>) -> Outcome {
     let record = LogRecord { time_unix_nano: NOW, ..Default::default() };
-    let scope = ScopeLogs { log_records: vec![record], ..Default::default() };
-    let resource = ResourceLogs { scope_logs: vec![scope], ..Default::default() };
-    let request = ExportLogsServiceRequest { resource_logs: vec![resource] };
-    let request = Request::encode::<wire::Logs>(&request);
+    let request = Request::of_log_records(None, vec![record]);
     authorized.export(Some("lambda"), request, Instant::now() + Duration::from_secs(10)).await
 }
 

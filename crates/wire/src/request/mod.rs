@@ -167,9 +167,9 @@ impl Request {
     /// Encodes spans of one resource and one scope.
     #[cfg(feature = "decode")]
     pub fn of_spans(resource: impl Into<Option<Resource>>, spans: Vec<Span>) -> Self {
-        let (resource, scope_spans) =
-            (resource.into(), vec![ScopeSpans { spans, ..Default::default() }]);
-        let container = ResourceSpans { resource, scope_spans, ..Default::default() };
+        let scope_spans = vec![ScopeSpans { spans, ..Default::default() }];
+        let container =
+            ResourceSpans { resource: resource.into(), scope_spans, ..Default::default() };
         Self::encode::<Traces>(&Traces::request(vec![container]))
     }
 

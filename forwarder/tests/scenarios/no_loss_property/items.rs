@@ -7,15 +7,15 @@ use super::world::Unit;
 use backend::{Profile, sanitize};
 use lambda_otlp_forwarder::{ConvertOptions, LogEvent, Origin, StreamState, convert};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value as Any};
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{
-    Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric, number_data_point,
+    Metric, NumberDataPoint, Sum, metric, number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use std::cell::RefCell;
 use wire::compact::{Context, Encoder};
-use wire::{Logs, Metrics, Request, Signal as _, SignalKind, Traces};
+use wire::{Request, SignalKind};
 
 thread_local! {
     /// Shared by the schedules, because indexing the dictionary takes longer than many lines.
@@ -277,10 +277,7 @@ impl Maker {
         match self.random.below(4) {
             0 | 1 => {
                 let spans = (0..items).map(|_| self.span(unit, course)).collect();
-                let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
-                let resource = Some(resource());
-                let spans = ResourceSpans { resource, scope_spans, ..ResourceSpans::default() };
-                Request::encode::<Traces>(&Traces::request(vec![spans]))
+                Request::of_spans(resource(), spans)
             }
             2 => {
                 let points = (0..items).map(|_| self.point(unit, course)).collect();
@@ -288,18 +285,11 @@ impl Maker {
                     Sum { data_points: points, aggregation_temporality: 1, is_monotonic: true };
                 let data = Some(metric::Data::Sum(sum));
                 let metrics = vec![Metric { name: "orders".to_owned(), data, ..Metric::default() }];
-                let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
-                let resource = Some(resource());
-                let metrics =
-                    ResourceMetrics { resource, scope_metrics, ..ResourceMetrics::default() };
-                Request::encode::<Metrics>(&Metrics::request(vec![metrics]))
+                Request::of_metrics(resource(), metrics)
             }
             _ => {
                 let log_records = (0..items).map(|_| self.record(unit, course)).collect();
-                let scope_logs = vec![ScopeLogs { log_records, ..ScopeLogs::default() }];
-                let resource = Some(resource());
-                let logs = ResourceLogs { resource, scope_logs, ..ResourceLogs::default() };
-                Request::encode::<Logs>(&Logs::request(vec![logs]))
+                Request::of_log_records(resource(), log_records)
             }
         }
     }
