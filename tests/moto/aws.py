@@ -21,7 +21,7 @@ REGION = os.environ["AWS_DEFAULT_REGION"] = "eu-west-1"
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/forwarder"
 ROOT = Path(__file__).parents[2]
-PROGRAMS = Path(os.environ.get("PROGRAMS", ROOT / "target/debug"))
+PROGRAMS = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
 COMMAND_LINE = PROGRAMS / "lambda-otlp"
 FORWARDER = PROGRAMS / "lambda-otlp-forwarder"
 SUBSCRIBER = PROGRAMS / "lambda-otlp-subscriber"

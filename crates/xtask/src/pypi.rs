@@ -1,6 +1,6 @@
 //! Other people's programs from PyPI, each set in a virtual environment of its own in the user's cache.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use simulator::packages::{MIN_PYTHON, cache, find_python, python_environment};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,15 @@ pub(crate) fn interpreter() -> anyhow::Result<PathBuf> {
 }
 
 impl Environment {
+    /// Runs the tests of a folder.
+    pub(crate) fn pytest(&self, tests: &Path) -> anyhow::Result<()> {
+        let mut pytest = self.command("pytest")?;
+        pytest.args(["--quiet", "-p", "no:cacheprovider", "--show-capture=no"]).arg(tests);
+        let status = pytest.status().context("cannot run pytest")?;
+        ensure!(status.success(), "{}: {status}", tests.display());
+        Ok(())
+    }
+
     /// One of its programs, which finds the others on its path.
     #[expect(
         clippy::disallowed_methods,

@@ -10,7 +10,8 @@ pub(crate) mod packages;
 mod xray;
 
 use crate::checks::{self, Tally, output};
-use anyhow::{Context as _, ensure};
+use crate::pypi::Environment;
+use anyhow::Context as _;
 use packages::Packages;
 use simulator::binaries;
 use std::path::PathBuf;
@@ -51,12 +52,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
 }
 
 fn unchanged(workshop: &Workshop) -> anyhow::Result<String> {
-    let tests = "tests/interop";
-    let mut pytest = Command::new(&workshop.packages.python);
-    pytest.args(["-m", "pytest", "--quiet", "-p", "no:cacheprovider"]);
-    let status = pytest.arg(workshop.root.join(tests)).status().context("cannot run pytest")?;
-    ensure!(status.success(), "{tests}: {status}");
-    Ok(format!("all tests of {tests}"))
+    let environment = Environment { python: workshop.packages.python.clone() };
+    environment.pytest(&workshop.root.join("tests/interop"))?;
+    Ok("all tests of tests/interop".to_owned())
 }
 
 impl Workshop {
