@@ -4,6 +4,7 @@
 //! each log record. `docs/signals.md` shows the rows in a table.
 
 use crate::support::{body, default_options, deliver_event, incoming, payload};
+use expect_test::expect_file;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde::Deserialize;
@@ -135,8 +136,10 @@ fn the_lines_of_every_logger_are_read() {
     assert_eq!(failed, Vec::<String>::new());
 }
 
+type Write = fn(&str) -> String;
+
 /// What runtimes and services put around a logger's line.
-const AROUND: [(&str, fn(&str) -> String); 7] = [
+const AROUND: [(&str, Write); 7] = [
     ("Node's and Java's prefix", |line| format!("{TIME}\t{ID}\tINFO\t{line}")),
     (".NET's prefix", |line| format!("{TIME}\t{ID}\tinfo\t{line}")),
     ("Python's prefix", |line| format!("[INFO]\t{TIME}\t{ID}\t{line}")),
@@ -190,13 +193,8 @@ fn the_documented_loggers_are_those_that_are_read() {
     let path = repository("docs/signals.md");
     let page = read_to_string(&path).unwrap();
     let (before, rest) = page.split_once(BEGIN).unwrap();
-    let (table, after) = rest.split_once(END).unwrap();
-    let written = table_of_loggers();
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        std::fs::write(&path, format!("{before}{BEGIN}{written}{END}{after}")).unwrap();
-    } else {
-        assert_eq!(table, written, "run this test with UPDATE_EXPECT=1");
-    }
+    let (_, after) = rest.split_once(END).unwrap();
+    expect_file![path].assert_eq(&format!("{before}{BEGIN}{}{END}{after}", table_of_loggers()));
 }
 
 fn without_colours(line: &str) -> String {
