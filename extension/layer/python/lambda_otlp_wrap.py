@@ -183,14 +183,8 @@ def parent_of(event, extract):
     """Returns the context of an invocation's parent. `extract` reads it from headers, if the event has no other place for it."""
     if may_have_messages(event) or isinstance(event, dict) and "request" in event and "headers" not in event:
         if headers := beside("lambda_otlp_messages").parent_headers(event):
-            return propagate_from(headers)
+            return importlib.import_module("opentelemetry.propagate").extract(headers)
     return extract(event)
-
-
-def propagate_from(headers):
-    from opentelemetry.propagate import extract
-
-    return extract(headers)
 
 
 class Marshalling:

@@ -60,9 +60,8 @@ def packages(*requirements):
 class Run:
     """The telemetry and the output of a function, and its results in the order of the events."""
 
-    def __init__(self, printed, errors):
+    def __init__(self, printed):
         self.spans, self.lines, self.results = [], [], []
-        self.errors = errors
         for each in map(json.loads, printed.splitlines()):
             if "trace" in each:
                 # All that was logged before a result is printed before it.
@@ -132,7 +131,7 @@ def run(folder, events, *, handler="app.handler", runtime="python", wrapper=True
     environ.pop("VIRTUAL_ENV", None)
     lines = "".join(json.dumps(event) + "\n" for event in events)
     done = subprocess.run(dev, cwd=folder, env=environ, input=lines, capture_output=True, text=True, timeout=LONGEST_S, check=False)
-    ran = Run(done.stdout, done.stderr)
+    ran = Run(done.stdout)
     assert len(ran.results) == len(events), done
     return ran
 
