@@ -9,7 +9,7 @@ const { withinTime } = require("./bound.cjs");
 const { types } = require("node:util");
 const { Ending, isPromise, thenable } = require("./ending.cjs");
 const { recordFailure } = require("./failure.cjs");
-const { isScheduled, messages, parentHeaders } = require("./messages.cjs");
+const { isOfAppSync, isScheduled, messages, parentHeaders } = require("./messages.cjs");
 const { wait } = require("./waiting.cjs");
 
 const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
@@ -65,9 +65,9 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
       const tracer = tracers.getTracer("lambda-otlp/handler");
       const parent = api.propagation.extract(api.ROOT_CONTEXT, { ...parentHeaders(api, event), ...headers(event) });
       const batch = messages(api, event);
-      const trigger = batch?.trigger ?? (isScheduled(event) ? "timer" : undefined);
-      const ofTrigger = trigger && { "faas.trigger": trigger };
-      const attributes = { ...ofInvocation(lambda), ...ofRequest(event), ...ofTrigger, "faas.coldstart": isColdStart };
+      const request = ofRequest(event);
+      const trigger = batch?.trigger ?? (isScheduled(event) ? "timer" : request || isOfAppSync(event) ? "http" : "other");
+      const attributes = { ...ofInvocation(lambda), ...request, "faas.trigger": trigger, "faas.coldstart": isColdStart };
       isColdStart = false;
       const span = tracer.startSpan(lambda.functionName, { kind: api.SpanKind.SERVER, attributes }, parent);
       const context = api.trace.setSpan(parent, span).setValue(within, true);
@@ -216,16 +216,15 @@ function ofInvocation({ awsRequestId, invokedFunctionArn }) {
   };
 }
 
-/// Returns the attributes of an HTTP request from API Gateway, a load balancer or a function URL.
+/// Returns the attributes of an HTTP request from API Gateway, a load balancer or a function URL, and `undefined` for other events.
 function ofRequest(event) {
   const http = event?.requestContext?.http;
   const method = http?.method ?? event?.httpMethod;
   const path = event?.rawPath ?? event?.path;
-  if (typeof method !== "string" || typeof path !== "string") return {};
+  if (typeof method !== "string" || typeof path !== "string") return undefined;
   const { resource, routeKey } = event;
   const route = resource ?? (typeof routeKey === "string" ? routeKey.split(" ")[1] : undefined);
   return {
-    "faas.trigger": "http",
     "http.request.method": method,
     "url.path": path,
     ...(typeof route === "string" && { "http.route": route }),

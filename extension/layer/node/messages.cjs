@@ -104,6 +104,11 @@ function isScheduled(event) {
   return isOfBus(event) && (event.source === "aws.events" || event.source === "aws.scheduler");
 }
 
+function isOfAppSync(event) {
+  const info = (Array.isArray(event) ? event[0] : event)?.info;
+  return typeof info?.fieldName === "string" && typeof info.parentTypeName === "string";
+}
+
 /// Returns the headers with an invocation's parent: of a notification, of an event of a bus, or of a request to AppSync.
 function parentHeaders(api, event) {
   const { kind, records } = batch(event);
@@ -191,4 +196,4 @@ function text(name, value) {
   return typeof value === "string" && value !== "" ? { [name]: value } : {};
 }
 
-module.exports = { isScheduled, messages, parentHeaders };
+module.exports = { isOfAppSync, isScheduled, messages, parentHeaders };

@@ -40,11 +40,15 @@ def wrap_handler(module, name, watch, setup):
 
     def consume(event):
         """Starts a span for the event's messages, unless the instrumentation has started one, and adds links to the senders."""
+        span = trace.get_current_span()
+        # The instrumentation describes HTTP requests, and the messages of a queue in a span of their own.
+        if getattr(span, "kind", None) == trace.SpanKind.SERVER and not (isinstance(event, dict) and event.get("requestContext")):
+            span.set_attribute("faas.trigger", "http" if is_of_app_sync(event) else "other")
         if not may_have_messages(event):
             return
         messages = beside("lambda_otlp_messages")
         calls.consumer = messages.consumer(event)
-        messages.link(event, calls.consumer or trace.get_current_span())
+        messages.link(event, calls.consumer or span)
 
     def note_sampling():
         if invocation := calls.__dict__.get("invocation"):
@@ -177,6 +181,12 @@ def wrap_handler(module, name, watch, setup):
 def may_have_messages(event):
     """Returns `True` if lambda_otlp_messages.py should read the event. Other functions do not load that file."""
     return isinstance(event, list) or isinstance(event, dict) and not KEYS.isdisjoint(event)
+
+
+def is_of_app_sync(event):
+    first = event[0] if isinstance(event, list) and event else event
+    info = first.get("info") if isinstance(first, dict) else None
+    return isinstance(info, dict) and isinstance(info.get("fieldName"), str) and isinstance(info.get("parentTypeName"), str)
 
 
 def parent_of(event, extract):

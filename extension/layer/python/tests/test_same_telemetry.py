@@ -166,7 +166,7 @@ def root(**more):
     found = json.loads(span("shop", scope=scope, kind="SPAN_KIND_SERVER", **more))
     if "parentSpanId" not in more:
         del found["parentSpanId"]
-    names = {"cloud.account.id": "123456789012", "cloud.resource_id": arn, "faas.invocation_id": "8476a536-e9f4-11e8-9739-2dfe598c3fcd"}
+    names = {"cloud.account.id": "123456789012", "cloud.resource_id": arn, "faas.invocation_id": "8476a536-e9f4-11e8-9739-2dfe598c3fcd", "faas.trigger": "other"}
     of_invocation = [{"key": key, "value": {"stringValue": value}} for key, value in names.items()]
     return text(**found, attributes=[*of_invocation, {"key": "http.response.status_code", "value": {"intValue": "200"}}])
 
