@@ -12,6 +12,7 @@ pub(super) const RESOURCE_ATTRIBUTE: u32 = 1;
 pub(super) const KEY: u32 = 1;
 pub(super) const VALUE: u32 = 2;
 pub(super) const STRING: u32 = 1;
+pub(super) const DOUBLE: u32 = 4;
 pub(super) const ARRAY: u32 = 5;
 pub(super) const MAP: u32 = 6;
 pub(super) const BYTES: u32 = 7;

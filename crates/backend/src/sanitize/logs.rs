@@ -1,7 +1,8 @@
 //! Log records: severity and attribute names.
 
+use super::same_column::Columns;
 use super::taken::{self, Taken};
-use super::{names, same_column, shape_resource, value_to_text};
+use super::{names, shape_resource, value_to_text};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
@@ -24,16 +25,14 @@ fn shape_log_record(log_record: &mut LogRecord, taken: &Taken<'_>) {
     if log_record.severity_text.is_empty() {
         severity_name(log_record.severity_number).clone_into(&mut log_record.severity_text);
     }
-    let LogRecord { body, attributes, .. } = log_record;
-    taken.adapt(attributes);
-    if let Some(body) = body {
+    let mut columns = Columns::default();
+    if let Some(body) = &mut log_record.body {
         value_to_text(body);
-        if let Some(Value::KvlistValue(map)) = &mut body.value
-            && same_column::separate_from_body(&mut map.values, attributes)
-        {
-            taken.rename(attributes);
+        if let Some(Value::KvlistValue(map)) = &mut body.value {
+            columns.add_body(&mut map.values);
         }
     }
+    taken.adapt(&mut log_record.attributes, columns);
 }
 
 /// The short name of a severity (OpenTelemetry logs data model, "Displaying Severity").

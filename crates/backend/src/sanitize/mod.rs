@@ -15,14 +15,16 @@ mod traces;
 
 use crate::destination::Profile;
 pub(crate) use columns::split_by_columns;
-use fields::{ARRAY, ARRAY_VALUE, BYTES, MAP, MAP_ENTRY, fields, key_and_value};
+use fields::{ARRAY, ARRAY_VALUE, BYTES, DOUBLE, MAP, MAP_ENTRY, fields, key_and_value};
 pub use names::{stored_byte, stored_key, stored_stream};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use same_column::Columns;
 pub use survey::{Survey, Times};
+use wire::protobuf::Value::{Fixed64, Len};
 use wire::protobuf::messages;
 use wire::resource::SERVICE_NAME;
 use wire::{Logs, Metrics, Request, Signal, SignalKind, Traces};
@@ -105,8 +107,7 @@ fn shape_resource(
     reserved: &names::Reserved,
 ) {
     let resource = resource.get_or_insert_default();
-    bytes_to_text(&mut resource.attributes);
-    names::rename(&mut resource.attributes, reserved);
+    to_text(&mut resource.attributes);
     let is_service_name = |attribute: &&mut KeyValue| attribute.key == SERVICE_NAME;
     let text = |name: &str| AnyValue { value: Some(Value::StringValue(name.to_owned())) };
     match resource.attributes.iter_mut().find(is_service_name) {
@@ -120,44 +121,59 @@ fn shape_resource(
             ..Default::default()
         }),
     }
-    same_column::separate(&mut resource.attributes);
+    let attributes = &mut resource.attributes;
+    let collides = |attribute: &KeyValue| names::is_reserved(attribute.key.as_bytes(), reserved);
+    if attributes.iter().any(collides) || same_column::may_share_a_column(attributes) {
+        let mut columns = Columns::default();
+        columns.reserve(SERVICE_NAME);
+        columns.separate(attributes, collides);
+    }
 }
 
 /// Deeper values are not searched; prost's own limit is 100 messages.
 const MOST_LEVELS: usize = 64;
 
-/// Returns `true` if a value is or holds bytes that [`bytes_to_text`] changes.
-fn has_bytes(value: &[u8]) -> bool {
-    has_bytes_below(value, MOST_LEVELS)
+/// Returns `true` if a value is or holds one that [`to_text`] changes.
+fn needs_text(value: &[u8]) -> bool {
+    needs_text_below(value, MOST_LEVELS)
 }
 
-fn has_bytes_below(value: &[u8], levels: usize) -> bool {
-    let below = |value: &[u8]| levels > 0 && has_bytes_below(value, levels - 1);
-    fields(value).any(|field| match (field.number, field.as_len()) {
-        (BYTES, Some(bytes)) => std::str::from_utf8(bytes).is_err(),
-        (ARRAY, Some(array)) => messages(array, ARRAY_VALUE).any(below),
-        (MAP, Some(map)) => messages(map, MAP_ENTRY).any(|entry| below(key_and_value(entry).1)),
+fn needs_text_below(value: &[u8], levels: usize) -> bool {
+    let below = |value: &[u8]| levels > 0 && needs_text_below(value, levels - 1);
+    fields(value).any(|field| match (field.number, field.value) {
+        (DOUBLE, Fixed64(bits)) => !f64::from_bits(bits).is_finite(),
+        (BYTES, Len(_)) => true,
+        (ARRAY, Len(array)) => messages(array, ARRAY_VALUE).any(below),
+        (MAP, Len(map)) => messages(map, MAP_ENTRY).any(|entry| below(key_and_value(entry).1)),
         _ => false,
     })
 }
 
-/// Encodes bytes that are not UTF-8 in base64, as OpenTelemetry represents bytes in other formats. OpenObserve would store an
-/// empty text.
-fn bytes_to_text(attributes: &mut [KeyValue]) {
+/// Writes values as text that JSON lacks, as OpenTelemetry represents them in other formats: bytes that are not UTF-8 in base64,
+/// and `NaN`, `Infinity` and `-Infinity`. OpenObserve would store an empty text, a list of numbers, or nothing.
+///
+/// Source: OpenTelemetry specification, "AttributeValue representation for non-OTLP protocols".
+fn to_text(attributes: &mut [KeyValue]) {
     attributes.iter_mut().filter_map(|attribute| attribute.value.as_mut()).for_each(value_to_text);
 }
 
 fn value_to_text(value: &mut AnyValue) {
-    match &mut value.value {
-        Some(Value::BytesValue(bytes)) if std::str::from_utf8(bytes).is_err() => {
-            let mut text = Vec::new();
-            wire::push_base64(&mut text, bytes);
-            value.value = String::from_utf8(text).ok().map(Value::StringValue);
+    let text = match &mut value.value {
+        Some(Value::ArrayValue(array)) => return array.values.iter_mut().for_each(value_to_text),
+        Some(Value::KvlistValue(map)) => return to_text(&mut map.values),
+        Some(Value::BytesValue(bytes)) => {
+            String::from_utf8(std::mem::take(bytes)).unwrap_or_else(|error| {
+                let mut text = Vec::new();
+                wire::push_base64(&mut text, error.as_bytes());
+                String::from_utf8(text).unwrap_or_default()
+            })
         }
-        Some(Value::ArrayValue(array)) => array.values.iter_mut().for_each(value_to_text),
-        Some(Value::KvlistValue(map)) => bytes_to_text(&mut map.values),
-        _ => {}
-    }
+        Some(Value::DoubleValue(number)) if number.is_nan() => "NaN".to_owned(),
+        Some(Value::DoubleValue(f64::INFINITY)) => "Infinity".to_owned(),
+        Some(Value::DoubleValue(f64::NEG_INFINITY)) => "-Infinity".to_owned(),
+        _ => return,
+    };
+    value.value = Some(Value::StringValue(text));
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! Renames attributes that would overwrite OpenObserve's own columns.
 
-use opentelemetry_proto::tonic::common::v1::KeyValue;
-
 /// Columns whose names are reserved.
 pub(super) struct Reserved {
     columns: &'static [&'static str],
@@ -70,9 +68,10 @@ impl Shapes {
     }
 
     pub(super) fn add_with_prefix(&mut self, prefix: &[u8], key: &[u8]) {
-        let length = if key.is_ascii() { key.len() } else { stored_key(key).count() };
-        if let Some((first, last)) = prefix.first().or(key.first()).zip(key.last()) {
-            self.add_shape(class(*first), class(*last), prefix.len() + length);
+        let other = if key.is_ascii() { Vec::new() } else { stored_key(key).collect() };
+        let stored = if key.is_ascii() { key } else { &other };
+        if let Some((first, last)) = prefix.first().or(stored.first()).zip(stored.last()) {
+            self.add_shape(class(*first), class(*last), prefix.len() + stored.len());
         }
     }
 
@@ -98,7 +97,7 @@ impl Shapes {
             let (word, bit) = shape(first, last, key.len());
             self.shapes.get(word).is_some_and(|word| word & bit != 0)
         };
-        // A multi-byte character is one `_` in the column, so the length of such a key is no evidence.
+        // A multi-byte character may be one `_` in the column, so the length of such a key is no evidence.
         self.first_by_last.get(last).is_some_and(|letters| letters >> first & 1 == 1)
             && (is_column() || !key.is_ascii())
     }
@@ -131,21 +130,24 @@ const fn class(byte: u8) -> usize {
     }
 }
 
-/// Returns a key as OpenObserve stores it: a multi-byte character becomes one `_`, except the two whose lower-case forms are
-/// ASCII.
+/// Returns a key as OpenObserve stores it: lower case, and `_` for everything but letters, digits and `_`. Letters and digits
+/// beyond ASCII stay. Letters without case, as in Chinese, become `_`, except in a key of lower-case letters and digits alone.
 ///
-/// Source: OpenObserve, `format_key`: it uses the first character of `char::to_lowercase`.
+/// Source: OpenObserve, `config::utils::flatten::format_key`.
 pub fn stored_key(key: &[u8]) -> impl Iterator<Item = u8> {
-    const I_WITH_DOT: &[u8] = "\u{130}".as_bytes();
-    const KELVIN: &[u8] = "\u{212a}".as_bytes();
-    let rest = |at: usize| key.get(at..).unwrap_or_default();
-    key.iter().enumerate().filter(|(_, byte)| **byte & 0xc0 != 0x80).map(move |(at, byte)| {
-        match byte {
-            0xc4 if rest(at).starts_with(I_WITH_DOT) => b'i',
-            0xe2 if rest(at).starts_with(KELVIN) => b'k',
-            byte => stored_byte(*byte),
-        }
-    })
+    let ascii = if key.is_ascii() { key } else { &[] };
+    let other = if key.is_ascii() { String::new() } else { stored_text(key) };
+    ascii.iter().copied().map(stored_byte).chain(other.into_bytes())
+}
+
+fn stored_text(key: &[u8]) -> String {
+    let stored = |c: char| match c {
+        c if c.is_ascii() => char::from(stored_byte(c as u8)),
+        c if c.is_lowercase() || c.is_numeric() => c,
+        c if c.is_uppercase() => c.to_lowercase().next().unwrap_or(c),
+        _ => '_',
+    };
+    String::from_utf8_lossy(key).chars().map(stored).collect()
 }
 
 /// Returns a byte of a key as OpenObserve stores it: lower case, and `_` for everything but letters, digits and `_`.
@@ -273,15 +275,6 @@ fn is_one_of(key: &[u8], reserved: &Reserved) -> bool {
     reserved.columns().any(|column| column.bytes().eq(stored_key(key)))
 }
 
-/// Renames `severity` to `attr_severity`, as OpenObserve 0.92 renames colliding span attributes.
-pub(super) fn rename(attributes: &mut [KeyValue], reserved: &Reserved) {
-    for attribute in attributes {
-        if is_reserved(attribute.key.as_bytes(), reserved) {
-            attribute.key.insert_str(0, "attr_");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,7 +288,9 @@ mod tests {
         check("Body", true);
         check("service.name", true);
         check("service-name", true);
-        check("serviceéname", true);
+        check("service名name", true);
+        check("serviceéname", false);
+        check("SERVICEÉNAME", false);
         check("service.names", false);
         check("body.text", false);
         check("attr_body", false);
@@ -304,7 +299,7 @@ mod tests {
             let list = [&SPAN, &LOG_RESOURCE, &DATA_POINT];
             let reserved = |key: &str| list.iter().any(|list| is_reserved(key.as_bytes(), list));
             assert!(reserved(column) && reserved(&column.to_uppercase()), "{column}");
-            assert!(reserved(&column.replace('_', "é")), "{column}");
+            assert!(reserved(&column.replace('_', "名")), "{column}");
         }
     }
 }

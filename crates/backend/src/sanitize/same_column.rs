@@ -7,7 +7,6 @@ use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use wire::protobuf::messages;
-use wire::resource::SERVICE_NAME;
 
 /// Deeper maps are not followed. OpenObserve flattens maps of spans and data points down to the last level.
 pub(super) const MOST_LEVELS: usize = 16;
@@ -108,40 +107,105 @@ fn add_places(path: Place, key: &[u8], value: &[u8], levels: usize, places: &mut
     }
 }
 
-/// Renames each key whose column an earlier key has: `a-b` becomes `attr_a-b` behind `a b`, and `A_B` becomes `attr_2_A_B`.
-/// Returns `true` if it renamed one.
-pub(super) fn separate(attributes: &mut [KeyValue]) -> bool {
-    let may_share = with_known_keys(|known| {
+/// Returns `true` if attributes may share a column.
+pub(super) fn may_share_a_column(attributes: &[KeyValue]) -> bool {
+    with_known_keys(|known| {
         attributes.iter().any(|KeyValue { key, value, .. }| {
             let value = value.as_ref().and_then(|value| value.value.as_ref());
             let key = key.as_bytes();
             matches!(value, Some(Value::KvlistValue(_)))
                 || !known.is_first(key, KeyHash::of_item(key))
         })
-    });
-    if !may_share {
-        return false;
-    }
-    let mut used = UsedColumns::default();
-    // A resource's service name keeps its key.
-    if attributes.iter().any(|attribute| attribute.key == SERVICE_NAME) {
-        used.is_free(below(START, SERVICE_NAME.as_bytes()));
-    }
-    separate_at(START, attributes, MOST_LEVELS, &mut used)
+    })
 }
 
-/// Like [`separate`], for the attributes of a log record whose body is a map with these entries.
-pub(super) fn separate_from_body(body: &mut [KeyValue], attributes: &mut [KeyValue]) -> bool {
-    let mut used = UsedColumns::default();
-    separate_at(within(below(START, b"body")), body, MOST_LEVELS - 1, &mut used);
-    separate_at(START, attributes, MOST_LEVELS, &mut used)
-}
-
-/// For each column of an item, the key that has it, and the last number that a renamed key got.
+/// Gives each key of an item a column of its own. For each column, the key that has it, and the last number that a renamed key
+/// got.
 #[derive(Default)]
-struct UsedColumns(HashMap<u64, (u64, usize)>);
+pub(super) struct Columns(HashMap<u64, (u64, usize)>);
 
-impl UsedColumns {
+impl Columns {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Reserves the column of a key, which keeps its name.
+    pub(super) fn reserve(&mut self, key: &str) {
+        self.is_free(below(START, key.as_bytes()));
+    }
+
+    /// Renames entries of a log record's body, if it is a map.
+    pub(super) fn add_body(&mut self, body: &mut [KeyValue]) {
+        self.separate_below(within(below(START, b"body")), body, MOST_LEVELS - 1);
+    }
+
+    /// Renames each key whose column another key has or that `collides` with a column of OpenObserve or the resource: `severity`
+    /// becomes `attr_severity`, as OpenObserve 0.92 renames colliding span attributes. If `attr_severity` is there too, it
+    /// becomes `attr_2_severity`.
+    pub(super) fn separate(
+        &mut self,
+        attributes: &mut [KeyValue],
+        collides: impl Fn(&KeyValue) -> bool,
+    ) {
+        // Keys that may stay have their columns before renamed ones.
+        for attribute in attributes.iter() {
+            if !is_map(attribute) && !collides(attribute) {
+                self.reserve(&attribute.key);
+            }
+        }
+        for attribute in attributes {
+            let place = below(START, attribute.key.as_bytes());
+            if collides(attribute) || !is_map(attribute) && !self.is_free(place) {
+                self.rename(START, attribute, &collides);
+            }
+            // A renamed entry may meet a column of the resource, in which case the map gets another name.
+            for _ in 0..MOST_LEVELS {
+                let path = within(below(START, attribute.key.as_bytes()));
+                let has_renamed = entries(attribute)
+                    .is_some_and(|entries| self.separate_below(path, entries, MOST_LEVELS - 1));
+                if !has_renamed || !collides(attribute) {
+                    break;
+                }
+                self.rename(START, attribute, &collides);
+            }
+        }
+    }
+
+    /// Returns `true` if it renamed an entry.
+    fn separate_below(&mut self, path: Place, attributes: &mut [KeyValue], levels: usize) -> bool {
+        let mut has_renamed = false;
+        for attribute in attributes {
+            let place = below(path, attribute.key.as_bytes());
+            match entries(attribute).filter(|_| levels > 0) {
+                Some(entries) => {
+                    has_renamed |= self.separate_below(within(place), entries, levels - 1);
+                }
+                None if self.is_free(place) => {}
+                None => {
+                    self.rename(path, attribute, &|_: &KeyValue| false);
+                    has_renamed = true;
+                }
+            }
+        }
+        has_renamed
+    }
+
+    fn rename(
+        &mut self,
+        path: Place,
+        attribute: &mut KeyValue,
+        collides: &impl Fn(&KeyValue) -> bool,
+    ) {
+        let place = below(path, attribute.key.as_bytes());
+        let key = std::mem::take(&mut attribute.key);
+        attribute.key = format!("attr_{key}");
+        // Each number is tried once for a column, so that many such keys cost no more than their number.
+        while collides(attribute) || !self.take(below(path, attribute.key.as_bytes())) {
+            attribute.key = format!("attr_{}_{key}", self.next_number(place));
+        }
+        with_known_keys(|known| known.renamed += 1);
+    }
+
     /// Returns `true` if no other key has the column of this key, which has it from then on.
     fn is_free(&mut self, (column, key): Place) -> bool {
         self.0.entry(column).or_insert((key, 1)).0 == key
@@ -164,35 +228,16 @@ impl UsedColumns {
     }
 }
 
-fn separate_at(
-    path: Place,
-    attributes: &mut [KeyValue],
-    levels: usize,
-    used: &mut UsedColumns,
-) -> bool {
-    let mut has_renamed = false;
-    for attribute in attributes {
-        let place = below(path, attribute.key.as_bytes());
-        let value = attribute.value.as_mut().and_then(|value| value.value.as_mut());
-        if let Some(Value::KvlistValue(map)) = value
-            && levels > 0
-        {
-            has_renamed |= separate_at(within(place), &mut map.values, levels - 1, used);
-            continue;
-        }
-        if used.is_free(place) {
-            continue;
-        }
-        let mut renamed = format!("attr_{}", attribute.key);
-        // Each number is tried once for a column, so that many such keys cost no more than their number.
-        while !used.take(below(path, renamed.as_bytes())) {
-            renamed = format!("attr_{}_{}", used.next_number(place), attribute.key);
-        }
-        attribute.key = renamed;
-        has_renamed = true;
-        with_known_keys(|known| known.renamed += 1);
+fn is_map(attribute: &KeyValue) -> bool {
+    let value = attribute.value.as_ref().and_then(|value| value.value.as_ref());
+    matches!(value, Some(Value::KvlistValue(_)))
+}
+
+fn entries(attribute: &mut KeyValue) -> Option<&mut [KeyValue]> {
+    match attribute.value.as_mut()?.value.as_mut()? {
+        Value::KvlistValue(map) => Some(&mut map.values),
+        _ => None,
     }
-    has_renamed
 }
 
 /// FNV-1a's initial value.

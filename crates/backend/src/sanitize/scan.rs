@@ -1,8 +1,8 @@
 //! Checks without decoding whether a rule would change a request of traces or logs. Most requests need no change.
 
 use super::fields::{CONTAINER, ITEM, SCOPE, STRING, fields, holds_map, key_and_value, may_nest};
-use super::has_bytes;
 use super::names::{self, Reserved};
+use super::needs_text;
 use super::same_column::{KnownKeys, share_a_column, with_known_keys};
 use super::survey::{KeyHash, Survey};
 use super::taken::{self, Taken};
@@ -58,7 +58,7 @@ impl Seen<'_> {
     fn add(&mut self, key: &[u8], hash: KeyHash, value: &[u8]) -> bool {
         self.survey.add_key(hash);
         self.may_share |= !self.known.is_first(key, hash);
-        !may_nest(value) || self.add_nested(value)
+        !may_change(value) || self.add_nested(value)
     }
 
     /// Adds a value that may be a map. Returns `false` if a rule would change it.
@@ -68,7 +68,7 @@ impl Seen<'_> {
             self.survey.add_map();
             self.may_share = true;
         }
-        !has_bytes(value)
+        !needs_text(value)
     }
 
     /// Returns `true` if two of an item's attributes, all of which were added, have the same column.
@@ -100,6 +100,15 @@ fn resource_needs_nothing(taken: &Taken<'_>, reserved: &Reserved, seen: &mut See
     !seen.share_a_column(taken.of_resource().iter().copied()) && has_service_name
 }
 
+/// Returns `false` for text, finite numbers and Booleans, as most values are.
+#[inline]
+fn may_change(value: &[u8]) -> bool {
+    // The last two bytes of a double have its exponent, whose bits are all set if it is not finite.
+    let is_not_finite = matches!(value, [0x21, .., exponent, sign]
+        if *exponent >= 0xf0 && sign & 0x7f == 0x7f);
+    is_not_finite || may_nest(value)
+}
+
 /// Adds an item's attribute. Returns `false` if a rule would change it.
 #[inline]
 fn add_attribute(attribute: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {
@@ -113,7 +122,7 @@ fn add_attribute(attribute: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bo
 fn hides(message: &[u8], number: u32, fields: &[&[u8]]) -> bool {
     messages(message, number)
         .map(key_and_value)
-        .any(|(key, value)| fields.contains(&key) || (may_nest(value) && has_bytes(value)))
+        .any(|(key, value)| fields.contains(&key) || (may_change(value) && needs_text(value)))
 }
 
 fn span_needs_nothing(span: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {
@@ -147,7 +156,7 @@ fn log_record_needs_nothing(log_record: &[u8], taken: &Taken<'_>, seen: &mut See
             (1, Value::Fixed64(value)) => time = value,
             (11, Value::Fixed64(value)) => observed = value,
             (3, Value::Len(text)) => has_severity_text = !text.is_empty(),
-            (5, Value::Len(value)) if may_nest(value) => {
+            (5, Value::Len(value)) if may_change(value) => {
                 if !seen.add_nested(value) {
                     return false;
                 }

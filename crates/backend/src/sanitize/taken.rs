@@ -7,7 +7,8 @@
 
 use super::fields::{MAP, MAP_ENTRY, RESOURCE, RESOURCE_ATTRIBUTE, key_and_value};
 use super::names::{self, Reserved, Shapes, is_reserved, stored_key};
-use super::{bytes_to_text, same_column};
+use super::same_column::{self, Columns};
+use super::to_text;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use std::collections::HashMap;
 use wire::protobuf::messages;
@@ -15,8 +16,6 @@ use wire::protobuf::messages;
 /// Nested maps are inspected down to this level. OpenObserve flattens maps of log records down to one level less, and others
 /// completely.
 const FLATTEN_LEVELS: usize = 4;
-
-const MOST_PREFIXES: usize = 3;
 
 /// Most resources have at most this many attributes.
 const USUAL_ATTRIBUTES: usize = 24;
@@ -137,42 +136,28 @@ impl<'c> Taken<'c> {
             })
     }
 
-    /// Makes the attributes of an item such that OpenObserve stores the value of each.
-    pub(super) fn adapt(&self, attributes: &mut [KeyValue]) {
-        self.rename(attributes);
-        bytes_to_text(attributes);
-        // A key that leaves a shared column may meet a column of the resource.
-        for _ in 0..MOST_PREFIXES {
-            if !same_column::separate(attributes) {
-                break;
-            }
-            self.rename(attributes);
+    /// Makes the attributes of an item such that OpenObserve stores the value of each. `columns` has those of the item's body.
+    pub(super) fn adapt(&self, attributes: &mut [KeyValue], mut columns: Columns) {
+        to_text(attributes);
+        let collides = |attribute: &KeyValue| self.collides(attribute);
+        if !columns.is_empty()
+            || attributes.iter().any(collides)
+            || same_column::may_share_a_column(attributes)
+        {
+            columns.separate(attributes, collides);
         }
     }
 
-    /// Renames a colliding attribute: `severity` becomes `attr_severity`, as OpenObserve 0.92 renames colliding span attributes.
-    pub(super) fn rename(&self, attributes: &mut [KeyValue]) {
-        for attribute in attributes {
-            let key = attribute.key.as_bytes();
-            let is_map = matches!(
-                attribute.value.as_ref().and_then(|value| value.value.as_ref()),
-                Some(Value::KvlistValue(_))
-            );
-            if !is_map && !self.shapes.may_have(key) {
-                continue;
-            }
-            let value = attribute.value.as_ref().map(prost::Message::encode_to_vec);
-            let value = value.unwrap_or_default();
-            let takes = |key: &str| {
-                self.has(key.as_bytes(), &value)
-                    || (is_map && self.has_within(key.as_bytes(), &value))
-            };
-            // The resource may already have that name; the loop is bounded against adversarial resources.
-            let mut prefixes = 0;
-            while prefixes < MOST_PREFIXES && takes(&attribute.key) {
-                attribute.key.insert_str(0, "attr_");
-                prefixes += 1;
-            }
+    /// Returns `true` if an attribute, or an entry of its map, would overwrite a column with another value.
+    fn collides(&self, attribute: &KeyValue) -> bool {
+        let key = attribute.key.as_bytes();
+        let value = attribute.value.as_ref();
+        let is_map =
+            matches!(value.and_then(|value| value.value.as_ref()), Some(Value::KvlistValue(_)));
+        if !is_map && !self.shapes.may_have(key) {
+            return false;
         }
+        let value = value.map(prost::Message::encode_to_vec).unwrap_or_default();
+        self.has_key(key, &value) || (is_map && self.has_within(key, &value))
     }
 }

@@ -1,10 +1,12 @@
 //! Spans: ids, times and attribute names.
 
+use super::same_column::Columns;
 use super::taken::{self, Taken};
-use super::{bytes_to_text, names, shape_resource};
+use super::{names, shape_resource, to_text};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use std::collections::HashSet;
 
 const TRACE_ID_BYTES: usize = 16;
 const SPAN_ID_BYTES: usize = 8;
@@ -59,7 +61,7 @@ fn shape_span(span: &mut Span, taken: &Taken<'_>) {
     if !is_valid_parent(&span.parent_span_id) {
         span.parent_span_id.clear();
     }
-    taken.adapt(&mut span.attributes);
+    taken.adapt(&mut span.attributes, Columns::default());
     for event in &mut span.events {
         rename_fields(&mut event.attributes, EVENT_FIELDS);
     }
@@ -77,10 +79,19 @@ pub(super) const LINK_FIELDS: &[&[u8]] =
 
 /// Renames attributes of an event or link that a reader of the JSON would take for a field.
 fn rename_fields(attributes: &mut [KeyValue], fields: &[&[u8]]) {
-    bytes_to_text(attributes);
-    for attribute in attributes {
-        if fields.contains(&attribute.key.as_bytes()) {
-            attribute.key.insert_str(0, "attr_");
+    to_text(attributes);
+    let is_field = |attribute: &KeyValue| fields.contains(&attribute.key.as_bytes());
+    if !attributes.iter().any(is_field) {
+        return;
+    }
+    let mut keys: HashSet<String> =
+        attributes.iter().map(|attribute| attribute.key.clone()).collect();
+    let mut numbers = 2..;
+    for attribute in attributes.iter_mut().filter(|attribute| is_field(attribute)) {
+        let key = std::mem::take(&mut attribute.key);
+        attribute.key = format!("attr_{key}");
+        while !keys.insert(attribute.key.clone()) {
+            attribute.key = format!("attr_{}_{key}", numbers.next().unwrap_or(0usize));
         }
     }
 }

@@ -72,7 +72,7 @@ fn the_envelope_overrides_forged_origin_attributes() {
             key.replace('.', "_"),
             key.to_uppercase(),
             key.replace('.', "-"),
-            key.replace('.', "é"),
+            key.replace('.', "名"),
         ];
         for spelling in spellings {
             let found = resource(GROUP, STREAM, &line(vec![text(&spelling, "forged"), service()]));

@@ -12,6 +12,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use proptest::prelude::*;
+use std::collections::HashSet;
 
 fn attribute(key: &str, value: &str) -> KeyValue {
     let value = AnyValue { value: Some(Value::StringValue(value.to_owned())) };
@@ -251,6 +252,8 @@ fn key() -> impl Strategy<Value = &'static str> {
         "http.route",
         "Http_Route",
         "trace_id",
+        "attr_body",
+        "Attr_Body",
         "é",
     ])
 }
@@ -307,8 +310,12 @@ proptest! {
         let survey = scan::logs_need_nothing(request.bytes());
         prop_assert_eq!(survey.map(|survey| survey.times), needs_nothing.then_some(times));
 
-        // A second adaptation changes nothing.
+        // A second adaptation changes nothing, and each attribute has a column of its own.
         let once = for_openobserve(&request);
+        let adapted = super::tests::decoded::<Logs>(&once).resource_logs[0].scope_logs[0].log_records[0].clone();
+        let keys: HashSet<String> = adapted.attributes.into_iter().map(|it| it.key).collect();
+        let columns: HashSet<Vec<u8>> = keys.iter().map(|key| stored_key(key.as_bytes()).collect()).collect();
+        prop_assert!(columns.len() == keys.len() && !columns.contains(b"body".as_slice()), "{:?}", keys);
         let twice = for_openobserve(once.request.as_ref().unwrap());
         prop_assert_eq!((twice.request, twice.dropped), (once.request, once.dropped));
     }
@@ -330,7 +337,7 @@ fn a_renamed_key_avoids_the_columns_of_its_resource() {
     };
     assert_eq!(
         texts(&adapted_record(resource, record).attributes),
-        ["http.route=x", "attr_attr_Http_Route=x", "attr_attr_body_a=x"]
+        ["http.route=x", "attr_2_Http_Route=x", "attr_2_body_a=x"]
     );
 }
 
@@ -425,7 +432,7 @@ fn keys_sharing_a_column_get_distinct_names() {
     for _ in 0..2 {
         check(
             &["a b", "x", "a-b", "A_B", "attr_a_b"],
-            &["a b", "x", "attr_a-b", "attr_2_A_B", "attr_attr_a_b"],
+            &["a b", "x", "attr_2_a-b", "attr_3_A_B", "attr_a_b"],
         );
     }
     // Any number of keys, also beside keys that look renamed.
@@ -434,20 +441,29 @@ fn keys_sharing_a_column_get_distinct_names() {
         &["attr_2_a_b", "a b", "attr_a-b", "attr_3_A_B", "attr_4_A.b", "attr_5_A-b", "attr_6_a.b"],
     );
     // A key that is a renamed one's text, before or behind it.
-    check(&["a b", "a-b", "attr_a-b"], &["a b", "attr_a-b", "attr_attr_a-b"]);
+    check(&["a b", "a-b", "attr_a-b"], &["a b", "attr_2_a-b", "attr_a-b"]);
     check(&["attr_a-b", "a b", "a-b"], &["attr_a-b", "a b", "attr_2_a-b"]);
     // Known as a column's second key, alone in its item.
     check(&["a-b"], &["a-b"]);
     // The same key twice is one attribute.
     check(&["a b", "a b"], &["a b", "a b"]);
+    // A column of OpenObserve in all signals.
+    check(
+        &["x", "_timestamp", "attr__timestamp", "_Timestamp"],
+        &["x", "attr_2__timestamp", "attr__timestamp", "attr_3__Timestamp"],
+    );
+    // OpenObserve keeps lower-case letters beyond ASCII.
+    check(&["größe", "grüße", "GRÖSSE", "grösse"], &["größe", "grüße", "GRÖSSE", "attr_grösse"]);
+    check(&["名", "名2", "前"], &["名", "名2", "attr_前"]);
 
     let adapted = adapted_attributes(&[
         attribute("m.x", "1"),
         map("m", vec![attribute("x", "2"), attribute("y z", "3"), attribute("y-z", "4")]),
         attribute("M_Y_Z", "5"),
     ]);
-    let inner = vec![attribute("attr_x", "2"), attribute("y z", "3"), attribute("attr_y-z", "4")];
-    let expected = [attribute("m.x", "1"), map("m", inner), attribute("attr_M_Y_Z", "5")];
+    let inner =
+        vec![attribute("attr_x", "2"), attribute("attr_y z", "3"), attribute("attr_2_y-z", "4")];
+    let expected = [attribute("m.x", "1"), map("m", inner), attribute("M_Y_Z", "5")];
     assert_eq!(adapted, expected);
 }
 
@@ -488,7 +504,7 @@ fn resource_and_body_keys_sharing_a_column_are_renamed() {
 }
 
 #[test]
-fn binary_values_become_base64() {
+fn values_that_json_lacks_become_text() {
     let bytes = |key: &str, bytes: &[u8]| KeyValue {
         key: key.to_owned(),
         value: Some(AnyValue { value: Some(Value::BytesValue(bytes.to_vec())) }),
@@ -503,15 +519,31 @@ fn binary_values_become_base64() {
         }),
         ..Default::default()
     };
-    let of = |binary: &KeyValue| {
-        vec![binary.clone(), bytes("text", b"abc"), map("map", vec![binary.clone()]), array(binary)]
+    let of =
+        |binary: &KeyValue| vec![binary.clone(), map("map", vec![binary.clone()]), array(binary)];
+    let double = |number: f64| KeyValue {
+        key: "b".to_owned(),
+        value: Some(AnyValue { value: Some(Value::DoubleValue(number)) }),
+        ..Default::default()
     };
-    let (given, expected) = (of(&bytes("b", &[0, 255, 128])), of(&attribute("b", "AP+A")));
-    assert_eq!(adapted_attributes(&given), expected);
-    // Each is also found alone.
-    for (given, expected) in given.chunks(1).zip(expected.chunks(1)) {
-        assert_eq!(adapted_attributes(given), expected);
+    for (value, text) in [
+        (double(f64::NAN), "NaN"),
+        (double(-f64::NAN), "NaN"),
+        (double(f64::INFINITY), "Infinity"),
+        (double(f64::NEG_INFINITY), "-Infinity"),
+        (bytes("b", b"abc"), "abc"),
+        (bytes("b", &[0, 255, 128]), "AP+A"),
+    ] {
+        let (given, expected) = (of(&value), of(&attribute("b", text)));
+        // Each is also found alone.
+        for (given, expected) in given.chunks(1).zip(expected.chunks(1)) {
+            assert_eq!(adapted_attributes(given), expected);
+        }
     }
+    for number in [f64::MAX, f64::MIN_POSITIVE, -1e300] {
+        assert_eq!(adapted_attributes(&[double(number)]), [double(number)]);
+    }
+    let (given, expected) = (of(&bytes("b", &[0, 255, 128])), of(&attribute("b", "AP+A")));
 
     let event = |attributes| Event { attributes, ..Default::default() };
     let link = |attributes| Link { attributes, ..Default::default() };
@@ -542,5 +574,6 @@ fn event_and_link_attributes_never_hide_a_field() {
         );
     };
     check(keys(&["name", "Name"]), keys(&["name"]), [&["attr_name", "Name"], &["name"]]);
+    check(keys(&["name", "attr_name"]), keys(&[]), [&["attr_2_name", "attr_name"], &[]]);
     check(keys(&["a"]), keys(&["context"]), [&["a"], &["attr_context"]]);
 }
