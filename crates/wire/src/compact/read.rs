@@ -212,6 +212,9 @@ impl<'p> Rebuilder<'p> {
                     Kind::Uint64 => self.number().map(|value| push_varint(out, value)),
                     _ => Err(CompactError::Corrupt),
                 };
+                if result.is_ok() {
+                    result = self.bound(out);
+                }
                 if result.is_err() {
                     return;
                 }
@@ -348,11 +351,13 @@ mod tests {
     use super::*;
     use crate::compact::Encoder;
     use crate::protobuf::Writer;
+    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+    use opentelemetry_proto::tonic::metrics::v1::{Histogram, HistogramDataPoint, Metric};
 
     #[test]
     fn rebuilding_stops_when_a_request_exceeds_its_limit() {
-        let mut bytes = Vec::new();
-        Writer::new(&mut bytes).message(1, |container| {
+        let mut texts = Vec::new();
+        Writer::new(&mut texts).message(1, |container| {
             container.message(2, |scope| {
                 for length in 0..1000 {
                     let text = "x".repeat(length);
@@ -360,12 +365,20 @@ mod tests {
                 }
             });
         });
-        let request = Request::trusted(SignalKind::Logs, bytes);
-        let mut encoder = Encoder::new(0, &[]);
-        let skeleton = encoder.skeleton(&Context::default(), &[&request]).to_vec();
-        let mut rebuilder = Rebuilder::new(&skeleton, &[], Context::default(), Unit::Nanos, 10_000);
-        assert!(matches!(rebuilder.request(), Err(CompactError::TooLarge)));
-        let left = rebuilder.skeleton.0.len();
-        assert!(left > skeleton.len() / 2, "{left} of {}", skeleton.len());
+        let texts = Request::trusted(SignalKind::Logs, texts);
+        // The counts of a histogram's buckets, which are one field.
+        let point = HistogramDataPoint { bucket_counts: vec![0; 10_000], ..Default::default() };
+        let data = Data::Histogram(Histogram { data_points: vec![point], ..Default::default() });
+        let counts =
+            Request::of_metrics(None, vec![Metric { data: Some(data), ..Default::default() }]);
+        for request in [texts, counts] {
+            let mut encoder = Encoder::new(0, &[]);
+            let skeleton = encoder.skeleton(&Context::default(), &[&request]).to_vec();
+            let mut rebuilder =
+                Rebuilder::new(&skeleton, &[], Context::default(), Unit::Nanos, 10_000);
+            assert!(matches!(rebuilder.request(), Err(CompactError::TooLarge)));
+            let left = rebuilder.skeleton.0.len();
+            assert!(left > skeleton.len() / 2, "{left} of {}", skeleton.len());
+        }
     }
 }
