@@ -71,6 +71,7 @@ async fn prints(level: LevelFilter) {
         tracing::info_span!("store").in_scope(|| tracing::info!(order = 7, "stored"));
         log::info!(target: "legacy", "cleaned");
         tracing::debug_span!("read").in_scope(|| tracing::debug!("a row"));
+        tracing::debug!(target: "hyper_util::client", "a connection");
     });
     let lines = lines.await;
     let logs = lines.iter().filter(|line| line.contains("/v1/logs")).count();
@@ -99,7 +100,11 @@ fn an_event_is_printed_or_written_as_a_record_and_never_both() {
         "{written}"
     );
     let debug = run("prints-debug", &[("AWS_LAMBDA_LOG_LEVEL", "INFO")]).stdout;
-    assert!(String::from_utf8_lossy(&debug).contains(" DEBUG processes: a row\n"));
+    let debug = String::from_utf8(debug).unwrap();
+    assert!(
+        debug.contains(" DEBUG processes: a row\n") && !debug.contains("a connection"),
+        "{debug}"
+    );
     let errors = printed(&[("RUST_LOG", "error")]);
     assert!(
         errors.contains("1 lines, 0 of logs, 2 items"),

@@ -116,7 +116,7 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     let record_filter = if environment.disabled {
         RecordFilter::new(LevelFilter::OFF, None, None)
     } else {
-        RecordFilter::new(config.max_level, lambda_level, directives.clone())
+        RecordFilter::new(config.max_level, lambda_level, directives)
     };
     let telemetry = Arc::new_cyclic(|telemetry: &Weak<Telemetry>| {
         let telemetry = Weak::clone(telemetry);
@@ -159,12 +159,8 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     }
     set_globals(&handler, globals);
     if config.global_subscriber {
-        let fmt_layer = environment.fmt_layer.unwrap_or(config.fmt_layer);
-        let printed = fmt_layer.then(|| {
-            let level = handler.telemetry.record_filter.max_level;
-            directives.unwrap_or_else(|| Targets::new().with_default(level))
-        });
-        install_subscriber(&handler, &environment, printed);
+        let prints = environment.fmt_layer.unwrap_or(config.fmt_layer);
+        install_subscriber(&handler, &environment, prints);
     }
     // The test process simulates many functions.
     let handles_sigterm = config.sigterm_handler && cfg!(not(test));
@@ -241,13 +237,10 @@ fn set_globals(handler: &TelemetryCompletionHandler, globals: Globals) {
 
 /// Installs a subscriber if there is none. If the application has installed one, it stays, and the telemetry has no `tracing`
 /// spans and events.
-fn install_subscriber(
-    handler: &TelemetryCompletionHandler,
-    environment: &Config,
-    printed: Option<Targets>,
-) {
+fn install_subscriber(handler: &TelemetryCompletionHandler, environment: &Config, prints: bool) {
     let is_json = environment.lambda.json_log_level.is_some();
-    let fmt_layer = printed.map(|filter| subscriber::fmt_layer(filter, is_json));
+    let filter = &handler.telemetry.record_filter;
+    let fmt_layer = prints.then(|| subscriber::fmt_layer(filter, is_json));
     // Printed events are already log records with the trace of their invocation.
     let layer = handler.layer_of(fmt_layer.is_none());
     let subscriber = tracing_subscriber::registry().with(layer).with(fmt_layer);

@@ -13,9 +13,10 @@ use tracing::dispatcher::{Dispatch, WeakDispatch};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id};
+use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_opentelemetry::get_otel_context;
-use tracing_subscriber::filter::{FilterFn, Targets};
+use tracing_subscriber::filter::{DynFilterFn, FilterFn, Targets};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
@@ -38,10 +39,7 @@ where
         .with_threads(false)
         .with_tracked_inactivity(false)
         .with_target(false);
-    let spans = NoteIntegers
-        .and_then(spans)
-        .and_then(ForgetIntegers)
-        .with_filter(filter.only(RecordFilter::takes_span));
+    let spans = NoteIntegers.and_then(spans).and_then(ForgetIntegers).with_filter(filter.spans());
     let records = Records {
         bridge: OpenTelemetryTracingBridge::new(&telemetry.signals.logger_provider),
         bridges_logs,
@@ -196,12 +194,13 @@ pub(crate) fn bridge_log_crate() {
     super::log_crate::install();
 }
 
-/// Prints the events selected by `filter` on stdout: as text, or as JSON with `timestamp` and `level` in Lambda's JSON format.
-pub(crate) fn fmt_layer<S>(filter: Targets, is_json: bool) -> Box<dyn Layer<S> + Send + Sync>
+/// Prints the events that would be log records on stdout: as text, or as JSON with `timestamp` and `level` in Lambda's JSON format.
+pub(crate) fn fmt_layer<S>(filter: &RecordFilter, is_json: bool) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
 {
     let layer = tracing_subscriber::fmt::layer();
+    let filter = filter.only(RecordFilter::takes_event);
     if is_json {
         let layer = layer.json().flatten_event(true);
         layer.with_current_span(false).with_span_list(false).with_filter(filter).boxed()
@@ -241,11 +240,27 @@ impl RecordFilter {
             .with_max_level_hint(self.most_verbose())
     }
 
-    /// Returns `true` for a recorded span, or an event that makes one an error. No variable disables the levels within
-    /// `max_level`.
-    fn takes_span(&self, metadata: &Metadata<'_>) -> bool {
-        (metadata.is_span() || is_recorded_error(metadata))
-            && self.takes_span_of(metadata.target(), *metadata.level())
+    /// Enables recorded spans, and the events that make them errors. No variable disables the levels within `max_level`.
+    fn spans<S>(&self) -> impl layer::Filter<S> + Send + Sync + 'static + use<S>
+    where
+        S: Subscriber + for<'span> LookupSpan<'span>,
+    {
+        let (filter, sites) = (self.clone(), self.clone());
+        let takes = |filter: &Self, metadata: &Metadata<'_>| {
+            (metadata.is_span() || may_be_recorded_error(metadata))
+                && filter.takes_span_of(metadata.target(), *metadata.level())
+        };
+        DynFilterFn::new(move |metadata: &Metadata<'_>, context: &layer::Context<'_, S>| {
+            takes(&filter, metadata) && (metadata.is_span() || is_recorded_error(metadata, context))
+        })
+        .with_callsite_filter(move |metadata: &'static Metadata<'static>| {
+            match takes(&sites, metadata) {
+                true if metadata.is_span() => Interest::always(),
+                true => Interest::sometimes(),
+                false => Interest::never(),
+            }
+        })
+        .with_max_level_hint(self.most_verbose())
     }
 
     /// Returns `true` if this event becomes a log record.
@@ -354,12 +369,21 @@ pub(crate) fn level_of_lambda(level: &str) -> Option<LevelFilter> {
     if level.eq_ignore_ascii_case("fatal") { Some(LevelFilter::ERROR) } else { level.parse().ok() }
 }
 
-/// `#[instrument(err)]` reports a function's error with such an event: it makes the span an error with an exception event. All
-/// other events only become log records; as span events they would be written twice.
-fn is_recorded_error(metadata: &Metadata<'_>) -> bool {
-    *metadata.level() == Level::ERROR
-        && metadata.fields().field("error").is_some()
-        && metadata.fields().field("message").is_none()
+/// Returns `true` for an event with the level and the only field of those that `#[instrument(err)]` writes.
+fn may_be_recorded_error(metadata: &Metadata<'_>) -> bool {
+    let fields = metadata.fields();
+    *metadata.level() == Level::ERROR && fields.len() == 1 && fields.field("error").is_some()
+}
+
+/// `#[instrument(err)]` reports a function's error with an event at the place of the function's span: it makes the span an error
+/// with an exception event. All other events only become log records; as span events they would be written twice.
+fn is_recorded_error<S>(metadata: &Metadata<'_>, context: &layer::Context<'_, S>) -> bool
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    context.lookup_current().map(|span| span.metadata()).is_some_and(|of_span| {
+        (of_span.line(), of_span.file()) == (metadata.line(), metadata.file())
+    })
 }
 
 /// Exporting the SDK's, Lambda runtime's and HTTP client's own events would create more of them, and the runtime's span around

@@ -93,12 +93,24 @@ fn an_error_of_an_instrumented_function_is_its_spans_status() {
     fn store() -> Result<(), std::num::ParseIntError> {
         "x".parse::<u8>().map(drop)
     }
+    #[tracing::instrument(level = "debug", err)]
+    fn cached() -> Result<(), std::num::ParseIntError> {
+        "x".parse::<u8>().map(drop)
+    }
     let function = Function::new();
-    let written = function.run(|| drop(store()));
+    let written = function.run(|| {
+        drop(store());
+        // Neither the error of a span that is not recorded nor an event of the handler fails the handler's span.
+        drop(cached());
+        let error = "a cache miss";
+        tracing::error!(error);
+    });
     let span = written.span_named("store");
     assert_eq!(status(span), "error: invalid digit found in string");
-    assert_eq!(status(written.span_named("orders")), "unset");
-    assert_eq!(bodies(&written), ["invalid digit found in string"]);
+    let orders = written.span_named("orders");
+    assert_eq!((status(orders), orders.events.len()), ("unset".to_owned(), 0));
+    let of_parsing = "invalid digit found in string";
+    assert_eq!(bodies(&written), [of_parsing, of_parsing, "a cache miss"]);
 }
 
 #[test]
