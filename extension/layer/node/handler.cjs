@@ -19,24 +19,26 @@ const statusCodes = new WeakMap();
 /// Returns the module's exports with the wrapped handler.
 function replaceHandler(load, sdk, exports, name) {
   const names = name.split(".");
-  const last = names.pop();
-  const holder = names.reduce((holder, name) => holder?.[name], exports);
-  const handler = holder?.[last];
+  const handler = names.reduce((holder, name) => holder?.[name], exports);
   if (typeof handler !== "function") return exports;
-  const wrapped = wrap(load, sdk, handler);
   noteStatusCodes();
+  return withValue(exports, names, wrap(load, sdk, handler));
+}
+
+/// Returns the object with this value at this path, or a copy if a property cannot be assigned.
+function withValue(holder, [name, ...deeper], value) {
+  const own = deeper.length === 0 ? value : withValue(holder[name], deeper, value);
   try {
-    holder[last] = wrapped;
-    if (holder[last] === wrapped) return exports;
+    holder[name] = own;
+    if (holder[name] === own) return holder;
   } catch {
-    // Exports of a bundle may be getters, which cannot be assigned.
+    // Exports of a bundle may be getters, and an ES module's names cannot be assigned.
   }
-  if (holder !== exports) return exports;
-  const copy = Object.create(Object.getPrototypeOf(exports));
-  for (const key of Reflect.ownKeys(exports)) {
-    Object.defineProperty(copy, key, { ...Object.getOwnPropertyDescriptor(exports, key), configurable: true });
+  const copy = Object.create(Object.getPrototypeOf(holder));
+  for (const key of Reflect.ownKeys(holder)) {
+    Object.defineProperty(copy, key, { ...Object.getOwnPropertyDescriptor(holder, key), configurable: true });
   }
-  return Object.defineProperty(copy, last, { value: wrapped, enumerable: true, configurable: true });
+  return Object.defineProperty(copy, name, { value: own, enumerable: true, configurable: true });
 }
 
 /// Wraps `HttpResponseStream.from`, the only source of a streamed HTTP response's status code.
@@ -231,8 +233,34 @@ function ofRequest(event) {
   };
 }
 
+// Limits of the search in a result.
+const MOST_VALUES = 10000;
+const MOST_LEVELS = 500;
+
+// Methods of Node's own objects, which do not fail.
+const OF_NODE = [Date, Buffer, URL].map(({ prototype }) => prototype.toJSON);
+
+/// Returns `true` if the serialization of a result may fail: it has a BigInt, an object that contains itself, or code of its own. Other
+/// results are not serialized twice. Gives up in a large result.
+function mayFailInJson(value, above = new Set(), searched = { values: 0 }) {
+  if (typeof value === "bigint") return true;
+  if (typeof value !== "object" || value === null) return false;
+  if (typeof value.toJSON === "function") return !OF_NODE.includes(value.toJSON);
+  if (above.has(value) || above.size >= MOST_LEVELS) return true;
+  above.add(value);
+  for (const name of Object.keys(value)) {
+    searched.values += 1;
+    if (searched.values > MOST_VALUES) break;
+    const { get, value: own } = Object.getOwnPropertyDescriptor(value, name) ?? {};
+    if (get !== undefined || mayFailInJson(own, above, searched)) return true;
+  }
+  above.delete(value);
+  return false;
+}
+
 /// Returns the error with which the runtime fails to serialize a result.
 function serializationError(value) {
+  if (!mayFailInJson(value)) return undefined;
   try {
     JSON.stringify(value);
     return undefined;

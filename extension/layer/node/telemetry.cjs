@@ -20,12 +20,14 @@ const BATCH_SIZE = 512;
 // Instrumentations by their names in OTEL_NODE_DISABLED_INSTRUMENTATIONS. Calls outside an invocation get no span, because they have no
 // trace. A runtime client's calls to Lambda are not the function's. A call of AWS's SDK is one span.
 const LIBRARIES = {
-  "aws-sdk": ["AwsInstrumentation", { suppressInternalInstrumentation: true }],
+  "aws-sdk": ["AwsInstrumentation", { suppressInternalInstrumentation: true }, copyInputs],
   http: ["HttpInstrumentation", {
     requireParentforOutgoingSpans: true,
     disableIncomingRequestInstrumentation: true,
     // The runtime reports an uncaught error in the context of the invocation.
-    ignoreOutgoingRequestHook: ({ hostname, host, port }) => `${hostname ?? host}:${port}` === process.env.AWS_LAMBDA_RUNTIME_API,
+    // The instrumentation would send a list of headers as headers with numbers for names.
+    ignoreOutgoingRequestHook: ({ hostname, host, port, headers }) =>
+      Array.isArray(headers) || `${hostname ?? host}:${port}` === process.env.AWS_LAMBDA_RUNTIME_API,
     requestHook: nameAwsCall,
   }],
   undici: ["UndiciInstrumentation", { requireParentforSpans: true }],
@@ -37,9 +39,9 @@ function instrumentLibraries(load) {
   const enabled = process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS?.trim();
   const isWanted = (name) => !disabled.includes(name) && (!enabled || names(enabled).includes(name));
   const made = [];
-  for (const [name, [type, config]] of Object.entries(LIBRARIES)) {
+  for (const [name, [type, config, adapt = (type) => type]] of Object.entries(LIBRARIES)) {
     const instrumentation = `@opentelemetry/instrumentation-${name}`;
-    if (isWanted(name) && isThere(load, instrumentation)) made.push(new (load(instrumentation)[type])(config));
+    if (isWanted(name) && isThere(load, instrumentation)) made.push(new (adapt(load(instrumentation)[type]))(config));
   }
   // The patches stay. Another tracer may have patched on top of them, and shimmer would remove its patches instead.
   return () => made.forEach((instrumentation) => {
@@ -48,6 +50,31 @@ function instrumentLibraries(load) {
     const { ProxyTracerProvider } = load("@opentelemetry/api");
     instrumentation.setTracerProvider(new ProxyTracerProvider());
   });
+}
+
+/// Gives the instrumentation of AWS's SDK a copy of each command's input. It adds the trace context to messages, and the function's
+/// object may be frozen or used again.
+function copyInputs(Instrumentation) {
+  return class extends Instrumentation {
+    _getV3MiddlewareStackResolvePatch(...values) {
+      const resolve = super._getV3MiddlewareStackResolvePatch(...values);
+      return function (...values) {
+        const handle = resolve.apply(this, values);
+        return function (command, ...others) {
+          return handle.call(this, { ...command, constructor: command.constructor, input: copyOf(command.input) }, ...others);
+        };
+      };
+    }
+  };
+}
+
+function copyOf(input) {
+  const copy = { ...input };
+  if (copy.MessageAttributes) copy.MessageAttributes = { ...copy.MessageAttributes };
+  for (const list of ["Entries", "PublishBatchRequestEntries"]) {
+    if (Array.isArray(copy[list])) copy[list] = copy[list].map((entry) => (typeof entry === "object" ? copyOf(entry) : entry));
+  }
+  return copy;
 }
 
 let isBundleKnown = false;

@@ -100,11 +100,13 @@ function valueOf(value) {
   return kind === "intValue" ? Number(found) : found;
 }
 
-/// Starts an HTTP server. `seen` has the path and the headers of each request.
+/// Starts an HTTP server. `seen` has the path, the headers and the body of each request.
 export async function target() {
   const seen = [];
-  const server = http.createServer((request, response) => {
-    seen.push({ path: request.url, headers: request.headers });
+  const server = http.createServer(async (request, response) => {
+    const call = { path: request.url, headers: request.headers, body: "" };
+    seen.push(call);
+    for await (const part of request) call.body += part;
     response.end(Object.entries(request.headers).map((pair) => pair.join(": ")).join("\n"));
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));

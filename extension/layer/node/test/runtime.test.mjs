@@ -19,6 +19,8 @@ const CASES = {
   "a file by its ending": [{ "app.cjs": HANDLER, "package.json": '{"type": "module"}' }, "app.handler", true],
   "a name with dots": [{ "app.js": "exports.routes = { get: async () => 'found' };" }, "app.routes.get", true],
   "an object made at run time": [{ "app.js": "module.exports = Object.fromEntries([['handler', async () => 'found']]);" }, "app.handler", true],
+  "a name of an imported module": [{ "app.mjs": 'export * as routes from "./routes.mjs";', "routes.mjs": "export const get = async () => 'found';" }, "app.routes.get", true],
+  "a name in a frozen object": [{ "app.js": "exports.routes = Object.freeze({ get: async () => 'found' });" }, "app.routes.get", true],
   "the index of a folder": [{ "api/index.js": 'exports.handler = require("./route").route;', "api/route.js": "exports.route = async () => 'found';" }, "api.handler", false],
   "the index of a folder in a folder": [{ "src/api/index.js": HANDLER }, "src/api.handler", false],
   "the main file of a folder": [{ "api/package.json": '{"main": "lib/main.js"}', "api/lib/main.js": HANDLER }, "api.handler", false],
