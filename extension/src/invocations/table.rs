@@ -192,7 +192,8 @@ impl InvocationTable {
         self.find(request_id).is_some_and(|known| known.runtime_done)
     }
 
-    /// Takes received root spans. A span without a name belongs to the newest invocation that began before it.
+    /// Takes received root spans. A span without a name belongs to the newest invocation that began before it, unless the record of
+    /// that invocation names another, or none: work of an earlier one may have sent the span.
     pub(crate) fn roots(&mut self, roots: Vec<Root>) {
         if self.invocation_span != InvocationSpanMode::Auto {
             return;
@@ -206,6 +207,9 @@ impl InvocationTable {
             });
             let Some(request_id) = request_id else { continue };
             self.sends_roots = true;
+            if !is_named {
+                self.look_up_root(&request_id, root.start_unix_nano);
+            }
             let Root { trace_id, span_id, start_unix_nano, .. } = root;
             let span = FunctionRoot { trace_id, span_id, is_open: false, is_sampled: true };
             self.root(&request_id, KnownRoot { span, is_named }, start_unix_nano);
@@ -588,6 +592,21 @@ mod tests {
         assert_eq!(story.due(), "server of 1000 ms, no parent, ok");
         assert_eq!(story.due(), "");
         assert_eq!(story.close("spindown", 20_000), "");
+    }
+
+    #[test]
+    fn a_root_of_earlier_work_does_not_replace_the_record_of_an_invocation() {
+        let mut story = Story::new(&[]);
+        story
+            .records
+            .lock()
+            .unwrap()
+            .push((FIRST.to_owned(), RootSpan { is_sampled: false, ..ROOT }));
+        story.invoke(FIRST, 10_000);
+        story.root_by_otlp(None, 10_050);
+        story.handler(FIRST, 10_000);
+        story.event(EventKind::Report, FIRST, 12_000);
+        assert_eq!(story.due(), "", "the invocation is not sampled");
     }
 
     #[test]
