@@ -334,7 +334,11 @@ class Imports:
         execute = loader.exec_module
 
         def exec_module(module):
-            loader.exec_module = execute
+            if module.__name__ != name:
+                # The modules of a zip file share a loader.
+                return execute(module)
+            if loader.exec_module is exec_module:
+                loader.exec_module = execute
             execute(module)
             # A program may search for a module without importing it.
             for action in self.actions.pop(name, ()):

@@ -52,6 +52,9 @@ class HandlerFinder:
         if own := own_import(spec):
             leave_alone(f"{self.module} imports {own}")
             return
+        if own := own_folder():
+            leave_alone(f"{own} contains opentelemetry.sdk")
+            return
         folder, packages = os.path.join(self.folder, "python-packages"), beside("lambda_otlp_packages")
         if os.path.isdir(folder):
             packages.install(folder)
@@ -83,11 +86,15 @@ class HandlerFinder:
         execute = loader.exec_module
 
         def exec_module(module):
+            if module.__name__ != self.module:
+                # The modules of a zip file share a loader.
+                return execute(module)
             loader.exec_module = execute
             if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
                 attempt(follow_snapshots)
             execute(module)
-            attempt(start, module, self.function, hidden, fast)
+            # The module may have put another object in its place.
+            attempt(start, sys.modules.get(module.__name__, module), self.function, hidden, fast)
 
         # The loader keeps its type, because programs check it.
         loader.exec_module = exec_module
@@ -120,6 +127,19 @@ def own_import(spec):
     except (AttributeError, SyntaxError, ValueError):
         # The module is machine code, or does not compile. The runtime reports the latter.
         return None
+
+
+def own_folder():
+    """Returns a folder in the function's package with an SDK, which the function will add to the path, or `None`.
+
+    The layer's API would already be loaded then, and an older SDK fails with it.
+    """
+    try:
+        with os.scandir(os.environ.get("LAMBDA_TASK_ROOT") or ".") as entries:
+            folders = [entry.path for entry in entries if entry.is_dir() and entry.path not in sys.path]
+    except OSError:
+        return None
+    return next((folder for folder in folders if os.path.isdir(os.path.join(folder, "opentelemetry", "sdk"))), None)
 
 
 def sets_up(name):

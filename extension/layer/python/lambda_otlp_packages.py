@@ -94,15 +94,19 @@ class Loader(SourceFileLoader):
 
 
 class Children:
-    """Finds modules below the private name, and those in packages of the layer's API."""
+    """Finds modules below the private name, and the rest of the layer's API once a part of it is loaded."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
         if name.startswith(f"{NAME}."):
             return found(name, path)
-        if name.startswith("opentelemetry.") and isinstance(path, list) and path and path[0].startswith(folder):
-            return found(name, path)
+        if name.startswith("opentelemetry.") and is_api(name) and is_of_layer(sys.modules.get("opentelemetry.trace")):
+            return found_api(name)
         return None
+
+
+def is_of_layer(module):
+    return (getattr(module, "__file__", None) or "").startswith(folder)
 
 
 class Api:
@@ -116,11 +120,15 @@ class Api:
             # The function has added a finder.
             if spec := finder.find_spec(name, path, target):
                 return spec
-        spec = found(name, [os.path.join(folder, *name.split(".")[:-1])])
-        if spec is not None and spec.loader is None:
-            # Other packages of the layer are in the same folder.
-            spec.submodule_search_locations = FunctionsFolders(name)
-        return spec
+        return found_api(name)
+
+
+def found_api(name):
+    spec = found(name, [os.path.join(folder, *name.split(".")[:-1])])
+    if spec is not None and spec.loader is None:
+        # Other packages of the layer are in the same folder.
+        spec.submodule_search_locations = FunctionsFolders(name)
+    return spec
 
 
 def found(name, path):

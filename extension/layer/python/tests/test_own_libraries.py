@@ -1,5 +1,7 @@
 """The function's imports have the same results with the layer as without it."""
 
+import zipfile
+
 import pytest
 from local_lambda import packages, run
 
@@ -91,6 +93,51 @@ def test_an_import_that_fails_without_the_layer_fails_with_it(tmp_path, start):
     assert without.results == [[[], [], []]]
     assert ran.results == [[[], [], []]] * 2, ran.text
     assert len(ran.kind("SERVER")) == len(ran.kind("CLIENT")) == 2, ran.text
+
+
+def test_a_library_in_a_zip_file_is_imported_only_by_the_function(tmp_path):
+    with zipfile.ZipFile(tmp_path / "lib.zip", "w") as lib:
+        lib.writestr("requests/__init__.py", "")
+        lib.writestr("prices.py", "PRICE = 7")
+    text = "import importlib.util, sys\nsys.path.insert(0, 'lib.zip')\nassert importlib.util.find_spec('requests')\nimport prices\n"
+    text += "def handler(event, context):\n    return [prices.PRICE, 'requests' in sys.modules]\n"
+    ran = run(tmp_path, [{}], files={"app.py": text})
+    assert ran.results == [[7, False]], ran.text
+
+
+# A module of the function adds a folder of its package with an SDK, or with the API alone, and uses it.
+TELEMETRY = """
+import sys
+sys.path.insert(0, {folder!r})
+from opentelemetry import baggage, context, metrics, propagate, trace
+def spans():
+    from opentelemetry.sdk.trace import TracerProvider
+    with TracerProvider().get_tracer("shop").start_as_current_span("price") as span:
+        return trace.get_current_span() is span
+def files():
+    own = [baggage, context, metrics, propagate, trace]
+    return len({{module.__file__.partition("/opentelemetry/")[0] for module in own}})
+"""
+OLD_SDK = ("opentelemetry-sdk==1.20.0", "setuptools<80")
+
+
+@pytest.mark.parametrize("line", ["from telemetry import files, spans", ""], ids=["in a module", "in an invocation"])
+@pytest.mark.parametrize("own", [OLD_SDK, ("opentelemetry-api==1.20.0", "setuptools<80")], ids=["SDK", "API"])
+def test_a_function_may_add_opentelemetry_of_its_own(tmp_path, line, own):
+    use = "[files(), spans()]" if own is OLD_SDK else "[files()]"
+    app = f"{line}\ndef handler(event, context):\n    from telemetry import files, spans\n    return {use}\n"
+    files = {"app.py": app, "telemetry.py": TELEMETRY.format(folder=str(tmp_path / "vendored"))}
+    (tmp_path / "vendored").symlink_to(packages(*own))
+    without = run(tmp_path, [{}, {}], files=files, wrapper=False)
+    ran = run(tmp_path, [{}, {}], files=files)
+    assert ran.results == without.results == [[1, True] if own is OLD_SDK else [1]] * 2, ran.text
+
+
+def test_a_module_that_puts_an_object_in_its_place_is_instrumented(tmp_path):
+    text = "import sys\nclass App:\n    @staticmethod\n    def handler(event, context):\n        return 7\nsys.modules[__name__] = App()\n"
+    ran = run(tmp_path, [{}], files={"app.py": text})
+    assert ran.results == [7]
+    assert [span["scope"] for span in ran.kind("SERVER")] == ["opentelemetry.instrumentation.aws_lambda"], ran.text
 
 
 API = """
