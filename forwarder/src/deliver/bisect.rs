@@ -1,6 +1,6 @@
 //! Sends a rejected request again in pieces, so that bad records do not block good ones forever.
 //!
-//! The backend's client halves a rejected request. If it accepts none of the first halves, the client stops, because the fault
+//! The backend's client halves a rejected request. If it accepts none of the first 25, the client stops, because the fault
 //! may be the server's. A message with bad records throughout would stop there each time. So each attempt divides the request into
 //! finer pieces, each with the client's full limits, until some records are accepted. The rest then goes into new messages.
 
@@ -11,8 +11,8 @@ use wire::Request;
 
 const MOST_PIECES: usize = 8;
 
-/// If none of this many pieces is accepted, the others are not tried. A backend that rejects everything gets about 30 requests
-/// for each attempt, and no record is blamed.
+/// If none of this many pieces is accepted, the others are not tried. A backend that rejects everything gets at most 73
+/// requests for each attempt, and no record is blamed.
 const FIRST_PIECES: usize = 4;
 
 /// The other limit for useless attempts. If a backend accepts requests and writes nothing, its client halves each piece as far as

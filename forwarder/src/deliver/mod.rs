@@ -125,9 +125,9 @@ fn take_next(
     ready.remove(next?)
 }
 
-/// The admission of the other groups after a probe.
+/// The admission of the other groups after a probe. A probe whose content was rejected shows that the destination works.
 fn after_probe(verdict: Option<bool>) -> Admission {
-    if verdict == Some(true) { Admission::Send } else { Admission::Park }
+    if verdict == Some(false) { Admission::Park } else { Admission::Send }
 }
 
 /// Groups ready to send, and groups that wait for the probe of their lane.

@@ -84,8 +84,11 @@ pub(crate) fn verdict(outcome: &Outcome) -> Option<bool> {
     if outcome.accepted > 0 || has_judged {
         return Some(true);
     }
-    // A single rejected record may itself be at fault.
-    if outcome.parts.iter().any(|part| part.fate == Fate::ParkRefused) {
+    // Rejected records may themselves be at fault, and a destination that rejects content works.
+    let is_refused = |part: &backend::UndeliveredPart| {
+        part.fate == Fate::ParkRefused || part.reason.refuses_content()
+    };
+    if outcome.parts.iter().any(is_refused) {
         return None;
     }
     // Requests that were never sent before the deadline show nothing. Unreadable credentials count as a failure: each attempt to
@@ -204,5 +207,9 @@ mod tests {
         check(0, &[DeadLetter], 1, Some(true));
         check(0, &[DeadLetterPartial, Park], 2, Some(true));
         check(0, &[ParkRefused], 1, None);
+        let mut refused = outcome(0, &[Park], 1);
+        let text = "bad record".to_owned();
+        refused.parts[0].reason = Reason::Status { status: 400, text, hint: "" };
+        assert_eq!(verdict(&refused), None);
     }
 }

@@ -27,8 +27,12 @@ pub(crate) struct Delivery {
     next_serial: usize,
     not_before: Duration,
     retries: u32,
-    extra_requests: usize,
-    refused_halves: usize,
+    /// Number of pieces from splitting and halving.
+    pieces: usize,
+    /// Number of requests whose content the backend refused.
+    refused: usize,
+    /// Number of items of the request.
+    items: usize,
     anything_taken: bool,
     /// The reason of the last failure. Parts that are left at the deadline carry it.
     last_failure: Option<Reason>,
@@ -54,7 +58,6 @@ pub(super) enum Step<'a> {
 struct QueuedPart {
     request: Request,
     serial: usize,
-    is_half: bool,
     /// `true` if its items are already counted in `ambiguous_items`.
     ambiguous: bool,
     /// `true` if the backend answered once that it wrote nothing.
@@ -86,8 +89,9 @@ impl Delivery {
             next_serial: 0,
             not_before: Duration::ZERO,
             retries: 0,
-            extra_requests: 0,
-            refused_halves: 0,
+            pieces: 0,
+            refused: 0,
+            items: request.items(),
             anything_taken: false,
             last_failure: None,
             outcome: Outcome::default(),
@@ -213,13 +217,7 @@ impl Delivery {
     fn new_part(&mut self, request: Request) -> Option<QueuedPart> {
         let serial = self.next_serial;
         self.next_serial += 1;
-        let part = QueuedPart {
-            request,
-            serial,
-            is_half: false,
-            ambiguous: false,
-            nothing_written: false,
-        };
+        let part = QueuedPart { request, serial, ambiguous: false, nothing_written: false };
         (part.request.items() > 0).then_some(part)
     }
 
@@ -299,12 +297,15 @@ impl Delivery {
     }
 }
 
-/// The maximum number of additional requests from splitting and halving: enough to isolate two bad records among thousands, and
-/// few enough to spare a backend that refuses everything.
-const MOST_EXTRA_REQUESTS: usize = 24;
+/// The maximum number of pieces of a split request, and of refused requests while the backend accepts none: enough to reach single
+/// records in two places, and few enough to spare a backend that refuses everything.
+const MOST_IN_VAIN: usize = 24;
 
-/// Two halves and four quarters: if the backend accepts none of these six, single records are not the cause.
-const FIRST_HALVES: usize = 6;
+/// Once the backend has accepted records, one more piece for this number of items: enough to isolate bad records that are 1 % of
+/// a thousand.
+const ITEMS_PER_PIECE: usize = 4;
+
+const MOST_PIECES_FOR_ITEMS: usize = 512;
 
 impl Delivery {
     /// Splits an oversized part into parts of half its size.
@@ -318,35 +319,46 @@ impl Delivery {
         if pieces.len() <= 1 {
             return self.keep(part, &reason, Fate::DeadLetter);
         }
-        if self.extra_requests + pieces.len() > MOST_EXTRA_REQUESTS {
+        if self.pieces + pieces.len() > self.most_pieces(MOST_IN_VAIN) {
             return self.keep(part, &reason, Fate::Park);
         }
-        self.extra_requests += pieces.len();
-        self.wait_for(&part, pieces, part.is_half);
+        self.pieces += pieces.len();
+        self.wait_for(&part, pieces);
         self.last_failure = Some(reason);
     }
 
-    /// Halves a part with refused records. The halves go to the end of the queue, so that both halves and all four quarters are
-    /// tried before single records are blamed.
+    fn most_pieces(&self, in_vain: usize) -> usize {
+        let for_items = (self.items / ITEMS_PER_PIECE).min(MOST_PIECES_FOR_ITEMS);
+        in_vain + if self.anything_taken { for_items } else { 0 }
+    }
+
+    /// Halves a part with refused records. The first half is next, so that a few requests reach records that the backend accepts,
+    /// however many it refuses.
     fn halve(&mut self, part: QueuedPart, reason: Reason) {
         let items = part.request.items();
-        // With too many columns no single record is at fault, and a smaller request may succeed.
-        let may_be_too_large = items > 1 && reason.may_mean_columns();
-        self.refused_halves += usize::from(part.is_half && !may_be_too_large);
-        let hopeless = !self.anything_taken && self.refused_halves >= FIRST_HALVES;
-        if items <= 1 && !hopeless {
-            return self.keep(part, &reason, Fate::DeadLetter);
-        }
-        if hopeless {
+        self.refused += 1;
+        if !self.anything_taken && self.refused > MOST_IN_VAIN {
             self.waiting.push_front(part);
             return self.give_up_whole(&reason);
         }
-        if self.extra_requests + 2 > MOST_EXTRA_REQUESTS {
+        if items <= 1 {
+            // Neighbours may be bad too, so the search for a good record goes on in the largest piece.
+            if !self.anything_taken && !self.waiting.is_empty() {
+                self.waiting.rotate_right(1);
+            }
+            return self.keep(part, &reason, Fate::DeadLetter);
+        }
+        // Each refused request has two halves.
+        if self.anything_taken && self.pieces + 2 > self.most_pieces(2 * MOST_IN_VAIN) {
             return self.keep(part, &reason, Fate::Park);
         }
-        self.extra_requests += 2;
+        self.pieces += 2;
         let (first, second) = part.request.clone().split_at(items / 2);
-        self.wait_for(&part, vec![first, second], true);
+        for request in [second, first] {
+            if let Some(half) = self.piece_of(&part, request) {
+                self.waiting.push_front(half);
+            }
+        }
         self.last_failure = Some(reason);
     }
 
@@ -367,19 +379,19 @@ impl Delivery {
     fn split_waiting(&mut self) {
         for part in std::mem::take(&mut self.waiting) {
             let pieces = self.split_by_columns(part.request.clone());
-            self.wait_for(&part, pieces, part.is_half);
+            self.wait_for(&part, pieces);
         }
     }
 
-    fn wait_for(&mut self, whole: &QueuedPart, pieces: Vec<Request>, is_half: bool) {
+    fn wait_for(&mut self, whole: &QueuedPart, pieces: Vec<Request>) {
         for request in pieces {
-            let piece = self.new_part(request);
-            self.waiting.extend(piece.map(|piece| QueuedPart {
-                is_half,
-                ambiguous: whole.ambiguous,
-                nothing_written: whole.nothing_written,
-                ..piece
-            }));
+            let piece = self.piece_of(whole, request);
+            self.waiting.extend(piece);
         }
+    }
+
+    fn piece_of(&mut self, whole: &QueuedPart, request: Request) -> Option<QueuedPart> {
+        let &QueuedPart { ambiguous, nothing_written, .. } = whole;
+        self.new_part(request).map(|piece| QueuedPart { ambiguous, nothing_written, ..piece })
     }
 }

@@ -155,8 +155,11 @@ impl Columns {
         }
         for attribute in attributes {
             let place = below(START, attribute.key.as_bytes());
-            if collides(attribute) || !is_map(attribute) && !self.is_free(place) {
+            if collides(attribute) {
                 self.rename(START, attribute, &collides);
+            } else if !is_map(attribute) && !self.is_free(place) {
+                self.rename(START, attribute, &collides);
+                note_renamed();
             }
             // A renamed entry may meet a column of the resource, in which case the map gets another name.
             for _ in 0..MOST_LEVELS {
@@ -183,6 +186,7 @@ impl Columns {
                 None if self.is_free(place) => {}
                 None => {
                     self.rename(path, attribute, &|_: &KeyValue| false);
+                    note_renamed();
                     has_renamed = true;
                 }
             }
@@ -203,7 +207,6 @@ impl Columns {
         while collides(attribute) || !self.take(below(path, attribute.key.as_bytes())) {
             attribute.key = format!("attr_{}_{key}", self.next_number(place));
         }
-        with_known_keys(|known| known.renamed += 1);
     }
 
     /// Returns `true` if no other key has the column of this key, which has it from then on.
@@ -226,6 +229,10 @@ impl Columns {
         *number += 1;
         *number
     }
+}
+
+fn note_renamed() {
+    with_known_keys(|known| known.renamed += 1);
 }
 
 fn is_map(attribute: &KeyValue) -> bool {
