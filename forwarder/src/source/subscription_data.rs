@@ -305,10 +305,19 @@ impl<'de> Visitor<'de> for LogEvents<'_, '_> {
 struct RawEvent {
     #[serde(default)]
     id: Id,
+    #[serde(default, deserialize_with = "timestamp")]
     timestamp: i64,
     message: LossyText,
     #[serde(default, rename = "extractedFields", deserialize_with = "extracted_fields")]
     extracted_fields: Option<ExtractedFields>,
+}
+
+/// Reads a time in milliseconds. Any other value counts as 0, so that the neighbours of the log event are read.
+fn timestamp<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    #[expect(clippy::cast_possible_truncation, reason = "milliseconds")]
+    let of_float = || value.as_f64().map(|millis| millis as i64);
+    Ok(value.as_i64().or_else(of_float).unwrap_or_default())
 }
 
 /// The origin of a log event in a log group that collects logs of several accounts: the system fields of a subscription filter
@@ -447,6 +456,19 @@ mod tests {
         assert_eq!(batches.len(), 1);
         assert_eq!(batches[0].origin.log_group, "g");
         assert_eq!(batches[0].events.len(), 2);
+    }
+
+    #[test]
+    fn an_invalid_timestamp_does_not_stop_the_neighbours() {
+        for (timestamp, expected) in
+            [("null", 0), (r#""soon""#, 0), ("{}", 0), ("7.5", 7), ("-1", -1), ("1e300", i64::MAX)]
+        {
+            let json = TWO.replacen("\"timestamp\":5", &format!("\"timestamp\":{timestamp}"), 1);
+            let all = batches(&json, 1000).unwrap();
+            let found: Vec<i64> =
+                all.iter().flat_map(|it| &it.events).map(|event| event.timestamp_ms).collect();
+            assert_eq!(found, [expected, 6], "{timestamp}");
+        }
     }
 
     #[test]
