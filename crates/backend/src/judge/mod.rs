@@ -3,7 +3,7 @@
 //! Sources: OTLP 1.x "OTLP/HTTP Response"; OpenObserve 0.60.5 and 0.92.2 as measured.
 
 mod export_response;
-mod reason;
+pub(crate) mod reason;
 
 use crate::destination::Profile;
 use crate::http::HttpResponse;

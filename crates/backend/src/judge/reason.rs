@@ -53,15 +53,18 @@ pub enum Reason {
     },
 }
 
+/// The beginning of the text of a failed call by gRPC.
+pub(crate) const GRPC_STATUS_TEXT: &str = "gRPC's status";
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status { status, text, hint } => {
-                write!(f, "answered {}", named(*status))?;
-                for part in [text.as_str(), hint].into_iter().filter(|part| !part.is_empty()) {
-                    write!(f, ": {part}")?;
-                }
-                Ok(())
+                // The HTTP status of an answer by gRPC is ours.
+                let own = (!text.starts_with(GRPC_STATUS_TEXT)).then(|| named(*status));
+                let parts = [own.as_deref().unwrap_or_default(), text, hint];
+                let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+                write!(f, "answered {}", parts.join(": "))
             }
             Self::NothingWritten => {
                 f.write_str("answered 200 but wrote nothing: disk full, or more than 1000 distinct fields in a request")
@@ -98,15 +101,6 @@ impl Reason {
             Self::Status { status: 400, text, .. } => !is_temporary(text),
             Self::Status { status: 413 | 422, .. } | Self::NothingWritten => true,
             _ => false,
-        }
-    }
-
-    /// Returns `true` if a request with fewer columns may succeed. OpenObserve answers 400 and names the number of columns, or,
-    /// for logs, writes nothing, which may have other causes.
-    pub(crate) fn may_mean_columns(&self) -> bool {
-        match self {
-            Self::NothingWritten => true,
-            _ => self.names_columns(),
         }
     }
 

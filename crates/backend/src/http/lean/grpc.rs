@@ -6,6 +6,7 @@ use super::{AGENT, BoundedBody, MAX_RESPONSE_BYTES, Trouble};
 use crate::destination::STREAM_NAME;
 use crate::http::cause::deepest;
 use crate::http::{HttpRequest, HttpResponse};
+use crate::judge::reason::GRPC_STATUS_TEXT;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::client::SendRequest;
 use http::header::{
@@ -128,9 +129,10 @@ fn in_http(answer: HttpResponse) -> Result<HttpResponse, Trouble> {
         return Ok(HttpResponse { status: 200, headers, body, cut: answer.cut });
     }
     let delay = retry_delay(&answer.headers);
-    let (status, name) = said_in_http(code, delay.is_some());
     let said = answer.headers.get(MESSAGE).map(|text| percent_decoded(text.as_bytes()));
-    let body = format!("gRPC's status {code}{name}: {}", said.unwrap_or_default());
+    let said = said.unwrap_or_default();
+    let (status, name) = said_in_http(code, &said);
+    let body = format!("{GRPC_STATUS_TEXT} {code}{name}: {said}");
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     if let Some(delay) = delay {
         // Rounds up to whole seconds, so that the retry is not early.
@@ -141,8 +143,10 @@ fn in_http(answer: HttpResponse) -> Result<HttpResponse, Trouble> {
 }
 
 /// Returns the equivalent HTTP status and the code's name. Retryable codes of OTLP map to an unavailable server; codes after
-/// which items may be stored map to a server that failed midway.
-fn said_in_http(code: u64, says_when: bool) -> (StatusCode, &'static str) {
+/// which items may be stored map to a server that failed midway. Servers reject a message that is too large with
+/// `RESOURCE_EXHAUSTED` or `OUT_OF_RANGE`, which are retryable otherwise, and only their text tells.
+fn said_in_http(code: u64, text: &str) -> (StatusCode, &'static str) {
+    let is_too_large = ["larger than", "too large"].iter().any(|words| text.contains(words));
     match code {
         1 => (StatusCode::GATEWAY_TIMEOUT, " (CANCELLED)"),
         2 => (StatusCode::INTERNAL_SERVER_ERROR, " (UNKNOWN)"),
@@ -150,9 +154,9 @@ fn said_in_http(code: u64, says_when: bool) -> (StatusCode, &'static str) {
         4 => (StatusCode::GATEWAY_TIMEOUT, " (DEADLINE_EXCEEDED)"),
         5 => (StatusCode::METHOD_NOT_ALLOWED, " (NOT_FOUND)"),
         7 => (StatusCode::FORBIDDEN, " (PERMISSION_DENIED)"),
-        // Servers also use this code for messages that are too large; in the retryable case they send a delay.
-        8 if says_when => (StatusCode::TOO_MANY_REQUESTS, " (RESOURCE_EXHAUSTED)"),
-        8 => (StatusCode::PAYLOAD_TOO_LARGE, " (RESOURCE_EXHAUSTED)"),
+        8 if is_too_large => (StatusCode::PAYLOAD_TOO_LARGE, " (RESOURCE_EXHAUSTED)"),
+        11 if is_too_large => (StatusCode::PAYLOAD_TOO_LARGE, " (OUT_OF_RANGE)"),
+        8 => (StatusCode::TOO_MANY_REQUESTS, " (RESOURCE_EXHAUSTED)"),
         10 => (StatusCode::SERVICE_UNAVAILABLE, " (ABORTED)"),
         11 => (StatusCode::SERVICE_UNAVAILABLE, " (OUT_OF_RANGE)"),
         12 => (StatusCode::METHOD_NOT_ALLOWED, " (UNIMPLEMENTED)"),
