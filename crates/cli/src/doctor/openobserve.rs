@@ -7,7 +7,7 @@ use http::Method;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint};
-use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use platform::string_attribute;
 use settings::Check;
 use std::collections::BTreeMap;
@@ -19,8 +19,9 @@ const SERVICE: &str = "lambda-otlp-doctor";
 const METRIC: &str = "lambda_otlp_doctor_canary";
 const LABEL: &str = "canary";
 
-/// Attributes of our spans and their resources. The canary's span has them all, empty, so that OpenObserve has their columns
-/// before the first forwarders start: version 0.92 loses the columns that concurrent requests add.
+/// Attributes of our spans and their resources. One of the canary's spans has them all, empty, and a parent and a status message,
+/// so that OpenObserve has their columns before the first forwarders start: it loses columns of spans that concurrent requests
+/// add.
 const SPAN_COLUMNS: &[&str] = &[
     "aws.lambda.billed_duration_ms",
     "aws.lambda.billed_restore_duration_ms",
@@ -120,8 +121,14 @@ fn requests(canary: &Canary) -> [(SignalKind, Request); 3] {
         kind: 1,
         start_time_unix_nano: now,
         end_time_unix_nano: now + 1_000_000,
-        attributes: SPAN_COLUMNS.iter().map(empty).collect(),
         ..Span::default()
+    };
+    let child = Span {
+        span_id: canary.span_id().into_iter().rev().collect(),
+        parent_span_id: canary.span_id(),
+        status: Some(Status { message: "creates columns".to_owned(), code: 0 }),
+        attributes: SPAN_COLUMNS.iter().map(empty).collect(),
+        ..span.clone()
     };
     let point = NumberDataPoint {
         time_unix_nano: now,
@@ -136,7 +143,7 @@ fn requests(canary: &Canary) -> [(SignalKind, Request); 3] {
     };
     [
         (SignalKind::Logs, canary.log_record("lambda-otlp doctor was here")),
-        (SignalKind::Traces, Request::of_spans(resource_of_span, vec![span])),
+        (SignalKind::Traces, Request::of_spans(resource_of_span, vec![child, span])),
         (SignalKind::Metrics, Request::of_metrics(canary.resource(), vec![metric])),
     ]
 }

@@ -68,8 +68,8 @@ async fn doctor_passes_and_finds_its_canary() {
         ],
     );
     let counts = sink.counts();
-    assert_eq!((counts.log_records, counts.spans, counts.data_points), (1, 1, 1));
-    let (record, span) = (&sink.log_records()[0].item, &sink.spans()[0].item);
+    assert_eq!((counts.log_records, counts.spans, counts.data_points), (1, 2, 1));
+    let (record, span) = (&sink.log_records()[0].item, &sink.spans()[1].item);
     assert_eq!((&record.trace_id, &record.span_id), (&span.trace_id, &span.span_id));
 }
 
@@ -123,7 +123,10 @@ async fn a_canary_creates_the_documented_span_columns() {
         .lines()
         .filter_map(|line| line.split('|').nth(1))
         .flat_map(|cell| cell.split('`').skip(1).step_by(2).map(|name| name.replace('.', "_")));
-    let names: Vec<String> = names.chain(["service_faas_name".to_owned()]).collect();
+    let names = names.chain(["service_faas_name".to_owned()]);
+    let own = ["reference_parent_span_id", "reference_parent_trace_id", "reference_ref_type"];
+    let own = own.into_iter().chain(["status_message"]).map(str::to_owned);
+    let names: Vec<String> = names.chain(own).collect();
     assert!(names.len() > 15, "{names:?}");
     for name in names {
         assert!(row.columns.contains_key(&name), "{name}");
