@@ -188,7 +188,7 @@ async fn compare_sum(
     account: &mut Account,
 ) {
     let expected: f64 = sent.iter().filter_map(|row| row.get("value")?.as_f64()).sum();
-    let sum = server.promql(organization, &format!("sum(sum_over_time({stream}[1d]))")).await;
+    let sum = server.promql(organization, &format!("sum(sum_over_time({stream}[365d]))")).await;
     let difference = match sum {
         Ok(series) => {
             let value = series.first().and_then(|series| series.pointer("/value/1"));
