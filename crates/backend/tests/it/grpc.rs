@@ -316,6 +316,10 @@ async fn the_retry_delay_is_read_from_the_status_details() {
         assert!(text.starts_with(fate), "{text}");
         assert_eq!(retry_after, after, "{code} {details}");
     }
+    // With a delay, this is no limit of the message.
+    let mut answer = status(8, "usage larger than the quota");
+    answer.trailers.push(("grpc-status-details-bin", details(RETRY_INFO, 1, 0)));
+    assert_eq!(of(answer).await.1, Some(1));
 }
 
 #[tokio::test]

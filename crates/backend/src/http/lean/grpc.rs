@@ -131,7 +131,7 @@ fn in_http(answer: HttpResponse) -> Result<HttpResponse, Trouble> {
     let delay = retry_delay(&answer.headers);
     let said = answer.headers.get(MESSAGE).map(|text| percent_decoded(text.as_bytes()));
     let said = said.unwrap_or_default();
-    let (status, name) = said_in_http(code, &said);
+    let (status, name) = said_in_http(code, delay.is_some(), &said);
     let body = format!("{GRPC_STATUS_TEXT} {code}{name}: {said}");
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     if let Some(delay) = delay {
@@ -144,9 +144,10 @@ fn in_http(answer: HttpResponse) -> Result<HttpResponse, Trouble> {
 
 /// Returns the equivalent HTTP status and the code's name. Retryable codes of OTLP map to an unavailable server; codes after
 /// which items may be stored map to a server that failed midway. Servers reject a message that is too large with
-/// `RESOURCE_EXHAUSTED` or `OUT_OF_RANGE`, which are retryable otherwise, and only their text tells.
-fn said_in_http(code: u64, text: &str) -> (StatusCode, &'static str) {
-    let is_too_large = ["larger than", "too large"].iter().any(|words| text.contains(words));
+/// `RESOURCE_EXHAUSTED` or `OUT_OF_RANGE`, which are retryable otherwise: without a delay, only their text tells.
+fn said_in_http(code: u64, says_when: bool, text: &str) -> (StatusCode, &'static str) {
+    let is_too_large =
+        !says_when && ["larger than", "too large"].iter().any(|words| text.contains(words));
     match code {
         1 => (StatusCode::GATEWAY_TIMEOUT, " (CANCELLED)"),
         2 => (StatusCode::INTERNAL_SERVER_ERROR, " (UNKNOWN)"),
