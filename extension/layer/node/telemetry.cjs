@@ -72,7 +72,7 @@ function copyOf(input) {
   const copy = { ...input };
   if (copy.MessageAttributes) copy.MessageAttributes = { ...copy.MessageAttributes };
   for (const list of ["Entries", "PublishBatchRequestEntries"]) {
-    if (Array.isArray(copy[list])) copy[list] = copy[list].map((entry) => (typeof entry === "object" ? copyOf(entry) : entry));
+    if (Array.isArray(copy[list])) copy[list] = copy[list].map((entry) => entry && copyOf(entry));
   }
   return copy;
 }
