@@ -121,13 +121,8 @@ fn shape_resource(
             ..Default::default()
         }),
     }
-    let attributes = &mut resource.attributes;
     let collides = |attribute: &KeyValue| names::is_reserved(attribute.key.as_bytes(), reserved);
-    if attributes.iter().any(collides) || same_column::may_share_a_column(attributes) {
-        let mut columns = Columns::default();
-        columns.reserve(SERVICE_NAME);
-        columns.separate(attributes, collides);
-    }
+    Columns::default().separate(&mut resource.attributes, collides);
 }
 
 /// Deeper values are not searched; prost's own limit is 100 messages.

@@ -7,6 +7,7 @@ use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use wire::protobuf::messages;
+use wire::resource::SERVICE_NAME;
 
 /// Deeper maps are not followed. OpenObserve flattens maps of spans and data points down to the last level.
 pub(super) const MOST_LEVELS: usize = 16;
@@ -108,7 +109,7 @@ fn add_places(path: Place, key: &[u8], value: &[u8], levels: usize, places: &mut
 }
 
 /// Returns `true` if attributes may share a column.
-pub(super) fn may_share_a_column(attributes: &[KeyValue]) -> bool {
+fn may_share_a_column(attributes: &[KeyValue]) -> bool {
     with_known_keys(|known| {
         attributes.iter().any(|KeyValue { key, value, .. }| {
             let value = value.as_ref().and_then(|value| value.value.as_ref());
@@ -125,15 +126,6 @@ pub(super) fn may_share_a_column(attributes: &[KeyValue]) -> bool {
 pub(super) struct Columns(HashMap<u64, (u64, usize)>);
 
 impl Columns {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Reserves the column of a key, which keeps its name.
-    pub(super) fn reserve(&mut self, key: &str) {
-        self.is_free(below(START, key.as_bytes()));
-    }
-
     /// Renames entries of a log record's body, if it is a map.
     pub(super) fn add_body(&mut self, body: &mut [KeyValue]) {
         self.separate_below(within(below(START, b"body")), body, MOST_LEVELS - 1);
@@ -147,15 +139,22 @@ impl Columns {
         attributes: &mut [KeyValue],
         collides: impl Fn(&KeyValue) -> bool,
     ) {
-        // Keys that may stay have their columns before renamed ones.
-        for attribute in attributes.iter() {
-            if !is_map(attribute) && !collides(attribute) {
-                self.reserve(&attribute.key);
-            }
+        let colliding: Vec<bool> = attributes.iter().map(&collides).collect();
+        if self.0.is_empty() && !colliding.contains(&true) && !may_share_a_column(attributes) {
+            return;
         }
-        for attribute in attributes {
+        // Keys that may stay have their columns before renamed ones, and a resource's service name before all.
+        let both = attributes.iter().zip(&colliding);
+        let stays = both.filter(|(attribute, collides)| !**collides && !is_map(attribute));
+        let mut staying: Vec<&[u8]> =
+            stays.map(|(attribute, _)| attribute.key.as_bytes()).collect();
+        staying.sort_by_key(|key| *key != SERVICE_NAME.as_bytes());
+        for key in staying {
+            self.is_free(below(START, key));
+        }
+        for (attribute, is_colliding) in attributes.iter_mut().zip(colliding) {
             let place = below(START, attribute.key.as_bytes());
-            if collides(attribute) {
+            if is_colliding {
                 self.rename(START, attribute, &collides);
             } else if !is_map(attribute) && !self.is_free(place) {
                 self.rename(START, attribute, &collides);

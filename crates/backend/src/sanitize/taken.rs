@@ -7,7 +7,7 @@
 
 use super::fields::{MAP, MAP_ENTRY, RESOURCE, RESOURCE_ATTRIBUTE, key_and_value};
 use super::names::{self, Reserved, Shapes, is_reserved, stored_key};
-use super::same_column::{self, Columns};
+use super::same_column::Columns;
 use super::to_text;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use std::collections::HashMap;
@@ -139,13 +139,7 @@ impl<'c> Taken<'c> {
     /// Makes the attributes of an item such that OpenObserve stores the value of each. `columns` has those of the item's body.
     pub(super) fn adapt(&self, attributes: &mut [KeyValue], mut columns: Columns) {
         to_text(attributes);
-        let collides = |attribute: &KeyValue| self.collides(attribute);
-        if !columns.is_empty()
-            || attributes.iter().any(collides)
-            || same_column::may_share_a_column(attributes)
-        {
-            columns.separate(attributes, collides);
-        }
+        columns.separate(attributes, |attribute| self.collides(attribute));
     }
 
     /// Returns `true` if an attribute, or an entry of its map, would overwrite a column with another value.
