@@ -159,7 +159,7 @@ def wrap_handler(module, name, watch, setup):
             if not isinstance(error, Exception):
                 attempt(flush_at_exit)
             if calls.state == "raised":
-                # Below the frame of this function, the traceback in the log has only the frames of the user's code.
+                # Below the frame of this function, the traceback has only the frames of the user's code.
                 raise calls.error.with_traceback(frames_below(entered, calls.error))
             if calls.state == "entered":
                 raise
@@ -174,6 +174,8 @@ def wrap_handler(module, name, watch, setup):
             # The result and the frames of an error must not stay in memory until the next invocation.
             calls.__dict__.clear()
 
+    # The runtime client leaves the frames of its own file out of stack traces. With this name, it leaves this one out too.
+    guarded.__code__ = guarded.__code__.replace(co_filename=os.path.join(os.path.dirname(__file__), "bootstrap.py"))
     setattr(module, name, handler)
     hand_over(module, name, guarded)
 

@@ -1,4 +1,4 @@
-"""A result that the runtime cannot serialize fails the invocation and its span."""
+"""Errors are the same with and without the layer. A result that the runtime cannot serialize fails the invocation and its span."""
 
 import pytest
 from local_lambda import run
@@ -26,3 +26,14 @@ def test_a_result_that_cannot_be_serialized_fails_the_span(tmp_path, env):
     errors = [name for name, span in zip(names, spans, strict=True) if span.get("status", {}).get("code") == 2]
     assert errors == list(FAILING), ran.text
     assert {span["attributes"].get("error.type") for span in spans} == {None, "Runtime.MarshalError"}
+
+
+@pytest.mark.parametrize("env", [{}, {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "99"}], ids=["fast", "sdk"])
+def test_an_error_has_the_same_stack_trace(tmp_path, env):
+    def frames(ran):
+        return [line.strip() for line in ran.text.splitlines() if line.strip().startswith("File ")]
+
+    without = run(tmp_path, [{"result": "missing"}], files={"app.py": APP}, wrapper=False)
+    ran = run(tmp_path, [{"result": "missing"}], files={"app.py": APP}, env=env)
+    assert len(frames(without)) == 1, without.text
+    assert frames(ran) == frames(without)
