@@ -126,6 +126,7 @@ impl<T: Transport> Client<T> {
             self.learned.clone(),
             request,
         )
+        .for_stream(stream.as_ref().map_or(&[], |stream| stream.as_bytes()))
         .masking(headers.mask.clone());
         let attempt = Attempt {
             compression: self.compression,
@@ -178,7 +179,12 @@ mod tests {
     use super::*;
     use crate::http::{HttpRequest, HttpResponse, TransportError};
     use bytes::Bytes;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
     use opentelemetry_proto::tonic::logs::v1::LogRecord;
+    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+    use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint};
+    use opentelemetry_proto::tonic::resource::v1::Resource;
+    use opentelemetry_proto::tonic::trace::v1::Span;
     use std::sync::Mutex;
     use url::Url;
 
@@ -301,5 +307,84 @@ mod tests {
         let partial = r#"{"partialSuccess":{"errorMessage":"old schema"}}"#;
         check(Profile::Otlp, partial, ["old schema", "", ""]).await;
         check(Profile::OpenObserve, partial, ["old schema", "", ""]).await;
+    }
+
+    /// A backend that notes the size of each request, and refuses the next few.
+    #[derive(Default)]
+    struct Sizes {
+        seen: Mutex<Vec<usize>>,
+        refusals: Mutex<usize>,
+    }
+
+    impl Transport for Sizes {
+        async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
+            let bytes = wire::gzip::inflate(&request.body, 1 << 20).unwrap();
+            let items = Request::trusted(request.kind, bytes).items();
+            self.seen.lock().unwrap().push(items);
+            let mut refusals = self.refusals.lock().unwrap();
+            let status = if *refusals > 0 { 400 } else { 200 };
+            *refusals = refusals.saturating_sub(1);
+            Ok(HttpResponse { status, headers: HeaderMap::new(), body: Bytes::new(), cut: false })
+        }
+    }
+
+    fn keys(names: &str) -> Vec<KeyValue> {
+        let value = || Some(AnyValue { value: Some(any_value::Value::BoolValue(true)) });
+        let key =
+            |name: &str| KeyValue { key: name.to_owned(), value: value(), ..Default::default() };
+        names.split_whitespace().map(key).collect()
+    }
+
+    fn spans(resource: &str, keys_of_items: &[&str]) -> Request {
+        let resource = Resource { attributes: keys(resource), ..Default::default() };
+        let span = |names: &&str| Span { attributes: keys(names), ..Default::default() };
+        Request::of_spans(resource, keys_of_items.iter().map(span).collect())
+    }
+
+    fn gauges(names_and_keys: &[(&str, &str)]) -> Request {
+        let gauge = |(name, names): &(&str, &str)| {
+            let point = NumberDataPoint { attributes: keys(names), ..Default::default() };
+            let data = Data::Gauge(Gauge { data_points: vec![point] });
+            Metric { name: (*name).to_owned(), data: Some(data), ..Default::default() }
+        };
+        Request::of_metrics(None, names_and_keys.iter().map(gauge).collect())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_few_items_with_all_new_columns_are_sent_ahead() {
+        let mut destination = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
+        destination.profile = Profile::OpenObserve;
+        let client = Client::with_transport(&destination, Sizes::default()).unwrap();
+        let check = async |stream, request: Request, sizes: &[usize]| {
+            let items = request.items();
+            let outcome = client.clone().export(stream, request, soon()).await;
+            assert_eq!(outcome.accepted, items, "{outcome:?}");
+            assert_eq!(std::mem::take(&mut *client.transport.seen.lock().unwrap()), sizes);
+        };
+        let with = |span| [vec!["a", "a b"], vec![span; 4]].concat();
+        check(None, spans("r", &with("a")), &[1, 5]).await;
+        check(None, spans("r", &with("b a")), &[6]).await;
+        check(None, spans("r", &with("c b")), &[1, 5]).await;
+        check(None, spans("r", &with("c b a")), &[6]).await;
+        // A new key of the resource, another stream.
+        check(None, spans("r s", &with("a")), &[1, 5]).await;
+        check(Some("other"), spans("r", &with("a")), &[1, 5]).await;
+        // If half of the items have new columns, nothing is gained.
+        check(None, spans("r", &["d", "e", "f", "a"]), &[4]).await;
+        check(None, spans("r", &["d", "e", "f", "d e f"]), &[4]).await;
+        // A refused item does not make its columns known.
+        *client.transport.refusals.lock().unwrap() = 1;
+        let outcome = client.export(None, spans("r", &with("g")), soon()).await;
+        assert_eq!((outcome.accepted, outcome.parts.len()), (5, 1));
+        assert_eq!(std::mem::take(&mut *client.transport.seen.lock().unwrap()), [1, 5]);
+        check(None, spans("r", &with("g")), &[1, 5]).await;
+        // Each metric is a stream.
+        let four = |name, names| [("m", "a"), ("m", "a"), ("m", "a"), (name, names)];
+        check(None, gauges(&four("m", "a")), &[1, 3]).await;
+        check(None, gauges(&four("m", "a")), &[4]).await;
+        check(None, gauges(&four("n", "a")), &[1, 3]).await;
+        check(None, gauges(&four("m", "b")), &[1, 3]).await;
+        let records = (0..4).map(|_| LogRecord { attributes: keys("z"), ..Default::default() });
+        check(None, Request::of_log_records(None, records.collect()), &[4]).await;
     }
 }

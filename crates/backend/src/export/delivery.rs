@@ -7,7 +7,7 @@ use crate::destination::Profile;
 use crate::http::{HttpResponse, TransportError};
 use crate::judge::{Judgement, Reason, judge};
 use crate::mask::Mask;
-use crate::sanitize::split_by_columns;
+use crate::sanitize::{NewColumns, divide, split_by_columns};
 use std::collections::VecDeque;
 use std::time::Duration;
 use wire::{Request, SignalKind};
@@ -23,6 +23,8 @@ pub(crate) struct Delivery {
     deadline: Duration,
     max_bytes: usize,
     learned: Learned,
+    /// OpenObserve's stream; empty for the default.
+    stream: Vec<u8>,
     waiting: VecDeque<QueuedPart>,
     next_serial: usize,
     not_before: Duration,
@@ -62,6 +64,8 @@ struct QueuedPart {
     ambiguous: bool,
     /// `true` if the backend answered once that it wrote nothing.
     nothing_written: bool,
+    /// New columns of the stream, as hashes; `None` before the search for them.
+    new_columns: Option<Vec<u64>>,
 }
 
 impl Delivery {
@@ -85,6 +89,7 @@ impl Delivery {
             deadline: deadline.min(policy.budget()),
             max_bytes,
             learned,
+            stream: Vec::new(),
             waiting: VecDeque::new(),
             next_serial: 0,
             not_before: Duration::ZERO,
@@ -110,11 +115,17 @@ impl Delivery {
         Self { mask, ..self }
     }
 
+    /// Names the stream that the requests are sent to.
+    pub(crate) fn for_stream(self, stream: &[u8]) -> Self {
+        Self { stream: stream.to_vec(), ..self }
+    }
+
     pub(super) fn next(&mut self, now: Duration) -> Step<'_> {
         if now >= self.deadline {
             let reason = self.last_failure.clone().unwrap_or(Reason::Deadline);
             self.give_up(&reason, Fate::Park);
         }
+        self.send_new_columns_ahead();
         match self.waiting.front() {
             None => Step::Done,
             Some(_) if now < self.not_before => Step::WaitUntil(self.not_before),
@@ -142,6 +153,9 @@ impl Delivery {
             Judgement::Accepted { warning } => {
                 self.anything_taken = true;
                 self.outcome.accepted += items;
+                if let Some(columns) = part.new_columns.filter(|columns| !columns.is_empty()) {
+                    self.learned.with_columns(|known| known.add(&columns));
+                }
                 if !warning.is_empty() && self.learned.is_new_warning(&warning) {
                     self.outcome.warning = warning;
                 }
@@ -217,7 +231,13 @@ impl Delivery {
     fn new_part(&mut self, request: Request) -> Option<QueuedPart> {
         let serial = self.next_serial;
         self.next_serial += 1;
-        let part = QueuedPart { request, serial, ambiguous: false, nothing_written: false };
+        let part = QueuedPart {
+            request,
+            serial,
+            ambiguous: false,
+            nothing_written: false,
+            new_columns: None,
+        };
         (part.request.items() > 0).then_some(part)
     }
 
@@ -370,6 +390,29 @@ impl Delivery {
         }
     }
 
+    /// Divides the next part if it has columns that were not sent to OpenObserve's stream before: a few items with all of them go
+    /// ahead.
+    fn send_new_columns_ahead(&mut self) {
+        let Some(part) = self.waiting.front_mut().filter(|part| part.new_columns.is_none()) else {
+            return;
+        };
+        let new = match self.profile {
+            Profile::OpenObserve => {
+                self.learned.with_columns(|known| known.new_in(&self.stream, &part.request))
+            }
+            Profile::Otlp => NewColumns::default(),
+        };
+        part.new_columns = Some(new.hashes);
+        if let Some(mut part) = self.waiting.pop_front_if(|_| !new.items.is_empty()) {
+            let (ahead, rest) = divide(part.request, &new.items);
+            part.request = ahead;
+            if let Some(rest) = self.piece_of(&part, rest) {
+                self.waiting.push_front(rest);
+            }
+            self.waiting.push_front(part);
+        }
+    }
+
     /// Returns `true` if the backend states a lower column limit than the known one.
     fn learns_column_limit(&self, reason: &Reason) -> bool {
         self.profile == Profile::OpenObserve
@@ -391,7 +434,10 @@ impl Delivery {
     }
 
     fn piece_of(&mut self, whole: &QueuedPart, request: Request) -> Option<QueuedPart> {
-        let &QueuedPart { ambiguous, nothing_written, .. } = whole;
-        self.new_part(request).map(|piece| QueuedPart { ambiguous, nothing_written, ..piece })
+        let &QueuedPart { ambiguous, nothing_written, ref new_columns, .. } = whole;
+        // Pieces are not searched again.
+        let new_columns = new_columns.as_ref().map(|_| Vec::new());
+        let piece = self.new_part(request)?;
+        Some(QueuedPart { ambiguous, nothing_written, new_columns, ..piece })
     }
 }

@@ -8,6 +8,7 @@ mod scripted;
 
 use crate::destination::Compression;
 use crate::http::{HttpRequest, Transport, TransportError};
+use crate::sanitize::KnownColumns;
 use bytes::Bytes;
 pub(crate) use delivery::Delivery;
 use delivery::Step;
@@ -122,13 +123,14 @@ pub(crate) struct Learned(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     max_columns: AtomicUsize,
+    columns: Mutex<KnownColumns>,
     warnings: Mutex<Vec<String>>,
 }
 
 impl Learned {
     pub(crate) fn new(max_columns: usize) -> Self {
         let max_columns = AtomicUsize::new(max_columns);
-        Self(Arc::new(Inner { max_columns, warnings: Mutex::default() }))
+        Self(Arc::new(Inner { max_columns, columns: Mutex::default(), warnings: Mutex::default() }))
     }
 
     /// Notes a column limit that the backend stated. Returns `true` if it is lower than the known limit.
@@ -142,6 +144,12 @@ impl Learned {
     pub(super) fn columns(&self) -> usize {
         let limit = self.0.max_columns.load(Ordering::Relaxed);
         limit - limit / 10
+    }
+
+    /// Gives access to the columns that the backend has accepted.
+    fn with_columns<T>(&self, with: impl FnOnce(&mut KnownColumns) -> T) -> T {
+        // The set stays usable if another thread panics.
+        with(&mut self.0.columns.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Returns `true` if the warning is new: a backend may repeat it with each request.

@@ -32,7 +32,7 @@ const MOST_REPEATED_BYTES: usize = 16 << 20;
 const SPAN_ATTRIBUTE: u32 = 9;
 const LOG_BODY: u32 = 5;
 const LOG_ATTRIBUTE: u32 = 6;
-const METRIC_NAME: u32 = 1;
+pub(super) const METRIC_NAME: u32 = 1;
 const POINT: u32 = 1;
 
 /// Splits a request, in order, into the fewest pieces with at most `max_columns` distinct columns of one stream.
@@ -61,7 +61,7 @@ pub(crate) fn split_by_columns(request: Request, max_columns: usize) -> Vec<Requ
 
 /// Splits the request into pieces with these numbers of items, and one with the rest. Cutting in halves copies each byte once per
 /// level instead of once per piece.
-fn split(request: Request, sizes: &[usize], pieces: &mut Vec<Request>) {
+pub(super) fn split(request: Request, sizes: &[usize], pieces: &mut Vec<Request>) {
     let Some(middle) = sizes.len().checked_sub(1).map(|last| last / 2) else {
         return pieces.push(request);
     };
@@ -231,10 +231,10 @@ impl Splitter {
 }
 
 /// Fields of a metric that hold its data points.
-const DATA: [u32; 5] = [5, 7, 9, 10, 11];
+pub(super) const DATA: [u32; 5] = [5, 7, 9, 10, 11];
 
 /// The data points of a metric, each with the field number of its attributes.
-fn points(metric: &[u8]) -> impl Iterator<Item = (&[u8], u32)> {
+pub(super) fn points(metric: &[u8]) -> impl Iterator<Item = (&[u8], u32)> {
     fields(metric).filter(|field| DATA.contains(&field.number)).flat_map(|field| {
         // Attributes are field 9 of a histogram's point, 1 of an exponential one's, and 7 of gauges, sums and summaries.
         let attribute = match field.number {

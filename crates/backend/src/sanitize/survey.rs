@@ -115,7 +115,7 @@ impl KeyHash {
     }
 
     #[inline]
-    fn new(key: &[u8], seed: u64) -> Self {
+    pub(super) fn new(key: &[u8], seed: u64) -> Self {
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut hash = seed ^ key.len() as u64;
         let last = if let Some(last) = key.last_chunk::<8>() {

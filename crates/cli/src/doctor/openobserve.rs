@@ -7,7 +7,7 @@ use http::Method;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint};
-use opentelemetry_proto::tonic::trace::v1::{Span, Status};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use platform::string_attribute;
 use settings::Check;
 use std::collections::BTreeMap;
@@ -18,66 +18,6 @@ use wire::{Request, SignalKind};
 const SERVICE: &str = "lambda-otlp-doctor";
 const METRIC: &str = "lambda_otlp_doctor_canary";
 const LABEL: &str = "canary";
-
-/// Attributes of our spans and their resources. One of the canary's spans has them all, empty, and a parent and a status message,
-/// so that OpenObserve has their columns before the first forwarders start: it loses columns of spans that concurrent requests
-/// add.
-const SPAN_COLUMNS: &[&str] = &[
-    "aws.lambda.billed_duration_ms",
-    "aws.lambda.billed_restore_duration_ms",
-    "aws.lambda.durable_execution.arn",
-    "aws.lambda.init_duration_ms",
-    "aws.lambda.initialization_type",
-    "aws.lambda.invoked_arn",
-    "aws.lambda.max_memory_used_mb",
-    "aws.lambda.memory_size_mb",
-    "aws.lambda.phase",
-    "aws.lambda.restore_duration_ms",
-    "aws.lambda.runtime_version",
-    "aws.lambda.runtime_version_arn",
-    "aws.lambda.tenant_id",
-    "aws.xray.parent_id",
-    "client.address",
-    "cloud.account.id",
-    "cloud.resource_id",
-    "error.type",
-    "faas.coldstart",
-    "faas.invocation_id",
-    "faas.trigger",
-    "faas.version",
-    "http.request.method",
-    "http.response.status_code",
-    "http.route",
-    "lambda_otlp.partial",
-    "messaging.batch.message_count",
-    "messaging.destination.name",
-    "messaging.message.id",
-    "messaging.operation.name",
-    "messaging.operation.type",
-    "messaging.system",
-    "network.protocol.version",
-    "server.address",
-    "server.port",
-    "url.path",
-    "url.query",
-    "url.scheme",
-    "user_agent.original",
-];
-const RESOURCE_COLUMNS: &[&str] = &[
-    "aws.log.group.names",
-    "aws.log.stream.names",
-    "cloud.account.id",
-    "cloud.platform",
-    "cloud.provider",
-    "cloud.region",
-    "faas.instance",
-    "faas.max_memory",
-    "faas.name",
-    "faas.version",
-    "telemetry.sdk.language",
-    "telemetry.sdk.name",
-    "telemetry.sdk.version",
-];
 
 const PAUSE: Duration = Duration::from_millis(500);
 const MARGIN_MICROS: u64 = 60_000_000;
@@ -110,9 +50,6 @@ pub(super) async fn check_canary(reach: &Reach, within: Duration) -> Vec<Check> 
 }
 
 fn requests(canary: &Canary) -> [(SignalKind, Request); 3] {
-    let empty = |key: &&str| string_attribute(key, "");
-    let mut resource_of_span = canary.resource();
-    resource_of_span.attributes.extend(RESOURCE_COLUMNS.iter().map(empty));
     let now = canary.time_unix_nano;
     let span = Span {
         trace_id: canary.trace_id.to_vec(),
@@ -122,13 +59,6 @@ fn requests(canary: &Canary) -> [(SignalKind, Request); 3] {
         start_time_unix_nano: now,
         end_time_unix_nano: now + 1_000_000,
         ..Span::default()
-    };
-    let child = Span {
-        span_id: canary.span_id().into_iter().rev().collect(),
-        parent_span_id: canary.span_id(),
-        status: Some(Status { message: "creates columns".to_owned(), code: 0 }),
-        attributes: SPAN_COLUMNS.iter().map(empty).collect(),
-        ..span.clone()
     };
     let point = NumberDataPoint {
         time_unix_nano: now,
@@ -143,7 +73,7 @@ fn requests(canary: &Canary) -> [(SignalKind, Request); 3] {
     };
     [
         (SignalKind::Logs, canary.log_record("lambda-otlp doctor was here")),
-        (SignalKind::Traces, Request::of_spans(resource_of_span, vec![child, span])),
+        (SignalKind::Traces, Request::of_spans(canary.resource(), vec![span])),
         (SignalKind::Metrics, Request::of_metrics(canary.resource(), vec![metric])),
     ]
 }

@@ -2,8 +2,8 @@ use super::*;
 use clap::Parser;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use settings::Verdict;
+use simulator::sink::Sink;
 use simulator::sink::tls::{Authority, TlsFront};
-use simulator::sink::{Signal, Sink};
 use std::collections::HashMap;
 use wire::Request;
 
@@ -68,8 +68,8 @@ async fn doctor_passes_and_finds_its_canary() {
         ],
     );
     let counts = sink.counts();
-    assert_eq!((counts.log_records, counts.spans, counts.data_points), (1, 2, 1));
-    let (record, span) = (&sink.log_records()[0].item, &sink.spans()[1].item);
+    assert_eq!((counts.log_records, counts.spans, counts.data_points), (1, 1, 1));
+    let (record, span) = (&sink.log_records()[0].item, &sink.spans()[0].item);
     assert_eq!((&record.trace_id, &record.span_id), (&span.trace_id, &span.span_id));
 }
 
@@ -107,30 +107,6 @@ async fn doctor_warns_of_a_stream_with_many_columns() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with("warning columns: traces: stream my_stream has 91"), "{found:?}");
     assert!(found[0].contains("begin with order_… (900)"), "{found:?}");
-}
-
-#[tokio::test]
-async fn a_canary_creates_the_documented_span_columns() {
-    let sink = sink().await;
-    let variables = [("LAMBDA_OTLP_ENDPOINT", sink.base()), ("LAMBDA_OTLP_HEADERS", GOOD)];
-    checks(&variables, &["--canary"]).await;
-    let row = sink.rows().into_iter().find(|row| row.signal == Signal::Traces).unwrap();
-    let documented = include_str!("../../../../docs/signals.md");
-    let heading = "## The invocation's span of the layer and the forwarder\n";
-    let (_, table) = documented.split_once(heading).unwrap();
-    let (table, _) = table.split_once("\n## ").unwrap();
-    let names = table
-        .lines()
-        .filter_map(|line| line.split('|').nth(1))
-        .flat_map(|cell| cell.split('`').skip(1).step_by(2).map(|name| name.replace('.', "_")));
-    let names = names.chain(["service_faas_name".to_owned()]);
-    let own = ["reference_parent_span_id", "reference_parent_trace_id", "reference_ref_type"];
-    let own = own.into_iter().chain(["status_message"]).map(str::to_owned);
-    let names: Vec<String> = names.chain(own).collect();
-    assert!(names.len() > 15, "{names:?}");
-    for name in names {
-        assert!(row.columns.contains_key(&name), "{name}");
-    }
 }
 
 #[tokio::test]

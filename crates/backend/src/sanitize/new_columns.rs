@@ -1,0 +1,229 @@
+//! Finds the items that would add columns to OpenObserve's streams.
+//!
+//! If concurrent requests add the same columns, OpenObserve 0.92.2 and 0.93-dev lose values. It stores the spans of all but one
+//! request without the new columns, and answers 200. For data points it answers 500 after a part was stored, so that a retry
+//! stores this part twice. Requests whose columns the server knows are stored whole. So each client sends a few items with all
+//! columns that it has not sent before ahead, alone, and the others after the answer.
+
+use super::columns::{DATA, METRIC_NAME, points, split};
+use super::fields::{
+    CONTAINER, ITEM, MAP, MAP_ENTRY, RESOURCE, RESOURCE_ATTRIBUTE, SCOPE, fields, key_and_value,
+    may_nest,
+};
+use super::same_column::MOST_LEVELS;
+use super::survey::KeyHash;
+use std::collections::HashSet;
+use wire::protobuf::{Value, messages};
+use wire::{Request, SignalKind};
+
+/// Columns and shapes that the backend has accepted from this client, as hashes. A shape is all columns of an item.
+#[derive(Debug, Default)]
+pub(crate) struct KnownColumns(HashSet<u64>);
+
+/// Above this number of hashes, all are forgotten, and the next requests send items ahead again.
+const MOST_HASHES: usize = 1 << 16;
+
+/// The new columns of a request.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct NewColumns {
+    /// To be added when the backend accepts the items.
+    pub(crate) hashes: Vec<u64>,
+    /// Positions of a few items that have all new columns, in order. None if most items would be listed: then the request is sent
+    /// whole.
+    pub(crate) items: Vec<usize>,
+}
+
+impl KnownColumns {
+    /// Adds the columns of items that the backend has accepted.
+    pub(crate) fn add(&mut self, hashes: &[u64]) {
+        if self.0.len() + hashes.len() > MOST_HASHES {
+            self.0.clear();
+        }
+        self.0.extend(hashes);
+    }
+
+    /// Returns the new columns of a request for this stream. Log records have none, because OpenObserve loses none of theirs.
+    pub(crate) fn new_in(&self, stream: &[u8], request: &Request) -> NewColumns {
+        if request.kind() == SignalKind::Logs {
+            return NewColumns::default();
+        }
+        let mut search =
+            Search { known: &self.0, found: HashSet::new(), items: Vec::new(), position: 0 };
+        search.request(request.kind(), KeyHash::of_item(stream).hash, request.bytes());
+        let mut items = few_with_all(search.items);
+        if items.len() * 2 > request.items() {
+            items.clear();
+        }
+        NewColumns { hashes: search.found.into_iter().collect(), items }
+    }
+}
+
+/// Divides a request into the items at these positions and the others.
+pub(crate) fn divide(request: Request, positions: &[usize]) -> (Request, Request) {
+    let mut sizes = Vec::with_capacity(positions.len() * 2);
+    let mut at = 0;
+    for position in positions {
+        sizes.extend([position - at, 1]);
+        at = position + 1;
+    }
+    let kind = request.kind();
+    let mut pieces = Vec::with_capacity(sizes.len() + 1);
+    split(request, &sizes, &mut pieces);
+    let mut number = 0;
+    let (ahead, rest) = pieces.into_iter().partition(|_| {
+        number += 1;
+        number % 2 == 0
+    });
+    (joined(kind, ahead), joined(kind, rest))
+}
+
+fn joined(kind: SignalKind, pieces: Vec<Request>) -> Request {
+    wire::merge(pieces, usize::MAX).pop().unwrap_or_else(|| Request::trusted(kind, Vec::new()))
+}
+
+struct Search<'k> {
+    known: &'k HashSet<u64>,
+    /// All new hashes.
+    found: HashSet<u64>,
+    /// Position and new columns of each item that had a new column when the search reached it.
+    items: Vec<(usize, Vec<u64>)>,
+    position: usize,
+}
+
+impl Search<'_> {
+    /// Visits the items in the order in which [`Request::split_at`] counts them.
+    fn request(&mut self, kind: SignalKind, stream: u64, request: &[u8]) {
+        for container in messages(request, CONTAINER) {
+            // All keys of a resource count as one column, because its items share them.
+            let mut resource = stream;
+            for message in messages(container, RESOURCE) {
+                for attribute in messages(message, RESOURCE_ATTRIBUTE) {
+                    let mut add = |column| resource = combined(resource, column);
+                    attribute_columns(stream, attribute, &mut add);
+                }
+            }
+            for item in messages(container, SCOPE).flat_map(|scope| messages(scope, ITEM)) {
+                if kind == SignalKind::Metrics {
+                    self.metric(resource, item);
+                } else {
+                    self.item(&Item::Span { span: item, stream, resource });
+                }
+            }
+        }
+    }
+
+    /// Visits the data points of a metric, which has one stream, or several if it is a histogram or summary.
+    fn metric(&mut self, resource: u64, metric: &[u8]) {
+        let name = messages(metric, METRIC_NAME).last().unwrap_or_default();
+        let data = fields(metric).find(|field| DATA.contains(&field.number));
+        let stream = KeyHash::new(name, data.map_or(0, |data| data.number.into())).hash;
+        for (point, attribute) in points(metric) {
+            self.item(&Item::DataPoint { point, attribute, stream, resource });
+        }
+    }
+
+    #[inline]
+    fn item(&mut self, item: &Item<'_>) {
+        let mut shape = 0;
+        item.each_column(&mut |column| shape = combined(shape, column));
+        if !self.known.contains(&shape) && self.found.insert(shape) {
+            self.new_shape(item);
+        }
+        self.position += 1;
+    }
+
+    #[cold]
+    fn new_shape(&mut self, item: &Item<'_>) {
+        let mut new = Vec::new();
+        item.each_column(&mut |column| {
+            if !self.known.contains(&column) {
+                new.push(column);
+            }
+        });
+        if new.iter().any(|column| !self.found.contains(column)) {
+            self.found.extend(&new);
+            self.items.push((self.position, new));
+        }
+    }
+}
+
+/// An item of a stream, and the hashes of its stream and its resource.
+enum Item<'r> {
+    Span { span: &'r [u8], stream: u64, resource: u64 },
+    DataPoint { point: &'r [u8], attribute: u32, stream: u64, resource: u64 },
+}
+
+impl Item<'_> {
+    /// Calls `take` with each column that not all items have.
+    #[inline]
+    fn each_column<T: FnMut(u64)>(&self, take: &mut T) {
+        match *self {
+            Self::Span { span, stream, resource } => {
+                take(resource);
+                let mut seed = stream;
+                for field in fields(span) {
+                    match (field.number, field.value) {
+                        (4, Value::Len([_, ..])) => take(combined(stream, 4)),
+                        // Of client and producer spans, OpenObserve derives the called service.
+                        (6, Value::Varint(3 | 4)) => seed = combined(stream, 6),
+                        (9, Value::Len(attribute)) => attribute_columns(seed, attribute, take),
+                        (15, Value::Len(_)) => take(combined(stream, 15)),
+                        _ => {}
+                    }
+                }
+            }
+            Self::DataPoint { point, attribute, stream, resource } => {
+                take(combined(stream, resource));
+                for attribute in messages(point, attribute) {
+                    attribute_columns(stream, attribute, take);
+                }
+            }
+        }
+    }
+}
+
+/// Calls `take` with the column of an attribute, or those of its entries if it is a map. Two spellings of one column count as two.
+#[inline]
+fn attribute_columns<T: FnMut(u64)>(seed: u64, attribute: &[u8], take: &mut T) {
+    let (key, value) = key_and_value(attribute);
+    let column = KeyHash::new(key, seed).hash;
+    if may_nest(value) {
+        value_columns(column, value, MOST_LEVELS, take);
+    } else if !value.is_empty() {
+        take(column);
+    }
+}
+
+/// Calls `take` with the columns of a value in this column. No value has no column.
+#[cold]
+fn value_columns<T: FnMut(u64)>(column: u64, value: &[u8], levels: usize, take: &mut T) {
+    match messages(value, MAP).last().filter(|_| levels > 1) {
+        None if value.is_empty() => {}
+        None => take(column),
+        Some(map) => {
+            for entry in messages(map, MAP_ENTRY) {
+                let (key, value) = key_and_value(entry);
+                value_columns(KeyHash::new(key, column).hash, value, levels - 1, take);
+            }
+        }
+    }
+}
+
+#[inline]
+fn combined(hash: u64, other: u64) -> u64 {
+    (hash.rotate_left(5) ^ other).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Returns the positions of items that together have all new columns, in order: preferably those with many.
+fn few_with_all(mut items: Vec<(usize, Vec<u64>)>) -> Vec<usize> {
+    items.sort_by_key(|(_, columns)| std::cmp::Reverse(columns.len()));
+    let mut covered: HashSet<u64> = HashSet::new();
+    items.retain(|(_, columns)| {
+        let before = covered.len();
+        covered.extend(columns.iter());
+        covered.len() > before
+    });
+    let mut positions: Vec<usize> = items.into_iter().map(|(position, _)| position).collect();
+    positions.sort_unstable();
+    positions
+}
