@@ -65,6 +65,7 @@ async fn check_out(
             "send parcel",
             otel.kind = "producer",
             messaging.system = "aws_sqs",
+            messaging.destination.name = "parcels",
             parcel = position
         );
         let parcel = Parcel {

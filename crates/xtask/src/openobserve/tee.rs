@@ -7,7 +7,6 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(super) struct Tee {
@@ -20,9 +19,6 @@ struct State {
     model: Server,
     /// Ends of the paths that are answered 503.
     down: Mutex<&'static [&'static str]>,
-    is_serial: AtomicBool,
-    /// Held by a request while it is alone.
-    alone: tokio::sync::Mutex<()>,
     /// Answers of the server that the model did not give.
     differences: Mutex<Vec<String>>,
 }
@@ -33,8 +29,6 @@ impl Tee {
             server,
             model,
             down: Mutex::default(),
-            is_serial: AtomicBool::new(false),
-            alone: tokio::sync::Mutex::default(),
             differences: Mutex::default(),
         });
         let address = serve(Arc::clone(&state), answer).await?;
@@ -44,11 +38,6 @@ impl Tee {
     /// Answers 503 to requests whose path has one of these ends, and passes on the others.
     pub(super) fn set_down(&self, paths: &'static [&'static str]) {
         *self.state.down.lock().unwrap_or_else(PoisonError::into_inner) = paths;
-    }
-
-    /// Passes requests on one after another, or at the same time.
-    pub(super) fn set_serial(&self, is_serial: bool) {
-        self.state.is_serial.store(is_serial, Ordering::Relaxed);
     }
 
     pub(super) fn take_differences(&self) -> Vec<String> {
@@ -70,8 +59,6 @@ async fn answer(
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         return Ok(response);
     }
-    let is_serial = state.is_serial.load(Ordering::Relaxed);
-    let _alone = if is_serial { Some(state.alone.lock().await) } else { None };
     let (method, headers) = (head.method.clone(), head.headers.clone());
     let served = state.server.send(method, path, headers, body.clone()).await?;
     if head.method == Method::POST {
@@ -98,7 +85,7 @@ impl State {
             if !is_same {
                 difference = Some(format!("answered {}", modelled.status()));
             }
-        } else {
+        } else if !served.status().is_server_error() {
             difference = Some("was not asked".to_owned());
         }
         if let Some(model) = difference {
