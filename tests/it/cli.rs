@@ -1,9 +1,13 @@
 //! The command line as a process: output and exit codes.
 
+use base64::Engine as _;
 use lambda_otlp_tests::{binary, fixture, workspace};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use serde_json::json;
 use simulator::sink::{Sink, StoredSpan};
 use std::io::Read as _;
 use std::process::{Command, Output, Stdio};
+use wire::Request;
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(binary("lambda-otlp"));
@@ -393,6 +397,31 @@ fn an_undecodable_line_in_an_event_is_reported_and_dropped() {
             && said.contains("not an OTLP request"),
         "{said}"
     );
+}
+
+#[test]
+fn a_span_with_a_short_id_is_dropped_with_its_reason() {
+    let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    let span = Span { trace_id: vec![1; 8], span_id: vec![1; 8], ..Span::default() };
+    let payload = wire::gzip::compress(1, Request::of_spans(None, vec![span]).bytes());
+    let line = json!({
+        "__otel_otlp_stdout": "0.1.0", "source": "shop", "endpoint": "/v1/traces", "method": "POST",
+        "content-type": "application/x-protobuf", "content-encoding": "gzip",
+        "payload": base64(&payload), "base64": true,
+    });
+    let log = json!({
+        "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/lambda/shop",
+        "logStream": "1", "subscriptionFilters": ["all"],
+        "logEvents": [{ "id": "1", "timestamp": 1_790_000_000_000_u64, "message": line.to_string() }],
+    });
+    let data = base64(&wire::gzip::compress(1, log.to_string().as_bytes()));
+    let folder = tempfile::tempdir().unwrap();
+    let event = folder.path().join("event.json");
+    std::fs::write(&event, json!({ "awslogs": { "data": data } }).to_string()).unwrap();
+    let (code, _, said) = run(&["forward", event.to_str().unwrap(), "--dry-run"]);
+    assert_eq!(code, 0, "{said}");
+    let expected = "dropped: 1 span of traces: not sent: a trace id must have 16 bytes";
+    assert!(said.contains(expected), "{said}");
 }
 
 #[test]

@@ -153,19 +153,20 @@ pub(crate) fn problems(report: &Report) -> Vec<String> {
         ));
     }
     // If the backend is unreachable for all signals, the cause appears once.
-    let mut causes: Vec<(&str, Vec<String>)> = Vec::new();
-    for part in report.undelivered.iter().filter(|part| part.kept_in != KeptIn::LogGroup) {
+    let mut causes: Vec<(&str, &str, Vec<String>)> = Vec::new();
+    for part in &report.undelivered {
+        let fate = if part.kept_in == KeptIn::LogGroup { "dropped" } else { "returned" };
         let what = part.kind.map_or_else(
             || plural(part.items, "log event"),
             |kind| format!("{} of {kind}", plural(part.items, kind.item())),
         );
-        match causes.iter_mut().find(|(cause, _)| *cause == part.reason) {
-            Some((_, whats)) => whats.push(what),
-            None => causes.push((&part.reason, vec![what])),
+        match causes.iter_mut().find(|cause| (cause.0, cause.1) == (fate, &part.reason)) {
+            Some((.., whats)) => whats.push(what),
+            None => causes.push((fate, &part.reason, vec![what])),
         }
     }
-    for (cause, whats) in causes {
-        problems.push(format!("returned: {}: {cause}", whats.join(", ")));
+    for (fate, cause, whats) in causes {
+        problems.push(format!("{fate}: {}: {cause}", whats.join(", ")));
     }
     if report.dropped_points > 0 {
         let points = plural(report.dropped_points, "data point");

@@ -17,9 +17,9 @@ const NAME: &str = "LAMBDA_OTLP_VITALS";
 
 pub(crate) const VITALS: Variable = Variable {
     name: NAME,
-    default: Some("emf"),
+    default: Some("both"),
     kind: Kind::Choice(&["emf", "otlp", "both", "none"]),
-    doc: "The forwarder's own [metrics](vitals.md). `emf` writes them to its log for CloudWatch. Set `otlp` to send them to the backend, or `both`.",
+    doc: "The forwarder's own [metrics](vitals.md). `emf` writes them to its log for CloudWatch, `otlp` sends them to the backend.",
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl VitalsSettings {
         let (emf, otlp) = ((true, false), (false, true));
         let (both, none) = ((true, true), (false, false));
         let choices = [("emf", emf), ("otlp", otlp), ("both", both), ("none", none)];
-        let (emf, otlp) = reader.choice(NAME, &choices, emf);
+        let (emf, otlp) = reader.choice(NAME, &choices, both);
         let region = reader.string_if_set("AWS_REGION");
         let function = reader.string_if_set("AWS_LAMBDA_FUNCTION_NAME")?;
         (emf || otlp).then_some(Self { function, region, emf, otlp })

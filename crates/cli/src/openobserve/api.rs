@@ -91,6 +91,10 @@ impl Api {
             404 if message.contains("Organization") => {
                 bail!("answered 404: there is no organization {}", self.base.1)
             }
+            404 if message.starts_with("Alert destination") => bail!(
+                "answered 404: {}: create it on OpenObserve's page Management, Alert Destinations",
+                self.reach.printable(message)
+            ),
             404 => bail!(
                 "answered 404: {}: is this OpenObserve, and does the endpoint end in /api/{{organization}}?",
                 self.reach.printable(message)

@@ -109,7 +109,7 @@ async fn install(
 
 fn why_missing(stream: &str) -> String {
     let why = if stream.starts_with("lambda_otlp_forwarder") {
-        "set the stack's Vitals to otlp or both, and install again after a delivery"
+        "install again after the forwarder has run (its stack needs Vitals=both or otlp)"
     } else {
         "install again after a function has run"
     };
@@ -211,9 +211,9 @@ impl Report {
         }
     }
 
-    /// Returns `true` if everything was done.
+    /// Returns `true` if everything was done that can be done now.
     pub(super) fn is_fine(&self) -> bool {
-        !self.rows.iter().any(|row| matches!(row.action, Action::Failed | Action::Wait))
+        !self.rows.iter().any(|row| row.action == Action::Failed)
     }
 
     pub(super) fn print(&self, json: bool) -> io::Result<()> {
