@@ -135,8 +135,18 @@ impl Receiver {
             bytes.extend_from_slice(&piece);
             format.framing.check(&bytes, max_bytes)?;
         }
-        let request = body::read(kind, format, bytes, max_bytes)?;
-        self.hold_more(&mut held, request.bytes().len()).await?;
+        let compressed = (format.compression != ContentCoding::None).then(|| bytes.clone());
+        let mut request = body::read(kind, format, bytes, max_bytes)?;
+        let inflated_bytes = request.bytes().len();
+        if let Some(bytes) = compressed
+            && !self.holds_at_once(&mut held, inflated_bytes)
+        {
+            // Requests that wait for room may be many, so they wait compressed.
+            drop(request);
+            self.hold_more(&mut held, inflated_bytes).await?;
+            request = body::read(kind, format, bytes, max_bytes)?;
+        }
+        self.hold_more(&mut held, inflated_bytes).await?;
         self.counts.add(Count::Received, 1);
         self.counts.add(Count::ReceivedBytes, request.bytes().len());
         if request.items() == 0 {
@@ -167,6 +177,13 @@ impl Receiver {
             held.merge(self.hold(more.max(LEAST_HELD_BYTES)).await?);
         }
         Ok(())
+    }
+
+    /// Reserves room for this number of bytes in total, if there is room now.
+    fn holds_at_once<'r>(&'r self, held: &mut SemaphorePermit<'r>, bytes: usize) -> bool {
+        let more = bytes.div_ceil(1024).saturating_sub(held.num_permits());
+        let room = u32::try_from(more).ok().and_then(|kib| self.room.try_acquire_many(kib).ok());
+        room.map(|room| held.merge(room)).is_some()
     }
 
     /// Reserves room for more bytes, and waits for it if necessary.

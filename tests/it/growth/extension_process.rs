@@ -7,9 +7,13 @@ use extension::{Config, Counts, run};
 use http_body_util::Full;
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use wire::protobuf::Writer;
 
 /// Of the requests that wait for the backend, more or fewer are in memory.
@@ -123,9 +127,11 @@ async fn lambda(variables: &[(&str, &str)], what: &str, slack: usize) {
         variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let config = Config::from_source(&variables);
     let counts = Arc::new(Counts::default());
+    let is_slow = Arc::<AtomicBool>::default();
+    let stdout = Stdout { is_slow: Arc::clone(&is_slow) };
     let counted = Arc::clone(&counts);
     let extension =
-        tokio::spawn(async move { run(&config, "extension", std::io::sink(), &counted).await });
+        tokio::spawn(async move { run(&config, "extension", stdout, &counted).await });
     let mut next = asked.recv().await.unwrap();
     let receiver = SocketAddr::from((Ipv4Addr::LOCALHOST, free.port()));
     let uri = subscribed.lock().unwrap().clone().unwrap();
@@ -151,11 +157,60 @@ async fn lambda(variables: &[(&str, &str)], what: &str, slack: usize) {
         next = asked.recv().await.unwrap();
         growth.note(number);
     }
+    is_slow.store(true, Ordering::Relaxed);
+    post_much_at_once(receiver).await;
+    is_slow.store(false, Ordering::Relaxed);
     next.send(json!({ "eventType": "SHUTDOWN", "shutdownReason": "spindown", "deadlineMs": 0 }))
         .unwrap();
     extension.await.unwrap().unwrap();
     println!("{what}: {counts}");
     growth.check(what, slack);
+}
+
+/// Discards lines, slowly if it is told to.
+struct Stdout {
+    is_slow: Arc<AtomicBool>,
+}
+
+impl Write for Stdout {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        if self.is_slow.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Posts requests that inflate to 210 MB together. The extension of a function with 128 MB reserves room for 16 MiB.
+async fn post_much_at_once(receiver: SocketAddr) {
+    const REQUESTS: usize = 30;
+    const MOST_BYTES: usize = 64 << 20;
+    let mut body = Vec::new();
+    Writer::new(&mut body).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |record| {
+                record.message(5, |body| body.string(1, &"x".repeat(7_000_000)));
+            });
+        });
+    });
+    let body = wire::gzip::compress(1, &body);
+    super::ALLOCATOR.set_limit(super::ALLOCATOR.allocated() + MOST_BYTES).unwrap();
+    let mut posts = JoinSet::new();
+    for _ in 0..REQUESTS {
+        let body = body.clone();
+        posts.spawn(async move {
+            let mut sdk = Client::connect(receiver).await;
+            sdk.post_encoded("/v1/logs", "application/x-protobuf", "gzip", body).await
+        });
+    }
+    let statuses = posts.join_all().await;
+    assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+    assert!(statuses.contains(&200) && statuses.contains(&503), "{statuses:?}");
+    super::ALLOCATOR.set_limit(usize::MAX).unwrap();
 }
 
 pub(crate) async fn an_extension_that_writes_lines() {

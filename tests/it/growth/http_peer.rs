@@ -58,8 +58,19 @@ impl Client {
 
     /// Posts, and returns the status.
     pub(crate) async fn post(&mut self, path: &str, content_type: &str, body: Vec<u8>) -> u16 {
+        self.post_encoded(path, content_type, "identity", body).await
+    }
+
+    pub(crate) async fn post_encoded(
+        &mut self,
+        path: &str,
+        content_type: &str,
+        content_encoding: &str,
+        body: Vec<u8>,
+    ) -> u16 {
         let request = Request::post(path).header("host", self.0.to_string());
         let request = request.header("content-type", content_type);
+        let request = request.header("content-encoding", content_encoding);
         self.1.ready().await.unwrap();
         let answer =
             self.1.send_request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
