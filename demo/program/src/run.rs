@@ -10,7 +10,7 @@ use crate::functions::{
 use crate::made::{self, Delivered};
 use crate::stored::Arrived;
 use anyhow::{Context as _, bail};
-use console::waterfall::EXTENSION_SCOPE;
+use console::waterfall::{EXTENSION_SCOPE, FORWARDER_SCOPE};
 use console::{layer, reach};
 use settings::{Check, Env, Source as _};
 use simulator::queue::{Queue, QueueServer};
@@ -137,8 +137,8 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     let sink = Sink::builder().user(USER, PASSWORD).start().await?;
     let process = std::process::id();
     progress(&format!("backend: a fake OpenObserve on {} (process {process})", sink.base()));
-    // The accounting ignores the extension's own metrics, so it would not notice their loss.
-    sink.never_lose(EXTENSION_SCOPE);
+    // The accounting ignores the own metrics of extension and forwarder, so it would not notice their loss.
+    sink.never_lose(&[EXTENSION_SCOPE, FORWARDER_SCOPE]);
     sink.lose(arguments.lose);
     let lambda = Lambda::start().await?;
     let line_format = Env.get("LAMBDA_OTLP_LINE").unwrap_or_else(|| "standard".to_owned());

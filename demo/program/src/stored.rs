@@ -2,7 +2,9 @@
 
 use crate::accounting::{Item, ItemKind, numbered};
 use crate::made;
-use console::waterfall::{EXTENSION_SCOPE, INVOCATION_ID, PLATFORM_SCOPE, text, text_of};
+use console::waterfall::{
+    EXTENSION_SCOPE, FORWARDER_SCOPE, INVOCATION_ID, PLATFORM_SCOPE, text, text_of,
+};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -23,8 +25,10 @@ pub(crate) struct Arrived {
 impl Arrived {
     pub(crate) fn at(sink: &Sink) -> Self {
         let mut metrics = sink.metrics();
-        // The accounting has no independent source for the extension's own metrics.
-        metrics.retain(|metric| metric.scope.name != EXTENSION_SCOPE);
+        // The accounting has no independent source for the own metrics of the extension and the forwarder.
+        metrics.retain(|metric| {
+            ![EXTENSION_SCOPE, FORWARDER_SCOPE].contains(&metric.scope.name.as_str())
+        });
         Self { spans: sink.spans(), log_records: sink.log_records(), metrics }
     }
 

@@ -219,17 +219,9 @@ async fn sending_vitals_ends_by_the_queue_deadline() {
 }
 
 #[tokio::test]
-async fn vitals_are_not_sent_over_otlp_by_default() {
+async fn vitals_are_sent_once_beside_the_deliveries() {
     let sink = Sink::start().await.unwrap();
-    let answer = invoke(&service(&sink, &[]), &["hello"]).await;
-    assert_eq!(answer.unwrap(), Response::Done(()));
-    assert_eq!((sink.requests().len(), sink.log_records().len()), (1, 1));
-}
-
-#[tokio::test]
-async fn enabled_vitals_are_sent_once_beside_the_deliveries() {
-    let sink = Sink::start().await.unwrap();
-    let service = service(&sink, &[("LAMBDA_OTLP_VITALS", "otlp")]);
+    let service = service(&sink, &[]);
     for _ in 0..3 {
         assert_eq!(invoke(&service, &["hello"]).await.unwrap(), Response::Done(()));
     }

@@ -299,6 +299,7 @@ fn remark(span: SpanOf<'_>, parent: SpanOf<'_>) -> &'static str {
 /// The scope of the spans and metrics made from Lambda's reports.
 pub const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
 pub const EXTENSION_SCOPE: &str = "lambda-otlp/extension";
+pub const FORWARDER_SCOPE: &str = "lambda-otlp/forwarder";
 pub const INVOCATION_ID: &str = "faas.invocation_id";
 
 pub fn text_of(attributes: &[KeyValue], key: &str) -> Option<String> {

@@ -106,8 +106,8 @@ impl Sink {
     }
 
     /// Items of this scope are never [lost](Sink::lose).
-    pub fn never_lose(&self, scope: &str) {
-        self.shared.state().to_lose.never_of = Some(scope.to_owned());
+    pub fn never_lose(&self, scopes: &'static [&'static str]) {
+        self.shared.state().to_lose.never_of = scopes;
     }
 
     /// Lets all requests go on that are [held](ScriptedResponse::Held) now. Later ones are held again.

@@ -182,17 +182,17 @@ pub(super) struct Removal {
     pub(super) kept: u64,
     pub(super) count: u64,
     /// Items of this scope stay, and do not count in `kept`.
-    pub(super) never_of: Option<String>,
+    pub(super) never_of: &'static [&'static str],
 }
 
 impl Removal {
     pub(super) fn behind(kept: u64, count: u64) -> Self {
-        Self { kept, count, never_of: None }
+        Self { kept, count, never_of: &[] }
     }
 
     /// Returns `true` if the next item of this scope is kept.
     fn keeps(&mut self, scope: &str) -> bool {
-        if self.never_of.as_deref() == Some(scope) {
+        if self.never_of.contains(&scope) {
             return true;
         }
         if self.kept > 0 {
