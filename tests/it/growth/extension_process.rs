@@ -130,8 +130,7 @@ async fn lambda(variables: &[(&str, &str)], what: &str, slack: usize) {
     let is_slow = Arc::<AtomicBool>::default();
     let stdout = Stdout { is_slow: Arc::clone(&is_slow) };
     let counted = Arc::clone(&counts);
-    let extension =
-        tokio::spawn(async move { run(&config, "extension", stdout, &counted).await });
+    let extension = tokio::spawn(async move { run(&config, "extension", stdout, &counted).await });
     let mut next = asked.recv().await.unwrap();
     let receiver = SocketAddr::from((Ipv4Addr::LOCALHOST, free.port()));
     let uri = subscribed.lock().unwrap().clone().unwrap();

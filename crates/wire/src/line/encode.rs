@@ -40,7 +40,8 @@ pub struct Written {
 }
 
 /// Values of an oversized item are truncated to these lengths, in turn.
-const TRUNCATED_VALUE_BYTES: [usize; 4] = [16 * 1024, 4 * 1024, 1024, 256];
+const TRUNCATED_VALUE_BYTES: [usize; 7] =
+    [512 * 1024, 128 * 1024, 32 * 1024, 16 * 1024, 4 * 1024, 1024, 256];
 
 /// Encodes requests as lines; keeps its buffers and compression state between calls.
 #[derive(Debug)]

@@ -381,7 +381,7 @@ fn an_oversized_item_is_truncated_minimally_and_counted() {
             ..Default::default()
         }
     };
-    for (values, bytes) in [(1, 16 * 1024), (20, 4 * 1024), (80, 1024), (300, 256)] {
+    for (values, bytes) in [(1, 128 * 1024), (20, 4 * 1024), (80, 1024), (300, 256)] {
         let length = noise.len() / values;
         let large: Vec<&str> = noise
             .as_bytes()
