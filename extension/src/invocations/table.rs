@@ -322,9 +322,13 @@ impl InvocationTable {
         let now = now_ms.saturating_mul(1_000_000);
         self.release(|_| true);
         // The newest invocation's telemetry may not have come in time.
-        let newest = self.known.iter().rev().find(|known| known.was_told());
-        let newest = newest.filter(|known| !known.has_events);
-        if let Some(request_id) = newest.map(|known| known.request_id.clone()) {
+        let newest = self.known.iter().rposition(Known::was_told);
+        let is_told = |(at, known): &(usize, &Known)| {
+            !known.has_events && known.was_told() && (newest == Some(*at) || known.root.is_some())
+        };
+        let told = self.known.iter().enumerate().filter(is_told);
+        let told: Vec<String> = told.map(|(_, known)| known.request_id.clone()).collect();
+        for request_id in told {
             self.begin(&request_id, now);
         }
         let endless = self.known.iter().filter(|known| known.has_events && !known.runtime_done);
@@ -842,6 +846,16 @@ mod tests {
         check("timeout", "server of 3000 ms, no parent, error");
         check("FAILURE", "server of 3000 ms, no parent, error");
         check("spindown", "server of 3000 ms, no parent, unset");
+    }
+
+    #[test]
+    fn a_root_of_another_functions_invocation_makes_no_span() {
+        let mut story = Story::new(&[]);
+        story.invoke(FIRST, 10_000);
+        story.root_by_otlp(Some("foreign"), 10_050);
+        story.handler(FIRST, 10_000);
+        assert_eq!(story.due(), "");
+        assert_eq!(story.close("spindown", 13_000), "server of 1000 ms, no parent, ok");
     }
 
     #[test]

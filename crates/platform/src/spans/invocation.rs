@@ -81,6 +81,8 @@ impl Phase {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Invocation {
     pub(crate) request_id: String,
+    /// `false` if only a span of the function names it: such a span may name any id.
+    pub(crate) has_begun: bool,
     pub(crate) started: Option<u64>,
     pub(crate) runtime_done: Option<u64>,
     /// The `END` line, a substitute for a missing event about the runtime's end.

@@ -89,6 +89,7 @@ impl Invocations {
 
     pub fn invoked(&mut self, request_id: &str, invoked_arn: &str, time_unix_nano: u64) {
         if let Some(invocation) = self.entry(request_id, time_unix_nano) {
+            invocation.has_begun = true;
             invocation.invoked_arn = Some(invoked_arn.to_owned()).filter(|arn| !arn.is_empty());
         }
     }
@@ -151,6 +152,7 @@ impl Invocations {
 
     /// Closes all invocations, because their environment ends.
     pub fn close_all(&mut self, ending: ShutdownReason, time_unix_nano: u64) {
+        self.table.retain(|invocation| invocation.has_begun);
         for invocation in &mut self.table {
             invocation.closed.get_or_insert((ending, time_unix_nano));
         }
@@ -195,7 +197,7 @@ impl Invocations {
         }
         let pending = std::mem::take(&mut self.pending);
         if let Some(invocation) = self.entry(&request_id, phase.time) {
-            invocation.started = Some(phase.time);
+            (invocation.has_begun, invocation.started) = (true, Some(phase.time));
             invocation.tracing = phase.event.tracing.clone();
             invocation.phases.splice(0..0, pending);
             invocation.push(phase);
@@ -236,6 +238,7 @@ impl Invocations {
     fn within_invocation(&mut self, phase: Phase) {
         let Some(request_id) = phase.event.request_id.clone() else { return };
         let Some(invocation) = self.entry(&request_id, phase.time) else { return };
+        invocation.has_begun = true;
         let moment = match phase.event.kind {
             EventKind::RuntimeDone => &mut invocation.runtime_done,
             EventKind::Report => &mut invocation.reported,
@@ -289,8 +292,10 @@ impl Invocations {
             let written = self.table.iter().position(|invocation| invocation.is_written);
             let forgotten = Self::to_forget(&self.options, self.table.len(), written);
             let Some(oldest) = forgotten.and_then(|at| self.table.remove(at)) else { return };
-            self.evicted += usize::from(!oldest.is_written);
-            self.finish(&oldest);
+            if oldest.has_begun {
+                self.evicted += usize::from(!oldest.is_written);
+                self.finish(&oldest);
+            }
         }
     }
 
