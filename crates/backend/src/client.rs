@@ -309,11 +309,12 @@ mod tests {
         check(Profile::OpenObserve, partial, ["old schema", "", ""]).await;
     }
 
-    /// A backend that notes the size of each request, and refuses the next few.
+    /// A backend that notes the size of each request, and refuses the next few, and large ones.
     #[derive(Default)]
     struct Sizes {
         seen: Mutex<Vec<usize>>,
         refusals: Mutex<usize>,
+        most_items: Option<usize>,
     }
 
     impl Transport for Sizes {
@@ -322,7 +323,11 @@ mod tests {
             let items = Request::trusted(request.kind, bytes).items();
             self.seen.lock().unwrap().push(items);
             let mut refusals = self.refusals.lock().unwrap();
-            let status = if *refusals > 0 { 400 } else { 200 };
+            let status = match self.most_items {
+                Some(most) if items > most => 413,
+                _ if *refusals > 0 => 400,
+                _ => 200,
+            };
             *refusals = refusals.saturating_sub(1);
             Ok(HttpResponse { status, headers: HeaderMap::new(), body: Bytes::new(), cut: false })
         }
@@ -348,6 +353,21 @@ mod tests {
             Metric { name: (*name).to_owned(), data: Some(data), ..Default::default() }
         };
         Request::of_metrics(None, names_and_keys.iter().map(gauge).collect())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_accepted_size_is_learned() {
+        let destination = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
+        let sizes = Sizes { most_items: Some(10), ..Sizes::default() };
+        let client = Client::with_transport(&destination, sizes).unwrap();
+        let event = "x".repeat(8000);
+        let span = || Span { name: event.clone(), ..Span::default() };
+        for expected in [[vec![64, 32, 16], vec![8; 8]].concat(), vec![8; 8]] {
+            let request = Request::of_spans(None, (0..64).map(|_| span()).collect());
+            let outcome = client.clone().export(None, request, soon()).await;
+            assert_eq!(outcome.accepted, 64);
+            assert_eq!(std::mem::take(&mut *client.transport.seen.lock().unwrap()), expected);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -29,7 +29,7 @@ pub(crate) struct Delivery {
     next_serial: usize,
     not_before: Duration,
     retries: u32,
-    /// Number of pieces from splitting and halving.
+    /// Number of pieces from halving.
     pieces: usize,
     /// Number of requests whose content the backend refused.
     refused: usize,
@@ -101,7 +101,7 @@ impl Delivery {
             last_failure: None,
             outcome: Outcome::default(),
         };
-        for request in request.split_by_size(max_bytes) {
+        for request in request.split_by_size(max_bytes.min(delivery.learned.max_bytes())) {
             for piece in delivery.split_by_columns(request) {
                 let part = delivery.new_part(piece);
                 delivery.waiting.extend(part);
@@ -200,7 +200,7 @@ impl Delivery {
             Judgement::Split { reason } => self.split(part, reason),
             Judgement::Halve { reason } if self.learns_column_limit(&reason) => {
                 self.waiting.push_front(part);
-                self.split_waiting();
+                self.split_waiting(Self::split_by_columns);
                 self.last_failure = Some(reason);
             }
             Judgement::Halve { reason } => self.halve(part, reason),
@@ -317,8 +317,8 @@ impl Delivery {
     }
 }
 
-/// The maximum number of pieces of a split request, and of refused requests while the backend accepts none: enough to reach single
-/// records in two places, and few enough to spare a backend that refuses everything.
+/// The maximum number of refused requests while the backend accepts none: enough to reach single records in two places, and few
+/// enough to spare a backend that refuses everything.
 const MOST_IN_VAIN: usize = 24;
 
 /// Once the backend has accepted records, one more piece for this number of items: enough to isolate bad records that are 1 % of
@@ -328,28 +328,27 @@ const ITEMS_PER_PIECE: usize = 4;
 const MOST_PIECES_FOR_ITEMS: usize = 512;
 
 impl Delivery {
-    /// Splits an oversized part into parts of half its size.
+    /// Splits an oversized part, and all that wait, into halves. Each repeats the resource, so a half has more than half of the bytes.
     fn split(&mut self, part: QueuedPart, reason: Reason) {
-        if part.request.items() <= 1 {
+        self.refused += 1;
+        if self.is_in_vain() {
+            self.waiting.push_front(part);
+            return self.give_up_whole(&reason);
+        }
+        let half_bytes = part.request.bytes().len() / 3 * 2;
+        // If the resource makes up most of the part, no piece becomes smaller.
+        if part.request.clone().split_by_size(half_bytes).len() <= 1 {
             return self.keep(part, &reason, Fate::DeadLetter);
         }
-        let half_bytes = part.request.bytes().len() / 2;
-        let pieces = part.request.clone().split_by_size(half_bytes);
-        // Each piece repeats the resource. If it makes up most of the part, no piece becomes smaller.
-        if pieces.len() <= 1 {
-            return self.keep(part, &reason, Fate::DeadLetter);
-        }
-        if self.pieces + pieces.len() > self.most_pieces(MOST_IN_VAIN) {
-            return self.keep(part, &reason, Fate::Park);
-        }
-        self.pieces += pieces.len();
-        self.wait_for(&part, pieces);
+        self.learned.learn_max_bytes(half_bytes);
+        self.waiting.push_front(part);
+        self.split_waiting(|_, request| request.split_by_size(half_bytes));
         self.last_failure = Some(reason);
     }
 
-    fn most_pieces(&self, in_vain: usize) -> usize {
-        let for_items = (self.items / ITEMS_PER_PIECE).min(MOST_PIECES_FOR_ITEMS);
-        in_vain + if self.anything_taken { for_items } else { 0 }
+    /// Returns `true` if the backend refused so many requests and accepted none that the fault may be its own.
+    fn is_in_vain(&self) -> bool {
+        !self.anything_taken && self.refused > MOST_IN_VAIN
     }
 
     /// Halves a part with refused records. The first half is next, so that a few requests reach records that the backend accepts,
@@ -357,7 +356,7 @@ impl Delivery {
     fn halve(&mut self, part: QueuedPart, reason: Reason) {
         let items = part.request.items();
         self.refused += 1;
-        if !self.anything_taken && self.refused > MOST_IN_VAIN {
+        if self.is_in_vain() {
             self.waiting.push_front(part);
             return self.give_up_whole(&reason);
         }
@@ -369,7 +368,8 @@ impl Delivery {
             return self.keep(part, &reason, Fate::DeadLetter);
         }
         // Each refused request has two halves.
-        if self.anything_taken && self.pieces + 2 > self.most_pieces(2 * MOST_IN_VAIN) {
+        let for_items = (self.items / ITEMS_PER_PIECE).min(MOST_PIECES_FOR_ITEMS);
+        if self.anything_taken && self.pieces + 2 > 2 * MOST_IN_VAIN + for_items {
             return self.keep(part, &reason, Fate::Park);
         }
         self.pieces += 2;
@@ -419,17 +419,12 @@ impl Delivery {
             && reason.column_limit().is_some_and(|columns| self.learned.learn_max_columns(columns))
     }
 
-    fn split_waiting(&mut self) {
+    fn split_waiting(&mut self, split: impl Fn(&Self, Request) -> Vec<Request>) {
         for part in std::mem::take(&mut self.waiting) {
-            let pieces = self.split_by_columns(part.request.clone());
-            self.wait_for(&part, pieces);
-        }
-    }
-
-    fn wait_for(&mut self, whole: &QueuedPart, pieces: Vec<Request>) {
-        for request in pieces {
-            let piece = self.piece_of(whole, request);
-            self.waiting.extend(piece);
+            for request in split(self, part.request.clone()) {
+                let piece = self.piece_of(&part, request);
+                self.waiting.extend(piece);
+            }
         }
     }
 

@@ -113,6 +113,9 @@ impl LastBody {
 /// Lower limits are ignored, because each record would become a request of its own.
 const LEAST_COLUMNS: usize = 50;
 
+/// Lower sizes are not learned, because one large record would make all later requests small.
+const LEAST_BYTES: usize = 16 * 1024;
+
 /// The maximum number of warnings to log. A backend may put a different number into each.
 const MOST_WARNINGS: usize = 16;
 
@@ -123,14 +126,19 @@ pub(crate) struct Learned(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     max_columns: AtomicUsize,
+    max_bytes: AtomicUsize,
     columns: Mutex<KnownColumns>,
     warnings: Mutex<Vec<String>>,
 }
 
 impl Learned {
     pub(crate) fn new(max_columns: usize) -> Self {
-        let max_columns = AtomicUsize::new(max_columns);
-        Self(Arc::new(Inner { max_columns, columns: Mutex::default(), warnings: Mutex::default() }))
+        Self(Arc::new(Inner {
+            max_columns: AtomicUsize::new(max_columns),
+            max_bytes: AtomicUsize::new(usize::MAX),
+            columns: Mutex::default(),
+            warnings: Mutex::default(),
+        }))
     }
 
     /// Notes a column limit that the backend stated. Returns `true` if it is lower than the known limit.
@@ -144,6 +152,16 @@ impl Learned {
     pub(super) fn columns(&self) -> usize {
         let limit = self.0.max_columns.load(Ordering::Relaxed);
         limit - limit / 10
+    }
+
+    /// Notes the size of requests after a larger one was refused as too large.
+    pub(super) fn learn_max_bytes(&self, bytes: usize) {
+        self.0.max_bytes.fetch_min(bytes.max(LEAST_BYTES), Ordering::Relaxed);
+    }
+
+    /// The size of requests, before compression, that the backend accepts as far as known.
+    pub(super) fn max_bytes(&self) -> usize {
+        self.0.max_bytes.load(Ordering::Relaxed)
     }
 
     /// Gives access to the columns that the backend has accepted.

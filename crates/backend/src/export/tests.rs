@@ -140,12 +140,16 @@ fn a_fully_refused_request_is_parked_after_a_search_in_several_places() {
 }
 
 #[test]
-fn splitting_parks_the_rest_after_24_more_requests() {
+fn a_request_is_split_down_to_the_size_that_the_backend_accepts() {
     let backend = scripted([]).taking_at_most(1);
     let outcome = deliver(&backend, 64);
+    assert_eq!(summary(&outcome), "64 accepted");
+    assert!(outcome.requests_sent <= 64 + 7, "{}", outcome.requests_sent);
+
+    let backend = scripted([]).taking_at_most(0);
+    let outcome = deliver(&backend, 64);
     assert_eq!(outcome.requests_sent, 25);
-    assert_eq!(outcome.items(), 64);
-    assert!(outcome.parts.iter().all(|part| part.fate == Fate::Park), "{}", summary(&outcome));
+    assert_eq!(fates(&outcome), [(64, Fate::Park)]);
 }
 
 #[test]

@@ -124,6 +124,23 @@ async fn a_probe_outlasts_the_handler_and_closes_the_circuit() {
 }
 
 #[tokio::test]
+async fn an_unfinished_search_for_bad_records_is_no_failure_of_the_backend() {
+    let sink = sink().await;
+    let (good, bad) = (ScriptedResponse::Ok, ScriptedResponse::Status(400));
+    // One span with all attributes goes ahead. Of the halves of the others, one is not answered.
+    sink.script([good.clone(), bad, good, ScriptedResponse::held()]);
+    let mut backend = backend(&sink);
+    backend.invoked();
+    backend.buffer.put(traces(&vec![Span::default(); 5])).unwrap();
+    backend.flights.begin(Duration::from_millis(200), false);
+    backend.landed().await;
+    assert_eq!((sink.spans().len(), backend.buffer.bytes() > 0), (3, true));
+    assert_eq!(backend.flights.health.not_before_ms(), 0);
+    flush(&mut backend).await;
+    assert_eq!((sink.spans().len(), backend.buffer.bytes()), (5, 0));
+}
+
+#[tokio::test]
 async fn an_overdue_flush_wakes_the_loop_immediately() {
     let sink = slow_sink().await;
     let mut backend = backend(&sink);

@@ -42,6 +42,10 @@ pub(super) struct FlushResult {
     /// The backend refuses a signal regardless of its content.
     refused: bool,
     delivered: bool,
+    /// The backend accepted items, or refused some for their content.
+    answered: bool,
+    /// The time was too short for all.
+    is_late: bool,
     pub(super) retry_after: Option<Duration>,
 }
 
@@ -51,6 +55,8 @@ impl FlushResult {
             failed: self.failed || other.failed,
             refused: self.refused || other.refused,
             delivered: self.delivered || other.delivered,
+            answered: self.answered || other.answered,
+            is_late: self.is_late || other.is_late,
             retry_after: self.retry_after.max(other.retry_after),
         }
     }
@@ -129,7 +135,9 @@ impl Uploader {
             self.has_told_of_refusal.store(false, Ordering::Relaxed);
         }
         // The backend is healthy if it refuses one signal but accepts another.
-        let failed = result.failed || (result.refused && !result.delivered);
+        let failed = result.failed
+            || (result.refused && !result.delivered)
+            || (result.is_late && !result.answered);
         if failed {
             self.counts.add(Count::FailedFlushes, 1);
         } else {
@@ -151,7 +159,7 @@ impl Uploader {
         let mut result = FlushResult::default();
         for part in taken.parts(max_bytes) {
             // Skipped parts return to the buffer.
-            if result.failed || result.refused {
+            if result.failed || result.refused || result.is_late {
                 break;
             }
             let mut account = Account::default();
@@ -191,6 +199,8 @@ impl Uploader {
         self.counts.add(Count::Delivered, outcome.accepted);
         self.counts.add(Count::SentBytes, outcome.bytes_sent);
         result.delivered |= outcome.accepted > 0;
+        result.answered |=
+            outcome.accepted > 0 || outcome.parts.iter().any(|part| part.reason.refuses_content());
         result.retry_after = result.retry_after.max(outcome.retry_after);
         if !outcome.warning.is_empty() {
             tracing::info!(
@@ -205,6 +215,16 @@ impl Uploader {
                 _ => part.fate,
             };
             match fate {
+                // A search without a result would begin again in each flush.
+                Fate::Park if part.reason.refuses_content() && outcome.accepted == 0 => {
+                    let what = "the backend refused records for their content, they and others are in the log";
+                    tell_of_refusal(&part.reason, part.items, what);
+                    account.never.push(part.request);
+                }
+                Fate::Park if part.reason == Reason::Deadline || result.answered => {
+                    result.is_late = true;
+                    account.again.push(part.request);
+                }
                 Fate::Park => {
                     let what = "cannot deliver, will try again";
                     tell_once(&self.has_told, &part.reason, what);
