@@ -73,6 +73,7 @@ async fn a_mixed_event_is_forwarded_completely() {
             ("LAMBDA_OTLP_ENDPOINT", sink.base()),
             ("LAMBDA_OTLP_HEADERS", &headers),
             ("LAMBDA_OTLP_STREAM", "lambda"),
+            ("LAMBDA_OTLP_VITALS", "emf"),
         ],
     )
     .await;

@@ -10,6 +10,9 @@ use crate::gzip::{self, InflateError};
 use crate::request::{Limits, Malformed, Request};
 use std::fmt;
 
+/// Bits of the first byte that a later format may use.
+const UNUSED_BITS: u8 = 0b0011_0000;
+
 /// Decodes the requests of a compact line that a function of this context wrote.
 ///
 /// # Errors
@@ -41,7 +44,16 @@ pub(crate) fn decode_counted(
         _ => return Err(CompactError::Corrupt),
     };
     let used = head & 0x0f;
-    let mut context = Context { region: "", ..*context };
+    if head & UNUSED_BITS != 0 {
+        return Err(CompactError::Corrupt);
+    }
+    let declared = |bit, name| if used & bit == 0 { "" } else { name };
+    let mut context = Context {
+        function: declared(context::FUNCTION, context.function),
+        account: declared(context::ACCOUNT, context.account),
+        log_stream: declared(context::LOG_STREAM, context.log_stream),
+        region: "",
+    };
     if used & context::REGION != 0 {
         context.region = region(bytes.byte()?).ok_or(CompactError::Corrupt)?;
     }
@@ -61,6 +73,7 @@ pub(crate) fn decode_counted(
     let mut rebuilder = Rebuilder::new(&skeleton, holes, context, unit, max_bytes);
     let mut requests = Vec::new();
     let mut hasher = crc32fast::Hasher::new();
+    hasher.update(packed.get(..packed.len() - checksum.len()).unwrap_or_default());
     let rebuilt = loop {
         match rebuilder.request() {
             Ok(Some((kind, bytes))) => {
@@ -99,7 +112,7 @@ pub enum CompactError {
     Inflate(InflateError),
     /// The requests have more bytes than allowed.
     TooLarge,
-    /// The rebuilt requests differ from the written ones.
+    /// The line or the rebuilt requests differ from the written ones.
     Checksum,
     /// A rebuilt request is no OTLP.
     Malformed(Malformed),

@@ -51,10 +51,10 @@ impl Rebuilder<'_> {
                 code::BASE_32 => self.packed_text(&BASE_32, out)?,
                 code::BASE_36 => self.packed_text(&BASE_36, out)?,
                 code::BASE_62 => self.packed_text(&BASE_62, out)?,
-                code::FUNCTION => out.extend_from_slice(self.context.function.as_bytes()),
-                code::ACCOUNT => out.extend_from_slice(self.context.account.as_bytes()),
-                code::LOG_STREAM => out.extend_from_slice(self.context.log_stream.as_bytes()),
-                code::REGION => out.extend_from_slice(self.context.region.as_bytes()),
+                code::FUNCTION => push_name(out, self.context.function)?,
+                code::ACCOUNT => push_name(out, self.context.account)?,
+                code::LOG_STREAM => push_name(out, self.context.log_stream)?,
+                code::REGION => push_name(out, self.context.region)?,
                 _ => return Err(CompactError::Corrupt),
             }
             self.bound(out)?;
@@ -80,6 +80,15 @@ impl Rebuilder<'_> {
         out.extend_from_slice(self.holes.take((length % packing.chars).into())?);
         Ok(())
     }
+}
+
+/// Appends a name of the context, which must be one that the line declares.
+fn push_name(out: &mut Vec<u8>, name: &str) -> Result<()> {
+    if name.is_empty() {
+        return Err(CompactError::Corrupt);
+    }
+    out.extend_from_slice(name.as_bytes());
+    Ok(())
 }
 
 /// Returns the region of a number.
