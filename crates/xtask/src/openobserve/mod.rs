@@ -29,7 +29,7 @@ const GRPC: &str = "direct grpc";
 const DEMO: &str = "demo";
 
 /// One row in this many may lack columns or be stored twice, where several environments add columns at once (guarantees.md).
-const MOST_RACED: usize = 500;
+const MOST_RACED: usize = 100;
 
 /// The characters that are shown of a difference.
 const LONGEST_SHOWN: usize = 300;
