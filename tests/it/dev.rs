@@ -17,7 +17,11 @@ fn dev(folder: &Path, arguments: &[&str]) -> Command {
 }
 
 fn run(folder: &Path, arguments: &[&str], input: &str) -> (String, String, Option<i32>) {
-    let mut child = dev(folder, arguments).spawn().unwrap();
+    run_command(&mut dev(folder, arguments), input)
+}
+
+fn run_command(command: &mut Command, input: &str) -> (String, String, Option<i32>) {
+    let mut child = command.spawn().unwrap();
     // A program that refuses the input may have ended.
     child.stdin.take().unwrap().write_all(input.as_bytes()).ok();
     let output = child.wait_with_output().unwrap();
@@ -109,9 +113,17 @@ fn dev_also_sends_telemetry_to_a_backend() {
         run(folder.path(), &arguments, ORDER)
     };
     let (out, said, code) = post("authorization=Basic dUBleGFtcGxlLmNvbTpw");
-    assert_eq!((said.as_str(), code), ("", Some(0)), "{out}");
+    assert_eq!(code, Some(0), "{out}");
     let counts = sink.counts();
+    let items = counts.spans + counts.log_records + counts.data_points;
+    assert_eq!(said, format!("sent to {}: {items} items\n", sink.base()));
     assert!(counts.spans >= 4 && counts.log_records > 0 && counts.data_points > 0, "{counts:?}");
+    // The variables name it too.
+    let mut by_variables = dev(folder.path(), &["--env", &ledger, "--", &function()]);
+    by_variables.env("LAMBDA_OTLP_ENDPOINT", sink.base());
+    by_variables.env("LAMBDA_OTLP_HEADERS", "authorization=Basic dUBleGFtcGxlLmNvbTpw");
+    let (_, said, code) = run_command(&mut by_variables, ORDER);
+    assert_eq!((code, said.starts_with("sent to http://127.0.0.1:")), (Some(0), true), "{said}");
     // A backend that does not know the credentials is found before the function is started.
     let (out, said, code) = post("authorization=Basic s3cret");
     assert_eq!((out.as_str(), code), ("", Some(64)));

@@ -21,8 +21,9 @@ pub(crate) struct DestinationArguments {
 }
 
 impl DestinationArguments {
+    /// Returns `true` if there is an endpoint, by the argument or the variable.
     pub(crate) fn has_endpoint(&self) -> bool {
-        self.endpoint.is_some()
+        self.endpoint.is_some() || Env.get(ENDPOINT).is_some()
     }
 
     /// Returns these arguments as variables over those of the process. A dry run needs no endpoint.

@@ -8,14 +8,16 @@ use crate::shown::Incoming;
 use ::aws::AwsSecrets;
 use anyhow::{Context as _, bail};
 use backend::{Authorized, HttpTransport};
-use console::reach;
+use console::quantity::plural;
+use console::reach::{self, ENDPOINT};
 use forwarder::{Forwarder, LogEvent, NoQueue, wall_clock_now};
-use settings::Check;
-use std::sync::atomic::{AtomicBool, Ordering};
+use settings::{Check, Source as _};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+use wire::SignalKind;
 
 type Client = Authorized<HttpTransport, Arc<AwsSecrets>>;
 
@@ -30,11 +32,19 @@ pub(super) struct Logs {
     log_group: String,
     waiting: Mutex<Waiting>,
     converter: Converter,
-    backend: Option<Forwarder<Client, NoQueue>>,
+    backend: Option<Backend>,
     sender: SyncSender<Incoming>,
     /// Serializes the batches.
     passing: tokio::sync::Mutex<()>,
     is_undelivered: AtomicBool,
+}
+
+struct Backend {
+    /// The endpoint as its argument or variable is called, and its URL.
+    called: String,
+    url: String,
+    forwarder: Forwarder<Client, NoQueue>,
+    accepted: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -117,17 +127,26 @@ impl Logs {
             let (Some(backend), Ok(event)) = (&self.backend, events.as_delivered()) else {
                 continue;
             };
-            let mut report = backend.forward(event, &now()).await;
+            let mut report = backend.forwarder.forward(event, &now()).await;
+            backend.accepted.fetch_add(report.account.total.accepted, Ordering::Relaxed);
             if !report.is_complete() {
                 self.is_undelivered.store(true, Ordering::Relaxed);
             }
             // The converter has shown them.
             report.undecodable.clear();
             for problem in problems(&report) {
-                self.say(format!("--endpoint: {problem}"));
+                self.say(format!("{}: {problem}", backend.called));
             }
         }
         drop(passing);
+    }
+
+    /// Says at the end how much the backend has accepted.
+    pub(super) fn say_what_was_sent(&self) {
+        if let Some(Backend { url, accepted, .. }) = &self.backend {
+            let items = plural(accepted.load(Ordering::Relaxed), "item");
+            self.say(format!("sent to {url}: {items}"));
+        }
     }
 
     pub(super) fn say(&self, text: String) {
@@ -145,16 +164,21 @@ impl Logs {
     }
 }
 
-/// Checks that the backend of the command line answers, and returns a forwarder to it.
-async fn backend(destination: &DestinationArguments) -> anyhow::Result<Forwarder<Client, NoQueue>> {
+/// Checks that the backend answers, and returns a forwarder to it.
+async fn backend(destination: &DestinationArguments) -> anyhow::Result<Backend> {
     let variables = destination.variables(false)?;
     let config = read_config(&variables)?;
-    let reach = reach::reach(config.destination.clone(), &variables).context("--endpoint")?;
+    let called = variables.called(ENDPOINT);
+    let reach =
+        reach::reach(config.destination.clone(), &variables).with_context(|| called.clone())?;
     if let Some(Check { text, .. }) = reach::check(&reach).await.into_iter().find(Check::is_failed)
     {
-        bail!("--endpoint: {text}");
+        bail!("{called}: {text}");
     }
+    let mut url = config.destination.endpoints.of(SignalKind::Traces).to_string();
+    url.truncate(url.trim_end_matches(SignalKind::Traces.path()).len());
     let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), wall_clock_now));
     let client = Authorized::new(&config.destination, &aws, ::aws::SECRET_LIFETIME)?;
-    one_destination(&config, &aws, client, options(&config)).await
+    let forwarder = one_destination(&config, &aws, client, options(&config)).await?;
+    Ok(Backend { called, url, forwarder, accepted: AtomicUsize::new(0) })
 }

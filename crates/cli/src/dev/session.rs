@@ -118,6 +118,7 @@ impl Story {
         }
         function.shut_down().await;
         logs.pass_on().await;
+        logs.say_what_was_sent();
         drop(folder);
         is_fine && logs.is_delivered()
     }

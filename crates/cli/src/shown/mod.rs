@@ -6,7 +6,7 @@ mod views;
 use crate::lines::{self, Found, Joining, Line, MAX_LINE_BYTES, Writer};
 use choice::Choice;
 use console::waterfall::text_of;
-use console::waterfall::{Naming, RecordOf, SpanOf, Waterfall, waterfalls};
+use console::waterfall::{Naming, PLATFORM_SCOPE, RecordOf, SpanOf, Waterfall, waterfalls};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use views::{Json, Text};
 use wire::{LineReading, Logs, Metrics, Request, Traces};
 
@@ -70,6 +70,11 @@ pub(crate) enum Incoming {
 }
 
 pub(crate) trait View {
+    /// The time for which a trace waits for the span of its invocation, which the extension writes with the next invocation.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
+
     fn show(&mut self, held: Held) -> io::Result<()>;
     fn line(&mut self, line: &str) -> io::Result<()>;
 }
@@ -98,6 +103,7 @@ pub(crate) fn show_all(
         number: 0,
         joining: Joining::new(writer),
         held: Held::default(),
+        waiting_since: BTreeMap::new(),
         ended: Ended::default(),
     };
     loop {
@@ -114,7 +120,7 @@ pub(crate) fn show_all(
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    showing.show()?;
+    showing.show_all()?;
     Ok(showing.ended)
 }
 
@@ -123,6 +129,8 @@ struct Showing<'a> {
     number: usize,
     joining: Joining,
     held: Held,
+    /// The traces without the span of their invocation, and when each came first.
+    waiting_since: BTreeMap<Vec<u8>, Instant>,
     ended: Ended,
 }
 
@@ -156,7 +164,7 @@ impl Showing<'_> {
             }
             Incoming::Line(Line::End) | Incoming::Failed(_) => {}
         }
-        if self.held.items() > MOST_ITEMS { self.show() } else { Ok(()) }
+        if self.held.items() > MOST_ITEMS { self.show_all() } else { Ok(()) }
     }
 
     fn wrong(&mut self, text: &str) {
@@ -189,10 +197,30 @@ impl Showing<'_> {
         }
     }
 
+    /// Shows what is held, except traces that wait.
     fn show(&mut self) -> io::Result<()> {
         let rest = self.joining.rest();
         self.take_found(rest)?;
-        let held = std::mem::take(&mut self.held);
+        let (now, patience) = (Instant::now(), self.view.patience());
+        let complete = self.held.with_invocation();
+        let mut since = std::mem::take(&mut self.waiting_since);
+        let waiting = self.held.take_traces(|trace_id| {
+            let begun = *since.entry(trace_id.to_vec()).or_insert(now);
+            !complete.contains(trace_id) && now < begun + patience
+        });
+        since.retain(|trace_id, _| waiting.spans.iter().any(|own| own.span.trace_id == *trace_id));
+        self.waiting_since = since;
+        self.show_held(waiting)
+    }
+
+    fn show_all(&mut self) -> io::Result<()> {
+        let rest = self.joining.rest();
+        self.take_found(rest)?;
+        self.show_held(Held::default())
+    }
+
+    fn show_held(&mut self, waiting: Held) -> io::Result<()> {
+        let held = std::mem::replace(&mut self.held, waiting);
         if held.items() > 0 { self.view.show(held) } else { Ok(()) }
     }
 }
@@ -250,6 +278,23 @@ impl Held {
         }
     }
 
+    /// The traces that have the span of an invocation.
+    fn with_invocation(&self) -> BTreeSet<Vec<u8>> {
+        let spans = self.spans.iter().filter(|own| own.scope == PLATFORM_SCOPE);
+        spans.map(|own| own.span.trace_id.clone()).collect()
+    }
+
+    /// Takes the spans of some traces, and their log records.
+    fn take_traces(&mut self, mut are: impl FnMut(&[u8]) -> bool) -> Self {
+        let spans: Vec<HeldSpan> =
+            self.spans.extract_if(.., |own| are(&own.span.trace_id)).collect();
+        let is_theirs = |(_, record): &mut (String, LogRecord)| {
+            spans.iter().any(|own| own.span.trace_id == record.trace_id)
+        };
+        let records = self.records.extract_if(.., is_theirs).collect();
+        Self { spans, records, metrics: Vec::new() }
+    }
+
     pub(crate) fn traces(&self) -> BTreeMap<&[u8], Trace<'_>> {
         let mut traces: BTreeMap<&[u8], Trace<'_>> = BTreeMap::new();
         for span in &self.spans {
@@ -293,4 +338,49 @@ impl Naming for Named {
 fn service(resource: Option<&Resource>) -> String {
     let name = resource.and_then(|resource| text_of(&resource.attributes, "service.name"));
     name.unwrap_or_else(|| "unknown".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
+
+    fn span(trace: u8, span: u8, scope: &str) -> Incoming {
+        let span = Span { trace_id: vec![trace; 16], span_id: vec![span; 8], ..Span::default() };
+        let scope = InstrumentationScope { name: scope.to_owned(), ..Default::default() };
+        let scopes = ScopeSpans { scope: Some(scope), spans: vec![span], ..Default::default() };
+        let resource = ResourceSpans { scope_spans: vec![scopes], ..Default::default() };
+        let request = ExportTraceServiceRequest { resource_spans: vec![resource] };
+        Incoming::Requests(vec![Request::encode::<Traces>(&request)])
+    }
+
+    #[test]
+    fn a_trace_waits_for_the_span_of_its_invocation() {
+        let (sender, incoming) = std::sync::mpsc::sync_channel(9);
+        let text = |text: &str| Incoming::Text(text.to_owned());
+        for incoming in [
+            span(1, 1, "app"),
+            text("=> 1"),
+            span(2, 3, "app"),
+            span(1, 2, PLATFORM_SCOPE),
+            text("=> 2"),
+        ] {
+            sender.send(incoming).unwrap();
+        }
+        drop(sender);
+        let mut out = Vec::new();
+        let choice = Choice::default();
+        let mut view = Text { out: &mut out, choice, telemetry_only: false };
+        assert!(show_all(&incoming, Writer::default(), &mut view).unwrap().is_fine());
+        let out = String::from_utf8(out).unwrap();
+        let seen = out
+            .lines()
+            .filter_map(|line| line.trim_start_matches("\u{1b}[1m").split([':', ',']).next());
+        let seen: Vec<&str> = seen.filter(|line| !line.starts_with("  unknown")).collect();
+        let [one, two] =
+            ["1", "2"].map(|digit| format!("Trace {}", format!("0{digit}").repeat(16)));
+        assert_eq!(seen, ["=> 1", "", &one, "  2 spans", "=> 2", "", &two, "  1 span"], "{out}");
+    }
 }

@@ -4,19 +4,17 @@ use super::View;
 use super::choice::Choice;
 use super::{Held, HeldSpan, Named};
 use console::quantity::quantity;
-use console::waterfall::draw::{self, HEADING, short, time_of_day};
+use console::waterfall::draw::{self, HEADING, on_one_line, short, time_of_day};
 use console::waterfall::{Log, RecordOf};
-use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
+use std::time::Duration;
 
-const LONGEST_BODY: usize = 100;
-/// The maximum length of an error record, which may be the only trace of a failure.
-const LONGEST_ERROR: usize = 1000;
+const LONGEST_BODY: usize = 1000;
 const LONGEST_NAME: usize = 64;
 
 pub(crate) struct Text<'a> {
@@ -26,6 +24,10 @@ pub(crate) struct Text<'a> {
 }
 
 impl View for Text<'_> {
+    fn patience(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
     fn show(&mut self, held: Held) -> io::Result<()> {
         let held = self.choice.of(held);
         for trace in held.waterfalls() {
@@ -55,12 +57,12 @@ impl View for Text<'_> {
 /// Formats log records without a trace, one per line.
 pub(crate) fn records(held: &Held) -> impl Iterator<Item = String> {
     held.records.iter().filter(|(_, own)| own.trace_id.is_empty()).map(|(service, record)| {
-        let Log { level, body, time, .. } = Log::of(RecordOf { service, record }, &Named);
-        let (service, level) = (short(service, LONGEST_NAME), short(&level, LONGEST_NAME));
-        let is_error = record.severity_number >= SeverityNumber::Error as i32;
-        let longest = if is_error { LONGEST_ERROR } else { LONGEST_BODY };
-        let time = time_of_day(time);
-        format!("  {time:<12} {service:<8} {level:<6} {}", short(&body, longest))
+        let log = Log::of(RecordOf { service, record }, &Named);
+        let (service, level) = (short(service, LONGEST_NAME), short(&log.level, LONGEST_NAME));
+        let time = time_of_day(log.time);
+        let body =
+            if log.is_serious { on_one_line(&log.body) } else { short(&log.body, LONGEST_BODY) };
+        format!("  {time:<12} {service:<8} {level:<6} {body}")
     })
 }
 

@@ -65,13 +65,14 @@ fn lines(trace: &Waterfall, width: usize) -> Vec<Line> {
         lines.push(layout.span(row, colour));
         lines.extend(remark(row).map(|text| layout.below(row, style(row, PLAIN), &text)));
         let linked = row.links.iter().map(|link| format!("<- {link}"));
-        let logs = row.logs.iter().map(|log| format!("- {}", log_text(log, trace.began)));
-        let below = linked.chain(logs);
-        lines.extend(below.map(|text| layout.below(row, PLAIN, &text)));
+        lines.extend(linked.map(|text| layout.below(row, PLAIN, &text)));
+        let logs = row.logs.iter().map(|log| (log, format!("- {}", log_text(log, trace.began))));
+        lines.extend(logs.map(|(log, text)| layout.log(row, log, &text)));
     }
     lines.extend(trace.loose.iter().map(|log| {
         let text = format!("(its span never ended) {}", log_text(log, trace.began));
-        vec![(PLAIN, format!("  {}", short(&text, layout.width - 2)))]
+        let width = if log.is_serious { usize::MAX } else { layout.width - 2 };
+        vec![(PLAIN, format!("  {}", short(&text, width)))]
     }));
     lines
 }
@@ -113,7 +114,7 @@ fn log_text(log: &Log, began: u64) -> String {
         (time, began) if time < began => format!("-{:.2} ms ", millis_between(time, began)),
         (time, began) => format!("+{:.2} ms ", millis_between(began, time)),
     };
-    let body = body.lines().next().unwrap_or_default();
+    let body = if log.is_serious { on_one_line(body) } else { first_line(body).to_owned() };
     format!("{time}{} {body} {number}", short(level, LONGEST_LEVEL)).trim_end().to_owned()
 }
 
@@ -174,8 +175,22 @@ impl Layout {
     }
 
     fn below(&self, row: &Row, style: Style, text: &str) -> Line {
-        let column = SIGN + self.service + 1 + 2 * row.depth.min(self.deepest());
+        let column = self.column_below(row);
         vec![(PLAIN, " ".repeat(column)), (style, short(text, self.width.saturating_sub(column)))]
+    }
+
+    fn log(&self, row: &Row, log: &Log, text: &str) -> Line {
+        if log.is_serious {
+            return vec![(
+                PLAIN,
+                format!("{}{}", " ".repeat(self.column_below(row)), on_one_line(text)),
+            )];
+        }
+        self.below(row, PLAIN, text)
+    }
+
+    fn column_below(&self, row: &Row) -> usize {
+        SIGN + self.service + 1 + 2 * row.depth.min(self.deepest())
     }
 }
 
@@ -197,7 +212,7 @@ pub fn time_of_day(unix_nano: u64) -> String {
 
 /// Shortens the first line of the text to `width` characters, without control characters.
 pub fn short(text: &str, width: usize) -> String {
-    let line = on_one_line(text.lines().next().unwrap_or_default());
+    let line = on_one_line(first_line(text));
     if line.chars().count() <= width {
         return line;
     }
@@ -205,8 +220,12 @@ pub fn short(text: &str, width: usize) -> String {
     format!("{kept}…")
 }
 
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
 /// Replaces control characters, line breaks, and marks that change the direction of text (Unicode, UAX #9) by spaces.
-fn on_one_line(text: &str) -> String {
+pub fn on_one_line(text: &str) -> String {
     let moves = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

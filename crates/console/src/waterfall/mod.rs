@@ -4,7 +4,7 @@ pub mod draw;
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::Link;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
@@ -50,6 +50,8 @@ pub struct Log {
     pub number: String,
     /// In nanoseconds since the Unix epoch; 0 if unknown.
     pub time: u64,
+    /// A warning or an error. Its text has the fields too, and is never cut.
+    pub is_serious: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -99,11 +101,17 @@ impl Log {
     pub fn of(record: RecordOf<'_>, naming: &dyn Naming) -> Self {
         let RecordOf { service, record } = record;
         let mut body = record.body.as_ref().map(text).unwrap_or_default();
-        if body.is_empty() {
-            let attributes = record.attributes.iter().map(|KeyValue { key, value, .. }| {
+        let is_serious = record.severity_number >= SeverityNumber::Warn as i32;
+        if body.is_empty() || is_serious {
+            let is_field = |attribute: &&KeyValue| {
+                body.is_empty() || !OF_EACH_RECORD.iter().any(|key| attribute.key.starts_with(key))
+            };
+            let fields = record.attributes.iter().filter(is_field);
+            let fields = fields.map(|KeyValue { key, value, .. }| {
                 format!("{key}={}", value.as_ref().map(text).unwrap_or_default())
             });
-            body = attributes.collect::<Vec<_>>().join(" ");
+            let fields: Vec<String> = fields.collect();
+            body = [vec![body], fields].concat().join(" ").trim_start().to_owned();
         }
         Self {
             service: service.to_owned(),
@@ -114,9 +122,14 @@ impl Log {
                 0 => record.observed_time_unix_nano,
                 time => time,
             },
+            is_serious,
         }
     }
 }
+
+/// Beginnings of keys that the libraries add to each record, or whose value is in the text.
+const OF_EACH_RECORD: &[&str] =
+    &["code.", "thread.", "faas.", "log.", "aws.", "exception.stacktrace", "demo."];
 
 /// The spans of all traces, by trace id and span id.
 type AllSpans<'a> = BTreeMap<(&'a [u8], &'a [u8]), SpanOf<'a>>;

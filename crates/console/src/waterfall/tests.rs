@@ -131,6 +131,7 @@ fn control_characters_in_a_trace_are_not_printed() {
         body: hostile.to_owned(),
         number: String::new(),
         time: 0,
+        is_serious: false,
     };
     let span = Span { name: hostile.to_owned(), ..span(1, None, 0) };
     let row = Row {
@@ -161,6 +162,7 @@ fn deep_nesting_does_not_widen_the_waterfall() {
         body: "stored".to_owned(),
         number: String::new(),
         time: 0,
+        is_serious: false,
     };
     let row = Row {
         links: vec!["reserve".to_owned()],
