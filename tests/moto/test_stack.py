@@ -4,6 +4,7 @@ import ast
 import io
 import itertools
 import json
+import re
 import subprocess
 import zipfile
 
@@ -213,3 +214,19 @@ def test_the_stacks_functions_accept_their_variables(cloudformation, tmp_path, p
                 queue = variables[name].rsplit("/", 1)[1]
                 send = f"sqs:SendMessage on arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"
                 assert sum(grant.endswith(send) for grant in granted) >= 2, send
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_accepted"),
+    [
+        ("https://o2.example.com", False),
+        ("https://o2.example.com/api/default", True),
+        ("http://10.0.0.1:5080/o2/api/shop", True),
+        ("https://api.openobserve.ai", False),
+        ("https://api.openobserve.ai/api/shop", True),
+        ("https://collector.example.com:4318/", True),
+    ],
+)
+def test_an_endpoint_without_its_organization_is_refused(endpoint, is_accepted):
+    endpoints = yaml_parse((ROOT / "template.yaml").read_text())["Parameters"]["Endpoint"]
+    assert bool(re.search(endpoints["AllowedPattern"], endpoint)) == is_accepted
