@@ -87,6 +87,7 @@ def test_each_item_of_a_log_batch_reaches_the_backend_once(moto, now_ms, name, e
     variables = {
         "LAMBDA_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
         "LAMBDA_OTLP_BACKEND": "otlp",
+        "LAMBDA_OTLP_VITALS": "emf",
         "LAMBDA_OTLP_RETRY_QUEUE_URL": retry,
         "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL": dead,
         "AWS_ENDPOINT_URL": moto.endpoint,

@@ -66,6 +66,7 @@ impl World {
                 .max_environments(4)
                 .env("LAMBDA_OTLP_ENDPOINT", sink.base())
                 .env("LAMBDA_OTLP_RETRY_QUEUE_URL", queue.queue_url())
+                .env("LAMBDA_OTLP_VITALS", "emf")
                 .env("AWS_ENDPOINT_URL_SQS", queue.endpoint());
         lambda.create_function(forwarder)?;
         for name in FUNCTIONS {

@@ -31,6 +31,7 @@ pub(super) async fn delivered(programs: &HashMap<String, PathBuf>) -> anyhow::Re
     let lambda = Arc::new(Lambda::start().await?);
     let forwarder = function(programs, &backend)?
         .env("LAMBDA_OTLP_RETRY_QUEUE_URL", queue.queue_url())
+        .env("LAMBDA_OTLP_VITALS", "emf")
         .env("AWS_ENDPOINT_URL_SQS", queue.endpoint());
     lambda.create_function(forwarder)?;
     backend.set_down(true);
