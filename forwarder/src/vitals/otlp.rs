@@ -85,14 +85,19 @@ impl OtlpVitals {
         }
     }
 
-    /// Adds an invocation. Returns `true` if it is time to send.
+    /// Adds an invocation. Returns `true` if it is time to send: first after an invocation with items, because the first one of a
+    /// subscription has a test message only.
     fn add(&self, report: &Report, now_unix_nano: u64) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.sums.add(report, now_unix_nano);
         // Sending continues after the clock was set back.
-        state
-            .last_request_unix_nano
-            .is_none_or(|last| now_unix_nano < last || now_unix_nano - last >= AT_MOST_EVERY_NANOS)
+        let has_items = !report.account.destinations.is_empty();
+        match state.last_request_unix_nano.or_else(|| state.sums.since_unix_nano()) {
+            Some(last) if now_unix_nano >= last && now_unix_nano - last < AT_MOST_EVERY_NANOS => {
+                has_items && state.last_request_unix_nano.is_none()
+            }
+            _ => true,
+        }
     }
 
     fn take(&self, now_unix_nano: u64) -> Sums {

@@ -144,6 +144,10 @@ impl Sums {
         }
     }
 
+    pub(super) fn since_unix_nano(&self) -> Option<u64> {
+        self.since_unix_nano
+    }
+
     /// Counts a request that was not accepted.
     pub(super) fn add_failure(&mut self) {
         self.count(&NOT_TOLD, &[], 1);

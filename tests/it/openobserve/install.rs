@@ -21,8 +21,15 @@ use tokio::process::Command;
 const USER: &str = "root@example.com";
 const PASSWORD: &str = "s3cret-password";
 /// Metric streams that exist only after their event.
-const RARE: [&str; 4] =
-    ["faas_errors", "faas_timeouts", "faas_coldstarts", "aws_lambda_out_of_memory"];
+const RARE: [&str; 7] = [
+    "faas_errors",
+    "faas_timeouts",
+    "faas_coldstarts",
+    "aws_lambda_out_of_memory",
+    "lambda_otlp_forwarder_items_handled",
+    "lambda_otlp_forwarder_items_placed",
+    "lambda_otlp_forwarder_items_ambiguous",
+];
 
 fn authorization(password: &str) -> String {
     let credentials = format!("{USER}:{password}");

@@ -118,11 +118,14 @@ fn why_missing(stream: &str) -> String {
 
 /// Counters that are absent until their event happens, by stream. OpenObserve refuses queries and alerts on a missing
 /// stream, and a function that never failed has no stream of errors.
-const RARE: [(&str, &str); 4] = [
+const RARE: [(&str, &str); 7] = [
     ("faas_errors", "faas.errors"),
     ("faas_timeouts", "faas.timeouts"),
     ("faas_coldstarts", "faas.coldstarts"),
     ("aws_lambda_out_of_memory", "aws.lambda.out_of_memory"),
+    ("lambda_otlp_forwarder_items_handled", "lambda_otlp.forwarder.items.handled"),
+    ("lambda_otlp_forwarder_items_placed", "lambda_otlp.forwarder.items.placed"),
+    ("lambda_otlp_forwarder_items_ambiguous", "lambda_otlp.forwarder.items.ambiguous"),
 ];
 
 /// Creates the missing streams with one zero each. Returns all streams of metrics.
@@ -154,7 +157,12 @@ async fn create_rare_streams(
 fn zero(metric: &str) -> Request {
     let attributes =
         ["service.name", "faas.name"].map(|key| string_attribute(key, "none")).to_vec();
+    // Queries fail on missing columns too.
+    let is_of_pipeline = metric.starts_with("lambda_otlp.");
+    let columns = ["lambda_otlp.destination", "lambda_otlp.fate", "lambda_otlp.signal"];
+    let columns = columns.into_iter().filter(|_| is_of_pipeline);
     let point = NumberDataPoint {
+        attributes: columns.map(|key| string_attribute(key, "none")).collect(),
         time_unix_nano: time_arguments::now_unix_nano(),
         value: Some(Number::AsInt(0)),
         ..NumberDataPoint::default()
@@ -223,7 +231,7 @@ impl Report {
             return writeln!(out, "{}", self.rows.iter().map(row).collect::<Value>());
         }
         for Row { action, name, reason } in &self.rows {
-            let line = format!("{:<8}{name:<28}{reason}", action.word());
+            let line = format!("{:<8}{name:<37} {reason}", action.word());
             writeln!(out, "{}", line.trim_end())?;
         }
         if self.rows.is_empty() {
