@@ -202,7 +202,7 @@ fn a_wrong_input_file_suggests_the_matching_command() {
     // A single line is also a JSON object.
     for lines in ["lines/python-10.jsonl", "lines/rust-1.jsonl"] {
         let (code, _, said) = run(&["forward", lines, "--dry-run"]);
-        assert_eq!(code, 1);
+        assert_eq!(code, 64);
         assert!(said.contains(&format!("`lambda-otlp decode {lines}`")), "{said}");
     }
 

@@ -309,7 +309,8 @@ mod tests {
         check(Profile::OpenObserve, partial, ["old schema", "", ""]).await;
     }
 
-    /// A backend that notes the size of each request, and refuses the next few, and large ones.
+    /// A backend that notes the number of items of each request. It refuses the next `refusals` ones, and those of more than
+    /// `most_items` items.
     #[derive(Default)]
     struct Sizes {
         seen: Mutex<Vec<usize>>,
@@ -389,7 +390,7 @@ mod tests {
         // A new key of the resource, another stream.
         check(None, spans("r s", &with("a")), &[1, 5]).await;
         check(Some("other"), spans("r", &with("a")), &[1, 5]).await;
-        // If half of the items have new columns, nothing is gained.
+        // If more than half of the items would go first, the request is sent whole. A combination of known columns is not new.
         check(None, spans("r", &["d", "e", "f", "a"]), &[4]).await;
         check(None, spans("r", &["d", "e", "f", "d e f"]), &[4]).await;
         // A refused item does not make its columns known.

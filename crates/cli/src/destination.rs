@@ -15,6 +15,9 @@ pub(crate) struct DestinationArguments {
     /// Header of every request; may be repeated.
     #[arg(long = "header", value_name = "K=V")]
     headers: Vec<String>,
+    /// Email and password of a user, instead of an authorization header.
+    #[arg(long, value_name = "EMAIL:PASSWORD")]
+    user: Option<String>,
     /// OpenObserve stream of logs and traces.
     #[arg(long, value_name = "NAME")]
     stream: Option<String>,
@@ -57,8 +60,8 @@ impl Overlay {
         let mut overlay = HashMap::new();
         if let Some(endpoint) = &arguments.endpoint {
             for name in CREDENTIALS.iter().filter(|name| Env.get(name).is_some()) {
-                if arguments.headers.is_empty() {
-                    eprintln!("warning: {name} is not sent to --endpoint; use --header");
+                if arguments.headers.is_empty() && arguments.user.is_none() {
+                    eprintln!("warning: {name} is not sent to --endpoint; use --user or --header");
                 }
             }
             overlay.insert(ENDPOINT.to_owned(), endpoint.clone());
@@ -76,6 +79,14 @@ impl Overlay {
             // A comma separates headers in the variable.
             let value = value.replace('%', "%25").replace(',', "%2C");
             headers.push(format!("{name}={value}"));
+        }
+        if let Some(user) = &arguments.user {
+            if !user.contains(':') {
+                bail!("--user: expected EMAIL:PASSWORD");
+            }
+            let mut credentials = Vec::new();
+            wire::push_base64(&mut credentials, user.as_bytes());
+            headers.push(format!("authorization=Basic {}", String::from_utf8(credentials)?));
         }
         if !headers.is_empty() {
             overlay.insert(HEADERS.to_owned(), headers.join(","));
@@ -95,7 +106,8 @@ impl Source for Overlay {
     fn called(&self, name: &str) -> String {
         let is_given = || self.arguments.contains_key(name);
         let argument = match name {
-            ENDPOINT if self.endpoint_given || self.get(name).is_none() => "--endpoint",
+            ENDPOINT if self.endpoint_given => "--endpoint",
+            ENDPOINT if self.get(name).is_none() => "--endpoint or LAMBDA_OTLP_ENDPOINT",
             // With --endpoint, headers come only from --header.
             HEADERS if self.endpoint_given || is_given() => "--header",
             STREAM if is_given() => "--stream",
@@ -126,6 +138,7 @@ mod tests {
                 let arguments = DestinationArguments {
                     endpoint: endpoint.map(str::to_owned),
                     headers: headers.iter().map(|header| (*header).to_owned()).collect(),
+                    user: None,
                     stream: stream.map(str::to_owned),
                 };
                 let (config, _) = Config::from_source(&arguments.variables(false).unwrap());
@@ -134,7 +147,7 @@ mod tests {
                     invalid.mistakes().iter().map(|it| it.name.as_str()).collect();
                 assert_eq!(names, expected, "{invalid}");
             };
-        check(None, &[], None, &["--endpoint"]);
+        check(None, &[], None, &["--endpoint or LAMBDA_OTLP_ENDPOINT"]);
         check(Some("o2.example.com"), &[], None, &["--endpoint"]);
         check(Some("https://api.openobserve.ai"), &[], None, &["--endpoint"]);
         let endpoint = Some("https://o2.example.com/api/default");

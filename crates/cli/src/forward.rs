@@ -115,6 +115,7 @@ async fn forward_all<E: Export>(
     for path in &arguments.events {
         let incoming = match read(path) {
             Ok(incoming) => incoming,
+            Err(error) if arguments.events.len() == 1 => return Err(error),
             Err(error) => {
                 // The other files are still forwarded.
                 eprintln!("{error:#}");

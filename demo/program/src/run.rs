@@ -137,7 +137,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     let sink = Sink::builder().user(USER, PASSWORD).start().await?;
     let process = std::process::id();
     progress(&format!("backend: a fake OpenObserve on {} (process {process})", sink.base()));
-    // The accounting ignores the own metrics of extension and forwarder, so it would not notice their loss.
+    // The accounting ignores the extension's and the forwarder's own metrics, so it would not notice their loss.
     sink.never_lose(&[EXTENSION_SCOPE, FORWARDER_SCOPE]);
     sink.lose(arguments.lose);
     let lambda = Lambda::start().await?;

@@ -25,7 +25,7 @@ pub(crate) struct Arrived {
 impl Arrived {
     pub(crate) fn at(sink: &Sink) -> Self {
         let mut metrics = sink.metrics();
-        // The accounting has no independent source for the own metrics of the extension and the forwarder.
+        // The accounting has no independent source for the extension's and the forwarder's own metrics.
         metrics.retain(|metric| {
             ![EXTENSION_SCOPE, FORWARDER_SCOPE].contains(&metric.scope.name.as_str())
         });

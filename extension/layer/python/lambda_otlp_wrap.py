@@ -174,7 +174,7 @@ def wrap_handler(module, name, watch, setup):
             # The result and the frames of an error must not stay in memory until the next invocation.
             calls.__dict__.clear()
 
-    # The runtime client leaves the frames of its own file out of stack traces. With this name, it leaves this one out too.
+    # The runtime client omits the first frames of a stack trace while their path contains `/bootstrap.py`, so this frame too.
     guarded.__code__ = guarded.__code__.replace(co_filename=os.path.join(os.path.dirname(__file__), "bootstrap.py"))
     setattr(module, name, handler)
     hand_over(module, name, guarded)

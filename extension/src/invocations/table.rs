@@ -321,7 +321,7 @@ impl InvocationTable {
     pub(crate) fn close(&mut self, reason: &str, now_ms: u64) -> Vec<Request> {
         let now = now_ms.saturating_mul(1_000_000);
         self.release(|_| true);
-        // The newest invocation's telemetry may not have come in time.
+        // Lambda's events may not have come in time: those of the newest invocation, or of one whose root the function has sent.
         let newest = self.known.iter().rposition(Known::was_told);
         let is_told = |(at, known): &(usize, &Known)| {
             !known.has_events && known.was_told() && (newest == Some(*at) || known.root.is_some())

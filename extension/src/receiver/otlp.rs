@@ -179,7 +179,7 @@ impl Receiver {
         Ok(())
     }
 
-    /// Reserves room for this number of bytes in total, if there is room now.
+    /// Reserves room for this number of bytes in total. Returns `false`, and reserves nothing, if there is no room now.
     fn holds_at_once<'r>(&'r self, held: &mut SemaphorePermit<'r>, bytes: usize) -> bool {
         let more = bytes.div_ceil(1024).saturating_sub(held.num_permits());
         let room = u32::try_from(more).ok().and_then(|kib| self.room.try_acquire_many(kib).ok());

@@ -328,21 +328,22 @@ const ITEMS_PER_PIECE: usize = 4;
 const MOST_PIECES_FOR_ITEMS: usize = 512;
 
 impl Delivery {
-    /// Splits an oversized part, and all that wait, into halves. Each repeats the resource, so a half has more than half of the bytes.
+    /// Splits a part that is too large for the backend, and all larger ones, into pieces of two thirds of its size. Half the size would
+    /// be too little, because each piece repeats the resource.
     fn split(&mut self, part: QueuedPart, reason: Reason) {
         self.refused += 1;
         if self.is_in_vain() {
             self.waiting.push_front(part);
             return self.give_up_whole(&reason);
         }
-        let half_bytes = part.request.bytes().len() / 3 * 2;
+        let piece_bytes = part.request.bytes().len() / 3 * 2;
         // If the resource makes up most of the part, no piece becomes smaller.
-        if part.request.clone().split_by_size(half_bytes).len() <= 1 {
+        if part.request.clone().split_by_size(piece_bytes).len() <= 1 {
             return self.keep(part, &reason, Fate::DeadLetter);
         }
-        self.learned.learn_max_bytes(half_bytes);
+        self.learned.learn_max_bytes(piece_bytes);
         self.waiting.push_front(part);
-        self.split_waiting(|_, request| request.split_by_size(half_bytes));
+        self.split_waiting(|_, request| request.split_by_size(piece_bytes));
         self.last_failure = Some(reason);
     }
 
@@ -390,8 +391,8 @@ impl Delivery {
         }
     }
 
-    /// Divides the next part if it has columns that were not sent to OpenObserve's stream before: a few items with all of them go
-    /// ahead.
+    /// Divides the next part if it has columns that OpenObserve has not accepted from this client yet: a few items that together have
+    /// these columns are sent first.
     fn send_new_columns_ahead(&mut self) {
         let Some(part) = self.waiting.front_mut().filter(|part| part.new_columns.is_none()) else {
             return;
@@ -430,7 +431,7 @@ impl Delivery {
 
     fn piece_of(&mut self, whole: &QueuedPart, request: Request) -> Option<QueuedPart> {
         let &QueuedPart { ambiguous, nothing_written, ref new_columns, .. } = whole;
-        // Pieces are not searched again.
+        // Pieces of a part that was searched are not searched again.
         let new_columns = new_columns.as_ref().map(|_| Vec::new());
         let piece = self.new_part(request)?;
         Some(QueuedPart { ambiguous, nothing_written, new_columns, ..piece })

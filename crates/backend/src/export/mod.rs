@@ -113,7 +113,7 @@ impl LastBody {
 /// Lower limits are ignored, because each record would become a request of its own.
 const LEAST_COLUMNS: usize = 50;
 
-/// Lower sizes are not learned, because one large record would make all later requests small.
+/// The lowest size limit to learn. With a lower one, nearly each record would become a request of its own.
 const LEAST_BYTES: usize = 16 * 1024;
 
 /// The maximum number of warnings to log. A backend may put a different number into each.
@@ -154,12 +154,12 @@ impl Learned {
         limit - limit / 10
     }
 
-    /// Notes the size of requests after a larger one was refused as too large.
+    /// Lowers the size limit of later requests, but not below [`LEAST_BYTES`].
     pub(super) fn learn_max_bytes(&self, bytes: usize) {
         self.0.max_bytes.fetch_min(bytes.max(LEAST_BYTES), Ordering::Relaxed);
     }
 
-    /// The size of requests, before compression, that the backend accepts as far as known.
+    /// The size limit of requests before compression; `usize::MAX` until the backend refuses one as too large.
     pub(super) fn max_bytes(&self) -> usize {
         self.0.max_bytes.load(Ordering::Relaxed)
     }

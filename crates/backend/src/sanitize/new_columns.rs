@@ -2,8 +2,8 @@
 //!
 //! If concurrent requests add the same columns, OpenObserve 0.92.2 and 0.93-dev lose values. It stores the spans of all but one
 //! request without the new columns, and answers 200. For data points it answers 500 after a part was stored, so that a retry
-//! stores this part twice. Requests whose columns the server knows are stored whole. So each client sends a few items with all
-//! columns that it has not sent before ahead, alone, and the others after the answer.
+//! stores this part twice. Requests whose columns the server knows are stored whole. So each client sends a few items
+//! first. Together they have all columns that the backend has not accepted from it yet. It sends the others after the answer.
 
 use super::columns::{DATA, METRIC_NAME, points, split};
 use super::fields::{
@@ -26,10 +26,10 @@ const MOST_HASHES: usize = 1 << 16;
 /// The new columns of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct NewColumns {
-    /// To be added when the backend accepts the items.
+    /// To be added when the backend accepts the items that are sent first.
     pub(crate) hashes: Vec<u64>,
-    /// Positions of a few items that have all new columns, in order. None if most items would be listed: then the request is sent
-    /// whole.
+    /// Positions of a few items that together have all new columns, in order. Empty if these are more than half of the items: then
+    /// the request is sent whole.
     pub(crate) items: Vec<usize>,
 }
 
@@ -154,7 +154,7 @@ enum Item<'r> {
 }
 
 impl Item<'_> {
-    /// Calls `take` with each column that not all items have.
+    /// Calls `take` with each column that some items lack.
     #[inline]
     fn each_column<T: FnMut(u64)>(&self, take: &mut T) {
         match *self {
@@ -164,7 +164,7 @@ impl Item<'_> {
                 for field in fields(span) {
                     match (field.number, field.value) {
                         (4, Value::Len([_, ..])) => take(combined(stream, 4)),
-                        // Of client and producer spans, OpenObserve derives the called service.
+                        // OpenObserve infers the called service from attributes of client and producer spans, in columns of its own.
                         (6, Value::Varint(3 | 4)) => seed = combined(stream, 6),
                         (9, Value::Len(attribute)) => attribute_columns(seed, attribute, take),
                         (15, Value::Len(_)) => take(combined(stream, 15)),
@@ -194,7 +194,7 @@ fn attribute_columns<T: FnMut(u64)>(seed: u64, attribute: &[u8], take: &mut T) {
     }
 }
 
-/// Calls `take` with the columns of a value in this column. No value has no column.
+/// Calls `take` with the columns of a value in this column. An empty value has no column.
 #[cold]
 fn value_columns<T: FnMut(u64)>(column: u64, value: &[u8], levels: usize, take: &mut T) {
     match messages(value, MAP).last().filter(|_| levels > 1) {

@@ -92,7 +92,7 @@ impl Api {
                 bail!("answered 404: there is no organization {}", self.base.1)
             }
             404 if message.starts_with("Alert destination") => bail!(
-                "answered 404: {}: create it on OpenObserve's page Management, Alert Destinations",
+                "answered 404: {}: create it on OpenObserve's page Management, Alert destinations",
                 self.reach.printable(message)
             ),
             404 => bail!(

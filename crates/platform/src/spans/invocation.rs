@@ -81,7 +81,7 @@ impl Phase {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Invocation {
     pub(crate) request_id: String,
-    /// `false` if only a span of the function names it: such a span may name any id.
+    /// `true` if Lambda reported the invocation. Otherwise only a span of the function names it, which may name any id.
     pub(crate) has_begun: bool,
     pub(crate) started: Option<u64>,
     pub(crate) runtime_done: Option<u64>,

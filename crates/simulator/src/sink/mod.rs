@@ -105,7 +105,7 @@ impl Sink {
         self.shared.state().to_lose.count += items;
     }
 
-    /// Items of this scope are never [lost](Sink::lose).
+    /// Items of these scopes are never [lost](Sink::lose).
     pub fn never_lose(&self, scopes: &'static [&'static str]) {
         self.shared.state().to_lose.never_of = scopes;
     }

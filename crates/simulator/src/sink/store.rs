@@ -181,7 +181,7 @@ fn lose_attributes(span: &mut StoredSpan, missing: &BTreeSet<String>) {
 pub(super) struct Removal {
     pub(super) kept: u64,
     pub(super) count: u64,
-    /// Items of this scope stay, and do not count in `kept`.
+    /// Items of these scopes stay, and do not count in `kept`.
     pub(super) never_of: &'static [&'static str],
 }
 

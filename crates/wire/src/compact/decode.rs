@@ -10,7 +10,7 @@ use crate::gzip::{self, InflateError};
 use crate::request::{Limits, Malformed, Request};
 use std::fmt;
 
-/// Bits of the first byte that a later format may use.
+/// Reserved bits of the first byte. A line that sets one is refused.
 const UNUSED_BITS: u8 = 0b0011_0000;
 
 /// Decodes the requests of a compact line that a function of this context wrote.

@@ -102,7 +102,7 @@ impl Encoder {
             }
         }
         self.packed.extend_from_slice(&self.holes);
-        // Beside the requests it covers what the reader might take for another form of the same requests, such as the first byte.
+        // The checksum also covers the encoded bytes: the requests may be the same after a change of the first byte.
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&self.packed);
         for request in requests {

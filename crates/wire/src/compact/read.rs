@@ -330,7 +330,7 @@ impl<'p> Bytes<'p> {
             let byte = self.byte()?;
             value |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
-                // Writers write no longer form, and no more than 64 bits.
+                // Writers use the shortest form, and at most 64 bits.
                 let is_shortest = shift == 0 || byte != 0;
                 let fits = shift < 63 || byte < 2;
                 return if is_shortest && fits { Ok(value) } else { Err(CompactError::Corrupt) };

@@ -131,7 +131,7 @@ async fn edges(server: &Server, organization: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Installs the alerts, whose conditions are met.
+/// Installs the alerts, and waits for their notifications. The telemetry sent before meets their conditions.
 async fn fire(server: &Server, senders: &Senders<'_>, organization: &str) -> anyhow::Result<usize> {
     let (receiver, destination) = alerts::Receiver::start(server, organization).await?;
     let alerts = ["alerts", "install", "--notify", destination];

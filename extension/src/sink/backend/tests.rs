@@ -127,7 +127,7 @@ async fn a_probe_outlasts_the_handler_and_closes_the_circuit() {
 async fn an_unfinished_search_for_bad_records_is_no_failure_of_the_backend() {
     let sink = sink().await;
     let (good, bad) = (ScriptedResponse::Ok, ScriptedResponse::Status(400));
-    // One span with all attributes goes ahead. Of the halves of the others, one is not answered.
+    // The first span goes ahead. The request with the others is refused: one half is accepted, and the other is not answered.
     sink.script([good.clone(), bad, good, ScriptedResponse::held()]);
     let mut backend = backend(&sink);
     backend.invoked();

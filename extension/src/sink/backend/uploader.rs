@@ -44,7 +44,7 @@ pub(super) struct FlushResult {
     delivered: bool,
     /// The backend accepted items, or refused some for their content.
     answered: bool,
-    /// The time was too short for all.
+    /// Requests remain for the next flush, because the time was over or a request failed after others were answered.
     is_late: bool,
     pub(super) retry_after: Option<Duration>,
 }
@@ -215,9 +215,9 @@ impl Uploader {
                 _ => part.fate,
             };
             match fate {
-                // A search without a result would begin again in each flush.
+                // If the backend accepted none of the records, the next flush would repeat the search.
                 Fate::Park if part.reason.refuses_content() && outcome.accepted == 0 => {
-                    let what = "the backend refused records for their content, they and others are in the log";
+                    let what = "the backend refused records for their content; the whole request is in the log";
                     tell_of_refusal(&part.reason, part.items, what);
                     account.never.push(part.request);
                 }
