@@ -111,7 +111,8 @@ impl Log {
                 format!("{key}={}", value.as_ref().map(text).unwrap_or_default())
             });
             let fields: Vec<String> = fields.collect();
-            body = [vec![body], fields].concat().join(" ").trim_start().to_owned();
+            let parts = std::iter::once(body).chain(fields).filter(|part| !part.is_empty());
+            body = parts.collect::<Vec<_>>().join(" ");
         }
         Self {
             service: service.to_owned(),

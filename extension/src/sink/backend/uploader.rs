@@ -37,6 +37,7 @@ pub(super) struct Uploader {
 
 /// The result of a flush, as far as the next one depends on it.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct FlushResult {
     pub(super) failed: bool,
     /// The backend refuses a signal regardless of its content.
