@@ -390,7 +390,7 @@ mod tests {
         // A new key of the resource, another stream.
         check(None, spans("r s", &with("a")), &[1, 5]).await;
         check(Some("other"), spans("r", &with("a")), &[1, 5]).await;
-        // If more than half of the items would go first, the request is sent whole. A combination of known columns is not new.
+        // If half of the items or more would go first, the request is sent whole. A combination of known columns is not new.
         check(None, spans("r", &["d", "e", "f", "a"]), &[4]).await;
         check(None, spans("r", &["d", "e", "f", "d e f"]), &[4]).await;
         // A refused item does not make its columns known.

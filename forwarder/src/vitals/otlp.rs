@@ -127,6 +127,7 @@ mod tests {
     use super::*;
     use crate::destination::DryRun;
     use crate::destination::ingest_window::IngestPolicy;
+    use crate::ledger::Ledger;
     use backend::DestinationConfig;
     use url::Url;
 
@@ -147,18 +148,20 @@ mod tests {
             queue_deadline: Instant::now() + LONGEST_REQUEST,
             account: None,
         };
+        let mut report = Report::default();
+        report.account.add("default", Ledger::default());
         let last_request = || vitals.state.lock().unwrap().last_request_unix_nano;
-        vitals.tell(&Report::default(), &invocation(0), &destination).await;
+        vitals.tell(&report, &invocation(0), &destination).await;
         assert_eq!(last_request(), None);
         assert_ne!(vitals.state.lock().unwrap().sums, Sums::default());
         // The first accepted delivery resumes them.
         note(true);
-        vitals.tell(&Report::default(), &invocation(0), &destination).await;
+        vitals.tell(&report, &invocation(0), &destination).await;
         assert_eq!(last_request(), Some(0));
         assert_eq!(vitals.state.lock().unwrap().sums, Sums::default());
         // Without deliveries of metrics, the metrics themselves are the probe.
         (0..3).for_each(|_| note(false));
-        vitals.tell(&Report::default(), &invocation(AT_MOST_EVERY_NANOS), &destination).await;
+        vitals.tell(&report, &invocation(AT_MOST_EVERY_NANOS), &destination).await;
         assert_eq!(last_request(), Some(AT_MOST_EVERY_NANOS));
         let admission = destination.breaker(SignalKind::Metrics, |breaker| breaker.admit(0));
         assert_eq!(admission, Admission::Send);

@@ -28,7 +28,7 @@ const MOST_HASHES: usize = 1 << 16;
 pub(crate) struct NewColumns {
     /// To be added when the backend accepts the items that are sent first.
     pub(crate) hashes: Vec<u64>,
-    /// Positions of a few items that together have all new columns, in order. Empty if these are more than half of the items: then
+    /// Positions of a few items that together have all new columns, in order. Empty if these are half of the items or more: then
     /// the request is sent whole.
     pub(crate) items: Vec<usize>,
 }
@@ -51,7 +51,7 @@ impl KnownColumns {
             Search { known: &self.0, found: HashSet::new(), items: Vec::new(), position: 0 };
         search.request(request.kind(), KeyHash::of_item(stream).hash, request.bytes());
         let mut items = few_with_all(search.items);
-        if items.len() * 2 > request.items() {
+        if items.len() * 2 >= request.items() {
             items.clear();
         }
         NewColumns { hashes: search.found.into_iter().collect(), items }
