@@ -315,7 +315,7 @@ mod tests {
     struct Sizes {
         seen: Mutex<Vec<usize>>,
         refusals: Mutex<usize>,
-        most_items: Option<usize>,
+        most_items: Mutex<Option<usize>>,
     }
 
     impl Transport for Sizes {
@@ -324,7 +324,7 @@ mod tests {
             let items = Request::trusted(request.kind, bytes).items();
             self.seen.lock().unwrap().push(items);
             let mut refusals = self.refusals.lock().unwrap();
-            let status = match self.most_items {
+            let status = match *self.most_items.lock().unwrap() {
                 Some(most) if items > most => 413,
                 _ if *refusals > 0 => 400,
                 _ => 200,
@@ -359,13 +359,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_accepted_size_is_learned() {
         let destination = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
-        let sizes = Sizes { most_items: Some(10), ..Sizes::default() };
-        let client = Client::with_transport(&destination, sizes).unwrap();
+        let client = Client::with_transport(&destination, Sizes::default()).unwrap();
         let event = "x".repeat(8000);
         let span = || Span { name: event.clone(), ..Span::default() };
+        let request = Request::of_spans(None, (0..64).map(|_| span()).collect());
+        // A backend that accepts no size teaches none.
+        *client.transport.most_items.lock().unwrap() = Some(0);
+        let outcome = client.clone().export(None, request.clone(), soon()).await;
+        assert_eq!(outcome.accepted, 0);
+        client.transport.seen.lock().unwrap().clear();
+        *client.transport.most_items.lock().unwrap() = Some(10);
         for expected in [[vec![64, 32, 16], vec![8; 8]].concat(), vec![8; 8]] {
-            let request = Request::of_spans(None, (0..64).map(|_| span()).collect());
-            let outcome = client.clone().export(None, request, soon()).await;
+            let outcome = client.clone().export(None, request.clone(), soon()).await;
             assert_eq!(outcome.accepted, 64);
             assert_eq!(std::mem::take(&mut *client.transport.seen.lock().unwrap()), expected);
         }

@@ -29,6 +29,8 @@ pub(crate) struct Delivery {
     next_serial: usize,
     not_before: Duration,
     retries: u32,
+    /// The size of pieces after a request was too large, until one is accepted.
+    piece_bytes: Option<usize>,
     /// Number of pieces from halving.
     pieces: usize,
     /// Number of requests whose content the backend refused.
@@ -94,6 +96,7 @@ impl Delivery {
             next_serial: 0,
             not_before: Duration::ZERO,
             retries: 0,
+            piece_bytes: None,
             pieces: 0,
             refused: 0,
             items: request.items(),
@@ -153,6 +156,10 @@ impl Delivery {
             Judgement::Accepted { warning } => {
                 self.anything_taken = true;
                 self.outcome.accepted += items;
+                // Before a piece is accepted, the fault may be the backend's.
+                if let Some(bytes) = self.piece_bytes.take() {
+                    self.learned.learn_max_bytes(bytes);
+                }
                 if let Some(columns) = part.new_columns.filter(|columns| !columns.is_empty()) {
                     self.learned.with_columns(|known| known.add(&columns));
                 }
@@ -341,7 +348,7 @@ impl Delivery {
         if part.request.clone().split_by_size(piece_bytes).len() <= 1 {
             return self.keep(part, &reason, Fate::DeadLetter);
         }
-        self.learned.learn_max_bytes(piece_bytes);
+        self.piece_bytes = Some(piece_bytes);
         self.waiting.push_front(part);
         self.split_waiting(|_, request| request.split_by_size(piece_bytes));
         self.last_failure = Some(reason);
