@@ -92,7 +92,7 @@ impl OtlpVitals {
         state.sums.add(report, now_unix_nano);
         // Sending continues after the clock was set back.
         let has_items = !report.account.destinations.is_empty();
-        match state.last_request_unix_nano.or_else(|| state.sums.since_unix_nano()) {
+        match state.last_request_unix_nano.or(state.sums.since_unix_nano) {
             Some(last) if now_unix_nano >= last && now_unix_nano - last < AT_MOST_EVERY_NANOS => {
                 has_items && state.last_request_unix_nano.is_none()
             }

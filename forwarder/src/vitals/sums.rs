@@ -81,7 +81,7 @@ type Attributes = Vec<(&'static str, String)>;
 /// The metrics since the last accepted request.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Sums {
-    since_unix_nano: Option<u64>,
+    pub(super) since_unix_nano: Option<u64>,
     counters: BTreeMap<(&'static Counter, Attributes), u64>,
     lag: Lag,
 }
@@ -142,10 +142,6 @@ impl Sums {
         if let Some(oldest_ms) = report.oldest_event_ms {
             self.lag.record(seconds_since(oldest_ms, now_unix_nano));
         }
-    }
-
-    pub(super) fn since_unix_nano(&self) -> Option<u64> {
-        self.since_unix_nano
     }
 
     /// Counts a request that was not accepted.
