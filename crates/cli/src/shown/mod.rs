@@ -202,14 +202,14 @@ impl Showing<'_> {
         let rest = self.joining.rest();
         self.take_found(rest)?;
         let (now, patience) = (Instant::now(), self.view.patience());
-        let complete = self.held.with_invocation();
-        let mut since = std::mem::take(&mut self.waiting_since);
-        let waiting = self.held.take_traces(|trace_id| {
-            let begun = *since.entry(trace_id.to_vec()).or_insert(now);
-            !complete.contains(trace_id) && now < begun + patience
-        });
-        since.retain(|trace_id, _| waiting.spans.iter().any(|own| own.span.trace_id == *trace_id));
-        self.waiting_since = since;
+        let incomplete = self.held.without_invocation().into_iter();
+        let begun = |trace_id: Vec<u8>| {
+            let since = self.waiting_since.get(&trace_id).copied().unwrap_or(now);
+            (trace_id, since)
+        };
+        let waiting = incomplete.map(begun).filter(|(_, since)| now < *since + patience);
+        self.waiting_since = waiting.collect();
+        let waiting = self.held.take_traces(&self.waiting_since);
         self.show_held(waiting)
     }
 
@@ -278,21 +278,21 @@ impl Held {
         }
     }
 
-    /// The traces that have the span of an invocation.
-    fn with_invocation(&self) -> BTreeSet<Vec<u8>> {
-        let spans = self.spans.iter().filter(|own| own.scope == PLATFORM_SCOPE);
-        spans.map(|own| own.span.trace_id.clone()).collect()
+    /// The traces of the spans that lack the span of an invocation.
+    fn without_invocation(&self) -> BTreeSet<Vec<u8>> {
+        let trace_id = |own: &HeldSpan| own.span.trace_id.clone();
+        let mut traces: BTreeSet<Vec<u8>> = self.spans.iter().map(trace_id).collect();
+        for own in self.spans.iter().filter(|own| own.scope == PLATFORM_SCOPE) {
+            traces.remove(&own.span.trace_id);
+        }
+        traces
     }
 
-    /// Takes the spans of some traces, and their log records.
-    fn take_traces(&mut self, mut are: impl FnMut(&[u8]) -> bool) -> Self {
-        let spans: Vec<HeldSpan> =
-            self.spans.extract_if(.., |own| are(&own.span.trace_id)).collect();
-        let is_theirs = |(_, record): &mut (String, LogRecord)| {
-            spans.iter().any(|own| own.span.trace_id == record.trace_id)
-        };
-        let records = self.records.extract_if(.., is_theirs).collect();
-        Self { spans, records, metrics: Vec::new() }
+    /// Takes the spans and log records of these traces.
+    fn take_traces<T>(&mut self, traces: &BTreeMap<Vec<u8>, T>) -> Self {
+        let spans = self.spans.extract_if(.., |own| traces.contains_key(&own.span.trace_id));
+        let records = self.records.extract_if(.., |own| traces.contains_key(&own.1.trace_id));
+        Self { spans: spans.collect(), records: records.collect(), metrics: Vec::new() }
     }
 
     pub(crate) fn traces(&self) -> BTreeMap<&[u8], Trace<'_>> {

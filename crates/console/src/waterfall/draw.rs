@@ -63,11 +63,13 @@ fn lines(trace: &Waterfall, width: usize) -> Vec<Line> {
         let place = services.iter().position(|service| *service == row.service).unwrap_or(0);
         let colour = BARS.iter().cycle().nth(place).copied().unwrap_or_default();
         lines.push(layout.span(row, colour));
-        lines.extend(remark(row).map(|text| layout.below(row, style(row, PLAIN), &text)));
+        lines.extend(remark(row).map(|text| layout.below(row, style(row, PLAIN), &text, false)));
         let linked = row.links.iter().map(|link| format!("<- {link}"));
-        lines.extend(linked.map(|text| layout.below(row, PLAIN, &text)));
-        let logs = row.logs.iter().map(|log| (log, format!("- {}", log_text(log, trace.began))));
-        lines.extend(logs.map(|(log, text)| layout.log(row, log, &text)));
+        lines.extend(linked.map(|text| layout.below(row, PLAIN, &text, false)));
+        lines.extend(row.logs.iter().map(|log| {
+            let text = format!("- {}", log_text(log, trace.began));
+            layout.below(row, PLAIN, &text, log.is_serious)
+        }));
     }
     lines.extend(trace.loose.iter().map(|log| {
         let text = format!("(its span never ended) {}", log_text(log, trace.began));
@@ -174,23 +176,10 @@ impl Layout {
         ]
     }
 
-    fn below(&self, row: &Row, style: Style, text: &str) -> Line {
-        let column = self.column_below(row);
-        vec![(PLAIN, " ".repeat(column)), (style, short(text, self.width.saturating_sub(column)))]
-    }
-
-    fn log(&self, row: &Row, log: &Log, text: &str) -> Line {
-        if log.is_serious {
-            return vec![(
-                PLAIN,
-                format!("{}{}", " ".repeat(self.column_below(row)), on_one_line(text)),
-            )];
-        }
-        self.below(row, PLAIN, text)
-    }
-
-    fn column_below(&self, row: &Row) -> usize {
-        SIGN + self.service + 1 + 2 * row.depth.min(self.deepest())
+    fn below(&self, row: &Row, style: Style, text: &str, is_whole: bool) -> Line {
+        let column = SIGN + self.service + 1 + 2 * row.depth.min(self.deepest());
+        let width = if is_whole { usize::MAX } else { self.width.saturating_sub(column) };
+        vec![(PLAIN, " ".repeat(column)), (style, short(text, width))]
     }
 }
 
