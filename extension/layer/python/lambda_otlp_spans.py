@@ -346,6 +346,8 @@ class TracerProvider(trace.TracerProvider):
     def renew(self):
         """Resets the state, also in a forked process: the child has no thread or connection, and the parent exports the spans."""
         self.process = os.getpid()
+        # Number of spans that have begun and not ended. Threads may miscount it.
+        self.open = 0
         self.waiting = []
         # Number of spans in requests of which some have no answer yet.
         self.unsent = 0
@@ -373,6 +375,7 @@ class TracerProvider(trace.TracerProvider):
         self.processors.append(span_processor)
 
     def started(self, span, context):
+        self.open += 1
         for processor in self.processors:
             processor.on_start(span, parent_context=context)
 
@@ -380,6 +383,7 @@ class TracerProvider(trace.TracerProvider):
         if span.process != self.process:
             # The span began before a fork. The parent process ends it too, and exports it.
             return
+        self.open -= 1
         # The function has its own processors only if it has imported the SDK.
         ended = readable(span) if "opentelemetry.sdk.trace" in sys.modules else span
         for processor in self.processors:
@@ -389,8 +393,11 @@ class TracerProvider(trace.TracerProvider):
             return
         self.waiting.append(span)
         if self.is_child:
-            # A pool's process waits for its next task, and ends with the environment.
-            self.wake.set()
+            # A pool's process waits for its next task, and ends with the environment. `with Pool()` terminates it after its task.
+            if self.open <= 0:
+                self.flush(time.monotonic() + 0.1, has_metrics=False)
+            if self.waiting or self.unsent:
+                self.wake.set()
         if self.thread is None:
             self.thread = threading.Thread(target=self.run, name="lambda-otlp-spans", daemon=True)
             self.thread.start()
