@@ -65,7 +65,7 @@ fn main() -> anyhow::Result<()> {
         std::env::args().skip(1).filter_map(|text| text.parse().ok()).collect();
     match *arguments {
         [] => {
-            templates()?;
+            templates();
             workload()
         }
         [service, spans, prepared, exported] => encode(service, spans, prepared, exported),
@@ -116,7 +116,7 @@ fn names(service: &Service) -> Names {
     Names::of_function(name, region, &group, stream).with_account(account)
 }
 
-fn templates() -> anyhow::Result<()> {
+fn templates() {
     println!("| spans | {} |", SPANS.map(|spans| spans.to_string()).join(" | "));
     println!("|{}", "---|".repeat(SPANS.len() + 1));
     for (name, texts) in TEMPLATES {
@@ -151,7 +151,6 @@ fn templates() -> anyhow::Result<()> {
             println!("| {name}{what} | {} |", cells.join(" | "));
         }
     }
-    Ok(())
 }
 
 fn workload() -> anyhow::Result<()> {

@@ -1,8 +1,8 @@
 //! Decides the next step of a delivery: send, wait, split, halve, or give up. Pure; the loop in `export` carries it out.
 
-use super::Learned;
 use super::outcome::{Fate, Outcome, UndeliveredPart};
 use super::retry::{Jitter, RetryPolicy};
+use super::{LEAST_BYTES, Learned};
 use crate::destination::Profile;
 use crate::http::{HttpResponse, TransportError};
 use crate::judge::{Judgement, Reason, judge};
@@ -29,8 +29,8 @@ pub(crate) struct Delivery {
     next_serial: usize,
     not_before: Duration,
     retries: u32,
-    /// The size of pieces after a request was too large, until one is accepted.
-    piece_bytes: Option<usize>,
+    /// The size of the last request that was too large, until one is accepted.
+    too_large: Option<usize>,
     /// Number of pieces from halving.
     pieces: usize,
     /// Number of requests whose content the backend refused.
@@ -68,6 +68,8 @@ struct QueuedPart {
     nothing_written: bool,
     /// New columns of the stream, as hashes; `None` before the search for them.
     new_columns: Option<Vec<u64>>,
+    /// `true` if these few items are sent before the others because of their new columns.
+    is_ahead: bool,
 }
 
 impl Delivery {
@@ -96,7 +98,7 @@ impl Delivery {
             next_serial: 0,
             not_before: Duration::ZERO,
             retries: 0,
-            piece_bytes: None,
+            too_large: None,
             pieces: 0,
             refused: 0,
             items: request.items(),
@@ -154,12 +156,10 @@ impl Delivery {
         };
         match judgement {
             Judgement::Accepted { warning } => {
-                self.anything_taken = true;
+                // A few items do not show that the backend accepts the others.
+                self.anything_taken |= !part.is_ahead;
                 self.outcome.accepted += items;
-                // Before a piece is accepted, the fault may be the backend's.
-                if let Some(bytes) = self.piece_bytes.take() {
-                    self.learned.learn_max_bytes(bytes);
-                }
+                self.learn_size(part.request.bytes().len());
                 if let Some(columns) = part.new_columns.filter(|columns| !columns.is_empty()) {
                     self.learned.with_columns(|known| known.add(&columns));
                 }
@@ -186,7 +186,9 @@ impl Delivery {
                     self.again(part, now.saturating_add(wait), reason);
                 } else {
                     self.waiting.push_front(part);
-                    self.give_up(&reason, Fate::Park);
+                    // A search for bad records whose time is over would begin again with the same request.
+                    let search = self.last_failure.take().filter(Reason::refuses_content);
+                    self.give_up(&search.unwrap_or(reason), Fate::Park);
                 }
             }
             Judgement::OnceMore { reason } => {
@@ -204,7 +206,10 @@ impl Delivery {
                 self.waiting.push_front(part);
                 self.give_up(&reason, Fate::ParkWithAlarm);
             }
-            Judgement::Split { reason } => self.split(part, reason),
+            Judgement::Split { reason } => {
+                self.too_large = Some(part.request.bytes().len());
+                self.halve(part, reason);
+            }
             Judgement::Halve { reason } if self.learns_column_limit(&reason) => {
                 self.waiting.push_front(part);
                 self.split_waiting(Self::split_by_columns);
@@ -244,6 +249,7 @@ impl Delivery {
             ambiguous: false,
             nothing_written: false,
             new_columns: None,
+            is_ahead: false,
         };
         (part.request.items() > 0).then_some(part)
     }
@@ -335,23 +341,13 @@ const ITEMS_PER_PIECE: usize = 4;
 const MOST_PIECES_FOR_ITEMS: usize = 512;
 
 impl Delivery {
-    /// Splits a part that is too large for the backend, and all larger ones, into pieces of two thirds of its size. Half the size would
-    /// be too little, because each piece repeats the resource.
-    fn split(&mut self, part: QueuedPart, reason: Reason) {
-        self.refused += 1;
-        if self.is_in_vain() {
-            self.waiting.push_front(part);
-            return self.give_up_whole(&reason);
+    /// After a request was too large and a piece of this size was accepted, splits waiting and later requests to this size, or to half
+    /// of the refused one. Before that, the fault may be the backend's.
+    fn learn_size(&mut self, accepted: usize) {
+        if let Some(refused) = self.too_large.take().filter(|&refused| refused > LEAST_BYTES) {
+            self.learned.learn_max_bytes(accepted.max(refused / 2));
+            self.split_waiting(|this, request| request.split_by_size(this.learned.max_bytes()));
         }
-        let piece_bytes = part.request.bytes().len() / 3 * 2;
-        // If the resource makes up most of the part, no piece becomes smaller.
-        if part.request.clone().split_by_size(piece_bytes).len() <= 1 {
-            return self.keep(part, &reason, Fate::DeadLetter);
-        }
-        self.piece_bytes = Some(piece_bytes);
-        self.waiting.push_front(part);
-        self.split_waiting(|_, request| request.split_by_size(piece_bytes));
-        self.last_failure = Some(reason);
     }
 
     /// Returns `true` if the backend refused so many requests and accepted none that the fault may be its own.
@@ -359,7 +355,7 @@ impl Delivery {
         !self.anything_taken && self.refused > MOST_IN_VAIN
     }
 
-    /// Halves a part with refused records. The first half is next, so that a few requests reach records that the backend accepts,
+    /// Halves a part that is refused for its size or its records. The first half is next, so that a few requests reach records that the backend accepts,
     /// however many it refuses.
     fn halve(&mut self, part: QueuedPart, reason: Reason) {
         let items = part.request.items();
@@ -414,6 +410,7 @@ impl Delivery {
         if let Some(mut part) = self.waiting.pop_front_if(|_| !new.items.is_empty()) {
             let (ahead, rest) = divide(part.request, &new.items);
             part.request = ahead;
+            part.is_ahead = true;
             if let Some(rest) = self.piece_of(&part, rest) {
                 self.waiting.push_front(rest);
             }

@@ -30,6 +30,7 @@ fn config(endpoint: &str) -> Config {
         ("LAMBDA_OTLP_OUTPUT", "otlp"),
         ("LAMBDA_OTLP_ENDPOINT", endpoint),
         ("O2_FLUSH_INTERVAL_MS", "1"),
+        ("LAMBDA_OTLP_MAX_REQUEST_BYTES", "1MiB"),
     ];
     Config::from_source(&variables)
 }
@@ -138,6 +139,33 @@ async fn an_unfinished_search_for_bad_records_is_no_failure_of_the_backend() {
     assert_eq!(backend.flights.health.not_before_ms(), 0);
     flush(&mut backend).await;
     assert_eq!((sink.spans().len(), backend.buffer.bytes()), (5, 0));
+}
+
+#[tokio::test]
+async fn a_failure_after_an_accepted_request_pauses_flushes() {
+    let (retry_after, status) = (vec![("retry-after".into(), "20".into())], 503);
+    let asks = ScriptedResponse::Response { status, headers: retry_after, body: Vec::new() };
+    let slow =
+        ScriptedResponse::Delayed(Duration::from_millis(700), Box::new(ScriptedResponse::Ok));
+    let held = ScriptedResponse::held();
+    for (first, second, pause_s) in [
+        (ScriptedResponse::Ok, asks, 20),
+        (ScriptedResponse::Ok, held.clone(), 5),
+        // The second request had little time.
+        (slow, held, 0),
+    ] {
+        let sink = sink().await;
+        // One span goes ahead.
+        sink.script([ScriptedResponse::Ok, first, second]);
+        let mut backend = backend(&sink);
+        for _ in 0..2 {
+            backend.buffer.put(kibibytes(700)).unwrap();
+        }
+        backend.flights.begin(Duration::from_secs(1), false);
+        backend.landed().await;
+        let pause = backend.flights.health.not_before_ms().saturating_sub(unix_millis());
+        assert_eq!(pause.div_ceil(1000), pause_s);
+    }
 }
 
 #[tokio::test]

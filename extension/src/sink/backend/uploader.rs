@@ -157,7 +157,7 @@ impl Uploader {
         end: Instant,
     ) -> FlushResult {
         let Some((client, profile)) = client else { return FlushResult::default() };
-        let mut result = FlushResult::default();
+        let (began, mut result) = (Instant::now(), FlushResult::default());
         for part in taken.parts(max_bytes) {
             // Skipped parts return to the buffer.
             if result.failed || result.refused || result.is_late {
@@ -166,8 +166,10 @@ impl Uploader {
             let mut account = Account::default();
             for request in wire::merge(part.requests(), max_bytes) {
                 let Some(request) = self.adapted(profile, request, &mut account) else { continue };
+                let sent = Instant::now();
                 let outcome = client.export(None, request, end).await;
-                self.settle(outcome, &mut account, &mut result);
+                let had_time = sent.elapsed() > (end - began) / 2;
+                self.settle(outcome, had_time, &mut account, &mut result);
             }
             part.settle(account.again, account.never);
         }
@@ -196,7 +198,14 @@ impl Uploader {
         request
     }
 
-    fn settle(&self, outcome: Outcome, account: &mut Account, result: &mut FlushResult) {
+    /// Notes the outcome of a request. `had_time` is `true` if the backend had most of the flush's time for it.
+    fn settle(
+        &self,
+        outcome: Outcome,
+        had_time: bool,
+        account: &mut Account,
+        result: &mut FlushResult,
+    ) {
         self.counts.add(Count::Delivered, outcome.accepted);
         self.counts.add(Count::SentBytes, outcome.bytes_sent);
         result.delivered |= outcome.accepted > 0;
@@ -222,7 +231,13 @@ impl Uploader {
                     tell_of_refusal(&part.reason, part.items, what);
                     account.never.push(part.request);
                 }
-                Fate::Park if part.reason == Reason::Deadline || result.answered => {
+                Fate::Park
+                    if part.reason == Reason::Deadline
+                        || outcome.accepted > 0
+                        || (result.answered
+                            && !had_time
+                            && matches!(part.reason, Reason::NoAnswer(_))) =>
+                {
                     result.is_late = true;
                     account.again.push(part.request);
                 }
