@@ -199,13 +199,6 @@ fn a_wrong_input_file_suggests_the_matching_command() {
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.contains(&format!("`lambda-otlp forward --dry-run {event}`")), "{said}");
 
-    // A single line is also a JSON object.
-    for lines in ["lines/python-10.jsonl", "lines/rust-1.jsonl"] {
-        let (code, _, said) = run(&["forward", lines, "--dry-run"]);
-        assert_eq!(code, 64);
-        assert!(said.contains(&format!("`lambda-otlp decode {lines}`")), "{said}");
-    }
-
     let folder = tempfile::tempdir().unwrap();
     let plain = folder.path().join("plain.log");
     std::fs::write(&plain, "one\n\ntwo\n").unwrap();
@@ -238,9 +231,7 @@ fn rules_test_explains_a_wrong_event_file() {
     let rules = folder.path().join("rules.toml");
     std::fs::write(&rules, "").unwrap();
     let test = |event| run(&["rules", "test", rules.to_str().unwrap(), event]);
-    let (code, _, said) = test("lines/python-1.jsonl");
-    assert_eq!(code, 1);
-    assert!(said.contains("`lambda-otlp decode lines/python-1.jsonl`"), "{said}");
+    assert_eq!(test("lines/python-1.jsonl").0, 0, "a log file");
     let (code, _, said) = test("no-such-file");
     assert_eq!(code, 1);
     assert!(said.starts_with("cannot open no-such-file: "), "{said}");
@@ -259,6 +250,60 @@ fn rules_test_applies_the_forwarders_variables() {
         report["items"]["before"]["log_records"].clone()
     };
     assert_eq!((records("reports"), records("all")), (8.into(), 15.into()));
+}
+
+#[test]
+fn forward_reads_log_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.log");
+    let stream = "2026/11/22/[$LATEST]0123456789abcdef0123456789abcdef";
+    let tailed = |text: &str| format!("2026-11-22T14:13:20.123000+00:00 {stream} {text}");
+    let trace = tailed("Traceback (most recent call last):\n  File \"app.py\", line 1");
+    let otlp = String::from_utf8(fixture("lines/python-10.jsonl")).unwrap();
+    // Each file has its number of log records and spans.
+    for (text, records, spans) in [
+        ("paid 1\n\npaid 2\n".to_owned(), 2, 0),
+        (format!("paid\n{otlp}"), 1, 10),
+        (otlp.clone(), 0, 10),
+        (r#"{"level":"info","message":"paid"}"#.to_owned(), 1, 0),
+        ([tailed("one"), trace, tailed(&otlp)].join("\n"), 2, 10),
+    ] {
+        std::fs::write(&path, &text).unwrap();
+        let (code, out, said) = run(&["forward", path.to_str().unwrap(), "--dry-run", "--json"]);
+        let ledger: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let items = |kind: &str| ledger["items"][kind].as_u64();
+        assert_eq!(
+            (code, items("log_records"), items("spans")),
+            (0, Some(records), Some(spans)),
+            "{text}: {said}"
+        );
+    }
+}
+
+#[test]
+fn log_lines_keep_their_group_stream_and_time() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let sink = runtime.block_on(Sink::builder().no_window().start()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.log");
+    let stream = "2026/11/22/[$LATEST]0123456789abcdef0123456789abcdef";
+    std::fs::write(&path, format!("2026-11-22T14:13:20.123000+00:00 {stream} paid\n")).unwrap();
+    let path = path.to_str().unwrap();
+    for (group, function) in
+        [(&[][..], "shop"), (&["--log-group", "/aws/lambda/orders"][..], "orders")]
+    {
+        let arguments = [&["forward", path, "--endpoint", sink.base()], group].concat();
+        let (code, _, said) = run(&arguments);
+        assert_eq!(code, 0, "{said}");
+        let records = sink.log_records();
+        let record = records.last().unwrap();
+        assert_eq!(record.item.time_unix_nano, 1_795_356_800_123_000_000);
+        let text = format!("{record:?}");
+        assert!(
+            text.contains(stream) && text.contains(&format!("/aws/lambda/{function}")),
+            "{text}"
+        );
+    }
 }
 
 #[test]
@@ -379,11 +424,11 @@ fn undelivered_telemetry_fails_the_forward_command() {
 
 #[test]
 fn an_invalid_event_file_does_not_stop_the_others() {
-    let files = ["lines/python-1.jsonl", "events/awslogs-otlp-only.json"];
+    let files = ["no-such-file", "events/awslogs-otlp-only.json"];
     let (code, out, said) = run(&["forward", files[0], files[1], "--dry-run", "--json"]);
     assert_eq!(code, 1);
     assert!(out.contains("\"spans\":530"), "{out}");
-    assert!(said.contains("python-1.jsonl"), "{said}");
+    assert!(said.contains("cannot open no-such-file"), "{said}");
 }
 
 #[test]

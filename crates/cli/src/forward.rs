@@ -1,9 +1,9 @@
-//! `lambda-otlp forward`: sends event files through the forwarder's pipeline.
+//! `lambda-otlp forward`: sends event files and log lines through the forwarder's pipeline.
 
 use crate::destination::{DestinationArguments, read_config};
-use crate::terminal;
+use crate::{log_file, terminal};
 use ::aws::AwsSecrets;
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use backend::Authorized;
 use console::quantity::plural;
 use console::time_arguments::now_unix_nano;
@@ -18,17 +18,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::{Limits, read_line};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   lambda-otlp forward event.json --dry-run
-  lambda-otlp forward event.json --shift-time --endpoint https://o2.example.com/api/default --header 'authorization=Basic …'")]
+  lambda-otlp forward shop.log --endpoint https://o2.example.com/api/default --user me@example.com:PASSWORD
+  aws logs tail /aws/lambda/shop | lambda-otlp forward - --log-group /aws/lambda/shop --dry-run")]
 pub(crate) struct Arguments {
-    /// Event files: `{"awslogs":{"data":"…"}}`; `-` is standard input.
-    #[arg(required = true, value_name = "EVENT.json")]
-    events: Vec<PathBuf>,
+    /// Files with log lines, also those of `aws logs tail`, or with an event `{"awslogs":{"data":"…"}}`; `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The log group of log lines; by default, /aws/lambda/NAME for a file NAME.log.
+    #[arg(long, value_name = "NAME")]
+    log_group: Option<String>,
     #[command(flatten)]
     destination: DestinationArguments,
     /// Send logs and traces that are too old for the backend with the current time.
@@ -112,10 +115,10 @@ async fn forward_all<E: Export>(
 ) -> anyhow::Result<(Ledger, bool)> {
     let mut ledger = Ledger::default();
     let mut complete = true;
-    for path in &arguments.events {
-        let incoming = match read(path) {
-            Ok(incoming) => incoming,
-            Err(error) if arguments.events.len() == 1 => return Err(error),
+    for path in &arguments.files {
+        let events = match read(path, arguments.log_group.as_deref()) {
+            Ok(events) => events,
+            Err(error) if arguments.files.len() == 1 => return Err(error),
             Err(error) => {
                 // The other files are still forwarded.
                 eprintln!("{error:#}");
@@ -123,10 +126,12 @@ async fn forward_all<E: Export>(
                 continue;
             }
         };
-        let report = forwarder.forward(incoming, &invocation_at(observed_unix_nano)).await;
-        print_problems(&path.display(), &report);
-        complete &= report.is_complete();
-        ledger += report.account.total;
+        for event in events {
+            let report = forwarder.forward(event, &invocation_at(observed_unix_nano)).await;
+            print_problems(&path.display(), &report);
+            complete &= report.is_complete();
+            ledger += report.account.total;
+        }
     }
     Ok((ledger, complete))
 }
@@ -219,8 +224,8 @@ pub(crate) fn write_ledger(ledger: &Ledger, dry_run: bool, out: &mut dyn Write) 
 
 const STANDARD_INPUT: &str = "-";
 
-/// Reads an event file, or standard input.
-pub(crate) fn read(path: &Path) -> anyhow::Result<Event> {
+/// Reads an event, or log lines of this group, from a file or standard input.
+pub(crate) fn read(path: &Path, log_group: Option<&str>) -> anyhow::Result<Vec<Event>> {
     let bytes = if path == STANDARD_INPUT {
         let mut bytes = Vec::new();
         io::stdin().read_to_end(&mut bytes).map(|_| bytes)
@@ -228,13 +233,13 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Event> {
         std::fs::read(path)
     };
     let bytes = bytes.with_context(|| format!("cannot open {}", path.display()))?;
-    if let Ok(text) = std::str::from_utf8(&bytes)
-        && let Some(line) = text.lines().find(|line| !line.trim().is_empty())
-        && read_line(line, &Limits::default()).is_some()
-    {
-        let path = path.display();
-        bail!("{path} is not a Lambda event but has OTLP lines: use `lambda-otlp decode {path}`");
+    let text = String::from_utf8_lossy(&bytes);
+    if log_group.is_some() || log_file::is_log(&text) {
+        let log_group = log_group.map_or_else(|| log_file::log_group_of(path), str::to_owned);
+        return log_file::events(&text, &log_group, now_unix_nano());
     }
-    serde_json::from_slice(&bytes)
-        .with_context(|| format!("{} is not a Lambda event", path.display()))
+    let event = serde_json::from_slice(&bytes);
+    event
+        .map(|event| vec![event])
+        .with_context(|| format!("{} is neither an event of Lambda nor log lines", path.display()))
 }

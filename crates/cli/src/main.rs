@@ -13,6 +13,7 @@ mod doctor;
 mod forward;
 mod lines;
 mod log_events;
+mod log_file;
 mod openobserve;
 mod redrive;
 mod replay;
@@ -42,7 +43,7 @@ enum Command {
     /// Show the telemetry of files, standard input or CloudWatch Logs as it arrives: traces as waterfalls, log records,
     /// metrics.
     Tail(Box<tail::Arguments>),
-    /// Send files of CloudWatch Logs events through the forwarder's pipeline.
+    /// Send log files, or events of CloudWatch Logs, through the forwarder's pipeline.
     Forward(forward::Arguments),
     /// Check a rules file, or show its effect on events.
     Rules(rules::Arguments),

@@ -152,7 +152,9 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     let mut complete = true;
     for path in &arguments.events {
         let partly = || format!("{}: cannot read all of it", path.display());
-        let tried = forward::read(path).and_then(|event| trial.event(&event).with_context(partly));
+        let tried = forward::read(path, None).and_then(|events| {
+            events.iter().try_for_each(|event| trial.event(event)).with_context(partly)
+        });
         if let Err(error) = tried {
             if terminal::is_broken_pipe(&error) {
                 return Err(error);
@@ -379,7 +381,7 @@ mod tests {
 
     fn fixture(name: &str) -> Event {
         let events = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/events");
-        forward::read(&events.join(name)).unwrap()
+        forward::read(&events.join(name), None).unwrap().remove(0)
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "reads better in a table")]

@@ -1,0 +1,78 @@
+//! Reads a file of log lines as events of CloudWatch Logs.
+
+use crate::log_events::{Gathered, StreamOf};
+use anyhow::Context as _;
+use console::time_arguments::TimeArgument;
+use forwarder::{Event, LogEvent};
+use serde_json::Value;
+use std::path::Path;
+
+/// The stream of lines that name none. Lambda's streams have this form.
+const STREAM: &str = "2026/01/01/[$LATEST]00000000000000000000000000000000";
+
+/// Returns `true` if this is neither an event of Lambda nor anything else that is one JSON text of several lines.
+pub(crate) fn is_log(text: &str) -> bool {
+    match serde_json::from_str::<Value>(text) {
+        // A function may print one JSON line.
+        Ok(Value::Object(fields)) => {
+            let is_event =
+                ["awslogs", "Records", "messageType"].iter().any(|key| fields.contains_key(*key));
+            !is_event && text.trim().lines().count() == 1
+        }
+        Ok(_) => false,
+        Err(_) => !text.trim_start().starts_with(r#"{"awslogs""#),
+    }
+}
+
+/// Returns the name of a log group for a file: `/aws/lambda/shop` for `shop.log`.
+pub(crate) fn log_group_of(path: &Path) -> String {
+    let name = path.file_stem().and_then(|name| name.to_str());
+    format!("/aws/lambda/{}", name.filter(|name| *name != "-").unwrap_or("stdin"))
+}
+
+/// Returns the events with these lines, one for each log stream. The lines of `aws logs tail` begin with their time and log stream,
+/// and a message may have several. Other lines have the current time and one stream.
+pub(crate) fn events(
+    text: &str,
+    log_group: &str,
+    now_unix_nano: u64,
+) -> anyhow::Result<Vec<Event>> {
+    let now_ms = TimeArgument::NOW.millis(now_unix_nano);
+    let mut gathered = Gathered::default();
+    let mut last: Option<(String, LogEvent)> = None;
+    for (number, line) in text.lines().enumerate() {
+        let id = number.to_string();
+        let (stream, event) = match (tailed(line), &mut last) {
+            (Some((timestamp_ms, stream, message)), _) => {
+                (stream, LogEvent { id, timestamp_ms, message: message.to_owned() })
+            }
+            (None, Some((stream, event))) if stream != STREAM => {
+                event.message.push('\n');
+                event.message.push_str(line);
+                continue;
+            }
+            (None, _) if line.trim().is_empty() => continue,
+            (None, _) => (STREAM, LogEvent { id, timestamp_ms: now_ms, message: line.to_owned() }),
+        };
+        if let Some((stream, event)) = last.replace((stream.to_owned(), event)) {
+            gathered.add(stream, event);
+        }
+    }
+    if let Some((stream, event)) = last {
+        gathered.add(stream, event);
+    }
+    let streams = gathered.take_before(i64::MAX);
+    let events = streams
+        .iter()
+        .map(|(stream, events)| StreamOf { account: "", log_group, stream, events }.as_delivered());
+    events.collect::<Result<_, _>>().context("make an event of log lines")
+}
+
+/// Splits a line of `aws logs tail`: `TIME LOG_STREAM MESSAGE`.
+fn tailed(line: &str) -> Option<(i64, &str, &str)> {
+    let (time, rest) = line.split_once(' ')?;
+    let (stream, message) = rest.split_once(' ')?;
+    let TimeArgument::At(timestamp_ms) = TimeArgument::parse(time).ok()? else { return None };
+    // Lambda's streams have the function's version in brackets.
+    stream.contains(']').then_some((timestamp_ms, stream, message))
+}
