@@ -16,11 +16,10 @@ const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
 /// Status codes of streamed HTTP responses, by stream.
 const statusCodes = new WeakMap();
 
-/// Returns the module's exports with the wrapped handler.
+/// Returns the module's exports with the wrapped handler, which must be a function.
 function replaceHandler(load, sdk, exports, name) {
   const names = name.split(".");
-  const handler = names.reduce((holder, name) => holder?.[name], exports);
-  if (typeof handler !== "function") return exports;
+  const handler = names.reduce((holder, name) => holder[name], exports);
   noteStatusCodes();
   return withValue(exports, names, wrap(load, sdk, handler));
 }

@@ -6,14 +6,18 @@
 const fs = require("node:fs");
 const path = require("node:path");
 const { Module, createRequire, syncBuiltinESMExports } = require("node:module");
+const { isPromise } = require("./ending.cjs");
 const { findPackages } = require("./packages.cjs");
 const { PATCHING, findTracer } = require("./tracers.cjs");
+
+/// Number of names that a message lists.
+const SHOWN = 5;
 
 function main() {
   const isOff = (process.env.OTEL_SDK_DISABLED ?? "").trim().toLowerCase() === "true";
   if (isOff || !process.env._HANDLER || !process.env.LAMBDA_TASK_ROOT) return;
   const handler = handlerFile();
-  if (handler === undefined) return say(`not instrumented: no file found for the handler ${process.env._HANDLER}`);
+  if (handler.problem !== undefined) return say(`not instrumented: ${handler.problem}`);
   // Node has already loaded the modules that precede the layer in NODE_OPTIONS.
   const tracer = findTracer(() => false);
   if (tracer !== undefined) return leaveAlone(tracer);
@@ -57,6 +61,11 @@ function instrument(load, handler) {
     if (Module.prototype._compile === patched) Module.prototype._compile = compile;
     if (isTraced()) return exports;
     isDecided = true;
+    const problem = problemOf(exports, handler);
+    if (problem !== undefined) {
+      say(`not instrumented: ${problem}`);
+      return exports;
+    }
     return replaceHandler(load, startSdk(load, handler), exports, handler.name);
   });
   if (handler.isModule) {
@@ -73,13 +82,14 @@ function patchBuiltins() {
   syncBuiltinESMExports();
 }
 
-/// Finds the handler's file and name as Lambda's runtime does, such as `src/app.handler` below the task's root.
+/// Finds the handler's file and name as Lambda's runtime does, such as `src/app.handler` below the task's root. Returns the problem if
+/// the runtime will not find the file.
 ///
 /// Source: aws-lambda-ric 3.3, `_tryRequire`, and 4.0, `loadModule`.
 function handlerFile() {
   const { _HANDLER: handler, LAMBDA_TASK_ROOT: root } = process.env;
   const [, module, name] = /^([^.]*)\.(.+)$/.exec(path.basename(handler)) ?? [];
-  if (module === undefined) return undefined;
+  if (module === undefined) return { problem: `the handler ${handler} names no function: set it to FILE.FUNCTION, such as index.handler` };
   const folder = path.resolve(root, path.dirname(handler));
   const stem = path.join(folder, module);
   const ending = ["", ".js", ".mjs", ".cjs"].find((ending) => fs.existsSync(stem + ending));
@@ -89,10 +99,33 @@ function handlerFile() {
     // A folder has its own main file. Without a file or folder, the handler is in a package.
     found = ending ? stem + ending : ending === "" ? resolve(stem) : resolve(module, { paths: [root, folder] });
   } catch {
-    return undefined;
+    const missing = `${folder} has no file ${module}.js, ${module}.mjs or ${module}.cjs${scripts(folder)}`;
+    return { problem: `${missing}: correct the handler ${handler}, or add the file` };
   }
   const file = fs.realpathSync(found);
   return { file, name, isModule: file.endsWith(".mjs") || (file.endsWith(".js") && isModuleFolder(path.dirname(file))) };
+}
+
+/// Names files of this folder, one of which the handler may mean.
+function scripts(folder) {
+  let names;
+  try {
+    names = fs.readdirSync(folder).filter((name) => /\.[cm]?[jt]s$/.test(name));
+  } catch {
+    return "";
+  }
+  return names.length > 0 ? `, but ${names.slice(0, SHOWN).join(", ")}` : "";
+}
+
+/// Returns the reason for which the runtime will find no handler, or the layer cannot replace it, or `undefined`.
+function problemOf(exports, { file, name }) {
+  const base = path.basename(file);
+  if (typeof name.split(".").reduce((holder, name) => holder?.[name], exports) === "function") return undefined;
+  if (isPromise(exports)) return `${base} exports a promise: export the handler itself`;
+  // The values are not read, because getters of a bundle may load modules.
+  const names = Object.keys(Object(exports));
+  const others = names.length > 0 ? `; its exports are ${names.slice(0, SHOWN).join(", ")}` : "";
+  return `${base} exports no function ${name}${others}: correct the handler ${process.env._HANDLER}, or export the function`;
 }
 
 function isModuleFolder(folder) {

@@ -47,6 +47,35 @@ for (const [name, [files, handler, isOfVersion4]] of Object.entries(CASES)) {
   });
 }
 
+// Files, the handler, the runtime's error, and the layer's line.
+const MISTAKES = {
+  "another export": [{ "index.js": HANDLER }, "index.handle", "Runtime.HandlerNotFound: index.handle is undefined or not exported", "index.js exports no function handle; its exports are handler: correct the handler index.handle, or export the function"],
+  "another export of a module": [{ "index.mjs": MODULE }, "index.handle", "Runtime.HandlerNotFound: index.handle is undefined or not exported", "index.mjs exports no function handle; its exports are handler: correct the handler index.handle, or export the function"],
+  "no export": [{ "index.js": "const handler = async () => {};" }, "index.handler", "Runtime.HandlerNotFound: index.handler is undefined or not exported", "index.js exports no function handler: correct the handler index.handler, or export the function"],
+  "another value": [{ "index.js": "exports.handler = {};" }, "index.handler", "Runtime.HandlerNotFound: index.handler is not a function", "index.js exports no function handler; its exports are handler: correct the handler index.handler, or export the function"],
+  "another file": [{ "src/main.ts": "", "src/main.js": HANDLER, "src/data.json": "" }, "src/index.handler", "Runtime.ImportModuleError: Error: Cannot find module 'index'", "TASK/src has no file index.js, index.mjs or index.cjs, but main.js, main.ts: correct the handler src/index.handler, or add the file"],
+  "no function": [{ "index.js": HANDLER }, "index", "Runtime.MalformedHandlerName: Bad handler", "the handler index names no function: set it to FILE.FUNCTION, such as index.handler"],
+};
+
+for (const [name, [files, handler, error, reason]] of Object.entries(MISTAKES)) {
+  test(`a handler with ${name} fails with the runtime's error`, async () => {
+    const folder = task(files);
+    for (const command of [[], [process.execPath, path.join(VERSION_4, "aws-lambda-ric/index.mjs")]]) {
+      const ran = await run(folder, [{}], { handler, command });
+      assert.ok(ran.results[0].startsWith(`failed in Init: ${error}`), ran.results[0]);
+      // Lambda starts the runtime again for the invocation.
+      const said = ran.lines.filter((line) => line.startsWith("lambda-otlp-handler: "));
+      assert.deepEqual([...new Set(said)], [`lambda-otlp-handler: not instrumented: ${reason.replace("TASK", fs.realpathSync(folder))}`], ran.text);
+    }
+  });
+}
+
+test("a promise of exports is left alone", async () => {
+  const ran = await run(task({ "index.js": 'module.exports = import("./app.mjs");', "app.mjs": MODULE }), [{}]);
+  assert.deepEqual(ran.results, ["found"]);
+  assert.match(ran.text, /not instrumented: index\.js exports a promise: export the handler itself/);
+});
+
 test("dev prints why a module cannot load", async () => {
   for (const wrapper of [true, false]) {
     const ran = await run(task({ "index.js": 'require("missing-library");' }), [{}], { wrapper });

@@ -45,7 +45,7 @@ const CASES = {
   "without packages": ["missing from the function and its layers", {}],
   "with a tracer in a comment": ["OpenTelemetry's packages are missing", { files: { "shop.js": `// Not NodeSDK, require('@opentelemetry/sdk-node') or dd-trace.\n${ADDS}` } }],
   "with an outdated package": ["@opentelemetry/sdk-trace-base is 1.27.0, but 2.0.0 or later", { files: Object.fromEntries(INSTALLED) }],
-  "without the handler's file": ["no file found for the handler dist/shop.handler", { env: { _HANDLER: "dist/shop.handler" } }],
+  "without the handler's file": ["/dist has no file shop.js, shop.mjs or shop.cjs: correct the handler dist/shop.handler, or add the file", { env: { _HANDLER: "dist/shop.handler" } }],
   // Without a handler, the main thread says nothing.
   "in threads of a managed instance": ["missing from the function and its layers", { env: { _HANDLER: "", AWS_LAMBDA_MAX_CONCURRENCY: "10" }, program: MANAGED }],
   "with a tracer provider": ["info: the function is not instrumented, because it has registered a tracer provider of its own", traced("none", REGISTERS)],
