@@ -223,8 +223,12 @@ def test_the_stacks_deletion_removes_our_filters(stand, answers):
 
 def test_the_command_line_subscribes_and_unsubscribes(stand):
     subscribe = ["subscribe", "--include", "/aws/lambda/f-1*", "--beside-others"]
+    # Without a terminal, the command changes nothing.
+    code, plan = stand.run(*subscribe, "--destination", function_arn("forwarder"))
+    assert (code, plan["put"], subscribed(stand)) == (1, 100, 0)
+    subscribe.append("--yes")
     has(command_line(stand, *subscribe), put=100)
     has(command_line(stand, *subscribe), put=0, kept=100)
     assert subscribed(stand) == 100
-    has(command_line(stand, "unsubscribe"), removed=100, failed=0)
+    has(command_line(stand, "unsubscribe", "--yes"), removed=100, failed=0)
     assert subscribed(stand) == 0

@@ -7,9 +7,10 @@ use ::aws::CloudWatchLogs;
 use anyhow::{Context as _, anyhow, ensure};
 use aws_config::SdkConfig;
 use clap::ValueEnum;
+use console::quantity::plural;
 use forwarder::wall_clock_now;
 use settings::Pattern;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 use subscriber::{
@@ -56,8 +57,11 @@ struct Which {
     #[arg(long, value_name = "NAME")]
     stack: Option<String>,
     /// Print the changes without making them.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
+    /// Make the changes without a question. Without a terminal there is none, and nothing is changed.
+    #[arg(long)]
+    yes: bool,
     /// Print all examined log groups as one JSON object.
     #[arg(long)]
     json: bool,
@@ -68,8 +72,8 @@ struct Which {
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  lambda-otlp subscribe --stack lambda-otlp --include '/aws/lambda/*' --exclude '*-dev' --dry-run
-  lambda-otlp subscribe --destination FORWARDER_ARN --tag team=shop")]
+  lambda-otlp subscribe --stack lambda-otlp --include '/aws/lambda/*' --exclude '*-dev'
+  lambda-otlp subscribe --destination FORWARDER_ARN --tag team=shop --yes")]
 pub(crate) struct SubscribeArguments {
     #[command(flatten)]
     which: Which,
@@ -87,7 +91,7 @@ pub(crate) struct SubscribeArguments {
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
-  lambda-otlp unsubscribe --stack lambda-otlp --dry-run")]
+  lambda-otlp unsubscribe --stack lambda-otlp")]
 pub(crate) struct UnsubscribeArguments {
     #[command(flatten)]
     which: Which,
@@ -130,7 +134,7 @@ fn run(
         if named.is_empty() { parse_patterns("*").map_err(|e| anyhow!(e))? } else { named.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let aws = runtime.block_on(aws::load(&which.aws));
-    let report = runtime.block_on(async {
+    let (report, is_agreed) = runtime.block_on(async {
         let Destination { forwarder, log_group, stream } =
             destination(which, kinesis_role, &aws).await?;
         let ours = OurFilter::new(&forwarder, stream, collect.pattern()).with_context(|| {
@@ -141,15 +145,33 @@ fn run(
         let logs = CloudWatchLogs::new(aws::logs_settings(&aws).await?, wall_clock_now);
         let wish = Wish { ours, former: None, beside_others };
         let (logs, selection, wish) = (&logs, &selection, &wish);
-        let sweep = Sweep { logs, selection, wish, task, reach: &[], dry_run: which.dry_run };
-        anyhow::Ok(sweep.run(Instant::now() + LONGEST).await.0)
+        let sweep = async |dry_run| {
+            let sweep = Sweep { logs, selection, wish, task, reach: &[], dry_run };
+            sweep.run(Instant::now() + LONGEST).await.0
+        };
+        if which.yes {
+            return anyhow::Ok((sweep(false).await, true));
+        }
+        let plan = sweep(true).await;
+        let changes = plan.count(Action::Put) + plan.count(Action::Update) + plan.count(Action::Remove);
+        if which.dry_run || changes == 0 {
+            return Ok((plan, true));
+        }
+        print(&plan, which.json, true)?;
+        if !io::stdin().is_terminal() {
+            eprintln!("lambda-otlp: nothing was changed; use --yes to make the changes");
+            return Ok((plan, false));
+        }
+        let log_groups = plural(changes, "log group");
+        if !terminal::agrees(&format!("Change {log_groups}?"))? {
+            return Ok((plan, false));
+        }
+        Ok((sweep(false).await, true))
     })?;
-    let mut out = io::stdout().lock();
-    terminal::ignored(if which.json {
-        writeln!(out, "{}", report.to_json())
-    } else {
-        write(&report, which.dry_run, &mut out)
-    })?;
+    if !is_agreed {
+        return Ok(ExitCode::FAILURE);
+    }
+    print(&report, which.json, which.dry_run)?;
     // If the listing failed, the log group may exist.
     let is_listed = task == Task::Subscribe && report.not_listed.is_none();
     let missing: Vec<&str> =
@@ -208,6 +230,16 @@ async fn destination(
     let forwarder = function.function_arn.context("AWS returned a function without an ARN")?;
     let log_group = function.logging_config.and_then(|config| config.log_group);
     Ok(Destination { forwarder, log_group, stream })
+}
+
+/// Prints the report, or the plan of a dry run.
+fn print(report: &Report, is_json: bool, dry_run: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    terminal::ignored(if is_json {
+        writeln!(out, "{}", report.to_json())
+    } else {
+        write(report, dry_run, &mut out)
+    })
 }
 
 /// Writes a row for each changed or skipped log group, and the sums.

@@ -1,7 +1,7 @@
 //! Output without a reader: after `lambda-otlp decode … | head`, a command finishes its work and does not fail.
 
 use std::fmt::Display;
-use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _, ErrorKind, IsTerminal as _, Write as _};
 
 /// Like `std::eprintln`, but does not panic if stderr is closed.
 macro_rules! eprintln {
@@ -27,6 +27,15 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// Ignores a broken pipe, so that the exit code reflects the work.
 pub(crate) fn ignored(printed: io::Result<()>) -> io::Result<()> {
     printed.or_else(|error| if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+}
+
+/// Asks a question. Returns `true` if the person at the terminal answers yes.
+pub(crate) fn agrees(question: &str) -> io::Result<bool> {
+    eprint!("{question} [y/N] ");
+    io::stderr().flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// The progress line; hidden by default.

@@ -14,7 +14,7 @@ use console::time_arguments::{self, TimeArgument};
 use forwarder::{Config, Export, IngestPolicy, OldRecords, wall_clock_now};
 use plan::{Ask, Checkpoint, Person, time_text};
 use run::{LogGroup, Replay, Replayed};
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -120,13 +120,7 @@ fn agreed(
     match plan::ask(oldest, policy.window.map(|w| w.past), policy.old_records, person) {
         Ask::No => Ok(true),
         Ask::Refuse(text) => anyhow::bail!(text),
-        Ask::Question(text) => {
-            eprint!("{text} [y/N] ");
-            io::stderr().flush()?;
-            let mut answer = String::new();
-            io::stdin().lock().read_line(&mut answer)?;
-            Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-        }
+        Ask::Question(text) => Ok(terminal::agrees(&text)?),
     }
 }
 
