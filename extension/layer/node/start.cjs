@@ -7,6 +7,7 @@
 
 /* eslint-disable no-var */
 var LAYER = /^--require=.*\/lambda-otlp\/node\/start\.cjs$/;
+var REMEDY = "update the function's image to Node 18.19, 20.6 or later, or set LAMBDA_OTLP_INSTRUMENT=off";
 
 /// Instruments only the thread that runs the handler, and removes the layer's option from NODE_OPTIONS. Programs that the function
 /// starts do not load this file. Its threads load it without the option, and stop here.
@@ -23,7 +24,7 @@ function start() {
   // The versions that OpenTelemetry's packages support.
   var isNew = version[0] > 20 || (version[0] === 20 && version[1] >= 6) || (version[0] === 18 && version[1] >= 19);
   if (isNew) require("./instrument.cjs").main();
-  else say("not instrumented: Node 18.19, 20.6 or later is required, got " + process.versions.node);
+  else say("not instrumented: Node " + process.versions.node + " is too old: " + REMEDY);
 }
 
 /// Returns `true` in the main thread on Lambda Managed Instances: the runtime's own threads load and call the handler (aws-lambda-ric 4,

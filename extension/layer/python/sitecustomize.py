@@ -36,10 +36,13 @@ def hand_on():
 folder = os.path.dirname(os.path.abspath(__file__))
 try:
     if sys.version_info < (3, 10):
-        raise RuntimeError("it needs Python 3.10 or a later one")
-    import lambda_otlp_handler
+        version = ".".join(map(str, sys.version_info[:3]))
+        remedy = "update the function's image to Python 3.10 or later, or set LAMBDA_OTLP_INSTRUMENT=off"
+        print(f"lambda-otlp-handler: not instrumented: Python {version} is too old: {remedy}", file=sys.stderr)
+    else:
+        import lambda_otlp_handler
 
-    lambda_otlp_handler.wait_for_the_handler(os.path.dirname(folder))
+        lambda_otlp_handler.wait_for_the_handler(os.path.dirname(folder))
 except Exception as error:
     print(f"lambda-otlp-handler: the function starts without instrumentation: {error!r}", file=sys.stderr)
 leave_the_path_as_it_was(folder)

@@ -1,5 +1,6 @@
 """The layer adapts to the function's packages when the function starts."""
 
+import ast
 import importlib
 import importlib.util
 import random
@@ -198,3 +199,15 @@ def test_a_function_with_its_own_sdk_runs_uninstrumented(tmp_path):
     printed, said = started(tmp_path, f"def unused():\n    import opentelemetry.sdk\n{ADDS}")
     assert printed == ["None 3"]
     assert said == [f"lambda-otlp-handler: {OWN_SETUP.format('shop imports opentelemetry.sdk')}"]
+
+
+def test_an_outdated_python_can_parse_the_start_and_reports_its_version():
+    start = LAYER / "sitecustomize.py"
+    ast.parse(start.read_text(), feature_version=(3, 6))
+    program = "import runpy, sys; sys.version_info = (3, 9, 18, 'final', 0); runpy.run_path(sys.argv[1]); print(len(sys.meta_path))"
+    done = subprocess.run([function_python() / "python3", "-I", "-c", program, start], capture_output=True, text=True, check=True)
+    assert done.stdout == subprocess.check_output([function_python() / "python3", "-I", "-c", "import sys; print(len(sys.meta_path))"], text=True)
+    assert done.stderr == (
+        "lambda-otlp-handler: not instrumented: Python 3.9.18 is too old: update the function's image to Python 3.10 or later, "
+        "or set LAMBDA_OTLP_INSTRUMENT=off\n"
+    )

@@ -170,6 +170,10 @@ def managed(name):
 PYTHON = ("/opt/lambda-otlp/python", "unset")
 NODE = ("unset", "--require=/opt/lambda-otlp/node/start.cjs")
 NONE = ("unset", "unset")
+OUTDATED = (
+    "lambda-otlp-handler: not instrumented: AWS_Lambda_{} is too old: update the function's runtime to Python 3.10, Node 18 or later, "
+    "or set LAMBDA_OTLP_INSTRUMENT=off"
+)
 # The variables, the program, `PYTHONPATH` and `NODE_OPTIONS`, and a part of the message.
 LOADED = [
     (managed("python3.13"), "python3.13", PYTHON, None),
@@ -189,10 +193,10 @@ LOADED = [
     ({"LAMBDA_OTLP_INSTRUMENT": "no"}, "python3", NONE, "LAMBDA_OTLP_INSTRUMENT"),
     ({"LAMBDA_OTLP_NEXT_WRAPPER": "/usr/bin/env"}, "python3", NONE, None),
     ({"LAMBDA_OTLP_NEXT_WRAPPER": "/opt/none"}, "python3", NONE, "LAMBDA_OTLP_NEXT_WRAPPER"),
-    (managed("nodejs12.x"), "node", NONE, "not instrumented"),
-    (managed("nodejs8.10"), "node", NONE, "not instrumented"),
-    (managed("python3.9"), "python3.9", NONE, "not instrumented"),
-    (managed("python2.7"), "python2.7", NONE, "not instrumented"),
+    (managed("nodejs12.x"), "node", NONE, OUTDATED.format("nodejs12.x")),
+    (managed("nodejs8.10"), "node", NONE, OUTDATED.format("nodejs8.10")),
+    (managed("python3.9"), "python3.9", NONE, OUTDATED.format("python3.9")),
+    (managed("python2.7"), "python2.7", NONE, OUTDATED.format("python2.7")),
 ]
 
 
