@@ -11,7 +11,7 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_sqs::config::{ProvideCredentials as _, SharedCredentialsProvider, SharedHttpClient};
-use aws_sdk_sqs::error::ErrorMetadata;
+use aws_sdk_sqs::error::{ErrorMetadata, SdkError};
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use forwarder::{QUEUES, RETRY_QUEUE_URL, wall_clock_now};
@@ -179,7 +179,7 @@ pub(crate) async fn credentials(aws: &SdkConfig) -> anyhow::Result<HashMap<Strin
 
 pub(crate) async fn signing_credentials(aws: &SdkConfig) -> anyhow::Result<Credentials> {
     let provider = aws.credentials_provider().context("there are no AWS credentials")?;
-    let credentials = provider.provide_credentials().await.map_err(|error| explain(&error))?;
+    let credentials = provider.provide_credentials().await.map_err(|error| explained(&error))?;
     Ok(Credentials {
         access_key_id: credentials.access_key_id().to_owned(),
         secret_access_key: Secret::new(credentials.secret_access_key()),
@@ -202,7 +202,22 @@ pub(crate) async fn no_log_group(aws: &SdkConfig, name: &str) -> String {
 }
 
 /// Describes an error of an AWS client on one line, with a remedy.
-pub(crate) fn explain<E: Error + Send + Sync + 'static>(error: &E) -> anyhow::Error {
+pub(crate) fn explain<E: Error + Send + Sync + 'static>(error: &SdkError<E>) -> anyhow::Error {
+    let explained = explained(error);
+    match error.raw_response() {
+        // A proxy's page, for example.
+        Some(response)
+            if explained.to_string() == error.to_string()
+                || matches!(error, SdkError::ResponseError(_)) =>
+        {
+            let status = response.status().as_u16();
+            anyhow!("HTTP {status} without an answer of AWS: check AWS_ENDPOINT_URL and proxies")
+        }
+        _ => explained,
+    }
+}
+
+fn explained(error: &(dyn Error + 'static)) -> anyhow::Error {
     let text = in_words(error);
     if lacks_credentials(&text) {
         return anyhow!(
@@ -392,7 +407,6 @@ mod tests {
     #[tokio::test]
     async fn an_aws_error_is_explained_in_one_line() {
         use aws_sdk_sqs::config::http::HttpResponse;
-        use aws_sdk_sqs::error::SdkError;
         use aws_sdk_sqs::operation::get_queue_url::GetQueueUrlError;
         let check = |error: GetQueueUrlError, expected: &str| {
             let raw = HttpResponse::new(400.try_into().unwrap(), "x".into());
@@ -404,6 +418,12 @@ mod tests {
             GetQueueUrlError::generic(said),
             "AccessDenied: not you nor your role: these credentials lack that permission",
         );
+        let page = HttpResponse::new(502.try_into().unwrap(), "<html>".into());
+        let unknown = GetQueueUrlError::generic(ErrorMetadata::builder().build());
+        assert_eq!(
+            explain(&SdkError::service_error(unknown, page)).to_string(),
+            "HTTP 502 without an answer of AWS: check AWS_ENDPOINT_URL and proxies"
+        );
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("eu-central-1"))
@@ -414,7 +434,7 @@ mod tests {
         assert!(said.starts_with("there are no AWS credentials: set AWS_PROFILE"), "{said}");
         // Like an instance's metadata service that refuses a token.
         let refused = std::io::Error::other("failed to load IMDS session token");
-        let said = explain(&refused).to_string();
+        let said = explained(&refused).to_string();
         assert!(said.starts_with("there are no AWS credentials: set AWS_PROFILE"), "{said}");
         let nowhere = for_tests().into_builder().region(None).endpoint_url("http://127.0.0.1:1");
         let sent = aws_sdk_sqs::Client::new(&nowhere.build()).list_queues().send().await;

@@ -16,7 +16,7 @@ pub(crate) fn is_log(text: &str) -> bool {
         // A function may print one JSON line.
         Ok(Value::Object(fields)) => {
             let is_event =
-                ["awslogs", "Records", "messageType"].iter().any(|key| fields.contains_key(*key));
+                ["awslogs", "Records", "records", "messageType"].iter().any(|key| fields.contains_key(*key));
             !is_event && text.trim().lines().count() == 1
         }
         Ok(_) => false,

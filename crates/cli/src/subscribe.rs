@@ -274,6 +274,13 @@ fn write(report: &Report, dry_run: bool, out: &mut dyn Write) -> io::Result<()> 
         count(Action::Leave),
         report.failed(),
     )?;
+    let is_refused = |entry: &&Entry| matches!(&entry.fate, Fate::Failed(text) if text.to_ascii_lowercase().contains("lambda function"));
+    if report.entries.iter().any(|entry| is_refused(&entry)) {
+        writeln!(
+            out,
+            "CloudWatch Logs cannot invoke the forwarder: check that --destination exists in this region, and that logs.amazonaws.com may invoke it"
+        )?;
+    }
     if let Some(problem) = &report.not_listed {
         writeln!(out, "not all log groups could be listed: {problem}")?;
     }
@@ -357,7 +364,7 @@ mod tests {
                 entry("/gone", Action::Put, None, Fate::Gone),
                 entry("/no", Action::Leave, excluded.clone(), Fate::Done),
                 entry("/off", Action::Remove, excluded, Fate::Planned),
-                entry("/x", Action::Put, None, Fate::Failed("not you".to_owned())),
+                entry("/x", Action::Put, None, Fate::Failed("the Lambda function".to_owned())),
             ],
             ..Report::default()
         };
@@ -368,8 +375,9 @@ put     /a
 leave   /full  has its two filters already (a, b): remove one
 gone    /gone  was deleted meanwhile
 remove  /off   excluded
-failed  /x     not you
+failed  /x     the Lambda function
 nothing was changed; of 6 log groups: 1 put, 0 update, 0 keep, 1 remove, 2 leave, 1 failed
+CloudWatch Logs cannot invoke the forwarder: check that --destination exists in this region, and that logs.amazonaws.com may invoke it
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -48,8 +48,15 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let variables = arguments.destination.variables(false)?;
+    let is_asked = arguments.stack.is_asked() || has_endpoint(&variables);
+    if !is_asked {
+        // One may be a misspelt endpoint.
+        for warning in Config::from_source(&variables).1 {
+            eprintln!("warning: {warning}");
+        }
+    }
     ensure!(
-        arguments.stack.is_asked() || has_endpoint(&variables),
+        is_asked,
         "nothing to check: --stack NAME names a deployed stack, --endpoint URL a backend; or set LAMBDA_OTLP_ENDPOINT"
     );
     let checks = runtime.block_on(checked(arguments, &variables));

@@ -257,7 +257,7 @@ pub(super) fn unanswered<E: Error + Send + Sync + 'static>(
     name: &'static str,
     what: &str,
     permission: &str,
-    error: &E,
+    error: &SdkError<E>,
 ) -> Check {
     let why = explain(error);
     if is_denied(&why) {
@@ -281,7 +281,12 @@ mod tests {
     #[test]
     fn a_missing_permission_is_only_a_warning() {
         let check = |error: &str| {
-            unanswered("alarms", "the stack", "cloudwatch:DescribeAlarms", &io::Error::other(error))
+            unanswered(
+                "alarms",
+                "the stack",
+                "cloudwatch:DescribeAlarms",
+                &SdkError::<GetPolicyError>::construction_failure(error),
+            )
         };
         let denied = check("AccessDenied: User x is not authorized to perform: y");
         assert_eq!(denied.verdict, Verdict::Warning);

@@ -99,6 +99,11 @@ impl Api {
                 "answered 404: {}: is this OpenObserve, and does the endpoint end in /api/{{organization}}?",
                 self.reach.printable(message)
             ),
+            status if json.is_null() => bail!(
+                "{} answered {status} without JSON, perhaps a proxy's page; check --endpoint: {}",
+                self.reach.printable(&format!("{}{}", url.authority(), url.path())),
+                self.reach.printable(message)
+            ),
             status => bail!("answered {status}: {}", self.reach.printable(message)),
         }
     }

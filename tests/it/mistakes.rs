@@ -1,0 +1,99 @@
+//! Typical mistakes of a user, and what the command line says about each. `mistakes.txt` has the messages.
+
+use expect_test::expect_file;
+use lambda_otlp_tests::binary;
+use std::fmt::Write as _;
+use std::process::{Command, Stdio};
+
+/// A page that a proxy shows in place of an API's answer.
+const PAGE: &[u8] = b"HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>";
+
+/// Variables and arguments. `PROXY` is the address of a server that shows a page.
+const MISTAKES: &[(&[&str], &str)] = &[
+    (&[], "forward shop.log"),
+    (&[], "forward no-such-file --dry-run"),
+    (&[], "forward . --dry-run"),
+    (&[], "forward broken.json --dry-run"),
+    (&[], "forward shop.log --endpoint o2.example.com/api/default"),
+    (&[], "forward shop.log --endpoint http://127.0.0.1:9/api/default --header Basic"),
+    (&[], "forward shop.log --endpoint http://127.0.0.1:9/api/default --user me@example.com"),
+    (&[], "decode shop.log"),
+    (&[], "doctor"),
+    (&["LAMBDA_OTLP_ENDPONT=http://127.0.0.1:9/api/default"], "doctor"),
+    (&["LAMBDA_OTLP_ENDPOINT=htps://o2.example.com/api/default"], "doctor"),
+    (&[], "doctor --endpoint http://127.0.0.1:9/api/default"),
+    (&[], "doctor --endpoint http://PROXY/api/default --user a:b"),
+    (&[], "dashboards install --endpoint http://PROXY/api/default --user a:b"),
+    (&[], "doctor --stack lambda-otlp --profile no-such-profile"),
+    (
+        &["AWS_ENDPOINT_URL=http://PROXY", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b"],
+        "doctor --stack lambda-otlp",
+    ),
+    (&[], "subscribe --stack lambda-otlp"),
+    (&[], "subscribe --destination shop --include /aws/lambda/shop"),
+    (&[], "subscribe --include /aws/lambda/shop"),
+    (&[], "rules check no-such-file.toml"),
+    (&[], "rules check wrong.toml"),
+    (&[], "dev"),
+    (&[], "dev --wrapper --handler index.handler"),
+    (&[], "dev -- no-such-program"),
+    (&[], "tail"),
+    (&[], "tail /aws/lambda/shop --since yesterday"),
+    (&[], "redrive"),
+    (&[], "replay /aws/lambda/shop --since 1h"),
+    (&[], "dashboard install"),
+];
+
+#[test]
+fn typical_mistakes_have_their_remedies() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            answer(connection.unwrap());
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in [
+        ("shop.log", "paid\n"),
+        ("broken.json", "{\"awslogs\":{\"data\":\"x\"}"),
+        ("wrong.toml", "[[drop]]\nlevell = \"debug\"\n"),
+    ] {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    let mut said = String::new();
+    for (variables, arguments) in MISTAKES {
+        let set = |text: &str| text.replace("PROXY", &proxy);
+        let mut command = Command::new(binary("lambda-otlp"));
+        command.env_clear().current_dir(folder.path()).stdin(Stdio::null());
+        command.envs([("HOME", "/nowhere"), ("AWS_EC2_METADATA_DISABLED", "true")]);
+        command.envs([("AWS_REGION", "eu-west-1"), ("AWS_MAX_ATTEMPTS", "1")]);
+        command.envs(variables.iter().map(|variable| {
+            let (name, value) = variable.split_once('=').unwrap();
+            (name, set(value))
+        }));
+        let output = command.args(set(arguments).split(' ')).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(text).unwrap().replace(&proxy, "PROXY");
+        let before: String = variables.iter().map(|variable| format!("{variable} ")).collect();
+        let code = output.status.code().unwrap();
+        writeln!(said, "$ {before}lambda-otlp {arguments}\n{}\n[{code}]\n", text.trim_end())
+            .unwrap();
+        assert_ne!(code, 101, "{said}");
+    }
+    expect_file!["mistakes.txt"].assert_eq(&said);
+}
+
+/// Reads a request's head, and answers with a page.
+fn answer(mut connection: std::net::TcpStream) {
+    use std::io::{Read as _, Write as _};
+    let mut head = [0; 4096];
+    let mut len = 0;
+    while len < head.len() && !head[..len].windows(4).any(|end| end == b"\r\n\r\n") {
+        match connection.read(&mut head[len..]) {
+            Ok(more) if more > 0 => len += more,
+            _ => return,
+        }
+    }
+    connection.write_all(PAGE).ok();
+}
