@@ -15,8 +15,9 @@ pub(crate) fn is_log(text: &str) -> bool {
     match serde_json::from_str::<Value>(text) {
         // A function may print one JSON line.
         Ok(Value::Object(fields)) => {
-            let is_event =
-                ["awslogs", "Records", "records", "messageType"].iter().any(|key| fields.contains_key(*key));
+            let is_event = ["awslogs", "Records", "records", "messageType"]
+                .iter()
+                .any(|key| fields.contains_key(*key));
             !is_event && text.trim().lines().count() == 1
         }
         Ok(_) => false,
