@@ -1,16 +1,13 @@
 //! The client of AWS's JSON protocols, for secrets, parameters and queues: one signed request, sent once, bounded in time and
 //! size, never redirected. Errors state whether the request may have arrived.
 
-#[cfg(feature = "reqwest")]
-use crate::reqwest_transport::ReqwestTransport;
 use crate::signature::{Scope, amz_date, authorization};
+use crate::transport::AwsTransport;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
-#[cfg(feature = "reqwest")]
 use settings::Proxy;
 use settings::Secret;
 use std::fmt;
-use std::pin::Pin;
 use std::time::SystemTime;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
@@ -23,28 +20,22 @@ const MAX_PUT_RESPONSE_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct AwsClient {
     clock: fn() -> SystemTime,
-    transport: Box<dyn RequestSender>,
+    transport: AwsTransport,
 }
 
 impl AwsClient {
-    /// Uses this transport; `clock` gives the signing time.
-    pub fn by(transport: impl RequestSender + 'static, clock: fn() -> SystemTime) -> Self {
-        Self { clock, transport: Box::new(transport) }
-    }
-
-    #[cfg(feature = "reqwest")]
+    /// `clock` gives the signing time.
     pub fn new(clock: fn() -> SystemTime, proxy: Option<Proxy>) -> Self {
         Self::keeping_connections(clock, proxy, 0)
     }
 
     /// Like [`Self::new`], and keeps this many connections. For many requests in a row that are safe to send twice.
-    #[cfg(feature = "reqwest")]
     pub fn keeping_connections(
         clock: fn() -> SystemTime,
         proxy: Option<Proxy>,
         most: usize,
     ) -> Self {
-        Self::by(ReqwestTransport::new(proxy, most), clock)
+        Self { clock, transport: AwsTransport::new(proxy, most) }
     }
 
     pub fn wall_clock(&self) -> SystemTime {
@@ -268,32 +259,21 @@ pub(crate) fn excerpt(text: &str) -> String {
     if head.len() < line.len() { format!("{head}…") } else { head }
 }
 
-pub struct AwsHttpRequest<'a> {
-    pub method: Method,
-    pub url: &'a Url,
+pub(crate) struct AwsHttpRequest<'a> {
+    pub(crate) method: Method,
+    pub(crate) url: &'a Url,
     /// All headers except the length.
-    pub headers: HeaderMap,
-    pub body: Vec<u8>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
     /// `true` if the host is this machine, or one that no proxy reaches.
-    pub is_direct: bool,
-    pub max_response_bytes: usize,
+    pub(crate) is_direct: bool,
+    pub(crate) max_response_bytes: usize,
 }
 
 impl fmt::Debug for AwsHttpRequest<'_> {
     /// Shows host and size only: headers contain signatures and tokens.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HttpRequest({} {}, {} bytes)", self.method, host(self.url), self.body.len())
-    }
-}
-
-pub type Sent<'a> = Pin<Box<dyn Future<Output = Result<AwsResponse, NoResponse>> + Send + 'a>>;
-
-/// Sends one request and returns its response, without retries or redirects. The caller drops the future at the deadline.
-pub trait RequestSender: fmt::Debug + Send + Sync {
-    fn send<'a>(&'a self, request: AwsHttpRequest<'a>) -> Sent<'a>;
-
-    fn shown(&self, url: &Url) -> String {
-        host(url)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Requests to AWS services without AWS's SDK.
 //!
-//! [`AwsClient`] signs one request and sends it, with reqwest or another [`RequestSender`]. [`AwsSecrets`] reads secrets and
+//! [`AwsClient`] signs one request and sends it. [`AwsSecrets`] reads secrets and
 //! parameters, [`authorization`] converts them to the value of an authorization header, and [`CachedSecret`] reads them again
 //! when they are old or refused: concurrent callers share one read, and the old value is kept while the service fails.
 //! [`SqsQueue`] sends messages to a queue and hides received ones. [`CloudWatchLogs`] lists log groups and changes their
@@ -12,23 +12,19 @@
 mod client;
 mod clock;
 mod credentials;
-#[cfg(feature = "reqwest")]
 mod logs;
-#[cfg(feature = "reqwest")]
-mod reqwest_transport;
 mod secret;
 mod signature;
-#[cfg(feature = "reqwest")]
 mod sqs;
+mod transport;
 mod variables;
 
 pub use client::{
-    AwsClient, AwsHttpRequest, AwsResponse, Credentials, NoResponse, RequestSender, Sent,
-    SignedRequest, TIMED_OUT, host, service_endpoint,
+    AwsClient, AwsResponse, Credentials, NoResponse, SignedRequest, TIMED_OUT, host,
+    service_endpoint,
 };
 pub use clock::FreezeAwareInstant;
 pub use credentials::{CredentialsEndpoint, CredentialsError, CredentialsSource};
-#[cfg(feature = "reqwest")]
 pub use logs::{
     CloudWatchLogs, FilteredLogEvent, LogGroup, LogsError, LogsSettings, Page, SubscriptionFilter,
 };
@@ -36,6 +32,5 @@ pub use secret::{
     AwsSecrets, AwsSecretsSettings, CachedSecret, CurrentSecret, SECRET_LIFETIME, SecretError,
     SecretService, authorization,
 };
-#[cfg(feature = "reqwest")]
 pub use sqs::{QueueError, SqsQueue, SqsSettings};
 pub use variables::{AWS, LOGS, SECRETS, SQS};

@@ -18,13 +18,10 @@ mod mask;
 mod reach;
 mod sanitize;
 
-#[cfg(feature = "lean")]
-pub use self::http::AwsTransport;
 pub use self::http::{
-    ClientError, HttpRequest, HttpResponse, HttpTransport, Transport, TransportError, header_map,
+    ClientError, HttpRequest, HttpResponse, HttpTransport, JsonStreamEvent, JsonStreamRecord,
+    Protocol, Transport, TransportError, events_request, header_map,
 };
-#[cfg(feature = "lean")]
-pub use self::http::{JsonStreamEvent, JsonStreamRecord, LeanTransport, Protocol, events_request};
 pub use authorized::{Authorized, read_secret};
 pub use client::Client;
 pub use destination::{

@@ -54,7 +54,6 @@ pub struct AwsSecrets {
 
 impl AwsSecrets {
     /// Creates a client with reqwest; `clock` gives the signing time.
-    #[cfg(feature = "reqwest")]
     pub fn new(settings: AwsSecretsSettings, clock: fn() -> SystemTime) -> Self {
         let client = AwsClient::new(clock, settings.proxy.clone());
         Self::by(client, settings)

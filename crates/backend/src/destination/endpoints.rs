@@ -77,7 +77,6 @@ impl Endpoints {
         }
     }
 
-    #[cfg(feature = "lean")]
     pub(crate) fn set(&mut self, kind: SignalKind, url: Url) {
         *match kind {
             SignalKind::Traces => &mut self.traces,

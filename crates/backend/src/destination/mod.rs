@@ -15,7 +15,6 @@ use std::time::Duration;
 use url::Url;
 use variables::{BACKEND, OTEL_COMPRESSION, PROXY, SECRET};
 pub use variables::{DESTINATION, O2_DESTINATION, PROXY_ROW, SECRET_ROW};
-#[cfg(feature = "lean")]
 use wire::SignalKind;
 
 /// One backend and its connection settings.
@@ -63,7 +62,6 @@ impl DestinationConfig {
 
     /// Derives the destination of OpenObserve's older log endpoint, `…/api/{organization}/{stream}/_json`. `None` if the log
     /// endpoint is not OpenObserve's.
-    #[cfg(feature = "lean")]
     pub fn json_stream(&self) -> Option<Self> {
         const DEFAULT_STREAM: &str = "default";
         let mut url = self.endpoints.of(SignalKind::Logs).clone();

@@ -410,7 +410,6 @@ fn a_table_without_secret_and_proxy_rows_ignores_both() {
     assert_eq!(reader.finish(), []);
 }
 
-#[cfg(feature = "lean")]
 #[test]
 fn the_json_stream_changes_only_the_logs_endpoint() {
     use wire::SignalKind;

@@ -24,6 +24,7 @@ pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
         _ => {
             let text = deepest.to_string();
             match hint(&text) {
+                Some(hint) if text.starts_with("tunnel error") => hint.to_owned(),
                 Some(hint) => format!("{text}: {hint}"),
                 None => text,
             }
@@ -31,11 +32,20 @@ pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
     }
 }
 
+pub(super) const PROXY_WANTS_CREDENTIALS: &str =
+    "the proxy answered 407: user and password of its URL are wrong or missing";
+
 /// Names the likely mistake if the libraries' text does not.
 fn hint(cause: &str) -> Option<&'static str> {
     if cause.contains("UnknownIssuer") || cause.contains("certificate: BadSignature") {
         Some(
             "its authority is not trusted, give the authority's certificate in LAMBDA_OTLP_CA_FILE",
+        )
+    } else if cause.contains("proxy authorization required") {
+        Some(PROXY_WANTS_CREDENTIALS)
+    } else if cause.starts_with("tunnel error") {
+        Some(
+            "the proxy did not connect to this host: does it allow the host, and is it an HTTP proxy?",
         )
     } else if cause.contains("CaUsedAsEndEntity") {
         Some("the server signed its own certificate, give that certificate in LAMBDA_OTLP_CA_FILE")

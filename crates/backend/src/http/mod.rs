@@ -1,34 +1,23 @@
 //! One attempt of one request over HTTP: no retry, no redirects, bounded responses.
-//!
-//! One trait has two transports: reqwest's for standalone programs, and a lean one for the extension.
 
 mod cause;
-#[cfg(feature = "lean")]
-mod lean;
+#[cfg(feature = "grpc")]
+mod grpc;
+mod json_stream;
 mod own_certificate;
-#[cfg(feature = "reqwest")]
-mod reqwest_transport;
 mod response;
+mod transport;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-#[cfg(not(feature = "reqwest"))]
-pub use lean::LeanTransport as HttpTransport;
-#[cfg(feature = "lean")]
-pub use lean::{
-    AwsTransport, JsonStreamEvent, JsonStreamRecord, LeanTransport, Protocol, events_request,
-};
-#[cfg(feature = "reqwest")]
-pub use reqwest_transport::HttpTransport;
+pub use json_stream::{JsonStreamEvent, JsonStreamRecord, events_request};
 pub use response::HttpResponse;
 use settings::Headers;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+pub use transport::{HttpTransport, Protocol};
 use wire::SignalKind;
-
-#[cfg(not(any(feature = "lean", feature = "reqwest")))]
-compile_error!("nothing to send with: choose the feature `reqwest` or `lean`");
 
 /// The reason why no client could be created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

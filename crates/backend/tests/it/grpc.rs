@@ -4,7 +4,7 @@ use bytes::Bytes;
 use h2::server::{SendResponse, handshake};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use lambda_otlp_backend::{
-    Client, Compression, DestinationConfig, Fate, LeanTransport, Outcome, Protocol, RetryPolicy,
+    Client, Compression, DestinationConfig, Fate, HttpTransport, Outcome, Protocol, RetryPolicy,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn log_record(body: &str) -> Otlp {
     Otlp::trusted(SignalKind::Logs, bytes)
 }
 
-async fn export(client: &Client<LeanTransport>) -> Outcome {
+async fn export(client: &Client<HttpTransport>) -> Outcome {
     client.export(None, log_record("x"), Instant::now() + Duration::from_secs(20)).await
 }
 
@@ -119,13 +119,13 @@ impl Server {
         server
     }
 
-    fn client(&self, change: impl FnOnce(&mut DestinationConfig)) -> Client<LeanTransport> {
+    fn client(&self, change: impl FnOnce(&mut DestinationConfig)) -> Client<HttpTransport> {
         let mut destination =
             DestinationConfig::new(&Url::parse(&format!("{}/ignored", self.url)).unwrap());
         destination.headers.push("organization", "shop").unwrap();
         destination.headers.push("authorization", "Basic aHVudGVyMg==").unwrap();
         change(&mut destination);
-        let transport = LeanTransport::by(&destination, Protocol::Grpc).unwrap();
+        let transport = HttpTransport::by(&destination, Protocol::Grpc).unwrap();
         let client = Client::with_transport(&destination, transport).unwrap();
         client.with_retry_policy(RetryPolicy::default().once())
     }

@@ -276,7 +276,6 @@ pub(super) fn denied(name: &'static str, what: &str, permission: &str) -> Check 
 mod tests {
     use super::*;
     use settings::Verdict;
-    use std::io;
 
     #[test]
     fn a_missing_permission_is_only_a_warning() {

@@ -2,13 +2,13 @@
 
 use super::Architecture;
 use crate::checks::output;
+use crate::pypi::Environment;
 use anyhow::{Context as _, bail};
 use elf::ElfBytes;
 use elf::endian::AnyEndian;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 pub(super) const PACKAGE: &str = "lambda-otlp-extension";
 const PROFILE: &str = "release-small";
@@ -16,23 +16,26 @@ const PROFILE: &str = "release-small";
 pub(super) fn build(
     root: &Path,
     packages: &[Value],
+    tools: &Environment,
     architecture: &Architecture,
 ) -> anyhow::Result<PathBuf> {
     let target = architecture.target;
     let folders = folders(root, packages);
-    let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--locked", "--quiet", "--profile", PROFILE, "--package", PACKAGE]);
-    cargo.args(["--target", target]).current_dir(root);
-    // Added to the flags of `.cargo/config.toml`.
-    let flags: Vec<String> = folders
-        .iter()
-        .map(|(folder, name)| format!("--remap-path-prefix={}={name}", folder.display()))
-        .collect();
-    cargo
-        .arg("--config")
-        .arg(format!("target.{target}.rustflags={}", serde_json::to_string(&flags)?));
+    // These flags replace those of `.cargo/config.toml`.
+    let mut flags = vec!["-Crelocation-model=static".to_owned()];
+    flags.extend(
+        folders
+            .iter()
+            .map(|(folder, name)| format!("--remap-path-prefix={}={name}", folder.display())),
+    );
+    let built = root.join("target/layer").join(architecture.name);
+    let mut cargo = tools.command("cargo-lambda")?;
+    cargo.args(["lambda", "build", "--locked", "--extension", "--profile", PROFILE]);
+    cargo.args(["--target", target, "--package", PACKAGE, "--bin", PACKAGE, "--lambda-dir"]);
+    cargo.arg(&built).current_dir(root);
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     output(&mut cargo)?;
-    let binary = root.join("target").join(target).join(PROFILE).join(PACKAGE);
+    let binary = built.join("extensions").join(PACKAGE);
     let bytes = std::fs::read(&binary)?;
     inspect(&bytes, architecture).with_context(|| format!("{PACKAGE} for {target}"))?;
     names_no_folder(&bytes, &folders)?;

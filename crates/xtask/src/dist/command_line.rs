@@ -7,7 +7,7 @@ use super::functions::{self, TARGETS, Target};
 use super::zip_file::{File, packed};
 use super::{ARCHITECTURES, Architecture, Made, binary, layer_files, licences, notices};
 use crate::checks::has_target;
-use crate::pypi;
+use crate::pypi::{self, Environment};
 use anyhow::Context as _;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -37,7 +37,7 @@ pub(super) fn make(
         let bytes = functions::build(root, packages, &tools, what, target)
             .with_context(|| format!("{PROGRAM} for {}", target.architecture))?;
         println!("      {PROGRAM} for {}: {} bytes", target.architecture, bytes.len());
-        write(made(root, packages, bytes, target, architecture)?)?;
+        write(made(root, packages, &tools, bytes, (target, architecture))?)?;
     }
     Ok(())
 }
@@ -45,11 +45,11 @@ pub(super) fn make(
 fn made(
     root: &Path,
     packages: &[Value],
+    tools: &Environment,
     program: Vec<u8>,
-    target: &Target,
-    architecture: &Architecture,
+    (target, architecture): (&Target, &Architecture),
 ) -> anyhow::Result<Made> {
-    let extension = binary::build(root, packages, architecture)?;
+    let extension = binary::build(root, packages, tools, architecture)?;
     let mut files = vec![File { path: PROGRAM.to_owned(), bytes: program, is_program: true }];
     files.extend(licences(root, packages, PACKAGE, target.triple)?);
     let layer = layer_files(root, packages, architecture, &extension)?.into_iter();

@@ -20,6 +20,7 @@ mod template;
 mod zip_file;
 
 use crate::checks::{has_target, locked_packages, root};
+use crate::pypi;
 use anyhow::ensure;
 pub(crate) use binary::inspect;
 use components::Component;
@@ -45,13 +46,13 @@ pub(crate) const ARCHITECTURES: [Architecture; 2] = [
         name: "arm64",
         target: "aarch64-unknown-linux-musl",
         machine: elf::abi::EM_AARCH64,
-        max_bytes: 3_300_000,
+        max_bytes: 4_400_000,
     },
     Architecture {
         name: "x86_64",
         target: "x86_64-unknown-linux-musl",
         machine: elf::abi::EM_X86_64,
-        max_bytes: 3_800_000,
+        max_bytes: 4_400_000,
     },
 ];
 
@@ -196,13 +197,14 @@ fn layer(
     packages: &[Value],
     write: &mut dyn FnMut(Made) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    let tools = pypi::install(root, "stack")?;
     for architecture in &ARCHITECTURES {
         if !has_target(root, architecture.target) {
             println!("skip  {}: rustup cannot add {}", architecture.name, architecture.target);
             continue;
         }
         println!("build the extension for {}: some minutes", architecture.name);
-        let extension = binary::build(root, packages, architecture)?;
+        let extension = binary::build(root, packages, &tools, architecture)?;
         let files = layer_files(root, packages, architecture, &extension)?;
         write(Made {
             name: format!("lambda-otlp-layer-{}.zip", architecture.name),

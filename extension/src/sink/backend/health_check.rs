@@ -4,7 +4,7 @@ use super::uploader::{self, Clients};
 use crate::clock;
 use crate::config::{Config, Output, Variables};
 use backend::{
-    Advice, Canary, ClientError, JsonStreamEvent, JsonStreamRecord, LeanTransport, Outcome,
+    Advice, Canary, ClientError, HttpTransport, JsonStreamEvent, JsonStreamRecord, Outcome,
     REQUEST_TIMEOUT, Reach, events_request,
 };
 use settings::Check;
@@ -32,7 +32,7 @@ pub(crate) async fn health_check(config: &Config) -> Vec<Check> {
     checks.extend(uploader::check_secret(&mut direct).await);
     let Variables { endpoint, credentials } = direct.variables.clone();
     let prepared = || -> Result<_, ClientError> {
-        let transport = LeanTransport::by(&direct.destination, direct.protocol)?;
+        let transport = HttpTransport::by(&direct.destination, direct.protocol)?;
         let advice = Advice { endpoint, credentials };
         let reach = Reach::new(direct.destination.clone(), transport, advice)?;
         Ok((reach, Clients::new(&direct, is_json)?))

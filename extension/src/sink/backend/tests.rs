@@ -14,11 +14,14 @@ fn backend(sink: &Sink) -> Backend {
 
 /// Like [`backend`], with another endpoint, and this pipe as stdout.
 fn backend_at(endpoint: &str, stdout: &Pipe) -> Backend {
-    let config = config(endpoint);
+    backend_of(&config(endpoint), stdout)
+}
+
+fn backend_of(config: &Config, stdout: &Pipe) -> Backend {
     let counts = Arc::<Counts>::default();
-    let output = LineOutput::start(&config, stdout.clone(), Arc::clone(&counts)).unwrap();
-    let buffer = buffer(&config);
-    Backend::start(&config, function(&config), buffer.as_ref(), &output, &counts).unwrap()
+    let output = LineOutput::start(config, stdout.clone(), Arc::clone(&counts)).unwrap();
+    let buffer = buffer(config);
+    Backend::start(config, function(config), buffer.as_ref(), &output, &counts).unwrap()
 }
 
 fn function(config: &Config) -> Identity {
@@ -30,7 +33,6 @@ fn config(endpoint: &str) -> Config {
         ("LAMBDA_OTLP_OUTPUT", "otlp"),
         ("LAMBDA_OTLP_ENDPOINT", endpoint),
         ("O2_FLUSH_INTERVAL_MS", "1"),
-        ("LAMBDA_OTLP_MAX_REQUEST_BYTES", "1MiB"),
     ];
     Config::from_source(&variables)
 }
@@ -146,7 +148,7 @@ async fn a_failure_after_an_accepted_request_pauses_flushes() {
     let (retry_after, status) = (vec![("retry-after".into(), "20".into())], 503);
     let asks = ScriptedResponse::Response { status, headers: retry_after, body: Vec::new() };
     let slow =
-        ScriptedResponse::Delayed(Duration::from_millis(700), Box::new(ScriptedResponse::Ok));
+        ScriptedResponse::Delayed(Duration::from_millis(1200), Box::new(ScriptedResponse::Ok));
     let held = ScriptedResponse::held();
     for (first, second, pause_s) in [
         (ScriptedResponse::Ok, asks, 20),
@@ -157,11 +159,16 @@ async fn a_failure_after_an_accepted_request_pauses_flushes() {
         let sink = sink().await;
         // One span goes ahead.
         sink.script([ScriptedResponse::Ok, first, second]);
-        let mut backend = backend(&sink);
+        let variables = [
+            ("LAMBDA_OTLP_OUTPUT", "otlp"),
+            ("LAMBDA_OTLP_ENDPOINT", sink.base()),
+            ("LAMBDA_OTLP_MAX_REQUEST_BYTES", "8KiB"),
+        ];
+        let mut backend = backend_of(&Config::from_source(&variables), &Pipe::default());
         for _ in 0..2 {
-            backend.buffer.put(kibibytes(700)).unwrap();
+            backend.buffer.put(kibibytes(6)).unwrap();
         }
-        backend.flights.begin(Duration::from_secs(1), false);
+        backend.flights.begin(Duration::from_secs(2), false);
         backend.landed().await;
         let pause = backend.flights.health.not_before_ms().saturating_sub(unix_millis());
         assert_eq!(pause.div_ceil(1000), pause_s);

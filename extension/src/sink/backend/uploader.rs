@@ -6,9 +6,8 @@ use crate::counts::{Count, Counts};
 use crate::{clock, tasks};
 use aws::{AwsClient, AwsSecrets, CachedSecret};
 use backend::{
-    Authorized, AwsTransport, Client, ClientError, Compression, DestinationConfig, Fate,
-    LeanTransport, Outcome, Profile, Protocol, Reason, RetryPolicy, Sanitized, read_secret,
-    sanitize,
+    Authorized, Client, ClientError, Compression, DestinationConfig, Fate, HttpTransport, Outcome,
+    Profile, Protocol, Reason, RetryPolicy, Sanitized, read_secret, sanitize,
 };
 use settings::{Check, Headers};
 use std::sync::Arc;
@@ -218,6 +217,13 @@ impl Uploader {
                 "the backend accepted telemetry with a warning"
             );
         }
+        // The backend works, and the rest had too little time.
+        let answered = result.answered;
+        let is_late = |reason: &Reason| match reason {
+            Reason::Deadline => true,
+            Reason::NoAnswer(_) => outcome.accepted > 0 || (answered && !had_time),
+            reason => reason.refuses_content(),
+        };
         for part in outcome.parts {
             let fate = match part.reason {
                 // The backend has not refused a request that lacked credentials.
@@ -231,13 +237,7 @@ impl Uploader {
                     tell_of_refusal(&part.reason, part.items, what);
                     account.never.push(part.request);
                 }
-                Fate::Park
-                    if part.reason == Reason::Deadline
-                        || outcome.accepted > 0
-                        || (result.answered
-                            && !had_time
-                            && matches!(part.reason, Reason::NoAnswer(_))) =>
-                {
+                Fate::Park if is_late(&part.reason) => {
                     result.is_late = true;
                     account.again.push(part.request);
                 }
@@ -298,10 +298,10 @@ impl Clients {
     pub(crate) fn new(direct: &Direct, is_json: bool) -> Result<Self, ClientError> {
         let Direct { destination, protocol, secrets, .. } = direct;
         let secret = KeptSecret::of(destination, secrets);
-        let otlp = LeanTransport::by(destination, *protocol)?;
+        let otlp = HttpTransport::by(destination, *protocol)?;
         let events = match destination.json_stream().filter(|_| is_json) {
             Some(destination) => {
-                let transport = LeanTransport::of_events(&destination)?;
+                let transport = HttpTransport::of_events(&destination)?;
                 Some(client(&destination, transport, true, secret.clone())?)
             }
             None => None,
@@ -315,7 +315,7 @@ impl Clients {
 /// Makes a client. A transport that makes JSON compresses its bodies itself.
 fn client(
     destination: &DestinationConfig,
-    transport: LeanTransport,
+    transport: HttpTransport,
     makes_json: bool,
     secret: Option<KeptSecret>,
 ) -> Result<Sending, ClientError> {
@@ -327,7 +327,7 @@ fn client(
 }
 
 /// A client with the stored credentials.
-pub(crate) type Sending = Authorized<LeanTransport>;
+pub(crate) type Sending = Authorized<HttpTransport>;
 
 /// The secret that all clients of the destination share.
 #[derive(Clone)]
@@ -340,7 +340,7 @@ impl KeptSecret {
         Secrets { settings, lifetime }: &Secrets,
     ) -> Option<Self> {
         let reference = destination.secret.clone()?;
-        let client = AwsClient::by(AwsTransport::new(settings.proxy.clone()), clock::now);
+        let client = AwsClient::new(clock::now, settings.proxy.clone());
         let service = AwsSecrets::by(client, settings.clone());
         Some(Self(Arc::new(CachedSecret::new(service, reference, *lifetime))))
     }
@@ -354,7 +354,7 @@ impl KeptSecret {
 
 /// Makes a client that sends this secret in place of the authorization in `headers`.
 pub(crate) fn sending(
-    client: Client<LeanTransport>,
+    client: Client<HttpTransport>,
     headers: Headers,
     secret: Option<KeptSecret>,
 ) -> Sending {

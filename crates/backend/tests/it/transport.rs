@@ -1,11 +1,7 @@
-//! The lean transport in the extension's configuration: real handshakes, reused connections, and failures.
+//! One attempt of a request: its headers, reused connections, and failures.
 
-use crate::support::{
-    NOW, export, keeps_connections_until_they_are_dropped, trusting,
-    trusts_a_self_signed_server_by_its_own_certificate, verifies_certificates,
-};
-use lambda_otlp_backend::{Client, DestinationConfig, LeanTransport, RetryPolicy};
-use simulator::sink::tls::{Authority, TlsFront};
+use crate::support::{NOW, export};
+use lambda_otlp_backend::{Client, DestinationConfig, HttpTransport, RetryPolicy};
 use simulator::sink::{ScriptedResponse, Sink};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,8 +19,8 @@ fn destination(base: &str) -> DestinationConfig {
     destination
 }
 
-fn client(destination: &DestinationConfig) -> Client<LeanTransport> {
-    let transport = LeanTransport::new(destination).unwrap();
+fn client(destination: &DestinationConfig) -> Client<HttpTransport> {
+    let transport = HttpTransport::new(destination).unwrap();
     let client = Client::with_transport(destination, transport).unwrap();
     client.with_retry_policy(RetryPolicy::default().once())
 }
@@ -37,7 +33,7 @@ async fn failure(destination: &DestinationConfig) -> (String, usize) {
 }
 
 #[tokio::test]
-async fn a_lean_request_carries_its_destination_headers() {
+async fn a_request_carries_its_destination_headers() {
     let sink = sink().await;
     assert_eq!(export(&client(&destination(sink.base()))).await.accepted, 1);
     let requests = sink.requests();
@@ -51,25 +47,6 @@ async fn a_lean_request_carries_its_destination_headers() {
     ] {
         assert_eq!(requests[0].headers[name], value);
     }
-}
-
-#[tokio::test]
-async fn a_self_signed_server_is_trusted_by_its_certificate() {
-    trusts_a_self_signed_server_by_its_own_certificate(&sink().await, destination, client).await;
-}
-
-#[tokio::test]
-async fn certificates_are_verified() {
-    verifies_certificates(&sink().await, destination, client).await;
-}
-
-#[tokio::test]
-async fn connections_are_reused_until_dropped() {
-    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
-    let front = TlsFront::start(&sink, &authority, 2500).await;
-    let mut destination = destination(&format!("https://localhost:{}/api/default", front.port()));
-    destination.own_authority = Some(trusting(&authority));
-    keeps_connections_until_they_are_dropped(&client(&destination), &front).await;
 }
 
 #[tokio::test]

@@ -85,7 +85,7 @@ pub fn events_request(service_name: &str, records: &[u8], events: usize) -> Requ
 }
 
 /// Converts all records of a request to the array, and returns their number.
-pub(in crate::http::lean) fn json_array(request: &[u8]) -> (String, usize) {
+pub(super) fn json_array(request: &[u8]) -> (String, usize) {
     let mut json = String::with_capacity(request.len() + request.len() / 4);
     let mut events = 0;
     for container in messages(request, CONTAINERS) {
@@ -162,7 +162,7 @@ struct Status {
 }
 
 /// Translates the answer to a number of events. Errors stay as they are. Any other foreign answer remains foreign to OTLP too.
-pub(in crate::http::lean) fn in_otlp(response: HttpResponse, events: usize) -> HttpResponse {
+pub(super) fn in_otlp(response: HttpResponse, events: usize) -> HttpResponse {
     if !response.is_success() || response.cut {
         return response;
     }

@@ -2,21 +2,20 @@
 //!
 //! Source: OTLP 1.x, "OTLP/gRPC"; "gRPC over HTTP2"; `google/rpc/code.proto`, `status.proto` and `error_details.proto`.
 
-use super::{AGENT, BoundedBody, MAX_RESPONSE_BYTES, Trouble};
+use super::cause::deepest;
+use super::response::{BoundedBody, MAX_RESPONSE_BYTES};
+use super::{HttpRequest, HttpResponse};
 use crate::destination::STREAM_NAME;
-use crate::http::cause::deepest;
-use crate::http::{HttpRequest, HttpResponse};
 use crate::judge::reason::GRPC_STATUS_TEXT;
 use bytes::{BufMut as _, Bytes, BytesMut};
-use h2::client::SendRequest;
 use http::header::{
-    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TE, USER_AGENT,
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TE,
 };
-use http::{Request, StatusCode, Uri};
-use rustls::AlertDescription;
-use std::io;
+use http::{Response, StatusCode};
+use http_body_util::BodyExt as _;
+use std::error::Error;
 use std::time::Duration;
-use url::{Position, Url};
+use url::Url;
 use wire::protobuf::{Reader, Value, messages};
 
 const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
@@ -26,22 +25,28 @@ const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 /// The compression flag and the length of a message.
 const PREFIX_BYTES: usize = 5;
 
-pub(super) fn request(url: &Url, request: HttpRequest) -> Result<Request<Bytes>, Trouble> {
-    let host = &url[..Position::AfterPort];
-    let uri: Uri = [host, request.kind.grpc_method()].concat().parse()?;
-    let mut call = Request::post(uri).body(message(&request.body, request.gzip))?;
-    let headers = call.headers_mut();
-    *headers = request.headers;
-    headers.insert(USER_AGENT, AGENT);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert(TE, HeaderValue::from_static("trailers"));
+/// Makes a call of a request for this endpoint, of which only the host is used.
+pub(super) fn call(
+    client: &reqwest::Client,
+    endpoint: &Url,
+    request: HttpRequest,
+) -> reqwest::RequestBuilder {
+    let mut url = endpoint.clone();
+    url.set_path(request.kind.grpc_method());
+    url.set_query(None);
+    let mut call = client
+        .post(url)
+        .timeout(request.timeout)
+        .headers(request.headers)
+        .header(CONTENT_TYPE, "application/grpc")
+        .header(TE, "trailers");
     if request.gzip {
-        headers.insert(ENCODING, HeaderValue::from_static("gzip"));
+        call = call.header(ENCODING, "gzip");
     }
     if let Some(stream) = request.stream {
-        headers.insert(STREAM_NAME, stream);
+        call = call.header(STREAM_NAME, stream);
     }
-    Ok(call)
+    call.body(message(&request.body, request.gzip))
 }
 
 /// Frames a message for a call.
@@ -53,67 +58,41 @@ fn message(body: &[u8], gzip: bool) -> Bytes {
     message.freeze()
 }
 
-/// Performs one call. Dropping the future resets its stream.
-pub(super) async fn call(
-    sender: &mut SendRequest<Bytes>,
-    request: Request<Bytes>,
-) -> Result<HttpResponse, Trouble> {
-    let (head, message) = request.into_parts();
-    let (response, mut stream) = sender.send_request(Request::from_parts(head, ()), false)?;
-    // The message is in memory anyway; h2 sends it at the server's pace.
-    stream.send_data(message, true)?;
-    let (head, mut incoming) = response.await?.into_parts();
-    let mut answer = head.headers;
+/// Reads the answer of a call.
+pub(super) async fn answer(response: reqwest::Response) -> Result<HttpResponse, reqwest::Error> {
+    let (head, mut incoming) = Response::<reqwest::Body>::from(response).into_parts();
+    let mut headers = head.headers;
     let mut body = BoundedBody::new(MAX_RESPONSE_BYTES);
-    // An answer without a message carries its status in the headers.
-    if !answer.contains_key(STATUS) {
-        while let Some(piece) = incoming.data().await {
-            let piece = piece?;
-            incoming.flow_control().release_capacity(piece.len())?;
-            if !body.take(&piece) {
-                break;
-            }
-        }
-        if !body.is_cut() {
-            answer.extend(incoming.trailers().await?.unwrap_or_default());
+    while let Some(frame) = incoming.frame().await {
+        match frame?.into_data() {
+            Ok(piece) if !body.take(&piece) => break,
+            Ok(_) => {}
+            Err(frame) => headers.extend(frame.into_trailers().unwrap_or_default()),
         }
     }
     let (status, cut) = (head.status.as_u16(), body.is_cut());
-    in_http(HttpResponse { status, headers: answer, body: body.into_bytes(), cut })
+    Ok(HttpResponse { status, headers, body: body.into_bytes(), cut })
 }
 
-/// The hint for a server that only speaks HTTP/1.1.
-const NO_HTTP_2: &str = "the port does not seem to speak HTTP/2, is it the one for gRPC (4317)? else set LAMBDA_OTLP_PROTOCOL=http/protobuf";
-
-/// Explains a failed TLS negotiation: a server without `h2` reports nothing more specific.
-pub(super) fn refused(error: io::Error) -> io::Error {
-    match error.get_ref().and_then(|error| error.downcast_ref()) {
-        Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
-            io::Error::other(NO_HTTP_2)
-        }
-        _ => error,
+/// The hint for a server that only speaks HTTP/1.1: its answer is no frame, or it closes the connection, or it refuses `h2` in TLS.
+pub(super) fn hint(error: &(dyn Error + 'static)) -> &'static str {
+    let text = deepest(error).to_string();
+    let is_not_http_2 = ["frame", "NoApplicationProtocol", "broken pipe", "connection reset"];
+    if is_not_http_2.iter().any(|said| text.contains(said)) {
+        ": the port does not seem to speak HTTP/2, is it the one for gRPC (4317)? else set LAMBDA_OTLP_PROTOCOL=http/protobuf"
+    } else {
+        ""
     }
-}
-
-/// Explains a call without an answer. A connection that ends at its first call, before any HTTP/2 frame, is not HTTP/2.
-/// something else.
-pub(super) fn broken(is_first: bool, error: Trouble) -> Trouble {
-    let is_unsaid = error.downcast_ref::<h2::Error>().is_some_and(|error| !error.is_remote());
-    if !is_first || !is_unsaid {
-        return error;
-    }
-    let cause = deepest(&*error);
-    io::Error::other(format!("{cause}: {NO_HTTP_2}")).into()
 }
 
 /// Translates the answer to OTLP over HTTP. Answers that are not gRPC, for example a proxy's, stay unchanged.
-fn in_http(answer: HttpResponse) -> Result<HttpResponse, Trouble> {
+///
+/// Fails if the call ended without a status.
+pub(super) fn in_http(answer: HttpResponse) -> Result<HttpResponse, &'static str> {
     let code = answer.headers.get(STATUS).and_then(|code| code.to_str().ok()?.parse().ok());
     let Some(code) = code else {
         if answer.header(CONTENT_TYPE).starts_with("application/grpc") && answer.is_success() {
-            return Err(
-                io::Error::new(io::ErrorKind::UnexpectedEof, "the call has no status").into()
-            );
+            return Err("the call has no status");
         }
         return Ok(answer);
     };

@@ -1,0 +1,332 @@
+//! OTLP over HTTP and gRPC with reqwest: one attempt, no redirects, bounded responses, and errors with host and cause.
+
+use super::cause::{PROXY_WANTS_CREDENTIALS, cause, deepest, host_and_port, through};
+#[cfg(feature = "grpc")]
+use super::grpc;
+use super::json_stream::{in_otlp, json_array};
+use super::own_certificate::trusting_servers;
+use super::response::{BoundedBody, MAX_RESPONSE_BYTES};
+use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError};
+use crate::destination::{Compression, DestinationConfig, OwnAuthority, STREAM_NAME};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use http::{Method, StatusCode};
+use rustls::ClientConfig;
+use rustls_platform_verifier::Verifier;
+use settings::Proxy;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use url::Url;
+
+/// Sends requests to one destination.
+#[derive(Debug)]
+pub struct HttpTransport {
+    /// Replaced by a new client to drop its connections.
+    client: RwLock<reqwest::Client>,
+    tls: Option<ClientConfig>,
+    destination: DestinationConfig,
+    format: Format,
+}
+
+/// The encoding of bodies and the protocol that carries them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Protobuf,
+    Json(Compression),
+    /// Telemetry API events, converted from log records.
+    Events(Compression),
+    #[cfg(feature = "grpc")]
+    Grpc,
+}
+
+/// The protocol of OTLP (OTLP 1.x; the values of `OTEL_EXPORTER_OTLP_PROTOCOL`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// `http/protobuf`
+    #[default]
+    HttpProtobuf,
+    /// `http/json`
+    HttpJson,
+    #[cfg(feature = "grpc")]
+    Grpc,
+}
+
+impl HttpTransport {
+    /// Prepares everything that needs no network. Fails if this machine lacks the certificates that an endpoint needs.
+    pub fn new(destination: &DestinationConfig) -> Result<Self, ClientError> {
+        Self::of_format(destination, Format::Protobuf)
+    }
+
+    /// Like `new`, with this protocol. The client must pass uncompressed bodies for `http/json`, because they are converted
+    /// later. gRPC uses only the host of a URL and calls its own methods.
+    pub fn by(destination: &DestinationConfig, protocol: Protocol) -> Result<Self, ClientError> {
+        let format = match protocol {
+            Protocol::HttpProtobuf => Format::Protobuf,
+            Protocol::HttpJson => Format::Json(destination.compression),
+            #[cfg(feature = "grpc")]
+            Protocol::Grpc => Format::Grpc,
+        };
+        Self::of_format(destination, format)
+    }
+
+    /// Like `new`, for log records of [`events_request`](super::events_request) and a destination of
+    /// [`DestinationConfig::json_stream`]. The client must pass uncompressed bodies, because they are converted later.
+    pub fn of_events(destination: &DestinationConfig) -> Result<Self, ClientError> {
+        Self::of_format(destination, Format::Events(destination.compression))
+    }
+
+    fn of_format(destination: &DestinationConfig, format: Format) -> Result<Self, ClientError> {
+        let tls = tls_config(destination, format)?;
+        let client = RwLock::new(reqwest_client(destination, tls.as_ref(), format)?);
+        Ok(Self { client, tls, destination: destination.clone(), format })
+    }
+
+    /// Sends the backend a GET, or a POST of `json`, to check it. Takes at most `timeout`.
+    ///
+    /// A URL with another host than the destination's is an error, because the headers contain the destination's credentials.
+    pub async fn ask(
+        &self,
+        url: &Url,
+        json: Option<String>,
+        headers: HeaderMap,
+        timeout: Duration,
+    ) -> Result<HttpResponse, TransportError> {
+        let method = if json.is_some() { Method::POST } else { Method::GET };
+        self.call(method, url, json, headers, timeout, MAX_RESPONSE_BYTES).await
+    }
+
+    /// Like [`Self::ask`], with any method and up to `most_bytes` of the response.
+    pub async fn call(
+        &self,
+        method: Method,
+        url: &Url,
+        json: Option<String>,
+        headers: HeaderMap,
+        timeout: Duration,
+        most_bytes: usize,
+    ) -> Result<HttpResponse, TransportError> {
+        if !self.destination.endpoints.iter().any(|own| own.origin() == url.origin()) {
+            let text = format!("{} is no host of the destination", host_and_port(url));
+            return Err(TransportError { sent: false, text });
+        }
+        let mut builder = self.client().request(method, url.clone());
+        if let Some(json) = json {
+            builder = builder.header(CONTENT_TYPE, "application/json").body(json);
+        }
+        let response = builder.timeout(timeout).headers(headers).send().await;
+        let response = response.map_err(|error| self.transport_error(url, error))?;
+        self.read(url, response, most_bytes).await
+    }
+
+    async fn read(
+        &self,
+        url: &Url,
+        mut response: reqwest::Response,
+        most_bytes: usize,
+    ) -> Result<HttpResponse, TransportError> {
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let mut body = BoundedBody::new(most_bytes);
+        while let Some(piece) =
+            response.chunk().await.map_err(|error| self.transport_error(url, error))?
+        {
+            if !body.take(&piece) {
+                break;
+            }
+        }
+        let cut = body.is_cut();
+        Ok(HttpResponse { status, headers, body: body.into_bytes(), cut })
+    }
+
+    fn client(&self) -> reqwest::Client {
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Describes host and cause, without the URL's query and the headers.
+    fn transport_error(&self, url: &Url, error: reqwest::Error) -> TransportError {
+        let error = error.without_url();
+        let sent = !(error.is_connect() || error.is_builder());
+        let cause = if error.is_timeout() { "timed out".to_owned() } else { cause(&error) };
+        #[cfg(feature = "grpc")]
+        let cause = match self.format {
+            Format::Grpc => cause + grpc::hint(&error),
+            _ => cause,
+        };
+        self.no_answer(url, sent, &cause)
+    }
+
+    fn no_answer(&self, url: &Url, sent: bool, cause: &str) -> TransportError {
+        let trouble = if sent { "no answer from" } else { "cannot reach" };
+        let proxy = proxy(&self.destination, self.format);
+        let proxy = proxy.and_then(|proxy| proxy.of(url));
+        let host = host_and_port(url) + &through(proxy);
+        TransportError { sent, text: format!("{trouble} {host}: {cause}") }
+    }
+}
+
+impl HttpTransport {
+    fn post(&self, url: &Url, request: HttpRequest) -> reqwest::RequestBuilder {
+        let content_type = match self.format {
+            #[cfg(feature = "grpc")]
+            Format::Grpc => return grpc::call(&self.client(), url, request),
+            Format::Protobuf => "application/x-protobuf",
+            Format::Json(_) | Format::Events(_) => "application/json",
+        };
+        let mut post = self
+            .client()
+            .post(url.clone())
+            .timeout(request.timeout)
+            .headers(request.headers)
+            .header(CONTENT_TYPE, content_type);
+        if request.gzip {
+            post = post.header(CONTENT_ENCODING, "gzip");
+        }
+        if let Some(stream) = request.stream {
+            post = post.header(STREAM_NAME, stream);
+        }
+        post.body(request.body)
+    }
+
+    /// Reads the answer to a request that had this number of events, and translates it to OTLP's.
+    async fn answer(
+        &self,
+        url: &Url,
+        response: reqwest::Response,
+        events: usize,
+    ) -> Result<HttpResponse, TransportError> {
+        match self.format {
+            #[cfg(feature = "grpc")]
+            Format::Grpc => {
+                let answer = grpc::answer(response).await;
+                let answer = answer.map_err(|error| self.transport_error(url, error))?;
+                grpc::in_http(answer).map_err(|cause| self.no_answer(url, true, cause))
+            }
+            Format::Events(_) => {
+                let response = self.read(url, response, MAX_RESPONSE_BYTES).await?;
+                Ok(in_otlp(response, events))
+            }
+            Format::Protobuf | Format::Json(_) => {
+                self.read(url, response, MAX_RESPONSE_BYTES).await
+            }
+        }
+    }
+
+    /// Converts the body of a request to JSON if the format is JSON. Returns the number of events, if it has some.
+    fn convert(&self, request: &mut HttpRequest) -> usize {
+        let (json, compression, events) = match self.format {
+            Format::Json(compression) => {
+                let otlp = wire::Request::trusted(request.kind, request.body.to_vec());
+                (otlp.to_json(), compression, 0)
+            }
+            Format::Events(compression) => {
+                let (json, events) = json_array(&request.body);
+                (json, compression, events)
+            }
+            _ => return 0,
+        };
+        request.gzip = compression == Compression::Gzip;
+        request.body = match compression {
+            Compression::None => json.into(),
+            Compression::Gzip => wire::gzip::compress(GZIP_LEVEL, json.as_bytes()).into(),
+        };
+        events
+    }
+}
+
+const GZIP_LEVEL: u32 = 6;
+
+impl Transport for HttpTransport {
+    async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, TransportError> {
+        let url = self.destination.endpoints.of(request.kind);
+        let events = self.convert(&mut request);
+        let response = self.post(url, request).send().await;
+        let response = response.map_err(|error| self.transport_error(url, error))?;
+        if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Err(self.no_answer(url, false, PROXY_WANTS_CREDENTIALS));
+        }
+        self.answer(url, response, events).await
+    }
+
+    fn drop_connections(&self) -> Result<(), ClientError> {
+        let client = reqwest_client(&self.destination, self.tls.as_ref(), self.format)?;
+        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        Ok(())
+    }
+}
+
+/// Connections within a region take milliseconds. A host that takes longer than this counts as unreachable.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A load balancer, or a freeze of the environment, may have dropped a connection that was idle for longer.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The TLS configuration; `None` if neither endpoint nor proxy uses TLS. Loading the system's certificates takes milliseconds of
+/// a cold start, and fails if there are none.
+fn tls_config(
+    destination: &DestinationConfig,
+    format: Format,
+) -> Result<Option<ClientConfig>, ClientError> {
+    let proxies = destination.proxy.iter().flat_map(Proxy::iter);
+    if destination.endpoints.iter().chain(proxies).all(|url| url.scheme() == "http") {
+        return Ok(None);
+    }
+    let build = |error: rustls::Error| ClientError::Build { text: error.to_string() };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let own = destination.own_authority.iter().flat_map(OwnAuthority::certificates);
+    let verifier = Verifier::new_with_extra_roots(own, Arc::clone(&provider)).map_err(build)?;
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(build)?
+        .dangerous()
+        .with_custom_certificate_verifier(trusting_servers(
+            Arc::new(verifier),
+            destination.own_authority.as_ref(),
+        ))
+        .with_no_client_auth();
+    // Names of protocols in TLS (RFC 7301).
+    config.alpn_protocols = match format {
+        #[cfg(feature = "grpc")]
+        Format::Grpc => vec![b"h2".to_vec()],
+        _ => vec![b"http/1.1".to_vec()],
+    };
+    Ok(Some(config))
+}
+
+/// Calls by gRPC without TLS do not use the proxy, because HTTP proxies forward plain requests as HTTP/1.1 only.
+fn proxy(destination: &DestinationConfig, format: Format) -> Option<&Proxy> {
+    let is_forwarded = match format {
+        #[cfg(feature = "grpc")]
+        Format::Grpc => destination.endpoints.iter().all(|url| url.scheme() == "https"),
+        _ => true,
+    };
+    destination.proxy.as_ref().filter(|_| is_forwarded)
+}
+
+/// Creates a client without connections. It shares `tls`, and thereby resumable sessions, with earlier clients.
+fn reqwest_client(
+    destination: &DestinationConfig,
+    tls: Option<&ClientConfig>,
+    format: Format,
+) -> Result<reqwest::Client, ClientError> {
+    // This fails if another part of the process has installed a provider, which serves as well.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let build = |error: reqwest::Error| ClientError::Build { text: deepest(&error).to_string() };
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("lambda-otlp/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT);
+    builder = match tls {
+        Some(config) => builder.tls_backend_preconfigured(config.clone()),
+        None => builder.tls_certs_only([]),
+    };
+    #[cfg(feature = "grpc")]
+    if format == Format::Grpc {
+        builder = builder.http2_prior_knowledge();
+    }
+    if let Some(proxy) = proxy(destination, format).cloned() {
+        builder = builder.proxy(reqwest::Proxy::custom(move |url| proxy.of(url).cloned()));
+    }
+    builder.build().map_err(build)
+}
