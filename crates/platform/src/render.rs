@@ -2,29 +2,36 @@
 
 use std::fmt::Write as _;
 
+use expect_test::ExpectFile;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::Span;
 
-use crate::attributes::scope;
-use crate::event::{PlatformEvent, SpanStart};
+use crate::attributes::{attribute, scope};
+use crate::event::{PlatformEvent, SpanStart, platform_attributes};
 use crate::logs::records::{self, RecordWriter, Records};
 use crate::logs::seen_spans::SeenSpans;
+use crate::names;
 
-/// The cases of a table: `input => expectation`, in one line or with the expectation below. Lines that begin with `//` explain.
-pub(crate) fn cases(table: &str) -> Vec<(&str, &str)> {
-    let lines = table.lines().map(str::trim);
-    let mut lines = lines.filter(|line| !line.is_empty() && !line.starts_with("//"));
-    let mut cases = Vec::new();
-    while let Some(line) = lines.next() {
-        let (input, expected) = line.split_once("=>").unwrap_or_else(|| {
-            let below = lines.next().and_then(|below| below.strip_prefix("=>"));
-            (line, below.unwrap_or_else(|| panic!("no expectation for {line}")))
-        });
-        cases.push((input.trim(), expected.trim()));
+/// Compares a table with what `read` makes of its inputs. A case is a line of input, and below it each line of the result behind
+/// `=>`; lines that begin with `#` explain. `UPDATE_EXPECT=1` writes the results.
+pub(crate) fn check_table(table: &ExpectFile, read: impl Fn(&str) -> String) {
+    let mut now = String::new();
+    for line in table.data().lines().filter(|line| !line.starts_with("=>")) {
+        writeln!(now, "{line}").unwrap();
+        if !line.is_empty() && !line.starts_with('#') {
+            for line in read(line).split('\n') {
+                writeln!(now, "{}", format!("=> {line}").trim_end()).unwrap();
+            }
+        }
     }
-    cases
+    table.assert_eq(&now);
+}
+
+/// A line of a table with its escapes replaced.
+pub(crate) fn unescaped(line: &str) -> String {
+    line.replace(r"\t", "\t").replace(r"\r", "\r").replace(r"\n", "\n")
 }
 
 pub(crate) fn value(value: &AnyValue) -> String {
@@ -71,7 +78,7 @@ pub(crate) fn written(write: impl FnOnce(&mut RecordWriter<'_, '_>)) -> LogRecor
 pub(crate) fn record(record: &LogRecord) -> String {
     let body = value(record.body.as_ref().unwrap());
     let body: String = body.lines().next().unwrap_or("").chars().take(40).collect();
-    let others = record.attributes.iter().filter(|pair| pair.key != crate::names::LOG_RECORD_UID);
+    let others = record.attributes.iter().filter(|pair| pair.key != names::LOG_RECORD_UID);
     let others: Vec<_> = others.cloned().collect();
     let line = format!("{} | {body} | {}", record.severity_text, attributes(&others));
     line.trim_end().to_owned()
@@ -123,46 +130,16 @@ pub(crate) fn number(value: Option<&number_data_point::Value>) -> String {
     }
 }
 
-/// A short form of the event: its kind without `platform.`, then all fields with a value.
+/// A short form of the event: its kind without `platform.`, failure, id, message and parts, then its attributes.
 pub(crate) fn event(event: &PlatformEvent) -> String {
     let mut text = vec![event.kind.as_str().trim_start_matches("platform.").to_owned()];
     let words = [
-        ("id", event.request_id.as_ref().map(|id| id.chars().take(8).collect())),
-        ("status", event.status.clone()),
-        ("error", event.error_type.clone()),
-        ("message", event.message.clone()),
-        ("phase", event.phase.clone()),
-        ("version", event.version.clone()),
-        ("runtime", event.runtime_version.clone()),
-        ("arn", event.runtime_version_arn.clone()),
-        ("name", event.name.clone()),
-        ("state", event.state.clone()),
-        ("init_type", event.initialization_type.clone()),
-        ("instance", event.instance_id.clone()),
-        ("level", event.level.clone()),
-        ("trace", event.tracing.trace_id.clone()),
-        ("segment", event.tracing.segment_id.clone()),
-        ("span", event.tracing.span_id.clone()),
-        ("parent", event.tracing.parent_id.clone()),
-        ("sampled", event.tracing.sampled.map(|sampled| sampled.to_string())),
+        ("failed", event.is_failure().then(String::new)),
+        ("id=", event.request_id.as_ref().map(|id| id.chars().take(8).collect())),
+        ("message=", event.message.clone()),
+        ("level=", event.level.clone()),
     ];
-    let figures = &event.figures;
-    let numbers = [
-        ("duration", figures.duration_ms),
-        ("billed", figures.billed_duration_ms),
-        ("memory", figures.memory_size_mb),
-        ("used", figures.max_memory_used_mb),
-        ("init", figures.init_duration_ms),
-        ("restore", figures.restore_duration_ms),
-        ("billed_restore", figures.billed_restore_duration_ms),
-        ("timeout", figures.timeout_ms),
-        ("bytes", figures.produced_bytes),
-        ("instance_memory", figures.instance_max_memory_mb),
-        ("dropped", figures.dropped_records),
-        ("dropped_bytes", figures.dropped_bytes),
-    ];
-    text.extend(words.into_iter().filter_map(|(key, word)| Some(format!("{key}={}", word?))));
-    text.extend(numbers.into_iter().filter_map(|(key, number)| Some(format!("{key}={}", number?))));
+    text.extend(words.into_iter().filter_map(|(key, word)| Some(format!("{key}{}", word?))));
     text.extend(event.spans.iter().map(|span| {
         let start = match span.start {
             None => String::from("?"),
@@ -172,7 +149,11 @@ pub(crate) fn event(event: &PlatformEvent) -> String {
         let duration = span.duration_ms.map_or(String::from("?"), |ms| ms.to_string());
         format!("{}@{start}/{duration}", span.name)
     }));
-    text.extend(event.other.iter().map(|(key, value)| format!("other:{key}={value}")));
+    platform_attributes(event, &mut |key, value| {
+        if key != names::lambda::EVENT_TYPE {
+            text.push(attributes(&[attribute(key, value.to_any())]));
+        }
+    });
     text.join(" ")
 }
 

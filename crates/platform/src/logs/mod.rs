@@ -222,112 +222,16 @@ fn without_line_end(message: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry_proto::tonic::logs::v1::LogRecord;
-
     use super::*;
-    use crate::read::line::function_line;
-    use crate::read::{telemetry, text};
-    use crate::render;
+    use crate::read::telemetry;
 
-    const OBSERVED: u64 = 1_790_000_100_000_000_000;
     const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
     const OTHER: &str = "b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22";
 
-    fn line_of(event: &LogEventRef<'_>, window: &RequestWindow) -> LogRecord {
-        let line = function_line(event.message, true);
-        render::written(|record| {
-            line_record(event, &line, &mut window.clone(), OBSERVED, false, record);
-        })
-    }
-
-    fn event(message: &str) -> LogEventRef<'_> {
-        LogEventRef { id: "42", time_ms: 1_790_000_000_123, message }
-    }
-
-    /// The window of invocation `ID`.
-    fn window() -> RequestWindow {
-        let mut window = RequestWindow::default();
-        window.observe(&text::parse(&format!("START RequestId: {ID} Version: 1")).unwrap());
-        window
-    }
-
-    /// A line within the invocation `ID`; `{other}` stands for another request id.
-    #[track_caller]
-    fn check(message: &str, expected: &str) {
-        let message = message.replace("{other}", OTHER);
-        let record = line_of(&event(&message), &window());
-        let actual = format!(
-            "{} {} | {} | {}",
-            record.severity_number,
-            record.severity_text,
-            render::value(record.body.as_ref().unwrap()),
-            render::attributes(&record.attributes)
-        );
-        let actual = actual.replace(ID, "ID").replace(OTHER, "OTHER");
-        assert_eq!(actual.replace("log.record.uid=42 faas.invocation_id=", ""), expected);
-    }
-
     #[test]
-    fn log_lines_become_log_records() {
-        const TIME: &str = "2026-09-21T14:13:20.123Z";
-        check("plain\n", "9 INFO | plain | ID");
-        check("no errors\r\n", "9 INFO | no errors | ID");
-        check("ends in tabs\t \n\n", "9 INFO | ends in tabs\t  | ID");
-        check("two\nlines\n", "9 INFO | two\nlines | ID");
-        check("", "9 INFO |  | ID");
-        check(
-            &format!("[ERROR]\t{TIME}\t{{other}}\tx\n"),
-            &format!("17 ERROR | [ERROR]\t{TIME}\tOTHER\tx | OTHER"),
-        );
-        check(
-            &format!("[WARNING]\t{TIME}\t\tx\n"),
-            &format!("13 WARN | [WARNING]\t{TIME}\t\tx | ID"),
-        );
-        check("{\"level\":\"debug\",\"message\":\"x\",\"n\":1}\n", "5 DEBUG | x | ID n=1");
-        check("{\"level\":\"audit\",\"message\":\"x\"}", "9 INFO | x | ID level=audit");
-        check("{\"a\":1}\n", "9 INFO | {\"a\":1} | ID a=1");
-        check("{\"requestId\":\"{other}\",\"message\":\"x\"}", "9 INFO | x | OTHER");
-        check("{\"message\":\"\"}", "9 INFO |  | ID");
-        check(
-            "{\"message\":\"x\",\"xray_trace_id\":\"1-5759e988-bd862e3fe1be46a994272793\"}",
-            "9 INFO | x | ID aws.xray.trace_id=1-5759e988-bd862e3fe1be46a994272793",
-        );
-    }
-
-    #[test]
-    fn stated_times_are_used_only_near_the_log_event() {
-        let record = line_of(&event("x"), &RequestWindow::default());
-        assert_eq!(record.time_unix_nano, 1_790_000_000_123_000_000);
-        assert_eq!(record.observed_time_unix_nano, OBSERVED);
-        let stated = |seconds: u32| {
-            let (minute, second) = (seconds / 60, seconds % 60);
-            let line = format!(
-                r#"{{"timestamp":"2026-09-21T14:{minute}:{second:02}.123456Z","msg":"x"}}"#
-            );
-            line_of(&event(&line), &window()).time_unix_nano - 1_790_000_000_000_000_000
-        };
-        // The log event's time is 14:13:20.123.
-        let at_event = 13 * 60 + 20;
-        assert_eq!(stated(at_event), 123_456_000);
-        assert_eq!(stated(at_event + 59), 59_123_456_000);
-        assert_eq!(stated(at_event + 61), 123_000_000);
-        assert_eq!(stated(at_event - 61), 123_000_000);
-        // Python's JSON log format and others write whole seconds. Base: 14:13:00.
-        let whole = |second: u32| {
-            let line = format!(r#"{{"timestamp":"2026-09-21T14:13:{second:02}Z","msg":"x"}}"#);
-            line_of(&event(&line), &window()).time_unix_nano - 1_789_999_980_000_000_000
-        };
-        assert_eq!(whole(20), 20_123_000_000);
-        assert_eq!(whole(19), 19_999_999_999);
-        assert_eq!(whole(21), 21_000_000_000);
+    fn times_beyond_the_range_of_otlp_are_clamped() {
         let time = |time_ms| LogEventRef { id: "", time_ms, message: "" }.time_unix_nano();
         assert_eq!((time(-1), time(i64::MIN), time(i64::MAX)), (0, 0, u64::MAX));
-    }
-
-    #[test]
-    fn a_log_event_without_an_id_gets_no_uid() {
-        let event = LogEventRef { id: "", time_ms: 0, message: "x" };
-        assert_eq!(line_of(&event, &RequestWindow::default()).attributes, []);
     }
 
     #[test]
@@ -346,37 +250,5 @@ mod tests {
         assert_eq!(observe("start", OTHER), None, "repeated");
         assert_eq!(observe("report", ID).as_deref(), Some(OTHER));
         assert_eq!(observe("report", OTHER), None);
-    }
-
-    #[test]
-    fn platform_lines_become_records_with_their_figures() {
-        let table = r#"
-            REPORT RequestId: {id}\tDuration: 619.31 ms\tBilled Duration: 700 ms\tFuture Field: 7 ms\t\n
-                => 9 platform.report log.record.uid=42 faas.invocation_id=ID aws.lambda.event.type=platform.report faas.coldstart=false aws.lambda.duration_ms=619.31 aws.lambda.billed_duration_ms=700.0 aws.lambda.other={"Future Field":"7 ms"}
-            REPORT RequestId: {id}\tRestore Duration: 5 ms\tStatus: success\n
-                => 9 platform.report log.record.uid=42 faas.invocation_id=ID aws.lambda.event.type=platform.report faas.coldstart=true aws.lambda.status=success aws.lambda.restore_duration_ms=5.0
-            REPORT RequestId: {id}\tStatus: timeout
-                => 17 platform.report log.record.uid=42 faas.invocation_id=ID aws.lambda.event.type=platform.report faas.coldstart=false aws.lambda.status=timeout
-            2024-03-04T17:22:38.033Z {id} Task timed out after 3.00 seconds\n\n
-                => 17 platform.timeout log.record.uid=42 faas.invocation_id=ID aws.lambda.event.type=platform.timeout aws.lambda.timeout_ms=3000.0
-            RequestId: {id} Error: Runtime exited with error: exit status 1\nRuntime.ExitError\n
-                => 17 platform.exitError log.record.uid=42 faas.invocation_id=ID aws.lambda.event.type=platform.exitError error.type=Runtime.ExitError
-            INIT_REPORT Init Duration: 12.5 ms\tPhase: init\tStatus: error\tError Type: Extension.Crash\n
-                => 17 platform.initReport log.record.uid=42 aws.lambda.event.type=platform.initReport aws.lambda.status=error error.type=Extension.Crash aws.lambda.phase=init aws.lambda.duration_ms=12.5 aws.lambda.init_duration_ms=12.5
-            EXTENSION\tName: my-ext\tState: Ready\tEvents: [INVOKE]\n
-                => 9 platform.extension log.record.uid=42 aws.lambda.event.type=platform.extension aws.lambda.extension.name=my-ext aws.lambda.extension.state=Ready aws.lambda.other={"Events":"[INVOKE]"}
-        "#;
-        for (message, expected) in render::cases(table) {
-            let message = message.replace(r"\t", "\t").replace(r"\n", "\n").replace("{id}", ID);
-            let platform = text::parse(&message).unwrap();
-            let record = render::written(|record| {
-                let window = RequestWindow::default();
-                platform_record(&event(&message), &platform, &window, OBSERVED, record);
-            });
-            let attributes = render::attributes(&record.attributes).replace(ID, "ID");
-            let shown = format!("{} {} {attributes}", record.severity_number, record.event_name);
-            assert_eq!(shown, expected, "{message}");
-            assert_eq!(render::value(record.body.as_ref().unwrap()), message.trim_end());
-        }
     }
 }

@@ -3,7 +3,7 @@
 //! `text` (Lambda's text lines) and `telemetry` (Telemetry API events, JSON system lines) parse Lambda's own events into the
 //! model of [`crate::event`]. `line` reads the function's lines: `head` what precedes the message, `keys` what the keys of
 //! structured lines mean, `severity` which words are levels, `crash` the reports of failed programs. A new logger needs a row in
-//! one of these tables, and a row in `fixtures/loggers.txt`.
+//! one of these tables, and a row in `tests/fixtures/loggers.jsonl`.
 
 use crate::event::PlatformEvent;
 
@@ -25,3 +25,6 @@ pub(crate) mod whole_line;
 pub(crate) fn platform_event(message: &str) -> Option<PlatformEvent> {
     text::parse(message).or_else(|| telemetry::parse_line(message))
 }
+
+#[cfg(test)]
+mod tests;
