@@ -14,18 +14,22 @@ use crate::logs::records::{self, RecordWriter, Records};
 use crate::logs::seen_spans::SeenSpans;
 use crate::names;
 
-/// Compares a table with what `read` makes of its inputs. A case is a line of input, and below it each line of the result behind
-/// `=>`; lines that begin with `#` explain. `UPDATE_EXPECT=1` writes the results.
+/// Compares a table with what `read` makes of its inputs. A case is one or more lines of input, and below them each line of the
+/// result behind `=>`; lines that begin with `#` explain. `UPDATE_EXPECT=1` writes the results of all cases that have one.
 pub(crate) fn check_table(table: &ExpectFile, read: impl Fn(&str) -> String) {
-    let mut now = String::new();
-    for line in table.data().lines().filter(|line| !line.starts_with("=>")) {
-        writeln!(now, "{line}").unwrap();
-        if !line.is_empty() && !line.starts_with('#') {
-            for line in read(line).split('\n') {
+    let (mut now, mut input) = (String::new(), Vec::new());
+    let text = table.data();
+    for line in text.lines() {
+        if !line.starts_with("=>") {
+            writeln!(now, "{line}").unwrap();
+            input.extend(Some(line).filter(|line| !line.is_empty() && !line.starts_with('#')));
+        } else if !input.is_empty() {
+            for line in read(&std::mem::take(&mut input).join("\n")).split('\n') {
                 writeln!(now, "{}", format!("=> {line}").trim_end()).unwrap();
             }
         }
     }
+    assert!(input.is_empty(), "no result for {input:?}");
     table.assert_eq(&now);
 }
 
