@@ -42,21 +42,83 @@ struct SumPoint {
 struct HistogramPoint {
     instrument: &'static Instrument,
     error_type: ErrorType,
+    values: Measurements,
+}
+
+/// The measurements of a series, added up.
+#[derive(Debug)]
+pub(crate) struct Measurements {
     count: u64,
-    sum: f64,
-    min: f64,
+    pub(crate) sum: f64,
+    pub(crate) min: f64,
     max: f64,
     bounds: &'static [f64],
     /// Count of each bucket, in the order of the bounds; the last bucket has no upper bound.
     buckets: Vec<u64>,
-    span: TimeSpan,
+    pub(crate) span: TimeSpan,
+}
+
+impl Measurements {
+    pub(crate) fn new(bounds: &'static [f64], measured: Measured) -> Self {
+        Self {
+            count: 0,
+            sum: 0.0,
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+            bounds,
+            buckets: vec![0; bounds.len() + 1],
+            span: TimeSpan::of(measured),
+        }
+    }
+
+    pub(crate) fn record(&mut self, value: f64, measured: Measured) {
+        self.add_up(1, value, (value, value), measured);
+        self.fill(value, 1);
+    }
+
+    /// Adds values that were added up before. Their buckets follow with [`Measurements::fill`].
+    pub(crate) fn add_up(
+        &mut self,
+        count: u64,
+        sum: f64,
+        (min, max): (f64, f64),
+        measured: Measured,
+    ) {
+        self.count += count;
+        self.sum += sum;
+        self.min = self.min.min(min);
+        self.max = self.max.max(max);
+        self.span.extend(measured);
+    }
+
+    pub(crate) fn fill(&mut self, value: f64, values: u64) {
+        let bucket = self.bounds.iter().take_while(|bound| value > **bound).count();
+        if let Some(count) = self.buckets.get_mut(bucket) {
+            *count += values;
+        }
+    }
+
+    pub(crate) fn data_point(self, attributes: Vec<KeyValue>, shape: Shape) -> HistogramDataPoint {
+        HistogramDataPoint {
+            attributes,
+            start_time_unix_nano: self.span.start(shape),
+            time_unix_nano: self.span.until,
+            count: self.count,
+            sum: Some(self.sum),
+            min: Some(self.min),
+            max: Some(self.max),
+            bucket_counts: self.buckets,
+            explicit_bounds: self.bounds.to_vec(),
+            ..HistogramDataPoint::default()
+        }
+    }
 }
 
 /// From the start of the oldest measured phase to the newest event.
 #[derive(Clone, Copy, Debug)]
-struct TimeSpan {
+pub(crate) struct TimeSpan {
     since: u64,
-    until: u64,
+    pub(crate) until: u64,
 }
 
 impl TimeSpan {
@@ -69,7 +131,7 @@ impl TimeSpan {
         self.until = self.until.max(measured.time);
     }
 
-    fn start(self, shape: Shape) -> u64 {
+    pub(crate) fn start(self, shape: Shape) -> u64 {
         match shape {
             // 0 means "unknown" in OTLP. OpenObserve (0.60.5 tested, 0.92.2 read) makes the start time a label, so any other
             // value would create a new series for every point.
@@ -119,26 +181,10 @@ impl Points {
         let is_it = |point: &HistogramPoint| {
             std::ptr::eq(point.instrument, instrument) && point.error_type == error_type
         };
-        let new = || HistogramPoint {
-            instrument,
-            error_type,
-            count: 0,
-            sum: 0.0,
-            min: value,
-            max: value,
-            bounds,
-            buckets: vec![0; bounds.len() + 1],
-            span: TimeSpan::of(measured),
-        };
-        let Some(point) = known_or_new(&mut self.histograms, is_it, new) else { return };
-        point.count += 1;
-        point.sum += value;
-        point.min = point.min.min(value);
-        point.max = point.max.max(value);
-        point.span.extend(measured);
-        let bucket = bounds.iter().take_while(|bound| value > **bound).count();
-        if let Some(count) = point.buckets.get_mut(bucket) {
-            *count += 1;
+        let values = || Measurements::new(bounds, measured);
+        let new = || HistogramPoint { instrument, error_type, values: values() };
+        if let Some(point) = known_or_new(&mut self.histograms, is_it, new) {
+            point.values.record(value, measured);
         }
     }
 
@@ -183,7 +229,7 @@ impl Points {
         }
         for point in self.histograms {
             let instrument = point.instrument;
-            let data_point = point.into_data_point(shape);
+            let data_point = point.values.data_point(attributes(point.error_type), shape);
             let data = metric_data(&mut metrics, instrument, || {
                 Data::Histogram(Histogram {
                     aggregation_temporality: AggregationTemporality::Delta as i32,
@@ -255,23 +301,6 @@ impl SumPoint {
             time_unix_nano: self.span.until,
             value: Some(number_data_point::Value::AsInt(self.value)),
             ..NumberDataPoint::default()
-        }
-    }
-}
-
-impl HistogramPoint {
-    fn into_data_point(self, shape: Shape) -> HistogramDataPoint {
-        HistogramDataPoint {
-            attributes: attributes(self.error_type),
-            start_time_unix_nano: self.span.start(shape),
-            time_unix_nano: self.span.until,
-            count: self.count,
-            sum: Some(self.sum),
-            min: Some(self.min),
-            max: Some(self.max),
-            bucket_counts: self.buckets,
-            explicit_bounds: self.bounds.to_vec(),
-            ..HistogramDataPoint::default()
         }
     }
 }

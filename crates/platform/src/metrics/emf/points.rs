@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Histogram, HistogramDataPoint, Metric, NumberDataPoint, Sum,
-    metric::Data, number_data_point,
+    AggregationTemporality, Histogram, Metric, NumberDataPoint, Sum, metric::Data,
+    number_data_point,
 };
 
 use crate::metrics::emf::line::Distribution;
 use crate::metrics::emf::line::{EmfLine, EmfMetric, SeriesKey, Unit, Values};
 use crate::metrics::instrument::duration_bounds;
+use crate::metrics::points::{Measured, Measurements};
 use crate::options::Shape;
 
 /// Maximum number of bytes for the names and attributes of a chunk's series. Without a limit, a short line could take many times
@@ -64,14 +65,7 @@ pub(crate) struct EmfPoints {
 pub(crate) struct Series {
     pub(crate) key: SeriesKey,
     total: Total,
-    since: u64,
-    until: u64,
-    count: u64,
-    sum: f64,
-    min: f64,
-    max: f64,
-    bounds: &'static [f64],
-    buckets: Vec<u64>,
+    measured: Measurements,
 }
 
 /// CloudWatch accepts metrics from two weeks ago to two hours ahead; other times are mistakes.
@@ -97,12 +91,14 @@ impl EmfPoints {
         let EmfMetric { series: key, values } = metric;
         let bytes = key.bytes();
         let total = Total::of(&values, key.unit);
+        let measured = Measured { time, since: time };
         let index = key.index(total);
         let at = match self.index.get(&index).copied() {
             Some(at) => at,
             None if self.takes(bytes) => {
                 self.index.insert(index, self.series.len());
-                self.series.push(Series::new(key, total, time, self.shape));
+                let measured = Measurements::new(total.bounds(key.unit, self.shape), measured);
+                self.series.push(Series { key, total, measured });
                 self.series.len() - 1
             }
             None => {
@@ -113,19 +109,8 @@ impl EmfPoints {
                 return;
             }
         };
-        let values = match values {
-            Values::Single(values) => values,
-            Values::Distribution(distribution) => {
-                if let Some(series) = self.series.get_mut(at) {
-                    series.record_all(&distribution, time);
-                }
-                return;
-            }
-        };
         if let Some(series) = self.series.get_mut(at) {
-            for value in values {
-                series.record(value, time);
-            }
+            series.record(&values, measured);
         }
     }
 
@@ -199,91 +184,45 @@ fn value_of(pair: &KeyValue) -> &str {
 }
 
 impl Series {
-    fn new(key: SeriesKey, total: Total, time: u64, shape: Shape) -> Self {
-        let bounds = total.bounds(key.unit, shape);
-        Self {
-            key,
-            total,
-            since: time,
-            until: time,
-            count: 0,
-            sum: 0.0,
-            min: f64::INFINITY,
-            max: f64::NEG_INFINITY,
-            bounds,
-            buckets: vec![0; bounds.len() + 1],
-        }
-    }
-
-    fn record(&mut self, value: f64, time: u64) {
-        self.since = self.since.min(time);
-        self.until = self.until.max(time);
-        self.count += 1;
-        self.sum += value;
-        self.min = self.min.min(value);
-        self.max = self.max.max(value);
-        self.fill(value, 1);
-    }
-
-    fn record_all(&mut self, distribution: &Distribution, time: u64) {
-        self.since = self.since.min(time);
-        self.until = self.until.max(time);
-        self.count += distribution.count;
-        self.sum += distribution.sum;
-        self.min = self.min.min(distribution.min);
-        self.max = self.max.max(distribution.max);
-        for (value, count) in &distribution.values {
-            self.fill(*value, *count);
-        }
-        if distribution.values.is_empty() {
-            self.fill(distribution.max, distribution.count);
-        }
-    }
-
-    fn fill(&mut self, value: f64, values: u64) {
-        let bucket = self.bounds.iter().take_while(|bound| value > **bound).count();
-        if let Some(count) = self.buckets.get_mut(bucket) {
-            *count += values;
-        }
-    }
-
-    fn data(&self, shape: Shape) -> Data {
-        let start_time_unix_nano = match shape {
-            // See `TimeSpan::start` in `metrics::points`.
-            Shape::OpenObserve => 0,
-            Shape::Otlp => self.since.min(self.until.saturating_sub(1)),
+    fn record(&mut self, values: &Values, measured: Measured) {
+        let distribution = match values {
+            Values::Single(values) => {
+                return values.iter().for_each(|value| self.measured.record(*value, measured));
+            }
+            Values::Distribution(distribution) => distribution,
         };
-        let has_negative = self.min < 0.0;
-        let attributes = self.key.attributes.clone();
+        let Distribution { count, sum, min, max, values } = distribution;
+        self.measured.add_up(*count, *sum, (*min, *max), measured);
+        for (value, count) in values {
+            self.measured.fill(*value, *count);
+        }
+        if values.is_empty() {
+            self.measured.fill(*max, *count);
+        }
+    }
+
+    fn data(self, shape: Shape) -> Data {
+        let Self { key: SeriesKey { attributes, .. }, total, measured } = self;
+        let has_negative = measured.min < 0.0;
         let aggregation_temporality = AggregationTemporality::Delta as i32;
-        if self.total == Total::Sum {
+        if total == Total::Sum {
             return Data::Sum(Sum {
                 aggregation_temporality,
                 is_monotonic: !has_negative,
                 data_points: vec![NumberDataPoint {
                     attributes,
-                    start_time_unix_nano,
-                    time_unix_nano: self.until,
-                    value: Some(number_data_point::Value::AsDouble(self.sum)),
+                    start_time_unix_nano: measured.span.start(shape),
+                    time_unix_nano: measured.span.until,
+                    value: Some(number_data_point::Value::AsDouble(measured.sum)),
                     ..NumberDataPoint::default()
                 }],
             });
         }
-        Data::Histogram(Histogram {
-            aggregation_temporality,
-            data_points: vec![HistogramDataPoint {
-                attributes,
-                start_time_unix_nano,
-                time_unix_nano: self.until,
-                count: self.count,
-                // OTLP forbids a sum for negative values; without a sum OpenObserve stores a row without a value.
-                sum: (shape == Shape::OpenObserve || !has_negative).then_some(self.sum),
-                min: Some(self.min),
-                max: Some(self.max),
-                bucket_counts: self.buckets.clone(),
-                explicit_bounds: self.bounds.to_vec(),
-                ..HistogramDataPoint::default()
-            }],
-        })
+        let mut point = measured.data_point(attributes, shape);
+        if has_negative && shape == Shape::Otlp {
+            // OTLP forbids a sum for negative values; without a sum OpenObserve stores a row without a value.
+            point.sum = None;
+        }
+        Data::Histogram(Histogram { aggregation_temporality, data_points: vec![point] })
     }
 }
