@@ -25,7 +25,7 @@ use crate::signal::SignalKind;
 #[cfg(feature = "decode")]
 use crate::signal::{Logs, Metrics, Signal, Traces};
 use check::count_checked;
-use items::{count, each_item, split_message};
+use items::{count, each_item};
 #[cfg(feature = "decode")]
 use opentelemetry_proto::tonic::{
     logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
@@ -257,12 +257,13 @@ impl Request {
     /// Splits after the first `items` items; both parts keep resource, scope and metric heads.
     /// Parts without items are empty requests.
     pub fn split_at(self, items: usize) -> (Self, Self) {
-        let path = self.kind.path_to_items();
-        let mut left = items.min(self.items);
-        let (mut first, mut second) = (Vec::new(), Vec::new());
-        split_message(&self.bytes, path, &mut left, &mut first, &mut second);
-        let taken = items.min(self.items);
-        (self.part(first, taken), self.part(second, self.items - taken))
+        if items == 0 || items >= self.items {
+            let empty = self.part(Vec::new(), 0);
+            return if items == 0 { (empty, self) } else { (self, empty) };
+        }
+        let mut parts = split::split_after(&self, items).into_iter();
+        let mut next = || parts.next().unwrap_or_else(|| self.part(Vec::new(), 0));
+        (next(), next())
     }
 
     /// Splits into parts of at most `max_bytes`. A single item may be larger, and so may a part whose resource, scope and metric

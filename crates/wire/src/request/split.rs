@@ -33,11 +33,14 @@ pub(crate) fn split(request: &Request, sizes: Sizes) -> Vec<Request> {
     } else {
         max_bytes
     };
-    let levels = vec![Level::default()];
-    let mut cutter = Cutter { sizes, wanted_bytes, levels, items: 0, parts: Vec::new(), request };
-    cutter.container(request.bytes(), request.kind().path_to_items());
-    cutter.finish_part();
-    cutter.parts
+    Cutter::new(request, sizes, wanted_bytes).cut()
+}
+
+/// Cuts `request` after its first `items` items, of which it has more.
+pub(crate) fn split_after(request: &Request, items: usize) -> Vec<Request> {
+    const ANY: usize = usize::MAX;
+    let sizes = Sizes { max_bytes: ANY, max_head_bytes: ANY, halves: false };
+    Cutter { items_left: items, ..Cutter::new(request, sizes, ANY) }.cut()
 }
 
 /// Size of the largest heads that a cut between two items of `request` would repeat.
@@ -71,6 +74,8 @@ struct Cutter<'r> {
     levels: Vec<Level>,
     /// Number of items of the current part.
     items: usize,
+    /// Number of items that the current part may still take.
+    items_left: usize,
     parts: Vec<Request>,
     request: &'r Request,
 }
@@ -85,7 +90,19 @@ struct Level {
     children: Vec<u8>,
 }
 
-impl Cutter<'_> {
+impl<'r> Cutter<'r> {
+    fn new(request: &'r Request, sizes: Sizes, wanted_bytes: usize) -> Self {
+        let levels = vec![Level::default()];
+        let (items, items_left) = (0, usize::MAX);
+        Self { sizes, wanted_bytes, levels, items, items_left, parts: Vec::new(), request }
+    }
+
+    fn cut(mut self) -> Vec<Request> {
+        self.container(self.request.bytes(), self.request.kind().path_to_items());
+        self.finish_part();
+        self.parts
+    }
+
     /// Adds the content of a message on the last level that does not fit as a whole.
     fn container(&mut self, message: &[u8], path: &[&[u32]]) {
         let Some((level, deeper)) = path.split_first() else { return };
@@ -106,7 +123,7 @@ impl Cutter<'_> {
         for field in fields().filter(|field| is_child(field.number)) {
             let Some(inner) = field.as_len() else { continue };
             let items = count(inner, deeper);
-            let fits = self.fits(field.raw.len());
+            let fits = items <= self.items_left && self.fits(field.raw.len());
             if items == 0 {
             } else if fits || !may_cut {
                 self.add(field.raw, items);
@@ -125,6 +142,7 @@ impl Cutter<'_> {
         if let Some(level) = self.levels.last_mut() {
             level.children.extend_from_slice(child);
             self.items += items;
+            self.items_left = self.items_left.saturating_sub(items);
         }
     }
 
@@ -154,6 +172,7 @@ impl Cutter<'_> {
         if items == 0 {
             return;
         }
+        self.items_left = usize::MAX;
         let mut below: Option<Level> = None;
         for level in self.levels.iter_mut().rev() {
             let mut part = Level {
