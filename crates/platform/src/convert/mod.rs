@@ -220,8 +220,7 @@ impl Converter {
         // Lambda names the tenant at a request's start and in its report; on any other line the function may have written it.
         let names_tenant = matches!(platform.kind, EventKind::Start | EventKind::Report);
         if let Some(request_id) = platform.request_id.as_ref().filter(|_| names_tenant) {
-            let tenant_id = tenant_id.as_deref();
-            self.state.window.tell(request_id, Facts { tenant_id, ..Facts::default() });
+            self.state.window.tell(request_id, Facts::new(tenant_id.as_deref(), None));
         }
         self.take_news(platform.kind != EventKind::Start);
     }

@@ -67,10 +67,7 @@ pub(crate) fn line_record(
         record.invocation(id);
     }
     // The line's own fields override facts from other lines.
-    let facts = Facts {
-        tenant_id: line.tenant_id.as_deref(),
-        durable_execution_arn: line.durable_execution_arn.as_deref(),
-    };
+    let facts = Facts::new(line.tenant_id.as_deref(), line.durable_execution_arn.as_deref());
     facts.write(record);
     if window.has_told() {
         facts.beside(window.told(id)).repeat(record);

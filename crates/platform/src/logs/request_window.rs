@@ -42,10 +42,8 @@ impl RequestWindow {
     /// assign the surrounding records to another function's execution, nor to a tenant, which only Lambda's own lines name.
     pub(crate) fn believed<'f>(&self, facts: Facts<'f>) -> Facts<'f> {
         let is_ours = |arn: &&str| self.function.as_ref().is_some_and(|own| is_of(arn, own));
-        Facts {
-            tenant_id: None,
-            durable_execution_arn: facts.durable_execution_arn.filter(is_ours),
-        }
+        let Facts([_, durable_execution_arn]) = facts;
+        Facts::new(None, durable_execution_arn.filter(is_ours))
     }
 
     /// Returns `true` if there are any facts; most functions have none.
@@ -112,29 +110,27 @@ fn is_of(arn: &str, (account, name): &(String, String)) -> bool {
     )
 }
 
+/// The attributes of facts.
+const KEYS: [&str; 2] = [lambda::TENANT_ID, lambda::DURABLE_EXECUTION_ARN];
+
+/// Tenant and durable execution of an invocation, in the order of [`KEYS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Facts<'a> {
-    pub(crate) tenant_id: Option<&'a str>,
-    pub(crate) durable_execution_arn: Option<&'a str>,
-}
+pub(crate) struct Facts<'a>([Option<&'a str>; 2]);
 
 impl<'a> Facts<'a> {
+    pub(crate) fn new(tenant_id: Option<&'a str>, durable_execution_arn: Option<&'a str>) -> Self {
+        Self([tenant_id, durable_execution_arn])
+    }
+
     pub(crate) fn attributes(self) -> impl Iterator<Item = (&'static str, &'a str)> {
-        let words = [
-            (lambda::TENANT_ID, self.tenant_id),
-            (lambda::DURABLE_EXECUTION_ARN, self.durable_execution_arn),
-        ];
-        words.into_iter().filter_map(|(key, word)| Some((key, word?)))
+        KEYS.into_iter().zip(self.0).filter_map(|(key, word)| Some((key, word?)))
     }
 
     /// Returns the facts of `others` that are missing here.
     pub(crate) fn beside(self, others: Self) -> Self {
-        Self {
-            tenant_id: others.tenant_id.filter(|_| self.tenant_id.is_none()),
-            durable_execution_arn: others
-                .durable_execution_arn
-                .filter(|_| self.durable_execution_arn.is_none()),
-        }
+        let [tenant, execution] = self.0.map(|own| own.is_none());
+        let [other_tenant, other_execution] = others.0;
+        Self([other_tenant.filter(|_| tenant), other_execution.filter(|_| execution)])
     }
 
     pub(crate) fn write(self, record: &mut RecordWriter<'_, '_>) {
@@ -155,31 +151,19 @@ impl<'a> Facts<'a> {
 
 /// The owned form. If two lines contradict each other, the first counts.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Told {
-    tenant_id: Option<String>,
-    durable_execution_arn: Option<String>,
-}
+pub(crate) struct Told([Option<String>; 2]);
 
 impl Told {
     pub(crate) fn facts(&self) -> Facts<'_> {
-        Facts {
-            tenant_id: self.tenant_id.as_deref(),
-            durable_execution_arn: self.durable_execution_arn.as_deref(),
-        }
+        Facts(self.0.each_ref().map(Option::as_deref))
     }
 
     /// Adds missing facts. Returns `true` if there were any.
     pub(crate) fn add(&mut self, facts: Facts<'_>) -> bool {
-        let places = [
-            (&mut self.tenant_id, facts.tenant_id),
-            (&mut self.durable_execution_arn, facts.durable_execution_arn),
-        ];
         let mut is_news = false;
-        for (place, word) in places {
-            if place.is_none() && word.is_some() {
-                *place = word.map(str::to_owned);
-                is_news = true;
-            }
+        for (place, word) in self.0.iter_mut().zip(facts.0).filter(|(place, _)| place.is_none()) {
+            is_news |= word.is_some();
+            *place = word.map(str::to_owned);
         }
         is_news
     }

@@ -10,18 +10,14 @@ use crate::read::ids::{UUID_BYTES, is_uuid};
 use crate::read::time::behind_utc_time;
 
 const JAVA_ERROR: &str = "java.lang.OutOfMemoryError";
-const JAVA_BEGINNINGS: [&str; 9] = [
-    JAVA_ERROR,
-    "Exception in thread ",
-    "Terminating due to ",
-    "Aborting due to ",
-    "Java heap space: ",
-    "GC overhead limit exceeded: ",
-    "Requested array size exceeds VM limit: ",
-    "Metaspace: ",
-    "Compressed class space: ",
+/// The thread limit uses the same class, and is unrelated to memory.
+const JAVA_MESSAGES: [&str; 5] = [
+    "Java heap space",
+    "GC overhead limit exceeded",
+    "Requested array size exceeds VM limit",
+    "Metaspace",
+    "Compressed class space",
 ];
-const V8_ERROR: &str = "FATAL ERROR: ";
 const RUBY_FATAL: &str = "[FATAL] failed to allocate memory";
 const RUBY_INTERNAL: &str = "<internal:";
 
@@ -29,28 +25,18 @@ const RUBY_INTERNAL: &str = "<internal:";
 /// end.
 #[inline]
 pub fn is_out_of_memory(text: &str) -> bool {
-    let may_be_one = matches!(
-        text.as_bytes().first(),
-        Some(
-            b'\r' | b'\n' | b'0'
-                ..=b'9'
-                    | b'F'
-                    | b'<'
-                    | b'j'
-                    | b'E'
-                    | b'T'
-                    | b'A'
-                    | b'J'
-                    | b'G'
-                    | b'R'
-                    | b'M'
-                    | b'C'
-                    | b'f'
-                    | b'['
-                    | b'/'
-        )
-    );
-    may_be_one && is_of_a_runtime(text)
+    /// A bit for each first byte of such messages, and of what Lambda puts before them.
+    const FIRST: u128 = {
+        let mut bits = 0;
+        let mut bytes: &[u8] = b"\r\n0123456789F<jETAJGRMCf[/";
+        while let [first, rest @ ..] = bytes {
+            bits |= 1 << *first;
+            bytes = rest;
+        }
+        bits
+    };
+    let may_be_one = |first: u8| first.is_ascii() && FIRST >> first & 1 == 1;
+    text.bytes().next().is_some_and(may_be_one) && is_of_a_runtime(text)
 }
 
 fn is_of_a_runtime(text: &str) -> bool {
@@ -59,20 +45,12 @@ fn is_of_a_runtime(text: &str) -> bool {
         Some(b'0'..=b'9') => behind_time_and_request(text),
         _ => text,
     };
-    let line = || text.lines().next().unwrap_or_default().trim_end();
     match text.as_bytes().first() {
-        Some(b'F') => text.starts_with(V8_ERROR) && is_of_v8(line()),
-        Some(b'<') => {
-            text.starts_with("<--- Last few GCs --->") && text.lines().any(is_of_v8)
-                || text.starts_with(RUBY_INTERNAL) && is_of_ruby(line())
-        }
-        Some(b'j' | b'E' | b'T' | b'A' | b'J' | b'G' | b'R' | b'M' | b'C') => {
-            JAVA_BEGINNINGS.iter().any(|begin| text.starts_with(begin)) && is_of_java(line())
-        }
-        Some(b'f') => is_of_go(line()) || is_of_ruby(line()),
-        Some(b'[') => text.starts_with(RUBY_FATAL) && is_of_ruby(line()),
-        Some(b'/') => is_of_ruby(line()),
-        _ => false,
+        Some(b'F') => is_of_v8(text),
+        Some(b'<') if text.starts_with("<--- Last few GCs --->") => text.lines().any(is_of_v8),
+        Some(b'<' | b'[' | b'/') => is_of_ruby(text),
+        Some(b'f') => is_of_go(text) || is_of_ruby(text),
+        _ => is_of_java(text),
     }
 }
 
@@ -85,54 +63,54 @@ fn behind_time_and_request(text: &str) -> &str {
     }
 }
 
-fn is_of_v8(line: &str) -> bool {
-    line.starts_with(V8_ERROR)
-        && ["JavaScript heap out of memory", "process out of memory"]
-            .iter()
-            .any(|end| line.trim_end().ends_with(end))
+/// The first line of a text that begins with one of these, and the rest of the line.
+fn line<'t>(text: &'t str, begins: &[&str]) -> Option<(&'t str, &'t str)> {
+    let begin = begins.iter().find(|begin| text.starts_with(**begin))?;
+    let line = text.lines().next()?.trim_end();
+    Some((line, line.get(begin.len()..)?))
 }
 
-/// The thread limit uses the same class, and is unrelated to memory.
-fn is_of_java(line: &str) -> bool {
-    const MESSAGES: [&str; 5] = [
-        "Java heap space",
-        "GC overhead limit exceeded",
-        "Requested array size exceeds VM limit",
-        "Metaspace",
-        "Compressed class space",
-    ];
-    if let Some((message, JAVA_ERROR)) = line.rsplit_once(": ") {
-        return MESSAGES.contains(&message);
+fn is_of_v8(text: &str) -> bool {
+    const ENDS: [&str; 2] = ["JavaScript heap out of memory", "process out of memory"];
+    line(text, &["FATAL ERROR: "])
+        .is_some_and(|(_, rest)| ENDS.iter().any(|end| rest.ends_with(end)))
+}
+
+fn is_of_java(text: &str) -> bool {
+    if let Some((line, _)) = line(text, &JAVA_MESSAGES) {
+        return line.rsplit_once(": ").is_some_and(|(message, error)| {
+            error == JAVA_ERROR && JAVA_MESSAGES.contains(&message)
+        });
     }
-    let thread = || line.strip_prefix("Exception in thread \"")?.split_once("\" ");
-    let error = ["", "Terminating due to ", "Aborting due to "]
-        .iter()
-        .find_map(|before| line.strip_prefix(before)?.strip_prefix(JAVA_ERROR))
-        .or_else(|| thread()?.1.strip_prefix(JAVA_ERROR));
-    error.is_some_and(|rest| match rest.strip_prefix(": ") {
+    let begins = ["Exception in thread \"", "Terminating due to ", "Aborting due to ", JAVA_ERROR];
+    let Some((line, rest)) = line(text, &begins) else { return false };
+    let error = if line.starts_with("Exception") {
+        rest.split_once("\" ").map_or("", |(_, error)| error)
+    } else if line.starts_with(JAVA_ERROR) {
+        line
+    } else {
+        rest
+    };
+    error.strip_prefix(JAVA_ERROR).is_some_and(|rest| match rest.strip_prefix(": ") {
         Some(message) => !message.starts_with("unable to create "),
         None => rest.is_empty(),
     })
 }
 
-fn is_of_ruby(line: &str) -> bool {
+/// `failed to allocate memory (NoMemoryError)`, alone or behind the place in the code.
+fn is_of_ruby(text: &str) -> bool {
     const RAISED: &str = "failed to allocate memory (NoMemoryError)";
-    match line.strip_suffix(RAISED) {
-        // In the other form the place in the code precedes it.
-        Some(place) => {
-            place.is_empty()
-                || place.ends_with(": ")
-                    && ["/", RUBY_INTERNAL].iter().any(|at| place.starts_with(at))
-        }
+    let found = line(text, &["/", RUBY_INTERNAL, RAISED, RUBY_FATAL]);
+    found.is_some_and(|(line, _)| match line.strip_suffix(RAISED) {
+        Some(place) => place.is_empty() || place.ends_with(": "),
         None => line == RUBY_FATAL,
-    }
+    })
 }
 
-fn is_of_go(line: &str) -> bool {
-    line.strip_prefix("fatal error: ").is_some_and(|reason| {
-        ["runtime: out of memory", "out of memory", "runtime: cannot allocate memory"]
-            .contains(&reason)
-    })
+fn is_of_go(text: &str) -> bool {
+    const REASONS: [&str; 3] =
+        ["runtime: out of memory", "out of memory", "runtime: cannot allocate memory"];
+    line(text, &["fatal error: "]).is_some_and(|(_, reason)| REASONS.contains(&reason))
 }
 
 /// Returns `true` if the text begins like a Rust panic's message: `thread 'main' panicked at src/main.rs:4:5:`, with the thread's
