@@ -165,15 +165,12 @@ impl Sweep<'_> {
     }
 }
 
-/// The first of this number of log groups in a run, in case time is too short for all. In each hour it moves on by the golden
-/// ratio of the list: hourly runs start far from all recent ones, and a run soon after another starts where that may have ended.
+/// The first of this number of log groups in a run, in case time is too short for all. In each hour it is 55 of 89 parts of the
+/// list further, far from the starts of all recent hours.
 fn start(groups: usize, now: SystemTime) -> usize {
-    const HOUR_MS: u128 = 3_600_000;
-    const MILLIONTHS: u128 = 618_034;
-    let turn = HOUR_MS * 1_000_000;
-    let since_ms = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let start = since_ms * MILLIONTHS % turn * groups as u128 / turn;
-    usize::try_from(start).unwrap_or_default()
+    let hour = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 3600;
+    let part = usize::try_from(hour * 55 % 89).unwrap_or_default();
+    groups * part / 89
 }
 
 /// The common prefixes of these patterns. None begins with another.
