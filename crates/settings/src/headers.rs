@@ -1,6 +1,8 @@
 //! HTTP headers from `k1=v1,k2=v2`, with secret values.
 
 use crate::secret::Secret;
+use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
 use std::fmt;
 
 /// Header names with secret values, in the order given. Names are lower case.
@@ -104,21 +106,8 @@ fn is_token_byte(byte: u8) -> bool {
 
 /// Decodes each `%XX` and keeps all other text. Returns the input unchanged if the result were not UTF-8.
 pub fn percent_decoded(text: &str) -> String {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16);
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let escaped = match tail {
-            [high, low, after @ ..] if *first == b'%' => digit(high)
-                .zip(digit(low))
-                .and_then(|(high, low)| Some((u8::try_from(high * 16 + low).ok()?, after))),
-            _ => None,
-        };
-        let (byte, after) = escaped.unwrap_or((*first, tail));
-        decoded.push(byte);
-        rest = after;
-    }
-    String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map_or_else(|_| text.to_owned(), Cow::into_owned)
 }
 
 #[cfg(test)]
