@@ -206,31 +206,6 @@ fn runtime_prefix_len(text: &str) -> usize {
 mod tests {
     use super::*;
 
-    #[test]
-    fn log_prefixes_of_the_runtimes_are_recognized() {
-        let check = |text: &str, expected: &str| {
-            assert_eq!(text.get(prefix_len(text)..), Some(expected), "{text:?}");
-        };
-        check("2026-09-21T14:13:20.123Z\t8f507cfc-c7a1\tINFO\t{}", "{}");
-        check("2026-09-21T14:13:20.123Z\tundefined\tERROR\t{}\t", "{}\t");
-        check("[INFO]\t2026-09-21T14:13:20.123Z\t8f507cfc-c7a1\t{}", "{}");
-        check("[WARNING]\t2026-09-21T14:13:20.123Z\t\t{}", "{}");
-        for none in [
-            "",
-            "\t\t\t",
-            "a\tb\tc\td",
-            "2026Z\ta b\tINFO\tx",
-            "2026\ta\tINFO\tx",
-            "[INFO]\ta\tb\tx",
-            "[INFO\t2026-09-21T14:13:20.123Z\t8f507cfc-c7a1\tx",
-            "REPORT RequestId: a\tDuration: 1 ms\tBilled\t",
-        ] {
-            check(none, none);
-        }
-        let far = format!("[INFO]\t{}\t\t{{}}", "x".repeat(1000));
-        check(&far, &far);
-    }
-
     /// A later piece of a split line may look like an object.
     #[test]
     fn only_an_otlp_object_starts_an_otlp_line() {

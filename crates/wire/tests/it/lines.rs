@@ -144,35 +144,35 @@ fn shown(reading: LineReading) -> String {
 }
 
 #[test]
-fn a_payload_is_decoded_by_its_content() {
-    let json = bare("python-1.jsonl");
-    let check = |payload: &str, rest: &str, expected: &str| {
-        let line = format!(r#"{{"__otel_otlp_stdout":"x","payload":{payload}{rest}}}"#);
-        assert_eq!(signals(&line), expected, "{payload:.40} {rest}");
-    };
+fn texts_of_log_events_are_read() {
+    let line = fixture("python-1.jsonl").trim_end().to_owned();
+    let bare = bare("python-1.jsonl");
+    let empty = r#"{"__otel_otlp_stdout":"1","payload":{}}"#;
+    let text = |text: &str| serde_json::to_string(text).unwrap();
     let base64 = |bytes: &[u8]| format!("\"{}\"", STANDARD.encode(bytes));
-    let gzip = base64(&lambda_otlp_wire::gzip::compress(6, json.as_bytes()));
-    // The Node exporter and the Python adapter compress the payload that they then write inline.
-    check(&json, r#","content-encoding":"gzip","base64":false"#, "1 traces");
-    check(&json, "", "1 traces");
-    check(&gzip, r#","content-type":"application/json","content-encoding":"gzip""#, "1 traces");
-    check(&gzip, "", "1 traces");
-    check(&base64(json.as_bytes()), r#","content-type":"application/json""#, "1 traces");
-    check(&serde_json::to_string(&json).unwrap(), r#","base64":false"#, "1 traces");
-    check("{}", r#","endpoint":"http://localhost:4318/v1/logs""#, "0 logs");
-    check("{}", "", "0 traces");
-    check(r#"{"resourceSpans":null}"#, r#","endpoint":"/v1/metrics""#, "0 metrics");
-    check(
-        r#"{"resourceSpans":["x"]}"#,
-        "",
-        "refused: payload is no OTLP/JSON request: ExportTraceServiceRequest: `resourceSpans` is not an object",
-    );
-    check("[]", "", "refused: line has no payload");
-    check(
-        &base64(b"{\"a\":"),
-        "",
-        "refused: payload is no OTLP/JSON request: not JSON: EOF while parsing a value at line 1 column 5",
-    );
+    let gzip = lambda_otlp_wire::gzip::compress(6, bare.as_bytes());
+    let parts = [
+        ("{line}", line.clone()),
+        ("{quoted}", text(&line)),
+        ("{bare}", bare.clone()),
+        ("{bare text}", text(&bare)),
+        ("{bare base64}", base64(bare.as_bytes())),
+        ("{gzip base64}", base64(&gzip)),
+        ("{empty}", empty.to_owned()),
+        ("{empty text}", text(empty)),
+    ];
+    let table = expect_test::expect_file!["line-cases.txt"];
+    let mut now = String::new();
+    for row in table.data().lines().filter(|row| !row.starts_with("=>")) {
+        now += &format!("{row}\n");
+        if !row.is_empty() && !row.starts_with('#') {
+            let text = row.replace(r"\t", "\t").replace(r"\n", "\n");
+            let text = parts.iter().fold(text, |text, (name, part)| text.replace(name, part));
+            let found = read_line(&text, &Limits::default());
+            now += &format!("=> {}\n", found.map_or_else(|| "-".to_owned(), shown));
+        }
+    }
+    table.assert_eq(&now);
 }
 
 /// Protobuf may begin like JSON after a newline, by its field number and its length.
@@ -198,71 +198,6 @@ fn protobuf_of_any_length_is_not_mistaken_for_json() {
     let payload = STANDARD.encode("\n{\"resourceSpans\":[]}");
     let line = format!(r#"{{"__otel_otlp_stdout":"x","payload":"{payload}","base64":true}}"#);
     assert_eq!(outcome(&line), "0 spans");
-}
-
-#[test]
-fn only_lines_of_the_python_adapter_may_omit_the_payload() {
-    let check = |writer: &str, expected: &str| {
-        let line = format!(r#"{{"__otel_otlp_stdout":"{writer}","endpoint":"/v1/logs"}}"#);
-        assert_eq!(signals(&line), expected, "{writer}");
-    };
-    check("otlp-stdout-adapter@0.2.0", "0 logs");
-    check("0.16.0", "refused: line has no payload");
-    check("otlp-stdout-client@0.4.1", "refused: line has no payload");
-}
-
-#[test]
-fn bare_otlp_json_is_decoded() {
-    let spans = bare("python-10.jsonl");
-    let logs =
-        r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"x"}}]}]}]}"#;
-    let metrics = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","gauge":{"dataPoints":[{"asInt":1},{}]}}]}]}]}"#;
-    let check = |line: &str, expected: &str| assert_eq!(signals(line), expected, "{line:.100}");
-    check(&spans, "10 traces");
-    check(logs, "1 logs");
-    check(metrics, "2 metrics");
-    let inside = |json: &str| json.strip_prefix('{').unwrap().strip_suffix('}').unwrap().to_owned();
-    let all = format!("{{{},{},{}}}", inside(logs), inside(&spans), inside(metrics));
-    check(&all, "1 logs, 10 traces, 2 metrics");
-    check(&format!("{logs}\n{spans}\n"), "1 logs, 10 traces");
-    check(&format!("{logs} and more"), "1 logs, text: \"and more\"");
-    // Lambda adds keys under its JSON format.
-    check(
-        &logs.replace("]}]}]}", r#"]}]}],"timestamp":"2026-09-21T14:13:20Z","level":"INFO"}"#),
-        "1 logs",
-    );
-    check(&logs.replace("resourceLogs", "resource_logs"), "1 logs");
-    check(r#"{"resourceSpans":[]}"#, "0 traces");
-    check(r#"{"resource":{},"scopeSpans":[{"spans":[{"name":"x"}]}],"schemaUrl":"y"}"#, "1 traces");
-    check(r#"{"resource":{},"scopeLogs":[{"logRecords":[{}]}]}"#, "1 logs");
-    let of_resource =
-        r#"{"resource":{},"scope_metrics":[{"metrics":[{"sum":{"dataPoints":[{}]}}]}]}"#;
-    check(of_resource, "1 metrics");
-    // One error refuses the line: a part of it would be a wrong answer.
-    check(
-        &format!(r#"{{{},"resourceSpans":[5]}}"#, inside(logs)),
-        "refused: line is not an OTLP/JSON request: ExportTraceServiceRequest: `resourceSpans` is not an object",
-    );
-    check(
-        spans.get(..200).unwrap(),
-        "refused: line is not JSON: EOF while parsing a string at line 1 column 200",
-    );
-}
-
-#[test]
-fn text_that_resembles_otlp_json_remains_text() {
-    let spans = bare("python-1.jsonl");
-    for text in [
-        r#"{"resource":{"attributes":[]},"scopeSpans":[{"spans":[{"name":"x"}]}],"user":"x"}"#,
-        &format!("sending {spans}"),
-        r#"{"message":"sent","resourceSpans":[{"scopeSpans":[]}]}"#,
-        r#"{"msg":"sent","resourceSpans":[{"scopeSpans":[]}]}"#,
-        r#"{"resourceSpans":5}"#,
-        r#"{"resourceSpans"#,
-        r#"{"a":{"resourceSpans":[]}}"#,
-    ] {
-        assert!(read_line(text, &Limits::default()).is_none(), "{text}");
-    }
 }
 
 #[test]
@@ -408,137 +343,6 @@ fn the_lines_of_one_log_event_share_one_inflation_limit() {
     let small = fixture("python-1.jsonl").trim_end().to_owned();
     let limits = Limits { inflated_bytes: 10_000, ..Limits::default() };
     assert_eq!(read_line(&small.repeat(4), &limits).unwrap().decoded.len(), 4);
-}
-
-#[test]
-fn text_that_only_mentions_the_marker_remains_text() {
-    for text in [
-        r#"debug: {"__otel_otlp_stdout" was seen"#,
-        r#"I looked for {"__otel_otlp_stdout" in the docs, and more text that a person wrote"#,
-        r#"the key {"__otel_otlp_stdout": marks a line, {"payload": holds it"#,
-        r#"{"__otel_otlp_stdout": ... }"#,
-        r#"{"level":"INFO","message":"found {\"__otel_otlp_stdout\": in the text"}"#,
-    ] {
-        assert!(read_line(text, &Limits::default()).is_none(), "{text}: {:?}", read(text));
-    }
-    // A line and a mention of one.
-    let text = r#"{"__otel_otlp_stdout":"1","payload":"Cg=="} is {"__otel_otlp_stdout" and more"#;
-    assert_eq!(read(text).text.as_deref(), Some(r#"is {"__otel_otlp_stdout" and more"#));
-}
-
-#[test]
-fn removing_a_line_from_an_object_leaves_valid_json() {
-    let line = fixture("python-1.jsonl").trim_end().to_owned();
-    let check = |text: &str, expected: &str| assert_eq!(signals(text), expected, "{text}");
-    check(&format!(r#"{{"level":"INFO","message":{line}}}"#), "1 traces");
-    check(&format!(r#"{{"message":{line},"level":"INFO"}}"#), "1 traces");
-    let nested = format!(r#"{{"level":"INFO","otel":{line},"a":[{line}]}}"#);
-    check(&nested, "");
-}
-
-#[test]
-fn only_lines_at_the_beginning_or_end_of_a_text_are_decoded() {
-    let line = fixture("python-1.jsonl").trim_end().to_owned();
-    let text = |line: &str| serde_json::to_string(line).unwrap();
-    let check = |log_event: &str, expected: &str| {
-        let reading = read_line(log_event, &Limits::default()).unwrap_or_default();
-        assert_eq!(shown(reading), expected, "{log_event}");
-    };
-    check(&line, "1 traces");
-    check(&format!("{line}{line}\n"), "1 traces, 1 traces");
-    check(&format!("{line} and more"), r#"1 traces, text: "and more""#);
-    check(&format!("[INFO]\t2026-09-21T14:13:20.123Z\tid\t{line}"), "1 traces");
-    let refused = "refused: line is not JSON: EOF while parsing a string at line 1 column 47";
-    check(r#"{"__otel_otlp_stdout":"1","payload":" logged in"#, refused);
-    // Printed after text without a newline.
-    check(&format!("working...{line}\n"), r#"1 traces, text: "working...""#);
-    let mentions = r#"1 traces, text: "this mentions _otel:""#;
-    check(&format!("this mentions _otel: {line}\n"), mentions);
-    check(&format!("working...{line} {line}"), r#"1 traces, 1 traces, text: "working...""#);
-    // Text that an attacker put into a name.
-    check(&format!("user {line} logged in"), "");
-    check(&format!("user {line} {line} logged in"), "");
-    check(&format!(r#"user {line}{{"a":1}}"#), "");
-    check(&format!(r#"{{"level":"INFO","message":{}}}"#, text(&line)), "1 traces");
-    for message in [format!("user {line} logged in"), format!("{line} logged in")] {
-        check(&format!(r#"{{"level":"INFO","message":{}}}"#, text(&message)), "");
-    }
-    // A broken one does not affect the text around it.
-    let broken = r#"{"__otel_otlp_stdout":"1","payload":" logged in"#;
-    check(&format!("user {broken}"), "");
-    check(&format!(r#"{{"user": eve" {broken}"#), "");
-    check(&format!(r#"{{"a":{line},"b":{broken}"#), "");
-}
-
-/// The replacement of a line in a record.
-const NOTE: &str = "(an OTLP line was taken out of this message)";
-
-#[test]
-fn only_records_with_other_keys_are_kept_around_a_line() {
-    // `EMPTY` stands for this line in a record, `QUOTED` for its text.
-    let empty = r#"{"__otel_otlp_stdout":"1","payload":{}}"#;
-    let quoted = serde_json::to_string(empty).unwrap();
-    let with = |record: &str, line: &str| record.replace("QUOTED", line).replace("EMPTY", line);
-    let left = |record: &str| {
-        let reading = read(&record.replace("QUOTED", &quoted).replace("EMPTY", empty));
-        assert!(reading.undecodable.is_empty(), "{record}");
-        (reading.decoded.len(), reading.text)
-    };
-    for record in [
-        r#"{"level":"ERROR","user":"eve","ip":"198.51.100.7","message":QUOTED}"#,
-        r#"{"message":EMPTY,"level":"ERROR","user":"eve"}"#,
-        r#"{"type":"function","record":{"message":QUOTED,"user":"eve"}}"#,
-        r#"{"level":"WARN","message":QUOTED,"record":{"user":"eve"}}"#,
-        r#"{"timestamp":"t","fields":{"message":QUOTED,"order":7},"target":"a"}"#,
-        // The keys of lines.
-        r#"{"message":QUOTED,"endpoint":"x"}"#,
-        r#"{"message":QUOTED,"payload":"x"}"#,
-        r#"{"message":QUOTED,"headers":"x"}"#,
-        r#"{"message":QUOTED,"spill":"x"}"#,
-        r#"{"message":QUOTED,"__otel_otlp_stdout":"x"}"#,
-        r#"{"message":QUOTED,"_otelc":"x"}"#,
-        r#"{"message":QUOTED,"resourceSpans":[]}"#,
-    ] {
-        let expected = with(record, &format!("\"{NOTE}\""));
-        assert_eq!(left(record), (1, Some(expected.clone())), "{record}");
-        assert!(serde_json::from_str::<serde_json::Value>(&expected).is_ok());
-    }
-    // Only the output of Lambda and its runtimes.
-    for record in [
-        r#"{"timestamp":"t","level":"INFO","requestId":"r","message":QUOTED}"#,
-        r#"{"timestamp":"t","level":"INFO","message":QUOTED,"logger":"root","requestId":"r"}"#,
-        r#"{"time":"t","type":"function","record":{"timestamp":"t","level":"INFO","requestId":"r","message":QUOTED}}"#,
-        r#"{"time":"t","type":"function","record":QUOTED}"#,
-        r#"{"timestamp":"t","level":"INFO","fields":{"message":QUOTED},"target":"a"}"#,
-        r#"{"message":QUOTED,"msg":null}"#,
-    ] {
-        assert_eq!(left(record), (1, None), "{record}");
-    }
-}
-
-#[test]
-fn ordinary_lines_are_not_otlp_lines() {
-    for line in [
-        "",
-        "text",
-        "{}",
-        "{\"message\":\"x\"}",
-        "[1]",
-        "__otel_otlp_stdout",
-        "\"__otel_otlp_stdout\"",
-        // Other keys beside the marker, but no payload or no endpoint.
-        r#"{"__otel_otlp_stdout":"1","user":"eve"}"#,
-        r#"{"__otel_otlp_stdout":"1","user":"eve","endpoint":"/v1/logs"}"#,
-        r#"{"__otel_otlp_stdout":"1","user":"eve","payload":"H4sI"}"#,
-        r#"{"_otel":"1"}"#,
-        r#"{"payload":"__otel_otlp_stdout"}"#,
-        r#"{"user":"eve","resourceSpans":[]}"#,
-        r#"{"resources":["__otel_otlp_stdout"]}"#,
-    ] {
-        assert!(read_line(line, &Limits::default()).is_none(), "{line}");
-    }
-    // The key inside another key's value claims nothing either.
-    assert!(read_line(r#"{"a":{"b":1,"__otel_otlp_stdout":"x"}}"#, &Limits::default()).is_none());
 }
 
 #[test]
