@@ -84,6 +84,15 @@ impl UsedNames {
             log_stream: is_used(LOG_STREAM),
         }
     }
+
+    /// `function or account`.
+    #[cfg(feature = "decode")]
+    pub(super) fn named(self) -> String {
+        let Self { function, account, log_stream } = self;
+        let names = [(function, "function"), (account, "account"), (log_stream, "log stream")];
+        let used = names.into_iter().filter_map(|(is_used, name)| is_used.then_some(name));
+        used.collect::<Vec<_>>().join(" or ")
+    }
 }
 
 impl Context<'_> {

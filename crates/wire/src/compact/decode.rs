@@ -8,7 +8,6 @@ use super::read_text::region;
 use crate::base91;
 use crate::gzip::{self, InflateError};
 use crate::request::{Limits, Malformed, Request};
-use std::fmt;
 
 /// Reserved bits of the first byte. A line that sets one is refused.
 const UNUSED_BITS: u8 = 0b0011_0000;
@@ -97,48 +96,31 @@ pub(crate) fn decode_counted(
 }
 
 /// Why the content of a compact line does not decode.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompactError {
     /// Characters that no writer uses.
+    #[error("the compact line has characters outside its alphabet")]
     NotText,
     /// Codes or lengths that contradict each other, or an early end.
+    #[error("the compact line is corrupt or cut off")]
     Corrupt,
     /// Encoded with a dictionary that this reader does not have.
+    #[error("the compact line needs dictionary {0}: update this program")]
     UnknownDictionary(u8),
     /// Written by another function, account or log stream. The line refers to these names.
+    #[error("the compact line was written with another {}", .0.named())]
     OtherContext(UsedNames),
     /// The skeleton does not inflate.
+    #[error("the compact line does not inflate: {0}")]
     Inflate(InflateError),
     /// The requests have more bytes than allowed.
+    #[error("the compact line decodes to more bytes than allowed")]
     TooLarge,
     /// The line or the rebuilt requests differ from the written ones.
+    #[error("the compact line is corrupt (checksum)")]
     Checksum,
     /// A rebuilt request is no OTLP.
+    #[error("the compact line holds no OTLP request: {0}")]
     Malformed(Malformed),
 }
-
-impl fmt::Display for CompactError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotText => f.write_str("the compact line has characters outside its alphabet"),
-            Self::Corrupt => f.write_str("the compact line is corrupt or cut off"),
-            Self::UnknownDictionary(number) => {
-                write!(f, "the compact line needs dictionary {number}: update this program")
-            }
-            Self::OtherContext(UsedNames { function, account, log_stream }) => {
-                let names =
-                    [(*function, "function"), (*account, "account"), (*log_stream, "log stream")];
-                let used = names.into_iter().filter_map(|(is_used, name)| is_used.then_some(name));
-                let used = used.collect::<Vec<_>>().join(" or ");
-                write!(f, "the compact line was written with another {used}")
-            }
-            Self::Inflate(error) => write!(f, "the compact line does not inflate: {error}"),
-            Self::TooLarge => f.write_str("the compact line decodes to more bytes than allowed"),
-            Self::Checksum => f.write_str("the compact line is corrupt (checksum)"),
-            Self::Malformed(error) => write!(f, "the compact line holds no OTLP request: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for CompactError {}

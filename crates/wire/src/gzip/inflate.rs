@@ -2,7 +2,6 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 use std::cell::RefCell;
-use std::fmt;
 use std::io::{BufRead, ErrorKind, Read};
 
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -22,36 +21,25 @@ pub fn is_gzip(bytes: &[u8]) -> bool {
 }
 
 /// The reason why gzip could not be inflated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InflateError {
     /// The stream ends before its trailer.
+    #[error("gzip stream ends early")]
     EndsEarly,
     /// Header, deflate data or checksum are wrong.
+    #[error("gzip stream is corrupt (data or checksum)")]
     Corrupt,
     /// It has more members than any writer creates.
+    #[error("gzip stream has more than {} members", MAX_MEMBERS)]
     TooManyMembers,
     /// The inflated size exceeds the limit.
+    #[error("gzip stream inflates to more than {max_bytes} bytes")]
     TooLarge {
         /// The limit in bytes.
         max_bytes: usize,
     },
 }
-
-impl fmt::Display for InflateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::EndsEarly => f.write_str("gzip stream ends early"),
-            Self::Corrupt => f.write_str("gzip stream is corrupt (data or checksum)"),
-            Self::TooManyMembers => write!(f, "gzip stream has more than {MAX_MEMBERS} members"),
-            Self::TooLarge { max_bytes } => {
-                write!(f, "gzip stream inflates to more than {max_bytes} bytes")
-            }
-        }
-    }
-}
-
-impl std::error::Error for InflateError {}
 
 /// Inflates gzip with one or more members to at most `max_bytes`. Bytes after the last member that do not begin another one are
 /// ignored, as gzip(1) does.

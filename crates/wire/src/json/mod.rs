@@ -8,19 +8,22 @@ pub(crate) use read::{KeyIn, read};
 pub(crate) use scalar::text;
 
 use crate::request::Malformed;
-use std::fmt;
 
 /// The reason why JSON is not an OTLP request. Names messages and keys, never the content.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JsonError {
     /// Not UTF-8.
+    #[error("not UTF-8")]
     NotUtf8,
     /// Not JSON: kind and position of the error.
+    #[error("not JSON: {0}")]
     Syntax(String),
     /// Not an object.
+    #[error("not a JSON object")]
     NotAnObject,
     /// A value of the wrong type, or out of range.
+    #[error("{message}: `{key}` is not {expected}")]
     Value {
         /// The message that contains the value.
         message: &'static str,
@@ -30,6 +33,7 @@ pub enum JsonError {
         expected: &'static str,
     },
     /// A key that occurs twice, in one spelling or both, which is ambiguous.
+    #[error("{message}: `{key}` occurs twice")]
     Twice {
         /// The message that contains the key.
         message: &'static str,
@@ -37,6 +41,7 @@ pub enum JsonError {
         key: &'static str,
     },
     /// A second value of a group of which only one may be set.
+    #[error("{message}: `{key}` is a second value where one is allowed")]
     SecondChoice {
         /// The message that contains the values.
         message: &'static str,
@@ -44,33 +49,12 @@ pub enum JsonError {
         key: &'static str,
     },
     /// The request would be larger than [`Limits::inflated_bytes`](crate::Limits::inflated_bytes).
+    #[error("request becomes larger than {max_bytes} bytes")]
     TooLarge {
         /// The number of bytes allowed.
         max_bytes: usize,
     },
     /// Nested too deep, or too many items.
+    #[error("{0}")]
     Malformed(Malformed),
 }
-
-impl fmt::Display for JsonError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotUtf8 => f.write_str("not UTF-8"),
-            Self::Syntax(mistake) => write!(f, "not JSON: {mistake}"),
-            Self::NotAnObject => f.write_str("not a JSON object"),
-            Self::Value { message, key, expected } => {
-                write!(f, "{message}: `{key}` is not {expected}")
-            }
-            Self::Twice { message, key } => write!(f, "{message}: `{key}` occurs twice"),
-            Self::SecondChoice { message, key } => {
-                write!(f, "{message}: `{key}` is a second value where one is allowed")
-            }
-            Self::TooLarge { max_bytes } => {
-                write!(f, "request becomes larger than {max_bytes} bytes")
-            }
-            Self::Malformed(malformed) => malformed.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for JsonError {}

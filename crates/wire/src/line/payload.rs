@@ -5,48 +5,29 @@ use crate::gzip::{self, InflateError};
 use crate::json::{self, JsonError};
 use crate::request::{Limits, Malformed, Request};
 use crate::signal::SignalKind;
-use std::fmt;
 
 /// The reason why a payload is not an OTLP request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PayloadError {
     /// The payload is empty text.
+    #[error("payload is empty")]
     Empty,
     /// Not base64 in any spelling.
+    #[error("payload is not base64")]
     NotBase64,
     /// Invalid gzip.
+    #[error("payload does not inflate: {0}")]
     Gzip(InflateError),
     /// Compressed with an unsupported algorithm.
+    #[error("payload is compressed with {0}")]
     Encoding(&'static str),
     /// JSON, but not OTLP/JSON.
+    #[error("payload is no OTLP/JSON request: {0}")]
     Json(JsonError),
     /// Not an OTLP request of any signal.
+    #[error("payload is not an OTLP request: {0}")]
     Malformed(Malformed),
-}
-
-impl fmt::Display for PayloadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("payload is empty"),
-            Self::NotBase64 => f.write_str("payload is not base64"),
-            Self::Gzip(_) => f.write_str("payload does not inflate"),
-            Self::Encoding(name) => write!(f, "payload is compressed with {name}"),
-            Self::Json(_) => f.write_str("payload is no OTLP/JSON request"),
-            Self::Malformed(_) => f.write_str("payload is not an OTLP request"),
-        }
-    }
-}
-
-impl std::error::Error for PayloadError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Gzip(source) => Some(source),
-            Self::Json(source) => Some(source),
-            Self::Malformed(source) => Some(source),
-            _ => None,
-        }
-    }
 }
 
 /// Decodes a text payload. `named` is the signal of the line's endpoint. The bytes that it inflated are added to `inflated`.

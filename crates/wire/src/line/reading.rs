@@ -7,7 +7,6 @@ use crate::ids::to_hex;
 use crate::json::JsonError;
 use crate::request::Request;
 use sha2::{Digest as _, Sha256};
-use std::fmt;
 
 /// The content of one log event's text.
 #[derive(Debug, Default)]
@@ -70,20 +69,26 @@ impl UndecodableLine {
 }
 
 /// The reason why a claimed OTLP line is invalid.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineError {
-    /// Not a JSON object, or a truncated one.
+    /// Not a JSON object, or a truncated one. serde_json names the position and the kind of error, never the content.
+    #[error("line is not JSON: {0}")]
     Json(serde_json::Error),
     /// No `payload`, or one that is neither text nor an object.
+    #[error("line has no payload")]
     NoPayload,
     /// An undecodable payload.
+    #[error("{0}")]
     Payload(PayloadError),
     /// An undecodable compact line.
+    #[error("{0}")]
     Compact(CompactError),
     /// Bare JSON that is not OTLP/JSON.
+    #[error("line is not an OTLP/JSON request: {0}")]
     NotOtlp(JsonError),
     /// More items than [`Limits::items`](crate::Limits::items) leaves for the line.
+    #[error("{found} items in the line, but at most {left} more are read")]
     TooManyItems {
         /// Items of the line.
         found: usize,
@@ -91,6 +96,7 @@ pub enum LineError {
         left: usize,
     },
     /// Items below the average size of [`Limits::least_item_bytes`](crate::Limits::least_item_bytes).
+    #[error("{found} items in {bytes} bytes, but an item has at least {least}")]
     SmallItems {
         /// Items of the line.
         found: usize,
@@ -100,6 +106,7 @@ pub enum LineError {
         least: usize,
     },
     /// Several lines of a text with very many, refused together.
+    #[error("{lines} more lines of the log event, the first of them: {first}")]
     Together {
         /// The number of lines.
         lines: usize,
@@ -107,33 +114,3 @@ pub enum LineError {
         first: Box<Self>,
     },
 }
-
-impl fmt::Display for LineError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            // serde_json names the position and the kind of error, never the content.
-            Self::Json(error) => write!(f, "line is not JSON: {error}"),
-            Self::NoPayload => f.write_str("line has no payload"),
-            Self::Payload(error) => {
-                write!(f, "{error}")?;
-                match std::error::Error::source(error) {
-                    Some(source) => write!(f, ": {source}"),
-                    None => Ok(()),
-                }
-            }
-            Self::Compact(error) => error.fmt(f),
-            Self::NotOtlp(error) => write!(f, "line is not an OTLP/JSON request: {error}"),
-            Self::TooManyItems { found, left } => {
-                write!(f, "{found} items in the line, but at most {left} more are read")
-            }
-            Self::SmallItems { found, bytes, least } => {
-                write!(f, "{found} items in {bytes} bytes, but an item has at least {least}")
-            }
-            Self::Together { lines, first } => {
-                write!(f, "{lines} more lines of the log event, the first of them: {first}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for LineError {}

@@ -1,7 +1,5 @@
 //! Iterates over the fields of a message, without copies.
 
-use std::fmt;
-
 /// The content of a field, by wire type.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
@@ -37,29 +35,18 @@ impl<'a> Field<'a> {
 }
 
 /// The reason why bytes are not a protobuf message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadField {
     /// The message ends inside a field.
+    #[error("message ends inside a field")]
     Truncated,
     /// A varint of more than ten bytes, or a field number out of range.
+    #[error("invalid varint or field number")]
     BadVarint,
     /// A wire type that OTLP does not use.
+    #[error("wire type {0} does not occur in OTLP")]
     BadWireType(u8),
 }
-
-impl fmt::Display for BadField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Truncated => f.write_str("message ends inside a field"),
-            Self::BadVarint => f.write_str("invalid varint or field number"),
-            Self::BadWireType(wire_type) => {
-                write!(f, "wire type {wire_type} does not occur in OTLP")
-            }
-        }
-    }
-}
-
-impl std::error::Error for BadField {}
 
 /// Iterates over the fields of one message; ends after the first error.
 #[derive(Clone, Debug)]

@@ -3,7 +3,6 @@
 use crate::protobuf::{BadField, Reader, Value, packed_varints, plain_attribute};
 use crate::schema::{self, Kind, Message, Presence};
 use crate::signal::SignalKind;
-use std::fmt;
 
 /// Limits on decoding one line or one delivery.
 #[derive(Clone, Copy, Debug)]
@@ -39,10 +38,11 @@ impl Default for Limits {
 }
 
 /// The reason why bytes are not an OTLP request of the expected signal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
     /// Not protobuf at all.
+    #[error("{message}: {error}")]
     Field {
         /// The message with the invalid bytes.
         message: &'static str,
@@ -50,6 +50,7 @@ pub enum Malformed {
         error: BadField,
     },
     /// A field has another wire type than in OTLP.
+    #[error("{message}: field {field} has a wire type that OTLP does not give it")]
     WrongType {
         /// The message that contains the field.
         message: &'static str,
@@ -57,6 +58,7 @@ pub enum Malformed {
         field: u32,
     },
     /// A string is not UTF-8.
+    #[error("{message}: field {field} is not UTF-8 text")]
     NotUtf8 {
         /// The message that contains the string.
         message: &'static str,
@@ -64,8 +66,10 @@ pub enum Malformed {
         field: u32,
     },
     /// Messages are nested deeper than [`Limits::nesting`](crate::Limits::nesting).
+    #[error("messages are nested deeper than {0} levels")]
     TooDeep(usize),
     /// More items than [`Limits::items`](crate::Limits::items).
+    #[error("{found} items in one request, but the limit leaves room for {allowed}")]
     TooManyItems {
         /// Number of items found.
         found: usize,
@@ -73,31 +77,9 @@ pub enum Malformed {
         allowed: usize,
     },
     /// More messages than [`Limits::messages`](crate::Limits::messages), the number here.
+    #[error("more than {0} attributes, values and other messages in one request")]
     TooManyMessages(usize),
 }
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Field { message, error } => write!(f, "{message}: {error}"),
-            Self::WrongType { message, field } => {
-                write!(f, "{message}: field {field} has a wire type that OTLP does not give it")
-            }
-            Self::NotUtf8 { message, field } => {
-                write!(f, "{message}: field {field} is not UTF-8 text")
-            }
-            Self::TooDeep(limit) => write!(f, "messages are nested deeper than {limit} levels"),
-            Self::TooManyItems { found, allowed } => {
-                write!(f, "{found} items in one request, but the limit leaves room for {allowed}")
-            }
-            Self::TooManyMessages(limit) => {
-                write!(f, "more than {limit} attributes, values and other messages in one request")
-            }
-        }
-    }
-}
-
-impl std::error::Error for Malformed {}
 
 /// Counts the items of a request with a valid structure.
 pub(super) fn count_checked(
