@@ -60,8 +60,8 @@ pub(crate) fn line_record(
         None => Severity::INFO,
     };
     let body = line.message.as_deref().unwrap_or_else(|| without_line_end(event.message));
-    let time = record_time(event, line.time);
-    begin_at(time, event, severity, body, observed_unix_nano, record);
+    let times = (record_time(event, line.time), observed_unix_nano);
+    begin(event, times, severity, body, record);
     let id = line.request_id.as_deref().or(window.request_id());
     if let Some(id) = id {
         record.invocation(id);
@@ -142,7 +142,8 @@ pub(crate) fn platform_record(
         EventKind::LogsDropped => said().unwrap_or(Severity::WARN),
         _ => said().unwrap_or(Severity::INFO),
     };
-    begin(event, severity, event.message.trim_end(), observed_unix_nano, record);
+    let times = (event.time_unix_nano(), observed_unix_nano);
+    begin(event, times, severity, event.message.trim_end(), record);
     record.event_name(platform.kind.as_str());
     request_id(record, platform.request_id.as_deref(), window);
     platform_attributes(platform, &mut |key, value| record.attribute(key, value));
@@ -167,7 +168,8 @@ pub(crate) fn undecodable_record(
 ) {
     let Undecodable { reason, size_bytes, sha256 } = *undecodable;
     let body = format!("OTLP line was not decoded: {reason}");
-    begin(event, Severity::ERROR, &body, observed_unix_nano, record);
+    let times = (event.time_unix_nano(), observed_unix_nano);
+    begin(event, times, Severity::ERROR, &body, record);
     record.event_name("lambda_otlp.undecodable");
     request_id(record, window.request_id(), window);
     let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
@@ -179,21 +181,9 @@ pub(crate) fn undecodable_record(
 /// Writes the common fields of a record: times, severity, body and the log event's id.
 fn begin(
     event: &LogEventRef<'_>,
+    (time_unix_nano, observed_unix_nano): (u64, u64),
     severity: Severity,
     body: &str,
-    observed_unix_nano: u64,
-    record: &mut RecordWriter<'_, '_>,
-) {
-    begin_at(event.time_unix_nano(), event, severity, body, observed_unix_nano, record);
-}
-
-/// Like [`begin`], with another time than the log event's.
-fn begin_at(
-    time_unix_nano: u64,
-    event: &LogEventRef<'_>,
-    severity: Severity,
-    body: &str,
-    observed_unix_nano: u64,
     record: &mut RecordWriter<'_, '_>,
 ) {
     record.times(time_unix_nano, observed_unix_nano);

@@ -136,8 +136,7 @@ impl Aggregator {
             self.legacy_gauges(event, measured);
         }
 
-        let key = event.request_id.as_deref().unwrap_or_default();
-        let before = self.invocations.remove(key);
+        let before = self.invocations.remove(event.request_id.as_deref().unwrap_or_default());
         let state_before = before.as_ref().map(|before| before.state);
         if state_before == Some(InvocationState::Reported) {
             // Lambda's retries keep the request id: two reports of one request id are two attempts.
@@ -145,12 +144,12 @@ impl Aggregator {
         }
         let state = match (state_before, &event.status) {
             (Some(InvocationState::FailedCounted), _) => InvocationState::Counted,
-            (_, Some(_)) => {
-                self.count_end(failure_of(event), measured);
-                InvocationState::Counted
-            }
             (Some(InvocationState::Failed(failure)), None) => {
                 self.count_end(Some(failure), measured);
+                InvocationState::Counted
+            }
+            (_, Some(_)) => {
+                self.count_end(failure_of(event), measured);
                 InvocationState::Counted
             }
             (_, None) => InvocationState::Reported,
@@ -165,40 +164,39 @@ impl Aggregator {
                     | InvocationState::FailedCounted
             )
         );
-        let known_out_of_memory =
-            of_this_attempt && before.is_some_and(|before| before.out_of_memory);
-        if event.is_out_of_memory() && !known_out_of_memory {
-            self.points.count(&metric::OUT_OF_MEMORY, None, measured);
-        }
-        let out_of_memory = known_out_of_memory || event.is_out_of_memory();
-        let invocation =
-            OpenInvocation { state, out_of_memory, time: measured.time, since: measured.since };
-        self.invocations.insert(key.to_owned(), invocation);
+        let knows = of_this_attempt && before.is_some_and(|before| before.out_of_memory);
+        self.note(event, state, knows, measured);
     }
 
     fn fail(&mut self, failure: Failure, event: &PlatformEvent, measured: Measured) {
-        let key = event.request_id.as_deref().unwrap_or_default();
-        let before = self.invocations.get(key);
-        let known_out_of_memory = before.is_some_and(|before| before.out_of_memory);
+        let before = self.invocations.get(event.request_id.as_deref().unwrap_or_default());
+        let knows = before.is_some_and(|before| before.out_of_memory);
         let state = match before.map(|before| before.state) {
             None | Some(InvocationState::Running) => InvocationState::Failed(failure),
-            Some(
-                state @ (InvocationState::Failed(_)
-                | InvocationState::FailedCounted
-                | InvocationState::Counted),
-            ) => state,
             Some(InvocationState::Reported) => {
                 self.count_end(Some(failure), measured);
                 InvocationState::Counted
             }
+            Some(state) => state,
         };
-        if event.is_out_of_memory() && !known_out_of_memory {
+        self.note(event, state, knows, measured);
+    }
+
+    /// Notes the state after an event, and counts exhausted memory unless it is known.
+    fn note(
+        &mut self,
+        event: &PlatformEvent,
+        state: InvocationState,
+        knows_out_of_memory: bool,
+        measured: Measured,
+    ) {
+        if event.is_out_of_memory() && !knows_out_of_memory {
             self.points.count(&metric::OUT_OF_MEMORY, None, measured);
         }
-        let out_of_memory = known_out_of_memory || event.is_out_of_memory();
-        let invocation =
-            OpenInvocation { state, out_of_memory, time: measured.time, since: measured.since };
-        self.invocations.insert(key.to_owned(), invocation);
+        let out_of_memory = knows_out_of_memory || event.is_out_of_memory();
+        let Measured { time, since } = measured;
+        let key = event.request_id.clone().unwrap_or_default();
+        self.invocations.insert(key, OpenInvocation { state, out_of_memory, time, since });
     }
 
     pub(crate) fn count_end(&mut self, failure: Option<Failure>, measured: Measured) {
@@ -259,11 +257,9 @@ impl Aggregator {
         for (request_id, mut invocation) in self.drain_by_age() {
             self.close(&invocation);
             invocation.state = match invocation.state {
-                InvocationState::Running => InvocationState::Running,
-                InvocationState::Failed(_) | InvocationState::FailedCounted => {
-                    InvocationState::FailedCounted
-                }
-                InvocationState::Reported | InvocationState::Counted => InvocationState::Counted,
+                InvocationState::Failed(_) => InvocationState::FailedCounted,
+                InvocationState::Reported => InvocationState::Counted,
+                state => state,
             };
             known.0.insert(request_id, invocation);
         }
@@ -300,11 +296,9 @@ impl Aggregator {
     pub(crate) fn close(&mut self, invocation: &OpenInvocation) {
         let measured = Measured { time: invocation.time, since: invocation.since };
         match invocation.state {
-            InvocationState::Running
-            | InvocationState::Counted
-            | InvocationState::FailedCounted => {}
             InvocationState::Reported => self.count_end(None, measured),
             InvocationState::Failed(failure) => self.count_end(Some(failure), measured),
+            _ => {}
         }
     }
 }
@@ -345,16 +339,15 @@ impl Aggregator {
             .zip(figures.memory_size_mb)
             .map(|(billed, size)| seconds(billed) * size / 1024.0);
 
-        self.record(&metric::INVOKE_DURATION, None, figures.duration_ms.map(seconds), measured);
-        self.record(
-            &metric::BILLED_DURATION,
-            None,
-            figures.billed_duration_ms.map(seconds),
-            measured,
-        );
-        self.record(&metric::BILLED_GB_SECONDS, None, gib_seconds, measured);
-        self.record(&metric::MEM_USAGE, None, used, measured);
-        self.record(&metric::MEMORY_UTILIZATION, None, utilization, measured);
+        for (instrument, value) in [
+            (&metric::INVOKE_DURATION, figures.duration_ms.map(seconds)),
+            (&metric::BILLED_DURATION, figures.billed_duration_ms.map(seconds)),
+            (&metric::BILLED_GB_SECONDS, gib_seconds),
+            (&metric::MEM_USAGE, used),
+            (&metric::MEMORY_UTILIZATION, utilization),
+        ] {
+            self.record(instrument, None, value, measured);
+        }
         self.init_duration(figures.init_duration_ms, None, measured);
         self.record(&metric::RESTORE_DURATION, None, restore, measured);
         self.record(&metric::BILLED_RESTORE_DURATION, None, billed_restore, measured);
