@@ -178,72 +178,24 @@ impl<'a> LambdaStream<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn check(
-        log_group: &str,
-        log_stream: &str,
-        expected: (Option<&str>, Option<&str>, &str, bool),
-    ) {
-        let source =
-            LogSource { account: "123456789012", region: Some("eu-west-1"), log_group, log_stream };
-        let identity = Identity::of(&source);
-        let actual = (
-            identity.function_name.as_deref(),
-            identity.function_version.as_deref(),
-            identity.service_name.as_str(),
-            identity.is_lambda,
-        );
-        assert_eq!(actual, expected, "{log_group} {log_stream}");
-    }
+    use crate::render::check_table;
+    use expect_test::expect_file;
 
     #[test]
     fn group_and_stream_name_the_function() {
-        const HEX: &str = "2f399eb14537447da05ab2a2e39309de";
-        let stream = |middle: &str| format!("2021/06/28/{middle}{HEX}");
-        let orders = Some("orders");
-        let latest = Some("$LATEST");
-
-        check("/aws/lambda/orders", &stream("[$LATEST]"), (orders, latest, "orders", true));
-        check("/aws/lambda/orders", &stream("[12]"), (orders, Some("12"), "orders", true));
-        check(
-            "/aws/lambda/Or-der_S",
-            &stream("[12]"),
-            (Some("Or-der_S"), Some("12"), "Or-der_S", true),
-        );
-        check("/aws/lambda/us-east-1.orders", &stream("[3]"), (orders, Some("3"), "orders", true));
-        check("/team/shared", &stream("orders[$LATEST]"), (orders, latest, "orders", true));
-        let published = Some("$LATEST.PUBLISHED");
-        let stream_of = stream("orders[$LATEST.PUBLISHED]");
-        check("/team/shared", &stream_of, (orders, published, "orders", true));
-        check("/team/shared", "2021/06/28/orders[7][a-b]", (orders, Some("7"), "orders", true));
-        check(
-            "/aws/lambda/shared",
-            &stream("orders[1]"),
-            (Some("shared"), Some("1"), "shared", true),
-        );
-        check("/aws/lambda/team/shared", &stream("orders[1]"), (orders, Some("1"), "orders", true));
-
-        // A group under the prefix with a foreign stream name.
-        check("/aws/lambda/orders", "replayed", (orders, None, "orders", true));
-        check("/aws/lambda/team/shared", "replayed", (None, None, "shared", true));
-        check("/aws/lambda/", "", (None, None, "lambda", true));
-
-        // Not Lambda's.
-        check("/aws/apigateway/welcome", "x", (None, None, "welcome", false));
-        check("API-Gateway-Execution-Logs_a1b2/prod", "5f", (None, None, "prod", false));
-        check("syslog", "i-123", (None, None, "syslog", false));
-        check("/", "", (None, None, "unknown_service", false));
-        check("", "", (None, None, "unknown_service", false));
-
-        // Nearly a Lambda stream.
-        check("/g/s", "2021-06-28-[1]abc", (None, None, "s", false));
-        check("/g/s", "2021/06/28/[1]", (None, None, "s", false));
-        check("/g/s", "2021/06/28/[]abc", (None, None, "s", false));
-        check("/g/s", "2021/06/28/[prod]abc", (None, None, "s", false));
-        check("/g/s", "2021/06/28/or ders[1]abc", (None, None, "s", false));
-        check("/g/s", "2021/06/2é/[1]abc", (None, None, "s", false));
-        check("/g/s", "2021/06/28", (None, None, "s", false));
+        check_table(&expect_file!["../fixtures/identities.txt"], |names| {
+            let given = |name: &str| if name == "-" { String::new() } else { name.to_owned() };
+            let names = names.replace("{hex}", "2f399eb14537447da05ab2a2e39309de");
+            let (group, stream) = names.split_once(' ').unwrap();
+            let (log_group, log_stream) = (&given(group), &given(stream));
+            let account = "123456789012";
+            let source = LogSource { account, region: None, log_group, log_stream };
+            let Identity { function_name, function_version, service_name, is_lambda, .. } =
+                Identity::of(&source);
+            let or_none = |name: Option<String>| name.unwrap_or_else(|| "-".to_owned());
+            let (function, version) = (or_none(function_name), or_none(function_version));
+            format!("{function} {version} {service_name} {is_lambda}")
+        });
     }
 
     #[test]

@@ -143,24 +143,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_xray_root_is_8_and_24_hexadecimal_digits() {
-        const ROOT: &str = "1-6352a70e-1e2c502e358361800241fd45";
-        for text in [ROOT, "Root=1-6352a70e-1e2c502e358361800241fd45;Sampled=1"] {
-            assert_eq!(xray_root(text).as_deref(), Some(ROOT));
-        }
-        for text in [
-            "1-6352a70e-1e2c502e358361800241fd4",
-            "1-6352a70e-1e2c502e358361800241fd4x",
-            "1-6352a70-1e2c502e358361800241fd45",
-            "1-6352a70x-1e2c502e358361800241fd45",
-            "2-6352a70e-1e2c502e358361800241fd45",
-            "6352a70e-1e2c502e358361800241fd45",
-        ] {
-            assert_eq!(xray_root(text), None, "{text}");
-        }
-    }
-
-    #[test]
     fn request_ids_are_lowercased() {
         const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
         for id in [ID, "an-id-of-an-emulator"] {

@@ -64,27 +64,3 @@ fn quoted_value(quoted: &str) -> Option<(Cow<'_, str>, &str)> {
     let value = serde_json::from_str(&format!("\"{value}\"")).unwrap_or_else(|_| value.to_owned());
     Some((Cow::Owned(value), behind))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_whole_lines_of_pairs_are_read() {
-        let read = |line: &str| {
-            pairs(line).map(|pairs| {
-                let pairs: Vec<String> =
-                    pairs.iter().map(|(key, value)| format!("{key}:{value}")).collect();
-                pairs.join("|")
-            })
-        };
-        let check = |line: &str, expected: &str| assert_eq!(read(line).as_deref(), Some(expected));
-        check("level=error msg=x", "level:error|msg:x");
-        check(r#"a="b c" d= e.f="say \"no\"""#, r#"a:b c|d:|e.f:say "no""#);
-        check(r#"a=1 b="\x00""#, r"a:1|b:\x00");
-        check("event='no stock' level='error'", "event:no stock|level:error");
-        for other in ["", "a=1", "level=error and more", "a=1 b", r#"a="b"#, "x y=1", "a=1 =2"] {
-            assert_eq!(read(other), None, "{other}");
-        }
-    }
-}

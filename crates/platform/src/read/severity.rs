@@ -242,30 +242,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_of_each_scale_are_mapped() {
-        let check = |read: fn(i64) -> Option<Severity>, numbers: &[i64], expected: &[i32]| {
-            let found: Vec<i32> = numbers
-                .iter()
-                .map(|number| read(*number).map_or(0, |severity| severity.number as i32))
-                .collect();
-            assert_eq!(found, expected, "{numbers:?}");
-        };
-        check(Severity::of_number, &[10, 20, 30, 40, 50, 60, 35, 0], &[1, 5, 9, 13, 17, 21, 0, 0]);
-        check(Severity::of_number, &[100, 200, 250, 300, 400, 500], &[5, 9, 10, 13, 17, 21]);
-        check(Severity::of_python, &[10, 20, 30, 40, 50, 15, 60], &[5, 9, 13, 17, 21, 0, 0]);
-        check(Severity::of_syslog, &[0, 2, 3, 4, 5, 6, 7, 8], &[21, 21, 17, 13, 10, 9, 5, 0]);
-        check(Severity::of_otel, &[0, 1, 9, 17, 24, 25], &[0, 1, 9, 17, 24, 0]);
-    }
-
-    #[test]
-    fn the_offsets_of_slog_are_added() {
-        let number = |word| Severity::of_word(word).map(|severity| severity.number as i32);
-        let words = ["ERROR+4", "DEBUG-4", "INFO+2", "WARN-1", "ERROR+99", "OOPS+1", "ERROR+x"];
-        let expected = [Some(21), Some(1), Some(11), Some(12), Some(24), None, None];
-        assert_eq!(words.map(number), expected);
-    }
-
-    #[test]
     fn only_colours_are_removed() {
         let check = |text: &str, expected: &str| assert_eq!(without_colours(text), expected);
         check("", "");

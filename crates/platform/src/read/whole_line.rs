@@ -63,30 +63,3 @@ struct SystemLine {
     #[serde(rename = "record")]
     _record: IgnoredAny,
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn trailing_text_disqualifies_a_platform_line() {
-        for line in [
-            "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: $LATEST\n",
-            "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 1 Tenant ID: blue",
-            "END RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11",
-            "INIT_START Runtime Version: python:3.13.v1\tRuntime Version ARN: arn:aws:x",
-            r#"{"time":"2026-11-21T08:00:00Z","type":"platform.start","record":{"requestId":"r"}}"#,
-        ] {
-            assert!(is_lambdas_to_the_end(line), "{line}");
-        }
-        for line in [
-            "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 1 deleted account 17",
-            "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\nVersion: 1",
-            "END RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 tried to log in",
-            "INIT_START Runtime Version: x user eve",
-            r#"{"time":"2026-11-21T08:00:00Z","type":"platform.start","record":{},"message":"x"}"#,
-        ] {
-            assert!(!is_lambdas_to_the_end(line), "{line}");
-        }
-    }
-}
