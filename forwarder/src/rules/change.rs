@@ -1,8 +1,10 @@
 //! Adds, sets, renames and removes attributes.
 
+use super::parse::NewValueText;
 use super::template::Template;
 use crate::source::Origin;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value::Value};
+use serde::Deserialize;
 use settings::Pattern;
 
 #[derive(Clone, Debug)]
@@ -14,7 +16,8 @@ pub(super) enum Change {
     Remove(Vec<Pattern>),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "NewValueText")]
 pub(super) enum NewValue {
     Text(Template),
     Int(i64),

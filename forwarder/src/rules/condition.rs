@@ -1,19 +1,22 @@
 //! Conditions of a rule on the origin, the resource and the item.
 
 use super::item::Item;
+use super::parse::{ConditionsText, ScalarText};
 use super::template::OriginField;
 use crate::source::Origin;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, InstrumentationScope, KeyValue, any_value::Value,
 };
 use regex::Regex;
+use serde::Deserialize;
 use settings::Pattern;
 use std::borrow::Cow;
 use wire::SignalKind;
 
 /// Conditions that must all hold. The origin and the signal are known before a request is decoded, and the resource before its
 /// items.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(try_from = "ConditionsText")]
 pub(super) struct Conditions {
     /// `None`: all signals.
     pub(super) signals: Option<Vec<SignalKind>>,
@@ -25,6 +28,20 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
+    pub(super) fn regexes(&self) -> usize {
+        let of_items = self.item.iter().filter_map(|condition| match condition {
+            ItemCondition::Attribute(it) | ItemCondition::ScopeAttribute(it) => Some(&it.value),
+            ItemCondition::ScopeName(value)
+            | ItemCondition::Body(value)
+            | ItemCondition::SpanName(value)
+            | ItemCondition::MetricName(value) => Some(value),
+            _ => None,
+        });
+        let values = self.resource.iter().map(|condition| &condition.value).chain(of_items);
+        let tests = values.flat_map(|ValueCondition(tests)| tests);
+        tests.filter(|test| matches!(test, Test::Regex(_))).count()
+    }
+
     pub(super) fn meets_envelope(&self, origin: &Origin, kind: SignalKind) -> bool {
         let of_signal = self.signals.as_ref().is_none_or(|signals| signals.contains(&kind));
         let matches = |(field, patterns): &(OriginField, Vec<Pattern>)| {
@@ -121,7 +138,8 @@ pub(super) enum Test {
     AtMost(f64),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "ScalarText")]
 pub(super) enum Scalar {
     Text(Pattern),
     Number(f64),

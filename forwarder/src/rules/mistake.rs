@@ -1,4 +1,4 @@
-//! All mistakes in a rules file, with their positions and a suggestion.
+//! The mistakes in a rules file, with their positions.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,7 +9,7 @@ pub struct Mistake {
     pub line: usize,
     /// Character of the line, from 1.
     pub column: usize,
-    /// The key, such as `match.severity`; empty for invalid TOML.
+    /// The table, such as `rule` or `destination.audit`; empty for invalid TOML.
     pub key: String,
     pub problem: String,
 }
@@ -69,47 +69,9 @@ pub(super) fn position(text: &str, span: &Range<usize>) -> (usize, usize) {
     (line, column)
 }
 
-/// The known name with the smallest difference from `name`: at most two letters, and at most half of them.
-pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
-    let near = known.iter().map(|candidate| (distance(name, candidate), *candidate));
-    let (distance, candidate) = near.min()?;
-    (distance <= 2 && distance * 2 <= name.chars().count()).then_some(candidate)
-}
-
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (line, from) in left.chars().enumerate() {
-        let mut before = line;
-        let mut previous = line + 1;
-        for (cell, to) in row.iter_mut().skip(1).zip(&right) {
-            let changed = before + usize::from(from != *to);
-            before = *cell;
-            previous = changed.min(previous + 1).min(*cell + 1);
-            *cell = previous;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = line + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_nearest_name_is_suggested() {
-        let known = ["sample", "severity", "span_name", "drop"];
-        let check = |name, expected| assert_eq!(nearest(name, &known), expected, "{name}");
-        check("smaple", Some("sample"));
-        check("sevrity", Some("severity"));
-        check("spanname", Some("span_name"));
-        check("dorp", Some("drop"));
-        check("dor", None);
-        check("something", None);
-    }
 
     #[test]
     fn positions_count_lines_and_characters() {

@@ -24,9 +24,11 @@ pub use template::Template;
 use crate::source::Origin;
 use change::Change;
 use condition::Conditions;
+use parse::RuleText;
 use redact::{Redacted, Redaction};
 use route::RouteRule;
 use sample::Share;
+use serde::Deserialize;
 use settings::Pattern;
 use std::sync::Arc;
 use wire::{Request, SignalKind};
@@ -49,12 +51,24 @@ pub struct RuleSet {
     destinations: Vec<DestinationRule>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "RuleText")]
 struct Rule {
     name: Arc<str>,
     conditions: Conditions,
     unless: Option<Conditions>,
     action: Action,
+}
+
+impl Rule {
+    fn regexes(&self) -> usize {
+        let conditions = std::iter::once(&self.conditions).chain(&self.unless);
+        let in_action = match &self.action {
+            Action::Redact(redaction) => redaction.finders.len(),
+            _ => 0,
+        };
+        conditions.map(Conditions::regexes).sum::<usize>() + in_action
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -2,17 +2,24 @@
 
 use super::item::Item;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use serde::Deserialize;
 use wire::resource::FAAS_INVOCATION_ID;
 
 /// A share of all traces, from 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "f64")]
 pub(super) struct Share(f64);
 
-impl Share {
-    pub(super) fn new(share: f64) -> Option<Self> {
-        (0.0..=1.0).contains(&share).then_some(Self(share))
-    }
+impl TryFrom<f64> for Share {
+    type Error = &'static str;
 
+    fn try_from(share: f64) -> Result<Self, Self::Error> {
+        let is_share = (0.0..=1.0).contains(&share);
+        is_share.then_some(Self(share)).ok_or("expected a share from 0 to 1: 0.1 keeps a tenth")
+    }
+}
+
+impl Share {
     /// Returns `true` if the key belongs to the share. Larger shares include smaller ones, so a second rule keeps everything that
     /// a smaller first share kept.
     pub(super) fn keeps(self, key: &[u8]) -> bool {
@@ -100,9 +107,7 @@ mod tests {
 
     #[test]
     fn a_share_must_be_between_0_and_1() {
-        assert_eq!(Share::new(1.1), None);
-        assert_eq!(Share::new(-0.1), None);
-        assert_eq!(Share::new(f64::NAN), None);
-        assert_eq!(Share::new(0.1), Some(Share(0.1)));
+        assert!([1.1, -0.1, f64::NAN].iter().all(|share| Share::try_from(*share).is_err()));
+        assert_eq!(Share::try_from(0.1), Ok(Share(0.1)));
     }
 }

@@ -1,6 +1,7 @@
 //! Templates with fields of the origin: names of streams and services, values of attributes.
 
 use crate::source::Origin;
+use serde::Deserialize;
 
 /// A field of an [`Origin`], or its function name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +33,14 @@ impl OriginField {
         ("function", Self::Function),
     ];
 
-    pub(super) fn named(name: &str) -> Option<Self> {
+    fn named(name: &str) -> Option<Self> {
         Self::NAMED.into_iter().find_map(|(known, field)| (known == name).then_some(field))
     }
 }
 
 /// Text with `{account}`, `{region}`, `{log_group}`, `{log_stream}` and `{function}` in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Template(Vec<TemplatePart>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +59,16 @@ pub enum TemplateError {
     /// A `{` without `}`.
     #[error("a placeholder is not closed with }}")]
     Unclosed,
+    #[error("expected a string that is not empty")]
+    Empty,
+}
+
+impl TryFrom<String> for Template {
+    type Error = TemplateError;
+
+    fn try_from(text: String) -> Result<Self, TemplateError> {
+        if text.is_empty() { Err(TemplateError::Empty) } else { Self::parse(&text) }
+    }
 }
 
 /// Length limit of stream names. A log group's name may have 512 characters.

@@ -1,254 +1,224 @@
-//! Parses the action of a rule.
+//! Reads a rule with its action.
 
 use super::super::change::{Change, NewValue};
+use super::super::condition::Conditions;
 use super::super::redact::{
     Finder, ItemPart, MOST_REPLACEMENT, PRESETS, Preset, Redaction, Replacement,
 };
 use super::super::sample::Share;
 use super::super::template::Template;
-use super::super::{Action, Target};
-use super::document::{Document, Node, join};
+use super::super::{Action, MOST_REGEXES, Rule, Target};
+use super::values::{Known, List, Shape, Text, Word};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
 use settings::Pattern;
-use std::ops::Range;
-use toml::de::{DeTable, DeValue};
+use std::collections::BTreeMap;
+use wire::SignalKind;
 
-/// The actions; each rule has one.
-pub(super) const NAMES: [&str; 8] =
-    ["keep", "drop", "sample", "redact", "add", "set", "rename", "remove"];
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(in super::super) struct RuleText {
+    name: Text,
+    #[serde(default, rename = "match")]
+    conditions: Conditions,
+    unless: Option<Conditions>,
+    on: Option<Known<Target>>,
+    keep: Option<bool>,
+    drop: Option<bool>,
+    sample: Option<Share>,
+    redact: Option<Redaction>,
+    add: Option<BTreeMap<Text, NewValue>>,
+    set: Option<BTreeMap<Text, NewValue>>,
+    rename: Option<BTreeMap<Text, Text>>,
+    remove: Option<List<Text>>,
+}
 
-const NO_NAME: &str = "the name of an attribute cannot be empty";
+impl Word for Target {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("attributes", Self::Attributes), ("resource", Self::Resource)];
+}
 
-pub(super) fn read<'t>(
-    document: &mut Document<'t>,
-    at: &Range<usize>,
-    table: &DeTable<'t>,
-) -> Option<Action> {
-    let mut named = NAMES.iter().filter_map(|name| Some((*name, table.get(*name)?)));
-    let Some((name, node)) = named.next() else {
-        // A misspelt action was reported above.
-        let known =
-            |key: &str| NAMES.contains(&key) || ["name", "match", "unless", "on"].contains(&key);
-        if table.iter().all(|(key, _)| known(key.get_ref())) {
-            let problem = format!("the rule does nothing; expected one of {}", NAMES.join(", "));
-            document.mistake(at.clone(), "", problem);
+const NAMES: &str = "keep, drop, sample, redact, add, set, rename, remove";
+
+const IS_SHARED: &str = "resource and scope are shared by all of their items: the conditions of this rule may be on signal, place, service name and resource only";
+
+impl TryFrom<RuleText> for Rule {
+    type Error = String;
+
+    fn try_from(text: RuleText) -> Result<Self, String> {
+        let RuleText { name, conditions, unless, on, .. } = text;
+        if text.keep == Some(false) || text.drop == Some(false) {
+            return Err("expected true; delete a rule that does nothing".to_owned());
         }
-        return None;
-    };
-    for (other, node) in named {
-        let problem =
-            format!("a rule does one thing, and this one has `{name}`: write a second rule");
-        document.mistake(node.span(), other, problem);
-    }
-    let target = target(document, table, name);
-    match name {
-        "keep" => only_true(document, name, node).map(|()| Action::Keep),
-        "drop" => only_true(document, name, node).map(|()| Action::Drop),
-        "sample" => {
-            let share = document.number(name, node)?;
-            let action = Share::new(share).map(Action::Sample);
-            if action.is_none() {
-                document.mistake(
-                    node.span(),
-                    name,
-                    "expected a share from 0 to 1: 0.1 keeps a tenth",
-                );
+        let target = on.as_ref().map_or(Target::Attributes, |Known(target)| *target);
+        let values = |table: BTreeMap<Text, NewValue>| {
+            table.into_iter().map(|(Text(key), value)| (key, value)).collect()
+        };
+        let names = |table: BTreeMap<Text, Text>| {
+            table.into_iter().map(|(Text(from), Text(to))| (from, to)).collect()
+        };
+        let changes = [
+            text.add.map(|table| Change::Add(values(table))),
+            text.set.map(|table| Change::Set(values(table))),
+            text.rename.map(|table| Change::Rename(names(table))),
+            text.remove.map(|list| Change::Remove(list.patterns())),
+        ];
+        let changes = changes.map(|change| change.map(|change| Action::Change(target, change)));
+        let others = [
+            text.keep.map(|_| Action::Keep),
+            text.drop.map(|_| Action::Drop),
+            text.sample.map(Action::Sample),
+            text.redact.map(|redaction| Action::Redact(Box::new(redaction))),
+        ];
+        let mut actions = others.into_iter().chain(changes).flatten();
+        let action = actions.next();
+        let action =
+            action.ok_or_else(|| format!("the rule does nothing; expected one of {NAMES}"))?;
+        if actions.next().is_some() {
+            return Err(format!("a rule does one thing: write a rule for each of {NAMES}"));
+        }
+        if on.is_some() && !matches!(action, Action::Change(..)) {
+            return Err("`on` goes with add, set, rename and remove".to_owned());
+        }
+        // Items cannot decide about a resource or scope, because they share it.
+        let asks_items = !conditions.item.is_empty()
+            || unless.as_ref().is_some_and(|unless| !unless.item.is_empty());
+        let names_shared = match &action {
+            Action::Change(target, _) => *target == Target::Resource,
+            // Without `in`, only the parts that belong to single items are redacted.
+            Action::Redact(redaction) => {
+                redaction.parts != ItemPart::default_parts()
+                    && (redaction.looks_into(ItemPart::Resource)
+                        || redaction.looks_into(ItemPart::Scope))
             }
-            action
+            _ => false,
+        };
+        if asks_items && names_shared {
+            return Err(IS_SHARED.to_owned());
         }
-        "redact" => Some(Action::Redact(Box::new(redaction(document, node)))),
-        "add" => Some(Action::Change(target, Change::Add(new_values(document, name, node)?))),
-        "set" => Some(Action::Change(target, Change::Set(new_values(document, name, node)?))),
-        "rename" => {
-            let table = document.table(name, node)?;
-            let mut pairs = Vec::new();
-            for (key, node) in table {
-                let from = key.get_ref();
-                if from.is_empty() {
-                    document.mistake(node.span(), name, NO_NAME);
-                }
-                let to = document.string(&join(name, from), node);
-                pairs.extend(to.map(|to| (from.to_string(), to.to_owned())));
+        let is_of_metrics = conditions.signals.as_deref() == Some(&[SignalKind::Metrics]);
+        if matches!(action, Action::Sample(_)) && is_of_metrics {
+            let problem = "metrics are not sampled: a sum without some of its data points is wrong";
+            return Err(problem.to_owned());
+        }
+        Ok(Self { name: name.0.into(), conditions, unless, action })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a string, a number, a boolean or a list of them. A key that has dots is written in quotes: \"http.route\""
+)]
+pub(in super::super) enum NewValueText {
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Text(String),
+    Array(Vec<NewValueText>),
+}
+
+impl TryFrom<NewValueText> for NewValue {
+    type Error = String;
+
+    fn try_from(text: NewValueText) -> Result<Self, String> {
+        Ok(match text {
+            NewValueText::Bool(value) => Self::Bool(value),
+            NewValueText::Int(number) => Self::Int(number),
+            NewValueText::Double(number) => Self::Double(number),
+            NewValueText::Text(text) => {
+                Self::Text(Template::parse(&text).map_err(|error| error.to_string())?)
             }
-            Some(Action::Change(target, Change::Rename(pairs)))
-        }
-        _ => Some(Action::Change(target, Change::Remove(document.patterns(name, node)))),
-    }
-}
-
-fn only_true<'t>(document: &mut Document<'t>, name: &str, node: &Node<'t>) -> Option<()> {
-    let value = document.bool(name, node)?;
-    if !value {
-        document.mistake(node.span(), name, "expected true; delete a rule that does nothing");
-    }
-    value.then_some(())
-}
-
-fn target<'t>(document: &mut Document<'t>, table: &DeTable<'t>, action: &str) -> Target {
-    const TARGETS: &[(&str, Target)] =
-        &[("attributes", Target::Attributes), ("resource", Target::Resource)];
-    let Some(node) = table.get("on") else { return Target::Attributes };
-    if !["add", "set", "rename", "remove"].contains(&action) {
-        let problem = format!("goes with add, set, rename and remove, not with `{action}`");
-        document.mistake(node.span(), "on", problem);
-    }
-    let text = document.string("on", node);
-    let target = text.and_then(|text| document.word("on", text, node.span(), TARGETS));
-    target.unwrap_or(Target::Attributes)
-}
-
-fn new_values<'t>(
-    document: &mut Document<'t>,
-    path: &str,
-    node: &Node<'t>,
-) -> Option<Vec<(String, NewValue)>> {
-    let table = document.table(path, node)?;
-    let mut values = Vec::new();
-    for (key, node) in table {
-        let name = key.get_ref();
-        if name.is_empty() {
-            document.mistake(node.span(), path, NO_NAME);
-        }
-        let value = new_value(document, &join(path, name), node);
-        values.extend(value.map(|value| (name.to_string(), value)));
-    }
-    Some(values)
-}
-
-fn new_value<'t>(document: &mut Document<'t>, key: &str, node: &Node<'t>) -> Option<NewValue> {
-    match node.get_ref() {
-        DeValue::String(text) if text.is_empty() => Template::parse("").ok().map(NewValue::Text),
-        DeValue::String(_) => document.template(key, node).map(NewValue::Text),
-        DeValue::Boolean(value) => Some(NewValue::Bool(*value)),
-        DeValue::Integer(integer) => {
-            let number = i64::from_str_radix(integer.as_str(), integer.radix());
-            if number.is_err() {
-                document.mistake(node.span(), key, "the number does not fit into 64 bits");
+            NewValueText::Array(values) => {
+                Self::Array(values.into_iter().map(Self::try_from).collect::<Result<_, _>>()?)
             }
-            number.ok().map(NewValue::Int)
-        }
-        DeValue::Array(array) => {
-            let mut values = Vec::new();
-            for node in array {
-                values.extend(new_value(document, key, node));
+        })
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RedactionTable {
+    presets: Option<List<Text>>,
+    patterns: BTreeMap<String, Text>,
+    keys: Option<List<Text>>,
+    attributes: Option<List<Text>>,
+    except: Option<List<Text>>,
+    r#in: Option<List<Known<ItemPart>>>,
+    with: Option<String>,
+    salt: Option<String>,
+}
+
+pub(in super::super) struct RedactionText(RedactionTable);
+
+impl<'de> Deserialize<'de> for RedactionText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = match Shape::<Text, RedactionTable>::deserialize(deserializer)? {
+            Shape::List(presets) => {
+                RedactionTable { presets: Some(List(presets)), ..RedactionTable::default() }
             }
-            Some(NewValue::Array(values))
+            Shape::Table(table) => table,
+        };
+        if table.presets.is_none() && table.patterns.is_empty() && table.keys.is_none() {
+            return Err(Error::custom("nothing to look for: expected presets, patterns or keys"));
         }
-        DeValue::Table(_) => {
-            let problem = "expected a value, found a table. A key that has dots is written in quotes: \"http.route\"";
-            document.mistake(node.span(), key, problem);
-            None
-        }
-        DeValue::Datetime(_) => {
-            document.mistake(node.span(), key, "expected a value; write a date as a string");
-            None
-        }
-        DeValue::Float(_) => document.number(key, node).map(NewValue::Double),
+        Ok(Self(table))
     }
 }
 
-const REDACT_KEYS: &[&str] =
-    &["presets", "patterns", "keys", "attributes", "except", "in", "with", "salt"];
+impl Word for ItemPart {
+    const WORDS: &'static [(&'static str, Self)] = &Self::NAMED;
+}
 
-fn redaction<'t>(document: &mut Document<'t>, node: &Node<'t>) -> Redaction {
-    let mut redaction = Redaction {
-        finders: Vec::new(),
-        keys: Vec::new(),
-        has_own_keys: false,
-        only: Vec::new(),
-        except: Vec::new(),
-        parts: ItemPart::default_parts(),
-        replacement: Replacement { with: Replacement::DEFAULT.to_owned(), salt: String::new() },
-    };
-    let Some(table) = node.get_ref().as_table() else {
-        presets(document, "redact", node, &mut redaction);
-        return redaction;
-    };
-    document.check_keys("redact", table, REDACT_KEYS);
-    if !["presets", "patterns", "keys"].iter().any(|key| table.contains_key(*key)) {
-        document.mistake(
-            node.span(),
-            "redact",
-            "nothing to look for: expected presets, patterns or keys",
-        );
-    }
-    for (key, node) in table {
-        let name = key.get_ref().as_ref();
-        let key = join("redact", name);
-        match name {
-            "presets" => presets(document, &key, node, &mut redaction),
-            "patterns" => patterns(document, &key, node, &mut redaction),
-            "keys" => {
-                let keys = document.strings(&key, node);
-                let keys = keys.into_iter().map(|(key, _)| Pattern::new(&key.to_ascii_lowercase()));
-                redaction.keys.extend(keys);
-                redaction.has_own_keys = true;
-            }
-            "attributes" => redaction.only = document.patterns(&key, node),
-            "except" => redaction.except = document.patterns(&key, node),
-            "in" => redaction.parts = document.words(&key, node, &ItemPart::NAMED),
-            "with" => replacement(document, &key, table, node, &mut redaction),
-            "salt" => {
-                let salt = document.string(&key, node).unwrap_or_default();
-                if salt.len() < 16 {
-                    document.mistake(node.span(), &key, "expected at least 16 characters");
-                }
-                salt.clone_into(&mut redaction.replacement.salt);
-            }
-            _ => {}
+impl TryFrom<RedactionText> for Redaction {
+    type Error = String;
+
+    fn try_from(RedactionText(text): RedactionText) -> Result<Self, String> {
+        let replacement = replacement(text.with, text.salt)?;
+        if text.patterns.len() > MOST_REGEXES {
+            return Err(format!("more than {MOST_REGEXES} patterns"));
         }
-    }
-    redaction
-}
-
-fn presets<'t>(document: &mut Document<'t>, key: &str, node: &Node<'t>, redaction: &mut Redaction) {
-    let known: Vec<(&str, &str)> =
-        PRESETS.iter().map(|preset| (preset.name, preset.name)).collect();
-    for (text, at) in document.strings(key, node) {
-        let name = document.word(key, text, at.clone(), &known);
-        let Some(preset) = name.and_then(Preset::named) else { continue };
-        let finders = document.checked(key, at, |_| preset.finders());
-        redaction.finders.extend(finders.into_iter().flatten());
-        redaction.keys.extend(preset.keys());
-    }
-}
-
-fn patterns<'t>(
-    document: &mut Document<'t>,
-    path: &str,
-    node: &Node<'t>,
-    redaction: &mut Redaction,
-) {
-    let Some(table) = document.table(path, node) else { return };
-    for (key, node) in table {
-        let name = key.get_ref();
-        let key = join(path, name);
-        let Some(pattern) = document.string(&key, node) else { continue };
-        let finder = document.checked(&key, node.span(), |_| Finder::of_pattern(name, pattern));
-        redaction.finders.extend(finder);
+        let (mut finders, mut keys) = (Vec::new(), Vec::new());
+        for Text(name) in text.presets.iter().flat_map(|List(names)| names) {
+            let preset = Preset::named(&name.to_ascii_lowercase()).ok_or_else(|| {
+                let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
+                format!("`{name}` is unknown, expected one of {}", names.join(", "))
+            })?;
+            finders.extend(preset.finders()?);
+            keys.extend(preset.keys());
+        }
+        for (name, Text(pattern)) in &text.patterns {
+            let finder = Finder::of_pattern(name, pattern);
+            finders.push(finder.map_err(|problem| format!("patterns.{name}: {problem}"))?);
+        }
+        let own_keys = text.keys.iter().flat_map(|List(keys)| keys);
+        keys.extend(own_keys.map(|Text(key)| Pattern::new(&key.to_ascii_lowercase())));
+        let patterns = |list: Option<List<Text>>| list.map(|list| list.patterns());
+        Ok(Self {
+            finders,
+            keys,
+            has_own_keys: text.keys.is_some(),
+            only: patterns(text.attributes).unwrap_or_default(),
+            except: patterns(text.except).unwrap_or_default(),
+            parts: text.r#in.map_or_else(ItemPart::default_parts, |parts| parts.words()),
+            replacement,
+        })
     }
 }
 
-fn replacement<'t>(
-    document: &mut Document<'t>,
-    key: &str,
-    table: &DeTable<'t>,
-    node: &Node<'t>,
-    redaction: &mut Redaction,
-) {
-    let Some(with) = node.get_ref().as_str() else {
-        document.string(key, node);
-        return;
-    };
-    with.clone_into(&mut redaction.replacement.with);
+fn replacement(with: Option<String>, salt: Option<String>) -> Result<Replacement, String> {
+    let with = with.unwrap_or_else(|| Replacement::DEFAULT.to_owned());
     if with.len() > MOST_REPLACEMENT {
-        document.mistake(node.span(), key, format!("expected at most {MOST_REPLACEMENT} bytes"));
+        return Err(format!("with: expected at most {MOST_REPLACEMENT} bytes"));
     }
-    let rest = with.replace("{name}", "").replace("{hash}", "");
-    if rest.contains(['{', '}']) {
-        document.mistake(node.span(), key, "the only placeholders are {name} and {hash}");
+    if with.replace("{name}", "").replace("{hash}", "").contains(['{', '}']) {
+        return Err("with: the only placeholders are {name} and {hash}".to_owned());
     }
-    if with.contains("{hash}") && !table.contains_key("salt") {
-        let problem = "{hash} needs a `salt`: without one, an attacker can find values with few possibilities by trying them";
-        document.mistake(node.span(), key, problem);
+    if salt.as_ref().is_some_and(|salt| salt.len() < 16) {
+        return Err("salt: expected at least 16 characters".to_owned());
     }
+    if with.contains("{hash}") && salt.is_none() {
+        return Err("{hash} needs a `salt`: without one, an attacker can find values with few possibilities by trying them".to_owned());
+    }
+    Ok(Replacement { with, salt: salt.unwrap_or_default() })
 }

@@ -1,262 +1,258 @@
-//! Parses `match` and `unless`.
+//! Reads `match` and `unless`.
 
 use super::super::condition::{
     AttributeCondition, Conditions, ItemCondition, Scalar, Test, ValueCondition,
 };
+use super::super::redact::compile;
 use super::super::template::OriginField;
-use super::document::{Document, Node, join};
+use super::values::{Known, List, Shape, Text, Word};
+use regex::Regex;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
 use settings::Pattern;
-use std::ops::Range;
-use toml::de::DeValue;
+use std::collections::BTreeMap;
 use wire::SignalKind;
 use wire::resource::SERVICE_NAME;
 
-const KEYS: &[&str] = &[
-    "signal",
-    "account",
-    "region",
-    "log_group",
-    "log_stream",
-    "function",
-    "service_name",
-    "resource",
-    "scope_name",
-    "scope",
-    "attributes",
-    "body",
-    "severity",
-    "span_name",
-    "span_kind",
-    "span_status",
-    "metric_name",
-];
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, expecting = "a table of conditions")]
+pub(in super::super) struct ConditionsText {
+    signal: Option<List<Known<SignalKind>>>,
+    account: Option<List<Text>>,
+    region: Option<List<Text>>,
+    log_group: Option<List<Text>>,
+    log_stream: Option<List<Text>>,
+    function: Option<List<Text>>,
+    service_name: Option<ValueCondition>,
+    resource: BTreeMap<String, ValueCondition>,
+    scope_name: Option<ValueCondition>,
+    scope: BTreeMap<String, ValueCondition>,
+    attributes: BTreeMap<String, ValueCondition>,
+    body: Option<ValueCondition>,
+    severity: Option<SeverityRanges>,
+    span_name: Option<ValueCondition>,
+    span_kind: Option<List<Known<SpanKind>>>,
+    span_status: Option<List<Known<SpanStatus>>>,
+    metric_name: Option<ValueCondition>,
+}
 
-const SPAN_KINDS: &[(&str, i32)] = &[
-    ("unspecified", 0),
-    ("internal", 1),
-    ("server", 2),
-    ("client", 3),
-    ("producer", 4),
-    ("consumer", 5),
-];
+/// The patterns of an origin, in the order of [`OriginField::NAMED`].
+pub(super) fn origin(fields: [Option<List<Text>>; 5]) -> Vec<(OriginField, Vec<Pattern>)> {
+    let fields = OriginField::NAMED.iter().zip(fields);
+    fields.filter_map(|((_, field), list)| Some((*field, list?.patterns()))).collect()
+}
 
-const SPAN_STATUSES: &[(&str, i32)] = &[("unset", 0), ("ok", 1), ("error", 2)];
+impl TryFrom<ConditionsText> for Conditions {
+    type Error = String;
 
-/// The lowest severity number of each level (OpenTelemetry, "Logs Data Model", field SeverityNumber); each has four.
-const SEVERITIES: &[(&str, i32)] =
-    &[("trace", 1), ("debug", 5), ("info", 9), ("warn", 13), ("error", 17), ("fatal", 21)];
-
-pub(super) fn read<'t>(document: &mut Document<'t>, path: &str, node: &Node<'t>) -> Conditions {
-    let mut conditions = Conditions::default();
-    let Some(table) = document.table(path, node) else { return conditions };
-    document.check_keys(path, table, KEYS);
-    let signals: Vec<(&str, SignalKind)> =
-        SignalKind::ALL.iter().map(|kind| (kind.as_str(), *kind)).collect();
-    if let Some(node) = table.get("signal") {
-        let known = document.words(&join(path, "signal"), node, &signals);
-        conditions.signals = Some(known);
-    }
-    for (key, node) in table {
-        let (name, at) = (key.get_ref().as_ref(), key.span());
-        let key = join(path, name);
-        if let Some(field) = OriginField::named(name) {
-            conditions.origin.push((field, document.patterns(&key, node)));
-            continue;
+    fn try_from(text: ConditionsText) -> Result<Self, String> {
+        let origin =
+            origin([text.account, text.region, text.log_group, text.log_stream, text.function]);
+        let mut resource = conditions(text.resource);
+        let (scope, attributes) = (conditions(text.scope), conditions(text.attributes));
+        let keys = resource.iter().chain(&scope).chain(&attributes);
+        let keys = keys.filter(|condition| condition.value.needs_a_value());
+        let mut needles: Vec<String> = keys.map(|condition| condition.key.clone()).collect();
+        let texts = [&text.scope_name, &text.body, &text.span_name, &text.metric_name];
+        let texts = texts.into_iter().flatten().filter_map(ValueCondition::needle);
+        needles.extend(texts.map(str::to_owned));
+        let service_name = text.service_name;
+        resource.extend(
+            service_name.map(|value| AttributeCondition { key: SERVICE_NAME.to_owned(), value }),
+        );
+        let mut item: Vec<ItemCondition> =
+            scope.into_iter().map(ItemCondition::ScopeAttribute).collect();
+        item.extend(attributes.into_iter().map(ItemCondition::Attribute));
+        item.extend(text.scope_name.map(ItemCondition::ScopeName));
+        let mut signals = text.signal.map(|signals| signals.words());
+        let SeverityRanges(severity) = text.severity.unwrap_or_default();
+        let (kinds, statuses) = (text.span_kind, text.span_status);
+        let of_one_signal = [
+            (SignalKind::Logs, text.body.map(ItemCondition::Body)),
+            (SignalKind::Logs, severity.map(ItemCondition::Severity)),
+            (SignalKind::Traces, text.span_name.map(ItemCondition::SpanName)),
+            (SignalKind::Traces, kinds.map(|it| ItemCondition::SpanKind(numbers(&it)))),
+            (SignalKind::Traces, statuses.map(|it| ItemCondition::SpanStatus(numbers(&it)))),
+            (SignalKind::Metrics, text.metric_name.map(ItemCondition::MetricName)),
+        ];
+        for (kind, condition) in of_one_signal {
+            let Some(condition) = condition else { continue };
+            // A condition of one signal restricts the rule to that signal.
+            if let Some(others) = signals.as_ref().filter(|signals| !signals.contains(&kind)) {
+                let others: Vec<&str> = others.iter().map(|signal| signal.as_str()).collect();
+                let others = others.join(", ");
+                return Err(format!(
+                    "nothing can match: one condition is on {kind}, and others are on {others}"
+                ));
+            }
+            signals = Some(vec![kind]);
+            item.push(condition);
         }
-        match name {
-            "service_name" => {
-                let value = value(document, &key, node);
-                conditions
-                    .resource
-                    .push(AttributeCondition { key: SERVICE_NAME.to_owned(), value });
-            }
-            "resource" => {
-                let resource = attributes(document, &key, node);
-                conditions.needles.extend(resource.iter().filter_map(key_needle));
-                conditions.resource.extend(resource);
-            }
-            "scope" => {
-                let scope = attributes(document, &key, node);
-                conditions.needles.extend(scope.iter().filter_map(key_needle));
-                conditions.item.extend(scope.into_iter().map(ItemCondition::ScopeAttribute));
-            }
-            "attributes" => {
-                let attributes = attributes(document, &key, node);
-                conditions.needles.extend(attributes.iter().filter_map(key_needle));
-                conditions.item.extend(attributes.into_iter().map(ItemCondition::Attribute));
-            }
-            name => {
-                if let Some((condition, kind)) = item(document, &key, name, node) {
-                    conditions.item.push(condition);
-                    narrow(document, &mut conditions, kind, &key, at);
+        Ok(Self { signals, origin, resource, item, needles })
+    }
+}
+
+fn conditions(table: BTreeMap<String, ValueCondition>) -> Vec<AttributeCondition> {
+    table.into_iter().map(|(key, value)| AttributeCondition { key, value }).collect()
+}
+
+fn numbers<T: Copy + Into<i32>>(words: &List<Known<T>>) -> Vec<i32> {
+    words.words().into_iter().map(Into::into).collect()
+}
+
+impl Word for SignalKind {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("traces", Self::Traces), ("metrics", Self::Metrics), ("logs", Self::Logs)];
+}
+
+#[derive(Clone, Copy)]
+struct SpanKind(i32);
+
+impl From<SpanKind> for i32 {
+    fn from(SpanKind(kind): SpanKind) -> Self {
+        kind
+    }
+}
+
+impl Word for SpanKind {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("unspecified", Self(0)),
+        ("internal", Self(1)),
+        ("server", Self(2)),
+        ("client", Self(3)),
+        ("producer", Self(4)),
+        ("consumer", Self(5)),
+    ];
+}
+
+#[derive(Clone, Copy)]
+struct SpanStatus(i32);
+
+impl From<SpanStatus> for i32 {
+    fn from(SpanStatus(code): SpanStatus) -> Self {
+        code
+    }
+}
+
+impl Word for SpanStatus {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("unset", Self(0)), ("ok", Self(1)), ("error", Self(2))];
+}
+
+/// The lowest severity number of a level (OpenTelemetry, "Logs Data Model", field SeverityNumber); each has four.
+#[derive(Clone, Copy)]
+struct Level(i32);
+
+impl Word for Level {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("trace", Self(1)),
+        ("debug", Self(5)),
+        ("info", Self(9)),
+        ("warn", Self(13)),
+        ("warning", Self(13)),
+        ("error", Self(17)),
+        ("fatal", Self(21)),
+        ("unspecified", Self(0)),
+    ];
+}
+
+/// Ranges of severity numbers, from levels or a comparison.
+#[derive(Default)]
+struct SeverityRanges(Option<Vec<(i32, i32)>>);
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Comparison {
+    above: Option<Known<Level>>,
+    at_least: Option<Known<Level>>,
+    below: Option<Known<Level>>,
+    at_most: Option<Known<Level>>,
+}
+
+impl<'de> Deserialize<'de> for SeverityRanges {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let range = |lowest: i32| if lowest == 0 { (0, 0) } else { (lowest, lowest + 3) };
+        Ok(Self(Some(match Shape::<Known<Level>, Comparison>::deserialize(deserializer)? {
+            Shape::List(levels) => levels.iter().map(|Known(Level(level))| range(*level)).collect(),
+            Shape::Table(Comparison { above, at_least, below, at_most }) => {
+                if [&above, &at_least, &below, &at_most].into_iter().flatten().any(|it| it.0.0 == 0)
+                {
+                    return Err(Error::custom("`unspecified` is below no level and above none"));
                 }
+                let number = |level: Option<Known<Level>>| level.map(|Known(Level(level))| level);
+                let from = [number(above).map(|it| it + 4), number(at_least)];
+                let to = [number(below).map(|it| it - 1), number(at_most).map(|it| it + 3)];
+                let from = from.into_iter().flatten().fold(1, i32::max);
+                vec![(from, to.into_iter().flatten().fold(24, i32::min))]
             }
-        }
-    }
-    let needles = conditions.item.iter().filter_map(|condition| match condition {
-        ItemCondition::Body(value)
-        | ItemCondition::SpanName(value)
-        | ItemCondition::ScopeName(value)
-        | ItemCondition::MetricName(value) => value.needle(),
-        _ => None,
-    });
-    let needles: Vec<String> = needles.map(str::to_owned).collect();
-    conditions.needles.extend(needles);
-    conditions
-}
-
-/// The key, if the condition needs a value.
-fn key_needle(condition: &AttributeCondition) -> Option<String> {
-    condition.value.needs_a_value().then(|| condition.key.clone())
-}
-
-/// Parses a condition that belongs to one signal, and returns the signal.
-fn item<'t>(
-    document: &mut Document<'t>,
-    key: &str,
-    name: &str,
-    node: &Node<'t>,
-) -> Option<(ItemCondition, Option<SignalKind>)> {
-    let (traces, metrics, logs) =
-        (Some(SignalKind::Traces), Some(SignalKind::Metrics), Some(SignalKind::Logs));
-    let condition = match name {
-        "scope_name" => (ItemCondition::ScopeName(value(document, key, node)), None),
-        "body" => (ItemCondition::Body(value(document, key, node)), logs),
-        "severity" => (ItemCondition::Severity(severity(document, key, node)), logs),
-        "span_name" => (ItemCondition::SpanName(value(document, key, node)), traces),
-        "span_kind" => (ItemCondition::SpanKind(document.words(key, node, SPAN_KINDS)), traces),
-        "span_status" => {
-            (ItemCondition::SpanStatus(document.words(key, node, SPAN_STATUSES)), traces)
-        }
-        "metric_name" => (ItemCondition::MetricName(value(document, key, node)), metrics),
-        _ => return None,
-    };
-    Some(condition)
-}
-
-/// A condition of one signal restricts the rule to that signal.
-fn narrow(
-    document: &mut Document<'_>,
-    conditions: &mut Conditions,
-    kind: Option<SignalKind>,
-    key: &str,
-    at: Range<usize>,
-) {
-    let Some(kind) = kind else { return };
-    match &conditions.signals {
-        Some(signals) if !signals.contains(&kind) && !signals.is_empty() => {
-            let signals: Vec<&str> = signals.iter().map(|signal| signal.as_str()).collect();
-            let problem = format!(
-                "nothing can match: this is a condition on {kind}, and others are on {}",
-                signals.join(", ")
-            );
-            document.mistake(at, key, problem);
-        }
-        _ => conditions.signals = Some(vec![kind]),
+        })))
     }
 }
 
-fn attributes<'t>(
-    document: &mut Document<'t>,
-    path: &str,
-    node: &Node<'t>,
-) -> Vec<AttributeCondition> {
-    let Some(table) = document.table(path, node) else { return Vec::new() };
-    let mut conditions = Vec::new();
-    for (key, node) in table {
-        let name = key.get_ref().as_ref();
-        let value = value(document, &join(path, name), node);
-        conditions.push(AttributeCondition { key: name.to_owned(), value });
-    }
-    conditions
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Tests {
+    equals: Option<List<Scalar>>,
+    not: Option<List<Scalar>>,
+    contains: Option<Text>,
+    regex: Option<Expression>,
+    exists: Option<bool>,
+    above: Option<f64>,
+    at_least: Option<f64>,
+    below: Option<f64>,
+    at_most: Option<f64>,
 }
 
-const TESTS: &[&str] =
-    &["equals", "not", "contains", "regex", "exists", "above", "at_least", "below", "at_most"];
-
-fn value<'t>(document: &mut Document<'t>, key: &str, node: &Node<'t>) -> ValueCondition {
-    let Some(table) = node.get_ref().as_table() else {
-        return ValueCondition(vec![Test::Equals(scalars(document, key, node))]);
-    };
-    if table.is_empty() {
-        document.mistake(node.span(), key, format!("no test; there are {}", TESTS.join(", ")));
-    }
-    let mut tests = Vec::new();
-    for (test, node) in table {
-        let name = test.get_ref().as_ref();
-        let key = join(key, name);
-        let number = |document: &mut Document<'t>, test: fn(f64) -> Test| {
-            document.number(&key, node).map(test)
+impl<'de> Deserialize<'de> for ValueCondition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let tests = match Shape::<Scalar, Tests>::deserialize(deserializer)? {
+            Shape::List(scalars) => return Ok(Self(vec![Test::Equals(scalars)])),
+            Shape::Table(tests) => tests,
         };
-        let test = match name {
-            "equals" => Some(Test::Equals(scalars(document, &key, node))),
-            "not" => Some(Test::Not(scalars(document, &key, node))),
-            "contains" => document.string(&key, node).map(|text| Test::Contains(text.to_owned())),
-            "regex" => document.regex(&key, node).map(Test::Regex),
-            "exists" => document.bool(&key, node).map(Test::Exists),
-            "above" => number(document, Test::Above),
-            "at_least" => number(document, Test::AtLeast),
-            "below" => number(document, Test::Below),
-            "at_most" => number(document, Test::AtMost),
-            _ => {
-                let known = TESTS.join(", ");
-                let problem = format!(
-                    "unknown test; there are {known}. A key that has dots is written in quotes: \"http.route\""
-                );
-                document.mistake(test.span(), &key, problem);
-                None
-            }
-        };
-        tests.extend(test);
+        let tests = [
+            tests.equals.map(|List(scalars)| Test::Equals(scalars)),
+            tests.not.map(|List(scalars)| Test::Not(scalars)),
+            tests.contains.map(|Text(text)| Test::Contains(text)),
+            tests.regex.map(|Expression(regex)| Test::Regex(regex)),
+            tests.exists.map(Test::Exists),
+            tests.above.map(Test::Above),
+            tests.at_least.map(Test::AtLeast),
+            tests.below.map(Test::Below),
+            tests.at_most.map(Test::AtMost),
+        ];
+        let tests: Vec<Test> = tests.into_iter().flatten().collect();
+        if tests.is_empty() { Err(Error::custom("the table has no test")) } else { Ok(Self(tests)) }
     }
-    ValueCondition(tests)
 }
 
-fn scalars<'t>(document: &mut Document<'t>, key: &str, node: &Node<'t>) -> Vec<Scalar> {
-    let nodes = document.one_or_some(key, node, "a value or a list of values");
-    let mut scalars = Vec::new();
-    for node in nodes {
-        let scalar = match node.get_ref() {
-            DeValue::String(text) => Some(Scalar::Text(Pattern::new(text))),
-            DeValue::Boolean(value) => Some(Scalar::Bool(*value)),
-            DeValue::Integer(number) => {
-                match i64::from_str_radix(number.as_str(), number.radix()) {
-                    Ok(whole) => Some(Scalar::Whole(whole)),
-                    Err(_) => document.number(key, node).map(Scalar::Number),
-                }
-            }
-            _ => document.number(key, node).map(Scalar::Number),
-        };
-        scalars.extend(scalar);
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Expression(Regex);
+
+impl TryFrom<String> for Expression {
+    type Error = String;
+
+    fn try_from(pattern: String) -> Result<Self, String> {
+        compile(&pattern).map(Self)
     }
-    scalars
 }
 
-/// Parses a level, a list of levels, or a comparison into ranges of severity numbers.
-fn severity<'t>(document: &mut Document<'t>, key: &str, node: &Node<'t>) -> Vec<(i32, i32)> {
-    let levels: Vec<(&str, i32)> =
-        SEVERITIES.iter().copied().chain([("warning", 13), ("unspecified", 0)]).collect();
-    let range = |lowest: i32| if lowest == 0 { (0, 0) } else { (lowest, lowest + 3) };
-    let Some(table) = node.get_ref().as_table() else {
-        return document.words(key, node, &levels).into_iter().map(range).collect();
-    };
-    let tests = ["above", "at_least", "below", "at_most"];
-    document.check_keys(key, table, &tests);
-    let (mut from, mut to) = (1, 24);
-    for (test, node) in table {
-        let name = test.get_ref().as_ref();
-        let key = join(key, name);
-        if !tests.contains(&name) {
-            continue;
-        }
-        let Some(text) = document.string(&key, node) else { continue };
-        let Some(lowest) = document.word(&key, text, node.span(), SEVERITIES) else { continue };
-        match name {
-            "above" => from = from.max(lowest + 4),
-            "at_least" => from = from.max(lowest),
-            "below" => to = to.min(lowest - 1),
-            _ => to = to.min(lowest + 3),
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a string, a number or a boolean")]
+pub(in super::super) enum ScalarText {
+    Bool(bool),
+    Whole(i64),
+    Number(f64),
+    Text(String),
+}
+
+impl From<ScalarText> for Scalar {
+    fn from(text: ScalarText) -> Self {
+        match text {
+            ScalarText::Bool(value) => Self::Bool(value),
+            ScalarText::Whole(number) => Self::Whole(number),
+            ScalarText::Number(number) => Self::Number(number),
+            ScalarText::Text(text) => Self::Text(Pattern::new(&text)),
         }
     }
-    vec![(from, to)]
 }

@@ -16,8 +16,10 @@ mod tests;
 pub(super) use finder::{Finder, PRESETS, Preset};
 pub(super) use search::compile;
 
+use super::parse::RedactionText;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use search::TooMuchWork;
+use serde::Deserialize;
 use settings::Pattern;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
@@ -84,7 +86,8 @@ impl Replacement {
 }
 
 /// A redaction: finders, parts and replacement.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "RedactionText")]
 pub(super) struct Redaction {
     pub(super) finders: Vec<Finder>,
     /// Lower-case keys whose values are replaced whole.

@@ -2,5 +2,6 @@
 
 mod behaviour;
 mod docs;
+mod mistakes;
 mod properties;
 mod support;
