@@ -23,7 +23,7 @@ enum Detector {
     Ip,
 }
 
-/// All presets. `tests/presets.rs` lists their matches and non-matches.
+/// All presets. `tests/fixtures/redaction.txt` lists their matches and non-matches.
 pub(in super::super) const PRESETS: &[Preset] = &[
     Preset {
         name: "email",
