@@ -175,22 +175,6 @@ mod tests {
     const DELIVERY: &str = r#"{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","logEvents":[{"id":"9","timestamp":5,"message":"m"}]}"#;
 
     #[test]
-    fn a_kinesis_record_contains_a_delivery_or_text_lines() {
-        check(&wire::gzip::compress(6, DELIVERY.as_bytes()), "1/eu-west-1/g/s: 9@5 m");
-        check(DELIVERY.as_bytes(), "1/eu-west-1/g/s: 9@5 m");
-        check(
-            b"one\n\ntwo\r\n",
-            "123456789012/eu-west-1//logs: 17@1790000000123 one | 17-1@1790000000123 two",
-        );
-        check(b"", "123456789012/eu-west-1//logs: ");
-        check(&[0xff, 0xfe], "the Kinesis record is neither gzip nor UTF-8 text");
-        check(
-            &[0x1f, 0x8b, 8, 0],
-            "the Kinesis record is not a delivery of CloudWatch Logs: gzip stream ends early",
-        );
-    }
-
-    #[test]
     fn an_aggregated_record_is_split_into_its_user_records() {
         let aggregate = |datas: &[&[u8]]| {
             let mut content = Vec::new();

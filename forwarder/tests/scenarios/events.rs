@@ -1,8 +1,8 @@
 //! Event files through the whole pipeline, without a network.
 
-use crate::support::{default_options, deliver, fixture, forward, incoming, line_fixture, payload};
+use crate::support::{default_options, fixture, forward, incoming, line_fixture, payload};
 use expect_test::expect;
-use lambda_otlp_forwarder::{PlatformSpans, SourceLimits};
+use lambda_otlp_forwarder::SourceLimits;
 use wire::Request;
 
 #[test]
@@ -79,24 +79,6 @@ fn events_from_any_forwarder_stack_are_dropped_with_a_warning() {
     let others =
         forward(incoming(&payload("/lambda-otlp-demo/orders", &["hello"])), default_options());
     assert_eq!((others.account.total.items.log_records, others.warnings.len()), (1, 0));
-}
-
-#[test]
-fn invocation_spans_are_created_only_if_enabled() {
-    let messages = [
-        "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: $LATEST",
-        "END RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11",
-        "REPORT RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tDuration: 2.00 ms\tBilled Duration: 2 ms\tMemory Size: 128 MB\tMax Memory Used: 30 MB",
-    ];
-    let spans = |platform_spans| {
-        let mut options = default_options();
-        options.convert.platform_spans = platform_spans;
-        let report = forward(incoming(&payload("/aws/lambda/orders", &messages)), options);
-        assert!(report.is_complete());
-        report.account.total.items.spans
-    };
-    assert_eq!(spans(None), 0);
-    assert_eq!(spans(Some(PlatformSpans::default())), 1);
 }
 
 #[test]
@@ -233,19 +215,4 @@ fn pieces_that_do_not_match_become_separate_log_records() {
         4 events, 1 consumed: 500 spans, 2 log records, undecodable: ["1"]
         3 events, 0 consumed: 0 spans, 3 log records, undecodable: ["2"]"#]]
     .assert_eq(&ledgers.join("\n"));
-}
-
-#[test]
-fn an_xray_trace_id_is_set_only_with_a_matching_span() {
-    let span = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"5759e988bd862e3fe1be46a994272793",
-        "spanId":"00f067aa0ba902b7","name":"GET","startTimeUnixNano":"1790000000000000000","endTimeUnixNano":"1790000000000000001"}]}]}]}"#;
-    let line = |epoch: &str| {
-        format!(r#"{{"message":"{epoch}","xray_trace_id":"1-{epoch}-bd862e3fe1be46a994272793"}}"#)
-    };
-    let (traced, other) = (line("5759e988"), line("5759e989"));
-    let delivered = deliver(&[&traced, span, &other]);
-    assert!(delivered.report.is_complete());
-    let ids = delivered.records().map(|record| wire::ids::to_hex(&record.trace_id));
-    let ids: Vec<String> = ids.collect();
-    assert_eq!(ids, ["5759e988bd862e3fe1be46a994272793", ""]);
 }

@@ -12,18 +12,18 @@
 
 mod authorized;
 mod aws_spans;
+mod deliveries;
 mod events;
 mod foreign;
 mod hostile_lines;
 mod ingest_window;
-mod kinds_of_functions;
 mod live_rules;
-mod log_lines;
 mod loggers;
 mod memory;
 mod memory_queue;
 mod no_loss_property;
 mod not_taken;
+mod out_of_memory;
 mod rules;
 mod sources;
 mod support;

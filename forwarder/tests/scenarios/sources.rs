@@ -55,19 +55,6 @@ fn kinesis_records_contain_deliveries_or_raw_lines() {
     .assert_eq(&handled(fixture("kinesis-otlpline")));
 }
 
-#[test]
-fn an_unreadable_kinesis_record_is_returned_without_a_queue() {
-    let good = gzip_base64(&payload("/aws/lambda/orders", &["a line"]));
-    expect![[r#"
-        2 events, 0 consumed: 0 spans, 0 data points, 1 log records, 1 undecodable
-        {"batchItemFailures":[{"itemIdentifier":"1"}]}"#]]
-    .assert_eq(&handled(kinesis(&[&good, "/v8=", &good])));
-    expect![[r#"
-        1 events, 0 consumed: 0 spans, 0 data points, 0 log records, 1 undecodable
-        {"batchItemFailures":[{"itemIdentifier":"0"}]}"#]]
-    .assert_eq(&handled(kinesis(&["!"])));
-}
-
 struct Refusing;
 
 impl Export for Refusing {
@@ -102,39 +89,6 @@ fn queue_messages_contain_events_or_failed_invocation_records() {
         2 events, 0 consumed: 0 spans, 0 data points, 2 log records, 2 undecodable
         {"batchItemFailures":[{"itemIdentifier":"m0"},{"itemIdentifier":"m2"}]}"#]]
     .assert_eq(&handled(queue(&["hello", &failed, r#"{"requestPayload":{"orderId":1}}"#])));
-}
-
-#[test]
-fn an_unreadable_kinesis_record_does_not_block_its_neighbours() {
-    let good = gzip_base64(&payload("/aws/lambda/orders", &["a line"]));
-    let record = |number: usize, data: &str| json!({"eventSource": "aws:kinesis", "kinesis": {"sequenceNumber": number.to_string(), "data": data}});
-    let records = [record(0, &good), record(1, "/v8="), record(2, &good)];
-    let failed = json!({"requestPayload": {"Records": records}}).to_string();
-    expect![[r#"
-        3 events, 0 consumed: 0 spans, 0 data points, 2 log records, 1 undecodable
-        {"batchItemFailures":[{"itemIdentifier":"m0"}]}"#]]
-    .assert_eq(&handled(queue(&[&failed])));
-}
-
-#[test]
-fn an_sqs_event_inside_a_queue_message_is_not_acknowledged() {
-    let inside = r#"{"requestPayload":{"Records":[{"eventSource":"aws:sqs","messageId":"x","receiptHandle":"r","body":"b"}]}}"#;
-    expect![[r#"
-        0 events, 0 consumed: 0 spans, 0 data points, 0 log records, 1 undecodable
-        {"batchItemFailures":[{"itemIdentifier":"m0"}]}"#]]
-    .assert_eq(&handled(queue(&[inside])));
-}
-
-#[test]
-fn an_unsupported_event_is_rejected_with_its_kind() {
-    expect![[r"
-        0 events, 0 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable
-        error: cannot forward an event of a Firehose transformation; subscribe the forwarder to the log group instead, or send through a Kinesis stream: expected a subscription of CloudWatch Logs, Kinesis records, or messages of the retry queue; 0 items before the error were delivered, and will be delivered again with the event"]]
-    .assert_eq(&handled(fixture("firehose-cwl")));
-    expect![[r"
-        0 events, 0 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable
-        error: cannot forward an event with the keys orderId: expected a subscription of CloudWatch Logs, Kinesis records, or messages of the retry queue; 0 items before the error were delivered, and will be delivered again with the event"]]
-    .assert_eq(&handled(event(json!({"orderId": 7}))));
 }
 
 /// Account, region, number of log groups, time and body of each log record.

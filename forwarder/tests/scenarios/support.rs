@@ -46,18 +46,34 @@ pub(crate) fn default_options() -> Options {
 }
 
 pub(crate) fn incoming(payload: &serde_json::Value) -> Event {
-    serde_json::from_value(json!({"awslogs": {"data": gzip_base64(payload)}})).unwrap()
+    event_of(&payload.to_string())
+}
+
+/// The event of a subscription with this text, compressed.
+pub(crate) fn event_of(text: &str) -> Event {
+    let data = STANDARD.encode(wire::gzip::compress(6, text.as_bytes()));
+    serde_json::from_value(json!({"awslogs": {"data": data}})).unwrap()
 }
 
 pub(crate) fn gzip_base64(payload: &serde_json::Value) -> String {
     STANDARD.encode(wire::gzip::compress(6, payload.to_string().as_bytes()))
 }
 
+/// A Kinesis event with these data.
+pub(crate) fn kinesis_event(data: &[String]) -> Event {
+    let records: Vec<_> = data.iter().enumerate().map(|(n, data)| record_of(n, data)).collect();
+    serde_json::from_value(json!({"Records": records})).unwrap()
+}
+
 /// A Kinesis record with a delivery of CloudWatch Logs.
 pub(crate) fn kinesis_record(number: usize, payload: &serde_json::Value) -> serde_json::Value {
+    record_of(number, &gzip_base64(payload))
+}
+
+fn record_of(number: usize, data: &str) -> serde_json::Value {
     json!({"eventSource": "aws:kinesis", "awsRegion": "eu-west-1",
         "eventSourceARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/logs",
-        "kinesis": {"sequenceNumber": number.to_string(), "data": gzip_base64(payload),
+        "kinesis": {"sequenceNumber": number.to_string(), "data": data,
             "approximateArrivalTimestamp": 1_790_000_000.5}})
 }
 

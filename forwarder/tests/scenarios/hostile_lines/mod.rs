@@ -2,7 +2,6 @@
 
 pub(crate) mod bombs;
 mod envelope;
-mod reports;
 mod wiped;
 
 use crate::support::{
@@ -43,20 +42,6 @@ fn an_unterminated_otlp_line_swallows_no_other_line() {
         let found = records.iter().filter(|record| body(record).ends_with("logged in"));
         assert_eq!(found.count(), 400, "{first}");
     }
-}
-
-#[test]
-fn a_json_record_around_an_otlp_line_keeps_its_fields() {
-    let empty = serde_json::to_string(r#"{"__otel_otlp_stdout":"1","payload":{}}"#).unwrap();
-    let record =
-        format!(r#"{{"level":"ERROR","user":"eve","ip":"198.51.100.7","message":{empty}}}"#);
-    let (_, records, spans) = forwarded(&[&record], default_options());
-    assert_eq!(spans, 0);
-    let [record] = records.as_slice() else { panic!("{records:?}") };
-    assert_eq!(record.severity_text, "ERROR");
-    assert_eq!(attribute(&record.attributes, "user"), Some("eve"));
-    assert_eq!(attribute(&record.attributes, "ip"), Some("198.51.100.7"));
-    assert!(body(record).contains("an OTLP line was taken out"), "{}", body(record));
 }
 
 #[test]

@@ -1,0 +1,241 @@
+//! Whole deliveries: an event in, and everything that arrives at the backend, the report, and the response out.
+//!
+//! `tests/fixtures/deliveries` has a table of cases for each topic, and their outcome in a text file beside it, which
+//! `UPDATE_EXPECT=1` writes. A case has the `messages` of a log stream (optionally with their times), the text of a
+//! `delivery`, the `data` of Kinesis records (text, `gzip:` and text, or `base64:`), or a whole `event`. `@name` stands for the OTLP
+//! line of a fixture, and `<NAME>` for a word of the table.
+
+use crate::support::{
+    body, default_options, deliver_event, event_of, kinesis_event, line_fixture, payload, sum,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use expect_test::expect_file;
+use lambda_otlp_forwarder::{Event, PlatformSpans, answer};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use wire::ids::to_hex;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Topic {
+    /// Parts of the keys of attributes that are shown.
+    #[serde(default)]
+    show: Vec<String>,
+    /// Resources and times are shown.
+    #[serde(default)]
+    resource: bool,
+    #[serde(default)]
+    words: BTreeMap<String, String>,
+    case: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    #[serde(default)]
+    messages: Vec<Message>,
+    group: Option<String>,
+    delivery: Option<String>,
+    data: Option<Vec<String>>,
+    event: Option<String>,
+    /// Spans are made from Lambda's lines.
+    #[serde(default)]
+    spans: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Message {
+    Text(String),
+    At(u64, String),
+}
+
+impl Topic {
+    fn event(&self, case: &Case) -> Event {
+        let named = |text: &str| {
+            let replace = |text: String, (name, word): (&String, &String)| {
+                text.replace(&format!("<{name}>"), word)
+            };
+            self.words.iter().fold(text.to_owned(), replace)
+        };
+        let named = |text: &str| match text.strip_prefix('@') {
+            Some(fixture) => line_fixture(fixture),
+            None => named(text),
+        };
+        if let Some(event) = &case.event {
+            return serde_json::from_str(&named(event)).unwrap();
+        }
+        if let Some(delivery) = &case.delivery {
+            return event_of(&named(delivery));
+        }
+        if let Some(data) = &case.data {
+            let encoded = data.iter().map(|data| match data.split_once(':') {
+                Some(("gzip", text)) => STANDARD.encode(wire::gzip::compress(6, text.as_bytes())),
+                Some(("base64", data)) => data.to_owned(),
+                _ => STANDARD.encode(data),
+            });
+            return kinesis_event(&encoded.collect::<Vec<_>>());
+        }
+        let texts = case.messages.iter().map(|message| match message {
+            Message::Text(text) | Message::At(_, text) => named(text),
+        });
+        let texts: Vec<String> = texts.collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let mut delivery = payload(case.group.as_deref().unwrap_or("/aws/lambda/orders"), &texts);
+        for (event, message) in
+            delivery["logEvents"].as_array_mut().unwrap().iter_mut().zip(&case.messages)
+        {
+            if let Message::At(time, _) = message {
+                event["timestamp"] = (*time).into();
+            }
+        }
+        event_of(&delivery.to_string())
+    }
+
+    fn shown(&self, attributes: &[KeyValue]) -> String {
+        let is_shown = |it: &&KeyValue| {
+            let key = it.key.to_lowercase();
+            self.show.iter().any(|part| key.contains(part.as_str()))
+        };
+        let shown = attributes.iter().filter(is_shown);
+        shown.map(|it| format!(" {}={}", it.key, text(it.value.as_ref()))).collect()
+    }
+
+    fn begin(&self, resource: Option<&Resource>, out: &mut String) {
+        let Some(resource) = resource.filter(|_| self.resource) else { return };
+        let of = |key| resource.attributes.iter().find(|it| it.key == key);
+        let keys =
+            ["cloud.account.id", "cloud.region", "aws.log.group.names", "aws.log.stream.names"];
+        let parts = keys.map(|key| of(key).map_or("-".to_owned(), |it| text(it.value.as_ref())));
+        writeln!(out, "{}", parts.join(" ")).unwrap();
+    }
+
+    fn outcome(&self, case: &Case) -> String {
+        let mut options = default_options();
+        options.convert.platform_spans = case.spans.then(PlatformSpans::default);
+        let delivered = deliver_event(self.event(case), options);
+        let mut out = String::new();
+        for of in &delivered.traces {
+            self.begin(of.resource.as_ref(), &mut out);
+            for span in of.scope_spans.iter().flat_map(|scope| &scope.spans) {
+                writeln!(out, "span {}{}", span.name, self.shown(&span.attributes)).unwrap();
+            }
+        }
+        for metric in delivered.metrics() {
+            let data = format!("{:?}", metric.data);
+            let shown = self.show.iter().filter(|part| data.contains(part.as_str()));
+            let shown: String = shown.map(|part| format!(" {part}")).collect();
+            writeln!(out, "metric {} {}{shown}", metric.name, sum(metric)).unwrap();
+        }
+        for of in &delivered.logs {
+            self.begin(of.resource.as_ref(), &mut out);
+            for record in of.scope_logs.iter().flat_map(|scope| &scope.log_records) {
+                let ids = [&record.trace_id, &record.span_id].map(|id| to_hex(id));
+                let ids = ids.iter().filter(|id| !id.is_empty()).map(|id| format!("[{id}] "));
+                let time = record.time_unix_nano / 1_000_000;
+                let time = if self.resource { format!("@{time} ") } else { String::new() };
+                let (ids, attributes) = (ids.collect::<String>(), self.shown(&record.attributes));
+                let body: String = body(record).chars().take(200).collect();
+                let body =
+                    body.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'");
+                writeln!(out, "{} {time}{ids}{body} |{attributes}", record.severity_text).unwrap();
+            }
+        }
+        let report = delivered.report;
+        let ledger = *report.ledger();
+        let consumed = ledger.consumed.by_rule().into_iter().filter(|(_, count)| *count > 0);
+        let consumed: String = consumed.map(|(rule, count)| format!(", {count} {rule}")).collect();
+        let (events, items, dropped) =
+            (ledger.events, ledger.items.total(), report.dropped_figures);
+        write!(out, "{events} events{consumed}, {items} items").unwrap();
+        if dropped > 0 {
+            write!(out, ", {dropped} invalid figures").unwrap();
+        }
+        for part in &report.undelivered {
+            write!(out, "\n{} items, {:?}: {}", part.items, part.kept_in, part.reason).unwrap();
+        }
+        for (id, line) in &report.undecodable {
+            write!(out, "\nline {} {}", id.trim_start_matches('0'), line.reason).unwrap();
+        }
+        match answer(report) {
+            Ok(response) => {
+                let response = serde_json::to_string(&response).unwrap();
+                if response != "null" {
+                    write!(out, "\n{response}").unwrap();
+                }
+            }
+            Err(error) => write!(out, "\n{error}").unwrap(),
+        }
+        let back =
+            |text: String, (name, word): (&String, &String)| text.replace(word.as_str(), name);
+        self.words.iter().rev().fold(out, back)
+    }
+}
+
+fn text(value: Option<&AnyValue>) -> String {
+    match value.and_then(|value| value.value.as_ref()) {
+        Some(Value::StringValue(text)) => text.clone(),
+        Some(Value::BoolValue(value)) => value.to_string(),
+        Some(Value::IntValue(value)) => value.to_string(),
+        Some(Value::DoubleValue(value)) => value.to_string(),
+        Some(Value::ArrayValue(list)) => {
+            list.values.iter().map(|value| text(Some(value))).collect::<Vec<_>>().join(",")
+        }
+        Some(Value::KvlistValue(map)) => {
+            let pair = |it: &KeyValue| format!("{}={}", it.key, text(it.value.as_ref()));
+            format!("{{{}}}", map.values.iter().map(pair).collect::<Vec<_>>().join(","))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn check(topic: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/deliveries");
+    let text = std::fs::read_to_string(folder.join(format!("{topic}.toml"))).unwrap();
+    let cases: Topic = toml::from_str(&text).unwrap();
+    let mut out = String::new();
+    for case in &cases.case {
+        writeln!(out, "== {}\n{}\n", case.name, cases.outcome(case)).unwrap();
+    }
+    expect_file![folder.join(format!("{topic}.txt"))].assert_eq(&out);
+}
+
+/// Events of each source, and their response.
+#[test]
+fn sources() {
+    check("sources");
+}
+
+/// Embedded metrics, panics and stack traces.
+#[test]
+fn lines() {
+    check("lines");
+}
+
+/// The ids that log records get from the spans of their invocation.
+#[test]
+fn links() {
+    check("links");
+}
+
+/// Platform lines of special functions: with tenants, durable, web functions, on managed instances.
+///
+/// Sources: Lambda Developer Guide, "Monitoring tenant-isolated functions", "Monitoring durable functions", "System log event
+/// schema for Lambda Web Functions", "Telemetry API Event schema reference"; Durable Execution SDK, "Logging".
+#[test]
+fn kinds_of_functions() {
+    check("functions");
+}
+
+/// An attacker who controls text in a function's log cannot remove or change the records around it.
+#[test]
+fn hostile_lines() {
+    check("hostile");
+}
