@@ -1,11 +1,10 @@
 //! Answers Lambda: an invocation succeeds only if every item of its event has a fate.
 
-use crate::deliver::enqueue::{KeptIn, Undelivered};
 use crate::destination::Export;
 use crate::parking::Queue;
 use crate::pipeline::Forwarder;
 use crate::pipeline::InvocationContext;
-use crate::pipeline::report::Report;
+use crate::pipeline::report::{KeptIn, Report, Undelivered};
 use crate::source::Event;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde::Serialize;

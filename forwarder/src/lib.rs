@@ -31,7 +31,7 @@ mod vitals;
 
 pub use config::{Config, TABLE};
 pub use convert::{ConvertOptions, PlatformSpans, StreamState, convert};
-pub use deliver::enqueue::{KeptIn, NoQueue, Queues, Undelivered};
+pub use deliver::enqueue::{NoQueue, Queues};
 pub use destination::ingest_window::{
     IngestPolicy, IngestWindow, OLD_RECORDS, ORIGINAL_TIME, OldRecords, time_range,
 };
@@ -42,7 +42,7 @@ pub use parking::{
     Content, MAX_MESSAGE_BYTES, Message, NotParked, Parked, QUEUES, Queue, QueueError,
     RETRY_QUEUE_URL,
 };
-pub use pipeline::report::Report;
+pub use pipeline::report::{KeptIn, Report, Undelivered};
 pub use pipeline::{Forwarder, InvocationContext, Options};
 pub use process::{init_log, keep_freed_memory};
 pub use rules::{Effect, MOST_BYTES, Mistake, Mistakes, RuleSet, Template};

@@ -1,11 +1,12 @@
 //! Puts undelivered telemetry into the retry queue or the dead-letter queue. What the queue does not accept is returned to Lambda.
 
-use crate::ledger::{Account, Ledger};
+use crate::destination::ingest_window::time_range;
 use crate::parking::{Content, MAX_MESSAGE_BYTES, Parked, Queue, QueueError};
-use backend::Fate;
+use crate::pipeline::report::{KeptIn, Report, Undelivered};
+use crate::source::LogEventRange;
+use backend::{Fate, UndeliveredPart};
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::SignalKind;
 
 /// The queues of a stack. Without a queue, its telemetry is returned to Lambda.
 #[derive(Clone, Debug)]
@@ -22,32 +23,7 @@ impl<Q> Default for Queues<Q> {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeptIn {
-    RetryQueue,
-    DeadLetterQueue,
-    /// In its message of the retry queue, which comes again.
-    Message,
-    /// Only in its log group: an undecodable line without a dead-letter queue.
-    LogGroup,
-    /// Returned to Lambda, which delivers it again; with the queue's error, if there is a queue.
-    Returned(Option<QueueError>),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Undelivered {
-    pub destination: String,
-    /// Its signal; `None` for lines and log events.
-    pub kind: Option<SignalKind>,
-    pub items: usize,
-    pub reason: String,
-    pub kept_in: KeptIn,
-    /// `true` if the backend accepted the rest of the request, which a second delivery would duplicate.
-    pub partial: bool,
-    /// `true` if an operator has to change a setting.
-    pub alarm: bool,
-}
-
+/// Undelivered telemetry on its way to a queue.
 #[derive(Debug)]
 pub(crate) struct ToEnqueue {
     pub(crate) parked: Parked,
@@ -57,16 +33,40 @@ pub(crate) struct ToEnqueue {
 }
 
 impl ToEnqueue {
+    /// A part of a request that its destination did not accept.
+    pub(crate) fn of_part(
+        part: UndeliveredPart,
+        destination: &str,
+        stream: Option<&str>,
+        log_events: &LogEventRange,
+        first_seen_unix_nano: u64,
+    ) -> Self {
+        let UndeliveredPart { request, items, reason, fate } = part;
+        let (oldest_unix_nano, newest_unix_nano) = time_range(&request).unwrap_or_default();
+        let parked = Parked {
+            destination: destination.to_owned(),
+            stream: stream.map(str::to_owned),
+            content: Content::Request(request),
+            items,
+            oldest_unix_nano,
+            newest_unix_nano,
+            first_seen_unix_nano,
+            reason: reason.to_string(),
+            partial: fate == Fate::DeadLetterPartial,
+            log_events: log_events.clone(),
+        };
+        Self { parked, fate, is_in_log_group: false }
+    }
+
+    /// `false`: it is sent again.
+    pub(crate) fn is_dead_letter(&self) -> bool {
+        matches!(self.fate, Fate::DeadLetter | Fate::DeadLetterPartial)
+    }
+
     /// The place if no queue accepts it.
     fn without_queue(&self) -> KeptIn {
         if self.is_in_log_group { KeptIn::LogGroup } else { KeptIn::Returned(None) }
     }
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Enqueued {
-    pub(crate) account: Account,
-    pub(crate) undelivered: Vec<Undelivered>,
 }
 
 /// Puts telemetry into its queues. Messages of the retry queue are delayed by `delay`.
@@ -75,17 +75,15 @@ pub(crate) async fn enqueue<Q: Queue>(
     to_enqueue: Vec<ToEnqueue>,
     delay: Duration,
     deadline: Instant,
-) -> Enqueued {
-    let (retry, dead): (Vec<_>, Vec<_>) = to_enqueue.into_iter().partition(|part| {
-        matches!(part.fate, Fate::Park | Fate::ParkRefused | Fate::ParkWithAlarm)
-    });
+) -> Report {
+    let (dead, retry): (Vec<_>, Vec<_>) =
+        to_enqueue.into_iter().partition(ToEnqueue::is_dead_letter);
     let retried = send(queues.retry.as_ref(), KeptIn::RetryQueue, retry, delay, deadline);
     let dead_lettered =
         send(queues.dead_letters.as_ref(), KeptIn::DeadLetterQueue, dead, Duration::ZERO, deadline);
-    let (mut enqueued, dead_lettered) = tokio::join!(retried, dead_lettered);
-    enqueued.account += dead_lettered.account;
-    enqueued.undelivered.extend(dead_lettered.undelivered);
-    enqueued
+    let (mut report, dead_lettered) = tokio::join!(retried, dead_lettered);
+    report += dead_lettered;
+    report
 }
 
 /// Describes a part before its place is known.
@@ -112,16 +110,16 @@ async fn send<Q: Queue>(
     to_enqueue: Vec<ToEnqueue>,
     delay: Duration,
     deadline: Instant,
-) -> Enqueued {
-    let mut enqueued = Enqueued::default();
+) -> Report {
+    let mut report = Report::default();
     if to_enqueue.is_empty() {
-        return enqueued;
+        return report;
     }
     let Some(queue) = queue else {
         for part in to_enqueue {
-            enqueued.note(Undelivered { kept_in: part.without_queue(), ..described(&part) });
+            report.note(Undelivered { kept_in: part.without_queue(), ..described(&part) });
         }
-        return enqueued;
+        return report;
     };
     let mut messages = Vec::new();
     let mut about = Vec::new();
@@ -133,7 +131,7 @@ async fn send<Q: Queue>(
             let items = large.parked.items;
             let reason = format!("{}; and {large}", described.reason);
             let kept_in = without_queue.clone();
-            enqueued.note(Undelivered { items, reason, kept_in, ..described.clone() });
+            report.note(Undelivered { items, reason, kept_in, ..described.clone() });
         }
         about.extend(
             parts.iter().map(|part| Undelivered { items: part.items, ..described.clone() }),
@@ -141,7 +139,7 @@ async fn send<Q: Queue>(
         messages.extend(parts);
     }
     if messages.is_empty() {
-        return enqueued;
+        return report;
     }
     let mut sent = queue.send(messages, delay, deadline).await.into_iter();
     for about in about {
@@ -151,44 +149,10 @@ async fn send<Q: Queue>(
             Some(Err(error)) => KeptIn::Returned(Some(error)),
             None => KeptIn::Returned(None),
         };
-        enqueued.note(Undelivered { kept_in, ..about });
+        report.note(Undelivered { kept_in, ..about });
     }
-    enqueued
+    report
 }
-
-impl Enqueued {
-    fn note(&mut self, undelivered: Undelivered) {
-        let items = undelivered.items;
-        let ledger = match &undelivered.kept_in {
-            KeptIn::RetryQueue => Ledger { parked: items, ..Ledger::default() },
-            KeptIn::LogGroup => Ledger { dropped: items, ..Ledger::default() },
-            KeptIn::DeadLetterQueue => Ledger { dead_lettered: items, ..Ledger::default() },
-            // A message that may be in the queue despite the error may arrive twice.
-            KeptIn::Returned(Some(error)) if error.is_ambiguous() => {
-                Ledger { returned: items, ambiguous: items, ..Ledger::default() }
-            }
-            KeptIn::Message | KeptIn::Returned(_) => {
-                Ledger { returned: items, ..Ledger::default() }
-            }
-        };
-        self.account.add(&undelivered.destination, ledger);
-        let is_same = |other: &Undelivered| {
-            *other == Undelivered { items: other.items, ..undelivered.clone() }
-        };
-        match self.undelivered.iter().position(is_same) {
-            Some(at) => {
-                if let Some(same) = self.undelivered.get_mut(at) {
-                    same.items += items;
-                }
-            }
-            None if self.undelivered.len() < MOST_NOTES => self.undelivered.push(undelivered),
-            None => {}
-        }
-    }
-}
-
-/// Limit on log entries. The ledger counts everything.
-const MOST_NOTES: usize = 100;
 
 /// A type without values, for a forwarder whose [`Queues`] are empty.
 #[derive(Clone, Copy, Debug)]
@@ -253,9 +217,9 @@ mod tests {
     async fn a_hundred_undelivered_parts_are_listed_and_all_are_counted() {
         let parts = (0..150).map(|number| part(Fate::Park, &format!("reason {number}"))).collect();
         let none = Queues::<NoQueue>::default();
-        let enqueued = enqueue(&none, parts, Duration::ZERO, Instant::now()).await;
-        assert_eq!(enqueued.undelivered.len(), 100);
-        assert_eq!(enqueued.account.total.returned, 150);
+        let report = enqueue(&none, parts, Duration::ZERO, Instant::now()).await;
+        assert_eq!(report.undelivered.len(), 100);
+        assert_eq!(report.account.total.returned, 150);
     }
 
     #[tokio::test]
@@ -270,12 +234,12 @@ mod tests {
         part.parked = Parked { content, items: 3, ..part.parked };
         part.is_in_log_group = true;
         let queues = Queues { retry: Some(AnswersForOne), dead_letters: None };
-        let enqueued = enqueue(&queues, vec![part], Duration::ZERO, Instant::now()).await;
-        let [large, one, other] = &enqueued.undelivered[..] else { panic!("{enqueued:?}") };
+        let report = enqueue(&queues, vec![part], Duration::ZERO, Instant::now()).await;
+        let [large, one, other] = &report.undelivered[..] else { panic!("{report:?}") };
         assert_eq!((large.items, &large.kept_in), (1, &KeptIn::LogGroup));
         assert!(large.reason.starts_with("503; and "), "{}", large.reason);
         assert_eq!((one.items, &one.kept_in), (1, &KeptIn::RetryQueue));
         assert_eq!((other.items, &other.kept_in), (1, &KeptIn::Returned(None)));
-        assert_eq!(enqueued.account.total.dropped, 1);
+        assert_eq!(report.account.total.dropped, 1);
     }
 }

@@ -6,41 +6,27 @@ pub(crate) mod enqueue;
 use crate::destination::circuit_breaker::{Admission, verdict};
 use crate::destination::ingest_window::Sorted;
 use crate::destination::{Destination, Export, Place};
-use crate::ledger::{Account, Ledger};
+use crate::ledger::Ledger;
+use crate::pipeline::report::Report;
 use crate::source::LogEventRange;
 use backend::{Fate, Outcome, Reason};
 use bisect::bisect_refused;
+use enqueue::ToEnqueue;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::{Request, SignalKind};
 
-#[derive(Debug)]
-pub(crate) struct Remainder {
-    pub(crate) destination: usize,
-    pub(crate) stream: Option<Arc<str>>,
-    pub(crate) part: backend::UndeliveredPart,
-    pub(crate) log_events: Arc<LogEventRange>,
-}
-
-/// The result of one delivery. Its remainders are in no ledger yet.
+/// The result of one delivery.
 #[derive(Debug, Default)]
 pub(crate) struct Delivered {
-    pub(crate) account: Account,
-    pub(crate) remainders: Vec<Remainder>,
-    pub(crate) warnings: Vec<String>,
-    /// HTTP requests, including retries.
-    pub(crate) requests_sent: usize,
-    pub(crate) bytes_sent: usize,
-    pub(crate) dropped_for_time: usize,
-    /// Items that got the present time.
-    pub(crate) restamped: usize,
+    pub(crate) report: Report,
+    /// What was not accepted. The report has no fate for it yet.
+    pub(crate) rest: Vec<ToEnqueue>,
     pub(crate) retry_after: Option<Duration>,
     /// For each lane, `true` if the destination accepts telemetry; `None` if unknown.
     pub(crate) verdicts: BTreeMap<Lane, Option<bool>>,
-    /// `true` if the destination accepts telemetry; `None` if unknown.
-    verdict: Option<bool>,
 }
 
 /// Limit on concurrent groups. One destination has three. Stream templates and routes make more, and all share the forwarder's
@@ -53,13 +39,13 @@ type Busy = (Lane, Option<Place>);
 /// Sends all requests, each by the deadline of its lane.
 pub(crate) async fn deliver<E: Export>(
     destinations: &[Arc<Destination<E>>],
-    outgoing: Vec<Outgoing>,
+    parcels: Vec<Parcel>,
     context: DeliveryContext,
     deadline: impl Fn(Lane, Since) -> Instant,
 ) -> Delivered {
     let mut delivered = Delivered::default();
     let Admitted { mut ready, mut held } =
-        admit(destinations, group(destinations, outgoing), context);
+        admit(destinations, group(destinations, parcels), context);
     let mut running = futures_util::stream::FuturesUnordered::new();
     let mut busy: Vec<Busy> = Vec::new();
     let mut since: BTreeMap<Lane, Since> = BTreeMap::new();
@@ -68,7 +54,7 @@ pub(crate) async fn deliver<E: Export>(
         while running.len() < MOST_AT_ONCE
             && let Some((admission, group)) = take_next(&mut ready, &busy)
         {
-            // Always found: `outgoing` was made from the same list.
+            // Always found: `parcels` was made from the same list.
             if let Some(destination) = destinations.get(group.destination) {
                 let lane = group.lane();
                 busy.push((lane, group.place));
@@ -77,7 +63,9 @@ pub(crate) async fn deliver<E: Export>(
                 running.push(send(destination, admission, group, context, deadline));
             }
         }
-        let Some((sent, part)) = futures_util::StreamExt::next(&mut running).await else { break };
+        let Some((sent, judged, part)) = futures_util::StreamExt::next(&mut running).await else {
+            break;
+        };
         if let Some(at) = busy.iter().position(|busy| *busy == sent) {
             busy.swap_remove(at);
         }
@@ -85,13 +73,13 @@ pub(crate) async fn deliver<E: Export>(
         if let Some(Since::FirstSent(at)) = since.get(&lane) {
             durations.insert(lane, at.elapsed());
         }
-        if part.verdict == Some(true) {
+        if judged == Some(true) {
             since.insert(lane, Since::LastTaken(Instant::now()));
         }
         let verdict = delivered.verdicts.entry(lane).or_default();
-        *verdict = (*verdict).max(part.verdict);
+        *verdict = (*verdict).max(judged);
         // Held groups wait for the probe of their lane, which was its first group.
-        let admission = after_probe(part.verdict);
+        let admission = after_probe(judged);
         let released = held.extract_if(.., |group| group.lane() == lane);
         ready.extend(released.map(|group| (admission, group)));
         delivered.take(part);
@@ -164,13 +152,8 @@ fn admit<E>(
 
 impl Delivered {
     fn take(&mut self, other: Self) {
-        self.account += other.account;
-        self.remainders.extend(other.remainders);
-        self.warnings.extend(other.warnings);
-        self.requests_sent += other.requests_sent;
-        self.bytes_sent += other.bytes_sent;
-        self.dropped_for_time += other.dropped_for_time;
-        self.restamped += other.restamped;
+        self.report += other.report;
+        self.rest.extend(other.rest);
         self.retry_after = self.retry_after.max(other.retry_after);
     }
 }
@@ -181,8 +164,8 @@ async fn send<E: Export>(
     group: MergeGroup,
     context: DeliveryContext,
     deadline: Instant,
-) -> (Busy, Delivered) {
-    let mut delivered = Delivered::default();
+) -> (Busy, Option<bool>, Delivered) {
+    let (mut delivered, mut all_judged) = (Delivered::default(), None);
     let (busy, log_events) = ((group.lane(), group.place), group.log_events());
     let MergeGroup { stream, requests, survey, .. } = group;
     let item_times = survey.map(|survey| survey.times);
@@ -210,7 +193,7 @@ async fn send<E: Export>(
         if admission == Admission::Probe && judged.is_some() {
             admission = after_probe(judged);
         }
-        delivered.verdict = delivered.verdict.max(judged);
+        all_judged = all_judged.max(judged);
         if let Some(old) = keep {
             outcome += Outcome::unsent(old, Reason::OutsideWindow, Fate::DeadLetter);
         }
@@ -220,23 +203,22 @@ async fn send<E: Export>(
             dropped,
             ..Ledger::default()
         };
-        delivered.account.add(destination.name(), ledger);
-        delivered.dropped_for_time += dropped;
-        delivered.restamped += restamped;
         delivered.retry_after = delivered.retry_after.max(outcome.retry_after);
-        delivered.requests_sent += outcome.requests_sent;
-        delivered.bytes_sent += outcome.bytes_sent;
-        if !outcome.warning.is_empty() {
-            delivered.warnings.push(outcome.warning);
-        }
-        delivered.remainders.extend(outcome.parts.into_iter().map(|part| Remainder {
-            destination: group.destination,
-            stream: stream.clone(),
-            part,
-            log_events: Arc::clone(&log_events),
+        delivered.report += Report {
+            dropped_for_time: dropped,
+            restamped,
+            requests_sent: outcome.requests_sent,
+            bytes_sent: outcome.bytes_sent,
+            warnings: Some(outcome.warning).filter(|text| !text.is_empty()).into_iter().collect(),
+            ..Report::default()
+        };
+        delivered.report.account.add(destination.name(), ledger);
+        delivered.rest.extend(outcome.parts.into_iter().map(|part| {
+            let first_seen = context.first_seen_unix_nano;
+            ToEnqueue::of_part(part, destination.name(), stream.as_deref(), &log_events, first_seen)
         }));
     }
-    (busy, delivered)
+    (busy, all_judged, delivered)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -244,6 +226,8 @@ pub(crate) struct DeliveryContext {
     /// Wall-clock time at the start of the invocation.
     pub(crate) observed_unix_nano: u64,
     pub(crate) observed_at: Instant,
+    /// Time at which the forwarder first had the telemetry.
+    pub(crate) first_seen_unix_nano: u64,
     /// `true` if there is a retry queue. Without one, a failing destination is tried each time, because Lambda retries anyway.
     pub(crate) has_retry_queue: bool,
     pub(crate) attempt: u32,
@@ -262,7 +246,7 @@ pub(crate) type Lane = (usize, SignalKind);
 
 /// An adapted request for one destination.
 #[derive(Debug)]
-pub(crate) struct Outgoing {
+pub(crate) struct Parcel {
     pub(crate) destination: usize,
     pub(crate) stream: Option<Arc<str>>,
     pub(crate) request: Request,
@@ -303,9 +287,9 @@ impl MergeGroup {
 }
 
 /// Groups requests, in the order of each group's first request. Metrics have no stream.
-fn group<E>(destinations: &[Arc<Destination<E>>], outgoing: Vec<Outgoing>) -> Vec<MergeGroup> {
+fn group<E>(destinations: &[Arc<Destination<E>>], parcels: Vec<Parcel>) -> Vec<MergeGroup> {
     let mut groups: Vec<MergeGroup> = Vec::new();
-    for Outgoing { destination, stream, request, survey, log_events } in outgoing {
+    for Parcel { destination, stream, request, survey, log_events } in parcels {
         let kind = request.kind();
         let stream = stream.filter(|_| kind != SignalKind::Metrics);
         let of_group = |group: &&mut MergeGroup| {
@@ -364,8 +348,8 @@ impl FailureBudget {
     }
 
     /// Notes the results of a delivery that began at `began`.
-    pub(crate) fn note(&mut self, verdicts: BTreeMap<Lane, Option<bool>>, began: Instant) {
-        for (lane, takes) in verdicts {
+    pub(crate) fn note(&mut self, verdicts: &BTreeMap<Lane, Option<bool>>, began: Instant) {
+        for (&lane, takes) in verdicts {
             match takes {
                 Some(true) => {
                     self.failing_since.remove(&lane);

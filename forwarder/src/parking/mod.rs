@@ -113,22 +113,6 @@ impl Parked {
         }
     }
 
-    pub(crate) fn with_request(&self, request: Request) -> Self {
-        let (oldest_unix_nano, newest_unix_nano) = time_range(&request).unwrap_or_default();
-        Self {
-            destination: self.destination.clone(),
-            stream: self.stream.clone(),
-            items: request.items(),
-            content: Content::Request(request),
-            oldest_unix_nano,
-            newest_unix_nano,
-            first_seen_unix_nano: self.first_seen_unix_nano,
-            reason: self.reason.clone(),
-            partial: false,
-            log_events: self.log_events.clone(),
-        }
-    }
-
     pub(crate) fn content_bytes(&self) -> usize {
         match &self.content {
             Content::Request(request) => request.bytes().len(),

@@ -2,20 +2,16 @@
 
 use super::InvocationContext;
 use super::Options;
-use super::report::Report;
+use super::report::{MOST_DETAILS, Report};
 use super::router::{Routed, Routing};
 use crate::convert::Converted;
-use crate::deliver::DeliveryContext;
-use crate::deliver::FailureBudget;
-use crate::deliver::Outgoing;
 use crate::deliver::enqueue::{Queues, ToEnqueue, enqueue};
-use crate::deliver::{Remainder, deliver};
+use crate::deliver::{Delivered, DeliveryContext, FailureBudget, Parcel, deliver};
 use crate::destination::{DEFAULT_DESTINATION, Destination, Export};
 use crate::ledger::Ledger;
 use crate::parking::{Content, Parked, Queue};
-use crate::rules::Effect;
 use crate::source::{LogBatch, LogEvent, LogEventRange};
-use backend::{Fate, Outcome, Reason};
+use backend::Fate;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -30,7 +26,7 @@ pub(super) struct Flusher<'f, E, Q> {
     began: Instant,
     budget: FailureBudget,
     /// Requests for the next delivery.
-    outgoing: Vec<Outgoing>,
+    parcels: Vec<Parcel>,
     /// Dead letters for the next delivery.
     letters: Vec<ToEnqueue>,
     bytes: usize,
@@ -51,7 +47,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
             invocation,
             began: Instant::now(),
             budget: FailureBudget::new(options.failure_budget),
-            outgoing: Vec::new(),
+            parcels: Vec::new(),
             letters: Vec::new(),
             bytes: 0,
             report: Report::default(),
@@ -64,7 +60,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
 
     /// Returns `true` if nothing waits for the next delivery.
     pub(super) fn is_empty(&self) -> bool {
-        self.outgoing.is_empty() && self.letters.is_empty()
+        self.parcels.is_empty() && self.letters.is_empty()
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -84,17 +80,12 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
     }
 
     /// Adds routed requests, and delivers if enough waits.
-    pub(super) async fn add(&mut self, routed: Routed, routing: &Routing) {
-        self.report.account += routed.account;
-        self.report.dropped_points += routed.dropped_points;
-        self.report.renamed += routed.renamed;
-        self.report.unreadable += routed.unreadable;
-        Effect::add_all(&mut self.report.rules, routed.rules);
-        self.bytes += routed.outgoing.iter().map(|out| out.request.bytes().len()).sum::<usize>();
-        self.outgoing.extend(routed.outgoing);
-        for spans in routed.refused {
-            self.dead_letter_refused(spans, routing);
-        }
+    pub(super) async fn add(&mut self, routed: Routed) {
+        self.report += routed.report;
+        self.bytes +=
+            routed.parcels.iter().map(|parcel| parcel.request.bytes().len()).sum::<usize>();
+        self.parcels.extend(routed.parcels);
+        routed.refused.into_iter().for_each(|letter| self.add_letter(letter));
         self.flush_if_full().await;
     }
 
@@ -131,7 +122,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
             }
             // The report needs only reason, size and hash.
             events.push(LogEvent { message: std::mem::take(&mut line.line), ..event.clone() });
-            if self.report.undecodable.len() < self.options.most_details {
+            if self.report.undecodable.len() < MOST_DETAILS {
                 self.report.undecodable.push((event.id, line));
             }
         }
@@ -178,16 +169,6 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         self.add_letter(ToEnqueue { parked, fate: Fate::DeadLetter, is_in_log_group });
     }
 
-    /// Dead-letters spans without valid ids with the next delivery. The router has counted them.
-    fn dead_letter_refused(&mut self, spans: Outgoing, routing: &Routing) {
-        let Outgoing { destination, stream, request, log_events, .. } = spans;
-        let (items, reason) = (request.items(), Reason::InvalidIds);
-        let part = backend::UndeliveredPart { request, items, reason, fate: Fate::DeadLetter };
-        if let Some(letter) = self.to_enqueue(Remainder { destination, stream, part, log_events }) {
-            self.add_letter(ToEnqueue { is_in_log_group: !routing.is_redriven, ..letter });
-        }
-    }
-
     fn add_letter(&mut self, letter: ToEnqueue) {
         self.bytes += letter.parked.content_bytes();
         self.letters.push(letter);
@@ -202,57 +183,45 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
     /// Delivers all waiting requests, and puts undelivered telemetry and dead letters into the queues.
     pub(super) async fn flush(&mut self) {
         self.bytes = 0;
-        let outgoing = std::mem::take(&mut self.outgoing);
+        let parcels = std::mem::take(&mut self.parcels);
         let mut to_enqueue = std::mem::take(&mut self.letters);
         let began = Instant::now();
-        let context = self.delivery_context(1);
+        let context = self.delivery_context(1, self.invocation.observed_unix_nano);
         let last = self.invocation.deadline;
         let deadline = |lane, since| last.min(self.budget.deadline(lane, since));
-        let mut delivered = deliver(self.destinations, outgoing, context, deadline).await;
-        self.budget.note(std::mem::take(&mut delivered.verdicts), began);
-        let remainders = self.report.take_delivered(delivered, self.options.most_details);
-        to_enqueue.extend(remainders.into_iter().filter_map(|rest| self.to_enqueue(rest)));
+        let delivered = deliver(self.destinations, parcels, context, deadline).await;
+        self.budget.note(&delivered.verdicts, began);
+        self.report += delivered.report;
+        to_enqueue.extend(delivered.rest);
         self.enqueue(to_enqueue, Duration::ZERO).await;
     }
 
     /// Delivers one request of the retry queue, `attempt` times now.
-    pub(super) async fn deliver_parked(&mut self, outgoing: Outgoing, attempt: u32) -> Outcome {
-        let (context, deadline) = (self.delivery_context(attempt), self.invocation.deadline);
-        let delivered = deliver(self.destinations, vec![outgoing], context, |_, _| deadline).await;
-        let (accepted, retry_after) = (delivered.account.total.accepted, delivered.retry_after);
-        let remainders = self.report.take_delivered(delivered, self.options.most_details);
-        let parts = remainders.into_iter().map(|remainder| remainder.part).collect();
-        Outcome { accepted, parts, retry_after, ..Outcome::default() }
+    pub(super) async fn deliver_parked(
+        &mut self,
+        parcel: Parcel,
+        attempt: u32,
+        first_seen_unix_nano: u64,
+    ) -> Delivered {
+        let context = self.delivery_context(attempt, first_seen_unix_nano);
+        let deadline = self.invocation.deadline;
+        deliver(self.destinations, vec![parcel], context, |_, _| deadline).await
     }
 
     /// Puts telemetry into the queues, to be received after `delay`. If a queue fails, its telemetry is returned to Lambda.
     pub(super) async fn enqueue(&mut self, to_enqueue: Vec<ToEnqueue>, delay: Duration) {
         let deadline = self.invocation.queue_deadline;
-        let enqueued = enqueue(self.queues, to_enqueue, delay, deadline).await;
-        self.report.account += enqueued.account;
-        self.report.note(enqueued.undelivered, self.options.most_details);
+        self.report += enqueue(self.queues, to_enqueue, delay, deadline).await;
     }
 
-    fn delivery_context(&self, attempt: u32) -> DeliveryContext {
+    fn delivery_context(&self, attempt: u32, first_seen_unix_nano: u64) -> DeliveryContext {
         DeliveryContext {
             observed_unix_nano: self.invocation.observed_unix_nano,
             observed_at: self.began,
+            first_seen_unix_nano,
             has_retry_queue: self.queues.retry.is_some(),
             attempt,
         }
-    }
-
-    fn to_enqueue(&self, remainder: Remainder) -> Option<ToEnqueue> {
-        let Remainder { destination, stream, part, log_events } = remainder;
-        let (content, reason) = (Content::Request(part.request), part.reason.to_string());
-        let parked = Parked {
-            destination: self.destinations.get(destination)?.name().to_owned(),
-            stream: stream.map(|stream| stream.to_string()),
-            partial: part.fate == Fate::DeadLetterPartial,
-            ..self.parked(content, part.items, reason, &log_events)
-        };
-        let parked = parked.with_times();
-        Some(ToEnqueue { parked, fate: part.fate, is_in_log_group: false })
     }
 
     /// Content for a queue: for the default destination, without times.

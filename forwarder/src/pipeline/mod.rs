@@ -100,6 +100,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
                 options,
                 account: invocation.account.as_deref(),
                 has_warned_of_own: &self.has_warned_of_own,
+                observed_unix_nano: invocation.observed_unix_nano,
             },
             flusher: Flusher::new(destinations, queues, options, invocation),
         }
@@ -133,8 +134,6 @@ pub struct Options {
     pub failure_budget: Duration,
     /// Size of waiting requests that starts a delivery.
     pub enough_to_deliver: usize,
-    /// Limit on each list of a report. The ledger counts everything.
-    pub most_details: usize,
 }
 
 impl Options {
@@ -150,7 +149,6 @@ impl Options {
             own_log_groups: config.own_log_groups.clone(),
             failure_budget: Duration::from_secs(10),
             enough_to_deliver: 2 * 1024 * 1024,
-            most_details: 100,
         }
     }
 }

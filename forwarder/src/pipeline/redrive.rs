@@ -1,14 +1,15 @@
 //! Sends a parked request again, and executes the decision about its message.
 
 use super::flusher::Flusher;
-use crate::deliver::Outgoing;
+use super::report::{KeptIn, Undelivered};
 use crate::deliver::enqueue::ToEnqueue;
-use crate::destination::ingest_window::{IngestPolicy, OldRecords, time_range};
+use crate::deliver::{Delivered, Parcel};
+use crate::destination::ingest_window::{IngestPolicy, OldRecords};
 use crate::destination::{Destination, Export};
 use crate::ledger::Ledger;
 use crate::parking::{Parked, Queue};
 use crate::source::QueueMessage;
-use backend::{Fate, Outcome, Reason, UndeliveredPart};
+use backend::{Fate, Reason, UndeliveredPart};
 use settings::Backoff;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -20,18 +21,27 @@ use wire::{Request, SignalKind};
 pub(super) async fn redrive<E: Export, Q: Queue>(
     flusher: &mut Flusher<'_, E, Q>,
     message: &QueueMessage,
-    parked: Parked,
+    parked: &Parked,
     request: Request,
 ) {
-    let (kind, destination) = (request.kind(), parked.destination.clone());
-    flusher.report.account.add(&destination, Ledger::of_items(kind, request.items()));
-    let (outcome, policy) = send_parked(flusher, message, &parked, request).await;
-    let accepted = outcome.accepted;
-    let needs_a_person = outcome.parts.iter().find(|part| part.fate == Fate::ParkWithAlarm);
-    let alarm = needs_a_person.is_some();
+    let (kind, name) = (request.kind(), parked.destination.as_str());
+    flusher.report.account.add(name, Ledger::of_items(kind, request.items()));
+    let (delivered, policy) = send_parked(flusher, message, parked, request).await;
+    let accepted = delivered.report.account.total.accepted;
+    flusher.report += delivered.report;
+    let mut parts = delivered.rest;
     // One line reports all parts of a message, so its reason is the one that only a person can remove.
-    let reason = needs_a_person.or(outcome.parts.first()).map(|part| part.reason.to_string());
-    let reason = reason.unwrap_or_default();
+    let needs_a_person = parts.iter().find(|part| part.fate == Fate::ParkWithAlarm);
+    let reason = needs_a_person.or(parts.first()).map(|part| part.parked.reason.clone());
+    let stays = Undelivered {
+        destination: name.to_owned(),
+        kind: Some(kind),
+        items: 0,
+        reason: reason.unwrap_or_default(),
+        kept_in: KeptIn::Message,
+        partial: false,
+        alarm: needs_a_person.is_some(),
+    };
     let first_received = message.first_received_unix_nano();
     let has_taken_since = |destination: &Arc<Destination<E>>| {
         destination.breaker(kind, |breaker| breaker.has_taken_since(first_received))
@@ -39,36 +49,29 @@ pub(super) async fn redrive<E: Export, Q: Queue>(
     let receipt = Receipt {
         message_id: &message.message_id,
         receive_count: message.receive_count(),
-        first_seen_unix_nano: parked.first_seen_unix_nano,
-        neighbours_taken: flusher
-            .destination(&destination)
-            .is_some_and(|(_, destination)| has_taken_since(destination)),
+        neighbours_taken: flusher.destination(name).is_some_and(|(_, it)| has_taken_since(it)),
     };
-    let decision = decide(outcome, receipt, policy, flusher.invocation().observed_unix_nano);
+    let left = decide(kind, &mut parts, receipt, policy, flusher.invocation().observed_unix_nano);
+    let pause = pause(receipt, delivered.retry_after, left);
     let returned_before = flusher.returned();
-    let letters = decision.dead_letters.into_iter().map(|letter| dead_letter(&parked, letter));
-    flusher.enqueue(letters.collect(), Duration::ZERO).await;
+    let (letters, rest): (Vec<_>, Vec<_>) = parts.into_iter().partition(ToEnqueue::is_dead_letter);
+    let is_whole = accepted == 0 && letters.is_empty();
+    flusher.enqueue(letters, Duration::ZERO).await;
     // The message has to stay if the dead-letter queue did not accept its dead letters.
-    let has_to_stay = flusher.returned() > returned_before;
-    match decision.next {
-        Next::Done => {}
-        Next::ComeAgain { items, after } => {
-            flusher.report.keep_in_message(&destination, kind, items, reason, alarm);
-            postpone(flusher, message, after).await;
+    let has_to_stay = is_whole || flusher.returned() > returned_before;
+    let items: usize = rest.iter().map(|part| part.parked.items).sum();
+    if items > 0 && has_to_stay {
+        flusher.report.note(Undelivered { items, ..stays });
+        if is_whole {
+            postpone(flusher, message, pause.min(LONGEST_HIDDEN)).await;
         }
-        Next::SendRest { rest, .. } if has_to_stay => {
-            let items = rest.iter().map(|rest| rest.request.items()).sum();
-            flusher.report.keep_in_message(&destination, kind, items, reason, alarm);
-        }
-        Next::SendRest { rest, delay } => {
-            let rest = rest.into_iter().map(|rest| new_message(&parked, rest));
-            flusher.enqueue(rest.collect(), delay).await;
-        }
+    } else {
+        flusher.enqueue(rest, pause.min(LONGEST_DELAY)).await;
     }
     if flusher.returned() > returned_before {
         // The whole message comes again, with the accepted items.
         let again = Ledger { ambiguous: accepted, ..Ledger::default() };
-        flusher.report.account.add(&destination, again);
+        flusher.report.account.add(name, again);
     }
 }
 
@@ -78,25 +81,24 @@ async fn send_parked<E: Export, Q: Queue>(
     message: &QueueMessage,
     parked: &Parked,
     request: Request,
-) -> (Outcome, IngestPolicy) {
-    let Some((position, destination)) = flusher.destination(&parked.destination) else {
+) -> (Delivered, IngestPolicy) {
+    let Parked { destination: name, stream, log_events, first_seen_unix_nano, .. } = parked;
+    let Some((destination, found)) = flusher.destination(name) else {
         let text = format!(
-            "no setting names the destination {}; add it again, or the message waits until it expires",
-            parked.destination
+            "no setting names the destination {name}; add it again, or the message waits until it expires"
         );
-        let reason = Reason::UnknownDestination { text };
-        let outcome = Outcome::unsent(request, reason, Fate::ParkWithAlarm);
-        return (outcome, IngestPolicy::any_time());
+        let (items, reason) = (request.items(), Reason::UnknownDestination { text });
+        let part = UndeliveredPart { request, items, reason, fate: Fate::ParkWithAlarm };
+        let rest =
+            ToEnqueue::of_part(part, name, stream.as_deref(), log_events, *first_seen_unix_nano);
+        let delivered = Delivered { rest: vec![rest], ..Delivered::default() };
+        return (delivered, IngestPolicy::any_time());
     };
-    let outgoing = Outgoing {
-        destination: position,
-        stream: parked.stream.as_deref().map(Arc::from),
-        request,
-        survey: None,
-        log_events: Arc::new(parked.log_events.clone()),
-    };
-    let policy = destination.policy();
-    (flusher.deliver_parked(outgoing, message.receive_count()).await, policy)
+    let stream = stream.as_deref().map(Arc::from);
+    let log_events = Arc::new(log_events.clone());
+    let parcel = Parcel { destination, stream, request, survey: None, log_events };
+    let attempt = message.receive_count();
+    (flusher.deliver_parked(parcel, attempt, *first_seen_unix_nano).await, found.policy())
 }
 
 /// Hides the message until the next attempt. If that fails, it comes again after the queue's visibility timeout.
@@ -110,22 +112,6 @@ async fn postpone<E: Export, Q: Queue>(
     if let Err(error) = queue.postpone(&message.receipt_handle, after, deadline).await {
         tracing::warn!(%error, "cannot change the message's visibility timeout, SQS delivers it again after the present one");
     }
-}
-
-/// A part of the parked request for the dead-letter queue.
-fn dead_letter(parked: &Parked, letter: DeadLetter) -> ToEnqueue {
-    let DeadLetter { request, items, reason, partial } = letter;
-    ToEnqueue {
-        parked: Parked { items, reason, partial, ..parked.with_request(request) },
-        fate: if partial { Fate::DeadLetterPartial } else { Fate::DeadLetter },
-        is_in_log_group: false,
-    }
-}
-
-fn new_message(parked: &Parked, rest: Remaining) -> ToEnqueue {
-    let Remaining { request, reason, fate } = rest;
-    let parked = Parked { reason, ..parked.with_request(request) };
-    ToEnqueue { parked, fate, is_in_log_group: false }
 }
 
 /// Message retention of the queues in `template.yaml`, which is also the maximum of SQS.
@@ -149,135 +135,56 @@ struct Receipt<'a> {
     message_id: &'a str,
     /// `ApproximateReceiveCount`, including this attempt.
     receive_count: u32,
-    /// Time at which the forwarder first had the request.
-    first_seen_unix_nano: u64,
     /// `true` if the backend has accepted other telemetry of this signal since the message was first received.
     neighbours_taken: bool,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-#[must_use = "telemetry that is not accepted must stay, be sent again or be dead-lettered"]
-struct Decision {
-    accepted: usize,
-    /// Parts that are never sent again. They go into the dead-letter queue first; if that fails, the message has to stay.
-    dead_letters: Vec<DeadLetter>,
-    next: Next,
-}
-
-/// The next step for the remaining parts.
-#[derive(Debug, PartialEq, Eq)]
-enum Next {
-    /// Nothing remains. The message is deleted.
-    Done,
-    /// Everything remains. The message is hidden, and its receipt is reported as failed, or Lambda would delete it.
-    ComeAgain { items: usize, after: Duration },
-    /// The rest is sent as new messages, and this message is deleted. If sending fails, this message stays, and its accepted
-    /// items count as ambiguous because they will be sent twice.
-    SendRest {
-        /// Pieces without overlap.
-        rest: Vec<Remaining>,
-        delay: Duration,
-    },
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Remaining {
-    request: Request,
-    reason: String,
-    /// Tells if an operator has to change a setting.
-    fate: Fate,
-}
-
-/// A piece that is not retried.
-#[derive(Debug, PartialEq, Eq)]
-struct DeadLetter {
-    request: Request,
-    /// Items counted for it: all items of the request, unless `partial`.
-    items: usize,
-    reason: String,
-    /// The backend rejected `items` of it without saying which ones, and accepted the others.
-    partial: bool,
-}
-
-/// Decides about a request from the queue that was sorted by [`IngestPolicy::sort`] and sent, with this outcome.
+/// Decides which parts of a request from the queue are dead-lettered, and returns the time that is left for the others.
 ///
 /// A single record is dead-lettered if the backend rejects it again and has accepted others meanwhile. Records outside the ingest
 /// window are dead-lettered once the whole piece is outside. Other pieces are dead-lettered shortly before the queue would delete
 /// them.
 fn decide(
-    outcome: Outcome,
+    kind: SignalKind,
+    parts: &mut [ToEnqueue],
     receipt: Receipt<'_>,
     policy: IngestPolicy,
     now_unix_nano: u64,
-) -> Decision {
-    let (accepted, retry_after) = (outcome.accepted, outcome.retry_after);
-    let mut dead_letters = Vec::new();
-    let mut rest = Vec::new();
-    let mut shortest_left = Duration::MAX;
-    for part in outcome.parts {
+) -> Duration {
+    let mut shortest = Duration::MAX;
+    for part in parts.iter_mut().filter(|part| !part.is_dead_letter()) {
         if part.fate == Fate::ParkRefused && receipt.neighbours_taken {
-            dead_letters.push(letter(part, String::new(), false));
+            part.fate = Fate::DeadLetter;
             continue;
         }
-        let left = time_left(&part.request, receipt, policy, now_unix_nano);
-        match (part.fate, left) {
-            (Fate::DeadLetter, _) => dead_letters.push(letter(part, String::new(), false)),
-            (Fate::DeadLetterPartial, _) => dead_letters.push(letter(part, String::new(), true)),
-            (Fate::Park | Fate::ParkRefused | Fate::ParkWithAlarm, Left::Until(left)) => {
-                shortest_left = shortest_left.min(left);
-                let (request, reason) = (part.request, part.reason.to_string());
-                rest.push(Remaining { request, reason, fate: part.fate });
-            }
-            (Fate::Park | Fate::ParkRefused | Fate::ParkWithAlarm, Left::Over(why)) => {
-                dead_letters.push(letter(part, format!("{why}; last answer: "), false));
+        match time_left(kind, &part.parked, policy, now_unix_nano) {
+            Ok(left) => shortest = shortest.min(left),
+            Err(why) => {
+                part.parked.reason = format!("{why}; last answer: {}", part.parked.reason);
+                part.fate = Fate::DeadLetter;
             }
         }
     }
-    let pause = pause(receipt, retry_after, shortest_left);
-    let is_whole = accepted == 0 && dead_letters.is_empty();
-    let next = match rest.len() {
-        0 => Next::Done,
-        _ if is_whole => {
-            let items = rest.iter().map(|rest| rest.request.items()).sum();
-            Next::ComeAgain { items, after: pause.min(LONGEST_HIDDEN) }
-        }
-        _ => Next::SendRest { rest, delay: pause.min(LONGEST_DELAY) },
-    };
-    Decision { accepted, dead_letters, next }
+    shortest
 }
 
-fn letter(part: UndeliveredPart, why: String, partial: bool) -> DeadLetter {
-    let UndeliveredPart { request, items, reason, .. } = part;
-    DeadLetter { request, items, reason: why + &reason.to_string(), partial }
-}
-
-/// The time in which a retry makes sense.
-enum Left {
-    Until(Duration),
-    Over(&'static str),
-}
-
+/// The time in which a retry makes sense, or the reason why none does.
 fn time_left(
-    request: &Request,
-    receipt: Receipt<'_>,
+    kind: SignalKind,
+    parked: &Parked,
     policy: IngestPolicy,
     now_unix_nano: u64,
-) -> Left {
-    let age = Duration::from_nanos(now_unix_nano.saturating_sub(receipt.first_seen_unix_nano));
-    let Some(in_queue) = RETENTION.saturating_sub(RETENTION_MARGIN).checked_sub(age) else {
-        return Left::Over("the queue would soon forget it");
-    };
-    let window = policy.window.filter(|_| {
-        policy.old_records == OldRecords::Keep && request.kind() != SignalKind::Metrics
-    });
-    let Some(window) = window else { return Left::Until(in_queue) };
-    let (oldest, newest) = time_range(request).unwrap_or_default();
-    if window.time_left(newest, now_unix_nano).is_none() {
-        return Left::Over("older than the ingest window");
-    }
+) -> Result<Duration, &'static str> {
+    let age = Duration::from_nanos(now_unix_nano.saturating_sub(parked.first_seen_unix_nano));
+    let in_queue = RETENTION.saturating_sub(RETENTION_MARGIN).checked_sub(age);
+    let in_queue = in_queue.ok_or("the queue would soon forget it")?;
+    let keeps = policy.old_records == OldRecords::Keep && kind != SignalKind::Metrics;
+    let Some(window) = policy.window.filter(|_| keeps) else { return Ok(in_queue) };
+    let newest = window.time_left(parked.newest_unix_nano, now_unix_nano);
+    newest.ok_or("older than the ingest window")?;
     // A partly expired piece comes again. Its expired items are removed before it is sent.
-    let in_window = window.time_left(oldest, now_unix_nano).unwrap_or_default();
-    Left::Until(in_queue.min(in_window))
+    let oldest = window.time_left(parked.oldest_unix_nano, now_unix_nano);
+    Ok(in_queue.min(oldest.unwrap_or_default()))
 }
 
 /// The pause before the next attempt: grows with the number of attempts, respects the backend's `Retry-After`, and leaves time
@@ -302,7 +209,7 @@ fn spread(receipt: Receipt<'_>) -> f64 {
 mod tests {
     use super::*;
     use crate::destination::ingest_window::IngestWindow;
-    use wire::protobuf::Writer;
+    use crate::source::LogEventRange;
 
     const NOW: u64 = 1_790_000_000_000_000_000;
     const HOUR: u64 = 3_600_000_000_000;
@@ -312,100 +219,29 @@ mod tests {
         IngestPolicy { window: Some(IngestWindow { past: Duration::from_hours(5) }), old_records }
     }
 
-    /// Log records of these ages.
-    fn logs(ages: &[u64]) -> Request {
-        request(SignalKind::Logs, ages)
+    fn receipt(receive_count: u32) -> Receipt<'static> {
+        Receipt { message_id: "m", receive_count, neighbours_taken: false }
     }
 
-    fn request(kind: SignalKind, ages: &[u64]) -> Request {
-        let mut bytes = Vec::new();
-        Writer::new(&mut bytes).message(1, |container| {
-            container.message(2, |scope| {
-                for age in ages {
-                    let time = NOW - age;
-                    match kind {
-                        SignalKind::Logs => scope.message(2, |record| record.fixed64(1, time)),
-                        SignalKind::Traces => scope.message(2, |span| span.fixed64(7, time)),
-                        SignalKind::Metrics => scope.message(2, |metric| {
-                            metric.message(5, |gauge| {
-                                gauge.message(1, |point| point.fixed64(3, time));
-                            });
-                        }),
-                    }
-                }
-            });
-        });
-        Request::trusted(kind, bytes)
-    }
-
-    fn part(request: Request, fate: Fate) -> UndeliveredPart {
-        let items = request.items();
+    /// The decision about a request of these ages that the forwarder has had for some time.
+    fn decided(
+        kind: SignalKind,
+        (oldest, newest): (u64, u64),
+        first_seen: u64,
+        policy: IngestPolicy,
+    ) -> (Duration, ToEnqueue) {
+        let request = Request::trusted(kind, Vec::new());
         let reason = Reason::Rejected { text: "full".to_owned() };
-        UndeliveredPart { request, items, reason, fate }
-    }
-
-    fn outcome(accepted: usize, parts: Vec<UndeliveredPart>) -> Outcome {
-        Outcome { accepted, parts, requests_sent: 1, ..Outcome::default() }
-    }
-
-    fn receipt(receive_count: u32, age: u64) -> Receipt<'static> {
-        Receipt {
-            message_id: "m",
-            receive_count,
-            first_seen_unix_nano: NOW - age,
-            neighbours_taken: false,
-        }
-    }
-
-    /// `accepted 1, dead 2 (why), again 3`, without times.
-    fn words(decision: &Decision) -> String {
-        let mut words = Vec::new();
-        if decision.accepted > 0 {
-            words.push(format!("accepted {}", decision.accepted));
-        }
-        for letter in &decision.dead_letters {
-            let partial = if letter.partial { "partial" } else { "dead" };
-            let why = letter.reason.split(';').next().unwrap();
-            words.push(format!("{partial} {} ({why})", letter.items));
-        }
-        words.push(match &decision.next {
-            Next::Done => "done".to_owned(),
-            Next::ComeAgain { items, .. } => format!("again {items}"),
-            Next::SendRest { rest, .. } => {
-                let items: Vec<String> =
-                    rest.iter().map(|rest| rest.request.items().to_string()).collect();
-                format!("rest {}", items.join("+"))
-            }
-        });
-        words.join(", ")
-    }
-
-    #[test]
-    fn each_combination_of_fates_leads_to_one_decision() {
-        use Fate::{DeadLetter, DeadLetterPartial, Park, ParkWithAlarm};
-        #[track_caller]
-        fn check(accepted: usize, fates: &[Fate], expected: &str) {
-            let parts = fates.iter().map(|fate| part(logs(&[MINUTE, 0]), *fate)).collect();
-            let outcome = outcome(accepted, parts);
-            let decision = decide(outcome, receipt(1, HOUR), policy(OldRecords::Keep), NOW);
-            assert_eq!(words(&decision), expected, "{accepted} {fates:?}");
-        }
-        check(0, &[], "done");
-        check(3, &[], "accepted 3, done");
-        check(0, &[Park], "again 2");
-        check(0, &[ParkWithAlarm], "again 2");
-        check(0, &[Park, ParkWithAlarm], "again 4");
-        check(3, &[Park], "accepted 3, rest 2");
-        check(3, &[Park, ParkWithAlarm], "accepted 3, rest 2+2");
-        check(0, &[DeadLetter], "dead 2 (rejected: full), done");
-        check(0, &[DeadLetterPartial], "partial 2 (rejected: full), done");
-        check(3, &[DeadLetterPartial], "accepted 3, partial 2 (rejected: full), done");
-        check(0, &[DeadLetter, Park], "dead 2 (rejected: full), rest 2");
-        check(
-            1,
-            &[Park, DeadLetter, DeadLetterPartial, ParkWithAlarm],
-            "accepted 1, dead 2 (rejected: full), partial 2 (rejected: full), rest 2+2",
-        );
+        let part = UndeliveredPart { request, items: 1, reason, fate: Fate::Park };
+        let first_seen = NOW.saturating_sub(first_seen);
+        let mut part =
+            ToEnqueue::of_part(part, "default", None, &LogEventRange::default(), first_seen);
+        part.parked.oldest_unix_nano = NOW - oldest;
+        part.parked.newest_unix_nano = NOW - newest;
+        let mut parts = [part];
+        let left = decide(kind, &mut parts, receipt(1), policy, NOW);
+        let [part] = parts;
+        (left, part)
     }
 
     #[test]
@@ -416,84 +252,72 @@ mod tests {
         #[track_caller]
         fn check(
             kind: SignalKind,
-            ages: &[u64],
+            ages: (u64, u64),
             first_seen: u64,
             policy: IngestPolicy,
-            expected: &str,
+            expected: Option<&str>,
         ) {
-            for fate in [Fate::Park, Fate::ParkWithAlarm] {
-                let outcome = outcome(0, vec![part(request(kind, ages), fate)]);
-                let decision = decide(outcome, receipt(9, first_seen), policy, NOW);
-                assert_eq!(words(&decision), expected, "{kind} {ages:?} {policy:?}");
-            }
+            let (_, part) = decided(kind, ages, first_seen, policy);
+            let expected = expected.map(|why| format!("{why}; last answer: rejected: full"));
+            let reason = part.is_dead_letter().then_some(part.parked.reason);
+            assert_eq!(reason, expected, "{kind} {ages:?} {policy:?}");
         }
-        let window = "dead 1 (older than the ingest window), done";
-        let retention = "dead 1 (the queue would soon forget it), done";
+        let window = Some("older than the ingest window");
+        let retention = Some("the queue would soon forget it");
         for kind in [Logs, Traces] {
-            check(kind, &[5 * HOUR - MINUTE], HOUR, policy(Keep), "again 1");
-            check(kind, &[5 * HOUR], HOUR, policy(Keep), window);
+            check(kind, (5 * HOUR - MINUTE, 5 * HOUR - MINUTE), HOUR, policy(Keep), None);
+            check(kind, (5 * HOUR, 5 * HOUR), HOUR, policy(Keep), window);
             // One is still inside. The others are sorted out before it is sent.
-            check(kind, &[6 * HOUR, 0], HOUR, policy(Keep), "again 2");
+            check(kind, (6 * HOUR, 0), HOUR, policy(Keep), None);
             // Other policies restamp or drop the records before they are sent.
-            check(kind, &[6 * HOUR], HOUR, policy(Restamp), "again 1");
-            check(kind, &[6 * HOUR], HOUR, policy(Drop), "again 1");
-            check(kind, &[6 * HOUR], 14 * DAY - HOUR, policy(Restamp), "again 1");
-            check(kind, &[6 * HOUR], 14 * DAY - HOUR + 1, policy(Restamp), retention);
+            let old = (6 * HOUR, 6 * HOUR);
+            check(kind, old, HOUR, policy(Drop), None);
+            check(kind, old, 14 * DAY - HOUR, policy(Restamp), None);
+            check(kind, old, 14 * DAY - HOUR + 1, policy(Restamp), retention);
         }
-        check(Metrics, &[13 * DAY], 13 * DAY, policy(Keep), "again 1");
-        check(Metrics, &[13 * DAY], 14 * DAY - HOUR, policy(Keep), "again 1");
-        check(Metrics, &[13 * DAY], 14 * DAY - HOUR + 1, policy(Keep), retention);
+        let old = (13 * DAY, 13 * DAY);
+        check(Metrics, old, 14 * DAY - HOUR, policy(Keep), None);
+        check(Metrics, old, 14 * DAY - HOUR + 1, policy(Keep), retention);
         let no_window = IngestPolicy { window: None, old_records: Keep };
-        check(Logs, &[13 * DAY], 13 * DAY, no_window, "again 1");
-        check(Traces, &[13 * DAY], 14 * DAY, no_window, retention);
+        check(Logs, old, 13 * DAY, no_window, None);
+        check(Traces, old, 14 * DAY, no_window, retention);
         // A clock behind the clock of the first invocation.
-        let outcome = outcome(0, vec![part(logs(&[0]), Fate::Park)]);
-        let ahead = Receipt { first_seen_unix_nano: u64::MAX, ..receipt(1, 0) };
-        assert_eq!(words(&decide(outcome, ahead, policy(Keep), NOW)), "again 1");
-    }
-
-    #[test]
-    fn a_dead_letter_contains_the_reason_and_the_last_answer() {
-        let outcome = outcome(0, vec![part(logs(&[6 * HOUR]), Fate::Park)]);
-        let decision = decide(outcome, receipt(1, 0), policy(OldRecords::Keep), NOW);
-        let reason = &decision.dead_letters[0].reason;
-        assert_eq!(reason, "older than the ingest window; last answer: rejected: full");
-    }
-
-    fn after(receipt: Receipt<'_>, retry_after: Option<u64>, record_age: u64) -> Duration {
-        let outcome = outcome(0, vec![part(logs(&[record_age]), Fate::Park)]);
-        let outcome = Outcome { retry_after: retry_after.map(Duration::from_secs), ..outcome };
-        match decide(outcome, receipt, policy(OldRecords::Keep), NOW).next {
-            Next::ComeAgain { after, .. } => after,
-            other => panic!("{other:?}"),
-        }
+        let mut ahead = decided(Logs, (0, 0), 0, policy(Keep)).1;
+        ahead.parked.first_seen_unix_nano = u64::MAX;
+        assert!(time_left(Logs, &ahead.parked, policy(Keep), NOW).is_ok());
     }
 
     #[test]
     fn the_retry_delay_grows_with_the_attempts() {
+        let after = |receipt| pause(receipt, None, Duration::from_hours(24));
         let check = |receive_count, full: u64| {
-            let after = after(receipt(receive_count, 0), None, 0);
+            let after = after(receipt(receive_count));
             let full = Duration::from_secs(full);
             assert!(after >= full / 2 && after < full, "{receive_count}: {after:?}");
         };
-        check(0, 30);
-        check(1, 30);
-        check(2, 60);
-        check(3, 120);
-        check(5, 480);
-        check(6, 900);
-        check(19, 900);
-        check(20, 3600);
-        check(u32::MAX, 3600);
-        let spread = |message_id| after(Receipt { message_id, ..receipt(19, 0) }, None, 0);
+        for (receive_count, full) in [
+            (0, 30),
+            (1, 30),
+            (2, 60),
+            (3, 120),
+            (5, 480),
+            (6, 900),
+            (19, 900),
+            (20, 3600),
+            (u32::MAX, 3600),
+        ] {
+            check(receive_count, full);
+        }
+        let spread = |message_id| after(Receipt { message_id, ..receipt(19) });
         assert_eq!(spread("a"), spread("a"));
         assert_ne!(spread("a"), spread("b"));
     }
 
     #[test]
     fn retry_after_is_honoured_within_queue_and_window_limits() {
-        let check = |retry_after, record_age, expected: u64| {
-            let after = after(receipt(1, 0), Some(retry_after), record_age);
+        let check = |retry_after, age, expected: u64| {
+            let (left, _) = decided(SignalKind::Logs, (age, age), 0, policy(OldRecords::Keep));
+            let after = pause(receipt(1), Some(Duration::from_secs(retry_after)), left);
             assert_eq!(after.as_secs(), expected, "{retry_after}");
         };
         check(120, 0, 120);
@@ -502,19 +326,5 @@ mod tests {
         check(86_400, 0, (5 * 3600 - 15) / 2);
         check(86_400, 4 * HOUR, (3600 - 15) / 2);
         check(86_400, 5 * HOUR - 20_000_000_000, 30);
-        let metrics = outcome(0, vec![part(request(SignalKind::Metrics, &[0]), Fate::Park)]);
-        let metrics = Outcome { retry_after: Some(Duration::from_hours(24)), ..metrics };
-        let decision = decide(metrics, receipt(1, 0), policy(OldRecords::Keep), NOW);
-        let after = Duration::from_mins(12 * 60 - 15);
-        assert_eq!(decision.next, Next::ComeAgain { items: 1, after });
-    }
-
-    #[test]
-    fn the_delay_of_a_new_message_is_at_most_15_minutes() {
-        let some = outcome(1, vec![part(logs(&[0]), Fate::Park)]);
-        let some = Outcome { retry_after: Some(Duration::from_hours(2)), ..some };
-        let decision = decide(some, receipt(1, 0), policy(OldRecords::Keep), NOW);
-        let Next::SendRest { delay, .. } = decision.next else { panic!("{decision:?}") };
-        assert_eq!(delay, Duration::from_mins(15));
     }
 }

@@ -1,11 +1,40 @@
 //! The outcome of one event.
 
-use crate::deliver::enqueue::{KeptIn, Undelivered};
-use crate::deliver::{Delivered, Remainder};
 use crate::ledger::{Account, Ledger};
+use crate::parking::QueueError;
 use crate::rules::Effect;
 use crate::source::{LogBatch, SourceError};
+use std::ops::AddAssign;
 use wire::{SignalKind, UndecodableLine};
+
+/// Limit on each list of a report. The ledger counts everything.
+pub(crate) const MOST_DETAILS: usize = 100;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeptIn {
+    RetryQueue,
+    DeadLetterQueue,
+    /// In its message of the retry queue, which comes again.
+    Message,
+    /// Only in its log group: an undecodable line without a dead-letter queue.
+    LogGroup,
+    /// Returned to Lambda, which delivers it again; with the queue's error, if there is a queue.
+    Returned(Option<QueueError>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undelivered {
+    pub destination: String,
+    /// Its signal; `None` for lines and log events.
+    pub kind: Option<SignalKind>,
+    pub items: usize,
+    pub reason: String,
+    pub kept_in: KeptIn,
+    /// `true` if the backend accepted the rest of the request, which a second delivery would duplicate.
+    pub partial: bool,
+    /// `true` if an operator has to change a setting.
+    pub alarm: bool,
+}
 
 #[derive(Debug, Default)]
 #[must_use = "returned telemetry must fail the invocation"]
@@ -66,45 +95,79 @@ impl Report {
         self.oldest_event_ms = oldest.into_iter().chain(self.oldest_event_ms).min();
     }
 
-    /// Adds the result of a delivery, and returns its undelivered parts.
-    pub(crate) fn take_delivered(
-        &mut self,
-        delivered: Delivered,
-        most_details: usize,
-    ) -> Vec<Remainder> {
-        self.account += delivered.account;
-        self.warnings.extend(delivered.warnings);
-        self.warnings.truncate(most_details);
-        self.requests_sent += delivered.requests_sent;
-        self.bytes_sent += delivered.bytes_sent;
-        self.dropped_for_time += delivered.dropped_for_time;
-        self.restamped += delivered.restamped;
-        delivered.remainders
+    /// Notes undelivered telemetry, and the fate of its items.
+    pub(crate) fn note(&mut self, undelivered: Undelivered) {
+        let items = undelivered.items;
+        let ledger = match &undelivered.kept_in {
+            KeptIn::RetryQueue => Ledger { parked: items, ..Ledger::default() },
+            KeptIn::LogGroup => Ledger { dropped: items, ..Ledger::default() },
+            KeptIn::DeadLetterQueue => Ledger { dead_lettered: items, ..Ledger::default() },
+            // A message that may be in the queue despite the error may arrive twice.
+            KeptIn::Returned(Some(error)) if error.is_ambiguous() => {
+                Ledger { returned: items, ambiguous: items, ..Ledger::default() }
+            }
+            KeptIn::Message | KeptIn::Returned(_) => {
+                Ledger { returned: items, ..Ledger::default() }
+            }
+        };
+        self.account.add(&undelivered.destination, ledger);
+        self.list(undelivered);
     }
 
-    /// Notes telemetry that stays in its message of the retry queue.
-    pub(crate) fn keep_in_message(
-        &mut self,
-        destination: &str,
-        kind: SignalKind,
-        items: usize,
-        reason: String,
-        alarm: bool,
-    ) {
-        self.account.add(destination, Ledger { returned: items, ..Ledger::default() });
-        self.undelivered.push(Undelivered {
-            destination: destination.to_owned(),
-            kind: Some(kind),
-            items,
-            reason,
-            kept_in: KeptIn::Message,
-            partial: false,
-            alarm,
-        });
+    fn list(&mut self, undelivered: Undelivered) {
+        let is_same = |other: &&mut Undelivered| {
+            **other == Undelivered { items: other.items, ..undelivered.clone() }
+        };
+        if let Some(same) = self.undelivered.iter_mut().find(is_same) {
+            same.items += undelivered.items;
+        } else if self.undelivered.len() < MOST_DETAILS {
+            self.undelivered.push(undelivered);
+        }
     }
+}
 
-    pub(crate) fn note(&mut self, undelivered: Vec<Undelivered>, most_details: usize) {
-        self.undelivered.extend(undelivered);
-        self.undelivered.truncate(most_details);
+impl AddAssign for Report {
+    fn add_assign(&mut self, other: Self) {
+        // Named one by one, so that the compiler reports a missing field.
+        let Self {
+            account,
+            undelivered,
+            undecodable,
+            dropped_points,
+            renamed,
+            dropped_for_time,
+            restamped,
+            rules,
+            unreadable,
+            warnings,
+            dropped_figures,
+            panics,
+            unread,
+            batch_item_failures,
+            requests_sent,
+            bytes_sent,
+            oldest_event_ms,
+        } = other;
+        self.account += account;
+        for undelivered in undelivered {
+            self.list(undelivered);
+        }
+        self.undecodable.extend(undecodable);
+        self.undecodable.truncate(MOST_DETAILS);
+        self.dropped_points += dropped_points;
+        self.renamed += renamed;
+        self.dropped_for_time += dropped_for_time;
+        self.restamped += restamped;
+        Effect::add_all(&mut self.rules, rules);
+        self.unreadable += unreadable;
+        self.warnings.extend(warnings);
+        self.warnings.truncate(MOST_DETAILS);
+        self.dropped_figures += dropped_figures;
+        self.panics += panics;
+        self.unread = self.unread.take().or(unread);
+        self.batch_item_failures = self.batch_item_failures.take().or(batch_item_failures);
+        self.requests_sent += requests_sent;
+        self.bytes_sent += bytes_sent;
+        self.oldest_event_ms = self.oldest_event_ms.into_iter().chain(oldest_event_ms).min();
     }
 }

@@ -2,12 +2,13 @@
 
 use super::Options;
 use super::report::Report;
-use crate::deliver::Outgoing;
+use crate::deliver::Parcel;
+use crate::deliver::enqueue::ToEnqueue;
 use crate::destination::Destination;
-use crate::ledger::{Account, Consumed, Ledger};
-use crate::rules::{Effect, Growth, RuleSet};
+use crate::ledger::{Consumed, Ledger};
+use crate::rules::{Growth, RuleSet};
 use crate::source::{LogBatch, LogEventRange, MessageType};
-use backend::sanitize;
+use backend::{Fate, Reason, UndeliveredPart, sanitize};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,7 @@ pub(super) struct Router<'f, E> {
     /// The forwarder's own account, if it is known.
     pub(super) account: Option<&'f str>,
     pub(super) has_warned_of_own: &'f AtomicBool,
+    pub(super) observed_unix_nano: u64,
 }
 
 /// The destinations of one batch, and the properties that all its requests share.
@@ -47,17 +49,10 @@ impl Routing {
 /// Requests for one destination, and the effects of the rules on them.
 #[derive(Default)]
 pub(super) struct Routed {
-    pub(super) account: Account,
-    pub(super) outgoing: Vec<Outgoing>,
+    pub(super) report: Report,
+    pub(super) parcels: Vec<Parcel>,
     /// Spans without valid ids.
-    pub(super) refused: Vec<Outgoing>,
-    /// Data points without a finite value.
-    pub(super) dropped_points: usize,
-    /// Attributes with a changed key.
-    pub(super) renamed: usize,
-    pub(super) rules: Vec<Effect>,
-    /// Items that rules could not read.
-    pub(super) unreadable: usize,
+    pub(super) refused: Vec<ToEnqueue>,
 }
 
 impl<E> Router<'_, E> {
@@ -167,9 +162,9 @@ impl<E> Iterator for RoutedRequests<'_, E> {
         self.route = (self.route + 1) % self.routing.routes();
         let is_last = self.route == 0;
         let requests = if is_last { std::mem::take(&mut self.piece) } else { self.piece.clone() };
-        routed.account.add(destination.name(), self.ledger);
+        routed.report.account.add(destination.name(), self.ledger);
         for request in requests {
-            routed.adapt(request, destination, route, self.service_name, self.routing);
+            self.adapt(request, destination, route, &mut routed);
         }
         Some(routed)
     }
@@ -188,35 +183,39 @@ impl<E> RoutedRequests<'_, E> {
         let applied = self.router.rules.apply(&self.routing.log_events.origin, requests);
         self.ledger.dropped = applied.dropped();
         self.piece = applied.requests;
-        routed.rules = applied.effects;
-        routed.unreadable = applied.unreadable;
+        routed.report.rules = applied.effects;
+        routed.report.unreadable = applied.unreadable;
     }
-}
 
-impl Routed {
     /// Adapts a request to the destination's profile.
-    fn adapt<E>(
-        &mut self,
+    fn adapt(
+        &self,
         request: Request,
         destination: &Destination<E>,
         route: &DestinationRoute,
-        service_name: &str,
-        routing: &Routing,
+        routed: &mut Routed,
     ) {
-        let sanitized = sanitize(destination.profile(), request, service_name);
+        let sanitized = sanitize(destination.profile(), request, self.service_name);
         let dropped = sanitized.dropped;
-        self.dropped_points += dropped;
-        self.renamed += sanitized.renamed;
-        self.account.add(destination.name(), Ledger { dropped, ..Ledger::default() });
-        let outgoing = |request, survey| Outgoing {
+        routed.report.dropped_points += dropped;
+        routed.report.renamed += sanitized.renamed;
+        routed.report.account.add(destination.name(), Ledger { dropped, ..Ledger::default() });
+        let log_events = &self.routing.log_events;
+        routed.parcels.extend(sanitized.request.map(|request| Parcel {
             destination: route.destination,
             stream: route.stream.clone(),
             request,
-            survey,
-            log_events: Arc::clone(&routing.log_events),
-        };
-        self.outgoing.extend(sanitized.request.map(|request| outgoing(request, sanitized.survey)));
-        self.refused.extend(sanitized.refused.map(|request| outgoing(request, None)));
+            survey: sanitized.survey,
+            log_events: Arc::clone(log_events),
+        }));
+        routed.refused.extend(sanitized.refused.map(|request| {
+            let (items, fate) = (request.items(), Fate::DeadLetter);
+            let part = UndeliveredPart { request, items, reason: Reason::InvalidIds, fate };
+            let (name, stream) = (destination.name(), route.stream.as_deref());
+            let first_seen = self.router.observed_unix_nano;
+            let letter = ToEnqueue::of_part(part, name, stream, log_events, first_seen);
+            ToEnqueue { is_in_log_group: !self.routing.is_redriven, ..letter }
+        }));
     }
 }
 

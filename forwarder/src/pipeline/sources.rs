@@ -160,7 +160,7 @@ async fn forward_parked<E: Export, Q: Queue>(
         return;
     }
     match std::mem::replace(&mut parked.content, Content::Raw(Vec::new())) {
-        Content::Request(request) => redrive(&mut stages.flusher, message, parked, request).await,
+        Content::Request(request) => redrive(&mut stages.flusher, message, &parked, request).await,
         Content::Line { event_id, timestamp_ms, line } => {
             // A newer forwarder may decode it. If not, it is dead-lettered again.
             let origin = parked.log_events.origin;

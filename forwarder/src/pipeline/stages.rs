@@ -142,7 +142,7 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         let service_name = std::mem::take(&mut converted.service_name);
         let mut routed = router.requests(routing, requests, &service_name);
         while let Some(part) = catch_unwind(AssertUnwindSafe(|| routed.next())).ok()? {
-            flusher.add(part, routing).await;
+            flusher.add(part).await;
         }
         Some(converted)
     }

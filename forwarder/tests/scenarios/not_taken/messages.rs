@@ -314,10 +314,12 @@ async fn the_remainder_of_a_message_keeps_its_alarm() {
         let (first, second) = request.clone().split_at(1);
         let mut outcome = takes(&first);
         outcome += refuses(&second, 403, Fate::ParkWithAlarm);
+        outcome.retry_after = Some(Duration::from_hours(2));
         outcome
     }));
     stack.park_records(2);
     let report = stack.redrive().await;
+    assert_eq!(stack.retry.next_visible_in(), Some(Duration::from_mins(15)), "SQS allows no more");
     let [rest] = &report.undelivered[..] else { panic!("{:?}", report.undelivered) };
     assert_eq!(rest.kind, Some(SignalKind::Logs));
     assert_eq!((&rest.kept_in, rest.items, rest.alarm), (&KeptIn::RetryQueue, 1, true));
