@@ -3,7 +3,8 @@
 //! Source: CloudWatch User Guide, "Specification: Embedded metric format". Only four values are CloudWatch metrics, because each
 //! costs a monthly fee. The others are fields for CloudWatch Logs Insights.
 
-use crate::ledger::{Account, Ledger};
+use super::sums::Sums;
+use crate::ledger::Ledger;
 use crate::pipeline::report::Report;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ pub(super) struct EmfVitals {
 
 #[derive(Debug, Default)]
 struct Unwritten {
-    sums: EmfSums,
+    sums: Sums,
     minute: u64,
     lines_of_minute: u32,
 }
@@ -47,7 +48,7 @@ impl EmfVitals {
         let now_ms = now_unix_nano / 1_000_000;
         let minute = now_ms / 60_000;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.sums.add(report, now_ms);
+        state.sums.add(report, now_unix_nano);
         if state.minute != minute {
             (state.minute, state.lines_of_minute) = (minute, 0);
         }
@@ -55,7 +56,7 @@ impl EmfVitals {
             return None;
         }
         state.lines_of_minute += 1;
-        Some(std::mem::take(&mut state.sums).line(&self.function, now_ms))
+        Some(line(&std::mem::take(&mut state.sums), &self.function, now_ms))
     }
 }
 
@@ -64,84 +65,60 @@ fn went_well(report: &Report) -> bool {
     parked + dead_lettered + returned + ambiguous + report.panics == 0 && report.account.balances()
 }
 
-/// Values of the invocations since the last line.
-#[derive(Debug, Default)]
-struct EmfSums {
-    figures: BTreeMap<&'static str, i64>,
-    /// The shortest and the longest.
-    lag: Option<(i64, i64)>,
-    account: Account,
-    dropped_by_rule: BTreeMap<String, usize>,
-}
-
-impl EmfSums {
-    fn add(&mut self, report: &Report, now_ms: u64) {
-        for (name, value) in figures(report) {
-            *self.figures.entry(name).or_default() += value;
-        }
-        // A redrive has no log events, and must not lower the average.
-        if let Some(oldest) = report.oldest_event_ms {
-            let lag = i64::try_from(now_ms).unwrap_or(i64::MAX).saturating_sub(oldest).max(0);
-            let (least, most) = self.lag.unwrap_or((lag, lag));
-            self.lag = Some((least.min(lag), most.max(lag)));
-        }
-        self.account += report.account.clone();
-        for effect in &report.rules {
-            *self.dropped_by_rule.entry(effect.rule.to_string()).or_default() += effect.dropped;
-        }
+/// The line of these invocations.
+fn line(sums: &Sums, function: &str, now_ms: u64) -> String {
+    let Sums { report, lag, .. } = sums;
+    // CloudWatch rejects a line with a metric that has no value.
+    let is_there = |name: &str| name != "Lag" || lag.is_known();
+    let metrics: Vec<_> = METRICS
+        .iter()
+        .filter(|(name, _)| is_there(name))
+        .map(|(name, unit)| json!({"Name": name, "Unit": unit}))
+        .collect();
+    let directive = json!({
+        "Timestamp": now_ms,
+        "CloudWatchMetrics": [{
+            "Namespace": NAMESPACE, "Dimensions": [["FunctionName"]], "Metrics": metrics,
+        }],
+    });
+    let mut line = Map::new();
+    line.insert("_aws".to_owned(), directive);
+    line.insert("FunctionName".to_owned(), function.into());
+    line.extend(figures(sums).into_iter().map(|(name, value)| (name.to_owned(), value.into())));
+    if lag.is_known() {
+        let (least, most) = (lag.min_ms, lag.max_ms);
+        let value = if least == most { json!(least) } else { json!([least, most]) };
+        line.insert("Lag".to_owned(), value);
     }
-
-    fn line(self, function: &str, now_ms: u64) -> String {
-        let Self { figures, lag, account, mut dropped_by_rule } = self;
-        let Account { total, destinations } = account;
-        // CloudWatch rejects a line with a metric that has no value.
-        let is_there = |name: &str| figures.contains_key(name) || name == "Lag" && lag.is_some();
-        let metrics: Vec<_> = METRICS
-            .iter()
-            .filter(|(name, _)| is_there(name))
-            .map(|(name, unit)| json!({"Name": name, "Unit": unit}))
-            .collect();
-        let directive = json!({
-            "Timestamp": now_ms,
-            "CloudWatchMetrics": [{
-                "Namespace": NAMESPACE, "Dimensions": [["FunctionName"]], "Metrics": metrics,
-            }],
-        });
-        let mut line = Map::new();
-        line.insert("_aws".to_owned(), directive);
-        line.insert("FunctionName".to_owned(), function.into());
-        line.extend(figures.into_iter().map(|(name, value)| (name.to_owned(), value.into())));
-        if let Some((least, most)) = lag {
-            let value = if least == most { json!(least) } else { json!([least, most]) };
-            line.insert("Lag".to_owned(), value);
-        }
-        let consumed = total.consumed.by_rule().into_iter();
-        let consumed_by: BTreeMap<_, _> = consumed.filter(|(_, events)| *events > 0).collect();
-        if !consumed_by.is_empty() {
-            line.insert("consumedBy".to_owned(), json!(consumed_by));
-        }
-        if destinations.len() > 1 {
-            let of_name = |(name, ledger): (String, Ledger)| {
-                let fates = json!({
-                    "items": ledger.items.total(), "accepted": ledger.accepted, "parked": ledger.parked,
-                    "deadLettered": ledger.dead_lettered, "dropped": ledger.dropped,
-                    "returned": ledger.returned,
-                });
-                (name, fates)
-            };
-            let destinations: Map<String, Value> = destinations.into_iter().map(of_name).collect();
-            line.insert("destinations".to_owned(), Value::Object(destinations));
-        }
-        dropped_by_rule.retain(|_, items| *items > 0);
-        if !dropped_by_rule.is_empty() {
-            line.insert("droppedByRule".to_owned(), json!(dropped_by_rule));
-        }
-        Value::Object(line).to_string()
+    let consumed = report.ledger().consumed.by_rule().into_iter();
+    let consumed_by: BTreeMap<_, _> = consumed.filter(|(_, events)| *events > 0).collect();
+    if !consumed_by.is_empty() {
+        line.insert("consumedBy".to_owned(), json!(consumed_by));
     }
+    let destinations = &report.account.destinations;
+    if destinations.len() > 1 {
+        let of_name = |(name, ledger): (&String, &Ledger)| {
+            let fates = json!({
+                "items": ledger.items.total(), "accepted": ledger.accepted, "parked": ledger.parked,
+                "deadLettered": ledger.dead_lettered, "dropped": ledger.dropped,
+                "returned": ledger.returned,
+            });
+            (name.clone(), fates)
+        };
+        let destinations: Map<String, Value> = destinations.iter().map(of_name).collect();
+        line.insert("destinations".to_owned(), Value::Object(destinations));
+    }
+    let dropping = report.rules.iter().filter(|effect| effect.dropped > 0);
+    let dropped_by_rule: BTreeMap<&str, usize> =
+        dropping.map(|effect| (&*effect.rule, effect.dropped)).collect();
+    if !dropped_by_rule.is_empty() {
+        line.insert("droppedByRule".to_owned(), json!(dropped_by_rule));
+    }
+    Value::Object(line).to_string()
 }
 
 /// All numbers that add up.
-fn figures(report: &Report) -> Vec<(&'static str, i64)> {
+fn figures(Sums { report, taken_of_returned, .. }: &Sums) -> Vec<(&'static str, i64)> {
     let ledger = report.ledger();
     let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let mut figures = vec![
@@ -156,7 +133,7 @@ fn figures(report: &Report) -> Vec<(&'static str, i64)> {
         ("undecodable", signed(ledger.items.undecodable)),
         ("dropped", signed(ledger.dropped)),
         ("returned", signed(ledger.returned)),
-        ("takenOfReturned", signed(report.taken_of_returned())),
+        ("takenOfReturned", signed(*taken_of_returned)),
         ("ambiguous", signed(ledger.ambiguous)),
         ("lost", ledger.lost()),
         ("panics", signed(report.panics)),

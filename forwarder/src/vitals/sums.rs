@@ -1,4 +1,4 @@
-//! Adds up the metrics of several invocations and converts them to OTLP with delta temporality.
+//! Adds up the reports of several invocations, and converts them to OTLP with delta temporality.
 
 use crate::pipeline::report::Report;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
@@ -76,42 +76,87 @@ const LAG: Counter = Counter(
 const LAG_BOUNDS: [f64; 10] = [1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 18_000.0];
 
 /// Attributes of a data point, ordered by key.
-type Attributes = Vec<(&'static str, String)>;
+type Attributes<'a> = Vec<(&'static str, &'a str)>;
 
-/// The metrics since the last accepted request.
-#[derive(Debug, Default, PartialEq)]
+/// The sums of several invocations.
+#[derive(Debug, Default)]
 pub(super) struct Sums {
     pub(super) since_unix_nano: Option<u64>,
-    counters: BTreeMap<(&'static Counter, Attributes), u64>,
-    lag: Lag,
+    pub(super) invocations: usize,
+    /// Requests with these metrics that were not accepted.
+    pub(super) failures: usize,
+    /// The numbers of all reports.
+    pub(super) report: Report,
+    /// The sum of [`Report::taken_of_returned`].
+    pub(super) taken_of_returned: usize,
+    pub(super) lag: Lag,
 }
 
-#[derive(Debug, Default, PartialEq)]
-struct Lag {
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lag {
     count: u64,
-    sum: f64,
-    min: f64,
-    max: f64,
+    sum_ms: u64,
+    pub(super) min_ms: u64,
+    pub(super) max_ms: u64,
     /// One bucket for each bound, and one for larger values.
     buckets: [u64; LAG_BOUNDS.len() + 1],
 }
 
 impl Sums {
     pub(super) fn add(&mut self, report: &Report, now_unix_nano: u64) {
-        self.begin(now_unix_nano);
+        let mut lag = Lag::default();
+        // A redrive has no log events, and must not lower the average.
+        if let Some(oldest_ms) = report.oldest_event_ms {
+            lag.record(oldest_ms, now_unix_nano);
+        }
+        let numbers = Report {
+            account: report.account.clone(),
+            rules: report.rules.clone(),
+            renamed: report.renamed,
+            panics: report.panics,
+            requests_sent: report.requests_sent,
+            bytes_sent: report.bytes_sent,
+            ..Report::default()
+        };
+        self.add_all(Self {
+            since_unix_nano: Some(now_unix_nano),
+            invocations: 1,
+            failures: 0,
+            report: numbers,
+            taken_of_returned: report.taken_of_returned(),
+            lag,
+        });
+    }
+
+    pub(super) fn add_all(&mut self, other: Self) {
+        let Self { since_unix_nano, invocations, failures, report, taken_of_returned, lag } = other;
+        self.since_unix_nano = self.since_unix_nano.into_iter().chain(since_unix_nano).min();
+        self.invocations += invocations;
+        self.failures += failures;
+        self.report += report;
+        self.taken_of_returned += taken_of_returned;
+        self.lag.add(&lag);
+    }
+
+    /// All counters with their attributes and values, in order.
+    fn counters(&self) -> BTreeMap<(&'static Counter, Attributes<'_>), usize> {
+        let report = &self.report;
         let total = report.ledger();
-        self.count(&INVOCATIONS, &[], 1);
-        self.count(&RECEIVED, &[], total.events);
+        let mut counters = BTreeMap::from([
+            ((&INVOCATIONS, vec![]), self.invocations),
+            ((&RECEIVED, vec![]), total.events),
+            ((&REQUESTS, vec![]), report.requests_sent),
+            ((&BYTES, vec![]), report.bytes_sent),
+            ((&NOT_TOLD, vec![]), self.failures),
+        ]);
         // One zero point: panels and alerts fail if the metric does not exist.
         for (number, (rule, events)) in total.consumed.by_rule().into_iter().enumerate() {
             if number == 0 || events > 0 {
-                self.count(&CONSUMED, &[(CONSUMED_BY, rule)], events);
+                counters.insert((&CONSUMED, vec![(CONSUMED_BY, rule)]), events);
             }
         }
-        self.count(&REQUESTS, &[], report.requests_sent);
-        self.count(&BYTES, &[], report.bytes_sent);
-        self.count(&NOT_TOLD, &[], 0);
         for (destination, ledger) in &report.account.destinations {
+            let of = (DESTINATION, destination.as_str());
             let items = ledger.items;
             for (signal, items) in [
                 (SignalKind::Traces.as_str(), items.spans),
@@ -119,7 +164,7 @@ impl Sums {
                 (SignalKind::Logs.as_str(), items.log_records),
                 ("undecodable", items.undecodable),
             ] {
-                self.count(&HANDLED, &[(DESTINATION, destination), (SIGNAL, signal)], items);
+                counters.insert((&HANDLED, vec![of, (SIGNAL, signal)]), items);
             }
             for (fate, items) in [
                 ("accepted", ledger.accepted),
@@ -128,36 +173,17 @@ impl Sums {
                 ("dropped", ledger.dropped),
                 ("returned", ledger.returned),
             ] {
-                self.count(&PLACED, &[(DESTINATION, destination), (FATE, fate)], items);
+                counters.insert((&PLACED, vec![of, (FATE, fate)]), items);
             }
-            self.count(&AMBIGUOUS, &[(DESTINATION, destination)], ledger.ambiguous);
+            counters.insert((&AMBIGUOUS, vec![of]), ledger.ambiguous);
         }
         for effect in report.rules.iter().filter(|effect| effect.dropped > 0) {
-            self.count(&DROPPED_BY_RULE, &[(RULE, &effect.rule)], effect.dropped);
+            counters.insert((&DROPPED_BY_RULE, vec![(RULE, &effect.rule)]), effect.dropped);
         }
         if report.renamed > 0 {
-            self.count(&RENAMED, &[], report.renamed);
+            counters.insert((&RENAMED, vec![]), report.renamed);
         }
-        // A redrive has no log events.
-        if let Some(oldest_ms) = report.oldest_event_ms {
-            self.lag.record(seconds_since(oldest_ms, now_unix_nano));
-        }
-    }
-
-    /// Counts a request that was not accepted.
-    pub(super) fn add_failure(&mut self) {
-        self.count(&NOT_TOLD, &[], 1);
-    }
-
-    pub(super) fn add_all(&mut self, other: Self) {
-        let Self { since_unix_nano, counters, lag } = other;
-        if let Some(since) = since_unix_nano {
-            self.begin(since);
-        }
-        for (key, value) in counters {
-            *self.counters.entry(key).or_default() += value;
-        }
-        self.lag.add(&lag);
+        counters
     }
 
     /// Converts all values until now to metrics of this resource.
@@ -165,16 +191,16 @@ impl Sums {
         // A delta needs an interval.
         let start = self.since_unix_nano.unwrap_or(u64::MAX).min(now_unix_nano.saturating_sub(1));
         let mut metrics: Vec<Metric> = Vec::new();
-        for ((counter, attributes), value) in &self.counters {
+        for ((counter, attributes), value) in self.counters() {
             let point = NumberDataPoint {
                 attributes: attributes
                     .iter()
-                    .map(|(key, text)| string_attribute(key, text))
+                    .map(|(key, text)| string_attribute(key, *text))
                     .collect(),
                 start_time_unix_nano: start,
                 time_unix_nano: now_unix_nano,
                 value: Some(number_data_point::Value::AsInt(
-                    i64::try_from(*value).unwrap_or(i64::MAX),
+                    i64::try_from(value).unwrap_or(i64::MAX),
                 )),
                 ..NumberDataPoint::default()
             };
@@ -207,43 +233,34 @@ impl Sums {
             ..ResourceMetrics::default()
         }
     }
-
-    fn begin(&mut self, at_unix_nano: u64) {
-        let since = self.since_unix_nano.unwrap_or(at_unix_nano);
-        self.since_unix_nano = Some(since.min(at_unix_nano));
-    }
-
-    fn count(
-        &mut self,
-        counter: &'static Counter,
-        attributes: &[(&'static str, &str)],
-        count: usize,
-    ) {
-        let attributes = attributes.iter().map(|(key, text)| (*key, (*text).to_owned())).collect();
-        *self.counters.entry((counter, attributes)).or_default() += count as u64;
-    }
 }
 
 impl Lag {
-    fn record(&mut self, seconds: f64) {
-        let bucket = LAG_BOUNDS.iter().take_while(|bound| seconds > **bound).count();
-        let mut one =
-            Self { count: 1, sum: seconds, min: seconds, max: seconds, ..Self::default() };
-        if let Some(count) = one.buckets.get_mut(bucket) {
+    pub(super) fn is_known(&self) -> bool {
+        self.count > 0
+    }
+
+    /// 0 for a time in the future: the clocks of function and forwarder differ.
+    fn record(&mut self, oldest_ms: i64, now_unix_nano: u64) {
+        let now_ms = i64::try_from(now_unix_nano / 1_000_000).unwrap_or(i64::MAX);
+        let lag_ms = u64::try_from(now_ms.saturating_sub(oldest_ms)).unwrap_or(0);
+        let bucket = LAG_BOUNDS.iter().take_while(|bound| seconds(lag_ms) > **bound).count();
+        let mut buckets = [0; LAG_BOUNDS.len() + 1];
+        if let Some(count) = buckets.get_mut(bucket) {
             *count = 1;
         }
-        self.add(&one);
+        self.add(&Self { count: 1, sum_ms: lag_ms, min_ms: lag_ms, max_ms: lag_ms, buckets });
     }
 
     fn add(&mut self, other: &Self) {
-        if other.count == 0 {
-            return;
-        }
-        let is_first = self.count == 0;
-        self.min = if is_first { other.min } else { self.min.min(other.min) };
-        self.max = if is_first { other.max } else { self.max.max(other.max) };
+        self.min_ms = match (self.count, other.count) {
+            (_, 0) => return,
+            (0, _) => other.min_ms,
+            _ => self.min_ms.min(other.min_ms),
+        };
+        self.max_ms = self.max_ms.max(other.max_ms);
         self.count += other.count;
-        self.sum += other.sum;
+        self.sum_ms = self.sum_ms.saturating_add(other.sum_ms);
         for (count, more) in self.buckets.iter_mut().zip(other.buckets) {
             *count += more;
         }
@@ -254,9 +271,9 @@ impl Lag {
             start_time_unix_nano,
             time_unix_nano,
             count: self.count,
-            sum: Some(self.sum),
-            min: Some(self.min),
-            max: Some(self.max),
+            sum: Some(seconds(self.sum_ms)),
+            min: Some(seconds(self.min_ms)),
+            max: Some(seconds(self.max_ms)),
             bucket_counts: self.buckets.to_vec(),
             explicit_bounds: LAG_BOUNDS.to_vec(),
             ..HistogramDataPoint::default()
@@ -277,9 +294,6 @@ impl Counter {
     }
 }
 
-/// 0 for a time in the future: the clocks of function and forwarder differ.
-fn seconds_since(time_ms: i64, now_unix_nano: u64) -> f64 {
-    let now_ms = i64::try_from(now_unix_nano / 1_000_000).unwrap_or(i64::MAX);
-    let milliseconds = u64::try_from(now_ms.saturating_sub(time_ms)).unwrap_or(0);
+fn seconds(milliseconds: u64) -> f64 {
     std::time::Duration::from_millis(milliseconds).as_secs_f64()
 }
