@@ -5,16 +5,36 @@ use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use wire::SignalKind;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Items {
-    /// Spans of OTLP lines.
-    pub spans: usize,
-    /// Data points of OTLP lines and of Lambda's reports.
-    pub data_points: usize,
-    /// Log records of OTLP lines and of other log lines.
-    pub log_records: usize,
-    /// Undecodable OTLP lines. Each also becomes a log record, which is counted as a log record.
-    pub undecodable: usize,
+/// Defines a struct whose fields are added one by one.
+macro_rules! sums {
+    ($(#[$about:meta])* pub struct $name:ident {
+        $($(#[$doc:meta])* pub $field:ident: $type:ty,)*
+    }) => {
+        $(#[$about])*
+        pub struct $name {
+            $($(#[$doc])* pub $field: $type,)*
+        }
+
+        impl AddAssign for $name {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$field += other.$field;)*
+            }
+        }
+    };
+}
+
+sums! {
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct Items {
+        /// Spans of OTLP lines.
+        pub spans: usize,
+        /// Data points of OTLP lines and of Lambda's reports.
+        pub data_points: usize,
+        /// Log records of OTLP lines and of other log lines.
+        pub log_records: usize,
+        /// Undecodable OTLP lines. Each also becomes a log record, which is counted as a log record.
+        pub undecodable: usize,
+    }
 }
 
 impl Items {
@@ -31,23 +51,25 @@ impl Items {
     }
 }
 
-/// Log events that became no item, by the rule that consumed them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Consumed {
-    /// `START`, `END`, `INIT_START` and `RESTORE_START`. The REPORT line repeats their content.
-    pub platform_lines: usize,
-    pub empty_lines: usize,
-    pub lines_without_items: usize,
-    /// Later pieces of a line that Lambda split. The first piece stands for the whole line.
-    pub line_pieces: usize,
-    /// Later lines of a stack trace. The record of the first line contains their text.
-    pub trace_lines: usize,
-    /// Unfinished spans in the log group `aws/spans`. X-Ray writes each span again when it ends.
-    pub spans_in_progress: usize,
-    /// Log events of the delivery path's own log groups.
-    pub own_log_group: usize,
-    /// CloudWatch's control messages to a subscription.
-    pub control_messages: usize,
+sums! {
+    /// Log events that became no item, by the rule that consumed them.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+    pub struct Consumed {
+        /// `START`, `END`, `INIT_START` and `RESTORE_START`. The REPORT line repeats their content.
+        pub platform_lines: usize,
+        pub empty_lines: usize,
+        pub lines_without_items: usize,
+        /// Later pieces of a line that Lambda split. The first piece stands for the whole line.
+        pub line_pieces: usize,
+        /// Later lines of a stack trace. The record of the first line contains their text.
+        pub trace_lines: usize,
+        /// Unfinished spans in the log group `aws/spans`. X-Ray writes each span again when it ends.
+        pub spans_in_progress: usize,
+        /// Log events of the delivery path's own log groups.
+        pub own_log_group: usize,
+        /// CloudWatch's control messages to a subscription.
+        pub control_messages: usize,
+    }
 }
 
 impl Consumed {
@@ -70,47 +92,25 @@ impl Consumed {
     }
 }
 
-impl AddAssign for Consumed {
-    fn add_assign(&mut self, other: Self) {
-        // Named one by one, so that the compiler reports a missing field.
-        let Self {
-            platform_lines,
-            empty_lines,
-            lines_without_items,
-            line_pieces,
-            trace_lines,
-            spans_in_progress,
-            own_log_group,
-            control_messages,
-        } = other;
-        self.platform_lines += platform_lines;
-        self.empty_lines += empty_lines;
-        self.lines_without_items += lines_without_items;
-        self.line_pieces += line_pieces;
-        self.trace_lines += trace_lines;
-        self.spans_in_progress += spans_in_progress;
-        self.own_log_group += own_log_group;
-        self.control_messages += control_messages;
+sums! {
+    /// The accounting of one or more deliveries. `events` and `consumed` count log events; all other fields count items.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Ledger {
+        pub events: usize,
+        pub consumed: Consumed,
+        /// Items made from the other log events.
+        pub items: Items,
+        pub accepted: usize,
+        /// In the retry queue.
+        pub parked: usize,
+        pub dead_lettered: usize,
+        /// Dropped by a rule or a variable, not storable by the backend, or undecodable without a dead-letter queue.
+        pub dropped: usize,
+        /// Returned to Lambda, which delivers the event again.
+        pub returned: usize,
+        /// Accepted or returned items that the backend may store twice.
+        pub ambiguous: usize,
     }
-}
-
-/// The accounting of one or more deliveries. `events` and `consumed` count log events; all other fields count items.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ledger {
-    pub events: usize,
-    pub consumed: Consumed,
-    /// Items made from the other log events.
-    pub items: Items,
-    pub accepted: usize,
-    /// In the retry queue.
-    pub parked: usize,
-    pub dead_lettered: usize,
-    /// Dropped by a rule or a variable, not storable by the backend, or undecodable without a dead-letter queue.
-    pub dropped: usize,
-    /// Returned to Lambda, which delivers the event again.
-    pub returned: usize,
-    /// Accepted or returned items that the backend may store twice.
-    pub ambiguous: usize,
 }
 
 impl Ledger {
@@ -197,35 +197,6 @@ impl AddAssign for Account {
         for (destination, ledger) in other.destinations {
             *self.destinations.entry(destination).or_default() += ledger;
         }
-    }
-}
-
-impl AddAssign for Ledger {
-    fn add_assign(&mut self, other: Self) {
-        // Named one by one, so that the compiler reports a missing field.
-        let Self {
-            events,
-            consumed,
-            items,
-            accepted,
-            parked,
-            dead_lettered,
-            dropped,
-            returned,
-            ambiguous,
-        } = other;
-        self.events += events;
-        self.consumed += consumed;
-        self.items.spans += items.spans;
-        self.items.data_points += items.data_points;
-        self.items.log_records += items.log_records;
-        self.items.undecodable += items.undecodable;
-        self.accepted += accepted;
-        self.parked += parked;
-        self.dead_lettered += dead_lettered;
-        self.dropped += dropped;
-        self.returned += returned;
-        self.ambiguous += ambiguous;
     }
 }
 

@@ -6,7 +6,7 @@
 //! handler        computes deadlines, and answers Lambda at the end
 //! source         CloudWatch Logs | Kinesis | SQS  -> batches of log events
 //! pipeline       three stages for each chunk of a batch:
-//!   converter      convert: OTLP lines and all other lines -> requests of three signals
+//!   convert        OTLP lines and all other lines -> requests of three signals
 //!   router         rules: drop, sample, redact, change; selects destinations and streams
 //!   flusher        deliver: merges and sends -> accepted, or undelivered with a reason
 //!                  deliver::enqueue: retry queue, dead-letter queue, or returned to Lambda

@@ -1,7 +1,10 @@
 //! Encodes parked content as JSON and decodes it; `docs/guarantees.md` describes the format.
 
 use super::{Content, Parked};
-use crate::source::{LogBatch, LogEvent, LogEventRange, MessageType, Origin};
+use crate::source::{
+    LogBatch, LogEvent, LogEventRange, MessageType, Origin, SourceLimits, read_inflated,
+    without_content,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -204,7 +207,7 @@ pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
         return Err(NotParked::Newer(version));
     }
     let text: MessageText<'_> =
-        serde_json::from_str(body).map_err(|error| NotParked::Json(json_problem(&error)))?;
+        serde_json::from_str(body).map_err(|error| NotParked::Json(without_content(&error)))?;
     if text.encoding != "gzip" {
         return Err(wrong("encoding", format!("{}, expected gzip", excerpt(&text.encoding))));
     }
@@ -257,7 +260,7 @@ fn version(body: &str) -> Result<String, NotParked> {
         destination: Cow<'a, str>,
     }
     let head: Head<'_> =
-        serde_json::from_str(body).map_err(|error| NotParked::Other(json_problem(&error)))?;
+        serde_json::from_str(body).map_err(|error| NotParked::Other(without_content(&error)))?;
     Ok(excerpt(&head.v))
 }
 
@@ -302,19 +305,6 @@ fn check_items(content: &Content, items: usize, partial: bool) -> Result<(), Not
     Err(wrong("items", format!("{items}, the request has {held}")))
 }
 
-/// The error of serde_json without the quoted value, which may be telemetry.
-fn json_problem(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match (text.find('"'), text.rfind('"')) {
-        (Some(first), Some(last)) if first < last => {
-            let before = text.get(..first).unwrap_or_default();
-            let after = text.get(last + 1..).unwrap_or_default();
-            format!("{before}…{after}")
-        }
-        _ => text,
-    }
-}
-
 fn wrong(field: &'static str, problem: String) -> NotParked {
     NotParked::Field { field, problem }
 }
@@ -325,7 +315,7 @@ fn excerpt(text: &str) -> String {
 }
 
 /// A delivery of CloudWatch Logs: `{"awslogs":{"data": body}}` is an event for the forwarder.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct EventsText<'a> {
     message_type: Cow<'a, str>,
@@ -335,31 +325,29 @@ struct EventsText<'a> {
     log_events: Vec<DeliveredEvent<'a>>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct DeliveredEvent<'a> {
     id: Cow<'a, str>,
     timestamp: i64,
     message: Cow<'a, str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     extracted_fields: Option<ExtractedRegion<'a>>,
 }
 
 /// The only place for a region in this format.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct ExtractedRegion<'a> {
-    #[serde(default, rename = "@aws.region", skip_serializing_if = "Option::is_none")]
-    region: Option<Cow<'a, str>>,
+    #[serde(rename = "@aws.region")]
+    region: Cow<'a, str>,
 }
-
-const CONTROL: &str = "CONTROL_MESSAGE";
 
 /// Encodes log events as a delivery of CloudWatch Logs.
 fn events_json(batch: &LogBatch) -> Vec<u8> {
     let Origin { account, region, log_group, log_stream } = &batch.origin;
     let message_type = match batch.message_type {
         MessageType::Data => "DATA_MESSAGE",
-        MessageType::Control => CONTROL,
+        MessageType::Control => "CONTROL_MESSAGE",
     };
     let log_events = batch.events.iter().map(|event| {
         let LogEvent { id, timestamp_ms, message } = event;
@@ -368,7 +356,7 @@ fn events_json(batch: &LogBatch) -> Vec<u8> {
             id: id.into(),
             timestamp: *timestamp_ms,
             message: message.into(),
-            extracted_fields: region.map(|region| ExtractedRegion { region: Some(region) }),
+            extracted_fields: region.map(|region| ExtractedRegion { region }),
         }
     });
     let text = EventsText {
@@ -382,27 +370,18 @@ fn events_json(batch: &LogBatch) -> Vec<u8> {
     serde_json::to_vec(&text).unwrap_or_default()
 }
 
+/// Reads log events of one origin, as from a subscription.
 fn log_batch(json: &[u8]) -> Result<LogBatch, String> {
-    let text: EventsText<'_> =
-        serde_json::from_slice(json).map_err(|error| json_problem(&error))?;
-    let message_type =
-        if text.message_type == CONTROL { MessageType::Control } else { MessageType::Data };
-    let region = text.log_events.iter().find_map(|event| {
-        let region = event.extracted_fields.as_ref()?.region.as_ref()?;
-        Some(region.to_string())
-    });
-    let events = text.log_events.into_iter().map(|event| LogEvent {
-        id: event.id.into_owned(),
-        timestamp_ms: event.timestamp,
-        message: event.message.into_owned(),
-    });
-    let origin = Origin {
-        account: text.owner.into_owned(),
-        region: region.unwrap_or_default(),
-        log_group: text.log_group.into_owned(),
-        log_stream: text.log_stream.into_owned(),
+    let limits = SourceLimits { chunk_bytes: usize::MAX, ..SourceLimits::default() };
+    let mut batches = Vec::new();
+    let mut take = |batch| {
+        batches.push(batch);
+        true
     };
-    Ok(LogBatch { message_type, origin, events: events.collect() })
+    read_inflated("the content", json, &Origin::default(), &limits, &mut take)
+        .map_err(|error| error.to_string())?;
+    let (batch, others) = (batches.pop(), batches.len());
+    batch.filter(|_| others == 0).ok_or_else(|| "log events of several origins".to_owned())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Forwards one event: reads it, converts its log events chunk by chunk, delivers them, and reports their fate.
 //!
 //! The sender of the event decides how it begins (`sources`). Its log events then go
-//! through three [`Stages`]: `converter`, `router`, `flusher`.
+//! through three [`Stages`]: `convert`, `router`, `flusher`.
 
 mod flusher;
 pub(crate) mod redrive;
@@ -11,7 +11,7 @@ mod sources;
 mod stages;
 
 use crate::config::Config;
-use crate::convert::ConvertOptions;
+use crate::convert::{ConvertOptions, StreamState};
 use crate::deliver::enqueue::Queues;
 use crate::destination::{Destination, Export};
 use crate::parking::Queue;
@@ -20,7 +20,7 @@ use crate::source::{Event, SourceError, SourceLimits};
 use flusher::Flusher;
 use report::Report;
 use router::Router;
-use stages::{Stages, StreamConverter};
+use stages::Stages;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -93,7 +93,9 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         let Self { destinations, queues, options, .. } = self;
         Stages {
             limits: options.source,
-            converter: StreamConverter::new(&options.convert, invocation.observed_unix_nano),
+            options: &options.convert,
+            observed_unix_nano: invocation.observed_unix_nano,
+            stream: StreamState::default(),
             router: Router {
                 rules: &self.rules,
                 destinations,

@@ -5,14 +5,17 @@ use super::router::{Router, Routing};
 use crate::convert::{ConvertOptions, Converted, StreamState, convert};
 use crate::destination::Export;
 use crate::parking::Queue;
-use crate::source::{HandOn, LogBatch, LogEvent, Origin, SourceError, SourceLimits};
+use crate::source::{HandOn, LogBatch, LogEvent, SourceError, SourceLimits};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::sync::mpsc;
 
 /// The stages of one event. Batches of log events go down through them; the flusher has the report at the end.
 pub(super) struct Stages<'f, E, Q> {
     pub(super) limits: SourceLimits,
-    pub(super) converter: StreamConverter<'f>,
+    pub(super) options: &'f ConvertOptions,
+    pub(super) observed_unix_nano: u64,
+    /// The state of the current log stream.
+    pub(super) stream: StreamState,
     pub(super) router: Router<'f, E>,
     pub(super) flusher: Flusher<'f, E, Q>,
 }
@@ -70,7 +73,7 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
     /// Forwards one batch. If it belongs to another log stream, the previous stream ends.
     async fn forward(&mut self, batch: LogBatch, is_redriven: bool) {
         let batch = self.router.with_region(batch);
-        if !self.converter.is_of(&batch.origin) {
+        if !self.stream.is_of(&batch.origin) {
             self.end_stream(is_redriven).await;
         }
         match self.router.consume(&batch, &mut self.flusher.report) {
@@ -81,10 +84,11 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
 
     /// Converts the log events that wait for the end of their line.
     async fn end_stream(&mut self, is_redriven: bool) {
-        if let Some(batch) = self.converter.take_held() {
+        if let Some(batch) = self.stream.take_held() {
             self.forward_log_events(&batch, is_redriven).await;
         }
-        self.converter.end_stream();
+        // The limits on the event still count the lines of this stream.
+        self.stream = self.stream.next_stream();
     }
 
     async fn forward_log_events(&mut self, batch: &LogBatch, is_redriven: bool) {
@@ -114,13 +118,13 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         chunk: &[LogEvent],
         routing: &Routing,
     ) -> usize {
-        let held = self.converter.held().to_vec();
+        let held = self.stream.held().to_vec();
         if let Some(converted) = self.convert_and_route(batch, chunk, routing).await {
             let taken = converted.taken;
             self.flusher.note_converted(converted, batch, routing);
             return taken;
         }
-        self.converter.end_stream();
+        self.stream = self.stream.next_stream();
         let events = [&held, chunk].concat();
         self.flusher.dead_letter_panicked(LogBatch { events, ..batch.without_events() }, routing);
         chunk.len()
@@ -133,11 +137,15 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         chunk: &[LogEvent],
         routing: &Routing,
     ) -> Option<Converted> {
-        let Self { converter, router, flusher, .. } = self;
+        let Self { options, observed_unix_nano, stream, router, flusher, .. } = self;
+        let next = stream.next_stream();
+        let state = std::mem::replace(stream, next);
+        let service_name = routing.service_name.as_deref();
         let converting = AssertUnwindSafe(|| {
-            converter.convert(&batch.origin, chunk, routing.service_name.as_deref())
+            convert(&batch.origin, chunk, state, options, service_name, *observed_unix_nano)
         });
         let mut converted = catch_unwind(converting).ok()?;
+        *stream = std::mem::take(&mut converted.state);
         let requests = std::mem::take(&mut converted.requests);
         let service_name = std::mem::take(&mut converted.service_name);
         let mut routed = router.requests(routing, requests, &service_name);
@@ -157,52 +165,4 @@ fn first_of(events: &[LogEvent], most_bytes: usize) -> &[LogEvent] {
         is_end
     });
     end.and_then(|end| events.get(..end.max(1))).unwrap_or(events)
-}
-
-/// Converts the log events of an event and remembers the state of their log stream.
-pub(super) struct StreamConverter<'f> {
-    options: &'f ConvertOptions,
-    observed_unix_nano: u64,
-    state: StreamState,
-}
-
-impl<'f> StreamConverter<'f> {
-    pub(super) fn new(options: &'f ConvertOptions, observed_unix_nano: u64) -> Self {
-        Self { options, observed_unix_nano, state: StreamState::default() }
-    }
-
-    /// Returns `true` if log events of this origin continue the current stream.
-    pub(super) fn is_of(&self, origin: &Origin) -> bool {
-        self.state.is_of(origin)
-    }
-
-    /// The log events that wait for the end of their line.
-    pub(super) fn held(&self) -> &[LogEvent] {
-        self.state.held()
-    }
-
-    /// Takes the log events that wait for the end of their line. They are converted again, each by itself.
-    pub(super) fn take_held(&mut self) -> Option<LogBatch> {
-        self.state.take_held()
-    }
-
-    /// Forgets the stream. The limits on the event still count its lines.
-    pub(super) fn end_stream(&mut self) {
-        self.state = self.state.next_stream();
-    }
-
-    /// Converts the first log events: all of them, unless they decode to very much.
-    pub(super) fn convert(
-        &mut self,
-        origin: &Origin,
-        events: &[LogEvent],
-        service_name: Option<&str>,
-    ) -> Converted {
-        let next = self.state.next_stream();
-        let state = std::mem::replace(&mut self.state, next);
-        let mut converted =
-            convert(origin, events, state, self.options, service_name, self.observed_unix_nano);
-        self.state = std::mem::take(&mut converted.state);
-        converted
-    }
 }

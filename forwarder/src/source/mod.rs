@@ -9,6 +9,7 @@ use platform::Identity;
 pub(crate) use event::Subscription;
 pub use event::{Event, QueueBody, QueueMessage};
 pub(crate) use kinesis::KinesisRecord;
+pub(crate) use subscription_data::{read_inflated, without_content};
 
 /// Limits on one event.
 #[derive(Clone, Copy, Debug)]

@@ -53,7 +53,7 @@ pub(super) fn read_gzip(
 }
 
 /// Reads an inflated delivery; see [`read_json`].
-pub(super) fn read_inflated(
+pub(crate) fn read_inflated(
     what: &'static str,
     json: &[u8],
     defaults: &Origin,
@@ -129,18 +129,19 @@ pub(super) fn read_json<'j>(
 }
 
 fn unreadable(what: &'static str, error: &serde_json::Error) -> SourceError {
-    SourceError::Json { what, problem: without_content(&error.to_string()) }
+    SourceError::Json { what, problem: without_content(error) }
 }
 
-/// Removes the quoted value from an error of serde_json, because it may be telemetry.
-fn without_content(error: &str) -> String {
+/// The text of the error without the quoted value, which may be telemetry.
+pub(crate) fn without_content(error: &serde_json::Error) -> String {
+    let error = error.to_string();
     match (error.find('"'), error.rfind('"')) {
         (Some(first), Some(last)) if first < last => {
             let before = error.get(..first).unwrap_or_default();
             let after = error.get(last + 1..).unwrap_or_default();
             format!("{before}…{after}")
         }
-        _ => error.to_owned(),
+        _ => error,
     }
 }
 
@@ -291,7 +292,7 @@ impl<'de> Visitor<'de> for LogEvents<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut events: A) -> Result<(), A::Error> {
         while let Some(event) = events.next_element::<RawEvent>()? {
             let RawEvent { id, timestamp, message, extracted_fields } = event;
-            let event = LogEvent { id: id.0, timestamp_ms: timestamp, message: message.0 };
+            let event = LogEvent { id, timestamp_ms: timestamp, message: message.0 };
             let extracted = extracted_fields.unwrap_or_default();
             if !self.chunks.push(event, extracted, self.origin_known) {
                 return Err(serde::de::Error::custom("the invocation is over"));
@@ -303,8 +304,8 @@ impl<'de> Visitor<'de> for LogEvents<'_, '_> {
 
 #[derive(Deserialize)]
 struct RawEvent {
-    #[serde(default)]
-    id: Id,
+    #[serde(default, deserialize_with = "id")]
+    id: String,
     #[serde(default, deserialize_with = "timestamp")]
     timestamp: i64,
     message: LossyText,
@@ -376,55 +377,12 @@ impl<'de> Deserialize<'de> for LossyText {
 }
 
 /// An id: a string, or a number from AWS emulators. Other values become an empty id.
-#[derive(Default)]
-struct Id(String);
-
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-        impl<'de> Visitor<'de> for Any {
-            type Value = Id;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an id")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Id, E> {
-                Ok(Id(text.to_owned()))
-            }
-
-            fn visit_u64<E>(self, number: u64) -> Result<Id, E> {
-                Ok(Id(number.to_string()))
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Id, E> {
-                Ok(Id::default())
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Id, E> {
-                Ok(Id::default())
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Id, E> {
-                Ok(Id::default())
-            }
-
-            fn visit_unit<E>(self) -> Result<Id, E> {
-                Ok(Id::default())
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Id, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Id::default())
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Id, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Id::default())
-            }
-        }
-        deserializer.deserialize_any(Any)
-    }
+fn id<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::String(text) => text,
+        serde_json::Value::Number(number) if number.is_u64() => number.to_string(),
+        _ => String::new(),
+    })
 }
 
 #[cfg(test)]
