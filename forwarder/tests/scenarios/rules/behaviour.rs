@@ -19,85 +19,6 @@ fn effect(text: &str, requests: Vec<Request>) -> String {
     applied(&rules(text), &place(), requests)
 }
 
-/// Applies each case's rules to the same requests, and shows the results after the case's name.
-fn effects(cases: &[(&str, String)], requests: &[Request]) -> String {
-    let effect =
-        |(name, text): &(&str, String)| format!("== {name}\n{}", effect(text, requests.to_vec()));
-    cases.iter().map(effect).collect()
-}
-
-#[test]
-fn later_rules_see_the_changes_of_earlier_rules() {
-    let rename = "[[rule]]\nname = \"rename\"\nrename = { a = \"b\" }\n";
-    let drop = "[[rule]]\nname = \"drop\"\nmatch.attributes.b = 1\ndrop = true\n";
-    let redact = "[[rule]]\nname = \"redact\"\nredact = \"email\"\n";
-    let body = "[[rule]]\nname = \"body\"\nmatch.body = \"*@*\"\ndrop = true\n";
-    let stage = "[[rule]]\nname = \"stage\"\nadd = { stage = \"x\" }\non = \"resource\"\n";
-    let by_stage = "[[rule]]\nname = \"by\"\nmatch.resource.stage = \"x\"\ndrop = true\n";
-    let all = "[[rule]]\nname = \"all\"\ndrop = true\n";
-    let cases = [
-        ("rename, drop", [rename, drop].concat()),
-        ("drop, rename", [drop, rename].concat()),
-        ("redact, body", [redact, body].concat()),
-        ("stage, by stage", [stage, by_stage].concat()),
-        ("by stage, stage", [by_stage, stage].concat()),
-        ("redact, all, stage", [redact, all, stage].concat()),
-    ];
-    let requests = [logs("", "", vec![log(9, "bob@example.com", "a=1")])];
-    expect![[r"
-        == rename, drop
-        rename: 1 matched, 0 dropped, 1 changed, 0 redacted
-        drop: 1 matched, 1 dropped, 0 changed, 0 redacted
-        == drop, rename
-        resource
-        log 9 bob@example.com b=1
-        rename: 1 matched, 0 dropped, 1 changed, 0 redacted
-        == redact, body
-        resource
-        log 9 **** a=1
-        redact: 1 matched, 0 dropped, 1 changed, 1 redacted
-        == stage, by stage
-        stage: 1 matched, 0 dropped, 1 changed, 0 redacted
-        by: 1 matched, 1 dropped, 0 changed, 0 redacted
-        == by stage, stage
-        resource stage=x
-        log 9 bob@example.com a=1
-        stage: 1 matched, 0 dropped, 1 changed, 0 redacted
-        == redact, all, stage
-        redact: 1 matched, 0 dropped, 1 changed, 1 redacted
-        all: 1 matched, 1 dropped, 0 changed, 0 redacted
-    "]]
-    .assert_eq(&effects(&cases, &requests));
-}
-
-#[test]
-fn a_kept_item_is_not_dropped_by_a_later_rule() {
-    let keep = "[[rule]]\nname = \"keep\"\nmatch.severity = \"ERROR\"\nkeep = true\n";
-    let all = "[[rule]]\nname = \"all\"\ndrop = true\n";
-    let none = "[[rule]]\nname = \"none\"\nsample = 0\n";
-    let cases = [
-        ("keep, all", [keep, all].concat()),
-        ("keep, none", [keep, none].concat()),
-        ("all, keep", [all, keep].concat()),
-    ];
-    let records = vec![in_trace(log(17, "e", ""), 1), in_trace(log(9, "i", ""), 1)];
-    expect![[r"
-        == keep, all
-        resource
-        log 17 e
-        keep: 1 matched, 0 dropped, 0 changed, 0 redacted
-        all: 2 matched, 1 dropped, 0 changed, 0 redacted
-        == keep, none
-        resource
-        log 17 e
-        keep: 1 matched, 0 dropped, 0 changed, 0 redacted
-        none: 2 matched, 1 dropped, 0 changed, 0 redacted
-        == all, keep
-        all: 2 matched, 2 dropped, 0 changed, 0 redacted
-    "]]
-    .assert_eq(&effects(&cases, &[logs("", "", records)]));
-}
-
 #[test]
 fn items_of_one_trace_or_request_are_sampled_together() {
     let half = rules("[[rule]]\nname = \"half\"\nsample = 0.5\n");
@@ -138,13 +59,6 @@ fn empty_resources_and_metrics_are_removed() {
         x: 2 matched, 2 dropped, 0 changed, 0 redacted
     "]]
     .assert_eq(&effect(text, vec![mixed(["x=1", "x=1"])]));
-    let points = vec![point("gone", "x=1"), point("left", "y=1")];
-    expect![[r"
-        resource
-        point left y=1
-        x: 1 matched, 1 dropped, 0 changed, 0 redacted
-    "]]
-    .assert_eq(&effect(text, vec![metrics("", points)]));
 }
 
 #[test]
@@ -253,53 +167,6 @@ fn skipping_the_decoding_does_not_change_the_matches() {
     check("resource.\"host.name\" = \"h\"", 2);
     check("scope_name = \"scope/*\"", 2);
     check("scope_name = \"scope/b\"", 0);
-}
-
-#[test]
-fn a_rule_with_item_conditions_does_not_redact_the_resource() {
-    let rule =
-        |condition: &str| format!("[[rule]]\nname = \"r\"\nredact = \"email\"\n{condition}\n");
-    let cases = [
-        "# always",
-        "match.severity = \"INFO\"",
-        "unless.severity = \"INFO\"",
-        "unless.region = \"eu-*\"",
-        "unless.region = \"us-*\"",
-        "unless.resource.owner = \"bob*\"",
-    ]
-    .map(|condition| (condition, rule(condition)));
-    let records = vec![log(9, "bob@example.com", ""), log(17, "x", "")];
-    expect![[r#"
-        == # always
-        resource owner=****
-        log 9 ****
-        log 17 x
-        r: 2 matched, 0 dropped, 2 changed, 2 redacted
-        == match.severity = "INFO"
-        resource owner=bob@example.com
-        log 9 ****
-        log 17 x
-        r: 1 matched, 0 dropped, 1 changed, 1 redacted
-        == unless.severity = "INFO"
-        resource owner=bob@example.com
-        log 9 bob@example.com
-        log 17 x
-        r: 1 matched, 0 dropped, 0 changed, 0 redacted
-        == unless.region = "eu-*"
-        resource owner=bob@example.com
-        log 9 bob@example.com
-        log 17 x
-        == unless.region = "us-*"
-        resource owner=****
-        log 9 ****
-        log 17 x
-        r: 2 matched, 0 dropped, 2 changed, 2 redacted
-        == unless.resource.owner = "bob*"
-        resource owner=bob@example.com
-        log 9 bob@example.com
-        log 17 x
-    "#]]
-    .assert_eq(&effects(&cases, &[logs("owner=bob@example.com", "", records)]));
 }
 
 /// The forwarder copies `errorMessage` and the `message` of some maps to the body.

@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod docs;
+mod effects;
 mod mistakes;
 mod properties;
 mod support;
