@@ -1,9 +1,9 @@
 //! The forwarder's configuration, read once from the variables.
 
 use crate::convert::PlatformSpans;
-use crate::deliver::enqueue::Queues;
-use crate::destination::ingest_window::{IngestPolicy, OLD_RECORDS};
-use crate::parking::{DEAD_LETTER_QUEUE_URL, QUEUES, RETRY_QUEUE_URL};
+use crate::delivery::ingest_window::{IngestPolicy, OLD_RECORDS};
+use crate::queues::put::Queues;
+use crate::queues::{DEAD_LETTER_QUEUE_URL, QUEUES, RETRY_QUEUE_URL};
 use crate::rules::{RulesSource, Template};
 use crate::vitals::{VITALS, VitalsSettings};
 use aws::{AWS, AwsSecretsSettings, SECRETS, SQS, SqsSettings};

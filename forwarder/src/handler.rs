@@ -1,316 +1,202 @@
-//! Answers Lambda: an invocation succeeds only if every item of its event has a fate.
+//! The deployed forwarder: creates its destinations and keeps its rules up to date.
 
-use crate::destination::Export;
-use crate::parking::Queue;
+use crate::config::Config;
+use crate::delivery::destination::{DEFAULT_DESTINATION, Destination};
+use crate::invocation::{InvocationError, Response, answer, forward};
 use crate::pipeline::Forwarder;
-use crate::pipeline::InvocationContext;
-use crate::pipeline::report::{KeptIn, Report, Undelivered};
+use crate::pipeline::Options;
+use crate::queues::put::Queues;
+use crate::rules::{DestinationRule, LiveRules, Refreshed, RuleSet};
 use crate::source::Event;
-use lambda_runtime::{Context, Diagnostic, LambdaEvent};
-use serde::Serialize;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::time::Instant;
+use crate::vitals::Vitals;
+use aws::{AwsSecrets, FreezeAwareInstant, SecretService as _, SqsQueue, SqsSettings};
+use backend::{Authorized, ClientError, DestinationConfig, HttpTransport};
+use lambda_runtime::LambdaEvent;
+use settings::{SecretReference, SecretStore};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+use tokio::sync::Mutex;
 
-/// Time reserved for the answer to Lambda.
-const RESERVE: Duration = Duration::from_millis(500);
+const RULES_LIFETIME: Duration = Duration::from_mins(1);
 
-/// Time reserved for the queues and the remaining conversion, at most a quarter of the invocation: functions with little memory
-/// have a slower CPU.
-const RESERVE_FOR_QUEUES: Duration = Duration::from_secs(15);
+/// Limit on reading rules in an invocation.
+const LONGEST_LOOK: Duration = Duration::from_secs(3);
 
-/// The response to Lambda.
-///
-/// Source: Lambda Developer Guide, "Configuring partial batch response".
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum Response {
-    /// A fully delivered event.
-    Done(()),
-    Batch(BatchResponse),
+type DestinationClient = Authorized<HttpTransport, Arc<AwsSecrets>>;
+
+/// The forwarder of one execution environment.
+#[derive(Debug)]
+pub struct Handler {
+    config: Config,
+    aws: Arc<AwsSecrets>,
+    default: Arc<Destination<DestinationClient>>,
+    forwarder: Mutex<Forwarder<DestinationClient, Arc<SqsQueue>>>,
+    rules: Option<Mutex<LiveRules>>,
+    vitals: Option<Vitals>,
+    rules_known: AtomicBool,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchResponse {
-    batch_item_failures: Vec<BatchItemFailure>,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct BatchItemFailure {
-    item_identifier: String,
-}
-
-/// The error of a failed invocation. Lambda invokes twice more, then puts the event into the on-failure destination.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvocationError {
-    /// Invalid settings. Nothing was read or sent.
-    #[error("invalid settings, nothing was delivered: {0}")]
-    Settings(String),
-    /// An event that is not readable to its end.
-    #[error(
-        "{0}; {1} items before the error were delivered, and will be delivered again with the event"
-    )]
-    Source(String, usize),
-    /// Items that neither the backend nor a queue accepted.
-    #[error(
-        "{returned} of {total} items were not delivered ({taken} others were, and will be delivered again with them): {reasons}"
-    )]
-    NotDelivered {
-        /// Items without a place.
-        returned: usize,
-        total: usize,
-        /// Items of the event that were accepted or queued. Its next delivery stores them twice.
-        taken: usize,
-        reasons: String,
-    },
-}
-
-impl From<InvocationError> for Diagnostic {
-    fn from(error: InvocationError) -> Self {
-        let error_type = match error {
-            InvocationError::Settings(_) => "Forwarder.Settings",
-            InvocationError::Source(..) => "Forwarder.Event",
-            InvocationError::NotDelivered { .. } => "Forwarder.NotDelivered",
+impl Handler {
+    /// Creates the forwarder of these settings. `clock` gives the time for signing requests to AWS. Sends and reads nothing
+    /// before the first invocation.
+    pub fn new(config: Config, clock: fn() -> SystemTime) -> Result<Self, ClientError> {
+        let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), clock));
+        let client = Authorized::new(&config.destination, &aws, aws::SECRET_LIFETIME)?;
+        let default = default_destination(&config, client);
+        let destinations = vec![Arc::clone(&default)];
+        let queue = |settings: &SqsSettings| Arc::new(SqsQueue::new(settings.clone(), clock));
+        let queues = Queues {
+            retry: config.queues.retry.as_ref().map(queue),
+            dead_letters: config.queues.dead_letters.as_ref().map(queue),
         };
-        Self { error_type: error_type.to_owned(), error_message: error.to_string() }
+        let forwarder = Forwarder::new(destinations, queues, Options::of(&config));
+        let rules = config.rules.clone().map(|source| LiveRules::new(source, RULES_LIFETIME));
+        Ok(Self {
+            aws,
+            default,
+            forwarder: Mutex::new(forwarder),
+            rules: rules.map(Mutex::new),
+            vitals: config.vitals.clone().map(Vitals::new),
+            rules_known: AtomicBool::new(false),
+            config,
+        })
     }
-}
 
-/// Forwards the event of one invocation and logs the outcome. The report still has to be [answered](answer).
-pub(crate) async fn forward<E: Export, Q: Queue>(
-    forwarder: &Forwarder<E, Q>,
-    event: LambdaEvent<Event>,
-) -> (Report, InvocationContext) {
-    let invocation = invocation(&event.context);
-    // Boxed, because the future contains the futures of all sources, destinations and queues.
-    let report = Box::pin(forwarder.forward(event.payload, &invocation)).await;
-    log(&report);
-    (report, invocation)
-}
-
-fn invocation(context: &Context) -> InvocationContext {
-    let now = wall_clock_now();
-    let begin = Instant::now();
-    let time = context.deadline().duration_since(now).unwrap_or_default().saturating_sub(RESERVE);
-    InvocationContext {
-        observed_unix_nano: unix_nano(now),
-        deadline: begin + time.saturating_sub(RESERVE_FOR_QUEUES.min(time / 4)),
-        queue_deadline: begin + time,
-        account: account(&context.invoked_function_arn),
-    }
-}
-
-pub fn answer(report: Report) -> Result<Response, InvocationError> {
-    let ledger = *report.ledger();
-    let taken = report.taken_of_returned();
-    if let Some(unread) = &report.unread {
-        return Err(InvocationError::Source(unread.to_string(), taken));
-    }
-    // If the accounting does not balance, the whole event comes again.
-    if report.account.balances() {
-        if let Some(failures) = report.batch_item_failures {
-            let failure = |item_identifier| BatchItemFailure { item_identifier };
-            let batch_item_failures = failures.into_iter().map(failure).collect();
-            return Ok(Response::Batch(BatchResponse { batch_item_failures }));
+    /// Handles one invocation. An environment runs one at a time.
+    pub async fn handle(&self, event: LambdaEvent<Event>) -> Result<Response, InvocationError> {
+        self.refresh_rules().await?;
+        let forwarder = self.forwarder.lock().await;
+        let (report, invocation) = forward(&forwarder, event).await;
+        if let Some(vitals) = &self.vitals {
+            vitals.tell(&report, &invocation, &self.default).await;
         }
-        if ledger.returned == 0 {
-            return Ok(Response::Done(()));
+        answer(report)
+    }
+
+    /// Checks for new rules if it is time. With invalid new rules, the previous ones stay in force. Without any valid rules every
+    /// invocation fails, because they may say what must not be sent. Lambda keeps the events.
+    async fn refresh_rules(&self) -> Result<(), InvocationError> {
+        let Some(rules) = &self.rules else { return Ok(()) };
+        let mut rules = rules.lock().await;
+        let refreshed = rules
+            .refresh(FreezeAwareInstant::now(self.aws.wall_clock()), |name| {
+                parameter(&self.aws, name)
+            })
+            .await;
+        let source = rules.source().to_string();
+        match refreshed {
+            Refreshed::Unchanged => {}
+            Refreshed::Loaded => match self.put_in_force(rules.rules()).await {
+                Ok(()) => self.rules_known.store(true, Ordering::Relaxed),
+                Err(error) => {
+                    // Repeated with the next check, because the cause may lie outside the rules.
+                    rules.look_again();
+                    tracing::error!(
+                        source,
+                        error,
+                        "cannot apply the new rules; previous ones, if any, stay in force"
+                    );
+                }
+            },
+            Refreshed::Wrong(mistakes) => {
+                for mistake in mistakes.iter() {
+                    tracing::error!(source, %mistake, "invalid rules; previous ones, if any, stay in force");
+                }
+            }
+            Refreshed::Unread(error) => {
+                tracing::error!(
+                    source,
+                    error,
+                    "cannot read the rules; previous ones, if any, stay in force"
+                );
+            }
         }
-    }
-    let lost = usize::try_from(ledger.lost()).unwrap_or(0);
-    let reasons: Vec<String> = report
-        .undelivered
-        .iter()
-        .filter(|part| matches!(part.kept_in, KeptIn::Returned(_)))
-        .take(3)
-        .map(|part| format!("{}: {}", what(part), why(part)))
-        .collect();
-    Err(InvocationError::NotDelivered {
-        returned: ledger.returned + lost,
-        total: ledger.items.total(),
-        taken,
-        reasons: reasons.join("; "),
-    })
-}
-
-fn what(part: &Undelivered) -> &'static str {
-    part.kind.map_or("log events", |kind| kind.as_str())
-}
-
-fn why(part: &Undelivered) -> String {
-    match &part.kept_in {
-        KeptIn::Returned(Some(error)) => format!("{}; {error}", part.reason),
-        _ => part.reason.clone(),
-    }
-}
-
-/// Logs the outcome, with sizes and hashes in place of log lines.
-fn log(report: &Report) {
-    let ledger = report.ledger();
-    if let Some(error) = &report.unread {
-        tracing::error!(%error, accepted = ledger.accepted, "cannot read the event, returned to Lambda");
-    }
-    for (event_id, line) in &report.undecodable {
-        tracing::error!(
-            event_id,
-            reason = %line.reason,
-            bytes = line.bytes,
-            sha256 = line.sha256,
-            "OTLP line does not decode"
-        );
-    }
-    for part in &report.undelivered {
-        log_undelivered(part);
-    }
-    if report.dropped_points > 0 {
-        let data_points = report.dropped_points;
-        tracing::warn!(
-            data_points,
-            "data points without a finite value dropped: the backend cannot store them"
-        );
-    }
-    let Report { dropped_for_time, restamped, .. } = *report;
-    if dropped_for_time > 0 || restamped > 0 {
-        let reason = "outside the time that the backend takes records of";
-        tracing::warn!(
-            dropped = dropped_for_time,
-            restamped,
-            reason,
-            "old records dropped or restamped, see LAMBDA_OTLP_OLD_RECORDS"
-        );
-    }
-    for warning in &report.warnings {
-        tracing::warn!(warning, "warning about the backend");
-    }
-    if report.dropped_figures > 0 {
-        tracing::warn!(
-            figures = report.dropped_figures,
-            "values of log lines gave no data points: implausible or too many"
-        );
-    }
-    if report.unreadable > 0 {
-        tracing::error!(
-            items = report.unreadable,
-            "rules could not read these items, sent unchanged"
-        );
-    }
-    for effect in report.rules.iter().filter(|effect| effect.replaced_whole > 0) {
-        tracing::warn!(
-            rule = &*effect.rule,
-            values = effect.replaced_whole,
-            "a rule replaced entire values: they needed too much searching or replacing"
-        );
-    }
-    if report.panics > 0 {
-        tracing::error!(batches = report.panics, "conversion panicked, please report this");
-    }
-    if !report.account.balances() {
-        tracing::error!(
-            lost = ledger.lost(),
-            "accounting does not balance, event returned to Lambda"
-        );
-    }
-    tracing::info!(ledger = ledger.to_json(), ambiguous = ledger.ambiguous, "delivered");
-}
-
-fn log_undelivered(part: &Undelivered) {
-    let Undelivered { destination, items, partial, .. } = part;
-    let (signal, reason) = (what(part), why(part));
-    match &part.kept_in {
-        KeptIn::RetryQueue | KeptIn::Message if part.alarm => tracing::error!(
-            destination,
-            signal,
-            items,
-            reason,
-            "stays in the retry queue until a setting is changed"
-        ),
-        KeptIn::RetryQueue => {
-            tracing::warn!(destination, signal, items, reason, "queued for retry");
+        if self.rules_known.load(Ordering::Relaxed) {
+            return Ok(());
         }
-        KeptIn::Message => {
-            tracing::warn!(destination, signal, items, reason, "stays in the retry queue");
-        }
-        KeptIn::DeadLetterQueue => tracing::error!(
-            destination,
-            signal,
-            items,
-            reason,
-            rest_was_stored = partial,
-            "put into the dead-letter queue"
-        ),
-        // The undecodable line was logged above.
-        KeptIn::LogGroup => {}
-        KeptIn::Returned(_) => tracing::error!(
-            destination,
-            signal,
-            items,
-            reason,
-            rest_was_stored = partial,
-            "not delivered, returned to Lambda"
-        ),
-    }
-}
-
-/// The account in `arn:aws:lambda:REGION:ACCOUNT:function:NAME`.
-fn account(arn: &str) -> Option<String> {
-    arn.split(':').nth(4).filter(|account| !account.is_empty()).map(str::to_owned)
-}
-
-/// The wall-clock time. All other code gets it as an argument.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "once an invocation, and for the signature of a request to AWS"
-)]
-pub fn wall_clock_now() -> SystemTime {
-    SystemTime::now()
-}
-
-fn unix_nano(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rules::Effect;
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
+        let problem = rules.problem().map(|problem| format!(": {problem}")).unwrap_or_default();
+        Err(InvocationError::Settings(format!("cannot apply the rules at {source}{problem}")))
     }
 
-    #[test]
-    fn a_rule_that_replaces_whole_texts_is_logged_as_a_warning() {
-        let effect = |rule: &str, replaced_whole| Effect {
-            rule: rule.into(),
-            matched: 3,
-            dropped: 0,
-            changed: 3,
-            redacted: 3,
-            replaced_whole,
+    async fn put_in_force(&self, rules: &Arc<RuleSet>) -> Result<(), String> {
+        let mut destinations = vec![Arc::clone(&self.default)];
+        for rule in rules.destinations() {
+            let destination = self.destination(rule);
+            let destination =
+                destination.map_err(|error| format!("destination {}: {error}", rule.name))?;
+            destinations.push(Arc::new(destination));
+        }
+        let mut forwarder = self.forwarder.lock().await;
+        forwarder.set_rules(Arc::clone(rules), destinations);
+        Ok(())
+    }
+
+    fn destination(
+        &self,
+        rule: &DestinationRule,
+    ) -> Result<Destination<DestinationClient>, ClientError> {
+        let DestinationConfig {
+            own_authority,
+            proxy,
+            request_timeout,
+            compression,
+            max_request_bytes,
+            max_columns,
+            ..
+        } = self.config.destination.clone();
+        // The destination has its own endpoint and credentials. The proxy and TLS settings are common.
+        let config = DestinationConfig {
+            headers: rule.headers.clone(),
+            secret: rule.secret.clone(),
+            own_authority,
+            proxy,
+            profile: rule.profile,
+            request_timeout,
+            compression,
+            max_request_bytes,
+            max_columns,
+            ..DestinationConfig::new(&rule.endpoint)
         };
-        let rules = vec![effect("quick", 0), effect("slow", 2)];
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone());
-        let report = Report { rules, ..Report::default() };
-        tracing::subscriber::with_default(subscriber.finish(), || log(&report));
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        let warnings: Vec<&str> = text.lines().filter(|line| line.contains("WARN")).collect();
-        let [warning] = warnings.as_slice() else { panic!("{text}") };
-        assert!(warning.contains(r#""rule":"slow","values":2"#), "{warning}");
+        let client = Authorized::new(&config, &self.aws, aws::SECRET_LIFETIME)?;
+        let policy = self.config.old_records.of(rule.profile);
+        let destination = Destination::new(&rule.name, client, &config, policy);
+        Ok(destination.with_stream(rule.stream.clone()))
+    }
+}
+
+/// The destination of the variables, reached by `export`.
+pub fn default_destination<E>(config: &Config, export: E) -> Arc<Destination<E>> {
+    let name = DEFAULT_DESTINATION;
+    let policy = config.old_records.of(config.destination.profile);
+    let destination = Destination::new(name, export, &config.destination, policy);
+    Arc::new(destination.with_stream(config.stream.clone()))
+}
+
+/// Reads the rules of these settings once, if the settings name any. The error has a line for each mistake.
+pub async fn read_rules(config: &Config, aws: &AwsSecrets) -> Result<Arc<RuleSet>, String> {
+    let Some(source) = config.rules.clone() else { return Ok(Arc::default()) };
+    let name = source.to_string();
+    let mut rules = LiveRules::new(source, RULES_LIFETIME);
+    match rules
+        .refresh(FreezeAwareInstant::now(aws.wall_clock()), |name| parameter(aws, name))
+        .await
+    {
+        Refreshed::Loaded | Refreshed::Unchanged => Ok(Arc::clone(rules.rules())),
+        Refreshed::Wrong(mistakes) => {
+            let lines: Vec<_> =
+                mistakes.iter().map(|mistake| format!("{name}: {mistake}")).collect();
+            Err(lines.join("\n"))
+        }
+        Refreshed::Unread(error) => Err(format!("cannot read the rules at {name}: {error}")),
+    }
+}
+
+async fn parameter(aws: &AwsSecrets, name: String) -> Result<String, String> {
+    let reference = SecretReference { store: SecretStore::ParameterStore, id: name, key: None };
+    match tokio::time::timeout(LONGEST_LOOK, aws.read(&reference)).await {
+        Ok(Ok(text)) => Ok(text.expose().to_owned()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("Systems Manager did not answer in time".to_owned()),
     }
 }

@@ -1,7 +1,7 @@
 //! The forwarder's binary.
 
 use lambda_otlp_forwarder::{
-    Config, Event, InvocationError, Service, init_log, keep_freed_memory, wall_clock_now,
+    Config, Event, Handler, InvocationError, init_log, keep_freed_memory, wall_clock_now,
 };
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
@@ -20,11 +20,11 @@ async fn main() -> Result<(), Error> {
     }
     let prepared = config
         .map_err(|error| error.to_string())
-        .and_then(|config| Service::new(config, wall_clock_now).map_err(|error| error.to_string()));
+        .and_then(|config| Handler::new(config, wall_clock_now).map_err(|error| error.to_string()));
     match prepared {
-        Ok(service) => {
-            let service = &service;
-            run(service_fn(|event: LambdaEvent<Event>| service.handle(event))).await
+        Ok(handler) => {
+            let handler = &handler;
+            run(service_fn(|event: LambdaEvent<Event>| handler.handle(event))).await
         }
         Err(mistakes) => {
             // Every invocation fails until the settings are valid, so Lambda keeps the events.

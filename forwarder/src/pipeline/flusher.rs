@@ -1,15 +1,15 @@
 //! The third stage: collects requests, delivers them, and puts undelivered telemetry into the queues.
 
-use super::InvocationContext;
 use super::Options;
-use super::report::{MOST_DETAILS, Report};
 use super::router::{Routed, Routing};
 use crate::convert::Converted;
-use crate::deliver::enqueue::{Queues, ToEnqueue, enqueue};
-use crate::deliver::{Delivered, DeliveryContext, FailureBudget, Parcel, deliver};
-use crate::destination::{DEFAULT_DESTINATION, Destination, Export};
+use crate::delivery::destination::{DEFAULT_DESTINATION, Destination, Export};
+use crate::delivery::{Delivered, DeliveryContext, FailureBudget, Parcel, deliver};
+use crate::invocation::InvocationContext;
 use crate::ledger::Ledger;
-use crate::parking::{Content, Parked, Queue};
+use crate::queues::put::{Queues, ToEnqueue, enqueue};
+use crate::queues::{Content, Parked, Queue};
+use crate::report::{MOST_DETAILS, Report};
 use crate::source::{LogBatch, LogEvent, LogEventRange};
 use backend::Fate;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use wire::UndecodableLine;
 
 /// Delivers the telemetry of one event and accounts for it.
-pub(super) struct Flusher<'f, E, Q> {
+pub(crate) struct Flusher<'f, E, Q> {
     destinations: &'f [Arc<Destination<E>>],
     queues: &'f Queues<Q>,
     options: &'f Options,
@@ -30,11 +30,11 @@ pub(super) struct Flusher<'f, E, Q> {
     /// Dead letters for the next delivery.
     letters: Vec<ToEnqueue>,
     bytes: usize,
-    pub(super) report: Report,
+    pub(crate) report: Report,
 }
 
 impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
-    pub(super) fn new(
+    pub(crate) fn new(
         destinations: &'f [Arc<Destination<E>>],
         queues: &'f Queues<Q>,
         options: &'f Options,
@@ -54,33 +54,33 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         }
     }
 
-    pub(super) fn returned(&self) -> usize {
+    pub(crate) fn returned(&self) -> usize {
         self.report.account.total.returned
     }
 
     /// Returns `true` if nothing waits for the next delivery.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.parcels.is_empty() && self.letters.is_empty()
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.bytes >= self.options.enough_to_deliver
     }
 
-    pub(super) fn destination(&self, name: &str) -> Option<(usize, &'f Arc<Destination<E>>)> {
+    pub(crate) fn destination(&self, name: &str) -> Option<(usize, &'f Arc<Destination<E>>)> {
         self.destinations.iter().enumerate().find(|(_, destination)| destination.name() == name)
     }
 
-    pub(super) fn invocation(&self) -> &'f InvocationContext {
+    pub(crate) fn invocation(&self) -> &'f InvocationContext {
         self.invocation
     }
 
-    pub(super) fn queues(&self) -> &'f Queues<Q> {
+    pub(crate) fn queues(&self) -> &'f Queues<Q> {
         self.queues
     }
 
     /// Adds routed requests, and delivers if enough waits.
-    pub(super) async fn add(&mut self, routed: Routed) {
+    pub(crate) async fn add(&mut self, routed: Routed) {
         self.report += routed.report;
         self.bytes +=
             routed.parcels.iter().map(|parcel| parcel.request.bytes().len()).sum::<usize>();
@@ -90,7 +90,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
     }
 
     /// Accounts for converted log events, and dead-letters undecodable lines.
-    pub(super) fn note_converted(
+    pub(crate) fn note_converted(
         &mut self,
         converted: Converted,
         batch: &LogBatch,
@@ -138,7 +138,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
     }
 
     /// Dead-letters log events whose conversion panicked. Each counts as one item, because the number of items is unknown.
-    pub(super) fn dead_letter_panicked(&mut self, batch: LogBatch, routing: &Routing) {
+    pub(crate) fn dead_letter_panicked(&mut self, batch: LogBatch, routing: &Routing) {
         self.report.panics += 1;
         let count = batch.events.len();
         self.report.account.total.events += count;
@@ -149,7 +149,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
     }
 
     /// Dead-letters unreadable bytes, as one item.
-    pub(super) fn dead_letter_raw(
+    pub(crate) fn dead_letter_raw(
         &mut self,
         bytes: Vec<u8>,
         reason: String,
@@ -160,7 +160,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
     }
 
     /// Counts the items, and dead-letters them with the next delivery. `is_in_log_group`: they are also in their log group.
-    pub(super) fn dead_letter(&mut self, parked: Parked, is_in_log_group: bool) {
+    pub(crate) fn dead_letter(&mut self, parked: Parked, is_in_log_group: bool) {
         let counted = match &parked.content {
             Content::Request(request) => Ledger::of_items(request.kind(), parked.items),
             _ => Ledger::of_undecodable(parked.items),
@@ -174,14 +174,14 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         self.letters.push(letter);
     }
 
-    pub(super) async fn flush_if_full(&mut self) {
+    pub(crate) async fn flush_if_full(&mut self) {
         if self.is_full() {
             self.flush().await;
         }
     }
 
     /// Delivers all waiting requests, and puts undelivered telemetry and dead letters into the queues.
-    pub(super) async fn flush(&mut self) {
+    pub(crate) async fn flush(&mut self) {
         self.bytes = 0;
         let parcels = std::mem::take(&mut self.parcels);
         let mut to_enqueue = std::mem::take(&mut self.letters);
@@ -197,7 +197,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
     }
 
     /// Delivers one request of the retry queue, `attempt` times now.
-    pub(super) async fn deliver_parked(
+    pub(crate) async fn deliver_parked(
         &mut self,
         parcel: Parcel,
         attempt: u32,
@@ -209,7 +209,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
     }
 
     /// Puts telemetry into the queues, to be received after `delay`. If a queue fails, its telemetry is returned to Lambda.
-    pub(super) async fn enqueue(&mut self, to_enqueue: Vec<ToEnqueue>, delay: Duration) {
+    pub(crate) async fn enqueue(&mut self, to_enqueue: Vec<ToEnqueue>, delay: Duration) {
         let deadline = self.invocation.queue_deadline;
         self.report += enqueue(self.queues, to_enqueue, delay, deadline).await;
     }

@@ -3,22 +3,21 @@
 //! The sender of the event decides how it begins (`sources`). Its log events then go
 //! through three [`Stages`]: `convert`, `router`, `flusher`.
 
-mod flusher;
-pub(crate) mod redrive;
-pub(crate) mod report;
+pub(crate) mod flusher;
 mod router;
 mod sources;
 mod stages;
 
 use crate::config::Config;
 use crate::convert::{ConvertOptions, StreamState};
-use crate::deliver::enqueue::Queues;
-use crate::destination::{Destination, Export};
-use crate::parking::Queue;
+use crate::delivery::destination::{Destination, Export};
+use crate::invocation::InvocationContext;
+use crate::queues::Queue;
+use crate::queues::put::Queues;
+use crate::report::Report;
 use crate::rules::RuleSet;
 use crate::source::{Event, SourceError, SourceLimits};
 use flusher::Flusher;
-use report::Report;
 use router::Router;
 use stages::Stages;
 use std::sync::atomic::AtomicBool;
@@ -153,16 +152,6 @@ impl Options {
             enough_to_deliver: 2 * 1024 * 1024,
         }
     }
-}
-
-#[derive(Clone, Debug)]
-pub struct InvocationContext {
-    /// Start of the invocation, in nanoseconds since the Unix epoch.
-    pub observed_unix_nano: u64,
-    pub deadline: Instant,
-    pub queue_deadline: Instant,
-    /// The forwarder's own account, if known. A log group of the same name in another account is foreign.
-    pub account: Option<String>,
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! The second stage: selects destinations and streams, applies the rules, and adapts requests to their destination.
 
 use super::Options;
-use super::report::Report;
-use crate::deliver::Parcel;
-use crate::deliver::enqueue::ToEnqueue;
-use crate::destination::Destination;
+use crate::delivery::Parcel;
+use crate::delivery::destination::Destination;
 use crate::ledger::{Consumed, Ledger};
+use crate::queues::put::ToEnqueue;
+use crate::report::Report;
 use crate::rules::{Growth, RuleSet};
 use crate::source::{LogBatch, LogEventRange, MessageType};
 use backend::{Fate, Reason, UndeliveredPart, sanitize};
@@ -26,7 +26,7 @@ pub(super) struct Router<'f, E> {
 }
 
 /// The destinations of one batch, and the properties that all its requests share.
-pub(super) struct Routing {
+pub(crate) struct Routing {
     pub(super) log_events: Arc<LogEventRange>,
     /// Service name from a rule. It replaces the name derived from log group and log stream.
     pub(super) service_name: Option<String>,
@@ -48,7 +48,7 @@ impl Routing {
 
 /// Requests for one destination, and the effects of the rules on them.
 #[derive(Default)]
-pub(super) struct Routed {
+pub(crate) struct Routed {
     pub(super) report: Report,
     pub(super) parcels: Vec<Parcel>,
     /// Spans without valid ids.

@@ -4,10 +4,10 @@
 //! Lambda repeats a shard's records from the first failed one (Lambda Developer Guide, "Configuring partial batch response with
 //! Kinesis"). Records after it are therefore not sent.
 
-use super::redrive::redrive;
 use super::stages::Stages;
-use crate::destination::Export;
-use crate::parking::{Content, Parked, Queue};
+use crate::delivery::destination::Export;
+use crate::queues::redrive::redrive;
+use crate::queues::{Content, Parked, Queue};
 use crate::source::{
     Event, KinesisRecord, LogBatch, LogEvent, LogEventRange, QueueBody, QueueMessage, SourceError,
     Subscription,

@@ -3,8 +3,8 @@
 use super::flusher::Flusher;
 use super::router::{Router, Routing};
 use crate::convert::{ConvertOptions, Converted, StreamState, convert};
-use crate::destination::Export;
-use crate::parking::Queue;
+use crate::delivery::destination::Export;
+use crate::queues::Queue;
 use crate::source::{HandOn, LogBatch, LogEvent, SourceError, SourceLimits};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::sync::mpsc;

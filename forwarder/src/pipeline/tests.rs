@@ -1,8 +1,8 @@
 use super::*;
 use crate::config::Config;
 use crate::convert::PANICS;
-use crate::destination::DryRun;
-use crate::parking::{Content, Message, Parked, QueueError};
+use crate::delivery::destination::DryRun;
+use crate::queues::{Content, Message, Parked, QueueError};
 use serde_json::json;
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ impl Queue for Kept {
 async fn a_panic_dead_letters_only_its_own_chunk() {
     let endpoint = ("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1:9/api/o".to_owned());
     let mut config = Config::from_source(&HashMap::from([endpoint])).0.unwrap();
-    config.old_records = crate::destination::ingest_window::IngestPolicy::any_time();
+    config.old_records = crate::delivery::ingest_window::IngestPolicy::any_time();
     let mut options = Options::of(&config);
     // Each log event is a chunk.
     options.source.chunk_bytes = 1;

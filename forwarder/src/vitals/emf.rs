@@ -5,7 +5,7 @@
 
 use super::sums::Sums;
 use crate::ledger::Ledger;
-use crate::pipeline::report::Report;
+use crate::report::Report;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

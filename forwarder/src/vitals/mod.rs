@@ -5,9 +5,9 @@ mod emf;
 mod otlp;
 mod sums;
 
-use crate::destination::{Destination, Export};
-use crate::pipeline::InvocationContext;
-use crate::pipeline::report::Report;
+use crate::delivery::destination::{Destination, Export};
+use crate::invocation::InvocationContext;
+use crate::report::Report;
 use emf::EmfVitals;
 use otlp::OtlpVitals;
 use settings::{Kind, Reader, Variable};

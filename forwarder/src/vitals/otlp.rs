@@ -2,10 +2,10 @@
 //! messages.
 
 use super::sums::Sums;
-use crate::destination::circuit_breaker::{Admission, verdict};
-use crate::destination::{Destination, Export};
-use crate::pipeline::InvocationContext;
-use crate::pipeline::report::Report;
+use crate::delivery::circuit_breaker::{Admission, verdict};
+use crate::delivery::destination::{Destination, Export};
+use crate::invocation::InvocationContext;
+use crate::report::Report;
 use backend::{Sanitized, sanitize};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use platform::Identity;
@@ -125,8 +125,8 @@ impl OtlpVitals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::destination::DryRun;
-    use crate::destination::ingest_window::IngestPolicy;
+    use crate::delivery::destination::DryRun;
+    use crate::delivery::ingest_window::IngestPolicy;
     use crate::ledger::Ledger;
     use backend::DestinationConfig;
     use url::Url;

@@ -1,6 +1,6 @@
 //! Adds up the reports of several invocations, and converts them to OTLP with delta temporality.
 
-use crate::pipeline::report::Report;
+use crate::report::Report;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, Histogram, HistogramDataPoint, Metric, NumberDataPoint,

@@ -1,7 +1,7 @@
 //! Live rules of the deployed forwarder.
 
-use crate::support::{invoke, service};
-use lambda_otlp_forwarder::{InvocationError, Response, Service};
+use crate::support::{handler, invoke};
+use lambda_otlp_forwarder::{Handler, InvocationError, Response};
 use simulator::sink::Sink;
 use std::path::PathBuf;
 
@@ -23,8 +23,8 @@ impl RulesFile {
         std::fs::write(&self.0, rules).unwrap();
     }
 
-    fn service(&self, sink: &Sink) -> Service {
-        service(sink, &[("LAMBDA_OTLP_RULES", self.0.to_str().unwrap())])
+    fn handler(&self, sink: &Sink) -> Handler {
+        handler(sink, &[("LAMBDA_OTLP_RULES", self.0.to_str().unwrap())])
     }
 }
 
@@ -38,9 +38,9 @@ impl Drop for RulesFile {
 async fn valid_rules_apply_from_the_first_invocation() {
     let (sink, rules) = (Sink::start().await.unwrap(), RulesFile::new("good"));
     rules.write(GOOD);
-    let service = rules.service(&sink);
+    let handler = rules.handler(&sink);
     for _ in 0..2 {
-        assert_eq!(invoke(&service, &["hello", "a secret"]).await.unwrap(), Response::Done(()));
+        assert_eq!(invoke(&handler, &["hello", "a secret"]).await.unwrap(), Response::Done(()));
     }
     assert_eq!(sink.log_records().len(), 2);
 }
@@ -48,16 +48,16 @@ async fn valid_rules_apply_from_the_first_invocation() {
 #[tokio::test]
 async fn nothing_is_sent_until_rules_are_loaded() {
     let (sink, rules) = (Sink::start().await.unwrap(), RulesFile::new("late"));
-    let service = rules.service(&sink);
+    let handler = rules.handler(&sink);
     let fails = async || {
-        let answer = invoke(&service, &["hello", "a secret"]).await;
+        let answer = invoke(&handler, &["hello", "a secret"]).await;
         assert!(matches!(answer, Err(InvocationError::Settings(_))), "{answer:?}");
     };
     fails().await;
     fails().await;
     assert!(sink.requests().is_empty());
     rules.write(GOOD);
-    assert_eq!(invoke(&service, &["hello", "a secret"]).await.unwrap(), Response::Done(()));
+    assert_eq!(invoke(&handler, &["hello", "a secret"]).await.unwrap(), Response::Done(()));
     assert_eq!(sink.log_records().len(), 1);
 }
 
@@ -65,14 +65,14 @@ async fn nothing_is_sent_until_rules_are_loaded() {
 async fn invalid_initial_rules_stop_the_forwarder_until_corrected() {
     let (sink, rules) = (Sink::start().await.unwrap(), RulesFile::new("wrong"));
     rules.write(WRONG);
-    let service = rules.service(&sink);
+    let handler = rules.handler(&sink);
     for _ in 0..2 {
-        let answer = invoke(&service, &["hello", "a secret"]).await;
+        let answer = invoke(&handler, &["hello", "a secret"]).await;
         let Err(InvocationError::Settings(text)) = &answer else { panic!("{answer:?}") };
         assert!(text.contains("3:1: rule: unknown field `dorp`"), "{text}");
     }
     assert!(sink.requests().is_empty());
     rules.write(GOOD);
-    assert_eq!(invoke(&service, &["hello", "a secret"]).await.unwrap(), Response::Done(()));
+    assert_eq!(invoke(&handler, &["hello", "a secret"]).await.unwrap(), Response::Done(()));
     assert_eq!(sink.log_records().len(), 1);
 }

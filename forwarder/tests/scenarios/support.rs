@@ -4,8 +4,9 @@ use backend::Outcome;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_otlp_forwarder::{
-    Config, DryRun, Event, Export, Forwarder, IngestPolicy, InvocationContext, InvocationError,
-    NoQueue, Options, Queues, Report, Response, Service, default_destination, wall_clock_now,
+    Config, DryRun, Event, Export, Forwarder, Handler, IngestPolicy, InvocationContext,
+    InvocationError, NoQueue, Options, Queues, Report, Response, default_destination,
+    wall_clock_now,
 };
 use lambda_runtime::{Context, LambdaEvent};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
@@ -139,15 +140,15 @@ pub(crate) fn bodies(request: &Request) -> Vec<String> {
 }
 
 /// The deployed forwarder, with this backend and additional variables.
-pub(crate) fn service(sink: &Sink, variables: &[(&str, &str)]) -> Service {
+pub(crate) fn handler(sink: &Sink, variables: &[(&str, &str)]) -> Handler {
     let mut source = source(sink.base(), variables);
     source.insert("AWS_LAMBDA_FUNCTION_NAME".to_owned(), "forwarder".to_owned());
-    Service::new(Config::from_source(&source).0.unwrap(), wall_clock_now).unwrap()
+    Handler::new(Config::from_source(&source).0.unwrap(), wall_clock_now).unwrap()
 }
 
 /// Invokes it with these lines at the current time.
 pub(crate) async fn invoke(
-    service: &Service,
+    handler: &Handler,
     messages: &[&str],
 ) -> Result<Response, InvocationError> {
     let now = wall_clock_now();
@@ -158,7 +159,7 @@ pub(crate) async fn invoke(
     }
     let mut context = Context::default();
     context.deadline = now_ms + 60_000;
-    service.handle(LambdaEvent::new(incoming(&payload), context)).await
+    handler.handle(LambdaEvent::new(incoming(&payload), context)).await
 }
 
 pub(crate) fn forward(incoming: Event, options: Options) -> Report {
@@ -166,6 +167,15 @@ pub(crate) fn forward(incoming: Event, options: Options) -> Report {
 }
 
 pub(crate) fn forward_to(export: impl Export, incoming: Event, options: Options) -> Report {
+    forward_within(export, incoming, options, IngestPolicy::any_time())
+}
+
+fn forward_within(
+    export: impl Export,
+    incoming: Event,
+    options: Options,
+    policy: IngestPolicy,
+) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let invocation = InvocationContext {
@@ -174,7 +184,8 @@ pub(crate) fn forward_to(export: impl Export, incoming: Event, options: Options)
             queue_deadline: Instant::now() + Duration::from_secs(10),
             account: Some("123456789012".to_owned()),
         };
-        let destination = default_destination(&config(), export);
+        let config = Config { old_records: policy, ..config() };
+        let destination = default_destination(&config, export);
         let queues = Queues::<NoQueue>::default();
         Forwarder::new(vec![destination], queues, options).forward(incoming, &invocation).await
     })
@@ -253,8 +264,13 @@ pub(crate) fn deliver(messages: &[&str]) -> Delivered {
 
 /// Forwards an event without loss.
 pub(crate) fn deliver_event(event: Event, options: Options) -> Delivered {
+    deliver_within(event, options, IngestPolicy::any_time())
+}
+
+/// Forwards an event to a backend with this window, without loss.
+pub(crate) fn deliver_within(event: Event, options: Options, policy: IngestPolicy) -> Delivered {
     let capture = Capture::default();
-    let report = forward_to(capture.clone(), event, options);
+    let report = forward_within(capture.clone(), event, options, policy);
     assert_eq!(report.ledger().lost(), 0);
     let (mut traces, mut metrics, mut logs) = (Vec::new(), Vec::new(), Vec::new());
     for request in capture.0.lock().unwrap().iter() {

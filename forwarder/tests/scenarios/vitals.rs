@@ -1,6 +1,6 @@
 //! The forwarder's own metrics as OTLP, which never affect delivery.
 
-use crate::support::{config, invoke, service};
+use crate::support::{config, handler, invoke};
 use backend::{Fate, Outcome, Reason};
 use expect_test::expect;
 use lambda_otlp_forwarder::{
@@ -221,9 +221,9 @@ async fn sending_vitals_ends_by_the_queue_deadline() {
 #[tokio::test]
 async fn vitals_are_sent_once_beside_the_deliveries() {
     let sink = Sink::start().await.unwrap();
-    let service = service(&sink, &[]);
+    let handler = handler(&sink, &[]);
     for _ in 0..3 {
-        assert_eq!(invoke(&service, &["hello"]).await.unwrap(), Response::Done(()));
+        assert_eq!(invoke(&handler, &["hello"]).await.unwrap(), Response::Done(()));
     }
     let of =
         |signal| sink.requests().iter().filter(|request| request.signal == Some(signal)).count();
@@ -234,10 +234,10 @@ async fn vitals_are_sent_once_beside_the_deliveries() {
 #[tokio::test]
 async fn renamed_attribute_keys_are_counted_in_vitals() {
     let sink = Sink::start().await.unwrap();
-    let service = service(&sink, &[("LAMBDA_OTLP_VITALS", "otlp")]);
+    let handler = handler(&sink, &[("LAMBDA_OTLP_VITALS", "otlp")]);
     let lines =
         [r#"{"message":"packed","order id":1,"order-id":2}"#, r#"{"a b":1,"a-b":2,"A_B":3}"#];
-    assert_eq!(invoke(&service, &lines).await.unwrap(), Response::Done(()));
+    assert_eq!(invoke(&handler, &lines).await.unwrap(), Response::Done(()));
     let metrics = sink.metrics();
     let renamed =
         metrics.iter().find(|stored| stored.item.name.ends_with(".attributes.renamed")).unwrap();
@@ -255,8 +255,8 @@ async fn a_backend_rejecting_vitals_fails_no_invocation() {
     ] {
         sink.script_for(Signal::Metrics, std::iter::repeat_n(refusal, 3));
         // Without queues, an undelivered item would be returned and fail the invocation.
-        let service = service(&sink, &[("LAMBDA_OTLP_VITALS", "both")]);
-        let answer = invoke(&service, &["hello"]).await;
+        let handler = handler(&sink, &[("LAMBDA_OTLP_VITALS", "both")]);
+        let answer = invoke(&handler, &["hello"]).await;
         assert_eq!(answer.unwrap(), Response::Done(()));
         sink.heal();
     }

@@ -5,7 +5,7 @@ use super::{Growth, PARTS, SLACK};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use forwarder::{Config, Event, Service, wall_clock_now};
+use forwarder::{Config, Event, Handler, wall_clock_now};
 use http_body_util::Full;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::json;
@@ -53,7 +53,7 @@ pub(crate) async fn a_forwarder() {
         ("AWS_LAMBDA_FUNCTION_NAME".to_owned(), "forwarder".to_owned()),
         ("LAMBDA_OTLP_VITALS".to_owned(), "otlp".to_owned()),
     ]);
-    let service = Service::new(Config::from_source(&variables).0.unwrap(), wall_clock_now).unwrap();
+    let service = Handler::new(Config::from_source(&variables).0.unwrap(), wall_clock_now).unwrap();
     let (invocations, mut growth) = Growth::new();
     // All in the first part, so that the known keys are as many as they will be.
     let keys = invocations / PARTS as u64;

@@ -136,7 +136,7 @@ impl Environment {
         });
         let export = self.export(DEFAULT, &config.destination, secret);
         let mut destinations = vec![default_destination(&config, export)];
-        // Created from the rules, as in `service`.
+        // Created from the rules, as in `handler`.
         let rules = schedule.setup.rules();
         for rule in rules.destinations() {
             let rule_config = DestinationConfig {
@@ -198,7 +198,7 @@ impl Environment {
             random.time(most) + Duration::from_millis(1)
         });
         self.current.set(id);
-        // As in `handler`.
+        // As in `invocation`.
         let begin = Instant::now();
         let time = limit.saturating_sub(Duration::from_millis(500));
         let invocation = InvocationContext {

@@ -4,7 +4,7 @@
 //! may be the server's. A message with bad records throughout would stop there each time. So each attempt divides the request into
 //! finer pieces, each with the client's full limits, until some records are accepted. The rest then goes into new messages.
 
-use crate::destination::Export;
+use crate::delivery::destination::Export;
 use backend::{Fate, Outcome, UndeliveredPart};
 use tokio::time::Instant;
 use wire::Request;
@@ -133,7 +133,7 @@ mod tests {
             let Division { pieces, between } = divide(logs(items), refinement);
             let mut found: Vec<u64> = Vec::new();
             for request in pieces.iter().chain(&between) {
-                let (oldest, newest) = crate::destination::ingest_window::time_range(request).unwrap();
+                let (oldest, newest) = crate::delivery::ingest_window::time_range(request).unwrap();
                 prop_assert_eq!(newest - oldest + 1, request.items() as u64, "neighbours");
                 found.extend(oldest..=newest);
             }

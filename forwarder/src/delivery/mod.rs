@@ -1,17 +1,19 @@
 //! Merges requests and delivers them, in parallel for each destination and signal.
 
 mod bisect;
-pub(crate) mod enqueue;
+pub(crate) mod circuit_breaker;
+pub(crate) mod destination;
+pub(crate) mod ingest_window;
 
-use crate::destination::circuit_breaker::{Admission, verdict};
-use crate::destination::ingest_window::Sorted;
-use crate::destination::{Destination, Export, Place};
 use crate::ledger::Ledger;
-use crate::pipeline::report::Report;
+use crate::queues::put::ToEnqueue;
+use crate::report::Report;
 use crate::source::LogEventRange;
 use backend::{Fate, Outcome, Reason};
 use bisect::bisect_refused;
-use enqueue::ToEnqueue;
+use circuit_breaker::{Admission, verdict};
+use destination::{Destination, Export, Place};
+use ingest_window::Sorted;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Puts undelivered telemetry into the retry queue or the dead-letter queue. What the queue does not accept is returned to Lambda.
 
-use crate::destination::ingest_window::time_range;
-use crate::parking::{Content, MAX_MESSAGE_BYTES, Parked, Queue, QueueError};
-use crate::pipeline::report::{KeptIn, Report, Undelivered};
+use crate::delivery::ingest_window::time_range;
+use crate::queues::{Content, MAX_MESSAGE_BYTES, Parked, Queue, QueueError};
+use crate::report::{KeptIn, Report, Undelivered};
 use crate::source::LogEventRange;
 use backend::{Fate, UndeliveredPart};
 use std::time::Duration;
@@ -161,7 +161,7 @@ pub enum NoQueue {}
 impl Queue for NoQueue {
     async fn send(
         &self,
-        _messages: Vec<crate::parking::Message>,
+        _messages: Vec<crate::queues::Message>,
         _delay: Duration,
         _deadline: Instant,
     ) -> Vec<Result<(), QueueError>> {
@@ -176,7 +176,7 @@ impl Queue for NoQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parking::Message;
+    use crate::queues::Message;
     use crate::source::{LogBatch, LogEvent, LogEventRange};
 
     /// A queue that answers for its first message only.

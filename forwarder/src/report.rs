@@ -1,7 +1,7 @@
 //! The outcome of one event.
 
 use crate::ledger::{Account, Ledger};
-use crate::parking::QueueError;
+use crate::queues::QueueError;
 use crate::rules::Effect;
 use crate::source::{LogBatch, SourceError};
 use std::ops::AddAssign;

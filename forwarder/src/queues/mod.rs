@@ -4,8 +4,10 @@
 
 mod encoding;
 mod message;
+pub(crate) mod put;
+pub(crate) mod redrive;
 
-use crate::destination::ingest_window::time_range;
+use crate::delivery::ingest_window::time_range;
 use crate::source::{LogBatch, LogEventRange};
 use aws::SqsQueue;
 use settings::{Kind, Variable};

@@ -1,11 +1,7 @@
 //! Destinations of telemetry, by name.
 
-pub(crate) mod circuit_breaker;
-pub(crate) mod ingest_window;
-
-use circuit_breaker::Breaker;
-use ingest_window::IngestPolicy;
-
+use super::circuit_breaker::Breaker;
+use super::ingest_window::IngestPolicy;
 use crate::rules::Template;
 use crate::source::Origin;
 use aws::SecretService;

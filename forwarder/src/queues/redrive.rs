@@ -1,13 +1,13 @@
 //! Sends a parked request again, and executes the decision about its message.
 
-use super::flusher::Flusher;
-use super::report::{KeptIn, Undelivered};
-use crate::deliver::enqueue::ToEnqueue;
-use crate::deliver::{Delivered, Parcel};
-use crate::destination::ingest_window::{IngestPolicy, OldRecords};
-use crate::destination::{Destination, Export};
+use crate::delivery::destination::{Destination, Export};
+use crate::delivery::ingest_window::{IngestPolicy, OldRecords};
+use crate::delivery::{Delivered, Parcel};
 use crate::ledger::Ledger;
-use crate::parking::{Parked, Queue};
+use crate::pipeline::flusher::Flusher;
+use crate::queues::put::ToEnqueue;
+use crate::queues::{Parked, Queue};
+use crate::report::{KeptIn, Undelivered};
 use crate::source::QueueMessage;
 use backend::{Fate, Reason, UndeliveredPart};
 use settings::Backoff;
@@ -18,7 +18,7 @@ use wire::{Request, SignalKind};
 
 /// Sends a parked request again. If nothing was accepted, the request stays in its message, which comes again. If a part
 /// was accepted, the rest becomes a new message.
-pub(super) async fn redrive<E: Export, Q: Queue>(
+pub(crate) async fn redrive<E: Export, Q: Queue>(
     flusher: &mut Flusher<'_, E, Q>,
     message: &QueueMessage,
     parked: &Parked,
@@ -208,7 +208,7 @@ fn spread(receipt: Receipt<'_>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::destination::ingest_window::IngestWindow;
+    use crate::delivery::ingest_window::IngestWindow;
     use crate::source::LogEventRange;
 
     const NOW: u64 = 1_790_000_000_000_000_000;

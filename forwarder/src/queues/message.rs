@@ -147,7 +147,7 @@ impl Divided {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parking::Content;
+    use crate::queues::Content;
     use crate::source::{LogBatch, LogEvent, LogEventRange, Origin};
     use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
     use opentelemetry_proto::tonic::logs::v1::LogRecord;

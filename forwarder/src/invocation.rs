@@ -1,0 +1,326 @@
+//! Answers Lambda: an invocation succeeds only if every item of its event has a fate.
+
+use crate::delivery::destination::Export;
+use crate::pipeline::Forwarder;
+use crate::queues::Queue;
+use crate::report::{KeptIn, Report, Undelivered};
+use crate::source::Event;
+use lambda_runtime::{Context, Diagnostic, LambdaEvent};
+use serde::Serialize;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
+
+/// Time reserved for the answer to Lambda.
+const RESERVE: Duration = Duration::from_millis(500);
+
+/// Time reserved for the queues and the remaining conversion, at most a quarter of the invocation: functions with little memory
+/// have a slower CPU.
+const RESERVE_FOR_QUEUES: Duration = Duration::from_secs(15);
+
+/// The time and the account of one invocation.
+#[derive(Clone, Debug)]
+pub struct InvocationContext {
+    /// Start of the invocation, in nanoseconds since the Unix epoch.
+    pub observed_unix_nano: u64,
+    pub deadline: Instant,
+    pub queue_deadline: Instant,
+    /// The forwarder's own account, if known. A log group of the same name in another account is foreign.
+    pub account: Option<String>,
+}
+
+/// The response to Lambda.
+///
+/// Source: Lambda Developer Guide, "Configuring partial batch response".
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Response {
+    /// A fully delivered event.
+    Done(()),
+    Batch(BatchResponse),
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchResponse {
+    batch_item_failures: Vec<BatchItemFailure>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BatchItemFailure {
+    item_identifier: String,
+}
+
+/// The error of a failed invocation. Lambda invokes twice more, then puts the event into the on-failure destination.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvocationError {
+    /// Invalid settings. Nothing was read or sent.
+    #[error("invalid settings, nothing was delivered: {0}")]
+    Settings(String),
+    /// An event that is not readable to its end.
+    #[error(
+        "{0}; {1} items before the error were delivered, and will be delivered again with the event"
+    )]
+    Source(String, usize),
+    /// Items that neither the backend nor a queue accepted.
+    #[error(
+        "{returned} of {total} items were not delivered ({taken} others were, and will be delivered again with them): {reasons}"
+    )]
+    NotDelivered {
+        /// Items without a place.
+        returned: usize,
+        total: usize,
+        /// Items of the event that were accepted or queued. Its next delivery stores them twice.
+        taken: usize,
+        reasons: String,
+    },
+}
+
+impl From<InvocationError> for Diagnostic {
+    fn from(error: InvocationError) -> Self {
+        let error_type = match error {
+            InvocationError::Settings(_) => "Forwarder.Settings",
+            InvocationError::Source(..) => "Forwarder.Event",
+            InvocationError::NotDelivered { .. } => "Forwarder.NotDelivered",
+        };
+        Self { error_type: error_type.to_owned(), error_message: error.to_string() }
+    }
+}
+
+/// Forwards the event of one invocation and logs the outcome. The report still has to be [answered](answer).
+pub(crate) async fn forward<E: Export, Q: Queue>(
+    forwarder: &Forwarder<E, Q>,
+    event: LambdaEvent<Event>,
+) -> (Report, InvocationContext) {
+    let invocation = invocation(&event.context);
+    // Boxed, because the future contains the futures of all sources, destinations and queues.
+    let report = Box::pin(forwarder.forward(event.payload, &invocation)).await;
+    log(&report);
+    (report, invocation)
+}
+
+fn invocation(context: &Context) -> InvocationContext {
+    let now = wall_clock_now();
+    let begin = Instant::now();
+    let time = context.deadline().duration_since(now).unwrap_or_default().saturating_sub(RESERVE);
+    InvocationContext {
+        observed_unix_nano: unix_nano(now),
+        deadline: begin + time.saturating_sub(RESERVE_FOR_QUEUES.min(time / 4)),
+        queue_deadline: begin + time,
+        account: account(&context.invoked_function_arn),
+    }
+}
+
+pub fn answer(report: Report) -> Result<Response, InvocationError> {
+    let ledger = *report.ledger();
+    let taken = report.taken_of_returned();
+    if let Some(unread) = &report.unread {
+        return Err(InvocationError::Source(unread.to_string(), taken));
+    }
+    // If the accounting does not balance, the whole event comes again.
+    if report.account.balances() {
+        if let Some(failures) = report.batch_item_failures {
+            let failure = |item_identifier| BatchItemFailure { item_identifier };
+            let batch_item_failures = failures.into_iter().map(failure).collect();
+            return Ok(Response::Batch(BatchResponse { batch_item_failures }));
+        }
+        if ledger.returned == 0 {
+            return Ok(Response::Done(()));
+        }
+    }
+    let lost = usize::try_from(ledger.lost()).unwrap_or(0);
+    let reasons: Vec<String> = report
+        .undelivered
+        .iter()
+        .filter(|part| matches!(part.kept_in, KeptIn::Returned(_)))
+        .take(3)
+        .map(|part| format!("{}: {}", what(part), why(part)))
+        .collect();
+    Err(InvocationError::NotDelivered {
+        returned: ledger.returned + lost,
+        total: ledger.items.total(),
+        taken,
+        reasons: reasons.join("; "),
+    })
+}
+
+fn what(part: &Undelivered) -> &'static str {
+    part.kind.map_or("log events", |kind| kind.as_str())
+}
+
+fn why(part: &Undelivered) -> String {
+    match &part.kept_in {
+        KeptIn::Returned(Some(error)) => format!("{}; {error}", part.reason),
+        _ => part.reason.clone(),
+    }
+}
+
+/// Logs the outcome, with sizes and hashes in place of log lines.
+fn log(report: &Report) {
+    let ledger = report.ledger();
+    if let Some(error) = &report.unread {
+        tracing::error!(%error, accepted = ledger.accepted, "cannot read the event, returned to Lambda");
+    }
+    for (event_id, line) in &report.undecodable {
+        tracing::error!(
+            event_id,
+            reason = %line.reason,
+            bytes = line.bytes,
+            sha256 = line.sha256,
+            "OTLP line does not decode"
+        );
+    }
+    for part in &report.undelivered {
+        log_undelivered(part);
+    }
+    if report.dropped_points > 0 {
+        let data_points = report.dropped_points;
+        tracing::warn!(
+            data_points,
+            "data points without a finite value dropped: the backend cannot store them"
+        );
+    }
+    let Report { dropped_for_time, restamped, .. } = *report;
+    if dropped_for_time > 0 || restamped > 0 {
+        let reason = "outside the time that the backend takes records of";
+        tracing::warn!(
+            dropped = dropped_for_time,
+            restamped,
+            reason,
+            "old records dropped or restamped, see LAMBDA_OTLP_OLD_RECORDS"
+        );
+    }
+    for warning in &report.warnings {
+        tracing::warn!(warning, "warning about the backend");
+    }
+    if report.dropped_figures > 0 {
+        tracing::warn!(
+            figures = report.dropped_figures,
+            "values of log lines gave no data points: implausible or too many"
+        );
+    }
+    if report.unreadable > 0 {
+        tracing::error!(
+            items = report.unreadable,
+            "rules could not read these items, sent unchanged"
+        );
+    }
+    for effect in report.rules.iter().filter(|effect| effect.replaced_whole > 0) {
+        tracing::warn!(
+            rule = &*effect.rule,
+            values = effect.replaced_whole,
+            "a rule replaced entire values: they needed too much searching or replacing"
+        );
+    }
+    if report.panics > 0 {
+        tracing::error!(batches = report.panics, "conversion panicked, please report this");
+    }
+    if !report.account.balances() {
+        tracing::error!(
+            lost = ledger.lost(),
+            "accounting does not balance, event returned to Lambda"
+        );
+    }
+    tracing::info!(ledger = ledger.to_json(), ambiguous = ledger.ambiguous, "delivered");
+}
+
+fn log_undelivered(part: &Undelivered) {
+    let Undelivered { destination, items, partial, .. } = part;
+    let (signal, reason) = (what(part), why(part));
+    match &part.kept_in {
+        KeptIn::RetryQueue | KeptIn::Message if part.alarm => tracing::error!(
+            destination,
+            signal,
+            items,
+            reason,
+            "stays in the retry queue until a setting is changed"
+        ),
+        KeptIn::RetryQueue => {
+            tracing::warn!(destination, signal, items, reason, "queued for retry");
+        }
+        KeptIn::Message => {
+            tracing::warn!(destination, signal, items, reason, "stays in the retry queue");
+        }
+        KeptIn::DeadLetterQueue => tracing::error!(
+            destination,
+            signal,
+            items,
+            reason,
+            rest_was_stored = partial,
+            "put into the dead-letter queue"
+        ),
+        // The undecodable line was logged above.
+        KeptIn::LogGroup => {}
+        KeptIn::Returned(_) => tracing::error!(
+            destination,
+            signal,
+            items,
+            reason,
+            rest_was_stored = partial,
+            "not delivered, returned to Lambda"
+        ),
+    }
+}
+
+/// The account in `arn:aws:lambda:REGION:ACCOUNT:function:NAME`.
+fn account(arn: &str) -> Option<String> {
+    arn.split(':').nth(4).filter(|account| !account.is_empty()).map(str::to_owned)
+}
+
+/// The wall-clock time. All other code gets it as an argument.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "once an invocation, and for the signature of a request to AWS"
+)]
+pub fn wall_clock_now() -> SystemTime {
+    SystemTime::now()
+}
+
+fn unix_nano(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Effect;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_rule_that_replaces_whole_texts_is_logged_as_a_warning() {
+        let effect = |rule: &str, replaced_whole| Effect {
+            rule: rule.into(),
+            matched: 3,
+            dropped: 0,
+            changed: 3,
+            redacted: 3,
+            replaced_whole,
+        };
+        let rules = vec![effect("quick", 0), effect("slow", 2)];
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone());
+        let report = Report { rules, ..Report::default() };
+        tracing::subscriber::with_default(subscriber.finish(), || log(&report));
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let warnings: Vec<&str> = text.lines().filter(|line| line.contains("WARN")).collect();
+        let [warning] = warnings.as_slice() else { panic!("{text}") };
+        assert!(warning.contains(r#""rule":"slow","values":2"#), "{warning}");
+    }
+}
