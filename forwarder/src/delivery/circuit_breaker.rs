@@ -136,38 +136,6 @@ mod tests {
     }
 
     #[test]
-    fn the_breaker_opens_after_three_consecutive_failures() {
-        let mut breaker = Breaker::default();
-        for _ in 0..2 {
-            assert_eq!(breaker.admit(SECOND), Admission::Send);
-            breaker.note(verdict(&failed()), SECOND, FAST);
-        }
-        breaker.note(verdict(&outcome(1, &[Fate::Park], 1)), SECOND, FAST);
-        for _ in 0..3 {
-            assert_eq!(breaker.admit(SECOND), Admission::Send);
-            breaker.note(verdict(&failed()), SECOND, FAST);
-        }
-        assert_eq!(breaker.admit(SECOND), Admission::Park);
-    }
-
-    #[test]
-    fn an_open_breaker_probes_every_30_s_and_closes_on_success() {
-        let mut breaker = opened();
-        assert_eq!(breaker.admit(130 * SECOND - 1), Admission::Park);
-        assert_eq!(breaker.admit(130 * SECOND), Admission::Probe);
-        // One probe at a time.
-        assert_eq!(breaker.admit(130 * SECOND), Admission::Park);
-        breaker.note(verdict(&failed()), 135 * SECOND, FAST);
-        assert_eq!(breaker.admit(159 * SECOND), Admission::Park);
-        assert_eq!(breaker.admit(160 * SECOND), Admission::Probe);
-        breaker.note(verdict(&outcome(1, &[], 1)), 161 * SECOND, FAST);
-        assert_eq!(breaker.admit(161 * SECOND), Admission::Send);
-        // Three failures open it again.
-        breaker.note(verdict(&failed()), 162 * SECOND, FAST);
-        assert_eq!(breaker.admit(162 * SECOND), Admission::Send);
-    }
-
-    #[test]
     fn probes_of_a_hanging_destination_take_a_twelfth_of_the_time() {
         let check = |duration, pause: u64| {
             let mut breaker = opened();

@@ -6,18 +6,19 @@
 //! line of a fixture, and `<NAME>` for a word of the table.
 
 use crate::support::{
-    body, default_options, deliver_event, event_of, kinesis_event, line_fixture, payload, sum,
+    body, default_options, deliver_within, event_of, kinesis_event, line_fixture, payload, sum,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use expect_test::expect_file;
-use lambda_otlp_forwarder::{Event, PlatformSpans, answer};
+use lambda_otlp_forwarder::{Event, IngestPolicy, IngestWindow, OldRecords, PlatformSpans, answer};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 use wire::ids::to_hex;
 
 #[derive(Deserialize)]
@@ -29,6 +30,9 @@ struct Topic {
     /// Resources and times are shown.
     #[serde(default)]
     resource: bool,
+    /// All attributes of resources are shown.
+    #[serde(default)]
+    attributes: bool,
     #[serde(default)]
     words: BTreeMap<String, String>,
     case: Vec<Case>,
@@ -41,12 +45,15 @@ struct Case {
     #[serde(default)]
     messages: Vec<Message>,
     group: Option<String>,
+    stream: Option<String>,
     delivery: Option<String>,
     data: Option<Vec<String>>,
     event: Option<String>,
     /// Spans are made from Lambda's lines.
     #[serde(default)]
     spans: bool,
+    /// The backend accepts records of five hours: `keep`, `drop` or `restamp`.
+    old_records: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -88,6 +95,9 @@ impl Topic {
         let texts: Vec<String> = texts.collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let mut delivery = payload(case.group.as_deref().unwrap_or("/aws/lambda/orders"), &texts);
+        if let Some(stream) = &case.stream {
+            delivery["logStream"] = stream.as_str().into();
+        }
         for (event, message) in
             delivery["logEvents"].as_array_mut().unwrap().iter_mut().zip(&case.messages)
         {
@@ -108,6 +118,11 @@ impl Topic {
     }
 
     fn begin(&self, resource: Option<&Resource>, out: &mut String) {
+        if let Some(resource) = resource.filter(|_| self.attributes) {
+            let pairs = resource.attributes.iter();
+            let pairs = pairs.map(|it| format!(" {}={}", it.key, text(it.value.as_ref())));
+            writeln!(out, "resource{}", pairs.collect::<String>()).unwrap();
+        }
         let Some(resource) = resource.filter(|_| self.resource) else { return };
         let of = |key| resource.attributes.iter().find(|it| it.key == key);
         let keys =
@@ -119,12 +134,27 @@ impl Topic {
     fn outcome(&self, case: &Case) -> String {
         let mut options = default_options();
         options.convert.platform_spans = case.spans.then(PlatformSpans::default);
-        let delivered = deliver_event(self.event(case), options);
+        let old_records = case.old_records.as_ref().map(|name| match name.as_str() {
+            "restamp" => OldRecords::Restamp,
+            "drop" => OldRecords::Drop,
+            _ => OldRecords::Keep,
+        });
+        let policy = old_records.map_or(IngestPolicy::any_time(), |old_records| IngestPolicy {
+            window: Some(IngestWindow { past: Duration::from_hours(5) }),
+            old_records,
+        });
+        let delivered = deliver_within(self.event(case), options, policy);
         let mut out = String::new();
         for of in &delivered.traces {
             self.begin(of.resource.as_ref(), &mut out);
             for span in of.scope_spans.iter().flat_map(|scope| &scope.spans) {
-                writeln!(out, "span {}{}", span.name, self.shown(&span.attributes)).unwrap();
+                write!(out, "span {}{}", span.name, self.shown(&span.attributes)).unwrap();
+                if self.resource {
+                    let events = span.events.iter().map(|event| event.time_unix_nano);
+                    let (start, end) = (span.start_time_unix_nano, span.end_time_unix_nano);
+                    write!(out, " @{start} to {end}, {:?}", events.collect::<Vec<_>>()).unwrap();
+                }
+                out.push('\n');
             }
         }
         for metric in delivered.metrics() {
@@ -232,6 +262,18 @@ fn links() {
 #[test]
 fn kinds_of_functions() {
     check("functions");
+}
+
+/// Records outside the ingest window.
+#[test]
+fn old_records() {
+    check("old_records");
+}
+
+/// Resources of OTLP lines that name another function.
+#[test]
+fn forged_resources() {
+    check("forged_resources");
 }
 
 /// An attacker who controls text in a function's log cannot remove or change the records around it.

@@ -176,7 +176,9 @@ fn forward_within(
     options: Options,
     policy: IngestPolicy,
 ) -> Report {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    // The clock stands still, so the times of items are the same in each run.
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let invocation = InvocationContext {
             observed_unix_nano: 1_790_000_000_000_000_000,

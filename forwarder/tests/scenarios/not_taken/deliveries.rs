@@ -29,7 +29,9 @@ async fn the_smallest_request_probes_a_failed_backend() {
     }
     let (ledger, sent) = forwarded().await;
     assert_eq!((ledger.parked, sent.len()), (3, 0), "it is left alone");
-    tokio::time::advance(Duration::from_secs(31)).await;
+    tokio::time::advance(Duration::from_secs(29)).await;
+    assert_eq!(forwarded().await.1, [0; 0]);
+    tokio::time::advance(Duration::from_secs(2)).await;
     let (ledger, sent) = forwarded().await;
     assert_eq!(ledger.parked, 3);
     assert_eq!(sent, [smallest], "the smallest request is the probe, the others are parked");
@@ -37,6 +39,7 @@ async fn the_smallest_request_probes_a_failed_backend() {
     tokio::time::advance(Duration::from_secs(31)).await;
     let (ledger, sent) = forwarded().await;
     assert_eq!((ledger.accepted, sent.len()), (3, 3), "they wait for the probe only");
+    assert_eq!(forwarded().await.0.accepted, 3, "one success ends it");
 }
 
 /// Merges nothing, so that a group of three functions is three requests.
