@@ -4,9 +4,9 @@ use super::Arguments;
 use anyhow::{Context as _, bail};
 use console::layer;
 use settings::{Env, Source as _};
-use simulator::FunctionSpec;
 use simulator::binaries::{self, BuildError};
 use simulator::packages::{cache, install_once};
+use simulator::{FunctionSpec, LogFormat};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -79,6 +79,12 @@ impl Prepared {
         }
         if let Some(handler) = &arguments.handler {
             spec = spec.handler(handler);
+        }
+        if arguments.active_tracing {
+            spec = spec.active_tracing();
+        }
+        if arguments.json_logs {
+            spec = spec.log_format(LogFormat::Json);
         }
         if let Some(path) = Env.get("PATH") {
             // Lambda's PATH does not have this machine's programs.

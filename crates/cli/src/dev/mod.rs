@@ -24,6 +24,7 @@ Examples:
   lambda-otlp dev --event order.json -- cargo run --bin orders
   lambda-otlp dev --runtime python --handler app.handler < events.jsonl
   lambda-otlp dev --wrapper --runtime node --handler index.handler --http 9000")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Arguments {
     /// The function: a program, `cargo run …`, or a runtime client such as `python3 -m awslambdaric app.handler`.
     #[arg(last = true, value_name = "COMMAND")]
@@ -63,6 +64,12 @@ pub(crate) struct Arguments {
     aws: bool,
     #[command(flatten)]
     account: AwsArguments,
+    /// Sample each invocation for X-Ray, like Lambda's active tracing.
+    #[arg(long)]
+    active_tracing: bool,
+    /// Log in Lambda's JSON format instead of text.
+    #[arg(long)]
+    json_logs: bool,
     /// Start the function through the layer's wrapper, which instruments Python and Node functions.
     #[arg(long)]
     wrapper: bool,
