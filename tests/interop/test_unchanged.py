@@ -1,15 +1,14 @@
 """Functions without OpenTelemetry code, below the layer's wrapper: each invocation is one trace, written before the response, and ends as
 without the layer."""
 
-import hashlib
 import json
-import shutil
 import socket
 import subprocess
 import time
 
 import pytest
-from local_lambda import CACHE, LAYER, PROGRAMS, REPOSITORY, attributes_of, made_once, packages, run
+from local_lambda import CACHE, LAYER, PROGRAMS, REPOSITORY, attributes_of, packages, run
+from node_packages import node_task
 
 SOURCES = REPOSITORY / "tests/interop/unchanged"
 FUNCTION = "shop"
@@ -97,23 +96,6 @@ def test_python(row, services, taken_port):
     assert ("starts with OpenTelemetry's SDK" in ran.text) == bool(env), ran.text
     assert ran.results == without.results, ran.text
     assert_traces(ran, actions)
-
-
-def node_task(folder, packages_of, *others):
-    """Writes the function to a folder, with the packages of a `package.json` and other packages."""
-    description = SOURCES / packages_of / "package.json"
-
-    def install(modules):
-        modules.mkdir()
-        shutil.copy(description, modules)
-        npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
-        subprocess.run([*npm, *others], cwd=modules, check=True)
-
-    for source in (SOURCES / "node", SOURCES / packages_of):
-        shutil.copytree(source, folder, dirs_exist_ok=True)
-    name = hashlib.sha256(repr((description.read_text(), others)).encode()).hexdigest()[:16]
-    (folder / "node_modules").symlink_to(made_once(f"interop-{name}", install) / "node_modules")
-    return folder
 
 
 # The forms of handlers: a promise, a callback, in an object, in an ES module. The packages, and the version of OpenTelemetry's API.

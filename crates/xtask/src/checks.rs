@@ -1,4 +1,4 @@
-//! Shared parts of the checks: their length, a tally, the output of other programs, and the clock.
+//! Shared parts of the checks: their length, the output of other programs, and the clock.
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
@@ -30,40 +30,6 @@ pub(crate) enum Length {
     Short,
     /// Also every property test over many more cases, and the package as it is released.
     Long,
-}
-
-#[derive(Default)]
-pub(crate) struct Tally {
-    passed: usize,
-    failed: usize,
-}
-
-impl Tally {
-    pub(crate) fn note(&mut self, name: &str, result: anyhow::Result<String>) {
-        match result {
-            Ok(compared) => {
-                self.passed += 1;
-                println!("pass  {name}: {compared}");
-            }
-            Err(error) => {
-                self.failed += 1;
-                println!("FAIL  {name}: {error:#}");
-            }
-        }
-    }
-
-    pub(crate) fn check(&mut self, name: &str, check: impl FnOnce() -> anyhow::Result<String>) {
-        self.note(name, check());
-    }
-
-    /// Prints the sum; one failed check is an error.
-    pub(crate) fn finish(self) -> anyhow::Result<()> {
-        println!("{} passed, {} failed", self.passed, self.failed);
-        if self.failed > 0 {
-            bail!("{} of the checks failed", self.failed);
-        }
-        Ok(())
-    }
 }
 
 /// Runs tests that read from this variable how many cases to run.

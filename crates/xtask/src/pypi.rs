@@ -7,21 +7,25 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub(crate) struct Environment {
-    pub(crate) python: PathBuf,
+    python: PathBuf,
 }
 
 /// Installs the packages of `crates/xtask/src/{name}/requirements.txt` into the cache's folder of this name.
 pub(crate) fn install(root: &Path, name: &str) -> anyhow::Result<Environment> {
-    let requirements = root.join("crates/xtask/src").join(name).join("requirements.txt");
-    let folder = cache()?.join(name);
-    let python = python_environment(&interpreter()?, &folder, std::slice::from_ref(&requirements));
-    let python = python.with_context(|| requirements.display().to_string())?;
-    Ok(Environment { python })
+    install_all(root, name, &[&format!("crates/xtask/src/{name}/requirements.txt")])
 }
 
-/// A Python that is new enough.
-pub(crate) fn interpreter() -> anyhow::Result<PathBuf> {
-    find_python().with_context(|| format!("Python {MIN_PYTHON} or later with venv is missing"))
+/// Installs the packages of these files into this folder of the cache.
+pub(crate) fn install_all(
+    root: &Path,
+    folder: &str,
+    files: &[&str],
+) -> anyhow::Result<Environment> {
+    let interpreter = find_python()
+        .with_context(|| format!("Python {MIN_PYTHON} or later with venv is missing"))?;
+    let requirements: Vec<PathBuf> = files.iter().map(|file| root.join(file)).collect();
+    let python = python_environment(&interpreter, &cache()?.join(folder), &requirements);
+    Ok(Environment { python: python.with_context(|| files.join(", "))? })
 }
 
 impl Environment {

@@ -252,10 +252,3 @@ fn beside_the_function(root: &Path, extension: &Path) -> anyhow::Result<Vec<File
     }
     Ok(files)
 }
-
-/// Puts the layer without its licences into a folder, with an extension that is not static.
-pub(crate) fn unpack(root: &Path, extension: &Path, folder: &Path) -> anyhow::Result<()> {
-    let files = beside_the_function(root, extension)?;
-    zip::ZipArchive::new(std::io::Cursor::new(packed(&files)?))?.extract(folder)?;
-    Ok(())
-}

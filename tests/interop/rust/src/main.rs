@@ -1,9 +1,11 @@
-//! The peers' crates at work: `span-exporter`, `lite` and `old-client` write lines, `core` reads lines from stdin.
+//! The peers' crates at work: `span-exporter`, `lite` and `old-client` write lines, as `ours` does with our exporter, and `core`
+//! reads lines from stdin.
 //!
 //! A writer's items go to the file INTEROP_MADE, one JSON object a line. `core` prints the items it read as
 //! OTLP/JSON.
 
 mod old_client;
+mod ours;
 mod reads;
 mod span_exporter;
 
@@ -18,6 +20,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Some("span-exporter") => span_exporter::write(),
         Some("lite") => span_exporter::write_invocations().await,
         Some("old-client") => old_client::write().await,
+        Some("ours") => ours::write(),
         Some("core") => reads::read(),
         other => Err(format!("no such peer: {other:?}").into()),
     }
