@@ -3,11 +3,13 @@
 use super::driver::{Function, attribute, event, shown, status, succeed};
 use crate::SpanAttributes;
 use crate::handler::trigger::SpanAttributesExtractor;
-use aws_lambda_events::apigw::ApiGatewayWebsocketProxyRequest;
-use expect_test::{Expect, expect};
+use aws_lambda_events::apigw::{
+    ApiGatewayProxyRequest, ApiGatewayV2httpRequest, ApiGatewayWebsocketProxyRequest,
+};
 use opentelemetry::KeyValue;
 use opentelemetry_proto::tonic::common::v1::{self as proto, any_value};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::time::UNIX_EPOCH;
@@ -21,32 +23,36 @@ pub(super) const XRAY: &str =
 macro_rules! types {
     ($($feature:literal $name:ident = $path:path;)*) => {$(
         #[cfg(feature = $feature)]
-        pub(super) type $name = $path;
+        type $name = $path;
         #[cfg(not(feature = $feature))]
-        pub(super) type $name = Value;
+        type $name = Value;
     )*};
 }
 
 types! {
     "sqs" SqsEvent = aws_lambda_events::sqs::SqsEvent;
+    "sqs" SqsMessage = aws_lambda_events::sqs::SqsMessage;
     "sns" SnsEvent = aws_lambda_events::sns::SnsEvent;
+    "sns" SnsRecord = aws_lambda_events::sns::SnsRecord;
     "eventbridge" EventBridgeEvent = aws_lambda_events::eventbridge::EventBridgeEvent;
     "kinesis" KinesisEvent = aws_lambda_events::kinesis::KinesisEvent;
+    "kinesis" KinesisRecord = aws_lambda_events::kinesis::KinesisEventRecord;
     "kafka" KafkaEvent = aws_lambda_events::kafka::KafkaEvent;
+    "kafka" KafkaRecord = aws_lambda_events::kafka::KafkaRecord;
     "dynamodb" DynamoDbEvent = aws_lambda_events::dynamodb::Event;
     "s3" S3Event = aws_lambda_events::s3::S3Event;
     "alb" AlbRequest = aws_lambda_events::alb::AlbTargetGroupRequest;
 }
 
 /// Trigger and attributes, a parent if there is one, the linked spans, and the time of the request or message.
-pub(super) fn described(extracted: &SpanAttributes) -> String {
+fn described(extracted: &SpanAttributes) -> String {
     let attributes: Vec<_> = extracted.attributes.iter().map(in_otlp).collect();
     let mut text = format!("{}\n{}", extracted.trigger, shown(&attributes));
     if let Some(name) = &extracted.span_name {
         text.insert_str(0, &format!("{name}: "));
     }
-    if let Some(parent) = extracted.carrier.as_ref().and_then(|carrier| carrier.get("traceparent"))
-    {
+    let parent = |header| extracted.carrier.as_ref()?.get(header);
+    if let Some(parent) = parent("traceparent").or_else(|| parent("x-amzn-trace-id")) {
         writeln!(text, "parent {parent}").unwrap();
     }
     for link in &extracted.links {
@@ -73,71 +79,67 @@ fn in_otlp(attribute: &KeyValue) -> proto::KeyValue {
     }
 }
 
-/// An event is described alike as plain JSON and as the type of `aws_lambda_events`, if its feature is on.
-pub(super) fn check<T: serde::de::DeserializeOwned + SpanAttributesExtractor>(
-    event: &Value,
-    expected: &Expect,
-) {
-    let as_json = described(&event.extract_span_attributes());
-    expected.assert_eq(&as_json);
-    let typed: T = serde_json::from_value(event.clone()).unwrap();
-    assert_eq!(described(&typed.extract_span_attributes()), as_json, "typed");
+/// The types of the events in `tests/triggers`; the others exist only as plain JSON.
+const TYPED: [(&str, fn(&Value) -> SpanAttributes); 21] = [
+    ("alb", extracted::<AlbRequest>),
+    ("alb-multi-value", extracted::<AlbRequest>),
+    ("dynamodb", extracted::<DynamoDbEvent>),
+    ("dynamodb-mixed", extracted::<DynamoDbEvent>),
+    ("eventbridge", extracted::<EventBridgeEvent>),
+    ("http-api", extracted::<ApiGatewayV2httpRequest>),
+    ("http-api-default-route", extracted::<ApiGatewayV2httpRequest>),
+    ("kafka", extracted::<KafkaEvent>),
+    ("kinesis", extracted::<KinesisEvent>),
+    ("message-kafka", extracted::<KafkaRecord>),
+    ("message-kinesis", extracted::<KinesisRecord>),
+    ("message-sns", extracted::<SnsRecord>),
+    ("message-sqs", extracted::<SqsMessage>),
+    ("message-sqs-xray", extracted::<SqsMessage>),
+    ("rest-api", extracted::<ApiGatewayProxyRequest>),
+    ("s3", extracted::<S3Event>),
+    ("schedule", extracted::<EventBridgeEvent>),
+    ("sns", extracted::<SnsEvent>),
+    ("sns-of-eventbridge", extracted::<SnsEvent>),
+    ("sqs-batch", extracted::<SqsEvent>),
+    ("websocket", extracted::<ApiGatewayWebsocketProxyRequest>),
+];
+
+fn extracted<T: DeserializeOwned + SpanAttributesExtractor>(event: &Value) -> SpanAttributes {
+    serde_json::from_value::<T>(event.clone()).unwrap().extract_span_attributes()
 }
 
-pub(super) fn queue_event() -> Value {
-    let message = |id: &str, attributes: Value, mut system: Value, body: &str| {
-        system["SentTimestamp"] = "1790000000000".into();
-        json!({
-            "messageId": id, "receiptHandle": "r", "body": body, "attributes": system,
-            "messageAttributes": attributes, "md5OfBody": "m", "eventSource": "aws:sqs",
-            "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:orders", "awsRegion": "eu-west-1",
-        })
-    };
-    let text = |value: &str| {
-        json!({
-            "stringValue": value, "stringListValues": [], "binaryListValues": [], "dataType": "String",
-        })
-    };
-    // The sender's own timestamp is none of the queue's.
-    let traceparent = json!({ "traceparent": text(PARENT), "SentTimestamp": text("1") });
-    let of_topic = json!({ "Type": "Notification", "Message": "x", "MessageAttributes": {
-        "traceparent": { "Type": "String", "Value": PARENT.replace("b7ad", "aaaa") }
-    } });
-    let of_bus = json!({ "detail-type": "Order", "source": "shop", "detail": {
-        "headers": { "traceparent": PARENT.replace("b7ad", "bbbb") }
-    } });
-    json!({ "Records": [
-        message("1", traceparent, json!({ "AWSTraceHeader": XRAY }), "a"),
-        message("2", json!({}), json!({ "AWSTraceHeader": XRAY }), "mentions a traceparent"),
-        message("3", json!({}), json!({}), &of_topic.to_string()),
-        message("4", json!({}), json!({}), &of_bus.to_string()),
-        message("5", json!({}), json!({ "AWSTraceHeader": "nonsense" }), "{"),
-    ] })
+/// An event of `tests/triggers`.
+pub(super) fn trigger(name: &str) -> Value {
+    let path = format!("{}/tests/triggers/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let mut case: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    case["event"].take()
 }
 
+/// Each event is described as its file says, as plain JSON and as the type of `aws_lambda_events`, if its feature is on.
 #[test]
-fn a_queue_batch_links_to_its_sending_spans() {
-    check::<SqsEvent>(
-        &queue_event(),
-        &expect![[r#"
-            pubsub
-            messaging.batch.message_count=5
-            messaging.destination.name="orders"
-            messaging.operation.name="process"
-            messaging.operation.type="process"
-            messaging.system="aws_sqs"
-            link 0af7651916cd43dd8448eb211c80319c b7ad6b7169203331 messaging.message.id=1
-            link 5759e988bd862e3fe1be46a994272793 53995c3f42cd8ad8 messaging.message.id=2
-            link 0af7651916cd43dd8448eb211c80319c aaaa6b7169203331 messaging.message.id=3
-            link 0af7651916cd43dd8448eb211c80319c bbbb6b7169203331 messaging.message.id=4
-            received at 2026-09-21T14:13:20.000Z
-        "#]],
-    );
+fn events_and_messages_are_described_as_in_their_files() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/triggers");
+    let mut cases: Vec<String> = Vec::new();
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let case: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let lines = |extracted: &SpanAttributes| {
+            described(extracted).lines().map(Value::from).collect::<Value>()
+        };
+        let found = lines(&case["event"].extract_span_attributes());
+        assert_eq!(found, case["description"], "{name}: {found:#}");
+        if let Some((_, typed)) = TYPED.iter().find(|(own, _)| *own == name) {
+            assert_eq!(lines(&typed(&case["event"])), found, "{name}, typed");
+        }
+        cases.push(name);
+    }
+    assert!(TYPED.iter().all(|(name, _)| cases.iter().any(|own| own == name)), "{cases:?}");
 }
 
 #[test]
 fn links_of_a_batch_beyond_128_are_counted_as_dropped() {
-    let mut batch = queue_event();
+    let mut batch = trigger("sqs-batch");
     let first = batch["Records"][0].clone();
     batch["Records"] = vec![first; 10_000].into();
     let function = Function::new();
@@ -146,304 +148,6 @@ fn links_of_a_batch_beyond_128_are_counted_as_dropped() {
     let span = written.span_named("orders process");
     assert_eq!((span.links.len(), span.dropped_links_count), (128, 9872));
     assert_eq!(attribute(span, "messaging.batch.message_count").as_deref(), Some("10000"));
-}
-
-/// A record of Amazon SNS.
-pub(super) fn notification(message: &str, attributes: &Value) -> Value {
-    json!({
-        "EventSource": "aws:sns", "EventVersion": "1.0", "EventSubscriptionArn": "a", "Sns": {
-            "Type": "Notification", "MessageId": "m-1", "Subject": null, "Message": message,
-            "TopicArn": "arn:aws:sns:eu-west-1:123456789012:orders", "SignatureVersion": "1",
-            "Timestamp": "2026-11-21T10:00:00.000Z", "Signature": "s", "SigningCertUrl": "u",
-            "UnsubscribeUrl": "u", "MessageAttributes": attributes,
-        }
-    })
-}
-
-#[test]
-fn a_topic_notification_continues_the_senders_trace() {
-    let event = |record: Value| json!({ "Records": [record] });
-    let traceparent = json!({ "traceparent": { "Type": "String", "Value": PARENT } });
-    let of_topic = event(notification("x", &traceparent));
-    let parent = of_topic.extract_span_attributes().carrier.unwrap();
-    let detail = json!({ "detail": { "traceparent": PARENT } }).to_string();
-    let of_bus = event(notification(&detail, &json!({})));
-    assert_eq!(of_bus.extract_span_attributes().carrier.unwrap(), parent);
-    check::<SnsEvent>(
-        &of_bus,
-        &expect![[r#"
-            pubsub
-            messaging.destination.name="orders"
-            messaging.message.id="m-1"
-            messaging.operation.name="process"
-            messaging.operation.type="process"
-            messaging.system="aws.sns"
-            parent 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
-        "#]],
-    );
-}
-
-#[test]
-fn bus_events_are_messages_and_schedules_are_timers() {
-    let mut event = json!({
-        "version": "0", "id": "e-1", "detail-type": "Order", "source": "shop",
-        "account": "123456789012", "time": "2026-11-21T10:00:00+00:00", "region": "eu-west-1",
-        "resources": [], "detail": { "traceparent": PARENT },
-    });
-    check::<EventBridgeEvent>(
-        &event,
-        &expect![[r#"
-            pubsub
-            messaging.destination.name="shop"
-            messaging.message.id="e-1"
-            messaging.operation.name="process"
-            messaging.operation.type="process"
-            messaging.system="aws_eventbridge"
-            parent 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
-            received at 2026-11-21T10:00:00.000Z
-        "#]],
-    );
-    event["source"] = "aws.events".into();
-    event["detail"] = json!({});
-    check::<EventBridgeEvent>(
-        &event,
-        &expect![[r#"
-            timer
-            faas.time="2026-11-21T10:00:00.000Z"
-        "#]],
-    );
-}
-
-#[test]
-fn table_changes_are_described_by_their_common_attributes() {
-    let change = |name: &str| {
-        json!({
-            "eventID": "1", "eventName": name, "eventVersion": "1.1", "eventSource": "aws:dynamodb",
-            "awsRegion": "eu-west-1", "dynamodb": {
-                "ApproximateCreationDateTime": 1.0, "Keys": {}, "NewImage": {}, "OldImage": {},
-                "SequenceNumber": "1", "SizeBytes": 1, "StreamViewType": "KEYS_ONLY"
-            },
-            "eventSourceARN": "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026",
-        })
-    };
-    check::<DynamoDbEvent>(
-        &json!({ "Records": [change("MODIFY"), change("MODIFY")] }),
-        &expect![[r#"
-            datasource
-            faas.document.collection="orders"
-            faas.document.operation="edit"
-        "#]],
-    );
-    check::<DynamoDbEvent>(
-        &json!({ "Records": [change("MODIFY"), change("REMOVE")] }),
-        &expect![[r#"
-            datasource
-            faas.document.collection="orders"
-        "#]],
-    );
-}
-
-#[test]
-fn an_object_change_names_its_bucket_and_key() {
-    check::<S3Event>(
-        &json!({ "Records": [{
-            "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "eu-west-1",
-            "eventTime": "2026-11-21T10:00:00+00:00", "eventName": "ObjectCreated:Put",
-            "userIdentity": { "principalId": "p" }, "requestParameters": { "sourceIPAddress": "i" },
-            "responseElements": {}, "s3": {
-                "s3SchemaVersion": "1.0", "configurationId": "c",
-                "bucket": { "name": "invoices", "ownerIdentity": { "principalId": "p" }, "arn": "a" },
-                "object": { "key": "2026/M%C3%A4rz+%2B+1.pdf", "size": 1, "eTag": "e", "sequencer": "s" }
-            }
-        }] }),
-        &expect![[r#"
-            datasource
-            faas.document.collection="invoices"
-            faas.document.name="2026/März + 1.pdf"
-            faas.document.operation="insert"
-            faas.document.time="2026-11-21T10:00:00.000Z"
-            messaging.destination.name="invoices"
-            messaging.operation.name="process"
-            messaging.operation.type="process"
-            messaging.system="aws_s3"
-        "#]],
-    );
-}
-
-#[test]
-fn a_load_balancer_request_has_client_server_and_url_attributes() {
-    check::<AlbRequest>(
-        &json!({
-            "requestContext": { "elb": { "targetGroupArn": "arn:aws:elb:target-group" } },
-            "httpMethod": "GET", "path": "/orders/4711", "queryStringParameters": { "q": "a%20b" },
-            "isBase64Encoded": false, "headers": {
-                "host": "shop.example:8443", "traceparent": PARENT, "x-forwarded-proto": "https",
-                "x-forwarded-for": "192.0.2.1, 198.51.100.7", "x-forwarded-port": "443"
-            },
-        }),
-        &expect![[r#"
-            GET /orders/{id}: http
-            alb.target_group_arn="arn:aws:elb:target-group"
-            client.address="192.0.2.1"
-            http.request.method="GET"
-            server.address="shop.example"
-            server.port=443
-            url.path="/orders/4711"
-            url.query="q=a%20b"
-            url.scheme="https"
-            parent 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
-        "#]],
-    );
-    let event = json!({
-        "requestContext": { "elb": { "targetGroupArn": "a" } }, "httpMethod": "POST", "path": "/",
-        "multiValueQueryStringParameters": { "a": ["1", "2"] }, "isBase64Encoded": false,
-        "multiValueHeaders": {
-            "host": ["shop.example:8443"], "x-forwarded-proto": ["http"],
-            "x-forwarded-for": ["<script>"], "x-forwarded-port": ["65536"]
-        },
-    });
-    check::<AlbRequest>(
-        &event,
-        &expect![[r#"
-            POST /: http
-            alb.target_group_arn="a"
-            http.request.method="POST"
-            server.address="shop.example"
-            server.port=8443
-            url.path="/"
-            url.query="a=1&a=2"
-            url.scheme="http"
-        "#]],
-    );
-}
-
-#[test]
-fn a_vpc_lattice_request_is_read_with_multi_value_fields() {
-    let event = json!({
-        "version": "2.0", "path": "/health", "method": "GET", "isBase64Encoded": false,
-        "headers": { "user-agent": ["curl/8"], "x-forwarded-for": ["10.0.2.100"], "Traceparent": [PARENT] },
-        "queryStringParameters": { "state": ["prod"], "sig": ["s3cr3t", "b"] },
-        "requestContext": { "targetGroupArn": "arn:aws:vpc-lattice:target-group" },
-    });
-    expect![[r#"
-        GET /health: http
-        aws.vpc_lattice.target_group.arn="arn:aws:vpc-lattice:target-group"
-        client.address="10.0.2.100"
-        http.request.method="GET"
-        url.path="/health"
-        url.query="sig=REDACTED&sig=REDACTED&state=prod"
-        url.scheme="https"
-        user_agent.original="curl/8"
-        parent 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
-    "#]]
-    .assert_eq(&described(&event.extract_span_attributes()));
-}
-
-#[test]
-fn a_graphql_resolver_continues_the_trace_of_the_request() {
-    let field = |parent: &str| {
-        json!({
-            "arguments": { "id": 7 }, "identity": { "sourceIp": ["192.0.2.1"] },
-            "info": { "fieldName": "order", "parentTypeName": parent, "variables": {} },
-            "request": { "domainName": null, "headers": {
-                "host": "x.appsync-api.eu-west-1.amazonaws.com", "x-forwarded-proto": "https",
-                "x-forwarded-port": "443", "traceparent": PARENT
-            } },
-        })
-    };
-    let query = described(&field("Query").extract_span_attributes());
-    expect![[r#"
-        Query.order: http
-        client.address="192.0.2.1"
-        graphql.operation.type="query"
-        server.address="x.appsync-api.eu-west-1.amazonaws.com"
-        server.port=443
-        url.scheme="https"
-        parent 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
-    "#]]
-    .assert_eq(&query);
-    let batch = json!([field("Query"), field("Query")]);
-    assert_eq!(described(&batch.extract_span_attributes()), query);
-    let nested = described(&field("Customer").extract_span_attributes());
-    assert!(nested.starts_with("Customer.order: http\n") && !nested.contains("graphql"));
-    // A custom resolver passes on the request only.
-    let own = json!({ "field": "order", "request": { "headers": { "traceparent": PARENT } } });
-    expect![[r"
-        other
-        parent 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
-    "]]
-    .assert_eq(&described(&own.extract_span_attributes()));
-}
-
-#[test]
-fn a_call_by_a_bedrock_agent_is_a_tool_execution() {
-    let mut event = json!({
-        "messageVersion": "1.0", "agent": { "name": "clerk", "id": "A1", "alias": "a", "version": "1" },
-        "inputText": "secret", "sessionId": "s-1", "actionGroup": "orders", "apiPath": "/orders/{id}",
-        "httpMethod": "GET", "parameters": [{ "name": "id", "type": "string", "value": "7" }],
-    });
-    expect![[r#"
-        execute_tool GET /orders/{id}: other
-        gen_ai.agent.id="A1"
-        gen_ai.agent.name="clerk"
-        gen_ai.conversation.id="s-1"
-        gen_ai.operation.name="execute_tool"
-        gen_ai.tool.name="GET /orders/{id}"
-    "#]]
-    .assert_eq(&described(&event.extract_span_attributes()));
-    event["function"] = "find_order".into();
-    let text = described(&event.extract_span_attributes());
-    assert!(text.starts_with("execute_tool find_order: other\n"), "{text}");
-}
-
-#[test]
-fn document_and_repository_changes_are_data_source_events() {
-    let change = |operation: &str| {
-        json!({ "event": {
-            "clusterTime": { "$timestamp": { "t": 1_795_255_200, "i": 9 } }, "operationType": operation,
-            "documentKey": { "_id": { "$oid": "63eeb6e7" } }, "ns": { "db": "shop", "coll": "orders" },
-        } })
-    };
-    let event = |changes: Value| json!({ "eventSource": "aws:docdb", "eventSourceArn": "arn:aws:rds:c", "events": changes });
-    expect![[r#"
-        datasource
-        faas.document.collection="orders"
-        faas.document.name="63eeb6e7"
-        faas.document.operation="edit"
-        faas.document.time="2026-11-21T10:00:00.000Z"
-    "#]]
-    .assert_eq(&described(&event(json!([change("replace")])).extract_span_attributes()));
-    expect![[r#"
-        datasource
-        faas.document.collection="orders"
-    "#]]
-    .assert_eq(&described(
-        &event(json!([change("insert"), change("delete")])).extract_span_attributes(),
-    ));
-    let push = json!({ "Records": [{
-        "eventSource": "aws:codecommit", "eventName": "ReferenceChanges", "eventId": "e",
-        "eventTime": "2026-11-21T10:00:00.475+0000",
-        "eventSourceARN": "arn:aws:codecommit:eu-west-1:123456789012:my-repo",
-        "codecommit": { "references": [{ "commit": "5c4ef104", "ref": "refs/heads/main", "created": true }] },
-    }] });
-    expect![[r#"
-        datasource
-        faas.document.collection="my-repo"
-        faas.document.name="refs/heads/main"
-        faas.document.operation="insert"
-        faas.document.time="2026-11-21T10:00:00.475Z"
-    "#]]
-    .assert_eq(&described(&push.extract_span_attributes()));
-}
-
-#[test]
-fn a_websocket_span_is_named_by_its_route() {
-    let event = json!({ "requestContext": { "routeKey": "$connect", "connectedAt": 0, "requestTimeEpoch": 0 },
-        "headers": { "Traceparent": PARENT } });
-    let untyped = described(&event.extract_span_attributes());
-    assert!(untyped.starts_with("$connect: http\nhttp.route=\"$connect\"\nparent 00-"));
-    let typed: ApiGatewayWebsocketProxyRequest = serde_json::from_value(event).unwrap();
-    assert_eq!(described(&typed.extract_span_attributes()), untyped);
 }
 
 /// Events as services really send them, if the files exist; each is described as its own kind.
