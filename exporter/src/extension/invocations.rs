@@ -4,7 +4,7 @@
 //! keeps the environment awake until the extension asks for the next event. So telemetry left to the extension is written while
 //! the environment is awake. An invocation without one of our handlers is kept only briefly.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// Time to wait for a handler, which never starts if it cannot parse the event or is not wrapped. Telemetry of a handler that
 /// starts later is written before its response.
@@ -16,9 +16,8 @@ const MOST_AHEAD: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Completed {
     pub(crate) request_id: String,
-    /// The record's number, which tells a separate extension about the root span.
-    pub(crate) record: Option<u64>,
-    pub(crate) deadline: SystemTime,
+    /// Its number among the running ones.
+    pub(crate) number: u64,
 }
 
 /// The next step of the extension's thread.
@@ -138,10 +137,9 @@ impl Invocations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::UNIX_EPOCH;
 
     fn completed(request_id: &str) -> Completed {
-        Completed { request_id: request_id.to_owned(), record: None, deadline: UNIX_EPOCH }
+        Completed { request_id: request_id.to_owned(), number: 1 }
     }
 
     fn listening(has_events: bool) -> Invocations {

@@ -9,9 +9,7 @@ use crate::extension::Mode;
 use crate::extension::invocations::Completed;
 use crate::processor::end_attributes::ending;
 use crate::processor::open_spans::{CutOff, Roots};
-use crate::telemetry::RunningInvocation;
 use crate::telemetry::completion::TelemetryCompletionHandler;
-use crate::telemetry::deadline_watch::Armed;
 use crate::telemetry::{InvocationFacts, Telemetry};
 use opentelemetry::trace::{SpanRef, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue, Value};
@@ -19,7 +17,6 @@ use std::num::NonZero;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::SystemTime;
 use tokio::runtime::Handle;
 
 /// The span of a running invocation. If it is dropped before it is finished, it ends as an error, so that every path ends the
@@ -29,10 +26,6 @@ pub(super) struct InvocationSpan {
     context: Context,
     /// The handler's context and span: those of the messages, or else the invocation's.
     of_handler: (Context, tracing::Span),
-    watched: Option<Armed>,
-    deadline: SystemTime,
-    /// The number of the record that tells an extension about this span.
-    record: Option<u64>,
     /// Its number among the running ones.
     number: u64,
     /// The extension's key for it; unused in other modes.
@@ -61,10 +54,8 @@ impl InvocationSpan {
             let context = started.0.clone();
             let root = context.span().span_context().clone();
             let record = completion.telemetry.facts.root_record.leave(&lambda.request_id, &root);
-            let invocation = RunningInvocation { context: context.clone(), record };
-            let number = completion.telemetry.running.begin(invocation);
             let deadline = lambda.deadline();
-            let watched = completion.watch(number, deadline);
+            let number = completion.telemetry.begin(context.clone(), record, deadline);
             let completion = completion.clone();
             let mut request_id = String::new();
             if let Mode::Async(extension) = completion.telemetry.mode() {
@@ -75,9 +66,6 @@ impl InvocationSpan {
                 completion,
                 context,
                 of_handler: consumer.unwrap_or(started),
-                watched,
-                deadline,
-                record,
                 number,
                 request_id,
                 state: State::Running,
@@ -105,14 +93,14 @@ impl InvocationSpan {
         }
         let others = self.completion.telemetry.signals.has_processors_of_others;
         if let Some(Ok(runtime)) = others.then(Handle::try_current) {
-            let (telemetry, record) = (Arc::clone(&self.completion.telemetry), self.record);
-            let flush = runtime.spawn_blocking(move || telemetry.write(record));
+            let (telemetry, number) = (Arc::clone(&self.completion.telemetry), self.number);
+            let flush = runtime.spawn_blocking(move || telemetry.finish(&[number]));
             // It panics or is cancelled only with the runtime.
             flush.await.ok();
         } else {
-            self.completion.telemetry.write(self.record);
+            self.completion.telemetry.finish(&[self.number]);
         }
-        self.settle();
+        self.state = State::Flushed;
     }
 
     /// Ends the span as an error, and writes the telemetry at once.
@@ -126,16 +114,16 @@ impl InvocationSpan {
             Mode::Sync => false,
             Mode::Async(extension) => {
                 let request_id = std::mem::take(&mut self.request_id);
-                let (record, deadline) = (self.record, self.deadline);
-                let is_left =
-                    extension.complete(Completed { request_id, record, deadline }).is_ok();
+                let completed = Completed { request_id, number: self.number };
+                let is_left = extension.complete(completed).is_ok();
                 if is_left {
                     self.state = State::Flushed;
                 }
                 is_left
             }
             Mode::Finalize => {
-                self.settle();
+                self.completion.telemetry.forget(self.number);
+                self.state = State::Flushed;
                 true
             }
         }
@@ -158,14 +146,6 @@ impl InvocationSpan {
         let id = span.span_context().span_id();
         drop(catch_unwind(AssertUnwindSafe(|| ending(id, keys, || span.end()))));
         self.completion.telemetry.running.end(self.number);
-    }
-
-    /// The invocation is flushed. Until then it is watched: if the callback of an instrument hangs, the thread that watches the
-    /// deadline writes the rest.
-    fn settle(&mut self) {
-        drop(self.watched.take());
-        self.completion.forget(self.deadline);
-        self.state = State::Flushed;
     }
 }
 
@@ -249,8 +229,7 @@ impl Drop for InvocationSpan {
             self.end_span(&HandlerOutcome::Cancelled);
         }
         if self.state != State::Flushed && !self.is_written_later() {
-            self.completion.telemetry.write(self.record);
-            self.settle();
+            self.completion.telemetry.finish(&[self.number]);
         }
     }
 }
@@ -297,15 +276,16 @@ pub(crate) fn end_all(telemetry: &Arc<Telemetry>, outcome: &HandlerOutcome) {
     let (telemetry, outcome) = (Arc::clone(telemetry), outcome.clone());
     let timeout = telemetry.signals.line.write_timeout();
     within(timeout, move || {
-        let running = telemetry.running.take();
-        for RunningInvocation { context, .. } in &running {
-            let keys = describe(context, &telemetry.facts, &outcome);
+        let (mut roots, mut numbers) = (Roots::default(), Vec::new());
+        for (number, context, _) in telemetry.running.open() {
+            telemetry.running.end(number);
+            numbers.push(number);
+            let keys = describe(&context, &telemetry.facts, &outcome);
             let span = context.span();
             ending(span.span_context().span_id(), keys, || span.end());
+            roots.cut_off.push(span.span_context().clone());
         }
-        let roots = running.iter().map(|own| own.context.span().span_context().clone());
-        let roots = Roots { cut_off: roots.collect(), ..Roots::default() };
         telemetry.signals.write_open(&roots, CutOff::PANIC);
-        telemetry.write(running.iter().filter_map(|invocation| invocation.record));
+        telemetry.finish(&numbers);
     });
 }

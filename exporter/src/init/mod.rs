@@ -7,14 +7,12 @@ use crate::clock::Clock;
 use crate::config::{Config, ProcessorMode};
 use crate::export::line::LineExporterBuilder;
 use crate::extension;
-use crate::extension::invocations::Completed;
 use crate::extension::{Actions, AtSigterm};
 use crate::handler::invocation_span::write_before_abort;
 use crate::output::stderr;
 use crate::processor::open_spans::CutOff;
-use crate::telemetry::RunningInvocations;
 use crate::telemetry::completion::TelemetryCompletionHandler;
-use crate::telemetry::deadline_watch::DeadlineWatch;
+use crate::telemetry::invocations::RunningInvocations;
 use crate::telemetry::propagation::{self, BoxedPropagator, Propagation};
 use crate::telemetry::root_record::RootRecord;
 use crate::telemetry::subscriber::{self, RecordFilter};
@@ -120,14 +118,14 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     };
     let telemetry = Arc::new_cyclic(|telemetry: &Weak<Telemetry>| {
         let telemetry = Weak::clone(telemetry);
-        let deadline = DeadlineWatch::new(clock, move |numbers| {
+        let running = RunningInvocations::new(clock, move |numbers| {
             if let Some(telemetry) = telemetry.upgrade() {
                 // Errors are counted where they occur.
                 drop(telemetry.write_cut_off(|number| numbers.contains(&number), CutOff::TIMEOUT));
             }
         });
         #[cfg(test)]
-        let deadline = if with_thread { deadline } else { deadline.without_thread() };
+        let running = if with_thread { running } else { running.without_thread() };
         Telemetry {
             tracer: signals.tracer_provider.tracer_with_scope(scope()),
             propagation: Propagation::new(propagators),
@@ -142,9 +140,8 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
                 root_record: RootRecord::new(runtime_api),
                 told_of_unsampled: AtomicBool::new(false),
             },
-            deadline,
+            running,
             signals,
-            running: RunningInvocations::default(),
             record_filter,
             bridges_logs: config.log_bridge,
             is_disabled: environment.disabled,
@@ -290,13 +287,8 @@ fn start_mode(
     let actions = Actions {
         write: Box::new(move |completed| {
             let Some(telemetry) = of_thread.upgrade() else { return };
-            // As during a write before the response; no running invocation has this number.
-            let watch = |invocation: &Completed| telemetry.deadline.arm(0, invocation.deadline);
-            let _watched: Vec<_> = completed.iter().map(watch).collect();
-            telemetry.write(completed.iter().filter_map(|invocation| invocation.record));
-            for invocation in completed {
-                telemetry.signals.line.deadline().clear(invocation.deadline);
-            }
+            let numbers: Vec<u64> = completed.iter().map(|invocation| invocation.number).collect();
+            telemetry.finish(&numbers);
         }),
         end: Box::new(move || {
             if let Some(telemetry) = of_end.upgrade() {

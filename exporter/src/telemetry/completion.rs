@@ -1,9 +1,7 @@
 //! Writes the telemetry of an invocation at its end.
 
-use super::deadline_watch::Armed;
 use super::{Telemetry, subscriber};
 use crate::bounded::within;
-use crate::config::InitializationType;
 use crate::extension::Mode;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
@@ -13,7 +11,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tracing_subscriber::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
@@ -46,7 +44,7 @@ impl TelemetryCompletionHandler {
     /// Writes the invocation's telemetry before returning, in every mode. Call it before the response, unless
     /// [`TracedHandler`](crate::TracedHandler) does.
     pub fn complete(&self) {
-        self.telemetry.write([]);
+        self.telemetry.finish(&[]);
         if let Mode::Async(extension) = self.telemetry.mode() {
             extension.release();
         }
@@ -144,21 +142,6 @@ impl TelemetryCompletionHandler {
     {
         self.telemetry.has_layer.store(true, Ordering::Relaxed);
         subscriber::layer(&self.telemetry, with_logs && self.telemetry.bridges_logs)
-    }
-
-    /// Watches the deadline of the running invocation with this number until the result is dropped.
-    pub(crate) fn watch(&self, number: u64, deadline: SystemTime) -> Option<Armed> {
-        // A managed instance goes on after a timeout, and one invocation must not stop the writes of the others (AWS Lambda
-        // "Managed Instances execution environment").
-        if self.telemetry.facts.initialization_type != InitializationType::ManagedInstances {
-            self.telemetry.signals.line.deadline().set(deadline);
-        }
-        self.telemetry.deadline.arm(number, deadline)
-    }
-
-    /// The invocation with this deadline has ended, and no longer bounds writes.
-    pub(crate) fn forget(&self, deadline: SystemTime) {
-        self.telemetry.signals.line.deadline().clear(deadline);
     }
 }
 

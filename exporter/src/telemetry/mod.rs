@@ -1,8 +1,8 @@
 //! The state shared by all invocations of an environment: providers, propagators, the deadline watch.
 
 pub(crate) mod completion;
-pub(crate) mod deadline_watch;
 pub(crate) mod id_generator;
+pub(crate) mod invocations;
 #[cfg(feature = "log")]
 pub(crate) mod log_crate;
 pub(crate) mod propagation;
@@ -16,7 +16,7 @@ use crate::config::InitializationType;
 use crate::extension::{self, AtSigterm, Mode};
 use crate::output::stderr;
 use crate::processor::open_spans::{CutOff, Roots};
-use deadline_watch::DeadlineWatch;
+use invocations::RunningInvocations;
 use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry::{Context, InstrumentationScope};
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
@@ -26,9 +26,9 @@ use root_record::RootRecord;
 use signals::Signals;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use subscriber::RecordFilter;
 use tokio::runtime::Handle;
 
@@ -44,9 +44,8 @@ pub(crate) struct Telemetry {
     /// `true` if a `tracing` subscriber has our layer, so that the invocation can be a `tracing` span.
     pub(crate) has_layer: AtomicBool,
     pub(crate) facts: InvocationFacts,
-    pub(crate) deadline: DeadlineWatch,
-    pub(crate) signals: Signals,
     pub(crate) running: RunningInvocations,
+    pub(crate) signals: Signals,
     pub(crate) record_filter: RecordFilter,
     /// `true` if `tracing` events become log records.
     pub(crate) bridges_logs: bool,
@@ -113,7 +112,7 @@ impl Telemetry {
         cut_off: CutOff,
     ) -> OTelSdkResult {
         let (mut roots, mut records) = (Roots::default(), Vec::new());
-        for (number, RunningInvocation { context, record }) in self.running.all() {
+        for (number, context, record) in self.running.open() {
             let root = context.span().span_context().clone();
             if is_cut_off(number) {
                 records.extend(record.map(|record| (root.span_id(), record)));
@@ -132,8 +131,19 @@ impl Telemetry {
     /// Writes everything, unless exporters of the application may need this thread.
     pub(crate) fn write_failed_start(&self) {
         if !self.signals.has_processors_of_others {
-            self.write([]);
+            self.finish(&[]);
         }
+    }
+
+    /// Adds an invocation whose span has this context, and returns its number. Until [`finish`](Self::finish) it is watched: if
+    /// the callback of an instrument hangs, the thread that watches the deadline writes the rest.
+    pub(crate) fn begin(&self, context: Context, record: Option<u64>, deadline: SystemTime) -> u64 {
+        // A managed instance goes on after a timeout, and one invocation must not stop the writes of the others (AWS Lambda
+        // "Managed Instances execution environment").
+        if self.facts.initialization_type != InitializationType::ManagedInstances {
+            self.signals.line.deadline().set(deadline);
+        }
+        self.running.begin(context, record, deadline)
     }
 
     /// Notes that the roots of these records are in a line.
@@ -143,10 +153,20 @@ impl Telemetry {
         }
     }
 
-    /// Writes the telemetry of invocations, and notes their roots as written as soon as they are.
-    pub(crate) fn write(&self, records: impl IntoIterator<Item = u64>) {
+    /// Writes the telemetry of ended invocations, and notes their roots as written as soon as they are.
+    pub(crate) fn finish(&self, numbers: &[u64]) {
         // Errors are counted where they occur.
-        drop(self.signals.flush_invocation(|| self.say_written(records)));
+        drop(self.signals.flush_invocation(|| self.say_written(self.running.records(numbers))));
+        for number in numbers {
+            self.forget(*number);
+        }
+    }
+
+    /// Removes an invocation, which no longer bounds writes.
+    pub(crate) fn forget(&self, number: u64) {
+        if let Some(deadline) = self.running.finish(number) {
+            self.signals.line.deadline().clear(deadline);
+        }
     }
 }
 
@@ -202,53 +222,4 @@ pub(crate) fn scope() -> InstrumentationScope {
     InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
         .with_version(env!("CARGO_PKG_VERSION"))
         .build()
-}
-
-/// The data for ending an invocation from outside.
-#[derive(Clone, Debug)]
-pub(crate) struct RunningInvocation {
-    pub(crate) context: Context,
-    /// The number of the record that tells an extension about the root.
-    pub(crate) record: Option<u64>,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct RunningInvocations(Mutex<Running>);
-
-#[derive(Debug, Default)]
-struct Running {
-    begun: u64,
-    invocations: Vec<(u64, RunningInvocation)>,
-}
-
-impl RunningInvocations {
-    /// Adds one; the number is for [`end`](Self::end).
-    pub(crate) fn begin(&self, invocation: RunningInvocation) -> u64 {
-        let mut running = self.lock();
-        running.begun += 1;
-        let number = running.begun;
-        running.invocations.push((number, invocation));
-        number
-    }
-
-    pub(crate) fn have_begun(&self) -> bool {
-        self.lock().begun > 0
-    }
-
-    pub(crate) fn end(&self, number: u64) {
-        self.lock().invocations.retain(|(own, _)| *own != number);
-    }
-
-    pub(crate) fn all(&self) -> Vec<(u64, RunningInvocation)> {
-        self.lock().invocations.clone()
-    }
-
-    pub(crate) fn take(&self) -> Vec<RunningInvocation> {
-        let invocations = std::mem::take(&mut self.lock().invocations);
-        invocations.into_iter().map(|(_, invocation)| invocation).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Running> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
