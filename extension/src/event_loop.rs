@@ -6,9 +6,10 @@ use crate::clock::{unix_millis, unix_nanos};
 use crate::counts::Counts;
 use crate::event::{Event, LineFindings, LogLine, TelemetryItem};
 use crate::invocations::roots::roots;
-use crate::invocations::state::{InvocationState, Running};
+use crate::invocations::state::InvocationState;
 use crate::lambda::{ApiError, ExtensionsApi, retrying};
 use crate::lifecycle::Fatal;
+use crate::policy::Running;
 use crate::receiver::xray::XRayDaemon;
 use crate::sink::Sink;
 use crate::tasks;
@@ -50,7 +51,7 @@ impl EventLoop<'_> {
             self.step(Self::write_due);
             let is_asking = next.is_some();
             let is_sent = self.step(|this| this.sink_due(is_asking)).unwrap_or(true);
-            if !is_asking && self.step(Self::may_call_next).unwrap_or(true) && is_sent {
+            if !is_asking && is_sent && self.step(|this| this.may_call_next()).unwrap_or(true) {
                 // The environment may freeze as soon as `next` is called.
                 tasks::caught(self.sink.wait_written(PIPE_TIMEOUT)).await;
                 self.step(|this| this.state.asked(unix_millis()));
@@ -117,9 +118,9 @@ impl EventLoop<'_> {
         self.state.running(unix_millis())
     }
 
-    fn may_call_next(&mut self) -> bool {
+    fn may_call_next(&self) -> bool {
         // While stdout is blocked, the loop takes no events and would miss the handler's end.
-        self.state.may_call_next(unix_millis()) || self.sink.is_behind()
+        !self.state.is_held(unix_millis()) || self.sink.is_behind()
     }
 
     /// Returns the time until the next due task.

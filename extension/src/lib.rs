@@ -18,6 +18,7 @@ mod lifecycle;
 mod log;
 mod own_file;
 mod own_metrics;
+mod policy;
 mod receiver;
 mod service_name;
 mod sink;

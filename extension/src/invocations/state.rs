@@ -3,26 +3,21 @@
 use crate::config::Config;
 use crate::invocations::roots::Root;
 use crate::invocations::table::InvocationTable;
+use crate::policy::{Running, Traffic, is_held, last_moment_ms};
 use extensions_api::Invoke;
 use platform::{EventKind, PlatformEvent, XRaySegment};
 use std::time::Duration;
 use wire::Request;
 
-/// Time before the deadline at which finished spans and metrics are written. Lambda may kill the environment at the deadline.
-const BEFORE_DEADLINE_MS: u64 = 150;
-
 /// Time limit for the first telemetry. Lambda delivers `platform.start` within 25 ms.
 const TRUST_MS: u64 = 500;
 
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each has happened or not, in any order")]
 struct Current {
     request_id: String,
     invoked_ms: u64,
     deadline_ms: u64,
     otlp_received: bool,
-    /// `next` was held until its deadline came near.
-    held_to_the_end: bool,
     runtime_done: bool,
     /// The time of the handler's end, as Lambda reports it.
     ended_ms: Option<u64>,
@@ -43,21 +38,6 @@ enum TelemetryState {
     Told,
     /// Lambda did not report the end of a held invocation, nor any end since.
     Failed,
-}
-
-/// The facts about the newest invocation that decide about flushes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing in common")]
-pub(crate) struct Running {
-    pub(crate) invoked_ms: u64,
-    pub(crate) deadline_ms: u64,
-    /// Lambda reported the handler's end.
-    pub(crate) is_done: bool,
-    /// Lambda is expected to report it.
-    pub(crate) is_told_of_end: bool,
-    pub(crate) is_rare: bool,
-    pub(crate) last_failed: bool,
-    pub(crate) usual_handler: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -99,9 +79,11 @@ impl InvocationState {
     /// Notes the beginning of an invocation. Spans and metrics of earlier ones are due.
     pub(crate) fn invoke(&mut self, invoke: &Invoke, now_ms: u64) {
         self.traffic.invoked(now_ms);
-        let untold = self.current.as_ref().is_some_and(|last| !last.runtime_done);
-        let was_held = self.current.as_ref().is_some_and(|last| last.held_to_the_end);
-        if untold && was_held {
+        // The loop calls `next` so late only after a hold.
+        let was_held_in_vain = |last: &Current| {
+            !last.runtime_done && last.asked_ms.is_some_and(|asked| asked >= last_moment(last))
+        };
+        if self.current.as_ref().is_some_and(was_held_in_vain) {
             self.telemetry = TelemetryState::Failed;
         }
         let request_id = invoke.request_id.to_ascii_lowercase();
@@ -109,7 +91,6 @@ impl InvocationState {
         self.untold = self.current.take().filter(|last| last.ended_ms.is_none());
         self.current = Some(Current {
             invoked_ms: now_ms,
-            held_to_the_end: false,
             deadline_ms: invoke.deadline_ms,
             otlp_received: false,
             // Its end may have been read before its beginning: they come on different connections.
@@ -182,6 +163,7 @@ impl InvocationState {
             deadline_ms: current.deadline_ms,
             is_done: current.runtime_done,
             is_told_of_end: self.telemetry_comes(current, now_ms),
+            otlp_received: current.otlp_received,
             is_rare: self.traffic.is_rare(),
             last_failed: self.last_failed,
             usual_handler: usual_ms
@@ -200,27 +182,9 @@ impl InvocationState {
         }
     }
 
-    /// Returns `true` if `next` may be called. The environment may freeze then.
-    pub(crate) fn may_call_next(&mut self, now_ms: u64) -> bool {
-        let telemetry_comes =
-            self.current.as_ref().is_some_and(|current| self.telemetry_comes(current, now_ms));
-        let Some(current) = &mut self.current else { return true };
-        // The loop asks so late only after a hold.
-        current.held_to_the_end |= !current.runtime_done && now_ms >= last_moment(current);
-        let mut situation = Situation {
-            may_hold: self.may_hold,
-            telemetry_comes,
-            rare: self.traffic.is_rare(),
-            otlp_received: current.otlp_received,
-            last_failed: self.last_failed,
-            runtime_done: current.runtime_done,
-            deadline_near: false,
-        };
-        if !is_held(situation) {
-            return true;
-        }
-        situation.deadline_near = now_ms >= last_moment(current);
-        !is_held(situation)
+    /// Returns `true` if `next` is held. The environment may freeze as soon as it is called.
+    pub(crate) fn is_held(&self, now_ms: u64) -> bool {
+        self.may_hold && self.running(now_ms).is_some_and(|running| is_held(&running, now_ms))
     }
 
     /// Notes the call of `next`, which ends the hold.
@@ -276,71 +240,7 @@ fn held_ms(current: &Current) -> u64 {
 }
 
 fn last_moment(current: &Current) -> u64 {
-    current.deadline_ms.saturating_sub(BEFORE_DEADLINE_MS)
-}
-
-/// The time between rare invocations.
-const RARE_MS: u64 = 30_000;
-
-/// The usual time between the beginnings of invocations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Traffic {
-    last_ms: Option<u64>,
-    usual_gap_ms: Option<u64>,
-}
-
-impl Traffic {
-    pub(crate) fn invoked(&mut self, now_ms: u64) {
-        if let Some(last) = self.last_ms {
-            // A clock set back gives no gap.
-            let gap = now_ms.saturating_sub(last);
-            self.usual_gap_ms = Some(match self.usual_gap_ms {
-                // A moving average: neither one pause nor one burst decides.
-                Some(usual) => (usual.saturating_mul(7).saturating_add(gap.saturating_mul(3))) / 10,
-                None => gap,
-            });
-        }
-        self.last_ms = Some(now_ms);
-    }
-
-    /// Returns `true` if invocations are rare. The first one counts as rare, because the telemetry of a function with a single
-    /// invocation would wait for SHUTDOWN.
-    pub(crate) fn is_rare(&self) -> bool {
-        self.usual_gap_ms.is_none_or(|gap| gap > RARE_MS)
-    }
-}
-
-/// The input of [`is_held`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "the facts that a table of decisions is about")]
-pub(crate) struct Situation {
-    /// `false` if no invocation is held.
-    pub(crate) may_hold: bool,
-    /// Lambda is expected to report the end.
-    pub(crate) telemetry_comes: bool,
-    pub(crate) rare: bool,
-    /// OTLP of this invocation was received and written.
-    pub(crate) otlp_received: bool,
-    pub(crate) last_failed: bool,
-    /// `platform.runtimeDone` of this invocation was received.
-    pub(crate) runtime_done: bool,
-    /// The deadline is so near that a hold might cause a timeout.
-    pub(crate) deadline_near: bool,
-}
-
-/// Returns `true` if `next` is held. The loop asks after each event.
-pub(crate) fn is_held(situation: Situation) -> bool {
-    let Situation {
-        may_hold,
-        telemetry_comes,
-        rare,
-        otlp_received,
-        last_failed,
-        runtime_done,
-        deadline_near,
-    } = situation;
-    let comes_soon = telemetry_comes && !runtime_done && !deadline_near;
-    may_hold && comes_soon && (last_failed || (rare && !otlp_received))
+    last_moment_ms(current.deadline_ms)
 }
 
 #[cfg(test)]
@@ -351,60 +251,6 @@ mod tests {
     use extensions_api::Registration;
     use std::collections::BTreeMap;
     use std::sync::Arc;
-
-    #[test]
-    fn an_invocation_is_held_only_while_telemetry_is_expected() {
-        let check = |text: &str, expected| {
-            let has = |word: &str| text.split(' ').any(|part| part == word);
-            let situation = Situation {
-                may_hold: !has("never"),
-                telemetry_comes: !has("silent"),
-                rare: has("rare"),
-                otlp_received: has("otlp"),
-                last_failed: has("failed"),
-                runtime_done: has("done"),
-                deadline_near: has("deadline"),
-            };
-            assert_eq!(is_held(situation), expected, "{text}");
-        };
-        check("", false);
-        check("otlp", false);
-        check("rare", true);
-        check("rare otlp", false);
-        check("rare done", false);
-        check("rare deadline", false);
-        check("rare silent", false);
-        check("failed", true);
-        check("failed otlp", true);
-        check("failed done", false);
-        check("never rare failed", false);
-    }
-
-    #[test]
-    fn traffic_is_rare_if_the_usual_gap_is_long() {
-        let check = |times_s: &[u64], expected| {
-            let mut traffic = Traffic::default();
-            for second in times_s {
-                traffic.invoked(second * 1000);
-            }
-            assert_eq!(traffic.is_rare(), expected, "{times_s:?}");
-        };
-        check(&[], true);
-        check(&[100], true);
-        check(&[100, 101], false);
-        check(&[100, 160], true);
-        // One pause in dense traffic, and one burst in rare traffic.
-        check(&[100, 101, 102, 103, 163], false);
-        check(&[100, 700, 701], true);
-        check(&[100, 700, 701, 702, 703, 704, 705, 706, 707, 708, 709, 710, 711], false);
-        // A clock set back.
-        check(&[100, 50], false);
-        let mut traffic = Traffic::default();
-        for now_ms in [0, u64::MAX, 0, u64::MAX] {
-            traffic.invoked(now_ms);
-        }
-        assert!(traffic.is_rare());
-    }
 
     const DEADLINE_MS: u64 = 60_000;
 
@@ -447,11 +293,12 @@ mod tests {
 
         /// The time at which `next` is called if nothing else happens, found as the loop finds it.
         fn next_at(&mut self, mut now_ms: u64) -> u64 {
-            while !self.0.may_call_next(now_ms) {
+            while self.0.is_held(now_ms) {
                 let wake_at = self.0.wake_at_ms(now_ms).expect("who waits, waits for something");
                 assert!(wake_at > now_ms, "the loop would spin at {now_ms}");
                 now_ms = wake_at;
             }
+            self.0.asked(now_ms);
             now_ms
         }
     }
@@ -470,12 +317,12 @@ mod tests {
         let mut story = Story::new();
         story.event(EventKind::InitStart, "", "success", 0);
         story.invoke("first", 0);
-        assert_eq!(story.next_at(0), DEADLINE_MS - BEFORE_DEADLINE_MS);
+        assert_eq!(story.next_at(0), last_moment_ms(DEADLINE_MS));
         story.invoke("second", 100_000);
         assert_eq!(story.next_at(100_000), 100_000 + TRUST_MS);
         story.event(EventKind::RuntimeDone, "second", "success", 101_000);
         story.invoke("third", 200_000);
-        assert_eq!(story.next_at(200_000), 200_000 + DEADLINE_MS - BEFORE_DEADLINE_MS);
+        assert_eq!(story.next_at(200_000), last_moment_ms(200_000 + DEADLINE_MS));
     }
 
     #[test]
@@ -488,7 +335,7 @@ mod tests {
         story.0.telemetry(dropped, 10);
         assert!(story.0.due(10).is_empty());
         let last_moment = story.0.wake_at_ms(10).expect("the deadline");
-        assert_eq!(last_moment, DEADLINE_MS - BEFORE_DEADLINE_MS);
+        assert_eq!(last_moment, last_moment_ms(DEADLINE_MS));
         assert_eq!(story.0.due(last_moment).len(), 1);
         assert!(story.0.due(last_moment + 1).is_empty());
         assert_eq!(story.0.wake_at_ms(last_moment), None);

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::counts::{Count, Counts};
 use crate::event::{LineFindings, LogLine};
 use crate::invocations::roots::{NamedSpan, named_spans};
-use crate::invocations::state::Running;
+use crate::policy::Running;
 use crate::tasks;
 pub(crate) use backend::health_check;
 use backend::{Backend, SharedBuffer, Unbuffered, buffer, spill_rest};

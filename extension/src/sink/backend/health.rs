@@ -1,6 +1,6 @@
 //! The backend's health: flush results decide when to try again.
 
-use super::schedule::Health;
+use crate::policy::Health;
 use std::cmp::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;

@@ -9,7 +9,6 @@ mod flight;
 mod health;
 mod health_check;
 mod printed_lines;
-mod schedule;
 mod spill;
 mod uploader;
 
@@ -18,7 +17,10 @@ use crate::config::{Config, Flush, Output};
 use crate::counts::{Count, Counts};
 use crate::event::{LineFindings, LogLine};
 use crate::invocations::roots::{NamedSpan, roots};
-use crate::invocations::state::Running;
+use crate::policy::{
+    BEFORE_DEADLINE, Decision, FlushFacts, Health, InvocationPhase, LAST_CHANCE, Running, Waiting,
+    decide, is_near_deadline, last_send_time,
+};
 use crate::sink::lines::LineOutput;
 pub(crate) use buffer::{Buffer, SharedBuffer, Unbuffered};
 use flight::Flights;
@@ -26,10 +28,6 @@ use health::Awake;
 pub(crate) use health_check::health_check;
 use platform::PlatformEvent;
 use printed_lines::{DecodedContent, PrintedLines};
-use schedule::{
-    BEFORE_DEADLINE, Decision, FlushFacts, Health, InvocationPhase, LAST_CHANCE, Waiting, decide,
-    is_near_deadline, last_send_time,
-};
 use spill::Spill;
 pub(crate) use spill::spill_rest;
 use std::sync::Arc;
@@ -206,8 +204,7 @@ impl Backend {
             self.done.get_or_insert_with(Instant::now);
         }
         self.spill.tried(self.flush.retries);
-        let before_deadline_ms = in_ms(BEFORE_DEADLINE);
-        if self.lines.is_due(running, self.flush.interval, before_deadline_ms, now_ms) {
+        if self.lines.is_due(running, self.flush.interval, now_ms) {
             self.finish_lines();
         }
         let Some(facts) = self.facts(running, is_asking, now_ms) else {

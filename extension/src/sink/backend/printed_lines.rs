@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::counts::{Count, Counts};
 use crate::event::LogLine;
 use crate::invocations::roots::NamedSpan;
-use crate::invocations::state::Running;
+use crate::policy::{Running, last_moment_ms};
 use crate::service_name::named;
 use backend::{JsonStreamEvent, JsonStreamRecord, events_request};
 use platform::{
@@ -164,13 +164,12 @@ impl PrintedLines {
         &self,
         running: Option<&Running>,
         interval: Duration,
-        before_deadline_ms: u64,
         now_ms: u64,
     ) -> bool {
         let Some(since_ms) = self.since_ms else { return false };
         let is_old = u128::from(now_ms.saturating_sub(since_ms)) >= interval.as_millis();
         let may_see_spans = match running {
-            Some(running) => !running.is_done && now_ms + before_deadline_ms < running.deadline_ms,
+            Some(running) => !running.is_done && now_ms < last_moment_ms(running.deadline_ms),
             None => !self.has_one_at_a_time,
         };
         self.events.is_some()
@@ -318,20 +317,19 @@ mod tests {
     #[test]
     fn records_wait_for_the_spans_of_their_invocation() {
         let running = |deadline_ms, is_done| {
-            let (is_told_of_end, is_rare, last_failed) = (true, false, false);
-            let (invoked_ms, usual_handler) = (0, None);
             Some(Running {
-                invoked_ms,
+                invoked_ms: 0,
                 deadline_ms,
                 is_done,
-                is_told_of_end,
-                is_rare,
-                last_failed,
-                usual_handler,
+                is_told_of_end: true,
+                otlp_received: false,
+                is_rare: false,
+                last_failed: false,
+                usual_handler: None,
             })
         };
         let is_due = |lines: &PrintedLines, running: Option<Running>, now_ms| {
-            lines.is_due(running.as_ref(), INTERVAL, 150, now_ms)
+            lines.is_due(running.as_ref(), INTERVAL, now_ms)
         };
         let mut lines = printed_lines(false, false);
         assert!(!is_due(&lines, None, 10_000), "there are none");

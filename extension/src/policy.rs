@@ -1,4 +1,7 @@
-//! Decides when the buffer is flushed: a pure function of the invocation, the traffic and the backend's health.
+//! Decides when `next` is called, and when the buffer is flushed or spilled: pure functions of the invocation, the traffic and the
+//! backend's health.
+//!
+//! A rare invocation is held until Lambda reports its end, because its telemetry would otherwise wait for the next one.
 //!
 //! During a flush the loop does not call `next`, because no request may be in flight across a freeze. A flush while a longer
 //! handler runs costs nothing. A flush after the handler costs its own time, so it happens only if telemetry would otherwise wait
@@ -6,10 +9,12 @@
 
 use std::time::Duration;
 
-/// Time before the deadline at which the buffer is spilled.
-pub(super) const BEFORE_DEADLINE: Duration = Duration::from_millis(150);
+/// Time before the deadline at which finished telemetry is written and the buffer is spilled, because Lambda may kill the
+/// environment at the deadline. No invocation is held longer.
+pub(crate) const BEFORE_DEADLINE: Duration = Duration::from_millis(BEFORE_DEADLINE_MS);
+const BEFORE_DEADLINE_MS: u64 = 150;
 /// Time before the deadline at which the buffer is flushed, because the invocation may time out.
-pub(super) const LAST_CHANCE: Duration = Duration::from_millis(650);
+pub(crate) const LAST_CHANCE: Duration = Duration::from_millis(650);
 /// The time limit of a flush beside a handler if the hold time is 0.
 const BESIDE_HANDLER: Duration = Duration::from_secs(1);
 /// Time between the end of a flush and the deadline.
@@ -22,19 +27,78 @@ const SPILL_TIME_OF_MIB: Duration = Duration::from_millis(600);
 const OLDEST: Duration = Duration::from_secs(20);
 /// The number of first invocations, which say nothing about the traffic.
 const FIRST: u64 = 3;
+/// The time between rare invocations.
+const RARE_MS: u64 = 30_000;
 
+/// The usual time between the beginnings of invocations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    last_ms: Option<u64>,
+    usual_gap_ms: Option<u64>,
+}
+
+impl Traffic {
+    pub(crate) fn invoked(&mut self, now_ms: u64) {
+        if let Some(last) = self.last_ms {
+            // A clock set back gives no gap.
+            let gap = now_ms.saturating_sub(last);
+            self.usual_gap_ms = Some(match self.usual_gap_ms {
+                // A moving average: neither one pause nor one burst decides.
+                Some(usual) => (usual.saturating_mul(7).saturating_add(gap.saturating_mul(3))) / 10,
+                None => gap,
+            });
+        }
+        self.last_ms = Some(now_ms);
+    }
+
+    /// Returns `true` if invocations are rare. The first one counts as rare, because the telemetry of a function with a single
+    /// invocation would wait for SHUTDOWN.
+    pub(crate) fn is_rare(&self) -> bool {
+        self.usual_gap_ms.is_none_or(|gap| gap > RARE_MS)
+    }
+}
+
+/// The facts about the newest invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Waiting {
-    /// The age of the oldest batch.
-    pub(super) oldest: Duration,
-    /// The oldest batch is older than this invocation.
-    pub(super) is_left_over: bool,
-    /// The buffer is more than half full.
-    pub(super) is_much: bool,
+#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing in common")]
+pub(crate) struct Running {
+    pub(crate) invoked_ms: u64,
+    pub(crate) deadline_ms: u64,
+    /// Lambda reported the handler's end.
+    pub(crate) is_done: bool,
+    /// Lambda is expected to report it.
+    pub(crate) is_told_of_end: bool,
+    /// OTLP of this invocation was received and written.
+    pub(crate) otlp_received: bool,
+    pub(crate) is_rare: bool,
+    pub(crate) last_failed: bool,
+    pub(crate) usual_handler: Option<Duration>,
+}
+
+/// Returns `true` if `next` is held for the report of the handler's end. The loop asks after each event.
+pub(crate) fn is_held(running: &Running, now_ms: u64) -> bool {
+    let comes_soon =
+        running.is_told_of_end && !running.is_done && now_ms < last_moment_ms(running.deadline_ms);
+    comes_soon && (running.last_failed || (running.is_rare && !running.otlp_received))
+}
+
+/// The time at which an invocation with this deadline may no longer be held.
+pub(crate) fn last_moment_ms(deadline_ms: u64) -> u64 {
+    deadline_ms.saturating_sub(BEFORE_DEADLINE_MS)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Health {
+pub(crate) struct Waiting {
+    /// The age of the oldest batch.
+    pub(crate) oldest: Duration,
+    /// The oldest batch is older than this invocation.
+    pub(crate) is_left_over: bool,
+    /// The buffer is more than half full.
+    pub(crate) is_much: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
     Good,
     Paused,
     /// Several flushes failed, and a probe is due.
@@ -44,7 +108,7 @@ pub(super) enum Health {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum InvocationPhase {
+pub(crate) enum InvocationPhase {
     Running,
     /// Lambda reported the end of the handler.
     Done,
@@ -57,35 +121,35 @@ pub(super) enum InvocationPhase {
 /// The input of [`decide`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "facts that have nothing in common")]
-pub(super) struct FlushFacts {
-    pub(super) phase: InvocationPhase,
+pub(crate) struct FlushFacts {
+    pub(crate) phase: InvocationPhase,
     /// Lambda reported the end of the handler, so its deadline is void.
-    pub(super) is_done: bool,
+    pub(crate) is_done: bool,
     /// `None` if the buffer is empty.
-    pub(super) waiting: Option<Waiting>,
-    pub(super) health: Health,
+    pub(crate) waiting: Option<Waiting>,
+    pub(crate) health: Health,
     /// The time limit of a probe of a failing backend.
-    pub(super) probe: Duration,
+    pub(crate) probe: Duration,
     /// Time until the deadline.
-    pub(super) left: Duration,
+    pub(crate) left: Duration,
     /// The number of invocations, including this one.
-    pub(super) invocations: u64,
+    pub(crate) invocations: u64,
     /// Lambda is expected to report the end of the handler.
-    pub(super) is_told_of_end: bool,
-    pub(super) is_rare: bool,
-    pub(super) last_failed: bool,
+    pub(crate) is_told_of_end: bool,
+    pub(crate) is_rare: bool,
+    pub(crate) last_failed: bool,
     /// The usual duration of the handler, if known.
-    pub(super) handler: Option<Duration>,
-    pub(super) cost: Duration,
+    pub(crate) handler: Option<Duration>,
+    pub(crate) cost: Duration,
     /// The time limit of a flush; after the handler, the rest of the hold time.
-    pub(super) flush_timeout: Duration,
+    pub(crate) flush_timeout: Duration,
     /// The time telemetry may wait while a handler runs.
-    pub(super) interval: Duration,
+    pub(crate) interval: Duration,
 }
 
 /// The decision, made again after each event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
+pub(crate) enum Decision {
     /// Send nothing; `next` may be called.
     Pass,
     /// Do not call `next` until the handler has ended or a flush is due.
@@ -98,7 +162,7 @@ pub(super) enum Decision {
 }
 
 /// Decides what to do now.
-pub(super) fn decide(facts: &FlushFacts) -> Decision {
+pub(crate) fn decide(facts: &FlushFacts) -> Decision {
     let is_open = matches!(facts.health, Health::Open | Health::OpenAndPaused);
     let is_asked = matches!(facts.health, Health::Good | Health::Open);
     // A hold time of 0 must not stop flushes beside the handler.
@@ -133,7 +197,7 @@ pub(super) fn decide(facts: &FlushFacts) -> Decision {
 }
 
 /// Returns `true` if Lambda may kill the environment soon. A handler that has ended cannot time out.
-pub(super) fn is_near_deadline(facts: &FlushFacts) -> bool {
+pub(crate) fn is_near_deadline(facts: &FlushFacts) -> bool {
     !facts.is_done && facts.left <= BEFORE_DEADLINE
 }
 
@@ -169,7 +233,7 @@ fn pays_beside_handler(facts: &FlushFacts) -> bool {
 }
 
 /// Returns the part of the time `left` at SHUTDOWN in which the buffer is sent: at least a quarter. The rest is for spilling.
-pub(super) fn last_send_time(left: Duration, buffered_bytes: usize) -> Duration {
+pub(crate) fn last_send_time(left: Duration, buffered_bytes: usize) -> Duration {
     let kibibytes = u32::try_from(buffered_bytes >> 10).unwrap_or(u32::MAX);
     let reserve = SPILL_TIME + SPILL_TIME_OF_MIB.saturating_mul(kibibytes) / 1024;
     left.saturating_sub(reserve).max(left / 4)
@@ -222,6 +286,61 @@ mod tests {
             flush_timeout: ms(number("timeout").unwrap_or(1000)),
             interval: ms(5000),
         }
+    }
+
+    #[test]
+    fn an_invocation_is_held_only_while_telemetry_is_expected() {
+        let check = |text: &str, expected| {
+            let has = |word: &str| text.split(' ').any(|part| part == word);
+            let running = Running {
+                invoked_ms: 0,
+                deadline_ms: 3000,
+                is_done: has("done"),
+                is_told_of_end: !has("silent"),
+                otlp_received: has("otlp"),
+                is_rare: has("rare"),
+                last_failed: has("failed"),
+                usual_handler: None,
+            };
+            let now_ms = if has("deadline") { 2850 } else { 2849 };
+            assert_eq!(is_held(&running, now_ms), expected, "{text}");
+        };
+        check("", false);
+        check("otlp", false);
+        check("rare", true);
+        check("rare otlp", false);
+        check("rare done", false);
+        check("rare deadline", false);
+        check("rare silent", false);
+        check("failed", true);
+        check("failed otlp", true);
+        check("failed done", false);
+    }
+
+    #[test]
+    fn traffic_is_rare_if_the_usual_gap_is_long() {
+        let check = |times_s: &[u64], expected| {
+            let mut traffic = Traffic::default();
+            for second in times_s {
+                traffic.invoked(second * 1000);
+            }
+            assert_eq!(traffic.is_rare(), expected, "{times_s:?}");
+        };
+        check(&[], true);
+        check(&[100], true);
+        check(&[100, 101], false);
+        check(&[100, 160], true);
+        // One pause in dense traffic, and one burst in rare traffic.
+        check(&[100, 101, 102, 103, 163], false);
+        check(&[100, 700, 701], true);
+        check(&[100, 700, 701, 702, 703, 704, 705, 706, 707, 708, 709, 710, 711], false);
+        // A clock set back.
+        check(&[100, 50], false);
+        let mut traffic = Traffic::default();
+        for now_ms in [0, u64::MAX, 0, u64::MAX] {
+            traffic.invoked(now_ms);
+        }
+        assert!(traffic.is_rare());
     }
 
     #[test]
