@@ -6,7 +6,6 @@ use opentelemetry::logs::AnyValue;
 use opentelemetry::{Array, KeyValue, Value};
 use opentelemetry_sdk::logs::SdkLogRecord;
 use opentelemetry_sdk::trace::SpanData;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use wire::SignalKind;
@@ -27,8 +26,6 @@ pub(crate) struct Buffer<T> {
     items: Mutex<Items<T>>,
     /// Held while a batch is written, so that at most one full buffer is in flight.
     writing: TimedLock,
-    /// `true` after a wait for a writing thread timed out: nobody waits until that write ends, or each item would.
-    was_in_vain: AtomicBool,
     losses: Arc<LossCounts>,
 }
 
@@ -54,8 +51,8 @@ impl<T> Buffer<T> {
     ) -> Self {
         let items = Mutex::new(Items { items: Vec::new(), bytes: 0 });
         let capacity = capacity.max(1);
-        let (writing, was_in_vain) = (TimedLock::default(), AtomicBool::new(false));
-        Self { kind, capacity, memory_size, keep, items, writing, was_in_vain, losses }
+        let writing = TimedLock::default();
+        Self { kind, capacity, memory_size, keep, items, writing, losses }
     }
 
     /// Adds an item; `write` receives the batch if the buffer is now full. If another thread is writing the previous batch, waits
@@ -79,10 +76,10 @@ impl<T> Buffer<T> {
             return;
         }
         let mut writing = self.writing.lock(Duration::ZERO);
-        if writing.is_none() && was_full && !self.was_in_vain.load(Ordering::Relaxed) {
+        if writing.is_none() && was_full {
+            // The write has a time limit too: after it, the timeout is 5 ms.
             drop(buffered);
             writing = self.writing.lock(timeout());
-            self.was_in_vain.store(writing.is_none(), Ordering::Relaxed);
             buffered = self.lock();
         }
         if writing.is_none() && self.is_full(&buffered) {
@@ -91,13 +88,10 @@ impl<T> Buffer<T> {
         }
         buffered.bytes += bytes;
         buffered.items.push(item);
-        if writing.is_some() {
-            self.was_in_vain.store(false, Ordering::Relaxed);
-            if self.is_full(&buffered) {
-                let batch = buffered.take();
-                drop(buffered);
-                write(batch);
-            }
+        if writing.is_some() && self.is_full(&buffered) {
+            let batch = buffered.take();
+            drop(buffered);
+            write(batch);
         }
     }
 
@@ -120,13 +114,9 @@ impl<T> Buffer<T> {
 
     /// Passes everything to `write`, after waiting at most `timeout` for another thread's write; `None` if the buffer is empty.
     pub(crate) fn flush<R>(&self, timeout: Duration, write: impl FnOnce(Vec<T>) -> R) -> Option<R> {
-        let writing = self.writing.lock(timeout);
+        let _writing = self.writing.lock(timeout);
         let batch = self.lock().take();
-        let written = (!batch.is_empty()).then(|| write(batch));
-        if writing.is_some() {
-            self.was_in_vain.store(false, Ordering::Relaxed);
-        }
-        written
+        (!batch.is_empty()).then(|| write(batch))
     }
 }
 
@@ -239,51 +229,6 @@ mod tests {
         items.sort_unstable();
         assert_eq!(buffer.losses.lost(SignalKind::Traces, Loss::BufferFull), 0);
         assert_eq!(items, (0..4000).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn a_producer_waits_only_once_for_a_stuck_write() {
-        let buffer = buffer(1);
-        let (began, begins) = std::sync::mpsc::sync_channel(1);
-        let (end, ends) = std::sync::mpsc::sync_channel::<()>(1);
-        std::thread::scope(|scope| {
-            // Dropped with a failed assertion, so that the thread ends too.
-            let (buffer, ends, end) = (&buffer, ends, end);
-            scope.spawn(move || {
-                buffer.push(1, no_wait, |_| {
-                    began.send(()).unwrap();
-                    ends.recv().unwrap();
-                });
-            });
-            begins.recv().unwrap();
-            let mut waits = 0;
-            for item in 2..=100 {
-                let timeout = || {
-                    waits += 1;
-                    Duration::from_millis(1)
-                };
-                buffer.push(item, timeout, |_| unreachable!("a batch is being written"));
-            }
-            assert_eq!(waits, 1);
-            assert_eq!(buffer.losses.lost(SignalKind::Traces, Loss::BufferFull), 98);
-            // Waits again for the next one after a write has ended.
-            end.send(()).unwrap();
-        });
-        let mut written = Vec::new();
-        buffer.push(101, no_wait, |batch| written = batch);
-        assert_eq!(written, [2, 101]);
-        assert!(!buffer.was_in_vain.load(Ordering::Relaxed));
-    }
-
-    #[test]
-    fn producers_wait_for_writes_again_after_a_flush() {
-        let buffer = buffer(1);
-        buffer.was_in_vain.store(true, Ordering::Relaxed);
-        buffer.push(1, no_wait, |_| ());
-        assert!(!buffer.was_in_vain.load(Ordering::Relaxed));
-        buffer.was_in_vain.store(true, Ordering::Relaxed);
-        assert_eq!(buffer.flush(Duration::ZERO, |_| ()), None);
-        assert!(!buffer.was_in_vain.load(Ordering::Relaxed));
     }
 
     #[test]
