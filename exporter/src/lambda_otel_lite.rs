@@ -97,51 +97,36 @@ impl<K: Into<Key>, V: Into<Value>> Attribute for (K, V) {
     }
 }
 
+/// Additional names of a builder's methods.
+macro_rules! names {
+    ($($old:ident = $new:ident($argument:ident: $type:ty);)*) => {$(
+        #[doc = concat!("[`", stringify!($new), "`](Self::", stringify!($new), ").")]
+        #[must_use]
+        pub fn $old(self, $argument: $type) -> Self {
+            self.$new($argument)
+        }
+    )*};
+}
+
 /// lambda-otel-lite's names.
 impl TelemetryConfigBuilder {
-    /// [`with_resource`](Self::with_resource).
-    #[must_use]
-    pub fn resource(self, resource: Resource) -> Self {
-        self.with_resource(resource)
-    }
-
-    /// [`with_fmt_layer`](Self::with_fmt_layer).
-    #[must_use]
-    pub fn enable_fmt_layer(self, enable: bool) -> Self {
-        self.with_fmt_layer(enable)
-    }
-
-    /// [`with_global_providers`](Self::with_global_providers).
-    #[must_use]
-    pub fn set_global_provider(self, set: bool) -> Self {
-        self.with_global_providers(set)
-    }
-
-    /// [`with_log_filter_variable`](Self::with_log_filter_variable).
-    #[must_use]
-    pub fn env_var_name(self, name: impl Into<String>) -> Self {
-        self.with_log_filter_variable(name)
-    }
-
-    /// [`with_processor_mode`](Self::with_processor_mode).
-    #[must_use]
-    pub fn processor_mode(self, mode: ProcessorMode) -> Self {
-        self.with_processor_mode(mode)
+    names! {
+        resource = with_resource(resource: Resource);
+        enable_fmt_layer = with_fmt_layer(enable: bool);
+        set_global_provider = with_global_providers(set: bool);
+        env_var_name = with_log_filter_variable(name: impl Into<String>);
+        processor_mode = with_processor_mode(mode: ProcessorMode);
     }
 }
 
 /// lambda-otel-lite's names.
 impl SpanAttributesBuilder {
-    /// [`with_kind`](Self::with_kind).
-    #[must_use]
-    pub fn kind(self, kind: SpanKind) -> Self {
-        self.with_kind(kind)
-    }
-
-    /// [`with_span_name`](Self::with_span_name).
-    #[must_use]
-    pub fn span_name(self, name: impl Into<String>) -> Self {
-        self.with_span_name(name)
+    names! {
+        kind = with_kind(kind: SpanKind);
+        span_name = with_span_name(name: impl Into<String>);
+        links = with_links(links: impl IntoIterator<Item = Link>);
+        carrier = with_carrier(carrier: HashMap<String, String>);
+        trigger = with_trigger(trigger: TriggerType);
     }
 
     /// [`with_attributes`](Self::with_attributes), and of a `HashMap<String, Value>`.
@@ -149,28 +134,12 @@ impl SpanAttributesBuilder {
     pub fn attributes(self, attributes: impl IntoIterator<Item = impl Attribute>) -> Self {
         self.with_attributes(attributes.into_iter().map(Attribute::into_key_value))
     }
-
-    /// [`with_links`](Self::with_links).
-    #[must_use]
-    pub fn links(self, links: impl IntoIterator<Item = Link>) -> Self {
-        self.with_links(links)
-    }
-
-    /// [`with_carrier`](Self::with_carrier).
-    #[must_use]
-    pub fn carrier(self, carrier: HashMap<String, String>) -> Self {
-        self.with_carrier(carrier)
-    }
-
-    /// [`with_trigger`](Self::with_trigger).
-    #[must_use]
-    pub fn trigger(self, trigger: TriggerType) -> Self {
-        self.with_trigger(trigger)
-    }
 }
 
 /// lambda-otel-lite's names.
 impl<E: SpanExporter> LambdaSpanProcessorBuilder<E> {
+    names! { max_queue_size = with_max_queue_size(spans: usize); }
+
     /// [`with_exporter`](Self::with_exporter).
     #[must_use]
     pub fn exporter<Other: SpanExporter + 'static>(
@@ -178,12 +147,6 @@ impl<E: SpanExporter> LambdaSpanProcessorBuilder<E> {
         exporter: Other,
     ) -> LambdaSpanProcessorBuilder<Other> {
         self.with_exporter(exporter)
-    }
-
-    /// [`with_max_queue_size`](Self::with_max_queue_size).
-    #[must_use]
-    pub fn max_queue_size(self, spans: usize) -> Self {
-        self.with_max_queue_size(spans)
     }
 }
 
@@ -198,29 +161,17 @@ impl TelemetryCompletionHandler {
 
 /// otlp-stdout-span-exporter's names.
 impl StdoutSpanExporterBuilder {
+    names! {
+        compression_level = with_compression_level(level: u8);
+        level = with_level(level: LogLevel);
+        output = with_output(output: Arc<dyn Output>);
+    }
+
     /// Has no effect. Credentials do not belong in a log, and OTLP lines have no headers.
     #[deprecated = "lines have no headers; set the headers of the backend where the forwarder or the layer sends"]
     #[must_use]
     pub fn headers(self, _headers: HashMap<String, String>) -> Self {
         self
-    }
-
-    /// [`with_compression_level`](Self::with_compression_level).
-    #[must_use]
-    pub fn compression_level(self, level: u8) -> Self {
-        self.with_compression_level(level)
-    }
-
-    /// [`with_level`](Self::with_level).
-    #[must_use]
-    pub fn level(self, level: LogLevel) -> Self {
-        self.with_level(level)
-    }
-
-    /// [`with_output`](Self::with_output).
-    #[must_use]
-    pub fn output(self, output: Arc<dyn Output>) -> Self {
-        self.with_output(output)
     }
 
     /// Has no effect: lines always go to stdout.
