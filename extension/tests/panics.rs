@@ -15,15 +15,12 @@ use serde_json::json;
 use settings::Source;
 use simulator::FunctionSpec;
 use simulator::sink::{Faults, ScriptedResponse, Sink};
-use std::io::{BufRead as _, BufReader, Read as _, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::process::CommandExt as _;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 
@@ -33,7 +30,6 @@ const FUNCTION: &str = "the_function";
 const PANICS: &str = "PANICS";
 /// The variable that makes reading the other variables panic.
 const READING: &str = "PANIC_READING";
-const LOOK: Duration = Duration::from_millis(2);
 
 /// A place that panics: the message of its log event, and the file that asks for the panic.
 struct PanicPlace {
@@ -239,13 +235,11 @@ type Telling = Pin<Box<dyn Future<Output = ()>>>;
 /// Tells the stories whose names contain the filter.
 fn stories(filter: &str) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let stories: [(&str, Telling); 7] = [
+    let stories: [(&str, Telling); 5] = [
         ("on stdout", Box::pin(on_stdout())),
         ("in direct mode", Box::pin(in_direct_mode())),
         ("always", Box::pin(always())),
         ("at the end", Box::pin(at_the_end())),
-        ("asked once", Box::pin(async { asked_once() })),
-        ("full stderr", Box::pin(async { full_stderr() })),
         ("reading", Box::pin(reading())),
     ];
     let mut code = ExitCode::SUCCESS;
@@ -318,141 +312,6 @@ async fn at_the_end() {
         assert_eq!((&log.wrong[..], log.acknowledged), (&[][..], 5), "{:?}", log.text);
         assert_eq!(said(&log, "telemetry was lost in this environment"), 1, "{:?}", own(&log));
     }
-}
-
-/// A scripted Lambda.
-struct Answers(TcpListener);
-
-impl Answers {
-    /// Starts the extension up to its first `next`. Also returns the port and the path for telemetry.
-    fn start(folder: &Path, stderr: Stdio) -> (Self, Child, String) {
-        let lambda = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let extension = Command::new(std::env::current_exe().unwrap())
-            .arg0(format!("/opt/extensions/{EXTENSION}"))
-            .env(PANICS, folder)
-            .env("AWS_LAMBDA_RUNTIME_API", lambda.local_addr().unwrap().to_string())
-            .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
-            .stdout(Stdio::null())
-            .env("LAMBDA_OTLP_LOG_LEVEL", "debug")
-            .stderr(stderr)
-            .spawn()
-            .unwrap();
-        let answers = Self(lambda);
-        answer(&mut answers.asked("/register").0, "{}");
-        let (mut subscribe, body) = answers.asked("/telemetry");
-        answer(&mut subscribe, "OK");
-        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
-        let uri = body
-            .pointer("/destination/URI")
-            .and_then(serde_json::Value::as_str)
-            .unwrap()
-            .to_owned();
-        (answers, extension, uri)
-    }
-
-    /// Returns the next connection. An extension that hangs makes none.
-    fn accepted(&self) -> TcpStream {
-        self.0.set_nonblocking(true).unwrap();
-        let end = Instant::now() + Duration::from_secs(20);
-        loop {
-            match self.0.accept() {
-                Ok((connection, _)) => {
-                    connection.set_nonblocking(false).unwrap();
-                    return connection;
-                }
-                Err(error) => assert!(Instant::now() < end, "the extension makes no call: {error}"),
-            }
-            std::thread::sleep(LOOK);
-        }
-    }
-
-    /// Returns the connection and the body of the next request, which has to be for this path.
-    fn asked(&self, path: &str) -> (TcpStream, String) {
-        let connection = self.accepted();
-        let mut reader = BufReader::new(&connection);
-        let (mut line, mut length) = (String::new(), 0);
-        reader.read_line(&mut line).unwrap();
-        assert!(line.contains(path), "{line}");
-        loop {
-            line.clear();
-            reader.read_line(&mut line).unwrap();
-            if let Some(value) = line.strip_prefix("Content-Length: ") {
-                length = value.trim().parse().unwrap();
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).unwrap();
-        (connection, String::from_utf8(body).unwrap())
-    }
-
-    /// Checks that the extension ends and makes no further call.
-    fn end(self, mut extension: Child) {
-        let end = Instant::now() + Duration::from_secs(20);
-        while extension.try_wait().unwrap().is_none() && Instant::now() < end {
-            std::thread::sleep(LOOK);
-        }
-        let ended = extension.try_wait().unwrap();
-        extension.kill().ok();
-        assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
-        self.0.set_nonblocking(true).unwrap();
-        assert!(self.0.accept().is_err(), "it asks for no more");
-    }
-}
-
-fn answer(connection: &mut TcpStream, body: &str) {
-    let length = body.len();
-    let head = "HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: an-id\r\nConnection: close";
-    write!(connection, "{head}\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
-}
-
-/// Lambda's answer to the last `next`.
-const SHUTDOWN: &str = r#"{"eventType":"SHUTDOWN","shutdownReason":"spindown"}"#;
-
-/// Panics while `next` is outstanding do not repeat the call, which Lambda would refuse.
-fn asked_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let (lambda, extension, uri) = Answers::start(folder.path(), Stdio::null());
-    let (mut next, _) = lambda.asked("/event/next");
-    for place in [EVENT, DELIVERY] {
-        std::fs::write(place.path(folder.path()), "once").unwrap();
-        let (host, path) = uri.strip_prefix("http://").unwrap().split_once('/').unwrap();
-        let mut telemetry = TcpStream::connect(host).unwrap();
-        let time = format!("2026-09-21T14:13:20.{:03}Z", place.file.len());
-        let event = json!([{"time": time, "type": "platform.start", "record": {"requestId": "r"}}]);
-        let body = event.to_string();
-        let head = "Content-Type: application/json\r\nConnection: close";
-        let length = body.len();
-        write!(
-            telemetry,
-            "POST /{path} HTTP/1.1\r\nHost: x\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}"
-        )
-        .unwrap();
-        let mut said = String::new();
-        telemetry.read_to_string(&mut said).unwrap();
-        assert!(said.starts_with("HTTP/1.1 200"), "{said}");
-        while place.path(folder.path()).exists() {
-            std::thread::sleep(LOOK);
-        }
-    }
-    answer(&mut next, SHUTDOWN);
-    lambda.end(extension);
-}
-
-/// A stderr that nobody reads does not stop the extension.
-fn full_stderr() {
-    let (reader, mut writer) = std::io::pipe().unwrap();
-    let capacity = rustix::pipe::fcntl_getpipe_size(&writer).unwrap();
-    writer.write_all(&vec![b'x'; capacity]).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let (lambda, extension, _) = Answers::start(folder.path(), writer.into());
-    let (mut next, _) = lambda.asked("/event/next");
-    answer(&mut next, SHUTDOWN);
-    lambda.end(extension);
-    drop(reader);
 }
 
 /// A bug in the reading of variables does not keep the function from starting, nor telemetry from the log.

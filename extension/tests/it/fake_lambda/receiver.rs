@@ -1,15 +1,13 @@
 //! OTLP over HTTP: accepted and refused requests, and their answers.
 
-use crate::fake_lambda::support::{self, Lambda, Posted, get, read, request_of, traces};
+use crate::fake_lambda::support::{self, Lambda, Posted, get, log, read, request_of, traces};
 use lambda_otlp_extension::Count;
 use serde_json::json;
-use std::fmt::Debug;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tracing::field::Field;
-use tracing::{Level, Metadata, Subscriber, span};
+use tracing::Level;
 use wire::{SignalKind, gzip};
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
@@ -118,40 +116,15 @@ async fn invalid_otlp_requests_are_rejected_and_not_written() {
     assert_eq!(support::counts(&counts), "refused_invalid=11 events=1");
 }
 
-/// A log that keeps warnings.
-#[derive(Clone, Default)]
-struct Warnings(Arc<Mutex<Vec<String>>>);
-
-impl Subscriber for Warnings {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() == Level::WARN
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut fields = Vec::new();
-        event.record(&mut |field: &Field, value: &dyn Debug| {
-            fields.push(format!("{field}={value:?}"));
-        });
-        self.0.lock().unwrap().push(fields.join(" "));
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
 #[tokio::test]
 async fn the_first_refusal_that_an_sdk_does_not_retry_is_logged() {
-    let warnings = Warnings::default();
-    let _log = tracing::subscriber::set_default(warnings.clone());
+    let warnings = Arc::<Mutex<Vec<String>>>::default();
+    let kept = Arc::clone(&warnings);
+    let _log = log(move |level, fields| {
+        if level == Level::WARN {
+            kept.lock().unwrap().push(fields);
+        }
+    });
     let lambda = Lambda::start(&[]).await;
     // Another test may have registered this warning at the same moment as this log, and then tracing keeps that nobody reads it.
     tracing::callsite::rebuild_interest_cache();
@@ -159,7 +132,7 @@ async fn the_first_refusal_that_an_sdk_does_not_retry_is_logged() {
         assert_eq!(lambda.otlp("/v1/traces", &[JSON], b"[]").await.status, 400);
     }
     assert_eq!(
-        *warnings.0.lock().unwrap(),
+        *warnings.lock().unwrap(),
         [
             "message=an OTLP request was refused; further ones are only counted reason=cannot read the request: not a JSON object"
         ]

@@ -14,6 +14,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt::Debug;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -21,6 +22,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tracing::field::Field;
+use tracing::subscriber::DefaultGuard;
+use tracing::{Event, Level, Metadata, Subscriber, span};
 use wire::protobuf::Writer;
 use wire::{Metrics, SignalKind, Traces};
 
@@ -56,7 +60,6 @@ pub(crate) struct Lambda {
     pub(crate) stdout: Stdout,
     pub(crate) counts: Arc<Counts>,
     extension: JoinHandle<Result<(), Fatal>>,
-    _server: JoinHandle<()>,
     records: Records,
 }
 
@@ -132,10 +135,7 @@ impl Lambda {
 
     /// Starts the extension; its first call is register.
     pub(crate) async fn begin(variables: &[(&str, &str)]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let runtime_api = listener.local_addr().unwrap().to_string();
-        let (sender, calls) = mpsc::channel(16);
-        let server = tokio::spawn(serve(listener, sender));
+        let (runtime_api, calls) = api().await;
         let records = Records(wire::invocation_record::path(&runtime_api));
         let port = free_port().await;
         let mut source: BTreeMap<String, String> =
@@ -152,16 +152,7 @@ impl Lambda {
             let name = "lambda-otlp-extension";
             lambda_otlp_extension::run(&config, name, written, &counted).await
         });
-        Self {
-            calls,
-            receiver,
-            telemetry_uri: None,
-            stdout,
-            counts,
-            extension,
-            _server: server,
-            records,
-        }
+        Self { calls, receiver, telemetry_uri: None, stdout, counts, extension, records }
     }
 
     /// The next call, which has to be this one.
@@ -434,6 +425,15 @@ pub(crate) async fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }
 
+/// The address of a Lambda, and the calls that an extension makes.
+pub(crate) async fn api() -> (String, mpsc::Receiver<Call>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let runtime_api = listener.local_addr().unwrap().to_string();
+    let (sender, calls) = mpsc::channel(16);
+    tokio::spawn(serve(listener, sender));
+    (runtime_api, calls)
+}
+
 async fn serve(listener: TcpListener, calls: mpsc::Sender<Call>) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
@@ -500,4 +500,33 @@ pub(crate) fn traces(spans: u64) -> Vec<u8> {
         });
     });
     bytes
+}
+
+/// Passes the level and the fields of each event of the extension on this thread to `take`, until the result is dropped.
+pub(crate) fn log(take: impl Fn(Level, String) + Send + Sync + 'static) -> DefaultGuard {
+    tracing::subscriber::set_default(Log(Box::new(take)))
+}
+
+struct Log(Box<dyn Fn(Level, String) + Send + Sync>);
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("lambda_otlp_")
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = Vec::new();
+        event.record(&mut |field: &Field, value: &dyn Debug| {
+            fields.push(format!("{field}={value:?}"));
+        });
+        (self.0)(*event.metadata().level(), fields.join(" "));
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
 }
