@@ -139,17 +139,6 @@ async fn an_invalid_request_closes_only_its_own_connection() {
 }
 
 #[tokio::test]
-async fn silent_connections_do_not_block_others() {
-    let address = server().await;
-    let mut silent = Vec::new();
-    for _ in 0..300 {
-        silent.push(TcpStream::connect(address).await.unwrap());
-    }
-    let received = exchange(address, "GET /a HTTP/1.1\r\n\r\n", 100).await;
-    assert_eq!(answers(&received), "200: GET /a ");
-}
-
-#[tokio::test]
 async fn connections_with_an_active_request_are_never_evicted() {
     let address = server().await;
     let mut busy = Vec::new();

@@ -330,16 +330,3 @@ async fn while_stdout_is_blocked_a_full_buffer_keeps_acknowledged_telemetry() {
     assert_eq!(count(Count::Spilled), 2 + REQUESTS * large.items());
     assert_eq!((count(Count::PlatformLost), count(Count::SpillLost)), (1, 0));
 }
-
-#[tokio::test]
-async fn the_process_ends_after_the_rest_of_the_buffer_is_spilled() {
-    let (stdout, counts) = (Pipe::default(), Arc::default());
-    stdout.fill(true);
-    let config = config(NOWHERE);
-    let mut sink = crate::sink::Sink::open(&config, stdout.clone(), &counts).unwrap();
-    sink.connect(&config, function(&config));
-    sink.door().accept(one()).await.unwrap();
-    sink.line(&printed("paid"));
-    tokio::join!(sink.end(), async { stdout.fill(false) });
-    assert_eq!(stdout.items(), [1, 1]);
-}

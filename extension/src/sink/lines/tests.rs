@@ -282,27 +282,3 @@ async fn abandoned_items_are_counted_except_those_of_the_current_line() {
     assert_eq!(pipe.items(), [1]);
     assert_eq!(counts.get(Count::PlatformLost), 2 * (QUEUE as u64 + 2));
 }
-
-#[tokio::test]
-async fn an_oversized_item_is_shortened_or_reported_to_its_sender_only() {
-    // Deflate makes nothing of these.
-    let mut state = 1_u64;
-    let noise = (0..400_000).map(|_| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        u8::try_from(state % 251).unwrap()
-    });
-    let noise: Vec<u8> = noise.collect();
-    let pipe = Pipe::default();
-    let (output, counts) = start(&pipe, None);
-    let unknown_field = one_item(SignalKind::Traces, |span| span.bytes(1000, &noise));
-    assert_eq!(write(&output, unknown_field).await, Ok(1));
-    assert_eq!(write(&output, spans(1)).await, Ok(0));
-    assert_eq!((counts.get(Count::TooLarge), counts.get(Count::Truncated)), (1, 0));
-    let attribute = one_item(SignalKind::Traces, |span| {
-        span.message(9, |pair| pair.message(2, |value| value.bytes(7, &noise)));
-    });
-    assert_eq!(write(&output, attribute).await, Ok(0));
-    assert_eq!((counts.get(Count::TooLarge), counts.get(Count::Truncated)), (1, 1));
-}

@@ -1,5 +1,6 @@
 //! Direct mode with a scripted Lambda: flushes, holds of `next`, and spilled lines.
 
+use crate::fake_lambda::lines::{line, spilled_bodies, start};
 use crate::fake_lambda::support::{
     Call, FIRST, Lambda, MINUTE, Stdout, invoke, now_ms, read, request_of, runtime_done, shutdown,
     shutdown_within, traces, until,
@@ -239,11 +240,15 @@ async fn a_blocked_stdout_holds_no_invocation_until_its_deadline() {
 #[tokio::test]
 async fn buffered_spans_are_spilled_if_next_fails() {
     let sink = sink().await;
-    let (lambda, next) = left_behind(&sink, &[], &[3]).await;
+    let mut lambda = Lambda::invoked(&to(&sink, &[NO_HOLD])).await;
+    let next = lambda.next().await;
+    post(&lambda, 3).await;
+    lambda.telemetry(&[start(FIRST), line("printed\n")]).await;
     next.answer(403, "");
     let (ended, stdout, _) = lambda.ended().await;
     ended.unwrap_err();
     assert_eq!((delivered(&sink), spilled(&stdout)), (0, 3));
+    assert_eq!(spilled_bodies(&stdout), ["printed"]);
 }
 
 #[tokio::test]

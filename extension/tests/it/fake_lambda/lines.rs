@@ -10,7 +10,6 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::{Value, json};
 use simulator::sink::Sink;
-use std::collections::BTreeSet;
 use std::time::Duration;
 use wire::compact::Names;
 use wire::{Envelope, LineEncoder, LineLimits, Logs, Request, SignalKind};
@@ -248,30 +247,6 @@ async fn a_platform_report_becomes_a_log_record_and_metrics() {
     {
         assert!(metrics.iter().any(|metric| metric == name), "{name}: {metrics:?}");
     }
-}
-
-/// Sends many lines to a failing backend. Each becomes a record in the log, and Lambda keeps the lines without room.
-#[tokio::test]
-async fn a_flood_of_lines_is_spilled_if_the_backend_hangs() {
-    const LINES: usize = 20_000;
-    let sink = silent().await;
-    let mut lambda = Lambda::invoked(&to(&sink, &[("O2_MAX_BUFFER_SIZE_MB", "1")])).await;
-    lambda.telemetry(&[start(FIRST)]).await;
-    for batch in 0..LINES / 500 {
-        let padding = "x".repeat(400);
-        let lines: Vec<Value> =
-            (0..500).map(|at| line(format!("number {} {padding}\n", batch * 500 + at))).collect();
-        while lambda.telemetry(&lines).await != 200 {
-            tokio::task::yield_now().await;
-        }
-    }
-    let next = lambda.done().await;
-    let (stdout, counts) = lambda.end(next).await;
-    let found = spilled_bodies(&stdout);
-    assert_eq!((found.len(), counts.get(Count::LogLines)), (LINES, LINES as u64));
-    let numbers: BTreeSet<&str> =
-        found.iter().map(|body| body.split(' ').nth(1).unwrap()).collect();
-    assert_eq!(numbers.len(), LINES, "each once");
 }
 
 /// An extension that has 1.6 MB of printed lines and then OTLP when its environment ends, in this time.
