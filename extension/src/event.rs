@@ -48,7 +48,7 @@ pub(crate) struct LineFindings {
     pub(crate) out_of_memory: Option<(Option<String>, u64)>,
 }
 
-/// The events of one request of the Telemetry API. They occupy room in the intake until they are dropped.
+/// The events of one request of the Telemetry API. They occupy room in the responder until they are dropped.
 #[derive(Debug)]
 pub(crate) struct TelemetryBatch {
     pub(crate) items: Vec<TelemetryItem>,

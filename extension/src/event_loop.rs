@@ -7,10 +7,9 @@ use crate::counts::Counts;
 use crate::event::{Event, LineFindings, LogLine, TelemetryItem};
 use crate::invocations::roots::roots;
 use crate::invocations::state::InvocationState;
-use crate::lambda::{ApiError, ExtensionsApi, retrying};
-use crate::lifecycle::Fatal;
 use crate::policy::Running;
 use crate::receiver::xray::XRayDaemon;
+use crate::runtime::{ApiError, ExtensionsApi, Fatal, retrying};
 use crate::sink::Sink;
 use crate::tasks;
 use extensions_api::{Invoke, NextEvent, Shutdown};
@@ -83,7 +82,7 @@ impl EventLoop<'_> {
                         None => tokio::time::sleep(AFTER_PANIC).await,
                     }
                 }
-                _ = tasks::caught(self.sink.landed()) => {}
+                _ = tasks::caught(self.sink.flush_ended()) => {}
                 () = pause(wake) => {}
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! `receiver` accepts OTLP and X-Ray's documents on loopback, and events of the Telemetry API. It passes them to the `sink`: OTLP
 //! lines on stdout, which Lambda ships to CloudWatch Logs, or a buffer for a backend (direct mode). A request is acknowledged
-//! when its lines are written or when it is in the buffer, so no request waits for a network. One loop (`lifecycle`) owns the
+//! when its lines are written or when it is in the buffer, so no request waits for a network. One loop (`event_loop`) owns the
 //! state; its decisions (`invocations`) have no I/O.
 
 mod clock;
@@ -13,13 +13,12 @@ mod event_loop;
 mod http;
 mod invocations;
 mod json;
-mod lambda;
-mod lifecycle;
 mod log;
 mod own_file;
 mod own_metrics;
 mod policy;
 mod receiver;
+mod runtime;
 mod service_name;
 mod sink;
 mod tasks;
@@ -32,13 +31,12 @@ mod test_spans;
 
 pub use config::{Config, TABLE, WRAPPER};
 pub use counts::{Count, Counts};
-pub use lambda::ApiError;
-pub use lifecycle::{Fatal, run};
 pub use log::log;
 #[doc(hidden)]
 pub use receiver::body::read_body;
 #[doc(hidden)]
 pub use receiver::xray::read_datagram;
+pub use runtime::{ApiError, Fatal, run};
 pub use tasks::report_panics;
 
 use settings::{Check, Source};

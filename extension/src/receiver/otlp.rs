@@ -9,7 +9,7 @@ use crate::event::{Event, OtlpReceived};
 use crate::http::{Answer, BoxedAnswer, ReceivedRequest, Respond, Unread};
 use crate::invocations::roots::roots;
 use crate::service_name::named;
-use crate::sink::Door;
+use crate::sink::Intake;
 use hyper::{Method, StatusCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// The state that all connections share.
 pub(crate) struct Receiver {
-    door: Door,
+    intake: Intake,
     events: mpsc::Sender<Event>,
     counts: Arc<Counts>,
     /// The service name of requests without one.
@@ -55,14 +55,14 @@ impl Respond for Receiver {
 
 impl Receiver {
     pub(crate) fn new(
-        door: Door,
+        intake: Intake,
         events: mpsc::Sender<Event>,
         counts: Arc<Counts>,
         service_name: String,
         budget_bytes: usize,
     ) -> Self {
         Self {
-            door,
+            intake,
             events,
             counts,
             service_name,
@@ -154,11 +154,11 @@ impl Receiver {
         }
         let request = named(request, &self.service_name);
         self.hold_more(&mut held, request.bytes().len()).await?;
-        let named = self.door.named_spans(&request);
+        let named = self.intake.named_spans(&request);
         let received = OtlpReceived { roots: roots(&request), named };
         let items = request.items();
         tracing::debug!(signal = %kind, items, "OTLP received");
-        let dropped = self.door.accept(request).await.map_err(|_| Refusal::Full)?;
+        let dropped = self.intake.accept(request).await.map_err(|_| Refusal::Full)?;
         self.counts.add(Count::Requests, 1);
         self.counts.add(Count::Items, items - dropped.min(items));
         // If the channel is full, the loop is stuck and misses root spans. The request is accepted nevertheless.

@@ -95,13 +95,13 @@ impl Listener {
     }
 
     /// Makes the responder of this listener.
-    pub(crate) fn intake(
+    pub(crate) fn responder(
         &self,
         events: mpsc::Sender<Event>,
         counts: Arc<Counts>,
         takes_lines: bool,
-    ) -> Intake {
-        Intake {
+    ) -> TelemetryResponder {
+        TelemetryResponder {
             path: self.path.clone(),
             // A batch may exceed the subscribed size by a factor of two and by one large event.
             max_body_bytes: 2 * TELEMETRY_MAX_BYTES + MAX_EVENT_BYTES,
@@ -156,7 +156,7 @@ impl RecentDeliveries {
 }
 
 /// Passes batches to the loop, within a bound of bytes.
-pub(crate) struct Intake {
+pub(crate) struct TelemetryResponder {
     path: String,
     max_body_bytes: usize,
     /// One permit per byte of batches that the loop has not processed.
@@ -167,7 +167,7 @@ pub(crate) struct Intake {
     recent: RecentDeliveries,
 }
 
-impl Respond for Intake {
+impl Respond for TelemetryResponder {
     fn respond<'c>(&'c self, request: ReceivedRequest<'c>) -> BoxedAnswer<'c> {
         Box::pin(async move { Answer::new(self.status(request).await, "text/plain", "") })
     }
@@ -177,7 +177,7 @@ impl Respond for Intake {
     }
 }
 
-impl Intake {
+impl TelemetryResponder {
     /// Answers one HTTP request.
     async fn status(&self, request: ReceivedRequest<'_>) -> StatusCode {
         if request.head.uri.path() != self.path {
@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn a_full_channel_refuses_telemetry_without_counting_events() {
         let (events, _channel) = mpsc::channel(1);
-        let intake = Intake {
+        let responder = TelemetryResponder {
             path: String::new(),
             max_body_bytes: 1000,
             room: Arc::new(Semaphore::new(1000)),
@@ -314,8 +314,8 @@ mod tests {
             takes_lines: false,
             recent: RecentDeliveries::default(),
         };
-        assert_eq!(intake.take(EVENT.as_bytes()), 200);
-        assert_eq!(intake.take(EVENT.as_bytes()), 503);
-        assert_eq!(intake.counts.get(Count::Events), 1);
+        assert_eq!(responder.take(EVENT.as_bytes()), 200);
+        assert_eq!(responder.take(EVENT.as_bytes()), 503);
+        assert_eq!(responder.counts.get(Count::Events), 1);
     }
 }

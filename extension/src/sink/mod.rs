@@ -1,6 +1,6 @@
 //! The sink of all telemetry: OTLP lines on stdout, or a backend (direct mode) with stdout as its fallback.
 //!
-//! The receivers hold a [`Door`], the loop holds the [`Sink`]. Neither knows which sink it has.
+//! The receivers hold a [`Intake`], the loop holds the [`Sink`]. Neither knows which sink it has.
 
 mod backend;
 mod lines;
@@ -25,12 +25,12 @@ use wire::Request;
 
 /// The entrance for received requests; cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Door {
+pub(crate) struct Intake {
     lines: LineOutput,
     buffer: Option<SharedBuffer>,
 }
 
-impl Door {
+impl Intake {
     /// Puts a request into the buffer, or writes its lines if there is no buffer or no room. The request may be acknowledged when
     /// this returns the number of items too large for a line.
     pub(crate) async fn accept(&self, request: Request) -> Result<usize, Refused> {
@@ -51,7 +51,7 @@ impl Door {
 }
 
 pub(crate) struct Sink {
-    door: Door,
+    intake: Intake,
     /// The extension's own telemetry in stdout mode.
     own: Backlog,
     /// `None` in stdout mode.
@@ -68,13 +68,13 @@ impl Sink {
     ) -> io::Result<Self> {
         let lines = LineOutput::start(config, writer, Arc::clone(counts))?;
         let own = Backlog::own(lines.clone(), Arc::clone(counts));
-        let door = Door { lines, buffer: buffer(config) };
-        Ok(Self { door, own, backend: None, counts: Arc::clone(counts) })
+        let intake = Intake { lines, buffer: buffer(config) };
+        Ok(Self { intake, own, backend: None, counts: Arc::clone(counts) })
     }
 
     /// Takes the facts that Lambda stated, and prepares the connection to the backend. If that fails, telemetry goes to stdout.
     pub(crate) fn connect(&mut self, config: &Config, function: platform::Identity) {
-        let Door { lines, buffer } = &self.door;
+        let Intake { lines, buffer } = &self.intake;
         if let Some(account) = &function.account {
             lines.set_account(account);
         }
@@ -87,8 +87,8 @@ impl Sink {
         }
     }
 
-    pub(crate) fn door(&self) -> &Door {
-        &self.door
+    pub(crate) fn intake(&self) -> &Intake {
+        &self.intake
     }
 
     /// Returns `true` if the sink takes printed lines. CloudWatch Logs has them anyway.
@@ -159,9 +159,9 @@ impl Sink {
     }
 
     /// Waits for the end of the flush in progress; forever if there is none.
-    pub(crate) async fn landed(&mut self) {
+    pub(crate) async fn flush_ended(&mut self) {
         match &mut self.backend {
-            Some(backend) => backend.landed().await,
+            Some(backend) => backend.flush_ended().await,
             None => std::future::pending().await,
         }
     }
@@ -195,7 +195,7 @@ impl Sink {
         if let Some(backend) = &mut self.backend {
             tasks::caught(backend.stop()).await;
         }
-        let Door { lines, buffer } = &self.door;
+        let Intake { lines, buffer } = &self.intake;
         if let Some(buffer) = buffer {
             tasks::caught(spill_rest(buffer, lines, &self.counts)).await;
         }

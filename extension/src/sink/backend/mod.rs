@@ -5,7 +5,7 @@
 //! long as this process can write.
 
 mod buffer;
-mod flight;
+mod flush;
 mod health;
 mod health_check;
 mod printed_lines;
@@ -23,7 +23,7 @@ use crate::policy::{
 };
 use crate::sink::lines::LineOutput;
 pub(crate) use buffer::{Buffer, SharedBuffer, Unbuffered};
-use flight::Flights;
+use flush::Flushes;
 use health::Awake;
 pub(crate) use health_check::health_check;
 use platform::PlatformEvent;
@@ -54,7 +54,7 @@ pub(crate) fn buffer(config: &Config) -> Option<SharedBuffer> {
 /// The loop's side of direct mode. The receivers fill the buffer.
 pub(crate) struct Backend {
     buffer: SharedBuffer,
-    flights: Flights,
+    flushes: Flushes,
     spill: Spill,
     lines: PrintedLines,
     /// Events are sent unchanged (the `json` output).
@@ -100,7 +100,7 @@ impl Backend {
         let uploader = Uploader::new(otlp, events, &direct.destination, service_name, counts);
         Some(Self {
             buffer: Arc::clone(buffer),
-            flights: Flights::new(buffer, uploader, counts),
+            flushes: Flushes::new(buffer, uploader, counts),
             spill: Spill::new(buffer, output, counts),
             lines: PrintedLines::new(config, function, is_json, counts),
             is_json,
@@ -117,7 +117,7 @@ impl Backend {
     /// Notes the beginning of an invocation, perhaps after a freeze.
     pub(crate) fn invoked(&mut self) {
         self.invocations += 1;
-        self.flights.health.invoked();
+        self.flushes.health.invoked();
         self.done = None;
         self.woke(unix_millis(), true);
     }
@@ -191,7 +191,7 @@ impl Backend {
 
     fn woke(&mut self, now_ms: u64, may_freeze: bool) {
         if self.awake.woke(now_ms, Instant::now(), may_freeze && !self.is_managed) {
-            self.flights.drop_connections();
+            self.flushes.drop_connections();
         }
     }
 
@@ -208,9 +208,9 @@ impl Backend {
             self.finish_lines();
         }
         let Some(facts) = self.facts(running, is_asking, now_ms) else {
-            return !self.flights.is_flying();
+            return !self.flushes.is_running();
         };
-        if self.flights.is_flying() {
+        if self.flushes.is_running() {
             // The flush ends with its own time limit. The rest of the buffer would be late.
             if is_near_deadline(&facts) && facts.waiting.is_some() {
                 self.spill.all();
@@ -226,7 +226,7 @@ impl Backend {
                 true
             }
             Decision::Flush { at_most } => {
-                self.flights.begin(at_most, false);
+                self.flushes.begin(at_most, false);
                 false
             }
         }
@@ -255,8 +255,8 @@ impl Backend {
         let due = due.map(|since_ms| since_ms.saturating_add(interval_ms));
         // Compare with the last decision and not with now: a task that became due since then is due now.
         let decided_ms = self.decided_ms;
-        let again_ms = self.flights.health.not_before_ms();
-        let due = due.map(|due| due.max(again_ms)).filter(|_| !self.flights.is_flying());
+        let again_ms = self.flushes.health.not_before_ms();
+        let due = due.map(|due| due.max(again_ms)).filter(|_| !self.flushes.is_running());
         let lines_due = lines.map(|since_ms| since_ms.saturating_add(interval_ms));
         let times = [last_chance, before(BEFORE_DEADLINE), lines_due, due];
         times.into_iter().flatten().filter(|at| *at > decided_ms).min().map(|at| at.max(now_ms))
@@ -264,8 +264,8 @@ impl Backend {
 
     /// Waits for the end of the flush; forever if there is none. If the flush panicked, the buffer is spilled: the same requests
     /// would panic again.
-    pub(crate) async fn landed(&mut self) {
-        if !self.flights.landed().await {
+    pub(crate) async fn flush_ended(&mut self) {
+        if !self.flushes.ended().await {
             self.spill.all();
         }
     }
@@ -276,26 +276,26 @@ impl Backend {
         let left = end.saturating_duration_since(Instant::now());
         // A failing backend gets one probe.
         let is_open =
-            matches!(self.flights.health.at(unix_millis()), Health::Open | Health::OpenAndPaused);
-        let most = if is_open { self.flights.health.probe() } else { left };
+            matches!(self.flushes.health.at(unix_millis()), Health::Open | Health::OpenAndPaused);
+        let most = if is_open { self.flushes.health.probe() } else { left };
         let send_end = Instant::now() + last_send_time(left, self.buffer.bytes()).min(most);
         loop {
             // Refused requests are not sent again.
             self.spill.tried(self.flush.retries);
-            if !self.flights.is_flying() {
+            if !self.flushes.is_running() {
                 let left = send_end.saturating_duration_since(Instant::now() + CUT_OFF);
                 if self.buffer.oldest().is_none() || left.is_zero() {
                     break;
                 }
-                self.flights.begin(left, self.buffer.bytes() > LAST_BYTES);
+                self.flushes.begin(left, self.buffer.bytes() > LAST_BYTES);
             }
             let failures = self.counts.get(Count::FailedFlushes);
-            let is_late = timeout_at(send_end, self.landed()).await.is_err();
+            let is_late = timeout_at(send_end, self.flush_ended()).await.is_err();
             if is_late || self.counts.get(Count::FailedFlushes) > failures {
                 break;
             }
         }
-        self.flights.cut_off().await;
+        self.flushes.abort().await;
         self.spill.finish(end).await;
         self.spill.give_up().await;
     }
@@ -307,7 +307,7 @@ impl Backend {
 
     /// Returns all unsettled requests to the buffer.
     pub(crate) async fn stop(&mut self) {
-        self.flights.cut_off().await;
+        self.flushes.abort().await;
         self.finish_lines();
     }
 
@@ -335,15 +335,15 @@ impl Backend {
             phase,
             is_done: running.is_some_and(|running| running.is_done),
             waiting,
-            health: self.flights.health.at(now_ms),
-            probe: self.flights.health.probe(),
+            health: self.flushes.health.at(now_ms),
+            probe: self.flushes.health.probe(),
             left: Duration::from_millis(left),
             invocations: self.invocations,
             is_told_of_end: running.is_some_and(|running| running.is_told_of_end),
             is_rare: running.is_some_and(|running| running.is_rare),
             last_failed: running.is_some_and(|running| running.last_failed),
             handler: running.and_then(|running| running.usual_handler),
-            cost: self.flights.health.cost(),
+            cost: self.flushes.health.cost(),
             flush_timeout,
             interval: self.flush.interval,
         })
@@ -353,7 +353,7 @@ impl Backend {
     /// short for a flush counts as 0: the flush would fail and be repeated.
     fn left_after_handler(&self, done: Instant) -> Duration {
         let left = self.flush.timeout.saturating_sub(done.elapsed());
-        let least = self.flights.health.cost().min(self.flush.timeout / 2);
+        let least = self.flushes.health.cost().min(self.flush.timeout / 2);
         if left < least { Duration::ZERO } else { left }
     }
 }

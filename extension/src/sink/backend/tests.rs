@@ -88,8 +88,8 @@ async fn slow_sink() -> Sink {
 
 /// Sends all of the buffer.
 async fn flush(backend: &mut Backend) {
-    backend.flights.begin(Duration::from_mins(1), false);
-    backend.landed().await;
+    backend.flushes.begin(Duration::from_mins(1), false);
+    backend.flush_ended().await;
 }
 
 #[test]
@@ -114,15 +114,15 @@ async fn a_probe_outlasts_the_handler_and_closes_the_circuit() {
     let mut backend = backend(&sink);
     backend.invoked();
     for _ in 0..3 {
-        backend.flights.health.failed(Duration::ZERO, None, unix_millis() - 20_000);
+        backend.flushes.health.failed(Duration::ZERO, None, unix_millis() - 20_000);
     }
-    assert_eq!(backend.flights.health.at(unix_millis()), Health::Open);
+    assert_eq!(backend.flushes.health.at(unix_millis()), Health::Open);
     backend.buffer.put(one()).unwrap();
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert!(!backend.due(Some(&running(false)), false), "the probe is under way");
     assert!(!backend.due(Some(&running(true)), false), "and keeps the environment awake");
-    backend.landed().await;
-    assert_eq!(backend.flights.health.at(unix_millis()), Health::Good);
+    backend.flush_ended().await;
+    assert_eq!(backend.flushes.health.at(unix_millis()), Health::Good);
     assert_eq!((sink.spans().len(), backend.buffer.bytes()), (1, 0));
     assert!(backend.due(Some(&running(true)), false));
 }
@@ -136,10 +136,10 @@ async fn an_unfinished_search_for_bad_records_is_no_failure_of_the_backend() {
     let mut backend = backend(&sink);
     backend.invoked();
     backend.buffer.put(traces(&vec![Span::default(); 5])).unwrap();
-    backend.flights.begin(Duration::from_millis(200), false);
-    backend.landed().await;
+    backend.flushes.begin(Duration::from_millis(200), false);
+    backend.flush_ended().await;
     assert_eq!((sink.spans().len(), backend.buffer.bytes() > 0), (3, true));
-    assert_eq!(backend.flights.health.not_before_ms(), 0);
+    assert_eq!(backend.flushes.health.not_before_ms(), 0);
     flush(&mut backend).await;
     assert_eq!((sink.spans().len(), backend.buffer.bytes()), (5, 0));
 }
@@ -169,9 +169,9 @@ async fn a_failure_after_an_accepted_request_pauses_flushes() {
         for _ in 0..2 {
             backend.buffer.put(kibibytes(6)).unwrap();
         }
-        backend.flights.begin(Duration::from_secs(2), false);
-        backend.landed().await;
-        let pause = backend.flights.health.not_before_ms().saturating_sub(unix_millis());
+        backend.flushes.begin(Duration::from_secs(2), false);
+        backend.flush_ended().await;
+        let pause = backend.flushes.health.not_before_ms().saturating_sub(unix_millis());
         assert_eq!(pause.div_ceil(1000), pause_s);
     }
 }
@@ -199,7 +199,7 @@ async fn after_a_panic_waiting_records_move_to_the_buffer() {
         crate::sink::Sink::open(&config, Pipe::default(), &Arc::<Counts>::default()).unwrap();
     sink.connect(&config, function(&config));
     sink.line(&printed("paid"));
-    let buffered = |sink: &crate::sink::Sink| sink.door().buffer.as_ref().unwrap().bytes();
+    let buffered = |sink: &crate::sink::Sink| sink.intake().buffer.as_ref().unwrap().bytes();
     assert_eq!(buffered(&sink), 0);
     sink.after_panic();
     assert!(buffered(&sink) > 0);
@@ -232,7 +232,7 @@ async fn a_refused_signal_is_a_failure_unless_another_one_is_accepted() {
         }
         flush(&mut backend).await;
         assert_eq!(backend.counts.get(Count::FailedFlushes), failures);
-        assert_eq!(backend.flights.health.at(unix_millis()), health);
+        assert_eq!(backend.flushes.health.at(unix_millis()), health);
         assert_eq!(sink.log_records().len(), usize::from(has_line));
     }
 }
@@ -264,16 +264,16 @@ async fn shutdown_sends_until_the_backend_fails_and_spills_the_rest() {
     // The last requests have up to 512 KiB.
     let waiting = vec![kibibytes(100); 6];
     let items: usize = waiting.iter().map(Request::items).sum();
-    for (is_flying, answer, requests, delivered, spilled) in [
+    for (is_running, answer, requests, delivered, spilled) in [
         (true, ScriptedResponse::Ok, 1 + 2, 1 + items, 0),
         (false, ScriptedResponse::Status(503), 1, 0, items),
         (false, ScriptedResponse::Status(415), 1, 0, items),
     ] {
         let sink = always(answer).await;
         let mut backend = backend(&sink);
-        if is_flying {
+        if is_running {
             backend.buffer.put(one()).unwrap();
-            backend.flights.begin(Duration::from_mins(1), false);
+            backend.flushes.begin(Duration::from_mins(1), false);
         }
         for request in &waiting {
             backend.buffer.put(request.clone()).unwrap();

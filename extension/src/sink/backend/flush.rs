@@ -14,21 +14,21 @@ use tokio::time::Instant;
 use wire::SignalKind;
 
 /// Starts and ends flushes, and learns the backend's health from them.
-pub(super) struct Flights {
+pub(super) struct Flushes {
     buffer: SharedBuffer,
     uploader: Arc<Uploader>,
     pub(super) health: BackendHealth,
-    current: Option<Flight>,
+    current: Option<RunningFlush>,
     counts: Arc<Counts>,
 }
 
-struct Flight {
+struct RunningFlush {
     task: JoinHandle<()>,
     ended: oneshot::Receiver<FlushResult>,
     begun: Instant,
 }
 
-impl Flights {
+impl Flushes {
     pub(super) fn new(buffer: &SharedBuffer, uploader: Uploader, counts: &Arc<Counts>) -> Self {
         Self {
             buffer: Arc::clone(buffer),
@@ -39,7 +39,7 @@ impl Flights {
         }
     }
 
-    pub(super) fn is_flying(&self) -> bool {
+    pub(super) fn is_running(&self) -> bool {
         self.current.is_some()
     }
 
@@ -54,14 +54,14 @@ impl Flights {
         let task = tasks::spawn(async move {
             drop(report.send(Box::pin(uploader.send(taken, events, end, is_last)).await));
         });
-        self.current = Some(Flight { task, ended, begun });
+        self.current = Some(RunningFlush { task, ended, begun });
     }
 
     /// Waits for the end of the flush; forever if there is none. Returns `false` if the flush panicked.
-    pub(super) async fn landed(&mut self) -> bool {
-        let Some(flight) = &mut self.current else { return std::future::pending().await };
-        let result = (&mut flight.ended).await;
-        let took = flight.begun.elapsed();
+    pub(super) async fn ended(&mut self) -> bool {
+        let Some(running) = &mut self.current else { return std::future::pending().await };
+        let result = (&mut running.ended).await;
+        let took = running.begun.elapsed();
         self.current = None;
         match &result {
             Ok(result) => self.note(result, took),
@@ -71,8 +71,8 @@ impl Flights {
     }
 
     /// Aborts the flush. When this returns, its unsettled batches are in the buffer and its connections are closed.
-    pub(super) async fn cut_off(&mut self) {
-        let Some(Flight { task, mut ended, begun }) = self.current.take() else { return };
+    pub(super) async fn abort(&mut self) {
+        let Some(RunningFlush { task, mut ended, begun }) = self.current.take() else { return };
         task.abort();
         drop(task.await);
         if let Ok(result) = ended.try_recv() {
