@@ -12,34 +12,8 @@ use wire::{Limits, Request, SignalKind};
 pub(crate) struct Format {
     pub(crate) encoding: Encoding,
     pub(crate) compression: ContentCoding,
-    pub(crate) framing: Framing,
-}
-
-/// The framing of a request in a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Framing {
-    /// None.
-    None,
-    /// One gRPC message.
-    Message,
-}
-
-impl Framing {
-    /// Returns the number of bytes before the request.
-    pub(super) const fn prefix_bytes(self) -> usize {
-        match self {
-            Self::None => 0,
-            Self::Message => grpc::PREFIX_BYTES,
-        }
-    }
-
-    /// Refuses a body that announces too large a message.
-    pub(super) fn check(self, begun: &[u8], max_bytes: usize) -> Result<(), Refusal> {
-        match self {
-            Self::None => Ok(()),
-            Self::Message => grpc::check_message(begun, max_bytes),
-        }
-    }
+    /// The body is one gRPC message.
+    pub(crate) is_grpc: bool,
 }
 
 /// Inflates, reads and checks a body.
@@ -49,9 +23,10 @@ pub(crate) fn read(
     body: Vec<u8>,
     max_bytes: usize,
 ) -> Result<Request, Refusal> {
-    let (compression, body) = match format.framing {
-        Framing::None => (format.compression, body),
-        Framing::Message => grpc::message_content(body, format.compression)?,
+    let (compression, body) = if format.is_grpc {
+        grpc::message_content(body, format.compression)?
+    } else {
+        (format.compression, body)
     };
     let body = compression.inflate(body, max_bytes).map_err(|error| match error {
         InflateError::TooLarge { max_bytes } => Refusal::TooLarge { max_bytes },
@@ -95,7 +70,7 @@ pub fn read_body(
     let format = Format {
         encoding: Encoding::of(content_type).ok_or("unknown content type")?,
         compression: ContentCoding::of(Some(content_encoding)).ok_or("unknown content encoding")?,
-        framing: if is_grpc { Framing::Message } else { Framing::None },
+        is_grpc,
     };
     read(kind, format, body, max_bytes).map_err(|refusal| refusal.to_string())
 }

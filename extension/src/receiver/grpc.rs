@@ -2,19 +2,22 @@
 //!
 //! Source: OTLP 1.x, "OTLP/gRPC"; "gRPC over HTTP2"; gRPC's "ContentCoding".
 
-use super::body::{ACCEPTED, ContentCoding, Format, Framing};
+use super::body::{ACCEPTED, ContentCoding, Format};
 use super::response::{Encoding, Refusal, export_response};
 use crate::http::{Answer, Head, header};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode, Version};
-use std::fmt::Write as _;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use wire::SignalKind;
 use wire::protobuf::Writer;
 
 const GRPC: &str = "application/grpc";
 const PROTOBUF: &str = "application/grpc+proto";
+
+/// The bytes that a status message escapes, besides those that are not ASCII (gRPC over HTTP2, "Responses").
+const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -44,7 +47,7 @@ pub(super) fn signal_and_format(head: &Head) -> Result<(SignalKind, Format), Ref
     let kind = kind.ok_or(Refusal::UnknownCall)?;
     let compression = ContentCoding::of(header(head, "grpc-encoding"));
     let compression = compression.ok_or(Refusal::GrpcEncoding)?;
-    Ok((kind, Format { encoding: Encoding::Protobuf, compression, framing: Framing::Message }))
+    Ok((kind, Format { encoding: Encoding::Protobuf, compression, is_grpc: true }))
 }
 
 /// Makes the answer to an accepted call. `rejected` items were too large for a line.
@@ -61,7 +64,7 @@ pub(super) fn refused(refusal: &Refusal) -> Answer {
         let value = HeaderValue::try_from(value).ok();
         answer.trailers.get_or_insert_default().extend(value.map(|value| (name, value)));
     };
-    say(GRPC_MESSAGE, percent_encoded(&text));
+    say(GRPC_MESSAGE, utf8_percent_encode(&text, ESCAPED).to_string());
     if refusal.may_be_sent_again() {
         let retry_info = retry_info();
         say(GRPC_STATUS_DETAILS, BASE64_STANDARD_NO_PAD.encode(status(code, &text, &retry_info)));
@@ -97,20 +100,6 @@ fn answer(body: Vec<u8>, code: u64) -> Answer {
     let mut answer = Answer::new(StatusCode::OK, GRPC, body);
     answer.trailers = Some(HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from(code))]));
     answer
-}
-
-/// Escapes `%` and all but printable ASCII in a status message.
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if matches!(byte, b' '..=b'~') && byte != b'%' {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _written = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 /// The flag, and the length as 32 bits in big-endian order.
@@ -171,7 +160,9 @@ mod tests {
 
     #[test]
     fn grpc_messages_are_percent_encoded() {
-        assert_eq!(percent_encoded("100 % of \"é\"\n"), "100 %25 of \"%C3%A9\"%0A");
+        let refused = refused(&Refusal::Invalid("100 % of \"é\"\n".to_owned()));
+        let escaped = "cannot read the request: 100 %25 of \"%C3%A9\"%0A";
+        assert_eq!(refused.trailers.unwrap()[GRPC_MESSAGE], escaped);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Receives OTLP over HTTP and gRPC: reads a request, gives it to the sink, and answers it.
 
 use super::body::ContentCoding;
-use super::body::{self, Format, Framing};
+use super::body::{self, Format};
 use super::grpc;
 use super::response::{Encoding, Refusal, accepted, refused};
 use crate::counts::{Count, Counts};
@@ -126,14 +126,16 @@ impl Receiver {
             Unread::TooLarge => Refusal::TooLarge { max_bytes },
             Unread::BrokenOff => Refusal::BrokenOff,
         };
-        let max_body_bytes = max_bytes + format.framing.prefix_bytes();
+        let max_body_bytes = max_bytes + if format.is_grpc { grpc::PREFIX_BYTES } else { 0 };
         let mut bytes = body.room(max_body_bytes).map_err(unread)?;
         // A body without a length reserves room as it arrives.
         let mut held = self.hold(bytes.capacity()).await?;
         while let Some(piece) = body.next(bytes.len(), max_body_bytes).await.map_err(unread)? {
             self.hold_more(&mut held, bytes.len() + piece.len()).await?;
             bytes.extend_from_slice(&piece);
-            format.framing.check(&bytes, max_bytes)?;
+            if format.is_grpc {
+                grpc::check_message(&bytes, max_bytes)?;
+            }
         }
         let compressed = (format.compression != ContentCoding::None).then(|| bytes.clone());
         let mut request = body::read(kind, format, bytes, max_bytes)?;
@@ -218,7 +220,7 @@ fn format(encoding: Option<Encoding>, request: &ReceivedRequest<'_>) -> Result<F
     let encoding = encoding.ok_or(Refusal::ContentType)?;
     let content_encoding = request.header("content-encoding");
     let compression = ContentCoding::of(content_encoding).ok_or(Refusal::ContentEncoding)?;
-    Ok(Format { encoding, compression, framing: Framing::None })
+    Ok(Format { encoding, compression, is_grpc: false })
 }
 
 /// Answers two requests that are not OTLP: a health check, and the end of a handler as djv3's wrapper reports it. Lambda reports
