@@ -332,7 +332,6 @@ impl SerializeMap for Search {
 mod tests {
     use super::*;
     use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-    use serde_json::{Value, json};
     use std::collections::BTreeMap;
 
     #[derive(Debug)]
@@ -367,33 +366,6 @@ mod tests {
         check(boxed(OrderError::Refused { by: 1 }), "Refused");
         check(boxed("x".parse::<u8>().unwrap_err()), "ParseIntError");
         check("x".parse::<u8>().unwrap_err(), "core::num::error::ParseIntError");
-    }
-
-    #[test]
-    fn status_code_and_batch_item_failures_are_found_at_the_top_level_only() {
-        let check = |response: Value, status_code, batch_item_failures| {
-            let expected = ResponseFacts { status_code, batch_item_failures };
-            assert_eq!(ResponseFacts::of(&response), expected, "{response}");
-        };
-        check(json!({"statusCode": 200}), Some(200), 0);
-        check(json!({"body": "x", "statusCode": 502, "headers": {"a": "b"}}), Some(502), 0);
-        check(json!({"statusCode": "404"}), Some(404), 0);
-        for nonsense in [json!("not found"), json!(-1), json!(70000), json!(200.0), Value::Null] {
-            check(json!({"statusCode": nonsense}), None, 0);
-        }
-        check(json!({"statusCode": {"statusCode": 200}}), None, 0);
-        check(json!({"inner": {"statusCode": 200, "batchItemFailures": [1]}}), None, 0);
-        check(json!([{"statusCode": 200, "batchItemFailures": [1]}]), None, 0);
-        check(json!("statusCode"), None, 0);
-        check(Value::Null, None, 0);
-        check(
-            json!({"batchItemFailures": [{"itemIdentifier": "a"}, {"itemIdentifier": "b"}]}),
-            None,
-            2,
-        );
-        for nonsense in [json!([]), json!({"itemIdentifier": "a"}), json!("two"), Value::Null] {
-            check(json!({"batchItemFailures": nonsense}), None, 0);
-        }
     }
 
     #[test]

@@ -226,71 +226,7 @@ fn xray_header(span: &SpanContext) -> Option<String> {
 mod tests {
     use super::*;
 
-    const W3C: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    const W3C_UNSAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
     const XRAY: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
-    const XRAY_UNSAMPLED: &str =
-        "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0";
-    const XRAY_ROOT: &str = "Root=1-5759e988-bd862e3fe1be46a994272793";
-
-    /// `names`, the event's headers, the invocation's own header -> parent's span id and flag.
-    fn check(names: &str, headers: &[(&str, &str)], ambient: Option<&str>, expected: &str) {
-        let headers: HashMap<String, String> =
-            headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let parent = Propagation::new(by_names(names).0).parent(Some(&headers), ambient);
-        let span = parent.span();
-        let span = span.span_context();
-        let shown = if span.is_valid() {
-            format!(
-                "{} {}",
-                span.span_id(),
-                if span.is_sampled() { "sampled" } else { "unsampled" }
-            )
-        } else {
-            "none".to_owned()
-        };
-        assert_eq!(shown, expected, "{names} {headers:?} {ambient:?}");
-        assert!(!span.is_valid() || span.is_remote());
-    }
-
-    #[test]
-    fn the_parent_comes_from_the_named_propagators() {
-        let default = "tracecontext,baggage";
-        check(default, &[], None, "none");
-        check(default, &[("traceparent", W3C)], None, "b7ad6b7169203331 sampled");
-        check(default, &[("Traceparent", W3C)], None, "b7ad6b7169203331 sampled");
-        check(default, &[("traceparent", W3C_UNSAMPLED)], None, "b7ad6b7169203331 unsampled");
-        check(default, &[("traceparent", "00-broken")], None, "none");
-        check("", &[("traceparent", W3C)], None, "b7ad6b7169203331 sampled");
-        check("b3", &[("traceparent", W3C)], None, "b7ad6b7169203331 sampled");
-        check("none", &[("traceparent", W3C)], None, "none");
-    }
-
-    #[test]
-    fn an_xray_parent_is_used_only_with_an_xray_propagator() {
-        let event = [("X-Amzn-Trace-Id", XRAY_UNSAMPLED)];
-        check("tracecontext", &event, Some(XRAY), "none");
-        check("xray", &event, Some(XRAY), "53995c3f42cd8ad8 unsampled");
-        check("xray", &[], Some(XRAY_UNSAMPLED), "none");
-        check("xray", &[("x-amzn-trace-id", XRAY_ROOT)], None, "none");
-        check("xray-lambda", &[], Some(XRAY_UNSAMPLED), "53995c3f42cd8ad8 unsampled");
-        check("xray-lambda", &[], Some(XRAY_ROOT), "none");
-        check(
-            "xray-lambda",
-            &[("x-amzn-trace-id", XRAY)],
-            Some(XRAY_UNSAMPLED),
-            "53995c3f42cd8ad8 sampled",
-        );
-    }
-
-    #[test]
-    fn a_w3c_parent_wins_over_xray_in_either_order() {
-        let both = [("traceparent", W3C), ("x-amzn-trace-id", XRAY_UNSAMPLED)];
-        check("tracecontext,xray", &both, Some(XRAY_UNSAMPLED), "b7ad6b7169203331 sampled");
-        check("xray,tracecontext", &both, Some(XRAY_UNSAMPLED), "b7ad6b7169203331 sampled");
-        check("xray-lambda,tracecontext", &both, Some(XRAY_UNSAMPLED), "b7ad6b7169203331 sampled");
-        check("tracecontext,xray-lambda", &both, Some(XRAY_UNSAMPLED), "b7ad6b7169203331 sampled");
-    }
 
     #[test]
     fn unknown_propagators_are_reported() {

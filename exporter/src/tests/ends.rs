@@ -164,12 +164,24 @@ fn the_status_follows_the_response() {
     check(json!({ "statusCode": 404 }), "unset", None, None);
     check(json!({ "statusCode": 500 }), "error: ", Some("\"500\""), None);
     check(json!({ "statusCode": "503" }), "error: ", Some("\"503\""), None);
-    check(json!({ "statusCode": "nonsense" }), "unset", None, None);
+    for nonsense in
+        [json!("nonsense"), json!(-1), json!(70000), json!(502.0), json!({}), json!(null)]
+    {
+        check(json!({ "statusCode": nonsense }), "unset", None, None);
+    }
+    // Only the top level counts.
+    let inner = json!({ "statusCode": 502, "batchItemFailures": [{}] });
+    for response in [json!({ "body": inner }), json!({ "statusCode": inner }), json!([inner])] {
+        check(response, "unset", None, None);
+    }
+    check(json!("statusCode"), "unset", None, None);
     let failed = json!([{ "itemIdentifier": "one" }, { "itemIdentifier": "two" }]);
     let message = "error: 2 of the batch's messages failed; Lambda delivers them again";
     let error_type = Some("\"batch_item_failures\"");
     check(json!({ "batchItemFailures": failed }), message, error_type, Some("2"));
-    check(json!({ "batchItemFailures": [] }), "unset", None, None);
+    for none in [json!([]), json!({ "itemIdentifier": "a" }), json!("two"), json!(null)] {
+        check(json!({ "batchItemFailures": none }), "unset", None, None);
+    }
 }
 
 #[test]

@@ -18,13 +18,13 @@ const UNSAMPLED: &str =
 /// Trace id, parent id and `aws.xray.parent_id` of the span; `None` if none was written.
 fn invoke(
     variables: &[(&str, &str)],
-    traceparent: Option<&str>,
+    headers: &[(&str, &str)],
     xray: Option<&str>,
 ) -> Option<[String; 3]> {
     let function = Function::with_variables(variables);
-    let payload = traceparent
-        .map_or_else(|| json!({}), |parent| json!({ "headers": { "Traceparent": parent } }));
-    let mut event = event(payload);
+    let headers: Value =
+        headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    let mut event = event(json!({ "headers": headers }));
     event.context.xray_trace_id = xray.map(str::to_owned);
     function.handle(event, succeed).unwrap();
     let written = function.written();
@@ -35,24 +35,46 @@ fn invoke(
 
 #[test]
 fn the_trace_comes_from_the_caller_or_from_xray_or_from_the_request_id() {
-    let check = |variables: &[(&str, &str)],
-                 traceparent: Option<&str>,
+    let check = |propagators: Option<&str>,
+                 headers: &[(&str, &str)],
                  xray: Option<&str>,
                  expected: Option<[&str; 3]>| {
-        let found = invoke(variables, traceparent, xray);
+        let variable = propagators.map(|names| ("OTEL_PROPAGATORS", names));
+        let found = invoke(variable.as_slice(), headers, xray);
         let found = found.as_ref().map(|ids| ids.each_ref().map(String::as_str));
-        assert_eq!(found, expected, "{variables:?} {traceparent:?} {xray:?}");
+        assert_eq!(found, expected, "{propagators:?} {headers:?} {xray:?}");
     };
     let derived = to_hex(&trace_id_from_request_id(REQUEST_ID));
-    let of_caller = format!("00-{W3C_TRACE}-{W3C_SPAN}-01");
+    let w3c = format!("00-{W3C_TRACE}-{W3C_SPAN}-01");
     let sampled = UNSAMPLED.replace("Sampled=0", "Sampled=1");
-    check(&[], None, None, Some([&derived, "", ""]));
-    check(&[], None, Some(UNSAMPLED), Some([XRAY_TRACE, "", XRAY_SPAN]));
-    check(&[], Some(&of_caller), Some(UNSAMPLED), Some([W3C_TRACE, W3C_SPAN, XRAY_SPAN]));
-    // X-Ray's header names the parent, and decides.
-    let of_xray = [("OTEL_PROPAGATORS", "tracecontext,xray-lambda")];
-    check(&of_xray, None, Some(UNSAMPLED), None);
-    check(&of_xray, None, Some(&sampled), Some([XRAY_TRACE, XRAY_SPAN, ""]));
+    let root = format!("Root={}", "1-5759e988-bd862e3fe1be46a994272793");
+    let (of_w3c, of_xray) = ([W3C_TRACE, W3C_SPAN, ""], [XRAY_TRACE, XRAY_SPAN, ""]);
+    let (w3c, in_event) = (&[("Traceparent", &*w3c)][..], &[("X-Amzn-Trace-Id", &*sampled)][..]);
+    check(None, &[], None, Some([&derived, "", ""]));
+    check(None, &[], Some(UNSAMPLED), Some([XRAY_TRACE, "", XRAY_SPAN]));
+    check(None, w3c, Some(UNSAMPLED), Some([W3C_TRACE, W3C_SPAN, XRAY_SPAN]));
+    check(None, &[("traceparent", "00-broken")], None, Some([&derived, "", ""]));
+    // Names that select nothing leave the default, except for `none`.
+    for names in ["tracecontext", " ", "b3"] {
+        check(Some(names), w3c, None, Some(of_w3c));
+    }
+    check(Some("none"), w3c, None, Some([&derived, "", ""]));
+    // The event's X-Ray header counts only if it is asked for, and decides on sampling.
+    check(Some("tracecontext"), in_event, None, Some([&derived, "", ""]));
+    check(Some("xray"), in_event, None, Some(of_xray));
+    check(Some("xray"), &[("x-amzn-trace-id", UNSAMPLED)], Some(&sampled), None);
+    check(Some("xray"), &[("x-amzn-trace-id", &root)], None, Some([&derived, "", ""]));
+    check(Some("xray"), &[], Some(UNSAMPLED), Some([XRAY_TRACE, "", XRAY_SPAN]));
+    // The invocation's own header is the last choice.
+    check(Some("tracecontext,xray-lambda"), &[], Some(UNSAMPLED), None);
+    check(Some("xray-lambda"), &[], Some(&sampled), Some(of_xray));
+    check(Some("xray-lambda"), &[], Some(&root), Some([XRAY_TRACE, "", ""]));
+    check(Some("xray-lambda"), in_event, Some(UNSAMPLED), Some(of_xray));
+    // A W3C parent wins in any order.
+    let both = [w3c, &[("x-amzn-trace-id", UNSAMPLED)]].concat();
+    for names in ["tracecontext,xray", "xray,tracecontext", "xray-lambda,tracecontext"] {
+        check(Some(names), &both, Some(UNSAMPLED), Some([W3C_TRACE, W3C_SPAN, XRAY_SPAN]));
+    }
 }
 
 /// An API Gateway request sent by a test or another function with `Lambda.Invoke` has headers without a `traceparent`.
@@ -98,7 +120,7 @@ fn an_unsampled_parent_drops_the_spans_and_is_reported() {
 fn otel_traces_sampler_selects_the_sampler() {
     let check = |sampler: &str, argument: &str, is_recorded: bool| {
         let variables = [("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", argument)];
-        let recorded = invoke(&variables, None, None).is_some();
+        let recorded = invoke(&variables, &[], None).is_some();
         assert_eq!(recorded, is_recorded, "{sampler} {argument}");
     };
     check("always_on", "", true);
