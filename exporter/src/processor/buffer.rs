@@ -232,17 +232,6 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_with_1_mib_of_items_is_full() {
-        let memory_size = |item: &i32| usize::try_from(*item).unwrap() * 1024;
-        let buffer = Buffer::new(SignalKind::Traces, 1000, memory_size, |_| false, Arc::default());
-        let mut written = Vec::new();
-        for item in [1023, 1, 500, 5000] {
-            buffer.push(item, no_wait, |batch| written.push(batch));
-        }
-        assert_eq!(written, [vec![1023, 1], vec![500, 5000]]);
-    }
-
-    #[test]
     fn large_items_are_dropped_while_a_full_buffer_waits_for_a_write() {
         let memory_size = |item: &i32| usize::try_from(*item).unwrap() * 1024;
         let buffer = Buffer::new(SignalKind::Traces, 1000, memory_size, |_| false, Arc::default());

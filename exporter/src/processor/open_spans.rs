@@ -120,26 +120,3 @@ fn is_of(span: &SpanData, open: &[SpanData], roots: &Roots) -> bool {
     };
     is_in(&roots.cut_off) && !is_in(&roots.going_on)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
-    use opentelemetry_sdk::trace::SdkTracerProvider;
-
-    #[test]
-    fn a_partial_span_is_not_written_again_after_another_span_ends() {
-        let tracer = SdkTracerProvider::default().tracer("");
-        let (open, spans) =
-            (OpenSpans::default(), ["first", "second"].map(|name| tracer.start(name)));
-        for span in &spans {
-            open.begin(span);
-        }
-        let of_all = || open.of(&Roots::default(), CutOff::END, SystemTime::UNIX_EPOCH).len();
-        assert_eq!(of_all(), 2);
-        let ids = spans.map(|span| span.span_context().span_id());
-        open.are_written(&ids);
-        open.end(ids[0]);
-        assert_eq!(of_all(), 0);
-    }
-}
