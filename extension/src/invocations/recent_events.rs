@@ -31,26 +31,3 @@ impl RecentEvents {
         false
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use platform::EventKind;
-
-    fn event(time: Option<u64>) -> PlatformEvent {
-        PlatformEvent { time_unix_nano: time, ..PlatformEvent::new(EventKind::Start) }
-    }
-
-    #[test]
-    fn a_repeated_event_is_detected_among_the_newest() {
-        let mut recent = RecentEvents::default();
-        assert!(!recent.is_repeated(&event(Some(0))));
-        assert!(recent.is_repeated(&event(Some(0))));
-        assert!(!recent.is_repeated(&event(None)) && !recent.is_repeated(&event(None)));
-        for time in 1..=MAX_RECENT as u64 {
-            assert!(!recent.is_repeated(&event(Some(time))));
-        }
-        assert_eq!(recent.hashes.len(), MAX_RECENT);
-        assert!(!recent.is_repeated(&event(Some(0))), "the oldest is forgotten");
-    }
-}

@@ -2,6 +2,7 @@
 
 use crate::fake_lambda::support::{self, Call, FIRST, Lambda, MINUTE, invoke, shutdown};
 use lambda_otlp_extension::{Count, Fatal};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::Stdio;
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
-use wire::SignalKind;
+use wire::{Metrics, SignalKind, Traces};
 
 fn runtime_done(request_id: &str, status: &str) -> Value {
     json!({"time": "2026-09-21T14:13:20.123Z", "type": "platform.runtimeDone", "record": {
@@ -160,7 +161,50 @@ async fn a_managed_instance_registers_only_for_shutdown() {
     let next = lambda.next().await;
     assert_eq!(lambda.telemetry(&[report("first"), report("second")]).await, 200);
     let (stdout, _) = lambda.end(next).await;
-    assert_eq!(stdout.items(SignalKind::Traces), 2);
+    let names: Vec<String> = stdout.spans().into_iter().map(|span| span.name).collect();
+    assert_eq!(names, ["orders"; 2], "the variable's, since Lambda said none");
+}
+
+#[tokio::test]
+async fn the_resource_has_the_names_of_the_registration_and_the_variables() {
+    let variables = [
+        ("AWS_LAMBDA_FUNCTION_NAME", "variable"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+        ("AWS_REGION", "eu-west-1"),
+        ("OTEL_SERVICE_NAME", "shop"),
+    ];
+    let mut lambda = Lambda::invoked(&variables).await;
+    let next = lambda.done().await;
+    let (stdout, _) = lambda.end(next).await;
+    let text = stdout.text();
+    let traces = text.lines().find_map(|line| support::read(line).decode::<Traces>());
+    let spans = traces.unwrap().unwrap().resource_spans.into_iter().next().unwrap();
+    let described = |resource: Option<Resource>| {
+        let attributes = resource.unwrap().attributes.into_iter();
+        let described =
+            attributes.map(|own| format!("{} {:?}\n", own.key, own.value.unwrap().value));
+        described.collect::<String>()
+    };
+    let of_spans = described(spans.resource);
+    expect_test::expect![[r#"
+        service.name Some(StringValue("shop"))
+        cloud.provider Some(StringValue("aws"))
+        cloud.platform Some(StringValue("aws_lambda"))
+        cloud.region Some(StringValue("eu-west-1"))
+        cloud.account.id Some(StringValue("123456789012"))
+        faas.name Some(StringValue("orders"))
+        faas.version Some(StringValue("7"))
+        faas.max_memory Some(IntValue(134217728))
+    "#]]
+    .assert_eq(&of_spans);
+    let metrics = text.lines().find_map(|line| support::read(line).decode::<Metrics>());
+    let metrics = metrics.unwrap().unwrap().resource_metrics.into_iter().next().unwrap();
+    let of_metrics = described(metrics.resource);
+    assert!(
+        !of_metrics.contains("max_memory") && of_spans.starts_with(&of_metrics),
+        "{of_metrics}"
+    );
 }
 
 #[tokio::test]

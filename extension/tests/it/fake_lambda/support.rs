@@ -141,7 +141,7 @@ impl Lambda {
         let mut source: BTreeMap<String, String> =
             variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         source.insert("AWS_LAMBDA_RUNTIME_API".into(), runtime_api);
-        source.insert("AWS_LAMBDA_FUNCTION_NAME".into(), "orders".into());
+        source.entry("AWS_LAMBDA_FUNCTION_NAME".into()).or_insert("orders".into());
         source.entry("OTEL_LAMBDA_RECEIVER_PORT".into()).or_insert(port.to_string());
         let config = Config::from_source(&source);
         let stdout = Stdout::default();
