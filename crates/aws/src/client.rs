@@ -1,13 +1,14 @@
 //! The client of AWS's JSON protocols, for secrets, parameters and queues: one signed request, sent once, bounded in time and
 //! size, never redirected. Errors state whether the request may have arrived.
 
+use crate::reqwest_transport::ReqwestTransport;
 use crate::signature::{Scope, amz_date, authorization};
-use crate::transport::AwsTransport;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
 use settings::Proxy;
 use settings::Secret;
 use std::fmt;
+use std::pin::Pin;
 use std::time::SystemTime;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
@@ -20,11 +21,15 @@ const MAX_PUT_RESPONSE_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct AwsClient {
     clock: fn() -> SystemTime,
-    transport: AwsTransport,
+    transport: Box<dyn RequestSender>,
 }
 
 impl AwsClient {
-    /// `clock` gives the signing time.
+    /// Uses this transport; `clock` gives the signing time.
+    pub fn by(transport: impl RequestSender + 'static, clock: fn() -> SystemTime) -> Self {
+        Self { clock, transport: Box::new(transport) }
+    }
+
     pub fn new(clock: fn() -> SystemTime, proxy: Option<Proxy>) -> Self {
         Self::keeping_connections(clock, proxy, 0)
     }
@@ -35,7 +40,7 @@ impl AwsClient {
         proxy: Option<Proxy>,
         most: usize,
     ) -> Self {
-        Self { clock, transport: AwsTransport::new(proxy, most) }
+        Self::by(ReqwestTransport::new(proxy, most), clock)
     }
 
     pub fn wall_clock(&self) -> SystemTime {
@@ -259,21 +264,32 @@ pub(crate) fn excerpt(text: &str) -> String {
     if head.len() < line.len() { format!("{head}…") } else { head }
 }
 
-pub(crate) struct AwsHttpRequest<'a> {
-    pub(crate) method: Method,
-    pub(crate) url: &'a Url,
+pub struct AwsHttpRequest<'a> {
+    pub method: Method,
+    pub url: &'a Url,
     /// All headers except the length.
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
     /// `true` if the host is this machine, or one that no proxy reaches.
-    pub(crate) is_direct: bool,
-    pub(crate) max_response_bytes: usize,
+    pub is_direct: bool,
+    pub max_response_bytes: usize,
 }
 
 impl fmt::Debug for AwsHttpRequest<'_> {
     /// Shows host and size only: headers contain signatures and tokens.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HttpRequest({} {}, {} bytes)", self.method, host(self.url), self.body.len())
+    }
+}
+
+pub type Sent<'a> = Pin<Box<dyn Future<Output = Result<AwsResponse, NoResponse>> + Send + 'a>>;
+
+/// Sends one request and returns its response, without retries or redirects. The caller drops the future at the deadline.
+pub trait RequestSender: fmt::Debug + Send + Sync {
+    fn send<'a>(&'a self, request: AwsHttpRequest<'a>) -> Sent<'a>;
+
+    fn shown(&self, url: &Url) -> String {
+        host(url)
     }
 }
 

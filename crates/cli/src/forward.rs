@@ -60,7 +60,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut options = forwarder::Options::of(&config);
     // No event comes from this process's own log group.
     options.own_log_groups.clear();
-    options.most_details = usize::MAX;
     let now = now_unix_nano();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (ledger, complete) = runtime.block_on(async {

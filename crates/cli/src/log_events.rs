@@ -74,11 +74,10 @@ impl StreamOf<'_> {
     }
 }
 
-/// Options for viewing telemetry: the forwarder ignores no log group as its own, and reports every error.
+/// Options for viewing telemetry: the forwarder ignores no log group as its own.
 pub(crate) fn options(config: &Config) -> Options {
     let mut options = Options::of(config);
     options.own_log_groups.clear();
-    options.most_details = usize::MAX;
     options
 }
 

@@ -1,6 +1,8 @@
 //! AWS requests with reqwest: through proxies, and each on a new connection by default.
 
-use crate::client::{AwsHttpRequest, AwsResponse, NoResponse, TIMED_OUT, host};
+use crate::client::{
+    AwsHttpRequest, AwsResponse, NoResponse, RequestSender, Sent, TIMED_OUT, host,
+};
 use settings::Proxy;
 use std::error::Error;
 use std::time::Duration;
@@ -12,7 +14,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The first request creates the HTTP client: most environments need neither a secret nor a queue.
 #[derive(Debug)]
-pub(crate) struct AwsTransport {
+pub(crate) struct ReqwestTransport {
     proxy: Option<Proxy>,
     idle_connections: usize,
     https: OnceCell<reqwest::Client>,
@@ -20,17 +22,13 @@ pub(crate) struct AwsTransport {
     http: OnceCell<reqwest::Client>,
 }
 
-impl AwsTransport {
+impl ReqwestTransport {
     pub(crate) fn new(proxy: Option<Proxy>, idle_connections: usize) -> Self {
         let (https, http) = (OnceCell::new(), OnceCell::new());
         Self { proxy, idle_connections, https, http }
     }
 
-    /// Sends one request and returns its response, without retries or redirects. The caller drops the future at the deadline.
-    pub(crate) async fn send(
-        &self,
-        request: AwsHttpRequest<'_>,
-    ) -> Result<AwsResponse, NoResponse> {
+    async fn exchange(&self, request: AwsHttpRequest<'_>) -> Result<AwsResponse, NoResponse> {
         let AwsHttpRequest { method, url, headers, body, is_direct, max_response_bytes: most } =
             request;
         let shown = if is_direct { host(url) } else { self.shown(url) };
@@ -75,9 +73,12 @@ impl AwsTransport {
     }
 }
 
-impl AwsTransport {
-    /// The host, and the proxy in front of it.
-    pub(crate) fn shown(&self, url: &Url) -> String {
+impl RequestSender for ReqwestTransport {
+    fn send<'a>(&'a self, request: AwsHttpRequest<'a>) -> Sent<'a> {
+        Box::pin(self.exchange(request))
+    }
+
+    fn shown(&self, url: &Url) -> String {
         let shown = host(url);
         match self.proxy.as_ref().and_then(|proxy| proxy.of(url)) {
             Some(proxy) => format!("{shown} through the proxy {}", host(proxy)),
