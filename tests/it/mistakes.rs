@@ -3,12 +3,13 @@
 use expect_test::expect_file;
 use lambda_otlp_tests::binary;
 use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 /// A page that a proxy shows in place of an API's answer.
 const PAGE: &[u8] = b"HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>";
 
-/// Variables and arguments. `PROXY` is the address of a server that shows a page.
+/// Variables and arguments. `PROXY` is the address of a server that shows a page, and `FOLDER` has an old Python.
 const MISTAKES: &[(&[&str], &str)] = &[
     (&[], "forward shop.log"),
     (&[], "forward no-such-file --dry-run"),
@@ -37,6 +38,8 @@ const MISTAKES: &[(&[&str], &str)] = &[
     (&[], "dev"),
     (&[], "dev --wrapper --handler index.handler"),
     (&[], "dev -- no-such-program"),
+    (&[], "dev --runtime python --handler app.handler"),
+    (&["PATH=FOLDER"], "dev --runtime python --handler app.handler"),
     (&[], "tail"),
     (&[], "tail /aws/lambda/shop --since yesterday"),
     (&[], "redrive"),
@@ -61,9 +64,14 @@ fn typical_mistakes_have_their_remedies() {
     ] {
         std::fs::write(folder.path().join(name), content).unwrap();
     }
+    let python = folder.path().join("python3");
+    std::fs::write(&python, "#!/bin/sh\necho /usr/bin/python3\necho 3.9\n").unwrap();
+    std::fs::set_permissions(&python, PermissionsExt::from_mode(0o755)).unwrap();
     let mut said = String::new();
     for (variables, arguments) in MISTAKES {
-        let set = |text: &str| text.replace("PROXY", &proxy);
+        let set = |text: &str| {
+            text.replace("PROXY", &proxy).replace("FOLDER", folder.path().to_str().unwrap())
+        };
         let mut command = Command::new(binary("lambda-otlp"));
         command.env_clear().current_dir(folder.path()).stdin(Stdio::null());
         command.envs([("HOME", "/nowhere"), ("AWS_EC2_METADATA_DISABLED", "true")]);

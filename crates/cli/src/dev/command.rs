@@ -1,7 +1,7 @@
 //! Prepares the function that the command line describes.
 
 use super::Arguments;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use console::layer;
 use settings::{Env, Source as _};
 use simulator::binaries::{self, BuildError};
@@ -240,6 +240,13 @@ pub(super) fn python(
     });
     let asked = asked.context("there is no python3 on PATH")?;
     let (interpreter, version) = asked.trim().split_once('\n').unwrap_or((asked.trim(), ""));
+    let numbers = version.split_once('.').and_then(|(major, minor)| {
+        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+    });
+    ensure!(
+        numbers >= Some((3, 10)),
+        "{interpreter} is Python {version}, which is too old: put Python 3.10 or later first on PATH"
+    );
     let mut paths = Vec::new();
     if !imports(interpreter, "awslambdaric") {
         paths.push(python_packages(interpreter, version, "awslambdaric", "", AWSLAMBDARIC)?);
