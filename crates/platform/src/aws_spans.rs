@@ -119,34 +119,27 @@ fn is_nothing(value: &Value) -> bool {
 }
 
 /// A name with or without OTLP's prefix, or OTLP's number.
-fn named<T: Copy>(value: &Value, prefix: &str, names: &[(&str, T)]) -> Option<T> {
+fn named<T: TryFrom<i32>>(
+    value: &Value,
+    prefix: &str,
+    of_name: fn(&str) -> Option<T>,
+) -> Option<T> {
     if let Some(number) = value.as_u64() {
-        return names.get(usize::try_from(number).ok()?).map(|(_, known)| *known);
+        return i32::try_from(number).ok()?.try_into().ok();
     }
     let name = value.as_str()?;
-    let name = name.strip_prefix(prefix).unwrap_or(name);
-    names.iter().find(|(known, _)| *known == name).map(|(_, known)| *known)
+    of_name(name).or_else(|| of_name(&format!("{prefix}{name}")))
 }
 
 fn kind(value: &Value) -> Option<SpanKind> {
-    const KINDS: [(&str, SpanKind); 6] = [
-        ("UNSPECIFIED", SpanKind::Unspecified),
-        ("INTERNAL", SpanKind::Internal),
-        ("SERVER", SpanKind::Server),
-        ("CLIENT", SpanKind::Client),
-        ("PRODUCER", SpanKind::Producer),
-        ("CONSUMER", SpanKind::Consumer),
-    ];
-    named(value, "SPAN_KIND_", &KINDS)
+    named(value, "SPAN_KIND_", SpanKind::from_str_name)
 }
 
 fn status(value: &Value) -> Option<Status> {
-    const CODES: [(&str, StatusCode); 3] =
-        [("UNSET", StatusCode::Unset), ("OK", StatusCode::Ok), ("ERROR", StatusCode::Error)];
     let mut fields = value.as_object()?.clone();
     let code = match fields.remove("code") {
         None | Some(Value::Null) => StatusCode::Unset,
-        Some(code) => named(&code, "STATUS_CODE_", &CODES)?,
+        Some(code) => named(&code, "STATUS_CODE_", StatusCode::from_str_name)?,
     };
     let message = take_text(&mut fields, "message").unwrap_or_default();
     fields.values().all(is_nothing).then_some(Status { code: code as i32, message })
@@ -368,8 +361,8 @@ pub(crate) fn span_id(value: &Value) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render;
-    use expect_test::expect;
+    use crate::render::{self, check_table};
+    use expect_test::expect_file;
     use std::fmt::Write as _;
 
     /// Lines made from the documented format, not written by AWS.
@@ -387,106 +380,47 @@ mod tests {
         line.replace(from, to)
     }
 
-    #[track_caller]
-    fn ended(line: &str) -> (Resource, InstrumentationScope, Span) {
-        let SpanLine::Ended(spans) = SpanLine::read(line) else { panic!("{line}") };
-        let ResourceSpans { resource, mut scope_spans, .. } = *spans;
-        let ScopeSpans { scope, mut spans, .. } = scope_spans.pop().unwrap();
-        (resource.unwrap_or_default(), scope.unwrap_or_default(), spans.pop().unwrap())
-    }
-
-    fn complete(line: &str) -> String {
-        let (resource, scope, span) = ended(line);
-        let status = span.status.clone().unwrap_or_default();
-        let mut shown = format!(
-            "{}\nscope {} {}\n{} kind {} from {} to {}, status {} {:?}\n{}\n",
-            render::attributes(&resource.attributes),
-            scope.name,
-            scope.version,
-            span.name,
-            span.kind,
-            span.start_time_unix_nano,
-            span.end_time_unix_nano,
-            status.code,
-            status.message,
-            render::attributes(&span.attributes),
-        );
-        for Event { time_unix_nano, name, attributes, .. } in &span.events {
-            let attributes = render::attributes(attributes);
-            writeln!(shown, "event {name} at {time_unix_nano} {attributes}").unwrap();
-        }
-        for Link { span_id, attributes, .. } in &span.links {
-            writeln!(shown, "link {span_id:?} {}", render::attributes(attributes)).unwrap();
-        }
-        shown
-    }
-
-    #[test]
-    fn an_aws_span_line_becomes_a_complete_span() {
-        // The last is a subsegment, with its name and cause in X-Ray's fields.
-        expect![[r#"
-        aws.local.service=shop-api/prod cloud.platform=aws_api_gateway cloud.provider=aws service.name=shop-api/prod
-        scope  
-        POST /orders kind 2 from 1789999990000000000 to 1789999990480000000, status 0 ""
-        aws.xray.annotation_keys=[tenant] http.request.method=POST http.response.status_code=200 tenant=blue aws.xray.name=shop-api/prod aws.xray.type=segment
-        cloud.account.id=210987654321 cloud.platform=aws_lambda cloud.provider=aws faas.name=payments service.name=payments
-        scope @opentelemetry/instrumentation-aws-lambda 0.61.0
-        payments kind 2 from 1789999990050000000 to 1789999990400000000, status 2 "card declined"
-        faas.coldstart=false faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 ratio=0.25
-        event exception at 1789999990300000000 exception.type=Declined
-        link [161, 178, 195, 212, 229, 246, 0, 9] messaging.message.id=m1
-        cloud.provider=aws
-        scope  
-        DynamoDB kind 3 from 1789999990100000000 to 1789999990200000000, status 2 "conditional check failed"
-        http.status_code=400 aws.xray.cause={message=conditional check failed} aws.xray.name=DynamoDB aws.xray.namespace=aws aws.xray.type=subsegment
-    "#]]
-        .assert_eq(&[0, 2, 3].map(|number| complete(line(number))).concat());
-    }
-
-    #[test]
-    fn in_progress_span_copies_are_recognized() {
-        let check =
-            |line: &str, expected: &SpanLine| assert_eq!(SpanLine::read(line), *expected, "{line}");
-        check(line(1), &SpanLine::InProgress);
-        check(&with(1, r#""endTimeUnixNano":null,"#, ""), &SpanLine::InProgress);
-        check(&with(1, r#""aws.xray.inprogress":true"#, ""), &SpanLine::InProgress);
-        check(
-            &with(1, r#""endTimeUnixNano":null"#, r#""x":1"#).replace("true", "false"),
-            &SpanLine::Other,
-        );
-        // The copy that reports the end.
-        let over = with(2, r#""ratio":0.25"#, r#""aws.xray.inprogress":false"#);
-        assert_eq!(ended(&over).2.end_time_unix_nano, 1_789_999_990_400_000_000);
-    }
-
-    #[test]
-    fn alternative_spellings_are_parsed_or_preserved() {
-        let by_duration = with(0, r#""endTimeUnixNano":1789999990480000000,"#, "");
-        assert_eq!(ended(&by_duration).2, ended(line(0)).2);
-        let as_text = with(0, "1789999990480000000", "\"1789999990480000000\"");
-        assert_eq!(ended(&as_text).2, ended(line(0)).2);
-        let xray =
-            with(0, "69203c0b0d1a4f4e7c1b2a3948576a61", "1-69203c0b-0d1a4f4e7c1b2a3948576a61");
-        assert_eq!(ended(&xray).2, ended(line(0)).2);
-        let as_otlp = with(0, "\"SERVER\"", "\"SPAN_KIND_SERVER\"");
-        assert_eq!(ended(&as_otlp).2, ended(line(0)).2);
-        let numbered = with(0, "\"SERVER\"", "2").replace("\"UNSET\"", "0");
-        assert_eq!(ended(&numbered).2, ended(line(0)).2);
-        let rest = |line: &str| {
-            let attributes = ended(line).2.attributes;
-            let rest = attributes.into_iter().find(|attribute| attribute.key == names::REST);
-            rest.map(|rest| render::attributes(&[rest])).unwrap_or_default()
+    fn shown(line: &str) -> String {
+        let spans = match SpanLine::read(line) {
+            SpanLine::Ended(spans) => *spans,
+            SpanLine::InProgress => return "in progress".to_owned(),
+            SpanLine::Other => return "-".to_owned(),
         };
-        assert_eq!(rest(line(2)), "");
-        let unknown = with(2, "\"SERVER\"", "\"BROKER\"").replace("\"ERROR\"", "\"BROKEN\"");
-        let unknown = unknown
-            .replace("1789999990300000000", "\"then\"")
-            .replace("\"m1\"", "\"m1\"},\"x\":{\"y\":1");
-        expect![[r#"lambda_otlp.rest={"events":[{"attributes":{"exception.type":"Declined"},"name":"exception","timeUnixNano":"then"}],"kind":"BROKER","links":[{"attributes":{"messaging.message.id":"m1"},"spanId":"a1b2c3d4e5f60009","traceId":"69203c0b0d1a4f4e7c1b2a3948576a62","x":{"y":1}}],"status":{"code":"BROKEN","message":"card declined"}}"#]].assert_eq(&rest(&unknown));
-        let twice = with(0, r#""tenant":"blue""#, r#""aws.xray.type":"other""#);
-        assert_eq!(rest(&twice), r#"lambda_otlp.rest={"_aws":{"type":"segment"}}"#);
-        let unknown = with(0, r#""flags":1"#, r#""flags":-1,"attributes2":[1],"nothing":null"#);
-        expect![[r#"lambda_otlp.rest={"attributes2":[1],"flags":-1}"#]].assert_eq(&rest(&unknown));
+        let (resource, scopes) = (spans.resource.unwrap_or_default(), &spans.scope_spans[0]);
+        let mut shown = render::whole_span(&scopes.spans[0]);
+        for Link { span_id, attributes, .. } in &scopes.spans[0].links {
+            let (id, attributes) = (wire::ids::to_hex(span_id), render::attributes(attributes));
+            writeln!(shown, "  link {id} {attributes}").unwrap();
+        }
+        if let Some(InstrumentationScope { name, version, .. }) = &scopes.scope {
+            writeln!(shown, "scope {name} {version}").unwrap();
+        }
+        shown + "of " + &render::attributes(&resource.attributes)
+    }
+
+    #[test]
+    fn lines_of_aws_spans_become_spans() {
+        check_table(&expect_file!["../fixtures/aws-spans.txt"], |case| {
+            let mut lines = case.lines();
+            let original = lines.next().and_then(|number| number.parse().ok()).map(line);
+            let Some(original) = original else { return shown(case) };
+            let changed = lines.fold(original.to_owned(), |line, change| {
+                let (from, to) = change.split_once(" -> ").unwrap();
+                assert!(line.contains(from), "{from}");
+                line.replace(from, to.trim_matches('·'))
+            });
+            if changed != original && SpanLine::read(&changed) == SpanLine::read(original) {
+                return "the same".to_owned();
+            }
+            shown(&changed)
+        });
+    }
+
+    #[test]
+    fn overlong_and_deeply_nested_lines_are_no_spans() {
+        for line in [with(0, "blue", &"x".repeat(MAX_LINE_BYTES)), "{\"a\":".repeat(10_000)] {
+            assert_eq!(SpanLine::read(&line), SpanLine::Other);
+        }
     }
 
     /// The services of these lines' spans, in order; `+` marks a subsegment without a service.
@@ -534,27 +468,6 @@ mod tests {
         check(&[&segment, &other], &["payments", ""]);
         let circle = with(3, "a1b2c3d4e5f60002", "a1b2c3d4e5f60003");
         check(&[&circle], &["+"]);
-    }
-
-    #[test]
-    fn lines_without_valid_ids_or_times_yield_no_span() {
-        for line in [
-            String::new(),
-            "1".to_owned(),
-            "[]".to_owned(),
-            "{}".to_owned(),
-            with(0, r#""traceId":"69203c0b0d1a4f4e7c1b2a3948576a61","#, ""),
-            with(0, "69203c0b0d1a4f4e7c1b2a3948576a61", "00000000000000000000000000000000"),
-            with(0, "a1b2c3d4e5f60001", "a1b2c3d4e5f6000g"),
-            with(0, "1789999990000000000", "-1"),
-            with(0, "1789999990000000000", "1789999990.5"),
-            with(0, "1789999990480000000", "\"\"").replace("480000000", "-1"),
-            format!("{} x", line(0)),
-            with(0, "blue", &"x".repeat(MAX_LINE_BYTES)),
-            "{\"a\":".repeat(10_000),
-        ] {
-            assert_eq!(SpanLine::read(&line), SpanLine::Other, "{line}");
-        }
     }
 
     proptest::proptest! {

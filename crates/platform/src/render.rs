@@ -200,3 +200,22 @@ pub(crate) fn spans(spans: &[Span], zero: u64) -> String {
     }
     text
 }
+
+/// `NAME KIND ID below PARENT of TRACE, START to END, STATUS`, and below it the attributes and the events.
+pub(crate) fn whole_span(span: &Span) -> String {
+    let [trace, id, parent] =
+        [&span.trace_id, &span.span_id, &span.parent_span_id].map(|id| wire::ids::to_hex(id));
+    let (name, kind) = (&span.name, span.kind);
+    let (start, end) = (span.start_time_unix_nano, span.end_time_unix_nano);
+    let status = span.status.clone().unwrap_or_default();
+    let (code, message) = (status.code, status.message);
+    let mut shown = format!(
+        "{name} kind {kind} {id} below {parent} of {trace}, {start} to {end}, status {code} {message:?}\n  {}\n",
+        attributes(&span.attributes)
+    );
+    for event in &span.events {
+        let attributes = attributes(&event.attributes);
+        writeln!(shown, "  {} at {}: {attributes}", event.name, event.time_unix_nano).unwrap();
+    }
+    shown
+}

@@ -312,29 +312,7 @@ mod tests {
     const NOW: u64 = 1_795_384_600_000_000_000;
 
     fn shown(spans: &[Span]) -> String {
-        let mut shown = String::new();
-        for span in spans {
-            let [trace, id, parent] = [&span.trace_id, &span.span_id, &span.parent_span_id]
-                .map(|id| wire::ids::to_hex(id));
-            let (start, end) = (span.start_time_unix_nano, span.end_time_unix_nano);
-            let status = span.status.clone().unwrap_or_default();
-            writeln!(
-                shown,
-                "{} kind {} {id} below {parent} of {trace}, {start} to {end}, status {} {:?}\n  {}",
-                span.name,
-                span.kind,
-                status.code,
-                status.message,
-                render::attributes(&span.attributes)
-            )
-            .unwrap();
-            for event in &span.events {
-                let attributes = render::attributes(&event.attributes);
-                writeln!(shown, "  {} at {}: {attributes}", event.name, event.time_unix_nano)
-                    .unwrap();
-            }
-        }
-        shown
+        spans.iter().map(render::whole_span).collect()
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use crate::selection::Unselected;
 use aws::SubscriptionFilter;
-use std::fmt;
 
 /// The maximum number of filters of a log group (CloudWatch Logs User Guide, "CloudWatch Logs quotas").
 const MOST_FILTERS: usize = 2;
@@ -113,21 +112,29 @@ impl Action {
 }
 
 /// The reason of a decision, if it is not obvious.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    /// The log group is not selected.
+    #[error("{0}")]
     Unselected(Unselected),
-    /// Log groups of this class have no subscription filters.
+    #[error("its class {0} takes no subscription filters")]
     Class(String),
     /// Two filters of other owners.
+    #[error("has its two filters already ({0}): remove one")]
     Full(String),
-    /// One filter of another owner.
+    #[error(
+        "has another product's filter ({0}); `lambda-otlp subscribe --beside-others` adds ours"
+    )]
     Foreign(String),
     /// Another owner's filter leads to our forwarder: with ours every event would arrive twice.
+    #[error("filter {0}, which is not ours, leads to this forwarder already")]
     LeadsHere(String),
-    /// Beside ours, another filter leads to our forwarder: every event arrives twice.
+    /// Beside ours, another filter leads to our forwarder.
+    #[error(
+        "filter {0}, which is not ours, leads to this forwarder too: every event arrives twice; remove it"
+    )]
     Twice(String),
-    /// A filter with our name leads elsewhere, and ours would replace it.
+    /// A filter with our name leads to this destination, and ours would replace it.
+    #[error("a filter with the name of ours leads to {0}: rename or remove it")]
     NameTaken(String),
 }
 
@@ -147,35 +154,6 @@ impl Reason {
             Self::LeadsHere(_) => "subscribed by another filter",
             Self::Twice(_) => "subscribed twice",
             Self::NameTaken(_) => "name taken",
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unselected(why) => write!(f, "{why}"),
-            Self::Class(class) => {
-                write!(f, "its class {class} takes no subscription filters")
-            }
-            Self::Full(names) => write!(f, "has its two filters already ({names}): remove one"),
-            Self::Foreign(name) => write!(
-                f,
-                "has another product's filter ({name}); `lambda-otlp subscribe --beside-others` adds ours"
-            ),
-            Self::LeadsHere(name) => {
-                write!(f, "filter {name}, which is not ours, leads to this forwarder already")
-            }
-            Self::Twice(name) => write!(
-                f,
-                "filter {name}, which is not ours, leads to this forwarder too: every event arrives twice; remove it"
-            ),
-            Self::NameTaken(destination) => {
-                write!(
-                    f,
-                    "a filter with the name of ours leads to {destination}: rename or remove it"
-                )
-            }
         }
     }
 }

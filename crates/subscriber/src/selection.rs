@@ -2,7 +2,6 @@
 
 use settings::Pattern;
 use std::collections::BTreeMap;
-use std::fmt;
 
 /// The log groups of all stacks of `template.yaml`: a forwarder that reads its own log would never stop.
 const STACKS_LOG_GROUPS: &str = "/lambda-otlp/*";
@@ -23,27 +22,18 @@ pub struct TagCondition {
 }
 
 /// The reason why a log group is not selected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Unselected {
-    /// It belongs to the delivery path.
+    #[error("of the delivery path itself")]
     Own,
-    /// No pattern matches its name.
+    #[error("not included")]
     NotIncluded,
+    #[error("excluded")]
     Excluded,
+    #[error("without the tags")]
     Tags,
+    #[error("all subscriptions are removed")]
     Removed,
-}
-
-impl fmt::Display for Unselected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Own => "of the delivery path itself",
-            Self::NotIncluded => "not included",
-            Self::Excluded => "excluded",
-            Self::Tags => "without the tags",
-            Self::Removed => "all subscriptions are removed",
-        })
-    }
 }
 
 impl Selection {

@@ -35,15 +35,15 @@ fn records(converted: &ConvertedLines) -> String {
     let (mut text, mut last_scope) = (String::new(), String::new());
     for (scope, record) in converted.logs.iter().flat_map(render::log_records) {
         if scope != last_scope {
-            text += &format!("{scope}:\n");
+            text.extend([&scope, ":\n"]);
         }
         last_scope = scope;
         assert_eq!(record.observed_time_unix_nano, OBSERVED);
         let hex = wire::ids::to_hex;
         if !record.trace_id.is_empty() {
-            text += &format!("{}/{} ", hex(&record.trace_id), hex(&record.span_id));
+            text.extend([&hex(&record.trace_id), "/", &hex(&record.span_id), " "]);
         }
-        text += &format!("{}\n", render::record(&record));
+        text.extend([&render::record(&record), "\n"]);
     }
     text
 }
@@ -82,9 +82,9 @@ fn log_events_become_records_points_and_spans() {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             match word {
                 "|" => {
-                    let converted = converter.finish();
-                    converter = chunk(converted.state.clone());
-                    text += &(shown(converted) + "--\n");
+                    let end = converter.finish();
+                    converter = chunk(end.state.clone());
+                    text += &(shown(end) + "--\n");
                 }
                 "span" => {
                     let (request_id, trace) = rest.split_once(' ').unwrap();
@@ -116,21 +116,23 @@ fn log_events_become_records_points_and_spans() {
 fn every_log_event_is_consumed_or_becomes_one_record() {
     let messages = ["", "\n", "{", "{}", "END", "REPORT", "START RequestId: x", "\u{0}\u{feff}🦀"];
     let mut converter = converter();
-    messages.iter().for_each(|message| converter.log_event(&event(message)));
-    let converted = converter.finish();
-    let records = converted.logs.as_ref().map_or(0, Request::items);
-    assert_eq!((converted.consumed.empty_lines, records), (2, 6));
-    assert_eq!(converted.metrics, None);
+    for message in messages {
+        converter.log_event(&event(message));
+    }
+    let end = converter.finish();
+    let records = end.logs.as_ref().map_or(0, Request::items);
+    assert_eq!((end.consumed.empty_lines, records), (2, 6));
+    assert_eq!(end.metrics, None);
 }
 
 #[test]
 fn logs_and_metrics_have_different_resources() {
     let mut converter = converter();
     converter.log_event(&event(&format!("REPORT RequestId: {ID}\tDuration: 7.50 ms\n")));
-    let converted = converter.finish();
-    let logs = converted.logs.unwrap().decode::<wire::Logs>().unwrap().unwrap();
+    let end = converter.finish();
+    let logs = end.logs.unwrap().decode::<wire::Logs>().unwrap().unwrap();
     let logs = logs.resource_logs[0].resource.clone().unwrap();
-    let metrics = converted.metrics.unwrap().resource.unwrap();
+    let metrics = end.metrics.unwrap().resource.unwrap();
     expect![[r#"
         service.name=orders
         cloud.provider=aws
@@ -280,7 +282,9 @@ fn each_invocation_yields_one_span_for_any_cut() {
     let spans = |state: ConverterState, lines: &[String], end: SpanEnd| {
         let converter = converter().with_state(state);
         let mut converter = converter.with_spans(SpanMapping::SpanEvents, end, false);
-        lines.iter().for_each(|line| converter.log_event(&event(line)));
+        for line in lines {
+            converter.log_event(&event(line));
+        }
         let ConvertedLines { spans, state, .. } = converter.finish();
         (spans.map_or(0, |spans| spans.scope_spans[0].spans.len()), state)
     };

@@ -130,7 +130,9 @@ fn lines_and_events_of_lambda_become_metrics() {
 fn taken(mut aggregator: Aggregator, batches: &[Vec<&str>]) -> Vec<Vec<Metric>> {
     let mut found = Vec::new();
     for batch in batches {
-        batch.iter().for_each(|line| aggregator.add(&event_of(line), T0));
+        for line in batch {
+            aggregator.add(&event_of(line), T0);
+        }
         found.push(aggregator.take());
     }
     found.push(aggregator.finish_chunk().0);
