@@ -69,7 +69,7 @@ impl Handler {
         let forwarder = self.forwarder.lock().await;
         let (report, invocation) = forward(&forwarder, event).await;
         if let Some(vitals) = &self.vitals {
-            vitals.tell(&report, &invocation, &self.default).await;
+            vitals.record(&report, &invocation, &self.default).await;
         }
         answer(report)
     }

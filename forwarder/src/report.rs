@@ -7,7 +7,7 @@ use crate::source::{LogBatch, SourceError};
 use std::ops::AddAssign;
 use wire::{SignalKind, UndecodableLine};
 
-/// Limit on each list of a report. The ledger counts everything.
+/// Limit on each list of a report, if not set otherwise. The ledger counts everything.
 pub(crate) const MOST_DETAILS: usize = 100;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,7 +153,6 @@ impl AddAssign for Report {
             self.list(undelivered);
         }
         self.undecodable.extend(undecodable);
-        self.undecodable.truncate(MOST_DETAILS);
         self.dropped_points += dropped_points;
         self.renamed += renamed;
         self.dropped_for_time += dropped_for_time;

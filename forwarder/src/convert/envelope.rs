@@ -44,7 +44,7 @@ struct ExpectedArn<'e> {
 
 impl ExpectedArn<'_> {
     /// Returns `true` if an encoded value is a matching ARN or a list of matching ARNs.
-    fn is_told_by(&self, value: &[u8]) -> bool {
+    fn is_named_by(&self, value: &[u8]) -> bool {
         match AnyValue::decode(value).map(|value| value.value) {
             Ok(Some(any_value::Value::StringValue(text))) => self.is(&text),
             Ok(Some(any_value::Value::ArrayValue(array))) => {
@@ -279,7 +279,7 @@ impl EnvelopeResource {
         }
         let arns = || ARNS.into_iter().filter_map(|(own, arn)| Some((own, self.expected(arn)?)));
         if let Some((_, arn)) = arns().find(|(own, _)| is_stored_as(own.as_bytes())) {
-            return if arn.is_told_by(value) { Judged::Stays } else { Judged::Removed };
+            return if arn.is_named_by(value) { Judged::Stays } else { Judged::Removed };
         }
         // OpenObserve also stores the map `{"name": …}` under the key `faas` as `faas_name`.
         let is_map = || messages(value, MAP).next().is_some();
@@ -349,10 +349,10 @@ mod tests {
     fn an_arn_of_another_region_does_not_match() {
         let origin = Origin::new("123456789012", "eu-west-1", "/aws/lambda/orders", "s[7]x");
         let envelope = EnvelopeResource::of(&origin.identity(), &[]);
-        let is_told = |region: &str| {
+        let is_named = |region: &str| {
             let arn = format!("arn:aws:lambda:{region}:123456789012:function:orders");
             envelope.expected(Arn::Function).is_some_and(|expected| expected.is(&arn))
         };
-        assert!(is_told("eu-west-1") && !is_told("us-west-2"));
+        assert!(is_named("eu-west-1") && !is_named("us-west-2"));
     }
 }

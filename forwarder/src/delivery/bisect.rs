@@ -44,7 +44,7 @@ pub(crate) async fn bisect_refused<E: Export>(
         let Division { pieces, between } = divide(request, refinement);
         for piece in pieces {
             let is_in_vain = sent >= FIRST_PIECES || requests >= MOST_REQUESTS_IN_VAIN;
-            let is_hopeless = is_in_vain && !is_anything_taken(&all);
+            let is_hopeless = is_in_vain && !is_anything_accepted(&all);
             if !goes_on || is_hopeless || sent >= MOST_PIECES {
                 all += Outcome::unsent(piece, reason.clone(), Fate::Park);
                 continue;
@@ -62,7 +62,7 @@ pub(crate) async fn bisect_refused<E: Export>(
             all += Outcome::unsent(rest, reason.clone(), Fate::Park);
         }
     }
-    if is_anything_taken(&all) {
+    if is_anything_accepted(&all) {
         for part in &mut all.parts {
             part.fate = match part.fate {
                 Fate::ParkRefused => Fate::DeadLetter,
@@ -73,7 +73,7 @@ pub(crate) async fn bisect_refused<E: Export>(
     all
 }
 
-fn is_anything_taken(outcome: &Outcome) -> bool {
+fn is_anything_accepted(outcome: &Outcome) -> bool {
     let is_partial = |part: &UndeliveredPart| part.fate == Fate::DeadLetterPartial;
     outcome.accepted > 0 || outcome.parts.iter().any(is_partial)
 }
@@ -95,13 +95,13 @@ fn divide(request: Request, refinement: u32) -> Division {
     let (mut even, mut odd, mut between) = (Vec::new(), Vec::new(), Vec::new());
     let (mut rest, mut at) = (request, 0);
     for number in 0..blocks {
-        let (before, behind) = rest.split_at(number * block + shift - at);
-        let (piece, behind) = behind.split_at(units);
+        let (before, after) = rest.split_at(number * block + shift - at);
+        let (piece, after) = after.split_at(units);
         at += before.items() + piece.items();
         between.push(before);
         let side = if number % 2 == 0 { &mut even } else { &mut odd };
         side.push(piece);
-        rest = behind;
+        rest = after;
     }
     between.push(rest);
     even.append(&mut odd);

@@ -27,7 +27,7 @@ pub(crate) struct Breaker {
     probed_unix_nano: u64,
     /// The pause after the last probe.
     pause: Duration,
-    taken_unix_nano: u64,
+    accepted_unix_nano: u64,
 }
 
 impl Breaker {
@@ -47,21 +47,21 @@ impl Breaker {
     }
 
     /// Returns `true` if the destination has accepted telemetry since then; 0 stands for never.
-    pub(crate) fn has_taken_since(&self, unix_nano: u64) -> bool {
-        unix_nano > 0 && self.taken_unix_nano > unix_nano
+    pub(crate) fn has_accepted_since(&self, unix_nano: u64) -> bool {
+        unix_nano > 0 && self.accepted_unix_nano > unix_nano
     }
 
     /// Notes the result and the duration of a delivery that began now; `None` if it shows nothing about the destination.
     pub(crate) fn note(
         &mut self,
-        took_something: Option<bool>,
+        accepted_something: Option<bool>,
         now_unix_nano: u64,
         duration: Duration,
     ) {
-        match took_something {
+        match accepted_something {
             Some(true) => {
                 self.failures = 0;
-                self.taken_unix_nano = now_unix_nano;
+                self.accepted_unix_nano = now_unix_nano;
             }
             Some(false) => {
                 self.failures = self.failures.saturating_add(1);

@@ -76,7 +76,7 @@ pub(crate) async fn deliver<E: Export>(
             durations.insert(lane, at.elapsed());
         }
         if judged == Some(true) {
-            since.insert(lane, Since::LastTaken(Instant::now()));
+            since.insert(lane, Since::LastAccepted(Instant::now()));
         }
         let verdict = delivered.verdicts.entry(lane).or_default();
         *verdict = (*verdict).max(judged);
@@ -326,7 +326,7 @@ fn group<E>(destinations: &[Arc<Destination<E>>], parcels: Vec<Parcel>) -> Vec<M
 pub(crate) enum Since {
     /// The first request was sent then, and nothing has been accepted.
     FirstSent(Instant),
-    LastTaken(Instant),
+    LastAccepted(Instant),
 }
 
 /// The time that each lane may go without an accepted item, in one event.
@@ -344,7 +344,7 @@ impl FailureBudget {
     pub(crate) fn deadline(&self, lane: Lane, since: Since) -> Instant {
         let since = match since {
             Since::FirstSent(at) => self.failing_since.get(&lane).copied().unwrap_or(at),
-            Since::LastTaken(at) => at,
+            Since::LastAccepted(at) => at,
         };
         since + self.longest
     }

@@ -9,7 +9,7 @@ use crate::invocation::InvocationContext;
 use crate::ledger::Ledger;
 use crate::queues::put::{Queues, ToEnqueue, enqueue};
 use crate::queues::{Content, Parked, Queue};
-use crate::report::{MOST_DETAILS, Report};
+use crate::report::Report;
 use crate::source::{LogBatch, LogEvent, LogEventRange};
 use backend::Fate;
 use std::sync::Arc;
@@ -122,7 +122,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
             }
             // The report needs only reason, size and hash.
             events.push(LogEvent { message: std::mem::take(&mut line.line), ..event.clone() });
-            if self.report.undecodable.len() < MOST_DETAILS {
+            if self.report.undecodable.len() < self.options.most_details {
                 self.report.undecodable.push((event.id, line));
             }
         }

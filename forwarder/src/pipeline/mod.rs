@@ -14,7 +14,7 @@ use crate::delivery::destination::{Destination, Export};
 use crate::invocation::InvocationContext;
 use crate::queues::Queue;
 use crate::queues::put::Queues;
-use crate::report::Report;
+use crate::report::{MOST_DETAILS, Report};
 use crate::rules::RuleSet;
 use crate::source::{Event, SourceError, SourceLimits};
 use flusher::Flusher;
@@ -135,6 +135,8 @@ pub struct Options {
     pub failure_budget: Duration,
     /// Size of waiting requests that starts a delivery.
     pub enough_to_deliver: usize,
+    /// Limit on the undecodable lines that a report lists. The ledger counts all.
+    pub most_details: usize,
 }
 
 impl Options {
@@ -150,6 +152,7 @@ impl Options {
             own_log_groups: config.own_log_groups.clone(),
             failure_budget: Duration::from_secs(10),
             enough_to_deliver: 2 * 1024 * 1024,
+            most_details: MOST_DETAILS,
         }
     }
 }

@@ -43,13 +43,15 @@ pub(crate) async fn redrive<E: Export, Q: Queue>(
         alarm: needs_a_person.is_some(),
     };
     let first_received = message.first_received_unix_nano();
-    let has_taken_since = |destination: &Arc<Destination<E>>| {
-        destination.breaker(kind, |breaker| breaker.has_taken_since(first_received))
+    let has_accepted_since = |destination: &Arc<Destination<E>>| {
+        destination.breaker(kind, |breaker| breaker.has_accepted_since(first_received))
     };
     let receipt = Receipt {
         message_id: &message.message_id,
         receive_count: message.receive_count(),
-        neighbours_taken: flusher.destination(name).is_some_and(|(_, it)| has_taken_since(it)),
+        neighbours_accepted: flusher
+            .destination(name)
+            .is_some_and(|(_, it)| has_accepted_since(it)),
     };
     let left = decide(kind, &mut parts, receipt, policy, flusher.invocation().observed_unix_nano);
     let pause = pause(receipt, delivered.retry_after, left);
@@ -136,7 +138,7 @@ struct Receipt<'a> {
     /// `ApproximateReceiveCount`, including this attempt.
     receive_count: u32,
     /// `true` if the backend has accepted other telemetry of this signal since the message was first received.
-    neighbours_taken: bool,
+    neighbours_accepted: bool,
 }
 
 /// Decides which parts of a request from the queue are dead-lettered, and returns the time that is left for the others.
@@ -153,7 +155,7 @@ fn decide(
 ) -> Duration {
     let mut shortest = Duration::MAX;
     for part in parts.iter_mut().filter(|part| !part.is_dead_letter()) {
-        if part.fate == Fate::ParkRefused && receipt.neighbours_taken {
+        if part.fate == Fate::ParkRefused && receipt.neighbours_accepted {
             part.fate = Fate::DeadLetter;
             continue;
         }
@@ -220,7 +222,7 @@ mod tests {
     }
 
     fn receipt(receive_count: u32) -> Receipt<'static> {
-        Receipt { message_id: "m", receive_count, neighbours_taken: false }
+        Receipt { message_id: "m", receive_count, neighbours_accepted: false }
     }
 
     /// The decision about a request of these ages that the forwarder has had for some time.

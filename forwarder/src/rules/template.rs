@@ -89,14 +89,14 @@ impl Template {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
-            let (name, behind) = after.split_once('}').ok_or(TemplateError::Unclosed)?;
+            let (name, tail) = after.split_once('}').ok_or(TemplateError::Unclosed)?;
             let field =
                 OriginField::named(name).ok_or_else(|| TemplateError::Unknown(name.to_owned()))?;
             if !before.is_empty() {
                 parts.push(TemplatePart::Text(before.to_owned()));
             }
             parts.push(TemplatePart::Field(field));
-            rest = behind;
+            rest = tail;
         }
         if !rest.is_empty() {
             parts.push(TemplatePart::Text(rest.to_owned()));

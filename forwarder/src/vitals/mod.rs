@@ -61,7 +61,7 @@ impl Vitals {
     }
 
     /// Reports one invocation; `default` is the default destination. Ends before [`InvocationContext::queue_deadline`].
-    pub async fn tell<E: Export>(
+    pub async fn record<E: Export>(
         &self,
         report: &Report,
         invocation: &InvocationContext,
@@ -75,7 +75,7 @@ impl Vitals {
             }
         }
         if let Some(otlp) = &self.otlp {
-            otlp.tell(report, invocation, default).await;
+            otlp.record(report, invocation, default).await;
         }
     }
 }

@@ -40,7 +40,7 @@ impl OtlpVitals {
 
     /// Adds one invocation, and sends all metrics if the last request is a minute ago. Metrics that are not accepted are kept for
     /// the next request, and never parked.
-    pub(super) async fn tell<E: Export>(
+    pub(super) async fn record<E: Export>(
         &self,
         report: &Report,
         invocation: &InvocationContext,
@@ -151,17 +151,17 @@ mod tests {
         let mut report = Report::default();
         report.account.add("default", Ledger::default());
         let last_request = || vitals.state.lock().unwrap().last_request_unix_nano;
-        vitals.tell(&report, &invocation(0), &destination).await;
+        vitals.record(&report, &invocation(0), &destination).await;
         assert_eq!(last_request(), None);
         assert_eq!(vitals.state.lock().unwrap().sums.invocations, 1);
         // The first accepted delivery resumes them.
         note(true);
-        vitals.tell(&report, &invocation(0), &destination).await;
+        vitals.record(&report, &invocation(0), &destination).await;
         assert_eq!(last_request(), Some(0));
         assert_eq!(vitals.state.lock().unwrap().sums.invocations, 0);
         // Without deliveries of metrics, the metrics themselves are the probe.
         (0..3).for_each(|_| note(false));
-        vitals.tell(&report, &invocation(AT_MOST_EVERY_NANOS), &destination).await;
+        vitals.record(&report, &invocation(AT_MOST_EVERY_NANOS), &destination).await;
         assert_eq!(last_request(), Some(AT_MOST_EVERY_NANOS));
         let admission = destination.breaker(SignalKind::Metrics, |breaker| breaker.admit(0));
         assert_eq!(admission, Admission::Send);

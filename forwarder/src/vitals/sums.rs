@@ -61,7 +61,7 @@ const REQUESTS: Counter = Counter(
 );
 const BYTES: Counter =
     Counter("lambda_otlp.forwarder.request.bytes", "By", "Bytes of their bodies, as compressed.");
-const NOT_TOLD: Counter = Counter(
+const FAILURES: Counter = Counter(
     "lambda_otlp.forwarder.vitals.failures",
     "{request}",
     "Requests with these metrics that the backend did not take at first.",
@@ -147,7 +147,7 @@ impl Sums {
             ((&RECEIVED, vec![]), total.events),
             ((&REQUESTS, vec![]), report.requests_sent),
             ((&BYTES, vec![]), report.bytes_sent),
-            ((&NOT_TOLD, vec![]), self.failures),
+            ((&FAILURES, vec![]), self.failures),
         ]);
         // One zero point: panels and alerts fail if the metric does not exist.
         for (number, (rule, events)) in total.consumed.by_rule().into_iter().enumerate() {

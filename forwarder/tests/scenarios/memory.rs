@@ -71,9 +71,9 @@ const CASES: &[Case] = &[
         .rules(redacts)
         .least(1001),
     case("redacted_short_lines", || short_lines("x", "xxxxx")).rules(redacts).least(55_000),
-    case("an_execution_told_behind_short_lines", told_behind_short_lines).least(55_001),
-    case("an_execution_told_before_short_lines", || {
-        let mut messages = told_behind_short_lines();
+    case("an_execution_execution_after_short_lines", execution_after_short_lines).least(55_001),
+    case("an_execution_before_short_lines", || {
+        let mut messages = execution_after_short_lines();
         // After START.
         let logged = messages.pop().unwrap_or_default();
         messages.insert(1, logged);
@@ -142,7 +142,7 @@ fn span_line(value: &str) -> String {
 }
 
 /// The last line adds an attribute to all records.
-fn told_behind_short_lines() -> Vec<String> {
+fn execution_after_short_lines() -> Vec<String> {
     const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
     let name = "x".repeat(400);
     let arn = format!("arn:aws:lambda:x:123456789012:function:orders:1/durable-execution/{name}/y");

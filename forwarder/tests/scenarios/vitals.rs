@@ -132,7 +132,7 @@ async fn vitals_are_summed_and_sent_once_a_minute() {
     let (vitals, backend) = (vitals(), Backend::default());
     let destination = destination(&backend);
     for second in [1_002, 1_003, 1_061, 1_062, 1_063] {
-        vitals.tell(&report(), &invocation(second * SECOND), &destination).await;
+        vitals.record(&report(), &invocation(second * SECOND), &destination).await;
     }
     let requests = std::mem::take(&mut *backend.requests.lock().unwrap());
     let [first, second] = requests.as_slice() else { panic!("{} requests", requests.len()) };
@@ -178,7 +178,7 @@ async fn vitals_are_summed_and_sent_once_a_minute() {
         .vitals.failures{} 0 {request}
         .lag 3 of 3 to 62, 126 s"]].assert_eq(&shown(second));
     // Sending continues after the clock was set back.
-    vitals.tell(&report(), &invocation(SECOND), &destination).await;
+    vitals.record(&report(), &invocation(SECOND), &destination).await;
     assert_eq!(backend.requests.lock().unwrap().len(), 1);
 }
 
@@ -189,7 +189,7 @@ async fn rejected_vitals_are_added_to_the_next_minute() {
     backend.script.lock().unwrap().extend([Scripted::Refuse, Scripted::Hang]);
     for second in [0, 60, 119, 120] {
         let begin = Instant::now();
-        vitals.tell(&report(), &invocation(second * SECOND), &destination).await;
+        vitals.record(&report(), &invocation(second * SECOND), &destination).await;
         assert!(begin.elapsed() <= Duration::from_secs(2), "the function is paid for meanwhile");
     }
     let requests = std::mem::take(&mut *backend.requests.lock().unwrap());
@@ -213,7 +213,7 @@ async fn sending_vitals_ends_by_the_queue_deadline() {
     let begin = Instant::now();
     let queue_deadline = begin + Duration::from_millis(300);
     let short = InvocationContext { deadline: begin, queue_deadline, ..invocation(0) };
-    vitals.tell(&report(), &short, &destination(&backend)).await;
+    vitals.record(&report(), &short, &destination(&backend)).await;
     assert!(Instant::now() <= queue_deadline);
     assert!(backend.script.lock().unwrap().is_empty(), "one request was sent");
 }

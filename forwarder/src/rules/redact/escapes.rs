@@ -47,7 +47,7 @@ pub(super) fn locate<'f>(text: &str, found: impl Iterator<Item = &'f mut TextRan
 
 /// The end of the escape whose backslash is directly before `at`: a match on the `n` of `
 /// ` begins after it.
-pub(super) fn end_behind_backslash(text: &str, at: usize) -> Option<usize> {
+pub(super) fn end_after_backslash(text: &str, at: usize) -> Option<usize> {
     let backslash = at.checked_sub(1).filter(|at| text.as_bytes().get(*at) == Some(&b'\\'))?;
     Some(escape_at(text.as_bytes(), backslash).ok()?.at.end)
 }
@@ -63,7 +63,7 @@ fn escapes(text: &str) -> impl Iterator<Item = Escape> {
                     at = escape.at.end;
                     return Some(escape);
                 }
-                Err(behind) => at = behind,
+                Err(next) => at = next,
             }
         }
     })

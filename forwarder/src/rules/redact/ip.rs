@@ -43,9 +43,9 @@ fn ipv6_end(text: &str, start: usize) -> Option<usize> {
         let address = text.get(start..*end).unwrap_or_default();
         address.bytes().any(|byte| byte.is_ascii_digit()) && address.parse::<Ipv6Addr>().is_ok()
     })?;
-    // A port behind an address looks like a group of it.
-    while let Some(behind) = text.get(end..).and_then(|behind| behind.strip_prefix(':')) {
-        let len = behind.bytes().take_while(u8::is_ascii_hexdigit).count();
+    // A port after an address looks like a group of it.
+    while let Some(after) = text.get(end..).and_then(|after| after.strip_prefix(':')) {
+        let len = after.bytes().take_while(u8::is_ascii_hexdigit).count();
         if !(1..=4).contains(&len) || is_word(end + 1 + len) {
             break;
         }

@@ -39,12 +39,12 @@ pub(super) fn find(text: &str, hides: impl Fn(&str) -> bool, found: &mut dyn FnM
         }
         let in_object = in_object || go_map.is_some_and(|begin| begin < separator);
         let value = match key_before(text, separator) {
-            Some(FoundKey::Quoted(key)) if hides(key) => value_behind(bytes, at, is_value_end),
+            Some(FoundKey::Quoted(key)) if hides(key) => value_after(bytes, at, is_value_end),
             Some(FoundKey::Member(key)) if in_object && hides(key) => {
-                value_behind(bytes, at, is_value_end)
+                value_after(bytes, at, is_value_end)
             }
             Some(FoundKey::Word(key)) if in_object && hides(key) => {
-                value_behind(bytes, at, |byte| is_value_end(byte) || is_blank(char::from(byte)))
+                value_after(bytes, at, |byte| is_value_end(byte) || is_blank(char::from(byte)))
             }
             _ => continue,
         };
@@ -86,7 +86,7 @@ fn key_before(text: &str, separator: usize) -> Option<FoundKey<'_>> {
 }
 
 /// The value at or after `at`: the content of a string, a whole map or list, or the text before an end byte.
-fn value_behind(bytes: &[u8], at: usize, ends: impl Fn(u8) -> bool) -> TextRange {
+fn value_after(bytes: &[u8], at: usize, ends: impl Fn(u8) -> bool) -> TextRange {
     let is = |at: usize, wanted: &dyn Fn(u8) -> bool| bytes.get(at).copied().is_some_and(wanted);
     let skip = |mut at: usize, wanted: &dyn Fn(u8) -> bool| {
         while is(at, wanted) {

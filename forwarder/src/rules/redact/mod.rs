@@ -285,16 +285,16 @@ impl Redaction {
         while layers.len() <= MOST_LAYERS
             && let Some(decoded) = layers.last().and_then(|text| escapes::decode(text))
         {
-            let Ok(mut behind_escapes) = self.find(&decoded) else { return whole() };
+            let Ok(mut in_escapes) = self.find(&decoded) else { return whole() };
             for layer in layers.iter().rev() {
-                escapes::locate(layer, behind_escapes.iter_mut().map(|(range, _)| range));
+                escapes::locate(layer, in_escapes.iter_mut().map(|(range, _)| range));
             }
-            found.append(&mut behind_escapes);
+            found.append(&mut in_escapes);
             layers.push(Cow::Owned(decoded));
         }
         for (range, _) in &mut found {
-            let behind = escapes::end_behind_backslash(text, range.start);
-            range.start = behind.filter(|at| *at < range.end).unwrap_or(range.start);
+            let after = escapes::end_after_backslash(text, range.start);
+            range.start = after.filter(|at| *at < range.end).unwrap_or(range.start);
         }
         if found.len() > MOST_FOUND {
             return whole();

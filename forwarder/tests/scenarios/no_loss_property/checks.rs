@@ -4,7 +4,7 @@ use super::items::Age;
 use super::marks::{self, Found, Mark};
 use super::setup::{ADDRESS, DestinationId, NAMES, Setup};
 use super::world::{
-    Answered, End, Invocation, InvocationId, QueueName, Sent, Told, UnitId, World, unix_nano,
+    Answered, End, Invocation, InvocationId, QueueName, Reported, Sent, UnitId, World, unix_nano,
 };
 use lambda_otlp_forwarder::{Consumed, Ledger, OldRecords};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,17 +19,17 @@ enum TooOld {
 }
 
 impl World {
-    pub(crate) fn problems(&self, id: InvocationId, told: &Told) -> Vec<String> {
+    pub(crate) fn problems(&self, id: InvocationId, reported: &Reported) -> Vec<String> {
         let invocation = &self.invocations[id];
         let End::Returned(returned) = &invocation.end else { return Vec::new() };
-        let ledger = told.account.total;
+        let ledger = reported.account.total;
         let mut problems = Vec::new();
-        if !told.account.balances() {
+        if !reported.account.balances() {
             problems.push(format!("the ledger does not balance: {}", ledger.to_json()));
         }
         let has_broken = invocation.units.iter().any(|unit| self.units[*unit].is_broken);
         for (destination, name) in NAMES.iter().enumerate() {
-            let ledger = told.account.destinations.get(*name).copied().unwrap_or_default();
+            let ledger = reported.account.destinations.get(*name).copied().unwrap_or_default();
             let mut compare = |what: &str, ledger: usize, least: usize, most: usize| {
                 if !(least..=most).contains(&ledger) {
                     problems.push(format!(
@@ -59,7 +59,7 @@ impl World {
         if returned.is_empty() && !has_raw {
             problems.extend(self.consumed_otherwise(invocation, &ledger));
         }
-        let says_returned = ledger.returned > 0 || told.unread;
+        let says_returned = ledger.returned > 0 || reported.unread;
         if says_returned == returned.is_empty() {
             problems.push(format!("{} returned, Lambda repeats {returned:?}", ledger.returned));
         }
@@ -84,8 +84,10 @@ impl World {
         }
         let is_right = (events, consumed) == (ledger.events, ledger.consumed);
         (!is_right).then(|| {
-            let told = (ledger.events, ledger.consumed);
-            format!("of {events} log events {consumed:?} become no item, the ledger says {told:?}")
+            let reported = (ledger.events, ledger.consumed);
+            format!(
+                "of {events} log events {consumed:?} become no item, the ledger says {reported:?}"
+            )
         })
     }
 

@@ -9,7 +9,7 @@ use super::marks;
 use super::queue::{EnvironmentQueue, Store};
 use super::setup::{DEFAULT, DestinationId};
 use super::telemetry::{OWN_LOG_GROUP, on_failure_record};
-use super::world::{Shared, Told, UnitId};
+use super::world::{Reported, Shared, UnitId};
 use ::backend::{Authorized, Client, DestinationConfig};
 use aws::CachedSecret;
 use futures_util::FutureExt as _;
@@ -232,7 +232,7 @@ impl Environment {
                 return units;
             }
         };
-        let told = Told {
+        let reported = Reported {
             account: report.account.clone(),
             unread: report.unread.is_some(),
             undelivered: report.undelivered.clone(),
@@ -245,7 +245,7 @@ impl Environment {
                 holds.failed(&identifiers).unwrap_or(units)
             }
         };
-        self.world.lock().returned(id, &told, failed.clone());
+        self.world.lock().returned(id, &reported, failed.clone());
         failed
     }
 }

@@ -118,12 +118,12 @@ pub(crate) struct Invocation {
     pub(crate) end: End,
     pub(crate) begin: Duration,
     /// Undelivered telemetry according to the forwarder.
-    said: Vec<Undelivered>,
+    undelivered: Vec<Undelivered>,
 }
 
 /// The forwarder's report about an invocation.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct Reported {
     pub(crate) account: Account,
     /// `true` if the event was unreadable.
     pub(crate) unread: bool,
@@ -351,8 +351,8 @@ impl World {
     }
 
     /// Checks the forwarder's report and Lambda's reaction against the recorded events.
-    pub(crate) fn returned(&mut self, id: InvocationId, told: &Told, units: Vec<UnitId>) {
-        let ledger = told.account.total;
+    pub(crate) fn returned(&mut self, id: InvocationId, reported: &Reported, units: Vec<UnitId>) {
+        let ledger = reported.account.total;
         self.census.met_often("total: failed", usize::from(!units.is_empty()));
         self.census.met_often("total: accepted", ledger.accepted);
         self.census.met_often("total: parked", ledger.parked);
@@ -360,10 +360,10 @@ impl World {
         self.census.met_often("total: returned", ledger.returned);
         self.census.met_often("total: dropped", ledger.dropped);
         self.census.met_often("total: ambiguous", ledger.ambiguous);
-        self.invocations[id].said.clone_from(&told.undelivered);
+        self.invocations[id].undelivered.clone_from(&reported.undelivered);
         self.invocations[id].end = End::Returned(units);
         self.note_gone(id);
-        for problem in self.problems(id, told) {
+        for problem in self.problems(id, reported) {
             self.violated(format!("invocation {id}: {problem}"));
         }
     }
@@ -375,8 +375,9 @@ impl World {
             writeln!(story, "unit {number}: {unit:?}").unwrap();
         }
         for (id, invocation) in self.invocations.iter().enumerate() {
-            let Invocation { units, requests, sent, end, begin, said } = invocation;
-            writeln!(story, "invocation {id} at {begin:?} of {units:?}: {end:?} {said:?}").unwrap();
+            let Invocation { units, requests, sent, end, begin, undelivered } = invocation;
+            writeln!(story, "invocation {id} at {begin:?} of {units:?}: {end:?} {undelivered:?}")
+                .unwrap();
             for request in requests {
                 writeln!(story, "    request {request}: {:?}", self.requests[*request]).unwrap();
             }
