@@ -6,7 +6,7 @@ use crate::invocation::{InvocationError, Response, answer, forward};
 use crate::pipeline::Forwarder;
 use crate::pipeline::Options;
 use crate::queues::put::Queues;
-use crate::rules::{DestinationRule, LiveRules, Refreshed, RuleSet};
+use crate::rules::{DestinationRule, LiveRules, RuleSet, RulesProblem};
 use crate::source::Event;
 use crate::vitals::Vitals;
 use aws::{AwsSecrets, FreezeAwareInstant, SecretService as _, SqsQueue, SqsSettings};
@@ -86,8 +86,8 @@ impl Handler {
             .await;
         let source = rules.source().to_string();
         match refreshed {
-            Refreshed::Unchanged => {}
-            Refreshed::Loaded => match self.put_in_force(rules.rules()).await {
+            None => {}
+            Some(Ok(new)) => match self.put_in_force(Arc::new(new)).await {
                 Ok(()) => self.rules_known.store(true, Ordering::Relaxed),
                 Err(error) => {
                     // Repeated with the next check, because the cause may lie outside the rules.
@@ -99,12 +99,12 @@ impl Handler {
                     );
                 }
             },
-            Refreshed::Wrong(mistakes) => {
+            Some(Err(RulesProblem::Invalid(mistakes))) => {
                 for mistake in mistakes.iter() {
                     tracing::error!(source, %mistake, "invalid rules; previous ones, if any, stay in force");
                 }
             }
-            Refreshed::Unread(error) => {
+            Some(Err(RulesProblem::Unread(error))) => {
                 tracing::error!(
                     source,
                     error,
@@ -119,7 +119,7 @@ impl Handler {
         Err(InvocationError::Settings(format!("cannot apply the rules at {source}{problem}")))
     }
 
-    async fn put_in_force(&self, rules: &Arc<RuleSet>) -> Result<(), String> {
+    async fn put_in_force(&self, rules: Arc<RuleSet>) -> Result<(), String> {
         let mut destinations = vec![Arc::clone(&self.default)];
         for rule in rules.destinations() {
             let destination = self.destination(rule);
@@ -128,7 +128,7 @@ impl Handler {
             destinations.push(Arc::new(destination));
         }
         let mut forwarder = self.forwarder.lock().await;
-        forwarder.set_rules(Arc::clone(rules), destinations);
+        forwarder.set_rules(rules, destinations);
         Ok(())
     }
 
@@ -178,17 +178,18 @@ pub async fn read_rules(config: &Config, aws: &AwsSecrets) -> Result<Arc<RuleSet
     let Some(source) = config.rules.clone() else { return Ok(Arc::default()) };
     let name = source.to_string();
     let mut rules = LiveRules::new(source, RULES_LIFETIME);
-    match rules
-        .refresh(FreezeAwareInstant::now(aws.wall_clock()), |name| parameter(aws, name))
-        .await
-    {
-        Refreshed::Loaded | Refreshed::Unchanged => Ok(Arc::clone(rules.rules())),
-        Refreshed::Wrong(mistakes) => {
+    let now = FreezeAwareInstant::now(aws.wall_clock());
+    match rules.refresh(now, |name| parameter(aws, name)).await {
+        Some(Ok(rules)) => Ok(Arc::new(rules)),
+        None => Ok(Arc::default()),
+        Some(Err(RulesProblem::Invalid(mistakes))) => {
             let lines: Vec<_> =
                 mistakes.iter().map(|mistake| format!("{name}: {mistake}")).collect();
             Err(lines.join("\n"))
         }
-        Refreshed::Unread(error) => Err(format!("cannot read the rules at {name}: {error}")),
+        Some(Err(RulesProblem::Unread(error))) => {
+            Err(format!("cannot read the rules at {name}: {error}"))
+        }
     }
 }
 

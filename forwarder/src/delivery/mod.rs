@@ -46,8 +46,7 @@ pub(crate) async fn deliver<E: Export>(
     deadline: impl Fn(Lane, Since) -> Instant,
 ) -> Delivered {
     let mut delivered = Delivered::default();
-    let Admitted { mut ready, mut held } =
-        admit(destinations, group(destinations, parcels), context);
+    let (mut ready, mut held) = admit(destinations, group(destinations, parcels), context);
     let mut running = futures_util::stream::FuturesUnordered::new();
     let mut busy: Vec<Busy> = Vec::new();
     let mut since: BTreeMap<Lane, Since> = BTreeMap::new();
@@ -120,22 +119,16 @@ fn after_probe(verdict: Option<bool>) -> Admission {
     if verdict == Some(false) { Admission::Park } else { Admission::Send }
 }
 
-/// Groups ready to send, and groups that wait for the probe of their lane.
-struct Admitted {
-    ready: VecDeque<(Admission, MergeGroup)>,
-    held: Vec<MergeGroup>,
-}
-
-/// Admits groups. If a destination failed recently and there is a retry queue, its groups are parked. The smallest group is the
+/// Returns groups ready to send, and groups that wait for the probe of their lane. If a destination failed recently and there is a retry queue, its groups are parked. The smallest group is the
 /// probe.
 fn admit<E>(
     destinations: &[Arc<Destination<E>>],
     mut groups: Vec<MergeGroup>,
     context: DeliveryContext,
-) -> Admitted {
+) -> (VecDeque<(Admission, MergeGroup)>, Vec<MergeGroup>) {
     groups.sort_by_key(MergeGroup::bytes);
     let mut admissions: BTreeMap<Lane, Admission> = BTreeMap::new();
-    let mut admitted = Admitted { ready: VecDeque::new(), held: Vec::new() };
+    let (mut ready, mut held) = (VecDeque::new(), Vec::new());
     for group in groups {
         let first = |destination: &Arc<Destination<E>>| {
             destination.breaker(group.kind, |breaker| breaker.admit(context.observed_unix_nano))
@@ -144,12 +137,12 @@ fn admit<E>(
         let asked = asks.then(|| destinations.get(group.destination).map(first)).flatten();
         let admission = admissions.entry(group.lane()).or_insert(asked.unwrap_or(Admission::Send));
         if *admission == Admission::Probe && asked.is_none() {
-            admitted.held.push(group);
+            held.push(group);
         } else {
-            admitted.ready.push_back((*admission, group));
+            ready.push_back((*admission, group));
         }
     }
-    admitted
+    (ready, held)
 }
 
 impl Delivered {

@@ -9,8 +9,8 @@ use crate::delivery::destination::Export;
 use crate::queues::redrive::redrive;
 use crate::queues::{Content, Parked, Queue};
 use crate::source::{
-    Event, KinesisRecord, LogBatch, LogEvent, LogEventRange, QueueBody, QueueMessage, SourceError,
-    Subscription,
+    Event, HandOn, KinesisRecord, LogBatch, LogEvent, LogEventRange, QueueBody, QueueMessage,
+    SourceError, Subscription,
 };
 use std::sync::Arc;
 
@@ -21,8 +21,10 @@ pub(super) async fn forward_subscription<E: Export, Q: Queue>(
     subscription: Subscription,
 ) -> Option<SourceError> {
     let subscription = Arc::new(subscription);
-    let mut unread = if let Some(data) = subscription.inflate_small(stages.limits.chunk_bytes) {
-        stages.read_at_once(|limits, hand_on| data.read(limits, hand_on)).await
+    let mut unread = if let Some(json) = subscription.inflate_small(stages.limits.chunk_bytes) {
+        let read =
+            |limits: &_, hand_on: HandOn<'_>| Subscription::read_inflated(&json, limits, hand_on);
+        stages.read_at_once(read).await
     } else {
         let source = Arc::clone(&subscription);
         stages.read_all(move |limits, hand_on| source.read(limits, hand_on)).await

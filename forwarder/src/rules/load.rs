@@ -7,7 +7,6 @@ use std::future::Future;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,52 +34,51 @@ impl fmt::Display for RulesSource {
     }
 }
 
-/// The result of a check for new rules. A problem is reported once.
+/// Why a new version of the rules is not in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Refreshed {
-    /// No change, or not time to check.
-    Unchanged,
-    Loaded,
-    /// A new, invalid version. The last valid version stays in force.
-    Wrong(Mistakes),
-    /// The source is unreadable, with the reason. The rules stay in force.
+pub(crate) enum RulesProblem {
+    Invalid(Mistakes),
+    /// The source is unreadable, with the reason.
     Unread(String),
 }
 
-/// The rules in force, and the time of the next check.
+impl fmt::Display for RulesProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unread(reason) => f.write_str(reason),
+            Self::Invalid(mistakes) => match (mistakes.iter().next(), mistakes.iter().len()) {
+                (Some(first), 2..) => write!(f, "{first} (and {} more)", mistakes.iter().len() - 1),
+                _ => write!(f, "{mistakes}"),
+            },
+        }
+    }
+}
+
+/// Reads the rules again and again.
 #[derive(Debug)]
 pub(crate) struct LiveRules {
     source: RulesSource,
     lifetime: Duration,
-    rules: Arc<RuleSet>,
     last_look: Option<FreezeAwareInstant>,
     /// A hash of the last text, valid or not.
     version: Option<u64>,
     /// `true` after a valid version.
     has_been_good: bool,
-    mistakes: Option<Mistakes>,
-    /// The last reported reading error.
-    unread: Option<String>,
+    /// Why the last version is not in force.
+    problem: Option<RulesProblem>,
 }
 
 impl LiveRules {
-    /// Reads rules from `source` every `lifetime`. Before the first check there are none.
+    /// Reads rules from `source` every `lifetime`.
     pub(crate) fn new(source: RulesSource, lifetime: Duration) -> Self {
-        let rules = Arc::default();
         Self {
             source,
             lifetime,
-            rules,
             last_look: None,
             version: None,
             has_been_good: false,
-            mistakes: None,
-            unread: None,
+            problem: None,
         }
-    }
-
-    pub(crate) fn rules(&self) -> &Arc<RuleSet> {
-        &self.rules
     }
 
     /// Repeats the next check as if the last version were new, because it could not be put in force.
@@ -90,33 +88,26 @@ impl LiveRules {
     }
 
     /// The reason why the last version is not in force; `None` if it is.
-    pub(crate) fn problem(&self) -> Option<String> {
-        let mistakes = self.mistakes.as_ref().and_then(|mistakes| {
-            let mut mistakes = mistakes.iter();
-            let first = mistakes.next()?;
-            Some(match mistakes.count() {
-                0 => first.to_string(),
-                more => format!("{first} (and {more} more)"),
-            })
-        });
-        self.unread.clone().or(mistakes)
+    pub(crate) fn problem(&self) -> Option<&RulesProblem> {
+        self.problem.as_ref()
     }
 
     pub(crate) fn source(&self) -> &RulesSource {
         &self.source
     }
 
-    /// Checks for new rules if it is time. `parameter` reads a parameter of Systems Manager by name.
+    /// Checks for new rules if it is time, and returns them or a new problem. `parameter` reads a parameter of Systems Manager by
+    /// name.
     pub(crate) async fn refresh<F>(
         &mut self,
         now: FreezeAwareInstant,
         parameter: impl FnOnce(String) -> F,
-    ) -> Refreshed
+    ) -> Option<Result<RuleSet, RulesProblem>>
     where
         F: Future<Output = Result<String, String>>,
     {
         if self.last_look.is_some_and(|last| !last.is_over(self.lifetime, now)) {
-            return Refreshed::Unchanged;
+            return None;
         }
         let read = match &self.source {
             RulesSource::File(path) => read_file(path),
@@ -128,34 +119,27 @@ impl LiveRules {
         refreshed
     }
 
-    fn take(&mut self, read: Result<String, String>) -> Refreshed {
-        let text = match read {
-            Ok(text) => text,
-            Err(error) => {
-                if self.unread.as_ref() == Some(&error) {
-                    return Refreshed::Unchanged;
+    fn take(&mut self, read: Result<String, String>) -> Option<Result<RuleSet, RulesProblem>> {
+        let was_unread = matches!(self.problem, Some(RulesProblem::Unread(_)));
+        let rules = match read {
+            Ok(text) => {
+                let version = Some(version(&text));
+                // After an unreadable source, the same version counts as new.
+                if self.version == version && !was_unread {
+                    return None;
                 }
-                self.unread = Some(error.clone());
-                return Refreshed::Unread(error);
+                self.version = version;
+                RuleSet::parse(&text).map_err(RulesProblem::Invalid)
             }
+            Err(reason) => Err(RulesProblem::Unread(reason)),
         };
-        self.unread = None;
-        let version = Some(version(&text));
-        if self.version == version {
-            return Refreshed::Unchanged;
+        let problem = rules.as_ref().err().cloned();
+        if problem.is_some() && problem == self.problem {
+            return None;
         }
-        self.version = version;
-        match RuleSet::parse(&text) {
-            Ok(rules) => {
-                self.rules = Arc::new(rules);
-                (self.has_been_good, self.mistakes) = (true, None);
-                Refreshed::Loaded
-            }
-            Err(mistakes) => {
-                self.mistakes = Some(mistakes.clone());
-                Refreshed::Wrong(mistakes)
-            }
-        }
+        self.has_been_good |= problem.is_none();
+        self.problem = problem;
+        Some(rules)
     }
 }
 
@@ -197,8 +181,8 @@ mod tests {
             Self { live: LiveRules::new(source, Duration::from_mins(1)), now: UNIX_EPOCH }
         }
 
-        /// Checks after this time, which may include a freeze, and returns the result and the rules in force.
-        async fn look(&mut self, seconds: u64, text: Result<&str, &str>) -> (Refreshed, String) {
+        /// Checks after this time, which may include a freeze, and returns the names of new rules, or the problem.
+        async fn look(&mut self, seconds: u64, text: Result<&str, &str>) -> Option<String> {
             self.now += Duration::from_secs(seconds);
             let text = text.map(str::to_owned).map_err(str::to_owned);
             let read = |name: String| async move {
@@ -206,32 +190,35 @@ mod tests {
                 text
             };
             let refreshed = self.live.refresh(FreezeAwareInstant::now(self.now), read).await;
-            (refreshed, self.live.rules().rule_names().collect())
+            refreshed.map(|refreshed| match refreshed {
+                Ok(rules) => rules.rule_names().collect(),
+                Err(problem) => problem.to_string(),
+            })
         }
     }
 
     #[tokio::test]
-    async fn the_last_valid_rules_stay_active_after_an_invalid_version() {
-        let mut case = Case::new();
-        assert_eq!(case.look(0, Ok(GOOD)).await, (Refreshed::Loaded, "all".into()));
-        assert_eq!(case.look(59, Ok(BETTER)).await, (Refreshed::Unchanged, "all".into()));
-        let (refreshed, names) = case.look(1, Ok(WRONG)).await;
-        assert!(matches!(refreshed, Refreshed::Wrong(_)), "{refreshed:?}");
-        assert_eq!(names, "all");
-        assert_eq!(case.look(60, Ok(WRONG)).await, (Refreshed::Unchanged, "all".into()));
-        assert_eq!(case.look(60, Ok(BETTER)).await, (Refreshed::Loaded, "none".into()));
-    }
-
-    #[tokio::test]
-    async fn an_unreadable_source_is_reported_once_and_keeps_the_rules() {
-        let mut case = Case::new();
-        let denied = || Refreshed::Unread("access denied".into());
-        assert_eq!(case.look(0, Err("access denied")).await, (denied(), String::new()));
-        let unchanged = (Refreshed::Unchanged, String::new());
-        assert_eq!(case.look(60, Err("access denied")).await, unchanged);
-        assert_eq!(case.look(60, Ok(GOOD)).await, (Refreshed::Loaded, "all".into()));
-        assert_eq!(case.look(60, Err("access denied")).await, (denied(), "all".into()));
-        assert_eq!(case.look(60, Ok(GOOD)).await, (Refreshed::Unchanged, "all".into()));
+    async fn each_new_version_and_each_new_problem_is_returned_once() {
+        let (mut case, denied) = (Case::new(), Err("access denied"));
+        let mut check = async |seconds, text, expected: &str| {
+            let found = case.look(seconds, text).await.unwrap_or_default();
+            assert!(
+                found.starts_with(expected) && found.is_empty() == expected.is_empty(),
+                "{found}"
+            );
+        };
+        // Before a valid version, each invocation looks.
+        check(0, denied, "access denied").await;
+        check(0, denied, "").await;
+        check(0, Ok(WRONG), "3:1: rule: unknown field `dorp`").await;
+        check(0, Ok(GOOD), "all").await;
+        check(59, Ok(BETTER), "").await;
+        check(1, Ok(WRONG), "3:1: rule: unknown field `dorp`").await;
+        check(60, Ok(WRONG), "").await;
+        check(60, Ok(BETTER), "none").await;
+        check(60, denied, "access denied").await;
+        check(60, Ok(BETTER), "none").await;
+        check(60, Ok(BETTER), "").await;
     }
 
     #[test]
@@ -253,7 +240,7 @@ mod tests {
         let no_parameter = |_| std::future::ready(Err("not a parameter".to_owned()));
         let refreshed = live.refresh(FreezeAwareInstant::now(UNIX_EPOCH), no_parameter).await;
         std::fs::remove_file(&path).unwrap();
-        let Refreshed::Wrong(mistakes) = refreshed else { panic!("{refreshed:?}") };
-        assert_eq!(mistakes.to_string(), "1:1: the file has more than 65536 bytes");
+        let problem = refreshed.unwrap().unwrap_err().to_string();
+        assert_eq!(problem, "1:1: the file has more than 65536 bytes");
     }
 }

@@ -16,7 +16,7 @@ mod route;
 mod sample;
 mod template;
 
-pub(crate) use load::{LiveRules, Refreshed, RulesSource};
+pub(crate) use load::{LiveRules, RulesProblem, RulesSource};
 pub use mistake::{Mistake, Mistakes};
 pub(crate) use route::{DestinationRule, Route};
 pub use template::Template;

@@ -86,10 +86,18 @@ impl Subscription {
     }
 
     /// Inflates the data if that is quick and gives at most `most_bytes`.
-    pub(crate) fn inflate_small(&self, most_bytes: usize) -> Option<SmallDelivery> {
+    pub(crate) fn inflate_small(&self, most_bytes: usize) -> Option<Vec<u8>> {
         let Data::Gzip(gzip) = &self.data else { return None };
-        let json = wire::gzip::inflate_plain(gzip, most_bytes)?;
-        Some(SmallDelivery { json })
+        wire::gzip::inflate_plain(gzip, most_bytes)
+    }
+
+    /// Like [`read`](Self::read), from inflated data.
+    pub(crate) fn read_inflated(
+        json: &[u8],
+        limits: &SourceLimits,
+        hand_on: HandOn<'_>,
+    ) -> Result<(), SourceError> {
+        subscription_data::read_inflated(WHAT, json, &Origin::default(), limits, hand_on)
     }
 
     /// Passes the log events to `hand_on` in batches of about [`SourceLimits::chunk_bytes`], in order. A delivery without log
@@ -104,21 +112,6 @@ impl Subscription {
             }
         };
         subscription_data::read_gzip(WHAT, gzip, &Origin::default(), limits, hand_on)
-    }
-}
-
-pub(crate) struct SmallDelivery {
-    json: Vec<u8>,
-}
-
-impl SmallDelivery {
-    /// Like [`Subscription::read`].
-    pub(crate) fn read(
-        &self,
-        limits: &SourceLimits,
-        hand_on: HandOn<'_>,
-    ) -> Result<(), SourceError> {
-        subscription_data::read_inflated(WHAT, &self.json, &Origin::default(), limits, hand_on)
     }
 }
 
@@ -241,26 +234,15 @@ fn short(text: &str) -> String {
     text.chars().filter(|c| c.is_ascii_alphanumeric() || ":._-".contains(*c)).take(40).collect()
 }
 
-/// Names the service of an event, or lists the event's keys.
+/// Describes an unknown event by its keys.
 fn looks_like(keys: &[String]) -> String {
-    let has = |key: &str| keys.iter().any(|found| found == key);
-    if has("deliveryStreamArn") {
+    if keys.iter().any(|key| key == "deliveryStreamArn") {
         return "an event of a Firehose transformation; subscribe the forwarder to the log group instead, or send through a Kinesis stream".to_owned();
     }
-    let service = if has("awslogs") {
-        "`awslogs` without `data`"
-    } else if has("detailtype") {
-        "an event of EventBridge"
-    } else if has("httpMethod") || has("rawPath") {
-        "a request of API Gateway or of a function URL"
-    } else if has("RequestType") && has("StackId") {
-        "a request of CloudFormation for a custom resource"
-    } else if keys.is_empty() {
-        "an empty event"
-    } else {
-        return format!("an event with the keys {}", keys.join(", "));
-    };
-    service.to_owned()
+    match keys {
+        [] => "an empty event".to_owned(),
+        keys => format!("an event with the keys {}", keys.join(", ")),
+    }
 }
 
 #[derive(Deserialize)]
