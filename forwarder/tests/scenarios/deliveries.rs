@@ -3,7 +3,7 @@
 //! `tests/fixtures/deliveries` has a table of cases for each topic, and their outcome in a text file beside it, which
 //! `UPDATE_EXPECT=1` writes. A case has the `messages` of a log stream (optionally with their times), the text of a
 //! `delivery`, the `data` of Kinesis records (text, `gzip:` and text, or `base64:`), or a whole `event`. `@name` stands for the OTLP
-//! line of a fixture, and `<NAME>` for a word of the table.
+//! line of a fixture, `@file#number` for a line of a file, and `<NAME>` for a word of the table.
 
 use crate::support::{
     body, default_options, deliver_within, event_of, kinesis_event, line_fixture, payload, sum,
@@ -33,6 +33,9 @@ struct Topic {
     /// All attributes of resources are shown.
     #[serde(default)]
     attributes: bool,
+    /// Ids and parents of spans are shown.
+    #[serde(default)]
+    links: bool,
     #[serde(default)]
     words: BTreeMap<String, String>,
     case: Vec<Case>,
@@ -72,7 +75,10 @@ impl Topic {
             self.words.iter().fold(text.to_owned(), replace)
         };
         let named = |text: &str| match text.strip_prefix('@') {
-            Some(fixture) => line_fixture(fixture),
+            Some(fixture) => match fixture.split_once('#') {
+                Some((file, line)) => line_of_file(file, line.parse().unwrap()),
+                None => line_fixture(fixture),
+            },
             None => named(text),
         };
         if let Some(event) = &case.event {
@@ -149,6 +155,10 @@ impl Topic {
             self.begin(of.resource.as_ref(), &mut out);
             for span in of.scope_spans.iter().flat_map(|scope| &scope.spans) {
                 write!(out, "span {}{}", span.name, self.shown(&span.attributes)).unwrap();
+                if self.links {
+                    let [id, parent] = [&span.span_id, &span.parent_span_id].map(|id| to_hex(id));
+                    write!(out, " {id} below {parent:?}").unwrap();
+                }
                 if self.resource {
                     let events = span.events.iter().map(|event| event.time_unix_nano);
                     let (start, end) = (span.start_time_unix_nano, span.end_time_unix_nano);
@@ -208,6 +218,12 @@ impl Topic {
     }
 }
 
+/// A line of a file of the repository.
+fn line_of_file(file: &str, line: usize) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+    std::fs::read_to_string(path).unwrap().lines().nth(line).unwrap().to_owned()
+}
+
 fn text(value: Option<&AnyValue>) -> String {
     match value.and_then(|value| value.value.as_ref()) {
         Some(Value::StringValue(text)) => text.clone(),
@@ -262,6 +278,12 @@ fn links() {
 #[test]
 fn kinds_of_functions() {
     check("functions");
+}
+
+/// `aws/spans`, the log group of X-Ray's spans. The lines follow the documented format; AWS did not write them.
+#[test]
+fn aws_spans() {
+    check("aws_spans");
 }
 
 /// Records outside the ingest window.

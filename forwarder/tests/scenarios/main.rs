@@ -11,7 +11,6 @@
 )]
 
 mod authorized;
-mod aws_spans;
 mod deliveries;
 mod events;
 mod foreign;

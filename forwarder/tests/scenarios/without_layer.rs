@@ -70,36 +70,3 @@ fn otlp_json_lines_of_each_writer_are_read_whole_or_split() {
         check(prefix, &one_resource);
     }
 }
-
-#[test]
-fn logs_and_metrics_of_a_single_resource_are_read() {
-    let resource = r#"{"attributes":[]}"#;
-    let logs = format!(
-        r#"INFO: {{"resource":{resource},"scopeLogs":[{{"logRecords":[{{"body":{{"stringValue":"x"}}}}]}}],"schemaUrl":"https://opentelemetry.io/schemas/1.24.0"}}"#
-    );
-    let metrics = format!(
-        r#"INFO: {{"resource":{resource},"scopeMetrics":[{{"metrics":[{{"name":"m","gauge":{{"dataPoints":[{{"asInt":"1","timeUnixNano":"1790000000000000000"}}]}}}}]}}]}}"#
-    );
-    let (report, spans, records) = forwarded(&[logs, metrics]);
-    let items = report.ledger().items;
-    assert_eq!((spans, records, items.data_points), (0, 1, 1));
-}
-
-#[test]
-fn a_record_resembling_a_writers_line_stays_a_log_record() {
-    let one = spans(1).to_string();
-    let with_user = one.replacen('{', r#"{"user":"eve","#, 1);
-    let both = one.replacen('{', r#"{"scopeLogs":[],"#, 1);
-    for message in [
-        format!("login failed for OtlpJsonLoggingSpanExporter - {one} it says"),
-        format!("2026-11-20 12:00:00 WARN user OtlpJsonLoggingSpanExporter - {one}"),
-        format!("user {one}"),
-        with_user,
-        both,
-        r#"{"resource":"/orders","scopeSpans":[]}"#.to_owned(),
-        r#"{"resource":{},"scopeSpans":{}}"#.to_owned(),
-    ] {
-        let (_, spans, records) = forwarded(std::slice::from_ref(&message));
-        assert_eq!((spans, records), (0, 1), "{message}");
-    }
-}

@@ -66,13 +66,16 @@ impl TryFrom<ConditionsText> for Conditions {
         item.extend(text.scope_name.map(ItemCondition::ScopeName));
         let mut signals = text.signal.map(|signals| signals.words());
         let SeverityRanges(severity) = text.severity.unwrap_or_default();
-        let (kinds, statuses) = (text.span_kind, text.span_status);
+        let kinds =
+            text.span_kind.map(|it| it.words().into_iter().map(|SpanKind(kind)| kind).collect());
+        let codes =
+            text.span_status.map(|it| it.words().into_iter().map(|SpanStatus(it)| it).collect());
         let of_one_signal = [
             (SignalKind::Logs, text.body.map(ItemCondition::Body)),
             (SignalKind::Logs, severity.map(ItemCondition::Severity)),
             (SignalKind::Traces, text.span_name.map(ItemCondition::SpanName)),
-            (SignalKind::Traces, kinds.map(|it| ItemCondition::SpanKind(numbers(&it)))),
-            (SignalKind::Traces, statuses.map(|it| ItemCondition::SpanStatus(numbers(&it)))),
+            (SignalKind::Traces, kinds.map(ItemCondition::SpanKind)),
+            (SignalKind::Traces, codes.map(ItemCondition::SpanStatus)),
             (SignalKind::Metrics, text.metric_name.map(ItemCondition::MetricName)),
         ];
         for (kind, condition) in of_one_signal {
@@ -96,10 +99,6 @@ fn conditions(table: BTreeMap<String, ValueCondition>) -> Vec<AttributeCondition
     table.into_iter().map(|(key, value)| AttributeCondition { key, value }).collect()
 }
 
-fn numbers<T: Copy + Into<i32>>(words: &List<Known<T>>) -> Vec<i32> {
-    words.words().into_iter().map(Into::into).collect()
-}
-
 impl Word for SignalKind {
     const WORDS: &'static [(&'static str, Self)] =
         &[("traces", Self::Traces), ("metrics", Self::Metrics), ("logs", Self::Logs)];
@@ -107,12 +106,6 @@ impl Word for SignalKind {
 
 #[derive(Clone, Copy)]
 struct SpanKind(i32);
-
-impl From<SpanKind> for i32 {
-    fn from(SpanKind(kind): SpanKind) -> Self {
-        kind
-    }
-}
 
 impl Word for SpanKind {
     const WORDS: &'static [(&'static str, Self)] = &[
@@ -127,12 +120,6 @@ impl Word for SpanKind {
 
 #[derive(Clone, Copy)]
 struct SpanStatus(i32);
-
-impl From<SpanStatus> for i32 {
-    fn from(SpanStatus(code): SpanStatus) -> Self {
-        code
-    }
-}
 
 impl Word for SpanStatus {
     const WORDS: &'static [(&'static str, Self)] =

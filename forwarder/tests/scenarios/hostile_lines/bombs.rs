@@ -2,7 +2,7 @@
 
 use super::forwarded;
 use crate::not_taken::Stack;
-use crate::support::{body, default_options, incoming, line_of, payload};
+use crate::support::{body, default_options, deliver_event, incoming, line_of, payload};
 use lambda_otlp_forwarder::DryRun;
 use wire::protobuf::Writer;
 
@@ -41,6 +41,13 @@ fn an_otlp_line_of_empty_records_is_rejected_alone() {
     let mut options = default_options();
     options.convert.limits.least_item_bytes = 0;
     assert_eq!(forwarded(&[&bomb], options).0.account.total.items.log_records, 49_000);
+}
+
+#[test]
+fn a_deeply_nested_line_of_x_ray_stays_a_log_record() {
+    let nested = "[".repeat(100_000);
+    let delivered = deliver_event(incoming(&payload("aws/spans", &[&nested])), default_options());
+    assert_eq!(delivered.records().count(), 1);
 }
 
 #[test]
