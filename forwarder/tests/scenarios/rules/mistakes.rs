@@ -37,7 +37,7 @@ fn rule_pattern_and_file_size_limits_are_enforced() {
         (0..rules).map(|n| format!("{}[rule.redact.patterns]\n{patterns}", begin(n))).collect()
     };
     assert_eq!(mistakes(&patterns(2, 31)), "");
-    let too_many = "=> 1:1: rule: more than 64 patterns and presets in one file\n";
+    let too_many = "=> 1:1: rule: more than 64 patterns in one file, with those of presets\n";
     assert_eq!(mistakes(&patterns(2, 32)), too_many);
     assert_eq!(mistakes(&patterns(1, 70)), "=> 4:7: rule: more than 64 patterns\n");
     let too_large = "=> 1:1: the file has more than 65536 bytes\n";
