@@ -1,6 +1,5 @@
 //! Reads letters: messages of the dead-letter queue, and Lambda's records of failed invocations.
 
-use console::time_arguments;
 use forwarder::{
     Content, Event, LogEventRange, MAX_MESSAGE_BYTES, Message, NotParked, Parked, QueueBody,
     QueueMessage, SourceLimits,
@@ -9,7 +8,6 @@ use regex::Regex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::fmt;
-use std::time::Duration;
 use wire::SignalKind;
 
 const MOST_REASON_CHARS: usize = 200;
@@ -18,8 +16,6 @@ const MOST_REASON_CHARS: usize = 200;
 pub(crate) struct Letter {
     content: LetterContent,
     pub(crate) reason: String,
-    /// The time when the forwarder first received it, in nanoseconds since the Unix epoch; 0 if unknown.
-    pub(crate) first_seen_unix_nano: u64,
 }
 
 enum LetterContent {
@@ -57,7 +53,6 @@ impl Letter {
             }
             Ok(parked) => Ok(Self {
                 reason: short(&parked.reason),
-                first_seen_unix_nano: parked.first_seen_unix_nano,
                 content: LetterContent::Parked(Box::new(parked)),
             }),
             Err(not_parked) => Self::from_event(body).ok_or(Unreadable::Parked(not_parked)),
@@ -71,9 +66,8 @@ impl Letter {
         match Parked::from_body(&body) {
             Ok(Parked { content: Content::Raw(_), .. }) => Err(unreadable),
             Ok(parked) => {
-                let first_seen_unix_nano = parked.first_seen_unix_nano;
                 let content = LetterContent::Parked(Box::new(parked));
-                Ok(Self { content, reason: short(reason), first_seen_unix_nano })
+                Ok(Self { content, reason: short(reason) })
             }
             Err(_) => Self::from_event(&body).ok_or(unreadable),
         }
@@ -87,11 +81,7 @@ impl Letter {
         let message: QueueMessage = serde_json::from_value(message).ok()?;
         let QueueBody::Event(event) = message.body() else { return None };
         let content = LetterContent::Event(body.into(), event);
-        Some(Self {
-            content,
-            reason: "an event without a reason".to_owned(),
-            first_seen_unix_nano: 0,
-        })
+        Some(Self { content, reason: "an event without a reason".to_owned() })
     }
 
     /// Reads Lambda's record of a failed invocation from its on-failure destination.
@@ -139,18 +129,7 @@ impl Letter {
         let error = record.response_payload.map(|error| error.error_message).unwrap_or_default();
         let separator = if error.is_empty() { "" } else { ": " };
         let reason = short(&format!("{condition}{separator}{error}"));
-        Ok(Self {
-            content: LetterContent::Event(text.into(), event),
-            reason,
-            first_seen_unix_nano: 0,
-        })
-    }
-
-    pub(crate) fn or_first_seen(mut self, unix_nano: u64) -> Self {
-        if self.first_seen_unix_nano == 0 {
-            self.first_seen_unix_nano = unix_nano;
-        }
-        self
+        Ok(Self { content: LetterContent::Event(text.into(), event), reason })
     }
 
     /// The name of the destination; `None` if the forwarder's rules choose it.
@@ -161,34 +140,6 @@ impl Letter {
                 _ => None,
             },
             LetterContent::Event(..) => None,
-        }
-    }
-
-    /// The signal; `None` for log events.
-    pub(crate) fn signal(&self) -> Option<SignalKind> {
-        match &self.content {
-            LetterContent::Parked(parked) => match &parked.content {
-                Content::Request(request) => Some(request.kind()),
-                _ => None,
-            },
-            LetterContent::Event(..) => None,
-        }
-    }
-
-    /// The log group of origin, if known.
-    pub(crate) fn log_group(&self) -> Option<String> {
-        let named = |group: &str| (!group.is_empty()).then(|| group.to_owned());
-        match &self.content {
-            LetterContent::Parked(parked) => named(&parked.log_events.origin.log_group),
-            LetterContent::Event(_, event) => {
-                let mut group = None;
-                // Sending reports errors of the event.
-                let _later = event.read(&SourceLimits::default(), &mut |batch| {
-                    group = named(&batch.origin.log_group);
-                    false
-                });
-                group
-            }
         }
     }
 
@@ -210,12 +161,13 @@ impl Letter {
     /// The time of the oldest log record or span, which the backend's ingest window may exclude.
     pub(crate) fn oldest_in_window(&self) -> Option<u64> {
         match &self.content {
-            LetterContent::Parked(parked)
-                if self.signal().is_some_and(|s| s != SignalKind::Metrics) =>
-            {
-                Some(parked.oldest_unix_nano).filter(|oldest| *oldest > 0)
-            }
-            _ => None,
+            LetterContent::Parked(parked) => match &parked.content {
+                Content::Request(request) if request.kind() != SignalKind::Metrics => {
+                    Some(parked.oldest_unix_nano).filter(|oldest| *oldest > 0)
+                }
+                _ => None,
+            },
+            LetterContent::Event(..) => None,
         }
     }
 
@@ -294,18 +246,6 @@ pub(crate) struct Filters {
     /// Only requests for this destination.
     #[arg(long, value_name = "NAME")]
     destination: Option<String>,
-    /// Only requests of this signal.
-    #[arg(long, value_parser = ["traces", "metrics", "logs"])]
-    signal: Option<String>,
-    /// Only messages from this log group, or from all with a prefix: `/aws/lambda/shop-*`. May be repeated.
-    #[arg(long, value_name = "GROUP")]
-    log_group: Vec<String>,
-    /// Only messages that the forwarder first received longer ago than this: 2h, 14d.
-    #[arg(long, value_name = "AGE", value_parser = time_arguments::parse_duration)]
-    older_than: Option<Duration>,
-    /// Only messages that the forwarder first received within this time: 2h, 14d.
-    #[arg(long, value_name = "AGE", value_parser = time_arguments::parse_duration)]
-    newer_than: Option<Duration>,
     /// Also requests of which the backend accepted an unknown part. That part will be stored twice.
     #[arg(long)]
     partial: bool,
@@ -316,9 +256,6 @@ pub(crate) struct Filters {
 pub(crate) enum Skip {
     Reason,
     Destination,
-    Signal,
-    LogGroup,
-    Age,
     Partial,
 }
 
@@ -327,9 +264,6 @@ impl Skip {
         match self {
             Self::Reason => "another reason",
             Self::Destination => "another destination, or none",
-            Self::Signal => "another signal, or none",
-            Self::LogGroup => "another log group, or none",
-            Self::Age => "another age",
             Self::Partial => "the backend has a part of it (--partial sends all of it)",
         }
     }
@@ -337,37 +271,16 @@ impl Skip {
 
 impl Filters {
     /// Returns the reason why the letter stays; `None` if it is to be sent.
-    pub(crate) fn skip(&self, letter: &Letter, now_unix_nano: u64) -> Option<Skip> {
-        let Self { reason, destination, signal, log_group, older_than, newer_than, partial } = self;
-        let age = Duration::from_nanos(now_unix_nano.saturating_sub(letter.first_seen_unix_nano));
-        let is_of = |wanted: &Option<String>, found: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
-        };
-        let checks = [
-            (Skip::Reason, reason.as_ref().is_none_or(|regex| regex.is_match(&letter.reason))),
-            (Skip::Destination, is_of(destination, letter.destination())),
-            (Skip::Signal, is_of(signal, letter.signal().map(wire::SignalKind::as_str))),
-            (
-                Skip::Age,
-                older_than.is_none_or(|least| age >= least)
-                    && newer_than.is_none_or(|most| age <= most),
-            ),
-            (Skip::Partial, *partial || !letter.is_partial()),
-        ];
-        if let Some((skip, _)) = checks.iter().find(|(_, passes)| !passes) {
-            return Some(*skip);
+    pub(crate) fn skip(&self, letter: &Letter) -> Option<Skip> {
+        let Self { reason, destination, partial } = self;
+        let has_destination = |wanted: &String| letter.destination() == Some(wanted);
+        if reason.as_ref().is_some_and(|regex| !regex.is_match(&letter.reason)) {
+            Some(Skip::Reason)
+        } else if !destination.as_ref().is_none_or(has_destination) {
+            Some(Skip::Destination)
+        } else {
+            (letter.is_partial() && !partial).then_some(Skip::Partial)
         }
-        // Last, because it may decompress the event.
-        let in_group = log_group.is_empty()
-            || letter.log_group().is_some_and(|group| log_group.iter().any(|p| covers(p, &group)));
-        (!in_group).then_some(Skip::LogGroup)
-    }
-}
-
-fn covers(pattern: &str, group: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(prefix) => group.starts_with(prefix),
-        None => group == pattern,
     }
 }
 
@@ -410,7 +323,6 @@ mod tests {
         let event = awslogs(3, 10);
         let letter = Letter::from_record(&record(&event)).unwrap();
         assert_eq!(letter.reason, "RetriesExhausted: LAMBDA_OTLP_ENDPOINT: not set");
-        assert_eq!(letter.log_group().as_deref(), Some("/aws/lambda/orders"));
         let messages = letter.into_messages(NOW).unwrap();
         assert_eq!(messages.len(), 1);
         assert_eq!(serde_json::from_str::<serde_json::Value>(&messages[0].body).unwrap(), event);
@@ -469,7 +381,6 @@ mod tests {
         let (message, _) = before.clone().into_messages(MAX);
         let letter = Letter::from_message(&message[0].body).unwrap();
         assert!(letter.is_partial());
-        assert_eq!(letter.first_seen_unix_nano, NOW - SECOND);
         let messages = letter.into_messages(NOW).unwrap();
         let after = Parked::from_body(&messages[0].body).unwrap();
         let all = log_request().items();

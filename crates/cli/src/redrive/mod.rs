@@ -243,7 +243,7 @@ impl<'a> Redrive<'a> {
         let unreadable = |error: letter::Unreadable| (LetterFate::Unreadable, error.to_string(), 1);
         let decided = found.letter.map_err(unreadable).and_then(|letter| {
             let (reason, items) = (letter.reason.clone(), letter.items());
-            if let Some(skip) = self.filters.skip(&letter, self.now_unix_nano) {
+            if let Some(skip) = self.filters.skip(&letter) {
                 return Err((LetterFate::Skipped, skip.words().to_owned(), items));
             }
             let oldest = letter.oldest_in_window();

@@ -66,15 +66,13 @@ impl DeadLetterQueue {
 
 impl Store for DeadLetterQueue {
     async fn next(&mut self) -> anyhow::Result<Vec<Found>> {
-        use aws_sdk_sqs::types::MessageSystemAttributeName::SentTimestamp;
         let mut empty_answers = 0;
         while empty_answers < EMPTY_ANSWERS && self.hidden < self.most_hidden {
             let request = self.client.receive_message().queue_url(&self.url);
             let request = request
                 .max_number_of_messages(self.page)
                 .visibility_timeout(i32::try_from(HIDDEN.as_secs()).unwrap_or(i32::MAX))
-                .wait_time_seconds(i32::try_from(WAIT.as_secs()).unwrap_or_default())
-                .message_system_attribute_names(SentTimestamp);
+                .wait_time_seconds(i32::try_from(WAIT.as_secs()).unwrap_or_default());
             let output = request.send().await.map_err(|error| explain(&error));
             let output = output.with_context(|| format!("cannot read {}", self.url))?;
             let mut found = Vec::new();
@@ -88,10 +86,7 @@ impl Store for DeadLetterQueue {
                     continue;
                 }
                 self.hidden += 1;
-                let sent_ms = message.attributes.as_ref().and_then(|all| all.get(&SentTimestamp));
-                let sent_ms: u64 = sent_ms.and_then(|ms| ms.parse().ok()).unwrap_or_default();
                 let letter = Letter::from_message(message.body.as_deref().unwrap_or_default());
-                let letter = letter.map(|letter| letter.or_first_seen(sent_ms * 1_000_000));
                 found.push(Found { name: id, letter });
             }
             if !found.is_empty() {
@@ -212,9 +207,6 @@ impl Store for Bucket {
         {
             let Some(key) = object.key else { continue };
             let letter = self.read(&key, object.size.unwrap_or_default()).await?;
-            let modified = object.last_modified.map_or(0, |time| time.as_nanos());
-            let modified = u64::try_from(modified).unwrap_or_default();
-            let letter = letter.map(|letter| letter.or_first_seen(modified));
             found.push(Found { name: key, letter });
         }
         Ok(found)
