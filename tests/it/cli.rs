@@ -97,38 +97,55 @@ fn an_undecodable_line_is_reported_and_fails_decode() {
 }
 
 #[test]
-fn decode_and_tail_read_compact_lines_with_given_names() {
-    let mut request = Vec::new();
-    wire::protobuf::Writer::new(&mut request).message(1, |container| {
-        container.message(2, |scope| {
-            scope.message(2, |span| {
-                span.bytes(1, &[1; 16]);
-                span.bytes(2, &[2; 8]);
-                span.string(5, "orders of 123456789012 in 2026/11/22/[$LATEST]abc");
-            });
-        });
-    });
-    let request = wire::Request::trusted(wire::SignalKind::Traces, request);
-    let stream = "2026/11/22/[$LATEST]abc";
+fn decode_and_tail_read_compact_lines_with_the_names_of_their_writer() {
+    let (account, stream) = ("123456789012", "2026/11/22/[$LATEST]abc");
+    let span = Span {
+        trace_id: vec![1; 16],
+        span_id: vec![2; 8],
+        name: format!("orders of {account} in {stream}"),
+        ..Span::default()
+    };
     let names = wire::compact::Names::of_function("orders", "", "/aws/lambda/orders", stream);
-    let names = names.with_account("123456789012");
+    let names = names.with_account(account);
     let mut encoder = wire::LineEncoder::compact(names, wire::LineLimits::default());
     let mut line = Vec::new();
+    let request = Request::of_spans(None, vec![span]);
     assert_eq!(encoder.encode(&wire::Envelope::default(), request, &mut line).lines, 1);
+    let line = String::from_utf8(line).unwrap().trim_end().to_owned();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("lines");
-    std::fs::write(&path, line).unwrap();
     let path = path.to_str().unwrap();
-    let flags = ["--function", "orders", "--account", "123456789012", "--log-stream", stream];
+    let event = |message: &str| json!({ "id": "1", "timestamp": 1, "message": message });
+    let names = ["--function", "orders", "--account", account];
+    let all_names = [&names[..], &["--log-stream", stream]].concat();
+    // Lines and JSON objects of AWS's commands name some of them.
+    for (text, flags) in [
+        (line.clone(), &all_names[..]),
+        (format!("2026-11-22T14:13:20.123000+00:00 {stream} {line}"), &names),
+        (json!({ "logStreamName": stream, "message": line }).to_string(), &names),
+        (
+            json!({
+                "owner": account, "logGroup": "/aws/lambda/orders", "logStream": stream,
+                "logEvents": [event(&line), event("order stored")],
+            })
+            .to_string(),
+            &[],
+        ),
+    ] {
+        std::fs::write(path, text).unwrap();
+        for command in ["decode", "tail"] {
+            let (code, out, said) = run(&[&[command, path], flags].concat());
+            // The waterfall shortens names.
+            assert!(out.contains("orders of 123456789012 in 2026/11/22/["), "{out}{said}");
+            assert_eq!(code, 0, "{said}");
+        }
+    }
+    std::fs::write(path, line).unwrap();
     for command in ["decode", "tail"] {
         let (code, _, said) = run(&[command, path]);
         assert_eq!(code, 1);
         let expected = "name its writer with --function NAME --account ID --log-stream NAME";
         assert!(said.contains(expected), "{said}");
-        let (code, out, said) = run(&[[command, path].as_slice(), &flags].concat());
-        // The waterfall shortens names.
-        assert!(out.contains("orders of 123456789012 in 2026/11/22/["), "{out}{said}");
-        assert_eq!(code, 0, "{said}");
     }
     let (code, _, said) =
         run(&["tail", "--log-group", "/aws/lambda/orders", "--function", "orders"]);
