@@ -1,7 +1,7 @@
 //! Exports invocations and says how long each export took; compiled once for each SDK.
 //!
-//! Arguments: service, spans an invocation, invocations to prepare, invocations to export. On stdout: the lines that
-//! the exporter wrote, then `nanos` and the nanoseconds of each export.
+//! Arguments: service, spans an invocation, invocations. On stdout: the lines that the exporter wrote, then `nanos` and the
+//! nanoseconds of each export.
 
 use super::sdk;
 use super::span_data::{resource, scope, span_data};
@@ -19,22 +19,17 @@ pub(crate) fn run(
     mut exporter: impl SpanExporter,
     take_lines: impl FnOnce() -> anyhow::Result<Vec<String>>,
 ) -> anyhow::Result<()> {
-    let [service, spans, prepared, to_export] = arguments()?;
+    let [service, spans, invocations] = arguments()?;
     let service = Service::new(service);
     exporter.set_resource(&resource(&service));
     let scope = scope();
-    // All are made before the first is exported, however many are: so the instructions of two runs differ by exports.
-    let batches: Vec<Vec<SpanData>> = (0..prepared)
+    // All are made before the first is exported, so that nothing is allocated between two exports.
+    let batches: Vec<Vec<SpanData>> = (0..invocations)
         .map(|number| service.invocation(number, spans))
         .map(|batch| batch.into_iter().map(|span| span_data(span, &scope)).collect())
         .collect();
     let mut nanos = String::from("nanos");
-    let mut left = Vec::new();
-    for (batch, number) in batches.into_iter().zip(0..) {
-        if number >= to_export {
-            left.push(batch);
-            continue;
-        }
+    for batch in batches {
         let start = Instant::now();
         let result = at_once(exporter.export(batch))?;
         let took = start.elapsed().as_nanos();
@@ -49,11 +44,11 @@ pub(crate) fn run(
     Ok(())
 }
 
-fn arguments() -> anyhow::Result<[u64; 4]> {
+fn arguments() -> anyhow::Result<[u64; 3]> {
     let numbers: Result<Vec<u64>, _> = std::env::args().skip(1).map(|text| text.parse()).collect();
     let numbers = numbers.context("an argument is no number")?;
     let Ok(numbers) = numbers.try_into() else {
-        bail!("four arguments: service, spans, invocations to prepare, invocations to export");
+        bail!("three arguments: service, spans, invocations");
     };
     Ok(numbers)
 }

@@ -12,8 +12,8 @@ const LOG_EVENT_BYTES: f64 = 26.0;
 /// The memory that gives a function one CPU (Lambda Developer Guide, "Configure Lambda function memory").
 const MB_OF_CPU: f64 = 1769.0;
 
-/// Spans, and bytes of the line with them, from `bench`'s program `compact`: means of 40 functions with 14 resource attributes,
-/// and 13 attributes a span.
+/// Spans, and bytes of the line with them: means of the 40 functions of `bench`'s workload, with 14 resource attributes, and 13
+/// attributes a span.
 const STANDARD_BYTES: [(f64, f64); 5] =
     [(1.0, 1348.0), (3.0, 1831.0), (5.0, 2124.0), (10.0, 2742.0), (100.0, 11_694.0)];
 /// The same functions with the typical ratio of billed bytes: `bench`'s row "recorded, held out".

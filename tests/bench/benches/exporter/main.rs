@@ -64,7 +64,7 @@ fn export(program: &Path, service: u64, spans: u64) -> anyhow::Result<Run> {
     let exports = if spans < 100 { 300 } else { 60 };
     let mut command = Command::new(program);
     command
-        .args([service, spans, exports, exports].map(|number| number.to_string()))
+        .args([service, spans, exports].map(|number| number.to_string()))
         .env_clear()
         .env("OTEL_SERVICE_NAME", Service::new(service).name)
         .envs(["MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"].map(|name| (name, "100000000")));
