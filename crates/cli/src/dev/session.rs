@@ -66,8 +66,9 @@ impl Session {
         lambda.observe_logs(move |event| observer.take(event));
         let (name, timeout) = (arguments.name.clone(), arguments.timeout);
         let function = Arc::new(Function::new(name, timeout, lambda, logs));
-        let story = Story { files, repeat: arguments.repeat, listener, stopped };
-        let thread = std::thread::spawn(move || runtime.block_on(story.run(function, folder)));
+        let invocations = Invocations { files, repeat: arguments.repeat, listener, stopped };
+        let thread =
+            std::thread::spawn(move || runtime.block_on(invocations.run(function, folder)));
         Ok(Self { incoming, stop, thread })
     }
 
@@ -88,22 +89,22 @@ async fn received(kind: SignalKind) {
     }
 }
 
-struct Story {
+struct Invocations {
     files: Vec<String>,
     repeat: u32,
     listener: Option<TcpListener>,
     stopped: watch::Receiver<bool>,
 }
 
-impl Story {
+impl Invocations {
     /// Runs the invocations. Returns `true` if everything succeeded.
     async fn run(self, function: Arc<Function>, folder: TempDir) -> bool {
         let mut stopped = self.stopped.clone();
         let logs = Arc::clone(&function.logs);
         let showing = Arc::clone(&logs);
         let showing = tokio::spawn(async move { showing.show_as_it_comes().await });
-        let told = tokio::select! {
-            told = self.tell(&function) => told,
+        let invoked = tokio::select! {
+            invoked = self.invoke_all(&function) => invoked,
             () = received(SignalKind::interrupt()) => Ok(()),
             () = received(SignalKind::terminate()) => Ok(()),
             // The terminal was closed.
@@ -112,7 +113,7 @@ impl Story {
         };
         showing.abort();
         let mut is_fine = !function.has_failed();
-        if let Err(error) = told {
+        if let Err(error) = invoked {
             is_fine = false;
             logs.send(Incoming::Failed(error));
         }
@@ -123,7 +124,7 @@ impl Story {
         is_fine && logs.is_delivered()
     }
 
-    async fn tell(self, function: &Arc<Function>) -> anyhow::Result<()> {
+    async fn invoke_all(self, function: &Arc<Function>) -> anyhow::Result<()> {
         let has_files = !self.files.is_empty();
         for _ in 0..self.repeat {
             for event in &self.files {
