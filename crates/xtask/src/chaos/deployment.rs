@@ -30,7 +30,7 @@ const MESSAGES: usize = 10;
 /// Rounds in which everything that waits must arrive, once nothing fails.
 const ROUNDS: usize = 50;
 
-pub(super) struct World {
+pub(super) struct Deployment {
     pub(super) lambda: Lambda,
     pub(super) sink: Sink,
     queue: QueueServer,
@@ -52,7 +52,7 @@ pub(super) struct World {
     _scratch: TempDir,
 }
 
-impl World {
+impl Deployment {
     pub(super) async fn start(programs: &HashMap<String, PathBuf>) -> anyhow::Result<Self> {
         let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
         let layer = layer(scratch.path(), programs)?;

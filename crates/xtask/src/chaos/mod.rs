@@ -1,9 +1,9 @@
 //! Seeded schedules of faults over the whole path: in one process (the forwarder's no-loss property), and with real
 //! processes.
 
+mod deployment;
 mod items;
 pub(crate) mod processes;
-mod world;
 
 use crate::checks::long_test;
 use anyhow::{Context as _, bail};

@@ -1,8 +1,8 @@
 //! Schedules of faults with real processes: functions with the layer, their log, the forwarder, its queue and a backend.
 //! A seed chooses the faults; the machine decides what they meet.
 
+use super::deployment::{DIRECT, Deployment, FUNCTIONS};
 use super::items::Item;
-use super::world::{DIRECT, FUNCTIONS, World};
 use crate::checks;
 use anyhow::{Context as _, ensure};
 use fastrand::Rng;
@@ -64,10 +64,10 @@ async fn schedule(
     programs: &HashMap<String, PathBuf>,
 ) -> anyhow::Result<(BTreeMap<&'static str, u32>, Fates)> {
     let mut random = Rng::with_seed(seed);
-    let world = World::start(programs).await?;
+    let deployment = Deployment::start(programs).await?;
     let (of_faults, of_log, of_queue) = (random.fork(), random.fork(), random.fork());
     let is_over = Cell::new(false);
-    let functions = (0..FUNCTIONS.len()).map(|index| world.invoke(index, random.fork()));
+    let functions = (0..FUNCTIONS.len()).map(|index| deployment.invoke(index, random.fork()));
     let [first, second, third] =
         <[_; 3]>::try_from(functions.collect::<Vec<_>>()).ok().context("three functions")?;
     let invoking = async {
@@ -79,7 +79,7 @@ async fn schedule(
         let mut random = of_faults;
         while !is_over.get() {
             sleep(Duration::from_millis(random.u64(..200))).await;
-            world.fault(&mut random).await?;
+            deployment.fault(&mut random).await?;
         }
         anyhow::Ok(())
     };
@@ -87,7 +87,7 @@ async fn schedule(
         let mut random = of_log;
         while !is_over.get() {
             sleep(Duration::from_millis(random.u64(..200))).await;
-            world.deliver(&mut random, false)?;
+            deployment.deliver(&mut random, false)?;
         }
         anyhow::Ok(())
     };
@@ -95,27 +95,27 @@ async fn schedule(
         let mut random = of_queue;
         while !is_over.get() {
             sleep(Duration::from_millis(random.u64(..200))).await;
-            world.redrive(&mut random, false).await?;
+            deployment.redrive(&mut random, false).await?;
         }
         anyhow::Ok(())
     };
     tokio::try_join!(invoking, failing, delivering, redriving)?;
-    world.settle(&mut random).await?;
-    let fates = check(&world).with_context(|| world.log_of_forwarder())?;
-    let faults = world.faults.take();
-    world.lambda.shut_down().await;
+    deployment.settle(&mut random).await?;
+    let fates = check(&deployment).with_context(|| deployment.log_of_forwarder())?;
+    let faults = deployment.faults.take();
+    deployment.lambda.shut_down().await;
     Ok((faults, fates))
 }
 
 /// Compares what the functions made, what their log has, and what the backend stored.
-fn check(world: &World) -> anyhow::Result<Fates> {
-    let stored = stored(world);
+fn check(deployment: &Deployment) -> anyhow::Result<Fates> {
+    let stored = stored(deployment);
     let (mut in_log, mut sources) = (HashSet::new(), HashMap::new());
     let mut missing = String::new();
     for name in FUNCTIONS {
-        for event in world.lambda.log_events(name) {
+        for event in deployment.lambda.log_events(name) {
             let Some(items) = Item::of_event(&event, ACCOUNT, REGION)? else {
-                if name != DIRECT && !is_stored_line(world, &event) {
+                if name != DIRECT && !is_stored_line(deployment, &event) {
                     writeln!(missing, "log line {}: {}", event.id, event.message)?;
                 }
                 continue;
@@ -133,8 +133,9 @@ fn check(world: &World) -> anyhow::Result<Fates> {
     }
     let arrived: HashSet<i64> =
         stored.keys().filter(|item| !item.is_partial).filter_map(|item| item.number).collect();
-    let made = std::fs::read_to_string(&world.ledger).context("the functions listed nothing")?;
-    let killed = world.killed.borrow();
+    let made =
+        std::fs::read_to_string(&deployment.ledger).context("the functions listed nothing")?;
+    let killed = deployment.killed.borrow();
     for line in made.lines() {
         let line: Value = serde_json::from_str(line).context("the functions' list")?;
         let number = line.get("number").and_then(Value::as_i64).unwrap_or_default();
@@ -145,8 +146,8 @@ fn check(world: &World) -> anyhow::Result<Fates> {
         }
     }
     ensure!(missing.is_empty(), "missing:\n{}", first(&missing));
-    let repeated = world.repeated();
-    let requests = world.sink.requests();
+    let repeated = deployment.repeated();
+    let requests = deployment.sink.requests();
     let mut unexplained = String::new();
     let mut duplicates = 0;
     let is_repeated = |event: &String| repeated.contains(event);
@@ -181,7 +182,7 @@ fn first(text: &str) -> String {
 }
 
 /// The items in the backend, and the requests that brought each.
-fn stored(world: &World) -> HashMap<Item, Vec<usize>> {
+fn stored(deployment: &Deployment) -> HashMap<Item, Vec<usize>> {
     fn of<T>(
         stored: &Stored<T>,
         items: impl FnOnce(&T) -> Vec<Item>,
@@ -195,7 +196,7 @@ fn stored(world: &World) -> HashMap<Item, Vec<usize>> {
         items.map(move |item| (item.made_by(&function), request))
     }
     let (spans, records, metrics) =
-        (world.sink.spans(), world.sink.log_records(), world.sink.metrics());
+        (deployment.sink.spans(), deployment.sink.log_records(), deployment.sink.metrics());
     let all = (spans.iter().flat_map(|span| of(span, |span| vec![Item::of_span(span)])))
         .chain(records.iter().flat_map(|record| of(record, |item| vec![Item::of_log_record(item)])))
         .chain(metrics.iter().flat_map(|metric| of(metric, Item::of_metric)));
@@ -207,10 +208,14 @@ fn stored(world: &World) -> HashMap<Item, Vec<usize>> {
 }
 
 /// Returns `true` if a record has this line, on its own or with others, or if it is a line that Lambda writes for each invocation.
-fn is_stored_line(world: &World, event: &LogEvent) -> bool {
+fn is_stored_line(deployment: &Deployment, event: &LogEvent) -> bool {
     let line = event.message.trim();
     let consumed = ["START RequestId", "END RequestId", "INIT_START"];
     line.is_empty()
         || consumed.iter().any(|start| line.starts_with(start))
-        || world.sink.log_records().iter().any(|record| Item::text(&record.item).contains(line))
+        || deployment
+            .sink
+            .log_records()
+            .iter()
+            .any(|record| Item::text(&record.item).contains(line))
 }
