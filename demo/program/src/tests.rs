@@ -2,7 +2,7 @@
 
 use crate::Arguments;
 use crate::accounting::{Accounts, ItemKind, compare};
-use crate::functions::{CHECKOUT, ORDERS, PARCELS, SHOP, STOCK};
+use crate::functions::{CHECKOUT, PARCELS, STOCK};
 use crate::run::Run;
 use crate::stored::{Arrived, is_partial, number, service};
 use console::waterfall::{PLATFORM_SCOPE, text};
@@ -94,42 +94,6 @@ fn parcels_batches_link_to_the_sending_spans_of_checkout() {
         drawn.iter().all(|link| link.starts_with("send parcel of checkout, trace ")),
         "{drawn:?}"
     );
-}
-
-#[test]
-fn the_shop_and_its_orders_share_one_trace() {
-    if !functions().contains(SHOP) {
-        return;
-    }
-    let is = |span: &StoredSpan, function: &str, kind: SpanKind| {
-        service(span) == function && span.item.kind == kind as i32
-    };
-    let own: Vec<&StoredSpan> =
-        RUN.arrived.spans.iter().filter(|span| span.scope.name != PLATFORM_SCOPE).collect();
-    let roots: Vec<_> = own.iter().filter(|span| is(span, SHOP, SpanKind::Server)).collect();
-    assert_eq!(roots.len(), 3);
-    for root in roots {
-        assert_eq!(root.item.parent_span_id, [0u8; 0], "nobody calls the shop");
-        let only = |function, kind| {
-            let in_trace = own.iter().filter(|span| span.item.trace_id == root.item.trace_id);
-            let found: Vec<_> = in_trace.filter(|span| is(span, function, kind)).collect();
-            assert_eq!(found.len(), 1, "{function} {kind:?}");
-            &found[0].item
-        };
-        let call = only(SHOP, SpanKind::Client);
-        let called = only(ORDERS, SpanKind::Server);
-        assert_eq!(only(SHOP, SpanKind::Server).span_id, root.item.span_id);
-        assert_eq!(call.parent_span_id, root.item.span_id);
-        assert_eq!(called.parent_span_id, call.span_id);
-
-        let platform = RUN.arrived.spans.iter().filter(|span| span.scope.name == PLATFORM_SCOPE);
-        let platform = platform.filter(|span| span.item.trace_id == root.item.trace_id);
-        let below: BTreeSet<_> =
-            platform.map(|span| (service(span), span.item.parent_span_id.clone())).collect();
-        let roots = [(SHOP, &root.item), (ORDERS, called)];
-        let expected = roots.map(|(function, span)| (function.to_owned(), span.span_id.clone()));
-        assert_eq!(below, BTreeSet::from(expected), "what Lambda says is below each root");
-    }
 }
 
 #[test]
