@@ -1,12 +1,11 @@
 //! A Rust function with `panic = "abort"` in its profile: the process ends in the panic, and its telemetry is in the
 //! log.
 
-use lambda_otlp_tests::workspace;
+use lambda_otlp_tests::{Logged, workspace};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
 use simulator::{FunctionSpec, Lambda, binaries};
 use std::time::Duration;
-use wire::{Limits, Logs, Traces};
 
 #[tokio::test]
 #[ignore = "compiles the demo again, for `panic = \"abort\"`; `cargo xtask ci --long` runs it"]
@@ -24,20 +23,8 @@ async fn an_aborting_panic_writes_the_spans_of_its_invocation() {
     lambda.invoke("orders", payload).await.unwrap();
     lambda.recycle("orders").await.unwrap();
 
-    let (mut spans, mut logs): (Vec<Span>, usize) = (Vec::new(), 0);
-    for event in lambda.log_events("orders") {
-        let reading = wire::read_line(&event.message, &Limits::default());
-        for request in reading.into_iter().flat_map(|reading| reading.decoded) {
-            if let Some(traces) = request.decode::<Traces>() {
-                let resources = traces.unwrap().resource_spans.into_iter();
-                let scopes = resources.flat_map(|resource| resource.scope_spans);
-                spans.extend(scopes.flat_map(|scope| scope.spans));
-            }
-            if request.decode::<Logs>().is_some() {
-                logs += request.items();
-            }
-        }
-    }
+    let Logged { spans, records, .. } = Logged::by(&lambda, "orders");
+    let spans: Vec<Span> = spans.into_iter().map(|(_, span)| span).collect();
     let root: Vec<&Span> = spans.iter().filter(|span| span.kind == 2).collect();
     let [root] = root.as_slice() else { panic!("{} roots of {spans:?}", root.len()) };
     let status = root.status.as_ref().unwrap();
@@ -46,6 +33,6 @@ async fn an_aborting_panic_writes_the_spans_of_its_invocation() {
     let below: Vec<&str> = below.map(|span| span.name.as_str()).collect();
     // The open span is partial.
     assert_eq!(below, ["charge card", "reserve item", "reserve item"]);
-    assert!(logs >= 3, "{logs} log records");
+    assert!(records.len() >= 3, "{records:?}");
     lambda.shut_down().await;
 }

@@ -1,14 +1,13 @@
 //! Runs the Rust library's examples as functions of a local Lambda, and checks the telemetry that they write.
 
 use expect_test::{Expect, expect};
-use lambda_otlp_tests::workspace;
+use lambda_otlp_tests::{Logged, workspace};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};
 use simulator::{FunctionSpec, Lambda, binaries};
 use std::fmt::Write as _;
 use std::time::Duration;
-use wire::{Limits, Logs, Metrics, Traces};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -145,41 +144,25 @@ fn batch() -> Value {
 
 /// Lists the telemetry in a function's log: spans, indented below their parents, then records and metrics.
 fn written(lambda: &Lambda, function: &str) -> String {
-    let (mut spans, mut others): (Vec<Span>, Vec<String>) = (Vec::new(), Vec::new());
-    for event in lambda.log_events(function) {
-        let reading = wire::read_line(&event.message, &Limits::default());
-        for request in reading.into_iter().flat_map(|reading| reading.decoded) {
-            if let Some(request) = request.decode::<Traces>() {
-                let resources = request.unwrap().resource_spans.into_iter();
-                let scopes = resources.flat_map(|resource| resource.scope_spans);
-                spans.extend(scopes.flat_map(|scope| scope.spans));
-            } else if let Some(request) = request.decode::<Logs>() {
-                let resources = request.unwrap().resource_logs.into_iter();
-                let scopes = resources.flat_map(|resource| resource.scope_logs);
-                for record in scopes.flat_map(|scope| scope.log_records) {
-                    let body = serde_json::to_value(record.body).unwrap();
-                    let text = body.get("stringValue").and_then(Value::as_str).unwrap_or_default();
-                    let keys = record.attributes.iter().map(|attribute| attribute.key.as_str());
-                    let keys: Vec<&str> = keys.collect();
-                    let of = if record.span_id.is_empty() { " of no span" } else { "" };
-                    others.push(format!("record {text:?} {}{of}", keys.join(" ")));
-                }
-            } else if let Some(request) = request.decode::<Metrics>() {
-                let resources = request.unwrap().resource_metrics.into_iter();
-                let scopes = resources.flat_map(|resource| resource.scope_metrics);
-                for metric in scopes.flat_map(|scope| scope.metrics) {
-                    let bounds = match &metric.data {
-                        Some(Data::Histogram(data)) => {
-                            let bounds =
-                                data.data_points.iter().map(|point| &point.explicit_bounds);
-                            bounds.fold(String::new(), |text, bounds| format!("{text} {bounds:?}"))
-                        }
-                        _ => String::new(),
-                    };
-                    others.push(format!("metric {} {}{bounds}", metric.name, metric.unit));
-                }
+    let Logged { spans, records, metrics } = Logged::by(lambda, function);
+    let spans: Vec<Span> = spans.into_iter().map(|(_, span)| span).collect();
+    let mut others = Vec::new();
+    for record in records {
+        let body = serde_json::to_value(record.body).unwrap();
+        let text = body.get("stringValue").and_then(Value::as_str).unwrap_or_default();
+        let keys: Vec<&str> = record.attributes.iter().map(|own| own.key.as_str()).collect();
+        let of = if record.span_id.is_empty() { " of no span" } else { "" };
+        others.push(format!("record {text:?} {}{of}", keys.join(" ")));
+    }
+    for metric in metrics {
+        let bounds = match &metric.data {
+            Some(Data::Histogram(data)) => {
+                let bounds = data.data_points.iter().map(|point| &point.explicit_bounds);
+                bounds.fold(String::new(), |text, bounds| format!("{text} {bounds:?}"))
             }
-        }
+            _ => String::new(),
+        };
+        others.push(format!("metric {} {}{bounds}", metric.name, metric.unit));
     }
     let mut shown = String::new();
     let is_root = |span: &&Span| spans.iter().all(|other| other.span_id != span.parent_span_id);

@@ -1,11 +1,10 @@
 //! A Rust function in each mode: the content and time of its log for each end of an invocation.
 
-use lambda_otlp_tests::layer;
+use lambda_otlp_tests::{Logged, layer};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
 use simulator::{FunctionSpec, InvocationResult, Lambda};
 use std::time::Duration;
-use wire::{Limits, Logs, Traces};
 
 const MODES: [&str; 3] = ["sync", "async", "finalize"];
 const FUNCTION: &str = "modes";
@@ -38,21 +37,8 @@ fn written(lambda: &Lambda) -> (String, usize) {
 }
 
 fn items(lambda: &Lambda) -> (Vec<Span>, usize) {
-    let (mut spans, mut logs) = (Vec::new(), 0);
-    for event in lambda.log_events(FUNCTION) {
-        let reading = wire::read_line(&event.message, &Limits::default());
-        for request in reading.into_iter().flat_map(|reading| reading.decoded) {
-            if let Some(traces) = request.decode::<Traces>() {
-                let resources = traces.unwrap().resource_spans.into_iter();
-                let scopes = resources.flat_map(|resource| resource.scope_spans);
-                spans.extend(scopes.flat_map(|scope| scope.spans));
-            }
-            if request.decode::<Logs>().is_some() {
-                logs += request.items();
-            }
-        }
-    }
-    (spans, logs)
+    let Logged { spans, records, .. } = Logged::by(lambda, FUNCTION);
+    (spans.into_iter().map(|(_, span)| span).collect(), records.len())
 }
 
 fn said(lambda: &Lambda) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! Shared parts of the end-to-end tests: binaries, fixtures, and the stories of a function with the extension.
 
+mod logged;
 #[expect(
     clippy::missing_panics_doc,
     clippy::unwrap_used,
@@ -7,6 +8,7 @@
 )]
 pub mod stories;
 
+pub use logged::Logged;
 use simulator::binaries;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

@@ -2,6 +2,7 @@
 
 use super::Program;
 use super::states::{AMPLE, Around, End, State, Step};
+use crate::Logged;
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, metric::Data, number_data_point};
@@ -12,7 +13,6 @@ use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use tempfile::TempDir;
-use wire::{Logs, Metrics, Traces};
 
 pub(super) const SCOPE: &str = "the function";
 pub const TRACE: [u8; 16] = [5; 16];
@@ -214,48 +214,30 @@ impl Log {
         assert!(reading.undecodable.is_empty() && reading.text.is_none(), "{reading:?}");
         self.otlp_lines += 1;
         self.spilled_lines += usize::from(message.contains("\"spill\":true"));
-        for request in reading.decoded {
-            if let Some(traces) = request.decode::<Traces>() {
-                let scopes =
-                    traces.unwrap().resource_spans.into_iter().flat_map(|all| all.scope_spans);
-                for scope in scopes {
-                    let is_own = scope.scope.is_some_and(|scope| scope.name == SCOPE);
-                    for span in scope.spans {
-                        if is_own {
-                            let id = u64::from_be_bytes(span.span_id.try_into().unwrap());
-                            *self.own.entry(id).or_default() += 1;
-                        } else {
-                            self.made.push(span);
-                        }
+        let mut logged = Logged::default();
+        logged.add(&reading.decoded);
+        for (scope, span) in logged.spans {
+            if scope == SCOPE {
+                let id = u64::from_be_bytes(span.span_id.try_into().unwrap());
+                *self.own.entry(id).or_default() += 1;
+            } else {
+                self.made.push(span);
+            }
+        }
+        self.records.extend(logged.records.iter().map(body));
+        for metric in logged.metrics {
+            let points = match metric.data.unwrap() {
+                Data::Histogram(data) => data.data_points.iter().map(|point| point.count).sum(),
+                Data::Sum(data) => {
+                    for point in &data.data_points {
+                        *self.sums.entry(described(&metric.name, point)).or_default() +=
+                            number(point);
                     }
+                    1
                 }
-            }
-            if let Some(logs) = request.decode::<Logs>() {
-                let scopes = logs.unwrap().resource_logs.into_iter().flat_map(|all| all.scope_logs);
-                for record in scopes.flat_map(|scope| scope.log_records) {
-                    self.records.push(body(&record));
-                }
-            }
-            if let Some(metrics) = request.decode::<Metrics>() {
-                let scopes =
-                    metrics.unwrap().resource_metrics.into_iter().flat_map(|all| all.scope_metrics);
-                for metric in scopes.flat_map(|scope| scope.metrics) {
-                    let points = match metric.data.unwrap() {
-                        Data::Histogram(data) => {
-                            data.data_points.iter().map(|point| point.count).sum()
-                        }
-                        Data::Sum(data) => {
-                            for point in &data.data_points {
-                                *self.sums.entry(described(&metric.name, point)).or_default() +=
-                                    number(point);
-                            }
-                            1
-                        }
-                        _ => 1,
-                    };
-                    *self.points.entry(metric.name).or_default() += points;
-                }
-            }
+                _ => 1,
+            };
+            *self.points.entry(metric.name).or_default() += points;
         }
     }
 
