@@ -9,11 +9,11 @@ use rustix::process::Signal;
 use tokio::runtime::Handle;
 
 use crate::Error;
-use crate::api::server::Server;
 use crate::clock;
 use crate::cloudwatch::{self, Batch, FilterPattern, LogEvent};
 use crate::environment::EnvironmentState;
 use crate::function::FunctionSpec;
+use crate::http_server::HttpServer;
 use crate::invocation::{Invocation, RunningInvocation};
 use crate::lock;
 use crate::service::{Function, OnFailureRecord, Service, answer_invoke};
@@ -26,7 +26,7 @@ const MAX_FLUSH_ROUNDS: usize = 16;
 #[derive(Debug)]
 pub struct Lambda {
     service: Arc<Service>,
-    endpoint: Server,
+    endpoint: HttpServer,
 }
 
 impl Lambda {
@@ -34,7 +34,8 @@ impl Lambda {
     pub async fn start() -> Result<Self, Error> {
         let service = Arc::new(Service::new(Handle::current()));
         let served = Arc::clone(&service);
-        let endpoint = Server::start(move |request| answer_invoke(request, Arc::clone(&served)));
+        let endpoint =
+            HttpServer::start(move |request| answer_invoke(request, Arc::clone(&served)));
         Ok(Self { endpoint: endpoint.await.map_err(Error::Listen)?, service })
     }
 

@@ -1,7 +1,7 @@
 //! A stand-in for Secrets Manager and the parameter store: one secret, which a test may change or take away.
 
 use crate::Error;
-use crate::api::server::Server;
+use crate::http_server::HttpServer;
 use crate::lock;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -23,7 +23,7 @@ pub enum SecretAnswer {
 /// Both services at one address, for `AWS_ENDPOINT_URL`. Signatures are not checked.
 #[derive(Debug)]
 pub struct SecretServer {
-    server: Server,
+    server: HttpServer,
     state: Arc<Mutex<State>>,
 }
 
@@ -39,7 +39,7 @@ impl SecretServer {
         let state = Arc::new(Mutex::new(State { answer, asked: Vec::new() }));
         let same = Arc::clone(&state);
         let handle = move |request| respond(Arc::clone(&same), request);
-        let server = Server::start(handle).await.map_err(Error::Listen)?;
+        let server = HttpServer::start(handle).await.map_err(Error::Listen)?;
         Ok(Self { server, state })
     }
 

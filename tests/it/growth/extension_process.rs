@@ -90,7 +90,7 @@ async fn lambda(variables: &[(&str, &str)], what: &str, slack: usize) {
     let (asks, mut asked) = mpsc::channel::<Next>(1);
     let subscribed = Arc::new(Mutex::new(None::<String>));
     let destination = Arc::clone(&subscribed);
-    let api = serve(move |asked, body| {
+    let server = serve(move |asked, body| {
         let (asks, destination) = (asks.clone(), Arc::clone(&destination));
         async move {
             match asked.as_str() {
@@ -114,7 +114,7 @@ async fn lambda(variables: &[(&str, &str)], what: &str, slack: usize) {
     })
     .await;
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let (api, port) = (api.to_string(), free.port().to_string());
+    let (api, port) = (server.address().to_string(), free.port().to_string());
     let own = [
         ("AWS_LAMBDA_RUNTIME_API", api.as_str()),
         ("AWS_LAMBDA_FUNCTION_NAME", "orders"),
@@ -218,7 +218,7 @@ pub(crate) async fn an_extension_that_writes_lines() {
 
 pub(crate) async fn an_extension_that_sends() {
     let backend = serve(|_, _| async { text("") }).await;
-    let endpoint = format!("http://{backend}");
+    let endpoint = format!("http://{}", backend.address());
     lambda(
         &[("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", &endpoint)],
         "the extension in direct mode",

@@ -49,7 +49,7 @@ pub(crate) async fn a_forwarder() {
     let requests = AtomicU64::new(0);
     let backend = serve(move |_, _| std::future::ready(answer(&requests))).await;
     let variables = HashMap::from([
-        ("LAMBDA_OTLP_ENDPOINT".to_owned(), format!("http://{backend}/api/default")),
+        ("LAMBDA_OTLP_ENDPOINT".to_owned(), format!("http://{}/api/default", backend.address())),
         ("AWS_LAMBDA_FUNCTION_NAME".to_owned(), "forwarder".to_owned()),
         ("LAMBDA_OTLP_VITALS".to_owned(), "otlp".to_owned()),
     ]);

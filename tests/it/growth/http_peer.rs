@@ -6,43 +6,31 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use std::convert::Infallible;
+use simulator::HttpServer;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// Answers each request with method and path, and its body, on a port of this machine.
 pub(crate) async fn serve<F>(
     answer: impl Fn(String, Bytes) -> F + Send + Sync + 'static,
-) -> SocketAddr
+) -> HttpServer
 where
     F: Future<Output = Answer> + Send + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
     let answer = Arc::new(answer);
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let answer = Arc::clone(&answer);
-            let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-                let answer = Arc::clone(&answer);
-                async move {
-                    let (head, body) = request.into_parts();
-                    let body = body.collect().await.map(http_body_util::Collected::to_bytes);
-                    let asked = format!("{} {}", head.method, head.uri.path());
-                    Ok::<_, Infallible>(answer(asked, body.unwrap_or_default()).await)
-                }
-            });
-            tokio::spawn(
-                hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service),
-            );
+    let handler = move |request: Request<Incoming>| {
+        let answer = Arc::clone(&answer);
+        async move {
+            let (head, body) = request.into_parts();
+            let body = body.collect().await.map(http_body_util::Collected::to_bytes);
+            let asked = format!("{} {}", head.method, head.uri.path());
+            answer(asked, body.unwrap_or_default()).await
         }
-    });
-    address
+    };
+    HttpServer::start(handler).await.unwrap()
 }
 
 /// A connection that is kept.

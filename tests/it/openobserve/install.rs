@@ -5,13 +5,10 @@ use base64::Engine as _;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use lambda_otlp_tests::binary;
 use serde_json::{Value, json};
-use std::convert::Infallible;
+use simulator::HttpServer;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -40,6 +37,7 @@ fn authorization(password: &str) -> String {
 struct Server {
     base: String,
     state: Arc<Mutex<State>>,
+    _http: HttpServer,
 }
 
 #[derive(Default)]
@@ -63,19 +61,11 @@ struct Item {
 
 impl Server {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}/api/default", listener.local_addr().unwrap());
         let state = Arc::<Mutex<State>>::default();
         let shared = Arc::clone(&state);
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let state = Arc::clone(&shared);
-                let service = service_fn(move |request| answer(Arc::clone(&state), request));
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-            }
-        });
-        Self { base, state }
+        let http = HttpServer::start(move |request| answer(Arc::clone(&shared), request));
+        let http = http.await.unwrap();
+        Self { base: format!("http://{}/api/default", http.address()), state, _http: http }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -105,10 +95,7 @@ async fn run(base: &str, words: &str, password: &str) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-async fn answer(
-    state: Arc<Mutex<State>>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let is_known =
@@ -121,7 +108,7 @@ async fn answer(
         (401, Value::Null)
     };
     let body = Full::from(if json.is_null() { String::new() } else { json.to_string() });
-    Ok(Response::builder().status(status).body(body).unwrap())
+    Response::builder().status(status).body(body).unwrap()
 }
 
 impl State {

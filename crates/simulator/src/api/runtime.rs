@@ -13,9 +13,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::extensions;
-use super::server::{self, Server, Unread};
+use super::server::{self, Unread};
 use super::{Call, Failure};
 use super::{RouteResult, accepted, ask, header, not_found};
+use crate::http_server::HttpServer;
 use crate::lock;
 
 /// The largest response of a buffered invocation, in bytes (AWS Lambda quotas: 6 MB).
@@ -27,7 +28,7 @@ const MAX_STREAMED_BYTES: usize = 20 * 1024 * 1024;
 /// The API of one environment, at the same port for all of its processes.
 #[derive(Debug)]
 pub(crate) struct RuntimeApi {
-    server: Server,
+    server: HttpServer,
     current: Arc<Mutex<mpsc::Sender<Call>>>,
 }
 
@@ -36,7 +37,7 @@ impl RuntimeApi {
         let (sender, _) = mpsc::channel(1);
         let current = Arc::new(Mutex::new(sender));
         let of_server = Arc::clone(&current);
-        let server = Server::start(move |request| {
+        let server = HttpServer::start(move |request| {
             let sender = lock(&of_server).clone();
             async move { route(request, &sender).await }
         });

@@ -1,79 +1,9 @@
-//! The HTTP/1.1 server behind the Runtime API and the invoke endpoint.
-
-use std::convert::Infallible;
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+//! Bodies of requests and responses of the Runtime API and the invoke endpoint.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, JoinSet};
-
-/// A listening server on a free port of the loopback interface; dropping it closes every connection.
-#[derive(Debug)]
-pub(crate) struct Server {
-    address: SocketAddr,
-    accepting: JoinHandle<()>,
-}
-
-impl Server {
-    pub(crate) async fn start<H, F>(handler: H) -> io::Result<Self>
-    where
-        H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
-        F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
-    {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let accepting = tokio::spawn(accept(listener, Arc::new(handler)));
-        Ok(Self { address, accepting })
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
-}
-
-async fn accept<H, F>(listener: TcpListener, handler: Arc<H>)
-where
-    H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
-    F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
-{
-    let mut connections = JoinSet::new();
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            // One connection was never made, or this process has no file descriptor left, which may pass.
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            continue;
-        };
-        while connections.try_join_next().is_some() {}
-        let handler = Arc::clone(&handler);
-        connections.spawn(async move {
-            let service = service_fn(move |request| {
-                let answer = handler(request);
-                async move { Ok::<_, Infallible>(answer.await) }
-            });
-            // A client that goes away, as a killed process does, is no error of the server.
-            drop(
-                hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await,
-            );
-        });
-    }
-}
 
 /// A request's whole body and the trailers of a chunked one.
 pub(crate) struct Body {

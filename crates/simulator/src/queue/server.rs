@@ -3,7 +3,7 @@
 use super::Refusal;
 use super::{BatchResult, Queue};
 use crate::Error;
-use crate::api::server::Server;
+use crate::http_server::HttpServer;
 use crate::lock;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -33,7 +33,7 @@ pub struct QueueRequest {
 #[derive(Debug)]
 pub struct QueueServer {
     queue: Queue,
-    server: Server,
+    server: HttpServer,
     requests: Arc<Mutex<Vec<QueueRequest>>>,
 }
 
@@ -43,7 +43,7 @@ impl QueueServer {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let (same_queue, recorded) = (queue.clone(), Arc::clone(&requests));
         let handle = move |request| answer(same_queue.clone(), Arc::clone(&recorded), request);
-        let server = Server::start(handle).await.map_err(Error::Listen)?;
+        let server = HttpServer::start(handle).await.map_err(Error::Listen)?;
         Ok(Self { queue, server, requests })
     }
 

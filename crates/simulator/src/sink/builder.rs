@@ -2,10 +2,9 @@
 
 use super::shared::Shared;
 use super::{Server, Sink, server};
-use std::net::{Ipv4Addr, SocketAddr};
+use crate::http_server::HttpServer;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::TcpListener;
 
 /// Why a sink did not start.
 #[derive(Debug, thiserror::Error)]
@@ -107,18 +106,18 @@ impl Builder {
         if config.organizations.is_empty() {
             config.organizations.push("default".to_owned());
         }
-        let listen = |source| SinkError::Listen { port, source };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(listen)?;
-        let address: SocketAddr = listener.local_addr().map_err(listen)?;
-        let url = format!("http://{address}");
-        let organization = config.organizations.first().map_or("default", String::as_str);
-        let base = format!("{url}/api/{organization}");
+        let organization =
+            config.organizations.first().map_or("default", String::as_str).to_owned();
         let shared = Arc::new(Shared::new(config));
-        let task = tokio::spawn(server::serve(listener, Arc::clone(&shared)));
-        Ok(Sink {
-            shared,
-            server: Arc::new(Server { address, url, base, task: Mutex::new(Some(task)) }),
-        })
+        let same = Arc::clone(&shared);
+        let respond = move |request| server::respond(Arc::clone(&same), request);
+        let http = HttpServer::listen(port, respond).await;
+        let http = http.map_err(|source| SinkError::Listen { port, source })?;
+        let address = http.address();
+        let url = format!("http://{address}");
+        let base = format!("{url}/api/{organization}");
+        let server = Server { address, url, base, http: Mutex::new(Some(http)) };
+        Ok(Sink { shared, server: Arc::new(server) })
     }
 }
 

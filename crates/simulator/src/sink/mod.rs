@@ -34,11 +34,11 @@ mod store;
 pub mod tls;
 
 use self::shared::Shared;
+use crate::http_server::HttpServer;
 use crate::lock;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use tokio::task::JoinHandle;
+use std::sync::{Arc, Mutex};
 
 pub use self::builder::{Builder, SinkError};
 pub use self::oddity::{Oddity, OddityKind};
@@ -162,11 +162,9 @@ impl Sink {
     }
 
     pub async fn stop(&self) {
-        let task = lock(&self.server.task).take();
-        if let Some(task) = task {
-            task.abort();
-            // The error is the abort.
-            task.await.ok();
+        let server = lock(&self.server.http).take();
+        if let Some(server) = server {
+            server.stop().await;
         }
     }
 }
@@ -185,15 +183,7 @@ struct Server {
     address: SocketAddr,
     url: String,
     base: String,
-    task: std::sync::Mutex<Option<JoinHandle<()>>>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(task) = lock(&self.task).take() {
-            task.abort();
-        }
-    }
+    http: Mutex<Option<HttpServer>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

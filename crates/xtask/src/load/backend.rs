@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::CONTENT_ENCODING};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use std::net::SocketAddr;
+use simulator::HttpServer;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use tokio::time::sleep;
 const MOST_BYTES: usize = 64 << 20;
 
 pub(super) struct Backend {
-    address: SocketAddr,
+    http: HttpServer,
     state: Arc<State>,
 }
 
@@ -37,8 +37,8 @@ struct State {
 impl Backend {
     pub(super) async fn start() -> std::io::Result<Self> {
         let state = Arc::default();
-        let address = serve(Arc::clone(&state), answer).await?;
-        Ok(Self { address, state })
+        let http = serve(Arc::clone(&state), answer).await?;
+        Ok(Self { http, state })
     }
 
     pub(super) fn set_down(&self, is_down: bool) {
@@ -56,7 +56,7 @@ impl Backend {
     }
 
     pub(super) fn endpoint(&self) -> String {
-        format!("http://{}/api/load", self.address)
+        format!("http://{}/api/load", self.http.address())
     }
 
     /// Returns how many of these numbers, each sent `times` times, arrived less often and more often.

@@ -8,6 +8,7 @@ use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
+use simulator::HttpServer;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,8 +19,11 @@ const NAME: &str = "lambda_otlp_check";
 /// OpenObserve checks a new alert within its next scheduler interval, by default 10 s.
 const MOST_TRIES: usize = 90;
 
-/// The names of alerts that have notified.
-pub(super) struct Receiver(Arc<Mutex<BTreeSet<String>>>);
+pub(super) struct Receiver {
+    /// The names of alerts that have notified.
+    fired: Arc<Mutex<BTreeSet<String>>>,
+    _http: HttpServer,
+}
 
 impl Receiver {
     /// Starts the receiver, and makes it an alert destination of this organization; returns its name too.
@@ -28,7 +32,7 @@ impl Receiver {
         organization: &str,
     ) -> anyhow::Result<(Self, &'static str)> {
         let fired = Arc::new(Mutex::default());
-        let address = serve(Arc::clone(&fired), receive).await?;
+        let http = serve(Arc::clone(&fired), receive).await?;
         let post = async |path: &str, body: Value| {
             let path = format!("/api/{organization}/alerts/{path}");
             server.json(Method::POST, &path, Some(&body)).await
@@ -36,11 +40,11 @@ impl Receiver {
         let body = json!({"alert": "{alert_name}"}).to_string();
         post("templates", json!({"name": NAME, "body": body, "type": "http", "title": ""})).await?;
         let destination = json!({
-            "name": NAME, "type": "http", "url": format!("http://{address}/"), "method": "post",
+            "name": NAME, "type": "http", "url": format!("http://{}/", http.address()), "method": "post",
             "template": NAME, "skip_tls_verify": false, "headers": {},
         });
         post("destinations", destination).await?;
-        Ok((Self(fired), NAME))
+        Ok((Self { fired, _http: http }, NAME))
     }
 
     /// Removes the destination from OpenObserve.
@@ -63,7 +67,7 @@ impl Receiver {
         let mut silent = Vec::new();
         for _ in 0..MOST_TRIES {
             {
-                let fired = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let fired = self.fired.lock().unwrap_or_else(PoisonError::into_inner);
                 silent = alerts.difference(&fired).cloned().collect();
             }
             if silent.is_empty() {

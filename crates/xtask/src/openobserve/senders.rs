@@ -43,7 +43,7 @@ impl<'a> Senders<'a> {
     }
 
     fn endpoint(&self, organization: &str) -> String {
-        format!("http://{}/api/{organization}", self.tee.address)
+        format!("http://{}/api/{organization}", self.tee.address())
     }
 
     fn command(&self, program: &str) -> anyhow::Result<Command> {

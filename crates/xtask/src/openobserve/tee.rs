@@ -6,11 +6,12 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use simulator::HttpServer;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(super) struct Tee {
-    pub(super) address: SocketAddr,
+    http: HttpServer,
     state: Arc<State>,
 }
 
@@ -31,8 +32,12 @@ impl Tee {
             down: Mutex::default(),
             differences: Mutex::default(),
         });
-        let address = serve(Arc::clone(&state), answer).await?;
-        Ok(Self { address, state })
+        let http = serve(Arc::clone(&state), answer).await?;
+        Ok(Self { http, state })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.http.address()
     }
 
     /// Answers 503 to requests whose path has one of these ends, and passes on the others.

@@ -1,4 +1,4 @@
-//! Serves HTTP/1.1: reads a request, lets its scripted answer or the rules of `ingest` decide, writes the answer.
+//! Reads a request, lets its scripted answer or the rules of `ingest` decide, writes the answer.
 
 mod search;
 
@@ -16,19 +16,13 @@ use http::header::{
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use std::io::Write;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, UNIX_EPOCH};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinError, JoinSet, spawn_blocking};
-
-const MAX_CONNECTIONS: usize = 1024;
+use tokio::task::{JoinError, spawn_blocking};
 
 /// A body may be this much larger than the limit before reading stops: enough to answer 413 to an encoded body.
 const RAW_BODY_SLACK_BYTES: usize = 2 * 1024 * 1024;
@@ -39,29 +33,7 @@ const LARGE_BODY_BYTES: usize = 64 * 1024;
 /// OpenObserve compresses no answer that is smaller, as tower-http's default is.
 const SMALLEST_COMPRESSED_BYTES: usize = 32;
 
-/// Serves until it is dropped, and with it all connections.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) => { connections.spawn(serve_connection(stream, Arc::clone(&shared))); }
-                // Out of descriptors, most likely: wait for one rather than spin.
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            },
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
-
-async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
-    stream.set_nodelay(true).ok();
-    let service = service_fn(|request| respond(Arc::clone(&shared), request));
-    // An error is a connection that ended early, by the client or by the script; the requests tell which.
-    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
-}
-
-async fn respond(
+pub(crate) async fn respond(
     shared: Arc<Shared>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Abandoned> {
