@@ -26,7 +26,7 @@ const STOCK_TIMEOUT: Duration = Duration::from_secs(4);
 const AMPLE: Duration = Duration::from_mins(1);
 
 /// The invocations of "orders": label and action.
-pub(crate) const ORDERS_STORY: [(&str, &str); 7] = [
+pub(crate) const ORDERS_INVOCATIONS: [(&str, &str); 7] = [
     ("cold, success", "ok"),
     ("warm, success", "ok"),
     ("handler error", "error"),
@@ -37,11 +37,11 @@ pub(crate) const ORDERS_STORY: [(&str, &str); 7] = [
 ];
 
 /// The invocations of "shop": label, and action of "orders".
-pub(crate) const SHOP_STORY: [(&str, &str); 3] =
+pub(crate) const SHOP_INVOCATIONS: [(&str, &str); 3] =
     [("cold, calls orders", "ok"), ("warm, calls orders", "ok"), ("its orders fails", "error")];
 
 /// The invocations of "stock": label and item.
-pub(crate) const STOCK_STORY: [(&str, u32); 4] = [
+pub(crate) const STOCK_INVOCATIONS: [(&str, u32); 4] = [
     ("cold, unchanged", 24_000),
     ("warm, unchanged", 24_001),
     ("fails, unchanged", SOLD_OUT),
@@ -51,7 +51,7 @@ pub(crate) const STOCK_STORY: [(&str, u32); 4] = [
 const CHECKED_OUT: u32 = 3;
 pub(crate) const CHECKOUT_LABEL: &str = "axum, 3 parcels";
 /// The deliveries from the queue to "parcels".
-pub(crate) const PARCELS_STORY: [&str; 2] = ["batch, one fails", "the one again"];
+pub(crate) const PARCELS_DELIVERIES: [&str; 2] = ["batch, one fails", "the one again"];
 
 /// The label of the invocations of "orders" by "shop".
 pub(crate) const CALLED: &str = "called by shop";

@@ -4,8 +4,9 @@ use crate::Arguments;
 use crate::accounting::{self, Accounts, Item, LedgerLine};
 use crate::functions::Warehouse;
 use crate::functions::{
-    CALLED, CHECKOUT, CHECKOUT_LABEL, ORDERS, ORDERS_STORY, PARCELS, PARCELS_STORY, SHOP,
-    SHOP_STORY, STOCK, STOCK_STORY, Surroundings, checkout_event, orders_event, python, shop_event,
+    CALLED, CHECKOUT, CHECKOUT_LABEL, ORDERS, ORDERS_INVOCATIONS, PARCELS, PARCELS_DELIVERIES,
+    SHOP, SHOP_INVOCATIONS, STOCK, STOCK_INVOCATIONS, Surroundings, checkout_event, orders_event,
+    python, shop_event,
 };
 use crate::made::{self, Delivered};
 use crate::stored::Arrived;
@@ -173,26 +174,26 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
         subscribe(&lambda, &names, &programs.forwarder, FORWARDER_ELSEWHERE, endpoint, &headers)?;
     }
 
-    let mut story = Story { lambda: &lambda, invocations: Vec::new() };
-    for ((label, action), index) in ORDERS_STORY.into_iter().zip(0..) {
-        story.invoke(ORDERS, label, &orders_event(index, action)).await?;
+    let mut caller = Caller { lambda: &lambda, invocations: Vec::new() };
+    for ((label, action), index) in ORDERS_INVOCATIONS.into_iter().zip(0..) {
+        caller.invoke(ORDERS, label, &orders_event(index, action)).await?;
     }
     if names.contains(&SHOP) {
-        for ((label, action), index) in SHOP_STORY.into_iter().zip(0..) {
-            story.invoke(SHOP, label, &shop_event(index, action)).await?;
+        for ((label, action), index) in SHOP_INVOCATIONS.into_iter().zip(0..) {
+            caller.invoke(SHOP, label, &shop_event(index, action)).await?;
         }
     }
     if names.contains(&STOCK) {
-        for (label, item) in STOCK_STORY {
-            story.invoke(STOCK, label, &serde_json::json!({ "item": item })).await?;
+        for (label, item) in STOCK_INVOCATIONS {
+            caller.invoke(STOCK, label, &serde_json::json!({ "item": item })).await?;
         }
     }
-    story.invoke(CHECKOUT, CHECKOUT_LABEL, &checkout_event()).await?;
+    caller.invoke(CHECKOUT, CHECKOUT_LABEL, &checkout_event()).await?;
     let mut deliveries = Vec::new();
-    for label in PARCELS_STORY {
-        deliveries.push(story.deliver(queue.queue(), label).await?);
+    for label in PARCELS_DELIVERIES {
+        deliveries.push(caller.deliver(queue.queue(), label).await?);
     }
-    let Story { invocations, .. } = story;
+    let Caller { invocations, .. } = caller;
     progress(
         "Lambda shuts the environments down, CloudWatch Logs delivers the log groups to the forwarder",
     );
@@ -220,12 +221,12 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     Ok(run)
 }
 
-struct Story<'a> {
+struct Caller<'a> {
     lambda: &'a Lambda,
     invocations: Vec<Labelled>,
 }
 
-impl Story<'_> {
+impl Caller<'_> {
     async fn invoke(
         &mut self,
         function: &'static str,
@@ -250,9 +251,7 @@ impl Story<'_> {
         }));
         Ok(())
     }
-}
 
-impl Story<'_> {
     /// Invokes "parcels" with the messages in the queue, like Lambda's event source mapping with
     /// `ReportBatchItemFailures`.
     async fn deliver(&mut self, queue: &Queue, label: &'static str) -> anyhow::Result<Delivered> {

@@ -157,7 +157,8 @@ fn log_record(record: &StoredLogRecord) -> Item {
     (ItemKind::LogLine, line.unwrap_or_else(|| format!("without an id: {:?}", record.item.body)))
 }
 
-fn point_attributes(data: Option<&Data>) -> Vec<&[KeyValue]> {
+/// The attributes of each data point.
+pub(crate) fn point_attributes(data: Option<&Data>) -> Vec<&[KeyValue]> {
     match data {
         Some(Data::Sum(sum)) => sum.data_points.iter().map(|p| &*p.attributes).collect(),
         Some(Data::Gauge(gauge)) => gauge.data_points.iter().map(|p| &*p.attributes).collect(),

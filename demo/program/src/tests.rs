@@ -4,7 +4,7 @@ use crate::Arguments;
 use crate::accounting::{Accounts, ItemKind, compare};
 use crate::functions::{CHECKOUT, PARCELS, STOCK};
 use crate::run::Run;
-use crate::stored::{Arrived, is_partial, number, service};
+use crate::stored::{Arrived, is_partial, number, point_attributes, service};
 use console::waterfall::{PLATFORM_SCOPE, text};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
@@ -131,7 +131,7 @@ fn a_lost_item_is_reported_by_number() {
     assert_eq!(accounts.by_kind[&ItemKind::Link].missing.len(), 1);
     let mut points = 0;
     for (at, metric) in RUN.arrived.metrics.iter().enumerate() {
-        for point in 0..point_count(&metric.item) {
+        for point in 0..point_attributes(metric.item.data.as_ref()).len() {
             accounts_after(|arrived| remove_point(&mut arrived.metrics[at].item, point));
             points += 1;
         }
@@ -172,15 +172,6 @@ fn a_duplicate_or_second_item_is_detected() {
     let is_platform = |span: &StoredSpan| span.scope.name == PLATFORM_SCOPE;
     let platform = RUN.arrived.spans.iter().position(is_platform).unwrap();
     accounts_after(|arrived| arrived.spans[platform].item.kind = SpanKind::Server as i32);
-}
-
-fn point_count(metric: &Metric) -> usize {
-    match metric.data.as_ref().unwrap() {
-        Data::Gauge(gauge) => gauge.data_points.len(),
-        Data::Sum(sum) => sum.data_points.len(),
-        Data::Histogram(histogram) => histogram.data_points.len(),
-        other => panic!("nobody makes {other:?}"),
-    }
 }
 
 fn remove_point(metric: &mut Metric, at: usize) {

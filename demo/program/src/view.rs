@@ -3,7 +3,7 @@
 use crate::accounting::{Account, Accounts, ItemKind};
 use crate::made::COMPACT;
 use crate::run::{Labelled, Run};
-use crate::stored::{self, service, value};
+use crate::stored::{self, point_attributes, service, value};
 use anstyle::Style;
 use console::quantity::quantity;
 use console::waterfall::draw::{self, BAD, GOOD, HEADING, short, terminal_width};
@@ -121,21 +121,11 @@ pub(crate) fn metric_rows(run: &Run) -> Vec<[String; 4]> {
     }
     rows.into_iter()
         .map(|((service, name, unit), metrics)| {
-            let points: usize = metrics.iter().map(|metric| count_points(metric)).sum();
+            let points = metrics.iter().map(|own| point_attributes(own.item.data.as_ref()).len());
+            let points: usize = points.sum();
             [service, name.to_owned(), points.to_string(), total(&metrics, unit)]
         })
         .collect()
-}
-
-fn count_points(metric: &StoredMetric) -> usize {
-    match &metric.item.data {
-        Some(Data::Gauge(gauge)) => gauge.data_points.len(),
-        Some(Data::Sum(sum)) => sum.data_points.len(),
-        Some(Data::Histogram(histogram)) => histogram.data_points.len(),
-        Some(Data::ExponentialHistogram(histogram)) => histogram.data_points.len(),
-        Some(Data::Summary(summary)) => summary.data_points.len(),
-        None => 0,
-    }
 }
 
 fn total(metrics: &[&StoredMetric], unit: &str) -> String {
