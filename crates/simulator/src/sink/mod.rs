@@ -42,7 +42,6 @@ use std::sync::{Arc, Mutex};
 
 pub use self::builder::{Builder, SinkError};
 pub use self::oddity::{Oddity, OddityKind};
-pub use self::rows::Row;
 pub use self::script::{Faults, ScriptedResponse};
 pub use self::store::{
     Counts, ReceivedRequest, Stored, StoredJson, StoredLogRecord, StoredMetric, StoredSpan,
@@ -135,10 +134,6 @@ impl Sink {
 
     pub fn metrics(&self) -> Vec<StoredMetric> {
         self.shared.state().store.metrics.clone()
-    }
-
-    pub fn rows(&self) -> Vec<Row> {
-        rows::rows(&self.shared.state().store)
     }
 
     /// The records of `/api/{org}/{stream}/_json`.

@@ -15,22 +15,11 @@ use super::Signal;
 use super::ingest::{FLATTEN_LEVEL, column};
 use super::store::{Store, StoredLogRecord, StoredMetric, StoredSpan};
 
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Row {
-    pub signal: Signal,
+pub(super) struct Row {
     /// The stream. A histogram has several, `…_bucket` among them.
-    pub stream: String,
+    stream: String,
     /// The values by column; a column that is null in this row is not there.
-    pub columns: BTreeMap<String, Value>,
-}
-
-/// The rows of spans, log records and data points, in this order.
-pub(super) fn rows(store: &Store) -> Vec<Row> {
-    let mut rows: Vec<Row> = store.spans.iter().map(of_span).collect();
-    rows.extend(store.log_records.iter().filter_map(of_log_record));
-    store.metrics.iter().for_each(|metric| of_metric(metric, &mut rows));
-    rows
+    pub(super) columns: BTreeMap<String, Value>,
 }
 
 /// The rows of one stream.
@@ -130,7 +119,7 @@ fn of_span(stored: &StoredSpan) -> Row {
         ];
         columns.extend(parent.map(|(name, value)| (name.to_owned(), Value::String(value))));
     }
-    Row { signal: Signal::Traces, stream: stored.stream.clone(), columns }
+    Row { stream: stored.stream.clone(), columns }
 }
 
 /// The attributes of an event or link, under their own keys, and these fields.
@@ -192,7 +181,7 @@ fn of_log_record(stored: &StoredLogRecord) -> Option<Row> {
         put(&mut columns, column(&attribute.key), typed(attribute.value.as_ref()), LOG_LEVELS);
     }
     let has_time = columns.get("_timestamp").is_some_and(Value::is_i64);
-    has_time.then(|| Row { signal: Signal::Logs, stream: stored.stream.clone(), columns })
+    has_time.then(|| Row { stream: stored.stream.clone(), columns })
 }
 
 fn add_scope(columns: &mut Columns, name: &str, version: &str) {
@@ -287,7 +276,7 @@ fn row(
     if let Some(value) = value.filter(|value| value.is_finite()) {
         columns.insert("value".to_owned(), json!(value));
     }
-    Row { signal: Signal::Metrics, stream, columns }
+    Row { stream, columns }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "OpenObserve stores floats too")]

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::sink::Signal;
+use fastrand::Rng;
 
 /// How one request is answered.
 ///
@@ -117,7 +118,7 @@ impl Script {
 /// for ever.
 #[derive(Clone, Debug)]
 pub struct Faults {
-    state: u64,
+    random: Rng,
     probability: f64,
     kinds: Vec<ScriptedResponse>,
 }
@@ -125,7 +126,7 @@ pub struct Faults {
 impl Faults {
     /// Faults of the kinds in [`Faults::transient`], with this probability for each answer, from 0 to 1.
     pub fn seeded(seed: u64, probability: f64) -> Self {
-        Self { state: seed, probability, kinds: Self::transient() }
+        Self { random: Rng::with_seed(seed), probability, kinds: Self::transient() }
     }
 
     /// Chooses among these answers only. An empty list gives no faults.
@@ -153,28 +154,15 @@ impl Faults {
             ScriptedResponse::HalfResponse,
         ]
     }
-
-    /// SplitMix64: small, and good enough to choose faults with.
-    fn random(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
 }
 
 impl Iterator for Faults {
     type Item = ScriptedResponse;
 
     fn next(&mut self) -> Option<ScriptedResponse> {
-        // Both numbers are drawn every time, so that a schedule with another probability keeps its kinds.
-        let (chance, kind) = (self.random(), self.random());
-        let chance = f64::from((chance >> 32) as u32) / (f64::from(u32::MAX) + 1.0);
-        if chance >= self.probability || self.kinds.is_empty() {
-            return Some(ScriptedResponse::Ok);
-        }
-        let kinds = self.kinds.len() as u64;
-        let index = usize::try_from(kind % kinds).unwrap_or(0);
-        self.kinds.get(index).cloned()
+        // Both are drawn every time, so that a schedule with another probability keeps its kinds.
+        let (kind, is_fault) =
+            (self.random.choice(&self.kinds), self.random.f64() < self.probability);
+        Some(kind.filter(|_| is_fault).cloned().unwrap_or(ScriptedResponse::Ok))
     }
 }
