@@ -146,16 +146,11 @@ mod tests {
         super::Arguments::command().debug_assert();
     }
 
-    /// Splits a line into words like a shell, with single quotes.
+    /// Splits a line as the shell does.
     fn words(line: &str) -> Vec<String> {
-        let parts = line.split('\'').enumerate();
-        let words = parts.flat_map(|(number, part)| {
-            let is_quoted = number % 2 == 1;
-            let whole: Vec<&str> =
-                if is_quoted { vec![part] } else { part.split_whitespace().collect() };
-            whole.into_iter().map(str::to_owned)
-        });
-        words.collect()
+        let print = format!("printf '%s\\n' {line}");
+        let printed = std::process::Command::new("sh").args(["-c", &print]).output().unwrap();
+        String::from_utf8(printed.stdout).unwrap().lines().map(str::to_owned).collect()
     }
 
     #[test]

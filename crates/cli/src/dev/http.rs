@@ -10,58 +10,46 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value, json};
-use simulator::InvocationResult;
+use simulator::{HttpServer, InvocationResult};
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
 /// The largest request (AWS Lambda quotas: 6 MB).
 const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
-const MOST_CONNECTIONS: usize = 256;
 
-/// Answers requests until the future is dropped.
-pub(super) async fn serve(listener: TcpListener, function: &Arc<Function>) -> anyhow::Result<()> {
-    let address = listener.local_addr()?;
+/// Answers requests on this port until it is dropped.
+pub(super) async fn serve(port: u16, function: &Arc<Function>) -> io::Result<HttpServer> {
+    let same = Arc::clone(function);
+    let answer = move |request| {
+        let function = Arc::clone(&same);
+        async move { answer(request, &function).await }
+    };
+    let server = HttpServer::listen(port, answer).await?;
+    let (address, name) = (server.address(), &function.name);
     function.logs.say(format!(
-        "listening on http://{address}; also `aws lambda invoke --endpoint-url http://{address} --function-name {} …`; Ctrl-C ends",
-        function.name
+        "listening on http://{address}; also `aws lambda invoke --endpoint-url http://{address} --function-name {name} …`; Ctrl-C ends",
     ));
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.len() >= MOST_CONNECTIONS {
-            connections.join_next().await;
-        }
-        let (stream, _) = listener.accept().await?;
-        let function = Arc::clone(function);
-        connections.spawn(async move {
-            let service = service_fn(|request| {
-                let function = Arc::clone(&function);
-                async move { Ok::<_, Infallible>(answer(request, &function).await) }
-            });
-            // A client may close its connection at any time.
-            http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
-        });
-    }
+    Ok(server)
 }
 
-async fn answer(request: Request<Incoming>, function: &Function) -> Response<Full<Bytes>> {
+async fn answer(
+    request: Request<Incoming>,
+    function: &Function,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
-        return plain(StatusCode::PAYLOAD_TOO_LARGE, "the request is larger than 6 MB");
+        return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "the request is larger than 6 MB"));
     };
     let body = body.to_bytes();
     let invoked = parts.uri.path().strip_prefix("/2015-03-31/functions/");
-    match invoked.and_then(|path| path.strip_suffix("/invocations")) {
+    Ok(match invoked.and_then(|path| path.strip_suffix("/invocations")) {
         Some(name) if parts.method == Method::POST => {
             invoke_api(name, &parts.headers, body, function).await
         }
         _ => function_url(&parts, &body, function).await,
-    }
+    })
 }
 
 /// Serves Lambda's Invoke API (AWS Lambda API reference, "Invoke").

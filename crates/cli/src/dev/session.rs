@@ -7,7 +7,7 @@ use crate::aws;
 use crate::shown::Incoming;
 use anyhow::{Context as _, bail};
 use serde::de::IgnoredAny;
-use simulator::{Invocation, InvocationResult, Lambda};
+use simulator::{HttpServer, Invocation, InvocationResult, Lambda};
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +16,6 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -39,8 +38,9 @@ impl Session {
         let (sender, incoming) = sync_channel(MOST_WAITING);
         let (stop, stopped) = watch::channel(false);
         let Prepared { mut spec, folder } = prepared;
-        let (logs, lambda, listener) = runtime.block_on(async {
+        let (function, server) = runtime.block_on(async {
             let logs = Logs::new(&arguments.name, &arguments.destination, sender).await?;
+            let logs = Arc::new(logs);
             if arguments.aws {
                 let config = aws::load(&arguments.account).await;
                 if let Some(region) = config.region() {
@@ -49,24 +49,22 @@ impl Session {
                 spec = spec.credentials(aws::credentials(&config).await?);
             }
             let lambda = Lambda::start().await?;
+            let observer = Arc::clone(&logs);
+            lambda.observe_logs(move |event| observer.take(event));
             lambda.create_function(spec)?;
-            let listener = match arguments.http {
+            let (name, timeout) = (arguments.name.clone(), arguments.timeout);
+            let function = Arc::new(Function::new(name, timeout, lambda, logs));
+            let server = match arguments.http {
                 Some(port) => {
-                    let listener = TcpListener::bind(("127.0.0.1", port)).await;
-                    Some(
-                        listener
-                            .with_context(|| format!("--http: cannot listen on port {port}"))?,
-                    )
+                    let server = http::serve(port, &function).await;
+                    let listen = || format!("--http: cannot listen on port {port}");
+                    Some(server.with_context(listen)?)
                 }
                 None => None,
             };
-            Ok::<_, anyhow::Error>((Arc::new(logs), lambda, listener))
+            Ok::<_, anyhow::Error>((function, server))
         })?;
-        let observer = Arc::clone(&logs);
-        lambda.observe_logs(move |event| observer.take(event));
-        let (name, timeout) = (arguments.name.clone(), arguments.timeout);
-        let function = Arc::new(Function::new(name, timeout, lambda, logs));
-        let invocations = Invocations { files, repeat: arguments.repeat, listener, stopped };
+        let invocations = Invocations { files, repeat: arguments.repeat, server, stopped };
         let thread =
             std::thread::spawn(move || runtime.block_on(invocations.run(function, folder)));
         Ok(Self { incoming, stop, thread })
@@ -92,19 +90,21 @@ async fn received(kind: SignalKind) {
 struct Invocations {
     files: Vec<String>,
     repeat: u32,
-    listener: Option<TcpListener>,
+    server: Option<HttpServer>,
     stopped: watch::Receiver<bool>,
 }
 
 impl Invocations {
     /// Runs the invocations. Returns `true` if everything succeeded.
-    async fn run(self, function: Arc<Function>, folder: TempDir) -> bool {
+    async fn run(mut self, function: Arc<Function>, folder: TempDir) -> bool {
+        let server = self.server.take();
+        let is_serving = server.is_some();
         let mut stopped = self.stopped.clone();
         let logs = Arc::clone(&function.logs);
         let showing = Arc::clone(&logs);
         let showing = tokio::spawn(async move { showing.show_as_it_comes().await });
         let invoked = tokio::select! {
-            invoked = self.invoke_all(&function) => invoked,
+            invoked = self.invoke_all(&function, is_serving) => invoked,
             () = received(SignalKind::interrupt()) => Ok(()),
             () = received(SignalKind::terminate()) => Ok(()),
             // The terminal was closed.
@@ -112,6 +112,9 @@ impl Invocations {
             _ = stopped.wait_for(|stopped| *stopped) => Ok(()),
         };
         showing.abort();
+        if let Some(server) = server {
+            server.stop().await;
+        }
         let mut is_fine = !function.has_failed();
         if let Err(error) = invoked {
             is_fine = false;
@@ -124,15 +127,15 @@ impl Invocations {
         is_fine && logs.is_delivered()
     }
 
-    async fn invoke_all(self, function: &Arc<Function>) -> anyhow::Result<()> {
+    async fn invoke_all(self, function: &Function, is_serving: bool) -> anyhow::Result<()> {
         let has_files = !self.files.is_empty();
         for _ in 0..self.repeat {
             for event in &self.files {
                 function.invoke(event.as_bytes()).await?;
             }
         }
-        if let Some(listener) = self.listener {
-            return http::serve(listener, function).await;
+        if is_serving {
+            return std::future::pending().await;
         }
         if has_files {
             return Ok(());
