@@ -1,10 +1,11 @@
-//! Shared parts of the checks: their length, the output of other programs, and the clock.
+//! Shared parts of the checks: their length, the output of other programs, events, and the clock.
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
+use subscriber::LoggedLine;
 
 pub(crate) fn root() -> std::io::Result<PathBuf> {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()
@@ -69,4 +70,13 @@ pub(crate) fn now() -> SystemTime {
 pub(crate) fn unix_nanos() -> u64 {
     let now = now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The event with which a subscription delivers these lines of this time.
+pub(crate) fn delivery(log_group: &str, stream: &str, unix_nano: u64, lines: &[String]) -> Value {
+    let timestamp_ms = i64::try_from(unix_nano / 1_000_000).unwrap_or_default();
+    let ids: Vec<String> = (1..=lines.len()).map(|id| format!("{id:056}")).collect();
+    let lines = lines.iter().zip(&ids);
+    let lines = lines.map(|(message, id)| LoggedLine { id, timestamp_ms, message });
+    subscriber::delivery("123456789012", log_group, stream, "all", lines)
 }

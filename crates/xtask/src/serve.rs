@@ -37,12 +37,3 @@ pub(crate) async fn send(
     connection.abort();
     Ok(Response::from_parts(head, body))
 }
-
-/// Encodes everything but letters and digits as `%XX`.
-pub(crate) fn percent_encoded(text: &str) -> String {
-    let encoded = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
-        other => format!("%{other:02X}"),
-    };
-    text.bytes().map(encoded).collect()
-}

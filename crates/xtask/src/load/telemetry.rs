@@ -1,8 +1,6 @@
 //! Numbered telemetry. A number stands as `#00001234#` in the body of a log record or the name of a span.
 
-use crate::checks::unix_nanos;
-use base64::Engine as _;
-use serde_json::json;
+use crate::checks::{delivery, unix_nanos};
 use std::ops::Range;
 use wire::protobuf::Writer;
 use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind};
@@ -42,20 +40,11 @@ pub(super) fn event(index: u32, line_count: u32) -> Event {
             number += 1;
         }
     }
-    let time = unix_nanos() / 1_000_000;
     let bytes = lines.iter().map(|line| line.len() as u64).sum();
-    let events = lines.iter().zip(1..).map(|(line, id): (&String, u32)| {
-        json!({ "id": format!("{id:056}"), "timestamp": time, "message": line })
-    });
-    let events: Vec<_> = events.collect();
-    let data = json!({
-        "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": format!("/aws/lambda/checkout-{index}"),
-        "logStream": format!("2026/11/23/[$LATEST]{index:032x}"), "subscriptionFilters": ["all"],
-        "logEvents": events,
-    });
-    let data = wire::gzip::compress(6, data.to_string().as_bytes());
-    let data = base64::engine::general_purpose::STANDARD.encode(data);
-    Event { json: json!({"awslogs": {"data": data}}).to_string(), bytes, numbers }
+    let group = format!("/aws/lambda/checkout-{index}");
+    let stream = format!("2026/11/23/[$LATEST]{index:032x}");
+    let json = delivery(&group, &stream, unix_nanos(), &lines).to_string();
+    Event { json, bytes, numbers }
 }
 
 /// A request with a span for each number.

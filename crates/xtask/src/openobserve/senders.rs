@@ -2,9 +2,8 @@
 
 use super::edge;
 use super::tee::Tee;
-use crate::checks::unix_nanos;
+use crate::checks::{delivery, unix_nanos};
 use anyhow::{Context as _, bail, ensure};
-use base64::Engine as _;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
@@ -232,17 +231,7 @@ fn now() -> u64 {
 
 /// The subscription's event with log events of this time.
 fn event(unix_nano: u64, lines: &[String]) -> Value {
-    let time = unix_nano / 1_000_000;
-    let events = lines.iter().zip(1..).map(|(line, id): (&String, u32)| {
-        json!({ "id": format!("{id:056}"), "timestamp": time, "message": line })
-    });
-    let events: Vec<Value> = events.collect();
-    let data = json!({
-        "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/lambda/edge",
-        "logStream": "2026/11/22/[$LATEST]0", "subscriptionFilters": ["all"], "logEvents": events,
-    });
-    let data = wire::gzip::compress(1, data.to_string().as_bytes());
-    json!({"awslogs": {"data": base64::engine::general_purpose::STANDARD.encode(data)}})
+    delivery("/aws/lambda/edge", "2026/11/22/[$LATEST]0", unix_nano, lines)
 }
 
 async fn succeed(lambda: &Lambda, event: &Value) -> anyhow::Result<String> {

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::Full;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -135,7 +136,7 @@ impl Server {
         organization: &str,
         query: &str,
     ) -> anyhow::Result<Vec<Value>> {
-        let query = serve::percent_encoded(query);
+        let query = utf8_percent_encode(query, NON_ALPHANUMERIC);
         let path = format!("/api/{organization}/prometheus/api/v1/query?query={query}");
         let answer = self.json(Method::GET, &path, None).await?;
         let result = answer.pointer("/data/result").and_then(Value::as_array);
