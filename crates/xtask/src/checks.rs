@@ -2,6 +2,8 @@
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
+use simulator::binaries;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -70,6 +72,16 @@ pub(crate) fn now() -> SystemTime {
 pub(crate) fn unix_nanos() -> u64 {
     let now = now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Makes a layer below this folder as Lambda mounts it at `/opt`, with the extension alone.
+pub(crate) fn layer(folder: &Path, programs: &HashMap<String, PathBuf>) -> anyhow::Result<PathBuf> {
+    const EXTENSION: &str = "lambda-otlp-extension";
+    let layer = folder.join("layer");
+    let extensions = layer.join("extensions");
+    std::fs::create_dir_all(&extensions)?;
+    std::os::unix::fs::symlink(binaries::find(programs, EXTENSION)?, extensions.join(EXTENSION))?;
+    Ok(layer)
 }
 
 /// The event with which a subscription delivers these lines of this time.

@@ -1,6 +1,7 @@
 //! Functions with the layer, their log, the forwarder, its retry queue and a backend, and the faults that happen to
 //! them.
 
+use crate::checks;
 use anyhow::{Context as _, bail};
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use simulator::sink::{Faults, ScriptedResponse, Sink};
 use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent, binaries};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -55,7 +56,7 @@ pub(super) struct Deployment {
 impl Deployment {
     pub(super) async fn start(programs: &HashMap<String, PathBuf>) -> anyhow::Result<Self> {
         let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
-        let layer = layer(scratch.path(), programs)?;
+        let layer = checks::layer(scratch.path(), programs)?;
         let ledger = scratch.path().join("ledger");
         let sink = Sink::start().await?;
         let queue = QueueServer::start(Queue::new("retry")).await?;
@@ -350,12 +351,4 @@ impl Deployment {
     fn count(&self, fault: &'static str) {
         *self.faults.borrow_mut().entry(fault).or_default() += 1;
     }
-}
-
-fn layer(scratch: &Path, programs: &HashMap<String, PathBuf>) -> anyhow::Result<PathBuf> {
-    let layer = scratch.join("layer");
-    let extensions = layer.join("extensions");
-    std::fs::create_dir_all(&extensions)?;
-    std::os::unix::fs::symlink(binaries::find(programs, EXTENSION)?, extensions.join(EXTENSION))?;
-    Ok(layer)
 }

@@ -3,6 +3,7 @@
 use super::backend::Backend;
 use super::curve::Sampling;
 use super::{report, telemetry};
+use crate::checks;
 use crate::openobserve::Server;
 use anyhow::{Context as _, ensure};
 use http::{HeaderMap, Method};
@@ -31,15 +32,12 @@ pub(super) async fn sustained(
 ) -> anyhow::Result<()> {
     let backend = Backend::start().await?;
     let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
-    let extensions = scratch.path().join("layer/extensions");
-    std::fs::create_dir_all(&extensions)?;
-    let extension = binaries::find(programs, "lambda-otlp-extension")?;
-    std::os::unix::fs::symlink(extension, extensions.join("lambda-otlp-extension"))?;
+    let layer = checks::layer(scratch.path(), programs)?;
     let lambda = Arc::new(Lambda::start().await?);
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let function = FunctionSpec::new("orders", binaries::find(programs, "simulated-function")?)
         .timeout(duration + Duration::from_secs(10))
-        .layer(scratch.path().join("layer"))
+        .layer(layer)
         .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
         .env("LAMBDA_OTLP_ENDPOINT", backend.endpoint())
         .env("LAMBDA_OTLP_OUTPUT", "otlp");

@@ -2,7 +2,7 @@
 
 use super::edge;
 use super::tee::Tee;
-use crate::checks::{delivery, unix_nanos};
+use crate::checks::{self, delivery, unix_nanos};
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -24,6 +24,7 @@ const FIXTURES: [&str; 6] =
 pub(super) struct Senders<'a> {
     root: &'a Path,
     programs: HashMap<String, PathBuf>,
+    layer: PathBuf,
     scratch: tempfile::TempDir,
     tee: &'a Tee,
     authorization: String,
@@ -33,12 +34,9 @@ impl<'a> Senders<'a> {
     pub(super) fn new(root: &'a Path, tee: &'a Tee, authorization: &str) -> anyhow::Result<Self> {
         let programs = binaries::build(root, &binaries::OF_TESTS)?;
         let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
-        let extensions = scratch.path().join("layer/extensions");
-        std::fs::create_dir_all(&extensions)?;
-        let extension = binaries::find(&programs, "lambda-otlp-extension")?;
-        std::os::unix::fs::symlink(extension, extensions.join("lambda-otlp-extension"))?;
+        let layer = checks::layer(scratch.path(), &programs)?;
         let authorization = format!("authorization={authorization}");
-        Ok(Self { root, programs, scratch, tee, authorization })
+        Ok(Self { root, programs, layer, scratch, tee, authorization })
     }
 
     fn endpoint(&self, organization: &str) -> String {
@@ -138,7 +136,7 @@ impl<'a> Senders<'a> {
         let function =
             FunctionSpec::new("orders", binaries::find(&self.programs, "demo-function")?)
                 .timeout(Duration::from_secs(3))
-                .layer(self.scratch.path().join("layer"))
+                .layer(&self.layer)
                 .env("DEMO_LEDGER", self.scratch.path().join("ledger").to_string_lossy())
                 .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
                 .env("LAMBDA_OTLP_OUTPUT", "otlp")
