@@ -59,12 +59,12 @@ impl Traffic {
 }
 
 /// The facts about the newest invocation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "facts that have nothing in common")]
 pub(crate) struct Running {
     pub(crate) invoked_ms: u64,
     pub(crate) deadline_ms: u64,
-    /// Lambda reported the handler's end.
+    /// Lambda reported the handler's end, so its deadline is void.
     pub(crate) is_done: bool,
     /// Lambda is expected to report it.
     pub(crate) is_told_of_end: bool,
@@ -72,6 +72,7 @@ pub(crate) struct Running {
     pub(crate) otlp_received: bool,
     pub(crate) is_rare: bool,
     pub(crate) last_failed: bool,
+    /// The usual duration of the handler, if known.
     pub(crate) usual_handler: Option<Duration>,
 }
 
@@ -120,11 +121,10 @@ pub(crate) enum InvocationPhase {
 
 /// The input of [`decide`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing in common")]
 pub(crate) struct FlushFacts {
     pub(crate) phase: InvocationPhase,
-    /// Lambda reported the end of the handler, so its deadline is void.
-    pub(crate) is_done: bool,
+    /// The default if nothing tells of an invocation.
+    pub(crate) running: Running,
     /// `None` if the buffer is empty.
     pub(crate) waiting: Option<Waiting>,
     pub(crate) health: Health,
@@ -134,12 +134,6 @@ pub(crate) struct FlushFacts {
     pub(crate) left: Duration,
     /// The number of invocations, including this one.
     pub(crate) invocations: u64,
-    /// Lambda is expected to report the end of the handler.
-    pub(crate) is_told_of_end: bool,
-    pub(crate) is_rare: bool,
-    pub(crate) last_failed: bool,
-    /// The usual duration of the handler, if known.
-    pub(crate) handler: Option<Duration>,
     pub(crate) cost: Duration,
     /// The time limit of a flush; after the handler, the rest of the hold time.
     pub(crate) flush_timeout: Duration,
@@ -198,7 +192,7 @@ pub(crate) fn decide(facts: &FlushFacts) -> Decision {
 
 /// Returns `true` if Lambda may kill the environment soon. A handler that has ended cannot time out.
 pub(crate) fn is_near_deadline(facts: &FlushFacts) -> bool {
-    !facts.is_done && facts.left <= BEFORE_DEADLINE
+    !facts.running.is_done && facts.left <= BEFORE_DEADLINE
 }
 
 /// Returns `true` if the invocation is kept for a flush anyway, but a timeout would spill the buffer.
@@ -216,18 +210,22 @@ fn ends_with_flush(facts: &FlushFacts) -> bool {
     let waits_long =
         facts.waiting.is_some_and(|waiting| waiting.is_much || waiting.oldest >= OLDEST);
     // Lambda reports the end 25 ms late, which is little compared with such a handler.
-    let is_long = facts.handler.is_some_and(|usual| usual >= facts.interval);
-    let is_wanted =
-        facts.invocations <= FIRST || facts.is_rare || facts.last_failed || waits_long || is_long;
-    facts.is_told_of_end && may_wait && is_wanted
+    let running = &facts.running;
+    let is_long = running.usual_handler.is_some_and(|usual| usual >= facts.interval);
+    let is_wanted = facts.invocations <= FIRST
+        || running.is_rare
+        || running.last_failed
+        || waits_long
+        || is_long;
+    running.is_told_of_end && may_wait && is_wanted
 }
 
 /// Returns `true` if the buffer is flushed while the handler runs. A flush that outlasts the handler costs money, so frequent
 /// invocations share one.
 fn pays_beside_handler(facts: &FlushFacts) -> bool {
     let Some(waiting) = facts.waiting else { return false };
-    let is_covered =
-        facts.handler.is_some_and(|usual| usual >= facts.cost) || ends_with_flush(facts);
+    let is_covered = facts.running.usual_handler.is_some_and(|usual| usual >= facts.cost)
+        || ends_with_flush(facts);
     let is_due = waiting.is_much || waiting.oldest >= facts.interval;
     is_due || (waiting.is_left_over && is_covered)
 }
@@ -263,7 +261,14 @@ mod tests {
                 () if has("managed") => InvocationPhase::Unbounded,
                 () => InvocationPhase::Running,
             },
-            is_done: has("done") || has("after-done"),
+            running: Running {
+                is_done: has("done") || has("after-done"),
+                is_told_of_end: !has("untold"),
+                is_rare: has("rare"),
+                last_failed: has("failed"),
+                usual_handler: number("handler").map(ms),
+                ..Running::default()
+            },
             waiting: oldest.map(|oldest| Waiting {
                 oldest,
                 is_left_over: has("left-over"),
@@ -278,10 +283,6 @@ mod tests {
             probe: ms(number("probe").unwrap_or(250)),
             left: number("left").map_or(ms(3000), ms),
             invocations: number("invocations").unwrap_or(100),
-            is_told_of_end: !has("untold"),
-            is_rare: has("rare"),
-            last_failed: has("failed"),
-            handler: number("handler").map(ms),
             cost: ms(30),
             flush_timeout: ms(number("timeout").unwrap_or(1000)),
             interval: ms(5000),
@@ -293,14 +294,13 @@ mod tests {
         let check = |text: &str, expected| {
             let has = |word: &str| text.split(' ').any(|part| part == word);
             let running = Running {
-                invoked_ms: 0,
                 deadline_ms: 3000,
                 is_done: has("done"),
                 is_told_of_end: !has("silent"),
                 otlp_received: has("otlp"),
                 is_rare: has("rare"),
                 last_failed: has("failed"),
-                usual_handler: None,
+                ..Running::default()
             };
             let now_ms = if has("deadline") { 2850 } else { 2849 };
             assert_eq!(is_held(&running, now_ms), expected, "{text}");

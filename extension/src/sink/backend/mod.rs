@@ -333,16 +333,12 @@ impl Backend {
         };
         Some(FlushFacts {
             phase,
-            is_done: running.is_some_and(|running| running.is_done),
+            running: running.copied().unwrap_or_default(),
             waiting,
             health: self.flushes.health.at(now_ms),
             probe: self.flushes.health.probe(),
             left: Duration::from_millis(left),
             invocations: self.invocations,
-            is_told_of_end: running.is_some_and(|running| running.is_told_of_end),
-            is_rare: running.is_some_and(|running| running.is_rare),
-            last_failed: running.is_some_and(|running| running.last_failed),
-            handler: running.and_then(|running| running.usual_handler),
             cost: self.flushes.health.cost(),
             flush_timeout,
             interval: self.flush.interval,

@@ -317,16 +317,7 @@ mod tests {
     #[test]
     fn records_wait_for_the_spans_of_their_invocation() {
         let running = |deadline_ms, is_done| {
-            Some(Running {
-                invoked_ms: 0,
-                deadline_ms,
-                is_done,
-                is_told_of_end: true,
-                otlp_received: false,
-                is_rare: false,
-                last_failed: false,
-                usual_handler: None,
-            })
+            Some(Running { deadline_ms, is_done, is_told_of_end: true, ..Running::default() })
         };
         let is_due = |lines: &PrintedLines, running: Option<Running>, now_ms| {
             lines.is_due(running.as_ref(), INTERVAL, now_ms)

@@ -49,10 +49,7 @@ fn running(is_done: bool) -> Running {
         deadline_ms: now_ms + 60_000,
         is_done,
         is_told_of_end: true,
-        otlp_received: false,
-        is_rare: false,
-        last_failed: false,
-        usual_handler: None,
+        ..Running::default()
     }
 }
 
