@@ -85,8 +85,11 @@ impl Parts<'_> {
             builder = builder.with_log_processor(AddKeyValues);
         }
         let writes_lines = logs.processors.is_empty() && self.environment.writes.logs;
-        builder =
-            Change::all(logs.additional_processors.into_iter().chain(logs.processors), builder);
+        builder = Change::all(
+            logs.additional_processors.into_iter().chain(logs.processors),
+            builder,
+            &(),
+        );
         if writes_lines {
             let exporter = StdoutLogExporter::over(self.line.clone(), self.environment);
             let QueueSettings { size, losses } = self.queue();
@@ -104,7 +107,7 @@ impl Parts<'_> {
             return builder.build();
         }
         let writes_lines = metrics.readers.is_empty() && self.environment.writes.metrics;
-        builder = Change::all(metrics.views.into_iter().chain(metrics.readers), builder);
+        builder = Change::all(metrics.views.into_iter().chain(metrics.readers), builder, &());
         if writes_lines {
             let exporter = StdoutMetricExporter::over(self.line.clone(), self.environment);
             builder = builder.with_reader(FlushReader::new(exporter));

@@ -114,21 +114,24 @@ impl Metrics {
 }
 
 /// The SDK's builders accept processors, readers and views by type, one by one; this stores the call that adds one.
-pub(super) struct Change<B>(pub(super) Box<dyn FnOnce(B) -> B + Send>);
+pub(super) struct Change<B, P = ()>(Box<dyn FnOnce(B, &P) -> B + Send>);
 
-impl<B> fmt::Debug for Change<B> {
+/// Adds a span processor, which may be ours with the application's exporter.
+pub(super) type AddProcessor = Change<TracerProviderBuilder, QueueSettings>;
+
+impl<B, P> fmt::Debug for Change<B, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Change")
     }
 }
 
-impl<B> Change<B> {
+impl<B, P> Change<B, P> {
     fn new(change: impl FnOnce(B) -> B + Send + 'static) -> Self {
-        Self(Box::new(change))
+        Self(Box::new(|builder, _| change(builder)))
     }
 
-    pub(super) fn all(changes: impl Iterator<Item = Self>, builder: B) -> B {
-        changes.fold(builder, |builder, Self(change)| change(builder))
+    pub(super) fn all(changes: impl Iterator<Item = Self>, builder: B, parts: &P) -> B {
+        changes.fold(builder, |builder, Self(change)| change(builder, parts))
     }
 }
 
@@ -138,21 +141,9 @@ pub(super) struct QueueSettings {
     pub(super) losses: Arc<LossCounts>,
 }
 
-type AddingProcessor =
-    dyn FnOnce(TracerProviderBuilder, &QueueSettings) -> TracerProviderBuilder + Send;
-
-/// Adds a span processor, which may be ours with the application's exporter.
-pub(super) struct AddProcessor(pub(super) Box<AddingProcessor>);
-
-impl fmt::Debug for AddProcessor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SpanProcessor")
-    }
-}
-
 impl AddProcessor {
-    fn new(processor: impl SpanProcessor + 'static) -> Self {
-        Self(Box::new(move |builder, _| builder.with_span_processor(processor)))
+    fn of(processor: impl SpanProcessor + 'static) -> Self {
+        Self::new(move |builder| builder.with_span_processor(processor))
     }
 
     fn over(exporter: impl SpanExporter + 'static) -> Self {
@@ -160,14 +151,6 @@ impl AddProcessor {
             let losses = Arc::clone(&queue.losses);
             builder.with_span_processor(LambdaSpanProcessor::new(exporter, queue.size, losses))
         }))
-    }
-
-    pub(super) fn all(
-        processors: impl Iterator<Item = Self>,
-        builder: TracerProviderBuilder,
-        queue: &QueueSettings,
-    ) -> TracerProviderBuilder {
-        processors.fold(builder, |builder, Self(add)| add(builder, queue))
     }
 }
 
@@ -230,7 +213,7 @@ impl TelemetryConfigBuilder {
     /// by [`with_span_exporter`](Self::with_span_exporter), receive each span in the order they were added.
     #[must_use]
     pub fn with_span_processor(mut self, processor: impl SpanProcessor + 'static) -> Self {
-        self.config.traces.processors.push(AddProcessor::new(processor));
+        self.config.traces.processors.push(AddProcessor::of(processor));
         self
     }
 
@@ -240,7 +223,7 @@ impl TelemetryConfigBuilder {
         mut self,
         processor: impl SpanProcessor + 'static,
     ) -> Self {
-        self.config.traces.additional_processors.push(AddProcessor::new(processor));
+        self.config.traces.additional_processors.push(AddProcessor::of(processor));
         self
     }
 
