@@ -148,26 +148,6 @@ async fn a_message_is_inflated_according_to_its_compression_flag() {
 }
 
 #[tokio::test]
-async fn concurrent_exports_of_three_signals_are_all_accepted() {
-    let (lambda, _next) = Lambda::waiting(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
-    let client = connect(lambda.receiver).await;
-    let one = async |kind| {
-        let (method, request) = match kind {
-            SignalKind::Traces => (TRACES, traces(2000)),
-            SignalKind::Metrics => (METRICS, one_item(kind)),
-            SignalKind::Logs => (LOGS, one_item(kind)),
-        };
-        call(&mut client.clone(), method, &[], &message(0, &request)).await.said
-    };
-    for _ in 0..10 {
-        let [traces, metrics, logs] = SignalKind::ALL.map(one);
-        assert_eq!(<[String; 3]>::from(tokio::join!(traces, metrics, logs)), [TAKEN; 3]);
-    }
-    assert_eq!(lambda.counts.get(Count::RefusedFull), 0);
-    assert_eq!(lambda.stdout.items(SignalKind::Traces), 20_000);
-}
-
-#[tokio::test]
 async fn oversized_items_are_reported_as_partial_success() {
     let (lambda, _next) = Lambda::waiting(&[]).await;
     let mut client = connect(lambda.receiver).await;
