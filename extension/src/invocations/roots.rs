@@ -113,24 +113,29 @@ pub(crate) fn string_attribute(attribute: &[u8], key: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_spans::{Span, traces};
+    use crate::test_spans::{span, traces};
+    use opentelemetry_proto::tonic::trace::v1::Span;
+    use platform::string_attribute;
 
     #[test]
     fn root_spans_are_detected_by_parent_and_kind() {
-        let check = |span: Span, expected: Option<Option<&str>>| {
-            let found = roots(&traces(std::slice::from_ref(&span)));
-            let found: Vec<Option<&str>> =
-                found.iter().map(|root| root.request_id.as_deref()).collect();
-            assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{span:?}");
+        let check = |parent: &[u8], kind, request_id: Option<&str>, expected: Option<_>| {
+            let attributes = request_id.map(|id| string_attribute("faas.invocation_id", id));
+            let attributes = attributes.into_iter().collect();
+            let parent_span_id = parent.to_vec();
+            let span = Span { parent_span_id, kind, attributes, ..span(vec![7; 8]) };
+            let found = roots(&traces(vec![span]));
+            let found: Vec<_> = found.iter().map(|root| root.request_id.as_deref()).collect();
+            assert_eq!(found, expected.as_slice(), "{parent:?} {kind} {request_id:?}");
         };
-        check(Span::default(), Some(None));
-        check(Span { parent: [1; 8].into(), ..Span::default() }, None);
-        check(Span { parent: vec![0; 8], ..Span::default() }, Some(None));
-        check(Span { parent: [1; 8].into(), kind: 2, ..Span::default() }, Some(None));
-        check(Span { parent: [1; 8].into(), kind: 5, ..Span::default() }, Some(None));
-        check(Span { parent: [1; 8].into(), kind: 3, ..Span::default() }, None);
-        check(Span { kind: 2, request_id: Some("r-1"), ..Span::default() }, Some(Some("r-1")));
-        check(Span { parent: [1; 8].into(), request_id: Some("r-1"), ..Span::default() }, None);
-        check(Span { id: vec![1; 7], ..Span::default() }, None);
+        check(&[], 1, None, Some(None));
+        check(&[1; 8], 1, None, None);
+        check(&[0; 8], 1, None, Some(None));
+        check(&[1; 8], 2, None, Some(None));
+        check(&[1; 8], 5, None, Some(None));
+        check(&[1; 8], 3, None, None);
+        check(&[], 2, Some("r-1"), Some(Some("r-1")));
+        check(&[1; 8], 1, Some("r-1"), None);
+        assert_eq!(roots(&traces(vec![span(vec![1; 7])])), []);
     }
 }

@@ -276,10 +276,10 @@ impl Drop for TakenBatches {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_spans::{Span, traces};
+    use crate::test_spans::spans;
 
     fn one() -> Request {
-        traces(&[Span::default()])
+        spans(1)
     }
 
     /// A buffer that holds eight of ten such requests.
@@ -381,7 +381,7 @@ mod tests {
         drop(buffer.remove_all());
 
         // A request that is too large is cut, and its bytes are given back as they are.
-        buffer.put(traces(&vec![Span::default(); 20])).unwrap();
+        buffer.put(spans(20)).unwrap();
         let parts = buffer.take(SignalKind::Traces).parts(3 * len);
         assert!(parts.len() > 1, "{}", parts.len());
         for part in parts {

@@ -287,7 +287,7 @@ impl RawEvents {
 mod tests {
     use super::*;
     use crate::invocations::identity::FunctionIdentity;
-    use crate::test_spans::{Span, traces};
+    use crate::test_spans::spans;
     use extensions_api::Registration;
     use platform::TelemetryRecord;
     use std::collections::BTreeMap;
@@ -399,7 +399,7 @@ mod tests {
     fn an_otlp_line_leaves_nothing_waiting() {
         let mut line = Vec::new();
         let mut encoder = LineEncoder::new(1, LineLimits::default());
-        let written = encoder.encode(&Envelope::default(), traces(&[Span::default()]), &mut line);
+        let written = encoder.encode(&Envelope::default(), spans(1), &mut line);
         assert_eq!(written.items, 1);
         let line = String::from_utf8(line).unwrap();
         for is_json in [false, true] {

@@ -2,7 +2,7 @@ use super::*;
 use crate::invocations::identity::FunctionIdentity;
 use crate::test_log::TestLog;
 use crate::test_pipe::Pipe;
-use crate::test_spans::{Span, traces};
+use crate::test_spans::spans;
 use extensions_api::Registration;
 use platform::{Identity, LineSource};
 use simulator::sink::{Faults, ScriptedResponse, Sink};
@@ -59,14 +59,14 @@ fn printed(text: &str) -> LogLine {
 }
 
 fn one() -> Request {
-    traces(&[Span::default()])
+    spans(1)
 }
 
 /// Spans of this many KiB.
 fn kibibytes(number: usize) -> Request {
-    let spans = traces(&vec![Span::default(); number * 21]);
-    assert!(spans.bytes().len() > number << 10);
-    spans
+    let request = spans(number * 21);
+    assert!(request.bytes().len() > number << 10);
+    request
 }
 
 /// An endpoint where nothing listens.
@@ -96,7 +96,7 @@ async fn flush(backend: &mut Backend) {
 
 #[test]
 fn spilled_requests_are_merged_to_the_size_of_a_line() {
-    let request = traces(&vec![Span::default(); 100]);
+    let request = spans(100);
     let requests = vec![request.clone(); 200];
     let merged = spill::merge(requests.clone());
     let items = |requests: &[Request]| requests.iter().map(Request::items).sum::<usize>();
@@ -137,7 +137,7 @@ async fn an_unfinished_search_for_bad_records_is_no_failure_of_the_backend() {
     sink.script([good.clone(), bad, good, ScriptedResponse::held()]);
     let mut backend = backend(&sink);
     backend.invoked();
-    backend.buffer.put(traces(&vec![Span::default(); 5])).unwrap();
+    backend.buffer.put(spans(5)).unwrap();
     backend.flushes.begin(Duration::from_millis(200), false);
     backend.flush_ended().await;
     assert_eq!((sink.spans().len(), backend.buffer.bytes() > 0), (3, true));

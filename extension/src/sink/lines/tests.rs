@@ -2,7 +2,7 @@ use super::backlog::Backlog;
 use super::*;
 use crate::test_log::TestLog;
 use crate::test_pipe::{Pipe, Trouble};
-use crate::test_spans::{Span, one_item, traces};
+use crate::test_spans::{one_item, span, spans, traces};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use wire::compact::Context;
@@ -38,10 +38,6 @@ async fn write(output: &LineOutput, request: Request) -> Result<usize, Refused> 
     output.write(request, false).await
 }
 
-fn spans(number: usize) -> Request {
-    traces(&vec![Span::default(); number])
-}
-
 #[tokio::test]
 async fn a_line_carries_its_service_and_in_json_its_level() {
     let pipe = Pipe::default();
@@ -57,13 +53,12 @@ async fn a_line_carries_its_service_and_in_json_its_level() {
 async fn no_line_is_longer_than_the_variable_allows() {
     // Ids that do not compress.
     let id = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes().to_vec();
-    let spans: Vec<_> =
-        (1..=400).map(|number| Span { id: id(number), ..Span::default() }).collect();
+    let spans: Vec<_> = (1..=400).map(|number| span(id(number))).collect();
     for format in ["standard", "compact"] {
         let pipe = Pipe::default();
         let variables = [("LAMBDA_OTLP_MAX_LINE_BYTES", "1024"), ("LAMBDA_OTLP_LINE", format)];
         let (output, _) = started_with(&pipe, variables);
-        assert_eq!(write(&output, traces(&spans)).await, Ok(0));
+        assert_eq!(write(&output, traces(spans.clone())).await, Ok(0));
         let text = pipe.text();
         assert!(text.lines().count() > 1 && text.lines().all(|line| line.len() <= 1024), "{text}");
     }
