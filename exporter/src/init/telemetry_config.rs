@@ -114,7 +114,9 @@ impl Metrics {
 }
 
 /// The SDK's builders accept processors, readers and views by type, one by one; this stores the call that adds one.
-pub(super) struct Change<B, P = ()>(Box<dyn FnOnce(B, &P) -> B + Send>);
+pub(super) struct Change<B, P = ()>(Box<Call<B, P>>);
+
+type Call<B, P> = dyn FnOnce(B, &P) -> B + Send;
 
 /// Adds a span processor, which may be ours with the application's exporter.
 pub(super) type AddProcessor = Change<TracerProviderBuilder, QueueSettings>;
