@@ -79,8 +79,10 @@ fn in_otlp(attribute: &KeyValue) -> proto::KeyValue {
     }
 }
 
+type Extract = fn(&Value) -> SpanAttributes;
+
 /// The types of the events in `tests/triggers`; the others exist only as plain JSON.
-const TYPED: [(&str, fn(&Value) -> SpanAttributes); 21] = [
+const TYPED: [(&str, Extract); 21] = [
     ("alb", extracted::<AlbRequest>),
     ("alb-multi-value", extracted::<AlbRequest>),
     ("dynamodb", extracted::<DynamoDbEvent>),
