@@ -73,8 +73,8 @@ impl Subscriber for Stderr {
         let lost = self.lost.load(Ordering::Relaxed);
         if lost > 0 {
             let message = "stderr was full, so this log lost lines".to_owned();
-            let told = Fields { message, others: vec![("lines", lost.to_string())] };
-            if write(&self.line(&told, Level::WARN)) {
+            let lost_lines = Fields { message, others: vec![("lines", lost.to_string())] };
+            if write(&self.line(&lost_lines, Level::WARN)) {
                 self.lost.fetch_sub(lost, Ordering::Relaxed);
             }
         }

@@ -102,7 +102,7 @@ pub(crate) struct OwnMetrics {
     counts: Arc<Counts>,
     shape: Shape,
     /// By metric and data point.
-    told: Vec<u64>,
+    reported: Vec<u64>,
     urgent: u64,
     /// The time of the last report, or of the start.
     since_ms: u64,
@@ -111,7 +111,7 @@ pub(crate) struct OwnMetrics {
 impl OwnMetrics {
     pub(crate) fn new(counts: Arc<Counts>, shape: Shape, now_ms: u64) -> Self {
         let points = FIGURES.iter().map(|figure| figure.points.len()).sum();
-        Self { counts, shape, told: vec![0; points], urgent: 0, since_ms: now_ms }
+        Self { counts, shape, reported: vec![0; points], urgent: 0, since_ms: now_ms }
     }
 
     /// Returns the changes since the last report, if a report is due.
@@ -134,12 +134,14 @@ impl OwnMetrics {
         self.urgent = sum(&self.counts, &URGENT);
         self.since_ms = now_ms;
         let mut metrics = Vec::new();
-        let mut told = self.told.iter_mut();
+        let mut reported = self.reported.iter_mut();
         for figure in &FIGURES {
             let mut data_points = Vec::new();
             for Point(value, counts) in figure.points {
-                let (all, Some(told)) = (sum(&self.counts, counts), told.next()) else { continue };
-                let new = all.saturating_sub(std::mem::replace(told, all));
+                let (all, Some(reported)) = (sum(&self.counts, counts), reported.next()) else {
+                    continue;
+                };
+                let new = all.saturating_sub(std::mem::replace(reported, all));
                 if new > 0 {
                     let attribute = Some(figure.key).filter(|key| !key.is_empty());
                     data_points.push(NumberDataPoint {
@@ -181,7 +183,7 @@ mod tests {
     use super::*;
     use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 
-    fn told(metrics: Vec<Metric>) -> String {
+    fn shown(metrics: Vec<Metric>) -> String {
         let mut lines = Vec::new();
         for metric in metrics {
             let Some(Data::Sum(sum)) = metric.data else { panic!("{}", metric.name) };
@@ -204,20 +206,20 @@ mod tests {
     fn own_metrics_are_reported_once_a_minute_without_repetition() {
         let counts = Arc::new(Counts::default());
         let mut own = OwnMetrics::new(Arc::clone(&counts), Shape::OpenObserve, 0);
-        assert_eq!(told(own.take_due(60_000)), "", "nothing has happened");
+        assert_eq!(shown(own.take_due(60_000)), "", "nothing has happened");
         counts.add(Count::HeldMs, 28);
         counts.add(Count::Written, 3);
         counts.add(Count::LineBytes, 700);
-        assert_eq!(told(own.take_due(119_999)), "");
+        assert_eq!(shown(own.take_due(119_999)), "");
         expect_test::expect![[r"
             held  AsDouble(0.028) since 0
             written.bytes  AsInt(700) since 0
             items written AsInt(3) since 0"]]
-        .assert_eq(&told(own.take_due(120_000)));
+        .assert_eq(&shown(own.take_due(120_000)));
         counts.add(Count::Written, 1);
-        assert_eq!(told(own.take_due(130_000)), "");
-        assert_eq!(told(own.take(131_000)), "items written AsInt(1) since 0");
-        assert_eq!(told(own.take(132_000)), "");
+        assert_eq!(shown(own.take_due(130_000)), "");
+        assert_eq!(shown(own.take(131_000)), "items written AsInt(1) since 0");
+        assert_eq!(shown(own.take(132_000)), "");
     }
 
     #[test]
@@ -226,9 +228,9 @@ mod tests {
             let counts = Arc::new(Counts::default());
             let mut own = OwnMetrics::new(Arc::clone(&counts), Shape::Otlp, 1_000);
             counts.add(count, 2);
-            let now = told(own.take_due(1_001));
+            let now = shown(own.take_due(1_001));
             assert!(now.ends_with("AsInt(2) since 1000000000"), "{count:?}: {now}");
-            assert_eq!(told(own.take_due(1_002)), "");
+            assert_eq!(shown(own.take_due(1_002)), "");
         }
         assert!(LOST.iter().all(|count| URGENT.contains(count)));
     }

@@ -67,7 +67,7 @@ pub(crate) struct Running {
     /// Lambda reported the handler's end, so its deadline is void.
     pub(crate) is_done: bool,
     /// Lambda is expected to report it.
-    pub(crate) is_told_of_end: bool,
+    pub(crate) end_is_expected: bool,
     /// OTLP of this invocation was received and written.
     pub(crate) otlp_received: bool,
     pub(crate) is_rare: bool,
@@ -79,7 +79,7 @@ pub(crate) struct Running {
 /// Returns `true` if `next` is held for the report of the handler's end. The loop asks after each event.
 pub(crate) fn is_held(running: &Running, now_ms: u64) -> bool {
     let comes_soon =
-        running.is_told_of_end && !running.is_done && now_ms < last_moment_ms(running.deadline_ms);
+        running.end_is_expected && !running.is_done && now_ms < last_moment_ms(running.deadline_ms);
     comes_soon && (running.last_failed || (running.is_rare && !running.otlp_received))
 }
 
@@ -217,7 +217,7 @@ fn ends_with_flush(facts: &FlushFacts) -> bool {
         || running.last_failed
         || waits_long
         || is_long;
-    running.is_told_of_end && may_wait && is_wanted
+    running.end_is_expected && may_wait && is_wanted
 }
 
 /// Returns `true` if the buffer is flushed while the handler runs. A flush that outlasts the handler costs money, so frequent
@@ -263,7 +263,7 @@ mod tests {
             },
             running: Running {
                 is_done: has("done") || has("after-done"),
-                is_told_of_end: !has("untold"),
+                end_is_expected: !has("untold"),
                 is_rare: has("rare"),
                 last_failed: has("failed"),
                 usual_handler: number("handler").map(ms),
@@ -296,7 +296,7 @@ mod tests {
             let running = Running {
                 deadline_ms: 3000,
                 is_done: has("done"),
-                is_told_of_end: !has("silent"),
+                end_is_expected: !has("silent"),
                 otlp_received: has("otlp"),
                 is_rare: has("rare"),
                 last_failed: has("failed"),

@@ -1,7 +1,7 @@
 //! The life of the extension: listen, register, subscribe, then one loop until SHUTDOWN. And its three calls to Lambda: register,
 //! next event, and the subscription to telemetry.
 
-use crate::config::{Config, PortTold, TELEMETRY_MAX_BYTES};
+use crate::config::{Config, PortKnownTo, TELEMETRY_MAX_BYTES};
 use crate::counts::Counts;
 use crate::event::Event;
 use crate::event_loop::EventLoop;
@@ -99,10 +99,10 @@ async fn live(
         InvocationRecords::file(records),
     );
     let mut state = InvocationState::new(config, table);
-    let told_of_ends = config.telemetry_types.contains(&"platform");
+    let reports_ends = config.telemetry_types.contains(&"platform");
     let takes_lines = sink.takes_lines();
     let subscribed = receive_telemetry(config, &api, sender, counts, takes_lines);
-    if tasks::caught(subscribed).await.unwrap_or_default() && told_of_ends {
+    if tasks::caught(subscribed).await.unwrap_or_default() && reports_ends {
         state.subscribed();
     }
     let counts = Arc::clone(counts);
@@ -123,7 +123,7 @@ async fn receive_otlp(
     let file = PathBuf::from(environment_file(RECEIVER_PORT, &config.runtime_api));
     for port in [Some(config.receiver_port), config.grpc_port()].into_iter().flatten() {
         let opened = if port == config.receiver_port {
-            open_receiver_port(port, config.receiver_port_told, &file).await
+            open_receiver_port(port, config.receiver_port_known_to, &file).await
         } else {
             TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
         };
@@ -206,11 +206,11 @@ async fn subscribe(config: &Config, api: &ExtensionsApi, uri: &str) -> bool {
 
 /// Opens `port`, or another one if it is busy and no SDK was told it. Afterwards the file exists only if the wrapper needs it: a
 /// reset environment keeps its files.
-async fn open_receiver_port(port: u16, told: PortTold, file: &Path) -> io::Result<TcpListener> {
+async fn open_receiver_port(port: u16, told: PortKnownTo, file: &Path) -> io::Result<TcpListener> {
     let opened = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
     drop(std::fs::remove_file(file));
     let listener = match opened {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && told == PortTold::Nobody => {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && told == PortKnownTo::Nobody => {
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?
         }
         opened => opened?,
@@ -219,7 +219,7 @@ async fn open_receiver_port(port: u16, told: PortTold, file: &Path) -> io::Resul
     if other != port {
         tracing::info!(port, other, "the port is in use, receiving OTLP at another one");
     }
-    if (other != port || told == PortTold::Extension)
+    if (other != port || told == PortKnownTo::Extension)
         && let Err(error) = own_file::write(file, &format!("{other}\n"))
     {
         tracing::warn!(other, %error, "cannot tell the wrapper the port: set OTEL_EXPORTER_OTLP_ENDPOINT on the function");
@@ -388,7 +388,7 @@ mod tests {
         let file = folder.path().join("port");
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = taken.local_addr().unwrap().port();
-        let moved = open_receiver_port(port, PortTold::Nobody, &file)
+        let moved = open_receiver_port(port, PortKnownTo::Nobody, &file)
             .await
             .unwrap()
             .local_addr()
@@ -398,17 +398,17 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{moved}\n"));
 
         assert!(
-            open_receiver_port(port, PortTold::All, &file).await.is_err(),
+            open_receiver_port(port, PortKnownTo::All, &file).await.is_err(),
             "an SDK was told this one"
         );
         assert!(!file.exists());
-        open_receiver_port(port, PortTold::Nobody, &file).await.unwrap();
+        open_receiver_port(port, PortKnownTo::Nobody, &file).await.unwrap();
         drop(taken);
-        let opened = open_receiver_port(port, PortTold::Nobody, &file).await.unwrap();
+        let opened = open_receiver_port(port, PortKnownTo::Nobody, &file).await.unwrap();
         assert_eq!(opened.local_addr().unwrap().port(), port);
         assert!(!file.exists(), "what an environment before the reset left");
         drop(opened);
-        open_receiver_port(port, PortTold::Extension, &file).await.unwrap();
+        open_receiver_port(port, PortKnownTo::Extension, &file).await.unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{port}\n"));
     }
 

@@ -157,7 +157,7 @@ fn start_thread(
 fn register(
     api: &str,
     events: Option<Events>,
-    told: &SyncSender<io::Result<()>>,
+    registered: &SyncSender<io::Result<()>>,
 ) -> Option<Client> {
     let (client, result) = match Client::register(api, events?) {
         Ok(client) => (Some(client), Ok(())),
@@ -166,7 +166,7 @@ fn register(
     if client.is_some() && events == Some(Events::Invoke) {
         let_the_response_go_first();
     }
-    told.send(result).ok();
+    registered.send(result).ok();
     client
 }
 

@@ -133,11 +133,11 @@ impl NewSpan {
         let received_at = self.received_at.take();
         let root = self.start_any(completion);
         let is_left_out = !root.0.span().span_context().is_sampled();
-        let told = &completion.telemetry.facts.told_of_unsampled;
+        let has_warned = &completion.telemetry.facts.warned_of_unsampled;
         if parent.is_valid()
             && !parent.is_sampled()
             && is_left_out
-            && !told.swap(true, Ordering::Relaxed)
+            && !has_warned.swap(true, Ordering::Relaxed)
         {
             stderr::warn(
                 "the caller's trace is not sampled, so no spans of this invocation are written, nor of others like it: \

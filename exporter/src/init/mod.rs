@@ -138,7 +138,7 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
                 inferred_spans: environment.inferred_spans,
                 is_cold: AtomicBool::new(true),
                 root_record: RootRecord::new(runtime_api),
-                told_of_unsampled: AtomicBool::new(false),
+                warned_of_unsampled: AtomicBool::new(false),
             },
             running,
             signals,

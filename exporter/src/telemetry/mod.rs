@@ -203,7 +203,7 @@ pub(crate) struct InvocationFacts {
     pub(crate) is_cold: AtomicBool,
     pub(crate) root_record: RootRecord,
     /// `true` once a line reported that a caller's decision suppresses spans.
-    pub(crate) told_of_unsampled: AtomicBool,
+    pub(crate) warned_of_unsampled: AtomicBool,
 }
 
 impl InvocationFacts {

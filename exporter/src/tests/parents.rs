@@ -107,7 +107,7 @@ fn an_unsampled_parent_drops_the_spans_and_is_reported() {
         let parent = format!("00-{W3C_TRACE}-{W3C_SPAN}-{flags}");
         let event = event(json!({ "headers": { "traceparent": parent } }));
         function.handle(event, succeed).unwrap();
-        let told = &function.completion.telemetry.facts.told_of_unsampled;
+        let told = &function.completion.telemetry.facts.warned_of_unsampled;
         assert_eq!(told.load(Ordering::Relaxed), expected, "{variables:?} {flags}");
         assert_eq!(function.written().spans.is_empty(), expected, "{variables:?} {flags}");
     };

@@ -220,7 +220,7 @@ impl<'a> WithKeys<'a> {
     }
 
     /// Returns the value of an unset variable.
-    fn behind(&self, name: &str) -> Option<&Filled> {
+    fn fallback(&self, name: &str) -> Option<&Filled> {
         let filled = self.filled.iter().find(|filled| filled.variable == name)?;
         (!filled.value.is_empty() && !self.is_set(name)).then_some(filled)
     }
@@ -356,11 +356,11 @@ fn header_pairs(text: &str) -> String {
 impl Source for WithKeys<'_> {
     fn get(&self, name: &str) -> Option<String> {
         let is_hidden = name == TASK_ROOT && self.is_set("AWS_LAMBDA_RUNTIME_API");
-        let behind = || match self.behind(name) {
+        let fallback = || match self.fallback(name) {
             Some(filled) => Some(filled.value.clone()),
             None => is_hidden.then(|| CODE.to_owned()),
         };
-        self.variables.get(name).or_else(behind)
+        self.variables.get(name).or_else(fallback)
     }
 
     /// Misspelt keys are reported separately.
@@ -373,7 +373,7 @@ impl Source for WithKeys<'_> {
     }
 
     fn called(&self, name: &str) -> String {
-        self.behind(name).map_or_else(|| name.to_owned(), |filled| filled.called.clone())
+        self.fallback(name).map_or_else(|| name.to_owned(), |filled| filled.called.clone())
     }
 }
 

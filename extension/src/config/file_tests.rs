@@ -1,5 +1,5 @@
 use super::file::{ConfigKey, KEYS, PREFIX, WithKeys};
-use super::{Config, Output, PortTold};
+use super::{Config, Output, PortKnownTo};
 use backend::Protocol;
 use settings::Source as _;
 use std::collections::BTreeMap;
@@ -61,7 +61,7 @@ fn the_file_sets_the_same_options_as_variables() {
     // djv3's file, where ours is not there.
     let theirs = config_of("otel-extension.toml", FILE, &[]);
     assert_eq!(theirs.receiver_port, 4400);
-    assert_eq!(theirs.receiver_port_told, PortTold::Extension, "the wrapper reads no file");
+    assert_eq!(theirs.receiver_port_known_to, PortKnownTo::Extension, "the wrapper reads no file");
 }
 
 #[test]

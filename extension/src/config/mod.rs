@@ -17,9 +17,9 @@ const DEFAULT_RECEIVER_PORT: u16 = 4318;
 /// The default port of OTLP over gRPC.
 const DEFAULT_GRPC_PORT: u16 = 4317;
 
-/// The parts that were told the receiver's port.
+/// The parts that know the receiver's port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PortTold {
+pub(crate) enum PortKnownTo {
     /// None, so the port may change.
     Nobody,
     /// Only the extension, by a setting that the wrapper does not read.
@@ -69,8 +69,8 @@ pub struct Config {
     /// Host and port of Lambda's APIs; empty outside Lambda.
     pub(crate) runtime_api: String,
     pub receiver_port: u16,
-    /// The parts that were told that port.
-    pub(crate) receiver_port_told: PortTold,
+    /// The parts that know that port.
+    pub(crate) receiver_port_known_to: PortKnownTo,
     /// `false` if no invocation is held, because a flush gets no time after the handler.
     pub(crate) may_hold: bool,
     pub(crate) invocation_span: InvocationSpanMode,
@@ -143,7 +143,7 @@ impl Config {
         let disabled = [("true", InvocationSpanMode::Never), ("false", InvocationSpanMode::Auto)];
         let invocation_span =
             reader.choice("OTEL_SDK_DISABLED", &disabled, InvocationSpanMode::Auto);
-        // These variables told the function's SDK the port.
+        // These variables gave the function's SDK the port.
         let is_told_by_signal = ["TRACES", "METRICS", "LOGS"].into_iter().any(|signal| {
             let url = source.get(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"));
             url.is_some_and(|url| matches!(endpoint(&url), Endpoint::Loopback(_)))
@@ -151,10 +151,10 @@ impl Config {
         let mut config = Self {
             runtime_api: reader.string_if_set("AWS_LAMBDA_RUNTIME_API").unwrap_or_default(),
             receiver_port: receiver_port.unwrap_or(DEFAULT_RECEIVER_PORT),
-            receiver_port_told: match receiver_port {
-                Some(_) if reader.called(RECEIVER_PORT) != RECEIVER_PORT => PortTold::Extension,
-                None if !is_told_by_signal => PortTold::Nobody,
-                _ => PortTold::All,
+            receiver_port_known_to: match receiver_port {
+                Some(_) if reader.called(RECEIVER_PORT) != RECEIVER_PORT => PortKnownTo::Extension,
+                None if !is_told_by_signal => PortKnownTo::Nobody,
+                _ => PortKnownTo::All,
             },
             may_hold: !choice.leaves_no_time_to_flush(),
             invocation_span: reader

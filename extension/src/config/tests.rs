@@ -37,7 +37,7 @@ fn variables_of_the_wrapper_and_of_the_forwarder_are_known() {
 fn the_receiver_ports_follow_the_sdk_endpoint() {
     let check = |variables: &[(&str, &str)], port, may_move| {
         let config = config(variables);
-        let may_move_here = config.receiver_port_told == PortTold::Nobody;
+        let may_move_here = config.receiver_port_known_to == PortKnownTo::Nobody;
         assert_eq!((config.receiver_port, may_move_here), (port, may_move), "{variables:?}");
         // With another port, another extension may use the default ports, or the receiver has the one of gRPC.
         assert_eq!(config.grpc_port(), (port == 4318).then_some(4317), "{variables:?}");

@@ -35,7 +35,7 @@ enum TelemetryState {
     /// No event has come yet.
     Silent,
     /// Events come.
-    Told,
+    Coming,
     /// Lambda did not report the end of a held invocation, nor any end since.
     Failed,
 }
@@ -123,7 +123,7 @@ impl InvocationState {
         if self.telemetry == TelemetryState::Silent
             || (self.telemetry == TelemetryState::Failed && is_end)
         {
-            self.telemetry = TelemetryState::Told;
+            self.telemetry = TelemetryState::Coming;
         }
         if is_end {
             let mut known = [&mut self.current, &mut self.untold].into_iter().flatten();
@@ -132,8 +132,8 @@ impl InvocationState {
             if let Some(current) = current {
                 current.runtime_done = true;
                 // Both times come from one clock, which may be set.
-                let told_ms = event.time_unix_nano.map_or(now_ms, |nanos| nanos / 1_000_000);
-                let ended_ms = told_ms.max(current.invoked_ms).min(now_ms);
+                let reported_ms = event.time_unix_nano.map_or(now_ms, |nanos| nanos / 1_000_000);
+                let ended_ms = reported_ms.max(current.invoked_ms).min(now_ms);
                 if current.ended_ms.is_none() {
                     current.ended_ms = Some(ended_ms);
                     self.table.held(held_ms(current));
@@ -162,7 +162,7 @@ impl InvocationState {
             invoked_ms: current.invoked_ms,
             deadline_ms: current.deadline_ms,
             is_done: current.runtime_done,
-            is_told_of_end: self.telemetry_comes(current, now_ms),
+            end_is_expected: self.telemetry_comes(current, now_ms),
             otlp_received: current.otlp_received,
             is_rare: self.traffic.is_rare(),
             last_failed: self.last_failed,
@@ -175,7 +175,7 @@ impl InvocationState {
     fn telemetry_comes(&self, current: &Current, now_ms: u64) -> bool {
         match self.telemetry {
             TelemetryState::Off => false,
-            TelemetryState::Told => true,
+            TelemetryState::Coming => true,
             TelemetryState::Silent | TelemetryState::Failed => {
                 now_ms < current.invoked_ms + TRUST_MS
             }
@@ -202,7 +202,7 @@ impl InvocationState {
         let current = self.current.as_ref()?;
         let running = !current.runtime_done && !current.written_before_deadline;
         let trusts_until =
-            (self.telemetry != TelemetryState::Told).then(|| current.invoked_ms + TRUST_MS);
+            (self.telemetry != TelemetryState::Coming).then(|| current.invoked_ms + TRUST_MS);
         let trusts_until = trusts_until.filter(|until| *until > now_ms);
         running.then(|| last_moment(current).min(trusts_until.unwrap_or(u64::MAX)))
     }
@@ -353,15 +353,15 @@ mod tests {
     fn hold_time_lasts_from_handler_end_to_the_next_call() {
         let mut story = Story::new();
         // The times of the handler's end, of Lambda's report, and of `next`.
-        let mut check = |request_id: &str, ended_ms, told_ms, asked_ms, held_ms| {
+        let mut check = |request_id: &str, ended_ms, reported_ms, asked_ms, held_ms| {
             let before = story.1.get(Count::HeldMs);
             story.invoke(request_id, 1000);
-            if asked_ms < told_ms {
+            if asked_ms < reported_ms {
                 story.0.asked(asked_ms);
             }
             // Lambda may repeat a report, and `next` may return an unknown event.
-            for told_ms in [told_ms, told_ms + 1] {
-                story.0.telemetry(end_of(request_id, ended_ms), told_ms);
+            for reported_ms in [reported_ms, reported_ms + 1] {
+                story.0.telemetry(end_of(request_id, ended_ms), reported_ms);
             }
             story.0.asked(asked_ms);
             story.0.asked(asked_ms + 50_000);
@@ -373,7 +373,7 @@ mod tests {
         check("held until shortly before the deadline", 1010, 60_000, 59_850, 58_840);
         check("of a clock that was set", 7, 1038, 1039, 39);
         check("of a clock that was set back", 900_000, 1038, 1039, 1);
-        // Its end is told when the next one has begun.
+        // Its end is reported when the next one has begun.
         story.invoke("untold", 1000);
         story.0.asked(1500);
         story.invoke("the one after it", 1600);

@@ -65,7 +65,7 @@ struct KnownRoot {
 
 impl Known {
     /// Returns `true` if this process read the beginning.
-    fn was_told(&self) -> bool {
+    fn has_begun(&self) -> bool {
         self.invoked_ms.is_some() || self.started
     }
 
@@ -106,7 +106,7 @@ pub(crate) struct InvocationTable {
     identity: FunctionIdentity,
     invocation_span: InvocationSpanMode,
     /// Lambda sends INVOKE, except to managed instances.
-    is_told_of_invocations: bool,
+    gets_invoke: bool,
     options: SpanOptions,
     records: InvocationRecords,
     metrics: Aggregator,
@@ -147,7 +147,7 @@ impl InvocationTable {
         Self {
             identity,
             invocation_span: config.invocation_span,
-            is_told_of_invocations: !config.function.is_managed_instance,
+            gets_invoke: !config.function.is_managed_instance,
             options,
             records,
             metrics: Aggregator::new(config.shape, config.names).with_owner(owner),
@@ -314,7 +314,7 @@ impl InvocationTable {
 
     /// Returns `true` if reports of invocations are outstanding.
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
-        self.known.iter().any(|known| known.was_told() && !known.reported)
+        self.known.iter().any(|known| known.has_begun() && !known.reported)
     }
 
     /// Closes invocations without an end, at the end of the environment.
@@ -322,13 +322,14 @@ impl InvocationTable {
         let now = now_ms.saturating_mul(1_000_000);
         self.release(|_| true);
         // Lambda's events may not have come in time: those of the newest invocation, or of one whose root the function has sent.
-        let newest = self.known.iter().rposition(Known::was_told);
-        let is_told = |(at, known): &(usize, &Known)| {
-            !known.has_events && known.was_told() && (newest == Some(*at) || known.root.is_some())
+        let newest = self.known.iter().rposition(Known::has_begun);
+        let is_unreported = |(at, known): &(usize, &Known)| {
+            !known.has_events && known.has_begun() && (newest == Some(*at) || known.root.is_some())
         };
-        let told = self.known.iter().enumerate().filter(is_told);
-        let told: Vec<String> = told.map(|(_, known)| known.request_id.clone()).collect();
-        for request_id in told {
+        let unreported = self.known.iter().enumerate().filter(is_unreported);
+        let unreported: Vec<String> =
+            unreported.map(|(_, known)| known.request_id.clone()).collect();
+        for request_id in unreported {
             self.begin(&request_id, now);
         }
         let endless = self.known.iter().filter(|known| known.has_events && !known.runtime_done);
@@ -368,7 +369,7 @@ impl InvocationTable {
     fn is_foreign(&self, event: &PlatformEvent) -> bool {
         let is_end = matches!(event.kind, EventKind::RuntimeDone | EventKind::Report);
         let known = event.request_id.as_deref().and_then(|request_id| self.find(request_id));
-        is_end && self.is_told_of_invocations && !known.is_some_and(Known::was_told)
+        is_end && self.gets_invoke && !known.is_some_and(Known::has_begun)
     }
 
     /// Returns `true` if an end waits for the function's root span.

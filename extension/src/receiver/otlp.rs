@@ -37,7 +37,7 @@ pub(crate) struct Receiver {
     /// One permit per KiB of requests that may be in memory.
     room: Semaphore,
     /// A refused request has been logged.
-    has_told_of_refusal: AtomicBool,
+    has_logged_refusal: AtomicBool,
     max_request_bytes: usize,
 }
 
@@ -67,7 +67,7 @@ impl Receiver {
             counts,
             service_name,
             room: Semaphore::new(budget_bytes / 1024),
-            has_told_of_refusal: AtomicBool::new(false),
+            has_logged_refusal: AtomicBool::new(false),
             // The memory holds a request's body, inflated bytes and lines.
             max_request_bytes: MAX_REQUEST_BYTES.min(budget_bytes / 2),
         }
@@ -206,7 +206,7 @@ impl Receiver {
             _ => Count::RefusedInvalid,
         };
         self.counts.add(count, 1);
-        if !refusal.may_be_sent_again() && !self.has_told_of_refusal.swap(true, Ordering::Relaxed) {
+        if !refusal.may_be_sent_again() && !self.has_logged_refusal.swap(true, Ordering::Relaxed) {
             tracing::warn!(reason = %refusal, "an OTLP request was refused; further ones are only counted");
         }
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Runs a story with and without the layer. The results have to be equal, and acknowledged items have to be in the log.
-async fn told(state: &State) -> Log {
+async fn run_story(state: &State) -> Log {
     let mut results = Vec::new();
     let mut log = Log::default();
     for with_layer in [false, true] {
@@ -58,18 +58,18 @@ fn sorted(log: &Log) -> Vec<String> {
 
 #[tokio::test]
 async fn cold_and_warm_invocations_are_written_once_each() {
-    let log = told(&states::cold()).await;
+    let log = run_story(&states::cold()).await;
     assert_eq!((log.own.len(), log.spans()), (3, vec!["internal ok".to_owned()]));
-    let log = told(&states::cold_and_quiet()).await;
+    let log = run_story(&states::cold_and_quiet()).await;
     assert_eq!((log.own.len(), log.spans()), (0, vec!["server ok".to_owned()]));
-    let log = told(&states::warm_steady(2)).await;
+    let log = run_story(&states::warm_steady(2)).await;
     assert_eq!(log.own.len(), 9);
     let expected = ["internal ok", "internal ok", "internal ok", "server ok", "server ok"];
     assert_eq!(sorted(&log), expected);
     for name in ["aws.lambda.response_latency", "aws.lambda.extension_overhead"] {
         assert_eq!(log.points.get(name), Some(&5), "{name}: {:?}", log.points);
     }
-    assert_eq!(told(&states::warm_rare()).await.own.len(), 6);
+    assert_eq!(run_story(&states::warm_rare()).await.own.len(), 6);
 }
 
 #[tokio::test]
@@ -105,22 +105,22 @@ fn is_between_good_ones(log: &Log) {
 
 #[tokio::test]
 async fn the_layer_does_not_change_an_error_or_panic() {
-    is_between_good_ones(&told(&states::handler_error()).await);
-    is_between_good_ones(&told(&states::panic()).await);
+    is_between_good_ones(&run_story(&states::handler_error()).await);
+    is_between_good_ones(&run_story(&states::panic()).await);
 }
 
 #[tokio::test]
 async fn the_layer_does_not_change_a_crash_timeout_or_exhausted_memory() {
-    is_between_good_ones(&told(&states::crash()).await);
-    is_between_good_ones(&told(&states::timeout()).await);
-    is_between_good_ones(&told(&states::out_of_memory()).await);
+    is_between_good_ones(&run_story(&states::crash()).await);
+    is_between_good_ones(&run_story(&states::timeout()).await);
+    is_between_good_ones(&run_story(&states::out_of_memory()).await);
 }
 
 /// Lambda restarts the extension in the same environment, where its subscription lives on.
 #[tokio::test]
 async fn a_restarted_extension_gets_the_events_of_the_failed_invocation() {
     for state in [states::crash(), states::timeout()] {
-        let log = told(&state).await;
+        let log = run_story(&state).await;
         assert!(log.undelivered.is_empty(), "{}: {:?}", state.name, log.undelivered);
         let subscribed = |how: &str| log.text.iter().filter(|text| text.contains(how)).count();
         assert_eq!([subscribed("State: Subscribed"), subscribed("State: Already")], [1, 1]);
@@ -180,7 +180,7 @@ async fn lines_pass_the_application_log_level_filter() {
 
 #[tokio::test]
 async fn without_a_hold_telemetry_is_written_after_the_freeze() {
-    let log = told(&states::frozen()).await;
+    let log = run_story(&states::frozen()).await;
     assert_eq!(log.own.len(), 9);
     assert_eq!(sorted(&log), ["internal ok", "internal ok", "internal ok", "server ok"]);
     assert_eq!(log.undelivered.values().sum::<usize>(), 0, "{:?}", log.undelivered);
@@ -188,7 +188,7 @@ async fn without_a_hold_telemetry_is_written_after_the_freeze() {
 
 #[tokio::test]
 async fn acknowledged_spans_are_logged_if_the_environment_never_thaws() {
-    let log = told(&states::never_thawed()).await;
+    let log = run_story(&states::never_thawed()).await;
     assert_eq!(log.own.len(), 3 + 4 + 3);
     // Lambda reports an invocation when its extensions are done, so that the last report is never delivered.
     assert!(log.undelivered["platform.report"] >= 1, "{:?}", log.undelivered);
@@ -196,7 +196,7 @@ async fn acknowledged_spans_are_logged_if_the_environment_never_thaws() {
 
 #[tokio::test]
 async fn a_busy_port_disables_only_the_otlp_receiver() {
-    let log = told(&states::busy_port()).await;
+    let log = run_story(&states::busy_port()).await;
     assert_eq!(log.spans(), ["server ok"; 2]);
     assert!(log.has_text("cannot receive OTLP"), "{:?}", log.text);
 }
@@ -218,7 +218,7 @@ async fn the_config_file_is_read_in_lambda() {
 #[tokio::test]
 async fn invalid_settings_are_logged_once_and_lose_no_span() {
     let state = states::wrong_settings();
-    let log = told(&state).await;
+    let log = run_story(&state).await;
     assert_eq!(log.own.len(), 6);
     let complaints: Vec<_> =
         log.text.iter().filter(|line| line.contains("lambda-otlp-extension: ")).collect();
@@ -231,7 +231,7 @@ async fn invalid_settings_are_logged_once_and_lose_no_span() {
 #[tokio::test]
 async fn without_a_subscription_only_platform_telemetry_is_missing() {
     for status in [202, 404, 500] {
-        let log = told(&states::subscription(status)).await;
+        let log = run_story(&states::subscription(status)).await;
         assert_eq!((log.own.len(), log.spans()), (6, Vec::<String>::new()), "{status}");
         assert_eq!(log.has_text("cannot subscribe"), status == 500, "{status}: {:?}", log.text);
     }
@@ -239,14 +239,14 @@ async fn without_a_subscription_only_platform_telemetry_is_missing() {
 
 #[tokio::test]
 async fn unknown_and_repeated_events_change_nothing() {
-    let log = told(&states::unknown_event()).await;
+    let log = run_story(&states::unknown_event()).await;
     assert_eq!(log.spans(), ["server ok"; 3]);
     assert_eq!(log.points.get("aws.lambda.response_latency"), Some(&3), "{:?}", log.points);
 }
 
 #[tokio::test]
 async fn events_of_one_mebibyte_block_no_other_telemetry() {
-    let log = told(&states::events_of_a_mebibyte()).await;
+    let log = run_story(&states::events_of_a_mebibyte()).await;
     assert_eq!((log.own.len(), log.spans()), (9, vec!["internal ok".to_owned(); 3]));
     assert_eq!(log.points.get("aws.lambda.logs_dropped"), Some(&1), "{:?}", log.points);
     assert_eq!(log.undelivered.values().sum::<usize>(), 0, "{:?}", log.undelivered);
@@ -254,16 +254,16 @@ async fn events_of_one_mebibyte_block_no_other_telemetry() {
 
 #[tokio::test]
 async fn one_mebibyte_of_otlp_or_log_lines_loses_no_span() {
-    let log = told(&states::mebibyte_of_otlp()).await;
+    let log = run_story(&states::mebibyte_of_otlp()).await;
     assert_eq!((log.own.len(), log.spans().len()), (506, 3));
-    let log = told(&states::mebibyte_of_telemetry()).await;
+    let log = run_story(&states::mebibyte_of_telemetry()).await;
     assert_eq!((log.own.len(), log.spans().len(), lines_in(&log)), (6, 3, 4000));
 }
 
 #[tokio::test]
 async fn no_span_or_line_of_a_hundred_thousand_is_lost() {
     for state in [states::many_lines(), states::many_lines_subscribed()] {
-        let log = told(&state).await;
+        let log = run_story(&state).await;
         assert_eq!((log.own.len(), log.spans().len(), lines_in(&log)), (9, 3, MANY_LINES));
     }
 }
@@ -271,7 +271,7 @@ async fn no_span_or_line_of_a_hundred_thousand_is_lost() {
 #[tokio::test]
 async fn otlp_is_received_on_another_port_if_defaults_are_busy() {
     let _ports = DEFAULT_PORTS.lock().await;
-    let log = told(&states::busy_default_ports()).await;
+    let log = run_story(&states::busy_default_ports()).await;
     assert_eq!((log.own.len(), log.acknowledged), (6, 6), "{log:?}");
     assert_eq!(log.spans(), vec!["internal ok".to_owned(); 2]);
 }
@@ -279,7 +279,7 @@ async fn otlp_is_received_on_another_port_if_defaults_are_busy() {
 #[tokio::test]
 async fn a_restored_environment_and_a_managed_instance_write_all_spans_and_metrics() {
     for state in [states::snap_start(), states::managed_instance()] {
-        let log = told(&state).await;
+        let log = run_story(&state).await;
         assert_eq!((log.own.len(), log.acknowledged), (6, 6), "{}: {log:?}", state.name);
         assert_eq!(sorted(&log), ["internal ok", "internal ok", "server ok"], "{}", state.name);
         assert_eq!(log.points.get("aws.lambda.response_latency"), Some(&3), "{}", state.name);

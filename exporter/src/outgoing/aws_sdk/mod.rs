@@ -368,8 +368,8 @@ fn of_json(body: &str) -> Option<String> {
 }
 
 fn of_xml(body: &str) -> Option<String> {
-    let (_, behind) = body.split_once("<Code>")?;
-    Some(behind.split_once("</Code>")?.0.to_owned())
+    let (_, rest) = body.split_once("<Code>")?;
+    Some(rest.split_once("</Code>")?.0.to_owned())
 }
 
 /// A proxy's answer does not come from AWS.

@@ -317,8 +317,8 @@ fn last_part(text: Option<&str>, separator: char) -> Option<String> {
 
 /// `stock` of `/2015-03-31/functions/stock/invocations`, also from an ARN.
 fn invoked_function(path: &str) -> Option<String> {
-    let (_, behind) = path.split_once("/functions/")?;
-    let (name, _) = behind.split_once('/')?;
+    let (_, rest) = path.split_once("/functions/")?;
+    let (name, _) = rest.split_once('/')?;
     let name = name.replace("%3A", ":");
     let name = name.rsplit_once("function:").map_or(name.as_str(), |(_, name)| name);
     let name = name.split(':').next()?;

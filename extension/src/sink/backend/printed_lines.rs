@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn records_wait_for_the_spans_of_their_invocation() {
         let running = |deadline_ms, is_done| {
-            Some(Running { deadline_ms, is_done, is_told_of_end: true, ..Running::default() })
+            Some(Running { deadline_ms, is_done, end_is_expected: true, ..Running::default() })
         };
         let is_due = |lines: &PrintedLines, running: Option<Running>, now_ms| {
             lines.is_due(running.as_ref(), INTERVAL, now_ms)

@@ -48,7 +48,7 @@ fn running(is_done: bool) -> Running {
         invoked_ms: now_ms,
         deadline_ms: now_ms + 60_000,
         is_done,
-        is_told_of_end: true,
+        end_is_expected: true,
         ..Running::default()
     }
 }

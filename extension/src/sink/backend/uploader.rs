@@ -31,7 +31,7 @@ pub(super) struct Uploader {
     /// The log already says that the backend accepts nothing.
     has_told: AtomicBool,
     /// The log already says that the backend refuses a signal.
-    has_told_of_refusal: AtomicBool,
+    has_logged_refusal: AtomicBool,
 }
 
 /// The result of a flush, as far as the next one depends on it.
@@ -85,7 +85,7 @@ impl Uploader {
             max_request_bytes: destination.max_request_bytes,
             counts: Arc::clone(counts),
             has_told: AtomicBool::new(false),
-            has_told_of_refusal: AtomicBool::new(false),
+            has_logged_refusal: AtomicBool::new(false),
         }
     }
 
@@ -132,7 +132,7 @@ impl Uploader {
             first.and(&others)
         };
         if !result.refused {
-            self.has_told_of_refusal.store(false, Ordering::Relaxed);
+            self.has_logged_refusal.store(false, Ordering::Relaxed);
         }
         // The backend is healthy if it refuses one signal but accepts another.
         let failed = result.failed
@@ -249,7 +249,7 @@ impl Uploader {
                 }
                 Fate::ParkWithAlarm => {
                     let what = "the backend refuses this signal, its telemetry is in the log";
-                    tell_once(&self.has_told_of_refusal, &part.reason, what);
+                    tell_once(&self.has_logged_refusal, &part.reason, what);
                     result.refused = true;
                     account.never.push(part.request);
                 }

@@ -1,7 +1,7 @@
 //! Connections to the backend and to AWS: gRPC and TLS, secrets, proxies. A broken one costs no more than a hanging backend.
 
 use crate::direct::stories::{ONE_FLUSH, invocations, sink};
-use crate::direct::{Account, told};
+use crate::direct::{Account, run_story};
 use simulator::FunctionSpec;
 use simulator::proxy::{HttpProxy, ProxyAnswer};
 use simulator::secrets::{SecretAnswer, SecretServer};
@@ -32,11 +32,11 @@ fn url_of(proxy: &HttpProxy) -> String {
 }
 
 /// Runs a story with these variables. It costs no more than a hanging backend, and logs no password.
-async fn told_with(sink: &Sink, endpoint: &str, variables: &[(&str, &str)]) -> Account {
+async fn story_with(sink: &Sink, endpoint: &str, variables: &[(&str, &str)]) -> Account {
     let with = |spec: FunctionSpec| {
         variables.iter().fold(spec, |spec, (name, value)| spec.env(*name, *value))
     };
-    let account = told(sink, endpoint, &invocations(5), with).await;
+    let account = run_story(sink, endpoint, &invocations(5), with).await;
     account.balances(false);
     assert!(account.kept.iter().all(|kept| *kept < ONE_FLUSH), "{:?}", account.kept);
     for password in ["hunt", "bWU6"] {
@@ -61,14 +61,14 @@ fn all_is_spilled(account: &Account) -> &str {
 }
 
 /// Runs a story over gRPC with a server that offers these protocols in TLS. Also returns the port.
-async fn told_over_grpc(sink: &Sink, server: SocketAddr, protocols: &[&str]) -> (Account, u16) {
+async fn story_over_grpc(sink: &Sink, server: SocketAddr, protocols: &[&str]) -> (Account, u16) {
     let authority = Authority::new("Shop CA");
     let front = TlsFront::speaking(server, &authority, 2500, protocols).await;
     let file = trusted(&authority);
     let variables =
         [("LAMBDA_OTLP_PROTOCOL", "grpc"), ("LAMBDA_OTLP_CA_FILE", file.path().to_str().unwrap())];
     let endpoint = format!("https://localhost:{}", front.port());
-    (told_with(sink, &endpoint, &variables).await, front.port())
+    (story_with(sink, &endpoint, &variables).await, front.port())
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn grpc_over_tls_works_with_h2_and_without_alpn() {
     for protocols in [&["h2"][..], &["http/1.1", "h2"], &[]] {
         let sink = sink().await;
         let server = GrpcFront::start(&sink).await;
-        let (account, _) = told_over_grpc(&sink, server.address(), protocols).await;
+        let (account, _) = story_over_grpc(&sink, server.address(), protocols).await;
         all_is_delivered(&account);
         assert!(server.calls() > 0);
     }
@@ -88,20 +88,20 @@ async fn a_server_without_http_2_is_reported_and_spans_spilled() {
     let advice = "the port does not seem to speak HTTP/2, is it the one for gRPC (4317)? else set LAMBDA_OTLP_PROTOCOL=http/protobuf";
     for protocols in [&["http/1.1"][..], &[]] {
         let sink = sink().await;
-        let (account, port) = told_over_grpc(&sink, sink.address(), protocols).await;
+        let (account, port) = story_over_grpc(&sink, sink.address(), protocols).await;
         let line = all_is_spilled(&account);
         assert!(line.contains(&format!("localhost:{port}")) && line.contains(advice), "{line}");
     }
 }
 
 /// Runs a story with credentials from `reference`, and this answer of AWS. Also returns the calls to AWS.
-async fn told_with_secret(reference: &str, answer: SecretAnswer) -> (Account, Vec<String>) {
+async fn story_with_secret(reference: &str, answer: SecretAnswer) -> (Account, Vec<String>) {
     let sink = Sink::builder().no_window().user("root@example.com", PASSWORD).start().await;
     let sink = sink.unwrap();
     let secrets = SecretServer::start(answer).await.unwrap();
     let endpoint = secrets.endpoint();
     let variables = [("LAMBDA_OTLP_SECRET", reference), ("AWS_ENDPOINT_URL", &*endpoint)];
-    let account = told_with(&sink, sink.base(), &variables).await;
+    let account = story_with(&sink, sink.base(), &variables).await;
     for text in [PASSWORD, "cm9vdEBleGFtcGxlLmNvb", "simulated"] {
         assert!(!account.log.has_text(text), "{:?}", account.log.text);
     }
@@ -112,7 +112,7 @@ async fn told_with_secret(reference: &str, answer: SecretAnswer) -> (Account, Ve
 async fn a_secret_is_read_once_and_all_spans_are_delivered() {
     for (reference, call) in [(ARN, "GetSecretValue"), ("ssm:/o2/auth", "GetParameter")] {
         let value = SecretAnswer::Value(format!("root@example.com:{PASSWORD}"));
-        let (account, asked) = told_with_secret(reference, value).await;
+        let (account, asked) = story_with_secret(reference, value).await;
         all_is_delivered(&account);
         assert_eq!(asked, [call]);
     }
@@ -122,7 +122,7 @@ async fn a_secret_is_read_once_and_all_spans_are_delivered() {
 async fn spans_are_spilled_if_the_secret_is_unreadable_or_late() {
     let advice = format!("access denied; allow secretsmanager:GetSecretValue on {ARN}");
     for (answer, expected) in [(SecretAnswer::Denied, &*advice), (SecretAnswer::Hangs, "")] {
-        let (account, _) = told_with_secret(ARN, answer).await;
+        let (account, _) = story_with_secret(ARN, answer).await;
         let line = all_is_spilled(&account);
         assert!(line.contains(expected), "{line}");
     }
@@ -139,7 +139,7 @@ async fn tls_is_tunneled_to_hosts_resolved_by_the_proxy() {
         let variables = [(name, &*url), ("LAMBDA_OTLP_CA_FILE", file.path().to_str().unwrap())];
         let headers = ("LAMBDA_OTLP_HEADERS", "authorization=Basic c2VjcmV0");
         all_is_delivered(
-            &told_with(&sink, &endpoint, &[&variables[..], &[headers]].concat()).await,
+            &story_with(&sink, &endpoint, &[&variables[..], &[headers]].concat()).await,
         );
         for head in proxy.heads() {
             let begin =
@@ -161,7 +161,7 @@ async fn requests_without_tls_send_the_absolute_url_to_the_proxy() {
         let port = sink.address().port();
         let endpoint = format!("http://o2.internal:{port}/api/default");
         let proxy = HttpProxy::start(ProxyAnswer::Asks(BASIC)).await;
-        all_is_delivered(&told_with(&sink, &endpoint, &[(name, &*url_of(&proxy))]).await);
+        all_is_delivered(&story_with(&sink, &endpoint, &[(name, &*url_of(&proxy))]).await);
         for head in proxy.heads() {
             assert!(head.starts_with(&format!("POST {endpoint}/v1/")), "{head}");
             assert!(head.contains(&format!("host: o2.internal:{port}\r\n")), "{head}");
@@ -185,7 +185,7 @@ async fn the_connection_to_the_proxy_may_use_tls() {
         format!("http://o2.internal:{}/api/default", sink.address().port()),
     ];
     for (number, endpoint) in endpoints.iter().enumerate() {
-        let account = told_with(&sink, endpoint, &variables).await;
+        let account = story_with(&sink, endpoint, &variables).await;
         assert_eq!(account.spilled(), 0, "{account:?}");
         assert_eq!(account.delivered.len(), 15, "{number}: {account:?}");
         sink.clear();
@@ -208,7 +208,7 @@ async fn grpc_with_tls_is_tunneled() {
             ("LAMBDA_OTLP_PROTOCOL", "grpc"),
             ("LAMBDA_OTLP_CA_FILE", file.path().to_str().unwrap()),
         ];
-        all_is_delivered(&told_with(&sink, &endpoint, &variables).await);
+        all_is_delivered(&story_with(&sink, &endpoint, &variables).await);
         sink.clear();
     }
     assert!(proxy.heads().iter().all(|head| head.starts_with("CONNECT o2.internal:")));
@@ -221,12 +221,12 @@ async fn exempt_hosts_and_loopback_bypass_the_proxy() {
     let proxy = HttpProxy::start(ProxyAnswer::Leads).await;
     let url = url_of(&proxy);
     let variables = [("LAMBDA_OTLP_PROXY", &*url), ("HTTP_PROXY", &*url)];
-    all_is_delivered(&told_with(&sink, sink.base(), &variables).await);
+    all_is_delivered(&story_with(&sink, sink.base(), &variables).await);
     assert_eq!(proxy.heads().len(), 0);
     sink.clear();
     let endpoint = "http://o2.invalid/api/default";
     let variables = [("HTTP_PROXY", &*url), ("NO_PROXY", "example.com, .invalid")];
-    let account = told_with(&sink, endpoint, &variables).await;
+    let account = story_with(&sink, endpoint, &variables).await;
     assert_eq!((account.spilled(), proxy.heads().len()), (15, 0), "{account:?}");
     assert!(account.log.has_text("cannot reach o2.invalid:80: "), "{:?}", account.log.text);
 }
@@ -243,7 +243,7 @@ async fn fails(answer: ProxyAnswer, why: &str) {
         let variables =
             [("LAMBDA_OTLP_PROXY", &*url), ("LAMBDA_OTLP_CA_FILE", file.path().to_str().unwrap())];
         // After garbage the state of the backend is unknown.
-        let account = told_with(&sink, &endpoint, &variables).await;
+        let account = story_with(&sink, &endpoint, &variables).await;
         let line = all_is_spilled(&account);
         let through = format!("o2.internal:{port} through the proxy {}: ", proxy.address());
         assert!(line.contains(&through), "{line}");
@@ -278,7 +278,7 @@ async fn a_proxy_that_refuses_the_host_or_is_unreachable_is_named_in_the_log() {
         let url = format!("http://{USER}{proxy}");
         let variables = [("HTTPS_PROXY", &*url)];
         let endpoint = "https://o2.internal/api/default";
-        let account = told_with(&sink().await, endpoint, &variables).await;
+        let account = story_with(&sink().await, endpoint, &variables).await;
         let line = all_is_spilled(&account);
         let expected = format!("cannot reach o2.internal:443 through the proxy {proxy}: {why}");
         assert!(line.contains(&expected), "{line}");
@@ -291,7 +291,7 @@ async fn the_extension_as_its_own_proxy_selects_stdout() {
     let endpoint = format!("http://o2.internal:{}/api/default", sink.address().port());
     for url in ["http://localhost:4318", "http://127.0.0.1:4317"] {
         let with = |spec: FunctionSpec| spec.env("HTTP_PROXY", url);
-        let account = told(&sink, &endpoint, &invocations(2), with).await;
+        let account = run_story(&sink, &endpoint, &invocations(2), with).await;
         assert_eq!((account.log.own.len(), account.log.spilled_lines), (6, 0), "{account:?}");
         assert!(account.log.has_text("HTTP_PROXY: port 431"), "{:?}", account.log.text);
     }
@@ -313,7 +313,7 @@ async fn secrets_are_read_through_the_proxy() {
         ("AWS_ENDPOINT_URL", &*aws),
         ("SSL_CERT_FILE", file.path().to_str().unwrap()),
     ];
-    all_is_delivered(&told_with(&sink, sink.base(), &variables).await);
+    all_is_delivered(&story_with(&sink, sink.base(), &variables).await);
     let heads = proxy.heads();
     let begin = format!("CONNECT aws.internal:{port} HTTP/1.1\r\n");
     assert!(heads.iter().all(|head| head.starts_with(&begin)), "{heads:?}");
@@ -323,7 +323,7 @@ async fn secrets_are_read_through_the_proxy() {
     let url = url_of(&proxy);
     let variables = [&[("HTTPS_PROXY", &*url)], &variables[1..]].concat();
     sink.clear();
-    let account = told_with(&sink, sink.base(), &variables).await;
+    let account = story_with(&sink, sink.base(), &variables).await;
     let expected = format!(
         "through the proxy {}: tunnel error: proxy authorization required",
         proxy.address()

@@ -2,7 +2,7 @@
 //! much, and frozen during a flush.
 
 use crate::direct::stories::{invocations, sink};
-use crate::direct::{account, ended, sending_to, told};
+use crate::direct::{account, ended, run_story, sending_to};
 use crate::program;
 use lambda_otlp_tests::stories::states::{End, MANY_LINES, Step};
 use lambda_otlp_tests::stories::{EXTENSION, Story};
@@ -24,7 +24,7 @@ async fn restored_environments_and_managed_instances_deliver_all_spans() {
     for initialization in [Initialization::SnapStart, Initialization::ManagedInstances] {
         let sink = sink().await;
         let change = |spec: FunctionSpec| spec.initialization(initialization);
-        let account = told(&sink, sink.base(), &invocations(5), change).await;
+        let account = run_story(&sink, sink.base(), &invocations(5), change).await;
         account.balances(false);
         let counts = (account.delivered.len(), account.spilled(), account.made);
         assert_eq!(counts, (15, 0, 5), "{initialization:?}: {account:?}");
@@ -71,7 +71,7 @@ async fn no_span_is_lost_beside_a_hundred_thousand_log_lines() {
         json!({"spans": [3], "root": true}),
     ];
     let subscribed = |spec: FunctionSpec| spec.env("O2_TELEMETRY_TYPES", "platform,function");
-    let account = told(&sink, sink.base(), &payloads, subscribed).await;
+    let account = run_story(&sink, sink.base(), &payloads, subscribed).await;
     // Five megabytes may exceed the time of the flush. The aborted rest is spilled, and may be at the backend too.
     account.balances(true);
     assert_eq!(account.log.acknowledged, 9, "{account:?}");

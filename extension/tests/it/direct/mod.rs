@@ -75,7 +75,7 @@ impl Account {
 }
 
 /// Runs a function that sends to `endpoint`, and one without the layer. Their results have to be equal.
-pub(crate) async fn told(
+pub(crate) async fn run_story(
     sink: &Sink,
     endpoint: &str,
     payloads: &[Value],

@@ -1,6 +1,6 @@
 //! Backends that fail in many ways, and the fate of the function and its spans.
 
-use crate::direct::{Account, told};
+use crate::direct::{Account, run_story};
 use lambda_otlp_tests::stories::states::SHORT;
 use lambda_otlp_tests::stories::{TRACE, body};
 use serde_json::{Value, json};
@@ -26,8 +26,8 @@ pub(crate) fn invocations(number: usize) -> Vec<Value> {
 }
 
 /// A story with a backend that takes nothing. The first three invocations wait for it.
-async fn taken_by_nobody(sink: &Sink, endpoint: &str, may_repeat: bool) -> Account {
-    let account = told(sink, endpoint, &invocations(8), |spec| spec).await;
+async fn accepted_by_nobody(sink: &Sink, endpoint: &str, may_repeat: bool) -> Account {
+    let account = run_story(sink, endpoint, &invocations(8), |spec| spec).await;
     account.balances(may_repeat);
     assert!(account.kept.iter().all(|kept| *kept < ONE_FLUSH), "{:?}", account.kept);
     let later: Duration = account.kept.iter().skip(3).sum();
@@ -40,7 +40,7 @@ async fn taken_by_nobody(sink: &Sink, endpoint: &str, may_repeat: bool) -> Accou
 async fn a_healthy_backend_gets_all_telemetry_and_stdout_none() {
     let sink = sink().await;
     // The first ones are flushed at their end, the later ones ride along or wait for SHUTDOWN.
-    let account = told(&sink, sink.base(), &invocations(8), |spec| spec).await;
+    let account = run_story(&sink, sink.base(), &invocations(8), |spec| spec).await;
     account.balances(false);
     assert_eq!((account.delivered.len(), account.spilled()), (24, 0), "{account:?}");
     assert_eq!(account.made, 8, "the invocations' own spans");
@@ -51,7 +51,7 @@ async fn a_healthy_backend_gets_all_telemetry_and_stdout_none() {
 #[tokio::test]
 async fn spans_are_spilled_and_one_error_logged_on_503() {
     let sink = always(ScriptedResponse::Status(503)).await;
-    let account = taken_by_nobody(&sink, sink.base(), false).await;
+    let account = accepted_by_nobody(&sink, sink.base(), false).await;
     let told = account.log.text.iter().filter(|line| line.contains("cannot deliver")).count();
     assert_eq!(told, 1, "{:?}", account.log.text);
 }
@@ -59,21 +59,22 @@ async fn spans_are_spilled_and_one_error_logged_on_503() {
 #[tokio::test]
 async fn spans_are_spilled_quickly_if_the_backend_hangs() {
     let sink = always(ScriptedResponse::held()).await;
-    taken_by_nobody(&sink, sink.base(), false).await;
+    accepted_by_nobody(&sink, sink.base(), false).await;
 }
 
 #[tokio::test]
 async fn spans_are_spilled_if_the_backend_host_is_unknown() {
-    taken_by_nobody(&sink().await, "http://nowhere.invalid/api/default", false).await;
+    accepted_by_nobody(&sink().await, "http://nowhere.invalid/api/default", false).await;
 }
 
 #[tokio::test]
 async fn wrong_credentials_are_reported_once_and_spans_spilled() {
     let sink = Sink::builder().no_window().user("root@example.com", "pass").start().await.unwrap();
     let headers = "authorization=Basic d3Jvbmc6aHVudGVyMjI=";
-    let account =
-        told(&sink, sink.base(), &invocations(5), |spec| spec.env("LAMBDA_OTLP_HEADERS", headers))
-            .await;
+    let account = run_story(&sink, sink.base(), &invocations(5), |spec| {
+        spec.env("LAMBDA_OTLP_HEADERS", headers)
+    })
+    .await;
     account.balances(false);
     assert_eq!((account.delivered.len(), account.spilled()), (0, 15), "{account:?}");
     let said: Vec<_> =
@@ -92,13 +93,15 @@ async fn tls_requires_a_trusted_certificate_authority() {
     std::fs::write(file.path(), authority.pem()).unwrap();
     let path = file.path().to_str().unwrap();
     let account =
-        told(&sink, &endpoint, &invocations(5), |spec| spec.env("LAMBDA_OTLP_CA_FILE", path)).await;
+        run_story(&sink, &endpoint, &invocations(5), |spec| spec.env("LAMBDA_OTLP_CA_FILE", path))
+            .await;
     account.balances(false);
     assert_eq!((account.delivered.len(), account.spilled()), (15, 0), "{account:?}");
 
     std::fs::write(file.path(), Authority::new("Another CA").pem()).unwrap();
     let account =
-        told(&sink, &endpoint, &invocations(5), |spec| spec.env("LAMBDA_OTLP_CA_FILE", path)).await;
+        run_story(&sink, &endpoint, &invocations(5), |spec| spec.env("LAMBDA_OTLP_CA_FILE", path))
+            .await;
     assert_eq!((account.spilled(), account.log.wrong.len()), (15, 0), "{account:?}");
     assert!(account.log.has_text("its authority is not trusted"), "{:?}", account.log.text);
 }
@@ -107,7 +110,7 @@ async fn tls_requires_a_trusted_certificate_authority() {
 async fn a_recovering_backend_gets_all_spans() {
     let sink = sink().await;
     sink.script([503, 503, 503, 429].map(ScriptedResponse::Status));
-    let account = told(&sink, sink.base(), &invocations(8), |spec| spec).await;
+    let account = run_story(&sink, sink.base(), &invocations(8), |spec| spec).await;
     account.balances(false);
     assert_eq!((account.delivered.len(), account.spilled()), (24, 0), "{account:?}");
 }
@@ -116,7 +119,7 @@ async fn a_recovering_backend_gets_all_spans() {
 async fn a_lost_response_may_repeat_spans_but_loses_none() {
     let sink = sink().await;
     sink.script([ScriptedResponse::CloseAfterStore, ScriptedResponse::CloseAfterBody]);
-    let account = told(&sink, sink.base(), &invocations(5), |spec| spec).await;
+    let account = run_story(&sink, sink.base(), &invocations(5), |spec| spec).await;
     account.balances(true);
     assert_eq!((account.delivered.len(), account.spilled()), (15, 0), "{account:?}");
 }
@@ -125,7 +128,7 @@ async fn a_lost_response_may_repeat_spans_but_loses_none() {
 async fn rejected_items_are_neither_resent_nor_spilled() {
     let sink = sink().await;
     sink.script_for(simulator::sink::Signal::Traces, [ScriptedResponse::PartialSuccess(2)]);
-    let account = told(&sink, sink.base(), &invocations(5), |spec| spec).await;
+    let account = run_story(&sink, sink.base(), &invocations(5), |spec| spec).await;
     assert_eq!(account.spilled(), 0, "{account:?}");
     assert!(account.delivered.values().all(|times| *times == 1), "{account:?}");
     assert_eq!(account.delivered.len() + account.made, 15 + 5 - 2, "{account:?}");
@@ -139,7 +142,7 @@ async fn no_acknowledged_span_is_lost_when_the_handler_fails() {
         let mut payloads = invocations(2);
         payloads.push(json!({"spans": [3, 2], "end": end}));
         payloads.extend(invocations(1));
-        let account = told(&sink, sink.base(), &payloads, |spec| spec.timeout(SHORT)).await;
+        let account = run_story(&sink, sink.base(), &payloads, |spec| spec.timeout(SHORT)).await;
         account.balances(false);
         assert_eq!(account.delivered.len() + account.spilled(), 14, "{end}: {account:?}");
     }
@@ -149,7 +152,7 @@ async fn no_acknowledged_span_is_lost_when_the_handler_fails() {
 async fn spans_of_an_early_timed_out_invocation_reach_the_backend() {
     let sink = sink().await;
     let payloads = [json!({"spans": [3], "root": true}), json!({"spans": [2], "end": "hang"})];
-    let account = told(&sink, sink.base(), &payloads, |spec| spec.timeout(SHORT)).await;
+    let account = run_story(&sink, sink.base(), &payloads, |spec| spec.timeout(SHORT)).await;
     account.balances(false);
     assert_eq!((account.delivered.len(), account.spilled()), (5, 0), "{account:?}");
 }
@@ -158,7 +161,7 @@ async fn spans_of_an_early_timed_out_invocation_reach_the_backend() {
 async fn spans_beyond_the_buffer_are_spilled_if_the_backend_hangs() {
     let sink = always(ScriptedResponse::held()).await;
     let payloads = vec![json!({"spans": [20, 20], "bytes": 20_000}); 3];
-    let account = told(&sink, sink.base(), &payloads, |spec| {
+    let account = run_story(&sink, sink.base(), &payloads, |spec| {
         spec.env("O2_MAX_BUFFER_SIZE_MB", "1").timeout(Duration::from_secs(30))
     })
     .await;
@@ -170,7 +173,7 @@ async fn spans_beyond_the_buffer_are_spilled_if_the_backend_hangs() {
 async fn printed_lines_are_delivered_with_their_trace_id() {
     let sink = sink().await;
     let payloads = vec![json!({"spans": [3], "root": true, "lines": 20}); 6];
-    let account = told(&sink, sink.base(), &payloads, |spec| spec).await;
+    let account = run_story(&sink, sink.base(), &payloads, |spec| spec).await;
     account.balances(false);
     account.has_printed(20, 6);
     assert_eq!((account.delivered.len(), account.log.otlp_lines), (18, 0), "{account:?}");
@@ -185,7 +188,7 @@ async fn printed_lines_are_delivered_with_their_trace_id() {
 async fn printed_lines_are_spilled_as_records_if_the_backend_fails() {
     let sink = always(ScriptedResponse::Status(503)).await;
     let payloads = vec![json!({"spans": [3], "root": true, "lines": 500}); 4];
-    let account = told(&sink, sink.base(), &payloads, |spec| spec).await;
+    let account = run_story(&sink, sink.base(), &payloads, |spec| spec).await;
     account.balances(false);
     account.has_printed(500, 4);
     assert_eq!((account.delivered.len(), account.spilled()), (0, 12), "{account:?}");
@@ -197,7 +200,7 @@ async fn an_invalid_endpoint_switches_to_stdout_mode() {
         ("o2.example.com", "LAMBDA_OTLP_ENDPOINT"),
         ("https://o2.example.com/v1/traces", "/v1/traces"),
     ] {
-        let account = told(&sink().await, endpoint, &invocations(2), |spec| spec).await;
+        let account = run_story(&sink().await, endpoint, &invocations(2), |spec| spec).await;
         assert_eq!((account.log.own.len(), account.log.wrong.len()), (6, 0), "{account:?}");
         assert_eq!(account.log.spilled_lines, 0);
         assert!(account.log.has_text(complaint), "{:?}", account.log.text);

@@ -11,7 +11,7 @@ use wire::{Request, SignalKind};
 
 /// Runs an extension that has only the variables of OpenObserve's. These events come in its only invocation, beside three posted
 /// spans if `posts` is set.
-async fn told(
+async fn run(
     sink: &Sink,
     more: &[(&str, &str)],
     posts: bool,
@@ -45,7 +45,7 @@ fn printed() -> [Value; 4] {
 #[tokio::test]
 async fn the_json_stream_matches_that_of_openobserves_extension() {
     let sink = sink().await;
-    let (stdout, counts) = told(&sink, &[], true, &printed()).await;
+    let (stdout, counts) = run(&sink, &[], true, &printed()).await;
     assert_eq!(stdout.text(), "");
     let records = sink.json_records();
     assert!(
@@ -83,7 +83,7 @@ async fn a_line_after_the_report_has_no_request_id() {
     let late = report("8fbb3a0c-5bd2-4a15-9a3d-0d3f1a7a2d11");
     let (within, after) = (line("within\n"), line("after\n"));
     let events = [start(FIRST), late, within, runtime_done(FIRST), report(FIRST), after];
-    told(&sink, &[], false, &events).await;
+    run(&sink, &[], false, &events).await;
     let records = sink.json_records().into_iter().map(|record| record.record);
     let lines = records.filter(|record| record["type"] == "function");
     let request_ids: Vec<_> = lines.map(|line| line["requestId"].clone()).collect();
@@ -97,7 +97,7 @@ async fn records_not_stored_are_resent_or_spilled() {
     let failed = ScriptedResponse::WriteFailed;
     sink.script([failed.clone(), failed]);
     let events = [start(FIRST), line("again\n"), runtime_done(FIRST)];
-    let (stdout, _) = told(&sink, &[], false, &events).await;
+    let (stdout, _) = run(&sink, &[], false, &events).await;
     let stored = sink.json_records().into_iter().map(|record| record.record);
     let stored = stored.filter(|record| record["record"] == "again\n").count();
     let spilled = spilled_bodies(&stdout).into_iter().filter(|body| body == "again\n").count();
@@ -105,7 +105,7 @@ async fn records_not_stored_are_resent_or_spilled() {
 
     let sink = silent().await;
     let short = [("OTEL_LAMBDA_FLUSH_TIMEOUT", "50ms")];
-    let (stdout, counts) = told(&sink, &short, true, &printed()).await;
+    let (stdout, counts) = run(&sink, &short, true, &printed()).await;
     assert!(spilled_bodies(&stdout).contains(&"say \"hi\"\n".to_owned()));
     assert_eq!((counts.get(Count::Delivered), counts.get(Count::Spilled)), (0, 10));
 }
@@ -115,7 +115,7 @@ async fn rejected_json_records_are_counted() {
     let sink = Sink::builder().start().await.unwrap();
     // All of it is older than the backend takes.
     let events = [start(FIRST), line("old\n"), runtime_done(FIRST)];
-    let (stdout, counts) = told(&sink, &[], false, &events).await;
+    let (stdout, counts) = run(&sink, &[], false, &events).await;
     assert_eq!((stdout.text().as_str(), counts.get(Count::Rejected)), ("", 4));
 }
 
