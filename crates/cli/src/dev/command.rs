@@ -240,9 +240,9 @@ pub(super) fn python(
     });
     let asked = asked.context("there is no python3 on PATH")?;
     let (interpreter, version) = asked.trim().split_once('\n').unwrap_or((asked.trim(), ""));
-    let numbers = version.split_once('.').and_then(|(major, minor)| {
-        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
-    });
+    let numbers = version
+        .split_once('.')
+        .and_then(|(major, minor)| Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?)));
     ensure!(
         numbers >= Some((3, 10)),
         "{interpreter} is Python {version}, which is too old: put Python 3.10 or later first on PATH"

@@ -105,7 +105,8 @@ impl<'t> File<'t> {
             rules.push(rule);
         }
         if rules.iter().map(Rule::regexes).sum::<usize>() > MOST_REGEXES {
-            let problem = format!("more than {MOST_REGEXES} patterns in one file, with those of presets");
+            let problem =
+                format!("more than {MOST_REGEXES} patterns in one file, with those of presets");
             self.mistake(None, "rule", problem);
         }
         rules
