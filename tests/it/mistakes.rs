@@ -38,7 +38,7 @@ const MISTAKES: &[(&[&str], &str)] = &[
     (&[], "dev"),
     (&[], "dev --wrapper --handler index.handler"),
     (&[], "dev -- no-such-program"),
-    (&[], "dev --runtime python --handler app.handler"),
+    (&[], "dev --wrapper -- cargo run"),
     (&["PATH=FOLDER"], "dev --runtime python --handler app.handler"),
     (&[], "tail"),
     (&[], "tail /aws/lambda/shop --since yesterday"),

@@ -234,7 +234,17 @@ pub(crate) fn read(path: &Path, log_group: Option<&str>) -> anyhow::Result<Vec<E
     let bytes = bytes.with_context(|| format!("cannot open {}", path.display()))?;
     let text = String::from_utf8_lossy(&bytes);
     if log_group.is_some() || log_file::is_log(&text) {
-        let log_group = log_group.map_or_else(|| log_file::log_group_of(path), str::to_owned);
+        let log_group = log_group.map_or_else(
+            || {
+                let log_group = log_file::log_group_of(path);
+                eprintln!(
+                    "{}: log lines of {log_group}; --log-group names another",
+                    path.display()
+                );
+                log_group
+            },
+            str::to_owned,
+        );
         return log_file::events(&text, &log_group, now_unix_nano());
     }
     let event = serde_json::from_slice(&bytes);

@@ -504,7 +504,7 @@ mod tests {
         assert_eq!(said["good"], false);
         let places = said["mistakes"].as_array().unwrap().iter();
         let places: Vec<_> = places.map(|it| (&it["line"], &it["key"])).collect();
-        assert!(places.contains(&(&json!(2), &json!("name"))), "{said}");
+        assert!(places.contains(&(&json!(2), &json!("rule"))), "{said}");
     }
 
     #[test]

@@ -16,14 +16,20 @@ const INSTALLED: &str = "lambda-otlp-layer";
 /// The default port of OTLP over HTTP.
 const OTLP_PORT: u16 = 4318;
 
-/// Returns the checkout that contains this program, or the current folder.
+/// Returns the checkout that contains this program, or the current folder, or from which this program was built for development: it
+/// may be in another target folder.
 pub fn checkout() -> Option<PathBuf> {
     let program = std::env::current_exe().ok();
     let here = std::env::current_dir().ok();
+    // A release names no folder of the machine that built it.
+    #[cfg(debug_assertions)]
+    let source = Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")));
+    #[cfg(not(debug_assertions))]
+    let source = None;
     let is_checkout = |folder: &&Path| {
         ["demo", "extension"].iter().all(|part| folder.join(part).join("Cargo.toml").is_file())
     };
-    [program, here]
+    [program, here, source]
         .iter()
         .flatten()
         .find_map(|place| place.ancestors().find(is_checkout))

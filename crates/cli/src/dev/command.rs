@@ -31,6 +31,11 @@ pub(super) struct Prepared {
 
 impl Prepared {
     pub(super) fn of(arguments: &Arguments) -> anyhow::Result<Self> {
+        ensure!(
+            !arguments.wrapper
+                || arguments.command.first().is_none_or(|program| program != "cargo"),
+            "--wrapper is for functions in Python, Node and other languages with a managed runtime; a Rust function uses the library"
+        );
         let variables = variables(&arguments.variables)?;
         let folder = tempfile::tempdir().context("cannot make a temporary directory")?;
         let (mut program, packages) = match arguments.runtime {

@@ -187,7 +187,8 @@ pub(crate) fn settings(variables: &dyn Source) -> (Vec<Check>, Option<Config>) {
     let mut checks: Vec<Check> = warnings.collect();
     match config {
         Ok(config) => {
-            checks.push(Check::ok("settings", "all variables are valid"));
+            let which = if checks.is_empty() { "all" } else { "the other" };
+            checks.push(Check::ok("settings", format!("{which} variables are valid")));
             (checks, Some(config))
         }
         Err(invalid) => {
