@@ -31,7 +31,7 @@ use std::path::Path;
 use wire::ids::to_hex;
 use zip_file::{File, packed};
 
-const MAX_LAYER_BYTES: usize = 2_000_000;
+const MAX_LAYER_BYTES: usize = 2_400_000;
 
 pub(crate) struct Architecture {
     pub(crate) name: &'static str,
