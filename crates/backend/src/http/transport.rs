@@ -221,7 +221,9 @@ impl HttpTransport {
                 let (json, events) = json_array(&request.body);
                 (json, compression, events)
             }
-            _ => return 0,
+            Format::Protobuf => return 0,
+            #[cfg(feature = "grpc")]
+            Format::Grpc => return 0,
         };
         request.gzip = compression == Compression::Gzip;
         request.body = match compression {

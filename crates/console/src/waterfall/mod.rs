@@ -89,6 +89,9 @@ pub fn waterfalls(
         let trace = traces.entry(&record.record.trace_id).or_insert_with(new);
         trace.log_records.push(*record);
     }
+    for trace in traces.values_mut() {
+        trace.log_records.sort_by_key(|record| time_of(record.record));
+    }
     let mut traces: Vec<_> = traces.into_iter().collect();
     traces.sort_by_key(|(_, trace)| {
         trace.spans.iter().map(|span| span.span.start_time_unix_nano).min()
@@ -119,12 +122,16 @@ impl Log {
             level: record.severity_text.clone(),
             body,
             number: naming.number(&record.attributes),
-            time: match record.time_unix_nano {
-                0 => record.observed_time_unix_nano,
-                time => time,
-            },
+            time: time_of(record),
             is_serious,
         }
+    }
+}
+
+fn time_of(record: &LogRecord) -> u64 {
+    match record.time_unix_nano {
+        0 => record.observed_time_unix_nano,
+        time => time,
     }
 }
 

@@ -51,6 +51,22 @@ fn child_spans_follow_their_parent_in_start_order() {
 }
 
 #[test]
+fn records_are_ordered_by_time() {
+    let record = |time: u64, observed: u64| LogRecord {
+        trace_id: vec![1; 16],
+        span_id: vec![1; 8],
+        time_unix_nano: time,
+        observed_time_unix_nano: observed,
+        ..LogRecord::default()
+    };
+    let (records, root) = ([record(7, 9), record(0, 5), record(6, 9)], span(1, None, 0));
+    let records: Vec<_> = records.iter().map(|record| RecordOf { service: "s", record }).collect();
+    let traces = waterfalls(&[SpanOf { service: "s", scope: "", span: &root }], &records, &Unnamed);
+    let times: Vec<u64> = traces[0].rows[0].logs.iter().map(|log| log.time).collect();
+    assert_eq!(times, [5, 6, 7]);
+}
+
+#[test]
 fn spans_with_cyclic_or_duplicate_ids_are_shown() {
     const CIRCLE: &str = "its parents form a circle";
     check(&[span(1, Some(1), 0)], &[&format!("0 1 1 {CIRCLE}")]);
