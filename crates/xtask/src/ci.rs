@@ -1,7 +1,7 @@
 //! Runs the gate. The long form adds checks that take hours, or that few changes can break, and prints all that it ran.
 
 use crate::checks::{Length, long_test, root};
-use crate::{chaos, dist, interop, load, stack};
+use crate::{chaos, dist, load, pytest, stack};
 use anyhow::{Context as _, bail, ensure};
 use simulator::packages::cache;
 use std::path::Path;
@@ -64,7 +64,7 @@ const LONG: [(&str, Check); 17] = [
     }),
     ("1,000,000 invocations of each process", |_| load::run(&["--invocations", INVOCATIONS])),
     ("sustained load", |_| load::run(&[])),
-    ("other projects' packages", |_| interop::run()),
+    ("other projects' packages", |_| pytest::interop()),
     ("the layer's release files", |_| dist::run(dist::What::Layer)),
     ("the template: sam build", |_| stack::run(Length::Long)),
 ];

@@ -7,12 +7,11 @@ mod checks;
 mod ci;
 mod dist;
 mod docs;
-mod interop;
 mod links;
 mod load;
-mod moto;
 mod openobserve;
 mod pypi;
+mod pytest;
 mod serve;
 mod stack;
 
@@ -62,8 +61,8 @@ fn main() -> ExitCode {
         ["dictionary"] => ci::dictionary(),
         ["stack"] => stack::run(Length::Short),
         ["stack", "--long"] => stack::run(Length::Long),
-        ["interop"] => interop::run(),
-        ["moto"] => moto::run(),
+        ["interop"] => pytest::interop(),
+        ["moto"] => pytest::moto(),
         ["openobserve", rest @ ..] => openobserve::run(rest),
         ["chaos", rest @ ..] => chaos::run(rest),
         ["load", rest @ ..] => load::run(rest),

@@ -2,6 +2,8 @@
 
 #[path = "made.rs"]
 mod made;
+#[path = "notes.rs"]
+mod notes;
 #[path = "orders.rs"]
 mod orders;
 
@@ -10,36 +12,16 @@ use lambda_otel_lite::{
     init_telemetry,
 };
 use lambda_runtime::LambdaEvent;
+use notes::Notes;
 use opentelemetry as api;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk as sdk;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{SdkTracerProvider, Span, SpanData, SpanProcessor};
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde_json::{Value, json};
 use std::error::Error;
-use std::time::Duration;
 
 const SERVICE: &str = "orders-rust";
-
-#[derive(Debug)]
-struct Made;
-
-impl SpanProcessor for Made {
-    fn on_start(&self, _span: &mut Span, _parent: &opentelemetry::Context) {}
-
-    fn on_end(&self, span: SpanData) {
-        crate::note(&made::span(&span, SERVICE));
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-
-    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
-        Ok(())
-    }
-}
 
 fn resource() -> Resource {
     Resource::builder().with_service_name(SERVICE).build()
@@ -47,7 +29,7 @@ fn resource() -> Resource {
 
 pub(crate) fn write() -> Result<(), Box<dyn Error>> {
     let provider = SdkTracerProvider::builder()
-        .with_span_processor(Made)
+        .with_span_processor(Notes(SERVICE))
         .with_batch_exporter(otlp_stdout_span_exporter::OtlpStdoutSpanExporter::default())
         .with_resource(resource())
         .build();
@@ -59,7 +41,7 @@ pub(crate) async fn write_invocations() -> Result<(), Box<dyn Error>> {
     let exporting =
         LambdaSpanProcessor::builder().exporter(OtlpStdoutSpanExporter::default()).build();
     let config = TelemetryConfig::builder()
-        .with_span_processor(Made)
+        .with_span_processor(Notes(SERVICE))
         .with_span_processor(exporting)
         .resource(resource())
         .build();

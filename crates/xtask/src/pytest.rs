@@ -1,0 +1,21 @@
+//! Runs the tests in Python that need other people's programs.
+
+use crate::{checks, pypi};
+use simulator::binaries;
+
+/// Runs `tests/moto` on moto, an independent stand-in for AWS: the stack, the deployed path from PutLogEvents to rotel, the services
+/// that the functions use, and the command line.
+pub(crate) fn moto() -> anyhow::Result<()> {
+    let root = checks::root()?;
+    binaries::build(&root, &["lambda-otlp", "lambda-otlp-forwarder", "lambda-otlp-subscriber"])?;
+    pypi::install(&root, "moto")?.pytest(&root.join("tests/moto"))
+}
+
+/// Runs `tests/interop`: other projects' packages against our programs, and functions without OpenTelemetry code.
+pub(crate) fn interop() -> anyhow::Result<()> {
+    let root = checks::root()?;
+    binaries::build(&root, &["lambda-otlp", "lambda-otlp-extension"])?;
+    // The pins of the demo, which the tests use too, and of the peers.
+    let pins = ["demo/python/requirements.txt", "tests/interop/python/requirements.txt"];
+    pypi::install_all(&root, "interop/python", &pins)?.pytest(&root.join("tests/interop"))
+}
