@@ -471,16 +471,10 @@ fn a_span_with_a_short_id_is_dropped_with_its_reason() {
         "content-type": "application/x-protobuf", "content-encoding": "gzip",
         "payload": base64(&payload), "base64": true,
     });
-    let log = json!({
-        "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/lambda/shop",
-        "logStream": "1", "subscriptionFilters": ["all"],
-        "logEvents": [{ "id": "1", "timestamp": 1_790_000_000_000_u64, "message": line.to_string() }],
-    });
-    let data = base64(&wire::gzip::compress(1, log.to_string().as_bytes()));
     let folder = tempfile::tempdir().unwrap();
-    let event = folder.path().join("event.json");
-    std::fs::write(&event, json!({ "awslogs": { "data": data } }).to_string()).unwrap();
-    let (code, _, said) = run(&["forward", event.to_str().unwrap(), "--dry-run"]);
+    let log = folder.path().join("shop.log");
+    std::fs::write(&log, line.to_string()).unwrap();
+    let (code, _, said) = run(&["forward", log.to_str().unwrap(), "--dry-run"]);
     assert_eq!(code, 0, "{said}");
     let expected = "dropped: 1 span of traces: not sent: a trace id must have 16 bytes";
     assert!(said.contains(expected), "{said}");

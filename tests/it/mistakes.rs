@@ -1,13 +1,14 @@
 //! Typical mistakes of a user, and what the command line says about each. `mistakes.txt` has the messages.
 
+use bytes::Bytes;
 use expect_test::expect_file;
+use http::Response;
+use http_body_util::Full;
 use lambda_otlp_tests::binary;
+use simulator::HttpServer;
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
-
-/// A page that a proxy shows in place of an API's answer.
-const PAGE: &[u8] = b"HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>";
 
 /// Variables and arguments. `PROXY` is the address of a server that shows a page, and `FOLDER` has an old Python.
 const MISTAKES: &[(&[&str], &str)] = &[
@@ -47,15 +48,14 @@ const MISTAKES: &[(&[&str], &str)] = &[
     (&[], "dashboard install"),
 ];
 
-#[test]
-fn typical_mistakes_have_their_remedies() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let proxy = listener.local_addr().unwrap().to_string();
-    std::thread::spawn(move || {
-        for connection in listener.incoming() {
-            answer(connection.unwrap());
-        }
-    });
+#[tokio::test(flavor = "multi_thread")]
+async fn typical_mistakes_have_their_remedies() {
+    let page = |_| async {
+        let page = Response::builder().status(502).header("content-type", "text/html");
+        page.body(Full::new(Bytes::from_static(b"<html>"))).unwrap()
+    };
+    let server = HttpServer::start(page).await.unwrap();
+    let proxy = server.address().to_string();
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in [
         ("shop.log", "paid\n"),
@@ -90,18 +90,4 @@ fn typical_mistakes_have_their_remedies() {
         assert_ne!(code, 101, "{said}");
     }
     expect_file!["mistakes.txt"].assert_eq(&said);
-}
-
-/// Reads a request's head, and answers with a page.
-fn answer(mut connection: std::net::TcpStream) {
-    use std::io::{Read as _, Write as _};
-    let mut head = [0; 4096];
-    let mut len = 0;
-    while len < head.len() && !head[..len].windows(4).any(|end| end == b"\r\n\r\n") {
-        match connection.read(&mut head[len..]) {
-            Ok(more) if more > 0 => len += more,
-            _ => return,
-        }
-    }
-    connection.write_all(PAGE).ok();
 }

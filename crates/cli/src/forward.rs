@@ -1,7 +1,7 @@
 //! `lambda-otlp forward`: sends event files and log lines through the forwarder's pipeline.
 
 use crate::destination::{DestinationArguments, read_config};
-use crate::{log_file, terminal};
+use crate::{log_events, log_file, terminal};
 use ::aws::AwsSecrets;
 use anyhow::Context as _;
 use backend::Authorized;
@@ -57,9 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         // The user wants the file's own times; the backend reports those that it rejects.
         IngestPolicy::any_time()
     };
-    let mut options = forwarder::Options::of(&config);
-    // No event comes from this process's own log group.
-    options.own_log_groups.clear();
+    let options = log_events::options(&config);
     let now = now_unix_nano();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (ledger, complete) = runtime.block_on(async {

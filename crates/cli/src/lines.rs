@@ -1,6 +1,7 @@
 //! Lines of a file or of standard input, and their content.
 
 use anyhow::Context as _;
+use console::time_arguments::TimeArgument;
 use platform::LogSource;
 use serde::Deserialize;
 use std::fs::File;
@@ -100,7 +101,8 @@ impl Writer {
         let is_event = line.starts_with('{') && line.contains("\"logStream");
         let event = is_event.then(|| serde_json::from_str::<Delivered>(&line).ok()).flatten();
         let Some(Delivered { owner, log_group, log_stream, log_events }) = event else {
-            let log_stream = or(stream_before(&line).unwrap_or_default(), &self.log_stream);
+            let stream = tailed(&line).map_or("", |(_, stream, _)| stream);
+            let log_stream = or(stream, &self.log_stream);
             return (Self { log_stream, ..self.clone() }, vec![line]);
         };
         let (account, log_stream) = (or(&owner, &self.account), or(&log_stream, &self.log_stream));
@@ -120,11 +122,13 @@ impl Writer {
     }
 }
 
-/// Returns the log stream of a line of `aws logs tail`, `TIME LOG_STREAM {…`.
-fn stream_before(line: &str) -> Option<&str> {
-    let mut words = line.split_once('{')?.0.split_whitespace();
-    let stream = words.nth(1).filter(|stream| stream.contains(']'));
-    stream.filter(|_| words.next().is_none())
+/// Splits a line of `aws logs tail`: `TIME LOG_STREAM MESSAGE`.
+pub(crate) fn tailed(line: &str) -> Option<(i64, &str, &str)> {
+    let (time, rest) = line.split_once(' ')?;
+    let (stream, message) = rest.split_once(' ')?;
+    let TimeArgument::At(timestamp_ms) = TimeArgument::parse(time).ok()? else { return None };
+    // Lambda's streams have the function's version in brackets.
+    stream.contains(']').then_some((timestamp_ms, stream, message))
 }
 
 /// Describes why a line does not decode, with the remedy if a compact line needs names.

@@ -74,10 +74,11 @@ impl StreamOf<'_> {
     }
 }
 
-/// Options for viewing telemetry: the forwarder ignores no log group as its own.
+/// Options outside of a stack: the forwarder ignores no log group as its own, and lists every undecodable line.
 pub(crate) fn options(config: &Config) -> Options {
     let mut options = Options::of(config);
     options.own_log_groups.clear();
+    options.most_details = usize::MAX;
     options
 }
 

@@ -1,5 +1,6 @@
 //! Reads a file of log lines as events of CloudWatch Logs.
 
+use crate::lines::tailed;
 use crate::log_events::{Gathered, StreamOf};
 use anyhow::Context as _;
 use console::time_arguments::TimeArgument;
@@ -67,13 +68,4 @@ pub(crate) fn events(
         .iter()
         .map(|(stream, events)| StreamOf { account: "", log_group, stream, events }.as_delivered());
     events.collect::<Result<_, _>>().context("make an event of log lines")
-}
-
-/// Splits a line of `aws logs tail`: `TIME LOG_STREAM MESSAGE`.
-fn tailed(line: &str) -> Option<(i64, &str, &str)> {
-    let (time, rest) = line.split_once(' ')?;
-    let (stream, message) = rest.split_once(' ')?;
-    let TimeArgument::At(timestamp_ms) = TimeArgument::parse(time).ok()? else { return None };
-    // Lambda's streams have the function's version in brackets.
-    stream.contains(']').then_some((timestamp_ms, stream, message))
 }

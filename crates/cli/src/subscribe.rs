@@ -157,16 +157,20 @@ fn run(
         if which.dry_run || changes == 0 {
             return Ok((plan, true));
         }
-        print(&plan, which.json, true)?;
-        if !io::stdin().is_terminal() {
-            eprintln!("lambda-otlp: nothing was changed; use --yes to make the changes");
-            return Ok((plan, false));
+        // JSON is for a program, which reads one report.
+        if !which.json {
+            print(&plan, false, true)?;
         }
-        let log_groups = plural(changes, "log group");
-        if !terminal::agrees(&format!("Change {log_groups}?"))? {
-            return Ok((plan, false));
+        let is_agreed = io::stdin().is_terminal()
+            && terminal::agrees(&format!("Change {}?", plural(changes, "log group")))?;
+        if is_agreed {
+            return Ok((sweep(false).await, true));
         }
-        Ok((sweep(false).await, true))
+        if which.json {
+            print(&plan, true, true)?;
+        }
+        eprintln!("lambda-otlp: nothing was changed; use --yes to make the changes");
+        Ok((plan, false))
     })?;
     if !is_agreed {
         return Ok(ExitCode::FAILURE);

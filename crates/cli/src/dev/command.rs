@@ -5,7 +5,7 @@ use anyhow::{Context as _, bail, ensure};
 use console::layer;
 use settings::{Env, Source as _};
 use simulator::binaries::{self, BuildError};
-use simulator::packages::{cache, install_once};
+use simulator::packages::{cache, install_once, is_at_least};
 use simulator::{FunctionSpec, LogFormat};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -233,6 +233,9 @@ await run(process.env.LAMBDA_TASK_ROOT, process.argv[2]);
 /// The packages' folder in the layer (xtask, `dist --python-layer`).
 const PYTHON_PACKAGES: &str = "lambda-otlp/python-packages";
 
+/// The oldest Python that the layer instruments.
+const OLDEST_PYTHON: &str = "3.10";
+
 /// Returns AWS's runtime client on this shell's Python, which has the function's own packages, and the packages layer.
 pub(super) fn python(
     handler: &str,
@@ -245,12 +248,9 @@ pub(super) fn python(
     });
     let asked = asked.context("there is no python3 on PATH")?;
     let (interpreter, version) = asked.trim().split_once('\n').unwrap_or((asked.trim(), ""));
-    let numbers = version
-        .split_once('.')
-        .and_then(|(major, minor)| Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?)));
     ensure!(
-        numbers >= Some((3, 10)),
-        "{interpreter} is Python {version}, which is too old: put Python 3.10 or later first on PATH"
+        is_at_least(version, OLDEST_PYTHON),
+        "{interpreter} is Python {version}, which is too old: put Python {OLDEST_PYTHON} or later first on PATH"
     );
     let mut paths = Vec::new();
     if !imports(interpreter, "awslambdaric") {

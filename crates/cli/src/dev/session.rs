@@ -96,15 +96,13 @@ struct Invocations {
 
 impl Invocations {
     /// Runs the invocations. Returns `true` if everything succeeded.
-    async fn run(mut self, function: Arc<Function>, folder: TempDir) -> bool {
-        let server = self.server.take();
-        let is_serving = server.is_some();
+    async fn run(self, function: Arc<Function>, folder: TempDir) -> bool {
         let mut stopped = self.stopped.clone();
         let logs = Arc::clone(&function.logs);
         let showing = Arc::clone(&logs);
         let showing = tokio::spawn(async move { showing.show_as_it_comes().await });
         let invoked = tokio::select! {
-            invoked = self.invoke_all(&function, is_serving) => invoked,
+            invoked = self.invoke_all(&function) => invoked,
             () = received(SignalKind::interrupt()) => Ok(()),
             () = received(SignalKind::terminate()) => Ok(()),
             // The terminal was closed.
@@ -112,7 +110,7 @@ impl Invocations {
             _ = stopped.wait_for(|stopped| *stopped) => Ok(()),
         };
         showing.abort();
-        if let Some(server) = server {
+        if let Some(server) = self.server {
             server.stop().await;
         }
         let mut is_fine = !function.has_failed();
@@ -127,14 +125,14 @@ impl Invocations {
         is_fine && logs.is_delivered()
     }
 
-    async fn invoke_all(self, function: &Function, is_serving: bool) -> anyhow::Result<()> {
+    async fn invoke_all(&self, function: &Function) -> anyhow::Result<()> {
         let has_files = !self.files.is_empty();
         for _ in 0..self.repeat {
             for event in &self.files {
                 function.invoke(event.as_bytes()).await?;
             }
         }
-        if is_serving {
+        if self.server.is_some() {
             return std::future::pending().await;
         }
         if has_files {

@@ -6,6 +6,7 @@ mod run;
 use crate::aws::{self, AwsArguments};
 use crate::destination::{DestinationArguments, read_config};
 use crate::forward::{one_destination, write_ledger};
+use crate::log_events;
 use crate::terminal::{self, Progress};
 use ::aws::AwsSecrets;
 use aws_config::SdkConfig;
@@ -153,10 +154,7 @@ async fn through<E: Export>(
             std::process::exit(130);
         }
     });
-    let mut options = forwarder::Options::of(config);
-    // The user named this log group, even if it is the forwarder's own.
-    options.own_log_groups.clear();
-    let forwarder = one_destination(config, secrets, export, options).await?;
+    let forwarder = one_destination(config, secrets, export, log_events::options(config)).await?;
     replay.run(&mut history, &forwarder, checkpoint, &Progress::new(arguments.json)).await
 }
 

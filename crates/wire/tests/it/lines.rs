@@ -161,18 +161,11 @@ fn texts_of_log_events_are_read() {
         ("{empty}", empty.to_owned()),
         ("{empty text}", text(empty)),
     ];
-    let table = expect_test::expect_file!["line-cases.txt"];
-    let mut now = String::new();
-    for row in table.data().lines().filter(|row| !row.starts_with("=>")) {
-        now.extend([row, "\n"]);
-        if !row.is_empty() && !row.starts_with('#') {
-            let text = row.replace(r"\t", "\t").replace(r"\n", "\n");
-            let text = parts.iter().fold(text, |text, (name, part)| text.replace(name, part));
-            let found = read_line(&text, &Limits::default());
-            now.extend(["=> ", &found.map_or_else(|| "-".to_owned(), shown), "\n"]);
-        }
-    }
-    table.assert_eq(&now);
+    crate::check_table(&expect_test::expect_file!["line-cases.txt"], |row| {
+        let text = row.replace(r"\t", "\t").replace(r"\n", "\n");
+        let text = parts.iter().fold(text, |text, (name, part)| text.replace(name, part));
+        read_line(&text, &Limits::default()).map_or_else(|| "-".to_owned(), shown)
+    });
 }
 
 /// Protobuf may begin like JSON after a newline, by its field number and its length.

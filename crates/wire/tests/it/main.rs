@@ -12,6 +12,7 @@ mod other_signal;
 mod properties;
 mod rejoin;
 
+use expect_test::ExpectFile;
 use lambda_otlp_wire::{Limits, LineReading, read_line};
 use std::path::PathBuf;
 
@@ -19,6 +20,18 @@ fn fixture(name: &str) -> String {
     let path =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/lines").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Compares a table with what `read` makes of each row. `UPDATE_EXPECT=1` writes the results behind `=>`.
+fn check_table(table: &ExpectFile, read: impl Fn(&str) -> String) {
+    let mut now = String::new();
+    for row in table.data().lines().filter(|row| !row.starts_with("=>")) {
+        now.extend([row, "\n"]);
+        if !row.is_empty() && !row.starts_with('#') {
+            now.extend([format!("=> {}", read(row)).trim_end(), "\n"]);
+        }
+    }
+    table.assert_eq(&now);
 }
 
 fn read(line: &str) -> LineReading {

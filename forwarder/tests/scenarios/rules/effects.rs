@@ -13,8 +13,6 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use std::fmt::Write as _;
 use wire::Request;
 
-const CASES: &str = include_str!("../../fixtures/rules-effects.txt");
-
 enum Items {
     Logs(Vec<LogRecord>),
     Traces(Vec<Span>),
@@ -106,8 +104,9 @@ fn effect(case: &str) -> String {
 
 #[test]
 fn rules_change_items_as_described() {
+    let cases = expect_file!["../../fixtures/rules-effects.txt"];
     let mut out = String::new();
-    for case in CASES.trim().split("\n\n") {
+    for case in cases.data().trim().split("\n\n") {
         let (name, case) = case.split_once('\n').unwrap();
         let is_input = |line: &&str| !line.starts_with("=>");
         let case: String = case.lines().filter(is_input).map(|line| format!("{line}\n")).collect();
@@ -118,5 +117,5 @@ fn rules_change_items_as_described() {
         )
         .unwrap();
     }
-    expect_file!["../../fixtures/rules-effects.txt"].assert_eq(&format!("{}\n", out.trim_end()));
+    cases.assert_eq(&format!("{}\n", out.trim_end()));
 }

@@ -4,8 +4,6 @@ use expect_test::expect_file;
 use lambda_otlp_forwarder::RuleSet;
 use std::fmt::Write as _;
 
-const FILES: &str = include_str!("../../fixtures/rules-mistakes.txt");
-
 fn mistakes(text: &str) -> String {
     match RuleSet::parse(text) {
         Ok(_) => String::new(),
@@ -15,15 +13,16 @@ fn mistakes(text: &str) -> String {
 
 #[test]
 fn each_mistake_in_a_rules_file_is_reported_with_its_position() {
+    let files = expect_file!["../../fixtures/rules-mistakes.txt"];
     let mut found = String::new();
-    for file in FILES.trim_end().split("\n\n") {
+    for file in files.data().trim_end().split("\n\n") {
         let lines = file.lines().filter(|line| !line.starts_with("=> "));
         let text: String = lines.map(|line| format!("{line}\n")).collect();
         let mistakes = mistakes(&text);
         assert_ne!(mistakes, "", "{text}");
         write!(found, "{text}{mistakes}\n").unwrap();
     }
-    expect_file!["../../fixtures/rules-mistakes.txt"].assert_eq(&format!("{}\n", found.trim_end()));
+    files.assert_eq(&format!("{}\n", found.trim_end()));
 }
 
 #[test]
