@@ -56,10 +56,6 @@ impl AwsSecrets {
     /// Creates a client with reqwest; `clock` gives the signing time.
     pub fn new(settings: AwsSecretsSettings, clock: fn() -> SystemTime) -> Self {
         let client = AwsClient::new(clock, settings.proxy.clone());
-        Self::by(client, settings)
-    }
-
-    pub fn by(client: AwsClient, settings: AwsSecretsSettings) -> Self {
         let credentials = settings.credentials.clone().map(CurrentCredentials::of);
         Self { settings, credentials, client }
     }

@@ -74,15 +74,16 @@ pub(super) async fn answer(response: reqwest::Response) -> Result<HttpResponse, 
     Ok(HttpResponse { status, headers, body: body.into_bytes(), cut })
 }
 
-/// The hint for a server that only speaks HTTP/1.1: its answer is no frame, or it closes the connection, or it refuses `h2` in TLS.
-pub(super) fn hint(error: &(dyn Error + 'static)) -> &'static str {
+/// Describes the cause of a failed call. A server that only speaks HTTP/1.1 answers with something that is no frame, or closes the
+/// connection, or refuses `h2` in TLS.
+pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
     let text = deepest(error).to_string();
-    let is_not_http_2 = ["frame", "NoApplicationProtocol", "broken pipe", "connection reset"];
-    if is_not_http_2.iter().any(|said| text.contains(said)) {
-        ": the port does not seem to speak HTTP/2, is it the one for gRPC (4317)? else set LAMBDA_OTLP_PROTOCOL=http/protobuf"
-    } else {
-        ""
+    if ["frame", "NoApplicationProtocol", "broken pipe"].iter().any(|said| text.contains(said)) {
+        return format!(
+            "{text}: the port does not seem to speak HTTP/2, is it the one for gRPC (4317)? else set LAMBDA_OTLP_PROTOCOL=http/protobuf"
+        );
     }
+    super::cause::cause(error)
 }
 
 /// Translates the answer to OTLP over HTTP. Answers that are not gRPC, for example a proxy's, stay unchanged.

@@ -53,7 +53,7 @@ pub enum Protocol {
 impl HttpTransport {
     /// Prepares everything that needs no network. Fails if this machine lacks the certificates that an endpoint needs.
     pub fn new(destination: &DestinationConfig) -> Result<Self, ClientError> {
-        Self::of_format(destination, Format::Protobuf)
+        Self::of_format(destination, Format::Protobuf, tls_config(destination)?)
     }
 
     /// Like `new`, with this protocol. The client must pass uncompressed bodies for `http/json`, because they are converted
@@ -65,17 +65,22 @@ impl HttpTransport {
             #[cfg(feature = "grpc")]
             Protocol::Grpc => Format::Grpc,
         };
-        Self::of_format(destination, format)
+        Self::of_format(destination, format, tls_config(destination)?)
     }
 
-    /// Like `new`, for log records of [`events_request`](super::events_request) and a destination of
+    /// A transport for log records of [`events_request`](super::events_request) to this transport's
     /// [`DestinationConfig::json_stream`]. The client must pass uncompressed bodies, because they are converted later.
-    pub fn of_events(destination: &DestinationConfig) -> Result<Self, ClientError> {
-        Self::of_format(destination, Format::Events(destination.compression))
+    pub fn for_events(&self, json_stream: &DestinationConfig) -> Result<Self, ClientError> {
+        let format = Format::Events(json_stream.compression);
+        // Reading the system's certificates again would take milliseconds.
+        Self::of_format(json_stream, format, self.tls.clone())
     }
 
-    fn of_format(destination: &DestinationConfig, format: Format) -> Result<Self, ClientError> {
-        let tls = tls_config(destination, format)?;
+    fn of_format(
+        destination: &DestinationConfig,
+        format: Format,
+        tls: Option<ClientConfig>,
+    ) -> Result<Self, ClientError> {
         let client = RwLock::new(reqwest_client(destination, tls.as_ref(), format)?);
         Ok(Self { client, tls, destination: destination.clone(), format })
     }
@@ -145,11 +150,11 @@ impl HttpTransport {
     fn transport_error(&self, url: &Url, error: reqwest::Error) -> TransportError {
         let error = error.without_url();
         let sent = !(error.is_connect() || error.is_builder());
-        let cause = if error.is_timeout() { "timed out".to_owned() } else { cause(&error) };
-        #[cfg(feature = "grpc")]
         let cause = match self.format {
-            Format::Grpc => cause + grpc::hint(&error),
-            _ => cause,
+            _ if error.is_timeout() => "timed out".to_owned(),
+            #[cfg(feature = "grpc")]
+            Format::Grpc => grpc::cause(&error),
+            _ => cause(&error),
         };
         self.no_answer(url, sent, &cause)
     }
@@ -242,7 +247,10 @@ impl Transport for HttpTransport {
         let events = self.convert(&mut request);
         let response = self.post(url, request).send().await;
         let response = response.map_err(|error| self.transport_error(url, error))?;
-        if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        // Only a proxy that forwards plain requests answers in place of the backend.
+        let is_forwarded = url.scheme() == "http"
+            && proxy(&self.destination, self.format).is_some_and(|proxy| proxy.of(url).is_some());
+        if is_forwarded && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             return Err(self.no_answer(url, false, PROXY_WANTS_CREDENTIALS));
         }
         self.answer(url, response, events).await
@@ -263,10 +271,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The TLS configuration; `None` if neither endpoint nor proxy uses TLS. Loading the system's certificates takes milliseconds of
 /// a cold start, and fails if there are none.
-fn tls_config(
-    destination: &DestinationConfig,
-    format: Format,
-) -> Result<Option<ClientConfig>, ClientError> {
+fn tls_config(destination: &DestinationConfig) -> Result<Option<ClientConfig>, ClientError> {
     let proxies = destination.proxy.iter().flat_map(Proxy::iter);
     if destination.endpoints.iter().chain(proxies).all(|url| url.scheme() == "http") {
         return Ok(None);
@@ -275,7 +280,7 @@ fn tls_config(
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let own = destination.own_authority.iter().flat_map(OwnAuthority::certificates);
     let verifier = Verifier::new_with_extra_roots(own, Arc::clone(&provider)).map_err(build)?;
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(build)?
         .dangerous()
@@ -284,12 +289,6 @@ fn tls_config(
             destination.own_authority.as_ref(),
         ))
         .with_no_client_auth();
-    // Names of protocols in TLS (RFC 7301).
-    config.alpn_protocols = match format {
-        #[cfg(feature = "grpc")]
-        Format::Grpc => vec![b"h2".to_vec()],
-        _ => vec![b"http/1.1".to_vec()],
-    };
     Ok(Some(config))
 }
 
@@ -320,7 +319,17 @@ fn reqwest_client(
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT);
     builder = match tls {
-        Some(config) => builder.tls_backend_preconfigured(config.clone()),
+        Some(config) => {
+            // Names of protocols in TLS (RFC 7301).
+            let protocol = match format {
+                #[cfg(feature = "grpc")]
+                Format::Grpc => "h2",
+                _ => "http/1.1",
+            };
+            let mut config = config.clone();
+            config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+            builder.tls_backend_preconfigured(config)
+        }
         None => builder.tls_certs_only([]),
     };
     #[cfg(feature = "grpc")]

@@ -98,6 +98,10 @@ async fn transport_failures_are_reported_with_their_ambiguity() {
     sink.script([ScriptedResponse::Redirect(307, "http://127.0.0.1:9/".to_owned())]);
     let (text, _) = failure(&destination(sink.base())).await;
     assert!(text.contains("redirects are not followed"), "{text}");
+    // No proxy is on the way.
+    sink.script([ScriptedResponse::Status(407)]);
+    let (text, _) = failure(&destination(sink.base())).await;
+    assert!(text.starts_with("answered 407 "), "{text}");
     sink.script([ScriptedResponse::Huge { status: 200, bytes: 1 << 30 }]);
     let (text, ambiguous) = failure(&destination(sink.base())).await;
     assert!(text.contains("more than 64 KiB"), "{text}");

@@ -4,7 +4,7 @@ use super::buffer::TakenBatches;
 use crate::config::{Direct, Secrets};
 use crate::counts::{Count, Counts};
 use crate::{clock, tasks};
-use aws::{AwsClient, AwsSecrets, CachedSecret};
+use aws::{AwsSecrets, CachedSecret};
 use backend::{
     Authorized, Client, ClientError, Compression, DestinationConfig, Fate, HttpTransport, Outcome,
     Profile, Protocol, Reason, RetryPolicy, Sanitized, read_secret, sanitize,
@@ -301,7 +301,7 @@ impl Clients {
         let otlp = HttpTransport::by(destination, *protocol)?;
         let events = match destination.json_stream().filter(|_| is_json) {
             Some(destination) => {
-                let transport = HttpTransport::of_events(&destination)?;
+                let transport = otlp.for_events(&destination)?;
                 Some(client(&destination, transport, true, secret.clone())?)
             }
             None => None,
@@ -340,8 +340,7 @@ impl KeptSecret {
         Secrets { settings, lifetime }: &Secrets,
     ) -> Option<Self> {
         let reference = destination.secret.clone()?;
-        let client = AwsClient::new(clock::now, settings.proxy.clone());
-        let service = AwsSecrets::by(client, settings.clone());
+        let service = AwsSecrets::new(settings.clone(), clock::now);
         Some(Self(Arc::new(CachedSecret::new(service, reference, *lifetime))))
     }
 

@@ -91,6 +91,7 @@ async fn a_server_without_http_2_is_reported_and_spans_spilled() {
         let (account, port) = story_over_grpc(&sink, sink.address(), protocols).await;
         let line = all_is_spilled(&account);
         assert!(line.contains(&format!("localhost:{port}")) && line.contains(advice), "{line}");
+        assert!(!line.contains("speak HTTP/1.1"), "{line}");
     }
 }
 
