@@ -175,22 +175,13 @@ pub fn default_destination<E>(config: &Config, export: E) -> Arc<Destination<E>>
 
 /// Reads the rules of these settings once, if the settings name any. The error has a line for each mistake.
 pub async fn read_rules(config: &Config, aws: &AwsSecrets) -> Result<Arc<RuleSet>, String> {
-    let Some(source) = config.rules.clone() else { return Ok(Arc::default()) };
-    let name = source.to_string();
-    let mut rules = LiveRules::new(source, RULES_LIFETIME);
-    let now = FreezeAwareInstant::now(aws.wall_clock());
-    match rules.refresh(now, |name| parameter(aws, name)).await {
-        Some(Ok(rules)) => Ok(Arc::new(rules)),
-        None => Ok(Arc::default()),
-        Some(Err(RulesProblem::Invalid(mistakes))) => {
-            let lines: Vec<_> =
-                mistakes.iter().map(|mistake| format!("{name}: {mistake}")).collect();
-            Err(lines.join("\n"))
-        }
-        Some(Err(RulesProblem::Unread(error))) => {
-            Err(format!("cannot read the rules at {name}: {error}"))
-        }
-    }
+    let Some(source) = &config.rules else { return Ok(Arc::default()) };
+    let text = source.read(|name| parameter(aws, name)).await;
+    let text = text.map_err(|error| format!("cannot read the rules at {source}: {error}"))?;
+    RuleSet::parse(&text).map(Arc::new).map_err(|mistakes| {
+        let lines: Vec<_> = mistakes.iter().map(|mistake| format!("{source}: {mistake}")).collect();
+        lines.join("\n")
+    })
 }
 
 async fn parameter(aws: &AwsSecrets, name: String) -> Result<String, String> {

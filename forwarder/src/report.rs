@@ -114,14 +114,17 @@ impl Report {
         self.list(undelivered);
     }
 
-    fn list(&mut self, undelivered: Undelivered) {
-        let is_same = |other: &&mut Undelivered| {
-            **other == Undelivered { items: other.items, ..undelivered.clone() }
-        };
-        if let Some(same) = self.undelivered.iter_mut().find(is_same) {
-            same.items += undelivered.items;
+    fn list(&mut self, mut undelivered: Undelivered) {
+        let items = undelivered.items;
+        let same = self.undelivered.iter_mut().find(|other| {
+            // All but the number of items is compared.
+            undelivered.items = other.items;
+            **other == undelivered
+        });
+        if let Some(same) = same {
+            same.items += items;
         } else if self.undelivered.len() < MOST_DETAILS {
-            self.undelivered.push(undelivered);
+            self.undelivered.push(Undelivered { items, ..undelivered });
         }
     }
 }

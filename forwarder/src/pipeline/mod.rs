@@ -130,9 +130,6 @@ pub struct Options {
     /// Log groups of the forwarder and of the other functions of the delivery path. Forwarding their log events would cause
     /// further log events without end.
     pub own_log_groups: Vec<String>,
-    /// Without an accepted item of a signal for this long, sending it to its destination stops. An outage must not use up the
-    /// account's concurrency.
-    pub failure_budget: Duration,
     /// Size of waiting requests that starts a delivery.
     pub enough_to_deliver: usize,
     /// Limit on the undecodable lines that a report lists. The ledger counts all.
@@ -150,7 +147,6 @@ impl Options {
             },
             region: config.region.clone(),
             own_log_groups: config.own_log_groups.clone(),
-            failure_budget: Duration::from_secs(10),
             enough_to_deliver: 2 * 1024 * 1024,
             most_details: MOST_DETAILS,
         }

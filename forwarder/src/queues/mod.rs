@@ -80,7 +80,8 @@ pub struct Parked {
     pub newest_unix_nano: u64,
     /// Time at which the forwarder first had it.
     pub first_seen_unix_nano: u64,
-    /// The reason, for an operator. The encoder masks secrets and truncates it to 1,000 characters.
+    /// The reason, for an operator. `backend` has masked the values of headers in it, and the encoder truncates it to 1,000
+    /// characters.
     pub reason: String,
     /// The backend rejected `items` of the content without saying which ones, and stored the others. Another delivery would
     /// duplicate those.
@@ -97,7 +98,7 @@ impl fmt::Debug for Parked {
 impl Parked {
     /// Sets the times of the oldest and newest record from the content.
     #[must_use]
-    pub fn with_times(self) -> Self {
+    pub(crate) fn with_times(self) -> Self {
         let range = match &self.content {
             Content::Request(request) => time_range(request),
             Content::Events(batch) => {

@@ -1,6 +1,5 @@
 //! Puts undelivered telemetry into the retry queue or the dead-letter queue. What the queue does not accept is returned to Lambda.
 
-use crate::delivery::ingest_window::time_range;
 use crate::queues::{Content, MAX_MESSAGE_BYTES, Parked, Queue, QueueError};
 use crate::report::{KeptIn, Report, Undelivered};
 use crate::source::LogEventRange;
@@ -42,19 +41,19 @@ impl ToEnqueue {
         first_seen_unix_nano: u64,
     ) -> Self {
         let UndeliveredPart { request, items, reason, fate } = part;
-        let (oldest_unix_nano, newest_unix_nano) = time_range(&request).unwrap_or_default();
         let parked = Parked {
             destination: destination.to_owned(),
             stream: stream.map(str::to_owned),
             content: Content::Request(request),
             items,
-            oldest_unix_nano,
-            newest_unix_nano,
+            oldest_unix_nano: 0,
+            newest_unix_nano: 0,
             first_seen_unix_nano,
             reason: reason.to_string(),
             partial: fate == Fate::DeadLetterPartial,
             log_events: log_events.clone(),
         };
+        let parked = parked.with_times();
         Self { parked, fate, is_in_log_group: false }
     }
 

@@ -23,6 +23,20 @@ impl RulesSource {
             None => Self::File(Path::new(package.unwrap_or("")).join(text.trim())),
         }
     }
+
+    /// Reads the text. `parameter` reads a parameter of Systems Manager by name.
+    pub(crate) async fn read<F>(
+        &self,
+        parameter: impl FnOnce(String) -> F,
+    ) -> Result<String, String>
+    where
+        F: Future<Output = Result<String, String>>,
+    {
+        match self {
+            Self::File(path) => read_file(path),
+            Self::Parameter(name) => parameter(name.clone()).await,
+        }
+    }
 }
 
 impl fmt::Display for RulesSource {
@@ -109,10 +123,7 @@ impl LiveRules {
         if self.last_look.is_some_and(|last| !last.is_over(self.lifetime, now)) {
             return None;
         }
-        let read = match &self.source {
-            RulesSource::File(path) => read_file(path),
-            RulesSource::Parameter(name) => parameter(name.clone()).await,
-        };
+        let read = self.source.read(parameter).await;
         let refreshed = self.take(read);
         // Without a valid version the forwarder delivers nothing, so the next invocation checks again.
         self.last_look = self.has_been_good.then_some(now);
@@ -149,7 +160,7 @@ fn version(text: &str) -> u64 {
     hasher.finish()
 }
 
-/// Reads one byte more than allowed, so that the parser reports the size together with other mistakes.
+/// Reads one byte more than allowed, so that the parser reports the size.
 fn read_file(path: &Path) -> Result<String, String> {
     let mut text = String::new();
     let limit = u64::try_from(MOST_BYTES).unwrap_or(u64::MAX) + 1;

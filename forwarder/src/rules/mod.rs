@@ -1,6 +1,6 @@
 //! Rules: match, drop, sample, redact, rename, add, service names and routes.
 //!
-//! `docs/rules.md` is the reference. [`RuleSet::parse`] reads a file and reports all mistakes. [`LiveRules`] reloads the file.
+//! `docs/rules.md` is the reference. [`RuleSet::parse`] reads a file and reports the first mistake of each table. [`LiveRules`] reloads the file.
 //!
 //! Only the [`Origin`] decides about routes ([`RuleSet::routes`]), never the content of a log event.
 
@@ -174,7 +174,7 @@ impl Effect {
 }
 
 impl RuleSet {
-    /// Parses a rules file. The error lists all mistakes.
+    /// Parses a rules file. The error has the first mistake of each table.
     pub fn parse(text: &str) -> Result<Self, Mistakes> {
         parse::parse(text)
     }

@@ -78,6 +78,11 @@ impl<'t> File<'t> {
         key: &str,
         node: Option<Node<'t>>,
     ) -> Vec<(Range<usize>, T)> {
+        let tables = self.tables(key, node).into_iter();
+        tables.filter_map(|table| Some((table.span(), self.read(key, table)?))).collect()
+    }
+
+    fn tables(&mut self, key: &str, node: Option<Node<'t>>) -> Vec<Node<'t>> {
         let Some(node) = node else { return Vec::new() };
         let at = node.span();
         let DeValue::Array(tables) = node.into_inner() else {
@@ -89,25 +94,30 @@ impl<'t> File<'t> {
             self.mistake(Some(at), key, problem);
             return Vec::new();
         }
-        let read = |table: Node<'t>| Some((table.span(), self.read(key, table)?));
-        tables.into_iter().filter_map(read).collect()
+        tables.into_iter().collect()
     }
 
     fn rules(&mut self, node: Option<Node<'t>>) -> Vec<Rule> {
         let mut lines: HashMap<_, usize> = HashMap::new();
         let mut rules = Vec::new();
-        for (at, rule) in self.list::<Rule>("rule", node) {
+        let mut regexes = 0;
+        for table in self.tables("rule", node) {
+            let at = table.span();
+            let Some(rule) = self.read::<Rule>("rule", table) else { continue };
+            regexes += rule.regexes();
+            if regexes > MOST_REGEXES {
+                let problem =
+                    format!("more than {MOST_REGEXES} patterns in one file, with those of presets");
+                self.mistake(None, "rule", problem);
+                // Each compiled one uses memory.
+                break;
+            }
             let (line, _) = position(self.text, &at);
             if let Some(first) = lines.insert(rule.name.clone(), line) {
                 let problem = format!("the rule in line {first} has the same name");
                 self.mistake(Some(at), "name", problem);
             }
             rules.push(rule);
-        }
-        if rules.iter().map(Rule::regexes).sum::<usize>() > MOST_REGEXES {
-            let problem =
-                format!("more than {MOST_REGEXES} patterns in one file, with those of presets");
-            self.mistake(None, "rule", problem);
         }
         rules
     }

@@ -1,18 +1,29 @@
 //! Builds the extensions: ours as the layer has it, the peer's from crates.io.
 
 use anyhow::{Context as _, bail};
-use lambda_otlp_bench::harness::build;
 use std::path::PathBuf;
 use std::process::Command;
 
 const PEER: &str = "opentelemetry-lambda-extension";
 const PEER_VERSION: &str = "0.2.0";
 
-/// The extension as `cargo xtask dist --layer` builds it for this machine: static, with all features.
+/// The extension as `cargo xtask dist --layer` builds it for this machine: static, by cargo-lambda with zig.
 pub(crate) fn ours() -> anyhow::Result<PathBuf> {
     let name = "lambda-otlp-extension";
     let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
-    build(&["--package", name, "--profile", "release-small", "--target", &target], name)
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let built = root.join("target/layer/bench");
+    let status = Command::new(env!("CARGO"))
+        .args(["lambda", "build", "--locked", "--extension", "--profile", "release-small"])
+        .args(["--target", &target, "--package", name, "--bin", name, "--lambda-dir"])
+        .arg(&built)
+        .current_dir(&root)
+        .status()
+        .context("cannot run cargo")?;
+    if !status.success() {
+        bail!("cargo could not build {name}: it needs `pip install cargo-lambda ziglang`");
+    }
+    Ok(built.join("extensions").join(name))
 }
 
 /// The peer's extension, with the versions of its own lock file, in a folder of its own: in one dependency graph the features
