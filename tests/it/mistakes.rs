@@ -20,6 +20,7 @@ const MISTAKES: &[(&[&str], &str)] = &[
     (&[], "forward shop.log --endpoint http://127.0.0.1:9/api/default --header Basic"),
     (&[], "forward shop.log --endpoint http://127.0.0.1:9/api/default --user me@example.com"),
     (&[], "decode shop.log"),
+    (&[], "forward old.log --dry-run"),
     (&[], "doctor"),
     (&["LAMBDA_OTLP_ENDPONT=http://127.0.0.1:9/api/default"], "doctor"),
     (&["LAMBDA_OTLP_ENDPOINT=htps://o2.example.com/api/default"], "doctor"),
@@ -41,8 +42,11 @@ const MISTAKES: &[(&[&str], &str)] = &[
     (&[], "dev -- no-such-program"),
     (&[], "dev --wrapper -- cargo run"),
     (&["PATH=FOLDER"], "dev --runtime python --handler app.handler"),
+    (&[], "dev --runtime python --handler app"),
+    (&[], "dev --no-extension --user a:b -- /bin/true"),
     (&[], "tail"),
     (&[], "tail /aws/lambda/shop --since yesterday"),
+    (&[], "tail otlp.log --service ordres"),
     (&[], "redrive"),
     (&[], "replay /aws/lambda/shop --since 1h"),
     (&[], "dashboard install"),
@@ -59,6 +63,8 @@ async fn typical_mistakes_have_their_remedies() {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in [
         ("shop.log", "paid\n"),
+        ("old.log", "2024-01-02T03:04:05.678Z 2024/01/02/[$LATEST]0123 paid\n"),
+        ("otlp.log", include_str!("../fixtures/lines/python-1.jsonl")),
         ("broken.json", "{\"awslogs\":{\"data\":\"x\"}"),
         ("wrong.toml", "[[drop]]\nlevell = \"debug\"\n"),
     ] {

@@ -81,6 +81,9 @@ impl Overlay {
             headers.push(format!("{name}={value}"));
         }
         if let Some(user) = &arguments.user {
+            if arguments.endpoint.is_none() && !dry_run && Env.get(ENDPOINT).is_none() {
+                bail!("--user: needs --endpoint, or LAMBDA_OTLP_ENDPOINT");
+            }
             if !user.contains(':') {
                 bail!("--user: expected EMAIL:PASSWORD");
             }

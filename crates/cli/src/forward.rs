@@ -53,6 +53,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut config = read_config(&source)?;
     config.old_records = if arguments.shift_time {
         IngestPolicy { old_records: OldRecords::Restamp, ..config.old_records }
+    } else if arguments.dry_run {
+        config.old_records
     } else {
         // The user wants the file's own times; the backend reports those that it rejects.
         IngestPolicy::any_time()

@@ -123,7 +123,12 @@ impl Prepared {
 
 impl Arguments {
     fn handler(&self) -> anyhow::Result<&str> {
-        self.handler.as_deref().context("--runtime: --handler is missing")
+        let handler = self.handler.as_deref().context("--runtime: --handler is missing")?;
+        ensure!(
+            handler.contains('.'),
+            "--handler {handler}: expected FILE.FUNCTION, for example {handler}.handler"
+        );
+        Ok(handler)
     }
 }
 

@@ -49,6 +49,9 @@ impl OutputArguments {
         for error in &ended.failed {
             eprintln!("lambda-otlp: {error:#}");
         }
+        if let Some(problem) = self.choice.unknown_service(&ended.services) {
+            eprintln!("lambda-otlp: {problem}");
+        }
         Ok(ended.is_fine())
     }
 }
@@ -84,6 +87,8 @@ pub(crate) struct Ended {
     /// The number of OTLP lines that cannot be decoded.
     pub(crate) wrong: usize,
     pub(crate) failed: Vec<anyhow::Error>,
+    /// The services of all telemetry, shown or not.
+    services: BTreeSet<String>,
 }
 
 impl Ended {
@@ -221,6 +226,7 @@ impl Showing<'_> {
 
     fn show_held(&mut self, waiting: Held) -> io::Result<()> {
         let held = std::mem::replace(&mut self.held, waiting);
+        self.ended.services.extend(held.services().cloned());
         if held.items() > 0 { self.view.show(held) } else { Ok(()) }
     }
 }
@@ -248,6 +254,12 @@ pub(crate) struct Trace<'a> {
 impl Held {
     pub(crate) fn items(&self) -> usize {
         self.spans.len() + self.records.len() + self.metrics.len()
+    }
+
+    fn services(&self) -> impl Iterator<Item = &String> {
+        let of_spans = self.spans.iter().map(|span| &span.service);
+        let of_records = self.records.iter().map(|(service, _)| service);
+        of_spans.chain(of_records).chain(self.metrics.iter().map(|(service, _)| service))
     }
 
     pub(crate) fn add(&mut self, request: &Request) {

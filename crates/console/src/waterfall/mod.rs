@@ -333,7 +333,19 @@ pub fn text(value: &AnyValue) -> String {
         Some(Value::IntValue(number)) => number.to_string(),
         Some(Value::DoubleValue(number)) => number.to_string(),
         Some(Value::BoolValue(value)) => value.to_string(),
-        other => format!("{other:?}"),
+        Some(Value::ArrayValue(array)) => {
+            let values: Vec<String> = array.values.iter().map(text).collect();
+            format!("[{}]", values.join(", "))
+        }
+        Some(Value::KvlistValue(map)) => {
+            let entry = |entry: &KeyValue| {
+                format!("{}: {}", entry.key, entry.value.as_ref().map(text).unwrap_or_default())
+            };
+            let entries: Vec<String> = map.values.iter().map(entry).collect();
+            format!("{{{}}}", entries.join(", "))
+        }
+        Some(Value::BytesValue(bytes)) => to_hex(bytes),
+        _ => String::new(),
     }
 }
 

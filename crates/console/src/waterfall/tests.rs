@@ -84,17 +84,19 @@ fn spans_with_cyclic_or_duplicate_ids_are_shown() {
 
 #[test]
 fn a_record_without_a_body_shows_its_attributes() {
-    use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, any_value::Value};
     let said = string_attribute("error", "expected an id");
+    let number = AnyValue { value: Some(Value::IntValue(3)) };
+    let numbers = Value::ArrayValue(ArrayValue { values: vec![number.clone(), number] });
     let at = KeyValue {
         key: "at".to_owned(),
-        value: Some(AnyValue { value: Some(Value::IntValue(3)) }),
+        value: Some(AnyValue { value: Some(numbers) }),
         ..KeyValue::default()
     };
     let attributes = vec![said, at];
     let mut record = LogRecord { attributes, ..LogRecord::default() };
     let body = |record: &LogRecord| Log::of(RecordOf { service: "s", record }, &Unnamed).body;
-    assert_eq!(body(&record), "error=expected an id at=3");
+    assert_eq!(body(&record), "error=expected an id at=[3, 3]");
     record.body = Some(AnyValue { value: Some(Value::StringValue("order refused".to_owned())) });
     assert_eq!(body(&record), "order refused");
 }

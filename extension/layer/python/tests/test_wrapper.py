@@ -190,7 +190,7 @@ LOADED = [
     ({"LAMBDA_OTLP_INSTRUMENT": "auto"}, "python3", PYTHON, None),
     ({"LAMBDA_OTLP_INSTRUMENT": "off"}, "python3", NONE, None),
     ({"LAMBDA_OTLP_INSTRUMENT": "off"}, "node", NONE, None),
-    ({"LAMBDA_OTLP_INSTRUMENT": "no"}, "python3", NONE, "LAMBDA_OTLP_INSTRUMENT"),
+    ({"LAMBDA_OTLP_INSTRUMENT": "on"}, "python3", PYTHON, "must be auto or off, got on; auto applies"),
     ({"LAMBDA_OTLP_NEXT_WRAPPER": "/usr/bin/env"}, "python3", NONE, None),
     ({"LAMBDA_OTLP_NEXT_WRAPPER": "/opt/none"}, "python3", NONE, "LAMBDA_OTLP_NEXT_WRAPPER"),
     (managed("nodejs12.x"), "node", NONE, OUTDATED.format("nodejs12.x")),
