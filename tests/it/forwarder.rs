@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use lambda_otlp_tests::{binary, fixture};
-use simulator::queue::{Queue, QueueServer};
+use simulator::queue::{Queue, QueueResponse, QueueServer};
 use simulator::sink::Sink;
 use simulator::{FunctionSpec, Lambda, OnFailureRecord};
 use std::time::Duration;
@@ -56,7 +56,7 @@ async fn sink() -> Sink {
         .organization("default")
         .strict_organizations()
         .user("admin@example.com", "other")
-        .member(USER, PASSWORD)
+        .user(USER, PASSWORD)
         .no_window()
         .start()
         .await
@@ -86,74 +86,31 @@ async fn a_mixed_event_is_forwarded_completely() {
 }
 
 #[tokio::test]
-async fn an_unreachable_backend_returns_the_event() {
-    // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let endpoint = format!("http://127.0.0.1:{port}/api/default");
-    let invoked = invoke("otlp-only", &[("LAMBDA_OTLP_ENDPOINT", &endpoint)]).await;
-    assert_eq!(invoked.attempts, 3, "Lambda tries an asynchronous event three times");
-    let error = invoked.error();
-    assert!(error.contains("530 of 530 items were not delivered"), "{error}");
-    assert!(error.contains("refused"), "{error}");
-}
-
-#[tokio::test]
-async fn a_wrong_password_returns_the_event_and_is_not_logged() {
+async fn an_event_without_a_place_is_returned_and_no_secret_is_logged() {
+    let queue = Queue::new("retry");
+    queue.script(std::iter::repeat_n(QueueResponse::refuse(403, "OverLimit"), 50));
+    let server = QueueServer::start(queue).await.unwrap();
     let sink = sink().await;
     let headers = authorization("wr0ng-password");
     let invoked = invoke(
         "otlp-only",
-        &[("LAMBDA_OTLP_ENDPOINT", sink.base()), ("LAMBDA_OTLP_HEADERS", &headers)],
+        &[
+            ("LAMBDA_OTLP_ENDPOINT", sink.base()),
+            ("LAMBDA_OTLP_HEADERS", &headers),
+            ("LAMBDA_OTLP_RETRY_QUEUE_URL", &server.queue_url()),
+            ("AWS_ENDPOINT_URL_SQS", &server.endpoint()),
+        ],
     )
     .await;
+    assert_eq!(invoked.attempts, 3, "Lambda tries an asynchronous event three times");
     let error = invoked.error();
-    assert!(error.contains("401 Unauthorized"), "{error}");
+    for part in ["530 of 530 items were not delivered", "401 Unauthorized", "OverLimit"] {
+        assert!(error.contains(part), "{error}");
+    }
     for secret in ["wr0ng-password", headers.rsplit(' ').next().unwrap()] {
         assert!(!invoked.log.contains(secret) && !error.contains(secret), "{}", invoked.log);
     }
-    assert_eq!(sink.counts().stored(), 0);
-}
-
-fn queue_variables(server: &QueueServer, name: &'static str) -> Vec<(&'static str, String)> {
-    vec![(name, server.queue_url()), ("AWS_ENDPOINT_URL_SQS", server.endpoint())]
-}
-
-#[tokio::test]
-async fn telemetry_for_an_unreachable_backend_is_queued_for_retry() {
-    let server = QueueServer::start(Queue::new("retry")).await.unwrap();
-    let mut variables = queue_variables(&server, "LAMBDA_OTLP_RETRY_QUEUE_URL");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    variables.push(("LAMBDA_OTLP_ENDPOINT", format!("http://127.0.0.1:{port}/api/default")));
-    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let invoked = invoke("text-mixed", &variables).await;
-    assert_eq!(invoked.attempts, 1, "the event has a place: {}", invoked.log);
-    assert!(invoked.on_failure.is_none());
-    let parked: Vec<serde_json::Value> =
-        server.queue().bodies().iter().map(|body| serde_json::from_str(body).unwrap()).collect();
-    let items: u64 = parked.iter().map(|message| message["items"].as_u64().unwrap()).sum();
-    assert_eq!(items, 30 + 8 + 15);
-    assert!(invoked.log.contains("queued for retry"), "{}", invoked.log);
-    assert!(invoked.log.contains("connection refused"), "{}", invoked.log);
-    assert!(invoked.log.contains("\"Parked\":53"), "the figures say it too: {}", invoked.log);
-}
-
-#[tokio::test]
-async fn a_refusing_retry_queue_returns_the_event() {
-    let queue = Queue::new("retry");
-    queue
-        .script(std::iter::repeat_n(simulator::queue::QueueResponse::refuse(403, "OverLimit"), 50));
-    let server = QueueServer::start(queue).await.unwrap();
-    let mut variables = queue_variables(&server, "LAMBDA_OTLP_RETRY_QUEUE_URL");
-    let sink = sink().await;
-    let headers = authorization("wr0ng-password");
-    variables.push(("LAMBDA_OTLP_ENDPOINT", sink.base().to_owned()));
-    variables.push(("LAMBDA_OTLP_HEADERS", headers));
-    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let invoked = invoke("otlp-only", &variables).await;
-    assert_eq!(invoked.attempts, 3, "{}", invoked.log);
-    let error = invoked.error();
-    assert!(error.contains("401 Unauthorized") && error.contains("OverLimit"), "{error}");
-    assert!(server.queue().is_empty());
+    assert!(server.queue().is_empty() && sink.counts().stored() == 0);
 }
 
 #[tokio::test]

@@ -15,27 +15,11 @@ pub enum SinkError {
 }
 
 /// Sets up a [`Sink`], with OpenObserve's defaults.
+#[derive(Default)]
 #[must_use]
 pub struct Builder {
     config: Config,
     port: u16,
-}
-
-impl Default for Builder {
-    fn default() -> Self {
-        let config = Config {
-            users: Vec::new(),
-            organizations: Vec::new(),
-            strict_organizations: false,
-            past: Duration::from_hours(5),
-            future: Duration::from_hours(24),
-            payload_limit: 200 * 1024 * 1024,
-            max_columns: 1000,
-            racing_schemas: false,
-            clock: Box::new(system_clock),
-        };
-        Self { config, port: 0 }
-    }
 }
 
 impl Builder {
@@ -45,21 +29,15 @@ impl Builder {
         self
     }
 
-    /// Answers 404 for unknown organizations. Otherwise root, or any client if no user is set, creates them by
-    /// writing.
+    /// Answers 404 for unknown organizations, as to users without root's rights. Otherwise a client creates them by writing.
     pub fn strict_organizations(mut self) -> Self {
         self.config.strict_organizations = true;
         self
     }
 
+    /// Asks for authorization and accepts this user.
     pub fn user(mut self, email: &str, password: &str) -> Self {
-        self.config.users.push(User { credentials: format!("{email}:{password}"), is_root: true });
-        self
-    }
-
-    /// Asks for authorization and accepts this user, who is not root.
-    pub fn member(mut self, email: &str, password: &str) -> Self {
-        self.config.users.push(User { credentials: format!("{email}:{password}"), is_root: false });
+        self.config.users.push(format!("{email}:{password}"));
         self
     }
 
@@ -131,15 +109,9 @@ fn system_clock() -> u64 {
     u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Who may write to the sink.
-pub(super) struct User {
-    /// `email:password`, as in Basic authorization.
-    pub(super) credentials: String,
-    pub(super) is_root: bool,
-}
-
 pub(super) struct Config {
-    pub(super) users: Vec<User>,
+    /// `email:password`, as in Basic authorization.
+    pub(super) users: Vec<String>,
     pub(super) organizations: Vec<String>,
     pub(super) strict_organizations: bool,
     pub(super) past: Duration,
@@ -150,4 +122,20 @@ pub(super) struct Config {
     pub(super) racing_schemas: bool,
     /// Nanoseconds since 1970.
     pub(super) clock: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            users: Vec::new(),
+            organizations: Vec::new(),
+            strict_organizations: false,
+            past: Duration::from_hours(5),
+            future: Duration::from_hours(24),
+            payload_limit: 200 * 1024 * 1024,
+            max_columns: 1000,
+            racing_schemas: false,
+            clock: Box::new(system_clock),
+        }
+    }
 }

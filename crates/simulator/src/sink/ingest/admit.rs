@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 
 use crate::sink::Signal;
-use crate::sink::builder::{Config, User};
+use crate::sink::builder::Config;
 use crate::sink::http_response::HttpResponse;
 use crate::sink::route::{Target, unknown_organization};
 
@@ -98,13 +98,9 @@ pub(crate) fn inflate(
     Ok(Inflated { body: inflated.into(), rest })
 }
 
-/// The user who sent it; `None` where no user is configured.
-pub(crate) fn authorize<'a>(
-    config: &'a Config,
-    headers: &HeaderMap,
-) -> Result<Option<&'a User>, HttpResponse> {
+pub(crate) fn authorize(config: &Config, headers: &HeaderMap) -> Result<(), HttpResponse> {
     if config.users.is_empty() {
-        return Ok(None);
+        return Ok(());
     }
     let Some(authorization) = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok())
     else {
@@ -113,28 +109,19 @@ pub(crate) fn authorize<'a>(
     if authorization.starts_with("Bearer ") {
         return Err(HttpResponse::text(401, "Not Supported"));
     }
-    let user = authorization
-        .strip_prefix("Basic ")
-        .and_then(|encoded| STANDARD.decode(encoded).ok())
-        .and_then(|credentials| {
-            config.users.iter().find(|user| user.credentials.as_bytes() == credentials)
-        });
-    if user.is_none() {
-        let reply = HttpResponse::text(401, "Unauthorized Access");
-        return Err(reply.with_header("www-authenticate", "Bearer realm=\"openobserve\""));
+    let credentials = authorization.strip_prefix("Basic ");
+    let credentials = credentials.and_then(|encoded| STANDARD.decode(encoded).ok());
+    let is_user = |credentials| config.users.iter().any(|user| user.as_bytes() == credentials);
+    if credentials.is_some_and(|credentials: Vec<u8>| is_user(credentials)) {
+        return Ok(());
     }
-    Ok(user)
+    let reply = HttpResponse::text(401, "Unauthorized Access");
+    Err(reply.with_header("www-authenticate", "Bearer realm=\"openobserve\""))
 }
 
-/// The root user makes an unknown organization by writing to it; for others it is 404.
-pub(crate) fn organization(
-    config: &Config,
-    target: &Target,
-    user: Option<&User>,
-) -> Result<(), HttpResponse> {
+pub(crate) fn organization(config: &Config, target: &Target) -> Result<(), HttpResponse> {
     let is_known = config.organizations.iter().any(|known| known == target.organization());
-    let may_create = !config.strict_organizations && user.is_none_or(|user| user.is_root);
-    if is_known || may_create { Ok(()) } else { Err(unknown_organization()) }
+    if is_known || !config.strict_organizations { Ok(()) } else { Err(unknown_organization()) }
 }
 
 /// Returns `true` if the body is JSON. Logs compare the whole value; traces and metrics accept parameters after JSON;

@@ -221,8 +221,8 @@ fn judge(
     let target = submission.target?;
     // The encoding is checked before authorization.
     submission.encoding?;
-    let user = admit::authorize(config, &submission.headers)?;
-    admit::organization(config, &target, user)?;
+    admit::authorize(config, &submission.headers)?;
+    admit::organization(config, &target)?;
     let inflated = submission.inflated?;
     let is_json = admit::content_type(&submission.headers, &target)?;
     if inflated.rest > 0 {
@@ -419,3 +419,6 @@ impl IngestWindow {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;
