@@ -153,62 +153,6 @@ fn decode_and_tail_read_compact_lines_with_the_names_of_their_writer() {
 }
 
 #[test]
-fn a_dry_run_prints_the_ledger_and_succeeds() {
-    let (code, out, _) = run(&["forward", "events/awslogs-text-mixed.json", "--dry-run", "--json"]);
-    let ledger: serde_json::Value = serde_json::from_str(&out).unwrap();
-    let keys: Vec<&str> = ledger.as_object().unwrap().keys().map(String::as_str).collect();
-    let mut expected = [
-        "events",
-        "consumed",
-        "consumed_by",
-        "items",
-        "accepted",
-        "parked",
-        "dead_lettered",
-        "dropped",
-        "returned",
-        "lost",
-    ];
-    expected.sort_unstable();
-    assert_eq!(keys, expected);
-    assert_eq!(ledger["events"], 18);
-    assert_eq!(ledger["items"]["spans"], 30);
-    assert_eq!(ledger["lost"], 0);
-    assert_eq!(code, 0);
-}
-
-#[test]
-fn exit_codes_match_the_documentation() {
-    let page = std::fs::read_to_string(workspace().join("docs/command-line.md")).unwrap();
-    let check = |code: i32, arguments: &[&str]| {
-        assert!(page.contains(&format!("\n| {code} | ")), "{code}");
-        let (found, _, said) = run(arguments);
-        assert_eq!(found, code, "{arguments:?}: {said}");
-        // Errors are printed, and only errors.
-        assert_eq!(said.is_empty(), code == 0, "{arguments:?}: {said}");
-    };
-    check(0, &["--help"]);
-    check(0, &["help", "decode"]);
-    check(0, &["--version"]);
-    check(0, &["decode", "lines/rust-1.jsonl"]);
-    check(0, &["forward", "--dry-run", "events/awslogs-text-mixed.json"]);
-    let directory = tempfile::tempdir().unwrap();
-    let broken = directory.path().join("broken.jsonl");
-    std::fs::write(&broken, r#"{"__otel_otlp_stdout":"0.1.0","payload":"!"}"#).unwrap();
-    check(1, &["decode", broken.to_str().unwrap()]);
-    check(64, &["nonsense"]);
-    check(64, &["decode", "--nonsense"]);
-    check(64, &["decode", "no-such-file"]);
-    check(64, &["decode", "lines"]);
-    check(64, &["tail", "lines"]);
-    let (_, out, _) = run(&["decode", "lines/python-1.jsonl", "no-such-file"]);
-    assert_eq!(out, "", "nothing was done");
-    check(64, &["rules", "check", "no-such-file"]);
-    check(64, &["forward", "events/awslogs-text-mixed.json"]);
-    check(64, &["redrive"]);
-}
-
-#[test]
 fn a_wrong_input_file_suggests_the_matching_command() {
     let event = "events/awslogs-text-mixed.json";
     let (code, out, said) = run(&["decode", event]);
@@ -243,30 +187,18 @@ fn a_wrong_input_file_suggests_the_matching_command() {
 }
 
 #[test]
-fn rules_test_explains_a_wrong_event_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let rules = folder.path().join("rules.toml");
-    std::fs::write(&rules, "").unwrap();
-    let test = |event| run(&["rules", "test", rules.to_str().unwrap(), event]);
-    assert_eq!(test("lines/python-1.jsonl").0, 0, "a log file");
-    let (code, _, said) = test("no-such-file");
-    assert_eq!(code, 1);
-    assert!(said.starts_with("cannot open no-such-file: "), "{said}");
-}
-
-#[test]
 fn rules_test_applies_the_forwarders_variables() {
     let folder = tempfile::tempdir().unwrap();
     let rules = folder.path().join("rules.toml");
     std::fs::write(&rules, "").unwrap();
     let records = |platform_logs: &str| {
         let event = "events/awslogs-text-mixed.json";
-        let mut test = command(&["rules", "test", rules.to_str().unwrap(), event, "--json"]);
+        let mut test = command(&["rules", "test", rules.to_str().unwrap(), event]);
         let (_, out, said) = output_of(test.env("LAMBDA_OTLP_PLATFORM_LOGS", platform_logs));
-        let report: serde_json::Value = serde_json::from_str(&out).expect(&said);
-        report["items"]["before"]["log_records"].clone()
+        let before = out.lines().find(|line| line.starts_with("before")).expect(&said);
+        before.rsplit(' ').next().unwrap().to_owned()
     };
-    assert_eq!((records("reports"), records("all")), (8.into(), 15.into()));
+    assert_eq!((records("reports"), records("all")), ("8".to_owned(), "15".to_owned()));
 }
 
 #[test]
@@ -372,20 +304,6 @@ fn an_empty_pattern_does_not_select_all_log_groups() {
 }
 
 #[test]
-fn a_checkpoint_of_another_range_is_rejected() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("shop.json");
-    let saved = r#"{"version":1,"log_group":"/g","from_ms":1790000000000,"to_ms":1790003600000,"done_before_ms":1790003600000}"#;
-    std::fs::write(&path, saved).unwrap();
-    let from = "--from=2026-09-22T00:00:00Z";
-    let arguments = ["replay", "/g", "--dry-run", from, "--checkpoint", path.to_str().unwrap()];
-    let (code, _, said) = run(&arguments);
-    assert_eq!(code, 64);
-    let expected = "belongs to another replay (/g from 2026-09-21T14:13:20.000Z to 2026-09-21T15:";
-    assert!(said.contains(expected), "{said}");
-}
-
-#[test]
 fn forward_applies_the_rules_of_the_forwarder() {
     let folder = tempfile::tempdir().unwrap();
     let rules = folder.path().join("rules.toml");
@@ -478,15 +396,6 @@ fn a_span_with_a_short_id_is_dropped_with_its_reason() {
     assert_eq!(code, 0, "{said}");
     let expected = "dropped: 1 span of traces: not sent: a trace id must have 16 bytes";
     assert!(said.contains(expected), "{said}");
-}
-
-#[test]
-fn forward_reports_all_wrong_arguments() {
-    let event = "events/awslogs-empty.json";
-    let (code, _, said) =
-        run(&["forward", event, "--endpoint=nowhere", "--stream=a b\n", "--json"]);
-    assert_eq!(code, 64);
-    assert!(said.contains("--endpoint") && said.contains("--stream"), "{said}");
 }
 
 #[test]

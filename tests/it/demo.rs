@@ -51,80 +51,22 @@ fn without_python() -> TempDir {
 const BALANCED: &str = "demo: balanced: ";
 const WITHOUT_PYTHON: &str = "without the Python function \"shop\": ";
 
-fn waterfall(out: &str, label: &str) -> Vec<(String, usize, String)> {
-    let is_head = |line: &&str| line.starts_with("Trace ") && line.ends_with(label);
-    let lines = out.lines().skip_while(|line| !is_head(line)).skip(1);
-    let spans = lines.take_while(|line| !line.is_empty()).filter(|line| line.contains(" ms |"));
-    // The first span is the root, so its name begins where the column does.
-    let mut column = None;
-    spans
-        .map(|line| {
-            let line = line.replace('✗', " ");
-            let (service, name) = line.trim_start().split_once(' ').unwrap();
-            let name = name.trim_start_matches(' ');
-            let place = line.find(name).unwrap();
-            let depth = (place - *column.get_or_insert(place)) / 2;
-            let name = name.split(" #").next().unwrap().split("  ").next().unwrap();
-            (service.to_owned(), depth, name.to_owned())
-        })
-        .collect()
-}
-
+/// Without PyPI, and with compact lines.
 #[test]
-fn the_demo_balances_and_shows_a_trace_of_both_functions() {
-    let (code, out, said) = demo(&[], Path::new("/nowhere"), &[]);
-    assert!(code == Some(0) && out.contains(BALANCED), "{code:?}\n{out}\n{said}");
-    // The verdict comes first and last.
-    assert!(out.starts_with(BALANCED), "{out}");
-    assert_eq!(out.lines().next(), out.lines().next_back());
-    assert!(!out.contains('\u{1b}'), "colours belong on a terminal");
-    assert!(out.contains("(Lambda's own time, including the handler)"), "{out}");
-    // The trace of the invocation that timed out has the partial span below the root.
-    let mut spans = waterfall(&out, ": orders, timeout");
-    spans.sort();
-    let mut expected = [
-        (0, "POST /orders/{id}"),
-        (1, "aws.lambda.invocation"),
-        (1, "reserve item"),
-        (1, "reserve item"),
-        (1, "wait for the bank"),
-    ]
-    .map(|(depth, name)| ("orders".to_owned(), depth, name.to_owned()));
-    expected.sort();
-    assert_eq!(spans, expected, "{out}");
-    if said.contains(WITHOUT_PYTHON) {
-        return;
-    }
-    let mut spans = waterfall(&out, ": shop, warm, calls orders");
-    spans.sort();
-    let mut expected = [
-        ("shop", 0, "POST /shop"),
-        ("shop", 1, "aws.lambda.invocation"),
-        ("shop", 1, "find price"),
-        ("shop", 1, "invoke orders"),
-        ("orders", 2, "POST /orders/{id}"),
-        ("orders", 3, "aws.lambda.invocation"),
-        ("orders", 3, "reserve item"),
-        ("orders", 3, "reserve item"),
-    ]
-    .map(|(service, depth, name)| (service.to_owned(), depth, name.to_owned()));
-    expected.sort();
-    assert_eq!(spans, expected, "{out}");
-}
-
-#[test]
-fn the_demo_balances_without_pypi_and_with_compact_lines() {
-    let cache = tempfile::tempdir().unwrap();
+fn the_demo_balances_and_its_html_report_is_self_contained() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.html");
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let variables = [
-        ("XDG_CACHE_HOME", cache.path().to_str().unwrap()),
+        ("XDG_CACHE_HOME", directory.path().to_str().unwrap()),
         ("PIP_CONFIG_FILE", "/dev/null"),
         ("PIP_INDEX_URL", &format!("http://{nobody}/simple")),
         ("PIP_EXTRA_INDEX_URL", ""),
         ("PIP_FIND_LINKS", ""),
         ("LAMBDA_OTLP_LINE", "compact"),
     ];
-    let (code, out, said) = demo(&[], Path::new("/nowhere"), &variables);
+    let arguments = ["--html", path.to_str().unwrap()];
+    let (code, out, said) = demo(&arguments, Path::new("/nowhere"), &variables);
     assert!(code == Some(0) && out.contains(BALANCED), "{code:?}\n{out}\n{said}");
     // Python may be missing altogether.
     let reason = said.lines().find(|line| line.contains(WITHOUT_PYTHON)).unwrap_or(&said);
@@ -132,12 +74,20 @@ fn the_demo_balances_without_pypi_and_with_compact_lines() {
     assert!(!out.contains("shop"), "{out}");
     assert!(out.contains(" compact lines -> "), "{out}");
     assert!(out.contains("wait for the bank"), "the partial span\n{out}");
+    let page = std::fs::read_to_string(&path).unwrap();
+    for outside in ["http://", "https://", "src=", "<script", "<link", "@import", "url("] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    for text in ["balanced", "POST /orders/{id}", "aws.lambda.invocations", "found once"] {
+        assert!(page.contains(text), "{text}");
+    }
 }
 
 #[test]
 fn the_demo_reports_items_lost_by_the_backend() {
     let (code, out, said) = demo(&["--lose", "1"], without_python().path(), &[]);
     assert!(code == Some(1) && out.contains("NOT BALANCED"), "{code:?}\n{out}\n{said}");
+    assert!(!out.contains('\u{1b}'), "colours belong on a terminal");
     assert!(out.contains("the backend was told to lose 1, and lost 1"), "{out}");
     assert!(out.contains(" missing: "), "{out}");
     assert!(out.starts_with("demo: NOT BALANCED: "), "{out}");
@@ -160,25 +110,4 @@ fn an_unreachable_backend_ends_the_demo_before_it_starts() {
     assert_eq!((code, out.as_str()), (Some(64), ""), "{said}");
     assert!(said.contains(&format!("--endpoint {endpoint}: ")), "{said}");
     assert!(!said.contains("installing"), "{said}");
-}
-
-#[test]
-fn the_html_report_of_a_demo_without_python_is_complete_and_self_contained() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("run.html");
-    let arguments = ["--html", path.to_str().unwrap()];
-    // Forces colours without a terminal.
-    let colour = [("CLICOLOR_FORCE", "1")];
-    let (code, out, said) = demo(&arguments, without_python().path(), &colour);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(out.contains("\u{1b}[") && out.contains("balanced"), "{out}");
-    assert!(said.contains(&format!("{WITHOUT_PYTHON}there is no Python 3.12")), "{said}");
-    assert!(!out.contains("shop"), "{out}");
-    let page = std::fs::read_to_string(&path).unwrap();
-    for outside in ["http://", "https://", "src=", "<script", "<link", "@import", "url("] {
-        assert!(!page.contains(outside), "{outside}");
-    }
-    for text in ["balanced", "POST /orders/{id}", "aws.lambda.invocations", "found once"] {
-        assert!(page.contains(text), "{text}");
-    }
 }

@@ -34,22 +34,6 @@ def read_by_redrive(moto, queue, enabled):
     return mapping["UUID"]
 
 
-def set_alarm(moto, function, state):
-    moto.cloudwatch.put_metric_alarm(
-        AlarmName="errors",
-        AlarmDescription="The forwarder fails.",
-        Namespace="AWS/Lambda",
-        MetricName="Errors",
-        Dimensions=[{"Name": "FunctionName", "Value": function}],
-        Statistic="Sum",
-        Period=300,
-        EvaluationPeriods=1,
-        Threshold=0,
-        ComparisonOperator="GreaterThanThreshold",
-    )
-    moto.cloudwatch.set_alarm_state(AlarmName="errors", StateValue=state, StateReason="a test")
-
-
 def verdict(checks, name):
     """Returns the worst verdict of the checks with this name."""
     found = [check["verdict"] for check in checks if check["name"] == name]
@@ -126,7 +110,6 @@ def test_doctor_of_a_stopped_pipeline_names_each_remedy(moto, group, backend, no
     for queue in [dead, retry]:
         moto.sqs.send_message(QueueUrl=queue, MessageBody="{}")
     moto.s3.put_object(Bucket=BUCKET, Key="one", Body="{}")
-    set_alarm(moto, FUNCTION, "ALARM")
     set_filter(moto, group, '"no such words"')
     log = f"/aws/lambda/{FUNCTION}"
     error = {"level": "ERROR", "message": "not delivered, returned to Lambda"}
@@ -141,7 +124,6 @@ def test_doctor_of_a_stopped_pipeline_names_each_remedy(moto, group, backend, no
     has(found, "queue", "warning", "dead: 1 messages", f"`lambda-otlp redrive --from {dead} --to {retry}`")
     has(found, "queue", "warning", "retry: 1 messages")
     has(found, "bucket", "warning", "1 objects", f"`lambda-otlp redrive --bucket {BUCKET} --to {retry}`")
-    has(found, "alarms", "failed", "errors is in state ALARM: The forwarder fails.")
     has(found, "filter", "failed", group, "no such words", "Collect=all")
     has(found, "log", "failed", log, "1 errors in the last 1h", "not delivered, returned to Lambda")
 
@@ -149,10 +131,9 @@ def test_doctor_of_a_stopped_pipeline_names_each_remedy(moto, group, backend, no
     for queue in [retry, dead]:
         moto.sqs.purge_queue(QueueUrl=queue)
     moto.lambda_.update_event_source_mapping(UUID=uuid, Enabled=True)
-    set_alarm(moto, FUNCTION, "OK")
     set_filter(moto, group, "")
     _, mended = moto.run(*doctor)
-    for name in ["concurrency", "event source", "queue", "alarms"]:
+    for name in ["concurrency", "event source", "queue"]:
         assert verdict(mended, name) == "ok", (name, mended)
     assert verdict(mended, "filter") is None, "a filter without a pattern passes all"
 
@@ -162,10 +143,8 @@ def test_doctor_of_a_stack_includes_its_subscriber(moto, backend, now_ms):
     names = {"ForwarderFunction": FUNCTION, "SubscriberFunction": "subscriber"}
     moto.create_stack("o2", {key: function_resource(name) for key, name in names.items()})
     configure(moto, LAMBDA_OTLP_ENDPOINT=backend.base)
-    set_alarm(moto, "subscriber", "ALARM")
     error = {"level": "ERROR", "message": "some log groups could not be subscribed"}
     moto.write_lines("/aws/lambda/subscriber", [json.dumps(error)], now_ms)
     code, found = moto.run("doctor", "--stack", "o2")
     assert code == 1
-    has(found, "alarms", "failed", "errors is in state ALARM")
     has(found, "log", "failed", "/aws/lambda/subscriber", "some log groups could not be subscribed")

@@ -7,10 +7,9 @@ use clap::{Args, Subcommand};
 use console::quantity::plural;
 use console::time_arguments::now_unix_nano;
 use forwarder::{
-    Effect, Event, LogBatch, MOST_BYTES, MessageType, Mistake, Mistakes, Options, Origin, RuleSet,
+    Effect, Event, LogBatch, MOST_BYTES, MessageType, Mistakes, Options, Origin, RuleSet,
     StreamState, convert,
 };
-use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
@@ -41,9 +40,6 @@ struct CheckArguments {
     /// The rules file (TOML).
     #[arg(value_name = "RULES.toml")]
     file: PathBuf,
-    /// Print the counts or the errors as one JSON object.
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Args, Default)]
@@ -60,9 +56,6 @@ struct TestArguments {
     /// Print the remaining telemetry as OTLP/JSON to stdout, one request per line, and the report to stderr.
     #[arg(long)]
     requests: bool,
-    /// Print the report as one JSON object.
-    #[arg(long)]
-    json: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -72,48 +65,23 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn check(CheckArguments { file, json: as_json }: &CheckArguments) -> anyhow::Result<ExitCode> {
-    let read = read(file)?;
-    if *as_json {
-        writeln!(io::stdout(), "{}", checked(file, read.as_ref()))?;
-    } else {
-        match &read {
-            Ok(rules) => {
-                let counts = counts(rules).map(|(what, count)| plural(count, what));
-                writeln!(io::stdout(), "{}: good: {}", file.display(), counts.join(", "))?;
-            }
-            Err(mistakes) => say(file, mistakes),
-        }
-    }
-    Ok(if read.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn counts(rules: &RuleSet) -> [(&'static str, usize); 4] {
-    let (services, routes) = rules.counts();
-    [
-        ("rule", rules.rule_names().count()),
-        ("service name", services),
-        ("destination", rules.destinations().len()),
-        ("route", routes),
-    ]
-}
-
-fn checked(file: &Path, read: Result<&RuleSet, &Mistakes>) -> Value {
-    let mut object = json!({ "file": file.display().to_string(), "good": read.is_ok() });
-    let rest: Map<String, Value> = match read {
-        Ok(rules) => counts(rules)
-            .into_iter()
-            .map(|(what, count)| (format!("{}s", what.replace(' ', "_")), count.into()))
-            .collect(),
+fn check(CheckArguments { file }: &CheckArguments) -> anyhow::Result<ExitCode> {
+    let rules = match read(file)? {
+        Ok(rules) => rules,
         Err(mistakes) => {
-            let mistake = |Mistake { line, column, key, problem }: &Mistake| json!({ "line": line, "column": column, "key": key, "problem": problem });
-            [("mistakes".to_owned(), mistakes.iter().map(mistake).collect())].into_iter().collect()
+            say(file, &mistakes);
+            return Ok(ExitCode::FAILURE);
         }
     };
-    if let Some(object) = object.as_object_mut() {
-        object.extend(rest);
-    }
-    object
+    let (services, routes) = rules.counts();
+    let counts = [
+        plural(rules.rule_names().count(), "rule"),
+        plural(services, "service name"),
+        plural(rules.destinations().len(), "destination"),
+        plural(routes, "route"),
+    ];
+    writeln!(io::stdout(), "{}: good: {}", file.display(), counts.join(", "))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn read(file: &Path) -> anyhow::Result<Result<RuleSet, Mistakes>> {
@@ -140,11 +108,7 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     let rules = match read(&arguments.file)? {
         Ok(rules) => rules,
         Err(mistakes) => {
-            if arguments.json {
-                writeln!(io::stdout(), "{}", checked(&arguments.file, Err(&mistakes)))?;
-            } else {
-                say(&arguments.file, &mistakes);
-            }
+            say(&arguments.file, &mistakes);
             return Ok(ExitCode::FAILURE);
         }
     };
@@ -163,7 +127,7 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
             complete = false;
         }
     }
-    let report = if arguments.json { format!("{}\n", trial.to_json()) } else { trial.report() };
+    let report = trial.report();
     if arguments.requests {
         eprint!("{report}");
     } else {
@@ -271,38 +235,6 @@ impl<'a> Trial<'a> {
         let effect = self.effects.iter().find(|effect| &*effect.rule == rule);
         effect.map_or([0; 4], |effect| {
             [effect.matched, effect.dropped, effect.changed, effect.redacted]
-        })
-    }
-
-    fn to_json(&self) -> Value {
-        let origins = self.origins.iter().map(|(log_group, Described { service_name, routes })| {
-            let routes = routes.iter().map(
-                |(destination, stream)| json!({ "destination": destination, "stream": stream }),
-            );
-            json!({
-                "log_group": log_group, "service_name": service_name,
-                "routes": routes.collect::<Value>(),
-            })
-        });
-        let rules = self.rules.rule_names().map(|name| {
-            let effects = EFFECTS.into_iter().zip(self.effect(name));
-            let mut rule: Map<String, Value> =
-                effects.map(|(what, count)| (what.to_owned(), count.into())).collect();
-            rule.insert("rule".to_owned(), name.into());
-            Value::Object(rule)
-        });
-        let items = |counts: &[usize; 3]| {
-            let counts = SignalKind::ALL.into_iter().zip(counts);
-            let counts = counts.map(|(kind, count)| {
-                (format!("{}s", kind.item().replace(' ', "_")), (*count).into())
-            });
-            counts.collect::<Map<String, Value>>()
-        };
-        json!({
-            "log_groups": origins.collect::<Value>(),
-            "rules": rules.collect::<Value>(),
-            "items": { "before": items(&self.before), "after": items(&self.after) },
-            "undecodable_lines": self.undecodable,
         })
     }
 
@@ -457,54 +389,6 @@ mod tests {
                 after                       10            7            5
             "]],
         );
-    }
-
-    #[test]
-    fn a_rules_test_reports_counts_and_routes_as_json() {
-        let rules = r#"
-            [[rule]]
-            name = "points"
-            match.signal = "metrics"
-            drop = true
-
-            [[route]]
-            log_group = "/aws/lambda/*"
-            stream = "{function}"
-        "#;
-        let rules = RuleSet::parse(rules).unwrap();
-        let arguments = TestArguments::default();
-        let mut trial = Trial::new(&rules, &arguments, options().unwrap());
-        trial.event(&fixture("awslogs-text-mixed.json")).unwrap();
-        let expected = json!({
-            "log_groups": [{
-                "log_group": "/aws/lambda/orders", "service_name": null,
-                "routes": [{ "destination": "default", "stream": "orders" }],
-            }],
-            "rules": [
-                { "rule": "points", "matched": 15, "dropped": 15, "changed": 0, "redacted": 0 },
-            ],
-            "items": {
-                "before": { "spans": 30, "data_points": 15, "log_records": 8 },
-                "after": { "spans": 30, "data_points": 0, "log_records": 8 },
-            },
-            "undecodable_lines": 0,
-        });
-        assert_eq!(trial.to_json(), expected);
-    }
-
-    #[test]
-    fn a_rules_check_as_json_locates_mistakes() {
-        let file = Path::new("rules.toml");
-        let none = json!({
-            "file": "rules.toml", "good": true,
-            "rules": 0, "service_names": 0, "destinations": 0, "routes": 0,
-        });
-        assert_eq!(checked(file, RuleSet::parse("").as_ref()), none);
-        let said = checked(file, RuleSet::parse("[[rule]]\nname = 1\n").as_ref());
-        assert_eq!(said["good"], false);
-        let places = said["mistakes"].as_array().unwrap().iter();
-        let places: Vec<_> = places.map(|it| (&it["line"], &it["key"])).collect();
-        assert!(places.contains(&(&json!(2), &json!("rule"))), "{said}");
     }
 
     #[test]

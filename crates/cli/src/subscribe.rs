@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn each_pattern_matches_plain_and_json_wrapped_lines() {
+    fn patterns_select_telemetry_and_spilled_lines() {
         let pattern = |collect: Collect| FilterPattern::parse(collect.pattern()).unwrap();
         let (telemetry, spilled) = (pattern(Collect::Telemetry), pattern(Collect::Spilled));
         for spill in [false, true] {
@@ -328,6 +328,27 @@ mod tests {
                 let wrapped = serde_json::json!({"level": "INFO", "message": line}).to_string();
                 assert!(telemetry.matches(&wrapped), "{wrapped}");
             }
+        }
+        for (line, expected) in [
+            (
+                "REPORT RequestId: 79104EXAMPLEB723\tDuration: 12.34 ms\tBilled Duration: 13 ms\t\n",
+                true,
+            ),
+            (
+                r#"{"time":"2026-11-02T10:00:00.000Z","type":"platform.report","record":{"requestId":"7"}}"#,
+                true,
+            ),
+            ("2026-11-02T10:00:00.000Z 79104EXAMPLEB723 Task timed out after 3.00 seconds\n", true),
+            (r#"{"resourceSpans":[{"scopeSpans":[]}]}"#, true),
+            (r#"INFO: {"resource":{},"scopeLogs":[]}"#, true),
+            ("RequestId: 79104EXAMPLEB723 Error: Runtime exited with error: signal: killed", true),
+            ("order stored", false),
+            // The second part of a line that Lambda split.
+            (r#""},{"traceId":"0af7651916cd43dd8448eb211c80319c"}]}]}]}"#, false),
+            ("START RequestId: 79104EXAMPLEB723 Version: $LATEST\n", false),
+        ] {
+            assert_eq!(telemetry.matches(line), expected, "{line}");
+            assert!(!spilled.matches(line), "{line}");
         }
     }
 

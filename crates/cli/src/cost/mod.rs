@@ -1,10 +1,9 @@
 //! `lambda-otlp cost`: estimates the monthly cost of telemetry, and names the limits that apply.
 
 mod month;
-pub(crate) mod prices;
+mod prices;
 
 use month::{Alternative, Month};
-use prices::Architecture;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -12,7 +11,7 @@ use std::process::ExitCode;
 #[command(after_help = "\
 Examples:
   lambda-otlp cost --invocations 10M
-  lambda-otlp cost --invocations 1B/d --through kinesis --per-delivery 200 --memory 256")]
+  lambda-otlp cost --invocations 1B/d --per-delivery 20 --memory 256")]
 pub(crate) struct Arguments {
     /// Invocations of all functions per month, day or second: 10M, 1B/d, 40/s
     #[arg(long, value_name = "N", value_parser = invocations)]
@@ -29,30 +28,12 @@ pub(crate) struct Arguments {
     /// Memory of the functions in MB
     #[arg(long, value_name = "MB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(128..=10_240))]
     memory: u32,
-    /// Architecture of the functions and of the forwarder
-    #[arg(long, value_enum, default_value_t = Architecture::Arm64)]
-    architecture: Architecture,
     /// Retention of the log groups in days
     #[arg(long, value_name = "DAYS", default_value_t = 14)]
     retention: u32,
-    /// Subscribed log events: all, or telemetry only (the stack's Collect)
-    #[arg(long, value_enum, default_value_t = Collected::All)]
-    collect: Collected,
-    /// Path of log events to the forwarder
-    #[arg(long, value_enum, default_value_t = Through::Subscription)]
-    through: Through,
     /// Invocations per delivery. CloudWatch Logs does not document it; 1 is the most expensive
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     per_delivery: u32,
-    /// Response time of the backend in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 50)]
-    backend_ms: u32,
-    /// Memory of the forwarder in MB
-    #[arg(long, value_name = "MB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(128..=10_240))]
-    forwarder_memory: u32,
-    /// The backend is in the same region, so that traffic to it is free
-    #[arg(long)]
-    same_region: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -63,19 +44,6 @@ pub(crate) struct Arguments {
 enum LineFormat {
     Standard,
     Compact,
-}
-
-/// The stack's `Collect`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Collected {
-    All,
-    Telemetry,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Through {
-    Subscription,
-    Kinesis,
 }
 
 const INFREQUENT_ACCESS: &str = "\
@@ -104,7 +72,7 @@ fn invocations(text: &str) -> Result<f64, String> {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let month = Month::of(arguments);
-    let limits = limits_of(arguments, &month);
+    let limits = limits_of(&month);
     let alternatives = Alternative::all(arguments);
     let mut out = anstream::stdout().lock();
     if arguments.json {
@@ -146,54 +114,26 @@ const ACCOUNT_CONCURRENCY: f64 = 1000.0;
 const SHARE: f64 = 0.2;
 /// The ratio of peak to mean traffic.
 const PEAK: f64 = 3.0;
-/// MB per second of a new on-demand stream (Kinesis Developer Guide, "On-demand mode").
-const STREAM_MB: f64 = 4.0;
-/// MB per second of a grown one (Kinesis Developer Guide, "Quotas and limits").
-const STREAM_MOST_MB: f64 = 200.0;
-const STREAM_MOST_IN_LARGE_REGIONS_MB: f64 = 10_000.0;
-const LARGE_REGIONS: &str = "us-east-1, us-west-2 and eu-west-1";
-
-fn limits_of(arguments: &Arguments, month: &Month) -> Vec<String> {
+fn limits_of(month: &Month) -> [String; 2] {
     let deliveries = month.deliveries / SECONDS_OF_MONTH * PEAK;
     let at_once = deliveries * month.delivery_ms / 1000.0;
-    let mut limits = vec![format!(
+    let peak = format!(
         "At a peak of {PEAK} times the mean: {deliveries:.1} events per second, {at_once:.1} concurrent forwarders."
-    )];
-    let room = ACCOUNT_CONCURRENCY * SHARE;
-    match arguments.through {
-        Through::Subscription if at_once <= room => limits.push(format!(
+    );
+    let limit = if at_once <= ACCOUNT_CONCURRENCY * SHARE {
+        format!(
             "That is within a fifth of the {ACCOUNT_CONCURRENCY} concurrent invocations of an account: subscribe the forwarder directly. To protect the concurrency of other functions, set ReservedConcurrency."
-        )),
-        Through::Subscription if at_once > ACCOUNT_CONCURRENCY => limits.push(format!(
-            "That exceeds the {ACCOUNT_CONCURRENCY} concurrent invocations of an account: use a stream (--through kinesis), or ask AWS for a higher quota."
-        )),
-        Through::Subscription => limits.push(format!(
-            "That exceeds a fifth of the {ACCOUNT_CONCURRENCY} concurrent invocations of an account. Use a stream (--through kinesis), whose batches combine log groups; Collect=telemetry, if the functions also send logs as OTLP; a higher quota; or several stacks, each for some of the log groups."
-        )),
-        Through::Kinesis => {
-            let peak = month.streamed_gb * 1000.0 / SECONDS_OF_MONTH * PEAK;
-            limits.push(format!("Into the stream: {peak:.1} MB a second."));
-            limits.push(if peak <= STREAM_MB {
-                format!("A new on-demand stream accepts {STREAM_MB} MB a second.")
-            } else if peak <= STREAM_MOST_MB {
-                format!(
-                    "A new on-demand stream accepts {STREAM_MB} MB a second, and then up to twice its previous peak: subscribe the log groups one after the other."
-                )
-            } else if peak <= STREAM_MOST_IN_LARGE_REGIONS_MB {
-                format!(
-                    "An on-demand stream grows to {STREAM_MOST_MB} MB a second, and in {LARGE_REGIONS} to 10 GB. In other regions, use several stacks, each for some of the log groups, or ask AWS for a higher quota."
-                )
-            } else {
-                "An on-demand stream grows to 10 GB a second at most: use several stacks, each for some of the log groups.".to_owned()
-            });
-            if arguments.per_delivery == 1 {
-                limits.push(
-                    "A batch of a Kinesis stream combines many log streams: use --per-delivery 100 or more.".to_owned(),
-                );
-            }
-        }
-    }
-    limits
+        )
+    } else if at_once <= ACCOUNT_CONCURRENCY {
+        format!(
+            "That exceeds a fifth of the {ACCOUNT_CONCURRENCY} concurrent invocations of an account. Use a Kinesis stream (CreateKinesisStream=true), whose batches combine log groups; Collect=telemetry, if the functions also send logs as OTLP; a higher quota; or several stacks, each for some of the log groups."
+        )
+    } else {
+        format!(
+            "That exceeds the {ACCOUNT_CONCURRENCY} concurrent invocations of an account: use a Kinesis stream (CreateKinesisStream=true), or ask AWS for a higher quota."
+        )
+    };
+    [peak, limit]
 }
 
 #[cfg(test)]
@@ -254,18 +194,12 @@ mod tests {
         close(row("--invocations 10M --per-delivery 100", "forwarder: requests"), 0.02);
         // 400 invocations make an event of 870 KB: 614 KB above the first 256 count as ten requests.
         close(row("--invocations 10M --per-delivery 400", "forwarder: requests"), 11.0 * 0.005);
-        let batch = "--invocations 10M --per-delivery 400 --through kinesis";
-        close(row(batch, "forwarder: requests"), 0.005);
         let time = |words: &str| row(words, "forwarder: duration");
         assert!(time("--invocations 10M") > 50.0 * time("--invocations 10M --per-delivery 100"));
-        let shared = "--invocations 10M --per-delivery 100";
-        assert!(time(&format!("{shared} --collect telemetry")) < time(shared));
         // 607 bytes of the forwarder's line and 26 for its log event, ten times a minute at most.
         let own_log = |words: &str| row(words, "forwarder: its own log");
         close(own_log("--invocations 1M"), 432_000.0 * 633.0 / 1e9 * 0.5);
         close(own_log("--invocations 1M --per-delivery 100"), 0.003_165);
-        let x86_64 = time("--invocations 10M --architecture x86-64");
-        close(x86_64 / time("--invocations 10M"), 1.25);
     }
 
     #[test]
@@ -273,13 +207,6 @@ mod tests {
         let sent = "traffic to the backend";
         close(row("--invocations 1M", sent), 0.0);
         assert!(row("--invocations 1B", sent) > 10.0);
-        close(row("--invocations 1B --same-region", sent), 0.0);
-    }
-
-    #[test]
-    fn a_kinesis_stream_is_billed_by_the_hour() {
-        assert!(row("--invocations 1M --through kinesis", "Kinesis") > 28.0);
-        close(row("--invocations 1M", "Kinesis"), 0.0);
     }
 
     #[test]
@@ -310,32 +237,14 @@ mod tests {
 
     #[test]
     fn the_binding_limit_is_reported_with_its_remedy() {
-        let said = |words: &str| {
-            let arguments = arguments(words);
-            limits_of(&arguments, &Month::of(&arguments)).join("\n")
-        };
+        let said = |words: &str| limits_of(&Month::of(&arguments(words)))[1].clone();
         let small = said("--invocations 10M");
         assert!(small.contains("subscribe the forwarder directly"), "{small}");
         let large = said("--invocations 300M/d");
-        assert!(large.contains("exceeds a fifth"), "{large}");
-        assert!(large.contains("--through kinesis"), "{large}");
+        assert!(large.contains("exceeds a fifth") && large.contains("Kinesis"), "{large}");
         let above = said("--invocations 1B/d");
-        let (_, above) = above.split_once('\n').unwrap();
         let expected = "That exceeds the 1000 concurrent invocations of an account: ";
-        assert!(above.starts_with(expected) && above.matches('.').count() == 1, "{above}");
-        let stream = |words: &str| said(&format!("{words} --through kinesis --per-delivery 500"));
-        for (words, expected) in [
-            ("--invocations 10M", "A new on-demand stream accepts 4 MB a second."),
-            ("--invocations 1B/d", "up to twice its previous peak"),
-            (
-                "--invocations 10B/d",
-                "in us-east-1, us-west-2 and eu-west-1 to 10 GB. In other regions",
-            ),
-            ("--invocations 1000B/d", "grows to 10 GB a second at most"),
-        ] {
-            let text = stream(words);
-            assert!(text.contains(expected), "{text}");
-        }
+        assert!(above.starts_with(expected), "{above}");
     }
 
     #[test]
@@ -343,7 +252,7 @@ mod tests {
         let arguments = arguments("--invocations 10M");
         let month = Month::of(&arguments);
         let mut out = Vec::new();
-        let (alternatives, limits) = (Alternative::all(&arguments), limits_of(&arguments, &month));
+        let (alternatives, limits) = (Alternative::all(&arguments), limits_of(&month));
         write(&arguments, &month, &alternatives, &limits, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         let sum: f64 = month.rows.iter().map(|row| row.usd).sum();

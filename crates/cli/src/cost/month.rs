@@ -1,10 +1,9 @@
 //! The monthly cost by service.
 
 use super::prices::{
-    self, EGRESS_GB, FREE_EGRESS_GB, GB, REQUEST, STORED_GB, STREAM_GB_IN, STREAM_GB_OUT,
-    STREAM_HOUR, requests_of_event,
+    self, EGRESS_GB, FREE_EGRESS_GB, GB, GB_SECOND, REQUEST, STORED_GB, requests_of_event,
 };
-use super::{Arguments, Collected, LineFormat, SECONDS_OF_MONTH, Through};
+use super::{Arguments, LineFormat, SECONDS_OF_MONTH};
 use serde_json::{Value, json};
 
 /// Bytes that CloudWatch Logs counts per log event in addition to its text (CloudWatch Logs User Guide, "Quotas").
@@ -36,6 +35,9 @@ const VITALS_BYTES: f64 = 607.0;
 const MOST_VITALS: f64 = 10.0 * SECONDS_OF_MONTH / 60.0;
 /// Milliseconds that direct mode adds to an invocation under steady traffic: `bench`'s table of hold times.
 const SENDING_MS: f64 = 0.2;
+/// The stack's default memory of the forwarder in MB, and the assumed response time of the backend in milliseconds.
+const FORWARDER_MB: f64 = 256.0;
+const BACKEND_MS: f64 = 50.0;
 /// A request of one invocation has the bytes of a standard line without base64.
 const SENT_DIRECTLY: f64 = 0.75;
 
@@ -52,7 +54,6 @@ pub(super) struct Month {
     pub(super) deliveries: f64,
     /// Milliseconds of the forwarder per delivery.
     pub(super) delivery_ms: f64,
-    pub(super) streamed_gb: f64,
     pub(super) line_gb: f64,
 }
 
@@ -75,7 +76,7 @@ impl Alternative {
         let standard_gb = arguments.invocations * (standard_bytes + LOG_EVENT_BYTES) / GB;
         let sending = arguments.invocations * SENDING_MS / 1000.0 * f64::from(arguments.memory)
             / 1024.0
-            * arguments.architecture.gb_second();
+            * GB_SECOND;
         let sent = arguments.invocations * standard_bytes * SENT_DIRECTLY / GB;
         let stored = standard_gb * (f64::from(arguments.retention) / 30.0) * STORED_GB;
         vec![
@@ -84,7 +85,7 @@ impl Alternative {
             Self {
                 what: "direct mode, steady traffic",
                 line_gb: 0.0,
-                usd: sending + arguments.egress_usd(sent),
+                usd: sending + egress_usd(sent),
             },
             Self {
                 what: "OTLP lines in Infrequent Access, not forwarded",
@@ -105,10 +106,10 @@ impl Arguments {
         let stated = self.line_bytes.map(|bytes| f64::from(bytes) / measured(self.line));
         stated.unwrap_or(1.0) * measured(format)
     }
+}
 
-    fn egress_usd(&self, gb: f64) -> f64 {
-        if self.same_region { 0.0 } else { (gb - FREE_EGRESS_GB).max(0.0) * EGRESS_GB }
-    }
+fn egress_usd(gb: f64) -> f64 {
+    (gb - FREE_EGRESS_GB).max(0.0) * EGRESS_GB
 }
 
 impl Month {
@@ -120,34 +121,21 @@ impl Month {
         let invocations = arguments.invocations;
         let line = arguments.line_bytes_in(format);
         let ingested = invocations * (line + LOG_EVENT_BYTES) / GB;
-        let gb_second = arguments.architecture.gb_second();
         let memory = f64::from(arguments.memory);
         let writing_ms = on_share_of_cpu(WRITING_MS, memory);
         let writing = invocations * writing_ms / 1000.0 * memory / 1024.0;
 
         let per_delivery = f64::from(arguments.per_delivery);
         let deliveries = (invocations / per_delivery).ceil();
-        let (others_ms, others_sent) = match arguments.collect {
-            Collected::All => (OTHERS_MS, SENT_OF_OTHERS),
-            Collected::Telemetry => (0.0, 0.0),
-        };
-        // OTLP lines are already compressed; other log events are about as small as the requests made from them.
-        let compressed = line + others_sent;
-        let requests = match arguments.through {
-            // An event is base64. So are most of a line's bytes, and compression removes what their base64 added.
-            Through::Subscription => {
-                let event = per_delivery * (line + others_sent * 4.0 / 3.0);
-                deliveries * requests_of_event(event)
-            }
-            // A batch is a synchronous request, which has one price.
-            Through::Kinesis => deliveries,
-        };
-        let forwarder_memory = f64::from(arguments.forwarder_memory);
-        let cpu_ms = on_share_of_cpu(per_delivery * (LINE_MS + others_ms), forwarder_memory);
+        // An event is base64. So are most of a line's bytes, and compression removes what their base64 added. Other log events
+        // are about as small as the requests made from them.
+        let event = per_delivery * (line + SENT_OF_OTHERS * 4.0 / 3.0);
+        let requests = deliveries * requests_of_event(event);
+        let cpu_ms = on_share_of_cpu(per_delivery * (LINE_MS + OTHERS_MS), FORWARDER_MB);
         // Lambda bills whole milliseconds.
-        let delivery_ms = (cpu_ms + f64::from(arguments.backend_ms)).ceil();
-        let forwarding = deliveries * delivery_ms / 1000.0 * forwarder_memory / 1024.0;
-        let sent = invocations * (f64::from(arguments.spans) * SENT_OF_SPAN + others_sent) / GB;
+        let delivery_ms = (cpu_ms + BACKEND_MS).ceil();
+        let forwarding = deliveries * delivery_ms / 1000.0 * FORWARDER_MB / 1024.0;
+        let sent = invocations * (f64::from(arguments.spans) * SENT_OF_SPAN + SENT_OF_OTHERS) / GB;
 
         let at_once = deliveries * delivery_ms / 1000.0 / SECONDS_OF_MONTH;
         let own_lines = deliveries.min(MOST_VITALS * at_once.ceil());
@@ -159,7 +147,7 @@ impl Month {
             format!("{milliseconds:.2} ms, {gb_seconds:.0} GB-s")
         };
         let row = |what, quantity, usd| Row { what, quantity, usd };
-        let mut rows = vec![
+        let rows = vec![
             row(
                 "CloudWatch Logs: ingestion of OTLP lines",
                 gb(ingested),
@@ -169,22 +157,14 @@ impl Month {
             row(
                 "functions: writing OTLP lines",
                 gb_seconds(writing_ms, writing),
-                writing * gb_second,
+                writing * GB_SECOND,
             ),
             row("forwarder: requests", format!("{requests:.0} requests"), requests * REQUEST),
-            row("forwarder: duration", gb_seconds(delivery_ms, forwarding), forwarding * gb_second),
+            row("forwarder: duration", gb_seconds(delivery_ms, forwarding), forwarding * GB_SECOND),
             row("forwarder: its own log", gb(own_log), own_log_usd),
-            row("traffic to the backend", gb(sent), arguments.egress_usd(sent)),
+            row("traffic to the backend", gb(sent), egress_usd(sent)),
         ];
-        let streamed_gb = match arguments.through {
-            Through::Subscription => 0.0,
-            Through::Kinesis => invocations * compressed / GB,
-        };
-        if arguments.through == Through::Kinesis {
-            let usd = 30.0 * 24.0 * STREAM_HOUR + streamed_gb * (STREAM_GB_IN + STREAM_GB_OUT);
-            rows.push(row("Kinesis, one stream on demand", gb(streamed_gb), usd));
-        }
-        Self { rows, deliveries, delivery_ms, streamed_gb, line_gb: ingested }
+        Self { rows, deliveries, delivery_ms, line_gb: ingested }
     }
 
     pub(super) fn total(&self) -> f64 {

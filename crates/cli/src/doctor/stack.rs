@@ -261,15 +261,11 @@ pub(super) fn unanswered<E: Error + Send + Sync + 'static>(
 ) -> Check {
     let why = explain(error);
     if is_denied(&why) {
-        denied(name, what, permission)
+        let text = format!("{what}: not checked: these credentials lack {permission}");
+        Check::warning(name, text)
     } else {
         Check::failed(name, format!("{what}: {why}"))
     }
-}
-
-pub(super) fn denied(name: &'static str, what: &str, permission: &str) -> Check {
-    let text = format!("{what}: not checked: these credentials lack {permission}");
-    Check::warning(name, text)
 }
 
 #[cfg(test)]
@@ -281,15 +277,15 @@ mod tests {
     fn a_missing_permission_is_only_a_warning() {
         let check = |error: &str| {
             unanswered(
-                "alarms",
+                "queue",
                 "the stack",
-                "cloudwatch:DescribeAlarms",
+                "sqs:GetQueueAttributes",
                 &SdkError::<GetPolicyError>::construction_failure(error),
             )
         };
         let denied = check("AccessDenied: User x is not authorized to perform: y");
         assert_eq!(denied.verdict, Verdict::Warning);
-        let expected = "the stack: not checked: these credentials lack cloudwatch:DescribeAlarms";
+        let expected = "the stack: not checked: these credentials lack sqs:GetQueueAttributes";
         assert_eq!(denied.text, expected);
         assert_eq!(check("timed out").verdict, Verdict::Failed);
     }

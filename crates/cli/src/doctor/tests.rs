@@ -177,60 +177,10 @@ async fn doctor_reports_a_missing_organization_without_creating_it() {
 }
 
 #[tokio::test]
-async fn doctor_reports_a_failing_backend() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let base = format!("http://{}/api/default", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for connection in listener.incoming() {
-            let mut connection = connection.unwrap();
-            let _request = std::io::Read::read(&mut connection, &mut [0; 4096]).unwrap();
-            let answer = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-            std::io::Write::write_all(&mut connection, answer.as_bytes()).unwrap();
-        }
-    });
-    expect(
-        &checks(&[("LAMBDA_OTLP_ENDPOINT", &base)], &[]).await,
-        &[
-            "ok settings",
-            "ok endpoint",
-            "ok connection: HTTP 503",
-            "failed connection: traces: answered 503: the backend, or a proxy in front of it, failed; try again",
-            "ok window",
-            "skipped credentials",
-            "skipped organization",
-        ],
-    );
-}
-
-#[tokio::test]
-async fn doctor_reports_an_unreachable_backend() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let base = format!("http://{}/api/default", listener.local_addr().unwrap());
-    drop(listener);
-    expect(
-        &checks(&[("LAMBDA_OTLP_ENDPOINT", &base)], &[]).await,
-        &[
-            "ok settings",
-            "ok endpoint",
-            "failed connection: cannot reach 127.0.0.1",
-            "ok window",
-            "skipped credentials",
-            "skipped organization",
-        ],
-    );
-    let found =
-        checks(&[("LAMBDA_OTLP_ENDPOINT", "https://nowhere.invalid/api/default")], &[]).await;
-    expect(
-        &found,
-        &[
-            "ok settings",
-            "failed endpoint: nowhere.invalid has no address",
-            "ok window",
-            "skipped connection",
-            "skipped credentials",
-            "skipped organization",
-        ],
-    );
+async fn doctor_reports_a_host_without_an_address() {
+    let variables = [("LAMBDA_OTLP_ENDPOINT", "https://nowhere.invalid/api/default")];
+    let failed = "failed endpoint: nowhere.invalid has no address";
+    assert!(checks(&variables, &[]).await[1].starts_with(failed));
 }
 
 #[tokio::test]
@@ -255,27 +205,6 @@ async fn doctor_reports_an_expired_certificate() {
     let expired = check(2020, "failed connection: cannot reach localhost:").await;
     assert!(expired.contains("certificate expired"), "{expired}");
     assert!(expired.ends_with("renew the server's certificate"), "{expired}");
-}
-
-#[tokio::test]
-async fn doctor_reports_every_mistake_of_the_settings() {
-    let variables = [
-        ("LAMBDA_OTLP_ENDPOINT", "o2.example.com"),
-        ("LAMBDA_OTLP_NAMES", "old"),
-        ("LAMBDA_OTLP_ENDPOIN", "https://x"),
-    ];
-    expect(
-        &checks(&variables, &[]).await,
-        &[
-            "warning settings",
-            "failed settings: LAMBDA_OTLP_",
-            "failed settings: LAMBDA_OTLP_",
-            "skipped endpoint",
-            "skipped connection",
-            "skipped credentials",
-            "skipped organization",
-        ],
-    );
 }
 
 #[tokio::test]

@@ -78,9 +78,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let aws = aws::load(&arguments.aws).await;
-        let Roles { from, to, waiting } = Roles::of(arguments, &aws).await?;
+        let Roles { from, to } = Roles::of(arguments, &aws).await?;
         let progress = Progress::new(arguments.json);
-        let redrive = Redrive::new(arguments, &to, &aws, progress, waiting)?;
+        let redrive = Redrive::new(arguments, &to, &aws, progress)?;
         let stop = Arc::clone(&redrive.stop);
         tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
@@ -151,7 +151,6 @@ struct Redrive<'a> {
     now_unix_nano: u64,
     stop: Arc<AtomicBool>,
     progress: Progress,
-    waiting: Option<usize>,
 }
 
 impl<'a> Redrive<'a> {
@@ -160,7 +159,6 @@ impl<'a> Redrive<'a> {
         to: &'a QueueUrl,
         aws: &'a SdkConfig,
         progress: Progress,
-        waiting: Option<usize>,
     ) -> anyhow::Result<Self> {
         let mut reader = Reader::new(&Env, Table::new(&[OLD_RECORDS]));
         let past = reader.duration("LAMBDA_OTLP_INGEST_WINDOW");
@@ -176,7 +174,6 @@ impl<'a> Redrive<'a> {
             now_unix_nano: time_arguments::now_unix_nano(),
             stop: Arc::default(),
             progress,
-            waiting,
         })
     }
 
@@ -210,14 +207,11 @@ impl<'a> Redrive<'a> {
             }
             let mut found = store.next().await?;
             if found.is_empty() {
-                summary.stopped = store.more();
                 break;
             }
             found.truncate(self.limit - seen);
             seen += found.len();
-            let of = self.waiting.map(|waiting| format!(" of about {}", waiting.max(seen)));
-            let of = of.unwrap_or_default();
-            self.progress.show(format_args!("{}{of} read", plural(seen, "message")));
+            self.progress.show(format_args!("{} read", plural(seen, "message")));
             let sending: Vec<Sending> =
                 found.into_iter().filter_map(|found| self.decide(found, summary)).collect();
             if sending.is_empty() || self.dry_run {

@@ -6,7 +6,7 @@ use crate::aws::{self, QueueUrl, explain};
 use anyhow::{Context as _, anyhow, ensure};
 use aws_config::SdkConfig;
 use aws_sdk_sqs::types::QueueAttributeName::{
-    ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible, RedrivePolicy,
+    ApproximateNumberOfMessagesNotVisible, RedrivePolicy,
 };
 use console::quantity::plural;
 use serde_json::Value;
@@ -16,7 +16,6 @@ pub(crate) struct Roles {
     /// The dead-letter queue; `None` for a bucket.
     pub(crate) from: Option<QueueUrl>,
     pub(crate) to: QueueUrl,
-    pub(crate) waiting: Option<usize>,
 }
 
 impl Roles {
@@ -35,12 +34,11 @@ impl Roles {
             !from.as_ref().is_some_and(|from| from.is_same(&to)),
             "--from and --to are the same queue: name the dead-letter queue and the retry queue"
         );
-        let waiting = match &from {
-            Some(from) => check_from(aws, from, &to).await?,
-            None => None,
-        };
+        if let Some(from) = &from {
+            check_from(aws, from, &to).await?;
+        }
         check_to(aws, &to).await?;
-        Ok(Self { from, to, waiting })
+        Ok(Self { from, to })
     }
 }
 
@@ -56,22 +54,16 @@ async fn of_stack(aws: &SdkConfig, stack: &str) -> anyhow::Result<(QueueUrl, Que
     Ok((queue("LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL")?, queue("LAMBDA_OTLP_RETRY_QUEUE_URL")?))
 }
 
-/// Fails if `to` is the dead-letter queue of this queue. Returns the number of its messages, as SQS reports it.
-async fn check_from(
-    aws: &SdkConfig,
-    from: &QueueUrl,
-    to: &QueueUrl,
-) -> anyhow::Result<Option<usize>> {
+/// Fails if `to` is the dead-letter queue of this queue, and warns of messages that cannot be read.
+async fn check_from(aws: &SdkConfig, from: &QueueUrl, to: &QueueUrl) -> anyhow::Result<()> {
     let asked = aws::sqs(aws, from).get_queue_attributes().queue_url(&from.url);
-    let asked = asked
-        .attribute_names(RedrivePolicy)
-        .attribute_names(ApproximateNumberOfMessages)
-        .attribute_names(ApproximateNumberOfMessagesNotVisible);
+    let asked =
+        asked.attribute_names(RedrivePolicy).attribute_names(ApproximateNumberOfMessagesNotVisible);
     let attributes = match asked.send().await {
         Ok(output) => output.attributes.unwrap_or_default(),
         Err(error) => {
             unchecked(&from.url, "sqs:GetQueueAttributes", &explain(&error));
-            return Ok(None);
+            return Ok(());
         }
     };
     let policy = attributes.get(&RedrivePolicy).map(String::as_str).unwrap_or_default();
@@ -81,18 +73,14 @@ async fn check_from(
         from.url,
         to.url
     );
-    let count = |name| attributes.get(&name).and_then(|count| count.parse().ok());
-    if let Some(hidden @ 1..) = count(ApproximateNumberOfMessagesNotVisible) {
-        eprintln!("warning: {}", hidden_text(hidden));
+    let hidden = attributes.get(&ApproximateNumberOfMessagesNotVisible);
+    if let Some(hidden @ 1..) = hidden.and_then(|hidden| hidden.parse::<usize>().ok()) {
+        eprintln!(
+            "warning: {} in the dead-letter queue cannot be read, because another redrive is running or was killed: try again after 10 minutes",
+            plural(hidden, "message")
+        );
     }
-    Ok(count(ApproximateNumberOfMessages))
-}
-
-fn hidden_text(hidden: usize) -> String {
-    let messages = plural(hidden, "message");
-    format!(
-        "{messages} in the dead-letter queue cannot be read, because another redrive is running or was killed: try again after 10 minutes"
-    )
+    Ok(())
 }
 
 /// Returns `true` if a queue's redrive policy names this queue:
@@ -131,15 +119,6 @@ fn unchecked(url: &str, permission: &str, why: &anyhow::Error) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hidden_messages_are_explained() {
-        let text = hidden_text(12);
-        assert!(
-            text.starts_with("12 messages in the dead-letter queue cannot be read, because "),
-            "{text}"
-        );
-    }
 
     #[test]
     fn a_redrive_policy_identifies_its_dead_letter_queue() {

@@ -18,11 +18,6 @@ pub(crate) trait Store {
     /// Returns the next letters; none at the end.
     async fn next(&mut self) -> anyhow::Result<Vec<Found>>;
 
-    /// Returns the reason why there may be more letters; `None` if all were read.
-    fn more(&self) -> Option<String> {
-        None
-    }
-
     async fn remove(&mut self, names: &[String]) -> Vec<anyhow::Result<()>>;
 
     /// Makes the remaining letters visible to other readers.
@@ -35,17 +30,12 @@ const HIDDEN: Duration = Duration::from_mins(10);
 const WAIT: Duration = Duration::from_secs(1);
 /// A queue with messages may return an empty answer once.
 const EMPTY_ANSWERS: u32 = 2;
-/// The maximum number of hidden messages; SQS allows 120,000 per queue.
-const MOST_HIDDEN: usize = 100_000;
 
 pub(crate) struct DeadLetterQueue {
     client: aws_sdk_sqs::Client,
     url: String,
     /// The newest receipts of the hidden messages by message id; `None` for removed ones.
     receipts: HashMap<String, Option<String>>,
-    /// The number of hidden messages.
-    hidden: usize,
-    most_hidden: usize,
     page: i32,
 }
 
@@ -53,21 +43,14 @@ impl DeadLetterQueue {
     /// Reads at most `page` messages at a time.
     pub(crate) fn new(client: aws_sdk_sqs::Client, url: String, page: usize) -> Self {
         let page = i32::try_from(page.clamp(1, 10)).unwrap_or(10);
-        let (receipts, most_hidden) = (HashMap::new(), MOST_HIDDEN);
-        Self { client, url, receipts, hidden: 0, most_hidden, page }
-    }
-
-    /// Limits the number of hidden messages.
-    #[cfg(test)]
-    pub(crate) fn hiding_at_most(self, most_hidden: usize) -> Self {
-        Self { most_hidden, ..self }
+        Self { client, url, receipts: HashMap::new(), page }
     }
 }
 
 impl Store for DeadLetterQueue {
     async fn next(&mut self) -> anyhow::Result<Vec<Found>> {
         let mut empty_answers = 0;
-        while empty_answers < EMPTY_ANSWERS && self.hidden < self.most_hidden {
+        while empty_answers < EMPTY_ANSWERS {
             let request = self.client.receive_message().queue_url(&self.url);
             let request = request
                 .max_number_of_messages(self.page)
@@ -85,7 +68,6 @@ impl Store for DeadLetterQueue {
                 if self.receipts.insert(id.clone(), Some(receipt)).is_some() {
                     continue;
                 }
-                self.hidden += 1;
                 let letter = Letter::from_message(message.body.as_deref().unwrap_or_default());
                 found.push(Found { name: id, letter });
             }
@@ -95,15 +77,6 @@ impl Store for DeadLetterQueue {
             empty_answers += 1;
         }
         Ok(Vec::new())
-    }
-
-    fn more(&self) -> Option<String> {
-        (self.hidden >= self.most_hidden).then(|| {
-            format!(
-                "{} messages were read and left, and there may be more: run it again with filters that leave fewer",
-                self.hidden
-            )
-        })
     }
 
     async fn remove(&mut self, names: &[String]) -> Vec<anyhow::Result<()>> {
@@ -117,9 +90,7 @@ impl Store for DeadLetterQueue {
         let results = join_all(names.iter().map(delete)).await;
         for name in names {
             // A message that could not be deleted stays hidden, because another reader would send it twice.
-            if self.receipts.insert(name.clone(), None).flatten().is_some() {
-                self.hidden -= 1;
-            }
+            self.receipts.insert(name.clone(), None);
         }
         results
     }
@@ -127,7 +98,6 @@ impl Store for DeadLetterQueue {
     async fn release(&mut self) -> anyhow::Result<()> {
         let hidden: Vec<String> =
             self.receipts.drain().filter_map(|(_, receipt)| receipt).collect();
-        self.hidden = 0;
         for receipts in hidden.chunks(10) {
             let show = |receipt: &String| {
                 let request = self.client.change_message_visibility().queue_url(&self.url);

@@ -1,7 +1,5 @@
 use super::letter::Letter;
 use super::*;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use clap::Parser;
 use expect_test::{Expect, expect};
 use forwarder::{Content, LogEventRange, MAX_MESSAGE_BYTES, Origin, Parked};
@@ -9,6 +7,7 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::json;
 use simulator::queue::{Queue, QueueResponse, QueueServer, Refusal};
 use std::collections::BTreeMap;
+use subscriber::LoggedLine;
 use wire::Request;
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -54,17 +53,10 @@ pub(super) fn noise(bytes: usize, seed: u64) -> String {
 
 /// A subscription's event with incompressible log events of this size.
 pub(super) fn awslogs(events: u64, bytes: usize) -> serde_json::Value {
-    let event = |id: u64| {
-        let (id, message) = (id.to_string(), noise(bytes, id));
-        json!({ "id": id, "timestamp": 1_790_000_000_000_u64, "message": message })
-    };
-    let events: Vec<_> = (0..events).map(event).collect();
-    let delivery = json!({
-        "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/lambda/orders",
-        "logStream": "s", "subscriptionFilters": [], "logEvents": events,
-    });
-    let gzip = wire::gzip::compress(6, delivery.to_string().as_bytes());
-    json!({ "awslogs": { "data": STANDARD.encode(gzip) } })
+    let lines: Vec<_> = (0..events).map(|id| (id.to_string(), noise(bytes, id))).collect();
+    let timestamp_ms = 1_790_000_000_000;
+    let lines = lines.iter().map(|(id, message)| LoggedLine { id, timestamp_ms, message });
+    subscriber::delivery("123456789012", "/aws/lambda/orders", "s", "all", lines)
 }
 
 #[derive(clap::Parser)]
@@ -158,18 +150,13 @@ impl Queues {
     }
 
     async fn redrive(&self, words: &[&str]) -> Summary {
-        self.redrive_hiding(usize::MAX, words).await
-    }
-
-    async fn redrive_hiding(&self, most_hidden: usize, words: &[&str]) -> Summary {
         let aws = aws::for_tests();
         let arguments = arguments(&self.retry.queue_url(), words);
         let to = arguments.to.clone().unwrap();
-        let redrive = Redrive::new(&arguments, &to, &aws, Progress::default(), None).unwrap();
+        let redrive = Redrive::new(&arguments, &to, &aws, Progress::default()).unwrap();
         let redrive = Redrive { now_unix_nano: NOW, ..redrive };
         let from = QueueUrl::parse(&self.dead.queue_url()).unwrap();
-        let store = DeadLetterQueue::new(aws::sqs(&aws, &from), from.url.clone(), 10);
-        let mut store = store.hiding_at_most(most_hidden);
+        let mut store = DeadLetterQueue::new(aws::sqs(&aws, &from), from.url.clone(), 10);
         redrive.all(&mut store).await.unwrap()
     }
 
@@ -254,21 +241,6 @@ async fn messages_beyond_the_limit_become_visible_again() {
 }
 
 #[tokio::test]
-async fn redriving_continues_beyond_the_in_flight_limit() {
-    let bodies: Vec<String> = (0..45).map(|_| body(parked("x", NOW - HOUR))).collect();
-    let queues = Queues::with(&bodies).await;
-    let summary = queues.redrive_hiding(20, &["--yes"]).await;
-    assert_eq!((fates(&summary), summary.stopped), ([45, 0, 0, 0, 0], None));
-    assert_eq!(queues.visible(), 0);
-    // Messages that were read and kept stay hidden, so the limit must be reported.
-    let queues = Queues::with(&bodies).await;
-    let summary = queues.redrive_hiding(20, &["--yes", "--reason", "other"]).await;
-    assert!(!summary.is_complete());
-    let said = summary.stopped.unwrap();
-    assert!(said.starts_with("20 messages were read and left, and there may be more"), "{said}");
-}
-
-#[tokio::test]
 async fn requests_outside_the_ingest_window_are_counted() {
     let bodies = [body(parked("x", NOW - 6 * HOUR)), body(parked("x", NOW - HOUR))];
     let summary = Queues::with(&bodies).await.redrive(&[]).await;
@@ -314,7 +286,7 @@ async fn redrive_objects(answers: &[QueueResponse]) -> (usize, Vec<String>, [usi
     }
     let (aws, arguments) = (aws::for_tests(), arguments(&retry.queue_url(), &["--yes"]));
     let to = arguments.to.clone().unwrap();
-    let redrive = Redrive::new(&arguments, &to, &aws, Progress::default(), None).unwrap();
+    let redrive = Redrive::new(&arguments, &to, &aws, Progress::default()).unwrap();
     let summary = redrive.all(&mut store).await.unwrap();
     (retry.queue().len(), store.objects.into_keys().collect(), fates(&summary))
 }

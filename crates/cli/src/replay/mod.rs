@@ -13,7 +13,7 @@ use aws_config::SdkConfig;
 use backend::{Authorized, Outcome};
 use console::time_arguments::{self, TimeArgument};
 use forwarder::{Config, Export, IngestPolicy, OldRecords, wall_clock_now};
-use plan::{Ask, Checkpoint, Person, time_text};
+use plan::{Ask, Checkpoint, Person, Volume, time_text};
 use run::{LogGroup, Replay, Replayed};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     /// Forward at most this many log events per second.
     #[arg(long, value_name = "N")]
     rate: Option<u32>,
-    /// Read everything, send nothing, and estimate the cost.
+    /// Read everything and send nothing.
     #[arg(long)]
     dry_run: bool,
     /// Send records older than the backend's ingest window without asking.
@@ -170,9 +170,14 @@ fn report(arguments: &Arguments, replayed: &Replayed, was_done: bool) -> anyhow:
         }
         writeln!(out, "{json}")
     } else {
+        let Volume { bytes, requests, bytes_sent, .. } = replayed.volume;
         let written = write_ledger(&replayed.ledger, arguments.dry_run, &mut out);
-        let estimate = arguments.dry_run.then(|| plan::estimate(&replayed.volume));
-        written.and_then(|()| estimate.map_or(Ok(()), |text| writeln!(out, "\n{text}")))
+        written.and_then(|()| {
+            writeln!(
+                out,
+                "\n{bytes} bytes read, {requests} requests, {bytes_sent} bytes compressed"
+            )
+        })
     })?;
     let Checkpoint { log_group, to_ms, done_before_ms, .. } = &replayed.checkpoint;
     eprintln!("{}", found(replayed, was_done));
@@ -214,7 +219,6 @@ impl Export for Measure {
 mod tests {
     use super::*;
     use forwarder::Ledger;
-    use plan::Volume;
 
     #[test]
     fn a_replay_reports_its_range_and_log_events() {

@@ -1,6 +1,5 @@
-//! Plans a replay: time slices, checkpoint, cost and confirmation.
+//! Plans a replay: time slices, checkpoint and confirmation.
 
-use crate::cost::prices::{EGRESS_GB, GB};
 use anyhow::{Context as _, bail};
 use console::time_arguments::{self, TimeArgument};
 use forwarder::OldRecords;
@@ -107,25 +106,6 @@ pub(crate) struct Volume {
     pub(crate) requests: usize,
     /// After compression.
     pub(crate) bytes_sent: usize,
-}
-
-/// The price of the traffic to this machine and from it. FilterLogEvents itself is free.
-#[expect(clippy::cast_precision_loss, reason = "an estimate")]
-pub(crate) fn estimate(volume: &Volume) -> String {
-    let megabytes = |bytes: usize| format!("{:.1} MB", bytes as f64 / 1e6);
-    let egress = volume.bytes as f64 / GB * EGRESS_GB;
-    let twice = volume.bytes_sent as f64 / GB * EGRESS_GB;
-    format!(
-        "log events      {:>12}\n  of            {:>12}\nrequests        {:>12}\n  of            {:>12}, compressed\n\
-         cost of AWS: reading {egress:.2} USD from outside of AWS, sending {twice:.2} USD from inside\n\
-         assumed: {EGRESS_GB} USD a GB that leaves AWS (us-east-1, beyond the free 100 GB a month); nothing for\n\
-         FilterLogEvents, nor inside the region. What the backend asks for {} is not in it.",
-        volume.events,
-        megabytes(volume.bytes),
-        volume.requests,
-        megabytes(volume.bytes_sent),
-        megabytes(volume.bytes),
-    )
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -247,15 +227,5 @@ mod tests {
             "question: … 1d 6h … with the present time",
         );
         check(6, Some(5), Keep, Person::Nobody, "refuse: … --yes");
-    }
-
-    #[test]
-    fn an_estimate_states_its_prices() {
-        let volume =
-            Volume { events: 3, bytes: 100_000_000_000, requests: 7, bytes_sent: 10_000_000_000 };
-        let text = estimate(&volume);
-        for part in ["reading 9.00 USD", "sending 0.90 USD", "assumed: 0.09 USD", "100000.0 MB"] {
-            assert!(text.contains(part), "{text}");
-        }
     }
 }
