@@ -11,16 +11,16 @@
 use lambda_otlp_extension::{Counts, log, read_config, report_panics, run};
 use lambda_otlp_tests::stories::states::End;
 use lambda_otlp_tests::stories::{EXTENSION, Log, Program, Story, run_in_lambda};
+use local_lambda::FunctionSpec;
 use serde_json::json;
 use settings::Source;
-use simulator::FunctionSpec;
-use simulator::sink::{Faults, ScriptedResponse, Sink};
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use test_support::openobserve::{Faults, ScriptedResponse, Sink};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 

@@ -1,11 +1,12 @@
 //! A Rust function with `panic = "abort"` in its profile: the process ends in the panic, and its telemetry is in the
 //! log.
 
-use lambda_otlp_tests::{Logged, workspace};
+use lambda_otlp_tests::workspace;
+use local_lambda::{FunctionSpec, Lambda, binaries};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
-use simulator::{FunctionSpec, Lambda, binaries};
 use std::time::Duration;
+use test_support::Logged;
 
 #[tokio::test]
 #[ignore = "compiles the demo again, for `panic = \"abort\"`; `cargo xtask ci --long` runs it"]

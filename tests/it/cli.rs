@@ -4,9 +4,9 @@ use base64::Engine as _;
 use lambda_otlp_tests::{binary, fixture, workspace};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
-use simulator::sink::{Sink, StoredSpan};
 use std::io::Read as _;
 use std::process::{Command, Output, Stdio};
+use test_support::openobserve::{Sink, StoredSpan};
 use wire::Request;
 
 fn command(arguments: &[&str]) -> Command {

@@ -2,11 +2,11 @@
 
 use lambda_otlp_tests::binary;
 use serde_json::Value;
-use simulator::sink::Sink;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use test_support::openobserve::Sink;
 
 fn dev(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary("lambda-otlp"));

@@ -1,13 +1,14 @@
 //! Runs the Rust library's examples as functions of a local Lambda, and checks the telemetry that they write.
 
 use expect_test::{Expect, expect};
-use lambda_otlp_tests::{Logged, workspace};
+use lambda_otlp_tests::workspace;
+use local_lambda::{FunctionSpec, Lambda, binaries};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};
-use simulator::{FunctionSpec, Lambda, binaries};
 use std::fmt::Write as _;
 use std::time::Duration;
+use test_support::Logged;
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 

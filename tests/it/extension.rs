@@ -1,14 +1,14 @@
 //! Extension and forwarder together, as processes, beside a function without an SDK. The demo's tests have functions with one.
 
 use lambda_otlp_tests::{binary, layer};
+use local_lambda::{FunctionSpec, Lambda, free_port};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::{Value, json};
-use simulator::sink::{Sink, StoredMetric};
-use simulator::{FunctionSpec, Lambda, free_port};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
+use test_support::openobserve::{Sink, StoredMetric};
 
 const AMPLE: Duration = Duration::from_mins(1);
 
@@ -40,7 +40,7 @@ async fn a_custom_runtime_without_an_sdk_has_all_signals() {
     let bootstrap = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/custom-runtime/bootstrap");
     let sink = Sink::builder().no_window().start().await.unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let layer = layer(directory.path().join("layer"));
+    let layer = layer(directory.path());
     let lambda = Lambda::start().await.unwrap();
     let forwarder = FunctionSpec::new("forwarder", binary("lambda-otlp-forwarder"))
         .timeout(AMPLE)

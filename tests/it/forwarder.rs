@@ -2,10 +2,10 @@
 
 use base64::Engine as _;
 use lambda_otlp_tests::{binary, fixture};
-use simulator::queue::{Queue, QueueResponse, QueueServer};
-use simulator::sink::Sink;
-use simulator::{FunctionSpec, Lambda, OnFailureRecord};
+use local_lambda::queue::{Queue, QueueResponse, QueueServer};
+use local_lambda::{FunctionSpec, Lambda, OnFailureRecord};
 use std::time::Duration;
+use test_support::openobserve::Sink;
 
 const USER: &str = "root@example.com";
 const PASSWORD: &str = "s3cret-password";

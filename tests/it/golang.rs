@@ -1,13 +1,13 @@
 //! A Go function with OpenTelemetry's SDK and the layer: each invocation has one trace, and a timeout loses no ended span.
 
 use lambda_otlp_tests::{binary, layer, workspace};
+use local_lambda::{FunctionSpec, Lambda, free_port};
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use serde_json::json;
-use simulator::sink::Sink;
-use simulator::{FunctionSpec, Lambda, free_port};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use test_support::openobserve::Sink;
 
 /// Debian's package of OpenTelemetry's SDK for Go.
 const SDK: &str = "/usr/share/gocode/src/go.opentelemetry.io/otel";
@@ -43,7 +43,7 @@ async fn each_go_invocation_has_one_server_span() {
     let port = free_port().to_string();
     let orders = FunctionSpec::new("orders", bootstrap)
         .timeout(Duration::from_secs(2))
-        .layer(layer(directory.path().join("layer")))
+        .layer(layer(directory.path()))
         .env("OTEL_LAMBDA_RECEIVER_PORT", &port)
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://localhost:{port}"));
     lambda.create_function(orders).unwrap();

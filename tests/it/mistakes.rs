@@ -5,7 +5,7 @@ use expect_test::expect_file;
 use http::Response;
 use http_body_util::Full;
 use lambda_otlp_tests::binary;
-use simulator::HttpServer;
+use local_lambda::HttpServer;
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};

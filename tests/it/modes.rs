@@ -1,10 +1,11 @@
 //! A Rust function in each mode: the content and time of its log for each end of an invocation.
 
-use lambda_otlp_tests::{Logged, layer};
+use lambda_otlp_tests::layer;
+use local_lambda::{FunctionSpec, InvocationResult, Lambda};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
-use simulator::{FunctionSpec, InvocationResult, Lambda};
 use std::time::Duration;
+use test_support::Logged;
 
 const MODES: [&str; 3] = ["sync", "async", "finalize"];
 const FUNCTION: &str = "modes";
@@ -97,7 +98,7 @@ async fn each_mode_writes_errors_and_panics_and_keeps_the_function() {
 #[tokio::test]
 async fn spans_ended_after_the_last_response_are_written_at_sigterm() {
     let directory = tempfile::tempdir().unwrap();
-    let layer = layer(directory.path().to_owned());
+    let layer = layer(directory.path());
     for mode in MODES {
         let lambda = Lambda::start().await.unwrap();
         // Lambda sends SIGTERM where there is an extension; in this mode the function has none itself.
@@ -123,7 +124,7 @@ async fn a_shutdown_hook_costs_no_span_whether_installed_before_or_after_telemet
         for main in ["hook first", "hook last", "own hook that shuts down"] {
             let lambda = Lambda::start().await.unwrap();
             let directory = tempfile::tempdir().unwrap();
-            let function = function(mode).env("MAIN", main).layer(layer(directory.path().into()));
+            let function = function(mode).env("MAIN", main).layer(layer(directory.path()));
             lambda.create_function(function).unwrap();
             invoke(&lambda, "a:ok b:ok").await;
             lambda.recycle(FUNCTION).await.unwrap();
@@ -145,7 +146,7 @@ async fn a_shutdown_hook_costs_no_span_whether_installed_before_or_after_telemet
 #[tokio::test]
 async fn an_invocation_that_its_caller_does_not_sample_has_no_span_of_the_layer_either() {
     let directory = tempfile::tempdir().unwrap();
-    let layer = layer(directory.path().to_owned());
+    let layer = layer(directory.path());
     for mode in MODES {
         let lambda = Lambda::start().await.unwrap();
         lambda.create_function(function(mode).layer(&layer)).unwrap();

@@ -1,6 +1,5 @@
 //! Shared parts of the end-to-end tests: binaries, fixtures, and the stories of a function with the extension.
 
-mod logged;
 #[expect(
     clippy::missing_panics_doc,
     clippy::unwrap_used,
@@ -8,8 +7,7 @@ mod logged;
 )]
 pub mod stories;
 
-pub use logged::Logged;
-use simulator::binaries;
+use local_lambda::binaries;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -44,15 +42,11 @@ pub fn binary(name: &str) -> PathBuf {
     }
 }
 
-/// Makes the folder as Lambda mounts a layer at `/opt`, with the extension, and returns it.
+/// Makes a layer with the extension below this folder, and returns it.
 ///
 /// # Panics
 /// When the extension cannot be built, or the folder not be made.
 #[expect(clippy::unwrap_used, reason = "a test without its layer has to fail")]
-pub fn layer(folder: PathBuf) -> PathBuf {
-    let extensions = folder.join("extensions");
-    std::fs::create_dir_all(&extensions).unwrap();
-    let extension = binary("lambda-otlp-extension");
-    std::os::unix::fs::symlink(extension, extensions.join("lambda-otlp-extension")).unwrap();
-    folder
+pub fn layer(folder: &Path) -> PathBuf {
+    binaries::layer(folder, &binary(binaries::EXTENSION)).unwrap()
 }

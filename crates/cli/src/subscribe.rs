@@ -294,7 +294,7 @@ fn write(report: &Report, dry_run: bool, out: &mut dyn Write) -> io::Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use simulator::FilterPattern;
+    use local_lambda::FilterPattern;
     use subscriber::{Reason, Unselected};
 
     /// A span as line, in both formats.

@@ -1,12 +1,11 @@
 //! The layer on this machine: its extension, and a folder as Lambda mounts it at `/opt`.
 
 use anyhow::{Context as _, bail};
-use simulator::binaries;
+use local_lambda::binaries::{self, EXTENSION};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-pub const EXTENSION: &str = "lambda-otlp-extension";
 /// The wrapper script's file name in the layer.
 pub const WRAPPER: &str = "lambda-otlp-handler";
 /// The layer's folder with the files that the wrapper makes Python and Node load.
@@ -91,11 +90,7 @@ pub fn assemble(
     extension: &Path,
     wrapper: Option<Wrapper>,
 ) -> anyhow::Result<PathBuf> {
-    let layer = folder.join("layer");
-    let extensions = layer.join("extensions");
-    std::fs::create_dir_all(&extensions).context("cannot make the layer")?;
-    symlink(extension, extensions.join(EXTENSION))
-        .context("cannot put the extension into the layer")?;
+    let layer = binaries::layer(folder, extension).context("cannot make the layer")?;
     if let Some(Wrapper { program, for_runtimes }) = wrapper {
         for (source, name) in [(program, WRAPPER), (for_runtimes, FOR_RUNTIMES)] {
             symlink(source, layer.join(name)).context("cannot put the wrapper into the layer")?;

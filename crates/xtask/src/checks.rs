@@ -1,8 +1,8 @@
 //! Shared parts of the checks: their length, the output of other programs, events, and the clock.
 
 use anyhow::{Context as _, bail, ensure};
+use local_lambda::binaries;
 use serde_json::Value;
-use simulator::binaries;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -76,12 +76,7 @@ pub(crate) fn unix_nanos() -> u64 {
 
 /// Makes a layer below this folder as Lambda mounts it at `/opt`, with the extension alone.
 pub(crate) fn layer(folder: &Path, programs: &HashMap<String, PathBuf>) -> anyhow::Result<PathBuf> {
-    const EXTENSION: &str = "lambda-otlp-extension";
-    let layer = folder.join("layer");
-    let extensions = layer.join("extensions");
-    std::fs::create_dir_all(&extensions)?;
-    std::os::unix::fs::symlink(binaries::find(programs, EXTENSION)?, extensions.join(EXTENSION))?;
-    Ok(layer)
+    Ok(binaries::layer(folder, &binaries::find(programs, binaries::EXTENSION)?)?)
 }
 
 /// The event with which a subscription delivers these lines of this time.

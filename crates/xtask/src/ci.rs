@@ -3,7 +3,7 @@
 use crate::checks::{Length, long_test, root};
 use crate::{chaos, dist, load, pytest, stack};
 use anyhow::{Context as _, bail, ensure};
-use simulator::packages::cache;
+use local_lambda::packages::cache;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;

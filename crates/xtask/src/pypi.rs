@@ -1,7 +1,7 @@
 //! Other people's programs from PyPI, each set in a virtual environment of its own in the user's cache.
 
 use anyhow::{Context as _, ensure};
-use simulator::packages::{MIN_PYTHON, cache, find_python, python_environment};
+use local_lambda::packages::{MIN_PYTHON, cache, find_python, python_environment};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,7 +1,7 @@
 //! Runs the tests in Python that need other people's programs.
 
 use crate::{checks, pypi};
-use simulator::binaries;
+use local_lambda::binaries;
 
 /// Runs `tests/moto` on moto, an independent stand-in for AWS: the stack, the deployed path from PutLogEvents to rotel, the services
 /// that the functions use, and the command line.

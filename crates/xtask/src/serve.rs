@@ -7,7 +7,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1 as client;
 use hyper_util::rt::TokioIo;
-use simulator::HttpServer;
+use local_lambda::HttpServer;
 use std::io;
 use std::sync::Arc;
 use tokio::net::TcpStream;

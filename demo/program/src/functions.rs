@@ -3,9 +3,9 @@
 //! OpenTelemetry code, but Powertools' Tracer.
 
 use console::layer;
+use local_lambda::FunctionSpec;
+use local_lambda::packages::{self, InstallError, MIN_PYTHON};
 use serde_json::{Value, json};
-use simulator::FunctionSpec;
-use simulator::packages::{self, InstallError, MIN_PYTHON};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -87,7 +87,7 @@ impl Surroundings<'_> {
     /// share one.
     fn beside_others(&self, name: &str, program: &Path) -> FunctionSpec {
         let spec = self.spec(name, program).timeout(AMPLE);
-        spec.env("OTEL_LAMBDA_RECEIVER_PORT", simulator::free_port().to_string())
+        spec.env("OTEL_LAMBDA_RECEIVER_PORT", local_lambda::free_port().to_string())
     }
 
     /// A Python function on AWS's runtime client. If the default port is free, the SDK gets no address, as in most
@@ -104,7 +104,7 @@ impl Surroundings<'_> {
         if layer::is_usual_port_free() {
             return spec;
         }
-        let address = format!("http://127.0.0.1:{}", simulator::free_port());
+        let address = format!("http://127.0.0.1:{}", local_lambda::free_port());
         spec.env("OTEL_EXPORTER_OTLP_ENDPOINT", address)
     }
 
@@ -126,7 +126,7 @@ impl Surroundings<'_> {
             .memory_mb(128)
             .env("WAREHOUSE", warehouse)
             .env("OTEL_METRICS_EXPORTER", "none")
-            .env("OTEL_LAMBDA_RECEIVER_PORT", simulator::free_port().to_string())
+            .env("OTEL_LAMBDA_RECEIVER_PORT", local_lambda::free_port().to_string())
     }
 }
 

@@ -1,14 +1,14 @@
 //! The items that the functions' own file does not list: lines of the log groups, and items that follow from Lambda's
 //! reports.
 //!
-//! They are derived from the simulator's records by string comparison and plain JSON, without the code under test.
+//! They are derived from the local Lambda's records by string comparison and plain JSON, without the code under test.
 
 use crate::accounting::{Item, ItemKind};
 use crate::functions::is_never_answered;
 use crate::stored::Total;
+use local_lambda::queue::ReceivedMessage;
+use local_lambda::{Invocation, InvocationResult, LogEvent};
 use serde_json::Value;
-use simulator::queue::ReceivedMessage;
-use simulator::{Invocation, InvocationResult, LogEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The beginning of a compact OTLP line.

@@ -13,14 +13,14 @@ use crate::stored::Arrived;
 use anyhow::{Context as _, bail};
 use console::waterfall::{EXTENSION_SCOPE, FORWARDER_SCOPE};
 use console::{layer, reach};
+use local_lambda::queue::{Queue, QueueServer};
+use local_lambda::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent, binaries};
 use settings::{Check, Env, Source as _};
-use simulator::queue::{Queue, QueueServer};
-use simulator::sink::Sink;
-use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent, binaries};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use test_support::openobserve::Sink;
 
 pub(crate) struct Run {
     pub(crate) invocations: Vec<Labelled>,
@@ -103,7 +103,7 @@ impl Programs {
         );
         let built = binaries::build(
             workspace,
-            &["demo-function", "demo-checkout", "demo-parcels", layer::EXTENSION, FORWARDER],
+            &["demo-function", "demo-checkout", "demo-parcels", binaries::EXTENSION, FORWARDER],
         )?;
         let built = |name| binaries::find(&built, name);
         progress("installing the packages of the Python functions (pip install, once)");
@@ -117,7 +117,7 @@ impl Programs {
             orders: built("demo-function")?,
             checkout: built("demo-checkout")?,
             parcels: built("demo-parcels")?,
-            extension: built(layer::EXTENSION)?,
+            extension: built(binaries::EXTENSION)?,
             forwarder: built(FORWARDER)?,
             shop,
             stock,

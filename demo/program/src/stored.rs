@@ -10,8 +10,10 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use simulator::sink::{Sink, Stored, StoredLogRecord, StoredMetric, StoredSpan};
 use std::collections::BTreeMap;
+use test_support::openobserve::{
+    Sink, Stored, StoredLogRecord, StoredMetric, StoredSpan, point_attributes,
+};
 
 pub(crate) const NUMBER: &str = "demo.number";
 
@@ -155,24 +157,6 @@ fn log_record(record: &StoredLogRecord) -> Item {
     }
     let line = text_of(attributes, "log.record.uid");
     (ItemKind::LogLine, line.unwrap_or_else(|| format!("without an id: {:?}", record.item.body)))
-}
-
-/// The attributes of each data point.
-pub(crate) fn point_attributes(data: Option<&Data>) -> Vec<&[KeyValue]> {
-    match data {
-        Some(Data::Sum(sum)) => sum.data_points.iter().map(|p| &*p.attributes).collect(),
-        Some(Data::Gauge(gauge)) => gauge.data_points.iter().map(|p| &*p.attributes).collect(),
-        Some(Data::Histogram(histogram)) => {
-            histogram.data_points.iter().map(|p| &*p.attributes).collect()
-        }
-        Some(Data::ExponentialHistogram(histogram)) => {
-            histogram.data_points.iter().map(|p| &*p.attributes).collect()
-        }
-        Some(Data::Summary(summary)) => {
-            summary.data_points.iter().map(|p| &*p.attributes).collect()
-        }
-        None => Vec::new(),
-    }
 }
 
 /// The `service.name` of a record.

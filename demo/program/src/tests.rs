@@ -4,13 +4,13 @@ use crate::Arguments;
 use crate::accounting::{Accounts, ItemKind, compare};
 use crate::functions::{CHECKOUT, PARCELS, STOCK};
 use crate::run::Run;
-use crate::stored::{Arrived, is_partial, number, point_attributes, service};
+use crate::stored::{Arrived, is_partial, number, service};
 use console::waterfall::{PLATFORM_SCOPE, text};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use simulator::sink::{StoredLogRecord, StoredSpan};
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
+use test_support::openobserve::{StoredLogRecord, StoredSpan, point_attributes};
 
 static RUN: LazyLock<Run> = LazyLock::new(|| {
     let runtime = tokio::runtime::Runtime::new().unwrap();

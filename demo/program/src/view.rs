@@ -3,16 +3,16 @@
 use crate::accounting::{Account, Accounts, ItemKind};
 use crate::made::COMPACT;
 use crate::run::{Labelled, Run};
-use crate::stored::{self, point_attributes, service, value};
+use crate::stored::{self, service, value};
 use anstyle::Style;
 use console::quantity::quantity;
 use console::waterfall::draw::{self, BAD, GOOD, HEADING, short, terminal_width};
 use console::waterfall::{Log, Naming, RecordOf, SpanOf, Waterfall};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use simulator::sink::{StoredLogRecord, StoredMetric};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
+use test_support::openobserve::{StoredLogRecord, StoredMetric, point_attributes};
 
 pub(crate) fn write(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result<()> {
     // The verdict comes first and last.

@@ -9,9 +9,9 @@ use lambda_otlp_exporter::{
     AwsSdkInterceptor, TelemetryConfig, TelemetryConfigBuilder, create_traced_handler,
 };
 use lambda_runtime::{Error, LambdaEvent};
+use local_lambda::queue::{Queue, QueueResponse, QueueServer, ReceivedMessage};
 use opentelemetry::trace::{SpanKind, Status};
 use serde_json::{Value, json};
-use simulator::queue::{Queue, QueueResponse, QueueServer, ReceivedMessage};
 use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;

@@ -40,12 +40,12 @@ async fn without_an_endpoint_the_health_check_tests_only_settings() {
 
 mod backend {
     use super::run;
-    use simulator::proxy::{HttpProxy, ProxyAnswer};
-    use simulator::secrets::{SecretAnswer, SecretServer};
-    use simulator::sink::grpc::GrpcFront;
-    use simulator::sink::tls::{Authority, TlsFront};
-    use simulator::sink::{ScriptedResponse, Sink};
     use std::net::SocketAddr;
+    use test_support::openobserve::grpc::GrpcFront;
+    use test_support::openobserve::{ScriptedResponse, Sink};
+    use test_support::proxy::{HttpProxy, ProxyAnswer};
+    use test_support::secrets::{SecretAnswer, SecretServer};
+    use test_support::tls::{Authority, TlsFront};
     use tokio::net::TcpListener;
 
     /// `root@example.com:pass`

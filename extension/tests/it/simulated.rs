@@ -4,8 +4,8 @@
 use crate::{DEFAULT_PORTS, program};
 use lambda_otlp_tests::stories::states::{self, End, MANY_LINES, State, Step};
 use lambda_otlp_tests::stories::{EXTENSION, Log, ROOT, Story, TRACE};
+use local_lambda::{LogFormat, LogLevel};
 use serde_json::json;
-use simulator::{LogFormat, LogLevel};
 use std::time::Duration;
 
 /// The longest pause of a story. Unit tests cover longer ones.

@@ -2,8 +2,8 @@
 
 use crate::support::{handler, invoke};
 use lambda_otlp_forwarder::{Handler, InvocationError, Response};
-use simulator::sink::Sink;
 use std::path::PathBuf;
+use test_support::openobserve::Sink;
 
 /// Drops lines that contain `secret`.
 const GOOD: &str =

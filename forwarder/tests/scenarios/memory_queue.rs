@@ -1,14 +1,14 @@
 //! The simulator's queue as a queue of the forwarder, without a network.
 
 use lambda_otlp_forwarder::{Message, Queue, QueueError};
-use simulator::queue::{BatchResult, MAX_BATCH, Refusal};
+use local_lambda::queue::{BatchResult, MAX_BATCH, Refusal};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 /// A queue in memory, reached through `A`.
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryQueue<A> {
-    pub(crate) queue: simulator::queue::Queue,
+    pub(crate) queue: local_lambda::queue::Queue,
     pub(crate) asks: A,
 }
 
@@ -16,7 +16,7 @@ pub(crate) struct MemoryQueue<A> {
 pub(crate) trait Asks: Send + Sync {
     fn send(
         &self,
-        queue: &simulator::queue::Queue,
+        queue: &local_lambda::queue::Queue,
         batch: &[String],
         delay: Duration,
     ) -> impl Future<Output = BatchResult> + Send;
@@ -24,7 +24,7 @@ pub(crate) trait Asks: Send + Sync {
     /// Hides a message. Status 0 stands for a missing answer.
     fn postpone(
         &self,
-        queue: &simulator::queue::Queue,
+        queue: &local_lambda::queue::Queue,
         receipt_handle: &str,
         delay: Duration,
     ) -> impl Future<Output = Result<(), Refusal>> + Send;
@@ -121,7 +121,7 @@ pub(crate) struct AtOnce;
 impl Asks for AtOnce {
     async fn send(
         &self,
-        queue: &simulator::queue::Queue,
+        queue: &local_lambda::queue::Queue,
         batch: &[String],
         delay: Duration,
     ) -> BatchResult {
@@ -130,7 +130,7 @@ impl Asks for AtOnce {
 
     async fn postpone(
         &self,
-        queue: &simulator::queue::Queue,
+        queue: &local_lambda::queue::Queue,
         receipt_handle: &str,
         delay: Duration,
     ) -> Result<(), Refusal> {

@@ -16,11 +16,11 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use serde_json::json;
-use simulator::sink::Sink;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
+use test_support::openobserve::Sink;
 use tokio::time::Instant;
 use wire::protobuf::{Reader, Writer};
 use wire::{Logs, Metrics, Request, SignalKind, Traces};

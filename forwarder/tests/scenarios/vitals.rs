@@ -9,10 +9,10 @@ use lambda_otlp_forwarder::{
 };
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
-use simulator::sink::{ScriptedResponse, Signal, Sink};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use test_support::openobserve::{ScriptedResponse, Signal, Sink};
 use tokio::time::{Instant, sleep_until};
 use wire::{Metrics, Request};
 

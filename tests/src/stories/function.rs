@@ -2,9 +2,9 @@
 //!
 //! It sends spans to the extension as an SDK would, notes which were acknowledged, and ends as its payload says.
 
+use local_lambda::ApiClient;
 use serde::Deserialize;
 use settings::{Env, Source as _};
-use simulator::ApiClient;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::time::Duration;

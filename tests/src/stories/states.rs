@@ -1,8 +1,8 @@
 //! The states of function and extension: instructions of the function, and disturbances around it. The tests tell
 //! each state with the layer and without; `bench` measures the same states.
 
+use local_lambda::Initialization;
 use serde_json::{Value, json};
-use simulator::Initialization;
 use std::time::Duration;
 
 /// Long enough for every machine: nothing that a test waits for takes it up.

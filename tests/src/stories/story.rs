@@ -2,23 +2,22 @@
 
 use super::Program;
 use super::states::{AMPLE, Around, End, State, Step};
-use crate::Logged;
+use local_lambda::{FunctionSpec, Invocation, InvocationResult, Lambda, binaries, free_port};
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, metric::Data, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
-use simulator::free_port;
-use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use tempfile::TempDir;
+use test_support::Logged;
 
 pub(super) const SCOPE: &str = "the function";
 pub const TRACE: [u8; 16] = [5; 16];
 pub const ROOT: [u8; 8] = [6; 8];
 
-pub const EXTENSION: &str = "lambda-otlp-extension";
+pub use local_lambda::binaries::EXTENSION;
 
 /// One function, with the extension beside it or without.
 pub struct Story {
@@ -113,9 +112,7 @@ impl Story {
         change: impl FnOnce(FunctionSpec) -> FunctionSpec,
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let extensions = directory.path().join("layer/extensions");
-        std::fs::create_dir_all(&extensions).unwrap();
-        std::os::unix::fs::symlink(&program.extension, extensions.join(EXTENSION)).unwrap();
+        let layer = binaries::layer(directory.path(), &program.extension).unwrap();
         let acknowledged = directory.path().join("acknowledged");
         let mut spec = FunctionSpec::new("f", std::env::current_exe().unwrap())
             .init_timeout(AMPLE)
@@ -128,7 +125,7 @@ impl Story {
             spec = spec.argument(*argument);
         }
         if with_layer {
-            spec = spec.layer(directory.path().join("layer"));
+            spec = spec.layer(layer);
         }
         let lambda = Lambda::start().await.unwrap();
         lambda.create_function(change(spec)).unwrap();

@@ -1,8 +1,8 @@
 //! Messages reach a queue with SQS's protocol once, or an error names the missing ones and the reason.
 
 use lambda_otlp_aws::{AWS, QueueError, SQS, SqsQueue, SqsSettings};
+use local_lambda::queue::{Queue, QueueResponse, QueueServer, Refusal};
 use settings::{Kind, Reader, Table, Variable};
-use simulator::queue::{Queue, QueueResponse, QueueServer, Refusal};
 use std::collections::HashMap;
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::time::Instant;

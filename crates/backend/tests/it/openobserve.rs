@@ -9,8 +9,8 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{Gauge, NumberDataPoint, metric::Data};
 use opentelemetry_proto::tonic::trace::v1::Span;
-use simulator::sink::{ScriptedResponse, Sink};
 use std::time::Duration;
+use test_support::openobserve::{ScriptedResponse, Sink};
 use tokio::time::Instant;
 use wire::Request;
 

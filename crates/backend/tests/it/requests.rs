@@ -8,9 +8,9 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use simulator::sink::{Builder, Sink};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use test_support::openobserve::{Builder, Sink};
 use tokio::time::Instant;
 use url::Url;
 use wire::{Logs, Request};

@@ -2,10 +2,10 @@
 
 use lambda_otlp_backend::{Client, DestinationConfig, Outcome, OwnAuthority, Transport};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use simulator::sink::Sink;
-use simulator::sink::tls::{Authority, TlsFront};
 use std::io::Write as _;
 use std::time::Duration;
+use test_support::openobserve::Sink;
+use test_support::tls::{Authority, TlsFront};
 use tokio::time::Instant;
 use wire::Request;
 

@@ -6,9 +6,9 @@ use crate::support::{
 };
 use lambda_otlp_backend::{Client, DestinationConfig, RetryPolicy};
 use settings::Proxy;
-use simulator::proxy::{HttpProxy, ProxyAnswer};
-use simulator::sink::Sink;
-use simulator::sink::tls::{Authority, TlsFront};
+use test_support::openobserve::Sink;
+use test_support::proxy::{HttpProxy, ProxyAnswer};
+use test_support::tls::{Authority, TlsFront};
 use tokio::net::TcpListener;
 use url::Url;
 

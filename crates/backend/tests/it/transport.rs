@@ -2,8 +2,8 @@
 
 use crate::support::{NOW, export};
 use lambda_otlp_backend::{Client, DestinationConfig, HttpTransport, RetryPolicy};
-use simulator::sink::{ScriptedResponse, Sink};
 use std::time::Duration;
+use test_support::openobserve::{ScriptedResponse, Sink};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use url::Url;

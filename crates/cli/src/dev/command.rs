@@ -3,10 +3,10 @@
 use super::Arguments;
 use anyhow::{Context as _, bail, ensure};
 use console::layer;
+use local_lambda::binaries::{self, BuildError};
+use local_lambda::packages::{cache, install_once, is_at_least};
+use local_lambda::{FunctionSpec, LogFormat};
 use settings::{Env, Source as _};
-use simulator::binaries::{self, BuildError};
-use simulator::packages::{cache, install_once, is_at_least};
-use simulator::{FunctionSpec, LogFormat};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -96,7 +96,7 @@ impl Prepared {
             spec = spec.env("PATH", path);
         }
         if !arguments.no_extension && !layer::is_usual_port_free() {
-            let port = simulator::free_port().to_string();
+            let port = local_lambda::free_port().to_string();
             spec = spec.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{port}"));
             spec = spec.env("OTEL_LAMBDA_RECEIVER_PORT", port);
         }

@@ -74,7 +74,7 @@ impl Logs {
         })
     }
 
-    pub(super) fn take(&self, event: &simulator::LogEvent) {
+    pub(super) fn take(&self, event: &local_lambda::LogEvent) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.gathered.bytes() + event.message.len() > MOST_BYTES {
             waiting.dropped += 1;

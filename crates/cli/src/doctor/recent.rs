@@ -187,7 +187,7 @@ fn excerpt(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use simulator::FilterPattern;
+    use local_lambda::FilterPattern;
 
     #[test]
     fn errors_are_recognised_by_level_or_platform_message() {

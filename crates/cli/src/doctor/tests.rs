@@ -2,9 +2,9 @@ use super::*;
 use clap::Parser;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use settings::Verdict;
-use simulator::sink::Sink;
-use simulator::sink::tls::{Authority, TlsFront};
 use std::collections::HashMap;
+use test_support::openobserve::Sink;
+use test_support::tls::{Authority, TlsFront};
 use wire::Request;
 
 #[derive(clap::Parser)]

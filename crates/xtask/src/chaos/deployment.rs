@@ -4,16 +4,16 @@
 use crate::checks;
 use anyhow::{Context as _, bail};
 use fastrand::Rng;
+use local_lambda::queue::{Queue, QueueResponse, QueueServer};
+use local_lambda::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent, binaries};
 use serde_json::{Value, json};
-use simulator::queue::{Queue, QueueResponse, QueueServer};
-use simulator::sink::{Faults, ScriptedResponse, Sink};
-use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent, binaries};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use test_support::openobserve::{Faults, ScriptedResponse, Sink};
 use tokio::time::sleep;
 
 const EXTENSION: &str = "lambda-otlp-extension";
@@ -76,7 +76,7 @@ impl Deployment {
                 .max_environments(1)
                 .layer(&layer)
                 .env("DEMO_LEDGER", ledger.to_string_lossy())
-                .env("OTEL_LAMBDA_RECEIVER_PORT", simulator::free_port().to_string());
+                .env("OTEL_LAMBDA_RECEIVER_PORT", local_lambda::free_port().to_string());
             match name {
                 DIRECT => {
                     let endpoint = ("LAMBDA_OTLP_ENDPOINT", sink.base());

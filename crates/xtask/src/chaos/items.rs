@@ -1,6 +1,7 @@
 //! Items by their content: OTLP in log lines, and OTLP in the backend.
 
 use anyhow::ensure;
+use local_lambda::LogEvent;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -8,10 +9,10 @@ use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use simulator::LogEvent;
 use std::fmt;
+use test_support::Logged;
+use wire::Limits;
 use wire::compact::Context;
-use wire::{Limits, Logs, Metrics, Request, Traces};
 
 /// The attribute with which the demo's functions number their items.
 const NUMBER: &str = "demo.number";
@@ -101,26 +102,12 @@ impl Item {
             return Ok(None);
         };
         ensure!(reading.undecodable.is_empty(), "undecodable: {}", event.message);
-        let items = reading.decoded.iter().map(Self::of_request);
-        let items = items.collect::<anyhow::Result<Vec<_>>>()?.concat().into_iter();
+        let mut logged = Logged::default();
+        logged.add(&reading.decoded);
+        let items = (logged.spans.iter().map(|(_, span)| Self::of_span(span)))
+            .chain(logged.records.iter().map(Self::of_log_record))
+            .chain(logged.metrics.iter().flat_map(Self::of_metric));
         Ok(Some(items.map(|item| item.made_by(function)).collect()))
-    }
-
-    fn of_request(request: &Request) -> anyhow::Result<Vec<Self>> {
-        let mut items = Vec::new();
-        if let Some(traces) = request.decode::<Traces>().transpose()? {
-            let scopes = traces.resource_spans.iter().flat_map(|part| &part.scope_spans);
-            items.extend(scopes.flat_map(|scope| &scope.spans).map(Self::of_span));
-        }
-        if let Some(logs) = request.decode::<Logs>().transpose()? {
-            let scopes = logs.resource_logs.iter().flat_map(|part| &part.scope_logs);
-            items.extend(scopes.flat_map(|scope| &scope.log_records).map(Self::of_log_record));
-        }
-        if let Some(metrics) = request.decode::<Metrics>().transpose()? {
-            let scopes = metrics.resource_metrics.iter().flat_map(|part| &part.scope_metrics);
-            items.extend(scopes.flat_map(|scope| &scope.metrics).flat_map(Self::of_metric));
-        }
-        Ok(items)
     }
 
     /// The body of a log record, if it is a text.

@@ -6,15 +6,15 @@ use super::items::Item;
 use crate::checks;
 use anyhow::{Context as _, ensure};
 use fastrand::Rng;
+use local_lambda::LogEvent;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as AttributeValue;
 use serde_json::Value;
-use simulator::LogEvent;
-use simulator::sink::Stored;
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
+use test_support::openobserve::Stored;
 use tokio::time::sleep;
 
 /// Account and region of the local Lambda.

@@ -6,8 +6,8 @@ use super::components::Component;
 use super::zip_file::{files_below, packed};
 use crate::checks::output;
 use anyhow::Context as _;
+use local_lambda::packages::{cache, install_once};
 use serde_json::Value;
-use simulator::packages::{cache, install_once};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

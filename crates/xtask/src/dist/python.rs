@@ -8,7 +8,7 @@ use super::zip_file::{File, files_below, packed};
 use super::{LOADED, Made};
 use crate::checks::output;
 use anyhow::{Context as _, bail};
-use simulator::packages::{cache, install_once};
+use local_lambda::packages::{cache, install_once};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -4,7 +4,7 @@ use super::functions::TARGETS;
 use super::{ARCHITECTURES, python};
 use crate::checks::has_target;
 use anyhow::ensure;
-use simulator::packages::{MIN_PYTHON, find_python};
+use local_lambda::packages::{MIN_PYTHON, find_python};
 use std::path::Path;
 use std::process::Command;
 

@@ -5,7 +5,7 @@ use super::curve::Sampling;
 use super::report;
 use super::telemetry::{self, Event};
 use anyhow::{bail, ensure};
-use simulator::{FunctionSpec, InvocationResult, Lambda, RunningInvocation, binaries};
+use local_lambda::{FunctionSpec, InvocationResult, Lambda, RunningInvocation, binaries};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;

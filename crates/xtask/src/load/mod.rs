@@ -11,7 +11,7 @@ mod telemetry;
 use crate::checks;
 use anyhow::{Context as _, bail, ensure};
 use curve::Curve;
-use simulator::binaries;
+use local_lambda::binaries;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -17,10 +17,10 @@ use senders::Senders;
 use serde_json::Value;
 use server::Columns;
 pub(crate) use server::Server;
-use simulator::sink::Sink;
-use simulator::sink::grpc::GrpcFront;
 use std::collections::BTreeMap;
 use tee::Tee;
+use test_support::openobserve::Sink;
+use test_support::openobserve::grpc::GrpcFront;
 
 /// The ways into the backend. Each has an organization of its own.
 const WAYS: [&str; 7] =

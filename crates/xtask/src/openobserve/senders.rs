@@ -6,10 +6,10 @@ use crate::checks::{self, delivery, unix_nanos};
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
+use local_lambda::binaries;
+use local_lambda::queue::{Queue, QueueServer};
+use local_lambda::{FunctionSpec, InvocationResult, Lambda};
 use serde_json::{Value, json};
-use simulator::binaries;
-use simulator::queue::{Queue, QueueServer};
-use simulator::{FunctionSpec, InvocationResult, Lambda};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -132,7 +132,7 @@ impl<'a> Senders<'a> {
         protocol: &str,
     ) -> anyhow::Result<()> {
         let lambda = Lambda::start().await?;
-        let port = simulator::free_port();
+        let port = local_lambda::free_port();
         let function =
             FunctionSpec::new("orders", binaries::find(&self.programs, "demo-function")?)
                 .timeout(Duration::from_secs(3))

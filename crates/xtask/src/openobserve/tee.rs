@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use simulator::HttpServer;
+use local_lambda::HttpServer;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -34,7 +34,7 @@ fn build(root: &Path, tools: &Environment, target: &Target) -> anyhow::Result<St
     sam.arg("--parameter-overrides").arg(format!("Architecture={}", target.architecture));
     sam.env("ARCHITECTURE", target.architecture);
     // The cargo that runs this program has locked the usual target folder.
-    sam.env("CARGO_TARGET_DIR", simulator::packages::cache()?.join("stack-target"));
+    sam.env("CARGO_TARGET_DIR", local_lambda::packages::cache()?.join("stack-target"));
     output(&mut sam)?;
     let mut sizes = vec![
         function(&folder.path().join("ForwarderFunction"), &FORWARDER, target)?,

@@ -5,7 +5,7 @@ use crate::test_pipe::Pipe;
 use crate::test_spans::spans;
 use extensions_api::Registration;
 use platform::{Identity, LineSource};
-use simulator::sink::{Faults, ScriptedResponse, Sink};
+use test_support::openobserve::{Faults, ScriptedResponse, Sink};
 
 /// A backend sink that sends to this simulated backend, and does not wait long beside a handler.
 fn backend(sink: &Sink) -> Backend {
@@ -222,7 +222,7 @@ async fn no_flush_begins_if_the_rest_of_the_hold_time_is_too_short() {
 async fn a_refused_signal_is_a_failure_unless_another_one_is_accepted() {
     for (has_line, failures, health) in [(false, 1, Health::Paused), (true, 0, Health::Good)] {
         let sink = sink().await;
-        sink.script_for(simulator::sink::Signal::Traces, [ScriptedResponse::Status(415)]);
+        sink.script_for(test_support::openobserve::Signal::Traces, [ScriptedResponse::Status(415)]);
         let mut backend = backend(&sink);
         backend.buffer.put(one()).unwrap();
         if has_line {

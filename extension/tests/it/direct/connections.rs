@@ -2,13 +2,13 @@
 
 use crate::direct::stories::{ONE_FLUSH, invocations, sink};
 use crate::direct::{Account, run_story};
-use simulator::FunctionSpec;
-use simulator::proxy::{HttpProxy, ProxyAnswer};
-use simulator::secrets::{SecretAnswer, SecretServer};
-use simulator::sink::Sink;
-use simulator::sink::grpc::GrpcFront;
-use simulator::sink::tls::{Authority, TlsFront};
+use local_lambda::FunctionSpec;
 use std::net::SocketAddr;
+use test_support::openobserve::Sink;
+use test_support::openobserve::grpc::GrpcFront;
+use test_support::proxy::{HttpProxy, ProxyAnswer};
+use test_support::secrets::{SecretAnswer, SecretServer};
+use test_support::tls::{Authority, TlsFront};
 use tokio::net::TcpListener;
 
 const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";

@@ -6,11 +6,11 @@ use crate::direct::{account, ended, run_story, sending_to};
 use crate::program;
 use lambda_otlp_tests::stories::states::{End, MANY_LINES, Step};
 use lambda_otlp_tests::stories::{EXTENSION, Story};
+use local_lambda::{FunctionSpec, Initialization};
 use serde_json::json;
-use simulator::sink::{ScriptedResponse, Signal, Sink};
-use simulator::{FunctionSpec, Initialization};
 use std::net::SocketAddr;
 use std::time::Duration;
+use test_support::openobserve::{ScriptedResponse, Signal, Sink};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 

@@ -8,11 +8,11 @@ mod stories;
 use crate::program;
 use lambda_otlp_tests::stories::states::End;
 use lambda_otlp_tests::stories::{Log, Story, body};
+use local_lambda::FunctionSpec;
 use serde_json::Value;
-use simulator::FunctionSpec;
-use simulator::sink::Sink;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use test_support::openobserve::Sink;
 
 /// The scope of the function's own spans.
 const SCOPE: &str = "the function";

@@ -4,9 +4,9 @@ use crate::direct::{Account, run_story};
 use lambda_otlp_tests::stories::states::SHORT;
 use lambda_otlp_tests::stories::{TRACE, body};
 use serde_json::{Value, json};
-use simulator::sink::tls::{Authority, TlsFront};
-use simulator::sink::{Faults, ScriptedResponse, Sink};
 use std::time::Duration;
+use test_support::openobserve::{Faults, ScriptedResponse, Sink};
+use test_support::tls::{Authority, TlsFront};
 
 /// The time limit of a flush, with a margin for slow machines.
 pub(crate) const ONE_FLUSH: Duration = Duration::from_millis(1000 + 900);
@@ -127,7 +127,10 @@ async fn a_lost_response_may_repeat_spans_but_loses_none() {
 #[tokio::test]
 async fn rejected_items_are_neither_resent_nor_spilled() {
     let sink = sink().await;
-    sink.script_for(simulator::sink::Signal::Traces, [ScriptedResponse::PartialSuccess(2)]);
+    sink.script_for(
+        test_support::openobserve::Signal::Traces,
+        [ScriptedResponse::PartialSuccess(2)],
+    );
     let account = run_story(&sink, sink.base(), &invocations(5), |spec| spec).await;
     assert_eq!(account.spilled(), 0, "{account:?}");
     assert!(account.delivered.values().all(|times| *times == 1), "{account:?}");

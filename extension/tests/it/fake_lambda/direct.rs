@@ -6,10 +6,10 @@ use crate::fake_lambda::support::{
     shutdown_within, traces, until,
 };
 use lambda_otlp_extension::{Count, Counts};
-use simulator::FilterPattern;
-use simulator::sink::{Faults, ScriptedResponse, Signal, Sink};
+use local_lambda::FilterPattern;
 use std::sync::Arc;
 use std::time::Duration;
+use test_support::openobserve::{Faults, ScriptedResponse, Signal, Sink};
 use tokio::time::Instant;
 use wire::SignalKind;
 

@@ -5,8 +5,8 @@ use crate::fake_lambda::lines::{TIME, line, otlp_line, spilled_bodies, start};
 use crate::fake_lambda::support::{FIRST, Lambda, Stdout, runtime_done, traces};
 use lambda_otlp_extension::{Count, Counts};
 use serde_json::{Value, json};
-use simulator::sink::{ScriptedResponse, Sink};
 use std::sync::Arc;
+use test_support::openobserve::{ScriptedResponse, Sink};
 use wire::{Request, SignalKind};
 
 /// Runs an extension that has only the variables of OpenObserve's. These events come in its only invocation, beside three posted

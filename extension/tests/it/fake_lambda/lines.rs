@@ -9,8 +9,8 @@ use lambda_otlp_extension::Count;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::{Value, json};
-use simulator::sink::Sink;
 use std::time::Duration;
+use test_support::openobserve::Sink;
 use wire::compact::Names;
 use wire::{Envelope, LineEncoder, LineLimits, Logs, Request, SignalKind};
 

@@ -4,7 +4,7 @@ use crate::fake_lambda::direct::{sink, to};
 use crate::fake_lambda::lines::{root, start};
 use crate::fake_lambda::support::{FIRST, Lambda, shutdown};
 use serde_json::{Value, json};
-use simulator::sink::Sink;
+use test_support::openobserve::Sink;
 use wire::SignalKind;
 
 /// Posts the root span, before it has ended.

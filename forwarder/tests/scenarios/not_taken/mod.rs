@@ -22,8 +22,8 @@ use lambda_otlp_forwarder::{
     KeptIn, LogEventRange, MAX_MESSAGE_BYTES, OldRecords, Options, Origin, Parked, QueueError,
     Queues, Report, RuleSet, Template,
 };
+use local_lambda::queue::{Queue, QueueResponse};
 use serde_json::json;
-use simulator::queue::{Queue, QueueResponse};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use super::*;
 use backend::DestinationConfig;
-use simulator::sink::{OddityKind, ScriptedResponse, Signal, Sink};
+use test_support::openobserve::{OddityKind, ScriptedResponse, Signal, Sink};
 use url::Url;
 
 const REPORT: &str = "REPORT RequestId: 6f1a1c3b-1f5b-4d68-9a70-9a0d5f3f1a11\tDuration: 12.00 ms\tBilled Duration: 13 ms\tMemory Size: 128 MB\tMax Memory Used: 64 MB\n";

@@ -3,8 +3,8 @@
 use crate::side::{Account, Side};
 use lambda_otlp_bench::harness::{Series, load, order};
 use serde_json::{Value, json};
-use simulator::sink::{Faults, ScriptedResponse, Sink};
 use std::time::Duration;
+use test_support::openobserve::{Faults, ScriptedResponse, Sink};
 
 /// Steady traffic: the number of invocations without a pause.
 const STEADY: usize = 12;

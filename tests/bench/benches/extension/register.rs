@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use lambda_otlp_bench::harness::{Series, float, load, order};
-use simulator::{FunctionSpec, Lambda};
+use local_lambda::{FunctionSpec, Lambda};
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;

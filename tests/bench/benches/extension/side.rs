@@ -3,12 +3,12 @@
 use crate::register::memory_kib;
 use lambda_otlp_tests::stories::states::End;
 use lambda_otlp_tests::stories::{Program, Story};
-use simulator::FunctionSpec;
-use simulator::sink::Sink;
+use local_lambda::FunctionSpec;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
+use test_support::openobserve::Sink;
 
 const SCOPE: &str = "the function";
 

@@ -12,7 +12,7 @@ mod spans;
 use anyhow::{Context as _, bail, ensure};
 use events::Event;
 use lambda_otlp_bench::harness::{Series, build, build_one, float, in_turns, output_of};
-use simulator::{FunctionSpec, Lambda};
+use local_lambda::{FunctionSpec, Lambda};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use wire::{Limits, Request, SignalKind};

@@ -8,8 +8,8 @@
 
 use anyhow::{Context as _, bail, ensure};
 use lambda_otlp_bench::harness::{Series, build, load};
+use local_lambda::{FunctionSpec, Lambda};
 use serde_json::Value;
-use simulator::{FunctionSpec, Lambda};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

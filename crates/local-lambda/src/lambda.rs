@@ -1,0 +1,297 @@
+//! The handle of a local Lambda, for tests and the demo.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustix::process::Signal;
+use tokio::runtime::Handle;
+
+use crate::Error;
+use crate::clock;
+use crate::cloudwatch::{self, Batch, FilterPattern, LogEvent};
+use crate::environment::EnvironmentState;
+use crate::function::FunctionSpec;
+use crate::http_server::HttpServer;
+use crate::invocation::{Invocation, RunningInvocation};
+use crate::lock;
+use crate::service::{Function, OnFailureRecord, Service, answer_invoke};
+use crate::telemetry::{TelemetryControl, UndeliveredTelemetry};
+
+/// Rounds of a flush. More would mean that deliveries cause new deliveries without end.
+const MAX_FLUSH_ROUNDS: usize = 16;
+
+/// A local AWS Lambda with its CloudWatch Logs. Dropping it kills every process that it started.
+#[derive(Debug)]
+pub struct Lambda {
+    service: Arc<Service>,
+    endpoint: HttpServer,
+}
+
+impl Lambda {
+    /// Starts an empty service with an invoke endpoint on the loopback interface.
+    pub async fn start() -> Result<Self, Error> {
+        let service = Arc::new(Service::new(Handle::current()));
+        let served = Arc::clone(&service);
+        let endpoint =
+            HttpServer::start(move |request| answer_invoke(request, Arc::clone(&served)));
+        Ok(Self { endpoint: endpoint.await.map_err(Error::Listen)?, service })
+    }
+
+    /// Where `POST /2015-03-31/functions/NAME/invocations` is answered.
+    pub fn endpoint(&self) -> SocketAddr {
+        self.endpoint.address()
+    }
+
+    /// Adds a function; no process is started before its first invocation.
+    pub fn create_function(&self, spec: FunctionSpec) -> Result<(), Error> {
+        if let Some(variable) = spec.reserved_variable() {
+            return Err(Error::ReservedVariable(variable.to_owned()));
+        }
+        check_executable(spec.bootstrap())
+            .map_err(|source| Error::Bootstrap { path: spec.bootstrap().to_owned(), source })?;
+        let mut functions = lock(&self.service.functions);
+        if functions.contains_key(spec.name()) {
+            return Err(Error::FunctionExists(spec.name().to_owned()));
+        }
+        self.service.host.cloudwatch.create_group(&spec.log_group_name());
+        let function = Function::new(spec);
+        functions.insert(function.spec.name().to_owned(), Arc::new(function));
+        Ok(())
+    }
+
+    /// Invokes a function and waits until the invocation is over and its log is written.
+    ///
+    /// The invocation goes on when the returned future is dropped.
+    pub async fn invoke(
+        &self,
+        function: &str,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<Invocation, Error> {
+        self.begin_invocation(function, payload)?.finished().await
+    }
+
+    /// Invokes a function without waiting: its result is there as soon as the runtime has posted it, while the
+    /// invocation goes on as long as its extensions do.
+    pub fn begin_invocation(
+        &self,
+        function: &str,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<RunningInvocation, Error> {
+        self.service.invoke(function, Bytes::copy_from_slice(payload.as_ref()))
+    }
+
+    /// Queues an asynchronous invocation and returns its request id. A failed attempt is repeated as often as the
+    /// function's retry delays say; then an on-failure record is kept.
+    pub fn invoke_async(&self, function: &str, payload: impl AsRef<[u8]>) -> Result<String, Error> {
+        self.service.invoke_async(function, Bytes::copy_from_slice(payload.as_ref()))
+    }
+
+    /// Waits until no asynchronous invocation waits or runs.
+    pub async fn wait_for_async_invocations(&self) {
+        self.service.wait_for_queued(1).await;
+    }
+
+    /// Waits until no invocation runs: who got a result early finds the log complete and the environments frozen.
+    pub async fn wait_for_invocations(&self) {
+        let mut running = self.service.running.subscribe();
+        // The sender lives in the service, so this cannot fail.
+        drop(running.wait_for(|running| *running == 0).await);
+    }
+
+    /// Sends the events of a log group that match a filter pattern to a function, from now on, and probes the function
+    /// with a control message.
+    pub fn subscribe(
+        &self,
+        log_group: &str,
+        destination: &str,
+        pattern: &str,
+    ) -> Result<(), Error> {
+        let pattern = FilterPattern::parse(pattern)?;
+        self.service.function(destination)?;
+        let added = self.service.host.cloudwatch.subscribe(log_group, destination, pattern);
+        added.ok_or_else(|| Error::TooManyFilters(log_group.to_owned()))?;
+        let probe = cloudwatch::control_message(clock::now().millis());
+        self.service.invoke_async(destination, probe.into()).map(drop)
+    }
+
+    /// Waits for the asynchronous invocations, delivers the waiting events of subscriptions, and waits for the
+    /// deliveries and their retries. Events that these wrote to subscribed groups are delivered too, in up to 16
+    /// rounds.
+    pub async fn flush_subscriptions(&self) {
+        self.wait_for_async_invocations().await;
+        for _ in 0..MAX_FLUSH_ROUNDS {
+            let batches = self.service.host.cloudwatch.take_batches();
+            if batches.is_empty() {
+                return;
+            }
+            for batch in batches {
+                self.service.deliver(&batch).await;
+            }
+            self.wait_for_async_invocations().await;
+        }
+    }
+
+    /// Sends log events of one stream to a function as CloudWatch Logs does, by asynchronous invocations, and returns
+    /// their request ids. The caller decides which events, in which order and how often.
+    pub fn deliver(&self, destination: &str, events: &[LogEvent]) -> Result<Vec<String>, Error> {
+        let account_id = self.service.function(destination)?.spec.account_id.as_str().into();
+        let batch = Batch::new(destination.to_owned(), account_id, events);
+        let payloads = cloudwatch::payloads(&batch).into_iter();
+        payloads.map(|payload| self.service.invoke_async(destination, payload.into())).collect()
+    }
+
+    /// The records of asynchronous invocations that failed in every attempt, oldest first; the last 1,000
+    /// (or 64 MiB) are kept.
+    pub fn on_failure_records(&self) -> Vec<OnFailureRecord> {
+        lock(&self.service.on_failure).to_vec()
+    }
+
+    /// The log events of one function in the order in which they were written.
+    pub fn log_events(&self, function: &str) -> Vec<LogEvent> {
+        let Ok(known) = self.service.function(function) else {
+            return Vec::new();
+        };
+        let mut events = self.log_group_events(&known.spec.log_group_name());
+        events.retain(|event| &*event.function == function);
+        events
+    }
+
+    /// The events of a log group in the order in which they were written; the last 200,000 are kept.
+    fn log_group_events(&self, log_group: &str) -> Vec<LogEvent> {
+        self.service.host.cloudwatch.events(log_group)
+    }
+
+    /// Calls `observer` with every log event as it is written. It must not block.
+    pub fn observe_logs(&self, observer: impl Fn(&LogEvent) + Send + Sync + 'static) {
+        self.service.host.cloudwatch.observe(Box::new(observer));
+    }
+
+    /// The finished invocations of a function, attempts of asynchronous ones included; the last 1,000 (or
+    /// 64 MiB of responses) are kept.
+    pub fn invocations(&self, function: &str) -> Vec<Invocation> {
+        let function = self.service.function(function);
+        function.map(|function| lock(&function.finished).to_vec()).unwrap_or_default()
+    }
+
+    pub fn environments(&self, function: &str) -> Vec<EnvironmentState> {
+        let Ok(function) = self.service.function(function) else {
+            return Vec::new();
+        };
+        lock(&function.views).to_vec().iter().map(|view| view.state()).collect()
+    }
+
+    /// Creates an environment and initializes it without an invocation, as Lambda does ahead of time; the next
+    /// invocation uses it. Returns `true` if init succeeded.
+    pub async fn initialise(&self, function: &str) -> Result<bool, Error> {
+        let function = self.service.function(function)?;
+        let environment = self.service.initialised(&function).await;
+        let is_ready = environment.is_ready();
+        lock(&function.idle).push(environment);
+        Ok(is_ready)
+    }
+
+    /// Kills the runtimes of a function that are in the middle of an invocation, as Lambda does when memory is exhausted,
+    /// and returns how many they were.
+    pub fn exhaust_memory(&self, function: &str) -> usize {
+        let Ok(function) = self.service.function(function) else {
+            return 0;
+        };
+        let views = lock(&function.views).to_vec();
+        let pids = views.iter().filter_map(|view| view.run_out_of_memory());
+        pids.filter(|pid| self.service.host.table.kill(*pid)).count()
+    }
+
+    /// Kills the process of one extension in all environments of a function, and returns how many they were.
+    pub fn kill_extension(&self, function: &str, extension: &str) -> usize {
+        self.signal_extension(function, extension, Signal::KILL)
+    }
+
+    /// Stops the process of one extension in all environments of a function, as the host may do at any moment, and
+    /// returns their number. A thaw of the environment continues it.
+    pub fn stop_extension(&self, function: &str, extension: &str) -> usize {
+        self.signal_extension(function, extension, Signal::STOP)
+    }
+
+    /// Continues the processes that [`stop_extension`](Self::stop_extension) stopped.
+    pub fn continue_extension(&self, function: &str, extension: &str) -> usize {
+        self.signal_extension(function, extension, Signal::CONT)
+    }
+
+    fn signal_extension(&self, function: &str, extension: &str, signal: Signal) -> usize {
+        let environments = self.environments(function);
+        let extensions = environments.iter().flat_map(|environment| &environment.extensions);
+        let named = extensions.filter(|known| known.name == extension);
+        named.filter(|known| self.service.host.table.signal(known.pid, signal)).count()
+    }
+
+    /// Interferes with the telemetry of a function.
+    pub fn telemetry(&self, function: &str) -> Result<TelemetryControl, Error> {
+        Ok(TelemetryControl(Arc::clone(&self.service.function(function)?.controls)))
+    }
+
+    /// The platform events that Lambda generated about a function, as JSON, oldest first, each once. The last 20,000
+    /// (or 64 MiB) are kept.
+    pub fn platform_events(&self, function: &str) -> Vec<String> {
+        let function = self.service.function(function);
+        function.map(|function| function.controls.generated()).unwrap_or_default()
+    }
+
+    /// The telemetry that waited when its environment ended, oldest first; the last 1,000 (or 64 MiB) are kept.
+    pub fn telemetry_undelivered(&self) -> Vec<UndeliveredTelemetry> {
+        self.service.host.telemetry_ledger.undelivered()
+    }
+
+    /// Kills the idle environments of a function without SHUTDOWN, as when they are never thawed again; returns how many.
+    pub async fn kill_idle(&self, function: &str) -> Result<usize, Error> {
+        let function = self.service.function(function)?;
+        let idle = std::mem::take(&mut *lock(&function.idle));
+        let killed = idle.len();
+        for environment in idle {
+            environment.kill().await;
+        }
+        Ok(killed)
+    }
+
+    /// Shuts the idle environments of a function down, so that its next invocation is a cold start; returns how many.
+    pub async fn recycle(&self, function: &str) -> Result<usize, Error> {
+        let function = self.service.function(function)?;
+        let idle = std::mem::take(&mut *lock(&function.idle));
+        let ended = idle.len();
+        for environment in idle {
+            environment.shut_down().await;
+        }
+        Ok(ended)
+    }
+
+    /// Shuts all environments down as Lambda does, kills busy ones, and waits for their end.
+    pub async fn shut_down(self) {
+        let functions: Vec<_> = lock(&self.service.functions).values().cloned().collect();
+        let mut ending = tokio::task::JoinSet::new();
+        for function in &functions {
+            function.slots.close();
+            for environment in std::mem::take(&mut *lock(&function.idle)) {
+                ending.spawn(environment.shut_down());
+            }
+        }
+        ending.join_all().await;
+        self.service.host.table.close();
+        self.wait_for_invocations().await;
+    }
+}
+
+impl Drop for Lambda {
+    fn drop(&mut self) {
+        self.service.host.table.close();
+        for function in lock(&self.service.functions).values() {
+            function.slots.close();
+            lock(&function.idle).clear();
+        }
+    }
+}
+
+fn check_executable(path: &Path) -> std::io::Result<()> {
+    rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?;
+    if path.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(()) }
+}

@@ -1,0 +1,121 @@
+//! A local AWS Lambda with real processes, CloudWatch Logs and queues.
+//!
+//! Functions are real programs that speak the Runtime API. They get Lambda's environment variables, are frozen
+//! (SIGSTOP) between invocations and killed at their timeout. Their output becomes events of a log stream, beside
+//! Lambda's own START, END and REPORT. Subscription filters pass the events on to another function.
+//!
+//! Layers add external extensions: separate processes that register, get INVOKE and SHUTDOWN, and may subscribe to
+//! telemetry. Telemetry is delivered in batches while the environment is not frozen, until it is acknowledged.
+//! [`Lambda::telemetry`] lets a test interfere with it; [`Lambda::telemetry_undelivered`] lists the events that were
+//! lost with an environment.
+//!
+//! AWS leaves some behaviour open. Here, the report of a failed invocation is generated before its extensions get
+//! SHUTDOWN; a subscription survives the reset of its environment; failed deliveries are repeated after 20 ms,
+//! doubled up to 1 s; lines are dropped when 16 MiB wait for a subscriber; log levels do not filter telemetry. A
+//! managed instance gets one invocation at a time. Not simulated: the Logs API, `/opt`, memory limits, and a private
+//! `/tmp`.
+//!
+//! It writes Lambda's events itself and shares no code with the crates that read them, so that no shared mistake
+//! goes unnoticed.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use lambda_otlp_local_lambda::{FunctionSpec, Lambda};
+//!
+//! # async fn story() -> Result<(), lambda_otlp_local_lambda::Error> {
+//! let lambda = Lambda::start().await?;
+//! lambda.create_function(FunctionSpec::new("forwarder", "target/debug/forwarder"))?;
+//! let orders = FunctionSpec::new("orders", "target/debug/orders").timeout(Duration::from_secs(3));
+//! lambda.create_function(orders.layer("target/layer"))?;
+//! lambda.subscribe("/aws/lambda/orders", "forwarder", "")?;
+//! let invocation = lambda.invoke("orders", b"{}").await?;
+//! assert!(invocation.is_success());
+//! lambda.flush_subscriptions().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod api;
+mod api_client;
+pub mod binaries;
+mod clock;
+mod cloudwatch;
+mod environment;
+mod function;
+mod http_server;
+mod identifiers;
+mod invocation;
+mod lambda;
+pub mod packages;
+mod platform_events;
+mod process;
+pub mod queue;
+mod service;
+mod telemetry;
+
+use std::io;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use thiserror::Error;
+
+pub use api_client::{ApiClient, ApiResponse};
+pub use cloudwatch::{FilterPattern, InvalidPattern, LogEvent};
+pub use environment::{EnvironmentState, ExtensionState};
+pub use function::{FunctionSpec, Initialization, LogFormat, LogLevel};
+pub use http_server::HttpServer;
+pub use invocation::{Invocation, InvocationResult, RunningInvocation};
+pub use lambda::Lambda;
+pub use process::process_state;
+pub use service::{OnFailureRecord, RequestContext, ResponseContext};
+pub use telemetry::{TelemetryControl, UndeliveredTelemetry};
+
+/// Why the local Lambda refused a request. A function that fails is no error but an [`InvocationResult`](crate::InvocationResult).
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error("cannot listen on the loopback interface")]
+    Listen(#[source] io::Error),
+    #[error("function {0} does not exist; create it first")]
+    UnknownFunction(String),
+    #[error("function {0} exists already")]
+    FunctionExists(String),
+    #[error("cannot use the bootstrap {}", path.display())]
+    Bootstrap { path: PathBuf, source: io::Error },
+    #[error("environment variable {0} is reserved by Lambda; remove it from the function")]
+    ReservedVariable(String),
+    #[error("log group {0} has two subscription filters already, which is the most it may have")]
+    TooManyFilters(String),
+    #[error(transparent)]
+    FilterPattern(#[from] InvalidPattern),
+    #[error("payload has {bytes} bytes, the most is {limit_bytes}")]
+    PayloadTooLarge { bytes: usize, limit_bytes: usize },
+    #[error("payload is not JSON")]
+    PayloadNotJson(#[source] serde_json::Error),
+    #[error("too many asynchronous invocations wait; flush before you add more")]
+    QueueFull,
+    #[error("the local Lambda is shutting down")]
+    ShuttingDown,
+}
+
+/// A panic in one test thread must not hide the results of the others.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns a port of loopback without a listener, below those that the kernel gives to clients: until a program listens there, no
+/// connection takes it.
+#[must_use]
+pub fn free_port() -> u16 {
+    const FIRST: u16 = 10_000;
+    const COUNT: u16 = 20_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let offset = std::process::id() * 64 + u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(offset % u32::from(COUNT)).map_or(FIRST, |offset| FIRST + offset);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}

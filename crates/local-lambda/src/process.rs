@@ -1,0 +1,491 @@
+//! Child processes: started in a process group of their own, frozen, thawed, killed, and never left behind.
+
+use crate::clock;
+use crate::cloudwatch::{LogWriter, MAX_EVENT_BYTES};
+use crate::lock;
+use crate::telemetry::{Category, Generated, Telemetry};
+use rustix::io::Errno;
+use rustix::pipe::PipeFlags;
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe::Receiver;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// All living children of one local Lambda, so that none outlives it.
+#[derive(Debug, Default)]
+pub(crate) struct ProcessTable {
+    living: Mutex<Living>,
+}
+
+#[derive(Debug, Default)]
+struct Living {
+    closed: bool,
+    leaders: Vec<Pid>,
+}
+
+impl ProcessTable {
+    /// Kills every process group and refuses new ones; returns when the leaders are dead.
+    pub(crate) fn close(&self) {
+        let mut living = lock(&self.living);
+        living.closed = true;
+        for leader in &living.leaders {
+            kill_group(*leader, Signal::KILL);
+        }
+        for leader in &living.leaders {
+            // The owner of the process still has to reap it; here it matters that it no longer runs.
+            let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            while matches!(
+                rustix::process::waitid(WaitId::Pid(*leader), ended),
+                Err(rustix::io::Errno::INTR)
+            ) {}
+        }
+    }
+
+    /// Kills the group of one process, if it is one of ours and still lives.
+    pub(crate) fn kill(&self, pid: u32) -> bool {
+        self.signal(pid, Signal::KILL)
+    }
+
+    /// Sends the group of one process a signal, if it is one of ours and still lives.
+    pub(crate) fn signal(&self, pid: u32, signal: Signal) -> bool {
+        let living = lock(&self.living);
+        let leader = living.leaders.iter().find(|leader| number(**leader) == pid);
+        leader.inspect(|leader| kill_group(**leader, signal)).is_some()
+    }
+}
+
+fn number(pid: Pid) -> u32 {
+    pid.as_raw_nonzero().get().unsigned_abs()
+}
+
+/// A signal to a whole group; a group that is gone already is no error.
+fn kill_group(leader: Pid, signal: Signal) {
+    rustix::process::kill_process_group(leader, signal).ok();
+}
+
+/// One process of a function, leader of its group.
+///
+/// The leader is reaped only after its group was killed, so its number cannot mean another process meanwhile.
+#[derive(Debug)]
+pub(crate) struct Process {
+    leader: Pid,
+    child: Child,
+    pidfd: AsyncFd<OwnedFd>,
+    captures: Captures,
+    table: Arc<ProcessTable>,
+    frozen: bool,
+    reaped: Option<ExitStatus>,
+}
+
+#[expect(deprecated, reason = "sound with an `OwnedFd`; its successor is an unsafe function")]
+fn watch(leader: Pid) -> io::Result<AsyncFd<OwnedFd>> {
+    let pidfd = rustix::process::pidfd_open(leader, PidfdFlags::empty())?;
+    AsyncFd::with_interest(pidfd, Interest::READABLE)
+}
+
+pub(crate) struct Start<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) arguments: &'a [String],
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) directory: Option<&'a Path>,
+}
+
+impl Process {
+    /// Starts a process. Its standard output and error become lines of `output`.
+    pub(crate) fn start(
+        start: Start<'_>,
+        output: &CapturedOutput,
+        table: &Arc<ProcessTable>,
+    ) -> io::Result<Self> {
+        let (captures, stdout, stderr) = Captures::new(output)?;
+        let mut command = Command::new(start.program);
+        command
+            .args(start.arguments)
+            .env_clear()
+            .envs(start.environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(stdout))
+            .stderr(Stdio::from(stderr))
+            .process_group(0);
+        if let Some(directory) = start.directory {
+            command.current_dir(directory);
+        }
+        let (leader, child) = {
+            let mut living = lock(&table.living);
+            if living.closed {
+                return Err(io::Error::other("the local Lambda is shutting down"));
+            }
+            let child = command.spawn()?;
+            let leader = Pid::from_child(&child);
+            living.leaders.push(leader);
+            (leader, child)
+        };
+        // The command holds the writing ends of the pipes; only the child may have them.
+        drop(command);
+        let pidfd = match watch(leader) {
+            Ok(pidfd) => pidfd,
+            Err(error) => {
+                kill_group(leader, Signal::KILL);
+                let mut child = child;
+                drop(child.wait());
+                lock(&table.living).leaders.retain(|other| *other != leader);
+                return Err(error);
+            }
+        };
+        Ok(Self {
+            leader,
+            child,
+            pidfd,
+            captures,
+            table: Arc::clone(table),
+            frozen: false,
+            reaped: None,
+        })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until the leader has ended by itself; cancel safe.
+    pub(crate) async fn ended(&self) {
+        // A pidfd becomes readable when the process ends and stays so; an error would mean the same.
+        drop(self.pidfd.readable().await);
+    }
+
+    /// As [`ended`](Self::ended), for those who wait for one of many processes.
+    pub(crate) fn poll_ended(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.pidfd.poll_read_ready(context).map(drop)
+    }
+
+    /// Tells the whole group to stop; [`freeze`](Self::freeze) waits until it has.
+    pub(crate) fn begin_freeze(&mut self) {
+        kill_group(self.leader, Signal::STOP);
+        self.frozen = true;
+    }
+
+    /// Writes every line that has come out so far.
+    pub(crate) fn drain(&self) {
+        self.captures.drain();
+    }
+
+    /// Stops the whole group and writes every line that it has written so far.
+    pub(crate) async fn freeze(&mut self) {
+        self.begin_freeze();
+        let stopped = WaitIdOptions::STOPPED
+            | WaitIdOptions::EXITED
+            | WaitIdOptions::NOWAIT
+            | WaitIdOptions::NOHANG;
+        // A stop takes effect within microseconds, unless a thread is inside an uninterruptible system call.
+        let begin = Instant::now();
+        while matches!(rustix::process::waitid(WaitId::Pid(self.leader), stopped), Ok(None)) {
+            match begin.elapsed().as_millis() {
+                0 => tokio::task::yield_now().await,
+                1..2000 => tokio::time::sleep(Duration::from_millis(1)).await,
+                _ => break,
+            }
+        }
+        self.captures.drain();
+    }
+
+    pub(crate) fn thaw(&mut self) {
+        if self.frozen {
+            kill_group(self.leader, Signal::CONT);
+            self.frozen = false;
+        }
+    }
+
+    /// Asks the leader to end, as Lambda does where an extension is registered.
+    pub(crate) fn terminate(&mut self) {
+        self.thaw();
+        rustix::process::kill_process(self.leader, Signal::TERM).ok();
+    }
+
+    /// Kills the whole group; the rest is for [`end`](Self::end).
+    pub(crate) fn kill(&self) {
+        kill_group(self.leader, Signal::KILL);
+    }
+
+    /// Kills the rest of the group, writes its last lines, and returns the leader's exit status.
+    ///
+    /// If the leader ended by itself, the status is its own, otherwise the status of the kill.
+    pub(crate) async fn end(mut self) -> Option<ExitStatus> {
+        self.kill();
+        self.ended().await;
+        let status = self.reap();
+        self.captures.finish();
+        status
+    }
+
+    /// The most memory the leader has had resident so far, in MB, rounded up.
+    pub(crate) fn peak_memory_mb(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
+        let memory = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kilobytes: u64 = memory.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kilobytes.div_ceil(1024))
+    }
+
+    fn reap(&mut self) -> Option<ExitStatus> {
+        if self.reaped.is_none() {
+            let mut living = lock(&self.table.living);
+            self.reaped = self.child.wait().ok();
+            living.leaders.retain(|leader| *leader != self.leader);
+        }
+        self.reaped
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.reaped.is_none() {
+            kill_group(self.leader, Signal::KILL);
+            self.reap();
+        }
+    }
+}
+
+/// The state letter of `/proc/PID/stat` (`R` running, `S` sleeping, `T` stopped, `Z` ended); `None` without such a process.
+pub fn process_state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in parentheses and may itself contain anything.
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// Where the lines of a function, or of its extensions, go.
+#[derive(Debug, Clone)]
+pub(crate) struct CapturedOutput {
+    pub(crate) writer: Arc<LogWriter>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) category: Category,
+}
+
+impl CapturedOutput {
+    /// Passes a line on. Subscribers also get lines below the log level (AWS Lambda "Log-level filtering": it selects
+    /// the lines for CloudWatch Logs).
+    pub(crate) fn line(&self, line: &[u8]) {
+        let text = String::from_utf8_lossy(line).into_owned();
+        self.telemetry.emit(Generated::line(self.category, clock::now(), text));
+        self.writer.application_line(line);
+    }
+}
+
+// Reads the standard output and error of a process, and splits them into lines.
+
+const PIPE_BUFFER_BYTES: usize = 65_536;
+
+#[derive(Debug)]
+pub(crate) struct Captures {
+    pipes: Vec<Arc<Capture>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Capture {
+    pipe: Receiver,
+    lines: Mutex<LineSplitter>,
+    output: CapturedOutput,
+}
+
+impl Captures {
+    /// Makes the two pipes and begins to read them; returns the ends that the process gets.
+    pub(crate) fn new(output: &CapturedOutput) -> io::Result<(Self, OwnedFd, OwnedFd)> {
+        let (stdout, stdout_end) = Capture::new(output)?;
+        let (stderr, stderr_end) = Capture::new(output)?;
+        let pipes = vec![stdout, stderr];
+        let readers = pipes.iter().map(|pipe| tokio::spawn(Arc::clone(pipe).read_on())).collect();
+        Ok((Self { pipes, readers }, stdout_end, stderr_end))
+    }
+
+    /// Writes the content of the pipes. If the process is stopped or dead, this is all its output.
+    pub(crate) fn drain(&self) {
+        for pipe in &self.pipes {
+            pipe.read_until_empty();
+        }
+    }
+
+    /// Writes the rest of the output, including a last line without a line feed. For a process that has ended.
+    pub(crate) fn finish(&self) {
+        self.drain();
+        for pipe in &self.pipes {
+            lock(&pipe.lines).finish(|line| pipe.output.line(line));
+        }
+    }
+
+    /// Leaves further output in the pipes, until `drain`.
+    pub(crate) fn stop_reading(&self) {
+        for reader in &self.readers {
+            reader.abort();
+        }
+    }
+}
+
+impl Drop for Captures {
+    fn drop(&mut self) {
+        self.stop_reading();
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Pipe {
+    Empty,
+    Closed,
+    MoreToRead,
+}
+
+impl Capture {
+    fn new(output: &CapturedOutput) -> io::Result<(Arc<Self>, OwnedFd)> {
+        let (read_end, write_end) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        // This makes only the reading end non-blocking: the process must find an ordinary pipe.
+        let pipe = Receiver::from_owned_fd(read_end)?;
+        let lines = Mutex::new(LineSplitter::new(MAX_EVENT_BYTES));
+        Ok((Arc::new(Self { pipe, lines, output: output.clone() }), write_end))
+    }
+
+    async fn read_on(self: Arc<Self>) {
+        while self.pipe.readable().await.is_ok() {
+            // An empty pipe is told to tokio, which then waits for the next bytes.
+            let read = self.pipe.try_io(|| match self.read() {
+                Pipe::Empty => Err(io::ErrorKind::WouldBlock.into()),
+                read => Ok(read),
+            });
+            if matches!(read, Ok(Pipe::Closed)) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn read_until_empty(&self) {
+        // The bound is met only by a process that could not be stopped and writes faster than we read.
+        for _ in 0..1024 {
+            if self.read() != Pipe::MoreToRead {
+                return;
+            }
+        }
+    }
+
+    /// Reads one buffer. The system is asked each time: tokio's readiness may lag behind the pipe.
+    fn read(&self) -> Pipe {
+        let mut buffer = vec![0; PIPE_BUFFER_BYTES];
+        // Held over the read, so that the reader task and `drain` cannot exchange their buffers' order.
+        let mut lines = lock(&self.lines);
+        match rustix::io::read(&self.pipe, &mut buffer) {
+            Ok(0) => Pipe::Closed,
+            Ok(length) => {
+                let read = buffer.get(..length).unwrap_or_default();
+                lines.push(read, |line| self.output.line(line));
+                Pipe::MoreToRead
+            }
+            Err(Errno::INTR) => Pipe::MoreToRead,
+            Err(Errno::AGAIN) => Pipe::Empty,
+            Err(_) => Pipe::Closed,
+        }
+    }
+}
+
+/// Cuts a stream of bytes into lines with their line feeds, and longer lines into pieces without.
+#[derive(Debug)]
+struct LineSplitter {
+    pending: Vec<u8>,
+    max_bytes: usize,
+}
+
+impl LineSplitter {
+    fn new(max_bytes: usize) -> Self {
+        Self { pending: Vec::new(), max_bytes }
+    }
+
+    fn push(&mut self, mut bytes: &[u8], mut line: impl FnMut(&[u8])) {
+        while !bytes.is_empty() {
+            let room = self.max_bytes - self.pending.len();
+            let window = bytes.get(..room).unwrap_or(bytes);
+            let line_end = window.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+            let (taken, rest) = bytes.split_at(line_end.unwrap_or(window.len()));
+            self.pending.extend_from_slice(taken);
+            bytes = rest;
+            if line_end.is_some() || self.pending.len() == self.max_bytes {
+                line(&self.pending);
+                self.pending.clear();
+            }
+        }
+    }
+
+    fn finish(&mut self, mut line: impl FnMut(&[u8])) {
+        if !self.pending.is_empty() {
+            line(&self.pending);
+            self.pending.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloudwatch::{CloudWatch, LogWriter};
+    use crate::function::{FunctionSpec, LogFormat};
+    use crate::telemetry::{Category, Telemetry};
+
+    #[tokio::test]
+    async fn freezing_a_process_drains_its_pipes() {
+        let (cloudwatch, table) = (Arc::<CloudWatch>::default(), Arc::<ProcessTable>::default());
+        let spec = FunctionSpec::new("f", "/bin/sh");
+        let writer = Arc::new(LogWriter::new(&cloudwatch, &spec, "environment"));
+        let telemetry =
+            Telemetry::new("f", "environment", LogFormat::Text, &Arc::default(), &Arc::default());
+        let output = CapturedOutput { writer, telemetry, category: Category::Function };
+        let start = Start {
+            program: spec.bootstrap(),
+            arguments: &["-c".to_owned(), "echo out; echo err >&2; kill -STOP $$".to_owned()],
+            environment: BTreeMap::new(),
+            directory: None,
+        };
+        let mut process = Process::start(start, &output, &table).unwrap();
+        // Without the reader tasks, only the freeze can have written the log.
+        process.captures.stop_reading();
+        while process_state(process.pid()) != Some('T') {
+            tokio::task::yield_now().await;
+        }
+        assert!(cloudwatch.events("/aws/lambda/f").is_empty());
+        process.freeze().await;
+        let messages: Vec<_> =
+            cloudwatch.events("/aws/lambda/f").into_iter().map(|event| event.message).collect();
+        assert_eq!(messages, ["out\n", "err\n"]);
+        process.end().await;
+    }
+
+    #[test]
+    fn output_is_split_into_lines_across_reads() {
+        #[track_caller]
+        fn check(reads: &[&str], expected: &[&str]) {
+            let mut splitter = LineSplitter::new(4);
+            let mut lines = Vec::new();
+            for read in reads {
+                splitter.push(read.as_bytes(), |line| {
+                    lines.push(String::from_utf8_lossy(line).into_owned());
+                });
+            }
+            splitter.finish(|line| lines.push(String::from_utf8_lossy(line).into_owned()));
+            assert_eq!(lines, expected);
+        }
+        check(&[""], &[]);
+        check(&["a\n"], &["a\n"]);
+        check(&["a\nb\n"], &["a\n", "b\n"]);
+        check(&["a", "b", "\nc"], &["ab\n", "c"]);
+        check(&["\n\n"], &["\n", "\n"]);
+        check(&["abc\n"], &["abc\n"]);
+        check(&["abcd\n"], &["abcd", "\n"]);
+        check(&["abcde\n"], &["abcd", "e\n"]);
+        check(&["ab", "cdefghi", "j\n"], &["abcd", "efgh", "ij\n"]);
+    }
+}

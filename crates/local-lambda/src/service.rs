@@ -1,0 +1,413 @@
+//! The parts of a running local Lambda, and how invocations find an environment.
+
+use crate::Error;
+use crate::api::server::{self, Unread};
+use crate::api::{header, not_found};
+use crate::cloudwatch::{self, Batch};
+use crate::environment::{Environment, EnvironmentView, Host};
+use crate::function::FunctionSpec;
+use crate::invocation::{Caller, Invocation, InvocationResult, RunningInvocation};
+use crate::lock;
+use crate::telemetry::Controls;
+use crate::{clock, identifiers};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+
+/// The largest payload of a synchronous invocation, in bytes (AWS Lambda quotas: 6 MB).
+const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
+
+/// The largest payload of an asynchronous invocation, in bytes (AWS Lambda quotas: 1 MB).
+const MAX_ASYNC_PAYLOAD_BYTES: usize = 1024 * 1024;
+
+/// How many asynchronous invocations may wait or run.
+const MAX_ASYNC_INVOCATIONS: usize = 10_000;
+
+/// The pauses before the retries of an asynchronous invocation. AWS waits about one and two minutes.
+const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(20)];
+
+/// The state that the handle, the endpoint and the tasks of a local Lambda share.
+pub(crate) struct Service {
+    handle: Handle,
+    pub(crate) functions: Mutex<BTreeMap<String, Arc<Function>>>,
+    pub(crate) host: Host,
+    pub(crate) running: watch::Sender<usize>,
+    queued: watch::Sender<usize>,
+    pub(crate) on_failure: Mutex<Recent<OnFailureRecord>>,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("running", &*self.running.borrow()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Function {
+    pub(crate) spec: Arc<FunctionSpec>,
+    pub(crate) slots: Semaphore,
+    pub(crate) idle: Mutex<Vec<Environment>>,
+    pub(crate) views: Mutex<Recent<Arc<EnvironmentView>>>,
+    pub(crate) finished: Mutex<Recent<Invocation>>,
+    pub(crate) controls: Arc<Controls>,
+}
+
+struct Counted(watch::Sender<usize>);
+
+impl Counted {
+    fn up(counter: &watch::Sender<usize>) -> Self {
+        counter.send_modify(|count| *count += 1);
+        Self(counter.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+impl Function {
+    pub(crate) fn new(spec: FunctionSpec) -> Self {
+        Self {
+            slots: Semaphore::new(spec.max_environments),
+            spec: Arc::new(spec),
+            idle: Mutex::default(),
+            views: Mutex::default(),
+            finished: Mutex::default(),
+            controls: Arc::default(),
+        }
+    }
+}
+
+impl Service {
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self {
+            handle,
+            functions: Mutex::default(),
+            host: Host::default(),
+            running: watch::Sender::new(0),
+            queued: watch::Sender::new(0),
+            on_failure: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn function(&self, name: &str) -> Result<Arc<Function>, Error> {
+        lock(&self.functions)
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Error::UnknownFunction(name.to_owned()))
+    }
+
+    pub(crate) fn invoke(
+        self: &Arc<Self>,
+        function: &str,
+        payload: Bytes,
+    ) -> Result<RunningInvocation, Error> {
+        let function = self.function(function)?;
+        check_payload(&payload, MAX_PAYLOAD_BYTES)?;
+        Ok(self.run(&function, identifiers::uuid(), payload))
+    }
+
+    pub(crate) fn invoke_async(
+        self: &Arc<Self>,
+        function: &str,
+        payload: Bytes,
+    ) -> Result<String, Error> {
+        let function = self.function(function)?;
+        check_payload(&payload, MAX_ASYNC_PAYLOAD_BYTES)?;
+        if *self.queued.borrow() >= MAX_ASYNC_INVOCATIONS {
+            return Err(Error::QueueFull);
+        }
+        let request_id = identifiers::uuid();
+        let service = Arc::clone(self);
+        let queued = Counted::up(&self.queued);
+        self.handle.spawn({
+            let request_id = request_id.clone();
+            async move {
+                service.attempt(&function, request_id, payload).await;
+                drop(queued);
+            }
+        });
+        Ok(request_id)
+    }
+
+    /// Invokes until an attempt succeeds or no more are left. All attempts have the same request id.
+    async fn attempt(
+        self: &Arc<Self>,
+        function: &Arc<Function>,
+        request_id: String,
+        payload: Bytes,
+    ) {
+        let delays = RETRY_DELAYS.into_iter().map(Some).chain([None]);
+        let mut attempts = 0;
+        for delay_after in delays {
+            // An error means that the local Lambda shuts down, so the record has no reader.
+            let running = self.run(function, request_id.clone(), payload.clone());
+            let Ok(invocation) = running.finished().await else {
+                return;
+            };
+            attempts += 1;
+            if invocation.is_success() {
+                return;
+            }
+            if let Some(delay) = delay_after {
+                tokio::time::sleep(delay).await;
+            } else {
+                let record = record(&function.spec, &invocation, attempts, &payload);
+                lock(&self.on_failure).push(record, payload.len());
+            }
+        }
+    }
+
+    pub(crate) async fn deliver(self: &Arc<Self>, batch: &Batch) {
+        for payload in cloudwatch::payloads(batch) {
+            self.wait_for_queued(MAX_ASYNC_INVOCATIONS).await;
+            // Functions are never removed and the payload is ours, so the service cannot refuse it.
+            drop(self.invoke_async(&batch.destination, payload.into()));
+        }
+    }
+
+    pub(crate) async fn wait_for_queued(&self, below: usize) {
+        // The sender lives in the service, so this cannot fail.
+        drop(self.queued.subscribe().wait_for(|queued| *queued < below).await);
+    }
+
+    /// One invocation in an idle environment, or a new one, as a task of its own: a caller that gives up leaves no
+    /// environment in an unknown state.
+    pub(crate) fn run(
+        self: &Arc<Self>,
+        function: &Arc<Function>,
+        request_id: String,
+        payload: Bytes,
+    ) -> RunningInvocation {
+        let (service, function) = (Arc::clone(self), Arc::clone(function));
+        let (caller, result) = Caller::new();
+        let running = self.handle.spawn({
+            let request_id = request_id.clone();
+            async move {
+                let slot = function.slots.acquire().await.map_err(|_| Error::ShuttingDown)?;
+                let counted = Counted::up(&service.running);
+                let mut environment = service.environment(&function);
+                let invocation = environment.invoke(request_id, payload, caller).await;
+                lock(&function.idle).push(environment);
+                let bytes = invocation.response().map_or(0, <[u8]>::len);
+                lock(&function.finished).push(invocation.clone(), bytes);
+                drop((counted, slot));
+                Ok(invocation)
+            }
+        });
+        RunningInvocation { request_id, result, running }
+    }
+
+    pub(crate) async fn initialised(&self, function: &Function) -> Environment {
+        let mut environment = self.new_environment(function);
+        environment.initialise().await;
+        environment
+    }
+
+    fn environment(&self, function: &Function) -> Environment {
+        let idle = lock(&function.idle).pop();
+        idle.unwrap_or_else(|| self.new_environment(function))
+    }
+
+    fn new_environment(&self, function: &Function) -> Environment {
+        let environment = Environment::new(&self.host, &function.spec, &function.controls);
+        lock(&function.views).push(Arc::clone(environment.view()), 0);
+        environment
+    }
+}
+
+fn check_payload(payload: &Bytes, limit_bytes: usize) -> Result<(), Error> {
+    if payload.len() > limit_bytes {
+        return Err(Error::PayloadTooLarge { bytes: payload.len(), limit_bytes });
+    }
+    serde_json::from_slice::<serde::de::IgnoredAny>(payload)
+        .map(drop)
+        .map_err(Error::PayloadNotJson)
+}
+
+/// The record for an on-failure destination (AWS Lambda "Capturing records of asynchronous invocations").
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct OnFailureRecord {
+    pub version: String,
+    /// RFC 3339.
+    pub timestamp: String,
+    pub request_context: RequestContext,
+    pub request_payload: Value,
+    pub response_context: ResponseContext,
+    pub response_payload: Value,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct RequestContext {
+    pub request_id: String,
+    pub function_arn: String,
+    /// Always `RetriesExhausted`.
+    pub condition: String,
+    pub approximate_invoke_count: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ResponseContext {
+    pub status_code: u16,
+    pub executed_version: String,
+    pub function_error: String,
+}
+
+fn record(
+    spec: &FunctionSpec,
+    invocation: &Invocation,
+    attempts: usize,
+    payload: &Bytes,
+) -> OnFailureRecord {
+    let response = invocation.result.body(spec, &invocation.request_id);
+    OnFailureRecord {
+        version: "1.0".to_owned(),
+        timestamp: clock::now().rfc3339(),
+        request_context: RequestContext {
+            request_id: invocation.request_id.clone(),
+            function_arn: format!("{}:{}", spec.arn(), spec.version_name()),
+            condition: "RetriesExhausted".to_owned(),
+            approximate_invoke_count: attempts,
+        },
+        request_payload: serde_json::from_slice(payload).unwrap_or_default(),
+        response_context: ResponseContext {
+            status_code: 200,
+            executed_version: spec.version_name().to_owned(),
+            function_error: "Unhandled".to_owned(),
+        },
+        response_payload: serde_json::from_slice(&response).unwrap_or_default(),
+    }
+}
+
+/// The Invoke API over HTTP: `POST /2015-03-31/functions/NAME/invocations`.
+pub(crate) async fn answer_invoke(
+    request: Request<Incoming>,
+    service: Arc<Service>,
+) -> Response<Full<Bytes>> {
+    let path = request.uri().path().to_owned();
+    let function = path
+        .strip_prefix("/2015-03-31/functions/")
+        .and_then(|path| path.strip_suffix("/invocations"));
+    match (request.method(), function) {
+        (&Method::POST, Some(function)) => {
+            invoke(function, request, &service).await.unwrap_or_else(|error| refuse(&error))
+        }
+        _ => not_found(),
+    }
+}
+
+async fn invoke(
+    function: &str,
+    request: Request<Incoming>,
+    service: &Arc<Service>,
+) -> Result<Response<Full<Bytes>>, Error> {
+    let spec = Arc::clone(&service.function(function)?.spec);
+    let asynchronous = header(request.headers(), "X-Amz-Invocation-Type") == Some("Event");
+    let payload = match server::read_body(request.into_body(), MAX_PAYLOAD_BYTES).await {
+        Ok(body) => body.bytes,
+        Err(Unread::TooLarge) => {
+            return Err(Error::PayloadTooLarge {
+                bytes: MAX_PAYLOAD_BYTES + 1,
+                limit_bytes: MAX_PAYLOAD_BYTES,
+            });
+        }
+        Err(Unread::BrokenOff) => Bytes::new(),
+    };
+    // An invocation without a payload gets an empty object.
+    let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
+    let (mut answer, request_id) = if asynchronous {
+        let request_id = service.invoke_async(function, payload)?;
+        (server::json(StatusCode::ACCEPTED, Bytes::new()), request_id)
+    } else {
+        let mut running = service.invoke(function, payload)?;
+        let result = running.result().await?;
+        let body = result.body(&spec, running.request_id());
+        let mut answer = server::json(StatusCode::OK, body);
+        if !matches!(result, InvocationResult::Response(_)) {
+            answer
+                .headers_mut()
+                .insert("X-Amz-Function-Error", HeaderValue::from_static("Unhandled"));
+        }
+        if let Ok(version) = HeaderValue::from_str(spec.version_name()) {
+            answer.headers_mut().insert("X-Amz-Executed-Version", version);
+        }
+        (answer, running.request_id)
+    };
+    if let Ok(request_id) = HeaderValue::from_str(&request_id) {
+        answer.headers_mut().insert("x-amzn-RequestId", request_id);
+    }
+    Ok(answer)
+}
+
+fn refuse(error: &Error) -> Response<Full<Bytes>> {
+    let (status, error_type) = match error {
+        Error::UnknownFunction(_) => (StatusCode::NOT_FOUND, "ResourceNotFoundException"),
+        Error::PayloadTooLarge { .. } => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException")
+        }
+        Error::PayloadNotJson(_) => (StatusCode::BAD_REQUEST, "InvalidRequestContentException"),
+        Error::QueueFull => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException"),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "ServiceException"),
+    };
+    server::error(status, error_type, &error.to_string())
+}
+
+/// How many things are remembered if nothing else is said, and how many bytes of them.
+const MAX_ITEMS: usize = 1000;
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Recent<T> {
+    items: VecDeque<(T, usize)>,
+    max_items: usize,
+    bytes: usize,
+}
+
+impl<T> Default for Recent<T> {
+    fn default() -> Self {
+        Self::of(MAX_ITEMS)
+    }
+}
+
+impl<T> Recent<T> {
+    /// Keeps at most `max_items` things.
+    pub(crate) fn of(max_items: usize) -> Self {
+        Self { items: VecDeque::new(), max_items, bytes: 0 }
+    }
+}
+
+impl<T: Clone> Recent<T> {
+    /// Adds one of about `bytes` and forgets the oldest beyond the bounds, but never the one added.
+    pub(crate) fn push(&mut self, item: T, bytes: usize) {
+        self.items.push_back((item, bytes));
+        self.bytes += bytes;
+        while self.items.len() > self.max_items || (self.bytes > MAX_BYTES && self.items.len() > 1)
+        {
+            let Some((_, forgotten_bytes)) = self.items.pop_front() else {
+                return;
+            };
+            self.bytes -= forgotten_bytes;
+        }
+    }
+
+    pub(crate) fn to_vec(&self) -> Vec<T> {
+        self.items.iter().map(|(item, _)| item.clone()).collect()
+    }
+}

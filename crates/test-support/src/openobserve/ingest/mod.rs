@@ -1,0 +1,424 @@
+//! Handles a request as OpenObserve does: the checks in its order, the signal's rules, the answer, and the stored
+//! records.
+
+pub(super) mod admit;
+pub(super) mod json_stream;
+mod logs;
+mod metrics;
+mod traces;
+
+use crate::openobserve::Signal;
+use crate::openobserve::builder::Config;
+use crate::openobserve::http_response::{HttpResponse, JSON, PROTOBUF};
+use crate::openobserve::oddity::{Oddities, Oddity, OddityKind};
+use crate::openobserve::route::Target;
+use crate::openobserve::store::ColumnsByStream;
+use crate::openobserve::store::{Records, Removal, data_points};
+use admit::{Encoding, Inflated};
+use bytes::Bytes;
+use http::HeaderMap;
+use opentelemetry_proto::tonic::collector::logs::v1::{
+    ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use prost::Message;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// The stream of requests without the header `stream-name`.
+const DEFAULT_STREAM: &str = "default";
+
+#[derive(Debug)]
+pub(crate) enum Decoded {
+    Traces(ExportTraceServiceRequest),
+    Logs(ExportLogsServiceRequest),
+    Metrics(ExportMetricsServiceRequest),
+    Json(Vec<serde_json::Map<String, serde_json::Value>>),
+}
+
+impl Decoded {
+    /// An empty body is an empty request, except for `_json`.
+    fn of(body: &Bytes, target: &Target, is_json: bool) -> Result<Self, String> {
+        let is_json = is_json && !body.is_empty();
+        match target.signal() {
+            Some(Signal::Traces) => decode(body, is_json).map(Self::Traces),
+            Some(Signal::Logs) => decode(body, is_json).map(Self::Logs),
+            Some(Signal::Metrics) => decode(body, is_json).map(Self::Metrics),
+            None => json_stream::decode(body).map(Self::Json),
+        }
+    }
+
+    fn items(&self) -> u64 {
+        let items = match self {
+            Self::Traces(request) => request
+                .resource_spans
+                .iter()
+                .flat_map(|resource| &resource.scope_spans)
+                .map(|scope| scope.spans.len())
+                .sum(),
+            Self::Logs(request) => {
+                let scopes = request.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
+                scopes.map(|scope| scope.log_records.len()).sum()
+            }
+            Self::Metrics(request) => {
+                let scopes =
+                    request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
+                return scopes.flat_map(|scope| &scope.metrics).map(data_points).sum();
+            }
+            Self::Json(records) => records.len(),
+        };
+        items as u64
+    }
+}
+
+fn decode<M: Message + Default + serde::de::DeserializeOwned>(
+    body: &Bytes,
+    is_json: bool,
+) -> Result<M, String> {
+    if is_json {
+        serde_json::from_slice(body).map_err(|error| format!("Invalid json: {error}"))
+    } else {
+        M::decode(body.clone()).map_err(|error| format!("Invalid proto: {error}"))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Submission {
+    pub(crate) target: Result<Target, HttpResponse>,
+    pub(crate) headers: HeaderMap,
+    inflated: Result<Inflated, HttpResponse>,
+    decoded: Option<Result<Decoded, String>>,
+    encoding: Result<Encoding, HttpResponse>,
+}
+
+impl Submission {
+    /// Inflates and decodes as far as possible, so that the record of a request shows its body even if it is refused.
+    pub(crate) fn new(
+        config: &Config,
+        target: Result<Target, HttpResponse>,
+        headers: HeaderMap,
+        encoded: &Bytes,
+    ) -> Self {
+        let encoding = Encoding::of(&headers);
+        let inflated = match &encoding {
+            Ok(encoding) => admit::inflate(*encoding, encoded, config.payload_limit),
+            Err(reply) => Err(reply.clone()),
+        };
+        let decoded = match (&inflated, &target) {
+            (Ok(inflated), Ok(target)) => {
+                let is_json = admit::content_type(&headers, target).unwrap_or_default();
+                Some(Decoded::of(&inflated.body, target, is_json))
+            }
+            _ => None,
+        };
+        Self { target, headers, inflated, decoded, encoding }
+    }
+
+    pub(crate) fn body(&self) -> Bytes {
+        self.inflated.as_ref().map(|inflated| inflated.body.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn items(&self) -> u64 {
+        self.decoded.as_ref().and_then(|decoded| decoded.as_ref().ok()).map_or(0, Decoded::items)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) organization: &'a str,
+    pub(crate) stream: &'a str,
+    pub(crate) window: IngestWindow,
+    pub(crate) is_json: bool,
+    pub(crate) request: usize,
+    max_columns: usize,
+}
+
+impl Context<'_> {
+    pub(crate) fn check_columns(&self, columns: &Columns, stream: &str) -> Result<(), Refusal> {
+        let count = columns.count();
+        if count <= self.max_columns {
+            return Ok(());
+        }
+        let max = self.max_columns;
+        Err(Refusal::Bad(format!(
+            "Got {count} columns for stream [{stream}], but only {max} columns accept"
+        )))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Ingested {
+    pub(crate) records: Records,
+    pub(crate) rejected: u64,
+    /// The text for `partial_success`.
+    pub(crate) message: String,
+    /// The columns of streams whose schema the request may race for.
+    pub(crate) columns: ColumnsByStream,
+}
+
+/// A request without stored records.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// 400 with this message.
+    Bad(String),
+    /// 200 with `0a 00`.
+    WriteFailed,
+}
+
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) reply: HttpResponse,
+    pub(crate) records: Option<Records>,
+    pub(crate) rejected: u64,
+    pub(crate) oddities: Vec<Oddity>,
+    pub(crate) organization: String,
+    pub(crate) columns: ColumnsByStream,
+}
+
+impl Verdict {
+    fn refused(reply: HttpResponse) -> Self {
+        Self {
+            reply,
+            records: None,
+            rejected: 0,
+            oddities: Vec::new(),
+            organization: String::new(),
+            columns: ColumnsByStream::new(),
+        }
+    }
+}
+
+/// `refuse` more items than the rules do are put into `partial_success`, as far as there are any.
+pub(crate) fn ingest(
+    config: &Config,
+    submission: Submission,
+    request: usize,
+    refuse: u64,
+) -> Verdict {
+    let mut oddities = Oddities::new(request);
+    let mut verdict = match judge(config, submission, request, refuse, &mut oddities) {
+        Ok(verdict) => verdict,
+        Err(reply) => Verdict::refused(reply),
+    };
+    verdict.oddities = oddities.into_vec();
+    verdict
+}
+
+fn judge(
+    config: &Config,
+    submission: Submission,
+    request: usize,
+    refuse: u64,
+    oddities: &mut Oddities,
+) -> Result<Verdict, HttpResponse> {
+    let target = submission.target?;
+    // The encoding is checked before authorization.
+    submission.encoding?;
+    admit::authorize(config, &submission.headers)?;
+    admit::organization(config, &target)?;
+    let inflated = submission.inflated?;
+    let is_json = admit::content_type(&submission.headers, &target)?;
+    if inflated.rest > 0 {
+        oddities.add(OddityKind::BytesAfterGzip, format!("{} bytes", inflated.rest));
+    }
+    let decoded = submission.decoded.unwrap_or_else(|| Err("Invalid proto: nothing".to_owned()));
+    let decoded = decoded.map_err(|message| HttpResponse::error(400, &message))?;
+    let header = submission
+        .headers
+        .get("stream-name")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let stream = if header.is_empty() { DEFAULT_STREAM.to_owned() } else { stream(header) };
+    let window =
+        IngestWindow { past: config.past, future: config.future, now_unix_nano: (config.clock)() };
+    let organization = target.organization();
+    let context = Context {
+        organization,
+        stream: &stream,
+        window,
+        is_json,
+        request,
+        max_columns: config.max_columns,
+    };
+    let ingested = match decoded {
+        Decoded::Traces(request) => traces::ingest(request, &context, oddities),
+        Decoded::Logs(request) => logs::ingest(request, &context, oddities),
+        Decoded::Metrics(request) => metrics::ingest(request, &context, oddities),
+        Decoded::Json(records) => Ok(json_stream::ingest(records, &target, &context)),
+    };
+    let mut ingested = match ingested {
+        Ok(ingested) => ingested,
+        Err(Refusal::Bad(message)) => return Err(HttpResponse::error(400, &message)),
+        Err(Refusal::WriteFailed) => return Err(HttpResponse::write_failed()),
+    };
+    let kept = ingested.records.items().saturating_sub(refuse);
+    let refused = ingested.records.remove(&mut Removal::behind(kept, refuse));
+    ingested.rejected += refused;
+    if refused > 0 && ingested.message.is_empty() {
+        ingested.message = match target.signal() {
+            Some(Signal::Traces) => traces::REJECTED.to_owned(),
+            _ => "rejected by the sink's script".to_owned(),
+        };
+    }
+    let reply = answer(&target, is_json, &ingested);
+    Ok(Verdict {
+        reply,
+        rejected: ingested.rejected,
+        records: Some(ingested.records),
+        oddities: Vec::new(),
+        organization: organization.to_owned(),
+        columns: ingested.columns,
+    })
+}
+
+fn answer(target: &Target, is_json: bool, ingested: &Ingested) -> HttpResponse {
+    let Target::Otlp { signal, .. } = target else {
+        return json_stream::answer(target, ingested);
+    };
+    let rejected = i64::try_from(ingested.rejected).unwrap_or(i64::MAX);
+    let error_message = ingested.message.clone();
+    let is_partial = rejected > 0;
+    match signal {
+        Signal::Logs => {
+            let partial_success = is_partial.then_some(ExportLogsPartialSuccess {
+                rejected_log_records: rejected,
+                error_message,
+            });
+            // To a JSON request the header says JSON and the body is protobuf.
+            let content_type = if is_json { JSON } else { PROTOBUF };
+            HttpResponse::new(
+                200,
+                content_type,
+                ExportLogsServiceResponse { partial_success }.encode_to_vec(),
+            )
+        }
+        Signal::Traces => {
+            let partial_success = is_partial
+                .then_some(ExportTracePartialSuccess { rejected_spans: rejected, error_message });
+            encode_answer(is_json, is_partial, &ExportTraceServiceResponse { partial_success })
+        }
+        Signal::Metrics => {
+            let partial_success = is_partial.then_some(ExportMetricsPartialSuccess {
+                rejected_data_points: rejected,
+                error_message,
+            });
+            encode_answer(is_json, is_partial, &ExportMetricsServiceResponse { partial_success })
+        }
+    }
+}
+
+/// A partial success of a JSON request is 206.
+fn encode_answer<M: Message + serde::Serialize>(
+    is_json: bool,
+    is_partial: bool,
+    response: &M,
+) -> HttpResponse {
+    if !is_json {
+        return HttpResponse::new(200, PROTOBUF, response.encode_to_vec());
+    }
+    let status = if is_partial { 206 } else { 200 };
+    HttpResponse::new(status, JSON, serde_json::to_vec(response).unwrap_or_default())
+}
+
+/// Nested maps of log records become columns down to this depth, below it a JSON string (`ZO_INGEST_FLATTEN_LEVEL`).
+pub(crate) const FLATTEN_LEVEL: usize = 3;
+
+/// `faas.invocation_id` becomes `faas_invocation_id`: lower case, everything outside `[a-z0-9_]` becomes `_`.
+pub(crate) fn column(key: &str) -> String {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    key.chars().flat_map(char::to_lowercase).map(|c| if allowed(c) { c } else { '_' }).collect()
+}
+
+/// `/aws/lambda/My-Fn.Name` becomes `_aws_lambda_my_fn_name`: runs outside `[a-zA-Z0-9_:]` become one `_`, then lower case.
+pub(crate) fn stream(name: &str) -> String {
+    let mut stream = String::with_capacity(name.len());
+    let mut in_run = false;
+    for c in name.chars() {
+        if c.is_ascii_alphanumeric() || c == '_' || c == ':' {
+            stream.push(c.to_ascii_lowercase());
+            in_run = false;
+        } else if !in_run {
+            stream.push('_');
+            in_run = true;
+        }
+    }
+    stream
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Columns(BTreeSet<String>);
+
+impl Columns {
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        self.0.iter()
+    }
+
+    pub(crate) fn add(&mut self, name: &str) {
+        if !self.0.contains(name) {
+            self.0.insert(name.to_owned());
+        }
+    }
+
+    pub(crate) fn add_all(&mut self, names: &[&str]) {
+        for name in names {
+            self.add(name);
+        }
+    }
+
+    /// One column for each attribute, and for each entry of a map while `levels` remain; a value of null makes none.
+    pub(crate) fn flatten(&mut self, prefix: &str, attributes: &[KeyValue], levels: usize) {
+        for attribute in attributes {
+            let name = format!("{prefix}{}", column(&attribute.key));
+            match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
+                None => {}
+                Some(Value::KvlistValue(map)) if levels > 1 => {
+                    self.flatten(&format!("{name}_"), &map.values, levels - 1);
+                }
+                Some(_) => self.add(&name),
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IngestWindow {
+    pub(crate) past: Duration,
+    pub(crate) future: Duration,
+    pub(crate) now_unix_nano: u64,
+}
+
+impl IngestWindow {
+    /// Why a record of this time is rejected. Microseconds count, as they do in OpenObserve.
+    pub(crate) fn misses(&self, unix_nano: u64) -> Option<String> {
+        let (time, now) = (u128::from(unix_nano) / 1000, u128::from(self.now_unix_nano) / 1000);
+        if time + self.past.as_micros() < now {
+            let hours = self.past.as_secs() / 3600;
+            return Some(format!(
+                "Too old data, only last {hours} hours data can be ingested. Data discarded. You can adjust ingestion max \
+                 time by setting the environment variable ZO_INGEST_ALLOWED_UPTO=<max_hours>"
+            ));
+        }
+        if time > now.saturating_add(self.future.as_micros()) {
+            let hours = self.future.as_secs() / 3600;
+            return Some(format!(
+                "Too far data, only future {hours} hours data can be ingested. Data discarded. You can adjust ingestion \
+                 max time by setting the environment variable ZO_INGEST_ALLOWED_IN_FUTURE=<max_hours>"
+            ));
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

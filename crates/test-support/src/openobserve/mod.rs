@@ -1,0 +1,202 @@
+//! A fake OpenObserve on loopback: its paths, answers and quirks, scripted faults, and a record of all it received.
+//!
+//! The quirks were measured on a running OpenObserve v0.60.5, the race of `schemas` on v0.92.2. Bodies are read with
+//! `opentelemetry-proto`, never with
+//! `wire`, so that a mistake of ours cannot hide on both sides.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use lambda_otlp_test_support::openobserve::{ScriptedResponse, Sink};
+//!
+//! let sink = Sink::builder().user("root@example.com", "pass").start().await?;
+//! sink.script([ScriptedResponse::Status(503), ScriptedResponse::Ok]);
+//! // … a client posts to `sink.base()` twice …
+//! assert_eq!(sink.requests().len(), 2);
+//! assert_eq!(sink.spans().len(), 10);
+//! # Ok(()) }
+//! ```
+//!
+//! It runs on the caller's tokio runtime and reads tokio's clock, so that a test on one thread can pause time.
+
+mod builder;
+#[cfg(feature = "grpc")]
+pub mod grpc;
+mod http_response;
+mod ingest;
+mod oddity;
+mod route;
+mod rows;
+mod script;
+mod server;
+mod shared;
+mod store;
+
+use self::shared::Shared;
+use crate::lock;
+use local_lambda::HttpServer;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+pub use self::builder::{Builder, SinkError};
+pub use self::oddity::{Oddity, OddityKind};
+pub use self::script::{Faults, ScriptedResponse};
+pub use self::store::{
+    Counts, ReceivedRequest, Stored, StoredJson, StoredLogRecord, StoredMetric, StoredSpan,
+    point_attributes,
+};
+
+/// A running sink. Clones are handles to the same one; it stops when the last is dropped.
+#[derive(Clone)]
+pub struct Sink {
+    shared: Arc<Shared>,
+    server: Arc<Server>,
+}
+
+impl Sink {
+    /// A sink that knows the organization `default`, asks for no authorization, and has OpenObserve's default limits.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// [`Sink::builder`] as it is.
+    pub async fn start() -> Result<Self, SinkError> {
+        Self::builder().start().await
+    }
+
+    /// `http://127.0.0.1:PORT`, where plain OTLP paths (`/v1/traces`) are served.
+    pub fn url(&self) -> &str {
+        &self.server.url
+    }
+
+    /// `http://127.0.0.1:PORT/api/default`, with the first organization.
+    pub fn base(&self) -> &str {
+        &self.server.base
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    /// The answers to the next POST requests, in order, after those already scripted; then as usual.
+    pub fn script(&self, answers: impl IntoIterator<Item = ScriptedResponse>) {
+        self.shared.state().script.extend(None, answers);
+    }
+
+    /// As [`Sink::script`], for requests of one signal. A request takes the first step that is for its signal or for any.
+    pub fn script_for(&self, signal: Signal, answers: impl IntoIterator<Item = ScriptedResponse>) {
+        self.shared.state().script.extend(Some(signal), answers);
+    }
+
+    /// Random faults for every POST request that no script answers, until [`Sink::heal`].
+    pub fn inject(&self, faults: Faults) {
+        self.shared.state().script.set_faults(Some(faults));
+    }
+
+    /// Forgets scripts and faults; from now on every request is answered as usual. Held requests stay held.
+    pub fn heal(&self) {
+        self.shared.state().script.clear();
+    }
+
+    /// Drops the next `items` items while 200 is answered.
+    pub fn lose(&self, items: u64) {
+        self.shared.state().to_lose.count += items;
+    }
+
+    /// Items of these scopes are never [lost](Sink::lose).
+    pub fn never_lose(&self, scopes: &'static [&'static str]) {
+        self.shared.state().to_lose.never_of = scopes;
+    }
+
+    /// Lets all requests go on that are [held](ScriptedResponse::Held) now. Later ones are held again.
+    pub fn release(&self) {
+        self.shared.release();
+    }
+
+    /// Waits until the counts are as the condition wants them; for ever if they never are.
+    pub async fn wait_until(&self, condition: impl FnMut(&Counts) -> bool) {
+        self.shared.wait_until(condition).await;
+    }
+
+    /// Every request in the order of arrival, including requests with an unread body.
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
+        self.shared.state().store.requests.clone()
+    }
+
+    pub fn spans(&self) -> Vec<StoredSpan> {
+        self.shared.state().store.spans.clone()
+    }
+
+    pub fn log_records(&self) -> Vec<StoredLogRecord> {
+        self.shared.state().store.log_records.clone()
+    }
+
+    pub fn metrics(&self) -> Vec<StoredMetric> {
+        self.shared.state().store.metrics.clone()
+    }
+
+    /// The records of `/api/{org}/{stream}/_json`.
+    pub fn json_records(&self) -> Vec<StoredJson> {
+        self.shared.state().store.json_records.clone()
+    }
+
+    /// The items that OpenObserve accepts silently and then shows wrongly or not at all. Tests assert that it is
+    /// empty.
+    pub fn oddities(&self) -> Vec<Oddity> {
+        self.shared.state().store.oddities.clone()
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.shared.state().store.counts
+    }
+
+    /// Forgets requests, records and counts; scripts stay. Requests in progress are still stored.
+    pub fn clear(&self) {
+        self.shared.clear();
+    }
+
+    pub async fn stop(&self) {
+        let server = lock(&self.server.http).take();
+        if let Some(server) = server {
+            server.stop().await;
+        }
+    }
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Sink")
+            .field("url", &self.server.url)
+            .field("counts", &self.counts())
+            .finish_non_exhaustive()
+    }
+}
+
+struct Server {
+    address: SocketAddr,
+    url: String,
+    base: String,
+    http: Mutex<Option<HttpServer>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Signal {
+    Traces,
+    Metrics,
+    Logs,
+}
+
+impl Signal {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        }
+    }
+
+    fn from_path(name: &str) -> Option<Self> {
+        [Self::Traces, Self::Metrics, Self::Logs].into_iter().find(|signal| signal.name() == name)
+    }
+}

@@ -1,0 +1,130 @@
+//! OpenObserve's API to read: the list of streams, their schemas, and searches of a few forms.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::request::Parts;
+use serde_json::json;
+
+use crate::openobserve::Signal;
+use crate::openobserve::http_response::HttpResponse;
+use crate::openobserve::ingest::admit;
+use crate::openobserve::route::unknown_organization;
+use crate::openobserve::rows::{self, Row};
+use crate::openobserve::shared::Shared;
+
+pub(crate) struct Question {
+    organization: String,
+    kind: Kind,
+}
+
+enum Kind {
+    Streams { signal: Option<Signal> },
+    Search { signal: Option<Signal>, sql: String },
+    Schema { signal: Option<Signal>, stream: String },
+}
+
+impl Question {
+    /// The list of streams, a schema, a search by SQL; `None` for any other request.
+    pub(crate) fn of(parts: &Parts, body: &Bytes) -> Option<Self> {
+        let query = parts.uri.query().unwrap_or_default();
+        let signal = query.split('&').find_map(|pair| pair.strip_prefix("type="));
+        let segments: Vec<&str> = parts.uri.path().strip_prefix('/')?.split('/').collect();
+        let kind = match (parts.method.as_str(), segments.as_slice()) {
+            ("GET", ["api", _, "streams"]) => {
+                Kind::Streams { signal: signal.and_then(Signal::from_path) }
+            }
+            ("POST", ["api", _, "_search"]) => {
+                let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+                let sql = body.pointer("/query/sql").and_then(|sql| sql.as_str());
+                Kind::Search {
+                    signal: Signal::from_path(signal.unwrap_or("logs")),
+                    sql: sql.unwrap_or_default().to_owned(),
+                }
+            }
+            ("GET", ["api", _, "streams", stream, "schema"]) => Kind::Schema {
+                signal: Signal::from_path(signal.unwrap_or("logs")),
+                stream: (*stream).to_owned(),
+            },
+            _ => return None,
+        };
+        let organization = segments.get(1).copied().unwrap_or_default().to_owned();
+        Some(Self { organization, kind })
+    }
+
+    pub(crate) fn answer(self, shared: &Shared, headers: &HeaderMap) -> HttpResponse {
+        if let Err(reply) = admit::authorize(&shared.config, headers) {
+            return reply;
+        }
+        // Reading makes no organization.
+        if !shared.config.organizations.contains(&self.organization) {
+            return unknown_organization();
+        }
+        match self.kind {
+            Kind::Streams { signal } => {
+                let streams = rows::streams(&shared.state().store, &self.organization);
+                let asked = streams.iter().filter(|(of, _)| signal.is_none_or(|it| it == *of));
+                let list: Vec<serde_json::Value> = asked
+                    .map(|(of, name)| json!({ "name": name, "stream_type": of.name() }))
+                    .collect();
+                HttpResponse::json(200, &json!({ "total": list.len(), "list": list }))
+            }
+            Kind::Schema { signal, stream } => schema(shared, &self.organization, signal, &stream),
+            Kind::Search { signal, sql } => search(shared, &self.organization, signal, &sql),
+        }
+    }
+}
+
+fn search(shared: &Shared, organization: &str, signal: Option<Signal>, sql: &str) -> HttpResponse {
+    let (Some(signal), Some((stream, condition))) = (signal, condition(sql)) else {
+        return HttpResponse::error(
+            400,
+            "the sink reads SELECT … FROM \"stream\" WHERE column='value', or all rows",
+        );
+    };
+    let store = &shared.state().store;
+    let mut rows = rows::stream(store, organization, signal, stream).peekable();
+    if rows.peek().is_none() {
+        let message = format!("Search stream not found: {stream}");
+        return HttpResponse::json(400, &json!({ "code": 20002, "message": message }));
+    }
+    let is_asked = |row: &Row| {
+        condition.is_none_or(|(column, value)| {
+            row.columns.get(column).is_some_and(|found| found == value)
+        })
+    };
+    let hits: Vec<_> = rows.filter(is_asked).map(|row| row.columns).collect();
+    HttpResponse::json(200, &json!({ "total": hits.len(), "hits": hits }))
+}
+
+/// The columns of a stream's rows, without their types.
+fn schema(
+    shared: &Shared,
+    organization: &str,
+    signal: Option<Signal>,
+    stream: &str,
+) -> HttpResponse {
+    let Some(signal) = signal else {
+        return HttpResponse::error(400, "no type of streams");
+    };
+    let store = &shared.state().store;
+    let rows = rows::stream(store, organization, signal, stream);
+    let columns: BTreeSet<String> = rows.flat_map(|row| row.columns.into_keys()).collect();
+    if columns.is_empty() {
+        return HttpResponse::error(404, "stream not found");
+    }
+    let schema: Vec<_> = columns.iter().map(|name| json!({ "name": name })).collect();
+    HttpResponse::json(200, &json!({ "name": stream, "schema": schema }))
+}
+
+/// Stream, and column and value, of `… FROM "stream" WHERE column='value'` or `… FROM "stream"`.
+fn condition(sql: &str) -> Option<(&str, Option<(&str, &str)>)> {
+    let (_, rest) = sql.split_once("FROM \"")?;
+    let (stream, rest) = rest.split_once('"')?;
+    let Some(rest) = rest.strip_prefix(" WHERE ") else {
+        return rest.is_empty().then_some((stream, None));
+    };
+    let (column, rest) = rest.split_once("='")?;
+    Some((stream, Some((column.trim(), rest.split('\'').next()?))))
+}
