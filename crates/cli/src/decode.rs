@@ -58,17 +58,12 @@ impl Summary {
 
 /// Returns a hint if this line shows another format.
 fn remedy(line: &str) -> Option<&'static str> {
-    let has = |keys: [&str; 2]| keys.iter().any(|key| line.contains(key));
     let begin = line.trim_start().trim_start_matches('{').trim_start();
     if begin.starts_with("\"awslogs\"") || begin.starts_with("\"Records\"") {
         // A delivery of CloudWatch Logs, Kinesis or SQS.
         Some("for a Lambda event, use `lambda-otlp forward --dry-run FILE`")
     } else if line.starts_with("\u{1f}\u{fffd}") {
         Some("for gzip, use `gunzip -c FILE | lambda-otlp decode`")
-    } else if has(["\\\"__otel_otlp_stdout", "\\\"_otelc"]) {
-        Some("for lines in JSON strings, use `jq -r '.. | strings' FILE | lambda-otlp decode`")
-    } else if has(["\"\"__otel_otlp_stdout", "\"\"_otelc"]) {
-        Some("for CSV, use `sed 's/\"\"/\"/g' FILE | lambda-otlp decode`")
     } else if begin.starts_with("\"__otel_otlp_stdout\"") || begin.starts_with("\"_otelc\"") {
         Some("`aws logs tail --format json` splits lines: use `--format detailed`")
     } else {

@@ -33,7 +33,7 @@ use tokio::time::Instant;
 Examples:
   lambda-otlp redrive --stack lambda-otlp
   lambda-otlp redrive --from https://sqs.eu-west-1.amazonaws.com/123456789012/dead --to https://sqs.eu-west-1.amazonaws.com/123456789012/retry
-  lambda-otlp redrive --bucket on-failure --to https://sqs.eu-west-1.amazonaws.com/123456789012/retry --rate 10 --yes")]
+  lambda-otlp redrive --bucket on-failure --to https://sqs.eu-west-1.amazonaws.com/123456789012/retry --limit 10 --yes")]
 pub(crate) struct Arguments {
     /// Send from the dead-letter queue of this stack, or from --bucket, to its retry queue.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["from", "to"])]
@@ -44,9 +44,6 @@ pub(crate) struct Arguments {
     /// The on-failure bucket, instead of the dead-letter queue.
     #[arg(long, value_name = "NAME", conflicts_with = "from")]
     bucket: Option<String>,
-    /// Only objects whose key has this prefix.
-    #[arg(long, requires = "bucket", value_name = "PREFIX")]
-    prefix: Option<String>,
     /// The retry queue.
     #[arg(long, value_name = "QUEUE_URL", value_parser = QueueUrl::parse, required_unless_present = "stack")]
     to: Option<QueueUrl>,
@@ -55,9 +52,6 @@ pub(crate) struct Arguments {
     yes: bool,
     #[command(flatten)]
     filters: Filters,
-    /// Send at most this many messages per second.
-    #[arg(long, value_name = "N", value_parser = rate)]
-    rate: Option<u32>,
     /// Read at most this many messages or objects.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -66,12 +60,6 @@ pub(crate) struct Arguments {
     json: bool,
     #[command(flatten)]
     aws: AwsArguments,
-}
-
-/// Parses `10` or `10/s`.
-fn rate(text: &str) -> Result<u32, String> {
-    let number = text.strip_suffix("/s").unwrap_or(text).parse().ok();
-    number.filter(|rate| *rate > 0).ok_or_else(|| "expected messages a second: 10".to_owned())
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -87,15 +75,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 stop.store(true, Ordering::Relaxed);
             }
         });
-        let page = arguments.rate.map_or(10, |rate| usize::try_from(rate).unwrap_or(10));
         let summary = match (from, &arguments.bucket) {
             (_, Some(bucket)) => {
-                let (client, prefix) = (aws::s3(&aws), arguments.prefix.clone());
-                redrive.all(&mut Bucket::new(client, bucket.clone(), prefix, page)).await?
+                redrive.all(&mut Bucket::new(aws::s3(&aws), bucket.clone())).await?
             }
             (Some(from), None) => {
                 let client = aws::sqs(&aws, &from);
-                redrive.all(&mut DeadLetterQueue::new(client, from.url, page)).await?
+                redrive.all(&mut DeadLetterQueue::new(client, from.url)).await?
             }
             (None, None) => Summary::default(),
         };
@@ -145,7 +131,6 @@ struct Redrive<'a> {
     to: &'a QueueUrl,
     aws: &'a SdkConfig,
     window: IngestWindow,
-    rate: Option<u32>,
     limit: usize,
     dry_run: bool,
     now_unix_nano: u64,
@@ -168,7 +153,6 @@ impl<'a> Redrive<'a> {
             to,
             aws,
             window: IngestWindow { past },
-            rate: arguments.rate,
             limit: arguments.limit.unwrap_or(usize::MAX),
             dry_run: !arguments.yes,
             now_unix_nano: time_arguments::now_unix_nano(),
@@ -265,11 +249,10 @@ struct Sending {
     messages: Vec<Message>,
 }
 
-/// The retry queue, and the time of the next request to it.
+/// The retry queue, and since when its credentials are used.
 #[derive(Default)]
 struct Outgoing {
     queue: Option<(SqsQueue, Instant)>,
-    next_at: Option<Instant>,
 }
 
 impl Outgoing {
@@ -281,14 +264,7 @@ impl Outgoing {
     ) -> anyhow::Result<Vec<Result<(), QueueError>>> {
         let messages: Vec<Message> =
             letters.iter().flat_map(|letter| letter.messages.iter().cloned()).collect();
-        if let Some(next_at) = self.next_at {
-            tokio::time::sleep_until(next_at).await;
-        }
         let now = Instant::now();
-        if let Some(rate) = redrive.rate {
-            let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
-            self.next_at = Some(now + Duration::from_secs(1).saturating_mul(count) / rate);
-        }
         let is_fresh = |made: &Instant| now.duration_since(*made) < CREDENTIALS_AGE;
         if !self.queue.as_ref().is_some_and(|(_, made)| is_fresh(made)) {
             self.queue = Some((aws::sending_queue(redrive.aws, redrive.to).await?, now));

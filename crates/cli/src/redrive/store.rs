@@ -36,14 +36,11 @@ pub(crate) struct DeadLetterQueue {
     url: String,
     /// The newest receipts of the hidden messages by message id; `None` for removed ones.
     receipts: HashMap<String, Option<String>>,
-    page: i32,
 }
 
 impl DeadLetterQueue {
-    /// Reads at most `page` messages at a time.
-    pub(crate) fn new(client: aws_sdk_sqs::Client, url: String, page: usize) -> Self {
-        let page = i32::try_from(page.clamp(1, 10)).unwrap_or(10);
-        Self { client, url, receipts: HashMap::new(), page }
+    pub(crate) fn new(client: aws_sdk_sqs::Client, url: String) -> Self {
+        Self { client, url, receipts: HashMap::new() }
     }
 }
 
@@ -53,7 +50,7 @@ impl Store for DeadLetterQueue {
         while empty_answers < EMPTY_ANSWERS {
             let request = self.client.receive_message().queue_url(&self.url);
             let request = request
-                .max_number_of_messages(self.page)
+                .max_number_of_messages(10)
                 .visibility_timeout(i32::try_from(HIDDEN.as_secs()).unwrap_or(i32::MAX))
                 .wait_time_seconds(i32::try_from(WAIT.as_secs()).unwrap_or_default());
             let output = request.send().await.map_err(|error| explain(&error));
@@ -112,6 +109,8 @@ impl Store for DeadLetterQueue {
     }
 }
 
+/// Objects that are in memory at the same time.
+const MOST_OBJECTS: usize = 4;
 /// An event has at most 6 MB (Lambda quotas), and more as escaped text or base64.
 const MOST_OBJECT_BYTES: i64 = 32 * 1024 * 1024;
 
@@ -119,30 +118,20 @@ const MOST_OBJECT_BYTES: i64 = 32 * 1024 * 1024;
 pub(crate) struct Bucket {
     client: aws_sdk_s3::Client,
     name: String,
-    prefix: Option<String>,
     /// Listed objects that were not read yet.
     listed: Vec<aws_sdk_s3::types::Object>,
     continuation: Option<String>,
     is_listed: bool,
-    page: usize,
 }
 
 impl Bucket {
-    /// Reads at most `page` objects at a time into memory.
-    pub(crate) fn new(
-        client: aws_sdk_s3::Client,
-        name: String,
-        prefix: Option<String>,
-        page: usize,
-    ) -> Self {
-        let (listed, continuation, page) = (Vec::new(), None, page.clamp(1, 4));
-        Self { client, name, prefix, listed, continuation, is_listed: false, page }
+    pub(crate) fn new(client: aws_sdk_s3::Client, name: String) -> Self {
+        Self { client, name, listed: Vec::new(), continuation: None, is_listed: false }
     }
 
     async fn list(&mut self) -> anyhow::Result<()> {
         let request = self.client.list_objects_v2().bucket(&self.name);
         let request = request
-            .set_prefix(self.prefix.clone())
             .set_continuation_token(self.continuation.take())
             .send();
         let output = request.await.map_err(|error| explain(&error));
@@ -172,7 +161,7 @@ impl Store for Bucket {
             self.list().await?;
         }
         let mut found = Vec::new();
-        while found.len() < self.page
+        while found.len() < MOST_OBJECTS
             && let Some(object) = self.listed.pop()
         {
             let Some(key) = object.key else { continue };

@@ -156,7 +156,7 @@ impl Queues {
         let redrive = Redrive::new(&arguments, &to, &aws, Progress::default()).unwrap();
         let redrive = Redrive { now_unix_nano: NOW, ..redrive };
         let from = QueueUrl::parse(&self.dead.queue_url()).unwrap();
-        let mut store = DeadLetterQueue::new(aws::sqs(&aws, &from), from.url.clone(), 10);
+        let mut store = DeadLetterQueue::new(aws::sqs(&aws, &from), from.url.clone());
         redrive.all(&mut store).await.unwrap()
     }
 

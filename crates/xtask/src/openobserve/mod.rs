@@ -14,7 +14,6 @@ use anyhow::{Context as _, bail, ensure};
 use compare::Account;
 use http::Method;
 use senders::Senders;
-use serde_json::Value;
 use server::Columns;
 pub(crate) use server::Server;
 use std::collections::BTreeMap;
@@ -89,7 +88,6 @@ async fn check(server: Server, grpc: String) -> anyhow::Result<()> {
     senders.fixtures(&organization).await?;
     senders.failures(&organization).await?;
     senders.install(&server.endpoint(&organization), &["dashboards", "install"]).await?;
-    errors.extend(edges(&server, &organization).await.err().map(|error| format!("{error:#}")));
     let panels = panels::run(&server, &organization, &root).await?;
     println!("dashboards: {} queries", panels.queries);
     errors.extend(panels.errors);
@@ -109,28 +107,6 @@ async fn check(server: Server, grpc: String) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks the edges of the service map for the demo's queue, as OpenObserve's own queries (src/core/src/traces/service_graph) find
-/// them. OpenObserve 0.60.5 has no such map.
-async fn edges(server: &Server, organization: &str) -> anyhow::Result<()> {
-    let schema = format!("/api/{organization}/streams/default/schema?type=traces");
-    let schema = server.json(Method::GET, &schema, None).await?;
-    if !schema.to_string().contains("\"infer_service_name\"") {
-        println!("service map: this version of OpenObserve does not infer services");
-        return Ok(());
-    }
-    let from_services = "SELECT service_name AS client, infer_service_name AS server FROM \"default\" \
-        WHERE infer_service_name = 'parcels' GROUP BY service_name, infer_service_name";
-    let to_services = "SELECT messaging_destination_name AS client, service_name AS server FROM \"default\" \
-        WHERE CAST(span_kind AS VARCHAR) = '5' GROUP BY messaging_destination_name, service_name";
-    for (sql, expected) in [(from_services, "checkout"), (to_services, "parcels")] {
-        let rows = server.search(organization, "traces", sql).await?;
-        let edges = rows.iter().map(|row| ["client", "server"].map(|end| row.get(end)));
-        let edges: Vec<_> = edges.map(|ends| ends.map(|end| end.and_then(Value::as_str))).collect();
-        ensure!(edges == [[Some(expected), Some("parcels")]], "service map: found {edges:?}");
-    }
-    Ok(())
-}
-
 /// Installs the alerts, and waits for their notifications. The telemetry sent before meets their conditions.
 async fn fire(server: &Server, senders: &Senders<'_>, organization: &str) -> anyhow::Result<usize> {
     let (receiver, destination) = alerts::Receiver::start(server, organization).await?;
@@ -142,7 +118,7 @@ async fn fire(server: &Server, senders: &Senders<'_>, organization: &str) -> any
     number
 }
 
-/// Reads every stream of an organization by SQL, metrics also by PromQL and traces by their list.
+/// Reads every stream of an organization by SQL.
 async fn read_back(
     server: &Server,
     model: &Server,
@@ -164,9 +140,6 @@ async fn read_back(
             // The name of a histogram is a stream without rows.
             (Err(_), Err(_)) => {}
             (Ok(sent), Ok(stored)) => {
-                if signal == "metrics" && sent.len() == stored.len() {
-                    compare_sum(server, organization, &stream, &sent, account).await;
-                }
                 account.add(&name, sent, stored);
             }
             (sent, stored) => {
@@ -180,29 +153,6 @@ async fn read_back(
         }
     }
     Ok(())
-}
-
-/// Compares the sum of a metric's values with the result of PromQL.
-async fn compare_sum(
-    server: &Server,
-    organization: &str,
-    stream: &str,
-    sent: &[Columns],
-    account: &mut Account,
-) {
-    let expected: f64 = sent.iter().filter_map(|row| row.get("value")?.as_f64()).sum();
-    let sum = server.promql(organization, &format!("sum(sum_over_time({stream}[365d]))")).await;
-    let difference = match sum {
-        Ok(series) => {
-            let value = series.first().and_then(|series| series.pointer("/value/1"));
-            let value = value.and_then(Value::as_str).and_then(|value| value.parse::<f64>().ok());
-            let is_equal = value
-                .is_some_and(|value| (value - expected).abs() <= expected.abs().max(1.0) * 1e-9);
-            (!is_equal).then(|| format!("PromQL: sent {expected}, got {value:?}"))
-        }
-        Err(error) => Some(format!("PromQL: {error:#}")),
-    };
-    account.differences.extend(difference.map(|difference| format!("{stream}: {difference}")));
 }
 
 /// The stream, and the column or the reason.
