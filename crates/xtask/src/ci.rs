@@ -124,13 +124,6 @@ fn cargo(root: &Path, arguments: &[&str]) -> Command {
     cargo
 }
 
-/// Trains the compact line's dictionary.
-pub(crate) fn dictionary() -> anyhow::Result<()> {
-    let program = ["--package", "lambda-otlp-bench", "--bin", "dictionary"];
-    let features = ["--no-default-features", "--features", "corpus"];
-    succeed(cargo(&root()?, &["run", "--release"]).args(program).args(features))
-}
-
 fn succeed(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
     if !status.success() {

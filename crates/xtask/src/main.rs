@@ -25,7 +25,6 @@ Chores of the repository: cargo xtask COMMAND
 ci [--long]          runs the gate; with --long all checks
 docs                 writes the tables of variables into the documents
 docs --check         checks these tables, links and file names
-dictionary           trains the compact line's dictionary, and writes it to a new file beside the current one
 
 stack [--long]       checks template.yaml with cfn-lint and SAM; with --long also builds it
 interop              runs other people's programs against ours
@@ -58,7 +57,6 @@ fn main() -> ExitCode {
         ["ci", "--long"] => ci::run(Length::Long),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),
-        ["dictionary"] => ci::dictionary(),
         ["stack"] => stack::run(Length::Short),
         ["stack", "--long"] => stack::run(Length::Long),
         ["interop"] => pytest::interop(),

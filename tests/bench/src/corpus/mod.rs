@@ -1,4 +1,4 @@
-//! Telemetry of services that are described by templates: for the compact line's bench, and for training its dictionary.
+//! Telemetry of services that are described by templates: for the compact line's bench.
 //!
 //! A template file describes a kind of function. `resource`, `span KIND NAME`, `log SEVERITY BODY` and `metric FORM UNIT NAME`
 //! begin a block; its lines are attributes, `key=value`. `scope NAME VERSION` stands before the blocks of an instrumentation. Values with `#` are integers. `{…}` stands for a value of the service or
