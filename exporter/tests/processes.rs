@@ -118,7 +118,7 @@ fn log_variables_choose_records_and_add_spans() {
         (("RUST_LOG", "debug"), "2 lines, 1 of logs, 6 items"),
         (("RUST_LOG", "warn,processes=debug"), "2 lines, 1 of logs, 5 items"),
         (("RUST_LOG", "warn,legacy=info"), "2 lines, 1 of logs, 3 items"),
-        (("RUST_LOG", "processes[store]=debug"), "2 lines, 1 of logs, 5 items"),
+        (("RUST_LOG", "processes[store]=debug"), "2 lines, 1 of logs, 4 items"),
         (("RUST_LOG", "warn"), "1 lines, 0 of logs, 2 items"),
         (("AWS_LAMBDA_LOG_LEVEL", "DEBUG"), "2 lines, 1 of logs, 6 items"),
         (("AWS_LAMBDA_LOG_LEVEL", "WARN"), "2 lines, 1 of logs, 4 items"),

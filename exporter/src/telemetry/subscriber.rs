@@ -6,7 +6,6 @@ use crate::handler::invocation_span::refuse;
 use crate::processor::integer_fields::{ForgetIntegers, NoteIntegers};
 use opentelemetry::Context;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 use tracing::dispatcher::{Dispatch, WeakDispatch};
@@ -312,56 +311,26 @@ impl RecordFilter {
     }
 }
 
-/// The directives of `level` or `target=level,…`, if any, and a message about ineffective parts.
+/// The directives of `level` or `target=level,…`, if any, and a message if they are not understood.
 pub(crate) fn directives(text: Option<&str>) -> (Option<Targets>, Option<String>) {
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
         return (None, None);
     };
-    let parsed = without_span_filters(text).map(|plain| (plain.parse::<Targets>(), plain));
+    // `Targets` would treat the brackets of a span or field as a part of the target's name, and select nothing.
+    let parsed = if text.contains('[') {
+        Err("filters of spans and fields are not supported".to_owned())
+    } else {
+        text.parse::<Targets>().map_err(|error| error.to_string())
+    };
     match parsed {
-        Some((Ok(_), plain)) if plain.is_empty() => {
-            let complaint =
-                format!("the log filter {text:?} has filters of spans only, which are left out");
-            (None, Some(complaint))
-        }
-        Some((Ok(targets), plain)) if plain == text => (Some(targets), None),
-        Some((Ok(targets), plain)) => {
-            let complaint = format!(
-                "the log filter {text:?} has filters of spans or fields, which are left out: {plain:?} is used"
-            );
-            (Some(targets), Some(complaint))
-        }
-        other => {
-            let reason = match other {
-                Some((Err(error), _)) => error.to_string(),
-                _ => "a bracket is not closed".to_owned(),
-            };
+        Ok(targets) => (Some(targets), None),
+        Err(reason) => {
             let complaint = format!(
                 "the log filter is not understood and left out, expected level or target=level,…: {reason}"
             );
             (None, Some(complaint))
         }
     }
-}
-
-/// The filter with `crate=level` in place of `crate[span{field}]=level`, which selects more. `Targets` would treat the brackets
-/// as a part of the crate's name, and select nothing. `None` if a bracket is not closed.
-fn without_span_filters(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains('[') {
-        return Some(Cow::Borrowed(text));
-    }
-    let (mut plain, mut is_inside) = (String::with_capacity(text.len()), false);
-    for character in text.chars() {
-        match character {
-            '[' => is_inside = true,
-            ']' => is_inside = false,
-            other if !is_inside => plain.push(other),
-            _ => {}
-        }
-    }
-    let directives = plain.split(',').map(|one| one.trim().trim_start_matches('='));
-    let directives: Vec<&str> = directives.filter(|one| !one.is_empty()).collect();
-    (!is_inside).then(|| Cow::Owned(directives.join(",")))
 }
 
 /// Lambda's levels equal those of `tracing`, except FATAL (Lambda Developer Guide, "Log-level filtering").
@@ -510,22 +479,7 @@ mod tests {
         check(INFO, None, Some("warn,orders::store=trace"), "orders::store", ("TRACE", "TRACE"));
         check(INFO, None, Some(" "), "orders", ("INFO", "INFO"));
         check(INFO, None, Some("orders=loud"), "orders", ("INFO", "INFO"));
-    }
-
-    #[test]
-    fn a_span_or_field_filter_applies_to_its_whole_target() {
-        let check = |text, expected| check(LevelFilter::INFO, None, Some(text), "orders", expected);
-        check("orders[store]=debug", ("DEBUG", "DEBUG"));
-        check("warn,orders[store{id=7,name}]=debug", ("DEBUG", "DEBUG"));
-        check("orders[{id}]=debug", ("DEBUG", "DEBUG"));
-        check("[store]=debug", ("DEBUG", "DEBUG"));
-        check("orders[store]=warn", ("INFO", "WARN"));
-        // Without a valid directive the same records are kept as without the variable.
-        check("[store]", ("INFO", "INFO"));
-        check("orders[store=debug", ("INFO", "INFO"));
-        let complaint = |text| directives(Some(text)).1;
-        assert_eq!(complaint("warn,orders=debug"), None);
-        expect_test::expect![[r#"the log filter "warn,orders[store]=debug" has filters of spans or fields, which are left out: "warn,orders=debug" is used"#]].assert_eq(&complaint("warn,orders[store]=debug").unwrap());
+        check(INFO, None, Some("orders[store]=debug"), "orders", ("INFO", "INFO"));
     }
 
     #[test]
