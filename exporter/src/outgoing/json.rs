@@ -1,12 +1,12 @@
-//! Adds members to objects inside JSON text without changing any other byte.
+//! Adds members to JSON objects. Each value that is there keeps its text, because a parsed number may be another one.
 
 use super::fields::Fields;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::value::RawValue;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 /// The members of an object, each as source text.
 pub(super) type Members<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
@@ -15,99 +15,41 @@ pub(super) fn members(object: &str) -> Option<Members<'_>> {
     serde_json::from_str(object).ok()
 }
 
-pub(super) struct Edits<'a> {
-    text: &'a str,
-    edits: Vec<(Range<usize>, String)>,
+/// The object with this member.
+pub(super) fn with_member<'a>(
+    object: &Members<'a>,
+    key: &'a str,
+    value: &'a RawValue,
+) -> Option<Box<RawValue>> {
+    let mut object = object.clone();
+    object.insert(Cow::Borrowed(key), value);
+    to_raw_value(&object).ok()
 }
 
-impl<'a> Edits<'a> {
-    pub(super) fn of(text: &'a str) -> Self {
-        Self { text, edits: Vec::new() }
-    }
-
-    /// Adds members, as text without surrounding commas, to an object within the text.
-    pub(super) fn add(&mut self, object: &str, is_empty: bool, members: String) {
-        if let Some(Range { start, .. }) = self.range(object) {
-            let at = start + object.find('{').unwrap_or_default() + 1;
-            let comma = if is_empty { "" } else { "," };
-            self.edits.push((at..at, members + comma));
-        }
-    }
-
-    #[cfg(feature = "aws-sdk")]
-    pub(super) fn replace(&mut self, part: &str, by: String) {
-        if let Some(range) = self.range(part) {
-            self.edits.push((range, by));
-        }
-    }
-
-    /// The position of a part that borrows from the text.
-    fn range(&self, part: &str) -> Option<Range<usize>> {
-        let start = part.as_ptr().addr().checked_sub(self.text.as_ptr().addr())?;
-        let range = start..start.checked_add(part.len())?;
-        self.text.get(range.clone())?;
-        Some(range)
-    }
-
-    /// The changed text; `None` without changes.
-    pub(super) fn applied(mut self) -> Option<String> {
-        if self.edits.is_empty() {
-            return None;
-        }
-        self.edits.sort_by_key(|(range, _)| range.start);
-        let added: usize = self.edits.iter().map(|(_, text)| text.len()).sum();
-        let mut edited = String::with_capacity(self.text.len() + added);
-        let mut done = 0;
-        for (range, text) in &self.edits {
-            edited.push_str(self.text.get(done..range.start)?);
-            edited.push_str(text);
-            done = range.end;
-        }
-        edited.push_str(self.text.get(done..)?);
-        Some(edited)
-    }
-}
-
-pub(super) fn member(name: &str, value: &str) -> String {
-    format!("{}:{}", quoted(name), quoted(value))
-}
-
-pub(super) fn quoted(text: &str) -> String {
-    // A text is always valid JSON.
-    serde_json::to_string(text).unwrap_or_default()
-}
-
-/// `"a":"1","b":"2"`.
-fn joined(fields: &Fields) -> String {
-    joined_as(fields, member)
-}
-
-/// Like the above, with values in another form.
-pub(super) fn joined_as(fields: &Fields, form: impl Fn(&str, &str) -> String) -> String {
-    fields.iter().map(|(name, value)| form(name, value)).collect::<Vec<_>>().join(",")
+/// The object with the fields, whose values have this form.
+pub(super) fn extended(
+    object: &Members<'_>,
+    fields: &Fields,
+    form: impl Fn(&str) -> Value,
+) -> Option<Box<RawValue>> {
+    let values = fields.iter().map(|(_, value)| to_raw_value(&form(value)).ok());
+    let values: Vec<Box<RawValue>> = values.collect::<Option<_>>()?;
+    let mut object = object.clone();
+    let names = fields.iter().map(|(name, _)| Cow::Borrowed(name));
+    object.extend(names.zip(values.iter().map(AsRef::as_ref)));
+    to_raw_value(&object).ok()
 }
 
 /// The object with the fields added in an object under this key; `None` if it already has one of them, or is not an object.
 pub(super) fn with_fields(json: &str, key: &str, fields: &Fields) -> Option<String> {
-    if fields.is_empty() {
+    let object = members(json)?;
+    let own = object.get(key).map_or(Some(Members::new()), |own| members(own.get()))?;
+    let has = |name: &str| own.keys().any(|own| own.eq_ignore_ascii_case(name));
+    if fields.is_empty() || fields.iter().any(|(name, _)| has(name)) {
         return None;
     }
-    let object = members(json)?;
-    let mut edits = Edits::of(json);
-    match object.get(key) {
-        None => {
-            let member = format!("{}:{{{}}}", quoted(key), joined(fields));
-            edits.add(json, object.is_empty(), member);
-        }
-        Some(place) => {
-            let own = members(place.get())?;
-            let has = |name: &str| own.keys().any(|own| own.eq_ignore_ascii_case(name));
-            if !fields.iter().any(|(name, _)| has(name)) {
-                edits.add(place.get(), own.is_empty(), joined(fields));
-            }
-        }
-    }
-    edits.applied()
+    let own = extended(&own, fields, |value| Value::String(value.to_owned()))?;
+    Some(with_member(&object, key, &own)?.get().to_owned())
 }
 
 /// Maximum number of base64 bytes.
@@ -133,7 +75,7 @@ mod tests {
     use opentelemetry::propagation::Injector as _;
 
     #[test]
-    fn fields_are_inserted_without_changing_the_rest_of_the_json() {
+    fn fields_are_inserted_without_changing_other_values() {
         let mut fields = Fields::default();
         fields.set("Traceparent", "00-\"".to_owned());
         fields.set("tracestate", String::new());
@@ -141,15 +83,16 @@ mod tests {
             assert_eq!(with_fields(json, "headers", &fields).as_deref(), expected, "{json}");
         };
         let written = r#""headers":{"traceparent":"00-\""}"#;
-        check("{}", Some(&format!("{{{written}}}")));
-        check(" { } ", Some(&format!(" {{{written} }} ")));
+        for empty in ["{}", " { } "] {
+            check(empty, Some(&format!("{{{written}}}")));
+        }
         check(
-            r#"{"b": 1.0e2,"a":12345678901234567890 }"#,
-            Some(&format!(r#"{{{written},"b": 1.0e2,"a":12345678901234567890 }}"#)),
+            r#"{"b": 1.0e2,"a":12345678901234567890123 }"#,
+            Some(&format!(r#"{{"a":12345678901234567890123,"b":1.0e2,{written}}}"#)),
         );
         check(
-            r#"{"a":{"headers":1},"headers": {"host":"x"}}"#,
-            Some(r#"{"a":{"headers":1},"headers": {"traceparent":"00-\"","host":"x"}}"#),
+            r#"{"a":{"headers": 1},"headers": {"host":"x"}}"#,
+            Some(r#"{"a":{"headers": 1},"headers":{"host":"x","traceparent":"00-\""}}"#),
         );
         check(r#"{"headers":{"Traceparent":"own"}}"#, None);
         check(r#"{"headers":[1]}"#, None);

@@ -4,15 +4,15 @@
 //! version, and would have to be compiled even if unused.
 
 use super::super::fields::{Fields, XRAY_HEADER};
-use super::super::json::{
-    Edits, Members, joined_as, member, members, quoted, with_custom, with_fields,
-};
+use super::super::json::{Members, extended, members, with_custom, with_fields, with_member};
 use super::Operation;
 use crate::handler::trigger::percent_encoded;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use opentelemetry::{Array, KeyValue, StringValue, Value};
-use serde_json::value::RawValue;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// A larger request stays unchanged, because additions must not exceed the service's limit. SQS and SNS had this limit before
@@ -27,7 +27,7 @@ const CLIENT_CONTEXT: &str = "x-amz-client-context";
 /// The content of a supported service's request.
 #[derive(Debug, Default)]
 pub(super) struct Payload<'a> {
-    json: Option<(&'a str, Members<'a>)>,
+    json: Option<Members<'a>>,
     form: Option<&'a str>,
     path: &'a str,
     client_context: Option<&'a str>,
@@ -43,8 +43,7 @@ impl<'a> Payload<'a> {
             "SQS" | "EventBridge" | "Kinesis" | "SFN" | "DynamoDB"
                 if is_of("application/x-amz-json") =>
             {
-                let json = body().and_then(|body| Some((body, members(body)?)));
-                Self { json, ..Self::default() }
+                Self { json: body().and_then(members), ..Self::default() }
             }
             "SNS" if is_of("application/x-www-form-urlencoded") => {
                 Self { form: body(), ..Self::default() }
@@ -62,13 +61,12 @@ impl<'a> Payload<'a> {
 
     /// A text among the members.
     fn text(&self, name: &str) -> Option<String> {
-        let (_, members) = self.json.as_ref()?;
-        serde_json::from_str(members.get(name)?.get()).ok()
+        serde_json::from_str(self.json.as_ref()?.get(name)?.get()).ok()
     }
 
     /// The objects of a list among the members.
     fn list(&self, name: &str) -> Vec<&'a RawValue> {
-        let list = self.json.as_ref().and_then(|(_, members)| members.get(name));
+        let list = self.json.as_ref().and_then(|members| members.get(name));
         list.and_then(|list| serde_json::from_str(list.get()).ok()).unwrap_or_default()
     }
 
@@ -167,79 +165,77 @@ impl<'a> Payload<'a> {
     }
 
     fn with_message_attributes(&self, is_batch: bool, fields: &Fields) -> Option<String> {
-        let (body, whole) = self.json.as_ref()?;
-        let mut edits = Edits::of(body);
         if is_batch {
-            for entry in self.list("Entries") {
-                if let Some(message) = members(entry.get()) {
-                    add_attributes(&mut edits, entry.get(), &message, fields);
-                }
-            }
-        } else {
-            add_attributes(&mut edits, body, whole, fields);
+            return self.with_entries(|entry| with_attributes(entry, fields));
         }
-        edits.applied()
+        with_attributes(self.json.as_ref()?, fields).map(text_of)
     }
 
     fn with_details(&self, fields: &Fields) -> Option<String> {
-        let mut edits = Edits::of(self.json.as_ref()?.0);
-        for entry in self.list("Entries") {
-            if let Some(detail) = members(entry.get()).and_then(|own| own.get("Detail").copied()) {
-                replace_text(&mut edits, detail, fields);
-            }
-        }
-        edits.applied()
+        self.with_entries(|entry| {
+            with_member(entry, "Detail", &with_context(entry.get("Detail")?, fields)?)
+        })
     }
 
     fn with_input(&self, fields: &Fields) -> Option<String> {
-        let (body, members) = self.json.as_ref()?;
-        let mut edits = Edits::of(body);
-        if let Some(input) = members.get("input") {
-            replace_text(&mut edits, input, fields);
-        } else {
+        let members = self.json.as_ref()?;
+        let input = match members.get("input") {
+            Some(input) => with_context(input, fields)?,
             // The default is an empty object.
-            let input = with_fields("{}", "headers", fields)?;
-            edits.add(body, members.is_empty(), format!("\"input\":{}", quoted(&input)));
-        }
-        edits.applied()
+            None => to_raw_value(&with_fields("{}", "headers", fields)?).ok()?,
+        };
+        with_member(members, "input", &input).map(text_of)
+    }
+
+    /// The request with the entries that `change` returns; `None` if it changes none.
+    fn with_entries(
+        &self,
+        change: impl Fn(&Members<'_>) -> Option<Box<RawValue>>,
+    ) -> Option<String> {
+        let entries = self.list("Entries");
+        let changed: Vec<Option<Box<RawValue>>> =
+            entries.iter().map(|entry| change(&members(entry.get())?)).collect();
+        changed.iter().flatten().next()?;
+        let all = entries.into_iter().zip(&changed);
+        let all: Vec<&RawValue> = all.map(|(own, new)| new.as_deref().unwrap_or(own)).collect();
+        with_member(self.json.as_ref()?, "Entries", &to_raw_value(&all).ok()?).map(text_of)
     }
 }
 
-fn add_attributes(edits: &mut Edits<'_>, object: &str, message: &Members<'_>, fields: &Fields) {
-    let typed = |name: &str, value: &str| {
-        let value = format!("{{\"DataType\":\"String\",{}}}", member("StringValue", value));
-        format!("{}:{value}", quoted(name))
-    };
-    let mut add = |key: &str, fields: &Fields, own: Option<(&str, Members<'_>)>| {
-        let fields = joined_as(fields, typed);
-        match own {
-            _ if fields.is_empty() => {}
-            Some((attributes, own)) => edits.add(attributes, own.is_empty(), fields),
-            None => edits.add(object, message.is_empty(), format!("\"{key}\":{{{fields}}}")),
-        }
-    };
-    let own = |key: &str| message.get(key).map(|own| (own.get(), members(own.get())));
-    match own("MessageAttributes") {
-        Some((text, Some(attributes))) => {
-            let names = attributes.keys().map(AsRef::as_ref);
-            let fields = fields.clone().for_message(names);
-            add("MessageAttributes", &fields, Some((text, attributes)));
-        }
-        Some((_, None)) => {}
-        None => add("MessageAttributes", &fields.clone().for_message([].into_iter()), None),
-    }
+fn text_of(json: Box<RawValue>) -> String {
+    Box::<str>::from(json).into_string()
+}
+
+/// The message of SQS with the fields in its attributes; `None` if it stays unchanged.
+fn with_attributes(message: &Members<'_>, fields: &Fields) -> Option<Box<RawValue>> {
+    let typed = |value: &str| json!({ "DataType": "String", "StringValue": value });
+    let own = message.get("MessageAttributes");
+    let own = own.map_or(Some(Members::new()), |own| members(own.get()));
+    let attributes = own.and_then(|own| {
+        let fields = fields.clone().for_message(own.keys().map(AsRef::as_ref));
+        if fields.is_empty() { None } else { extended(&own, &fields, typed) }
+    });
     // X-Ray's header has its own place, which does not count.
-    if let (Some(xray), None) = (fields.get(XRAY_HEADER), own("MessageSystemAttributes")) {
-        add("MessageSystemAttributes", &Fields::one("AWSTraceHeader", xray), None);
+    let xray = fields.get(XRAY_HEADER);
+    let xray = xray.filter(|_| !message.contains_key("MessageSystemAttributes"));
+    let of_system = xray.and_then(|header| {
+        extended(&Members::new(), &Fields::one("AWSTraceHeader", header), typed)
+    });
+    let added = [("MessageAttributes", &attributes), ("MessageSystemAttributes", &of_system)];
+    let added = added.into_iter().filter_map(|(key, own)| Some((key.into(), own.as_deref()?)));
+    let added: Vec<(Cow<'_, str>, &RawValue)> = added.collect();
+    if added.is_empty() {
+        return None;
     }
+    let mut message = message.clone();
+    message.extend(added);
+    to_raw_value(&message).ok()
 }
 
-/// Replaces a text that is a JSON object by the object with the fields added.
-fn replace_text(edits: &mut Edits<'_>, quoted_text: &RawValue, fields: &Fields) {
-    let text: Option<String> = serde_json::from_str(quoted_text.get()).ok();
-    if let Some(text) = text.and_then(|text| with_fields(&text, "headers", fields)) {
-        edits.replace(quoted_text.get(), quoted(&text));
-    }
+/// A text that is a JSON object, with the fields in it.
+fn with_context(quoted_text: &RawValue, fields: &Fields) -> Option<Box<RawValue>> {
+    let text: String = serde_json::from_str(quoted_text.get()).ok()?;
+    to_raw_value(&with_fields(&text, "headers", fields)?).ok()
 }
 
 #[derive(Debug)]

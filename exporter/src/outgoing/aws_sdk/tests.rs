@@ -60,7 +60,7 @@ fn event_details_and_execution_inputs_get_the_context_on_request() {
     check(
         put,
         r#"{"Entries":[{"Source":"shop","Detail":"{\"order\":7.0}"},{"Source":"shop","Detail":"{}"}]}"#,
-        r#"{"Entries":[{"Source":"shop","Detail":"{\"headers\":{\"traceparent\":\"00-1\"},\"order\":7.0}"},{"Source":"shop","Detail":"{\"headers\":{\"traceparent\":\"00-1\"}}"}]}"#,
+        r#"{"Entries":[{"Detail":"{\"headers\":{\"traceparent\":\"00-1\"},\"order\":7.0}","Source":"shop"},{"Detail":"{\"headers\":{\"traceparent\":\"00-1\"}}","Source":"shop"}]}"#,
     );
     for unchanged in [
         r#"{"Entries":[{"Detail":"no object"},{"Detail":7},{},7]}"#,
@@ -75,7 +75,7 @@ fn event_details_and_execution_inputs_get_the_context_on_request() {
     check(
         start,
         r#"{"stateMachineArn":"arn","input":"{\"order\":7}"}"#,
-        r#"{"stateMachineArn":"arn","input":"{\"headers\":{\"traceparent\":\"00-1\"},\"order\":7}"}"#,
+        r#"{"input":"{\"headers\":{\"traceparent\":\"00-1\"},\"order\":7}","stateMachineArn":"arn"}"#,
     );
     check(
         start,
@@ -151,7 +151,7 @@ fn a_synchronous_invoke_carries_the_context_in_its_client_context() {
     check(
         None,
         Some(r#"{"client":{"installation_id":"1"}}"#),
-        Some(r#"{"custom":{"traceparent":"00-1"},"client":{"installation_id":"1"}}"#),
+        Some(r#"{"client":{"installation_id":"1"},"custom":{"traceparent":"00-1"}}"#),
     );
     check(
         None,
