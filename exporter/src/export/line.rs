@@ -1,11 +1,12 @@
 //! Writes encoded requests to the output as OTLP lines, the only way out of the function.
 
 use super::losses::{Loss, LossCounts};
-use super::write_timeout::{Deadline, WriteTimeout};
+use super::write_timeout::WriteTimeout;
 use crate::clock::unix_nanos;
 use crate::config::{Config, DEFAULT_COMPRESSION_LEVEL, LambdaEnvironment, LogLevel};
 use crate::output::stdout::Stdout;
 use crate::output::{Output, stderr};
+use crate::telemetry::invocations::Invocations;
 use opentelemetry::Context;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use std::cell::RefCell;
@@ -70,10 +71,10 @@ impl LineExporter {
         output: Arc<dyn Output>,
         settings: LineSettings,
         losses: Arc<LossCounts>,
-        deadline: Arc<Deadline>,
+        invocations: Arc<Invocations>,
     ) -> Self {
         let encoder = Mutex::new(Encoder::new(&settings, None));
-        let write_timeout = WriteTimeout::new(deadline);
+        let write_timeout = WriteTimeout::new(invocations);
         let account = OnceLock::new();
         let shared = Shared { output, settings, encoder, account, losses, write_timeout };
         Self { shared: Arc::new(shared) }
@@ -153,9 +154,9 @@ impl LineExporter {
         self.emit(kind, source, request)
     }
 
-    /// Sets the timeout of the running invocation, which bounds each wait for the output.
-    pub(crate) fn deadline(&self) -> &Deadline {
-        self.shared.write_timeout.deadline()
+    /// The invocations whose deadlines bound each wait for the output.
+    pub(crate) fn invocations(&self) -> &Arc<Invocations> {
+        self.shared.write_timeout.invocations()
     }
 
     /// Maximum wait for another writing thread.
@@ -243,7 +244,7 @@ impl Shared {
     }
 
     fn envelope<'a>(&'a self, source: &'a str) -> Envelope<'a> {
-        let now = || unix_nanos(self.write_timeout.deadline().now());
+        let now = || unix_nanos(self.write_timeout.invocations().now());
         let unix_nanos = self.settings.with_timestamp.then(now);
         let level = self.settings.level.as_deref();
         Envelope { source, level, unix_nanos, ..Envelope::default() }
@@ -251,7 +252,7 @@ impl Shared {
 
     fn write(&self, source: &str, request: Request) -> OTelSdkResult {
         let (kind, items) = (request.kind(), request.items());
-        if self.write_timeout.deadline().is_too_close_for(request.bytes().len()) {
+        if self.write_timeout.invocations().is_too_late_for(request.bytes().len()) {
             self.lose(&[(kind, items)], Loss::DeadlineReached);
             return Err(OTelSdkError::InternalFailure(format!("too late to write {kind}")));
         }
@@ -270,7 +271,7 @@ impl Shared {
     ) -> Option<OTelSdkResult> {
         let requests: Vec<&Request> = gathered.iter().map(|gathered| &gathered.request).collect();
         let bytes = requests.iter().map(|request| request.bytes().len()).sum();
-        if self.write_timeout.deadline().is_too_close_for(bytes) {
+        if self.write_timeout.invocations().is_too_late_for(bytes) {
             return None;
         }
         // Compact lines have no source.
@@ -312,8 +313,8 @@ pub(crate) struct LineExporterBuilder {
     pub(crate) compression_level: Option<u32>,
     pub(crate) level: Option<LogLevel>,
     pub(crate) output: Option<Arc<dyn Output>>,
-    /// The deadline of the process if unset.
-    pub(crate) deadline: Option<Arc<Deadline>>,
+    /// Those of the process if unset.
+    pub(crate) invocations: Option<Arc<Invocations>>,
 }
 
 impl LineExporterBuilder {
@@ -342,8 +343,8 @@ impl LineExporterBuilder {
             compact: config.writes_compact_lines.then(|| omitted_names(&config.lambda)),
         };
         let output = self.output.unwrap_or_else(|| Arc::new(Stdout));
-        let deadline = self.deadline.unwrap_or_else(Deadline::of_process);
-        LineExporter::new(output, settings, Arc::default(), deadline)
+        let invocations = self.invocations.unwrap_or_else(Invocations::of_process);
+        LineExporter::new(output, settings, Arc::default(), invocations)
     }
 }
 
@@ -424,8 +425,8 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     fn exporter(output: Arc<dyn Output>) -> LineExporter {
-        let deadline = Deadline::new(Clock::new(|| UNIX_EPOCH));
-        LineExporter::new(output, settings(), Arc::default(), Arc::new(deadline))
+        let invocations = Invocations::without_thread(Clock::new(|| UNIX_EPOCH));
+        LineExporter::new(output, settings(), Arc::default(), Arc::new(invocations))
     }
 
     fn settings() -> LineSettings {

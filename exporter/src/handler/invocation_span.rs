@@ -8,8 +8,8 @@ use crate::bounded::within;
 use crate::extension::Mode;
 use crate::extension::invocations::Completed;
 use crate::processor::end_attributes::ending;
-use crate::processor::open_spans::{CutOff, Roots};
 use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::telemetry::invocations::CutOff;
 use crate::telemetry::{InvocationFacts, Telemetry};
 use opentelemetry::trace::{SpanRef, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue, Value};
@@ -48,14 +48,15 @@ impl InvocationSpan {
         options: &SpanOptions,
         extracted: SpanAttributes,
     ) -> Option<Self> {
+        let telemetry = &completion.telemetry;
+        let number = telemetry.begin(lambda.deadline());
         let started = AssertUnwindSafe(|| {
             let new_span = NewSpan::of(completion, lambda, options, extracted);
-            let StartedSpans { root: started, consumer } = new_span.start(completion);
+            let StartedSpans { root: started, consumer } = new_span.start(completion, number);
             let context = started.0.clone();
             let root = context.span().span_context().clone();
-            let record = completion.telemetry.facts.root_record.leave(&lambda.request_id, &root);
-            let deadline = lambda.deadline();
-            let number = completion.telemetry.begin(context.clone(), record, deadline);
+            let record = telemetry.facts.root_record.leave(&lambda.request_id, &root);
+            telemetry.invocations.start(number, &context, record);
             let completion = completion.clone();
             let mut request_id = String::new();
             if let Mode::Async(extension) = completion.telemetry.mode() {
@@ -71,7 +72,7 @@ impl InvocationSpan {
                 state: State::Running,
             }
         });
-        catch_unwind(started).ok()
+        catch_unwind(started).inspect_err(|_| telemetry.invocations.finish(number)).ok()
     }
 
     /// The context in which the handler runs.
@@ -122,7 +123,7 @@ impl InvocationSpan {
                 is_left
             }
             Mode::Finalize => {
-                self.completion.telemetry.forget(self.number);
+                self.completion.telemetry.invocations.finish(self.number);
                 self.state = State::Flushed;
                 true
             }
@@ -145,7 +146,7 @@ impl InvocationSpan {
         let span = self.context.span();
         let id = span.span_context().span_id();
         drop(catch_unwind(AssertUnwindSafe(|| ending(id, keys, || span.end()))));
-        self.completion.telemetry.running.end(self.number);
+        self.completion.telemetry.invocations.end(self.number);
     }
 }
 
@@ -276,16 +277,14 @@ pub(crate) fn end_all(telemetry: &Arc<Telemetry>, outcome: &HandlerOutcome) {
     let (telemetry, outcome) = (Arc::clone(telemetry), outcome.clone());
     let timeout = telemetry.signals.line.write_timeout();
     within(timeout, move || {
-        let (mut roots, mut numbers) = (Roots::default(), Vec::new());
-        for (number, context, _) in telemetry.running.open() {
-            telemetry.running.end(number);
+        let mut numbers = Vec::new();
+        for (number, context) in telemetry.invocations.end_all() {
             numbers.push(number);
             let keys = describe(&context, &telemetry.facts, &outcome);
             let span = context.span();
             ending(span.span_context().span_id(), keys, || span.end());
-            roots.cut_off.push(span.span_context().clone());
         }
-        telemetry.signals.write_open(&roots, CutOff::PANIC);
+        telemetry.signals.write_open(|_| true, CutOff::PANIC);
         telemetry.finish(&numbers);
     });
 }

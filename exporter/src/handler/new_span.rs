@@ -6,6 +6,7 @@ use super::trigger::span_attributes::{SpanAttributes, TriggerType, describe, kin
 use crate::output::stderr;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::id_generator::with_trace_id;
+use crate::telemetry::invocations::Invocations;
 use opentelemetry::trace::{Link, Span as _, SpanKind, TraceContextExt as _, TraceId, Tracer as _};
 use opentelemetry::{Context, KeyValue, Value};
 use std::borrow::Cow;
@@ -123,12 +124,17 @@ impl NewSpan {
 
     /// Starts no span if the SDK is disabled. Starts a `tracing` span if a subscriber has our layer, so that `Span::current()` in
     /// the handler is this span. Without the layer, or if the application's filter disables the span, starts a span of the SDK.
-    pub(super) fn start(mut self, completion: &TelemetryCompletionHandler) -> StartedSpans {
+    pub(super) fn start(
+        mut self,
+        completion: &TelemetryCompletionHandler,
+        number: u64,
+    ) -> StartedSpans {
         if completion.telemetry.is_disabled {
             let root = (self.parent, tracing::Span::none());
             return StartedSpans { root, consumer: None };
         }
         let parent = self.parent.span().span_context().clone();
+        self.parent = Invocations::parent(number, &self.parent);
         let consumer = self.consumer.take();
         let received_at = self.received_at.take();
         let root = self.start_any(completion);

@@ -3,16 +3,13 @@
 mod providers;
 pub(crate) mod telemetry_config;
 
-use crate::clock::Clock;
 use crate::config::{Config, ProcessorMode};
 use crate::export::line::LineExporterBuilder;
 use crate::extension;
 use crate::extension::{Actions, AtSigterm};
 use crate::handler::invocation_span::write_before_abort;
 use crate::output::stderr;
-use crate::processor::open_spans::CutOff;
 use crate::telemetry::completion::TelemetryCompletionHandler;
-use crate::telemetry::invocations::RunningInvocations;
 use crate::telemetry::propagation::{self, BoxedPropagator, Propagation};
 use crate::telemetry::root_record::RootRecord;
 use crate::telemetry::subscriber::{self, RecordFilter};
@@ -33,7 +30,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 #[cfg(test)]
-use crate::export::write_timeout::Deadline;
+use crate::telemetry::invocations::Invocations;
 
 /// The reason why telemetry could not be set up. There is none yet: mistakes in variables are reported on stderr and replaced by
 /// defaults.
@@ -91,16 +88,13 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     let propagators = propagators(own_propagators, environment.propagators.as_deref());
     let globals = wanted_globals(&config, environment.disabled);
     #[cfg(test)]
-    let (with_thread, deadline) =
-        (config.clock.is_none(), config.clock.clone().map(|clock| Arc::new(Deadline::new(clock))));
-    #[cfg(test)]
-    let clock = config.clock.take().unwrap_or_else(Clock::system);
+    let invocations = config.clock.take().map(|own| Arc::new(Invocations::without_thread(own)));
     #[cfg(not(test))]
-    let (deadline, clock) = (None, Clock::system());
+    let invocations = None;
 
     let resource = resource::resource(&environment, config.resource.as_ref());
     let output = config.output.take();
-    let line = LineExporterBuilder { output, deadline, ..LineExporterBuilder::default() }
+    let line = LineExporterBuilder { output, invocations, ..LineExporterBuilder::default() }
         .build(&environment);
     let exports_traces = environment.writes.traces || config.traces.is_of_others();
     let runtime_api = environment.lambda.runtime_api.as_deref();
@@ -116,41 +110,30 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     } else {
         RecordFilter::new(config.max_level, lambda_level, directives)
     };
-    let telemetry = Arc::new_cyclic(|telemetry: &Weak<Telemetry>| {
-        let telemetry = Weak::clone(telemetry);
-        let running = RunningInvocations::new(clock, move |numbers| {
-            if let Some(telemetry) = telemetry.upgrade() {
-                // Errors are counted where they occur.
-                drop(telemetry.write_cut_off(|number| numbers.contains(&number), CutOff::TIMEOUT));
-            }
-        });
-        #[cfg(test)]
-        let running = if with_thread { running } else { running.without_thread() };
-        Telemetry {
-            tracer: signals.tracer_provider.tracer_with_scope(scope()),
-            propagation: Propagation::new(propagators),
-            has_layer: AtomicBool::new(false),
-            facts: InvocationFacts {
-                default_name: OnceLock::new(),
-                function_version: environment.lambda.function_version.clone(),
-                initialization_type: environment.lambda.initialization_type,
-                duplicate_http_names: environment.duplicate_http_names,
-                inferred_spans: environment.inferred_spans,
-                is_cold: AtomicBool::new(true),
-                root_record: RootRecord::new(runtime_api),
-                warned_of_unsampled: AtomicBool::new(false),
-            },
-            running,
-            signals,
-            record_filter,
-            bridges_logs: config.log_bridge,
-            is_disabled: environment.disabled,
-            mode: OnceLock::new(),
-            at_sigterm: OnceLock::new(),
-            has_shutdown_hook: OnceLock::new(),
-        }
-    });
-    let handler = TelemetryCompletionHandler { telemetry };
+    let telemetry = Telemetry {
+        tracer: signals.tracer_provider.tracer_with_scope(scope()),
+        propagation: Propagation::new(propagators),
+        has_layer: AtomicBool::new(false),
+        facts: InvocationFacts {
+            default_name: OnceLock::new(),
+            function_version: environment.lambda.function_version.clone(),
+            initialization_type: environment.lambda.initialization_type,
+            duplicate_http_names: environment.duplicate_http_names,
+            inferred_spans: environment.inferred_spans,
+            is_cold: AtomicBool::new(true),
+            root_record: RootRecord::new(runtime_api),
+            warned_of_unsampled: AtomicBool::new(false),
+        },
+        invocations: Arc::clone(line.invocations()),
+        signals,
+        record_filter,
+        bridges_logs: config.log_bridge,
+        is_disabled: environment.disabled,
+        mode: OnceLock::new(),
+        at_sigterm: OnceLock::new(),
+        has_shutdown_hook: OnceLock::new(),
+    };
+    let handler = TelemetryCompletionHandler { telemetry: Arc::new(telemetry) };
     if cfg!(panic = "abort") {
         write_before_abort(&handler.telemetry);
     }

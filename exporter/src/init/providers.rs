@@ -64,8 +64,8 @@ impl Parts<'_> {
         if writes_lines {
             let mut exporter = StdoutSpanExporter::over(self.line.clone(), self.environment);
             exporter.set_resource(self.resource);
-            let processor =
-                LambdaSpanProcessor::new(exporter, queue.size, queue.losses).with_open_spans();
+            let processor = LambdaSpanProcessor::new(exporter, queue.size, queue.losses)
+                .with_open_spans(Arc::clone(self.line.invocations()));
             let processor = Arc::clone(spans.insert(Arc::new(processor)));
             builder = builder.with_span_processor(SharedProcessor(processor));
         }

@@ -5,7 +5,6 @@ pub(crate) mod end_attributes;
 pub(crate) mod integer_fields;
 pub(crate) mod logs;
 pub(crate) mod metrics;
-pub(crate) mod open_spans;
 pub(crate) mod spans;
 
 pub use spans::{LambdaSpanProcessor, LambdaSpanProcessorBuilder};

@@ -3,12 +3,12 @@
 use super::buffer::{self, Buffer};
 use super::end_attributes;
 use super::integer_fields;
-use super::open_spans::{CutOff, OpenSpans, Roots};
 use crate::bounded::block_on;
 use crate::config::{Config, DEFAULT_QUEUE_SIZE, MAX_QUEUE_SIZE};
 use crate::export::exporters::StdoutSpanExporter;
 use crate::export::losses::{Loss, LossCounts};
-use crate::export::write_timeout::{Deadline, WriteTimeout};
+use crate::export::write_timeout::WriteTimeout;
+use crate::telemetry::invocations::{CutOff, Invocations};
 use opentelemetry::Context;
 use opentelemetry::trace::{Span as _, SpanId};
 use opentelemetry_sdk::Resource;
@@ -17,7 +17,7 @@ use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
 use settings::Env;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use wire::SignalKind;
 
 /// Holds finished spans until [`force_flush`](SpanProcessor::force_flush), which the end of the invocation calls.
@@ -43,28 +43,27 @@ pub struct LambdaSpanProcessor<E = StdoutSpanExporter> {
     /// `true` if a full buffer was not written: the next flush reports it, because the root may have been in it.
     has_failed: AtomicBool,
     losses: Arc<LossCounts>,
-    /// Open spans, if they are written at an interruption.
-    open: Option<OpenSpans>,
+    /// The open spans, if they are written at an interruption.
+    open: Option<Arc<Invocations>>,
 }
 
 impl LambdaSpanProcessor {
     /// Also tracks open spans.
-    pub(crate) fn with_open_spans(self) -> Self {
-        Self { open: Some(OpenSpans::default()), ..self }
+    pub(crate) fn with_open_spans(self, invocations: Arc<Invocations>) -> Self {
+        Self { open: Some(invocations), ..self }
     }
 
     /// Writes the open spans of interrupted invocations as partial spans, and returns them.
     pub(crate) fn write_open(
         &self,
-        roots: &Roots,
+        is_cut_off: impl Fn(u64) -> bool,
         cut_off: CutOff,
-        now: SystemTime,
     ) -> Result<Vec<SpanId>, OTelSdkError> {
         let Some(open) = &self.open else { return Ok(Vec::new()) };
-        let spans = open.of(roots, cut_off, now);
+        let spans = open.partial_spans(is_cut_off, cut_off);
         self.exporter.export_now(&spans)?;
         let written: Vec<SpanId> = spans.iter().map(|span| span.span_context.span_id()).collect();
-        open.are_written(&written);
+        open.partial_spans_are_written(&written);
         Ok(written)
     }
 
@@ -87,7 +86,7 @@ impl<E> LambdaSpanProcessor<E> {
             is_local_root,
             Arc::clone(&losses),
         );
-        let write_timeout = WriteTimeout::new(Deadline::of_process());
+        let write_timeout = WriteTimeout::new(Invocations::of_process());
         let has_failed = AtomicBool::new(false);
         Self { exporter, buffer, write_timeout, has_failed, losses, open: None }
     }
@@ -112,16 +111,16 @@ fn is_local_root(span: &SpanData) -> bool {
 }
 
 impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
-    fn on_start(&self, span: &mut Span, _parent: &Context) {
+    fn on_start(&self, span: &mut Span, parent: &Context) {
         if let Some(open) = self.open.as_ref().filter(|_| span.span_context().is_sampled()) {
-            open.begin(span);
+            open.span_started(span, parent);
         }
     }
 
     fn on_end(&self, mut span: SpanData) {
         if span.span_context.is_sampled() {
             if let Some(open) = &self.open {
-                open.end(span.span_context.span_id());
+                open.span_ended(span.span_context.span_id());
             }
             end_attributes::settle(&mut span);
             integer_fields::settle(&mut span);

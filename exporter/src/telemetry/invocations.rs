@@ -1,24 +1,61 @@
-//! The running invocations, and the thread that writes telemetry shortly before one of them times out, even while the handler
-//! blocks its thread.
+//! The running invocations with their deadlines and open spans, and the thread that writes telemetry shortly before one of them
+//! times out, even while the handler blocks its thread.
 
+use super::Telemetry;
 use crate::clock::Clock;
 use crate::output::stderr;
-use opentelemetry::Context;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use crate::processor::integer_fields;
+use opentelemetry::trace::{SpanId, Status, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::trace::{Span, SpanData};
+use std::fmt;
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, SystemTime};
+use wire::resource::PARTIAL;
 
-/// An invocation, from its start until its telemetry is written.
-#[derive(Debug)]
+/// An invocation, from before the start of its span until its telemetry is written.
 struct Invocation {
     number: u64,
-    /// The context of its span, until the span ends.
+    /// The context of its span, while the span is open.
     context: Option<Context>,
+    root: SpanId,
     /// The number of the record that tells an extension about the root.
     record: Option<u64>,
     deadline: SystemTime,
+    /// `true` if no write may take longer than until its deadline.
+    bounds_writes: bool,
     /// The time to write its telemetry before it times out; `None` once it is written.
     write_at: Option<SystemTime>,
+    telemetry: Weak<Telemetry>,
+}
+
+/// The number of an invocation, in the context of its span and thereby of all spans below.
+struct Number(u64);
+
+/// A span as it started: the SDK passes it to a processor at its start and end.
+struct OpenSpan {
+    /// The number of its invocation, if it belongs to one.
+    invocation: Option<u64>,
+    span: SpanData,
+    /// `true` if it is written as a partial span: a second one from another interruption would contradict it.
+    is_written: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CutOff {
+    /// `error.type` of the invocations' spans.
+    pub(crate) error_type: &'static str,
+    pub(crate) message: &'static str,
+}
+
+impl CutOff {
+    pub(crate) const TIMEOUT: Self =
+        Self { error_type: "timeout", message: "the invocation was about to time out" };
+    pub(crate) const END: Self =
+        Self { error_type: "shutdown", message: "the environment ended during the invocation" };
+    pub(crate) const PANIC: Self =
+        Self { error_type: "panic", message: "the process ended in a panic" };
 }
 
 /// The write time for an invocation that starts now: 100 ms before its deadline, or a tenth of its time if that is less.
@@ -53,23 +90,17 @@ fn next_step(now: SystemTime, looks_at: Option<SystemTime>) -> Step {
 ///
 /// The first invocation with a deadline starts the only thread, which parks after an idle period as long as an invocation may
 /// take. It reads the wall clock whenever it wakes, because timers stop while the environment is frozen.
-pub(crate) struct RunningInvocations {
-    shared: Arc<Shared>,
-}
-
-type Write = dyn Fn(&[u64]) + Send + Sync;
-
-struct Shared {
+pub(crate) struct Invocations {
     state: Mutex<State>,
     wake: Condvar,
     clock: Clock,
-    write: Box<Write>,
 }
 
 #[derive(Default)]
 struct State {
     begun: u64,
     running: Vec<Invocation>,
+    open: Vec<OpenSpan>,
     thread: Thread,
     /// The time at which the thread wakes, or is being woken to wait for; `None` while it is parked.
     wakes_at: Option<SystemTime>,
@@ -91,32 +122,62 @@ impl State {
         let earliest = self.running.iter().filter_map(|own| own.write_at).min();
         earliest.or(self.wakes_at.filter(|at| *at > now))
     }
+
+    fn invocation(&mut self, number: u64) -> Option<&mut Invocation> {
+        self.running.iter_mut().find(|own| own.number == number)
+    }
 }
 
-impl RunningInvocations {
-    /// Calls `write` on the watching thread with the numbers of invocations about to time out; `write` must not panic.
-    pub(crate) fn new(clock: Clock, write: impl Fn(&[u64]) + Send + Sync + 'static) -> Self {
-        let shared =
-            Shared { state: Mutex::default(), wake: Condvar::new(), clock, write: Box::new(write) };
-        Self { shared: Arc::new(shared) }
+/// The invocations of the process; tests have their own.
+static OF_PROCESS: LazyLock<Arc<Invocations>> =
+    LazyLock::new(|| Arc::new(Invocations::new(Clock::system())));
+
+impl Invocations {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { state: Mutex::default(), wake: Condvar::new(), clock }
     }
 
-    /// Like `new`, without a thread: a test calls [`step`](Self::step).
+    pub(crate) fn of_process() -> Arc<Self> {
+        Arc::clone(&OF_PROCESS)
+    }
+
+    /// Without a thread: a test calls [`step`](Self::step).
     #[cfg(test)]
-    pub(crate) fn without_thread(self) -> Self {
-        self.shared.lock().thread = Thread::Never;
-        self
+    pub(crate) fn without_thread(clock: Clock) -> Self {
+        let own = Self::new(clock);
+        own.lock().thread = Thread::Never;
+        own
     }
 
-    /// Adds an invocation whose span has this context, and returns its number. Its deadline is watched until
-    /// [`finish`](Self::finish).
-    pub(crate) fn begin(&self, context: Context, record: Option<u64>, deadline: SystemTime) -> u64 {
-        let write_at = write_at(self.shared.clock.now(), deadline);
-        let mut state = self.shared.lock();
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    /// Adds an invocation, and returns its number. Its deadline is watched until [`finish`](Self::finish); before that,
+    /// `telemetry` is written.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        deadline: SystemTime,
+        bounds_writes: bool,
+        telemetry: Weak<Telemetry>,
+    ) -> u64 {
+        let now = self.now();
+        let write_at = write_at(now, deadline);
+        let mut state = self.lock();
         state.begun += 1;
         let number = state.begun;
-        let context = Some(context);
-        state.running.push(Invocation { number, context, record, deadline, write_at });
+        state.running.push(Invocation {
+            number,
+            context: None,
+            root: SpanId::INVALID,
+            record: None,
+            deadline,
+            bounds_writes,
+            write_at,
+            telemetry,
+        });
+        // Some invocations never report their end.
+        state.running.iter_mut().for_each(|own| own.bounds_writes &= own.deadline > now);
         if let Some(at) = write_at {
             let wakes_too_late = state.wakes_at.is_none_or(|wakes_at| wakes_at > at);
             if wakes_too_late {
@@ -125,53 +186,63 @@ impl RunningInvocations {
             if state.thread == Thread::NotStarted {
                 state.thread = self.start_thread();
             } else if wakes_too_late {
-                self.shared.wake.notify_one();
+                self.wake.notify_one();
             }
         }
         number
     }
 
-    pub(crate) fn have_begun(&self) -> bool {
-        self.shared.lock().begun > 0
+    /// The parent's context of the span of this invocation.
+    pub(crate) fn parent(number: u64, parent: &Context) -> Context {
+        parent.with_value(Number(number))
     }
 
-    /// The numbers, contexts and records of the invocations whose spans are open.
-    pub(crate) fn open(&self) -> Vec<(u64, Context, Option<u64>)> {
-        let state = self.shared.lock();
-        let open = state.running.iter();
-        open.filter_map(|own| Some((own.number, own.context.clone()?, own.record))).collect()
+    /// The span of this invocation has started.
+    pub(crate) fn start(&self, number: u64, context: &Context, record: Option<u64>) {
+        if let Some(own) = self.lock().invocation(number) {
+            own.root = context.span().span_context().span_id();
+            own.context = Some(context.clone());
+            own.record = record;
+        }
+    }
+
+    pub(crate) fn have_begun(&self) -> bool {
+        self.lock().begun > 0
+    }
+
+    /// Ends the invocations whose spans are open, and returns their numbers and contexts.
+    pub(crate) fn end_all(&self) -> Vec<(u64, Context)> {
+        let mut state = self.lock();
+        let open = state.running.iter_mut();
+        open.filter_map(|own| Some((own.number, own.context.take()?))).collect()
     }
 
     /// The span of this invocation has ended.
     pub(crate) fn end(&self, number: u64) {
-        let mut state = self.shared.lock();
-        if let Some(own) = state.running.iter_mut().find(|own| own.number == number) {
+        if let Some(own) = self.lock().invocation(number) {
             own.context = None;
         }
     }
 
-    /// The records of these invocations.
-    pub(crate) fn records(&self, numbers: &[u64]) -> Vec<u64> {
-        let state = self.shared.lock();
-        let own = state.running.iter().filter(|own| numbers.contains(&own.number));
+    /// The records of the invocations with such a number or root.
+    pub(crate) fn records(&self, is_wanted: impl Fn(u64, SpanId) -> bool) -> Vec<u64> {
+        let state = self.lock();
+        let own = state.running.iter().filter(|own| is_wanted(own.number, own.root));
         own.filter_map(|own| own.record).collect()
     }
 
-    /// The telemetry of this invocation is written. Returns its deadline. The thread is not woken: when it wakes, it finds
-    /// nothing to do and parks.
-    pub(crate) fn finish(&self, number: u64) -> Option<SystemTime> {
-        let mut state = self.shared.lock();
-        let at = state.running.iter().position(|own| own.number == number)?;
-        Some(state.running.swap_remove(at).deadline)
+    /// The telemetry of this invocation is written. The thread is not woken: when it wakes, it finds nothing to do and parks.
+    pub(crate) fn finish(&self, number: u64) {
+        self.lock().running.retain(|own| own.number != number);
     }
 
-    fn start_thread(&self) -> Thread {
+    fn start_thread(self: &Arc<Self>) -> Thread {
         const STACK_BYTES: usize = 512 * 1024;
-        let shared = Arc::clone(&self.shared);
+        let own = Arc::clone(self);
         let thread = thread::Builder::new()
             .name("otlp-deadline".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn(move || shared.run());
+            .spawn(move || own.run());
         match thread {
             Ok(_) => Thread::Running,
             Err(error) => {
@@ -183,20 +254,6 @@ impl RunningInvocations {
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn step(&self) {
-        let state = self.shared.lock();
-        drop(self.shared.step(state));
-    }
-}
-
-impl std::fmt::Debug for RunningInvocations {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RunningInvocations")
-    }
-}
-
-impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -204,7 +261,7 @@ impl Shared {
     fn run(&self) {
         let mut state = self.lock();
         loop {
-            let (next, step) = self.step(state);
+            let (next, step) = self.next(state);
             state = next;
             state = match step {
                 Step::Write => state,
@@ -213,7 +270,7 @@ impl Shared {
                     self.wake.wait(state).unwrap_or_else(PoisonError::into_inner)
                 }
                 Step::Wait(left) => {
-                    state.wakes_at = self.clock.now().checked_add(left);
+                    state.wakes_at = self.now().checked_add(left);
                     let woken = self.wake.wait_timeout(state, left);
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
@@ -221,29 +278,148 @@ impl Shared {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_any_running(&self) -> bool {
+        !self.lock().running.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn step(&self) {
+        drop(self.next(self.lock()));
+    }
+
     /// Writes due telemetry and returns the lock.
-    fn step<'a>(&'a self, mut state: MutexGuard<'a, State>) -> (MutexGuard<'a, State>, Step) {
-        let now = self.clock.now();
+    fn next<'a>(&'a self, mut state: MutexGuard<'a, State>) -> (MutexGuard<'a, State>, Step) {
+        let now = self.now();
         let step = next_step(now, state.looks_at(now));
         if step == Step::Write {
-            let take_due =
-                |own: &mut Invocation| own.write_at.take_if(|at| *at <= now).map(|_| own.number);
-            let due: Vec<u64> = state.running.iter_mut().filter_map(take_due).collect();
+            let due = state.running.iter_mut();
+            let due = due.filter_map(|own| {
+                own.write_at.take_if(|at| *at <= now).map(|_| (own.number, own.telemetry.clone()))
+            });
+            let due: Vec<(u64, Weak<Telemetry>)> = due.collect();
             drop(state);
-            (self.write)(&due);
+            let is_due = |number| due.iter().any(|(own, _)| *own == number);
+            for telemetry in due.iter().filter_map(|(_, telemetry)| telemetry.upgrade()) {
+                // Errors are counted where they occur.
+                drop(telemetry.write_cut_off(is_due, CutOff::TIMEOUT));
+            }
             state = self.lock();
         }
         (state, step)
     }
 }
 
+/// The time until the earliest timeout, which bounds writes.
+impl Invocations {
+    /// The environment ends: no further response is expected, so no deadline applies.
+    pub(crate) fn forget_deadlines(&self) {
+        self.lock().running.iter_mut().for_each(|own| own.bounds_writes = false);
+    }
+
+    /// `None` if no invocation bounds writes.
+    pub(crate) fn time_left(&self) -> Option<Duration> {
+        let state = self.lock();
+        let bounds = state.running.iter().filter(|own| own.bounds_writes);
+        let first = bounds.map(|own| own.deadline).min()?;
+        Some(first.duration_since(self.now()).unwrap_or_default())
+    }
+
+    /// Returns `true` if too little time is left to compress this many bytes and return the response.
+    pub(crate) fn is_too_late_for(&self, bytes: usize) -> bool {
+        /// Reserve for the response and the runtime that sends it.
+        const RESERVE: Duration = Duration::from_millis(10);
+        /// Cost of compressing a batch that is cut into lines, for which a byte is compressed several times.
+        const NANOS_A_BYTE: u64 = 50;
+        let work = Duration::from_nanos(NANOS_A_BYTE.saturating_mul(bytes as u64));
+        self.time_left().is_some_and(|left| left <= RESERVE.saturating_add(work))
+    }
+}
+
+/// The open spans, so that an interrupted invocation leaves them too.
+impl Invocations {
+    pub(crate) fn span_started(&self, span: &Span, parent: &Context) {
+        /// Beyond it the first ones are kept.
+        const MOST: usize = 1024;
+        let invocation = parent.get::<Number>().map(|own| own.0);
+        let mut state = self.lock();
+        if state.open.len() < MOST
+            && let Some(mut span) = span.exported_data()
+        {
+            integer_fields::settle(&mut span);
+            state.open.push(OpenSpan { invocation, span, is_written: false });
+        }
+    }
+
+    pub(crate) fn span_ended(&self, id: SpanId) {
+        let open = &mut self.lock().open;
+        // Usually the last one started.
+        if let Some(at) = open.iter().rposition(|own| own.span.span_context.span_id() == id) {
+            open.swap_remove(at);
+        }
+    }
+
+    /// The open spans of interrupted invocations, as errors and marked as partial. A span of no running invocation is interrupted
+    /// if all are.
+    pub(crate) fn partial_spans(
+        &self,
+        is_cut_off: impl Fn(u64) -> bool,
+        cut_off: CutOff,
+    ) -> Vec<SpanData> {
+        let now = self.now();
+        let state = self.lock();
+        let running = || state.running.iter().filter(|own| own.context.is_some());
+        let are_all = running().all(|own| is_cut_off(own.number));
+        let is_interrupted = |number: Option<u64>| match number {
+            Some(number) if running().any(|own| own.number == number) => is_cut_off(number),
+            _ => are_all,
+        };
+        let open = state.open.iter();
+        let open = open.filter(|own| !own.is_written && is_interrupted(own.invocation));
+        let partial = open.map(|OpenSpan { span, .. }| {
+            let mut span = span.clone();
+            // An end never precedes its start.
+            span.end_time = now.max(span.start_time);
+            span.status = Status::error(cut_off.message);
+            if running().any(|own| own.root == span.span_context.span_id()) {
+                span.attributes.push(KeyValue::new("error.type", cut_off.error_type));
+            }
+            span.attributes.push(KeyValue::new(PARTIAL, true));
+            span
+        });
+        partial.collect()
+    }
+
+    /// Notes that these partial spans were written.
+    pub(crate) fn partial_spans_are_written(&self, ids: &[SpanId]) {
+        for own in &mut self.lock().open {
+            own.is_written |= ids.contains(&own.span.span_context.span_id());
+        }
+    }
+}
+
+impl fmt::Debug for Invocations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Invocations")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::UNIX_EPOCH;
 
     fn at(millis: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(millis)
+    }
+
+    /// Without invocations, at the time of a clock in milliseconds.
+    fn invocations() -> (Arc<Invocations>, Arc<AtomicU64>) {
+        let time = Arc::new(AtomicU64::new(0));
+        let clock = Arc::clone(&time);
+        let clock = Clock::new(move || at(clock.load(Ordering::Relaxed)));
+        (Arc::new(Invocations::without_thread(clock)), time)
     }
 
     #[test]
@@ -263,35 +439,44 @@ mod tests {
 
     #[test]
     fn a_waiting_thread_is_not_woken_for_a_later_deadline() {
-        let now_ms = Arc::new(std::sync::atomic::AtomicU64::new(0));
-        let clock = Arc::clone(&now_ms);
-        let clock = Clock::new(move || at(clock.load(std::sync::atomic::Ordering::Relaxed)));
-        let running =
-            RunningInvocations::new(clock, |_| unreachable!("nothing is due")).without_thread();
-        let step = || running.shared.step(running.shared.lock()).1;
-        let run = |deadline| running.finish(running.begin(Context::new(), None, deadline));
+        let (own, time) = invocations();
+        let step = || own.next(own.lock()).1;
+        let run = |deadline| own.finish(own.begin(deadline, true, Weak::new()));
         // Ended before the thread has run.
         run(at(1000));
         assert_eq!(step(), Step::Wait(Duration::from_millis(900)));
-        now_ms.store(500, std::sync::atomic::Ordering::Relaxed);
+        time.store(500, Ordering::Relaxed);
         run(at(1500));
-        let woken_for = running.shared.lock().wakes_at;
-        assert_eq!(woken_for, Some(at(900)), "it is not woken for the second");
-        now_ms.store(900, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(own.lock().wakes_at, Some(at(900)), "it is not woken for the second");
+        time.store(900, Ordering::Relaxed);
         assert_eq!(step(), Step::Park);
     }
 
     #[test]
-    fn the_thread_writes_due_invocations_and_skips_ended_ones() {
-        let (written, writes) = std::sync::mpsc::sync_channel(1);
-        let running = RunningInvocations::new(Clock::new(|| at(1000)), move |due| {
-            written.send(due.to_vec()).unwrap();
-        });
-        let begin = |deadline| running.begin(Context::new(), None, deadline);
-        // Due in an hour, and ended at once.
-        running.finish(begin(at(3_601_000)));
-        begin(at(1000));
-        assert_eq!(writes.recv().unwrap(), [2]);
-        assert_eq!(running.shared.lock().looks_at(at(1000)), None, "written once");
+    fn near_the_deadline_large_batches_are_dropped_first() {
+        let check = |left_ms: u64, bytes, expected| {
+            let (own, time) = invocations();
+            own.begin(at(1000 + left_ms), true, Weak::new());
+            time.store(1000, Ordering::Relaxed);
+            assert_eq!(own.is_too_late_for(bytes), expected, "{left_ms} ms, {bytes} bytes");
+        };
+        check(100, 0, false);
+        check(100, 1 << 20, false);
+        check(50, 1 << 20, true);
+        check(50, 1 << 10, false);
+        check(10, 0, true);
+        check(0, 0, true);
+    }
+
+    #[test]
+    fn the_earliest_deadline_of_concurrent_invocations_applies() {
+        let (own, _) = invocations();
+        let begin = |seconds: u64| own.begin(at(seconds * 1000), true, Weak::new());
+        let last = begin(899);
+        let [first, second] = [begin(1), begin(1)];
+        for (ended, left) in [(first, Some(1)), (second, Some(899)), (last, None)] {
+            own.finish(ended);
+            assert_eq!(own.time_left(), left.map(Duration::from_secs));
+        }
     }
 }

@@ -15,10 +15,9 @@ use crate::bounded::within;
 use crate::config::InitializationType;
 use crate::extension::{self, AtSigterm, Mode};
 use crate::output::stderr;
-use crate::processor::open_spans::{CutOff, Roots};
-use invocations::RunningInvocations;
-use opentelemetry::trace::TraceContextExt as _;
-use opentelemetry::{Context, InstrumentationScope};
+use invocations::{CutOff, Invocations};
+use opentelemetry::InstrumentationScope;
+use opentelemetry::trace::SpanId;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::SdkTracer;
 use propagation::Propagation;
@@ -44,7 +43,7 @@ pub(crate) struct Telemetry {
     /// `true` if a `tracing` subscriber has our layer, so that the invocation can be a `tracing` span.
     pub(crate) has_layer: AtomicBool,
     pub(crate) facts: InvocationFacts,
-    pub(crate) running: RunningInvocations,
+    pub(crate) invocations: Arc<Invocations>,
     pub(crate) signals: Signals,
     pub(crate) record_filter: RecordFilter,
     /// `true` if `tracing` events become log records.
@@ -94,7 +93,7 @@ impl Telemetry {
 
     /// Writes open spans as partial spans, then all other telemetry, even if an invocation has timed out.
     pub(crate) fn write_all_at_end(&self) -> OTelSdkResult {
-        self.signals.line.deadline().clear_all();
+        self.invocations.forget_deadlines();
         self.write_cut_off(|_| true, CutOff::END)
     }
 
@@ -111,20 +110,9 @@ impl Telemetry {
         is_cut_off: impl Fn(u64) -> bool,
         cut_off: CutOff,
     ) -> OTelSdkResult {
-        let (mut roots, mut records) = (Roots::default(), Vec::new());
-        for (number, context, record) in self.running.open() {
-            let root = context.span().span_context().clone();
-            if is_cut_off(number) {
-                records.extend(record.map(|record| (root.span_id(), record)));
-                roots.cut_off.push(root);
-            } else {
-                roots.going_on.push(root);
-            }
-        }
         // Partial spans first: the following flush may take all the remaining time.
-        let written = self.signals.write_open(&roots, cut_off);
-        let records = records.into_iter().filter(|(root, _)| written.contains(root));
-        self.say_written(records.map(|(_, record)| record));
+        let written = self.signals.write_open(is_cut_off, cut_off);
+        self.say_written(|_, root| written.contains(&root));
         self.signals.flush(|| ())
     }
 
@@ -135,20 +123,18 @@ impl Telemetry {
         }
     }
 
-    /// Adds an invocation whose span has this context, and returns its number. Until [`finish`](Self::finish) it is watched: if
-    /// the callback of an instrument hangs, the thread that watches the deadline writes the rest.
-    pub(crate) fn begin(&self, context: Context, record: Option<u64>, deadline: SystemTime) -> u64 {
+    /// Adds an invocation, and returns its number. Until [`finish`](Self::finish) it is watched: if the callback of an instrument
+    /// hangs, the thread that watches the deadline writes the rest.
+    pub(crate) fn begin(self: &Arc<Self>, deadline: SystemTime) -> u64 {
         // A managed instance goes on after a timeout, and one invocation must not stop the writes of the others (AWS Lambda
         // "Managed Instances execution environment").
-        if self.facts.initialization_type != InitializationType::ManagedInstances {
-            self.signals.line.deadline().set(deadline);
-        }
-        self.running.begin(context, record, deadline)
+        let is_managed = self.facts.initialization_type == InitializationType::ManagedInstances;
+        self.invocations.begin(deadline, !is_managed, Arc::downgrade(self))
     }
 
-    /// Notes that the roots of these records are in a line.
-    fn say_written(&self, records: impl IntoIterator<Item = u64>) {
-        for record in records {
+    /// Notes that the roots of these invocations are in a line.
+    fn say_written(&self, is_written: impl Fn(u64, SpanId) -> bool) {
+        for record in self.invocations.records(is_written) {
             self.facts.root_record.is_written(record);
         }
     }
@@ -156,16 +142,10 @@ impl Telemetry {
     /// Writes the telemetry of ended invocations, and notes their roots as written as soon as they are.
     pub(crate) fn finish(&self, numbers: &[u64]) {
         // Errors are counted where they occur.
-        drop(self.signals.flush_invocation(|| self.say_written(self.running.records(numbers))));
+        let are_written = || self.say_written(|number, _| numbers.contains(&number));
+        drop(self.signals.flush_invocation(are_written));
         for number in numbers {
-            self.forget(*number);
-        }
-    }
-
-    /// Removes an invocation, which no longer bounds writes.
-    pub(crate) fn forget(&self, number: u64) {
-        if let Some(deadline) = self.running.finish(number) {
-            self.signals.line.deadline().clear(deadline);
+            self.invocations.finish(*number);
         }
     }
 }
@@ -174,7 +154,7 @@ impl Drop for Telemetry {
     /// Writes what is left when `main` ends without SIGTERM: after a failed initialisation, in a panic, after an error of the
     /// runtime.
     fn drop(&mut self) {
-        self.signals.line.deadline().clear_all();
+        self.invocations.forget_deadlines();
         let write = || drop(self.signals.flush(|| ()));
         if !self.signals.has_processors_of_others {
             return write();

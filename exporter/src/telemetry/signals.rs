@@ -1,11 +1,11 @@
 //! The three signals, flushed together.
 
+use super::invocations::CutOff;
 use crate::bounded::TimedLock;
 use crate::export::line::LineExporter;
 use crate::export::losses::Loss;
 use crate::export::losses::LossMetrics;
 use crate::output::stderr;
-use crate::processor::open_spans::{CutOff, Roots};
 use crate::processor::spans::LambdaSpanProcessor;
 use opentelemetry::Context;
 use opentelemetry::trace::SpanId;
@@ -136,11 +136,14 @@ impl Signals {
     }
 
     /// Writes the open spans of interrupted invocations as partial spans, and returns them. Never panics.
-    pub(crate) fn write_open(&self, roots: &Roots, cut_off: CutOff) -> Vec<SpanId> {
+    pub(crate) fn write_open(
+        &self,
+        is_cut_off: impl Fn(u64) -> bool,
+        cut_off: CutOff,
+    ) -> Vec<SpanId> {
         let mut written = Vec::new();
-        let now = self.line.deadline().now();
         if let Some(spans) = &self.spans {
-            let write = || spans.write_open(roots, cut_off, now).map(|spans| written = spans);
+            let write = || spans.write_open(is_cut_off, cut_off).map(|spans| written = spans);
             // Errors are counted where they occur.
             drop(self.contained(SignalKind::Traces, write));
         }

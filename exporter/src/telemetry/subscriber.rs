@@ -100,7 +100,7 @@ where
             };
             return refuse(telemetry, &of_runtime.invocation, &of_runtime.error, record);
         }
-        let before_invocations = telemetry.filter(|telemetry| !telemetry.running.have_begun());
+        let before_invocations = telemetry.filter(|telemetry| !telemetry.invocations.have_begun());
         // The span of the invocation has the handler's error already.
         if metadata.target() == OF_HANDLER && before_invocations.is_none() {
             return;

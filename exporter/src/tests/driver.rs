@@ -185,7 +185,7 @@ impl Watch {
     /// The lines since the last call, after the deadline was checked so many milliseconds after the invocation began.
     pub(super) fn step_at(&self, after_ms: u64) -> Vec<String> {
         self.clock.store(NOW_MS + after_ms, Ordering::Relaxed);
-        self.completion.telemetry.running.step();
+        self.completion.telemetry.invocations.step();
         self.output.take_lines()
     }
 }

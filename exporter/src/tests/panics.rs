@@ -81,7 +81,7 @@ fn a_second_metrics_flush_fails_while_the_first_is_written() {
     function.completion.meter("test").u64_counter("orders").build().add(1, &[]);
     completion.set(function.completion.clone()).unwrap();
     let in_a_moment = std::time::UNIX_EPOCH + Duration::from_millis(super::driver::NOW_MS + 20);
-    function.completion.telemetry.signals.line.deadline().set(in_a_moment);
+    function.completion.telemetry.begin(in_a_moment);
     function.completion.complete();
     assert_eq!(function.output.take_lines().len(), 1);
     let second = second.lock().unwrap();
