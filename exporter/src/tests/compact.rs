@@ -1,6 +1,6 @@
 //! Compact lines.
 
-use super::driver::{COMPACT, DELIVERY, Function, Records, Written, event, succeed};
+use super::driver::{COMPACT, DELIVERY, Function, Records, Written};
 use crate::export::losses::Loss;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use opentelemetry::InstrumentationScope;
@@ -13,35 +13,15 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wire::compact::Context;
-use wire::{Limits, SignalKind, read_line_of};
-
-/// One invocation with two spans, a log record and a measurement.
-fn invoke(function: &Function) {
-    let counter = function.completion.meter("test").u64_counter("orders").build();
-    let handler = move |event| {
-        tracing::info_span!("child").in_scope(|| tracing::info!("received"));
-        counter.add(1, &[]);
-        succeed(event)
-    };
-    function.handle(event(json!({})), handler).unwrap();
-}
-
-fn counts(written: &Written) -> [usize; 4] {
-    [written.lines.len(), written.spans.len(), written.logs.len(), written.metrics.len()]
-}
-
-fn lost(function: &Function, loss: Loss) -> [u64; 3] {
-    let losses = function.completion.telemetry.signals.line.losses();
-    SignalKind::ALL.map(|kind| losses.lost(kind, loss))
-}
+use wire::{Limits, read_line_of};
 
 #[test]
 fn the_signals_of_an_invocation_share_a_line() {
     let function = Function::with_variables(&COMPACT);
     for _ in 0..2 {
-        invoke(&function);
+        function.invoke_with_all_signals();
         let written = function.written();
-        assert_eq!(counts(&written), [1, 2, 1, 1]);
+        assert_eq!(written.counts(), [1, 2, 1, 1]);
         let (child, record) = (written.span_named("child"), &written.logs[0]);
         assert_eq!((&record.span_id, &record.trace_id), (&child.span_id, &child.trace_id));
         assert_eq!(child.parent_span_id, written.span_named("orders").span_id);
@@ -52,15 +32,15 @@ fn the_signals_of_an_invocation_share_a_line() {
         }
     }
     let standard = Function::new();
-    invoke(&standard);
-    assert_eq!(counts(&standard.written()), [3, 2, 1, 1]);
+    standard.invoke_with_all_signals();
+    assert_eq!(standard.written().counts(), [3, 2, 1, 1]);
 }
 
 #[test]
 fn compact_lines_have_timestamp_and_level_in_json_log_format() {
     let json = [("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("AWS_LAMBDA_LOG_LEVEL", "WARN")];
     let function = Function::with_variables(&[&COMPACT[..], &json].concat());
-    invoke(&function);
+    function.invoke_with_all_signals();
     let line: Value = serde_json::from_str(&function.written().lines[0]).unwrap();
     let others = json!({
         "_otelc": line["_otelc"], "timestamp": "2026-09-21T14:13:20.000Z", "level": "WARN",
@@ -72,7 +52,7 @@ fn compact_lines_have_timestamp_and_level_in_json_log_format() {
 fn compact_lines_omit_only_names_known_from_the_delivery() {
     let check = |variables: &[(&str, &str)], known: Context<'_>| {
         let function = Function::with_variables(variables);
-        invoke(&function);
+        function.invoke_with_all_signals();
         for line in function.output.take_lines() {
             let reading = read_line_of(&line, &known, &Limits::default()).unwrap();
             assert_eq!((reading.decoded.len(), reading.undecodable.len()), (3, 0), "{known:?}");
@@ -102,10 +82,10 @@ fn signals_exceeding_one_line_are_written_in_several() {
             drop(tracing::info_span!("child", item).entered());
         }
     });
-    let [lines, items @ ..] = counts(&written);
+    let [lines, items @ ..] = written.counts();
     assert!(lines > 3 && written.lines.iter().all(|line| line.len() <= 4096), "{lines}");
     assert_eq!(items, [301, 300, 1]);
-    assert_eq!(lost(&function, Loss::TooLarge), [0; 3]);
+    assert_eq!(function.lost(Loss::TooLarge), [0; 3]);
 }
 
 #[test]
@@ -118,12 +98,12 @@ fn a_failed_compact_line_is_counted_per_signal() {
             _ => Ok(()),
         });
     for (loss, lost_before) in [(Loss::OutputFailed, 0), (Loss::Panicked, 3)] {
-        invoke(&function);
+        function.invoke_with_all_signals();
         let items = [2, 1 + lost_before, 1];
-        assert_eq!(lost(&function, loss), items, "{loss:?}");
+        assert_eq!(function.lost(loss), items, "{loss:?}");
     }
-    invoke(&function);
-    let [lines, spans, logs, _] = counts(&function.written());
+    function.invoke_with_all_signals();
+    let [lines, spans, logs, _] = function.written().counts();
     assert_eq!([lines, spans, logs], [1, 2, 1]);
 }
 
@@ -152,10 +132,10 @@ fn a_flush_within_a_flush_loses_nothing() {
     let function =
         Function::with(&COMPACT, |config| config.with_additional_log_processor(processor));
     *again.0.lock().unwrap() = Some(function.completion.clone());
-    invoke(&function);
-    assert_eq!(counts(&function.written()), [1, 2, 1, 1]);
-    invoke(&function);
-    assert_eq!(counts(&function.written()), [1, 2, 1, 1]);
+    function.invoke_with_all_signals();
+    assert_eq!(function.written().counts(), [1, 2, 1, 1]);
+    function.invoke_with_all_signals();
+    assert_eq!(function.written().counts(), [1, 2, 1, 1]);
 }
 
 #[test]
@@ -182,6 +162,6 @@ fn a_hanging_metric_callback_delays_only_metrics() {
         release.send(()).unwrap();
         lines
     });
-    invoke(&function);
-    assert_eq!(counts(&Written::read(watch.join().unwrap())), [2, 2, 1, 0]);
+    function.invoke_with_all_signals();
+    assert_eq!(Written::read(watch.join().unwrap()).counts(), [2, 2, 1, 0]);
 }

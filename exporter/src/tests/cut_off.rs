@@ -243,8 +243,7 @@ fn a_timed_out_invocation_of_a_managed_instance_does_not_stop_others() {
         function.clock.store(NOW_MS + 2_995, Ordering::Relaxed);
         assert!(other.as_mut().poll(&mut context).is_ready());
         assert_eq!(function.written().spans.len(), expected, "{initialization}");
-        let losses = function.completion.telemetry.signals.line.losses();
-        let lost = losses.lost(wire::SignalKind::Traces, Loss::DeadlineReached);
+        let [lost, ..] = function.lost(Loss::DeadlineReached);
         assert_eq!(lost, u64::from(expected == 0), "{initialization}");
     };
     check("lambda-managed-instances", 1);

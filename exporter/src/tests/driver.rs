@@ -1,6 +1,7 @@
 //! A function without Lambda: its environment, its invocations and its lines.
 
 use crate::clock::Clock;
+use crate::export::losses::Loss;
 use crate::handler::create_traced_handler;
 use crate::init::init;
 use crate::init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 use tracing_subscriber::layer::SubscriberExt as _;
-use wire::{Limits, Logs, Metrics, Traces};
+use wire::{Limits, Logs, Metrics, SignalKind, Traces};
 
 pub(super) const REQUEST_ID: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
 pub(super) const ARN: &str = "arn:aws:lambda:eu-west-1:123456789012:function:orders";
@@ -128,6 +129,23 @@ impl Function {
     /// Runs one invocation that succeeds.
     pub(super) fn invoke(&self) {
         self.handle(event(json!({})), succeed).unwrap();
+    }
+
+    /// Runs one invocation with a child span, a log record and a measurement.
+    pub(super) fn invoke_with_all_signals(&self) {
+        let counter = self.completion.meter("test").u64_counter("orders").build();
+        let handler = move |event| {
+            tracing::info_span!("child").in_scope(|| tracing::info!("received"));
+            counter.add(1, &[]);
+            succeed(event)
+        };
+        self.handle(event(json!({})), handler).unwrap();
+    }
+
+    /// Lost spans, data points and log records.
+    pub(super) fn lost(&self, loss: Loss) -> [u64; 3] {
+        let losses = self.completion.telemetry.signals.line.losses();
+        SignalKind::ALL.map(|kind| losses.lost(kind, loss))
     }
 
     /// Runs one invocation with this body, and returns its telemetry.
@@ -258,6 +276,11 @@ impl Written {
     pub(super) fn resource_text(&self, key: &str) -> String {
         let found = self.resource.iter().find(|attribute| attribute.key == key).unwrap();
         shown_value(found.value.as_ref().unwrap()).trim_matches('"').to_owned()
+    }
+
+    /// Lines, spans, log records and metrics.
+    pub(super) fn counts(&self) -> [usize; 4] {
+        [self.lines.len(), self.spans.len(), self.logs.len(), self.metrics.len()]
     }
 
     pub(super) fn span_names(&self) -> Vec<&str> {

@@ -371,8 +371,7 @@ fn a_full_buffer_drops_children_but_keeps_the_root_span() {
     function.completion.complete();
     let written = function.written();
     assert_eq!(written.span_names(), ["1", "2", "3", "orders"]);
-    let losses = function.completion.telemetry.signals.line.losses();
-    assert_eq!(losses.lost(wire::SignalKind::Traces, Loss::BufferFull), 2);
+    assert_eq!(function.lost(Loss::BufferFull), [2, 0, 0]);
 }
 
 /// The argument types of `#[tracing::instrument]`.
