@@ -91,7 +91,6 @@ impl NewSpan {
         if let Some(id) = xray.parent_id.filter(|id| *id != parent_span.to_bytes()) {
             attributes.push(KeyValue::new("aws.xray.parent_id", to_hex(&id)));
         }
-        let has_parent = parent.span().span_context().is_valid();
         let parent = match extracted.trigger {
             TriggerType::Http => {
                 let method = options.name.is_none().then(|| method_in_name(&extracted.attributes));
@@ -111,12 +110,7 @@ impl NewSpan {
             links: extracted.links,
             consumer,
             parent,
-            // A span with a parent uses its trace id; this one would affect the next span of a processor.
-            trace_id: if has_parent {
-                None
-            } else {
-                invocation_trace_id(&xray, &lambda.request_id)
-            },
+            trace_id: invocation_trace_id(&xray, &lambda.request_id),
             request_id: lambda.request_id.clone(),
             received_at: extracted.received_at.filter(|_| telemetry.facts.inferred_spans),
         }
