@@ -1,7 +1,7 @@
 //! Records of the `log` crate. `tracing-log` passes them to `tracing` without their key-values, for which a `tracing` event has no
 //! place. They take another way: the logger keeps them for the log processor, which the event reaches on the same thread.
 
-use log::kv::{Error, Key, Value, VisitSource, VisitValue};
+use log::kv::{Error, Key, Value, VisitSource};
 use log::{LevelFilter, Log, Metadata, Record};
 use opentelemetry::InstrumentationScope;
 use opentelemetry::logs::{AnyValue, LogRecord as _};
@@ -56,40 +56,17 @@ struct Found(Vec<(String, AnyValue)>);
 
 impl<'kvs> VisitSource<'kvs> for Found {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
-        let mut typed = Typed(AnyValue::from(""));
-        value.visit(&mut typed)?;
-        self.0.push((key.as_str().to_owned(), typed.0));
+        self.0.push((key.as_str().to_owned(), typed(&value)));
         Ok(())
     }
 }
 
-struct Typed(AnyValue);
-
-impl VisitValue<'_> for Typed {
-    fn visit_any(&mut self, value: Value<'_>) -> Result<(), Error> {
-        self.0 = value.to_string().into();
-        Ok(())
-    }
-
-    fn visit_i64(&mut self, value: i64) -> Result<(), Error> {
-        self.0 = value.into();
-        Ok(())
-    }
-
-    fn visit_u64(&mut self, value: u64) -> Result<(), Error> {
-        self.0 = i64::try_from(value).map_or_else(|_| value.to_string().into(), AnyValue::from);
-        Ok(())
-    }
-
-    fn visit_f64(&mut self, value: f64) -> Result<(), Error> {
-        self.0 = value.into();
-        Ok(())
-    }
-
-    fn visit_bool(&mut self, value: bool) -> Result<(), Error> {
-        self.0 = value.into();
-        Ok(())
-    }
+/// Types that OTLP lacks, such as integers beyond `i64`, become text.
+fn typed(value: &Value<'_>) -> AnyValue {
+    let truth = value.to_bool().map(AnyValue::from);
+    let integer = || value.to_i64().map(AnyValue::from);
+    let number = || value.to_f64().map(AnyValue::from);
+    truth.or_else(integer).or_else(number).unwrap_or_else(|| value.to_string().into())
 }
 
 /// Adds the key-values to a record, before other processors see it.
