@@ -7,7 +7,6 @@ use super::trigger::span_attributes::SpanAttributes;
 use crate::bounded::within;
 use crate::extension::Mode;
 use crate::extension::invocations::Completed;
-use crate::processor::end_attributes::ending;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::invocations::CutOff;
 use crate::telemetry::{InvocationFacts, Telemetry};
@@ -143,10 +142,8 @@ impl InvocationSpan {
         let facts = &self.completion.telemetry.facts;
         let described = AssertUnwindSafe(|| describe(&self.context, facts, outcome));
         let keys = catch_unwind(described).unwrap_or_default();
-        let span = self.context.span();
-        let id = span.span_context().span_id();
-        drop(catch_unwind(AssertUnwindSafe(|| ending(id, keys, || span.end()))));
-        self.completion.telemetry.invocations.end(self.number);
+        self.completion.telemetry.invocations.end(self.number, keys);
+        drop(catch_unwind(AssertUnwindSafe(|| self.context.span().end())));
     }
 }
 
@@ -281,8 +278,8 @@ pub(crate) fn end_all(telemetry: &Arc<Telemetry>, outcome: &HandlerOutcome) {
         for (number, context) in telemetry.invocations.end_all() {
             numbers.push(number);
             let keys = describe(&context, &telemetry.facts, &outcome);
-            let span = context.span();
-            ending(span.span_context().span_id(), keys, || span.end());
+            telemetry.invocations.end(number, keys);
+            context.span().end();
         }
         telemetry.signals.write_open(|_| true, CutOff::PANIC);
         telemetry.finish(&numbers);

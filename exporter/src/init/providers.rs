@@ -64,8 +64,7 @@ impl Parts<'_> {
         if writes_lines {
             let mut exporter = StdoutSpanExporter::over(self.line.clone(), self.environment);
             exporter.set_resource(self.resource);
-            let processor = LambdaSpanProcessor::new(exporter, queue.size, queue.losses)
-                .with_open_spans(Arc::clone(self.line.invocations()));
+            let processor = queue.processor(exporter).with_open_spans();
             let processor = Arc::clone(spans.insert(Arc::new(processor)));
             builder = builder.with_span_processor(SharedProcessor(processor));
         }
@@ -92,7 +91,7 @@ impl Parts<'_> {
         );
         if writes_lines {
             let exporter = StdoutLogExporter::over(self.line.clone(), self.environment);
-            let QueueSettings { size, losses } = self.queue();
+            let QueueSettings { size, losses, .. } = self.queue();
             builder = builder.with_log_processor(LambdaLogProcessor::new(exporter, size, losses));
         }
         builder.build()
@@ -117,7 +116,8 @@ impl Parts<'_> {
 
     fn queue(&self) -> QueueSettings {
         let size = self.environment.queue_size.unwrap_or(DEFAULT_QUEUE_SIZE);
-        QueueSettings { size, losses: Arc::clone(self.line.losses()) }
+        let (losses, invocations) = (self.line.losses(), self.line.invocations());
+        QueueSettings { size, losses: Arc::clone(losses), invocations: Arc::clone(invocations) }
     }
 
     fn sampler(&self, from_code: Option<Box<dyn ShouldSample>>) -> Box<dyn ShouldSample> {

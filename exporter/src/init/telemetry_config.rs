@@ -7,6 +7,7 @@ use crate::export::losses::LossCounts;
 use crate::output::{Output, stderr};
 use crate::processor::spans::LambdaSpanProcessor;
 use crate::telemetry::id_generator::SequentialIdGenerator;
+use crate::telemetry::invocations::Invocations;
 use crate::telemetry::propagation::{self, BoxedPropagator, Propagation};
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry_sdk::Resource;
@@ -141,6 +142,14 @@ impl<B, P> Change<B, P> {
 pub(super) struct QueueSettings {
     pub(super) size: usize,
     pub(super) losses: Arc<LossCounts>,
+    pub(super) invocations: Arc<Invocations>,
+}
+
+impl QueueSettings {
+    pub(super) fn processor<E: SpanExporter>(&self, exporter: E) -> LambdaSpanProcessor<E> {
+        let (losses, invocations) = (Arc::clone(&self.losses), Arc::clone(&self.invocations));
+        LambdaSpanProcessor::new(exporter, self.size, losses, invocations)
+    }
 }
 
 impl AddProcessor {
@@ -149,10 +158,7 @@ impl AddProcessor {
     }
 
     fn over(exporter: impl SpanExporter + 'static) -> Self {
-        Self(Box::new(move |builder, queue| {
-            let losses = Arc::clone(&queue.losses);
-            builder.with_span_processor(LambdaSpanProcessor::new(exporter, queue.size, losses))
-        }))
+        Self(Box::new(move |builder, queue| builder.with_span_processor(queue.processor(exporter))))
     }
 }
 

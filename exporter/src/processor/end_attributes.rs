@@ -2,33 +2,12 @@
 //! attribute that is set again, but OTLP requires unique keys.
 
 use opentelemetry::KeyValue;
-use opentelemetry::trace::SpanId;
-use opentelemetry_sdk::trace::SpanData;
-use std::cell::RefCell;
 
-thread_local! {
-    /// The span that this thread ends, and the keys that its end has set.
-    static ENDING: RefCell<Option<(SpanId, Vec<&'static str>)>> = const { RefCell::new(None) };
-}
-
-/// Runs `end`, which ends the span of an invocation on this thread.
+/// Keeps each key once: the handler's value over the one of the end, which has set these keys, or else the last.
 ///
 /// The SDK's span does not reveal its attributes, and setting one again appends it. So the end sets its attributes, which every
 /// processor receives, and our processor removes those that the handler has also set.
-pub(crate) fn ending<T>(span: SpanId, keys: Vec<&'static str>, end: impl FnOnce() -> T) -> T {
-    ENDING.set(Some((span, keys)));
-    end()
-}
-
-/// Keeps each key once: the handler's value over the end's, or else the last.
-pub(crate) fn settle(span: &mut SpanData) {
-    let id = span.span_context.span_id();
-    let of_end = ENDING.with_borrow_mut(|ending| ending.take_if(|(span, _)| *span == id));
-    let keys = of_end.map(|(_, keys)| keys).unwrap_or_default();
-    without_duplicates(&mut span.attributes, &keys);
-}
-
-fn without_duplicates(attributes: &mut Vec<KeyValue>, of_end: &[&'static str]) {
+pub(crate) fn settle(attributes: &mut Vec<KeyValue>, of_end: &[&'static str]) {
     for key in of_end {
         let mut own = attributes.iter().enumerate().filter(|(_, own)| own.key.as_str() == *key);
         if let (Some(_), Some((last, _))) = (own.next(), own.next_back()) {

@@ -43,14 +43,14 @@ pub struct LambdaSpanProcessor<E = StdoutSpanExporter> {
     /// `true` if a full buffer was not written: the next flush reports it, because the root may have been in it.
     has_failed: AtomicBool,
     losses: Arc<LossCounts>,
-    /// The open spans, if they are written at an interruption.
-    open: Option<Arc<Invocations>>,
+    /// `true` if the spans that are open at an interruption are written.
+    writes_open: bool,
 }
 
 impl LambdaSpanProcessor {
     /// Also tracks open spans.
-    pub(crate) fn with_open_spans(self, invocations: Arc<Invocations>) -> Self {
-        Self { open: Some(invocations), ..self }
+    pub(crate) fn with_open_spans(self) -> Self {
+        Self { writes_open: true, ..self }
     }
 
     /// Writes the open spans of interrupted invocations as partial spans, and returns them.
@@ -59,11 +59,11 @@ impl LambdaSpanProcessor {
         is_cut_off: impl Fn(u64) -> bool,
         cut_off: CutOff,
     ) -> Result<Vec<SpanId>, OTelSdkError> {
-        let Some(open) = &self.open else { return Ok(Vec::new()) };
-        let spans = open.partial_spans(is_cut_off, cut_off);
+        let invocations = self.write_timeout.invocations();
+        let spans = invocations.partial_spans(is_cut_off, cut_off);
         self.exporter.export_now(&spans)?;
         let written: Vec<SpanId> = spans.iter().map(|span| span.span_context.span_id()).collect();
-        open.partial_spans_are_written(&written);
+        invocations.partial_spans_are_written(&written);
         Ok(written)
     }
 
@@ -78,7 +78,12 @@ impl LambdaSpanProcessor {
 }
 
 impl<E> LambdaSpanProcessor<E> {
-    pub(crate) fn new(exporter: E, max_queue_size: usize, losses: Arc<LossCounts>) -> Self {
+    pub(crate) fn new(
+        exporter: E,
+        max_queue_size: usize,
+        losses: Arc<LossCounts>,
+        invocations: Arc<Invocations>,
+    ) -> Self {
         let buffer = Buffer::new(
             SignalKind::Traces,
             max_queue_size.min(MAX_QUEUE_SIZE),
@@ -86,9 +91,9 @@ impl<E> LambdaSpanProcessor<E> {
             is_local_root,
             Arc::clone(&losses),
         );
-        let write_timeout = WriteTimeout::new(Invocations::of_process());
+        let write_timeout = WriteTimeout::new(invocations);
         let has_failed = AtomicBool::new(false);
-        Self { exporter, buffer, write_timeout, has_failed, losses, open: None }
+        Self { exporter, buffer, write_timeout, has_failed, losses, writes_open: false }
     }
 }
 
@@ -112,17 +117,16 @@ fn is_local_root(span: &SpanData) -> bool {
 
 impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
     fn on_start(&self, span: &mut Span, parent: &Context) {
-        if let Some(open) = self.open.as_ref().filter(|_| span.span_context().is_sampled()) {
-            open.span_started(span, parent);
+        if self.writes_open && span.span_context().is_sampled() {
+            self.write_timeout.invocations().span_started(span, parent);
         }
     }
 
     fn on_end(&self, mut span: SpanData) {
         if span.span_context.is_sampled() {
-            if let Some(open) = &self.open {
-                open.span_ended(span.span_context.span_id());
-            }
-            end_attributes::settle(&mut span);
+            let id = span.span_context.span_id();
+            let of_end = self.write_timeout.invocations().span_ended(id);
+            end_attributes::settle(&mut span.attributes, &of_end);
             integer_fields::settle(&mut span);
             let timeout = || self.write_timeout.get();
             self.buffer.push(span, timeout, |batch| {
@@ -216,6 +220,7 @@ impl<E: SpanExporter> LambdaSpanProcessorBuilder<E> {
     pub fn build(self) -> LambdaSpanProcessor<E> {
         let config = Config::from_source(&Env);
         let queue_size = config.queue_size.or(self.max_queue_size).unwrap_or(DEFAULT_QUEUE_SIZE);
-        LambdaSpanProcessor::new((self.exporter)(), queue_size, Arc::default())
+        let invocations = Invocations::of_process();
+        LambdaSpanProcessor::new((self.exporter)(), queue_size, Arc::default(), invocations)
     }
 }

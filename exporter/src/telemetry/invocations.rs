@@ -22,6 +22,8 @@ struct Invocation {
     root: SpanId,
     /// The number of the record that tells an extension about the root.
     record: Option<u64>,
+    /// The keys of the attributes that the end has set.
+    end_keys: Vec<&'static str>,
     deadline: SystemTime,
     /// `true` if no write may take longer than until its deadline.
     bounds_writes: bool,
@@ -171,6 +173,7 @@ impl Invocations {
             context: None,
             root: SpanId::INVALID,
             record: None,
+            end_keys: Vec::new(),
             deadline,
             bounds_writes,
             write_at,
@@ -217,10 +220,11 @@ impl Invocations {
         open.filter_map(|own| Some((own.number, own.context.take()?))).collect()
     }
 
-    /// The span of this invocation has ended.
-    pub(crate) fn end(&self, number: u64) {
+    /// The span of this invocation ends now, after its end has set attributes with these keys.
+    pub(crate) fn end(&self, number: u64, keys: Vec<&'static str>) {
         if let Some(own) = self.lock().invocation(number) {
             own.context = None;
+            own.end_keys = keys;
         }
     }
 
@@ -351,12 +355,15 @@ impl Invocations {
         }
     }
 
-    pub(crate) fn span_ended(&self, id: SpanId) {
-        let open = &mut self.lock().open;
+    /// Returns the keys of the attributes that the end of the invocation has set, if this is its span.
+    pub(crate) fn span_ended(&self, id: SpanId) -> Vec<&'static str> {
+        let mut state = self.lock();
         // Usually the last one started.
-        if let Some(at) = open.iter().rposition(|own| own.span.span_context.span_id() == id) {
-            open.swap_remove(at);
+        if let Some(at) = state.open.iter().rposition(|own| own.span.span_context.span_id() == id) {
+            state.open.swap_remove(at);
         }
+        let own = state.running.iter().find(|own| own.root == id);
+        own.map(|own| own.end_keys.clone()).unwrap_or_default()
     }
 
     /// The open spans of interrupted invocations, as errors and marked as partial. A span of no running invocation is interrupted
