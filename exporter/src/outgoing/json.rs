@@ -75,35 +75,6 @@ mod tests {
     use opentelemetry::propagation::Injector as _;
 
     #[test]
-    fn fields_are_inserted_without_changing_other_values() {
-        let mut fields = Fields::default();
-        fields.set("Traceparent", "00-\"".to_owned());
-        fields.set("tracestate", String::new());
-        let check = |json: &str, expected: Option<&str>| {
-            assert_eq!(with_fields(json, "headers", &fields).as_deref(), expected, "{json}");
-        };
-        let written = r#""headers":{"traceparent":"00-\""}"#;
-        for empty in ["{}", " { } "] {
-            check(empty, Some(&format!("{{{written}}}")));
-        }
-        check(
-            r#"{"b": 1.0e2,"a":12345678901234567890123 }"#,
-            Some(&format!(r#"{{"a":12345678901234567890123,"b":1.0e2,{written}}}"#)),
-        );
-        check(
-            r#"{"a":{"headers": 1},"headers": {"host":"x"}}"#,
-            Some(r#"{"a":{"headers": 1},"headers":{"host":"x","traceparent":"00-\""}}"#),
-        );
-        check(r#"{"headers":{"Traceparent":"own"}}"#, None);
-        check(r#"{"headers":[1]}"#, None);
-        check(r#"{"headers":null}"#, None);
-        check(r"[1]", None);
-        check(r"{", None);
-        check("", None);
-        assert_eq!(with_fields("{}", "headers", &Fields::default()), None);
-    }
-
-    #[test]
     fn oversized_baggage_is_dropped_before_the_traceparent() {
         let check = |existing: Option<usize>, baggage: usize, expected: Option<&[&str]>| {
             let existing = existing

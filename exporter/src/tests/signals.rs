@@ -381,58 +381,44 @@ fn store(id: u64, small: u8, wide: i128, wider: u128, too_wide: u128, beyond: u6
 }
 
 #[test]
-fn integer_fields_that_fit_otlp_are_exported_as_integers() {
+fn integer_fields_that_fit_otlp_are_integers_and_appear_once_with_their_last_value() {
     let function = Function::new();
     store(7, 8, -9, 10, u128::MAX, u64::MAX, "7");
-    function.completion.complete();
-    let span = function.span();
-    let check = |key, expected: &str| assert_eq!(attribute(&span, key).unwrap(), expected, "{key}");
-    check("id", "7");
-    check("small", "8");
-    check("wide", "-9");
-    check("wider", "10");
-    check("text", "\"7\"");
-    check("beyond", "\"18446744073709551615\"");
-    check("too_wide", &format!("{:?}", u128::MAX.to_string()));
-}
-
-#[test]
-fn fields_recorded_later_or_on_a_parent_span_stay_integers() {
-    let function = Function::new();
     let outer = tracing::info_span!("outer", items = 3_u64, left = tracing::field::Empty);
     outer.in_scope(|| {
+        // A text that was given stays one, here and below.
         tracing::info_span!("inner", items = "3").in_scope(|| ());
         outer.record("left", 2_usize);
     });
-    drop(outer);
+    let again = tracing::info_span!("again", id = 7_u64, done = 0_u64);
+    again.record("id", "0x7");
+    for done in 1..=100_u64 {
+        again.record("done", done);
+    }
+    drop((outer, again));
     function.completion.complete();
     let written = function.written();
-    let of = |span, key| attribute(written.span_named(span), key);
-    assert_eq!(of("outer", "items").as_deref(), Some("3"));
-    assert_eq!(of("outer", "left").as_deref(), Some("2"));
-    assert_eq!(of("inner", "items").as_deref(), Some("\"3\""), "a text that was given stays one");
-}
-
-#[test]
-fn a_field_recorded_again_appears_once_with_its_last_value() {
-    let function = Function::new();
-    let span = tracing::info_span!("store", id = 7_u64, done = 0_u64);
-    span.record("id", "0x7");
-    for done in 1..=100_u64 {
-        span.record("done", done);
-    }
-    drop(span);
-    function.completion.complete();
-    let span = function.span();
-    let mut keys: Vec<_> = span.attributes.iter().map(|own| own.key.as_str()).collect();
-    keys.sort_unstable();
-    assert_eq!(keys, ["done", "id"]);
-    assert_eq!(attribute(&span, "done").as_deref(), Some("100"));
-    assert_eq!(
-        attribute(&span, "id").as_deref(),
-        Some("\"0x7\""),
-        "a text is not taken for the integer"
-    );
+    let of = |name: &&str| format!("{name}\n{}", shown(&written.span_named(name).attributes));
+    let all: String = ["store", "outer", "inner", "again"].iter().map(of).collect();
+    expect![[r#"
+        store
+        beyond="18446744073709551615"
+        id=7
+        small=8
+        text="7"
+        too_wide="340282366920938463463374607431768211455"
+        wide=-9
+        wider=10
+        outer
+        items=3
+        left=2
+        inner
+        items="3"
+        again
+        done=100
+        id="0x7"
+    "#]]
+    .assert_eq(&all);
 }
 
 #[test]

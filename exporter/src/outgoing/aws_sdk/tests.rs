@@ -59,12 +59,13 @@ fn event_details_and_execution_inputs_get_the_context_on_request() {
     let put = ("EventBridge", "PutEvents");
     check(
         put,
-        r#"{"Entries":[{"Source":"shop","Detail":"{\"order\":7.0}"},{"Source":"shop","Detail":"{}"}]}"#,
-        r#"{"Entries":[{"Detail":"{\"headers\":{\"traceparent\":\"00-1\"},\"order\":7.0}","Source":"shop"},{"Detail":"{\"headers\":{\"traceparent\":\"00-1\"}}","Source":"shop"}]}"#,
+        r#"{"Entries":[{"Source":"shop","Detail":"{\"order\": 7.0,\"big\":12345678901234567890123}"},{"Source":"shop","Detail":"{\"headers\":{\"host\":\"x\"}}"}]}"#,
+        r#"{"Entries":[{"Detail":"{\"big\":12345678901234567890123,\"headers\":{\"traceparent\":\"00-1\"},\"order\":7.0}","Source":"shop"},{"Detail":"{\"headers\":{\"host\":\"x\",\"traceparent\":\"00-1\"}}","Source":"shop"}]}"#,
     );
     for unchanged in [
         r#"{"Entries":[{"Detail":"no object"},{"Detail":7},{},7]}"#,
         r#"{"Entries":[{"Detail":"{\"headers\":{\"Traceparent\":\"own\"}}"}]}"#,
+        r#"{"Entries":[{"Detail":"{\"headers\":[1]}"},{"Detail":"{\"headers\":null}"}]}"#,
         r#"{"Entries":{}}"#,
         "{",
         "",
