@@ -10,7 +10,6 @@
 
 #![expect(clippy::print_stdout, reason = "the program prints its table")]
 
-use lambda_otlp_bench::THINGS;
 use lambda_otlp_bench::corpus::{self, Function, Template, Values};
 use wire::compact::{Encoder, Names};
 use wire::{Envelope, LineEncoder, LineLimits, Request};
@@ -63,7 +62,7 @@ fn main() {
                 for text in texts {
                     let template = Template::new(text);
                     for number in 0..FUNCTIONS {
-                        let mut function = Function::new(&template, &THINGS, number);
+                        let mut function = Function::new(&template, number);
                         let mut requests = vec![function.traces(number, spans)];
                         if all_signals {
                             requests.push(corpus::logs(&mut function, number, 3));

@@ -18,4 +18,4 @@ mod workload;
 #[cfg(feature = "ours")]
 use {opentelemetry as api, opentelemetry_sdk as sdk};
 
-pub use workload::{Attribute, AttributeValue, Kind, SERVICES, Service, Span, THINGS};
+pub use workload::{Attribute, AttributeValue, Kind, SERVICES, Service, Span};

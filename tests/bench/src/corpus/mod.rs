@@ -24,9 +24,9 @@ pub struct Function<'t> {
 
 impl<'t> Function<'t> {
     #[must_use]
-    pub fn new(template: &'t Template, names: &[&'static str], number: u64) -> Self {
+    pub fn new(template: &'t Template, number: u64) -> Self {
         let mut random = Random::new(number ^ 0x5eed);
-        let values = Values::new(names, number, &mut random);
+        let values = Values::new(number, &mut random);
         let mut calls: Vec<_> = template.calls.iter().collect();
         // A function makes few kinds of calls.
         while calls.len() > 4 {

@@ -1,6 +1,7 @@
 //! What placeholders stand for.
 
 use crate::random::{self, Random};
+use crate::workload::THINGS;
 
 pub struct Values {
     pub number: u64,
@@ -20,9 +21,8 @@ const ROLES: [&str; 5] = ["-service", "-api-prod", "-worker", "", "-handler-v2"]
 const MIXED: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 impl Values {
-    pub(super) fn new(names: &[&'static str], number: u64, random: &mut Random) -> Self {
-        let at = usize::try_from(number).unwrap_or(0) % names.len().max(1);
-        let thing = names.get(at).copied().unwrap_or("thing");
+    pub(super) fn new(number: u64, random: &mut Random) -> Self {
+        let thing = *random::nth(&THINGS, number);
         let name = format!("{thing}{}", random::nth(&ROLES, number));
         Self {
             number,
