@@ -29,9 +29,6 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-#[cfg(test)]
-use crate::telemetry::invocations::Invocations;
-
 /// The reason why telemetry could not be set up. There is none yet: mistakes in variables are reported on stderr and replaced by
 /// defaults.
 #[derive(Debug)]
@@ -87,13 +84,9 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     let own_propagators = std::mem::take(&mut config.propagators);
     let propagators = propagators(own_propagators, environment.propagators.as_deref());
     let globals = wanted_globals(&config, environment.disabled);
-    #[cfg(test)]
-    let invocations = config.clock.take().map(|own| Arc::new(Invocations::without_thread(own)));
-    #[cfg(not(test))]
-    let invocations = None;
 
     let resource = resource::resource(&environment, config.resource.as_ref());
-    let output = config.output.take();
+    let (output, invocations) = (config.output.take(), config.invocations.take());
     let line = LineExporterBuilder { output, invocations, ..LineExporterBuilder::default() }
         .build(&environment);
     let exports_traces = environment.writes.traces || config.traces.is_of_others();

@@ -1,7 +1,5 @@
 //! The configuration of telemetry in code.
 
-#[cfg(test)]
-use crate::clock::Clock;
 use crate::config::ProcessorMode;
 use crate::export::losses::LossCounts;
 use crate::output::{Output, stderr};
@@ -52,8 +50,8 @@ pub struct TelemetryConfig {
     pub(super) processor_mode: Option<ProcessorMode>,
     pub(super) max_level: LevelFilter,
     pub(super) output: Option<Arc<dyn Output>>,
-    #[cfg(test)]
-    pub(crate) clock: Option<Clock>,
+    /// Those of the process if unset.
+    pub(crate) invocations: Option<Arc<Invocations>>,
 }
 
 /// Creation and export of spans.
@@ -179,8 +177,7 @@ impl Default for TelemetryConfig {
             processor_mode: None,
             max_level: LevelFilter::INFO,
             output: None,
-            #[cfg(test)]
-            clock: None,
+            invocations: None,
         }
     }
 }

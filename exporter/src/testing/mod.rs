@@ -36,10 +36,12 @@
 
 mod written;
 
+use crate::clock::Clock;
 use crate::init::init;
 use crate::init::telemetry_config::TelemetryConfigBuilder;
 use crate::output::InMemoryOutput;
 use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::telemetry::invocations::Invocations;
 use crate::telemetry::propagation::Propagation;
 use crate::telemetry::subscriber;
 use lambda_runtime::{Context, LambdaEvent};
@@ -117,7 +119,9 @@ impl TestFunction {
     ) -> Self {
         let output = Arc::new(InMemoryOutput::default());
         let config = config.with_output(output.clone());
-        let config = config.with_global_providers(false).with_global_subscriber(false).build();
+        let mut config = config.with_global_providers(false).with_global_subscriber(false).build();
+        // Functions of parallel tests are not interrupted together.
+        config.invocations = Some(Arc::new(Invocations::new(Clock::system())));
         let environment: BTreeMap<String, String> = [("AWS_LAMBDA_FUNCTION_NAME", "test")]
             .into_iter()
             .chain(variables)

@@ -7,6 +7,7 @@ use crate::init::init;
 use crate::init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
 use crate::output::{InMemoryOutput, Output};
 use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::telemetry::invocations::Invocations;
 use lambda_runtime::{Context, Error, LambdaEvent};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -85,9 +86,9 @@ impl Function {
             .with_global_subscriber(false);
         let mut config = change(config).build();
         let time = Arc::clone(&clock);
-        config.clock = Some(Clock::new(move || {
-            UNIX_EPOCH + Duration::from_millis(time.load(Ordering::Relaxed))
-        }));
+        let time =
+            Clock::new(move || UNIX_EPOCH + Duration::from_millis(time.load(Ordering::Relaxed)));
+        config.invocations = Some(Arc::new(Invocations::without_thread(time)));
         let mut environment: BTreeMap<String, String> =
             [("AWS_LAMBDA_FUNCTION_NAME", "orders"), ("AWS_LAMBDA_FUNCTION_VERSION", "7")]
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
