@@ -16,6 +16,8 @@ mod base64;
 mod base91;
 #[cfg(any(feature = "encode", feature = "decode"))]
 pub mod compact;
+pub mod edit;
+pub mod field;
 #[cfg(any(feature = "encode", feature = "decode"))]
 pub mod gzip;
 pub mod ids;
@@ -29,6 +31,7 @@ pub mod resource;
 mod schema;
 mod signal;
 pub mod timestamp;
+pub mod view;
 
 #[cfg(feature = "decode")]
 pub use base64::decode as decode_base64;
@@ -45,7 +48,7 @@ pub use line::{
     read_line, read_line_of, without_headers,
 };
 #[cfg(feature = "decode")]
-pub use request::InvocationSpan;
+pub use request::{InvocationSpan, SpanIds};
 pub use request::{Limits, Malformed, Request, merge};
 pub use signal::SignalKind;
 #[cfg(feature = "decode")]

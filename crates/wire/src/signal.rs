@@ -1,6 +1,7 @@
 //! The three signals of OTLP, with their names, paths and shapes. Other code is generic over `Signal` or takes a `SignalKind`, and
 //! names all three only if its own result differs by signal.
 
+use crate::field::{container, metric, request, scope_container};
 use std::fmt;
 
 /// The signal of telemetry: traces, metrics or logs, known at run time.
@@ -67,9 +68,12 @@ impl SignalKind {
     /// All three requests have the shape request -> resource container -> scope container ->
     /// item; a metric holds its data points one `oneof` deeper.
     pub(crate) const fn path_to_items(self) -> &'static [&'static [u32]] {
+        const CONTAINERS: &[u32] = &[request::CONTAINERS];
+        const SCOPES: &[u32] = &[container::SCOPES];
+        const ITEMS: &[u32] = &[scope_container::ITEMS];
         match self {
-            Self::Traces | Self::Logs => &[&[1], &[2], &[2]],
-            Self::Metrics => &[&[1], &[2], &[2], &[5, 7, 9, 10, 11], &[1]],
+            Self::Traces | Self::Logs => &[CONTAINERS, SCOPES, ITEMS],
+            Self::Metrics => &[CONTAINERS, SCOPES, ITEMS, metric::DATA, &[metric::POINTS]],
         }
     }
 }

@@ -173,6 +173,12 @@ impl<'a> Iterator for Reader<'a> {
     }
 }
 
+/// The fields of a message, up to the first unreadable one.
+#[inline]
+pub fn fields(message: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    Reader::new(message).map_while(Result::ok)
+}
+
 /// The messages in the fields with this number, up to the first unreadable field.
 pub fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
     lengths(message, move |own| own == number)
@@ -184,8 +190,7 @@ pub fn messages_of<'m>(message: &'m [u8], numbers: &'m [u32]) -> impl Iterator<I
 }
 
 fn lengths(message: &[u8], is_wanted: impl Fn(u32) -> bool) -> impl Iterator<Item = &[u8]> {
-    let fields = Reader::new(message).map_while(Result::ok);
-    fields.filter(move |field| is_wanted(field.number)).filter_map(|field| field.as_len())
+    fields(message).filter(move |field| is_wanted(field.number)).filter_map(|field| field.as_len())
 }
 
 /// Reads key and value of an attribute in the common encoding: a `KeyValue` with exactly key and value, in this order, each

@@ -1,5 +1,7 @@
 //! Appends fields to a message, in the order of the calls.
 
+use crate::field::{any_value, key_value};
+
 /// Appends protobuf fields to a buffer, in the order of the calls.
 ///
 /// Scalars of value zero and empty strings are left out, as proto3 does; use the `always_`
@@ -129,6 +131,14 @@ impl<'a> Writer<'a> {
     /// A message field, written even when the message is empty.
     pub fn message(&mut self, number: u32, write: impl FnOnce(&mut Writer<'_>)) {
         self.delimited(number, |out| write(&mut Writer::new(out)));
+    }
+
+    /// A `KeyValue` with a text.
+    pub fn text_attribute(&mut self, number: u32, key: &str, text: &str) {
+        self.message(number, |pair| {
+            pair.always_string(key_value::KEY, key);
+            pair.message(key_value::VALUE, |value| value.always_string(any_value::STRING, text));
+        });
     }
 
     #[inline]

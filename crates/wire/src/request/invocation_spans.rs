@@ -1,10 +1,11 @@
 //! Finds the spans that name their invocation.
 
 use super::Request;
-use super::items::each_item;
-use crate::protobuf::{Reader, Value};
+use crate::field::span;
+use crate::protobuf::{Value, fields};
 use crate::resource::FAAS_INVOCATION_ID;
 use crate::signal::SignalKind;
+use crate::view::text_attribute;
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
 
@@ -39,54 +40,66 @@ impl Request {
             return;
         }
         let begin = self.bytes.as_ptr().addr();
-        each_item(&self.bytes, self.kind.path_to_items(), &mut |span| {
+        for span in self.messages() {
             let begin = span.as_ptr().addr() - begin;
             while names.next_if(|name| *name < begin).is_some() {}
             if names.peek().is_some_and(|name| *name < begin + span.len())
-                && let Some(span) = invocation_span(span)
+                && let Some(span) = SpanIds::of(span)
+                && let Some(request_id) = span.request_id
             {
-                take(span);
+                let SpanIds { trace_id, span_id, parent_span_id, is_entry, .. } = span;
+                take(InvocationSpan { request_id, trace_id, span_id, parent_span_id, is_entry });
             }
-        });
+        }
     }
 }
 
-fn invocation_span(span: &[u8]) -> Option<InvocationSpan<'_>> {
-    const SERVER: u64 = 2;
-    const CONSUMER: u64 = 5;
-    let (mut trace_id, mut span_id, mut parent_span_id, mut request_id) = (None, None, None, None);
-    let mut is_entry = false;
-    for field in Reader::new(span).map_while(Result::ok) {
-        match (field.number, field.value) {
-            (1, Value::Len(id)) => trace_id = valid(id),
-            (2, Value::Len(id)) => span_id = valid(id),
-            (4, Value::Len(id)) => parent_span_id = valid(id),
-            (6, Value::Varint(kind)) => is_entry = kind == SERVER || kind == CONSUMER,
-            (9, Value::Len(attribute)) if request_id.is_none() => request_id = named(attribute),
-            _ => {}
+/// The ids of a span, and what tells the span of an invocation from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanIds<'a> {
+    /// The attribute `faas.invocation_id`.
+    pub request_id: Option<&'a str>,
+    /// The trace id.
+    pub trace_id: [u8; 16],
+    /// The span id.
+    pub span_id: [u8; 8],
+    /// The parent's span id, if any.
+    pub parent_span_id: Option<[u8; 8]>,
+    /// `true` if it serves an external request (SERVER, CONSUMER).
+    pub is_entry: bool,
+    /// The start in nanoseconds since the Unix epoch.
+    pub start_unix_nano: u64,
+}
+
+impl<'a> SpanIds<'a> {
+    /// Reads an encoded span; `None` if an id is invalid.
+    pub fn of(bytes: &'a [u8]) -> Option<Self> {
+        const SERVER: u64 = 2;
+        const CONSUMER: u64 = 5;
+        let (mut trace_id, mut span_id, mut parent_span_id) = (None, None, None);
+        let (mut request_id, mut is_entry, mut start_unix_nano) = (None, false, 0);
+        for field in fields(bytes) {
+            match (field.number, field.value) {
+                (span::TRACE_ID, Value::Len(id)) => trace_id = valid(id),
+                (span::SPAN_ID, Value::Len(id)) => span_id = valid(id),
+                (span::PARENT_SPAN_ID, Value::Len(id)) => parent_span_id = valid(id),
+                (span::KIND, Value::Varint(kind)) => is_entry = kind == SERVER || kind == CONSUMER,
+                (span::START_TIME, Value::Fixed64(start)) => start_unix_nano = start,
+                (span::ATTRIBUTES, Value::Len(attribute)) if request_id.is_none() => {
+                    request_id = text_attribute(attribute, FAAS_INVOCATION_ID);
+                }
+                _ => {}
+            }
         }
+        let request_id = request_id.filter(|id| !id.is_empty());
+        let (trace_id, span_id) = (trace_id?, span_id?);
+        Some(Self { request_id, trace_id, span_id, parent_span_id, is_entry, start_unix_nano })
     }
-    let request_id = request_id.filter(|id| !id.is_empty())?;
-    let (trace_id, span_id) = (trace_id?, span_id?);
-    Some(InvocationSpan { request_id, trace_id, span_id, parent_span_id, is_entry })
 }
 
 /// A valid id: the right length and not all zeros.
 fn valid<const N: usize>(id: &[u8]) -> Option<[u8; N]> {
     <[u8; N]>::try_from(id).ok().filter(|id| *id != [0; N])
-}
-
-/// The value of the attribute if it is a text `faas.invocation_id`.
-fn named(attribute: &[u8]) -> Option<&str> {
-    let last = |message, number| {
-        let fields = Reader::new(message).map_while(Result::ok);
-        let fields = fields.filter(move |field| field.number == number);
-        fields.filter_map(|field| field.as_len()).last()
-    };
-    if last(attribute, 1)? != FAAS_INVOCATION_ID.as_bytes() {
-        return None;
-    }
-    std::str::from_utf8(last(last(attribute, 2)?, 1)?).ok()
 }
 
 #[cfg(test)]

@@ -4,8 +4,13 @@
 //! order.
 
 use super::Request;
-use crate::protobuf::{self, Reader, Writer, messages};
+use crate::edit::{Editor, Head};
+use crate::field::container::{RESOURCE, SCOPES};
+use crate::field::request::CONTAINERS;
+use crate::field::scope_container::ITEMS;
+use crate::protobuf::{self, Writer, fields, messages};
 use crate::signal::SignalKind;
+use crate::view::Container;
 use std::collections::HashMap;
 
 /// Merges requests of any signals into results of at most `max_bytes`, except for larger single items. Items keep their order
@@ -62,30 +67,22 @@ impl<T> Group<Group<T>> {
     }
 }
 
-/// Field number of the children: resource containers in a request, scope containers in a resource container, items in a scope
-/// container.
-const CONTAINERS: u32 = 1;
-const SCOPES: u32 = 2;
-const ITEMS: u32 = 2;
-
 /// Maximum number of bytes of a container's tag and length. A request with at most this many bytes beside one container has no
 /// other container with an item, which takes at least six bytes.
 const MOST_FRAME_BYTES: usize = 6;
 
 fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
-    let below_container = kind.path_to_items().get(1..).unwrap_or_default();
     let mut root: Group<Group<Group<&[u8]>>> = Group::new(Vec::new());
     for request in requests {
-        for container in messages(request.bytes(), CONTAINERS) {
+        for container in request.containers() {
             // Each request has items; if all its bytes are one container, they are in it.
-            let is_all = request.bytes().len() - container.len() <= MOST_FRAME_BYTES;
-            if !is_all && !has_item(container, below_container) {
+            let is_all = request.bytes().len() - container.bytes.len() <= MOST_FRAME_BYTES;
+            if !is_all && !container.has_items() {
                 continue;
             }
-            let resource = root.child(container, SCOPES);
-            for scope in messages(container, SCOPES) {
-                let mut items = Reader::new(scope)
-                    .map_while(Result::ok)
+            let resource = root.child(container.bytes, SCOPES);
+            for scope in messages(container.bytes, SCOPES) {
+                let mut items = fields(scope)
                     .filter(|field| field.number == ITEMS)
                     .map(|field| field.raw)
                     .peekable();
@@ -121,33 +118,23 @@ impl Request {
     /// Like `write`, without containers that have no item; decoders would allocate a struct for each.
     #[must_use]
     pub fn without_empty_containers(self) -> Self {
-        let below_container = self.kind.path_to_items().get(1..).unwrap_or_default();
-        let is_kept = |field: &protobuf::Field<'_>| {
-            field.number != CONTAINERS
-                || field.as_len().is_none_or(|container| has_item(container, below_container))
-        };
-        let fields = || Reader::new(&self.bytes).map_while(Result::ok);
-        if fields().all(|field| is_kept(&field)) {
-            return self;
-        }
-        let kept: Vec<&[u8]> = fields().filter(is_kept).map(|field| field.raw).collect();
-        self.part(kept.concat(), self.items)
+        let empty = self.part(Vec::new(), 0);
+        self.edit(&mut WithoutEmpty).unwrap_or(empty)
     }
 }
 
-/// Returns `true` if there is an item below `message`.
-fn has_item(message: &[u8], path: &[&[u32]]) -> bool {
-    let Some((level, deeper)) = path.split_first() else { return true };
-    let fields = Reader::new(message).map_while(Result::ok);
-    let mut inner = fields.filter(|field| level.contains(&field.number));
-    inner.any(|field| field.as_len().is_some_and(|inner| has_item(inner, deeper)))
+struct WithoutEmpty;
+
+impl Editor for WithoutEmpty {
+    fn resource(&mut self, container: Container<'_>) -> Head {
+        if container.has_items() { Head::Keep } else { Head::Drop }
+    }
 }
 
 /// Returns `true` if `head` is `message` without its children, unchanged.
 fn has_head(message: &[u8], children: u32, head: &[u8]) -> bool {
     let mut left = head;
-    let fields = Reader::new(message).map_while(Result::ok);
-    for field in fields.filter(|field| field.number != children) {
+    for field in fields(message).filter(|field| field.number != children) {
         let Some(behind) = left.strip_prefix(field.raw) else { return false };
         left = behind;
     }
@@ -157,14 +144,12 @@ fn has_head(message: &[u8], children: u32, head: &[u8]) -> bool {
 /// All fields of `message` except the children, unchanged and in a form that is equal for equal resources and scopes.
 fn head_and_key(message: &[u8], children: u32) -> (Vec<u8>, Vec<u8>) {
     let (mut head, mut key) = (Vec::new(), Vec::new());
-    let fields = Reader::new(message).map_while(Result::ok);
-    for field in fields.filter(|field| field.number != children) {
+    for field in fields(message).filter(|field| field.number != children) {
         head.extend_from_slice(field.raw);
         // Field 1 is the resource or scope, whose own fields may have any order.
-        match field.as_len().filter(|_| field.number == 1) {
+        match field.as_len().filter(|_| field.number == RESOURCE) {
             Some(inner) => {
-                let mut parts: Vec<&[u8]> =
-                    Reader::new(inner).map_while(Result::ok).map(|part| part.raw).collect();
+                let mut parts: Vec<&[u8]> = fields(inner).map(|part| part.raw).collect();
                 parts.sort_unstable();
                 Writer::new(&mut key).always_bytes(field.number, &parts.concat());
             }

@@ -17,15 +17,20 @@ mod utf8;
 
 pub use check::{Limits, Malformed};
 #[cfg(feature = "decode")]
-pub use invocation_spans::InvocationSpan;
+pub use invocation_spans::{InvocationSpan, SpanIds};
 pub use merge::merge;
 
+use crate::field::span;
+#[cfg(feature = "encode")]
+use crate::field::{container, request};
+#[cfg(feature = "encode")]
 use crate::protobuf::Reader;
+use crate::protobuf::messages;
 use crate::signal::SignalKind;
 #[cfg(feature = "decode")]
 use crate::signal::{Logs, Metrics, Signal, Traces};
 use check::count_checked;
-use items::{count, each_item};
+use items::count;
 #[cfg(feature = "decode")]
 use opentelemetry_proto::tonic::{
     logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
@@ -219,15 +224,14 @@ impl Request {
     /// otherwise.
     #[cfg(feature = "encode")]
     pub(crate) fn resource_place(&self) -> Range<usize> {
-        const FIRST: u32 = 1;
-        let begins_with = |message| {
-            let field = Reader::new(message).next()?.ok().filter(|field| field.number == FIRST)?;
+        let begins_with = |message, number| {
+            let field = Reader::new(message).next()?.ok().filter(|field| field.number == number)?;
             let content = field.as_len()?;
             Some((field.raw.len() - content.len(), content))
         };
         let place = || {
-            let (container_at, container) = begins_with(&self.bytes)?;
-            let (resource_at, resource) = begins_with(container)?;
+            let (container_at, content) = begins_with(&self.bytes, request::CONTAINERS)?;
+            let (resource_at, resource) = begins_with(content, container::RESOURCE)?;
             let start = container_at + resource_at;
             Some(start..start + resource.len())
         };
@@ -241,16 +245,13 @@ impl Request {
 
     /// The trace id of each span; none for other signals or invalid lengths.
     pub fn each_trace_id(&self, take: &mut dyn FnMut([u8; 16])) {
-        const TRACE_ID: u32 = 1;
         if self.kind == SignalKind::Traces {
-            each_item(&self.bytes, self.kind.path_to_items(), &mut |span| {
-                let fields = Reader::new(span).map_while(Result::ok);
-                let ids = fields.filter(|field| field.number == TRACE_ID);
-                let id = ids.filter_map(|field| field.as_len()).last();
+            for span in self.messages() {
+                let id = messages(span, span::TRACE_ID).last();
                 if let Some(Ok(id)) = id.map(<[u8; 16]>::try_from) {
                     take(id);
                 }
-            });
+            }
         }
     }
 
@@ -261,9 +262,25 @@ impl Request {
             let empty = self.part(Vec::new(), 0);
             return if items == 0 { (empty, self) } else { (self, empty) };
         }
-        let mut parts = split::split_after(&self, items).into_iter();
+        let mut parts = split::split_into(&self, vec![items]).into_iter();
         let mut next = || parts.next().unwrap_or_else(|| self.part(Vec::new(), 0));
         (next(), next())
+    }
+
+    /// Splits into parts with these numbers of items, and one with the rest. Parts for which no item is left are empty requests.
+    pub fn parts(self, sizes: &[usize]) -> Vec<Self> {
+        if sizes.is_empty() {
+            return vec![self];
+        }
+        let items = sizes.iter().copied().filter(|items| *items > 0).collect();
+        let mut parts = split::split_into(&self, items).into_iter();
+        let mut next = |is_empty: bool| {
+            let part = if is_empty { None } else { parts.next() };
+            part.unwrap_or_else(|| self.part(Vec::new(), 0))
+        };
+        let mut all: Vec<Self> = sizes.iter().map(|items| next(*items == 0)).collect();
+        all.push(next(false));
+        all
     }
 
     /// Splits into parts of at most `max_bytes`. A single item may be larger, and so may a part whose resource, scope and metric

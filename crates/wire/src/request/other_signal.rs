@@ -8,13 +8,9 @@
 use super::Limits;
 use super::Request;
 use super::check::count_checked;
+use crate::field::{any_value, container, log_record, metric, request, scope_container, span};
 use crate::protobuf::{Reader, messages};
 use crate::signal::SignalKind;
-
-/// Field numbers, the same in each request: its resources, their scopes, and the spans, metrics or log records of these.
-const RESOURCES: u32 = 1;
-const SCOPES: u32 = 2;
-const ITEMS: u32 = 2;
 
 impl Request {
     /// Returns the signal of `bytes` if that is certainly not `kind`: an item is invalid for `kind`, and all items are valid for
@@ -39,33 +35,37 @@ impl Request {
 /// The spans, metrics or log records, up to the maximum number in a request, because larger requests are refused.
 fn items<'b>(bytes: &'b [u8], limits: &Limits) -> impl Iterator<Item = &'b [u8]> + use<'b> {
     let most = limits.messages;
-    let resources = messages(bytes, RESOURCES).take(most);
-    let scopes = resources.flat_map(|resource| messages(resource, SCOPES)).take(most);
-    scopes.flat_map(|scope| messages(scope, ITEMS)).take(most)
+    let resources = messages(bytes, request::CONTAINERS).take(most);
+    let scopes = resources.flat_map(|resource| messages(resource, container::SCOPES)).take(most);
+    scopes.flat_map(|scope| messages(scope, scope_container::ITEMS)).take(most)
 }
 
 fn may_be(kind: SignalKind, message: &[u8]) -> bool {
     match kind {
         SignalKind::Traces => {
-            has(message, 1, |id| id.len() == 16) && has(message, 2, |id| id.len() == 8)
+            has(message, span::TRACE_ID, |id| id.len() == 16)
+                && has(message, span::SPAN_ID, |id| id.len() == 8)
         }
-        SignalKind::Metrics => has(message, 1, |name| !name.is_empty()),
-        SignalKind::Logs => !has(message, 1, |_| true),
+        SignalKind::Metrics => has(message, metric::NAME, |name| !name.is_empty()),
+        SignalKind::Logs => !has(message, log_record::TIME, |_| true),
     }
 }
 
 /// Returns `true` if this certainly is an item of the signal. A log record has no mandatory field: one without body and
 /// attributes could be a metric with only a unit, and the body must be a value, because it has the field number of a span's name.
 fn is(kind: SignalKind, message: &[u8]) -> bool {
-    let has_content =
-        kind != SignalKind::Logs || has(message, 5, is_value) || has(message, 6, |_| true);
+    let has_content = kind != SignalKind::Logs
+        || has(message, log_record::BODY, is_value)
+        || has(message, log_record::ATTRIBUTES, |_| true);
     may_be(kind, message) && has_content
 }
 
 /// Returns `true` if this begins like an `AnyValue` with a value.
 fn is_value(bytes: &[u8]) -> bool {
     let first = Reader::new(bytes).next();
-    first.is_some_and(|field| field.is_ok_and(|field| (1..=7).contains(&field.number)))
+    first.is_some_and(|field| {
+        field.is_ok_and(|field| (any_value::STRING..=any_value::BYTES).contains(&field.number))
+    })
 }
 
 /// Returns `true` if `message` has a bytes field of this number that satisfies the predicate.

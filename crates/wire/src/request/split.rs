@@ -5,7 +5,7 @@
 
 use super::Request;
 use super::items::count;
-use crate::protobuf::{Reader, Writer};
+use crate::protobuf::{Writer, fields};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Sizes {
@@ -36,11 +36,14 @@ pub(crate) fn split(request: &Request, sizes: Sizes) -> Vec<Request> {
     Cutter::new(request, sizes, wanted_bytes).cut()
 }
 
-/// Cuts `request` after its first `items` items, of which it has more.
-pub(crate) fn split_after(request: &Request, items: usize) -> Vec<Request> {
+/// Cuts `request` into parts with these numbers of items, of which none is 0, and one with the rest. A request with fewer items has
+/// fewer parts.
+pub(crate) fn split_into(request: &Request, items: Vec<usize>) -> Vec<Request> {
     const ANY: usize = usize::MAX;
     let sizes = Sizes { max_bytes: ANY, max_head_bytes: ANY, halves: false };
-    Cutter { items_left: items, ..Cutter::new(request, sizes, ANY) }.cut()
+    let mut cutter = Cutter { next_items: items.into_iter(), ..Cutter::new(request, sizes, ANY) };
+    cutter.items_left = cutter.next_items.next().unwrap_or(ANY);
+    cutter.cut()
 }
 
 /// Size of the largest heads that a cut between two items of `request` would repeat.
@@ -51,7 +54,7 @@ pub(crate) fn largest_heads(request: &Request) -> usize {
 fn largest(message: &[u8], path: &[&[u32]]) -> usize {
     let Some((level, deeper)) = path.split_first() else { return 0 };
     let (mut own, mut below) = (0, 0);
-    for field in Reader::new(message).map_while(Result::ok) {
+    for field in fields(message) {
         match field.as_len().filter(|_| level.contains(&field.number)) {
             Some(inner) => below = below.max(largest(inner, deeper)),
             None => own += field.raw.len(),
@@ -76,6 +79,8 @@ struct Cutter<'r> {
     items: usize,
     /// Number of items that the current part may still take.
     items_left: usize,
+    /// The same for the next parts.
+    next_items: std::vec::IntoIter<usize>,
     parts: Vec<Request>,
     request: &'r Request,
 }
@@ -93,8 +98,9 @@ struct Level {
 impl<'r> Cutter<'r> {
     fn new(request: &'r Request, sizes: Sizes, wanted_bytes: usize) -> Self {
         let levels = vec![Level::default()];
-        let (items, items_left) = (0, usize::MAX);
-        Self { sizes, wanted_bytes, levels, items, items_left, parts: Vec::new(), request }
+        let (items, items_left, next_items) = (0, usize::MAX, Vec::new().into_iter());
+        let parts = Vec::new();
+        Self { sizes, wanted_bytes, levels, items, items_left, next_items, parts, request }
     }
 
     fn cut(mut self) -> Vec<Request> {
@@ -107,9 +113,8 @@ impl<'r> Cutter<'r> {
     fn container(&mut self, message: &[u8], path: &[&[u32]]) {
         let Some((level, deeper)) = path.split_first() else { return };
         let is_child = |number: u32| level.contains(&number);
-        let fields = || Reader::new(message).map_while(Result::ok);
         if let Some(level) = self.levels.last_mut() {
-            for field in fields() {
+            for field in fields(message) {
                 if field.as_len().is_none() || !is_child(field.number) {
                     level.head.extend_from_slice(field.raw);
                 }
@@ -120,7 +125,7 @@ impl<'r> Cutter<'r> {
         if !may_cut {
             self.finish_part();
         }
-        for field in fields().filter(|field| is_child(field.number)) {
+        for field in fields(message).filter(|field| is_child(field.number)) {
             let Some(inner) = field.as_len() else { continue };
             let items = count(inner, deeper);
             let fits = items <= self.items_left && self.fits(field.raw.len());
@@ -172,7 +177,7 @@ impl<'r> Cutter<'r> {
         if items == 0 {
             return;
         }
-        self.items_left = usize::MAX;
+        self.items_left = self.next_items.next().unwrap_or(usize::MAX);
         let mut below: Option<Level> = None;
         for level in self.levels.iter_mut().rev() {
             let mut part = Level {

@@ -1,9 +1,11 @@
 //! Properties of requests and lines over generated telemetry.
 
 use lambda_otlp_wire::compact::Context;
+use lambda_otlp_wire::edit::{Edit, Editor, Head};
+use lambda_otlp_wire::view::{Container, Item};
 use lambda_otlp_wire::{
     Envelope, Joined, Limits, LineEncoder, LineLimits, MARKER, Metrics, Rejoin, Request, Signal,
-    Traces, merge, read_line,
+    SignalKind, Traces, merge, read_line,
 };
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value,
@@ -14,7 +16,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 fn attribute(key: &str, value: Value) -> KeyValue {
     KeyValue { key: key.into(), value: Some(AnyValue { value: Some(value) }), ..Default::default() }
@@ -148,25 +150,83 @@ fn points(requests: &[Request]) -> Vec<(String, i64)> {
     points
 }
 
-proptest! {
-    #[test]
-    fn splitting_keeps_every_item_once_and_in_place(shape in shape(), at in 0..40usize) {
-        let request = spans(&shape, &mut 0);
-        let before = places(std::slice::from_ref(&request));
-        let items = request.items();
-        let (first, second) = request.split_at(at);
-        prop_assert_eq!(first.items(), at.min(items));
-        prop_assert_eq!(first.items() + second.items(), items);
-        prop_assert_eq!(places(&[first, second]), before);
+/// Drops some spans, and replaces all resources.
+#[derive(Default)]
+struct Choice {
+    drops: VecDeque<bool>,
+    resource: Option<Resource>,
+}
+
+impl Editor for Choice {
+    fn resource(&mut self, _: Container<'_>) -> Head {
+        Head::Visit(self.resource.as_ref().map(prost::Message::encode_to_vec))
     }
 
+    fn item(&mut self, _: Item<'_>) -> Edit {
+        if self.drops.pop_front().unwrap_or_default() { Edit::Drop } else { Edit::Keep }
+    }
+}
+
+proptest! {
     #[test]
-    fn splitting_keeps_every_data_point_in_order(metrics in prop::collection::vec(0..5u8, 0..5), at in 0..20usize) {
-        let request = data_points(&metrics);
-        let before = points(std::slice::from_ref(&request));
-        prop_assert_eq!(request.items(), before.len());
-        let (first, second) = request.split_at(at);
-        prop_assert_eq!(points(&[first, second]), before);
+    fn parts_have_the_wanted_items_in_order(
+        shape in shape(),
+        metrics in prop::collection::vec(0..5u8, 0..5),
+        sizes in prop::collection::vec(0..9usize, 0..5),
+    ) {
+        for request in [spans(&shape, &mut 0), data_points(&metrics)] {
+            let parts = request.clone().parts(&sizes);
+            let mut left = request.items();
+            for (part, size) in parts.iter().zip(sizes.iter().chain([&usize::MAX])) {
+                prop_assert_eq!(part.items(), left.min(*size));
+                left -= part.items();
+            }
+            prop_assert_eq!((left, parts.len()), (0, sizes.len() + 1));
+            let at = sizes.first().copied().unwrap_or_default();
+            let (first, second) = request.clone().split_at(at);
+            prop_assert_eq!(first.items(), at.min(request.items()));
+            for parts in [parts, vec![first, second]] {
+                if request.kind() == SignalKind::Traces {
+                    prop_assert_eq!(places(&parts), places(std::slice::from_ref(&request)));
+                } else {
+                    prop_assert_eq!(points(&parts), points(std::slice::from_ref(&request)));
+                }
+            }
+        }
+    }
+
+    /// What an editor keeps stays byte for byte, with unknown fields.
+    #[test]
+    fn an_edit_changes_only_what_its_editor_decides(
+        shape in shape(),
+        drops in prop::collection::vec(any::<bool>(), 0..40),
+        has_new_heads: bool,
+    ) {
+        let mut bytes = b"\xfa\x01\x01x".to_vec();
+        bytes.extend(spans(&shape, &mut 0).into_bytes());
+        let request = Request::check(SignalKind::Traces, bytes, &Limits::default()).unwrap();
+        let same = request.clone().edit(&mut Choice::default());
+        prop_assert_eq!(same, Some(request.clone()));
+
+        let mut expected = places(std::slice::from_ref(&request));
+        let dropped = (1..).zip(&drops).filter(|(_, drop)| **drop).map(|(n, _)| format!("/{n}"));
+        let dropped: Vec<String> = dropped.collect();
+        expected.retain(|name, _| !dropped.iter().any(|end| name.ends_with(end)));
+        let resource = has_new_heads.then(|| resource(9, false));
+        if let Some(resource) = &resource {
+            let attributes = resource.attributes.iter().map(|attribute| format!("{attribute:?}"));
+            let mut attributes: Vec<String> = attributes.collect();
+            attributes.sort();
+            expected.values_mut().for_each(|place| place.0 = attributes.join(","));
+        }
+        let edited = request.clone().edit(&mut Choice { drops: drops.into(), resource });
+        let is_gone = request.items() > 0 && expected.is_empty();
+        prop_assert_eq!(edited.is_none(), is_gone);
+        if let Some(edited) = edited {
+            prop_assert_eq!(edited.items(), expected.len());
+            prop_assert!(edited.bytes().starts_with(b"\xfa\x01\x01x"));
+            prop_assert_eq!(places(&[edited]), expected);
+        }
     }
 
     #[test]

@@ -1,0 +1,226 @@
+//! Changes a request in one walk. What an [`Editor`] keeps stays byte for byte, with fields unknown to us, and nothing is copied
+//! before the first change.
+
+use crate::field::{container, metric, request, scope_container};
+use crate::protobuf::{Field, Writer, fields};
+use crate::request::Request;
+use crate::signal::SignalKind;
+use crate::view::{Container, Item, ItemKind, ScopeContainer};
+
+/// Decides about the parts of a request, in their order. By default it visits and keeps everything.
+pub trait Editor {
+    /// Decides about a resource.
+    fn resource(&mut self, container: Container<'_>) -> Head {
+        let _ = container;
+        Head::Visit(None)
+    }
+
+    /// Decides about a scope of the last resource.
+    fn scope(&mut self, scope: ScopeContainer<'_>) -> Head {
+        let _ = scope;
+        Head::Visit(None)
+    }
+
+    /// Decides about an item of the last scope.
+    fn item(&mut self, item: Item<'_>) -> Edit {
+        let _ = item;
+        Edit::Keep
+    }
+}
+
+/// The decision about an item.
+#[derive(Debug)]
+pub enum Edit {
+    /// It stays unchanged.
+    Keep,
+    /// It is removed.
+    Drop,
+    /// It becomes this encoded message.
+    Replace(Vec<u8>),
+}
+
+/// The decision about a resource or a scope, and about what is in it.
+#[derive(Debug)]
+pub enum Head {
+    /// It stays unchanged, with all that is in it.
+    Keep,
+    /// It is removed, with all that is in it.
+    Drop,
+    /// It becomes this encoded message. What is in it stays unchanged.
+    Replace(Vec<u8>),
+    /// It stays unchanged or becomes this encoded message. What is in it is decided next.
+    Visit(Option<Vec<u8>>),
+}
+
+impl Request {
+    /// Returns the request as the editor decides; `None` if it dropped all items. A resource or scope whose items are all dropped is
+    /// removed.
+    pub fn edit(self, editor: &mut impl Editor) -> Option<Self> {
+        let mut walk = Walk { kind: self.kind(), editor, dropped: 0 };
+        let edit = walk.children(self.bytes(), &[request::CONTAINERS], None, |walk, _, bytes| {
+            walk.container(bytes)
+        });
+        match edit {
+            Edit::Keep => Some(self),
+            Edit::Drop => None,
+            Edit::Replace(bytes) => {
+                let items = self.items().saturating_sub(walk.dropped);
+                let is_left = items > 0 || walk.dropped == 0;
+                is_left.then(|| Self::counted(self.kind(), bytes, items))
+            }
+        }
+    }
+}
+
+struct Walk<'e, E> {
+    kind: SignalKind,
+    editor: &'e mut E,
+    /// Number of dropped items.
+    dropped: usize,
+}
+
+impl<E: Editor> Walk<'_, E> {
+    fn container(&mut self, bytes: &[u8]) -> Edit {
+        let container = Container { kind: self.kind, bytes };
+        let head = self.editor.resource(container);
+        let count = || container.count();
+        self.below(head, bytes, container::SCOPES, count, Self::scope)
+    }
+
+    fn scope(&mut self, bytes: &[u8]) -> Edit {
+        let scope = ScopeContainer { kind: self.kind, bytes };
+        let head = self.editor.scope(scope);
+        self.below(head, bytes, scope_container::ITEMS, || scope.count(), Self::message)
+    }
+
+    fn message(&mut self, bytes: &[u8]) -> Edit {
+        if let Some(kind) = ItemKind::of_signal(self.kind) {
+            return self.item(Item::new(kind, bytes));
+        }
+        self.children(bytes, metric::DATA, None, |walk, number, data| {
+            let Some(kind) = ItemKind::of_data(number) else { return Edit::Keep };
+            walk.children(data, &[metric::POINTS], None, |walk, _, point| {
+                walk.item(Item { kind, bytes: point, metric: bytes })
+            })
+        })
+    }
+
+    fn item(&mut self, item: Item<'_>) -> Edit {
+        let edit = self.editor.item(item);
+        self.dropped += usize::from(matches!(edit, Edit::Drop));
+        edit
+    }
+
+    /// Carries out the decision about the resource or scope of a message, whose children have this field number.
+    fn below(
+        &mut self,
+        head: Head,
+        bytes: &[u8],
+        number: u32,
+        count: impl Fn() -> usize,
+        child: fn(&mut Self, &[u8]) -> Edit,
+    ) -> Edit {
+        let child = |walk: &mut Self, _, bytes: &[u8]| child(walk, bytes);
+        match head {
+            Head::Keep => Edit::Keep,
+            Head::Drop => {
+                self.dropped += count();
+                Edit::Drop
+            }
+            Head::Replace(head) => self.children(bytes, &[], Some(head), child),
+            Head::Visit(head) => self.children(bytes, &[number], head, child),
+        }
+    }
+
+    /// Decides about the children of a message, which have these field numbers. A new `head` replaces its resource or scope.
+    fn children(
+        &mut self,
+        bytes: &[u8],
+        numbers: &[u32],
+        head: Option<Vec<u8>>,
+        mut child: impl FnMut(&mut Self, u32, &[u8]) -> Edit,
+    ) -> Edit {
+        /// The field number of the resource in a container, and of the scope in a scope container.
+        const HEAD: u32 = container::RESOURCE;
+        let mut rewrite = Rewrite::new(bytes);
+        if let Some(head) = &head {
+            rewrite.append(HEAD, head);
+        }
+        for field in fields(bytes) {
+            match field.as_len() {
+                Some(inner) if numbers.contains(&field.number) => {
+                    let edit = child(self, field.number, inner);
+                    rewrite.child(&field, &edit);
+                }
+                _ if field.number == HEAD && head.is_some() => rewrite.leave_out(&field),
+                _ => rewrite.keep(&field),
+            }
+        }
+        rewrite.finish()
+    }
+}
+
+/// A message whose fields are visited one by one.
+struct Rewrite<'m> {
+    message: &'m [u8],
+    /// End of the last field.
+    at: usize,
+    /// Everything before this is in `out`, or removed.
+    copied: usize,
+    out: Option<Vec<u8>>,
+    any_left: bool,
+    any_dropped: bool,
+}
+
+impl<'m> Rewrite<'m> {
+    fn new(message: &'m [u8]) -> Self {
+        Self { message, at: 0, copied: 0, out: None, any_left: false, any_dropped: false }
+    }
+
+    fn keep(&mut self, field: &Field<'_>) {
+        self.at += field.raw.len();
+    }
+
+    fn leave_out(&mut self, field: &Field<'_>) {
+        self.flush();
+        self.at += field.raw.len();
+        self.copied = self.at;
+    }
+
+    fn append(&mut self, number: u32, bytes: &[u8]) {
+        Writer::new(self.flush()).always_bytes(number, bytes);
+    }
+
+    fn child(&mut self, field: &Field<'_>, edit: &Edit) {
+        match edit {
+            Edit::Keep => self.keep(field),
+            Edit::Drop => self.leave_out(field),
+            Edit::Replace(bytes) => {
+                self.leave_out(field);
+                self.append(field.number, bytes);
+            }
+        }
+        let is_dropped = matches!(edit, Edit::Drop);
+        self.any_dropped |= is_dropped;
+        self.any_left |= !is_dropped;
+    }
+
+    fn finish(mut self) -> Edit {
+        if self.any_dropped && !self.any_left {
+            return Edit::Drop;
+        }
+        if self.out.is_none() {
+            return Edit::Keep;
+        }
+        Edit::Replace(std::mem::take(self.flush()))
+    }
+
+    /// Copies the kept fields up to here.
+    fn flush(&mut self) -> &mut Vec<u8> {
+        let message = self.message;
+        let out = self.out.get_or_insert_with(|| Vec::with_capacity(message.len()));
+        out.extend_from_slice(message.get(self.copied..self.at).unwrap_or_default());
+        self.copied = self.at;
+        out
+    }
+}

@@ -1,0 +1,305 @@
+//! A request as borrowed parts: resources, scopes and items, without decoding the rest.
+//!
+//! A checked request has no unreadable field. In other bytes, a message ends before its first unreadable field.
+
+use crate::field::{
+    any_value, container, data_point, exponential_histogram_data_point, histogram_data_point,
+    key_value, log_record, metric, request, resource, scope_container, span,
+};
+use crate::protobuf::{Value, fields, messages, messages_of, plain_attribute};
+use crate::request::Request;
+use crate::signal::SignalKind;
+use std::borrow::Cow;
+
+/// `ResourceSpans`, `ResourceMetrics` or `ResourceLogs`.
+#[derive(Clone, Copy, Debug)]
+pub struct Container<'r> {
+    pub(crate) kind: SignalKind,
+    pub(crate) bytes: &'r [u8],
+}
+
+/// `ScopeSpans`, `ScopeMetrics` or `ScopeLogs`.
+#[derive(Clone, Copy, Debug)]
+pub struct ScopeContainer<'r> {
+    pub(crate) kind: SignalKind,
+    pub(crate) bytes: &'r [u8],
+}
+
+/// A span, a log record or a data point.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'r> {
+    /// The type of its message.
+    pub kind: ItemKind,
+    /// The encoded message.
+    pub bytes: &'r [u8],
+    /// The metric of a data point.
+    pub(crate) metric: &'r [u8],
+}
+
+/// The types of items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ItemKind {
+    /// `Span`.
+    Span,
+    /// `LogRecord`.
+    LogRecord,
+    /// `NumberDataPoint`, of gauges and sums.
+    NumberDataPoint,
+    /// `HistogramDataPoint`.
+    HistogramDataPoint,
+    /// `ExponentialHistogramDataPoint`.
+    ExponentialHistogramDataPoint,
+    /// `SummaryDataPoint`.
+    SummaryDataPoint,
+}
+
+/// The resources of an encoded request of this signal, with their items.
+pub fn containers(kind: SignalKind, request: &[u8]) -> impl Iterator<Item = Container<'_>> {
+    messages(request, request::CONTAINERS).map(move |bytes| Container { kind, bytes })
+}
+
+impl Request {
+    /// The resources with their items.
+    pub fn containers(&self) -> impl Iterator<Item = Container<'_>> {
+        containers(self.kind(), self.bytes())
+    }
+
+    /// The encoded spans, log records or metrics.
+    pub fn messages(&self) -> impl Iterator<Item = &[u8]> {
+        self.containers().flat_map(Container::scopes).flat_map(ScopeContainer::messages)
+    }
+}
+
+impl<'r> Container<'r> {
+    /// The encoded resource. Protobuf merges repeated fields.
+    pub fn resource(self) -> Cow<'r, [u8]> {
+        merged(self.bytes, container::RESOURCE)
+    }
+
+    /// The encoded attributes of the resource.
+    pub fn attributes(self) -> impl Iterator<Item = &'r [u8]> {
+        let resources = messages(self.bytes, container::RESOURCE);
+        resources.flat_map(|resource| messages(resource, resource::ATTRIBUTES))
+    }
+
+    /// The scopes with their items.
+    pub fn scopes(self) -> impl Iterator<Item = ScopeContainer<'r>> {
+        let scopes = messages(self.bytes, container::SCOPES);
+        scopes.map(move |bytes| ScopeContainer { kind: self.kind, bytes })
+    }
+
+    /// Number of bytes of all fields but the scopes, which each part of a divided request repeats.
+    pub fn head_bytes(self) -> usize {
+        head_bytes(self.bytes, &[container::SCOPES])
+    }
+
+    /// Number of items.
+    pub fn count(self) -> usize {
+        self.scopes().map(ScopeContainer::count).sum()
+    }
+
+    /// Returns `true` if there is an item.
+    pub fn has_items(self) -> bool {
+        self.scopes().flat_map(ScopeContainer::items).next().is_some()
+    }
+}
+
+impl<'r> ScopeContainer<'r> {
+    /// The encoded scope. Protobuf merges repeated fields.
+    pub fn scope(self) -> Cow<'r, [u8]> {
+        merged(self.bytes, scope_container::SCOPE)
+    }
+
+    /// The encoded spans, log records or metrics.
+    pub fn messages(self) -> impl Iterator<Item = &'r [u8]> {
+        messages(self.bytes, scope_container::ITEMS)
+    }
+
+    /// Number of bytes of all fields but the items.
+    pub fn head_bytes(self) -> usize {
+        head_bytes(self.bytes, &[scope_container::ITEMS])
+    }
+
+    /// Number of items.
+    pub fn count(self) -> usize {
+        if self.kind != SignalKind::Metrics {
+            return self.messages().count();
+        }
+        let data = self.messages().flat_map(|metric| messages_of(metric, metric::DATA));
+        data.map(|data| messages(data, metric::POINTS).count()).sum()
+    }
+
+    /// The items.
+    pub fn items(self) -> impl Iterator<Item = Item<'r>> {
+        self.messages().flat_map(move |bytes| {
+            let kind = ItemKind::of_signal(self.kind);
+            let own = kind.map(|kind| Item::new(kind, bytes));
+            let points = if own.is_none() { bytes } else { &[] };
+            own.into_iter().chain(data_points(points))
+        })
+    }
+}
+
+/// The data points of an encoded metric.
+pub fn data_points(metric: &[u8]) -> impl Iterator<Item = Item<'_>> {
+    fields(metric).flat_map(move |field| {
+        let kind = ItemKind::of_data(field.number);
+        let data = kind.zip(field.as_len());
+        data.into_iter().flat_map(move |(kind, data)| {
+            let points = messages(data, metric::POINTS);
+            points.map(move |bytes| Item { kind, bytes, metric })
+        })
+    })
+}
+
+/// The name of an encoded metric.
+pub fn metric_name(metric: &[u8]) -> &[u8] {
+    messages(metric, metric::NAME).last().unwrap_or_default()
+}
+
+/// Number of bytes of all fields of an encoded metric but its data points.
+pub fn metric_head_bytes(metric: &[u8]) -> usize {
+    head_bytes(metric, metric::DATA)
+}
+
+impl ItemKind {
+    /// The type of the items of a signal; `None` for metrics.
+    pub const fn of_signal(kind: SignalKind) -> Option<Self> {
+        match kind {
+            SignalKind::Traces => Some(Self::Span),
+            SignalKind::Logs => Some(Self::LogRecord),
+            SignalKind::Metrics => None,
+        }
+    }
+
+    /// The type of the data points in this field of a metric.
+    pub(crate) const fn of_data(number: u32) -> Option<Self> {
+        match number {
+            metric::GAUGE | metric::SUM => Some(Self::NumberDataPoint),
+            metric::HISTOGRAM => Some(Self::HistogramDataPoint),
+            metric::EXPONENTIAL_HISTOGRAM => Some(Self::ExponentialHistogramDataPoint),
+            metric::SUMMARY => Some(Self::SummaryDataPoint),
+            _ => None,
+        }
+    }
+
+    /// The field number of the attributes.
+    pub const fn attributes(self) -> u32 {
+        match self {
+            Self::Span => span::ATTRIBUTES,
+            Self::LogRecord => log_record::ATTRIBUTES,
+            Self::NumberDataPoint | Self::SummaryDataPoint => data_point::ATTRIBUTES,
+            Self::HistogramDataPoint => histogram_data_point::ATTRIBUTES,
+            Self::ExponentialHistogramDataPoint => exponential_histogram_data_point::ATTRIBUTES,
+        }
+    }
+}
+
+impl<'r> Item<'r> {
+    /// An encoded item, not seen as a part of its metric.
+    pub const fn new(kind: ItemKind, bytes: &'r [u8]) -> Self {
+        Self { kind, bytes, metric: &[] }
+    }
+
+    /// The encoded attributes.
+    pub fn attributes(self) -> impl Iterator<Item = &'r [u8]> {
+        messages(self.bytes, self.kind.attributes())
+    }
+
+    /// Its time in nanoseconds since the Unix epoch: the start of a span, the time of a data point, and the time of a log record
+    /// or, if that is 0, the observed time.
+    pub fn time_unix_nano(self) -> u64 {
+        let (time, other) = match self.kind {
+            ItemKind::Span => (span::START_TIME, None),
+            ItemKind::LogRecord => (log_record::TIME, Some(log_record::OBSERVED_TIME)),
+            _ => (data_point::TIME, None),
+        };
+        match (fixed64(self.bytes, time), other) {
+            (0, Some(other)) => fixed64(self.bytes, other),
+            (time, _) => time,
+        }
+    }
+
+    /// The name of a data point's metric; empty for other items.
+    pub fn metric_name(self) -> &'r str {
+        std::str::from_utf8(metric_name(self.metric)).unwrap_or_default()
+    }
+}
+
+/// A `fixed64` field; 0 if it is absent. The last occurrence counts, as always in protobuf.
+pub fn fixed64(message: &[u8], number: u32) -> u64 {
+    let values = fields(message).filter(|field| field.number == number);
+    let values = values.filter_map(|field| match field.value {
+        Value::Fixed64(value) => Some(value),
+        _ => None,
+    });
+    values.last().unwrap_or_default()
+}
+
+/// Key and encoded value of an attribute. If a value is encoded in several pieces, which readers combine, the last one counts; but
+/// one piece with a map makes it a map.
+#[inline]
+pub fn key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
+    match plain_attribute(attribute) {
+        Some(plain) => plain,
+        None => any_key_and_value(attribute),
+    }
+}
+
+#[inline(never)]
+fn any_key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
+    let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
+    for field in fields(attribute) {
+        match (field.number, field.as_len()) {
+            (key_value::KEY, Some(bytes)) => key = bytes,
+            (key_value::VALUE, Some(bytes)) if !holds_map(value) => value = bytes,
+            _ => {}
+        }
+    }
+    (key, value)
+}
+
+/// The text of an encoded attribute, if it has this key.
+pub fn text_attribute<'a>(attribute: &'a [u8], key: &str) -> Option<&'a str> {
+    let (own, value) = key_and_value(attribute);
+    if own == key.as_bytes() { text(value) } else { None }
+}
+
+/// An encoded value that is a text.
+pub fn text(value: &[u8]) -> Option<&str> {
+    std::str::from_utf8(messages(value, any_value::STRING).last()?).ok()
+}
+
+/// Returns `false` if an encoded value is text, a number or a Boolean, as most are.
+#[inline]
+pub fn may_nest(value: &[u8]) -> bool {
+    // The first byte has the number and the type of the first field; encoders write only one.
+    !matches!(value, [] | [0x0a | 0x10 | 0x18 | 0x21, ..])
+}
+
+/// Returns `true` if an encoded value is a map.
+#[inline]
+pub fn holds_map(value: &[u8]) -> bool {
+    // Most values are text, which one comparison detects.
+    let is_text =
+        matches!(value, [0x0a, len @ ..0x80, text @ ..] if text.len() == usize::from(*len));
+    !is_text && messages(value, any_value::KVLIST).next().is_some()
+}
+
+/// The encoded entries of a value that is a map; none for other values.
+pub fn map_entries(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let maps = messages(value, any_value::KVLIST);
+    maps.flat_map(|map| messages(map, any_value::VALUES))
+}
+
+fn merged(message: &[u8], number: u32) -> Cow<'_, [u8]> {
+    let mut pieces = messages(message, number);
+    let first = pieces.next().unwrap_or_default();
+    let others: Vec<&[u8]> = pieces.collect();
+    if others.is_empty() { first.into() } else { [&[first], &*others].concat().concat().into() }
+}
+
+fn head_bytes(message: &[u8], children: &[u32]) -> usize {
+    let heads = fields(message).filter(|field| !children.contains(&field.number));
+    heads.map(|field| field.raw.len()).sum()
+}
