@@ -7,8 +7,11 @@
 use backend::{Profile, Times};
 use settings::{Kind, Reader, Variable};
 use std::time::Duration;
-use wire::protobuf::{Reader as Fields, Value, Writer, messages, messages_of};
+use wire::edit::{Edit, Editor};
+use wire::field::{event, log_record, span};
+use wire::protobuf::{Value, Writer, fields};
 use wire::timestamp::rfc3339_nanos;
+use wire::view::{Container, Item, ItemKind, ScopeContainer, fixed64, key_and_value};
 use wire::{Request, SignalKind};
 
 /// OpenObserve's `ZO_INGEST_ALLOWED_IN_FUTURE`.
@@ -90,18 +93,22 @@ impl IngestPolicy {
         if times.is_some_and(takes_all) || !window.misses_any(&request, now_unix_nano) {
             return sent(request);
         }
-        if self.old_records == OldRecords::Restamp {
-            let (request, restamped) = restamp(&request, window, now_unix_nano);
-            return Sorted { send: Some(request), restamped, ..Sorted::default() };
-        }
-        let (recent, old) = partition(&request, window, now_unix_nano);
+        let side = |is_outside| Side { window, now_unix_nano, is_outside };
         match self.old_records {
-            OldRecords::Drop => {
-                let dropped = old.as_ref().map_or(0, Request::items);
-                Sorted { send: recent, dropped, ..Sorted::default() }
+            OldRecords::Restamp => {
+                let mut restamp = Restamp { window, now_unix_nano, restamped: 0 };
+                let send = request.edit(&mut restamp);
+                Sorted { send, restamped: restamp.restamped, ..Sorted::default() }
             }
-            OldRecords::Keep | OldRecords::Restamp => {
-                Sorted { send: recent, keep: old, ..Sorted::default() }
+            OldRecords::Drop => {
+                let items = request.items();
+                let send = request.edit(&mut side(false));
+                let dropped = items - send.as_ref().map_or(0, Request::items);
+                Sorted { send, dropped, ..Sorted::default() }
+            }
+            OldRecords::Keep => {
+                let keep = request.clone().edit(&mut side(true));
+                Sorted { send: request.edit(&mut side(false)), keep, ..Sorted::default() }
             }
         }
     }
@@ -141,79 +148,22 @@ impl IngestWindow {
         Some(Duration::from_nanos(left))
     }
 
+    /// Metrics of any age are accepted.
     fn misses_any(&self, request: &Request, now_unix_nano: u64) -> bool {
-        let mut any = false;
-        each_time(request, &mut |time| any |= self.misses(time, now_unix_nano));
-        any && has_window(request.kind())
+        request.kind() != SignalKind::Metrics
+            && times(request).any(|time| self.misses(time, now_unix_nano))
     }
 }
 
-/// Metrics of any age are accepted.
-fn has_window(kind: SignalKind) -> bool {
-    kind != SignalKind::Metrics
+fn times(request: &Request) -> impl Iterator<Item = u64> {
+    let scopes = request.containers().flat_map(Container::scopes);
+    scopes.flat_map(ScopeContainer::items).map(Item::time_unix_nano)
 }
 
-/// Times of the oldest and the newest item, in nanoseconds since the Unix epoch: time or observed time of log records, start of
-/// spans, time of data points. Ignores items without a time.
+/// Times of the oldest and the newest item. Ignores items without a time.
 pub fn time_range(request: &Request) -> Option<(u64, u64)> {
-    let mut range: Option<(u64, u64)> = None;
-    each_time(request, &mut |time| {
-        if time > 0 {
-            let (oldest, newest) = range.unwrap_or((time, time));
-            range = Some((oldest.min(time), newest.max(time)));
-        }
-    });
-    range
-}
-
-// Field numbers: opentelemetry-proto 1.x, `trace/v1/trace.proto`, `logs/v1/logs.proto`, `metrics/v1/metrics.proto`.
-const CONTAINER: u32 = 1;
-const SCOPE: u32 = 2;
-const ITEM: u32 = 2;
-/// Gauge, sum, histogram, exponential histogram, summary.
-const DATA: &[u32] = &[5, 7, 9, 10, 11];
-const DATA_POINT: u32 = 1;
-const SPAN_START: u32 = 7;
-const LOG_TIME: u32 = 1;
-const LOG_OBSERVED: u32 = 11;
-const POINT_TIME: u32 = 3;
-
-fn each_time(request: &Request, take: &mut dyn FnMut(u64)) {
-    let kind = request.kind();
-    for container in messages(request.bytes(), CONTAINER) {
-        for scope in messages(container, SCOPE) {
-            for item in messages(scope, ITEM) {
-                if kind == SignalKind::Metrics {
-                    messages_of(item, DATA)
-                        .flat_map(|data| messages(data, DATA_POINT))
-                        .for_each(|point| take(fixed64(point, POINT_TIME)));
-                } else {
-                    take(item_time(kind, item));
-                }
-            }
-        }
-    }
-}
-
-fn item_time(kind: SignalKind, item: &[u8]) -> u64 {
-    if kind == SignalKind::Traces {
-        return fixed64(item, SPAN_START);
-    }
-    match fixed64(item, LOG_TIME) {
-        0 => fixed64(item, LOG_OBSERVED),
-        time => time,
-    }
-}
-
-/// The last occurrence of a field counts, as always in protobuf.
-fn fixed64(message: &[u8], number: u32) -> u64 {
-    let mut found = 0;
-    for field in Fields::new(message).map_while(Result::ok) {
-        if let (true, Value::Fixed64(value)) = (field.number == number, field.value) {
-            found = value;
-        }
-    }
-    found
+    let known = || times(request).filter(|time| *time > 0);
+    known().min().zip(known().max())
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -223,150 +173,85 @@ fn nanos(duration: Duration) -> u64 {
 /// The attribute with the original time of a restamped record.
 pub const ORIGINAL_TIME: &str = "lambda_otlp.original_time";
 
-const SPAN_END: u32 = 8;
-const SPAN_ATTRIBUTE: u32 = 9;
-const SPAN_EVENT: u32 = 11;
-const EVENT_TIME: u32 = 1;
-const LOG_ATTRIBUTE: u32 = 6;
-const KEY: u32 = 1;
-const VALUE: u32 = 2;
-const STRING: u32 = 1;
-
-/// Items inside and items outside the window, each with their resources and scopes.
-fn partition(
-    request: &Request,
+/// Keeps the items on one side of the window.
+struct Side {
     window: IngestWindow,
     now_unix_nano: u64,
-) -> (Option<Request>, Option<Request>) {
-    let kind = request.kind();
-    let is_outside = |item: &[u8]| window.misses(item_time(kind, item), now_unix_nano);
-    let part = |outside: bool| {
-        let mut bytes = Vec::new();
-        let has_items = copy(
-            request.bytes(),
-            &[CONTAINER, SCOPE, ITEM],
-            &|item| is_outside(item) == outside,
-            &mut bytes,
-        );
-        has_items.then(|| Request::trusted(kind, bytes))
-    };
-    (part(false), part(true))
+    is_outside: bool,
 }
 
-/// Copies wanted items and the fields around them. Returns `true` if there is a wanted item.
-fn copy(message: &[u8], path: &[u32], wanted: &dyn Fn(&[u8]) -> bool, out: &mut Vec<u8>) -> bool {
-    let Some((number, deeper)) = path.split_first() else { return wanted(message) };
-    let mut has_items = false;
-    for field in Fields::new(message).map_while(Result::ok) {
-        match field.as_len().filter(|_| field.number == *number) {
-            None => out.extend_from_slice(field.raw),
-            Some(inner) if deeper.is_empty() => {
-                if wanted(inner) {
-                    has_items = true;
-                    out.extend_from_slice(field.raw);
-                }
-            }
-            Some(inner) => {
-                let mut part = Vec::new();
-                if copy(inner, deeper, wanted, &mut part) {
-                    has_items = true;
-                    Writer::new(out).always_bytes(field.number, &part);
-                }
-            }
-        }
+impl Editor for Side {
+    fn item(&mut self, item: Item<'_>) -> Edit {
+        let is_outside = self.window.misses(item.time_unix_nano(), self.now_unix_nano);
+        if is_outside == self.is_outside { Edit::Keep } else { Edit::Drop }
     }
-    has_items
 }
 
-/// Gives items outside the window the present time, and returns their number.
-fn restamp(request: &Request, window: IngestWindow, now_unix_nano: u64) -> (Request, usize) {
-    let kind = request.kind();
-    let mut restamped = 0;
-    let mut bytes = Vec::with_capacity(request.bytes().len() + request.bytes().len() / 4);
-    rewrite(request.bytes(), &[CONTAINER, SCOPE, ITEM], &mut bytes, &mut |item, out| {
-        let time = item_time(kind, item);
-        if !window.misses(time, now_unix_nano) {
-            out.extend_from_slice(item);
-            return;
+/// Gives items outside the window the present time, and counts them.
+struct Restamp {
+    window: IngestWindow,
+    now_unix_nano: u64,
+    restamped: usize,
+}
+
+impl Editor for Restamp {
+    fn item(&mut self, item: Item<'_>) -> Edit {
+        let (time, now_unix_nano) = (item.time_unix_nano(), self.now_unix_nano);
+        if !self.window.misses(time, now_unix_nano) {
+            return Edit::Keep;
         }
-        restamped += 1;
-        if kind == SignalKind::Traces {
-            move_span(item, now_unix_nano, out);
+        self.restamped += 1;
+        let mut out = Vec::with_capacity(item.bytes.len() + 128);
+        if item.kind == ItemKind::Span {
+            move_span(item.bytes, now_unix_nano, &mut out);
         } else {
-            move_log_record(item, time, now_unix_nano, out);
+            with_time(item.bytes, log_record::TIME, now_unix_nano, &mut Writer::new(&mut out));
         }
-    });
-    (Request::trusted(kind, bytes), restamped)
-}
-
-fn rewrite(
-    message: &[u8],
-    path: &[u32],
-    out: &mut Vec<u8>,
-    item: &mut dyn FnMut(&[u8], &mut Vec<u8>),
-) {
-    let Some((number, deeper)) = path.split_first() else { return item(message, out) };
-    for field in Fields::new(message).map_while(Result::ok) {
-        match field.as_len().filter(|_| field.number == *number) {
-            None => out.extend_from_slice(field.raw),
-            Some(inner) => {
-                let mut part = Vec::with_capacity(inner.len());
-                rewrite(inner, deeper, &mut part, item);
-                Writer::new(out).always_bytes(field.number, &part);
-            }
-        }
+        keep_time(item, time, &mut out);
+        Edit::Replace(out)
     }
 }
 
-fn move_log_record(record: &[u8], time: u64, now_unix_nano: u64, out: &mut Vec<u8>) {
-    Writer::new(out).fixed64(LOG_TIME, now_unix_nano);
-    for field in Fields::new(record).map_while(Result::ok) {
-        if field.number != LOG_TIME {
-            out.extend_from_slice(field.raw);
-        }
-    }
-    keep_time(record, LOG_ATTRIBUTE, time, out);
+/// Writes a message with another time in this field.
+fn with_time(message: &[u8], number: u32, time: u64, out: &mut Writer<'_>) {
+    out.fixed64(number, time);
+    fields(message).filter(|field| field.number != number).for_each(|field| out.raw(field.raw));
 }
 
 /// Moves a span to the present. Duration and relative times of its events stay.
-fn move_span(span: &[u8], now_unix_nano: u64, out: &mut Vec<u8>) {
-    let start = fixed64(span, SPAN_START);
-    let end = fixed64(span, SPAN_END);
+fn move_span(bytes: &[u8], now_unix_nano: u64, out: &mut Vec<u8>) {
+    let start = fixed64(bytes, span::START_TIME);
+    let end = fixed64(bytes, span::END_TIME);
     let moved = |time: u64| {
         let since_start = i128::from(time) - i128::from(start);
         let moved = (i128::from(now_unix_nano) + since_start).clamp(0, i128::from(u64::MAX));
         u64::try_from(moved).unwrap_or(u64::MAX)
     };
-    Writer::new(out).fixed64(SPAN_START, now_unix_nano);
-    Writer::new(out).fixed64(SPAN_END, moved(end.max(start)));
-    for field in Fields::new(span).map_while(Result::ok) {
+    let mut out = Writer::new(out);
+    out.fixed64(span::START_TIME, now_unix_nano);
+    out.fixed64(span::END_TIME, moved(end.max(start)));
+    for field in fields(bytes) {
         match (field.number, field.value) {
-            (SPAN_START | SPAN_END, _) => {}
-            (SPAN_EVENT, Value::Len(event)) if fixed64(event, EVENT_TIME) > 0 => {
-                Writer::new(out).message(SPAN_EVENT, |out| {
-                    out.fixed64(EVENT_TIME, moved(fixed64(event, EVENT_TIME)));
-                    for field in Fields::new(event).map_while(Result::ok) {
-                        if field.number != EVENT_TIME {
-                            out.raw(field.raw);
-                        }
-                    }
-                });
+            (span::START_TIME | span::END_TIME, _) => {}
+            (span::EVENTS, Value::Len(event)) if fixed64(event, event::TIME) > 0 => {
+                let time = moved(fixed64(event, event::TIME));
+                out.message(span::EVENTS, |out| with_time(event, event::TIME, time, out));
             }
-            _ => out.extend_from_slice(field.raw),
+            _ => out.raw(field.raw),
         }
     }
-    keep_time(span, SPAN_ATTRIBUTE, start, out);
 }
 
 /// Adds the original time, unless an earlier restamp added it.
-fn keep_time(item: &[u8], attribute: u32, time: u64, out: &mut Vec<u8>) {
-    let has_it = messages(item, attribute)
-        .any(|attribute| messages(attribute, KEY).last() == Some(ORIGINAL_TIME.as_bytes()));
+fn keep_time(item: Item<'_>, time: u64, out: &mut Vec<u8>) {
+    let has_it =
+        item.attributes().any(|attribute| key_and_value(attribute).0 == ORIGINAL_TIME.as_bytes());
     if !has_it {
-        Writer::new(out).message(attribute, |out| {
-            out.string(KEY, ORIGINAL_TIME);
-            out.message(VALUE, |out| out.always_string(STRING, &rfc3339_nanos(time)));
-        });
+        Writer::new(out).text_attribute(
+            item.kind.attributes(),
+            ORIGINAL_TIME,
+            &rfc3339_nanos(time),
+        );
     }
 }
 
