@@ -9,17 +9,11 @@ use platform::Identity;
 use prost::Message as _;
 use std::borrow::Cow;
 use std::ops::Range;
-use wire::Request;
-use wire::protobuf::{Reader, Writer, messages, plain_attribute};
+use wire::edit::{Editor, Head};
+use wire::field::{key_value, resource};
+use wire::protobuf::{Writer, fields, messages, plain_attribute};
 use wire::resource::SERVICE_NAME;
-
-// Field numbers: opentelemetry-proto 1.x. They are the same for all signals.
-const CONTAINER: u32 = 1;
-const RESOURCE: u32 = 1;
-const ATTRIBUTE: u32 = 1;
-const KEY: u32 = 1;
-const VALUE: u32 = 2;
-const MAP: u32 = 6;
+use wire::view::{Container, holds_map};
 
 /// Attributes with the ARN of a function or a log group.
 const ARNS: [(&str, Arn); 3] = [
@@ -107,7 +101,7 @@ impl EnvelopeResource {
         }
         let resource = log_resource.to_vec();
         let mut known = Vec::with_capacity(16);
-        for attribute in messages(&resource, ATTRIBUTE) {
+        for attribute in messages(&resource, resource::ATTRIBUTES) {
             let place = |part: &[u8]| {
                 // `part` is a slice of `resource`.
                 let begin = part.as_ptr().addr().saturating_sub(resource.as_ptr().addr());
@@ -148,67 +142,13 @@ impl EnvelopeResource {
         Some(ExpectedArn { arn, account, region, name })
     }
 
-    /// Replaces contradicting attributes. A request without contradictions is returned unchanged.
-    pub(super) fn settle(&mut self, request: Request) -> Request {
-        let contradicts =
-            messages(request.bytes(), CONTAINER).any(|container| self.contradicts_anew(container));
-        if !contradicts {
-            return request;
-        }
-        let mut bytes = Vec::with_capacity(request.bytes().len());
-        let mut writer = Writer::new(&mut bytes);
-        for field in Reader::new(request.bytes()).map_while(Result::ok) {
-            match (field.number, field.as_len()) {
-                (CONTAINER, Some(container)) if self.contradicts_anew(container) => {
-                    writer.message(CONTAINER, |writer| self.write_container(container, writer));
-                }
-                _ => writer.raw(field.raw),
-            }
-        }
-        Request::counted(request.kind(), bytes, request.items())
-    }
-
-    /// Returns `true` if the container's resource contradicts the envelope. The result for the previous resource is reused.
-    fn contradicts_anew(&mut self, container: &[u8]) -> bool {
-        let mut resources = messages(container, RESOURCE);
-        let resource = resources.next().unwrap_or_default();
-        let is_one = resources.next().is_none();
-        if is_one && resource == self.last {
-            return self.became.is_some();
-        }
-        if !is_one {
-            return messages(container, RESOURCE).any(|resource| self.settled(resource).is_some());
-        }
-        let became = self.settled(resource);
-        self.last.clear();
-        self.last.extend_from_slice(resource);
-        self.became = became;
-        self.became.is_some()
-    }
-
-    fn write_container(&self, container: &[u8], writer: &mut Writer<'_>) {
-        for field in Reader::new(container).map_while(Result::ok) {
-            match (field.number, field.as_len()) {
-                (RESOURCE, Some(resource)) if resource == self.last => match &self.became {
-                    Some(became) => writer.always_bytes(RESOURCE, became),
-                    None => writer.raw(field.raw),
-                },
-                (RESOURCE, Some(resource)) => match self.settled(resource) {
-                    Some(became) => writer.always_bytes(RESOURCE, &became),
-                    None => writer.raw(field.raw),
-                },
-                _ => writer.raw(field.raw),
-            }
-        }
-    }
-
     /// The replacement of a resource; `None` if it is unchanged.
     fn settled(&self, resource: &[u8]) -> Option<Vec<u8>> {
         let mut became: Option<Vec<u8>> = None;
         let mut passed = 0;
         let mut placed = Vec::new();
-        for field in Reader::new(resource).map_while(Result::ok) {
-            let attribute = field.as_len().filter(|_| field.number == ATTRIBUTE);
+        for field in fields(resource) {
+            let attribute = field.as_len().filter(|_| field.number == resource::ATTRIBUTES);
             let judged = attribute.map_or(Judged::Stays, |attribute| self.judge(attribute));
             if let (Judged::Stays, None) = (&judged, &became) {
                 passed += field.raw.len();
@@ -226,14 +166,14 @@ impl EnvelopeResource {
                 Judged::Replaced(known) if placed.contains(&known.start) => {}
                 Judged::Replaced(known) => {
                     placed.push(known.start);
-                    writer.always_bytes(ATTRIBUTE, self.part(known));
+                    writer.always_bytes(resource::ATTRIBUTES, self.part(known));
                 }
                 Judged::Removed => {}
                 Judged::Renamed => {
                     let (key, value) = key_and_value(attribute.unwrap_or_default());
-                    writer.message(ATTRIBUTE, |writer| {
-                        writer.always_bytes(KEY, &[b"attr_", key].concat());
-                        writer.always_bytes(VALUE, &value);
+                    writer.message(resource::ATTRIBUTES, |writer| {
+                        writer.always_bytes(key_value::KEY, &[b"attr_", key].concat());
+                        writer.always_bytes(key_value::VALUE, &value);
                     });
                 }
             }
@@ -282,7 +222,6 @@ impl EnvelopeResource {
             return if arn.is_named_by(value) { Judged::Stays } else { Judged::Removed };
         }
         // OpenObserve also stores the map `{"name": …}` under the key `faas` as `faas_name`.
-        let is_map = || messages(value, MAP).next().is_some();
         let is_begin = |own: &[u8]| {
             let mut rest = own.iter().copied().map(stored_byte);
             stored_key(key).all(|letter| rest.next() == Some(letter)) && rest.next() == Some(b'_')
@@ -291,10 +230,24 @@ impl EnvelopeResource {
             let known = self.known.iter().map(|known| self.part(&known.key));
             known.chain(arns().map(|(own, _)| own.as_bytes()))
         };
-        if is_map() && keys().any(is_begin) {
+        if holds_map(value) && keys().any(is_begin) {
             return Judged::Renamed;
         }
         Judged::Stays
+    }
+}
+
+/// Replaces contradicting attributes.
+impl Editor for EnvelopeResource {
+    /// The result for the previous resource is reused.
+    fn resource(&mut self, container: Container<'_>) -> Head {
+        let resource = container.resource();
+        if *resource != *self.last {
+            self.became = self.settled(&resource);
+            self.last.clear();
+            self.last.extend_from_slice(&resource);
+        }
+        self.became.clone().map_or(Head::Keep, Head::Replace)
     }
 }
 
@@ -313,8 +266,8 @@ fn key_and_value(attribute: &[u8]) -> (&[u8], Cow<'_, [u8]>) {
     if let Some((key, value)) = plain_attribute(attribute) {
         return (key, value.into());
     }
-    let key = messages(attribute, KEY).last().unwrap_or_default();
-    let mut pieces = messages(attribute, VALUE);
+    let key = messages(attribute, key_value::KEY).last().unwrap_or_default();
+    let mut pieces = messages(attribute, key_value::VALUE);
     let first = pieces.next().unwrap_or_default();
     let rest: Vec<&[u8]> = pieces.collect();
     if rest.is_empty() {

@@ -326,8 +326,9 @@ impl<'e> StreamConversion<'_, 'e> {
             let of_origin =
                 || EnvelopeResource::of(self.others.identity(), self.others.encoded_log_resource());
             let envelope = self.envelope.get_or_insert_with(of_origin);
-            let request = envelope.settle(request);
-            take(&mut self.converted, request);
+            if let Some(request) = request.edit(envelope) {
+                take(&mut self.converted, request);
+            }
         }
         for line in reading.undecodable {
             let reason = line.reason.to_string();
