@@ -92,18 +92,20 @@ fn divide(request: Request, refinement: u32) -> Division {
     let blocks = all.min(MOST_PIECES);
     let block = items.div_ceil(blocks);
     let shift = usize::try_from(refinement).unwrap_or(0) * units % (block - units + 1);
-    let (mut even, mut odd, mut between) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut rest, mut at) = (request, 0);
+    let (mut sizes, mut at) = (Vec::with_capacity(2 * blocks), 0);
     for number in 0..blocks {
-        let (before, after) = rest.split_at(number * block + shift - at);
-        let (piece, after) = after.split_at(units);
-        at += before.items() + piece.items();
-        between.push(before);
-        let side = if number % 2 == 0 { &mut even } else { &mut odd };
-        side.push(piece);
-        rest = after;
+        let begin = number * block + shift;
+        sizes.extend([begin - at, units]);
+        at = begin + units;
     }
-    between.push(rest);
+    let (mut even, mut odd, mut between) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, part) in request.parts(&sizes).into_iter().enumerate() {
+        match number % 4 {
+            1 => even.push(part),
+            3 => odd.push(part),
+            _ => between.push(part),
+        }
+    }
     even.append(&mut odd);
     even.retain(|piece| piece.items() > 0);
     between.retain(|rest| rest.items() > 0);
