@@ -7,6 +7,7 @@ use crate::config::RecordLimits;
 use opentelemetry::InstrumentationScope;
 use opentelemetry::logs::AnyValue;
 use opentelemetry_sdk::logs::SdkLogRecord;
+use wire::field::{container, key_value, log_record, request, scope_container};
 use wire::protobuf::Writer;
 
 /// The request with these records; empty without any.
@@ -18,9 +19,9 @@ pub(crate) fn logs<'a>(
     limits: RecordLimits,
 ) -> Vec<u8> {
     let records: Vec<_> = records.collect();
-    let mut request = Vec::with_capacity(256 * records.len());
+    let mut bytes = Vec::with_capacity(256 * records.len());
     if records.is_empty() {
-        return request;
+        return bytes;
     }
     let mut scopes: Vec<(&InstrumentationScope, &str)> = Vec::new();
     for (record, scope) in &records {
@@ -29,22 +30,25 @@ pub(crate) fn logs<'a>(
             scopes.push(key);
         }
     }
-    Writer::new(&mut request).message(1, |writer| {
+    Writer::new(&mut bytes).message(request::CONTAINERS, |writer| {
         resource.write(writer, |writer| {
             for (own, name) in scopes {
-                writer.message(2, |writer| {
+                writer.message(container::SCOPES, |writer| {
                     scope(writer, own, Some(name));
                     for (record, scope) in &records {
                         if (*scope, scope_name(record, scope)) == (own, name) {
-                            writer.message(2, |writer| log_record(writer, record, limits));
+                            writer.message(scope_container::ITEMS, |writer| {
+                                log_record(writer, record, limits)
+                            });
                         }
                     }
-                    writer.string(3, own.schema_url().unwrap_or_default());
+                    writer
+                        .string(scope_container::SCHEMA_URL, own.schema_url().unwrap_or_default());
                 });
             }
         });
     });
-    request
+    bytes
 }
 
 fn scope_name<'a>(record: &'a SdkLogRecord, scope: &'a InstrumentationScope) -> &'a str {
@@ -63,29 +67,36 @@ fn target_of_log_crate(record: &SdkLogRecord) -> Option<&str> {
 }
 
 fn log_record(writer: &mut Writer<'_>, record: &SdkLogRecord, limits: RecordLimits) {
-    writer.fixed64(1, record.timestamp().map_or(0, unix_nanos));
+    writer.fixed64(log_record::TIME, record.timestamp().map_or(0, unix_nanos));
     // The SDK numbers severities as OTLP does: TRACE is 1, FATAL4 is 24.
-    writer.varint(2, record.severity_number().map_or(0, |severity| severity as u64));
-    writer.string(3, record.severity_text().unwrap_or_default());
+    writer.varint(
+        log_record::SEVERITY_NUMBER,
+        record.severity_number().map_or(0, |severity| severity as u64),
+    );
+    writer.string(log_record::SEVERITY_TEXT, record.severity_text().unwrap_or_default());
     if let Some(body) = record.body() {
-        writer.message(5, |writer| any_value(writer, body, usize::MAX));
+        writer.message(log_record::BODY, |writer| any_value(writer, body, usize::MAX));
     }
     let is_of_log_crate = target_of_log_crate(record).is_some();
     let attributes = record.attributes_iter();
     let mut attributes =
         attributes.filter(|(key, _)| !(is_of_log_crate && key.as_str().starts_with("log.")));
     for (key, value) in attributes.by_ref().take(limits.attributes) {
-        writer.message(6, |writer| {
-            writer.string(1, key.as_str());
-            writer.message(2, |writer| any_value(writer, value, limits.value_length));
+        writer.message(log_record::ATTRIBUTES, |writer| {
+            writer.string(key_value::KEY, key.as_str());
+            writer
+                .message(key_value::VALUE, |writer| any_value(writer, value, limits.value_length));
         });
     }
-    writer.varint(7, attributes.count() as u64);
+    writer.varint(log_record::DROPPED_ATTRIBUTES_COUNT, attributes.count() as u64);
     if let Some(context) = record.trace_context() {
-        writer.fixed32(8, context.trace_flags.map_or(0, |flags| u32::from(flags.to_u8())));
-        writer.bytes(9, &context.trace_id.to_bytes());
-        writer.bytes(10, &context.span_id.to_bytes());
+        writer.fixed32(
+            log_record::FLAGS,
+            context.trace_flags.map_or(0, |flags| u32::from(flags.to_u8())),
+        );
+        writer.bytes(log_record::TRACE_ID, &context.trace_id.to_bytes());
+        writer.bytes(log_record::SPAN_ID, &context.span_id.to_bytes());
     }
-    writer.fixed64(11, record.observed_timestamp().map_or(0, unix_nanos));
-    writer.string(12, record.event_name().unwrap_or_default());
+    writer.fixed64(log_record::OBSERVED_TIME, record.observed_timestamp().map_or(0, unix_nanos));
+    writer.string(log_record::EVENT_NAME, record.event_name().unwrap_or_default());
 }

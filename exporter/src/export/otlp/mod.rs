@@ -1,6 +1,6 @@
 //! Encodes the SDK's data as OTLP protobuf directly to bytes, without intermediate structs.
 //!
-//! Field numbers and types are those of opentelemetry-proto 1.x; tests compare the result with the crate's `transform`.
+//! Tests compare the result with the crate's `transform`.
 
 pub(super) mod logs;
 pub(super) mod metrics;
@@ -11,6 +11,7 @@ pub(super) mod traces;
 use opentelemetry::logs::AnyValue;
 use opentelemetry::{Array, InstrumentationScope, Key, KeyValue, StringValue, Value};
 use opentelemetry_sdk::Resource;
+use wire::field::{any_value, container, key_value, resource, scope, scope_container};
 use wire::protobuf::Writer;
 
 /// A resource, encoded once per environment because every line repeats it.
@@ -43,28 +44,28 @@ impl EncodedResource {
         Self { message, schema_url, service_name }
     }
 
-    /// Writes `resource` and `schema_url` of `ResourceSpans`, `ResourceMetrics` or `ResourceLogs`; `scopes` writes field 2 in
+    /// Writes `resource` and `schema_url` of `ResourceSpans`, `ResourceMetrics` or `ResourceLogs`; `scopes` writes the scopes in
     /// between.
     pub(crate) fn write(&self, writer: &mut Writer<'_>, scopes: impl FnOnce(&mut Writer<'_>)) {
-        writer.always_bytes(1, &self.message);
+        writer.always_bytes(container::RESOURCE, &self.message);
         scopes(writer);
-        writer.string(3, &self.schema_url);
+        writer.string(container::SCHEMA_URL, &self.schema_url);
     }
 }
 
 pub(crate) fn resource_attributes(writer: &mut Writer<'_>, mut attributes: Vec<(&Key, &Value)>) {
     attributes.sort_unstable_by(|left, right| left.0.as_str().cmp(right.0.as_str()));
     for (key, value) in attributes {
-        key_value(writer, 1, key.as_str(), value, usize::MAX);
+        key_value(writer, resource::ATTRIBUTES, key.as_str(), value, usize::MAX);
     }
 }
 
-/// Field 1 of `ScopeSpans`, `ScopeLogs` and `ScopeMetrics`; `name` overrides the scope's own name.
+/// The scope of `ScopeSpans`, `ScopeLogs` and `ScopeMetrics`; `name` overrides the scope's own name.
 pub(crate) fn scope(writer: &mut Writer<'_>, scope: &InstrumentationScope, name: Option<&str>) {
-    writer.message(1, |writer| {
-        writer.string(1, name.unwrap_or_else(|| scope.name()));
-        writer.string(2, scope.version().unwrap_or_default());
-        attributes(writer, 3, scope.attributes(), usize::MAX);
+    writer.message(scope_container::SCOPE, |writer| {
+        writer.string(scope::NAME, name.unwrap_or_else(|| scope.name()));
+        writer.string(scope::VERSION, scope.version().unwrap_or_default());
+        attributes(writer, scope::ATTRIBUTES, scope.attributes(), usize::MAX);
     });
 }
 
@@ -81,8 +82,8 @@ pub(crate) fn attributes<'a>(
 
 fn key_value(writer: &mut Writer<'_>, field: u32, key: &str, value: &Value, value_length: usize) {
     writer.message(field, |writer| {
-        writer.string(1, key);
-        writer.message(2, |writer| self::value(writer, value, value_length));
+        writer.string(key_value::KEY, key);
+        writer.message(key_value::VALUE, |writer| self::value(writer, value, value_length));
     });
 }
 
@@ -91,16 +92,18 @@ fn value(writer: &mut Writer<'_>, value: &Value, length: usize) {
     match value {
         Value::Bool(value) => boolean(writer, *value),
         Value::I64(value) => integer(writer, *value),
-        Value::F64(value) => writer.always_double(4, *value),
+        Value::F64(value) => writer.always_double(any_value::DOUBLE, *value),
         Value::String(value) => text(writer, value.as_str(), length),
-        Value::Array(array) => writer.message(5, |writer| array_values(writer, array, length)),
+        Value::Array(array) => {
+            writer.message(any_value::ARRAY, |writer| array_values(writer, array, length));
+        }
         // A kind of value that the SDK adds later is written as text.
         other => text(writer, &other.as_str(), length),
     }
 }
 
 fn text(writer: &mut Writer<'_>, text: &str, length: usize) {
-    writer.always_string(1, beginning(text, length));
+    writer.always_string(any_value::STRING, beginning(text, length));
 }
 
 /// The first characters of a text.
@@ -113,17 +116,21 @@ fn beginning(text: &str, characters: usize) -> &str {
 fn array_values(writer: &mut Writer<'_>, array: &Array, length: usize) {
     fn each<T>(writer: &mut Writer<'_>, values: &[T], write: impl Fn(&mut Writer<'_>, &T)) {
         for value in values {
-            writer.message(1, |writer| write(writer, value));
+            writer.message(any_value::VALUES, |writer| write(writer, value));
         }
     }
     match array {
         Array::Bool(values) => each(writer, values, |writer, value| boolean(writer, *value)),
         Array::I64(values) => each(writer, values, |writer, value| integer(writer, *value)),
-        Array::F64(values) => each(writer, values, |writer, value| writer.always_double(4, *value)),
+        Array::F64(values) => {
+            each(writer, values, |writer, value| writer.always_double(any_value::DOUBLE, *value))
+        }
         Array::String(values) => each(writer, values, |writer, value: &StringValue| {
             text(writer, value.as_str(), length);
         }),
-        other => writer.message(1, |writer| text(writer, &other.to_string(), length)),
+        other => {
+            writer.message(any_value::VALUES, |writer| text(writer, &other.to_string(), length))
+        }
     }
 }
 
@@ -131,20 +138,22 @@ fn array_values(writer: &mut Writer<'_>, array: &Array, length: usize) {
 pub(crate) fn any_value(writer: &mut Writer<'_>, value: &AnyValue, length: usize) {
     match value {
         AnyValue::Int(value) => integer(writer, *value),
-        AnyValue::Double(value) => writer.always_double(4, *value),
+        AnyValue::Double(value) => writer.always_double(any_value::DOUBLE, *value),
         AnyValue::String(value) => text(writer, value.as_str(), length),
         AnyValue::Boolean(value) => boolean(writer, *value),
-        AnyValue::Bytes(value) => writer.always_bytes(7, value.get(..length).unwrap_or(value)),
-        AnyValue::ListAny(values) => writer.message(5, |writer| {
+        AnyValue::Bytes(value) => {
+            writer.always_bytes(any_value::BYTES, value.get(..length).unwrap_or(value))
+        }
+        AnyValue::ListAny(values) => writer.message(any_value::ARRAY, |writer| {
             for value in values.iter() {
-                writer.message(1, |writer| any_value(writer, value, length));
+                writer.message(any_value::VALUES, |writer| any_value(writer, value, length));
             }
         }),
-        AnyValue::Map(map) => writer.message(6, |writer| {
+        AnyValue::Map(map) => writer.message(any_value::KVLIST, |writer| {
             for (key, value) in map.iter() {
-                writer.message(1, |writer| {
-                    writer.string(1, key.as_str());
-                    writer.message(2, |writer| any_value(writer, value, length));
+                writer.message(any_value::VALUES, |writer| {
+                    writer.string(key_value::KEY, key.as_str());
+                    writer.message(key_value::VALUE, |writer| any_value(writer, value, length));
                 });
             }
         }),
@@ -153,9 +162,9 @@ pub(crate) fn any_value(writer: &mut Writer<'_>, value: &AnyValue, length: usize
 }
 
 fn boolean(writer: &mut Writer<'_>, value: bool) {
-    writer.always_varint(2, u64::from(value));
+    writer.always_varint(any_value::BOOL, u64::from(value));
 }
 
 fn integer(writer: &mut Writer<'_>, value: i64) {
-    writer.always_varint(3, value.cast_unsigned());
+    writer.always_varint(any_value::INT, value.cast_unsigned());
 }

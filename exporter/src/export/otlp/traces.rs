@@ -6,6 +6,7 @@ use crate::clock::unix_nanos;
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::{Event, Link, SpanContext, SpanId, SpanKind, Status};
 use opentelemetry_sdk::trace::SpanData;
+use wire::field::{container, event, link, request, scope_container, span, status};
 use wire::protobuf::Writer;
 
 /// The request with these spans, with text attributes truncated to `value_length` characters; empty without spans.
@@ -14,9 +15,9 @@ pub(crate) fn traces(
     spans: &[SpanData],
     value_length: usize,
 ) -> Vec<u8> {
-    let mut request = Vec::with_capacity(512 * spans.len());
+    let mut bytes = Vec::with_capacity(512 * spans.len());
     if spans.is_empty() {
-        return request;
+        return bytes;
     }
     let mut scopes: Vec<&InstrumentationScope> = Vec::new();
     for span in spans {
@@ -24,70 +25,73 @@ pub(crate) fn traces(
             scopes.push(&span.instrumentation_scope);
         }
     }
-    Writer::new(&mut request).message(1, |writer| {
+    Writer::new(&mut bytes).message(request::CONTAINERS, |writer| {
         resource.write(writer, |writer| {
             for own in scopes {
-                writer.message(2, |writer| {
+                writer.message(container::SCOPES, |writer| {
                     scope(writer, own, None);
                     for span in spans.iter().filter(|span| span.instrumentation_scope == *own) {
-                        writer.message(2, |writer| self::span(writer, span, value_length));
+                        writer.message(scope_container::ITEMS, |writer| {
+                            self::span(writer, span, value_length)
+                        });
                     }
-                    writer.string(3, own.schema_url().unwrap_or_default());
+                    writer
+                        .string(scope_container::SCHEMA_URL, own.schema_url().unwrap_or_default());
                 });
             }
         });
     });
-    request
+    bytes
 }
 
 fn span(writer: &mut Writer<'_>, span: &SpanData, value_length: usize) {
     let context = &span.span_context;
-    writer.bytes(1, &context.trace_id().to_bytes());
-    writer.bytes(2, &context.span_id().to_bytes());
-    writer.string(3, &context.trace_state().header());
+    writer.bytes(span::TRACE_ID, &context.trace_id().to_bytes());
+    writer.bytes(span::SPAN_ID, &context.span_id().to_bytes());
+    writer.string(span::TRACE_STATE, &context.trace_state().header());
     if span.parent_span_id != SpanId::INVALID {
-        writer.bytes(4, &span.parent_span_id.to_bytes());
+        writer.bytes(span::PARENT_SPAN_ID, &span.parent_span_id.to_bytes());
     }
-    writer.string(5, &span.name);
-    writer.varint(6, kind(&span.span_kind));
-    writer.fixed64(7, unix_nanos(span.start_time));
-    writer.fixed64(8, unix_nanos(span.end_time));
-    attributes(writer, 9, &span.attributes, value_length);
-    writer.varint(10, u64::from(span.dropped_attributes_count));
+    writer.string(span::NAME, &span.name);
+    writer.varint(span::KIND, kind(&span.span_kind));
+    writer.fixed64(span::START_TIME, unix_nanos(span.start_time));
+    writer.fixed64(span::END_TIME, unix_nanos(span.end_time));
+    attributes(writer, span::ATTRIBUTES, &span.attributes, value_length);
+    writer.varint(span::DROPPED_ATTRIBUTES_COUNT, u64::from(span.dropped_attributes_count));
     for event in &span.events.events {
-        writer.message(11, |writer| self::event(writer, event, value_length));
+        writer.message(span::EVENTS, |writer| self::event(writer, event, value_length));
     }
-    writer.varint(12, u64::from(span.events.dropped_count));
+    writer.varint(span::DROPPED_EVENTS_COUNT, u64::from(span.events.dropped_count));
     for link in &span.links.links {
-        writer.message(13, |writer| self::link(writer, link, value_length));
+        writer.message(span::LINKS, |writer| self::link(writer, link, value_length));
     }
-    writer.varint(14, u64::from(span.links.dropped_count));
-    writer.message(15, |writer| match &span.status {
+    writer.varint(span::DROPPED_LINKS_COUNT, u64::from(span.links.dropped_count));
+    writer.message(span::STATUS, |writer| match &span.status {
         Status::Unset => {}
-        Status::Ok => writer.varint(3, 1),
+        Status::Ok => writer.varint(status::CODE, 1),
         Status::Error { description } => {
-            writer.string(2, description);
-            writer.varint(3, 2);
+            writer.string(status::MESSAGE, description);
+            writer.varint(status::CODE, 2);
         }
     });
-    writer.fixed32(16, flags(context, span.parent_span_is_remote));
+    writer.fixed32(span::FLAGS, flags(context, span.parent_span_is_remote));
 }
 
 fn event(writer: &mut Writer<'_>, event: &Event, value_length: usize) {
-    writer.fixed64(1, unix_nanos(event.timestamp));
-    writer.string(2, &event.name);
-    attributes(writer, 3, &event.attributes, value_length);
-    writer.varint(4, u64::from(event.dropped_attributes_count));
+    writer.fixed64(event::TIME, unix_nanos(event.timestamp));
+    writer.string(event::NAME, &event.name);
+    attributes(writer, event::ATTRIBUTES, &event.attributes, value_length);
+    writer.varint(event::DROPPED_ATTRIBUTES_COUNT, u64::from(event.dropped_attributes_count));
 }
 
 fn link(writer: &mut Writer<'_>, link: &Link, value_length: usize) {
     let context = &link.span_context;
-    writer.bytes(1, &context.trace_id().to_bytes());
-    writer.bytes(2, &context.span_id().to_bytes());
-    writer.string(3, &context.trace_state().header());
-    attributes(writer, 4, &link.attributes, value_length);
-    writer.varint(5, u64::from(link.dropped_attributes_count));
-    writer.fixed32(6, flags(context, context.is_remote()));
+    writer.bytes(link::TRACE_ID, &context.trace_id().to_bytes());
+    writer.bytes(link::SPAN_ID, &context.span_id().to_bytes());
+    writer.string(link::TRACE_STATE, &context.trace_state().header());
+    attributes(writer, link::ATTRIBUTES, &link.attributes, value_length);
+    writer.varint(link::DROPPED_ATTRIBUTES_COUNT, u64::from(link.dropped_attributes_count));
+    writer.fixed32(link::FLAGS, flags(context, context.is_remote()));
 }
 
 fn kind(kind: &SpanKind) -> u64 {
