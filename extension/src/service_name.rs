@@ -3,97 +3,58 @@
 //! Source: OpenTelemetry, resource semantic conventions, `service.name`: the default is `unknown_service`, or `unknown_service:`
 //! and the name of the process.
 
-use crate::invocations::roots::{CONTAINERS, ITEMS, SCOPES};
 use wire::Request;
-use wire::protobuf::{BadField, Reader, Writer, messages};
+use wire::edit::{Editor, Head};
+use wire::field::{any_value, resource};
+use wire::protobuf::{Writer, fields, messages};
 use wire::resource::{SERVICE_NAME, is_unknown_service};
+use wire::view::{Container, key_and_value};
 
-/// Field numbers (`opentelemetry/proto/resource/v1`, `common/v1`, and the containers of all three signals).
-const RESOURCE: u32 = 1;
-const ATTRIBUTES: u32 = 1;
-const KEY: u32 = 1;
-const VALUE: u32 = 2;
-const STRING_VALUE: u32 = 1;
-
-/// Returns the request with a service name in each resource. It is copied only if one is missing.
+/// Returns the request with a service name in each resource. It is copied only if one is missing. Resources without items are
+/// removed, because two bytes of an empty container must not become a whole resource.
 pub(crate) fn named(request: Request, service: &str) -> Request {
-    if messages(request.bytes(), CONTAINERS)
-        .all(|container| has_service(container) || !has_items(container))
-    {
-        return request;
+    let kind = request.kind();
+    let named = request.edit(&mut Named { service });
+    named.unwrap_or_else(|| Request::trusted(kind, Vec::new()))
+}
+
+struct Named<'s> {
+    service: &'s str,
+}
+
+impl Editor for Named<'_> {
+    fn resource(&mut self, container: Container<'_>) -> Head {
+        // The later of two attributes with one key counts.
+        if container.attributes().filter(is_service_name).last().is_some_and(is_known) {
+            return Head::Keep;
+        }
+        if !container.has_items() {
+            return Head::Drop;
+        }
+        let mut named = Vec::with_capacity(256);
+        let mut out = Writer::new(&mut named);
+        for field in fields(&container.resource()) {
+            let attribute = field.as_len().filter(|_| field.number == resource::ATTRIBUTES);
+            if !attribute.is_some_and(|attribute| is_service_name(&attribute)) {
+                out.raw(field.raw);
+            }
+        }
+        out.text_attribute(resource::ATTRIBUTES, SERVICE_NAME, self.service);
+        Head::Replace(named)
     }
-    let mut bytes = Vec::with_capacity(request.bytes().len() + 256);
-    // The request was checked before, so all fields are readable.
-    match write(request.bytes(), service, &mut Writer::new(&mut bytes)) {
-        Ok(()) => Request::counted(request.kind(), bytes, request.items()),
-        Err(_) => request,
-    }
 }
 
-fn has_service(container: &[u8]) -> bool {
-    let attributes =
-        messages(container, RESOURCE).flat_map(|resource| messages(resource, ATTRIBUTES));
-    // The later of two attributes with one key counts.
-    attributes.filter(|attribute| is_service_name(attribute)).last().is_some_and(is_known)
-}
-
-/// Two bytes of an empty container must not become a whole resource.
-fn has_items(container: &[u8]) -> bool {
-    messages(container, SCOPES).any(|scope| messages(scope, ITEMS).next().is_some())
-}
-
-fn is_service_name(attribute: &[u8]) -> bool {
-    messages(attribute, KEY).last() == Some(SERVICE_NAME.as_bytes())
+fn is_service_name(attribute: &&[u8]) -> bool {
+    key_and_value(attribute).0 == SERVICE_NAME.as_bytes()
 }
 
 fn is_known(attribute: &[u8]) -> bool {
-    let Some(value) = messages(attribute, VALUE).last() else { return false };
-    let Some(name) = messages(value, STRING_VALUE).last() else {
+    let (_, value) = key_and_value(attribute);
+    let Some(name) = messages(value, any_value::STRING).last() else {
         // Keep values of other types.
         return !value.is_empty();
     };
     !name.is_empty() && !std::str::from_utf8(name).is_ok_and(is_unknown_service)
-}
-
-fn write(request: &[u8], service: &str, out: &mut Writer<'_>) -> Result<(), BadField> {
-    for field in Reader::new(request) {
-        let field = field?;
-        match field.as_len() {
-            Some(container) if field.number == CONTAINERS && !has_items(container) => {}
-            Some(container) if field.number == CONTAINERS && !has_service(container) => {
-                let mut named = Vec::with_capacity(container.len() + service.len() + 32);
-                name(container, service, &mut Writer::new(&mut named))?;
-                out.always_bytes(CONTAINERS, &named);
-            }
-            _ => out.raw(field.raw),
-        }
-    }
-    Ok(())
-}
-
-/// Writes a container with one resource. Protobuf merges repeated resource fields.
-fn name(container: &[u8], service: &str, out: &mut Writer<'_>) -> Result<(), BadField> {
-    let mut resource = Vec::new();
-    let mut attributes = Writer::new(&mut resource);
-    for field in messages(container, RESOURCE).flat_map(Reader::new) {
-        let field = field?;
-        let is_replaced = field.number == ATTRIBUTES && field.as_len().is_some_and(is_service_name);
-        if !is_replaced {
-            attributes.raw(field.raw);
-        }
-    }
-    attributes.message(ATTRIBUTES, |attribute| {
-        attribute.string(KEY, SERVICE_NAME);
-        attribute.message(VALUE, |value| value.string(STRING_VALUE, service));
-    });
-    out.always_bytes(RESOURCE, &resource);
-    for field in Reader::new(container) {
-        let field = field?;
-        if field.number != RESOURCE {
-            out.raw(field.raw);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

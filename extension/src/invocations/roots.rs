@@ -1,7 +1,8 @@
 //! Finds the function's root spans among received spans.
 
-use wire::protobuf::{Reader, Value, messages};
-use wire::{Request, SignalKind};
+use wire::resource::SERVICE_NAME;
+use wire::view::{Container, text_attribute};
+use wire::{Request, SignalKind, SpanIds};
 
 /// A possible root span of an invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,66 +49,22 @@ pub(crate) fn roots(request: &Request) -> Vec<Root> {
     if request.kind() != SignalKind::Traces {
         return Vec::new();
     }
-    messages(request.bytes(), CONTAINERS)
-        .flat_map(|container| messages(container, SCOPES))
-        .flat_map(|scope| messages(scope, ITEMS))
-        .filter_map(root)
-        .take(MAX_ROOTS)
-        .collect()
+    request.messages().filter_map(root).take(MAX_ROOTS).collect()
 }
 
 fn root(span: &[u8]) -> Option<Root> {
-    const SERVER: u64 = 2;
-    const CONSUMER: u64 = 5;
-    let (mut trace_id, mut span_id) = (None, None);
-    let mut is_entry = false;
-    let mut has_parent = false;
-    let mut start_unix_nano = 0;
-    let mut request_id = None;
-    for field in Reader::new(span).map_while(Result::ok) {
-        match (field.number, field.value) {
-            (1, Value::Len(id)) => trace_id = id.try_into().ok(),
-            (2, Value::Len(id)) => span_id = id.try_into().ok(),
-            (4, Value::Len(id)) => has_parent = id.iter().any(|byte| *byte != 0),
-            (6, Value::Varint(kind)) => is_entry = kind == SERVER || kind == CONSUMER,
-            (7, Value::Fixed64(start)) => start_unix_nano = start,
-            (9, Value::Len(attribute)) if request_id.is_none() => {
-                request_id = string_attribute(attribute, wire::resource::FAAS_INVOCATION_ID);
-            }
-            _ => {}
-        }
-    }
+    let SpanIds { request_id, trace_id, span_id, parent_span_id, is_entry, start_unix_nano } =
+        SpanIds::of(span)?;
     // Inner spans may name the invocation too.
-    let is_root = is_entry || !has_parent;
-    let (trace_id, span_id) = (trace_id?, span_id?);
+    let is_root = is_entry || parent_span_id.is_none();
+    let request_id = request_id.map(str::to_owned);
     is_root.then_some(Root { request_id, trace_id, span_id, start_unix_nano })
 }
 
-/// Field numbers that the requests of all three signals share (`opentelemetry/proto/collector/*`).
-pub(crate) const CONTAINERS: u32 = 1;
-pub(crate) const SCOPES: u32 = 2;
-pub(crate) const ITEMS: u32 = 2;
-
 /// Returns the first `service.name`.
 pub(crate) fn service_name(request: &Request) -> Option<String> {
-    let mut resources =
-        messages(request.bytes(), CONTAINERS).flat_map(|container| messages(container, 1));
-    resources.find_map(|resource| {
-        messages(resource, 1)
-            .find_map(|attribute| string_attribute(attribute, wire::resource::SERVICE_NAME))
-    })
-}
-
-/// Returns the string value of an attribute, if it has this key.
-pub(crate) fn string_attribute(attribute: &[u8], key: &str) -> Option<String> {
-    let mut fields = Reader::new(attribute).map_while(Result::ok);
-    let is_it = fields.any(|field| field.number == 1 && field.as_len() == Some(key.as_bytes()));
-    if !is_it {
-        return None;
-    }
-    let value = messages(attribute, 2).next()?;
-    let text = messages(value, 1).next()?;
-    String::from_utf8(text.to_vec()).ok()
+    let mut attributes = request.containers().flat_map(Container::attributes);
+    attributes.find_map(|attribute| text_attribute(attribute, SERVICE_NAME)).map(str::to_owned)
 }
 
 #[cfg(test)]
