@@ -49,7 +49,7 @@ pub use queues::{
 pub use report::{KeptIn, Report, Undelivered};
 pub use rules::{Effect, MOST_BYTES, Mistake, Mistakes, RuleSet, Template};
 pub use source::{
-    Event, LogBatch, LogEvent, LogEventRange, MessageType, Origin, QueueBody, QueueMessage,
-    SourceError, SourceLimits,
+    Batches, Event, LogBatch, LogEvent, LogEventRange, MessageType, Origin, QueueBody,
+    QueueMessage, SourceError, SourceLimits,
 };
 pub use vitals::{Vitals, VitalsSettings};

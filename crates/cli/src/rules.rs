@@ -171,12 +171,14 @@ impl<'a> Trial<'a> {
 
     fn event(&mut self, event: &Event) -> anyhow::Result<()> {
         let mut stream = StreamState::default();
-        let mut printed = Ok(());
-        let read = event.read(&self.options.source.clone(), &mut |batch| {
-            printed = self.batch(&batch, &mut stream);
-            printed.is_ok()
-        });
-        printed?;
+        let mut read = Ok(());
+        let limits = self.options.source;
+        for batch in event.batches(&limits) {
+            match batch {
+                Ok(batch) => self.batch(&batch, &mut stream)?,
+                Err(error) => read = read.and(Err(error)),
+            }
+        }
         self.rest(&mut stream)?;
         Ok(read?)
     }

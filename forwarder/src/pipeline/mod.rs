@@ -1,25 +1,26 @@
 //! Forwards one event: reads it, converts its log events chunk by chunk, delivers them, and reports their fate.
 //!
-//! The sender of the event decides how it begins (`sources`). Its log events then go
-//! through three [`Stages`]: `convert`, `router`, `flusher`.
+//! Batches of log events are pulled from the event, and each goes through three [`Stages`]: `convert`, `router`, `flusher`.
+//! `sources` has the events that Lambda wants answered in parts.
 
 pub(crate) mod flusher;
 mod router;
 mod sources;
-mod stages;
 
 use crate::config::Config;
-use crate::convert::{ConvertOptions, StreamState};
+use crate::convert::{ConvertOptions, Converted, StreamState, convert};
 use crate::delivery::destination::{Destination, Export};
 use crate::invocation::InvocationContext;
 use crate::queues::Queue;
 use crate::queues::put::Queues;
 use crate::report::{MOST_DETAILS, Report};
 use crate::rules::RuleSet;
-use crate::source::{Event, SourceError, SourceLimits};
+use crate::source::{
+    Batches, Event, LogBatch, LogEvent, LogEventRange, SourceError, SourceLimits, Subscription,
+};
 use flusher::Flusher;
-use router::Router;
-use stages::Stages;
+use router::{Router, Routing};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -68,9 +69,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         let mut stages = self.stages(invocation);
         let (mut unread, mut failures) = (None, None);
         match event {
-            Event::CloudWatchLogs(event) => {
-                unread = sources::forward_subscription(&mut stages, event).await;
-            }
+            Event::CloudWatchLogs(event) => unread = stages.forward_subscription(event).await,
             Event::Kinesis(records) => {
                 failures = Some(sources::forward_records(&mut stages, records).await);
             }
@@ -119,6 +118,157 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
                 .for_each(|destination| destination.export().drop_connections());
         }
     }
+}
+
+/// The stages of one event. Batches of log events go down through them; the flusher has the report at the end.
+struct Stages<'f, E, Q> {
+    limits: SourceLimits,
+    options: &'f ConvertOptions,
+    observed_unix_nano: u64,
+    /// The state of the current log stream.
+    stream: StreamState,
+    router: Router<'f, E>,
+    flusher: Flusher<'f, E, Q>,
+}
+
+impl<E: Export, Q: Queue> Stages<'_, E, Q> {
+    /// Forwards the log events of a subscription, and returns the reason if the event has to be returned unread. An event
+    /// that is readable only in part goes to the dead-letter queue: each of Lambda's attempts would deliver its first part again.
+    async fn forward_subscription(&mut self, subscription: Subscription) -> Option<SourceError> {
+        let mut unread = self.forward_all(subscription.batches(&self.limits)).await;
+        let flusher = &mut self.flusher;
+        let has_queue = flusher.queues().dead_letters.is_some();
+        if let Some(error) = unread.take_if(|error| has_queue && error.may_come_late()) {
+            flusher.report.account.total.events += 1;
+            let bytes = subscription.bytes();
+            flusher.dead_letter_raw(bytes, error.to_string(), &LogEventRange::default());
+        }
+        flusher.flush().await;
+        unread
+    }
+
+    /// Forwards the batches of an event while reading them. Returns the first error.
+    ///
+    /// On this thread: one that reads ahead saves less time than it costs on Lambda's fraction of a processor, and needs memory for
+    /// two more batches.
+    async fn forward_all(&mut self, mut batches: Batches<'_>) -> Option<SourceError> {
+        let mut first = None;
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| batches.next())) {
+                Ok(Some(Ok(batch))) => self.forward(batch, false).await,
+                Ok(Some(Err(error))) => first = first.or(Some(error)),
+                Ok(None) => break,
+                Err(_) => {
+                    first = first.or(Some(SourceError::Panicked));
+                    break;
+                }
+            }
+        }
+        self.end_stream(false).await;
+        first
+    }
+
+    /// Forwards log events from a message of the retry queue.
+    async fn forward_redriven(&mut self, batch: LogBatch) {
+        self.forward(batch, true).await;
+        self.end_stream(true).await;
+    }
+
+    /// Forwards one batch. If it belongs to another log stream, the previous stream ends.
+    async fn forward(&mut self, batch: LogBatch, is_redriven: bool) {
+        let batch = self.router.with_region(batch);
+        if !self.stream.is_of(&batch.origin) {
+            self.end_stream(is_redriven).await;
+        }
+        match self.router.consume(&batch, &mut self.flusher.report) {
+            Some(ledger) => self.flusher.report.account.total += ledger,
+            None => self.forward_log_events(&batch, is_redriven).await,
+        }
+    }
+
+    /// Converts the log events that wait for the end of their line.
+    async fn end_stream(&mut self, is_redriven: bool) {
+        if let Some(batch) = self.stream.take_held() {
+            self.forward_log_events(&batch, is_redriven).await;
+        }
+        // The limits on the event still count the lines of this stream.
+        self.stream = self.stream.next_stream();
+    }
+
+    async fn forward_log_events(&mut self, batch: &LogBatch, is_redriven: bool) {
+        self.flusher.report.note_oldest(batch);
+        let routing = self.router.route(batch, is_redriven);
+        // Each route has its own copy of the requests until they are delivered.
+        let most_bytes = match routing.routes() {
+            0 | 1 => usize::MAX,
+            routes => self.limits.chunk_bytes / routes,
+        };
+        let mut events = batch.events.as_slice();
+        loop {
+            let chunk = first_of(events, most_bytes);
+            let taken = self.forward_chunk(batch, chunk, &routing).await;
+            events = events.get(taken.max(1)..).unwrap_or_default();
+            self.flusher.flush_if_full().await;
+            if events.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Forwards the first log events of `chunk` and returns their number. If that panics, the whole chunk is dead-lettered.
+    async fn forward_chunk(
+        &mut self,
+        batch: &LogBatch,
+        chunk: &[LogEvent],
+        routing: &Routing,
+    ) -> usize {
+        let held = self.stream.held().to_vec();
+        if let Some(converted) = self.convert_and_route(batch, chunk, routing).await {
+            let taken = converted.taken;
+            self.flusher.note_converted(converted, batch, routing);
+            return taken;
+        }
+        self.stream = self.stream.next_stream();
+        let events = [&held, chunk].concat();
+        self.flusher.dead_letter_panicked(LogBatch { events, ..batch.without_events() }, routing);
+        chunk.len()
+    }
+
+    /// Returns `None` if converting, a rule or the adaptation to a destination panicked: all three read untrusted content.
+    async fn convert_and_route(
+        &mut self,
+        batch: &LogBatch,
+        chunk: &[LogEvent],
+        routing: &Routing,
+    ) -> Option<Converted> {
+        let Self { options, observed_unix_nano, stream, router, flusher, .. } = self;
+        let next = stream.next_stream();
+        let state = std::mem::replace(stream, next);
+        let service_name = routing.service_name.as_deref();
+        let converting = AssertUnwindSafe(|| {
+            convert(&batch.origin, chunk, state, options, service_name, *observed_unix_nano)
+        });
+        let mut converted = catch_unwind(converting).ok()?;
+        *stream = std::mem::take(&mut converted.state);
+        let requests = std::mem::take(&mut converted.requests);
+        let service_name = std::mem::take(&mut converted.service_name);
+        let mut routed = router.requests(routing, requests, &service_name);
+        while let Some(part) = catch_unwind(AssertUnwindSafe(|| routed.next())).ok()? {
+            flusher.add(part).await;
+        }
+        Some(converted)
+    }
+}
+
+/// Returns the first log events with about `most_bytes` of messages, at least one.
+fn first_of(events: &[LogEvent], most_bytes: usize) -> &[LogEvent] {
+    let mut bytes = 0_usize;
+    let end = events.iter().position(|event| {
+        let is_end = bytes >= most_bytes;
+        bytes = bytes.saturating_add(event.message.len());
+        is_end
+    });
+    end.and_then(|end| events.get(..end.max(1))).unwrap_or(events)
 }
 
 #[derive(Clone, Debug)]

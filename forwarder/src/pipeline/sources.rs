@@ -1,44 +1,16 @@
-//! Forwards the events of each source: the log events of a subscription, the records of a Kinesis stream, and the messages of a
-//! queue: parked requests, lines and log events, and events of failed invocations.
+//! Forwards events that are answered in parts: the records of a Kinesis stream, and the messages of a queue: parked requests, lines
+//! and log events, and events of failed invocations.
 //!
 //! Lambda repeats a shard's records from the first failed one (Lambda Developer Guide, "Configuring partial batch response with
 //! Kinesis"). Records after it are therefore not sent.
 
-use super::stages::Stages;
+use super::Stages;
 use crate::delivery::destination::Export;
 use crate::queues::redrive::redrive;
 use crate::queues::{Content, Parked, Queue};
 use crate::source::{
-    Event, HandOn, KinesisRecord, LogBatch, LogEvent, LogEventRange, QueueBody, QueueMessage,
-    SourceError, Subscription,
+    Event, KinesisRecord, LogBatch, LogEvent, LogEventRange, QueueBody, QueueMessage, SourceError,
 };
-use std::sync::Arc;
-
-/// Forwards the log events of a subscription, and returns the reason if the event has to be returned unread. An event
-/// that is readable only in part goes to the dead-letter queue: each of Lambda's attempts would deliver its first part again.
-pub(super) async fn forward_subscription<E: Export, Q: Queue>(
-    stages: &mut Stages<'_, E, Q>,
-    subscription: Subscription,
-) -> Option<SourceError> {
-    let subscription = Arc::new(subscription);
-    let mut unread = if let Some(json) = subscription.inflate_small(stages.limits.chunk_bytes) {
-        let read =
-            |limits: &_, hand_on: HandOn<'_>| Subscription::read_inflated(&json, limits, hand_on);
-        stages.read_at_once(read).await
-    } else {
-        let source = Arc::clone(&subscription);
-        stages.read_all(move |limits, hand_on| source.read(limits, hand_on)).await
-    };
-    let flusher = &mut stages.flusher;
-    let has_queue = flusher.queues().dead_letters.is_some();
-    if let Some(error) = unread.take_if(|error| has_queue && error.may_come_late()) {
-        flusher.report.account.total.events += 1;
-        let bytes = subscription.bytes();
-        flusher.dead_letter_raw(bytes, error.to_string(), &LogEventRange::default());
-    }
-    flusher.flush().await;
-    unread
-}
 
 /// Forwards the records of one shard in order. Returns the sequence number of the first failed record.
 pub(super) async fn forward_records<E: Export, Q: Queue>(
@@ -49,11 +21,10 @@ pub(super) async fn forward_records<E: Export, Q: Queue>(
     let mut first: Option<String> = None;
     let count = records.len();
     for (number, record) in records.into_iter().enumerate() {
-        let record = Arc::new(record);
         let own = || record.sequence_number().to_owned();
         let returned_before = stages.flusher.returned();
         first.get_or_insert_with(own);
-        let unread = read_record(stages, &record).await;
+        let unread = stages.forward_all(record.batches(&stages.limits)).await;
         let flusher = &mut stages.flusher;
         if let Some(error) = &unread {
             // The records before the unreadable one have their own fate.
@@ -79,15 +50,6 @@ pub(super) async fn forward_records<E: Export, Q: Queue>(
         }
     }
     Vec::new()
-}
-
-/// Forwards the log events of a record. Returns the error if the record is not readable to its end.
-async fn read_record<E: Export, Q: Queue>(
-    stages: &mut Stages<'_, E, Q>,
-    record: &Arc<KinesisRecord>,
-) -> Option<SourceError> {
-    let record = Arc::clone(record);
-    stages.read_all(move |limits, hand_on| record.read(limits, hand_on)).await
 }
 
 /// Dead-letters an unreadable record. Returned to Lambda, it would block its shard until it expires.
@@ -138,15 +100,14 @@ async fn forward_event<E: Export, Q: Queue>(
     event: Event,
 ) {
     if let Event::Kinesis(records) = event {
-        for record in records.into_iter().map(Arc::new) {
-            if let Some(error) = read_record(stages, &record).await {
+        for record in records {
+            if let Some(error) = stages.forward_all(record.batches(&stages.limits)).await {
                 dead_letter_record(stages, &record, &error);
             }
         }
         return;
     }
-    let read = stages.read_all(move |limits, hand_on| event.read(limits, hand_on));
-    if let Some(error) = read.await {
+    if let Some(error) = stages.forward_all(event.batches(&stages.limits)).await {
         dead_letter_message(stages, message, error.to_string());
     }
 }

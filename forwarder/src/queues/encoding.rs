@@ -2,7 +2,7 @@
 
 use super::{Content, Parked};
 use crate::source::{
-    LogBatch, LogEvent, LogEventRange, MessageType, Origin, SourceLimits, read_inflated,
+    LogBatch, LogEvent, LogEventRange, MessageType, Origin, SourceLimits, read_json,
     without_content,
 };
 use base64::Engine as _;
@@ -290,7 +290,7 @@ fn content(text: &MessageText<'_>) -> Result<Content, NotParked> {
             timestamp_ms: text.timestamp_ms.unwrap_or_default(),
             line: String::from_utf8(bytes).map_err(|_| bad("not UTF-8 text".to_owned()))?,
         }),
-        "events" => log_batch(&bytes).map(Content::Events).map_err(bad),
+        "events" => log_batch(bytes).map(Content::Events).map_err(bad),
         _ => Ok(Content::Raw(bytes)),
     }
 }
@@ -371,15 +371,10 @@ fn events_json(batch: &LogBatch) -> Vec<u8> {
 }
 
 /// Reads log events of one origin, as from a subscription.
-fn log_batch(json: &[u8]) -> Result<LogBatch, String> {
+fn log_batch(json: Vec<u8>) -> Result<LogBatch, String> {
     let limits = SourceLimits { chunk_bytes: usize::MAX, ..SourceLimits::default() };
-    let mut batches = Vec::new();
-    let mut take = |batch| {
-        batches.push(batch);
-        true
-    };
-    read_inflated("the content", json, &Origin::default(), &limits, &mut take)
-        .map_err(|error| error.to_string())?;
+    let read = read_json("the content", json, Origin::default(), &limits);
+    let mut batches = read.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
     let (batch, others) = (batches.pop(), batches.len());
     batch.filter(|_| others == 0).ok_or_else(|| "log events of several origins".to_owned())
 }
@@ -445,12 +440,8 @@ mod tests {
         let written: Value = serde_json::from_str(&encode(&parked).unwrap()).unwrap();
         let event = json!({ "awslogs": { "data": written["body"] } });
         let event: crate::source::Event = serde_json::from_value(event).unwrap();
-        let mut read = Vec::new();
-        let all = &mut |batch| {
-            read.push(batch);
-            true
-        };
-        event.read(&crate::source::SourceLimits::default(), all).unwrap();
+        let read = event.batches(&crate::source::SourceLimits::default());
+        let read: Vec<_> = read.map(Result::unwrap).collect();
         assert_eq!(read, [batch]);
     }
 

@@ -3,7 +3,7 @@
 //! Shapes: Lambda Developer Guide, "Using Lambda with CloudWatch Logs", "… Kinesis", "… SQS".
 
 use super::subscription_data::{self, decode_base64};
-use super::{HandOn, KinesisRecord, Origin, SourceError, SourceLimits};
+use super::{Batches, KinesisRecord, Origin, SourceError, SourceLimits, failed};
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -85,48 +85,30 @@ impl Subscription {
         }
     }
 
-    /// Inflates the data if that is quick and gives at most `most_bytes`.
-    pub(crate) fn inflate_small(&self, most_bytes: usize) -> Option<Vec<u8>> {
-        let Data::Gzip(gzip) = &self.data else { return None };
-        wire::gzip::inflate_plain(gzip, most_bytes)
-    }
-
-    /// Like [`read`](Self::read), from inflated data.
-    pub(crate) fn read_inflated(
-        json: &[u8],
-        limits: &SourceLimits,
-        hand_on: HandOn<'_>,
-    ) -> Result<(), SourceError> {
-        subscription_data::read_inflated(WHAT, json, &Origin::default(), limits, hand_on)
-    }
-
-    /// Passes the log events to `hand_on` in batches of about [`SourceLimits::chunk_bytes`], in order. A delivery without log
-    /// events gives one empty batch. Stops if `hand_on` returns `false`.
-    pub fn read(&self, limits: &SourceLimits, hand_on: HandOn<'_>) -> Result<(), SourceError> {
-        let decoded;
-        let gzip = match &self.data {
-            Data::Gzip(gzip) => gzip,
-            Data::Text(text) => {
-                decoded = decode_base64(WHAT, text)?;
-                &decoded
-            }
-        };
-        subscription_data::read_gzip(WHAT, gzip, &Origin::default(), limits, hand_on)
+    pub(crate) fn batches(&self, limits: &SourceLimits) -> Batches<'_> {
+        match &self.data {
+            Data::Gzip(gzip) => subscription_data::read_gzip(WHAT, gzip, Origin::default(), limits),
+            Data::Text(text) => match decode_base64(WHAT, text) {
+                Ok(gzip) => subscription_data::read_gzip(WHAT, gzip, Origin::default(), limits),
+                Err(error) => failed(error),
+            },
+        }
     }
 }
 
 impl Event {
-    /// Passes all log events to `hand_on`. Stops at the first error.
-    pub fn read(&self, limits: &SourceLimits, hand_on: HandOn<'_>) -> Result<(), SourceError> {
+    /// All log events, in batches of about [`SourceLimits::chunk_bytes`].
+    pub fn batches(&self, limits: &SourceLimits) -> Batches<'_> {
         match self {
-            Self::CloudWatchLogs(subscription) => subscription.read(limits, hand_on),
+            Self::CloudWatchLogs(subscription) => subscription.batches(limits),
             Self::Kinesis(records) => {
-                records.iter().try_for_each(|record| record.read(limits, hand_on))
+                let limits = *limits;
+                Box::new(records.iter().flat_map(move |record| record.batches(&limits)))
             }
             Self::Queue(_) => {
-                Err(SourceError::Unknown("messages of a queue inside another event".to_owned()))
+                failed(SourceError::Unknown("messages of a queue inside another event".to_owned()))
             }
-            Self::Unknown(what) => Err(SourceError::Unknown(what.clone())),
+            Self::Unknown(what) => failed(SourceError::Unknown(what.clone())),
         }
     }
 }

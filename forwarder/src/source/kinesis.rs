@@ -5,10 +5,9 @@
 //! Kinesis Producer Library.
 
 use super::subscription_data::{self, decode_base64};
-use super::{HandOn, LogBatch, LogEvent, Origin, SourceError, SourceLimits};
+use super::{Batches, LogBatch, LogEvent, Origin, SourceError, SourceLimits, failed};
 use md5::{Digest, Md5};
 use serde::Deserialize;
-use serde_json::de::SliceRead;
 use std::fmt;
 use wire::protobuf::messages;
 
@@ -63,67 +62,68 @@ impl KinesisRecord {
         &self.kinesis.data
     }
 
-    pub fn read(&self, limits: &SourceLimits, hand_on: HandOn<'_>) -> Result<(), SourceError> {
-        let data = self.data()?;
-        let Some(aggregated) = aggregated(&data) else {
-            return self.read_data(&data, &mut 0, limits, hand_on);
+    /// The log events of the record. An unreadable user record does not block the others.
+    pub fn batches(&self, limits: &SourceLimits) -> Batches<'static> {
+        let data = match self.data() {
+            Ok(data) => data,
+            Err(error) => return failed(error),
         };
-        let mut lines = 0;
-        // An unreadable user record does not block the others.
-        messages(aggregated, RECORDS)
-            .flat_map(|record| messages(record, DATA))
-            .map(|data| self.read_data(data, &mut lines, limits, hand_on))
-            .fold(Ok(()), Result::and)
-    }
-
-    /// Passes on the log events of one producer. `lines` counts the lines of the record before it.
-    fn read_data(
-        &self,
-        data: &[u8],
-        lines: &mut usize,
-        limits: &SourceLimits,
-        hand_on: HandOn<'_>,
-    ) -> Result<(), SourceError> {
-        const WHAT: &str = "the Kinesis record";
-        let origin = self.origin();
-        if wire::gzip::is_gzip(data) {
-            // The log group may be in another account and region than the stream.
-            let unknown = Origin { region: origin.region, ..Origin::default() };
-            return subscription_data::read_gzip(WHAT, data, &unknown, limits, hand_on);
-        }
-        let text = std::str::from_utf8(data).map_err(|_| SourceError::NotText)?;
-        if subscription_data::is_delivery(text) {
-            let unknown = Origin { region: origin.region, ..Origin::default() };
-            return subscription_data::read_json(
-                WHAT,
-                SliceRead::new(data),
-                &unknown,
-                limits,
-                hand_on,
-            );
-        }
-        self.read_lines(text, lines, origin, hand_on);
-        Ok(())
-    }
-
-    /// Makes each line a log event with the arrival time of the record.
-    fn read_lines(&self, text: &str, count: &mut usize, origin: Origin, hand_on: HandOn<'_>) {
+        let parts = match aggregated(&data) {
+            Some(aggregated) => messages(aggregated, RECORDS)
+                .flat_map(|record| messages(record, DATA))
+                .map(<[u8]>::to_vec)
+                .collect(),
+            None => vec![data],
+        };
         #[expect(clippy::cast_possible_truncation, reason = "saturates, and times are far below")]
         let timestamp_ms = (self.kinesis.approximate_arrival_timestamp * 1000.0).round() as i64;
+        let sequence_number = self.kinesis.sequence_number.clone();
+        let mut lines = RawLines { origin: self.origin(), sequence_number, timestamp_ms, count: 0 };
+        let limits = *limits;
+        Box::new(parts.into_iter().flat_map(move |data| lines.batches(data, &limits)))
+    }
+}
+
+/// Reads the data of one producer after the other.
+struct RawLines {
+    origin: Origin,
+    sequence_number: String,
+    /// Arrival time of the record.
+    timestamp_ms: i64,
+    /// Number of lines so far.
+    count: usize,
+}
+
+impl RawLines {
+    fn batches(&mut self, data: Vec<u8>, limits: &SourceLimits) -> Batches<'static> {
+        const WHAT: &str = "the Kinesis record";
+        // The log group may be in another account and region than the stream.
+        let unknown = Origin { region: self.origin.region.clone(), ..Origin::default() };
+        if wire::gzip::is_gzip(&data) {
+            return subscription_data::read_gzip(WHAT, data, unknown, limits);
+        }
+        let Ok(text) = std::str::from_utf8(&data) else { return failed(SourceError::NotText) };
+        if subscription_data::is_delivery(text) {
+            return subscription_data::read_json(WHAT, data, unknown, limits);
+        }
+        // A record is at most 1 MiB: one batch.
+        Box::new(std::iter::once(Ok(self.batch(text))))
+    }
+
+    /// Makes each line a log event.
+    fn batch(&mut self, text: &str) -> LogBatch {
+        let Self { origin, sequence_number, timestamp_ms, count } = self;
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         let events = lines.map(|line| {
-            let number = *count;
-            *count += 1;
-            let sequence_number = self.sequence_number();
-            let id = if number == 0 {
-                sequence_number.to_owned()
-            } else {
-                format!("{sequence_number}-{number}")
+            let id = match *count {
+                0 => sequence_number.clone(),
+                number => format!("{sequence_number}-{number}"),
             };
-            LogEvent { id, timestamp_ms, message: line.to_owned() }
+            *count += 1;
+            LogEvent { id, timestamp_ms: *timestamp_ms, message: line.to_owned() }
         });
-        // A record is at most 1 MiB: one batch.
-        hand_on(LogBatch { origin, events: events.collect(), ..LogBatch::default() });
+        let events = events.collect();
+        LogBatch { origin: origin.clone(), events, ..LogBatch::default() }
     }
 }
 
@@ -154,21 +154,18 @@ mod tests {
 
     #[track_caller]
     fn check(data: &[u8], expected: &str) {
-        let mut found = Vec::new();
-        let read = record(data).read(&SourceLimits::default(), &mut |batch: LogBatch| {
+        let described = |batch: LogBatch| {
             let Origin { account, region, log_group, log_stream } = batch.origin;
             let events: Vec<_> = batch
                 .events
                 .iter()
                 .map(|event| format!("{}@{} {}", event.id, event.timestamp_ms, event.message))
                 .collect();
-            found.push(format!(
-                "{account}/{region}/{log_group}/{log_stream}: {}",
-                events.join(" | ")
-            ));
-            true
-        });
-        found.extend(read.err().map(|error| error.to_string()));
+            format!("{account}/{region}/{log_group}/{log_stream}: {}", events.join(" | "))
+        };
+        let read = record(data).batches(&SourceLimits::default());
+        let found: Vec<_> =
+            read.map(|read| read.map_or_else(|error| error.to_string(), described)).collect();
         assert_eq!(found.join("; "), expected);
     }
 
@@ -198,8 +195,8 @@ mod tests {
         );
         check(
             &aggregate(&[&[0xff], b"beside"]),
-            "123456789012/eu-west-1//logs: 17@1790000000123 beside; \
-             the Kinesis record is neither gzip nor UTF-8 text",
+            "the Kinesis record is neither gzip nor UTF-8 text; \
+             123456789012/eu-west-1//logs: 17@1790000000123 beside",
         );
         check(&aggregate(&[]), "");
         let mut damaged = aggregate(&[b"one"]);

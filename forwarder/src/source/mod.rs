@@ -9,7 +9,7 @@ use platform::Identity;
 pub(crate) use event::Subscription;
 pub use event::{Event, QueueBody, QueueMessage};
 pub(crate) use kinesis::KinesisRecord;
-pub(crate) use subscription_data::{read_inflated, without_content};
+pub(crate) use subscription_data::{read_json, without_content};
 
 /// Limits on one event.
 #[derive(Clone, Copy, Debug)]
@@ -61,8 +61,12 @@ impl LogBatch {
     }
 }
 
-/// Receives batches. Returns `false` to stop.
-pub(crate) type HandOn<'a> = &'a mut dyn FnMut(LogBatch) -> bool;
+/// Batches in order. Further ones may follow an error.
+pub type Batches<'d> = Box<dyn Iterator<Item = Result<LogBatch, SourceError>> + Send + 'd>;
+
+fn failed(error: SourceError) -> Batches<'static> {
+    Box::new(std::iter::once(Err(error)))
+}
 
 impl SourceError {
     /// Returns `true` if log events may have been passed on before the error. Reading the event again would repeat them.

@@ -1,16 +1,16 @@
-//! Reads the data of a subscription into batches of log events, in chunks of bounded size.
+//! Reads the data of a subscription: batches of log events, of bounded size.
 //!
 //! The data is the gzip of one or more JSON objects (CloudWatch Logs User Guide, "Subscription filters with AWS Lambda").
 
-use super::{HandOn, LogBatch, LogEvent, MessageType, Origin, SourceError, SourceLimits};
+use super::{Batches, LogBatch, LogEvent, MessageType, Origin, SourceError, SourceLimits, failed};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::de::{IoRead, Read, SliceRead};
+use serde::de::{DeserializeOwned, IgnoredAny, Visitor};
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::fmt;
-use std::io::BufReader;
+use std::io::{Cursor, Read};
 use wire::gzip::InflateError;
 
 pub(super) fn decode_base64(what: &'static str, text: &str) -> Result<Vec<u8>, SourceError> {
@@ -27,40 +27,45 @@ pub(super) fn is_delivery(text: &str) -> bool {
     text.trim_start().starts_with('{') && has("\"messageType\"") && has("\"logGroup\"")
 }
 
-/// Deliveries up to this inflated size are parsed from memory, which is ten times faster than while inflating.
+/// Deliveries up to this inflated size are inflated at once, which is faster than in pieces.
 const MOST_BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
 
+/// Larger ones are inflated and parsed in pieces of this size.
+const WINDOW_BYTES: usize = 1024 * 1024;
+
 /// Reads a compressed delivery; see [`read_json`].
-pub(super) fn read_gzip(
+pub(super) fn read_gzip<'d>(
     what: &'static str,
-    gzip: &[u8],
-    defaults: &Origin,
+    gzip: impl Into<Cow<'d, [u8]>>,
+    defaults: Origin,
     limits: &SourceLimits,
-    hand_on: HandOn<'_>,
-) -> Result<(), SourceError> {
+) -> Batches<'d> {
+    let gzip = gzip.into();
     // Rejected before its first part is delivered, because each of Lambda's attempts would deliver that again.
-    if let Some(bytes) = stated_bytes(gzip).filter(|bytes| *bytes > limits.inflated_bytes)
-        && inflates_to_more(gzip, limits.inflated_bytes)
+    if let Some(bytes) = stated_bytes(&gzip).filter(|bytes| *bytes > limits.inflated_bytes)
+        && inflates_to_more(&gzip, limits.inflated_bytes)
     {
-        return Err(SourceError::TooLarge { what, bytes, most: limits.inflated_bytes });
+        return failed(SourceError::TooLarge { what, bytes, most: limits.inflated_bytes });
     }
     let at_once = limits.inflated_bytes.min(MOST_BYTES_AT_ONCE);
-    if let Some(json) = wire::gzip::inflate_plain(gzip, at_once) {
-        return read_inflated(what, &json, defaults, limits, hand_on);
+    if let Some(json) = wire::gzip::inflate_plain(&gzip, at_once) {
+        return read_json(what, json, defaults, limits);
     }
-    let json = BufReader::with_capacity(64 * 1024, wire::gzip::reader(gzip, limits.inflated_bytes));
-    read_json(what, IoRead::new(json), defaults, limits, hand_on)
+    let more = wire::gzip::reader(Cursor::new(gzip), limits.inflated_bytes);
+    let json = Window { bytes: Vec::new(), at: 0, more: Some(Box::new(more)), problem: None };
+    Box::new(Delivery::new(what, json, defaults, limits))
 }
 
-/// Reads an inflated delivery; see [`read_json`].
-pub(crate) fn read_inflated(
+/// Reads an inflated delivery: its log events in batches of about [`SourceLimits::chunk_bytes`], in order. A delivery without log
+/// events gives one empty batch. `defaults` fills missing parts of the origin. Log events before an error are part of a batch.
+pub(crate) fn read_json(
     what: &'static str,
-    json: &[u8],
-    defaults: &Origin,
+    json: Vec<u8>,
+    defaults: Origin,
     limits: &SourceLimits,
-    hand_on: HandOn<'_>,
-) -> Result<(), SourceError> {
-    read_json(what, SliceRead::new(json), defaults, limits, hand_on)
+) -> Batches<'static> {
+    let json = Window { bytes: json, at: 0, more: None, problem: None };
+    Box::new(Delivery::new(what, json, defaults, limits))
 }
 
 /// Returns `true` if the data inflates to more than this. The last bytes of truncated data are arbitrary.
@@ -79,59 +84,6 @@ fn stated_bytes(gzip: &[u8]) -> Option<usize> {
     usize::try_from(u32::from_le_bytes(*last)).ok()
 }
 
-/// Passes the log events to `hand_on` in batches of about [`SourceLimits::chunk_bytes`], in order. A delivery without log events
-/// gives one empty batch. Stops if `hand_on` returns `false`. `defaults` fills missing parts of the origin.
-pub(super) fn read_json<'j>(
-    what: &'static str,
-    json: impl Read<'j>,
-    defaults: &Origin,
-    limits: &SourceLimits,
-    hand_on: HandOn<'_>,
-) -> Result<(), SourceError> {
-    let mut json = serde_json::Deserializer::new(json);
-    let mut objects = 0;
-    loop {
-        let mut chunks = Chunks {
-            limits: *limits,
-            hand_on: &mut *hand_on,
-            message_type: MessageType::Data,
-            origin: defaults.clone(),
-            runs: Vec::new(),
-            bytes: 0,
-            handed_on: 0,
-            begun: false,
-            stopped: false,
-        };
-        let read = Payload { chunks: &mut chunks }.deserialize(&mut json);
-        let is_end = objects > 0 && !chunks.begun;
-        match read {
-            Err(error) if is_end && error.is_eof() => return Ok(()),
-            Ok(()) => {
-                chunks.finish();
-                // Another attempt to parse would build an error with its line and column, which is slow.
-                match json.end() {
-                    Ok(()) => return Ok(()),
-                    // A checksum error appears only at the end of the data.
-                    Err(error) if error.is_io() => return Err(unreadable(what, &error)),
-                    Err(_) => {}
-                }
-            }
-            Err(error) => {
-                // Log events before the error are passed on.
-                if !chunks.stopped {
-                    chunks.hand_on_runs();
-                }
-                return Err(unreadable(what, &error));
-            }
-        }
-        objects += 1;
-    }
-}
-
-fn unreadable(what: &'static str, error: &serde_json::Error) -> SourceError {
-    SourceError::Json { what, problem: without_content(error) }
-}
-
 /// The text of the error without the quoted value, which may be telemetry.
 pub(crate) fn without_content(error: &serde_json::Error) -> String {
     let error = error.to_string();
@@ -145,18 +97,118 @@ pub(crate) fn without_content(error: &serde_json::Error) -> String {
     }
 }
 
-struct Chunks<'a> {
+/// JSON text, whose rest may be inflated while it is parsed. An error describes the problem.
+struct Window<'d> {
+    bytes: Vec<u8>,
+    /// The beginning of what is not parsed yet.
+    at: usize,
+    more: Option<Box<dyn Read + Send + 'd>>,
+    /// The reason why inflating ended early.
+    problem: Option<String>,
+}
+
+impl Window<'_> {
+    fn fill(&mut self) -> Result<(), String> {
+        self.bytes.drain(..self.at);
+        self.at = 0;
+        if let Some(more) = &mut self.more {
+            let before = self.bytes.len();
+            // A value that is longer than the window doubles it.
+            let wanted = WINDOW_BYTES.max(before) as u64;
+            // Bytes before an error are log events, too.
+            let read = more.by_ref().take(wanted).read_to_end(&mut self.bytes);
+            if read.is_err() || self.bytes.len() == before {
+                self.more = None;
+                self.problem = read.err().map(|error| error.to_string());
+            }
+        }
+        match self.problem.take_if(|_| self.bytes.is_empty()) {
+            Some(problem) => Err(problem),
+            None => Ok(()),
+        }
+    }
+
+    /// The next byte that is no white space and no comma; `None` at the end. AWS writes valid JSON, so commas only separate.
+    fn peek(&mut self) -> Result<Option<u8>, String> {
+        loop {
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',');
+            self.at += rest.iter().take_while(is_blank).count();
+            let next = self.bytes.get(self.at).copied();
+            if next.is_some() || (self.more.is_none() && self.problem.is_none()) {
+                return Ok(next);
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Skips this byte if it is the next one.
+    fn skip(&mut self, byte: u8) -> Result<bool, String> {
+        let is_next = self.peek()? == Some(byte);
+        self.at += usize::from(is_next);
+        Ok(is_next)
+    }
+
+    fn value<T: DeserializeOwned>(&mut self) -> Result<T, String> {
+        loop {
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<T>();
+            let value = values.next();
+            let end = values.byte_offset();
+            // At the end of the window, a value may be cut.
+            let is_end = self.more.is_none();
+            match value {
+                Some(Ok(value)) if is_end || end < rest.len() => {
+                    self.at += end;
+                    return Ok(value);
+                }
+                Some(Err(error)) if is_end || !error.is_eof() => {
+                    let error = without_content(&error);
+                    // Its place would be one in the window.
+                    let error = error.split(" at line ").next().unwrap_or_default().to_owned();
+                    return Err(self.problem.take().unwrap_or(error));
+                }
+                None if is_end => return Err(ENDS_EARLY.to_owned()),
+                _ => self.fill()?,
+            }
+        }
+    }
+}
+
+const ENDS_EARLY: &str = "EOF while parsing an object";
+
+/// The place of the reader in the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    BetweenObjects,
+    InObject,
+    InLogEvents,
+    End,
+}
+
+/// A delivery that is read batch by batch.
+struct Delivery<'d> {
+    what: &'static str,
+    json: Window<'d>,
     limits: SourceLimits,
-    hand_on: HandOn<'a>,
+    defaults: Origin,
+    place: Place,
+    objects: usize,
+    object: Object,
+    ready: VecDeque<LogBatch>,
+    error: Option<SourceError>,
+}
+
+/// What is known of the present object.
+#[derive(Default)]
+struct Object {
     message_type: MessageType,
     origin: Origin,
+    has_group: bool,
+    has_events: bool,
     runs: Vec<OriginRun>,
     bytes: usize,
-    handed_on: usize,
-    /// `false` at the end of the input.
-    begun: bool,
-    /// `true` after `hand_on` returned `false`.
-    stopped: bool,
+    batches: usize,
 }
 
 /// Consecutive log events of one account, region and log group.
@@ -166,25 +218,134 @@ struct OriginRun {
     events: Vec<LogEvent>,
 }
 
-impl Chunks<'_> {
-    /// Returns `false` to stop.
-    fn push(&mut self, event: LogEvent, extracted: ExtractedFields, origin_known: bool) -> bool {
-        self.bytes += event.message.len() + event.id.len();
-        match self.runs.last_mut() {
-            Some(run) if run.extracted == extracted => run.events.push(event),
-            _ => self.runs.push(OriginRun { extracted, events: vec![event] }),
+impl Iterator for Delivery<'_> {
+    type Item = Result<LogBatch, SourceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.ready.is_empty() && self.place != Place::End {
+            if let Err(problem) = self.step() {
+                self.place = Place::End;
+                self.error = Some(SourceError::Json { what: self.what, problem });
+                self.finish_batch();
+            }
         }
-        // Batches need their origin. Until it is known, `inflated_bytes` limits the memory.
-        if self.bytes < self.limits.chunk_bytes || !origin_known {
-            return true;
+        self.ready.pop_front().map(Ok).or_else(|| self.error.take().map(Err))
+    }
+}
+
+impl<'d> Delivery<'d> {
+    fn new(what: &'static str, json: Window<'d>, defaults: Origin, limits: &SourceLimits) -> Self {
+        Self {
+            what,
+            json,
+            limits: *limits,
+            defaults,
+            place: Place::BetweenObjects,
+            objects: 0,
+            object: Object::default(),
+            ready: VecDeque::new(),
+            error: None,
         }
-        self.bytes = 0;
-        self.hand_on_runs()
     }
 
-    fn hand_on_runs(&mut self) -> bool {
-        for OriginRun { extracted, events } in std::mem::take(&mut self.runs) {
-            let mut origin = self.origin.clone();
+    fn step(&mut self) -> Result<(), String> {
+        match self.place {
+            Place::BetweenObjects if self.json.skip(b'{')? => {
+                self.objects += 1;
+                self.object = Object { origin: self.defaults.clone(), ..Object::default() };
+                self.place = Place::InObject;
+            }
+            // A checksum error appears only at the end of the data.
+            Place::BetweenObjects if self.objects > 0 && self.json.peek()?.is_none() => {
+                self.place = Place::End;
+            }
+            Place::BetweenObjects => {
+                return Err(
+                    "expected the JSON object that CloudWatch Logs sends to a subscription"
+                        .to_owned(),
+                );
+            }
+            Place::InObject if self.json.skip(b'}')? => {
+                self.place = Place::BetweenObjects;
+                return self.end_object();
+            }
+            Place::InObject => self.field()?,
+            Place::InLogEvents if self.json.skip(b']')? => self.place = Place::InObject,
+            Place::InLogEvents => self.log_event()?,
+            Place::End => {}
+        }
+        Ok(())
+    }
+
+    fn field(&mut self) -> Result<(), String> {
+        let (json, object) = (&mut self.json, &mut self.object);
+        let key: String = json.value()?;
+        if !json.skip(b':')? {
+            return Err("expected `:`".to_owned());
+        }
+        match key.as_str() {
+            "messageType" => {
+                if json.value::<String>()? == "CONTROL_MESSAGE" {
+                    object.message_type = MessageType::Control;
+                }
+            }
+            "owner" => object.origin.account = json.value()?,
+            "logGroup" => {
+                object.origin.log_group = json.value()?;
+                object.has_group = true;
+            }
+            "logStream" => object.origin.log_stream = json.value()?,
+            "logEvents" => {
+                if !json.skip(b'[')? {
+                    return Err("`logEvents` is no array of log events".to_owned());
+                }
+                object.has_events = true;
+                self.place = Place::InLogEvents;
+            }
+            _ => {
+                json.value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn log_event(&mut self) -> Result<(), String> {
+        let RawEvent { id, timestamp, message, extracted_fields } = self.json.value()?;
+        let event = LogEvent { id, timestamp_ms: timestamp, message: message.0 };
+        let extracted = extracted_fields.unwrap_or_default();
+        let object = &mut self.object;
+        object.bytes += event.message.len() + event.id.len();
+        match object.runs.last_mut() {
+            Some(run) if run.extracted == extracted => run.events.push(event),
+            _ => object.runs.push(OriginRun { extracted, events: vec![event] }),
+        }
+        // Batches need their origin. Until it is known, `inflated_bytes` limits the memory.
+        let Origin { log_stream, account, .. } = &object.origin;
+        let origin_known = object.has_group && !log_stream.is_empty() && !account.is_empty();
+        if object.bytes >= self.limits.chunk_bytes && origin_known {
+            self.finish_batch();
+        }
+        Ok(())
+    }
+
+    fn end_object(&mut self) -> Result<(), String> {
+        let Object { has_group, has_events, .. } = self.object;
+        if !has_group || !has_events {
+            let missing = if has_group { "logEvents" } else { "logGroup" };
+            return Err(format!("missing field `{missing}`"));
+        }
+        if self.object.batches == 0 && self.object.runs.is_empty() {
+            self.object.runs.push(OriginRun::default());
+        }
+        self.finish_batch();
+        Ok(())
+    }
+
+    fn finish_batch(&mut self) {
+        let object = &mut self.object;
+        object.bytes = 0;
+        for OriginRun { extracted, events } in std::mem::take(&mut object.runs) {
+            let mut origin = object.origin.clone();
             if let Some(account) = extracted.account {
                 origin.account = account;
             }
@@ -196,109 +357,10 @@ impl Chunks<'_> {
                 let name = log_group.strip_prefix(account.as_str()).unwrap_or(&log_group);
                 name.clone_into(&mut origin.log_group);
             }
-            self.handed_on += 1;
-            if !(self.hand_on)(LogBatch { message_type: self.message_type, origin, events }) {
-                self.stopped = true;
-                return false;
-            }
+            object.batches += 1;
+            let message_type = object.message_type;
+            self.ready.push_back(LogBatch { message_type, origin, events });
         }
-        true
-    }
-
-    fn finish(&mut self) {
-        if self.handed_on == 0 && self.runs.is_empty() {
-            self.runs.push(OriginRun::default());
-        }
-        self.hand_on_runs();
-    }
-}
-
-/// Deserializes a delivery and passes on its log events meanwhile.
-struct Payload<'c, 'a> {
-    chunks: &'c mut Chunks<'a>,
-}
-
-impl<'de> DeserializeSeed<'de> for Payload<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Payload<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the JSON object that CloudWatch Logs sends to a subscription")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        self.chunks.begun = true;
-        let (mut has_group, mut has_events) = (false, false);
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            let origin = &mut self.chunks.origin;
-            match key.as_ref() {
-                "messageType" => {
-                    if map.next_value::<String>()? == "CONTROL_MESSAGE" {
-                        self.chunks.message_type = MessageType::Control;
-                    }
-                }
-                "owner" => origin.account = map.next_value()?,
-                "logGroup" => {
-                    origin.log_group = map.next_value()?;
-                    has_group = true;
-                }
-                "logStream" => origin.log_stream = map.next_value()?,
-                "logEvents" => {
-                    let Origin { log_stream, account, .. } = origin;
-                    let origin_known = has_group && !log_stream.is_empty() && !account.is_empty();
-                    map.next_value_seed(LogEvents { chunks: self.chunks, origin_known })?;
-                    has_events = true;
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        if has_group && has_events {
-            return Ok(());
-        }
-        let missing = if has_group { "logEvents" } else { "logGroup" };
-        Err(serde::de::Error::missing_field(missing))
-    }
-}
-
-struct LogEvents<'c, 'a> {
-    chunks: &'c mut Chunks<'a>,
-    origin_known: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for LogEvents<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for LogEvents<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of log events")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut events: A) -> Result<(), A::Error> {
-        while let Some(event) = events.next_element::<RawEvent>()? {
-            let RawEvent { id, timestamp, message, extracted_fields } = event;
-            let event = LogEvent { id, timestamp_ms: timestamp, message: message.0 };
-            let extracted = extracted_fields.unwrap_or_default();
-            if !self.chunks.push(event, extracted, self.origin_known) {
-                return Err(serde::de::Error::custom("the invocation is over"));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -397,12 +459,27 @@ mod tests {
         );
         let gzip = wire::gzip::compress(6, large.as_bytes());
         let limits = SourceLimits { chunk_bytes: 1, inflated_bytes: 10_000 };
-        let mut batches = 0;
-        let read = read_gzip("it", &gzip, &Origin::default(), &limits, &mut |_| {
-            batches += 1;
-            true
-        });
-        assert!(matches!(read, Err(SourceError::TooLarge { .. })), "{read:?}");
-        assert_eq!(batches, 0);
+        let read: Vec<_> = read_gzip("it", &gzip, Origin::default(), &limits).collect();
+        assert!(matches!(read.as_slice(), [Err(SourceError::TooLarge { .. })]), "{read:?}");
+    }
+
+    #[test]
+    fn log_events_are_read_across_the_ends_of_the_window() {
+        let length = |n: usize| if n == 7 { 3 * WINDOW_BYTES } else { n * 1_999 };
+        let events =
+            (0..100).map(|n| format!(r#"{{"id":"{n}","message":"{}"}}"#, "é".repeat(length(n))));
+        let events = events.collect::<Vec<_>>().join(" ,\n");
+        let text =
+            format!(r#"{{"owner":"1","logGroup":"g","logStream":"s","logEvents":[{events}]}}"#);
+        // Two members are inflated in pieces.
+        let (first, second) = text.as_bytes().split_at(12_345);
+        let gzip = [first, second].map(|part| wire::gzip::compress(1, part)).concat();
+        let limits = SourceLimits::default();
+        let batches = read_gzip("it", gzip, Origin::default(), &limits);
+        let read: Vec<_> = batches.flat_map(|batch| batch.unwrap().events).collect();
+        let found: Vec<_> =
+            read.iter().map(|it| (it.id.parse().unwrap(), it.message.len())).collect();
+        let expected: Vec<_> = (0..100).map(|n| (n, 2 * length(n))).collect();
+        assert_eq!(found, expected);
     }
 }

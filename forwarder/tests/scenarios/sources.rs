@@ -145,6 +145,6 @@ fn test_cases_of_the_collector_yield_the_same_log_records() {
         123456789012 - - 1432826855000000000 {"eventVersion":"1.03","userIdentity":{"type":"Root"}
         123456789012 - - 1432826855000000000 {"eventVersion":"1.03","userIdentity":{"type":"Root"}
         123456789012 - - 1432826855000000000 {"eventVersion":"1.03","userIdentity":{"type":"Root"}
-        `awslogs.data` is not a delivery of CloudWatch Logs: missing field `logGroup` at line 25 column 1"#]]
+        `awslogs.data` is not a delivery of CloudWatch Logs: missing field `logGroup`"#]]
     .assert_eq(&delivered("invalid_cloudwatch_log.json"));
 }

@@ -199,12 +199,8 @@ impl Letter {
 
 /// Splits an event that is larger than a message into its log events.
 fn log_events(event: &Event, reason: &str, now: u64) -> Result<Vec<Message>, Unreadable> {
-    let mut batches = Vec::new();
-    let read = event.read(&SourceLimits::default(), &mut |batch| {
-        batches.push(batch);
-        true
-    });
-    read.map_err(|error| Unreadable::LogEvents(error.to_string()))?;
+    let batches = event.batches(&SourceLimits::default()).collect::<Result<Vec<_>, _>>();
+    let batches = batches.map_err(|error| Unreadable::LogEvents(error.to_string()))?;
     let mut messages = Vec::new();
     for batch in batches {
         messages.extend(divide(Parked {

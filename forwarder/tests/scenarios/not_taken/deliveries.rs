@@ -161,8 +161,7 @@ impl<E: Export + Send> Export for Shared<E> {
     }
 }
 
-/// On a running clock: a paused one waits for the reading thread, which waits for its batches.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_event_is_returned_if_backend_and_queue_hang() {
     let options = Options { enough_to_deliver: 1, ..default_options() };
     let stack = Stack::with(vec![destination("default", Shared(Arc::new(Hangs)))], options);
@@ -270,14 +269,4 @@ async fn dropped_and_restamped_records_are_reported() {
         let report = stack.forward(incoming(&payload("/aws/lambda/orders", &["a line"]))).await;
         assert_eq!((report.dropped_for_time, report.restamped), expected);
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn log_events_without_items_are_summed_over_kinesis_records() {
-    let stack = Stack::new(Backend(takes));
-    let start = "START RequestId: 6bc28136-5f1b-4365-b021-0ce6b2e64ab0 Version: $LATEST";
-    let report = stack.forward(kinesis(&["orders", "stock"], &[start, "", "a line"])).await;
-    let ledger = report.ledger();
-    assert_eq!((ledger.events, ledger.accepted), (6, 2));
-    assert_eq!((ledger.consumed.platform_lines, ledger.consumed.empty_lines), (2, 2));
 }
