@@ -1,26 +1,19 @@
-//! A faulty OpenObserve in memory, and the service with its password.
+//! A faulty OpenObserve in memory.
 
-use super::clock::Current;
+use super::current::Current;
 use super::marks;
-use super::schedule::{BackendFault, Panic, SecretFault};
-use super::setup::{DEFAULT, DestinationId, profile};
+use super::schedule::{BackendFault, Fault, Panic};
+use super::setup::{DestinationId, profile};
 use super::world::{Answered, RequestId, Shared};
-use ::backend::{Authorized, Outcome};
-use aws::{SecretError, SecretService};
-use backend::{HttpRequest, HttpResponse, Profile, Transport, TransportError};
+use backend::{Client, HttpRequest, HttpResponse, Outcome, Profile, Transport, TransportError};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use lambda_otlp_forwarder::Export;
-use settings::{Secret, SecretReference};
 use std::panic::resume_unwind;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use wire::protobuf::Writer;
 use wire::{Request, SignalKind};
-
-pub(crate) const OLD_PASSWORD: &str = "Bearer old";
-const NEW_PASSWORD: &str = "Bearer new";
 
 #[derive(Clone)]
 pub(crate) struct Backend {
@@ -77,7 +70,10 @@ impl Transport for Backend {
 impl Backend {
     fn draw_fault(&self) -> Option<BackendFault> {
         let destination = self.destination;
-        let drawn = self.current.draw(&self.world, |schedule| &schedule.backends[destination]);
+        let drawn = self.current.draw(&self.world, |fault| match fault {
+            Fault::Backend(of, fault) if *of == destination => Some(*fault),
+            _ => None,
+        });
         let fault = match drawn? {
             BackendFault::Any => BackendFault::any(&mut self.current.random()),
             other => other,
@@ -94,7 +90,7 @@ impl Backend {
         bytes: usize,
     ) -> Result<HttpResponse, TransportError> {
         self.current.wait(Duration::from_millis(40)).await;
-        let reply = self.reply(id, fault, request, bytes);
+        let reply = self.reply(id, fault, bytes);
         // A slow or silent backend may store the request before its answer is due.
         let stores_early = self.current.random().percent(50);
         if stores_early {
@@ -111,13 +107,7 @@ impl Backend {
         self.answer(id, reply, request.kind)
     }
 
-    fn reply(
-        &self,
-        id: RequestId,
-        fault: Option<BackendFault>,
-        request: &HttpRequest,
-        bytes: usize,
-    ) -> Reply {
+    fn reply(&self, id: RequestId, fault: Option<BackendFault>, bytes: usize) -> Reply {
         let status = |status, text| Reply::Status(status, HeaderMap::new(), text);
         let wait = |status, seconds: Option<u64>| {
             let after = seconds.map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds)));
@@ -126,14 +116,6 @@ impl Backend {
         let world = self.world.lock();
         let stores = self.current.random().percent(50);
         let vague = |answer| Reply::Vague { stores, answer };
-        let is_taken = |now| {
-            let rotation = world.schedule.rotation.filter(|_| self.destination == DEFAULT);
-            rotation.is_some_and(|(taken_at, _)| now >= taken_at)
-        };
-        let password = if is_taken(world.now()) { NEW_PASSWORD } else { OLD_PASSWORD };
-        if request.headers.get("authorization").is_none_or(|sent| sent != password) {
-            return status(401, "Unauthorized Access");
-        }
         match fault {
             Some(BackendFault::Throttled { retry_after }) => return wait(429, retry_after),
             Some(BackendFault::Status503 { retry_after }) => return wait(503, retry_after),
@@ -238,49 +220,18 @@ fn partial_success(rejected: usize) -> Vec<u8> {
     response
 }
 
-pub(crate) struct Service {
-    pub(crate) world: Shared,
-    pub(crate) current: Current,
-}
-
-impl SecretService for Service {
-    async fn read(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
-        match self.current.draw(&self.world, |schedule| &schedule.secret) {
-            None => {
-                sleep(Duration::from_millis(20)).await;
-                let world = self.world.lock();
-                let is_known = |(_, known_at)| world.now() >= known_at;
-                let is_new = world.schedule.rotation.is_some_and(is_known);
-                return Ok(Secret::new(if is_new { NEW_PASSWORD } else { OLD_PASSWORD }));
-            }
-            Some(SecretFault::Fails) => {
-                self.world.lock().census.met("secret: fails");
-                sleep(Duration::from_millis(20)).await;
-            }
-            Some(SecretFault::Hangs) => {
-                self.world.lock().census.met("secret: hangs");
-                // The real service times out eventually.
-                sleep(Duration::from_secs(6)).await;
-            }
-        }
-        Err(SecretError::NoResponse { secret: reference.to_string(), text: "down".to_owned() })
-    }
-
-    fn wall_clock(&self) -> std::time::SystemTime {
-        std::time::UNIX_EPOCH
-    }
-}
-
 pub(crate) struct Sender {
-    pub(crate) client: Authorized<Backend, Arc<Service>>,
+    pub(crate) client: Client<Backend>,
     pub(crate) world: Shared,
     pub(crate) current: Current,
 }
 
 impl Export for Sender {
     async fn export(&self, stream: Option<&str>, request: Request, deadline: Instant) -> Outcome {
-        let _outside = self.current.waiting.request();
-        let panic = self.current.draw(&self.world, |schedule| &schedule.panics);
+        let panic = self.current.draw(&self.world, |fault| match fault {
+            Fault::Panic(panic) => Some(*panic),
+            _ => None,
+        });
         if panic == Some(Panic::Before) {
             self.panics("panic: before a request was sent");
         }

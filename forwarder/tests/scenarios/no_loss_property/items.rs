@@ -81,46 +81,23 @@ pub(crate) struct Fact {
     pub(crate) kind: SignalKind,
     pub(crate) age: Age,
     pub(crate) stream: Option<String>,
-    /// `None` if nothing sets it.
-    pub(crate) service: Option<String>,
-    /// `true` if rules were applied to it.
-    pub(crate) is_ruled: bool,
-    /// `true` if it has the attribute that a rule renames.
-    pub(crate) has_note: bool,
     /// The text of its log event.
     pub(crate) text: Option<String>,
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "an item has each of these traits or not")]
 struct Item {
     mark: Mark,
     kind: SignalKind,
     age: Age,
-    /// The sampling key.
-    key: Option<Vec<u8>>,
     is_noise: bool,
-    is_fatal: bool,
     /// `false` for a data point that OpenObserve cannot store.
     is_number: bool,
-    service: Option<String>,
-    has_note: bool,
     text: Option<String>,
 }
 
 impl Item {
     fn new(mark: Mark, kind: SignalKind, age: Age) -> Self {
-        Self {
-            mark,
-            kind,
-            age,
-            key: None,
-            is_noise: false,
-            is_fatal: false,
-            is_number: true,
-            service: None,
-            has_note: false,
-            text: None,
-        }
+        Self { mark, kind, age, is_noise: false, is_number: true, text: None }
     }
 }
 
@@ -159,19 +136,12 @@ impl Maker {
 
     /// Notes the expectation of one fate at each destination of an item.
     fn owe(&mut self, unit: &mut Unit, course: &Course, item: &Item) {
-        let dropped_by = self
-            .setup
-            .dropped_by(item.kind, item.key.as_deref(), item.is_noise, item.is_fatal)
-            .filter(|_| course.is_ruled);
-        if let Some(rule) = dropped_by {
-            self.census.met(rule);
-        } else if course.is_ruled && self.setup.keeps && item.is_fatal {
-            self.census.met("rule: kept");
-        }
+        let is_dropped = item.is_noise && course.is_ruled && self.setup.drops;
+        self.census.met_often("rule: dropped", usize::from(is_dropped));
         for Way { destination, stream } in &course.ways {
             let mark = marks::at(*destination, &item.mark);
             let cannot_be_stored = !item.is_number && profile(*destination) == Profile::OpenObserve;
-            if dropped_by.is_some() || cannot_be_stored {
+            if is_dropped || cannot_be_stored {
                 unit.dropped.push(mark);
                 continue;
             }
@@ -180,9 +150,6 @@ impl Maker {
                 kind: item.kind,
                 age: item.age,
                 stream: stream.clone().filter(|_| has_stream),
-                service: item.service.clone(),
-                is_ruled: course.is_ruled,
-                has_note: item.has_note,
                 text: item.text.clone(),
             };
             unit.facts.push((mark.clone(), fact));
@@ -196,19 +163,13 @@ impl Maker {
         unit: &mut Unit,
         course: &Course,
         (id, age): (&str, Age),
-        key: &str,
         text: Option<String>,
     ) {
         let is_noise = text.as_ref().is_some_and(|text| text.starts_with(NOISE));
         let address = if self.setup.redacts { "****" } else { ADDRESS };
         let text = text.map(|text| text.replace(ADDRESS, address));
-        let item = Item {
-            text,
-            key: Some(key.into()),
-            is_noise,
-            service: self.setup.service(&course.place),
-            ..Item::new(marks::of_event(id), SignalKind::Logs, age)
-        };
+        let new = Item::new(marks::of_event(id), SignalKind::Logs, age);
+        let item = Item { text, is_noise, ..new };
         self.owe(unit, course, &item);
     }
 
@@ -218,7 +179,7 @@ impl Maker {
         course: &Course,
         (id, age): (&str, Age),
     ) -> String {
-        self.owe_record(unit, course, (id, age), id, None);
+        self.owe_record(unit, course, (id, age), None);
         unit.marks.push(marks::at(super::setup::DEFAULT, &marks::of_line(id)));
         r#"{"__otel_otlp_stdout":"0.1.0","source":"s","payload":"!"}"#.to_owned()
     }
@@ -226,7 +187,7 @@ impl Maker {
     /// An OTLP line with items of any signal. A compact line may have several requests.
     pub(crate) fn line(&mut self, unit: &mut Unit, course: &Course) -> String {
         if !self.random.percent(40) {
-            return line(&self.request(unit, course));
+            return line(&self.request(unit, course), "");
         }
         let requests: Vec<Request> =
             (0..self.random.between(1, 3)).map(|_| self.request(unit, course)).collect();
@@ -256,16 +217,14 @@ impl Maker {
             "REPORT RequestId: {REQUEST_ID}\tDuration: 1.71 ms\tBilled Duration: 2 ms\t\
              Memory Size: 128 MB\tMax Memory Used: 60 MB\t\n"
         );
-        self.owe_record(unit, course, (id, age), REQUEST_ID, None);
+        self.owe_record(unit, course, (id, age), None);
         let timestamp_ms = i64::try_from(age.time_ms()).unwrap();
         let event = LogEvent { id: id.to_owned(), timestamp_ms, message: message.clone() };
-        let service = self.setup.service(&course.place);
         for way in &course.ways {
-            for mark in points_of(origin, &event, service.as_ref(), way.destination) {
+            for mark in points_of(origin, &event, way.destination) {
                 let only =
                     Course { ways: vec![way.clone()], place: course.place.clone(), ..*course };
-                let service = service.clone();
-                let item = Item { service, ..Item::new(mark, SignalKind::Metrics, Age::Fresh) };
+                let item = Item::new(mark, SignalKind::Metrics, Age::Fresh);
                 self.owe(unit, &only, &item);
             }
         }
@@ -296,17 +255,15 @@ impl Maker {
 
     /// An item from OTLP, with the attributes that rules read.
     fn otlp(&mut self, course: &Course, item: Item) -> (Item, Vec<KeyValue>) {
-        let is_noise = course.is_ruled && self.random.percent(15);
-        let is_fatal = course.is_ruled && self.random.percent(15);
-        let service = Some("checkout".to_owned());
-        let item = Item { is_noise, is_fatal, service, has_note: true, ..item };
+        // Rules must not drop what they were applied to before.
+        let is_noise = self.random.percent(15);
         let note = if course.is_ruled { ADDRESS } else { "****" };
         let mut attributes = vec![attribute(MARK, &item.mark), attribute(NOTE, note)];
-        let flags = [("noise", is_noise), ("fatal", is_fatal)];
-        attributes.extend(flags.into_iter().filter(|(_, is_there)| *is_there).map(|(key, _)| {
+        if is_noise {
             let value = Some(AnyValue { value: Some(Any::BoolValue(true)) });
-            KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
-        }));
+            attributes.push(KeyValue { key: "noise".to_owned(), value, ..KeyValue::default() });
+        }
+        let item = Item { is_noise, ..item };
         (item, attributes)
     }
 
@@ -319,7 +276,7 @@ impl Maker {
         let age = self.age();
         let trace_id = self.trace_id();
         let item = Item::new(marks::of_span(&span_id), SignalKind::Traces, age);
-        let (item, attributes) = self.otlp(course, Item { key: Some(trace_id.clone()), ..item });
+        let (item, attributes) = self.otlp(course, item);
         self.owe(unit, course, &item);
         let start = age.unix_nano();
         Span {
@@ -336,10 +293,8 @@ impl Maker {
     fn record(&mut self, unit: &mut Unit, course: &Course) -> LogRecord {
         let mark = format!("otlp {}", self.serial());
         let age = self.age();
-        // Items without a key are not sampled.
         let trace_id = if self.random.percent(50) { self.trace_id() } else { Vec::new() };
-        let key = (!trace_id.is_empty()).then(|| trace_id.clone());
-        let item = Item { key, ..Item::new(mark, SignalKind::Logs, age) };
+        let item = Item::new(mark, SignalKind::Logs, age);
         let (item, attributes) = self.otlp(course, item);
         self.owe(unit, course, &item);
         LogRecord {
@@ -354,7 +309,7 @@ impl Maker {
     fn point(&mut self, unit: &mut Unit, course: &Course) -> NumberDataPoint {
         let mark = format!("otlp {}", self.serial());
         // OpenObserve cannot store it; the forwarder drops and counts it.
-        let is_number = !self.random.percent(self.nan_percent) || !course.is_ruled;
+        let is_number = !self.random.percent(10) || !course.is_ruled;
         let item = Item { is_number, ..Item::new(mark, SignalKind::Metrics, Age::Fresh) };
         let (item, attributes) = self.otlp(course, item);
         self.owe(unit, course, &item);
@@ -380,16 +335,10 @@ fn resource() -> Resource {
 }
 
 /// The marks of the data points of a REPORT line. `platform` tests their content.
-fn points_of(
-    origin: &Origin,
-    event: &LogEvent,
-    service_name: Option<&String>,
-    destination: DestinationId,
-) -> Vec<Mark> {
+fn points_of(origin: &Origin, event: &LogEvent, destination: DestinationId) -> Vec<Mark> {
     let options = ConvertOptions::default();
     let (events, stream) = (std::slice::from_ref(event), StreamState::default());
-    let service_name = service_name.map(String::as_str);
-    let converted = convert(origin, events, stream, &options, service_name, 1);
+    let converted = convert(origin, events, stream, &options, None, 1);
     let metrics = converted.requests.into_iter().filter(|it| it.kind() == SignalKind::Metrics);
     let sanitized = metrics.filter_map(|request| {
         sanitize(profile(destination), request, &converted.service_name).request

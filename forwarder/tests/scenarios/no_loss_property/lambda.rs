@@ -3,22 +3,22 @@
 //! Source: Lambda Developer Guide, "Error handling and retries" of asynchronous invocations, of Kinesis and of SQS event sources.
 //! The numbers come from `template.yaml`.
 
-use super::backend::{Backend, OLD_PASSWORD, Sender, Service};
-use super::clock::{Clock, Current};
+use super::backend::{Backend, Sender};
+use super::current::Current;
 use super::marks;
-use super::queue::{EnvironmentQueue, Store};
+use super::queue::{Scheduled, Store};
+use super::schedule::Fault;
 use super::setup::{DEFAULT, DestinationId};
 use super::telemetry::{OWN_LOG_GROUP, on_failure_record};
 use super::world::{Reported, Shared, UnitId};
-use ::backend::{Authorized, Client, DestinationConfig};
-use aws::CachedSecret;
+use crate::memory_queue::MemoryQueue;
+use ::backend::{Client, DestinationConfig};
 use futures_util::FutureExt as _;
 use lambda_otlp_forwarder::{
-    Config, Destination, Event, Forwarder, InvocationContext, Options, Queues, Template, answer,
+    Config, Destination, Event, Forwarder, InvocationContext, Options, Queues, answer,
     default_destination,
 };
 use serde_json::Value;
-use settings::SecretReference;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,14 +39,13 @@ pub(crate) const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(12);
 /// Time in which the queue drains after the last fault. More means that something is stuck.
 const LONGEST_DRAIN: Duration = Duration::from_hours(1);
 
-type OurForwarder = Forwarder<Sender, EnvironmentQueue>;
+type OurForwarder = Forwarder<Sender, MemoryQueue<Scheduled>>;
 
 /// An environment of the function. It runs one invocation at a time, and is a new process after a kill.
 pub(crate) struct Environment {
     world: Shared,
     current: Current,
-    service: Arc<Service>,
-    queues: Queues<EnvironmentQueue>,
+    queues: Queues<MemoryQueue<Scheduled>>,
     process: Mutex<Option<OurForwarder>>,
 }
 
@@ -103,19 +102,11 @@ fn config() -> &'static Config {
 }
 
 impl Environment {
-    pub(crate) fn new(
-        world: &Shared,
-        clock: &Clock,
-        slot: u64,
-        retry: Option<&Store>,
-        dead_letters: Option<&Store>,
-    ) -> Self {
-        let current = Current::new(world, clock, slot);
+    pub(crate) fn new(world: &Shared, retry: Option<&Store>, dead_letters: Option<&Store>) -> Self {
+        let current = Current::new(world);
         let queue = |store: &Store| store.reached_by(current.with_own_chance(), world);
         let queues = Queues { retry: retry.map(queue), dead_letters: dead_letters.map(queue) };
-        let service = Arc::new(Service { world: world.clone(), current: current.clone() });
-        let world = world.clone();
-        Self { world, current, service, queues, process: Mutex::default() }
+        Self { world: world.clone(), current, queues, process: Mutex::default() }
     }
 
     fn start(&self) -> OurForwarder {
@@ -123,18 +114,11 @@ impl Environment {
         let schedule = self.world.lock().schedule.clone();
         config.own_log_groups.push(OWN_LOG_GROUP.to_owned());
         config.old_records.old_records = schedule.setup.old_records;
-        config.stream = schedule.setup.streams.then(|| Template::parse("{function}").unwrap());
         let common = &mut config.destination;
         common.compression = schedule.compression;
         common.request_timeout = schedule.request_timeout;
         common.max_request_bytes = schedule.max_request_bytes;
-        common.headers.push("authorization", OLD_PASSWORD).unwrap();
-        let secret = schedule.has_secret.then(|| {
-            let reference = SecretReference::parse("ssm:/o2").unwrap();
-            let lifetime = Duration::from_mins(5);
-            Arc::new(CachedSecret::new(Arc::clone(&self.service), reference, lifetime))
-        });
-        let export = self.export(DEFAULT, &config.destination, secret);
+        let export = self.export(DEFAULT, &config.destination);
         let mut destinations = vec![default_destination(&config, export)];
         // Created from the rules, as in `handler`.
         let rules = schedule.setup.rules();
@@ -144,7 +128,7 @@ impl Environment {
                 stream: None,
                 ..config.destination.clone()
             };
-            let export = self.export(marks::destination(&rule.name), &rule_config, None);
+            let export = self.export(marks::destination(&rule.name), &rule_config);
             let policy = config.old_records.of(rule.profile);
             let destination = Destination::new(&rule.name, export, &rule_config, policy);
             destinations.push(Arc::new(destination.with_stream(rule.stream.clone())));
@@ -157,24 +141,22 @@ impl Environment {
         forwarder
     }
 
-    fn export(
-        &self,
-        id: DestinationId,
-        destination: &DestinationConfig,
-        secret: Option<Arc<CachedSecret<Arc<Service>>>>,
-    ) -> Sender {
+    fn export(&self, id: DestinationId, destination: &DestinationConfig) -> Sender {
         let seed = self.current.random().next();
         let world = self.world.clone();
         let current = self.current.clone();
         let backend = Backend { destination: id, world: world.clone(), current: current.clone() };
         let client = Client::with_transport(destination, backend).unwrap().with_seeded_waits(seed);
-        let client = Authorized::with_client(client, destination.headers.clone(), secret);
         Sender { client, world, current }
+    }
+
+    fn draws(&self, is: fn(&Fault) -> bool) -> bool {
+        self.current.draw(&self.world, |fault| is(fault).then_some(())).is_some()
     }
 
     /// Waits until Lambda does not throttle the function. A throttled asynchronous invocation is no failed attempt.
     async fn admit(&self) {
-        while self.current.draw(&self.world, |schedule| &schedule.throttles).is_some() {
+        while self.draws(|fault| matches!(fault, Fault::Throttle)) {
             self.world.lock().census.met("throttled");
             sleep(Duration::from_secs(30)).await;
         }
@@ -186,7 +168,7 @@ impl Environment {
         let forwarder = process.get_or_insert_with(|| self.start());
         self.current.wait(Duration::ZERO).await;
         let units = holds.units();
-        let is_killed = self.current.draw(&self.world, |schedule| &schedule.kills).is_some();
+        let is_killed = self.draws(|fault| matches!(fault, Fault::Kill));
         let (id, limit, observed_unix_nano) = {
             let mut world = self.world.lock();
             (world.begin_invocation(&units), world.schedule.timeout, world.unix_nano())
@@ -194,8 +176,7 @@ impl Environment {
         let killed_after = is_killed.then(|| {
             let mut random = self.current.random();
             let most = *random.pick(&[Duration::from_millis(80), limit / 10, limit]);
-            // Not at once, because another thread may be reading the event.
-            random.time(most) + Duration::from_millis(1)
+            random.time(most)
         });
         self.current.set(id);
         // As in `invocation`.
@@ -208,13 +189,10 @@ impl Environment {
             account: Some("123456789012".to_owned()),
         };
         let event: Event = serde_json::from_str(event).unwrap();
-        let blocks = self.world.lock().has_many_batches(&units);
-        let running = self.current.waiting.invocation(blocks);
         let forwarding =
             timeout(killed_after.unwrap_or(limit), forwarder.forward(event, &invocation));
         // As in the runtime: the environment survives, and the invocation fails.
         let ended = AssertUnwindSafe(forwarding).catch_unwind().await;
-        drop(running);
         let report = match ended {
             Ok(Ok(report)) => report,
             Ok(Err(_)) => {

@@ -1,10 +1,9 @@
-//! The log stream of an execution environment: lines of the Rust library between plain lines, cut by Lambda or by the function's
+//! The log stream of an execution environment: OTLP lines between plain lines, cut by Lambda or by the function's
 //! end, in several deliveries.
 
 use super::items::Course;
-use super::library::Library;
 use super::marks;
-use super::telemetry::{ACCOUNT, Maker};
+use super::telemetry::{ACCOUNT, Maker, line};
 use super::world::Unit;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,10 +13,6 @@ use lambda_otlp_forwarder::LogEvent;
 use serde_json::{Value, json};
 use std::io::Write as _;
 
-thread_local! {
-    static LIBRARY: Library = Library::new();
-}
-
 /// Lambda cuts a raw line at multiples of this length.
 const CUT_BYTES: usize = 65_536;
 
@@ -26,7 +21,6 @@ struct Deliveries {
     done: Vec<(String, Unit)>,
     events: Vec<Value>,
     unit: Unit,
-    chunk_bytes: usize,
 }
 
 impl Maker {
@@ -37,12 +31,8 @@ impl Maker {
             self.course(place)
         };
         self.count_ways(&course);
-        let mut deliveries = Deliveries {
-            done: Vec::new(),
-            events: Vec::new(),
-            unit: Unit::delivered(),
-            chunk_bytes: self.chunk_bytes,
-        };
+        let mut deliveries =
+            Deliveries { done: Vec::new(), events: Vec::new(), unit: Unit::delivered() };
         for _ in 0..self.random.between(1, 8) {
             match self.random.below(10) {
                 0..4 => {
@@ -51,7 +41,7 @@ impl Maker {
                     let event = self.log_event(id, age, false, &course, unit);
                     deliveries.push(&event);
                 }
-                _ => self.library_lines(&mut deliveries, &course),
+                _ => self.otlp_line(&mut deliveries, &course),
             }
             if self.random.percent(30) {
                 deliveries.end(&course);
@@ -66,64 +56,54 @@ impl Maker {
         format!("{:056}", self.serial())
     }
 
-    /// Adds an export of the library, which may be cut.
-    fn library_lines(&mut self, deliveries: &mut Deliveries, course: &Course) {
+    /// Adds an OTLP line, which may be cut.
+    fn otlp_line(&mut self, deliveries: &mut Deliveries, course: &Course) {
         let mut unit = Unit::default();
-        // OpenTelemetry's SDK ignores a measurement that is not a number.
-        let nan_percent = std::mem::take(&mut self.nan_percent);
         let request = self.request(&mut unit, course);
-        self.nan_percent = nan_percent;
-        // Long enough for several lines, or for a line that Lambda cuts.
+        // Long enough for a line that Lambda cuts.
         let padding = match self.random.below(100) {
             0..97 => 0,
-            97 => 20_000,
             _ => self.random.between(50_000, 100_000),
         };
         let padding = "0123456789abcdef".repeat(padding / 16);
-        let mut texts = LIBRARY.with(|library| library.lines(&request, &padding));
-        if texts.len() > 1 {
-            self.census.met("line: one of several");
-        }
-        let is_truncated = texts.len() == 1 && self.random.percent(8);
+        let mut text = line(&request, &padding);
+        let is_truncated = self.random.percent(8);
         if is_truncated {
             self.census.met("function: dies while it writes");
-            let text = &mut texts[0];
             // The payload's checksum is missing.
             let payload = text.find("\"payload\":\"").expect("an OTLP line") + 11;
             text.truncate(self.random.between(payload, text.len() - 60));
         }
-        let is_parted = texts.len() == 1 && texts[0].len() > CUT_BYTES && self.random.percent(40);
+        let is_parted = text.len() > CUT_BYTES && self.random.percent(40);
         if !is_truncated && !is_parted {
             deliveries.unit.take(unit);
         }
-        for mut text in texts {
-            text.push('\n');
-            let pieces = text.len().div_ceil(CUT_BYTES);
-            if pieces > 1 {
-                self.census.met("line: cut by Lambda");
+        text.push('\n');
+        let pieces = text.len().div_ceil(CUT_BYTES);
+        if pieces > 1 {
+            self.census.met("line: cut by Lambda");
+        }
+        let parted_at = if is_parted { self.random.between(1, pieces - 1) } else { 0 };
+        for (number, piece) in text.as_bytes().chunks(CUT_BYTES).enumerate() {
+            let (id, age) = (self.event_id(), self.age());
+            if number == parted_at && number > 0 {
+                self.census.met("line: its pieces in two deliveries");
+                deliveries.end(course);
             }
-            let parted_at = if is_parted { self.random.between(1, pieces - 1) } else { 0 };
-            for (number, piece) in text.as_bytes().chunks(CUT_BYTES).enumerate() {
-                let (id, age) = (self.event_id(), self.age());
-                if number == parted_at && number > 0 {
-                    self.census.met("line: its pieces in two deliveries");
-                    deliveries.end(course);
+            let unit = &mut deliveries.unit;
+            unit.events += 1;
+            if is_truncated || is_parted {
+                self.owe_record(unit, course, (&id, age), None);
+                // The other pieces have no marker of an OTLP line.
+                if number == 0 {
+                    unit.marks.push(marks::at(super::setup::DEFAULT, &marks::of_line(&id)));
                 }
-                let unit = &mut deliveries.unit;
-                unit.events += 1;
-                if is_truncated || is_parted {
-                    self.owe_record(unit, course, (&id, age), &id, None);
-                    // The other pieces have no marker of an OTLP line.
-                    if number == 0 {
-                        unit.marks.push(marks::at(super::setup::DEFAULT, &marks::of_line(&id)));
-                    }
-                } else {
-                    unit.consumed.line_pieces += usize::from(number > 0);
-                }
-                let message = String::from_utf8(piece.to_vec()).unwrap();
-                let timestamp_ms = i64::try_from(age.time_ms()).unwrap();
-                deliveries.push(&LogEvent { id, timestamp_ms, message });
+            } else {
+                unit.consumed.line_pieces += usize::from(number > 0);
             }
+            let message = String::from_utf8(piece.to_vec()).unwrap();
+            let timestamp_ms = i64::try_from(age.time_ms()).unwrap();
+            deliveries.push(&LogEvent { id, timestamp_ms, message });
         }
     }
 }
@@ -138,11 +118,7 @@ impl Deliveries {
         if self.events.is_empty() {
             return;
         }
-        let mut unit = std::mem::replace(&mut self.unit, Unit::delivered());
-        // Upper limits: a chunk holds a log event at least, or nearly as many bytes as fit.
-        let messages = self.events.iter().map(|event| event["message"].as_str().unwrap().len());
-        let chunks = messages.sum::<usize>() / (self.chunk_bytes / 2).max(1) + 1;
-        unit.batches = chunks.min(self.events.len());
+        let unit = std::mem::replace(&mut self.unit, Unit::delivered());
         let data = json!({
             "messageType": "DATA_MESSAGE",
             "owner": ACCOUNT,

@@ -19,10 +19,8 @@ pub(crate) type Mark = String;
 /// The attribute with the mark of an item from OTLP.
 pub(crate) const MARK: &str = "mark";
 
-/// An attribute added by a rule, one renamed by a rule, and its new name.
-pub(crate) const STAGE: &str = "stage";
+/// An attribute with a text that rules redact.
 pub(crate) const NOTE: &str = "note";
-pub(crate) const REMARK: &str = "remark";
 
 #[derive(Debug)]
 pub(crate) struct Found {
@@ -31,27 +29,14 @@ pub(crate) struct Found {
     /// The time that a backend compares with its window; 0 for data points.
     pub(crate) time_unix_nano: u64,
     pub(crate) original_time: Option<String>,
-    pub(crate) service: String,
-    pub(crate) stage: Option<String>,
-    pub(crate) note: Option<String>,
-    pub(crate) remark: Option<String>,
     /// The body of a log record, followed by the field of JSON lines.
     pub(crate) text: String,
 }
 
 impl Found {
-    fn new(mark: Mark, time_unix_nano: u64, service: &str, attributes: &[KeyValue]) -> Self {
-        let owned = |key| attribute(attributes, key).map(str::to_owned);
-        Self {
-            mark,
-            time_unix_nano,
-            original_time: owned(ORIGINAL_TIME),
-            service: service.to_owned(),
-            stage: owned(STAGE),
-            note: owned(NOTE),
-            remark: owned(REMARK),
-            text: String::new(),
-        }
+    fn new(mark: Mark, time_unix_nano: u64, attributes: &[KeyValue]) -> Self {
+        let original_time = attribute(attributes, ORIGINAL_TIME).map(str::to_owned);
+        Self { mark, time_unix_nano, original_time, text: String::new() }
     }
 }
 
@@ -86,16 +71,14 @@ pub(crate) fn of_request(request: &Request) -> Vec<Found> {
     match request.kind() {
         SignalKind::Traces => {
             for spans in request.decode::<Traces>().unwrap().unwrap().resource_spans {
-                let service = service(spans.resource.as_ref());
                 for span in spans.scope_spans.into_iter().flat_map(|scope| scope.spans) {
                     let (mark, time) = (of_span(&span.span_id), span.start_time_unix_nano);
-                    found.push(Found::new(mark, time, &service, &span.attributes));
+                    found.push(Found::new(mark, time, &span.attributes));
                 }
             }
         }
         SignalKind::Logs => {
             for logs in request.decode::<Logs>().unwrap().unwrap().resource_logs {
-                let service = service(logs.resource.as_ref());
                 for record in logs.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
                     let uid = attribute(&record.attributes, "log.record.uid").map(of_event);
                     let own = || attribute(&record.attributes, MARK).map(str::to_owned);
@@ -105,10 +88,7 @@ pub(crate) fn of_request(request: &Request) -> Vec<Found> {
                         time => time,
                     };
                     let text = said(&record);
-                    found.push(Found {
-                        text,
-                        ..Found::new(mark, time, &service, &record.attributes)
-                    });
+                    found.push(Found { text, ..Found::new(mark, time, &record.attributes) });
                 }
             }
         }
@@ -121,7 +101,7 @@ pub(crate) fn of_request(request: &Request) -> Vec<Found> {
                         let own = attribute(attributes, MARK).map(str::to_owned);
                         let mark =
                             own.unwrap_or_else(|| of_report(&service, &metric.name, attributes));
-                        found.push(Found::new(mark, 0, &service, attributes));
+                        found.push(Found::new(mark, 0, attributes));
                     }
                 }
             }
@@ -196,7 +176,7 @@ fn service(resource: Option<&Resource>) -> String {
 
 fn of_report(function: &str, metric: &str, attributes: &[KeyValue]) -> Mark {
     let mut mark = format!("point {function} {metric}");
-    for KeyValue { key, value, .. } in attributes.iter().filter(|it| it.key != STAGE) {
+    for KeyValue { key, value, .. } in attributes {
         let value = value.as_ref().and_then(|value| value.value.as_ref());
         write!(mark, " {key}={value:?}").unwrap();
     }

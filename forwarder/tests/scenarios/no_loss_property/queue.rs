@@ -1,22 +1,21 @@
 //! The simulator's queue, reached from one environment.
 
-use super::clock::Current;
-use super::schedule::QueueFault;
+use super::current::Current;
+use super::schedule::{Fault, QueueFault};
 use super::world::{QueueName, Shared, UnitId};
 use crate::memory_queue::{Asks, MemoryQueue};
-use lambda_otlp_forwarder::{Message, Parked, Queue, QueueError};
+use lambda_otlp_forwarder::Parked;
 use local_lambda::queue::{BatchResult, QueueResponse, Refusal};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 /// A queue, and the unit of each of its messages.
 #[derive(Clone)]
 pub(crate) struct Store {
     pub(crate) name: QueueName,
-    pub(crate) queue: local_lambda::queue::Queue,
+    pub(crate) queue: simulator::queue::Queue,
     pub(crate) units: Arc<Mutex<BTreeMap<String, UnitId>>>,
     /// Notified when a message may be available.
     pub(crate) changed: Arc<Notify>,
@@ -24,7 +23,7 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn new(name: QueueName, visibility_timeout: Duration) -> Self {
-        let queue = local_lambda::queue::Queue::new(match name {
+        let queue = simulator::queue::Queue::new(match name {
             QueueName::Retry => "retry",
             QueueName::DeadLetters => "dead-letters",
         });
@@ -50,48 +49,21 @@ pub(crate) struct Scheduled {
     current: Current,
 }
 
-/// A queue as seen by one environment.
-#[derive(Clone)]
-pub(crate) struct EnvironmentQueue(MemoryQueue<Scheduled>);
-
-impl Queue for EnvironmentQueue {
-    async fn send(
-        &self,
-        messages: Vec<Message>,
-        delay: Duration,
-        deadline: Instant,
-    ) -> Vec<Result<(), QueueError>> {
-        let _outside = self.0.asks.current.waiting.request();
-        self.0.send(messages, delay, deadline).await
-    }
-
-    async fn postpone(
-        &self,
-        receipt_handle: &str,
-        delay: Duration,
-        deadline: Instant,
-    ) -> Result<(), QueueError> {
-        let _outside = self.0.asks.current.waiting.request();
-        self.0.postpone(receipt_handle, delay, deadline).await
-    }
-}
-
 impl Store {
     /// The queue as seen by this environment.
-    pub(crate) fn reached_by(&self, current: Current, world: &Shared) -> EnvironmentQueue {
+    pub(crate) fn reached_by(&self, current: Current, world: &Shared) -> MemoryQueue<Scheduled> {
         let asks = Scheduled { store: self.clone(), world: world.clone(), current };
-        EnvironmentQueue(MemoryQueue { queue: self.queue.clone(), asks })
+        MemoryQueue { queue: self.queue.clone(), asks }
     }
 }
 
 impl Scheduled {
     fn draw_fault(&self) -> Option<QueueFault> {
-        let fault = match self.store.name {
-            QueueName::Retry => self.current.draw(&self.world, |schedule| &schedule.retry_queue),
-            QueueName::DeadLetters => {
-                self.current.draw(&self.world, |schedule| &schedule.dead_letter_queue)
-            }
-        };
+        let name = self.store.name;
+        let fault = self.current.draw(&self.world, |fault| match fault {
+            Fault::Queue(of, fault) if *of == name => Some(*fault),
+            _ => None,
+        });
         let fault = match fault? {
             QueueFault::Any => QueueFault::any(&mut self.current.random()),
             other => other,
@@ -136,7 +108,7 @@ impl Scheduled {
 impl Asks for Scheduled {
     async fn send(
         &self,
-        queue: &local_lambda::queue::Queue,
+        queue: &simulator::queue::Queue,
         batch: &[String],
         delay: Duration,
     ) -> BatchResult {
@@ -175,7 +147,7 @@ impl Asks for Scheduled {
 
     async fn postpone(
         &self,
-        queue: &local_lambda::queue::Queue,
+        queue: &simulator::queue::Queue,
         receipt_handle: &str,
         delay: Duration,
     ) -> Result<(), Refusal> {

@@ -1,26 +1,29 @@
 //! The faults and their times, derived from one seed.
 
-use super::setup::{DESTINATIONS, Setup};
+use super::setup::{DestinationId, Setup};
+use super::world::QueueName;
 use backend::Compression;
 use lambda_otlp_forwarder::SourceLimits;
 use std::time::Duration;
 
-/// A period with faults; times count from the start of the schedule.
+/// A period with a fault; times count from the start of the schedule.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Phase<F> {
-    pub(crate) from: Duration,
-    pub(crate) to: Duration,
-    pub(crate) fault: F,
-    pub(crate) percent: usize,
+pub(crate) struct Phase {
+    from: Duration,
+    to: Duration,
+    fault: Fault,
+    percent: usize,
 }
 
-impl<F: Copy> Phase<F> {
-    /// Draws the fault of a request at this time.
-    pub(crate) fn draw(phases: &[Self], now: Duration, random: &mut Random) -> Option<F> {
-        let meets =
-            |phase: &&Self| phase.from <= now && now < phase.to && random.percent(phase.percent);
-        phases.iter().find(meets).map(|phase| phase.fault)
-    }
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    Backend(DestinationId, BackendFault),
+    Queue(QueueName, QueueFault),
+    /// Environments die at a random time during an invocation.
+    Kill,
+    Panic(Panic),
+    /// Lambda refuses to invoke the function, and tries again later.
+    Throttle,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,12 +164,6 @@ impl QueueFault {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SecretFault {
-    Fails,
-    Hangs,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Panic {
     Before,
     /// After the backend has stored the request.
@@ -179,8 +176,6 @@ pub(crate) struct Schedule {
     pub(crate) setup: Setup,
     pub(crate) has_retry_queue: bool,
     pub(crate) has_dead_letter_queue: bool,
-    /// `true` if the authorization comes from a secret, `false` if it comes from a variable.
-    pub(crate) has_secret: bool,
     pub(crate) compression: Compression,
     pub(crate) request_timeout: Duration,
     pub(crate) max_request_bytes: usize,
@@ -190,23 +185,13 @@ pub(crate) struct Schedule {
     pub(crate) has_many_batches: bool,
     pub(crate) timeout: Duration,
     pub(crate) queue_batch: usize,
-    pub(crate) backends: [Vec<Phase<BackendFault>>; DESTINATIONS],
-    pub(crate) retry_queue: Vec<Phase<QueueFault>>,
-    pub(crate) dead_letter_queue: Vec<Phase<QueueFault>>,
-    pub(crate) secret: Vec<Phase<SecretFault>>,
-    /// Times at which the backend and the secret service change the password.
-    pub(crate) rotation: Option<(Duration, Duration)>,
-    /// Environments die at a random time during an invocation.
-    pub(crate) kills: Vec<Phase<()>>,
-    pub(crate) panics: Vec<Phase<Panic>>,
+    pub(crate) phases: Vec<Phase>,
     /// Percentage of handled events that Lambda and SQS deliver again.
     pub(crate) duplicates_percent: usize,
     /// Items in 1,000 that the backend rejects with 400.
     pub(crate) poison_permille: usize,
     /// Percentage of log events and items with old or future times.
     pub(crate) old_percent: usize,
-    /// Lambda refuses to invoke the function, and tries again later.
-    pub(crate) throttles: Vec<Phase<()>>,
     /// A seed for each source of telemetry.
     pub(crate) sources: Vec<u64>,
     /// The seed of all decisions during the run.
@@ -229,7 +214,6 @@ impl Schedule {
             setup: Setup::new(random),
             has_retry_queue: random.percent(93),
             has_dead_letter_queue: random.percent(90),
-            has_secret: random.percent(40),
             compression: if random.percent(4) { Compression::Gzip } else { Compression::None },
             request_timeout: Duration::from_secs(*random.pick(&[2, 10, 30])),
             max_request_bytes,
@@ -238,46 +222,44 @@ impl Schedule {
             has_many_batches: random.percent(8),
             timeout: Duration::from_secs(*random.pick(&timeouts)),
             queue_batch: *random.pick(&[1, 1, 1, 3]),
-            backends: Default::default(),
-            retry_queue: Vec::new(),
-            dead_letter_queue: Vec::new(),
-            secret: Vec::new(),
-            rotation: None,
-            kills: Vec::new(),
-            panics: Vec::new(),
+            phases: Vec::new(),
             duplicates_percent: *random.pick(&[0, 0, 5, 20]),
             poison_permille: *random.pick(&[0, 0, 0, 20, 60, 200]),
             old_percent: *random.pick(&[0, 3, 3, 30]),
-            throttles: Vec::new(),
             sources: Vec::new(),
             luck: 0,
             healed: Duration::ZERO,
             redrives_on_failure: random.percent(60),
         };
         for destination in 0..schedule.setup.destinations() {
-            schedule.backends[destination] =
-                phases(random, 3, &[10, 60, 300, 900, 3600], |random| match random.below(10) {
+            schedule.add(random, 3, &[10, 60, 300, 900, 3600], |random| {
+                let fault = match random.below(10) {
                     0..5 => BackendFault::Any,
                     5..7 => *random.pick(LASTING),
                     _ => BackendFault::any(random),
+                };
+                Fault::Backend(destination, fault)
+            });
+        }
+        for queue in [QueueName::Retry, QueueName::DeadLetters] {
+            if random.percent(30) {
+                schedule.add(random, 2, SHORT, |random| {
+                    let is_any = random.percent(50);
+                    let fault = if is_any { QueueFault::Any } else { QueueFault::any(random) };
+                    Fault::Queue(queue, fault)
                 });
-        }
-        let fault = |random: &mut Random| match random.below(2) {
-            0 => QueueFault::Any,
-            _ => QueueFault::any(random),
-        };
-        if random.percent(30) {
-            schedule.retry_queue = phases(random, 2, SHORT, fault);
-        }
-        if random.percent(30) {
-            schedule.dead_letter_queue = phases(random, 2, SHORT, fault);
+            }
         }
         if random.percent(45) {
-            schedule.kills = phases(random, 2, SHORT, |_| ());
+            schedule.add(random, 2, SHORT, |_| Fault::Kill);
         }
         if random.percent(15) {
-            schedule.panics =
-                phases(random, 2, SHORT, |random| *random.pick(&[Panic::Before, Panic::After]));
+            schedule.add(random, 2, SHORT, |random| {
+                Fault::Panic(*random.pick(&[Panic::Before, Panic::After]))
+            });
+        }
+        if random.percent(20) {
+            schedule.add(random, 2, SHORT, |_| Fault::Throttle);
         }
         if schedule.has_many_batches {
             schedule.enough_to_deliver = *random.pick(&[1, 1, 300]);
@@ -285,26 +267,15 @@ impl Schedule {
                 schedule.chunk_bytes = *random.pick(&[1, 200]);
             }
         }
-        if schedule.has_secret {
-            let fault =
-                |random: &mut Random| *random.pick(&[SecretFault::Fails, SecretFault::Hangs]);
-            schedule.secret = phases(random, 2, SHORT, fault);
-            if random.percent(50) {
-                let known_at = random.time(HOUR / 2);
-                schedule.rotation = Some((random.time(HOUR / 2), known_at));
-            }
-        }
         // The forwarder delivers 2 MiB at once. Within three seconds a function that delivers item by item would never reach the
         // end of the event, even without faults.
         if schedule.timeout <= SHORTEST_TIMEOUT {
             schedule.enough_to_deliver = schedule.enough_to_deliver.max(300);
         }
-        if random.percent(20) {
-            schedule.throttles = phases(random, 2, SHORT, |_| ());
-        }
         schedule.sources = (0..random.between(1, 4)).map(|_| random.next()).collect();
         schedule.luck = random.next();
-        schedule.healed = schedule.last_fault() + Duration::from_secs(1);
+        let last = schedule.phases.iter().map(|phase| phase.to).max().unwrap_or_default();
+        schedule.healed = last + Duration::from_secs(1);
         schedule
     }
 
@@ -319,24 +290,11 @@ impl Schedule {
         for at in 0..self.sources.len() {
             without(&|simpler| _ = simpler.sources.remove(at));
         }
-        for destination in 0..DESTINATIONS {
-            for at in 0..self.backends[destination].len() {
-                without(&|simpler| _ = simpler.backends[destination].remove(at));
-            }
-        }
-        for at in 0..self.retry_queue.len() {
-            without(&|simpler| _ = simpler.retry_queue.remove(at));
-        }
-        for at in 0..self.dead_letter_queue.len() {
-            without(&|simpler| _ = simpler.dead_letter_queue.remove(at));
+        for at in 0..self.phases.len() {
+            without(&|simpler| _ = simpler.phases.remove(at));
         }
         for (is_there, simplify) in [
-            (!self.secret.is_empty(), (|it| it.secret.clear()) as fn(&mut Self)),
-            (!self.kills.is_empty(), |it| it.kills.clear()),
-            (!self.panics.is_empty(), |it| it.panics.clear()),
-            (!self.throttles.is_empty(), |it| it.throttles.clear()),
-            (self.rotation.is_some(), |it| it.rotation = None),
-            (self.duplicates_percent > 0, |it| it.duplicates_percent = 0),
+            (self.duplicates_percent > 0, (|it| it.duplicates_percent = 0) as fn(&mut Self)),
             (self.poison_permille > 0, |it| it.poison_permille = 0),
             (self.old_percent > 0, |it| it.old_percent = 0),
         ] {
@@ -347,39 +305,38 @@ impl Schedule {
         all
     }
 
-    fn last_fault(&self) -> Duration {
-        let mut ends = vec![Duration::ZERO];
-        ends.extend(self.backends.iter().flatten().map(|phase| phase.to));
-        ends.extend(self.retry_queue.iter().map(|phase| phase.to));
-        ends.extend(self.dead_letter_queue.iter().map(|phase| phase.to));
-        ends.extend(self.secret.iter().map(|phase| phase.to));
-        ends.extend(self.kills.iter().map(|phase| phase.to));
-        ends.extend(self.panics.iter().map(|phase| phase.to));
-        ends.extend(self.throttles.iter().map(|phase| phase.to));
-        ends.extend(self.rotation.iter().flat_map(|(taken, known)| [*taken, *known]));
-        ends.into_iter().max().unwrap()
+    /// Adds up to `most` phases of these lengths within two hours; they may overlap.
+    fn add(
+        &mut self,
+        random: &mut Random,
+        most: usize,
+        seconds: &[u64],
+        mut fault: impl FnMut(&mut Random) -> Fault,
+    ) {
+        for _ in 0..random.between(0, most) {
+            let from = if random.percent(50) { Duration::ZERO } else { random.time(HOUR / 4) };
+            let to = from + Duration::from_secs(*random.pick(seconds));
+            let percent = *random.pick(&[15, 40, 80, 100]);
+            self.phases.push(Phase { from, to, fault: fault(random), percent });
+        }
+    }
+
+    /// Draws a fault of this kind for a request at this time.
+    pub(crate) fn draw<F>(
+        &self,
+        now: Duration,
+        random: &mut Random,
+        of: impl Fn(&Fault) -> Option<F>,
+    ) -> Option<F> {
+        let current = self.phases.iter().filter(|phase| phase.from <= now && now < phase.to);
+        current
+            .filter_map(|phase| of(&phase.fault).filter(|_| random.percent(phase.percent)))
+            .next()
     }
 }
 
 /// In seconds. Longer phases only repeat the same.
 const SHORT: &[u64] = &[10, 60, 300, 900];
-
-/// Up to `most` phases of these lengths within two hours; they may overlap.
-fn phases<F>(
-    random: &mut Random,
-    most: usize,
-    seconds: &[u64],
-    mut fault: impl FnMut(&mut Random) -> F,
-) -> Vec<Phase<F>> {
-    let mut phase = |random: &mut Random| {
-        let from = if random.percent(50) { Duration::ZERO } else { random.time(HOUR / 4) };
-        let length = Duration::from_secs(*random.pick(seconds));
-        let percent = *random.pick(&[15, 40, 80, 100]);
-        Phase { from, to: from + length, fault: fault(random), percent }
-    };
-    let count = random.between(0, most);
-    (0..count).map(|_| phase(random)).collect()
-}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);

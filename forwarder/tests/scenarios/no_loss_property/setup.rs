@@ -31,21 +31,10 @@ const FUTURE: Duration = Duration::from_hours(24);
 const MARGIN: Duration = Duration::from_secs(15);
 
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "a rules file has each of these parts or not")]
 pub(crate) struct Setup {
-    /// Fatal records are kept.
-    pub(crate) keeps: bool,
     pub(crate) drops: bool,
-    /// Half of the traces are kept.
-    pub(crate) samples: bool,
     pub(crate) redacts: bool,
-    pub(crate) adds: bool,
-    pub(crate) renames: bool,
-    /// Log groups have their own service names.
-    pub(crate) names_services: bool,
     pub(crate) routes: bool,
-    /// The stream of the default destination is a template.
-    pub(crate) streams: bool,
     pub(crate) old_records: OldRecords,
 }
 
@@ -70,18 +59,10 @@ pub(crate) const GROUPS: [&str; 4] = ["fn", "pay-", "lake-", "all-"];
 
 impl Setup {
     pub(crate) fn new(random: &mut Random) -> Self {
-        let has_rules = random.percent(45);
-        let mut has = |percent| random.percent(percent) && has_rules;
         Self {
-            keeps: has(30),
-            drops: has(60),
-            samples: has(40),
-            redacts: has(40),
-            adds: has(50),
-            renames: has(50),
-            names_services: has(40),
+            drops: random.percent(27),
+            redacts: random.percent(18),
             routes: random.percent(40),
-            streams: random.percent(25),
             old_records: *random.pick(&[
                 OldRecords::Keep,
                 OldRecords::Keep,
@@ -97,20 +78,12 @@ impl Setup {
 
     fn text(&self) -> String {
         let parts = [
-            (self.keeps, "[[rule]]\nname = 'fatal'\nmatch.attributes.fatal = true\nkeep = true\n"),
             (self.drops, "[[rule]]\nname = 'noise'\nmatch.attributes.noise = true\ndrop = true\n"),
             (
                 self.drops,
                 "[[rule]]\nname = 'chatter'\nmatch.body = { contains = 'chatter' }\ndrop = true\n",
             ),
-            (self.samples, "[[rule]]\nname = 'half'\nsample = 0.5\n"),
             (self.redacts, "[[rule]]\nname = 'personal'\nredact = ['email']\n"),
-            (self.adds, "[[rule]]\nname = 'stage'\nadd = { stage = 'prod' }\n"),
-            (self.renames, "[[rule]]\nname = 'old names'\nrename = { note = 'remark' }\n"),
-            (
-                self.names_services,
-                "[[service]]\nlog_group = '/aws/lambda/*'\nname = 'svc-{function}'\n",
-            ),
             (
                 self.routes,
                 "[destination.audit]\nendpoint = 'http://127.0.0.1:9/api/audit'\n\
@@ -140,7 +113,7 @@ impl Setup {
     pub(crate) fn ways(&self, place: &Place) -> Vec<Way> {
         let function = place.function.as_deref().unwrap_or("unknown");
         let way = |destination, stream| Way { destination, stream };
-        let default = way(DEFAULT, self.streams.then(|| function.to_owned()));
+        let default = way(DEFAULT, None);
         let audit = way(AUDIT, Some(format!("audit-{function}")));
         let group = place.log_group.strip_prefix("/aws/lambda/").filter(|_| self.routes);
         match GROUPS.iter().position(|group_of| group.is_some_and(|it| it.starts_with(group_of))) {
@@ -149,33 +122,6 @@ impl Setup {
             Some(3) => vec![default, audit, way(LAKE, None)],
             _ => vec![default],
         }
-    }
-
-    /// The service name of log records from this place, if a rule sets one.
-    pub(crate) fn service(&self, place: &Place) -> Option<String> {
-        let function = place.function.as_deref().unwrap_or("unknown");
-        (self.names_services && place.log_group.starts_with("/aws/lambda/"))
-            .then(|| format!("svc-{function}"))
-    }
-
-    /// The rule that drops the item, if any. `key` is the sampling key.
-    pub(crate) fn dropped_by(
-        &self,
-        kind: SignalKind,
-        key: Option<&[u8]>,
-        is_noise: bool,
-        is_fatal: bool,
-    ) -> Option<&'static str> {
-        if self.keeps && is_fatal {
-            return None;
-        }
-        if self.drops && is_noise {
-            return Some("rule: dropped");
-        }
-        let is_sampled_out = self.samples
-            && kind != SignalKind::Metrics
-            && key.is_some_and(|key| !is_in_first_half(key));
-        is_sampled_out.then_some("rule: sampled out")
     }
 
     /// Returns `true` if the record is outside the destination's ingest window at this time.
@@ -218,16 +164,4 @@ impl Setup {
 
 pub(crate) fn profile(destination: DestinationId) -> Profile {
     if destination == LAKE { Profile::Otlp } else { Profile::OpenObserve }
-}
-
-/// Returns `true` if the key belongs to the first half. The hash is a promise to users: FNV-1a with the finalizer of MurmurHash3.
-fn is_in_first_half(key: &[u8]) -> bool {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in key {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    for factor in [0xff51_afd7_ed55_8ccd_u64, 0xc4ce_b9fe_1a85_ec53] {
-        hash = (hash ^ (hash >> 33)).wrapping_mul(factor);
-    }
-    (hash ^ (hash >> 33)) >> 63 == 0
 }

@@ -9,7 +9,7 @@ use super::world::Unit;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_otlp_forwarder::{
-    Content, LogBatch, LogEvent, LogEventRange, MAX_MESSAGE_BYTES, Origin, Parked, SourceLimits,
+    Content, LogBatch, LogEvent, LogEventRange, MAX_MESSAGE_BYTES, Origin, Parked,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -26,11 +26,9 @@ pub(crate) struct Maker {
     pub(crate) random: Random,
     pub(crate) setup: Setup,
     pub(crate) old_percent: usize,
-    pub(crate) nan_percent: usize,
     /// Arrival time of the next telemetry.
     pub(crate) start: Duration,
     has_many_batches: bool,
-    pub(crate) chunk_bytes: usize,
     pub(crate) census: Census,
 }
 
@@ -41,10 +39,8 @@ impl Maker {
             random,
             setup: schedule.setup.clone(),
             old_percent: schedule.old_percent,
-            nan_percent: 10,
             start: Duration::ZERO,
             has_many_batches: schedule.has_many_batches,
-            chunk_bytes: schedule.chunk_bytes,
             census: Census::default(),
         }
     }
@@ -91,9 +87,6 @@ impl Maker {
             false => 1,
         };
         let text: String = (0..objects).map(|_| self.object(&mut unit)).collect();
-        if unit.batches > 2 {
-            self.census.met("event: more than two batches");
-        }
         if !self.random.percent(6) {
             return (gzip("", text.as_bytes()), unit);
         }
@@ -106,35 +99,13 @@ impl Maker {
     fn broken(&mut self, raw: &str, text: &str) -> Vec<u8> {
         let whole = gzip(raw, text.as_bytes());
         let content = whole.len() - 8 - text.len();
-        let flipped = |at: usize, bits: u8| {
-            let mut data = whole.clone();
-            data[at] ^= bits;
-            data
-        };
-        match self.random.below(5) {
-            0 => {
-                self.census.met("event: gzip truncated");
-                whole[..self.random.between(content, whole.len() - 9)].to_vec()
-            }
-            1 => {
-                self.census.met("event: gzip truncated in its trailer");
-                whole[..whole.len() - self.random.between(1, 8)].to_vec()
-            }
-            2 => {
-                self.census.met("event: gzip with a wrong trailer");
-                flipped(whole.len() - self.random.between(1, 8), 0x55)
-            }
-            3 => {
-                self.census.met("event: gzip corrupted");
-                // The block's type.
-                flipped(content - 5, 6)
-            }
-            _ => {
-                self.census.met("event: garbage behind the JSON");
-                let garbage = *self.random.pick(&["garbage", "}", "{\"logGroup\":", "[1]"]);
-                gzip(raw, format!("{text}{garbage}").as_bytes())
-            }
+        if self.random.percent(50) {
+            self.census.met("event: gzip truncated");
+            return whole[..self.random.between(content, whole.len() - 1)].to_vec();
         }
+        self.census.met("event: garbage behind the JSON");
+        let garbage = *self.random.pick(&["garbage", "}", "{\"logGroup\":", "[1]"]);
+        gzip(raw, format!("{text}{garbage}").as_bytes())
     }
 
     /// A log group that routes can match.
@@ -162,9 +133,6 @@ impl Maker {
         let mut made = self::unit(Vec::new());
         let counts = if self.has_many_batches { [1, 1, 2, 3, 4] } else { [1, 2, 3, 6, 12] };
         let count = *self.random.pick(&counts);
-        // A small chunk holds at least one log event.
-        let has_small_chunks = self.chunk_bytes < SourceLimits::default().chunk_bytes;
-        made.batches = if has_small_chunks { count } else { 1 };
         let events: Vec<_> = (0..count)
             .map(|number| {
                 // Lambda reports at the end.
@@ -182,7 +150,6 @@ impl Maker {
             self.count_ways(&course);
             unit.take(made);
         } else {
-            unit.batches += made.batches;
             unit.events += count;
             let consumed = &mut unit.consumed;
             let rule = match message_type {
@@ -201,9 +168,6 @@ impl Maker {
 
     pub(crate) fn count_ways(&mut self, course: &Course) {
         let Place { log_group, .. } = &course.place;
-        if self.setup.service(&course.place).is_some() {
-            self.census.met("rule: service named");
-        }
         match course.ways.len() {
             1 => {}
             2 => self.census.met("destination: two"),
@@ -239,19 +203,19 @@ impl Maker {
             }
             6..8 => {
                 unit.consumed.lines_without_items += 1;
-                line(&Request::encode::<Traces>(&Traces::request(Vec::new())))
+                line(&Request::encode::<Traces>(&Traces::request(Vec::new())), "")
             }
             8..35 => {
                 let padding = *self.random.pick(&[0, 0, 20, 400]);
                 let word = if self.random.percent(15) { NOISE } else { "a line" };
                 let text = format!("{word} {id} of {ADDRESS}{}", " more".repeat(padding / 5));
-                self.owe_record(unit, course, (&id, age), &id, Some(text.clone()));
+                self.owe_record(unit, course, (&id, age), Some(text.clone()));
                 format!("{text}\n")
             }
             35..45 => {
                 let (text, order) = (format!("it failed for {ADDRESS}"), &id);
                 let all = format!("{text} {order}");
-                self.owe_record(unit, course, (&id, age), &id, Some(all));
+                self.owe_record(unit, course, (&id, age), Some(all));
                 format!(r#"{{"level":"ERROR","message":"{text}","orderId":"{order}"}}"#)
             }
             45..50 => self.broken_line(unit, course, (&id, age)),
@@ -393,10 +357,10 @@ fn nowhere(log_stream: &str) -> Place {
     Place { account: "", log_group: String::new(), log_stream, function: None }
 }
 
-/// Encodes a request as an OTLP line.
-pub(crate) fn line(request: &Request) -> String {
+/// Encodes a request as an OTLP line. `padding` makes it longer.
+pub(crate) fn line(request: &Request, padding: &str) -> String {
     format!(
-        r#"{{"__otel_otlp_stdout":"0.1.0","source":"checkout","endpoint":"{}","method":"POST","content-type":"application/x-protobuf","content-encoding":"gzip","payload":"{}","base64":true}}"#,
+        r#"{{"__otel_otlp_stdout":"0.1.0","source":"checkout{padding}","endpoint":"{}","method":"POST","content-type":"application/x-protobuf","content-encoding":"gzip","payload":"{}","base64":true}}"#,
         request.kind().path(),
         STANDARD.encode(gzip("", request.bytes()))
     )

@@ -32,8 +32,6 @@ pub(crate) struct Unit {
     pub(crate) consumed: Consumed,
     /// `true` if it is not readable to its end.
     pub(crate) is_broken: bool,
-    /// Upper limit on its batches.
-    pub(crate) batches: usize,
     /// Deliveries by the schedule, without retries after a failure.
     pub(crate) deliveries: usize,
     /// `true` if an invocation sent the message, `false` if the schedule did.
@@ -52,7 +50,6 @@ impl Unit {
         self.dropped.extend(other.dropped);
         self.events += other.events;
         self.consumed += other.consumed;
-        self.batches += other.batches;
     }
 
     /// Makes the unit broken: only the whole needs a fate, and some of the rest may arrive.
@@ -204,7 +201,6 @@ impl World {
             marks: parts().flat_map(|unit| unit.marks.iter().cloned()).collect(),
             readable: parts().flat_map(|unit| unit.readable.iter().cloned()).collect(),
             is_broken: parts().any(|unit| unit.is_broken),
-            batches: parts().map(|unit| unit.batches).sum(),
             facts: Vec::new(),
             events: parts().map(|unit| unit.events).sum(),
             consumed: parts().fold(Consumed::default(), |mut sum, unit| {
@@ -331,12 +327,6 @@ impl World {
         if has_waited && old.any(|found| Age::is_aging(found.time_unix_nano)) {
             self.census.met("old: out of the window while it waited");
         }
-    }
-
-    /// Returns `true` if the reader of one of these units has to wait for a delivery: one batch is being converted, and one
-    /// waits.
-    pub(crate) fn has_many_batches(&self, units: &[UnitId]) -> bool {
-        units.iter().any(|unit| self.units[*unit].batches > 2)
     }
 
     /// Notes that the invocation failed without a report.
