@@ -1,9 +1,11 @@
-//! 20,000 log groups, with the quotas of CloudWatch Logs, refusals and lost answers, in simulated time.
+//! In simulated time: 20,000 log groups, with the quotas of CloudWatch Logs, refusals and lost answers; and answers to
+//! CloudFormation, which waits an hour for a missing one.
 
 use super::*;
 use aws::{AwsHttpRequest, AwsResponse, NoResponse, RequestSender, Sent};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::UNIX_EPOCH;
 use tokio::time::{sleep, sleep_until};
@@ -203,22 +205,33 @@ impl RequestSender for Fake {
     }
 }
 
-fn service(fake: &Fake) -> Service {
+fn service(sender: &(impl RequestSender + Clone + 'static)) -> Service {
+    service_of(sender, "/aws/lambda/*", clock)
+}
+
+fn service_of(
+    sender: &(impl RequestSender + Clone + 'static),
+    include: &str,
+    clock: fn() -> SystemTime,
+) -> Service {
     let variables = [
         ("AWS_REGION", "eu-west-1"),
         ("AWS_ACCESS_KEY_ID", "AKID"),
         ("AWS_SECRET_ACCESS_KEY", "hunter2"),
-        ("LAMBDA_OTLP_INCLUDE", "/aws/lambda/*"),
+        ("LAMBDA_OTLP_INCLUDE", include),
         ("LAMBDA_OTLP_DESTINATION", FORWARDER),
         ("LAMBDA_OTLP_RETRY_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/123456789012/retry"),
     ];
     let variables: std::collections::HashMap<String, String> =
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let config = Config::from_source(&variables).0.unwrap();
-    let client = || AwsClient::by(fake.clone(), clock);
-    let logs = CloudWatchLogs::by(config.logs.clone(), client());
-    let retry_queue = config.retry_queue.clone().map(|queue| SqsQueue::by(queue, client()));
-    Service { parts: Ok(Parts { config, logs, retry_queue }), answers: client(), clock }
+    let client = || AwsClient::by(sender.clone(), clock);
+    let config = Config::from_source(&variables).0.map_err(|mistakes| mistakes.to_string());
+    let parts = config.map(|config| Parts {
+        logs: CloudWatchLogs::by(config.logs.clone(), client()),
+        retry_queue: config.retry_queue.clone().map(|queue| SqsQueue::by(queue, client())),
+        config,
+    });
+    Service { parts, answers: client(), clock }
 }
 
 #[tokio::test(start_paused = true)]
@@ -315,4 +328,153 @@ fn long_texts_are_truncated_to_fit_the_response() {
     let answer = response(&request, &Err(long));
     assert_eq!(answer["Status"], "FAILED");
     assert!(answer.to_string().len() <= 4096, "{answer}");
+}
+
+/// The behaviour of CloudWatch Logs in an account without log groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Logs {
+    HasNoGroups,
+    Refuses,
+    Fails,
+    IsSilent,
+}
+
+/// An account without log groups, and the bucket for CloudFormation's answer.
+#[derive(Clone, Debug)]
+struct Bucket {
+    logs: Logs,
+    /// Number of answers refused before the first accepted one.
+    refuses: Arc<AtomicUsize>,
+    answers: Arc<Mutex<Vec<Value>>>,
+}
+
+impl RequestSender for Bucket {
+    fn send<'a>(&'a self, request: AwsHttpRequest<'a>) -> Sent<'a> {
+        Box::pin(async move {
+            let is_answer = request.method.as_str() == "PUT";
+            let less = |left: usize| left.checked_sub(1);
+            let (status, body) = if !is_answer {
+                match self.logs {
+                    Logs::HasNoGroups => (200, r#"{"logGroups":[]}"#),
+                    Logs::Refuses => {
+                        (400, r#"{"__type":"AccessDeniedException","message":"not\nyou"}"#)
+                    }
+                    Logs::Fails => (500, "{}"),
+                    Logs::IsSilent => std::future::pending().await,
+                }
+            } else if self.refuses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+            {
+                (503, "slow down")
+            } else {
+                assert_eq!(request.url.query(), Some("X-Amz-Signature=secret"));
+                assert!(request.headers.is_empty(), "none is part of the signature");
+                self.answers.lock().unwrap().push(serde_json::from_slice(&request.body).unwrap());
+                (200, "")
+            };
+            Ok(AwsResponse { status, body: body.into() })
+        })
+    }
+}
+
+impl Bucket {
+    fn new(logs: Logs) -> Self {
+        Self { logs, refuses: Arc::default(), answers: Arc::default() }
+    }
+
+    /// The only answer: status and reason.
+    fn answered(&self) -> (String, String) {
+        let answers = self.answers.lock().unwrap();
+        let [answer] = answers.as_slice() else { panic!("{answers:?}") };
+        for (name, expected) in [
+            ("PhysicalResourceId", "o2-Subscriptions"),
+            ("RequestId", "request"),
+            ("LogicalResourceId", "Subscriptions"),
+            ("StackId", "stack/o2"),
+        ] {
+            assert_eq!(answer[name], expected);
+        }
+        assert!(answer.to_string().len() < 4096);
+        let text = |name: &str| answer[name].as_str().unwrap().to_owned();
+        assert!(!text("Reason").contains('\n'));
+        (text("Status"), text("Reason"))
+    }
+}
+
+fn of_kind(kind: &str) -> Value {
+    json!({
+        "RequestType": kind, "ResponseURL": "https://s3.example.com/b/k?X-Amz-Signature=secret",
+        "StackId": "stack/o2", "RequestId": "request", "LogicalResourceId": "Subscriptions",
+        "PhysicalResourceId": "o2-Subscriptions",
+        "ResourceProperties": { "Include": "/aws/lambda/*" },
+    })
+}
+
+/// The time of an invocation that CloudFormation waits for.
+const TIME: Duration = Duration::from_secs(8);
+
+#[tokio::test(start_paused = true)]
+async fn each_request_is_answered_and_a_failure_blocks_no_deletion() {
+    let refused = "DescribeLogGroups of /aws/lambda/ was refused with AccessDeniedException: not you; allow logs:DescribeLogGroups";
+    for (logs, kind, status, reason) in [
+        (Logs::HasNoGroups, "Create", "SUCCESS", ""),
+        (Logs::HasNoGroups, "Update", "SUCCESS", ""),
+        (Logs::HasNoGroups, "Delete", "SUCCESS", ""),
+        (Logs::Refuses, "Create", "FAILED", refused),
+        (Logs::Refuses, "Update", "FAILED", refused),
+        (Logs::Refuses, "Delete", "SUCCESS", refused),
+        (Logs::Fails, "Create", "FAILED", "status 500"),
+        (Logs::IsSilent, "Create", "FAILED", ""),
+        (Logs::IsSilent, "Delete", "SUCCESS", ""),
+    ] {
+        let bucket = Bucket::new(logs);
+        let ends = clock() + TIME;
+        service(&bucket).handle(&of_kind(kind), ends).await.unwrap();
+        assert!(clock() < ends, "{logs:?} {kind}");
+        let (found, said) = bucket.answered();
+        assert!(found == status && said.contains(reason), "{logs:?} {kind}: {found} {said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn invalid_settings_are_reported_to_cloudformation() {
+    for (kind, expected) in [("Create", "FAILED"), ("Delete", "SUCCESS")] {
+        let bucket = Bucket::new(Logs::HasNoGroups);
+        let service = service_of(&bucket, "/aws/{lambda}", clock);
+        service.handle(&of_kind(kind), clock() + TIME).await.unwrap();
+        let (status, reason) = bucket.answered();
+        assert_eq!(status, expected, "{kind}");
+        let begin = "invalid settings, no log group was checked: LAMBDA_OTLP_INCLUDE";
+        assert!(reason.starts_with(begin), "{reason}");
+        let error = service.handle(&json!({}), clock() + TIME).await.unwrap_err();
+        assert!(error.to_string().contains("LAMBDA_OTLP_INCLUDE"), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_reported_to_cloudformation() {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    fn broken_clock() -> SystemTime {
+        // The first call precedes any action.
+        assert!(CALLS.fetch_add(1, Ordering::Relaxed) == 0, "the clock is broken");
+        clock()
+    }
+    let bucket = Bucket::new(Logs::HasNoGroups);
+    let service = service_of(&bucket, "/aws/lambda/*", broken_clock);
+    service.handle(&of_kind("Create"), clock() + TIME).await.unwrap();
+    let (status, reason) = bucket.answered();
+    assert_eq!(status, "FAILED");
+    assert!(reason.starts_with("the subscriber panicked"), "{reason}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_repeated_until_cloudformation_accepts_it_or_the_invocation_ends() {
+    let bucket = Bucket::new(Logs::HasNoGroups);
+    let ends = clock() + TIME;
+    bucket.refuses.store(2, Ordering::Relaxed);
+    service(&bucket).handle(&of_kind("Create"), ends).await.unwrap();
+    assert_eq!(bucket.answered().0, "SUCCESS");
+    bucket.refuses.store(usize::MAX, Ordering::Relaxed);
+    let error = service(&bucket).handle(&of_kind("Delete"), ends).await.unwrap_err();
+    assert_eq!(error.to_string(), "CloudFormation did not accept the answer: status 503");
+    assert!(clock() < ends);
 }
