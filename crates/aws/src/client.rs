@@ -96,24 +96,34 @@ pub struct Credentials {
     pub session_token: Option<Secret>,
 }
 
+const DEFAULT_DOMAIN: &str = "amazonaws.com";
+
+/// Partitions besides `aws`: name, beginning of their regions' names, and domain (AWS General Reference, "Service endpoints").
+const PARTITIONS: [(&str, &str, &str); 5] = [
+    ("aws-cn", "cn-", "amazonaws.com.cn"),
+    ("aws-us-gov", "us-gov-", DEFAULT_DOMAIN),
+    ("aws-iso", "us-iso-", "c2s.ic.gov"),
+    ("aws-iso-b", "us-isob-", "sc2s.sgov.gov"),
+    ("aws-eusc", "eusc-", "amazonaws.eu"),
+];
+
+fn of_region(region: &str) -> Option<&'static (&'static str, &'static str, &'static str)> {
+    PARTITIONS.iter().find(|(_, prefix, _)| region.starts_with(prefix))
+}
+
+/// The partition of a region, as in ARNs.
+pub(crate) fn partition(region: &str) -> &'static str {
+    of_region(region).map_or("aws", |(name, _, _)| name)
+}
+
 /// `https://secretsmanager.eu-west-1.amazonaws.com/` for each partition, which the region's name determines (AWS General
 /// Reference, "Service endpoints"). `None` if it is not a region's name.
 pub fn service_endpoint(service: &str, partition: Option<&str>, region: &str) -> Option<Url> {
     let is_region = !region.is_empty()
         && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let is_in = |name: &str, prefix: &str| {
-        partition.map_or(region.starts_with(prefix), |partition| partition == name)
-    };
-    let domains = [
-        ("aws-cn", "cn-", "amazonaws.com.cn"),
-        ("aws-iso", "us-iso-", "c2s.ic.gov"),
-        ("aws-iso-b", "us-isob-", "sc2s.sgov.gov"),
-        ("aws-eusc", "eusc-", "amazonaws.eu"),
-    ];
-    let domain = domains
-        .iter()
-        .find(|(name, prefix, _)| is_in(name, prefix))
-        .map_or("amazonaws.com", |(_, _, domain)| domain);
+    let named = |name: &str| PARTITIONS.iter().find(|partition| partition.0 == name);
+    let found = partition.map_or_else(|| of_region(region), named);
+    let domain = found.map_or(DEFAULT_DOMAIN, |(_, _, domain)| domain);
     let url = format!("https://{service}.{region}.{domain}/");
     is_region.then(|| Url::parse(&url).ok()).flatten()
 }

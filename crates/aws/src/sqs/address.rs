@@ -74,11 +74,7 @@ impl QueueAddress {
 
     pub(super) fn arn(&self) -> String {
         let Self { region, account, name, .. } = self;
-        let partition = match region.split('-').next() {
-            Some("cn") => "aws-cn",
-            Some("us") if region.starts_with("us-gov-") => "aws-us-gov",
-            _ => "aws",
-        };
+        let partition = crate::client::partition(region);
         format!("arn:{partition}:sqs:{region}:{account}:{name}")
     }
 
