@@ -1,5 +1,6 @@
 //! A faulty OpenObserve in memory.
 
+use super::census::fault_name;
 use super::current::Current;
 use super::marks;
 use super::schedule::{BackendFault, Fault, Panic};
@@ -78,7 +79,7 @@ impl Backend {
             BackendFault::Any => BackendFault::any(&mut self.current.random()),
             other => other,
         };
-        self.world.lock().census.met(fault.name());
+        self.world.lock().census.met(&fault_name(&fault));
         Some(fault)
     }
 

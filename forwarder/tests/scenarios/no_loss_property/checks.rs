@@ -198,15 +198,16 @@ impl World {
             return Some(format!("says something else than {text:?}"));
         }
         if kind != SignalKind::Metrics {
+            let text = wire::timestamp::rfc3339_nanos(fact.age.unix_nano());
             let is_right = match &found.original_time {
                 None => found.time_unix_nano == fact.age.unix_nano(),
                 Some(original) => {
                     self.census.met("old: restamped");
-                    *original == fact.age.text() && old_records == OldRecords::Restamp
+                    *original == text && old_records == OldRecords::Restamp
                 }
             };
             if !is_right {
-                return Some(format!("has lost its time, {}", fact.age.text()));
+                return Some(format!("has lost its time, {text}"));
             }
         }
         None

@@ -52,19 +52,6 @@ impl Age {
         }
     }
 
-    pub(crate) fn text(self) -> String {
-        match self {
-            Self::Fresh => "2026-09-21T14:13:20.000000000Z".to_owned(),
-            Self::Skewed(_) | Self::Aging(_) => {
-                let of_day = self.time_ms() / 1000 % (24 * 3600);
-                let (hours, minutes) = (of_day / 3600, of_day / 60 % 60);
-                format!("2026-09-21T{hours:02}:{minutes:02}:{:02}.000000000Z", of_day % 60)
-            }
-            Self::Old => "2026-09-21T08:13:20.000000000Z".to_owned(),
-            Self::Ahead => "2026-09-22T15:13:20.000000000Z".to_owned(),
-        }
-    }
-
     /// Returns `true` if an item of this time leaves the window during the schedule.
     pub(crate) fn is_aging(time_unix_nano: u64) -> bool {
         let old = Self::Aging(0).unix_nano();

@@ -1,5 +1,6 @@
 //! The simulator's queue, reached from one environment.
 
+use super::census::fault_name;
 use super::current::Current;
 use super::schedule::{Fault, QueueFault};
 use super::world::{QueueName, Shared, UnitId};
@@ -68,7 +69,7 @@ impl Scheduled {
             QueueFault::Any => QueueFault::any(&mut self.current.random()),
             other => other,
         };
-        self.world.lock().census.met(fault.name());
+        self.world.lock().census.met(&fault_name(&fault));
         Some(fault)
     }
 

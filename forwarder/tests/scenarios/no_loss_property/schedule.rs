@@ -91,33 +91,11 @@ const LASTING: &[BackendFault] = &[
     BackendFault::Slow { seconds: 8 },
 ];
 
+pub(crate) const BACKEND_FAULTS: [&[BackendFault]; 2] = [PASSING, LASTING];
+
 impl BackendFault {
     pub(crate) fn any(random: &mut Random) -> Self {
         *random.pick(PASSING)
-    }
-
-    /// The name in the census.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Throttled { .. } => "backend: 429",
-            Self::Status500 => "backend: 500",
-            Self::Status502 => "backend: 502",
-            Self::Status503 { .. } => "backend: 503",
-            Self::NothingWritten => "backend: nothing written",
-            Self::Rejections => "backend: rejects some",
-            Self::BadRequest => "backend: 400",
-            Self::Unauthorized => "backend: 401",
-            Self::Forbidden => "backend: 403",
-            Self::NotFound => "backend: 404",
-            Self::TooLarge { .. } => "backend: 413",
-            Self::ResetBeforeBody => "backend: reset before the body",
-            Self::ResetAfterBody => "backend: reset after the body",
-            Self::Slow { .. } => "backend: slow",
-            Self::Hang => "backend: hangs",
-            Self::HtmlPage => "backend: HTML page",
-            Self::ErrorAs200 => "backend: error as 200",
-            Self::Any => "backend: any",
-        }
     }
 }
 
@@ -135,7 +113,7 @@ pub(crate) enum QueueFault {
     Any,
 }
 
-const QUEUE_FAULTS: &[QueueFault] = &[
+pub(crate) const QUEUE_FAULTS: &[QueueFault] = &[
     QueueFault::Refuses,
     QueueFault::RefusesSome,
     QueueFault::AnswersForSome,
@@ -147,19 +125,6 @@ const QUEUE_FAULTS: &[QueueFault] = &[
 impl QueueFault {
     pub(crate) fn any(random: &mut Random) -> Self {
         *random.pick(QUEUE_FAULTS)
-    }
-
-    /// The name in the census.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Refuses => "queue: refuses",
-            Self::RefusesSome => "queue: refuses some",
-            Self::AnswersForSome => "queue: answers for some",
-            Self::Loses => "queue: loses",
-            Self::Swallows => "queue: swallows",
-            Self::Hangs => "queue: hangs",
-            Self::Any => "queue: any",
-        }
     }
 }
 
