@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 #[derive(Clone)]
 pub(crate) struct Store {
     pub(crate) name: QueueName,
-    pub(crate) queue: simulator::queue::Queue,
+    pub(crate) queue: local_lambda::queue::Queue,
     pub(crate) units: Arc<Mutex<BTreeMap<String, UnitId>>>,
     /// Notified when a message may be available.
     pub(crate) changed: Arc<Notify>,
@@ -24,7 +24,7 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn new(name: QueueName, visibility_timeout: Duration) -> Self {
-        let queue = simulator::queue::Queue::new(match name {
+        let queue = local_lambda::queue::Queue::new(match name {
             QueueName::Retry => "retry",
             QueueName::DeadLetters => "dead-letters",
         });
@@ -109,7 +109,7 @@ impl Scheduled {
 impl Asks for Scheduled {
     async fn send(
         &self,
-        queue: &simulator::queue::Queue,
+        queue: &local_lambda::queue::Queue,
         batch: &[String],
         delay: Duration,
     ) -> BatchResult {
@@ -148,7 +148,7 @@ impl Asks for Scheduled {
 
     async fn postpone(
         &self,
-        queue: &simulator::queue::Queue,
+        queue: &local_lambda::queue::Queue,
         receipt_handle: &str,
         delay: Duration,
     ) -> Result<(), Refusal> {
