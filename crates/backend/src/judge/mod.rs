@@ -95,12 +95,13 @@ fn judge_success(
     match export_response::read(kind, &content_type, body) {
         Err(text) => no_otlp_answer(response.status, text),
         Ok(ExportResponse::Complete) => Judgement::Accepted { warning: String::new() },
-        // OpenObserve reports accepted items in an OTLP response; other backends answer in many ways.
-        Ok(ExportResponse::Unknown { says_no, partial }) => match (profile, partial) {
+        // OpenObserve reports accepted items in an OTLP response. Other backends answer in many ways, which are not guessed: only
+        // the error of OpenObserve counts, and what OTLP says.
+        Ok(ExportResponse::Unknown { is_error, partial }) => match (profile, partial) {
             (Profile::OpenObserve, _) => {
                 no_otlp_answer(response.status, "JSON that is not an OTLP response")
             }
-            (Profile::Otlp, _) if says_no => {
+            (Profile::Otlp, _) if is_error => {
                 no_otlp_answer(response.status, "an error in its body")
             }
             (Profile::Otlp, Some(partial)) if partial.items > 0 => partly(partial, items, mask),

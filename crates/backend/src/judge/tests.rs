@@ -68,14 +68,8 @@ fn each_status_yields_one_judgement() {
     check("202", "accepted");
     check("204", "accepted");
     check("200, content-type: application/json \"{}\"", "accepted");
-    check(r#"200 "{"error":"login"}""#, "alarm, ambiguous");
     check(r#"200 "{"code":503,"message":"Error# MemoryTableOverflowError"}""#, "alarm, ambiguous");
     check(r#"200 "{"code":401,"message":"Unauthorized Access"}""#, "alarm, ambiguous");
-    check(r#"200 "{"errorMessage":"Task timed out"}""#, "alarm, ambiguous");
-    check(
-        r#"200 "{"code":200,"status":[{"name":"s","successful":2,"failed":2}]}""#,
-        "alarm, ambiguous",
-    );
     check("200 \"ok\"", "alarm, ambiguous");
     check("200, content-type: application/grpc", "alarm, ambiguous");
     check("200, grpc-status: 14", "alarm, ambiguous");
@@ -83,13 +77,6 @@ fn each_status_yields_one_judgement() {
     // A `google.rpc.Status` without a code.
     check("200, content-type: application/x-protobuf \"\u{12}\u{7}offline\"", "alarm, ambiguous");
     check(r#"200 "{"partialSuccess":{"rejectedThings":"5"}}""#, "alarm, ambiguous");
-    check(r#"200 "{"code":14,"message":"upstream connect error"}""#, "alarm, ambiguous");
-    check(r#"200 "{"status":{"code":14,"message":"upstream"}}""#, "alarm, ambiguous");
-    check(r#"200 "{"status":"unauthorized"}""#, "alarm, ambiguous");
-    check(r#"200 "{"result":"error"}""#, "alarm, ambiguous");
-    check(r#"200 "{"fault":{"faultstring":"quota"}}""#, "alarm, ambiguous");
-    check(r#"200 "{"success":"no"}""#, "alarm, ambiguous");
-    check(r#"200 "{"code":"UNAUTHENTICATED"}""#, "alarm, ambiguous");
     check("200, content-type: text/plain \"Unauthorized: please log in\"", "alarm, ambiguous");
     check("200 \"\u{a}\u{2}\u{8}\u{2}x\"", "alarm, ambiguous");
     check("301, location: https://elsewhere/", "alarm");
@@ -164,6 +151,10 @@ fn an_empty_partial_success_fails_only_openobserve_logs() {
     let json: &[u8] = br#"{"partialSuccess":{"rejectedSpans":"2"}}"#;
     check(OpenObserve, Traces, json, "partial 2");
     check(Otlp, Traces, json, "partial 2");
+    // OpenObserve's answers are known, so every other one is suspect; other backends may answer anything.
+    let no = br#"{"status":"none"}"#;
+    check(OpenObserve, Traces, no, "alarm, ambiguous");
+    check(Otlp, Traces, no, r#"accepted, accepted, but the answer is not OTLP: {"status":"none"}"#);
     // Rejections are recognized even if a gateway adds fields.
     let with_more: &[u8] = br#"{"partialSuccess":{"rejectedSpans":"2"},"took":3}"#;
     check(Otlp, Traces, with_more, "partial 2");
