@@ -30,7 +30,5 @@ pub use destination::{
 };
 pub use export::{Fate, InvalidRetryPolicy, Outcome, RetryPolicy, UndeliveredPart, gzip_level};
 pub use judge::Reason;
-pub use reach::{
-    Advice, Answers, Canary, ORGANIZATION_MISSING, REQUEST_TIMEOUT, Reach, is_no_otlp,
-};
+pub use reach::{Advice, Answers, Canary, ORGANIZATION_MISSING, REQUEST_TIMEOUT, Reach};
 pub use sanitize::{Sanitized, Survey, Times, sanitize, stored_byte, stored_key, stored_stream};

@@ -2,8 +2,7 @@
 
 use crate::destination::{DestinationConfig, Profile};
 use crate::http::{ClientError, HttpRequest, HttpResponse, Transport, TransportError, header_map};
-use crate::judge::GRPC_STATUS;
-use crate::judge::excerpt;
+use crate::judge::{GRPC_STATUS, Judgement, excerpt, judge};
 use crate::mask::Mask;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -11,8 +10,6 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use settings::Check;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -151,13 +148,19 @@ impl<T: Transport> Reach<T> {
         Check::ok("connection", format!("{tls}{}", said(answer, "HTTP ")))
     }
 
+    /// Returns `true` for a web page, as web servers and proxies answer any request, or another answer that no backend gives.
+    fn is_no_otlp(&self, kind: SignalKind, answer: &HttpResponse) -> bool {
+        let judgement = judge(self.destination.profile, kind, 0, answer, &Mask::default());
+        matches!(judgement, Judgement::Alarm { .. })
+    }
+
     /// Returns the reason why this answer does not come from a backend that accepts telemetry.
     fn refused(&self, kind: SignalKind, answer: &HttpResponse) -> Option<Check> {
         let status = answer.status;
         let said = said(answer, "");
         let Advice { endpoint, credentials } = &self.advice;
         Some(match status {
-            200..=299 if is_no_otlp(answer) => Check::failed(
+            200..=299 if self.is_no_otlp(kind, answer) => Check::failed(
                 "connection",
                 format!(
                     "{kind}: answered {status} with a page or an error: it is no OTLP endpoint, check {endpoint}"
@@ -191,29 +194,6 @@ fn said(answer: &HttpResponse, prefix: &str) -> String {
         "" => format!("{prefix}{}", answer.status),
         code => format!("gRPC's status {code}"),
     }
-}
-
-#[derive(Deserialize)]
-struct JsonErrorBody<'a> {
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    code: Option<&'a RawValue>,
-}
-
-/// Returns `true` if a successful answer is a web page, as web servers and proxies send for any request, or a JSON error.
-pub fn is_no_otlp(answer: &HttpResponse) -> bool {
-    const FIRST_ERROR: u64 = 400;
-    let body = answer.body.trim_ascii_start();
-    let content_type = answer.headers.get(http::header::CONTENT_TYPE);
-    let is_html = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
-    let is_error = || {
-        serde_json::from_slice(body).is_ok_and(|JsonErrorBody { error, code }| {
-            let code = code.and_then(|code| code.get().parse().ok());
-            error.is_some() || code.is_some_and(|code: u64| code >= FIRST_ERROR)
-        })
-    };
-    is_html || body.starts_with(b"<") || is_error()
 }
 
 /// The fields shared by the records of one test.
@@ -266,34 +246,5 @@ impl Canary {
             ..LogRecord::default()
         };
         Request::of_log_records(self.resource(), vec![record])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn web_pages_and_json_errors_are_no_otlp_response() {
-        let check = |content_type: &'static str, body: &'static str, expected| {
-            let mut headers = HeaderMap::new();
-            headers.insert(http::header::CONTENT_TYPE, content_type.parse().unwrap());
-            let body = Bytes::from_static(body.as_bytes());
-            let answer = HttpResponse { status: 200, headers, body, cut: false };
-            assert_eq!(
-                is_no_otlp(&answer),
-                expected,
-                "{content_type} {body:?}",
-                body = answer.body
-            );
-        };
-        check("text/html; charset=utf-8", "", true);
-        check("text/plain", "<!DOCTYPE html>", true);
-        check("application/json", r#"{"code":401,"message":"no"}"#, true);
-        check("application/json", r#"{"error":"no"}"#, true);
-        check("application/json", r#"{"list":[],"total":0}"#, false);
-        check("application/json", r#"{"code":"200"}"#, false);
-        check("application/json", "[]", false);
-        check("application/x-protobuf", "", false);
     }
 }
