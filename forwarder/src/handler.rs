@@ -10,7 +10,7 @@ use crate::rules::{DestinationRule, LiveRules, RuleSet, RulesProblem};
 use crate::source::Event;
 use crate::vitals::Vitals;
 use aws::{AwsSecrets, FreezeAwareInstant, SecretService as _, SqsQueue, SqsSettings};
-use backend::{Authorized, ClientError, DestinationConfig, HttpTransport};
+use backend::{Client, ClientError, DestinationConfig};
 use lambda_runtime::LambdaEvent;
 use settings::{SecretReference, SecretStore};
 use std::sync::Arc;
@@ -23,15 +23,13 @@ const RULES_LIFETIME: Duration = Duration::from_mins(1);
 /// Limit on reading rules in an invocation.
 const LONGEST_LOOK: Duration = Duration::from_secs(3);
 
-type DestinationClient = Authorized<HttpTransport, Arc<AwsSecrets>>;
-
 /// The forwarder of one execution environment.
 #[derive(Debug)]
 pub struct Handler {
     config: Config,
     aws: Arc<AwsSecrets>,
-    default: Arc<Destination<DestinationClient>>,
-    forwarder: Mutex<Forwarder<DestinationClient, Arc<SqsQueue>>>,
+    default: Arc<Destination<Client>>,
+    forwarder: Mutex<Forwarder<Client, Arc<SqsQueue>>>,
     rules: Option<Mutex<LiveRules>>,
     vitals: Option<Vitals>,
     rules_known: AtomicBool,
@@ -42,7 +40,7 @@ impl Handler {
     /// before the first invocation.
     pub fn new(config: Config, clock: fn() -> SystemTime) -> Result<Self, ClientError> {
         let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), clock));
-        let client = Authorized::new(&config.destination, &aws, aws::SECRET_LIFETIME)?;
+        let client = Client::authorized(&config.destination, &aws, aws::SECRET_LIFETIME)?;
         let default = default_destination(&config, client);
         let destinations = vec![Arc::clone(&default)];
         let queue = |settings: &SqsSettings| Arc::new(SqsQueue::new(settings.clone(), clock));
@@ -132,10 +130,7 @@ impl Handler {
         Ok(())
     }
 
-    fn destination(
-        &self,
-        rule: &DestinationRule,
-    ) -> Result<Destination<DestinationClient>, ClientError> {
+    fn destination(&self, rule: &DestinationRule) -> Result<Destination<Client>, ClientError> {
         let DestinationConfig {
             own_authority,
             proxy,
@@ -158,7 +153,7 @@ impl Handler {
             max_columns,
             ..DestinationConfig::new(&rule.endpoint)
         };
-        let client = Authorized::new(&config, &self.aws, aws::SECRET_LIFETIME)?;
+        let client = Client::authorized(&config, &self.aws, aws::SECRET_LIFETIME)?;
         let policy = self.config.old_records.of(rule.profile);
         let destination = Destination::new(&rule.name, client, &config, policy);
         Ok(destination.with_stream(rule.stream.clone()))

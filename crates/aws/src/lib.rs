@@ -30,7 +30,7 @@ pub use logs::{
 };
 pub use secret::{
     AwsSecrets, AwsSecretsSettings, CachedSecret, CurrentSecret, SECRET_LIFETIME, SecretError,
-    SecretService, authorization,
+    SecretReading, SecretService, authorization,
 };
 pub use sqs::{QueueError, SqsQueue, SqsSettings};
 pub use variables::{AWS, LOGS, SECRETS, SQS};

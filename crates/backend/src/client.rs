@@ -1,21 +1,25 @@
-//! The client of a binary: a destination, its connections, and the account of each export.
+//! The client of a binary: a destination, its credentials and connections, and the account of each export.
 
 use crate::destination::{Compression, DestinationConfig, Profile, STREAM_NAME, stream_header};
-use crate::export::{Attempt, Delivery, Jitter, Learned, Outcome, RetryPolicy, export};
+use crate::export::{
+    Attempt, Delivery, Fate, Jitter, Learned, Outcome, RetryPolicy, UndeliveredPart, export,
+};
 use crate::http::{ClientError, HttpTransport, Transport, header_map};
+use crate::judge::Reason;
 use crate::mask::Mask;
+use aws::{CachedSecret, CurrentSecret, SecretError, SecretService};
 use http::{HeaderMap, HeaderValue};
 use settings::Headers;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use wire::{Request, SignalKind};
 
-/// Sends requests of all signals to one destination. Clones are cheap and share connections and headers.
+/// Sends requests of all signals to one destination, with that destination's credentials only.
 #[derive(Debug)]
 pub struct Client<T = HttpTransport> {
-    transport: Arc<T>,
+    transport: T,
     profile: Profile,
     compression: Compression,
     request_timeout: Duration,
@@ -23,24 +27,43 @@ pub struct Client<T = HttpTransport> {
     learned: Learned,
     policy: RetryPolicy,
     /// The seed of the next delivery's delays; `None` for random delays.
-    jitter_seed: Option<Arc<AtomicU64>>,
+    jitter_seed: Option<AtomicU64>,
     /// The destination's default stream.
     stream: Option<HeaderValue>,
-    /// The lock is held only to clone the inner `Arc`.
-    headers: Arc<RwLock<Arc<SentHeaders>>>,
+    /// The destination's headers; the secret replaces their authorization.
+    headers: Headers,
+    secret: Option<Arc<CachedSecret>>,
+    /// The lock is held only to read or replace the inner `Arc`.
+    sent: Mutex<Arc<SentHeaders>>,
 }
 
 /// The headers of each request, and the mask that keeps their values out of texts.
 #[derive(Debug)]
 struct SentHeaders {
+    /// The version of the secret; 0 for the destination's own headers.
+    version: u64,
     map: HeaderMap,
     mask: Mask,
 }
 
 impl Client {
-    /// Creates a client without network access. The first export resolves names and connects.
+    /// Creates a client without network access, which does not use the destination's secret. The first export resolves names and
+    /// connects.
     pub fn new(destination: &DestinationConfig) -> Result<Self, ClientError> {
         Self::with_transport(destination, HttpTransport::new(destination)?)
+    }
+
+    /// Creates a client that reads the destination's secret, if any, from this service, which several destinations may share.
+    pub fn authorized<S: SecretService + 'static>(
+        destination: &DestinationConfig,
+        service: &Arc<S>,
+        lifetime: Duration,
+    ) -> Result<Self, ClientError> {
+        let secret = destination.secret.as_ref().map(|reference| {
+            let service = Arc::clone(service);
+            Arc::new(CachedSecret::new(service, reference.clone(), lifetime))
+        });
+        Ok(Self::new(destination)?.with_secret(secret))
     }
 }
 
@@ -53,9 +76,9 @@ impl<T: Transport> Client<T> {
         let own_stream = |name: &String| stream_header(name).ok_or_else(invalid);
         let stream = destination.stream.as_ref().map(own_stream).transpose()?;
         let map = header_map(&destination.headers)?;
-        let headers = SentHeaders { map, mask: Mask::of(destination) };
+        let sent = SentHeaders { version: 0, map, mask: Mask::of(destination) };
         Ok(Self {
-            transport: Arc::new(transport),
+            transport,
             profile: destination.profile,
             compression: destination.compression,
             request_timeout: destination.request_timeout,
@@ -64,7 +87,9 @@ impl<T: Transport> Client<T> {
             policy: RetryPolicy::default(),
             jitter_seed: None,
             stream,
-            headers: Arc::new(RwLock::new(Arc::new(headers))),
+            headers: destination.headers.clone(),
+            secret: None,
+            sent: Mutex::new(Arc::new(sent)),
         })
     }
 
@@ -73,10 +98,16 @@ impl<T: Transport> Client<T> {
         Self { policy, ..self }
     }
 
+    /// Puts this secret, which several clients of one destination may share, in place of the authorization header.
+    #[must_use]
+    pub fn with_secret(self, secret: Option<Arc<CachedSecret>>) -> Self {
+        Self { secret, ..self }
+    }
+
     /// Makes the delays reproducible: each delivery derives them from this seed and its number.
     #[must_use]
     pub fn with_seeded_waits(self, seed: u64) -> Self {
-        Self { jitter_seed: Some(Arc::new(AtomicU64::new(seed))), ..self }
+        Self { jitter_seed: Some(AtomicU64::new(seed)), ..self }
     }
 
     fn jitter(&self) -> Jitter {
@@ -84,15 +115,6 @@ impl<T: Transport> Client<T> {
             Some(next) => Jitter::seeded(next.fetch_add(1, Ordering::Relaxed)),
             None => Jitter::random(),
         }
-    }
-
-    /// Replaces the headers of future deliveries. The previous values stay masked.
-    pub fn set_headers(&self, headers: &Headers) -> Result<(), ClientError> {
-        let map = header_map(headers)?;
-        let mut current = self.headers.write().unwrap_or_else(PoisonError::into_inner);
-        let mask = current.mask.and(headers);
-        *current = Arc::new(SentHeaders { map, mask });
-        Ok(())
     }
 
     /// Uses new connections from now on. Old ones may be dead after a freeze of the environment, and only a lost request would
@@ -106,8 +128,70 @@ impl<T: Transport> Client<T> {
     ///
     /// `stream` replaces the destination's OpenObserve stream for traces and logs. A name that no header can hold is ignored with
     /// a warning.
+    ///
+    /// The secret is read before the first request. Without one, the request is returned unsent. After 401 or 403 it is read
+    /// again, and the refused parts are sent again if it has changed.
     pub async fn export(
         &self,
+        stream: Option<&str>,
+        request: Request,
+        deadline: Instant,
+    ) -> Outcome {
+        let Some(secret) = &self.secret else {
+            let sent = Arc::clone(&self.sent.lock().unwrap_or_else(PoisonError::into_inner));
+            return self.deliver(&sent, stream, request, deadline).await;
+        };
+        let first = within(deadline, secret.current()).await;
+        let (used, sent) = match first.and_then(|used| Ok((self.headers(&used)?, used))) {
+            Ok((sent, used)) => (used, sent),
+            Err(text) => {
+                return Outcome::unsent(request, Reason::Credentials { text }, Fate::ParkWithAlarm);
+            }
+        };
+        let mut outcome = self.deliver(&sent, stream, request, deadline).await;
+        let refused: Vec<UndeliveredPart> =
+            outcome.parts.extract_if(.., |part| part.reason.refuses_credentials()).collect();
+        let mut failure = used.failure.map(|failure| failure.to_string());
+        if !refused.is_empty() {
+            let newer = within(deadline, secret.reread()).await;
+            let newer = newer.and_then(|newer| Ok((self.headers(&newer)?, newer)));
+            match &newer {
+                // After the deadline nothing is sent, and the refusal is the more useful reason.
+                Ok((sent, newer)) if newer.version > used.version && Instant::now() < deadline => {
+                    for part in refused {
+                        outcome += self.deliver(sent, stream, part.request, deadline).await;
+                    }
+                }
+                _ => outcome.parts.extend(refused),
+            }
+            failure = match newer {
+                Ok((_, newer)) => newer.failure.map(|failure| failure.to_string()),
+                Err(text) => Some(text),
+            };
+        }
+        if let Some(failure) = failure {
+            outcome.warn(format!("the previous secret stays in use: {failure}"));
+        }
+        outcome
+    }
+
+    /// Returns the headers with this version of the secret, or a newer one. Values of older ones stay masked. The error is for a
+    /// person.
+    fn headers(&self, secret: &CurrentSecret) -> Result<Arc<SentHeaders>, String> {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        if secret.version > sent.version {
+            let mut headers = self.headers.clone();
+            headers.set("authorization", secret.authorization.expose())?;
+            let map = header_map(&headers).map_err(|error| error.to_string())?;
+            let mask = sent.mask.and(&headers);
+            *sent = Arc::new(SentHeaders { version: secret.version, map, mask });
+        }
+        Ok(Arc::clone(&sent))
+    }
+
+    async fn deliver(
+        &self,
+        headers: &SentHeaders,
         stream: Option<&str>,
         request: Request,
         deadline: Instant,
@@ -115,7 +199,6 @@ impl<T: Transport> Client<T> {
         let now = Instant::now();
         let deadline =
             now.checked_add(self.policy.budget()).map_or(deadline, |end| end.min(deadline));
-        let headers = Arc::clone(&self.headers.read().unwrap_or_else(PoisonError::into_inner));
         let (stream, warning) = self.stream_for(stream, request.kind());
         let delivery = Delivery::new(
             self.profile,
@@ -134,7 +217,7 @@ impl<T: Transport> Client<T> {
             headers: &headers.map,
             stream: stream.as_ref(),
         };
-        let mut outcome = export(self.transport.as_ref(), &attempt, deadline, delivery).await;
+        let mut outcome = export(&self.transport, &attempt, deadline, delivery).await;
         outcome.warn(warning);
         outcome
     }
@@ -161,16 +244,24 @@ impl<T: Transport> Client<T> {
 
 const MOST_STREAM_CHARS: usize = 60;
 
-impl<T> Clone for Client<T> {
-    fn clone(&self) -> Self {
-        Self {
-            transport: Arc::clone(&self.transport),
-            jitter_seed: self.jitter_seed.clone(),
-            stream: self.stream.clone(),
-            headers: Arc::clone(&self.headers),
-            learned: self.learned.clone(),
-            ..*self
-        }
+/// Reads the secret once into the destination's headers, for one-off checks of a backend. The error is for a person.
+pub async fn read_secret(
+    destination: &mut DestinationConfig,
+    secret: &CachedSecret,
+) -> Result<(), String> {
+    destination.secret = None;
+    let current = secret.current().await.map_err(|error| error.to_string())?;
+    destination.headers.set("authorization", current.authorization.expose())
+}
+
+/// Reads the secret before the deadline. The error is for a person.
+async fn within(
+    deadline: Instant,
+    reading: impl Future<Output = Result<CurrentSecret, SecretError>>,
+) -> Result<CurrentSecret, String> {
+    match timeout_at(deadline, reading).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("the secret was not read before the deadline".to_owned()),
     }
 }
 
@@ -258,23 +349,6 @@ mod tests {
         check(None, Some(long.as_str()), "-", &warning).await;
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn new_headers_apply_to_clones_and_old_ones_stay_masked() {
-        let client = client(None);
-        let clone = client.clone();
-        clone.set_headers(&authorization("Basic second-secret")).unwrap();
-        let outcome = client.export(None, one_record(), soon()).await;
-        assert_eq!(*client.transport.seen.lock().unwrap(), ["logs: Basic second-secret, -"]);
-        let [part] = outcome.parts.as_slice() else { panic!("{outcome:?}") };
-        assert_eq!(
-            part.reason.to_string(),
-            "answered 401 Unauthorized: who is **** or ****: check the authorization header"
-        );
-        assert!(part.reason.refuses_credentials());
-        let debug = format!("{:?}", client.headers);
-        assert!(!debug.contains("-secret"), "{debug}");
-    }
-
     /// A backend that answers each request with 200 and this body.
     struct Answers(&'static str);
 
@@ -297,7 +371,7 @@ mod tests {
             destination.profile = profile;
             let client = Client::with_transport(&destination, Answers(body)).unwrap();
             for expected in expected {
-                let outcome = client.clone().export(None, one_record(), soon()).await;
+                let outcome = client.export(None, one_record(), soon()).await;
                 let Outcome { accepted, requests_sent, warning, .. } = outcome;
                 assert_eq!((accepted, requests_sent, warning.as_str()), (1, 1, expected));
             }
@@ -365,12 +439,12 @@ mod tests {
         let request = Request::of_spans(None, (0..64).map(|_| span()).collect());
         // A backend that accepts no size teaches none.
         *client.transport.most_items.lock().unwrap() = Some(0);
-        let outcome = client.clone().export(None, request.clone(), soon()).await;
+        let outcome = client.export(None, request.clone(), soon()).await;
         assert_eq!(outcome.accepted, 0);
         client.transport.seen.lock().unwrap().clear();
         *client.transport.most_items.lock().unwrap() = Some(10);
         for expected in [[vec![64, 32, 16], vec![8; 8]].concat(), vec![8; 8]] {
-            let outcome = client.clone().export(None, request.clone(), soon()).await;
+            let outcome = client.export(None, request.clone(), soon()).await;
             assert_eq!(outcome.accepted, 64);
             assert_eq!(std::mem::take(&mut *client.transport.seen.lock().unwrap()), expected);
         }
@@ -383,7 +457,7 @@ mod tests {
         let client = Client::with_transport(&destination, Sizes::default()).unwrap();
         let check = async |stream, request: Request, sizes: &[usize]| {
             let items = request.items();
-            let outcome = client.clone().export(stream, request, soon()).await;
+            let outcome = client.export(stream, request, soon()).await;
             assert_eq!(outcome.accepted, items, "{outcome:?}");
             assert_eq!(std::mem::take(&mut *client.transport.seen.lock().unwrap()), sizes);
         };

@@ -5,10 +5,9 @@
 //! carries it out.
 //!
 //! Each folder uses only the folders before it: `destination` (endpoint and credentials), `http` (one attempt), `judge` (the
-//! meaning of a response), `sanitize`, `export` (retry, split, account), `client`, `authorized` (a client with a secret stored
+//! meaning of a response), `sanitize`, `export` (retry, split, account), `client` (all of it, with a secret that may be stored
 //! elsewhere). `reach` checks a destination and explains the result to a person.
 
-mod authorized;
 mod client;
 mod destination;
 mod export;
@@ -22,8 +21,7 @@ pub use self::http::{
     ClientError, HttpRequest, HttpResponse, HttpTransport, JsonStreamEvent, JsonStreamRecord,
     Protocol, Transport, TransportError, events_request, header_map,
 };
-pub use authorized::{Authorized, read_secret};
-pub use client::Client;
+pub use client::{Client, read_secret};
 pub use destination::{
     Compression, DESTINATION, DestinationConfig, Endpoints, O2_DESTINATION, OwnAuthority,
     PROXY_ROW, Profile, SECRET_ROW, missing_organization,

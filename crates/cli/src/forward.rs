@@ -4,7 +4,7 @@ use crate::destination::{DestinationArguments, read_config};
 use crate::{log_events, log_file, terminal};
 use ::aws::AwsSecrets;
 use anyhow::Context as _;
-use backend::Authorized;
+use backend::Client;
 use console::quantity::plural;
 use console::time_arguments::now_unix_nano;
 use forwarder::{
@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             let forwarder = one_destination(&config, &aws, DryRun, options).await?;
             forward_all(arguments, &forwarder, now).await
         } else {
-            let client = Authorized::new(&config.destination, &aws, ::aws::SECRET_LIFETIME)?;
+            let client = Client::authorized(&config.destination, &aws, ::aws::SECRET_LIFETIME)?;
             let forwarder = one_destination(&config, &aws, client, options).await?;
             forward_all(arguments, &forwarder, now).await
         }

@@ -4,8 +4,7 @@ use super::circuit_breaker::Breaker;
 use super::ingest_window::IngestPolicy;
 use crate::rules::Template;
 use crate::source::Origin;
-use aws::SecretService;
-use backend::{Authorized, DestinationConfig, Endpoints, Outcome, Profile, stored_stream};
+use backend::{DestinationConfig, Endpoints, Outcome, Profile, stored_stream};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -39,16 +38,6 @@ impl<T: backend::Transport + Send> Export for backend::Client<T> {
         if let Err(error) = backend::Client::drop_connections(self) {
             tracing::warn!(%error, "cannot drop connections from before a freeze");
         }
-    }
-}
-
-impl<T: backend::Transport + Send, S: SecretService> Export for Authorized<T, S> {
-    async fn export(&self, stream: Option<&str>, request: Request, deadline: Instant) -> Outcome {
-        Authorized::export(self, stream, request, deadline).await
-    }
-
-    fn drop_connections(&self) {
-        Export::drop_connections(self.client());
     }
 }
 

@@ -1,7 +1,7 @@
 //! Two backends with different passwords and one secret service, over real sockets: each backend gets its own credentials.
 
-use aws::{SecretError, SecretService};
-use backend::{Authorized, DestinationConfig, Outcome};
+use aws::{SecretReading, SecretService};
+use backend::{Client, DestinationConfig, Outcome};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use settings::{Secret, SecretReference};
 use std::collections::HashMap;
@@ -25,8 +25,9 @@ impl Service {
 }
 
 impl SecretService for Service {
-    async fn read(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
-        Ok(Secret::new(self.0.lock().unwrap().get(&reference.to_string()).unwrap()))
+    fn read<'a>(&'a self, reference: &'a SecretReference) -> SecretReading<'a> {
+        let value = Secret::new(self.0.lock().unwrap().get(&reference.to_string()).unwrap());
+        Box::pin(async { Ok(value) })
     }
 
     fn wall_clock(&self) -> std::time::SystemTime {
@@ -38,17 +39,13 @@ async fn sink(email: &str, password: &str) -> Sink {
     Sink::builder().clock(|| NOW).user(email, password).start().await.unwrap()
 }
 
-fn authorized(
-    sink: &Sink,
-    reference: &str,
-    service: &Arc<Service>,
-) -> Authorized<backend::HttpTransport, Arc<Service>> {
+fn authorized(sink: &Sink, reference: &str, service: &Arc<Service>) -> Client {
     let mut destination = DestinationConfig::new(&Url::parse(sink.base()).unwrap());
     destination.secret = Some(SecretReference::parse(reference).unwrap());
-    Authorized::new(&destination, service, Duration::from_mins(5)).unwrap()
+    Client::authorized(&destination, service, Duration::from_mins(5)).unwrap()
 }
 
-async fn export(authorized: &Authorized<backend::HttpTransport, Arc<Service>>) -> Outcome {
+async fn export(authorized: &Client) -> Outcome {
     let record = LogRecord { time_unix_nano: NOW, ..Default::default() };
     let request = Request::of_log_records(None, vec![record]);
     authorized.export(Some("lambda"), request, Instant::now() + Duration::from_secs(10)).await

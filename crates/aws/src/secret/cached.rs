@@ -5,6 +5,8 @@ use super::authorization::authorization;
 use super::service::SecretService;
 use crate::clock::FreezeAwareInstant;
 use settings::{Secret, SecretReference};
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -19,9 +21,8 @@ const LONGEST_REFRESH: Duration = Duration::from_secs(1);
 const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(30);
 
 /// A secret for an authorization header. Its lifetime includes freezes ([`FreezeAwareInstant`]).
-#[derive(Debug)]
-pub struct CachedSecret<S> {
-    service: S,
+pub struct CachedSecret {
+    service: Arc<dyn SecretService>,
     reference: SecretReference,
     lifetime: Duration,
     /// Held during a read, so that concurrent callers share the answer.
@@ -45,8 +46,18 @@ pub struct CurrentSecret {
     pub failure: Option<SecretError>,
 }
 
-impl<S: SecretService> CachedSecret<S> {
-    pub fn new(service: S, reference: SecretReference, lifetime: Duration) -> Self {
+impl fmt::Debug for CachedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CachedSecret({})", self.reference)
+    }
+}
+
+impl CachedSecret {
+    pub fn new(
+        service: Arc<dyn SecretService>,
+        reference: SecretReference,
+        lifetime: Duration,
+    ) -> Self {
         Self { service, reference, lifetime, state: Mutex::default() }
     }
 
@@ -138,8 +149,9 @@ impl CachedState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::service::SecretReading;
     use std::collections::VecDeque;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
     use std::time::{SystemTime, UNIX_EPOCH};
     use tokio::time::{Instant, advance, sleep};
 
@@ -154,11 +166,13 @@ mod tests {
     }
 
     impl SecretService for Scripted {
-        async fn read(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
-            sleep(Duration::from_millis(100)).await;
-            *self.asked.lock().unwrap() += 1;
-            let answer = self.answers.lock().unwrap().pop_front().expect("asked too often");
-            answer.map(Secret::new).map_err(|()| down(reference))
+        fn read<'a>(&'a self, reference: &'a SecretReference) -> SecretReading<'a> {
+            Box::pin(async move {
+                sleep(Duration::from_millis(100)).await;
+                *self.asked.lock().unwrap() += 1;
+                let answer = self.answers.lock().unwrap().pop_front().expect("asked too often");
+                answer.map(Secret::new).map_err(|()| down(reference))
+            })
         }
 
         fn wall_clock(&self) -> SystemTime {
@@ -170,19 +184,17 @@ mod tests {
         SecretError::NoResponse { secret: reference.to_string(), text: "down".to_owned() }
     }
 
-    fn cached(answers: &[Result<&'static str, ()>]) -> CachedSecret<Arc<Scripted>> {
+    fn cached(answers: &[Result<&'static str, ()>]) -> (CachedSecret, Arc<Scripted>) {
         let answers = Mutex::new(answers.iter().copied().collect());
         let service = Arc::new(Scripted { answers, ..Scripted::default() });
-        CachedSecret::new(
-            service,
-            SecretReference::parse(REFERENCE).unwrap(),
-            Duration::from_mins(5),
-        )
+        let reference = SecretReference::parse(REFERENCE).unwrap();
+        let secret = CachedSecret::new(service.clone(), reference, Duration::from_mins(5));
+        (secret, service)
     }
 
-    impl CachedSecret<Arc<Scripted>> {
+    impl Scripted {
         fn asked(&self) -> usize {
-            *self.service.asked.lock().unwrap()
+            *self.asked.lock().unwrap()
         }
     }
 
@@ -203,39 +215,39 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_secret_is_read_once_per_lifetime() {
-        let cached = cached(&[Ok("Bearer a"), Ok("Bearer a"), Ok("Bearer b")]);
+        let (cached, service) = cached(&[Ok("Bearer a"), Ok("Bearer a"), Ok("Bearer b")]);
         for _ in 0..3 {
             assert_eq!(shown(cached.current().await), "Bearer a, version 1");
         }
-        assert_eq!(cached.asked(), 1);
+        assert_eq!(service.asked(), 1);
         advance(secs(299)).await;
         assert_eq!(shown(cached.current().await), "Bearer a, version 1");
-        assert_eq!(cached.asked(), 1);
+        assert_eq!(service.asked(), 1);
         advance(secs(2)).await;
         assert_eq!(shown(cached.current().await), "Bearer a, version 1");
-        assert_eq!(cached.asked(), 2);
+        assert_eq!(service.asked(), 2);
         advance(secs(300)).await;
         assert_eq!(shown(cached.current().await), "Bearer b, version 2");
     }
 
     #[tokio::test(start_paused = true)]
     async fn concurrent_callers_share_one_read() {
-        let cached = cached(&[Ok("Bearer a"), Ok("Bearer b")]);
+        let (cached, service) = cached(&[Ok("Bearer a"), Ok("Bearer b")]);
         let (first, second, third) =
             tokio::join!(cached.current(), cached.current(), cached.reread());
         for current in [first, second, third] {
             assert_eq!(shown(current), "Bearer a, version 1");
         }
-        assert_eq!(cached.asked(), 1);
+        assert_eq!(service.asked(), 1);
         advance(secs(10)).await;
         let (first, second) = tokio::join!(cached.reread(), cached.reread());
         assert_eq!([shown(first), shown(second)], ["Bearer b, version 2"; 2]);
-        assert_eq!(cached.asked(), 2);
+        assert_eq!(service.asked(), 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn rejected_secrets_are_reread_at_most_every_five_seconds() {
-        let cached = cached(&[Ok("Bearer a"), Ok("Bearer b"), Ok("Bearer c")]);
+        let (cached, _) = cached(&[Ok("Bearer a"), Ok("Bearer b"), Ok("Bearer c")]);
         assert_eq!(shown(cached.current().await), "Bearer a, version 1");
         advance(secs(4)).await;
         assert_eq!(shown(cached.reread().await), "Bearer a, version 1");
@@ -248,16 +260,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_last_value_is_kept_while_the_service_fails() {
-        let cached = cached(&[Ok("Bearer a"), Err(()), Err(()), Ok("Bearer b")]);
+        let (cached, service) = cached(&[Ok("Bearer a"), Err(()), Err(()), Ok("Bearer b")]);
         assert_eq!(shown(cached.current().await), "Bearer a, version 1");
         advance(secs(301)).await;
         assert_eq!(shown(cached.current().await), "Bearer a, version 1, kept");
         advance(secs(29)).await;
         assert_eq!(shown(cached.current().await), "Bearer a, version 1, kept");
-        assert_eq!(cached.asked(), 2);
+        assert_eq!(service.asked(), 2);
         advance(secs(2)).await;
         assert_eq!(shown(cached.current().await), "Bearer a, version 1, kept");
-        assert_eq!(cached.asked(), 3);
+        assert_eq!(service.asked(), 3);
         advance(secs(30)).await;
         assert_eq!(shown(cached.current().await), "Bearer b, version 2");
     }
@@ -267,12 +279,14 @@ mod tests {
     struct AnswersOnce(Mutex<usize>);
 
     impl SecretService for AnswersOnce {
-        async fn read(&self, _: &SecretReference) -> Result<Secret, SecretError> {
-            *self.0.lock().unwrap() += 1;
-            if *self.0.lock().unwrap() > 1 {
-                std::future::pending::<()>().await;
-            }
-            Ok(Secret::new("Bearer a"))
+        fn read<'a>(&'a self, _: &'a SecretReference) -> SecretReading<'a> {
+            Box::pin(async move {
+                *self.0.lock().unwrap() += 1;
+                if *self.0.lock().unwrap() > 1 {
+                    std::future::pending::<()>().await;
+                }
+                Ok(Secret::new("Bearer a"))
+            })
         }
 
         fn wall_clock(&self) -> SystemTime {
@@ -284,7 +298,7 @@ mod tests {
     async fn a_hanging_refresh_costs_one_second_per_half_minute() {
         let reference = SecretReference::parse(REFERENCE).unwrap();
         let service = Arc::new(AnswersOnce::default());
-        let cached = CachedSecret::new(Arc::clone(&service), reference, Duration::from_mins(5));
+        let cached = CachedSecret::new(service.clone(), reference, Duration::from_mins(5));
         assert_eq!(shown(cached.current().await), "Bearer a, version 1");
         let mut waited = Duration::ZERO;
         for _ in 0..60 {
@@ -307,7 +321,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_a_value_the_service_is_asked_every_five_seconds() {
         // The stored value is not an authorization.
-        let cached = cached(&[Err(()), Ok("hunter2"), Ok("Bearer a")]);
+        let (cached, service) = cached(&[Err(()), Ok("hunter2"), Ok("Bearer a")]);
         let down = "cannot read ssm:/o2: down";
         assert_eq!(shown(cached.current().await), down);
         advance(secs(4)).await;
@@ -318,12 +332,12 @@ mod tests {
         assert!(!text.contains("hunter2"));
         advance(secs(5)).await;
         assert_eq!(shown(cached.current().await), "Bearer a, version 1");
-        assert_eq!(cached.asked(), 3);
+        assert_eq!(service.asked(), 3);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_caller_that_times_out_does_not_cancel_the_others() {
-        let cached = cached(&[Ok("Bearer a")]);
+        let (cached, _) = cached(&[Ok("Bearer a")]);
         let hurried = tokio::time::timeout(Duration::from_millis(50), cached.current());
         let (hurried, other) = tokio::join!(hurried, cached.current());
         assert!(hurried.is_err());

@@ -8,7 +8,7 @@ use crate::credentials::CredentialsSource;
 use crate::variables::{ENDPOINT, REGION, SECRETS_MANAGER_ENDPOINT, SSM_ENDPOINT};
 pub use authorization::authorization;
 pub use cached::{CachedSecret, CurrentSecret};
-pub use service::{AwsSecrets, SecretService};
+pub use service::{AwsSecrets, SecretReading, SecretService};
 use settings::{Proxy, Reader, SecretStore};
 use std::time::Duration;
 use url::Url;

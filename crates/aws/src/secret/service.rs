@@ -8,7 +8,7 @@ use crate::credentials::CurrentCredentials;
 use serde::Deserialize;
 use serde_json::Value;
 use settings::{Secret, SecretReference, SecretStore};
-use std::sync::Arc;
+use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use url::Url;
@@ -22,25 +22,16 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// A secret has at most 64 KiB, up to six times as many in JSON.
 const MAX_RESPONSE_BYTES: usize = 512 * 1024;
 
+/// Stores secrets.
 pub trait SecretService: Send + Sync {
     /// Returns the whole stored secret; the reference's key is not applied.
-    fn read(
-        &self,
-        reference: &SecretReference,
-    ) -> impl Future<Output = Result<Secret, SecretError>> + Send;
+    fn read<'a>(&'a self, reference: &'a SecretReference) -> SecretReading<'a>;
 
     fn wall_clock(&self) -> SystemTime;
 }
 
-impl<S: SecretService> SecretService for Arc<S> {
-    async fn read(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
-        S::read(self, reference).await
-    }
-
-    fn wall_clock(&self) -> SystemTime {
-        S::wall_clock(self)
-    }
-}
+/// The reading of a secret.
+pub type SecretReading<'a> = Pin<Box<dyn Future<Output = Result<Secret, SecretError>> + Send + 'a>>;
 
 /// Secrets Manager and Systems Manager Parameter Store.
 ///
@@ -118,14 +109,16 @@ impl AwsSecrets {
 }
 
 impl SecretService for AwsSecrets {
-    async fn read(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
-        match self.read_once(reference).await {
-            Err(error) if error.may_pass() => {
-                tokio::time::sleep(PAUSE).await;
-                self.read_once(reference).await
+    fn read<'a>(&'a self, reference: &'a SecretReference) -> SecretReading<'a> {
+        Box::pin(async move {
+            match self.read_once(reference).await {
+                Err(error) if error.may_pass() => {
+                    tokio::time::sleep(PAUSE).await;
+                    self.read_once(reference).await
+                }
+                result => result,
             }
-            result => result,
-        }
+        })
     }
 
     fn wall_clock(&self) -> SystemTime {

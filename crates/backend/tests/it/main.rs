@@ -6,6 +6,6 @@
 mod grpc;
 mod openobserve;
 mod requests;
-mod support;
+mod secret;
 mod tls_and_proxy;
 mod transport;

@@ -1,15 +1,15 @@
 //! TLS and proxies as in companies: private authorities, expired certificates, a proxy on the way. Real handshakes.
 
-use crate::support::{
-    NOW, export, keeps_connections_until_they_are_dropped, trusting,
-    trusts_a_self_signed_server_by_its_own_certificate, verifies_certificates,
-};
-use lambda_otlp_backend::{Client, DestinationConfig, RetryPolicy};
+use crate::requests::{destination, numbered, started};
+use lambda_otlp_backend::{Client, DestinationConfig, Outcome, OwnAuthority, RetryPolicy};
 use settings::Proxy;
+use std::io::Write as _;
+use std::time::Duration;
 use test_support::openobserve::Sink;
 use test_support::proxy::{HttpProxy, ProxyAnswer};
 use test_support::tls::{Authority, TlsFront};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use url::Url;
 
 fn authority() -> Authority {
@@ -17,11 +17,19 @@ fn authority() -> Authority {
 }
 
 async fn sink() -> Sink {
-    Sink::builder().clock(|| NOW).start().await.unwrap()
+    started(Sink::builder()).await
 }
 
-fn destination(base: &str) -> DestinationConfig {
-    DestinationConfig::new(&Url::parse(base).unwrap())
+/// The path as the forwarder finds it in its package.
+fn trusting(authority: &Authority) -> OwnAuthority {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(authority.pem().as_bytes()).unwrap();
+    OwnAuthority::from_file(file.path()).unwrap()
+}
+
+/// One record.
+pub(crate) async fn export(client: &Client) -> Outcome {
+    client.export(None, numbered(0..1), Instant::now() + Duration::from_secs(10)).await
 }
 
 fn client(destination: &DestinationConfig) -> Client {
@@ -35,14 +43,61 @@ async fn refusal(destination: &DestinationConfig) -> String {
     outcome.parts[0].reason.to_string()
 }
 
+/// If the file contains exactly that one. Its name and dates count.
 #[tokio::test]
 async fn a_self_signed_server_is_trusted_by_its_certificate() {
-    trusts_a_self_signed_server_by_its_own_certificate(&sink().await, destination, client).await;
+    let sink = sink().await;
+    let export_to = async |host: &str, until_year, is_own| {
+        let server = Authority::of_server(until_year);
+        let port = TlsFront::start(&sink, &server, until_year).await.port();
+        let mut destination = destination(&format!("https://{host}:{port}/api/default"));
+        let other = Authority::of_server(until_year);
+        destination.own_authority = Some(trusting(if is_own { &server } else { &other }));
+        export(&client(&destination)).await
+    };
+    assert_eq!(export_to("localhost", 2500, true).await.accepted, 1);
+    for (host, until_year, is_own, problem) in [
+        ("127.0.0.1", 2500, true, "not valid for name"),
+        ("localhost", 2020, true, "renew the server's certificate"),
+        ("localhost", 2500, false, "give that certificate in LAMBDA_OTLP_CA_FILE"),
+    ] {
+        let refused = export_to(host, until_year, is_own).await;
+        assert_eq!((refused.undelivered(), refused.ambiguous_items), (1, 0));
+        let reason = refused.parts[0].reason.to_string();
+        assert!(reason.contains(problem), "{reason}");
+    }
 }
 
+/// The authority, the name and the dates of a certificate count.
 #[tokio::test]
 async fn certificates_are_verified() {
-    verifies_certificates(&sink().await, destination, client).await;
+    let (sink, authority) = (sink().await, authority());
+    let port = TlsFront::start(&sink, &authority, 2500).await.port();
+    let expired = TlsFront::start(&sink, &authority, 2020).await.port();
+    let export_to = async |host: &str, port: u16, trusted: &Authority| {
+        let mut destination = destination(&format!("https://{host}:{port}/api/default"));
+        destination.own_authority = Some(trusting(trusted));
+        export(&client(&destination)).await
+    };
+    assert_eq!(export_to("localhost", port, &authority).await.accepted, 1);
+    let untrusted = |problem: &str| {
+        format!(
+            "cannot reach localhost:{port}: invalid peer certificate: {problem}: its authority is not trusted, give the authority's certificate in LAMBDA_OTLP_CA_FILE"
+        )
+    };
+    let (other, same_name) = (Authority::new("Another CA"), Authority::new("Shop CA"));
+    for (host, port, trusted, problem) in [
+        ("localhost", port, &other, untrusted("UnknownIssuer")),
+        ("localhost", port, &same_name, untrusted("BadSignature")),
+        ("127.0.0.1", port, &authority, "not valid for name".to_owned()),
+        ("localhost", expired, &authority, ": renew the server's certificate".to_owned()),
+    ] {
+        let refused = export_to(host, port, trusted).await;
+        assert_eq!((refused.undelivered(), refused.ambiguous_items), (1, 0));
+        let reason = refused.parts[0].reason.to_string();
+        assert!(reason.contains(&problem), "{reason}\nexpected {problem}");
+    }
+    assert_eq!(sink.log_records().len(), 1);
 }
 
 #[tokio::test]
@@ -52,7 +107,16 @@ async fn connections_are_reused_until_dropped() {
     let port = front.port();
     let mut destination = destination(&format!("https://localhost:{port}/api/default"));
     destination.own_authority = Some(trusting(&authority));
-    keeps_connections_until_they_are_dropped(&client(&destination), &front).await;
+    let client = client(&destination);
+    let export_twice = async || {
+        for _ in 0..2 {
+            assert_eq!(export(&client).await.accepted, 1);
+        }
+        front.handshakes()
+    };
+    assert_eq!(export_twice().await, 1);
+    client.drop_connections().unwrap();
+    assert_eq!(export_twice().await, 2);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crate::log_events::{Converter, StreamOf, now, options};
 use crate::shown::Incoming;
 use ::aws::AwsSecrets;
 use anyhow::{Context as _, bail};
-use backend::{Authorized, HttpTransport};
+use backend::Client;
 use console::quantity::plural;
 use console::reach::{self, ENDPOINT};
 use forwarder::{Forwarder, LogEvent, NoQueue, wall_clock_now};
@@ -18,8 +18,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::SignalKind;
-
-type Client = Authorized<HttpTransport, Arc<AwsSecrets>>;
 
 const ACCOUNT: &str = "123456789012";
 const REGION: &str = "us-east-1";
@@ -178,7 +176,7 @@ async fn backend(variables: &Overlay) -> anyhow::Result<Backend> {
     let mut url = config.destination.endpoints.of(SignalKind::Traces).to_string();
     url.truncate(url.trim_end_matches(SignalKind::Traces.path()).len());
     let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), wall_clock_now));
-    let client = Authorized::new(&config.destination, &aws, ::aws::SECRET_LIFETIME)?;
+    let client = Client::authorized(&config.destination, &aws, ::aws::SECRET_LIFETIME)?;
     let forwarder = one_destination(&config, &aws, client, options(&config)).await?;
     Ok(Backend { called, url, forwarder, accepted: AtomicUsize::new(0) })
 }

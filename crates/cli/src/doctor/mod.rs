@@ -19,6 +19,7 @@ use forwarder::{Config, IngestPolicy, OLD_RECORDS, OldRecords, wall_clock_now};
 use settings::{Check, Reader, Source, Table, Verdict};
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(clap::Args)]
@@ -214,7 +215,7 @@ async fn secret(arguments: &AwsArguments, destination: &mut DestinationConfig) -
     settings.credentials = Some(CredentialsSource::Variables(credentials));
     settings.region = aws.region().map(ToString::to_string).or(settings.region);
     let cached = CachedSecret::new(
-        AwsSecrets::new(settings, wall_clock_now),
+        Arc::new(AwsSecrets::new(settings, wall_clock_now)),
         reference,
         Duration::from_mins(5),
     );

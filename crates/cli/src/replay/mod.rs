@@ -10,7 +10,7 @@ use crate::log_events;
 use crate::terminal::{self, Progress};
 use ::aws::AwsSecrets;
 use aws_config::SdkConfig;
-use backend::{Authorized, Outcome};
+use backend::{Client, Outcome};
 use console::time_arguments::{self, TimeArgument};
 use forwarder::{Config, Export, IngestPolicy, OldRecords, wall_clock_now};
 use plan::{Ask, Checkpoint, Person, Volume, time_text};
@@ -97,7 +97,7 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let replayed = if arguments.dry_run {
         through(arguments, (&aws, &secrets), &config, Measure, checkpoint, now).await?
     } else {
-        let client = Authorized::new(&config.destination, &secrets, ::aws::SECRET_LIFETIME)?;
+        let client = Client::authorized(&config.destination, &secrets, ::aws::SECRET_LIFETIME)?;
         through(arguments, (&aws, &secrets), &config, client, checkpoint, now).await?
     };
     report(arguments, &replayed, was_done)

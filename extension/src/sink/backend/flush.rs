@@ -88,7 +88,7 @@ impl Flushes {
     }
 
     fn note(&mut self, result: &FlushResult, took: Duration) {
-        if result.failed {
+        if result.has_failed() {
             self.health.failed(took, result.retry_after, unix_millis());
         } else {
             self.health.succeeded(took);

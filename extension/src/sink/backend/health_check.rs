@@ -1,13 +1,15 @@
 //! Checks the backend as the extension uses it: DNS, TLS, credentials, and a log record.
 
-use super::uploader::{self, Clients};
+use super::uploader::{self, Uploader};
 use crate::clock;
 use crate::config::{Config, Output, Variables};
+use crate::counts::Counts;
 use backend::{
     Advice, Canary, ClientError, HttpTransport, JsonStreamEvent, JsonStreamRecord, Outcome,
     REQUEST_TIMEOUT, Reach, events_request,
 };
 use settings::Check;
+use std::sync::Arc;
 use tokio::time::Instant;
 
 const SERVICE: &str = "lambda-otlp-health-check";
@@ -35,17 +37,17 @@ pub(crate) async fn health_check(config: &Config) -> Vec<Check> {
         let transport = HttpTransport::by(&direct.destination, direct.protocol)?;
         let advice = Advice { endpoint, credentials };
         let reach = Reach::new(direct.destination.clone(), transport, advice)?;
-        Ok((reach, Clients::new(&direct, is_json)?))
+        Ok((reach, Uploader::new(&direct, is_json, SERVICE, &Arc::new(Counts::default()))?))
     };
     match prepared() {
         Ok(_) if checks.iter().any(Check::is_failed) => {}
-        Ok((reach, clients)) => {
+        Ok((reach, uploader)) => {
             checks.push(reach.name().await);
             if !checks.iter().any(Check::is_failed) {
                 checks.extend(reach.signals().await.checks);
             }
             if !checks.iter().any(Check::is_failed) {
-                checks.push(record(&clients).await);
+                checks.push(record(&uploader).await);
             }
         }
         Err(error) => checks.push(Check::failed("connection", error.to_string())),
@@ -59,10 +61,10 @@ pub(crate) async fn health_check(config: &Config) -> Vec<Check> {
 }
 
 /// Sends a log record like a printed line.
-async fn record(clients: &Clients) -> Check {
+async fn record(uploader: &Uploader) -> Check {
     let canary = Canary::at(clock::unix_nanos(), SERVICE);
     let id = canary.trace_id_text();
-    let (client, request, key) = match &clients.events {
+    let (client, request, key) = match uploader.events() {
         Some(events) => {
             let mut records = Vec::new();
             let (time_unix_nano, record) = (canary.time_unix_nano, JsonStreamRecord::Text(BODY));
@@ -70,7 +72,7 @@ async fn record(clients: &Clients) -> Check {
             JsonStreamEvent { time_unix_nano, kind, record, request_id }.write(&mut records);
             (events, events_request(SERVICE, &records, 1), "requestId")
         }
-        None => (&clients.otlp, canary.log_record(BODY), "trace_id"),
+        None => (uploader.client(), canary.log_record(BODY), "trace_id"),
     };
     let end = Instant::now() + REQUEST_TIMEOUT;
     let Outcome { parts, warning, .. } = client.export(None, request, end).await;

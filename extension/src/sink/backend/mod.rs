@@ -33,7 +33,7 @@ pub(crate) use spill::spill_rest;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
-use uploader::{Clients, LAST_BYTES, Uploader};
+use uploader::{LAST_BYTES, Uploader};
 use wire::{Request, SignalKind};
 
 /// Time between the end of the last flush and its abortion, which would discard the result of its last request.
@@ -86,18 +86,14 @@ impl Backend {
             Output::Json(direct) => (direct, true),
         };
         let buffer = buffer?;
-        let Clients { otlp, events, secret } = match Clients::new(direct, is_json) {
-            Ok(clients) => clients,
+        let uploader = match Uploader::new(direct, is_json, &function.service_name, counts) {
+            Ok(uploader) => uploader,
             Err(error) => {
                 tracing::warn!(%error, "cannot send, telemetry goes to stdout instead");
                 return None;
             }
         };
-        if let Some(secret) = secret {
-            secret.read_ahead();
-        }
-        let service_name = &function.service_name;
-        let uploader = Uploader::new(otlp, events, &direct.destination, service_name, counts);
+        uploader.read_secret_ahead();
         Some(Self {
             buffer: Arc::clone(buffer),
             flushes: Flushes::new(buffer, uploader, counts),

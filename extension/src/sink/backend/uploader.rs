@@ -6,10 +6,10 @@ use crate::counts::{Count, Counts};
 use crate::{clock, tasks};
 use aws::{AwsSecrets, CachedSecret};
 use backend::{
-    Authorized, Client, ClientError, Compression, DestinationConfig, Fate, HttpTransport, Outcome,
-    Profile, Protocol, Reason, RetryPolicy, Sanitized, read_secret, sanitize,
+    Client, ClientError, Compression, DestinationConfig, Fate, HttpTransport, Outcome, Profile,
+    Protocol, Reason, RetryPolicy, Sanitized, read_secret, sanitize,
 };
-use settings::{Check, Headers};
+use settings::Check;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,9 +20,11 @@ use wire::Request;
 pub(super) const LAST_BYTES: usize = 512 * 1024;
 
 pub(super) struct Uploader {
-    client: Sending,
+    client: Client,
     /// The client for unchanged events of the Telemetry API.
-    events: Option<Sending>,
+    events: Option<Client>,
+    /// The secret that both clients share.
+    secret: Option<Arc<CachedSecret>>,
     profile: Profile,
     /// The `service.name` of resources without one.
     service_name: String,
@@ -34,30 +36,53 @@ pub(super) struct Uploader {
     has_logged_refusal: AtomicBool,
 }
 
-/// The result of a flush, as far as the next one depends on it.
+/// The result of a flush, as far as the next one depends on it: of several lanes the greatest of each.
 #[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct FlushResult {
-    pub(super) failed: bool,
-    /// The backend refuses a signal regardless of its content.
-    refused: bool,
-    delivered: bool,
-    /// The backend accepted items, or refused some for their content.
-    answered: bool,
-    /// Requests remain for the next flush, because the time was over or a request failed after others were answered.
-    is_late: bool,
+    end: End,
+    answer: Answer,
     pub(super) retry_after: Option<Duration>,
+}
+
+/// What ended the requests of a signal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    #[default]
+    Complete,
+    /// Requests remain for the next flush, because the time was over or a request failed after others were answered.
+    Late,
+    /// The backend refuses the signal regardless of its content.
+    Refused,
+    Failed,
+}
+
+/// The backend's best answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Answer {
+    #[default]
+    None,
+    /// It refused items for their content.
+    RefusedContent,
+    /// It accepted items.
+    Accepted,
 }
 
 impl FlushResult {
     fn and(self, other: &Self) -> Self {
         Self {
-            failed: self.failed || other.failed,
-            refused: self.refused || other.refused,
-            delivered: self.delivered || other.delivered,
-            answered: self.answered || other.answered,
-            is_late: self.is_late || other.is_late,
+            end: self.end.max(other.end),
+            answer: self.answer.max(other.answer),
             retry_after: self.retry_after.max(other.retry_after),
+        }
+    }
+
+    /// Returns `true` if the backend is not healthy. It is if it refuses one signal but accepts another.
+    pub(super) fn has_failed(&self) -> bool {
+        match self.end {
+            End::Complete => false,
+            End::Late => self.answer == Answer::None,
+            End::Refused => self.answer < Answer::Accepted,
+            End::Failed => true,
         }
     }
 }
@@ -70,31 +95,58 @@ struct Account {
 }
 
 impl Uploader {
+    /// Prepares the clients, without using the network. Each makes one attempt: a later flush repeats failed requests.
     pub(super) fn new(
-        client: Sending,
-        events: Option<Sending>,
-        destination: &DestinationConfig,
+        direct: &Direct,
+        is_json: bool,
         service_name: &str,
         counts: &Arc<Counts>,
-    ) -> Self {
-        Self {
-            client,
+    ) -> Result<Self, ClientError> {
+        let Direct { destination, protocol, secrets, .. } = direct;
+        let secret = secret(destination, secrets);
+        let otlp = HttpTransport::by(destination, *protocol)?;
+        let events = match destination.json_stream().filter(|_| is_json) {
+            Some(destination) => {
+                let transport = otlp.for_events(&destination)?;
+                Some(client(&destination, transport, true)?.with_secret(secret.clone()))
+            }
+            None => None,
+        };
+        let otlp = client(destination, otlp, *protocol == Protocol::HttpJson)?;
+        Ok(Self {
+            client: otlp.with_secret(secret.clone()),
             events,
+            secret,
             profile: destination.profile,
             service_name: service_name.to_owned(),
             max_request_bytes: destination.max_request_bytes,
             counts: Arc::clone(counts),
             has_told: AtomicBool::new(false),
             has_logged_refusal: AtomicBool::new(false),
+        })
+    }
+
+    /// Reads the secret in the background. The function's init mostly takes longer. If it does not, or a freeze interrupts the
+    /// read, the first flush waits for the secret within its own time limit.
+    pub(super) fn read_secret_ahead(&self) {
+        if let Some(secret) = self.secret.clone() {
+            drop(tasks::spawn(async move { drop(secret.current().await) }));
         }
     }
 
     /// Opens new connections from now on.
     pub(super) fn drop_connections(&self) {
-        drop_connections(&self.client);
-        if let Some(events) = &self.events {
-            drop_connections(events);
+        for client in self.events.iter().chain([&self.client]) {
+            drop(client.drop_connections());
         }
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) fn events(&self) -> Option<&Client> {
+        self.events.as_ref()
     }
 
     /// Sends all of it until `end`. The last flush of an environment sends spans and metrics first, in small requests: this thread
@@ -126,31 +178,27 @@ impl Uploader {
         };
         let result = if is_last {
             let first = first.await;
-            if first.failed { first } else { first.and(&others.await) }
+            if first.end == End::Failed { first } else { first.and(&others.await) }
         } else {
             let (first, others) = tokio::join!(first, others);
             first.and(&others)
         };
-        if !result.refused {
+        if result.end < End::Refused {
             self.has_logged_refusal.store(false, Ordering::Relaxed);
         }
-        // The backend is healthy if it refuses one signal but accepts another.
-        let failed = result.failed
-            || (result.refused && !result.delivered)
-            || (result.is_late && !result.answered);
-        if failed {
+        if result.has_failed() {
             self.counts.add(Count::FailedFlushes, 1);
         } else {
             self.has_told.store(false, Ordering::Relaxed);
         }
-        FlushResult { failed, ..result }
+        result
     }
 
     /// Sends the requests of one signal in turn until one fails. Each is settled at once, and stays settled if a later one is
     /// aborted.
     async fn lane(
         &self,
-        client: Option<(&Sending, Profile)>,
+        client: Option<(&Client, Profile)>,
         taken: TakenBatches,
         max_bytes: usize,
         end: Instant,
@@ -159,7 +207,7 @@ impl Uploader {
         let (began, mut result) = (Instant::now(), FlushResult::default());
         for part in taken.parts(max_bytes) {
             // Skipped parts return to the buffer.
-            if result.failed || result.refused || result.is_late {
+            if result.end > End::Complete {
                 break;
             }
             let mut account = Account::default();
@@ -207,9 +255,14 @@ impl Uploader {
     ) {
         self.counts.add(Count::Delivered, outcome.accepted);
         self.counts.add(Count::SentBytes, outcome.bytes_sent);
-        result.delivered |= outcome.accepted > 0;
-        result.answered |=
-            outcome.accepted > 0 || outcome.parts.iter().any(|part| part.reason.refuses_content());
+        let answer = match outcome.accepted {
+            0 if outcome.parts.iter().any(|part| part.reason.refuses_content()) => {
+                Answer::RefusedContent
+            }
+            0 => Answer::None,
+            _ => Answer::Accepted,
+        };
+        result.answer = result.answer.max(answer);
         result.retry_after = result.retry_after.max(outcome.retry_after);
         if !outcome.warning.is_empty() {
             tracing::info!(
@@ -218,7 +271,7 @@ impl Uploader {
             );
         }
         // The backend works, and the rest had too little time.
-        let answered = result.answered;
+        let answered = result.answer > Answer::None;
         let is_late = |reason: &Reason| match reason {
             Reason::Deadline => true,
             Reason::NoAnswer(_) => outcome.accepted > 0 || (answered && !had_time),
@@ -238,19 +291,19 @@ impl Uploader {
                     account.never.push(part.request);
                 }
                 Fate::Park if is_late(&part.reason) => {
-                    result.is_late = true;
+                    result.end = result.end.max(End::Late);
                     account.again.push(part.request);
                 }
                 Fate::Park => {
                     let what = "cannot deliver, will try again";
                     tell_once(&self.has_told, &part.reason, what);
-                    result.failed = true;
+                    result.end = End::Failed;
                     account.again.push(part.request);
                 }
                 Fate::ParkWithAlarm => {
                     let what = "the backend refuses this signal, its telemetry is in the log";
                     tell_once(&self.has_logged_refusal, &part.reason, what);
-                    result.refused = true;
+                    result.end = result.end.max(End::Refused);
                     account.never.push(part.request);
                 }
                 Fate::ParkRefused | Fate::DeadLetter => {
@@ -284,90 +337,31 @@ fn tell_of_refusal(reason: &Reason, items: usize, what: &'static str) {
     tracing::error!(reason, items, "{what}");
 }
 
-/// Each client makes one attempt. A later flush repeats failed requests.
-pub(crate) struct Clients {
-    pub(crate) otlp: Sending,
-    /// `None` unless unchanged events are sent.
-    pub(crate) events: Option<Sending>,
-    /// `None` if the destination has no secret.
-    pub(crate) secret: Option<KeptSecret>,
-}
-
-impl Clients {
-    /// Makes the clients, without using the network.
-    pub(crate) fn new(direct: &Direct, is_json: bool) -> Result<Self, ClientError> {
-        let Direct { destination, protocol, secrets, .. } = direct;
-        let secret = KeptSecret::of(destination, secrets);
-        let otlp = HttpTransport::by(destination, *protocol)?;
-        let events = match destination.json_stream().filter(|_| is_json) {
-            Some(destination) => {
-                let transport = otlp.for_events(&destination)?;
-                Some(client(&destination, transport, true, secret.clone())?)
-            }
-            None => None,
-        };
-        let is_json = *protocol == Protocol::HttpJson;
-        let otlp = client(destination, otlp, is_json, secret.clone())?;
-        Ok(Self { otlp, events, secret })
-    }
-}
-
 /// Makes a client. A transport that makes JSON compresses its bodies itself.
 fn client(
     destination: &DestinationConfig,
     transport: HttpTransport,
     makes_json: bool,
-    secret: Option<KeptSecret>,
-) -> Result<Sending, ClientError> {
+) -> Result<Client, ClientError> {
     let compression = if makes_json { Compression::None } else { destination.compression };
     let destination = DestinationConfig { compression, ..destination.clone() };
     let client = Client::with_transport(&destination, transport)?;
-    let client = client.with_retry_policy(RetryPolicy::default().once());
-    Ok(sending(client, destination.headers, secret))
+    Ok(client.with_retry_policy(RetryPolicy::default().once()))
 }
 
-/// A client with the stored credentials.
-pub(crate) type Sending = Authorized<HttpTransport>;
-
-/// The secret that all clients of the destination share.
-#[derive(Clone)]
-pub(crate) struct KeptSecret(Arc<CachedSecret<AwsSecrets>>);
-
-impl KeptSecret {
-    /// Returns the secret of a destination, if it has one, without reading it.
-    pub(crate) fn of(
-        destination: &DestinationConfig,
-        Secrets { settings, lifetime }: &Secrets,
-    ) -> Option<Self> {
-        let reference = destination.secret.clone()?;
-        let service = AwsSecrets::new(settings.clone(), clock::now);
-        Some(Self(Arc::new(CachedSecret::new(service, reference, *lifetime))))
-    }
-
-    /// Reads the secret in the background. The function's init mostly takes longer. If it does not, or a freeze interrupts the
-    /// read, the first flush waits for the secret within its own time limit.
-    pub(crate) fn read_ahead(self) {
-        drop(tasks::spawn(async move { drop(self.0.current().await) }));
-    }
-}
-
-/// Makes a client that sends this secret in place of the authorization in `headers`.
-pub(crate) fn sending(
-    client: Client<HttpTransport>,
-    headers: Headers,
-    secret: Option<KeptSecret>,
-) -> Sending {
-    Authorized::with_client(client, headers, secret.map(|secret| secret.0))
-}
-
-/// Opens new connections from now on.
-pub(crate) fn drop_connections(sending: &Sending) {
-    drop(sending.client().drop_connections());
+/// Returns the secret of a destination, if it has one, without reading it.
+fn secret(
+    destination: &DestinationConfig,
+    Secrets { settings, lifetime }: &Secrets,
+) -> Option<Arc<CachedSecret>> {
+    let reference = destination.secret.clone()?;
+    let service = Arc::new(AwsSecrets::new(settings.clone(), clock::now));
+    Some(Arc::new(CachedSecret::new(service, reference, *lifetime)))
 }
 
 /// Reads the destination's secret, if it has one, and adds it to the headers.
 pub(crate) async fn check_secret(direct: &mut Direct) -> Option<Check> {
-    let KeptSecret(secret) = KeptSecret::of(&direct.destination, &direct.secrets)?;
+    let secret = secret(&direct.destination, &direct.secrets)?;
     Some(match read_secret(&mut direct.destination, &secret).await {
         Ok(()) => Check::ok("secret", format!("{} can be read", secret.reference())),
         Err(problem) => Check::failed("secret", problem),

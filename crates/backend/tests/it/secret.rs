@@ -1,0 +1,138 @@
+//! A client whose secret is stored elsewhere, against the fake OpenObserve.
+
+use crate::requests::{destination, numbered, started, summary};
+use aws::{CachedSecret, SecretError, SecretReading, SecretService};
+use lambda_otlp_backend::{Client, DestinationConfig, Outcome, RetryPolicy};
+use settings::{Secret, SecretReference};
+use simulator::sink::{ScriptedResponse, Sink};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::{Instant, advance, sleep};
+
+/// `root@example.com:right` is the password that the backend accepts.
+const RIGHT: &str = "root@example.com:right";
+const RIGHT_HEADER: &str = "Basic cm9vdEBleGFtcGxlLmNvbTpyaWdodA==";
+const OLD_HEADER: &str = "Basic cm9vdEBleGFtcGxlLmNvbTpvbGQtc2VjcmV0";
+const REFUSED: &str = "0 accepted, 0 ambiguous; 1 ParkWithAlarm: answered 401 Unauthorized: Unauthorized Access: check the authorization header";
+const SECONDS: Duration = Duration::from_secs(10);
+
+/// Returns one value, or fails, and counts the questions.
+struct Service(Mutex<(Option<&'static str>, usize)>);
+
+impl SecretService for Service {
+    fn read<'a>(&'a self, reference: &'a SecretReference) -> SecretReading<'a> {
+        Box::pin(async move {
+            sleep(Duration::from_millis(10)).await;
+            let mut state = self.0.lock().unwrap();
+            state.1 += 1;
+            state.0.map(Secret::new).ok_or_else(|| SecretError::NoResponse {
+                secret: reference.to_string(),
+                text: "down".to_owned(),
+            })
+        })
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        UNIX_EPOCH
+    }
+}
+
+struct Scene {
+    sink: Sink,
+    service: Arc<Service>,
+    client: Client,
+}
+
+impl Scene {
+    async fn new(secret: Option<&'static str>) -> Self {
+        let sink = started(Sink::builder().user("root@example.com", "right")).await;
+        let service = Arc::new(Service(Mutex::new((secret, 0))));
+        // Every item alone.
+        let mut destination =
+            DestinationConfig { max_request_bytes: 1, ..destination(sink.base()) };
+        destination.headers.push("authorization", "Basic of-the-variable").unwrap();
+        let reference = SecretReference::parse("ssm:/o2").unwrap();
+        let cached = CachedSecret::new(service.clone(), reference, Duration::from_mins(5));
+        let client = Client::new(&destination).unwrap().with_secret(Some(Arc::new(cached)));
+        let client = client.with_retry_policy(RetryPolicy::default().once());
+        Self { sink, service, client }
+    }
+
+    fn rotate(&self, secret: &'static str) {
+        self.service.0.lock().unwrap().0 = Some(secret);
+    }
+
+    fn asked(&self) -> usize {
+        self.service.0.lock().unwrap().1
+    }
+
+    async fn export(&self, items: usize) -> Outcome {
+        self.client.export(None, numbered(0..items), Instant::now() + SECONDS).await
+    }
+
+    /// The authorization of each request.
+    fn seen(&self) -> Vec<String> {
+        let of = |headers: &http::HeaderMap| headers["authorization"].to_str().unwrap().to_owned();
+        self.sink.requests().iter().map(|request| of(&request.headers)).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_is_read_once_and_again_only_after_a_refusal() {
+    let scene = Scene::new(Some(RIGHT)).await;
+    for _ in 0..2 {
+        assert_eq!(scene.export(1).await.accepted, 1);
+    }
+    assert_eq!((scene.seen(), scene.asked()), (vec![RIGHT_HEADER.to_owned(); 2], 1));
+    // Until then, no status would cause another read.
+    advance(SECONDS).await;
+    scene.sink.script([ScriptedResponse::Status(503), ScriptedResponse::Status(404)]);
+    for _ in 0..2 {
+        assert_eq!(scene.export(1).await.undelivered(), 1);
+    }
+    assert_eq!(scene.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_items_are_sent_again_with_a_rotated_secret() {
+    let scene = Scene::new(Some("root@example.com:old-secret")).await;
+    assert_eq!(summary(&scene.export(1).await), REFUSED);
+    advance(SECONDS).await;
+    let unchanged = scene.export(1).await;
+    assert_eq!((summary(&unchanged).as_str(), unchanged.warning.as_str()), (REFUSED, ""));
+    assert_eq!((scene.seen().len(), scene.asked()), (2, 2));
+
+    advance(SECONDS).await;
+    scene.rotate(RIGHT);
+    let outcome = scene.export(3).await;
+    assert_eq!((outcome.accepted, outcome.requests_sent), (3, 4), "{outcome:?}");
+    let seen = scene.seen();
+    assert_eq!(seen[2..], [OLD_HEADER, RIGHT_HEADER, RIGHT_HEADER, RIGHT_HEADER]);
+    assert_eq!(scene.sink.log_records().len(), 3);
+    // Both stay masked.
+    let body = format!("not old-secret but {RIGHT_HEADER}").into_bytes();
+    scene.sink.script([ScriptedResponse::Response { status: 400, headers: vec![], body }]);
+    let text = summary(&scene.export(1).await);
+    assert!(text.ends_with("answered 400 Bad Request: not **** but ****"), "{text}");
+    let debug = format!("{:?}", scene.client);
+    assert!(!debug.contains("old-secret") && !debug.contains("cm9v"), "{debug}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_without_the_secret() {
+    let scene = Scene::new(None).await;
+    let unsent = "0 accepted, 0 ambiguous; 3 ParkWithAlarm: not sent: no credentials: cannot read ssm:/o2: down";
+    assert_eq!(summary(&scene.export(3).await), unsent);
+    scene.rotate(RIGHT);
+    // Reads again after a while, not at every request.
+    assert_eq!((scene.export(1).await.accepted, scene.asked()), (0, 1));
+    assert_eq!(scene.seen(), [""; 0]);
+    advance(SECONDS).await;
+    assert_eq!(scene.export(1).await.accepted, 1);
+
+    let scene = Scene::new(Some(RIGHT)).await;
+    let soon = Instant::now() + Duration::from_millis(5);
+    let text = summary(&scene.client.export(None, numbered(0..1), soon).await);
+    assert!(text.ends_with("the secret was not read before the deadline"), "{text}");
+    assert_eq!(scene.seen(), [""; 0]);
+}
