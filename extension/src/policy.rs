@@ -433,6 +433,60 @@ mod tests {
         check("managed oldest=60000 open", "flush 1000");
     }
 
+    /// The answers to "When does it flush?" in docs/layer.md: a situation, and the facts that stand for it.
+    const DOCUMENTED: &[(&str, &[&str])] = &[
+        ("a handler runs, the telemetry is less than 5 s old", &["oldest=4999"]),
+        ("… is 5 s old, or the buffer is half full", &["oldest=5000", "oldest=1 much"]),
+        (
+            "… is of an earlier invocation, and handlers take longer than a flush",
+            &["oldest=1 left-over handler=50"],
+        ),
+        ("one of an environment's first three handlers ends", &["done oldest=1 invocations=3"]),
+        ("the handler after a failed one ends", &["done oldest=1 failed"]),
+        ("a handler ends, invocations are more than 30 s apart", &["done oldest=1 rare"]),
+        ("… handlers usually take 5 s or more", &["done oldest=1 handler=5000"]),
+        (
+            "… the telemetry is 20 s old, or the buffer is half full",
+            &["done oldest=20000", "done oldest=1 much"],
+        ),
+        ("any other handler ends", &["done oldest=19999", "done oldest=1 left-over"]),
+        (
+            "a handler ends with `OTEL_LAMBDA_FLUSH_TIMEOUT=0`",
+            &["done oldest=1 rare timeout=0", "done oldest=1 failed timeout=0"],
+        ),
+        ("a handler times out in 150 ms", &["oldest=1 left=150", "oldest=1 rare left=150"]),
+        ("a handler runs, the backend failed three times", &["oldest=5000 open"]),
+        ("a handler ends, the backend failed three times", &["done oldest=60000 rare open"]),
+        (
+            "a managed instance, the telemetry is 5 s old, or the buffer is half full",
+            &["managed oldest=5000", "managed oldest=1 much"],
+        ),
+    ];
+
+    #[test]
+    fn the_documentation_says_when_telemetry_is_flushed() {
+        let mut table = "| situation | the telemetry |\n|---|---|\n".to_owned();
+        for (situation, facts) in DOCUMENTED {
+            let mut answers: Vec<String> = facts.iter().map(|words| answer(words)).collect();
+            answers.dedup();
+            assert_eq!(answers.len(), 1, "{situation}: {answers:?}");
+            table.push_str(&format!("| {situation} | {} |\n", answers.concat()));
+        }
+        let page = include_str!("../../docs/layer.md");
+        assert!(page.contains(&table), "docs/layer.md should contain:\n{table}");
+    }
+
+    fn answer(words: &str) -> String {
+        match decide(&facts(words)) {
+            Decision::Pass | Decision::Hold => "waits".to_owned(),
+            Decision::Spill => "is written to the log".to_owned(),
+            Decision::Flush { at_most } if at_most == ms(1000) => "is sent".to_owned(),
+            Decision::Flush { at_most } => {
+                format!("is sent, within {} ms at first", at_most.as_millis())
+            }
+        }
+    }
+
     #[test]
     fn shutdown_reserves_time_for_spilling() {
         let check = |left, kibibytes: usize, expected| {
