@@ -30,19 +30,21 @@ const OWN: &[Variable] = &[
     shared::LAMBDA_OTLP_SPAN_MAPPING,
     shared::LAMBDA_OTLP_SPAN_END,
     shared::LAMBDA_OTLP_LOG_LEVEL,
-    Variable {
-        name: "O2_TELEMETRY_TYPES",
-        default: None,
-        kind: Kind::Text,
-        doc: "Events of the Telemetry API: `platform`, `function`, and `extension` (output of other extensions). Default: `platform`, in direct mode `platform,function`.",
-    },
 ];
 
 const LINES: &[Variable] =
     &[shared::LAMBDA_OTLP_LINE, shared::LAMBDA_OTLP_MAX_LINE_BYTES, shared::LAMBDA_OTLP_NAMES];
 
-const ALIASES: &[Variable] =
-    &[shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL, shared::O2_SPAN_MAPPING_STRATEGY];
+const ALIASES: &[Variable] = &[
+    shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL,
+    shared::O2_SPAN_MAPPING_STRATEGY,
+    Variable {
+        name: "O2_TELEMETRY_TYPES",
+        default: None,
+        kind: Kind::Text,
+        doc: "OpenObserve: events of the Telemetry API: `platform`, `function`, and `extension` (output of other extensions). Default: `platform`, in direct mode `platform,function`.",
+    },
+];
 
 /// Variables that OpenTelemetry's SDK in the function reads too.
 const SDK: &[Variable] = &[
