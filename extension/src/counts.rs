@@ -18,10 +18,6 @@ macro_rules! counts {
 counts! {
     /// OTLP requests read.
     Received "received",
-    /// OTLP requests acknowledged.
-    Requests "requests",
-    /// Items (spans, data points, log records) of the acknowledged requests.
-    Items "items",
     /// OTLP requests answered with 503, which their senders repeat.
     RefusedFull "refused_full",
     /// OTLP requests that were invalid, too large, or for an unknown path.
@@ -32,14 +28,6 @@ counts! {
     TooLarge "too_large",
     /// Attribute values shortened so that their item fits a line.
     Truncated "truncated",
-    /// Lines written.
-    Lines "lines",
-    /// Platform events received.
-    Events "events",
-    /// Repeated events of the Telemetry API.
-    Repeated "repeated",
-    /// Printed lines ignored, because CloudWatch Logs has them.
-    LogEvents "log_events",
     /// Printed lines accepted for sending.
     LogLines "log_lines",
     /// OTLP lines that did not decode. Log records report them.
@@ -50,8 +38,6 @@ counts! {
     Malformed "malformed",
     /// X-Ray documents, or subsegments in them, that could not be read or did not fit the socket's buffer.
     XRayLost "xray_lost",
-    /// Ends of invocations that an earlier process of the extension closed.
-    Foreign "foreign",
     /// Invocations dropped because the table was full.
     TableFull "table_full",
     /// Items made from platform events that could not be written.
@@ -62,8 +48,6 @@ counts! {
     Spilled "spilled",
     /// Items that the backend rejected in an accepted request, or cannot store.
     Rejected "rejected",
-    /// Attributes sent with a changed key, because another key has their column in OpenObserve.
-    Renamed "renamed",
     /// Flushes that did not deliver everything.
     FailedFlushes "failed_flushes",
     /// Acknowledged items neither delivered nor written.

@@ -23,10 +23,6 @@ mod service_name;
 mod sink;
 mod tasks;
 #[cfg(test)]
-mod test_log;
-#[cfg(test)]
-mod test_pipe;
-#[cfg(test)]
 mod test_spans;
 
 pub use config::{Config, TABLE, WRAPPER};

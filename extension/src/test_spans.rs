@@ -3,8 +3,7 @@
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use platform::string_attribute;
-use wire::protobuf::Writer;
-use wire::{Request, SignalKind};
+use wire::Request;
 
 /// Returns a request with this number of spans of the service `orders`.
 pub(crate) fn spans(number: usize) -> Request {
@@ -27,12 +26,4 @@ pub(crate) fn span(span_id: Vec<u8>) -> Span {
         start_time_unix_nano: 1,
         ..Span::default()
     }
-}
-
-/// Returns a request with one item. The requests of all signals have the same nesting.
-pub(crate) fn one_item(kind: SignalKind, item: impl FnOnce(&mut Writer<'_>)) -> Request {
-    let mut bytes = Vec::new();
-    Writer::new(&mut bytes)
-        .message(1, |container| container.message(2, |scope| scope.message(2, item)));
-    Request::trusted(kind, bytes)
 }

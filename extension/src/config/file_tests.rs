@@ -128,14 +128,6 @@ fn variables_override_djv3s_and_the_file_but_headers_stay_with_their_endpoint() 
 }
 
 #[test]
-fn openobserves_variables_override_the_file() {
-    let o2 = [("O2_ORGANIZATION_ID", "shop"), ("O2_AUTHORIZATION_HEADER", "Basic bzI=")];
-    let config = config(FILE, &[o2[0], o2[1], ("O2_FLUSH_INTERVAL_MS", "9000")]);
-    let Output::Json(direct) = &config.choice.output else { panic!("{:?}", config.choice) };
-    assert_eq!(direct.flush.interval, Duration::from_secs(9));
-}
-
-#[test]
 fn unused_keys_are_reported_in_one_line() {
     let text = r#"
         title = "hunter2"
@@ -209,23 +201,6 @@ fn djv3_variables_are_supported_and_override_the_file() {
 }
 
 #[test]
-fn our_and_opentelemetry_times_override_those_of_djv3() {
-    let pairs = [
-        ("LAMBDA_OTEL_EXPORTER_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"),
-        ("LAMBDA_OTEL_FLUSH_INTERVAL", "O2_FLUSH_INTERVAL_MS"),
-        ("LAMBDA_OTEL_FLUSH_TIMEOUT", "OTEL_LAMBDA_FLUSH_TIMEOUT"),
-    ];
-    for (theirs, ours) in pairs {
-        let config = config("", &[DJV3, (theirs, "700"), (ours, "900ms")]);
-        let Output::Otlp(direct) = &config.choice.output else { panic!() };
-        let times =
-            [direct.destination.request_timeout, direct.flush.interval, direct.flush.timeout];
-        assert!(times.contains(&Duration::from_millis(900)), "{ours}: {times:?}");
-        assert!(!times.contains(&Duration::from_millis(700)), "{theirs}: {times:?}");
-    }
-}
-
-#[test]
 fn headers_do_not_go_to_the_endpoint_that_an_sdk_has_for_one_signal() {
     for signal in ["TRACES", "METRICS", "LOGS"] {
         let name = format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT");
@@ -253,18 +228,6 @@ fn openobserve_gets_all_signals_with_its_own_credentials_or_ours() {
     }
     let without = [organization, ("LAMBDA_OTLP_HEADERS", "x-a=b")];
     assert_eq!(config("", &without).choice.output, Output::Stdout);
-}
-
-#[test]
-fn a_queue_size_with_a_unit_is_reported_and_a_header_may_be_a_number() {
-    let complaint = config("", &[("LAMBDA_OTEL_FLUSH_MAX_QUEUE_BYTES", "4MiB")]).complaint();
-    let said = "LAMBDA_OTEL_FLUSH_MAX_QUEUE_BYTES: expected a number of bytes: the default is used";
-    assert_eq!(complaint, said);
-    let file = "[exporter]\nendpoint = \"https://file.example.com\"\nheaders = { x-org = 42 }\n";
-    let with = config(file, &[]);
-    let Output::Otlp(direct) = &with.choice.output else { panic!() };
-    let org = direct.destination.headers.iter().find(|(name, _)| *name == "x-org");
-    assert_eq!(org.unwrap().1.expose(), "42");
 }
 
 #[test]

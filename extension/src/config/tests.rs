@@ -15,18 +15,6 @@ fn the_settings_table_is_consistent_and_defaults_are_valid() {
 }
 
 #[test]
-fn the_lambda_config_ignores_variables_not_set_by_lambda() {
-    let variables = [
-        ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"),
-        ("AWS_LAMBDA_FUNCTION_NAME", "orders"),
-        ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default"),
-        ("LAMBDA_OTLP_CONFIG_FILE", "/dev/null"),
-        ("OTEL_SERVICE_NAME", "another"),
-    ];
-    assert_eq!(Config::of_lambda(&variables), config(&variables[..2]));
-}
-
-#[test]
 fn variables_of_the_wrapper_and_of_the_forwarder_are_known() {
     for name in ["LAMBDA_OTLP_INSTRUMENT", "LAMBDA_OTLP_NEXT_WRAPPER", "LAMBDA_OTLP_STREAM"] {
         assert_eq!(config(&[(name, "/opt/otel-handler")]).complaint(), "", "{name}");
@@ -103,17 +91,6 @@ fn mistakes_are_reported_in_one_line_and_numbers_clamped() {
         LAMBDA_OTLP_LINE: "tiny" is not `standard` or `compact`
         LAMBDA_OTLP_MAX_LINE_BYTES: outside 1024 to 256000, the nearer end is used"#]]
     .assert_eq(&config.complaint().replace("; ", "\n"));
-}
-
-#[test]
-fn the_receive_budget_grows_with_the_function_memory() {
-    let check = |memory: &str, expected: usize| {
-        let config = config(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory)]);
-        assert_eq!(config.receive_budget_bytes(), expected << 20, "{memory}");
-    };
-    check("", 16);
-    check("128", 16);
-    check("10240", 32);
 }
 
 mod output {

@@ -126,6 +126,3 @@ async fn speaks_http2(stream: &TcpStream) -> bool {
     let bytes = poll_fn(|context| stream.poll_peek(context, &mut peeked)).await;
     bytes.is_ok_and(|bytes| bytes == 4) && PREFACE.starts_with(&first)
 }
-
-#[cfg(test)]
-mod tests;

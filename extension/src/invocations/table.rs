@@ -249,7 +249,6 @@ impl InvocationTable {
     /// Takes an event of the Telemetry API. The default of its time is the time of receipt.
     pub(crate) fn event(&mut self, event: PlatformEvent, now_ms: u64) {
         if self.recent.is_repeated(&event) {
-            self.counts.add(Count::Repeated, 1);
             return;
         }
         let time = event.time_unix_nano.unwrap_or(now_ms.saturating_mul(1_000_000));
@@ -413,9 +412,7 @@ impl InvocationTable {
             held_back.into_iter().partition(|(event, _)| goes_on(event));
         self.held_back = held_back;
         for (event, time) in released {
-            if self.is_foreign(&event) {
-                self.counts.add(Count::Foreign, 1);
-            } else {
+            if !self.is_foreign(&event) {
                 self.observe(&event, time);
             }
         }

@@ -158,11 +158,8 @@ impl Receiver {
         self.hold_more(&mut held, request.bytes().len()).await?;
         let named = self.intake.named_spans(&request);
         let received = OtlpReceived { roots: roots(&request), named };
-        let items = request.items();
-        tracing::debug!(signal = %kind, items, "OTLP received");
+        tracing::debug!(signal = %kind, items = request.items(), "OTLP received");
         let dropped = self.intake.accept(request).await.map_err(|_| Refusal::Full)?;
-        self.counts.add(Count::Requests, 1);
-        self.counts.add(Count::Items, items - dropped.min(items));
         // If the channel is full, the loop is stuck and misses root spans. The request is accepted nevertheless.
         drop(self.events.try_send(Event::Otlp(received)));
         Ok(dropped)

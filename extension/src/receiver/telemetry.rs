@@ -208,18 +208,13 @@ impl TelemetryResponder {
         let body = String::from_utf8_lossy(body);
         let batch = parse_batch(&body);
         let malformed = batch.refused + usize::from(batch.is_broken);
-        let all = batch.events.len();
         let mut items: Vec<TelemetryItem> =
             batch.events.into_iter().filter_map(|event| self.item(event)).collect();
-        let log_events = all - items.len();
         if self.recent.has(hash) {
             // The invocation table recognizes repeated platform events.
-            let all = items.len();
             items.retain(|item| matches!(item, TelemetryItem::Platform { .. }));
-            self.counts.add(Count::Repeated, all - items.len());
         }
         let lines = items.iter().filter(|item| matches!(item, TelemetryItem::Line(_))).count();
-        let platform_events = items.len() - lines;
         if !items.is_empty()
             && self.events.try_send(Event::Telemetry(TelemetryBatch::new(items, room))).is_err()
         {
@@ -230,8 +225,6 @@ impl TelemetryResponder {
             self.recent.add(hash);
         }
         self.counts.add(Count::Malformed, malformed);
-        self.counts.add(Count::Events, platform_events);
-        self.counts.add(Count::LogEvents, log_events);
         self.counts.add(Count::LogLines, lines);
         StatusCode::OK
     }
@@ -303,7 +296,7 @@ mod tests {
     const EVENT: &str = r#"[{"time":"2026-09-21T14:13:20.123Z","type":"platform.start","record":{"requestId":"r"}}]"#;
 
     #[test]
-    fn a_full_channel_refuses_telemetry_without_counting_events() {
+    fn a_full_channel_refuses_telemetry() {
         let (events, _channel) = mpsc::channel(1);
         let responder = TelemetryResponder {
             path: String::new(),
@@ -316,6 +309,5 @@ mod tests {
         };
         assert_eq!(responder.take(EVENT.as_bytes()), 200);
         assert_eq!(responder.take(EVENT.as_bytes()), 503);
-        assert_eq!(responder.counts.get(Count::Events), 1);
     }
 }

@@ -6,7 +6,7 @@ mod backend;
 mod lines;
 
 use crate::config::Config;
-use crate::counts::{Count, Counts};
+use crate::counts::Counts;
 use crate::event::{LineFindings, LogLine};
 use crate::invocations::roots::{NamedSpan, named_spans};
 use crate::policy::Running;
@@ -130,8 +130,6 @@ impl Sink {
 
     /// Takes spans of X-Ray's documents, whose senders expect no answer.
     pub(crate) fn xray(&mut self, requests: Vec<Request>) {
-        let items: usize = requests.iter().map(Request::items).sum();
-        self.counts.add(Count::Items, items);
         match &mut self.backend {
             Some(backend) => backend.xray(requests),
             None => self.own.write(requests),

@@ -238,13 +238,6 @@ async fn without_a_subscription_only_platform_telemetry_is_missing() {
 }
 
 #[tokio::test]
-async fn unknown_and_repeated_events_change_nothing() {
-    let log = run_story(&states::unknown_event()).await;
-    assert_eq!(log.spans(), ["server ok"; 3]);
-    assert_eq!(log.points.get("aws.lambda.response_latency"), Some(&3), "{:?}", log.points);
-}
-
-#[tokio::test]
 async fn events_of_one_mebibyte_block_no_other_telemetry() {
     let log = run_story(&states::events_of_a_mebibyte()).await;
     assert_eq!((log.own.len(), log.spans()), (9, vec!["internal ok".to_owned(); 3]));

@@ -128,7 +128,6 @@ impl Backend {
         let DecodedContent { requests, out_of_memory } = self.lines.take(line, unix_millis());
         let roots = (!requests.is_empty()).then(|| requests.iter().flat_map(roots).collect());
         for request in requests {
-            self.counts.add(Count::Items, request.items());
             self.put(request);
         }
         LineFindings { roots, out_of_memory }

@@ -287,11 +287,9 @@ impl RawEvents {
 mod tests {
     use super::*;
     use crate::invocations::identity::FunctionIdentity;
-    use crate::test_spans::spans;
     use extensions_api::Registration;
     use platform::TelemetryRecord;
     use std::collections::BTreeMap;
-    use wire::{Envelope, LineEncoder, LineLimits};
 
     /// The time when the lines of a test were printed.
     const SINCE_MS: u64 = 1000;
@@ -391,23 +389,6 @@ mod tests {
                 assert_eq!(lines.finish().len(), 0, "{phase} {is_json}");
                 add(&mut lines, "initReport", &report.replace("success", "error"));
                 assert!(!lines.finish().is_empty(), "{phase} {is_json}");
-            }
-        }
-    }
-
-    #[test]
-    fn an_otlp_line_leaves_nothing_waiting() {
-        let mut line = Vec::new();
-        let mut encoder = LineEncoder::new(1, LineLimits::default());
-        let written = encoder.encode(&Envelope::default(), spans(1), &mut line);
-        assert_eq!(written.items, 1);
-        let line = String::from_utf8(line).unwrap();
-        for is_json in [false, true] {
-            for (text, requests) in [(line.trim_end(), 1), (r#"{"resourceSpans":[]}"#, 0)] {
-                let mut lines = printed_lines(false, is_json);
-                let taken = take(&mut lines, LineSource::Function, text);
-                assert_eq!(taken.requests.len(), requests, "{text}");
-                assert_eq!(lines.since_ms(), None, "{text}");
             }
         }
     }

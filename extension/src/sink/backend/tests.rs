@@ -1,11 +1,33 @@
 use super::*;
 use crate::invocations::identity::FunctionIdentity;
-use crate::test_log::TestLog;
-use crate::test_pipe::Pipe;
 use crate::test_spans::spans;
 use extensions_api::Registration;
 use platform::{Identity, LineSource};
 use test_support::openobserve::{Faults, ScriptedResponse, Sink};
+use std::io::{self, Write};
+use std::sync::{Condvar, Mutex};
+
+/// Stdout, which takes nothing while it is full.
+#[derive(Clone, Default)]
+struct Pipe(Arc<(Mutex<bool>, Condvar)>);
+
+impl Pipe {
+    fn fill(&self, is_full: bool) {
+        *self.0.0.lock().unwrap() = is_full;
+        self.0.1.notify_all();
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        drop(self.0.1.wait_while(self.0.0.lock().unwrap(), |is_full| *is_full).unwrap());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// A backend sink that sends to this simulated backend, and does not wait long beside a handler.
 fn backend(sink: &Sink) -> Backend {
@@ -94,22 +116,6 @@ async fn flush(backend: &mut Backend) {
     backend.flush_ended().await;
 }
 
-#[test]
-fn spilled_requests_are_merged_to_the_size_of_a_line() {
-    let request = spans(100);
-    let requests = vec![request.clone(); 200];
-    let merged = spill::merge(requests.clone());
-    let items = |requests: &[Request]| requests.iter().map(Request::items).sum::<usize>();
-    assert_eq!(items(&merged), items(&requests));
-    let bytes: usize = requests.iter().map(|request| request.bytes().len()).sum();
-    assert!(merged.len() <= bytes / (128 << 10) + 1, "{}", merged.len());
-    assert!(merged.iter().all(|request| request.bytes().len() <= 256 << 10));
-    // Older ones stay before newer ones of another signal.
-    let large = |kind| Request::counted(kind, vec![0; 200 << 10], 1);
-    let requests = [SignalKind::Traces, SignalKind::Logs, SignalKind::Traces].map(large).to_vec();
-    assert_eq!(spill::merge(requests.clone()), requests);
-}
-
 #[tokio::test]
 async fn a_probe_outlasts_the_handler_and_closes_the_circuit() {
     let sink = slow_sink().await;
@@ -176,49 +182,6 @@ async fn a_failure_after_an_accepted_request_pauses_flushes() {
 }
 
 #[tokio::test]
-async fn an_overdue_flush_wakes_the_loop_immediately() {
-    let sink = slow_sink().await;
-    let mut backend = backend(&sink);
-    backend.invoked();
-    backend.due(Some(&running(false)), false);
-    backend.buffer.put(one()).unwrap();
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    let now_ms = unix_millis();
-    assert_eq!(backend.wake_at_ms(Some(&running(false)), false, now_ms), Some(now_ms));
-    // The last decision was made when the flush was due.
-    backend.decided_ms = backend.buffer.oldest().unwrap().0 + 1;
-    assert_eq!(backend.wake_at_ms(None, false, now_ms), None);
-}
-
-#[tokio::test]
-async fn after_a_panic_waiting_records_move_to_the_buffer() {
-    let server = slow_sink().await;
-    let config = config(server.base());
-    let mut sink =
-        crate::sink::Sink::open(&config, Pipe::default(), &Arc::<Counts>::default()).unwrap();
-    sink.connect(&config, function(&config));
-    sink.line(&printed("paid"));
-    let buffered = |sink: &crate::sink::Sink| sink.intake().buffer.as_ref().unwrap().bytes();
-    assert_eq!(buffered(&sink), 0);
-    sink.after_panic();
-    assert!(buffered(&sink) > 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn no_flush_begins_if_the_rest_of_the_hold_time_is_too_short() {
-    // The hold time is one second, and a flush is expected to take 50 ms.
-    for (passed_ms, begins) in [(0, true), (950, true), (951, false), (1000, false), (2000, false)]
-    {
-        let mut backend = backend_at(NOWHERE, &Pipe::default());
-        backend.invoked();
-        backend.done = Some(Instant::now());
-        tokio::time::advance(Duration::from_millis(passed_ms)).await;
-        backend.buffer.put(one()).unwrap();
-        assert_eq!(backend.due(Some(&running(true)), false), !begins, "{passed_ms}");
-    }
-}
-
-#[tokio::test]
 async fn a_refused_signal_is_a_failure_unless_another_one_is_accepted() {
     for (has_line, failures, health) in [(false, 1, Health::Paused), (true, 0, Health::Good)] {
         let sink = sink().await;
@@ -234,67 +197,6 @@ async fn a_refused_signal_is_a_failure_unless_another_one_is_accepted() {
         assert_eq!(backend.flushes.health.at(unix_millis()), health);
         assert_eq!(sink.log_records().len(), usize::from(has_line));
     }
-}
-
-#[tokio::test]
-async fn only_warnings_that_a_backend_gives_are_logged() {
-    let mut body = Vec::new();
-    wire::protobuf::Writer::new(&mut body).message(1, |partial| partial.string(2, "old SDK"));
-    let headers = vec![("content-type".into(), "application/x-protobuf".into())];
-    let warned = ScriptedResponse::Response { status: 200, headers, body };
-    let (log, _guard) = TestLog::begin();
-    for (answer, expected) in [
-        (ScriptedResponse::Ok, &[][..]),
-        (warned, &["the backend accepted telemetry with a warning"]),
-    ] {
-        let sink = sink().await;
-        sink.script([answer]);
-        let mut backend = backend(&sink);
-        backend.buffer.put(one()).unwrap();
-        log.take();
-        flush(&mut backend).await;
-        assert_eq!(log.take(), expected);
-        assert_eq!(backend.counts.get(Count::Delivered), 1);
-    }
-}
-
-#[tokio::test]
-async fn shutdown_sends_until_the_backend_fails_and_spills_the_rest() {
-    // The last requests have up to 512 KiB.
-    let waiting = vec![kibibytes(100); 6];
-    let items: usize = waiting.iter().map(Request::items).sum();
-    for (is_running, answer, requests, delivered, spilled) in [
-        (true, ScriptedResponse::Ok, 1 + 2, 1 + items, 0),
-        (false, ScriptedResponse::Status(503), 1, 0, items),
-        (false, ScriptedResponse::Status(415), 1, 0, items),
-    ] {
-        let sink = always(answer).await;
-        let mut backend = backend(&sink);
-        if is_running {
-            backend.buffer.put(one()).unwrap();
-            backend.flushes.begin(Duration::from_mins(1), false);
-        }
-        for request in &waiting {
-            backend.buffer.put(request.clone()).unwrap();
-        }
-        backend.shut_down(Instant::now() + Duration::from_mins(1)).await;
-        let count = |count| usize::try_from(backend.counts.get(count)).unwrap();
-        assert_eq!(sink.requests().len(), requests);
-        assert_eq!((count(Count::Delivered), count(Count::Spilled)), (delivered, spilled));
-        assert_eq!(count(Count::SpillLost), 0);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_silent_backend_is_reported_at_shutdown() {
-    let (log, _guard) = TestLog::begin();
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = format!("http://{}/api/default", silent.local_addr().unwrap());
-    let mut backend = backend_at(&endpoint, &Pipe::default());
-    backend.buffer.put(one()).unwrap();
-    backend.shut_down(Instant::now() + Duration::from_secs(2)).await;
-    assert_eq!(backend.counts.get(Count::FailedFlushes), 1);
-    assert!(log.take().contains(&"cannot deliver, will try again".to_owned()));
 }
 
 #[tokio::test]

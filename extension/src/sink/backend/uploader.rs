@@ -231,8 +231,7 @@ impl Uploader {
         account: &mut Account,
     ) -> Option<Request> {
         let sanitized = sanitize(profile, request, &self.service_name);
-        let Sanitized { request, dropped, renamed, refused, .. } = sanitized;
-        self.counts.add(Count::Renamed, renamed);
+        let Sanitized { request, dropped, refused, .. } = sanitized;
         if dropped > 0 {
             self.counts.add(Count::Rejected, dropped);
             tracing::warn!(dropped, "data points dropped, because their values are not finite");

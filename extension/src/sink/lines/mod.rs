@@ -154,6 +154,3 @@ impl LineOutput {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -168,12 +168,10 @@ impl<W: Write> Thread<W> {
         let Ok(results) = self.write_all(requests, spill) else { return };
         let mut all = Written::default();
         for written in results {
-            all.lines += written.lines;
             all.items += written.items;
             all.truncated_values += written.truncated_values;
             all.dropped_items += written.dropped_items;
         }
-        self.counts.add(Count::Lines, all.lines);
         self.counts.add(if spill { Count::Spilled } else { Count::Written }, all.items);
         self.counts.add(Count::Truncated, all.truncated_values);
         if is_told {

@@ -1,7 +1,6 @@
 //! Direct mode beside a function, in a local Lambda that freezes, kills and shuts down. The function's result is the same as
 //! without the layer, its time has a bound, and acknowledged items are delivered or in the log.
 
-mod connections;
 mod environments;
 mod stories;
 

@@ -1,5 +1,6 @@
 //! The extension against a scripted Lambda: each answer and each moment is the test's.
 
+mod connections;
 mod direct;
 mod foreign;
 mod formats;
@@ -8,5 +9,6 @@ mod lifecycle;
 mod lines;
 mod partial;
 mod receiver;
+mod stdout;
 mod support;
 mod xray;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Debug;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -286,13 +286,43 @@ struct Written {
     bytes: Vec<u8>,
     writes: usize,
     full: bool,
+    /// The number of writes that it takes although it is full.
+    room: usize,
     waiting: usize,
+    /// The troubles of the next calls, last first.
+    troubles: Vec<Trouble>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Trouble {
+    Error(ErrorKind),
+    /// Only this number of bytes is taken.
+    Part(usize),
+    /// Like `Part`, and then the writer panics.
+    Panic(usize),
+    /// The bytes are taken, but the flush after them fails.
+    Flush(ErrorKind),
 }
 
 impl Stdout {
     pub(crate) fn fill(&self, full: bool) {
         self.0.0.lock().unwrap().full = full;
         self.0.1.notify_all();
+    }
+
+    /// Lets one write go on although it is full.
+    pub(crate) fn take_one(&self) {
+        self.0.0.lock().unwrap().room += 1;
+        self.0.1.notify_all();
+    }
+
+    pub(crate) fn trouble(&self, troubles: &[Trouble]) {
+        self.0.0.lock().unwrap().troubles = troubles.iter().rev().copied().collect();
+    }
+
+    /// The number of writes.
+    pub(crate) fn writes(&self) -> usize {
+        self.0.0.lock().unwrap().writes
     }
 
     /// Writes that wait for room.
@@ -345,17 +375,33 @@ impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut written = self.0.0.lock().unwrap();
         written.waiting += 1;
-        while written.full {
+        while written.full && written.room == 0 {
             written = self.0.1.wait(written).unwrap();
         }
         written.waiting -= 1;
-        written.bytes.extend_from_slice(bytes);
+        written.room = written.room.saturating_sub(1);
+        let trouble = written.troubles.pop_if(|trouble| !matches!(trouble, Trouble::Flush(_)));
+        let length = match trouble {
+            Some(Trouble::Error(kind)) => return Err(kind.into()),
+            Some(Trouble::Part(length) | Trouble::Panic(length)) => length,
+            Some(Trouble::Flush(_)) | None => bytes.len(),
+        };
+        written.bytes.extend_from_slice(&bytes[..length]);
         written.writes += 1;
-        Ok(bytes.len())
+        drop(written);
+        if matches!(trouble, Some(Trouble::Panic(_))) {
+            // Without the hook: on a busy machine, printing a backtrace takes longer than a full pipe may.
+            std::panic::resume_unwind(Box::new("on purpose"));
+        }
+        Ok(length)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        let mut written = self.0.0.lock().unwrap();
+        match written.troubles.pop_if(|trouble| matches!(trouble, Trouble::Flush(_))) {
+            Some(Trouble::Flush(kind)) => Err(kind.into()),
+            _ => Ok(()),
+        }
     }
 }
 

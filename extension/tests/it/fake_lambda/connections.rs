@@ -1,0 +1,199 @@
+//! Connections to the backend and to AWS: gRPC and TLS, secrets, proxies. What cannot be delivered is spilled, and the log names
+//! the reason once, without credentials.
+
+use crate::fake_lambda::direct::{delivered, sink, spilled, three_spans};
+use crate::fake_lambda::support::log;
+use simulator::proxy::{HttpProxy, ProxyAnswer};
+use simulator::secrets::{SecretAnswer, SecretServer};
+use simulator::sink::Sink;
+use simulator::sink::grpc::GrpcFront;
+use simulator::sink::tls::{Authority, TlsFront};
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+
+const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
+/// The password of the backend's user.
+const PASSWORD: &str = "hunter22";
+/// `me:hunt er22`, as a proxy is told it.
+const BASIC: &str = "Basic bWU6aHVudCBlcjIy";
+/// The same in a URL.
+const USER: &str = "me:hunt%20er22@";
+
+/// A file with the authority's certificate.
+fn trusted(authority: &Authority) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), authority.pem()).unwrap();
+    file
+}
+
+fn url_of(proxy: &HttpProxy) -> String {
+    format!("http://{USER}{}", proxy.address())
+}
+
+/// Sends three spans with these variables. All are delivered if no reason is expected; else all are spilled, and one line of the
+/// log contains the reason.
+async fn check(sink: &Sink, endpoint: &str, variables: &[(&str, &str)], reason: Option<&str>) {
+    let warnings = Arc::<Mutex<Vec<String>>>::default();
+    let kept = Arc::clone(&warnings);
+    let _log = log(move |_, fields| kept.lock().unwrap().push(fields));
+    tracing::callsite::rebuild_interest_cache();
+    let direct = [("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", endpoint)];
+    let (stdout, _) = three_spans(&[&direct[..], variables].concat()).await;
+    let expected = if reason.is_none() { (3, 0) } else { (0, 3) };
+    // The invocation's own span goes the same way.
+    let spilled = spilled(&stdout).saturating_sub(1);
+    let warnings = warnings.lock().unwrap();
+    assert_eq!((delivered(sink), spilled), expected, "{variables:?}: {warnings:?}");
+    if let Some(reason) = reason {
+        let told = warnings.iter().filter(|line| line.contains("cannot deliver"));
+        let [line] = *told.collect::<Vec<_>>() else { panic!("{variables:?}: {warnings:?}") };
+        assert!(line.contains(reason), "{line}\nexpected {reason}");
+    }
+    for password in ["hunt", "bWU6", "cm9vdEBleGFtcGxlLmNvb", "simulated"] {
+        assert!(!warnings.iter().any(|line| line.contains(password)), "{warnings:?}");
+    }
+    sink.clear();
+}
+
+#[tokio::test]
+async fn grpc_over_tls_needs_http_2() {
+    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
+    let (server, file) = (GrpcFront::start(&sink).await, trusted(&authority));
+    let path = file.path().to_str().unwrap();
+    let variables = [("LAMBDA_OTLP_PROTOCOL", "grpc"), ("LAMBDA_OTLP_CA_FILE", path)];
+    let advice = "the port does not seem to speak HTTP/2, is it the one for gRPC (4317)? else set LAMBDA_OTLP_PROTOCOL=http/protobuf";
+    // By name, and by saying nothing, as load balancers do that know TLS alone.
+    for (protocols, is_grpc) in [
+        (&["h2"][..], true),
+        (&["http/1.1", "h2"], true),
+        (&[], true),
+        (&["http/1.1"], false),
+        (&[], false),
+    ] {
+        let server = if is_grpc { server.address() } else { sink.address() };
+        let port = TlsFront::speaking(server, &authority, 2500, protocols).await.port();
+        let endpoint = format!("https://localhost:{port}");
+        check(&sink, &endpoint, &variables, (!is_grpc).then_some(advice)).await;
+    }
+    assert!(server.calls() > 0);
+}
+
+#[tokio::test]
+async fn a_secret_is_read_once_and_without_it_spans_are_spilled() {
+    let value = || SecretAnswer::Value(format!("root@example.com:{PASSWORD}"));
+    let advice = format!("access denied; allow secretsmanager:GetSecretValue on {ARN}");
+    for (reference, answer, call, reason) in [
+        (ARN, value(), "GetSecretValue", None),
+        ("ssm:/o2/auth", value(), "GetParameter", None),
+        (ARN, SecretAnswer::Denied, "GetSecretValue", Some(&*advice)),
+        (ARN, SecretAnswer::Hangs, "GetSecretValue", Some("before the deadline")),
+    ] {
+        let sink = Sink::builder().no_window().user("root@example.com", PASSWORD).start();
+        let (sink, secrets) = (sink.await.unwrap(), SecretServer::start(answer).await.unwrap());
+        let variables = [
+            ("LAMBDA_OTLP_SECRET", reference),
+            ("AWS_ENDPOINT_URL", &*secrets.endpoint()),
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_ACCESS_KEY_ID", "AKID"),
+            ("AWS_SECRET_ACCESS_KEY", "simulated"),
+        ];
+        check(&sink, sink.base(), &variables, reason).await;
+        if reason.is_none() {
+            assert_eq!(secrets.asked(), [call]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_go_through_the_proxy_of_their_scheme() {
+    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
+    let (server, file) = (GrpcFront::start(&sink).await, trusted(&authority));
+    let tls = TlsFront::start(&sink, &authority, 2500).await.port();
+    let grpc = TlsFront::speaking(server.address(), &authority, 2500, &["h2"]).await.port();
+    let proxy = HttpProxy::start(ProxyAnswer::Asks(BASIC)).await;
+    // The connection to the proxy may use TLS too.
+    let before = TlsFront::speaking(proxy.address(), &authority, 2500, &["http/1.1"]).await;
+    let over_tls = format!("https://{USER}localhost:{}", before.port());
+    let (url, plain) = (url_of(&proxy), sink.address().port());
+    let path = file.path().to_str().unwrap();
+    for (variable, url, scheme, port, protocol) in [
+        ("LAMBDA_OTLP_PROXY", &url, "https", tls, "http/protobuf"),
+        ("HTTPS_PROXY", &url, "https", tls, "http/protobuf"),
+        ("LAMBDA_OTLP_PROXY", &over_tls, "https", tls, "http/protobuf"),
+        ("LAMBDA_OTLP_PROXY", &url, "http", plain, "http/protobuf"),
+        ("HTTP_PROXY", &url, "http", plain, "http/protobuf"),
+        ("LAMBDA_OTLP_PROXY", &over_tls, "http", plain, "http/protobuf"),
+        ("LAMBDA_OTLP_PROXY", &url, "https", grpc, "grpc"),
+        ("LAMBDA_OTLP_PROXY", &over_tls, "https", grpc, "grpc"),
+    ] {
+        let seen = proxy.heads().len();
+        let endpoint = format!("{scheme}://o2.internal:{port}/api/default");
+        let variables = [
+            (variable, url.as_str()),
+            ("LAMBDA_OTLP_CA_FILE", path),
+            ("LAMBDA_OTLP_HEADERS", "authorization=Basic c2VjcmV0"),
+            ("LAMBDA_OTLP_PROTOCOL", protocol),
+        ];
+        check(&sink, &endpoint, &variables, None).await;
+        let heads = proxy.heads().split_off(seen);
+        assert!(!heads.is_empty());
+        for head in heads {
+            let (begin, has_credentials) = match scheme {
+                "https" => (format!("CONNECT o2.internal:{port} HTTP/1.1\r\n"), false),
+                _ => (format!("POST {endpoint}/v1/"), true),
+            };
+            assert!(head.starts_with(&begin), "{head}");
+            assert_eq!(head.contains("c2VjcmV0"), has_credentials, "{head}");
+        }
+    }
+    assert!(before.handshakes() > 1 && server.calls() > 0);
+}
+
+#[tokio::test]
+async fn exempt_hosts_and_loopback_bypass_the_proxy() {
+    let (sink, proxy) = (sink().await, HttpProxy::start(ProxyAnswer::Leads).await);
+    let url = url_of(&proxy);
+    let variables = [("LAMBDA_OTLP_PROXY", &*url), ("HTTP_PROXY", &*url)];
+    check(&sink, sink.base(), &variables, None).await;
+    let variables = [("HTTP_PROXY", &*url), ("NO_PROXY", "example.com, .invalid")];
+    let reason = Some("cannot reach o2.invalid:80: ");
+    check(&sink, "http://o2.invalid/api/default", &variables, reason).await;
+    assert_eq!(proxy.heads().len(), 0);
+}
+
+#[tokio::test]
+async fn spans_are_spilled_if_the_proxy_fails() {
+    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
+    let tls = TlsFront::start(&sink, &authority, 2500).await.port();
+    let (file, plain) = (trusted(&authority), sink.address().port());
+    let nonsense = "SSH-2.0-OpenSSH_9.9\r\nhunter22\r\n\r\n".to_owned();
+    let refusal = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_owned();
+    let credentials = "the proxy answered 407: user and password of its URL are wrong or missing";
+    let (https, both) = (&["https"][..], &["https", "http"][..]);
+    let refused = "the proxy did not connect to this host";
+    for (answer, schemes, why) in [
+        (ProxyAnswer::Asks("Basic b3RoZXI6b3RoZXI="), both, credentials),
+        (ProxyAnswer::Says(refusal), https, refused),
+        (ProxyAnswer::Says(nonsense), https, refused),
+        (ProxyAnswer::Endless, https, refused),
+        (ProxyAnswer::Closes, both, ""),
+        // The flush ends before the connection is made.
+        (ProxyAnswer::Hangs, both, ""),
+    ] {
+        let proxy = HttpProxy::start(answer).await;
+        let (url, path) = (url_of(&proxy), file.path().to_str().unwrap());
+        let variables = [("LAMBDA_OTLP_PROXY", &*url), ("LAMBDA_OTLP_CA_FILE", path)];
+        for scheme in schemes {
+            let port = if *scheme == "https" { tls } else { plain };
+            let endpoint = format!("{scheme}://o2.internal:{port}/api/default");
+            let reason = format!("o2.internal:{port} through the proxy {}: {why}", proxy.address());
+            check(&sink, &endpoint, &variables, Some(&reason)).await;
+        }
+        assert!(!proxy.heads().is_empty());
+    }
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let url = format!("http://{USER}{closed}");
+    let reason = format!("o2.internal:443 through the proxy {closed}: connection refused");
+    let endpoint = "https://o2.internal/api/default";
+    check(&sink, endpoint, &[("HTTPS_PROXY", &*url)], Some(&reason)).await;
+}
