@@ -316,7 +316,7 @@ mod tests {
             row("LAMBDA_OTLP_BACKEND", Some("openobserve"), Kind::Choice(&["openobserve", "otlp"])),
             row("LAMBDA_OTLP_SECRET", None, Kind::SecretReference),
             row("O2_AUTHORIZATION_HEADER", None, Kind::Secret),
-            row("LAMBDA_OTLP_MAX_REQUEST_BYTES", Some("4MiB"), Kind::Bytes),
+            row("LAMBDA_OTLP_MAX_LINE_BYTES", Some("4MiB"), Kind::Bytes),
             row("LAMBDA_OTLP_STREAM", None, Kind::Text),
         ],
     ])
@@ -326,7 +326,7 @@ mod tests {
         let mut reader = Reader::new(source, TABLE);
         let timeout = reader.duration("OTEL_EXPORTER_OTLP_TIMEOUT");
         let profile = reader.choice("LAMBDA_OTLP_BACKEND", PROFILES, Profile::Otlp);
-        let bytes = reader.bytes("LAMBDA_OTLP_MAX_REQUEST_BYTES");
+        let bytes = reader.bytes("LAMBDA_OTLP_MAX_LINE_BYTES");
         let headers = reader.headers("LAMBDA_OTLP_HEADERS");
         let _secret = reader.secret_reference("LAMBDA_OTLP_SECRET");
         #[cfg(feature = "url")]
@@ -354,7 +354,7 @@ mod tests {
             ("LAMBDA_OTLP_BACKEND", "open\nobserve"),
             ("LAMBDA_OTLP_SECRET", "Basic hunter2"),
             (
-                "LAMBDA_OTLP_MAX_REQUEST_BYTES",
+                "LAMBDA_OTLP_MAX_LINE_BYTES",
                 "a very long value that nobody would ever want to see in full",
             ),
         ];
@@ -367,7 +367,7 @@ mod tests {
         expect![[r#"
             OTEL_EXPORTER_OTLP_TIMEOUT: "ten" is not a duration (5s, 500ms, or milliseconds)
             LAMBDA_OTLP_BACKEND: "open\nobserve" is not `openobserve` or `otlp`
-            LAMBDA_OTLP_MAX_REQUEST_BYTES: "a very long value that nobody would ever"… is not a size (900KiB, 10MB, or bytes)
+            LAMBDA_OTLP_MAX_LINE_BYTES: "a very long value that nobody would ever"… is not a size (900KiB, 10MB, or bytes)
             LAMBDA_OTLP_HEADERS: entry 1 has no `=`, expected name=value,name=value
             LAMBDA_OTLP_SECRET: not an ARN of Secrets Manager or Systems Manager, or ssm:NAME"#]]
         .assert_eq(&error.replace("; ", "\n"));
@@ -414,15 +414,15 @@ mod tests {
     fn reading_a_variable_contrary_to_the_table_is_reported() {
         let mut reader = Reader::new(&[("NOT_THERE", "1")], TABLE);
         assert_eq!(reader.string_if_set("NOT_THERE").as_deref(), Some("1"));
-        assert_eq!(reader.count("LAMBDA_OTLP_MAX_REQUEST_BYTES"), 0);
+        assert_eq!(reader.count("LAMBDA_OTLP_MAX_LINE_BYTES"), 0);
         assert_eq!(reader.string("LAMBDA_OTLP_STREAM"), "");
         assert_eq!(reader.choice("LAMBDA_OTLP_BACKEND", &[("otlp", 1)], 7), 7);
         let mistakes: Vec<String> =
             reader.finish().iter().map(InvalidVariable::to_string).collect();
         expect![[r"
             NOT_THERE: read as another kind than in the table: please report this bug
-            LAMBDA_OTLP_MAX_REQUEST_BYTES: read as another kind than in the table: please report this bug
-            LAMBDA_OTLP_MAX_REQUEST_BYTES: has no default in the table: please report this bug
+            LAMBDA_OTLP_MAX_LINE_BYTES: read as another kind than in the table: please report this bug
+            LAMBDA_OTLP_MAX_LINE_BYTES: has no default in the table: please report this bug
             LAMBDA_OTLP_STREAM: has no default in the table: please report this bug
             LAMBDA_OTLP_BACKEND: read as another kind than in the table: please report this bug
             LAMBDA_OTLP_BACKEND: has no default in the table: please report this bug"]]
@@ -447,7 +447,7 @@ mod tests {
             LAMBDA_OTLP_BACKEND=openobserve (from default)
             LAMBDA_OTLP_SECRET=**** (from given)
             O2_AUTHORIZATION_HEADER=**** (from given)
-            LAMBDA_OTLP_MAX_REQUEST_BYTES=4MiB (from default)
+            LAMBDA_OTLP_MAX_LINE_BYTES=4MiB (from default)
             LAMBDA_OTLP_STREAM=default (from given)"]]
         .assert_eq(&shown.join("\n"));
     }

@@ -39,6 +39,9 @@ pub struct DestinationConfig {
     pub max_columns: usize,
 }
 
+/// Backends and proxies accept this size, or state with 413 that it is too large.
+const MAX_REQUEST_BYTES: usize = 4 << 20;
+
 /// OpenObserve's default of `ZO_COLS_PER_RECORD_LIMIT`.
 const DEFAULT_MAX_COLUMNS: usize = 1000;
 
@@ -55,7 +58,7 @@ impl DestinationConfig {
             profile: Profile::default(),
             request_timeout: requests::DEFAULT_TIMEOUT,
             compression: Compression::default(),
-            max_request_bytes: 4 << 20,
+            max_request_bytes: MAX_REQUEST_BYTES,
             max_columns: DEFAULT_MAX_COLUMNS,
         }
     }
@@ -86,7 +89,6 @@ impl DestinationConfig {
         let compressions = [("gzip", Compression::Gzip), ("none", Compression::None)];
         let profile = reader.choice(BACKEND, &profiles, Profile::default());
         let compression = reader.choice(OTEL_COMPRESSION, &compressions, Compression::default());
-        let max_request_bytes = requests::max_request_bytes(reader);
         let request_timeout = requests::request_timeout(reader);
         let secret = reader.has_row(SECRET).then(|| reader.secret_reference(SECRET)).flatten();
         let headers = requests::headers(reader, family);
@@ -109,7 +111,7 @@ impl DestinationConfig {
             profile,
             request_timeout,
             compression,
-            max_request_bytes,
+            max_request_bytes: MAX_REQUEST_BYTES,
             max_columns: DEFAULT_MAX_COLUMNS,
         })
     }

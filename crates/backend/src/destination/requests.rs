@@ -2,8 +2,8 @@
 
 use super::endpoints::Family;
 use super::variables::{
-    ENDPOINT, HEADERS, MAX_REQUEST_BYTES, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION,
-    O2_STREAM, O2_TIMEOUT, OTEL_HEADERS, OTEL_TIMEOUT, SECRET, STREAM,
+    ENDPOINT, HEADERS, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, O2_STREAM, O2_TIMEOUT,
+    OTEL_HEADERS, OTEL_TIMEOUT, SECRET, STREAM,
 };
 use http::{HeaderName, HeaderValue};
 use settings::{Headers, Reader};
@@ -118,14 +118,4 @@ pub(super) fn request_timeout(reader: &mut Reader<'_>) -> Duration {
         return DEFAULT_TIMEOUT;
     }
     timeout
-}
-
-/// Maximum size of a request before compression.
-pub(super) fn max_request_bytes(reader: &mut Reader<'_>) -> usize {
-    const LEAST: usize = 1024;
-    let bytes = reader.bytes(MAX_REQUEST_BYTES);
-    if bytes < LEAST {
-        reader.mistake(MAX_REQUEST_BYTES, "must be at least 1KiB");
-    }
-    bytes.max(LEAST)
 }

@@ -33,11 +33,8 @@ fn check(source: &dyn Source, expected: &Expect) {
         );
         lines.extend(destination.stream.iter().map(|stream| format!("stream {stream}")));
         lines.push(format!(
-            "{:?} {:?} {:?} {}",
-            destination.profile,
-            destination.request_timeout,
-            destination.compression,
-            destination.max_request_bytes
+            "{:?} {:?} {:?}",
+            destination.profile, destination.request_timeout, destination.compression
         ));
     }
     lines.extend(reader.warnings().iter().map(Warning::to_string));
@@ -63,7 +60,6 @@ fn signal_paths_are_appended_to_the_base_url() {
             ("LAMBDA_OTLP_STREAM", "lambda"),
             ("LAMBDA_OTLP_BACKEND", "otlp"),
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "none"),
-            ("LAMBDA_OTLP_MAX_REQUEST_BYTES", "1MiB"),
         ],
         &expect![[r"
             https://o2.example.com/api/default/v1/traces
@@ -71,7 +67,7 @@ fn signal_paths_are_appended_to_the_base_url() {
             https://o2.example.com/api/default/v1/logs
             authorization: Basic cHJhYmhhdA==
             stream lambda
-            Otlp 10s None 1048576"]],
+            Otlp 10s None"]],
     );
     check(
         &[("LAMBDA_OTLP_ENDPOINT", "http://127.0.0.1:4318?key=1")],
@@ -79,7 +75,7 @@ fn signal_paths_are_appended_to_the_base_url() {
             http://127.0.0.1:4318/v1/traces?key=1
             http://127.0.0.1:4318/v1/metrics?key=1
             http://127.0.0.1:4318/v1/logs?key=1
-            OpenObserve 10s Gzip 4194304"]],
+            OpenObserve 10s Gzip"]],
     );
 }
 
@@ -96,7 +92,7 @@ fn signal_specific_endpoints_are_used_unchanged() {
             http://localhost:4318/v1/metrics
             http://localhost:9/custom
             x: A
-            OpenObserve 10s Gzip 4194304"]],
+            OpenObserve 10s Gzip"]],
     );
     check(
         &[("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://localhost:9/custom")],
@@ -124,7 +120,7 @@ fn o2_variables_define_an_otlp_endpoint() {
             https://api.openobserve.ai/api/my%20org/v1/logs
             authorization: Basic cHJhYmhhdA==
             stream default
-            OpenObserve 10s Gzip 4194304"]],
+            OpenObserve 10s Gzip"]],
     );
     check(
         &[
@@ -140,7 +136,7 @@ fn o2_variables_define_an_otlp_endpoint() {
             http://10.0.0.7:5080/o2/api/default/v1/logs
             authorization: Basic cHJhYmhhdA==
             stream lambda
-            OpenObserve 30s Gzip 4194304
+            OpenObserve 30s Gzip
             O2_ENDPOINT: telemetry and credentials go to 10.0.0.7 without TLS"]],
     );
     check(
@@ -155,7 +151,7 @@ fn o2_variables_define_an_otlp_endpoint() {
             https://o2.example.com/api/my%20org/v1/logs
             authorization: Basic cHJhYmhhdA==
             stream default
-            OpenObserve 10s Gzip 4194304"]],
+            OpenObserve 10s Gzip"]],
     );
     check(
         &[("O2_ORGANIZATION_ID", "default")],
@@ -164,7 +160,7 @@ fn o2_variables_define_an_otlp_endpoint() {
             https://api.openobserve.ai/api/default/v1/metrics
             https://api.openobserve.ai/api/default/v1/logs
             stream default
-            OpenObserve 10s Gzip 4194304
+            OpenObserve 10s Gzip
             O2_AUTHORIZATION_HEADER: missing beside O2_ORGANIZATION_ID"]],
     );
     check(
@@ -187,7 +183,7 @@ fn o2_variables_define_an_otlp_endpoint() {
         x-team: shop
         authorization: Basic cHJhYmhhdA==
         stream default
-        OpenObserve 10s Gzip 4194304"]],
+        OpenObserve 10s Gzip"]],
     );
     check(
         &ours("authorization=Bearer t0ken"),
@@ -197,7 +193,7 @@ fn o2_variables_define_an_otlp_endpoint() {
         https://api.openobserve.ai/api/default/v1/logs
         authorization: Bearer t0ken
         stream default
-        OpenObserve 10s Gzip 4194304"]],
+        OpenObserve 10s Gzip"]],
     );
 }
 
@@ -216,7 +212,7 @@ fn credentials_never_go_to_an_endpoint_of_another_family() {
             https://ours.example.com/v1/traces
             https://ours.example.com/v1/metrics
             https://ours.example.com/v1/logs
-            OpenObserve 10s Gzip 4194304
+            OpenObserve 10s Gzip
             OTEL_EXPORTER_OTLP_HEADERS: not sent to LAMBDA_OTLP_ENDPOINT; set LAMBDA_OTLP_HEADERS for it"]],
     );
 }
@@ -239,14 +235,12 @@ fn all_invalid_variables_are_reported_together() {
             ("LAMBDA_OTLP_HEADERS", "Content-Type=text/plain"),
             ("LAMBDA_OTLP_STREAM", "a\nb"),
             ("LAMBDA_OTLP_BACKEND", "o2"),
-            ("LAMBDA_OTLP_MAX_REQUEST_BYTES", "10"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "0"),
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
         ],
         &expect![[r#"
             LAMBDA_OTLP_BACKEND: "o2" is not `openobserve` or `otlp`
             OTEL_EXPORTER_OTLP_COMPRESSION: "zstd" is not `gzip` or `none`
-            LAMBDA_OTLP_MAX_REQUEST_BYTES: must be at least 1KiB
             OTEL_EXPORTER_OTLP_TIMEOUT: must be longer than 0
             LAMBDA_OTLP_HEADERS: content-type cannot be set, it follows from how the body is sent
             LAMBDA_OTLP_STREAM: contains characters that a header cannot
@@ -363,7 +357,7 @@ fn a_secret_pasted_as_a_reference_is_not_printed() {
             http://localhost/v1/traces
             http://localhost/v1/metrics
             http://localhost/v1/logs
-            OpenObserve 10s Gzip 4194304
+            OpenObserve 10s Gzip
             LAMBDA_OTLP_SECRET: not an ARN of Secrets Manager or Systems Manager, or ssm:NAME"]],
     );
 }

@@ -9,7 +9,6 @@ pub(super) const CA_FILE: &str = "LAMBDA_OTLP_CA_FILE";
 pub(super) const PROXY: &str = "LAMBDA_OTLP_PROXY";
 pub(super) const STREAM: &str = "LAMBDA_OTLP_STREAM";
 pub(super) const BACKEND: &str = shared::LAMBDA_OTLP_BACKEND.name;
-pub(super) const MAX_REQUEST_BYTES: &str = "LAMBDA_OTLP_MAX_REQUEST_BYTES";
 pub(super) const OTEL_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 pub(super) const OTEL_TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 pub(super) const OTEL_METRICS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
@@ -53,12 +52,6 @@ pub const DESTINATION: &[Variable] = &[
         "OpenObserve's stream for traces and logs, `default` if unset. Set it to keep applications apart. The forwarder replaces `{account}`, `{region}`, `{log_group}`, `{log_stream}` and `{function}`.",
     ),
     shared::LAMBDA_OTLP_BACKEND,
-    row(
-        MAX_REQUEST_BYTES,
-        Some("4MiB"),
-        Kind::Bytes,
-        "Maximum size of a request before compression. Decrease it if a proxy rejects large bodies.",
-    ),
     row(
         CA_FILE,
         None,

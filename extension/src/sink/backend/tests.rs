@@ -51,15 +51,10 @@ fn function(config: &Config) -> Identity {
 }
 
 fn config(endpoint: &str) -> Config {
-    config_of(endpoint, "1MiB")
-}
-
-fn config_of(endpoint: &str, max_request_bytes: &str) -> Config {
     let variables = [
         ("LAMBDA_OTLP_OUTPUT", "otlp"),
         ("LAMBDA_OTLP_ENDPOINT", endpoint),
         ("O2_FLUSH_INTERVAL_MS", "1"),
-        ("LAMBDA_OTLP_MAX_REQUEST_BYTES", max_request_bytes),
     ];
     Config::from_source(&variables)
 }
@@ -169,7 +164,9 @@ async fn a_failure_after_an_accepted_request_pauses_flushes() {
         // One span goes ahead.
         sink.script([ScriptedResponse::Ok, first, second]);
         // Small requests cost a busy machine little time.
-        let config = config_of(sink.base(), "8KiB");
+        let mut config = config(sink.base());
+        let Output::Otlp(direct) = &mut config.choice.output else { panic!("direct mode") };
+        direct.destination.max_request_bytes = 8 << 10;
         let mut backend = backend_of(&config, &Pipe::default());
         for _ in 0..2 {
             backend.buffer.put(kibibytes(6)).unwrap();

@@ -323,13 +323,14 @@ async fn spans_rejected_at_shutdown_are_spilled_and_not_resent() {
 
 #[tokio::test]
 async fn spans_accepted_during_shutdown_are_not_spilled_too() {
-    let sink = slow(Duration::from_millis(400)).await;
-    let variables = [("LAMBDA_OTLP_MAX_REQUEST_BYTES", "1KiB"), NO_HOLD];
-    let (lambda, next) = left_behind(&sink, &variables, &[10; 8]).await;
-    let (stdout, counts) = lambda.end(next).await;
+    let sink = slow(Duration::from_secs(3)).await;
+    // The last requests have up to 512 KiB.
+    let (lambda, next) = left_behind(&sink, &[NO_HOLD], &[2500; 8]).await;
+    next.answer(200, shutdown_within("spindown", Duration::from_secs(6)));
+    let (stdout, counts) = lambda.finished().await;
     let (delivered, spilled) = (delivered(&sink), spilled(&stdout));
     assert!(delivered > 0 && spilled > 0, "{delivered} {spilled}");
-    assert_eq!(delivered + spilled, 80, "{delivered} {spilled}");
+    assert_eq!(delivered + spilled, 20_000, "{delivered} {spilled}");
     assert_eq!(counts.get(Count::Delivered), delivered as u64 + own_figures(&sink));
 }
 
