@@ -61,7 +61,7 @@ pub struct Service {
 const MEMORY_MIB: [i64; 4] = [128, 256, 512, 1024];
 const REGIONS: [&str; 4] = ["eu-west-1", "us-east-1", "eu-central-1", "ap-southeast-2"];
 /// What the functions are about. No function of the dictionary's training set is about one of these.
-pub const THINGS: [&str; 10] = [
+pub(crate) const THINGS: [&str; 10] = [
     "orders",
     "customers",
     "invoices",

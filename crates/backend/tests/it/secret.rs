@@ -4,9 +4,9 @@ use crate::requests::{destination, numbered, started, summary};
 use aws::{CachedSecret, SecretError, SecretReading, SecretService};
 use lambda_otlp_backend::{Client, Outcome, RetryPolicy};
 use settings::{Secret, SecretReference};
-use simulator::sink::{ScriptedResponse, Sink};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use test_support::openobserve::{ScriptedResponse, Sink};
 use tokio::time::{Instant, advance, sleep};
 
 /// `root@example.com:right` is the password that the backend accepts.

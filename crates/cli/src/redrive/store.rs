@@ -131,9 +131,7 @@ impl Bucket {
 
     async fn list(&mut self) -> anyhow::Result<()> {
         let request = self.client.list_objects_v2().bucket(&self.name);
-        let request = request
-            .set_continuation_token(self.continuation.take())
-            .send();
+        let request = request.set_continuation_token(self.continuation.take()).send();
         let output = request.await.map_err(|error| explain(&error));
         let output = output.with_context(|| format!("cannot list bucket {}", self.name))?;
         self.continuation = output.next_continuation_token;

@@ -12,7 +12,6 @@ mod tee;
 use crate::checks;
 use anyhow::{Context as _, bail, ensure};
 use compare::Account;
-use http::Method;
 use senders::Senders;
 use server::Columns;
 pub(crate) use server::Server;

@@ -3,9 +3,9 @@ use crate::invocations::identity::FunctionIdentity;
 use crate::test_spans::spans;
 use extensions_api::Registration;
 use platform::{Identity, LineSource};
-use test_support::openobserve::{Faults, ScriptedResponse, Sink};
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex};
+use test_support::openobserve::{Faults, ScriptedResponse, Sink};
 
 /// Stdout, which takes nothing while it is full.
 #[derive(Clone, Default)]

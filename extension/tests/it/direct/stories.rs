@@ -6,7 +6,6 @@ use lambda_otlp_tests::stories::{TRACE, body};
 use serde_json::{Value, json};
 use std::time::Duration;
 use test_support::openobserve::{Faults, ScriptedResponse, Sink};
-use test_support::tls::{Authority, TlsFront};
 
 /// The time limit of a flush, with a margin for slow machines.
 const ONE_FLUSH: Duration = Duration::from_millis(1000 + 900);

@@ -3,12 +3,12 @@
 
 use crate::fake_lambda::direct::{delivered, sink, spilled, three_spans};
 use crate::fake_lambda::support::log;
-use simulator::proxy::{HttpProxy, ProxyAnswer};
-use simulator::secrets::{SecretAnswer, SecretServer};
-use simulator::sink::Sink;
-use simulator::sink::grpc::GrpcFront;
-use simulator::sink::tls::{Authority, TlsFront};
 use std::sync::{Arc, Mutex};
+use test_support::openobserve::Sink;
+use test_support::openobserve::grpc::GrpcFront;
+use test_support::proxy::{HttpProxy, ProxyAnswer};
+use test_support::secrets::{SecretAnswer, SecretServer};
+use test_support::tls::{Authority, TlsFront};
 use tokio::net::TcpListener;
 
 const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
