@@ -2,7 +2,7 @@
 
 use crate::destination::{Compression, DestinationConfig, Profile, STREAM_NAME, stream_header};
 use crate::export::{
-    Attempt, Delivery, Fate, Jitter, Learned, Outcome, RetryPolicy, UndeliveredPart, export,
+    Attempt, BUDGET, Delivery, Fate, Jitter, Learned, Outcome, RETRIES, UndeliveredPart, export,
 };
 use crate::http::{ClientError, HttpTransport, Transport, header_map};
 use crate::judge::Reason;
@@ -25,7 +25,7 @@ pub struct Client<T = HttpTransport> {
     request_timeout: Duration,
     max_request_bytes: usize,
     learned: Learned,
-    policy: RetryPolicy,
+    retries: u32,
     /// The seed of the next delivery's delays; `None` for random delays.
     jitter_seed: Option<AtomicU64>,
     /// The destination's default stream.
@@ -84,7 +84,7 @@ impl<T: Transport> Client<T> {
             request_timeout: destination.request_timeout,
             max_request_bytes: destination.max_request_bytes,
             learned: Learned::new(destination.max_columns),
-            policy: RetryPolicy::default(),
+            retries: RETRIES,
             jitter_seed: None,
             stream,
             headers: destination.headers.clone(),
@@ -93,9 +93,10 @@ impl<T: Transport> Client<T> {
         })
     }
 
+    /// Makes one attempt of each request. The caller repeats it.
     #[must_use]
-    pub fn with_retry_policy(self, policy: RetryPolicy) -> Self {
-        Self { policy, ..self }
+    pub fn without_retries(self) -> Self {
+        Self { retries: 0, ..self }
     }
 
     /// Puts this secret, which several clients of one destination may share, in place of the authorization header.
@@ -124,7 +125,7 @@ impl<T: Transport> Client<T> {
     }
 
     /// Delivers the request with retries, splits and halves until each item is accepted or accounted for. Ends at `deadline`, or
-    /// when the retry schedule's time limit is used up.
+    /// after ten seconds.
     ///
     /// `stream` replaces the destination's OpenObserve stream for traces and logs. A name that no header can hold is ignored with
     /// a warning.
@@ -197,12 +198,11 @@ impl<T: Transport> Client<T> {
         deadline: Instant,
     ) -> Outcome {
         let now = Instant::now();
-        let deadline =
-            now.checked_add(self.policy.budget()).map_or(deadline, |end| end.min(deadline));
+        let deadline = deadline.min(now + BUDGET);
         let (stream, warning) = self.stream_for(stream, request.kind());
         let delivery = Delivery::new(
             self.profile,
-            self.policy,
+            self.retries,
             self.jitter(),
             deadline.saturating_duration_since(now),
             self.max_request_bytes,
@@ -283,7 +283,6 @@ mod tests {
     #[derive(Debug, Default)]
     struct Echo {
         seen: Mutex<Vec<String>>,
-        dropped: Mutex<usize>,
     }
 
     impl Transport for Echo {
@@ -296,11 +295,6 @@ mod tests {
             self.seen.lock().unwrap().push(format!("{}: {authorization}, {stream}", request.kind));
             let body = Bytes::from(format!("who is {authorization} or Basic first-secret"));
             Ok(HttpResponse { status: 401, headers: HeaderMap::new(), body, cut: false })
-        }
-
-        fn drop_connections(&self) -> Result<(), ClientError> {
-            *self.dropped.lock().unwrap() += 1;
-            Ok(())
         }
     }
 

@@ -26,7 +26,7 @@ pub use destination::{
     Compression, DESTINATION, DestinationConfig, Endpoints, O2_DESTINATION, OwnAuthority,
     PROXY_ROW, Profile, SECRET_ROW, missing_organization,
 };
-pub use export::{Fate, InvalidRetryPolicy, Outcome, RetryPolicy, UndeliveredPart, gzip_level};
+pub use export::{Fate, Outcome, UndeliveredPart, gzip_level};
 pub use judge::Reason;
 pub use reach::{Advice, Answers, Canary, ORGANIZATION_MISSING, REQUEST_TIMEOUT, Reach};
 pub use sanitize::{Sanitized, Survey, Times, sanitize, stored_byte, stored_key, stored_stream};

@@ -1,7 +1,7 @@
 //! Decides the next step of a delivery: send, wait, split, halve, or give up. Pure; the loop in `export` carries it out.
 
 use super::outcome::{Fate, Outcome, UndeliveredPart};
-use super::retry::{Jitter, RetryPolicy};
+use super::retry::{Jitter, wait};
 use super::{LEAST_BYTES, Learned};
 use crate::destination::Profile;
 use crate::http::{HttpResponse, TransportError};
@@ -18,7 +18,7 @@ pub(crate) struct Delivery {
     profile: Profile,
     mask: Mask,
     kind: SignalKind,
-    policy: RetryPolicy,
+    most_retries: u32,
     jitter: Jitter,
     deadline: Duration,
     max_bytes: usize,
@@ -77,7 +77,7 @@ impl Delivery {
     /// OpenObserve's column limit.
     pub(crate) fn new(
         profile: Profile,
-        policy: RetryPolicy,
+        most_retries: u32,
         jitter: Jitter,
         deadline: Duration,
         max_bytes: usize,
@@ -88,9 +88,9 @@ impl Delivery {
             profile,
             mask: Mask::default(),
             kind: request.kind(),
-            policy,
+            most_retries,
             jitter,
-            deadline: deadline.min(policy.budget()),
+            deadline,
             max_bytes,
             learned,
             stream: Vec::new(),
@@ -180,8 +180,8 @@ impl Delivery {
             Judgement::Retry { after, ambiguous, reason } => {
                 self.note_ambiguous(&mut part, ambiguous);
                 self.outcome.retry_after = after;
-                let wait = self.policy.wait(self.retries, after, &mut self.jitter);
-                if self.retries < self.policy.retries() {
+                let wait = wait(self.retries, after, &mut self.jitter);
+                if self.retries < self.most_retries {
                     self.retries += 1;
                     self.again(part, now.saturating_add(wait), reason);
                 } else {
@@ -198,7 +198,7 @@ impl Delivery {
                     return self.halve(part, reason);
                 }
                 part.nothing_written = true;
-                let wait = self.policy.wait(0, None, &mut self.jitter);
+                let wait = wait(0, None, &mut self.jitter);
                 self.again(part, now.saturating_add(wait), reason);
             }
             Judgement::Alarm { ambiguous, reason } => {

@@ -103,22 +103,3 @@ pub enum Fate {
     /// Dead-letter and never resend: `items` of the items were rejected, and the stored ones would be duplicated.
     DeadLetterPartial,
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-    use opentelemetry_proto::tonic::logs::v1::LogRecord;
-
-    fn one_record() -> Request {
-        Request::of_log_records(None, vec![LogRecord::default()])
-    }
-
-    #[test]
-    fn an_unsent_request_is_entirely_undelivered() {
-        let outcome = Outcome::unsent(one_record(), Reason::Deadline, Fate::Park);
-        assert_eq!((outcome.items(), outcome.undelivered(), outcome.requests_sent), (1, 1, 0));
-        let empty = Request::encode::<wire::Logs>(&ExportLogsServiceRequest::default());
-        assert_eq!(Outcome::unsent(empty, Reason::Deadline, Fate::Park), Outcome::default());
-    }
-}

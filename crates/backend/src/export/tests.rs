@@ -8,15 +8,9 @@ use proptest::strategy::ValueTree as _;
 use std::collections::BTreeSet;
 use wire::{Request, SignalKind};
 
-fn delivery(
-    profile: Profile,
-    policy: RetryPolicy,
-    budget: Duration,
-    max_bytes: usize,
-    request: Request,
-) -> Delivery {
+fn delivery(profile: Profile, budget: Duration, max_bytes: usize, request: Request) -> Delivery {
     let (jitter, learned) = (Jitter::seeded(1), Learned::new(1000));
-    Delivery::new(profile, policy, jitter, budget, max_bytes, learned, request)
+    Delivery::new(profile, RETRIES, jitter, budget, max_bytes, learned, request)
 }
 
 /// Delivers on a paused clock and returns the outcome with the elapsed time.
@@ -34,8 +28,7 @@ fn deliver_within(
     runtime.block_on(async {
         let start = Instant::now();
         let budget = Duration::from_secs(seconds);
-        let policy = RetryPolicy::default();
-        let delivery = delivery(Profile::OpenObserve, policy, budget, max_bytes, request);
+        let delivery = delivery(Profile::OpenObserve, budget, max_bytes, request);
         let timeout = Duration::from_secs(10);
         let attempt = Attempt {
             compression: Compression::Gzip,
@@ -80,8 +73,7 @@ fn a_retry_after_the_deadline_is_not_attempted() {
 
 #[test]
 fn a_response_at_the_maximum_time_is_handled() {
-    let (policy, budget) = (RetryPolicy::default(), Duration::from_secs(10));
-    let mut delivery = delivery(Profile::Otlp, policy, budget, 1024, numbered(1));
+    let mut delivery = delivery(Profile::Otlp, BUDGET, 1024, numbered(1));
     assert!(matches!(delivery.next(Duration::ZERO), Step::Send { .. }));
     delivery.answered(Duration::MAX, Ok(&response(503, b"")));
     assert_eq!(summary(&delivery.finish()), "0 accepted; 1 Park: answered 503 Service Unavailable");
@@ -212,9 +204,7 @@ fn parked_parts_with_different_reasons_stay_separate() {
 fn transport_errors_are_masked() {
     let base = url::Url::parse("http://h/?token=s3cret-token").unwrap();
     let mask = Mask::of(&DestinationConfig::new(&base));
-    let (policy, budget) = (RetryPolicy::default().once(), Duration::from_secs(10));
-    let delivery = delivery(Profile::Otlp, policy, budget, 1024, numbered(1));
-    let mut delivery = delivery.masking(mask);
+    let mut delivery = delivery(Profile::Otlp, BUDGET, 1024, numbered(1)).masking(mask);
     let text = "no answer from h: s3cret-token".to_owned();
     delivery.answered(Duration::ZERO, Err(TransportError { sent: false, text }));
     assert_eq!(summary(&delivery.finish()), "0 accepted; 1 Park: no answer from h: ****");

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use h2::server::{SendResponse, handshake};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use lambda_otlp_backend::{
-    Client, Compression, DestinationConfig, Fate, HttpTransport, Outcome, Protocol, RetryPolicy,
+    Client, Compression, DestinationConfig, Fate, HttpTransport, Outcome, Protocol,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -127,7 +127,7 @@ impl Server {
         change(&mut destination);
         let transport = HttpTransport::by(&destination, Protocol::Grpc).unwrap();
         let client = Client::with_transport(&destination, transport).unwrap();
-        client.with_retry_policy(RetryPolicy::default().once())
+        client.without_retries()
     }
 }
 

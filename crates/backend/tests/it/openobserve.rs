@@ -4,7 +4,7 @@ use crate::requests::{
     attribute, delta, destination, export, log_record, logs, metric, metrics, numbered, numbers,
     point, span, spans, started, stored, summary,
 };
-use lambda_otlp_backend::{Client, DestinationConfig, Fate, Profile, RetryPolicy};
+use lambda_otlp_backend::{Client, DestinationConfig, Fate, Profile};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{Gauge, NumberDataPoint, metric::Data};
@@ -101,22 +101,6 @@ async fn echoed_credentials_are_masked_at_any_position() {
     let body = [&[0x0a, length + 2, 0x12, length], &message[..]].concat();
     sink.script([ScriptedResponse::Response { status: 200, headers: vec![], body }]);
     assert_eq!(export(&destination, numbered(0..1)).await.warning, "bad ****");
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_unlimited_retry_budget_allows_a_long_retry_after() {
-    let sink = started(Sink::builder()).await;
-    sink.script([ScriptedResponse::RetryAfter(503, Duration::from_mins(1))]);
-    let second = Duration::from_secs(1);
-    let policy = RetryPolicy::new(1, second, second, Duration::MAX).unwrap();
-    let client = Client::new(&destination(sink.base())).unwrap().with_retry_policy(policy);
-    let outcome = client.export(None, numbered(0..1), Instant::now() + 100 * second).await;
-    assert_eq!(summary(&outcome), "1 accepted, 0 ambiguous");
-    sink.script([ScriptedResponse::RetryAfter(503, Duration::from_mins(1))]);
-    let begun = Instant::now();
-    let outcome = client.export(None, numbered(0..1), begun + 30 * second).await;
-    assert_eq!(outcome.undelivered(), 1);
-    assert!(begun.elapsed() <= 30 * second);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use crate::requests::{destination, numbered, started, summary};
 use aws::{CachedSecret, SecretError, SecretReading, SecretService};
-use lambda_otlp_backend::{Client, Outcome, RetryPolicy};
+use lambda_otlp_backend::{Client, Outcome};
 use settings::{Secret, SecretReference};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -52,7 +52,7 @@ impl Scene {
         let reference = SecretReference::parse("ssm:/o2").unwrap();
         let cached = CachedSecret::new(service.clone(), reference, Duration::from_mins(5));
         let client = Client::new(&destination).unwrap().with_secret(Some(Arc::new(cached)));
-        let client = client.with_retry_policy(RetryPolicy::default().once());
+        let client = client.without_retries();
         Self { sink, service, client }
     }
 

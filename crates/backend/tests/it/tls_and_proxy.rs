@@ -1,7 +1,7 @@
 //! TLS and proxies as in companies: private authorities, expired certificates, a proxy on the way. Real handshakes.
 
 use crate::requests::{destination, numbered, started};
-use lambda_otlp_backend::{Client, DestinationConfig, Outcome, OwnAuthority, RetryPolicy};
+use lambda_otlp_backend::{Client, DestinationConfig, Outcome, OwnAuthority};
 use settings::Proxy;
 use std::io::Write as _;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(crate) async fn export(client: &Client) -> Outcome {
 }
 
 fn client(destination: &DestinationConfig) -> Client {
-    Client::new(destination).unwrap().with_retry_policy(RetryPolicy::default().once())
+    Client::new(destination).unwrap().without_retries()
 }
 
 /// The reason of an export that failed before sending anything.

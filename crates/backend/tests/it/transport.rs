@@ -2,7 +2,8 @@
 
 use crate::requests::started;
 use crate::tls_and_proxy::export;
-use lambda_otlp_backend::{Client, DestinationConfig, HttpTransport, RetryPolicy};
+use lambda_otlp_backend::{Client, DestinationConfig, HttpTransport};
+use test_support::openobserve::{ScriptedResponse, Sink};
 use std::time::Duration;
 use test_support::openobserve::{ScriptedResponse, Sink};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,7 +24,7 @@ fn destination(base: &str) -> DestinationConfig {
 fn client(destination: &DestinationConfig) -> Client<HttpTransport> {
     let transport = HttpTransport::new(destination).unwrap();
     let client = Client::with_transport(destination, transport).unwrap();
-    client.with_retry_policy(RetryPolicy::default().once())
+    client.without_retries()
 }
 
 /// The reason of a failed export, and whether the backend may have the request.

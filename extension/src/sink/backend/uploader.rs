@@ -7,7 +7,7 @@ use crate::{clock, tasks};
 use aws::{AwsSecrets, CachedSecret};
 use backend::{
     Client, ClientError, Compression, DestinationConfig, Fate, HttpTransport, Outcome, Profile,
-    Protocol, Reason, RetryPolicy, Sanitized, read_secret, sanitize,
+    Protocol, Reason, Sanitized, read_secret, sanitize,
 };
 use settings::Check;
 use std::sync::Arc;
@@ -345,7 +345,7 @@ fn client(
     let compression = if makes_json { Compression::None } else { destination.compression };
     let destination = DestinationConfig { compression, ..destination.clone() };
     let client = Client::with_transport(&destination, transport)?;
-    Ok(client.with_retry_policy(RetryPolicy::default().once()))
+    Ok(client.without_retries())
 }
 
 /// Returns the secret of a destination, if it has one, without reading it.
