@@ -1,8 +1,13 @@
 //! Before an invocation times out, and when its environment ends, its open spans are written as partial ones.
 
-use super::driver::{Function, NOW_MS, Records, Written, attribute, event, shown, status, succeed};
+use super::driver::{
+    Function, NOW_MS, Records, Written, attribute, block_on, event, shown, status, succeed,
+};
 use crate::export::losses::Loss;
 use crate::handler::create_traced_handler;
+use crate::init::init;
+use crate::init::telemetry_config::TelemetryConfig;
+use crate::output::InMemoryOutput;
 use expect_test::expect;
 use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry::trace::{TraceContextExt as _, Tracer as _};
@@ -12,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
 use std::task::{Context, Waker};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// Runs an invocation whose handler blocks its thread in a span after another has ended, and calls `meanwhile` on another thread.
 fn while_a_handler_blocks<R: Send + 'static>(
@@ -81,6 +86,30 @@ fn open_spans_are_written_as_partial_spans_before_the_deadline() {
         lambda_otlp.partial=true
     "#]]
     .assert_eq(&shown(&early.span_named("orders").attributes));
+}
+
+/// By the thread of the process, at a real time.
+#[test]
+fn a_blocked_invocation_is_written_before_its_deadline() {
+    let output = Arc::new(InMemoryOutput::default());
+    let config = TelemetryConfig::builder().with_output(Arc::clone(&output) as _);
+    let config = config.with_global_providers(false).with_global_subscriber(false).build();
+    let completion = init(config, &[("AWS_LAMBDA_FUNCTION_NAME", "orders")]);
+    let handler = create_traced_handler("orders", completion, move |_: LambdaEvent<Value>| {
+        let mut lines = output.take_lines();
+        while lines.is_empty() {
+            std::thread::yield_now();
+            lines = output.take_lines();
+        }
+        std::future::ready(Ok::<_, Error>(lines.into()))
+    });
+    let mut event = event(json!({}));
+    let now = opentelemetry::time::now().duration_since(UNIX_EPOCH).unwrap();
+    event.context.deadline = u64::try_from(now.as_millis()).unwrap() + 1000;
+    let lines: Value = block_on(handler(event)).unwrap();
+    let written = Written::read(serde_json::from_value(lines).unwrap());
+    let partial = attribute(written.span_named("orders"), "lambda_otlp.partial");
+    assert_eq!(partial.as_deref(), Some("true"));
 }
 
 #[test]
