@@ -53,9 +53,18 @@ impl RequestKind {
     }
 }
 
+/// A custom resource's request without a possible answer.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    #[error("a custom resource's request of the unknown type {0:?}")]
+    RequestType(String),
+    #[error("a custom resource's request without a ResponseURL")]
+    ResponseUrl,
+}
+
 impl Event {
     /// Fails for a CloudFormation event without a URL for the answer.
-    pub(super) fn read(event: &Value) -> Result<Self, String> {
+    pub(super) fn read(event: &Value) -> Result<Self, Unreadable> {
         if event.get("RequestType").is_some() {
             return ResourceRequest::read(event).map(|request| Self::Resource(Box::new(request)));
         }
@@ -87,19 +96,16 @@ fn of_cloud_trail<'a>(text: &impl Fn(&str) -> &'a str) -> Event {
 }
 
 impl ResourceRequest {
-    fn read(event: &Value) -> Result<Self, String> {
+    fn read(event: &Value) -> Result<Self, Unreadable> {
         let text =
             |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let kind = match text("RequestType").as_str() {
             "Create" => RequestKind::Create,
             "Update" => RequestKind::Update,
             "Delete" => RequestKind::Delete,
-            other => {
-                return Err(format!("a custom resource's request of the unknown type {other:?}"));
-            }
+            other => return Err(Unreadable::RequestType(other.to_owned())),
         };
-        let response_url = Url::parse(&text("ResponseURL"))
-            .map_err(|_| "a custom resource's request without a ResponseURL".to_owned())?;
+        let response_url = Url::parse(&text("ResponseURL")).map_err(|_| Unreadable::ResponseUrl)?;
         let of = |properties: &str, name: &str| {
             event.get(properties).and_then(|all| all.get(name)).and_then(Value::as_str)
         };

@@ -25,14 +25,28 @@ const LAST_RESERVE: Duration = Duration::from_millis(500);
 /// The part of a run that is reserved for the first lines of new log groups: one of this number.
 const REPLAY_PART: u32 = 8;
 
-/// The reason of a failed invocation, which Lambda repeats twice.
+/// The reason of a failed invocation, which Lambda repeats twice, or of CloudFormation's failed request.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Failed(String);
+#[non_exhaustive]
+pub enum Failed {
+    #[error("invalid settings, no log group was checked: {0}")]
+    Settings(String),
+    #[error("{0}")]
+    Event(#[from] event::Unreadable),
+    /// The first error about log groups.
+    #[error("{0}")]
+    LogGroups(String),
+    #[error("the subscriber panicked, please report this; its log says where")]
+    Panicked,
+    #[error("the time limit was reached; the next run continues")]
+    Late,
+    #[error("CloudFormation did not accept the answer: {0}")]
+    NotAnswered(String),
+}
 
 impl From<Failed> for Diagnostic {
     fn from(error: Failed) -> Self {
-        Self { error_type: "Subscriber.Failed".to_owned(), error_message: error.0 }
+        Self { error_type: "Subscriber.Failed".to_owned(), error_message: error.to_string() }
     }
 }
 
@@ -69,15 +83,13 @@ impl Service {
         let time = ends.duration_since((self.clock)()).unwrap_or_default();
         let end = Instant::now() + time.saturating_sub(LAST_RESERVE);
         let deadline = Instant::now() + time.saturating_sub(RESERVE.min(time / 4));
-        let read = Event::read(event).map_err(Failed)?;
+        let read = Event::read(event)?;
         if let Event::Resource(request) = &read {
             return self.of_resource(request, deadline, end).await;
         }
-        let parts = self.parts.as_ref().map_err(|mistakes| Failed(wrong_settings(mistakes)))?;
+        let parts = self.parts()?;
         let report = match read {
-            Event::NewLogGroup(name) => {
-                parts.of_new_log_group(&name, deadline).await.map_err(Failed)?
-            }
+            Event::NewLogGroup(name) => parts.of_new_log_group(&name, deadline).await?,
             Event::Other(what) => {
                 tracing::warn!(what, "event ignored");
                 return Ok(Value::Null);
@@ -87,9 +99,13 @@ impl Service {
         // Lambda counts it as an error and retries.
         let failure = report.failure().or(report.not_replayed.first().map(String::as_str));
         match failure {
-            Some(failure) => Err(Failed(failure.to_owned())),
+            Some(failure) => Err(Failed::LogGroups(failure.to_owned())),
             None => Ok(report.sums()),
         }
+    }
+
+    fn parts(&self) -> Result<&Parts, Failed> {
+        self.parts.as_ref().map_err(|mistakes| Failed::Settings(mistakes.clone()))
     }
 
     /// Performs CloudFormation's request, and answers in every case: CloudFormation would wait for an hour.
@@ -104,17 +120,15 @@ impl Service {
         let given_up = deadline + end.saturating_duration_since(deadline) / 2;
         let outcome = match timeout_at(given_up, done).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => {
-                Err("the subscriber panicked, please report this; its log says where".to_owned())
-            }
-            Err(_) => Err("the time limit was reached; the next run continues".to_owned()),
+            Ok(Err(_)) => Err(Failed::Panicked),
+            Err(_) => Err(Failed::Late),
         };
         if let Err(problem) = &outcome {
             let request = request.kind.as_str();
-            tracing::error!(request, problem, "CloudFormation's request was not carried out");
+            tracing::error!(request, %problem, "CloudFormation's request was not carried out");
         }
         let response = response(request, &outcome);
-        send(&self.answers, request, &response, end).await.map_err(Failed)?;
+        send(&self.answers, request, &response, end).await?;
         Ok(response)
     }
 
@@ -122,21 +136,17 @@ impl Service {
         &self,
         request: &ResourceRequest,
         deadline: Instant,
-    ) -> Result<Value, String> {
-        let parts = self.parts.as_ref().map_err(|mistakes| wrong_settings(mistakes))?;
+    ) -> Result<Value, Failed> {
+        let parts = self.parts()?;
         let report = match request.kind {
             RequestKind::Delete => parts.remove(request, deadline).await,
             kind => parts.subscribe(kind, request, deadline).await,
         };
         match report.failure().filter(|_| report.is_failure()) {
-            Some(failure) => Err(failure.to_owned()),
+            Some(failure) => Err(Failed::LogGroups(failure.to_owned())),
             None => Ok(report.sums()),
         }
     }
-}
-
-fn wrong_settings(mistakes: &str) -> String {
-    format!("invalid settings, no log group was checked: {mistakes}")
 }
 
 impl Parts {
@@ -194,13 +204,14 @@ impl Parts {
     }
 
     /// Handles one log group that was just created.
-    async fn of_new_log_group(&self, name: &str, deadline: Instant) -> Result<Report, String> {
+    async fn of_new_log_group(&self, name: &str, deadline: Instant) -> Result<Report, Failed> {
         let sweep = self.sweep(&self.config.wish, &[]);
         let mut report = Report::default();
         if self.config.selection.by_name(name).is_err() {
             return Ok(report);
         }
-        let found = self.logs.log_group(name, deadline).await.map_err(|error| error.to_string())?;
+        let found = self.logs.log_group(name, deadline).await;
+        let found = found.map_err(|error| Failed::LogGroups(error.to_string()))?;
         // A log group that was deleted at once needs no subscription.
         let Some(group) = found else { return Ok(report) };
         let entry = sweep.look_at(&group, deadline).await;
@@ -242,7 +253,7 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The answer to a request: success with totals, or the reason of a failure.
-fn response(request: &ResourceRequest, outcome: &Result<Value, String>) -> Value {
+fn response(request: &ResourceRequest, outcome: &Result<Value, Failed>) -> Value {
     let (status, reason, sums) = match outcome {
         // Their filters would outlive the stack, and a later stack takes them for filters of others.
         Ok(sums) if request.kind == RequestKind::Delete && not_reached(sums) > 0 => {
@@ -250,8 +261,10 @@ fn response(request: &ResourceRequest, outcome: &Result<Value, String>) -> Value
         }
         Ok(sums) => ("SUCCESS", "see the subscriber's log".to_owned(), cut_texts(sums)),
         // A failed removal must not block the deletion of a stack.
-        Err(problem) if request.kind == RequestKind::Delete => ("SUCCESS", cut(problem), json!({})),
-        Err(problem) => ("FAILED", cut(problem), json!({})),
+        Err(problem) if request.kind == RequestKind::Delete => {
+            ("SUCCESS", cut(&problem.to_string()), json!({}))
+        }
+        Err(problem) => ("FAILED", cut(&problem.to_string()), json!({})),
     };
     json!({
         "Status": status,
@@ -297,7 +310,7 @@ async fn send(
     request: &ResourceRequest,
     response: &Value,
     deadline: Instant,
-) -> Result<(), String> {
+) -> Result<(), Failed> {
     let body = response.to_string().into_bytes();
     loop {
         let until = deadline.min(Instant::now() + ATTEMPT);
@@ -308,7 +321,7 @@ async fn send(
             Err(error) => error.to_string(),
         };
         if Instant::now() + PAUSE >= deadline {
-            return Err(format!("CloudFormation did not accept the answer: {problem}"));
+            return Err(Failed::NotAnswered(problem));
         }
         tracing::warn!(problem, "CloudFormation did not accept the answer, will retry");
         sleep(PAUSE).await;

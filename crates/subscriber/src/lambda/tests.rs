@@ -325,7 +325,7 @@ fn long_texts_are_truncated_to_fit_the_response() {
     assert!(answer.to_string().len() <= 4096, "{answer}");
     assert_eq!(answer["Data"]["put"], 3);
     assert!(answer["Data"]["notable"].as_str().unwrap().ends_with('…'));
-    let answer = response(&request, &Err(long));
+    let answer = response(&request, &Err(Failed::LogGroups(long)));
     assert_eq!(answer["Status"], "FAILED");
     assert!(answer.to_string().len() <= 4096, "{answer}");
 }
