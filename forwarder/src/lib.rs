@@ -6,9 +6,10 @@
 //! handler        keeps the rules up to date, and handles one invocation after another
 //! invocation     computes deadlines, and answers Lambda at the end
 //! source         CloudWatch Logs | Kinesis | SQS  -> batches of log events
-//! pipeline       three stages for each chunk of a batch:
+//! pipeline       pulls batches, and sends each through:
+//!   router         selects destinations and streams
 //!   convert        OTLP lines and all other lines -> requests of three signals
-//!   router         rules: drop, sample, redact, change; selects destinations and streams
+//!   adapt          rules: drop, sample, redact, change; then what each destination needs
 //!   flusher        delivery: merges and sends -> accepted, or undelivered with a reason
 //!                  queues: retry queue, dead-letter queue, or returned to Lambda
 //! report         what happened; its ledger has the fate of every item

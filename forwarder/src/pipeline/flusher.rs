@@ -1,7 +1,8 @@
 //! The third stage: collects requests, delivers them, and puts undelivered telemetry into the queues.
 
 use super::Options;
-use super::router::{Routed, Routing};
+use super::adapt::Routed;
+use super::router::Routing;
 use crate::convert::Converted;
 use crate::delivery::destination::{DEFAULT_DESTINATION, Destination, Export};
 use crate::delivery::{Delivered, DeliveryContext, FailureBudget, Parcel, deliver};

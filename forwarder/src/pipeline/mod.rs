@@ -1,8 +1,9 @@
 //! Forwards one event: reads it, converts its log events chunk by chunk, delivers them, and reports their fate.
 //!
-//! Batches of log events are pulled from the event, and each goes through three [`Stages`]: `convert`, `router`, `flusher`.
+//! Batches of log events are pulled from the event, and each goes through [`Stages`]: `router`, `convert`, `adapt`, `flusher`.
 //! `sources` has the events that Lambda wants answered in parts.
 
+mod adapt;
 pub(crate) mod flusher;
 mod router;
 mod sources;
@@ -18,6 +19,7 @@ use crate::rules::RuleSet;
 use crate::source::{
     Batches, Event, LogBatch, LogEvent, LogEventRange, SourceError, SourceLimits, Subscription,
 };
+use adapt::RoutedRequests;
 use flusher::Flusher;
 use router::{Router, Routing};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -199,7 +201,7 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         self.flusher.report.note_oldest(batch);
         let routing = self.router.route(batch, is_redriven);
         // Each route has its own copy of the requests until they are delivered.
-        let most_bytes = match routing.routes() {
+        let most_bytes = match routing.routes.len() {
             0 | 1 => usize::MAX,
             routes => self.limits.chunk_bytes / routes,
         };
@@ -252,7 +254,7 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         *stream = std::mem::take(&mut converted.state);
         let requests = std::mem::take(&mut converted.requests);
         let service_name = std::mem::take(&mut converted.service_name);
-        let mut routed = router.requests(routing, requests, &service_name);
+        let mut routed = RoutedRequests::new(router, routing, requests, &service_name);
         while let Some(part) = catch_unwind(AssertUnwindSafe(|| routed.next())).ok()? {
             flusher.add(part).await;
         }
