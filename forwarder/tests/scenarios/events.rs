@@ -9,22 +9,24 @@ use wire::Request;
 fn every_log_event_becomes_items_or_is_consumed() {
     // Each row names a fixture.
     for row in [
-        "text-mixed: 18 events, 7 consumed: 30 spans, 15 data points, 8 log records, 0 undecodable",
-        "otlp-only: 4 events, 0 consumed: 530 spans, 0 data points, 0 log records, 0 undecodable",
-        "large: 1050 events, 0 consumed: 530 spans, 0 data points, 997 log records, 0 undecodable",
-        "control: 1 events, 1 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable",
-        "empty: 0 events, 0 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable",
-        "one-garbage: 1 events, 0 consumed: 0 spans, 0 data points, 1 log records, 1 undecodable",
-        "empty-requests: 5 events, 4 consumed: 10 spans, 0 data points, 0 log records, 0 undecodable",
-        "wrapped: 10 events, 0 consumed: 70 spans, 0 data points, 3 log records, 0 undecodable",
-        "oldclient: 15 events, 0 consumed: 15 spans, 10 data points, 10 log records, 0 undecodable",
-        "old-metrics-only: 1 events, 0 consumed: 0 spans, 2 data points, 0 log records, 0 undecodable",
-        "corrupted-mixed: 54 events, 1 consumed: 390 spans, 0 data points, 17 log records, 15 undecodable",
-        "apigw-access: 2 events, 0 consumed: 0 spans, 0 data points, 2 log records, 0 undecodable",
-        "bomb64: 2 events, 0 consumed: 10 spans, 0 data points, 1 log records, 1 undecodable",
+        "awslogs-text-mixed: 18 events, 7 consumed: 30 spans, 15 data points, 8 log records, 0 undecodable",
+        "awslogs-otlp-only: 4 events, 0 consumed: 530 spans, 0 data points, 0 log records, 0 undecodable",
+        "awslogs-large: 1050 events, 0 consumed: 530 spans, 0 data points, 997 log records, 0 undecodable",
+        "awslogs-control: 1 events, 1 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable",
+        "awslogs-empty: 0 events, 0 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable",
+        "awslogs-one-garbage: 1 events, 0 consumed: 0 spans, 0 data points, 1 log records, 1 undecodable",
+        "awslogs-empty-requests: 5 events, 4 consumed: 10 spans, 0 data points, 0 log records, 0 undecodable",
+        "awslogs-wrapped: 10 events, 0 consumed: 70 spans, 0 data points, 3 log records, 0 undecodable",
+        "awslogs-oldclient: 15 events, 0 consumed: 15 spans, 10 data points, 10 log records, 0 undecodable",
+        "awslogs-old-metrics-only: 1 events, 0 consumed: 0 spans, 2 data points, 0 log records, 0 undecodable",
+        "awslogs-corrupted-mixed: 54 events, 1 consumed: 390 spans, 0 data points, 17 log records, 15 undecodable",
+        "awslogs-apigw-access: 2 events, 0 consumed: 0 spans, 0 data points, 2 log records, 0 undecodable",
+        "awslogs-bomb64: 2 events, 0 consumed: 10 spans, 0 data points, 1 log records, 1 undecodable",
+        "kinesis-cwl: 19 events, 7 consumed: 30 spans, 15 data points, 9 log records, 0 undecodable",
+        "kinesis-otlpline: 2 events, 0 consumed: 20 spans, 0 data points, 0 log records, 0 undecodable",
     ] {
         let (name, expected) = row.split_once(": ").unwrap();
-        let report = forward(fixture(&format!("awslogs-{name}")), default_options());
+        let report = forward(fixture(name), default_options());
         assert!(report.is_complete(), "{name}");
         assert_eq!(crate::support::ledger(&report), expected, "{name}");
     }

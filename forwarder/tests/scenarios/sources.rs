@@ -1,29 +1,17 @@
-//! Events of every source, and the response to Lambda.
+//! Events of Kinesis, and of the collector's test cases. The golden deliveries have the others.
 
 use crate::support::{
-    Delivered, attribute, body, default_options, deliver_event, fixture, forward, forward_to,
-    gzip_base64, ledger, payload, peer_sample,
+    Delivered, attribute, body, default_options, deliver_event, forward_to, payload, peer_sample,
 };
 use backend::{Fate, Outcome, Reason};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use expect_test::expect;
-use lambda_otlp_forwarder::{Event, Export, Options, answer};
+use lambda_otlp_forwarder::{Event, Export, Options};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use serde_json::json;
 use tokio::time::Instant;
 use wire::Request;
-
-/// The ledger of an event, and the response to Lambda.
-fn handled(event: Event) -> String {
-    let report = forward(event, default_options());
-    let ledger = ledger(&report);
-    let answer = match answer(report) {
-        Ok(response) => serde_json::to_string(&response).unwrap(),
-        Err(error) => format!("error: {error}"),
-    };
-    format!("{ledger}\n{answer}")
-}
 
 fn event(event: serde_json::Value) -> Event {
     serde_json::from_value(event).unwrap()
@@ -36,23 +24,6 @@ fn kinesis(data: &[&str]) -> Event {
             "kinesis": {"sequenceNumber": number.to_string(), "data": data, "approximateArrivalTimestamp": 1_790_000_000.5}})
     };
     event(json!({"Records": data.iter().enumerate().map(record).collect::<Vec<_>>()}))
-}
-
-fn queue(bodies: &[&str]) -> Event {
-    let message = |(number, body): (usize, &&str)| json!({"eventSource": "aws:sqs", "messageId": format!("m{number}"), "receiptHandle": "r", "body": body});
-    event(json!({"Records": bodies.iter().enumerate().map(message).collect::<Vec<_>>()}))
-}
-
-#[test]
-fn kinesis_records_contain_deliveries_or_raw_lines() {
-    expect![[r#"
-        19 events, 7 consumed: 30 spans, 15 data points, 9 log records, 0 undecodable
-        {"batchItemFailures":[]}"#]]
-    .assert_eq(&handled(fixture("kinesis-cwl")));
-    expect![[r#"
-        2 events, 0 consumed: 20 spans, 0 data points, 0 log records, 0 undecodable
-        {"batchItemFailures":[]}"#]]
-    .assert_eq(&handled(fixture("kinesis-otlpline")));
 }
 
 struct Refusing;
@@ -72,23 +43,6 @@ fn a_kinesis_record_delivered_in_parts_is_returned_as_a_whole() {
     assert!(report.account.balances(), "{:?}", report.ledger());
     assert_eq!(report.ledger().returned, 4);
     assert_eq!(report.batch_item_failures, Some(vec!["0".to_owned()]));
-}
-
-#[test]
-fn queue_messages_contain_events_or_failed_invocation_records() {
-    let delivery = payload("/aws/lambda/orders", &["a line", "another"]);
-    let subscription = json!({"awslogs": {"data": gzip_base64(&delivery)}}).to_string();
-    let failed = json!({"version": "1.0", "requestContext": {"condition": "RetriesExhausted"},
-        "requestPayload": {"awslogs": {"data": gzip_base64(&delivery)}}})
-    .to_string();
-    expect![[r#"
-        4 events, 0 consumed: 0 spans, 0 data points, 4 log records, 0 undecodable
-        {"batchItemFailures":[]}"#]]
-    .assert_eq(&handled(queue(&[&subscription, &failed])));
-    expect![[r#"
-        2 events, 0 consumed: 0 spans, 0 data points, 2 log records, 2 undecodable
-        {"batchItemFailures":[{"itemIdentifier":"m0"},{"itemIdentifier":"m2"}]}"#]]
-    .assert_eq(&handled(queue(&["hello", &failed, r#"{"requestPayload":{"orderId":1}}"#])));
 }
 
 /// Account, region, number of log groups, time and body of each log record.
