@@ -1,4 +1,4 @@
-//! RFC 3339 times: the only writer, and the only reader outside of the simulator.
+//! RFC 3339 times: the only writer, and the only reader outside of the local Lambda.
 //!
 //! No date crate is used: the writer is part of every function, where each kilobyte counts, and the reader accepts spellings of
 //! AWS that no date crate supports.

@@ -1,4 +1,4 @@
-//! The simulator's queue as a queue of the forwarder, without a network.
+//! The local Lambda's queue as a queue of the forwarder, without a network.
 
 use lambda_otlp_forwarder::{Message, Queue, QueueError};
 use local_lambda::queue::{BatchResult, MAX_BATCH, Refusal};

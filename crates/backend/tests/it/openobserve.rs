@@ -1,4 +1,4 @@
-//! The client against the simulator's fake OpenObserve, over real sockets and on a paused clock.
+//! The client against the fake OpenObserve, over real sockets and on a paused clock.
 
 use crate::requests::{
     attribute, delta, destination, export, log_record, logs, metric, metrics, numbered, numbers,

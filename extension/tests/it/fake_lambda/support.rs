@@ -1,6 +1,6 @@
 //! A Lambda of one extension, in this process: the three APIs over HTTP, scripted by the test.
 //!
-//! It freezes nothing and runs no function; the simulator's tests do. Here each answer and each moment is the test's.
+//! It freezes nothing and runs no function; those of local-lambda do. Here each answer and each moment is the test's.
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};

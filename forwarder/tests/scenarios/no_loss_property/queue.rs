@@ -1,4 +1,4 @@
-//! The simulator's queue, reached from one environment.
+//! The local Lambda's queue, reached from one environment.
 
 use super::census::fault_name;
 use super::current::Current;
@@ -136,7 +136,7 @@ impl Asks for Scheduled {
             BatchResult::NoAnswer => {
                 let taken = queue.taken() - taken_before;
                 for (number, body) in batch.iter().take(taken).enumerate() {
-                    // The simulator numbers its messages.
+                    // The local Lambda numbers its messages.
                     self.note(body, &format!("message-{}", taken_before + number), false);
                 }
             }
