@@ -3,7 +3,6 @@
 use crate::requests::started;
 use crate::tls_and_proxy::export;
 use lambda_otlp_backend::{Client, DestinationConfig, HttpTransport};
-use test_support::openobserve::{ScriptedResponse, Sink};
 use std::time::Duration;
 use test_support::openobserve::{ScriptedResponse, Sink};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
