@@ -1,7 +1,7 @@
 //! A Rust function in each mode: the content and time of its log for each end of an invocation.
 
 use lambda_otlp_tests::layer;
-use local_lambda::{FunctionSpec, InvocationResult, Lambda};
+use local_lambda::{FunctionSpec, Invocation, InvocationResult, Lambda};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
 use std::time::Duration;
@@ -9,111 +9,119 @@ use test_support::Logged;
 
 const MODES: [&str; 3] = ["sync", "async", "finalize"];
 const FUNCTION: &str = "modes";
-/// Long enough for every machine: only a hang takes it up.
-const AMPLE: Duration = Duration::from_mins(1);
 
 fn function(mode: &str) -> FunctionSpec {
     FunctionSpec::new(FUNCTION, env!("CARGO_BIN_EXE_modes-function"))
-        .timeout(AMPLE)
+        // Long enough for every machine: only a hang takes it up.
+        .timeout(Duration::from_mins(1))
         .env("LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE", mode)
 }
 
-/// Each word is a step's name and the function's action, such as `a:ok`; returns the end of each invocation.
-async fn invoke(lambda: &Lambda, steps: &str) -> Vec<InvocationResult> {
-    let mut results = Vec::new();
-    for word in steps.split_whitespace() {
-        let (step, does) = word.split_once(':').unwrap();
-        let payload = json!({ "does": does, "step": step }).to_string();
-        results.push(lambda.invoke(FUNCTION, payload).await.unwrap().result);
-        lambda.wait_for_invocations().await;
-    }
-    results
+/// The function's environments, from the first invocation to SIGTERM.
+struct Run {
+    invocations: Vec<Invocation>,
+    /// Number of environments after the last invocation.
+    environments: usize,
+    /// The names of the spans, and number of log records, in the log before SIGTERM.
+    before_sigterm: (String, usize),
+    /// All spans in the log, in order, except the extension's own.
+    spans: Vec<Span>,
+    /// Number of all log records in the log.
+    logs: usize,
+    /// The library's lines on stderr.
+    warnings: Vec<String>,
 }
 
-/// The names of all spans in the log, in order, and how many log records there are.
-fn written(lambda: &Lambda) -> (String, usize) {
-    let (spans, logs) = items(lambda);
-    let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
-    (names.join(" "), logs)
+impl Run {
+    /// Each word is a step's name and the function's action, such as `a:ok`.
+    async fn of(function: FunctionSpec, steps: &str) -> Self {
+        let payload = |word: &str| {
+            let (step, does) = word.split_once(':').unwrap();
+            json!({ "does": does, "step": step }).to_string()
+        };
+        Self::with_payloads(function, steps.split_whitespace().map(payload)).await
+    }
+
+    async fn with_payloads(
+        function: FunctionSpec,
+        payloads: impl IntoIterator<Item = String>,
+    ) -> Self {
+        let lambda = Lambda::start().await.unwrap();
+        lambda.create_function(function).unwrap();
+        let mut invocations = Vec::new();
+        for payload in payloads {
+            invocations.push(lambda.invoke(FUNCTION, payload).await.unwrap());
+            lambda.wait_for_invocations().await;
+        }
+        let environments = lambda.environments(FUNCTION).len();
+        let (spans, logs) = items(&lambda);
+        let before_sigterm = (names(&spans), logs);
+        lambda.recycle(FUNCTION).await.unwrap();
+        let (spans, logs) = items(&lambda);
+        let lines = lambda.log_events(FUNCTION).into_iter().map(|event| event.message);
+        let warnings = lines.filter(|line| line.contains("lambda-otlp-exporter: ")).collect();
+        lambda.shut_down().await;
+        Self { invocations, environments, before_sigterm, spans, logs, warnings }
+    }
+
+    fn written(&self) -> (String, usize) {
+        (names(&self.spans), self.logs)
+    }
 }
 
 fn items(lambda: &Lambda) -> (Vec<Span>, usize) {
     let Logged { spans, records, .. } = Logged::by(lambda, FUNCTION);
-    (spans.into_iter().map(|(_, span)| span).collect(), records.len())
+    let spans = spans.into_iter().map(|(_, span)| span);
+    (spans.filter(|span| span.name != "aws.lambda.invocation").collect(), records.len())
 }
 
-fn said(lambda: &Lambda) -> Vec<String> {
-    let events = lambda.log_events(FUNCTION).into_iter().map(|event| event.message);
-    events.filter(|line| line.contains("lambda-otlp-exporter: ")).collect()
+fn names(spans: &[Span]) -> String {
+    spans.iter().map(|span| span.name.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 #[tokio::test]
 async fn each_mode_writes_an_invocation_once_at_its_time() {
     for mode in MODES {
-        let lambda = Lambda::start().await.unwrap();
-        lambda.create_function(function(mode)).unwrap();
-        invoke(&lambda, "a:ok b:ok").await;
-        let (at_once, logs) = written(&lambda);
-        let all = "a modes b modes";
-        if mode == "finalize" {
-            assert_eq!((at_once.as_str(), logs), ("", 0));
-        } else {
-            assert_eq!((at_once.as_str(), logs), (all, 2), "{mode}");
-        }
-        lambda.recycle(FUNCTION).await.unwrap();
-        assert_eq!((written(&lambda), said(&lambda)), ((all.to_owned(), 2), vec![]), "{mode}");
-        lambda.shut_down().await;
+        let run = Run::of(function(mode), "a:ok b:ok").await;
+        let all = ("a modes b modes".to_owned(), 2);
+        let at_once = if mode == "finalize" { (String::new(), 0) } else { all.clone() };
+        assert_eq!((&run.before_sigterm, run.written()), (&at_once, all), "{mode}");
+        assert_eq!(run.warnings, [""; 0], "{mode}");
     }
 }
 
 #[tokio::test]
 async fn each_mode_writes_errors_and_panics_and_keeps_the_function() {
     for mode in MODES {
-        let lambda = Lambda::start().await.unwrap();
-        lambda.create_function(function(mode)).unwrap();
-        let results = invoke(&lambda, "a:fail b:panic c:ok").await;
-        let is_error = |result: &InvocationResult| match result {
+        let run = Run::of(function(mode), "a:fail b:panic c:ok").await;
+        let errors = run.invocations.iter().map(|invocation| match &invocation.result {
             InvocationResult::FunctionError { body, .. } => {
                 String::from_utf8_lossy(body).contains("as told")
             }
             _ => false,
-        };
-        let errors: Vec<bool> = results.iter().map(is_error).collect();
-        assert_eq!(errors, [true, true, false], "{mode}: {results:?}");
-        assert_eq!(lambda.environments(FUNCTION).len(), 1, "{mode}");
-        lambda.recycle(FUNCTION).await.unwrap();
-        let (spans, logs) = items(&lambda);
+        });
+        assert_eq!(errors.collect::<Vec<_>>(), [true, true, false], "{mode}");
+        assert_eq!(run.environments, 1, "{mode}");
         let status = |span: &Span| span.status.clone().unwrap_or_default().message;
-        let of_roots: Vec<String> =
-            spans.iter().filter(|span| span.kind == 2).map(status).collect();
-        assert_eq!(
-            (of_roots, logs),
-            (vec!["as told".into(), "as told".into(), String::new()], 3),
-            "{mode}"
-        );
-        lambda.shut_down().await;
+        let roots = run.spans.iter().filter(|span| span.kind == 2).map(status);
+        assert_eq!(roots.collect::<Vec<_>>(), ["as told", "as told", ""], "{mode}");
+        assert_eq!(run.logs, 3, "{mode}");
     }
 }
 
 #[tokio::test]
 async fn spans_ended_after_the_last_response_are_written_at_sigterm() {
     let directory = tempfile::tempdir().unwrap();
-    let layer = layer(directory.path());
     for mode in MODES {
-        let lambda = Lambda::start().await.unwrap();
         // Lambda sends SIGTERM where there is an extension; in this mode the function has none itself.
-        let function = function(mode);
-        let function = if mode == "sync" { function.layer(&layer) } else { function };
-        lambda.create_function(function).unwrap();
-        invoke(&lambda, "a:ok late:end_late").await;
-        lambda.recycle(FUNCTION).await.unwrap();
-        let (mut spans, logs) = items(&lambda);
-        // The extension beside the function has a span of its own of each invocation.
-        spans.retain(|span| span.name != "aws.lambda.invocation");
-        let mut names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
+        let function = match mode {
+            "sync" => function(mode).layer(layer(directory.path().to_owned())),
+            _ => function(mode),
+        };
+        let run = Run::of(function, "a:ok late:end_late").await;
+        let mut names: Vec<&str> = run.spans.iter().map(|span| span.name.as_str()).collect();
         names.sort_unstable();
-        assert_eq!((names, logs), (vec!["a", "late", "modes", "modes"], 2), "{mode}");
-        lambda.shut_down().await;
+        assert_eq!((names, run.logs), (vec!["a", "late", "modes", "modes"], 2), "{mode}");
     }
 }
 
@@ -122,23 +130,14 @@ async fn spans_ended_after_the_last_response_are_written_at_sigterm() {
 async fn a_shutdown_hook_costs_no_span_whether_installed_before_or_after_telemetry() {
     for mode in MODES {
         for main in ["hook first", "hook last", "own hook that shuts down"] {
-            let lambda = Lambda::start().await.unwrap();
             let directory = tempfile::tempdir().unwrap();
-            let function = function(mode).env("MAIN", main).layer(layer(directory.path()));
-            lambda.create_function(function).unwrap();
-            invoke(&lambda, "a:ok b:ok").await;
-            lambda.recycle(FUNCTION).await.unwrap();
-            let (mut spans, logs) = items(&lambda);
-            spans.retain(|span| span.name != "aws.lambda.invocation");
-            let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
-            assert_eq!((names, logs), (vec!["a", "modes", "b", "modes"], 2), "{mode}: {main}");
-            let said = said(&lambda);
-            assert_eq!(said.len(), usize::from(main.starts_with("hook")), "{said:?}");
-            assert!(
-                said.iter().all(|line| line.contains("with_sigterm_handler(false)")),
-                "{said:?}"
-            );
-            lambda.shut_down().await;
+            let function = function(mode).env("MAIN", main).layer(layer(directory.path().into()));
+            let run = Run::of(function, "a:ok b:ok").await;
+            assert_eq!(run.written(), ("a modes b modes".to_owned(), 2), "{mode}: {main}");
+            let warnings = &run.warnings;
+            assert_eq!(warnings.len(), usize::from(main.starts_with("hook")), "{warnings:?}");
+            let names_remedy = |line: &String| line.contains("with_sigterm_handler(false)");
+            assert!(warnings.iter().all(names_remedy), "{warnings:?}");
         }
     }
 }
@@ -157,7 +156,8 @@ async fn an_invocation_that_its_caller_does_not_sample_has_no_span_of_the_layer_
             lambda.wait_for_invocations().await;
         }
         lambda.recycle(FUNCTION).await.unwrap();
-        assert_eq!(written(&lambda), (String::new(), 3), "{mode}");
+        let logged = Logged::by(&lambda, FUNCTION);
+        assert_eq!((logged.spans.len(), logged.records.len()), (0, 3), "{mode}");
         lambda.shut_down().await;
     }
 }
@@ -166,15 +166,12 @@ async fn an_invocation_that_its_caller_does_not_sample_has_no_span_of_the_layer_
 async fn telemetry_of_an_init_that_fails_is_written() {
     for mode in MODES {
         for main in ["connects and fails", "connects and panics", "connects and exits"] {
-            let lambda = Lambda::start().await.unwrap();
-            lambda.create_function(function(mode).env("MAIN", main)).unwrap();
-            invoke(&lambda, "a:ok").await;
-            let (spans, logs) = items(&lambda);
-            let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
-            assert!(!names.is_empty() && names.iter().all(|name| *name == "connect"), "{names:?}");
+            let run = Run::of(function(mode).env("MAIN", main), "a:ok").await;
+            let spans = &run.spans;
+            let are_all = spans.iter().all(|span| span.name == "connect");
+            assert!(are_all && !spans.is_empty(), "{spans:?}");
             let of_each = if main == "connects and exits" { 2 } else { 1 };
-            assert_eq!(logs, of_each * names.len(), "{mode}: {main}");
-            lambda.shut_down().await;
+            assert_eq!(run.logs, of_each * spans.len(), "{mode}: {main}");
         }
     }
 }
@@ -183,18 +180,13 @@ async fn telemetry_of_an_init_that_fails_is_written() {
 #[tokio::test]
 async fn a_line_says_to_remove_a_second_subscriber() {
     for main in ["default subscriber first", "default subscriber last"] {
-        let lambda = Lambda::start().await.unwrap();
-        lambda.create_function(function("sync").env("MAIN", main)).unwrap();
-        invoke(&lambda, "a:ok").await;
-        let said = said(&lambda);
-        assert!(!said.is_empty(), "{main}");
-        for line in said {
-            assert!(
-                line.contains("remove") && line.contains("init_default_subscriber()"),
-                "{line}"
-            );
+        let run = Run::of(function("sync").env("MAIN", main), "a:ok").await;
+        assert!(!run.warnings.is_empty(), "{main}");
+        for line in run.warnings {
+            let names_remedy =
+                line.contains("remove") && line.contains("init_default_subscriber()");
+            assert!(names_remedy, "{line}");
         }
-        lambda.shut_down().await;
     }
 }
 
@@ -203,21 +195,17 @@ async fn a_line_says_to_remove_a_second_subscriber() {
 async fn each_mode_writes_open_spans_as_errors_at_a_timeout() {
     for mode in MODES {
         for hangs in ["hang", "block"] {
-            let lambda = Lambda::start().await.unwrap();
             // The exporter reserves at most a tenth of two seconds for writing, so a slow machine has time.
-            lambda.create_function(function(mode).timeout(Duration::from_secs(2))).unwrap();
-            let results = invoke(&lambda, &format!("open:{hangs}")).await;
-            assert!(matches!(results[0], InvocationResult::Timeout), "{mode}: {results:?}");
-            let (mut spans, logs) = items(&lambda);
-            spans.sort_by(|one, other| one.name.cmp(&other.name));
-            let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
-            assert_eq!((names, logs), (vec!["before", "modes", "open"], 1), "{mode}: {hangs}");
-            let [before, root, open] = spans.as_slice() else { unreachable!("three") };
+            let function = function(mode).timeout(Duration::from_secs(2));
+            let mut run = Run::of(function, &format!("open:{hangs}")).await;
+            assert!(matches!(run.invocations[0].result, InvocationResult::Timeout), "{mode}");
+            run.spans.sort_by(|one, other| one.name.cmp(&other.name));
+            assert_eq!(run.written(), ("before modes open".to_owned(), 1), "{mode}: {hangs}");
+            let [before, root, open] = run.spans.as_slice() else { unreachable!("three") };
             assert_eq!([&before.parent_span_id, &open.parent_span_id], [&root.span_id; 2]);
             let is_error =
                 |span: &Span| span.status.as_ref().is_some_and(|status| status.code == 2);
             assert_eq!([before, root, open].map(is_error), [false, true, true]);
-            lambda.shut_down().await;
         }
     }
 }
@@ -225,35 +213,27 @@ async fn each_mode_writes_open_spans_as_errors_at_a_timeout() {
 #[tokio::test]
 async fn an_event_of_the_wrong_type_is_a_failed_span_with_a_record_in_each_mode() {
     for mode in MODES {
-        let lambda = Lambda::start().await.unwrap();
-        lambda.create_function(function(mode)).unwrap();
-        let refused = lambda.invoke(FUNCTION, "[]").await.unwrap();
-        let results = invoke(&lambda, "a:ok").await;
-        for result in [&refused.result, &results[0]] {
-            assert!(!matches!(result, InvocationResult::Timeout), "{mode}");
+        let payloads = ["[]".to_owned(), json!({ "does": "ok", "step": "a" }).to_string()];
+        let run = Run::with_payloads(function(mode), payloads).await;
+        for invocation in &run.invocations {
+            assert!(!matches!(invocation.result, InvocationResult::Timeout), "{mode}");
         }
-        assert_eq!(lambda.environments(FUNCTION).len(), 1, "{mode}: killed");
-        lambda.recycle(FUNCTION).await.unwrap();
-        assert_eq!(written(&lambda), ("modes a modes".to_owned(), 2), "{mode}");
-        let failed = &items(&lambda).0[0];
+        assert_eq!(run.environments, 1, "{mode}: killed");
+        assert_eq!(run.written(), ("modes a modes".to_owned(), 2), "{mode}");
+        let failed = &run.spans[0];
         let status = failed.status.as_ref().unwrap();
         assert!(status.message.contains("expected struct Instructions"), "{status:?}");
-        let attributes = format!("{:?}", failed.attributes);
         assert_eq!(status.code, 2);
-        for expected in ["DeserializeError", &refused.request_id] {
+        let attributes = format!("{:?}", failed.attributes);
+        for expected in ["DeserializeError", &run.invocations[0].request_id] {
             assert!(attributes.contains(expected), "{expected}: {attributes}");
         }
-        lambda.shut_down().await;
     }
 }
 
 #[tokio::test]
 async fn the_batch_processor_is_flushed_at_shutdown() {
-    let lambda = Lambda::start().await.unwrap();
-    lambda.create_function(function("finalize").env("SPANS", "batch")).unwrap();
-    invoke(&lambda, "a:ok b:panic c:ok").await;
-    lambda.recycle(FUNCTION).await.unwrap();
-    assert_eq!(written(&lambda), ("a modes b modes c modes".to_owned(), 3));
-    assert_eq!(said(&lambda), [""; 0]);
-    lambda.shut_down().await;
+    let run = Run::of(function("finalize").env("SPANS", "batch"), "a:ok b:panic c:ok").await;
+    assert_eq!(run.written(), ("a modes b modes c modes".to_owned(), 3));
+    assert_eq!(run.warnings, [""; 0]);
 }
