@@ -6,7 +6,7 @@ use crate::field::{
     any_value, container, data_point, exponential_histogram_data_point, histogram_data_point,
     key_value, log_record, metric, request, resource, scope_container, span,
 };
-use crate::protobuf::{Value, fields, messages, messages_of, plain_attribute};
+use crate::protobuf::{Value, fields, messages, plain_attribute};
 use crate::request::Request;
 use crate::signal::SignalKind;
 use std::borrow::Cow;
@@ -95,7 +95,7 @@ impl<'r> Container<'r> {
 
     /// Number of items.
     pub fn count(self) -> usize {
-        self.scopes().map(ScopeContainer::count).sum()
+        count(self.bytes, self.kind.path_to_items().get(1..).unwrap_or_default())
     }
 
     /// Returns `true` if there is an item.
@@ -122,11 +122,7 @@ impl<'r> ScopeContainer<'r> {
 
     /// Number of items.
     pub fn count(self) -> usize {
-        if self.kind != SignalKind::Metrics {
-            return self.messages().count();
-        }
-        let data = self.messages().flat_map(|metric| messages_of(metric, metric::DATA));
-        data.map(|data| messages(data, metric::POINTS).count()).sum()
+        count(self.bytes, self.kind.path_to_items().get(2..).unwrap_or_default())
     }
 
     /// The items.
@@ -138,6 +134,13 @@ impl<'r> ScopeContainer<'r> {
             own.into_iter().chain(data_points(points))
         })
     }
+}
+
+/// Counts the items below a message.
+pub(crate) fn count(message: &[u8], path: &[&[u32]]) -> usize {
+    let Some((level, deeper)) = path.split_first() else { return 1 };
+    let inner = fields(message).filter(|field| level.contains(&field.number));
+    inner.filter_map(|field| field.as_len()).map(|inner| count(inner, deeper)).sum()
 }
 
 /// The data points of an encoded metric.

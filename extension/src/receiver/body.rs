@@ -36,25 +36,35 @@ pub(crate) fn read(
         _ => Refusal::Invalid(format!("the {} stream is corrupt", compression.name())),
     })?;
     let limits = Limits { inflated_bytes: max_bytes, ..Limits::default() };
-    match format.encoding {
-        Encoding::Protobuf => match Request::other_signal(kind, &body, &limits) {
-            Some(other) => Err(holds_other(other)),
-            None => Request::check_repairing(kind, body, &limits)
-                .map_err(|error| Refusal::Invalid(error.to_string())),
-        },
+    let json = |kind| {
+        let read = Request::from_json(kind, &body, &limits);
+        read.map_err(|error| Refusal::Invalid(error.to_string()))
+    };
+    let (items, read) = match format.encoding {
+        Encoding::Protobuf => (Request::count(kind, &body, &limits).unwrap_or_default(), None),
         Encoding::Json => {
-            let read = |kind| Request::from_json(kind, &body, &limits);
-            let request = read(kind).map_err(|error| Refusal::Invalid(error.to_string()))?;
-            // Unknown keys are ignored, so another signal's content would be lost silently.
-            let is_of = |other: &SignalKind| {
-                // Only bodies that can contain other signals are read again.
-                names(&body, *other) && read(*other).is_ok_and(|other| other.items() > 0)
-            };
-            match SignalKind::ALL.iter().find(|other| request.items() == 0 && is_of(other)) {
-                Some(other) => Err(holds_other(*other)),
-                None => Ok(request),
-            }
+            let read = json(kind);
+            (read.as_ref().map_or(0, Request::items), Some(read))
         }
+    };
+    // The content of another signal would be lost silently, or refused for an unclear reason.
+    let is_of = |other: &SignalKind| match format.encoding {
+        Encoding::Protobuf => Request::count(*other, &body, &limits).is_ok_and(|items| items > 0),
+        Encoding::Json => json(*other).is_ok_and(|request| request.items() > 0),
+    };
+    if items == 0
+        && let Some(other) = SignalKind::ALL.into_iter().find(is_of)
+    {
+        let path = other.path();
+        return Err(Refusal::Invalid(format!(
+            "the body holds {other}, which are received at {path}"
+        )));
+    }
+    match read {
+        Some(read) => read,
+        None if items > 0 => Ok(Request::counted(kind, body, items)),
+        None => Request::check_repairing(kind, body, &limits)
+            .map_err(|error| Refusal::Invalid(error.to_string())),
     }
 }
 
@@ -73,20 +83,6 @@ pub fn read_body(
         is_grpc,
     };
     read(kind, format, body, max_bytes).map_err(|refusal| refusal.to_string())
-}
-
-/// Returns `true` if the text contains this signal's key in JSON.
-fn names(body: &[u8], kind: SignalKind) -> bool {
-    let keys = match kind {
-        SignalKind::Traces => ["resourceSpans", "resource_spans"],
-        SignalKind::Metrics => ["resourceMetrics", "resource_metrics"],
-        SignalKind::Logs => ["resourceLogs", "resource_logs"],
-    };
-    std::str::from_utf8(body).is_ok_and(|text| keys.iter().any(|key| text.contains(key)))
-}
-
-fn holds_other(other: SignalKind) -> Refusal {
-    Refusal::Invalid(format!("the body holds {other}, which are received at {}", other.path()))
 }
 
 /// The compression of a body.

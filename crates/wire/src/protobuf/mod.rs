@@ -7,7 +7,7 @@ mod reader;
 mod writer;
 
 pub(crate) use reader::packed_varints;
-pub use reader::{BadField, Field, Reader, Value, fields, messages, messages_of, plain_attribute};
+pub use reader::{BadField, Field, Reader, Value, fields, messages, plain_attribute};
 pub use writer::Writer;
 #[cfg(feature = "encode")]
 pub(crate) use writer::varint_len;

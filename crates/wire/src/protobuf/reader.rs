@@ -181,16 +181,8 @@ pub fn fields(message: &[u8]) -> impl Iterator<Item = Field<'_>> {
 
 /// The messages in the fields with this number, up to the first unreadable field.
 pub fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
-    lengths(message, move |own| own == number)
-}
-
-/// The messages in the fields with these numbers, in order.
-pub fn messages_of<'m>(message: &'m [u8], numbers: &'m [u32]) -> impl Iterator<Item = &'m [u8]> {
-    lengths(message, |own| numbers.contains(&own))
-}
-
-fn lengths(message: &[u8], is_wanted: impl Fn(u32) -> bool) -> impl Iterator<Item = &[u8]> {
-    fields(message).filter(move |field| is_wanted(field.number)).filter_map(|field| field.as_len())
+    let fields = fields(message).filter(move |field| field.number == number);
+    fields.filter_map(|field| field.as_len())
 }
 
 /// Reads key and value of an attribute in the common encoding: a `KeyValue` with exactly key and value, in this order, each

@@ -243,15 +243,4 @@ mod tests {
         assert_eq!(fields[7].value, Value::Len(&[1, 0xac, 0x02]));
         assert_eq!(fields.iter().map(|f| f.raw.len()).sum::<usize>(), out.len());
     }
-
-    #[test]
-    fn default_values_are_omitted() {
-        let mut out = Vec::new();
-        let mut writer = Writer::new(&mut out);
-        writer.varint(1, 0);
-        writer.fixed64(2, 0);
-        writer.string(3, "");
-        writer.packed_fixed64(4, std::iter::empty());
-        assert!(out.is_empty());
-    }
 }

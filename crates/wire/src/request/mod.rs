@@ -6,10 +6,7 @@
 mod check;
 #[cfg(feature = "decode")]
 mod invocation_spans;
-mod items;
 mod merge;
-#[cfg(feature = "decode")]
-mod other_signal;
 pub(crate) mod split;
 pub(crate) mod truncate;
 #[cfg(feature = "decode")]
@@ -29,8 +26,8 @@ use crate::protobuf::messages;
 use crate::signal::SignalKind;
 #[cfg(feature = "decode")]
 use crate::signal::{Logs, Metrics, Signal, Traces};
+use crate::view;
 use check::count_checked;
-use items::count;
 #[cfg(feature = "decode")]
 use opentelemetry_proto::tonic::{
     logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
@@ -81,6 +78,12 @@ impl Request {
     pub fn check(kind: SignalKind, bytes: Vec<u8>, limits: &Limits) -> Result<Self, Malformed> {
         let items = count_checked(kind, &bytes, limits)?;
         Ok(Self::counted(kind, bytes, items))
+    }
+
+    /// Returns the number of items, if `bytes` are a request of this signal.
+    #[cfg(feature = "decode")]
+    pub fn count(kind: SignalKind, bytes: &[u8], limits: &Limits) -> Result<usize, Malformed> {
+        count_checked(kind, bytes, limits)
     }
 
     /// Like [`check`](Self::check), but replaces invalid UTF-8 in strings with U+FFFD. protobufjs 7, used by older OpenTelemetry
@@ -136,7 +139,7 @@ impl Request {
 
     /// Wraps bytes just written by our own encoder.
     pub fn trusted(kind: SignalKind, bytes: Vec<u8>) -> Self {
-        let items = count(&bytes, kind.path_to_items());
+        let items = view::count(&bytes, kind.path_to_items());
         Self::counted(kind, bytes, items)
     }
 

@@ -4,8 +4,8 @@
 //! cutting would multiply the request.
 
 use super::Request;
-use super::items::count;
 use crate::protobuf::{Writer, fields};
+use crate::view::count;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Sizes {
@@ -226,15 +226,6 @@ mod tests {
             });
         });
         Request::trusted(SignalKind::Traces, bytes)
-    }
-
-    #[test]
-    fn no_part_of_several_items_exceeds_the_limit() {
-        for max_bytes in 60..700 {
-            for part in spans(20, 50).split_by_size(max_bytes) {
-                assert!(part.bytes().len() <= max_bytes, "{max_bytes}: {part:?}");
-            }
-        }
     }
 
     #[test]

@@ -8,7 +8,6 @@ mod headers;
 mod json_cases;
 mod json_properties;
 mod lines;
-mod other_signal;
 mod properties;
 mod rejoin;
 
