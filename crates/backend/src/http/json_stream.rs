@@ -11,15 +11,11 @@ use crate::http::HttpResponse;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
 use std::fmt::Write as _;
-use wire::protobuf::{Reader, Value, Writer, messages};
+use wire::field::{any_value, container, log_record, request, resource, scope_container};
+use wire::protobuf::{Value, Writer, fields};
+use wire::resource::SERVICE_NAME;
+use wire::view::{self, Container, ScopeContainer, key_and_value, text};
 use wire::{Request, SignalKind};
-
-// Field numbers: opentelemetry-proto 1.x.
-const CONTAINERS: u32 = 1;
-const RESOURCE: u32 = 1;
-const SCOPES: u32 = 2;
-const RECORDS: u32 = 2;
-const ATTRIBUTE: u32 = 6;
 
 const TYPE: &str = "type";
 const REQUEST_ID: &str = "requestId";
@@ -49,20 +45,17 @@ pub struct JsonStreamEvent<'a> {
 impl JsonStreamEvent<'_> {
     /// Appends the event to the records of a scope for [`events_request`].
     pub fn write(&self, records: &mut Vec<u8>) {
-        Writer::new(records).message(RECORDS, |record| {
-            record.fixed64(1, self.time_unix_nano);
+        Writer::new(records).message(scope_container::ITEMS, |record| {
+            record.fixed64(log_record::TIME, self.time_unix_nano);
             let (body, is_json) = match self.record {
                 JsonStreamRecord::Text(text) => (text, false),
                 JsonStreamRecord::Json(json) => (json, true),
             };
-            record.message(5, |value| value.always_string(1, body));
+            record.message(log_record::BODY, |value| value.always_string(any_value::STRING, body));
             let kind = [(TYPE, Some(self.kind)), (REQUEST_ID, self.request_id)];
             for (key, value) in kind.into_iter().chain([(JSON, is_json.then_some("true"))]) {
                 let Some(value) = value else { continue };
-                record.message(ATTRIBUTE, |pair| {
-                    pair.always_string(1, key);
-                    pair.message(2, |any| any.always_string(1, value));
-                });
+                record.text_attribute(log_record::ATTRIBUTES, key, value);
             }
         });
     }
@@ -72,15 +65,12 @@ impl JsonStreamEvent<'_> {
 pub fn events_request(service_name: &str, records: &[u8], events: usize) -> Request {
     let mut bytes = Vec::with_capacity(records.len() + 128);
     let mut head = Vec::new();
-    Writer::new(&mut head).message(RESOURCE, |resource| {
-        resource.message(1, |pair| {
-            pair.always_string(1, wire::resource::SERVICE_NAME);
-            pair.message(2, |any| any.always_string(1, service_name));
-        });
+    Writer::new(&mut head).message(container::RESOURCE, |out| {
+        out.text_attribute(resource::ATTRIBUTES, SERVICE_NAME, service_name);
     });
     let mut scope = Vec::with_capacity(records.len() + 16);
-    Writer::new(&mut scope).concatenated(SCOPES, &[], records);
-    Writer::new(&mut bytes).concatenated(CONTAINERS, &head, &scope);
+    Writer::new(&mut scope).concatenated(container::SCOPES, &[], records);
+    Writer::new(&mut bytes).concatenated(request::CONTAINERS, &head, &scope);
     Request::counted(SignalKind::Logs, bytes, events)
 }
 
@@ -88,14 +78,11 @@ pub fn events_request(service_name: &str, records: &[u8], events: usize) -> Requ
 pub(super) fn json_array(request: &[u8]) -> (String, usize) {
     let mut json = String::with_capacity(request.len() + request.len() / 4);
     let mut events = 0;
-    for container in messages(request, CONTAINERS) {
-        for scope in messages(container, SCOPES) {
-            for record in messages(scope, RECORDS) {
-                json.push(if events == 0 { '[' } else { ',' });
-                write_event(record, &mut json);
-                events += 1;
-            }
-        }
+    let scopes = view::containers(SignalKind::Logs, request).flat_map(Container::scopes);
+    for record in scopes.flat_map(ScopeContainer::messages) {
+        json.push(if events == 0 { '[' } else { ',' });
+        write_event(record, &mut json);
+        events += 1;
     }
     json.push_str(if events == 0 { "[]" } else { "]" });
     (json, events)
@@ -104,16 +91,16 @@ pub(super) fn json_array(request: &[u8]) -> (String, usize) {
 fn write_event(record: &[u8], json: &mut String) {
     let (mut time, mut body) = (0, "");
     let (mut kind, mut request_id, mut is_json) = ("", None, false);
-    for field in Reader::new(record).map_while(Result::ok) {
+    for field in fields(record) {
         match (field.number, field.value) {
-            (1, Value::Fixed64(nanos)) => time = nanos,
-            (5, Value::Len(value)) => body = text(value),
-            (ATTRIBUTE, Value::Len(pair)) => {
-                let value = messages(pair, 2).next().map(text).unwrap_or_default();
-                match messages(pair, 1).next() {
-                    Some(key) if key == TYPE.as_bytes() => kind = value,
-                    Some(key) if key == REQUEST_ID.as_bytes() => request_id = Some(value),
-                    Some(key) if key == JSON.as_bytes() => is_json = true,
+            (log_record::TIME, Value::Fixed64(nanos)) => time = nanos,
+            (log_record::BODY, Value::Len(value)) => body = text(value).unwrap_or_default(),
+            (log_record::ATTRIBUTES, Value::Len(pair)) => {
+                let (key, value) = key_and_value(pair);
+                match std::str::from_utf8(key) {
+                    Ok(TYPE) => kind = text(value).unwrap_or_default(),
+                    Ok(REQUEST_ID) => request_id = text(value),
+                    Ok(JSON) => is_json = true,
                     _ => {}
                 }
             }
@@ -134,11 +121,6 @@ fn write_event(record: &[u8], json: &mut String) {
         push_string(request_id, json);
     }
     json.push('}');
-}
-
-/// The text of an `AnyValue`.
-fn text(value: &[u8]) -> &str {
-    messages(value, 1).next().and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
 }
 
 fn push_string(text: &str, json: &mut String) {

@@ -4,15 +4,15 @@
 //! (`ZO_COLS_PER_RECORD_LIMIT`; OpenObserve Cloud allows 200): logs with a 200 and nothing written, traces and metrics with a
 //! 400.
 
-use super::fields::{
-    CONTAINER, ITEM, MAP, MAP_ENTRY, RESOURCE, RESOURCE_ATTRIBUTE, SCOPE, fields, holds_map,
-    key_and_value, may_nest,
-};
 use super::names;
 use super::same_column::MOST_LEVELS;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use wire::field::log_record;
 use wire::protobuf::messages;
+use wire::view::{
+    self, Item, ItemKind, data_points, holds_map, key_and_value, map_entries, metric_name,
+};
 use wire::{Request, SignalKind};
 
 /// A request with few keys has far fewer columns than this (`Survey::has_few_keys`).
@@ -28,13 +28,6 @@ const LEAST_ATTRIBUTE_BYTES: usize = 4;
 /// adversarial requests with large resources and hundreds of attributes an item reach it.
 const MOST_REPEATED_BYTES: usize = 16 << 20;
 
-// Field numbers: opentelemetry-proto 1.x, `common/v1/common.proto` and the protos of the signals.
-const SPAN_ATTRIBUTE: u32 = 9;
-const LOG_BODY: u32 = 5;
-const LOG_ATTRIBUTE: u32 = 6;
-pub(super) const METRIC_NAME: u32 = 1;
-const POINT: u32 = 1;
-
 /// Splits a request, in order, into the fewest pieces with at most `max_columns` distinct columns of one stream.
 ///
 /// A single item with more columns stays alone, so that its neighbours are accepted. A request with few keys costs one pass; one
@@ -48,35 +41,18 @@ pub(crate) fn split_by_columns(request: Request, max_columns: usize) -> Vec<Requ
     let max_columns = max_columns.saturating_sub(fixed.len());
     if (request.has_few_keys() && max_columns >= FEW_KEYS_ARE_BELOW)
         || request.bytes().len() / LEAST_ATTRIBUTE_BYTES <= max_columns
-        || are_few(request.kind(), request.bytes(), max_columns)
     {
         return vec![request];
     }
     let mut splitter = Splitter::new(max_columns);
-    splitter.scan(request.kind(), request.bytes());
-    let mut pieces = Vec::with_capacity(splitter.sizes.len() + 1);
-    split(request, &splitter.sizes, &mut pieces);
-    pieces
-}
-
-/// Splits the request into pieces with these numbers of items, and one with the rest. Cutting in halves copies each byte once per
-/// level instead of once per piece.
-pub(super) fn split(request: Request, sizes: &[usize], pieces: &mut Vec<Request>) {
-    let Some(middle) = sizes.len().checked_sub(1).map(|last| last / 2) else {
-        return pieces.push(request);
-    };
-    let (left, right) = sizes.split_at(middle + 1);
-    let (first, second) = request.split_at(left.iter().sum());
-    split(first, sizes.get(..middle).unwrap_or_default(), pieces);
-    split(second, right, pieces);
+    splitter.scan(&request);
+    request.parts(&splitter.sizes)
 }
 
 /// The parts shared by all items of one resource.
 struct Container {
     index: usize,
     columns: Vec<u64>,
-    /// Bytes of the resource and its schema URL, which each further piece repeats.
-    head_bytes: usize,
 }
 
 /// Finds the split positions.
@@ -108,89 +84,80 @@ impl Splitter {
         }
     }
 
-    /// Visits the items in the order in which [`Request::split_at`] counts them.
-    fn scan(&mut self, kind: SignalKind, request: &[u8]) {
-        let (mut name, mut own) = (Vec::new(), Vec::new());
-        for (index, message) in messages(request, CONTAINER).enumerate() {
-            let container = self.container(kind, index, message);
-            for scope in messages(message, SCOPE) {
-                let head_bytes = container.head_bytes + head_bytes(scope, &[ITEM]);
-                for item in messages(scope, ITEM) {
-                    own.clear();
-                    match kind {
-                        SignalKind::Traces => {
-                            self.flatten(item, SPAN_ATTRIBUTE, MOST_LEVELS, &mut name, &mut own);
-                            self.place(0, &container, &own, head_bytes);
+    /// Visits the items in the order in which [`Request::parts`] counts them.
+    fn scan(&mut self, request: &Request) {
+        for (index, container) in request.containers().enumerate() {
+            let head_bytes = container.head_bytes();
+            let shared = self.shared(request.kind(), index, container);
+            for scope in container.scopes() {
+                let head_bytes = head_bytes + scope.head_bytes();
+                for message in scope.messages() {
+                    match ItemKind::of_signal(request.kind()) {
+                        Some(kind) => {
+                            self.place(0, &shared, Item::new(kind, message), head_bytes);
                         }
-                        SignalKind::Logs => {
-                            self.add_log_record(item, &mut own);
-                            self.place(0, &container, &own, head_bytes);
-                        }
-                        SignalKind::Metrics => self.scan_metric(item, &container, head_bytes),
+                        None => self.scan_metric(message, &shared, head_bytes),
                     }
                 }
             }
         }
     }
 
-    fn container(&self, kind: SignalKind, index: usize, message: &[u8]) -> Container {
+    fn shared(&self, kind: SignalKind, index: usize, container: view::Container<'_>) -> Container {
         let (mut name, levels) = match kind {
             SignalKind::Traces => (b"service_".to_vec(), MOST_LEVELS),
             SignalKind::Logs => (Vec::new(), FLATTEN_LEVELS),
             SignalKind::Metrics => (Vec::new(), MOST_LEVELS),
         };
         let mut columns = Vec::new();
-        for resource in messages(message, RESOURCE) {
-            self.flatten(resource, RESOURCE_ATTRIBUTE, levels, &mut name, &mut columns);
-        }
+        self.flatten(container.attributes(), levels, &mut name, &mut columns);
         columns.sort_unstable();
         columns.dedup();
         // One column above the limit is enough.
         columns.truncate(self.max_columns.saturating_add(1));
-        Container { index, columns, head_bytes: head_bytes(message, &[SCOPE]) }
+        Container { index, columns }
     }
 
-    fn add_log_record(&self, log_record: &[u8], own: &mut Vec<u64>) {
-        self.flatten(log_record, LOG_ATTRIBUTE, FLATTEN_LEVELS, &mut Vec::new(), own);
+    fn columns_of(&self, item: Item<'_>) -> Vec<u64> {
+        let mut own = Vec::new();
+        let is_log_record = item.kind == ItemKind::LogRecord;
+        let levels = if is_log_record { FLATTEN_LEVELS } else { MOST_LEVELS };
+        self.flatten(item.attributes(), levels, &mut Vec::new(), &mut own);
         // The entries of a map body are columns: `body_level`, `body_msg`.
-        for map in messages(log_record, LOG_BODY).flat_map(|body| messages(body, MAP)) {
-            self.flatten(map, MAP_ENTRY, FLATTEN_LEVELS - 1, &mut b"body_".to_vec(), own);
+        let bodies = is_log_record.then(|| messages(item.bytes, log_record::BODY));
+        for entries in bodies.into_iter().flatten().map(map_entries) {
+            self.flatten(entries, FLATTEN_LEVELS - 1, &mut b"body_".to_vec(), &mut own);
         }
+        own
     }
 
     /// Visits a metric, a stream of its own with the columns of all its data points.
     fn scan_metric(&mut self, metric: &[u8], container: &Container, head_bytes: usize) {
-        let name = messages(metric, METRIC_NAME).last().unwrap_or_default();
         // OpenObserve turns each run of other characters into one `_`; here they are skipped. Two streams confused thereby have
         // their columns added up, so the request is split earlier than necessary, never later.
-        let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
+        let letters = metric_name(metric).iter().filter(|byte| byte.is_ascii_alphanumeric());
         let stream = self.hasher.hash_one(letters.map(u8::to_ascii_lowercase).collect::<Vec<_>>());
-        let head_bytes = head_bytes + self::head_bytes(metric, &DATA);
-        for (point, attribute) in points(metric) {
-            let mut own = Vec::new();
-            self.flatten(point, attribute, MOST_LEVELS, &mut Vec::new(), &mut own);
-            self.place(stream, container, &own, head_bytes);
+        let head_bytes = head_bytes + view::metric_head_bytes(metric);
+        for point in data_points(metric) {
+            self.place(stream, container, point, head_bytes);
         }
     }
 
-    /// Visits the columns of the attributes in `message` under this field number, prefixed by `name`. Maps have a column for each
-    /// entry while `levels` remain.
-    fn flatten(
+    /// Visits the columns of these attributes, prefixed by `name`. Maps have a column for each entry while `levels` remain.
+    fn flatten<'a>(
         &self,
-        message: &[u8],
-        number: u32,
+        attributes: impl Iterator<Item = &'a [u8]>,
         levels: usize,
         name: &mut Vec<u8>,
         columns: &mut Vec<u64>,
     ) {
         let prefix = name.len();
-        for attribute in messages(message, number) {
-            let (key, value) = key_and_value(attribute);
-            name.extend(key.iter().map(|byte| normalised(*byte)));
-            let map = if levels > 1 { messages(value, MAP).last() } else { None };
-            if let Some(map) = map {
+        for (key, value) in attributes.map(key_and_value) {
+            name.extend(names::stored_key(key));
+            if levels > 1 && holds_map(value) {
                 name.push(b'_');
-                self.flatten(map, MAP_ENTRY, levels - 1, name, columns);
+                let entries: &mut dyn Iterator<Item = &[u8]> = &mut map_entries(value);
+                self.flatten(entries, levels - 1, name, columns);
             } else {
                 columns.push(self.hasher.hash_one(name.as_slice()));
             }
@@ -199,7 +166,8 @@ impl Splitter {
     }
 
     /// Adds the next item to the current piece, or starts a new one if it would have too many columns.
-    fn place(&mut self, stream: u64, container: &Container, own: &[u64], head_bytes: usize) {
+    fn place(&mut self, stream: u64, container: &Container, item: Item<'_>, head_bytes: usize) {
+        let own = &self.columns_of(item);
         let repeats = self.last_container == Some(container.index);
         self.last_container = Some(container.index);
         // If the resource alone has too many columns, a split does not help.
@@ -230,125 +198,6 @@ impl Splitter {
     }
 }
 
-/// Fields of a metric that hold its data points.
-pub(super) const DATA: [u32; 5] = [5, 7, 9, 10, 11];
-
-/// The data points of a metric, each with the field number of its attributes.
-pub(super) fn points(metric: &[u8]) -> impl Iterator<Item = (&[u8], u32)> {
-    fields(metric).filter(|field| DATA.contains(&field.number)).flat_map(|field| {
-        // Attributes are field 9 of a histogram's point, 1 of an exponential one's, and 7 of gauges, sums and summaries.
-        let attribute = match field.number {
-            9 => 9,
-            10 => 1,
-            _ => 7,
-        };
-        let points = field.as_len().into_iter().flat_map(|data| messages(data, POINT));
-        points.map(move |point| (point, attribute))
-    })
-}
-
-/// Returns a byte of a key as OpenObserve stores it: lower case, and `_` for everything but letters, digits and `_`. Non-ASCII
-/// bytes stay unchanged, so two keys of one column may count as two, and the request is split earlier than necessary.
-fn normalised(byte: u8) -> u8 {
-    match byte.to_ascii_lowercase() {
-        byte @ (b'a'..=b'z' | b'0'..=b'9' | 0x80..) => byte,
-        _ => b'_',
-    }
-}
-
-/// Number of bytes of all fields but these, which each piece of a split repeats.
-fn head_bytes(message: &[u8], children: &[u32]) -> usize {
-    let heads = fields(message).filter(|field| !children.contains(&field.number));
-    heads.map(|field| field.raw.len()).sum()
-}
-
-/// Returns `true` if all items of a request together have at most `max_columns` different keys. `false` is inconclusive, because
-/// maps have more columns than keys.
-pub(super) fn are_few(kind: SignalKind, request: &[u8], max_columns: usize) -> bool {
-    let mut keys =
-        SeenKeys { recent: [&[]; RECENT], all: HashSet::from([[].as_slice()]), max_columns };
-    // Resource attributes are added to the keys of items, which have other columns, and counted for each container: the sum may
-    // be too large, but never too small.
-    let mut columns_of_resources = 0;
-    for container in messages(request, CONTAINER) {
-        for resource in messages(container, RESOURCE) {
-            columns_of_resources += messages(resource, RESOURCE_ATTRIBUTE).count();
-            let is_map = |attribute| holds_map(key_and_value(attribute).1);
-            if messages(resource, RESOURCE_ATTRIBUTE).any(is_map) {
-                return false;
-            }
-        }
-        keys.max_columns = max_columns.saturating_sub(columns_of_resources);
-        let mut items = messages(container, SCOPE).flat_map(|scope| messages(scope, ITEM));
-        if !items.all(|item| keys.take_item(kind, item)) {
-            return false;
-        }
-    }
-    keys.all.len() <= keys.max_columns
-}
-
-const RECENT: usize = 1024;
-
-struct SeenKeys<'r> {
-    /// The last key at each slot, chosen by its bytes. Most keys are found here without a search in `all`.
-    recent: [&'r [u8]; RECENT],
-    all: HashSet<&'r [u8]>,
-    max_columns: usize,
-}
-
-impl<'r> SeenKeys<'r> {
-    /// Adds the item's keys. Returns `false` after too many keys, or for a map, whose columns are unknown.
-    fn take_item(&mut self, kind: SignalKind, item: &'r [u8]) -> bool {
-        match kind {
-            SignalKind::Traces => {
-                messages(item, SPAN_ATTRIBUTE).all(|attribute| self.take_attribute(attribute))
-            }
-            SignalKind::Logs => fields(item).all(|field| match (field.number, field.as_len()) {
-                (LOG_BODY, Some(body)) => !holds_map(body),
-                (LOG_ATTRIBUTE, Some(attribute)) => self.take_attribute(attribute),
-                _ => true,
-            }),
-            SignalKind::Metrics => points(item).all(|(point, attribute)| {
-                messages(point, attribute).all(|attribute| self.take_attribute(attribute))
-            }),
-        }
-    }
-
-    #[inline]
-    fn take_attribute(&mut self, attribute: &'r [u8]) -> bool {
-        let (key, value) = key_and_value(attribute);
-        !(may_nest(value) && holds_map(value)) && self.take(key)
-    }
-
-    #[inline]
-    fn take(&mut self, key: &'r [u8]) -> bool {
-        let Some(recent) = self.recent.get_mut(place(key)) else { return false };
-        *recent == key || {
-            *recent = key;
-            self.add(key)
-        }
-    }
-
-    #[inline(never)]
-    fn add(&mut self, key: &'r [u8]) -> bool {
-        self.all.insert(key);
-        self.all.len() <= self.max_columns
-    }
-}
-
-/// The slot of a key in `recent`. The keys of one program should use different slots, because keys in one slot keep replacing
-/// each other.
-#[inline]
-fn place(key: &[u8]) -> usize {
-    let (first, last) = match (key.first_chunk(), key.last_chunk()) {
-        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-        _ => (key.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
-    };
-    let word = first ^ last.rotate_left(29) ^ key.len() as u64;
-    let mixed = word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - RECENT.ilog2());
-    usize::try_from(mixed).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -357,10 +206,7 @@ mod tests {
     };
     use opentelemetry_proto::tonic::logs::v1::LogRecord;
     use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-    use opentelemetry_proto::tonic::metrics::v1::{
-        ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint,
-        Metric, NumberDataPoint, Sum, Summary, SummaryDataPoint,
-    };
+    use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint};
     use opentelemetry_proto::tonic::resource::v1::Resource;
     use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
     use proptest::prelude::*;
@@ -480,27 +326,22 @@ mod tests {
         let point = |numbers| gauge(vec![keys(numbers)]);
         check(metrics(vec![], vec![("a", point(0..10)), ("b", point(10..20))]), 10, &[2]);
         check(metrics(vec![], vec![("a", point(0..10)), ("A", point(10..20))]), 10, &[1, 1]);
-        let (first, second) = (keys(0..10), keys(10..20));
-        let both = || [first.clone(), second.clone()].into_iter();
-        let sum = both().map(|attributes| NumberDataPoint { attributes, ..Default::default() });
-        let sum = Data::Sum(Sum { data_points: sum.collect(), ..Default::default() });
-        check(metrics(vec![], vec![("a", sum)]), 19, &[1, 1]);
-        let histogram =
-            both().map(|attributes| HistogramDataPoint { attributes, ..Default::default() });
-        let histogram =
-            Data::Histogram(Histogram { data_points: histogram.collect(), ..Default::default() });
-        check(metrics(vec![], vec![("a", histogram)]), 19, &[1, 1]);
-        let exponential = both()
-            .map(|attributes| ExponentialHistogramDataPoint { attributes, ..Default::default() });
-        let exponential = Data::ExponentialHistogram(ExponentialHistogram {
-            data_points: exponential.collect(),
-            ..Default::default()
-        });
-        check(metrics(vec![], vec![("a", exponential)]), 19, &[1, 1]);
-        let summary =
-            both().map(|attributes| SummaryDataPoint { attributes, ..Default::default() });
-        let summary = Data::Summary(Summary { data_points: summary.collect() });
-        check(metrics(vec![], vec![("a", summary)]), 19, &[1, 1]);
+        // Each kind of data has its attributes in another field.
+        let point = |first: usize| {
+            let keys = (first..first + 10).map(|n| {
+                format!(r#"{{"key":"key{n}","value":{{"stringValue":"{}"}}}}"#, "x".repeat(40))
+            });
+            format!(r#"{{"attributes":[{}]}}"#, keys.collect::<Vec<_>>().join(","))
+        };
+        let points = [point(0), point(10)].join(",");
+        for kind in ["gauge", "sum", "histogram", "exponentialHistogram", "summary"] {
+            let json = format!(
+                r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"a","{kind}":{{"dataPoints":[{points}]}}}}]}}]}}]}}"#
+            );
+            let request =
+                Request::from_json(SignalKind::Metrics, json.as_bytes(), &wire::Limits::default());
+            check(request.unwrap(), 19, &[1, 1]);
+        }
     }
 
     #[test]
@@ -546,16 +387,6 @@ mod tests {
         assert_eq!(split_by_columns(few.clone(), 900), [few]);
     }
 
-    #[test]
-    fn a_thousand_pieces_keep_their_order() {
-        let item = |n: usize| keys(n * 20..n * 20 + 20);
-        let request = traces(vec![(keys(0..1), (0..1000).map(item).collect())]);
-        let pieces = split_by_columns(request, 18 + 25);
-        let found: Vec<Request> =
-            (0..1000).map(|n| traces(vec![(keys(0..1), vec![item(n)])])).collect();
-        assert!(pieces == found);
-    }
-
     proptest! {
         /// Nothing is lost or reordered, and only pieces with a single item exceed the limit.
         #[test]
@@ -597,39 +428,5 @@ mod tests {
                 prop_assert!(names.len() <= columns || piece.items() == 1 || widest_resource > columns);
             }
         }
-    }
-
-    #[test]
-    fn the_key_count_check_detects_few_keys() {
-        let check = |request: &Request, max: usize, expected: bool| {
-            let found = super::are_few(request.kind(), request.bytes(), max);
-            assert_eq!(found, expected, "{request:?} {max}");
-        };
-        // The limit keeps one column in reserve.
-        let repeated = traces(vec![(keys(0..3), vec![keys(0..10); 500])]);
-        check(&repeated, 14, true);
-        check(&repeated, 12, false);
-        check(&traces(vec![(vec![], (0..50).map(|n| keys(n..n + 1)).collect())]), 49, false);
-        check(&traces(vec![(vec![], (0..50).map(|n| keys(n..n + 1)).collect())]), 51, true);
-        // Keys in one slot.
-        let alike = |n: usize| {
-            vec![attribute(
-                &format!("k{:03}k{:03}k", n, 999 - n),
-                Value::StringValue("x".repeat(40)),
-            )]
-        };
-        let alike = (0..100).chain(0..100).map(alike).collect();
-        let alike = traces(vec![(vec![], alike)]);
-        check(&alike, 101, true);
-        check(&alike, 99, false);
-        // Maps have more columns than keys.
-        let flat = log_records(vec![keys(0..10); 500]);
-        check(&logs(keys(0..3), flat.clone()), 14, true);
-        let nested = vec![attribute("a", map(keys(0..2)))];
-        check(&logs(nested.clone(), flat.clone()), 900, false);
-        check(&logs(vec![], [flat, log_records(vec![nested])].concat()), 900, false);
-        let body = AnyValue { value: Some(map(keys(0..2))) };
-        let body = LogRecord { body: Some(body), ..Default::default() };
-        check(&logs(vec![], vec![body]), 900, false);
     }
 }

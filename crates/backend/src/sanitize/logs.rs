@@ -2,17 +2,16 @@
 
 use super::same_column::Columns;
 use super::taken::{self, Taken};
-use super::{names, shape_resource, value_to_text};
+use super::{shape_resource, value_to_text};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 
 pub(super) fn shape(logs: &mut ExportLogsServiceRequest, fallback_service: &str) {
     for resource_logs in &mut logs.resource_logs {
-        shape_resource(&mut resource_logs.resource, fallback_service, &names::LOG_RESOURCE);
-        let resource = resource_logs.resource.as_ref().map(prost::Message::encode_to_vec);
-        let resource = resource.unwrap_or_default();
-        let taken = Taken::in_resource(&taken::LOG_RECORDS, &resource);
+        let signal = &taken::LOG_RECORDS;
+        let resource = shape_resource(&mut resource_logs.resource, fallback_service, signal);
+        let taken = Taken::in_resource(signal, &resource);
         let scopes = resource_logs.scope_logs.iter_mut();
         scopes
             .flat_map(|scope_logs| &mut scope_logs.log_records)

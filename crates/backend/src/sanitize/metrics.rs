@@ -1,8 +1,8 @@
 //! Metrics: adapted so that OpenObserve, which converts nothing, adds them up.
 
 use super::same_column::Columns;
+use super::shape_resource;
 use super::taken::{self, Taken};
-use super::{names, shape_resource};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
@@ -10,17 +10,16 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, DataPointFlags, ExponentialHistogramDataPoint, Gauge, Histogram,
-    HistogramDataPoint, Metric, NumberDataPoint, Summary, SummaryDataPoint,
+    HistogramDataPoint, Metric, NumberDataPoint, Summary,
 };
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 pub(super) fn shape(metrics: &mut ExportMetricsServiceRequest, fallback_service: &str) {
     for resource_metrics in &mut metrics.resource_metrics {
-        shape_resource(&mut resource_metrics.resource, fallback_service, &names::METRIC_RESOURCE);
-        let resource = resource_metrics.resource.as_ref().map(prost::Message::encode_to_vec);
-        let resource = resource.unwrap_or_default();
-        let taken = Taken::in_resource(&taken::DATA_POINTS, &resource);
+        let signal = &taken::DATA_POINTS;
+        let resource = shape_resource(&mut resource_metrics.resource, fallback_service, signal);
+        let taken = Taken::in_resource(signal, &resource);
         for scope_metrics in &mut resource_metrics.scope_metrics {
             let metrics = std::mem::take(&mut scope_metrics.metrics);
             let metrics = metrics.into_iter().flat_map(|metric| shape_metric(metric, &taken));
@@ -114,33 +113,14 @@ fn shape_histogram(metric: Metric, mut histogram: Histogram, taken: &Taken<'_>) 
 }
 
 fn shape_summary(metric: Metric, mut summary: Summary, taken: &Taken<'_>) -> Vec<Metric> {
-    summary.data_points.retain(|point| is_recorded(point.flags));
+    summary.data_points.retain(|point| is_recorded(point.flags) && point.sum.is_finite());
     for point in &mut summary.data_points {
         taken.adapt(&mut point.attributes, Columns::default());
         // A summary without values has NaN quantiles, but its count and sum are valid.
         point.quantile_values.retain(|quantile| quantile.value.is_finite());
     }
-    let has_no_sum = |point: &mut SummaryDataPoint| !point.sum.is_finite();
-    let counts = summary.data_points.extract_if(.., has_no_sum).map(count_of).collect::<Vec<_>>();
-    let name = format!("{}_count", metric.name);
-    let has_counts = !counts.is_empty();
-    let data = Some(Data::Gauge(Gauge { data_points: counts }));
-    let mut metrics = some_if(has_counts, Metric { name, data, ..metric.clone() });
     let has_points = !summary.data_points.is_empty();
-    metrics.extend(some_if(has_points, Metric { data: Some(Data::Summary(summary)), ..metric }));
-    metrics
-}
-
-/// The count of a summary whose sum OpenObserve cannot store, as the row that OpenObserve makes of it.
-fn count_of(point: SummaryDataPoint) -> NumberDataPoint {
-    NumberDataPoint {
-        attributes: point.attributes,
-        start_time_unix_nano: point.start_time_unix_nano,
-        time_unix_nano: point.time_unix_nano,
-        value: Some(Value::AsInt(i64::try_from(point.count).unwrap_or(i64::MAX))),
-        flags: point.flags,
-        ..NumberDataPoint::default()
-    }
+    some_if(has_points, Metric { data: Some(Data::Summary(summary)), ..metric })
 }
 
 /// Returns `false` for a point that only marks the end of its series (OTLP, `DataPointFlags`). OpenObserve would store it as a

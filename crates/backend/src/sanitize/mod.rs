@@ -3,7 +3,6 @@
 //! Sources: OpenObserve 0.60.5 and 0.92.2 as measured and read; each rule states the consequence of its absence.
 
 mod columns;
-mod fields;
 mod logs;
 mod metrics;
 mod names;
@@ -16,20 +15,20 @@ mod traces;
 
 use crate::destination::Profile;
 pub(crate) use columns::split_by_columns;
-use fields::{ARRAY, ARRAY_VALUE, BYTES, DOUBLE, MAP, MAP_ENTRY, fields, key_and_value};
 pub use names::{stored_byte, stored_key, stored_stream};
 pub(crate) use new_columns::{KnownColumns, NewColumns, divide};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use same_column::Columns;
 pub use survey::{Survey, Times};
+use traces::WithValidIds;
+use wire::field::any_value;
 use wire::protobuf::Value::{Fixed64, Len};
-use wire::protobuf::messages;
+use wire::protobuf::{fields, messages};
 use wire::resource::SERVICE_NAME;
-use wire::{Logs, Metrics, Request, Signal, SignalKind, Traces};
+use wire::view::{key_and_value, map_entries};
+use wire::{Logs, Metrics, Request, Signal, SignalKind, SpanIds, Traces};
 
 /// A request in a form that the backend accepts, and the items that the backend cannot store.
 #[must_use]
@@ -60,26 +59,30 @@ pub fn sanitize(profile: Profile, request: Request, fallback_service: &str) -> S
         return whole(request);
     }
     let survey = match request.kind() {
-        SignalKind::Traces => scan::traces_need_nothing(request.bytes()),
-        SignalKind::Logs => scan::logs_need_nothing(request.bytes()),
+        SignalKind::Traces => scan::traces_need_nothing(&request),
+        SignalKind::Logs => scan::logs_need_nothing(&request),
         SignalKind::Metrics => None,
     };
     if survey.is_some() {
         return Sanitized { survey, ..whole(request) };
     }
-    match request.kind() {
-        SignalKind::Traces => {
-            shaped::<Traces>(request, |traces| traces::shape(traces, fallback_service))
-        }
-        SignalKind::Logs => shaped::<Logs>(request, |logs| {
-            logs::shape(logs, fallback_service);
-            ExportLogsServiceRequest::default()
-        }),
-        SignalKind::Metrics => shaped::<Metrics>(request, |metrics| {
-            metrics::shape(metrics, fallback_service);
-            ExportMetricsServiceRequest::default()
-        }),
-    }
+    let is_invalid = |span| SpanIds::of(span).is_none();
+    let (request, refused) =
+        if request.kind() == SignalKind::Traces && request.messages().any(is_invalid) {
+            let refused = request.clone().edit(&mut WithValidIds(false));
+            (request.edit(&mut WithValidIds(true)), refused)
+        } else {
+            (Some(request), None)
+        };
+    let Some(request) = request else {
+        return Sanitized { request, dropped: 0, renamed: 0, refused, survey: None };
+    };
+    let sanitized = match request.kind() {
+        SignalKind::Traces => shaped::<Traces>(request, traces::shape, fallback_service),
+        SignalKind::Logs => shaped::<Logs>(request, logs::shape, fallback_service),
+        SignalKind::Metrics => shaped::<Metrics>(request, metrics::shape, fallback_service),
+    };
+    Sanitized { refused, ..sanitized }
 }
 
 fn whole(request: Request) -> Sanitized {
@@ -87,27 +90,28 @@ fn whole(request: Request) -> Sanitized {
     Sanitized { request, dropped: 0, renamed: 0, refused: None, survey: None }
 }
 
-/// Adapts the request with `shape`, which returns the refused items.
+/// Adapts the request with `shape`.
 fn shaped<S: Signal>(
     request: Request,
-    shape: impl FnOnce(&mut S::Request) -> S::Request,
+    shape: fn(&mut S::Request, &str),
+    fallback_service: &str,
 ) -> Sanitized {
     // The structure was checked when the request was created. If prost cannot decode it nevertheless, it is sent unchanged.
     let request = request.without_empty_containers();
     let Some(Ok(mut decoded)) = request.decode::<S>() else { return whole(request) };
-    let refused = Request::encode::<S>(&shape(&mut decoded));
+    shape(&mut decoded, fallback_service);
     let shaped = Request::encode::<S>(&decoded);
-    let dropped = request.items().saturating_sub(shaped.items() + refused.items());
-    let refused = (refused.items() > 0).then_some(refused);
-    Sanitized { dropped, renamed: same_column::take_renamed(), refused, ..whole(shaped) }
+    let dropped = request.items().saturating_sub(shaped.items());
+    Sanitized { dropped, renamed: same_column::take_renamed(), ..whole(shaped) }
 }
 
-/// Gives the resource a `service.name`, and renames attributes that would overwrite OpenObserve's columns.
+/// Gives the resource a `service.name`, and renames attributes that would overwrite OpenObserve's columns. Returns the encoded
+/// resource.
 fn shape_resource(
     resource: &mut Option<Resource>,
     fallback_service: &str,
-    reserved: &names::Reserved,
-) {
+    signal: &taken::Signal,
+) -> Vec<u8> {
     let resource = resource.get_or_insert_default();
     to_text(&mut resource.attributes);
     let is_service_name = |attribute: &&mut KeyValue| attribute.key == SERVICE_NAME;
@@ -123,8 +127,9 @@ fn shape_resource(
             ..Default::default()
         }),
     }
-    let collides = |attribute: &KeyValue| names::is_reserved(attribute.key.as_bytes(), reserved);
+    let collides = |attribute: &KeyValue| signal.is_reserved_in_resources(attribute.key.as_bytes());
     Columns::default().separate(&mut resource.attributes, collides);
+    prost::Message::encode_to_vec(resource)
 }
 
 /// Deeper values are not searched; prost's own limit is 100 messages.
@@ -138,12 +143,11 @@ fn needs_text(value: &[u8]) -> bool {
 fn needs_text_below(value: &[u8], levels: usize) -> bool {
     let below = |value: &[u8]| levels > 0 && needs_text_below(value, levels - 1);
     fields(value).any(|field| match (field.number, field.value) {
-        (DOUBLE, Fixed64(bits)) => !f64::from_bits(bits).is_finite(),
-        (BYTES, Len(_)) => true,
-        (ARRAY, Len(array)) => messages(array, ARRAY_VALUE).any(below),
-        (MAP, Len(map)) => messages(map, MAP_ENTRY).any(|entry| below(key_and_value(entry).1)),
+        (any_value::DOUBLE, Fixed64(bits)) => !f64::from_bits(bits).is_finite(),
+        (any_value::BYTES, Len(_)) => true,
+        (any_value::ARRAY, Len(array)) => messages(array, any_value::VALUES).any(below),
         _ => false,
-    })
+    }) || map_entries(value).any(|entry| below(key_and_value(entry).1))
 }
 
 /// Writes values as text that JSON lacks, as OpenTelemetry represents them in other formats: bytes that are not UTF-8 in base64,

@@ -9,30 +9,31 @@ pub(super) struct Reserved {
 /// First and last letters and lengths of the columns, a filter that excludes nearly all keys.
 #[derive(Clone, Copy)]
 pub(super) struct Shapes {
-    /// For each class of last letters: the first letters' classes of columns with that ending, as bits.
-    first_by_last: [u32; CLASSES],
-    /// The bits of [`shape`] of the columns.
-    shapes: [u64; SHAPE_WORDS],
+    /// The bits of the first and last letters.
+    letters: [u64; WORDS],
+    /// The bits of these with the lengths. Different ones may share a bit.
+    shapes: [u64; WORDS],
 }
 
-const SHAPE_WORDS: usize = 16;
+const WORDS: usize = 16;
 
-/// Word and bit for this length, first and last letter class. Different shapes may share them.
+/// Ten bits for the first and the last letter. Bytes that OpenObserve folds into one have the same bits.
 #[inline]
-const fn shape(first: usize, last: usize, length: usize) -> (usize, u64) {
-    let shape = ((length * 32 + first) ^ (last * 37)) % (SHAPE_WORDS * 64);
-    (shape / 64, 1 << (shape % 64))
+const fn letters(first: u8, last: u8) -> usize {
+    (stored_byte(first) as usize & 31) << 5 | (stored_byte(last) as usize & 31)
+}
+
+#[inline]
+const fn with_length(letters: usize, length: usize) -> usize {
+    (letters ^ (length * 37)) % (WORDS * 64)
 }
 
 /// Columns that OpenObserve fills itself in some streams: a record's id, its original text, the text for full-text search.
 const INTERNAL: &[&str] = &["_all", "_all_values", "_o2_id", "_o2_ingest_ts", "_original"];
 
-/// Number of character classes: one for each letter, one for all digits, one for the rest.
-const CLASSES: usize = 28;
-
 impl Reserved {
     const fn new(columns: &'static [&'static str]) -> Self {
-        let mut shapes = Shapes { first_by_last: [0; CLASSES], shapes: [0; SHAPE_WORDS] };
+        let mut shapes = Shapes { letters: [0; WORDS], shapes: [0; WORDS] };
         shapes.add_all(columns);
         shapes.add_all(INTERNAL);
         Self { columns, shapes }
@@ -63,7 +64,7 @@ impl Shapes {
 
     const fn add(&mut self, column: &[u8]) {
         if let (Some(first), Some(last)) = (column.first(), column.last()) {
-            self.add_shape(class(*first), class(*last), column.len());
+            self.add_shape(*first, *last, column.len());
         }
     }
 
@@ -71,18 +72,20 @@ impl Shapes {
         let other = if key.is_ascii() { Vec::new() } else { stored_key(key).collect() };
         let stored = if key.is_ascii() { key } else { &other };
         if let Some((first, last)) = prefix.first().or(stored.first()).zip(stored.last()) {
-            self.add_shape(class(*first), class(*last), prefix.len() + stored.len());
+            self.add_shape(*first, *last, prefix.len() + stored.len());
         }
     }
 
-    #[expect(clippy::indexing_slicing, reason = "there are as many as classes, and as words")]
-    const fn add_shape(&mut self, first: usize, last: usize, length: usize) {
-        self.first_by_last[last] |= 1 << first;
-        let (word, bit) = shape(first, last, length);
-        self.shapes[word] |= bit;
+    #[expect(clippy::indexing_slicing, reason = "there are as many words")]
+    const fn add_shape(&mut self, first: u8, last: u8, length: usize) {
+        let letters = letters(first, last);
+        let shape = with_length(letters, length);
+        self.letters[letters / 64] |= 1 << (letters % 64);
+        self.shapes[shape / 64] |= 1 << (shape % 64);
     }
 
-    /// Returns `false` if first letter, last letter and length exclude all columns. Non-ASCII bytes are in the class of `_`.
+    /// Returns `false` if first letter, last letter and length exclude all columns. The length of a key beyond ASCII is no
+    /// evidence, because a character of several bytes may be one `_` in the column.
     #[inline]
     pub(super) fn may_have(&self, key: &[u8]) -> bool {
         let (Some(first), Some(last)) = (key.first(), key.last()) else { return false };
@@ -90,43 +93,12 @@ impl Shapes {
         if !(first | last).is_ascii() {
             return true;
         }
-        let class =
-            |byte: u8| CLASS_OF.get(usize::from(byte)).map_or(0, |class| usize::from(*class));
-        let (first, last) = (class(*first), class(*last));
-        let is_column = || {
-            let (word, bit) = shape(first, last, key.len());
-            self.shapes.get(word).is_some_and(|word| word & bit != 0)
+        let has = |bits: &[u64; WORDS], at: usize| {
+            bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
         };
-        // A multi-byte character may be one `_` in the column, so the length of such a key is no evidence.
-        self.first_by_last.get(last).is_some_and(|letters| letters >> first & 1 == 1)
-            && (is_column() || !key.is_ascii())
-    }
-}
-
-/// [`class`] of each byte.
-static CLASS_OF: [u8; 256] = {
-    let (mut classes, mut byte) = ([0; 256], 0);
-    while byte < 256 {
-        #[expect(
-            clippy::indexing_slicing,
-            clippy::cast_possible_truncation,
-            reason = "a byte is below 256, and a class below 28"
-        )]
-        {
-            classes[byte] = class(byte as u8) as u8;
-        }
-        byte += 1;
-    }
-    classes
-};
-
-/// The class of a byte, below [`CLASSES`]. Bytes that OpenObserve folds into one have the same class.
-const fn class(byte: u8) -> usize {
-    match byte {
-        b'a'..=b'z' => (byte - b'a') as usize,
-        b'A'..=b'Z' => (byte - b'A') as usize,
-        b'0'..=b'9' => 26,
-        _ => 27,
+        let letters = letters(*first, *last);
+        has(&self.letters, letters)
+            && (has(&self.shapes, with_length(letters, key.len())) || !key.is_ascii())
     }
 }
 
@@ -213,18 +185,6 @@ pub(super) static LOG_RECORD: Reserved = Reserved::new(&[
     "trace_id",
 ]);
 
-/// Columns of a log record that a resource attribute must not replace: its name becomes a column without a prefix.
-pub(super) static LOG_RESOURCE: Reserved = Reserved::new(&[
-    "_timestamp",
-    "body",
-    "dropped_attributes_count",
-    "instrumentation_library_name",
-    "instrumentation_library_version",
-    "severity",
-    "span_id",
-    "trace_id",
-]);
-
 pub(super) static DATA_POINT: Reserved = Reserved::new(&[
     "__hash__",
     "__name__",
@@ -238,21 +198,6 @@ pub(super) static DATA_POINT: Reserved = Reserved::new(&[
     "le",
     "quantile",
     "service_name",
-    "start_time",
-    "value",
-]);
-
-/// Columns of a data point that a resource attribute must not replace.
-pub(super) static METRIC_RESOURCE: Reserved = Reserved::new(&[
-    "__hash__",
-    "__name__",
-    "_timestamp",
-    "aggregation_temporality",
-    "exemplars",
-    "flag",
-    "is_monotonic",
-    "le",
-    "quantile",
     "start_time",
     "value",
 ]);
@@ -295,8 +240,8 @@ mod tests {
         check("body.text", false);
         check("attr_body", false);
         check("", false);
-        for column in [&SPAN, &LOG_RESOURCE, &DATA_POINT].iter().flat_map(|list| list.columns) {
-            let list = [&SPAN, &LOG_RESOURCE, &DATA_POINT];
+        for column in [&SPAN, &LOG_RECORD, &DATA_POINT].iter().flat_map(|list| list.columns) {
+            let list = [&SPAN, &LOG_RECORD, &DATA_POINT];
             let reserved = |key: &str| list.iter().any(|list| is_reserved(key.as_bytes(), list));
             assert!(reserved(column) && reserved(&column.to_uppercase()), "{column}");
             assert!(reserved(&column.replace('_', "名")), "{column}");

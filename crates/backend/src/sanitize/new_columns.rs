@@ -5,15 +5,12 @@
 //! stores this part twice. Requests whose columns the server knows are stored whole. So each client sends a few items
 //! first. Together they have all columns that the backend has not accepted from it yet. It sends the others after the answer.
 
-use super::columns::{DATA, METRIC_NAME, points, split};
-use super::fields::{
-    CONTAINER, ITEM, MAP, MAP_ENTRY, RESOURCE, RESOURCE_ATTRIBUTE, SCOPE, fields, key_and_value,
-    may_nest,
-};
 use super::same_column::MOST_LEVELS;
 use super::survey::KeyHash;
 use std::collections::HashSet;
-use wire::protobuf::{Value, messages};
+use wire::field::{metric, span};
+use wire::protobuf::{Value, fields};
+use wire::view::{self, data_points, holds_map, key_and_value, map_entries, may_nest, metric_name};
 use wire::{Request, SignalKind};
 
 /// Columns and shapes that the backend has accepted from this client, as hashes. A shape is all columns of an item.
@@ -49,7 +46,7 @@ impl KnownColumns {
         }
         let mut search =
             Search { known: &self.0, found: HashSet::new(), items: Vec::new(), position: 0 };
-        search.request(request.kind(), KeyHash::of_item(stream).hash, request.bytes());
+        search.request(KeyHash::of_item(stream).hash, request);
         let mut items = few_with_all(search.items);
         if items.len() * 2 >= request.items() {
             items.clear();
@@ -67,10 +64,8 @@ pub(crate) fn divide(request: Request, positions: &[usize]) -> (Request, Request
         at = position + 1;
     }
     let kind = request.kind();
-    let mut pieces = Vec::with_capacity(sizes.len() + 1);
-    split(request, &sizes, &mut pieces);
     let mut number = 0;
-    let (ahead, rest) = pieces.into_iter().partition(|_| {
+    let (ahead, rest) = request.parts(&sizes).into_iter().partition(|_| {
         number += 1;
         number % 2 == 0
     });
@@ -91,19 +86,17 @@ struct Search<'k> {
 }
 
 impl Search<'_> {
-    /// Visits the items in the order in which [`Request::split_at`] counts them.
-    fn request(&mut self, kind: SignalKind, stream: u64, request: &[u8]) {
-        for container in messages(request, CONTAINER) {
+    /// Visits the items in the order in which [`Request::parts`] counts them.
+    fn request(&mut self, stream: u64, request: &Request) {
+        for container in request.containers() {
             // All keys of a resource count as one column, because its items share them.
             let mut resource = stream;
-            for message in messages(container, RESOURCE) {
-                for attribute in messages(message, RESOURCE_ATTRIBUTE) {
-                    let mut add = |column| resource = combined(resource, column);
-                    attribute_columns(stream, attribute, &mut add);
-                }
+            for attribute in container.attributes() {
+                let mut add = |column| resource = combined(resource, column);
+                attribute_columns(stream, attribute, &mut add);
             }
-            for item in messages(container, SCOPE).flat_map(|scope| messages(scope, ITEM)) {
-                if kind == SignalKind::Metrics {
+            for item in container.scopes().flat_map(view::ScopeContainer::messages) {
+                if request.kind() == SignalKind::Metrics {
                     self.metric(resource, item);
                 } else {
                     self.item(&Item::Span { span: item, stream, resource });
@@ -114,11 +107,11 @@ impl Search<'_> {
 
     /// Visits the data points of a metric, which has one stream, or several if it is a histogram or summary.
     fn metric(&mut self, resource: u64, metric: &[u8]) {
-        let name = messages(metric, METRIC_NAME).last().unwrap_or_default();
-        let data = fields(metric).find(|field| DATA.contains(&field.number));
-        let stream = KeyHash::new(name, data.map_or(0, |data| data.number.into())).hash;
-        for (point, attribute) in points(metric) {
-            self.item(&Item::DataPoint { point, attribute, stream, resource });
+        let data = fields(metric).find(|field| metric::DATA.contains(&field.number));
+        let kind = data.map_or(0, |data| data.number.into());
+        let stream = KeyHash::new(metric_name(metric), kind).hash;
+        for point in data_points(metric) {
+            self.item(&Item::DataPoint { point, stream, resource });
         }
     }
 
@@ -150,7 +143,7 @@ impl Search<'_> {
 /// An item of a stream, and the hashes of its stream and its resource.
 enum Item<'r> {
     Span { span: &'r [u8], stream: u64, resource: u64 },
-    DataPoint { point: &'r [u8], attribute: u32, stream: u64, resource: u64 },
+    DataPoint { point: view::Item<'r>, stream: u64, resource: u64 },
 }
 
 impl Item<'_> {
@@ -163,18 +156,20 @@ impl Item<'_> {
                 let mut seed = stream;
                 for field in fields(span) {
                     match (field.number, field.value) {
-                        (4, Value::Len([_, ..])) => take(combined(stream, 4)),
+                        (span::PARENT_SPAN_ID, Value::Len([_, ..])) => take(combined(stream, 4)),
                         // OpenObserve infers the called service from attributes of client and producer spans, in columns of its own.
-                        (6, Value::Varint(3 | 4)) => seed = combined(stream, 6),
-                        (9, Value::Len(attribute)) => attribute_columns(seed, attribute, take),
-                        (15, Value::Len(_)) => take(combined(stream, 15)),
+                        (span::KIND, Value::Varint(3 | 4)) => seed = combined(stream, 6),
+                        (span::ATTRIBUTES, Value::Len(attribute)) => {
+                            attribute_columns(seed, attribute, take)
+                        }
+                        (span::STATUS, Value::Len(_)) => take(combined(stream, 15)),
                         _ => {}
                     }
                 }
             }
-            Self::DataPoint { point, attribute, stream, resource } => {
+            Self::DataPoint { point, stream, resource } => {
                 take(combined(stream, resource));
-                for attribute in messages(point, attribute) {
+                for attribute in point.attributes() {
                     attribute_columns(stream, attribute, take);
                 }
             }
@@ -197,15 +192,14 @@ fn attribute_columns<T: FnMut(u64)>(seed: u64, attribute: &[u8], take: &mut T) {
 /// Calls `take` with the columns of a value in this column. An empty value has no column.
 #[cold]
 fn value_columns<T: FnMut(u64)>(column: u64, value: &[u8], levels: usize, take: &mut T) {
-    match messages(value, MAP).last().filter(|_| levels > 1) {
-        None if value.is_empty() => {}
-        None => take(column),
-        Some(map) => {
-            for entry in messages(map, MAP_ENTRY) {
-                let (key, value) = key_and_value(entry);
-                value_columns(KeyHash::new(key, column).hash, value, levels - 1, take);
-            }
+    if levels <= 1 || !holds_map(value) {
+        if !value.is_empty() {
+            take(column);
         }
+        return;
+    }
+    for (key, value) in map_entries(value).map(key_and_value) {
+        value_columns(KeyHash::new(key, column).hash, value, levels - 1, take);
     }
 }
 

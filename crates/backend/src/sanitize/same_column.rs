@@ -1,18 +1,18 @@
 //! Keys that OpenObserve stores in the same column, such as `a b`, `a-b` and `A_B`: it keeps the value of one of them.
 
-use super::fields::{MAP, MAP_ENTRY, holds_map, key_and_value};
 use super::names::stored_key;
 use super::survey::KeyHash;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use wire::protobuf::messages;
 use wire::resource::SERVICE_NAME;
+use wire::view::{holds_map, key_and_value, map_entries};
 
 /// Deeper maps are not followed. OpenObserve flattens maps of spans and data points down to the last level.
 pub(super) const MOST_LEVELS: usize = 16;
 
-const SLOTS: usize = 2048;
+/// More than the keys of most functions, so that few of them share a slot.
+const SLOTS: usize = 1 << 14;
 
 /// Above this number of keys, all are forgotten.
 const MOST_KEYS: usize = 4096;
@@ -29,7 +29,7 @@ pub(super) fn with_known_keys<R>(with: impl FnOnce(&mut KnownKeys) -> R) -> R {
 /// Keys of earlier requests. Functions send the same keys in each request, so that most keys cost one comparison.
 pub(super) struct KnownKeys {
     /// Parts of the hashes of keys that were the first in their columns.
-    first: Box<[u32; SLOTS]>,
+    first: Vec<u32>,
     /// For each column, the hash of the key that was the first in it.
     columns: HashMap<u64, u64>,
     /// Keys renamed since the last [`take_renamed`].
@@ -43,15 +43,14 @@ pub(super) fn take_renamed() -> usize {
 
 impl KnownKeys {
     fn new() -> Self {
-        Self { first: Box::new([0; SLOTS]), columns: HashMap::new(), renamed: 0 }
+        Self { first: vec![0; SLOTS], columns: HashMap::new(), renamed: 0 }
     }
 
     /// Returns `false` if another key is in the column of this key.
     #[inline]
     pub(super) fn is_first(&mut self, key: &[u8], hash: KeyHash) -> bool {
         let (slot, tag) = slot_and_tag(hash);
-        let is_at = |slot: usize| self.first.get(slot).is_some_and(|first| *first == tag);
-        is_at(slot) || is_at(slot ^ 1) || self.learn(key, hash)
+        self.first.get(slot).is_some_and(|first| *first == tag) || self.learn(key, hash)
     }
 
     #[cold]
@@ -63,15 +62,9 @@ impl KnownKeys {
         // Keys of resources have other columns than keys of items.
         let (column, _) = below((START.0 ^ hash.seed, START.1), key);
         let is_first = *self.columns.entry(column).or_insert(hash.hash) == hash.hash;
-        if is_first {
-            let (slot, tag) = slot_and_tag(hash);
-            // The key of the slot moves to the second slot that it may have.
-            let moved = self.first.get_mut(slot).map(|first| std::mem::replace(first, tag));
-            if let Some((other, moved)) = self.first.get_mut(slot ^ 1).zip(moved)
-                && moved != 0
-            {
-                *other = moved;
-            }
+        let (slot, tag) = slot_and_tag(hash);
+        if let Some(first) = self.first.get_mut(slot).filter(|_| is_first) {
+            *first = tag;
         }
         is_first
     }
@@ -79,7 +72,7 @@ impl KnownKeys {
 
 #[inline]
 fn slot_and_tag(KeyHash { hash, .. }: KeyHash) -> (usize, u32) {
-    // The truncation is the slot: the highest 11 bits. The tag is never 0, which marks an empty slot.
+    // The truncation is the slot: the highest bits. The tag is never 0, which marks an empty slot.
     #[expect(clippy::cast_possible_truncation, reason = "parts of a hash")]
     ((hash >> (u64::BITS - SLOTS.ilog2())) as usize, hash as u32 | 1)
 }
@@ -102,7 +95,7 @@ fn add_places(path: Place, key: &[u8], value: &[u8], levels: usize, places: &mut
     if levels == 0 || !holds_map(value) {
         return places.push(place);
     }
-    for entry in messages(value, MAP).flat_map(|map| messages(map, MAP_ENTRY)) {
+    for entry in map_entries(value) {
         let (key, value) = key_and_value(entry);
         add_places(within(place), key, value, levels - 1, places);
     }

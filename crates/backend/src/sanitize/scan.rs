@@ -1,41 +1,41 @@
 //! Checks without decoding whether a rule would change a request of traces or logs. Most requests need no change.
 
-use super::fields::{CONTAINER, ITEM, SCOPE, STRING, fields, holds_map, key_and_value, may_nest};
-use super::names::{self, Reserved};
 use super::needs_text;
 use super::same_column::{KnownKeys, share_a_column, with_known_keys};
 use super::survey::{KeyHash, Survey};
 use super::taken::{self, Taken};
 use super::traces::{EVENT_FIELDS, LINK_FIELDS, has_valid_ids, is_valid_parent};
-use wire::protobuf::{Value, messages};
+use wire::Request;
+use wire::field::{any_value, event, link, log_record, span};
+use wire::protobuf::{Value, fields, messages};
 use wire::resource::SERVICE_NAME;
+use wire::view::{holds_map, key_and_value, may_nest};
 
 /// Returns `None` if a rule would change the request, or else the facts about its spans.
-pub(super) fn traces_need_nothing(request: &[u8]) -> Option<Survey> {
-    every_item(request, &names::SPAN_RESOURCE, &taken::SPANS, span_needs_nothing)
+pub(super) fn traces_need_nothing(request: &Request) -> Option<Survey> {
+    every_item(request, &taken::SPANS, span_needs_nothing)
 }
 
 /// Returns `None` if a rule would change the request, or else the facts about its log records.
-pub(super) fn logs_need_nothing(request: &[u8]) -> Option<Survey> {
-    every_item(request, &names::LOG_RESOURCE, &taken::LOG_RECORDS, log_record_needs_nothing)
+pub(super) fn logs_need_nothing(request: &Request) -> Option<Survey> {
+    every_item(request, &taken::LOG_RECORDS, log_record_needs_nothing)
 }
 
 /// Returns `None` unless every resource has a service name and no reserved key, and every item passes.
 fn every_item(
-    request: &[u8],
-    reserved: &Reserved,
+    request: &Request,
     signal: &'static taken::Signal,
     passes: fn(&[u8], &Taken<'_>, &mut Seen<'_>) -> bool,
 ) -> Option<Survey> {
     with_known_keys(|known| {
         let mut seen = Seen { survey: Survey::NOTHING, known, may_share: false };
-        for container in messages(request, CONTAINER) {
-            let taken = Taken::in_container(signal, container);
-            if !resource_needs_nothing(&taken, reserved, &mut seen) {
+        for container in request.containers() {
+            let taken = Taken::beside(signal, container.attributes());
+            if !resource_needs_nothing(&taken, signal, &mut seen) {
                 return None;
             }
-            for scope in messages(container, SCOPE) {
-                if !messages(scope, ITEM).all(|item| passes(item, &taken, &mut seen)) {
+            for scope in container.scopes() {
+                if !scope.messages().all(|item| passes(item, &taken, &mut seen)) {
                     return None;
                 }
             }
@@ -80,10 +80,10 @@ impl Seen<'_> {
     }
 }
 
-fn resource_needs_nothing(taken: &Taken<'_>, reserved: &Reserved, seen: &mut Seen<'_>) -> bool {
+fn resource_needs_nothing(taken: &Taken<'_>, signal: &taken::Signal, seen: &mut Seen<'_>) -> bool {
     let mut has_service_name = false;
     for (key, value) in taken.of_resource() {
-        if names::is_reserved(key, reserved) {
+        if signal.is_reserved_in_resources(key) {
             return false;
         }
         if !seen.add(key, KeyHash::of_resource(key), value) {
@@ -92,7 +92,7 @@ fn resource_needs_nothing(taken: &Taken<'_>, reserved: &Reserved, seen: &mut See
         // Only the first of several counts, as in `sanitize`.
         if !has_service_name && *key == SERVICE_NAME.as_bytes() {
             has_service_name = true;
-            if messages(value, STRING).next().is_none_or(<[u8]>::is_empty) {
+            if messages(value, any_value::STRING).next().is_none_or(<[u8]>::is_empty) {
                 return false;
             }
         }
@@ -130,19 +130,25 @@ fn span_needs_nothing(span: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bo
     let (mut start, mut end) = (0, 0);
     for field in fields(span) {
         match (field.number, field.value) {
-            (1, Value::Len(id)) => trace_id = id,
-            (2, Value::Len(id)) => span_id = id,
-            (4, Value::Len(id)) => parent = id,
-            (7, Value::Fixed64(time)) => start = time,
-            (8, Value::Fixed64(time)) => end = time,
-            (9, Value::Len(attribute)) if !add_attribute(attribute, taken, seen) => return false,
-            (11, Value::Len(event)) if hides(event, 3, EVENT_FIELDS) => return false,
-            (13, Value::Len(link)) if hides(link, 4, LINK_FIELDS) => return false,
+            (span::TRACE_ID, Value::Len(id)) => trace_id = id,
+            (span::SPAN_ID, Value::Len(id)) => span_id = id,
+            (span::PARENT_SPAN_ID, Value::Len(id)) => parent = id,
+            (span::START_TIME, Value::Fixed64(time)) => start = time,
+            (span::END_TIME, Value::Fixed64(time)) => end = time,
+            (span::ATTRIBUTES, Value::Len(attribute)) if !add_attribute(attribute, taken, seen) => {
+                return false;
+            }
+            (span::EVENTS, Value::Len(event)) if hides(event, event::ATTRIBUTES, EVENT_FIELDS) => {
+                return false;
+            }
+            (span::LINKS, Value::Len(link)) if hides(link, link::ATTRIBUTES, LINK_FIELDS) => {
+                return false;
+            }
             _ => {}
         }
     }
     seen.survey.times.add(start);
-    !seen.share_a_column(messages(span, 9).map(key_and_value))
+    !seen.share_a_column(messages(span, span::ATTRIBUTES).map(key_and_value))
         && has_valid_ids(trace_id, span_id)
         && is_valid_parent(parent)
         && end >= start
@@ -153,20 +159,24 @@ fn log_record_needs_nothing(log_record: &[u8], taken: &Taken<'_>, seen: &mut See
     let (mut time, mut observed, mut body) = (0, 0, None);
     for field in fields(log_record) {
         match (field.number, field.value) {
-            (1, Value::Fixed64(value)) => time = value,
-            (11, Value::Fixed64(value)) => observed = value,
-            (3, Value::Len(text)) => has_severity_text = !text.is_empty(),
-            (5, Value::Len(value)) if may_change(value) => {
+            (log_record::TIME, Value::Fixed64(value)) => time = value,
+            (log_record::OBSERVED_TIME, Value::Fixed64(value)) => observed = value,
+            (log_record::SEVERITY_TEXT, Value::Len(text)) => has_severity_text = !text.is_empty(),
+            (log_record::BODY, Value::Len(value)) if may_change(value) => {
                 if !seen.add_nested(value) {
                     return false;
                 }
                 body = Some((b"body".as_slice(), value));
             }
-            (6, Value::Len(attribute)) if !add_attribute(attribute, taken, seen) => return false,
+            (log_record::ATTRIBUTES, Value::Len(attribute))
+                if !add_attribute(attribute, taken, seen) =>
+            {
+                return false;
+            }
             _ => {}
         }
     }
     seen.survey.times.add(if time == 0 { observed } else { time });
-    let attributes = messages(log_record, 6).map(key_and_value);
+    let attributes = messages(log_record, log_record::ATTRIBUTES).map(key_and_value);
     !seen.share_a_column(attributes.chain(body)) && has_severity_text
 }

@@ -5,13 +5,16 @@
 //! attributes have the prefix `service_`. Maps become columns too: `{"faas":{"name":…}}` becomes that of
 //! `faas.name`.
 
-use super::fields::{MAP, MAP_ENTRY, RESOURCE, RESOURCE_ATTRIBUTE, key_and_value};
 use super::names::{self, Reserved, Shapes, is_reserved, stored_key};
 use super::same_column::Columns;
 use super::to_text;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use std::cell::OnceCell;
 use std::collections::HashMap;
+use wire::field::resource;
 use wire::protobuf::messages;
+use wire::resource::SERVICE_NAME;
+use wire::view::{key_and_value, map_entries};
 
 /// Nested maps are inspected down to this level. OpenObserve flattens maps of log records down to one level less, and others
 /// completely.
@@ -25,17 +28,35 @@ const FEW_ATTRIBUTES: usize = 64;
 
 pub(super) struct Signal {
     /// OpenObserve's own columns.
-    pub(super) reserved: &'static Reserved,
-    pub(super) resource_prefix: &'static [u8],
+    reserved: &'static Reserved,
+    /// Names that attributes of a resource must not have, except for `service.name`.
+    reserved_in_resources: &'static Reserved,
+    resource_prefix: &'static [u8],
 }
 
-pub(super) static SPANS: Signal = Signal { reserved: &names::SPAN, resource_prefix: b"service_" };
+impl Signal {
+    pub(super) fn is_reserved_in_resources(&self, key: &[u8]) -> bool {
+        key != SERVICE_NAME.as_bytes() && is_reserved(key, self.reserved_in_resources)
+    }
+}
 
-pub(super) static LOG_RECORDS: Signal =
-    Signal { reserved: &names::LOG_RECORD, resource_prefix: b"" };
+pub(super) static SPANS: Signal = Signal {
+    reserved: &names::SPAN,
+    reserved_in_resources: &names::SPAN_RESOURCE,
+    resource_prefix: b"service_",
+};
 
-pub(super) static DATA_POINTS: Signal =
-    Signal { reserved: &names::DATA_POINT, resource_prefix: b"" };
+pub(super) static LOG_RECORDS: Signal = Signal {
+    reserved: &names::LOG_RECORD,
+    reserved_in_resources: &names::LOG_RECORD,
+    resource_prefix: b"",
+};
+
+pub(super) static DATA_POINTS: Signal = Signal {
+    reserved: &names::DATA_POINT,
+    reserved_in_resources: &names::DATA_POINT,
+    resource_prefix: b"",
+};
 
 /// The reserved attribute names for the items of a container.
 pub(super) struct Taken<'c> {
@@ -43,32 +64,27 @@ pub(super) struct Taken<'c> {
     shapes: Shapes,
     /// Keys and encoded values of the resource's attributes.
     of_resource: Vec<(&'c [u8], &'c [u8])>,
-    /// The same, indexed by stored keys, for resources with many attributes.
-    by_stored_key: Option<HashMap<Vec<u8>, &'c [u8]>>,
+    /// The same by stored key, for resources with many attributes.
+    by_stored_key: OnceCell<HashMap<Vec<u8>, &'c [u8]>>,
 }
 
 impl<'c> Taken<'c> {
-    /// Returns the reserved names for an encoded container.
-    pub(super) fn in_container(signal: &'static Signal, container: &'c [u8]) -> Self {
-        Self::beside(signal, messages(container, RESOURCE))
-    }
-
     pub(super) fn in_resource(signal: &'static Signal, resource: &'c [u8]) -> Self {
-        Self::beside(signal, std::iter::once(resource))
+        Self::beside(signal, messages(resource, resource::ATTRIBUTES))
     }
 
-    fn beside(signal: &'static Signal, resources: impl Iterator<Item = &'c [u8]>) -> Self {
-        let attributes = resources.flat_map(|resource| messages(resource, RESOURCE_ATTRIBUTE));
+    /// Returns the reserved names for items of a resource with these encoded attributes.
+    pub(super) fn beside(
+        signal: &'static Signal,
+        attributes: impl Iterator<Item = &'c [u8]>,
+    ) -> Self {
         let mut shapes = signal.reserved.shapes();
         let mut of_resource = Vec::with_capacity(USUAL_ATTRIBUTES);
         for (key, value) in attributes.map(key_and_value) {
             shapes.add_with_prefix(signal.resource_prefix, key);
             of_resource.push((key, value));
         }
-        let by_stored_key = (of_resource.len() > FEW_ATTRIBUTES).then(|| {
-            of_resource.iter().map(|(key, value)| (stored_key(key).collect(), *value)).collect()
-        });
-        Self { signal, shapes, of_resource, by_stored_key }
+        Self { signal, shapes, of_resource, by_stored_key: OnceCell::new() }
     }
 
     /// Keys and encoded values of the resource's attributes.
@@ -92,48 +108,34 @@ impl<'c> Taken<'c> {
         if is_reserved(key, self.signal.reserved) {
             return true;
         }
-        if let Some(by_stored_key) = &self.by_stored_key {
-            let column: Vec<u8> = stored_key(key).collect();
-            let of_resource = column.strip_prefix(self.signal.resource_prefix);
-            let said = of_resource.and_then(|key| by_stored_key.get(key));
-            return said.is_some_and(|said| *said != value);
+        let prefix = self.signal.resource_prefix;
+        if self.of_resource.len() <= FEW_ATTRIBUTES {
+            let is_column =
+                |own: &[u8]| prefix.iter().copied().chain(stored_key(own)).eq(stored_key(key));
+            return self.of_resource.iter().any(|(own, said)| *said != value && is_column(own));
         }
-        self.of_resource
-            .iter()
-            .any(|(taken, said)| *said != value && self.column(taken).eq(stored_key(key)))
+        let by_stored_key = self.by_stored_key.get_or_init(|| {
+            let attributes = self.of_resource.iter();
+            attributes.map(|(key, value)| (stored_key(key).collect(), *value)).collect()
+        });
+        let column: Vec<u8> = stored_key(key).collect();
+        let of_resource = column.strip_prefix(prefix);
+        of_resource.and_then(|key| by_stored_key.get(key)).is_some_and(|said| *said != value)
     }
 
-    fn column(&self, key: &'c [u8]) -> impl Iterator<Item = u8> + use<'c> {
-        self.signal.resource_prefix.iter().copied().chain(stored_key(key))
-    }
-
-    /// Returns `true` if the path of a value of this map, starting at `path`, is a column. Follows only prefixes of columns.
+    /// Returns `true` if the path of a value of this map, starting at `path`, is a column.
     fn holds(&self, path: &mut Vec<u8>, map: &[u8], level: usize) -> bool {
         path.push(b'_');
         let length = path.len();
         let found = level <= FLATTEN_LEVELS
-            && self.is_way(path)
-            && messages(map, MAP).flat_map(|map| messages(map, MAP_ENTRY)).any(|entry| {
+            && map_entries(map).any(|entry| {
                 let (key, value) = key_and_value(entry);
                 path.truncate(length);
                 path.extend(stored_key(key));
-                self.has_key(path, value) || self.holds(path, value, level + 1)
+                self.has(path, value) || self.holds(path, value, level + 1)
             });
         path.truncate(length - 1);
         found
-    }
-
-    /// Returns `true` if a column begins with this prefix.
-    fn is_way(&self, path: &[u8]) -> bool {
-        if self.by_stored_key.is_some() {
-            return true;
-        }
-        let mut reserved = self.signal.reserved.columns();
-        reserved.any(|column| column.as_bytes().starts_with(path))
-            || self.of_resource.iter().any(|(key, _)| {
-                let mut column = self.column(key);
-                path.iter().all(|byte| column.next() == Some(*byte))
-            })
     }
 
     /// Makes the attributes of an item such that OpenObserve stores the value of each. `columns` has those of the item's body.

@@ -2,56 +2,37 @@
 
 use super::same_column::Columns;
 use super::taken::{self, Taken};
-use super::{names, shape_resource, to_text};
+use super::{shape_resource, to_text};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use std::collections::HashSet;
+use wire::SpanIds;
+use wire::edit::{Edit, Editor};
+use wire::view::Item;
 
 const TRACE_ID_BYTES: usize = 16;
 const SPAN_ID_BYTES: usize = 8;
 
-/// Adapts the spans, and returns spans without valid ids unchanged: OpenObserve rejects a wrong length with a text about
-/// retention, and joins all spans with an all-zero trace id, invalid in OTLP, to one trace.
-pub(super) fn shape(
-    traces: &mut ExportTraceServiceRequest,
-    fallback_service: &str,
-) -> ExportTraceServiceRequest {
-    let refused = take_invalid(traces);
+pub(super) fn shape(traces: &mut ExportTraceServiceRequest, fallback_service: &str) {
     for resource_spans in &mut traces.resource_spans {
-        shape_resource(&mut resource_spans.resource, fallback_service, &names::SPAN_RESOURCE);
-        let resource = resource_spans.resource.as_ref().map(prost::Message::encode_to_vec);
-        let resource = resource.unwrap_or_default();
-        let taken = Taken::in_resource(&taken::SPANS, &resource);
+        let signal = &taken::SPANS;
+        let resource = shape_resource(&mut resource_spans.resource, fallback_service, signal);
+        let taken = Taken::in_resource(signal, &resource);
         for scope_spans in &mut resource_spans.scope_spans {
             scope_spans.spans.iter_mut().for_each(|span| shape_span(span, &taken));
         }
     }
-    refused
 }
 
-fn take_invalid(traces: &mut ExportTraceServiceRequest) -> ExportTraceServiceRequest {
-    let mut refused = ExportTraceServiceRequest::default();
-    for resource_spans in &mut traces.resource_spans {
-        let mut scopes = Vec::new();
-        for scope_spans in &mut resource_spans.scope_spans {
-            let is_invalid = |span: &mut Span| !has_valid_ids(&span.trace_id, &span.span_id);
-            let spans: Vec<Span> = scope_spans.spans.extract_if(.., is_invalid).collect();
-            if !spans.is_empty() {
-                let (scope, schema_url) =
-                    (scope_spans.scope.clone(), scope_spans.schema_url.clone());
-                scopes.push(ScopeSpans { scope, spans, schema_url });
-            }
-        }
-        if !scopes.is_empty() {
-            refused.resource_spans.push(ResourceSpans {
-                resource: resource_spans.resource.clone(),
-                scope_spans: scopes,
-                schema_url: resource_spans.schema_url.clone(),
-            });
-        }
+/// Keeps the spans with or without valid ids. OpenObserve rejects a wrong length with a text about retention, and joins all spans
+/// with an all-zero trace id, invalid in OTLP, to one trace.
+pub(super) struct WithValidIds(pub(super) bool);
+
+impl Editor for WithValidIds {
+    fn item(&mut self, span: Item<'_>) -> Edit {
+        if SpanIds::of(span.bytes).is_some() == self.0 { Edit::Keep } else { Edit::Drop }
     }
-    refused
 }
 
 fn shape_span(span: &mut Span, taken: &Taken<'_>) {

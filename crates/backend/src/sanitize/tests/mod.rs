@@ -296,9 +296,10 @@ proptest! {
         let request = traces(resource.clone(), vec![span]);
         let mut decoded = request.decode::<Traces>().unwrap().unwrap();
         traces::shape(&mut decoded, "fallback");
-        let needs_nothing = Request::encode::<Traces>(&decoded) == request;
+        let has_valid_ids = (trace_id, span_id) == (16, 8);
+        let needs_nothing = has_valid_ids && Request::encode::<Traces>(&decoded) == request;
         let times = Times { oldest_unix_nano: start, newest_unix_nano: start };
-        let survey = scan::traces_need_nothing(request.bytes());
+        let survey = scan::traces_need_nothing(&request);
         prop_assert_eq!(survey.map(|survey| survey.times), needs_nothing.then_some(times));
 
         let request = logs(resource, vec![record]);
@@ -307,7 +308,7 @@ proptest! {
         let needs_nothing = Request::encode::<Logs>(&decoded) == request;
         let time = if time == 0 { observed } else { time };
         let times = Times { oldest_unix_nano: time, newest_unix_nano: time };
-        let survey = scan::logs_need_nothing(request.bytes());
+        let survey = scan::logs_need_nothing(&request);
         prop_assert_eq!(survey.map(|survey| survey.times), needs_nothing.then_some(times));
 
         // A second adaptation changes nothing, and each attribute has a column of its own.
