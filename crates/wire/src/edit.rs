@@ -127,8 +127,8 @@ impl<E: Editor> Walk<'_, E> {
                 self.dropped += count();
                 Edit::Drop
             }
-            Head::Replace(head) => self.children(bytes, &[], Some(head), child),
-            Head::Visit(head) => self.children(bytes, &[number], head, child),
+            Head::Replace(head) => self.children(bytes, &[], Some(&head), child),
+            Head::Visit(head) => self.children(bytes, &[number], head.as_deref(), child),
         }
     }
 
@@ -137,13 +137,13 @@ impl<E: Editor> Walk<'_, E> {
         &mut self,
         bytes: &[u8],
         numbers: &[u32],
-        head: Option<Vec<u8>>,
+        head: Option<&[u8]>,
         mut child: impl FnMut(&mut Self, u32, &[u8]) -> Edit,
     ) -> Edit {
         /// The field number of the resource in a container, and of the scope in a scope container.
         const HEAD: u32 = container::RESOURCE;
         let mut rewrite = Rewrite::new(bytes);
-        if let Some(head) = &head {
+        if let Some(head) = head {
             rewrite.append(HEAD, head);
         }
         for field in fields(bytes) {

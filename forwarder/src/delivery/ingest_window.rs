@@ -85,13 +85,13 @@ impl IngestPolicy {
     /// Sorts the items of a request by the window. `times` is the known range of their times, which may be wider. Copies the
     /// request only if an item is outside.
     pub fn sort(&self, request: Request, times: Option<Times>, now_unix_nano: u64) -> Sorted {
-        let sent = |request| Sorted { send: Some(request), ..Sorted::default() };
-        let Some(window) = self.window else { return sent(request) };
+        let whole = |request| Sorted { send: Some(request), ..Sorted::default() };
+        let Some(window) = self.window else { return whole(request) };
         let takes = |time_unix_nano| !window.misses(time_unix_nano, now_unix_nano);
         let takes_all =
             |times: Times| takes(times.oldest_unix_nano) && takes(times.newest_unix_nano);
         if times.is_some_and(takes_all) || !window.misses_any(&request, now_unix_nano) {
-            return sent(request);
+            return whole(request);
         }
         let side = |is_outside| Side { window, now_unix_nano, is_outside };
         match self.old_records {

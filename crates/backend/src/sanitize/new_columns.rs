@@ -160,7 +160,7 @@ impl Item<'_> {
                         // OpenObserve infers the called service from attributes of client and producer spans, in columns of its own.
                         (span::KIND, Value::Varint(3 | 4)) => seed = combined(stream, 6),
                         (span::ATTRIBUTES, Value::Len(attribute)) => {
-                            attribute_columns(seed, attribute, take)
+                            attribute_columns(seed, attribute, take);
                         }
                         (span::STATUS, Value::Len(_)) => take(combined(stream, 15)),
                         _ => {}

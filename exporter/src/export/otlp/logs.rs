@@ -38,7 +38,7 @@ pub(crate) fn logs<'a>(
                     for (record, scope) in &records {
                         if (*scope, scope_name(record, scope)) == (own, name) {
                             writer.message(scope_container::ITEMS, |writer| {
-                                log_record(writer, record, limits)
+                                log_record(writer, record, limits);
                             });
                         }
                     }

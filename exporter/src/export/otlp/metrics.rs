@@ -58,7 +58,7 @@ fn metric_data<T: Number>(writer: &mut Writer<'_>, data: &MetricData<T>) {
         }
         MetricData::ExponentialHistogram(data) => {
             writer.message(metric::EXPONENTIAL_HISTOGRAM, |writer| {
-                exponential_histogram(writer, data)
+                exponential_histogram(writer, data);
             });
         }
     }

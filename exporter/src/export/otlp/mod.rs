@@ -123,13 +123,13 @@ fn array_values(writer: &mut Writer<'_>, array: &Array, length: usize) {
         Array::Bool(values) => each(writer, values, |writer, value| boolean(writer, *value)),
         Array::I64(values) => each(writer, values, |writer, value| integer(writer, *value)),
         Array::F64(values) => {
-            each(writer, values, |writer, value| writer.always_double(any_value::DOUBLE, *value))
+            each(writer, values, |writer, value| writer.always_double(any_value::DOUBLE, *value));
         }
         Array::String(values) => each(writer, values, |writer, value: &StringValue| {
             text(writer, value.as_str(), length);
         }),
         other => {
-            writer.message(any_value::VALUES, |writer| text(writer, &other.to_string(), length))
+            writer.message(any_value::VALUES, |writer| text(writer, &other.to_string(), length));
         }
     }
 }
@@ -142,7 +142,7 @@ pub(crate) fn any_value(writer: &mut Writer<'_>, value: &AnyValue, length: usize
         AnyValue::String(value) => text(writer, value.as_str(), length),
         AnyValue::Boolean(value) => boolean(writer, *value),
         AnyValue::Bytes(value) => {
-            writer.always_bytes(any_value::BYTES, value.get(..length).unwrap_or(value))
+            writer.always_bytes(any_value::BYTES, value.get(..length).unwrap_or(value));
         }
         AnyValue::ListAny(values) => writer.message(any_value::ARRAY, |writer| {
             for value in values.iter() {

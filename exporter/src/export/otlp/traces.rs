@@ -32,7 +32,7 @@ pub(crate) fn traces(
                     scope(writer, own, None);
                     for span in spans.iter().filter(|span| span.instrumentation_scope == *own) {
                         writer.message(scope_container::ITEMS, |writer| {
-                            self::span(writer, span, value_length)
+                            self::span(writer, span, value_length);
                         });
                     }
                     writer
