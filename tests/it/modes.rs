@@ -115,7 +115,7 @@ async fn spans_ended_after_the_last_response_are_written_at_sigterm() {
     for mode in MODES {
         // Lambda sends SIGTERM where there is an extension; in this mode the function has none itself.
         let function = match mode {
-            "sync" => function(mode).layer(layer(directory.path().to_owned())),
+            "sync" => function(mode).layer(layer(directory.path())),
             _ => function(mode),
         };
         let run = Run::of(function, "a:ok late:end_late").await;
@@ -131,7 +131,7 @@ async fn a_shutdown_hook_costs_no_span_whether_installed_before_or_after_telemet
     for mode in MODES {
         for main in ["hook first", "hook last", "own hook that shuts down"] {
             let directory = tempfile::tempdir().unwrap();
-            let function = function(mode).env("MAIN", main).layer(layer(directory.path().into()));
+            let function = function(mode).env("MAIN", main).layer(layer(directory.path()));
             let run = Run::of(function, "a:ok b:ok").await;
             assert_eq!(run.written(), ("a modes b modes".to_owned(), 2), "{mode}: {main}");
             let warnings = &run.warnings;
