@@ -79,12 +79,17 @@ impl QueueUrl {
         if host.is_empty() || !is_queue {
             return Err(expected());
         }
-        let is_aws = host.contains(".amazonaws.com");
         let mut labels = host.split('.');
         let region = match (labels.next(), labels.next()) {
-            (Some("sqs" | "sqs-fips"), Some(region)) if is_aws => Some(region.to_owned()),
+            (Some(service @ ("sqs" | "sqs-fips")), Some(region)) => {
+                let endpoint = ::aws::service_endpoint(service, None, region);
+                let is_aws = endpoint.is_some_and(|endpoint| endpoint.host_str() == Some(host));
+                is_aws.then(|| region.to_owned())
+            }
             _ => None,
         };
+        // The older names of queues have another order: `eu-west-1.queue.amazonaws.com`.
+        let is_aws = region.is_some() || host.ends_with(".amazonaws.com");
         let endpoint = (!is_aws).then(|| format!("{scheme}://{host}"));
         Ok(Self { url: text.to_owned(), region, endpoint })
     }
@@ -396,6 +401,7 @@ mod tests {
         };
         check("https://sqs.eu-west-1.amazonaws.com/123456789012/q", Some("eu-west-1"), None);
         check("https://sqs.cn-north-1.amazonaws.com.cn/123456789012/q", Some("cn-north-1"), None);
+        check("https://sqs.eusc-de-east-1.amazonaws.eu/1/q", Some("eusc-de-east-1"), None);
         check("https://queue.amazonaws.com/123456789012/q", None, None);
         check("http://127.0.0.1:5000/123456789012/q", None, Some("http://127.0.0.1:5000"));
         for wrong in ["", "q", "arn:aws:sqs:eu-west-1:1:q", "https://sqs.eu-west-1.amazonaws.com/"]
