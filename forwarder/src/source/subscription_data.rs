@@ -149,6 +149,19 @@ impl Window<'_> {
         Ok(is_next)
     }
 
+    /// Parses a value that is in the window as a whole: one parser for all log events is faster than one for each. `None` if it
+    /// may be cut or is invalid; then [`Self::value`] reads its parts up to the error.
+    fn at_once<T: DeserializeOwned>(&mut self) -> Option<T> {
+        if self.more.is_some() {
+            return None;
+        }
+        let rest = self.bytes.get(self.at..)?;
+        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<T>();
+        let value = values.next()?.ok()?;
+        self.at += values.byte_offset();
+        Some(value)
+    }
+
     fn value<T: DeserializeOwned>(&mut self) -> Result<T, String> {
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
@@ -296,11 +309,15 @@ impl<'d> Delivery<'d> {
             }
             "logStream" => object.origin.log_stream = json.value()?,
             "logEvents" => {
-                if !json.skip(b'[')? {
+                let events = json.at_once::<Vec<RawEvent>>();
+                if events.is_none() && !json.skip(b'[')? {
                     return Err("`logEvents` is no array of log events".to_owned());
                 }
                 object.has_events = true;
-                self.place = Place::InLogEvents;
+                match events {
+                    Some(events) => events.into_iter().for_each(|event| self.add(event)),
+                    None => self.place = Place::InLogEvents,
+                }
             }
             _ => {
                 json.value::<IgnoredAny>()?;
@@ -310,7 +327,13 @@ impl<'d> Delivery<'d> {
     }
 
     fn log_event(&mut self) -> Result<(), String> {
-        let RawEvent { id, timestamp, message, extracted_fields } = self.json.value()?;
+        let event = self.json.value()?;
+        self.add(event);
+        Ok(())
+    }
+
+    fn add(&mut self, event: RawEvent) {
+        let RawEvent { id, timestamp, message, extracted_fields } = event;
         let event = LogEvent { id, timestamp_ms: timestamp, message: message.0 };
         let extracted = extracted_fields.unwrap_or_default();
         let object = &mut self.object;
@@ -325,7 +348,6 @@ impl<'d> Delivery<'d> {
         if object.bytes >= self.limits.chunk_bytes && origin_known {
             self.finish_batch();
         }
-        Ok(())
     }
 
     fn end_object(&mut self) -> Result<(), String> {
