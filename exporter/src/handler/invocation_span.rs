@@ -144,6 +144,7 @@ impl InvocationSpan {
         let keys = catch_unwind(described).unwrap_or_default();
         self.completion.telemetry.invocations.end(self.number, keys);
         drop(catch_unwind(AssertUnwindSafe(|| self.context.span().end())));
+        self.completion.telemetry.invocations.release(self.number);
     }
 }
 

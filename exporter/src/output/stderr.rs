@@ -1,9 +1,10 @@
 //! The exporter's own log: single lines on stderr, which Lambda ships like any log line.
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use super::stdout::wait_until_writable;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
-/// A pipe that poll(2) reports as writable accepts this many bytes at once (pipe(7), PIPE_BUF).
+/// A pipe accepts up to this many bytes atomically (pipe(7), PIPE_BUF).
 const LONGEST: usize = 4096;
 
 /// Writes one line, or nothing if stderr is closed or full, because the exporter's own log must not disturb the function.
@@ -18,9 +19,7 @@ fn write_if_writable(fd: impl AsFd, text: &str) {
     let cut = (0..LONGEST).rev().find(|cut| line.is_char_boundary(*cut) || *cut > line.len());
     line.truncate(cut.unwrap_or_default());
     line.push('\n');
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let writable = poll(&mut [PollFd::new(&fd, PollFlags::OUT)], Some(&at_once));
-    if writable.is_ok_and(|descriptors| descriptors > 0) {
+    if wait_until_writable(&fd, line.len(), Duration::ZERO).is_ok() {
         rustix::io::write(&fd, line.as_bytes()).ok();
     }
 }

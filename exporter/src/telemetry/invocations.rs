@@ -223,9 +223,15 @@ impl Invocations {
     /// The span of this invocation ends now, after its end has set attributes with these keys.
     pub(crate) fn end(&self, number: u64, keys: Vec<&'static str>) {
         if let Some(own) = self.lock().invocation(number) {
-            own.context = None;
             own.end_keys = keys;
         }
+    }
+
+    /// The span of this invocation has ended.
+    pub(crate) fn release(&self, number: u64) {
+        let context = self.lock().invocation(number).and_then(|own| own.context.take());
+        // The last context ends its span, which takes the lock.
+        drop(context);
     }
 
     /// The records of the invocations with such a number or root.
@@ -237,7 +243,10 @@ impl Invocations {
 
     /// The telemetry of this invocation is written. The thread is not woken: when it wakes, it finds nothing to do and parks.
     pub(crate) fn finish(&self, number: u64) {
-        self.lock().running.retain(|own| own.number != number);
+        let finished: Vec<_> =
+            self.lock().running.extract_if(.., |own| own.number == number).collect();
+        // The last context ends its span, which takes the lock.
+        drop(finished);
     }
 
     fn start_thread(self: &Arc<Self>) -> Thread {
@@ -304,7 +313,10 @@ impl Invocations {
             let due: Vec<(u64, Weak<Telemetry>)> = due.collect();
             drop(state);
             let is_due = |number| due.iter().any(|(own, _)| *own == number);
-            for telemetry in due.iter().filter_map(|(_, telemetry)| telemetry.upgrade()) {
+            let mut telemetry: Vec<&Weak<Telemetry>> = due.iter().map(|(_, own)| own).collect();
+            // One write has all invocations that are due.
+            telemetry.dedup_by(|one, other| one.ptr_eq(other));
+            for telemetry in telemetry.into_iter().filter_map(Weak::upgrade) {
                 // Errors are counted where they occur.
                 drop(telemetry.write_cut_off(is_due, CutOff::TIMEOUT));
             }
@@ -345,12 +357,18 @@ impl Invocations {
     pub(crate) fn span_started(&self, span: &Span, parent: &Context) {
         /// Beyond it the first ones are kept.
         const MOST: usize = 1024;
-        let invocation = parent.get::<Number>().map(|own| own.0);
         let mut state = self.lock();
         if state.open.len() < MOST
             && let Some(mut span) = span.exported_data()
         {
             integer_fields::settle(&mut span);
+            // A context that was carried to another thread may have only the ids of the parent.
+            let of_parent = || {
+                let is_parent =
+                    |own: &&OpenSpan| own.span.span_context.span_id() == span.parent_span_id;
+                state.open.iter().rfind(is_parent)?.invocation
+            };
+            let invocation = parent.get::<Number>().map(|own| own.0).or_else(of_parent);
             state.open.push(OpenSpan { invocation, span, is_written: false });
         }
     }
