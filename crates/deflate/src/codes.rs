@@ -16,7 +16,8 @@ impl Codes {
     pub const SYMBOLS: usize = LITERALS + DISTANCES;
 
     /// The codes in which symbols that occur so often take the fewest bits. A symbol that does not occur gets a code, too.
-    pub fn of_counts(counts: &[u32; Self::SYMBOLS]) -> Self {
+    #[cfg(test)]
+    pub(crate) fn of_counts(counts: &[u32; Self::SYMBOLS]) -> Self {
         let counts = counts.map(|count| count + 1);
         let (of_literals, of_distances) = counts.split_at(LITERALS);
         let (mut literals, mut distances) = (Code::<512>::default(), Code::<32>::default());
@@ -28,7 +29,7 @@ impl Codes {
         }
     }
 
-    /// Reads the numbers of bits as [`lengths`](Self::lengths) gives them; `None` if they are no codes of all symbols.
+    /// Reads the numbers of bits of the literals, then of the distances; `None` if they are no codes of all symbols.
     pub fn new(lengths: &[u8; Self::SYMBOLS]) -> Option<Self> {
         let (literals, distances) = lengths.split_at(LITERALS);
         let is_complete = |lengths: &[u8]| {
@@ -41,7 +42,8 @@ impl Codes {
         Some(Self { literals: literals.try_into().ok()?, distances: distances.try_into().ok()? })
     }
 
-    pub fn lengths(&self) -> impl Iterator<Item = u8> {
+    #[cfg(test)]
+    pub(crate) fn lengths(&self) -> impl Iterator<Item = u8> {
         self.literals.into_iter().chain(self.distances)
     }
 

@@ -89,8 +89,9 @@ impl Deflater {
         self.deflate_after(preset, codes, effort, input, 0..0, max_bytes, out)
     }
 
-    /// Returns how often each symbol occurs in an input that is deflated with a dictionary, in the order of [`Codes::lengths`].
-    pub fn count_symbols(&mut self, preset: &Preset, input: &[u8]) -> [u32; Codes::SYMBOLS] {
+    /// Returns how often each symbol occurs in an input that is deflated with a dictionary, in the order of `Codes::lengths`.
+    #[cfg(test)]
+    pub(crate) fn count_symbols(&mut self, preset: &Preset, input: &[u8]) -> [u32; Codes::SYMBOLS] {
         let part = input.get(..PART_BYTES).unwrap_or(input);
         self.matches.search(preset, part, Effort::WITH_PRESET).fill(&mut self.tokens, usize::MAX);
         let mut counts = [0; Codes::SYMBOLS];

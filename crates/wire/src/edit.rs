@@ -5,7 +5,7 @@ use crate::field::{container, metric, request, scope_container};
 use crate::protobuf::{Field, Writer, fields};
 use crate::request::Request;
 use crate::signal::SignalKind;
-use crate::view::{Container, Item, ItemKind, ScopeContainer};
+use crate::view::{Container, Item, ItemKind, ScopeContainer, metric_name};
 
 /// Decides about the parts of a request, in their order. By default it visits and keeps everything.
 pub trait Editor {
@@ -97,10 +97,11 @@ impl<E: Editor> Walk<'_, E> {
         if let Some(kind) = ItemKind::of_signal(self.kind) {
             return self.item(Item::new(kind, bytes));
         }
+        let name = metric_name(bytes);
         self.children(bytes, metric::DATA, None, |walk, number, data| {
             let Some(kind) = ItemKind::of_data(number) else { return Edit::Keep };
             walk.children(data, &[metric::POINTS], None, |walk, _, point| {
-                walk.item(Item { kind, bytes: point, metric: bytes })
+                walk.item(Item { kind, bytes: point, metric_name: name })
             })
         })
     }

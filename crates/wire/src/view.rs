@@ -32,8 +32,8 @@ pub struct Item<'r> {
     pub kind: ItemKind,
     /// The encoded message.
     pub bytes: &'r [u8],
-    /// The metric of a data point.
-    pub(crate) metric: &'r [u8],
+    /// The name of a data point's metric. Kept here, because a metric may have many data points, and many fields before its name.
+    pub(crate) metric_name: &'r [u8],
 }
 
 /// The types of items.
@@ -145,12 +145,13 @@ pub(crate) fn count(message: &[u8], path: &[&[u32]]) -> usize {
 
 /// The data points of an encoded metric.
 pub fn data_points(metric: &[u8]) -> impl Iterator<Item = Item<'_>> {
+    let metric_name = metric_name(metric);
     fields(metric).flat_map(move |field| {
         let kind = ItemKind::of_data(field.number);
         let data = kind.zip(field.as_len());
         data.into_iter().flat_map(move |(kind, data)| {
             let points = messages(data, metric::POINTS);
-            points.map(move |bytes| Item { kind, bytes, metric })
+            points.map(move |bytes| Item { kind, bytes, metric_name })
         })
     })
 }
@@ -201,7 +202,7 @@ impl ItemKind {
 impl<'r> Item<'r> {
     /// An encoded item, not seen as a part of its metric.
     pub const fn new(kind: ItemKind, bytes: &'r [u8]) -> Self {
-        Self { kind, bytes, metric: &[] }
+        Self { kind, bytes, metric_name: &[] }
     }
 
     /// The encoded attributes.
@@ -225,7 +226,7 @@ impl<'r> Item<'r> {
 
     /// The name of a data point's metric; empty for other items.
     pub fn metric_name(self) -> &'r str {
-        std::str::from_utf8(metric_name(self.metric)).unwrap_or_default()
+        std::str::from_utf8(self.metric_name).unwrap_or_default()
     }
 }
 

@@ -137,7 +137,7 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
     /// Forwards the log events of a subscription, and returns the reason if the event has to be returned unread. An event
     /// that is readable only in part goes to the dead-letter queue: each of Lambda's attempts would deliver its first part again.
     async fn forward_subscription(&mut self, subscription: Subscription) -> Option<SourceError> {
-        let mut unread = self.forward_all(subscription.batches(&self.limits)).await;
+        let mut unread = self.forward_all(|limits| subscription.batches(limits)).await;
         let flusher = &mut self.flusher;
         let has_queue = flusher.queues().dead_letters.is_some();
         if let Some(error) = unread.take_if(|error| has_queue && error.may_come_late()) {
@@ -151,9 +151,13 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
 
     /// Forwards the batches of an event while reading them. Returns the first error.
     ///
-    /// On this thread: one that reads ahead saves less time than it costs on Lambda's fraction of a processor, and needs memory for
-    /// two more batches.
-    async fn forward_all(&mut self, mut batches: Batches<'_>) -> Option<SourceError> {
+    /// On this thread: one that reads ahead saves less time than it costs on Lambda's fraction of a processor, and needs more memory.
+    async fn forward_all<'b>(
+        &mut self,
+        batches: impl FnOnce(&SourceLimits) -> Batches<'b>,
+    ) -> Option<SourceError> {
+        let begin = AssertUnwindSafe(|| batches(&self.limits));
+        let Ok(mut batches) = catch_unwind(begin) else { return Some(SourceError::Panicked) };
         let mut first = None;
         loop {
             match catch_unwind(AssertUnwindSafe(|| batches.next())) {

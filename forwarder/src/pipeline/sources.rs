@@ -24,7 +24,7 @@ pub(super) async fn forward_records<E: Export, Q: Queue>(
         let own = || record.sequence_number().to_owned();
         let returned_before = stages.flusher.returned();
         first.get_or_insert_with(own);
-        let unread = stages.forward_all(record.batches(&stages.limits)).await;
+        let unread = stages.forward_all(|limits| record.batches(limits)).await;
         let flusher = &mut stages.flusher;
         if let Some(error) = &unread {
             // The records before the unreadable one have their own fate.
@@ -101,13 +101,13 @@ async fn forward_event<E: Export, Q: Queue>(
 ) {
     if let Event::Kinesis(records) = event {
         for record in records {
-            if let Some(error) = stages.forward_all(record.batches(&stages.limits)).await {
+            if let Some(error) = stages.forward_all(|limits| record.batches(limits)).await {
                 dead_letter_record(stages, &record, &error);
             }
         }
         return;
     }
-    if let Some(error) = stages.forward_all(event.batches(&stages.limits)).await {
+    if let Some(error) = stages.forward_all(|limits| event.batches(limits)).await {
         dead_letter_message(stages, message, error.to_string());
     }
 }

@@ -150,12 +150,12 @@ impl Window<'_> {
     }
 
     /// Parses a value that is in the window as a whole: one parser for all log events is faster than one for each. `None` if it
-    /// may be cut or is invalid; then [`Self::value`] reads its parts up to the error.
-    fn at_once<T: DeserializeOwned>(&mut self) -> Option<T> {
-        if self.more.is_some() {
+    /// may be cut, is invalid, or could have more bytes than these; then [`Self::value`] reads its parts.
+    fn at_once<T: DeserializeOwned>(&mut self, most_bytes: usize) -> Option<T> {
+        let rest = self.bytes.get(self.at..)?;
+        if self.more.is_some() || rest.len() > most_bytes {
             return None;
         }
-        let rest = self.bytes.get(self.at..)?;
         let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<T>();
         let value = values.next()?.ok()?;
         self.at += values.byte_offset();
@@ -163,6 +163,8 @@ impl Window<'_> {
     }
 
     fn value<T: DeserializeOwned>(&mut self) -> Result<T, String> {
+        // serde_json calls some cut numbers invalid, so another error counts only in a fuller window.
+        let mut is_fuller = false;
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
             let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<T>();
@@ -175,14 +177,19 @@ impl Window<'_> {
                     self.at += end;
                     return Ok(value);
                 }
-                Some(Err(error)) if is_end || !error.is_eof() => {
+                Some(Err(error)) if is_end || (is_fuller && !error.is_eof()) => {
                     let error = without_content(&error);
                     // Its place would be one in the window.
                     let error = error.split(" at line ").next().unwrap_or_default().to_owned();
                     return Err(self.problem.take().unwrap_or(error));
                 }
-                None if is_end => return Err(ENDS_EARLY.to_owned()),
-                _ => self.fill()?,
+                None if is_end => {
+                    return Err(self.problem.take().unwrap_or_else(|| ENDS_EARLY.to_owned()));
+                }
+                _ => {
+                    self.fill()?;
+                    is_fuller = true;
+                }
             }
         }
     }
@@ -309,7 +316,7 @@ impl<'d> Delivery<'d> {
             }
             "logStream" => object.origin.log_stream = json.value()?,
             "logEvents" => {
-                let events = json.at_once::<Vec<RawEvent>>();
+                let events = json.at_once::<Vec<RawEvent>>(self.limits.chunk_bytes);
                 if events.is_none() && !json.skip(b'[')? {
                     return Err("`logEvents` is no array of log events".to_owned());
                 }
@@ -483,6 +490,21 @@ mod tests {
         let limits = SourceLimits { chunk_bytes: 1, inflated_bytes: 10_000 };
         let read: Vec<_> = read_gzip("it", &gzip, Origin::default(), &limits).collect();
         assert!(matches!(read.as_slice(), [Err(SourceError::TooLarge { .. })]), "{read:?}");
+    }
+
+    #[test]
+    fn an_unknown_number_is_read_across_the_end_of_the_window() {
+        let (head, number) = (r#"{"owner":"1","logGroup":"g","logStream":"s","x":""#, "-1.5e+3");
+        for cut in 0..=number.len() {
+            let padding = "x".repeat(WINDOW_BYTES - cut - head.len() - r#"","y":"#.len());
+            let events = r#""logEvents":[{"id":"1","message":"paid"}]}"#;
+            let text = format!(r#"{head}{padding}","y":{number},{events}"#);
+            let (first, second) = text.as_bytes().split_at(12_345);
+            let gzip = [first, second].map(|part| wire::gzip::compress(1, part)).concat();
+            let batches = read_gzip("it", gzip, Origin::default(), &SourceLimits::default());
+            let read: Vec<_> = batches.flat_map(|batch| batch.unwrap().events).collect();
+            assert_eq!(read.len(), 1, "{cut}");
+        }
     }
 
     #[test]

@@ -144,8 +144,8 @@ impl Encoder {
         }
     }
 
-    /// Returns the skeleton of these requests, from which a dictionary is trained.
-    pub fn skeleton(&mut self, context: &Context<'_>, requests: &[&Request]) -> &[u8] {
+    #[cfg(test)]
+    pub(crate) fn skeleton(&mut self, context: &Context<'_>, requests: &[&Request]) -> &[u8] {
         let _names_and_unit = self.parts(*context, requests);
         &self.skeleton
     }
