@@ -78,12 +78,16 @@ impl Mask {
     }
 }
 
-/// The forms of a secret in a text, in lower case. Base64 may lack its padding.
+/// The forms of a secret in a text, in lower case: as it is, in base64, and both percent-encoded or in JSON. Base64 may lack its
+/// padding, and some writers of JSON escape `/`.
 fn forms(secret: &str) -> impl Iterator<Item = String> {
     let base64 = base64(secret);
     let plain = [secret, secret.trim_end_matches('='), &base64, base64.trim_end_matches('=')];
     let encoded = plain.map(|text| utf8_percent_encode(text, RESERVED).to_string());
-    let forms = plain.map(str::to_owned).into_iter().chain(encoded);
+    let json = plain.map(|text| serde_json::Value::from(text).to_string());
+    let json = json.map(|text| text.trim_matches('"').to_owned());
+    let escaped = json.clone().map(|text| text.replace('/', "\\/"));
+    let forms = plain.map(str::to_owned).into_iter().chain(encoded).chain(json).chain(escaped);
     forms.map(|form| form.to_ascii_lowercase()).collect::<Vec<_>>().into_iter()
 }
 
@@ -154,6 +158,7 @@ mod tests {
             ("password p%3E%3F%C3%A4%20~pass%2Fword!", "password ****!"),
             ("password cD4/w6QgfnBhc3Mvd29yZA==!", "password ****!"),
             ("ab+/cd+/ef+/gh== ab+/cd+/ef+/gh ab%2B%2Fcd%2B%2Fef%2B%2Fgh%3D%3D", "**** **** ****"),
+            (r#"{"got":"ab+\/cd+\/ef+\/gh=="}"#, r#"{"got":"****"}"#),
             ("Basic bWU6aHVudCBlcjIy, hunt%20er22, hunt er22", "Basic ****, ****, ****"),
         ] {
             assert_eq!(mask.apply(text.into()), expected);

@@ -5,7 +5,8 @@ use super::response::{Encoding, Refusal};
 use ruzstd::decoding::StreamingDecoder;
 use std::io::Read as _;
 use wire::gzip::{self, InflateError};
-use wire::{Limits, Request, SignalKind};
+use wire::view::{Container, ScopeContainer, containers};
+use wire::{Limits, Request, SignalKind, SpanIds};
 
 /// The format of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,15 @@ pub(crate) fn read(
     };
     // The content of another signal would be lost silently, or refused for an unclear reason.
     let is_of = |other: &SignalKind| match format.encoding {
-        Encoding::Protobuf => Request::count(*other, &body, &limits).is_ok_and(|items| items > 0),
+        _ if *other == kind => false,
+        Encoding::Protobuf => {
+            let are_items = Request::count(*other, &body, &limits).is_ok_and(|items| items > 0);
+            // The name of a metric without data points can be read as a trace id.
+            let spans = containers(*other, &body).flat_map(Container::scopes);
+            let mut spans = spans.flat_map(ScopeContainer::messages);
+            let is_span = |span: &[u8]| *other != SignalKind::Traces || SpanIds::of(span).is_some();
+            are_items && spans.all(is_span)
+        }
         Encoding::Json => json(*other).is_ok_and(|request| request.items() > 0),
     };
     if items == 0

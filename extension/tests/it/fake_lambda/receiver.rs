@@ -286,6 +286,13 @@ async fn a_body_of_another_signal_is_rejected_with_its_path() {
     assert_eq!(lambda.protobuf(SignalKind::Logs, &logs).await.status, 200);
     let posted = lambda.protobuf(SignalKind::Logs, &traces(1)).await;
     assert!(said(&posted).contains("the body holds traces, which are received at /v1/traces"));
+    // A metric with a name, a unit and a gauge without data points.
+    let metric = request_of(|metric| {
+        metric.string(1, "shop.orders");
+        metric.string(3, "1");
+        metric.message(5, |_| ());
+    });
+    assert_eq!(lambda.protobuf(SignalKind::Metrics, &metric).await.status, 200);
     assert_eq!(lambda.stdout.lines(), [(SignalKind::Logs, 1), (SignalKind::Logs, 1)]);
 }
 
