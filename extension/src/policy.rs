@@ -455,7 +455,10 @@ mod tests {
             &["done oldest=1 rare timeout=0", "done oldest=1 failed timeout=0"],
         ),
         ("a handler times out in 150 ms", &["oldest=1 left=150", "oldest=1 rare left=150"]),
-        ("a handler runs, the backend failed three times", &["oldest=5000 open"]),
+        (
+            "a handler runs, the telemetry is 5 s old, the backend failed three times",
+            &["oldest=5000 open"],
+        ),
         ("a handler ends, the backend failed three times", &["done oldest=60000 rare open"]),
         (
             "a managed instance, the telemetry is 5 s old, or the buffer is half full",

@@ -55,7 +55,6 @@ async fn sink() -> Sink {
     Sink::builder()
         .organization("default")
         .strict_organizations()
-        .user("admin@example.com", "other")
         .user(USER, PASSWORD)
         .no_window()
         .start()

@@ -47,7 +47,6 @@ const MISTAKES: &[(&[&str], &str)] = &[
     (&[], "dev -- no-such-program"),
     (&[], "dev --wrapper -- cargo run"),
     (&["PATH=FOLDER"], "dev --runtime python --handler app.handler"),
-    (&[], "dev --runtime python --handler app"),
     (&[], "dev --no-extension --user a:b -- /bin/true"),
     (&[], "tail"),
     (&[], "tail /aws/lambda/shop --since yesterday"),

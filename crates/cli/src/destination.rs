@@ -29,6 +29,11 @@ impl DestinationArguments {
         self.endpoint.is_some() || Env.get(ENDPOINT).is_some()
     }
 
+    /// Returns `true` if an argument needs an endpoint.
+    pub(crate) fn needs_endpoint(&self) -> bool {
+        self.user.is_some() || self.stream.is_some() || !self.headers.is_empty()
+    }
+
     /// Returns these arguments as variables over those of the process. A dry run needs no endpoint.
     pub(crate) fn variables(&self, dry_run: bool) -> anyhow::Result<Overlay> {
         Overlay::of(self, dry_run)
@@ -81,9 +86,6 @@ impl Overlay {
             headers.push(format!("{name}={value}"));
         }
         if let Some(user) = &arguments.user {
-            if arguments.endpoint.is_none() && !dry_run && Env.get(ENDPOINT).is_none() {
-                bail!("--user: needs --endpoint, or LAMBDA_OTLP_ENDPOINT");
-            }
             if !user.contains(':') {
                 bail!("--user: expected EMAIL:PASSWORD");
             }

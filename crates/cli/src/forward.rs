@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     /// Send logs and traces that are too old for the backend with the current time.
     #[arg(long)]
     shift_time: bool,
-    /// Send nothing, and count the items that would be sent.
+    /// Send nothing, and count the items that would be sent. Records that are too old for the backend count as returned.
     #[arg(long)]
     dry_run: bool,
     /// Print the fates of the items as one JSON object.
@@ -54,7 +54,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     config.old_records = if arguments.shift_time {
         IngestPolicy { old_records: OldRecords::Restamp, ..config.old_records }
     } else if arguments.dry_run {
-        config.old_records
+        // Shows which records the backend may reject.
+        IngestPolicy { old_records: OldRecords::Keep, ..config.old_records }
     } else {
         // The user wants the file's own times; the backend reports those that it rejects.
         IngestPolicy::any_time()

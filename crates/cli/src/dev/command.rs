@@ -124,10 +124,11 @@ impl Prepared {
 impl Arguments {
     fn handler(&self) -> anyhow::Result<&str> {
         let handler = self.handler.as_deref().context("--runtime: --handler is missing")?;
-        ensure!(
-            handler.contains('.'),
-            "--handler {handler}: expected FILE.FUNCTION, for example {handler}.handler"
-        );
+        if !handler.contains('.') {
+            eprintln!(
+                "warning: --handler {handler}: FILE.FUNCTION is usual, such as {handler}.handler"
+            );
+        }
         Ok(handler)
     }
 }

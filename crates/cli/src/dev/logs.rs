@@ -1,6 +1,6 @@
 //! Shows the function's log as telemetry, and sends it to a backend if there is one.
 
-use crate::destination::{DestinationArguments, Overlay, read_config};
+use crate::destination::{DestinationArguments, read_config};
 use crate::forward::{one_destination, problems};
 use crate::log_events::Gathered;
 use crate::log_events::{Converter, StreamOf, now, options};
@@ -58,9 +58,13 @@ impl Logs {
         destination: &DestinationArguments,
         sender: SyncSender<Incoming>,
     ) -> anyhow::Result<Self> {
-        let variables = destination.variables(false)?;
-        let backend =
-            if destination.has_endpoint() { Some(backend(&variables).await?) } else { None };
+        let backend = if destination.has_endpoint() {
+            Some(backend(destination).await?)
+        } else if destination.needs_endpoint() {
+            bail!("--user, --header and --stream need --endpoint, or LAMBDA_OTLP_ENDPOINT");
+        } else {
+            None
+        };
         Ok(Self {
             log_group: format!("/aws/lambda/{function}"),
             waiting: Mutex::default(),
@@ -164,11 +168,12 @@ impl Logs {
 }
 
 /// Checks that the backend answers, and returns a forwarder to it.
-async fn backend(variables: &Overlay) -> anyhow::Result<Backend> {
-    let config = read_config(variables)?;
+async fn backend(destination: &DestinationArguments) -> anyhow::Result<Backend> {
+    let variables = destination.variables(false)?;
+    let config = read_config(&variables)?;
     let called = variables.called(ENDPOINT);
     let reach =
-        reach::reach(config.destination.clone(), variables).with_context(|| called.clone())?;
+        reach::reach(config.destination.clone(), &variables).with_context(|| called.clone())?;
     if let Some(Check { text, .. }) = reach::check(&reach).await.into_iter().find(Check::is_failed)
     {
         bail!("{called}: {text}");

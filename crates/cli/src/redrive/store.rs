@@ -2,7 +2,7 @@
 
 use super::letter::{Letter, Unreadable};
 use crate::aws::explain;
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub(crate) trait Store {
 const HIDDEN: Duration = Duration::from_mins(10);
 /// Long polling queries all servers of the queue (Amazon SQS Developer Guide, "Short and long polling").
 const WAIT: Duration = Duration::from_secs(1);
+/// SQS returns no messages while 120,000 are in flight (Amazon SQS Developer Guide, "Message quotas").
+const MOST_HIDDEN: usize = 119_000;
 /// A queue with messages may return an empty answer once.
 const EMPTY_ANSWERS: u32 = 2;
 
@@ -73,6 +75,12 @@ impl Store for DeadLetterQueue {
             }
             empty_answers += 1;
         }
+        let hidden = self.receipts.values().flatten().count();
+        ensure!(
+            hidden < MOST_HIDDEN,
+            "{}: {hidden} messages are hidden, and SQS hides no more at a time: run the command again in 10 minutes",
+            self.url
+        );
         Ok(Vec::new())
     }
 

@@ -85,7 +85,7 @@ impl Choice {
         let services: Vec<&str> = services.iter().map(String::as_str).collect();
         (!services.is_empty()).then(|| {
             format!(
-                "--service {wanted}: nothing is of this service, but of {}",
+                "--service {wanted}: no telemetry of this service; found: {}",
                 services.join(", ")
             )
         })
