@@ -44,7 +44,7 @@ pub fn extension(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         return Ok(std::path::absolute(given)?);
     }
     if let Some(checkout) = checkout() {
-        let built = binaries::build(&checkout, &["lambda-otlp-extension"])?;
+        let built = binaries::build(&checkout, &[EXTENSION])?;
         return Ok(binaries::find(&built, EXTENSION)?);
     }
     let installed = installed().context("cannot find this program's folder")?;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 pub const OF_TESTS: [&str; 7] = [
     "lambda-otlp",
     "lambda-otlp-demo",
-    "lambda-otlp-extension",
+    EXTENSION,
     "lambda-otlp-forwarder",
     "demo-function",
     "demo-checkout",

@@ -4,8 +4,9 @@
 use crate::checks;
 use anyhow::{Context as _, bail};
 use fastrand::Rng;
+use local_lambda::binaries::{self, EXTENSION};
 use local_lambda::queue::{Queue, QueueResponse, QueueServer};
-use local_lambda::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent, binaries};
+use local_lambda::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent};
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -16,7 +17,6 @@ use tempfile::TempDir;
 use test_support::openobserve::{Faults, ScriptedResponse, Sink};
 use tokio::time::sleep;
 
-const EXTENSION: &str = "lambda-otlp-extension";
 const FORWARDER: &str = "forwarder";
 /// In direct mode: only its spilled lines go to the forwarder.
 pub(super) const DIRECT: &str = "direct";
