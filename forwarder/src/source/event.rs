@@ -5,13 +5,13 @@
 use super::subscription_data::{self, decode_base64};
 use super::{Batches, KinesisRecord, Origin, SourceError, SourceLimits, failed};
 use serde::Deserialize;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{IgnoredAny, Visitor};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(from = "EventFields")]
 pub enum Event {
     CloudWatchLogs(Subscription),
     /// Records of a Kinesis stream, in shard order.
@@ -113,82 +113,30 @@ impl Event {
     }
 }
 
-impl<'de> Deserialize<'de> for Event {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(EventVisitor)
-    }
+/// The fields that identify the source. Large values are read in place; a copy would need another megabyte.
+#[derive(Deserialize)]
+struct EventFields {
+    awslogs: Option<AwsLogs>,
+    #[serde(rename = "Records")]
+    records: Option<Box<RawValue>>,
+    #[serde(rename = "deliveryStreamArn")]
+    delivery_stream: Option<IgnoredAny>,
 }
 
-struct EventVisitor;
-
-impl<'de> Visitor<'de> for EventVisitor {
-    type Value = Event;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a Lambda event")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Event, A::Error> {
-        let mut found = None;
-        let mut keys: Vec<String> = Vec::new();
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            match key.as_ref() {
-                "awslogs" => {
-                    // Read in place; a copy of the raw value would need another megabyte.
-                    let AwsLogs { data } = map.next_value()?;
-                    found = data.map(|data| Event::CloudWatchLogs(Subscription { data }));
-                }
-                "Records" => {
-                    let records = map.next_value::<Box<RawValue>>()?;
-                    found = Some(of_records(records.get()));
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-            if keys.len() < MOST_KEYS {
-                keys.push(key.chars().filter(char::is_ascii_alphanumeric).take(32).collect());
+impl From<EventFields> for Event {
+    fn from(EventFields { awslogs, records, delivery_stream }: EventFields) -> Self {
+        match (awslogs.and_then(|AwsLogs { data }| data), records) {
+            (Some(data), _) => Self::CloudWatchLogs(Subscription { data }),
+            (None, Some(records)) => of_records(records.get()),
+            (None, None) if delivery_stream.is_some() => Self::Unknown(
+                "an event of a Firehose transformation; subscribe the forwarder to the log group instead, or send through a Kinesis stream".to_owned(),
+            ),
+            (None, None) => {
+                Self::Unknown("an event without `awslogs.data` and without `Records`".to_owned())
             }
         }
-        Ok(found.unwrap_or_else(|| Event::Unknown(looks_like(&keys))))
-    }
-
-    fn visit_unit<E>(self) -> Result<Event, E> {
-        Ok(Event::Unknown("the event is null".to_owned()))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Event, E> {
-        Ok(not_an_object())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Event, E> {
-        Ok(not_an_object())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Event, E> {
-        Ok(not_an_object())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Event, E> {
-        Ok(not_an_object())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Event, E> {
-        Ok(not_an_object())
-    }
-
-    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Event, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(not_an_object())
     }
 }
-
-fn not_an_object() -> Event {
-    Event::Unknown("the event is not a JSON object".to_owned())
-}
-
-/// The first keys are enough to identify a service.
-const MOST_KEYS: usize = 12;
 
 /// Kinesis, SQS, S3, SNS, DynamoDB and SES all call their list `Records`.
 fn of_records(json: &str) -> Event {
@@ -214,17 +162,6 @@ fn of_records(json: &str) -> Event {
 
 fn short(text: &str) -> String {
     text.chars().filter(|c| c.is_ascii_alphanumeric() || ":._-".contains(*c)).take(40).collect()
-}
-
-/// Describes an unknown event by its keys.
-fn looks_like(keys: &[String]) -> String {
-    if keys.iter().any(|key| key == "deliveryStreamArn") {
-        return "an event of a Firehose transformation; subscribe the forwarder to the log group instead, or send through a Kinesis stream".to_owned();
-    }
-    match keys {
-        [] => "an empty event".to_owned(),
-        keys => format!("an event with the keys {}", keys.join(", ")),
-    }
 }
 
 #[derive(Deserialize)]
