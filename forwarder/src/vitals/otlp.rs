@@ -55,8 +55,11 @@ impl OtlpVitals {
         if admission == Admission::Park {
             return;
         }
-        let sums = self.take(now);
-        let request = Metrics::request(vec![sums.metrics(self.resource(invocation), now)]);
+        let resource = self.resource(invocation);
+        let request = self.with_state(|unsent| {
+            unsent.last_request_unix_nano = Some(now);
+            Metrics::request(vec![unsent.sums.metrics(resource, now)])
+        });
         let request = Request::encode::<Metrics>(&request);
         let Sanitized { request: Some(request), .. } =
             sanitize(destination.profile(), request, &self.function)
@@ -71,39 +74,44 @@ impl OtlpVitals {
                 breaker.note(Some(true), now, Duration::ZERO);
             });
         }
-        let Some(part) = outcome.parts.first() else { return };
-        tracing::warn!(
-            reason = %part.reason,
-            data_points = outcome.undelivered(),
-            "the backend did not accept the forwarder's own metrics"
-        );
-        // After a partial success, sending again would count values twice.
-        if outcome.accepted == 0 {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.sums.add_all(sums);
-            state.sums.failures += 1;
+        if let Some(part) = outcome.parts.first() {
+            tracing::warn!(
+                reason = %part.reason,
+                data_points = outcome.undelivered(),
+                "the backend did not accept the forwarder's own metrics"
+            );
         }
+        // After a partial success, sending again would count values twice.
+        let is_kept = !outcome.parts.is_empty() && outcome.accepted == 0;
+        self.with_state(|unsent| {
+            if is_kept {
+                unsent.sums.failures += 1;
+            } else {
+                unsent.sums = Sums::default();
+            }
+        });
     }
 
     /// Adds an invocation. Returns `true` if it is time to send: first after an invocation with items, because the first one of a
     /// subscription has a test message only.
     fn add(&self, report: &Report, now_unix_nano: u64) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.sums.add(report, now_unix_nano);
-        // Sending continues after the clock was set back.
-        let has_items = !report.account.destinations.is_empty();
-        match state.last_request_unix_nano.or(state.sums.since_unix_nano) {
-            Some(last) if now_unix_nano >= last && now_unix_nano - last < AT_MOST_EVERY_NANOS => {
-                has_items && state.last_request_unix_nano.is_none()
+        self.with_state(|unsent| {
+            unsent.sums.add(report, now_unix_nano);
+            // Sending continues after the clock was set back.
+            let has_items = !report.account.destinations.is_empty();
+            match unsent.last_request_unix_nano.or(unsent.sums.since_unix_nano) {
+                Some(last)
+                    if now_unix_nano >= last && now_unix_nano - last < AT_MOST_EVERY_NANOS =>
+                {
+                    has_items && unsent.last_request_unix_nano.is_none()
+                }
+                _ => true,
             }
-            _ => true,
-        }
+        })
     }
 
-    fn take(&self, now_unix_nano: u64) -> Sums {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.last_request_unix_nano = Some(now_unix_nano);
-        std::mem::take(&mut state.sums)
+    fn with_state<T>(&self, change: impl FnOnce(&mut Unsent) -> T) -> T {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The resource of the forwarder, as in the metrics of its REPORT lines: without attributes that differ between environments.

@@ -8,75 +8,16 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use platform::{delta_sum, string_attribute};
-use std::collections::BTreeMap;
 use wire::SignalKind;
-
-const DESTINATION: &str = "lambda_otlp.destination";
-const FATE: &str = "lambda_otlp.fate";
-const SIGNAL: &str = "lambda_otlp.signal";
-const RULE: &str = "lambda_otlp.rule";
-
-/// The reason why log events became no item.
-const CONSUMED_BY: &str = "lambda_otlp.consumed_by";
-
-/// A counter's name, unit (UCUM) and description.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Counter(&'static str, &'static str, &'static str);
-
-const INVOCATIONS: Counter =
-    Counter("lambda_otlp.forwarder.invocations", "{invocation}", "Invocations of the forwarder.");
-const RECEIVED: Counter =
-    Counter("lambda_otlp.forwarder.events.received", "{event}", "Log events received.");
-const CONSUMED: Counter = Counter(
-    "lambda_otlp.forwarder.events.consumed",
-    "{event}",
-    "Log events received that become no item.",
-);
-const HANDLED: Counter = Counter(
-    "lambda_otlp.forwarder.items.handled",
-    "{item}",
-    "Spans, data points and log records on their way to a destination, and undecodable lines.",
-);
-const PLACED: Counter =
-    Counter("lambda_otlp.forwarder.items.placed", "{item}", "The same items by fate.");
-const DROPPED_BY_RULE: Counter = Counter(
-    "lambda_otlp.forwarder.items.dropped_by_rule",
-    "{item}",
-    "Items that rules dropped, before they are multiplied by destinations.",
-);
-const AMBIGUOUS: Counter = Counter(
-    "lambda_otlp.forwarder.items.ambiguous",
-    "{item}",
-    "Items that the backend may have stored twice.",
-);
-const RENAMED: Counter = Counter(
-    "lambda_otlp.forwarder.attributes.renamed",
-    "{attribute}",
-    "Attributes whose key was changed, because OpenObserve stores another key in the same column.",
-);
-const REQUESTS: Counter = Counter(
-    "lambda_otlp.forwarder.requests",
-    "{request}",
-    "Requests to destinations, repetitions included.",
-);
-const BYTES: Counter =
-    Counter("lambda_otlp.forwarder.request.bytes", "By", "Bytes of their bodies, as compressed.");
-const FAILURES: Counter = Counter(
-    "lambda_otlp.forwarder.vitals.failures",
-    "{request}",
-    "Requests with these metrics that the backend did not take at first.",
-);
-const LAG: Counter = Counter(
-    "lambda_otlp.forwarder.lag",
-    "s",
-    "Age of an invocation's oldest log event when the invocation began.",
-);
 
 /// From a usual second to the end of OpenObserve's ingest window.
 const LAG_BOUNDS: [f64; 10] = [1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 18_000.0];
 
-/// Attributes of a data point, ordered by key.
-type Attributes<'a> = Vec<(&'static str, &'a str)>;
+/// A value with its attributes, ordered by key.
+type Point<'a> = (Vec<(&'static str, &'a str)>, usize);
+
+/// A metric's name, its unit (UCUM), its description, and its values.
+struct Counter<'a>(&'static str, &'static str, &'static str, Vec<Point<'a>>);
 
 /// The sums of several invocations.
 #[derive(Debug, Default)]
@@ -89,10 +30,10 @@ pub(super) struct Sums {
     pub(super) report: Report,
     /// The sum of [`Report::taken_of_returned`].
     pub(super) taken_of_returned: usize,
-    pub(super) lag: Lag,
+    pub(super) lag: Option<Lag>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Lag {
     count: u64,
     sum_ms: u64,
@@ -104,12 +45,14 @@ pub(super) struct Lag {
 
 impl Sums {
     pub(super) fn add(&mut self, report: &Report, now_unix_nano: u64) {
-        let mut lag = Lag::default();
+        self.since_unix_nano = self.since_unix_nano.into_iter().chain([now_unix_nano]).min();
+        self.invocations += 1;
+        self.taken_of_returned += report.taken_of_returned();
         // A redrive has no log events, and must not lower the average.
         if let Some(oldest_ms) = report.oldest_event_ms {
-            lag.record(oldest_ms, now_unix_nano);
+            self.add_lag(oldest_ms, now_unix_nano);
         }
-        let numbers = Report {
+        self.report += Report {
             account: report.account.clone(),
             rules: report.rules.clone(),
             renamed: report.renamed,
@@ -118,106 +61,153 @@ impl Sums {
             bytes_sent: report.bytes_sent,
             ..Report::default()
         };
-        self.add_all(Self {
-            since_unix_nano: Some(now_unix_nano),
-            invocations: 1,
-            failures: 0,
-            report: numbers,
-            taken_of_returned: report.taken_of_returned(),
-            lag,
+    }
+
+    /// Adds 0 for a time in the future: the clocks of function and forwarder differ.
+    fn add_lag(&mut self, oldest_ms: i64, now_unix_nano: u64) {
+        let now_ms = i64::try_from(now_unix_nano / 1_000_000).unwrap_or(i64::MAX);
+        let lag_ms = u64::try_from(now_ms.saturating_sub(oldest_ms)).unwrap_or(0);
+        let lag = self.lag.get_or_insert(Lag {
+            count: 0,
+            sum_ms: 0,
+            min_ms: lag_ms,
+            max_ms: lag_ms,
+            buckets: [0; LAG_BOUNDS.len() + 1],
         });
+        lag.count += 1;
+        lag.sum_ms = lag.sum_ms.saturating_add(lag_ms);
+        lag.min_ms = lag.min_ms.min(lag_ms);
+        lag.max_ms = lag.max_ms.max(lag_ms);
+        let bucket = LAG_BOUNDS.iter().take_while(|bound| seconds(lag_ms) > **bound).count();
+        if let Some(count) = lag.buckets.get_mut(bucket) {
+            *count += 1;
+        }
     }
 
-    pub(super) fn add_all(&mut self, other: Self) {
-        let Self { since_unix_nano, invocations, failures, report, taken_of_returned, lag } = other;
-        self.since_unix_nano = self.since_unix_nano.into_iter().chain(since_unix_nano).min();
-        self.invocations += invocations;
-        self.failures += failures;
-        self.report += report;
-        self.taken_of_returned += taken_of_returned;
-        self.lag.add(&lag);
-    }
-
-    /// All counters with their attributes and values, in order.
-    fn counters(&self) -> BTreeMap<(&'static Counter, Attributes<'_>), usize> {
+    /// All counters, ordered by name. Those without a value are left out.
+    fn counters(&self) -> Vec<Counter<'_>> {
         let report = &self.report;
         let total = report.ledger();
-        let mut counters = BTreeMap::from([
-            ((&INVOCATIONS, vec![]), self.invocations),
-            ((&RECEIVED, vec![]), total.events),
-            ((&REQUESTS, vec![]), report.requests_sent),
-            ((&BYTES, vec![]), report.bytes_sent),
-            ((&FAILURES, vec![]), self.failures),
-        ]);
+        let one = |value| vec![(Vec::new(), value)];
         // One zero point: panels and alerts fail if the metric does not exist.
-        for (number, (rule, events)) in total.consumed.by_rule().into_iter().enumerate() {
-            if number == 0 || events > 0 {
-                counters.insert((&CONSUMED, vec![(CONSUMED_BY, rule)]), events);
-            }
-        }
+        let consumed = total.consumed.by_rule().into_iter().enumerate();
+        let mut consumed: Vec<Point<'_>> = consumed
+            .filter(|(number, (_, events))| *number == 0 || *events > 0)
+            .map(|(_, (rule, events))| (vec![("lambda_otlp.consumed_by", rule)], events))
+            .collect();
+        consumed.sort();
+        let dropping = report.rules.iter().filter(|effect| effect.dropped > 0);
+        let (mut ambiguous, mut handled, mut placed) = (Vec::new(), Vec::new(), Vec::new());
         for (destination, ledger) in &report.account.destinations {
-            let of = (DESTINATION, destination.as_str());
-            let items = ledger.items;
-            for (signal, items) in [
-                (SignalKind::Traces.as_str(), items.spans),
-                (SignalKind::Metrics.as_str(), items.data_points),
-                (SignalKind::Logs.as_str(), items.log_records),
-                ("undecodable", items.undecodable),
-            ] {
-                counters.insert((&HANDLED, vec![of, (SIGNAL, signal)]), items);
-            }
-            for (fate, items) in [
-                ("accepted", ledger.accepted),
-                ("parked", ledger.parked),
-                ("dead_lettered", ledger.dead_lettered),
-                ("dropped", ledger.dropped),
-                ("returned", ledger.returned),
-            ] {
-                counters.insert((&PLACED, vec![of, (FATE, fate)]), items);
-            }
-            counters.insert((&AMBIGUOUS, vec![of]), ledger.ambiguous);
+            let of = ("lambda_otlp.destination", destination.as_str());
+            ambiguous.push((vec![of], ledger.ambiguous));
+            handled.extend(
+                [
+                    (SignalKind::Logs.as_str(), ledger.items.log_records),
+                    (SignalKind::Metrics.as_str(), ledger.items.data_points),
+                    (SignalKind::Traces.as_str(), ledger.items.spans),
+                    ("undecodable", ledger.items.undecodable),
+                ]
+                .map(|(signal, items)| (vec![of, ("lambda_otlp.signal", signal)], items)),
+            );
+            placed.extend(
+                [
+                    ("accepted", ledger.accepted),
+                    ("dead_lettered", ledger.dead_lettered),
+                    ("dropped", ledger.dropped),
+                    ("parked", ledger.parked),
+                    ("returned", ledger.returned),
+                ]
+                .map(|(fate, items)| (vec![of, ("lambda_otlp.fate", fate)], items)),
+            );
         }
-        for effect in report.rules.iter().filter(|effect| effect.dropped > 0) {
-            counters.insert((&DROPPED_BY_RULE, vec![(RULE, &effect.rule)]), effect.dropped);
-        }
-        if report.renamed > 0 {
-            counters.insert((&RENAMED, vec![]), report.renamed);
-        }
-        counters
+        vec![
+            Counter(
+                "lambda_otlp.forwarder.attributes.renamed",
+                "{attribute}",
+                "Attributes whose key was changed, because OpenObserve stores another key in the same column.",
+                if report.renamed > 0 { one(report.renamed) } else { Vec::new() },
+            ),
+            Counter(
+                "lambda_otlp.forwarder.events.consumed",
+                "{event}",
+                "Log events received that become no item.",
+                consumed,
+            ),
+            Counter(
+                "lambda_otlp.forwarder.events.received",
+                "{event}",
+                "Log events received.",
+                one(total.events),
+            ),
+            Counter(
+                "lambda_otlp.forwarder.invocations",
+                "{invocation}",
+                "Invocations of the forwarder.",
+                one(self.invocations),
+            ),
+            Counter(
+                "lambda_otlp.forwarder.items.ambiguous",
+                "{item}",
+                "Items that the backend may have stored twice.",
+                ambiguous,
+            ),
+            Counter(
+                "lambda_otlp.forwarder.items.dropped_by_rule",
+                "{item}",
+                "Items that rules dropped, before they are multiplied by destinations.",
+                dropping.map(|it| (vec![("lambda_otlp.rule", &*it.rule)], it.dropped)).collect(),
+            ),
+            Counter(
+                "lambda_otlp.forwarder.items.handled",
+                "{item}",
+                "Spans, data points and log records on their way to a destination, and undecodable lines.",
+                handled,
+            ),
+            Counter(
+                "lambda_otlp.forwarder.items.placed",
+                "{item}",
+                "The same items by fate.",
+                placed,
+            ),
+            Counter(
+                "lambda_otlp.forwarder.request.bytes",
+                "By",
+                "Bytes of their bodies, as compressed.",
+                one(report.bytes_sent),
+            ),
+            Counter(
+                "lambda_otlp.forwarder.requests",
+                "{request}",
+                "Requests to destinations, repetitions included.",
+                one(report.requests_sent),
+            ),
+            Counter(
+                "lambda_otlp.forwarder.vitals.failures",
+                "{request}",
+                "Requests with these metrics that the backend did not take at first.",
+                one(self.failures),
+            ),
+        ]
     }
 
     /// Converts all values until now to metrics of this resource.
     pub(super) fn metrics(&self, resource: Resource, now_unix_nano: u64) -> ResourceMetrics {
         // A delta needs an interval.
         let start = self.since_unix_nano.unwrap_or(u64::MAX).min(now_unix_nano.saturating_sub(1));
-        let mut metrics: Vec<Metric> = Vec::new();
-        for ((counter, attributes), value) in self.counters() {
-            let point = NumberDataPoint {
-                attributes: attributes
-                    .iter()
-                    .map(|(key, text)| string_attribute(key, *text))
-                    .collect(),
-                start_time_unix_nano: start,
-                time_unix_nano: now_unix_nano,
-                value: Some(number_data_point::Value::AsInt(
-                    i64::try_from(value).unwrap_or(i64::MAX),
-                )),
-                ..NumberDataPoint::default()
-            };
-            // Points of one counter are adjacent.
-            match metrics.last_mut() {
-                Some(Metric { name, data: Some(Data::Sum(sum)), .. }) if name == counter.0 => {
-                    sum.data_points.push(point);
-                }
-                _ => metrics.push(delta_sum(counter.0, counter.1, counter.2, vec![point])),
-            }
-        }
-        if self.lag.count > 0 {
-            metrics.push(LAG.metric(Data::Histogram(Histogram {
-                aggregation_temporality: AggregationTemporality::Delta as i32,
-                data_points: vec![self.lag.data_point(start, now_unix_nano)],
-            })));
-        }
+        let point = |(attributes, value): Point<'_>| NumberDataPoint {
+            attributes: attributes.iter().map(|(key, text)| string_attribute(key, *text)).collect(),
+            start_time_unix_nano: start,
+            time_unix_nano: now_unix_nano,
+            value: Some(number_data_point::Value::AsInt(i64::try_from(value).unwrap_or(i64::MAX))),
+            ..NumberDataPoint::default()
+        };
+        let counters = self.counters().into_iter().filter(|counter| !counter.3.is_empty());
+        let counters = counters.map(|Counter(name, unit, description, points)| {
+            let points = points.into_iter().map(point).collect();
+            delta_sum(name, unit, description, points)
+        });
+        let lag = self.lag.as_ref().map(|lag| lag.metric(start, now_unix_nano));
         let scope = InstrumentationScope {
             name: "lambda-otlp/forwarder".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -227,7 +217,7 @@ impl Sums {
             resource: Some(resource),
             scope_metrics: vec![ScopeMetrics {
                 scope: Some(scope),
-                metrics,
+                metrics: counters.chain(lag).collect(),
                 ..ScopeMetrics::default()
             }],
             ..ResourceMetrics::default()
@@ -236,38 +226,8 @@ impl Sums {
 }
 
 impl Lag {
-    pub(super) fn is_known(&self) -> bool {
-        self.count > 0
-    }
-
-    /// 0 for a time in the future: the clocks of function and forwarder differ.
-    fn record(&mut self, oldest_ms: i64, now_unix_nano: u64) {
-        let now_ms = i64::try_from(now_unix_nano / 1_000_000).unwrap_or(i64::MAX);
-        let lag_ms = u64::try_from(now_ms.saturating_sub(oldest_ms)).unwrap_or(0);
-        let bucket = LAG_BOUNDS.iter().take_while(|bound| seconds(lag_ms) > **bound).count();
-        let mut buckets = [0; LAG_BOUNDS.len() + 1];
-        if let Some(count) = buckets.get_mut(bucket) {
-            *count = 1;
-        }
-        self.add(&Self { count: 1, sum_ms: lag_ms, min_ms: lag_ms, max_ms: lag_ms, buckets });
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.min_ms = match (self.count, other.count) {
-            (_, 0) => return,
-            (0, _) => other.min_ms,
-            _ => self.min_ms.min(other.min_ms),
-        };
-        self.max_ms = self.max_ms.max(other.max_ms);
-        self.count += other.count;
-        self.sum_ms = self.sum_ms.saturating_add(other.sum_ms);
-        for (count, more) in self.buckets.iter_mut().zip(other.buckets) {
-            *count += more;
-        }
-    }
-
-    fn data_point(&self, start_time_unix_nano: u64, time_unix_nano: u64) -> HistogramDataPoint {
-        HistogramDataPoint {
+    fn metric(&self, start_time_unix_nano: u64, time_unix_nano: u64) -> Metric {
+        let point = HistogramDataPoint {
             start_time_unix_nano,
             time_unix_nano,
             count: self.count,
@@ -277,18 +237,16 @@ impl Lag {
             bucket_counts: self.buckets.to_vec(),
             explicit_bounds: LAG_BOUNDS.to_vec(),
             ..HistogramDataPoint::default()
-        }
-    }
-}
-
-impl Counter {
-    fn metric(&self, data: Data) -> Metric {
-        let Self(name, unit, description) = *self;
+        };
         Metric {
-            name: name.to_owned(),
-            unit: unit.to_owned(),
-            description: description.to_owned(),
-            data: Some(data),
+            name: "lambda_otlp.forwarder.lag".to_owned(),
+            unit: "s".to_owned(),
+            description: "Age of an invocation's oldest log event when the invocation began."
+                .to_owned(),
+            data: Some(Data::Histogram(Histogram {
+                aggregation_temporality: AggregationTemporality::Delta as i32,
+                data_points: vec![point],
+            })),
             ..Metric::default()
         }
     }
