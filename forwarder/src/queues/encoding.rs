@@ -71,30 +71,13 @@ struct MessageText<'a> {
     #[serde(default)]
     reason: Cow<'a, str>,
     #[serde(default)]
-    origin: TextOrigin<'a>,
+    origin: Cow<'a, LogEventRange>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     event_id: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timestamp_ms: Option<i64>,
     encoding: Cow<'a, str>,
     body: Cow<'a, str>,
-}
-
-#[derive(Default, Serialize, Deserialize)]
-#[serde(default)]
-struct TextOrigin<'a> {
-    #[serde(borrow, skip_serializing_if = "str::is_empty")]
-    account: Cow<'a, str>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    region: Cow<'a, str>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    group: Cow<'a, str>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    stream: Cow<'a, str>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    first_event_id: Cow<'a, str>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    last_event_id: Cow<'a, str>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -130,8 +113,6 @@ fn frame(parked: &Parked, body: &str) -> String {
         partial,
         log_events,
     } = parked;
-    let LogEventRange { origin, first_event_id, last_event_id } = log_events;
-    let Origin { account, region, log_group, log_stream } = origin;
     let time = |nanos: u64| (nanos > 0).then(|| rfc3339_nanos(nanos).into());
     let (event_id, timestamp_ms) = match content {
         Content::Line { event_id, timestamp_ms, .. } => {
@@ -155,14 +136,7 @@ fn frame(parked: &Parked, body: &str) -> String {
         newest: time(*newest_unix_nano),
         first_seen: rfc3339_nanos(*first_seen_unix_nano).into(),
         reason: reason.chars().take(MOST_REASON_CHARS).collect(),
-        origin: TextOrigin {
-            account: account.into(),
-            region: region.into(),
-            group: log_group.into(),
-            stream: log_stream.into(),
-            first_event_id: first_event_id.into(),
-            last_event_id: last_event_id.into(),
-        },
+        origin: Cow::Borrowed(log_events),
         event_id,
         timestamp_ms,
         encoding: "gzip".into(),
@@ -225,7 +199,6 @@ pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
     let first_seen_unix_nano = time("first_seen", &text.first_seen)?;
     let content = content(&text)?;
     check_items(&content, text.items, text.partial)?;
-    let TextOrigin { account, region, group, stream, first_event_id, last_event_id } = text.origin;
     Ok(Parked {
         destination: text.destination.into_owned(),
         stream: text.stream.map(Cow::into_owned),
@@ -236,16 +209,7 @@ pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
         first_seen_unix_nano,
         reason: text.reason.into_owned(),
         partial: text.partial,
-        log_events: LogEventRange {
-            origin: Origin {
-                account: account.into_owned(),
-                region: region.into_owned(),
-                log_group: group.into_owned(),
-                log_stream: stream.into_owned(),
-            },
-            first_event_id: first_event_id.into_owned(),
-            last_event_id: last_event_id.into_owned(),
-        },
+        log_events: text.origin.into_owned(),
     })
 }
 
@@ -318,53 +282,40 @@ fn excerpt(text: &str) -> String {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct EventsText<'a> {
-    message_type: Cow<'a, str>,
-    owner: Cow<'a, str>,
-    log_group: Cow<'a, str>,
-    log_stream: Cow<'a, str>,
+    message_type: MessageType,
+    owner: &'a str,
+    log_group: &'a str,
+    log_stream: &'a str,
     log_events: Vec<DeliveredEvent<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct DeliveredEvent<'a> {
-    id: Cow<'a, str>,
-    timestamp: i64,
-    message: Cow<'a, str>,
+    #[serde(flatten)]
+    event: &'a LogEvent,
     #[serde(skip_serializing_if = "Option::is_none")]
     extracted_fields: Option<ExtractedRegion<'a>>,
 }
 
 /// The only place for a region in this format.
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize)]
 struct ExtractedRegion<'a> {
     #[serde(rename = "@aws.region")]
-    region: Cow<'a, str>,
+    region: &'a str,
 }
 
 /// Encodes log events as a delivery of CloudWatch Logs.
 fn events_json(batch: &LogBatch) -> Vec<u8> {
     let Origin { account, region, log_group, log_stream } = &batch.origin;
-    let message_type = match batch.message_type {
-        MessageType::Data => "DATA_MESSAGE",
-        MessageType::Control => "CONTROL_MESSAGE",
-    };
-    let log_events = batch.events.iter().map(|event| {
-        let LogEvent { id, timestamp_ms, message } = event;
-        let region = (!region.is_empty()).then(|| Cow::from(region));
-        DeliveredEvent {
-            id: id.into(),
-            timestamp: *timestamp_ms,
-            message: message.into(),
-            extracted_fields: region.map(|region| ExtractedRegion { region }),
-        }
-    });
+    let extracted_fields = (!region.is_empty()).then_some(ExtractedRegion { region });
+    let events = batch.events.iter().map(|event| DeliveredEvent { event, extracted_fields });
     let text = EventsText {
-        message_type: message_type.into(),
-        owner: account.into(),
-        log_group: log_group.into(),
-        log_stream: log_stream.into(),
-        log_events: log_events.collect(),
+        message_type: batch.message_type,
+        owner: account,
+        log_group,
+        log_stream,
+        log_events: events.collect(),
     };
     // Text and numbers only: serializing cannot fail.
     serde_json::to_vec(&text).unwrap_or_default()

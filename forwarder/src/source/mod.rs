@@ -5,6 +5,7 @@ mod kinesis;
 mod subscription_data;
 
 use platform::Identity;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use event::Subscription;
 pub use event::{Event, QueueBody, QueueMessage};
@@ -27,20 +28,23 @@ impl Default for SourceLimits {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum MessageType {
     /// Log events. Unknown types count as log events, so that none is lost.
     #[default]
+    #[serde(rename = "DATA_MESSAGE")]
     Data,
     /// A connection test by CloudWatch Logs.
+    #[serde(rename = "CONTROL_MESSAGE")]
     Control,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LogEvent {
     /// Unique id, 56 decimal digits; empty in control messages.
     pub id: String,
     /// Milliseconds since the Unix epoch.
+    #[serde(rename = "timestamp")]
     pub timestamp_ms: i64,
     /// The line, usually with its newline.
     pub message: String,
@@ -111,15 +115,20 @@ pub enum SourceError {
 
 /// A log stream with its account and region. The content of log events never changes it, so it can decide about destinations.
 /// Unknown parts are empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Origin {
     /// AWS account of the log group: `@aws.account` of the extracted fields, or the delivery's `owner`.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub account: String,
     /// Region of the log group: `@aws.region` of the extracted fields, or the region of the Kinesis stream.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub region: String,
     /// Log group: `@source.log` of the extracted fields, or the delivery's `logGroup`; empty for raw lines from a Kinesis stream.
+    #[serde(rename = "group", skip_serializing_if = "String::is_empty")]
     pub log_group: String,
     /// Log stream, or the name of the Kinesis stream for raw lines.
+    #[serde(rename = "stream", skip_serializing_if = "String::is_empty")]
     pub log_stream: String,
 }
 
@@ -162,10 +171,14 @@ impl Origin {
 }
 
 /// The log events behind some telemetry: their origin, and the ids of the first and the last one, if they have any.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LogEventRange {
+    #[serde(flatten)]
     pub origin: Origin,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub first_event_id: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub last_event_id: String,
 }
 
