@@ -208,14 +208,6 @@ mod tests {
     }
 
     #[test]
-    fn log_level_and_platform_options_have_their_defaults() {
-        let config =
-            read(&[("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default")]).unwrap();
-        assert_eq!(config.log_level, tracing::Level::WARN);
-        assert_eq!(config.platform, platform::PlatformOptions::default());
-    }
-
-    #[test]
     fn the_dead_letter_queue_must_differ_from_the_retry_queue() {
         let read = |dead_letters| {
             read(&[
@@ -240,19 +232,6 @@ mod tests {
             "https://sqs.eu-west-2.amazonaws.com/123456789012/parked",
         ] {
             assert!(read(other).is_ok());
-        }
-    }
-
-    #[test]
-    fn all_invalid_forwarder_variables_are_reported_together() {
-        let error = read(&[
-            ("LAMBDA_OTLP_ENDPOINT", "o2.example.com"),
-            ("LAMBDA_OTLP_NAMES", "old"),
-            ("LAMBDA_OTLP_LOG_LEVEL", "loud"),
-        ])
-        .unwrap_err();
-        for name in ["LAMBDA_OTLP_ENDPOINT", "LAMBDA_OTLP_NAMES", "LAMBDA_OTLP_LOG_LEVEL"] {
-            assert!(error.contains(name), "{error}");
         }
     }
 }

@@ -136,21 +136,6 @@ mod tests {
     }
 
     #[test]
-    fn probes_of_a_hanging_destination_take_a_twelfth_of_the_time() {
-        let check = |duration, pause: u64| {
-            let mut breaker = opened();
-            assert_eq!(breaker.admit(130 * SECOND), Admission::Probe);
-            breaker.note(verdict(&failed()), 130 * SECOND, Duration::from_secs(duration));
-            assert_eq!(breaker.admit((130 + pause) * SECOND - 1), Admission::Park, "{duration} s");
-            assert_eq!(breaker.admit((130 + pause) * SECOND), Admission::Probe, "{duration} s");
-        };
-        check(2, 30);
-        check(5, 60);
-        check(10, 120);
-        check(50, 120);
-    }
-
-    #[test]
     fn probing_continues_after_the_clock_is_set_back() {
         let mut breaker = opened();
         assert_eq!(breaker.admit(SECOND), Admission::Probe);

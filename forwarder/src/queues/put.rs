@@ -175,26 +175,7 @@ impl Queue for NoQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queues::Message;
-    use crate::source::{LogBatch, LogEvent, LogEventRange};
-
-    /// A queue that answers for its first message only.
-    struct AnswersForOne;
-
-    impl Queue for AnswersForOne {
-        async fn send(
-            &self,
-            _: Vec<Message>,
-            _: Duration,
-            _: Instant,
-        ) -> Vec<Result<(), QueueError>> {
-            vec![Ok(())]
-        }
-
-        async fn postpone(&self, _: &str, _: Duration, _: Instant) -> Result<(), QueueError> {
-            Ok(())
-        }
-    }
+    use crate::source::LogEventRange;
 
     fn part(fate: Fate, reason: &str) -> ToEnqueue {
         let parked = Parked {
@@ -219,26 +200,5 @@ mod tests {
         let report = enqueue(&none, parts, Duration::ZERO, Instant::now()).await;
         assert_eq!(report.undelivered.len(), 100);
         assert_eq!(report.account.total.returned, 150);
-    }
-
-    #[tokio::test]
-    async fn only_log_events_too_large_for_a_message_stay_in_their_log_group() {
-        let event = |message| LogEvent { id: String::new(), timestamp_ms: 0, message };
-        // Numbers in this order hardly compress.
-        let number = |n: u32| n.wrapping_mul(0x9e37_79b9).to_string();
-        let large = (0..500_000).map(number).collect();
-        let events = vec![event("a".to_owned()), event(large), event("b".to_owned())];
-        let content = Content::Events(LogBatch { events, ..LogBatch::default() });
-        let mut part = part(Fate::Park, "503");
-        part.parked = Parked { content, items: 3, ..part.parked };
-        part.is_in_log_group = true;
-        let queues = Queues { retry: Some(AnswersForOne), dead_letters: None };
-        let report = enqueue(&queues, vec![part], Duration::ZERO, Instant::now()).await;
-        let [large, one, other] = &report.undelivered[..] else { panic!("{report:?}") };
-        assert_eq!((large.items, &large.kept_in), (1, &KeptIn::LogGroup));
-        assert!(large.reason.starts_with("503; and "), "{}", large.reason);
-        assert_eq!((one.items, &one.kept_in), (1, &KeptIn::RetryQueue));
-        assert_eq!((other.items, &other.kept_in), (1, &KeptIn::Returned(None)));
-        assert_eq!(report.account.total.dropped, 1);
     }
 }

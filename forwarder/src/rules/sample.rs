@@ -104,10 +104,4 @@ mod tests {
         let id = |n: u64| u128::from(n).to_be_bytes();
         assert!((0..5_000).all(|n| !Share(0.1).keeps(&id(n)) || Share(0.2).keeps(&id(n))));
     }
-
-    #[test]
-    fn a_share_must_be_between_0_and_1() {
-        assert!([1.1, -0.1, f64::NAN].iter().all(|share| Share::try_from(*share).is_err()));
-        assert_eq!(Share::try_from(0.1), Ok(Share(0.1)));
-    }
 }

@@ -1,19 +1,18 @@
 //! Test cases of other projects. They are read in place, and skipped if they are missing.
 
-use crate::support::{config_with, deliver, deliver_event, incoming, payload, peer_sample, sum};
-use lambda_otlp_forwarder::{Event, Options, Report};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use crate::support::{
+    Delivered, body, config_with, deliver, deliver_event, event_of, incoming, payload, peer_sample,
+    sum,
+};
+use expect_test::expect;
+use lambda_otlp_forwarder::{Event, Options};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
 use std::collections::BTreeMap;
 use wire::ids::to_hex;
-use wire::{Limits, Logs, Metrics, Traces, read_line};
+use wire::{Limits, Logs, Metrics, Request, Signal, SignalKind, Traces, read_line};
 
 type Json = serde_json::Value;
 
@@ -45,32 +44,21 @@ fn same<T: PartialEq + std::fmt::Debug>(
     Err(format!("{what}: {actual:?} where {expected:?} is expected"))
 }
 
-struct Forwarded {
-    report: Report,
-    records: Vec<(Resource, LogRecord)>,
-    /// The sum of each metric's values, or the last value of a gauge.
-    metrics: BTreeMap<String, f64>,
-    spans: Vec<Span>,
+fn forwarded(event: Event, variables: &[(&str, &str)]) -> Delivered {
+    deliver_event(event, Options::of(&config_with(variables)))
 }
 
-fn forwarded(event: Event, variables: &[(&str, &str)]) -> Forwarded {
-    let delivered = deliver_event(event, Options::of(&config_with(variables)));
-    let mut records = Vec::new();
-    for of in &delivered.logs {
-        let resource = of.resource.clone().unwrap_or_default();
-        let own = of.scope_logs.iter().flat_map(|scope| &scope.log_records);
-        records.extend(own.map(|record| (resource.clone(), record.clone())));
-    }
+/// The sum of each metric's values, or the last value of a gauge.
+fn metrics(delivered: &Delivered) -> BTreeMap<&str, f64> {
     let mut metrics = BTreeMap::new();
     for metric in delivered.metrics() {
-        *metrics.entry(metric.name.clone()).or_default() += sum(metric);
+        *metrics.entry(metric.name.as_str()).or_default() += sum(metric);
     }
-    let spans = delivered.spans().cloned().collect();
-    Forwarded { report: delivered.report, records, metrics, spans }
+    metrics
 }
 
 /// Forwards lines with their times.
-fn forwarded_lines(lines: &Json, variables: &[(&str, &str)]) -> Forwarded {
+fn forwarded_lines(lines: &Json, variables: &[(&str, &str)]) -> Delivered {
     let mut delivery = payload("/aws/lambda/orders", &[]);
     let event = |line: &Json| json!({"id": "1", "timestamp": line[0], "message": line[1]});
     delivery["logEvents"] = lines.as_array().unwrap().iter().map(event).collect();
@@ -151,8 +139,8 @@ fn json_lines_of_other_loggers_keep_all_their_fields() {
     check_all("json-logs.jsonl", 61, |case| {
         let line = case["line"].as_str().unwrap();
         let forwarded = forwarded_lines(&json!([[1_790_000_000_000_u64, line]]), &[]);
-        same("records", &forwarded.records.len(), &1)?;
-        check_line(line, &forwarded.records[0].1)
+        same("records", &forwarded.records().count(), &1)?;
+        check_line(line, forwarded.records().next().unwrap())
     });
 }
 
@@ -170,12 +158,17 @@ fn sample_deliveries_of_other_forwarders_keep_all_fields() {
             .map(|event| event["message"].as_str().unwrap())
             .filter(|line| !is_consumed(line))
             .collect();
-        same("records", &forwarded.records.len(), &lines.len())?;
+        let mut records = Vec::new();
+        for of in &forwarded.logs {
+            let own = of.scope_logs.iter().flat_map(|scope| &scope.log_records);
+            records.extend(own.map(|record| (of.resource.as_ref().unwrap(), record)));
+        }
+        same("records", &records.len(), &lines.len())?;
         // Lambda's own records have a separate scope at the end.
         let is_platform = |line: &&str| line.starts_with("REPORT ");
         let (platform, own): (Vec<&str>, Vec<&str>) =
             lines.iter().partition(|line| is_platform(line));
-        for (line, (resource, record)) in own.iter().chain(&platform).zip(&forwarded.records) {
+        for (line, (resource, record)) in own.iter().chain(&platform).zip(records) {
             check_line(line, record)?;
             for (key, expected) in case["resource"].as_object().into_iter().flatten() {
                 same(key, &attribute(&resource.attributes, key), &Some(expected.clone()))?;
@@ -185,42 +178,13 @@ fn sample_deliveries_of_other_forwarders_keep_all_fields() {
     });
 }
 
-/// The decoded line as structs of opentelemetry-proto.
-#[derive(Debug, Default, PartialEq)]
-struct Decoded {
-    traces: Vec<ExportTraceServiceRequest>,
-    metrics: Vec<ExportMetricsServiceRequest>,
-    logs: Vec<ExportLogsServiceRequest>,
-}
-
-fn decoded(line: &str) -> Result<Decoded, String> {
-    let reading = read_line(line, &Limits::default()).ok_or("is no OTLP line")?;
-    if let Some(line) = reading.undecodable.first() {
-        return Err(line.reason.to_string());
-    }
-    let mut decoded = Decoded::default();
-    for request in reading.decoded {
-        decoded.traces.extend(request.decode::<Traces>().map(Result::unwrap));
-        decoded.metrics.extend(request.decode::<Metrics>().map(Result::unwrap));
-        decoded.logs.extend(request.decode::<Logs>().map(Result::unwrap));
-    }
-    Ok(decoded)
-}
-
-/// Decodes OTLP/JSON with opentelemetry-proto's serde.
-fn expected(json: &Json) -> Result<Decoded, String> {
-    fn read<T: serde::de::DeserializeOwned>(json: &Json) -> Result<T, String> {
-        serde_json::from_value(json.clone()).map_err(|error| error.to_string())
-    }
-    let mut expected = Decoded::default();
-    if json.get("resourceSpans").is_some() {
-        expected.traces.push(read(json)?);
-    } else if json.get("resourceMetrics").is_some() {
-        expected.metrics.push(read(json)?);
-    } else {
-        expected.logs.push(read(json)?);
-    }
-    Ok(expected)
+/// Compares a decoded request with what opentelemetry-proto's serde makes of OTLP/JSON.
+fn same_request<S: Signal>(request: &Request, json: &Json) -> Result<(), String>
+where
+    S::Request: std::fmt::Debug + PartialEq,
+{
+    let expected = serde_json::from_value(json.clone()).map_err(|error| error.to_string())?;
+    same("decoded", &request.decode::<S>().unwrap().unwrap(), &expected)
 }
 
 #[test]
@@ -231,7 +195,13 @@ fn otlp_json_of_other_writers_is_decoded_completely() {
             Some(want) => want.clone(),
             None => serde_json::from_str(line).unwrap(),
         };
-        same("decoded", &decoded(line)?, &expected(&want)?)?;
+        let reading = read_line(line, &Limits::default()).ok_or("is no OTLP line")?;
+        let [request] = reading.decoded.as_slice() else { panic!("{reading:?}") };
+        match request.kind() {
+            SignalKind::Traces => same_request::<Traces>(request, &want)?,
+            SignalKind::Metrics => same_request::<Metrics>(request, &want)?,
+            SignalKind::Logs => same_request::<Logs>(request, &want)?,
+        }
         let delivered = deliver(&[line]);
         same("undecodable", &delivered.report.ledger().items.undecodable, &0)
     });
@@ -248,8 +218,8 @@ fn system_log_lines_become_span_and_metrics_of_the_invocation() {
             .collect();
         let forwarded = forwarded_lines(&case["lines"], &variables);
         let spans = case["expect"]["spans"].as_array().unwrap();
-        same("spans", &forwarded.spans.len(), &spans.len())?;
-        for (span, expected) in forwarded.spans.iter().zip(spans) {
+        same("spans", &forwarded.spans().count(), &spans.len())?;
+        for (span, expected) in forwarded.spans().zip(spans) {
             let ids = [to_hex(&span.trace_id), to_hex(&span.span_id)];
             same(
                 "ids",
@@ -270,11 +240,12 @@ fn system_log_lines_become_span_and_metrics_of_the_invocation() {
                 same(name, &value, &expected[key])?;
             }
         }
-        let metrics = case["expect"]["metrics"].as_object().unwrap();
-        same("has metrics", &forwarded.metrics.is_empty(), &metrics.is_empty())?;
+        let (found, metrics) =
+            (metrics(&forwarded), case["expect"]["metrics"].as_object().unwrap());
+        same("has metrics", &found.is_empty(), &metrics.is_empty())?;
         for (name, expected) in metrics {
             let rounded = |value: f64| format!("{value:.6}");
-            let value = forwarded.metrics.get(name).copied().map(rounded);
+            let value = found.get(name.as_str()).copied().map(rounded);
             same(name, &value, &expected.as_f64().map(rounded))?;
         }
         Ok(())
@@ -308,7 +279,7 @@ fn rounded(value: Option<f64>) -> Option<String> {
 fn report_lines_yield_the_same_values_as_other_forwarders() {
     check_all("report-lines.jsonl", 36, |case| {
         let forwarded = forwarded_lines(&case["messages"], &[]);
-        let metrics = &forwarded.metrics;
+        let metrics = metrics(&forwarded);
         let name = case["case"].as_str().unwrap();
         for (key, expected) in case["expect"].as_object().unwrap() {
             match key.as_str() {
@@ -317,18 +288,17 @@ fn report_lines_yield_the_same_values_as_other_forwarders() {
                     let cost = seconds.map(|seconds| seconds * PRICES.0 + PRICES.1);
                     same(key, &rounded(cost), &rounded(expected.as_f64()))?;
                 }
-                "logs" => same(key, &Some(forwarded.records.len() as u64), &expected.as_u64())?,
+                "logs" => same(key, &Some(forwarded.records().count() as u64), &expected.as_u64())?,
                 // A failure has its own line. Here the REPORT line of the same failure counts as an error too.
                 "error_log" => {
-                    let mut records = forwarded.records.iter();
-                    let first = records.next().map(|(_, record)| record.severity_text.as_str());
+                    let first = forwarded.records().next();
+                    let first = first.map(|record| record.severity_text.as_str());
                     same(key, &first, &Some("ERROR"))?;
                 }
                 "log_has" => {
                     for pair in expected.as_array().unwrap() {
                         let has = |attributes| attribute(attributes, pair[0].as_str().unwrap());
-                        let mut records = forwarded.records.iter();
-                        let found = records.find_map(|(_, record)| has(&record.attributes));
+                        let found = forwarded.records().find_map(|record| has(&record.attributes));
                         same(key, &found, &Some(pair[1].clone()))?;
                     }
                 }
@@ -347,4 +317,48 @@ fn report_lines_yield_the_same_values_as_other_forwarders() {
         }
         Ok(())
     });
+}
+
+/// Test cases of OpenTelemetry Collector's subscription decoder, if present.
+#[test]
+fn test_cases_of_the_collector_yield_the_same_log_records() {
+    let Some(folder) = peer_sample("subscription-filter") else { return };
+    let delivered = |file: &str| {
+        let event = event_of(&std::fs::read_to_string(folder.join(file)).unwrap());
+        let delivered = forwarded(event, &[]);
+        let mut records = Vec::new();
+        for of in &delivered.logs {
+            let attributes = &of.resource.as_ref().unwrap().attributes;
+            let keys = ["cloud.account.id", "cloud.region", "aws.log.group.names"];
+            let text = |key| attribute(attributes, key).map_or("-".to_owned(), |it| it.to_string());
+            let place = keys.map(text).join(" ");
+            let own = of.scope_logs.iter().flat_map(|scope| &scope.log_records);
+            records.extend(own.map(|it| format!("{place} {} {}", it.time_unix_nano, body(it))));
+        }
+        records.extend(delivered.report.unread.map(|error| error.to_string()));
+        records.join("\n")
+    };
+    expect![[r#"
+        "123456789012" - ["CloudTrail"] 1432826855000000000 {"eventVersion":"1.03","userIdentity":{"type":"Root"}
+        "123456789012" - ["CloudTrail"] 1432826855000000000 {"eventVersion":"1.03","userIdentity":{"type":"Root"}
+        "123456789012" - ["CloudTrail"] 1432826855000000000 {"eventVersion":"1.03","userIdentity":{"type":"Root"}"#]]
+    .assert_eq(&delivered("valid_cloudwatch_log.json"));
+    assert_eq!(delivered("valid_cloudwatch_log_control.json"), "");
+    expect![[r#"
+        "123456789012" - ["/my/first/log/group"] 1771015786034000000 some text
+        "123456789012" - ["/my/second/log/group"] 1771015671000000000 some other text"#]]
+    .assert_eq(&delivered("multiple_json_objects.json"));
+    expect![[r#""999888777666" "us-west-2" ["test-log-group"] 1725544035523000000 Hello world, here is our first log message!"#]]
+    .assert_eq(&delivered("extracted_fields_both.json"));
+    expect![[r#"
+        "111111111111" "us-east-1" ["test-log-group"] 1725544035523000000 First log from account 111
+        "222222222222" "us-west-2" ["test-log-group"] 1725544035524000000 Second log from account 222"#]]
+    .assert_eq(&delivered("two_records_different_extracted_fields.json"));
+    // Without a log group, the collector and the forwarder reject it; earlier log events are delivered.
+    expect![[r#"
+        "123456789012" - - 1432826855000000000 {"eventVersion":"1.03","userIdentity":{"type":"Root"}
+        "123456789012" - - 1432826855000000000 {"eventVersion":"1.03","userIdentity":{"type":"Root"}
+        "123456789012" - - 1432826855000000000 {"eventVersion":"1.03","userIdentity":{"type":"Root"}
+        `awslogs.data` is not a delivery of CloudWatch Logs: missing field `logGroup`"#]]
+    .assert_eq(&delivered("invalid_cloudwatch_log.json"));
 }

@@ -10,12 +10,10 @@
     reason = "all of it is a test"
 )]
 
-mod authorized;
 mod deliveries;
 mod events;
 mod foreign;
 mod hostile_lines;
-mod ingest_window;
 mod live_rules;
 mod loggers;
 mod memory;
@@ -24,7 +22,5 @@ mod no_loss_property;
 mod not_taken;
 mod out_of_memory;
 mod rules;
-mod sources;
 mod support;
 mod vitals;
-mod without_layer;

@@ -9,7 +9,7 @@ use lambda_otlp_forwarder::{
     wall_clock_now,
 };
 use lambda_runtime::{Context, LambdaEvent};
-use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs};
 use opentelemetry_proto::tonic::metrics::v1::{
     Metric, ResourceMetrics, metric::Data, number_data_point,
@@ -302,6 +302,30 @@ pub(crate) fn attribute<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a
         Value::StringValue(text) => Some(text),
         _ => None,
     }
+}
+
+/// A value as text.
+pub(crate) fn value_text(value: Option<&AnyValue>) -> String {
+    match value.and_then(|value| value.value.as_ref()) {
+        Some(Value::StringValue(text)) => text.clone(),
+        Some(Value::BoolValue(value)) => value.to_string(),
+        Some(Value::IntValue(value)) => value.to_string(),
+        Some(Value::DoubleValue(value)) => value.to_string(),
+        Some(Value::ArrayValue(list)) => {
+            list.values.iter().map(|value| value_text(Some(value))).collect::<Vec<_>>().join(",")
+        }
+        Some(Value::KvlistValue(map)) => {
+            let pair = |it: &KeyValue| format!("{}={}", it.key, value_text(it.value.as_ref()));
+            format!("{{{}}}", map.values.iter().map(pair).collect::<Vec<_>>().join(","))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// ` key=value` for each attribute.
+pub(crate) fn pairs<'a>(attributes: impl IntoIterator<Item = &'a KeyValue>) -> String {
+    let pair = |it: &KeyValue| format!(" {}={}", it.key, value_text(it.value.as_ref()));
+    attributes.into_iter().map(pair).collect()
 }
 
 /// The sum of a metric's values, or the last value of a gauge.

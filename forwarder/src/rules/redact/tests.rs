@@ -92,48 +92,6 @@ fn half_of_a_surrogate_pair_in_json_is_no_obstacle() {
     check_one(&redaction("email", "****"), half, replaced);
 }
 
-/// Every match of a preset contains one of its needles, and its keys do too.
-#[test]
-fn needles_skip_only_texts_without_a_match() {
-    let plain = b"GET /orders 200 took 17 ms";
-    for preset in PRESETS {
-        let redaction = redaction(preset.name, "****");
-        let rules_out = !redaction.may_find_in(plain);
-        assert_eq!(rules_out, !matches!(preset.name, "ip" | "card"), "{}", preset.name);
-        assert!(redaction.may_find_in(br#"{"a":"\u0040"}"#), "{}", preset.name);
-        for key in preset.keys() {
-            let key = key.longest_piece().to_ascii_uppercase();
-            assert!(redaction.may_find_in(key.as_bytes()), "{key}");
-        }
-    }
-}
-
-/// Rate at which random digits look like a card number: one in ten has a valid check digit, and the schemes exclude a part of
-/// those.
-#[test]
-fn random_digits_match_the_card_preset_at_the_documented_rate() {
-    let mut state = 7u64;
-    let mut count = |len: usize| {
-        let is_found = |_: &u32| {
-            let digits: String = (0..len)
-                .map(|_| {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                    char::from(b'0' + u8::try_from((state >> 33) % 10).unwrap())
-                })
-                .collect();
-            let mut found = false;
-            card::find(&digits, &mut |_| found = true);
-            found
-        };
-        (0..20_000u32).filter(is_found).count()
-    };
-    // One in ten of the numbers with the prefix of a scheme: 25, 42 and 32 in 100.
-    for (len, expected) in [(13, 500), (16, 832), (19, 632)] {
-        let found = count(len);
-        assert!(found.abs_diff(expected) < expected / 5, "{found} of 20,000 with {len} digits");
-    }
-}
-
 #[test]
 fn numbers_of_a_hidden_key_become_0_and_other_scalars_stay() {
     let line = |a, b| format!(r#"{{"authorization":[{a},{b},0,true,false,null],"n":7}}"#);
@@ -157,15 +115,6 @@ fn json_is_redacted_at_any_nesting_depth() {
 #[test]
 fn a_hidden_value_ends_with_its_line() {
     check_with(&of_key("password"), &["{user=bob,password=«abc»\nnext"]);
-}
-
-#[test]
-fn an_empty_body_is_not_redacted() {
-    for (value, expected) in [("", ""), ("abc", "****")] {
-        let mut body = text(value);
-        let _changed = of_key("password").body(&mut body, &[pair("password", text(value))]);
-        assert_eq!(body, text(expected));
-    }
 }
 
 fn with_pattern(pattern: &str) -> Redaction {

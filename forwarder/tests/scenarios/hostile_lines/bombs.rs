@@ -26,36 +26,10 @@ pub(crate) fn line_of_records(records: usize, body_bytes: usize) -> String {
 }
 
 #[test]
-fn an_otlp_line_of_empty_records_is_rejected_alone() {
-    let bomb = line_of_records(49_000, 0);
-    assert!(bomb.len() < 2_500, "{}", bomb.len());
-    let mut lines = vec![bomb.as_str(); 100];
-    lines.insert(50, "hello");
-    let (report, records, _) = forwarded(&lines, default_options());
-    let items = report.account.total.items;
-    assert_eq!((items.log_records, items.undecodable), (101, 100));
-    assert_eq!(records.iter().filter(|record| body(record) == "hello").count(), 1);
-    let reason = "49000 items in 98008 bytes, but an item has at least 12";
-    assert_eq!(report.undecodable[0].1.reason.to_string(), reason);
-    // Users who trust their writers may raise the limit.
-    let mut options = default_options();
-    options.convert.limits.least_item_bytes = 0;
-    assert_eq!(forwarded(&[&bomb], options).0.account.total.items.log_records, 49_000);
-}
-
-#[test]
 fn a_deeply_nested_line_of_x_ray_stays_a_log_record() {
     let nested = "[".repeat(100_000);
     let delivered = deliver_event(incoming(&payload("aws/spans", &[&nested])), default_options());
     assert_eq!(delivered.records().count(), 1);
-}
-
-#[test]
-fn few_empty_or_many_small_records_are_decoded() {
-    for (records, body_bytes) in [(100, 0), (49_000, 1), (20_000, 20)] {
-        let (report, ..) = forwarded(&[&line_of_records(records, body_bytes)], default_options());
-        assert_eq!(report.account.total.items.log_records, records);
-    }
 }
 
 #[test]
@@ -71,16 +45,18 @@ fn inflated_lines_of_one_event_share_a_size_limit() {
     assert!(report.is_complete());
 }
 
-/// Each of them is decoded when its last piece arrives, and counts toward what undecodable lines of an event may inflate to.
+/// Each one counts toward what undecodable lines of an event may inflate to, also if it is joined from pieces.
 #[test]
-fn joined_undecodable_lines_share_the_inflation_limit() {
+fn undecodable_lines_share_the_inflation_limit() {
     let small = line_of_records(1, 1_000_000);
-    let broken = line_of(&vec![b'x'; 2_000_000], "logs");
+    let broken = line_of(&vec![0xff; 2_000_000], "logs");
     let (first, last) = broken.split_at(1_200);
-    for (lines, undecodable) in [(7, 7), (9, 9 + 1)] {
-        let pieces = [first, last].repeat(lines).into_iter().chain([small.as_str()]);
-        let (report, ..) = forwarded(&pieces.collect::<Vec<_>>(), default_options());
-        assert_eq!(report.account.total.items.undecodable, undecodable, "{lines}");
+    for pieces in [&[broken.as_str()][..], &[first, last]] {
+        for (lines, undecodable) in [(7, 7), (9, 9 + 1)] {
+            let events = pieces.repeat(lines).into_iter().chain([small.as_str()]);
+            let (report, ..) = forwarded(&events.collect::<Vec<_>>(), default_options());
+            assert_eq!(report.account.total.items.undecodable, undecodable, "{lines}");
+        }
     }
 }
 

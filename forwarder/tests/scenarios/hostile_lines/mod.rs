@@ -23,28 +23,6 @@ fn forwarded(messages: &[&str], options: Options) -> (Report, Vec<LogRecord>, us
 }
 
 #[test]
-fn an_unterminated_otlp_line_swallows_no_other_line() {
-    let ordinary: Vec<String> = (0..400).map(|n| format!("user {n} logged in")).collect();
-    let line = line_fixture("python-1");
-    let open = |line: &str| format!(r#"{},"z":""#, line.strip_suffix('}').unwrap());
-    for first in [
-        format!("x {}", open(&line)),
-        open(&line),
-        open(r#"{"__otel_otlp_stdout":"1","payload":{}}"#),
-        format!("x {}", open(r#"{"__otel_otlp_stdout":"1","payload":{}}"#)),
-        open(r#"{"resourceSpans":[]}"#),
-        r#"{"__otel_otlp_stdout":"1","payload":""#.to_owned(),
-    ] {
-        let mut messages = vec![first.as_str()];
-        messages.extend(ordinary.iter().map(String::as_str));
-        messages.push(r#""}"#);
-        let (_, records, _) = forwarded(&messages, default_options());
-        let found = records.iter().filter(|record| body(record).ends_with("logged in"));
-        assert_eq!(found.count(), 400, "{first}");
-    }
-}
-
-#[test]
 fn an_otlp_line_within_text_creates_no_span() {
     let line = line_fixture("python-1");
     for (text, spans) in [

@@ -1,7 +1,6 @@
 //! Parked messages that a backend does not accept: number of requests, size of pieces, and the rest.
 
 use super::*;
-use wire::compact::{Encoder, Names, dictionary};
 
 /// The client's own search, and those of pieces: the last one begins after at most 23 requests.
 const REQUESTS_IN_VAIN: usize = 25 + 23 + 25;
@@ -64,84 +63,6 @@ async fn total_rejection_loses_no_record_and_costs_few_requests() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_message_stays_queued_if_its_dead_letter_is_rejected() {
-    // Accepts the first record, blames the second one, and is too busy for the third one.
-    let stack = Stack::new(Backend(|request: &Request| {
-        let (first, others) = request.clone().split_at(1);
-        let (second, third) = others.split_at(1);
-        let mut outcome = takes(&first);
-        outcome += refuses(&second, 400, Fate::DeadLetter);
-        outcome += refuses(&third, 503, Fate::Park);
-        outcome
-    }));
-    stack.park_records(3);
-    stack.dead_letters.script([QueueResponse::refuse(403, "AccessDenied")]);
-    let report = stack.redrive().await;
-    let ledger = report.ledger();
-    assert_eq!((ledger.accepted, ledger.returned, ledger.ambiguous), (1, 2, 1));
-    assert_eq!((stack.retry.len(), stack.dead_letters.len()), (1, 0), "the rest is in it");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_requeued_message_reports_the_reason_that_raises_an_alarm() {
-    // Too busy for the first record, and rejects the credentials for the second one.
-    let stack = Stack::new(Backend(|request: &Request| {
-        let (first, second) = request.clone().split_at(1);
-        let mut outcome = refuses(&first, 503, Fate::Park);
-        outcome += refuses(&second, 401, Fate::ParkWithAlarm);
-        outcome
-    }));
-    stack.park_records(2);
-    let report = stack.redrive().await;
-    let [stays] = &report.undelivered[..] else { panic!("{:?}", report.undelivered) };
-    assert!(stays.alarm && stays.items == 2, "{stays:?}");
-    assert!(stays.reason.contains("401"), "{}", stays.reason);
-}
-
-/// A firewall in front of the backend, which answers each request with this page.
-struct Firewall {
-    content_type: Option<&'static str>,
-    page: &'static str,
-}
-
-impl Transport for Firewall {
-    async fn send(&self, _: HttpRequest) -> Result<HttpResponse, TransportError> {
-        let header = |text| (http::header::CONTENT_TYPE, HeaderValue::from_static(text));
-        let headers = self.content_type.map(header).into_iter().collect();
-        let body = Bytes::from_static(self.page.as_bytes());
-        Ok(HttpResponse { status: 400, headers, body, cut: false })
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_firewall_error_page_dead_letters_no_record() {
-    let page = "<html><head><title>400 Bad Request</title></head></html>";
-    let pages = [
-        (Some("text/html; charset=utf-8"), page),
-        (Some("text/html"), ""),
-        (None, page),
-        (Some("text/plain"), " \r\n<!DOCTYPE HTML>"),
-        (Some("application/xml"), "<?xml version=\"1.0\"?><Error/>"),
-    ];
-    for (content_type, page) in pages {
-        for records in [1, 2, 3, 1_000] {
-            let stack = Stack::new(client(Firewall { content_type, page }));
-            let report = forward_lines(&stack, records).await;
-            assert_eq!(report.ledger().parked, records, "{page}");
-            assert!(report.undelivered.iter().all(|part| part.alarm), "{:?}", report.undelivered);
-            assert_eq!(report.requests_sent, 1);
-            for _ in 0..3 {
-                let report = stack.redrive().await;
-                assert_eq!(report.ledger().returned, records);
-                assert!(report.undelivered.iter().any(|part| part.alarm));
-                assert!(report.requests_sent <= REQUESTS_IN_VAIN);
-            }
-            assert!(stack.dead_letters.is_empty());
-        }
-    }
-}
-
 /// OpenObserve with a full disk: accepts each request and writes nothing.
 struct Full;
 
@@ -194,17 +115,6 @@ async fn a_message_stays_hidden_for_the_requested_retry_delay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unreadable_content_is_counted_for_its_own_destination() {
-    let stack = Stack::new(Backend(takes));
-    stack.park(parked("audit", Content::Raw(b"bytes".to_vec()), 1));
-    let report = stack.redrive().await;
-    assert_eq!(report.account.destinations["audit"].dead_lettered, 1);
-    assert_eq!(report.account.destinations["audit"].items.undecodable, 1);
-    assert!(stack.retry.is_empty());
-    assert_eq!(stack.dead_letters().len(), 1);
-}
-
-#[tokio::test(start_paused = true)]
 async fn without_a_dead_letter_queue_an_undecodable_line_stays_queued() {
     let mut stack = Stack::new(Backend(takes));
     stack.forwarder = Forwarder::new(
@@ -224,88 +134,11 @@ async fn without_a_dead_letter_queue_an_undecodable_line_stays_queued() {
     stack.park(parked("default", content, 1));
     let report = stack.redrive().await;
     assert_eq!(report.ledger().returned, 1, "{:?}", report.undelivered);
-    assert_eq!(stack.retry.len(), 1);
+    assert_eq!((stack.retry.len(), report.oldest_event_ms), (1, None), "a redrive has no lag");
     // The log group still contains a new line.
     let report = stack.forward(incoming(&payload("/aws/lambda/orders", &[line]))).await;
     let ledger = report.ledger();
     assert_eq!((ledger.returned, ledger.dead_lettered, ledger.dropped), (0, 0, 1));
-}
-
-/// A line whose span needs the names of its delivery and a dictionary.
-fn compact_line(number: u8) -> String {
-    let mut request = Vec::new();
-    Writer::new(&mut request).message(1, |container| {
-        container.message(2, |scope| {
-            scope.message(2, |span| {
-                span.bytes(1, &[1; 16]);
-                span.bytes(2, &[2; 8]);
-                span.string(5, "orders of 123456789012 in 2026/09/21/[$LATEST]abc");
-            });
-        });
-    });
-    let request = Request::trusted(SignalKind::Traces, request);
-    let names = Names::of_function("orders", "", "/aws/lambda/orders", "2026/09/21/[$LATEST]abc")
-        .with_account("123456789012");
-    let newest = dictionary::of_number(dictionary::NEWEST).unwrap();
-    let mut encoder = Encoder::new(number, newest);
-    let content = encoder.text(&names.context(), &[&request]);
-    format!("{{\"_otelc\":\"{content}\"}}\n")
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_line_of_a_later_dictionary_is_dead_lettered_and_redriven_after_an_update() {
-    let stack = Stack::new(Backend(takes));
-    let later = compact_line(dictionary::NEWEST + 1);
-    let report = stack.forward(incoming(&payload("/aws/lambda/orders", &[&later]))).await;
-    assert_eq!((report.ledger().dead_lettered, report.ledger().items.spans), (1, 0));
-    let mut letter = stack.dead_letters().pop().unwrap();
-    let needs = format!("needs dictionary {}: update", dictionary::NEWEST + 1);
-    assert!(letter.reason.contains(&needs), "{}", letter.reason);
-    let Content::Line { line, .. } = &mut letter.content else { panic!("{letter:?}") };
-    assert_eq!(*line, later.trim_end());
-
-    // An updated forwarder has the line's dictionary.
-    *line = compact_line(dictionary::NEWEST);
-    let stack = Stack::new(Backend(takes));
-    stack.park(letter);
-    let report = stack.redrive().await;
-    assert_eq!((report.ledger().accepted, report.ledger().items.spans), (1, 1));
-    assert_eq!(report.oldest_event_ms, None, "a redrive has no lag");
-    assert!(stack.retry.is_empty() && stack.dead_letters.is_empty());
-}
-
-/// The log events of one event share what undecodable lines may inflate to.
-#[tokio::test(start_paused = true)]
-async fn the_inflation_limit_of_bad_lines_does_not_affect_good_ones() {
-    let mut request = Vec::new();
-    Writer::new(&mut request).message(1, |container| {
-        container.message(2, |scope| {
-            scope.message(2, |span| span.bytes(5, &[vec![b'x'; 12 << 20], vec![0xff]].concat()));
-        });
-    });
-    let mut encoder = Encoder::default();
-    let request = Request::counted(SignalKind::Traces, request, 0);
-    let content = encoder.text(&Names::default().context(), &[&request]);
-    let bad = format!("{{\"_otelc\":\"{content}\"}}\n");
-    let good = compact_line(dictionary::NEWEST);
-    let sent: Arc<Mutex<Vec<u8>>> = Arc::default();
-    let stack = {
-        let sent = Arc::clone(&sent);
-        Stack::new(Backend(move |request: &Request| {
-            sent.lock().unwrap().extend(request.bytes());
-            takes(request)
-        }))
-    };
-    let event = payload("/aws/lambda/orders", &[&bad, &bad, &bad, &good]);
-    let report = stack.forward(incoming(&event)).await;
-    let ledger = report.ledger();
-    assert_eq!((ledger.items.spans, ledger.dead_lettered), (1, 3));
-    // Each log record of a line states the reason in its body and in an attribute.
-    let sent = sent.lock().unwrap();
-    let sent = String::from_utf8_lossy(&sent);
-    let count = |reason: &str| sent.matches(reason).count();
-    let cut = format!("inflates to more than {} bytes", 64 * (bad.len() - 1));
-    assert_eq!((count("field 5 is not UTF-8"), count(&cut)), (2, 4), "{cut}: {sent}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -326,22 +159,6 @@ async fn the_remainder_of_a_message_keeps_its_alarm() {
     assert_eq!((report.ledger().accepted, report.ledger().ambiguous), (1, 0));
     let message = Parked::from_body(&stack.retry.bodies()[0]).unwrap();
     assert!(message.reason.contains("403"), "{}", message.reason);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_dead_letter_of_a_partly_accepted_message_counts_the_rejected_items() {
-    let stack = Stack::new(Backend(|request: &Request| {
-        let mut outcome = refuses(request, 200, Fate::DeadLetterPartial);
-        outcome.accepted = request.items() - 1;
-        outcome.parts[0].items = 1;
-        outcome
-    }));
-    stack.park_records(3);
-    let report = stack.redrive().await;
-    assert_eq!((report.ledger().accepted, report.ledger().dead_lettered), (2, 1));
-    let [letter] = &stack.dead_letters()[..] else { panic!("{:?}", stack.dead_letters()) };
-    assert_eq!((letter.items, letter.partial), (1, true));
-    assert!(letter.reason.contains("200"), "{}", letter.reason);
 }
 
 #[tokio::test(start_paused = true)]

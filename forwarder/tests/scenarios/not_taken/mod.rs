@@ -13,16 +13,13 @@ use crate::support::{
 use backend::{
     Client, Fate, HttpRequest, HttpResponse, Outcome, Reason, Transport, TransportError,
 };
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use lambda_otlp_forwarder::{
-    Content, Destination, Event, Export, Forwarder, IngestPolicy, IngestWindow, InvocationContext,
-    KeptIn, LogEventRange, MAX_MESSAGE_BYTES, OldRecords, Options, Origin, Parked, QueueError,
-    Queues, Report, RuleSet, Template,
+    Content, Destination, Event, Export, Forwarder, IngestPolicy, InvocationContext, KeptIn,
+    LogEventRange, MAX_MESSAGE_BYTES, Options, Origin, Parked, Queues, Report, RuleSet, Template,
 };
-use local_lambda::queue::{Queue, QueueResponse};
+use local_lambda::queue::Queue;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

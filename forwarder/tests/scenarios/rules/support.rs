@@ -1,8 +1,9 @@
 //! Short notations for items before and after rules.
 
+use crate::support::{pairs, value_text};
 use lambda_otlp_forwarder::{Effect, Origin, RuleSet};
 use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, any_value::Value,
+    AnyValue, InstrumentationScope, KeyValue, any_value::Value,
 };
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -153,7 +154,7 @@ fn show(request: &Request, out: &mut String) {
             for container in request.resource_logs {
                 show_resource(container.resource, out);
                 for record in container.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
-                    let body = record.body.map(|body| text(&body)).unwrap_or_default();
+                    let body = value_text(record.body.as_ref());
                     writeln!(
                         out,
                         "log {} {body}{}",
@@ -195,26 +196,4 @@ fn show(request: &Request, out: &mut String) {
 fn show_resource(resource: Option<Resource>, out: &mut String) {
     let attributes = resource.unwrap_or_default().attributes;
     writeln!(out, "resource{}", pairs(&attributes)).unwrap();
-}
-
-fn pairs(attributes: &[KeyValue]) -> String {
-    let pair = |pair: &KeyValue| {
-        format!(" {}={}", pair.key, pair.value.as_ref().map(text).unwrap_or_default())
-    };
-    attributes.iter().map(pair).collect()
-}
-
-fn text(value: &AnyValue) -> String {
-    match value.value.as_ref() {
-        Some(Value::StringValue(text)) => text.clone(),
-        Some(Value::IntValue(number)) => number.to_string(),
-        Some(Value::DoubleValue(number)) => number.to_string(),
-        Some(Value::BoolValue(value)) => value.to_string(),
-        Some(Value::ArrayValue(ArrayValue { values })) => {
-            let values: Vec<String> = values.iter().map(text).collect();
-            format!("[{}]", values.join(","))
-        }
-        Some(Value::KvlistValue(KeyValueList { values })) => format!("{{{} }}", pairs(values)),
-        other => format!("{other:?}"),
-    }
 }
