@@ -6,7 +6,7 @@ use crate::invocation::{InvocationError, Response, answer, forward};
 use crate::pipeline::Forwarder;
 use crate::pipeline::Options;
 use crate::queues::put::Queues;
-use crate::rules::{DestinationRule, LiveRules, RuleSet, RulesProblem};
+use crate::rules::{DestinationRule, LiveRules, RuleSet, RulesError};
 use crate::source::Event;
 use crate::vitals::Vitals;
 use aws::{AwsSecrets, FreezeAwareInstant, SecretService as _, SqsQueue, SqsSettings};
@@ -14,7 +14,6 @@ use backend::{Client, ClientError, DestinationConfig};
 use lambda_runtime::LambdaEvent;
 use settings::{SecretReference, SecretStore};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Mutex;
 
@@ -29,10 +28,9 @@ pub struct Handler {
     config: Config,
     aws: Arc<AwsSecrets>,
     default: Arc<Destination<Client>>,
-    forwarder: Mutex<Forwarder<Client, Arc<SqsQueue>>>,
+    forwarder: Mutex<Forwarder<Client, SqsQueue>>,
     rules: Option<Mutex<LiveRules>>,
     vitals: Option<Vitals>,
-    rules_known: AtomicBool,
 }
 
 impl Handler {
@@ -43,7 +41,7 @@ impl Handler {
         let client = Client::authorized(&config.destination, &aws, aws::SECRET_LIFETIME)?;
         let default = default_destination(&config, client);
         let destinations = vec![Arc::clone(&default)];
-        let queue = |settings: &SqsSettings| Arc::new(SqsQueue::new(settings.clone(), clock));
+        let queue = |settings: &SqsSettings| SqsQueue::new(settings.clone(), clock);
         let queues = Queues {
             retry: config.queues.retry.as_ref().map(queue),
             dead_letters: config.queues.dead_letters.as_ref().map(queue),
@@ -56,7 +54,6 @@ impl Handler {
             forwarder: Mutex::new(forwarder),
             rules: rules.map(Mutex::new),
             vitals: config.vitals.clone().map(Vitals::new),
-            rules_known: AtomicBool::new(false),
             config,
         })
     }
@@ -69,7 +66,7 @@ impl Handler {
         if let Some(vitals) = &self.vitals {
             vitals.record(&report, &invocation, &self.default).await;
         }
-        answer(report)
+        answer(&report)
     }
 
     /// Checks for new rules if it is time. With invalid new rules, the previous ones stay in force. Without any valid rules every
@@ -77,56 +74,43 @@ impl Handler {
     async fn refresh_rules(&self) -> Result<(), InvocationError> {
         let Some(rules) = &self.rules else { return Ok(()) };
         let mut rules = rules.lock().await;
-        let refreshed = rules
-            .refresh(FreezeAwareInstant::now(self.aws.wall_clock()), |name| {
-                parameter(&self.aws, name)
-            })
-            .await;
-        let source = rules.source().to_string();
-        match refreshed {
-            None => {}
-            Some(Ok(new)) => match self.put_in_force(Arc::new(new)).await {
-                Ok(()) => self.rules_known.store(true, Ordering::Relaxed),
+        let now = FreezeAwareInstant::now(self.aws.wall_clock());
+        let refreshed = match rules.refresh(now, |name| parameter(&self.aws, name)).await {
+            None => Ok(()),
+            Some(Err(error)) => Err(error),
+            Some(Ok(new)) => match self.put_in_force(new).await {
+                Ok(()) => {
+                    rules.put_in_force(now);
+                    Ok(())
+                }
                 Err(error) => {
-                    // Repeated with the next check, because the cause may lie outside the rules.
-                    rules.look_again();
-                    tracing::error!(
-                        source,
-                        error,
-                        "cannot apply the new rules; previous ones, if any, stay in force"
-                    );
+                    // The cause may lie outside the rules.
+                    rules.look_again(error.clone());
+                    Err(error)
                 }
             },
-            Some(Err(RulesProblem::Invalid(mistakes))) => {
-                for mistake in mistakes.iter() {
-                    tracing::error!(source, %mistake, "invalid rules; previous ones, if any, stay in force");
-                }
-            }
-            Some(Err(RulesProblem::Unread(error))) => {
-                tracing::error!(
-                    source,
-                    error,
-                    "cannot read the rules; previous ones, if any, stay in force"
-                );
-            }
+        };
+        if let Err(error) = refreshed {
+            let source = rules.source().to_string();
+            tracing::error!(
+                source,
+                %error,
+                "cannot apply the rules; previous ones, if any, stay in force"
+            );
         }
-        if self.rules_known.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let problem = rules.problem().map(|problem| format!(": {problem}")).unwrap_or_default();
-        Err(InvocationError::Settings(format!("cannot apply the rules at {source}{problem}")))
+        rules.missing().map_or(Ok(()), Err)
     }
 
-    async fn put_in_force(&self, rules: Arc<RuleSet>) -> Result<(), String> {
+    async fn put_in_force(&self, rules: RuleSet) -> Result<(), RulesError> {
         let mut destinations = vec![Arc::clone(&self.default)];
         for rule in rules.destinations() {
-            let destination = self.destination(rule);
-            let destination =
-                destination.map_err(|error| format!("destination {}: {error}", rule.name))?;
+            let destination = self.destination(rule).map_err(|error| RulesError::Destination {
+                name: rule.name.clone(),
+                reason: error.to_string(),
+            })?;
             destinations.push(Arc::new(destination));
         }
-        let mut forwarder = self.forwarder.lock().await;
-        forwarder.set_rules(rules, destinations);
+        self.forwarder.lock().await.set_rules(Arc::new(rules), destinations);
         Ok(())
     }
 
@@ -168,22 +152,22 @@ pub fn default_destination<E>(config: &Config, export: E) -> Arc<Destination<E>>
     Arc::new(destination.with_stream(config.stream.clone()))
 }
 
-/// Reads the rules of these settings once, if the settings name any. The error has a line for each mistake.
-pub async fn read_rules(config: &Config, aws: &AwsSecrets) -> Result<Arc<RuleSet>, String> {
+/// Reads the rules of these settings once, if the settings name any.
+pub async fn read_rules(
+    config: &Config,
+    aws: &AwsSecrets,
+) -> Result<Arc<RuleSet>, InvocationError> {
     let Some(source) = &config.rules else { return Ok(Arc::default()) };
     let text = source.read(|name| parameter(aws, name)).await;
-    let text = text.map_err(|error| format!("cannot read the rules at {source}: {error}"))?;
-    RuleSet::parse(&text).map(Arc::new).map_err(|mistakes| {
-        let lines: Vec<_> = mistakes.iter().map(|mistake| format!("{source}: {mistake}")).collect();
-        lines.join("\n")
-    })
+    let rules = text.and_then(|text| RuleSet::parse(&text).map_err(RulesError::Invalid));
+    rules.map(Arc::new).map_err(|error| InvocationError::Rules { place: source.to_string(), error })
 }
 
-async fn parameter(aws: &AwsSecrets, name: String) -> Result<String, String> {
+async fn parameter(aws: &AwsSecrets, name: String) -> Result<String, RulesError> {
     let reference = SecretReference { store: SecretStore::ParameterStore, id: name, key: None };
     match tokio::time::timeout(LONGEST_LOOK, aws.read(&reference)).await {
         Ok(Ok(text)) => Ok(text.expose().to_owned()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("Systems Manager did not answer in time".to_owned()),
+        Ok(Err(error)) => Err(RulesError::Parameter(error.to_string())),
+        Err(_) => Err(RulesError::Late),
     }
 }

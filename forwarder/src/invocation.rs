@@ -4,6 +4,7 @@ use crate::delivery::destination::Export;
 use crate::pipeline::Forwarder;
 use crate::queues::Queue;
 use crate::report::{KeptIn, Report, Undelivered};
+use crate::rules::RulesError;
 use crate::source::Event;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde::Serialize;
@@ -58,6 +59,9 @@ pub enum InvocationError {
     /// Invalid settings. Nothing was read or sent.
     #[error("invalid settings, nothing was delivered: {0}")]
     Settings(String),
+    /// No valid rules. Nothing was read or sent, because they may say what must not be sent.
+    #[error("cannot apply the rules at {place}, nothing was delivered: {error}")]
+    Rules { place: String, error: RulesError },
     /// An event that is not readable to its end.
     #[error(
         "{0}; {1} items before the error were delivered, and will be delivered again with the event"
@@ -80,7 +84,7 @@ pub enum InvocationError {
 impl From<InvocationError> for Diagnostic {
     fn from(error: InvocationError) -> Self {
         let error_type = match error {
-            InvocationError::Settings(_) => "Forwarder.Settings",
+            InvocationError::Settings(_) | InvocationError::Rules { .. } => "Forwarder.Settings",
             InvocationError::Source(..) => "Forwarder.Event",
             InvocationError::NotDelivered { .. } => "Forwarder.NotDelivered",
         };
@@ -112,7 +116,7 @@ fn invocation(context: &Context) -> InvocationContext {
     }
 }
 
-pub fn answer(report: Report) -> Result<Response, InvocationError> {
+pub fn answer(report: &Report) -> Result<Response, InvocationError> {
     let ledger = *report.ledger();
     let taken = report.taken_of_returned();
     if let Some(unread) = &report.unread {
@@ -120,9 +124,9 @@ pub fn answer(report: Report) -> Result<Response, InvocationError> {
     }
     // If the accounting does not balance, the whole event comes again.
     if report.account.balances() {
-        if let Some(failures) = report.batch_item_failures {
-            let failure = |item_identifier| BatchItemFailure { item_identifier };
-            let batch_item_failures = failures.into_iter().map(failure).collect();
+        if let Some(failures) = &report.batch_item_failures {
+            let failure = |id: &String| BatchItemFailure { item_identifier: id.clone() };
+            let batch_item_failures = failures.iter().map(failure).collect();
             return Ok(Response::Batch(BatchResponse { batch_item_failures }));
         }
         if ledger.returned == 0 {
@@ -280,47 +284,4 @@ pub fn wall_clock_now() -> SystemTime {
 fn unix_nano(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rules::Effect;
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_rule_that_replaces_whole_texts_is_logged_as_a_warning() {
-        let effect = |rule: &str, replaced_whole| Effect {
-            rule: rule.into(),
-            matched: 3,
-            dropped: 0,
-            changed: 3,
-            redacted: 3,
-            replaced_whole,
-        };
-        let rules = vec![effect("quick", 0), effect("slow", 2)];
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone());
-        let report = Report { rules, ..Report::default() };
-        tracing::subscriber::with_default(subscriber.finish(), || log(&report));
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        let warnings: Vec<&str> = text.lines().filter(|line| line.contains("WARN")).collect();
-        let [warning] = warnings.as_slice() else { panic!("{text}") };
-        assert!(warning.contains(r#""rule":"slow","values":2"#), "{warning}");
-    }
 }

@@ -48,7 +48,7 @@ pub use queues::{
     RETRY_QUEUE_URL,
 };
 pub use report::{KeptIn, Report, Undelivered};
-pub use rules::{Effect, MOST_BYTES, Mistake, Mistakes, RuleSet, Template};
+pub use rules::{Effect, MOST_BYTES, Mistake, Mistakes, RuleSet, RulesError, Template};
 pub use source::{
     Batches, Event, LogBatch, LogEvent, LogEventRange, MessageType, Origin, QueueBody,
     QueueMessage, SourceError, SourceLimits,

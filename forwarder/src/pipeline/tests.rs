@@ -7,8 +7,8 @@ use serde_json::json;
 use std::collections::HashMap;
 
 /// A queue that keeps the bodies of its messages.
-#[derive(Default)]
-struct Kept(Mutex<Vec<String>>);
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<String>>>);
 
 impl Queue for Kept {
     async fn send(
@@ -35,8 +35,8 @@ async fn a_panic_dead_letters_only_its_own_chunk() {
     let mut options = Options::of(&config);
     // Each log event is a chunk.
     options.source.chunk_bytes = 1;
-    let dead_letters = Arc::new(Kept::default());
-    let queues = Queues { retry: None, dead_letters: Some(Arc::clone(&dead_letters)) };
+    let dead_letters = Kept::default();
+    let queues = Queues { retry: None, dead_letters: Some(dead_letters.clone()) };
     let destination = crate::default_destination(&config, DryRun);
     let forwarder = Forwarder::new(vec![destination], queues, options);
 

@@ -176,26 +176,6 @@ pub trait Queue: Send + Sync {
     ) -> impl Future<Output = Result<(), QueueError>> + Send;
 }
 
-impl<Q: Queue> Queue for std::sync::Arc<Q> {
-    async fn send(
-        &self,
-        messages: Vec<Message>,
-        delay: Duration,
-        deadline: Instant,
-    ) -> Vec<Result<(), QueueError>> {
-        Q::send(self, messages, delay, deadline).await
-    }
-
-    async fn postpone(
-        &self,
-        receipt_handle: &str,
-        delay: Duration,
-        deadline: Instant,
-    ) -> Result<(), QueueError> {
-        Q::postpone(self, receipt_handle, delay, deadline).await
-    }
-}
-
 impl Queue for SqsQueue {
     async fn send(
         &self,

@@ -1,6 +1,7 @@
 //! Reloads the rules regularly, and keeps the last valid version in force.
 
 use super::{MOST_BYTES, Mistakes, RuleSet};
+use crate::invocation::InvocationError;
 use aws::FreezeAwareInstant;
 use std::fmt;
 use std::future::Future;
@@ -28,12 +29,14 @@ impl RulesSource {
     pub(crate) async fn read<F>(
         &self,
         parameter: impl FnOnce(String) -> F,
-    ) -> Result<String, String>
+    ) -> Result<String, RulesError>
     where
-        F: Future<Output = Result<String, String>>,
+        F: Future<Output = Result<String, RulesError>>,
     {
         match self {
-            Self::File(path) => read_file(path),
+            Self::File(path) => {
+                read_file(path).map_err(|error| RulesError::File(error.to_string()))
+            }
             Self::Parameter(name) => parameter(name.clone()).await,
         }
     }
@@ -48,24 +51,22 @@ impl fmt::Display for RulesSource {
     }
 }
 
-/// Why a new version of the rules is not in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum RulesProblem {
+/// Why rules are not in force.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RulesError {
+    #[error("{0}")]
     Invalid(Mistakes),
-    /// The source is unreadable, with the reason.
-    Unread(String),
-}
-
-impl fmt::Display for RulesProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unread(reason) => f.write_str(reason),
-            Self::Invalid(mistakes) => match (mistakes.iter().next(), mistakes.iter().len()) {
-                (Some(first), 2..) => write!(f, "{first} (and {} more)", mistakes.iter().len() - 1),
-                _ => write!(f, "{mistakes}"),
-            },
-        }
-    }
+    #[error("cannot read the file: {0}")]
+    File(String),
+    /// The reason why the parameter is unreadable.
+    #[error("{0}")]
+    Parameter(String),
+    #[error("Systems Manager did not answer in time")]
+    Late,
+    /// A destination for which no client can be created.
+    #[error("destination {name}: {reason}")]
+    Destination { name: String, reason: String },
 }
 
 /// Reads the rules again and again.
@@ -76,34 +77,35 @@ pub(crate) struct LiveRules {
     last_look: Option<FreezeAwareInstant>,
     /// A hash of the last text, valid or not.
     version: Option<u64>,
-    /// `true` after a valid version.
-    has_been_good: bool,
+    /// `true` if a version is in force.
+    is_in_force: bool,
     /// Why the last version is not in force.
-    problem: Option<RulesProblem>,
+    problem: Option<RulesError>,
 }
 
 impl LiveRules {
     /// Reads rules from `source` every `lifetime`.
     pub(crate) fn new(source: RulesSource, lifetime: Duration) -> Self {
-        Self {
-            source,
-            lifetime,
-            last_look: None,
-            version: None,
-            has_been_good: false,
-            problem: None,
-        }
+        Self { source, lifetime, last_look: None, version: None, is_in_force: false, problem: None }
     }
 
-    /// Repeats the next check as if the last version were new, because it could not be put in force.
-    pub(crate) fn look_again(&mut self) {
+    /// Notes that the version read at this time is in force.
+    pub(crate) fn put_in_force(&mut self, now: FreezeAwareInstant) {
+        self.is_in_force = true;
+        self.last_look = Some(now);
+    }
+
+    /// Repeats the next check as if the last version were new, because this prevented that it was put in force.
+    pub(crate) fn look_again(&mut self, problem: RulesError) {
         self.version = None;
         self.last_look = None;
+        self.problem = Some(problem);
     }
 
-    /// The reason why the last version is not in force; `None` if it is.
-    pub(crate) fn problem(&self) -> Option<&RulesProblem> {
-        self.problem.as_ref()
+    /// Why no version is in force.
+    pub(crate) fn missing(&self) -> Option<InvocationError> {
+        let error = self.problem.clone().filter(|_| !self.is_in_force)?;
+        Some(InvocationError::Rules { place: self.source.to_string(), error })
     }
 
     pub(crate) fn source(&self) -> &RulesSource {
@@ -116,39 +118,33 @@ impl LiveRules {
         &mut self,
         now: FreezeAwareInstant,
         parameter: impl FnOnce(String) -> F,
-    ) -> Option<Result<RuleSet, RulesProblem>>
+    ) -> Option<Result<RuleSet, RulesError>>
     where
-        F: Future<Output = Result<String, String>>,
+        F: Future<Output = Result<String, RulesError>>,
     {
         if self.last_look.is_some_and(|last| !last.is_over(self.lifetime, now)) {
             return None;
         }
         let read = self.source.read(parameter).await;
-        let refreshed = self.take(read);
         // Without a valid version the forwarder delivers nothing, so the next invocation checks again.
-        self.last_look = self.has_been_good.then_some(now);
-        refreshed
-    }
-
-    fn take(&mut self, read: Result<String, String>) -> Option<Result<RuleSet, RulesProblem>> {
-        let was_unread = matches!(self.problem, Some(RulesProblem::Unread(_)));
+        self.last_look = self.is_in_force.then_some(now);
         let rules = match read {
             Ok(text) => {
                 let version = Some(version(&text));
                 // After an unreadable source, the same version counts as new.
-                if self.version == version && !was_unread {
+                let was_read = matches!(self.problem, None | Some(RulesError::Invalid(_)));
+                if self.version == version && was_read {
                     return None;
                 }
                 self.version = version;
-                RuleSet::parse(&text).map_err(RulesProblem::Invalid)
+                RuleSet::parse(&text).map_err(RulesError::Invalid)
             }
-            Err(reason) => Err(RulesProblem::Unread(reason)),
+            Err(error) => Err(error),
         };
         let problem = rules.as_ref().err().cloned();
         if problem.is_some() && problem == self.problem {
             return None;
         }
-        self.has_been_good |= problem.is_none();
         self.problem = problem;
         Some(rules)
     }
@@ -161,15 +157,11 @@ fn version(text: &str) -> u64 {
 }
 
 /// Reads one byte more than allowed, so that the parser reports the size.
-fn read_file(path: &Path) -> Result<String, String> {
+fn read_file(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     let limit = u64::try_from(MOST_BYTES).unwrap_or(u64::MAX) + 1;
-    let read =
-        std::fs::File::open(path).and_then(|file| file.take(limit).read_to_string(&mut text));
-    match read {
-        Ok(_) => Ok(text),
-        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
-    }
+    std::fs::File::open(path)?.take(limit).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -195,14 +187,18 @@ mod tests {
         /// Checks after this time, which may include a freeze, and returns the names of new rules, or the problem.
         async fn look(&mut self, seconds: u64, text: Result<&str, &str>) -> Option<String> {
             self.now += Duration::from_secs(seconds);
-            let text = text.map(str::to_owned).map_err(str::to_owned);
+            let text = text.map(str::to_owned).map_err(|why| RulesError::Parameter(why.to_owned()));
             let read = |name: String| async move {
                 assert_eq!(name, "/lambda-otlp/rules");
                 text
             };
-            let refreshed = self.live.refresh(FreezeAwareInstant::now(self.now), read).await;
+            let now = FreezeAwareInstant::now(self.now);
+            let refreshed = self.live.refresh(now, read).await;
             refreshed.map(|refreshed| match refreshed {
-                Ok(rules) => rules.rule_names().collect(),
+                Ok(rules) => {
+                    self.live.put_in_force(now);
+                    rules.rule_names().collect()
+                }
                 Err(problem) => problem.to_string(),
             })
         }
@@ -241,17 +237,5 @@ mod tests {
         check("rules.toml", Some("/var/task"), "/var/task/rules.toml");
         check("/opt/rules.toml", None, "/opt/rules.toml");
         check("ssm:/lambda-otlp/rules", None, "ssm:/lambda-otlp/rules");
-    }
-
-    #[tokio::test]
-    async fn a_rules_file_above_the_size_limit_is_rejected() {
-        let path = std::env::temp_dir().join(format!("lambda-otlp-rules-{}", std::process::id()));
-        std::fs::write(&path, "#".repeat(MOST_BYTES + 7)).unwrap();
-        let mut live = LiveRules::new(RulesSource::File(path.clone()), Duration::from_mins(1));
-        let no_parameter = |_| std::future::ready(Err("not a parameter".to_owned()));
-        let refreshed = live.refresh(FreezeAwareInstant::now(UNIX_EPOCH), no_parameter).await;
-        std::fs::remove_file(&path).unwrap();
-        let problem = refreshed.unwrap().unwrap_err().to_string();
-        assert_eq!(problem, "1:1: the file has more than 65536 bytes");
     }
 }

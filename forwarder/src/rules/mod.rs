@@ -16,7 +16,8 @@ mod route;
 mod sample;
 mod template;
 
-pub(crate) use load::{LiveRules, RulesProblem, RulesSource};
+pub use load::RulesError;
+pub(crate) use load::{LiveRules, RulesSource};
 pub use mistake::{Mistake, Mistakes};
 pub(crate) use route::{DestinationRule, Route};
 pub use template::Template;

@@ -26,15 +26,15 @@ pub struct DestinationRule {
 pub struct Route<'r> {
     /// Name of the destination; `default` for the destination of the variables.
     pub destination: &'r str,
-    /// OpenObserve's stream for logs and traces; `None` for the destination's default.
+    /// OpenObserve's stream for logs and traces; `None` for the destination's own.
     pub stream: Option<String>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct RouteRule {
     pub(super) origin: Vec<(OriginField, Vec<Pattern>)>,
-    /// Names of destinations, with a stream for each if the route has none.
-    pub(super) to: Vec<(String, Option<Template>)>,
+    /// Names of destinations.
+    pub(super) to: Vec<String>,
     pub(super) stream: Option<Template>,
 }
 
@@ -43,9 +43,6 @@ pub(super) fn routes<'r>(rules: &'r [RouteRule], origin: &Origin) -> Vec<Route<'
         rule.origin.iter().all(|(field, patterns)| Pattern::any(patterns, field.of(origin)))
     };
     let Some(rule) = rules.iter().find(fits) else { return Vec::new() };
-    let route = |(destination, stream): &'r (String, Option<Template>)| {
-        let stream = rule.stream.as_ref().or(stream.as_ref());
-        Route { destination, stream: stream.map(|stream| stream.fill_stream(origin)) }
-    };
-    rule.to.iter().map(route).collect()
+    let stream = rule.stream.as_ref().map(|stream| stream.fill_stream(origin));
+    rule.to.iter().map(|destination| Route { destination, stream: stream.clone() }).collect()
 }

@@ -6,13 +6,14 @@
 //! line of a fixture, `@file#number` for a line of a file, and `<NAME>` for a word of the table.
 
 use crate::support::{
-    body, default_options, deliver_within, event_of, kinesis_event, line_fixture, payload, sum,
+    body, default_options, deliver_within, event_of, kinesis_event, line_fixture, pairs, payload,
+    sum, value_text,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use expect_test::expect_file;
 use lambda_otlp_forwarder::{Event, IngestPolicy, IngestWindow, OldRecords, PlatformSpans, answer};
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -119,21 +120,19 @@ impl Topic {
             let key = it.key.to_lowercase();
             self.show.iter().any(|part| key.contains(part.as_str()))
         };
-        let shown = attributes.iter().filter(is_shown);
-        shown.map(|it| format!(" {}={}", it.key, text(it.value.as_ref()))).collect()
+        pairs(attributes.iter().filter(is_shown))
     }
 
     fn begin(&self, resource: Option<&Resource>, out: &mut String) {
         if let Some(resource) = resource.filter(|_| self.attributes) {
-            let pairs = resource.attributes.iter();
-            let pairs = pairs.map(|it| format!(" {}={}", it.key, text(it.value.as_ref())));
-            writeln!(out, "resource{}", pairs.collect::<String>()).unwrap();
+            writeln!(out, "resource{}", pairs(&resource.attributes)).unwrap();
         }
         let Some(resource) = resource.filter(|_| self.resource) else { return };
         let of = |key| resource.attributes.iter().find(|it| it.key == key);
         let keys =
             ["cloud.account.id", "cloud.region", "aws.log.group.names", "aws.log.stream.names"];
-        let parts = keys.map(|key| of(key).map_or("-".to_owned(), |it| text(it.value.as_ref())));
+        let parts =
+            keys.map(|key| of(key).map_or("-".to_owned(), |it| value_text(it.value.as_ref())));
         writeln!(out, "{}", parts.join(" ")).unwrap();
     }
 
@@ -191,11 +190,15 @@ impl Topic {
         let ledger = *report.ledger();
         let consumed = ledger.consumed.by_rule().into_iter().filter(|(_, count)| *count > 0);
         let consumed: String = consumed.map(|(rule, count)| format!(", {count} {rule}")).collect();
-        let (events, items, dropped) =
-            (ledger.events, ledger.items.total(), report.dropped_figures);
-        write!(out, "{events} events{consumed}, {items} items").unwrap();
-        if dropped > 0 {
-            write!(out, ", {dropped} invalid figures").unwrap();
+        write!(out, "{} events{consumed}, {} items", ledger.events, ledger.items.total()).unwrap();
+        for (count, what) in [
+            (report.dropped_figures, "invalid figures"),
+            (report.dropped_for_time, "dropped for their time"),
+            (report.restamped, "restamped"),
+        ] {
+            if count > 0 {
+                write!(out, ", {count} {what}").unwrap();
+            }
         }
         for part in &report.undelivered {
             write!(out, "\n{} items, {:?}: {}", part.items, part.kept_in, part.reason).unwrap();
@@ -203,7 +206,7 @@ impl Topic {
         for (id, line) in &report.undecodable {
             write!(out, "\nline {} {}", id.trim_start_matches('0'), line.reason).unwrap();
         }
-        match answer(report) {
+        match answer(&report) {
             Ok(response) => {
                 let response = serde_json::to_string(&response).unwrap();
                 if response != "null" {
@@ -222,23 +225,6 @@ impl Topic {
 fn line_of_file(file: &str, line: usize) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
     std::fs::read_to_string(path).unwrap().lines().nth(line).unwrap().to_owned()
-}
-
-fn text(value: Option<&AnyValue>) -> String {
-    match value.and_then(|value| value.value.as_ref()) {
-        Some(Value::StringValue(text)) => text.clone(),
-        Some(Value::BoolValue(value)) => value.to_string(),
-        Some(Value::IntValue(value)) => value.to_string(),
-        Some(Value::DoubleValue(value)) => value.to_string(),
-        Some(Value::ArrayValue(list)) => {
-            list.values.iter().map(|value| text(Some(value))).collect::<Vec<_>>().join(",")
-        }
-        Some(Value::KvlistValue(map)) => {
-            let pair = |it: &KeyValue| format!("{}={}", it.key, text(it.value.as_ref()));
-            format!("{{{}}}", map.values.iter().map(pair).collect::<Vec<_>>().join(","))
-        }
-        other => format!("{other:?}"),
-    }
 }
 
 #[track_caller]

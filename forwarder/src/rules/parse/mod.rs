@@ -36,7 +36,7 @@ pub(super) fn parse(text: &str) -> Result<RuleSet, Mistakes> {
     let rules = file.rules(root.remove("rule"));
     let services = file.list::<ServiceText>("service", root.remove("service"));
     let (names, destinations) = file.destinations(root.remove("destination"));
-    let routes = file.routes(root.remove("route"), &names, &destinations);
+    let routes = file.routes(root.remove("route"), &names);
     for key in root.keys() {
         let known = "unknown key; there are rule, service, destination and route";
         file.mistake(Some(key.span()), key.get_ref(), known.to_owned());

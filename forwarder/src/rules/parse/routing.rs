@@ -77,16 +77,11 @@ impl<'t> File<'t> {
         (names, destinations)
     }
 
-    pub(super) fn routes(
-        &mut self,
-        node: Option<Node<'t>>,
-        names: &[String],
-        destinations: &[DestinationRule],
-    ) -> Vec<RouteRule> {
+    pub(super) fn routes(&mut self, node: Option<Node<'t>>, names: &[String]) -> Vec<RouteRule> {
         let mut routes = Vec::new();
         for (at, text) in self.list::<RouteText>("route", node) {
             let RouteText { account, region, log_group, log_stream, function, to, stream } = text;
-            let to = match to {
+            let to: Vec<String> = match to {
                 Some(List(to)) => to.into_iter().map(|Text(name)| name).collect(),
                 None if stream.is_some() => vec![DEFAULT.to_owned()],
                 None => Vec::new(),
@@ -103,11 +98,6 @@ impl<'t> File<'t> {
             } else if to.iter().enumerate().any(is_repeated) {
                 self.mistake(Some(at), "route", "`to` names a destination twice".to_owned());
             }
-            let own_stream = |name: &String| {
-                let destination = destinations.iter().find(|destination| destination.name == *name);
-                destination.and_then(|destination| destination.stream.clone())
-            };
-            let to = to.into_iter().map(|name| (name.clone(), own_stream(&name))).collect();
             let origin = origin([account, region, log_group, log_stream, function]);
             routes.push(RouteRule { origin, to, stream });
         }

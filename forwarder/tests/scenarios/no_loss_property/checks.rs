@@ -2,12 +2,13 @@
 
 use super::items::Age;
 use super::marks::{self, Found, Mark};
-use super::setup::{ADDRESS, DestinationId, NAMES, Setup};
+use super::setup::{ADDRESS, DestinationId, MARGIN, NAMES, is_outside};
 use super::world::{
-    Answered, End, Invocation, InvocationId, QueueName, Reported, Sent, UnitId, World, unix_nano,
+    Answered, End, Invocation, InvocationId, QueueName, Sent, UnitId, World, unix_nano,
 };
-use lambda_otlp_forwarder::{Consumed, Ledger, OldRecords};
+use lambda_otlp_forwarder::{Consumed, Ledger, OldRecords, Report};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use wire::SignalKind;
 
 /// Tells if a record is dropped because of its age.
@@ -19,17 +20,17 @@ enum TooOld {
 }
 
 impl World {
-    pub(crate) fn problems(&self, id: InvocationId, reported: &Reported) -> Vec<String> {
+    pub(crate) fn problems(&self, id: InvocationId, report: &Report) -> Vec<String> {
         let invocation = &self.invocations[id];
         let End::Returned(returned) = &invocation.end else { return Vec::new() };
-        let ledger = reported.account.total;
+        let ledger = report.account.total;
         let mut problems = Vec::new();
-        if !reported.account.balances() {
+        if !report.account.balances() {
             problems.push(format!("the ledger does not balance: {}", ledger.to_json()));
         }
         let has_broken = invocation.units.iter().any(|unit| self.units[*unit].is_broken);
         for (destination, name) in NAMES.iter().enumerate() {
-            let ledger = reported.account.destinations.get(*name).copied().unwrap_or_default();
+            let ledger = report.account.destinations.get(*name).copied().unwrap_or_default();
             let mut compare = |what: &str, ledger: usize, least: usize, most: usize| {
                 if !(least..=most).contains(&ledger) {
                     problems.push(format!(
@@ -59,7 +60,7 @@ impl World {
         if returned.is_empty() && !has_raw {
             problems.extend(self.consumed_otherwise(invocation, &ledger));
         }
-        let says_returned = ledger.returned > 0 || reported.unread;
+        let says_returned = ledger.returned > 0 || report.unread.is_some();
         if says_returned == returned.is_empty() {
             problems.push(format!("{} returned, Lambda repeats {returned:?}", ledger.returned));
         }
@@ -129,10 +130,9 @@ impl World {
         let destination = marks::split(mark).0;
         let times = [unix_nano(invocation.begin), self.unix_nano()];
         let time = fact.age.unix_nano();
-        if times.iter().all(|now| Setup::is_outside(destination, fact.kind, time, *now)) {
+        if times.iter().all(|now| is_outside(destination, fact.kind, time, *now, Duration::ZERO)) {
             TooOld::Yes
-        } else if times.iter().any(|now| Setup::may_be_outside(destination, fact.kind, time, *now))
-        {
+        } else if times.iter().any(|now| is_outside(destination, fact.kind, time, *now, MARGIN)) {
             TooOld::Maybe
         } else {
             TooOld::No
@@ -306,7 +306,7 @@ impl World {
                 continue;
             }
             let kind = self.facts.get(mark).map(|fact| fact.kind);
-            self.census.met(fate(kind, is_stored, is_kept));
+            self.census.met(&fate(kind, is_stored, is_kept));
         }
         self.census.met_often("total: marks", marks.len());
         let dropped: usize = self.units.iter().map(|unit| unit.dropped.len()).sum();
@@ -386,19 +386,14 @@ impl World {
 }
 
 /// The name of a fate in the census.
-fn fate(kind: Option<SignalKind>, is_stored: bool, is_kept: bool) -> &'static str {
-    match (kind, is_stored, is_kept) {
-        (None, _, _) => "fate: undecodable data in a queue, the on-failure store or the log group",
-        (Some(SignalKind::Traces), true, _) => "fate: span stored",
-        (Some(SignalKind::Logs), true, _) => "fate: log record stored",
-        (Some(SignalKind::Metrics), true, _) => "fate: data point stored",
-        (Some(SignalKind::Traces), _, true) => "fate: span in a queue or the on-failure store",
-        (Some(SignalKind::Logs), _, true) => "fate: log record in a queue or the on-failure store",
-        (Some(SignalKind::Metrics), _, true) => {
-            "fate: data point in a queue or the on-failure store"
-        }
-        (Some(_), false, false) => "fate: too old, dropped",
-    }
+fn fate(kind: Option<SignalKind>, is_stored: bool, is_kept: bool) -> String {
+    let Some(kind) = kind else { return "fate: undecodable".to_owned() };
+    let place = match (is_stored, is_kept) {
+        (true, _) => "stored",
+        (_, true) => "in a queue or the on-failure store",
+        _ => "too old, dropped",
+    };
+    format!("fate: {kind} {place}")
 }
 
 /// Items in messages that a queue confirmed.

@@ -10,7 +10,7 @@ use super::queue::{Scheduled, Store};
 use super::schedule::Fault;
 use super::setup::{DEFAULT, DestinationId};
 use super::telemetry::{OWN_LOG_GROUP, on_failure_record};
-use super::world::{Reported, Shared, UnitId};
+use super::world::{Shared, UnitId};
 use crate::memory_queue::MemoryQueue;
 use ::backend::{Client, DestinationConfig};
 use futures_util::FutureExt as _;
@@ -210,12 +210,7 @@ impl Environment {
                 return units;
             }
         };
-        let reported = Reported {
-            account: report.account.clone(),
-            unread: report.unread.is_some(),
-            undelivered: report.undelivered.clone(),
-        };
-        let failed = match answer(report) {
+        let failed = match answer(&report) {
             Err(_) => units,
             Ok(response) => {
                 let response = serde_json::to_value(response).unwrap();
@@ -223,7 +218,7 @@ impl Environment {
                 holds.failed(&identifiers).unwrap_or(units)
             }
         };
-        self.world.lock().returned(id, &reported, failed.clone());
+        self.world.lock().returned(id, &report, failed.clone());
         failed
     }
 }

@@ -6,7 +6,7 @@
 //! than the test (`NO_LOSS_SCHEDULES=100000`), or one seed (`NO_LOSS_SEED=17`). A failing schedule is repeated with fewer faults
 //! and sources while it still fails. A run of 2,000 schedules also checks that it met every fault and feature.
 //!
-//! Other tests prove what needs no faults: `rules` the effects of rules, `authorized` credentials.
+//! Other tests prove what needs no faults: `rules` the effects of rules, `deliveries` what lines become.
 
 mod backend;
 mod census;

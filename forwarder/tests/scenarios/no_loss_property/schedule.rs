@@ -91,8 +91,6 @@ const LASTING: &[BackendFault] = &[
     BackendFault::Slow { seconds: 8 },
 ];
 
-pub(crate) const BACKEND_FAULTS: [&[BackendFault]; 2] = [PASSING, LASTING];
-
 impl BackendFault {
     pub(crate) fn any(random: &mut Random) -> Self {
         *random.pick(PASSING)
@@ -113,7 +111,7 @@ pub(crate) enum QueueFault {
     Any,
 }
 
-pub(crate) const QUEUE_FAULTS: &[QueueFault] = &[
+const QUEUE_FAULTS: &[QueueFault] = &[
     QueueFault::Refuses,
     QueueFault::RefusesSome,
     QueueFault::AnswersForSome,

@@ -28,7 +28,7 @@ pub(crate) const NOISE: &str = "chatter";
 const PAST: Duration = Duration::from_hours(5);
 const FUTURE: Duration = Duration::from_hours(24);
 /// A record this close to the end of the window may count as outside.
-const MARGIN: Duration = Duration::from_secs(15);
+pub(crate) const MARGIN: Duration = Duration::from_secs(15);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
@@ -123,43 +123,23 @@ impl Setup {
             _ => vec![default],
         }
     }
+}
 
-    /// Returns `true` if the record is outside the destination's ingest window at this time.
-    pub(crate) fn is_outside(
-        destination: DestinationId,
-        kind: SignalKind,
-        time_unix_nano: u64,
-        now_unix_nano: u64,
-    ) -> bool {
-        Self::misses(destination, kind, time_unix_nano, now_unix_nano, Duration::ZERO)
-    }
-
-    /// Returns `true` if the forwarder may treat the record as outside the window.
-    pub(crate) fn may_be_outside(
-        destination: DestinationId,
-        kind: SignalKind,
-        time_unix_nano: u64,
-        now_unix_nano: u64,
-    ) -> bool {
-        Self::misses(destination, kind, time_unix_nano, now_unix_nano, MARGIN)
-    }
-
-    fn misses(
-        destination: DestinationId,
-        kind: SignalKind,
-        time_unix_nano: u64,
-        now_unix_nano: u64,
-        margin: Duration,
-    ) -> bool {
-        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap();
-        let too_old =
-            now_unix_nano.saturating_sub(time_unix_nano) > nanos(PAST.saturating_sub(margin));
-        let too_new =
-            time_unix_nano.saturating_sub(now_unix_nano) > nanos(FUTURE.saturating_sub(margin));
-        profile(destination) == Profile::OpenObserve
-            && kind != SignalKind::Metrics
-            && (too_old || too_new)
-    }
+/// Returns `true` if the record is outside the destination's ingest window at this time, or may count as outside with this margin.
+pub(crate) fn is_outside(
+    destination: DestinationId,
+    kind: SignalKind,
+    time_unix_nano: u64,
+    now_unix_nano: u64,
+    margin: Duration,
+) -> bool {
+    let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap();
+    let too_old = now_unix_nano.saturating_sub(time_unix_nano) > nanos(PAST.saturating_sub(margin));
+    let too_new =
+        time_unix_nano.saturating_sub(now_unix_nano) > nanos(FUTURE.saturating_sub(margin));
+    profile(destination) == Profile::OpenObserve
+        && kind != SignalKind::Metrics
+        && (too_old || too_new)
 }
 
 pub(crate) fn profile(destination: DestinationId) -> Profile {

@@ -147,7 +147,6 @@ impl Maker {
             .collect();
         let message_type = if is_control { CONTROL } else { "DATA_MESSAGE" };
         if !is_own && !is_control {
-            self.count_ways(&course);
             unit.take(made);
         } else {
             unit.events += count;
@@ -164,21 +163,6 @@ impl Maker {
             r#"{{"messageType":"{message_type}","owner":"{ACCOUNT}","logGroup":"{log_group}","logStream":"{log_stream}","subscriptionFilters":["f"],"logEvents":{}}}"#,
             Value::from(events)
         )
-    }
-
-    pub(crate) fn count_ways(&mut self, course: &Course) {
-        let Place { log_group, .. } = &course.place;
-        match course.ways.len() {
-            1 => {}
-            2 => self.census.met("destination: two"),
-            _ => self.census.met("destination: all three"),
-        }
-        if log_group.contains("/lake-") && self.setup.routes {
-            self.census.met("stream: of a route");
-        }
-        if course.ways.iter().any(|way| way.destination != DEFAULT && way.stream.is_some()) {
-            self.census.met("stream: of a destination");
-        }
     }
 
     pub(crate) fn log_event(

@@ -4,8 +4,8 @@ use super::census::Census;
 use super::items::{Age, Fact};
 use super::marks::{self, Found, Mark};
 use super::schedule::{Random, Schedule};
-use super::setup::{DestinationId, Setup};
-use lambda_otlp_forwarder::{Account, Consumed, Parked, Undelivered};
+use super::setup::{DestinationId, is_outside};
+use lambda_otlp_forwarder::{Consumed, Parked, Report};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -114,17 +114,6 @@ pub(crate) struct Invocation {
     pub(crate) sent: Vec<Sent>,
     pub(crate) end: End,
     pub(crate) begin: Duration,
-    /// Undelivered telemetry according to the forwarder.
-    undelivered: Vec<Undelivered>,
-}
-
-/// The forwarder's report about an invocation.
-#[derive(Debug)]
-pub(crate) struct Reported {
-    pub(crate) account: Account,
-    /// `true` if the event was unreadable.
-    pub(crate) unread: bool,
-    pub(crate) undelivered: Vec<Undelivered>,
 }
 
 pub(crate) struct World {
@@ -269,7 +258,7 @@ impl World {
         let now = self.unix_nano();
         let Request { destination, kind, marks, times_unix_nano, .. } = &self.requests[request];
         for (position, (mark, time)) in marks.iter().zip(times_unix_nano).enumerate() {
-            if stored(position) && !Setup::is_outside(*destination, *kind, *time, now) {
+            if stored(position) && !is_outside(*destination, *kind, *time, now, Duration::ZERO) {
                 self.copies.entry(mark.clone()).or_default().push(request);
             }
         }
@@ -317,7 +306,9 @@ impl World {
         let now = self.unix_nano();
         let mut old = found
             .iter()
-            .filter(|found| Setup::is_outside(destination, kind, found.time_unix_nano, now))
+            .filter(|found| {
+                is_outside(destination, kind, found.time_unix_nano, now, Duration::ZERO)
+            })
             .peekable();
         if old.peek().is_none() {
             return;
@@ -341,8 +332,8 @@ impl World {
     }
 
     /// Checks the forwarder's report and Lambda's reaction against the recorded events.
-    pub(crate) fn returned(&mut self, id: InvocationId, reported: &Reported, units: Vec<UnitId>) {
-        let ledger = reported.account.total;
+    pub(crate) fn returned(&mut self, id: InvocationId, report: &Report, units: Vec<UnitId>) {
+        let ledger = report.account.total;
         self.census.met_often("total: failed", usize::from(!units.is_empty()));
         self.census.met_often("total: accepted", ledger.accepted);
         self.census.met_often("total: parked", ledger.parked);
@@ -350,10 +341,9 @@ impl World {
         self.census.met_often("total: returned", ledger.returned);
         self.census.met_often("total: dropped", ledger.dropped);
         self.census.met_often("total: ambiguous", ledger.ambiguous);
-        self.invocations[id].undelivered.clone_from(&reported.undelivered);
         self.invocations[id].end = End::Returned(units);
         self.note_gone(id);
-        for problem in self.problems(id, reported) {
+        for problem in self.problems(id, report) {
             self.violated(format!("invocation {id}: {problem}"));
         }
     }
@@ -365,9 +355,8 @@ impl World {
             writeln!(story, "unit {number}: {unit:?}").unwrap();
         }
         for (id, invocation) in self.invocations.iter().enumerate() {
-            let Invocation { units, requests, sent, end, begin, undelivered } = invocation;
-            writeln!(story, "invocation {id} at {begin:?} of {units:?}: {end:?} {undelivered:?}")
-                .unwrap();
+            let Invocation { units, requests, sent, end, begin } = invocation;
+            writeln!(story, "invocation {id} at {begin:?} of {units:?}: {end:?}").unwrap();
             for request in requests {
                 writeln!(story, "    request {request}: {:?}", self.requests[*request]).unwrap();
             }

@@ -104,7 +104,7 @@ fn destinations_and_routes() {
             routes.iter().map(|route| (route.destination, route.stream.as_deref())).collect();
         assert_eq!(routes, expected, "{place:?}");
     };
-    check(&in_group("/aws/lambda/payments-api"), &[("audit", Some("audit")), ("default", None)]);
+    check(&in_group("/aws/lambda/payments-api"), &[("audit", None), ("default", None)]);
     check(&in_group("/aws/lambda/orders"), &[]);
     let other = Origin::new("210987654321", "", "/aws/lambda/orders", "");
     check(&other, &[("default", Some("210987654321_orders"))]);
