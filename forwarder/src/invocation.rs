@@ -178,47 +178,46 @@ fn log(report: &Report) {
     for part in &report.undelivered {
         log_undelivered(part);
     }
-    if report.dropped_points > 0 {
-        let data_points = report.dropped_points;
-        tracing::warn!(
-            data_points,
-            "data points without a finite value dropped: the backend cannot store them"
-        );
+    for (count, message) in [
+        (
+            report.dropped_points,
+            "data points without a finite value dropped: the backend cannot store them",
+        ),
+        (
+            report.dropped_for_time,
+            "records outside the backend's ingest window dropped, see LAMBDA_OTLP_OLD_RECORDS",
+        ),
+        (
+            report.restamped,
+            "records outside the backend's ingest window restamped, see LAMBDA_OTLP_OLD_RECORDS",
+        ),
+        (
+            report.dropped_figures,
+            "values of log lines gave no data points: implausible or too many",
+        ),
+    ] {
+        if count > 0 {
+            tracing::warn!(count, "{message}");
+        }
     }
-    let Report { dropped_for_time, restamped, .. } = *report;
-    if dropped_for_time > 0 || restamped > 0 {
-        let reason = "outside the time that the backend takes records of";
+    for effect in report.rules.iter().filter(|effect| effect.replaced_whole > 0) {
+        let (rule, values) = (&*effect.rule, effect.replaced_whole);
         tracing::warn!(
-            dropped = dropped_for_time,
-            restamped,
-            reason,
-            "old records dropped or restamped, see LAMBDA_OTLP_OLD_RECORDS"
+            rule,
+            values,
+            "a rule replaced entire values: they needed too much searching or replacing"
         );
     }
     for warning in &report.warnings {
         tracing::warn!(warning, "warning about the backend");
     }
-    if report.dropped_figures > 0 {
-        tracing::warn!(
-            figures = report.dropped_figures,
-            "values of log lines gave no data points: implausible or too many"
-        );
-    }
-    if report.unreadable > 0 {
-        tracing::error!(
-            items = report.unreadable,
-            "rules could not read these items, sent unchanged"
-        );
-    }
-    for effect in report.rules.iter().filter(|effect| effect.replaced_whole > 0) {
-        tracing::warn!(
-            rule = &*effect.rule,
-            values = effect.replaced_whole,
-            "a rule replaced entire values: they needed too much searching or replacing"
-        );
-    }
-    if report.panics > 0 {
-        tracing::error!(batches = report.panics, "conversion panicked, please report this");
+    for (count, message) in [
+        (report.unreadable, "rules could not read these items, sent unchanged"),
+        (report.panics, "conversion of batches panicked, please report this"),
+    ] {
+        if count > 0 {
+            tracing::error!(count, "{message}");
+        }
     }
     if !report.account.balances() {
         tracing::error!(
@@ -230,40 +229,32 @@ fn log(report: &Report) {
 }
 
 fn log_undelivered(part: &Undelivered) {
-    let Undelivered { destination, items, partial, .. } = part;
+    let Undelivered { destination, items, partial: rest_was_stored, alarm, .. } = part;
     let (signal, reason) = (what(part), why(part));
     match &part.kept_in {
-        KeptIn::RetryQueue | KeptIn::Message if part.alarm => tracing::error!(
-            destination,
-            signal,
-            items,
-            reason,
-            "stays in the retry queue until a setting is changed"
-        ),
-        KeptIn::RetryQueue => {
-            tracing::warn!(destination, signal, items, reason, "queued for retry");
+        KeptIn::RetryQueue | KeptIn::Message => {
+            let message = match (alarm, &part.kept_in) {
+                (true, _) => "stays in the retry queue until a setting is changed",
+                (_, KeptIn::Message) => "stays in the retry queue",
+                _ => "queued for retry",
+            };
+            if *alarm {
+                tracing::error!(destination, signal, items, reason, "{message}");
+            } else {
+                tracing::warn!(destination, signal, items, reason, "{message}");
+            }
         }
-        KeptIn::Message => {
-            tracing::warn!(destination, signal, items, reason, "stays in the retry queue");
-        }
-        KeptIn::DeadLetterQueue => tracing::error!(
-            destination,
-            signal,
-            items,
-            reason,
-            rest_was_stored = partial,
-            "put into the dead-letter queue"
-        ),
         // The undecodable line was logged above.
         KeptIn::LogGroup => {}
-        KeptIn::Returned(_) => tracing::error!(
-            destination,
-            signal,
-            items,
-            reason,
-            rest_was_stored = partial,
-            "not delivered, returned to Lambda"
-        ),
+        KeptIn::DeadLetterQueue | KeptIn::Returned(_) => {
+            let is_returned = matches!(part.kept_in, KeptIn::Returned(_));
+            let message = if is_returned {
+                "not delivered, returned to Lambda"
+            } else {
+                "put into the dead-letter queue"
+            };
+            tracing::error!(destination, signal, items, reason, rest_was_stored, "{message}");
+        }
     }
 }
 

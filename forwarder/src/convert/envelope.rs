@@ -8,7 +8,6 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
 use platform::Identity;
 use prost::Message as _;
 use std::borrow::Cow;
-use std::ops::Range;
 use wire::edit::{Editor, Head};
 use wire::field::{key_value, resource};
 use wire::protobuf::{Writer, fields, messages, plain_attribute};
@@ -72,7 +71,6 @@ impl ExpectedArn<'_> {
 
 #[derive(Debug, Default)]
 pub(super) struct EnvelopeResource {
-    resource: Vec<u8>,
     known: Vec<Known>,
     /// Expected parts of ARNs. Nothing is known without a log group.
     account: Option<String>,
@@ -85,12 +83,12 @@ pub(super) struct EnvelopeResource {
     became: Option<Vec<u8>>,
 }
 
-/// An attribute, by the positions of its parts in the encoded resource.
+/// An encoded attribute with its parts.
 #[derive(Debug)]
 struct Known {
-    key: Range<usize>,
-    value: Range<usize>,
-    attribute: Range<usize>,
+    key: Vec<u8>,
+    value: Vec<u8>,
+    attribute: Vec<u8>,
 }
 
 impl EnvelopeResource {
@@ -99,26 +97,17 @@ impl EnvelopeResource {
         if identity.log_group.is_empty() {
             return Self::default();
         }
-        let resource = log_resource.to_vec();
-        let mut known = Vec::with_capacity(16);
-        for attribute in messages(&resource, resource::ATTRIBUTES) {
-            let place = |part: &[u8]| {
-                // `part` is a slice of `resource`.
-                let begin = part.as_ptr().addr().saturating_sub(resource.as_ptr().addr());
-                begin..begin + part.len()
+        let known = messages(log_resource, resource::ATTRIBUTES).filter_map(|attribute| {
+            let (key, value) = plain_attribute(attribute)?;
+            let known = || Known {
+                key: key.to_vec(),
+                value: value.to_vec(),
+                attribute: attribute.to_vec(),
             };
-            match plain_attribute(attribute) {
-                Some((key, value)) if key != SERVICE_NAME.as_bytes() => known.push(Known {
-                    key: place(key),
-                    value: place(value),
-                    attribute: place(attribute),
-                }),
-                _ => {}
-            }
-        }
+            (key != SERVICE_NAME.as_bytes()).then(known)
+        });
         Self {
-            known,
-            resource,
+            known: known.collect(),
             account: identity.account.clone(),
             region: identity.region.clone(),
             function_name: identity.function_name.clone(),
@@ -126,10 +115,6 @@ impl EnvelopeResource {
             last: Vec::new(),
             became: None,
         }
-    }
-
-    fn part(&self, place: &Range<usize>) -> &[u8] {
-        self.resource.get(place.clone()).unwrap_or_default()
     }
 
     /// The expected ARN of this attribute; `None` if the envelope does not know it.
@@ -163,10 +148,10 @@ impl EnvelopeResource {
             match judged {
                 Judged::Stays => writer.raw(field.raw),
                 // Only once, or each repetition would make the resource larger.
-                Judged::Replaced(known) if placed.contains(&known.start) => {}
-                Judged::Replaced(known) => {
-                    placed.push(known.start);
-                    writer.always_bytes(resource::ATTRIBUTES, self.part(known));
+                Judged::Replaced(own) if placed.contains(&own) => {}
+                Judged::Replaced(own) => {
+                    placed.push(own);
+                    writer.always_bytes(resource::ATTRIBUTES, own);
                 }
                 Judged::Removed => {}
                 Judged::Renamed => {
@@ -192,8 +177,7 @@ impl EnvelopeResource {
             return Judged::Stays;
         }
         // Fast path: nearly all lines use the conventional keys and true values.
-        let is_same =
-            |known: &Known| self.part(&known.key) == key && self.part(&known.value) == value;
+        let is_same = |known: &Known| known.key == key && known.value == value;
         if self.known.iter().any(is_same) {
             return Judged::Stays;
         }
@@ -210,8 +194,8 @@ impl EnvelopeResource {
                 stored_key(key).eq(own.iter().copied().map(stored_byte))
             }
         };
-        if let Some(known) = self.known.iter().find(|known| is_stored_as(self.part(&known.key))) {
-            return if self.part(&known.value) == value {
+        if let Some(known) = self.known.iter().find(|known| is_stored_as(&known.key)) {
+            return if known.value == value {
                 Judged::Stays
             } else {
                 Judged::Replaced(&known.attribute)
@@ -227,7 +211,7 @@ impl EnvelopeResource {
             stored_key(key).all(|letter| rest.next() == Some(letter)) && rest.next() == Some(b'_')
         };
         let keys = || {
-            let known = self.known.iter().map(|known| self.part(&known.key));
+            let known = self.known.iter().map(|known| known.key.as_slice());
             known.chain(arns().map(|(own, _)| own.as_bytes()))
         };
         if holds_map(value) && keys().any(is_begin) {
@@ -254,7 +238,7 @@ impl Editor for EnvelopeResource {
 enum Judged<'e> {
     Stays,
     /// Replaced by the envelope's attribute.
-    Replaced(&'e Range<usize>),
+    Replaced(&'e [u8]),
     /// Removed: the envelope has no such value, and this one is wrong.
     Removed,
     /// Kept under another key.
@@ -274,38 +258,4 @@ fn key_and_value(attribute: &[u8]) -> (&[u8], Cow<'_, [u8]>) {
         return (key, first.into());
     }
     (key, [&[first], rest.as_slice()].concat().concat().into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::source::Origin;
-
-    #[test]
-    fn the_envelope_knows_every_attribute_except_service_name() {
-        let origin = Origin::new("123456789012", "eu-west-1", "/aws/lambda/orders", "s[7]x");
-        let identity = origin.identity();
-        let resource = identity.log_resource();
-        let envelope = EnvelopeResource::of(&identity, &resource.encode_to_vec());
-        let attributes = resource.attributes;
-        let others = attributes.iter().filter(|attribute| attribute.key != SERVICE_NAME);
-        let known: Vec<_> = envelope.known.iter().map(|known| envelope.part(&known.key)).collect();
-        let expected: Vec<_> = others.clone().map(|attribute| attribute.key.as_bytes()).collect();
-        assert!(expected.len() > 5);
-        assert_eq!(known, expected);
-        for (known, attribute) in envelope.known.iter().zip(others) {
-            assert_eq!(envelope.part(&known.attribute), attribute.encode_to_vec());
-        }
-    }
-
-    #[test]
-    fn an_arn_of_another_region_does_not_match() {
-        let origin = Origin::new("123456789012", "eu-west-1", "/aws/lambda/orders", "s[7]x");
-        let envelope = EnvelopeResource::of(&origin.identity(), &[]);
-        let is_named = |region: &str| {
-            let arn = format!("arn:aws:lambda:{region}:123456789012:function:orders");
-            envelope.expected(Arn::Function).is_some_and(|expected| expected.is(&arn))
-        };
-        assert!(is_named("eu-west-1") && !is_named("us-west-2"));
-    }
 }

@@ -4,7 +4,7 @@ use super::circuit_breaker::Breaker;
 use super::ingest_window::IngestPolicy;
 use crate::rules::Template;
 use crate::source::Origin;
-use backend::{DestinationConfig, Endpoints, Outcome, Profile, stored_stream};
+use backend::{DestinationConfig, Outcome, Profile, stored_stream};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -59,10 +59,7 @@ pub(crate) struct Place(u64);
 pub struct Destination<E> {
     name: String,
     export: E,
-    profile: Profile,
-    endpoints: Endpoints,
-    default_stream: Option<String>,
-    max_request_bytes: usize,
+    config: DestinationConfig,
     policy: IngestPolicy,
     stream: Option<Template>,
     /// By signal, because a destination may accept one signal and fail for another.
@@ -75,10 +72,7 @@ impl<E> Destination<E> {
         Self {
             name: name.to_owned(),
             export,
-            profile: config.profile,
-            endpoints: config.endpoints.clone(),
-            default_stream: config.stream.clone(),
-            max_request_bytes: config.max_request_bytes,
+            config: config.clone(),
             policy,
             stream: None,
             breakers: Mutex::default(),
@@ -98,13 +92,13 @@ impl<E> Destination<E> {
     /// The place of requests of this signal and stream; `None` if the backend is not OpenObserve. Metrics have one place, because
     /// their streams are the metric names.
     pub(crate) fn place(&self, kind: SignalKind, stream: Option<&str>) -> Option<Place> {
-        if self.profile != Profile::OpenObserve {
+        if self.config.profile != Profile::OpenObserve {
             return None;
         }
         let mut hasher = DefaultHasher::new();
-        (self.endpoints.of(kind), kind.as_str()).hash(&mut hasher);
+        (self.config.endpoints.of(kind), kind.as_str()).hash(&mut hasher);
         if kind != SignalKind::Metrics {
-            let stream = stream.or(self.default_stream.as_deref()).unwrap_or("default");
+            let stream = stream.or(self.config.stream.as_deref()).unwrap_or("default");
             stored_stream(stream).hash(&mut hasher);
         }
         Some(Place(hasher.finish()))
@@ -120,12 +114,12 @@ impl<E> Destination<E> {
     }
 
     pub fn profile(&self) -> Profile {
-        self.profile
+        self.config.profile
     }
 
     /// Largest request before compression, in bytes.
     pub fn max_request_bytes(&self) -> usize {
-        self.max_request_bytes
+        self.config.max_request_bytes
     }
 
     pub fn policy(&self) -> IngestPolicy {

@@ -56,8 +56,8 @@ pub(crate) async fn deliver<E: Export>(
             && let Some((admission, group)) = take_next(&mut ready, &busy)
         {
             // Always found: `parcels` was made from the same list.
-            if let Some(destination) = destinations.get(group.destination) {
-                let lane = group.lane();
+            if let Some(destination) = destinations.get(group.lane.0) {
+                let lane = group.lane;
                 busy.push((lane, group.place));
                 let since = since.entry(lane).or_insert_with(|| Since::FirstSent(Instant::now()));
                 let deadline = deadline(lane, *since);
@@ -81,7 +81,7 @@ pub(crate) async fn deliver<E: Export>(
         *verdict = (*verdict).max(judged);
         // Held groups wait for the probe of their lane, which was its first group.
         let admission = after_probe(judged);
-        let released = held.extract_if(.., |group| group.lane() == lane);
+        let released = held.extract_if(.., |group| group.lane == lane);
         ready.extend(released.map(|group| (admission, group)));
         delivered.take(part);
     }
@@ -102,11 +102,11 @@ pub(crate) async fn deliver<E: Export>(
 /// Takes the next group, preferably of an idle lane, so that a hanging destination does not block the others. The groups of one
 /// place are sent one after another.
 fn take_next(
-    ready: &mut VecDeque<(Admission, MergeGroup)>,
+    ready: &mut VecDeque<(Admission, Group)>,
     busy: &[Busy],
-) -> Option<(Admission, MergeGroup)> {
-    let is_idle = |group: &MergeGroup| busy.iter().all(|(lane, _)| *lane != group.lane());
-    let is_free = |group: &MergeGroup| {
+) -> Option<(Admission, Group)> {
+    let is_idle = |group: &Group| busy.iter().all(|(lane, _)| *lane != group.lane);
+    let is_free = |group: &Group| {
         group.place.is_none() || busy.iter().all(|(_, place)| *place != group.place)
     };
     let idle = ready.iter().position(|(_, group)| is_idle(group) && is_free(group));
@@ -123,19 +123,19 @@ fn after_probe(verdict: Option<bool>) -> Admission {
 /// probe.
 fn admit<E>(
     destinations: &[Arc<Destination<E>>],
-    mut groups: Vec<MergeGroup>,
+    mut groups: Vec<Group>,
     context: DeliveryContext,
-) -> (VecDeque<(Admission, MergeGroup)>, Vec<MergeGroup>) {
-    groups.sort_by_key(MergeGroup::bytes);
+) -> (VecDeque<(Admission, Group)>, Vec<Group>) {
+    groups.sort_by_key(Group::bytes);
     let mut admissions: BTreeMap<Lane, Admission> = BTreeMap::new();
     let (mut ready, mut held) = (VecDeque::new(), Vec::new());
     for group in groups {
         let first = |destination: &Arc<Destination<E>>| {
-            destination.breaker(group.kind, |breaker| breaker.admit(context.observed_unix_nano))
+            destination.breaker(group.lane.1, |breaker| breaker.admit(context.observed_unix_nano))
         };
-        let asks = context.has_retry_queue && !admissions.contains_key(&group.lane());
-        let asked = asks.then(|| destinations.get(group.destination).map(first)).flatten();
-        let admission = admissions.entry(group.lane()).or_insert(asked.unwrap_or(Admission::Send));
+        let asks = context.has_retry_queue && !admissions.contains_key(&group.lane);
+        let asked = asks.then(|| destinations.get(group.lane.0).map(first)).flatten();
+        let admission = admissions.entry(group.lane).or_insert(asked.unwrap_or(Admission::Send));
         if *admission == Admission::Probe && asked.is_none() {
             held.push(group);
         } else {
@@ -156,13 +156,13 @@ impl Delivered {
 async fn send<E: Export>(
     destination: &Destination<E>,
     mut admission: Admission,
-    group: MergeGroup,
+    group: Group,
     context: DeliveryContext,
     deadline: Instant,
 ) -> (Busy, Option<bool>, Delivered) {
     let (mut delivered, mut all_judged) = (Delivered::default(), None);
-    let (busy, log_events) = ((group.lane(), group.place), group.log_events());
-    let MergeGroup { stream, requests, survey, .. } = group;
+    let (busy, log_events) = ((group.lane, group.place), group.log_events());
+    let Group { stream, requests, survey, .. } = group;
     let item_times = survey.map(|survey| survey.times);
     let has_few_keys = survey.is_some_and(|survey| survey.has_few_keys());
     for request in wire::merge(requests, destination.max_request_bytes()) {
@@ -250,10 +250,9 @@ pub(crate) struct Parcel {
 }
 
 /// Requests of one destination, stream and signal, which may be merged.
-struct MergeGroup {
-    destination: usize,
+struct Group {
+    lane: Lane,
     stream: Option<Arc<str>>,
-    kind: SignalKind,
     place: Option<Place>,
     requests: Vec<Request>,
     survey: Option<backend::Survey>,
@@ -261,11 +260,7 @@ struct MergeGroup {
     last_log_events: Arc<LogEventRange>,
 }
 
-impl MergeGroup {
-    fn lane(&self) -> Lane {
-        (self.destination, self.kind)
-    }
-
+impl Group {
     fn bytes(&self) -> usize {
         self.requests.iter().map(|request| request.bytes().len()).sum()
     }
@@ -282,14 +277,13 @@ impl MergeGroup {
 }
 
 /// Groups requests, in the order of each group's first request. Metrics have no stream.
-fn group<E>(destinations: &[Arc<Destination<E>>], parcels: Vec<Parcel>) -> Vec<MergeGroup> {
-    let mut groups: Vec<MergeGroup> = Vec::new();
+fn group<E>(destinations: &[Arc<Destination<E>>], parcels: Vec<Parcel>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
     for Parcel { destination, stream, request, survey, log_events } in parcels {
         let kind = request.kind();
         let stream = stream.filter(|_| kind != SignalKind::Metrics);
-        let of_group = |group: &&mut MergeGroup| {
-            (group.destination, group.kind) == (destination, kind) && group.stream == stream
-        };
+        let of_group =
+            |group: &&mut Group| group.lane == (destination, kind) && group.stream == stream;
         match groups.iter_mut().find(of_group) {
             Some(group) => {
                 group.requests.push(request);
@@ -297,13 +291,12 @@ fn group<E>(destinations: &[Arc<Destination<E>>], parcels: Vec<Parcel>) -> Vec<M
                 group.survey = both.map(|(survey, others)| survey.and(&others));
                 group.last_log_events = log_events;
             }
-            None => groups.push(MergeGroup {
-                destination,
+            None => groups.push(Group {
+                lane: (destination, kind),
                 place: destinations
                     .get(destination)
                     .and_then(|it| it.place(kind, stream.as_deref())),
                 stream,
-                kind,
                 requests: vec![request],
                 survey,
                 last_log_events: Arc::clone(&log_events),
