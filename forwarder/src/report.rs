@@ -173,3 +173,25 @@ impl AddAssign for Report {
         self.oldest_event_ms = self.oldest_event_ms.into_iter().chain(oldest_event_ms).min();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_undelivered_parts_are_listed_and_all_are_counted() {
+        let mut report = Report::default();
+        for number in 0..150 {
+            report.note(Undelivered {
+                destination: "default".to_owned(),
+                kind: None,
+                items: 1,
+                reason: number.to_string(),
+                kept_in: KeptIn::Returned(None),
+                partial: false,
+                alarm: false,
+            });
+        }
+        assert_eq!((report.undelivered.len(), report.account.total.returned), (100, 150));
+    }
+}

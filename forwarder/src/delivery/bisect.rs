@@ -111,37 +111,3 @@ fn divide(request: Request, refinement: u32) -> Division {
     between.retain(|rest| rest.items() > 0);
     Division { pieces: even, between }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use wire::SignalKind;
-    use wire::protobuf::Writer;
-
-    fn logs(items: usize) -> Request {
-        let mut bytes = Vec::new();
-        Writer::new(&mut bytes).message(1, |container| {
-            container.message(2, |scope| {
-                (0..items).for_each(|n| scope.message(2, |record| record.fixed64(1, n as u64 + 1)));
-            });
-        });
-        Request::trusted(SignalKind::Logs, bytes)
-    }
-
-    proptest! {
-        #[test]
-        fn each_item_is_in_one_piece(items in 1usize..3_000, refinement in 0u32..20) {
-            let Division { pieces, between } = divide(logs(items), refinement);
-            let mut found: Vec<u64> = Vec::new();
-            for request in pieces.iter().chain(&between) {
-                let (oldest, newest) = crate::delivery::ingest_window::time_range(request).unwrap();
-                prop_assert_eq!(newest - oldest + 1, request.items() as u64, "neighbours");
-                found.extend(oldest..=newest);
-            }
-            found.sort_unstable();
-            prop_assert_eq!(found, (1..=items as u64).collect::<Vec<_>>());
-            prop_assert!(!pieces.is_empty() && pieces.len() <= MOST_PIECES);
-        }
-    }
-}

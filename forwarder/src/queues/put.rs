@@ -171,34 +171,3 @@ impl Queue for NoQueue {
         match *self {}
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::source::LogEventRange;
-
-    fn part(fate: Fate, reason: &str) -> ToEnqueue {
-        let parked = Parked {
-            destination: "default".to_owned(),
-            stream: None,
-            content: Content::Raw(b"x".to_vec()),
-            items: 1,
-            oldest_unix_nano: 0,
-            newest_unix_nano: 0,
-            first_seen_unix_nano: 0,
-            reason: reason.to_owned(),
-            partial: false,
-            log_events: LogEventRange::default(),
-        };
-        ToEnqueue { parked, fate, is_in_log_group: false }
-    }
-
-    #[tokio::test]
-    async fn a_hundred_undelivered_parts_are_listed_and_all_are_counted() {
-        let parts = (0..150).map(|number| part(Fate::Park, &format!("reason {number}"))).collect();
-        let none = Queues::<NoQueue>::default();
-        let report = enqueue(&none, parts, Duration::ZERO, Instant::now()).await;
-        assert_eq!(report.undelivered.len(), 100);
-        assert_eq!(report.account.total.returned, 150);
-    }
-}

@@ -68,16 +68,3 @@ pub(super) fn position(text: &str, span: &Range<usize>) -> (usize, usize) {
     let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
     (line, column)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn positions_count_lines_and_characters() {
-        let text = "a = 1\nü = 2\n";
-        assert_eq!(position(text, &(0..1)), (1, 1));
-        assert_eq!(position(text, &(9..10)), (2, 3));
-        assert_eq!(position(text, &(500..501)), (3, 1));
-    }
-}

@@ -142,66 +142,45 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
 
-    fn record(data: &[u8]) -> KinesisRecord {
-        serde_json::from_value(serde_json::json!({
-            "kinesis": {"sequenceNumber": "17", "data": STANDARD.encode(data),
-                "approximateArrivalTimestamp": 1_790_000_000.123},
-            "eventSourceARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/logs",
-            "awsRegion": "eu-west-1",
-        }))
-        .unwrap()
-    }
-
     #[track_caller]
     fn check(data: &[u8], expected: &str) {
-        let described = |batch: LogBatch| {
-            let Origin { account, region, log_group, log_stream } = batch.origin;
-            let events: Vec<_> = batch
-                .events
-                .iter()
-                .map(|event| format!("{}@{} {}", event.id, event.timestamp_ms, event.message))
-                .collect();
-            format!("{account}/{region}/{log_group}/{log_stream}: {}", events.join(" | "))
+        let record: KinesisRecord = serde_json::from_value(serde_json::json!({
+            "kinesis": {"sequenceNumber": "17", "data": STANDARD.encode(data)},
+            "eventSourceARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/logs",
+        }))
+        .unwrap();
+        let described = |LogBatch { origin, events, .. }| {
+            let text = |event: &LogEvent| format!(" {} {}", event.id, event.message);
+            let place = format!("{} {}:", origin.log_group, origin.log_stream);
+            place + &events.iter().map(text).collect::<String>()
         };
-        let read = record(data).batches(&SourceLimits::default());
+        let read = record.batches(&SourceLimits::default());
         let found: Vec<_> =
             read.map(|read| read.map_or_else(|error| error.to_string(), described)).collect();
         assert_eq!(found.join("; "), expected);
     }
 
-    const DELIVERY: &str = r#"{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","logEvents":[{"id":"9","timestamp":5,"message":"m"}]}"#;
-
     #[test]
     fn an_aggregated_record_is_split_into_its_user_records() {
+        const DELIVERY: &str = r#"{"owner":"1","logGroup":"g","logStream":"s","logEvents":[{"id":"9","message":"m"}]}"#;
         let aggregate = |datas: &[&[u8]]| {
             let mut content = Vec::new();
             let mut out = wire::protobuf::Writer::new(&mut content);
             out.string(1, "partition key");
-            for data in datas {
-                out.message(3, |record| {
-                    record.always_varint(1, 0);
-                    record.bytes(3, data);
-                });
-            }
+            datas.iter().for_each(|data| out.message(3, |record| record.bytes(3, data)));
             let sum = Md5::digest(&content);
             [&[0xf3, 0x89, 0x9a, 0xc2], content.as_slice(), sum.as_slice()].concat()
         };
         let gzip = wire::gzip::compress(6, DELIVERY.as_bytes());
         check(
             &aggregate(&[b"one\ntwo", &gzip, b"three"]),
-            "123456789012/eu-west-1//logs: 17@1790000000123 one | 17-1@1790000000123 two; \
-             1/eu-west-1/g/s: 9@5 m; \
-             123456789012/eu-west-1//logs: 17-2@1790000000123 three",
+            " logs: 17 one 17-1 two; g s: 9 m;  logs: 17-2 three",
         );
-        check(
-            &aggregate(&[&[0xff], b"beside"]),
-            "the Kinesis record is neither gzip nor UTF-8 text; \
-             123456789012/eu-west-1//logs: 17@1790000000123 beside",
-        );
-        check(&aggregate(&[]), "");
+        let unreadable = "the Kinesis record is neither gzip nor UTF-8 text";
+        check(&aggregate(&[&[0xff], b"beside"]), &format!("{unreadable};  logs: 17 beside"));
         let mut damaged = aggregate(&[b"one"]);
         damaged[8] ^= 1;
-        check(&damaged, "the Kinesis record is neither gzip nor UTF-8 text");
-        check(&damaged[..4], "the Kinesis record is neither gzip nor UTF-8 text");
+        check(&damaged, unreadable);
+        check(&damaged[..4], unreadable);
     }
 }

@@ -26,20 +26,15 @@ use wire::protobuf::{Reader, Writer};
 use wire::{Logs, Metrics, Request, SignalKind, Traces};
 
 pub(crate) fn config() -> Config {
-    config_with(&[])
+    let mut config = Config::from_source(&source("http://127.0.0.1:9/api/default", &[])).0.unwrap();
+    // The samples have different times.
+    config.old_records = IngestPolicy::any_time();
+    config
 }
 
 fn source(endpoint: &str, variables: &[(&str, &str)]) -> HashMap<String, String> {
     let all = [("LAMBDA_OTLP_ENDPOINT", endpoint)].into_iter().chain(variables.iter().copied());
     all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-}
-
-pub(crate) fn config_with(variables: &[(&str, &str)]) -> Config {
-    let source = source("http://127.0.0.1:9/api/default", variables);
-    let mut config = Config::from_source(&source).0.unwrap();
-    // The samples have different times.
-    config.old_records = IngestPolicy::any_time();
-    config
 }
 
 pub(crate) fn default_options() -> Options {

@@ -182,7 +182,7 @@ impl Backend {
             Ok(HttpResponse { status, headers, body: Bytes::copy_from_slice(body), cut: false })
         };
         let plain = |status, body: &[u8]| answer(status, HeaderMap::new(), body);
-        let answered = |answered| self.world.lock().answered(id, answered);
+        let answered = |answered| self.world.lock().requests[id].answered = answered;
         match reply {
             Reply::Status(status, headers, text) => {
                 answered(Answered::Refused);

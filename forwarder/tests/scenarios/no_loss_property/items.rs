@@ -1,7 +1,7 @@
 //! Creates items of the three signals, with the expectations for each.
 
 use super::marks::{self, MARK, Mark, NOTE};
-use super::setup::{ADDRESS, DestinationId, NOISE, Place, Way, profile};
+use super::setup::{ADDRESS, DestinationId, NOISE, Way, profile};
 use super::telemetry::{Maker, line};
 use super::world::Unit;
 use backend::{Profile, sanitize};
@@ -89,14 +89,14 @@ impl Item {
 }
 
 pub(crate) struct Course {
-    pub(crate) place: Place,
+    pub(crate) place: Origin,
     pub(crate) ways: Vec<Way>,
     /// `false` for items parked before, whose rules were applied then.
     pub(crate) is_ruled: bool,
 }
 
 impl Maker {
-    pub(crate) fn course(&mut self, place: Place) -> Course {
+    pub(crate) fn course(&mut self, place: Origin) -> Course {
         let ways = self.setup.ways(&place);
         Course { place, ways, is_ruled: true }
     }
@@ -182,8 +182,8 @@ impl Maker {
             1 => "line: compact",
             _ => "line: compact, several requests",
         });
-        let Place { account, log_group, log_stream, function } = &course.place;
-        let function = function.as_deref().unwrap_or_default();
+        let Origin { account, log_group, log_stream, .. } = &course.place;
+        let function = log_group.strip_prefix("/aws/lambda/").unwrap_or_default();
         let names = Context { function, account, log_stream, region: "eu-west-1" };
         // Raw lines and lines of the retry queue come without the names of their function.
         let names = if log_group.is_empty() { Context::default() } else { names };
@@ -196,7 +196,6 @@ impl Maker {
         &mut self,
         unit: &mut Unit,
         course: &Course,
-        origin: &Origin,
         (id, age): (&str, Age),
     ) -> String {
         const REQUEST_ID: &str = "8f507cfc-0000-4697-b07a-ac58fc914c95";
@@ -208,7 +207,7 @@ impl Maker {
         let timestamp_ms = i64::try_from(age.time_ms()).unwrap();
         let event = LogEvent { id: id.to_owned(), timestamp_ms, message: message.clone() };
         for way in &course.ways {
-            for mark in points_of(origin, &event, way.destination) {
+            for mark in points_of(&course.place, &event, way.destination) {
                 let only =
                     Course { ways: vec![way.clone()], place: course.place.clone(), ..*course };
                 let item = Item::new(mark, SignalKind::Metrics, Age::Fresh);

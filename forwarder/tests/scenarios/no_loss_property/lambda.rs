@@ -10,7 +10,7 @@ use super::queue::{Scheduled, Store};
 use super::schedule::Fault;
 use super::setup::{DEFAULT, DestinationId};
 use super::telemetry::{OWN_LOG_GROUP, on_failure_record};
-use super::world::{Shared, UnitId};
+use super::world::{End, Shared, UnitId};
 use crate::memory_queue::MemoryQueue;
 use ::backend::{Client, DestinationConfig};
 use futures_util::FutureExt as _;
@@ -206,7 +206,7 @@ impl Environment {
                 return units;
             }
             Err(_) => {
-                self.world.lock().panicked(id);
+                self.world.lock().invocations[id].end = End::Killed;
                 return units;
             }
         };
@@ -264,9 +264,7 @@ fn deliver_again(environment: &Environment, units: &[UnitId]) -> bool {
     let has_bad_luck = environment.current.random().percent(world.schedule.duplicates_percent);
     let again = has_bad_luck && world.now() < world.schedule.healed;
     if again {
-        for unit in units {
-            world.delivered_again(*unit);
-        }
+        units.iter().for_each(|unit| world.units[*unit].deliveries += 1);
     }
     again
 }

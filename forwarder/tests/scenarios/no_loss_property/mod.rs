@@ -119,7 +119,7 @@ fn source<'a>(
                 let first = lambda::deliver_event(environment, start, event.clone(), unit);
                 if maker.random.percent(schedule.duplicates_percent / 4) {
                     // A concurrent second delivery.
-                    world.lock().delivered_again(unit);
+                    world.lock().units[unit].deliveries += 1;
                     let second = lambda::deliver_event(environment, start, event, unit);
                     return Box::pin(join(first, second).map(drop));
                 }

@@ -3,7 +3,7 @@
 
 use super::schedule::Random;
 use ::backend::Profile;
-use lambda_otlp_forwarder::{OldRecords, RuleSet};
+use lambda_otlp_forwarder::{OldRecords, Origin, RuleSet};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -43,15 +43,6 @@ pub(crate) struct Setup {
 pub(crate) struct Way {
     pub(crate) destination: DestinationId,
     pub(crate) stream: Option<String>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Place {
-    pub(crate) account: &'static str,
-    pub(crate) log_group: String,
-    pub(crate) log_stream: String,
-    /// `unknown` in templates if missing.
-    pub(crate) function: Option<String>,
 }
 
 /// Prefixes of a log group's last part, which routes match.
@@ -110,12 +101,13 @@ impl Setup {
     }
 
     /// The destinations of telemetry from this place.
-    pub(crate) fn ways(&self, place: &Place) -> Vec<Way> {
-        let function = place.function.as_deref().unwrap_or("unknown");
+    pub(crate) fn ways(&self, place: &Origin) -> Vec<Way> {
+        let of_function = place.log_group.strip_prefix("/aws/lambda/");
+        let function = of_function.unwrap_or("unknown");
         let way = |destination, stream| Way { destination, stream };
         let default = way(DEFAULT, None);
         let audit = way(AUDIT, Some(format!("audit-{function}")));
-        let group = place.log_group.strip_prefix("/aws/lambda/").filter(|_| self.routes);
+        let group = of_function.filter(|_| self.routes);
         match GROUPS.iter().position(|group_of| group.is_some_and(|it| it.starts_with(group_of))) {
             Some(1) => vec![audit, default],
             Some(2) => vec![way(LAKE, Some(format!("{}_{function}", place.account)))],

@@ -4,7 +4,7 @@ use super::census::Census;
 use super::items::{Age, BEGAN_MS, Course};
 use super::marks::{self, Mark};
 use super::schedule::{Random, Schedule};
-use super::setup::{ADDRESS, DEFAULT, GROUPS, NAMES, NOISE, Place, Setup, Way};
+use super::setup::{ADDRESS, DEFAULT, GROUPS, NAMES, NOISE, Setup, Way};
 use super::world::Unit;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -109,15 +109,10 @@ impl Maker {
     }
 
     /// A log group that routes can match.
-    pub(crate) fn place(&mut self) -> Place {
+    pub(crate) fn place(&mut self) -> Origin {
         let kind = *self.random.pick(&GROUPS);
-        let function = format!("{kind}{}", self.serial());
-        Place {
-            account: ACCOUNT,
-            log_group: format!("/aws/lambda/{function}"),
-            log_stream: "2026/09/21/[$LATEST]abc".to_owned(),
-            function: Some(function),
-        }
+        let log_group = format!("/aws/lambda/{kind}{}", self.serial());
+        Origin::new(ACCOUNT, "", &log_group, "2026/09/21/[$LATEST]abc")
     }
 
     /// The log events of one log stream.
@@ -127,7 +122,6 @@ impl Maker {
         let mut place = self.place();
         if is_own {
             OWN_LOG_GROUP.clone_into(&mut place.log_group);
-            place.function = Some("forwarder".to_owned());
         }
         let course = self.course(place);
         let mut made = self::unit(Vec::new());
@@ -157,7 +151,7 @@ impl Maker {
             };
             *rule += count;
         }
-        let Place { log_group, log_stream, .. } = &course.place;
+        let Origin { log_group, log_stream, .. } = &course.place;
         // In CloudWatch's order of fields.
         format!(
             r#"{{"messageType":"{message_type}","owner":"{ACCOUNT}","logGroup":"{log_group}","logStream":"{log_stream}","subscriptionFilters":["f"],"logEvents":{}}}"#,
@@ -203,11 +197,7 @@ impl Maker {
                 format!(r#"{{"level":"ERROR","message":"{text}","orderId":"{order}"}}"#)
             }
             45..50 => self.broken_line(unit, course, (&id, age)),
-            50..58 if may_be_report => {
-                let Place { log_group, log_stream, .. } = &course.place;
-                let origin = Origin::new(ACCOUNT, "", log_group, log_stream);
-                self.report(unit, course, &origin, (&id, age))
-            }
+            50..58 if may_be_report => self.report(unit, course, (&id, age)),
             _ => self.line(unit, course),
         };
         LogEvent { id, timestamp_ms: i64::try_from(age.time_ms()).unwrap(), message }
@@ -238,7 +228,7 @@ impl Maker {
     fn raw_lines(&mut self, sequence_number: &str, age: Age) -> (Vec<u8>, Unit) {
         let mut unit = unit(Vec::new());
         let mut text = String::new();
-        let course = self.course(nowhere("logs"));
+        let course = self.course(Origin::new("", "", "", "logs"));
         for _ in 0..self.random.between(1, 3) {
             // Empty lines of a record are no log events.
             let id = match unit.events {
@@ -260,7 +250,7 @@ impl Maker {
         let mut unit = unit(Vec::new());
         let id = format!("{:056}", self.serial());
         let age = self.age();
-        let course = self.course(nowhere(""));
+        let course = self.course(Origin::default());
         let mut way = Way { destination: DEFAULT, stream: None };
         let content = match self.random.below(12) {
             0..5 => {
@@ -287,8 +277,7 @@ impl Maker {
                     let place = self.place();
                     self.course(place)
                 };
-                let Place { log_group, log_stream, .. } = &course.place;
-                let origin = Origin::new(ACCOUNT, "", log_group, log_stream);
+                let origin = course.place.clone();
                 let event = self.log_event(id, age, true, &course, &mut unit);
                 Content::Events(LogBatch { origin, events: vec![event], ..LogBatch::default() })
             }
@@ -333,12 +322,6 @@ impl Maker {
 
 fn content_of_line(event_id: String, age: Age, line: String) -> Content {
     Content::Line { event_id, timestamp_ms: i64::try_from(age.time_ms()).unwrap(), line }
-}
-
-/// A place that no route matches.
-fn nowhere(log_stream: &str) -> Place {
-    let log_stream = log_stream.to_owned();
-    Place { account: "", log_group: String::new(), log_stream, function: None }
 }
 
 /// Encodes a request as an OTLP line. `padding` makes it longer.

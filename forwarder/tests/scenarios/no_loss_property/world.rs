@@ -202,11 +202,6 @@ impl World {
         }
     }
 
-    /// Notes that the schedule delivers the unit again without a failure.
-    pub(crate) fn delivered_again(&mut self, unit: UnitId) {
-        self.units[unit].deliveries += 1;
-    }
-
     pub(crate) fn begin_invocation(&mut self, units: &[UnitId]) -> InvocationId {
         let broken = units.iter().filter(|unit| self.units[**unit].is_broken);
         self.census.met_often("event: broken", broken.count());
@@ -247,10 +242,6 @@ impl World {
 
     pub(crate) fn is_poisoned(&self, request: RequestId) -> bool {
         self.requests[request].marks.iter().any(|mark| self.poison.contains(mark))
-    }
-
-    pub(crate) fn answered(&mut self, request: RequestId, answered: Answered) {
-        self.requests[request].answered = answered;
     }
 
     /// Stores these items of the request, and silently discards old ones, as OpenObserve does.
@@ -318,11 +309,6 @@ impl World {
         if has_waited && old.any(|found| Age::is_aging(found.time_unix_nano)) {
             self.census.met("old: out of the window while it waited");
         }
-    }
-
-    /// Notes that the invocation failed without a report.
-    pub(crate) fn panicked(&mut self, invocation: InvocationId) {
-        self.invocations[invocation].end = End::Killed;
     }
 
     pub(crate) fn killed(&mut self, invocation: InvocationId) {

@@ -24,7 +24,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use wire::protobuf::Writer;
 use wire::{Request, SignalKind};
 
@@ -146,34 +146,45 @@ fn refuses(request: &Request, status: u16, fate: Fate) -> Outcome {
     Outcome { requests_sent: 1, bytes_sent, ..Outcome::unsent(request.clone(), reason, fate) }
 }
 
-/// An HTTP server that rejects requests with a bad record and stores the others.
+/// An HTTP server that answers with this status, headers and body. It notes the log records of requests with status 200.
 #[derive(Clone)]
-struct Server {
-    refuses_all: bool,
-    refuses_with: u16,
+struct Server<F> {
+    answer: F,
     stored: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
-impl Default for Server {
-    fn default() -> Self {
-        Self { refuses_all: false, refuses_with: 400, stored: Arc::default() }
+type Answer = (u16, HeaderMap, &'static [u8]);
+
+impl<F: Fn(&[String]) -> Answer> Server<F> {
+    fn new(answer: F) -> Self {
+        Self { answer, stored: Arc::default() }
     }
 }
 
-impl Transport for Server {
+/// Rejects requests with a bad record.
+fn rejects_bad(status: u16) -> impl Fn(&[String]) -> Answer + Clone {
+    move |bodies| {
+        let is_bad = bodies.iter().any(|body| body.starts_with("bad"));
+        let (status, body) = if is_bad { (status, &b"Invalid record"[..]) } else { (200, &[][..]) };
+        (status, HeaderMap::new(), body)
+    }
+}
+
+fn busy(_: &[String]) -> Answer {
+    let after = (http::header::RETRY_AFTER, HeaderValue::from_static("600"));
+    (429, HeaderMap::from_iter([after]), b"")
+}
+
+impl<F: Fn(&[String]) -> Answer + Sync> Transport for Server<F> {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
         let bytes = wire::gzip::inflate(&request.body, 64 << 20).unwrap();
         let bodies = bodies(&Request::trusted(request.kind, bytes));
-        let is_bad = self.refuses_all || bodies.iter().any(|body| body.starts_with("bad"));
-        if !is_bad {
-            let mut stored = self.stored.lock().unwrap();
-            for body in bodies {
-                *stored.entry(body).or_default() += 1;
-            }
-        }
-        let (status, body) = if is_bad { (self.refuses_with, "Invalid record") } else { (200, "") };
-        let body = Bytes::from_static(body.as_bytes());
-        Ok(HttpResponse { status, headers: HeaderMap::new(), body, cut: false })
+        let (status, headers, body) = (self.answer)(&bodies);
+        let mut stored = self.stored.lock().unwrap();
+        bodies.into_iter().filter(|_| status == 200).for_each(|body| {
+            *stored.entry(body).or_default() += 1;
+        });
+        Ok(HttpResponse { status, headers, body: Bytes::from_static(body), cut: false })
     }
 }
 

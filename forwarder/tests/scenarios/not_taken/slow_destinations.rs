@@ -5,7 +5,7 @@ use lambda_otlp_forwarder::Config;
 use std::collections::HashMap;
 
 struct Slow {
-    hangs: bool,
+    hangs: fn(SignalKind) -> bool,
     time: Duration,
     /// Refuses later requests.
     accepts_until: Option<Instant>,
@@ -16,7 +16,7 @@ impl Export for Slow {
         if Instant::now() >= deadline {
             return Outcome::unsent(request, Reason::Deadline, Fate::Park);
         }
-        if self.hangs {
+        if (self.hangs)(request.kind()) {
             tokio::time::sleep_until(deadline).await;
             return refuses(&request, 503, Fate::Park);
         }
@@ -56,7 +56,11 @@ async fn a_hanging_destination_does_not_block_another() {
     .unwrap();
     let time = Duration::from_millis(100);
     let accepts_until = Some(Instant::now() + 12 * time);
-    let slow = |name| Slow { hangs: name == "default", time, accepts_until };
+    let slow = |name| Slow {
+        hangs: if name == "default" { |_| true } else { |_| false },
+        time,
+        accepts_until,
+    };
     let destinations = ["default", "other"].map(|name| Arc::new(by_function(name, slow(name))));
     let mut stack = Stack::with(Vec::new(), default_options());
     stack.forwarder.set_rules(Arc::new(rules), destinations.into());
@@ -67,7 +71,7 @@ async fn a_hanging_destination_does_not_block_another() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_destination_receives_all_requests_six_at_once() {
-    let slow = Slow { hangs: false, time: Duration::from_secs(1), accepts_until: None };
+    let slow = Slow { hangs: |_| false, time: Duration::from_secs(1), accepts_until: None };
     let stack = Stack::with(vec![by_function("default", slow)], default_options());
     let began = Instant::now();
     assert_eq!(stack.forward(functions(90)).await.ledger().accepted, 90);
@@ -76,7 +80,7 @@ async fn a_slow_destination_receives_all_requests_six_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hanging_destination_is_probed_every_two_minutes() {
-    let slow = Slow { hangs: true, time: Duration::ZERO, accepts_until: None };
+    let slow = Slow { hangs: |_| true, time: Duration::ZERO, accepts_until: None };
     let stack = Stack::with(vec![by_function("default", slow)], default_options());
     let took = async |pause| {
         tokio::time::advance(Duration::from_secs(pause)).await;
@@ -89,4 +93,24 @@ async fn a_hanging_destination_is_probed_every_two_minutes() {
     // Counted from the beginning of the last delivery, which took 10 s.
     assert_eq!([took(100).await, took(10).await], [0, 10]);
     assert_eq!([took(100).await, took(10).await], [0, 10]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn accepted_logs_do_not_reset_the_failures_of_traces() {
+    let hangs = |kind| kind == SignalKind::Traces;
+    let slow = Slow { hangs, time: Duration::ZERO, accepts_until: None };
+    let options = Options { enough_to_deliver: 1, ..default_options() };
+    let stack = Stack::with(vec![destination("default", slow)], options);
+    let span = deliveries::span_line();
+    let forwarded = async || {
+        let begin = Instant::now();
+        let report = stack.forward(kinesis(&["orders", "stock"], &["a line", &span])).await;
+        assert_eq!((report.ledger().accepted, report.ledger().parked), (2, 2));
+        (report.requests_sent, begin.elapsed().as_secs())
+    };
+    assert_eq!(forwarded().await, (3, 10), "the failure budget of the event, once");
+    for _ in 0..2 {
+        assert_eq!(forwarded().await.0, 3);
+    }
+    assert_eq!(forwarded().await, (2, 0), "spans are left alone");
 }
