@@ -112,3 +112,26 @@ async fn only_spans_with_invalid_ids_are_dead_lettered() {
     assert_eq!(letter.reason, Reason::InvalidIds.to_string());
     assert_eq!(letter.oldest_unix_nano, NOW);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_larger_than_the_limit_is_divided_and_loses_nothing() {
+    const MOST_BYTES: usize = 1_000;
+    let sent = Mutex::new(Vec::new());
+    let backend = Backend(|request: &Request| {
+        sent.lock().unwrap().push(request.clone());
+        takes(request)
+    });
+    let mut config = config().destination;
+    config.max_request_bytes = MOST_BYTES;
+    let destination = Destination::new("default", backend, &config, IngestPolicy::any_time());
+    let stack = Stack::with(vec![destination], default_options());
+    // One line, so one request.
+    let request = logs((0..100).map(|n| format!("record {n}")));
+    let line = line_of(request.bytes(), "logs");
+    let report = stack.forward(incoming(&payload("/aws/lambda/orders", &[&line]))).await;
+    assert_eq!(report.ledger().accepted, 100);
+    let sent = sent.lock().unwrap();
+    assert!(sent.iter().all(|request| request.bytes().len() <= MOST_BYTES));
+    let found: Vec<String> = sent.iter().flat_map(bodies).collect();
+    assert_eq!(found, bodies(&request));
+}
