@@ -37,18 +37,13 @@ pub struct InvocationContext {
 pub enum Response {
     /// A fully delivered event.
     Done(()),
-    Batch(BatchResponse),
+    #[serde(rename_all = "camelCase")]
+    Batch { batch_item_failures: Vec<BatchItemFailure> },
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct BatchResponse {
-    batch_item_failures: Vec<BatchItemFailure>,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct BatchItemFailure {
+pub struct BatchItemFailure {
     item_identifier: String,
 }
 
@@ -127,7 +122,7 @@ pub fn answer(report: &Report) -> Result<Response, InvocationError> {
         if let Some(failures) = &report.batch_item_failures {
             let failure = |id: &String| BatchItemFailure { item_identifier: id.clone() };
             let batch_item_failures = failures.iter().map(failure).collect();
-            return Ok(Response::Batch(BatchResponse { batch_item_failures }));
+            return Ok(Response::Batch { batch_item_failures });
         }
         if ledger.returned == 0 {
             return Ok(Response::Done(()));

@@ -57,10 +57,11 @@ pub(crate) struct Place(u64);
 
 #[derive(Debug)]
 pub struct Destination<E> {
-    name: String,
-    export: E,
-    config: DestinationConfig,
-    policy: IngestPolicy,
+    /// The name in rules and parked messages.
+    pub(crate) name: String,
+    pub(crate) export: E,
+    pub(crate) config: DestinationConfig,
+    pub(crate) policy: IngestPolicy,
     stream: Option<Template>,
     /// By signal, because a destination may accept one signal and fail for another.
     breakers: Mutex<BTreeMap<SignalKind, Breaker>>,
@@ -102,28 +103,6 @@ impl<E> Destination<E> {
             stored_stream(stream).hash(&mut hasher);
         }
         Some(Place(hasher.finish()))
-    }
-
-    /// The name in rules and parked messages.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub fn export(&self) -> &E {
-        &self.export
-    }
-
-    pub fn profile(&self) -> Profile {
-        self.config.profile
-    }
-
-    /// Largest request before compression, in bytes.
-    pub fn max_request_bytes(&self) -> usize {
-        self.config.max_request_bytes
-    }
-
-    pub fn policy(&self) -> IngestPolicy {
-        self.policy
     }
 
     /// Gives access to the circuit breaker of a signal.

@@ -165,9 +165,9 @@ async fn send<E: Export>(
     let Group { stream, requests, survey, .. } = group;
     let item_times = survey.map(|survey| survey.times);
     let has_few_keys = survey.is_some_and(|survey| survey.has_few_keys());
-    for request in wire::merge(requests, destination.max_request_bytes()) {
+    for request in wire::merge(requests, destination.config.max_request_bytes) {
         let request = if has_few_keys { request.with_few_keys() } else { request };
-        let sorted = destination.policy().sort(request, item_times, context.now_unix_nano());
+        let sorted = destination.policy.sort(request, item_times, context.now_unix_nano());
         let Sorted { send, keep, dropped, restamped } = sorted;
         let mut outcome = match send {
             None => Outcome::default(),
@@ -179,8 +179,8 @@ async fn send<E: Export>(
             }
             Some(request) => {
                 let stream = stream.as_deref();
-                let outcome = destination.export().export(stream, request, deadline).await;
-                bisect_refused(destination.export(), stream, outcome, context.attempt, deadline)
+                let outcome = destination.export.export(stream, request, deadline).await;
+                bisect_refused(&destination.export, stream, outcome, context.attempt, deadline)
                     .await
             }
         };
@@ -207,10 +207,10 @@ async fn send<E: Export>(
             warnings: Some(outcome.warning).filter(|text| !text.is_empty()).into_iter().collect(),
             ..Report::default()
         };
-        delivered.report.account.add(destination.name(), ledger);
+        delivered.report.account.add(&destination.name, ledger);
         delivered.rest.extend(outcome.parts.into_iter().map(|part| {
             let first_seen = context.first_seen_unix_nano;
-            ToEnqueue::of_part(part, destination.name(), stream.as_deref(), &log_events, first_seen)
+            ToEnqueue::of_part(part, &destination.name, stream.as_deref(), &log_events, first_seen)
         }));
     }
     (busy, all_judged, delivered)

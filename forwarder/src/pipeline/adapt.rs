@@ -2,17 +2,17 @@
 
 use super::router::{DestinationRoute, Router, Routing};
 use crate::delivery::Parcel;
-use crate::delivery::destination::Destination;
 use crate::ledger::Ledger;
 use crate::queues::put::ToEnqueue;
 use crate::report::Report;
-use crate::rules::Growth;
+use crate::rules::{Applied, Growth, RuleSet};
+use crate::source::Origin;
 use backend::{Fate, Reason, UndeliveredPart, sanitize};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use wire::{Request, SignalKind};
 
-/// Requests for one destination, and the effects of the rules on them.
+/// Requests for one destination.
 #[derive(Default)]
 pub(crate) struct Routed {
     pub(super) report: Report,
@@ -21,88 +21,44 @@ pub(crate) struct Routed {
     pub(super) refused: Vec<ToEnqueue>,
 }
 
-/// The requests of one chunk, piece by piece, each piece for one destination after another.
-pub(super) struct RoutedRequests<'r, E> {
-    router: &'r Router<'r, E>,
-    routing: &'r Routing,
-    service_name: &'r str,
-    pieces: RequestPieces,
-    /// The current piece after the rules.
-    piece: Vec<Request>,
-    /// The items of the current piece, and those that rules dropped.
+/// Applies the rules to a piece of the requests. The ledger has its items, and those that rules dropped.
+pub(super) fn apply_rules(
+    rules: &RuleSet,
+    origin: &Origin,
+    requests: Vec<Request>,
+) -> (Applied, Ledger) {
+    let mut ledger = Ledger::default();
+    for request in &requests {
+        ledger += Ledger::of_items(request.kind(), request.items());
+    }
+    if rules.is_empty() {
+        return (Applied { requests, ..Applied::default() }, ledger);
+    }
+    let applied = rules.apply(origin, requests);
+    ledger.dropped = applied.dropped();
+    (applied, ledger)
+}
+
+/// Adapts requests to the profile of a destination.
+pub(super) fn adapt<E>(
+    router: &Router<'_, E>,
+    routing: &Routing,
+    route: &DestinationRoute,
+    requests: Vec<Request>,
     ledger: Ledger,
-    /// The next route of the current piece; 0 before the next piece.
-    route: usize,
-}
-
-impl<'r, E> RoutedRequests<'r, E> {
-    /// Applies the rules to requests and adapts them to each destination, in pieces of bounded size.
-    pub(super) fn new(
-        router: &'r Router<'r, E>,
-        routing: &'r Routing,
-        requests: Vec<Request>,
-        service_name: &'r str,
-    ) -> Self {
-        let most_bytes = router.options.enough_to_deliver;
-        let pieces = RequestPieces::new(requests, router.rules.growth(), most_bytes);
-        let (piece, ledger) = (Vec::new(), Ledger::default());
-        Self { router, routing, service_name, pieces, piece, ledger, route: 0 }
-    }
-}
-
-impl<E> Iterator for RoutedRequests<'_, E> {
-    type Item = Routed;
-
-    fn next(&mut self) -> Option<Routed> {
-        let mut routed = Routed::default();
-        if self.route == 0 {
-            let requests = self.pieces.next()?;
-            self.apply_rules(requests, &mut routed);
-        }
-        let route = self.routing.routes.get(self.route)?;
-        let destination = self.router.destinations.get(route.destination)?;
-        self.route = (self.route + 1) % self.routing.routes.len();
-        let is_last = self.route == 0;
-        let requests = if is_last { std::mem::take(&mut self.piece) } else { self.piece.clone() };
-        routed.report.account.add(destination.name(), self.ledger);
-        for request in requests {
-            self.adapt(request, destination, route, &mut routed);
-        }
-        Some(routed)
-    }
-}
-
-impl<E> RoutedRequests<'_, E> {
-    fn apply_rules(&mut self, requests: Vec<Request>, routed: &mut Routed) {
-        self.ledger = Ledger::default();
-        for request in &requests {
-            self.ledger += Ledger::of_items(request.kind(), request.items());
-        }
-        if self.router.rules.is_empty() {
-            self.piece = requests;
-            return;
-        }
-        let applied = self.router.rules.apply(&self.routing.log_events.origin, requests);
-        self.ledger.dropped = applied.dropped();
-        self.piece = applied.requests;
-        routed.report.rules = applied.effects;
-        routed.report.unreadable = applied.unreadable;
-    }
-
-    /// Adapts a request to the destination's profile.
-    fn adapt(
-        &self,
-        request: Request,
-        destination: &Destination<E>,
-        route: &DestinationRoute,
-        routed: &mut Routed,
-    ) {
-        let sanitized = sanitize(destination.profile(), request, self.service_name);
+    service_name: &str,
+) -> Routed {
+    let mut routed = Routed::default();
+    let Some(destination) = router.destinations.get(route.destination) else { return routed };
+    let name = destination.name.as_str();
+    routed.report.account.add(name, ledger);
+    let log_events = &routing.log_events;
+    for request in requests {
+        let sanitized = sanitize(destination.config.profile, request, service_name);
         let dropped = sanitized.dropped;
         routed.report.dropped_points += dropped;
         routed.report.renamed += sanitized.renamed;
-        routed.report.account.add(destination.name(), Ledger { dropped, ..Ledger::default() });
-        let log_events = &self.routing.log_events;
+        routed.report.account.add(name, Ledger { dropped, ..Ledger::default() });
         routed.parcels.extend(sanitized.request.map(|request| Parcel {
             destination: route.destination,
             stream: route.stream.clone(),
@@ -113,12 +69,12 @@ impl<E> RoutedRequests<'_, E> {
         routed.refused.extend(sanitized.refused.map(|request| {
             let (items, fate) = (request.items(), Fate::DeadLetter);
             let part = UndeliveredPart { request, items, reason: Reason::InvalidIds, fate };
-            let (name, stream) = (destination.name(), route.stream.as_deref());
-            let first_seen = self.router.observed_unix_nano;
+            let (stream, first_seen) = (route.stream.as_deref(), router.observed_unix_nano);
             let letter = ToEnqueue::of_part(part, name, stream, log_events, first_seen);
-            ToEnqueue { is_in_log_group: !self.routing.is_redriven, ..letter }
+            ToEnqueue { is_in_log_group: !routing.is_redriven, ..letter }
         }));
     }
+    routed
 }
 
 /// An exponential data point becomes a histogram of about sixty buckets.

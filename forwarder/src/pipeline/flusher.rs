@@ -21,9 +21,9 @@ use wire::UndecodableLine;
 /// Delivers the telemetry of one event and accounts for it.
 pub(crate) struct Flusher<'f, E, Q> {
     destinations: &'f [Arc<Destination<E>>],
-    queues: &'f Queues<Q>,
+    pub(crate) queues: &'f Queues<Q>,
     options: &'f Options,
-    invocation: &'f InvocationContext,
+    pub(crate) invocation: &'f InvocationContext,
     began: Instant,
     budget: FailureBudget,
     /// Requests for the next delivery.
@@ -73,15 +73,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
     }
 
     pub(crate) fn destination(&self, name: &str) -> Option<(usize, &'f Arc<Destination<E>>)> {
-        self.destinations.iter().enumerate().find(|(_, destination)| destination.name() == name)
-    }
-
-    pub(crate) fn invocation(&self) -> &'f InvocationContext {
-        self.invocation
-    }
-
-    pub(crate) fn queues(&self) -> &'f Queues<Q> {
-        self.queues
+        self.destinations.iter().enumerate().find(|(_, destination)| destination.name == name)
     }
 
     /// Adds routed requests, and delivers if enough waits.

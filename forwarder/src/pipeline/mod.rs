@@ -15,11 +15,11 @@ use crate::invocation::InvocationContext;
 use crate::queues::Queue;
 use crate::queues::put::Queues;
 use crate::report::{MOST_DETAILS, Report};
-use crate::rules::RuleSet;
+use crate::rules::{Effect, RuleSet};
 use crate::source::{
     Batches, Event, LogBatch, LogEvent, LogEventRange, SourceError, SourceLimits, Subscription,
 };
-use adapt::RoutedRequests;
+use adapt::{RequestPieces, adapt, apply_rules};
 use flusher::Flusher;
 use router::{Router, Routing};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -92,9 +92,6 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
     fn stages<'f>(&'f self, invocation: &'f InvocationContext) -> Stages<'f, E, Q> {
         let Self { destinations, queues, options, .. } = self;
         Stages {
-            limits: options.source,
-            options: &options.convert,
-            observed_unix_nano: invocation.observed_unix_nano,
             stream: StreamState::default(),
             router: Router {
                 rules: &self.rules,
@@ -115,18 +112,13 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         let silence = Duration::from_nanos(invocation.observed_unix_nano.saturating_sub(wall))
             .max(monotonic.elapsed());
         if silence >= LONGEST_SILENCE {
-            self.destinations
-                .iter()
-                .for_each(|destination| destination.export().drop_connections());
+            self.destinations.iter().for_each(|destination| destination.export.drop_connections());
         }
     }
 }
 
 /// The stages of one event. Batches of log events go down through them; the flusher has the report at the end.
 struct Stages<'f, E, Q> {
-    limits: SourceLimits,
-    options: &'f ConvertOptions,
-    observed_unix_nano: u64,
     /// The state of the current log stream.
     stream: StreamState,
     router: Router<'f, E>,
@@ -139,7 +131,7 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
     async fn forward_subscription(&mut self, subscription: Subscription) -> Option<SourceError> {
         let mut unread = self.forward_all(|limits| subscription.batches(limits)).await;
         let flusher = &mut self.flusher;
-        let has_queue = flusher.queues().dead_letters.is_some();
+        let has_queue = flusher.queues.dead_letters.is_some();
         if let Some(error) = unread.take_if(|error| has_queue && error.may_come_late()) {
             flusher.report.account.total.events += 1;
             let bytes = subscription.bytes();
@@ -156,15 +148,15 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         &mut self,
         batches: impl FnOnce(&SourceLimits) -> Batches<'b>,
     ) -> Option<SourceError> {
-        let begin = AssertUnwindSafe(|| batches(&self.limits));
-        let Ok(mut batches) = catch_unwind(begin) else { return Some(SourceError::Panicked) };
+        let begun = caught(|| batches(&self.router.options.source));
+        let Some(mut batches) = begun else { return Some(SourceError::Panicked) };
         let mut first = None;
         loop {
-            match catch_unwind(AssertUnwindSafe(|| batches.next())) {
-                Ok(Some(Ok(batch))) => self.forward(batch, false).await,
-                Ok(Some(Err(error))) => first = first.or(Some(error)),
-                Ok(None) => break,
-                Err(_) => {
+            match caught(|| batches.next()) {
+                Some(Some(Ok(batch))) => self.forward(batch, false).await,
+                Some(Some(Err(error))) => first = first.or(Some(error)),
+                Some(None) => break,
+                None => {
                     first = first.or(Some(SourceError::Panicked));
                     break;
                 }
@@ -207,7 +199,7 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         // Each route has its own copy of the requests until they are delivered.
         let most_bytes = match routing.routes.len() {
             0 | 1 => usize::MAX,
-            routes => self.limits.chunk_bytes / routes,
+            routes => self.router.options.source.chunk_bytes / routes,
         };
         let mut events = batch.events.as_slice();
         loop {
@@ -247,23 +239,40 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         chunk: &[LogEvent],
         routing: &Routing,
     ) -> Option<Converted> {
-        let Self { options, observed_unix_nano, stream, router, flusher, .. } = self;
+        let Self { stream, router, flusher } = self;
         let next = stream.next_stream();
         let state = std::mem::replace(stream, next);
         let service_name = routing.service_name.as_deref();
-        let converting = AssertUnwindSafe(|| {
-            convert(&batch.origin, chunk, state, options, service_name, *observed_unix_nano)
-        });
-        let mut converted = catch_unwind(converting).ok()?;
+        let mut converted = caught(|| {
+            let now = router.observed_unix_nano;
+            convert(&batch.origin, chunk, state, &router.options.convert, service_name, now)
+        })?;
         *stream = std::mem::take(&mut converted.state);
         let requests = std::mem::take(&mut converted.requests);
-        let service_name = std::mem::take(&mut converted.service_name);
-        let mut routed = RoutedRequests::new(router, routing, requests, &service_name);
-        while let Some(part) = catch_unwind(AssertUnwindSafe(|| routed.next())).ok()? {
-            flusher.add(part).await;
+        let mut pieces =
+            RequestPieces::new(requests, router.rules.growth(), router.options.enough_to_deliver);
+        while let Some(piece) = caught(|| pieces.next())? {
+            let (mut ruled, ledger) = caught(|| apply_rules(router.rules, &batch.origin, piece))?;
+            Effect::add_all(&mut flusher.report.rules, std::mem::take(&mut ruled.effects));
+            flusher.report.unreadable += ruled.unreadable;
+            let mut routes = routing.routes.iter().peekable();
+            while let Some(route) = routes.next() {
+                let requests = match routes.peek() {
+                    Some(_) => ruled.requests.clone(),
+                    None => std::mem::take(&mut ruled.requests),
+                };
+                let service = &converted.service_name;
+                let routed = caught(|| adapt(router, routing, route, requests, ledger, service))?;
+                flusher.add(routed).await;
+            }
         }
         Some(converted)
     }
+}
+
+/// Calls a function that reads untrusted content. `None` if it panics.
+fn caught<T>(read: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(read)).ok()
 }
 
 /// Returns the first log events with about `most_bytes` of messages, at least one.

@@ -81,7 +81,7 @@ impl<E> Router<'_, E> {
         let LogBatch { origin, events, .. } = batch;
         let mut routes: Vec<DestinationRoute> = Vec::new();
         for route in self.rules.routes(origin) {
-            let named = |destination: &Arc<Destination<E>>| destination.name() == route.destination;
+            let named = |destination: &Arc<Destination<E>>| destination.name == route.destination;
             if let Some(destination) = self.destinations.iter().position(named) {
                 routes.push(DestinationRoute { destination, stream: route.stream.map(Arc::from) });
             }

@@ -53,7 +53,7 @@ pub(crate) async fn redrive<E: Export, Q: Queue>(
             .destination(name)
             .is_some_and(|(_, it)| has_accepted_since(it)),
     };
-    let left = decide(kind, &mut parts, receipt, policy, flusher.invocation().observed_unix_nano);
+    let left = decide(kind, &mut parts, receipt, policy, flusher.invocation.observed_unix_nano);
     let pause = pause(receipt, delivered.retry_after, left);
     let returned_before = flusher.returned();
     let (letters, rest): (Vec<_>, Vec<_>) = parts.into_iter().partition(ToEnqueue::is_dead_letter);
@@ -100,7 +100,7 @@ async fn send_parked<E: Export, Q: Queue>(
     let log_events = Arc::new(log_events.clone());
     let parcel = Parcel { destination, stream, request, survey: None, log_events };
     let attempt = message.receive_count();
-    (flusher.deliver_parked(parcel, attempt, *first_seen_unix_nano).await, found.policy())
+    (flusher.deliver_parked(parcel, attempt, *first_seen_unix_nano).await, found.policy)
 }
 
 /// Hides the message until the next attempt. If that fails, it comes again after the queue's visibility timeout.
@@ -109,8 +109,8 @@ async fn postpone<E: Export, Q: Queue>(
     message: &QueueMessage,
     after: Duration,
 ) {
-    let Some(queue) = &flusher.queues().retry else { return };
-    let deadline = flusher.invocation().queue_deadline;
+    let Some(queue) = &flusher.queues.retry else { return };
+    let deadline = flusher.invocation.queue_deadline;
     if let Err(error) = queue.postpone(&message.receipt_handle, after, deadline).await {
         tracing::warn!(%error, "cannot change the message's visibility timeout, SQS delivers it again after the present one");
     }

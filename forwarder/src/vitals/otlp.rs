@@ -62,12 +62,12 @@ impl OtlpVitals {
         });
         let request = Request::encode::<Metrics>(&request);
         let Sanitized { request: Some(request), .. } =
-            sanitize(destination.profile(), request, &self.function)
+            sanitize(destination.config.profile, request, &self.function)
         else {
             return;
         };
         let deadline = invocation.queue_deadline.min(Instant::now() + LONGEST_REQUEST);
-        let outcome = destination.export().export(None, request, deadline).await;
+        let outcome = destination.export.export(None, request, deadline).await;
         // A failure of this request does not count against deliveries.
         if verdict(&outcome) == Some(true) {
             destination.breaker(SignalKind::Metrics, |breaker| {
