@@ -158,11 +158,7 @@ pub(crate) async fn invoke(
 }
 
 pub(crate) fn forward(incoming: Event, options: Options) -> Report {
-    forward_to(DryRun, incoming, options)
-}
-
-pub(crate) fn forward_to(export: impl Export, incoming: Event, options: Options) -> Report {
-    forward_within(export, incoming, options, IngestPolicy::any_time())
+    forward_within(DryRun, incoming, options, IngestPolicy::any_time())
 }
 
 fn forward_within(
@@ -204,20 +200,6 @@ pub(crate) fn peer_sample(path: &str) -> Option<PathBuf> {
         println!("skipped: {path} is not here");
     }
     found
-}
-
-pub(crate) fn ledger(report: &Report) -> String {
-    let ledger = report.ledger();
-    let items = ledger.items;
-    format!(
-        "{} events, {} consumed: {} spans, {} data points, {} log records, {} undecodable",
-        ledger.events,
-        ledger.consumed.total(),
-        items.spans,
-        items.data_points,
-        items.log_records,
-        items.undecodable
-    )
 }
 
 /// Accepts and keeps everything.

@@ -71,6 +71,25 @@ async fn a_backend_that_takes_nothing_gets_few_requests_and_no_record_is_blamed(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_stays_queued_if_its_dead_letter_is_rejected() {
+    // Accepts the first record, blames the second one, and is too busy for the third one.
+    let stack = Stack::new(Backend(|request: &Request| {
+        let (first, others) = request.clone().split_at(1);
+        let (second, third) = others.split_at(1);
+        let mut outcome = takes(&first);
+        outcome += refuses(&second, 400, Fate::DeadLetter);
+        outcome += refuses(&third, 503, Fate::Park);
+        outcome
+    }));
+    stack.park_records(3);
+    stack.dead_letters.script([QueueResponse::refuse(403, "AccessDenied")]);
+    let report = stack.redrive().await;
+    let ledger = report.ledger();
+    assert_eq!((ledger.accepted, ledger.returned, ledger.ambiguous), (1, 2, 1));
+    assert_eq!((stack.retry.len(), stack.dead_letters.len()), (1, 0), "the rest is in it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_is_not_divided_while_the_backend_is_down() {
     let stack = Stack::new(Backend(|request: &Request| refuses(request, 503, Fate::Park)));
     stack.park_records(1_000);

@@ -19,7 +19,7 @@ use lambda_otlp_forwarder::{
     Content, Destination, Event, Export, Forwarder, IngestPolicy, InvocationContext, KeptIn,
     LogEventRange, MAX_MESSAGE_BYTES, Options, Origin, Parked, Queues, Report, RuleSet, Template,
 };
-use local_lambda::queue::Queue;
+use local_lambda::queue::{Queue, QueueResponse};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -43,20 +43,6 @@ fn check(sink: &Sink) {
 }
 
 #[tokio::test]
-async fn metrics_for_separate_streams_are_sent_sequentially() {
-    let sink = slow_sink().await;
-    let functions = ["orders", "stock", "billing", "mail", "parcels", "users"];
-    for number in 0..20 {
-        let destination = organization(&sink, "default", number, "{function}");
-        let stack = Stack::with(vec![destination], default_options());
-        // Smaller requests are sent first: the metrics.
-        let report = stack.forward(kinesis(&functions, &[REPORT, &"x".repeat(9_000)])).await;
-        assert_eq!(report.ledger().accepted, report.ledger().items.total(), "{report:?}");
-    }
-    check(&sink);
-}
-
-#[tokio::test]
 async fn destinations_sharing_a_stream_are_served_sequentially() {
     let sink = slow_sink().await;
     let rules = r#"

@@ -1,7 +1,7 @@
 //! Hanging and slow destinations beside others.
 
 use super::*;
-use lambda_otlp_forwarder::Config;
+use lambda_otlp_forwarder::{Config, IngestWindow, OldRecords};
 use std::collections::HashMap;
 
 struct Slow {
@@ -113,4 +113,18 @@ async fn accepted_logs_do_not_reset_the_failures_of_traces() {
         assert_eq!(forwarded().await.0, 3);
     }
     assert_eq!(forwarded().await, (2, 0), "spans are left alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_leave_the_window_during_an_invocation_are_not_sent() {
+    let slow = Slow { hangs: |_| false, time: Duration::from_secs(9), accepts_until: None };
+    let window = Some(IngestWindow { past: Duration::from_hours(5) });
+    let policy = IngestPolicy { window, old_records: OldRecords::Keep };
+    let destination = Destination::new("default", slow, &config().destination, policy);
+    let options = Options { enough_to_deliver: 1, ..default_options() };
+    let stack = Stack::with(vec![destination], options);
+    // The window ends 15 seconds early. The third record is sent 18 seconds after the first.
+    tokio::time::advance(Duration::from_hours(5).saturating_sub(Duration::from_secs(25))).await;
+    let report = stack.forward(kinesis(&["orders", "stock", "billing"], &["a line"])).await;
+    assert_eq!((report.ledger().accepted, report.ledger().dead_lettered), (2, 1));
 }

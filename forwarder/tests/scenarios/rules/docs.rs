@@ -3,7 +3,6 @@
 use super::support::*;
 use backend::Profile;
 use lambda_otlp_forwarder::{Origin, RuleSet};
-use wire::Request;
 
 const DOCS: &str = include_str!("../../../../docs/rules.md");
 
@@ -42,37 +41,6 @@ fn every_condition_and_action_has_an_example_in_the_docs() {
     for word in words.split(", ") {
         assert!(toml.contains(word), "{word}");
     }
-}
-
-#[test]
-fn failures_are_kept_and_a_tenth_of_the_rest() {
-    let spans = |status| (0..50).map(|n| span(n, "GET /orders", 2, status, "")).collect();
-    let records = (0..50).map(|n| in_trace(log(9, "x", ""), n)).collect();
-    let requests = [traces("", "", spans(0)), logs("", "", records)];
-    let rules = example("keep failures");
-    let [kept, records] = requests;
-    let ids = |request: Request| -> Vec<u8> {
-        let request = rules.apply(&place(), vec![request]).requests.remove(0);
-        (0..50).filter(|n| request.bytes().windows(16).any(|bytes| bytes == [*n; 16])).collect()
-    };
-    let kept = ids(kept);
-    assert!((1..=12).contains(&kept.len()), "{kept:?}");
-    assert_eq!(kept, ids(records), "traces and their log records");
-    assert_eq!(ids(traces("", "", spans(2))).len(), 50, "failures");
-}
-
-#[test]
-fn sampling_by_level() {
-    let record = |n: usize, severity| log(severity, "x", &format!("faas.invocation_id=r{n}"));
-    let rules = example("a fifth of debug and info");
-    let left = |severity| {
-        let records = (0..500).map(|n| record(n, severity)).collect();
-        let applied = rules.apply(&place(), vec![logs("", "", records)]);
-        applied.requests.iter().map(Request::items).sum::<usize>()
-    };
-    assert!((70..130).contains(&left(9)), "{}", left(9));
-    assert_eq!(left(13), 500);
-    assert_eq!(left(0), 500);
 }
 
 #[test]
