@@ -87,8 +87,6 @@ mod outgoing;
 mod output;
 pub mod processor;
 pub mod telemetry;
-#[cfg(feature = "testing")]
-pub mod testing;
 mod variables;
 
 #[cfg(test)]

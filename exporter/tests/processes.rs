@@ -9,12 +9,17 @@
 
 use expect_test::expect;
 use lambda_otlp_exporter::{
-    InMemoryOutput, TelemetryConfig, TelemetryConfigBuilder, create_traced_handler, init_telemetry,
+    InMemoryOutput, InvocationFuture, TelemetryConfig, TelemetryConfigBuilder,
+    create_traced_handler, init_telemetry, inject_client_context, inject_headers, inject_json,
+    inject_message_attributes,
 };
 use lambda_runtime::{Context, Error, LambdaEvent};
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::logs::v1::ResourceLogs;
+use serde::Serialize;
 use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::convert::Infallible;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use tracing::level_filters::LevelFilter;
@@ -47,19 +52,21 @@ fn run(function: &str, variables: &[(&str, &str)]) -> Output {
     child.stderr(Stdio::inherit()).output().unwrap()
 }
 
-/// Handles one event with this body, and returns the lines.
-async fn invoke(config: TelemetryConfigBuilder, body: fn()) -> Vec<String> {
+/// A function whose handler returns the result of `body`, and its lines.
+async fn function<T: Serialize + Send + 'static>(
+    config: TelemetryConfigBuilder,
+    body: fn() -> T,
+) -> (impl Fn(LambdaEvent<Value>) -> InvocationFuture<T, Error>, Arc<InMemoryOutput>) {
     let output = Arc::new(InMemoryOutput::default());
     let config = config.with_output(Arc::clone(&output) as _).build();
     let (_tracer, completion_handler) = init_telemetry(config).await.unwrap();
-    let handler = create_traced_handler(
-        "test",
-        completion_handler,
-        move |_: LambdaEvent<Value>| async move {
-            body();
-            Ok::<_, Error>(json!(null))
-        },
-    );
+    let handler = move |_: LambdaEvent<Value>| async move { Ok::<_, Error>(body()) };
+    (create_traced_handler("test", completion_handler, handler), output)
+}
+
+/// Handles one event with this body, and returns the lines.
+async fn invoke(config: TelemetryConfigBuilder, body: fn()) -> Vec<String> {
+    let (handler, output) = function(config, body).await;
     handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
     output.take_lines()
 }
@@ -130,7 +137,7 @@ fn log_variables_choose_records_and_add_spans() {
 
 /// `init_telemetry` sets the globals of OpenTelemetry, `tracing` and `log`.
 async fn uses_globals() {
-    let lines = invoke(TelemetryConfig::builder(), || {
+    let (handler, output) = function(TelemetryConfig::builder(), || {
         tracing::info_span!("child").in_scope(|| {
             tracing::info!("hello");
             log::warn!(target: "legacy::disk", "nearly full: {} %", 98);
@@ -139,9 +146,12 @@ async fn uses_globals() {
             log::error!(target: "opentelemetry_sdk::trace", "of the SDK itself");
         });
         opentelemetry::global::meter("test").u64_counter("calls").build().add(1, &[]);
-    });
+        send()
+    })
+    .await;
+    let sent = handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
     let (mut items, mut logs) = (Vec::new(), String::new());
-    for line in lines.await {
+    for line in output.take_lines() {
         for own in wire::read_line(&line, &wire::Limits::default()).unwrap().decoded {
             if let Some(request) = own.decode::<wire::Logs>() {
                 logs.extend(request.unwrap().resource_logs.iter().flat_map(shown));
@@ -157,6 +167,44 @@ async fn uses_globals() {
         legacy::disk INFO "disk" free=IntValue(2) ratio=DoubleValue(0.5) mounted=BoolValue(true) name=StringValue("tmp")
     "#]]
     .assert_eq(&logs);
+
+    let traceparent = &sent["header"];
+    assert_eq!(&sent["attribute"], traceparent);
+    assert_eq!(sent["attributes"], json!([1, 10, 10]));
+    let detail = json!({ "order": 7, "headers": { "traceparent": traceparent } });
+    assert_eq!((&sent["detail"], &sent["record"]), (&detail, &json!("not an object")));
+    let mut by_client_context = Context::default();
+    by_client_context.client_context = serde_json::from_str(sent["client"].as_str().unwrap()).ok();
+    for event in [
+        LambdaEvent::new(detail, Context::default()),
+        LambdaEvent::new(json!({}), by_client_context),
+    ] {
+        let next = handler(event).await.unwrap();
+        let trace = |sent: &Value| sent.as_str().unwrap()[..36].to_owned();
+        assert_eq!(trace(&next["header"]), trace(traceparent), "the same trace");
+    }
+}
+
+/// Sends the context through all channels.
+fn send() -> Value {
+    let mut headers = http::HeaderMap::new();
+    headers.insert("traceparent", "of another request".parse().unwrap());
+    inject_headers(&mut headers);
+    let attributes = |existing: usize| {
+        let existing = (0..existing).map(|at| (format!("a{at}"), "x".to_owned()));
+        let mut attributes: HashMap<String, String> = existing.collect();
+        inject_message_attributes(&mut attributes, Ok::<_, Infallible>);
+        attributes
+    };
+    let of_client = inject_client_context(None).unwrap();
+    json!({
+        "header": headers["traceparent"].to_str().unwrap(),
+        "attribute": attributes(9)["traceparent"],
+        "attributes": [attributes(0).len(), attributes(9).len(), attributes(10).len()],
+        "detail": serde_json::from_str::<Value>(&inject_json(r#"{"order":7}"#)).unwrap(),
+        "record": inject_json("not an object"),
+        "client": String::from_utf8(wire::decode_base64(of_client.as_bytes()).unwrap()).unwrap(),
+    })
 }
 
 /// Scope, severity, body, attributes and event name of each record, and whether it belongs to a span.

@@ -1,5 +1,7 @@
 //! Whole invocations in process: the traced handler is called like the runtime calls it, and `wire` reads its lines.
 
+#[cfg(feature = "aws-sdk")]
+mod aws_sdk;
 mod compact;
 mod cut_off;
 mod driver;
