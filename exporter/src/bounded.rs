@@ -105,27 +105,3 @@ pub(crate) fn within<T: Send + 'static>(
     thread::Builder::new().name("otlp-flush".to_owned()).spawn(run).ok()?;
     done.recv_timeout(timeout).ok()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_released_lock_passes_to_a_waiting_thread() {
-        let lock = TimedLock::default();
-        let guard = lock.lock(Duration::ZERO).unwrap();
-        assert!(lock.lock(Duration::MAX).is_none(), "it is this thread's own");
-        std::thread::scope(|scope| {
-            assert!(scope.spawn(|| lock.lock(Duration::ZERO).is_none()).join().unwrap());
-            // Without a wake-up it would wait forever.
-            let next = scope.spawn(|| lock.lock(Duration::MAX).is_some());
-            while lock.state().waiting == 0 {
-                thread::yield_now();
-            }
-            drop(guard);
-            assert!(next.join().unwrap());
-        });
-        assert_eq!(lock.state().waiting, 0);
-        assert!(lock.lock(Duration::ZERO).is_some());
-    }
-}

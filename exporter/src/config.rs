@@ -386,6 +386,7 @@ fn limits(reader: &mut Reader<'_>) -> (SpanLimitsOfEnvironment, RecordLimits) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use expect_test::{Expect, expect};
 
     #[test]
     fn the_table_of_variables_is_consistent() {
@@ -394,56 +395,52 @@ mod tests {
     }
 
     #[test]
-    fn all_invalid_variables_are_reported_in_one_line() {
-        let config = Config::from_source(&[
-            ("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", "many"),
-            ("OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL", "11"),
-            ("LAMBDA_OTLP_MAX_LINE_BYTES", "1MiB"),
-            ("LAMBDA_OTLP_MAX_LINE_BYTE", "60KiB"),
-            ("LAMBDA_OTLP_LINE", "short"),
-            ("OTEL_TRACES_SAMPLER", "sometimes"),
-        ]);
+    fn mistakes_in_variables_are_reported_in_one_line_and_replaced() {
+        fn check<const N: usize>(variables: &[(&str, &str); N], expected: &Expect) -> Config {
+            let config = Config::from_source(variables);
+            expected.assert_eq(&config.complaint.replace("; ", "\n"));
+            config
+        }
+        let config = check(
+            &[
+                ("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", "many"),
+                ("OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL", "11"),
+                ("LAMBDA_OTLP_MAX_LINE_BYTES", "1MiB"),
+                ("LAMBDA_OTLP_MAX_LINE_BYTE", "60KiB"),
+                ("LAMBDA_OTLP_LINE", "short"),
+                ("OTEL_TRACES_SAMPLER", "sometimes"),
+            ],
+            &expect![[r#"
+                LAMBDA_OTLP_MAX_LINE_BYTE: unknown
+                did you mean LAMBDA_OTLP_MAX_LINE_BYTES?
+                LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE: "many" is not a whole number
+                OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL: more than 9
+                LAMBDA_OTLP_LINE: "short" is not `standard` or `compact`
+                LAMBDA_OTLP_MAX_LINE_BYTES: outside 1 KiB to 250 KiB, the nearer end is used
+                OTEL_TRACES_SAMPLER: "sometimes" is not `always_on`, `always_off`, `traceidratio`, `parentbased_always_on`, `parentbased_always_off` or `parentbased_traceidratio`"#]],
+        );
         assert!(!config.writes_compact_lines);
-        assert_eq!(config.queue_size, None);
-        assert_eq!(config.compression_level, None);
+        assert_eq!((config.queue_size, config.compression_level), (None, None));
         assert_eq!(config.max_line_bytes, 250 * 1024);
-        expect_test::expect![[r#"LAMBDA_OTLP_MAX_LINE_BYTE: unknown; did you mean LAMBDA_OTLP_MAX_LINE_BYTES?; LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE: "many" is not a whole number; OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL: more than 9; LAMBDA_OTLP_LINE: "short" is not `standard` or `compact`; LAMBDA_OTLP_MAX_LINE_BYTES: outside 1 KiB to 250 KiB, the nearer end is used; OTEL_TRACES_SAMPLER: "sometimes" is not `always_on`, `always_off`, `traceidratio`, `parentbased_always_on`, `parentbased_always_off` or `parentbased_traceidratio`"#]]
-        .assert_eq(&config.complaint);
-    }
-
-    #[test]
-    fn unsupported_standard_variables_are_reported_and_ignored() {
-        let config = Config::from_source(&[
-            ("OTEL_CONFIG_FILE", "/var/task/otel.yaml"),
-            ("OTEL_METRICS_EXPORTER", "prometheus"),
-            ("OTEL_LOGS_EXPORTER", "NONE"),
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"),
-            ("OTEL_BSP_SCHEDULE_DELAY", "100"),
-            ("OTLP_STDOUT_SPAN_EXPORTER_OUTPUT_TYPE", "pipe"),
-        ]);
+        let config = check(
+            &[
+                ("OTEL_CONFIG_FILE", "/var/task/otel.yaml"),
+                ("OTEL_METRICS_EXPORTER", "prometheus"),
+                ("OTEL_LOGS_EXPORTER", "NONE"),
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"),
+                ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+                ("OTLP_STDOUT_SPAN_EXPORTER_OUTPUT_TYPE", "pipe"),
+            ],
+            &expect![[r#"
+                OTLP_STDOUT_SPAN_EXPORTER_OUTPUT_TYPE: there is no output to a pipe, telemetry goes to stdout
+                OTEL_CONFIG_FILE: not supported by lambda-otlp-exporter, it has no effect
+                OTEL_METRICS_EXPORTER: "prometheus" is not `otlp`, `otlp/stdout` or `none`"#]],
+        );
         assert!(config.writes.traces && config.writes.metrics && !config.writes.logs);
-        expect_test::expect![[r#"OTLP_STDOUT_SPAN_EXPORTER_OUTPUT_TYPE: there is no output to a pipe, telemetry goes to stdout; OTEL_CONFIG_FILE: not supported by lambda-otlp-exporter, it has no effect; OTEL_METRICS_EXPORTER: "prometheus" is not `otlp`, `otlp/stdout` or `none`"#]].assert_eq(&config.complaint);
-    }
-
-    #[test]
-    fn the_queue_size_is_kept_between_1_and_65536() {
-        let check = |value: &str, expected, complaint: &str| {
+        for (value, expected) in [("0", None), ("65536", Some(65_536)), ("65537", Some(65_536))] {
             let config = Config::from_source(&[("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", value)]);
             assert_eq!(config.queue_size, expected);
-            assert!(config.complaint.ends_with(complaint), "{}", config.complaint);
-            assert_eq!(config.complaint.is_empty(), complaint.is_empty());
-        };
-        check("1", Some(1), "");
-        check("65536", Some(65_536), "");
-        check(
-            "0",
-            None,
-            "LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE: 0 would hold nothing; the default is used",
-        );
-        check(
-            "65537",
-            Some(65_536),
-            "LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE: more than 65,536, which is used",
-        );
+            assert_eq!(config.complaint.is_empty(), value == "65536", "{}", config.complaint);
+        }
     }
 }

@@ -420,7 +420,6 @@ fn gather(exporter: usize, source: &str, request: Request) -> Option<Request> {
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::export::write_timeout::{LONGEST_TIMEOUT, STUCK_TIMEOUT};
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::UNIX_EPOCH;
 
@@ -441,30 +440,6 @@ mod tests {
 
     /// resource_logs { scope_logs { log_records {} log_records {} } }
     const TWO_RECORDS: [u8; 8] = [0x0a, 0x06, 0x12, 0x04, 0x12, 0x00, 0x12, 0x00];
-
-    /// Refuses the lines of the first two batches, and notes the time the exporter would wait.
-    #[derive(Debug, Default)]
-    struct StuckAtFirst(Mutex<Vec<Duration>>);
-
-    impl Output for StuckAtFirst {
-        fn write_lines(&self, _lines: &[u8], timeout: Duration) -> io::Result<()> {
-            let mut timeouts = self.0.lock().unwrap();
-            timeouts.push(timeout);
-            if timeouts.len() <= 2 { Err(ErrorKind::TimedOut.into()) } else { Ok(()) }
-        }
-    }
-
-    #[test]
-    fn the_write_timeout_is_short_while_stdout_is_stuck() {
-        let output = Arc::new(StuckAtFirst::default());
-        let line = exporter(Arc::clone(&output) as _);
-        for _ in 0..4 {
-            drop(line.emit(SignalKind::Logs, "orders", TWO_RECORDS.to_vec()));
-        }
-        let [long, short] = [LONGEST_TIMEOUT, STUCK_TIMEOUT];
-        assert_eq!(*output.0.lock().unwrap(), [long, short, short, long]);
-        assert_eq!(line.losses().lost(SignalKind::Logs, Loss::OutputFailed), 4);
-    }
 
     /// Exports while it writes, like a thread of the function that holds stdout.
     #[derive(Debug, Default)]

@@ -333,23 +333,3 @@ fn write_wait(
         .with_attributes([KeyValue::new("lambda_otlp.inferred", true)]);
     tracer.build_with_context(builder, invocation).end_with_timestamp(now);
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_version_replaces_an_alias_in_the_arn() {
-        let check = |arn: &str, expected: Option<&str>| {
-            let mut context = lambda_runtime::Context::default();
-            context.invoked_function_arn = arn.to_owned();
-            let attributes = function_attributes(&context, Some("7"));
-            let id = attributes.iter().find(|own| own.key.as_str() == names::CLOUD_RESOURCE_ID);
-            assert_eq!(id.map(|id| id.value.as_str()).as_deref(), expected, "{arn}");
-        };
-        let orders = "arn:aws:lambda:eu-west-1:123456789012:function:orders";
-        check(orders, Some(orders));
-        check(&format!("{orders}:live"), Some(&format!("{orders}:7")));
-        check("No header lambda-runtime-invoked-function-arn found.", None);
-    }
-}

@@ -184,32 +184,10 @@ fn size_of_any(value: &AnyValue) -> usize {
 mod tests {
     use super::*;
 
-    fn no_wait() -> Duration {
-        Duration::ZERO
-    }
-
-    fn buffer(capacity: usize) -> Buffer<i32> {
-        Buffer::new(SignalKind::Traces, capacity, |_| 1, |item| *item == 0, Arc::default())
-    }
-
-    #[test]
-    fn a_buffer_filled_during_a_write_is_written_next() {
-        let buffer = buffer(2);
-        buffer.push(1, no_wait, |_| ());
-        buffer.push(2, no_wait, |_| {
-            for item in [3, 4] {
-                buffer.push(item, no_wait, |_| ());
-            }
-        });
-        let mut written = Vec::new();
-        buffer.push(5, no_wait, |batch| written = batch);
-        assert_eq!(written, [3, 4, 5]);
-        assert_eq!(buffer.losses.lost(SignalKind::Traces, Loss::BufferFull), 0);
-    }
-
     #[test]
     fn fast_producers_wait_for_the_write_and_lose_no_items() {
-        let (buffer, written) = (buffer(4), Mutex::new(Vec::new()));
+        let buffer = Buffer::new(SignalKind::Traces, 4, |_| 1, |_| false, Arc::default());
+        let written = Mutex::new(Vec::new());
         let write = |batch| {
             std::thread::sleep(Duration::from_micros(50));
             written.lock().unwrap().push(batch);
@@ -229,18 +207,5 @@ mod tests {
         items.sort_unstable();
         assert_eq!(buffer.losses.lost(SignalKind::Traces, Loss::BufferFull), 0);
         assert_eq!(items, (0..4000).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn large_items_are_dropped_while_a_full_buffer_waits_for_a_write() {
-        let memory_size = |item: &i32| usize::try_from(*item).unwrap() * 1024;
-        let buffer = Buffer::new(SignalKind::Traces, 1000, memory_size, |_| false, Arc::default());
-        buffer.push(2000, no_wait, |_| {
-            for item in [1025, 1] {
-                buffer.push(item, no_wait, |_| ());
-            }
-        });
-        assert_eq!(buffer.flush(Duration::ZERO, |batch| batch), Some(vec![1025]));
-        assert_eq!(buffer.losses.lost(SignalKind::Traces, Loss::BufferFull), 1);
     }
 }

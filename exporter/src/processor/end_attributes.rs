@@ -27,40 +27,7 @@ pub(crate) fn settle(attributes: &mut Vec<KeyValue>, of_end: &[&'static str]) {
     *attributes = kept;
 }
 
-/// Returns `true` if a key repeats. Most spans have none, and up to 128 attributes: a key is compared with earlier ones only if
-/// one of them has the same hash.
 fn has_duplicates(attributes: &[KeyValue]) -> bool {
-    let mut seen = [false; 1024];
-    attributes.iter().enumerate().any(|(at, own)| {
-        let Some(seen) = seen.get_mut(hash(own.key.as_str())) else { return true };
-        let may_be_twice = std::mem::replace(seen, true);
-        may_be_twice && attributes.iter().take(at).any(|other| other.key == own.key)
-    })
-}
-
-/// A hash of 10 bits of a key's length and its end, which vary more than its beginning.
-fn hash(key: &str) -> usize {
-    let end = match key.as_bytes().last_chunk() {
-        Some(end) => u64::from_le_bytes(*end),
-        None => key.bytes().fold(0, |end, byte| end << 8 | u64::from(byte)),
-    };
-    // The golden ratio; the highest bits depend on all.
-    ((end ^ key.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_duplicate_key_among_many_attributes_is_detected() {
-        let mut attributes: Vec<_> =
-            (0..128).map(|number| KeyValue::new(format!("shop.item.{number}"), number)).collect();
-        assert!(!has_duplicates(&attributes));
-        for number in 0..128 {
-            attributes.push(KeyValue::new(format!("shop.item.{number}"), 0));
-            assert!(has_duplicates(&attributes), "{number}");
-            attributes.pop();
-        }
-    }
+    let mut each = attributes.iter().enumerate();
+    each.any(|(at, own)| attributes.iter().take(at).any(|other| other.key == own.key))
 }

@@ -51,35 +51,25 @@ impl IdGenerator for InvocationIdGenerator {
 /// Two environments have the same id as rarely as with random ids. Environments that Lambda restores from one snapshot have the
 /// same state, so random numbers come from the system.
 #[derive(Debug)]
-pub(crate) struct SequentialIdGenerator<O = RandomIdGenerator> {
+pub(crate) struct SequentialIdGenerator {
     next: AtomicU64,
-    /// Creates ids if the system gives no random numbers.
-    otherwise: O,
 }
 
 impl Default for SequentialIdGenerator {
     fn default() -> Self {
-        Self::new(RandomIdGenerator::default())
+        Self { next: AtomicU64::new(random_number()) }
     }
 }
 
-impl<O: IdGenerator> SequentialIdGenerator<O> {
-    fn new(otherwise: O) -> Self {
-        Self { next: AtomicU64::new(random_number(&otherwise)), otherwise }
-    }
-}
-
-impl<O: IdGenerator> IdGenerator for SequentialIdGenerator<O> {
+impl IdGenerator for SequentialIdGenerator {
     fn new_trace_id(&self) -> TraceId {
-        random_bytes()
-            .map(TraceId::from_bytes)
-            .filter(|id| *id != TraceId::INVALID)
-            .unwrap_or_else(|| self.otherwise.new_trace_id())
+        let id = random_bytes().map(TraceId::from_bytes).filter(|id| *id != TraceId::INVALID);
+        id.unwrap_or_else(|| RandomIdGenerator::default().new_trace_id())
     }
 
     fn new_span_id(&self) -> SpanId {
         if BEGINS_INVOCATION.take() {
-            self.next.store(random_number(&self.otherwise), Ordering::Relaxed);
+            self.next.store(random_number(), Ordering::Relaxed);
         }
         let next = || SpanId::from_bytes(id_of_number(self.next.fetch_add(1, Ordering::Relaxed)));
         // One number gives the invalid id.
@@ -87,8 +77,9 @@ impl<O: IdGenerator> IdGenerator for SequentialIdGenerator<O> {
     }
 }
 
-fn random_number(otherwise: &impl IdGenerator) -> u64 {
-    u64::from_ne_bytes(random_bytes().unwrap_or_else(|| otherwise.new_span_id().to_bytes()))
+fn random_number() -> u64 {
+    let otherwise = || RandomIdGenerator::default().new_span_id().to_bytes();
+    u64::from_ne_bytes(random_bytes().unwrap_or_else(otherwise))
 }
 
 /// Random bytes of the system, unless it has none yet.
@@ -112,6 +103,7 @@ mod tests {
             assert!(ids.iter().copied().eq(numbers.take(ids.len())), "{first}: {ids:?}");
         };
         check(first, &[generator.new_span_id(), generator.new_span_id()]);
+        assert_ne!(generator.new_trace_id(), generator.new_trace_id());
         let begins = || with_trace_id(None, || generator.new_span_id());
         let (one, inner, other) = (begins(), generator.new_span_id(), begins());
         let numbers = generator.next.load(Ordering::Relaxed).wrapping_sub(1);
@@ -127,31 +119,8 @@ mod tests {
     }
 
     #[test]
-    fn restored_environments_create_different_ids() {
-        /// The SDK's generator, in the same state in each environment.
-        #[derive(Debug)]
-        struct Restored;
-        impl IdGenerator for Restored {
-            fn new_trace_id(&self) -> TraceId {
-                TraceId::from(7_u128)
-            }
-            fn new_span_id(&self) -> SpanId {
-                SpanId::from(7_u64)
-            }
-        }
-        let ids = [(); 2].map(|()| {
-            let generator = SequentialIdGenerator::new(Restored);
-            (generator.new_trace_id(), generator.new_span_id())
-        });
-        let [(trace, span), (other_trace, other_span)] = ids;
-        assert_ne!(trace, other_trace);
-        assert_ne!(span, other_span);
-    }
-
-    #[test]
     fn sequential_span_ids_skip_the_invalid_id() {
-        let otherwise = RandomIdGenerator::default();
-        let generator = SequentialIdGenerator { next: AtomicU64::new(u64::MAX), otherwise };
+        let generator = SequentialIdGenerator { next: AtomicU64::new(u64::MAX) };
         let ids = [generator.new_span_id(), generator.new_span_id()];
         assert_eq!(ids, [u64::MAX, 1].map(|number| SpanId::from_bytes(id_of_number(number))));
     }

@@ -165,17 +165,4 @@ mod tests {
             "#]],
         );
     }
-
-    #[test]
-    fn the_service_name_is_unknown_service_outside_lambda() {
-        check(
-            &[],
-            &[],
-            &expect![[r#"
-                cloud.platform = String(Static("aws_lambda"))
-                cloud.provider = String(Static("aws"))
-                service.name = String(Owned("unknown_service"))
-            "#]],
-        );
-    }
 }

@@ -1,13 +1,8 @@
 //! Before an invocation times out, and when its environment ends, its open spans are written as partial ones.
 
-use super::driver::{
-    Function, NOW_MS, Records, Written, attribute, block_on, event, shown, status, succeed,
-};
+use super::driver::{Function, NOW_MS, Records, Written, attribute, event, shown, status, succeed};
 use crate::export::losses::Loss;
 use crate::handler::create_traced_handler;
-use crate::init::init;
-use crate::init::telemetry_config::TelemetryConfig;
-use crate::output::InMemoryOutput;
 use expect_test::expect;
 use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry::trace::{TraceContextExt as _, Tracer as _};
@@ -17,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
 use std::task::{Context, Waker};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Runs an invocation whose handler blocks its thread in a span after another has ended, and calls `meanwhile` on another thread.
 fn while_a_handler_blocks<R: Send + 'static>(
@@ -47,11 +42,15 @@ fn while_a_handler_blocks<R: Send + 'static>(
 
 #[test]
 fn open_spans_are_written_as_partial_spans_before_the_deadline() {
-    let function = Function::new();
+    let records = Arc::new(Records::new("partial"));
+    let function = Function::with_variables(&[records.variable()]);
     let watch = function.watch();
     let lines = while_a_handler_blocks(&function, move || {
         assert_eq!(watch.step_at(2899), [""; 0], "too early");
-        watch.step_at(2900)
+        assert!(records.root().is_open);
+        let lines = watch.step_at(2900);
+        assert!(!records.root().is_open, "its partial span is written");
+        lines
     });
     let late = function.written();
     assert_eq!(late.span_names(), ["open", "orders"], "the handler has ended all the same");
@@ -76,9 +75,9 @@ fn open_spans_are_written_as_partial_spans_before_the_deadline() {
     assert_eq!(of_open("bank").as_deref(), Some(r#""7""#));
     assert_eq!(of_open("attempt").as_deref(), Some("7"));
     expect![[r#"
-        aws.lambda.invoked_arn="arn:aws:lambda:eu-west-1:123456789012:function:orders"
+        aws.lambda.invoked_arn="arn:aws:lambda:eu-west-1:123456789012:function:orders:live"
         cloud.account.id="123456789012"
-        cloud.resource_id="arn:aws:lambda:eu-west-1:123456789012:function:orders"
+        cloud.resource_id="arn:aws:lambda:eu-west-1:123456789012:function:orders:7"
         error.type="timeout"
         faas.coldstart=true
         faas.invocation_id="3da1f2dc-3222-475e-9205-e2e6c6318895"
@@ -86,43 +85,6 @@ fn open_spans_are_written_as_partial_spans_before_the_deadline() {
         lambda_otlp.partial=true
     "#]]
     .assert_eq(&shown(&early.span_named("orders").attributes));
-}
-
-/// By the thread of the process, at a real time.
-#[test]
-fn a_blocked_invocation_is_written_before_its_deadline() {
-    let output = Arc::new(InMemoryOutput::default());
-    let config = TelemetryConfig::builder().with_output(Arc::clone(&output) as _);
-    let config = config.with_global_providers(false).with_global_subscriber(false).build();
-    let completion = init(config, &[("AWS_LAMBDA_FUNCTION_NAME", "orders")]);
-    let handler = create_traced_handler("orders", completion, move |_: LambdaEvent<Value>| {
-        let mut lines = output.take_lines();
-        while lines.is_empty() {
-            std::thread::yield_now();
-            lines = output.take_lines();
-        }
-        std::future::ready(Ok::<_, Error>(lines.into()))
-    });
-    let mut event = event(json!({}));
-    let now = opentelemetry::time::now().duration_since(UNIX_EPOCH).unwrap();
-    event.context.deadline = u64::try_from(now.as_millis()).unwrap() + 1000;
-    let lines: Value = block_on(handler(event)).unwrap();
-    let written = Written::read(serde_json::from_value(lines).unwrap());
-    let partial = attribute(written.span_named("orders"), "lambda_otlp.partial");
-    assert_eq!(partial.as_deref(), Some("true"));
-}
-
-#[test]
-fn a_root_written_as_partial_is_marked_as_written() {
-    let records = Arc::new(Records::new("partial"));
-    let function = Function::with_variables(&[records.variable()]);
-    let (watch, of_thread) = (function.watch(), Arc::clone(&records));
-    let is_open = while_a_handler_blocks(&function, move || {
-        let before = of_thread.root().is_open;
-        watch.step_at(2900);
-        [before, of_thread.root().is_open]
-    });
-    assert_eq!(is_open, [true, false]);
 }
 
 /// Starts two invocations, with 3 s and 60 s left, whose callers' spans are in these traces. Each handler opens a span with `open`
@@ -247,14 +209,14 @@ fn a_shutdown_after_a_timeout_writes_only_new_items() {
 
 #[test]
 fn a_timed_out_invocation_of_a_managed_instance_does_not_stop_others() {
-    let check = |initialization, expected: usize| {
+    for (initialization, expected) in [("lambda-managed-instances", 1), ("on-demand", 0)] {
         let variables = [("AWS_LAMBDA_INITIALIZATION_TYPE", initialization)];
         let function = Function::with_variables(&variables);
         let handler = create_traced_handler(
             "orders",
             function.completion.clone(),
             |event: LambdaEvent<Value>| async {
-                if event.payload["name"] == "waits" {
+                if event.payload == "waits" {
                     std::future::pending().await
                 } else {
                     succeed(event).await
@@ -262,7 +224,7 @@ fn a_timed_out_invocation_of_a_managed_instance_does_not_stop_others() {
             },
         );
         let event_of = |name: &str, seconds: u64| {
-            let mut event = event(json!({ "name": name }));
+            let mut event = event(json!(name));
             event.context.deadline = NOW_MS + seconds * 1000;
             handler(event)
         };
@@ -274,7 +236,5 @@ fn a_timed_out_invocation_of_a_managed_instance_does_not_stop_others() {
         assert_eq!(function.written().spans.len(), expected, "{initialization}");
         let [lost, ..] = function.lost(Loss::DeadlineReached);
         assert_eq!(lost, u64::from(expected == 0), "{initialization}");
-    };
-    check("lambda-managed-instances", 1);
-    check("on-demand", 0);
+    }
 }

@@ -27,7 +27,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use wire::{Limits, Logs, Metrics, SignalKind, Traces};
 
 pub(super) const REQUEST_ID: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
-pub(super) const ARN: &str = "arn:aws:lambda:eu-west-1:123456789012:function:orders";
+/// By an alias, which the running version replaces in the resource id.
+const ARN: &str = "arn:aws:lambda:eu-west-1:123456789012:function:orders:live";
 
 /// The variables of a function that writes compact lines.
 pub(super) const COMPACT: [(&str, &str); 4] = [

@@ -1,12 +1,11 @@
 //! The description of an invocation in its event, and the inferred span for the time that the event waited.
 
-use super::driver::{Function, attribute, block_on, context, event, shown, succeed};
+use super::driver::{Function, attribute, block_on, event, shown, succeed};
 use super::triggers::trigger;
 use crate::handler::TracedHandler;
 use crate::handler::trigger::SpanAttributesExtractor;
 use crate::handler::trigger::span_attributes::SpanAttributes;
 use crate::handler::trigger::span_attributes::TriggerType::{Http, Other, PubSub};
-use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use expect_test::expect;
 use lambda_runtime::{Error, LambdaEvent, Service as _};
 use opentelemetry::KeyValue;
@@ -40,28 +39,6 @@ fn any_json_is_described_without_a_panic() {
 
 async fn bad_gateway<T>(_event: LambdaEvent<T>) -> Result<Value, Error> {
     Ok(json!({ "statusCode": 502 }))
-}
-
-#[test]
-fn an_http_invocation_is_one_span_with_typed_attributes() {
-    let function = Function::new();
-    let handler = TracedHandler::new("orders", function.completion.clone(), bad_gateway);
-    let payload: ApiGatewayV2httpRequest = serde_json::from_value(trigger("http-api")).unwrap();
-    block_on(handler.clone().call(LambdaEvent::new(payload, context()))).unwrap();
-    let span = function.span();
-    assert_eq!(span.name, "GET /orders/{id}");
-    assert_eq!(span.flags, 0x301);
-    assert_eq!(wire::ids::to_hex(&span.parent_span_id), "b7ad6b7169203331");
-    let attributes = shown(&span.attributes);
-    for expected in [
-        "faas.trigger=\"http\"\n",
-        "http.response.status_code=502\n",
-        "error.type=\"502\"\n",
-        "url.path=\"/prod/orders/7\"\n",
-    ] {
-        assert!(attributes.contains(expected), "{attributes}");
-    }
-    assert!(!attributes.contains("http.method"), "{attributes}");
 }
 
 #[test]

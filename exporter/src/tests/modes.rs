@@ -134,30 +134,24 @@ fn async_mode_writes_between_the_response_and_the_next_event() {
 }
 
 #[test]
-fn a_refused_registration_falls_back_to_sync_mode() {
-    for mode in ["async", "finalize"] {
-        let api = Api::start(REFUSED);
-        let function = api.function(mode, &[]);
-        assert!(matches!(function.completion.telemetry.mode(), Mode::Sync));
-        function.invoke();
-        assert_eq!(function.span().name, "orders");
-    }
-}
-
-#[test]
-fn async_mode_becomes_sync_without_an_api_or_under_snapstart() {
-    let none = Function::with_variables(&[("LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE", "async")]);
-    assert!(matches!(none.completion.telemetry.mode(), Mode::Sync), "outside Lambda");
+fn an_unavailable_mode_becomes_sync() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let silent = Function::with_variables(&[
-        ("AWS_LAMBDA_RUNTIME_API", &nobody),
-        ("LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE", "async"),
-    ]);
-    assert!(matches!(silent.completion.telemetry.mode(), Mode::Sync), "nobody listens");
-    let api = Api::start(REGISTERED);
-    let restored = api.function("async", &[("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")]);
-    assert!(matches!(restored.completion.telemetry.mode(), Mode::Sync));
-    assert!(api.requests.try_recv().is_err(), "it is not registered");
+    let (refuses, accepts) = (Api::start(REFUSED), Api::start(REGISTERED));
+    let snapshot = ("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start");
+    for (why, mode, variables) in [
+        ("outside Lambda", "async", vec![]),
+        ("nobody listens", "async", vec![("AWS_LAMBDA_RUNTIME_API", &*nobody)]),
+        ("refused", "async", vec![("AWS_LAMBDA_RUNTIME_API", &*refuses.address)]),
+        ("refused", "finalize", vec![("AWS_LAMBDA_RUNTIME_API", &*refuses.address)]),
+        ("SnapStart", "async", vec![("AWS_LAMBDA_RUNTIME_API", &*accepts.address), snapshot]),
+    ] {
+        let mode = [("LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE", mode)];
+        let function = Function::with_variables(&[&mode[..], &variables].concat());
+        assert!(matches!(function.completion.telemetry.mode(), Mode::Sync), "{why}");
+        function.invoke();
+        assert_eq!(function.span().name, "orders", "{why}");
+    }
+    assert!(accepts.requests.try_recv().is_err(), "it is not registered");
 }
 
 #[test]

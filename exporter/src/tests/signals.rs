@@ -322,29 +322,6 @@ fn large_log_records_are_written_before_the_invocation_ends() {
 }
 
 #[test]
-fn ordinary_spans_and_log_records_are_written_when_the_invocation_ends() {
-    let function = Function::new();
-    let logger = function.completion.logger_provider().logger("orders");
-    let attributes = || vec![KeyValue::new("order.id", "0a1b2c3d4e5f")];
-    for _ in 0..400 {
-        let mut span = function.completion.tracer().start("reserve parcels");
-        span.set_attributes(attributes());
-        span.add_event("parcel found", attributes());
-        span.add_link(SpanContext::empty_context(), attributes());
-        span.end();
-        let mut record = logger.create_log_record();
-        record.set_body("a parcel was found".into());
-        record.add_attribute("order.id", "0a1b2c3d4e5f");
-        record.add_attribute("sizes", AnyValue::ListAny(Box::new(vec![7.into(), 8.into()])));
-        logger.emit(record);
-    }
-    assert_eq!(function.output.take_lines(), [""; 0]);
-    function.completion.complete();
-    let written = function.written();
-    assert_eq!((written.spans.len(), written.logs.len()), (400, 400));
-}
-
-#[test]
 fn a_full_buffer_drops_children_but_keeps_the_root_span() {
     let of_two = [("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", "2")];
     // Spans that end during the first write, as those of other threads may.

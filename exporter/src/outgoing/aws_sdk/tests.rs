@@ -87,18 +87,34 @@ fn event_details_and_execution_inputs_get_the_context_on_request() {
 }
 
 #[test]
-fn topic_messages_get_the_context_and_sms_messages_do_not() {
-    let check = |operation, body: &str, added: &str| {
-        assert_eq!(written(operation, FORM, body, false), format!("{body}{added}"));
+fn each_topic_message_gets_the_context_after_its_attributes_and_sms_messages_do_not() {
+    const PUBLISH: (&str, &str) = ("SNS", "Publish");
+    const BATCH: (&str, &str) = ("SNS", "PublishBatch");
+    let check = |operation, body: &str, attributes: &[&str]| {
+        let added = attributes.iter().map(|own| {
+            format!(
+                "&{own}.Name=traceparent&{own}.Value.DataType=String&{own}.Value.StringValue=00-1"
+            )
+        });
+        let expected = format!("{body}{}", added.collect::<String>());
+        assert_eq!(written(operation, FORM, body, false), expected);
     };
+    let own = "TopicArn=arn%3Aaws&MessageAttributes.entry.1.Name=a&MessageAttributes.entry.1.Value.DataType=String";
+    check(PUBLISH, "Action=Publish&TopicArn=arn%3Aaws&Message=a", &["MessageAttributes.entry.1"]);
+    check(PUBLISH, own, &["MessageAttributes.entry.2"]);
+    check(PUBLISH, "TopicArn=arn%3Aaws&MessageAttributes.entry.1.Name=traceparent", &[]);
+    check(PUBLISH, "Action=Publish&PhoneNumber=%2B49&Message=a", &[]);
+    check(("SNS", "Subscribe"), "Action=Subscribe&TopicArn=arn", &[]);
+    check(BATCH, "Action=PublishBatch&TopicArn=arn%3Aaws", &[]);
     check(
-        ("SNS", "Publish"),
-        "Action=Publish&Version=2010-03-31&TopicArn=arn%3Aaws%3Asns%3Ax%3A1%3Aorders&Message=a",
-        "&MessageAttributes.entry.1.Name=traceparent&MessageAttributes.entry.1.Value.DataType=String\
-         &MessageAttributes.entry.1.Value.StringValue=00-1",
+        BATCH,
+        "TopicArn=arn%3Aaws&PublishBatchRequestEntries.member.1.Id=a&PublishBatchRequestEntries.member.2.Id=b\
+         &PublishBatchRequestEntries.member.2.MessageAttributes.entry.1.Name=a",
+        &[
+            "PublishBatchRequestEntries.member.1.MessageAttributes.entry.1",
+            "PublishBatchRequestEntries.member.2.MessageAttributes.entry.2",
+        ],
     );
-    check(("SNS", "Publish"), "Action=Publish&PhoneNumber=%2B49&Message=a", "");
-    check(("SNS", "Subscribe"), "Action=Subscribe&TopicArn=arn", "");
 }
 
 #[test]
