@@ -116,8 +116,8 @@ pub use handler::trigger::span_attributes::{SpanAttributes, SpanAttributesBuilde
 pub use handler::trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
 #[doc(inline)]
 pub use handler::{InvocationFuture, TracedHandler, create_traced_handler};
+pub use init::init_telemetry;
 pub use init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
-pub use init::{InitError, init_telemetry};
 pub use lambda_otel_lite::resource::get_lambda_resource;
 pub use lambda_otel_lite::{Attribute, OtlpStdoutSpanExporter, events, logger};
 pub use lambda_otel_lite::{EventBuilder, EventLevel, event, record_event};

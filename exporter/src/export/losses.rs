@@ -49,16 +49,6 @@ impl Loss {
             Self::ExporterNotReady => "exporter_not_ready",
         }
     }
-
-    /// The remedy, if the application has one.
-    const fn remedy(self) -> &'static str {
-        match self {
-            Self::ExporterNotReady => {
-                " (the exporter may need the tokio runtime whose only thread waited for the flush: flush on another thread, as TracedHandler does)"
-            }
-            _ => "",
-        }
-    }
 }
 
 /// Counters since the environment started, shared by all parts of one exporter.
@@ -81,10 +71,9 @@ impl LossCounts {
         }
         if !self.warned.swap(true, Ordering::Relaxed) {
             stderr::warn(&format!(
-                "{items} {}(s) lost: {}{}; further losses are counted in the metric {}",
+                "{items} {}(s) lost: {}; further losses are counted in the metric {}",
                 kind.item(),
                 loss.as_str(),
-                loss.remedy(),
                 LOST_METRIC,
             ));
         }

@@ -112,10 +112,7 @@ impl<X> Instrumentation<X> {
         R: Serialize + Send + 'static,
         E: Display + Debug + Send + 'static,
     {
-        let (invocation, future) = match self.begin(event, handler) {
-            Begun::Traced(invocation, future) => (invocation, future),
-            Begun::Untraced(future) => return Box::pin(future),
-        };
+        let (invocation, future) = self.begin(event, handler);
         Box::pin(async move {
             let (invocation, result) = run(invocation, future).await;
             let outcome = HandlerOutcome::of_result(&result);
@@ -124,26 +121,23 @@ impl<X> Instrumentation<X> {
         })
     }
 
-    /// Starts the span, and calls `handler` inside it.
+    /// Starts the span, and calls `handler` inside it. A panic replaces the handler's future.
     pub(super) fn begin<T, Fut>(
         &self,
         event: LambdaEvent<T>,
         handler: impl FnOnce(LambdaEvent<T>) -> Fut,
-    ) -> Begun<Fut>
+    ) -> (InvocationSpan, Result<Fut, Box<dyn Any + Send>>)
     where
         X: Extractor<T>,
     {
         let extracted = self.extract(&event.payload);
-        let started =
+        let invocation =
             InvocationSpan::start(&self.completion, &event.context, &self.options, extracted);
-        let Some(invocation) = started else {
-            return Begun::Untraced(handler(event));
-        };
         let future = catch_unwind(AssertUnwindSafe(|| {
             let _active = invocation.context().clone().attach();
             invocation.span().in_scope(|| handler(event))
         }));
-        Begun::Traced(invocation, future)
+        (invocation, future)
     }
 
     fn extract<T>(&self, event: &T) -> SpanAttributes
@@ -155,14 +149,6 @@ impl<X> Instrumentation<X> {
             SpanAttributes::default()
         })
     }
-}
-
-/// An invocation whose handler was called.
-pub(super) enum Begun<Fut> {
-    /// A panic replaces the handler's future.
-    Traced(InvocationSpan, Result<Fut, Box<dyn Any + Send>>),
-    /// Our own code panicked.
-    Untraced(Fut),
 }
 
 /// Runs the handler's future in the invocation's context. A panic ends the invocation, and then continues.

@@ -1,7 +1,7 @@
 //! The span of one invocation, which always ends.
 
 use super::http_route;
-use super::new_span::{NewSpan, SpanOptions, StartedSpans};
+use super::new_span::{SpanOptions, StartedSpans, spans};
 use super::outcome::{HandlerOutcome, ResponseFacts, name_of_type};
 use super::trigger::span_attributes::SpanAttributes;
 use crate::bounded::within;
@@ -40,38 +40,39 @@ enum State {
 }
 
 impl InvocationSpan {
-    /// Starts the span. `None` if our own code panicked, because the handler must run nevertheless.
+    /// Starts the span. If our own code panics, the handler runs without a span.
     pub(super) fn start(
         completion: &TelemetryCompletionHandler,
         lambda: &lambda_runtime::Context,
         options: &SpanOptions,
         extracted: SpanAttributes,
-    ) -> Option<Self> {
+    ) -> Self {
         let telemetry = &completion.telemetry;
         let number = telemetry.begin(lambda.deadline());
         let started = AssertUnwindSafe(|| {
-            let new_span = NewSpan::of(completion, lambda, options, extracted);
-            let StartedSpans { root: started, consumer } = new_span.start(completion, number);
-            let context = started.0.clone();
+            let started = spans(completion, lambda, options, extracted, number);
+            let context = &started.root.0;
             let root = context.span().span_context().clone();
             let record = telemetry.facts.root_record.leave(&lambda.request_id, &root);
-            telemetry.invocations.start(number, &context, record);
-            let completion = completion.clone();
-            let mut request_id = String::new();
-            if let Mode::Async(extension) = completion.telemetry.mode() {
-                extension.begin(&lambda.request_id);
-                request_id.clone_from(&lambda.request_id);
-            }
-            Self {
-                completion,
-                context,
-                of_handler: consumer.unwrap_or(started),
-                number,
-                request_id,
-                state: State::Running,
-            }
+            telemetry.invocations.start(number, context, record);
+            started
         });
-        catch_unwind(started).inspect_err(|_| telemetry.invocations.finish(number)).ok()
+        let StartedSpans { root, consumer } = catch_unwind(started).unwrap_or_else(|_| {
+            StartedSpans { root: (Context::new(), tracing::Span::none()), consumer: None }
+        });
+        let mut request_id = String::new();
+        if let Mode::Async(extension) = telemetry.mode() {
+            extension.begin(&lambda.request_id);
+            request_id.clone_from(&lambda.request_id);
+        }
+        Self {
+            completion: completion.clone(),
+            context: root.0.clone(),
+            of_handler: consumer.unwrap_or(root),
+            number,
+            request_id,
+            state: State::Running,
+        }
     }
 
     /// The context in which the handler runs.
@@ -244,9 +245,7 @@ pub(crate) fn refuse(
     let options = SpanOptions { default_name, ..SpanOptions::default() };
     let completion = TelemetryCompletionHandler { telemetry };
     let extracted = SpanAttributes::default();
-    let Some(invocation) = InvocationSpan::start(&completion, lambda, &options, extracted) else {
-        return record();
-    };
+    let invocation = InvocationSpan::start(&completion, lambda, &options, extracted);
     let active = invocation.context().clone().attach();
     record();
     drop(active);

@@ -4,10 +4,13 @@ use super::http_route::HttpInvocation;
 use super::trigger::method_in_name;
 use super::trigger::span_attributes::{SpanAttributes, TriggerType, describe, kind_field};
 use crate::output::stderr;
+use crate::telemetry::Telemetry;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::id_generator::with_trace_id;
 use crate::telemetry::invocations::Invocations;
-use opentelemetry::trace::{Link, Span as _, SpanKind, TraceContextExt as _, TraceId, Tracer as _};
+use opentelemetry::trace::{
+    Link, Span as _, SpanContext, SpanKind, TraceContextExt as _, TraceId, Tracer as _,
+};
 use opentelemetry::{Context, KeyValue, Value};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -34,159 +37,156 @@ pub(super) struct StartedSpans {
     pub(super) consumer: Option<(Context, tracing::Span)>,
 }
 
-pub(super) struct NewSpan {
+/// Starts the spans of an invocation, and none if the SDK is disabled.
+pub(super) fn spans(
+    completion: &TelemetryCompletionHandler,
+    lambda: &lambda_runtime::Context,
+    options: &SpanOptions,
+    mut extracted: SpanAttributes,
+    number: u64,
+) -> StartedSpans {
+    let telemetry = &completion.telemetry;
+    let kind = options.kind.clone().or(extracted.kind.take());
+    let messages = if kind.is_none() { Messages::of(&mut extracted) } else { None };
+    let parent = parent(telemetry, lambda, extracted.carrier.as_ref());
+    let caller = parent.span().span_context().clone();
+    let parent = match extracted.trigger {
+        TriggerType::Http => {
+            let method = options.name.is_none().then(|| method_in_name(&extracted.attributes));
+            parent.with_value(HttpInvocation::new(method.flatten()))
+        }
+        _ => parent,
+    };
+    if let Some(account) = account(lambda) {
+        telemetry.signals.line.set_account(account);
+    }
+    if telemetry.is_disabled {
+        return StartedSpans { root: (parent, tracing::Span::none()), consumer: None };
+    }
+    let parent = Invocations::parent(number, &parent);
+
+    let xray = lambda.xray_trace_id.as_deref().map(XRayHeader::parse).unwrap_or_default();
+    let received_at = extracted.received_at.filter(|_| telemetry.facts.inferred_spans);
+    let root = NewSpan {
+        name: options
+            .name
+            .clone()
+            .or(extracted.span_name.take().map(Cow::Owned))
+            .or(options.default_name.clone())
+            .unwrap_or_else(|| function_name(lambda)),
+        kind: kind.unwrap_or(SpanKind::Server),
+        links: std::mem::take(&mut extracted.links),
+        attributes: attributes(telemetry, lambda, options, extracted, &xray, &caller),
+    };
+    let root = with_trace_id(invocation_trace_id(&xray, &lambda.request_id), || {
+        let in_tracing = |name: &str, kind: &str| tracing::info_span!(parent: None, "invocation", otel.name = name, otel.kind = kind);
+        let has_layer = telemetry.has_layer.load(Ordering::Relaxed);
+        root.start(telemetry, &parent, has_layer.then_some(in_tracing))
+    });
+    if caller.is_valid() && !caller.is_sampled() && !root.0.span().span_context().is_sampled() {
+        warn_of_unsampled(telemetry);
+    }
+    if let Some(received_at) = received_at {
+        let waited_for = messages.as_ref().map_or("HTTP", |messages| &messages.source);
+        write_wait(completion, waited_for, received_at, &root.0);
+    }
+    let consumer = messages.map(|Messages { source, attributes, links }| {
+        let name = Cow::Owned(format!("{source} process"));
+        let consumer = NewSpan { name, kind: SpanKind::Consumer, attributes, links };
+        let in_tracing = |name: &str, kind: &str| {
+            tracing::info_span!(parent: &root.1, "messages", otel.name = name, otel.kind = kind)
+        };
+        consumer.start(telemetry, &root.0, (!root.1.is_none()).then_some(in_tracing))
+    });
+    StartedSpans { root, consumer }
+}
+
+/// The context of the caller's span, or of none.
+fn parent(
+    telemetry: &Telemetry,
+    lambda: &lambda_runtime::Context,
+    of_event: Option<&HashMap<String, String>>,
+) -> Context {
+    // Lambda's API gives a caller no other place for it than the client context.
+    let custom = lambda.client_context.as_ref().map(|caller| &caller.custom);
+    let names_parent = |own: &&HashMap<String, String>| {
+        telemetry.propagation.parent(Some(own), None).span().span_context().is_valid()
+    };
+    let carrier = match custom.filter(names_parent) {
+        Some(custom) => of_event.filter(names_parent).or(Some(custom)),
+        None => of_event.filter(|own| !own.is_empty()).or(custom),
+    };
+    telemetry.propagation.parent(carrier, lambda.xray_trace_id.as_deref())
+}
+
+fn attributes(
+    telemetry: &Telemetry,
+    lambda: &lambda_runtime::Context,
+    options: &SpanOptions,
+    extracted: SpanAttributes,
+    xray: &XRayHeader,
+    caller: &SpanContext,
+) -> Vec<KeyValue> {
+    let facts = &telemetry.facts;
+    let mut attributes = function_attributes(lambda, facts.function_version.as_deref());
+    attributes.push(KeyValue::new(names::FAAS_INVOCATION_ID, lambda.request_id.clone()));
+    attributes.push(KeyValue::new("faas.trigger", extracted.trigger.as_str()));
+    attributes.push(KeyValue::new("faas.coldstart", facts.take_cold_start()));
+    if let Some(tenant) = lambda.tenant_id.as_deref().filter(|tenant| !tenant.is_empty()) {
+        attributes.push(KeyValue::new("aws.lambda.tenant_id", tenant.to_owned()));
+    }
+    if let Some(id) = xray.parent_id.filter(|id| *id != caller.span_id().to_bytes()) {
+        attributes.push(KeyValue::new("aws.xray.parent_id", to_hex(&id)));
+    }
+    attributes.extend(extracted.attributes);
+    attributes.extend_from_slice(&options.attributes);
+    if facts.duplicate_http_names && extracted.trigger == TriggerType::Http {
+        attributes.extend(deprecated_names(&attributes));
+    }
+    attributes
+}
+
+/// Says so once.
+fn warn_of_unsampled(telemetry: &Telemetry) {
+    if !telemetry.facts.warned_of_unsampled.swap(true, Ordering::Relaxed) {
+        stderr::warn(
+            "the caller's trace is not sampled, so no spans of this invocation are written, nor of others like it: \
+             OTEL_TRACES_SAMPLER=always_on writes them all the same",
+        );
+    }
+}
+
+struct NewSpan {
     name: Cow<'static, str>,
     kind: SpanKind,
     attributes: Vec<KeyValue>,
     links: Vec<Link>,
-    consumer: Option<ConsumerSpan>,
-    parent: Context,
-    /// The trace id of a span without a parent.
-    trace_id: Option<TraceId>,
-    request_id: String,
-    received_at: Option<SystemTime>,
 }
 
 impl NewSpan {
-    pub(super) fn of(
-        completion: &TelemetryCompletionHandler,
-        lambda: &lambda_runtime::Context,
-        options: &SpanOptions,
-        mut extracted: SpanAttributes,
-    ) -> Self {
-        let kind = options.kind.clone().or(extracted.kind.take());
-        let consumer = if kind.is_none() { ConsumerSpan::of(&mut extracted) } else { None };
-        let telemetry = &completion.telemetry;
-        let ambient = lambda.xray_trace_id.as_deref();
-        // Lambda's API gives a caller no other place for it than the client context.
-        let custom = lambda.client_context.as_ref().map(|caller| &caller.custom);
-        let names_parent = |own: &&HashMap<String, String>| {
-            telemetry.propagation.parent(Some(own), None).span().span_context().is_valid()
-        };
-        let of_event = extracted.carrier.as_ref();
-        let carrier = match custom.filter(names_parent) {
-            Some(custom) => of_event.filter(names_parent).or(Some(custom)),
-            None => of_event.filter(|own| !own.is_empty()).or(custom),
-        };
-        let parent = telemetry.propagation.parent(carrier, ambient);
-        let xray = ambient.map(XRayHeader::parse).unwrap_or_default();
-        let name = options
-            .name
-            .clone()
-            .or(extracted.span_name.map(Cow::Owned))
-            .or(options.default_name.clone())
-            .unwrap_or_else(|| function_name(lambda));
-
-        if let Some(account) = account(lambda) {
-            telemetry.signals.line.set_account(account);
-        }
-        let mut attributes =
-            function_attributes(lambda, telemetry.facts.function_version.as_deref());
-        attributes.push(KeyValue::new("faas.trigger", extracted.trigger.as_str()));
-        attributes.push(KeyValue::new("faas.coldstart", telemetry.facts.take_cold_start()));
-        if let Some(tenant) = lambda.tenant_id.as_deref().filter(|tenant| !tenant.is_empty()) {
-            attributes.push(KeyValue::new("aws.lambda.tenant_id", tenant.to_owned()));
-        }
-        let parent_span = parent.span().span_context().span_id();
-        if let Some(id) = xray.parent_id.filter(|id| *id != parent_span.to_bytes()) {
-            attributes.push(KeyValue::new("aws.xray.parent_id", to_hex(&id)));
-        }
-        let parent = match extracted.trigger {
-            TriggerType::Http => {
-                let method = options.name.is_none().then(|| method_in_name(&extracted.attributes));
-                parent.with_value(HttpInvocation::new(method.flatten()))
-            }
-            _ => parent,
-        };
-        attributes.extend(extracted.attributes);
-        attributes.extend_from_slice(&options.attributes);
-        if telemetry.facts.duplicate_http_names && extracted.trigger == TriggerType::Http {
-            attributes.extend(deprecated_names(&attributes));
-        }
-        Self {
-            name,
-            kind: kind.unwrap_or(SpanKind::Server),
-            attributes,
-            links: extracted.links,
-            consumer,
-            parent,
-            trace_id: invocation_trace_id(&xray, &lambda.request_id),
-            request_id: lambda.request_id.clone(),
-            received_at: extracted.received_at.filter(|_| telemetry.facts.inferred_spans),
-        }
-    }
-
-    /// Starts no span if the SDK is disabled. Starts a `tracing` span if a subscriber has our layer, so that `Span::current()` in
-    /// the handler is this span. Without the layer, or if the application's filter disables the span, starts a span of the SDK.
-    pub(super) fn start(
-        mut self,
-        completion: &TelemetryCompletionHandler,
-        number: u64,
-    ) -> StartedSpans {
-        if completion.telemetry.is_disabled {
-            let root = (self.parent, tracing::Span::none());
-            return StartedSpans { root, consumer: None };
-        }
-        let parent = self.parent.span().span_context().clone();
-        self.parent = Invocations::parent(number, &self.parent);
-        let consumer = self.consumer.take();
-        let received_at = self.received_at.take();
-        let root = self.start_any(completion);
-        let is_left_out = !root.0.span().span_context().is_sampled();
-        let has_warned = &completion.telemetry.facts.warned_of_unsampled;
-        if parent.is_valid()
-            && !parent.is_sampled()
-            && is_left_out
-            && !has_warned.swap(true, Ordering::Relaxed)
-        {
-            stderr::warn(
-                "the caller's trace is not sampled, so no spans of this invocation are written, nor of others like it: \
-                 OTEL_TRACES_SAMPLER=always_on writes them all the same",
-            );
-        }
-        if let Some(received_at) = received_at {
-            let waited_for = consumer.as_ref().map_or("HTTP", |consumer| &consumer.source);
-            write_wait(completion, waited_for, received_at, &root.0);
-        }
-        let consumer = consumer.map(|consumer| consumer.start(completion, &root));
-        StartedSpans { root, consumer }
-    }
-
-    fn start_any(mut self, completion: &TelemetryCompletionHandler) -> (Context, tracing::Span) {
-        let telemetry = &completion.telemetry;
-        if telemetry.has_layer.load(Ordering::Relaxed) {
-            let span = self.tracing_span();
-            let context = with_trace_id(self.trace_id, || span.context());
-            if context.span().span_context().is_valid() {
+    /// Starts a `tracing` span if a subscriber has our layer, so that `Span::current()` in the handler is this span. Without the
+    /// layer, or if the application's filter disables the span, starts a span of the SDK.
+    fn start(
+        self,
+        telemetry: &Telemetry,
+        parent: &Context,
+        in_tracing: Option<impl FnOnce(&str, &str) -> tracing::Span>,
+    ) -> (Context, tracing::Span) {
+        let Self { name, kind, attributes, links } = self;
+        if let Some(in_tracing) = in_tracing {
+            let span = in_tracing(&name, kind_field(&kind));
+            // This fails without our layer; then the span has no valid context.
+            drop(span.set_parent(parent.clone()));
+            describe(&span, &attributes, &links);
+            let context = span.context();
+            if context.span().span_context().is_valid() && !span.is_disabled() {
                 return (context, span);
             }
         }
-        self.attributes.push(KeyValue::new(names::FAAS_INVOCATION_ID, self.request_id));
-        let builder = telemetry
-            .tracer
-            .span_builder(self.name)
-            .with_kind(self.kind)
-            .with_attributes(self.attributes)
-            .with_links(self.links);
-        let span = with_trace_id(self.trace_id, || {
-            telemetry.tracer.build_with_context(builder, &self.parent)
-        });
-        (self.parent.with_span(span), tracing::Span::none())
-    }
-
-    fn tracing_span(&self) -> tracing::Span {
-        let span = tracing::info_span!(
-            parent: None,
-            "invocation",
-            faas.invocation_id = self.request_id,
-            otel.name = self.name.as_ref(),
-            otel.kind = kind_field(&self.kind),
-        );
-        // This fails if the span has started already, which is impossible here, or without our layer; then `start` finds no valid
-        // context.
-        drop(span.set_parent(self.parent.clone()));
-        describe(&span, &self.attributes, &self.links);
-        span
+        let builder = telemetry.tracer.span_builder(name).with_kind(kind);
+        let builder = builder.with_attributes(attributes).with_links(links);
+        let span = telemetry.tracer.build_with_context(builder, parent);
+        (parent.with_span(span), tracing::Span::none())
     }
 }
 
@@ -202,14 +202,15 @@ fn invocation_trace_id(xray: &XRayHeader, request_id: &str) -> Option<TraceId> {
     xray.trace_id.or_else(from_request_id).map(TraceId::from_bytes)
 }
 
-struct ConsumerSpan {
+/// The attributes and links of messages, which belong to the CONSUMER span.
+struct Messages {
     source: String,
     attributes: Vec<KeyValue>,
     links: Vec<Link>,
 }
 
-impl ConsumerSpan {
-    /// Takes the attributes and links of messages. `None` without messages.
+impl Messages {
+    /// Takes them out of the event's. `None` without messages.
     fn of(extracted: &mut SpanAttributes) -> Option<Self> {
         let is = |own: &KeyValue, key: &str| own.key.as_str() == key;
         if !extracted.attributes.iter().any(|own| is(own, "messaging.system")) {
@@ -222,37 +223,6 @@ impl ConsumerSpan {
         let source = source.map(|source| source.value.as_str().into_owned());
         let source = source.unwrap_or_else(|| "multiple_sources".to_owned());
         Some(Self { source, attributes, links: std::mem::take(&mut extracted.links) })
-    }
-
-    /// Starts the span below the invocation's, by the same means.
-    fn start(
-        self,
-        completion: &TelemetryCompletionHandler,
-        (context, root): &(Context, tracing::Span),
-    ) -> (Context, tracing::Span) {
-        let name = format!("{} process", self.source);
-        if !root.is_none() {
-            let span = tracing::info_span!(
-                parent: root,
-                "messages",
-                otel.name = name,
-                otel.kind = "consumer",
-            );
-            describe(&span, &self.attributes, &self.links);
-            // Keeps the values of the invocation's context, such as its baggage.
-            let own = span.context().span().span_context().clone();
-            if own.is_valid() && own != *context.span().span_context() {
-                return (span.context(), span);
-            }
-        }
-        let tracer = &completion.telemetry.tracer;
-        let builder = tracer
-            .span_builder(name)
-            .with_kind(SpanKind::Consumer)
-            .with_attributes(self.attributes)
-            .with_links(self.links);
-        let span = tracer.build_with_context(builder, context);
-        (context.with_span(span), root.clone())
     }
 }
 

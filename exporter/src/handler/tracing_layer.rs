@@ -1,7 +1,7 @@
 //! The layers that create spans for the invocations of any service, also of one that streams its response: then the invocation ends
 //! with the body.
 
-use super::instrumentation::{Begun, Instrumentation, InvocationFuture, run, span_options};
+use super::instrumentation::{Instrumentation, InvocationFuture, run, span_options};
 use super::invocation_span::InvocationSpan;
 use super::outcome::{HandlerOutcome, ResponseFacts};
 use super::trigger::{EventExtractor, Extractor};
@@ -71,13 +71,11 @@ impl<X> OtelTracingLayer<X> {
     pub fn with_extractor<Other>(self, extractor: Other) -> OtelTracingLayer<Other> {
         OtelTracingLayer { instrumentation: self.instrumentation.with_extractor(extractor) }
     }
-}
 
-impl<X> OtelTracingLayer<X> {
     /// Adapts the layer to a service that streams its responses.
     #[must_use]
     pub fn for_streaming(self) -> OtelStreamingLayer<X> {
-        OtelStreamingLayer::new(self.instrumentation)
+        OtelStreamingLayer { instrumentation: self.instrumentation }
     }
 }
 
@@ -152,12 +150,6 @@ pub struct OtelStreamingLayer<X = EventExtractor> {
     instrumentation: Instrumentation<X>,
 }
 
-impl<X> OtelStreamingLayer<X> {
-    pub(super) fn new(instrumentation: Instrumentation<X>) -> Self {
-        Self { instrumentation }
-    }
-}
-
 impl<S, X> Layer<S> for OtelStreamingLayer<X> {
     type Service = OtelStreamingService<S, X>;
 
@@ -200,34 +192,24 @@ where
 
     fn call(&mut self, event: LambdaEvent<T>) -> Self::Future {
         let Self { inner, instrumentation } = self;
-        match instrumentation.begin(event, |event| inner.call(event)) {
-            Begun::Untraced(future) => {
-                Box::pin(
-                    async move { future.await.map(|response| with_body(response, State::Over)) },
-                )
-            }
-            Begun::Traced(invocation, future) => Box::pin(async move {
-                let (invocation, result) = run(invocation, future).await;
-                match result {
-                    Ok(response) => Ok(with_body(response, State::Running(invocation))),
-                    Err(error) => {
-                        let outcome = HandlerOutcome::of_error(&error);
-                        invocation.finish(outcome).await;
-                        Err(error)
-                    }
+        let (invocation, future) = instrumentation.begin(event, |event| inner.call(event));
+        Box::pin(async move {
+            let (invocation, result) = run(invocation, future).await;
+            match result {
+                Ok(StreamResponse { metadata_prelude, stream }) => {
+                    let status_code = metadata_prelude.status_code.as_u16();
+                    let state = State::Running(invocation);
+                    let stream = InvocationBody { stream, status_code, state };
+                    Ok(StreamResponse { metadata_prelude, stream })
                 }
-            }),
-        }
+                Err(error) => {
+                    let outcome = HandlerOutcome::of_error(&error);
+                    invocation.finish(outcome).await;
+                    Err(error)
+                }
+            }
+        })
     }
-}
-
-fn with_body<B: Stream>(
-    response: StreamResponse<B>,
-    state: State<B::Item>,
-) -> StreamResponse<InvocationBody<B>> {
-    let StreamResponse { metadata_prelude, stream } = response;
-    let status_code = metadata_prelude.status_code.as_u16();
-    StreamResponse { metadata_prelude, stream: InvocationBody { stream, status_code, state } }
 }
 
 /// The body of a streamed response, which ends the invocation's span.

@@ -3,10 +3,10 @@
 mod providers;
 pub(crate) mod telemetry_config;
 
-use crate::config::{Config, ProcessorMode};
+use crate::config::Config;
 use crate::export::line::LineExporterBuilder;
 use crate::extension;
-use crate::extension::{Actions, AtSigterm};
+use crate::extension::AtSigterm;
 use crate::handler::invocation_span::write_before_abort;
 use crate::output::stderr;
 use crate::telemetry::completion::TelemetryCompletionHandler;
@@ -19,29 +19,12 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracer;
 use providers::Parts;
 use settings::{Env, Source};
-use std::fmt;
-use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 use telemetry_config::TelemetryConfig;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
-
-/// The reason why telemetry could not be set up. There is none yet: mistakes in variables are reported on stderr and replaced by
-/// defaults.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum InitError {}
-
-impl fmt::Display for InitError {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {}
-    }
-}
-
-impl std::error::Error for InitError {}
 
 /// Sets up traces, logs and metrics for a Lambda function, and installs the `tracing` subscriber.
 ///
@@ -69,7 +52,7 @@ impl std::error::Error for InitError {}
 /// None yet: telemetry must not fail a function.
 pub async fn init_telemetry(
     config: TelemetryConfig,
-) -> Result<(SdkTracer, TelemetryCompletionHandler), InitError> {
+) -> Result<(SdkTracer, TelemetryCompletionHandler), lambda_runtime::Error> {
     let completion_handler = init(config, &Env);
     Ok((completion_handler.tracer().clone(), completion_handler))
 }
@@ -80,10 +63,10 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     if !environment.complaint.is_empty() {
         stderr::warn(&environment.complaint);
     }
-    let mode = environment.mode.or(config.processor_mode).unwrap_or_default();
     let own_propagators = std::mem::take(&mut config.propagators);
     let propagators = propagators(own_propagators, environment.propagators.as_deref());
-    let globals = wanted_globals(&config, environment.disabled);
+    let own_traces = config.traces.provider.is_none();
+    let own_metrics = config.metrics.provider.is_none();
 
     let resource = resource::resource(&environment, config.resource.as_ref());
     let (output, invocations) = (config.output.take(), config.invocations.take());
@@ -130,7 +113,9 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     if cfg!(panic = "abort") {
         write_before_abort(&handler.telemetry);
     }
-    set_globals(&handler, globals);
+    if config.global_providers {
+        set_globals(&handler, own_traces, own_metrics);
+    }
     if config.global_subscriber {
         let prints = environment.fmt_layer.unwrap_or(config.fmt_layer);
         install_subscriber(&handler, &environment, prints);
@@ -138,7 +123,15 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     // The test process simulates many functions.
     let handles_sigterm = config.sigterm_handler && cfg!(not(test));
     if !environment.disabled {
-        start_mode(&handler.telemetry, mode, &environment, handles_sigterm);
+        let mode = environment.mode.or(config.processor_mode).unwrap_or_default();
+        let at_sigterm = handles_sigterm.then(AtSigterm::new);
+        if let Some(at_sigterm) = at_sigterm.filter(|_| environment.lambda.runtime_api.is_some()) {
+            handler.telemetry.at_sigterm.set(at_sigterm).ok();
+        }
+        let telemetry = Arc::downgrade(&handler.telemetry);
+        let started = extension::start(mode, &environment.lambda, telemetry, at_sigterm);
+        // Only set here, after everything else.
+        handler.telemetry.mode.set(started).ok();
     }
     handler
 }
@@ -176,36 +169,17 @@ fn propagators(
     }
 }
 
-/// The providers and propagators for `opentelemetry::global`.
-#[derive(Debug, Clone, Copy)]
-struct Globals {
-    tracer_provider: bool,
-    meter_provider: bool,
-    propagators: bool,
-}
-
-/// A provider of the application becomes global only on request. If the SDK is disabled, the API's no-op providers remain, and
-/// pass on the caller's context.
-fn wanted_globals(config: &TelemetryConfig, is_disabled: bool) -> Globals {
-    let wanted = config.global_providers;
-    Globals {
-        tracer_provider: wanted && !is_disabled && config.traces.provider.is_none(),
-        meter_provider: wanted && !is_disabled && config.metrics.provider.is_none(),
-        propagators: wanted,
-    }
-}
-
-/// Installs them in `opentelemetry::global`.
-fn set_globals(handler: &TelemetryCompletionHandler, globals: Globals) {
-    if globals.tracer_provider {
+/// Sets the providers and propagators in `opentelemetry::global`. A provider of the application becomes global only on request.
+/// If the SDK is disabled, the API's no-op providers remain, and pass on the caller's context.
+fn set_globals(handler: &TelemetryCompletionHandler, own_traces: bool, own_metrics: bool) {
+    let is_disabled = handler.telemetry.is_disabled;
+    if own_traces && !is_disabled {
         global::set_tracer_provider(handler.tracer_provider().clone());
     }
-    if globals.meter_provider {
+    if own_metrics && !is_disabled {
         global::set_meter_provider(handler.meter_provider().clone());
     }
-    if globals.propagators {
-        global::set_text_map_propagator(handler.telemetry.propagation.clone());
-    }
+    global::set_text_map_propagator(handler.telemetry.propagation.clone());
 }
 
 /// Installs a subscriber if there is none. If the application has installed one, it stays, and the telemetry has no `tracing`
@@ -219,7 +193,6 @@ fn install_subscriber(handler: &TelemetryCompletionHandler, environment: &Config
     let subscriber = tracing_subscriber::registry().with(layer).with(fmt_layer);
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
         subscriber::bridge_log_crate();
-        explain_second_subscriber();
     } else {
         handler.telemetry.has_layer.store(false, Ordering::Relaxed);
         stderr::warn(
@@ -227,56 +200,4 @@ fn install_subscriber(handler: &TelemetryCompletionHandler, environment: &Config
              installed it, such as init_default_subscriber(), or add TelemetryCompletionHandler::tracing_layer to it",
         );
     }
-}
-
-/// Explains the panic of a later call that installs another subscriber.
-fn explain_second_subscriber() {
-    let before = panic::take_hook();
-    panic::set_hook(Box::new(move |info| {
-        before(info);
-        let message = info.payload().downcast_ref::<String>();
-        if message.is_some_and(|text| {
-            text.contains("global default trace dispatcher has already been set")
-        }) {
-            stderr::warn(
-                "init_telemetry has installed a tracing subscriber: remove the call that installs another one, such as \
-                 init_default_subscriber()",
-            );
-        }
-    }));
-}
-
-/// Time limit for the last write. Between SIGTERM and kill Lambda leaves 500 ms if an extension is inside the process, and 300 ms
-/// if all are outside (AWS Lambda Developer Guide, "Shutdown phase").
-const LAST_WRITE: Duration = Duration::from_millis(280);
-
-/// Starts the threads, after everything else.
-fn start_mode(
-    telemetry: &Arc<Telemetry>,
-    mode: ProcessorMode,
-    environment: &Config,
-    handles_sigterm: bool,
-) {
-    // The thread lives as long as the process; dropped telemetry has nothing to write.
-    let of_thread: Weak<Telemetry> = Arc::downgrade(telemetry);
-    let of_end = Weak::clone(&of_thread);
-    let actions = Actions {
-        write: Box::new(move |completed| {
-            let Some(telemetry) = of_thread.upgrade() else { return };
-            let numbers: Vec<u64> = completed.iter().map(|invocation| invocation.number).collect();
-            telemetry.finish(&numbers);
-        }),
-        end: Box::new(move || {
-            if let Some(telemetry) = of_end.upgrade() {
-                telemetry.write_at_end(LAST_WRITE);
-            }
-        }),
-    };
-    let at_sigterm = handles_sigterm.then(AtSigterm::new);
-    if let Some(at_sigterm) = at_sigterm.filter(|_| environment.lambda.runtime_api.is_some()) {
-        telemetry.at_sigterm.set(at_sigterm).ok();
-    }
-    let started = extension::start(mode, &environment.lambda, actions, at_sigterm);
-    // Only set here.
-    telemetry.mode.set(started).ok();
 }

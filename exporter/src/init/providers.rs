@@ -3,9 +3,11 @@
 use super::telemetry_config::{
     AddProcessor, Change, Logs, Metrics, QueueSettings, TelemetryConfig, Traces,
 };
+use crate::bounded::TimedLock;
 use crate::config::{Config, DEFAULT_QUEUE_SIZE};
 use crate::export::exporters::{StdoutLogExporter, StdoutMetricExporter, StdoutSpanExporter};
 use crate::export::line::LineExporter;
+use crate::export::losses::LossMetrics;
 use crate::processor::logs::LambdaLogProcessor;
 use crate::processor::metrics::FlushReader;
 use crate::processor::spans::{LambdaSpanProcessor, SharedProcessor};
@@ -18,6 +20,7 @@ use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, ShouldSample, SpanExporter as _};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// The inputs of the providers, independent of the signal.
 pub(super) struct Parts<'a> {
@@ -32,16 +35,17 @@ impl Parts<'_> {
         let (traces, logs, metrics) = config.take_signals();
         let of_others = traces.is_of_others() || logs.is_of_others() || metrics.is_of_others();
         let (spans, tracer_provider) = self.traces(traces);
-        let (logger_provider, meter_provider) = (self.logs(logs), self.metrics(metrics));
-        Signals::new(
+        Signals {
             spans,
-            of_others,
+            has_processors_of_others: of_others,
             tracer_provider,
-            logger_provider,
-            meter_provider,
-            self.line.clone(),
-            self.environment.temporality,
-        )
+            logger_provider: self.logs(logs),
+            meter_provider: self.metrics(metrics),
+            line: self.line.clone(),
+            loss_metrics: LossMetrics::new(self.environment.temporality),
+            metrics_panicked: AtomicBool::new(false),
+            writing_together: TimedLock::default(),
+        }
     }
 
     fn traces(&self, traces: Traces) -> (Option<Arc<LambdaSpanProcessor>>, SdkTracerProvider) {

@@ -28,6 +28,6 @@ pub(crate) fn settle(attributes: &mut Vec<KeyValue>, of_end: &[&'static str]) {
 }
 
 fn has_duplicates(attributes: &[KeyValue]) -> bool {
-    let mut each = attributes.iter().enumerate();
-    each.any(|(at, own)| attributes.iter().take(at).any(|other| other.key == own.key))
+    let keys: Vec<&str> = attributes.iter().map(|own| own.key.as_str()).collect();
+    keys.iter().enumerate().any(|(at, key)| keys.iter().take(at).any(|other| other == key))
 }

@@ -70,10 +70,7 @@ impl LambdaSpanProcessor {
     /// Creates a builder with a [`StdoutSpanExporter`].
     #[must_use]
     pub fn builder() -> LambdaSpanProcessorBuilder {
-        LambdaSpanProcessorBuilder {
-            exporter: Box::new(StdoutSpanExporter::default),
-            max_queue_size: None,
-        }
+        LambdaSpanProcessorBuilder { exporter: StdoutSpanExporter::default(), max_queue_size: None }
     }
 }
 
@@ -182,18 +179,10 @@ impl SpanProcessor for SharedProcessor {
 }
 
 /// Builds a [`LambdaSpanProcessor`].
+#[derive(Debug)]
 pub struct LambdaSpanProcessorBuilder<E = StdoutSpanExporter> {
-    /// Called once, so that the default exporter is built only if needed.
-    exporter: Box<dyn FnOnce() -> E>,
+    exporter: E,
     max_queue_size: Option<usize>,
-}
-
-impl<E> std::fmt::Debug for LambdaSpanProcessorBuilder<E> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LambdaSpanProcessorBuilder")
-            .field("max_queue_size", &self.max_queue_size)
-            .finish_non_exhaustive()
-    }
 }
 
 impl<E: SpanExporter> LambdaSpanProcessorBuilder<E> {
@@ -203,8 +192,7 @@ impl<E: SpanExporter> LambdaSpanProcessorBuilder<E> {
         self,
         exporter: Other,
     ) -> LambdaSpanProcessorBuilder<Other> {
-        let max_queue_size = self.max_queue_size;
-        LambdaSpanProcessorBuilder { exporter: Box::new(move || exporter), max_queue_size }
+        LambdaSpanProcessorBuilder { exporter, max_queue_size: self.max_queue_size }
     }
 
     /// Maximum number of waiting spans, 2048 by default and 65,536 at most; `LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE` overrides it. A
@@ -221,6 +209,6 @@ impl<E: SpanExporter> LambdaSpanProcessorBuilder<E> {
         let config = Config::from_source(&Env);
         let queue_size = config.queue_size.or(self.max_queue_size).unwrap_or(DEFAULT_QUEUE_SIZE);
         let invocations = Invocations::of_process();
-        LambdaSpanProcessor::new((self.exporter)(), queue_size, Arc::default(), invocations)
+        LambdaSpanProcessor::new(self.exporter, queue_size, Arc::default(), invocations)
     }
 }

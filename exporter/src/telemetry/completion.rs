@@ -31,7 +31,7 @@ use tracing_subscriber::registry::LookupSpan;
 /// // Outside a handler: a span and a measurement, written by `complete`.
 /// completion_handler.tracer().in_span("nightly", |_context| orders.add(1, &[]));
 /// completion_handler.complete();
-/// # Ok::<(), lambda_otlp_exporter::InitError>(())
+/// # Ok::<(), lambda_runtime::Error>(())
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -11,7 +11,7 @@ use opentelemetry::Context;
 use opentelemetry::trace::SpanId;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
-use opentelemetry_sdk::metrics::{SdkMeterProvider, Temporality};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanProcessor as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -22,43 +22,21 @@ use wire::SignalKind;
 /// The three signals, flushed together.
 pub(crate) struct Signals {
     /// Our own processor, unless the application replaced it.
-    spans: Option<Arc<LambdaSpanProcessor>>,
+    pub(crate) spans: Option<Arc<LambdaSpanProcessor>>,
     /// The application's span processors, whose exporters may be asynchronous.
     pub(crate) has_processors_of_others: bool,
     pub(crate) tracer_provider: SdkTracerProvider,
     pub(crate) logger_provider: SdkLoggerProvider,
     pub(crate) meter_provider: SdkMeterProvider,
     pub(crate) line: LineExporter,
-    loss_metrics: LossMetrics,
-    metrics_panicked: AtomicBool,
+    pub(crate) loss_metrics: LossMetrics,
+    pub(crate) metrics_panicked: AtomicBool,
     /// Held while records and spans are taken and written together: a thread that finds nothing must not return the response
     /// before another one has written them.
-    writing_together: TimedLock,
+    pub(crate) writing_together: TimedLock,
 }
 
 impl Signals {
-    pub(crate) fn new(
-        spans: Option<Arc<LambdaSpanProcessor>>,
-        has_processors_of_others: bool,
-        tracer_provider: SdkTracerProvider,
-        logger_provider: SdkLoggerProvider,
-        meter_provider: SdkMeterProvider,
-        line: LineExporter,
-        temporality: Temporality,
-    ) -> Self {
-        Self {
-            spans,
-            has_processors_of_others,
-            tracer_provider,
-            logger_provider,
-            meter_provider,
-            line,
-            loss_metrics: LossMetrics::new(temporality),
-            metrics_panicked: AtomicBool::new(false),
-            writing_together: TimedLock::default(),
-        }
-    }
-
     /// Writes all finished spans, all log records and all measurements; never panics. Calls `spans_are_written` as soon as our
     /// own processor, if there is one, has written the spans: other parts of the flush may take until the deadline.
     ///

@@ -99,7 +99,7 @@ async fn main() -> Result<(), Error> {
     if change == "hook first" {
         spawn_graceful_shutdown_handler(async || ());
     }
-    if change == "default subscriber first" {
+    if change == "default subscriber" {
         tracing_subscriber::fmt().init();
     }
     let (_tracer, completion_handler) = init_telemetry(config.build()).await?;
@@ -109,7 +109,6 @@ async fn main() -> Result<(), Error> {
         "own hook that shuts down" => spawn_graceful_shutdown_handler(async move || {
             drop(telemetry.shutdown(Duration::from_millis(250)));
         }),
-        "default subscriber last" => tracing_subscriber::fmt().init(),
         _ => {}
     }
     if change.starts_with("connects") {
