@@ -32,12 +32,6 @@ pub enum ProcessorMode {
 
 impl ProcessorMode {
     /// Returns the mode from the environment, or else this one, or else `Sync`. An invalid variable is ignored.
-    ///
-    /// ```
-    /// use lambda_otlp_exporter::ProcessorMode;
-    ///
-    /// assert_eq!(ProcessorMode::resolve(None), ProcessorMode::Sync);
-    /// ```
     #[must_use]
     pub fn resolve(from_code: Option<Self>) -> Self {
         Config::from_source(&Env).mode.or(from_code).unwrap_or_default()

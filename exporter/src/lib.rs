@@ -44,21 +44,6 @@
 //! whose routes name the spans with the feature `axum`. Each message of a batch can have its own span
 //! ([`SpanAttributes::add_to`], [`SpanAttributes::continued_span`]).
 //!
-//! ```no_run
-//! # #[cfg(feature = "lambda_http")]
-//! # async fn example() -> Result<(), lambda_runtime::Error> {
-//! use lambda_http::{Adapter, Error, Request};
-//! use lambda_otlp_exporter::{OtelTracingLayer, TelemetryConfig, init_telemetry};
-//! use lambda_runtime::tower::ServiceBuilder;
-//!
-//! // Or axum's `Router`.
-//! let app = lambda_http::service_fn(async |_: Request| Ok::<_, Error>("an order"));
-//! let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
-//! let traced = OtelTracingLayer::new(completion_handler);
-//! lambda_runtime::run(ServiceBuilder::new().layer(traced).service(Adapter::from(app))).await
-//! # }
-//! ```
-//!
 //! Outgoing calls continue the trace: [`inject_headers`], [`inject_message_attributes`], [`inject_json`] and
 //! [`inject_client_context`] write the context into them. With the feature `aws-sdk` an interceptor does so for clients of AWS's
 //! SDK, and creates a span for each call.

@@ -124,16 +124,6 @@ impl SpanExporter for StdoutSpanExporter {
 }
 
 /// Writes log records as OTLP lines.
-///
-/// ```
-/// use lambda_otlp_exporter::{StdoutLogExporter, lambda_resource};
-/// use opentelemetry_sdk::logs::SdkLoggerProvider;
-///
-/// let provider = SdkLoggerProvider::builder()
-///     .with_resource(lambda_resource())
-///     .with_simple_exporter(StdoutLogExporter::default())
-///     .build();
-/// ```
 #[derive(Debug)]
 pub struct StdoutLogExporter {
     line: LineExporter,
@@ -172,15 +162,6 @@ impl LogExporter for StdoutLogExporter {
 }
 
 /// Writes metrics as OTLP lines, with delta temporality unless `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` is set.
-///
-/// ```
-/// use lambda_otlp_exporter::{StdoutMetricExporter, lambda_resource};
-/// use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
-///
-/// let reader = PeriodicReader::builder(StdoutMetricExporter::default()).build();
-/// let provider =
-/// SdkMeterProvider::builder().with_resource(lambda_resource()).with_reader(reader).build();
-/// ```
 #[derive(Debug)]
 pub struct StdoutMetricExporter {
     line: LineExporter,

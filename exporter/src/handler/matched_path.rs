@@ -9,25 +9,6 @@ use std::task::{self, Poll};
 /// Names invocations' spans after the route that axum matched, `GET /orders/{id}`. A layer for axum's `Router::layer`, below
 /// [`OtelTracingLayer`](crate::OtelTracingLayer), which wraps the whole function. A request without a matching route keeps the
 /// event's name.
-///
-/// ```no_run
-/// # #[cfg(feature = "lambda_http")]
-/// # async fn example() -> Result<(), lambda_runtime::Error> {
-/// use axum::{Router, routing::get};
-/// use lambda_otlp_exporter::{
-///     MatchedPathLayer, OtelTracingLayer, TelemetryConfig, init_telemetry,
-/// };
-/// use lambda_runtime::tower::ServiceBuilder;
-///
-/// let app = Router::new()
-///     .route("/orders/{id}", get(async || "an order"))
-///     .layer(MatchedPathLayer::new());
-/// let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
-/// let traced = OtelTracingLayer::new(completion_handler).with_name("shop");
-/// let service = lambda_http::Adapter::from(app);
-/// lambda_runtime::run(ServiceBuilder::new().layer(traced).service(service)).await
-/// # }
-/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MatchedPathLayer;
 

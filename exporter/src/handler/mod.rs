@@ -111,22 +111,6 @@ where
 
 /// Wraps a handler as a function for `lambda_runtime::service_fn`; [`TracedHandler`] has options in addition. `name` is the
 /// fallback for spans whose event has no better name.
-///
-/// ```no_run
-/// use lambda_otlp_exporter::{TelemetryConfig, create_traced_handler, init_telemetry};
-/// use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
-/// use serde_json::Value;
-///
-/// async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
-///     Ok(event.payload)
-/// }
-///
-/// # async fn example() -> Result<(), Error> {
-/// let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
-/// let handler = create_traced_handler("orders", completion_handler, handle);
-/// Runtime::new(service_fn(handler)).run().await
-/// # }
-/// ```
 pub fn create_traced_handler<T, R, E, F, Fut>(
     name: impl Into<Cow<'static, str>>,
     completion_handler: TelemetryCompletionHandler,

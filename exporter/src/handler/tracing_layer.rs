@@ -128,23 +128,6 @@ where
 /// on. A failing body ends the span as an error, and so does a dropped one, whose reader is gone.
 ///
 /// Created by [`OtelTracingLayer::for_streaming`](crate::OtelTracingLayer::for_streaming).
-///
-/// ```no_run
-/// # #[cfg(feature = "lambda_http")]
-/// # async fn example() -> Result<(), lambda_runtime::Error> {
-/// use lambda_http::{Error, Request, Response, StreamAdapter};
-/// use lambda_otlp_exporter::{OtelTracingLayer, TelemetryConfig, init_telemetry};
-/// use lambda_runtime::tower::ServiceBuilder;
-///
-/// // Or axum's `Router`.
-/// let app = lambda_http::service_fn(async |_: Request| {
-///     Ok::<_, Error>(Response::new(lambda_http::Body::from("an order")))
-/// });
-/// let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
-/// let traced = OtelTracingLayer::new(completion_handler).with_name("shop").for_streaming();
-/// lambda_runtime::run(ServiceBuilder::new().layer(traced).service(StreamAdapter::from(app))).await
-/// # }
-/// ```
 #[derive(Clone, Debug)]
 pub struct OtelStreamingLayer<X = EventExtractor> {
     instrumentation: Instrumentation<X>,

@@ -31,23 +31,6 @@ use tracing_subscriber::layer::SubscriberExt as _;
 /// Call it once before the runtime starts, because the modes `async` and `finalize` must register the process as a Lambda
 /// extension first. `sync` opens no connection. In Lambda, every mode starts a thread that waits for SIGTERM.
 ///
-/// ```no_run
-/// use lambda_otlp_exporter::{TelemetryConfig, create_traced_handler, init_telemetry};
-/// use lambda_runtime::{Error, LambdaEvent, service_fn};
-/// use serde_json::Value;
-///
-/// async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
-///     Ok(event.payload)
-/// }
-///
-/// #[tokio::main(flavor = "current_thread")]
-/// async fn main() -> Result<(), Error> {
-///     let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
-///     let handler = create_traced_handler("orders", completion_handler, handle);
-///     lambda_runtime::run(service_fn(handler)).await
-/// }
-/// ```
-///
 /// # Errors
 /// None yet: telemetry must not fail a function.
 pub async fn init_telemetry(

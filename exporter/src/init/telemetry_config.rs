@@ -197,17 +197,6 @@ impl TelemetryConfig {
 }
 
 /// Builds a [`TelemetryConfig`].
-///
-/// ```
-/// use lambda_otlp_exporter::opentelemetry_sdk::trace::Sampler;
-/// use lambda_otlp_exporter::{ProcessorMode, TelemetryConfig, XrayPropagator};
-///
-/// let config = TelemetryConfig::builder()
-///     .with_processor_mode(ProcessorMode::Async)
-///     .with_sampler(Sampler::TraceIdRatioBased(0.1))
-///     .with_propagator(XrayPropagator)
-///     .build();
-/// ```
 #[derive(Debug, Default)]
 pub struct TelemetryConfigBuilder {
     config: TelemetryConfig,

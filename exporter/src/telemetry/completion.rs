@@ -111,19 +111,6 @@ impl TelemetryCompletionHandler {
 
     /// Returns the layer that converts `tracing` spans to OpenTelemetry spans and `tracing` events to log records, for your own
     /// subscriber.
-    ///
-    /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// use lambda_otlp_exporter::{TelemetryConfig, init_telemetry};
-    /// use tracing_subscriber::prelude::*;
-    ///
-    /// let config = TelemetryConfig::builder().with_global_subscriber(false).build();
-    /// let (_tracer, completion_handler) = init_telemetry(config).await?;
-    /// let subscriber = tracing_subscriber::registry().with(completion_handler.tracing_layer());
-    /// tracing::subscriber::set_global_default(subscriber)?;
-    /// # Ok(())
-    /// # }
-    /// ```
     #[must_use]
     pub fn tracing_layer<S>(&self) -> impl Layer<S> + Send + Sync + 'static + use<S>
     where

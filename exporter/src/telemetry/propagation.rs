@@ -117,16 +117,6 @@ const AMBIENT_XRAY: &str = "_X_AMZN_TRACE_ID";
 /// Reads the X-Ray header of a carrier, for example an HTTP event's headers (`xray` in `OTEL_PROPAGATORS`).
 ///
 /// A W3C parent in the same carrier wins, because API Gateway adds an X-Ray header to every request.
-///
-/// ```
-/// use lambda_otlp_exporter::opentelemetry_sdk::propagation::TraceContextPropagator;
-/// use lambda_otlp_exporter::{TelemetryConfig, XrayPropagator};
-///
-/// let config = TelemetryConfig::builder()
-///     .with_propagator(TraceContextPropagator::new())
-///     .with_propagator(XrayPropagator)
-///     .build();
-/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct XrayPropagator;
 

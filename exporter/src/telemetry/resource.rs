@@ -9,16 +9,6 @@ use settings::{Env, Source, percent_decoded};
 use wire::resource as names;
 
 /// The resource of this function from its environment: Lambda's attributes, `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME`.
-///
-/// ```
-/// use lambda_otlp_exporter::{StdoutSpanExporter, lambda_resource};
-/// use opentelemetry_sdk::trace::SdkTracerProvider;
-///
-/// let provider = SdkTracerProvider::builder()
-///     .with_resource(lambda_resource())
-///     .with_simple_exporter(StdoutSpanExporter::default())
-///     .build();
-/// ```
 #[must_use]
 pub fn lambda_resource() -> Resource {
     resource(&Config::from_source(&Env as &dyn Source), None)

@@ -165,14 +165,6 @@ impl SpanAttributes {
     /// Returns a `tracing` span that continues the trace of the sender and has a link to the current span. Without a sender, it
     /// is a child of the current span. Its kind is CONSUMER, unless [`kind`](Self::kind) is set. It is sampled like the sender.
     /// If only X-Ray's header names the sender and no propagator reads that header, it is sampled like the current span.
-    ///
-    /// ```
-    /// use lambda_otlp_exporter::SpanAttributesExtractor;
-    ///
-    /// fn store(message: &serde_json::Value) {
-    ///     let _entered = message.extract_span_attributes().continued_span().entered();
-    /// }
-    /// ```
     #[must_use]
     pub fn continued_span(&self) -> tracing::Span {
         let span = tracing::info_span!(
