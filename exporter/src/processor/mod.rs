@@ -2,7 +2,6 @@
 
 mod buffer;
 pub(crate) mod end_attributes;
-pub(crate) mod integer_fields;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod spans;
