@@ -120,16 +120,6 @@ pub(crate) struct Writes {
     pub(crate) logs: bool,
 }
 
-/// Variables of the OpenTelemetry specification that this library, the SDK's processors and the layer ignore.
-const UNSUPPORTED: [&str; 6] = [
-    "OTEL_CONFIG_FILE",
-    "OTEL_EXPERIMENTAL_CONFIG_FILE",
-    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
-    "OTEL_LOG_LEVEL",
-    "OTEL_METRICS_EXEMPLAR_FILTER",
-    "OTEL_RESOURCE_DETECTORS",
-];
-
 impl Config {
     /// Reads all variables. A mistake is noted in `complaint` and replaced by the default, because it must not stop a function.
     pub(crate) fn from_source(source: &dyn Source) -> Self {
@@ -177,9 +167,6 @@ impl Config {
         let output = "OTLP_STDOUT_SPAN_EXPORTER_OUTPUT_TYPE";
         if source.get(output).is_some_and(|output| output.eq_ignore_ascii_case("pipe")) {
             reader.warn(output, "there is no output to a pipe, telemetry goes to stdout");
-        }
-        for name in UNSUPPORTED.into_iter().filter(|name| source.get(name).is_some()) {
-            reader.warn(name, "not supported by lambda-otlp-exporter, it has no effect");
         }
         let semconv = reader.string_if_set("OTEL_SEMCONV_STABILITY_OPT_IN").unwrap_or_default();
         let mut config = Self {
@@ -418,7 +405,6 @@ mod tests {
         assert_eq!(config.max_line_bytes, 250 * 1024);
         let config = check(
             &[
-                ("OTEL_CONFIG_FILE", "/var/task/otel.yaml"),
                 ("OTEL_METRICS_EXPORTER", "prometheus"),
                 ("OTEL_LOGS_EXPORTER", "NONE"),
                 ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"),
@@ -427,7 +413,6 @@ mod tests {
             ],
             &expect![[r#"
                 OTLP_STDOUT_SPAN_EXPORTER_OUTPUT_TYPE: there is no output to a pipe, telemetry goes to stdout
-                OTEL_CONFIG_FILE: not supported by lambda-otlp-exporter, it has no effect
                 OTEL_METRICS_EXPORTER: "prometheus" is not `otlp`, `otlp/stdout` or `none`"#]],
         );
         assert!(config.writes.traces && config.writes.metrics && !config.writes.logs);

@@ -190,7 +190,6 @@ fn a_custom_processor_chain_of_lambda_otel_lite_still_compiles() {
         LambdaSpanProcessor::builder().exporter(exporter()).max_queue_size(4096).build();
     let config = TelemetryConfig::builder()
         .with_span_processor(SimpleSpanProcessor::new(OtlpStdoutSpanExporter::default()))
-        .with_span_processor(processor)
-        .build();
-    assert!(format!("{config:?}").contains("[Change, Change]"));
+        .with_span_processor(processor);
+    drop(config.build());
 }

@@ -4,8 +4,8 @@ use super::losses::{Loss, LossCounts};
 use super::write_timeout::WriteTimeout;
 use crate::clock::unix_nanos;
 use crate::config::{Config, DEFAULT_COMPRESSION_LEVEL, LambdaEnvironment, LogLevel};
+use crate::output::Output;
 use crate::output::stdout::Stdout;
-use crate::output::{Output, stderr};
 use crate::telemetry::invocations::Invocations;
 use opentelemetry::Context;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
@@ -319,18 +319,10 @@ pub(crate) struct LineExporterBuilder {
 
 impl LineExporterBuilder {
     pub(crate) fn build(self, config: &Config) -> LineExporter {
-        let level = match (&config.lambda.json_log_level, config.level) {
-            (Some(configured), chosen) => {
-                if chosen.is_some() || self.level.is_some() {
-                    stderr::warn(
-                        "the log level of lines is ignored under the JSON log format: another level than the configured \
-                         one would get the lines dropped",
-                    );
-                }
-                Some(configured.clone())
-            }
-            (None, chosen) => chosen.or(self.level).map(|level| level.as_str().to_owned()),
-        };
+        // Under the JSON log format, lines with another level than the configured one would be dropped.
+        let configured = config.lambda.json_log_level.clone();
+        let chosen = config.level.or(self.level).map(|level| level.as_str().to_owned());
+        let level = configured.or(chosen);
         let settings = LineSettings {
             compression_level: config
                 .compression_level

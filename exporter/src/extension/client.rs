@@ -14,13 +14,11 @@ const NAME: &str = "lambda-otlp-exporter";
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The events for which an extension inside the function's process registers. SHUTDOWN is reserved for separate processes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Events {
-    /// INVOKE: an invocation ends only when the extension asks for the next event.
-    Invoke,
-    /// None: registration alone makes Lambda send SIGTERM before it kills the process.
-    Nothing,
-}
+pub(super) type Events = &'static [&'static str];
+/// An invocation ends only when the extension asks for the next event.
+pub(super) const INVOKE: Events = &["INVOKE"];
+/// Registration alone makes Lambda send SIGTERM before it kills the process.
+pub(super) const NOTHING: Events = &[];
 
 #[derive(Debug)]
 pub(super) struct Client {
@@ -32,10 +30,6 @@ pub(super) struct Client {
 impl Client {
     /// Registers with the API at this host and port. Afterwards the extension must ask for events, because Lambda waits for it.
     pub(super) fn register(host: &str, events: Events) -> io::Result<Self> {
-        let events: &[&str] = match events {
-            Events::Invoke => &["INVOKE"],
-            Events::Nothing => &[],
-        };
         let mut stream = connect(host)?;
         stream.write_all(extensions_api::register(host, NAME, events).as_bytes())?;
         let response = response(&mut stream)?;

@@ -7,7 +7,7 @@ pub(crate) mod invocations;
 use crate::config::{InitializationType, LambdaEnvironment, ProcessorMode};
 use crate::output::stderr;
 use crate::telemetry::Telemetry;
-use client::{Client, Events};
+use client::{Client, Events, INVOKE, NOTHING};
 use extensions_api::NextEvent;
 use invocations::{Completed, Invocations, Step};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -73,8 +73,8 @@ pub(crate) fn start(
             None
         }
         // Managed instances refuse registration for INVOKE, and are not frozen between invocations.
-        ProcessorMode::Async if !is_managed => Some(Events::Invoke),
-        ProcessorMode::Async | ProcessorMode::Finalize => Some(Events::Nothing),
+        ProcessorMode::Async if !is_managed => Some(INVOKE),
+        ProcessorMode::Async | ProcessorMode::Finalize => Some(NOTHING),
     };
     if events.is_none() && at_sigterm.is_none() {
         return Mode::Sync;
@@ -92,7 +92,7 @@ pub(crate) fn start(
     };
     match (mode, events, registered) {
         (ProcessorMode::Async, Some(_), Ok(())) => Mode::Async(extension),
-        (ProcessorMode::Async, Some(Events::Nothing), Err(error)) => {
+        (ProcessorMode::Async, Some(NOTHING), Err(error)) => {
             stderr::warn(&format!(
                 "Lambda sends no SIGTERM, since the Extensions API refused: {error}"
             ));
@@ -128,7 +128,7 @@ fn start_thread(
     if at_sigterm.is_some() {
         watch_sigterm(&is_terminated, wake.try_clone()?)?;
     }
-    let invocations = Mutex::new(Invocations::new(events == Some(Events::Invoke)));
+    let invocations = Mutex::new(Invocations::new(events == Some(INVOKE)));
     let shared = Arc::new(Shared { invocations, wake, is_terminated, telemetry, exits });
     let (is_registered, registered) = sync_channel(1);
     let (api, runtime) = (api.to_owned(), Handle::try_current().ok());
@@ -161,7 +161,7 @@ fn register(
         Ok(client) => (Some(client), Ok(())),
         Err(error) => (None, Err(error)),
     };
-    if client.is_some() && events == Some(Events::Invoke) {
+    if client.is_some() && events == Some(INVOKE) {
         let_the_response_go_first();
     }
     registered.send(result).ok();

@@ -41,18 +41,17 @@ pub async fn init_telemetry(
 }
 
 /// Like [`init_telemetry`], with variables from any source.
-pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> TelemetryCompletionHandler {
+pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCompletionHandler {
     let environment = Config::from_source(source);
     if !environment.complaint.is_empty() {
         stderr::warn(&environment.complaint);
     }
-    let own_propagators = std::mem::take(&mut config.propagators);
-    let propagators = propagators(own_propagators, environment.propagators.as_deref());
+    let propagators = propagators(config.propagators, environment.propagators.as_deref());
     let own_traces = config.traces.provider.is_none();
     let own_metrics = config.metrics.provider.is_none();
 
     let resource = resource::resource(&environment, config.resource.as_ref());
-    let (output, invocations) = (config.output.take(), config.invocations.take());
+    let (output, invocations) = (config.output, config.invocations);
     let line = LineExporterBuilder { output, invocations, ..LineExporterBuilder::default() }
         .build(&environment);
     let exports_traces = environment.writes.traces || config.traces.is_of_others();
@@ -60,9 +59,10 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     // A root span that is not exported must not become the parent of the extension's span.
     let runtime_api = runtime_api.filter(|_| exports_traces && !environment.disabled);
     let parts = Parts { environment: &environment, line: &line, resource: &resource };
-    let signals = parts.signals(&mut config);
+    let signals = parts.signals(config.traces, config.logs, config.metrics);
 
-    let directives = directives(&config, &environment, source);
+    let variable = config.log_filter_variable.as_deref();
+    let directives = directives(variable, &environment, source);
     let lambda_level = environment.lambda.log_level.as_deref();
     let record_filter = if environment.disabled {
         RecordFilter::new(LevelFilter::OFF, None, None)
@@ -121,11 +121,11 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
 
 /// The variables about `tracing` spans and events; invalid ones are reported on stderr.
 fn directives(
-    config: &TelemetryConfig,
+    own_variable: Option<&str>,
     environment: &Config,
     source: &dyn Source,
 ) -> Option<Targets> {
-    let own = config.log_filter_variable.as_ref().and_then(|name| source.get(name));
+    let own = own_variable.and_then(|name| source.get(name));
     let text = own.as_deref().or(environment.log_filter.as_deref());
     let (directives, complaint) = subscriber::directives(text);
     if let Some(complaint) = complaint {

@@ -1,8 +1,6 @@
 //! The SDK's providers of the three signals with our processors.
 
-use super::telemetry_config::{
-    AddProcessor, Change, Logs, Metrics, QueueSettings, TelemetryConfig, Traces,
-};
+use super::telemetry_config::{Logs, Metrics, Queue, Traces};
 use crate::bounded::TimedLock;
 use crate::config::{Config, DEFAULT_QUEUE_SIZE};
 use crate::export::exporters::{StdoutLogExporter, StdoutMetricExporter, StdoutSpanExporter};
@@ -20,7 +18,6 @@ use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, ShouldSample, SpanExporter as _};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 /// The inputs of the providers, independent of the signal.
 pub(super) struct Parts<'a> {
@@ -30,20 +27,21 @@ pub(super) struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    /// Creates the providers of `config`, and takes their options out of it.
-    pub(super) fn signals(&self, config: &mut TelemetryConfig) -> Signals {
-        let (traces, logs, metrics) = config.take_signals();
-        let of_others = traces.is_of_others() || logs.is_of_others() || metrics.is_of_others();
+    pub(super) fn signals(&self, traces: Traces, logs: Logs, metrics: Metrics) -> Signals {
+        let has_processors_of_others = traces.is_of_others()
+            || logs.provider.is_some()
+            || logs.additional_processors.len() + logs.processors.len() > 0
+            || metrics.provider.is_some()
+            || !metrics.readers.is_empty();
         let (spans, tracer_provider) = self.traces(traces);
         Signals {
             spans,
-            has_processors_of_others: of_others,
+            has_processors_of_others,
             tracer_provider,
             logger_provider: self.logs(logs),
             meter_provider: self.metrics(metrics),
             line: self.line.clone(),
             loss_metrics: LossMetrics::new(self.environment.temporality),
-            metrics_panicked: AtomicBool::new(false),
             writing_together: TimedLock::default(),
         }
     }
@@ -63,7 +61,7 @@ impl Parts<'_> {
         let queue = self.queue();
         let writes_lines = traces.processors.is_empty() && self.environment.writes.traces;
         let processors = traces.additional_processors.into_iter().chain(traces.processors);
-        builder = AddProcessor::all(processors, builder, &queue);
+        builder = processors.fold(builder, |builder, add| add(builder, &queue));
         let mut spans = None;
         if writes_lines {
             let mut exporter = StdoutSpanExporter::over(self.line.clone(), self.environment);
@@ -88,14 +86,11 @@ impl Parts<'_> {
             builder = builder.with_log_processor(AddKeyValues);
         }
         let writes_lines = logs.processors.is_empty() && self.environment.writes.logs;
-        builder = Change::all(
-            logs.additional_processors.into_iter().chain(logs.processors),
-            builder,
-            &(),
-        );
+        let processors = logs.additional_processors.into_iter().chain(logs.processors);
+        builder = processors.fold(builder, |builder, add| add(builder));
         if writes_lines {
             let exporter = StdoutLogExporter::over(self.line.clone(), self.environment);
-            let QueueSettings { size, losses, .. } = self.queue();
+            let Queue { size, losses, .. } = self.queue();
             builder = builder.with_log_processor(LambdaLogProcessor::new(exporter, size, losses));
         }
         builder.build()
@@ -110,7 +105,8 @@ impl Parts<'_> {
             return builder.build();
         }
         let writes_lines = metrics.readers.is_empty() && self.environment.writes.metrics;
-        builder = Change::all(metrics.views.into_iter().chain(metrics.readers), builder, &());
+        let parts = metrics.views.into_iter().chain(metrics.readers);
+        builder = parts.fold(builder, |builder, add| add(builder));
         if writes_lines {
             let exporter = StdoutMetricExporter::over(self.line.clone(), self.environment);
             builder = builder.with_reader(FlushReader::new(exporter));
@@ -118,10 +114,10 @@ impl Parts<'_> {
         builder.build()
     }
 
-    fn queue(&self) -> QueueSettings {
+    fn queue(&self) -> Queue {
         let size = self.environment.queue_size.unwrap_or(DEFAULT_QUEUE_SIZE);
         let (losses, invocations) = (self.line.losses(), self.line.invocations());
-        QueueSettings { size, losses: Arc::clone(losses), invocations: Arc::clone(invocations) }
+        Queue { size, losses: Arc::clone(losses), invocations: Arc::clone(invocations) }
     }
 
     fn sampler(&self, from_code: Option<Box<dyn ShouldSample>>) -> Box<dyn ShouldSample> {

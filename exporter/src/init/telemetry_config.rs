@@ -33,7 +33,6 @@ use tracing::level_filters::LevelFilter;
 ///     Resource::builder_empty().with_attributes([KeyValue::new("service.version", "1.2")]).build();
 /// let config = TelemetryConfig::builder().with_resource(resource).with_fmt_layer(true).build();
 /// ```
-#[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "five things that are there or not")]
 pub struct TelemetryConfig {
     pub(super) traces: Traces,
@@ -54,26 +53,25 @@ pub struct TelemetryConfig {
     pub(crate) invocations: Option<Arc<Invocations>>,
 }
 
-/// Creation and export of spans.
-#[derive(Debug)]
-pub(super) struct Traces {
-    pub(super) provider: Option<SdkTracerProvider>,
-    pub(super) additional_processors: Vec<AddProcessor>,
-    pub(super) processors: Vec<AddProcessor>,
-    pub(super) id_generator: Box<dyn IdGenerator>,
-    pub(super) sampler: Option<Box<dyn ShouldSample>>,
+impl fmt::Debug for TelemetryConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TelemetryConfig").finish_non_exhaustive()
+    }
 }
 
-impl Default for Traces {
-    fn default() -> Self {
-        Self {
-            provider: None,
-            additional_processors: Vec::new(),
-            processors: Vec::new(),
-            id_generator: Box::new(SequentialIdGenerator::default()),
-            sampler: None,
-        }
-    }
+/// The SDK's builders accept processors, readers and views by type, one by one; this is the call that adds one.
+pub(super) type Add<B> = Box<dyn FnOnce(B) -> B + Send>;
+/// The same of span processors, of which one may be ours with the application's exporter.
+pub(super) type AddSpans =
+    Box<dyn FnOnce(TracerProviderBuilder, &Queue) -> TracerProviderBuilder + Send>;
+
+/// Creation and export of spans.
+pub(super) struct Traces {
+    pub(super) provider: Option<SdkTracerProvider>,
+    pub(super) additional_processors: Vec<AddSpans>,
+    pub(super) processors: Vec<AddSpans>,
+    pub(super) id_generator: Box<dyn IdGenerator>,
+    pub(super) sampler: Option<Box<dyn ShouldSample>>,
 }
 
 impl Traces {
@@ -84,86 +82,46 @@ impl Traces {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Logs {
     pub(super) provider: Option<SdkLoggerProvider>,
-    pub(super) additional_processors: Vec<Change<LoggerProviderBuilder>>,
-    pub(super) processors: Vec<Change<LoggerProviderBuilder>>,
-}
-
-impl Logs {
-    pub(super) fn is_of_others(&self) -> bool {
-        let processors = self.additional_processors.len() + self.processors.len();
-        self.provider.is_some() || processors > 0
-    }
+    pub(super) additional_processors: Vec<Add<LoggerProviderBuilder>>,
+    pub(super) processors: Vec<Add<LoggerProviderBuilder>>,
 }
 
 /// Aggregation and export of measurements.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Metrics {
     pub(super) provider: Option<SdkMeterProvider>,
-    pub(super) views: Vec<Change<MeterProviderBuilder>>,
-    pub(super) readers: Vec<Change<MeterProviderBuilder>>,
-}
-
-impl Metrics {
-    pub(super) fn is_of_others(&self) -> bool {
-        self.provider.is_some() || !self.readers.is_empty()
-    }
-}
-
-/// The SDK's builders accept processors, readers and views by type, one by one; this stores the call that adds one.
-pub(super) struct Change<B, P = ()>(Box<Call<B, P>>);
-
-type Call<B, P> = dyn FnOnce(B, &P) -> B + Send;
-
-/// Adds a span processor, which may be ours with the application's exporter.
-pub(super) type AddProcessor = Change<TracerProviderBuilder, QueueSettings>;
-
-impl<B, P> fmt::Debug for Change<B, P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Change")
-    }
-}
-
-impl<B, P> Change<B, P> {
-    fn new(change: impl FnOnce(B) -> B + Send + 'static) -> Self {
-        Self(Box::new(|builder, _| change(builder)))
-    }
-
-    pub(super) fn all(changes: impl Iterator<Item = Self>, builder: B, parts: &P) -> B {
-        changes.fold(builder, |builder, Self(change)| change(builder, parts))
-    }
+    pub(super) views: Vec<Add<MeterProviderBuilder>>,
+    pub(super) readers: Vec<Add<MeterProviderBuilder>>,
 }
 
 /// The parts of a [`LambdaSpanProcessor`] beside its exporter.
-pub(super) struct QueueSettings {
+pub(super) struct Queue {
     pub(super) size: usize,
     pub(super) losses: Arc<LossCounts>,
     pub(super) invocations: Arc<Invocations>,
 }
 
-impl QueueSettings {
+impl Queue {
     pub(super) fn processor<E: SpanExporter>(&self, exporter: E) -> LambdaSpanProcessor<E> {
         let (losses, invocations) = (Arc::clone(&self.losses), Arc::clone(&self.invocations));
         LambdaSpanProcessor::new(exporter, self.size, losses, invocations)
     }
 }
 
-impl AddProcessor {
-    fn of(processor: impl SpanProcessor + 'static) -> Self {
-        Self::new(move |builder| builder.with_span_processor(processor))
-    }
-
-    fn over(exporter: impl SpanExporter + 'static) -> Self {
-        Self(Box::new(move |builder, queue| builder.with_span_processor(queue.processor(exporter))))
-    }
-}
-
 impl Default for TelemetryConfig {
     fn default() -> Self {
+        let traces = Traces {
+            provider: None,
+            additional_processors: Vec::new(),
+            processors: Vec::new(),
+            id_generator: Box::new(SequentialIdGenerator::default()),
+            sampler: None,
+        };
         Self {
-            traces: Traces::default(),
+            traces,
             logs: Logs::default(),
             metrics: Metrics::default(),
             propagators: Vec::new(),
@@ -188,12 +146,6 @@ impl TelemetryConfig {
     pub fn builder() -> TelemetryConfigBuilder {
         TelemetryConfigBuilder::default()
     }
-
-    /// The options of each signal, initially the defaults.
-    pub(super) fn take_signals(&mut self) -> (Traces, Logs, Metrics) {
-        let Self { traces, logs, metrics, .. } = self;
-        (std::mem::take(traces), std::mem::take(logs), std::mem::take(metrics))
-    }
 }
 
 /// Builds a [`TelemetryConfig`].
@@ -207,7 +159,9 @@ impl TelemetryConfigBuilder {
     /// by [`with_span_exporter`](Self::with_span_exporter), receive each span in the order they were added.
     #[must_use]
     pub fn with_span_processor(mut self, processor: impl SpanProcessor + 'static) -> Self {
-        self.config.traces.processors.push(AddProcessor::of(processor));
+        let add =
+            |builder: TracerProviderBuilder, _: &Queue| builder.with_span_processor(processor);
+        self.config.traces.processors.push(Box::new(add));
         self
     }
 
@@ -217,7 +171,9 @@ impl TelemetryConfigBuilder {
         mut self,
         processor: impl SpanProcessor + 'static,
     ) -> Self {
-        self.config.traces.additional_processors.push(AddProcessor::of(processor));
+        let add =
+            |builder: TracerProviderBuilder, _: &Queue| builder.with_span_processor(processor);
+        self.config.traces.additional_processors.push(Box::new(add));
         self
     }
 
@@ -225,7 +181,10 @@ impl TelemetryConfigBuilder {
     /// this exporter replaces the one with [`StdoutSpanExporter`](crate::StdoutSpanExporter), which can be added as well.
     #[must_use]
     pub fn with_span_exporter(mut self, exporter: impl SpanExporter + 'static) -> Self {
-        self.config.traces.processors.push(AddProcessor::over(exporter));
+        let add = |builder: TracerProviderBuilder, queue: &Queue| {
+            builder.with_span_processor(queue.processor(exporter))
+        };
+        self.config.traces.processors.push(Box::new(add));
         self
     }
 
@@ -285,7 +244,7 @@ impl TelemetryConfigBuilder {
     #[must_use]
     pub fn with_log_processor(mut self, processor: impl LogProcessor + 'static) -> Self {
         let add = move |builder: LoggerProviderBuilder| builder.with_log_processor(processor);
-        self.config.logs.processors.push(Change::new(add));
+        self.config.logs.processors.push(Box::new(add));
         self
     }
 
@@ -293,7 +252,7 @@ impl TelemetryConfigBuilder {
     #[must_use]
     pub fn with_additional_log_processor(mut self, processor: impl LogProcessor + 'static) -> Self {
         let add = move |builder: LoggerProviderBuilder| builder.with_log_processor(processor);
-        self.config.logs.additional_processors.push(Change::new(add));
+        self.config.logs.additional_processors.push(Box::new(add));
         self
     }
 
@@ -318,7 +277,7 @@ impl TelemetryConfigBuilder {
         view: impl Fn(&Instrument) -> Option<Stream> + Send + Sync + 'static,
     ) -> Self {
         let add = move |builder: MeterProviderBuilder| builder.with_view(view);
-        self.config.metrics.views.push(Change::new(add));
+        self.config.metrics.views.push(Box::new(add));
         self
     }
 
@@ -327,7 +286,7 @@ impl TelemetryConfigBuilder {
     #[must_use]
     pub fn with_metric_reader(mut self, reader: impl MetricReader) -> Self {
         let add = move |builder: MeterProviderBuilder| builder.with_reader(reader);
-        self.config.metrics.readers.push(Change::new(add));
+        self.config.metrics.readers.push(Box::new(add));
         self
     }
 

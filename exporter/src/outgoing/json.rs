@@ -75,6 +75,32 @@ mod tests {
     use opentelemetry::propagation::Injector as _;
 
     #[test]
+    fn fields_are_added_to_an_object_without_them_and_other_values_keep_their_text() {
+        let mut fields = Fields::default();
+        fields.set("traceparent", "00-1".to_owned());
+        let check = |json: &str, expected: Option<&str>| {
+            assert_eq!(with_fields(json, "headers", &fields).as_deref(), expected, "{json}");
+        };
+        check(
+            r#"{"order": 7.0,"big":12345678901234567890123,"headers":{"host":"x"}}"#,
+            Some(
+                r#"{"big":12345678901234567890123,"headers":{"host":"x","traceparent":"00-1"},"order":7.0}"#,
+            ),
+        );
+        check("{}", Some(r#"{"headers":{"traceparent":"00-1"}}"#));
+        for unchanged in [
+            r#"{"headers":{"Traceparent":"own"}}"#,
+            r#"{"headers":[1]}"#,
+            r#"{"headers":null}"#,
+            "[]",
+            "{",
+            "",
+        ] {
+            check(unchanged, None);
+        }
+    }
+
+    #[test]
     fn oversized_baggage_is_dropped_before_the_traceparent() {
         let check = |existing: Option<usize>, baggage: usize, expected: Option<&[&str]>| {
             let existing = existing

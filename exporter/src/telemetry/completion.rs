@@ -56,7 +56,9 @@ impl TelemetryCompletionHandler {
     /// `Timeout` if the write takes longer, and then it continues on its own; otherwise the first error of a processor or
     /// exporter.
     pub fn force_flush(&self, timeout: Duration) -> OTelSdkResult {
-        self.telemetry.force_flush(timeout)
+        let telemetry = Arc::clone(&self.telemetry);
+        let flushed = within(timeout, move || telemetry.signals.flush(|| ()));
+        flushed.unwrap_or(Err(OTelSdkError::Timeout(timeout)))
     }
 
     /// Writes all telemetry, with open spans as partial spans, and shuts the providers down. Waits for at most `timeout`. Nothing
@@ -85,7 +87,7 @@ impl TelemetryCompletionHandler {
     /// Returns a meter. Its instruments are collected at the end of the invocation.
     ///
     /// The callback of an observable instrument must not panic: the function continues, but the SDK stops collecting metrics in
-    /// this environment, and one line on stderr reports it.
+    /// this environment.
     #[must_use]
     pub fn meter(&self, name: &'static str) -> Meter {
         self.telemetry.signals.meter_provider.meter(name)

@@ -18,7 +18,7 @@ use crate::output::stderr;
 use invocations::{CutOff, Invocations};
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::SpanId;
-use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::SdkTracer;
 use propagation::Propagation;
 use root_record::RootRecord;
@@ -95,13 +95,6 @@ impl Telemetry {
     pub(crate) fn write_all_at_end(&self) -> OTelSdkResult {
         self.invocations.forget_deadlines();
         self.write_cut_off(|_| true, CutOff::END)
-    }
-
-    /// Writes ended spans and waits at most `timeout`; the write then continues on its own.
-    pub(crate) fn force_flush(self: &Arc<Self>, timeout: Duration) -> OTelSdkResult {
-        let telemetry = Arc::clone(self);
-        let flushed = within(timeout, move || telemetry.signals.flush(|| ()));
-        flushed.unwrap_or(Err(OTelSdkError::Timeout(timeout)))
     }
 
     /// Writes the open spans of the interrupted invocations with these numbers, then all other telemetry.

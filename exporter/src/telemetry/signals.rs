@@ -5,7 +5,6 @@ use crate::bounded::TimedLock;
 use crate::export::line::LineExporter;
 use crate::export::losses::Loss;
 use crate::export::losses::LossMetrics;
-use crate::output::stderr;
 use crate::processor::spans::LambdaSpanProcessor;
 use opentelemetry::Context;
 use opentelemetry::trace::SpanId;
@@ -15,7 +14,6 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanProcessor as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use wire::SignalKind;
 
@@ -30,7 +28,6 @@ pub(crate) struct Signals {
     pub(crate) meter_provider: SdkMeterProvider,
     pub(crate) line: LineExporter,
     pub(crate) loss_metrics: LossMetrics,
-    pub(crate) metrics_panicked: AtomicBool,
     /// Held while records and spans are taken and written together: a thread that finds nothing must not return the response
     /// before another one has written them.
     pub(crate) writing_together: TimedLock,
@@ -97,20 +94,10 @@ impl Signals {
     }
 
     fn flush_metrics(&self) -> OTelSdkResult {
-        let mut has_panicked = true;
-        let metrics = self.contained(SignalKind::Metrics, || {
+        self.contained(SignalKind::Metrics, || {
             self.loss_metrics.report(self.line.losses(), &self.meter_provider);
-            let result = self.meter_provider.force_flush();
-            has_panicked = false;
-            result
-        });
-        if has_panicked && !self.metrics_panicked.swap(true, Ordering::Relaxed) {
-            stderr::warn(
-                "the callback of an observable instrument panicked: the OpenTelemetry SDK collects no metrics in this \
-                 environment any more",
-            );
-        }
-        metrics
+            self.meter_provider.force_flush()
+        })
     }
 
     /// Writes the open spans of interrupted invocations as partial spans, and returns them. Never panics.

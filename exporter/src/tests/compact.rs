@@ -6,7 +6,6 @@ use crate::telemetry::completion::TelemetryCompletionHandler;
 use opentelemetry::InstrumentationScope;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord};
-use serde_json::{Value, json};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -37,18 +36,6 @@ fn the_signals_of_an_invocation_share_a_line() {
 }
 
 #[test]
-fn compact_lines_have_timestamp_and_level_in_json_log_format() {
-    let json = [("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("AWS_LAMBDA_LOG_LEVEL", "WARN")];
-    let function = Function::with_variables(&[&COMPACT[..], &json].concat());
-    function.invoke_with_all_signals();
-    let line: Value = serde_json::from_str(&function.written().lines[0]).unwrap();
-    let others = json!({
-        "_otelc": line["_otelc"], "timestamp": "2026-09-21T14:13:20.000Z", "level": "WARN",
-    });
-    assert_eq!(line, others);
-}
-
-#[test]
 fn compact_lines_omit_only_names_known_from_the_delivery() {
     let check = |variables: &[(&str, &str)], known: Context<'_>| {
         let function = Function::with_variables(variables);
@@ -67,25 +54,6 @@ fn compact_lines_omit_only_names_known_from_the_delivery() {
     // Our extension reads the function's lines in direct mode, and Lambda hides the log stream from it.
     let records = Records::new("compact");
     check(&[&COMPACT[..], &[records.variable()]].concat(), unknown_stream);
-}
-
-#[test]
-fn signals_exceeding_one_line_are_written_in_several() {
-    let variables = [&COMPACT[..], &[("LAMBDA_OTLP_MAX_LINE_BYTES", "4KiB")]].concat();
-    let function = Function::with_variables(&variables);
-    let counter = function.completion.meter("test").u64_counter("orders").build();
-    let written = function.run(move || {
-        counter.add(1, &[]);
-        for item in 0..300_u64 {
-            let noise = item.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            tracing::info!(noise = format!("{noise:o}"), "received");
-            drop(tracing::info_span!("child", item).entered());
-        }
-    });
-    let [lines, items @ ..] = written.counts();
-    assert!(lines > 3 && written.lines.iter().all(|line| line.len() <= 4096), "{lines}");
-    assert_eq!(items, [301, 300, 1]);
-    assert_eq!(function.lost(Loss::TooLarge), [0; 3]);
 }
 
 #[test]

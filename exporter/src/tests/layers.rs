@@ -236,23 +236,3 @@ fn a_service_failure_before_the_body_is_a_span_error() {
     assert!(panic.is_err(), "the runtime reports it");
     assert_eq!(status(&function.span()), "error: on fire");
 }
-
-#[cfg(feature = "lambda_http")]
-#[test]
-fn a_streaming_lambda_http_function_reports_route_and_status() {
-    use lambda_http::{Body, Request, Response, StreamAdapter};
-    let function = Function::new();
-    let app = lambda_http::service_fn(async |_: Request| {
-        Response::builder().status(503).body(Body::from("later")).map_err(Error::from)
-    });
-    let layer = OtelTracingLayer::new(function.completion.clone()).for_streaming();
-    let mut service = ServiceBuilder::new().layer(layer).service(StreamAdapter::from(app));
-    let request = serde_json::from_value(http_event("GET /orders/{id}")).unwrap();
-    let response = block_on(service.call(LambdaEvent::new(request, context())));
-    let mut body = response.unwrap().stream;
-    assert_eq!(next(&mut body).unwrap().unwrap().as_ref(), b"later");
-    assert!(next(&mut body).is_none());
-    let span = function.span();
-    assert_eq!((span.name.as_str(), status(&span).as_str()), ("GET /orders/{id}", "error: "));
-    assert_eq!(attribute(&span, "http.response.status_code").as_deref(), Some("503"));
-}

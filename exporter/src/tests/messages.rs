@@ -1,16 +1,14 @@
 //! Messages of streams and brokers, and a span for each message of a batch.
 
-use super::driver::{Function, attribute, block_on, event, shown, status};
+use super::driver::{Function, attribute, event, shown, status};
 use super::triggers::{PARENT, XRAY, trigger};
-use crate::handler::TracedHandler;
 use crate::handler::trigger::SpanAttributesExtractor;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use expect_test::expect;
-use lambda_runtime::{Error, LambdaEvent, Service as _};
+use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt as _;
-use opentelemetry::trace::SpanKind;
 use serde_json::{Value, json};
 use wire::ids::to_hex;
 
@@ -169,16 +167,4 @@ fn messages_get_a_consumer_span_between_root_and_handler_spans() {
         assert_eq!(consumer.parent_span_id, root.span_id);
         assert_eq!((status(root), status(consumer)), ("error: a".into(), "error: a".into()));
     }
-}
-
-#[test]
-fn an_explicit_span_kind_prevents_the_extra_consumer_span() {
-    let function = Function::new();
-    let handler = |_: LambdaEvent<Value>| async { Ok::<_, Error>(json!(null)) };
-    let mut handler = TracedHandler::new("orders", function.completion.clone(), handler)
-        .with_kind(SpanKind::Consumer);
-    block_on(handler.call(event(trigger("sqs-batch")))).unwrap();
-    let span = function.span();
-    assert_eq!((span.kind, span.links.len()), (5, 4));
-    assert_eq!(attribute(&span, "messaging.destination.name").as_deref(), Some("\"orders\""));
 }

@@ -1,12 +1,12 @@
 //! Child spans, log records and measurements of an invocation.
 
-use super::driver::{Function, Written, shown, status};
+use super::driver::{COMPACT, Function, Written, shown, status};
 use crate::export::losses::Loss;
 use expect_test::expect;
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _};
 use opentelemetry::metrics::Meter;
 use opentelemetry::trace::{Span as _, SpanContext, TraceContextExt as _, Tracer as _};
-use opentelemetry::{Array, Context, KeyValue};
+use opentelemetry::{Array, Context, KeyValue, StringValue};
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point::Value as Number};
 use opentelemetry_sdk::logs::SdkLogRecord;
@@ -204,7 +204,7 @@ fn log_format_and_variables_set_level_and_timestamp_of_lines() {
             tracing::info!("received");
             record(&meter);
         });
-        assert_eq!(written.lines.len(), 3);
+        assert_eq!(written.lines.len(), if variables.starts_with(&COMPACT) { 1 } else { 3 });
         for line in written.lines {
             let line: Value = serde_json::from_str(&line).unwrap();
             assert_eq!(line.get("level").and_then(Value::as_str), level, "{variables:?}");
@@ -221,22 +221,29 @@ fn log_format_and_variables_set_level_and_timestamp_of_lines() {
     check(&[JSON], Some("INFO"), true);
     check(&[JSON, of_lambda("WARN"), own("debug")], Some("WARN"), true);
     check(&[JSON, of_lambda("FATAL")], Some("FATAL"), true);
+    check(&[&COMPACT[..], &[JSON, of_lambda("WARN")]].concat(), Some("WARN"), true);
 }
 
 #[test]
-fn full_buffers_and_the_line_limit_lose_no_spans() {
-    let function = Function::with_variables(&[
-        ("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", "100"),
-        ("LAMBDA_OTLP_MAX_LINE_BYTES", "2KiB"),
-    ]);
-    let written = function.run(|| {
-        for item in 0..1000 {
-            drop(tracing::info_span!("child", item).entered());
-        }
-    });
-    assert_eq!(written.spans.len(), 1001);
-    assert!(written.lines.len() > 10);
-    assert!(written.lines.iter().all(|line| line.len() < 2048));
+fn full_buffers_and_the_line_limit_lose_nothing() {
+    let limits =
+        [("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", "200"), ("LAMBDA_OTLP_MAX_LINE_BYTES", "4KiB")];
+    for variables in [limits.to_vec(), [&COMPACT[..], &limits].concat()] {
+        let function = Function::with_variables(&variables);
+        let counter = function.completion.meter("test").u64_counter("orders").build();
+        let written = function.run(move || {
+            counter.add(1, &[]);
+            for item in 0..300_u64 {
+                let noise = item.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                tracing::info!(noise = format!("{noise:o}"), "received");
+                drop(tracing::info_span!("child", item).entered());
+            }
+        });
+        let [lines, items @ ..] = written.counts();
+        assert!(lines > 2 && written.lines.iter().all(|line| line.len() <= 4096), "{lines}");
+        assert_eq!(items, [301, 300, 1]);
+        assert_eq!(function.lost(Loss::TooLarge), [0; 3]);
+    }
 }
 
 #[test]
@@ -261,63 +268,59 @@ fn an_item_exceeding_a_line_is_truncated_and_counted() {
 /// Eight of them exceed the limit of a buffer, 1 MiB.
 const LARGE: usize = 150_000;
 
-fn large_text() -> String {
-    "x".repeat(LARGE)
-}
-
-fn array(values: Array) -> KeyValue {
-    KeyValue::new("values", opentelemetry::Value::Array(values))
-}
-
 #[test]
-fn large_spans_are_written_before_the_invocation_ends() {
-    let large_in: [fn(&mut Span); 9] = [
-        |span| span.update_name(large_text()),
-        |span| span.set_attribute(KeyValue::new(large_text(), true)),
-        |span| span.set_attribute(KeyValue::new("text", large_text())),
-        |span| span.set_attribute(array(Array::String(vec![large_text().into()]))),
-        |span| span.set_attribute(array(Array::I64(vec![7; LARGE / 8]))),
-        |span| span.set_attribute(array(Array::F64(vec![0.5; LARGE / 8]))),
-        |span| span.set_attribute(array(Array::Bool(vec![true; LARGE]))),
-        |span| span.add_event("event", vec![KeyValue::new("text", large_text())]),
+fn large_items_are_written_before_the_invocation_ends() {
+    fn text() -> String {
+        "x".repeat(LARGE)
+    }
+    fn array(values: impl Into<Array>) -> KeyValue {
+        KeyValue::new("values", opentelemetry::Value::Array(values.into()))
+    }
+    let in_span: [fn(&mut Span); 9] = [
+        |span| span.update_name(text()),
+        |span| span.set_attribute(KeyValue::new(text(), true)),
+        |span| span.set_attribute(KeyValue::new("text", text())),
+        |span| span.set_attribute(array(vec![StringValue::from(text())])),
+        |span| span.set_attribute(array(vec![7_i64; LARGE / 8])),
+        |span| span.set_attribute(array(vec![0.5; LARGE / 8])),
+        |span| span.set_attribute(array(vec![true; LARGE])),
+        |span| span.add_event("event", vec![KeyValue::new("text", text())]),
         |span| {
-            let attributes = vec![KeyValue::new("text", large_text())];
-            span.add_link(SpanContext::empty_context(), attributes);
+            span.add_link(SpanContext::empty_context(), vec![KeyValue::new("text", text())]);
         },
     ];
-    for (place, add_large) in large_in.into_iter().enumerate() {
-        let function = Function::new();
-        for _ in 0..8 {
-            let mut span = function.completion.tracer().start("step");
-            add_large(&mut span);
-            span.end();
-        }
-        assert_ne!(function.output.take_lines(), [""; 0], "{place}");
-    }
-}
-
-#[test]
-fn large_log_records_are_written_before_the_invocation_ends() {
-    let large_in: [fn(&mut SdkLogRecord); 6] = [
-        |record| record.set_body(AnyValue::from(large_text())),
+    let in_record: [fn(&mut SdkLogRecord); 6] = [
+        |record| record.set_body(AnyValue::from(text())),
         |record| record.set_body(AnyValue::Bytes(Box::new(vec![7; LARGE]))),
-        |record| record.set_body(AnyValue::ListAny(Box::new(vec![AnyValue::from(large_text())]))),
+        |record| record.set_body(AnyValue::ListAny(Box::new(vec![AnyValue::from(text())]))),
         |record| {
-            let map = [("text".into(), AnyValue::from(large_text()))];
+            let map = [("text".into(), AnyValue::from(text()))];
             record.set_body(AnyValue::Map(Box::new(map.into())));
         },
-        |record| record.add_attribute(large_text(), true),
-        |record| record.add_attribute("text", large_text()),
+        |record| record.add_attribute(text(), true),
+        |record| record.add_attribute("text", text()),
     ];
-    for (place, add_large) in large_in.into_iter().enumerate() {
+    let check = |place, add_eight: &dyn Fn(&Function)| {
         let function = Function::new();
-        let logger = function.completion.logger_provider().logger("orders");
-        for _ in 0..8 {
-            let mut record = logger.create_log_record();
-            add_large(&mut record);
-            logger.emit(record);
-        }
+        add_eight(&function);
         assert_ne!(function.output.take_lines(), [""; 0], "{place}");
+    };
+    for (place, add_large) in in_span.into_iter().enumerate() {
+        check(place, &|function| {
+            for _ in 0..8 {
+                add_large(&mut function.completion.tracer().start("step"));
+            }
+        });
+    }
+    for (place, add_large) in in_record.into_iter().enumerate() {
+        check(place, &|function| {
+            let logger = function.completion.logger_provider().logger("orders");
+            for _ in 0..8 {
+                let mut record = logger.create_log_record();
+                add_large(&mut record);
+                logger.emit(record);
+            }
+        });
     }
 }
 

@@ -8,18 +8,35 @@ use super::messages::{Message, message, messages};
 use super::span_attributes::SpanAttributes;
 use std::borrow::Cow;
 
-#[cfg(feature = "sqs")]
-impl SpanAttributesExtractor for aws_lambda_events::sqs::SqsEvent {
-    fn extract_span_attributes(&self) -> SpanAttributes {
-        messages("aws_sqs", &self.records)
-    }
+/// Describes a batch and each of its messages.
+macro_rules! batches {
+    ($($feature:literal $batch:path: |$own:ident| $of_batch:expr, $message:path: $system:literal;)*) => {$(
+        #[cfg(feature = $feature)]
+        impl SpanAttributesExtractor for $batch {
+            fn extract_span_attributes(&self) -> SpanAttributes {
+                let $own = self;
+                $of_batch
+            }
+        }
+
+        #[cfg(feature = $feature)]
+        impl SpanAttributesExtractor for $message {
+            fn extract_span_attributes(&self) -> SpanAttributes {
+                message($system, self)
+            }
+        }
+    )*};
 }
 
-#[cfg(feature = "sqs")]
-impl SpanAttributesExtractor for aws_lambda_events::sqs::SqsMessage {
-    fn extract_span_attributes(&self) -> SpanAttributes {
-        message("aws_sqs", self)
-    }
+batches! {
+    "sqs" aws_lambda_events::sqs::SqsEvent: |own| messages("aws_sqs", &own.records),
+        aws_lambda_events::sqs::SqsMessage: "aws_sqs";
+    "sns" aws_lambda_events::sns::SnsEvent: |own| super::messages::notifications(&own.records),
+        aws_lambda_events::sns::SnsRecord: "aws.sns";
+    "kinesis" aws_lambda_events::kinesis::KinesisEvent: |own| messages("aws_kinesis", &own.records),
+        aws_lambda_events::kinesis::KinesisEventRecord: "aws_kinesis";
+    "kafka" aws_lambda_events::kafka::KafkaEvent: |own| messages("kafka", own.records.values().flatten()),
+        aws_lambda_events::kafka::KafkaRecord: "kafka";
 }
 
 #[cfg(feature = "sqs")]
@@ -47,20 +64,6 @@ impl<'a> Message<'a> for &'a aws_lambda_events::sqs::SqsMessage {
 }
 
 #[cfg(feature = "sns")]
-impl SpanAttributesExtractor for aws_lambda_events::sns::SnsEvent {
-    fn extract_span_attributes(&self) -> SpanAttributes {
-        super::messages::notifications(&self.records)
-    }
-}
-
-#[cfg(feature = "sns")]
-impl SpanAttributesExtractor for aws_lambda_events::sns::SnsRecord {
-    fn extract_span_attributes(&self) -> SpanAttributes {
-        message("aws.sns", self)
-    }
-}
-
-#[cfg(feature = "sns")]
 impl<'a> Message<'a> for &'a aws_lambda_events::sns::SnsRecord {
     fn id(self) -> Option<&'a str> {
         Some(&self.sns.message_id)
@@ -80,20 +83,6 @@ impl<'a> Message<'a> for &'a aws_lambda_events::sns::SnsRecord {
 }
 
 #[cfg(feature = "kinesis")]
-impl SpanAttributesExtractor for aws_lambda_events::kinesis::KinesisEvent {
-    fn extract_span_attributes(&self) -> SpanAttributes {
-        messages("aws_kinesis", &self.records)
-    }
-}
-
-#[cfg(feature = "kinesis")]
-impl SpanAttributesExtractor for aws_lambda_events::kinesis::KinesisEventRecord {
-    fn extract_span_attributes(&self) -> SpanAttributes {
-        message("aws_kinesis", self)
-    }
-}
-
-#[cfg(feature = "kinesis")]
 impl<'a> Message<'a> for &'a aws_lambda_events::kinesis::KinesisEventRecord {
     fn id(self) -> Option<&'a str> {
         self.event_id.as_deref()
@@ -109,20 +98,6 @@ impl<'a> Message<'a> for &'a aws_lambda_events::kinesis::KinesisEventRecord {
 
     fn body(self) -> Option<Cow<'a, [u8]>> {
         Some(self.kinesis.data.as_slice().into())
-    }
-}
-
-#[cfg(feature = "kafka")]
-impl SpanAttributesExtractor for aws_lambda_events::kafka::KafkaEvent {
-    fn extract_span_attributes(&self) -> SpanAttributes {
-        messages("kafka", self.records.values().flatten())
-    }
-}
-
-#[cfg(feature = "kafka")]
-impl SpanAttributesExtractor for aws_lambda_events::kafka::KafkaRecord {
-    fn extract_span_attributes(&self) -> SpanAttributes {
-        message("kafka", self)
     }
 }
 

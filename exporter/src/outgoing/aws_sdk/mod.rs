@@ -43,16 +43,14 @@ use std::time::SystemTime;
 /// service; calls with a queue, topic or stream have none. The content of messages, items and payloads is never recorded.
 ///
 /// The span's context is written into the attributes of SQS messages and of messages to SNS topics, within the limits of ten
-/// attributes and 256 KiB a request, and into the client context of synchronously invoked functions. EventBridge events and
-/// inputs of state machines can only carry it in their content: see [`with_context_in_payloads`](Self::with_context_in_payloads).
-/// For JSON records of Kinesis use [`inject_json`](crate::inject_json); other records are opaque bytes.
+/// attributes and 256 KiB a request, and into the client context of synchronously invoked functions. EventBridge events, inputs of
+/// state machines and records of Kinesis can only carry it in their content: see [`inject_json`](crate::inject_json).
 ///
 /// The interceptor never makes a call fail.
 #[derive(Debug, Clone)]
 pub struct AwsSdkInterceptor {
     completion_handler: Option<TelemetryCompletionHandler>,
     injects: bool,
-    injects_into_payloads: bool,
 }
 
 impl Default for AwsSdkInterceptor {
@@ -65,7 +63,7 @@ impl AwsSdkInterceptor {
     /// Uses the global tracer provider and propagator, which [`init_telemetry`](crate::init_telemetry) sets.
     #[must_use]
     pub const fn new() -> Self {
-        Self { completion_handler: None, injects: true, injects_into_payloads: false }
+        Self { completion_handler: None, injects: true }
     }
 
     /// Uses these instead of the globals.
@@ -79,13 +77,6 @@ impl AwsSdkInterceptor {
     #[must_use]
     pub fn with_context_in_requests(self, injects: bool) -> Self {
         Self { injects, ..self }
-    }
-
-    /// Sets whether the context is written into the application's JSON, as `headers`: into details of EventBridge events and
-    /// inputs of state machines. Off by default, because the receiver sees it.
-    #[must_use]
-    pub fn with_context_in_payloads(self, injects: bool) -> Self {
-        Self { injects_into_payloads: injects, ..self }
     }
 
     /// Starts the span of a call, with its request if it exists yet.
@@ -117,9 +108,7 @@ impl AwsSdkInterceptor {
         let payload = Payload::of(&operation, request);
         let span = self.start(call, &operation, &payload);
         if self.injects {
-            let edit =
-                payload.with_context(&operation, &self.fields(&span), self.injects_into_payloads);
-            edit.apply(request);
+            payload.with_context(&operation, &self.fields(&span)).apply(request);
         }
         call.span = Some(span);
     }

@@ -4,7 +4,7 @@
 //! version, and would have to be compiled even if unused.
 
 use super::super::fields::{Fields, XRAY_HEADER};
-use super::super::json::{Members, extended, members, with_custom, with_fields, with_member};
+use super::super::json::{Members, extended, members, with_custom, with_member};
 use super::Operation;
 use crate::handler::trigger::percent_encoded;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
@@ -132,12 +132,7 @@ impl<'a> Payload<'a> {
     }
 
     /// Returns the changes that add these fields.
-    pub(super) fn with_context(
-        &self,
-        operation: &Operation,
-        fields: &Fields,
-        into_payloads: bool,
-    ) -> Edit {
+    pub(super) fn with_context(&self, operation: &Operation, fields: &Fields) -> Edit {
         let body = match operation.service.as_str() {
             _ if fields.is_empty() => None,
             "SQS" if operation.is("SQS", &["SendMessage", "SendMessageBatch"]) => {
@@ -149,12 +144,6 @@ impl<'a> Payload<'a> {
                 let is_batch = operation.name == "PublishBatch";
                 form.map(|form| with_form_attributes(form, is_batch, fields))
             }
-            "EventBridge" if into_payloads && operation.name == "PutEvents" => {
-                self.with_details(fields)
-            }
-            "SFN" if into_payloads && operation.name.starts_with("Start") => {
-                self.with_input(fields)
-            }
             "Lambda" if operation.is("Lambda", INVOKE) && !self.is_asynchronous => {
                 let client_context = with_custom(self.client_context, fields);
                 return Edit { body: None, client_context };
@@ -165,40 +154,17 @@ impl<'a> Payload<'a> {
     }
 
     fn with_message_attributes(&self, is_batch: bool, fields: &Fields) -> Option<String> {
-        if is_batch {
-            return self.with_entries(|entry| with_attributes(entry, fields));
+        let message = self.json.as_ref()?;
+        if !is_batch {
+            return with_attributes(message, fields).map(text_of);
         }
-        with_attributes(self.json.as_ref()?, fields).map(text_of)
-    }
-
-    fn with_details(&self, fields: &Fields) -> Option<String> {
-        self.with_entries(|entry| {
-            with_member(entry, "Detail", &with_context(entry.get("Detail")?, fields)?)
-        })
-    }
-
-    fn with_input(&self, fields: &Fields) -> Option<String> {
-        let members = self.json.as_ref()?;
-        let input = match members.get("input") {
-            Some(input) => with_context(input, fields)?,
-            // The default is an empty object.
-            None => to_raw_value(&with_fields("{}", "headers", fields)?).ok()?,
-        };
-        with_member(members, "input", &input).map(text_of)
-    }
-
-    /// The request with the entries that `change` returns; `None` if it changes none.
-    fn with_entries(
-        &self,
-        change: impl Fn(&Members<'_>) -> Option<Box<RawValue>>,
-    ) -> Option<String> {
         let entries = self.list("Entries");
         let changed: Vec<Option<Box<RawValue>>> =
-            entries.iter().map(|entry| change(&members(entry.get())?)).collect();
+            entries.iter().map(|entry| with_attributes(&members(entry.get())?, fields)).collect();
         changed.iter().flatten().next()?;
         let all = entries.into_iter().zip(&changed);
         let all: Vec<&RawValue> = all.map(|(own, new)| new.as_deref().unwrap_or(own)).collect();
-        with_member(self.json.as_ref()?, "Entries", &to_raw_value(&all).ok()?).map(text_of)
+        with_member(message, "Entries", &to_raw_value(&all).ok()?).map(text_of)
     }
 }
 
@@ -230,12 +196,6 @@ fn with_attributes(message: &Members<'_>, fields: &Fields) -> Option<Box<RawValu
     let mut message = message.clone();
     message.extend(added);
     to_raw_value(&message).ok()
-}
-
-/// A text that is a JSON object, with the fields in it.
-fn with_context(quoted_text: &RawValue, fields: &Fields) -> Option<Box<RawValue>> {
-    let text: String = serde_json::from_str(quoted_text.get()).ok()?;
-    to_raw_value(&with_fields(&text, "headers", fields)?).ok()
 }
 
 #[derive(Debug)]

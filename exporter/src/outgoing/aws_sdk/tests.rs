@@ -39,51 +39,14 @@ fn written(
     (service, name): (&'static str, &'static str),
     content_type: &'static str,
     body: &str,
-    into_payloads: bool,
 ) -> String {
     let operation = operation(service, name);
     let mut request = request(content_type, "/", body);
-    let edit = Payload::of(&operation, &request).with_context(&operation, &fields(), into_payloads);
+    let edit = Payload::of(&operation, &request).with_context(&operation, &fields());
     edit.apply(&mut request);
     let body = std::str::from_utf8(request.body().bytes().unwrap()).unwrap().to_owned();
     assert_eq!(request.headers().get("content-length").unwrap(), body.len().to_string());
     body
-}
-
-#[test]
-fn event_details_and_execution_inputs_get_the_context_on_request() {
-    let check = |operation, body: &str, expected: &str| {
-        assert_eq!(written(operation, JSON, body, true), expected, "{operation:?}");
-        assert_eq!(written(operation, JSON, body, false), body, "not asked for");
-    };
-    let put = ("EventBridge", "PutEvents");
-    check(
-        put,
-        r#"{"Entries":[{"Source":"shop","Detail":"{\"order\": 7.0,\"big\":12345678901234567890123}"},{"Source":"shop","Detail":"{\"headers\":{\"host\":\"x\"}}"}]}"#,
-        r#"{"Entries":[{"Detail":"{\"big\":12345678901234567890123,\"headers\":{\"traceparent\":\"00-1\"},\"order\":7.0}","Source":"shop"},{"Detail":"{\"headers\":{\"host\":\"x\",\"traceparent\":\"00-1\"}}","Source":"shop"}]}"#,
-    );
-    for unchanged in [
-        r#"{"Entries":[{"Detail":"no object"},{"Detail":7},{},7]}"#,
-        r#"{"Entries":[{"Detail":"{\"headers\":{\"Traceparent\":\"own\"}}"}]}"#,
-        r#"{"Entries":[{"Detail":"{\"headers\":[1]}"},{"Detail":"{\"headers\":null}"}]}"#,
-        r#"{"Entries":{}}"#,
-        "{",
-        "",
-    ] {
-        check(put, unchanged, unchanged);
-    }
-    let start = ("SFN", "StartExecution");
-    check(
-        start,
-        r#"{"stateMachineArn":"arn","input":"{\"order\":7}"}"#,
-        r#"{"input":"{\"headers\":{\"traceparent\":\"00-1\"},\"order\":7}","stateMachineArn":"arn"}"#,
-    );
-    check(
-        start,
-        r#"{"stateMachineArn":"arn"}"#,
-        r#"{"input":"{\"headers\":{\"traceparent\":\"00-1\"}}","stateMachineArn":"arn"}"#,
-    );
-    check(("SFN", "DescribeExecution"), r#"{"input":"{}"}"#, r#"{"input":"{}"}"#);
 }
 
 #[test]
@@ -97,7 +60,7 @@ fn each_topic_message_gets_the_context_after_its_attributes_and_sms_messages_do_
             )
         });
         let expected = format!("{body}{}", added.collect::<String>());
-        assert_eq!(written(operation, FORM, body, false), expected);
+        assert_eq!(written(operation, FORM, body), expected);
     };
     let own = "TopicArn=arn%3Aaws&MessageAttributes.entry.1.Name=a&MessageAttributes.entry.1.Value.DataType=String";
     check(PUBLISH, "Action=Publish&TopicArn=arn%3Aaws&Message=a", &["MessageAttributes.entry.1"]);
@@ -120,7 +83,7 @@ fn each_topic_message_gets_the_context_after_its_attributes_and_sms_messages_do_
 #[test]
 fn malformed_batches_of_messages_are_left_unchanged() {
     let check = |body: &str| {
-        assert_eq!(written(("SQS", "SendMessageBatch"), JSON, body, false), body);
+        assert_eq!(written(("SQS", "SendMessageBatch"), JSON, body), body);
     };
     check(r#"{"Entries":[7,"a",{"MessageAttributes":[]},{"MessageAttributes":null}]}"#);
     check(r#"{"Entries":null}"#);
@@ -134,7 +97,7 @@ fn the_xray_header_is_sent_as_a_message_system_attribute() {
     let mut fields = Fields::default();
     fields.set("X-Amzn-Trace-Id", "Root=1".to_owned());
     let mut request = request(JSON, "/", "{}");
-    Payload::of(&operation, &request).with_context(&operation, &fields, false).apply(&mut request);
+    Payload::of(&operation, &request).with_context(&operation, &fields).apply(&mut request);
     assert_eq!(
         request.body().bytes().unwrap(),
         br#"{"MessageSystemAttributes":{"AWSTraceHeader":{"DataType":"String","StringValue":"Root=1"}}}"#
@@ -154,9 +117,7 @@ fn a_synchronous_invoke_carries_the_context_in_its_client_context() {
         if let Some(existing) = existing {
             request.headers_mut().insert("X-Amz-Client-Context", base64.encode(existing));
         }
-        Payload::of(&operation, &request)
-            .with_context(&operation, &fields(), false)
-            .apply(&mut request);
+        Payload::of(&operation, &request).with_context(&operation, &fields()).apply(&mut request);
         let written = request.headers().get("x-amz-client-context");
         let written = written.map(|own| String::from_utf8(base64.decode(own).unwrap()).unwrap());
         assert_eq!(written.as_deref(), expected, "{kind:?} {existing:?}");
