@@ -73,30 +73,6 @@ pub mod resource {
     }
 }
 
-/// An attribute: a [`KeyValue`], or a pair of key and value as in a `HashMap`.
-pub trait Attribute: sealed::Sealed {
-    /// The attribute.
-    fn into_key_value(self) -> KeyValue;
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for opentelemetry::KeyValue {}
-    impl<K, V> Sealed for (K, V) {}
-}
-
-impl Attribute for KeyValue {
-    fn into_key_value(self) -> KeyValue {
-        self
-    }
-}
-
-impl<K: Into<Key>, V: Into<Value>> Attribute for (K, V) {
-    fn into_key_value(self) -> KeyValue {
-        KeyValue::new(self.0, self.1)
-    }
-}
-
 /// Additional names of a builder's methods.
 macro_rules! names {
     ($($old:ident = $new:ident($argument:ident: $type:ty);)*) => {$(
@@ -129,10 +105,13 @@ impl SpanAttributesBuilder {
         trigger = with_trigger(trigger: TriggerType);
     }
 
-    /// [`with_attributes`](Self::with_attributes), and of a `HashMap<String, Value>`.
+    /// [`with_attributes`](Self::with_attributes) of pairs, as in a `HashMap<String, Value>`.
     #[must_use]
-    pub fn attributes(self, attributes: impl IntoIterator<Item = impl Attribute>) -> Self {
-        self.with_attributes(attributes.into_iter().map(Attribute::into_key_value))
+    pub fn attributes(
+        self,
+        attributes: impl IntoIterator<Item = (impl Into<Key>, impl Into<Value>)>,
+    ) -> Self {
+        self.with_attributes(attributes.into_iter().map(|(key, value)| KeyValue::new(key, value)))
     }
 }
 

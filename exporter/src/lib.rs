@@ -104,8 +104,8 @@ pub use handler::{InvocationFuture, TracedHandler, create_traced_handler};
 pub use init::init_telemetry;
 pub use init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
 pub use lambda_otel_lite::resource::get_lambda_resource;
-pub use lambda_otel_lite::{Attribute, OtlpStdoutSpanExporter, events, logger};
 pub use lambda_otel_lite::{EventBuilder, EventLevel, event, record_event};
+pub use lambda_otel_lite::{OtlpStdoutSpanExporter, events, logger};
 #[doc(hidden)]
 pub use lambda_otel_lite::{extractors, layer, mode, propagation, resource};
 /// The OpenTelemetry API version of this crate. Spans and meters of another version would not reach it.

@@ -14,6 +14,7 @@ use lambda_otel_lite::{
 use lambda_runtime::tower::{Service as _, ServiceBuilder};
 use lambda_runtime::{Context, Error, LambdaEvent, Runtime, service_fn};
 use opentelemetry::{KeyValue, Value};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
 use opentelemetry_sdk::Resource;
@@ -21,6 +22,7 @@ use opentelemetry_sdk::trace::{Sampler, SimpleSpanProcessor};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
+use test_support::Logged;
 
 /// The paths of modules, each used once.
 #[test]
@@ -100,21 +102,14 @@ fn event_of(shelf: i64) -> LambdaEvent<Counted> {
     LambdaEvent::new(Counted { shelf, caller }, Context::default())
 }
 
-/// The span and the bodies of the log records in the lines of one invocation.
-fn written(output: &InMemoryOutput) -> (Span, Vec<String>) {
-    let (mut spans, mut bodies) = (Vec::new(), Vec::new());
+/// The span and the log records in the lines of one invocation.
+fn written(output: &InMemoryOutput) -> (Span, Vec<LogRecord>) {
+    let mut logged = Logged::default();
     for line in output.take_lines() {
-        for request in wire::read_line(&line, &wire::Limits::default()).unwrap().decoded {
-            if let Some(traces) = request.decode::<wire::Traces>() {
-                spans.append(&mut traces.unwrap().resource_spans[0].scope_spans[0].spans);
-            } else if let Some(logs) = request.decode::<wire::Logs>() {
-                let records = &logs.unwrap().resource_logs[0].scope_logs[0].log_records;
-                bodies.extend(records.iter().map(|record| format!("{:?}", record.body)));
-            }
-        }
+        logged.add(&wire::read_line(&line, &wire::Limits::default()).unwrap().decoded);
     }
-    assert_eq!(spans.len(), 1);
-    (spans.remove(0), bodies)
+    assert_eq!(logged.spans.len(), 1);
+    (logged.spans.remove(0).1, logged.records)
 }
 
 #[tokio::test]
@@ -133,11 +128,11 @@ async fn a_ported_function_writes_its_attributes_parent_and_events() {
 
     let mut handler = service_fn(create_traced_handler("stock", completion_handler.clone(), count));
     handler.call(event_of(7)).await.unwrap();
-    let (span, bodies) = written(&output);
+    let (span, records) = written(&output);
     assert_eq!((&*span.name, wire::ids::to_hex(&span.parent_span_id)), ("count", SENDER.into()));
     let shelf = span.attributes.iter().find(|own| own.key == "stock.shelf").unwrap();
     assert_eq!(shelf.value, Some(Value::I64(7).into()), "no text is made of it");
-    assert!(bodies[0].contains("[stock] counting"), "{bodies:?}");
+    assert!(format!("{:?}", records[0].body).contains("[stock] counting"), "{records:?}");
     let keys = |event: &Event| {
         let keys = event.attributes.iter().map(|attribute| attribute.key.as_str());
         format!("{} {}", event.name, keys.collect::<Vec<_>>().join(" "))

@@ -2,7 +2,7 @@
 
 use super::invocation_span::InvocationSpan;
 use super::new_span::SpanOptions;
-use super::outcome::HandlerOutcome;
+use super::outcome::{Failure, of_result};
 use super::trigger::span_attributes::SpanAttributes;
 use super::trigger::{EventExtractor, Extractor};
 use crate::output::stderr;
@@ -115,7 +115,7 @@ impl<X> Instrumentation<X> {
         let (invocation, future) = self.begin(event, handler);
         Box::pin(async move {
             let (invocation, result) = run(invocation, future).await;
-            let outcome = HandlerOutcome::of_result(&result);
+            let outcome = of_result(&result);
             invocation.finish(outcome).await;
             result
         })
@@ -159,8 +159,8 @@ pub(super) async fn run<Fut: Future>(
     match caught(&invocation, future).await {
         Ok(output) => (invocation, output),
         Err(panic) => {
-            let outcome = HandlerOutcome::of_panic(panic.as_ref());
-            invocation.finish(outcome).await;
+            let failure = Failure::of_panic(panic.as_ref());
+            invocation.finish(Err(failure)).await;
             // The runtime reports it to Lambda, as without this library.
             resume_unwind(panic)
         }

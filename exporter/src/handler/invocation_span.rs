@@ -2,7 +2,7 @@
 
 use super::http_route;
 use super::new_span::{SpanOptions, StartedSpans, spans};
-use super::outcome::{HandlerOutcome, ResponseFacts, name_of_type};
+use super::outcome::{Failure, HandlerOutcome, ResponseFacts, name_of_type};
 use super::trigger::span_attributes::SpanAttributes;
 use crate::bounded::within;
 use crate::extension::Mode;
@@ -105,8 +105,8 @@ impl InvocationSpan {
     }
 
     /// Ends the span as an error, and writes the telemetry at once.
-    pub(super) fn cut_off(mut self, error_type: String, message: String) {
-        self.end_span(&HandlerOutcome::error(error_type, message));
+    pub(super) fn cut_off(mut self, failure: Failure) {
+        self.end_span(&Err(failure));
     }
 
     /// Returns `true` if the mode leaves the write to the extension after the response, or to the end of the environment.
@@ -167,67 +167,74 @@ fn describe(
     };
     match outcome {
         // Success leaves the status unset, so that an error set by the handler remains.
-        &HandlerOutcome::Response(ResponseFacts { status_code, batch_item_failures }) => {
+        Ok(ResponseFacts { status_code, batch_item_failures }) => {
             if let Some(code) = status_code {
-                let value = i64::from(code);
+                let value = i64::from(*code);
                 set("http.response.status_code", value.into());
                 if facts.duplicate_http_names {
                     set("http.status_code", value.into());
                 }
                 // "HTTP spans", Status: for a server, 4xx is not an error.
-                if code >= 500 && outcome.failure().is_none() {
+                if *code >= 500 && *batch_item_failures == 0 {
                     set("error.type", code.to_string().into());
                     span.set_status(Status::error(""));
                 }
             }
-            if let Some(failed) = NonZero::new(batch_item_failures) {
+            if let Some(failed) = NonZero::new(*batch_item_failures) {
                 let count = i64::try_from(failed.get()).unwrap_or(i64::MAX);
                 set("aws.lambda.batch_item_failures", count.into());
             }
         }
-        HandlerOutcome::Error { error_type, message, stack_trace } => {
-            exception(&span, error_type, message, stack_trace);
-        }
-        HandlerOutcome::Panic { message } => exception(&span, "panic", message, ""),
-        HandlerOutcome::Cancelled => {}
+        Err(failure) => exception(&span, failure),
     }
-    if let Some((error_type, message)) = outcome.failure() {
-        set("error.type", error_type.to_owned().into());
-        span.set_status(Status::error(message.into_owned()));
+    if let Some((error_type, message)) = error(outcome) {
+        set("error.type", error_type.into());
+        span.set_status(Status::error(message));
     }
     keys
 }
 
-fn exception(span: &SpanRef<'_>, error_type: &str, message: &str, stack_trace: &str) {
+/// The error type and the message of a failed span, except for an HTTP status.
+fn error(outcome: &HandlerOutcome) -> Option<(String, String)> {
+    match outcome {
+        Ok(ResponseFacts { batch_item_failures: 0, .. }) => None,
+        Ok(ResponseFacts { batch_item_failures: failed, .. }) => {
+            let message =
+                format!("{failed} of the batch's messages failed; Lambda delivers them again");
+            Some(("batch_item_failures".to_owned(), message))
+        }
+        Err(Failure { error_type, message, .. }) => Some((error_type.clone(), message.clone())),
+    }
+}
+
+fn exception(span: &SpanRef<'_>, failure: &Failure) {
     let mut attributes = vec![
-        KeyValue::new("exception.type", error_type.to_owned()),
-        KeyValue::new("exception.message", message.to_owned()),
+        KeyValue::new("exception.type", failure.error_type.clone()),
+        KeyValue::new("exception.message", failure.message.clone()),
     ];
-    if !stack_trace.is_empty() {
-        attributes.push(KeyValue::new("exception.stacktrace", stack_trace.to_owned()));
+    if !failure.stack_trace.is_empty() {
+        attributes.push(KeyValue::new("exception.stacktrace", failure.stack_trace.clone()));
     }
     span.add_event("exception", attributes);
 }
 
 /// Ends the span of the messages, which failed if the handler did.
 fn end_consumer(span: &SpanRef<'_>, outcome: &HandlerOutcome) {
-    if let Some((error_type, message)) = outcome.failure() {
-        span.set_attribute(KeyValue::new("error.type", error_type.to_owned()));
-        span.set_status(Status::error(message.into_owned()));
+    if let Some((error_type, message)) = error(outcome) {
+        span.set_attribute(KeyValue::new("error.type", error_type));
+        span.set_status(Status::error(message));
     }
     span.end();
 }
 
 impl Drop for InvocationSpan {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        self.end_span(&Err(if std::thread::panicking() {
             // The task that drops this span unwinds because of another panic than the handler's.
-            self.end_span(&HandlerOutcome::Panic {
-                message: "the invocation's task panicked".to_owned(),
-            });
+            Failure::new("panic", "the invocation's task panicked")
         } else {
-            self.end_span(&HandlerOutcome::Cancelled);
-        }
+            Failure::new("cancelled", "the handler's future was dropped before it was ready")
+        }));
         if self.state != State::Flushed && !self.is_written_later() {
             self.completion.telemetry.finish(&[self.number]);
         }
@@ -249,7 +256,7 @@ pub(crate) fn refuse(
     let active = invocation.context().clone().attach();
     record();
     drop(active);
-    invocation.cut_off(name_of_type(error), error.to_owned());
+    invocation.cut_off(Failure::new(name_of_type(error), error));
 }
 
 /// Adds the write to the process's panic hook, after the existing one.
@@ -263,15 +270,15 @@ pub(crate) fn write_before_abort(telemetry: &Arc<Telemetry>) {
         if let Some(telemetry) = telemetry.upgrade()
             && !is_writing.swap(true, Ordering::Relaxed)
         {
-            end_all(&telemetry, &HandlerOutcome::of_panic(info.payload()));
+            end_all(&telemetry, Failure::of_panic(info.payload()));
         }
     }));
 }
 
 /// Ends all running invocations and writes the telemetry in another thread, because this one may hold a lock that the write
 /// needs. Waits as long as for any write.
-pub(crate) fn end_all(telemetry: &Arc<Telemetry>, outcome: &HandlerOutcome) {
-    let (telemetry, outcome) = (Arc::clone(telemetry), outcome.clone());
+pub(crate) fn end_all(telemetry: &Arc<Telemetry>, failure: Failure) {
+    let (telemetry, outcome) = (Arc::clone(telemetry), Err(failure));
     let timeout = telemetry.signals.line.write_timeout();
     within(timeout, move || {
         let mut numbers = Vec::new();

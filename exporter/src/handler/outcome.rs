@@ -3,39 +3,25 @@
 use serde::ser::{Impossible, Serialize, SerializeMap, SerializeStruct, Serializer};
 use serde_json::Value;
 use std::any::Any;
-use std::borrow::Cow;
 use std::fmt::{self, Debug, Display};
 use std::iter::successors;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+/// The facts of a response, or the failure of the invocation.
+pub(crate) type HandlerOutcome = Result<ResponseFacts, Failure>;
+
 #[derive(Clone, Debug)]
-pub(crate) enum HandlerOutcome {
-    Response(ResponseFacts),
-    Error {
-        error_type: String,
-        message: String,
-        /// Its causes; empty without any.
-        stack_trace: String,
-    },
-    Panic {
-        message: String,
-    },
-    /// Its future was dropped before completion.
-    Cancelled,
+pub(crate) struct Failure {
+    pub(super) error_type: String,
+    pub(super) message: String,
+    /// The causes; empty without any.
+    pub(super) stack_trace: String,
 }
 
-impl HandlerOutcome {
-    pub(super) fn of_result<R: Serialize, E: Display + Debug + 'static>(
-        result: &Result<R, E>,
-    ) -> Self {
-        // Both call the application's code.
-        match result {
-            Ok(response) => {
-                let facts = catch_unwind(AssertUnwindSafe(|| ResponseFacts::of(response)));
-                Self::Response(facts.unwrap_or_default())
-            }
-            Err(error) => Self::of_error(error),
-        }
+impl Failure {
+    pub(super) fn new(error_type: impl Into<String>, message: impl Into<String>) -> Self {
+        let (error_type, message) = (error_type.into(), message.into());
+        Self { error_type, message, stack_trace: String::new() }
     }
 
     pub(super) fn of_error<E: Display + Debug + 'static>(error: &E) -> Self {
@@ -52,39 +38,28 @@ impl HandlerOutcome {
         let described = || {
             let message = words(error);
             let stack_trace = stack_trace(error, &message);
-            Self::Error { error_type: error_type(error), message, stack_trace }
+            Self { error_type: error_type(error), message, stack_trace }
         };
-        catch_unwind(AssertUnwindSafe(described))
-            .unwrap_or_else(|_| Self::error(OTHER.to_owned(), String::new()))
-    }
-
-    pub(super) fn error(error_type: String, message: String) -> Self {
-        Self::Error { error_type, message, stack_trace: String::new() }
-    }
-
-    /// The error type and the message of a failure, except for an HTTP status.
-    pub(super) fn failure(&self) -> Option<(&str, Cow<'_, str>)> {
-        match self {
-            Self::Response(ResponseFacts { batch_item_failures: 0, .. }) => None,
-            Self::Response(ResponseFacts { batch_item_failures: failed, .. }) => {
-                let message =
-                    format!("{failed} of the batch's messages failed; Lambda delivers them again");
-                Some(("batch_item_failures", message.into()))
-            }
-            Self::Error { error_type, message, .. } => Some((error_type, message.into())),
-            Self::Panic { message } => Some(("panic", message.into())),
-            Self::Cancelled => {
-                Some(("cancelled", "the handler's future was dropped before it was ready".into()))
-            }
-        }
+        catch_unwind(AssertUnwindSafe(described)).unwrap_or_else(|_| Self::new(OTHER, ""))
     }
 
     pub(crate) fn of_panic(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let message = text
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "the panic has no message".to_owned());
-        Self::Panic { message }
+        let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Self::new("panic", message.unwrap_or_else(|| "the panic has no message".to_owned()))
+    }
+}
+
+pub(super) fn of_result<R: Serialize, E: Display + Debug + 'static>(
+    result: &Result<R, E>,
+) -> HandlerOutcome {
+    match result {
+        // This calls the application's code.
+        Ok(response) => {
+            let facts = catch_unwind(AssertUnwindSafe(|| ResponseFacts::of(response)));
+            Ok(facts.unwrap_or_default())
+        }
+        Err(error) => Err(Failure::of_error(error)),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::instrumentation::{Instrumentation, InvocationFuture, run, span_options};
 use super::invocation_span::InvocationSpan;
-use super::outcome::{HandlerOutcome, ResponseFacts};
+use super::outcome::{Failure, ResponseFacts};
 use super::trigger::{EventExtractor, Extractor};
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use futures_core::Stream;
@@ -186,8 +186,8 @@ where
                     Ok(StreamResponse { metadata_prelude, stream })
                 }
                 Err(error) => {
-                    let outcome = HandlerOutcome::of_error(&error);
-                    invocation.finish(outcome).await;
+                    let failure = Failure::of_error(&error);
+                    invocation.finish(Err(failure)).await;
                     Err(error)
                 }
             }
@@ -241,13 +241,12 @@ where
                 Ok(Poll::Pending) => return Poll::Pending,
                 Ok(Poll::Ready(Some(Ok(data)))) => return Poll::Ready(Some(Ok(data))),
                 Ok(Poll::Ready(Some(Err(error)))) => {
-                    (HandlerOutcome::of_body_error(&error), End::With(Err(error)))
+                    (Err(Failure::of_body_error(&error)), End::With(Err(error)))
                 }
                 Ok(Poll::Ready(None)) => {
-                    let facts = ResponseFacts::of_status(body.status_code);
-                    (HandlerOutcome::Response(facts), End::Here)
+                    (Ok(ResponseFacts::of_status(body.status_code)), End::Here)
                 }
-                Err(panic) => (HandlerOutcome::of_panic(panic.as_ref()), End::Panic(panic)),
+                Err(panic) => (Err(Failure::of_panic(panic.as_ref())), End::Panic(panic)),
             };
             if let State::Running(invocation) = mem::replace(&mut body.state, State::Over) {
                 body.state = State::Finishing(Box::pin(invocation.finish(outcome)), end);
@@ -269,7 +268,7 @@ impl<B: Stream> Drop for InvocationBody<B> {
     fn drop(&mut self) {
         if let State::Running(invocation) = mem::replace(&mut self.state, State::Over) {
             let why = "the response's body was dropped before its end";
-            invocation.cut_off("cancelled".to_owned(), why.to_owned());
+            invocation.cut_off(Failure::new("cancelled", why));
         }
     }
 }

@@ -9,9 +9,6 @@ use crate::output::{InMemoryOutput, Output};
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::invocations::Invocations;
 use lambda_runtime::{Context, Error, LambdaEvent};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
@@ -23,8 +20,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
+use test_support::Logged;
 use tracing_subscriber::layer::SubscriberExt as _;
-use wire::{Limits, Logs, Metrics, SignalKind, Traces};
+use wire::{Limits, SignalKind};
 
 pub(super) const REQUEST_ID: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
 /// By an alias, which the running version replaces in the resource id.
@@ -229,55 +227,29 @@ pub(super) fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// Decoded lines.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Written {
     pub(super) lines: Vec<String>,
     pub(super) spans: Vec<Span>,
     pub(super) logs: Vec<LogRecord>,
     pub(super) metrics: Vec<Metric>,
-    resource: Vec<KeyValue>,
 }
 
 impl Written {
     pub(super) fn read(lines: Vec<String>) -> Self {
-        let mut written = Self::default();
+        let mut logged = Logged::default();
         for line in &lines {
             let reading = wire::read_line_of(line, &DELIVERY, &Limits::default());
             let reading = reading.expect("an OTLP line");
             assert_eq!(reading.undecodable.len(), 0);
             let is_compact = line.starts_with(r#"{"_otelc":""#);
             assert!(is_compact || line.contains(r#""source":"orders""#), "{line}");
-            for request in &reading.decoded {
-                assert!(request.items() > 0, "an empty batch was written");
-                written.add(request);
-            }
+            assert!(reading.decoded.iter().all(|own| own.items() > 0), "an empty batch");
+            logged.add(&reading.decoded);
         }
-        written.lines = lines;
-        written
-    }
-
-    fn add(&mut self, request: &wire::Request) {
-        if let Some(request) = request.decode::<Traces>() {
-            let ExportTraceServiceRequest { resource_spans } = request.unwrap();
-            let resources = resource_spans.iter().filter_map(|spans| spans.resource.as_ref());
-            self.resource = resources.flat_map(|resource| resource.attributes.clone()).collect();
-            let scopes = resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
-            self.spans.extend(scopes.flat_map(|scope| scope.spans));
-        } else if let Some(request) = request.decode::<Logs>() {
-            let ExportLogsServiceRequest { resource_logs } = request.unwrap();
-            let scopes = resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
-            self.logs.extend(scopes.flat_map(|scope| scope.log_records));
-        } else if let Some(request) = request.decode::<Metrics>() {
-            let ExportMetricsServiceRequest { resource_metrics } = request.unwrap();
-            let scopes = resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
-            self.metrics.extend(scopes.flat_map(|scope| scope.metrics));
-        }
-    }
-
-    /// The text of an attribute of the spans' resource.
-    pub(super) fn resource_text(&self, key: &str) -> String {
-        let found = self.resource.iter().find(|attribute| attribute.key == key).unwrap();
-        shown_value(found.value.as_ref().unwrap()).trim_matches('"').to_owned()
+        let Logged { spans, records, metrics } = logged;
+        let spans = spans.into_iter().map(|(_, span)| span).collect();
+        Self { lines, spans, logs: records, metrics }
     }
 
     /// Lines, spans, log records and metrics.

@@ -5,7 +5,7 @@ use super::driver::{
     succeed,
 };
 use crate::handler::invocation_span::end_all;
-use crate::handler::outcome::HandlerOutcome;
+use crate::handler::outcome::Failure;
 use crate::handler::{TracedHandler, create_traced_handler};
 use crate::processor::spans::LambdaSpanProcessor;
 use expect_test::{Expect, expect};
@@ -54,9 +54,8 @@ fn telemetry_is_written_before_an_aborting_panic_ends_the_process() {
     let handler = create_traced_handler("orders", function.completion.clone(), move |event| {
         tracing::info_span!("reserve item").in_scope(|| tracing::info!("received"));
         // The panic hook's part: with `panic = "abort"` nothing after it runs.
-        let outcome = HandlerOutcome::Panic { message: "on fire".to_owned() };
         let _open = tracing::info_span!("charge card").entered();
-        end_all(&telemetry, &outcome);
+        end_all(&telemetry, Failure::of_panic(&"on fire"));
         succeed(event)
     });
     let mut invocation = std::pin::pin!(handler(event(json!({}))));

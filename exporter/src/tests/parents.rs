@@ -5,7 +5,6 @@ use opentelemetry::trace::{Link, SpanKind, TraceId, TraceState, Tracer as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample};
 use serde_json::{Value, json};
-use std::sync::atomic::Ordering;
 use wire::ids::{to_hex, trace_id_from_request_id};
 
 const W3C_TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -98,22 +97,6 @@ fn the_client_context_supplies_the_parent_missing_from_headers() {
     assert_eq!(invoke(json!({ "traceparent": "00-broken" })), W3C_SPAN);
     let own = format!("00-{W3C_TRACE}-00f067aa0ba902b7-01");
     assert_eq!(invoke(json!({ "traceparent": own })), "00f067aa0ba902b7");
-}
-
-#[test]
-fn an_unsampled_parent_drops_the_spans_and_is_reported() {
-    let check = |variables: &[(&str, &str)], flags: &str, expected: bool| {
-        let function = Function::with_variables(variables);
-        let parent = format!("00-{W3C_TRACE}-{W3C_SPAN}-{flags}");
-        let event = event(json!({ "headers": { "traceparent": parent } }));
-        function.handle(event, succeed).unwrap();
-        let told = &function.completion.telemetry.facts.warned_of_unsampled;
-        assert_eq!(told.load(Ordering::Relaxed), expected, "{variables:?} {flags}");
-        assert_eq!(function.written().spans.is_empty(), expected, "{variables:?} {flags}");
-    };
-    check(&[], "00", true);
-    check(&[], "01", false);
-    check(&[("OTEL_TRACES_SAMPLER", "always_on")], "00", false);
 }
 
 #[test]
