@@ -10,6 +10,7 @@ use crate::extension::AtSigterm;
 use crate::handler::invocation_span::write_before_abort;
 use crate::output::stderr;
 use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::telemetry::invocations::Invocations;
 use crate::telemetry::propagation::{self, BoxedPropagator, Propagation};
 use crate::telemetry::root_record::RootRecord;
 use crate::telemetry::subscriber::{self, RecordFilter};
@@ -51,7 +52,8 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     let own_metrics = config.metrics.provider.is_none();
 
     let resource = resource::resource(&environment, config.resource.as_ref());
-    let (output, invocations) = (config.output, config.invocations);
+    let invocations = config.invocations.unwrap_or_else(Invocations::of_new_telemetry);
+    let (output, invocations) = (config.output, Some(invocations));
     let line = LineExporterBuilder { output, invocations, ..LineExporterBuilder::default() }
         .build(&environment);
     let exports_traces = environment.writes.traces || config.traces.is_of_others();
@@ -93,6 +95,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         has_shutdown_hook: OnceLock::new(),
     };
     let handler = TelemetryCompletionHandler { telemetry: Arc::new(telemetry) };
+    handler.telemetry.invocations.set_telemetry(&handler.telemetry);
     if cfg!(panic = "abort") {
         write_before_abort(&handler.telemetry);
     }

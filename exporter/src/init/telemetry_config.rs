@@ -49,7 +49,7 @@ pub struct TelemetryConfig {
     pub(super) processor_mode: Option<ProcessorMode>,
     pub(super) max_level: LevelFilter,
     pub(super) output: Option<Arc<dyn Output>>,
-    /// Those of the process if unset.
+    /// Tests have their own.
     pub(crate) invocations: Option<Arc<Invocations>>,
 }
 

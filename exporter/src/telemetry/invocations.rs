@@ -8,7 +8,8 @@ use opentelemetry::trace::{SpanId, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{Span, SpanData};
 use std::fmt;
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, SystemTime};
 use wire::resource::PARTIAL;
@@ -28,7 +29,6 @@ struct Invocation {
     bounds_writes: bool,
     /// The time to write its telemetry before it times out; `None` once it is written.
     write_at: Option<SystemTime>,
-    telemetry: Weak<Telemetry>,
 }
 
 /// The number of an invocation, in the context of its span and thereby of all spans below.
@@ -66,27 +66,6 @@ fn write_at(start: SystemTime, deadline: SystemTime) -> Option<SystemTime> {
     deadline.checked_sub(LONGEST_RESERVE.min(budget / 10))
 }
 
-/// The next step of the watching thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// No invocation runs.
-    Park,
-    /// Nothing is due before this has passed.
-    Wait(Duration),
-    /// An invocation is about to time out.
-    Write,
-}
-
-fn next_step(now: SystemTime, looks_at: Option<SystemTime>) -> Step {
-    match looks_at {
-        None => Step::Park,
-        Some(at) => match at.duration_since(now) {
-            Ok(left) if !left.is_zero() => Step::Wait(left),
-            _ => Step::Write,
-        },
-    }
-}
-
 /// The running invocations; more than one only with concurrent invocations.
 ///
 /// The first invocation with a deadline starts the only thread, which parks after an idle period as long as an invocation may
@@ -95,6 +74,8 @@ pub(crate) struct Invocations {
     state: Mutex<State>,
     wake: Condvar,
     clock: Clock,
+    /// Written before one of them times out.
+    telemetry: OnceLock<Weak<Telemetry>>,
 }
 
 #[derive(Default)]
@@ -102,26 +83,19 @@ struct State {
     begun: u64,
     running: Vec<Invocation>,
     open: Vec<OpenSpan>,
-    thread: Thread,
+    /// `true` if the thread runs, or cannot be started, or is not needed.
+    has_thread: bool,
     /// The time at which the thread wakes, or is being woken to wait for; `None` while it is parked.
     wakes_at: Option<SystemTime>,
 }
 
-#[derive(Default, PartialEq, Eq)]
-enum Thread {
-    #[default]
-    NotStarted,
-    Running,
-    /// None is needed, or none could be started.
-    Never,
-}
-
 impl State {
-    /// The thread's next check: the earliest write time. Without invocations it keeps waiting for its previous time: if it
+    /// The time until the thread's next check, at the earliest write time; zero if telemetry must be written now. Without invocations it keeps waiting for its previous time: if it
     /// parked, each invocation shorter than a wake-up would have to wake it.
-    fn looks_at(&self, now: SystemTime) -> Option<SystemTime> {
+    fn wait(&self, now: SystemTime) -> Option<Duration> {
         let earliest = self.running.iter().filter_map(|own| own.write_at).min();
-        earliest.or(self.wakes_at.filter(|at| *at > now))
+        let looks_at = earliest.or(self.wakes_at.filter(|at| *at > now))?;
+        Some(looks_at.duration_since(now).unwrap_or_default())
     }
 
     fn invocation(&mut self, number: u64) -> Option<&mut Invocation> {
@@ -135,18 +109,32 @@ static OF_PROCESS: LazyLock<Arc<Invocations>> =
 
 impl Invocations {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { state: Mutex::default(), wake: Condvar::new(), clock }
+        Self { state: Mutex::default(), wake: Condvar::new(), clock, telemetry: OnceLock::new() }
     }
 
     pub(crate) fn of_process() -> Arc<Self> {
         Arc::clone(&OF_PROCESS)
     }
 
+    /// Those of the process for the first telemetry. A further one must not write the open spans of the first.
+    pub(crate) fn of_new_telemetry() -> Arc<Self> {
+        static HAS_TELEMETRY: AtomicBool = AtomicBool::new(false);
+        if HAS_TELEMETRY.swap(true, Ordering::Relaxed) {
+            Arc::new(Self::new(Clock::system()))
+        } else {
+            Self::of_process()
+        }
+    }
+
+    pub(crate) fn set_telemetry(&self, telemetry: &Arc<Telemetry>) {
+        self.telemetry.get_or_init(|| Arc::downgrade(telemetry));
+    }
+
     /// Without a thread: a test calls [`step`](Self::step).
     #[cfg(test)]
     pub(crate) fn without_thread(clock: Clock) -> Self {
         let own = Self::new(clock);
-        own.lock().thread = Thread::Never;
+        own.lock().has_thread = true;
         own
     }
 
@@ -154,14 +142,8 @@ impl Invocations {
         self.clock.now()
     }
 
-    /// Adds an invocation, and returns its number. Its deadline is watched until [`finish`](Self::finish); before that,
-    /// `telemetry` is written.
-    pub(crate) fn begin(
-        self: &Arc<Self>,
-        deadline: SystemTime,
-        bounds_writes: bool,
-        telemetry: Weak<Telemetry>,
-    ) -> u64 {
+    /// Adds an invocation, and returns its number. Its deadline is watched until [`finish`](Self::finish).
+    pub(crate) fn begin(self: &Arc<Self>, deadline: SystemTime, bounds_writes: bool) -> u64 {
         let now = self.now();
         let write_at = write_at(now, deadline);
         let mut state = self.lock();
@@ -176,7 +158,6 @@ impl Invocations {
             deadline,
             bounds_writes,
             write_at,
-            telemetry,
         });
         // Some invocations never report their end.
         state.running.iter_mut().for_each(|own| own.bounds_writes &= own.deadline > now);
@@ -185,8 +166,8 @@ impl Invocations {
             if wakes_too_late {
                 state.wakes_at = Some(at);
             }
-            if state.thread == Thread::NotStarted {
-                state.thread = self.start_thread();
+            if !std::mem::replace(&mut state.has_thread, true) {
+                self.start_thread();
             } else if wakes_too_late {
                 self.wake.notify_one();
             }
@@ -248,21 +229,17 @@ impl Invocations {
         drop(finished);
     }
 
-    fn start_thread(self: &Arc<Self>) -> Thread {
+    fn start_thread(self: &Arc<Self>) {
         const STACK_BYTES: usize = 512 * 1024;
         let own = Arc::clone(self);
         let thread = thread::Builder::new()
             .name("otlp-deadline".to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || own.run());
-        match thread {
-            Ok(_) => Thread::Running,
-            Err(error) => {
-                stderr::warn(&format!(
-                    "cannot start a thread, nothing is written before a timeout: {error}"
-                ));
-                Thread::Never
-            }
+        if let Err(error) = thread {
+            stderr::warn(&format!(
+                "cannot start a thread, nothing is written before a timeout: {error}"
+            ));
         }
     }
 
@@ -273,15 +250,15 @@ impl Invocations {
     fn run(&self) {
         let mut state = self.lock();
         loop {
-            let (next, step) = self.next(state);
+            let (next, wait) = self.next(state);
             state = next;
-            state = match step {
-                Step::Write => state,
-                Step::Park => {
+            state = match wait {
+                None => {
                     state.wakes_at = None;
                     self.wake.wait(state).unwrap_or_else(PoisonError::into_inner)
                 }
-                Step::Wait(left) => {
+                Some(Duration::ZERO) => state,
+                Some(left) => {
                     state.wakes_at = self.now().checked_add(left);
                     let woken = self.wake.wait_timeout(state, left);
                     woken.unwrap_or_else(PoisonError::into_inner).0
@@ -300,28 +277,26 @@ impl Invocations {
         drop(self.next(self.lock()));
     }
 
-    /// Writes due telemetry and returns the lock.
-    fn next<'a>(&'a self, mut state: MutexGuard<'a, State>) -> (MutexGuard<'a, State>, Step) {
+    /// Writes due telemetry, and returns the lock and the time until the next check.
+    fn next<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+    ) -> (MutexGuard<'a, State>, Option<Duration>) {
         let now = self.now();
-        let step = next_step(now, state.looks_at(now));
-        if step == Step::Write {
+        let wait = state.wait(now);
+        if wait == Some(Duration::ZERO) {
             let due = state.running.iter_mut();
-            let due = due.filter_map(|own| {
-                own.write_at.take_if(|at| *at <= now).map(|_| (own.number, own.telemetry.clone()))
-            });
-            let due: Vec<(u64, Weak<Telemetry>)> = due.collect();
+            let due =
+                due.filter_map(|own| own.write_at.take_if(|at| *at <= now).map(|_| own.number));
+            let due: Vec<u64> = due.collect();
             drop(state);
-            let is_due = |number| due.iter().any(|(own, _)| *own == number);
-            let mut telemetry: Vec<&Weak<Telemetry>> = due.iter().map(|(_, own)| own).collect();
-            // One write has all invocations that are due.
-            telemetry.dedup_by(|one, other| one.ptr_eq(other));
-            for telemetry in telemetry.into_iter().filter_map(Weak::upgrade) {
-                // Errors are counted where they occur.
-                drop(telemetry.write_cut_off(is_due, CutOff::TIMEOUT));
+            if let Some(telemetry) = self.telemetry.get().and_then(Weak::upgrade) {
+                // One write has all invocations that are due. Errors are counted where they occur.
+                drop(telemetry.write_cut_off(|number| due.contains(&number), CutOff::TIMEOUT));
             }
             state = self.lock();
         }
-        (state, step)
+        (state, wait)
     }
 }
 
@@ -430,7 +405,7 @@ impl fmt::Debug for Invocations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::AtomicU64;
     use std::time::UNIX_EPOCH;
 
     fn at(millis: u64) -> SystemTime {
@@ -464,22 +439,22 @@ mod tests {
     fn a_waiting_thread_is_not_woken_for_a_later_deadline() {
         let (own, time) = invocations();
         let step = || own.next(own.lock()).1;
-        let run = |deadline| own.finish(own.begin(deadline, true, Weak::new()));
+        let run = |deadline| own.finish(own.begin(deadline, true));
         // Ended before the thread has run.
         run(at(1000));
-        assert_eq!(step(), Step::Wait(Duration::from_millis(900)));
+        assert_eq!(step(), Some(Duration::from_millis(900)));
         time.store(500, Ordering::Relaxed);
         run(at(1500));
         assert_eq!(own.lock().wakes_at, Some(at(900)), "it is not woken for the second");
         time.store(900, Ordering::Relaxed);
-        assert_eq!(step(), Step::Park);
+        assert_eq!(step(), None, "it parks");
     }
 
     #[test]
     fn near_the_deadline_large_batches_are_dropped_first() {
         let check = |left_ms: u64, bytes, expected| {
             let (own, time) = invocations();
-            own.begin(at(1000 + left_ms), true, Weak::new());
+            own.begin(at(1000 + left_ms), true);
             time.store(1000, Ordering::Relaxed);
             assert_eq!(own.is_too_late_for(bytes), expected, "{left_ms} ms, {bytes} bytes");
         };
@@ -494,7 +469,7 @@ mod tests {
     #[test]
     fn the_earliest_deadline_of_concurrent_invocations_applies() {
         let (own, _) = invocations();
-        let begin = |seconds: u64| own.begin(at(seconds * 1000), true, Weak::new());
+        let begin = |seconds: u64| own.begin(at(seconds * 1000), true);
         let last = begin(899);
         let [first, second] = [begin(1), begin(1)];
         for (ended, left) in [(first, Some(1)), (second, Some(899)), (last, None)] {

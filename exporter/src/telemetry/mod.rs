@@ -118,11 +118,11 @@ impl Telemetry {
 
     /// Adds an invocation, and returns its number. Until [`finish`](Self::finish) it is watched: if the callback of an instrument
     /// hangs, the thread that watches the deadline writes the rest.
-    pub(crate) fn begin(self: &Arc<Self>, deadline: SystemTime) -> u64 {
+    pub(crate) fn begin(&self, deadline: SystemTime) -> u64 {
         // A managed instance goes on after a timeout, and one invocation must not stop the writes of the others (AWS Lambda
         // "Managed Instances execution environment").
         let is_managed = self.facts.initialization_type == InitializationType::ManagedInstances;
-        self.invocations.begin(deadline, !is_managed, Arc::downgrade(self))
+        self.invocations.begin(deadline, !is_managed)
     }
 
     /// Notes that the roots of these invocations are in a line.
