@@ -92,7 +92,7 @@ impl LineExporter {
         }
         let request = Request::trusted(kind, request);
         let Some(request) = gather(self.address(), source, request) else { return Ok(()) };
-        self.contained(kind, request.items(), |shared| shared.write(source, request))
+        self.contained(&[(kind, request.items())], |shared| shared.write(source, request))
     }
 
     /// Returns `true` if lines are compact, so that the signals of a flush can share one.
@@ -117,14 +117,14 @@ impl LineExporter {
             let kind_and_items = |one: &Gathered| (one.request.kind(), one.request.items());
             let batches: Vec<_> = gathered.iter().map(kind_and_items).collect();
             let together = |shared: &Shared| Ok(shared.write_together(&gathered, &batches));
-            if let Some(written) = self.contained_batches(&batches, together)? {
+            if let Some(written) = self.contained(&batches, together)? {
                 return written;
             }
         }
         let mut all_written = Ok(());
         for Gathered { source, request } in gathered {
-            let (kind, items) = (request.kind(), request.items());
-            let written = self.contained(kind, items, |shared| shared.write(&source, request));
+            let batch = [(request.kind(), request.items())];
+            let written = self.contained(&batch, |shared| shared.write(&source, request));
             all_written = all_written.and(written);
         }
         all_written
@@ -150,7 +150,7 @@ impl LineExporter {
         items: usize,
         encode: impl FnOnce() -> Vec<u8>,
     ) -> OTelSdkResult {
-        let request = self.contained(kind, items, |_| Ok(encode()))?;
+        let request = self.contained(&[(kind, items)], |_| Ok(encode()))?;
         self.emit(kind, source, request)
     }
 
@@ -168,19 +168,9 @@ impl LineExporter {
         &self.shared.losses
     }
 
-    /// Runs a part of the export and contains panics, which cost a batch instead of the function. Spans and events created by the
-    /// export itself are not recorded, because each would cause the next.
+    /// Runs a part of the export and contains panics, which cost these batches instead of the function. Spans and events created by
+    /// the export itself are not recorded, because each would cause the next.
     fn contained<T>(
-        &self,
-        kind: SignalKind,
-        items: usize,
-        part: impl FnOnce(&Shared) -> Result<T, OTelSdkError>,
-    ) -> Result<T, OTelSdkError> {
-        self.contained_batches(&[(kind, items)], part)
-    }
-
-    /// Like [`contained`](Self::contained), for a part that exports several signals.
-    fn contained_batches<T>(
         &self,
         batches: &[(SignalKind, usize)],
         part: impl FnOnce(&Shared) -> Result<T, OTelSdkError>,

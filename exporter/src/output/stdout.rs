@@ -4,7 +4,6 @@ use super::Output;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::{Errno, ioctl_fionread};
-use std::fmt;
 use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -111,12 +110,6 @@ impl StdoutThread {
             .stack_size(STACK_BYTES)
             .spawn(move || run(&jobs, write))?;
         Ok(sender)
-    }
-}
-
-impl fmt::Debug for StdoutThread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StdoutThread")
     }
 }
 

@@ -7,7 +7,6 @@ use crate::handler::trigger::SpanAttributesExtractor as _;
 use futures_core::Stream;
 use lambda_runtime::tower::ServiceBuilder;
 use lambda_runtime::{Error, LambdaEvent, Service as _, StreamResponse};
-use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -15,26 +14,6 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-
-#[test]
-fn the_layer_records_a_root_span_above_the_services_spans() {
-    let function = Function::new();
-    let layer = OtelTracingLayer::new(function.completion.clone())
-        .with_name("orders")
-        .with_attributes([KeyValue::new("team", "shop")]);
-    let mut service =
-        ServiceBuilder::new().layer(layer).service_fn(async |event: LambdaEvent<Value>| {
-            tracing::info_span!("store").in_scope(|| tracing::info!("stored"));
-            Ok::<_, Error>(event.payload)
-        });
-    block_on(service.call(event(json!({ "statusCode": 503 })))).unwrap();
-    let written = function.written();
-    assert_eq!((written.span_names(), written.logs.len()), (vec!["store", "orders"], 1));
-    let (root, child) = (written.span_named("orders"), written.span_named("store"));
-    assert_eq!(child.parent_span_id, root.span_id);
-    assert_eq!((root.kind, status(root).as_str()), (2, "error: "));
-    assert_eq!(attribute(root, "team").as_deref(), Some(r#""shop""#));
-}
 
 #[test]
 fn work_and_panics_before_the_future_belong_to_the_span() {

@@ -1,13 +1,12 @@
 //! Log records to `ExportLogsServiceRequest`.
 
-use super::EncodedResource;
-use super::{any_value, scope};
+use super::{EncodedResource, any_value, request};
 use crate::clock::unix_nanos;
 use crate::config::RecordLimits;
 use opentelemetry::InstrumentationScope;
 use opentelemetry::logs::AnyValue;
 use opentelemetry_sdk::logs::SdkLogRecord;
-use wire::field::{container, key_value, log_record, request, scope_container};
+use wire::field::{key_value, log_record};
 use wire::protobuf::Writer;
 
 /// The request with these records; empty without any.
@@ -19,36 +18,12 @@ pub(crate) fn logs<'a>(
     limits: RecordLimits,
 ) -> Vec<u8> {
     let records: Vec<_> = records.collect();
-    let mut bytes = Vec::with_capacity(256 * records.len());
-    if records.is_empty() {
-        return bytes;
-    }
-    let mut scopes: Vec<(&InstrumentationScope, &str)> = Vec::new();
-    for (record, scope) in &records {
-        let key = (*scope, scope_name(record, scope));
-        if !scopes.contains(&key) {
-            scopes.push(key);
-        }
-    }
-    Writer::new(&mut bytes).message(request::CONTAINERS, |writer| {
-        resource.write(writer, |writer| {
-            for (own, name) in scopes {
-                writer.message(container::SCOPES, |writer| {
-                    scope(writer, own, Some(name));
-                    for (record, scope) in &records {
-                        if (*scope, scope_name(record, scope)) == (own, name) {
-                            writer.message(scope_container::ITEMS, |writer| {
-                                log_record(writer, record, limits);
-                            });
-                        }
-                    }
-                    writer
-                        .string(scope_container::SCHEMA_URL, own.schema_url().unwrap_or_default());
-                });
-            }
-        });
-    });
-    bytes
+    let scope_of = |(record, scope): &(&'a SdkLogRecord, &'a InstrumentationScope)| {
+        (*scope, scope_name(record, scope))
+    };
+    request(resource, &records, 256, scope_of, |writer, (record, _)| {
+        log_record(writer, record, limits);
+    })
 }
 
 fn scope_name<'a>(record: &'a SdkLogRecord, scope: &'a InstrumentationScope) -> &'a str {

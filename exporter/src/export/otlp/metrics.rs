@@ -1,8 +1,8 @@
 //! Collected metrics to `ExportMetricsServiceRequest`. The SDK records no exemplars.
 
-use super::EncodedResource;
-use super::{attributes, scope};
+use super::{EncodedResource, attributes, request};
 use crate::clock::unix_nanos;
+use opentelemetry::InstrumentationScope;
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::metrics::data::{
     AggregatedMetrics, ExponentialBucket, ExponentialHistogram, Gauge, Histogram, Metric,
@@ -10,32 +10,24 @@ use opentelemetry_sdk::metrics::data::{
 };
 use std::time::SystemTime;
 use wire::field::{
-    container, data_point, exponential_histogram_data_point as exponential, histogram_data_point,
-    metric, request, scope_container,
+    data_point, exponential_histogram_data_point as exponential, histogram_data_point, metric,
 };
 use wire::protobuf::Writer;
 
 /// The request with these metrics, with this resource instead of the SDK's.
 pub(crate) fn metrics(resource: &EncodedResource, metrics: &ResourceMetrics) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    Writer::new(&mut bytes).message(request::CONTAINERS, |writer| {
-        resource.write(writer, |writer| {
-            for own in metrics.scope_metrics() {
-                writer.message(container::SCOPES, |writer| {
-                    scope(writer, own.scope(), None);
-                    for metric in own.metrics() {
-                        writer
-                            .message(scope_container::ITEMS, |writer| self::metric(writer, metric));
-                    }
-                    writer.string(
-                        scope_container::SCHEMA_URL,
-                        own.scope().schema_url().unwrap_or_default(),
-                    );
-                });
-            }
-        });
-    });
-    bytes
+    let each = metrics.scope_metrics();
+    let each = each.flat_map(|own| own.metrics().map(move |metric| (own.scope(), metric)));
+    let each: Vec<(&InstrumentationScope, &Metric)> = each.collect();
+    request(
+        resource,
+        &each,
+        0,
+        |(scope, _)| (*scope, scope.name()),
+        |writer, (_, metric)| {
+            self::metric(writer, metric);
+        },
+    )
 }
 
 fn metric(writer: &mut Writer<'_>, metric: &Metric) {

@@ -11,7 +11,7 @@ pub(super) mod traces;
 use opentelemetry::logs::AnyValue;
 use opentelemetry::{Array, InstrumentationScope, Key, KeyValue, StringValue, Value};
 use opentelemetry_sdk::Resource;
-use wire::field::{any_value, container, key_value, resource, scope, scope_container};
+use wire::field::{any_value, container, key_value, request, resource, scope, scope_container};
 use wire::protobuf::Writer;
 
 /// A resource, encoded once per environment because every line repeats it.
@@ -43,14 +43,42 @@ impl EncodedResource {
         let schema_url = resource.schema_url().unwrap_or_default().to_owned();
         Self { message, schema_url, service_name }
     }
+}
 
-    /// Writes `resource` and `schema_url` of `ResourceSpans`, `ResourceMetrics` or `ResourceLogs`; `scopes` writes the scopes in
-    /// between.
-    pub(crate) fn write(&self, writer: &mut Writer<'_>, scopes: impl FnOnce(&mut Writer<'_>)) {
-        writer.always_bytes(container::RESOURCE, &self.message);
-        scopes(writer);
-        writer.string(container::SCHEMA_URL, &self.schema_url);
+/// The request with these items, grouped by scope; empty without any. `scope_of` returns an item's scope and its name, which may
+/// differ from the scope's own.
+pub(crate) fn request<'a, T>(
+    resource: &EncodedResource,
+    items: &'a [T],
+    bytes_of_item: usize,
+    scope_of: impl Fn(&'a T) -> (&'a InstrumentationScope, &'a str),
+    write: impl Fn(&mut Writer<'_>, &T),
+) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(bytes_of_item * items.len());
+    if items.is_empty() {
+        return bytes;
     }
+    let mut scopes: Vec<(&InstrumentationScope, &str)> = Vec::new();
+    for item in items {
+        let scope = scope_of(item);
+        if !scopes.contains(&scope) {
+            scopes.push(scope);
+        }
+    }
+    Writer::new(&mut bytes).message(request::CONTAINERS, |writer| {
+        writer.always_bytes(container::RESOURCE, &resource.message);
+        for (own, name) in scopes {
+            writer.message(container::SCOPES, |writer| {
+                scope(writer, own, name);
+                for item in items.iter().filter(|item| scope_of(item) == (own, name)) {
+                    writer.message(scope_container::ITEMS, |writer| write(writer, item));
+                }
+                writer.string(scope_container::SCHEMA_URL, own.schema_url().unwrap_or_default());
+            });
+        }
+        writer.string(container::SCHEMA_URL, &resource.schema_url);
+    });
+    bytes
 }
 
 pub(crate) fn resource_attributes(writer: &mut Writer<'_>, mut attributes: Vec<(&Key, &Value)>) {
@@ -60,10 +88,10 @@ pub(crate) fn resource_attributes(writer: &mut Writer<'_>, mut attributes: Vec<(
     }
 }
 
-/// The scope of `ScopeSpans`, `ScopeLogs` and `ScopeMetrics`; `name` overrides the scope's own name.
-pub(crate) fn scope(writer: &mut Writer<'_>, scope: &InstrumentationScope, name: Option<&str>) {
+/// The scope of `ScopeSpans`, `ScopeLogs` and `ScopeMetrics`.
+fn scope(writer: &mut Writer<'_>, scope: &InstrumentationScope, name: &str) {
     writer.message(scope_container::SCOPE, |writer| {
-        writer.string(scope::NAME, name.unwrap_or_else(|| scope.name()));
+        writer.string(scope::NAME, name);
         writer.string(scope::VERSION, scope.version().unwrap_or_default());
         attributes(writer, scope::ATTRIBUTES, scope.attributes(), usize::MAX);
     });

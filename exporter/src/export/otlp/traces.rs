@@ -1,47 +1,21 @@
 //! Finished spans to `ExportTraceServiceRequest`.
 
-use super::EncodedResource;
-use super::{attributes, scope};
+use super::{EncodedResource, attributes, request};
 use crate::clock::unix_nanos;
-use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::{Event, Link, SpanContext, SpanId, SpanKind, Status};
 use opentelemetry_sdk::trace::SpanData;
-use wire::field::{container, event, link, request, scope_container, span, status};
+use wire::field::{event, link, span, status};
 use wire::protobuf::Writer;
 
 /// The request with these spans, with text attributes truncated to `value_length` characters; empty without spans.
-pub(crate) fn traces(
+pub(crate) fn traces<'a>(
     resource: &EncodedResource,
-    spans: &[SpanData],
+    spans: &'a [SpanData],
     value_length: usize,
 ) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(512 * spans.len());
-    if spans.is_empty() {
-        return bytes;
-    }
-    let mut scopes: Vec<&InstrumentationScope> = Vec::new();
-    for span in spans {
-        if !scopes.contains(&&span.instrumentation_scope) {
-            scopes.push(&span.instrumentation_scope);
-        }
-    }
-    Writer::new(&mut bytes).message(request::CONTAINERS, |writer| {
-        resource.write(writer, |writer| {
-            for own in scopes {
-                writer.message(container::SCOPES, |writer| {
-                    scope(writer, own, None);
-                    for span in spans.iter().filter(|span| span.instrumentation_scope == *own) {
-                        writer.message(scope_container::ITEMS, |writer| {
-                            self::span(writer, span, value_length);
-                        });
-                    }
-                    writer
-                        .string(scope_container::SCHEMA_URL, own.schema_url().unwrap_or_default());
-                });
-            }
-        });
-    });
-    bytes
+    let scope_of =
+        |span: &'a SpanData| (&span.instrumentation_scope, span.instrumentation_scope.name());
+    request(resource, spans, 512, scope_of, |writer, span| self::span(writer, span, value_length))
 }
 
 fn span(writer: &mut Writer<'_>, span: &SpanData, value_length: usize) {

@@ -67,7 +67,8 @@ impl HttpRequest {
         }
         attributes.extend(self.target_group);
         SpanAttributes {
-            span_name: named_by.map(|name| format!("{} {name}", name_of(method))),
+            span_name: named_by
+                .map(|name| format!("{} {name}", method.replace(OTHER_METHOD, "HTTP"))),
             attributes,
             carrier: Some(self.headers),
             trigger: TriggerType::Http,
@@ -86,16 +87,10 @@ fn known_method(method: &str) -> &'static str {
     KNOWN.into_iter().find(|known| *known == method).unwrap_or(OTHER_METHOD)
 }
 
-/// The method of a request with these attributes, in the form of a span's name.
+/// The method of a request with these attributes, in the form of a span's name ("HTTP spans", "Name").
 pub(crate) fn method_in_name(attributes: &[KeyValue]) -> Option<String> {
     let method = attributes.iter().find(|own| own.key.as_str() == "http.request.method")?;
-    let method = method.value.as_str();
-    Some(if method == OTHER_METHOD { "HTTP".to_owned() } else { method.into_owned() })
-}
-
-/// The method in the form of a span's name ("HTTP spans", "Name").
-fn name_of(method: &'static str) -> &'static str {
-    if method == OTHER_METHOD { "HTTP" } else { method }
+    Some(method.value.as_str().replace(OTHER_METHOD, "HTTP"))
 }
 
 fn host_and_port(host: &str) -> (Option<String>, Option<u16>) {
