@@ -37,7 +37,6 @@ fn main() {
         Some(_) => runtime.block_on(has_a_subscriber()),
         None => {
             an_event_is_printed_or_written_as_a_record_and_never_both();
-            log_variables_choose_records_and_add_spans();
             for asserts in ["uses-globals", "has-a-subscriber"] {
                 assert!(run(asserts, &[]).status.success(), "{asserts}");
             }
@@ -112,27 +111,14 @@ fn an_event_is_printed_or_written_as_a_record_and_never_both() {
         debug.contains(" DEBUG processes: a row\n") && !debug.contains("a connection"),
         "{debug}"
     );
+    let written = ("LAMBDA_TRACING_ENABLE_FMT_LAYER", "false");
+    let debug = printed(&[written, ("AWS_LAMBDA_LOG_LEVEL", "DEBUG")]);
+    assert!(debug.contains("2 lines, 1 of logs, 6 items"), "{debug}");
     let errors = printed(&[("RUST_LOG", "error")]);
     assert!(
         errors.contains("1 lines, 0 of logs, 2 items"),
         "a level of the log keeps spans: {errors}"
     );
-}
-
-/// An invocation with two INFO spans and an INFO event, a record of the `log` crate, and a DEBUG span with a DEBUG event.
-fn log_variables_choose_records_and_add_spans() {
-    for (variable, expected) in [
-        (("RUST_LOG", "debug"), "2 lines, 1 of logs, 6 items"),
-        (("RUST_LOG", "warn,processes=debug"), "2 lines, 1 of logs, 5 items"),
-        (("RUST_LOG", "warn,legacy=info"), "2 lines, 1 of logs, 3 items"),
-        (("RUST_LOG", "processes[store]=debug"), "2 lines, 1 of logs, 4 items"),
-        (("RUST_LOG", "warn"), "1 lines, 0 of logs, 2 items"),
-        (("AWS_LAMBDA_LOG_LEVEL", "DEBUG"), "2 lines, 1 of logs, 6 items"),
-        (("AWS_LAMBDA_LOG_LEVEL", "WARN"), "2 lines, 1 of logs, 4 items"),
-    ] {
-        let written = printed(&[("LAMBDA_TRACING_ENABLE_FMT_LAYER", "false"), variable]);
-        assert_eq!(written.trim_end(), expected, "{variable:?}");
-    }
 }
 
 /// `init_telemetry` sets the globals of OpenTelemetry, `tracing` and `log`.

@@ -26,29 +26,8 @@ use tokio::runtime::Handle;
 /// When the telemetry of an invocation is written.
 pub(crate) enum Mode {
     Sync,
-    Async(InternalExtension),
+    Async(Arc<InternalExtension>),
     Finalize,
-}
-
-pub(crate) struct InternalExtension(Arc<Shared>);
-
-impl InternalExtension {
-    pub(crate) fn begin(&self, request_id: &str) {
-        self.0.invocations().begin(request_id);
-    }
-
-    /// Leaves an ended invocation's telemetry to the extension, or hands it back if the caller must write it.
-    pub(crate) fn complete(&self, completed: Completed) -> Result<(), Completed> {
-        let left = self.0.invocations().complete(completed);
-        self.0.wake();
-        left
-    }
-
-    /// The caller has written the telemetry of an invocation without a wrapped handler.
-    pub(crate) fn release(&self) {
-        self.0.invocations().release();
-        self.0.wake();
-    }
 }
 
 /// Starts the threads of this mode. An unavailable mode becomes `Sync`, with the reason in one line; it never fails the function.
@@ -118,7 +97,7 @@ fn start_thread(
     events: Option<Events>,
     telemetry: Weak<Telemetry>,
     at_sigterm: Option<AtSigterm>,
-) -> io::Result<(InternalExtension, io::Result<()>)> {
+) -> io::Result<(Arc<InternalExtension>, io::Result<()>)> {
     const STACK_BYTES: usize = 512 * 1024;
     let (wake, woken) = UnixStream::pair()?;
     wake.set_nonblocking(true)?;
@@ -129,7 +108,7 @@ fn start_thread(
         watch_sigterm(&is_terminated, wake.try_clone()?)?;
     }
     let invocations = Mutex::new(Invocations::new(events == Some(INVOKE)));
-    let shared = Arc::new(Shared { invocations, wake, is_terminated, telemetry, exits });
+    let shared = Arc::new(InternalExtension { invocations, wake, is_terminated, telemetry, exits });
     let (is_registered, registered) = sync_channel(1);
     let (api, runtime) = (api.to_owned(), Handle::try_current().ok());
     let mut thread = Thread {
@@ -149,7 +128,7 @@ fn start_thread(
     };
     Builder::new().name("otlp-extension".to_owned()).stack_size(STACK_BYTES).spawn(register)?;
     let registered = registered.recv().unwrap_or(Ok(()));
-    Ok((InternalExtension(shared), registered))
+    Ok((shared, registered))
 }
 
 fn register(
@@ -180,7 +159,7 @@ const LAST_WRITE: Duration = Duration::from_millis(280);
 /// Retry schedule for an unresponsive API.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
 
-struct Shared {
+pub(crate) struct InternalExtension {
     invocations: Mutex<Invocations>,
     /// A byte here wakes the thread.
     wake: UnixStream,
@@ -192,7 +171,24 @@ struct Shared {
     exits: bool,
 }
 
-impl Shared {
+impl InternalExtension {
+    pub(crate) fn begin(&self, request_id: &str) {
+        self.invocations().begin(request_id);
+    }
+
+    /// Leaves an ended invocation's telemetry to the extension, or hands it back if the caller must write it.
+    pub(crate) fn complete(&self, completed: Completed) -> Result<(), Completed> {
+        let left = self.invocations().complete(completed);
+        self.wake();
+        left
+    }
+
+    /// The caller has written the telemetry of an invocation without a wrapped handler.
+    pub(crate) fn release(&self) {
+        self.invocations().release();
+        self.wake();
+    }
+
     fn invocations(&self) -> MutexGuard<'_, Invocations> {
         self.invocations.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -204,7 +200,7 @@ impl Shared {
 }
 
 struct Thread {
-    shared: Arc<Shared>,
+    shared: Arc<InternalExtension>,
     woken: UnixStream,
     /// `None` without a registration.
     client: Option<Client>,

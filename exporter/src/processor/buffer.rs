@@ -17,12 +17,11 @@ const MAX_BYTES: usize = 1 << 20;
 /// A bounded buffer of spans or log records.
 ///
 /// A full buffer is written early; a thread that finds another one writing waits for it. An item is dropped only if that takes
-/// too long, for example if stdout has no reader; items for which `keep` returns `true` stay.
+/// too long, for example if stdout has no reader.
 pub(crate) struct Buffer<T> {
     kind: SignalKind,
     capacity: usize,
     memory_size: fn(&T) -> usize,
-    keep: fn(&T) -> bool,
     items: Mutex<Items<T>>,
     /// Held while a batch is written, so that at most one full buffer is in flight.
     writing: TimedLock,
@@ -46,13 +45,12 @@ impl<T> Buffer<T> {
         kind: SignalKind,
         capacity: usize,
         memory_size: fn(&T) -> usize,
-        keep: fn(&T) -> bool,
         losses: Arc<LossCounts>,
     ) -> Self {
         let items = Mutex::new(Items { items: Vec::new(), bytes: 0 });
         let capacity = capacity.max(1);
         let writing = TimedLock::default();
-        Self { kind, capacity, memory_size, keep, items, writing, losses }
+        Self { kind, capacity, memory_size, items, writing, losses }
     }
 
     /// Adds an item; `write` receives the batch if the buffer is now full. If another thread is writing the previous batch, waits
@@ -83,7 +81,7 @@ impl<T> Buffer<T> {
             buffered = self.lock();
         }
         if writing.is_none() && self.is_full(&buffered) {
-            self.displace(&mut buffered, item);
+            self.losses.lose(self.kind, Loss::BufferFull, 1);
             return;
         }
         buffered.bytes += bytes;
@@ -92,15 +90,6 @@ impl<T> Buffer<T> {
             let batch = buffered.take();
             drop(buffered);
             write(batch);
-        }
-    }
-
-    /// Counts one item as lost: the new one, or the last buffered one without `keep` if the new one has it.
-    fn displace(&self, buffered: &mut Items<T>, item: T) {
-        self.losses.lose(self.kind, Loss::BufferFull, 1);
-        let displaced = buffered.items.iter_mut().rev().find(|own| !(self.keep)(own));
-        if let (true, Some(displaced)) = ((self.keep)(&item), displaced) {
-            *displaced = item;
         }
     }
 
@@ -185,8 +174,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_item_is_lost_if_a_full_buffer_cannot_be_written_in_time() {
+        let buffer = Buffer::new(SignalKind::Traces, 2, |_| 1, Arc::default());
+        let no_wait = || Duration::ZERO;
+        buffer.push(1, no_wait, |_| ());
+        buffer.push(2, no_wait, |_| (3..6).for_each(|item| buffer.push(item, no_wait, |_| ())));
+        assert_eq!(buffer.losses.lost(SignalKind::Traces, Loss::BufferFull), 1);
+        assert_eq!(buffer.flush(Duration::ZERO, |batch| batch), Some(vec![3, 4]));
+    }
+
+    #[test]
     fn fast_producers_wait_for_the_write_and_lose_no_items() {
-        let buffer = Buffer::new(SignalKind::Traces, 4, |_| 1, |_| false, Arc::default());
+        let buffer = Buffer::new(SignalKind::Traces, 4, |_| 1, Arc::default());
         let written = Mutex::new(Vec::new());
         let write = |batch| {
             std::thread::sleep(Duration::from_micros(50));

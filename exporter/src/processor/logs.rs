@@ -29,7 +29,6 @@ impl LambdaLogProcessor {
             SignalKind::Logs,
             max_queue_size,
             |(record, _)| buffer::size_of_record(record),
-            |_| false,
             losses,
         );
         Self { exporter, buffer }

@@ -21,8 +21,7 @@ use wire::SignalKind;
 
 /// Holds finished spans until [`force_flush`](SpanProcessor::force_flush), which the end of the invocation calls.
 ///
-/// A full buffer is written early. If spans must be dropped nevertheless, they are counted, and the invocation's own span is
-/// kept.
+/// A full buffer is written early. If spans must be dropped nevertheless, they are counted.
 ///
 /// ```
 /// use lambda_otlp_exporter::{LambdaSpanProcessor, StdoutSpanExporter};
@@ -84,7 +83,6 @@ impl<E> LambdaSpanProcessor<E> {
             SignalKind::Traces,
             max_queue_size.min(MAX_QUEUE_SIZE),
             buffer::size_of_span,
-            is_local_root,
             Arc::clone(&losses),
         );
         let write_timeout = WriteTimeout::new(invocations);
@@ -104,11 +102,6 @@ impl<E: SpanExporter> LambdaSpanProcessor<E> {
             Err(OTelSdkError::InternalFailure("the exporter was not ready in time".to_owned()))
         })
     }
-}
-
-/// Returns `true` for the span of the invocation, or another without a parent in this process.
-fn is_local_root(span: &SpanData) -> bool {
-    span.parent_span_id == SpanId::INVALID || span.parent_span_is_remote
 }
 
 impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {

@@ -451,22 +451,6 @@ mod tests {
     }
 
     #[test]
-    fn near_the_deadline_large_batches_are_dropped_first() {
-        let check = |left_ms: u64, bytes, expected| {
-            let (own, time) = invocations();
-            own.begin(at(1000 + left_ms), true);
-            time.store(1000, Ordering::Relaxed);
-            assert_eq!(own.is_too_late_for(bytes), expected, "{left_ms} ms, {bytes} bytes");
-        };
-        check(100, 0, false);
-        check(100, 1 << 20, false);
-        check(50, 1 << 20, true);
-        check(50, 1 << 10, false);
-        check(10, 0, true);
-        check(0, 0, true);
-    }
-
-    #[test]
     fn the_earliest_deadline_of_concurrent_invocations_applies() {
         let (own, _) = invocations();
         let begin = |seconds: u64| own.begin(at(seconds * 1000), true);

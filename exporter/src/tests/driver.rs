@@ -278,12 +278,15 @@ pub(super) fn shown(attributes: &[KeyValue]) -> String {
     lines.concat()
 }
 
-fn shown_value(value: &AnyValue) -> String {
+pub(super) fn shown_value(value: &AnyValue) -> String {
     match value.value.as_ref().unwrap() {
         any_value::Value::StringValue(text) => format!("{text:?}"),
         any_value::Value::BoolValue(value) => value.to_string(),
         any_value::Value::IntValue(value) => value.to_string(),
         any_value::Value::DoubleValue(value) => format!("{value:?}"),
+        any_value::Value::ArrayValue(list) => {
+            format!("{:?}", list.values.iter().map(shown_value).collect::<Vec<_>>())
+        }
         other => format!("{other:?}"),
     }
 }

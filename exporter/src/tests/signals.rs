@@ -6,13 +6,12 @@ use expect_test::expect;
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _};
 use opentelemetry::metrics::Meter;
 use opentelemetry::trace::{Span as _, SpanContext, TraceContextExt as _, Tracer as _};
-use opentelemetry::{Array, Context, KeyValue, StringValue};
+use opentelemetry::{Array, KeyValue, StringValue};
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point::Value as Number};
 use opentelemetry_sdk::logs::SdkLogRecord;
 use opentelemetry_sdk::trace::Span;
 use serde_json::Value;
-use std::sync::{Arc, Mutex};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 #[test]
@@ -322,36 +321,6 @@ fn large_items_are_written_before_the_invocation_ends() {
             }
         });
     }
-}
-
-#[test]
-fn a_full_buffer_drops_children_but_keeps_the_root_span() {
-    let of_two = [("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", "2")];
-    // Spans that end during the first write, as those of other threads may.
-    let to_end = Arc::new(Mutex::new(Vec::<Context>::new()));
-    let of_gate = Arc::clone(&to_end);
-    let function = Function::with_gate(&of_two, move |_| {
-        let to_end = std::mem::take(&mut *of_gate.lock().unwrap());
-        for context in to_end {
-            context.span().end();
-        }
-        Ok(())
-    });
-    let tracer = function.completion.tracer();
-    let root = Context::new().with_span(tracer.start("orders"));
-    let child = |name: &'static str| {
-        let child = tracer.build_with_context(tracer.span_builder(name), &root);
-        Context::new().with_span(child)
-    };
-    let of_the_first_batch = [child("1"), child("2")];
-    to_end.lock().unwrap().extend([child("3"), child("4"), child("5"), root]);
-    for context in of_the_first_batch {
-        context.span().end();
-    }
-    function.completion.complete();
-    let written = function.written();
-    assert_eq!(written.span_names(), ["1", "2", "3", "orders"]);
-    assert_eq!(function.lost(Loss::BufferFull), [2, 0, 0]);
 }
 
 #[test]

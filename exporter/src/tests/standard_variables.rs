@@ -1,6 +1,6 @@
 //! Variables of the OpenTelemetry specification: disabled exporters, limits of attributes, `OTEL_SDK_DISABLED`.
 
-use super::driver::{Function, Records, Written, event};
+use super::driver::{Function, Records, Written, event, shown, shown_value};
 use expect_test::expect;
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _};
 use opentelemetry::propagation::TextMapPropagator as _;
@@ -105,8 +105,7 @@ fn limited(variables: &[(&str, &str)]) -> Written {
 /// The span, its events and links, and the record: the first of each with its attributes, and numbers of dropped ones.
 fn shown_limited(written: &Written) -> String {
     let of = |attributes: &[proto::KeyValue], dropped: u32| {
-        let own = attributes.iter().map(|own| format!("{}={}", own.key, text(own.value.as_ref())));
-        format!("{}, {dropped} dropped\n", own.collect::<Vec<_>>().join(" "))
+        format!("{}, {dropped} dropped\n", shown(attributes).trim_end().replace('\n', " "))
     };
     let (span, record) = (&written.spans[0], &written.logs[0]);
     let (event, link) = (&span.events[0], &span.links[0]);
@@ -116,20 +115,10 @@ fn shown_limited(written: &Written) -> String {
         of(&event.attributes, event.dropped_attributes_count),
         format!("{} links, {} dropped: ", span.links.len(), span.dropped_links_count),
         of(&link.attributes, link.dropped_attributes_count),
-        format!("record {}: ", text(record.body.as_ref())),
+        format!("record {}: ", shown_value(record.body.as_ref().unwrap())),
         of(&record.attributes, record.dropped_attributes_count),
     ]
     .concat()
-}
-
-fn text(value: Option<&proto::AnyValue>) -> String {
-    match value.and_then(|value| value.value.as_ref()).unwrap() {
-        proto::any_value::Value::StringValue(text) => text.clone(),
-        proto::any_value::Value::ArrayValue(list) => {
-            list.values.iter().map(|own| text(Some(own))).collect::<Vec<_>>().join("|")
-        }
-        other => format!("{other:?}"),
-    }
 }
 
 /// A specific limit takes precedence over the general one.
@@ -148,10 +137,10 @@ fn attributes_respect_the_limits_of_the_environment() {
             ("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "2"),
         ],
         expect![[r#"
-            span: text=größer texts=größer|b, 1 dropped
+            span: text="größer" texts=["\"größer\"", "\"b\""], 1 dropped
             1 events, 1 dropped: , 3 dropped
-            1 links, 1 dropped: text=größer, 2 dropped
-            record größer: text=größer bytes=BytesValue([1, 2, 3, 4]), 1 dropped
+            1 links, 1 dropped: text="größer", 2 dropped
+            record "größer": bytes=BytesValue([1, 2, 3, 4]) text="größer", 1 dropped
         "#]],
     );
     check(
@@ -159,11 +148,11 @@ fn attributes_respect_the_limits_of_the_environment() {
             ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "3"),
             ("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "4"),
         ],
-        expect![[r"
-            span: text=grö texts=grö|b number=IntValue(123456), 0 dropped
-            2 events, 0 dropped: text=grö texts=grö|b number=IntValue(123456), 0 dropped
-            2 links, 0 dropped: text=grö texts=grö|b number=IntValue(123456), 0 dropped
-            record größer: text=größ bytes=BytesValue([1, 2, 3, 4]) list=größ, 0 dropped
-        "]],
+        expect![[r#"
+            span: number=123456 text="grö" texts=["\"grö\"", "\"b\""], 0 dropped
+            2 events, 0 dropped: number=123456 text="grö" texts=["\"grö\"", "\"b\""], 0 dropped
+            2 links, 0 dropped: number=123456 text="grö" texts=["\"grö\"", "\"b\""], 0 dropped
+            record "größer": bytes=BytesValue([1, 2, 3, 4]) list=["\"größ\""] text="größ", 0 dropped
+        "#]],
     );
 }
