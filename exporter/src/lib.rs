@@ -60,6 +60,18 @@
 // Shows the required feature of each item on docs.rs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+/// Methods of a builder that set one value.
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) => $($field:ident).+ = $value:expr;)*) => {$(
+        $(#[$doc])*
+        #[must_use]
+        pub fn $name(mut self, $argument: $type) -> Self {
+            self.$($field).+ = $value;
+            self
+        }
+    )*};
+}
+
 mod bounded;
 mod clock;
 mod config;

@@ -401,12 +401,11 @@ fn gather(exporter: usize, source: &str, request: Request) -> Option<Request> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::UNIX_EPOCH;
 
     fn exporter(output: Arc<dyn Output>) -> LineExporter {
-        let invocations = Invocations::without_thread(Clock::new(|| UNIX_EPOCH));
+        let invocations = Invocations::without_thread(|| UNIX_EPOCH);
         LineExporter::new(output, settings(), Arc::default(), Arc::new(invocations))
     }
 

@@ -30,12 +30,13 @@ pub(crate) enum Mode {
     Finalize,
 }
 
-/// Starts the threads of this mode. An unavailable mode becomes `Sync`, with the reason in one line; it never fails the function.
+/// Starts the threads of this mode. `exits_at_sigterm` tells whether the process ends after the last write, unless a hook was
+/// installed later; `None` if SIGTERM is not handled. An unavailable mode becomes `Sync`, with the reason in one line; it never fails the function.
 pub(crate) fn start(
     mode: ProcessorMode,
     lambda: &LambdaEnvironment,
     telemetry: Weak<Telemetry>,
-    at_sigterm: Option<AtSigterm>,
+    exits_at_sigterm: Option<bool>,
 ) -> Mode {
     let Some(api) = lambda.runtime_api.as_deref() else {
         if mode != ProcessorMode::Sync {
@@ -55,10 +56,10 @@ pub(crate) fn start(
         ProcessorMode::Async if !is_managed => Some(INVOKE),
         ProcessorMode::Async | ProcessorMode::Finalize => Some(NOTHING),
     };
-    if events.is_none() && at_sigterm.is_none() {
+    if events.is_none() && exits_at_sigterm.is_none() {
         return Mode::Sync;
     }
-    let (extension, registered) = match start_thread(api, events, telemetry, at_sigterm) {
+    let (extension, registered) = match start_thread(api, events, telemetry, exits_at_sigterm) {
         Ok(started) => started,
         Err(error) if mode == ProcessorMode::Sync => {
             stderr::warn(&format!("cannot write telemetry at SIGTERM: {error}"));
@@ -96,15 +97,15 @@ fn start_thread(
     api: &str,
     events: Option<Events>,
     telemetry: Weak<Telemetry>,
-    at_sigterm: Option<AtSigterm>,
+    exits_at_sigterm: Option<bool>,
 ) -> io::Result<(Arc<InternalExtension>, io::Result<()>)> {
     const STACK_BYTES: usize = 512 * 1024;
     let (wake, woken) = UnixStream::pair()?;
     wake.set_nonblocking(true)?;
     woken.set_nonblocking(true)?;
     let is_terminated = Arc::new(AtomicBool::new(false));
-    let exits = at_sigterm == Some(AtSigterm::Exit);
-    if at_sigterm.is_some() {
+    let exits = exits_at_sigterm == Some(true);
+    if exits_at_sigterm.is_some() {
         watch_sigterm(&is_terminated, wake.try_clone()?)?;
     }
     let invocations = Mutex::new(Invocations::new(events == Some(INVOKE)));
@@ -317,25 +318,15 @@ fn watch_sigterm(flag: &Arc<AtomicBool>, wake: UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-/// What follows the last write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AtSigterm {
-    /// The process ends, unless a hook was installed later.
-    Exit,
-    /// Another handler ends it.
-    Stay,
-}
-
-impl AtSigterm {
-    pub(crate) fn new() -> Self {
-        if is_handled(SIGTERM) { Self::Stay } else { Self::Exit }
-    }
-}
-
 /// Returns `true` if the process has a shutdown hook, whenever it was installed. Only one that also handles SIGINT, like
 /// `lambda_runtime`'s, can be told from this library's handler of SIGTERM.
 pub(crate) fn is_hook_installed() -> bool {
     is_handled(SIGINT)
+}
+
+/// Returns `true` if another handler of SIGTERM is there, which then ends the process.
+pub(crate) fn is_sigterm_handled() -> bool {
+    is_handled(SIGTERM)
 }
 
 /// From the mask of caught signals (proc_pid_status(5)).

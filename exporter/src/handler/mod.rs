@@ -25,25 +25,6 @@ use std::task::{self, Poll};
 use trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
 
 /// A handler with a span for each invocation; a [`Service`] for [`lambda_runtime::run`].
-///
-/// ```no_run
-/// use lambda_otlp_exporter::{TelemetryConfig, TracedHandler, init_telemetry};
-/// use lambda_runtime::{Error, LambdaEvent};
-/// use opentelemetry::KeyValue;
-/// use serde_json::{Value, json};
-///
-/// async fn handle(_event: LambdaEvent<Value>) -> Result<Value, Error> {
-///     Ok(json!({ "statusCode": 200 }))
-/// }
-///
-/// #[tokio::main(flavor = "current_thread")]
-/// async fn main() -> Result<(), Error> {
-///     let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
-///     let handler = TracedHandler::new("orders", completion_handler, handle)
-///         .with_attributes([KeyValue::new("team", "shop")]);
-///     lambda_runtime::run(handler).await
-/// }
-/// ```
 pub struct TracedHandler<F, X = EventExtractor> {
     handler: Arc<F>,
     instrumentation: Instrumentation<X>,

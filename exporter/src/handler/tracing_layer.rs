@@ -25,23 +25,13 @@ use std::task::{self, Poll, ready};
 /// [`TracedHandler`](crate::TracedHandler). For services composed of `tower` layers, and for `lambda_http`'s adapter.
 ///
 /// ```no_run
-/// use lambda_otlp_exporter::{OtelTracingLayer, TelemetryConfig, init_telemetry};
-/// use lambda_runtime::tower::ServiceBuilder;
-/// use lambda_runtime::{Error, LambdaEvent};
-/// use serde_json::{Value, json};
-///
-/// async fn handle(_event: LambdaEvent<Value>) -> Result<Value, Error> {
-///     Ok(json!({ "statusCode": 200 }))
-/// }
-///
-/// #[tokio::main(flavor = "current_thread")]
-/// async fn main() -> Result<(), Error> {
-///     let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
-///     let service = ServiceBuilder::new()
-///         .layer(OtelTracingLayer::new(completion_handler).with_name("orders"))
-///         .service_fn(handle);
-///     lambda_runtime::run(service).await
-/// }
+/// # use lambda_runtime::{Error, LambdaEvent};
+/// # async fn handle(_: LambdaEvent<serde_json::Value>) -> Result<u8, Error> { Ok(7) }
+/// # async fn example(completion_handler: lambda_otlp_exporter::TelemetryCompletionHandler) -> Result<(), Error> {
+/// let layer = lambda_otlp_exporter::OtelTracingLayer::new(completion_handler).with_name("orders");
+/// let service = lambda_runtime::tower::ServiceBuilder::new().layer(layer).service_fn(handle);
+/// lambda_runtime::run(service).await
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct OtelTracingLayer<X = EventExtractor> {

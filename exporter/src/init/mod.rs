@@ -6,7 +6,6 @@ pub(crate) mod telemetry_config;
 use crate::config::Config;
 use crate::export::line::LineExporterBuilder;
 use crate::extension;
-use crate::extension::AtSigterm;
 use crate::handler::invocation_span::write_before_abort;
 use crate::output::stderr;
 use crate::telemetry::completion::TelemetryCompletionHandler;
@@ -91,7 +90,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         bridges_logs: config.log_bridge,
         is_disabled: environment.disabled,
         mode: OnceLock::new(),
-        at_sigterm: OnceLock::new(),
+        exits_at_sigterm: OnceLock::new(),
         has_shutdown_hook: OnceLock::new(),
     };
     let handler = TelemetryCompletionHandler { telemetry: Arc::new(telemetry) };
@@ -110,12 +109,12 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     let handles_sigterm = config.sigterm_handler && cfg!(not(test));
     if !environment.disabled {
         let mode = environment.mode.or(config.processor_mode).unwrap_or_default();
-        let at_sigterm = handles_sigterm.then(AtSigterm::new);
-        if let Some(at_sigterm) = at_sigterm.filter(|_| environment.lambda.runtime_api.is_some()) {
-            handler.telemetry.at_sigterm.set(at_sigterm).ok();
+        let exits = handles_sigterm.then(|| !extension::is_sigterm_handled());
+        if let Some(exits) = exits.filter(|_| environment.lambda.runtime_api.is_some()) {
+            handler.telemetry.exits_at_sigterm.set(exits).ok();
         }
         let telemetry = Arc::downgrade(&handler.telemetry);
-        let started = extension::start(mode, &environment.lambda, telemetry, at_sigterm);
+        let started = extension::start(mode, &environment.lambda, telemetry, exits);
         // Only set here, after everything else.
         handler.telemetry.mode.set(started).ok();
     }

@@ -188,29 +188,17 @@ impl TelemetryConfigBuilder {
         self
     }
 
-    /// Creates span ids, and the trace ids of spans outside of invocations, with this generator.
-    ///
-    /// This does not apply to an invocation without a parent: its trace id comes from Lambda's X-Ray header, or is derived from
-    /// the request id. The forwarder and the layer derive the same id for their spans of the invocation, so all share one trace.
-    #[must_use]
-    pub fn with_id_generator(mut self, id_generator: impl IdGenerator + 'static) -> Self {
-        self.config.traces.id_generator = Box::new(id_generator);
-        self
-    }
-
-    /// Records the traces that this sampler chooses; `OTEL_TRACES_SAMPLER` wins.
-    #[must_use]
-    pub fn with_sampler(mut self, sampler: impl ShouldSample + 'static) -> Self {
-        self.config.traces.sampler = Some(Box::new(sampler));
-        self
-    }
-
-    /// Uses an existing tracer provider with its own processors, sampler, ids and resource; this builder's and the variables'
-    /// options for them have no effect. It is flushed at the end of the invocation, and does not become the global provider.
-    #[must_use]
-    pub fn with_tracer_provider(mut self, provider: SdkTracerProvider) -> Self {
-        self.config.traces.provider = Some(provider);
-        self
+    setters! {
+        /// Creates span ids, and the trace ids of spans outside of invocations, with this generator.
+        ///
+        /// This does not apply to an invocation without a parent: its trace id comes from Lambda's X-Ray header, or is derived from
+        /// the request id. The forwarder and the layer derive the same id for their spans of the invocation, so all share one trace.
+        with_id_generator(id_generator: impl IdGenerator + 'static) => config.traces.id_generator = Box::new(id_generator);
+        /// Records the traces that this sampler chooses; `OTEL_TRACES_SAMPLER` wins.
+        with_sampler(sampler: impl ShouldSample + 'static) => config.traces.sampler = Some(Box::new(sampler));
+        /// Uses an existing tracer provider with its own processors, sampler, ids and resource; this builder's and the variables'
+        /// options for them have no effect. It is flushed at the end of the invocation, and does not become the global provider.
+        with_tracer_provider(provider: SdkTracerProvider) => config.traces.provider = Some(provider);
     }
 
     /// Reads parents with this propagator; can be repeated. `OTEL_PROPAGATORS` overrides it.
@@ -256,18 +244,11 @@ impl TelemetryConfigBuilder {
         self
     }
 
-    /// Sets whether `tracing` events become log records. On by default.
-    #[must_use]
-    pub fn with_log_bridge(mut self, bridge: bool) -> Self {
-        self.config.log_bridge = bridge;
-        self
-    }
-
-    /// Uses an existing logger provider, like [`with_tracer_provider`](Self::with_tracer_provider).
-    #[must_use]
-    pub fn with_logger_provider(mut self, provider: SdkLoggerProvider) -> Self {
-        self.config.logs.provider = Some(provider);
-        self
+    setters! {
+        /// Sets whether `tracing` events become log records. On by default.
+        with_log_bridge(bridge: bool) => config.log_bridge = bridge;
+        /// Uses an existing logger provider, like [`with_tracer_provider`](Self::with_tracer_provider).
+        with_logger_provider(provider: SdkLoggerProvider) => config.logs.provider = Some(provider);
     }
 
     /// Aggregates instruments with this view (OpenTelemetry specification, "View"); can be repeated.
@@ -290,82 +271,38 @@ impl TelemetryConfigBuilder {
         self
     }
 
-    /// Uses an existing meter provider, like [`with_tracer_provider`](Self::with_tracer_provider).
-    #[must_use]
-    pub fn with_meter_provider(mut self, provider: SdkMeterProvider) -> Self {
-        self.config.metrics.provider = Some(provider);
-        self
+    setters! {
+        /// Uses an existing meter provider, like [`with_tracer_provider`](Self::with_tracer_provider).
+        with_meter_provider(provider: SdkMeterProvider) => config.metrics.provider = Some(provider);
     }
 }
 
 impl TelemetryConfigBuilder {
-    /// Adds these attributes to Lambda's. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` override them.
-    #[must_use]
-    pub fn with_resource(mut self, resource: Resource) -> Self {
-        self.config.resource = Some(resource);
-        self
-    }
-
-    /// Sets whether `tracing` events are printed on stdout instead of being written as OTLP log records. Off by default;
-    /// `LAMBDA_TRACING_ENABLE_FMT_LAYER` overrides it.
-    #[must_use]
-    pub fn with_fmt_layer(mut self, print: bool) -> Self {
-        self.config.fmt_layer = print;
-        self
-    }
-
-    /// Sets the variable that filters records and printed events, instead of `RUST_LOG`.
-    #[must_use]
-    pub fn with_log_filter_variable(mut self, name: impl Into<String>) -> Self {
-        self.config.log_filter_variable = Some(name.into());
-        self
-    }
-
-    /// Sets whether the new providers and the propagators replace those in `opentelemetry::global`. On by default.
-    #[must_use]
-    pub fn with_global_providers(mut self, global: bool) -> Self {
-        self.config.global_providers = global;
-        self
-    }
-
-    /// Sets whether a `tracing` subscriber is installed. On by default; an installed subscriber stays.
-    #[must_use]
-    pub fn with_global_subscriber(mut self, install: bool) -> Self {
-        self.config.global_subscriber = install;
-        self
-    }
-
-    /// Sets whether SIGTERM in Lambda writes the rest and then ends the process. On by default.
-    ///
-    /// A process with a shutdown hook, such as `lambda_runtime`'s, should pass `false`, and call
-    /// [`TelemetryCompletionHandler::shutdown`](crate::TelemetryCompletionHandler::shutdown) in the hook. Otherwise the hook may
-    /// end the process first: a line on stderr reports it, and the mode `finalize` becomes `sync`.
-    #[must_use]
-    pub fn with_sigterm_handler(mut self, install: bool) -> Self {
-        self.config.sigterm_handler = install;
-        self
-    }
-
-    /// Sets when telemetry is written. `LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE` overrides it.
-    #[must_use]
-    pub fn with_processor_mode(mut self, mode: ProcessorMode) -> Self {
-        self.config.processor_mode = Some(mode);
-        self
-    }
-
-    /// Sets the most verbose `tracing` level of spans and log records; `INFO` by default. `RUST_LOG` replaces it for log records,
-    /// and adds spans. Spans and verbose events of AWS's SDK are recorded only if `RUST_LOG` names their crate.
-    #[must_use]
-    pub fn with_max_level(mut self, level: LevelFilter) -> Self {
-        self.config.max_level = level;
-        self
-    }
-
-    /// Writes lines to this output instead of stdout.
-    #[must_use]
-    pub fn with_output(mut self, output: Arc<dyn Output>) -> Self {
-        self.config.output = Some(output);
-        self
+    setters! {
+        /// Adds these attributes to Lambda's. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` override them.
+        with_resource(resource: Resource) => config.resource = Some(resource);
+        /// Sets whether `tracing` events are printed on stdout instead of being written as OTLP log records. Off by default;
+        /// `LAMBDA_TRACING_ENABLE_FMT_LAYER` overrides it.
+        with_fmt_layer(print: bool) => config.fmt_layer = print;
+        /// Sets the variable that filters records and printed events, instead of `RUST_LOG`.
+        with_log_filter_variable(name: impl Into<String>) => config.log_filter_variable = Some(name.into());
+        /// Sets whether the new providers and the propagators replace those in `opentelemetry::global`. On by default.
+        with_global_providers(global: bool) => config.global_providers = global;
+        /// Sets whether a `tracing` subscriber is installed. On by default; an installed subscriber stays.
+        with_global_subscriber(install: bool) => config.global_subscriber = install;
+        /// Sets whether SIGTERM in Lambda writes the rest and then ends the process. On by default.
+        ///
+        /// A process with a shutdown hook, such as `lambda_runtime`'s, should pass `false`, and call
+        /// [`TelemetryCompletionHandler::shutdown`](crate::TelemetryCompletionHandler::shutdown) in the hook. Otherwise the hook may
+        /// end the process first: a line on stderr reports it, and the mode `finalize` becomes `sync`.
+        with_sigterm_handler(install: bool) => config.sigterm_handler = install;
+        /// Sets when telemetry is written. `LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE` overrides it.
+        with_processor_mode(mode: ProcessorMode) => config.processor_mode = Some(mode);
+        /// Sets the most verbose `tracing` level of spans and log records; `INFO` by default. `RUST_LOG` replaces it for log records,
+        /// and adds spans. Spans and verbose events of AWS's SDK are recorded only if `RUST_LOG` names their crate.
+        with_max_level(level: LevelFilter) => config.max_level = level;
+        /// Writes lines to this output instead of stdout.
+        with_output(output: Arc<dyn Output>) => config.output = Some(output);
     }
 
     /// Builds the configuration.

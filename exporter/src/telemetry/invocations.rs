@@ -2,7 +2,6 @@
 //! times out, even while the handler blocks its thread.
 
 use super::Telemetry;
-use crate::clock::Clock;
 use crate::output::stderr;
 use opentelemetry::trace::{SpanId, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
@@ -73,7 +72,8 @@ fn write_at(start: SystemTime, deadline: SystemTime) -> Option<SystemTime> {
 pub(crate) struct Invocations {
     state: Mutex<State>,
     wake: Condvar,
-    clock: Clock,
+    /// The SDK's clock, so that our times and those of spans are comparable; tests replace it.
+    clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
     /// Written before one of them times out.
     telemetry: OnceLock<Weak<Telemetry>>,
 }
@@ -104,11 +104,11 @@ impl State {
 }
 
 /// The invocations of the process; tests have their own.
-static OF_PROCESS: LazyLock<Arc<Invocations>> =
-    LazyLock::new(|| Arc::new(Invocations::new(Clock::system())));
+static OF_PROCESS: LazyLock<Arc<Invocations>> = LazyLock::new(|| Arc::new(Invocations::new()));
 
 impl Invocations {
-    pub(crate) fn new(clock: Clock) -> Self {
+    fn new() -> Self {
+        let clock = Box::new(opentelemetry::time::now);
         Self { state: Mutex::default(), wake: Condvar::new(), clock, telemetry: OnceLock::new() }
     }
 
@@ -120,7 +120,7 @@ impl Invocations {
     pub(crate) fn of_new_telemetry() -> Arc<Self> {
         static HAS_TELEMETRY: AtomicBool = AtomicBool::new(false);
         if HAS_TELEMETRY.swap(true, Ordering::Relaxed) {
-            Arc::new(Self::new(Clock::system()))
+            Arc::new(Self::new())
         } else {
             Self::of_process()
         }
@@ -132,14 +132,14 @@ impl Invocations {
 
     /// Without a thread: a test calls [`step`](Self::step).
     #[cfg(test)]
-    pub(crate) fn without_thread(clock: Clock) -> Self {
-        let own = Self::new(clock);
+    pub(crate) fn without_thread(clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        let own = Self { clock: Box::new(clock), ..Self::new() };
         own.lock().has_thread = true;
         own
     }
 
     pub(crate) fn now(&self) -> SystemTime {
-        self.clock.now()
+        (self.clock)()
     }
 
     /// Adds an invocation, and returns its number. Its deadline is watched until [`finish`](Self::finish).
@@ -416,7 +416,7 @@ mod tests {
     fn invocations() -> (Arc<Invocations>, Arc<AtomicU64>) {
         let time = Arc::new(AtomicU64::new(0));
         let clock = Arc::clone(&time);
-        let clock = Clock::new(move || at(clock.load(Ordering::Relaxed)));
+        let clock = move || at(clock.load(Ordering::Relaxed));
         (Arc::new(Invocations::without_thread(clock)), time)
     }
 

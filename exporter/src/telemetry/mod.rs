@@ -13,7 +13,7 @@ pub(crate) mod subscriber;
 
 use crate::bounded::within;
 use crate::config::InitializationType;
-use crate::extension::{self, AtSigterm, Mode};
+use crate::extension::{self, Mode};
 use crate::output::stderr;
 use invocations::{CutOff, Invocations};
 use opentelemetry::InstrumentationScope;
@@ -52,8 +52,8 @@ pub(crate) struct Telemetry {
     pub(crate) is_disabled: bool,
     /// Set after everything else; `Sync` until then.
     pub(crate) mode: OnceLock<Mode>,
-    /// `None` if SIGTERM is not handled.
-    pub(crate) at_sigterm: OnceLock<AtSigterm>,
+    /// `true` if the process ends after the last write, `false` if another handler ends it; unset if SIGTERM is not handled.
+    pub(crate) exits_at_sigterm: OnceLock<bool>,
     pub(crate) has_shutdown_hook: OnceLock<bool>,
 }
 
@@ -70,11 +70,8 @@ impl Telemetry {
 
     /// Looks for a shutdown hook of the application: it ends the process without waiting for the last write.
     fn find_shutdown_hook(&self) -> bool {
-        let has_hook = match self.at_sigterm.get() {
-            None => false,
-            Some(AtSigterm::Stay) => true,
-            Some(AtSigterm::Exit) => extension::is_hook_installed(),
-        };
+        let exits = self.exits_at_sigterm.get();
+        let has_hook = exits.is_some_and(|exits| !exits || extension::is_hook_installed());
         if has_hook {
             stderr::warn(
                 "a shutdown hook may end the process before telemetry is written, so mode finalize is unavailable: set \

@@ -1,6 +1,5 @@
 //! A function without Lambda: its environment, its invocations and its lines.
 
-use crate::clock::Clock;
 use crate::export::losses::Loss;
 use crate::handler::create_traced_handler;
 use crate::init::init;
@@ -85,8 +84,7 @@ impl Function {
             .with_global_subscriber(false);
         let mut config = change(config).build();
         let time = Arc::clone(&clock);
-        let time =
-            Clock::new(move || UNIX_EPOCH + Duration::from_millis(time.load(Ordering::Relaxed)));
+        let time = move || UNIX_EPOCH + Duration::from_millis(time.load(Ordering::Relaxed));
         config.invocations = Some(Arc::new(Invocations::without_thread(time)));
         let mut environment: BTreeMap<String, String> =
             [("AWS_LAMBDA_FUNCTION_NAME", "orders"), ("AWS_LAMBDA_FUNCTION_VERSION", "7")]

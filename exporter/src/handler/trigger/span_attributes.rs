@@ -96,18 +96,15 @@ pub struct SpanAttributesBuilder {
 }
 
 impl SpanAttributesBuilder {
-    /// The span's kind.
-    #[must_use]
-    pub fn with_kind(mut self, kind: SpanKind) -> Self {
-        self.built.kind = Some(kind);
-        self
-    }
-
-    /// The span's name; of low cardinality.
-    #[must_use]
-    pub fn with_span_name(mut self, name: impl Into<String>) -> Self {
-        self.built.span_name = Some(name.into());
-        self
+    setters! {
+        /// The span's kind.
+        with_kind(kind: SpanKind) => built.kind = Some(kind);
+        /// The span's name; of low cardinality.
+        with_span_name(name: impl Into<String>) => built.span_name = Some(name.into());
+        /// The headers that may hold the parent.
+        with_carrier(carrier: HashMap<String, String>) => built.carrier = Some(carrier);
+        /// The trigger.
+        with_trigger(trigger: TriggerType) => built.trigger = trigger;
     }
 
     /// Adds attributes.
@@ -121,20 +118,6 @@ impl SpanAttributesBuilder {
     #[must_use]
     pub fn with_links(mut self, links: impl IntoIterator<Item = Link>) -> Self {
         self.built.links.extend(links);
-        self
-    }
-
-    /// The headers that may hold the parent.
-    #[must_use]
-    pub fn with_carrier(mut self, carrier: HashMap<String, String>) -> Self {
-        self.built.carrier = Some(carrier);
-        self
-    }
-
-    /// The trigger.
-    #[must_use]
-    pub fn with_trigger(mut self, trigger: TriggerType) -> Self {
-        self.built.trigger = trigger;
         self
     }
 

@@ -255,10 +255,6 @@ impl Operation {
         Self { service: metadata.service().to_owned(), name: metadata.name().to_owned() }
     }
 
-    fn is(&self, service: &str, names: &[&str]) -> bool {
-        self.service == service && names.contains(&self.name.as_str())
-    }
-
     fn span_name(&self) -> String {
         format!("{}.{}", self.service, self.name)
     }

@@ -19,9 +19,6 @@ use std::collections::BTreeSet;
 /// they raised it, and a queue may still be configured with it.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// The operations with a client context.
-const INVOKE: &[&str] = &["Invoke", "InvokeWithResponseStream"];
-
 const CLIENT_CONTEXT: &str = "x-amz-client-context";
 
 /// The content of a supported service's request.
@@ -133,18 +130,16 @@ impl<'a> Payload<'a> {
 
     /// Returns the changes that add these fields.
     pub(super) fn with_context(&self, operation: &Operation, fields: &Fields) -> Edit {
-        let body = match operation.service.as_str() {
+        let body = match (operation.service.as_str(), operation.name.as_str()) {
             _ if fields.is_empty() => None,
-            "SQS" if operation.is("SQS", &["SendMessage", "SendMessageBatch"]) => {
-                self.with_message_attributes(operation.name == "SendMessageBatch", fields)
-            }
-            "SNS" if operation.is("SNS", &["Publish", "PublishBatch"]) => {
+            ("SQS", "SendMessage") => self.with_message_attributes(false, fields),
+            ("SQS", "SendMessageBatch") => self.with_message_attributes(true, fields),
+            ("SNS", name @ ("Publish" | "PublishBatch")) => {
                 // Other targets are phone numbers, which do not propagate context.
                 let form = self.form.filter(|form| form_value(form, "TopicArn").is_some());
-                let is_batch = operation.name == "PublishBatch";
-                form.map(|form| with_form_attributes(form, is_batch, fields))
+                form.map(|form| with_form_attributes(form, name == "PublishBatch", fields))
             }
-            "Lambda" if operation.is("Lambda", INVOKE) && !self.is_asynchronous => {
+            ("Lambda", "Invoke" | "InvokeWithResponseStream") if !self.is_asynchronous => {
                 let client_context = with_custom(self.client_context, fields);
                 return Edit { body: None, client_context };
             }
