@@ -60,13 +60,14 @@
 // Shows the required feature of each item on docs.rs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-/// Methods of a builder that set one value.
+/// Methods of a builder that set or add one value.
 macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) => $($field:ident).+ = $value:expr;)*) => {$(
+    (|$own:ident| $($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) => $change:expr;)*) => {$(
         $(#[$doc])*
         #[must_use]
         pub fn $name(mut self, $argument: $type) -> Self {
-            self.$($field).+ = $value;
+            let $own = &mut self;
+            $change;
             self
         }
     )*};

@@ -64,15 +64,15 @@ impl Invocations {
         self.begun.push(request_id.to_owned());
     }
 
-    /// A handler has ended. Its telemetry is left to the extension, or handed back if the environment may freeze before the
-    /// extension writes it.
-    pub(super) fn complete(&mut self, completed: Completed) -> Result<(), Completed> {
+    /// A handler has ended. Its telemetry is left to the extension; `false` if the environment may freeze before the extension
+    /// writes it.
+    pub(super) fn complete(&mut self, completed: Completed) -> bool {
         let id = completed.request_id.as_str();
         if let Some(at) = self.begun.iter().position(|begun| begun == id) {
             self.begun.swap_remove(at);
         }
         if !self.is_listening || self.given_up.as_deref() == Some(id) {
-            return Err(completed);
+            return false;
         }
         match &mut self.kept {
             Some(kept) if kept.request_id == id => kept.is_over = true,
@@ -85,7 +85,7 @@ impl Invocations {
             _ => {}
         }
         self.completed.push(completed);
-        Ok(())
+        true
     }
 
     /// Everything is written of an invocation without one of our handlers.
@@ -150,7 +150,7 @@ mod tests {
     fn a_handler_may_end_before_its_event_arrives() {
         let (mut invocations, now) = (listening(true), Instant::now());
         invocations.begin("r-1");
-        invocations.complete(completed("r-1")).unwrap();
+        assert!(invocations.complete(completed("r-1")));
         assert_eq!(invocations.step(now), Step::Write(vec![completed("r-1")]));
         assert_eq!(invocations.step(now), Step::Wait(None));
         invocations.invoked("r-1".to_owned(), now);
@@ -169,10 +169,10 @@ mod tests {
         assert_eq!(invocations.step(now + PATIENCE), Step::Ask);
         // Its handler started late: its telemetry is written before the response, because nothing waits any more.
         invocations.begin("r-1");
-        assert_eq!(invocations.complete(completed("r-1")), Err(completed("r-1")));
+        assert!(!invocations.complete(completed("r-1")));
         invocations.invoked("r-2".to_owned(), now);
         invocations.begin("r-2");
-        assert_eq!(invocations.complete(completed("r-2")), Ok(()));
+        assert!(invocations.complete(completed("r-2")));
     }
 
     #[test]

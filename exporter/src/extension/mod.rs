@@ -177,8 +177,8 @@ impl InternalExtension {
         self.invocations().begin(request_id);
     }
 
-    /// Leaves an ended invocation's telemetry to the extension, or hands it back if the caller must write it.
-    pub(crate) fn complete(&self, completed: Completed) -> Result<(), Completed> {
+    /// Leaves an ended invocation's telemetry to the extension; `false` if the caller must write it.
+    pub(crate) fn complete(&self, completed: Completed) -> bool {
         let left = self.invocations().complete(completed);
         self.wake();
         left

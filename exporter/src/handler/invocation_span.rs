@@ -116,7 +116,7 @@ impl InvocationSpan {
             Mode::Async(extension) => {
                 let request_id = std::mem::take(&mut self.request_id);
                 let completed = Completed { request_id, number: self.number };
-                let is_left = extension.complete(completed).is_ok();
+                let is_left = extension.complete(completed);
                 if is_left {
                     self.state = State::Flushed;
                 }

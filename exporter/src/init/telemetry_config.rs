@@ -155,154 +155,91 @@ pub struct TelemetryConfigBuilder {
 }
 
 impl TelemetryConfigBuilder {
-    /// Uses this span processor instead of the [`LambdaSpanProcessor`] that writes lines. Several processors, and exporters added
-    /// by [`with_span_exporter`](Self::with_span_exporter), receive each span in the order they were added.
-    #[must_use]
-    pub fn with_span_processor(mut self, processor: impl SpanProcessor + 'static) -> Self {
-        let add =
-            |builder: TracerProviderBuilder, _: &Queue| builder.with_span_processor(processor);
-        self.config.traces.processors.push(Box::new(add));
-        self
-    }
-
-    /// Adds a span processor that receives each span before the exporting ones, in the order they were added.
-    #[must_use]
-    pub fn with_additional_span_processor(
-        mut self,
-        processor: impl SpanProcessor + 'static,
-    ) -> Self {
-        let add =
-            |builder: TracerProviderBuilder, _: &Queue| builder.with_span_processor(processor);
-        self.config.traces.additional_processors.push(Box::new(add));
-        self
-    }
-
-    /// Exports spans with this exporter at the end of the invocation, instead of writing lines: a [`LambdaSpanProcessor`] with
-    /// this exporter replaces the one with [`StdoutSpanExporter`](crate::StdoutSpanExporter), which can be added as well.
-    #[must_use]
-    pub fn with_span_exporter(mut self, exporter: impl SpanExporter + 'static) -> Self {
-        let add = |builder: TracerProviderBuilder, queue: &Queue| {
-            builder.with_span_processor(queue.processor(exporter))
+    setters! { |own|
+        /// Uses this span processor instead of the [`LambdaSpanProcessor`] that writes lines. Several processors, and exporters
+        /// added by [`with_span_exporter`](Self::with_span_exporter), receive each span in the order they were added.
+        with_span_processor(processor: impl SpanProcessor + 'static) => {
+            let add = |builder: TracerProviderBuilder, _: &Queue| builder.with_span_processor(processor);
+            own.config.traces.processors.push(Box::new(add));
         };
-        self.config.traces.processors.push(Box::new(add));
-        self
-    }
-
-    setters! {
+        /// Adds a span processor that receives each span before the exporting ones, in the order they were added.
+        with_additional_span_processor(processor: impl SpanProcessor + 'static) => {
+            let add = |builder: TracerProviderBuilder, _: &Queue| builder.with_span_processor(processor);
+            own.config.traces.additional_processors.push(Box::new(add));
+        };
+        /// Exports spans with this exporter at the end of the invocation, instead of writing lines: a [`LambdaSpanProcessor`] with
+        /// this exporter replaces the one with [`StdoutSpanExporter`](crate::StdoutSpanExporter), which can be added as well.
+        with_span_exporter(exporter: impl SpanExporter + 'static) => {
+            let add = |builder: TracerProviderBuilder, queue: &Queue| builder.with_span_processor(queue.processor(exporter));
+            own.config.traces.processors.push(Box::new(add));
+        };
         /// Creates span ids, and the trace ids of spans outside of invocations, with this generator.
         ///
         /// This does not apply to an invocation without a parent: its trace id comes from Lambda's X-Ray header, or is derived from
         /// the request id. The forwarder and the layer derive the same id for their spans of the invocation, so all share one trace.
-        with_id_generator(id_generator: impl IdGenerator + 'static) => config.traces.id_generator = Box::new(id_generator);
+        with_id_generator(id_generator: impl IdGenerator + 'static) => own.config.traces.id_generator = Box::new(id_generator);
         /// Records the traces that this sampler chooses; `OTEL_TRACES_SAMPLER` wins.
-        with_sampler(sampler: impl ShouldSample + 'static) => config.traces.sampler = Some(Box::new(sampler));
+        with_sampler(sampler: impl ShouldSample + 'static) => own.config.traces.sampler = Some(Box::new(sampler));
         /// Uses an existing tracer provider with its own processors, sampler, ids and resource; this builder's and the variables'
         /// options for them have no effect. It is flushed at the end of the invocation, and does not become the global provider.
-        with_tracer_provider(provider: SdkTracerProvider) => config.traces.provider = Some(provider);
-    }
-
-    /// Reads parents with this propagator; can be repeated. `OTEL_PROPAGATORS` overrides it.
-    #[must_use]
-    pub fn with_propagator(
-        mut self,
-        propagator: impl TextMapPropagator + Send + Sync + 'static,
-    ) -> Self {
-        self.config.propagators.push(Box::new(propagator));
-        self
-    }
-
-    /// Like [`with_propagator`](Self::with_propagator), by a name of `OTEL_PROPAGATORS`. An unknown name is reported on
-    /// stderr.
-    #[must_use]
-    pub fn with_named_propagator(mut self, name: &str) -> Self {
-        match propagation::named(name) {
-            Some(propagator) => self.config.propagators.push(propagator),
-            None if name == "none" => {
-                self.config.propagators.push(Box::new(Propagation::new(Vec::new())));
-            }
+        with_tracer_provider(provider: SdkTracerProvider) => own.config.traces.provider = Some(provider);
+        /// Reads parents with this propagator; can be repeated. `OTEL_PROPAGATORS` overrides it.
+        with_propagator(propagator: impl TextMapPropagator + Send + Sync + 'static) => {
+            own.config.propagators.push(Box::new(propagator));
+        };
+        /// Like [`with_propagator`](Self::with_propagator), by a name of `OTEL_PROPAGATORS`. An unknown name is reported on stderr.
+        with_named_propagator(name: &str) => match propagation::named(name) {
+            Some(propagator) => own.config.propagators.push(propagator),
+            None if name == "none" => own.config.propagators.push(Box::new(Propagation::new(Vec::new()))),
             None => stderr::warn(&format!("unknown propagator {name:?} ignored")),
-        }
-        self
-    }
-}
-
-/// Log records and metrics.
-impl TelemetryConfigBuilder {
-    /// Uses this log processor instead of ours, which writes lines at the end of the invocation; can be repeated.
-    #[must_use]
-    pub fn with_log_processor(mut self, processor: impl LogProcessor + 'static) -> Self {
-        let add = move |builder: LoggerProviderBuilder| builder.with_log_processor(processor);
-        self.config.logs.processors.push(Box::new(add));
-        self
-    }
-
-    /// Adds a log processor that receives each record before it is written, and may change it.
-    #[must_use]
-    pub fn with_additional_log_processor(mut self, processor: impl LogProcessor + 'static) -> Self {
-        let add = move |builder: LoggerProviderBuilder| builder.with_log_processor(processor);
-        self.config.logs.additional_processors.push(Box::new(add));
-        self
-    }
-
-    setters! {
+        };
+        /// Uses this log processor instead of ours, which writes lines at the end of the invocation; can be repeated.
+        with_log_processor(processor: impl LogProcessor + 'static) => {
+            own.config.logs.processors.push(Box::new(|builder| builder.with_log_processor(processor)));
+        };
+        /// Adds a log processor that receives each record before it is written, and may change it.
+        with_additional_log_processor(processor: impl LogProcessor + 'static) => {
+            own.config.logs.additional_processors.push(Box::new(|builder| builder.with_log_processor(processor)));
+        };
         /// Sets whether `tracing` events become log records. On by default.
-        with_log_bridge(bridge: bool) => config.log_bridge = bridge;
+        with_log_bridge(bridge: bool) => own.config.log_bridge = bridge;
         /// Uses an existing logger provider, like [`with_tracer_provider`](Self::with_tracer_provider).
-        with_logger_provider(provider: SdkLoggerProvider) => config.logs.provider = Some(provider);
-    }
-
-    /// Aggregates instruments with this view (OpenTelemetry specification, "View"); can be repeated.
-    #[must_use]
-    pub fn with_view(
-        mut self,
-        view: impl Fn(&Instrument) -> Option<Stream> + Send + Sync + 'static,
-    ) -> Self {
-        let add = move |builder: MeterProviderBuilder| builder.with_view(view);
-        self.config.metrics.views.push(Box::new(add));
-        self
-    }
-
-    /// Uses this metric reader instead of ours, which writes lines at the end of the invocation; can be repeated. A reader with a
-    /// timer stops while Lambda freezes the environment.
-    #[must_use]
-    pub fn with_metric_reader(mut self, reader: impl MetricReader) -> Self {
-        let add = move |builder: MeterProviderBuilder| builder.with_reader(reader);
-        self.config.metrics.readers.push(Box::new(add));
-        self
-    }
-
-    setters! {
+        with_logger_provider(provider: SdkLoggerProvider) => own.config.logs.provider = Some(provider);
+        /// Aggregates instruments with this view (OpenTelemetry specification, "View"); can be repeated.
+        with_view(view: impl Fn(&Instrument) -> Option<Stream> + Send + Sync + 'static) => {
+            own.config.metrics.views.push(Box::new(|builder| builder.with_view(view)));
+        };
+        /// Uses this metric reader instead of ours, which writes lines at the end of the invocation; can be repeated. A reader with
+        /// a timer stops while Lambda freezes the environment.
+        with_metric_reader(reader: impl MetricReader) => {
+            own.config.metrics.readers.push(Box::new(|builder| builder.with_reader(reader)));
+        };
         /// Uses an existing meter provider, like [`with_tracer_provider`](Self::with_tracer_provider).
-        with_meter_provider(provider: SdkMeterProvider) => config.metrics.provider = Some(provider);
-    }
-}
-
-impl TelemetryConfigBuilder {
-    setters! {
+        with_meter_provider(provider: SdkMeterProvider) => own.config.metrics.provider = Some(provider);
         /// Adds these attributes to Lambda's. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` override them.
-        with_resource(resource: Resource) => config.resource = Some(resource);
+        with_resource(resource: Resource) => own.config.resource = Some(resource);
         /// Sets whether `tracing` events are printed on stdout instead of being written as OTLP log records. Off by default;
         /// `LAMBDA_TRACING_ENABLE_FMT_LAYER` overrides it.
-        with_fmt_layer(print: bool) => config.fmt_layer = print;
+        with_fmt_layer(print: bool) => own.config.fmt_layer = print;
         /// Sets the variable that filters records and printed events, instead of `RUST_LOG`.
-        with_log_filter_variable(name: impl Into<String>) => config.log_filter_variable = Some(name.into());
+        with_log_filter_variable(name: impl Into<String>) => own.config.log_filter_variable = Some(name.into());
         /// Sets whether the new providers and the propagators replace those in `opentelemetry::global`. On by default.
-        with_global_providers(global: bool) => config.global_providers = global;
+        with_global_providers(global: bool) => own.config.global_providers = global;
         /// Sets whether a `tracing` subscriber is installed. On by default; an installed subscriber stays.
-        with_global_subscriber(install: bool) => config.global_subscriber = install;
+        with_global_subscriber(install: bool) => own.config.global_subscriber = install;
         /// Sets whether SIGTERM in Lambda writes the rest and then ends the process. On by default.
         ///
         /// A process with a shutdown hook, such as `lambda_runtime`'s, should pass `false`, and call
         /// [`TelemetryCompletionHandler::shutdown`](crate::TelemetryCompletionHandler::shutdown) in the hook. Otherwise the hook may
         /// end the process first: a line on stderr reports it, and the mode `finalize` becomes `sync`.
-        with_sigterm_handler(install: bool) => config.sigterm_handler = install;
+        with_sigterm_handler(install: bool) => own.config.sigterm_handler = install;
         /// Sets when telemetry is written. `LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE` overrides it.
-        with_processor_mode(mode: ProcessorMode) => config.processor_mode = Some(mode);
+        with_processor_mode(mode: ProcessorMode) => own.config.processor_mode = Some(mode);
         /// Sets the most verbose `tracing` level of spans and log records; `INFO` by default. `RUST_LOG` replaces it for log records,
         /// and adds spans. Spans and verbose events of AWS's SDK are recorded only if `RUST_LOG` names their crate.
-        with_max_level(level: LevelFilter) => config.max_level = level;
+        with_max_level(level: LevelFilter) => own.config.max_level = level;
         /// Writes lines to this output instead of stdout.
-        with_output(output: Arc<dyn Output>) => config.output = Some(output);
+        with_output(output: Arc<dyn Output>) => own.config.output = Some(output);
     }
 
     /// Builds the configuration.

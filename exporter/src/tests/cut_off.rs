@@ -159,34 +159,26 @@ fn the_deadline_watch_ignores_a_finished_invocation() {
 fn a_shutdown_during_an_invocation_writes_partial_spans() {
     let function = Function::new();
     let completion = function.completion.clone();
-    let handler = move |event| {
+    let written = function.run(move || {
         let _open = tracing::info_span!("store").entered();
         completion.shutdown(Duration::from_secs(60)).unwrap();
-        succeed(event)
-    };
-    function.handle(event(json!({})), handler).unwrap();
-    let written = function.written();
-    let mut names = written.span_names();
-    names.sort_unstable();
-    assert_eq!(names, ["orders", "store"]);
-    for span in &written.spans {
+    });
+    assert_eq!(written.spans.len(), 2);
+    for (name, error_type) in [("orders", Some(r#""shutdown""#)), ("store", None)] {
+        let span = written.span_named(name);
         assert_eq!(status(span), "error: the environment ended during the invocation");
         assert_eq!(attribute(span, "lambda_otlp.partial").as_deref(), Some("true"));
+        assert_eq!(attribute(span, "error.type").as_deref(), error_type);
     }
-    let error_type = |name| attribute(written.span_named(name), "error.type");
-    assert_eq!(
-        (error_type("orders").as_deref(), error_type("store")),
-        (Some(r#""shutdown""#), None)
-    );
 }
 
 /// If an extension is registered, Lambda sends SIGTERM after a timeout.
 #[test]
 fn a_shutdown_after_a_timeout_writes_only_new_items() {
     let function = Function::new();
-    let (completion, watch) = (function.completion.clone(), function.watch());
+    let (completion, watch) = (function.completion.clone(), Arc::new(function.watch()));
     let clock = Arc::clone(&function.clock);
-    let handler = move |event| {
+    let written = function.run(move || {
         let _open = tracing::info_span!("store").entered();
         assert_eq!(Written::read(watch.step_at(2900)).span_names(), ["orders", "store"]);
         drop(tracing::info_span!("wait").entered());
@@ -194,17 +186,10 @@ fn a_shutdown_after_a_timeout_writes_only_new_items() {
         tracing::info!("late");
         clock.store(NOW_MS + 3001, Ordering::Relaxed);
         completion.shutdown(Duration::from_secs(60)).unwrap();
-        succeed(event)
-    };
-    function.handle(event(json!({})), handler).unwrap();
-    let written = function.written();
-    assert_eq!(
-        written.span_names(),
-        ["retry", "wait"],
-        "the others were written before the timeout"
-    );
-    assert_eq!(written.logs.len(), 1);
-    assert_eq!(written.metrics.len(), 0, "nothing is reported as lost");
+    });
+    // The others were written before the timeout, and nothing is reported as lost.
+    assert_eq!(written.span_names(), ["retry", "wait"]);
+    assert_eq!((written.logs.len(), written.metrics.len()), (1, 0));
 }
 
 #[test]

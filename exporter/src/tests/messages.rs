@@ -5,7 +5,6 @@ use super::triggers::{PARENT, XRAY, trigger};
 use crate::handler::trigger::SpanAttributesExtractor;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use expect_test::expect;
 use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt as _;
@@ -19,21 +18,16 @@ fn oversized_or_mistyped_trace_context_is_ignored() {
         let extracted = json!({ "Records": [record] }).extract_span_attributes();
         extracted.links.len()
     };
-    let padded = |bytes: usize| {
-        json!({ "headers": { "traceparent": PARENT }, "x": "x".repeat(bytes) }).to_string()
-    };
-    let stream = |data: String| {
-        let mut record = trigger("message-kinesis");
-        record["kinesis"]["data"] = STANDARD.encode(data).into();
-        links(record)
-    };
-    assert_eq!(stream(padded(200_000)), 1);
-    assert_eq!(stream(padded(300_000)), 0);
     let queue = |attributes: Value, body: Value| {
         links(json!({ "eventSource": "aws:sqs", "messageAttributes": attributes, "body": body }))
     };
-    assert_eq!(queue(json!({}), padded(200_000).into()), 1);
-    assert_eq!(queue(json!({}), padded(300_000).into()), 0);
+    for (bytes, expected) in [(200_000, 1), (300_000, 0)] {
+        let body = json!({ "headers": { "traceparent": PARENT }, "x": "x".repeat(bytes) });
+        let mut record = trigger("message-kinesis");
+        record["kinesis"]["data"] = STANDARD.encode(body.to_string()).into();
+        let found = [links(record), queue(json!({}), body.to_string().into())];
+        assert_eq!(found, [expected; 2], "{bytes} bytes");
+    }
     let nested = format!("{{\"traceparent\":{}", "[".repeat(100_000));
     assert_eq!(queue(json!({}), nested.into()), 0);
     for nonsense in
@@ -118,6 +112,7 @@ fn a_message_span_joins_the_invocations_or_the_senders_trace() {
     assert_eq!(without_sender.links.len(), 0);
 }
 
+/// The fixtures have the attributes and links of both spans.
 #[test]
 fn messages_get_a_consumer_span_between_root_and_handler_spans() {
     let handler = |event: LambdaEvent<Value>| async move {
@@ -128,43 +123,33 @@ fn messages_get_a_consumer_span_between_root_and_handler_spans() {
             _ => Err(Error::from(tenant.unwrap_or_default())),
         }
     };
-    for function in [Function::new(), Function::without_subscriber(&[], |config| config)] {
-        function.handle(event(trigger("sqs-batch")), handler).unwrap();
-        let written = function.written();
-        let (root, consumer) = (written.span_named("orders"), written.span_named("orders process"));
-        assert_eq!((root.kind, root.links.len()), (2, 0));
-        assert_eq!(attribute(root, "faas.trigger").as_deref(), Some("\"pubsub\""));
-        assert_eq!(attribute(root, "messaging.system"), None);
-        assert_eq!((consumer.kind, consumer.links.len()), (5, 4));
-        assert_eq!((&consumer.trace_id, &consumer.parent_span_id), (&root.trace_id, &root.span_id));
-        expect![[r#"
-            error.type="batch_item_failures"
-            messaging.batch.message_count=5
-            messaging.destination.name="orders"
-            messaging.operation.name="process"
-            messaging.operation.type="process"
-            messaging.system="aws_sqs"
-        "#]]
-        .assert_eq(&shown(&consumer.attributes));
-        assert_eq!(
-            status(consumer),
-            "error: 1 of the batch's messages failed; Lambda delivers them again"
-        );
-        if let Some(below) = written.spans.iter().find(|span| span.name == "below") {
-            assert_eq!(below.parent_span_id, consumer.span_id);
+    let mut notification = trigger("sns");
+    notification["Records"][0]["Sns"]["MessageAttributes"] = json!({
+        "traceparent": { "Type": "String", "Value": PARENT },
+        "baggage": { "Type": "String", "Value": "tenant=a" },
+    });
+    let failed = "error: 1 of the batch's messages failed; Lambda delivers them again";
+    for (has_layer, events) in [true, false]
+        .map(|layer| (layer, [(trigger("sqs-batch"), failed), (notification.clone(), "error: a")]))
+    {
+        let function = match has_layer {
+            true => Function::new(),
+            false => Function::without_subscriber(&[], |config| config),
+        };
+        for (payload, expected) in events {
+            function.handle(event(payload), handler).ok();
+            let written = function.written();
+            let root = written.span_named("orders");
+            let consumer = written.span_named("orders process");
+            assert_eq!((root.kind, root.links.len(), consumer.kind), (2, 0, 5));
+            assert_eq!(
+                (&consumer.trace_id, &consumer.parent_span_id),
+                (&root.trace_id, &root.span_id)
+            );
+            assert_eq!([root, consumer].map(status), [expected; 2]);
+            if has_layer {
+                assert_eq!(written.span_named("below").parent_span_id, consumer.span_id);
+            }
         }
-
-        let headers = json!({
-            "traceparent": { "Type": "String", "Value": PARENT },
-            "baggage": { "Type": "String", "Value": "tenant=a" },
-        });
-        let mut notification = trigger("sns");
-        notification["Records"][0]["Sns"]["MessageAttributes"] = headers;
-        function.handle(event(notification), handler).unwrap_err();
-        let written = function.written();
-        let (root, consumer) = (written.span_named("orders"), written.span_named("orders process"));
-        assert_eq!(to_hex(&root.parent_span_id), "b7ad6b7169203331");
-        assert_eq!(consumer.parent_span_id, root.span_id);
-        assert_eq!((status(root), status(consumer)), ("error: a".into(), "error: a".into()));
     }
 }

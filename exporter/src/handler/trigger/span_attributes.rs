@@ -96,29 +96,19 @@ pub struct SpanAttributesBuilder {
 }
 
 impl SpanAttributesBuilder {
-    setters! {
+    setters! { |own|
         /// The span's kind.
-        with_kind(kind: SpanKind) => built.kind = Some(kind);
+        with_kind(kind: SpanKind) => own.built.kind = Some(kind);
         /// The span's name; of low cardinality.
-        with_span_name(name: impl Into<String>) => built.span_name = Some(name.into());
+        with_span_name(name: impl Into<String>) => own.built.span_name = Some(name.into());
+        /// Adds attributes.
+        with_attributes(attributes: impl IntoIterator<Item = KeyValue>) => own.built.attributes.extend(attributes);
+        /// Adds links.
+        with_links(links: impl IntoIterator<Item = Link>) => own.built.links.extend(links);
         /// The headers that may hold the parent.
-        with_carrier(carrier: HashMap<String, String>) => built.carrier = Some(carrier);
+        with_carrier(carrier: HashMap<String, String>) => own.built.carrier = Some(carrier);
         /// The trigger.
-        with_trigger(trigger: TriggerType) => built.trigger = trigger;
-    }
-
-    /// Adds attributes.
-    #[must_use]
-    pub fn with_attributes(mut self, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
-        self.built.attributes.extend(attributes);
-        self
-    }
-
-    /// Adds links.
-    #[must_use]
-    pub fn with_links(mut self, links: impl IntoIterator<Item = Link>) -> Self {
-        self.built.links.extend(links);
-        self
+        with_trigger(trigger: TriggerType) => own.built.trigger = trigger;
     }
 
     /// The attributes.

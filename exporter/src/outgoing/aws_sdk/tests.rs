@@ -81,27 +81,22 @@ fn each_topic_message_gets_the_context_after_its_attributes_and_sms_messages_do_
 }
 
 #[test]
-fn malformed_batches_of_messages_are_left_unchanged() {
-    let check = |body: &str| {
-        assert_eq!(written(("SQS", "SendMessageBatch"), JSON, body), body);
-    };
-    check(r#"{"Entries":[7,"a",{"MessageAttributes":[]},{"MessageAttributes":null}]}"#);
-    check(r#"{"Entries":null}"#);
-    check("[]");
-    check("not JSON");
-}
-
-#[test]
-fn the_xray_header_is_sent_as_a_message_system_attribute() {
-    let operation = operation("SQS", "SendMessage");
+fn xrays_header_has_its_own_place_in_messages_of_sqs_and_malformed_batches_stay_unchanged() {
     let mut fields = Fields::default();
     fields.set("X-Amzn-Trace-Id", "Root=1".to_owned());
-    let mut request = request(JSON, "/", "{}");
-    Payload::of(&operation, &request).with_context(&operation, &fields).apply(&mut request);
-    assert_eq!(
-        request.body().bytes().unwrap(),
-        br#"{"MessageSystemAttributes":{"AWSTraceHeader":{"DataType":"String","StringValue":"Root=1"}}}"#
+    let check = |name, body: &'static str, expected: &str| {
+        let (operation, mut request) = (operation("SQS", name), request(JSON, "/", body));
+        Payload::of(&operation, &request).with_context(&operation, &fields).apply(&mut request);
+        assert_eq!(std::str::from_utf8(request.body().bytes().unwrap()).unwrap(), expected);
+    };
+    check(
+        "SendMessage",
+        "{}",
+        r#"{"MessageSystemAttributes":{"AWSTraceHeader":{"DataType":"String","StringValue":"Root=1"}}}"#,
     );
+    for malformed in [r#"{"Entries":[7,"a"]}"#, r#"{"Entries":null}"#, "[]", "not JSON"] {
+        check("SendMessageBatch", malformed, malformed);
+    }
 }
 
 #[test]
