@@ -10,12 +10,6 @@ use std::fmt;
 ///
 /// Every mode writes a full buffer early, ended spans shortly before a timeout, and the rest at SIGTERM, which Lambda sends if
 /// any extension is registered. An unavailable mode becomes `Sync`, with the reason in one line on stderr.
-///
-/// ```
-/// use lambda_otlp_exporter::{ProcessorMode, TelemetryConfig};
-///
-/// let config = TelemetryConfig::builder().with_processor_mode(ProcessorMode::Async).build();
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ProcessorMode {

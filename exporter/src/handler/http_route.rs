@@ -10,17 +10,6 @@ use std::sync::{Mutex, PoisonError};
 /// calls it. Without effect outside of HTTP invocations.
 ///
 /// The route must have low cardinality, so never pass the path itself.
-///
-/// ```
-/// use lambda_otlp_exporter::set_http_route;
-///
-/// fn route(path: &str) -> &'static str {
-///     let route = if path.starts_with("/orders/") { "/orders/{id}" } else { "/" };
-///     set_http_route(route);
-///     route
-/// }
-/// # assert_eq!(route("/orders/7"), "/orders/{id}");
-/// ```
 pub fn set_http_route(route: &str) {
     Context::map_current(|context| {
         if let Some(http) = context.get::<HttpInvocation>() {

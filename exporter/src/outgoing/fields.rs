@@ -1,5 +1,6 @@
 //! The propagators' fields for a context.
 
+use crate::telemetry::propagation::XRAY_HEADER;
 use opentelemetry::propagation::{Injector, TextMapPropagator};
 use opentelemetry::{Context, global};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,9 +8,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Maximum number of attributes of an Amazon SQS message (Amazon SQS Developer Guide, "Message quotas"), and thereby of a topic's
 /// message with raw delivery.
 const MOST_MESSAGE_ATTRIBUTES: usize = 10;
-
-/// The header that a message attribute must not replace: SQS has its own attribute for it.
-pub(super) const XRAY_HEADER: &str = "x-amzn-trace-id";
 
 /// Lower-case names and non-empty values; `traceparent` comes first if present.
 #[derive(Clone, Debug, Default)]
@@ -80,6 +78,7 @@ impl Fields {
             has_own |= self.get(name).is_some();
         }
         let mut own = self.0;
+        // SQS has its own attribute for it.
         own.retain(|(name, _)| name != XRAY_HEADER);
         own.truncate(if has_own { 0 } else { room });
         Self(own)

@@ -14,11 +14,6 @@ use std::hash::BuildHasher;
 
 /// Writes the current context into the headers of an HTTP request, with the `http` crate's types as in `reqwest` and `hyper`.
 /// Replaces headers of the same names.
-///
-/// ```
-/// let mut request = http::Request::get("https://example.com/orders").body(()).unwrap();
-/// lambda_otlp_exporter::inject_headers(request.headers_mut());
-/// ```
 pub fn inject_headers(headers: &mut HeaderMap) {
     for (name, value) in Fields::current() {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
@@ -29,18 +24,6 @@ pub fn inject_headers(headers: &mut HeaderMap) {
 
 /// Writes the current context into the attributes of an Amazon SQS or SNS message; `attribute` converts a text to the service's
 /// attribute type. A message has at most ten: excess fields are omitted, and all of them if the message has a `traceparent`.
-///
-/// ```
-/// use aws_sdk_sqs::types::MessageAttributeValue;
-/// use lambda_otlp_exporter::inject_message_attributes;
-/// use std::collections::HashMap;
-///
-/// let mut attributes = HashMap::new();
-/// inject_message_attributes(&mut attributes, |text| {
-///     MessageAttributeValue::builder().data_type("String").string_value(text).build()
-/// });
-/// // client.send_message().set_message_attributes(Some(attributes))
-/// ```
 pub fn inject_message_attributes<V, E, S: BuildHasher>(
     attributes: &mut HashMap<String, V, S>,
     attribute: impl Fn(String) -> Result<V, E>,

@@ -37,14 +37,6 @@ pub trait Output: Send + Sync + Debug {
 }
 
 /// Keeps the lines, for tests.
-///
-/// ```
-/// use lambda_otlp_exporter::{InMemoryOutput, Output as _};
-/// let output = InMemoryOutput::default();
-/// output.write_lines(b"{}\n", std::time::Duration::ZERO)?;
-/// assert_eq!(output.take_lines(), ["{}"]);
-/// # Ok::<(), std::io::Error>(())
-/// ```
 #[derive(Debug, Default)]
 pub struct InMemoryOutput {
     written: Mutex<Vec<u8>>,

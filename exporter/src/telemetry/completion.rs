@@ -19,22 +19,6 @@ use tracing_subscriber::registry::LookupSpan;
 ///
 /// [`TracedHandler`](crate::TracedHandler) calls [`complete`](Self::complete) itself, however the invocation ends. Clones are
 /// cheap.
-///
-/// ```
-/// use lambda_otlp_exporter::opentelemetry::trace::Tracer as _;
-/// use lambda_otlp_exporter::{TelemetryConfig, init_telemetry};
-///
-/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-/// let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
-/// let orders = completion_handler.meter("orders").u64_counter("shop.orders").build();
-///
-/// // Outside a handler: a span and a measurement, written by `complete`.
-/// completion_handler.tracer().in_span("nightly", |_context| orders.add(1, &[]));
-/// completion_handler.complete();
-/// # Ok::<(), lambda_runtime::Error>(())
-/// # })?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
 #[derive(Clone)]
 pub struct TelemetryCompletionHandler {
     pub(crate) telemetry: Arc<Telemetry>,

@@ -17,6 +17,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use serde_json::{Value, json};
+use std::ffi::{CString, IntoStringError};
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -126,56 +127,35 @@ fn two_invocations_are_two_traces_and_only_the_first_on_demand_is_cold() {
 
 #[test]
 fn a_handler_error_sets_the_status_and_an_exception_event_with_its_causes() {
-    #[derive(Debug)]
-    struct Failed(std::num::ParseIntError);
-    impl std::fmt::Display for Failed {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("no order stored")
-        }
-    }
-    impl std::error::Error for Failed {
-        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-            Some(&self.0)
-        }
-    }
-    fn check<E>(error: impl Fn(Failed) -> E + Send + Sync + 'static, expected: &Expect)
+    fn check<E>(error: impl Fn(IntoStringError) -> E + Send + Sync + 'static, expected: &Expect)
     where
         E: std::fmt::Display + std::fmt::Debug + Send + 'static,
     {
         let function = Function::new();
         let failed = move |_| {
-            let cause = "seven".parse::<u8>().unwrap_err();
-            std::future::ready(Err::<Value, _>(error(Failed(cause))))
+            let with_cause = CString::new([0xff]).unwrap().into_string().unwrap_err();
+            std::future::ready(Err::<Value, _>(error(with_cause)))
         };
         let handler = create_traced_handler("orders", function.completion.clone(), failed);
         block_on(handler(event(json!({})))).unwrap_err();
         let span = function.span();
-        assert_eq!(status(&span), "error: no order stored");
+        assert_eq!(status(&span), "error: C string contained non-utf8 bytes");
         assert_eq!((span.events.len(), span.events[0].name.as_str()), (1, "exception"));
         expected.assert_eq(&shown(&span.events[0].attributes));
     }
-    check(
-        Error::from,
-        &expect![[r#"
-        exception.message="no order stored"
-        exception.stacktrace="no order stored\nCaused by: invalid digit found in string"
-        exception.type="Failed"
-    "#]],
-    );
-    check(
-        |own| Error::from(own.to_string()),
-        &expect![[r#"
-        exception.message="no order stored"
+    check(Error::from, &expect![[r#"
+        exception.message="C string contained non-utf8 bytes"
+        exception.stacktrace="C string contained non-utf8 bytes\nCaused by: invalid utf-8 sequence of 1 bytes from index 0"
+        exception.type="IntoStringError"
+    "#]]);
+    check(|own| Error::from(own.to_string()), &expect![[r#"
+        exception.message="C string contained non-utf8 bytes"
         exception.type="_OTHER"
-    "#]],
-    );
-    check(
-        |own| own.to_string(),
-        &expect![[r#"
-        exception.message="no order stored"
+    "#]]);
+    check(|own| own.to_string(), &expect![[r#"
+        exception.message="C string contained non-utf8 bytes"
         exception.type="alloc::string::String"
-    "#]],
-    );
+    "#]]);
 }
 
 #[test]

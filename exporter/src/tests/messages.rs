@@ -129,14 +129,15 @@ fn messages_get_a_consumer_span_between_root_and_handler_spans() {
         "baggage": { "Type": "String", "Value": "tenant=a" },
     });
     let failed = "error: 1 of the batch's messages failed; Lambda delivers them again";
-    for (has_layer, events) in [true, false]
-        .map(|layer| (layer, [(trigger("sqs-batch"), failed), (notification.clone(), "error: a")]))
-    {
-        let function = match has_layer {
-            true => Function::new(),
-            false => Function::without_subscriber(&[], |config| config),
+    for has_layer in [true, false] {
+        let function = if has_layer {
+            Function::new()
+        } else {
+            Function::without_subscriber(&[], |config| config)
         };
-        for (payload, expected) in events {
+        for (payload, expected) in
+            [(trigger("sqs-batch"), failed), (notification.clone(), "error: a")]
+        {
             function.handle(event(payload), handler).ok();
             let written = function.written();
             let root = written.span_named("orders");

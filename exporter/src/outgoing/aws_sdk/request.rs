@@ -3,10 +3,11 @@
 //! This reads the request instead of the operation's input: inputs are types of one crate for each service, in a particular
 //! version, and would have to be compiled even if unused.
 
-use super::super::fields::{Fields, XRAY_HEADER};
+use super::super::fields::Fields;
 use super::super::json::{Members, extended, members, with_custom, with_member};
 use super::Operation;
 use crate::handler::trigger::percent_encoded;
+use crate::telemetry::propagation::XRAY_HEADER;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use opentelemetry::{Array, KeyValue, StringValue, Value};
