@@ -2,8 +2,7 @@
 //! the reason once, without credentials.
 
 use crate::fake_lambda::direct::{delivered, sink, spilled, three_spans};
-use crate::fake_lambda::support::log;
-use std::sync::{Arc, Mutex};
+use crate::fake_lambda::support::logged;
 use test_support::openobserve::Sink;
 use test_support::openobserve::grpc::GrpcFront;
 use test_support::proxy::{HttpProxy, ProxyAnswer};
@@ -33,10 +32,7 @@ fn url_of(proxy: &HttpProxy) -> String {
 /// Sends three spans with these variables. All are delivered if no reason is expected; else all are spilled, and one line of the
 /// log contains the reason.
 async fn check(sink: &Sink, endpoint: &str, variables: &[(&str, &str)], reason: Option<&str>) {
-    let warnings = Arc::<Mutex<Vec<String>>>::default();
-    let kept = Arc::clone(&warnings);
-    let _log = log(move |_, fields| kept.lock().unwrap().push(fields));
-    tracing::callsite::rebuild_interest_cache();
+    let (warnings, _log) = logged();
     let direct = [("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", endpoint)];
     let (stdout, _) = three_spans(&[&direct[..], variables].concat()).await;
     let expected = if reason.is_none() { (3, 0) } else { (0, 3) };

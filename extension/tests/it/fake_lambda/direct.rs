@@ -24,7 +24,7 @@ pub(crate) async fn sink() -> Sink {
 }
 
 /// A sink that always answers like this.
-async fn always(answer: ScriptedResponse) -> Sink {
+pub(crate) async fn always(answer: ScriptedResponse) -> Sink {
     let sink = sink().await;
     sink.inject(Faults::seeded(1, 1.0).among([answer]));
     sink

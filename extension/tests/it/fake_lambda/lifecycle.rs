@@ -6,7 +6,6 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -295,29 +294,6 @@ async fn a_refused_register_or_next_call_ends_the_extension() {
         lambda.next().await.answer(status, "{}");
         assert!(matches!(lambda.ended().await.0, Err(Fatal::Api(_))));
     }
-}
-
-/// Lambda would refuse a second call.
-#[tokio::test]
-async fn a_panic_while_next_is_outstanding_does_not_repeat_the_call() {
-    let (lambda, next) = Lambda::waiting(&[]).await;
-    let places = Arc::new(Mutex::new(vec!["platform event", "telemetry received"]));
-    let left = Arc::clone(&places);
-    let _log = support::log(move |_, fields| {
-        let panicked = left.lock().unwrap().extract_if(.., |place| fields.contains(*place)).next();
-        assert_eq!(panicked, None, "on purpose");
-    });
-    // The first delivery panics when it is received, and the second one in the loop. Another test may register an event at the
-    // same moment as this log, and then tracing keeps that nobody reads it.
-    for _ in 0..100 {
-        tracing::callsite::rebuild_interest_cache();
-        assert_eq!(lambda.telemetry(&[runtime_done(FIRST, "success")]).await, 200);
-    }
-    assert!(places.lock().unwrap().is_empty());
-    // A second call would follow at once.
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(lambda.no_call(), "next is called again");
-    lambda.end(next).await;
 }
 
 /// Nobody reads the extension's stderr.

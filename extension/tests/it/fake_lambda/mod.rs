@@ -2,11 +2,11 @@
 
 mod connections;
 mod direct;
-mod foreign;
 mod formats;
 mod grpc;
 mod lifecycle;
 mod lines;
+mod panics;
 mod partial;
 mod receiver;
 mod stdout;

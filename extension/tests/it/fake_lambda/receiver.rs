@@ -1,15 +1,13 @@
 //! OTLP over HTTP: accepted and refused requests, and their answers.
 
 use crate::fake_lambda::support::{
-    self, Lambda, MINUTE, Posted, get, log, read, request_of, traces,
+    self, Lambda, MINUTE, Posted, get, logged, read, request_of, traces,
 };
 use lambda_otlp_extension::Count;
 use serde_json::json;
 use std::io::Write as _;
-use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tracing::Level;
 use wire::{SignalKind, gzip};
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
@@ -120,21 +118,15 @@ async fn invalid_otlp_requests_are_rejected_and_not_written() {
 
 #[tokio::test]
 async fn the_first_refusal_that_an_sdk_does_not_retry_is_logged() {
-    let warnings = Arc::<Mutex<Vec<String>>>::default();
-    let kept = Arc::clone(&warnings);
-    let _log = log(move |level, fields| {
-        if level == Level::WARN {
-            kept.lock().unwrap().push(fields);
-        }
-    });
+    let (lines, _log) = logged();
     let lambda = Lambda::start(&[]).await;
-    // Another test may have registered this warning at the same moment as this log, and then tracing keeps that nobody reads it.
-    tracing::callsite::rebuild_interest_cache();
     for _ in 0..2 {
         assert_eq!(lambda.otlp("/v1/traces", &[JSON], b"[]").await.status, 400);
     }
+    let lines = lines.lock().unwrap();
+    let refused = lines.iter().filter(|line| line.contains("refused"));
     assert_eq!(
-        *warnings.lock().unwrap(),
+        refused.collect::<Vec<_>>(),
         [
             "message=an OTLP request was refused; further ones are only counted reason=cannot read the request: not a JSON object"
         ]

@@ -3,12 +3,11 @@
 use crate::fake_lambda::direct::{left_behind, silent, spilled, to};
 use crate::fake_lambda::lines::start;
 use crate::fake_lambda::support::{
-    Call, FIRST, Lambda, Stdout, Trouble, log, post, request_of, runtime_done, shutdown, traces,
+    Call, FIRST, Lambda, Stdout, Trouble, logged, post, request_of, runtime_done, shutdown, traces,
     until,
 };
 use lambda_otlp_extension::Count;
 use std::io::ErrorKind;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wire::compact::Context;
 use wire::{Limits, SignalKind};
@@ -72,10 +71,7 @@ async fn a_broken_pipe_or_panic_refuses_one_request_and_its_line_is_ended() {
 #[tokio::test]
 async fn lost_items_are_counted_and_logged() {
     for (troubles, is_lost) in [(&[BROKEN][..], true), (&[], false)] {
-        let messages = Arc::<Mutex<Vec<String>>>::default();
-        let kept = Arc::clone(&messages);
-        let _log = log(move |_, fields| kept.lock().unwrap().push(fields));
-        tracing::callsite::rebuild_interest_cache();
+        let (messages, _log) = logged();
         let sink = silent().await;
         let (lambda, next) = left_behind(&sink, &[], &[3]).await;
         lambda.stdout.trouble(troubles);

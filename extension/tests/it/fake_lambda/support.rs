@@ -553,6 +553,16 @@ pub(crate) fn log(take: impl Fn(Level, String) + Send + Sync + 'static) -> Defau
     tracing::subscriber::set_default(Log(Box::new(take)))
 }
 
+/// Collects the fields of each event from now on, until the second of the results is dropped.
+pub(crate) fn logged() -> (Arc<Mutex<Vec<String>>>, DefaultGuard) {
+    let lines = Arc::<Mutex<Vec<String>>>::default();
+    let kept = Arc::clone(&lines);
+    let guard = log(move |_, fields| kept.lock().unwrap().push(fields));
+    // Another test may have registered an event at the same moment as this log, and then tracing keeps that nobody reads it.
+    tracing::callsite::rebuild_interest_cache();
+    (lines, guard)
+}
+
 struct Log(Box<dyn Fn(Level, String) + Send + Sync>);
 
 impl Subscriber for Log {
