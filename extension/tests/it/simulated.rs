@@ -11,8 +11,8 @@ use std::time::Duration;
 /// The longest pause of a story. Unit tests cover longer ones.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Runs a story with and without the layer. The results have to be equal, and acknowledged items have to be in the log.
-async fn run_story(state: &State) -> Log {
+/// Tells a story with the layer and without. The results have to be equal.
+pub(crate) async fn told(state: &State) -> Log {
     let mut results = Vec::new();
     let mut log = Log::default();
     for with_layer in [false, true] {
@@ -26,18 +26,26 @@ async fn run_story(state: &State) -> Log {
             story.step(step).await;
         }
         results.push(story.results());
-        log = complete(story, state.end).await;
+        log = story.end(state.end).await;
         assert!(with_layer || (log.own.is_empty() && log.made.is_empty()));
     }
     assert_eq!(results[0], results[1], "{}: without the layer, and with it", state.name);
     log
 }
 
-/// The log at the end, in which all is that was acknowledged.
-async fn complete(story: Story, end: End) -> Log {
-    let log = story.end(end).await;
+/// Tells a story in stdout mode. What was acknowledged is in the log.
+async fn run_story(state: &State) -> Log {
+    complete(told(state).await)
+}
+
+fn complete(log: Log) -> Log {
     assert_eq!(log.wrong, [0; 0], "of {} that were acknowledged: {log:?}", log.acknowledged);
     log
+}
+
+/// Ends the environment.
+async fn ended(story: Story) -> Log {
+    complete(story.end(End::Shutdown).await)
 }
 
 /// Tells the story of a function with the layer that gets these events.
@@ -46,7 +54,7 @@ async fn invoked(payloads: &[serde_json::Value]) -> Log {
     for payload in payloads {
         story.invoke(payload.clone()).await;
     }
-    complete(story, End::Shutdown).await
+    ended(story).await
 }
 
 /// The extension's spans, sorted: invocations that follow each other within the 25 ms of a delivery are written together.
@@ -70,31 +78,6 @@ async fn cold_and_warm_invocations_are_written_once_each() {
         assert_eq!(log.points.get(name), Some(&5), "{name}: {:?}", log.points);
     }
     assert_eq!(run_story(&states::warm_rare()).await.own.len(), 6);
-}
-
-#[tokio::test]
-async fn own_metrics_are_written_once_at_shutdown() {
-    let mut story = Story::with(&program(), |spec| spec).await;
-    // The first one is held for its end.
-    for payload in [json!({}), json!({"spans": [3], "root": true}), json!({})] {
-        story.invoke(payload).await;
-    }
-    let kept: Duration = story.invocations().iter().map(|(_, known)| known.post_runtime).sum();
-    let log = complete(story, End::Shutdown).await;
-    let held = log.sums.get("lambda_otlp.extension.held").copied().unwrap_or_default();
-    // Lambda tells of the first one's end 25 ms late. Both ends of each time are told to the millisecond.
-    assert!(
-        held > 0.02 && held < kept.as_secs_f64() + 0.004,
-        "{held} s of {kept:?}: {:?}",
-        log.sums
-    );
-    assert!(log.sums["lambda_otlp.extension.received.bytes"] > 100.0, "{:?}", log.sums);
-    assert!(log.sums["lambda_otlp.extension.written.bytes"] > 1000.0, "{:?}", log.sums);
-    assert!(log.sums["lambda_otlp.extension.items written"] > 5.0, "{:?}", log.sums);
-    let own: Vec<_> = log.sums.keys().filter(|name| name.contains("extension.")).collect();
-    assert_eq!(own.len(), 4, "nothing was refused or lost: {own:?}");
-    // Each once in the life of the environment, which is shorter than a minute.
-    assert_eq!(log.points.get("lambda_otlp.extension.held"), Some(&1), "{:?}", log.points);
 }
 
 /// The bad invocation has no root: its own span is the extension's.
@@ -142,7 +125,7 @@ async fn the_extension_writes_roots_lost_in_crashes_or_timeouts() {
     for end in ["exit", "hang"] {
         let mut story = Story::with(&program(), |spec| spec.timeout(states::SHORT)).await;
         story.invoke(json!({"record": true, "end": end})).await;
-        let log = complete(story, End::Shutdown).await;
+        let log = ended(story).await;
         assert_eq!(log.spans(), ["server error"], "{end}");
         let made = &log.made[0];
         assert_eq!((&made.trace_id[..], &made.span_id[..]), (&TRACE[..], &ROOT[..]), "{end}");
@@ -154,7 +137,7 @@ async fn the_extension_writes_roots_lost_in_crashes_or_timeouts() {
 async fn an_environment_initialized_but_never_invoked_writes_nothing() {
     let story = Story::with(&program(), |spec| spec).await;
     assert!(story.lambda.initialise("f").await.unwrap());
-    let log = complete(story, End::Shutdown).await;
+    let log = ended(story).await;
     assert!(log.own.is_empty() && log.made.is_empty() && log.points.is_empty(), "{log:?}");
 }
 
@@ -164,7 +147,7 @@ async fn acknowledged_spans_survive_a_killed_extension() {
     story.invoke(json!({"spans": [5]})).await;
     assert_eq!(story.lambda.kill_extension("f", EXTENSION), 1);
     story.invoke(json!({"spans": [1]})).await;
-    let log = complete(story, End::Shutdown).await;
+    let log = ended(story).await;
     assert!(log.own.len() >= 5, "{log:?}");
 }
 
@@ -175,7 +158,7 @@ async fn lines_pass_the_application_log_level_filter() {
     })
     .await;
     story.invoke(json!({"spans": [3]})).await;
-    assert_eq!(complete(story, End::Shutdown).await.own.len(), 3);
+    assert_eq!(ended(story).await.own.len(), 3);
 }
 
 #[tokio::test]
@@ -209,7 +192,7 @@ async fn the_config_file_is_read_in_lambda() {
     let file = file.to_str().unwrap();
     let mut story = Story::with(&program(), |spec| spec.env("LAMBDA_OTLP_CONFIG_FILE", file)).await;
     story.invoke(json!({})).await;
-    let log = complete(story, End::Shutdown).await;
+    let log = ended(story).await;
     let said =
         "LAMBDA_OTLP_CONFIG_FILE: these keys are not used: correlation.max_correlation_delay";
     assert!(log.has_text(said), "{:?}", log.text);
