@@ -5,7 +5,7 @@ use crate::{DEFAULT_PORTS, program};
 use lambda_otlp_tests::stories::states::{self, End, MANY_LINES, State, Step};
 use lambda_otlp_tests::stories::{EXTENSION, Log, ROOT, Story, TRACE};
 use local_lambda::{LogFormat, LogLevel};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The longest pause of a story. Unit tests cover longer ones.
@@ -33,11 +33,7 @@ pub(crate) async fn told(state: &State) -> Log {
     log
 }
 
-/// Tells a story in stdout mode. What was acknowledged is in the log.
-async fn run_story(state: &State) -> Log {
-    complete(told(state).await)
-}
-
+/// What was acknowledged is in the log.
 fn complete(log: Log) -> Log {
     assert_eq!(log.wrong, [0; 0], "of {} that were acknowledged: {log:?}", log.acknowledged);
     log
@@ -48,84 +44,145 @@ async fn ended(story: Story) -> Log {
     complete(story.end(End::Shutdown).await)
 }
 
-/// Tells the story of a function with the layer that gets these events.
-async fn invoked(payloads: &[serde_json::Value]) -> Log {
-    let mut story = Story::with(&program(), |spec| spec).await;
-    for payload in payloads {
-        story.invoke(payload.clone()).await;
+/// A state, the number of spans that its function sends, the extension's spans for its invocations, and what else is in the log.
+type Row = (State, usize, &'static str, fn(&Log));
+
+/// Tells stories at the same time, each in a Lambda of its own.
+async fn check<const N: usize>(rows: [Row; N]) {
+    let mut stories = tokio::task::JoinSet::new();
+    for (state, own, expected, check) in rows {
+        stories.spawn(async move {
+            let log = complete(told(&state).await);
+            // Invocations that follow each other within the 25 ms of a delivery are written together.
+            let mut made = log.spans();
+            made.sort();
+            let found = (log.own.len(), log.acknowledged, made.join(", "));
+            assert_eq!(found, (own, own, expected.to_owned()), "{}: {log:?}", state.name);
+            check(&log);
+        });
+    }
+    stories.join_all().await;
+}
+
+fn nothing_else(_: &Log) {}
+
+const TWO: &str = "internal ok, internal ok";
+const THREE: &str = "internal ok, internal ok, internal ok";
+
+#[tokio::test]
+async fn each_invocation_is_written_once_in_each_kind_of_environment() {
+    let is_delivered = |log: &Log| assert_eq!(log.undelivered.values().sum::<usize>(), 0);
+    let has_metrics = |log: &Log| {
+        assert_eq!(log.points.get("aws.lambda.response_latency"), Some(&3), "{:?}", log.points);
+    };
+    check([
+        (states::cold(), 3, "internal ok", nothing_else),
+        (states::cold_and_quiet(), 0, "server ok", nothing_else),
+        (
+            states::warm_steady(2),
+            9,
+            "internal ok, internal ok, internal ok, server ok, server ok",
+            |log| {
+                for name in ["aws.lambda.response_latency", "aws.lambda.extension_overhead"] {
+                    assert_eq!(log.points.get(name), Some(&5), "{name}: {:?}", log.points);
+                }
+            },
+        ),
+        (states::warm_rare(), 6, "internal ok, internal ok, server ok", nothing_else),
+        // Without a hold, telemetry is written after the freeze.
+        (states::frozen(), 9, "internal ok, internal ok, internal ok, server ok", is_delivered),
+        (states::snap_start(), 6, "internal ok, internal ok, server ok", has_metrics),
+        (states::managed_instance(), 6, "internal ok, internal ok, server ok", has_metrics),
+    ])
+    .await;
+    let log = complete(told(&states::never_thawed()).await);
+    assert_eq!(log.own.len(), 3 + 4 + 3);
+    // Lambda reports an invocation when its extensions are done, so that the last report is never delivered.
+    assert!(log.undelivered["platform.report"] >= 1, "{:?}", log.undelivered);
+}
+
+/// The bad invocation has no root: its own span is the extension's.
+const BETWEEN_GOOD_ONES: &str = "internal ok, internal ok, internal ok, server error";
+
+#[tokio::test]
+async fn the_layer_does_not_change_how_an_invocation_ends() {
+    const SPANS: usize = 3 + 3 + 5 + 3;
+    let bad = [states::handler_error(), states::panic(), states::out_of_memory()];
+    check(bad.map(|state| -> Row { (state, SPANS, BETWEEN_GOOD_ONES, nothing_else) })).await;
+    // Lambda restarts the extension in the same environment, where its subscription lives on.
+    let is_restarted = |log: &Log| {
+        assert!(log.undelivered.is_empty(), "{:?}", log.undelivered);
+        let subscribed = |how: &str| log.text.iter().filter(|text| text.contains(how)).count();
+        assert_eq!([subscribed("State: Subscribed"), subscribed("State: Already")], [1, 1]);
+    };
+    let restarting = [states::crash(), states::timeout()];
+    check(restarting.map(|state| -> Row { (state, SPANS, BETWEEN_GOOD_ONES, is_restarted) })).await;
+}
+
+#[tokio::test]
+async fn in_wrong_surroundings_only_the_part_that_fails_is_missing() {
+    let _ports = DEFAULT_PORTS.lock().await;
+    let is_silent = |log: &Log| assert!(!log.has_text("cannot subscribe"), "{:?}", log.text);
+    check([
+        (states::subscription(202), 6, "", is_silent),
+        (states::subscription(404), 6, "", is_silent),
+        (states::subscription(500), 6, "", |log| assert!(log.has_text("cannot subscribe"))),
+        (states::busy_port(), 0, "server ok, server ok", |log| {
+            assert!(log.has_text("cannot receive OTLP"), "{:?}", log.text);
+        }),
+        (states::busy_default_ports(), 6, TWO, nothing_else),
+        (states::wrong_settings(), 6, TWO, |log| {
+            let own = log.text.iter().filter(|line| line.contains("lambda-otlp-extension: "));
+            let [line] = *own.collect::<Vec<_>>() else { panic!("{:?}", log.text) };
+            let variables = states::wrong_settings().variables;
+            assert!(variables.iter().all(|(name, _)| line.contains(name)), "{line}");
+        }),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn megabytes_of_telemetry_or_lines_lose_no_span() {
+    let lines =
+        |log: &Log| log.text.iter().filter(|line| line.contains("a line of the function")).count();
+    check([
+        (states::events_of_a_mebibyte(), 9, THREE, |log| {
+            assert_eq!(log.points.get("aws.lambda.logs_dropped"), Some(&1), "{:?}", log.points);
+            assert_eq!(log.undelivered.values().sum::<usize>(), 0, "{:?}", log.undelivered);
+        }),
+        (states::mebibyte_of_otlp(), 506, "internal ok, internal ok, server ok", nothing_else),
+        (states::mebibyte_of_telemetry(), 6, "internal ok, internal ok, server ok", nothing_else),
+    ])
+    .await;
+    for state in [states::many_lines(), states::many_lines_subscribed()] {
+        let log = complete(told(&state).await);
+        assert_eq!((log.own.len(), log.spans().len(), lines(&log)), (9, 3, MANY_LINES));
+    }
+}
+
+/// Tells the story of a function with the layer that gets this event, and `more` ones without telemetry.
+async fn invoked(payload: Value, more: usize) -> Log {
+    let mut story = Story::with(&program(), |spec| {
+        let spec = spec.timeout(states::SHORT).log_format(LogFormat::Json);
+        // The lines pass the filter of the function's log.
+        spec.application_log_level(LogLevel::Error)
+    })
+    .await;
+    story.invoke(payload).await;
+    for _ in 0..more {
+        story.invoke(json!({})).await;
     }
     ended(story).await
 }
 
-/// The extension's spans, sorted: invocations that follow each other within the 25 ms of a delivery are written together.
-fn sorted(log: &Log) -> Vec<String> {
-    let mut spans = log.spans();
-    spans.sort();
-    spans
-}
-
 #[tokio::test]
-async fn cold_and_warm_invocations_are_written_once_each() {
-    let log = run_story(&states::cold()).await;
-    assert_eq!((log.own.len(), log.spans()), (3, vec!["internal ok".to_owned()]));
-    let log = run_story(&states::cold_and_quiet()).await;
-    assert_eq!((log.own.len(), log.spans()), (0, vec!["server ok".to_owned()]));
-    let log = run_story(&states::warm_steady(2)).await;
-    assert_eq!(log.own.len(), 9);
-    let expected = ["internal ok", "internal ok", "internal ok", "server ok", "server ok"];
-    assert_eq!(sorted(&log), expected);
-    for name in ["aws.lambda.response_latency", "aws.lambda.extension_overhead"] {
-        assert_eq!(log.points.get(name), Some(&5), "{name}: {:?}", log.points);
-    }
-    assert_eq!(run_story(&states::warm_rare()).await.own.len(), 6);
-}
-
-/// The bad invocation has no root: its own span is the extension's.
-fn is_between_good_ones(log: &Log) {
-    assert_eq!(log.own.len(), 3 + 3 + 5 + 3);
-    assert_eq!(sorted(log), ["internal ok", "internal ok", "internal ok", "server error"]);
-}
-
-#[tokio::test]
-async fn the_layer_does_not_change_an_error_or_panic() {
-    is_between_good_ones(&run_story(&states::handler_error()).await);
-    is_between_good_ones(&run_story(&states::panic()).await);
-}
-
-#[tokio::test]
-async fn the_layer_does_not_change_a_crash_timeout_or_exhausted_memory() {
-    is_between_good_ones(&run_story(&states::crash()).await);
-    is_between_good_ones(&run_story(&states::timeout()).await);
-    is_between_good_ones(&run_story(&states::out_of_memory()).await);
-}
-
-/// Lambda restarts the extension in the same environment, where its subscription lives on.
-#[tokio::test]
-async fn a_restarted_extension_gets_the_events_of_the_failed_invocation() {
-    for state in [states::crash(), states::timeout()] {
-        let log = run_story(&state).await;
-        assert!(log.undelivered.is_empty(), "{}: {:?}", state.name, log.undelivered);
-        let subscribed = |how: &str| log.text.iter().filter(|text| text.contains(how)).count();
-        assert_eq!([subscribed("State: Subscribed"), subscribed("State: Already")], [1, 1]);
-    }
-}
-
-#[tokio::test]
-async fn the_exporter_record_identifies_the_root() {
-    let log = invoked(&[json!({"record": true}), json!({})]).await;
+async fn the_exporters_record_identifies_the_root_and_replaces_a_lost_one() {
+    let log = invoked(json!({"record": true}), 1).await;
     assert_eq!(log.spans(), ["internal ok", "server ok"]);
-    assert_eq!(
-        (log.made[0].trace_id.as_slice(), log.made[0].parent_span_id.as_slice()),
-        (&TRACE[..], &ROOT[..])
-    );
-}
-
-#[tokio::test]
-async fn the_extension_writes_roots_lost_in_crashes_or_timeouts() {
+    let made = &log.made[0];
+    assert_eq!((&made.trace_id[..], &made.parent_span_id[..]), (&TRACE[..], &ROOT[..]));
     for end in ["exit", "hang"] {
-        let mut story = Story::with(&program(), |spec| spec.timeout(states::SHORT)).await;
-        story.invoke(json!({"record": true, "end": end})).await;
-        let log = ended(story).await;
+        let log = invoked(json!({"record": true, "end": end}), 0).await;
         assert_eq!(log.spans(), ["server error"], "{end}");
         let made = &log.made[0];
         assert_eq!((&made.trace_id[..], &made.span_id[..]), (&TRACE[..], &ROOT[..]), "{end}");
@@ -152,39 +209,6 @@ async fn acknowledged_spans_survive_a_killed_extension() {
 }
 
 #[tokio::test]
-async fn lines_pass_the_application_log_level_filter() {
-    let mut story = Story::with(&program(), |spec| {
-        spec.log_format(LogFormat::Json).application_log_level(LogLevel::Error)
-    })
-    .await;
-    story.invoke(json!({"spans": [3]})).await;
-    assert_eq!(ended(story).await.own.len(), 3);
-}
-
-#[tokio::test]
-async fn without_a_hold_telemetry_is_written_after_the_freeze() {
-    let log = run_story(&states::frozen()).await;
-    assert_eq!(log.own.len(), 9);
-    assert_eq!(sorted(&log), ["internal ok", "internal ok", "internal ok", "server ok"]);
-    assert_eq!(log.undelivered.values().sum::<usize>(), 0, "{:?}", log.undelivered);
-}
-
-#[tokio::test]
-async fn acknowledged_spans_are_logged_if_the_environment_never_thaws() {
-    let log = run_story(&states::never_thawed()).await;
-    assert_eq!(log.own.len(), 3 + 4 + 3);
-    // Lambda reports an invocation when its extensions are done, so that the last report is never delivered.
-    assert!(log.undelivered["platform.report"] >= 1, "{:?}", log.undelivered);
-}
-
-#[tokio::test]
-async fn a_busy_port_disables_only_the_otlp_receiver() {
-    let log = run_story(&states::busy_port()).await;
-    assert_eq!(log.spans(), ["server ok"; 2]);
-    assert!(log.has_text("cannot receive OTLP"), "{:?}", log.text);
-}
-
-#[tokio::test]
 async fn the_config_file_is_read_in_lambda() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("settings.toml");
@@ -196,72 +220,4 @@ async fn the_config_file_is_read_in_lambda() {
     let said =
         "LAMBDA_OTLP_CONFIG_FILE: these keys are not used: correlation.max_correlation_delay";
     assert!(log.has_text(said), "{:?}", log.text);
-}
-
-#[tokio::test]
-async fn invalid_settings_are_logged_once_and_lose_no_span() {
-    let state = states::wrong_settings();
-    let log = run_story(&state).await;
-    assert_eq!(log.own.len(), 6);
-    let complaints: Vec<_> =
-        log.text.iter().filter(|line| line.contains("lambda-otlp-extension: ")).collect();
-    assert_eq!(complaints.len(), 1, "{complaints:?}");
-    for (name, _) in state.variables {
-        assert!(complaints[0].contains(name), "{complaints:?}");
-    }
-}
-
-#[tokio::test]
-async fn without_a_subscription_only_platform_telemetry_is_missing() {
-    for status in [202, 404, 500] {
-        let log = run_story(&states::subscription(status)).await;
-        assert_eq!((log.own.len(), log.spans()), (6, Vec::<String>::new()), "{status}");
-        assert_eq!(log.has_text("cannot subscribe"), status == 500, "{status}: {:?}", log.text);
-    }
-}
-
-#[tokio::test]
-async fn events_of_one_mebibyte_block_no_other_telemetry() {
-    let log = run_story(&states::events_of_a_mebibyte()).await;
-    assert_eq!((log.own.len(), log.spans()), (9, vec!["internal ok".to_owned(); 3]));
-    assert_eq!(log.points.get("aws.lambda.logs_dropped"), Some(&1), "{:?}", log.points);
-    assert_eq!(log.undelivered.values().sum::<usize>(), 0, "{:?}", log.undelivered);
-}
-
-#[tokio::test]
-async fn one_mebibyte_of_otlp_or_log_lines_loses_no_span() {
-    let log = run_story(&states::mebibyte_of_otlp()).await;
-    assert_eq!((log.own.len(), log.spans().len()), (506, 3));
-    let log = run_story(&states::mebibyte_of_telemetry()).await;
-    assert_eq!((log.own.len(), log.spans().len(), lines_in(&log)), (6, 3, 4000));
-}
-
-#[tokio::test]
-async fn no_span_or_line_of_a_hundred_thousand_is_lost() {
-    for state in [states::many_lines(), states::many_lines_subscribed()] {
-        let log = run_story(&state).await;
-        assert_eq!((log.own.len(), log.spans().len(), lines_in(&log)), (9, 3, MANY_LINES));
-    }
-}
-
-#[tokio::test]
-async fn otlp_is_received_on_another_port_if_defaults_are_busy() {
-    let _ports = DEFAULT_PORTS.lock().await;
-    let log = run_story(&states::busy_default_ports()).await;
-    assert_eq!((log.own.len(), log.acknowledged), (6, 6), "{log:?}");
-    assert_eq!(log.spans(), vec!["internal ok".to_owned(); 2]);
-}
-
-#[tokio::test]
-async fn a_restored_environment_and_a_managed_instance_write_all_spans_and_metrics() {
-    for state in [states::snap_start(), states::managed_instance()] {
-        let log = run_story(&state).await;
-        assert_eq!((log.own.len(), log.acknowledged), (6, 6), "{}: {log:?}", state.name);
-        assert_eq!(sorted(&log), ["internal ok", "internal ok", "server ok"], "{}", state.name);
-        assert_eq!(log.points.get("aws.lambda.response_latency"), Some(&3), "{}", state.name);
-    }
-}
-
-fn lines_in(log: &Log) -> usize {
-    log.text.iter().filter(|line| line.contains("a line of the function")).count()
 }

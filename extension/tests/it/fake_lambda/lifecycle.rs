@@ -2,6 +2,7 @@
 
 use crate::fake_lambda::support::{self, Call, FIRST, Lambda, MINUTE, invoke, shutdown};
 use lambda_otlp_extension::{Count, Fatal};
+use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -130,6 +131,9 @@ async fn a_shutdown_waits_for_the_outstanding_report_and_then_ends() {
     let (stdout, _) = lambda.finished().await;
     assert_eq!(stdout.items(SignalKind::Traces), 2);
     assert_eq!(stdout.platform_metrics().len(), 2 * PLATFORM_METRICS.len());
+    // The extension's own metrics are written once, at the end of an environment that is younger than a minute.
+    let is_own = |metric: &&Metric| metric.name == "lambda_otlp.extension.written.bytes";
+    assert_eq!(stdout.metrics().iter().filter(is_own).count(), 1);
 }
 
 #[tokio::test]
