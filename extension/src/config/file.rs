@@ -20,24 +20,31 @@ const TASK_ROOT: &str = "LAMBDA_TASK_ROOT";
 const CODE: &str = "/var/task";
 /// The size limit of the file, which usually has some hundred bytes.
 const MOST_BYTES: u64 = 64 * 1024;
-const MOST_NAMED: usize = 10;
 
 const OTEL_HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 const MIB: u64 = 1 << 20;
 
-enum Value {
-    Text(String),
-    Number(String),
-    /// Pairs in the notation of variables.
-    Headers(String),
+/// What one place says: djv3's variables, or a file.
+#[derive(Default)]
+struct Place {
+    file: Option<&'static str>,
+    values: Vec<(&'static ConfigKey, String)>,
+    unused: Vec<String>,
 }
 
-#[derive(Default)]
-struct Given {
-    /// The source, for messages.
-    of: Option<&'static str>,
-    values: Vec<(&'static ConfigKey, Value)>,
-    unused: Vec<String>,
+impl Place {
+    fn endpoint(&self) -> Option<&str> {
+        let endpoint = self.values.iter().find(|(key, _)| key.meaning == Meaning::Endpoint);
+        endpoint.map(|(_, url)| url.as_str())
+    }
+
+    /// Returns how messages call a key.
+    fn called(&self, key: &ConfigKey) -> String {
+        match self.file {
+            Some(file) => format!("{} of {file}", key.name),
+            None => key.variable.name.to_owned(),
+        }
+    }
 }
 
 struct Filled {
@@ -62,17 +69,18 @@ impl<'a> WithKeys<'a> {
         let mut this = Self { variables, filled: Vec::new(), warnings: Vec::new(), mistake: None };
         let mut places = vec![of_variables(variables)];
         match of_file(variables) {
-            Ok(given) => places.extend(given),
+            Ok(place) => places.extend(place),
             Err(mistake) => this.mistake = Some(mistake),
         }
-        for given in &mut places {
-            this.take(given);
-        }
-        let is_endpoint = |filled: &&Filled| [ENDPOINT, OTEL_ENDPOINT].contains(&filled.variable);
-        let used = this.filled.iter().find(is_endpoint).map(|filled| filled.value.clone());
-        for given in &mut places {
-            this.take_headers(given, used.as_deref());
-            this.note_unused(given);
+        let endpoint = places.iter().find_map(Place::endpoint).map(str::to_owned);
+        let endpoint = endpoint.filter(|_| !this.has_destination());
+        for place in &mut places {
+            this.take(place, endpoint.as_deref());
+            let (of, what) = match place.file {
+                Some(file) => (file, "keys"),
+                None => ("LAMBDA_OTEL_*", "variables"),
+            };
+            this.warn_unused(of, what, &place.unused);
         }
         let is_set = |name: &&str| this.is_set(name);
         let of_o2: Vec<String> = O2_UNUSED.into_iter().filter(is_set).map(str::to_owned).collect();
@@ -89,115 +97,61 @@ impl<'a> WithKeys<'a> {
         }
     }
 
-    /// Adds values, except for headers.
-    fn take(&mut self, given: &mut Given) {
-        for (key, value) in &given.values {
-            let is_used = match value {
-                Value::Text(text) => self.value(key, text, false, given.of),
-                Value::Number(text) => self.value(key, text, true, given.of),
-                Value::Headers(_) => continue,
+    /// Adds the values of a place. `endpoint` is the one that is used; `None` if variables already name a destination.
+    fn take(&mut self, place: &mut Place, endpoint: Option<&str>) {
+        let [of_endpoint, of_headers] = self.names_of_destination(endpoint);
+        // Headers are credentials, so they go only to the endpoint beside them.
+        let is_beside =
+            endpoint.is_some() && place.endpoint().is_none_or(|own| Some(own) == endpoint);
+        for (key, text) in std::mem::take(&mut place.values) {
+            let called = place.called(key);
+            let (variable, value) = match key.meaning {
+                Meaning::Endpoint if endpoint.is_some() => (of_endpoint, text),
+                Meaning::Headers if is_beside => (of_headers, text),
+                // A file may be shared by functions with different variables.
+                Meaning::Endpoint if place.file.is_some() => continue,
+                Meaning::Endpoint | Meaning::Headers => {
+                    let name = if place.file.is_some() { key.name } else { key.variable.name };
+                    place.unused.push(format!("{name} (another endpoint is used)"));
+                    continue;
+                }
+                // Variables with another protocol are meant for the function's SDK or for this extension.
+                Meaning::Protocol if self.is_remote_told() && self.is_set(OTEL_PROTOCOL) => {
+                    continue;
+                }
+                Meaning::Protocol if text.trim().eq_ignore_ascii_case("http") => {
+                    (PROTOCOL, "http/protobuf".to_owned())
+                }
+                Meaning::Protocol => (PROTOCOL, text),
+                Meaning::QueueBytes => match text.trim().parse::<u64>() {
+                    Ok(bytes) => (MAX_BUFFER, bytes.div_ceil(MIB).to_string()),
+                    Err(_) => {
+                        let text = "expected a number of bytes: the default is used";
+                        self.warnings.push((called, text.to_owned()));
+                        continue;
+                    }
+                },
+                Meaning::Of(variable) | Meaning::Milliseconds(variable) => (variable, text),
             };
-            if !is_used {
-                given.unused.push(own_name(key, given.of).to_owned());
-            }
+            self.filled.push(Filled { variable, value, called });
         }
-        let endpoint = given.values.iter().find(|(key, _)| is_endpoint(key));
-        // A file may be shared by functions with different variables.
-        if let (None, Some((key, _)), true) = (given.of, endpoint, self.has_destination()) {
-            given.unused.push([key.variable.name, ELSEWHERE].concat());
-        }
-    }
-
-    /// Adds headers. They are credentials, so they go only to the endpoint beside them.
-    fn take_headers(&mut self, given: &mut Given, used: Option<&str>) {
-        let headers = given.values.iter().find_map(|(key, value)| match value {
-            Value::Headers(headers) => Some((*key, headers.clone())),
-            Value::Text(_) | Value::Number(_) => None,
-        });
-        let Some((key, headers)) = headers else { return };
-        let endpoint = given.values.iter().find_map(|(key, value)| match value {
-            Value::Text(text) if is_endpoint(key) => Some(text.as_str()),
-            _ => None,
-        });
-        let used = used.filter(|_| endpoint.is_none() || endpoint == used);
-        match used.and_then(|used| self.names_of_destination(used)) {
-            Some([_, variable]) => self.fill(variable, headers, key, given.of),
-            None => given.unused.push([own_name(key, given.of), ELSEWHERE].concat()),
-        }
-    }
-
-    fn note_unused(&mut self, given: &mut Given) {
-        let (of, what) = match given.of {
-            Some(file) => (file, "keys"),
-            None => ("LAMBDA_OTEL_*", "variables"),
-        };
-        self.warn_unused(of, what, &given.unused);
     }
 
     fn warn_unused(&mut self, of: &'static str, what: &str, unused: &[String]) {
-        let named: Vec<&str> = unused.iter().take(MOST_NAMED).map(String::as_str).collect();
-        if named.is_empty() {
-            return;
+        if !unused.is_empty() {
+            let text = format!("these {what} are not used: {}", unused.join(", "));
+            self.warnings.push((of.to_owned(), text));
         }
-        let more = unused.len().saturating_sub(MOST_NAMED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let text = format!("these {what} are not used: {}{more}", named.join(", "));
-        self.warnings.push((of.to_owned(), text));
-    }
-
-    /// Adds a value. Returns `false` if nothing uses this key.
-    fn value(
-        &mut self,
-        key: &ConfigKey,
-        text: &str,
-        is_number: bool,
-        of: Option<&'static str>,
-    ) -> bool {
-        let text = text.to_owned();
-        match key.meaning {
-            Meaning::Endpoint => {
-                if let Some([endpoint, _]) = self.names_of_destination(&text) {
-                    self.fill(endpoint, text, key, of);
-                }
-            }
-            Meaning::Headers => return false,
-            // Variables with another protocol are meant for the function's SDK or for this extension.
-            Meaning::Protocol if self.is_remote_told() && self.is_set(OTEL_PROTOCOL) => {}
-            Meaning::Protocol => {
-                let is_http = text.trim().eq_ignore_ascii_case("http");
-                let protocol = if is_http { "http/protobuf".to_owned() } else { text };
-                self.fill(PROTOCOL, protocol, key, of);
-            }
-            Meaning::QueueBytes => {
-                if let Ok(bytes) = text.trim().parse::<u64>() {
-                    self.fill(MAX_BUFFER, bytes.div_ceil(MIB).to_string(), key, of);
-                } else {
-                    let text = "expected a number of bytes: the default is used";
-                    self.warnings.push((called(key, of), text.to_owned()));
-                }
-            }
-            // A small number in the variable may mean seconds.
-            Meaning::Milliseconds(variable) if is_number => {
-                self.fill(variable, format!("{text}ms"), key, of);
-            }
-            Meaning::Milliseconds(variable) | Meaning::Of(variable) => {
-                self.fill(variable, text, key, of);
-            }
-        }
-        true
     }
 
     /// Returns the variables that this endpoint and its headers correspond to: OpenTelemetry's, or ours if OpenTelemetry's point
-    /// the function's SDK to this extension. Returns `None` if variables already name a destination.
-    fn names_of_destination(&self, url: &str) -> Option<[&'static str; 2]> {
-        if self.has_destination() {
-            return None;
-        }
+    /// the function's SDK to this extension.
+    fn names_of_destination(&self, url: Option<&str>) -> [&'static str; 2] {
         // OpenTelemetry's headers would also go to the host of a signal's endpoint.
         let is_of_sdk = self.is_set(OTEL_ENDPOINT)
             || OTEL_SIGNAL_ENDPOINTS.iter().any(|name| self.is_set(name))
-            || endpoint(url) != Endpoint::Elsewhere;
-        Some(if is_of_sdk { [ENDPOINT, HEADERS] } else { [OTEL_ENDPOINT, OTEL_HEADERS] })
+            || url.is_some_and(|url| endpoint(url) != Endpoint::Elsewhere);
+        if is_of_sdk { [ENDPOINT, HEADERS] } else { [OTEL_ENDPOINT, OTEL_HEADERS] }
     }
 
     fn has_destination(&self) -> bool {
@@ -215,10 +169,6 @@ impl<'a> WithKeys<'a> {
         self.variables.get(name).is_some()
     }
 
-    fn fill(&mut self, variable: &'static str, value: String, key: &ConfigKey, of: Option<&str>) {
-        self.filled.push(Filled { variable, value, called: called(key, of) });
-    }
-
     /// Returns the value of an unset variable.
     fn fallback(&self, name: &str) -> Option<&Filled> {
         let filled = self.filled.iter().find(|filled| filled.variable == name)?;
@@ -226,48 +176,24 @@ impl<'a> WithKeys<'a> {
     }
 }
 
-const ELSEWHERE: &str = " (another endpoint is used)";
-
-fn is_endpoint(key: &ConfigKey) -> bool {
-    matches!(key.meaning, Meaning::Endpoint)
-}
-
-/// Returns how messages call a key of the file, or its variable.
-fn called(key: &ConfigKey, of: Option<&str>) -> String {
-    match of {
-        Some(file) => format!("{} of {file}", key.name),
-        None => key.variable.name.to_owned(),
-    }
-}
-
-/// Returns the name of the key in the file, or of its variable.
-fn own_name(key: &'static ConfigKey, of: Option<&str>) -> &'static str {
-    if of.is_some() { key.name } else { key.variable.name }
-}
-
 /// Reads djv3's variables.
-fn of_variables(variables: &dyn Source) -> Given {
-    let mut given = Given::default();
+fn of_variables(variables: &dyn Source) -> Place {
+    let mut place = Place::default();
     for key in &KEYS {
         let Some(text) = variables.get(key.variable.name) else { continue };
         let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-        let value = match key.meaning {
-            Meaning::Headers => Value::Headers(header_pairs(&text)),
-            _ if is_number => Value::Number(text),
-            _ => Value::Text(text),
-        };
-        given.values.push((key, value));
+        let text = if key.meaning == Meaning::Headers { header_pairs(&text) } else { text };
+        place.values.push((key, key.with_unit(text, is_number)));
     }
     let is_known = |name: &String| KEYS.iter().any(|key| key.variable.name == *name);
-    let mut unused = variables.names();
-    unused.retain(|name| name.starts_with(PREFIX) && !is_known(name));
-    unused.sort_unstable();
-    given.unused = unused;
-    given
+    place.unused = variables.names();
+    place.unused.retain(|name| name.starts_with(PREFIX) && !is_known(name));
+    place.unused.sort_unstable();
+    place
 }
 
 /// Reads the first existing file. A syntax error invalidates the whole file.
-fn of_file(variables: &dyn Source) -> Result<Option<Given>, (&'static str, String)> {
+fn of_file(variables: &dyn Source) -> Result<Option<Place>, (&'static str, String)> {
     let folder = variables.get(TASK_ROOT).unwrap_or_else(|| CODE.to_owned());
     let folder = Path::new(&folder);
     let opened = match variables.get(CONFIG_FILE) {
@@ -279,14 +205,14 @@ fn of_file(variables: &dyn Source) -> Result<Option<Given>, (&'static str, Strin
     let Some((name, file)) = opened else { return Ok(None) };
     let mut text = String::new();
     let read = file.and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text));
-    let given = match read {
+    let place = match read {
         Ok(_) => of_text(name, &text),
         Err(error) => Err(format!("the file cannot be read: {error}")),
     };
-    given.map(Some).map_err(|problem| (name, problem))
+    place.map(Some).map_err(|problem| (name, problem))
 }
 
-fn of_text(name: &'static str, text: &str) -> Result<Given, String> {
+fn of_text(name: &'static str, text: &str) -> Result<Place, String> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if let Some(error) = errors.first() {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
@@ -294,34 +220,20 @@ fn of_text(name: &'static str, text: &str) -> Result<Given, String> {
         return Err(format!("line {line}: {}: the file is not used", error.message()));
     }
     let table = table.get_ref();
-    let mut given = Given { of: Some(name), ..Given::default() };
     // The order of the keys decides which of two with one meaning counts.
-    given.values = KEYS.iter().filter_map(|key| Some((key, of_table(key, table)?))).collect();
-    for (section, values) in table {
+    let values: Vec<_> = KEYS.iter().filter_map(|key| Some((key, key.value_in(table)?))).collect();
+    let mut unused = Vec::new();
+    for (section, fields) in table {
         let section = section.get_ref().as_ref();
-        let DeValue::Table(values) = values.get_ref() else {
-            given.unused.push(section.to_owned());
+        let DeValue::Table(fields) = fields.get_ref() else {
+            unused.push(section.to_owned());
             continue;
         };
-        let names = values.keys().map(|field| [section, field.get_ref()].join("."));
-        let is_used = |name: &String| given.values.iter().any(|(key, _)| key.name == *name);
-        given.unused.extend(names.filter(|name| !is_used(name)));
+        let names = fields.keys().map(|field| [section, field.get_ref()].join("."));
+        let is_used = |name: &String| values.iter().any(|(key, _)| key.name == *name);
+        unused.extend(names.filter(|name| !is_used(name)));
     }
-    Ok(given)
-}
-
-/// Reads the value of a key, if it is there and has a supported type.
-fn of_table(key: &ConfigKey, table: &DeTable<'_>) -> Option<Value> {
-    let (section, field) = key.name.split_once('.')?;
-    let value = table.get(section)?.get_ref().get(field)?.get_ref();
-    let is_headers = matches!(key.meaning, Meaning::Headers);
-    Some(match value {
-        DeValue::Table(headers) if is_headers => Value::Headers(pairs(headers)),
-        _ if is_headers => return None,
-        DeValue::String(text) => Value::Text(text.as_ref().to_owned()),
-        DeValue::Integer(number) => Value::Number(number.to_string()),
-        _ => return None,
-    })
+    Ok(Place { file: Some(name), values, unused })
 }
 
 fn pairs(headers: &DeTable<'_>) -> String {
@@ -380,7 +292,7 @@ impl Source for WithKeys<'_> {
 /// The prefix of djv3's variables.
 pub(super) const PREFIX: &str = "LAMBDA_OTEL_";
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) enum Meaning {
     Of(&'static str),
     /// Like [`Of`](Self::Of), but a number without unit is milliseconds.
@@ -398,6 +310,27 @@ pub(super) struct ConfigKey {
     /// `LAMBDA_OTEL_SECTION_FIELD`
     pub(super) variable: Variable,
     pub(super) meaning: Meaning,
+}
+
+impl ConfigKey {
+    /// Reads the value, if it is there and has a supported type.
+    fn value_in(&self, table: &DeTable<'_>) -> Option<String> {
+        let (section, field) = self.name.split_once('.')?;
+        let value = table.get(section)?.get_ref().get(field)?.get_ref();
+        match value {
+            DeValue::Table(headers) if self.meaning == Meaning::Headers => Some(pairs(headers)),
+            _ if self.meaning == Meaning::Headers => None,
+            DeValue::String(text) => Some(text.as_ref().to_owned()),
+            DeValue::Integer(number) => Some(self.with_unit(number.to_string(), true)),
+            _ => None,
+        }
+    }
+
+    /// Adds the unit that a number has in djv3's settings; a small one in our variable may mean seconds.
+    fn with_unit(&self, text: String, is_number: bool) -> String {
+        let is_bare = is_number && matches!(self.meaning, Meaning::Milliseconds(_));
+        if is_bare { text + "ms" } else { text }
+    }
 }
 
 /// All supported keys. The first of two with one meaning counts.
