@@ -24,7 +24,7 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The likely mistake if OpenObserve answers 404.
 pub const ORGANIZATION_MISSING: &str = "answered 404: the endpoint has to end in /api/{organization}, without a slash, and the organization to exist";
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advice {
     pub endpoint: Cow<'static, str>,
     /// The remedy for refused credentials, as the end of a sentence: `set LAMBDA_OTLP_HEADERS to …`.

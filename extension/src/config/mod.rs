@@ -4,7 +4,7 @@ mod file;
 mod output;
 mod variables;
 
-pub(crate) use output::{Choice, Direct, Flush, Output, Secrets, Variables};
+pub(crate) use output::{Choice, Direct, Flush};
 use output::{Endpoint, endpoint};
 use platform::{Names, Shape, SpanEnd, SpanMapping};
 use settings::{InvalidVariable, Reader, Source, Warning};
@@ -123,7 +123,6 @@ impl Config {
             function.budget_bytes(),
             receiver_port.unwrap_or(DEFAULT_RECEIVER_PORT),
         );
-        let is_direct = choice.output != Output::Stdout;
         let levels = [
             ("error", Level::ERROR),
             ("warn", Level::WARN),
@@ -156,7 +155,7 @@ impl Config {
                 None if !is_told_by_signal => PortKnownTo::Nobody,
                 _ => PortKnownTo::All,
             },
-            may_hold: !choice.leaves_no_time_to_flush(),
+            may_hold: !choice.direct.as_ref().is_some_and(|direct| direct.flush.timeout.is_zero()),
             invocation_span: reader
                 .choice_if_set("LAMBDA_OTLP_INVOCATION_SPAN", &spans)
                 .unwrap_or(invocation_span),
@@ -164,7 +163,7 @@ impl Config {
             span_mapping: span_mapping(&mut reader),
             span_end: reader.choice("LAMBDA_OTLP_SPAN_END", &ends, SpanEnd::RuntimeDone),
             xray_lambda: propagators.split(',').any(|name| name.trim() == "xray-lambda"),
-            telemetry_types: telemetry_types(&mut reader, is_direct),
+            telemetry_types: telemetry_types(&mut reader, choice.direct.is_some()),
             lines: lines(&mut reader),
             names: reader.choice("LAMBDA_OTLP_NAMES", &names, Names::Current),
             shape: reader.choice("LAMBDA_OTLP_BACKEND", &shapes, Shape::OpenObserve),
@@ -200,7 +199,7 @@ impl Config {
 
     /// Returns `true` in direct mode.
     pub(crate) fn is_direct(&self) -> bool {
-        self.choice.output != Output::Stdout
+        self.choice.direct.is_some()
     }
 
     /// Returns the bytes of received OTLP that may be in memory at a time.
@@ -326,7 +325,5 @@ fn function(reader: &mut Reader<'_>) -> Function {
     }
 }
 
-#[cfg(test)]
-mod file_tests;
 #[cfg(test)]
 mod tests;

@@ -3,66 +3,51 @@
 use super::variables::{
     ENDPOINT, FLUSH_INTERVAL, FLUSH_TIMEOUT, HEADERS, HTTP_PROXY, HTTPS_PROXY, MAX_BUFFER,
     MAX_RETRIES, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_PROTOCOL,
-    OUTPUT, PROTOCOL, PROXY, SECRET,
+    OUTPUT, PROTOCOL, SECRET,
 };
 use super::{DEFAULT_GRPC_PORT, DEFAULT_RECEIVER_PORT, TABLE};
+use aws::AwsSecretsSettings;
 pub(super) use aws::{AWS, SECRETS};
-use aws::{AwsSecretsSettings, SECRET_LIFETIME};
 pub(super) use backend::SECRET_ROW;
-use backend::{DestinationConfig, Profile, Protocol};
+use backend::{Advice, DestinationConfig, Profile, Protocol};
 use settings::{InvalidVariable, Kind, Reader, Source};
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
-use url::Url;
 use wire::SignalKind;
 
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Output {
-    Stdout,
-    Otlp(Box<Direct>),
-    /// Unchanged events of the Telemetry API to OpenObserve's JSON endpoint, and received OTLP.
-    Json(Box<Direct>),
-}
-
+/// The words of `LAMBDA_OTLP_OUTPUT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
+enum Output {
     Stdout,
     Otlp,
     Json,
 }
 
+/// The settings of direct mode.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Direct {
+    /// Unchanged events of the Telemetry API go to OpenObserve's JSON endpoint, beside received OTLP.
+    pub(crate) is_json: bool,
     pub(crate) destination: DestinationConfig,
-    pub(crate) secrets: Secrets,
+    /// The service of the destination's secret.
+    pub(crate) secrets: AwsSecretsSettings,
     pub(crate) protocol: Protocol,
     pub(crate) flush: Flush,
-    pub(crate) variables: Variables,
+    pub(crate) advice: Advice,
 }
 
-/// The names of variables in advice about the destination.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Variables {
-    pub(crate) endpoint: Cow<'static, str>,
-    /// The setting to correct if the backend refuses the credentials.
-    pub(crate) credentials: &'static str,
-}
-
-impl Variables {
-    fn of(reader: &Reader<'_>, endpoint: &'static str) -> Self {
-        let credentials = match endpoint {
-            _ if reader.is_set(SECRET) => "check the content of the secret in LAMBDA_OTLP_SECRET",
-            ENDPOINT => {
-                "for OpenObserve set LAMBDA_OTLP_HEADERS to authorization=Basic and the base64 of email:password"
-            }
-            OTEL_ENDPOINT => {
-                "for OpenObserve set OTEL_EXPORTER_OTLP_HEADERS to authorization=Basic and the base64 of email:password"
-            }
-            _ => "set O2_AUTHORIZATION_HEADER to Basic and the base64 of email:password",
-        };
-        Self { endpoint: reader.called(endpoint).into(), credentials }
-    }
+fn advice(reader: &Reader<'_>, endpoint: &'static str) -> Advice {
+    let credentials = match endpoint {
+        _ if reader.is_set(SECRET) => "check the content of the secret in LAMBDA_OTLP_SECRET",
+        ENDPOINT => {
+            "for OpenObserve set LAMBDA_OTLP_HEADERS to authorization=Basic and the base64 of email:password"
+        }
+        OTEL_ENDPOINT => {
+            "for OpenObserve set OTEL_EXPORTER_OTLP_HEADERS to authorization=Basic and the base64 of email:password"
+        }
+        _ => "set O2_AUTHORIZATION_HEADER to Basic and the base64 of email:password",
+    };
+    Advice { endpoint: reader.called(endpoint).into(), credentials }
 }
 
 fn endpoint_variable(source: &OfExtension<'_>) -> &'static str {
@@ -80,30 +65,22 @@ pub(crate) struct Flush {
     pub(crate) buffer_bytes: usize,
 }
 
+/// The chosen output and the reason.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Choice {
-    pub(crate) output: Output,
+    /// `None` for stdout.
+    pub(crate) direct: Option<Box<Direct>>,
     pub(crate) because: String,
 }
 
 impl Choice {
-    /// Returns `true` if the hold time is always 0, for the flush as well as for the report of an invocation's end.
-    pub(super) fn leaves_no_time_to_flush(&self) -> bool {
-        match &self.output {
-            Output::Stdout => false,
-            Output::Otlp(direct) | Output::Json(direct) => direct.flush.timeout.is_zero(),
+    /// Returns the word of `LAMBDA_OTLP_OUTPUT`.
+    pub(crate) fn word(&self) -> &'static str {
+        match &self.direct {
+            None => "stdout",
+            Some(direct) if direct.is_json => "json",
+            Some(_) => "otlp",
         }
-    }
-
-    /// Logs the choice. The line about wrong variables explains why a requested output is not used.
-    pub(crate) fn say(&self) {
-        let because = &self.because;
-        let output = match self.output {
-            Output::Stdout => "stdout",
-            Output::Otlp(_) => "otlp",
-            Output::Json(_) => "json",
-        };
-        tracing::info!(output, because, "selected the output");
     }
 }
 
@@ -114,36 +91,34 @@ pub(super) fn read(
     budget_bytes: usize,
     receiver_port: u16,
 ) -> Choice {
-    let words = [("stdout", Asked::Stdout), ("otlp", Asked::Otlp), ("json", Asked::Json)];
+    let words = [("stdout", Output::Stdout), ("otlp", Output::Otlp), ("json", Output::Json)];
     let asked = reader.choice_if_set(OUTPUT, &words);
     let flush = flush(reader, budget_bytes);
     let implied = implied_by(reader).filter(|_| asked.is_none());
     let name = asked.map(|_| OUTPUT).or(implied);
     let chosen = asked.unwrap_or(match implied {
-        None => Asked::Stdout,
+        None => Output::Stdout,
         // Only these variables are set, as for OpenObserve's extension: the stream has to get the same content.
-        Some(O2_ORGANIZATION) => Asked::Json,
-        Some(_) => Asked::Otlp,
+        Some(O2_ORGANIZATION) => Output::Json,
+        Some(_) => Output::Otlp,
     });
-    let because = name.map_or("no endpoint of another host is set".to_owned(), |name| {
+    let mut because = name.map_or("no endpoint of another host is set".to_owned(), |name| {
         format!("{} is set", reader.called(name))
     });
-    if chosen == Asked::Stdout {
+    if chosen == Output::Stdout {
         if asked.is_none() {
             warn_of_missing_half(reader);
             warn_of_own_environment(reader);
         }
-        return Choice { output: Output::Stdout, because };
+        return Choice { direct: None, because };
     }
     let source = OfExtension(source);
     let Some((destination, secrets)) = destination(reader, &source, receiver_port) else {
-        let because = format!("{because}, but the destination is invalid");
+        because.push_str(", but the destination is invalid");
         reader.warn(OUTPUT, "telemetry goes to stdout, since the destination is invalid");
-        return Choice { output: Output::Stdout, because };
+        return Choice { direct: None, because };
     };
-    let has_stream = destination.json_stream().is_some();
     let endpoint = endpoint_variable(&source);
-    let variables = Variables::of(reader, endpoint);
     let mut protocol = protocol(reader, &source, endpoint);
     // OpenObserve 0.92.2 refuses doubles in JSON: "invalid type: map, expected f64".
     if protocol == Protocol::HttpJson && destination.profile == Profile::OpenObserve {
@@ -151,20 +126,19 @@ pub(super) fn read(
         reader.warn(if reader.is_set(PROTOCOL) { PROTOCOL } else { OTEL_PROTOCOL }, problem);
         protocol = Protocol::HttpProtobuf;
     }
-    let direct = Box::new(Direct { destination, secrets, protocol, flush, variables });
-    if chosen == Asked::Otlp {
-        return Choice { output: Output::Otlp(direct), because };
-    }
-    if !has_stream {
+    let mut is_json = chosen == Output::Json;
+    if is_json && destination.json_stream().is_none() {
         let problem = "json needs OpenObserve's base URL, which ends in /api/{organization}: telemetry is sent as otlp";
         reader.mistake(OUTPUT, problem);
-        return Choice { output: Output::Otlp(direct), because };
+        is_json = false;
     }
-    if direct.protocol != Protocol::HttpProtobuf {
+    if is_json && protocol != Protocol::HttpProtobuf {
         reader.mistake(PROTOCOL, "telemetry that json does not cover is sent as http/protobuf");
+        protocol = Protocol::HttpProtobuf;
     }
-    let direct = Box::new(Direct { protocol: Protocol::HttpProtobuf, ..*direct });
-    Choice { output: Output::Json(direct), because }
+    let advice = advice(reader, endpoint);
+    let direct = Direct { is_json, destination, secrets, protocol, flush, advice };
+    Choice { direct: Some(Box::new(direct)), because }
 }
 
 /// Warns if only one of the two variables of OpenObserve's extension is set.
@@ -247,10 +221,13 @@ fn destination(
     reader: &mut Reader<'_>,
     source: &OfExtension<'_>,
     receiver_port: u16,
-) -> Option<(DestinationConfig, Secrets)> {
+) -> Option<(DestinationConfig, AwsSecretsSettings)> {
     let mut own = Reader::new(source, TABLE);
     let destination = DestinationConfig::read(&mut own);
-    let secrets = Secrets::read(&mut own, destination.as_ref());
+    // Wrong AWS variables must not affect destinations without a secret.
+    let has_secret = destination.as_ref().is_some_and(|destination| destination.secret.is_some());
+    let secrets =
+        if has_secret { AwsSecretsSettings::read(&mut own) } else { AwsSecretsSettings::default() };
     let warnings = own.warnings().to_vec();
     let mut is_wrong = destination.is_none();
     for InvalidVariable { name, problem } in own.finish() {
@@ -264,42 +241,24 @@ fn destination(
         reader.warn(&warning.name, warning.text);
     }
     let destination = destination.filter(|_| !is_wrong)?;
-    if let Some((port, proxied)) = own_receiver(&destination, receiver_port) {
-        let (name, what) = match proxied {
-            None => (endpoint_variable(source), "backend"),
-            Some(url) => (proxy_variable(source, url), "proxy"),
-        };
+    if let Some(port) = own_receiver(&destination, receiver_port) {
         let problem = format!(
-            "port {port} of this environment is the extension's own receiver, not a {what}"
+            "port {port} of this environment is the extension's own receiver, not a backend"
         );
-        reader.mistake(name, problem);
+        reader.mistake(endpoint_variable(source), problem);
         return None;
     }
     Some((destination, secrets))
 }
 
-/// Returns the receiver's port if requests would come back to it, in an endless loop, and the endpoint if its proxy causes that.
-fn own_receiver(
-    destination: &DestinationConfig,
-    receiver_port: u16,
-) -> Option<(u16, Option<&Url>)> {
+/// Returns the receiver's port if requests would come back to it, in an endless loop.
+fn own_receiver(destination: &DestinationConfig, receiver_port: u16) -> Option<u16> {
     let receivers = [receiver_port, DEFAULT_RECEIVER_PORT, DEFAULT_GRPC_PORT];
     SignalKind::ALL.into_iter().find_map(|kind| {
         let url = destination.endpoints.of(kind);
-        let proxy = destination.proxy.as_ref().and_then(|proxy| proxy.of(url));
-        let next = proxy.unwrap_or(url);
-        let port = next.port_or_known_default().filter(|port| receivers.contains(port))?;
-        let is_here = endpoint(next.as_str()) != Endpoint::Elsewhere;
-        is_here.then_some((port, proxy.map(|_| url)))
+        let port = url.port_or_known_default().filter(|port| receivers.contains(port))?;
+        (endpoint(url.as_str()) != Endpoint::Elsewhere).then_some(port)
     })
-}
-
-fn proxy_variable(source: &dyn Source, url: &Url) -> &'static str {
-    match url.scheme() {
-        _ if source.get(PROXY).is_some() => PROXY,
-        "https" => HTTPS_PROXY,
-        _ => HTTP_PROXY,
-    }
 }
 
 /// Returns `true` if no request uses this variable. The function's proxy for other hosts may be of an unknown kind.
@@ -401,23 +360,6 @@ pub(super) fn host_and_port(url: &str) -> (&str, Option<u16>) {
         },
     };
     (host, port.and_then(|port| port.parse().ok()).filter(|port| *port > 0))
-}
-
-/// The service of the destination's secret, and the secret's lifetime.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Secrets {
-    pub(crate) settings: AwsSecretsSettings,
-    pub(crate) lifetime: Duration,
-}
-
-impl Secrets {
-    /// Reads the settings if the destination has a secret. Wrong AWS variables must not affect other destinations.
-    pub(super) fn read(reader: &mut Reader<'_>, destination: Option<&DestinationConfig>) -> Self {
-        if destination.is_none_or(|destination| destination.secret.is_none()) {
-            return Self::default();
-        }
-        Self { settings: AwsSecretsSettings::read(reader), lifetime: SECRET_LIFETIME }
-    }
 }
 
 #[cfg(test)]

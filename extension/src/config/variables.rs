@@ -178,7 +178,6 @@ pub(super) const O2_ENDPOINT: &str = "O2_ENDPOINT";
 pub(super) const O2_ORGANIZATION: &str = "O2_ORGANIZATION_ID";
 pub(super) const O2_AUTHORIZATION: &str = "O2_AUTHORIZATION_HEADER";
 pub(super) const SECRET: &str = "LAMBDA_OTLP_SECRET";
-pub(super) const PROXY: &str = "LAMBDA_OTLP_PROXY";
 pub(super) const HTTP_PROXY: &str = "HTTP_PROXY";
 pub(super) const HTTPS_PROXY: &str = "HTTPS_PROXY";
 

@@ -2,10 +2,10 @@
 
 use super::uploader::{self, Uploader};
 use crate::clock;
-use crate::config::{Config, Output, Variables};
+use crate::config::Config;
 use crate::counts::Counts;
 use backend::{
-    Advice, Canary, ClientError, HttpTransport, JsonStreamEvent, JsonStreamRecord, Outcome,
+    Canary, ClientError, HttpTransport, JsonStreamEvent, JsonStreamRecord, Outcome,
     REQUEST_TIMEOUT, Reach, events_request,
 };
 use settings::Check;
@@ -18,26 +18,17 @@ const BODY: &str = "lambda-otlp-extension --health-check was here";
 /// Checks the chosen output. Skipped checks are listed too.
 pub(crate) async fn health_check(config: &Config) -> Vec<Check> {
     let because = &config.choice.because;
-    let (direct, output) = match &config.choice.output {
-        Output::Otlp(direct) => (direct, "otlp"),
-        Output::Json(direct) => (direct, "json"),
-        Output::Stdout => {
-            let text = format!(
-                "stdout, since {because}: telemetry goes to the function's log, from where a forwarder sends it"
-            );
-            return vec![Check::ok("output", text)];
-        }
+    let output = format!("{}, since {because}", config.choice.word());
+    let Some(mut direct) = config.choice.direct.clone() else {
+        let text = "telemetry goes to the function's log, from where a forwarder sends it";
+        return vec![Check::ok("output", format!("{output}: {text}"))];
     };
-    let mut checks = vec![Check::ok("output", format!("{output}, since {because}"))];
-    let is_json = matches!(config.choice.output, Output::Json(_));
-    let mut direct = direct.clone();
+    let mut checks = vec![Check::ok("output", output)];
     checks.extend(uploader::check_secret(&mut direct).await);
-    let Variables { endpoint, credentials } = direct.variables.clone();
     let prepared = || -> Result<_, ClientError> {
         let transport = HttpTransport::by(&direct.destination, direct.protocol)?;
-        let advice = Advice { endpoint, credentials };
-        let reach = Reach::new(direct.destination.clone(), transport, advice)?;
-        Ok((reach, Uploader::new(&direct, is_json, SERVICE, &Arc::new(Counts::default()))?))
+        let reach = Reach::new(direct.destination.clone(), transport, direct.advice.clone())?;
+        Ok((reach, Uploader::new(&direct, SERVICE, &Arc::new(Counts::default()))?))
     };
     match prepared() {
         Ok(_) if checks.iter().any(Check::is_failed) => {}

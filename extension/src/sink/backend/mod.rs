@@ -13,7 +13,7 @@ mod spill;
 mod uploader;
 
 use crate::clock::unix_millis;
-use crate::config::{Config, Flush, Output};
+use crate::config::{Config, Flush};
 use crate::counts::{Count, Counts};
 use crate::event::{LineFindings, LogLine};
 use crate::invocations::roots::{NamedSpan, roots};
@@ -43,12 +43,8 @@ const LOOK_AGAIN_MS: u64 = 10;
 
 /// Makes the buffer, or returns `None` in stdout mode.
 pub(crate) fn buffer(config: &Config) -> Option<SharedBuffer> {
-    match &config.choice.output {
-        Output::Stdout => None,
-        Output::Otlp(direct) | Output::Json(direct) => {
-            Some(Arc::new(Buffer::new(direct.flush.buffer_bytes)))
-        }
-    }
+    let direct = config.choice.direct.as_ref()?;
+    Some(Arc::new(Buffer::new(direct.flush.buffer_bytes)))
 }
 
 /// The loop's side of direct mode. The receivers fill the buffer.
@@ -79,14 +75,10 @@ impl Backend {
         output: &LineOutput,
         counts: &Arc<Counts>,
     ) -> Option<Self> {
-        config.choice.say();
-        let (direct, is_json) = match &config.choice.output {
-            Output::Stdout => return None,
-            Output::Otlp(direct) => (direct, false),
-            Output::Json(direct) => (direct, true),
-        };
-        let buffer = buffer?;
-        let uploader = match Uploader::new(direct, is_json, &function.service_name, counts) {
+        let (word, because) = (config.choice.word(), &config.choice.because);
+        tracing::info!(output = word, because, "selected the output");
+        let (direct, buffer) = (config.choice.direct.as_ref()?, buffer?);
+        let uploader = match Uploader::new(direct, &function.service_name, counts) {
             Ok(uploader) => uploader,
             Err(error) => {
                 tracing::warn!(%error, "cannot send, telemetry goes to stdout instead");
@@ -98,8 +90,8 @@ impl Backend {
             buffer: Arc::clone(buffer),
             flushes: Flushes::new(buffer, uploader, counts),
             spill: Spill::new(buffer, output, counts),
-            lines: PrintedLines::new(config, function, is_json, counts),
-            is_json,
+            lines: PrintedLines::new(config, function, direct.is_json, counts),
+            is_json: direct.is_json,
             counts: Arc::clone(counts),
             flush: direct.flush.clone(),
             is_managed: config.function.is_managed_instance,

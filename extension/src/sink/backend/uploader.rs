@@ -1,10 +1,10 @@
 //! Sends the buffer to the backend: the three signals concurrently, one attempt each, with an account of every item.
 
 use super::buffer::TakenBatches;
-use crate::config::{Direct, Secrets};
+use crate::config::Direct;
 use crate::counts::{Count, Counts};
 use crate::{clock, tasks};
-use aws::{AwsSecrets, CachedSecret};
+use aws::{AwsSecrets, CachedSecret, SECRET_LIFETIME};
 use backend::{
     Client, ClientError, Compression, DestinationConfig, Fate, HttpTransport, Outcome, Profile,
     Protocol, Reason, Sanitized, read_secret, sanitize,
@@ -98,14 +98,13 @@ impl Uploader {
     /// Prepares the clients, without using the network. Each makes one attempt: a later flush repeats failed requests.
     pub(super) fn new(
         direct: &Direct,
-        is_json: bool,
         service_name: &str,
         counts: &Arc<Counts>,
     ) -> Result<Self, ClientError> {
-        let Direct { destination, protocol, secrets, .. } = direct;
-        let secret = secret(destination, secrets);
+        let Direct { destination, protocol, .. } = direct;
+        let secret = secret(direct);
         let otlp = HttpTransport::by(destination, *protocol)?;
-        let events = match destination.json_stream().filter(|_| is_json) {
+        let events = match destination.json_stream().filter(|_| direct.is_json) {
             Some(destination) => {
                 let transport = otlp.for_events(&destination)?;
                 Some(client(&destination, transport, true)?.with_secret(secret.clone()))
@@ -349,18 +348,15 @@ fn client(
 }
 
 /// Returns the secret of a destination, if it has one, without reading it.
-fn secret(
-    destination: &DestinationConfig,
-    Secrets { settings, lifetime }: &Secrets,
-) -> Option<Arc<CachedSecret>> {
-    let reference = destination.secret.clone()?;
-    let service = Arc::new(AwsSecrets::new(settings.clone(), clock::now));
-    Some(Arc::new(CachedSecret::new(service, reference, *lifetime)))
+fn secret(direct: &Direct) -> Option<Arc<CachedSecret>> {
+    let reference = direct.destination.secret.clone()?;
+    let service = Arc::new(AwsSecrets::new(direct.secrets.clone(), clock::now));
+    Some(Arc::new(CachedSecret::new(service, reference, SECRET_LIFETIME)))
 }
 
 /// Reads the destination's secret, if it has one, and adds it to the headers.
 pub(crate) async fn check_secret(direct: &mut Direct) -> Option<Check> {
-    let secret = secret(&direct.destination, &direct.secrets)?;
+    let secret = secret(direct)?;
     Some(match read_secret(&mut direct.destination, &secret).await {
         Ok(()) => Check::ok("secret", format!("{} can be read", secret.reference())),
         Err(problem) => Check::failed("secret", problem),

@@ -129,6 +129,8 @@ async fn requests_go_through_the_proxy_of_their_scheme() {
             ("LAMBDA_OTLP_CA_FILE", path),
             ("LAMBDA_OTLP_HEADERS", "authorization=Basic c2VjcmV0"),
             ("LAMBDA_OTLP_PROTOCOL", protocol),
+            // It exempts no host from our variable.
+            ("NO_PROXY", if variable == "LAMBDA_OTLP_PROXY" { "o2.internal" } else { "" }),
         ];
         check(&sink, &endpoint, &variables, None).await;
         let heads = proxy.heads().split_off(seen);

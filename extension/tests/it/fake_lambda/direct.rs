@@ -2,8 +2,8 @@
 
 use crate::fake_lambda::lines::{line, spilled_bodies, start};
 use crate::fake_lambda::support::{
-    Call, FIRST, Lambda, MINUTE, Stdout, invoke, now_ms, read, request_of, runtime_done, shutdown,
-    shutdown_within, traces, until,
+    self, Call, FIRST, Lambda, MINUTE, Stdout, invoke, now_ms, read, request_of, runtime_done,
+    shutdown, shutdown_within, traces, until,
 };
 use lambda_otlp_extension::{Count, Counts};
 use local_lambda::FilterPattern;
@@ -147,16 +147,6 @@ async fn three_signals_are_sent_concurrently() {
 }
 
 #[tokio::test]
-async fn telemetry_of_a_long_handler_is_sent_before_its_end() {
-    let sink = sink().await;
-    let mut lambda = Lambda::invoked(&to(&sink, &[("O2_FLUSH_INTERVAL_MS", "20")])).await;
-    post(&lambda, 3).await;
-    until(|| delivered(&sink) == 3).await;
-    let next = lambda.done().await;
-    lambda.end(next).await;
-}
-
-#[tokio::test]
 async fn buffered_spans_are_spilled_before_the_deadline() {
     // A good one would be sent it.
     let sink = silent().await;
@@ -209,6 +199,29 @@ async fn the_buffer_is_sent_at_shutdown_or_else_spilled() {
         assert_eq!(counts.get(Count::FailedFlushes), 1);
         is_selected_as_spilled(&stdout);
     }
+}
+
+#[tokio::test]
+async fn a_refused_signal_is_no_failure_of_a_backend_that_accepts_another() {
+    let sink = sink().await;
+    sink.script_for(Signal::Traces, vec![ScriptedResponse::Status(415); 9]);
+    let (lambda, next) = left_behind(&sink, &[], &[3]).await;
+    assert_eq!(lambda.protobuf(SignalKind::Logs, &log_record(&[])).await.status, 200);
+    let (stdout, counts) = lambda.end(next).await;
+    assert_eq!((spilled(&stdout), sink.log_records().len()), (3, 1));
+    assert_eq!(counts.get(Count::FailedFlushes), 0);
+}
+
+/// A request that comes while the process ends is not acknowledged, since nothing would spill it.
+#[tokio::test]
+async fn nothing_is_acknowledged_after_the_last_spill() {
+    let sink = sink().await;
+    let (lambda, next) = left_behind(&sink, &[], &[3]).await;
+    let receiver = lambda.receiver.to_string();
+    lambda.end(next).await;
+    let headers = [("content-type", "application/x-protobuf")];
+    let posted = support::post(&receiver, "/v1/traces", &headers, &traces(3)).await;
+    assert_eq!(posted.unwrap().status, 503);
 }
 
 /// Each line matches the filter pattern of `Collect=spilled`, by nothing but its key.
