@@ -1,14 +1,14 @@
 //! The extension's own metrics: its cost for the function, and the telemetry it passed on, refused or dropped.
 //!
-//! They share requests with the platform's metrics, at most once a minute, because each byte of a line costs money. Refused,
-//! spilled and dropped telemetry is reported with the next request, and everything at SHUTDOWN.
+//! They share requests with the platform's metrics, at most once a minute, because each byte of a line costs money, and
+//! everything is reported at SHUTDOWN.
 
 use crate::counts::{Count, Counts};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, NumberDataPoint, number_data_point::Value};
 use platform::{Shape, delta_sum, string_attribute};
 use std::sync::Arc;
 
-/// Time between reports while nothing is refused or dropped.
+/// Time between reports.
 const EVERY_MS: u64 = 60_000;
 
 struct Figure {
@@ -82,19 +82,6 @@ const DROPPED: &str = "dropped";
 /// The counters of lost items.
 const LOST: [Count; 5] =
     [Count::TooLarge, Count::TableFull, Count::PlatformLost, Count::SpillLost, Count::XRayLost];
-/// The counters that are reported without delay.
-const URGENT: [Count; 10] = [
-    Count::XRayLost,
-    Count::TooLarge,
-    Count::TableFull,
-    Count::PlatformLost,
-    Count::SpillLost,
-    Count::Spilled,
-    Count::Rejected,
-    Count::RefusedFull,
-    Count::RefusedInvalid,
-    Count::TelemetryRefused,
-];
 
 /// The reported part of each counter.
 #[derive(Debug)]
@@ -103,7 +90,6 @@ pub(crate) struct OwnMetrics {
     shape: Shape,
     /// By metric and data point.
     reported: Vec<u64>,
-    urgent: u64,
     /// The time of the last report, or of the start.
     since_ms: u64,
 }
@@ -111,14 +97,13 @@ pub(crate) struct OwnMetrics {
 impl OwnMetrics {
     pub(crate) fn new(counts: Arc<Counts>, shape: Shape, now_ms: u64) -> Self {
         let points = FIGURES.iter().map(|figure| figure.points.len()).sum();
-        Self { counts, shape, reported: vec![0; points], urgent: 0, since_ms: now_ms }
+        Self { counts, shape, reported: vec![0; points], since_ms: now_ms }
     }
 
     /// Returns the changes since the last report, if a report is due.
     pub(crate) fn take_due(&mut self, now_ms: u64) -> Vec<Metric> {
-        let is_urgent = sum(&self.counts, &URGENT) > self.urgent;
-        let is_time = now_ms.saturating_sub(self.since_ms) >= EVERY_MS;
-        if is_urgent || is_time { self.take(now_ms) } else { Vec::new() }
+        let is_due = now_ms.saturating_sub(self.since_ms) >= EVERY_MS;
+        if is_due { self.take(now_ms) } else { Vec::new() }
     }
 
     /// Returns the changes since the last report.
@@ -131,7 +116,6 @@ impl OwnMetrics {
                 self.since_ms.saturating_mul(1_000_000).min(time_unix_nano.saturating_sub(1))
             }
         };
-        self.urgent = sum(&self.counts, &URGENT);
         self.since_ms = now_ms;
         let mut metrics = Vec::new();
         let mut reported = self.reported.iter_mut();
@@ -220,18 +204,5 @@ mod tests {
         assert_eq!(shown(own.take_due(130_000)), "");
         assert_eq!(shown(own.take(131_000)), "items written AsInt(1) since 0");
         assert_eq!(shown(own.take(132_000)), "");
-    }
-
-    #[test]
-    fn refused_and_dropped_items_are_reported_immediately() {
-        for count in URGENT {
-            let counts = Arc::new(Counts::default());
-            let mut own = OwnMetrics::new(Arc::clone(&counts), Shape::Otlp, 1_000);
-            counts.add(count, 2);
-            let now = shown(own.take_due(1_001));
-            assert!(now.ends_with("AsInt(2) since 1000000000"), "{count:?}: {now}");
-            assert_eq!(shown(own.take_due(1_002)), "");
-        }
-        assert!(LOST.iter().all(|count| URGENT.contains(count)));
     }
 }

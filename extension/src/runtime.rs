@@ -186,20 +186,12 @@ async fn receive_telemetry(
 }
 
 async fn subscribe(config: &Config, api: &ExtensionsApi, uri: &str) -> bool {
-    let mut refusal = None;
-    for schema_version in SCHEMA_VERSIONS {
-        let body = subscription(&config.telemetry_types, schema_version, uri);
-        match api.subscribe(&body).await {
-            Ok(Subscription::Accepted) => return true,
-            Ok(Subscription::Local) => {
-                tracing::info!("no Telemetry API here, continuing without it");
-                return false;
-            }
-            Err(error) => refusal = Some(error),
+    match api.subscribe(&subscription(&config.telemetry_types, uri)).await {
+        Ok(Subscription::Accepted) => return true,
+        Ok(Subscription::Local) => tracing::info!("no Telemetry API here, continuing without it"),
+        Err(error) => {
+            tracing::warn!(%error, "cannot subscribe to Lambda's telemetry, continuing without it");
         }
-    }
-    if let Some(error) = refusal {
-        tracing::warn!(%error, "cannot subscribe to Lambda's telemetry, continuing without it");
     }
     false
 }
@@ -359,10 +351,7 @@ where
     call().await
 }
 
-/// The schema versions to try in turn. Managed instances accept only the first, older emulators perhaps only the second.
-const SCHEMA_VERSIONS: [&str; 2] = ["2025-01-29", "2022-12-13"];
-
-fn subscription(types: &[&str], schema_version: &str, uri: &str) -> String {
+fn subscription(types: &[&str], uri: &str) -> String {
     let buffering = json::object(&[
         // The least values that Lambda accepts: events arrive as early as possible.
         ("maxItems", "1000"),
@@ -371,7 +360,8 @@ fn subscription(types: &[&str], schema_version: &str, uri: &str) -> String {
     ]);
     let destination = json::object(&[("protocol", "\"HTTP\""), ("URI", &json::string(uri))]);
     json::object(&[
-        ("schemaVersion", &json::string(schema_version)),
+        // Managed instances accept no older one.
+        ("schemaVersion", "\"2025-01-29\""),
         ("types", &json::strings(types)),
         ("buffering", &buffering),
         ("destination", &destination),
@@ -410,13 +400,5 @@ mod tests {
         drop(opened);
         open_receiver_port(port, PortKnownTo::Extension, &file).await.unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{port}\n"));
-    }
-
-    #[test]
-    fn the_port_file_has_the_path_expected_by_the_wrapper() {
-        assert_eq!(
-            environment_file(RECEIVER_PORT, "127.0.0.1:9001"),
-            "/tmp/.lambda-otlp-receiver-127.0.0.1-9001"
-        );
     }
 }

@@ -7,10 +7,11 @@ mod variables;
 pub(crate) use output::{Choice, Direct, Flush};
 use output::{Endpoint, endpoint};
 use platform::{Names, Shape, SpanEnd, SpanMapping};
-use settings::{InvalidVariable, Reader, Source, Warning};
+use settings::{InvalidVariable, Reader, Source, Variable, Warning};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use tracing::Level;
-use variables::{OTEL_ENDPOINT, RECEIVER_PORT};
+use variables::{LAMBDA, OTEL_ENDPOINT, RECEIVER_PORT};
 pub use variables::{TABLE, WRAPPER};
 
 const DEFAULT_RECEIVER_PORT: u16 = 4318;
@@ -107,9 +108,10 @@ impl Config {
         Self::read(reader, &with_keys)
     }
 
-    /// Reads only Lambda's own variables.
+    /// Reads only the variables that Lambda sets.
     pub fn of_lambda(source: &dyn Source) -> Self {
-        let source = OfLambda(source);
+        let set = |row: &Variable| Some((row.name.to_owned(), source.get(row.name)?));
+        let source: BTreeMap<String, String> = LAMBDA.iter().filter_map(set).collect();
         Self::read(Reader::new(&source, TABLE), &source)
     }
 
@@ -213,18 +215,6 @@ impl Function {
     fn budget_bytes(&self) -> usize {
         const MIB: usize = 1024 * 1024;
         (self.memory_mib.unwrap_or(128) / 8).clamp(4, 32) * MIB
-    }
-}
-
-struct OfLambda<'a>(&'a dyn Source);
-
-impl Source for OfLambda<'_> {
-    fn get(&self, name: &str) -> Option<String> {
-        name.starts_with("AWS_LAMBDA_").then(|| self.0.get(name)).flatten()
-    }
-
-    fn names(&self) -> Vec<String> {
-        Vec::new()
     }
 }
 

@@ -1,7 +1,6 @@
 use super::*;
 use backend::Protocol;
 use expect_test::expect;
-use std::collections::BTreeMap;
 use std::time::Duration;
 use wire::SignalKind;
 

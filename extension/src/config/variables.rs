@@ -132,7 +132,7 @@ const O2_FLUSH: &[Variable] = &[
 /// The words of [`backend::Protocol`].
 const PROTOCOLS: &[&str] = &["http/protobuf", "http/json", "grpc"];
 
-const LAMBDA: &[Variable] = &[
+pub(super) const LAMBDA: &[Variable] = &[
     set_by_lambda(
         "LAMBDA_TASK_ROOT",
         "The folder of the function's code. Lambda hides this variable from extensions; the default is `/var/task`.",

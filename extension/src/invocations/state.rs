@@ -46,8 +46,6 @@ pub(crate) struct InvocationState {
     telemetry: TelemetryState,
     traffic: Traffic,
     current: Option<Current>,
-    /// The previous invocation, if Lambda had not reported its end when this one began.
-    untold: Option<Current>,
     last_failed: bool,
     /// The usual duration of the handler in milliseconds.
     handler_ms: Option<f64>,
@@ -63,7 +61,6 @@ impl InvocationState {
             telemetry: TelemetryState::Off,
             traffic: Traffic::default(),
             current: None,
-            untold: None,
             last_failed: false,
             handler_ms: None,
             table,
@@ -88,7 +85,6 @@ impl InvocationState {
         }
         let request_id = invoke.request_id.to_ascii_lowercase();
         self.table.invoke(&request_id, &invoke.invoked_function_arn, now_ms);
-        self.untold = self.current.take().filter(|last| last.ended_ms.is_none());
         self.current = Some(Current {
             invoked_ms: now_ms,
             deadline_ms: invoke.deadline_ms,
@@ -126,10 +122,10 @@ impl InvocationState {
             self.telemetry = TelemetryState::Coming;
         }
         if is_end {
-            let mut known = [&mut self.current, &mut self.untold].into_iter().flatten();
-            let current =
-                known.find(|known| Some(known.request_id.as_str()) == event.request_id.as_deref());
-            if let Some(current) = current {
+            let is_its = |current: &&mut Current| {
+                Some(current.request_id.as_str()) == event.request_id.as_deref()
+            };
+            if let Some(current) = self.current.as_mut().filter(is_its) {
                 current.runtime_done = true;
                 // Both times come from one clock, which may be set.
                 let reported_ms = event.time_unix_nano.map_or(now_ms, |nanos| nanos / 1_000_000);
@@ -373,12 +369,5 @@ mod tests {
         check("held until shortly before the deadline", 1010, 60_000, 59_850, 58_840);
         check("of a clock that was set", 7, 1038, 1039, 39);
         check("of a clock that was set back", 900_000, 1038, 1039, 1);
-        // Its end is reported when the next one has begun.
-        story.invoke("untold", 1000);
-        story.0.asked(1500);
-        story.invoke("the one after it", 1600);
-        let before = story.1.get(Count::HeldMs);
-        story.0.telemetry(end_of("untold", 1010), 1610);
-        assert_eq!(story.1.get(Count::HeldMs) - before, 490);
     }
 }

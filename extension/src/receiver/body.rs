@@ -5,8 +5,7 @@ use super::response::{Encoding, Refusal};
 use ruzstd::decoding::StreamingDecoder;
 use std::io::Read as _;
 use wire::gzip::{self, InflateError};
-use wire::view::{Container, ScopeContainer, containers};
-use wire::{Limits, Request, SignalKind, SpanIds};
+use wire::{Limits, Request, SignalKind};
 
 /// The format of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,44 +36,15 @@ pub(crate) fn read(
         _ => Refusal::Invalid(format!("the {} stream is corrupt", compression.name())),
     })?;
     let limits = Limits { inflated_bytes: max_bytes, ..Limits::default() };
-    let json = |kind| {
-        let read = Request::from_json(kind, &body, &limits);
-        read.map_err(|error| Refusal::Invalid(error.to_string()))
-    };
-    let (items, read) = match format.encoding {
-        Encoding::Protobuf => (Request::count(kind, &body, &limits).unwrap_or_default(), None),
+    let read = match format.encoding {
         Encoding::Json => {
-            let read = json(kind);
-            (read.as_ref().map_or(0, Request::items), Some(read))
+            Request::from_json(kind, &body, &limits).map_err(|error| error.to_string())
         }
-    };
-    // The content of another signal would be lost silently, or refused for an unclear reason.
-    let is_of = |other: &SignalKind| match format.encoding {
-        _ if *other == kind => false,
         Encoding::Protobuf => {
-            let are_items = Request::count(*other, &body, &limits).is_ok_and(|items| items > 0);
-            // The name of a metric without data points can be read as a trace id.
-            let spans = containers(*other, &body).flat_map(Container::scopes);
-            let mut spans = spans.flat_map(ScopeContainer::messages);
-            let is_span = |span: &[u8]| *other != SignalKind::Traces || SpanIds::of(span).is_some();
-            are_items && spans.all(is_span)
+            Request::check_repairing(kind, body, &limits).map_err(|error| error.to_string())
         }
-        Encoding::Json => json(*other).is_ok_and(|request| request.items() > 0),
     };
-    if items == 0
-        && let Some(other) = SignalKind::ALL.into_iter().find(is_of)
-    {
-        let path = other.path();
-        return Err(Refusal::Invalid(format!(
-            "the body holds {other}, which are received at {path}"
-        )));
-    }
-    match read {
-        Some(read) => read,
-        None if items > 0 => Ok(Request::counted(kind, body, items)),
-        None => Request::check_repairing(kind, body, &limits)
-            .map_err(|error| Refusal::Invalid(error.to_string())),
-    }
+    read.map_err(Refusal::Invalid)
 }
 
 /// Reads a body like the receivers, for the fuzz targets.

@@ -110,15 +110,6 @@ fn describe(span: &Span) -> String {
 }
 
 #[test]
-fn an_invocation_without_a_root_becomes_a_server_span_once() {
-    let mut story = Story::new(&[]);
-    story.invocation(FIRST, 10_000);
-    assert_eq!(story.due(), "server of 1000 ms, no parent, ok");
-    assert_eq!(story.due(), "");
-    assert_eq!(story.close("spindown", 20_000), "");
-}
-
-#[test]
 fn a_root_of_earlier_work_does_not_replace_the_record_of_an_invocation() {
     let mut story = Story::new(&[]);
     story.records.lock().unwrap().push((FIRST.to_owned(), RootSpan { is_sampled: false, ..ROOT }));

@@ -225,9 +225,6 @@ async fn the_subscription_requests_the_configured_telemetry_types() {
             "destination": {"protocol": "HTTP", "URI": null},
         })
     );
-    subscribe.answer(400, "");
-    let subscribe = lambda.call("PUT /2022-07-01/telemetry").await;
-    assert_eq!(subscribe.json()["schemaVersion"], "2022-12-13");
     subscribe.answer(200, "");
     lambda.shut_down().await;
 }

@@ -260,34 +260,6 @@ async fn a_stalled_body_closes_the_connection_without_a_response() {
     assert_eq!(received, b"");
 }
 
-#[tokio::test]
-async fn a_body_of_another_signal_is_rejected_with_its_path() {
-    let (lambda, _next) = Lambda::waiting(&[]).await;
-    let logs =
-        r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"x"}}]}]}]}"#;
-    let posted = lambda.otlp("/v1/traces", &[JSON], logs.as_bytes()).await;
-    assert_eq!(posted.status, 400);
-    assert!(said(&posted).contains("the body holds logs, which are received at /v1/logs"));
-    assert_eq!(lambda.otlp("/v1/logs", &[JSON], logs.as_bytes()).await.status, 200);
-    assert_eq!(lambda.otlp("/v1/traces", &[JSON], b"{}").await.status, 200, "nothing is nothing");
-    // As metrics they would have no data points, and none of their fields would be wrong.
-    let logs = request_of(|record| record.message(6, |attribute| attribute.string(1, "key")));
-    let posted = lambda.protobuf(SignalKind::Metrics, &logs).await;
-    assert_eq!(posted.status, 400);
-    assert!(said(&posted).contains("the body holds logs, which are received at /v1/logs"));
-    assert_eq!(lambda.protobuf(SignalKind::Logs, &logs).await.status, 200);
-    let posted = lambda.protobuf(SignalKind::Logs, &traces(1)).await;
-    assert!(said(&posted).contains("the body holds traces, which are received at /v1/traces"));
-    // A metric with a name, a unit and a gauge without data points.
-    let metric = request_of(|metric| {
-        metric.string(1, "shop.orders");
-        metric.string(3, "1");
-        metric.message(5, |_| ());
-    });
-    assert_eq!(lambda.protobuf(SignalKind::Metrics, &metric).await.status, 200);
-    assert_eq!(lambda.stdout.lines(), [(SignalKind::Logs, 1), (SignalKind::Logs, 1)]);
-}
-
 fn deflate(content: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(6));
     encoder.write_all(content).unwrap();
