@@ -8,7 +8,6 @@ use crate::{clock, json};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fmt;
 use std::io::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::field::{Field, Visit};
 use tracing::span;
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -18,43 +17,33 @@ const OURS: &str = "lambda_otlp_";
 /// Returns the subscriber that writes events of at least the configured level; one JSON object a line under Lambda's JSON log
 /// format.
 pub fn log(config: &Config) -> impl Subscriber + use<> {
-    Stderr {
-        level: config.log_level,
-        json: config.lines.json_level.is_some(),
-        lost: AtomicU64::new(0),
-    }
+    Stderr { level: config.log_level, json: config.lines.json_level.is_some() }
 }
 
 /// Returns the subscriber for the time before the variables are read.
 pub(crate) fn plain() -> impl Subscriber {
-    Stderr { level: Level::ERROR, json: false, lost: AtomicU64::new(0) }
+    Stderr { level: Level::ERROR, json: false }
 }
 
 struct Stderr {
     level: Level,
     json: bool,
-    /// The number of lines that a full stderr did not take since the last one it took.
-    lost: AtomicU64,
-}
-
-impl Stderr {
-    fn line(&self, fields: &Fields, level: Level) -> String {
-        if self.json { fields.json(level, clock::unix_nanos()) } else { fields.text(level) }
-    }
 }
 
 /// A pipe that is ready has room for so many bytes.
 const PIPE_BUF: usize = 4096;
 
-/// Writes a line, unless stderr is full: the only thread of the extension must not wait for it. Returns `true` if it was written.
-fn write(line: &str) -> bool {
+/// Writes a line, unless stderr is full: the only thread of the extension must not wait for it.
+fn write(line: &str) {
     let mut stderr = std::io::stderr().lock();
-    line.as_bytes().chunks(PIPE_BUF).all(|part| {
+    for part in line.as_bytes().chunks(PIPE_BUF) {
         let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
         let is_ready = poll(&mut polled, Some(&Timespec::default())) == Ok(1)
             && polled.iter().all(|stderr| stderr.revents().contains(PollFlags::OUT));
-        is_ready && stderr.write_all(part).is_ok()
-    })
+        if !is_ready || stderr.write_all(part).is_err() {
+            return;
+        }
+    }
 }
 
 impl Subscriber for Stderr {
@@ -70,17 +59,11 @@ impl Subscriber for Stderr {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let level = *event.metadata().level();
-        let lost = self.lost.load(Ordering::Relaxed);
-        if lost > 0 {
-            let message = "stderr was full, so this log lost lines".to_owned();
-            let lost_lines = Fields { message, others: vec![("lines", lost.to_string())] };
-            if write(&self.line(&lost_lines, Level::WARN)) {
-                self.lost.fetch_sub(lost, Ordering::Relaxed);
-            }
-        }
-        if !write(&self.line(&fields, level)) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-        }
+        write(&if self.json {
+            fields.json(level, clock::unix_nanos())
+        } else {
+            fields.text(level)
+        });
     }
 
     // The extension opens no spans.

@@ -62,99 +62,59 @@ mod tests {
     use super::*;
     use wire::{Limits, SignalKind};
 
-    /// Parses OTLP/JSON with one container per resource.
-    fn request(kind: SignalKind, resources: &[&str]) -> Request {
-        let (resource_items, scope_items, item) = match kind {
-            SignalKind::Traces => (
-                "resourceSpans",
-                "scopeSpans",
-                r#"{"spans":[{"name":"a","traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331"}]}"#,
-            ),
-            SignalKind::Logs => {
-                ("resourceLogs", "scopeLogs", r#"{"logRecords":[{"body":{"stringValue":"a"}}]}"#)
-            }
-            SignalKind::Metrics => (
-                "resourceMetrics",
-                "scopeMetrics",
-                r#"{"metrics":[{"name":"a","gauge":{"dataPoints":[{"asInt":"1"}]}}]}"#,
-            ),
+    /// A log record for each resource, which has these attributes. The requests of all signals have the same nesting.
+    fn request(resources: &[&str]) -> Request {
+        let scopes = r#""scopeLogs":[{"logRecords":[{"body":{"stringValue":"a"}}]}]"#;
+        let container = |attributes: &&str| match *attributes {
+            "" => format!("{{{scopes}}}"),
+            attributes => format!(r#"{{"resource":{{"attributes":[{attributes}]}},{scopes}}}"#),
         };
-        let containers: Vec<String> = resources
-            .iter()
-            .map(|resource| format!("{{{resource}\"{scope_items}\":[{item}]}}"))
-            .collect();
-        let json = format!("{{\"{resource_items}\":[{}]}}", containers.join(","));
-        Request::from_json(kind, json.as_bytes(), &Limits::default()).unwrap()
+        let containers: Vec<String> = resources.iter().map(container).collect();
+        let json = format!(r#"{{"resourceLogs":[{}]}}"#, containers.join(","));
+        Request::from_json(SignalKind::Logs, json.as_bytes(), &Limits::default()).unwrap()
     }
 
-    fn attribute(key: &str, value: &str) -> String {
-        format!(r#"{{"key":"{key}","value":{value}}}"#)
-    }
+    const TEAM: &str = r#"{"key":"team","value":{"stringValue":"blue"}}"#;
 
-    fn resource(attributes: &[String]) -> String {
-        format!(r#""resource":{{"attributes":[{}]}},"#, attributes.join(","))
-    }
-
-    fn service(value: &str) -> String {
-        resource(&[attribute("team", r#"{"stringValue":"blue"}"#), attribute(SERVICE_NAME, value)])
-    }
-
-    #[test]
-    fn empty_containers_are_dropped_when_naming_the_service() {
-        let one = request(SignalKind::Traces, &[""]);
-        let mut bytes = [0x0a, 0x00].repeat(10_000);
-        bytes.extend_from_slice(one.bytes());
-        let many = Request::check(SignalKind::Traces, bytes, &Limits::default()).unwrap();
-        let named_one = named(one, "orders");
-        assert_eq!(named(many, "orders").bytes(), named_one.bytes());
+    fn service(name: &str) -> String {
+        format!(r#"{{"key":"{SERVICE_NAME}","value":{{"stringValue":"{name}"}}}}"#)
     }
 
     #[test]
     fn resources_without_a_service_name_get_the_function_name() {
-        for kind in SignalKind::ALL {
-            let check = |before: &[&str], expected: &[&str]| {
-                let named = named(request(kind, before), "shop");
-                let expected = request(kind, expected);
-                assert_eq!(named, expected, "{before:?}");
-                assert_eq!(named.items(), before.len());
-                assert!(Request::check(kind, named.into_bytes(), &Limits::default()).is_ok());
-            };
-            let text = |name: &str| service(&format!(r#"{{"stringValue":"{name}"}}"#));
-            let shop = text("shop");
-            check(&[&text("unknown_service")], &[&shop]);
-            check(&[&text("unknown_service:python")], &[&shop]);
-            check(&[&text("")], &[&shop]);
-            check(&[&service("{}")], &[&shop]);
-            let only_name = resource(&[attribute(SERVICE_NAME, r#"{"stringValue":"shop"}"#)]);
-            check(&[""], &[&only_name]);
-            check(&[&resource(&[])], &[&only_name]);
-            // Resources are independent.
-            let orders = text("orders");
-            check(&[&orders, &text("unknown_service"), ""], &[&orders, &shop, &only_name]);
-            // The later of two names counts.
-            let two = |first: &str, second: &str| {
-                let name =
-                    |name: &str| attribute(SERVICE_NAME, &format!(r#"{{"stringValue":"{name}"}}"#));
-                resource(&[name(first), name(second)])
-            };
-            check(&[&two("orders", "unknown_service")], &[&only_name]);
+        let (shop, orders, unknown) =
+            (service("shop"), service("orders"), service("unknown_service"));
+        let named_shop = format!("{TEAM},{shop}");
+        let nothing = format!(r#"{{"key":"{SERVICE_NAME}","value":{{}}}}"#);
+        for name in ["unknown_service", "unknown_service:python", ""].map(service) {
+            let before = request(&[&format!("{TEAM},{name}")]);
+            assert_eq!(named(before, "shop"), request(&[&named_shop]), "{name}");
         }
+        for (before, after) in [
+            (&[""][..], &[shop.as_str()][..]),
+            (&[&format!("{TEAM},{nothing}")], &[&named_shop]),
+            // Resources are independent, and the later of two names counts.
+            (&[&orders, &unknown, ""], &[&orders, &shop, &shop]),
+            (&[&format!("{orders},{unknown}")], &[&shop]),
+        ] {
+            let named = named(request(before), "shop");
+            assert_eq!(named, request(after), "{before:?}");
+            assert!(Request::check(named.kind(), named.into_bytes(), &Limits::default()).is_ok());
+        }
+        // Containers without items are dropped.
+        let many = [[0x0a, 0x00].repeat(10_000), request(&[""]).into_bytes()].concat();
+        let many = Request::check(SignalKind::Logs, many, &Limits::default()).unwrap();
+        assert_eq!(named(many, "shop"), request(&[&shop]));
     }
 
     #[test]
     fn a_request_with_service_names_is_not_copied() {
-        for kind in SignalKind::ALL {
-            let two = resource(&[
-                attribute(SERVICE_NAME, r#"{"stringValue":"unknown_service"}"#),
-                attribute(SERVICE_NAME, r#"{"stringValue":"orders"}"#),
-            ]);
-            for value in ["orders", "unknown_services", "unknown"] {
-                let own = service(&format!(r#"{{"stringValue":"{value}"}}"#));
-                let request = request(kind, &[&own, &service(r#"{"intValue":"7"}"#), &two]);
-                let place = request.bytes().as_ptr();
-                let named = named(request, "shop");
-                assert_eq!(named.bytes().as_ptr(), place, "{value} was copied");
-            }
+        let number = format!(r#"{{"key":"{SERVICE_NAME}","value":{{"intValue":"7"}}}}"#);
+        let two = format!("{},{}", service("unknown_service"), service("orders"));
+        for own in ["orders", "unknown_services", "unknown"].map(service) {
+            let request = request(&[&own, &number, &two]);
+            let place = request.bytes().as_ptr();
+            assert_eq!(named(request, "shop").bytes().as_ptr(), place, "{own} was copied");
         }
     }
 }

@@ -349,20 +349,6 @@ mod tests {
         assert!(printed.is_some_and(|lines| (20..=26).contains(&lines)), "{printed:?}");
     }
 
-    #[test]
-    fn only_the_functions_runtime_reports_exhausted_memory() {
-        const EXHAUSTED: &str = "[FATAL] failed to allocate memory";
-        for (from, text, expected) in [
-            (LineSource::Function, EXHAUSTED, true),
-            (LineSource::Function, "paid", false),
-            (LineSource::Extension, EXHAUSTED, false),
-            (LineSource::Extension, "paid", false),
-        ] {
-            let taken = take(&mut printed_lines(false, false), from, text);
-            assert_eq!(taken.out_of_memory.is_some(), expected, "{from:?} {text}");
-        }
-    }
-
     /// Each restored environment is told of the init phase that made its snapshot, perhaps days ago.
     #[test]
     fn the_init_phase_of_a_snapshot_leaves_nothing_waiting() {

@@ -226,6 +226,26 @@ async fn buffered_lines_are_spilled_as_records_before_the_deadline() {
 }
 
 #[tokio::test]
+async fn only_the_functions_runtime_reports_exhausted_memory() {
+    for (of, text, expected) in [
+        ("function", "[FATAL] failed to allocate memory\n", 1),
+        ("function", "paid\n", 0),
+        ("extension", "[FATAL] failed to allocate memory\n", 0),
+    ] {
+        let sink = sink().await;
+        let types = [("O2_TELEMETRY_TYPES", "platform,function,extension")];
+        let mut lambda = Lambda::invoked(&to(&sink, &types)).await;
+        let line = json!({"time": TIME, "type": of, "record": text});
+        lambda.telemetry(&[start(FIRST), line]).await;
+        let next = lambda.done().await;
+        lambda.end(next).await;
+        let metrics = sink.metrics().into_iter();
+        let found = metrics.filter(|metric| metric.item.name == "aws.lambda.out_of_memory").count();
+        assert_eq!(found, expected, "{of} {text}");
+    }
+}
+
+#[tokio::test]
 async fn a_platform_report_becomes_a_log_record_and_metrics() {
     let sink = sink().await;
     let mut lambda = Lambda::invoked(&to(&sink, &[])).await;
