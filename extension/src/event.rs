@@ -1,21 +1,14 @@
 //! The receivers' events for the loop.
 
-use crate::invocations::roots::{NamedSpan, Root};
+use crate::invocations::roots::ReceivedSpan;
 use platform::{LineSource, PlatformEvent};
 use tokio::sync::OwnedSemaphorePermit;
 
 #[derive(Debug)]
 pub(crate) enum Event {
-    Otlp(OtlpReceived),
+    /// The sink accepted OTLP with these spans of invocations.
+    Otlp(Vec<ReceivedSpan>),
     Telemetry(TelemetryBatch),
-}
-
-/// OTLP that the sink accepted.
-#[derive(Debug)]
-pub(crate) struct OtlpReceived {
-    pub(crate) roots: Vec<Root>,
-    /// The spans that name their invocation, if log records get their ids.
-    pub(crate) named: Vec<NamedSpan>,
 }
 
 /// An event of the Telemetry API.
@@ -42,8 +35,8 @@ pub(crate) struct LogLine {
 /// Findings in a printed line that concern its invocation.
 #[derive(Debug, Default)]
 pub(crate) struct LineFindings {
-    /// The root spans of the OTLP in the line; `None` if it contains no OTLP.
-    pub(crate) roots: Option<Vec<Root>>,
+    /// The possible root spans of the OTLP in the line; `None` if it contains no OTLP.
+    pub(crate) roots: Option<Vec<ReceivedSpan>>,
     /// The runtime reports exhausted memory: the request id, if known, and the Unix time in nanoseconds.
     pub(crate) out_of_memory: Option<(Option<String>, u64)>,
 }

@@ -5,7 +5,7 @@
 use crate::clock::{unix_millis, unix_nanos};
 use crate::counts::Counts;
 use crate::event::{Event, LineFindings, LogLine, TelemetryItem};
-use crate::invocations::roots::roots;
+use crate::invocations::roots::invocation_spans;
 use crate::invocations::state::InvocationState;
 use crate::policy::Running;
 use crate::receiver::xray::XRayDaemon;
@@ -139,10 +139,10 @@ impl EventLoop<'_> {
 
     fn take(&mut self, event: Event) {
         match event {
-            Event::Otlp(received) => {
+            Event::Otlp(spans) => {
                 self.step(|this| {
-                    this.sink.spans_seen(&received.named);
-                    this.state.otlp(received.roots);
+                    this.sink.spans_seen(&spans);
+                    this.state.otlp(spans);
                 });
             }
             Event::Telemetry(batch) => {
@@ -172,6 +172,7 @@ impl EventLoop<'_> {
         if received.bytes == 0 {
             return false;
         }
+        let roots = |request| invocation_spans(request, false);
         let roots = received.ended.iter().flat_map(roots).collect();
         self.state.xray(roots, received.segments);
         self.sink.xray(received.ended);

@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::event_loop::EventLoop;
 use crate::http::listen;
 use crate::invocations::identity::FunctionIdentity;
-use crate::invocations::invocation_records::{self, InvocationRecords};
+use crate::invocations::invocation_records;
 use crate::invocations::state::InvocationState;
 use crate::invocations::table::InvocationTable;
 use crate::json;
@@ -92,12 +92,7 @@ async fn live(
     let function = FunctionIdentity::of(config, &registration).into_function();
     xray.identify(&function);
     sink.connect(config, function);
-    let table = InvocationTable::new(
-        config,
-        &registration,
-        Arc::clone(counts),
-        InvocationRecords::file(records),
-    );
+    let table = InvocationTable::new(config, &registration, Arc::clone(counts), records);
     let mut state = InvocationState::new(config, table);
     let reports_ends = config.telemetry_types.contains(&"platform");
     let takes_lines = sink.takes_lines();

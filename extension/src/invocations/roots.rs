@@ -1,64 +1,58 @@
-//! Finds the function's root spans among received spans.
+//! Finds the spans of invocations among received spans.
 
 use wire::resource::SERVICE_NAME;
 use wire::view::{Container, text_attribute};
 use wire::{Request, SignalKind, SpanIds};
 
-/// A possible root span of an invocation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Root {
+/// A span that may be the root of an invocation, or that names its invocation, whose log records get its ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ReceivedSpan {
     /// The span's `faas.invocation_id`, if its instrumentation sets it.
     pub(crate) request_id: Option<String>,
     pub(crate) trace_id: [u8; 16],
     pub(crate) span_id: [u8; 8],
+    pub(crate) parent_span_id: Option<[u8; 8]>,
+    /// A SERVER or CONSUMER span.
+    pub(crate) is_entry: bool,
     /// Unix time in nanoseconds.
     pub(crate) start_unix_nano: u64,
 }
 
-/// A span that names its invocation. The invocation's log records get its ids.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NamedSpan {
-    pub(crate) request_id: String,
-    pub(crate) trace_id: [u8; 16],
-    pub(crate) span_id: [u8; 8],
-    pub(crate) parent_span_id: Option<[u8; 8]>,
-    pub(crate) is_entry: bool,
-}
-
-pub(crate) fn named_spans(request: &Request) -> Vec<NamedSpan> {
-    let mut named = Vec::new();
-    request.each_invocation_span(&mut |span| {
-        if named.len() < MAX_ROOTS {
-            named.push(NamedSpan {
-                request_id: span.request_id.to_owned(),
-                trace_id: span.trace_id,
-                span_id: span.span_id,
-                parent_span_id: span.parent_span_id,
-                is_entry: span.is_entry,
-            });
-        }
-    });
-    named
-}
-
-/// The maximum number of roots in a request. Only managed instances run several invocations at a time.
-const MAX_ROOTS: usize = 64;
-
-/// Returns the possible roots: spans without a parent, and SERVER and CONSUMER spans.
-pub(crate) fn roots(request: &Request) -> Vec<Root> {
-    if request.kind() != SignalKind::Traces {
-        return Vec::new();
+impl ReceivedSpan {
+    /// Returns `true` for spans without a parent, and SERVER and CONSUMER spans. Inner spans may name the invocation too.
+    pub(crate) fn is_root(&self) -> bool {
+        self.is_entry || self.parent_span_id.is_none()
     }
-    request.messages().filter_map(root).take(MAX_ROOTS).collect()
 }
 
-fn root(span: &[u8]) -> Option<Root> {
-    let SpanIds { request_id, trace_id, span_id, parent_span_id, is_entry, start_unix_nano } =
-        SpanIds::of(span)?;
-    // Inner spans may name the invocation too.
-    let is_root = is_entry || parent_span_id.is_none();
-    let request_id = request_id.map(str::to_owned);
-    is_root.then_some(Root { request_id, trace_id, span_id, start_unix_nano })
+/// The maximum number of roots in a request, and of other spans. Only managed instances run several invocations at a time.
+const MOST: usize = 64;
+
+/// Returns the possible roots, and with `with_named` also other spans that name their invocation.
+pub(crate) fn invocation_spans(request: &Request, with_named: bool) -> Vec<ReceivedSpan> {
+    let (mut roots, mut others) = (Vec::new(), Vec::new());
+    if request.kind() != SignalKind::Traces {
+        return roots;
+    }
+    for span in request.messages().filter_map(SpanIds::of) {
+        let SpanIds { trace_id, span_id, parent_span_id, is_entry, start_unix_nano, .. } = span;
+        let request_id = span.request_id.map(str::to_owned);
+        let span = ReceivedSpan {
+            request_id,
+            trace_id,
+            span_id,
+            parent_span_id,
+            is_entry,
+            start_unix_nano,
+        };
+        if span.is_root() && roots.len() < MOST {
+            roots.push(span);
+        } else if with_named && span.request_id.is_some() && others.len() < MOST {
+            others.push(span);
+        }
+    }
+    roots.append(&mut others);
+    roots
 }
 
 /// Returns the first `service.name`.
@@ -81,7 +75,7 @@ mod tests {
             let attributes = attributes.into_iter().collect();
             let parent_span_id = parent.to_vec();
             let span = Span { parent_span_id, kind, attributes, ..span(vec![7; 8]) };
-            let found = roots(&traces(vec![span]));
+            let found = invocation_spans(&traces(vec![span]), false);
             let found: Vec<_> = found.iter().map(|root| root.request_id.as_deref()).collect();
             assert_eq!(found, expected.as_slice(), "{parent:?} {kind} {request_id:?}");
         };
@@ -93,6 +87,6 @@ mod tests {
         check(&[1; 8], 3, None, None);
         check(&[], 2, Some("r-1"), Some(Some("r-1")));
         check(&[1; 8], 1, Some("r-1"), None);
-        assert_eq!(roots(&traces(vec![span(vec![1; 7])])), []);
+        assert_eq!(invocation_spans(&traces(vec![span(vec![1; 7])]), true), []);
     }
 }

@@ -1,7 +1,7 @@
 //! The loop's state: the newest invocation, and decisions about `next`. Time is an argument.
 
 use crate::config::Config;
-use crate::invocations::roots::Root;
+use crate::invocations::roots::ReceivedSpan;
 use crate::invocations::table::InvocationTable;
 use crate::policy::{Running, Traffic, is_held, last_moment_ms};
 use extensions_api::Invoke;
@@ -98,15 +98,15 @@ impl InvocationState {
         });
     }
 
-    pub(crate) fn otlp(&mut self, roots: Vec<Root>) {
+    pub(crate) fn otlp(&mut self, spans: Vec<ReceivedSpan>) {
         if let Some(current) = &mut self.current {
             current.otlp_received = true;
         }
-        self.table.roots(roots);
+        self.table.roots(spans);
     }
 
     /// Notes spans of X-Ray's documents. Unlike OTLP they are not acknowledged, so a rare invocation is held until its end.
-    pub(crate) fn xray(&mut self, roots: Vec<Root>, segments: Vec<(XRaySegment, u64)>) {
+    pub(crate) fn xray(&mut self, roots: Vec<ReceivedSpan>, segments: Vec<(XRaySegment, u64)>) {
         self.table.roots(roots);
         for (segment, start_unix_nano) in segments {
             self.table.xray_segment(segment, start_unix_nano);
@@ -243,7 +243,6 @@ fn last_moment(current: &Current) -> u64 {
 mod tests {
     use super::*;
     use crate::counts::{Count, Counts};
-    use crate::invocations::invocation_records::InvocationRecords;
     use extensions_api::Registration;
     use std::collections::BTreeMap;
     use std::sync::Arc;
@@ -256,13 +255,12 @@ mod tests {
     impl Story {
         fn new() -> Self {
             let config = Config::from_source(&BTreeMap::new());
-            let nothing = InvocationRecords::new(|_| Vec::new());
             let counts = Arc::new(Counts::default());
             let table = InvocationTable::new(
                 &config,
                 &Registration::default(),
                 Arc::clone(&counts),
-                nothing,
+                "/nowhere".to_owned(),
             );
             let mut state = InvocationState::new(&config, table);
             state.subscribed();

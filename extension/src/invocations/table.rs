@@ -7,9 +7,9 @@ use crate::clock::unix_millis;
 use crate::config::{Config, InvocationSpanMode};
 use crate::counts::{Count, Counts};
 use crate::invocations::identity::FunctionIdentity;
-use crate::invocations::invocation_records::InvocationRecords;
+use crate::invocations::invocation_records;
 use crate::invocations::recent_events::RecentEvents;
-use crate::invocations::roots::Root;
+use crate::invocations::roots::ReceivedSpan;
 use crate::own_metrics::OwnMetrics;
 use extensions_api::Registration;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
@@ -108,7 +108,8 @@ pub(crate) struct InvocationTable {
     /// Lambda sends INVOKE, except to managed instances.
     gets_invoke: bool,
     options: SpanOptions,
-    records: InvocationRecords,
+    /// The path of our exporter's records.
+    records: String,
     metrics: Aggregator,
     /// `None` if no spans are wanted, or without a subscription.
     spans: Option<Invocations>,
@@ -129,7 +130,7 @@ impl InvocationTable {
         config: &Config,
         registration: &Registration,
         counts: Arc<Counts>,
-        records: InvocationRecords,
+        records: String,
     ) -> Self {
         let identity = FunctionIdentity::of(config, registration);
         let options = SpanOptions {
@@ -192,14 +193,14 @@ impl InvocationTable {
         self.find(request_id).is_some_and(|known| known.runtime_done)
     }
 
-    /// Takes received root spans. A span without a name belongs to the newest invocation that began before it, unless the record of
+    /// Takes the root spans of received ones. A span without a name belongs to the newest invocation that began before it, unless the record of
     /// that invocation names another, or none: work of an earlier one may have sent the span.
-    pub(crate) fn roots(&mut self, roots: Vec<Root>) {
+    pub(crate) fn roots(&mut self, spans: Vec<ReceivedSpan>) {
         if self.invocation_span != InvocationSpanMode::Auto {
             return;
         }
-        let (named, unnamed): (Vec<Root>, Vec<Root>) =
-            roots.into_iter().partition(|root| root.request_id.is_some());
+        let roots = spans.into_iter().filter(ReceivedSpan::is_root);
+        let (named, unnamed): (Vec<_>, Vec<_>) = roots.partition(|root| root.request_id.is_some());
         for root in named.into_iter().chain(unnamed) {
             let is_named = root.request_id.is_some();
             let request_id = root.request_id.map(|id| id.to_ascii_lowercase()).or_else(|| {
@@ -210,7 +211,7 @@ impl InvocationTable {
             if !is_named {
                 self.look_up_root(&request_id, root.start_unix_nano);
             }
-            let Root { trace_id, span_id, start_unix_nano, .. } = root;
+            let ReceivedSpan { trace_id, span_id, start_unix_nano, .. } = root;
             let span = FunctionRoot { trace_id, span_id, is_open: false, is_sampled: true };
             self.root(&request_id, KnownRoot { span, is_named }, start_unix_nano);
         }
@@ -398,7 +399,8 @@ impl InvocationTable {
         let is_earlier = |root: &RootSpan| {
             known.is_some_and(|known| known.earlier_roots.contains(&root.span_id))
         };
-        let root = self.records.find(request_id).into_iter().find(|root| !is_earlier(root));
+        let records = invocation_records::find(&self.records, request_id);
+        let root = records.into_iter().find(|root| !is_earlier(root));
         let Some(RootSpan { trace_id, span_id, is_open, is_sampled }) = root else { return false };
         let span = FunctionRoot { trace_id, span_id, is_open, is_sampled };
         self.root(request_id, KnownRoot { span, is_named: true }, time);

@@ -5,9 +5,8 @@ use super::body::{self, Format};
 use super::grpc;
 use super::response::{Encoding, Refusal, accepted, refused};
 use crate::counts::{Count, Counts};
-use crate::event::{Event, OtlpReceived};
+use crate::event::Event;
 use crate::http::{Answer, BoxedAnswer, ReceivedRequest, Respond, Unread};
-use crate::invocations::roots::roots;
 use crate::service_name::named;
 use crate::sink::Intake;
 use hyper::{Method, StatusCode};
@@ -156,12 +155,11 @@ impl Receiver {
         }
         let request = named(request, &self.service_name);
         self.hold_more(&mut held, request.bytes().len()).await?;
-        let named = self.intake.named_spans(&request);
-        let received = OtlpReceived { roots: roots(&request), named };
+        let spans = self.intake.invocation_spans(&request);
         tracing::debug!(signal = %kind, items = request.items(), "OTLP received");
         let dropped = self.intake.accept(request).await.map_err(|_| Refusal::Full)?;
         // If the channel is full, the loop is stuck and misses root spans. The request is accepted nevertheless.
-        drop(self.events.try_send(Event::Otlp(received)));
+        drop(self.events.try_send(Event::Otlp(spans)));
         Ok(dropped)
     }
 

@@ -8,7 +8,7 @@ mod lines;
 use crate::config::Config;
 use crate::counts::Counts;
 use crate::event::{LineFindings, LogLine};
-use crate::invocations::roots::{NamedSpan, named_spans};
+use crate::invocations::roots::{ReceivedSpan, invocation_spans};
 use crate::policy::Running;
 use crate::tasks;
 pub(crate) use backend::health_check;
@@ -44,9 +44,10 @@ impl Intake {
         self.lines.write(request, spill).await
     }
 
-    /// Returns the spans that name their invocation, if the sink makes log records, which get their ids.
-    pub(crate) fn named_spans(&self, request: &Request) -> Vec<NamedSpan> {
-        if self.buffer.is_some() { named_spans(request) } else { Vec::new() }
+    /// Returns the spans of invocations that the loop has to know of: all that name their invocation if the sink makes log records,
+    /// which get their ids.
+    pub(crate) fn invocation_spans(&self, request: &Request) -> Vec<ReceivedSpan> {
+        invocation_spans(request, self.buffer.is_some())
     }
 }
 
@@ -103,7 +104,7 @@ impl Sink {
     }
 
     /// Notes received spans that name their invocation.
-    pub(crate) fn spans_seen(&mut self, spans: &[NamedSpan]) {
+    pub(crate) fn spans_seen(&mut self, spans: &[ReceivedSpan]) {
         if let Some(backend) = &mut self.backend {
             backend.spans_seen(spans);
         }

@@ -1,7 +1,9 @@
 use super::*;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::io::Write as _;
+use tempfile::NamedTempFile;
+use wire::invocation_record::record;
 
 const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
 const SECOND: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
@@ -11,7 +13,8 @@ const ROOT: RootSpan =
 /// A table and its requests.
 struct Story {
     table: InvocationTable,
-    records: Arc<Mutex<Vec<(String, RootSpan)>>>,
+    /// Our exporter's records.
+    file: NamedTempFile,
     counts: Arc<Counts>,
 }
 
@@ -26,16 +29,22 @@ impl Story {
             function_version: "7".to_owned(),
             account_id: Some("123456789012".to_owned()),
         };
-        let records = Arc::<Mutex<Vec<(String, RootSpan)>>>::default();
-        let left = Arc::clone(&records);
-        let look_up = InvocationRecords::new(move |request_id| {
-            let left = left.lock().unwrap();
-            left.iter().filter(|(id, _)| id == request_id).map(|(_, ids)| *ids).collect()
-        });
+        let file = NamedTempFile::new().unwrap();
+        let records = file.path().to_str().unwrap().to_owned();
         let counts = Arc::new(Counts::default());
-        let mut table = InvocationTable::new(&config, &registration, Arc::clone(&counts), look_up);
+        let mut table = InvocationTable::new(&config, &registration, Arc::clone(&counts), records);
         table.subscribed();
-        Self { table, records, counts }
+        Self { table, file, counts }
+    }
+
+    fn record(&mut self, root: RootSpan) {
+        let RootSpan { trace_id, span_id, is_open, is_sampled } = root;
+        let mut record = record(FIRST, &trace_id, &span_id, is_sampled).unwrap();
+        if is_sampled && !is_open {
+            record.pop();
+            record.push(b' ');
+        }
+        self.file.write_all(&record).unwrap();
     }
 
     fn invoke(&mut self, request_id: &str, now_ms: u64) {
@@ -70,7 +79,7 @@ impl Story {
         let request_id = request_id.map(str::to_owned);
         let RootSpan { trace_id, span_id, .. } = ROOT;
         let start_unix_nano = start_ms * 1_000_000;
-        self.table.roots(vec![Root { request_id, trace_id, span_id, start_unix_nano }]);
+        self.table.roots(vec![root(request_id, trace_id, span_id, start_unix_nano)]);
     }
 
     /// Describes the due spans: kind, duration in seconds, and parent.
@@ -83,6 +92,15 @@ impl Story {
         let requests = self.table.close(reason, now_ms);
         spans(&requests).iter().map(describe).collect::<Vec<_>>().join(", ")
     }
+}
+
+fn root(
+    request_id: Option<String>,
+    trace_id: [u8; 16],
+    span_id: [u8; 8],
+    start_unix_nano: u64,
+) -> ReceivedSpan {
+    ReceivedSpan { request_id, trace_id, span_id, start_unix_nano, ..ReceivedSpan::default() }
 }
 
 fn spans(requests: &[Request]) -> Vec<Span> {
@@ -112,7 +130,7 @@ fn describe(span: &Span) -> String {
 #[test]
 fn a_root_of_earlier_work_does_not_replace_the_record_of_an_invocation() {
     let mut story = Story::new(&[]);
-    story.records.lock().unwrap().push((FIRST.to_owned(), RootSpan { is_sampled: false, ..ROOT }));
+    story.record(RootSpan { is_sampled: false, ..ROOT });
     story.invoke(FIRST, 10_000);
     story.root_by_otlp(None, 10_050);
     story.handler(FIRST, 10_000);
@@ -124,11 +142,11 @@ fn a_root_of_earlier_work_does_not_replace_the_record_of_an_invocation() {
 fn each_attempt_of_a_request_uses_its_own_root() {
     const AGAIN: RootSpan = RootSpan { trace_id: [4; 16], span_id: [8; 8], ..ROOT };
     let mut story = Story::new(&[]);
-    story.records.lock().unwrap().push((FIRST.to_owned(), ROOT));
+    story.record(ROOT);
     story.invocation(FIRST, 10_000);
     assert_eq!(story.due(), "internal of 1000 ms, child of the function's root, ok");
     // The second has its record behind the first one's, and the third none.
-    story.records.lock().unwrap().push((FIRST.to_owned(), AGAIN));
+    story.record(AGAIN);
     story.invocation(FIRST, 20_000);
     let again = spans(&story.table.take_due(0));
     assert_eq!(again.len(), 1);
@@ -152,7 +170,7 @@ fn ends_that_are_read_after_a_retry_began_belong_to_the_first_attempt() {
         let root = |story: &mut Story, id: u8, ms: u64| {
             let (request_id, start_unix_nano) = (Some(FIRST.to_owned()), ms * 1_000_000);
             let (trace_id, span_id) = ([id; 16], [id; 8]);
-            story.table.roots(vec![Root { request_id, trace_id, span_id, start_unix_nano }]);
+            story.table.roots(vec![self::root(request_id, trace_id, span_id, start_unix_nano)]);
         };
         begin(&mut story, 10_000);
         story.event(EventKind::Start, FIRST, 10_000);
@@ -188,7 +206,7 @@ fn ends_that_are_read_after_a_retry_began_belong_to_the_first_attempt() {
 fn the_open_root_of_a_failed_invocation_is_written() {
     let check = |reason: Option<&str>, is_open, expected: &str| {
         let mut story = Story::new(&[]);
-        story.records.lock().unwrap().push((FIRST.to_owned(), RootSpan { is_open, ..ROOT }));
+        story.record(RootSpan { is_open, ..ROOT });
         story.invoke(FIRST, 10_000);
         story.event(EventKind::Start, FIRST, 10_000);
         let requests = if let Some(reason) = reason {
@@ -213,12 +231,7 @@ fn a_root_with_a_request_id_wins_over_one_without() {
     let mut story = Story::new(&[]);
     story.invoke(FIRST, 10_000);
     // A span of another library that has no parent, posted before the handler's.
-    let other = Root {
-        request_id: None,
-        trace_id: [5; 16],
-        span_id: [5; 8],
-        start_unix_nano: 10_001_000_000,
-    };
+    let other = root(None, [5; 16], [5; 8], 10_001_000_000);
     story.table.roots(vec![other.clone()]);
     story.root_by_otlp(Some(FIRST), 10_005);
     story.table.roots(vec![other]);
@@ -230,7 +243,7 @@ fn a_root_with_a_request_id_wins_over_one_without() {
 fn a_variable_selects_the_invocation_span() {
     let check = |choice, expected: &str| {
         let mut story = Story::new(&[("LAMBDA_OTLP_INVOCATION_SPAN", choice)]);
-        story.records.lock().unwrap().push((FIRST.to_owned(), ROOT));
+        story.record(ROOT);
         story.invoke(FIRST, 10_000);
         story.root_by_otlp(Some(FIRST), 10_005);
         story.handler(FIRST, 10_000);
@@ -246,7 +259,7 @@ fn a_variable_selects_the_invocation_span() {
 fn an_invocation_that_the_function_does_not_sample_has_no_span() {
     let check = |variables: &[(&str, &str)], expected: [&str; 2]| {
         let mut story = Story::new(variables);
-        story.records.lock().unwrap().push((FIRST.to_owned(), ROOT));
+        story.record(ROOT);
         for (request_id, ms) in [(FIRST, 10_000), (SECOND, 20_000)] {
             story.invocation(request_id, ms);
             assert_eq!(story.due(), expected[usize::from(request_id == SECOND)], "{variables:?}");

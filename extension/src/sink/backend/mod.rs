@@ -16,7 +16,7 @@ use crate::clock::unix_millis;
 use crate::config::{Config, Flush};
 use crate::counts::{Count, Counts};
 use crate::event::{LineFindings, LogLine};
-use crate::invocations::roots::{NamedSpan, roots};
+use crate::invocations::roots::{ReceivedSpan, invocation_spans};
 use crate::policy::{
     BEFORE_DEADLINE, Decision, FlushFacts, Health, InvocationPhase, LAST_CHANCE, Running, Waiting,
     decide, is_near_deadline, last_send_time,
@@ -118,6 +118,7 @@ impl Backend {
     /// Takes a line that the function or another extension printed.
     pub(crate) fn line(&mut self, line: &LogLine) -> LineFindings {
         let DecodedContent { requests, out_of_memory } = self.lines.take(line, unix_millis());
+        let roots = |request| invocation_spans(request, false);
         let roots = (!requests.is_empty()).then(|| requests.iter().flat_map(roots).collect());
         for request in requests {
             self.put(request);
@@ -153,7 +154,7 @@ impl Backend {
     }
 
     /// Notes received spans, whose ids the log records of their invocations get.
-    pub(crate) fn spans_seen(&mut self, spans: &[NamedSpan]) {
+    pub(crate) fn spans_seen(&mut self, spans: &[ReceivedSpan]) {
         self.lines.spans_seen(spans);
     }
 

@@ -8,7 +8,7 @@ use crate::clock::unix_nanos;
 use crate::config::Config;
 use crate::counts::{Count, Counts};
 use crate::event::LogLine;
-use crate::invocations::roots::NamedSpan;
+use crate::invocations::roots::ReceivedSpan;
 use crate::policy::{Running, last_moment_ms};
 use crate::service_name::named;
 use backend::{JsonStreamEvent, JsonStreamRecord, events_request};
@@ -134,17 +134,18 @@ impl PrintedLines {
     }
 
     /// Notes received spans, whose ids the records of their invocations get.
-    pub(super) fn spans_seen(&mut self, spans: &[NamedSpan]) {
+    pub(super) fn spans_seen(&mut self, spans: &[ReceivedSpan]) {
         for span in spans {
-            let NamedSpan { request_id, trace_id, span_id, parent_span_id, is_entry } = span;
+            let Some(request_id) = &span.request_id else { continue };
+            let &ReceivedSpan { trace_id, span_id, parent_span_id, is_entry, .. } = span;
             self.converter.invocation_span_seen(&InvocationSpan {
                 request_id,
-                trace_id: *trace_id,
-                span_id: *span_id,
-                parent_span_id: *parent_span_id,
-                is_entry: *is_entry,
+                trace_id,
+                span_id,
+                parent_span_id,
+                is_entry,
             });
-            self.converter.trace_seen(*trace_id);
+            self.converter.trace_seen(trace_id);
         }
     }
 
