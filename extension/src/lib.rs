@@ -18,6 +18,7 @@ mod own_file;
 mod own_metrics;
 mod policy;
 mod receiver;
+mod recent;
 mod runtime;
 mod service_name;
 mod sink;

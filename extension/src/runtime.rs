@@ -6,7 +6,7 @@ use crate::counts::Counts;
 use crate::event::Event;
 use crate::event_loop::EventLoop;
 use crate::http::listen;
-use crate::invocations::identity::FunctionIdentity;
+use crate::invocations::identity::identity;
 use crate::invocations::invocation_records;
 use crate::invocations::state::InvocationState;
 use crate::invocations::table::InvocationTable;
@@ -84,15 +84,17 @@ async fn live(
     let mut xray = XRayDaemon::bind(port, Arc::clone(counts)).await;
     let records = wire::invocation_record::path(&config.runtime_api);
     invocation_records::make_file(&records);
-    let (api, registration) = register(config, address, name).await?;
+    let names: &[&str] =
+        if config.function.is_managed_instance { &["SHUTDOWN"] } else { &["INVOKE", "SHUTDOWN"] };
+    let (api, registration) = retrying(|| ExtensionsApi::register(address, name, names)).await?;
     let problems = config.complaint();
     if !problems.is_empty() {
         tracing::warn!(problems, "some variables are invalid, the others apply");
     }
-    let function = FunctionIdentity::of(config, &registration).into_function();
+    let function = identity(config, &registration);
     xray.identify(&function);
-    sink.connect(config, function);
-    let table = InvocationTable::new(config, &registration, Arc::clone(counts), records);
+    sink.connect(config, function.clone());
+    let table = InvocationTable::new(config, function, Arc::clone(counts), records);
     let mut state = InvocationState::new(config, table);
     let reports_ends = config.telemetry_types.contains(&"platform");
     let takes_lines = sink.takes_lines();
@@ -142,16 +144,6 @@ async fn receive_otlp(
     config.receiver_port
 }
 
-async fn register(
-    config: &Config,
-    address: &Address,
-    name: &str,
-) -> Result<(ExtensionsApi, Registration), ApiError> {
-    let events: &[&str] =
-        if config.function.is_managed_instance { &["SHUTDOWN"] } else { &["INVOKE", "SHUTDOWN"] };
-    retrying(|| ExtensionsApi::register(address, name, events)).await
-}
-
 /// Listens for telemetry and subscribes to it. Returns `true` if Lambda will send events.
 async fn receive_telemetry(
     config: &Config,
@@ -173,21 +165,14 @@ async fn receive_telemetry(
     let responder = listener.responder(events, Arc::clone(counts), takes_lines);
     let Listener { socket, uri, .. } = listener;
     let listening = listen(socket, Arc::new(responder));
-    let accepted = subscribe(config, api, &uri).await;
-    if !accepted {
-        listening.abort();
-    }
-    accepted
-}
-
-async fn subscribe(config: &Config, api: &ExtensionsApi, uri: &str) -> bool {
-    match api.subscribe(&subscription(&config.telemetry_types, uri)).await {
+    match api.subscribe(&subscription(&config.telemetry_types, &uri)).await {
         Ok(Subscription::Accepted) => return true,
         Ok(Subscription::Local) => tracing::info!("no Telemetry API here, continuing without it"),
         Err(error) => {
             tracing::warn!(%error, "cannot subscribe to Lambda's telemetry, continuing without it");
         }
     }
+    listening.abort();
     false
 }
 

@@ -2,7 +2,6 @@
 
 pub(crate) mod identity;
 pub(crate) mod invocation_records;
-mod recent_events;
 pub(crate) mod roots;
 pub(crate) mod state;
 pub(crate) mod table;

@@ -243,6 +243,7 @@ fn last_moment(current: &Current) -> u64 {
 mod tests {
     use super::*;
     use crate::counts::{Count, Counts};
+    use crate::invocations::identity::identity;
     use extensions_api::Registration;
     use std::collections::BTreeMap;
     use std::sync::Arc;
@@ -258,7 +259,7 @@ mod tests {
             let counts = Arc::new(Counts::default());
             let table = InvocationTable::new(
                 &config,
-                &Registration::default(),
+                identity(&config, &Registration::default()),
                 Arc::clone(&counts),
                 "/nowhere".to_owned(),
             );

@@ -6,16 +6,15 @@
 use crate::clock::unix_millis;
 use crate::config::{Config, InvocationSpanMode};
 use crate::counts::{Count, Counts};
-use crate::invocations::identity::FunctionIdentity;
+use crate::invocations::identity;
 use crate::invocations::invocation_records;
-use crate::invocations::recent_events::RecentEvents;
 use crate::invocations::roots::ReceivedSpan;
 use crate::own_metrics::OwnMetrics;
-use extensions_api::Registration;
+use crate::recent::Recent;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use platform::{
-    Aggregator, EventKind, FunctionRoot, Invocations, Owner, PlatformEvent, ShutdownReason,
-    SpanEnd, SpanOptions, XRaySegment,
+    Aggregator, EventKind, FunctionRoot, Identity, Invocations, Owner, PlatformEvent,
+    ShutdownReason, SpanEnd, SpanOptions, XRaySegment,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,6 +23,8 @@ use wire::invocation_record::RootSpan;
 
 /// The number of ends that may wait for a root span. Beyond it, the oldest is passed on.
 const MAX_HELD_BACK: usize = 64;
+/// The number of remembered events, more than a delivery contains.
+const MAX_RECENT: usize = 2048;
 /// The time by which a root span may begin before the extension reads INVOKE.
 const EARLY_MS: u64 = 100;
 
@@ -103,7 +104,8 @@ impl Known {
 
 #[derive(Debug)]
 pub(crate) struct InvocationTable {
-    identity: FunctionIdentity,
+    function: Identity,
+    memory_mib: Option<usize>,
     invocation_span: InvocationSpanMode,
     /// Lambda sends INVOKE, except to managed instances.
     gets_invoke: bool,
@@ -118,7 +120,7 @@ pub(crate) struct InvocationTable {
     held_back: VecDeque<(PlatformEvent, u64)>,
     /// The function has sent a root span before.
     sends_roots: bool,
-    recent: RecentEvents,
+    recent: Recent,
     due: bool,
     evicted: usize,
     own: OwnMetrics,
@@ -128,11 +130,10 @@ pub(crate) struct InvocationTable {
 impl InvocationTable {
     pub(crate) fn new(
         config: &Config,
-        registration: &Registration,
+        function: Identity,
         counts: Arc<Counts>,
         records: String,
     ) -> Self {
-        let identity = FunctionIdentity::of(config, registration);
         let options = SpanOptions {
             mapping: config.span_mapping,
             end: config.span_end,
@@ -140,13 +141,14 @@ impl InvocationTable {
             xray_lambda: config.xray_lambda,
             only_sampled: config.drops_traces && config.invocation_span == InvocationSpanMode::Auto,
             concurrent: config.function.is_managed_instance,
-            function_name: identity.function_name().to_owned(),
-            function_version: identity.function_version().map(str::to_owned),
+            function_name: function.function_name.clone().unwrap_or_default(),
+            function_version: function.function_version.clone(),
         };
         // In direct mode no forwarder reads the reports.
         let owner = if config.is_direct() { Owner::Sole } else { Owner::Extension };
         Self {
-            identity,
+            function,
+            memory_mib: config.function.memory_mib,
             invocation_span: config.invocation_span,
             gets_invoke: !config.function.is_managed_instance,
             options,
@@ -156,7 +158,7 @@ impl InvocationTable {
             known: VecDeque::new(),
             held_back: VecDeque::new(),
             sends_roots: false,
-            recent: RecentEvents::default(),
+            recent: Recent::new(MAX_RECENT),
             due: false,
             evicted: 0,
             own: OwnMetrics::new(Arc::clone(&counts), config.shape, unix_millis()),
@@ -249,8 +251,14 @@ impl InvocationTable {
 
     /// Takes an event of the Telemetry API. The default of its time is the time of receipt.
     pub(crate) fn event(&mut self, event: PlatformEvent, now_ms: u64) {
-        if self.recent.is_repeated(&event) {
-            return;
+        // Events without a time never count as repeated.
+        if event.time_unix_nano.is_some() {
+            let PlatformEvent { request_id, time_unix_nano, phase, name, state, .. } = &event;
+            let key = (event.kind.as_str(), request_id, time_unix_nano, phase, name, state);
+            if self.recent.has(key) {
+                return;
+            }
+            self.recent.add(key);
         }
         let time = event.time_unix_nano.unwrap_or(now_ms.saturating_mul(1_000_000));
         self.metrics.add(&event, time);
@@ -303,11 +311,11 @@ impl InvocationTable {
             self.counts.add(Count::TableFull, evicted - self.evicted.min(evicted));
             self.evicted = evicted;
             if !spans.is_empty() {
-                requests.push(self.identity.traces(spans));
+                requests.push(identity::traces(&self.function, self.memory_mib, spans));
             }
         }
         if !(metrics.is_empty() && own.is_empty()) {
-            requests.push(self.identity.metrics(metrics, own));
+            requests.push(identity::metrics(&self.function, metrics, own));
         }
         requests
     }

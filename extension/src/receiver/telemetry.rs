@@ -8,9 +8,9 @@ use crate::counts::{Count, Counts};
 use crate::event::{Event, LogLine, TelemetryBatch, TelemetryItem};
 use crate::http::{Answer, BoxedAnswer, ReceivedRequest, Respond, Unread};
 use crate::own_file;
+use crate::recent::Recent;
 use hyper::StatusCode;
 use platform::{LineSource, TelemetryEvent, TelemetryRecord, parse_batch};
-use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -109,7 +109,7 @@ impl Listener {
             events,
             counts,
             takes_lines,
-            recent: RecentDeliveries::default(),
+            recent: Mutex::new(Recent::new(RECENT)),
         }
     }
 }
@@ -134,27 +134,6 @@ fn free_ports(random: u64) -> impl Iterator<Item = u16> {
     (0..ATTEMPTS).filter_map(move |attempt| port(attempt).try_into().ok())
 }
 
-/// Hashes of the newest accepted deliveries.
-#[derive(Default)]
-struct RecentDeliveries {
-    hashes: Mutex<VecDeque<u64>>,
-    hasher: RandomState,
-}
-
-impl RecentDeliveries {
-    fn has(&self, hash: u64) -> bool {
-        self.hashes.lock().unwrap_or_else(PoisonError::into_inner).contains(&hash)
-    }
-
-    fn add(&self, hash: u64) {
-        let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
-        if hashes.len() == RECENT {
-            hashes.pop_front();
-        }
-        hashes.push_back(hash);
-    }
-}
-
 /// Passes batches to the loop, within a bound of bytes.
 pub(crate) struct TelemetryResponder {
     path: String,
@@ -164,7 +143,8 @@ pub(crate) struct TelemetryResponder {
     events: mpsc::Sender<Event>,
     counts: Arc<Counts>,
     takes_lines: bool,
-    recent: RecentDeliveries,
+    /// The newest accepted deliveries.
+    recent: Mutex<Recent>,
 }
 
 impl Respond for TelemetryResponder {
@@ -204,13 +184,13 @@ impl TelemetryResponder {
             self.counts.add(Count::TelemetryRefused, 1);
             return StatusCode::SERVICE_UNAVAILABLE;
         };
-        let hash = self.recent.hasher.hash_one(body);
+        let bytes = body;
         let body = String::from_utf8_lossy(body);
         let batch = parse_batch(&body);
         let malformed = batch.refused + usize::from(batch.is_broken);
         let mut items: Vec<TelemetryItem> =
             batch.events.into_iter().filter_map(|event| self.item(event)).collect();
-        if self.recent.has(hash) {
+        if self.recent.lock().unwrap_or_else(PoisonError::into_inner).has(bytes) {
             // The invocation table recognizes repeated platform events.
             items.retain(|item| matches!(item, TelemetryItem::Platform { .. }));
         }
@@ -222,7 +202,7 @@ impl TelemetryResponder {
             return StatusCode::SERVICE_UNAVAILABLE;
         }
         if self.takes_lines {
-            self.recent.add(hash);
+            self.recent.lock().unwrap_or_else(PoisonError::into_inner).add(bytes);
         }
         self.counts.add(Count::Malformed, malformed);
         self.counts.add(Count::LogLines, lines);
@@ -286,7 +266,7 @@ mod tests {
             events,
             counts: Arc::default(),
             takes_lines: false,
-            recent: RecentDeliveries::default(),
+            recent: Mutex::new(Recent::new(RECENT)),
         };
         let event = r#"[{"type":"platform.start","record":{"requestId":"r"}}]"#.as_bytes();
         assert_eq!(

@@ -1,4 +1,5 @@
 use super::*;
+use extensions_api::Registration;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -32,7 +33,12 @@ impl Story {
         let file = NamedTempFile::new().unwrap();
         let records = file.path().to_str().unwrap().to_owned();
         let counts = Arc::new(Counts::default());
-        let mut table = InvocationTable::new(&config, &registration, Arc::clone(&counts), records);
+        let mut table = InvocationTable::new(
+            &config,
+            identity::identity(&config, &registration),
+            Arc::clone(&counts),
+            records,
+        );
         table.subscribed();
         Self { table, file, counts }
     }

@@ -287,7 +287,7 @@ impl RawEvents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::invocations::identity::FunctionIdentity;
+    use crate::invocations::identity::identity;
     use extensions_api::Registration;
     use platform::TelemetryRecord;
     use std::collections::BTreeMap;
@@ -304,7 +304,7 @@ mod tests {
             .map(|(name, value)| ((*name).into(), (*value).into()))
             .collect();
         let config = Config::from_source(&source);
-        let identity = FunctionIdentity::of(&config, &Registration::default()).into_function();
+        let identity = identity(&config, &Registration::default());
         PrintedLines::new(&config, identity, is_json, &Arc::default())
     }
 

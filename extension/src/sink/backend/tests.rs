@@ -1,5 +1,5 @@
 use super::*;
-use crate::invocations::identity::FunctionIdentity;
+use crate::invocations::identity::identity;
 use crate::test_spans::spans;
 use extensions_api::Registration;
 use test_support::openobserve::{ScriptedResponse, Sink};
@@ -18,7 +18,7 @@ async fn pause_after(
     config.choice.direct.as_mut().unwrap().destination.max_request_bytes = 8 << 10;
     let counts = Arc::<Counts>::default();
     let output = LineOutput::start(&config, std::io::sink(), Arc::clone(&counts)).unwrap();
-    let function = FunctionIdentity::of(&config, &Registration::default()).into_function();
+    let function = identity(&config, &Registration::default());
     let buffer = buffer(&config);
     let mut backend = Backend::start(&config, function, buffer.as_ref(), &output, &counts).unwrap();
     for request in requests {
