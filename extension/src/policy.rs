@@ -290,34 +290,6 @@ mod tests {
     }
 
     #[test]
-    fn an_invocation_is_held_only_while_telemetry_is_expected() {
-        let check = |text: &str, expected| {
-            let has = |word: &str| text.split(' ').any(|part| part == word);
-            let running = Running {
-                deadline_ms: 3000,
-                is_done: has("done"),
-                end_is_expected: !has("silent"),
-                otlp_received: has("otlp"),
-                is_rare: has("rare"),
-                last_failed: has("failed"),
-                ..Running::default()
-            };
-            let now_ms = if has("deadline") { 2850 } else { 2849 };
-            assert_eq!(is_held(&running, now_ms), expected, "{text}");
-        };
-        check("", false);
-        check("otlp", false);
-        check("rare", true);
-        check("rare otlp", false);
-        check("rare done", false);
-        check("rare deadline", false);
-        check("rare silent", false);
-        check("failed", true);
-        check("failed otlp", true);
-        check("failed done", false);
-    }
-
-    #[test]
     fn traffic_is_rare_if_the_usual_gap_is_long() {
         let check = |times_s: &[u64], expected| {
             let mut traffic = Traffic::default();

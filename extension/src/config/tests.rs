@@ -72,15 +72,6 @@ fn the_o2_span_mapping_variable_applies_if_ours_is_unset() {
 }
 
 #[test]
-fn the_json_log_format_gives_lines_a_level() {
-    let format = ("AWS_LAMBDA_LOG_FORMAT", "JSON");
-    let level = ("AWS_LAMBDA_LOG_LEVEL", "WARN");
-    assert_eq!(config(&[level]).lines.json_level, None);
-    assert_eq!(config(&[format]).lines.json_level.as_deref(), Some("INFO"));
-    assert_eq!(config(&[format, level]).lines.json_level.as_deref(), Some("WARN"));
-}
-
-#[test]
 fn mistakes_are_reported_in_one_line_and_numbers_clamped() {
     let config = config(&[
         ("LAMBDA_OTLP_LINE", "tiny"),

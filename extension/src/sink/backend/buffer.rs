@@ -292,32 +292,6 @@ mod tests {
     }
 
     #[test]
-    fn a_full_buffer_returns_the_request() {
-        let buffer = buffer();
-        let mut taken = 0;
-        let full = loop {
-            match buffer.put(one()) {
-                Ok(()) => taken += 1,
-                Err(full) => break full,
-            }
-        };
-        assert!(full.is_full && full.request == one());
-        assert!((8..10).contains(&taken), "{taken}");
-        assert_eq!(buffer.oldest().map(|(_, is_much)| is_much), Some(true));
-        // Requests in flight still take room.
-        let sending = buffer.take(SignalKind::Traces);
-        assert!(buffer.put(one()).is_err());
-        sending.settle(Vec::new(), Vec::new());
-        assert_eq!(buffer.lock().bytes, 0);
-        buffer.put(one()).unwrap();
-        buffer.spill_from_now_on();
-        assert!(buffer.put(one()).is_err_and(|refused| refused.is_full));
-        assert_eq!(buffer.close().len(), 1);
-        assert!(buffer.put(one()).is_err_and(|refused| !refused.is_full));
-        assert_eq!(buffer.lock().bytes, 0);
-    }
-
-    #[test]
     fn printed_lines_leave_room_for_posted_telemetry() {
         let buffer = buffer();
         while buffer.put_lines(one()).is_ok() {}
@@ -359,34 +333,5 @@ mod tests {
             (vec![u32::MAX], 1)
         );
         assert_eq!(buffer.lock().bytes, 0);
-    }
-
-    #[test]
-    fn each_part_of_a_flush_is_settled_separately() {
-        let len = one().bytes().len();
-        let buffer = Arc::new(Buffer::new(1 << 20));
-        buffer.put(one()).unwrap();
-        drop(buffer.take(SignalKind::Traces));
-        for _ in 0..4 {
-            buffer.put(one()).unwrap();
-        }
-        let parts = buffer.take(SignalKind::Traces).parts(2 * len);
-        let sizes: Vec<_> = parts.iter().map(|part| part.batches.len()).collect();
-        assert_eq!(sizes, [2, 2, 1]);
-        let mut parts = parts.into_iter();
-        parts.next().unwrap().settle(Vec::new(), Vec::new());
-        // The others are cut off.
-        drop(parts);
-        assert_eq!((waiting(&buffer).len(), buffer.bytes()), (3, 3 * len));
-        drop(buffer.remove_all());
-
-        // A request that is too large is cut, and its bytes are given back as they are.
-        buffer.put(spans(20)).unwrap();
-        let parts = buffer.take(SignalKind::Traces).parts(3 * len);
-        assert!(parts.len() > 1, "{}", parts.len());
-        for part in parts {
-            part.settle(Vec::new(), Vec::new());
-        }
-        assert_eq!(buffer.bytes(), 0);
     }
 }

@@ -363,20 +363,17 @@ mod tests {
 
     #[test]
     fn requests_share_lines_within_limits_of_bytes_and_items() {
-        let check = |requests: &[(usize, usize)], expected: &[usize]| {
-            let requests: Vec<_> =
-                requests.iter().map(|(bytes, items)| (*bytes, *items, false)).collect();
+        let (own, spill) = (false, true);
+        for (requests, expected) in [
+            (vec![(10_000, 1, own); 3], &[3][..]),
+            // 32 KiB each, and 256 KiB together.
+            (vec![(SHARED_BYTES, 1, own); 9], &[8, 1]),
+            (vec![(1, 1, own), (SHARED_BYTES + 1, 1, own), (1, 1, own)], &[1, 1, 1]),
+            // 10,000 items.
+            (vec![(1, 5000, own); 3], &[2, 1]),
+            (vec![(1, 1, own), (1, 1, own), (1, 1, spill), (1, 1, own)], &[2, 1, 1]),
+        ] {
             assert_eq!(together(&requests), expected, "{requests:?}");
-        };
-        check(&[(10_000, 1); 3], &[3]);
-        // 32 KiB each, and 256 KiB together.
-        check(&[(SHARED_BYTES, 1); 9], &[8, 1]);
-        check(&[(SHARED_BYTES - 1, 1); 9], &[8, 1]);
-        check(&[(1, 1), (SHARED_BYTES + 1, 1), (1, 1), (1, 1)], &[1, 1, 2]);
-        // 10,000 items.
-        check(&[(1, 5000); 3], &[2, 1]);
-        check(&[(1, 4000); 3], &[2, 1]);
-        let (spill, own) = (true, false);
-        assert_eq!(together(&[(1, 1, own), (1, 1, own), (1, 1, spill), (1, 1, own)]), [2, 1, 1]);
+        }
     }
 }

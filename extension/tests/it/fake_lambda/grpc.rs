@@ -260,17 +260,6 @@ async fn a_canceled_call_is_written_only_if_its_line_started() {
 }
 
 #[tokio::test]
-async fn a_grpc_connection_survives_a_long_freeze() {
-    let (lambda, _next) = Lambda::waiting(&[]).await;
-    let mut client = connect(lambda.receiver).await;
-    assert_eq!(export(&mut client, 1).await, TAKEN);
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_hours(6)).await;
-    tokio::time::resume();
-    assert_eq!(export(&mut client, 1).await, TAKEN);
-}
-
-#[tokio::test]
 async fn the_default_grpc_port_is_open_beside_the_http_port() {
     let _ports = crate::DEFAULT_PORTS.lock().await;
     let (_lambda, _next) = Lambda::waiting(&[("OTEL_LAMBDA_RECEIVER_PORT", "4318")]).await;

@@ -10,9 +10,10 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::{Value, json};
 use std::time::Duration;
+use test_support::Logged;
 use test_support::openobserve::Sink;
 use wire::compact::Names;
-use wire::{Envelope, LineEncoder, LineLimits, Logs, Request, SignalKind};
+use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind};
 
 pub(crate) const TIME: &str = "2026-09-21T14:13:20.123Z";
 
@@ -40,9 +41,9 @@ fn bodies(sink: &Sink) -> Vec<String> {
 pub(crate) fn spilled_bodies(stdout: &Stdout) -> Vec<String> {
     let text = stdout.text();
     let lines = text.lines().filter(|line| line.contains("\"spill\":true")).map(read);
-    let logs = lines.filter_map(|request| request.decode::<Logs>()).map(Result::unwrap);
-    let scopes = logs.flat_map(|logs| logs.resource_logs).flat_map(|of| of.scope_logs);
-    scopes.flat_map(|scope| scope.log_records).map(|record| body(&record)).collect()
+    let mut logged = Logged::default();
+    logged.add(&lines.collect::<Vec<_>>());
+    logged.records.iter().map(body).collect()
 }
 
 /// A root span of the invocation, as an SDK sends it.

@@ -19,14 +19,15 @@ use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use test_support::Logged;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::field::Field;
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Metadata, Subscriber, span};
+use wire::SignalKind;
 use wire::protobuf::Writer;
-use wire::{Metrics, SignalKind, Traces};
 
 /// A call that the extension made; the test answers it.
 pub(crate) struct Call {
@@ -350,20 +351,20 @@ impl Stdout {
         names
     }
 
+    fn logged(&self) -> Logged {
+        let mut logged = Logged::default();
+        logged.add(&self.text().lines().map(read).collect::<Vec<_>>());
+        logged
+    }
+
     /// All metrics, in order.
     pub(crate) fn metrics(&self) -> Vec<Metric> {
-        let text = self.text();
-        let metrics = text.lines().filter_map(|line| read(line).decode::<Metrics>());
-        let resources = metrics.flat_map(|metrics| metrics.unwrap().resource_metrics);
-        resources.flat_map(|of| of.scope_metrics).flat_map(|of| of.metrics).collect()
+        self.logged().metrics
     }
 
     /// All spans, in order.
     pub(crate) fn spans(&self) -> Vec<Span> {
-        let text = self.text();
-        let traces = text.lines().filter_map(|line| read(line).decode::<Traces>());
-        let resources = traces.flat_map(|traces| traces.unwrap().resource_spans);
-        resources.flat_map(|of| of.scope_spans).flat_map(|of| of.spans).collect()
+        self.logged().spans.into_iter().map(|(_, span)| span).collect()
     }
 
     pub(crate) fn items(&self, kind: SignalKind) -> usize {
