@@ -334,4 +334,33 @@ mod tests {
         );
         assert_eq!(buffer.lock().bytes, 0);
     }
+
+    #[test]
+    fn each_part_of_a_flush_is_settled_separately() {
+        let len = one().bytes().len();
+        let buffer = Arc::new(Buffer::new(1 << 20));
+        buffer.put(one()).unwrap();
+        drop(buffer.take(SignalKind::Traces));
+        for _ in 0..4 {
+            buffer.put(one()).unwrap();
+        }
+        let parts = buffer.take(SignalKind::Traces).parts(2 * len);
+        let sizes: Vec<_> = parts.iter().map(|part| part.batches.len()).collect();
+        assert_eq!(sizes, [2, 2, 1]);
+        let mut parts = parts.into_iter();
+        parts.next().unwrap().settle(Vec::new(), Vec::new());
+        // The others are cut off.
+        drop(parts);
+        assert_eq!((waiting(&buffer).len(), buffer.bytes()), (3, 3 * len));
+        drop(buffer.remove_all());
+
+        // A request that is too large is cut, and its bytes are given back as they are.
+        buffer.put(spans(20)).unwrap();
+        let parts = buffer.take(SignalKind::Traces).parts(3 * len);
+        assert!(parts.len() > 1, "{}", parts.len());
+        for part in parts {
+            part.settle(Vec::new(), Vec::new());
+        }
+        assert_eq!(buffer.bytes(), 0);
+    }
 }

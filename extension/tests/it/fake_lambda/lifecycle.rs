@@ -95,7 +95,10 @@ async fn otlp_ends_the_hold_and_a_failure_causes_one() {
         .await;
     lambda.telemetry(&[runtime_done("first", "failure")]).await;
     next.answer(200, invoke("second", MINUTE));
-    lambda.protobuf(SignalKind::Traces, &support::traces(1)).await;
+    for _ in 0..20 {
+        lambda.protobuf(SignalKind::Traces, &support::traces(1)).await;
+        assert!(lambda.no_call(), "the one after a failure is held until its end");
+    }
     assert_eq!(lambda.telemetry(&[runtime_done("second", "success")]).await, 200);
     let (stdout, counts) = lambda.shut_down().await;
     let own = usize::try_from(counts.get(Count::Received)).unwrap();
