@@ -269,46 +269,47 @@ async fn within(
 mod tests {
     use super::*;
     use crate::http::{HttpRequest, HttpResponse, TransportError};
-    use bytes::Bytes;
     use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
     use opentelemetry_proto::tonic::logs::v1::LogRecord;
     use opentelemetry_proto::tonic::metrics::v1::metric::Data;
     use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint};
     use opentelemetry_proto::tonic::resource::v1::Resource;
     use opentelemetry_proto::tonic::trace::v1::Span;
-    use std::sync::Mutex;
+    use std::sync::atomic::AtomicUsize;
     use url::Url;
 
-    /// Answers each request with a 401 that repeats its authorization header, and keeps the requests.
-    #[derive(Debug, Default)]
-    struct Echo {
-        seen: Mutex<Vec<String>>,
+    /// A backend that answers a request of so many items with a status and a body, and keeps streams and numbers of items.
+    struct Fake<A> {
+        answer: A,
+        streams: Mutex<Vec<String>>,
+        sizes: Mutex<Vec<usize>>,
     }
 
-    impl Transport for Echo {
+    impl<A: Fn(usize) -> (u16, &'static str) + Sync> Transport for Fake<A> {
         async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
-            let text = |value: Option<&HeaderValue>| {
-                value.map_or("-".to_owned(), |value| value.to_str().unwrap().to_owned())
-            };
-            let authorization = text(request.headers.get("authorization"));
-            let stream = text(request.stream.as_ref());
-            self.seen.lock().unwrap().push(format!("{}: {authorization}, {stream}", request.kind));
-            let body = Bytes::from(format!("who is {authorization} or Basic first-secret"));
-            Ok(HttpResponse { status: 401, headers: HeaderMap::new(), body, cut: false })
+            let stream = request.stream.as_ref().map_or("-", |stream| stream.to_str().unwrap());
+            self.streams.lock().unwrap().push(stream.to_owned());
+            let bytes = wire::gzip::inflate(&request.body, 1 << 20).unwrap();
+            let items = Request::trusted(request.kind, bytes).items();
+            self.sizes.lock().unwrap().push(items);
+            let (status, body) = (self.answer)(items);
+            let json = HeaderValue::from_static("application/json");
+            let json = (!body.is_empty()).then_some((http::header::CONTENT_TYPE, json));
+            let headers = json.into_iter().collect();
+            Ok(HttpResponse { status, headers, body: body.into(), cut: false })
         }
     }
 
-    fn authorization(value: &str) -> Headers {
-        let mut headers = Headers::new();
-        headers.push("authorization", value).unwrap();
-        headers
-    }
-
-    fn client(stream: Option<&str>) -> Client<Echo> {
+    fn client<A: Fn(usize) -> (u16, &'static str) + Sync>(
+        profile: Profile,
+        stream: Option<&str>,
+        answer: A,
+    ) -> Client<Fake<A>> {
         let mut destination = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
-        destination.headers = authorization("Basic first-secret");
+        destination.profile = profile;
         destination.stream = stream.map(str::to_owned);
-        Client::with_transport(&destination, Echo::default()).unwrap()
+        let fake = Fake { answer, streams: Mutex::default(), sizes: Mutex::default() };
+        Client::with_transport(&destination, fake).unwrap()
     }
 
     fn one_record() -> Request {
@@ -321,84 +322,61 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_stream_of_a_request_overrides_the_default_stream() {
-        let check = async |own, asked, expected: &str, expected_warning: &str| {
-            let client = client(own);
-            let outcome = client.export(asked, one_record(), soon()).await;
-            let seen = client.transport.seen.lock().unwrap().join("; ");
-            assert_eq!(seen, format!("logs: Basic first-secret, {expected}"), "{asked:?}");
-            assert_eq!(outcome.warning, expected_warning);
-        };
-        check(None, None, "-", "").await;
-        check(Some("own"), None, "own", "").await;
-        check(Some("own"), Some("shop"), "shop", "").await;
-        check(Some("own"), Some(""), "own", "").await;
-        let warning = r#"stream "a\nb" is not used: it contains characters that a header cannot"#;
-        check(None, Some("a\nb"), "-", warning).await;
-        check(Some("own"), Some("a\nb"), "own", warning).await;
         let long = "é".repeat(200);
-        let warning = format!(
+        let warning = r#"stream "a\nb" is not used: it contains characters that a header cannot"#;
+        let cut = format!(
             r#"stream "{}"… is not used: it contains characters that a header cannot"#,
             "é".repeat(60)
         );
-        check(None, Some(long.as_str()), "-", &warning).await;
-    }
-
-    /// A backend that answers each request with 200 and this body.
-    struct Answers(&'static str);
-
-    impl Transport for Answers {
-        async fn send(&self, _: HttpRequest) -> Result<HttpResponse, TransportError> {
-            let headers = HeaderMap::from_iter([(
-                http::header::CONTENT_TYPE,
-                HeaderValue::from_static("application/json"),
-            )]);
-            let body = Bytes::from_static(self.0.as_bytes());
-            Ok(HttpResponse { status: 200, headers, body, cut: false })
+        for (own, asked, expected, expected_warning) in [
+            (None, None, "-", ""),
+            (Some("own"), None, "own", ""),
+            (Some("own"), Some("shop"), "shop", ""),
+            (Some("own"), Some(""), "own", ""),
+            (None, Some("a\nb"), "-", warning),
+            (Some("own"), Some("a\nb"), "own", warning),
+            (None, Some(long.as_str()), "-", &cut),
+        ] {
+            let client = client(Profile::OpenObserve, own, |_| (200, ""));
+            let outcome = client.export(asked, one_record(), soon()).await;
+            assert_eq!(*client.transport.streams.lock().unwrap(), [expected], "{asked:?}");
+            assert_eq!(outcome.warning, expected_warning);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_repeated_warning_is_reported_once() {
-        let check = async |profile, body, expected: [&str; 3]| {
-            let mut destination =
-                DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
-            destination.profile = profile;
-            let client = Client::with_transport(&destination, Answers(body)).unwrap();
-            for expected in expected {
+        let own = "accepted, but the answer is not OTLP: {\"ok\":true}";
+        let partial = r#"{"partialSuccess":{"errorMessage":"old schema"}}"#;
+        for (profile, body, first) in [
+            (Profile::Otlp, "{\"ok\":true}", own),
+            (Profile::Otlp, partial, "old schema"),
+            (Profile::OpenObserve, partial, "old schema"),
+        ] {
+            let client = client(profile, None, |_| (200, body));
+            for expected in [first, "", ""] {
                 let outcome = client.export(None, one_record(), soon()).await;
                 let Outcome { accepted, requests_sent, warning, .. } = outcome;
                 assert_eq!((accepted, requests_sent, warning.as_str()), (1, 1, expected));
             }
-        };
-        let own = "accepted, but the answer is not OTLP: {\"ok\":true}";
-        check(Profile::Otlp, "{\"ok\":true}", [own, "", ""]).await;
-        let partial = r#"{"partialSuccess":{"errorMessage":"old schema"}}"#;
-        check(Profile::Otlp, partial, ["old schema", "", ""]).await;
-        check(Profile::OpenObserve, partial, ["old schema", "", ""]).await;
+        }
     }
 
-    /// A backend that notes the number of items of each request. It refuses the next `refusals` ones, and those of more than
-    /// `most_items` items.
-    #[derive(Default)]
-    struct Sizes {
-        seen: Mutex<Vec<usize>>,
-        refusals: Mutex<usize>,
-        most_items: Mutex<Option<usize>>,
-    }
-
-    impl Transport for Sizes {
-        async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
-            let bytes = wire::gzip::inflate(&request.body, 1 << 20).unwrap();
-            let items = Request::trusted(request.kind, bytes).items();
-            self.seen.lock().unwrap().push(items);
-            let mut refusals = self.refusals.lock().unwrap();
-            let status = match *self.most_items.lock().unwrap() {
-                Some(most) if items > most => 413,
-                _ if *refusals > 0 => 400,
-                _ => 200,
-            };
-            *refusals = refusals.saturating_sub(1);
-            Ok(HttpResponse { status, headers: HeaderMap::new(), body: Bytes::new(), cut: false })
+    #[tokio::test(start_paused = true)]
+    async fn the_accepted_size_is_learned() {
+        // A backend that accepts no size teaches none.
+        let most = AtomicUsize::new(0);
+        let answer = |items| (if items > most.load(Ordering::Relaxed) { 413 } else { 200 }, "");
+        let client = client(Profile::OpenObserve, None, answer);
+        let span = || Span { name: "x".repeat(8000), ..Span::default() };
+        let request = Request::of_spans(None, (0..64).map(|_| span()).collect());
+        assert_eq!(client.export(None, request.clone(), soon()).await.accepted, 0);
+        client.transport.sizes.lock().unwrap().clear();
+        most.store(10, Ordering::Relaxed);
+        for expected in [[vec![64, 32, 16], vec![8; 8]].concat(), vec![8; 8]] {
+            let outcome = client.export(None, request.clone(), soon()).await;
+            assert_eq!(outcome.accepted, 64);
+            assert_eq!(std::mem::take(&mut *client.transport.sizes.lock().unwrap()), expected);
         }
     }
 
@@ -415,70 +393,56 @@ mod tests {
         Request::of_spans(resource, keys_of_items.iter().map(span).collect())
     }
 
-    fn gauges(names_and_keys: &[(&str, &str)]) -> Request {
-        let gauge = |(name, names): &(&str, &str)| {
+    /// Four gauges, of which the last one has this name and keys.
+    fn gauges(name: &str, names: &str) -> Request {
+        let gauge = |(name, names): (&str, &str)| {
             let point = NumberDataPoint { attributes: keys(names), ..Default::default() };
             let data = Data::Gauge(Gauge { data_points: vec![point] });
-            Metric { name: (*name).to_owned(), data: Some(data), ..Default::default() }
+            Metric { name: name.to_owned(), data: Some(data), ..Default::default() }
         };
-        Request::of_metrics(None, names_and_keys.iter().map(gauge).collect())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_accepted_size_is_learned() {
-        let destination = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
-        let client = Client::with_transport(&destination, Sizes::default()).unwrap();
-        let event = "x".repeat(8000);
-        let span = || Span { name: event.clone(), ..Span::default() };
-        let request = Request::of_spans(None, (0..64).map(|_| span()).collect());
-        // A backend that accepts no size teaches none.
-        *client.transport.most_items.lock().unwrap() = Some(0);
-        let outcome = client.export(None, request.clone(), soon()).await;
-        assert_eq!(outcome.accepted, 0);
-        client.transport.seen.lock().unwrap().clear();
-        *client.transport.most_items.lock().unwrap() = Some(10);
-        for expected in [[vec![64, 32, 16], vec![8; 8]].concat(), vec![8; 8]] {
-            let outcome = client.export(None, request.clone(), soon()).await;
-            assert_eq!(outcome.accepted, 64);
-            assert_eq!(std::mem::take(&mut *client.transport.seen.lock().unwrap()), expected);
-        }
+        let four = [("m", "a"), ("m", "a"), ("m", "a"), (name, names)];
+        Request::of_metrics(None, four.map(gauge).into())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_few_items_with_all_new_columns_are_sent_ahead() {
-        let mut destination = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
-        destination.profile = Profile::OpenObserve;
-        let client = Client::with_transport(&destination, Sizes::default()).unwrap();
-        let check = async |stream, request: Request, sizes: &[usize]| {
+        let refusals = AtomicUsize::new(0);
+        let next = |left: usize| left.checked_sub(1);
+        let is_refused =
+            || refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok();
+        let answer = |_| (if is_refused() { 400 } else { 200 }, "");
+        let client = client(Profile::OpenObserve, None, answer);
+        let with = |span| [vec!["a", "a b"], vec![span; 4]].concat();
+        let records = (0..4).map(|_| LogRecord { attributes: keys("z"), ..Default::default() });
+        for (stream, request, sizes) in [
+            (None, spans("r", &with("a")), &[1, 5][..]),
+            (None, spans("r", &with("b a")), &[6]),
+            (None, spans("r", &with("c b")), &[1, 5]),
+            (None, spans("r", &with("c b a")), &[6]),
+            // A new key of the resource, another stream.
+            (None, spans("r s", &with("a")), &[1, 5]),
+            (Some("other"), spans("r", &with("a")), &[1, 5]),
+            // If half of the items or more would go first, the request is sent whole. A combination of known columns is not new.
+            (None, spans("r", &["d", "e", "f", "a"]), &[4]),
+            (None, spans("r", &["d", "e", "f", "d e f"]), &[4]),
+            // Each metric is a stream.
+            (None, gauges("m", "a"), &[1, 3]),
+            (None, gauges("m", "a"), &[4]),
+            (None, gauges("n", "a"), &[1, 3]),
+            (None, gauges("m", "b"), &[1, 3]),
+            (None, Request::of_log_records(None, records.collect()), &[4]),
+        ] {
             let items = request.items();
             let outcome = client.export(stream, request, soon()).await;
             assert_eq!(outcome.accepted, items, "{outcome:?}");
-            assert_eq!(std::mem::take(&mut *client.transport.seen.lock().unwrap()), sizes);
-        };
-        let with = |span| [vec!["a", "a b"], vec![span; 4]].concat();
-        check(None, spans("r", &with("a")), &[1, 5]).await;
-        check(None, spans("r", &with("b a")), &[6]).await;
-        check(None, spans("r", &with("c b")), &[1, 5]).await;
-        check(None, spans("r", &with("c b a")), &[6]).await;
-        // A new key of the resource, another stream.
-        check(None, spans("r s", &with("a")), &[1, 5]).await;
-        check(Some("other"), spans("r", &with("a")), &[1, 5]).await;
-        // If half of the items or more would go first, the request is sent whole. A combination of known columns is not new.
-        check(None, spans("r", &["d", "e", "f", "a"]), &[4]).await;
-        check(None, spans("r", &["d", "e", "f", "d e f"]), &[4]).await;
+            assert_eq!(std::mem::take(&mut *client.transport.sizes.lock().unwrap()), sizes);
+        }
         // A refused item does not make its columns known.
-        *client.transport.refusals.lock().unwrap() = 1;
-        let outcome = client.export(None, spans("r", &with("g")), soon()).await;
-        assert_eq!((outcome.accepted, outcome.parts.len()), (5, 1));
-        assert_eq!(std::mem::take(&mut *client.transport.seen.lock().unwrap()), [1, 5]);
-        check(None, spans("r", &with("g")), &[1, 5]).await;
-        // Each metric is a stream.
-        let four = |name, names| [("m", "a"), ("m", "a"), ("m", "a"), (name, names)];
-        check(None, gauges(&four("m", "a")), &[1, 3]).await;
-        check(None, gauges(&four("m", "a")), &[4]).await;
-        check(None, gauges(&four("n", "a")), &[1, 3]).await;
-        check(None, gauges(&four("m", "b")), &[1, 3]).await;
-        let records = (0..4).map(|_| LogRecord { attributes: keys("z"), ..Default::default() });
-        check(None, Request::of_log_records(None, records.collect()), &[4]).await;
+        for (refused, accepted) in [(1, 5), (0, 6)] {
+            refusals.store(refused, Ordering::Relaxed);
+            let outcome = client.export(None, spans("r", &with("g")), soon()).await;
+            assert_eq!((outcome.accepted, outcome.parts.len()), (accepted, refused));
+            assert_eq!(std::mem::take(&mut *client.transport.sizes.lock().unwrap()), [1, 5]);
+        }
     }
 }

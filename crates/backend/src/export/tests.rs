@@ -138,54 +138,39 @@ fn a_request_is_split_down_to_the_size_that_the_backend_accepts() {
     assert_eq!(summary(&outcome), "16000 accepted");
     assert_eq!(backend.sizes()[..4], [16_000, 8000, 4000, 2000]);
     assert!(backend.sizes()[3..].iter().all(|items| (1000..2500).contains(items)));
-
-    // This may be the fault of a proxy, and says nothing about larger requests.
-    let backend = scripted([Reply::Status(413), Reply::Status(413)]);
-    let outcome = deliver(&backend, 64);
-    assert_eq!(summary(&outcome), "64 accepted");
-    assert_eq!(backend.sizes(), [64, 32, 16, 16, 32]);
-
     let backend = scripted([]).taking_at_most(0);
     let outcome = deliver(&backend, 64);
-    assert_eq!(outcome.requests_sent, 25);
-    assert_eq!(fates(&outcome), [(64, Fate::Park)]);
+    assert_eq!((outcome.requests_sent, fates(&outcome)), (25, vec![(64, Fate::Park)]));
 }
 
 #[test]
-fn a_failed_write_is_retried_once_before_halving() {
-    let backend = scripted([Reply::NothingWritten; 8]);
-    let outcome = deliver(&backend, 4);
-    assert_eq!(backend.sizes(), [4, 4, 2, 1, 2, 1, 1, 1]);
-    assert_eq!(fates(&outcome), [(4, Fate::Park)]);
-}
-
-#[test]
-fn a_warning_causes_no_retry() {
-    let backend = scripted([Reply::Warning; 8]);
-    let outcome = deliver(&backend, 100);
-    assert_eq!((summary(&outcome).as_str(), outcome.warning.as_str()), ("100 accepted", "old"));
-    assert_eq!(backend.sizes(), [100]);
-}
-
-#[test]
-fn an_oversized_request_is_split_before_sending() {
-    let request = numbered(64);
-    let max_bytes = request.bytes().len() / 3;
-    let backend = scripted([]);
-    let (outcome, _) = deliver_within(&backend, request, max_bytes, 10);
-    assert_eq!(summary(&outcome), "64 accepted");
-    assert_eq!(backend.sizes(), [16, 16, 16, 16]);
-}
-
-#[test]
-fn unsent_pieces_are_parked_with_the_failed_piece() {
-    let request = numbered(64);
-    let max_bytes = request.bytes().len() / 3;
-    let backend = scripted([Reply::Ok, Reply::Status(503), Reply::Status(503), Reply::Status(503)]);
-    let (outcome, _) = deliver_within(&backend, request, max_bytes, 10);
-    assert_eq!(outcome.accepted, 16);
-    assert_eq!(fates(&outcome), [(16, Fate::Park); 3]);
-    assert_eq!(outcome.requests_sent, 4);
+fn scripted_replies_decide_fates_and_sizes_of_requests() {
+    use Reply::{NothingWritten, Ok, Status, Warning};
+    let whole = 4 << 20;
+    let third = numbered(64).bytes().len() / 3;
+    for (script, records, max_bytes, expected, sizes) in [
+        // This may be the fault of a proxy, and says nothing about larger requests.
+        (&[Status(413); 2][..], 64, whole, &[][..], &[64, 32, 16, 16, 32][..]),
+        // A failed write is retried once before halving.
+        (&[NothingWritten; 8], 4, whole, &[(4, Fate::Park)], &[4, 4, 2, 1, 2, 1, 1, 1]),
+        // A warning causes no retry.
+        (&[Warning; 8], 100, whole, &[], &[100]),
+        // An oversized request is split before sending, and unsent pieces are parked with the failed one.
+        (&[], 64, third, &[], &[16, 16, 16, 16]),
+        (
+            &[Ok, Status(503), Status(503), Status(503)],
+            64,
+            third,
+            &[(16, Fate::Park); 3],
+            &[16, 16, 16, 16],
+        ),
+    ] {
+        let backend = scripted(script.iter().copied());
+        let (outcome, _) = deliver_within(&backend, numbered(records), max_bytes, 10);
+        assert_eq!(fates(&outcome), expected, "{}", summary(&outcome));
+        assert_eq!((outcome.items(), backend.sizes()), (records, sizes.to_vec()));
+        assert_eq!(outcome.warning, if script.contains(&Warning) { "old" } else { "" });
+    }
 }
 
 #[test]
