@@ -3,12 +3,10 @@
 //! Its clients are the function's SDKs and Lambda, over loopback. They use a connection for many requests, across freezes. The
 //! server supports HTTP/1.1, and HTTP/2 for gRPC.
 
-mod connections;
 mod http2;
 mod service;
 
 use crate::tasks;
-use connections::Connections;
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName};
 pub(crate) use hyper::http::request::Parts as Head;
@@ -19,6 +17,7 @@ pub(crate) use service::{Body, Unread};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::ReadBuf;
 use tokio::net::{TcpListener, TcpStream};
@@ -73,28 +72,41 @@ pub(crate) fn listen(socket: TcpListener, responder: Arc<dyn Respond>) -> JoinHa
     tasks::spawn(serve(socket, responder))
 }
 
+/// The maximum number of connections. SDKs use one or two, but some functions never close any.
+const MOST: usize = 256;
+
+/// The number of the last request on a connection, or of its beginning; the latest use has the highest number.
+type LastUse = Arc<AtomicU64>;
+
 async fn serve(listener: TcpListener, responder: Arc<dyn Respond>) {
-    let connections = Arc::new(Connections::default());
+    let uses = Arc::new(AtomicU64::new(0));
+    let mut connections: Vec<(JoinHandle<()>, LastUse)> = Vec::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Either the connection failed early, or the process has no descriptors left at the moment.
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
-        // If all connections are busy, a new one is closed at once, because the function would wait for it.
-        let Some(open) = connections.open() else { continue };
-        let number = open.number();
-        let service = Service { responder: Arc::clone(&responder), open: Arc::new(open) };
+        connections.retain(|(task, _)| !task.is_finished());
+        if connections.len() >= MOST {
+            let last_use = |at: &usize| connections.get(*at).map(|of| of.1.load(Ordering::Relaxed));
+            let idle_longest = (0..connections.len()).min_by_key(last_use).unwrap_or_default();
+            connections.swap_remove(idle_longest).0.abort();
+        }
+        let last_use = LastUse::default();
+        let (responder, uses) = (Arc::clone(&responder), Arc::clone(&uses));
+        let service = Service { responder, uses, last_use: Arc::clone(&last_use) };
+        service.note_use();
         let task = tasks::spawn(async move {
             // Send each response at once: it is one small packet.
             stream.set_nodelay(true).ok();
-            if !speaks_http2(&stream).await {
+            if speaks_http2(&stream).await {
+                http2::serve(stream, service).await;
+            } else {
                 serve_http1(stream, service).await;
-                return;
             }
-            http2::serve(stream, service).await;
         });
-        connections.served_by(number, task.abort_handle());
+        connections.push((task, last_use));
     }
 }
 

@@ -1,7 +1,6 @@
 //! Answers the requests of one connection, in HTTP/1.1 and HTTP/2.
 
-use super::connections::Open;
-use super::{Answer, Head, ReceivedRequest, Respond, header};
+use super::{Answer, Head, LastUse, ReceivedRequest, Respond, header};
 use crate::tasks;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
@@ -11,6 +10,7 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -19,7 +19,16 @@ use tokio::time::timeout;
 #[derive(Clone)]
 pub(super) struct Service {
     pub(super) responder: Arc<dyn Respond>,
-    pub(super) open: Arc<Open>,
+    /// The number of uses of all connections.
+    pub(super) uses: LastUse,
+    /// The last one of this connection.
+    pub(super) last_use: LastUse,
+}
+
+impl Service {
+    pub(super) fn note_use(&self) {
+        self.last_use.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+    }
 }
 
 impl hyper::service::Service<hyper::Request<Incoming>> for Service {
@@ -28,11 +37,9 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Service {
     type Future = Pin<Box<dyn Future<Output = io::Result<Response<ResponseBody>>> + Send>>;
 
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
-        let Self { responder, open } = self.clone();
-        Box::pin(async move {
-            let _busy = open.busy();
-            respond(&*responder, request).await
-        })
+        self.note_use();
+        let responder = Arc::clone(&self.responder);
+        Box::pin(async move { respond(&*responder, request).await })
     }
 }
 
