@@ -93,7 +93,10 @@ impl EventLoop<'_> {
         let done = tasks::catch(|| step(&mut *self));
         if done.is_none() {
             self.has_panicked = true;
-            self.sink.after_panic();
+            if let Some(backend) = &mut self.sink.backend {
+                // Later lines find a new converter.
+                tasks::catch(|| backend.finish_lines());
+            }
         }
         done
     }
@@ -110,7 +113,8 @@ impl EventLoop<'_> {
 
     fn sink_due(&mut self, is_asking: bool) -> bool {
         let running = self.running();
-        self.sink.due(running.as_ref(), is_asking)
+        let backend = self.sink.backend.as_mut();
+        backend.is_none_or(|backend| backend.due(running.as_ref(), is_asking))
     }
 
     fn running(&self) -> Option<Running> {
@@ -126,14 +130,18 @@ impl EventLoop<'_> {
     fn wake(&self, is_asking: bool) -> Option<Duration> {
         let now_ms = unix_millis();
         let state = self.state.wake_at_ms(now_ms);
-        let sink = self.sink.wake_at_ms(self.running().as_ref(), is_asking, now_ms);
-        let at_ms = state.into_iter().chain(sink).min()?;
+        let running = self.running();
+        let backend = self.sink.backend.as_ref();
+        let backend = backend.and_then(|of| of.wake_at_ms(running.as_ref(), is_asking, now_ms));
+        let at_ms = state.into_iter().chain(backend).min()?;
         Some(Duration::from_millis(at_ms.saturating_sub(now_ms)))
     }
 
     fn invoke(&mut self, invoke: &Invoke) {
         tracing::debug!(request_id = invoke.request_id, "invocation begins");
-        self.sink.invoked();
+        if let Some(backend) = &mut self.sink.backend {
+            backend.invoked();
+        }
         self.state.invoke(invoke, unix_millis());
     }
 
@@ -141,7 +149,9 @@ impl EventLoop<'_> {
         match event {
             Event::Otlp(spans) => {
                 self.step(|this| {
-                    this.sink.spans_seen(&spans);
+                    if let Some(backend) = &mut this.sink.backend {
+                        backend.spans_seen(&spans);
+                    }
                     this.state.otlp(spans);
                 });
             }
@@ -184,7 +194,9 @@ impl EventLoop<'_> {
         match item {
             TelemetryItem::Platform { event, text } => {
                 tracing::debug!(kind = event.kind.as_str(), "platform event");
-                self.sink.platform_event(&event, &text);
+                if let Some(backend) = &mut self.sink.backend {
+                    backend.platform_event(&event, &text);
+                }
                 self.state.telemetry(*event, now_ms);
             }
             TelemetryItem::Line(line) => self.take_line(&line),
@@ -192,7 +204,8 @@ impl EventLoop<'_> {
     }
 
     fn take_line(&mut self, line: &LogLine) {
-        let LineFindings { roots, out_of_memory } = self.sink.line(line);
+        let Some(backend) = &mut self.sink.backend else { return };
+        let LineFindings { roots, out_of_memory } = backend.line(line);
         if let Some((request_id, time)) = out_of_memory {
             self.state.out_of_memory(request_id.as_deref(), time);
         }

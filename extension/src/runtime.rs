@@ -97,7 +97,8 @@ async fn live(
     let table = InvocationTable::new(config, function, Arc::clone(counts), records);
     let mut state = InvocationState::new(config, table);
     let reports_ends = config.telemetry_types.contains(&"platform");
-    let takes_lines = sink.takes_lines();
+    // CloudWatch Logs has them anyway.
+    let takes_lines = sink.backend.is_some();
     let subscribed = receive_telemetry(config, &api, sender, counts, takes_lines);
     if tasks::caught(subscribed).await.unwrap_or_default() && reports_ends {
         state.subscribed();

@@ -1,22 +1,19 @@
 //! The sink of all telemetry: OTLP lines on stdout, or a backend (direct mode) with stdout as its fallback.
 //!
-//! The receivers hold a [`Intake`], the loop holds the [`Sink`]. Neither knows which sink it has.
+//! The receivers hold an [`Intake`], the loop holds the [`Sink`].
 
 mod backend;
 mod lines;
 
 use crate::config::Config;
 use crate::counts::Counts;
-use crate::event::{LineFindings, LogLine};
 use crate::invocations::roots::{ReceivedSpan, invocation_spans};
-use crate::policy::Running;
 use crate::tasks;
 pub(crate) use backend::health_check;
 use backend::{Backend, SharedBuffer, Unbuffered, buffer, spill_rest};
 
 use lines::backlog::Backlog;
 use lines::{LAST_LINE, LineOutput, Refused};
-use platform::PlatformEvent;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +53,7 @@ pub(crate) struct Sink {
     /// The extension's own telemetry in stdout mode.
     own: Backlog,
     /// `None` in stdout mode.
-    backend: Option<Backend>,
+    pub(crate) backend: Option<Backend>,
     counts: Arc<Counts>,
 }
 
@@ -92,35 +89,6 @@ impl Sink {
         &self.intake
     }
 
-    /// Returns `true` if the sink takes printed lines. CloudWatch Logs has them anyway.
-    pub(crate) fn takes_lines(&self) -> bool {
-        self.backend.is_some()
-    }
-
-    pub(crate) fn invoked(&mut self) {
-        if let Some(backend) = &mut self.backend {
-            backend.invoked();
-        }
-    }
-
-    /// Notes received spans that name their invocation.
-    pub(crate) fn spans_seen(&mut self, spans: &[ReceivedSpan]) {
-        if let Some(backend) = &mut self.backend {
-            backend.spans_seen(spans);
-        }
-    }
-
-    /// Takes a platform event; `text` is the whole event.
-    pub(crate) fn platform_event(&mut self, event: &PlatformEvent, text: &str) {
-        if let Some(backend) = &mut self.backend {
-            backend.platform_event(event, text);
-        }
-    }
-
-    pub(crate) fn line(&mut self, line: &LogLine) -> LineFindings {
-        self.backend.as_mut().map(|backend| backend.line(line)).unwrap_or_default()
-    }
-
     /// Takes the extension's own spans and metrics.
     pub(crate) fn write(&mut self, requests: Vec<Request>) {
         match &mut self.backend {
@@ -135,21 +103,6 @@ impl Sink {
             Some(backend) => backend.xray(requests),
             None => self.own.write(requests),
         }
-    }
-
-    /// Runs due tasks. Returns `true` if `next` may be called. `is_asking` is `true` if it is called already.
-    pub(crate) fn due(&mut self, running: Option<&Running>, is_asking: bool) -> bool {
-        self.backend.as_mut().is_none_or(|backend| backend.due(running, is_asking))
-    }
-
-    /// Returns the time of the next due task.
-    pub(crate) fn wake_at_ms(
-        &self,
-        running: Option<&Running>,
-        is_asking: bool,
-        now_ms: u64,
-    ) -> Option<u64> {
-        self.backend.as_ref()?.wake_at_ms(running, is_asking, now_ms)
     }
 
     /// Returns `true` if the loop should leave further events to Lambda, because too much waits for stdout.
@@ -170,13 +123,6 @@ impl Sink {
         self.own.wait_written(limit).await;
         if let Some(backend) = &mut self.backend {
             backend.wait_written(limit).await;
-        }
-    }
-
-    /// Recovers after a panic in one of the other methods: later lines find a new converter.
-    pub(crate) fn after_panic(&mut self) {
-        if let Some(backend) = &mut self.backend {
-            tasks::catch(|| backend.finish_lines());
         }
     }
 
