@@ -1,4 +1,5 @@
 use super::*;
+use crate::invocations::identity::identity;
 use extensions_api::Registration;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::collections::BTreeMap;
@@ -6,56 +7,78 @@ use std::io::Write as _;
 use tempfile::NamedTempFile;
 use wire::invocation_record::record;
 
-const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
-const SECOND: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
-const ROOT: RootSpan =
-    RootSpan { trace_id: [3; 16], span_id: [7; 8], is_open: false, is_sampled: true };
+type Variables<'v> = &'v [(&'v str, &'v str)];
 
-/// A table and its requests.
+const MANAGED: (&str, &str) = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
+
+/// A table, and our exporter's records.
 struct Story {
     table: InvocationTable,
-    /// Our exporter's records.
     file: NamedTempFile,
     counts: Arc<Counts>,
 }
 
 impl Story {
-    fn new(variables: &[(&str, &str)]) -> Self {
+    fn new(variables: Variables<'_>) -> Self {
         let source: BTreeMap<String, String> =
             variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let config = Config::from_source(&source);
         assert_eq!(config.complaint(), "");
-        let registration = Registration {
-            function_name: "orders".to_owned(),
-            function_version: "7".to_owned(),
-            account_id: Some("123456789012".to_owned()),
-        };
         let file = NamedTempFile::new().unwrap();
         let records = file.path().to_str().unwrap().to_owned();
-        let counts = Arc::new(Counts::default());
-        let mut table = InvocationTable::new(
-            &config,
-            identity::identity(&config, &registration),
-            Arc::clone(&counts),
-            records,
-        );
+        let (function, counts) =
+            (identity(&config, &Registration::default()), Arc::new(Counts::default()));
+        let mut table = InvocationTable::new(&config, function, Arc::clone(&counts), records);
         table.subscribed();
         Self { table, file, counts }
     }
 
-    fn record(&mut self, root: RootSpan) {
-        let RootSpan { trace_id, span_id, is_open, is_sampled } = root;
-        let mut record = record(FIRST, &trace_id, &span_id, is_sampled).unwrap();
-        if is_sampled && !is_open {
-            record.pop();
-            record.push(b' ');
+    /// Takes a step at a time in seconds:
+    /// `invoke a 10`; the events `start a 10`, `done a 11`, `report a 12`; `handler a 10` for start and end a second later, and
+    /// `all a 10` for these and INVOKE and the report;
+    /// `root a 10.1 7` for a received root span with this id that names the invocation, or not as `root - 10.1 7`;
+    /// `record 0 7` for the exporter's record of a root of `a`, with ` open` or ` unsampled`;
+    /// `due` and `close REASON 13`, which return the spans.
+    fn step(&mut self, step: &str) -> Option<Vec<String>> {
+        let words: Vec<&str> = step.split_whitespace().collect();
+        let text = |at: usize| words.get(at).copied().unwrap_or_default();
+        let ms = |at: usize| (text(at).parse::<f64>().unwrap() * 1000.0).round() as u64;
+        let id = || text(3).parse::<u8>().unwrap();
+        match text(0) {
+            "invoke" => self.table.invoke(text(1), "", ms(2)),
+            "start" => self.event(EventKind::Start, text(1), ms(2)),
+            "done" => self.event(EventKind::RuntimeDone, text(1), ms(2)),
+            "report" => self.event(EventKind::Report, text(1), ms(2)),
+            "handler" => {
+                self.event(EventKind::Start, text(1), ms(2));
+                self.event(EventKind::RuntimeDone, text(1), ms(2) + 1000);
+            }
+            "all" => {
+                self.table.invoke(text(1), "", ms(2));
+                self.step(&step.replace("all", "handler"));
+                self.event(EventKind::Report, text(1), ms(2) + 2000);
+            }
+            "root" => self.table.roots(vec![ReceivedSpan {
+                request_id: Some(text(1).to_owned()).filter(|name| name != "-"),
+                trace_id: [id(); 16],
+                span_id: [id(); 8],
+                start_unix_nano: ms(2) * 1_000_000,
+                ..ReceivedSpan::default()
+            }]),
+            "record" => {
+                let is_sampled = text(2) != "unsampled";
+                let id = text(1).parse::<u8>().unwrap();
+                let mut record = record("a", &[id; 16], &[id; 8], is_sampled).unwrap();
+                if text(2).is_empty() {
+                    *record.last_mut().unwrap() = b' ';
+                }
+                self.file.write_all(&record).unwrap();
+            }
+            "due" => return Some(described(&self.table.take_due(0))),
+            "close" => return Some(described(&self.table.close(text(1), ms(2)))),
+            other => panic!("{other}"),
         }
-        self.file.write_all(&record).unwrap();
-    }
-
-    fn invoke(&mut self, request_id: &str, now_ms: u64) {
-        let arn = "arn:aws:lambda:eu-west-1:123456789012:function:orders:live";
-        self.table.invoke(request_id, arn, now_ms);
+        None
     }
 
     fn event(&mut self, kind: EventKind, request_id: &str, ms: u64) {
@@ -67,46 +90,6 @@ impl Story {
         };
         self.table.event(event, ms);
     }
-
-    /// A whole invocation from start to report, with a second between its parts.
-    fn invocation(&mut self, request_id: &str, ms: u64) {
-        self.invoke(request_id, ms);
-        self.handler(request_id, ms);
-        self.event(EventKind::Report, request_id, ms + 2000);
-    }
-
-    /// Start and end of the handler, a second apart.
-    fn handler(&mut self, request_id: &str, ms: u64) {
-        self.event(EventKind::Start, request_id, ms);
-        self.event(EventKind::RuntimeDone, request_id, ms + 1000);
-    }
-
-    fn root_by_otlp(&mut self, request_id: Option<&str>, start_ms: u64) {
-        let request_id = request_id.map(str::to_owned);
-        let RootSpan { trace_id, span_id, .. } = ROOT;
-        let start_unix_nano = start_ms * 1_000_000;
-        self.table.roots(vec![root(request_id, trace_id, span_id, start_unix_nano)]);
-    }
-
-    /// Describes the due spans: kind, duration in seconds, and parent.
-    fn due(&mut self) -> String {
-        let requests = self.table.take_due(0);
-        spans(&requests).iter().map(describe).collect::<Vec<_>>().join(", ")
-    }
-
-    fn close(&mut self, reason: &str, now_ms: u64) -> String {
-        let requests = self.table.close(reason, now_ms);
-        spans(&requests).iter().map(describe).collect::<Vec<_>>().join(", ")
-    }
-}
-
-fn root(
-    request_id: Option<String>,
-    trace_id: [u8; 16],
-    span_id: [u8; 8],
-    start_unix_nano: u64,
-) -> ReceivedSpan {
-    ReceivedSpan { request_id, trace_id, span_id, start_unix_nano, ..ReceivedSpan::default() }
 }
 
 fn spans(requests: &[Request]) -> Vec<Span> {
@@ -115,260 +98,139 @@ fn spans(requests: &[Request]) -> Vec<Span> {
     containers.flat_map(|container| container.scope_spans).flat_map(|scope| scope.spans).collect()
 }
 
-fn describe(span: &Span) -> String {
-    let kind = if span.kind == 2 { "server" } else { "internal" };
-    let parent = if span.parent_span_id.is_empty() {
-        "no parent"
-    } else if span.parent_span_id == ROOT.span_id && span.trace_id == ROOT.trace_id {
-        "child of the function's root"
-    } else {
-        "child"
+/// Kind, milliseconds and status of each span, its own id where a step gave it, and that of its parent.
+fn described(requests: &[Request]) -> Vec<String> {
+    let given = |id: &[u8], word: &str| match id {
+        [first, rest @ ..] if rest.iter().all(|byte| byte == first) => format!(" {word} {first}"),
+        _ => String::new(),
     };
-    let millis = (span.end_time_unix_nano - span.start_time_unix_nano) / 1_000_000;
-    let status = match span.status.as_ref().map_or(0, |status| status.code) {
-        0 => "unset",
-        1 => "ok",
-        _ => "error",
+    let describe = |span: &Span| {
+        let kind = if span.kind == 2 { "server" } else { "internal" };
+        let millis = (span.end_time_unix_nano - span.start_time_unix_nano) / 1_000_000;
+        let status = match span.status.as_ref().map_or(0, |status| status.code) {
+            0 => "unset",
+            1 => "ok",
+            _ => "error",
+        };
+        let (own, parent) = (given(&span.span_id, "as"), given(&span.parent_span_id, "below"));
+        format!("{kind} {millis} {status}{own}{parent}")
     };
-    format!("{kind} of {millis} ms, {parent}, {status}")
+    spans(requests).iter().map(describe).collect()
 }
 
-#[test]
-fn a_root_of_earlier_work_does_not_replace_the_record_of_an_invocation() {
-    let mut story = Story::new(&[]);
-    story.record(RootSpan { is_sampled: false, ..ROOT });
-    story.invoke(FIRST, 10_000);
-    story.root_by_otlp(None, 10_050);
-    story.handler(FIRST, 10_000);
-    story.event(EventKind::Report, FIRST, 12_000);
-    assert_eq!(story.due(), "", "the invocation is not sampled");
+/// Tells a story, and compares the spans that its steps return.
+fn check(variables: Variables<'_>, steps: &str, expected: &[&str]) {
+    let mut story = Story::new(variables);
+    let returned = steps.split(';').filter_map(|step| story.step(step));
+    let returned: Vec<String> = returned.map(|spans| spans.join(", ")).collect();
+    assert_eq!(returned, expected, "{variables:?} {steps}");
 }
+
+const CHILD: &str = "internal 1000 ok below 7";
+const SERVER: &str = "server 1000 ok";
 
 #[test]
 fn each_attempt_of_a_request_uses_its_own_root() {
-    const AGAIN: RootSpan = RootSpan { trace_id: [4; 16], span_id: [8; 8], ..ROOT };
-    let mut story = Story::new(&[]);
-    story.record(ROOT);
-    story.invocation(FIRST, 10_000);
-    assert_eq!(story.due(), "internal of 1000 ms, child of the function's root, ok");
     // The second has its record behind the first one's, and the third none.
-    story.record(AGAIN);
-    story.invocation(FIRST, 20_000);
-    let again = spans(&story.table.take_due(0));
-    assert_eq!(again.len(), 1);
-    assert_eq!(
-        (again[0].trace_id.as_slice(), again[0].parent_span_id.as_slice()),
-        (&AGAIN.trace_id[..], &AGAIN.span_id[..])
-    );
-    story.invocation(FIRST, 30_000);
-    assert_eq!(story.due(), "server of 1000 ms, no parent, ok");
+    let steps = "record 7; all a 10; due; record 8; all a 20; due; all a 30; due";
+    check(&[], steps, &[CHILD, "internal 1000 ok below 8", SERVER]);
+    // Work of an earlier one may have sent a span without a name: the record says that this one is not sampled.
+    let steps = "record 7 unsampled; invoke a 10; root - 10.05 7; handler a 10; report a 12; due";
+    check(&[], steps, &[""]);
 }
 
 #[test]
 fn ends_that_are_read_after_a_retry_began_belong_to_the_first_attempt() {
-    let check = |variables: &[(&str, &str)], invoked: bool, read_in_time: usize| {
+    for (variables, steps) in [
+        (&[][..], "invoke a 10; start a 10; root a 10.1 3; done a 11; report a 12; invoke a 20"),
+        (&[], "invoke a 10; start a 10; root a 10.1 3; done a 11; invoke a 20; report a 12"),
+        (&[], "invoke a 10; start a 10; root a 10.1 3; invoke a 20; done a 11; report a 12"),
+        // Managed instances have no INVOKE.
+        (&[MANAGED], "start a 10; root a 10.1 3; done a 11; report a 12"),
+    ] {
         let mut story = Story::new(variables);
-        let begin = |story: &mut Story, ms| {
-            if invoked {
-                story.invoke(FIRST, ms);
-            }
-        };
-        let root = |story: &mut Story, id: u8, ms: u64| {
-            let (request_id, start_unix_nano) = (Some(FIRST.to_owned()), ms * 1_000_000);
-            let (trace_id, span_id) = ([id; 16], [id; 8]);
-            story.table.roots(vec![self::root(request_id, trace_id, span_id, start_unix_nano)]);
-        };
-        begin(&mut story, 10_000);
-        story.event(EventKind::Start, FIRST, 10_000);
-        root(&mut story, 3, 10_005);
-        let ends = [(EventKind::RuntimeDone, 11_000), (EventKind::Report, 12_000)];
-        let (in_time, late) = ends.split_at(read_in_time);
-        for (kind, ms) in in_time {
-            story.event(kind.clone(), FIRST, *ms);
+        for step in steps.split(';').chain(["start a 20"]) {
+            story.step(step);
         }
-        begin(&mut story, 20_000);
-        for (kind, ms) in late {
-            story.event(kind.clone(), FIRST, *ms);
+        assert!(!story.table.is_runtime_done("a"), "{steps}");
+        assert!(story.table.is_waiting_for_reports(), "{steps}");
+        for step in ["root a 20.1 8", "done a 21", "report a 22"] {
+            story.step(step);
         }
-        story.event(EventKind::Start, FIRST, 20_000);
-        assert!(!story.table.is_runtime_done(FIRST), "{read_in_time}");
-        assert!(story.table.is_waiting_for_reports(), "{read_in_time}");
-        root(&mut story, 8, 20_005);
-        story.event(EventKind::RuntimeDone, FIRST, 21_000);
-        story.event(EventKind::Report, FIRST, 22_000);
-        assert!(!story.table.is_waiting_for_reports(), "{read_in_time}");
-        let spans = spans(&story.table.take_due(0));
-        let parents: Vec<&[u8]> = spans.iter().map(|span| span.parent_span_id.as_slice()).collect();
-        assert_eq!(parents, [[3; 8], [8; 8]], "{read_in_time}");
-    };
-    for read_in_time in [2, 1, 0] {
-        check(&[], true, read_in_time);
+        assert!(!story.table.is_waiting_for_reports(), "{steps}");
+        let due = spans(&story.table.take_due(0));
+        let parents: Vec<&[u8]> = due.iter().map(|span| span.parent_span_id.as_slice()).collect();
+        assert_eq!(parents, [[3; 8], [8; 8]], "{steps}");
     }
-    // Managed instances have no INVOKE.
-    check(&[("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances")], false, 2);
 }
 
 #[test]
 fn the_open_root_of_a_failed_invocation_is_written() {
-    let check = |reason: Option<&str>, is_open, expected: &str| {
-        let mut story = Story::new(&[]);
-        story.record(RootSpan { is_open, ..ROOT });
-        story.invoke(FIRST, 10_000);
-        story.event(EventKind::Start, FIRST, 10_000);
-        let requests = if let Some(reason) = reason {
-            story.table.close(reason, 13_000)
-        } else {
-            story.event(EventKind::RuntimeDone, FIRST, 11_000);
-            story.table.take_due(0)
-        };
-        let spans = spans(&requests);
-        assert_eq!(spans.iter().map(describe).collect::<Vec<_>>(), [expected], "{reason:?}");
-        assert_eq!(spans[0].trace_id, ROOT.trace_id, "{reason:?}");
-        assert_eq!(spans[0].span_id == ROOT.span_id, expected.starts_with("server"), "{reason:?}");
-    };
-    check(Some("timeout"), true, "server of 3000 ms, no parent, error");
-    check(Some("failure"), true, "server of 3000 ms, no parent, error");
-    check(Some("timeout"), false, "internal of 3000 ms, child of the function's root, error");
-    check(None, true, "internal of 1000 ms, child of the function's root, ok");
+    let begun =
+        |record: &str, end: &str| format!("record {record}; invoke a 10; start a 10; {end}");
+    let server = "server 3000 error as 7";
+    check(&[], &begun("7 open", "close timeout 13"), &[server]);
+    check(&[], &begun("7 open", "close failure 13"), &[server]);
+    check(&[], &begun("7", "close timeout 13"), &["internal 3000 error below 7"]);
+    check(&[], &begun("7 open", "done a 11; due"), &[CHILD]);
 }
 
 #[test]
-fn a_root_with_a_request_id_wins_over_one_without() {
-    let mut story = Story::new(&[]);
-    story.invoke(FIRST, 10_000);
+fn roots_belong_to_the_invocation_that_they_name_or_else_to_the_newest_before_them() {
     // A span of another library that has no parent, posted before the handler's.
-    let other = root(None, [5; 16], [5; 8], 10_001_000_000);
-    story.table.roots(vec![other.clone()]);
-    story.root_by_otlp(Some(FIRST), 10_005);
-    story.table.roots(vec![other]);
-    story.handler(FIRST, 10_000);
-    assert_eq!(story.due(), "internal of 1000 ms, child of the function's root, ok");
+    let steps = "invoke a 10; root - 10.001 5; root a 10.005 7; root - 10.001 5; handler a 10; due";
+    check(&[], steps, &[CHILD]);
+    let steps = "invoke a 10; root other 10.05 7; handler a 10; due; close spindown 13";
+    check(&[], steps, &["", SERVER]);
+    // The environment has sent a root, so the end of the second waits for it.
+    let steps = "invoke - 1; root - 1 6; handler - 1; report - 3; due; \
+                 invoke a 10; handler a 10; invoke b 20; due; root - 10.005 7; due";
+    check(&[], steps, &["internal 1000 ok below 6", "", CHILD]);
 }
 
 #[test]
-fn a_variable_selects_the_invocation_span() {
-    let check = |choice, expected: &str| {
-        let mut story = Story::new(&[("LAMBDA_OTLP_INVOCATION_SPAN", choice)]);
-        story.record(ROOT);
-        story.invoke(FIRST, 10_000);
-        story.root_by_otlp(Some(FIRST), 10_005);
-        story.handler(FIRST, 10_000);
-        assert_eq!(story.due(), expected, "{choice}");
-        assert_eq!(story.close("timeout", 20_000), "", "{choice}");
-    };
-    check("auto", "internal of 1000 ms, child of the function's root, ok");
-    check("always", "server of 1000 ms, no parent, ok");
-    check("never", "");
-}
-
-#[test]
-fn an_invocation_that_the_function_does_not_sample_has_no_span() {
-    let check = |variables: &[(&str, &str)], expected: [&str; 2]| {
-        let mut story = Story::new(variables);
-        story.record(ROOT);
-        for (request_id, ms) in [(FIRST, 10_000), (SECOND, 20_000)] {
-            story.invocation(request_id, ms);
-            assert_eq!(story.due(), expected[usize::from(request_id == SECOND)], "{variables:?}");
-        }
-        assert_eq!(story.close("spindown", 30_000), "", "{variables:?}");
-    };
-    let child = "internal of 1000 ms, child of the function's root, ok";
-    let server = "server of 1000 ms, no parent, ok";
-    check(&[], [child, server]);
-    check(&[("OTEL_TRACES_SAMPLER", "parentbased_always_on")], [child, server]);
+fn variables_select_the_invocation_span_and_its_end() {
+    let steps = "record 7; invoke a 10; root a 10.005 7; handler a 10; due; close timeout 20";
+    for (choice, expected) in [("auto", CHILD), ("always", SERVER), ("never", "")] {
+        check(&[("LAMBDA_OTLP_INVOCATION_SPAN", choice)], steps, &[expected, ""]);
+    }
+    let steps = "invoke a 10; handler a 10; due; report a 12; due";
+    check(&[("LAMBDA_OTLP_SPAN_END", "report")], steps, &["", "server 2000 ok"]);
+    // The function does not sample the second.
+    let steps = "record 7; all a 10; due; all b 20; due; close spindown 30";
     let sampler = ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio");
-    check(&[sampler], [child, ""]);
-    check(&[sampler, ("LAMBDA_OTLP_INVOCATION_SPAN", "always")], [server, server]);
-    check(&[("OTEL_SDK_DISABLED", "true")], ["", ""]);
+    check(&[], steps, &[CHILD, SERVER, ""]);
+    let all = ("OTEL_TRACES_SAMPLER", "parentbased_always_on");
+    check(&[all], steps, &[CHILD, SERVER, ""]);
+    check(&[sampler], steps, &[CHILD, "", ""]);
+    let always = ("LAMBDA_OTLP_INVOCATION_SPAN", "always");
+    check(&[sampler, always], steps, &[SERVER, SERVER, ""]);
+    check(&[("OTEL_SDK_DISABLED", "true")], steps, &["", "", ""]);
 }
 
 #[test]
 fn an_invocation_end_waits_for_a_root_sent_by_otlp() {
-    let mut story = Story::new(&[]);
-    story.invoke(FIRST, 10_000);
-    story.root_by_otlp(None, 10_000);
-    story.event(EventKind::RuntimeDone, FIRST, 11_000);
-    story.event(EventKind::Report, FIRST, 12_000);
-    assert_eq!(story.due(), "internal of 0 ms, child of the function's root, ok");
-    // The batch of the second comes when the environment wakes for the next.
-    story.invoke(SECOND, 20_000);
-    story.handler(SECOND, 20_000);
-    assert_eq!(story.due(), "");
-    story.event(EventKind::Report, SECOND, 22_000);
-    story.invoke("third", 30_000);
-    story.root_by_otlp(Some(SECOND), 20_010);
-    assert_eq!(story.due(), "internal of 1000 ms, child of the function's root, ok");
-    // The wait for an unsampled root ends with the next invocation.
-    story.handler("third", 30_000);
-    assert_eq!(story.due(), "");
-    story.invoke("fourth", 40_000);
-    story.handler("fourth", 40_000);
-    assert_eq!(story.due(), "server of 1000 ms, no parent, ok");
-    assert_eq!(story.close("spindown", 50_000), "server of 1000 ms, no parent, ok");
-}
-
-#[test]
-fn a_root_without_request_id_is_matched_by_start_time() {
-    let mut story = Story::new(&[]);
-    story.table.sends_roots = true;
-    story.invoke(FIRST, 10_000);
-    story.handler(FIRST, 10_000);
-    story.invoke(SECOND, 20_000);
-    assert_eq!(story.due(), "");
-    story.root_by_otlp(None, 10_005);
-    assert_eq!(story.due(), "internal of 1000 ms, child of the function's root, ok");
-}
-
-#[test]
-fn the_report_ends_the_span_if_configured() {
-    let mut story = Story::new(&[("LAMBDA_OTLP_SPAN_END", "report")]);
-    story.invoke(FIRST, 10_000);
-    story.handler(FIRST, 10_000);
-    assert_eq!(story.due(), "");
-    story.event(EventKind::Report, FIRST, 12_000);
-    assert_eq!(story.due(), "server of 2000 ms, no parent, ok");
+    // The batch of `b` comes when the environment wakes for `c`. The wait for an unsampled root ends with the next invocation.
+    let steps = "invoke a 10; root - 10 7; done a 11; report a 12; due; \
+                 invoke b 20; handler b 20; due; report b 22; invoke c 30; root b 20.01 7; due; \
+                 handler c 30; due; invoke d 40; handler d 40; due; close spindown 50";
+    check(&[], steps, &["internal 0 ok below 7", "", CHILD, "", SERVER, SERVER]);
 }
 
 #[test]
 fn an_early_end_waits_for_its_invocation_or_is_foreign() {
-    let mut story = Story::new(&[]);
-    story.event(EventKind::RuntimeDone, FIRST, 11_000);
-    story.event(EventKind::Report, FIRST, 12_000);
-    assert_eq!(story.due(), "");
-    assert!(!story.table.is_waiting_for_reports());
-    story.event(EventKind::RuntimeDone, SECOND, 21_000);
-    story.invoke(SECOND, 20_000);
-    assert_eq!(story.due(), "server of 0 ms, no parent, ok");
-    assert_eq!(story.close("spindown", 30_000), "");
+    let steps = "done a 11; report a 12; due; done b 21; invoke b 20; due; close spindown 30";
+    check(&[], steps, &["", "server 0 ok", ""]);
 }
 
 #[test]
 fn an_invocation_without_an_end_is_closed_at_shutdown() {
-    let check = |reason, expected: &str| {
-        let mut story = Story::new(&[]);
-        story.invoke(FIRST, 10_000);
-        story.event(EventKind::Start, FIRST, 10_000);
-        assert_eq!(story.due(), "");
-        assert!(story.table.is_waiting_for_reports());
-        assert_eq!(story.close(reason, 13_000), expected, "{reason}");
+    for (reason, status) in [("timeout", "error"), ("FAILURE", "error"), ("spindown", "unset")] {
+        let server = format!("server 3000 {status}");
+        check(&[], &format!("invoke a 10; start a 10; due; close {reason} 13"), &["", &server]);
         // Telemetry was too slow to speak of it at all.
-        let mut story = Story::new(&[]);
-        story.invoke(FIRST, 10_000);
-        assert_eq!(story.close(reason, 13_000).rsplit(", ").next(), expected.rsplit(", ").next());
-    };
-    check("timeout", "server of 3000 ms, no parent, error");
-    check("FAILURE", "server of 3000 ms, no parent, error");
-    check("spindown", "server of 3000 ms, no parent, unset");
-}
-
-#[test]
-fn a_root_of_another_functions_invocation_makes_no_span() {
-    let mut story = Story::new(&[]);
-    story.invoke(FIRST, 10_000);
-    story.root_by_otlp(Some("foreign"), 10_050);
-    story.handler(FIRST, 10_000);
-    assert_eq!(story.due(), "");
-    assert_eq!(story.close("spindown", 13_000), "server of 1000 ms, no parent, ok");
+        check(&[], &format!("invoke a 10; close {reason} 13"), &[&format!("server 0 {status}")]);
+    }
 }
 
 #[test]
@@ -387,8 +249,7 @@ fn a_full_table_writes_surplus_spans_early_and_counts_them() {
 
 #[test]
 fn invocations_awaiting_their_root_are_bounded_and_none_is_lost() {
-    let managed = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
-    let mut story = Story::new(&[managed]);
+    let mut story = Story::new(&[MANAGED]);
     story.table.sends_roots = true;
     for number in 0..1000 {
         // Reports only, as of a managed instance; each lets the others go.
