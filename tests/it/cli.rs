@@ -119,23 +119,11 @@ fn decode_and_tail_read_compact_lines_with_the_names_of_their_writer() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("lines");
     let path = path.to_str().unwrap();
-    let event = |message: &str| json!({ "id": "1", "timestamp": 1, "message": message });
     let names = ["--function", "orders", "--account", account];
     let all_names = [&names[..], &["--log-stream", stream]].concat();
-    // Lines and JSON objects of AWS's commands name some of them.
-    for (text, flags) in [
-        (line.clone(), &all_names[..]),
-        (format!("2026-11-22T14:13:20.123000+00:00 {stream} {line}"), &names),
-        (json!({ "logStreamName": stream, "message": line }).to_string(), &names),
-        (
-            json!({
-                "owner": account, "logGroup": "/aws/lambda/orders", "logStream": stream,
-                "logEvents": [event(&line), event("order stored")],
-            })
-            .to_string(),
-            &[],
-        ),
-    ] {
+    // Lines of `aws logs tail` name their log stream.
+    let tailed = format!("2026-11-22T14:13:20.123000+00:00 {stream} {line}");
+    for (text, flags) in [(line.clone(), &all_names[..]), (tailed, &names)] {
         std::fs::write(path, text).unwrap();
         for command in ["decode", "tail"] {
             let (code, out, said) = run(&[&[command, path], flags].concat());
@@ -154,36 +142,6 @@ fn decode_and_tail_read_compact_lines_with_the_names_of_their_writer() {
     let (code, _, said) =
         run(&["tail", "--log-group", "/aws/lambda/orders", "--function", "orders"]);
     assert_eq!(code, 64, "{said}");
-}
-
-#[test]
-fn a_wrong_input_file_suggests_the_matching_command() {
-    let event = "events/awslogs-text-mixed.json";
-    let (code, out, said) = run(&["decode", event]);
-    assert_eq!((code, out.as_str()), (0, ""));
-    assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(said.contains(&format!("`lambda-otlp forward --dry-run {event}`")), "{said}");
-
-    let folder = tempfile::tempdir().unwrap();
-    let plain = folder.path().join("plain.log");
-    std::fs::write(&plain, "one\n\ntwo\n").unwrap();
-    let (code, _, said) = run(&["decode", plain.to_str().unwrap()]);
-    assert_eq!(code, 0);
-    assert!(said.ends_with("plain.log: no OTLP line among 2\n"), "{said}");
-    // Other formats of AWS's commands.
-    let line = String::from_utf8(fixture("lines/python-1.jsonl")).unwrap();
-    let pretty: serde_json::Value = serde_json::from_str(&line).unwrap();
-    for (bytes, remedy) in [
-        (b"\x1f\x8b\x08\x00\x00".to_vec(), "gunzip -c"),
-        (serde_json::to_vec_pretty(&pretty).unwrap(), "--format detailed"),
-    ] {
-        std::fs::write(&plain, bytes).unwrap();
-        let (code, out, said) = run(&["decode", plain.to_str().unwrap()]);
-        assert_eq!((code, out.as_str(), said.lines().count()), (0, "", 1), "{said}");
-        assert!(said.contains(remedy), "{said}");
-    }
-    // A file with OTLP lines needs no hint.
-    assert_eq!(run(&["decode", "lines/python-10.jsonl"]).2, "");
 }
 
 #[test]

@@ -25,7 +25,6 @@ const MISTAKES: &[(&[&str], &str)] = &[
     (&[], "decode shop.log no-such-file"),
     (&[], "tail ."),
     (&[], "doctor"),
-    (&["LAMBDA_OTLP_ENDPONT=http://127.0.0.1:9/api/default"], "doctor"),
     (&["LAMBDA_OTLP_ENDPOINT=htps://o2.example.com/api/default"], "doctor"),
     (&["LAMBDA_OTLP_ENDPOINT=o2.example.com", "LAMBDA_OTLP_NAMES=old"], "doctor"),
     (&[], "doctor --endpoint http://127.0.0.1:9/api/default"),

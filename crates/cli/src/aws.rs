@@ -4,7 +4,7 @@
 //! `~/.aws` (including SSO), `AWS_REGION` and `AWS_ENDPOINT_URL_SQS` (AWS SDKs and Tools Reference Guide,
 //! "Service-specific endpoints").
 
-use ::aws::{Credentials, LOGS, LogsSettings, SQS, SqsQueue, SqsSettings};
+use ::aws::{Credentials, LOGS, LogsSettings};
 use anyhow::{Context as _, anyhow};
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
@@ -14,11 +14,11 @@ use aws_sdk_sqs::config::{ProvideCredentials as _, SharedCredentialsProvider, Sh
 use aws_sdk_sqs::error::{ErrorMetadata, SdkError};
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use forwarder::{QUEUES, RETRY_QUEUE_URL, wall_clock_now};
 use settings::{Env, InvalidSettings, Reader, Secret, Source as _, Table};
 use std::collections::HashMap;
 use std::error::Error;
 use subscriber::KinesisStream;
+use url::Url;
 
 /// Region and profile.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -60,61 +60,38 @@ fn http_client() -> SharedHttpClient {
         .build_https()
 }
 
-/// A queue's URL, with its region and endpoint.
+/// A queue's URL, with its region, or its endpoint if that is not AWS's own.
 #[derive(Clone, Debug)]
 pub(crate) struct QueueUrl {
     pub(crate) url: String,
     region: Option<String>,
-    /// The endpoint of SQS, unless it is AWS's own.
     endpoint: Option<String>,
 }
 
 impl QueueUrl {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let expected = || "expected https://sqs.{region}.amazonaws.com/{account}/{name}".to_owned();
-        let (scheme, rest) = text.split_once("://").ok_or_else(expected)?;
-        let (host, path) = rest.split_once('/').ok_or_else(expected)?;
-        let is_queue = matches!(scheme, "http" | "https")
-            && path.split('/').filter(|part| !part.is_empty()).count() >= 2;
-        if host.is_empty() || !is_queue {
-            return Err(expected());
-        }
-        let mut labels = host.split('.');
+        let text = text.trim_end_matches('/');
+        let has_name = |url: &Url| url.path_segments().is_some_and(|path| path.count() >= 2);
+        let url = Url::parse(text)
+            .ok()
+            .filter(has_name)
+            .ok_or("expected https://sqs.{region}.amazonaws.com/{account}/{name}".to_owned())?;
+        let mut labels = url.host_str().unwrap_or_default().split('.');
         let region = match (labels.next(), labels.next()) {
-            (Some(service @ ("sqs" | "sqs-fips")), Some(region)) => {
-                let endpoint = ::aws::service_endpoint(service, None, region);
-                let is_aws = endpoint.is_some_and(|endpoint| endpoint.host_str() == Some(host));
-                is_aws.then(|| region.to_owned())
-            }
+            (Some("sqs" | "sqs-fips"), Some(region)) => Some(region.to_owned()),
             _ => None,
         };
-        // The older names of queues have another order: `eu-west-1.queue.amazonaws.com`.
-        let is_aws = region.is_some() || host.ends_with(".amazonaws.com");
-        let endpoint = (!is_aws).then(|| format!("{scheme}://{host}"));
+        let endpoint = region.is_none().then(|| url.origin().ascii_serialization());
         Ok(Self { url: text.to_owned(), region, endpoint })
-    }
-
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let [one, other] = [self, other].map(|queue| queue.url.trim_end_matches('/'));
-        one == other
-    }
-
-    /// The region of the queue, or of the configuration.
-    fn region(&self, aws: &SdkConfig) -> Option<Region> {
-        self.region.clone().map(Region::new).or_else(|| aws.region().cloned())
-    }
-
-    fn endpoint(&self, aws: &SdkConfig) -> Option<String> {
-        let overridden = Env.get("AWS_ENDPOINT_URL_SQS");
-        overridden
-            .or_else(|| aws.endpoint_url().map(str::to_owned))
-            .or_else(|| self.endpoint.clone())
     }
 }
 
 pub(crate) fn sqs(aws: &SdkConfig, queue: &QueueUrl) -> aws_sdk_sqs::Client {
-    let mut config = aws_sdk_sqs::config::Builder::from(aws).region(queue.region(aws));
-    if let Some(endpoint) = queue.endpoint(aws) {
+    let mut config = aws_sdk_sqs::config::Builder::from(aws);
+    if let Some(region) = &queue.region {
+        config = config.region(Region::new(region.clone()));
+    }
+    if let Some(endpoint) = &queue.endpoint {
         config = config.endpoint_url(endpoint);
     }
     aws_sdk_sqs::Client::from_conf(config.build())
@@ -125,28 +102,6 @@ pub(crate) fn s3(aws: &SdkConfig) -> aws_sdk_s3::Client {
     let is_stand_in = aws.endpoint_url().is_some() || Env.get("AWS_ENDPOINT_URL_S3").is_some();
     let config = aws_sdk_s3::config::Builder::from(aws).force_path_style(is_stand_in);
     aws_sdk_s3::Client::from_conf(config.build())
-}
-
-const SENDING: Table = Table::new(&[QUEUES, SQS, ::aws::AWS, settings::PROXY]);
-
-/// Returns the queue as the forwarder uses it: with its limits, and without retries, which could duplicate a message.
-pub(crate) async fn sending_queue(aws: &SdkConfig, queue: &QueueUrl) -> anyhow::Result<SqsQueue> {
-    let mut variables = credentials(aws).await?;
-    variables.insert(RETRY_QUEUE_URL.to_owned(), queue.url.clone());
-    if let Some(region) = queue.region(aws) {
-        variables.insert("AWS_REGION".to_owned(), region.to_string());
-    }
-    if let Some(endpoint) = queue.endpoint(aws) {
-        variables.insert("AWS_ENDPOINT_URL_SQS".to_owned(), endpoint);
-    }
-    let mut reader = Reader::new(&variables, SENDING);
-    let read = SqsSettings::read(&mut reader, RETRY_QUEUE_URL);
-    let mistakes = reader.finish();
-    let settings = read.ok_or_else(|| {
-        let problem = mistakes.first().map(|mistake| mistake.problem.clone());
-        anyhow!("{}: {}", queue.url, problem.unwrap_or_default())
-    })?;
-    Ok(SqsQueue::new(settings, wall_clock_now))
 }
 
 const SUBSCRIBING: Table = Table::new(&[LOGS, ::aws::AWS, settings::PROXY]);
@@ -222,96 +177,85 @@ pub(crate) fn explain<E: Error + Send + Sync + 'static>(error: &SdkError<E>) -> 
     }
 }
 
-fn explained(error: &(dyn Error + 'static)) -> anyhow::Error {
-    let text = in_words(error);
-    if lacks_credentials(&text) {
-        return anyhow!(
-            "there are no AWS credentials: set AWS_PROFILE, or give --profile, to a profile that `aws configure list-profiles` has, or sign in with the AWS CLI"
-        );
-    }
-    match remedy(&text) {
-        Some(remedy) => anyhow!("{text}: {remedy}"),
-        None => anyhow!("{text}"),
-    }
-}
-
-/// Joins the error and its causes, without repetitions and uninformative texts.
-fn in_words(error: &(dyn Error + 'static)) -> String {
-    const SAY_NOTHING: [&str; 7] = [
-        "service error",
-        "dispatch failure",
-        "unhandled error",
-        "request has timed out",
-        "failed to construct request",
-        "response error",
-        "an error occurred while loading credentials",
-    ];
-    let mut words: Vec<String> = Vec::new();
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        let text = match error.downcast_ref::<ErrorMetadata>() {
-            Some(said) => {
-                [said.code(), said.message()].into_iter().flatten().collect::<Vec<_>>().join(": ")
-            }
-            None => error.to_string(),
-        };
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let says_nothing =
-            text == "other" || SAY_NOTHING.iter().any(|nothing| text.starts_with(nothing));
-        if !text.is_empty() && !says_nothing && !words.iter().any(|said| said.contains(&text)) {
-            words.push(text);
-        }
-        cause = error.source();
-    }
-    if words.is_empty() {
-        words.push(error.to_string());
-    }
-    let text = words.join(": ");
-    match text.char_indices().nth(MOST_CHARS) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
-    }
-}
-
-const MOST_CHARS: usize = 300;
-
-/// Returns `true` if no credentials were found. The instance's metadata is the last source on every machine.
-fn lacks_credentials(text: &str) -> bool {
-    ["no providers in chain", "provider was not enabled", "no identity resolver", "IMDS"]
-        .iter()
-        .any(|said| text.contains(said))
-}
-
 /// The end of an error text about a missing permission.
 const LACKS_PERMISSION: &str = "these credentials lack that permission";
+const NO_CREDENTIALS: &str = "there are no AWS credentials: set AWS_PROFILE, or give --profile, to a profile that `aws configure list-profiles` has, or sign in with the AWS CLI";
+
+/// Words of AWS's errors, and their remedy.
+const REMEDIES: [(&[&str], &str); 4] = [
+    (&["expiredtoken", "is expired", "has expired"], "the credentials have expired, sign in again"),
+    (&["accessdenied", "not authorized", "unauthorizedoperation"], LACKS_PERMISSION),
+    (
+        &["missing region", "missing signing region", "region must be set"],
+        "give --region, or set AWS_REGION",
+    ),
+    (
+        &["notfound", "nonexistentqueue", "queuedoesnotexist", "nosuchbucket", "does not exist"],
+        "check its name, region and account",
+    ),
+];
 
 /// Returns `true` if [`explain`] attributed the error to a missing permission.
 pub(crate) fn is_denied(explained: &anyhow::Error) -> bool {
     explained.to_string().ends_with(LACKS_PERMISSION)
 }
 
-fn remedy(text: &str) -> Option<&'static str> {
+fn explained(error: &(dyn Error + 'static)) -> anyhow::Error {
+    // The instance's metadata is the last source of credentials on every machine.
+    const NO_SOURCE: [&str; 4] =
+        ["no providers in chain", "provider was not enabled", "no identity resolver", "IMDS"];
+    let text = causes(error);
+    if NO_SOURCE.iter().any(|words| text.contains(words)) {
+        return anyhow!(NO_CREDENTIALS);
+    }
     let lower = text.to_ascii_lowercase();
-    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    if says(&["expiredtoken", "token included in the request is expired", "session has expired"]) {
-        return Some("the credentials have expired, sign in again");
+    let is_meant = |(words, _): &&(&[&str], &str)| words.iter().any(|words| lower.contains(words));
+    match REMEDIES.iter().find(is_meant) {
+        Some((_, remedy)) => anyhow!("{text}: {remedy}"),
+        None => anyhow!(text),
     }
-    if says(&["accessdenied", "not authorized", "unauthorizedoperation"]) {
-        return Some(LACKS_PERMISSION);
+}
+
+/// Joins the error's causes on one line. The SDK's own errors only say which step failed.
+fn causes(error: &(dyn Error + 'static)) -> String {
+    const STEPS: [&str; 7] = [
+        "service error",
+        "dispatch failure",
+        "unhandled error",
+        "failed to construct request",
+        "response error",
+        "an error occurred while loading credentials",
+        "other",
+    ];
+    let texts =
+        anyhow::Chain::new(error).map(|error| match error.downcast_ref::<ErrorMetadata>() {
+            Some(said) => {
+                let parts: Vec<&str> =
+                    [said.code(), said.message()].into_iter().flatten().collect();
+                parts.join(": ")
+            }
+            None => error.to_string(),
+        });
+    let mut kept: Vec<String> = Vec::new();
+    for text in texts {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let is_step = STEPS.iter().any(|step| text.starts_with(step));
+        if !text.is_empty() && !is_step && !kept.iter().any(|before| before.contains(&text)) {
+            kept.push(text);
+        }
     }
-    if says(&["missing region", "missing signing region", "region must be set"]) {
-        return Some("give --region, or set AWS_REGION");
+    let text = if kept.is_empty() { error.to_string() } else { kept.join(": ") };
+    first_chars(&text, MOST_CHARS)
+}
+
+const MOST_CHARS: usize = 300;
+
+/// Shortens a text to this many characters.
+pub(crate) fn first_chars(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
     }
-    if says(&[
-        "resourcenotfound",
-        "nonexistentqueue",
-        "queuedoesnotexist",
-        "nosuchbucket",
-        "does not exist",
-    ]) {
-        return Some("check its name, region and account");
-    }
-    None
 }
 
 /// A configuration independent of this machine.
@@ -327,9 +271,8 @@ pub(crate) fn for_tests() -> SdkConfig {
         .build()
 }
 
-/// The logical ids of the functions in the stack's template.
+/// The forwarder's logical id in the stack's template.
 const FORWARDER: &str = "ForwarderFunction";
-const SUBSCRIBER: &str = "SubscriberFunction";
 
 /// Returns the name of a stack's forwarder. CloudFormation truncates the stack's name in it.
 pub(crate) async fn forwarder_name(aws: &SdkConfig, stack: &str) -> anyhow::Result<String> {
@@ -344,12 +287,12 @@ pub(crate) async fn forwarder_name(aws: &SdkConfig, stack: &str) -> anyhow::Resu
     }
 }
 
-/// Returns the name of a stack's subscriber; `None` if the stack has none.
-pub(crate) async fn subscriber_name(aws: &SdkConfig, stack: &str) -> Option<String> {
-    resource_name(aws, stack, SUBSCRIBER).await.ok()
-}
-
-async fn resource_name(aws: &SdkConfig, stack: &str, id: &str) -> anyhow::Result<String> {
+/// Returns the name of a stack's resource with this logical id.
+pub(crate) async fn resource_name(
+    aws: &SdkConfig,
+    stack: &str,
+    id: &str,
+) -> anyhow::Result<String> {
     let client = aws_sdk_cloudformation::Client::new(aws);
     let asked = client.describe_stack_resource().stack_name(stack).logical_resource_id(id);
     let output = asked.send().await.map_err(|error| explain(&error))?;
@@ -400,9 +343,6 @@ mod tests {
             assert_eq!(queue.endpoint.as_deref(), endpoint, "{url}");
         };
         check("https://sqs.eu-west-1.amazonaws.com/123456789012/q", Some("eu-west-1"), None);
-        check("https://sqs.cn-north-1.amazonaws.com.cn/123456789012/q", Some("cn-north-1"), None);
-        check("https://sqs.eusc-de-east-1.amazonaws.eu/1/q", Some("eusc-de-east-1"), None);
-        check("https://queue.amazonaws.com/123456789012/q", None, None);
         check("http://127.0.0.1:5000/123456789012/q", None, Some("http://127.0.0.1:5000"));
         for wrong in ["", "q", "arn:aws:sqs:eu-west-1:1:q", "https://sqs.eu-west-1.amazonaws.com/"]
         {

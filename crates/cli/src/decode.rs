@@ -36,39 +36,6 @@ struct Summary {
     log_records: usize,
     /// OTLP lines that cannot be decoded.
     undecodable: usize,
-    /// Hint for a file of another format.
-    #[serde(skip)]
-    remedy: Option<&'static str>,
-}
-
-impl Summary {
-    /// Suggests another command if the file has no OTLP line.
-    fn hint(&self) -> Option<String> {
-        let Self { file, lines, .. } = self;
-        if self.requests > 0 || self.undecodable > 0 {
-            return None;
-        }
-        let name = if file == "-" { "FILE" } else { file };
-        Some(match self.remedy {
-            Some(remedy) => format!("{file}: no OTLP line; {}", remedy.replace("FILE", name)),
-            None => format!("{file}: no OTLP line among {lines}"),
-        })
-    }
-}
-
-/// Returns a hint if this line shows another format.
-fn remedy(line: &str) -> Option<&'static str> {
-    let begin = line.trim_start().trim_start_matches('{').trim_start();
-    if begin.starts_with("\"awslogs\"") || begin.starts_with("\"Records\"") {
-        // A delivery of CloudWatch Logs, Kinesis or SQS.
-        Some("for a Lambda event, use `lambda-otlp forward --dry-run FILE`")
-    } else if line.starts_with("\u{1f}\u{fffd}") {
-        Some("for gzip, use `gunzip -c FILE | lambda-otlp decode`")
-    } else if begin.starts_with("\"__otel_otlp_stdout\"") || begin.starts_with("\"_otelc\"") {
-        Some("`aws logs tail --format json` splits lines: use `--format detailed`")
-    } else {
-        None
-    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -95,8 +62,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         write_table(&summaries, &mut out)?;
     }
     out.flush()?;
-    for hint in summaries.iter().filter_map(Summary::hint) {
-        eprintln!("{hint}");
+    for Summary { file, lines, .. } in
+        summaries.iter().filter(|it| it.requests + it.undecodable == 0)
+    {
+        eprintln!("{file}: no OTLP line among {lines}");
     }
     let undecodable = summaries.iter().any(|summary| summary.undecodable > 0);
     Ok(if undecodable { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -140,11 +109,8 @@ struct Decoding<'a> {
 impl Decoding<'_> {
     fn take(&mut self, found: Vec<(usize, Found)>) -> anyhow::Result<()> {
         for (number, found) in found {
-            match found {
-                Found::Otlp(reading) => self.take_reading(number, &reading)?,
-                Found::Other(line) => {
-                    self.summary.remedy = self.summary.remedy.or_else(|| remedy(&line));
-                }
+            if let Found::Otlp(reading) = found {
+                self.take_reading(number, &reading)?;
             }
         }
         Ok(())
@@ -177,25 +143,18 @@ impl Decoding<'_> {
 }
 
 fn write_table(summaries: &[Summary], out: &mut dyn Write) -> io::Result<()> {
-    let width =
-        summaries.iter().map(|summary| summary.file.chars().count()).max().unwrap_or(0).max(4);
-    writeln!(
-        out,
-        "{:width$} {:>8} {:>9} {:>8} {:>12} {:>12} {:>12}",
-        "file", "lines", "requests", "spans", "data points", "log records", "undecodable"
-    )?;
-    for summary in summaries {
-        writeln!(
-            out,
-            "{:width$} {:>8} {:>9} {:>8} {:>12} {:>12} {:>12}",
-            summary.file,
-            summary.lines,
-            summary.requests,
-            summary.spans,
-            summary.data_points,
-            summary.log_records,
-            summary.undecodable
-        )?;
+    const COLUMNS: [&str; 6] =
+        ["lines", "requests", "spans", "data points", "log records", "undecodable"];
+    let width = summaries.iter().map(|summary| summary.file.chars().count()).max().unwrap_or(0);
+    let mut row = |name: &str, cells: [String; 6]| {
+        let cells = cells.map(|cell| format!(" {cell:>12}"));
+        writeln!(out, "{name:width$}{}", cells.concat())
+    };
+    row("file", COLUMNS.map(str::to_owned))?;
+    for it in summaries {
+        let counts =
+            [it.lines, it.requests, it.spans, it.data_points, it.log_records, it.undecodable];
+        row(&it.file, counts.map(|count| count.to_string()))?;
     }
     Ok(())
 }

@@ -2,8 +2,6 @@
 
 use anyhow::Context as _;
 use console::time_arguments::TimeArgument;
-use platform::LogSource;
-use serde::Deserialize;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read as _};
 use wire::compact::{CompactError, Context, UsedNames};
@@ -71,54 +69,16 @@ pub(crate) struct Writer {
     log_stream: String,
 }
 
-/// A log event with its origin, as JSON, or a delivery of CloudWatch Logs with several.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Delivered {
-    #[serde(default, alias = "account")]
-    owner: String,
-    #[serde(default)]
-    log_group: String,
-    #[serde(alias = "logStreamName")]
-    log_stream: String,
-    log_events: Option<Vec<Message>>,
-}
-
-#[derive(Deserialize)]
-struct Message {
-    message: String,
-}
-
 impl Writer {
     fn context(&self) -> Context<'_> {
         let Self { function, account, log_stream } = self;
         Context { function, account, log_stream, region: "" }
     }
 
-    /// Returns the texts of a line, and their writer. Names that the line states take precedence.
-    fn texts_of(&self, line: String) -> (Self, Vec<String>) {
-        let or = |stated: &str, own: &str| if stated.is_empty() { own } else { stated }.to_owned();
-        let is_event = line.starts_with('{') && line.contains("\"logStream");
-        let event = is_event.then(|| serde_json::from_str::<Delivered>(&line).ok()).flatten();
-        let Some(Delivered { owner, log_group, log_stream, log_events }) = event else {
-            let stream = tailed(&line).map_or("", |(_, stream, _)| stream);
-            let log_stream = or(stream, &self.log_stream);
-            return (Self { log_stream, ..self.clone() }, vec![line]);
-        };
-        let (account, log_stream) = (or(&owner, &self.account), or(&log_stream, &self.log_stream));
-        let source = LogSource {
-            account: &account,
-            region: None,
-            log_group: &log_group,
-            log_stream: &log_stream,
-        };
-        let function = or(source.function_name().unwrap_or_default(), &self.function);
-        // The reader finds an OTLP line in the `message` of a single log event.
-        let texts = log_events.map_or_else(
-            || vec![line],
-            |events| events.into_iter().map(|event| event.message).collect(),
-        );
-        (Self { function, account, log_stream }, texts)
+    /// Returns the writer of a line. A log stream in the line takes precedence.
+    fn of(&self, line: &str) -> Self {
+        let log_stream = tailed(line).map_or(&*self.log_stream, |(_, stream, _)| stream);
+        Self { log_stream: log_stream.to_owned(), ..self.clone() }
     }
 }
 
@@ -172,31 +132,24 @@ impl Joining {
 
     /// Adds a line. Returns the complete contents, each with the number of its first line.
     pub(crate) fn take(&mut self, number: usize, line: String) -> Vec<(usize, Found)> {
-        let (writer, texts) = self.named.texts_of(line);
+        let writer = self.named.of(&line);
         let mut found = Vec::new();
         if self.writer != writer {
             found = self.rest();
             self.writer = writer;
         }
-        for text in texts {
-            self.take_text(number, text, &mut found);
-        }
-        found
-    }
-
-    fn take_text(&mut self, number: usize, text: String, found: &mut Vec<(usize, Found)>) {
         let (context, limits) = (self.writer.context(), Limits::default());
         if self.rejoin.is_waiting() {
-            match self.rejoin.go_on(&text, &context, &limits) {
+            match self.rejoin.go_on(&line, &context, &limits) {
                 Joined::More => {
-                    self.pieces.push((number, text));
-                    return;
+                    self.pieces.push((number, line));
+                    return found;
                 }
                 Joined::Whole(reading) => {
                     let first = self.pieces.first().map_or(number, |(first, _)| *first);
                     self.pieces.clear();
                     found.push((first, Found::Otlp(Box::new(reading))));
-                    return;
+                    return found;
                 }
                 Joined::Broken { .. } => {
                     let pieces = std::mem::take(&mut self.pieces);
@@ -204,11 +157,12 @@ impl Joining {
                 }
             }
         }
-        match read_line_of(&text, &context, &limits) {
-            Some(reading) if self.rejoin.begin(&text, &reading) => self.pieces.push((number, text)),
+        match read_line_of(&line, &context, &limits) {
+            Some(reading) if self.rejoin.begin(&line, &reading) => self.pieces.push((number, line)),
             Some(reading) => found.push((number, Found::Otlp(Box::new(reading)))),
-            None => found.push((number, Found::Other(text))),
+            None => found.push((number, Found::Other(line))),
         }
+        found
     }
 
     pub(crate) fn is_waiting(&self) -> bool {

@@ -5,13 +5,16 @@ use anyhow::Context as _;
 use backend::Outcome;
 use forwarder::{
     Config, Event, Export, Forwarder, IngestPolicy, InvocationContext, LogEvent, NoQueue, Options,
-    Queues,
+    Queues, Report, RuleSet,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use subscriber::{LoggedLine, delivery};
 use tokio::time::Instant;
 use wire::Request;
+
+/// A backend for which nothing is adapted.
+pub(crate) const OTHER_BACKEND: (&str, &str) = ("LAMBDA_OTLP_BACKEND", "otlp");
 
 /// The forwarder's pipeline with a destination that keeps telemetry in memory.
 pub(crate) struct Converter {
@@ -27,29 +30,38 @@ pub(crate) struct Converted {
 }
 
 impl Converter {
-    /// Makes a converter for log groups of this region, without rules and adaptations to a backend.
+    /// Makes a converter for log groups of this region, without rules.
     pub(crate) fn new(region: Option<&str>) -> anyhow::Result<Self> {
-        let variables = HashMap::from([
-            ("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1/".to_owned()),
-            ("LAMBDA_OTLP_BACKEND".to_owned(), "otlp".to_owned()),
-        ]);
-        let (config, _) = Config::from_source(&variables);
+        let variables = [("LAMBDA_OTLP_ENDPOINT", "http://127.0.0.1/"), OTHER_BACKEND];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let (config, _) = Config::from_source(&HashMap::from(variables));
         let mut config = config.context("the forwarder's settings")?;
-        config.old_records = IngestPolicy::any_time();
         config.region = region.map(str::to_owned);
+        Ok(Self::of(config, RuleSet::default()))
+    }
+
+    /// Makes a converter with these settings and rules. Records of any age are kept.
+    pub(crate) fn of(mut config: Config, rules: RuleSet) -> Self {
+        config.old_records = IngestPolicy::any_time();
         let kept = Kept::default();
         let destinations = vec![forwarder::default_destination(&config, kept.clone())];
-        let forwarder = Forwarder::new(destinations, Queues::default(), options(&config));
-        Ok(Self { forwarder, kept })
+        let mut forwarder =
+            Forwarder::new(destinations.clone(), Queues::default(), options(&config));
+        forwarder.set_rules(Arc::new(rules), destinations);
+        Self { forwarder, kept }
+    }
+
+    pub(crate) async fn forward(&self, event: Event) -> (Report, Vec<Request>) {
+        let report = self.forwarder.forward(event, &now()).await;
+        (report, self.kept.take())
     }
 
     pub(crate) async fn convert(&self, events: &StreamOf<'_>) -> anyhow::Result<Converted> {
-        let event = events.as_delivered()?;
-        let report = self.forwarder.forward(event, &now()).await;
+        let (report, requests) = self.forward(events.as_delivered()?).await;
         let undecodable = report.undecodable.iter().map(|(_, line)| {
             format!("{}: {} ({} bytes)", events.log_group, line.reason, line.bytes)
         });
-        Ok(Converted { undecodable: undecodable.collect(), requests: self.kept.take() })
+        Ok(Converted { undecodable: undecodable.collect(), requests })
     }
 }
 
@@ -147,47 +159,5 @@ impl Gathered {
         }
         self.streams = rest;
         taken
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use wire::compact::Names;
-    use wire::{Envelope, LineEncoder, LineLimits, SignalKind};
-
-    #[tokio::test]
-    async fn a_compact_line_decodes_with_the_names_of_its_log_group() {
-        let (account, stream) = ("123456789012", "2026/11/22/[$LATEST]abc");
-        let mut request = Vec::new();
-        wire::protobuf::Writer::new(&mut request).message(1, |container| {
-            container.message(2, |scope| {
-                scope.message(2, |span| {
-                    span.bytes(1, &[1; 16]);
-                    span.bytes(2, &[2; 8]);
-                    span.string(5, &format!("orders {account} {stream}"));
-                });
-            });
-        });
-        let names = Names::of_function("orders", "eu-west-1", "/aws/lambda/orders", stream);
-        let mut encoder = LineEncoder::compact(names.with_account(account), LineLimits::default());
-        let mut line = Vec::new();
-        let request = Request::trusted(SignalKind::Traces, request);
-        assert_eq!(encoder.encode(&Envelope::default(), request, &mut line).lines, 1);
-        let message = String::from_utf8(line).unwrap();
-        let events = [LogEvent { id: "1".to_owned(), timestamp_ms: 1_790_000_000_000, message }];
-        let converter = Converter::new(Some("eu-west-1")).unwrap();
-        let convert = async |log_group: &str| {
-            let events = StreamOf { account, log_group, stream, events: &events };
-            let result = converter.convert(&events).await.unwrap();
-            let is_traces = |request: &&Request| request.kind() == SignalKind::Traces;
-            (result.requests.iter().filter(is_traces).count(), result.undecodable)
-        };
-        assert_eq!(convert("/aws/lambda/orders").await, (1, Vec::new()));
-        let (traces, undecodable) = convert("/aws/lambda/payments").await;
-        assert!(traces == 0 && undecodable.len() == 1, "{undecodable:?}");
-        let expected =
-            "the compact line was written with another function or account or log stream";
-        assert!(undecodable.iter().all(|text| text.contains(expected)), "{undecodable:?}");
     }
 }

@@ -1,15 +1,12 @@
 //! `lambda-otlp rules`: checks a rules file, or shows its effect on events.
 
 use crate::destination::{DestinationArguments, read_config};
+use crate::log_events::{Converter, OTHER_BACKEND};
 use crate::{forward, terminal};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use console::quantity::plural;
-use console::time_arguments::now_unix_nano;
-use forwarder::{
-    Effect, Event, LogBatch, MOST_BYTES, MessageType, Mistakes, Options, Origin, RuleSet,
-    StreamState, convert,
-};
+use forwarder::{Effect, Event, Items, MOST_BYTES, Mistakes, RuleSet, SourceLimits};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
@@ -42,7 +39,7 @@ struct CheckArguments {
     file: PathBuf,
 }
 
-#[derive(Args, Default)]
+#[derive(Args)]
 struct TestArguments {
     /// The rules file (TOML).
     #[arg(value_name = "RULES.toml")]
@@ -112,17 +109,20 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    let mut trial = Trial::new(&rules, arguments, options()?);
+    let mut trial = Trial::new(rules, arguments.region.clone())?;
     let mut complete = true;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for path in &arguments.events {
         let partly = || format!("{}: cannot read all of it", path.display());
         let tried = forward::read(path, None).and_then(|events| {
-            events.iter().try_for_each(|event| trial.event(event)).with_context(partly)
+            events.into_iter().try_for_each(|event| {
+                let requests = runtime.block_on(trial.event(event)).with_context(partly)?;
+                let lines = requests.iter().filter(|_| arguments.requests);
+                let text: String = lines.map(|request| request.to_json() + "\n").collect();
+                Ok(terminal::ignored(io::stdout().write_all(text.as_bytes()))?)
+            })
         });
         if let Err(error) = tried {
-            if terminal::is_broken_pipe(&error) {
-                return Err(error);
-            }
             eprintln!("{error:#}");
             complete = false;
         }
@@ -136,100 +136,60 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The forwarder's options by its variables, except those of its destination.
-fn options() -> anyhow::Result<Options> {
-    let variables = DestinationArguments::default().variables(true)?;
-    Ok(Options::of(&read_config(&variables)?))
-}
-
-struct Trial<'a> {
-    rules: &'a RuleSet,
-    arguments: &'a TestArguments,
-    options: Options,
-    observed_unix_nano: u64,
-    origins: BTreeMap<String, Described>,
+/// The effects of rules on events that go through the forwarder's pipeline.
+struct Trial {
+    rules: RuleSet,
+    region: Option<String>,
+    converter: Converter,
+    /// The service name and the routes of each log group.
+    log_groups: BTreeMap<String, String>,
     effects: Vec<Effect>,
-    before: [usize; 3],
-    after: [usize; 3],
-    undecodable: usize,
+    before: Items,
+    after: Items,
 }
 
-impl<'a> Trial<'a> {
-    fn new(rules: &'a RuleSet, arguments: &'a TestArguments, options: Options) -> Self {
-        Self {
+impl Trial {
+    /// The forwarder's variables apply, except those of its destination.
+    fn new(rules: RuleSet, region: Option<String>) -> anyhow::Result<Self> {
+        let (name, value) = OTHER_BACKEND;
+        let variables = DestinationArguments::default().variables(true)?.with(name, value);
+        let mut config = read_config(&variables)?;
+        config.region = region.or(config.region);
+        Ok(Self {
+            region: config.region.clone(),
+            converter: Converter::of(config, rules.clone()),
             rules,
-            arguments,
-            options,
-            observed_unix_nano: now_unix_nano(),
-            origins: BTreeMap::new(),
+            log_groups: BTreeMap::new(),
             effects: Vec::new(),
-            before: [0; 3],
-            after: [0; 3],
-            undecodable: 0,
-        }
+            before: Items::default(),
+            after: Items::default(),
+        })
     }
 
-    fn event(&mut self, event: &Event) -> anyhow::Result<()> {
-        let mut stream = StreamState::default();
-        let mut read = Ok(());
-        let limits = self.options.source;
-        for batch in event.batches(&limits) {
-            match batch {
-                Ok(batch) => self.batch(&batch, &mut stream)?,
-                Err(error) => read = read.and(Err(error)),
+    /// Returns the remaining telemetry of the event.
+    async fn event(&mut self, event: Event) -> anyhow::Result<Vec<Request>> {
+        for batch in event.batches(&SourceLimits::default()).flatten() {
+            let origin = batch.origin.or_region(self.region.as_deref());
+            let service_name = self.rules.service_name(&origin).into_iter();
+            let mut text: String =
+                service_name.map(|name| format!("  service name: {name}\n")).collect();
+            let routes = self.rules.routes(&origin).into_iter().map(|route| match route.stream {
+                Some(stream) => format!("{} (stream {stream})", route.destination),
+                None => route.destination.to_owned(),
+            });
+            let routes: Vec<String> = routes.collect();
+            if !routes.is_empty() {
+                text.push_str(&format!("  goes to: {}\n", routes.join(", ")));
             }
+            self.log_groups.insert(origin.log_group.clone(), text);
         }
-        self.rest(&mut stream)?;
-        Ok(read?)
-    }
-
-    /// Converts the log events that a stream held back at the end of its delivery.
-    fn rest(&mut self, stream: &mut StreamState) -> anyhow::Result<()> {
-        let rest = stream.take_held();
-        rest.map_or(Ok(()), |rest| self.batch(&rest, stream))
-    }
-
-    fn batch(&mut self, batch: &LogBatch, stream: &mut StreamState) -> anyhow::Result<()> {
-        if batch.message_type == MessageType::Control {
-            return Ok(());
-        }
-        let region = self.arguments.region.as_ref().or(self.options.region.as_ref());
-        let origin = batch.origin.clone().or_region(region.map(String::as_str));
-        self.origins.insert(origin.log_group.clone(), Described::new(self.rules, &origin));
-        if !stream.is_of(&origin) {
-            self.rest(stream)?;
-            *stream = StreamState::default();
-        }
-        let service_name = self.rules.service_name(&origin);
-        let mut events = batch.events.as_slice();
-        while !events.is_empty() {
-            let before = std::mem::take(stream);
-            let service_name = service_name.as_deref();
-            let observed = self.observed_unix_nano;
-            let options = &self.options.convert;
-            let converted = convert(&origin, events, before, options, service_name, observed);
-            *stream = converted.state;
-            self.undecodable +=
-                converted.undecodable.iter().map(|(_, line)| line.lines()).sum::<usize>();
-            self.requests(&origin, converted.requests)?;
-            events = events.get(converted.taken.max(1)..).unwrap_or_default();
-        }
-        Ok(())
-    }
-
-    fn requests(&mut self, origin: &Origin, requests: Vec<Request>) -> anyhow::Result<()> {
+        let (report, requests) = self.converter.forward(event).await;
+        self.before += report.account.total.items;
         for request in &requests {
-            count(&mut self.before, request);
+            self.after.add(request.kind(), request.items());
         }
-        let applied = self.rules.apply(origin, requests);
-        Effect::add_all(&mut self.effects, applied.effects);
-        for request in applied.requests {
-            count(&mut self.after, &request);
-            if self.arguments.requests {
-                writeln!(io::stdout(), "{}", request.to_json())?;
-            }
-        }
-        Ok(())
+        Effect::add_all(&mut self.effects, report.rules);
+        report.unread.map_or(Ok(requests), |error| Err(error.into()))
     }
 
     /// The effects of a rule, in the order of [`EFFECTS`].
@@ -241,23 +201,8 @@ impl<'a> Trial<'a> {
     }
 
     fn report(&self) -> String {
-        let mut text = String::new();
-        for (log_group, Described { service_name, routes }) in &self.origins {
-            let _infallible = writeln!(text, "{log_group}");
-            if let Some(name) = service_name {
-                let _infallible = writeln!(text, "  service name: {name}");
-            }
-            let routes: Vec<String> = routes
-                .iter()
-                .map(|(destination, stream)| match stream {
-                    Some(stream) => format!("{destination} (stream {stream})"),
-                    None => destination.clone(),
-                })
-                .collect();
-            if !routes.is_empty() {
-                let _infallible = writeln!(text, "  goes to: {}", routes.join(", "));
-            }
-        }
+        let mut text: String =
+            self.log_groups.iter().map(|(group, text)| format!("{group}\n{text}")).collect();
         let width = self.rules.rule_names().map(|name| name.chars().count()).max().unwrap_or(0);
         let width = width.max("undecodable lines".len());
         text.push('\n');
@@ -268,10 +213,11 @@ impl<'a> Trial<'a> {
         text.push('\n');
         let items = SignalKind::ALL.map(|kind| format!("{}s", kind.item()));
         row(&mut text, width, "items", &items);
-        row(&mut text, width, "before", &self.before);
-        row(&mut text, width, "after", &self.after);
-        if self.undecodable > 0 {
-            row(&mut text, width, "undecodable lines", &[self.undecodable]);
+        for (name, items) in [("before", self.before), ("after", self.after)] {
+            row(&mut text, width, name, &[items.spans, items.data_points, items.log_records]);
+        }
+        if self.before.undecodable > 0 {
+            row(&mut text, width, "undecodable lines", &[self.before.undecodable]);
         }
         text
     }
@@ -279,33 +225,12 @@ impl<'a> Trial<'a> {
 
 const EFFECTS: [&str; 4] = ["matched", "dropped", "changed", "redacted"];
 
-struct Described {
-    service_name: Option<String>,
-    routes: Vec<(String, Option<String>)>,
-}
-
-impl Described {
-    fn new(rules: &RuleSet, origin: &Origin) -> Self {
-        let routes = rules.routes(origin);
-        let routes = routes.iter().map(|it| (it.destination.to_owned(), it.stream.clone()));
-        Self { service_name: rules.service_name(origin), routes: routes.collect() }
-    }
-}
-
 fn row(text: &mut String, width: usize, name: &str, cells: &[impl std::fmt::Display]) {
     let _infallible = write!(text, "{name:<width$}");
     for cell in cells {
         let _infallible = write!(text, "{cell:>13}");
     }
     text.push('\n');
-}
-
-fn count(counts: &mut [usize; 3], request: &Request) {
-    for (kind, count) in SignalKind::ALL.into_iter().zip(counts) {
-        if kind == request.kind() {
-            *count += request.items();
-        }
-    }
 }
 
 #[cfg(test)]
@@ -319,17 +244,15 @@ mod tests {
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "reads better in a table")]
-    fn check(rules: &str, event: &str, expected: Expect) {
+    async fn check(rules: &str, event: &str, expected: Expect) {
         let rules = RuleSet::parse(rules).unwrap();
-        let arguments =
-            TestArguments { region: Some("eu-west-1".to_owned()), ..TestArguments::default() };
-        let mut trial = Trial::new(&rules, &arguments, options().unwrap());
-        trial.event(&fixture(event)).unwrap();
+        let mut trial = Trial::new(rules, Some("eu-west-1".to_owned())).unwrap();
+        trial.event(fixture(event)).await.unwrap();
         expected.assert_eq(&trial.report());
     }
 
-    #[test]
-    fn a_rules_test_reports_the_effect_of_each_rule() {
+    #[tokio::test]
+    async fn a_rules_test_reports_the_effect_of_each_rule() {
         check(
             "",
             "awslogs-text-mixed.json",
@@ -342,7 +265,8 @@ mod tests {
                 before                      30           15            8
                 after                       30           15            8
             "]],
-        );
+        )
+        .await;
         let rules = r#"
             [[rule]]
             name = "spans"
@@ -390,13 +314,13 @@ mod tests {
                 before                      30           15            8
                 after                       10            7            5
             "]],
-        );
+        )
+        .await;
     }
 
-    #[test]
-    fn a_rules_test_rejects_unsupported_events() {
-        let (rules, arguments) = (RuleSet::default(), TestArguments::default());
-        let mut trial = Trial::new(&rules, &arguments, options().unwrap());
-        assert!(trial.event(&fixture("firehose-cwl.json")).is_err());
+    #[tokio::test]
+    async fn a_rules_test_rejects_unsupported_events() {
+        let mut trial = Trial::new(RuleSet::default(), None).unwrap();
+        assert!(trial.event(fixture("firehose-cwl.json")).await.is_err());
     }
 }

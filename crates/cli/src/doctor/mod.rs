@@ -11,11 +11,11 @@ use crate::destination::DestinationArguments;
 use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, CredentialsSource};
 use anstyle::{AnsiColor, Style};
 use anyhow::ensure;
-use backend::{DestinationConfig, Profile, read_secret};
-use console::reach::{self, ENDPOINT, Reach};
+use backend::{DestinationConfig, read_secret};
+use console::reach::{self, Reach};
 use console::time_arguments;
 use console::waterfall::draw::{BAD, GOOD};
-use forwarder::{Config, IngestPolicy, OLD_RECORDS, OldRecords, wall_clock_now};
+use forwarder::{Config, wall_clock_now};
 use settings::{Check, Reader, Source, Table, Verdict};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -49,15 +49,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let variables = arguments.destination.variables(false)?;
-    let is_asked = arguments.stack.is_asked() || has_endpoint(&variables);
-    if !is_asked {
-        // One may be a misspelt endpoint.
-        for warning in Config::from_source(&variables).1 {
-            eprintln!("warning: {warning}");
-        }
-    }
     ensure!(
-        is_asked,
+        arguments.stack.is_asked() || arguments.destination.has_endpoint(),
         "nothing to check: --stack NAME names a deployed stack, --endpoint URL a backend; or set LAMBDA_OTLP_ENDPOINT"
     );
     let checks = runtime.block_on(checked(arguments, &variables));
@@ -79,7 +72,7 @@ fn write(check: &Check, out: &mut dyn Write) -> io::Result<()> {
         Verdict::Ok => GOOD,
         Verdict::Warning => AnsiColor::Yellow.on_default().bold(),
         Verdict::Failed => BAD,
-        Verdict::Skipped => Style::new().dimmed(),
+        Verdict::Skipped => Style::new(),
     };
     let line = check.to_string();
     let text = line.strip_prefix(verdict).unwrap_or(&line);
@@ -93,10 +86,9 @@ async fn checked(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> {
     let aws = aws::load(&arguments.aws).await;
     let function = stack::find(&aws, &arguments.stack).await;
     let mut checks = match &function {
-        _ if has_endpoint(variables) => of_backend(arguments, variables).await,
+        _ if arguments.destination.has_endpoint() => of_backend(arguments, variables).await,
         // A function in a VPC may use a backend that this machine cannot reach, so only --canary checks it.
         Ok(function) if arguments.canary => of_backend(arguments, &function.settings()).await,
-        Err(_) if arguments.canary => vec![Check::skipped("canary")],
         _ => Vec::new(),
     };
     match &function {
@@ -111,45 +103,15 @@ fn as_json(checks: &[Check]) -> serde_json::Value {
     checks.iter().map(as_json).collect()
 }
 
-fn has_endpoint(variables: &dyn Source) -> bool {
-    const ENDPOINTS: [&str; 7] = [
-        ENDPOINT,
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
-        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
-        "O2_ORGANIZATION_ID",
-        "O2_AUTHORIZATION_HEADER",
-    ];
-    ENDPOINTS.iter().any(|name| variables.get(name).is_some())
-}
-
-/// Runs the checks of settings and backend. After a failure, the remaining checks are listed as skipped.
+/// Runs the checks of settings and backend, until one fails.
 async fn of_backend(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> {
-    let mut checks = looked_at(arguments, variables).await;
-    if checks.iter().any(Check::is_failed) {
-        let canary = arguments.canary.then_some("canary");
-        let all = ["endpoint", "connection", "credentials", "organization"].into_iter();
-        for name in all.chain(canary) {
-            if checks.iter().all(|check| check.name != name) {
-                checks.push(Check::skipped(name));
-            }
-        }
-    }
-    checks
-}
-
-async fn looked_at(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> {
     let (mut checks, config) = settings(variables);
-    let destination = config.map(|config| config.destination);
-    let Some(mut destination) = destination else { return checks };
+    let Some(mut destination) = config.map(|config| config.destination) else { return checks };
     if destination.secret.is_some() {
-        let read = secret(&arguments.aws, &mut destination).await;
-        let is_failed = read.is_failed();
-        checks.push(read);
-        if is_failed {
-            return checks;
-        }
+        checks.push(secret(&arguments.aws, &mut destination).await);
+    }
+    if checks.iter().any(Check::is_failed) {
+        return checks;
     }
     let reach = match reach::reach(destination, variables) {
         Ok(reach) => reach,
@@ -159,7 +121,6 @@ async fn looked_at(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> 
         }
     };
     checks.extend(reach::check(&reach).await);
-    checks.extend(window(variables, reach.destination.profile));
     checks.extend(openobserve::check_columns(&reach).await);
     if arguments.canary && !checks.iter().any(Check::is_failed) {
         checks.extend(openobserve::check_canary(&reach, arguments.within).await);
@@ -223,37 +184,6 @@ async fn secret(arguments: &AwsArguments, destination: &mut DestinationConfig) -
         Ok(()) => Check::ok("secret", "can be read with this machine's credentials"),
         Err(problem) => Check::failed("secret", problem),
     }
-}
-
-/// OpenObserve's default for `ZO_INGEST_ALLOWED_UPTO`.
-const DEFAULT_WINDOW: Duration = Duration::from_hours(5);
-
-fn window(variables: &dyn Source, profile: Profile) -> Option<Check> {
-    let mut reader = Reader::new(variables, Table::new(&[OLD_RECORDS]));
-    let policy = IngestPolicy::read(&mut reader).of(profile);
-    if !reader.finish().is_empty() {
-        // The check of the settings reports these mistakes.
-        return None;
-    }
-    let Some(window) = policy.window else {
-        return Some(Check::ok("window", "this backend accepts records of any age"));
-    };
-    let fate = match policy.old_records {
-        OldRecords::Keep => "dead-lettered",
-        OldRecords::Restamp => "sent with the present time",
-        OldRecords::Drop => "dropped",
-    };
-    let past = time_arguments::duration_text(window.past);
-    let text = format!("logs and traces older than {past} are {fate}");
-    Some(if window.past > DEFAULT_WINDOW {
-        let text = format!(
-            "{text}; OpenObserve's default is 5h: run it with ZO_INGEST_ALLOWED_UPTO={}",
-            window.past.as_secs().div_ceil(3600)
-        );
-        Check::warning("window", text)
-    } else {
-        Check::ok("window", text)
-    })
 }
 
 #[cfg(test)]

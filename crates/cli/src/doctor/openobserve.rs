@@ -139,9 +139,6 @@ fn hits(body: &[u8]) -> usize {
 /// OpenObserve shows 1,000 columns of `SELECT *`, the first by name.
 const MANY: usize = 900;
 
-/// Fewer columns of a prefix do not grow.
-const FEW: usize = 10;
-
 /// Prefixes that a warning names.
 const MOST_PREFIXES: usize = 3;
 
@@ -186,13 +183,13 @@ fn warning(kind: SignalKind, stream: &str, columns: &[String]) -> Option<Check> 
     if columns.len() < MANY {
         return None;
     }
-    let mut by_prefix: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut prefixes: BTreeMap<&str, usize> = BTreeMap::new();
     for column in columns {
-        *by_prefix.entry(prefix(column)).or_default() += 1;
+        *prefixes.entry(prefix(column)).or_default() += 1;
     }
-    let mut by_prefix: Vec<(&str, usize)> = by_prefix.into_iter().collect();
-    by_prefix.sort_by_key(|(_, columns)| std::cmp::Reverse(*columns));
-    let most = by_prefix.iter().filter(|(_, columns)| *columns >= FEW).take(MOST_PREFIXES);
+    let mut prefixes: Vec<(&str, usize)> = prefixes.into_iter().collect();
+    prefixes.sort_by_key(|(_, columns)| std::cmp::Reverse(*columns));
+    let most = prefixes.iter().take(MOST_PREFIXES);
     let most: Vec<String> =
         most.map(|(prefix, columns)| format!("{prefix}… ({columns})")).collect();
     let text = format!(
@@ -203,9 +200,8 @@ fn warning(kind: SignalKind, stream: &str, columns: &[String]) -> Option<Check> 
     Some(Check::warning("columns", text))
 }
 
-/// The part of a key before its first number, or before the first `_` of a key without numbers.
+/// The part of a key before its first number or `_`.
 fn prefix(column: &str) -> &str {
-    let end = column.find(|character: char| character.is_ascii_digit());
-    let end = end.filter(|end| *end > 0).or_else(|| column.find('_').map(|at| at + 1));
-    column.get(..end.unwrap_or(column.len())).unwrap_or(column)
+    let ends = |character: char| character.is_ascii_digit() || character == '_';
+    column.find(ends).and_then(|end| column.get(..end)).unwrap_or(column)
 }

@@ -2,11 +2,12 @@
 
 use super::stack::unanswered;
 use super::wiring::Filter;
+use crate::aws::first_chars;
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::error::SdkError;
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
 use console::time_arguments;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use settings::Check;
 use std::time::Duration;
 use subscriber::Collect;
@@ -58,7 +59,7 @@ impl Recent {
             Ok(Found { count, newest, .. }) => {
                 let text = format!(
                     "{group}: {count} errors in the last {since}, the newest: {}",
-                    excerpt(&newest)
+                    first_chars(newest.trim_end(), MOST_CHARS)
                 );
                 Check::failed(NAME, text)
             }
@@ -152,36 +153,13 @@ fn is_missing(error: &SdkError<FilterLogEventsError>) -> bool {
 
 /// Returns `true` if the line reports a failure. A level in the line decides, because a warning may quote an error.
 fn is_error(line: &str) -> bool {
-    let fields: Map<String, Value> = serde_json::from_str(line).unwrap_or_default();
-    let text = |name| fields.get(name).and_then(Value::as_str);
-    match (text("level"), text("type")) {
-        (Some(level), _) => level == "ERROR",
-        (None, Some(LOGS_DROPPED)) => true,
-        (None, Some(kind)) if PLATFORM_TYPES.contains(&kind) => {
-            let status = fields.get("record").and_then(|record| record.get("status"));
-            status.is_some_and(|status| status != "success")
-        }
-        _ => WORDS.iter().any(|word| line.contains(word)),
-    }
-}
-
-/// Shortens a line. For a JSON line of our functions, returns the message with its fields.
-fn excerpt(line: &str) -> String {
-    let text = match serde_json::from_str::<Map<String, Value>>(line) {
-        Ok(mut fields) => {
-            fields.retain(|name, _| !matches!(name.as_str(), "timestamp" | "time" | "level"));
-            // Lambda's lines have a type instead.
-            let message = fields.remove("message").or_else(|| fields.remove("type"));
-            let message = message.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
-            let fields = fields.iter().map(|(name, value)| format!(", {name}: {value}"));
-            message + &fields.collect::<String>()
-        }
-        Err(_) => line.split_whitespace().collect::<Vec<_>>().join(" "),
+    let Ok(fields @ Value::Object(_)) = serde_json::from_str::<Value>(line) else {
+        return WORDS.iter().any(|word| line.contains(word));
     };
-    match text.char_indices().nth(MOST_CHARS) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
-    }
+    let text = |pointer| fields.pointer(pointer).and_then(Value::as_str);
+    text("/level") == Some("ERROR")
+        || text("/type") == Some(LOGS_DROPPED)
+        || text("/record/status").is_some_and(|status| status != "success")
 }
 
 #[cfg(test)]
@@ -209,29 +187,9 @@ mod tests {
         };
         for kind in ["report", "runtimeDone", "initReport", "initRuntimeDone"] {
             platform(kind, r#"{"requestId":"1","status":"timeout"}"#, true);
-            platform(
-                kind,
-                r#"{"requestId":"1","status":"error","errorType":"Runtime.OutOfMemory"}"#,
-                true,
-            );
             platform(kind, r#"{"requestId":"1","status":"success"}"#, false);
         }
-        platform(
-            "logsDropped",
-            r#"{"droppedRecords":123,"droppedBytes":12345,"reason":"slow"}"#,
-            true,
-        );
+        platform("logsDropped", r#"{"droppedRecords":123,"reason":"slow"}"#, true);
         platform("start", r#"{"requestId":"1","version":"$LATEST"}"#, false);
-    }
-
-    #[test]
-    fn an_excerpt_shows_the_message_and_fields_of_a_line() {
-        let line = r#"{"timestamp":"2026-11-22T10:00:00Z","level":"ERROR","message":"invalid settings","mistakes":1}"#;
-        assert_eq!(excerpt(line), "invalid settings, mistakes: 1");
-        let line = r#"{"time":"2026-11-22T10:00:00Z","type":"platform.report","record":{"status":"timeout"}}"#;
-        assert_eq!(excerpt(line), r#"platform.report, record: {"status":"timeout"}"#);
-        let line = "2026-11-22T10:00:00Z 1 Task timed out\n after 60.00 seconds\n";
-        assert_eq!(excerpt(line), "2026-11-22T10:00:00Z 1 Task timed out after 60.00 seconds");
-        assert_eq!(excerpt(&"x".repeat(400)).chars().count(), MOST_CHARS + 1);
     }
 }

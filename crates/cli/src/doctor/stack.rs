@@ -4,7 +4,7 @@ use super::pipeline;
 use super::recent::Recent;
 use super::wiring::{self, Filter, Forwarder};
 use crate::aws::{self, explain, is_denied};
-use crate::aws::{forwarder_name, subscriber_name};
+use crate::aws::{forwarder_name, resource_name};
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatchlogs::error::SdkError;
 use aws_sdk_cloudwatchlogs::operation::describe_subscription_filters::DescribeSubscriptionFiltersError;
@@ -113,7 +113,7 @@ async fn subscriber_of(
     lambda: &aws_sdk_lambda::Client,
     stack: Option<&str>,
 ) -> Option<Function> {
-    let name = subscriber_name(aws, stack?).await?;
+    let name = resource_name(aws, stack?, "SubscriberFunction").await.ok()?;
     let asked = lambda.get_function_configuration().function_name(name).send().await;
     asked.ok().map(Function::of)
 }
@@ -200,7 +200,6 @@ pub(crate) struct Function {
     pub(super) layers: Vec<String>,
     pub(super) log_group: String,
     is_update_failed: bool,
-    timeout_s: i32,
 }
 
 impl Function {
@@ -216,7 +215,6 @@ impl Function {
             variables: variables.unwrap_or_default().into_iter().collect(),
             layers: layers.into_iter().filter_map(|layer| layer.arn).collect(),
             is_update_failed: output.last_update_status == Some(LastUpdateStatus::Failed),
-            timeout_s: output.timeout.unwrap_or_default(),
         }
     }
 
@@ -238,19 +236,9 @@ impl Function {
         if self.is_update_failed {
             return Check::failed("function", format!("{name}: its last update failed"));
         }
-        if self.timeout_s < SHORTEST_TIMEOUT_S {
-            let text = format!(
-                "{name}: its timeout is {} s: set at least {SHORTEST_TIMEOUT_S} s, so that it can queue telemetry for retry when the backend is slow",
-                self.timeout_s
-            );
-            return Check::warning("function", text);
-        }
         Check::ok("function", format!("{name} is deployed"))
     }
 }
-
-/// A delivery may take 10 s, and queueing rejected items needs time after it.
-const SHORTEST_TIMEOUT_S: i32 = 20;
 
 /// The check of `what` after a failed request to AWS. A missing permission is a warning that names the permission.
 pub(super) fn unanswered<E: Error + Send + Sync + 'static>(

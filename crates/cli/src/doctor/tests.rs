@@ -61,7 +61,6 @@ async fn doctor_passes_and_finds_its_canary() {
             "ok credentials",
             "ok organization: exists",
             "ok clock",
-            "ok window: logs and traces older than 5h are dead-lettered",
             "ok canary: logs: accepted, and found in stream default",
             "ok canary: traces: accepted, and found in stream default",
             "ok canary: metrics: accepted, and found in stream lambda_otlp_doctor_canary",
@@ -106,7 +105,7 @@ async fn doctor_warns_of_a_stream_with_many_columns() {
     let found = warnings().await;
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with("warning columns: traces: stream my_stream has 91"), "{found:?}");
-    assert!(found[0].contains("begin with order_… (900)"), "{found:?}");
+    assert!(found[0].contains("begin with order… (900)"), "{found:?}");
 }
 
 #[tokio::test]
@@ -148,9 +147,6 @@ async fn doctor_reports_a_wrong_password() {
                 "ok endpoint",
                 "ok connection: HTTP 401",
                 "failed credentials: answered 401",
-                "ok window",
-                "skipped organization: not checked, because an earlier check failed",
-                "skipped canary",
             ],
         );
     }
@@ -169,8 +165,6 @@ async fn doctor_reports_a_missing_organization_without_creating_it() {
             "ok endpoint",
             "ok connection: HTTP 404",
             "failed organization: answered 404",
-            "ok window",
-            "skipped credentials",
         ],
     );
     assert!(sink.requests().iter().all(|request| request.signal.is_none()), "root would make it");
@@ -205,17 +199,4 @@ async fn doctor_reports_an_expired_certificate() {
     let expired = check(2020, "failed connection: cannot reach localhost:").await;
     assert!(expired.contains("certificate expired"), "{expired}");
     assert!(expired.ends_with("renew the server's certificate"), "{expired}");
-}
-
-#[tokio::test]
-async fn doctor_warns_of_a_window_wider_than_the_default() {
-    let sink = Sink::start().await.unwrap();
-    let found =
-        checks(&[("LAMBDA_OTLP_ENDPOINT", sink.base()), ("LAMBDA_OTLP_INGEST_WINDOW", "30h")], &[])
-            .await;
-    let last = found.last().unwrap();
-    assert!(
-        last.starts_with("warning window") && last.contains("ZO_INGEST_ALLOWED_UPTO=30"),
-        "{last}"
-    );
 }

@@ -75,22 +75,18 @@ impl Forwarder<'_> {
 /// The maximum number of filters of a log group (CloudWatch Logs quotas).
 const MOST_FILTERS: usize = 2;
 
-/// Checks that the function's resource policy allows CloudWatch Logs to invoke it, from one account only.
+/// Checks that the function's resource policy allows CloudWatch Logs to invoke it.
 ///
 /// Source: CloudWatch Logs User Guide, "Subscription filters with AWS Lambda".
 pub(crate) fn permission(policy: Option<&str>) -> Check {
     let policy: Value = policy.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let statements = policy.get("Statement").and_then(Value::as_array).cloned().unwrap_or_default();
-    let of_logs: Vec<&Value> = statements.iter().filter(|s| is_for_logs(s)).collect();
-    if of_logs.is_empty() {
+    let statements = policy.get("Statement").and_then(Value::as_array);
+    if statements.is_some_and(|statements| statements.iter().any(is_for_logs)) {
+        Check::ok("permission", "CloudWatch Logs may invoke the function")
+    } else {
         let text = "CloudWatch Logs may not invoke the function, so existing subscriptions lose their events: add a permission for logs.amazonaws.com with SourceAccount";
-        return Check::failed("permission", text);
+        Check::failed("permission", text)
     }
-    if of_logs.iter().any(|statement| !has_source_account(statement)) {
-        let text = "CloudWatch Logs may invoke the function for any account: add SourceAccount to the permission";
-        return Check::warning("permission", text);
-    }
-    Check::ok("permission", "CloudWatch Logs may invoke the function, for one account")
 }
 
 fn is_for_logs(statement: &Value) -> bool {
@@ -99,14 +95,6 @@ fn is_for_logs(statement: &Value) -> bool {
     let action = statement.get("Action").and_then(Value::as_str).unwrap_or_default();
     let effect = statement.get("Effect").and_then(Value::as_str).unwrap_or_default();
     is_logs && effect == "Allow" && matches!(action, "lambda:InvokeFunction" | "lambda:*" | "*")
-}
-
-fn has_source_account(statement: &Value) -> bool {
-    let conditions = statement.get("Condition").and_then(Value::as_object);
-    conditions.into_iter().flat_map(|all| all.values()).any(|condition| {
-        let keys = condition.as_object().into_iter().flat_map(|keys| keys.keys());
-        keys.map(|key| key.to_ascii_lowercase()).any(|key| key == "aws:sourceaccount")
-    })
 }
 
 pub(crate) fn subscription(
@@ -169,52 +157,39 @@ fn names(filters: &[&Filter]) -> String {
     names.join(", ")
 }
 
-/// Returns the variable that puts an extension into direct mode.
-fn sent_directly(
-    variables: &BTreeMap<String, String>,
-    own: &[&'static str],
-) -> Option<&'static str> {
+/// Returns the variable that puts our extension into direct mode.
+fn sent_directly(variables: &BTreeMap<String, String>) -> Option<&'static str> {
+    const OUTPUT: &str = "LAMBDA_OTLP_OUTPUT";
     let value = |name: &str| variables.get(name).map(String::as_str).filter(|v| !v.is_empty());
+    if value(OUTPUT) == Some("stdout") {
+        return None;
+    }
     let is_loopback =
         |url: &str| ["://localhost", "://127.", "://[::1]"].iter().any(|host| url.contains(host));
-    let leads_elsewhere = |name: &&&str| value(name).is_some_and(|url| !is_loopback(url));
-    if let Some(name) = own.iter().chain(&["OTEL_EXPORTER_OTLP_ENDPOINT"]).find(leads_elsewhere) {
-        return Some(name);
-    }
     let has_o2 =
         value("O2_ORGANIZATION_ID").is_some() && value("O2_AUTHORIZATION_HEADER").is_some();
-    has_o2.then_some("O2_ORGANIZATION_ID")
+    ["LAMBDA_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"]
+        .into_iter()
+        .find(|name| value(name).is_some_and(|url| !is_loopback(url)))
+        .or(has_o2.then_some("O2_ORGANIZATION_ID"))
 }
 
-/// Checks whether a function with these filters also has an extension that sends the same telemetry. A filter for
-/// spilled lines does not conflict with our extension.
+/// Checks whether a function with these filters also sends the same telemetry in direct mode. A filter for spilled lines does not
+/// conflict with that.
 pub(crate) fn double_wiring(
     function: &str,
     variables: &BTreeMap<String, String>,
     layers: &[String],
     filters: &[Filter],
 ) -> Option<Check> {
-    const OUTPUT: &str = "LAMBDA_OTLP_OUTPUT";
-    if layers.iter().any(|layer| layer.contains("lambda-otlp")) {
-        let is_stdout = variables.get(OUTPUT).is_some_and(|output| output == "stdout");
-        let variable = sent_directly(variables, &["LAMBDA_OTLP_ENDPOINT"])?;
-        let passes_all = |filter: &&Filter| !filter.is_of(Collect::Spilled);
-        let filter = filters.iter().find(passes_all).filter(|_| !is_stdout)?;
-        let text = format!(
-            "{function} is in direct mode ({variable}), and {} also forwards its log: that telemetry is stored twice; run `lambda-otlp subscribe --collect spilled`, or set {OUTPUT}=stdout",
-            filter.described()
-        );
-        return Some(Check::failed("double wiring", text));
-    }
-    let variable = sent_directly(variables, &[])?;
-    let is_other = |layer: &String| {
-        ["otlp", "openobserve", "opentelemetry"].iter().any(|name| layer.contains(name))
-    };
-    if !layers.iter().any(is_other) {
+    if !layers.iter().any(|layer| layer.contains("lambda-otlp")) {
         return None;
     }
+    let variable = sent_directly(variables)?;
+    let filter = filters.iter().find(|filter| !filter.is_of(Collect::Spilled))?;
     let text = format!(
-        "{function} has a layer that sends telemetry ({variable}), and its log group is also forwarded: everything is stored twice; remove the layer, or replace it with lambda-otlp's"
+        "{function} is in direct mode ({variable}), and {} also forwards its log: that telemetry is stored twice; run `lambda-otlp subscribe --collect spilled`, or set LAMBDA_OTLP_OUTPUT=stdout",
+        filter.described()
     );
     Some(Check::failed("double wiring", text))
 }
@@ -228,22 +203,18 @@ mod tests {
     const FORWARDER: &str = "arn:aws:lambda:eu-west-1:123456789012:function:forwarder";
 
     #[test]
-    fn the_invoke_permission_must_be_limited_to_one_account() {
-        let check = |principal: &str, condition: Value, expected: Verdict| {
+    fn cloudwatch_logs_needs_the_permission_to_invoke() {
+        let check = |principal: &str, expected: Verdict| {
             let policy = json!({ "Statement": [{
                 "Effect": "Allow", "Principal": { "Service": principal },
-                "Action": "lambda:InvokeFunction", "Condition": condition,
+                "Action": "lambda:InvokeFunction",
             }]});
             assert_eq!(permission(Some(&policy.to_string())).verdict, expected, "{policy}");
         };
-        let account = json!({ "StringEquals": { "AWS:SourceAccount": "123456789012" } });
-        check("logs.amazonaws.com", account.clone(), Ok);
-        check("logs.eu-west-1.amazonaws.com", account.clone(), Ok);
-        check("logs.amazonaws.com", json!({}), Warning);
-        check("logs.amazonaws.com", json!({ "ArnLike": { "AWS:SourceArn": "x" } }), Warning);
-        check("s3.amazonaws.com", account, Failed);
+        check("logs.amazonaws.com", Ok);
+        check("logs.eu-west-1.amazonaws.com", Ok);
+        check("s3.amazonaws.com", Failed);
         assert_eq!(permission(None).verdict, Failed);
-        assert_eq!(permission(Some("not json")).verdict, Failed);
     }
 
     #[test]
@@ -329,32 +300,16 @@ mod tests {
         let own = ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default");
         let here = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
         let o2 = [("O2_ORGANIZATION_ID", "o"), ("O2_AUTHORIZATION_HEADER", "Basic x")];
-        let openobserves = "arn:aws:lambda:eu-west-1:1:layer:openobserve:1";
-        let telemetry = Collect::Telemetry.pattern();
-        for pattern in ["", telemetry] {
-            for (variables, layer, expected) in [
-                (&[endpoint][..], theirs, true),
-                (&o2, openobserves, true),
-                (&[endpoint], ours, true),
-                (&[own], ours, true),
-                (&o2, ours, true),
-                (&[here, own], ours, true),
-                // Our extension in stdout mode.
-                (&[], ours, false),
-                (&[here], ours, false),
-                (&[own, ("LAMBDA_OTLP_OUTPUT", "stdout")], ours, false),
-                // Other extensions that neither read our variables nor send OTLP.
-                (&[own], theirs, false),
-                (&[here], theirs, false),
-                (&[endpoint], "arn:aws:lambda:eu-west-1:1:layer:insights:1", false),
-                (&[], theirs, false),
-            ] {
-                check(variables, layer, pattern, expected);
+        for pattern in ["", Collect::Telemetry.pattern()] {
+            for variables in [&[endpoint][..], &[own], &o2, &[here, own]] {
+                check(variables, ours, pattern, true);
             }
+            // In stdout mode.
+            for variables in [&[][..], &[here], &[own, ("LAMBDA_OTLP_OUTPUT", "stdout")]] {
+                check(variables, ours, pattern, false);
+            }
+            check(&[own], theirs, pattern, false);
         }
-        for pattern in [Collect::Spilled.pattern(), "{$.spill IS TRUE}"] {
-            check(&[own], ours, pattern, false);
-            check(&[endpoint], theirs, pattern, true);
-        }
+        check(&[own], ours, Collect::Spilled.pattern(), false);
     }
 }

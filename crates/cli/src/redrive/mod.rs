@@ -7,25 +7,23 @@ mod letter;
 mod roles;
 mod store;
 
-use crate::aws::{self, AwsArguments, QueueUrl};
+use crate::aws::{self, AwsArguments, QueueUrl, explain};
 use crate::terminal::{self, Progress};
-use ::aws::SqsQueue;
-use anyhow::Context as _;
+use anyhow::anyhow;
 use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
 use console::quantity::plural;
 use console::time_arguments;
-use forwarder::{IngestWindow, Message, OLD_RECORDS, Queue as _, QueueError};
+use forwarder::Message;
+use futures_util::future::join_all;
 use letter::Filters;
 use roles::Roles;
-use settings::{Env, Reader, Table};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use store::{Bucket, DeadLetterQueue, Found, Store};
-use tokio::time::Instant;
 
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("source").required(true).multiple(true).args(["from", "bucket", "stack"])))]
@@ -67,8 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         let aws = aws::load(&arguments.aws).await;
         let Roles { from, to } = Roles::of(arguments, &aws).await?;
-        let progress = Progress::new(arguments.json);
-        let redrive = Redrive::new(arguments, &to, &aws, progress)?;
+        let redrive = Redrive::new(arguments, &to, &aws);
         let stop = Arc::clone(&redrive.stop);
         tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
@@ -85,12 +82,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             }
             (None, None) => Summary::default(),
         };
-        report(arguments, &summary, redrive.window)?;
+        report(arguments, &summary)?;
         Ok(if summary.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
 
-fn report(arguments: &Arguments, summary: &Summary, window: IngestWindow) -> io::Result<()> {
+fn report(arguments: &Arguments, summary: &Summary) -> io::Result<()> {
     let dry_run = !arguments.yes;
     let mut out = io::stdout().lock();
     terminal::ignored(if arguments.json {
@@ -98,20 +95,6 @@ fn report(arguments: &Arguments, summary: &Summary, window: IngestWindow) -> io:
     } else {
         summary.write(dry_run, &mut out)
     })?;
-    if summary.too_old > 0 {
-        eprintln!(
-            "warning: {} with logs or traces older than {} (LAMBDA_OTLP_INGEST_WINDOW): OpenObserve discards them, so the \
-             redrive function puts them back among the dead letters unless its LAMBDA_OTLP_OLD_RECORDS is restamp",
-            plural(summary.too_old, "message"),
-            time_arguments::duration_text(window.past),
-        );
-    }
-    if summary.partial > 0 {
-        eprintln!(
-            "warning: {} partly accepted by the backend before: that part is stored twice",
-            plural(summary.partial, "message")
-        );
-    }
     if let Some(reason) = &summary.stopped {
         eprintln!("stopped: {reason}");
     }
@@ -121,16 +104,10 @@ fn report(arguments: &Arguments, summary: &Summary, window: IngestWindow) -> io:
     Ok(())
 }
 
-/// The time limit of a request to the retry queue, including retries.
-const SEND_TIMEOUT: Duration = Duration::from_secs(30);
-/// Credentials are refreshed after this time, because sessions expire.
-const CREDENTIALS_AGE: Duration = Duration::from_mins(5);
-
 struct Redrive<'a> {
     filters: &'a Filters,
+    retry_queue: aws_sdk_sqs::Client,
     to: &'a QueueUrl,
-    aws: &'a SdkConfig,
-    window: IngestWindow,
     limit: usize,
     dry_run: bool,
     now_unix_nano: u64,
@@ -139,26 +116,19 @@ struct Redrive<'a> {
 }
 
 impl<'a> Redrive<'a> {
-    fn new(
-        arguments: &'a Arguments,
-        to: &'a QueueUrl,
-        aws: &'a SdkConfig,
-        progress: Progress,
-    ) -> anyhow::Result<Self> {
-        let mut reader = Reader::new(&Env, Table::new(&[OLD_RECORDS]));
-        let past = reader.duration("LAMBDA_OTLP_INGEST_WINDOW");
-        settings::InvalidSettings::check(reader.finish())?;
-        Ok(Self {
+    fn new(arguments: &'a Arguments, to: &'a QueueUrl, aws: &SdkConfig) -> Self {
+        // A retry could duplicate a message.
+        let without_retries = aws.to_builder().retry_config(RetryConfig::disabled()).build();
+        Self {
             filters: &arguments.filters,
+            retry_queue: aws::sqs(&without_retries, to),
             to,
-            aws,
-            window: IngestWindow { past },
             limit: arguments.limit.unwrap_or(usize::MAX),
             dry_run: !arguments.yes,
             now_unix_nano: time_arguments::now_unix_nano(),
             stop: Arc::default(),
-            progress,
-        })
+            progress: Progress::new(arguments.json),
+        }
     }
 
     async fn all<S: Store>(&self, store: &mut S) -> anyhow::Result<Summary> {
@@ -182,7 +152,6 @@ impl<'a> Redrive<'a> {
         store: &mut S,
         summary: &mut Summary,
     ) -> anyhow::Result<()> {
-        let mut outgoing = Outgoing::default();
         let mut seen = 0;
         while seen < self.limit {
             if self.stop.load(Ordering::Relaxed) {
@@ -204,11 +173,12 @@ impl<'a> Redrive<'a> {
                 }
                 continue;
             }
-            let results = outgoing.send(self, &sending).await?;
-            let took_any = results.iter().any(Result::is_ok);
-            let last = results.iter().find_map(|result| result.as_ref().err().cloned());
+            let results = join_all(sending.iter().map(|letter| self.send(letter))).await;
+            let is_any_sent = results.iter().any(Result::is_ok);
+            let last = results.iter().find_map(|result| result.as_ref().err());
+            let last = last.map(ToString::to_string);
             settle(store, sending, results, summary).await;
-            if let (false, Some(error)) = (took_any, last) {
+            if let (false, Some(error)) = (is_any_sent, last) {
                 summary.stopped = Some(format!("the retry queue accepts no messages: {error}"));
                 break;
             }
@@ -216,20 +186,28 @@ impl<'a> Redrive<'a> {
         Ok(())
     }
 
+    /// Sends all messages of a letter.
+    async fn send(&self, letter: &Sending) -> anyhow::Result<()> {
+        for message in &letter.messages {
+            let request = self.retry_queue.send_message().queue_url(&self.to.url);
+            let sent = request.message_body(&message.body).send().await;
+            sent.map_err(|error| match error.raw_response() {
+                Some(answer) if answer.status().is_client_error() => explain(&error),
+                _ => anyhow!("{}; the retry queue may have it", explain(&error)),
+            })?;
+        }
+        Ok(())
+    }
+
     /// Returns the letter if it is to be sent, and otherwise counts its fate.
     fn decide(&self, found: Found, summary: &mut Summary) -> Option<Sending> {
-        let unreadable = |error: letter::Unreadable| (LetterFate::Unreadable, error.to_string(), 1);
+        let unreadable = |error: anyhow::Error| (LetterFate::Unreadable, format!("{error:#}"), 1);
         let decided = found.letter.map_err(unreadable).and_then(|letter| {
-            let (reason, items) = (letter.reason.clone(), letter.items());
-            if let Some(skip) = self.filters.skip(&letter) {
-                return Err((LetterFate::Skipped, skip.words().to_owned(), items));
+            let (reason, items) = (letter.reason.clone(), letter.items);
+            if let Some(why) = self.filters.skip(&letter) {
+                return Err((LetterFate::Skipped, why.to_owned(), items));
             }
-            let oldest = letter.oldest_in_window();
-            let is_old = oldest.is_some_and(|time| self.window.misses(time, self.now_unix_nano));
-            let is_partial = letter.is_partial();
             let messages = letter.into_messages(self.now_unix_nano).map_err(unreadable)?;
-            summary.too_old += usize::from(is_old);
-            summary.partial += usize::from(is_partial);
             Ok(Sending { name: found.name, reason, items, messages })
         });
         match decided {
@@ -249,60 +227,18 @@ struct Sending {
     messages: Vec<Message>,
 }
 
-/// The retry queue, and since when its credentials are used.
-#[derive(Default)]
-struct Outgoing {
-    queue: Option<(SqsQueue, Instant)>,
-}
-
-impl Outgoing {
-    /// Sends all messages. A letter succeeds if all of its messages were accepted.
-    async fn send(
-        &mut self,
-        redrive: &Redrive<'_>,
-        letters: &[Sending],
-    ) -> anyhow::Result<Vec<Result<(), QueueError>>> {
-        let messages: Vec<Message> =
-            letters.iter().flat_map(|letter| letter.messages.iter().cloned()).collect();
-        let now = Instant::now();
-        let is_fresh = |made: &Instant| now.duration_since(*made) < CREDENTIALS_AGE;
-        if !self.queue.as_ref().is_some_and(|(_, made)| is_fresh(made)) {
-            self.queue = Some((aws::sending_queue(redrive.aws, redrive.to).await?, now));
-        }
-        let (queue, _) = self.queue.as_ref().context("cannot connect to the retry queue")?;
-        let results = queue.send(messages, Duration::ZERO, now + SEND_TIMEOUT).await;
-        let mut results = results.into_iter();
-        let result_of = |letter: &Sending| {
-            let of_messages: Vec<_> = results.by_ref().take(letter.messages.len()).collect();
-            // A message without an answer was not accepted.
-            let is_told = of_messages.len() == letter.messages.len();
-            let taken: Result<(), QueueError> = of_messages.into_iter().collect();
-            taken.and(if is_told { Ok(()) } else { Err(untold(queue.name())) })
-        };
-        Ok(letters.iter().map(result_of).collect())
-    }
-}
-
-fn untold(queue: &str) -> QueueError {
-    let text = "its answer does not list the message".to_owned();
-    QueueError::NoResponse { queue: queue.to_owned(), text, ambiguous: true }
-}
-
 /// Removes accepted letters, and counts the fate of each.
 async fn settle<S: Store>(
     store: &mut S,
     letters: Vec<Sending>,
-    results: Vec<Result<(), QueueError>>,
+    results: Vec<anyhow::Result<()>>,
     summary: &mut Summary,
 ) {
     let mut taken = Vec::new();
     for (letter, result) in letters.into_iter().zip(results) {
         match result {
             Ok(()) => taken.push(letter),
-            Err(error) => {
-                let hint = if error.is_ambiguous() { "; the retry queue may have it" } else { "" };
-                summary.note(LetterFate::Failed, &format!("{error}{hint}"), letter.items);
-            }
+            Err(error) => summary.note(LetterFate::Failed, &error.to_string(), letter.items),
         }
     }
     let names: Vec<String> = taken.iter().map(|letter| letter.name.clone()).collect();
@@ -329,28 +265,14 @@ pub(crate) enum LetterFate {
     Failed,
 }
 
-impl LetterFate {
-    const fn key(self) -> &'static str {
-        match self {
-            Self::Redriven => "redriven",
-            Self::Twice => "twice",
-            Self::Skipped => "skipped",
-            Self::Unreadable => "unreadable",
-            Self::Failed => "failed",
-        }
-    }
-
-    const fn words(self, dry_run: bool) -> &'static str {
-        match self {
-            Self::Redriven if dry_run => "would be sent again",
-            Self::Redriven => "sent again",
-            Self::Twice => "sent again, but not removed",
-            Self::Skipped => "skipped",
-            Self::Unreadable => "unreadable, kept in place",
-            Self::Failed => "not sent, kept in place",
-        }
-    }
-}
+/// The fates, with their key in JSON and their words.
+const FATES: [(LetterFate, &str, &str); 5] = [
+    (LetterFate::Redriven, "redriven", "sent again"),
+    (LetterFate::Twice, "twice", "sent again, but not removed"),
+    (LetterFate::Skipped, "skipped", "skipped"),
+    (LetterFate::Unreadable, "unreadable", "unreadable, kept in place"),
+    (LetterFate::Failed, "failed", "not sent, kept in place"),
+];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Count {
@@ -363,10 +285,6 @@ const MOST_REASONS: usize = 100;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
     counts: BTreeMap<(LetterFate, String), Count>,
-    /// Sent letters with records older than the ingest window.
-    pub(crate) too_old: usize,
-    /// Sent letters of which the backend already has a part.
-    pub(crate) partial: usize,
     /// The reason why the run ended early.
     pub(crate) stopped: Option<String>,
 }
@@ -386,8 +304,8 @@ impl Summary {
     }
 
     fn of(&self, fate: LetterFate) -> impl Iterator<Item = (&str, Count)> {
-        let same = move |((found, _), _): &(&(LetterFate, String), &Count)| *found == fate;
-        self.counts.iter().filter(same).map(|((_, reason), count)| (reason.as_str(), *count))
+        let is_of_fate = move |((found, _), _): &(&(LetterFate, String), &Count)| *found == fate;
+        self.counts.iter().filter(is_of_fate).map(|((_, reason), count)| (reason.as_str(), *count))
     }
 
     /// Returns `true` if all selected letters were sent and removed.
@@ -396,19 +314,11 @@ impl Summary {
         self.stopped.is_none() && failed.iter().all(|fate| self.letters(*fate) == 0)
     }
 
-    const FATES: [LetterFate; 5] = [
-        LetterFate::Redriven,
-        LetterFate::Twice,
-        LetterFate::Skipped,
-        LetterFate::Unreadable,
-        LetterFate::Failed,
-    ];
-
     pub(crate) fn write(&self, dry_run: bool, out: &mut dyn Write) -> io::Result<()> {
         if self.counts.is_empty() {
             writeln!(out, "no messages to send")?;
         }
-        for fate in Self::FATES {
+        for (fate, _, words) in FATES {
             let (letters, items) = self
                 .of(fate)
                 .fold((0, 0), |sum, (_, count)| (sum.0 + count.letters, sum.1 + count.items));
@@ -416,7 +326,9 @@ impl Summary {
                 continue;
             }
             let (letters, items) = (plural(letters, "message"), plural(items, "item"));
-            writeln!(out, "{letters} with {items} {}", fate.words(dry_run))?;
+            let would = dry_run && fate == LetterFate::Redriven;
+            let words = if would { "would be sent again" } else { words };
+            writeln!(out, "{letters} with {items} {words}")?;
             let mut reasons: Vec<_> = self.of(fate).collect();
             reasons.sort_by_key(|(_, count)| std::cmp::Reverse(count.letters));
             for (reason, Count { letters, items }) in reasons {
@@ -427,18 +339,17 @@ impl Summary {
     }
 
     pub(crate) fn to_json(&self, dry_run: bool) -> serde_json::Value {
-        let fates = Self::FATES.iter().map(|fate| {
+        let fates = FATES.iter().map(|(fate, key, _)| {
             let reasons = self.of(*fate).map(|(reason, count)| {
                 serde_json::json!({
                     "reason": reason, "messages": count.letters, "items": count.items,
                 })
             });
-            (fate.key().to_owned(), reasons.collect())
+            ((*key).to_owned(), reasons.collect())
         });
         let mut json = serde_json::Value::Object(fates.collect());
         if let Some(object) = json.as_object_mut() {
             object.insert("dry_run".to_owned(), dry_run.into());
-            object.insert("older_than_window".to_owned(), self.too_old.into());
             object.insert("stopped".to_owned(), self.stopped.clone().into());
         }
         json

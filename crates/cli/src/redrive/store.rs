@@ -1,16 +1,15 @@
 //! The sources of letters: the dead-letter queue, and the bucket of Lambda's on-failure records.
 
-use super::letter::{Letter, Unreadable};
+use super::letter::Letter;
 use crate::aws::explain;
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::time::Duration;
 
-#[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) name: String,
-    pub(crate) letter: Result<Letter, Unreadable>,
+    pub(crate) letter: anyhow::Result<Letter>,
 }
 
 /// A source of letters, from which sent letters are removed.
@@ -118,7 +117,7 @@ impl Store for DeadLetterQueue {
 }
 
 /// Objects that are in memory at the same time.
-const MOST_OBJECTS: usize = 4;
+const MOST_OBJECTS: i32 = 4;
 /// An event has at most 6 MB (Lambda quotas), and more as escaped text or base64.
 const MOST_OBJECT_BYTES: i64 = 32 * 1024 * 1024;
 
@@ -126,32 +125,18 @@ const MOST_OBJECT_BYTES: i64 = 32 * 1024 * 1024;
 pub(crate) struct Bucket {
     client: aws_sdk_s3::Client,
     name: String,
-    /// Listed objects that were not read yet.
-    listed: Vec<aws_sdk_s3::types::Object>,
-    continuation: Option<String>,
-    is_listed: bool,
+    /// The key of the last object that was read; keys are listed in order.
+    last: Option<String>,
 }
 
 impl Bucket {
     pub(crate) fn new(client: aws_sdk_s3::Client, name: String) -> Self {
-        Self { client, name, listed: Vec::new(), continuation: None, is_listed: false }
+        Self { client, name, last: None }
     }
 
-    async fn list(&mut self) -> anyhow::Result<()> {
-        let request = self.client.list_objects_v2().bucket(&self.name);
-        let request = request.set_continuation_token(self.continuation.take()).send();
-        let output = request.await.map_err(|error| explain(&error));
-        let output = output.with_context(|| format!("cannot list bucket {}", self.name))?;
-        self.continuation = output.next_continuation_token;
-        self.is_listed = self.continuation.is_none();
-        self.listed = output.contents.unwrap_or_default();
-        self.listed.reverse();
-        Ok(())
-    }
-
-    async fn read(&self, key: &str, size: i64) -> anyhow::Result<Result<Letter, Unreadable>> {
+    async fn read(&self, key: &str, size: i64) -> anyhow::Result<anyhow::Result<Letter>> {
         if size > MOST_OBJECT_BYTES {
-            return Ok(Err(Unreadable::TooLarge(format!("an object of {size} bytes"))));
+            return Ok(Err(anyhow!("an object of {size} bytes is no event")));
         }
         let request = self.client.get_object().bucket(&self.name).key(key).send();
         let output = request.await.map_err(|error| explain(&error));
@@ -163,16 +148,16 @@ impl Bucket {
 
 impl Store for Bucket {
     async fn next(&mut self) -> anyhow::Result<Vec<Found>> {
-        while self.listed.is_empty() && !self.is_listed {
-            self.list().await?;
-        }
+        let request = self.client.list_objects_v2().bucket(&self.name).max_keys(MOST_OBJECTS);
+        let output = request.set_start_after(self.last.clone()).send().await;
+        let output = output.map_err(|error| explain(&error));
+        let output = output.with_context(|| format!("cannot list bucket {}", self.name))?;
         let mut found = Vec::new();
-        while found.len() < MOST_OBJECTS
-            && let Some(object) = self.listed.pop()
-        {
-            let Some(key) = object.key else { continue };
-            let letter = self.read(&key, object.size.unwrap_or_default()).await?;
-            found.push(Found { name: key, letter });
+        for object in output.contents.unwrap_or_default() {
+            let name = object.key.unwrap_or_default();
+            let letter = self.read(&name, object.size.unwrap_or_default()).await?;
+            self.last = Some(name.clone());
+            found.push(Found { name, letter });
         }
         Ok(found)
     }

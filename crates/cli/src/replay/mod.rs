@@ -13,7 +13,7 @@ use aws_config::SdkConfig;
 use backend::{Client, Outcome};
 use console::time_arguments::{self, TimeArgument};
 use forwarder::{Config, Export, IngestPolicy, OldRecords, wall_clock_now};
-use plan::{Ask, Checkpoint, Person, Volume, time_text};
+use plan::{Checkpoint, time_text};
 use run::{LogGroup, Replay, Replayed};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -76,7 +76,6 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Some(path) => checkpoint.resume(path, [arguments.from, arguments.to])?,
         None => checkpoint,
     };
-    let was_done = checkpoint.done_before_ms >= checkpoint.to_ms;
     let aws = aws::load(&arguments.aws).await;
     let mut variables = arguments.destination.variables(arguments.dry_run)?;
     if let Some(region) = aws.region() {
@@ -95,12 +94,12 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let secrets = Arc::new(AwsSecrets::new(config.secrets.clone(), wall_clock_now));
     let replayed = if arguments.dry_run {
-        through(arguments, (&aws, &secrets), &config, Measure, checkpoint, now).await?
+        through(arguments, (&aws, &secrets), &config, Count, checkpoint, now).await?
     } else {
         let client = Client::authorized(&config.destination, &secrets, ::aws::SECRET_LIFETIME)?;
         through(arguments, (&aws, &secrets), &config, client, checkpoint, now).await?
     };
-    report(arguments, &replayed, was_done)
+    report(arguments, &replayed)
 }
 
 /// Asks about records that the backend may reject. Returns `true` to continue.
@@ -110,19 +109,30 @@ fn agreed(
     policy: IngestPolicy,
     now_unix_nano: u64,
 ) -> anyhow::Result<bool> {
-    let person = match (arguments.yes, io::stdin().is_terminal()) {
-        (true, _) => Person::Agreed,
-        (false, true) => Person::AtTerminal,
-        (false, false) => Person::Nobody,
-    };
-    let now_ms = now_unix_nano / 1_000_000;
     let from_ms = u64::try_from(checkpoint.done_before_ms).unwrap_or_default();
-    let oldest = Duration::from_millis(now_ms.saturating_sub(from_ms));
-    match plan::ask(oldest, policy.window.map(|w| w.past), policy.old_records, person) {
-        Ask::No => Ok(true),
-        Ask::Refuse(text) => anyhow::bail!(text),
-        Ask::Question(text) => Ok(terminal::agrees(&text)?),
+    let oldest = Duration::from_millis((now_unix_nano / 1_000_000).saturating_sub(from_ms));
+    match policy.window.filter(|window| oldest > window.past) {
+        Some(window) if !arguments.yes => {
+            let text = warning(oldest, window.past, policy.old_records);
+            anyhow::ensure!(io::stdin().is_terminal(), "{text}; use --yes to continue");
+            Ok(terminal::agrees(&format!("{text}. Continue?"))?)
+        }
+        _ => Ok(true),
     }
+}
+
+fn warning(oldest: Duration, window: Duration, old_records: OldRecords) -> String {
+    let [age, window] = [oldest, window].map(time_arguments::duration_text);
+    let consequence = match old_records {
+        OldRecords::Keep => {
+            "discards them unless ZO_INGEST_ALLOWED_UPTO allows them. They are sent with their own time; LAMBDA_OTLP_OLD_RECORDS=restamp sends them with the present time"
+        }
+        OldRecords::Restamp => "would discard them, so they are sent with the present time",
+        OldRecords::Drop => "would discard them, so they are dropped here",
+    };
+    format!(
+        "records are up to {age} old, and the backend's ingest window is {window} (LAMBDA_OTLP_INGEST_WINDOW): OpenObserve {consequence}"
+    )
 }
 
 async fn through<E: Export>(
@@ -158,85 +168,35 @@ async fn through<E: Export>(
     replay.run(&mut history, &forwarder, checkpoint, &Progress::new(arguments.json)).await
 }
 
-fn report(arguments: &Arguments, replayed: &Replayed, was_done: bool) -> anyhow::Result<ExitCode> {
+fn report(arguments: &Arguments, replayed: &Replayed) -> anyhow::Result<ExitCode> {
+    let Replayed { ledger, bytes, requests, checkpoint, is_complete } = replayed;
     let mut out = io::stdout().lock();
     terminal::ignored(if arguments.json {
-        let mut json: serde_json::Value = serde_json::from_str(&replayed.ledger.to_json())?;
+        let mut json: serde_json::Value = serde_json::from_str(&ledger.to_json())?;
         if let Some(object) = json.as_object_mut() {
             object.insert("dry_run".to_owned(), arguments.dry_run.into());
-            object.insert("bytes_read".to_owned(), replayed.volume.bytes.into());
-            object.insert("requests".to_owned(), replayed.volume.requests.into());
-            object.insert("bytes_sent".to_owned(), replayed.volume.bytes_sent.into());
+            object.insert("bytes_read".to_owned(), (*bytes).into());
+            object.insert("requests".to_owned(), (*requests).into());
         }
         writeln!(out, "{json}")
     } else {
-        let Volume { bytes, requests, bytes_sent, .. } = replayed.volume;
-        let written = write_ledger(&replayed.ledger, arguments.dry_run, &mut out);
-        written.and_then(|()| {
-            writeln!(
-                out,
-                "\n{bytes} bytes read, {requests} requests, {bytes_sent} bytes compressed"
-            )
-        })
+        let written = write_ledger(ledger, arguments.dry_run, &mut out);
+        written.and_then(|()| writeln!(out, "\n{bytes} bytes read, {requests} requests"))
     })?;
-    let Checkpoint { log_group, to_ms, done_before_ms, .. } = &replayed.checkpoint;
-    eprintln!("{}", found(replayed, was_done));
-    if *done_before_ms < *to_ms {
-        let from = time_text(*done_before_ms);
-        eprintln!(
-            "{log_group}: not finished; continue with --from {from}, or with the same --checkpoint"
-        );
+    let Checkpoint { log_group, from_ms, to_ms, done_before_ms, .. } = checkpoint;
+    let [from, until] = [from_ms, done_before_ms].map(|millis| time_text(*millis));
+    eprintln!("{log_group}: {} log events from {from} to {until}", ledger.events);
+    if done_before_ms < to_ms {
+        eprintln!("not finished; continue with --from {until}, or with the same --checkpoint");
     }
-    Ok(if replayed.is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if *is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn found(replayed: &Replayed, was_done: bool) -> String {
-    let Checkpoint { log_group, from_ms, done_before_ms, .. } = &replayed.checkpoint;
-    let (from, until) = (time_text(*from_ms), time_text(*done_before_ms));
-    match replayed.volume.events {
-        _ if was_done => format!(
-            "{log_group}: already complete from {from} to {until}; for another range, use another --checkpoint file"
-        ),
-        0 => format!(
-            "{log_group}: no log events from {from} to {until}; check --from and --to against the times and the retention of the log group"
-        ),
-        events => format!("{log_group}: {events} log events from {from} to {until}"),
-    }
-}
+/// Counts requests instead of sending them.
+struct Count;
 
-/// Measures requests instead of sending them.
-struct Measure;
-
-impl Export for Measure {
+impl Export for Count {
     async fn export(&self, _stream: Option<&str>, request: Request, _: Instant) -> Outcome {
-        let level = backend::gzip_level(request.kind());
-        let bytes_sent = wire::gzip::compress(level, request.bytes()).len();
-        Outcome { accepted: request.items(), requests_sent: 1, bytes_sent, ..Outcome::default() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use forwarder::Ledger;
-
-    #[test]
-    fn a_replay_reports_its_range_and_log_events() {
-        let replayed = |events| Replayed {
-            ledger: Ledger::default(),
-            volume: Volume { events, ..Volume::default() },
-            checkpoint: Checkpoint::new("/g", None, 1_790_000_000_000, 1_790_000_060_000).unwrap(),
-            is_complete: true,
-        };
-        let mut some = replayed(7);
-        some.checkpoint.done_before_ms = some.checkpoint.to_ms;
-        let range = "from 2026-09-21T14:13:20.000Z to 2026-09-21T14:14:20.000Z";
-        assert_eq!(found(&some, false), format!("/g: 7 log events {range}"));
-        let mut none = replayed(0);
-        none.checkpoint.done_before_ms = none.checkpoint.to_ms;
-        let expected = format!("/g: no log events {range}; check --from");
-        assert!(found(&none, false).starts_with(&expected), "{}", found(&none, false));
-        let expected = format!("/g: already complete {range}; for another range, ");
-        assert!(found(&none, true).starts_with(&expected), "{}", found(&none, true));
+        Outcome { accepted: request.items(), requests_sent: 1, ..Outcome::default() }
     }
 }

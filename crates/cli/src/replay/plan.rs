@@ -1,12 +1,10 @@
-//! Plans a replay: time slices, checkpoint and confirmation.
+//! Plans a replay: time slices and checkpoint.
 
 use anyhow::{Context as _, bail};
-use console::time_arguments::{self, TimeArgument};
-use forwarder::OldRecords;
+use console::time_arguments::TimeArgument;
 use serde::{Deserialize, Serialize};
 use std::io::Write as _;
 use std::path::Path;
-use std::time::Duration;
 
 const SHORTEST_SLICE_MS: i64 = 60_000;
 const LONGEST_SLICE_MS: i64 = 3_600_000;
@@ -99,58 +97,6 @@ pub(crate) fn time_text(millis: i64) -> String {
     wire::timestamp::rfc3339_millis(millis.saturating_mul(1_000_000))
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Volume {
-    pub(crate) events: usize,
-    pub(crate) bytes: usize,
-    pub(crate) requests: usize,
-    /// After compression.
-    pub(crate) bytes_sent: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
-    No,
-    Question(String),
-    Refuse(String),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Person {
-    AtTerminal,
-    Nobody,
-    Agreed,
-}
-
-/// Decides whether to ask before sending records of this age. A `window` of `None` accepts any time.
-pub(crate) fn ask(
-    oldest: Duration,
-    window: Option<Duration>,
-    old_records: OldRecords,
-    person: Person,
-) -> Ask {
-    let Some(window) = window.filter(|window| oldest > *window) else { return Ask::No };
-    if person == Person::Agreed {
-        return Ask::No;
-    }
-    let (age, window) =
-        (time_arguments::duration_text(oldest), time_arguments::duration_text(window));
-    let consequence = match old_records {
-        OldRecords::Keep => {
-            "discards them unless ZO_INGEST_ALLOWED_UPTO allows them. They are sent with their own time; LAMBDA_OTLP_OLD_RECORDS=restamp sends them with the present time"
-        }
-        OldRecords::Restamp => "would discard them, so they are sent with the present time",
-        OldRecords::Drop => "would discard them, so they are dropped here",
-    };
-    let text = format!(
-        "records are up to {age} old, and the backend's ingest window is {window} (LAMBDA_OTLP_INGEST_WINDOW): OpenObserve {consequence}"
-    );
-    match person {
-        Person::AtTerminal => Ask::Question(format!("{text}. Continue?")),
-        _ => Ask::Refuse(format!("{text}; use --yes to continue")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,32 +146,5 @@ mod tests {
         std::fs::write(&path, "{}").unwrap();
         assert!(fresh().resume(&path, ages).is_err());
         assert!(Checkpoint::new("/g", None, 200, 200).is_err());
-    }
-
-    #[test]
-    fn replaying_beyond_the_ingest_window_needs_consent() {
-        use OldRecords::{Keep, Restamp};
-        let hours = Duration::from_hours;
-        let check = |oldest, window: Option<u64>, policy, person, expected: &str| {
-            let found = match ask(hours(oldest), window.map(hours), policy, person) {
-                Ask::No => "no".to_owned(),
-                Ask::Question(text) => format!("question: {text}"),
-                Ask::Refuse(text) => format!("refuse: {text}"),
-            };
-            let words: Vec<&str> = expected.split(" … ").collect();
-            assert!(words.iter().all(|word| found.contains(word)), "{found}");
-        };
-        check(4, Some(5), Keep, Person::Nobody, "no");
-        check(6, None, Keep, Person::Nobody, "no");
-        check(6, Some(5), Keep, Person::Agreed, "no");
-        check(6, Some(5), Keep, Person::AtTerminal, "question: … 6h old … 5h … discards");
-        check(
-            30,
-            Some(5),
-            Restamp,
-            Person::AtTerminal,
-            "question: … 1d 6h … with the present time",
-        );
-        check(6, Some(5), Keep, Person::Nobody, "refuse: … --yes");
     }
 }

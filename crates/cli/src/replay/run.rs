@@ -3,7 +3,7 @@
 use crate::aws::{explain, no_log_group};
 use crate::forward::{invocation_at, print_problems};
 use crate::log_events::{Gathered, StreamEvents, StreamOf};
-use crate::replay::plan::{Checkpoint, Volume, slices};
+use crate::replay::plan::{Checkpoint, slices};
 use crate::terminal::Progress;
 use anyhow::{Context as _, bail};
 use aws_config::SdkConfig;
@@ -30,7 +30,9 @@ pub(crate) struct Replay<'a> {
 #[derive(Debug)]
 pub(crate) struct Replayed {
     pub(crate) ledger: Ledger,
-    pub(crate) volume: Volume,
+    /// Bytes of the log events.
+    pub(crate) bytes: usize,
+    pub(crate) requests: usize,
     pub(crate) checkpoint: Checkpoint,
     /// Everything was forwarded, and nothing was returned.
     pub(crate) is_complete: bool,
@@ -46,8 +48,9 @@ impl Replay<'_> {
         progress: &Progress,
     ) -> anyhow::Result<Replayed> {
         let (from_ms, to_ms) = (checkpoint.from_ms, checkpoint.to_ms);
-        let (ledger, volume) = (Ledger::default(), Volume::default());
-        let mut replayed = Replayed { ledger, volume, checkpoint, is_complete: true };
+        let ledger = Ledger::default();
+        let mut replayed =
+            Replayed { ledger, bytes: 0, requests: 0, checkpoint, is_complete: true };
         let mut gathered = Gathered::default();
         let mut next_at = Instant::now();
         // Fails before anything is sent if the file cannot be written.
@@ -61,7 +64,7 @@ impl Replay<'_> {
             loop {
                 let page = match history.page(start, end, next).await {
                     // The report tells where to continue.
-                    Err(error) if replayed.volume.events > 0 => {
+                    Err(error) if replayed.ledger.events > 0 => {
                         progress.end();
                         eprintln!("lambda-otlp: {error:#}");
                         replayed.is_complete = false;
@@ -86,7 +89,7 @@ impl Replay<'_> {
                         self.forward(forwarder, events, &mut replayed).await?;
                     }
                     let percent = (cut.min(end) - from_ms).saturating_mul(100) / (to_ms - from_ms);
-                    let events = replayed.volume.events;
+                    let events = replayed.ledger.events;
                     progress.show(format_args!("{:>3}%  {events} log events", percent.max(0)));
                 }
                 if is_last || !replayed.is_complete {
@@ -121,17 +124,15 @@ impl Replay<'_> {
         (stream, events): StreamEvents,
         replayed: &mut Replayed,
     ) -> anyhow::Result<()> {
-        let Replayed { ledger, volume, checkpoint, is_complete } = replayed;
-        volume.events += events.len();
-        volume.bytes += events.iter().map(|event| event.message.len()).sum::<usize>();
+        let Replayed { ledger, bytes, requests, checkpoint, is_complete } = replayed;
+        *bytes += events.iter().map(|event| event.message.len()).sum::<usize>();
         let (account, log_group) = (&self.account, &checkpoint.log_group);
         let events = StreamOf { account, log_group, stream: &stream, events: &events };
         let event = events.as_delivered()?;
         let invocation = invocation_at(self.observed_unix_nano);
         let report = forwarder.forward(event, &invocation).await;
         print_problems(&format_args!("{} {stream}", checkpoint.log_group), &report);
-        volume.requests += report.requests_sent;
-        volume.bytes_sent += report.bytes_sent;
+        *requests += report.requests_sent;
         *is_complete &= report.is_complete();
         *ledger += report.account.total;
         Ok(())
@@ -311,7 +312,6 @@ mod tests {
         assert_eq!(times, seconds(MINUTE, 6 * MINUTE + 500));
         assert!(replayed.is_complete);
         assert_eq!(replayed.ledger.accepted, times.len());
-        assert_eq!(replayed.volume.events, times.len());
         assert_eq!(replayed.checkpoint.done_before_ms, 6 * MINUTE + 500);
     }
 
