@@ -22,9 +22,6 @@ pub(crate) struct Arguments {
     /// Format of the lines: LAMBDA_OTLP_LINE
     #[arg(long, value_enum, default_value_t = LineFormat::Standard)]
     line: LineFormat,
-    /// Bytes of OTLP lines per invocation; by default, the library's lines for this number of spans
-    #[arg(long, value_name = "BYTES")]
-    line_bytes: Option<u32>,
     /// Memory of the functions in MB
     #[arg(long, value_name = "MB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(128..=10_240))]
     memory: u32,
@@ -34,9 +31,6 @@ pub(crate) struct Arguments {
     /// Invocations per delivery. CloudWatch Logs does not document it; 1 is the most expensive
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     per_delivery: u32,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
 }
 
 /// The format of OTLP lines.
@@ -71,25 +65,12 @@ fn invocations(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let month = Month::of(arguments);
-    let limits = limits_of(&month);
-    let alternatives = Alternative::all(arguments);
-    let mut out = anstream::stdout().lock();
-    if arguments.json {
-        writeln!(out, "{}", month.to_json(&alternatives, &limits))?;
-    } else {
-        write(arguments, &month, &alternatives, &limits, &mut out)?;
-    }
+    write(arguments, &mut anstream::stdout().lock())?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(
-    arguments: &Arguments,
-    month: &Month,
-    alternatives: &[Alternative],
-    limits: &[String],
-    out: &mut impl Write,
-) -> io::Result<()> {
+fn write(arguments: &Arguments, out: &mut impl Write) -> io::Result<()> {
+    let month = Month::of(arguments, arguments.line);
     writeln!(out, "{:<46} {:>28} {:>12}", "per month", "", "USD")?;
     for row in &month.rows {
         writeln!(out, "{:<46} {:>28} {:>12.2}", row.what, row.quantity, row.usd)?;
@@ -99,42 +80,25 @@ fn write(
     let of_million = total / (arguments.invocations / 1e6);
     writeln!(out, "{:<46} {:>28} {of_million:>12.2}", "per million invocations", "")?;
     writeln!(out, "\n{:<46} {:>28} {:>12}", "alternatives", "OTLP lines", "USD per month")?;
-    for Alternative { what, line_gb, usd } in alternatives {
+    for Alternative { what, line_gb, usd } in Alternative::all(arguments) {
         writeln!(out, "{what:<46} {:>28} {usd:>12.2}", format!("{line_gb:.2} GB"))?;
     }
     writeln!(out, "\n{INFREQUENT_ACCESS}\n")?;
-    for limit in limits {
-        writeln!(out, "{limit}")?;
-    }
+    let deliveries = month.deliveries / SECONDS_OF_MONTH * PEAK;
+    let at_once = deliveries * month.delivery_ms / 1000.0;
+    writeln!(
+        out,
+        "At a peak of {PEAK} times the mean: {deliveries:.1} events per second, {at_once:.1} concurrent forwarders.\n{CONCURRENCY}"
+    )?;
     writeln!(out, "\n{}", prices::ASSUMED)
 }
 
-/// The default concurrency of an account in a region (Lambda Developer Guide, "Lambda quotas").
-const ACCOUNT_CONCURRENCY: f64 = 1000.0;
-const SHARE: f64 = 0.2;
 /// The ratio of peak to mean traffic.
 const PEAK: f64 = 3.0;
-fn limits_of(month: &Month) -> [String; 2] {
-    let deliveries = month.deliveries / SECONDS_OF_MONTH * PEAK;
-    let at_once = deliveries * month.delivery_ms / 1000.0;
-    let peak = format!(
-        "At a peak of {PEAK} times the mean: {deliveries:.1} events per second, {at_once:.1} concurrent forwarders."
-    );
-    let limit = if at_once <= ACCOUNT_CONCURRENCY * SHARE {
-        format!(
-            "That is within a fifth of the {ACCOUNT_CONCURRENCY} concurrent invocations of an account: subscribe the forwarder directly. To protect the concurrency of other functions, set ReservedConcurrency."
-        )
-    } else if at_once <= ACCOUNT_CONCURRENCY {
-        format!(
-            "That exceeds a fifth of the {ACCOUNT_CONCURRENCY} concurrent invocations of an account. Use a Kinesis stream (CreateKinesisStream=true), whose batches combine log groups; Collect=telemetry, if the functions also send logs as OTLP; a higher quota; or several stacks, each for some of the log groups."
-        )
-    } else {
-        format!(
-            "That exceeds the {ACCOUNT_CONCURRENCY} concurrent invocations of an account: use a Kinesis stream (CreateKinesisStream=true), or ask AWS for a higher quota."
-        )
-    };
-    [peak, limit]
-}
+/// Source: Lambda Developer Guide, "Lambda quotas".
+const CONCURRENCY: &str = "\
+An account and region has 1000 concurrent invocations by default, shared with your functions. If the forwarder needs more than a fifth
+of them, use a Kinesis stream (CreateKinesisStream=true), Collect=telemetry if the functions also send logs as OTLP, or a higher quota.";
 
 #[cfg(test)]
 mod tests {
@@ -152,7 +116,8 @@ mod tests {
     }
 
     fn row(words: &str, what: &str) -> f64 {
-        let month = Month::of(&arguments(words));
+        let arguments = arguments(words);
+        let month = Month::of(&arguments, arguments.line);
         month.rows.iter().find(|row| row.what.starts_with(what)).map_or(0.0, |row| row.usd)
     }
 
@@ -182,9 +147,8 @@ mod tests {
         // 1,831 bytes for three spans and 26 for their log event: 1.857 GB per million.
         close(row("--invocations 1M", "CloudWatch Logs: ingestion"), 0.9285);
         close(row("--invocations 1M --line compact", "CloudWatch Logs: ingestion"), 0.232);
-        close(row("--invocations 1M --line-bytes 974", "CloudWatch Logs: ingestion"), 0.5);
-        // 60 TB: 10 at 0.50, 20 at 0.25, 20 at 0.10, 10 at 0.05.
-        close(row("--invocations 60B --line-bytes 974", "CloudWatch Logs: ingestion"), 12_500.0);
+        // 55.71 TB: 10 at 0.50, 20 at 0.25, 20 at 0.10, 5.71 at 0.05.
+        close(row("--invocations 30B", "CloudWatch Logs: ingestion"), 12_285.5);
     }
 
     #[test]
@@ -203,61 +167,40 @@ mod tests {
     }
 
     #[test]
-    fn traffic_to_another_region_is_billed_above_100_gb() {
-        let sent = "traffic to the backend";
-        close(row("--invocations 1M", sent), 0.0);
-        assert!(row("--invocations 1B", sent) > 10.0);
-    }
-
-    #[test]
     fn alternatives_compare_volume_and_cost() {
         let of = |words: &str, what: &str| {
             let ways = Alternative::all(&arguments(words));
-            let way = ways.into_iter().find(|way| way.what.contains(what));
-            way.map_or((0.0, 0.0), |way| (way.line_gb, way.usd))
+            let way = ways.into_iter().find(|way| way.what.contains(what)).unwrap();
+            (way.line_gb, way.usd)
         };
         let words = "--invocations 10M";
         let (standard, compact) = (of(words, "OTLP lines"), of(words, "compact"));
         close(standard.0, 18.57);
-        close(standard.1, Month::of(&arguments(words)).total());
         close(compact.0, 4.64);
         close(standard.1 - compact.1, (standard.0 - compact.0) * (0.50 + 0.03 * 14.0 / 30.0));
-        // The chosen format changes no comparison, and stated bytes scale to the other format.
+        // The chosen format changes no comparison.
         assert_eq!(of("--invocations 10M --line compact", "compact"), compact);
-        let stated = "--invocations 10M --line-bytes 3662";
-        close(of(stated, "compact").0, 10.0 * (0.876 + 0.026));
         close(of(words, "direct").0, 0.0);
         assert!(of(words, "direct").1 < compact.1);
-        let infrequent = of(words, "Infrequent");
-        close(infrequent.1, 18.57 * (0.25 + 0.03 * 14.0 / 30.0));
-        // 60 TB: 10 at 0.25, 20 at 0.15, 20 at 0.075, 10 at 0.05, and their storage for no day.
-        let much = "--invocations 60B --line-bytes 974 --retention 0";
-        close(of(much, "Infrequent").1, 7_500.0);
-    }
-
-    #[test]
-    fn the_binding_limit_is_reported_with_its_remedy() {
-        let said = |words: &str| limits_of(&Month::of(&arguments(words)))[1].clone();
-        let small = said("--invocations 10M");
-        assert!(small.contains("subscribe the forwarder directly"), "{small}");
-        let large = said("--invocations 300M/d");
-        assert!(large.contains("exceeds a fifth") && large.contains("Kinesis"), "{large}");
-        let above = said("--invocations 1B/d");
-        let expected = "That exceeds the 1000 concurrent invocations of an account: ";
-        assert!(above.starts_with(expected), "{above}");
+        close(of(words, "Infrequent").1, 18.57 * (0.25 + 0.03 * 14.0 / 30.0));
+        // 55.71 TB: 10 at 0.25, 20 at 0.15, 20 at 0.075, 5.71 at 0.05, and their storage for no day.
+        close(of("--invocations 30B --retention 0", "Infrequent").1, 7_285.5);
     }
 
     #[test]
     fn the_cost_table_states_its_assumptions() {
-        let arguments = arguments("--invocations 10M");
-        let month = Month::of(&arguments);
+        let arguments = arguments("--invocations 10M --line compact");
         let mut out = Vec::new();
-        let (alternatives, limits) = (Alternative::all(&arguments), limits_of(&month));
-        write(&arguments, &month, &alternatives, &limits, &mut out).unwrap();
+        write(&arguments, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
-        let sum: f64 = month.rows.iter().map(|row| row.usd).sum();
-        close(month.total(), sum);
-        for part in ["per month", "total", "per million invocations", "us-east-1", "0.50 USD"] {
+        // The table in docs/cost.md.
+        for part in [
+            "4.64 GB         2.32\n",
+            "6.25\n",
+            "18.57 GB        13.41\n",
+            "11.6 events per second, 0.6 concurrent forwarders",
+            "0.50 USD",
+        ] {
             assert!(text.contains(part), "{part}\n{text}");
         }
     }

@@ -4,7 +4,6 @@ use super::prices::{
     self, EGRESS_GB, FREE_EGRESS_GB, GB, GB_SECOND, REQUEST, STORED_GB, requests_of_event,
 };
 use super::{Arguments, LineFormat, SECONDS_OF_MONTH};
-use serde_json::{Value, json};
 
 /// Bytes that CloudWatch Logs counts per log event in addition to its text (CloudWatch Logs User Guide, "Quotas").
 const LOG_EVENT_BYTES: f64 = 26.0;
@@ -41,14 +40,12 @@ const BACKEND_MS: f64 = 50.0;
 /// A request of one invocation has the bytes of a standard line without base64.
 const SENT_DIRECTLY: f64 = 0.75;
 
-#[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) what: &'static str,
     pub(super) quantity: String,
     pub(super) usd: f64,
 }
 
-#[derive(Clone, Debug)]
 pub(super) struct Month {
     pub(super) rows: Vec<Row>,
     pub(super) deliveries: f64,
@@ -58,7 +55,6 @@ pub(super) struct Month {
 }
 
 /// Another way of the same telemetry.
-#[derive(Clone, Debug)]
 pub(super) struct Alternative {
     pub(super) what: &'static str,
     pub(super) line_gb: f64,
@@ -69,10 +65,10 @@ impl Alternative {
     /// The ways that a user can choose from.
     pub(super) fn all(arguments: &Arguments) -> Vec<Self> {
         let of_format = |what, format| {
-            let month = Month::of_format(arguments, format);
+            let month = Month::of(arguments, format);
             Self { what, line_gb: month.line_gb, usd: month.total() }
         };
-        let standard_bytes = arguments.line_bytes_in(LineFormat::Standard);
+        let standard_bytes = line_bytes(&STANDARD_BYTES, arguments.spans);
         let standard_gb = arguments.invocations * (standard_bytes + LOG_EVENT_BYTES) / GB;
         let sending = arguments.invocations * SENDING_MS / 1000.0 * f64::from(arguments.memory)
             / 1024.0
@@ -96,30 +92,18 @@ impl Alternative {
     }
 }
 
-impl Arguments {
-    /// The bytes of an invocation's line. Those that the user states scale to the other format.
-    fn line_bytes_in(&self, format: LineFormat) -> f64 {
-        let measured = |format| match format {
-            LineFormat::Standard => line_bytes(&STANDARD_BYTES, self.spans),
-            LineFormat::Compact => line_bytes(&COMPACT_BYTES, self.spans),
-        };
-        let stated = self.line_bytes.map(|bytes| f64::from(bytes) / measured(self.line));
-        stated.unwrap_or(1.0) * measured(format)
-    }
-}
-
 fn egress_usd(gb: f64) -> f64 {
     (gb - FREE_EGRESS_GB).max(0.0) * EGRESS_GB
 }
 
 impl Month {
-    pub(super) fn of(arguments: &Arguments) -> Self {
-        Self::of_format(arguments, arguments.line)
-    }
-
-    fn of_format(arguments: &Arguments, format: LineFormat) -> Self {
+    pub(super) fn of(arguments: &Arguments, format: LineFormat) -> Self {
         let invocations = arguments.invocations;
-        let line = arguments.line_bytes_in(format);
+        let measured = match format {
+            LineFormat::Standard => &STANDARD_BYTES,
+            LineFormat::Compact => &COMPACT_BYTES,
+        };
+        let line = line_bytes(measured, arguments.spans);
         let ingested = invocations * (line + LOG_EVENT_BYTES) / GB;
         let memory = f64::from(arguments.memory);
         let writing_ms = on_share_of_cpu(WRITING_MS, memory);
@@ -170,23 +154,6 @@ impl Month {
     pub(super) fn total(&self) -> f64 {
         self.rows.iter().map(|row| row.usd).sum()
     }
-
-    pub(super) fn to_json(&self, alternatives: &[Alternative], limits: &[String]) -> Value {
-        let rows: Vec<Value> = self
-            .rows
-            .iter()
-            .map(|row| json!({ "what": row.what, "quantity": row.quantity, "usd": row.usd }))
-            .collect();
-        let alternatives: Vec<Value> = alternatives
-            .iter()
-            .map(|Alternative { what, line_gb, usd }| {
-                json!({ "what": what, "line_gb": line_gb, "usd": usd })
-            })
-            .collect();
-        json!({
-            "month": rows, "usd": self.total(), "alternatives": alternatives, "limits": limits,
-        })
-    }
 }
 
 /// Converts CPU time to duration in a function of this memory.
@@ -201,24 +168,4 @@ fn line_bytes(measured: &[(f64, f64)], spans: u32) -> f64 {
     let within = pairs.clone().find(|(_, (to, _))| spans <= *to).or_else(|| pairs.next_back());
     let Some(((from, first), (to, last))) = within else { return 0.0 };
     if spans < *from { *first } else { first + (spans - from) / (to - from) * (last - first) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn line_size_grows_with_the_number_of_spans() {
-        let check = |spans, expected: f64| {
-            let bytes = line_bytes(&STANDARD_BYTES, spans);
-            assert!((bytes - expected).abs() < 1.0, "{spans}: {bytes}");
-        };
-        check(0, 1348.0);
-        check(1, 1348.0);
-        check(2, 1589.5);
-        check(3, 1831.0);
-        check(10, 2742.0);
-        check(100, 11_694.0);
-        check(200, 21_640.7);
-    }
 }

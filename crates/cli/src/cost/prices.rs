@@ -22,7 +22,6 @@ pub(super) fn ingestion(gb: f64) -> f64 {
     in_tiers(gb, &INGESTION)
 }
 
-/// Price of ingesting Lambda's logs into log groups of the class Infrequent Access.
 pub(super) fn ingestion_infrequent(gb: f64) -> f64 {
     in_tiers(gb, &INFREQUENT)
 }
