@@ -16,14 +16,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// A dashboard of a hundred panels has about 200 kB.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
-#[derive(Clone, Copy)]
-enum Paths {
-    /// `/api/{org}/…`
-    First,
-    /// `/api/v2/{org}/…`
-    Second,
-}
-
 /// A dashboard or alert in OpenObserve.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
@@ -51,10 +43,13 @@ impl Api {
         Ok(Self { reach, base })
     }
 
-    fn url(&self, paths: Paths, path: &str) -> anyhow::Result<Url> {
-        let mut url = reach::beside(&self.reach, path).context("the endpoint is not a base URL")?;
+    /// The URL of a path below `/api/{organization}`, or for `v2/…` below `/api/v2/{organization}`.
+    fn url(&self, path: &str) -> anyhow::Result<Url> {
         let (api, organization) = &self.base;
-        if let Paths::Second = paths {
+        let second = path.strip_prefix("v2/");
+        let mut url = reach::beside(&self.reach, second.unwrap_or(path))
+            .context("the endpoint is not a base URL")?;
+        if let Some(path) = second {
             let (path, _) = path.split_once('?').unwrap_or((path, ""));
             url.set_path(&format!("{api}/v2/{organization}/{path}"));
         }
@@ -65,87 +60,60 @@ impl Api {
     async fn send(
         &self,
         method: Method,
-        paths: Paths,
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
-        let url = self.url(paths, path)?;
+        let url = self.url(path)?;
         let (body, headers) = (body.map(Value::to_string), self.reach.headers.clone());
-        let asked = self.reach.transport.call(
-            method,
-            &url,
-            body,
-            headers,
-            REQUEST_TIMEOUT,
-            MAX_ANSWER_BYTES,
-        );
-        let answer = asked.await.map_err(|error| anyhow!("{error}"))?;
+        let transport = &self.reach.transport;
+        let answer = transport
+            .call(method, &url, body, headers, REQUEST_TIMEOUT, MAX_ANSWER_BYTES)
+            .await
+            .map_err(|error| anyhow!("{error}"))?;
         let json: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        let text = String::from_utf8_lossy(&answer.body);
-        let message = json.get("message").and_then(Value::as_str).unwrap_or(&text);
+        let body = String::from_utf8_lossy(&answer.body);
+        let message = json.get("message").and_then(Value::as_str).unwrap_or(&body);
         match answer.status {
             200..=299 => Ok(json),
             status @ (401 | 403) => bail!(
                 "answered {status}: these credentials may not manage dashboards and alerts. A passcode or ingestion token may only write: use the email and password of a user"
             ),
-            404 if message.contains("Organization") => {
-                bail!("answered 404: there is no organization {}", self.base.1)
-            }
-            404 if message.starts_with("Alert destination") => bail!(
-                "answered 404: {}: create it on OpenObserve's page Management, Alert destinations",
-                self.reach.printable(message)
-            ),
-            404 => bail!(
-                "answered 404: {}: is this OpenObserve, and does the endpoint end in /api/{{organization}}?",
-                self.reach.printable(message)
-            ),
-            status if json.is_null() => bail!(
-                "{} answered {status} without JSON, perhaps a proxy's page; check --endpoint: {}",
+            status => bail!(
+                "{} answered {status}: {}",
                 self.reach.printable(&format!("{}{}", url.authority(), url.path())),
                 self.reach.printable(message)
             ),
-            status => bail!("answered {status}: {}", self.reach.printable(message)),
         }
     }
 
-    /// Returns the id of the folder with this name, and `true` if its description says that we made it.
-    pub(super) async fn folder(
-        &self,
-        kind: Kind,
-        name: &str,
-    ) -> anyhow::Result<Option<(String, bool)>> {
-        let path = format!("folders/{}", kind.name());
-        let answer = self.send(Method::GET, Paths::Second, &path, None).await?;
-        let folders = answer.get("list").and_then(Value::as_array);
-        let folders =
-            folders.context("the answer is not a list of folders: is this OpenObserve?")?;
+    async fn list_of(&self, path: &str, key: &str) -> anyhow::Result<Vec<Value>> {
+        let mut answer = self.send(Method::GET, path, None).await?;
+        match answer.get_mut(key).map(Value::take) {
+            Some(Value::Array(list)) => Ok(list),
+            _ => bail!("the answer to {path} has no list: is this OpenObserve?"),
+        }
+    }
+
+    /// Returns the id of the folder with this name.
+    pub(super) async fn folder(&self, kind: Kind, name: &str) -> anyhow::Result<Option<String>> {
+        let folders = self.list_of(&format!("v2/folders/{}", kind.name()), "list").await?;
         let found = folders.iter().find(|folder| text(folder, "name") == name);
-        Ok(found.map(|folder| {
-            (text(folder, "folderId").to_owned(), text(folder, "description") == FOLDER)
-        }))
+        Ok(found.map(|folder| text(folder, "folderId").to_owned()))
     }
 
     pub(super) async fn create_folder(&self, kind: Kind, name: &str) -> anyhow::Result<String> {
-        let body = json!({"name": name, "description": FOLDER});
-        let path = format!("folders/{}", kind.name());
-        let answer = self.send(Method::POST, Paths::Second, &path, Some(&body)).await?;
+        let body = json!({"name": name, "description": "Made by lambda-otlp"});
+        let path = format!("v2/folders/{}", kind.name());
+        let answer = self.send(Method::POST, &path, Some(&body)).await?;
         Ok(text(&answer, "folderId").to_owned())
     }
 
-    pub(super) async fn delete_folder(&self, kind: Kind, id: &str) -> anyhow::Result<()> {
-        let path = format!("folders/{}/{id}", kind.name());
-        self.send(Method::DELETE, Paths::Second, &path, None).await.map(drop)
-    }
-
     pub(super) async fn list(&self, kind: Kind, folder: &str) -> anyhow::Result<Vec<Found>> {
-        let path = format!("{}?folder={folder}", kind.name());
-        let answer = self.send(Method::GET, paths(kind), &path, None).await?;
-        let (list, id) = match kind {
+        let (key, id) = match kind {
             Kind::Dashboards => ("dashboards", "dashboard_id"),
             Kind::Alerts => ("list", "alert_id"),
         };
-        let list = answer.get(list).and_then(Value::as_array);
-        let list = list.with_context(|| format!("the answer is not a list of {}", kind.name()))?;
+        let list = self.list_of(&path(kind, "", folder), key).await?;
         let found = list.iter().map(|item| Found {
             id: text(item, id).to_owned(),
             name: text(item, kind.name_key()).to_owned(),
@@ -161,8 +129,7 @@ impl Api {
         folder: &str,
         content: &Value,
     ) -> anyhow::Result<()> {
-        let path = format!("{}?folder={folder}", kind.name());
-        self.send(Method::POST, paths(kind), &path, Some(content)).await.map(drop)
+        self.send(Method::POST, &path(kind, "", folder), Some(content)).await.map(drop)
     }
 
     pub(super) async fn update(
@@ -172,21 +139,16 @@ impl Api {
         Found { id, hash, .. }: &Found,
         content: &Value,
     ) -> anyhow::Result<()> {
-        let path = format!("{}/{id}?folder={folder}&hash={hash}", kind.name());
-        self.send(Method::PUT, paths(kind), &path, Some(content)).await.map(drop)
+        let path = path(kind, &format!("/{id}"), folder) + "&hash=" + hash;
+        self.send(Method::PUT, &path, Some(content)).await.map(drop)
     }
 
     pub(super) async fn delete(&self, kind: Kind, folder: &str, id: &str) -> anyhow::Result<()> {
-        let path = format!("{}/{id}?folder={folder}", kind.name());
-        self.send(Method::DELETE, paths(kind), &path, None).await.map(drop)
+        self.send(Method::DELETE, &path(kind, &format!("/{id}"), folder), None).await.map(drop)
     }
 
     pub(super) async fn metric_streams(&self) -> anyhow::Result<BTreeSet<String>> {
-        let answer = self.send(Method::GET, Paths::First, "streams?type=metrics", None).await?;
-        let list = answer
-            .get("list")
-            .and_then(Value::as_array)
-            .context("the answer is not a list of streams")?;
+        let list = self.list_of("streams?type=metrics", "list").await?;
         Ok(list.iter().map(|stream| text(stream, "name").to_owned()).collect())
     }
 
@@ -200,13 +162,10 @@ impl Api {
     }
 }
 
-const FOLDER: &str = "Made by lambda-otlp";
-
-fn paths(kind: Kind) -> Paths {
-    match kind {
-        Kind::Dashboards => Paths::First,
-        Kind::Alerts => Paths::Second,
-    }
+/// The path of all items of a folder, or of the one with this id.
+fn path(kind: Kind, id: &str, folder: &str) -> String {
+    let version = if kind == Kind::Alerts { "v2/" } else { "" };
+    format!("{version}{}{id}?folder={folder}", kind.name())
 }
 
 fn text<'a>(object: &'a Value, key: &str) -> &'a str {
