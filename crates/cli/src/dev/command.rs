@@ -38,9 +38,10 @@ impl Prepared {
         );
         let variables = variables(&arguments.variables)?;
         let folder = tempfile::tempdir().context("cannot make a temporary directory")?;
+        let handler = || arguments.handler.as_deref().context("--runtime: --handler is missing");
         let (mut program, packages) = match arguments.runtime {
-            Some(Language::Python) => python(arguments.handler()?, arguments.wrapper)?,
-            Some(Language::Node) => node(arguments.handler()?, arguments.wrapper)?,
+            Some(Language::Python) => python(handler()?, arguments.wrapper)?,
+            Some(Language::Node) => node(handler()?, arguments.wrapper)?,
             None => (program(&arguments.command)?, None),
         };
         let mut layers = arguments.layers.clone();
@@ -121,18 +122,6 @@ impl Prepared {
     }
 }
 
-impl Arguments {
-    fn handler(&self) -> anyhow::Result<&str> {
-        let handler = self.handler.as_deref().context("--runtime: --handler is missing")?;
-        if !handler.contains('.') {
-            eprintln!(
-                "warning: --handler {handler}: FILE.FUNCTION is usual, such as {handler}.handler"
-            );
-        }
-        Ok(handler)
-    }
-}
-
 /// Parses `K=V`, or `K` with this shell's value.
 fn variables(given: &[String]) -> anyhow::Result<Vec<(String, String)>> {
     let read = |text: &String| match text.split_once('=') {
@@ -196,24 +185,16 @@ fn of_cargo(arguments: &[String]) -> anyhow::Result<Program> {
         Err(BuildError::Failed(_)) => bail!("cargo could not build the function"),
         built => built?,
     };
-    let named = for_cargo.windows(2).find_map(|pair| match pair {
-        ["--bin", name] => Some((*name).to_owned()),
-        _ => None,
-    });
-    let named = named.or_else(|| {
-        for_cargo.iter().find_map(|argument| argument.strip_prefix("--bin=").map(str::to_owned))
-    });
     let mut binaries: Vec<&String> = built.keys().collect();
     binaries.sort_unstable();
-    let name = match (named, binaries.as_slice()) {
-        (Some(name), _) => name,
-        (None, [one]) => (*one).clone(),
-        (None, []) => bail!("cargo built no binary here: add -p PACKAGE"),
-        (None, [one, other, ..]) => {
+    let name = match binaries.as_slice() {
+        [one] => *one,
+        [] => bail!("cargo built no binary here: add -p PACKAGE"),
+        [one, other, ..] => {
             bail!("cargo built several binaries (`{one}`, `{other}`, …): add --bin NAME")
         }
     };
-    let path = binaries::find(&built, &name)?;
+    let path = binaries::find(&built, name)?;
     let arguments = own.unwrap_or_default().to_vec();
     Ok(Program { path, arguments, variables: Vec::new() })
 }
@@ -387,28 +368,4 @@ fn run(command: &mut Command) -> anyhow::Result<()> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     bail!("{name} ended with {}: {}", output.status, said.lines().next_back().unwrap_or_default());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    #[test]
-    fn a_pin_file_is_replaced_atomically() {
-        let folder = tempfile::tempdir().unwrap();
-        let (file, is_over) = (folder.path().join("pins.txt"), AtomicBool::new(false));
-        let pins = "package==1.0\n".repeat(10_000);
-        write_whole(&file, &pins).unwrap();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !is_over.load(Ordering::Relaxed) {
-                    write_whole(&file, &pins).unwrap();
-                }
-            });
-            let is_whole = (0..500).all(|_| std::fs::read_to_string(&file).unwrap() == pins);
-            is_over.store(true, Ordering::Relaxed);
-            assert!(is_whole);
-        });
-    }
 }

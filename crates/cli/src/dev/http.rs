@@ -1,5 +1,5 @@
 //! The function over HTTP: a request becomes an event of a function URL (AWS Lambda "Invoking Lambda function URLs",
-//! payload format 2.0), except on `POST /2015-03-31/functions/NAME/invocations`, Lambda's Invoke API.
+//! payload format 2.0).
 
 use super::session::Function;
 use base64::Engine as _;
@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use console::time_arguments::now_unix_nano;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use local_lambda::{HttpServer, InvocationResult};
@@ -27,10 +27,7 @@ pub(super) async fn serve(port: u16, function: &Arc<Function>) -> io::Result<Htt
         async move { answer(request, &function).await }
     };
     let server = HttpServer::listen(port, answer).await?;
-    let (address, name) = (server.address(), &function.name);
-    function.logs.say(format!(
-        "listening on http://{address}; also `aws lambda invoke --endpoint-url http://{address} --function-name {name} …`; Ctrl-C ends",
-    ));
+    function.logs.say(format!("listening on http://{}; Ctrl-C ends", server.address()));
     Ok(server)
 }
 
@@ -42,67 +39,12 @@ async fn answer(
     let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
         return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "the request is larger than 6 MB"));
     };
-    let body = body.to_bytes();
-    let invoked = parts.uri.path().strip_prefix("/2015-03-31/functions/");
-    Ok(match invoked.and_then(|path| path.strip_suffix("/invocations")) {
-        Some(name) if parts.method == Method::POST => {
-            invoke_api(name, &parts.headers, body, function).await
-        }
-        _ => function_url(&parts, &body, function).await,
-    })
-}
-
-/// Serves Lambda's Invoke API (AWS Lambda API reference, "Invoke").
-async fn invoke_api(
-    name: &str,
-    headers: &HeaderMap,
-    body: Bytes,
-    function: &Function,
-) -> Response<Full<Bytes>> {
-    // A name, a partial ARN, or an ARN.
-    let is_known = name == function.name
-        || name.rsplit("%3A").next() == Some(&function.name)
-        || name.rsplit(':').next() == Some(&function.name);
-    if !is_known {
-        let text = format!("there is no function {name}: its name is {}", function.name);
-        return refused(StatusCode::NOT_FOUND, "ResourceNotFoundException", &text);
-    }
-    if headers.get("x-amz-invocation-type").is_some_and(|kind| kind == "DryRun") {
-        return plain(StatusCode::NO_CONTENT, "");
-    }
-    let event = if body.is_empty() { Bytes::from_static(b"{}") } else { body };
-    let invocation = match function.invoke(&event).await {
-        Ok(invocation) => invocation,
-        Err(error) => {
-            let text = format!("{error:#}");
-            return refused(StatusCode::BAD_REQUEST, "InvalidRequestContentException", &text);
-        }
-    };
-    let mut response = match &invocation.result {
-        InvocationResult::Response(body) | InvocationResult::FunctionError { body, .. } => {
-            json_body(StatusCode::OK, body.clone())
-        }
-        InvocationResult::Timeout => of_lambda("Sandbox.Timedout", "Task timed out"),
-        InvocationResult::Crash { .. } => of_lambda("Runtime.ExitError", "Runtime exited"),
-    };
-    let headers = response.headers_mut();
-    if !invocation.is_success() {
-        headers.insert("x-amz-function-error", HeaderValue::from_static("Unhandled"));
-    }
-    headers.insert("x-amz-executed-version", HeaderValue::from_static("$LATEST"));
-    if let Ok(request_id) = HeaderValue::from_str(&invocation.request_id) {
-        headers.insert("x-amzn-requestid", request_id);
-    }
-    response
-}
-
-async fn function_url(parts: &Parts, body: &Bytes, function: &Function) -> Response<Full<Bytes>> {
-    let event = event(parts, body, now_unix_nano()).to_string();
-    match function.invoke(event.as_bytes()).await.map(|invocation| invocation.result) {
+    let event = event(&parts, &body.to_bytes(), now_unix_nano()).to_string();
+    Ok(match function.invoke(event.as_bytes()).await.map(|invocation| invocation.result) {
         Ok(InvocationResult::Response(body)) => of_response(&body),
         // Lambda gives callers no details.
         _ => plain(StatusCode::BAD_GATEWAY, "Internal Server Error"),
-    }
+    })
 }
 
 fn event(parts: &Parts, body: &Bytes, now_unix_nano: u64) -> Value {
@@ -211,18 +153,6 @@ fn of_response(body: &Bytes) -> Response<Full<Bytes>> {
             add("set-cookie", cookie);
         }
     }
-    response
-}
-
-fn of_lambda(error_type: &str, message: &str) -> Response<Full<Bytes>> {
-    let error = json!({ "errorType": error_type, "errorMessage": message });
-    json_body(StatusCode::OK, error.to_string().into())
-}
-
-fn refused(status: StatusCode, error_type: &'static str, text: &str) -> Response<Full<Bytes>> {
-    let mut response =
-        json_body(status, json!({ "Type": "User", "Message": text }).to_string().into());
-    response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(error_type));
     response
 }
 

@@ -8,7 +8,7 @@ use crate::shown::Incoming;
 use anyhow::{Context as _, bail};
 use local_lambda::{HttpServer, Invocation, InvocationResult, Lambda};
 use serde::de::IgnoredAny;
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -176,11 +176,11 @@ impl Function {
         let invocation = self.lambda.invoke(&self.name, event).await;
         let invocation = invocation.context("cannot invoke the function")?;
         self.logs.pass_on().await;
-        let start = last_start(&self.lambda.platform_events(&self.name));
+        let has_started = has_started(&self.lambda.platform_events(&self.name));
         if !invocation.is_success() {
             self.note_failure();
         }
-        let words = words(&invocation, start, self.timeout);
+        let words = words(&invocation, has_started, self.timeout);
         self.logs.send(Incoming::Text(words));
         Ok(invocation)
     }
@@ -219,46 +219,24 @@ fn check(text: &str) -> serde_json::Result<()> {
 }
 
 /// Reads each line of standard input as an event, on a thread.
-pub(super) fn of_standard_input() -> tokio::sync::mpsc::Receiver<anyhow::Result<String>> {
-    let (sender, lines) = tokio::sync::mpsc::channel(1);
+fn of_standard_input() -> tokio::sync::mpsc::Receiver<anyhow::Result<String>> {
+    let (sender, events) = tokio::sync::mpsc::channel(1);
     std::thread::spawn(move || {
-        let is_terminal = io::stdin().is_terminal();
-        loop {
-            if is_terminal {
-                eprint!("event> ");
-                io::stderr().flush().ok();
-            }
-            let mut line = String::new();
-            let event = match io::stdin().lock().read_line(&mut line) {
-                Ok(0) => return,
-                Ok(_) => event(&line, is_terminal),
-                Err(error) => Some(Err(anyhow::Error::from(error).context("standard input"))),
+        for line in io::stdin().lock().lines() {
+            let is_last = line.is_err();
+            let event = match line {
+                Ok(line) if line.trim().is_empty() => continue,
+                Ok(line) => check(&line)
+                    .map(|()| line)
+                    .context("the line is not JSON; each line must be one event"),
+                Err(error) => Err(error).context("standard input"),
             };
-            let Some(event) = event else { continue };
-            let has_failed = event.is_err();
-            if sender.blocking_send(event).is_err()
-                || (has_failed && !is_terminal && line.is_empty())
-            {
+            if sender.blocking_send(event).is_err() || is_last {
                 return;
             }
         }
     });
-    lines
-}
-
-/// Reads an event from a line. At a terminal, an empty line is `{}`; elsewhere it is ignored.
-fn event(line: &str, is_terminal: bool) -> Option<anyhow::Result<String>> {
-    let line = line.trim();
-    if line.is_empty() {
-        return is_terminal.then(|| Ok("{}".to_owned()));
-    }
-    let checked = || -> anyhow::Result<String> {
-        if let Err(error) = check(line) {
-            bail!("the line is not JSON: {error}; each line must be one event");
-        }
-        Ok(line.to_owned())
-    };
-    Some(checked())
+    events
 }
 
 const LONGEST_RESPONSE: usize = 2000;
@@ -266,18 +244,8 @@ const LONGEST_RESPONSE: usize = 2000;
 /// Lambda's time limit for Init (AWS Lambda "Lambda runtime environment").
 const INIT: Duration = Duration::from_secs(10);
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Start {
-    /// It asked for an event.
-    Asked,
-    /// No process ever asked for an event.
-    NeverAsked,
-    /// An earlier process asked for an event, and the last one did not.
-    NotAgain,
-}
-
-pub(super) fn words(invocation: &Invocation, start: Start, timeout: Duration) -> String {
-    let never_asked = start != Start::Asked;
+/// Describes the result of an invocation. `has_started`: the last process asked for an event.
+fn words(invocation: &Invocation, has_started: bool, timeout: Duration) -> String {
     let millis = invocation.duration.as_secs_f64() * 1e3;
     let timeout = timeout.as_secs();
     match &invocation.result {
@@ -289,16 +257,13 @@ pub(super) fn words(invocation: &Invocation, start: Start, timeout: Duration) ->
             };
             format!("=> {} ({millis:.1} ms{start})", text(body))
         }
-        InvocationResult::FunctionError { error_type, body } if never_asked => {
+        InvocationResult::FunctionError { error_type, body } if !has_started => {
             format!("=> failed in Init: {error_type}: {}", message(body))
         }
         InvocationResult::FunctionError { error_type, body } => {
             format!("=> failed after {millis:.1} ms: {error_type}: {}", message(body))
         }
-        InvocationResult::Timeout if start == Start::NotAgain => format!(
-            "=> the function's process had ended, and the new one did not ask for an event within {timeout} s, which includes its start: raise --timeout"
-        ),
-        InvocationResult::Timeout if never_asked => format!(
+        InvocationResult::Timeout if !has_started => format!(
             "=> the function did not ask for an event within the {} s of Init and {timeout} s more: COMMAND must use Lambda's Runtime API, like lambda_runtime and awslambdaric; for a file with a handler, use --runtime python|node --handler FILE.FUNCTION",
             INIT.as_secs()
         ),
@@ -310,7 +275,7 @@ pub(super) fn words(invocation: &Invocation, start: Start, timeout: Duration) ->
         InvocationResult::Crash { status: None } => {
             "=> the function or an extension of its layers could not be started".to_owned()
         }
-        InvocationResult::Crash { status: Some(status) } if never_asked => format!(
+        InvocationResult::Crash { status: Some(status) } if !has_started => format!(
             "=> the function ended with {status} before it asked for an event: see its output above; COMMAND must use Lambda's Runtime API and keep running"
         ),
         InvocationResult::Crash { status: Some(status) } => {
@@ -322,10 +287,7 @@ pub(super) fn words(invocation: &Invocation, start: Start, timeout: Duration) ->
 fn text(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    match line.char_indices().nth(LONGEST_RESPONSE) {
-        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
-        None => line,
-    }
+    aws::first_chars(&line, LONGEST_RESPONSE)
 }
 
 /// Reads the text of `{"errorMessage": …}`, which Lambda's runtimes write.
@@ -335,42 +297,16 @@ fn message(body: &[u8]) -> String {
     text(message.map_or(body, str::as_bytes))
 }
 
-/// Returns the state of the last process, by Lambda's report of its Init (AWS Lambda "Telemetry API",
+/// Returns `true` if the last process asked for an event, by Lambda's report of its Init (AWS Lambda "Telemetry API",
 /// `platform.initRuntimeDone`).
-pub(super) fn last_start(platform_events: &[String]) -> Start {
-    let is_success = |event: &String| {
+fn has_started(platform_events: &[String]) -> bool {
+    let ends = platform_events.iter().filter_map(|event| {
         let event: serde_json::Value = serde_json::from_str(event).ok()?;
-        let kind = event.get("type")?.as_str()?;
-        let is_end = matches!(kind, "platform.initRuntimeDone" | "platform.initReport");
-        is_end
-            .then(|| event.pointer("/record/status").and_then(|it| it.as_str()) == Some("success"))
-    };
-    let mut ends = platform_events.iter().rev().filter_map(is_success);
-    match ends.next() {
-        Some(true) => Start::Asked,
-        _ if ends.any(|is_success| is_success) => Start::NotAgain,
-        _ => Start::NeverAsked,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failed_restart_differs_from_a_start_that_never_succeeded() {
-        let check = |statuses: &[&str], expected: Start| {
-            let end = |status: &&str| {
-                format!(r#"{{"type":"platform.initRuntimeDone","record":{{"status":"{status}"}}}}"#)
-            };
-            let mut events: Vec<String> = statuses.iter().map(end).collect();
-            events.push(r#"{"type":"platform.report","record":{"status":"success"}}"#.to_owned());
-            assert!(last_start(&events) == expected, "{statuses:?}");
-        };
-        check(&["success"], Start::Asked);
-        check(&["timeout", "success"], Start::Asked);
-        check(&["timeout", "timeout"], Start::NeverAsked);
-        check(&[], Start::NeverAsked);
-        check(&["success", "timeout"], Start::NotAgain);
-    }
+        let is_end = matches!(
+            event.get("type")?.as_str()?,
+            "platform.initRuntimeDone" | "platform.initReport"
+        );
+        is_end.then(|| event.pointer("/record/status").is_some_and(|status| status == "success"))
+    });
+    ends.last().unwrap_or(false)
 }
