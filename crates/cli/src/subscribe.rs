@@ -6,32 +6,27 @@ use crate::terminal;
 use ::aws::CloudWatchLogs;
 use anyhow::{Context as _, anyhow, ensure};
 use aws_config::SdkConfig;
-use clap::ValueEnum;
 use console::quantity::plural;
 use forwarder::wall_clock_now;
-use settings::Pattern;
 use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 use subscriber::{
-    Action, Collect, Entry, Fate, KinesisStream, OurFilter, Report, Selection, Sweep, Task, Wish,
-    parse_patterns, parse_tags,
+    Action, Collect, Entry, Fate, KinesisStream, OurFilter, Reason, Report, Selection, Sweep, Task,
+    Wish, parse_patterns, parse_tags,
 };
 use tokio::time::Instant;
 
 /// AWS allows five requests per second; a day is enough for all log groups of an account.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// The lines that a subscription sends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum CollectArgument {
-    /// All lines.
-    #[default]
-    All,
-    /// OTLP lines, and Lambda's reports and failures.
-    Telemetry,
-    /// OTLP lines that a layer in direct mode could not send.
-    Spilled,
+fn collect(text: &str) -> Result<Collect, String> {
+    match text {
+        "all" => Ok(Collect::All),
+        "telemetry" => Ok(Collect::Telemetry),
+        "spilled" => Ok(Collect::Spilled),
+        _ => Err("expected all, telemetry or spilled".to_owned()),
+    }
 }
 
 /// Selection of log groups and forwarder.
@@ -77,9 +72,10 @@ Examples:
 pub(crate) struct SubscribeArguments {
     #[command(flatten)]
     which: Which,
-    /// Log events to forward.
-    #[arg(long, value_enum, default_value_t)]
-    collect: CollectArgument,
+    /// The lines to forward: `all`, `telemetry` (OTLP lines, and Lambda's reports and failures), or `spilled` (OTLP lines that a
+    /// layer in direct mode could not send).
+    #[arg(long, value_name = "LINES", value_parser = collect, default_value = "all")]
+    collect: Collect,
     /// The role with which CloudWatch Logs writes to --kinesis-stream; needs iam:PassRole.
     #[arg(long, value_name = "ARN", requires = "kinesis_stream")]
     kinesis_role: Option<String>,
@@ -99,11 +95,6 @@ pub(crate) struct UnsubscribeArguments {
 
 pub(crate) fn subscribe(arguments: &SubscribeArguments) -> anyhow::Result<ExitCode> {
     let SubscribeArguments { which, collect, kinesis_role, beside_others } = arguments;
-    let collect = match collect {
-        CollectArgument::All => Collect::All,
-        CollectArgument::Telemetry => Collect::Telemetry,
-        CollectArgument::Spilled => Collect::Spilled,
-    };
     if which.include.is_empty() && which.tags.is_empty() {
         anyhow::bail!(
             "no log groups: use --include, for example --include '/aws/lambda/*', or --tag"
@@ -112,7 +103,7 @@ pub(crate) fn subscribe(arguments: &SubscribeArguments) -> anyhow::Result<ExitCo
     if which.kinesis_stream.is_some() && kinesis_role.is_none() {
         anyhow::bail!("--kinesis-stream needs --kinesis-role, the role of CloudWatch Logs");
     }
-    run(which, kinesis_role.as_deref(), Task::Subscribe, collect, *beside_others)
+    run(which, kinesis_role.as_deref(), Task::Subscribe, *collect, *beside_others)
 }
 
 pub(crate) fn unsubscribe(arguments: &UnsubscribeArguments) -> anyhow::Result<ExitCode> {
@@ -131,7 +122,7 @@ fn run(
     let exclude = parsed("--exclude", &which.exclude, parse_patterns)?;
     let tags = parsed("--tag", &which.tags, parse_tags)?;
     let include =
-        if named.is_empty() { parse_patterns("*").map_err(|e| anyhow!(e))? } else { named.clone() };
+        if named.is_empty() { parse_patterns("*").map_err(|e| anyhow!(e))? } else { named };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let aws = runtime.block_on(aws::load(&which.aws));
     let (report, is_agreed) = runtime.block_on(async {
@@ -176,17 +167,18 @@ fn run(
         return Ok(ExitCode::FAILURE);
     }
     print(&report, which.json, which.dry_run)?;
-    // If the listing failed, the log group may exist.
+    let is_selected = |entry: &Entry| {
+        entry.action != Action::Leave || entry.reason.as_ref().is_some_and(Reason::is_notable)
+    };
+    // If the listing failed, a log group may exist.
     let is_listed = task == Task::Subscribe && report.not_listed.is_none();
-    let missing: Vec<&str> =
-        named.iter().filter(|_| is_listed).filter_map(|name| missing(name, &report)).collect();
-    for name in &missing {
-        let missing = runtime.block_on(aws::no_log_group(&aws, name));
-        eprintln!(
-            "lambda-otlp: {missing}; Lambda creates a function's log group at its first invocation"
+    if is_listed && !report.entries.iter().any(is_selected) {
+        let place = runtime.block_on(aws::place(&aws));
+        anyhow::bail!(
+            "no log group matches in {place}; Lambda creates one at a function's first invocation"
         );
     }
-    let is_done = report.failure().is_none() && report.not_reached() == 0 && missing.is_empty();
+    let is_done = report.failure().is_none() && report.not_reached() == 0;
     Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -202,13 +194,6 @@ fn parsed<T>(
         "{argument} is empty: name a value, or omit the argument"
     );
     Ok(parsed)
-}
-
-/// Returns the name if it names a log group that does not exist.
-fn missing<'a>(name: &'a Pattern, report: &Report) -> Option<&'a str> {
-    let is_whole = !name.as_str().contains('*');
-    let is_there = || report.entries.iter().any(|entry| name.matches(&entry.group));
-    (is_whole && !is_there()).then(|| name.as_str())
 }
 
 struct Destination {
@@ -250,8 +235,7 @@ fn print(report: &Report, is_json: bool, dry_run: bool) -> io::Result<()> {
 fn write(report: &Report, dry_run: bool, out: &mut dyn Write) -> io::Result<()> {
     let is_shown = |entry: &&Entry| {
         let is_left = entry.action == Action::Leave && entry.fate == Fate::Done;
-        let is_notable = entry.reason.as_ref().is_some_and(subscriber::Reason::is_notable);
-        !is_left || is_notable
+        !is_left || entry.reason.as_ref().is_some_and(Reason::is_notable)
     };
     let shown: Vec<&Entry> = report.entries.iter().filter(is_shown).collect();
     let width = shown.iter().map(|entry| entry.group.len()).max().unwrap_or_default();
@@ -278,13 +262,6 @@ fn write(report: &Report, dry_run: bool, out: &mut dyn Write) -> io::Result<()> 
         count(Action::Leave),
         report.failed(),
     )?;
-    let is_refused = |entry: &&Entry| matches!(&entry.fate, Fate::Failed(text) if text.to_ascii_lowercase().contains("lambda function"));
-    if report.entries.iter().any(|entry| is_refused(&entry)) {
-        writeln!(
-            out,
-            "CloudWatch Logs cannot invoke the forwarder: check that --destination exists in this region, and that logs.amazonaws.com may invoke it"
-        )?;
-    }
     if let Some(problem) = &report.not_listed {
         writeln!(out, "not all log groups could be listed: {problem}")?;
     }
@@ -295,7 +272,7 @@ fn write(report: &Report, dry_run: bool, out: &mut dyn Write) -> io::Result<()> 
 mod tests {
     use super::*;
     use local_lambda::FilterPattern;
-    use subscriber::{Reason, Unselected};
+    use subscriber::Unselected;
 
     /// A span as line, in both formats.
     fn lines(spill: bool) -> [String; 2] {
@@ -353,25 +330,6 @@ mod tests {
     }
 
     #[test]
-    fn a_log_group_name_without_match_is_missing() {
-        let entry = Entry {
-            group: "/aws/lambda/shop".to_owned(),
-            action: Action::Put,
-            reason: None,
-            fate: Fate::Done,
-            subscribed: None,
-        };
-        let report = Report { entries: vec![entry], ..Report::default() };
-        let check = |pattern: &str, expected: Option<&str>| {
-            let patterns = parse_patterns(pattern).unwrap();
-            assert_eq!(missing(&patterns[0], &report), expected);
-        };
-        check("/aws/lambda/shop", None);
-        check("/aws/lambda/shp", Some("/aws/lambda/shp"));
-        check("/aws/lambda/x*", None);
-    }
-
-    #[test]
     fn the_subscription_table_gives_each_action_and_its_reason() {
         let entry = |group: &str, action, reason, fate| Entry {
             group: group.to_owned(),
@@ -402,7 +360,6 @@ gone    /gone  was deleted meanwhile
 remove  /off   excluded
 failed  /x     the Lambda function
 nothing was changed; of 6 log groups: 1 put, 0 update, 0 keep, 1 remove, 2 leave, 1 failed
-CloudWatch Logs cannot invoke the forwarder: check that --destination exists in this region, and that logs.amazonaws.com may invoke it
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -48,12 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     } else if arguments.writer != Writer::default() {
         bail!("--function, --account and --log-stream are for files: a log group states them");
     } else {
-        cloudwatch::follow(&cloudwatch::Asked {
-            patterns: arguments.log_groups.clone(),
-            stack: arguments.stack.clone(),
-            since: arguments.since,
-            aws: arguments.aws.clone(),
-        })?
+        cloudwatch::follow(arguments)?
     };
     let is_fine = arguments.output.show(&incoming, arguments.writer.clone())?;
     Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,0 +1,251 @@
+//! Follows log groups of CloudWatch Logs by polling. Polls overlap, because events arrive late and out of order; known events are
+//! recognized by their ids.
+
+use super::{Arguments, MOST_WAITING};
+use crate::aws::{self, explain, no_log_group};
+use crate::log_events::{Converter, Gathered, StreamOf};
+use crate::shown::Incoming;
+use anyhow::{Context as _, bail};
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_sdk_cloudwatchlogs::Client;
+use console::time_arguments::{TimeArgument, now_unix_nano};
+use forwarder::LogEvent;
+use regex::Regex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+/// The maximum number of polled log groups. Each costs a request every two seconds, and CloudWatch Logs allows a few
+/// per second.
+const MOST_GROUPS: usize = 50;
+const INTERVAL: Duration = Duration::from_secs(2);
+/// The latest arrival of an event that is still shown.
+const OVERLAP_MS: i64 = 30_000;
+/// Newer events wait for related ones.
+const SETTLES_MS: i64 = 500;
+/// Enough for throttling, and for a network that returns after a minute.
+const ATTEMPTS: u32 = 10;
+
+/// Follows the log groups on a thread, until Ctrl-C.
+pub(super) fn follow(arguments: &Arguments) -> anyhow::Result<Receiver<Incoming>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let from_ms = arguments.since.unwrap_or(TimeArgument::NOW).millis(now_unix_nano());
+    let aws = runtime.block_on(aws::load(&arguments.aws));
+    let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS);
+    let aws = aws.into_builder().retry_config(retries).build();
+    let client = Client::new(&aws);
+    let accounts = runtime.block_on(resolve(&aws, &client, arguments))?;
+    if accounts.len() > MOST_GROUPS {
+        bail!("{} log groups match, more than {MOST_GROUPS}: narrow the pattern", accounts.len());
+    }
+    let names: Vec<&str> = accounts.keys().map(String::as_str).collect();
+    let said = format!("following {}", names.join(", "));
+    let converter = Converter::new(aws.region().map(AsRef::as_ref))?;
+    let (sender, incoming) = sync_channel(MOST_WAITING);
+    sender.send(Incoming::Said(said))?;
+    let groups = accounts.into_iter().map(|(name, account)| Group {
+        name,
+        account,
+        from_ms,
+        known: HashMap::new(),
+        gathered: Gathered::default(),
+    });
+    let mut following = Following { client, groups: groups.collect(), converter, sender };
+    std::thread::spawn(move || {
+        runtime.block_on(async move {
+            let followed = tokio::select! {
+                followed = following.follow() => followed,
+                _ = tokio::signal::ctrl_c() => Ok(()),
+            };
+            // Events that were read before the end are still shown.
+            following.pass_on(i64::MAX).await.ok();
+            if let Err(error) = followed {
+                following.sender.send(Incoming::Failed(error)).ok();
+            }
+        });
+    });
+    Ok(incoming)
+}
+
+struct Following {
+    client: Client,
+    groups: Vec<Group>,
+    converter: Converter,
+    sender: SyncSender<Incoming>,
+}
+
+struct Group {
+    name: String,
+    account: String,
+    /// The beginning of the next poll.
+    from_ms: i64,
+    /// Times of known events by id.
+    known: HashMap<String, i64>,
+    gathered: Gathered,
+}
+
+impl Following {
+    /// Reads until an error.
+    async fn follow(&mut self) -> anyhow::Result<()> {
+        loop {
+            for group in &mut self.groups {
+                let began_ms = now_ms();
+                let read = group.read(&self.client).await;
+                read.with_context(|| format!("cannot read log group {}", group.name))?;
+                group.from_ms = group.from_ms.max(began_ms - OVERLAP_MS);
+                let from_ms = group.from_ms;
+                group.known.retain(|_, time_ms| *time_ms >= from_ms);
+            }
+            self.pass_on(now_ms() - SETTLES_MS).await?;
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
+
+    /// Converts the events before this time, and passes them to the view.
+    async fn pass_on(&mut self, before_ms: i64) -> anyhow::Result<()> {
+        for Group { name, account, gathered, .. } in &mut self.groups {
+            for (stream, mut events) in gathered.take_before(before_ms) {
+                // Late events are sorted in.
+                events.sort_by_key(|event| event.timestamp_ms);
+                let events =
+                    StreamOf { account, log_group: name, stream: &stream, events: &events };
+                let converted = self.converter.convert(&events).await?;
+                let wrong = converted.undecodable.into_iter().map(Incoming::Wrong);
+                for incoming in [Incoming::Requests(converted.requests)].into_iter().chain(wrong) {
+                    self.sender.send(incoming).context("the display has ended")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Group {
+    /// Gathers the new events.
+    async fn read(&mut self, client: &Client) -> anyhow::Result<()> {
+        let request = client.filter_log_events().log_group_name(&self.name);
+        let mut pages = request.start_time(self.from_ms).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| explain(&error))?;
+            for event in page.events.unwrap_or_default() {
+                let id = event.event_id.unwrap_or_default();
+                let timestamp_ms = event.timestamp.unwrap_or_default();
+                if self.known.insert(id.clone(), timestamp_ms).is_none() {
+                    let message = event.message.unwrap_or_default();
+                    let stream = event.log_stream_name.unwrap_or_default();
+                    self.gathered.add(stream, LogEvent { id, timestamp_ms, message });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn now_ms() -> i64 {
+    i64::try_from(now_unix_nano() / 1_000_000).unwrap_or(i64::MAX)
+}
+
+/// Returns the selected log groups and their accounts. Fails if a pattern or the stack has none.
+async fn resolve(
+    aws: &SdkConfig,
+    client: &Client,
+    arguments: &Arguments,
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut groups = BTreeMap::new();
+    for pattern in &arguments.log_groups {
+        let found = matching(client, pattern).await?;
+        if found.is_empty() {
+            let missing = no_log_group(aws, pattern).await;
+            bail!("{missing}; `*` stands for any characters, as in '*shop*'");
+        }
+        groups.extend(found);
+    }
+    if let Some(stack) = &arguments.stack {
+        for name in names_of_stack(aws, stack).await? {
+            let found = matching(client, &name).await?;
+            // Lambda creates a function's log group at its first invocation.
+            if found.is_empty() {
+                eprintln!("does not exist yet, and is not followed: {name}");
+            }
+            groups.extend(found);
+        }
+        if groups.is_empty() {
+            bail!("stack {stack} has no function with a log group: invoke one first");
+        }
+    }
+    Ok(groups)
+}
+
+/// Returns the groups whose names match, with their accounts; without a `*`, the group with this name.
+async fn matching(client: &Client, pattern: &str) -> anyhow::Result<Vec<(String, String)>> {
+    let is_meant = matcher(pattern)?;
+    let prefix = pattern.split('*').next().filter(|prefix| !prefix.is_empty());
+    let request = client.describe_log_groups();
+    let request = request.set_log_group_name_prefix(prefix.map(str::to_owned));
+    let mut pages = request.into_paginator().send();
+    let mut groups = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| explain(&error)).context("cannot list log groups")?;
+        for group in page.log_groups.unwrap_or_default() {
+            // arn:aws:logs:{region}:{account}:log-group:{name}:*
+            let account = group.arn().and_then(|arn| arn.split(':').nth(4)).unwrap_or_default();
+            let name = group.log_group_name().unwrap_or_default();
+            if is_meant.is_match(name) {
+                groups.push((name.to_owned(), account.to_owned()));
+            }
+        }
+    }
+    Ok(groups)
+}
+
+/// Compiles a pattern in which `*` matches any characters.
+fn matcher(pattern: &str) -> anyhow::Result<Regex> {
+    let parts: Vec<String> = pattern.split('*').map(regex::escape).collect();
+    Ok(Regex::new(&format!("^{}$", parts.join(".*")))?)
+}
+
+/// Returns the log groups of a stack and of its nested stacks, including those of its functions.
+async fn names_of_stack(aws: &SdkConfig, stack: &str) -> anyhow::Result<Vec<String>> {
+    let client = aws_sdk_cloudformation::Client::new(aws);
+    let mut names = Vec::new();
+    let mut stacks = vec![stack.to_owned()];
+    while let Some(stack) = stacks.pop() {
+        let mut pages = client.list_stack_resources().stack_name(&stack).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| explain(&error));
+            let page =
+                page.with_context(|| format!("cannot list the resources of stack {stack}"))?;
+            for resource in page.stack_resource_summaries.unwrap_or_default() {
+                let Some(id) = resource.physical_resource_id else { continue };
+                match resource.resource_type.as_deref() {
+                    Some("AWS::Lambda::Function") => names.push(format!("/aws/lambda/{id}")),
+                    Some("AWS::Logs::LogGroup") => names.push(id),
+                    Some("AWS::CloudFormation::Stack") => stacks.push(id),
+                    _ => {}
+                }
+            }
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_matches_any_characters() {
+        let check = |pattern: &str, name: &str, expected: bool| {
+            assert_eq!(matcher(pattern).unwrap().is_match(name), expected, "{pattern} {name}");
+        };
+        check("/aws/lambda/shop", "/aws/lambda/shop", true);
+        check("/aws/lambda/shop", "/aws/lambda/shop-2", false);
+        check("/aws/lambda/shop-*", "/aws/lambda/shop-2", true);
+        check("*shop*", "/aws/lambda/eshop-2", true);
+        check("*", "anything", true);
+        check("/a.b*", "/axb", false);
+    }
+}
