@@ -34,8 +34,7 @@ fn run(arguments: &[&str]) -> (i32, String, String) {
 #[test]
 fn the_decode_summary_counts_requests_and_spans() {
     let check = |file: &str, counts: [usize; 3]| {
-        let (code, out, said) =
-            run(&["decode", "--summary", "--json", &format!("lines/{file}.jsonl")]);
+        let (code, out, said) = run(&["decode", "--summary", &format!("lines/{file}.jsonl")]);
         let [lines, requests, spans] = counts;
         let expected = format!(
             "{{\"file\":\"lines/{file}.jsonl\",\"lines\":{lines},\"requests\":{requests},\"spans\":{spans},\
@@ -62,7 +61,7 @@ fn a_line_split_in_two_is_joined() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("pieces");
     std::fs::write(&path, format!("text\n{head}\n{tail}\n{head}\ntext\n")).unwrap();
-    let (_, out, said) = run(&["decode", "--summary", "--json", path.to_str().unwrap()]);
+    let (_, out, said) = run(&["decode", "--summary", path.to_str().unwrap()]);
     assert!(out.contains("\"lines\":5,\"requests\":1,\"spans\":10"), "{out}");
     assert!(out.contains("\"undecodable\":1"), "{out}");
     assert!(said.contains(":4: "), "{said}");
@@ -87,7 +86,7 @@ fn an_undecodable_line_is_reported_and_fails_decode() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("lines");
     std::fs::write(&path, "{\"__otel_otlp_stdout\":\"1\",\"headers\":{\"k\":\"s3cret\"},\"payload\":\"AAAA\"}\ntext\n").unwrap();
-    let (code, out, said) = run(&["decode", "--summary", "--json", path.to_str().unwrap()]);
+    let (code, out, said) = run(&["decode", "--summary", path.to_str().unwrap()]);
     assert_eq!(code, 1);
     assert!(
         out.contains("\"lines\":2,\"requests\":0") && out.contains("\"undecodable\":1"),

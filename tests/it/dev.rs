@@ -88,7 +88,7 @@ fn dev_reads_events_from_stdin_and_reports_function_errors() {
     let arguments = ["--json", "--env", &ledger, "--", &function()];
     let (out, said, code) = run(folder.path(), &arguments, &input);
     assert_eq!(code, Some(1), "an invocation failed");
-    assert!(said.starts_with("the line is not JSON"), "{said}");
+    assert!(said.starts_with("lambda-otlp: payload is not JSON"), "{said}");
     let objects: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let responses: Vec<&str> =
         objects.iter().filter_map(|object| object.get("line")?.as_str()).collect();
@@ -218,12 +218,14 @@ fn dev_explains_a_function_that_cannot_run() {
         assert!(said.lines().count() == 1 && said.contains(expected), "{arguments:?}: {said}");
     };
     refused(&[], "--runtime python|node --handler FILE.FUNCTION");
-    refused(&["--", "no-such-program"], "there is no program no-such-program on PATH");
-    refused(&["--", "./no-such-file"], "no-such-file: build it first");
-    refused(&["--", "./app.py"], "app.py is not executable");
+    refused(
+        &["--", "no-such-program"],
+        "there is no program no-such-program: for a file in this folder",
+    );
+    refused(&["--", "./no-such-file"], "there is no program ./no-such-file");
+    refused(&["--", "./app.py"], "make it executable");
     refused(&["--", "cargo", "lambda", "watch"], "`cargo run`");
     refused(&["--event", "no-such.json", "--", "true"], "--event: cannot read no-such.json");
-    refused(&["--event", "app.py", "--", "true"], "--event: app.py is not JSON");
     refused(&["--env", "NO_SUCH_VARIABLE", "--", "true"], "--env NO_SUCH_VARIABLE");
     refused(&["--env", "AWS_REGION=x", "--", "true"], "AWS_REGION is reserved");
     refused(&["--region", "eu-west-1", "--", "true"], "need --aws");

@@ -19,6 +19,10 @@ const MISTAKES: &[(&[&str], &str)] = &[
     (&[], "forward shop.log --endpoint o2.example.com/api/default"),
     (&[], "forward shop.log --endpoint http://127.0.0.1:9/api/default --header Basic"),
     (&[], "forward shop.log --endpoint http://127.0.0.1:9/api/default --user me@example.com"),
+    (
+        &[],
+        "forward shop.log --endpoint https://o2.example.com/api/a --header content-type=text/plain",
+    ),
     (&[], "nonsense"),
     (&[], "decode shop.log"),
     (&[], "forward old.log --dry-run"),
@@ -49,7 +53,6 @@ const MISTAKES: &[(&[&str], &str)] = &[
     (&[], "dev --no-extension --user a:b -- /bin/true"),
     (&[], "tail"),
     (&[], "tail /aws/lambda/shop --since yesterday"),
-    (&[], "tail otlp.log --service ordres"),
     (&[], "redrive"),
     (&[], "replay /aws/lambda/shop --since 1h"),
     (&[], "dashboard install"),
@@ -67,7 +70,6 @@ async fn typical_mistakes_have_their_remedies() {
     for (name, content) in [
         ("shop.log", "paid\n"),
         ("old.log", "2024-01-02T03:04:05.678Z 2024/01/02/[$LATEST]0123 paid\n"),
-        ("otlp.log", include_str!("../fixtures/lines/python-1.jsonl")),
         ("broken.json", "{\"awslogs\":{\"data\":\"x\"}"),
         ("empty.toml", ""),
         ("wrong.toml", "[[drop]]\nlevell = \"debug\"\n"),

@@ -126,13 +126,14 @@ fn tail_prints_one_json_object_per_line() {
 
 #[test]
 fn tail_removes_control_characters_and_shows_cyclic_spans() {
-    let line = br#"{"resourceSpans":[{"scopeSpans":[{"spans":[
-        {"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","parentSpanId":"b7ad6b7169203332","name":"one\u001b[2Jgone","startTimeUnixNano":"1","endTimeUnixNano":"2"},
+    let line = br#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"sh\u001bop"}}]},"scopeSpans":[{"spans":[
+        {"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","parentSpanId":"b7ad6b7169203332","name":"one\u001b[2Jgone","startTimeUnixNano":"1","endTimeUnixNano":"2","status":{"code":2,"message":"red\u001b[31m \u202ebad"}},
         {"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203332","parentSpanId":"b7ad6b7169203331","name":"two","startTimeUnixNano":"1","endTimeUnixNano":"2"}
         ]}]}]}"#;
     let line: Vec<u8> = line.iter().copied().filter(|byte| *byte != b'\n').collect();
     let (out, said, code) = shown(&[], &line);
     assert_eq!((said.as_str(), code), ("", Some(0)));
     assert!(out.contains("one [2Jgone") && out.contains("  two"), "{out:?}");
+    assert!(out.contains("sh op") && out.contains("ERROR red [31m  bad"), "{out:?}");
     assert!(out.contains("(its parents form a circle)"), "{out}");
 }

@@ -14,11 +14,11 @@ use aws_sdk_sqs::config::{ProvideCredentials as _, SharedCredentialsProvider, Sh
 use aws_sdk_sqs::error::{ErrorMetadata, SdkError};
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use regex::Regex;
 use settings::{Env, InvalidSettings, Reader, Secret, Source as _, Table};
 use std::collections::HashMap;
 use std::error::Error;
 use subscriber::KinesisStream;
-use url::Url;
 
 /// Region and profile.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -58,43 +58,6 @@ fn http_client() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .build_https()
-}
-
-/// A queue's URL, with its region, or its endpoint if that is not AWS's own.
-#[derive(Clone, Debug)]
-pub(crate) struct QueueUrl {
-    pub(crate) url: String,
-    region: Option<String>,
-    endpoint: Option<String>,
-}
-
-impl QueueUrl {
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let text = text.trim_end_matches('/');
-        let has_name = |url: &Url| url.path_segments().is_some_and(|path| path.count() >= 2);
-        let url = Url::parse(text)
-            .ok()
-            .filter(has_name)
-            .ok_or("expected https://sqs.{region}.amazonaws.com/{account}/{name}".to_owned())?;
-        let mut labels = url.host_str().unwrap_or_default().split('.');
-        let region = match (labels.next(), labels.next()) {
-            (Some("sqs" | "sqs-fips"), Some(region)) => Some(region.to_owned()),
-            _ => None,
-        };
-        let endpoint = region.is_none().then(|| url.origin().ascii_serialization());
-        Ok(Self { url: text.to_owned(), region, endpoint })
-    }
-}
-
-pub(crate) fn sqs(aws: &SdkConfig, queue: &QueueUrl) -> aws_sdk_sqs::Client {
-    let mut config = aws_sdk_sqs::config::Builder::from(aws);
-    if let Some(region) = &queue.region {
-        config = config.region(Region::new(region.clone()));
-    }
-    if let Some(endpoint) = &queue.endpoint {
-        config = config.endpoint_url(endpoint);
-    }
-    aws_sdk_sqs::Client::from_conf(config.build())
 }
 
 pub(crate) fn s3(aws: &SdkConfig) -> aws_sdk_s3::Client {
@@ -159,6 +122,50 @@ pub(crate) async fn place(aws: &SdkConfig) -> String {
 pub(crate) async fn no_log_group(aws: &SdkConfig, name: &str) -> String {
     let place = place(aws).await;
     format!("there is no log group {name} in {place}: check its name, --region and --profile")
+}
+
+/// Returns the log groups whose names match, with their accounts. Fails if there is none.
+pub(crate) async fn log_groups(
+    aws: &SdkConfig,
+    client: &aws_sdk_cloudwatchlogs::Client,
+    pattern: &str,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let groups = matching_log_groups(client, pattern).await?;
+    if groups.is_empty() {
+        anyhow::bail!(no_log_group(aws, pattern).await);
+    }
+    Ok(groups)
+}
+
+/// Returns the groups whose names match, with their accounts; without a `*`, the group with this name.
+pub(crate) async fn matching_log_groups(
+    client: &aws_sdk_cloudwatchlogs::Client,
+    pattern: &str,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let is_meant = matcher(pattern)?;
+    let prefix = pattern.split('*').next().filter(|prefix| !prefix.is_empty());
+    let request = client.describe_log_groups();
+    let request = request.set_log_group_name_prefix(prefix.map(str::to_owned));
+    let mut pages = request.into_paginator().send();
+    let mut groups = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| explain(&error)).context("cannot list log groups")?;
+        for group in page.log_groups.unwrap_or_default() {
+            // arn:aws:logs:{region}:{account}:log-group:{name}:*
+            let account = group.arn().and_then(|arn| arn.split(':').nth(4)).unwrap_or_default();
+            let name = group.log_group_name().unwrap_or_default();
+            if is_meant.is_match(name) {
+                groups.push((name.to_owned(), account.to_owned()));
+            }
+        }
+    }
+    Ok(groups)
+}
+
+/// Compiles a pattern in which `*` matches any characters.
+fn matcher(pattern: &str) -> anyhow::Result<Regex> {
+    let parts: Vec<String> = pattern.split('*').map(regex::escape).collect();
+    Ok(Regex::new(&format!("^{}$", parts.join(".*")))?)
 }
 
 /// Describes an error of an AWS client on one line, with a remedy.
@@ -275,16 +282,12 @@ pub(crate) fn for_tests() -> SdkConfig {
 const FORWARDER: &str = "ForwarderFunction";
 
 /// Returns the name of a stack's forwarder. CloudFormation truncates the stack's name in it.
-pub(crate) async fn forwarder_name(aws: &SdkConfig, stack: &str) -> anyhow::Result<String> {
-    match resource_name(aws, stack, FORWARDER).await {
-        Ok(name) => Ok(name),
-        Err(error) => {
-            let place = place(aws).await;
-            Err(error).with_context(|| {
-                format!("cannot find {FORWARDER} of the stack {stack} in {place}; check --stack, --region and --profile")
-            })
-        }
-    }
+async fn forwarder_name(aws: &SdkConfig, stack: &str) -> anyhow::Result<String> {
+    let found = resource_name(aws, stack, FORWARDER).await;
+    let place = if found.is_err() { place(aws).await } else { String::new() };
+    found.with_context(|| {
+        format!("cannot find {FORWARDER} of the stack {stack} in {place}; check --stack, --region and --profile")
+    })
 }
 
 /// Returns the name of a stack's resource with this logical id.
@@ -305,9 +308,15 @@ pub(crate) async fn forwarder_of(
     aws: &SdkConfig,
     stack: &str,
 ) -> anyhow::Result<GetFunctionConfigurationOutput> {
-    let name = forwarder_name(aws, stack).await?;
+    function(aws, &forwarder_name(aws, stack).await?).await
+}
+
+pub(crate) async fn function(
+    aws: &SdkConfig,
+    name: &str,
+) -> anyhow::Result<GetFunctionConfigurationOutput> {
     let lambda = aws_sdk_lambda::Client::new(aws);
-    let asked = lambda.get_function_configuration().function_name(&name).send().await;
+    let asked = lambda.get_function_configuration().function_name(name).send().await;
     asked.map_err(|error| explain(&error)).with_context(|| format!("cannot read function {name}"))
 }
 
@@ -334,21 +343,6 @@ pub(crate) async fn stream_of(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_queue_url_names_its_region_or_endpoint() {
-        let check = |url: &str, region: Option<&str>, endpoint: Option<&str>| {
-            let queue = QueueUrl::parse(url).unwrap();
-            assert_eq!(queue.region.as_deref(), region, "{url}");
-            assert_eq!(queue.endpoint.as_deref(), endpoint, "{url}");
-        };
-        check("https://sqs.eu-west-1.amazonaws.com/123456789012/q", Some("eu-west-1"), None);
-        check("http://127.0.0.1:5000/123456789012/q", None, Some("http://127.0.0.1:5000"));
-        for wrong in ["", "q", "arn:aws:sqs:eu-west-1:1:q", "https://sqs.eu-west-1.amazonaws.com/"]
-        {
-            assert!(QueueUrl::parse(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[tokio::test]
     async fn an_aws_error_is_explained_in_one_line() {
@@ -378,13 +372,22 @@ mod tests {
         let sent = aws_sdk_sqs::Client::new(&config).list_queues().send().await;
         let said = explain(&sent.unwrap_err()).to_string();
         assert!(said.starts_with("there are no AWS credentials: set AWS_PROFILE"), "{said}");
-        // Like an instance's metadata service that refuses a token.
-        let refused = std::io::Error::other("failed to load IMDS session token");
-        let said = explained(&refused).to_string();
-        assert!(said.starts_with("there are no AWS credentials: set AWS_PROFILE"), "{said}");
         let nowhere = for_tests().into_builder().region(None).endpoint_url("http://127.0.0.1:1");
         let sent = aws_sdk_sqs::Client::new(&nowhere.build()).list_queues().send().await;
         let said = explain(&sent.unwrap_err()).to_string();
         assert_eq!(said, "missing signing region: give --region, or set AWS_REGION");
+    }
+
+    #[test]
+    fn a_star_matches_any_characters() {
+        let check = |pattern: &str, name: &str, expected: bool| {
+            assert_eq!(matcher(pattern).unwrap().is_match(name), expected, "{pattern} {name}");
+        };
+        check("/aws/lambda/shop", "/aws/lambda/shop", true);
+        check("/aws/lambda/shop", "/aws/lambda/shop-2", false);
+        check("/aws/lambda/shop-*", "/aws/lambda/shop-2", true);
+        check("*shop*", "/aws/lambda/eshop-2", true);
+        check("*", "anything", true);
+        check("/a.b*", "/axb", false);
     }
 }

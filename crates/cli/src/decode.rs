@@ -16,12 +16,9 @@ Examples:
 pub(crate) struct Arguments {
     /// Files of lines; `-` (the default) is standard input.
     files: Vec<String>,
-    /// Print one row per file instead of the requests.
+    /// Print one JSON object per file instead of the requests.
     #[arg(long)]
     summary: bool,
-    /// Print JSON. Requests always are; with --summary, print an object per file.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     writer: Writer,
 }
@@ -53,13 +50,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             if arguments.summary { None } else { Some(&mut out) };
         summaries.push(decode_file(file, arguments.writer.clone(), requests_to)?);
     }
-    if arguments.summary && arguments.json {
+    if arguments.summary {
         for summary in &summaries {
             serde_json::to_writer(&mut out, summary)?;
             out.write_all(b"\n")?;
         }
-    } else if arguments.summary {
-        write_table(&summaries, &mut out)?;
     }
     out.flush()?;
     for Summary { file, lines, .. } in
@@ -140,21 +135,4 @@ impl Decoding<'_> {
         }
         Ok(())
     }
-}
-
-fn write_table(summaries: &[Summary], out: &mut dyn Write) -> io::Result<()> {
-    const COLUMNS: [&str; 6] =
-        ["lines", "requests", "spans", "data points", "log records", "undecodable"];
-    let width = summaries.iter().map(|summary| summary.file.chars().count()).max().unwrap_or(0);
-    let mut row = |name: &str, cells: [String; 6]| {
-        let cells = cells.map(|cell| format!(" {cell:>12}"));
-        writeln!(out, "{name:width$}{}", cells.concat())
-    };
-    row("file", COLUMNS.map(str::to_owned))?;
-    for it in summaries {
-        let counts =
-            [it.lines, it.requests, it.spans, it.data_points, it.log_records, it.undecodable];
-        row(&it.file, counts.map(|count| count.to_string()))?;
-    }
-    Ok(())
 }

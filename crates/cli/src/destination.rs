@@ -36,7 +36,41 @@ impl DestinationArguments {
 
     /// Returns these arguments as variables over those of the process. A dry run needs no endpoint.
     pub(crate) fn variables(&self, dry_run: bool) -> anyhow::Result<Overlay> {
-        Overlay::of(self, dry_run)
+        let mut overlay = HashMap::new();
+        if let Some(endpoint) = &self.endpoint {
+            for name in CREDENTIALS.iter().filter(|name| Env.get(name).is_some()) {
+                if self.headers.is_empty() && self.user.is_none() {
+                    eprintln!("warning: {name} is not sent to --endpoint; use --user or --header");
+                }
+            }
+            overlay.insert(ENDPOINT.to_owned(), endpoint.clone());
+        } else if dry_run {
+            overlay.insert(ENDPOINT.to_owned(), "http://127.0.0.1/".to_owned());
+        }
+        if let Some(stream) = &self.stream {
+            overlay.insert(STREAM.to_owned(), stream.clone());
+        }
+        let mut headers = Vec::new();
+        for header in &self.headers {
+            let Some((name, value)) = header.split_once('=') else {
+                bail!("--header: expected K=V, for example authorization=Basic …");
+            };
+            // A comma separates headers in the variable.
+            let value = value.replace('%', "%25").replace(',', "%2C");
+            headers.push(format!("{name}={value}"));
+        }
+        if let Some(user) = &self.user {
+            if !user.contains(':') {
+                bail!("--user: expected EMAIL:PASSWORD");
+            }
+            let mut credentials = Vec::new();
+            wire::push_base64(&mut credentials, user.as_bytes());
+            headers.push(format!("authorization=Basic {}", String::from_utf8(credentials)?));
+        }
+        if !headers.is_empty() {
+            overlay.insert(HEADERS.to_owned(), headers.join(","));
+        }
+        Ok(Overlay { arguments: overlay, endpoint_given: self.endpoint.is_some() })
     }
 }
 
@@ -58,46 +92,6 @@ const CREDENTIALS: &[&str] = &[HEADERS, "LAMBDA_OTLP_SECRET"];
 pub(crate) struct Overlay {
     arguments: HashMap<String, String>,
     endpoint_given: bool,
-}
-
-impl Overlay {
-    fn of(arguments: &DestinationArguments, dry_run: bool) -> anyhow::Result<Self> {
-        let mut overlay = HashMap::new();
-        if let Some(endpoint) = &arguments.endpoint {
-            for name in CREDENTIALS.iter().filter(|name| Env.get(name).is_some()) {
-                if arguments.headers.is_empty() && arguments.user.is_none() {
-                    eprintln!("warning: {name} is not sent to --endpoint; use --user or --header");
-                }
-            }
-            overlay.insert(ENDPOINT.to_owned(), endpoint.clone());
-        } else if dry_run {
-            overlay.insert(ENDPOINT.to_owned(), "http://127.0.0.1/".to_owned());
-        }
-        if let Some(stream) = &arguments.stream {
-            overlay.insert(STREAM.to_owned(), stream.clone());
-        }
-        let mut headers = Vec::new();
-        for header in &arguments.headers {
-            let Some((name, value)) = header.split_once('=') else {
-                bail!("--header: expected K=V, for example authorization=Basic …");
-            };
-            // A comma separates headers in the variable.
-            let value = value.replace('%', "%25").replace(',', "%2C");
-            headers.push(format!("{name}={value}"));
-        }
-        if let Some(user) = &arguments.user {
-            if !user.contains(':') {
-                bail!("--user: expected EMAIL:PASSWORD");
-            }
-            let mut credentials = Vec::new();
-            wire::push_base64(&mut credentials, user.as_bytes());
-            headers.push(format!("authorization=Basic {}", String::from_utf8(credentials)?));
-        }
-        if !headers.is_empty() {
-            overlay.insert(HEADERS.to_owned(), headers.join(","));
-        }
-        Ok(Self { arguments: overlay, endpoint_given: arguments.endpoint.is_some() })
-    }
 }
 
 impl Overlay {
@@ -129,34 +123,5 @@ impl Source for Overlay {
 
     fn names(&self) -> Vec<String> {
         self.arguments.keys().cloned().chain(Env.names()).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mistakes_name_arguments_instead_of_variables() {
-        let check =
-            |endpoint: Option<&str>, headers: &[&str], stream: Option<&str>, expected: &[&str]| {
-                let arguments = DestinationArguments {
-                    endpoint: endpoint.map(str::to_owned),
-                    headers: headers.iter().map(|header| (*header).to_owned()).collect(),
-                    user: None,
-                    stream: stream.map(str::to_owned),
-                };
-                let (config, _) = Config::from_source(&arguments.variables(false).unwrap());
-                let invalid = config.unwrap_err();
-                let names: Vec<&str> =
-                    invalid.mistakes().iter().map(|it| it.name.as_str()).collect();
-                assert_eq!(names, expected, "{invalid}");
-            };
-        check(None, &[], None, &["--endpoint or LAMBDA_OTLP_ENDPOINT"]);
-        check(Some("o2.example.com"), &[], None, &["--endpoint"]);
-        check(Some("https://api.openobserve.ai"), &[], None, &["--endpoint"]);
-        let endpoint = Some("https://o2.example.com/api/default");
-        check(endpoint, &["content-type=text/plain"], None, &["--header"]);
-        check(endpoint, &[], Some("a\nb"), &["--stream"]);
     }
 }

@@ -1,7 +1,6 @@
 //! Output without a reader: after `lambda-otlp decode … | head`, a command finishes its work and does not fail.
 
-use std::fmt::Display;
-use std::io::{self, BufRead as _, ErrorKind, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _, ErrorKind, Write as _};
 
 /// Like `std::eprintln`, but does not panic if stderr is closed.
 macro_rules! eprintln {
@@ -36,31 +35,4 @@ pub(crate) fn agrees(question: &str) -> io::Result<bool> {
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
-/// The progress line; hidden by default.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    is_shown: bool,
-}
-
-impl Progress {
-    /// Shows the line on a terminal, unless stdout has JSON for a program.
-    pub(crate) fn new(is_json: bool) -> Self {
-        Self { is_shown: !is_json && io::stderr().is_terminal() }
-    }
-
-    /// Replaces the text. A later text must not be shorter.
-    pub(crate) fn show(&self, text: impl Display) {
-        if self.is_shown {
-            eprint!("\r{text}");
-            io::stderr().flush().ok();
-        }
-    }
-
-    pub(crate) fn end(&self) {
-        if self.is_shown {
-            eprintln!();
-        }
-    }
 }

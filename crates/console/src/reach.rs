@@ -1,21 +1,14 @@
-//! Checks a backend: connection, credentials, organization and clock.
+//! Checks a backend: connection, credentials and organization.
 
-use crate::time_arguments;
 use backend::{
     Advice, DestinationConfig, HttpResponse, HttpTransport, ORGANIZATION_MISSING, Profile,
     REQUEST_TIMEOUT,
 };
 use settings::{Check, Source};
-use std::time::Duration;
 use url::Url;
 use wire::SignalKind;
 
 pub const ENDPOINT: &str = "LAMBDA_OTLP_ENDPOINT";
-
-/// Too small to notice in a trace.
-const SMALL: Duration = Duration::from_secs(5);
-/// AWS rejects signatures with a larger difference (Signature Version 4, "Request timestamp").
-const LARGE: Duration = Duration::from_mins(5);
 
 pub type Reach = backend::Reach<HttpTransport>;
 
@@ -73,9 +66,8 @@ pub async fn check(reach: &Reach) -> Vec<Check> {
     }
     let answers = reach.signals().await;
     checks.extend(answers.checks);
-    if let Some(first) = &answers.first {
+    if answers.first.is_some() {
         checks.push(organization(streams.as_ref()));
-        checks.extend(clock(first, time_arguments::now_unix_nano()));
     }
     checks
 }
@@ -101,28 +93,6 @@ fn organization(streams: Option<&HttpResponse>) -> Check {
     }
 }
 
-/// Compares the backend's clock with this machine's; `None` if the answer has no valid date.
-fn clock(answer: &HttpResponse, now_unix_nano: u64) -> Option<Check> {
-    let date = answer.headers.get(http::header::DATE)?.to_str().ok()?;
-    let there = httpdate::parse_http_date(date).ok()?;
-    let here = std::time::UNIX_EPOCH + Duration::from_nanos(now_unix_nano);
-    let (apart, direction) = match here.duration_since(there) {
-        Ok(apart) => (apart, "behind"),
-        Err(error) => (error.duration(), "ahead of"),
-    };
-    let text = format!(
-        "the backend's is {} {direction} this machine's",
-        time_arguments::duration_text(apart)
-    );
-    Some(if apart <= SMALL {
-        Check::ok("clock", "the backend's and this machine's agree")
-    } else if apart <= LARGE {
-        Check::warning("clock", text)
-    } else {
-        Check::failed("clock", format!("{text}: correct the wrong one"))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,22 +112,5 @@ mod tests {
         check("", Verdict::Warning);
         check("{}", Verdict::Warning);
         check("<html>", Verdict::Warning);
-    }
-
-    #[test]
-    fn clock_skew_beyond_a_limit_warns_or_fails() {
-        let check = |date: &str, expected: Option<Verdict>| {
-            let mut headers = HeaderMap::new();
-            headers.insert(http::header::DATE, date.parse().unwrap());
-            let answer = HttpResponse { status: 200, headers, body: Bytes::new(), cut: false };
-            let found = clock(&answer, 1_790_000_000_000_000_000).map(|check| check.verdict);
-            assert_eq!(found, expected, "{date}");
-        };
-        check("Mon, 21 Sep 2026 14:13:20 GMT", Some(Verdict::Ok));
-        check("Mon, 21 Sep 2026 14:13:15 GMT", Some(Verdict::Ok));
-        check("Mon, 21 Sep 2026 14:12:00 GMT", Some(Verdict::Warning));
-        check("Mon, 21 Sep 2026 14:14:40 GMT", Some(Verdict::Warning));
-        check("Mon, 21 Sep 2026 13:13:20 GMT", Some(Verdict::Failed));
-        check("yesterday", None);
     }
 }

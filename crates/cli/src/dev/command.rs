@@ -150,22 +150,16 @@ fn program(command: &[String]) -> anyhow::Result<Program> {
         }
         [name, arguments @ ..] => (name, arguments),
     };
-    let path = if name.contains('/') {
-        std::path::absolute(name)?
-    } else {
-        let path = Env.get("PATH").unwrap_or_default();
-        let found = std::env::split_paths(&path).map(|folder| folder.join(name));
-        found.into_iter().find(|path| is_program(path)).with_context(|| {
-            format!("there is no program {name} on PATH: for a file in this folder, use ./{name}")
-        })?
-    };
-    if !path.exists() {
-        bail!("there is no program {}: build it first", path.display());
-    }
-    if !is_program(&path) {
-        bail!("{} is not executable: name the function's bootstrap", path.display());
-    }
-    Ok(Program { path, arguments: arguments.to_vec(), variables: Vec::new() })
+    let path = Env.get("PATH").filter(|_| !name.contains('/')).unwrap_or_else(|| ".".to_owned());
+    let mut places = std::env::split_paths(&path).map(|folder| folder.join(name));
+    let path = places.find(|path| is_program(path)).with_context(|| {
+        format!("there is no program {name}: for a file in this folder, use ./{name}, and make it executable")
+    })?;
+    Ok(Program {
+        path: std::path::absolute(path)?,
+        arguments: arguments.to_vec(),
+        variables: Vec::new(),
+    })
 }
 
 fn is_program(path: &Path) -> bool {

@@ -5,9 +5,8 @@ use super::logs::Logs;
 use super::{Arguments, http};
 use crate::aws;
 use crate::shown::Incoming;
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use local_lambda::{HttpServer, Invocation, InvocationResult, Lambda};
-use serde::de::IgnoredAny;
 use std::io::{self, BufRead as _};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -101,23 +100,19 @@ impl Invocations {
         let logs = Arc::clone(&function.logs);
         let showing = Arc::clone(&logs);
         let showing = tokio::spawn(async move { showing.show_as_it_comes().await });
-        let invoked = tokio::select! {
-            invoked = self.invoke_all(&function) => invoked,
-            () = received(SignalKind::interrupt()) => Ok(()),
-            () = received(SignalKind::terminate()) => Ok(()),
+        tokio::select! {
+            () = self.invoke_all(&function) => {}
+            () = received(SignalKind::interrupt()) => {}
+            () = received(SignalKind::terminate()) => {}
             // The terminal was closed.
-            () = received(SignalKind::hangup()) => Ok(()),
-            _ = stopped.wait_for(|stopped| *stopped) => Ok(()),
-        };
+            () = received(SignalKind::hangup()) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => {}
+        }
         showing.abort();
         if let Some(server) = self.server {
             server.stop().await;
         }
-        let mut is_fine = !function.has_failed();
-        if let Err(error) = invoked {
-            is_fine = false;
-            logs.send(Incoming::Failed(error));
-        }
+        let is_fine = !function.has_failed();
         function.shut_down().await;
         logs.pass_on().await;
         logs.say_what_was_sent();
@@ -125,37 +120,29 @@ impl Invocations {
         is_fine && logs.is_delivered()
     }
 
-    async fn invoke_all(&self, function: &Function) -> anyhow::Result<()> {
-        let has_files = !self.files.is_empty();
+    async fn invoke_all(&self, function: &Function) {
         for _ in 0..self.repeat {
             for event in &self.files {
-                function.invoke(event.as_bytes()).await?;
+                function.invoke(event.as_bytes()).await;
             }
         }
         if self.server.is_some() {
             return std::future::pending().await;
         }
-        if has_files {
-            return Ok(());
+        if !self.files.is_empty() {
+            return;
         }
         let mut lines = of_standard_input();
         let mut has_come = false;
         while let Some(event) = lines.recv().await {
             has_come = true;
-            match event {
-                Ok(event) => drop(function.invoke(event.as_bytes()).await?),
-                Err(error) => {
-                    function.note_failure();
-                    function.logs.say(format!("{error:#}"));
-                }
-            }
+            function.invoke(event.as_bytes()).await;
         }
         if !has_come {
-            bail!(
-                "nothing was invoked: use --event FILE, or write a line of JSON to standard input"
+            function.fail(
+                "nothing was invoked: use --event FILE, or write a line of JSON to standard input",
             );
         }
-        Ok(())
     }
 }
 
@@ -172,17 +159,23 @@ impl Function {
         Self { name, logs, timeout, lambda, has_failed: AtomicBool::new(false) }
     }
 
-    pub(super) async fn invoke(&self, event: &[u8]) -> anyhow::Result<Invocation> {
-        let invocation = self.lambda.invoke(&self.name, event).await;
-        let invocation = invocation.context("cannot invoke the function")?;
+    /// Invokes the function, and shows its telemetry and result. Returns `None` if the event is invalid.
+    pub(super) async fn invoke(&self, event: &[u8]) -> Option<InvocationResult> {
+        let invocation = match self.lambda.invoke(&self.name, event).await {
+            Ok(invocation) => invocation,
+            Err(error) => {
+                self.fail(&format!("{:#}", anyhow::Error::from(error)));
+                return None;
+            }
+        };
         self.logs.pass_on().await;
         let has_started = has_started(&self.lambda.platform_events(&self.name));
         if !invocation.is_success() {
-            self.note_failure();
+            self.has_failed.store(true, Ordering::Relaxed);
         }
         let words = words(&invocation, has_started, self.timeout);
         self.logs.send(Incoming::Text(words));
-        Ok(invocation)
+        Some(invocation.result)
     }
 
     /// Ends the environments: extensions get SHUTDOWN, and remaining processes are killed.
@@ -194,8 +187,9 @@ impl Function {
         }
     }
 
-    pub(super) fn note_failure(&self) {
+    fn fail(&self, why: &str) {
         self.has_failed.store(true, Ordering::Relaxed);
+        self.logs.say(format!("lambda-otlp: {why}"));
     }
 
     /// Returns `true` if an event was invalid or an invocation failed.
@@ -207,31 +201,17 @@ impl Function {
 pub(super) fn read_events(files: &[PathBuf]) -> anyhow::Result<Vec<String>> {
     let read = |file: &PathBuf| {
         let text = std::fs::read_to_string(file);
-        let text = text.with_context(|| format!("--event: cannot read {}", file.display()))?;
-        check(&text).with_context(|| format!("--event: {} is not JSON", file.display()))?;
-        Ok(text)
+        text.with_context(|| format!("--event: cannot read {}", file.display()))
     };
     files.iter().map(read).collect()
 }
 
-fn check(text: &str) -> serde_json::Result<()> {
-    serde_json::from_str::<IgnoredAny>(text).map(drop)
-}
-
 /// Reads each line of standard input as an event, on a thread.
-fn of_standard_input() -> tokio::sync::mpsc::Receiver<anyhow::Result<String>> {
+fn of_standard_input() -> tokio::sync::mpsc::Receiver<String> {
     let (sender, events) = tokio::sync::mpsc::channel(1);
     std::thread::spawn(move || {
-        for line in io::stdin().lock().lines() {
-            let is_last = line.is_err();
-            let event = match line {
-                Ok(line) if line.trim().is_empty() => continue,
-                Ok(line) => check(&line)
-                    .map(|()| line)
-                    .context("the line is not JSON; each line must be one event"),
-                Err(error) => Err(error).context("standard input"),
-            };
-            if sender.blocking_send(event).is_err() || is_last {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            if !line.trim().is_empty() && sender.blocking_send(line).is_err() {
                 return;
             }
         }

@@ -105,21 +105,8 @@ fn as_json(checks: &[Check]) -> serde_json::Value {
 
 /// Runs the checks of settings and backend, until one fails.
 async fn of_backend(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> {
-    let (mut checks, config) = settings(variables);
-    let Some(mut destination) = config.map(|config| config.destination) else { return checks };
-    if destination.secret.is_some() {
-        checks.push(secret(&arguments.aws, &mut destination).await);
-    }
-    if checks.iter().any(Check::is_failed) {
-        return checks;
-    }
-    let reach = match reach::reach(destination, variables) {
-        Ok(reach) => reach,
-        Err(error) => {
-            checks.push(Check::failed("settings", error.to_string()));
-            return checks;
-        }
-    };
+    let (mut checks, reach) = connect(&arguments.aws, variables).await;
+    let Some(reach) = reach else { return checks };
     checks.extend(reach::check(&reach).await);
     checks.extend(openobserve::check_columns(&reach).await);
     if arguments.canary && !checks.iter().any(Check::is_failed) {
@@ -130,17 +117,24 @@ async fn of_backend(arguments: &Arguments, variables: &dyn Source) -> Vec<Check>
 
 /// Returns the backend of the variables, with its secret. The error lists all mistakes in the settings.
 pub(crate) async fn reach_of(aws: &AwsArguments, variables: &dyn Source) -> anyhow::Result<Reach> {
-    let (mut checks, config) = settings(variables);
-    let destination = config.map(|config| config.destination);
-    if let Some(mut destination) = destination {
-        let read = secret(aws, &mut destination).await;
-        if !read.is_failed() {
-            return Ok(reach::reach(destination, variables)?);
-        }
-        checks.push(read);
-    }
+    let (checks, reach) = connect(aws, variables).await;
     let failed = checks.into_iter().filter(Check::is_failed).map(|check| check.text);
-    anyhow::bail!("{}", failed.collect::<Vec<_>>().join("; "))
+    reach.ok_or_else(|| anyhow::anyhow!(failed.collect::<Vec<_>>().join("; ")))
+}
+
+/// Checks the settings, and reads the backend's secret.
+async fn connect(aws: &AwsArguments, variables: &dyn Source) -> (Vec<Check>, Option<Reach>) {
+    let (mut checks, config) = settings(variables);
+    let Some(mut destination) = config.map(|config| config.destination) else {
+        return (checks, None);
+    };
+    checks.extend(secret(aws, &mut destination).await);
+    if checks.iter().any(Check::is_failed) {
+        return (checks, None);
+    }
+    let reach = reach::reach(destination, variables);
+    let reach = reach.map_err(|error| checks.push(Check::failed("settings", error.to_string())));
+    (checks, reach.ok())
 }
 
 pub(crate) fn settings(variables: &dyn Source) -> (Vec<Check>, Option<Config>) {
@@ -162,12 +156,12 @@ pub(crate) fn settings(variables: &dyn Source) -> (Vec<Check>, Option<Config>) {
 }
 
 /// Reads the destination's secret with this machine's credentials, and adds it to the headers.
-async fn secret(arguments: &AwsArguments, destination: &mut DestinationConfig) -> Check {
-    let Some(reference) = destination.secret.take() else { return Check::ok("secret", "none") };
+async fn secret(arguments: &AwsArguments, destination: &mut DestinationConfig) -> Option<Check> {
+    let reference = destination.secret.take()?;
     let aws = aws::load(arguments).await;
     let credentials = match aws::signing_credentials(&aws).await {
         Ok(credentials) => credentials,
-        Err(error) => return Check::failed("secret", format!("cannot be read: {error:#}")),
+        Err(error) => return Some(Check::failed("secret", format!("cannot be read: {error:#}"))),
     };
     let mut reader =
         Reader::new(&settings::Env, Table::new(&[::aws::AWS, ::aws::SECRETS, settings::PROXY]));
@@ -175,15 +169,12 @@ async fn secret(arguments: &AwsArguments, destination: &mut DestinationConfig) -
     drop(reader.finish());
     settings.credentials = Some(CredentialsSource::Variables(credentials));
     settings.region = aws.region().map(ToString::to_string).or(settings.region);
-    let cached = CachedSecret::new(
-        Arc::new(AwsSecrets::new(settings, wall_clock_now)),
-        reference,
-        Duration::from_mins(5),
-    );
-    match read_secret(destination, &cached).await {
+    let secrets = Arc::new(AwsSecrets::new(settings, wall_clock_now));
+    let cached = CachedSecret::new(secrets, reference, Duration::from_mins(5));
+    Some(match read_secret(destination, &cached).await {
         Ok(()) => Check::ok("secret", "can be read with this machine's credentials"),
         Err(problem) => Check::failed("secret", problem),
-    }
+    })
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use super::pipeline;
 use super::recent::Recent;
 use super::wiring::{self, Filter, Forwarder};
+use crate::aws::resource_name;
 use crate::aws::{self, explain, is_denied};
-use crate::aws::{forwarder_name, resource_name};
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatchlogs::error::SdkError;
 use aws_sdk_cloudwatchlogs::operation::describe_subscription_filters::DescribeSubscriptionFiltersError;
@@ -42,22 +42,11 @@ impl Deployed {
 }
 
 pub(crate) async fn find(aws: &SdkConfig, arguments: &Deployed) -> Result<Function, Check> {
-    let lambda = aws_sdk_lambda::Client::new(aws);
-    let name = match (&arguments.function, &arguments.stack) {
-        (Some(function), _) => function.clone(),
-        (None, stack) => {
-            let found = forwarder_name(aws, stack.as_deref().unwrap_or_default()).await;
-            found.map_err(|error| {
-                let text = format!("{error:#}; --function names the function itself");
-                Check::failed("function", text)
-            })?
-        }
+    let found = match (&arguments.function, &arguments.stack) {
+        (Some(function), _) => aws::function(aws, function).await,
+        (None, stack) => aws::forwarder_of(aws, stack.as_deref().unwrap_or_default()).await,
     };
-    let asked = lambda.get_function_configuration().function_name(&name).send().await;
-    asked.map(Function::of).map_err(|error| {
-        let text = format!("{name}: {}", explain(&error));
-        Check::failed("function", text)
-    })
+    found.map(Function::of).map_err(|error| Check::failed("function", format!("{error:#}")))
 }
 
 pub(crate) async fn check(

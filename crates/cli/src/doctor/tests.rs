@@ -60,7 +60,6 @@ async fn doctor_passes_and_finds_its_canary() {
             "ok connection: HTTP 200",
             "ok credentials",
             "ok organization: exists",
-            "ok clock",
             "ok canary: logs: accepted, and found in stream default",
             "ok canary: traces: accepted, and found in stream default",
             "ok canary: metrics: accepted, and found in stream lambda_otlp_doctor_canary",
@@ -105,7 +104,6 @@ async fn doctor_warns_of_a_stream_with_many_columns() {
     let found = warnings().await;
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with("warning columns: traces: stream my_stream has 91"), "{found:?}");
-    assert!(found[0].contains("begin with order… (900)"), "{found:?}");
 }
 
 #[tokio::test]

@@ -13,7 +13,6 @@ pub(crate) struct Filter {
     pub(crate) name: String,
     pub(crate) pattern: String,
     pub(crate) destination: String,
-    /// A policy of the account does not count towards a log group's limit of filters.
     pub(crate) is_policy: bool,
 }
 
@@ -72,29 +71,20 @@ impl Forwarder<'_> {
     }
 }
 
-/// The maximum number of filters of a log group (CloudWatch Logs quotas).
-const MOST_FILTERS: usize = 2;
-
 /// Checks that the function's resource policy allows CloudWatch Logs to invoke it.
 ///
 /// Source: CloudWatch Logs User Guide, "Subscription filters with AWS Lambda".
 pub(crate) fn permission(policy: Option<&str>) -> Check {
     let policy: Value = policy.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let statements = policy.get("Statement").and_then(Value::as_array);
-    if statements.is_some_and(|statements| statements.iter().any(is_for_logs)) {
+    let mut statements = policy.get("Statement").and_then(Value::as_array).into_iter().flatten();
+    let service =
+        |statement: &Value| statement.pointer("/Principal/Service")?.as_str().map(str::to_owned);
+    if statements.any(|it| service(it).is_some_and(|service| service.starts_with("logs."))) {
         Check::ok("permission", "CloudWatch Logs may invoke the function")
     } else {
         let text = "CloudWatch Logs may not invoke the function, so existing subscriptions lose their events: add a permission for logs.amazonaws.com with SourceAccount";
         Check::failed("permission", text)
     }
-}
-
-fn is_for_logs(statement: &Value) -> bool {
-    let service = statement.pointer("/Principal/Service").and_then(Value::as_str);
-    let is_logs = service.is_some_and(|s| s.starts_with("logs.") && s.contains("amazonaws.com"));
-    let action = statement.get("Action").and_then(Value::as_str).unwrap_or_default();
-    let effect = statement.get("Effect").and_then(Value::as_str).unwrap_or_default();
-    is_logs && effect == "Allow" && matches!(action, "lambda:InvokeFunction" | "lambda:*" | "*")
 }
 
 pub(crate) fn subscription(
@@ -105,13 +95,8 @@ pub(crate) fn subscription(
     let is_own = |filter: &&Filter| forwarder.is_led_to_by(filter);
     let own: Vec<&Filter> = filters.iter().filter(is_own).collect();
     let others: Vec<&Filter> = filters.iter().filter(|filter| !is_own(filter)).collect();
-    let is_full = filters.iter().filter(|filter| !filter.is_policy).count() >= MOST_FILTERS;
     let mut checks = Vec::new();
     match own.as_slice() {
-        [] if is_full => checks.push(Check::failed(
-            "subscription",
-            format!("{group}: has its two filters already ({}): remove one", names(&others)),
-        )),
         [] => checks.push(Check::failed(
             "subscription",
             format!("{group}: no filter leads to the forwarder, so nothing is forwarded"),
@@ -205,10 +190,7 @@ mod tests {
     #[test]
     fn cloudwatch_logs_needs_the_permission_to_invoke() {
         let check = |principal: &str, expected: Verdict| {
-            let policy = json!({ "Statement": [{
-                "Effect": "Allow", "Principal": { "Service": principal },
-                "Action": "lambda:InvokeFunction",
-            }]});
+            let policy = json!({ "Statement": [{ "Principal": { "Service": principal } }] });
             assert_eq!(permission(Some(&policy.to_string())).verdict, expected, "{policy}");
         };
         check("logs.amazonaws.com", Ok);
@@ -234,40 +216,24 @@ mod tests {
         };
         let other = "arn:aws:lambda:eu-west-1:123456789012:function:datadog";
         let alias = format!("{FORWARDER}:live");
+        let subscribed = ("subscription", Ok);
+        let twice = ("double wiring", Warning);
         check(&[], &[("subscription", Failed)]);
-        check(&[filter("a", FORWARDER)], &[("subscription", Ok)]);
-        check(&[filter("a", &alias)], &[("subscription", Ok)]);
-        check(&[filter("a", stream)], &[("subscription", Ok)]);
-        check(&[filter("a", stream), filter("b", FORWARDER)], &[("subscription", Failed)]);
-        let policy = Filter { is_policy: true, ..filter("all", FORWARDER) };
-        check(std::slice::from_ref(&policy), &[("subscription", Ok)]);
-        check(&[filter("a", FORWARDER), policy.clone()], &[("subscription", Failed)]);
-        check(
-            &[filter("a", other), filter("b", other), policy],
-            &[("subscription", Ok), ("double wiring", Warning)],
-        );
-        check(
-            &[filter("a", FORWARDER), filter("b", other)],
-            &[("subscription", Ok), ("double wiring", Warning)],
-        );
-        check(&[filter("a", FORWARDER), filter("b", &alias)], &[("subscription", Failed)]);
-        check(
-            &[filter("a", other), filter("b", other)],
-            &[("subscription", Failed), ("double wiring", Warning)],
-        );
+        for own in [FORWARDER, &alias, stream] {
+            check(&[filter("a", own)], &[subscribed]);
+            check(&[filter("a", own), filter("b", FORWARDER)], &[("subscription", Failed)]);
+        }
+        check(&[filter("a", other), filter("b", FORWARDER)], &[subscribed, twice]);
+        check(&[filter("a", other)], &[("subscription", Failed), twice]);
         let with_pattern =
             |pattern: &str| Filter { pattern: pattern.to_owned(), ..filter("a", FORWARDER) };
-        for pattern in ["", Collect::Telemetry.pattern(), Collect::Spilled.pattern(), "ERROR"] {
-            check(&[with_pattern(pattern)], &[("subscription", Ok)]);
+        for pattern in [Collect::Telemetry.pattern(), Collect::Spilled.pattern(), "ERROR"] {
+            check(&[with_pattern(pattern)], &[subscribed]);
         }
-        for old in [r#"?"__otel_otlp_stdout" ?"resourceSpans""#, "{ $.__otel_otlp_stdout = * }"] {
-            check(&[with_pattern(old)], &[("subscription", Ok), ("filter", Warning)]);
-            let elsewhere = Filter { destination: other.to_owned(), ..with_pattern(old) };
-            check(
-                &[filter("a", FORWARDER), elsewhere],
-                &[("subscription", Ok), ("double wiring", Warning)],
-            );
-        }
+        let old = with_pattern(r#"?"__otel_otlp_stdout" ?"resourceSpans""#);
+        check(std::slice::from_ref(&old), &[subscribed, ("filter", Warning)]);
+        let elsewhere = Filter { destination: other.to_owned(), ..old };
+        check(&[filter("a", FORWARDER), elsewhere], &[subscribed, twice]);
     }
 
     #[test]

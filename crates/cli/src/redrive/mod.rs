@@ -7,8 +7,8 @@ mod letter;
 mod roles;
 mod store;
 
-use crate::aws::{self, AwsArguments, QueueUrl, explain};
-use crate::terminal::{self, Progress};
+use crate::aws::{self, AwsArguments, explain};
+use crate::terminal;
 use anyhow::anyhow;
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
@@ -37,14 +37,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["from", "to"])]
     stack: Option<String>,
     /// The dead-letter queue.
-    #[arg(long, value_name = "QUEUE_URL", value_parser = QueueUrl::parse)]
-    from: Option<QueueUrl>,
+    #[arg(long, value_name = "QUEUE_URL")]
+    from: Option<String>,
     /// The on-failure bucket, instead of the dead-letter queue.
     #[arg(long, value_name = "NAME", conflicts_with = "from")]
     bucket: Option<String>,
     /// The retry queue.
-    #[arg(long, value_name = "QUEUE_URL", value_parser = QueueUrl::parse, required_unless_present = "stack")]
-    to: Option<QueueUrl>,
+    #[arg(long, value_name = "QUEUE_URL", required_unless_present = "stack")]
+    to: Option<String>,
     /// Send the messages, and remove them from their source. Without --yes, the command only prints its plan.
     #[arg(long)]
     yes: bool,
@@ -77,8 +77,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 redrive.all(&mut Bucket::new(aws::s3(&aws), bucket.clone())).await?
             }
             (Some(from), None) => {
-                let client = aws::sqs(&aws, &from);
-                redrive.all(&mut DeadLetterQueue::new(client, from.url)).await?
+                let client = aws_sdk_sqs::Client::new(&aws);
+                redrive.all(&mut DeadLetterQueue::new(client, from)).await?
             }
             (None, None) => Summary::default(),
         };
@@ -107,34 +107,31 @@ fn report(arguments: &Arguments, summary: &Summary) -> io::Result<()> {
 struct Redrive<'a> {
     filters: &'a Filters,
     retry_queue: aws_sdk_sqs::Client,
-    to: &'a QueueUrl,
+    to: &'a str,
     limit: usize,
     dry_run: bool,
     now_unix_nano: u64,
     stop: Arc<AtomicBool>,
-    progress: Progress,
 }
 
 impl<'a> Redrive<'a> {
-    fn new(arguments: &'a Arguments, to: &'a QueueUrl, aws: &SdkConfig) -> Self {
+    fn new(arguments: &'a Arguments, to: &'a str, aws: &SdkConfig) -> Self {
         // A retry could duplicate a message.
         let without_retries = aws.to_builder().retry_config(RetryConfig::disabled()).build();
         Self {
             filters: &arguments.filters,
-            retry_queue: aws::sqs(&without_retries, to),
+            retry_queue: aws_sdk_sqs::Client::new(&without_retries),
             to,
             limit: arguments.limit.unwrap_or(usize::MAX),
             dry_run: !arguments.yes,
             now_unix_nano: time_arguments::now_unix_nano(),
             stop: Arc::default(),
-            progress: Progress::new(arguments.json),
         }
     }
 
     async fn all<S: Store>(&self, store: &mut S) -> anyhow::Result<Summary> {
         let mut summary = Summary::default();
         let gone_through = self.go_through(store, &mut summary).await;
-        self.progress.end();
         let released = store.release().await;
         // The summary is printed even after an error.
         match gone_through.and(released) {
@@ -164,7 +161,6 @@ impl<'a> Redrive<'a> {
             }
             found.truncate(self.limit - seen);
             seen += found.len();
-            self.progress.show(format_args!("{} read", plural(seen, "message")));
             let sending: Vec<Sending> =
                 found.into_iter().filter_map(|found| self.decide(found, summary)).collect();
             if sending.is_empty() || self.dry_run {
@@ -189,7 +185,7 @@ impl<'a> Redrive<'a> {
     /// Sends all messages of a letter.
     async fn send(&self, letter: &Sending) -> anyhow::Result<()> {
         for message in &letter.messages {
-            let request = self.retry_queue.send_message().queue_url(&self.to.url);
+            let request = self.retry_queue.send_message().queue_url(self.to);
             let sent = request.message_body(&message.body).send().await;
             sent.map_err(|error| match error.raw_response() {
                 Some(answer) if answer.status().is_client_error() => explain(&error),

@@ -1,15 +1,15 @@
 //! Finds the queues of a redrive.
 
 use super::Arguments;
+use crate::aws::explain;
 use crate::aws::forwarder_of;
-use crate::aws::{self, QueueUrl, explain};
 use anyhow::{Context as _, anyhow, ensure};
 use aws_config::SdkConfig;
 
 pub(crate) struct Roles {
     /// The dead-letter queue; `None` for a bucket.
-    pub(crate) from: Option<QueueUrl>,
-    pub(crate) to: QueueUrl,
+    pub(crate) from: Option<String>,
+    pub(crate) to: String,
 }
 
 impl Roles {
@@ -25,7 +25,7 @@ impl Roles {
         };
         let from = from.filter(|_| arguments.bucket.is_none());
         ensure!(
-            from.as_ref().is_none_or(|from| from.url != to.url),
+            from.as_ref().is_none_or(|from| from.trim_end_matches('/') != to.trim_end_matches('/')),
             "--from and --to are the same queue: name the dead-letter queue and the retry queue"
         );
         check_to(aws, &to).await?;
@@ -33,31 +33,29 @@ impl Roles {
     }
 }
 
-async fn of_stack(aws: &SdkConfig, stack: &str) -> anyhow::Result<(QueueUrl, QueueUrl)> {
+async fn of_stack(aws: &SdkConfig, stack: &str) -> anyhow::Result<(String, String)> {
     let function = forwarder_of(aws, stack).await?;
     let name = function.function_name().unwrap_or_default();
     let variables = function.environment().and_then(|environment| environment.variables());
-    let queue = |variable: &str| -> anyhow::Result<QueueUrl> {
-        let url = variables.and_then(|variables| variables.get(variable));
-        let url = url.with_context(|| format!("{name} has no variable {variable}"))?;
-        QueueUrl::parse(url).map_err(|problem| anyhow!("{variable} of {name}: {problem}"))
+    let queue = |variable: &str| {
+        let url = variables.and_then(|variables| variables.get(variable)).cloned();
+        url.with_context(|| format!("{name} has no variable {variable}"))
     };
     Ok((queue("LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL")?, queue("LAMBDA_OTLP_RETRY_QUEUE_URL")?))
 }
 
 /// Fails if the queue is the dead-letter queue of another one, because no function reads such a queue. The credentials may have only
 /// the permissions of the redrive itself.
-async fn check_to(aws: &SdkConfig, to: &QueueUrl) -> anyhow::Result<()> {
-    let asked = aws::sqs(aws, to).list_dead_letter_source_queues().queue_url(&to.url).send().await;
+async fn check_to(aws: &SdkConfig, to: &str) -> anyhow::Result<()> {
+    let client = aws_sdk_sqs::Client::new(aws);
+    let asked = client.list_dead_letter_source_queues().queue_url(to).send().await;
     match asked.as_ref().map(|output| output.queue_urls.first()) {
         Ok(None) => {}
         Ok(Some(source)) => anyhow::bail!(
-            "{} is the dead-letter queue of {source}, not a retry queue: use --to {source}",
-            to.url
+            "{to} is the dead-letter queue of {source}, not a retry queue: use --to {source}"
         ),
         Err(error) => eprintln!(
-            "warning: cannot check the role of {}, which needs sqs:ListDeadLetterSourceQueues: {}",
-            to.url,
+            "warning: cannot check the role of {to}, which needs sqs:ListDeadLetterSourceQueues: {}",
             explain(error)
         ),
     }

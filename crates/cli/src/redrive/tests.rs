@@ -85,23 +85,6 @@ async fn redriving_a_queue_to_itself_is_rejected() {
 }
 
 #[test]
-fn redrive_requires_a_source_and_a_target() {
-    let check = |words: &str, is_fine: bool| {
-        let words = ["redrive"].into_iter().chain(words.split(' '));
-        assert_eq!(Line::try_parse_from(words.clone()).is_ok(), is_fine, "{words:?}");
-    };
-    check("--stack s", true);
-    check("--stack s --bucket b", true);
-    check("--from http://h/1/dead --to http://h/1/retry", true);
-    check("--bucket b --to http://h/1/retry", true);
-    check("--from http://h/1/dead", false);
-    check("--bucket b", false);
-    check("--to http://h/1/retry", false);
-    check("--stack s --to http://h/1/retry", false);
-    check("--from http://h/1/dead --bucket b --to http://h/1/retry", false);
-}
-
-#[test]
 fn filters_select_letters_by_reason_and_partial_acceptance() {
     let is_skipped = |words: &[&str], partial: bool| {
         let arguments = arguments("http://127.0.0.1:1/1/q", words);
@@ -118,6 +101,11 @@ fn filters_select_letters_by_reason_and_partial_acceptance() {
         assert_eq!(is_skipped(words, false), skipped, "{words:?}");
     }
     assert_eq!([&[][..], &["--partial"]].map(|words| is_skipped(words, true)), [true, false]);
+}
+
+/// The configuration for a queue of its own.
+fn at(queue: &QueueServer) -> SdkConfig {
+    aws::for_tests().into_builder().endpoint_url(queue.endpoint()).build()
 }
 
 /// A dead-letter queue and a retry queue that speak SQS's protocol.
@@ -137,12 +125,12 @@ impl Queues {
     }
 
     async fn redrive(&self, words: &[&str]) -> Summary {
-        let aws = aws::for_tests();
+        let aws = at(&self.retry);
         let arguments = arguments(&self.retry.queue_url(), words);
         let to = arguments.to.clone().unwrap();
         let redrive = Redrive { now_unix_nano: NOW, ..Redrive::new(&arguments, &to, &aws) };
-        let from = QueueUrl::parse(&self.dead.queue_url()).unwrap();
-        let mut store = DeadLetterQueue::new(aws::sqs(&aws, &from), from.url.clone());
+        let client = aws_sdk_sqs::Client::new(&at(&self.dead));
+        let mut store = DeadLetterQueue::new(client, self.dead.queue_url());
         redrive.all(&mut store).await.unwrap()
     }
 
@@ -256,7 +244,7 @@ async fn redrive_objects(answers: &[QueueResponse]) -> (usize, Vec<String>, [usi
         let record = json!({ "requestPayload": event }).to_string();
         store.objects.insert(name.to_owned(), record.into_bytes());
     }
-    let (aws, arguments) = (aws::for_tests(), arguments(&retry.queue_url(), &["--yes"]));
+    let (aws, arguments) = (at(&retry), arguments(&retry.queue_url(), &["--yes"]));
     let to = arguments.to.clone().unwrap();
     let redrive = Redrive::new(&arguments, &to, &aws);
     let summary = redrive.all(&mut store).await.unwrap();

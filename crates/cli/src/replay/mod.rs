@@ -7,7 +7,7 @@ use crate::aws::{self, AwsArguments};
 use crate::destination::{DestinationArguments, read_config};
 use crate::forward::{one_destination, write_ledger};
 use crate::log_events;
-use crate::terminal::{self, Progress};
+use crate::terminal;
 use ::aws::AwsSecrets;
 use aws_config::SdkConfig;
 use backend::{Client, Outcome};
@@ -39,9 +39,6 @@ pub(crate) struct Arguments {
     /// End, in the same form.
     #[arg(long, value_name = "TIME", value_parser = TimeArgument::parse, default_value = "now")]
     to: TimeArgument,
-    /// Only log events that match this filter pattern of CloudWatch Logs.
-    #[arg(long, value_name = "PATTERN")]
-    pattern: Option<String>,
     #[command(flatten)]
     destination: DestinationArguments,
     /// File with the progress; the same command continues from there.
@@ -71,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let now = time_arguments::now_unix_nano();
     let (from, to) = (arguments.from.millis(now), arguments.to.millis(now));
-    let checkpoint = Checkpoint::new(&arguments.log_group, arguments.pattern.as_deref(), from, to)?;
+    let checkpoint = Checkpoint::new(&arguments.log_group, from, to)?;
     let checkpoint = match &arguments.checkpoint {
         Some(path) => checkpoint.resume(path, [arguments.from, arguments.to])?,
         None => checkpoint,
@@ -144,15 +141,17 @@ async fn through<E: Export>(
     observed_unix_nano: u64,
 ) -> anyhow::Result<Replayed> {
     let client = aws_sdk_cloudwatchlogs::Client::new(aws);
-    let (name, pattern) = (arguments.log_group.clone(), arguments.pattern.clone());
-    let mut history = LogGroup { client, name, pattern };
-    let account = history.account(aws).await?;
+    let name = arguments.log_group.clone();
+    let accounts = aws::log_groups(aws, &client, &name).await?;
+    let account = accounts.into_iter().next().map(|(_, account)| account).unwrap_or_default();
+    let mut history = LogGroup { client, name };
     let replay = Replay {
         account,
         checkpoint_file: arguments.checkpoint.as_deref().filter(|_| !arguments.dry_run),
         rate: arguments.rate,
         observed_unix_nano,
         stop: Arc::default(),
+        shows_progress: !arguments.json && io::stderr().is_terminal(),
     };
     let stop = Arc::clone(&replay.stop);
     tokio::spawn(async move {
@@ -165,7 +164,7 @@ async fn through<E: Export>(
         }
     });
     let forwarder = one_destination(config, secrets, export, log_events::options(config)).await?;
-    replay.run(&mut history, &forwarder, checkpoint, &Progress::new(arguments.json)).await
+    replay.run(&mut history, &forwarder, checkpoint).await
 }
 
 fn report(arguments: &Arguments, replayed: &Replayed) -> anyhow::Result<ExitCode> {

@@ -26,8 +26,6 @@ pub(crate) fn slices(from_ms: i64, to_ms: i64) -> impl Iterator<Item = (i64, i64
 pub(crate) struct Checkpoint {
     pub(crate) version: u32,
     pub(crate) log_group: String,
-    #[serde(default)]
-    pub(crate) pattern: Option<String>,
     pub(crate) from_ms: i64,
     pub(crate) to_ms: i64,
     /// Everything before this time was delivered.
@@ -35,17 +33,12 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    pub(crate) fn new(
-        log_group: &str,
-        pattern: Option<&str>,
-        from_ms: i64,
-        to_ms: i64,
-    ) -> anyhow::Result<Self> {
+    pub(crate) fn new(log_group: &str, from_ms: i64, to_ms: i64) -> anyhow::Result<Self> {
         if from_ms >= to_ms {
             bail!("--from is not before --to");
         }
-        let (log_group, pattern) = (log_group.to_owned(), pattern.map(str::to_owned));
-        Ok(Self { version: 1, log_group, pattern, from_ms, to_ms, done_before_ms: from_ms })
+        let log_group = log_group.to_owned();
+        Ok(Self { version: 1, log_group, from_ms, to_ms, done_before_ms: from_ms })
     }
 
     /// Continues from a file. Its range applies, because `2h` has moved since. Absolute times in `stated` must match that range.
@@ -63,7 +56,6 @@ impl Checkpoint {
         }
         let is_same = found.version == self.version
             && found.log_group == self.log_group
-            && found.pattern == self.pattern
             && stated.into_iter().zip([found.from_ms, found.to_ms]).all(
                 |(time, millis)| !matches!(time, TimeArgument::At(stated) if stated != millis),
             );
@@ -122,29 +114,21 @@ mod tests {
     fn a_replay_resumes_from_its_checkpoint() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("checkpoint.json");
-        let fresh = || Checkpoint::new("/g", None, 100, 200).unwrap();
+        let fresh = || Checkpoint::new("/g", 100, 200).unwrap();
         let ages = [TimeArgument::NOW; 2];
         assert_eq!(fresh().resume(&path, ages).unwrap(), fresh());
         let before = Checkpoint { done_before_ms: 150, ..fresh() };
         before.save(&path).unwrap();
-        let later = Checkpoint::new("/g", None, 130, 230).unwrap();
+        let later = Checkpoint::new("/g", 130, 230).unwrap();
         assert_eq!(later.clone().resume(&path, ages).unwrap(), before);
         let [from, to] = [100, 200].map(TimeArgument::At);
         assert_eq!(later.clone().resume(&path, [from, to]).unwrap(), before);
         assert!(later.resume(&path, [from, TimeArgument::At(201)]).is_err());
-        let other = [
-            Checkpoint { log_group: "/other".to_owned(), ..fresh() },
-            Checkpoint { pattern: Some("ERROR".to_owned()), ..fresh() },
-        ];
-        for other in other {
-            let error = other.resume(&path, ages).unwrap_err().to_string();
-            assert!(
-                error.contains("another replay (/g from 1970-01-01T00:00:00.100Z to "),
-                "{error}"
-            );
-        }
+        let other = Checkpoint { log_group: "/other".to_owned(), ..fresh() };
+        let error = other.resume(&path, ages).unwrap_err().to_string();
+        assert!(error.contains("another replay (/g from 1970-01-01T00:00:00.100Z to "), "{error}");
         std::fs::write(&path, "{}").unwrap();
         assert!(fresh().resume(&path, ages).is_err());
-        assert!(Checkpoint::new("/g", None, 200, 200).is_err());
+        assert!(Checkpoint::new("/g", 200, 200).is_err());
     }
 }

@@ -1,12 +1,10 @@
 //! The loop of a replay: read, group by stream, forward, save the checkpoint.
 
-use crate::aws::{explain, no_log_group};
+use crate::aws::explain;
 use crate::forward::{invocation_at, print_problems};
 use crate::log_events::{Gathered, StreamEvents, StreamOf};
 use crate::replay::plan::{Checkpoint, slices};
-use crate::terminal::Progress;
-use anyhow::{Context as _, bail};
-use aws_config::SdkConfig;
+use anyhow::Context as _;
 use forwarder::{Export, Forwarder, Ledger, LogEvent, NoQueue};
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +23,7 @@ pub(crate) struct Replay<'a> {
     pub(crate) rate: Option<u32>,
     pub(crate) observed_unix_nano: u64,
     pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) shows_progress: bool,
 }
 
 #[derive(Debug)]
@@ -45,7 +44,6 @@ impl Replay<'_> {
         history: &mut H,
         forwarder: &Forwarder<E, NoQueue>,
         checkpoint: Checkpoint,
-        progress: &Progress,
     ) -> anyhow::Result<Replayed> {
         let (from_ms, to_ms) = (checkpoint.from_ms, checkpoint.to_ms);
         let ledger = Ledger::default();
@@ -65,7 +63,6 @@ impl Replay<'_> {
                 let page = match history.page(start, end, next).await {
                     // The report tells where to continue.
                     Err(error) if replayed.ledger.events > 0 => {
-                        progress.end();
                         eprintln!("lambda-otlp: {error:#}");
                         replayed.is_complete = false;
                         break;
@@ -88,9 +85,6 @@ impl Replay<'_> {
                         self.pace(&mut next_at, events.1.len()).await;
                         self.forward(forwarder, events, &mut replayed).await?;
                     }
-                    let percent = (cut.min(end) - from_ms).saturating_mul(100) / (to_ms - from_ms);
-                    let events = replayed.ledger.events;
-                    progress.show(format_args!("{:>3}%  {events} log events", percent.max(0)));
                 }
                 if is_last || !replayed.is_complete {
                     break;
@@ -102,8 +96,11 @@ impl Replay<'_> {
             let done = if end == to_ms { to_ms } else { end - LINE_MS };
             replayed.checkpoint.done_before_ms = done.max(replayed.checkpoint.done_before_ms);
             self.save(&replayed)?;
+            if self.shows_progress {
+                let percent = (done - from_ms).saturating_mul(100) / (to_ms - from_ms);
+                eprintln!("{percent:>3}%  {} log events", replayed.ledger.events);
+            }
         }
-        progress.end();
         Ok(replayed)
     }
 
@@ -161,21 +158,6 @@ pub(crate) trait History {
 pub(crate) struct LogGroup {
     pub(crate) client: aws_sdk_cloudwatchlogs::Client,
     pub(crate) name: String,
-    pub(crate) pattern: Option<String>,
-}
-
-impl LogGroup {
-    /// Returns the log group's account; empty if unknown.
-    pub(crate) async fn account(&self, aws: &SdkConfig) -> anyhow::Result<String> {
-        let request = self.client.describe_log_groups().log_group_name_prefix(&self.name).send();
-        let output = request.await.map_err(|error| explain(&error));
-        let output = output.with_context(|| format!("cannot describe log group {}", self.name))?;
-        let group = output.log_groups().iter().find(|g| g.log_group_name() == Some(&self.name));
-        let Some(group) = group else { bail!(no_log_group(aws, &self.name).await) };
-        // arn:aws:logs:{region}:{account}:log-group:{name}
-        let account = group.arn().and_then(|arn| arn.split(':').nth(4));
-        Ok(account.unwrap_or_default().to_owned())
-    }
 }
 
 impl History for LogGroup {
@@ -187,12 +169,7 @@ impl History for LogGroup {
     ) -> anyhow::Result<Page> {
         let request = self.client.filter_log_events().log_group_name(&self.name);
         // AWS includes the end of the range.
-        let request = request
-            .start_time(from_ms)
-            .end_time(to_ms - 1)
-            .set_filter_pattern(self.pattern.clone())
-            .set_next_token(next)
-            .send();
+        let request = request.start_time(from_ms).end_time(to_ms - 1).set_next_token(next).send();
         let output = request.await.map_err(|error| explain(&error));
         let output = output.with_context(|| format!("cannot read log group {}", self.name))?;
         let events = output.events.unwrap_or_default().into_iter().map(|event| {
@@ -291,8 +268,9 @@ mod tests {
             rate: None,
             observed_unix_nano: 1,
             stop: Arc::default(),
+            shows_progress: false,
         };
-        replay.run(history, &forwarder, checkpoint, &Progress::default()).await
+        replay.run(history, &forwarder, checkpoint).await
     }
 
     fn seconds(from: i64, to: i64) -> Vec<u64> {
@@ -305,7 +283,7 @@ mod tests {
     #[tokio::test]
     async fn every_log_event_of_the_range_is_forwarded_once() {
         let backend = Backend { takes: usize::MAX, ..Backend::default() };
-        let checkpoint = Checkpoint::new("/g", None, MINUTE, 6 * MINUTE + 500).unwrap();
+        let checkpoint = Checkpoint::new("/g", MINUTE, 6 * MINUTE + 500).unwrap();
         let replayed = replay(&backend, checkpoint, None).await;
         let mut times = backend.times.into_inner().unwrap();
         times.sort_unstable();
@@ -319,7 +297,7 @@ mod tests {
     async fn a_resumed_replay_forwards_the_remaining_log_events() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("checkpoint");
-        let checkpoint = || Checkpoint::new("/g", None, 0, 6 * MINUTE).unwrap();
+        let checkpoint = || Checkpoint::new("/g", 0, 6 * MINUTE).unwrap();
         let broken = Backend { takes: 100, ..Backend::default() };
         let replayed = replay(&broken, checkpoint(), Some(&file)).await;
         assert!(!replayed.is_complete);
@@ -344,7 +322,7 @@ mod tests {
     #[tokio::test]
     async fn a_replay_that_can_read_no_more_reports_its_progress() {
         let backend = Backend { takes: usize::MAX, ..Backend::default() };
-        let checkpoint = || Checkpoint::new("/g", None, 0, 6 * MINUTE).unwrap();
+        let checkpoint = || Checkpoint::new("/g", 0, 6 * MINUTE).unwrap();
         let replayed =
             replay_of(&mut Until(3 * MINUTE), &backend, checkpoint(), None).await.unwrap();
         assert!(!replayed.is_complete);

@@ -79,18 +79,6 @@ impl Choice {
         held
     }
 
-    /// Returns a sentence if the selected service is not among these.
-    pub(crate) fn unknown_service(&self, services: &BTreeSet<String>) -> Option<String> {
-        let wanted = self.service.as_ref().filter(|wanted| !services.contains(*wanted))?;
-        let services: Vec<&str> = services.iter().map(String::as_str).collect();
-        (!services.is_empty()).then(|| {
-            format!(
-                "--service {wanted}: no telemetry of this service; found: {}",
-                services.join(", ")
-            )
-        })
-    }
-
     fn takes_trace(&self, trace_id: &[u8], trace: &Trace<'_>) -> bool {
         let Self { service, failed, slower_than, attributes, trace_id: wanted } = self;
         let Trace { spans, records } = trace;

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use views::{Json, Text};
 use wire::{LineReading, Logs, Metrics, Request, Traces};
 
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(crate) struct OutputArguments {
     #[command(flatten)]
     choice: Choice,
@@ -38,21 +38,51 @@ impl OutputArguments {
         incoming: &Receiver<Incoming>,
         writer: Writer,
     ) -> anyhow::Result<bool> {
-        let (choice, telemetry_only) = (self.choice.clone(), self.telemetry_only);
         // anstream writes colours only to a terminal, and none if NO_COLOR is set.
         let out = &mut anstream::stdout().lock();
         let ended = if self.json {
-            show_all(incoming, writer, &mut Json { out, choice, telemetry_only })?
+            self.show_all(incoming, writer, &mut Json { out })?
         } else {
-            show_all(incoming, writer, &mut Text { out, choice, telemetry_only })?
+            self.show_all(incoming, writer, &mut Text { out })?
         };
         for error in &ended.failed {
             eprintln!("lambda-otlp: {error:#}");
         }
-        if let Some(problem) = self.choice.unknown_service(&ended.services) {
-            eprintln!("lambda-otlp: {problem}");
-        }
         Ok(ended.is_fine())
+    }
+
+    /// Shows input until its end, including the telemetry before an error.
+    fn show_all(
+        &self,
+        incoming: &Receiver<Incoming>,
+        writer: Writer,
+        view: &mut dyn View,
+    ) -> io::Result<Ended> {
+        let mut showing = Showing {
+            view,
+            arguments: self,
+            number: 0,
+            joining: Joining::new(writer),
+            held: Held::default(),
+            waiting_since: BTreeMap::new(),
+            ended: Ended::default(),
+        };
+        loop {
+            // Held telemetry limits the wait for the next line.
+            let next = if showing.holds_anything() {
+                incoming.recv_timeout(QUIET)
+            } else {
+                incoming.recv().map_err(RecvTimeoutError::from)
+            };
+            match next {
+                Ok(Incoming::Failed(error)) => showing.ended.failed.push(error),
+                Ok(incoming) => showing.take(incoming)?,
+                Err(RecvTimeoutError::Timeout) => showing.show()?,
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        showing.show_all()?;
+        Ok(showing.ended)
     }
 }
 
@@ -78,7 +108,7 @@ pub(crate) trait View {
         Duration::ZERO
     }
 
-    fn show(&mut self, held: Held) -> io::Result<()>;
+    fn show(&mut self, held: &Held) -> io::Result<()>;
     fn line(&mut self, line: &str) -> io::Result<()>;
 }
 
@@ -87,8 +117,6 @@ pub(crate) struct Ended {
     /// The number of OTLP lines that cannot be decoded.
     pub(crate) wrong: usize,
     pub(crate) failed: Vec<anyhow::Error>,
-    /// The services of all telemetry, shown or not.
-    services: BTreeSet<String>,
 }
 
 impl Ended {
@@ -97,40 +125,9 @@ impl Ended {
     }
 }
 
-/// Shows input until its end, including the telemetry before an error.
-pub(crate) fn show_all(
-    incoming: &Receiver<Incoming>,
-    writer: Writer,
-    view: &mut dyn View,
-) -> io::Result<Ended> {
-    let mut showing = Showing {
-        view,
-        number: 0,
-        joining: Joining::new(writer),
-        held: Held::default(),
-        waiting_since: BTreeMap::new(),
-        ended: Ended::default(),
-    };
-    loop {
-        // Held telemetry limits the wait for the next line.
-        let next = if showing.holds_anything() {
-            incoming.recv_timeout(QUIET)
-        } else {
-            incoming.recv().map_err(RecvTimeoutError::from)
-        };
-        match next {
-            Ok(Incoming::Failed(error)) => showing.ended.failed.push(error),
-            Ok(incoming) => showing.take(incoming)?,
-            Err(RecvTimeoutError::Timeout) => showing.show()?,
-            Err(RecvTimeoutError::Disconnected) => break,
-        }
-    }
-    showing.show_all()?;
-    Ok(showing.ended)
-}
-
 struct Showing<'a> {
     view: &'a mut dyn View,
+    arguments: &'a OutputArguments,
     number: usize,
     joining: Joining,
     held: Held,
@@ -165,11 +162,15 @@ impl Showing<'_> {
             Incoming::Wrong(text) => self.wrong(&text),
             Incoming::Text(text) => {
                 self.show()?;
-                self.view.line(&text)?;
+                self.line(&text)?;
             }
             Incoming::Line(Line::End) | Incoming::Failed(_) => {}
         }
         if self.held.items() > MOST_ITEMS { self.show_all() } else { Ok(()) }
+    }
+
+    fn line(&mut self, line: &str) -> io::Result<()> {
+        if self.arguments.telemetry_only { Ok(()) } else { self.view.line(line) }
     }
 
     fn wrong(&mut self, text: &str) {
@@ -182,7 +183,7 @@ impl Showing<'_> {
             match found {
                 Found::Otlp(reading) => self.take_reading(number, &reading)?,
                 Found::Other(line) if line.trim().is_empty() => {}
-                Found::Other(line) => self.view.line(&line)?,
+                Found::Other(line) => self.line(&line)?,
             }
         }
         Ok(())
@@ -197,7 +198,7 @@ impl Showing<'_> {
             self.wrong(&format!("line {number}: {reason} ({} bytes)", undecodable.bytes));
         }
         match &reading.text {
-            Some(text) if !text.trim().is_empty() => self.view.line(text.trim_end()),
+            Some(text) if !text.trim().is_empty() => self.line(text.trim_end()),
             _ => Ok(()),
         }
     }
@@ -226,8 +227,8 @@ impl Showing<'_> {
 
     fn show_held(&mut self, waiting: Held) -> io::Result<()> {
         let held = std::mem::replace(&mut self.held, waiting);
-        self.ended.services.extend(held.services().cloned());
-        if held.items() > 0 { self.view.show(held) } else { Ok(()) }
+        let held = self.arguments.choice.of(held);
+        if held.items() > 0 { self.view.show(&held) } else { Ok(()) }
     }
 }
 
@@ -254,12 +255,6 @@ pub(crate) struct Trace<'a> {
 impl Held {
     pub(crate) fn items(&self) -> usize {
         self.spans.len() + self.records.len() + self.metrics.len()
-    }
-
-    fn services(&self) -> impl Iterator<Item = &String> {
-        let of_spans = self.spans.iter().map(|span| &span.service);
-        let of_records = self.records.iter().map(|(service, _)| service);
-        of_spans.chain(of_records).chain(self.metrics.iter().map(|(service, _)| service))
     }
 
     pub(crate) fn add(&mut self, request: &Request) {
@@ -383,9 +378,9 @@ mod tests {
         }
         drop(sender);
         let mut out = Vec::new();
-        let choice = Choice::default();
-        let mut view = Text { out: &mut out, choice, telemetry_only: false };
-        assert!(show_all(&incoming, Writer::default(), &mut view).unwrap().is_fine());
+        let arguments = OutputArguments::default();
+        let ended = arguments.show_all(&incoming, Writer::default(), &mut Text { out: &mut out });
+        assert!(ended.unwrap().is_fine());
         let out = String::from_utf8(out).unwrap();
         let seen = out
             .lines()

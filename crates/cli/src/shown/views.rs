@@ -1,7 +1,6 @@
 //! Telemetry as text (traces as waterfalls with their log records, then log records without a trace, and metrics), and as JSON.
 
 use super::View;
-use super::choice::Choice;
 use super::{Held, HeldSpan, Named};
 use console::quantity::quantity;
 use console::waterfall::draw::{self, HEADING, on_one_line, short, time_of_day};
@@ -19,8 +18,6 @@ const LONGEST_NAME: usize = 64;
 
 pub(crate) struct Text<'a> {
     pub(crate) out: &'a mut dyn Write,
-    pub(crate) choice: Choice,
-    pub(crate) telemetry_only: bool,
 }
 
 impl View for Text<'_> {
@@ -28,27 +25,23 @@ impl View for Text<'_> {
         Duration::from_secs(2)
     }
 
-    fn show(&mut self, held: Held) -> io::Result<()> {
-        let held = self.choice.of(held);
+    fn show(&mut self, held: &Held) -> io::Result<()> {
         for trace in held.waterfalls() {
             draw::waterfall(&trace, draw::terminal_width(), self.out)?;
         }
-        for line in records(&held) {
+        for line in records(held) {
             writeln!(self.out, "{line}")?;
         }
         if !held.metrics.is_empty() {
             writeln!(self.out, "\n{HEADING}Metrics{HEADING:#}")?;
         }
-        for line in metrics(&held) {
+        for line in metrics(held) {
             writeln!(self.out, "{line}")?;
         }
         self.out.flush()
     }
 
     fn line(&mut self, line: &str) -> io::Result<()> {
-        if self.telemetry_only {
-            return Ok(());
-        }
         writeln!(self.out, "{line}")?;
         self.out.flush()
     }
@@ -107,13 +100,10 @@ fn values(metric: &Metric, unit: &str) -> Vec<String> {
 /// the form of OTLP/JSON with an additional `service`.
 pub(crate) struct Json<'a> {
     pub(crate) out: &'a mut dyn Write,
-    pub(crate) choice: Choice,
-    pub(crate) telemetry_only: bool,
 }
 
 impl View for Json<'_> {
-    fn show(&mut self, held: Held) -> io::Result<()> {
-        let held = self.choice.of(held);
+    fn show(&mut self, held: &Held) -> io::Result<()> {
         for (trace_id, trace) in held.traces() {
             let spans = trace.spans.iter().map(|HeldSpan { service, scope, span }| {
                 let mut span = of_service(service, span)?;
@@ -137,9 +127,6 @@ impl View for Json<'_> {
     }
 
     fn line(&mut self, line: &str) -> io::Result<()> {
-        if self.telemetry_only {
-            return Ok(());
-        }
         self.write("line", line.into())?;
         self.out.flush()
     }

@@ -2,7 +2,7 @@
 //! recognized by their ids.
 
 use super::{Arguments, MOST_WAITING};
-use crate::aws::{self, explain, no_log_group};
+use crate::aws::{self, explain};
 use crate::log_events::{Converter, Gathered, StreamOf};
 use crate::shown::Incoming;
 use anyhow::{Context as _, bail};
@@ -11,7 +11,6 @@ use aws_config::retry::RetryConfig;
 use aws_sdk_cloudwatchlogs::Client;
 use console::time_arguments::{TimeArgument, now_unix_nano};
 use forwarder::LogEvent;
-use regex::Regex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
@@ -154,16 +153,11 @@ async fn resolve(
 ) -> anyhow::Result<BTreeMap<String, String>> {
     let mut groups = BTreeMap::new();
     for pattern in &arguments.log_groups {
-        let found = matching(client, pattern).await?;
-        if found.is_empty() {
-            let missing = no_log_group(aws, pattern).await;
-            bail!("{missing}; `*` stands for any characters, as in '*shop*'");
-        }
-        groups.extend(found);
+        groups.extend(aws::log_groups(aws, client, pattern).await?);
     }
     if let Some(stack) = &arguments.stack {
         for name in names_of_stack(aws, stack).await? {
-            let found = matching(client, &name).await?;
+            let found = aws::matching_log_groups(client, &name).await?;
             // Lambda creates a function's log group at its first invocation.
             if found.is_empty() {
                 eprintln!("does not exist yet, and is not followed: {name}");
@@ -175,34 +169,6 @@ async fn resolve(
         }
     }
     Ok(groups)
-}
-
-/// Returns the groups whose names match, with their accounts; without a `*`, the group with this name.
-async fn matching(client: &Client, pattern: &str) -> anyhow::Result<Vec<(String, String)>> {
-    let is_meant = matcher(pattern)?;
-    let prefix = pattern.split('*').next().filter(|prefix| !prefix.is_empty());
-    let request = client.describe_log_groups();
-    let request = request.set_log_group_name_prefix(prefix.map(str::to_owned));
-    let mut pages = request.into_paginator().send();
-    let mut groups = Vec::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| explain(&error)).context("cannot list log groups")?;
-        for group in page.log_groups.unwrap_or_default() {
-            // arn:aws:logs:{region}:{account}:log-group:{name}:*
-            let account = group.arn().and_then(|arn| arn.split(':').nth(4)).unwrap_or_default();
-            let name = group.log_group_name().unwrap_or_default();
-            if is_meant.is_match(name) {
-                groups.push((name.to_owned(), account.to_owned()));
-            }
-        }
-    }
-    Ok(groups)
-}
-
-/// Compiles a pattern in which `*` matches any characters.
-fn matcher(pattern: &str) -> anyhow::Result<Regex> {
-    let parts: Vec<String> = pattern.split('*').map(regex::escape).collect();
-    Ok(Regex::new(&format!("^{}$", parts.join(".*")))?)
 }
 
 /// Returns the log groups of a stack and of its nested stacks, including those of its functions.
@@ -230,22 +196,4 @@ async fn names_of_stack(aws: &SdkConfig, stack: &str) -> anyhow::Result<Vec<Stri
     names.sort_unstable();
     names.dedup();
     Ok(names)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_matches_any_characters() {
-        let check = |pattern: &str, name: &str, expected: bool| {
-            assert_eq!(matcher(pattern).unwrap().is_match(name), expected, "{pattern} {name}");
-        };
-        check("/aws/lambda/shop", "/aws/lambda/shop", true);
-        check("/aws/lambda/shop", "/aws/lambda/shop-2", false);
-        check("/aws/lambda/shop-*", "/aws/lambda/shop-2", true);
-        check("*shop*", "/aws/lambda/eshop-2", true);
-        check("*", "anything", true);
-        check("/a.b*", "/axb", false);
-    }
 }

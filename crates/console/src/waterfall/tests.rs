@@ -135,43 +135,6 @@ fn a_failed_span_shows_its_error() {
 }
 
 #[test]
-fn control_characters_in_a_trace_are_not_printed() {
-    let failed = |message: &str| Status { code: 2, message: message.to_owned() };
-    let check = |status, expected: &str| {
-        check_failed(status, None, &format!("✗\n✗ s\n{expected}"));
-    };
-    check(failed("\nred\x1b[31m\u{9b}2J\nmore"), "ERROR red [31m 2J");
-    check(failed("turned \u{202e}round\u{2028}x"), "ERROR turned  round x");
-    let hostile = "a\x1b[2Jb\r\nc";
-    let log = || Log {
-        service: hostile.to_owned(),
-        level: hostile.to_owned(),
-        body: hostile.to_owned(),
-        number: String::new(),
-        time: 0,
-        is_serious: false,
-    };
-    let span = Span { name: hostile.to_owned(), ..span(1, None, 0) };
-    let row = Row {
-        links: vec![hostile.to_owned()],
-        logs: vec![log()],
-        ..Row::of(SpanOf { service: hostile, scope: "", span: &span }, 0, 0, 1)
-    };
-    let trace = Waterfall {
-        trace_id: "1".repeat(32),
-        label: hostile.to_owned(),
-        rows: vec![row],
-        loose: vec![log()],
-        ..Waterfall::default()
-    };
-    let drawn = drawn(&trace, 100);
-    // `strip_str` would have removed a sequence that clears the screen.
-    assert!(!drawn.contains("ab"), "{drawn}");
-    assert_eq!((drawn.matches("[2J").count(), drawn.lines().count()), (8, 7), "{drawn}");
-    assert!(!drawn.contains('\r'), "{drawn}");
-}
-
-#[test]
 fn deep_nesting_does_not_widen_the_waterfall() {
     let span = span(1, None, 0);
     let log = Log {
