@@ -4,7 +4,7 @@ import json
 
 import pytest
 from aws import ACCOUNT, REGION, function_arn, function_resource, logs
-from batches import FUNCTION, log_batch, put, set_filter, subscribe
+from batches import FUNCTION, log_batch, put, subscribe
 
 BUCKET = "on-failure-of-stopped"
 
@@ -110,7 +110,6 @@ def test_doctor_of_a_stopped_pipeline_names_each_remedy(moto, group, backend, no
     for queue in [dead, retry]:
         moto.sqs.send_message(QueueUrl=queue, MessageBody="{}")
     moto.s3.put_object(Bucket=BUCKET, Key="one", Body="{}")
-    set_filter(moto, group, '"no such words"')
     log = f"/aws/lambda/{FUNCTION}"
     error = {"level": "ERROR", "message": "not delivered, returned to Lambda"}
     info = {"level": "INFO", "message": "it was no ERROR"}
@@ -124,18 +123,15 @@ def test_doctor_of_a_stopped_pipeline_names_each_remedy(moto, group, backend, no
     has(found, "queue", "warning", "dead: 1 messages", f"`lambda-otlp redrive --from {dead} --to {retry}`")
     has(found, "queue", "warning", "retry: 1 messages")
     has(found, "bucket", "warning", "1 objects", f"`lambda-otlp redrive --bucket {BUCKET} --to {retry}`")
-    has(found, "filter", "failed", group, "no such words", "Collect=all")
     has(found, "log", "failed", log, "1 errors in the last 1h", "not delivered, returned to Lambda")
 
     moto.lambda_.delete_function_concurrency(FunctionName=FUNCTION)
     for queue in [retry, dead]:
         moto.sqs.purge_queue(QueueUrl=queue)
     moto.lambda_.update_event_source_mapping(UUID=uuid, Enabled=True)
-    set_filter(moto, group, "")
     _, mended = moto.run(*doctor)
     for name in ["concurrency", "event source", "queue"]:
         assert verdict(mended, name) == "ok", (name, mended)
-    assert verdict(mended, "filter") is None, "a filter without a pattern passes all"
 
 
 def test_doctor_of_a_stack_includes_its_subscriber(moto, backend, now_ms):

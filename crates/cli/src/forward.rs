@@ -11,6 +11,7 @@ use forwarder::{
     Config, DryRun, Event, Export, Forwarder, IngestPolicy, InvocationContext, KeptIn, Ledger,
     NoQueue, OldRecords, Options, Queues, Report, read_rules, wall_clock_now,
 };
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
@@ -159,19 +160,16 @@ pub(crate) fn problems(report: &Report) -> Vec<String> {
         ));
     }
     // If the backend is unreachable for all signals, the cause appears once.
-    let mut causes: Vec<(&str, &str, Vec<String>)> = Vec::new();
+    let mut causes: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     for part in &report.undelivered {
         let fate = if part.kept_in == KeptIn::LogGroup { "dropped" } else { "returned" };
         let what = part.kind.map_or_else(
             || plural(part.items, "log event"),
             |kind| format!("{} of {kind}", plural(part.items, kind.item())),
         );
-        match causes.iter_mut().find(|cause| (cause.0, cause.1) == (fate, &part.reason)) {
-            Some((.., whats)) => whats.push(what),
-            None => causes.push((fate, &part.reason, vec![what])),
-        }
+        causes.entry((fate, &part.reason)).or_default().push(what);
     }
-    for (fate, cause, whats) in causes {
+    for ((fate, cause), whats) in causes {
         problems.push(format!("{fate}: {}: {cause}", whats.join(", ")));
     }
     if report.dropped_points > 0 {

@@ -23,7 +23,7 @@ mod subscribe;
 mod tail;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 /// Shows, sends and checks OTLP telemetry of AWS Lambda functions that arrives through CloudWatch Logs.
@@ -110,8 +110,6 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if terminal::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let error =
-                if is_full_disk(&error) { error.context("cannot write the output") } else { error };
             eprintln!("lambda-otlp: {error:#}");
             ExitCode::from(USAGE)
         }
@@ -128,13 +126,6 @@ fn completions(shell: clap_complete::Shell) -> Vec<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "lambda-otlp", &mut script);
     script
-}
-
-/// Returns `true` for an error without context that only writing can cause.
-fn is_full_disk(error: &anyhow::Error) -> bool {
-    let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge];
-    error.chain().len() == 1
-        && error.downcast_ref::<io::Error>().is_some_and(|error| full.contains(&error.kind()))
 }
 
 #[cfg(test)]

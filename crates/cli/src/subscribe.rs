@@ -45,9 +45,6 @@ struct Which {
     /// The forwarder's ARN.
     #[arg(long, value_name = "ARN")]
     destination: Option<String>,
-    /// The Kinesis stream that this forwarder reads; log groups write to it.
-    #[arg(long, value_name = "ARN", requires = "destination")]
-    kinesis_stream: Option<String>,
     /// The stack with the forwarder, and with the stream if it has one.
     #[arg(long, value_name = "NAME")]
     stack: Option<String>,
@@ -76,9 +73,6 @@ pub(crate) struct SubscribeArguments {
     /// layer in direct mode could not send).
     #[arg(long, value_name = "LINES", value_parser = collect, default_value = "all")]
     collect: Collect,
-    /// The role with which CloudWatch Logs writes to --kinesis-stream; needs iam:PassRole.
-    #[arg(long, value_name = "ARN", requires = "kinesis_stream")]
-    kinesis_role: Option<String>,
     /// Also subscribe log groups that have another subscription filter. CloudWatch Logs allows two.
     #[arg(long)]
     beside_others: bool,
@@ -94,26 +88,22 @@ pub(crate) struct UnsubscribeArguments {
 }
 
 pub(crate) fn subscribe(arguments: &SubscribeArguments) -> anyhow::Result<ExitCode> {
-    let SubscribeArguments { which, collect, kinesis_role, beside_others } = arguments;
+    let SubscribeArguments { which, collect, beside_others } = arguments;
     if which.include.is_empty() && which.tags.is_empty() {
         anyhow::bail!(
             "no log groups: use --include, for example --include '/aws/lambda/*', or --tag"
         );
     }
-    if which.kinesis_stream.is_some() && kinesis_role.is_none() {
-        anyhow::bail!("--kinesis-stream needs --kinesis-role, the role of CloudWatch Logs");
-    }
-    run(which, kinesis_role.as_deref(), Task::Subscribe, *collect, *beside_others)
+    run(which, Task::Subscribe, *collect, *beside_others)
 }
 
 pub(crate) fn unsubscribe(arguments: &UnsubscribeArguments) -> anyhow::Result<ExitCode> {
     // Our filters are recognized by their name and destination alone.
-    run(&arguments.which, None, Task::Unsubscribe, Collect::All, false)
+    run(&arguments.which, Task::Unsubscribe, Collect::All, false)
 }
 
 fn run(
     which: &Which,
-    kinesis_role: Option<&str>,
     task: Task,
     collect: Collect,
     beside_others: bool,
@@ -126,8 +116,7 @@ fn run(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let aws = runtime.block_on(aws::load(&which.aws));
     let (report, is_agreed) = runtime.block_on(async {
-        let Destination { forwarder, log_group, stream } =
-            destination(which, kinesis_role, &aws).await?;
+        let Destination { forwarder, log_group, stream } = destination(which, &aws).await?;
         let ours = OurFilter::new(&forwarder, stream, collect.pattern()).with_context(|| {
             format!("{forwarder} is not a function's ARN: expected arn:aws:lambda:{{region}}:{{account}}:function:{{name}}")
         })?;
@@ -203,15 +192,9 @@ struct Destination {
     stream: Option<KinesisStream>,
 }
 
-async fn destination(
-    which: &Which,
-    kinesis_role: Option<&str>,
-    aws: &SdkConfig,
-) -> anyhow::Result<Destination> {
+async fn destination(which: &Which, aws: &SdkConfig) -> anyhow::Result<Destination> {
     if let Some(forwarder) = which.destination.clone() {
-        let role = kinesis_role.unwrap_or_default().to_owned();
-        let stream = which.kinesis_stream.clone().map(|arn| KinesisStream { arn, role });
-        return Ok(Destination { forwarder, log_group: None, stream });
+        return Ok(Destination { forwarder, log_group: None, stream: None });
     }
     let stack = which.stack.as_deref().unwrap_or_default();
     let function = forwarder_of(aws, stack).await?;

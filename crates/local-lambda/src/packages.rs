@@ -121,7 +121,8 @@ fn in_file(path: &Path) -> impl FnOnce(std::io::Error) -> InstallError {
     move |source| InstallError::File { path: path.to_owned(), source }
 }
 
-fn run(command: &mut Command) -> Result<(), InstallError> {
+/// Runs an installer. The error has the end of its output.
+pub fn run(command: &mut Command) -> Result<(), InstallError> {
     let program = Path::new(command.get_program());
     let program = program.file_name().map(OsStr::to_string_lossy).unwrap_or_default().into_owned();
     let output = match command.output() {

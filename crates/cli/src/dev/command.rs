@@ -4,7 +4,7 @@ use super::Arguments;
 use anyhow::{Context as _, bail, ensure};
 use console::layer;
 use local_lambda::binaries::{self, BuildError};
-use local_lambda::packages::{cache, install_once, is_at_least};
+use local_lambda::packages::{cache, install_once, is_at_least, run};
 use local_lambda::{FunctionSpec, LogFormat};
 use settings::{Env, Source as _};
 use std::io::Write as _;
@@ -281,7 +281,7 @@ fn python_packages(
         let mut pip = Command::new(interpreter);
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
         pip.args(["--retries", "1", "--timeout", "10", "--target"]).arg(folder.join(target));
-        run(pip.arg("--requirement").arg(&pins))
+        Ok(run(pip.arg("--requirement").arg(&pins))?)
     })?;
     Ok(folder)
 }
@@ -349,17 +349,7 @@ fn node_layer(sources: &Path) -> anyhow::Result<PathBuf> {
         run(Command::new("npm").args(npm).current_dir(&folder))?;
         let mut bundle = Command::new("npm");
         bundle.args(["run", "bundle", "--", "--outdir=layer/lambda-otlp/node-packages"]);
-        run(bundle.current_dir(&folder))
+        Ok(run(bundle.current_dir(&folder))?)
     })?;
     Ok(layer)
-}
-
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let name = Path::new(command.get_program()).display().to_string();
-    let output = command.output().with_context(|| format!("cannot run {name}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    bail!("{name} ended with {}: {}", output.status, said.lines().next_back().unwrap_or_default());
 }

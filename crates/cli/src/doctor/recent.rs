@@ -1,7 +1,6 @@
-//! Searches recent log events for errors, and for matches of a subscription filter.
+//! Searches recent log events for errors.
 
 use super::stack::unanswered;
-use super::wiring::Filter;
 use crate::aws::first_chars;
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::error::SdkError;
@@ -10,9 +9,7 @@ use console::time_arguments;
 use serde_json::Value;
 use settings::Check;
 use std::time::Duration;
-use subscriber::Collect;
 
-const PERMISSION: &str = "logs:FilterLogEvents";
 /// Words by which our functions or Lambda report a failure.
 const WORDS: [&str; 4] = ["ERROR", "Task timed out", "Runtime exited", "Runtime.ExitError"];
 /// Lambda's lines of the JSON log format that report a status, or dropped lines.
@@ -52,7 +49,7 @@ impl Recent {
     pub(super) async fn errors(&self, group: &str) -> Check {
         const NAME: &str = "log";
         let since = &self.since;
-        match self.search(group, &error_pattern(), is_error, usize::MAX).await {
+        match self.search(group).await {
             Ok(Found { count: 0, .. }) => {
                 Check::ok(NAME, format!("{group}: no errors in the last {since}"))
             }
@@ -68,72 +65,30 @@ impl Recent {
                 NAME,
                 format!("{group}: does not exist yet, because nothing was written to it"),
             ),
-            Err(error) => unanswered(NAME, group, PERMISSION, &error),
+            Err(error) => unanswered(NAME, group, "logs:FilterLogEvents", &error),
         }
     }
 
-    /// Checks that a filter matches some of the log group's events. Returns `None` if it matches all events, or none is
-    /// expected.
-    pub(super) async fn matched(&self, group: &str, filter: &Filter) -> Option<Check> {
-        const NAME: &str = "filter";
-        // No function spills while its backend accepts telemetry.
-        if filter.pattern.trim().is_empty() || filter.is_of(Collect::Spilled) {
-            return None;
-        }
-        let (described, pattern, since) = (filter.described(), &filter.pattern, &self.since);
-        let any = |_: &str| true;
-        let found = match self.search(group, pattern, any, 1).await {
-            Ok(found) if found.count == 0 => {
-                self.search(group, "", any, 1).await.map(|all| (false, all.count))
-            }
-            found => found.map(|found| (true, found.count)),
-        };
-        Some(match found {
-            Ok((true, _)) => Check::ok(
-                NAME,
-                format!("{group}: {described} matches log events of the last {since}"),
-            ),
-            Ok((false, 0)) => {
-                Check::ok(NAME, format!("{group}: has no log events in the last {since}"))
-            }
-            Ok((false, _)) => Check::failed(
-                NAME,
-                format!(
-                    "{group}: {described} matches none of the log events of the last {since}, so nothing is forwarded: its \
-                     pattern is {pattern:?}; deploy the stack with Collect=all or Collect=telemetry, or run `lambda-otlp subscribe`"
-                ),
-            ),
-            Err(error) => unanswered(NAME, group, PERMISSION, &error),
-        })
-    }
-
-    async fn search(
-        &self,
-        group: &str,
-        pattern: &str,
-        is_meant: impl Fn(&str) -> bool,
-        enough: usize,
-    ) -> Result<Found, SdkError<FilterLogEventsError>> {
+    async fn search(&self, group: &str) -> Result<Found, SdkError<FilterLogEventsError>> {
         let mut found = Found::default();
         let mut next = None;
         for _ in 0..MOST_PAGES {
             let asked = self.client.filter_log_events().log_group_name(group);
-            let pattern = Some(pattern.to_owned()).filter(|pattern| !pattern.is_empty());
-            let asked = asked.start_time(self.from_ms).set_filter_pattern(pattern);
+            let asked = asked.start_time(self.from_ms).filter_pattern(error_pattern());
             let page = asked.set_next_token(next).send().await?;
             for event in page.events.unwrap_or_default() {
                 let message = event.message.unwrap_or_default();
-                if !is_meant(&message) {
+                let time_ms = event.timestamp.unwrap_or_default();
+                if !is_error(&message) {
                     continue;
                 }
                 found.count += 1;
-                let time_ms = event.timestamp.unwrap_or_default();
                 if time_ms >= found.newest_ms {
                     (found.newest_ms, found.newest) = (time_ms, message);
                 }
             }
             next = page.next_token;
-            if next.is_none() || found.count >= enough {
+            if next.is_none() {
                 break;
             }
         }

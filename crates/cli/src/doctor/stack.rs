@@ -13,7 +13,7 @@ use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurat
 use aws_sdk_lambda::operation::get_policy::GetPolicyError;
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, LastUpdateStatus};
 use console::time_arguments::{self, TimeArgument};
-use settings::{Check, Verdict};
+use settings::Check;
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 
@@ -30,7 +30,7 @@ pub(crate) struct Deployed {
     /// A log group that should be forwarded; may be repeated.
     #[arg(long = "log-group", value_name = "GROUP", requires = "deployed")]
     log_groups: Vec<String>,
-    /// Search the log groups and the forwarder's own log since this age or time: `2h`.
+    /// Search the logs of the stack's functions since this age or time: `2h`.
     #[arg(long, value_name = "TIME", value_parser = TimeArgument::parse, default_value = "1h")]
     since: TimeArgument,
 }
@@ -90,7 +90,7 @@ pub(crate) async fn check(
             Vec::new()
         });
         for group in &arguments.log_groups {
-            checks.extend(of_log_group(aws, &recent, group, &policies, forwarder).await);
+            checks.extend(of_log_group(aws, group, &policies, forwarder).await);
         }
     }
     checks
@@ -119,7 +119,6 @@ async fn sources_of(
 
 async fn of_log_group(
     aws: &SdkConfig,
-    recent: &Recent,
     group: &str,
     policies: &[AccountPolicy],
     forwarder: Forwarder<'_>,
@@ -151,9 +150,6 @@ async fn of_log_group(
         Filter::of_policy(policy.policy_name()?, policy.policy_document()?, criteria, group)
     }));
     let mut checks = wiring::subscription(group, &filters, forwarder);
-    for filter in filters.iter().filter(|filter| forwarder.is_led_to_by(filter)) {
-        checks.extend(recent.matched(group, filter).await);
-    }
     let lambda = aws_sdk_lambda::Client::new(aws);
     if let Some(name) = group.strip_prefix("/aws/lambda/")
         && let Ok(output) = lambda.get_function_configuration().function_name(name).send().await
@@ -169,9 +165,7 @@ async fn policies(logs: &aws_sdk_cloudwatchlogs::Client) -> Result<Vec<AccountPo
     let asked = asked.policy_type(PolicyType::SubscriptionFilterPolicy).send().await;
     let output = asked.map_err(|error| {
         let permission = "logs:DescribeAccountPolicies";
-        let check = unanswered("subscription", "the account's policies", permission, &error);
-        // The check of the log group's own filters still applies.
-        Check { verdict: Verdict::Warning, ..check }
+        unanswered("subscription", "the account's policies", permission, &error)
     })?;
     Ok(output.account_policies.unwrap_or_default())
 }

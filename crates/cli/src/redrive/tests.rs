@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use expect_test::{Expect, expect};
 use forwarder::{Content, LogEventRange, MAX_MESSAGE_BYTES, Origin, Parked};
-use local_lambda::queue::{Queue, QueueResponse, QueueServer, Refusal};
+use local_lambda::queue::{Queue, QueueResponse, QueueServer};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -168,24 +168,18 @@ async fn redriven_messages_are_deleted_and_the_others_become_visible() {
 }
 
 #[tokio::test]
-async fn a_message_refused_by_the_retry_queue_is_kept() {
-    let queues = Queues::with(&letters()).await;
-    let refusal = Refusal::new(400, "InvalidMessageContents", "no");
-    queues.retry.queue().script([QueueResponse::RefuseEntries(vec![0], refusal)]);
-    let summary = queues.redrive(&["--yes"]).await;
-    assert_eq!(fates(&summary), [1, 0, 1, 1, 1]);
-    assert_eq!((queues.retry.queue().len(), queues.visible()), (1, 3));
-}
-
-#[tokio::test]
-async fn a_message_without_a_send_response_is_kept_and_reported() {
-    let queues = Queues::with(&letters()[..1]).await;
-    queues.retry.queue().script([QueueResponse::Swallow]);
-    let summary = queues.redrive(&["--yes"]).await;
-    assert_eq!(fates(&summary), [0, 0, 0, 0, 1]);
-    let json = summary.to_json(false).to_string();
-    assert!(json.contains("the retry queue may have it"), "{json}");
-    assert_eq!(queues.visible(), 1);
+async fn a_message_that_the_retry_queue_did_not_confirm_is_kept() {
+    for (answer, reason, sent) in [
+        (QueueResponse::refuse(400, "InvalidMessageContents"), "InvalidMessageContents", 1),
+        (QueueResponse::Swallow, "the retry queue may have it", 2),
+    ] {
+        let queues = Queues::with(&letters()).await;
+        queues.retry.queue().script([answer]);
+        let summary = queues.redrive(&["--yes"]).await;
+        assert_eq!(fates(&summary), [1, 0, 1, 1, 1]);
+        assert!(summary.to_json(false)["failed"].to_string().contains(reason), "{summary:?}");
+        assert_eq!((queues.retry.queue().len(), queues.visible()), (sent, 3));
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use crate::forward::{one_destination, write_ledger};
 use crate::log_events;
 use crate::terminal;
 use ::aws::AwsSecrets;
+use anyhow::ensure;
 use aws_config::SdkConfig;
 use backend::{Client, Outcome};
 use console::time_arguments::{self, TimeArgument};
@@ -50,7 +51,7 @@ pub(crate) struct Arguments {
     /// Read everything and send nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Send records older than the backend's ingest window without asking.
+    /// Also send records older than the backend's ingest window.
     #[arg(long)]
     yes: bool,
     /// Print the fates of the items as one JSON object.
@@ -81,10 +82,7 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let mut config = read_config(&variables)?;
     let policy = config.old_records.of(config.destination.profile);
-    if !arguments.dry_run && !agreed(arguments, &checkpoint, policy, now)? {
-        eprintln!("nothing was sent");
-        return Ok(ExitCode::FAILURE);
-    }
+    check_age(arguments, &checkpoint, policy, now)?;
     if policy.old_records == OldRecords::Keep {
         // The user has agreed to send old records, so they keep their own times.
         config.old_records = IngestPolicy::any_time();
@@ -99,37 +97,29 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     report(arguments, &replayed)
 }
 
-/// Asks about records that the backend may reject. Returns `true` to continue.
-fn agreed(
+/// Fails if the backend may reject records, unless the user has agreed to that.
+fn check_age(
     arguments: &Arguments,
     checkpoint: &Checkpoint,
     policy: IngestPolicy,
     now_unix_nano: u64,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<()> {
     let from_ms = u64::try_from(checkpoint.done_before_ms).unwrap_or_default();
     let oldest = Duration::from_millis((now_unix_nano / 1_000_000).saturating_sub(from_ms));
-    match policy.window.filter(|window| oldest > window.past) {
-        Some(window) if !arguments.yes => {
-            let text = warning(oldest, window.past, policy.old_records);
-            anyhow::ensure!(io::stdin().is_terminal(), "{text}; use --yes to continue");
-            Ok(terminal::agrees(&format!("{text}. Continue?"))?)
-        }
-        _ => Ok(true),
-    }
-}
-
-fn warning(oldest: Duration, window: Duration, old_records: OldRecords) -> String {
-    let [age, window] = [oldest, window].map(time_arguments::duration_text);
-    let consequence = match old_records {
+    let Some(window) = policy.window.filter(|window| oldest > window.past) else { return Ok(()) };
+    let [age, window] = [oldest, window.past].map(time_arguments::duration_text);
+    let consequence = match policy.old_records {
         OldRecords::Keep => {
             "discards them unless ZO_INGEST_ALLOWED_UPTO allows them. They are sent with their own time; LAMBDA_OTLP_OLD_RECORDS=restamp sends them with the present time"
         }
         OldRecords::Restamp => "would discard them, so they are sent with the present time",
         OldRecords::Drop => "would discard them, so they are dropped here",
     };
-    format!(
-        "records are up to {age} old, and the backend's ingest window is {window} (LAMBDA_OTLP_INGEST_WINDOW): OpenObserve {consequence}"
-    )
+    ensure!(
+        arguments.yes || arguments.dry_run,
+        "records are up to {age} old, and the backend's ingest window is {window} (LAMBDA_OTLP_INGEST_WINDOW): OpenObserve {consequence}; use --yes to continue"
+    );
+    Ok(())
 }
 
 async fn through<E: Export>(

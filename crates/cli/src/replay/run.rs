@@ -62,12 +62,12 @@ impl Replay<'_> {
             loop {
                 let page = match history.page(start, end, next).await {
                     // The report tells where to continue.
-                    Err(error) if replayed.ledger.events > 0 => {
+                    Err(error) => {
                         eprintln!("lambda-otlp: {error:#}");
                         replayed.is_complete = false;
                         break;
                     }
-                    page => page?,
+                    Ok(page) => page,
                 };
                 for (stream, event) in page.events {
                     gathered.add(stream, event);
@@ -189,17 +189,19 @@ mod tests {
     use super::*;
     use backend::{Fate, Outcome, Reason};
     use console::time_arguments::TimeArgument;
-    use forwarder::{IngestPolicy, LogEvent, Queues};
+    use forwarder::{Config, IngestPolicy, LogEvent, Queues};
+    use std::collections::HashMap;
     use std::sync::Mutex;
     use wire::{Logs, Request};
 
     const MINUTE: i64 = 60_000;
 
-    /// Log events of two streams, one for each second of the range, in pages of 50.
-    struct Seconds;
+    /// Log events of two streams, one for each second of the range, in pages of 50, until the credentials expire.
+    struct Seconds(i64);
 
     impl History for Seconds {
         async fn page(&mut self, from: i64, to: i64, next: Option<String>) -> anyhow::Result<Page> {
+            anyhow::ensure!(from < self.0, "the credentials have expired");
             let start = next.map_or(from, |next| next.parse().unwrap());
             let seconds = (start..to).filter(|ms| ms % 1000 == 0);
             let event = |timestamp_ms: i64| {
@@ -210,16 +212,6 @@ mod tests {
             let events: Vec<_> = seconds.take(50).map(event).collect();
             let last = events.last().map_or(to, |(_, event)| event.timestamp_ms + 1);
             Ok(Page { next: (events.len() == 50).then(|| last.to_string()), events })
-        }
-    }
-
-    /// Like [`Seconds`], until a time.
-    struct Until(i64);
-
-    impl History for Until {
-        async fn page(&mut self, from: i64, to: i64, next: Option<String>) -> anyhow::Result<Page> {
-            anyhow::ensure!(from < self.0, "the credentials have expired");
-            Seconds.page(from, to, next).await
         }
     }
 
@@ -244,33 +236,30 @@ mod tests {
     }
 
     async fn replay(backend: &Backend, checkpoint: Checkpoint, file: Option<&Path>) -> Replayed {
-        replay_of(&mut Seconds, backend, checkpoint, file).await.unwrap()
+        replay_until(i64::MAX, backend, checkpoint, file).await.unwrap()
     }
 
-    async fn replay_of<H: History>(
-        history: &mut H,
+    async fn replay_until(
+        end_ms: i64,
         backend: &Backend,
         checkpoint: Checkpoint,
-        file: Option<&Path>,
+        checkpoint_file: Option<&Path>,
     ) -> anyhow::Result<Replayed> {
-        let variables = std::collections::HashMap::from([(
-            "LAMBDA_OTLP_ENDPOINT".to_owned(),
-            "http://127.0.0.1/".to_owned(),
-        )]);
-        let mut config = forwarder::Config::from_source(&variables).0.unwrap();
+        let endpoint = ("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1/".to_owned());
+        let mut config = Config::from_source(&HashMap::from([endpoint])).0.unwrap();
         config.old_records = IngestPolicy::any_time();
         let destination = forwarder::default_destination(&config, backend);
         let options = forwarder::Options::of(&config);
         let forwarder = Forwarder::new(vec![destination], Queues::<NoQueue>::default(), options);
         let replay = Replay {
-            account: "123456789012".to_owned(),
-            checkpoint_file: file,
+            account: String::new(),
+            checkpoint_file,
             rate: None,
             observed_unix_nano: 1,
             stop: Arc::default(),
             shows_progress: false,
         };
-        replay.run(history, &forwarder, checkpoint).await
+        replay.run(&mut Seconds(end_ms), &forwarder, checkpoint).await
     }
 
     fn seconds(from: i64, to: i64) -> Vec<u64> {
@@ -323,16 +312,14 @@ mod tests {
     async fn a_replay_that_can_read_no_more_reports_its_progress() {
         let backend = Backend { takes: usize::MAX, ..Backend::default() };
         let checkpoint = || Checkpoint::new("/g", 0, 6 * MINUTE).unwrap();
-        let replayed =
-            replay_of(&mut Until(3 * MINUTE), &backend, checkpoint(), None).await.unwrap();
+        let replayed = replay_until(3 * MINUTE, &backend, checkpoint(), None).await.unwrap();
         assert!(!replayed.is_complete);
         assert_eq!(replayed.checkpoint.done_before_ms, 3 * MINUTE - LINE_MS);
-        assert_eq!(replayed.ledger.accepted, backend.times.lock().unwrap().len());
-        // Nothing was done.
-        assert!(replay_of(&mut Until(0), &backend, checkpoint(), None).await.is_err());
-        let file = Some(Path::new("/dev/null/checkpoint"));
         let sent = backend.times.lock().unwrap().len();
-        assert!(replay_of(&mut Seconds, &backend, checkpoint(), file).await.is_err());
+        assert_eq!(replayed.ledger.accepted, sent);
+        // Nothing is sent without a checkpoint.
+        let file = Some(Path::new("/dev/null/checkpoint"));
+        assert!(replay_until(i64::MAX, &backend, checkpoint(), file).await.is_err());
         assert_eq!(backend.times.lock().unwrap().len(), sent);
     }
 }

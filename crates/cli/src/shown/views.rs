@@ -148,26 +148,3 @@ fn of_service(service: &str, item: &impl Serialize) -> io::Result<Map<String, Va
     object.insert("service".to_owned(), service.into());
     Ok(object)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use opentelemetry_proto::tonic::metrics::v1::{Gauge, NumberDataPoint};
-
-    #[test]
-    fn metric_values_are_shown_with_readable_units() {
-        let check = |value, unit: &str, expected: &str| {
-            let point = NumberDataPoint { value: Some(value), ..NumberDataPoint::default() };
-            let data = Some(Data::Gauge(Gauge { data_points: vec![point] }));
-            let (name, unit) = ("used".to_owned(), unit.to_owned());
-            let metric = Metric { name, unit, data, ..Metric::default() };
-            let held = Held { metrics: vec![("orders".to_owned(), metric)], ..Held::default() };
-            let line: Vec<String> = metrics(&held).collect();
-            assert_eq!(line[0].split_whitespace().skip(2).collect::<Vec<_>>().join(" "), expected);
-        };
-        check(Number::AsInt(134_217_728), "By", "128 MB");
-        check(Number::AsDouble(0.47), "1", "0.47");
-        check(Number::AsDouble(0.002_5), "s", "2.5 ms");
-        check(Number::AsInt(3), "{invocation}", "3");
-    }
-}

@@ -188,23 +188,45 @@ impl Trace<'_> {
     /// Returns the spans depth first, children by start time. A span without its parent in the trace is a root.
     ///
     /// Every span gets one row, whatever its ids are. If parents form a circle, its first span becomes a root. If an id
-    /// occurs twice, its children appear once.
+    /// occurs twice, the first span has the children and the log records.
     fn rows(&self, ids: &BTreeSet<&[u8]>) -> Vec<Row> {
-        let mut tree = Tree::of(self);
-        let mut by_start: Vec<usize> = (0..self.spans.len()).collect();
-        by_start.sort_by_key(|place| self.start(*place));
-        let is_root = |place: &usize| {
-            self.spans
-                .get(*place)
-                .is_some_and(|span| !ids.contains(span.span.parent_span_id.as_slice()))
-        };
-        for place in by_start.iter().copied().filter(is_root) {
-            tree.descend(place, "");
+        let (start, end) = self.bounds();
+        let mut spans = self.spans.clone();
+        spans.sort_by_key(|span| span.span.start_time_unix_nano);
+        // The latest first, because the stack below returns the last first.
+        let mut children: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
+        for (place, span) in spans.iter().enumerate().rev() {
+            children.entry(&span.span.parent_span_id).or_default().push(place);
         }
-        for place in by_start {
-            tree.descend(place, "its parents form a circle");
+        let mut logs: BTreeMap<&[u8], Vec<Log>> = BTreeMap::new();
+        for record in &self.log_records {
+            let log = Log::of(*record, self.naming);
+            logs.entry(&record.record.span_id).or_default().push(log);
         }
-        tree.rows
+        let is_root = |span: &SpanOf<'_>| !ids.contains(span.span.parent_span_id.as_slice());
+        let places = spans.iter().enumerate();
+        let roots = places.filter(|(_, span)| is_root(span)).map(|(place, _)| (place, ""));
+        let others = (0..spans.len()).map(|place| (place, "its parents form a circle"));
+        let roots: Vec<_> = roots.chain(others).collect();
+        let mut left: Vec<Option<SpanOf<'_>>> = spans.into_iter().map(Some).collect();
+        let mut rows = Vec::with_capacity(left.len());
+        for (root, why_root) in roots {
+            let mut waiting: Vec<(usize, Option<SpanOf<'_>>, usize)> = vec![(root, None, 0)];
+            while let Some((place, parent, depth)) = waiting.pop() {
+                let Some(found) = left.get_mut(place).and_then(Option::take) else { continue };
+                let span = found.span;
+                rows.push(Row {
+                    logs: logs.remove(span.span_id.as_slice()).unwrap_or_default(),
+                    remark: parent.map_or(why_root, |parent| remark(found, parent)),
+                    number: self.naming.number(&span.attributes),
+                    links: span.links.iter().map(|link| self.linked(link)).collect(),
+                    ..Row::of(found, depth, start, end)
+                });
+                let below = children.remove(span.span_id.as_slice()).unwrap_or_default();
+                waiting.extend(below.into_iter().map(|child| (child, Some(found), depth + 1)));
+            }
+        }
+        rows
     }
 
     fn bounds(&self) -> (u64, u64) {
@@ -212,74 +234,6 @@ impl Trace<'_> {
         let start = spans().map(|span| span.start_time_unix_nano).min().unwrap_or(0);
         let end = spans().map(|span| span.end_time_unix_nano).max().unwrap_or(start);
         (start, end)
-    }
-
-    fn start(&self, place: usize) -> Option<u64> {
-        self.spans.get(place).map(|span| span.span.start_time_unix_nano)
-    }
-}
-
-/// A trace that is being converted to rows.
-struct Tree<'t, 'a> {
-    trace: &'t Trace<'a>,
-    /// Indexes of spans by parent id, latest first.
-    children: BTreeMap<&'a [u8], Vec<usize>>,
-    /// Log records by span id.
-    logs: BTreeMap<&'a [u8], Vec<RecordOf<'a>>>,
-    bounds: (u64, u64),
-    ids: BTreeSet<&'a [u8]>,
-    /// Spans that have a row, by index.
-    done: Vec<bool>,
-    rows: Vec<Row>,
-}
-
-impl<'t, 'a> Tree<'t, 'a> {
-    fn of(trace: &'t Trace<'a>) -> Self {
-        let mut children: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
-        for (place, span) in trace.spans.iter().enumerate() {
-            children.entry(&span.span.parent_span_id).or_default().push(place);
-        }
-        for places in children.values_mut() {
-            places.sort_by_key(|place| std::cmp::Reverse(trace.start(*place)));
-        }
-        let mut logs: BTreeMap<&[u8], Vec<RecordOf<'_>>> = BTreeMap::new();
-        for record in &trace.log_records {
-            logs.entry(&record.record.span_id).or_default().push(*record);
-        }
-        let done = vec![false; trace.spans.len()];
-        let (ids, rows) = (BTreeSet::new(), Vec::new());
-        Self { trace, children, logs, bounds: trace.bounds(), ids, done, rows }
-    }
-
-    /// Adds rows for a span and its descendants that have none yet.
-    fn descend(&mut self, root: usize, why_root: &'static str) {
-        let mut waiting: Vec<(usize, Option<SpanOf<'a>>, usize)> = vec![(root, None, 0)];
-        while let Some((place, parent, depth)) = waiting.pop() {
-            let Some(found) = self.trace.spans.get(place).copied() else { continue };
-            match self.done.get_mut(place) {
-                Some(done) if !*done => *done = true,
-                _ => continue,
-            }
-            let span = found.span;
-            let is_first = self.ids.insert(&span.span_id);
-            let remark = match parent {
-                _ if !is_first => "duplicate span id",
-                Some(parent) => remark(found, parent),
-                None => why_root,
-            };
-            let naming = self.trace.naming;
-            let logs = self.logs.get(span.span_id.as_slice()).filter(|_| is_first);
-            let logs = logs.into_iter().flatten();
-            self.rows.push(Row {
-                logs: logs.map(|record| Log::of(*record, naming)).collect(),
-                remark,
-                number: naming.number(&span.attributes),
-                links: span.links.iter().map(|link| self.trace.linked(link)).collect(),
-                ..Row::of(found, depth, self.bounds.0, self.bounds.1)
-            });
-            let children = self.children.get(span.span_id.as_slice()).into_iter().flatten();
-            waiting.extend(children.map(|child| (*child, Some(found), depth + 1)));
-        }
     }
 }
 
