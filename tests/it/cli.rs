@@ -135,7 +135,7 @@ fn decode_and_tail_read_compact_lines_with_the_names_of_their_writer() {
     for command in ["decode", "tail"] {
         let (code, _, said) = run(&[command, path]);
         assert_eq!(code, 1);
-        let expected = "name its writer with --function NAME --account ID --log-stream NAME";
+        let expected = "name its writer with --function, --account and --log-stream";
         assert!(said.contains(expected), "{said}");
     }
     let (code, _, said) =

@@ -14,6 +14,7 @@ use aws_sdk_sqs::config::{ProvideCredentials as _, SharedCredentialsProvider, Sh
 use aws_sdk_sqs::error::{ErrorMetadata, SdkError};
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use console::waterfall::draw::short;
 use regex::Regex;
 use settings::{Env, InvalidSettings, Reader, Secret, Source as _, Table};
 use std::collections::HashMap;
@@ -252,18 +253,10 @@ fn causes(error: &(dyn Error + 'static)) -> String {
         }
     }
     let text = if kept.is_empty() { error.to_string() } else { kept.join(": ") };
-    first_chars(&text, MOST_CHARS)
+    short(&text, MOST_CHARS)
 }
 
 const MOST_CHARS: usize = 300;
-
-/// Shortens a text to this many characters.
-pub(crate) fn first_chars(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
-}
 
 /// A configuration independent of this machine.
 #[cfg(test)]

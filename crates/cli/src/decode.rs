@@ -69,68 +69,62 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn decode_file(
     file: &str,
     writer: Writer,
-    requests_to: Option<&mut dyn Write>,
+    mut requests_to: Option<&mut dyn Write>,
 ) -> anyhow::Result<Summary> {
     let mut input = open(file)?;
-    let summary = Summary { file: file.to_owned(), ..Summary::default() };
-    let mut decoding = Decoding { summary, requests_to };
+    let mut summary = Summary { file: file.to_owned(), ..Summary::default() };
     let mut joining = Joining::new(writer);
     for number in 1usize.. {
-        match next_line(&mut input).with_context(|| format!("cannot read {file}"))? {
-            Line::End => break,
-            Line::Text(line) if line.trim().is_empty() => {}
-            Line::Text(line) => {
-                decoding.summary.lines += 1;
-                decoding.take(joining.take(number, line))?;
-            }
-            Line::TooLong => {
-                decoding.summary.lines += 1;
-                decoding.summary.undecodable += 1;
-                eprintln!(
-                    "{file}:{number}: skipped: the line is longer than {MAX_LINE_BYTES} bytes"
-                );
-            }
-        }
-    }
-    decoding.take(joining.rest())?;
-    Ok(decoding.summary)
-}
-
-struct Decoding<'a> {
-    summary: Summary,
-    requests_to: Option<&'a mut dyn Write>,
-}
-
-impl Decoding<'_> {
-    fn take(&mut self, found: Vec<(usize, Found)>) -> anyhow::Result<()> {
+        let (found, is_end) =
+            match next_line(&mut input).with_context(|| format!("cannot read {file}"))? {
+                Line::End => (joining.rest(), true),
+                Line::Text(line) if line.trim().is_empty() => continue,
+                Line::Text(line) => (joining.take(number, line), false),
+                Line::TooLong => {
+                    summary.undecodable += 1;
+                    eprintln!(
+                        "{file}:{number}: skipped: the line is longer than {MAX_LINE_BYTES} bytes"
+                    );
+                    (Vec::new(), false)
+                }
+            };
         for (number, found) in found {
             if let Found::Otlp(reading) = found {
-                self.take_reading(number, &reading)?;
+                summary.add(number, &reading, &mut requests_to)?;
             }
         }
-        Ok(())
+        if is_end {
+            break;
+        }
+        summary.lines += 1;
     }
+    Ok(summary)
+}
 
-    fn take_reading(&mut self, number: usize, reading: &LineReading) -> anyhow::Result<()> {
-        let summary = &mut self.summary;
+impl Summary {
+    fn add(
+        &mut self,
+        number: usize,
+        reading: &LineReading,
+        requests_to: &mut Option<&mut dyn Write>,
+    ) -> anyhow::Result<()> {
         for request in &reading.decoded {
-            if let Some(out) = &mut self.requests_to {
-                out.write_all(request.to_json().as_bytes())?;
-                out.write_all(b"\n")?;
+            if let Some(out) = requests_to {
+                writeln!(out, "{}", request.to_json())?;
             }
-            summary.requests += 1;
+            self.requests += 1;
             match request.kind() {
-                SignalKind::Traces => summary.spans += request.items(),
-                SignalKind::Metrics => summary.data_points += request.items(),
-                SignalKind::Logs => summary.log_records += request.items(),
+                SignalKind::Traces => self.spans += request.items(),
+                SignalKind::Metrics => self.data_points += request.items(),
+                SignalKind::Logs => self.log_records += request.items(),
             }
         }
         for undecodable in &reading.undecodable {
-            summary.undecodable += undecodable.lines();
+            self.undecodable += undecodable.lines();
             let reason = lines::reason(&undecodable.reason);
             eprintln!(
                 "{}:{number}: {reason} ({} bytes, SHA-256 {})",
-                summary.file, undecodable.bytes, undecodable.sha256
+                self.file, undecodable.bytes, undecodable.sha256
             );
         }
         Ok(())

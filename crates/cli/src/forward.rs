@@ -4,12 +4,12 @@ use crate::destination::{DestinationArguments, read_config};
 use crate::{log_events, log_file, terminal};
 use ::aws::AwsSecrets;
 use anyhow::Context as _;
-use backend::Client;
+use backend::{Client, Outcome};
 use console::quantity::plural;
 use console::time_arguments::now_unix_nano;
 use forwarder::{
-    Config, DryRun, Event, Export, Forwarder, IngestPolicy, InvocationContext, KeptIn, Ledger,
-    NoQueue, OldRecords, Options, Queues, Report, read_rules, wall_clock_now,
+    Config, Event, Export, Forwarder, IngestPolicy, InvocationContext, KeptIn, Ledger, NoQueue,
+    OldRecords, Queues, Report, read_rules, wall_clock_now,
 };
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use wire::Request;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -61,19 +62,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         // The user wants the file's own times; the backend reports those that it rejects.
         IngestPolicy::any_time()
     };
-    let options = log_events::options(&config);
     let now = now_unix_nano();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (ledger, complete) = runtime.block_on(async {
-        let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), wall_clock_now));
-        if arguments.dry_run {
-            let forwarder = one_destination(&config, &aws, DryRun, options).await?;
-            forward_all(arguments, &forwarder, now).await
-        } else {
-            let client = Client::authorized(&config.destination, &aws, ::aws::SECRET_LIFETIME)?;
-            let forwarder = one_destination(&config, &aws, client, options).await?;
-            forward_all(arguments, &forwarder, now).await
-        }
+        let forwarder = one_destination(&config, arguments.dry_run).await?;
+        forward_all(arguments, &forwarder, now).await
     })?;
     let mut out = io::stdout().lock();
     let printed = if arguments.json {
@@ -88,30 +81,53 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The backend, or nothing in a dry run.
+pub(crate) enum Output {
+    Backend(Box<Client>),
+    Nothing,
+}
+
+impl Export for Output {
+    async fn export(&self, stream: Option<&str>, request: Request, deadline: Instant) -> Outcome {
+        match self {
+            Self::Backend(client) => client.export(stream, request, deadline).await,
+            Self::Nothing => {
+                Outcome { accepted: request.items(), requests_sent: 1, ..Outcome::default() }
+            }
+        }
+    }
+}
+
 /// Returns a forwarder with its rules and the one destination of the command line. It has no retry queue: undelivered
 /// telemetry counts as returned.
-pub(crate) async fn one_destination<E: Export>(
+pub(crate) async fn one_destination(
     config: &Config,
-    aws: &AwsSecrets,
-    export: E,
-    options: Options,
-) -> anyhow::Result<Forwarder<E, NoQueue>> {
-    let destinations = vec![forwarder::default_destination(config, export)];
-    let rules = read_rules(config, aws).await.map_err(anyhow::Error::msg)?;
+    dry_run: bool,
+) -> anyhow::Result<Forwarder<Output, NoQueue>> {
+    let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), wall_clock_now));
+    let output = if dry_run {
+        Output::Nothing
+    } else {
+        let lifetime = ::aws::SECRET_LIFETIME;
+        Output::Backend(Box::new(Client::authorized(&config.destination, &aws, lifetime)?))
+    };
+    let destinations = vec![forwarder::default_destination(config, output)];
+    let rules = read_rules(config, &aws).await.map_err(anyhow::Error::msg)?;
     if !rules.destinations().is_empty() {
         eprintln!(
             "lambda-otlp: routes to destinations of the rules are ignored: everything goes to one endpoint"
         );
     }
-    let mut forwarder = Forwarder::new(destinations.clone(), Queues::default(), options);
+    let mut forwarder =
+        Forwarder::new(destinations.clone(), Queues::default(), log_events::options(config));
     // Routes would send telemetry to the destinations of the deployed forwarder.
     forwarder.set_rules(rules, destinations);
     Ok(forwarder)
 }
 
-async fn forward_all<E: Export>(
+async fn forward_all(
     arguments: &Arguments,
-    forwarder: &Forwarder<E, NoQueue>,
+    forwarder: &Forwarder<Output, NoQueue>,
     observed_unix_nano: u64,
 ) -> anyhow::Result<(Ledger, bool)> {
     let mut ledger = Ledger::default();

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use console::time_arguments::TimeArgument;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read as _};
-use wire::compact::{CompactError, Context, UsedNames};
+use wire::compact::{CompactError, Context};
 use wire::{Joined, Limits, LineError, LineReading, Rejoin, read_line_of};
 
 /// The longest line. A file without newlines must not fill the memory.
@@ -93,18 +93,9 @@ pub(crate) fn tailed(line: &str) -> Option<(i64, &str, &str)> {
 
 /// Describes why a line does not decode, with the remedy if a compact line needs names.
 pub(crate) fn reason(error: &LineError) -> String {
-    let LineError::Compact(CompactError::OtherContext(used)) = error else {
-        return error.to_string();
-    };
-    let UsedNames { function, account, log_stream } = *used;
-    let flags = [
-        (function, " --function NAME"),
-        (account, " --account ID"),
-        (log_stream, " --log-stream NAME"),
-    ];
-    let flags: String =
-        flags.into_iter().filter_map(|(is_used, flag)| is_used.then_some(flag)).collect();
-    format!("{error}: name its writer with{flags}")
+    let is_named = !matches!(error, LineError::Compact(CompactError::OtherContext(_)));
+    let remedy = ": name its writer with --function, --account and --log-stream";
+    format!("{error}{}", if is_named { "" } else { remedy })
 }
 
 /// The content of a line, or of several lines that were one.

@@ -1,6 +1,7 @@
 //! Converts log events to telemetry like the forwarder.
 
 use crate::forward::invocation_at;
+use crate::shown::Incoming;
 use anyhow::Context as _;
 use backend::Outcome;
 use forwarder::{
@@ -20,13 +21,6 @@ pub(crate) const OTHER_BACKEND: (&str, &str) = ("LAMBDA_OTLP_BACKEND", "otlp");
 pub(crate) struct Converter {
     forwarder: Forwarder<Kept, NoQueue>,
     kept: Kept,
-}
-
-#[derive(Default)]
-pub(crate) struct Converted {
-    pub(crate) requests: Vec<Request>,
-    /// The errors of OTLP lines that cannot be decoded.
-    pub(crate) undecodable: Vec<String>,
 }
 
 impl Converter {
@@ -56,12 +50,14 @@ impl Converter {
         (report, self.kept.take())
     }
 
-    pub(crate) async fn convert(&self, events: &StreamOf<'_>) -> anyhow::Result<Converted> {
+    /// Returns the telemetry of log events, and the errors of OTLP lines that cannot be decoded.
+    pub(crate) async fn convert(&self, events: &StreamOf<'_>) -> anyhow::Result<Vec<Incoming>> {
         let (report, requests) = self.forward(events.as_delivered()?).await;
-        let undecodable = report.undecodable.iter().map(|(_, line)| {
-            format!("{}: {} ({} bytes)", events.log_group, line.reason, line.bytes)
+        let wrong = report.undecodable.iter().map(|(_, line)| {
+            let text = format!("{}: {} ({} bytes)", events.log_group, line.reason, line.bytes);
+            Incoming::Wrong(text)
         });
-        Ok(Converted { undecodable: undecodable.collect(), requests })
+        Ok([Incoming::Requests(requests)].into_iter().chain(wrong).collect())
     }
 }
 

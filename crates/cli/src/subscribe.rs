@@ -6,9 +6,8 @@ use crate::terminal;
 use ::aws::CloudWatchLogs;
 use anyhow::{Context as _, anyhow, ensure};
 use aws_config::SdkConfig;
-use console::quantity::plural;
 use forwarder::wall_clock_now;
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 use subscriber::{
@@ -48,10 +47,7 @@ struct Which {
     /// The stack with the forwarder, and with the stream if it has one.
     #[arg(long, value_name = "NAME")]
     stack: Option<String>,
-    /// Print the changes without making them.
-    #[arg(long, conflicts_with = "yes")]
-    dry_run: bool,
-    /// Make the changes without a question. Without a terminal there is none, and nothing is changed.
+    /// Make the changes. Without --yes, the command only prints its plan.
     #[arg(long)]
     yes: bool,
     /// Print all examined log groups as one JSON object.
@@ -115,8 +111,8 @@ fn run(
         if named.is_empty() { parse_patterns("*").map_err(|e| anyhow!(e))? } else { named };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let aws = runtime.block_on(aws::load(&which.aws));
-    let (report, is_agreed) = runtime.block_on(async {
-        let Destination { forwarder, log_group, stream } = destination(which, &aws).await?;
+    let report = runtime.block_on(async {
+        let (forwarder, log_group, stream) = destination(which, &aws).await?;
         let ours = OurFilter::new(&forwarder, stream, collect.pattern()).with_context(|| {
             format!("{forwarder} is not a function's ARN: expected arn:aws:lambda:{{region}}:{{account}}:function:{{name}}")
         })?;
@@ -125,37 +121,18 @@ fn run(
         let logs = CloudWatchLogs::new(aws::logs_settings(&aws).await?, wall_clock_now);
         let wish = Wish { ours, former: None, beside_others };
         let (logs, selection, wish) = (&logs, &selection, &wish);
-        let sweep = async |dry_run| {
-            let sweep = Sweep { logs, selection, wish, task, reach: &[], dry_run };
-            sweep.run(Instant::now() + LONGEST).await.0
-        };
-        if which.yes {
-            return anyhow::Ok((sweep(false).await, true));
-        }
-        let plan = sweep(true).await;
-        let changes = plan.count(Action::Put) + plan.count(Action::Update) + plan.count(Action::Remove);
-        if which.dry_run || changes == 0 {
-            return Ok((plan, true));
-        }
-        // JSON is for a program, which reads one report.
-        if !which.json {
-            print(&plan, false, true)?;
-        }
-        let is_agreed = io::stdin().is_terminal()
-            && terminal::agrees(&format!("Change {}?", plural(changes, "log group")))?;
-        if is_agreed {
-            return Ok((sweep(false).await, true));
-        }
-        if which.json {
-            print(&plan, true, true)?;
-        }
-        eprintln!("lambda-otlp: nothing was changed; use --yes to make the changes");
-        Ok((plan, false))
+        let sweep = Sweep { logs, selection, wish, task, reach: &[], dry_run: !which.yes };
+        anyhow::Ok(sweep.run(Instant::now() + LONGEST).await.0)
     })?;
-    if !is_agreed {
-        return Ok(ExitCode::FAILURE);
+    let mut out = io::stdout().lock();
+    terminal::ignored(if which.json {
+        writeln!(out, "{}", report.to_json())
+    } else {
+        write(&report, &mut out)
+    })?;
+    if !which.yes {
+        eprintln!("nothing was changed; use --yes to make the changes");
     }
-    print(&report, which.json, which.dry_run)?;
     let is_selected = |entry: &Entry| {
         entry.action != Action::Leave || entry.reason.as_ref().is_some_and(Reason::is_notable)
     };
@@ -185,37 +162,22 @@ fn parsed<T>(
     Ok(parsed)
 }
 
-struct Destination {
-    forwarder: String,
-    /// The forwarder's own log group, if known.
-    log_group: Option<String>,
-    stream: Option<KinesisStream>,
-}
-
-async fn destination(which: &Which, aws: &SdkConfig) -> anyhow::Result<Destination> {
-    if let Some(forwarder) = which.destination.clone() {
-        return Ok(Destination { forwarder, log_group: None, stream: None });
-    }
-    let stack = which.stack.as_deref().unwrap_or_default();
+/// Returns the forwarder's ARN, its own log group and its Kinesis stream, as far as they are known.
+async fn destination(
+    which: &Which,
+    aws: &SdkConfig,
+) -> anyhow::Result<(String, Option<String>, Option<KinesisStream>)> {
+    let Some(stack) = &which.stack else {
+        return Ok((which.destination.clone().unwrap_or_default(), None, None));
+    };
     let function = forwarder_of(aws, stack).await?;
-    let stream = stream_of(aws, stack).await?;
     let forwarder = function.function_arn.context("AWS returned a function without an ARN")?;
     let log_group = function.logging_config.and_then(|config| config.log_group);
-    Ok(Destination { forwarder, log_group, stream })
-}
-
-/// Prints the report, or the plan of a dry run.
-fn print(report: &Report, is_json: bool, dry_run: bool) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    terminal::ignored(if is_json {
-        writeln!(out, "{}", report.to_json())
-    } else {
-        write(report, dry_run, &mut out)
-    })
+    Ok((forwarder, log_group, stream_of(aws, stack).await?))
 }
 
 /// Writes a row for each changed or skipped log group, and the sums.
-fn write(report: &Report, dry_run: bool, out: &mut dyn Write) -> io::Result<()> {
+fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let is_shown = |entry: &&Entry| {
         let is_left = entry.action == Action::Leave && entry.fate == Fate::Done;
         !is_left || entry.reason.as_ref().is_some_and(Reason::is_notable)
@@ -233,10 +195,9 @@ fn write(report: &Report, dry_run: bool, out: &mut dyn Write) -> io::Result<()> 
         writeln!(out, "{}", format!("{word:<7} {group:<width$}  {text}").trim_end())?;
     }
     let count = |action| report.count(action);
-    let begin = if dry_run { "nothing was changed; of " } else { "" };
     writeln!(
         out,
-        "{begin}{} log groups: {} put, {} update, {} keep, {} remove, {} leave, {} failed",
+        "{} log groups: {} put, {} update, {} keep, {} remove, {} leave, {} failed",
         report.entries.len(),
         count(Action::Put),
         count(Action::Update),
@@ -335,14 +296,14 @@ mod tests {
             ..Report::default()
         };
         let mut out = Vec::new();
-        write(&report, true, &mut out).unwrap();
+        write(&report, &mut out).unwrap();
         let expected = "\
 put     /a
 leave   /full  has its two filters already (a, b): remove one
 gone    /gone  was deleted meanwhile
 remove  /off   excluded
 failed  /x     the Lambda function
-nothing was changed; of 6 log groups: 1 put, 0 update, 0 keep, 1 remove, 2 leave, 1 failed
+6 log groups: 1 put, 0 update, 0 keep, 1 remove, 2 leave, 1 failed
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -1,6 +1,6 @@
 //! Output without a reader: after `lambda-otlp decode … | head`, a command finishes its work and does not fail.
 
-use std::io::{self, BufRead as _, ErrorKind, Write as _};
+use std::io::{self, ErrorKind};
 
 /// Like `std::eprintln`, but does not panic if stderr is closed.
 macro_rules! eprintln {
@@ -26,13 +26,4 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// Ignores a broken pipe, so that the exit code reflects the work.
 pub(crate) fn ignored(printed: io::Result<()>) -> io::Result<()> {
     printed.or_else(|error| if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
-}
-
-/// Asks a question. Returns `true` if the person at the terminal answers yes.
-pub(crate) fn agrees(question: &str) -> io::Result<bool> {
-    eprint!("{question} [y/N] ");
-    io::stderr().flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use local_lambda::{HttpServer, InvocationResult};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::convert::Infallible;
 use std::io;
@@ -103,53 +104,51 @@ fn event(parts: &Parts, body: &Bytes, now_unix_nano: u64) -> Value {
     event
 }
 
+/// A handler's result for a function URL.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Described {
+    status_code: u16,
+    #[serde(default)]
+    headers: Map<String, Value>,
+    #[serde(default)]
+    cookies: Vec<Value>,
+    #[serde(default)]
+    body: Value,
+    #[serde(default)]
+    is_base64_encoded: bool,
+}
+
 /// Converts the handler's result to a response. A result without a status is the body.
 fn of_response(body: &Bytes) -> Response<Full<Bytes>> {
-    let described = serde_json::from_slice::<Map<String, Value>>(body).ok();
-    let Some(described) = described.filter(|described| described.contains_key("statusCode")) else {
+    let fields = serde_json::from_slice::<Map<String, Value>>(body).unwrap_or_default();
+    if !fields.contains_key("statusCode") {
         return json_body(StatusCode::OK, body.clone());
+    }
+    described(fields.into())
+        .unwrap_or_else(|| plain(StatusCode::BAD_GATEWAY, "Internal Server Error"))
+}
+
+fn described(result: Value) -> Option<Response<Full<Bytes>>> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let result: Described = serde_json::from_value(result).ok()?;
+    let body = match &result.body {
+        Value::Null => Bytes::new(),
+        body if result.is_base64_encoded => STANDARD.decode(text(body)).ok()?.into(),
+        body => text(body).into(),
     };
-    let number = described.get("statusCode").and_then(Value::as_u64);
-    let status = number.and_then(|number| StatusCode::from_u16(u16::try_from(number).ok()?).ok());
-    let Some(status) = status else {
-        return plain(StatusCode::BAD_GATEWAY, "Internal Server Error");
-    };
-    let body = match described.get("body") {
-        Some(Value::String(text)) if described.get("isBase64Encoded") == Some(&true.into()) => {
-            match STANDARD.decode(text) {
-                Ok(bytes) => Bytes::from(bytes),
-                Err(_) => return plain(StatusCode::BAD_GATEWAY, "Internal Server Error"),
-            }
-        }
-        Some(Value::String(text)) => Bytes::from(text.clone()),
-        Some(Value::Null) | None => Bytes::new(),
-        Some(other) => Bytes::from(other.to_string()),
-    };
-    let mut response = json_body(status, body);
-    let headers = response.headers_mut();
-    let mut add = |name: &str, value: &Value| {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        if let (Ok(name), Ok(value)) =
-            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value))
-        {
-            if name == http::header::CONTENT_TYPE {
-                headers.insert(name, value);
-            } else if name != http::header::CONTENT_LENGTH {
-                headers.append(name, value);
-            }
-        }
-    };
-    if let Some(Value::Object(described)) = described.get("headers") {
-        for (name, value) in described {
-            add(name, value);
+    let mut response = json_body(StatusCode::from_u16(result.status_code).ok()?, body);
+    let cookies = result.cookies.into_iter().map(|cookie| ("set-cookie".to_owned(), cookie));
+    for (name, value) in result.headers.into_iter().chain(cookies) {
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        let value = HeaderValue::from_str(&text(&value)).ok()?;
+        if name == http::header::CONTENT_TYPE {
+            response.headers_mut().insert(name, value);
+        } else if name != http::header::CONTENT_LENGTH {
+            response.headers_mut().append(name, value);
         }
     }
-    if let Some(Value::Array(cookies)) = described.get("cookies") {
-        for cookie in cookies {
-            add("set-cookie", cookie);
-        }
-    }
-    response
+    Some(response)
 }
 
 fn json_body(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {

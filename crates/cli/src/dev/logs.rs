@@ -1,20 +1,18 @@
 //! Shows the function's log as telemetry, and sends it to a backend if there is one.
 
 use crate::destination::{DestinationArguments, read_config};
-use crate::forward::{one_destination, problems};
+use crate::forward::{Output, one_destination, problems};
 use crate::log_events::Gathered;
-use crate::log_events::{Converter, StreamOf, now, options};
+use crate::log_events::{Converter, StreamOf, now};
 use crate::shown::Incoming;
-use ::aws::AwsSecrets;
 use anyhow::{Context as _, bail};
-use backend::Client;
 use console::quantity::plural;
 use console::reach::{self, ENDPOINT};
-use forwarder::{Forwarder, LogEvent, NoQueue, wall_clock_now};
+use forwarder::{Forwarder, LogEvent, NoQueue};
 use settings::{Check, Source as _};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::SignalKind;
@@ -41,7 +39,7 @@ struct Backend {
     /// The endpoint as its argument or variable is called, and its URL.
     called: String,
     url: String,
-    forwarder: Forwarder<Client, NoQueue>,
+    forwarder: Forwarder<Output, NoQueue>,
     accepted: AtomicUsize,
 }
 
@@ -118,13 +116,7 @@ impl Logs {
             let log_group = self.log_group.as_str();
             let events = StreamOf { account: ACCOUNT, log_group, stream: &stream, events: &events };
             match self.converter.convert(&events).await {
-                Ok(converted) => {
-                    self.send(Incoming::Requests(converted.requests));
-                    converted
-                        .undecodable
-                        .into_iter()
-                        .for_each(|text| self.send(Incoming::Wrong(text)));
-                }
+                Ok(converted) => converted.into_iter().for_each(|incoming| self.send(incoming)),
                 Err(error) => self.send(Incoming::Failed(error)),
             }
             let (Some(backend), Ok(event)) = (&self.backend, events.as_delivered()) else {
@@ -180,8 +172,6 @@ async fn backend(destination: &DestinationArguments) -> anyhow::Result<Backend> 
     }
     let mut url = config.destination.endpoints.of(SignalKind::Traces).to_string();
     url.truncate(url.trim_end_matches(SignalKind::Traces.path()).len());
-    let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), wall_clock_now));
-    let client = Client::authorized(&config.destination, &aws, ::aws::SECRET_LIFETIME)?;
-    let forwarder = one_destination(&config, &aws, client, options(&config)).await?;
+    let forwarder = one_destination(&config, false).await?;
     Ok(Backend { called, url, forwarder, accepted: AtomicUsize::new(0) })
 }

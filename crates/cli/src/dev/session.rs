@@ -6,6 +6,7 @@ use super::{Arguments, http};
 use crate::aws;
 use crate::shown::Incoming;
 use anyhow::Context as _;
+use console::waterfall::draw::{on_one_line, short};
 use local_lambda::{HttpServer, Invocation, InvocationResult, Lambda};
 use std::io::{self, BufRead as _};
 use std::path::PathBuf;
@@ -265,9 +266,7 @@ fn words(invocation: &Invocation, has_started: bool, timeout: Duration) -> Strin
 }
 
 fn text(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    aws::first_chars(&line, LONGEST_RESPONSE)
+    short(&on_one_line(&String::from_utf8_lossy(body)), LONGEST_RESPONSE)
 }
 
 /// Reads the text of `{"errorMessage": …}`, which Lambda's runtimes write.

@@ -1,11 +1,11 @@
 //! Searches recent log events for errors.
 
 use super::stack::unanswered;
-use crate::aws::first_chars;
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::error::SdkError;
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
 use console::time_arguments;
+use console::waterfall::draw::short;
 use serde_json::Value;
 use settings::Check;
 use std::time::Duration;
@@ -56,7 +56,7 @@ impl Recent {
             Ok(Found { count, newest, .. }) => {
                 let text = format!(
                     "{group}: {count} errors in the last {since}, the newest: {}",
-                    first_chars(newest.trim_end(), MOST_CHARS)
+                    short(&newest, MOST_CHARS)
                 );
                 Check::failed(NAME, text)
             }

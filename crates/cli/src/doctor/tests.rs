@@ -1,7 +1,6 @@
 use super::*;
 use clap::Parser;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use settings::Verdict;
 use std::collections::HashMap;
 use test_support::openobserve::Sink;
 use test_support::tls::{Authority, TlsFront};
@@ -29,16 +28,7 @@ async fn checks(variables: &[(&str, &str)], words: &[&str]) -> Vec<String> {
         variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let line = Line::try_parse_from(["doctor"].iter().chain(words)).unwrap();
     let checks = of_backend(&line.arguments, &variables).await;
-    let line = |Check { name, verdict, text }: Check| {
-        let verdict = match verdict {
-            Verdict::Ok => "ok",
-            Verdict::Warning => "warning",
-            Verdict::Failed => "failed",
-            Verdict::Skipped => "skipped",
-        };
-        format!("{verdict} {name}: {text}")
-    };
-    checks.into_iter().map(line).collect()
+    checks.iter().map(|it| format!("{} {}: {}", it.verdict.as_str(), it.name, it.text)).collect()
 }
 
 #[track_caller]

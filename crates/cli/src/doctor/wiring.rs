@@ -4,7 +4,6 @@
 use serde_json::Value;
 use settings::Check;
 use std::collections::BTreeMap;
-use subscriber::Collect;
 use wire::{COMPACT_MARKER, MARKER};
 
 /// A subscription filter of a log group, or a subscription policy of the account.
@@ -50,12 +49,6 @@ impl Filter {
         } else {
             format!("filter {}", self.name)
         }
-    }
-
-    /// Returns `true` if the stack uses this pattern for this value of `Collect`.
-    pub(super) fn is_of(&self, collect: Collect) -> bool {
-        let without_spaces = |pattern: &str| pattern.split_whitespace().collect::<String>();
-        without_spaces(&self.pattern) == without_spaces(collect.pattern())
     }
 }
 
@@ -171,7 +164,7 @@ pub(crate) fn double_wiring(
         return None;
     }
     let variable = sent_directly(variables)?;
-    let filter = filters.iter().find(|filter| !filter.is_of(Collect::Spilled))?;
+    let filter = filters.iter().find(|filter| !filter.pattern.contains("$.spill"))?;
     let text = format!(
         "{function} is in direct mode ({variable}), and {} also forwards its log: that telemetry is stored twice; run `lambda-otlp subscribe --collect spilled`, or set LAMBDA_OTLP_OUTPUT=stdout",
         filter.described()
@@ -184,6 +177,7 @@ mod tests {
     use super::*;
     use serde_json::json;
     use settings::Verdict::{self, Failed, Ok, Warning};
+    use subscriber::Collect;
 
     const FORWARDER: &str = "arn:aws:lambda:eu-west-1:123456789012:function:forwarder";
 

@@ -12,7 +12,6 @@ use crate::terminal;
 use anyhow::{Context as _, bail};
 use api::{Api, Found};
 use backend::Profile;
-use clap::Subcommand;
 use console::time_arguments;
 use opentelemetry_proto::tonic::metrics::v1::NumberDataPoint;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
@@ -39,22 +38,23 @@ struct Place {
     aws: AwsArguments,
 }
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Task {
+    /// Those with our names in the folder are replaced, with all edits; paused alerts stay paused.
+    Install,
+    /// Those with our names are removed from the folder.
+    Remove,
+}
+
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   lambda-otlp dashboards install --endpoint https://o2.example.com/api/default --header 'authorization=Basic …'
   lambda-otlp dashboards remove --endpoint https://o2.example.com/api/default")]
 pub(crate) struct DashboardsArguments {
-    #[command(subcommand)]
-    command: DashboardsCommand,
-}
-
-#[derive(Subcommand)]
-enum DashboardsCommand {
-    /// Install the dashboards. Those with the same titles in the folder are replaced, with all edits.
-    Install(Place),
-    /// Remove the dashboards with our titles from the folder.
-    Remove(Place),
+    task: Task,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(clap::Args)]
@@ -63,43 +63,20 @@ Examples:
   lambda-otlp alerts install --notify on-call --endpoint https://o2.example.com/api/default
   lambda-otlp alerts remove --endpoint https://o2.example.com/api/default")]
 pub(crate) struct AlertsArguments {
-    #[command(subcommand)]
-    command: AlertsCommand,
-}
-
-#[derive(Subcommand)]
-enum AlertsCommand {
-    /// Install the alerts. Those with the same names in the folder are replaced, with all edits; paused alerts stay
-    /// paused.
-    Install {
-        /// The alert destination in OpenObserve to notify; may be repeated.
-        #[arg(long, value_name = "DESTINATION", required = true)]
-        notify: Vec<String>,
-        #[command(flatten)]
-        place: Place,
-    },
-    /// Remove the alerts with our names from the folder.
-    Remove(Place),
+    task: Task,
+    /// The alert destination in OpenObserve to notify; may be repeated.
+    #[arg(long, value_name = "DESTINATION", required_if_eq("task", "install"))]
+    notify: Vec<String>,
+    #[command(flatten)]
+    place: Place,
 }
 
 pub(crate) fn dashboards(arguments: &DashboardsArguments) -> anyhow::Result<ExitCode> {
-    match &arguments.command {
-        DashboardsCommand::Install(place) => run(place, Kind::Dashboards, Task::Install, &[]),
-        DashboardsCommand::Remove(place) => run(place, Kind::Dashboards, Task::Remove, &[]),
-    }
+    run(&arguments.place, Kind::Dashboards, arguments.task, &[])
 }
 
 pub(crate) fn alerts(arguments: &AlertsArguments) -> anyhow::Result<ExitCode> {
-    match &arguments.command {
-        AlertsCommand::Install { notify, place } => run(place, Kind::Alerts, Task::Install, notify),
-        AlertsCommand::Remove(place) => run(place, Kind::Alerts, Task::Remove, &[]),
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Task {
-    Install,
-    Remove,
+    run(&arguments.place, Kind::Alerts, arguments.task, &arguments.notify)
 }
 
 fn run(place: &Place, kind: Kind, task: Task, notify: &[String]) -> anyhow::Result<ExitCode> {

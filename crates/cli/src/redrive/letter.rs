@@ -1,6 +1,7 @@
 //! Reads letters: messages of the dead-letter queue, and Lambda's records of failed invocations.
 
 use anyhow::{Context as _, anyhow, bail};
+use console::waterfall::draw::short;
 use forwarder::{
     Content, Event, LogEventRange, MAX_MESSAGE_BYTES, Message, Parked, QueueBody, QueueMessage,
     SourceLimits,
@@ -47,14 +48,14 @@ impl Letter {
             Content::Request(request) => request.items(),
             _ => parked.items,
         };
-        let (is_partial, reason) = (parked.partial, short(&parked.reason));
+        let (is_partial, reason) = (parked.partial, short(&parked.reason, MOST_REASON_CHARS));
         let content = LetterContent::Parked(Box::new(Parked { partial: false, items, ..parked }));
         Self { content, reason, items, is_partial }
     }
 
     fn from_event(text: &str, event: Event, reason: &str) -> Self {
         let content = LetterContent::Event(text.into(), event);
-        Self { content, reason: short(reason), items: 1, is_partial: false }
+        Self { content, reason: short(reason, MOST_REASON_CHARS), items: 1, is_partial: false }
     }
 
     /// Reads Lambda's record of a failed invocation from its on-failure destination.
@@ -140,11 +141,6 @@ fn divide(parked: Parked) -> anyhow::Result<Vec<Message>> {
         Some(large) => Err(anyhow!("a part is too large for a message: {large}")),
         None => Ok(messages),
     }
-}
-
-fn short(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    line.chars().take(MOST_REASON_CHARS).collect()
 }
 
 /// Selection of messages and records.

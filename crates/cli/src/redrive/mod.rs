@@ -4,12 +4,11 @@
 //! the remaining letters become visible again.
 
 mod letter;
-mod roles;
 mod store;
 
-use crate::aws::{self, AwsArguments, explain};
+use crate::aws::{self, AwsArguments, explain, forwarder_of};
 use crate::terminal;
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow, bail, ensure};
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use console::quantity::plural;
@@ -17,7 +16,6 @@ use console::time_arguments;
 use forwarder::Message;
 use futures_util::future::join_all;
 use letter::Filters;
-use roles::Roles;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -64,7 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let aws = aws::load(&arguments.aws).await;
-        let Roles { from, to } = Roles::of(arguments, &aws).await?;
+        let (from, to) = queues(arguments, &aws).await?;
         let redrive = Redrive::new(arguments, &to, &aws);
         let stop = Arc::clone(&redrive.stop);
         tokio::spawn(async move {
@@ -72,19 +70,51 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 stop.store(true, Ordering::Relaxed);
             }
         });
-        let summary = match (from, &arguments.bucket) {
-            (_, Some(bucket)) => {
-                redrive.all(&mut Bucket::new(aws::s3(&aws), bucket.clone())).await?
-            }
-            (Some(from), None) => {
-                let client = aws_sdk_sqs::Client::new(&aws);
-                redrive.all(&mut DeadLetterQueue::new(client, from)).await?
-            }
-            (None, None) => Summary::default(),
+        let summary = if let Some(bucket) = &arguments.bucket {
+            redrive.all(&mut Bucket::new(aws::s3(&aws), bucket.clone())).await?
+        } else {
+            let client = aws_sdk_sqs::Client::new(&aws);
+            redrive.all(&mut DeadLetterQueue::new(client, from)).await?
         };
         report(arguments, &summary)?;
         Ok(if summary.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
+}
+
+/// Returns the dead-letter queue and the retry queue of the arguments, or of the stack's forwarder. Fails if they are swapped.
+async fn queues(arguments: &Arguments, aws: &SdkConfig) -> anyhow::Result<(String, String)> {
+    let (from, to) = match &arguments.stack {
+        Some(stack) => {
+            let function = forwarder_of(aws, stack).await?;
+            let name = function.function_name().unwrap_or_default();
+            let variables = function.environment().and_then(|environment| environment.variables());
+            let queue = |variable: &str| {
+                let url = variables.and_then(|variables| variables.get(variable)).cloned();
+                url.with_context(|| format!("{name} has no variable {variable}"))
+            };
+            let dead_letters = queue("LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL")?;
+            (dead_letters, queue("LAMBDA_OTLP_RETRY_QUEUE_URL")?)
+        }
+        None => [&arguments.from, &arguments.to].map(|url| url.clone().unwrap_or_default()).into(),
+    };
+    ensure!(
+        from.trim_end_matches('/') != to.trim_end_matches('/'),
+        "--from and --to are the same queue: name the dead-letter queue and the retry queue"
+    );
+    // No function reads the dead-letter queue of another queue. The credentials may have only the permissions of the redrive itself.
+    let client = aws_sdk_sqs::Client::new(aws);
+    let asked = client.list_dead_letter_source_queues().queue_url(&to).send().await;
+    match asked.as_ref().map(|output| output.queue_urls.first()) {
+        Ok(None) => {}
+        Ok(Some(source)) => {
+            bail!("{to} is the dead-letter queue of {source}, not a retry queue: use --to {source}")
+        }
+        Err(error) => eprintln!(
+            "warning: cannot check the role of {to}, which needs sqs:ListDeadLetterSourceQueues: {}",
+            explain(error)
+        ),
+    }
+    Ok((from, to))
 }
 
 fn report(arguments: &Arguments, summary: &Summary) -> io::Result<()> {

@@ -1,6 +1,5 @@
 use super::letter::Letter;
 use super::*;
-use anyhow::Context as _;
 use clap::Parser;
 use expect_test::{Expect, expect};
 use forwarder::{Content, LogEventRange, MAX_MESSAGE_BYTES, Origin, Parked};
@@ -77,7 +76,7 @@ fn arguments(to: &str, words: &[&str]) -> Arguments {
 async fn redriving_a_queue_to_itself_is_rejected() {
     let check = async |from: &str, to: &str| {
         let line = Line::try_parse_from(["redrive", "--from", from, "--to", to]).unwrap();
-        let error = Roles::of(&line.arguments, &aws::for_tests()).await.err().unwrap();
+        let error = super::queues(&line.arguments, &aws::for_tests()).await.unwrap_err();
         assert!(error.to_string().contains("are the same queue"), "{error}");
     };
     check("http://127.0.0.1:1/1/dead", "http://127.0.0.1:1/1/dead").await;

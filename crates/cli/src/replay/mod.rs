@@ -6,14 +6,11 @@ mod run;
 use crate::aws::{self, AwsArguments};
 use crate::destination::{DestinationArguments, read_config};
 use crate::forward::{one_destination, write_ledger};
-use crate::log_events;
 use crate::terminal;
-use ::aws::AwsSecrets;
 use anyhow::ensure;
 use aws_config::SdkConfig;
-use backend::{Client, Outcome};
 use console::time_arguments::{self, TimeArgument};
-use forwarder::{Config, Export, IngestPolicy, OldRecords, wall_clock_now};
+use forwarder::{Config, IngestPolicy, OldRecords};
 use plan::{Checkpoint, time_text};
 use run::{LogGroup, Replay, Replayed};
 use std::io::{self, IsTerminal as _, Write as _};
@@ -22,8 +19,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::time::Instant;
-use wire::Request;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -87,13 +82,7 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         // The user has agreed to send old records, so they keep their own times.
         config.old_records = IngestPolicy::any_time();
     }
-    let secrets = Arc::new(AwsSecrets::new(config.secrets.clone(), wall_clock_now));
-    let replayed = if arguments.dry_run {
-        through(arguments, (&aws, &secrets), &config, Count, checkpoint, now).await?
-    } else {
-        let client = Client::authorized(&config.destination, &secrets, ::aws::SECRET_LIFETIME)?;
-        through(arguments, (&aws, &secrets), &config, client, checkpoint, now).await?
-    };
+    let replayed = through(arguments, &aws, &config, checkpoint, now).await?;
     report(arguments, &replayed)
 }
 
@@ -122,11 +111,10 @@ fn check_age(
     Ok(())
 }
 
-async fn through<E: Export>(
+async fn through(
     arguments: &Arguments,
-    (aws, secrets): (&SdkConfig, &AwsSecrets),
+    aws: &SdkConfig,
     config: &Config,
-    export: E,
     checkpoint: Checkpoint,
     observed_unix_nano: u64,
 ) -> anyhow::Result<Replayed> {
@@ -153,7 +141,7 @@ async fn through<E: Export>(
             std::process::exit(130);
         }
     });
-    let forwarder = one_destination(config, secrets, export, log_events::options(config)).await?;
+    let forwarder = one_destination(config, arguments.dry_run).await?;
     replay.run(&mut history, &forwarder, checkpoint).await
 }
 
@@ -179,13 +167,4 @@ fn report(arguments: &Arguments, replayed: &Replayed) -> anyhow::Result<ExitCode
         eprintln!("not finished; continue with --from {until}, or with the same --checkpoint");
     }
     Ok(if *is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Counts requests instead of sending them.
-struct Count;
-
-impl Export for Count {
-    async fn export(&self, _stream: Option<&str>, request: Request, _: Instant) -> Outcome {
-        Outcome { accepted: request.items(), requests_sent: 1, ..Outcome::default() }
-    }
 }

@@ -69,10 +69,10 @@ impl Replay<'_> {
                     }
                     Ok(page) => page,
                 };
-                for (stream, event) in page.events {
+                for (stream, event) in page.0 {
                     gathered.add(stream, event);
                 }
-                next = page.next;
+                next = page.1;
                 let is_last = next.is_none();
                 // A line that began before the end of the slice may continue in the next one.
                 let cut = match (is_last, end == to_ms) {
@@ -136,13 +136,8 @@ impl Replay<'_> {
     }
 }
 
-/// Some events of a range.
-#[derive(Debug, Default)]
-pub(crate) struct Page {
-    /// Events with their streams. Each stream is in order.
-    pub(crate) events: Vec<(String, LogEvent)>,
-    pub(crate) next: Option<String>,
-}
+/// Some events of a range with their streams, each in order, and the token of the next page.
+type Page = (Vec<(String, LogEvent)>, Option<String>);
 
 /// A source of past log events.
 pub(crate) trait History {
@@ -180,7 +175,7 @@ impl History for LogGroup {
             };
             (event.log_stream_name.unwrap_or_default(), log_event)
         });
-        Ok(Page { events: events.collect(), next: output.next_token })
+        Ok((events.collect(), output.next_token))
     }
 }
 
@@ -211,7 +206,8 @@ mod tests {
             };
             let events: Vec<_> = seconds.take(50).map(event).collect();
             let last = events.last().map_or(to, |(_, event)| event.timestamp_ms + 1);
-            Ok(Page { next: (events.len() == 50).then(|| last.to_string()), events })
+            let next = (events.len() == 50).then(|| last.to_string());
+            Ok((events, next))
         }
     }
 

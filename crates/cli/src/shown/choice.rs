@@ -1,7 +1,7 @@
 //! Selects the telemetry to show.
 
-use super::{Held, HeldSpan, Trace};
-use console::waterfall::{has_failed, millis, text_of};
+use super::{Held, Trace};
+use console::waterfall::{has_failed, text_of};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use std::collections::BTreeSet;
@@ -15,15 +15,9 @@ pub(crate) struct Choice {
     /// Only traces with a failed span.
     #[arg(long)]
     failed: bool,
-    /// Only traces of at least this many milliseconds.
-    #[arg(long, value_name = "MS")]
-    slower_than: Option<u64>,
     /// Only traces with this attribute on a span or log record, and log records with it; may be repeated.
     #[arg(long = "attribute", value_name = "K=V", value_parser = Attribute::parse)]
     attributes: Vec<Attribute>,
-    /// Only the trace whose id has this prefix.
-    #[arg(long, value_name = "HEX", value_parser = parse_trace_id)]
-    trace_id: Option<String>,
 }
 
 /// A key and a value; without a value, any value matches.
@@ -51,20 +45,12 @@ impl Attribute {
     }
 }
 
-fn parse_trace_id(text: &str) -> Result<String, String> {
-    let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if text.is_empty() || text.len() > 32 || !is_hex {
-        return Err("expected up to 32 hexadecimal digits".to_owned());
-    }
-    Ok(text.to_ascii_lowercase())
-}
-
 impl Choice {
     pub(crate) fn of(&self, mut held: Held) -> Held {
         let wanted: BTreeSet<Vec<u8>> = held
             .traces()
             .into_iter()
-            .filter(|(trace_id, trace)| self.takes_trace(trace_id, trace))
+            .filter(|(_, trace)| self.takes_trace(trace))
             .map(|(trace_id, _)| trace_id.to_vec())
             .collect();
         held.spans.retain(|span| wanted.contains(&span.span.trace_id));
@@ -79,8 +65,8 @@ impl Choice {
         held
     }
 
-    fn takes_trace(&self, trace_id: &[u8], trace: &Trace<'_>) -> bool {
-        let Self { service, failed, slower_than, attributes, trace_id: wanted } = self;
+    fn takes_trace(&self, trace: &Trace<'_>) -> bool {
+        let Self { service, failed, attributes } = self;
         let Trace { spans, records } = trace;
         let is_of = |name: &str| {
             spans.iter().any(|span| span.service == name)
@@ -90,31 +76,21 @@ impl Choice {
             spans.iter().any(|span| wanted.is_among(&span.span.attributes))
                 || records.iter().any(|(_, record)| wanted.is_among(&record.attributes))
         };
-        let longest = spans.iter().map(|HeldSpan { span, .. }| millis(span)).fold(0.0, f64::max);
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
-        let is_slow = |least: u64| longest >= least as f64;
         service.as_deref().is_none_or(is_of)
             && (!failed || spans.iter().any(|span| has_failed(&span.span)))
-            && slower_than.is_none_or(is_slow)
             && attributes.iter().all(has)
-            && wanted.as_ref().is_none_or(|id| wire::ids::to_hex(trace_id).starts_with(id))
     }
 
     /// Returns `true` for a selected log record without a trace.
     fn takes_record(&self, service: &str, record: &LogRecord) -> bool {
-        !self.asks_for_traces()
+        !self.failed
             && self.service.as_deref().is_none_or(|wanted| wanted == service)
             && self.attributes.iter().all(|wanted| wanted.is_among(&record.attributes))
     }
 
     fn takes_metric(&self, service: &str) -> bool {
-        !self.asks_for_traces()
+        !self.failed
             && self.attributes.is_empty()
             && self.service.as_deref().is_none_or(|wanted| wanted == service)
-    }
-
-    /// Returns `true` if the selection applies to traces only.
-    fn asks_for_traces(&self) -> bool {
-        self.failed || self.slower_than.is_some() || self.trace_id.is_some()
     }
 }

@@ -109,9 +109,7 @@ impl Following {
                 events.sort_by_key(|event| event.timestamp_ms);
                 let events =
                     StreamOf { account, log_group: name, stream: &stream, events: &events };
-                let converted = self.converter.convert(&events).await?;
-                let wrong = converted.undecodable.into_iter().map(Incoming::Wrong);
-                for incoming in [Incoming::Requests(converted.requests)].into_iter().chain(wrong) {
+                for incoming in self.converter.convert(&events).await? {
                     self.sender.send(incoming).context("the display has ended")?;
                 }
             }
