@@ -179,3 +179,93 @@ fn retry_delay(headers: &HeaderMap) -> Option<Duration> {
 fn percent_decoded(text: &[u8]) -> String {
     percent_encoding::percent_decode(text).decode_utf8_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::protobuf::Writer;
+
+    /// The answer with this status, message and status details.
+    fn answer(code: &str, message: &str, details: Option<&str>) -> HttpResponse {
+        let all = [(STATUS, Some(code)), (MESSAGE, Some(message)), (DETAILS, details)];
+        let given = all.into_iter().filter_map(|(name, text)| Some((name, text?.parse().unwrap())));
+        HttpResponse { status: 200, headers: given.collect(), body: Bytes::new(), cut: false }
+    }
+
+    #[test]
+    fn each_grpc_status_becomes_one_of_http() {
+        for (code, message, status, said) in [
+            ("1", "", 504, "1 (CANCELLED): "),
+            ("2", "", 500, "2 (UNKNOWN): "),
+            ("3", "%C3%A9", 400, "3 (INVALID_ARGUMENT): é"),
+            ("4", "", 504, "4 (DEADLINE_EXCEEDED): "),
+            ("5", "", 405, "5 (NOT_FOUND): "),
+            ("7", "", 403, "7 (PERMISSION_DENIED): "),
+            ("8", "quota", 429, "8 (RESOURCE_EXHAUSTED): quota"),
+            (
+                "8",
+                "message larger than max",
+                413,
+                "8 (RESOURCE_EXHAUSTED): message larger than max",
+            ),
+            ("10", "", 503, "10 (ABORTED): "),
+            ("11", "", 503, "11 (OUT_OF_RANGE): "),
+            ("11", "length too large", 413, "11 (OUT_OF_RANGE): length too large"),
+            ("12", "", 405, "12 (UNIMPLEMENTED): "),
+            ("13", "", 500, "13 (INTERNAL): "),
+            ("14", "full", 503, "14 (UNAVAILABLE): full"),
+            ("15", "", 500, "15 (DATA_LOSS): "),
+            ("16", "who?", 401, "16 (UNAUTHENTICATED): who?"),
+            ("99", "", 409, "99: "),
+        ] {
+            let found = in_http(answer(code, message, None)).unwrap();
+            assert_eq!(found.status, status, "{code}");
+            assert_eq!(found.body, format!("gRPC's status {said}"));
+        }
+        let mut taken = answer("0", "", None);
+        taken.body = Bytes::from_static(b"\x01\0\0\0\x02\x0a\0");
+        let taken = in_http(taken).unwrap();
+        assert_eq!((taken.status, taken.body.as_ref()), (200, b"\x0a\0".as_slice()));
+        assert_eq!(taken.header(CONTENT_ENCODING), "gzip");
+        // A call that ended early, and a proxy's answer.
+        let mut endless = HttpResponse { headers: HeaderMap::new(), ..answer("", "", None) };
+        assert_eq!(in_http(endless.clone()), Ok(endless.clone()));
+        endless.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        assert_eq!(in_http(endless), Err("the call has no status"));
+    }
+
+    fn details(type_url: &str, seconds: u64, nanos: u64) -> String {
+        let mut delay = Vec::new();
+        Writer::new(&mut delay).message(1, |delay| {
+            delay.varint(1, seconds);
+            delay.varint(2, nanos);
+        });
+        let mut status = Vec::new();
+        Writer::new(&mut status).message(3, |any| {
+            any.string(1, type_url);
+            any.bytes(2, &delay);
+        });
+        let mut text = Vec::new();
+        wire::push_base64(&mut text, &status);
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn the_retry_delay_is_read_from_the_status_details() {
+        const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
+        for (details, after) in [
+            (details(RETRY_INFO, 2, 0), Some(2)),
+            (details(RETRY_INFO, 2, 1).trim_end_matches('=').to_owned(), Some(3)),
+            (details(RETRY_INFO, u64::MAX, u32::MAX.into()), Some(24 * 3600)),
+            (details(RETRY_INFO, 0, 0), Some(0)),
+            (details("type.googleapis.com/google.rpc.ErrorInfo", 2, 0), None),
+            ("no base64".to_owned(), None),
+        ] {
+            let found = in_http(answer("14", "", Some(&details))).unwrap();
+            assert_eq!(found.retry_after(), after.map(Duration::from_secs), "{details}");
+        }
+        // With a delay, this is no limit of the message.
+        let quota = answer("8", "usage larger than the quota", Some(&details(RETRY_INFO, 1, 0)));
+        assert_eq!(in_http(quota).unwrap().status, 429);
+    }
+}

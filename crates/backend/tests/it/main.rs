@@ -2,10 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
 
-#[cfg(feature = "grpc")]
-mod grpc;
 mod openobserve;
 mod requests;
 mod secret;
-mod tls_and_proxy;
 mod transport;

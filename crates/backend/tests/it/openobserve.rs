@@ -4,12 +4,16 @@ use crate::requests::{
     attribute, delta, destination, export, log_record, logs, metric, metrics, numbered, numbers,
     point, span, spans, started, stored, summary,
 };
-use lambda_otlp_backend::{Client, DestinationConfig, Fate, Profile};
+use lambda_otlp_backend::{Client, Fate, Profile};
+#[cfg(feature = "grpc")]
+use lambda_otlp_backend::{Compression, HttpTransport, Protocol};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{Gauge, NumberDataPoint, metric::Data};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::time::Duration;
+#[cfg(feature = "grpc")]
+use test_support::openobserve::grpc::GrpcFront;
 use test_support::openobserve::{ScriptedResponse, Sink};
 use tokio::time::Instant;
 use wire::Request;
@@ -132,6 +136,45 @@ async fn every_signal_is_accepted_with_valid_credentials() {
     assert_eq!(headers("user-agent"), all(concat!("lambda-otlp/", env!("CARGO_PKG_VERSION"))));
 }
 
+/// The answers of a gRPC server are in `http::grpc`, and TLS in the extension's tests.
+#[cfg(feature = "grpc")]
+#[tokio::test]
+async fn every_signal_is_accepted_over_grpc() {
+    let sink = started(Sink::builder().user("root@example.com", "right")).await;
+    let server = GrpcFront::start(&sink).await;
+    let mut destination = destination(&format!("http://{}/ignored", server.address()));
+    destination.headers.push("authorization", "Basic cm9vdEBleGFtcGxlLmNvbTpyaWdodA==").unwrap();
+    destination.headers.push("organization", "shop").unwrap();
+    destination.stream = Some("lambda".to_owned());
+    // Larger than the window of a stream.
+    let large =
+        LogRecord { body: Some(crate::requests::text(&"7".repeat(300_000))), ..log_record(1) };
+    for compression in [Compression::Gzip, Compression::None] {
+        destination.compression = compression;
+        let transport = HttpTransport::by(&destination, Protocol::Grpc).unwrap();
+        let client = Client::with_transport(&destination, transport).unwrap();
+        for request in [spans(vec![span()]), metrics(vec![delta()]), logs(vec![large.clone()])] {
+            let outcome =
+                client.export(None, request, Instant::now() + Duration::from_secs(10)).await;
+            assert_eq!(summary(&outcome), "1 accepted, 0 ambiguous");
+        }
+    }
+    let calls: Vec<_> = sink
+        .requests()
+        .iter()
+        .map(|request| {
+            let has = |name: &str| request.headers.contains_key(name);
+            (request.path.clone(), has("content-encoding"), has("stream-name"))
+        })
+        .collect();
+    let path = |signal: &str| format!("/api/shop/v1/{signal}");
+    let of = |gzip| {
+        [("traces", true), ("metrics", false), ("logs", true)]
+            .map(|(signal, stream)| (path(signal), gzip, stream))
+    };
+    assert_eq!(calls, [of(true), of(false)].concat());
+}
+
 #[tokio::test(start_paused = true)]
 async fn waiting_for_an_unresponsive_backend_ends_at_the_deadline() {
     let sink = started(Sink::builder()).await;
@@ -207,15 +250,6 @@ async fn a_request_over_the_column_limit_is_split_before_sending() {
     assert_eq!(stored(&sink), (0..60).map(|number| (number, 1)).collect());
 }
 
-#[tokio::test(start_paused = true)]
-async fn splitting_continues_for_a_server_with_a_lower_column_limit() {
-    let sink = started(Sink::builder().max_columns(100)).await;
-    let outcome = export(&destination(sink.base()), wide_spans(12, 40)).await;
-    assert_eq!(summary(&outcome), "12 accepted, 0 ambiguous");
-    let outcome = export(&destination(sink.base()), wide_logs(12, 40)).await;
-    assert_eq!(summary(&outcome), "12 accepted, 12 ambiguous");
-}
-
 /// OpenObserve Cloud accepts 200 columns and says so for traces. Later requests keep to that limit.
 #[tokio::test(start_paused = true)]
 async fn a_column_limit_in_a_response_binds_later_requests() {
@@ -230,12 +264,4 @@ async fn a_column_limit_in_a_response_binds_later_requests() {
     let logs = client.export(None, wide_logs(12, 40), deadline).await;
     assert_eq!((logs.accepted, logs.requests_sent), (12, 3), "for the other signals too");
     assert_eq!(stored(&sink), (0..12).map(|number| (number, 1)).collect());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_configured_column_limit_applies_from_the_first_request() {
-    let sink = started(Sink::builder().max_columns(200)).await;
-    let config = DestinationConfig { max_columns: 200, ..destination(sink.base()) };
-    let outcome = export(&config, wide_logs(12, 40)).await;
-    assert_eq!((outcome.accepted, outcome.requests_sent), (12, 3));
 }

@@ -1,12 +1,14 @@
-//! One attempt of a request: its headers, reused connections, and failures.
+//! One attempt of a request over real sockets: TLS, reused connections, and failures. Proxies are in the extension's tests.
 
-use crate::requests::started;
-use crate::tls_and_proxy::export;
-use lambda_otlp_backend::{Client, DestinationConfig, HttpTransport};
+use crate::requests::{numbered, started};
+use lambda_otlp_backend::{Client, DestinationConfig, Outcome, OwnAuthority};
+use std::io::Write as _;
 use std::time::Duration;
 use test_support::openobserve::{ScriptedResponse, Sink};
+use test_support::tls::{Authority, TlsFront};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use url::Url;
 
 async fn sink() -> Sink {
@@ -16,14 +18,25 @@ async fn sink() -> Sink {
 fn destination(base: &str) -> DestinationConfig {
     let mut destination = DestinationConfig::new(&Url::parse(base).unwrap());
     destination.headers.push("authorization", "Basic cm9vdEBleGFtcGxlLmNvbTpwYXNz").unwrap();
-    destination.stream = Some("orders".to_owned());
     destination
 }
 
-fn client(destination: &DestinationConfig) -> Client<HttpTransport> {
-    let transport = HttpTransport::new(destination).unwrap();
-    let client = Client::with_transport(destination, transport).unwrap();
-    client.without_retries()
+/// A destination behind TLS, with the authority's certificate in its file.
+fn trusting(host: &str, port: u16, authority: &Authority) -> DestinationConfig {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(authority.pem().as_bytes()).unwrap();
+    let mut destination = destination(&format!("https://{host}:{port}/api/default"));
+    destination.own_authority = Some(OwnAuthority::from_file(file.path()).unwrap());
+    destination
+}
+
+fn client(destination: &DestinationConfig) -> Client {
+    Client::new(destination).unwrap().without_retries()
+}
+
+/// One record.
+async fn export(client: &Client) -> Outcome {
+    client.export(None, numbered(0..1), Instant::now() + Duration::from_secs(10)).await
 }
 
 /// The reason of a failed export, and whether the backend may have the request.
@@ -31,6 +44,48 @@ async fn failure(destination: &DestinationConfig) -> (String, usize) {
     let outcome = export(&client(destination)).await;
     assert_eq!(outcome.undelivered(), 1);
     (outcome.parts[0].reason.to_string(), outcome.ambiguous_items)
+}
+
+/// The authority, the name and the dates of a certificate count. The file may also have a server's own certificate.
+#[tokio::test]
+async fn certificates_are_verified() {
+    let sink = sink().await;
+    let [shop, other, same_name] = ["Shop CA", "Another CA", "Shop CA"].map(Authority::new);
+    let [own, other_own, old] = [2500, 2500, 2020].map(Authority::of_server);
+    for (server, trusted) in [(&shop, &shop), (&own, &own)] {
+        let port = TlsFront::start(&sink, server, 2500).await.port();
+        assert_eq!(export(&client(&trusting("localhost", port, trusted))).await.accepted, 1);
+    }
+    let (expired, unknown) = ("renew the server's certificate", "its authority is not trusted");
+    for (server, until_year, host, trusted, problem) in [
+        (&shop, 2500, "localhost", &other, "UnknownIssuer: its authority is not trusted"),
+        (&shop, 2500, "localhost", &same_name, unknown),
+        (&shop, 2500, "127.0.0.1", &shop, "not valid for name"),
+        (&shop, 2020, "localhost", &shop, expired),
+        (&own, 2500, "127.0.0.1", &own, "not valid for name"),
+        (&own, 2500, "localhost", &other_own, "give that certificate in LAMBDA_OTLP_CA_FILE"),
+        (&old, 2020, "localhost", &old, expired),
+    ] {
+        let port = TlsFront::start(&sink, server, until_year).await.port();
+        let (reason, ambiguous) = failure(&trusting(host, port, trusted)).await;
+        assert!(reason.starts_with(&format!("cannot reach {host}:{port}: ")), "{reason}");
+        assert!(reason.contains(problem), "{reason}\nexpected {problem}");
+        assert_eq!(ambiguous, 0);
+    }
+}
+
+#[tokio::test]
+async fn connections_are_reused_until_dropped() {
+    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
+    let front = TlsFront::start(&sink, &authority, 2500).await;
+    let client = client(&trusting("localhost", front.port(), &authority));
+    for handshakes in [1, 2] {
+        for _ in 0..2 {
+            assert_eq!(export(&client).await.accepted, 1);
+        }
+        assert_eq!(front.handshakes(), handshakes);
+        client.drop_connections().unwrap();
+    }
 }
 
 #[tokio::test]
