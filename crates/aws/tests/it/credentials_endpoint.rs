@@ -71,11 +71,9 @@ async fn credentials_are_renewed_early_and_used_until_they_expire() {
         Endpoint::start([good(), (500, String::new()), (200, "{}".to_owned()), later]).await;
     let found = || ScriptedResponse::Is(200, r#"{"SecretString":"hunter2"}"#.to_owned());
     let (fake, aws) = Fake::start([found(), found(), found(), found()]).await;
-    let token_file = std::env::temp_dir().join(format!("token-{}", std::process::id()));
-    std::fs::write(&token_file, "first\n").unwrap();
     let (settings, mistakes) = read(&[
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str()),
-        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token_file.to_str().unwrap()),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "first"),
         ("AWS_ENDPOINT_URL", aws.as_str()),
         ("AWS_REGION", "eu-west-1"),
         // It is not on the way to this machine.
@@ -94,23 +92,20 @@ async fn credentials_are_renewed_early_and_used_until_they_expire() {
     let asked = || fake.requests.lock().unwrap().len();
     let at = |seconds| SECONDS.store(seconds, Ordering::Relaxed);
 
-    let first = Some("first".to_owned());
+    let token = Some("first".to_owned());
     drop(read().await);
     drop(read().await);
-    assert_eq!((asked(), endpoint.tokens()), (2, vec![first]), "asked once for two");
+    assert_eq!((asked(), endpoint.tokens()), (2, vec![token.clone()]), "asked once for two");
 
     // Renewal five minutes before the end fails, and the old ones still work.
-    std::fs::write(&token_file, "second\n").unwrap();
-    let second = Some("second".to_owned());
     at(26 * 60);
     drop(read().await);
-    assert_eq!((asked(), endpoint.tokens()), (3, vec![second.clone()]));
+    assert_eq!((asked(), endpoint.tokens()), (3, vec![token.clone()]));
 
     // Expired credentials sign nothing. The second attempt gets new ones.
     at(31 * 60);
     drop(read().await);
-    assert_eq!((asked(), endpoint.tokens()), (4, vec![second.clone(), second]));
-    std::fs::remove_file(token_file).unwrap();
+    assert_eq!((asked(), endpoint.tokens()), (4, vec![token.clone(), token]));
 }
 
 #[tokio::test]
@@ -133,13 +128,13 @@ async fn credential_errors_state_the_cause_without_the_token() {
     };
     check((403, "hunter2".to_owned()), "it answered 403").await;
     check((200, "hunter2".to_owned()), "its answer contains no credentials").await;
-    check((200, "x".repeat(70_000)), "its answer is too long").await;
+    check((200, "x".repeat(70_000)), "the answer of 127.0.0.1").await;
     check(credentials("soon"), "its answer has no readable expiration").await;
 }
 
 #[test]
-fn plain_http_credential_urls_are_limited_to_known_hosts() {
-    for url in ["http://example.com/", "http://169.254.170.3/", "http://[fd00::1]/"] {
+fn plain_http_credential_urls_are_limited_to_this_machine() {
+    for url in ["http://example.com/", "http://169.254.170.2/", "http://[fd00::1]/"] {
         let (settings, mistakes) = read(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)]);
         assert_eq!(settings.credentials, None);
         assert!(mistakes.starts_with("AWS_CONTAINER_CREDENTIALS_FULL_URI"), "{mistakes}");
@@ -149,9 +144,6 @@ fn plain_http_credential_urls_are_limited_to_known_hosts() {
         "http://localhost:9001/",
         "http://127.0.0.1:9001/v1/credentials",
         "http://[::1]/",
-        "http://169.254.170.2/",
-        "http://169.254.170.23/",
-        "http://[fd00:ec2::23]/",
     ] {
         let (settings, mistakes) = read(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)]);
         assert!(settings.credentials.is_some() && mistakes.is_empty(), "{url}: {mistakes}");
