@@ -319,34 +319,3 @@ impl QueueError {
 fn describe(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": {text}") }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn batches_respect_count_and_byte_limits() {
-        let check = |sizes: &[usize], expected: &[usize]| {
-            let batches = batches(sizes);
-            let lengths: Vec<usize> = batches.iter().map(ExactSizeIterator::len).collect();
-            assert_eq!(lengths, expected, "{sizes:?}");
-            assert!(batches.into_iter().flatten().eq(0..sizes.len()));
-        };
-        check(&[], &[]);
-        check(&[1], &[1]);
-        check(&[1; 10], &[10]);
-        check(&[1; 21], &[10, 10, 1]);
-        check(&[MAX_BATCH_BYTES, 1, MAX_BATCH_BYTES - 1, 1], &[1, 2, 1]);
-        check(&[MAX_BATCH_BYTES + 1, 5], &[1, 1]);
-        check(&[MAX_BATCH_BYTES / 2, MAX_BATCH_BYTES / 2, 1], &[2, 1]);
-    }
-
-    #[test]
-    fn fractions_of_a_second_are_rounded_up() {
-        assert_eq!(whole_seconds(Duration::ZERO), 0);
-        assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
-        assert_eq!(whole_seconds(Duration::from_secs(2)), 2);
-        assert_eq!(whole_seconds(Duration::MAX), u64::MAX);
-        assert!(LONGEST_VISIBILITY_TIMEOUT < Duration::from_hours(12));
-    }
-}

@@ -4,7 +4,6 @@
 
 mod credentials_endpoint;
 mod fake;
-mod logs;
 mod secrets;
 mod signed_request;
 mod sqs;
