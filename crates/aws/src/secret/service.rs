@@ -2,7 +2,7 @@
 
 use super::{AwsSecretsSettings, SecretError};
 use crate::client::{
-    AwsClient, AwsResponse, NoResponse, SignedRequest, excerpt, host, service_endpoint,
+    AwsClient, AwsResponse, NoResponse, Refusal, SignedRequest, excerpt, host, service_endpoint,
 };
 use crate::credentials::CurrentCredentials;
 use serde::Deserialize;
@@ -52,23 +52,21 @@ impl AwsSecrets {
     }
 
     async fn read_once(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
-        let secret = || reference.to_string();
-        let credentials = self.credentials.as_ref();
-        let credentials =
-            credentials.ok_or_else(|| SecretError::NoCredentials { secret: secret() })?;
+        let secret = reference.to_string();
+        let refused =
+            |text: &str| SecretError::Refused { secret: secret.clone(), text: text.to_owned() };
+        let unavailable = |text| SecretError::Unavailable { secret: secret.clone(), text };
+        let unusable = |problem| SecretError::Unusable { secret: secret.clone(), problem };
+        let credentials = self.credentials.as_ref().ok_or_else(|| refused(NO_CREDENTIALS))?;
         let credentials = credentials.current(&self.client).await;
-        let credentials = credentials.map_err(|error| SecretError::NoResponse {
-            secret: secret(),
-            text: error.to_string(),
-        })?;
+        let credentials = credentials.map_err(|error| unavailable(error.to_string()))?;
         let region = reference.region().or(self.settings.region.as_deref());
-        let region = region.ok_or_else(|| SecretError::NoRegion { secret: secret() })?;
+        let region = region
+            .ok_or_else(|| refused("its region is unknown; give its ARN, or set AWS_REGION"))?;
         let endpoint = match self.settings.endpoint(reference.store) {
             Some(endpoint) => endpoint.clone(),
-            None => aws_endpoint(reference, region).ok_or_else(|| SecretError::Unusable {
-                secret: secret(),
-                problem: format!("{region:?} is not a region"),
-            })?,
+            None => aws_endpoint(reference, region)
+                .ok_or_else(|| unusable(format!("{region:?} is not a region")))?,
         };
         let id = Value::from(reference.id.as_str());
         let (service, target, body) = match reference.store {
@@ -95,24 +93,23 @@ impl AwsSecrets {
             max_response_bytes: MAX_RESPONSE_BYTES,
         };
         let response = self.client.send(request).await.map_err(|error| match error {
-            NoResponse::NotMade(problem) => {
-                SecretError::Unusable { secret: secret(), problem: problem.to_owned() }
-            }
-            NoResponse::TooLong { .. } => SecretError::Unusable {
-                secret: secret(),
-                problem: "the answer is larger than a secret can be".to_owned(),
-            },
-            error => SecretError::NoResponse { secret: secret(), text: error.to_string() },
+            NoResponse::NotMade(_) | NoResponse::TooLong { .. } => unusable(error.to_string()),
+            error => unavailable(error.to_string()),
         })?;
-        read_secret(&SecretResponse { reference, host: &host(&endpoint), region, response })
+        if response.status != 200 {
+            return Err(refusal(reference, &host(&endpoint), region, &response));
+        }
+        secret_text(reference.store, &response.body).map_err(|problem| unusable(problem.to_owned()))
     }
 }
+
+const NO_CREDENTIALS: &str = "neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY nor AWS_CONTAINER_CREDENTIALS_FULL_URI is set; Lambda sets them from the function's role";
 
 impl SecretService for AwsSecrets {
     fn read<'a>(&'a self, reference: &'a SecretReference) -> SecretReading<'a> {
         Box::pin(async move {
             match self.read_once(reference).await {
-                Err(error) if error.may_pass() => {
+                Err(SecretError::Unavailable { .. }) => {
                     tokio::time::sleep(PAUSE).await;
                     self.read_once(reference).await
                 }
@@ -134,13 +131,6 @@ fn aws_endpoint(reference: &SecretReference, region: &str) -> Option<Url> {
     service_endpoint(service, reference.partition(), region)
 }
 
-struct SecretResponse<'a> {
-    reference: &'a SecretReference,
-    host: &'a str,
-    region: &'a str,
-    response: AwsResponse,
-}
-
 /// `GetSecretValue` and `GetParameter`.
 #[derive(Deserialize)]
 struct SecretFields {
@@ -158,60 +148,61 @@ struct Parameter {
     value: Option<String>,
 }
 
-fn read_secret(response: &SecretResponse<'_>) -> Result<Secret, SecretError> {
-    if response.response.status != 200 {
-        return Err(refusal(response));
-    }
-    let unusable = |problem: &str| SecretError::Unusable {
-        secret: response.reference.to_string(),
-        problem: problem.to_owned(),
-    };
-    // The parser's error may quote the secret.
-    let found: SecretFields = serde_json::from_slice(&response.response.body).map_err(|_| {
-        unusable(&format!("the answer of {} is not in AWS's format", response.host))
-    })?;
-    let text = match response.reference.store {
+/// Returns the secret in a response. The error never has a part of it, as the parser's would.
+fn secret_text(store: SecretStore, body: &[u8]) -> Result<Secret, &'static str> {
+    let found: SecretFields =
+        serde_json::from_slice(body).map_err(|_| "the answer is not in AWS's format")?;
+    let text = match store {
         SecretStore::SecretsManager => found.secret_string,
         SecretStore::ParameterStore => found.parameter.and_then(|parameter| parameter.value),
     };
     match text {
         Some(text) => Ok(Secret::new(text)),
-        None if found.secret_binary.is_some() => Err(unusable("it is binary; store it as text")),
-        None => Err(unusable("it has no value")),
+        None if found.secret_binary.is_some() => Err("it is binary; store it as text"),
+        None => Err("it has no value"),
     }
 }
 
-fn refusal(response: &SecretResponse<'_>) -> SecretError {
-    let SecretResponse { reference, host, region, .. } = *response;
-    let (status, refusal) = (response.response.status, response.response.refusal());
-    let code = refusal.code.as_str();
-    let (secret, text) = (reference.to_string(), excerpt(&refusal.message));
-    match code {
-        "AccessDeniedException" | "AccessDenied" => {
-            let (action, resource) = missing_permission(reference, &refusal.message);
-            SecretError::Denied { secret, action, resource, text }
-        }
+fn refusal(
+    reference: &SecretReference,
+    host: &str,
+    region: &str,
+    response: &AwsResponse,
+) -> SecretError {
+    let (status, Refusal { code, message }) = (response.status, response.refusal());
+    let (secret, message) = (reference.to_string(), excerpt(&message));
+    let denied = |(action, resource): (&str, String)| {
+        format!("access denied; allow {action} on {resource} in the function's role ({message})")
+    };
+    let text = match code.as_str() {
+        "AccessDeniedException" | "AccessDenied" => denied(missing_permission(reference, &message)),
         // The KMS key is unknown here too; the service's message says more.
-        "DecryptionFailure" => SecretError::Denied {
-            secret,
-            action: "kms:Decrypt",
-            resource: "the key it is encrypted with".to_owned(),
-            text,
-        },
+        "DecryptionFailure" => denied(decryption()),
         "ResourceNotFoundException" | "ParameterNotFound" | "ParameterVersionNotFound" => {
-            SecretError::NotFound { secret, region: region.to_owned() }
+            format!("not found in {region}; is it in another region or account, or misspelt?")
         }
+        // A proxy's answer has neither code nor text.
         _ => {
-            let (host, code) = (host.to_owned(), excerpt(code));
-            SecretError::Refused { secret, host, status, code, text }
+            let separator = if message.is_empty() { "" } else { ": " };
+            let text = format!("{host} answered {status} {}{separator}{message}", excerpt(&code));
+            text.trim_end().to_owned()
         }
+    };
+    if status >= 500 || status == 429 || code.contains("Throttling") {
+        SecretError::Unavailable { secret, text }
+    } else {
+        SecretError::Refused { secret, text }
     }
+}
+
+fn decryption() -> (&'static str, String) {
+    ("kms:Decrypt", "the key it is encrypted with".to_owned())
 }
 
 /// The resource to allow. A name becomes the pattern of an ARN for a policy.
 fn missing_permission(reference: &SecretReference, message: &str) -> (&'static str, String) {
     if message.contains("kms:Decrypt") || message.contains("to KMS") {
-        return ("kms:Decrypt", "the key it is encrypted with".to_owned());
+        return decryption();
     }
     let action = match reference.store {
         SecretStore::SecretsManager => "secretsmanager:GetSecretValue",
@@ -251,63 +242,5 @@ mod tests {
         check(arn, "", Some("https://ssm.us-gov-west-1.amazonaws.com/"));
         check("ssm:/o2", "evil.example.com/", None);
         check("ssm:/o2", "", None);
-    }
-
-    const ARN: &str = "arn:aws:secretsmanager:eu-west-1:1:secret:o2-AbCdEf";
-
-    #[track_caller]
-    fn check(reference: &str, status: u16, body: &str, expected: Result<&str, &str>) {
-        let reference = SecretReference::parse(reference).unwrap();
-        let response = SecretResponse {
-            reference: &reference,
-            host: "host",
-            region: "eu-west-1",
-            response: AwsResponse { status, body: body.as_bytes().to_vec() },
-        };
-        let secret = read_secret(&response).map_err(|error| error.to_string());
-        assert_eq!(secret.as_ref().map(Secret::expose).map_err(String::as_str), expected);
-    }
-
-    #[test]
-    fn secret_values_are_extracted_from_responses() {
-        check(ARN, 200, r#"{"ARN":"x","SecretString":"a\"b"}"#, Ok("a\"b"));
-        check("ssm:/o2", 200, r#"{"Parameter":{"Name":"/o2","Value":"v"}}"#, Ok("v"));
-        let unusable = |problem: &str| format!("cannot use {ARN}: {problem}");
-        let binary = unusable("it is binary; store it as text");
-        check(ARN, 200, r#"{"SecretBinary":"aHVudGVyMg=="}"#, Err(&binary));
-        check(ARN, 200, "{}", Err(&unusable("it has no value")));
-        let odd = unusable("the answer of host is not in AWS's format");
-        check(ARN, 200, "<html>", Err(&odd));
-        check(ARN, 200, r#"{"SecretString":["hunter2"]}"#, Err(&odd));
-    }
-
-    #[test]
-    fn refusals_of_a_secret_are_reported_with_their_remedy() {
-        let check = |reference: &str, status, body: &str, expected: &str| {
-            let expected = format!("cannot read {reference}: {expected}");
-            check(reference, status, body, Err(&expected));
-        };
-        let user = "User: arn:aws:sts::1:assumed-role/f/f is not authorized";
-        let denied = format!(r#"{{"__type":"AccessDeniedException","Message":"{user}"}}"#);
-        let allow =
-            |action: &str| format!("access denied; allow {action} in the function's role ({user})");
-        let action = format!("secretsmanager:GetSecretValue on {ARN}");
-        check(ARN, 400, &denied, &allow(&action));
-        let action = "ssm:GetParameter on arn:*:ssm:*:*:parameter/o2/auth";
-        check("ssm:/o2/auth:3#key", 400, &denied, &allow(action));
-        check(
-            "ssm:/o2",
-            400,
-            r#"{"__type":"AccessDeniedException","message":"not authorized to perform: kms:Decrypt"}"#,
-            "access denied; allow kms:Decrypt on the key it is encrypted with in the function's role \
-             (not authorized to perform: kms:Decrypt)",
-        );
-        let missing = "not found in eu-west-1; is it in another region or account, or misspelt?";
-        let body = r#"{"__type":"com.amazonaws.secretsmanager#ResourceNotFoundException"}"#;
-        check(ARN, 400, body, missing);
-        check("ssm:/o2", 400, r#"{"__type":"ParameterNotFound"}"#, missing);
-        let body = r#"{"__type":"ThrottlingException:http://x","message":"Rate\nexceeded"}"#;
-        check("ssm:/o2", 400, body, "host answered 400 ThrottlingException: Rate exceeded");
-        check("ssm:/o2", 502, "<html>", "host answered 502");
     }
 }

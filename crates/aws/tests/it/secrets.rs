@@ -37,52 +37,99 @@ fn found() -> ScriptedResponse {
 }
 
 #[tokio::test]
-async fn a_secret_is_requested_in_the_region_of_its_arn() {
-    let (fake, url) = Fake::start([found()]).await;
-    let secret = read(settings(&url), &format!("{ARN}#key")).await;
-    assert_eq!(secret.as_deref(), Ok("hunter2"));
-    let (target, region, body) = fake.requests.lock().unwrap()[0].clone();
-    assert_eq!((target.as_str(), region.as_str()), ("secretsmanager.GetSecretValue", "eu-west-1"));
-    assert_eq!(body, format!(r#"{{"SecretId":"{ARN}"}}"#));
-}
-
-#[tokio::test]
-async fn a_parameter_is_requested_with_decryption() {
-    let answer = ScriptedResponse::Is(200, r#"{"Parameter":{"Value":"hunter2"}}"#.to_owned());
-    let (fake, url) = Fake::start([answer]).await;
-    assert_eq!(read(settings(&url), "ssm:/o2/auth").await.as_deref(), Ok("hunter2"));
-    let (target, region, body) = fake.requests.lock().unwrap()[0].clone();
-    assert_eq!((target.as_str(), region.as_str()), ("AmazonSSM.GetParameter", "us-east-1"));
-    assert_eq!(body, r#"{"Name":"/o2/auth","WithDecryption":true}"#);
+async fn a_secret_is_requested_in_the_region_of_its_arn_and_a_parameter_with_decryption() {
+    let parameter = r#"{"Parameter":{"Name":"/o2/auth","Value":"hunter2"}}"#;
+    for (reference, answer, target, region, body) in [
+        (
+            format!("{ARN}#key"),
+            r#"{"ARN":"x","SecretString":"hunter2"}"#,
+            "secretsmanager.GetSecretValue",
+            "eu-west-1",
+            format!(r#"{{"SecretId":"{ARN}"}}"#),
+        ),
+        (
+            "ssm:/o2/auth".to_owned(),
+            parameter,
+            "AmazonSSM.GetParameter",
+            "us-east-1",
+            r#"{"Name":"/o2/auth","WithDecryption":true}"#.to_owned(),
+        ),
+    ] {
+        let (fake, url) = Fake::start([ScriptedResponse::Is(200, answer.to_owned())]).await;
+        assert_eq!(read(settings(&url), &reference).await.as_deref(), Ok("hunter2"));
+        let expected = (target.to_owned(), region.to_owned(), body);
+        assert_eq!(*fake.requests.lock().unwrap(), [expected]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn transient_failures_are_retried_once_and_others_are_not() {
-    let check = async |answers: &[ScriptedResponse], expected: &str| {
+async fn temporary_failures_are_retried_once_and_errors_state_the_remedy() {
+    let check = async |reference: &str, answers: &[ScriptedResponse], expected: &str| {
         let (fake, url) = Fake::start(answers.iter().cloned()).await;
-        let result = read(settings(&url), ARN).await.unwrap_or_else(|error| error);
-        let host = url.authority();
-        assert_eq!(result, expected.replace("HOST", host), "{answers:?}");
+        let result = read(settings(&url), reference).await.unwrap_or_else(|error| error);
+        let expected = expected.replace("HOST", url.authority()).replace("ARN", ARN);
+        assert_eq!(result, expected, "{answers:?}");
         assert_eq!(fake.answers.lock().unwrap().len(), 0, "{answers:?}");
     };
-    let is = |status, code: &str| ScriptedResponse::Is(status, format!(r#"{{"__type":"{code}"}}"#));
-    check(&[is(503, "x"), found()], "hunter2").await;
-    check(&[is(400, "ThrottlingException"), found()], "hunter2").await;
-    check(&[ScriptedResponse::Closes, found()], "hunter2").await;
-    let twice = [is(500, "InternalServiceError"), is(503, "")];
-    check(&twice, &format!("cannot read {ARN}: HOST answered 503")).await;
-    let expired = [is(400, "ExpiredTokenException")];
-    check(&expired, &format!("cannot read {ARN}: HOST answered 400 ExpiredTokenException")).await;
-    let missing = [is(400, "ResourceNotFoundException")];
-    let text = "not found in eu-west-1; is it in another region or account, or misspelt?";
-    check(&missing, &format!("cannot read {ARN}: {text}")).await;
-    let large = [ScriptedResponse::Is(200, "x".repeat(600 * 1024))];
-    check(&large, &format!("cannot use {ARN}: the answer is larger than a secret can be")).await;
-    check(
-        &[ScriptedResponse::Is(302, String::new())],
-        &format!("cannot read {ARN}: HOST answered 302"),
-    )
-    .await;
+    let is = |status, body: &str| ScriptedResponse::Is(status, body.to_owned());
+    let code = |status, code: &str| is(status, &format!(r#"{{"__type":"{code}"}}"#));
+    check(ARN, &[code(503, "x"), found()], "hunter2").await;
+    check(ARN, &[code(400, "ThrottlingException"), found()], "hunter2").await;
+    check(ARN, &[ScriptedResponse::Closes, found()], "hunter2").await;
+    let twice = [code(500, "InternalServiceError"), code(503, "")];
+    check(ARN, &twice, "cannot read ARN: HOST answered 503").await;
+    let slow = r#"{"__type":"ThrottlingException:http://x","message":"Rate\nexceeded"}"#;
+    let text = "cannot read ARN: HOST answered 400 ThrottlingException: Rate exceeded";
+    check(ARN, &[is(400, slow), is(400, slow)], text).await;
+
+    let user = "User: arn:aws:sts::1:assumed-role/f/f is not authorized";
+    let denied = format!(r#"{{"__type":"AccessDeniedException","Message":"{user}"}}"#);
+    let no_key = r#"{"__type":"AccessDeniedException","message":"may not kms:Decrypt"}"#;
+    let large = "x".repeat(600 * 1024);
+    for (reference, status, body, expected) in [
+        (
+            ARN,
+            400,
+            &*denied,
+            &*format!(
+                "read ARN: access denied; allow secretsmanager:GetSecretValue on ARN in the function's role ({user})"
+            ),
+        ),
+        (
+            "ssm:/o2/auth:3#key",
+            400,
+            &denied,
+            &format!(
+                "read ssm:/o2/auth:3#key: access denied; allow ssm:GetParameter on arn:*:ssm:*:*:parameter/o2/auth in the function's role ({user})"
+            ),
+        ),
+        (
+            "ssm:/o2",
+            400,
+            no_key,
+            "read ssm:/o2: access denied; allow kms:Decrypt on the key it is encrypted with in the function's role (may not kms:Decrypt)",
+        ),
+        (
+            ARN,
+            400,
+            r#"{"__type":"com.amazonaws.secretsmanager#ResourceNotFoundException"}"#,
+            "read ARN: not found in eu-west-1; is it in another region or account, or misspelt?",
+        ),
+        (
+            ARN,
+            400,
+            r#"{"__type":"ExpiredTokenException"}"#,
+            "read ARN: HOST answered 400 ExpiredTokenException",
+        ),
+        (ARN, 302, "", "read ARN: HOST answered 302"),
+        (ARN, 200, &large, "use ARN: the answer of HOST is longer than 524288 bytes"),
+        (ARN, 200, r#"{"SecretBinary":"aHVudGVyMg=="}"#, "use ARN: it is binary; store it as text"),
+        (ARN, 200, "{}", "use ARN: it has no value"),
+        (ARN, 200, "<html>", "use ARN: the answer is not in AWS's format"),
+        (ARN, 200, r#"{"SecretString":["hunter2"]}"#, "use ARN: the answer is not in AWS's format"),
+    ] {
+        check(reference, &[is(status, body)], &format!("cannot {expected}")).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,6 +16,9 @@ const OLD_HEADER: &str = "Basic cm9vdEBleGFtcGxlLmNvbTpvbGQtc2VjcmV0";
 const REFUSED: &str = "0 accepted, 0 ambiguous; 1 ParkWithAlarm: answered 401 Unauthorized: Unauthorized Access: check the authorization header";
 const SECONDS: Duration = Duration::from_secs(10);
 
+/// The value at which the service gives no answer.
+const HANGS: &str = "hangs";
+
 /// Returns one value, or fails, and counts the questions.
 struct Service(Mutex<(Option<&'static str>, usize)>);
 
@@ -23,9 +26,13 @@ impl SecretService for Service {
     fn read<'a>(&'a self, reference: &'a SecretReference) -> SecretReading<'a> {
         Box::pin(async move {
             sleep(Duration::from_millis(10)).await;
+            let value = self.0.lock().unwrap().0;
+            if value == Some(HANGS) {
+                sleep(Duration::from_hours(1)).await;
+            }
             let mut state = self.0.lock().unwrap();
             state.1 += 1;
-            state.0.map(Secret::new).ok_or_else(|| SecretError::NoResponse {
+            state.0.map(Secret::new).ok_or_else(|| SecretError::Unavailable {
                 secret: reference.to_string(),
                 text: "down".to_owned(),
             })
@@ -56,8 +63,8 @@ impl Scene {
         Self { sink, service, client }
     }
 
-    fn rotate(&self, secret: &'static str) {
-        self.service.0.lock().unwrap().0 = Some(secret);
+    fn set(&self, secret: Option<&'static str>) {
+        self.service.0.lock().unwrap().0 = secret;
     }
 
     fn asked(&self) -> usize {
@@ -101,7 +108,7 @@ async fn refused_items_are_sent_again_with_a_rotated_secret() {
     assert_eq!((scene.seen().len(), scene.asked()), (2, 2));
 
     advance(SECONDS).await;
-    scene.rotate(RIGHT);
+    scene.set(Some(RIGHT));
     let outcome = scene.export(3).await;
     assert_eq!((outcome.accepted, outcome.requests_sent), (3, 2), "{outcome:?}");
     let seen = scene.seen();
@@ -121,16 +128,52 @@ async fn nothing_is_sent_without_the_secret() {
     let scene = Scene::new(None).await;
     let unsent = "0 accepted, 0 ambiguous; 3 ParkWithAlarm: not sent: no credentials: cannot read ssm:/o2: down";
     assert_eq!(summary(&scene.export(3).await), unsent);
-    scene.rotate(RIGHT);
+    scene.set(Some(RIGHT));
     // Reads again after a while, not at every request.
     assert_eq!((scene.export(1).await.accepted, scene.asked()), (0, 1));
     assert_eq!(scene.seen(), [""; 0]);
     advance(SECONDS).await;
     assert_eq!(scene.export(1).await.accepted, 1);
 
+    // A caller with an early deadline does not cancel the reading of others.
     let scene = Scene::new(Some(RIGHT)).await;
     let soon = Instant::now() + Duration::from_millis(5);
-    let text = summary(&scene.client.export(None, numbered(0..1), soon).await);
+    let hurried = scene.client.export(None, numbered(0..1), soon);
+    let (hurried, other) = tokio::join!(hurried, scene.export(1));
+    let text = summary(&hurried);
     assert!(text.ends_with("the secret was not read before the deadline"), "{text}");
-    assert_eq!(scene.seen(), [""; 0]);
+    assert_eq!((other.accepted, scene.seen().len()), (1, 1));
+
+    let scene = Scene::new(Some("hunter2")).await;
+    let text = summary(&scene.export(1).await);
+    assert!(
+        text.contains("not sent: no credentials: cannot use ssm:/o2: expected `Basic"),
+        "{text}"
+    );
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+/// A secret lives for five minutes.
+#[tokio::test(start_paused = true)]
+async fn the_last_secret_is_kept_while_the_service_fails() {
+    let scene = Scene::new(Some(RIGHT)).await;
+    let check = async |seconds, asked, warning: &str| {
+        advance(Duration::from_secs(seconds)).await;
+        let (one, other) = tokio::join!(scene.export(1), scene.export(1));
+        assert_eq!((one.accepted, other.accepted, scene.asked()), (1, 1, asked), "{one:?}");
+        assert_eq!((one.warning.as_str(), other.warning.as_str()), (warning, warning));
+    };
+    check(0, 1, "").await;
+    check(290, 1, "").await;
+    check(20, 2, "").await;
+    scene.set(None);
+    let down = "the previous secret stays in use: cannot read ssm:/o2: down";
+    check(310, 3, down).await;
+    check(20, 3, down).await;
+    check(20, 4, down).await;
+    scene.set(Some(HANGS));
+    let late = "the previous secret stays in use: cannot read ssm:/o2: no answer within 1 s";
+    check(40, 4, late).await;
+    scene.set(Some(RIGHT));
+    check(40, 5, "").await;
 }
