@@ -14,22 +14,16 @@ const NO_RESPONSE: &str = "a body that is not an OTLP response";
 const NO_COUNT: &str = "a number of rejected items that cannot be read";
 
 /// The statement of a 2xx response about the items.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum ExportResponse {
-    Complete,
+#[derive(Debug, Default)]
+pub(super) struct ExportResponse {
     /// Some items were rejected, or there is a warning.
-    Partial(PartialSuccess),
-    /// A JSON object with fields unknown to OTLP.
-    Unknown {
-        /// `true` if the body is an error of OpenObserve, whatever the status.
-        is_error: bool,
-        /// Its `partial_success`, if present.
-        partial: Option<PartialSuccess>,
-    },
+    pub(super) partial: Option<PartialSuccess>,
+    /// `true` for JSON with fields unknown to OTLP.
+    pub(super) is_foreign: bool,
 }
 
 /// The `partial_success` of a response (OTLP 1.x, "Partial Success").
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct PartialSuccess {
     /// Number of rejected spans, data points or log records. A negative number is read as 0.
     pub(super) items: usize,
@@ -47,12 +41,12 @@ pub(super) fn read(
 ) -> Result<ExportResponse, &'static str> {
     let text = body.trim_ascii();
     if text.is_empty() {
-        return Ok(ExportResponse::Complete);
+        return Ok(ExportResponse::default());
     }
     // Protobuf is tried first for every content type, because OpenObserve has labelled protobuf as JSON. JSON never parses as a
     // response, since `{` would begin a group.
-    if let Some(response) = protobuf(body, content_type.starts_with("application/x-protobuf")) {
-        return Ok(response);
+    if let Some(partial) = protobuf(body, content_type.starts_with("application/x-protobuf")) {
+        return Ok(ExportResponse { partial, is_foreign: false });
     }
     match serde_json::from_slice(text) {
         Ok(Json::Object(response)) => json(kind, &response),
@@ -61,7 +55,7 @@ pub(super) fn read(
 }
 
 /// Returns `None` if these bytes are not a response.
-fn protobuf(body: &[u8], may_be_newer: bool) -> Option<ExportResponse> {
+fn protobuf(body: &[u8], may_be_newer: bool) -> Option<Option<PartialSuccess>> {
     let mut found: Option<PartialSuccess> = None;
     for field in Reader::new(body) {
         let field = field.ok().filter(|field| field.number == 1 || may_be_newer)?;
@@ -85,7 +79,7 @@ fn protobuf(body: &[u8], may_be_newer: bool) -> Option<ExportResponse> {
             }
         }
     }
-    Some(found.map_or(ExportResponse::Complete, ExportResponse::Partial))
+    Some(found)
 }
 
 type JsonObject = serde_json::Map<String, Json>;
@@ -96,38 +90,22 @@ fn json(kind: SignalKind, response: &JsonObject) -> Result<ExportResponse, &'sta
         SignalKind::Metrics => ("rejectedDataPoints", "rejected_data_points"),
         SignalKind::Logs => ("rejectedLogRecords", "rejected_log_records"),
     };
+    // OpenObserve's answer `{"code":503,"message":"…"}`, which a proxy may send with another status.
+    if response.get("code").and_then(Json::as_u64).is_some_and(|code| code >= 400) {
+        return Err("an error in its body");
+    }
     let partial = match of(response, "partialSuccess", "partial_success") {
         None => None,
-        Some(Json::Object(partial_success)) => {
-            let items = match of(partial_success, camel, snake) {
-                None => 0,
-                Some(count) => number(count).ok_or(NO_COUNT)?,
-            };
-            // The count of another signal or an unknown name: the number of rejected items of this signal is unknown.
-            let is_other =
-                |name: &str| name.starts_with("rejected") && ![camel, snake].contains(&name);
-            if partial_success
-                .iter()
-                .any(|(name, count)| is_other(name) && number(count) != Some(0))
-            {
-                return Err(NO_COUNT);
-            }
-            let message = of(partial_success, "errorMessage", "error_message");
-            let message = message.and_then(Json::as_str).unwrap_or_default().to_owned();
-            Some(PartialSuccess { items, message })
+        Some(Json::Object(partial)) => {
+            let count = of(partial, camel, snake);
+            let items = count.map_or(Some(0), number).ok_or(NO_COUNT)?;
+            let message = of(partial, "errorMessage", "error_message").and_then(Json::as_str);
+            Some(PartialSuccess { items, message: message.unwrap_or_default().to_owned() })
         }
         Some(_) => return Err(NO_RESPONSE),
     };
     let is_known = |name: &String| matches!(name.as_str(), "partialSuccess" | "partial_success");
-    if !response.keys().all(is_known) {
-        return Ok(ExportResponse::Unknown { is_error: is_error(response), partial });
-    }
-    Ok(partial.map_or(ExportResponse::Complete, ExportResponse::Partial))
-}
-
-/// Returns `true` for OpenObserve's answer `{"code":503,"message":"…"}`, which a proxy may send with another status.
-fn is_error(response: &JsonObject) -> bool {
-    response.get("code").and_then(Json::as_u64).is_some_and(|code| code >= 400)
+    Ok(ExportResponse { partial, is_foreign: !response.keys().all(is_known) })
 }
 
 /// Returns the value under either name; `null` counts as absent (protobuf JSON mapping).
@@ -148,94 +126,4 @@ fn number(value: &Json) -> Option<usize> {
 /// Valid counts are never negative; a negative number is read as 0.
 fn from_signed(items: i64) -> usize {
     usize::try_from(items).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use SignalKind::{Logs, Metrics, Traces};
-
-    #[track_caller]
-    fn check(kind: SignalKind, body: impl AsRef<[u8]>, expected: &str) {
-        let found = match read(kind, "", body.as_ref()) {
-            Ok(ExportResponse::Complete) => "all taken".to_owned(),
-            Ok(ExportResponse::Partial(PartialSuccess { items, message })) => {
-                format!("{items} rejected: {message}")
-            }
-            Ok(ExportResponse::Unknown { is_error, .. }) => {
-                if is_error { "error" } else { "unknown" }.to_owned()
-            }
-            Err(text) => text.to_owned(),
-        };
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn protobuf_responses_are_parsed_completely() {
-        check(Traces, [], "all taken");
-        check(Traces, "\r\n", "all taken");
-        check(Logs, [0x0a, 0], "0 rejected: ");
-        check(Logs, [0x0a, 6, 8, 3, 0x12, 2, b'n', b'o'], "3 rejected: no");
-        // Fields may repeat, and newer ones may appear.
-        check(Logs, [0x0a, 2, 8, 3, 0x0a, 4, 0x12, 2, b'n', b'o'], "3 rejected: no");
-        check(Logs, [0x0a, 4, 8, 3, 0x18, 1], "3 rejected: ");
-        let minus_one = [0x0a, 11, 8, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1];
-        check(Logs, minus_one, "0 rejected: ");
-        check(Logs, [0x0a, 2, 8, 2, 0xff], NO_RESPONSE);
-        check(Logs, [0x0a, 3, 8, 2, 0xff], NO_RESPONSE);
-        check(Logs, [0x0a, 9, 8, 2], NO_RESPONSE);
-        check(Logs, [0x18, 2], NO_RESPONSE);
-        assert_eq!(read(Logs, "application/x-protobuf", &[0x18, 2]), Ok(ExportResponse::Complete));
-        assert_eq!(read(Logs, "application/x-protobuf", &[0x18]), Err(NO_RESPONSE));
-        check(Logs, [0x0a, 5, 0x0d, 0, 0, 0, 0], NO_RESPONSE);
-    }
-
-    #[test]
-    fn json_responses_are_parsed_in_both_spellings() {
-        check(Traces, "{}", "all taken");
-        check(Traces, r#"{"partialSuccess":null}"#, "all taken");
-        for unknown in [
-            r#"{"status":"ok"}"#,
-            r#"{"partialSuccess":{},"took":3}"#,
-            r#"{"code":200,"message":"done"}"#,
-            r#"{"code":399}"#,
-            // Names and words of other servers are not guessed.
-            r#"{"status":"none"}"#,
-            r#"{"status":"normal","errors":"no errors"}"#,
-            r#"{"success":0,"code":"400"}"#,
-        ] {
-            check(Traces, unknown, "unknown");
-        }
-        for error in [
-            r#"{"code":503,"message":"Error# MemoryTableOverflowError"}"#,
-            r#"{"code":401,"message":"Unauthorized Access"}"#,
-            r#"{"code":400}"#,
-        ] {
-            check(Traces, error, "error");
-        }
-        check(Traces, r#"{"partialSuccess":{}}"#, "0 rejected: ");
-        let body = r#" {"partialSuccess":{"rejectedSpans":"2","errorMessage":"old"}} "#;
-        check(Traces, body, "2 rejected: old");
-        check(Traces, r#"{"partialSuccess":{"rejectedSpans":2}}"#, "2 rejected: ");
-        check(Traces, r#"{"partialSuccess":{"rejectedSpans":-2}}"#, "0 rejected: ");
-        check(Traces, r#"{"partial_success":{"rejected_spans":2}}"#, "2 rejected: ");
-        check(Logs, r#"{"partialSuccess":{"rejectedLogRecords":"2"}}"#, "2 rejected: ");
-        check(Logs, r#"{"partial_success":{"rejected_log_records":2}}"#, "2 rejected: ");
-        check(Metrics, r#"{"partialSuccess":{"rejectedDataPoints":"2"}}"#, "2 rejected: ");
-        check(Metrics, r#"{"partial_success":{"rejected_data_points":2}}"#, "2 rejected: ");
-        check(Metrics, r#"{"partial_success":{"error_message":"old"}}"#, "0 rejected: old");
-        check(Logs, r#"{"partialSuccess":{"rejectedLogRecords":"many"}}"#, NO_COUNT);
-        check(Logs, r#"{"partialSuccess":{"rejectedLogRecords":2.5}}"#, NO_COUNT);
-        check(Logs, r#"{"partialSuccess":"none"}"#, NO_RESPONSE);
-    }
-
-    #[test]
-    fn other_bodies_are_no_export_response() {
-        check(Traces, "Unauthorized: please log in", NO_RESPONSE);
-        check(Traces, "ok", NO_RESPONSE);
-        check(Traces, "<html>", NO_RESPONSE);
-        check(Traces, r#""ok""#, NO_RESPONSE);
-        check(Traces, "[]", NO_RESPONSE);
-        check(Traces, r#"{"partialSuccess":"#, NO_RESPONSE);
-    }
 }

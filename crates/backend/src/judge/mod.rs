@@ -92,44 +92,34 @@ fn judge_success(
     if is_html(&content_type) {
         return no_otlp_answer(response.status, "an HTML page");
     }
-    match export_response::read(kind, &content_type, body) {
-        Err(text) => no_otlp_answer(response.status, text),
-        Ok(ExportResponse::Complete) => Judgement::Accepted { warning: String::new() },
-        // OpenObserve reports accepted items in an OTLP response. Other backends answer in many ways, which are not guessed: only
-        // the error of OpenObserve counts, and what OTLP says.
-        Ok(ExportResponse::Unknown { is_error, partial }) => match (profile, partial) {
-            (Profile::OpenObserve, _) => {
-                no_otlp_answer(response.status, "JSON that is not an OTLP response")
-            }
-            (Profile::Otlp, _) if is_error => {
-                no_otlp_answer(response.status, "an error in its body")
-            }
-            (Profile::Otlp, Some(partial)) if partial.items > 0 => partly(partial, items, mask),
-            (Profile::Otlp, _) => {
-                let text = excerpt(body, mask);
-                let warning = format!("accepted, but the answer is not OTLP: {text}");
-                Judgement::Accepted { warning }
-            }
-        },
-        Ok(ExportResponse::Partial(_))
-            if profile == Profile::OpenObserve
-                && kind == SignalKind::Logs
-                && body == NOTHING_WRITTEN =>
-        {
-            Judgement::OnceMore { reason: Reason::NothingWritten }
+    let ExportResponse { partial, is_foreign } =
+        match export_response::read(kind, &content_type, body) {
+            Ok(response) => response,
+            Err(text) => return no_otlp_answer(response.status, text),
+        };
+    let is_openobserve = profile == Profile::OpenObserve;
+    if is_foreign && is_openobserve {
+        return no_otlp_answer(response.status, "JSON that is not an OTLP response");
+    }
+    if is_openobserve && kind == SignalKind::Logs && body == NOTHING_WRITTEN {
+        return Judgement::OnceMore { reason: Reason::NothingWritten };
+    }
+    match partial {
+        Some(PartialSuccess { items: rejected @ 1.., message }) => {
+            let reason = Reason::Rejected { text: excerpt(message.as_bytes(), mask) };
+            Judgement::Partial { rejected: rejected.min(items), reason }
         }
-        Ok(ExportResponse::Partial(PartialSuccess { items: 0, message })) => {
+        // Other backends answer in many ways, which are not guessed.
+        _ if is_foreign => {
+            let text = excerpt(body, mask);
+            let warning = format!("accepted, but the answer is not OTLP: {text}");
+            Judgement::Accepted { warning }
+        }
+        partial => {
+            let message = partial.unwrap_or_default().message;
             Judgement::Accepted { warning: excerpt(message.as_bytes(), mask) }
         }
-        Ok(ExportResponse::Partial(partial)) => partly(partial, items, mask),
     }
-}
-
-/// The backend accepted all items except those the response counts.
-fn partly(partial: PartialSuccess, sent: usize, mask: &Mask) -> Judgement {
-    let PartialSuccess { items, message } = partial;
-    let reason = Reason::Rejected { text: excerpt(message.as_bytes(), mask) };
-    Judgement::Partial { rejected: items.min(sent), reason }
 }
 
 /// It is unknown whether the request was stored. It is not retried at once, because each attempt could store it again.

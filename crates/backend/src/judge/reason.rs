@@ -141,27 +141,3 @@ fn named(status: u16) -> String {
     let name = http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason());
     name.map_or_else(|| status.to_string(), |name| format!("{status} {name}"))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reasons_are_displayed_as_readable_text() {
-        let check = |reason: Reason, expected| assert_eq!(reason.to_string(), expected);
-        let status =
-            |status, text: &str, hint| Reason::Status { status, text: text.to_owned(), hint };
-        check(status(503, "full", ""), "answered 503 Service Unavailable: full");
-        check(status(599, "", "wait"), "answered 599: wait");
-        check(Reason::Rejected { text: "too old".to_owned() }, "rejected: too old");
-        check(
-            Reason::NoOtlpAnswer { status: 200, text: "an HTML page" },
-            "answered 200 OK with an HTML page: is the endpoint right?",
-        );
-        check(Reason::Deadline, "not sent: the deadline has passed");
-        let text = "secret o2 not found".to_owned();
-        check(Reason::Credentials { text }, "not sent: no credentials: secret o2 not found");
-        let text = "answered 503".to_owned();
-        check(Reason::ParkedAtOnce { text }, "not sent, queued for retry at once: answered 503");
-    }
-}

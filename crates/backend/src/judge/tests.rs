@@ -76,7 +76,6 @@ fn each_status_yields_one_judgement() {
     check("200, content-type: application/x-protobuf, grpc-status: 0", "accepted");
     // A `google.rpc.Status` without a code.
     check("200, content-type: application/x-protobuf \"\u{12}\u{7}offline\"", "alarm, ambiguous");
-    check(r#"200 "{"partialSuccess":{"rejectedThings":"5"}}""#, "alarm, ambiguous");
     check("200, content-type: text/plain \"Unauthorized: please log in\"", "alarm, ambiguous");
     check("200 \"\u{a}\u{2}\u{8}\u{2}x\"", "alarm, ambiguous");
     check("301, location: https://elsewhere/", "alarm");
@@ -123,57 +122,94 @@ fn each_status_yields_one_judgement() {
 }
 
 #[test]
-fn an_empty_partial_success_fails_only_openobserve_logs() {
-    let check = |profile, kind, body: &'static [u8], expected| {
-        let response = HttpResponse { body: Bytes::from_static(body), ..response("200") };
-        assert_eq!(
-            one_word(&judge(profile, kind, 10, &response)),
-            expected,
-            "{profile:?} {kind} {body:x?}"
-        );
-    };
-    let empty: &[u8] = &[0x0a, 0x00];
+fn only_the_answers_of_otlp_and_openobserve_count() {
+    #[track_caller]
+    fn check(profile: Profile, kind: SignalKind, body: impl AsRef<[u8]>, expected: &str) {
+        let body = Bytes::copy_from_slice(body.as_ref());
+        let found = judge(profile, kind, 10, &HttpResponse { body, ..response("200") });
+        assert_eq!(one_word(&found), expected, "{profile:?} {kind}");
+    }
+    let empty = [0x0a, 0];
     check(OpenObserve, Logs, empty, "once more");
     check(OpenObserve, Traces, empty, "accepted");
     check(OpenObserve, Metrics, empty, "accepted");
     check(Otlp, Logs, empty, "accepted");
-    let warning: &[u8] = &[0x0a, 0x05, 0x12, 0x03, b'o', b'l', b'd'];
-    for kind in SignalKind::ALL {
-        check(OpenObserve, kind, warning, "accepted, old");
-        check(Otlp, kind, warning, "accepted, old");
+    let no_response = "alarm, ambiguous";
+    for (profile, kind) in
+        [OpenObserve, Otlp].into_iter().flat_map(|it| SignalKind::ALL.map(|kind| (it, kind)))
+    {
+        let check = |body: &[u8], expected| check(profile, kind, body, expected);
+        check(b"\r\n", "accepted");
+        check(&[0x0a, 5, 0x12, 3, b'o', b'l', b'd'], "accepted, old");
         // Other backends spell a `partial_success` without rejected items differently.
-        check(OpenObserve, kind, &[0x0a, 0x02, 0x08, 0x00], "accepted");
-        check(OpenObserve, kind, br#"{"partialSuccess":{}}"#, "accepted");
+        check(&[0x0a, 2, 8, 0], "accepted");
+        check(&[0x0a, 11, 8, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1], "accepted");
+        check(br#"{"partialSuccess":{}}"#, "accepted");
+        check(br#"{"partialSuccess":null}"#, "accepted");
+        check(br#"{"partial_success":{"error_message":"old"}}"#, "accepted, old");
+        check(&[0x0a, 7, 8, 3, 0x12, 3, b'o', b'l', b'd'], "partial 3");
+        // Fields may repeat, and newer ones may appear.
+        check(&[0x0a, 2, 8, 3, 0x0a, 5, 0x12, 3, b'o', b'l', b'd'], "partial 3");
+        check(&[0x0a, 4, 8, 3, 0x18, 1], "partial 3");
+        check(&[0x0a, 2, 8, 0x7f], "partial 10");
+        for broken in
+            [&[0x0a, 2, 8, 2, 0xff][..], &[0x0a, 9, 8, 2], &[0x18, 2], &[0x0a, 5, 0x0d, 0, 0, 0, 0]]
+        {
+            check(broken, no_response);
+        }
+        for other in [
+            "<html>",
+            r#""ok""#,
+            "[]",
+            r#"{"partialSuccess":"#,
+            r#"{"partialSuccess":"none"}"#,
+            r#"{"code":400}"#,
+        ] {
+            check(other.as_bytes(), no_response);
+        }
     }
-    let three: &[u8] = &[0x0a, 0x07, 0x08, 0x03, 0x12, 0x03, b'o', b'l', b'd'];
-    check(OpenObserve, Logs, three, "partial 3");
-    check(Otlp, Metrics, three, "partial 3");
-    let json: &[u8] = br#"{"partialSuccess":{"rejectedSpans":"2"}}"#;
-    check(OpenObserve, Traces, json, "partial 2");
-    check(Otlp, Traces, json, "partial 2");
-    // OpenObserve's answers are known, so every other one is suspect; other backends may answer anything.
-    let no = br#"{"status":"none"}"#;
-    check(OpenObserve, Traces, no, "alarm, ambiguous");
-    check(Otlp, Traces, no, r#"accepted, accepted, but the answer is not OTLP: {"status":"none"}"#);
-    // Rejections are recognized even if a gateway adds fields.
-    let with_more: &[u8] = br#"{"partialSuccess":{"rejectedSpans":"2"},"took":3}"#;
-    check(Otlp, Traces, with_more, "partial 2");
-    let without_rejections: &[u8] = br#"{"partialSuccess":{},"took":3}"#;
-    let warning =
-        r#"accepted, accepted, but the answer is not OTLP: {"partialSuccess":{},"took":3}"#;
-    check(Otlp, Traces, without_rejections, warning);
-    let more_than_sent: &[u8] = &[0x0a, 0x02, 0x08, 0x7f];
-    check(Otlp, Metrics, more_than_sent, "partial 10");
-}
-
-#[test]
-fn a_206_of_openobserve_is_a_partial_success() {
-    let body = r#"{"partialSuccess":{"rejectedSpans":1,"errorMessage":"too old"}}"#;
-    let mut found = response("206, content-type: application/json");
-    found.body = body.into();
-    let judgement = judge(OpenObserve, Traces, 10, &found);
-    assert_eq!(one_word(&judgement), "partial 1");
-    assert_eq!(reason(judgement), "rejected: too old");
+    for (kind, camel, snake) in [
+        (Traces, "rejectedSpans", "rejected_spans"),
+        (Metrics, "rejectedDataPoints", "rejected_data_points"),
+        (Logs, "rejectedLogRecords", "rejected_log_records"),
+    ] {
+        check(
+            OpenObserve,
+            kind,
+            format!(r#" {{"partialSuccess":{{"{camel}":"2"}}}} "#),
+            "partial 2",
+        );
+        check(Otlp, kind, format!(r#"{{"partial_success":{{"{snake}":2}}}}"#), "partial 2");
+        check(Otlp, kind, format!(r#"{{"partialSuccess":{{"{camel}":-2}}}}"#), "accepted");
+        for count in ["\"many\"", "2.5"] {
+            check(
+                Otlp,
+                kind,
+                format!(r#"{{"partialSuccess":{{"{camel}":{count}}}}}"#),
+                no_response,
+            );
+        }
+        // Rejections are recognized even if a gateway adds fields.
+        check(Otlp, kind, format!(r#"{{"partialSuccess":{{"{camel}":2}},"took":3}}"#), "partial 2");
+    }
+    // OpenObserve's answers are known, so every other one is suspect. Names and words of other servers are not guessed.
+    for foreign in [
+        r#"{"status":"none"}"#,
+        r#"{"errors":"no errors","success":0,"code":"400"}"#,
+        r#"{"code":399}"#,
+        r#"{"partialSuccess":{},"took":3}"#,
+    ] {
+        check(OpenObserve, Traces, foreign, no_response);
+        let warning = format!("accepted, accepted, but the answer is not OTLP: {foreign}");
+        check(Otlp, Traces, foreign, &warning);
+    }
+    let found = HttpResponse {
+        body: r#"{"partialSuccess":{"rejectedSpans":1,"errorMessage":"too old"}}"#.into(),
+        ..response("206, content-type: application/json")
+    };
+    assert_eq!(reason(judge(OpenObserve, Traces, 10, &found)), "rejected: too old");
+    let newer = response("200, content-type: application/x-protobuf \"\u{18}\u{2}\"");
+    assert_eq!(one_word(&judge(Otlp, Logs, 10, &newer)), "accepted");
 }
 
 #[test]
@@ -181,10 +217,10 @@ fn gzip_responses_are_read_and_truncated_ones_distrusted() {
     let mut partial = response("200, content-encoding: gzip");
     partial.body = wire::gzip::compress(6, &[0x0a, 0x02, 0x08, 0x03]).into();
     assert_eq!(one_word(&judge(OpenObserve, Logs, 10, &partial)), "partial 3");
-    let cut = HttpResponse { cut: true, ..response("200 \"\n\"") };
-    assert_eq!(one_word(&judge(Otlp, Logs, 10, &cut)), "alarm, ambiguous");
-    let cut = HttpResponse { cut: true, ..response("503") };
-    assert_eq!(one_word(&judge(Otlp, Logs, 10, &cut)), "retry");
+    for (text, expected) in [("200 \"\n\"", "alarm, ambiguous"), ("503", "retry")] {
+        let cut = HttpResponse { cut: true, ..response(text) };
+        assert_eq!(one_word(&judge(Otlp, Logs, 10, &cut)), expected);
+    }
 }
 
 #[test]
@@ -204,6 +240,18 @@ fn reasons_of_refusals_include_a_remedy() {
     check(OpenObserve, "302, location: https://x/", redirected);
     let status = "400, content-type: application/x-protobuf \"\u{8}\u{3}\u{12}\u{3}bad\"";
     check(Otlp, status, "answered 400 Bad Request: bad");
+}
+
+#[test]
+fn reasons_are_displayed_as_readable_text() {
+    let check = |reason: Reason, expected| assert_eq!(reason.to_string(), expected);
+    let hint = Reason::Status { status: 599, text: String::new(), hint: "wait" };
+    check(hint, "answered 599: wait");
+    let text = "an HTML page";
+    let expected = "answered 200 OK with an HTML page: is the endpoint right?";
+    check(Reason::NoOtlpAnswer { status: 200, text }, expected);
+    let text = "answered 503".to_owned();
+    check(Reason::ParkedAtOnce { text }, "not sent, queued for retry at once: answered 503");
 }
 
 fn excerpt(body: &[u8]) -> String {
