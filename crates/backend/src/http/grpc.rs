@@ -3,7 +3,7 @@
 //! Source: OTLP 1.x, "OTLP/gRPC"; "gRPC over HTTP2"; `google/rpc/code.proto`, `status.proto` and `error_details.proto`.
 
 use super::cause::deepest;
-use super::response::{BoundedBody, MAX_RESPONSE_BYTES};
+use super::response::{MAX_RESPONSE_BYTES, append_up_to};
 use super::{HttpRequest, HttpResponse};
 use crate::destination::STREAM_NAME;
 use crate::judge::reason::GRPC_STATUS_TEXT;
@@ -62,16 +62,14 @@ fn message(body: &[u8], gzip: bool) -> Bytes {
 pub(super) async fn answer(response: reqwest::Response) -> Result<HttpResponse, reqwest::Error> {
     let (head, mut incoming) = Response::<reqwest::Body>::from(response).into_parts();
     let mut headers = head.headers;
-    let mut body = BoundedBody::new(MAX_RESPONSE_BYTES);
-    while let Some(frame) = incoming.frame().await {
+    let (mut body, mut cut) = (BytesMut::new(), false);
+    while !cut && let Some(frame) = incoming.frame().await {
         match frame?.into_data() {
-            Ok(piece) if !body.take(&piece) => break,
-            Ok(_) => {}
+            Ok(piece) => cut = !append_up_to(MAX_RESPONSE_BYTES, &mut body, &piece),
             Err(frame) => headers.extend(frame.into_trailers().unwrap_or_default()),
         }
     }
-    let (status, cut) = (head.status.as_u16(), body.is_cut());
-    Ok(HttpResponse { status, headers, body: body.into_bytes(), cut })
+    Ok(HttpResponse { status: head.status.as_u16(), headers, body: body.freeze(), cut })
 }
 
 /// Describes the cause of a failed call. A server that only speaks HTTP/1.1 answers with something that is no frame, or closes the

@@ -12,24 +12,13 @@ use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
-use std::sync::Arc;
+use rustls_platform_verifier::Verifier;
 
-/// A verifier that asks another one first.
+/// Trusts servers of the system's verifier, and those with one of these certificates.
 #[derive(Debug)]
-struct OwnCertificate {
-    verifier: Arc<dyn ServerCertVerifier>,
-    own: OwnAuthority,
-}
-
-/// Wraps a verifier, so that it also trusts servers with one of these certificates.
-pub(super) fn trusting_servers(
-    verifier: Arc<dyn ServerCertVerifier>,
-    own: Option<&OwnAuthority>,
-) -> Arc<dyn ServerCertVerifier> {
-    match own {
-        None => verifier,
-        Some(own) => Arc::new(OwnCertificate { verifier, own: own.clone() }),
-    }
+pub(super) struct OwnCertificate {
+    pub(super) verifier: Verifier,
+    pub(super) own: OwnAuthority,
 }
 
 impl ServerCertVerifier for OwnCertificate {

@@ -4,10 +4,11 @@ use super::cause::{PROXY_WANTS_CREDENTIALS, cause, deepest, host_and_port, throu
 #[cfg(feature = "grpc")]
 use super::grpc;
 use super::json_stream::{in_otlp, json_array};
-use super::own_certificate::trusting_servers;
-use super::response::{BoundedBody, MAX_RESPONSE_BYTES};
+use super::own_certificate::OwnCertificate;
+use super::response::{MAX_RESPONSE_BYTES, append_up_to};
 use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError};
 use crate::destination::{Compression, DestinationConfig, OwnAuthority, STREAM_NAME};
+use bytes::BytesMut;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use http::{Method, StatusCode};
 use rustls::ClientConfig;
@@ -24,18 +25,7 @@ pub struct HttpTransport {
     client: RwLock<reqwest::Client>,
     tls: Option<ClientConfig>,
     destination: DestinationConfig,
-    format: Format,
-}
-
-/// The encoding of bodies and the protocol that carries them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Protobuf,
-    Json(Compression),
-    /// Telemetry API events, converted from log records.
-    Events(Compression),
-    #[cfg(feature = "grpc")]
-    Grpc,
+    protocol: Protocol,
 }
 
 /// The protocol of OTLP (OTLP 1.x; the values of `OTEL_EXPORTER_OTLP_PROTOCOL`).
@@ -48,41 +38,36 @@ pub enum Protocol {
     HttpJson,
     #[cfg(feature = "grpc")]
     Grpc,
+    /// Not of OTLP: Telemetry API events, converted from the log records of [`events_request`](super::events_request).
+    Events,
 }
 
 impl HttpTransport {
     /// Prepares everything that needs no network. Fails if this machine lacks the certificates that an endpoint needs.
     pub fn new(destination: &DestinationConfig) -> Result<Self, ClientError> {
-        Self::of_format(destination, Format::Protobuf, tls_config(destination)?)
+        Self::by(destination, Protocol::HttpProtobuf)
     }
 
     /// Like `new`, with this protocol. The client must pass uncompressed bodies for `http/json`, because they are converted
     /// later. gRPC uses only the host of a URL and calls its own methods.
     pub fn by(destination: &DestinationConfig, protocol: Protocol) -> Result<Self, ClientError> {
-        let format = match protocol {
-            Protocol::HttpProtobuf => Format::Protobuf,
-            Protocol::HttpJson => Format::Json(destination.compression),
-            #[cfg(feature = "grpc")]
-            Protocol::Grpc => Format::Grpc,
-        };
-        Self::of_format(destination, format, tls_config(destination)?)
+        Self::with_tls(destination, protocol, tls_config(destination)?)
     }
 
     /// A transport for log records of [`events_request`](super::events_request) to this transport's
     /// [`DestinationConfig::json_stream`]. The client must pass uncompressed bodies, because they are converted later.
     pub fn for_events(&self, json_stream: &DestinationConfig) -> Result<Self, ClientError> {
-        let format = Format::Events(json_stream.compression);
         // Reading the system's certificates again would take milliseconds.
-        Self::of_format(json_stream, format, self.tls.clone())
+        Self::with_tls(json_stream, Protocol::Events, self.tls.clone())
     }
 
-    fn of_format(
+    fn with_tls(
         destination: &DestinationConfig,
-        format: Format,
+        protocol: Protocol,
         tls: Option<ClientConfig>,
     ) -> Result<Self, ClientError> {
-        let client = RwLock::new(reqwest_client(destination, tls.as_ref(), format)?);
-        Ok(Self { client, tls, destination: destination.clone(), format })
+        let client = RwLock::new(reqwest_client(destination, tls.as_ref(), protocol)?);
+        Ok(Self { client, tls, destination: destination.clone(), protocol })
     }
 
     /// Sends the backend a GET, or a POST of `json`, to check it. Takes at most `timeout`.
@@ -130,16 +115,14 @@ impl HttpTransport {
     ) -> Result<HttpResponse, TransportError> {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let mut body = BoundedBody::new(most_bytes);
-        while let Some(piece) =
-            response.chunk().await.map_err(|error| self.transport_error(url, error))?
+        let (mut body, mut cut) = (BytesMut::new(), false);
+        while !cut
+            && let Some(piece) =
+                response.chunk().await.map_err(|error| self.transport_error(url, error))?
         {
-            if !body.take(&piece) {
-                break;
-            }
+            cut = !append_up_to(most_bytes, &mut body, &piece);
         }
-        let cut = body.is_cut();
-        Ok(HttpResponse { status, headers, body: body.into_bytes(), cut })
+        Ok(HttpResponse { status, headers, body: body.freeze(), cut })
     }
 
     fn client(&self) -> reqwest::Client {
@@ -150,10 +133,10 @@ impl HttpTransport {
     fn transport_error(&self, url: &Url, error: reqwest::Error) -> TransportError {
         let error = error.without_url();
         let sent = !(error.is_connect() || error.is_builder());
-        let cause = match self.format {
+        let cause = match self.protocol {
             _ if error.is_timeout() => "timed out".to_owned(),
             #[cfg(feature = "grpc")]
-            Format::Grpc => grpc::cause(&error),
+            Protocol::Grpc => grpc::cause(&error),
             _ => cause(&error),
         };
         self.no_answer(url, sent, &cause)
@@ -161,7 +144,7 @@ impl HttpTransport {
 
     fn no_answer(&self, url: &Url, sent: bool, cause: &str) -> TransportError {
         let trouble = if sent { "no answer from" } else { "cannot reach" };
-        let proxy = proxy(&self.destination, self.format);
+        let proxy = proxy(&self.destination, self.protocol);
         let proxy = proxy.and_then(|proxy| proxy.of(url));
         let host = host_and_port(url) + &through(proxy);
         TransportError { sent, text: format!("{trouble} {host}: {cause}") }
@@ -170,11 +153,11 @@ impl HttpTransport {
 
 impl HttpTransport {
     fn post(&self, url: &Url, request: HttpRequest) -> reqwest::RequestBuilder {
-        let content_type = match self.format {
+        let content_type = match self.protocol {
             #[cfg(feature = "grpc")]
-            Format::Grpc => return grpc::call(&self.client(), url, request),
-            Format::Protobuf => "application/x-protobuf",
-            Format::Json(_) | Format::Events(_) => "application/json",
+            Protocol::Grpc => return grpc::call(&self.client(), url, request),
+            Protocol::HttpProtobuf => "application/x-protobuf",
+            Protocol::HttpJson | Protocol::Events => "application/json",
         };
         let mut post = self
             .client()
@@ -198,18 +181,18 @@ impl HttpTransport {
         response: reqwest::Response,
         events: usize,
     ) -> Result<HttpResponse, TransportError> {
-        match self.format {
+        match self.protocol {
             #[cfg(feature = "grpc")]
-            Format::Grpc => {
+            Protocol::Grpc => {
                 let answer = grpc::answer(response).await;
                 let answer = answer.map_err(|error| self.transport_error(url, error))?;
                 grpc::in_http(answer).map_err(|cause| self.no_answer(url, true, cause))
             }
-            Format::Events(_) => {
+            Protocol::Events => {
                 let response = self.read(url, response, MAX_RESPONSE_BYTES).await?;
                 Ok(in_otlp(response, events))
             }
-            Format::Protobuf | Format::Json(_) => {
+            Protocol::HttpProtobuf | Protocol::HttpJson => {
                 self.read(url, response, MAX_RESPONSE_BYTES).await
             }
         }
@@ -217,21 +200,18 @@ impl HttpTransport {
 
     /// Converts the body of a request to JSON if the format is JSON. Returns the number of events, if it has some.
     fn convert(&self, request: &mut HttpRequest) -> usize {
-        let (json, compression, events) = match self.format {
-            Format::Json(compression) => {
+        let (json, events) = match self.protocol {
+            Protocol::HttpJson => {
                 let otlp = wire::Request::trusted(request.kind, request.body.to_vec());
-                (otlp.to_json(), compression, 0)
+                (otlp.to_json(), 0)
             }
-            Format::Events(compression) => {
-                let (json, events) = json_array(&request.body);
-                (json, compression, events)
-            }
-            Format::Protobuf => return 0,
+            Protocol::Events => json_array(&request.body),
+            Protocol::HttpProtobuf => return 0,
             #[cfg(feature = "grpc")]
-            Format::Grpc => return 0,
+            Protocol::Grpc => return 0,
         };
-        request.gzip = compression == Compression::Gzip;
-        request.body = match compression {
+        request.gzip = self.destination.compression == Compression::Gzip;
+        request.body = match self.destination.compression {
             Compression::None => json.into(),
             Compression::Gzip => wire::gzip::compress(GZIP_LEVEL, json.as_bytes()).into(),
         };
@@ -249,7 +229,7 @@ impl Transport for HttpTransport {
         let response = response.map_err(|error| self.transport_error(url, error))?;
         // Only a proxy that forwards plain requests answers in place of the backend.
         let is_forwarded = url.scheme() == "http"
-            && proxy(&self.destination, self.format).is_some_and(|proxy| proxy.of(url).is_some());
+            && proxy(&self.destination, self.protocol).is_some_and(|proxy| proxy.of(url).is_some());
         if is_forwarded && response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             return Err(self.no_answer(url, false, PROXY_WANTS_CREDENTIALS));
         }
@@ -257,7 +237,7 @@ impl Transport for HttpTransport {
     }
 
     fn drop_connections(&self) -> Result<(), ClientError> {
-        let client = reqwest_client(&self.destination, self.tls.as_ref(), self.format)?;
+        let client = reqwest_client(&self.destination, self.tls.as_ref(), self.protocol)?;
         *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
         Ok(())
     }
@@ -284,19 +264,19 @@ fn tls_config(destination: &DestinationConfig) -> Result<Option<ClientConfig>, C
         .with_safe_default_protocol_versions()
         .map_err(build)?
         .dangerous()
-        .with_custom_certificate_verifier(trusting_servers(
-            Arc::new(verifier),
-            destination.own_authority.as_ref(),
-        ))
+        .with_custom_certificate_verifier(match &destination.own_authority {
+            None => Arc::new(verifier),
+            Some(own) => Arc::new(OwnCertificate { verifier, own: own.clone() }),
+        })
         .with_no_client_auth();
     Ok(Some(config))
 }
 
 /// Calls by gRPC without TLS do not use the proxy, because HTTP proxies forward plain requests as HTTP/1.1 only.
-fn proxy(destination: &DestinationConfig, format: Format) -> Option<&Proxy> {
-    let is_forwarded = match format {
+fn proxy(destination: &DestinationConfig, protocol: Protocol) -> Option<&Proxy> {
+    let is_forwarded = match protocol {
         #[cfg(feature = "grpc")]
-        Format::Grpc => destination.endpoints.iter().all(|url| url.scheme() == "https"),
+        Protocol::Grpc => destination.endpoints.iter().all(|url| url.scheme() == "https"),
         _ => true,
     };
     destination.proxy.as_ref().filter(|_| is_forwarded)
@@ -306,7 +286,7 @@ fn proxy(destination: &DestinationConfig, format: Format) -> Option<&Proxy> {
 fn reqwest_client(
     destination: &DestinationConfig,
     tls: Option<&ClientConfig>,
-    format: Format,
+    protocol: Protocol,
 ) -> Result<reqwest::Client, ClientError> {
     // This fails if another part of the process has installed a provider, which serves as well.
     drop(rustls::crypto::ring::default_provider().install_default());
@@ -321,9 +301,9 @@ fn reqwest_client(
     builder = match tls {
         Some(config) => {
             // Names of protocols in TLS (RFC 7301).
-            let protocol = match format {
+            let protocol = match protocol {
                 #[cfg(feature = "grpc")]
-                Format::Grpc => "h2",
+                Protocol::Grpc => "h2",
                 _ => "http/1.1",
             };
             let mut config = config.clone();
@@ -333,10 +313,10 @@ fn reqwest_client(
         None => builder.tls_certs_only([]),
     };
     #[cfg(feature = "grpc")]
-    if format == Format::Grpc {
+    if protocol == Protocol::Grpc {
         builder = builder.http2_prior_knowledge();
     }
-    if let Some(proxy) = proxy(destination, format).cloned() {
+    if let Some(proxy) = proxy(destination, protocol).cloned() {
         builder = builder.proxy(reqwest::Proxy::custom(move |url| proxy.of(url).cloned()));
     }
     builder.build().map_err(build)
