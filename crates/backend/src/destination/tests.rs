@@ -27,7 +27,17 @@ fn check(source: &dyn Source, expected: &Expect) {
     let destination = DestinationConfig::read(&mut reader);
     let mut lines = Vec::new();
     if let Some(destination) = &destination {
-        lines.extend(destination.endpoints.iter().map(Url::to_string));
+        // The URL of all signals, or each.
+        let one = destination.endpoints.of(SignalKind::Traces).as_str().replace("/traces", "/*");
+        let of_signal = |kind: SignalKind| one.replace("/v1/*", kind.path());
+        let is_one =
+            |kind: &SignalKind| destination.endpoints.of(*kind).as_str() == of_signal(*kind);
+        let each = destination.endpoints.iter().map(Url::to_string);
+        if SignalKind::ALL.iter().all(is_one) {
+            lines.push(one)
+        } else {
+            lines.extend(each)
+        }
         lines.extend(
             destination.headers.iter().map(|(name, value)| format!("{name}: {}", value.expose())),
         );
@@ -62,9 +72,7 @@ fn signal_paths_are_appended_to_the_base_url() {
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "none"),
         ],
         &expect![[r"
-            https://o2.example.com/api/default/v1/traces
-            https://o2.example.com/api/default/v1/metrics
-            https://o2.example.com/api/default/v1/logs
+            https://o2.example.com/api/default/v1/*
             authorization: Basic cHJhYmhhdA==
             stream lambda
             Otlp 10s None"]],
@@ -72,9 +80,7 @@ fn signal_paths_are_appended_to_the_base_url() {
     check(
         &[("LAMBDA_OTLP_ENDPOINT", "http://127.0.0.1:4318?key=1")],
         &expect![[r"
-            http://127.0.0.1:4318/v1/traces?key=1
-            http://127.0.0.1:4318/v1/metrics?key=1
-            http://127.0.0.1:4318/v1/logs?key=1
+            http://127.0.0.1:4318/v1/*?key=1
             OpenObserve 10s Gzip"]],
     );
 }
@@ -115,9 +121,7 @@ fn o2_variables_define_an_otlp_endpoint() {
     check(
         &[("O2_ORGANIZATION_ID", "my org"), ("O2_AUTHORIZATION_HEADER", "Basic cHJhYmhhdA==")],
         &expect![[r"
-            https://api.openobserve.ai/api/my%20org/v1/traces
-            https://api.openobserve.ai/api/my%20org/v1/metrics
-            https://api.openobserve.ai/api/my%20org/v1/logs
+            https://api.openobserve.ai/api/my%20org/v1/*
             authorization: Basic cHJhYmhhdA==
             stream default
             OpenObserve 10s Gzip"]],
@@ -131,9 +135,7 @@ fn o2_variables_define_an_otlp_endpoint() {
             ("O2_REQUEST_TIMEOUT_MS", "30000"),
         ],
         &expect![[r"
-            http://10.0.0.7:5080/o2/api/default/v1/traces
-            http://10.0.0.7:5080/o2/api/default/v1/metrics
-            http://10.0.0.7:5080/o2/api/default/v1/logs
+            http://10.0.0.7:5080/o2/api/default/v1/*
             authorization: Basic cHJhYmhhdA==
             stream lambda
             OpenObserve 30s Gzip
@@ -146,9 +148,7 @@ fn o2_variables_define_an_otlp_endpoint() {
             ("O2_AUTHORIZATION_HEADER", "Basic cHJhYmhhdA=="),
         ],
         &expect![[r"
-            https://o2.example.com/api/my%20org/v1/traces
-            https://o2.example.com/api/my%20org/v1/metrics
-            https://o2.example.com/api/my%20org/v1/logs
+            https://o2.example.com/api/my%20org/v1/*
             authorization: Basic cHJhYmhhdA==
             stream default
             OpenObserve 10s Gzip"]],
@@ -156,9 +156,7 @@ fn o2_variables_define_an_otlp_endpoint() {
     check(
         &[("O2_ORGANIZATION_ID", "default")],
         &expect![[r"
-            https://api.openobserve.ai/api/default/v1/traces
-            https://api.openobserve.ai/api/default/v1/metrics
-            https://api.openobserve.ai/api/default/v1/logs
+            https://api.openobserve.ai/api/default/v1/*
             stream default
             OpenObserve 10s Gzip
             O2_AUTHORIZATION_HEADER: missing beside O2_ORGANIZATION_ID"]],
@@ -177,9 +175,7 @@ fn o2_variables_define_an_otlp_endpoint() {
     check(
         &ours("x-team=shop"),
         &expect![[r"
-        https://api.openobserve.ai/api/default/v1/traces
-        https://api.openobserve.ai/api/default/v1/metrics
-        https://api.openobserve.ai/api/default/v1/logs
+        https://api.openobserve.ai/api/default/v1/*
         x-team: shop
         authorization: Basic cHJhYmhhdA==
         stream default
@@ -188,9 +184,7 @@ fn o2_variables_define_an_otlp_endpoint() {
     check(
         &ours("authorization=Bearer t0ken"),
         &expect![[r"
-        https://api.openobserve.ai/api/default/v1/traces
-        https://api.openobserve.ai/api/default/v1/metrics
-        https://api.openobserve.ai/api/default/v1/logs
+        https://api.openobserve.ai/api/default/v1/*
         authorization: Bearer t0ken
         stream default
         OpenObserve 10s Gzip"]],
@@ -209,9 +203,7 @@ fn credentials_never_go_to_an_endpoint_of_another_family() {
             ("O2_STREAM", "theirs"),
         ],
         &expect![[r"
-            https://ours.example.com/v1/traces
-            https://ours.example.com/v1/metrics
-            https://ours.example.com/v1/logs
+            https://ours.example.com/v1/*
             OpenObserve 10s Gzip
             OTEL_EXPORTER_OTLP_HEADERS: not sent to LAMBDA_OTLP_ENDPOINT; set LAMBDA_OTLP_HEADERS for it"]],
     );
@@ -282,36 +274,25 @@ fn a_cloud_url_without_an_organization_is_rejected() {
 
 #[test]
 fn a_small_timeout_means_seconds_only_with_o2_variables() {
-    let timeout = |others: &[(&str, &str)]| {
+    let check = |others: &[(&str, &str)], millis, remark: String| {
         let source = variables(&[&[(ENDPOINT, "http://localhost")], others].concat());
         let mut reader = Reader::new(&source, TABLE);
         let timeout = DestinationConfig::read(&mut reader).unwrap().request_timeout;
-        let warnings: Vec<String> = reader.warnings().iter().map(Warning::to_string).collect();
-        assert_eq!(reader.finish(), []);
-        (timeout, warnings.join("; "))
+        assert_eq!(timeout, Duration::from_millis(millis), "{others:?}");
+        let mut remarks: Vec<String> = reader.warnings().iter().map(Warning::to_string).collect();
+        remarks.extend(mistakes(reader));
+        assert_eq!(remarks.join("; "), remark);
     };
-    let ms = |millis| (Duration::from_millis(millis), String::new());
-    assert_eq!(timeout(&[(OTEL_TIMEOUT, "30")]), ms(30));
-    assert_eq!(timeout(&[(OTEL_TIMEOUT, "500"), (O2_ENDPOINT, "http://x")]), ms(500));
-    assert_eq!(timeout(&[(OTEL_TIMEOUT, "30ms"), (O2_ENDPOINT, "http://x")]), ms(30));
-    assert_eq!(timeout(&[(OTEL_TIMEOUT, "3s"), (O2_TIMEOUT, "30000")]), ms(3000));
-    assert_eq!(timeout(&[(O2_TIMEOUT, "30000")]), ms(30_000));
-    let (thirty, warning) = timeout(&[(OTEL_TIMEOUT, "30"), (O2_ENDPOINT, "http://x")]);
-    assert_eq!(thirty, Duration::from_secs(30));
-    assert_eq!(
-        warning,
-        "OTEL_EXPORTER_OTLP_TIMEOUT: read as 30 seconds because O2 variables are set; write 30s or 30ms"
-    );
-}
-
-#[test]
-fn a_timeout_of_0_is_reported_and_the_default_applies() {
+    check(&[(OTEL_TIMEOUT, "30")], 30, String::new());
+    check(&[(OTEL_TIMEOUT, "500"), (O2_ENDPOINT, "http://x")], 500, String::new());
+    check(&[(OTEL_TIMEOUT, "30ms"), (O2_ENDPOINT, "http://x")], 30, String::new());
+    check(&[(OTEL_TIMEOUT, "3s"), (O2_TIMEOUT, "30000")], 3000, String::new());
+    check(&[(O2_TIMEOUT, "30000")], 30_000, String::new());
+    let text = "read as 30 seconds because O2 variables are set; write 30s or 30ms";
+    let warning = format!("{OTEL_TIMEOUT}: {text}");
+    check(&[(OTEL_TIMEOUT, "30"), (O2_ENDPOINT, "http://x")], 30_000, warning);
     for name in [OTEL_TIMEOUT, O2_TIMEOUT] {
-        let source = variables(&[(ENDPOINT, "http://localhost"), (name, "0")]);
-        let mut reader = Reader::new(&source, TABLE);
-        let timeout = DestinationConfig::read(&mut reader).unwrap().request_timeout;
-        assert_eq!(timeout, Duration::from_secs(10), "{name}");
-        assert_eq!(mistakes(reader), [format!("{name}: must be longer than 0")]);
+        check(&[(name, "0")], 10_000, format!("{name}: must be longer than 0"));
     }
 }
 
@@ -354,9 +335,7 @@ fn a_secret_pasted_as_a_reference_is_not_printed() {
     check(
         &[("LAMBDA_OTLP_ENDPOINT", "http://localhost"), ("LAMBDA_OTLP_SECRET", "Basic c2VjcmV0")],
         &expect![[r"
-            http://localhost/v1/traces
-            http://localhost/v1/metrics
-            http://localhost/v1/logs
+            http://localhost/v1/*
             OpenObserve 10s Gzip
             LAMBDA_OTLP_SECRET: not an ARN of Secrets Manager or Systems Manager, or ssm:NAME"]],
     );
@@ -406,7 +385,6 @@ fn a_table_without_secret_and_proxy_rows_ignores_both() {
 
 #[test]
 fn the_json_stream_changes_only_the_logs_endpoint() {
-    use wire::SignalKind;
     let check = |base: &str, stream: Option<&str>, expected: &str| {
         let mut otlp = DestinationConfig::new(&Url::parse(base).unwrap());
         otlp.stream = stream.map(str::to_owned);
