@@ -15,20 +15,6 @@ pub struct Codes {
 impl Codes {
     pub const SYMBOLS: usize = LITERALS + DISTANCES;
 
-    /// The codes in which symbols that occur so often take the fewest bits. A symbol that does not occur gets a code, too.
-    #[cfg(test)]
-    pub(crate) fn of_counts(counts: &[u32; Self::SYMBOLS]) -> Self {
-        let counts = counts.map(|count| count + 1);
-        let (of_literals, of_distances) = counts.split_at(LITERALS);
-        let (mut literals, mut distances) = (Code::<512>::default(), Code::<32>::default());
-        literals.build(of_literals, MOST_BITS);
-        distances.build(of_distances, MOST_BITS);
-        Self {
-            literals: std::array::from_fn(|symbol| literals.length(symbol) as u8),
-            distances: std::array::from_fn(|symbol| distances.length(symbol) as u8),
-        }
-    }
-
     /// Reads the numbers of bits of the literals, then of the distances; `None` if they are no codes of all symbols.
     pub fn new(lengths: &[u8; Self::SYMBOLS]) -> Option<Self> {
         let (literals, distances) = lengths.split_at(LITERALS);
@@ -40,11 +26,6 @@ impl Codes {
         };
         (is_complete(literals) && is_complete(distances)).then_some(())?;
         Some(Self { literals: literals.try_into().ok()?, distances: distances.try_into().ok()? })
-    }
-
-    #[cfg(test)]
-    pub(crate) fn lengths(&self) -> impl Iterator<Item = u8> {
-        self.literals.into_iter().chain(self.distances)
     }
 
     /// Returns what a reader of standard deflate has to read before a block in these codes: whole bytes that end with the block's

@@ -89,20 +89,6 @@ impl Deflater {
         self.deflate_after(preset, codes, effort, input, 0..0, max_bytes, out)
     }
 
-    /// Returns how often each symbol occurs in an input that is deflated with a dictionary, in the order of `Codes::lengths`.
-    #[cfg(test)]
-    pub(crate) fn count_symbols(&mut self, preset: &Preset, input: &[u8]) -> [u32; Codes::SYMBOLS] {
-        let part = input.get(..PART_BYTES).unwrap_or(input);
-        self.matches.search(preset, part, Effort::WITH_PRESET).fill(&mut self.tokens, usize::MAX);
-        let mut counts = [0; Codes::SYMBOLS];
-        let all = self.tokens.literals().into_iter().chain(self.tokens.distances().iter().copied());
-        for (count, of_symbol) in counts.iter_mut().zip(all) {
-            *count = of_symbol;
-        }
-        self.tokens.clear();
-        counts
-    }
-
     #[expect(clippy::too_many_arguments, reason = "the two ways to deflate, in one place")]
     fn deflate_after(
         &mut self,

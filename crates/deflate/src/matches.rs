@@ -2,7 +2,6 @@
 //! dictionary (RFC 1951, 3.2; zlib's `deflateSetDictionary`), whose bytes count as text before each input.
 
 use crate::symbols::{MAX_DISTANCE, MAX_LENGTH, MIN_LENGTH, Tokens};
-use std::borrow::Cow;
 use std::ops::Range;
 
 /// One entry for each position that a copy can start from.
@@ -50,7 +49,7 @@ impl Effort {
 /// A dictionary with an index of its contents, built once and shared by all inputs.
 #[derive(Default)]
 pub struct Preset {
-    bytes: Cow<'static, [u8]>,
+    bytes: &'static [u8],
     /// One more than the last place of each hash; 0 means none.
     last: Vec<u16>,
     /// One more than the previous place with the same hash as each place; 0 means none.
@@ -59,12 +58,8 @@ pub struct Preset {
 
 impl Preset {
     /// Indexes a dictionary. Of more than 32 KiB, only the last 32 KiB are used: deflate reaches no further.
-    pub fn new(bytes: Cow<'static, [u8]>) -> Self {
-        let skipped = bytes.len().saturating_sub(MAX_DISTANCE);
-        let bytes = match bytes {
-            Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[skipped..]),
-            Cow::Owned(bytes) => Cow::Owned(bytes[skipped..].to_vec()),
-        };
+    pub fn new(bytes: &'static [u8]) -> Self {
+        let bytes = &bytes[bytes.len().saturating_sub(MAX_DISTANCE)..];
         let mut last = vec![0; 1 << PRESET_HASH_BITS];
         let mut before = vec![0; bytes.len()];
         for (at, four) in bytes.windows(PRESET_MIN_LENGTH).enumerate() {
@@ -76,8 +71,8 @@ impl Preset {
         Self { bytes, last, before }
     }
 
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    pub fn bytes(&self) -> &'static [u8] {
+        self.bytes
     }
 
     /// Returns the length and distance of the longest copy for the beginning of `rest`, which stands `at` bytes after the

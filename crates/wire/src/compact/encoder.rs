@@ -48,7 +48,7 @@ impl Encoder {
             number,
             // Without a header no reader knows the codes.
             codes: codes.filter(|codes| codes.header().is_some()),
-            preset: Preset::new(text.into()),
+            preset: Preset::new(text),
             deflater: Deflater::default(),
             skeleton: Vec::new(),
             holes: Vec::new(),
