@@ -25,8 +25,6 @@ def parameter(aws, name, value):
     [
         ("text", secret, BASIC, ""),
         ("object", secret, OBJECT, "#o2"),
-        # The key as ECS writes it.
-        ("ecs", secret, OBJECT, ":o2::"),
         ("user", secret, USER, ""),
         ("text", parameter, BASIC, ""),
         ("object", parameter, OBJECT, "#o2"),

@@ -63,18 +63,3 @@ impl fmt::Display for Check {
         write!(f, "{:<7} {:<13} {}", self.verdict.as_str(), self.name, self.text)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn check_results_are_printed_in_columns() {
-        let check = |check: Check, expected| assert_eq!(check.to_string(), expected);
-        check(Check::ok("settings", "all"), "ok      settings      all");
-        check(Check::warning("endpoint", "no TLS"), "warning endpoint      no TLS");
-        check(Check::failed("double wiring", "two"), "failed  double wiring two");
-        let skipped = "skipped record        not checked, because an earlier check failed";
-        check(Check::skipped("record"), skipped);
-    }
-}

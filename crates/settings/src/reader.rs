@@ -324,6 +324,8 @@ mod tests {
 
     fn read(source: &dyn Source) -> (Duration, Profile, usize, Headers, String) {
         let mut reader = Reader::new(source, TABLE);
+        // Several parts of a program may read one variable.
+        reader.duration("OTEL_EXPORTER_OTLP_TIMEOUT");
         let timeout = reader.duration("OTEL_EXPORTER_OTLP_TIMEOUT");
         let profile = reader.choice("LAMBDA_OTLP_BACKEND", PROFILES, Profile::Otlp);
         let bytes = reader.bytes("LAMBDA_OTLP_MAX_LINE_BYTES");
@@ -336,14 +338,12 @@ mod tests {
     }
 
     #[test]
-    fn defaults_come_from_the_table() {
-        let (timeout, profile, bytes, headers, error) = read(&[]);
-        assert_eq!(
-            (timeout, profile, bytes),
-            (Duration::from_secs(10), Profile::OpenObserve, 4 << 20)
-        );
-        assert!(headers.is_empty());
+    fn defaults_come_from_the_table_and_choices_ignore_case() {
+        let defaults = (Duration::from_secs(10), Profile::OpenObserve, 4 << 20, Headers::new());
+        let (timeout, profile, bytes, headers, error) = read(&[("LAMBDA_OTLP_STREAM", "")]);
+        assert_eq!((timeout, profile, bytes, headers), defaults);
         assert_eq!(error, "");
+        assert_eq!(read(&[("LAMBDA_OTLP_BACKEND", " OTLP")]).1, Profile::Otlp);
     }
 
     #[test]
@@ -371,21 +371,6 @@ mod tests {
             LAMBDA_OTLP_HEADERS: entry 1 has no `=`, expected name=value,name=value
             LAMBDA_OTLP_SECRET: not an ARN of Secrets Manager or Systems Manager, or ssm:NAME"#]]
         .assert_eq(&error.replace("; ", "\n"));
-    }
-
-    #[test]
-    fn a_mistake_in_a_variable_read_twice_is_reported_once() {
-        let source = [("OTEL_EXPORTER_OTLP_TIMEOUT", "soon")];
-        let mut reader = Reader::new(&source, TABLE);
-        for _ in 0..2 {
-            reader.duration("OTEL_EXPORTER_OTLP_TIMEOUT");
-        }
-        assert_eq!(reader.finish().len(), 1);
-    }
-
-    #[test]
-    fn choices_are_parsed_case_insensitively() {
-        assert_eq!(read(&[("LAMBDA_OTLP_BACKEND", " OTLP")]).1, Profile::Otlp);
     }
 
     #[test]

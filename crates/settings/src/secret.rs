@@ -32,7 +32,7 @@ impl fmt::Display for Secret {
 /// The location of a secret's value.
 ///
 /// The notation is the ARN of a secret in Secrets Manager, the ARN of a parameter in Systems Manager, or `ssm:NAME`. A key of a
-/// JSON object follows as `#key`, or after a secret's ARN in ECS's notation, `arn:…:secret:name-a1b2c3:key::`.
+/// JSON object follows as `#key`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SecretReference {
     pub store: SecretStore,
@@ -59,37 +59,25 @@ impl SecretReference {
             Some((id, key)) => (id, Some(key)),
             None => (text.trim(), None),
         };
-        let mut reference = Self::of_id(id).ok_or(SECRET_REFERENCE)?;
-        if let Some(key) = key {
-            // Either notation, not both.
-            if reference.key.is_some() {
-                return Err(SECRET_REFERENCE);
-            }
-            reference.key = Some(key.to_owned());
-        }
-        let key_is_one = |key: &String| !key.is_empty() && !key.contains(char::is_control);
-        if !reference.key.as_ref().is_none_or(key_is_one) {
+        let (store, id) = Self::of_id(id).ok_or(SECRET_REFERENCE)?;
+        if key.is_some_and(|key| key.is_empty() || key.contains(char::is_control)) {
             return Err(SECRET_REFERENCE);
         }
-        Ok(reference)
+        Ok(Self { store, id: id.to_owned(), key: key.map(str::to_owned) })
     }
 
-    fn of_id(id: &str) -> Option<Self> {
+    fn of_id(id: &str) -> Option<(SecretStore, &str)> {
         if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_+=.@-:".contains(&byte)) {
             return None;
         }
-        let of = |store, id: &str| Self { store, id: id.to_owned(), key: None };
         if let Some(name) = id.strip_prefix("ssm:") {
-            return (!name.is_empty()).then(|| of(SecretStore::ParameterStore, name));
+            return (!name.is_empty()).then_some((SecretStore::ParameterStore, name));
         }
         // arn:partition:service:region:account:resource
-        let parts: Vec<&str> = id.splitn(6, ':').collect();
-        match parts.as_slice() {
-            ["arn", _, "ssm", _, _, _] => Some(of(SecretStore::ParameterStore, id)),
-            ["arn", _, "secretsmanager", _, _, resource] => {
-                let (name, key) = secret_resource(resource)?;
-                let arn = id.strip_suffix(resource)?.to_owned() + name;
-                Some(Self { key, ..of(SecretStore::SecretsManager, &arn) })
+        match id.splitn(7, ':').collect::<Vec<_>>().as_slice() {
+            ["arn", _, "ssm", _, _, _, ..] => Some((SecretStore::ParameterStore, id)),
+            ["arn", _, "secretsmanager", _, _, "secret", name] if !name.contains(':') => {
+                Some((SecretStore::SecretsManager, id))
             }
             _ => None,
         }
@@ -108,17 +96,6 @@ impl SecretReference {
         let part = self.id.strip_prefix("arn:").and(self.id.split(':').nth(position));
         part.filter(|part| !part.is_empty())
     }
-}
-
-/// `secret:name-a1b2c3`, or in ECS's notation `secret:name-a1b2c3:key::`. A version stage or id (the last two fields) is refused:
-/// a rotating secret has one current value.
-fn secret_resource(resource: &str) -> Option<(&str, Option<String>)> {
-    let Some(with_key) = resource.strip_suffix("::") else {
-        return (resource.matches(':').count() == 1).then_some((resource, None));
-    };
-    let (name, key) = with_key.rsplit_once(':')?;
-    let is_secret = name.strip_prefix("secret:").is_some_and(|name| !name.contains(':'));
-    is_secret.then(|| (name, Some(key.to_owned())))
 }
 
 impl fmt::Display for SecretReference {
@@ -158,7 +135,6 @@ mod tests {
         let manager = SecretStore::SecretsManager;
         check(ARN, manager, ARN, None);
         check(&format!(" {ARN}#auth "), manager, ARN, Some("auth"));
-        check(&format!("{ARN}:auth::"), manager, ARN, Some("auth"));
         check(&format!("{ARN}#a key"), manager, ARN, Some("a key"));
         let parameters = SecretStore::ParameterStore;
         let arn = "arn:aws-cn:ssm:cn-north-1:123456789012:parameter/o2";
@@ -170,25 +146,19 @@ mod tests {
 
     #[test]
     fn invalid_secret_references_are_rejected() {
-        let with = |end: &str| format!("{ARN}{end}");
-        let wrong = [
-            String::new(),
-            "ssm:".to_owned(),
-            "ssm:#key".to_owned(),
-            "ssm:Basic aHVudGVyMg==".to_owned(),
-            "Basic aHVudGVyMg==".to_owned(),
-            "arn:aws:s3:::bucket".to_owned(),
-            "arn:aws:ssm".to_owned(),
-            "arn:aws:secretsmanager:eu-west-1:123456789012:secret".to_owned(),
-            with("#"),
-            with(":key"),
-            with(":::"),
-            with("::"),
-            with(":key:AWSPREVIOUS:"),
-            with(":key::#key"),
-        ];
-        for wrong in wrong {
-            assert_eq!(SecretReference::parse(&wrong), Err(SECRET_REFERENCE), "{wrong}");
+        for wrong in [
+            "",
+            "ssm:",
+            "ssm:#key",
+            "ssm:Basic aHVudGVyMg==",
+            "Basic aHVudGVyMg==",
+            "arn:aws:s3:::bucket",
+            "arn:aws:ssm",
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret",
+            &format!("{ARN}#"),
+            &format!("{ARN}:key::"),
+        ] {
+            assert_eq!(SecretReference::parse(wrong), Err(SECRET_REFERENCE), "{wrong}");
         }
     }
 

@@ -99,33 +99,3 @@ pub const AWS_LAMBDA_FUNCTION_NAME: Variable =
 pub const fn set_by_lambda(name: &'static str, doc: &'static str) -> Variable {
     Variable { name, default: None, kind: Kind::Text, doc }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::table::Table;
-
-    #[test]
-    fn shared_rows_are_valid_and_tables_can_override_them() {
-        const ROWS: &[Variable] = &[
-            LAMBDA_OTLP_BACKEND,
-            LAMBDA_OTLP_LINE,
-            LAMBDA_OTLP_LOG_LEVEL,
-            LAMBDA_OTLP_MAX_LINE_BYTES,
-            LAMBDA_OTLP_NAMES,
-            LAMBDA_OTLP_SPAN_END,
-            LAMBDA_OTLP_SPAN_MAPPING,
-            O2_SPAN_MAPPING_STRATEGY,
-            OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL,
-            OTEL_SERVICE_NAME,
-            OTEL_PROPAGATORS.with_default("xray").with_doc("Its own meaning."),
-            AWS_REGION,
-            AWS_LAMBDA_FUNCTION_NAME,
-        ];
-        const TABLE: Table = Table::new(&[ROWS]);
-        assert_eq!(TABLE.problems(), [""; 0]);
-        let own = TABLE.find("OTEL_PROPAGATORS").unwrap();
-        assert_eq!((own.default, own.doc), (Some("xray"), "Its own meaning."));
-        assert_eq!(own.kind, OTEL_PROPAGATORS.kind);
-    }
-}

@@ -73,21 +73,3 @@ impl<const N: usize> Source for [(&str, &str); N] {
         self.iter().map(|(name, _)| (*name).to_owned()).collect()
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_empty_value_counts_as_unset_in_every_source() {
-        let pairs = [("A", ""), ("B", "b")];
-        let owned = || pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        let hash_map: HashMap<_, _> = owned().collect();
-        let tree_map: BTreeMap<_, _> = owned().collect();
-        for source in [&pairs as &dyn Source, &hash_map, &tree_map] {
-            assert_eq!(source.get("A"), None);
-            assert_eq!(source.get("B").as_deref(), Some("b"));
-            assert_eq!(source.get("C"), None);
-        }
-    }
-}
