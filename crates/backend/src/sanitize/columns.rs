@@ -279,20 +279,6 @@ mod tests {
     }
 
     #[test]
-    fn items_share_a_request_up_to_the_column_limit() {
-        let three = || vec![keys(0..10), keys(10..20), keys(20..30)];
-        let spans = |items| traces(vec![(vec![], items)]);
-        check(spans(three()), 30, &[3]);
-        check(spans(three()), 29, &[2, 1]);
-        check(spans(three()), 19, &[1, 1, 1]);
-        check(spans(vec![keys(0..10); 5]), 10, &[5]);
-        check(logs(vec![], log_records(three())), 29, &[2, 1]);
-        check(metrics(vec![], vec![("queue", gauge(three()))]), 29, &[2, 1]);
-        // An oversized item stays alone.
-        check(spans(vec![keys(0..10), keys(0..50), keys(0..10), keys(5..15)]), 30, &[1, 1, 2]);
-    }
-
-    #[test]
     fn resource_columns_count_in_every_piece() {
         let items = || vec![keys(0..10), keys(10..20), keys(20..30)];
         check(traces(vec![(keys(90..110), items())]), 49, &[2, 1]);
@@ -379,14 +365,6 @@ mod tests {
         check(logs(vec![], vec![body(0..10), body(10..20)]), 19, &[1, 1]);
     }
 
-    #[test]
-    fn small_and_empty_requests_stay_whole() {
-        check(logs(vec![], vec![]), 0, &[0]);
-        check(traces(vec![(vec![], vec![keys(0..1)])]), 0, &[1]);
-        let few = traces(vec![(vec![], vec![keys(0..10), keys(10..20)])]);
-        assert_eq!(split_by_columns(few.clone(), 900), [few]);
-    }
-
     proptest! {
         /// Nothing is lost or reordered, and only pieces with a single item exceed the limit.
         #[test]
@@ -415,7 +393,7 @@ mod tests {
                 decoded.resource_spans.into_iter().flat_map(spans).collect()
             };
             let all: Vec<_> = pieces.iter().flat_map(flat).collect();
-            prop_assert_eq!(all, flat(&request));
+            prop_assert_eq!(&all, &flat(&request));
             for piece in &pieces {
                 prop_assert_eq!(piece.items(), flat(piece).len());
                 let mut names = HashSet::new();
@@ -426,6 +404,17 @@ mod tests {
                     names.extend(own.iter().map(|attribute| attribute.key.clone()));
                 }
                 prop_assert!(names.len() <= columns || piece.items() == 1 || widest_resource > columns);
+            }
+            // Each piece is as long as possible.
+            let mut at = 0;
+            for piece in pieces.iter().take(pieces.len() - 1) {
+                let with_next = all.iter().skip(at).take(piece.items() + 1);
+                let names = with_next.flat_map(|(resource, own)| {
+                    let resource = resource.iter().map(|attribute| format!("service_{}", attribute.key));
+                    resource.chain(own.iter().map(|attribute| attribute.key.clone()))
+                });
+                prop_assert!(names.collect::<HashSet<_>>().len() > columns);
+                at += piece.items();
             }
         }
     }

@@ -22,13 +22,12 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use same_column::Columns;
 pub use survey::{Survey, Times};
-use traces::WithValidIds;
 use wire::field::any_value;
 use wire::protobuf::Value::{Fixed64, Len};
 use wire::protobuf::{fields, messages};
 use wire::resource::SERVICE_NAME;
 use wire::view::{key_and_value, map_entries};
-use wire::{Logs, Metrics, Request, Signal, SignalKind, SpanIds, Traces};
+use wire::{Logs, Metrics, Request, Signal, SignalKind, Traces};
 
 /// A request in a form that the backend accepts, and the items that the backend cannot store.
 #[must_use]
@@ -58,22 +57,12 @@ pub fn sanitize(profile: Profile, request: Request, fallback_service: &str) -> S
     if profile == Profile::Otlp {
         return whole(request);
     }
-    let survey = match request.kind() {
-        SignalKind::Traces => scan::traces_need_nothing(&request),
-        SignalKind::Logs => scan::logs_need_nothing(&request),
-        SignalKind::Metrics => None,
-    };
+    // Most requests need no change: this costs no decoding, and less than a walk that could change them.
+    let survey = scan::needs_nothing(&request);
     if survey.is_some() {
         return Sanitized { survey, ..whole(request) };
     }
-    let is_invalid = |span| SpanIds::of(span).is_none();
-    let (request, refused) =
-        if request.kind() == SignalKind::Traces && request.messages().any(is_invalid) {
-            let refused = request.clone().edit(&mut WithValidIds(false));
-            (request.edit(&mut WithValidIds(true)), refused)
-        } else {
-            (Some(request), None)
-        };
+    let (request, refused) = traces::with_valid_ids(request);
     let Some(request) = request else {
         return Sanitized { request, dropped: 0, renamed: 0, refused, survey: None };
     };
@@ -136,12 +125,8 @@ fn shape_resource(
 const MOST_LEVELS: usize = 64;
 
 /// Returns `true` if a value is or holds one that [`to_text`] changes.
-fn needs_text(value: &[u8]) -> bool {
-    needs_text_below(value, MOST_LEVELS)
-}
-
-fn needs_text_below(value: &[u8], levels: usize) -> bool {
-    let below = |value: &[u8]| levels > 0 && needs_text_below(value, levels - 1);
+fn needs_text(value: &[u8], levels: usize) -> bool {
+    let below = |value: &[u8]| levels > 0 && needs_text(value, levels - 1);
     fields(value).any(|field| match (field.number, field.value) {
         (any_value::DOUBLE, Fixed64(bits)) => !f64::from_bits(bits).is_finite(),
         (any_value::BYTES, Len(_)) => true,

@@ -210,13 +210,6 @@ pub(super) fn is_reserved(key: &[u8], reserved: &Reserved) -> bool {
 
 #[inline(never)]
 fn is_one_of(key: &[u8], reserved: &Reserved) -> bool {
-    if key.is_ascii() {
-        let is_key = |column: &&str| {
-            let mut letters = column.bytes().zip(key);
-            column.len() == key.len() && letters.all(|(letter, byte)| letter == stored_byte(*byte))
-        };
-        return reserved.columns().any(|column| is_key(&column));
-    }
     reserved.columns().any(|column| column.bytes().eq(stored_key(key)))
 }
 

@@ -5,6 +5,7 @@ use super::survey::KeyHash;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use wire::resource::SERVICE_NAME;
 use wire::view::{holds_map, key_and_value, map_entries};
 
@@ -113,10 +114,14 @@ fn may_share_a_column(attributes: &[KeyValue]) -> bool {
     })
 }
 
-/// Gives each key of an item a column of its own. For each column, the key that has it, and the last number that a renamed key
-/// got.
+/// Gives each key of an item a column of its own.
 #[derive(Default)]
-pub(super) struct Columns(HashMap<u64, (u64, usize)>);
+pub(super) struct Columns {
+    /// For each column, the key that has it.
+    taken: HashMap<u64, u64>,
+    /// The number of renamed keys with a number, plus one.
+    number: usize,
+}
 
 impl Columns {
     /// Renames entries of a log record's body, if it is a map.
@@ -133,7 +138,7 @@ impl Columns {
         collides: impl Fn(&KeyValue) -> bool,
     ) {
         let colliding: Vec<bool> = attributes.iter().map(&collides).collect();
-        if self.0.is_empty() && !colliding.contains(&true) && !may_share_a_column(attributes) {
+        if self.taken.is_empty() && !colliding.contains(&true) && !may_share_a_column(attributes) {
             return;
         }
         // Keys that may stay have their columns before renamed ones, and a resource's service name before all.
@@ -192,34 +197,26 @@ impl Columns {
         attribute: &mut KeyValue,
         collides: &impl Fn(&KeyValue) -> bool,
     ) {
-        let place = below(path, attribute.key.as_bytes());
         let key = std::mem::take(&mut attribute.key);
         attribute.key = format!("attr_{key}");
-        // Each number is tried once for a column, so that many such keys cost no more than their number.
+        // Each number is tried once for an item, so that many such keys cost no more than their number.
         while collides(attribute) || !self.take(below(path, attribute.key.as_bytes())) {
-            attribute.key = format!("attr_{}_{key}", self.next_number(place));
+            self.number += 1;
+            attribute.key = format!("attr_{}_{key}", self.number + 1);
         }
     }
 
     /// Returns `true` if no other key has the column of this key, which has it from then on.
     fn is_free(&mut self, (column, key): Place) -> bool {
-        self.0.entry(column).or_insert((key, 1)).0 == key
+        *self.taken.entry(column).or_insert(key) == key
     }
 
     /// Returns `true` if no key has the column of this renamed key, which has it from then on, also if another key has the same
     /// text.
     fn take(&mut self, (column, key): Place) -> bool {
-        let vacant = !self.0.contains_key(&column);
-        if vacant {
-            self.0.insert(column, (!key, 1));
-        }
-        vacant
-    }
-
-    fn next_number(&mut self, (column, key): Place) -> usize {
-        let (_, number) = self.0.entry(column).or_insert((key, 1));
-        *number += 1;
-        *number
+        let Entry::Vacant(vacant) = self.taken.entry(column) else { return false };
+        vacant.insert(!key);
+        true
     }
 }
 

@@ -1,46 +1,34 @@
 //! Checks without decoding whether a rule would change a request of traces or logs. Most requests need no change.
 
-use super::needs_text;
 use super::same_column::{KnownKeys, share_a_column, with_known_keys};
 use super::survey::{KeyHash, Survey};
 use super::taken::{self, Taken};
 use super::traces::{EVENT_FIELDS, LINK_FIELDS, has_valid_ids, is_valid_parent};
-use wire::Request;
+use super::{MOST_LEVELS, needs_text};
 use wire::field::{any_value, event, link, log_record, span};
 use wire::protobuf::{Value, fields, messages};
 use wire::resource::SERVICE_NAME;
 use wire::view::{holds_map, key_and_value, may_nest};
+use wire::{Request, SignalKind};
 
-/// Returns `None` if a rule would change the request, or else the facts about its spans.
-pub(super) fn traces_need_nothing(request: &Request) -> Option<Survey> {
-    every_item(request, &taken::SPANS, span_needs_nothing)
-}
-
-/// Returns `None` if a rule would change the request, or else the facts about its log records.
-pub(super) fn logs_need_nothing(request: &Request) -> Option<Survey> {
-    every_item(request, &taken::LOG_RECORDS, log_record_needs_nothing)
-}
-
-/// Returns `None` unless every resource has a service name and no reserved key, and every item passes.
-fn every_item(
-    request: &Request,
-    signal: &'static taken::Signal,
-    passes: fn(&[u8], &Taken<'_>, &mut Seen<'_>) -> bool,
-) -> Option<Survey> {
+/// Returns the facts about a request of traces or logs, or `None` if a rule would change it: unless every resource has a service
+/// name and no reserved key, and every item passes.
+pub(super) fn needs_nothing(request: &Request) -> Option<Survey> {
+    let (signal, passes): (_, fn(&[u8], &Taken<'_>, &mut Seen<'_>) -> bool) = match request.kind() {
+        SignalKind::Traces => (&taken::SPANS, span_needs_nothing),
+        SignalKind::Logs => (&taken::LOG_RECORDS, log_record_needs_nothing),
+        SignalKind::Metrics => return None,
+    };
     with_known_keys(|known| {
         let mut seen = Seen { survey: Survey::NOTHING, known, may_share: false };
-        for container in request.containers() {
+        let is_passed = request.containers().all(|container| {
             let taken = Taken::beside(signal, container.attributes());
-            if !resource_needs_nothing(&taken, signal, &mut seen) {
-                return None;
-            }
-            for scope in container.scopes() {
-                if !scope.messages().all(|item| passes(item, &taken, &mut seen)) {
-                    return None;
-                }
-            }
-        }
-        Some(seen.survey)
+            resource_needs_nothing(&taken, signal, &mut seen)
+                && container
+                    .scopes()
+                    .all(|scope| scope.messages().all(|item| passes(item, &taken, &mut seen)))
+        });
+        is_passed.then_some(seen.survey)
     })
 }
 
@@ -68,7 +56,7 @@ impl Seen<'_> {
             self.survey.add_map();
             self.may_share = true;
         }
-        !needs_text(value)
+        !needs_text(value, MOST_LEVELS)
     }
 
     /// Returns `true` if two of an item's attributes, all of which were added, have the same column.
@@ -120,9 +108,9 @@ fn add_attribute(attribute: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bo
 
 /// Returns `true` if attributes of an event or link hide a field or have a value that OpenObserve cannot store.
 fn hides(message: &[u8], number: u32, fields: &[&[u8]]) -> bool {
-    messages(message, number)
-        .map(key_and_value)
-        .any(|(key, value)| fields.contains(&key) || (may_change(value) && needs_text(value)))
+    messages(message, number).map(key_and_value).any(|(key, value)| {
+        fields.contains(&key) || (may_change(value) && needs_text(value, MOST_LEVELS))
+    })
 }
 
 fn span_needs_nothing(span: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {

@@ -7,9 +7,11 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::collections::HashSet;
-use wire::SpanIds;
 use wire::edit::{Edit, Editor};
+use wire::field::span;
+use wire::protobuf::messages;
 use wire::view::Item;
+use wire::{Request, SignalKind};
 
 const TRACE_ID_BYTES: usize = 16;
 const SPAN_ID_BYTES: usize = 8;
@@ -25,14 +27,28 @@ pub(super) fn shape(traces: &mut ExportTraceServiceRequest, fallback_service: &s
     }
 }
 
-/// Keeps the spans with or without valid ids. OpenObserve rejects a wrong length with a text about retention, and joins all spans
-/// with an all-zero trace id, invalid in OTLP, to one trace.
-pub(super) struct WithValidIds(pub(super) bool);
+/// Separates the spans with invalid ids, unchanged. OpenObserve rejects a wrong length with a text about retention, and joins all
+/// spans with an all-zero trace id, invalid in OTLP, to one trace.
+pub(super) fn with_valid_ids(request: Request) -> (Option<Request>, Option<Request>) {
+    if request.kind() != SignalKind::Traces || request.messages().all(is_valid) {
+        return (Some(request), None);
+    }
+    let refused = request.clone().edit(&mut WithValidIds(false));
+    (request.edit(&mut WithValidIds(true)), refused)
+}
+
+/// Keeps the spans with or without valid ids.
+struct WithValidIds(bool);
 
 impl Editor for WithValidIds {
     fn item(&mut self, span: Item<'_>) -> Edit {
-        if SpanIds::of(span.bytes).is_some() == self.0 { Edit::Keep } else { Edit::Drop }
+        if is_valid(span.bytes) == self.0 { Edit::Keep } else { Edit::Drop }
     }
+}
+
+fn is_valid(span: &[u8]) -> bool {
+    let id = |number| messages(span, number).last().unwrap_or_default();
+    has_valid_ids(id(span::TRACE_ID), id(span::SPAN_ID))
 }
 
 fn shape_span(span: &mut Span, taken: &Taken<'_>) {

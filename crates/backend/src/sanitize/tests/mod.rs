@@ -19,6 +19,11 @@ fn attribute(key: &str, value: &str) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(value), ..Default::default() }
 }
 
+/// Attributes with these keys.
+fn keyed(keys: &[&str]) -> Vec<KeyValue> {
+    keys.iter().map(|key| attribute(key, "x")).collect()
+}
+
 fn resource(attributes: &[(&str, &str)]) -> Resource {
     let attributes = attributes.iter().map(|(key, value)| attribute(key, value)).collect();
     Resource { attributes, ..Default::default() }
@@ -65,7 +70,7 @@ fn metric(data: Data) -> Metric {
 
 fn point(value: f64, keys: &[&str]) -> NumberDataPoint {
     NumberDataPoint {
-        attributes: keys.iter().map(|key| attribute(key, "x")).collect(),
+        attributes: keyed(keys),
         start_time_unix_nano: 3,
         time_unix_nano: 9,
         value: Some(Number::AsDouble(value)),
@@ -175,14 +180,6 @@ fn spans_are_adapted_to_openobserve() {
     check(Span { end_time_unix_nano: 0, ..span() }, Span { end_time_unix_nano: 5, ..span() });
     check(Span { parent_span_id: vec![0; 8], ..span() }, span());
     check(Span { parent_span_id: vec![1; 16], ..span() }, span());
-    let keys = |keys: &[&str]| Span {
-        attributes: keys.iter().map(|key| attribute(key, "x")).collect(),
-        ..span()
-    };
-    check(
-        keys(&["Service.Name", "flags", "http.route", "duration"]),
-        keys(&["attr_Service.Name", "attr_flags", "http.route", "attr_duration"]),
-    );
 }
 
 #[test]
@@ -205,7 +202,7 @@ fn spans_with_invalid_ids_are_refused_unchanged() {
 }
 
 #[test]
-fn records_get_a_severity_text_and_unreserved_keys() {
+fn records_get_a_severity_text() {
     let severity = |severity_number| {
         let record = LogRecord { severity_number, ..Default::default() };
         adapted_record(shop(), record).severity_text
@@ -215,31 +212,54 @@ fn records_get_a_severity_text_and_unreserved_keys() {
         ["TRACE", "DEBUG", "DEBUG", "INFO", "INFO", "WARN", "WARN", "ERROR", "FATAL"]
     );
     assert_eq!([0, 25, -1].map(severity), ["UNSPECIFIED"; 3]);
+    let record = LogRecord { severity_text: "warning".to_owned(), ..Default::default() };
+    assert_eq!(adapted_record(shop(), record).severity_text, "warning");
+}
 
-    let record = LogRecord {
-        severity_text: "warning".to_owned(),
-        attributes: ["_timestamp", "body", "severity", "service.name", "trace_id", "body.text"]
-            .map(|key| attribute(key, "x"))
-            .to_vec(),
-        ..Default::default()
+/// Columns of OpenObserve, and of the resource: a span's have the prefix `service_`, a record's and a data point's none.
+#[test]
+fn item_attributes_never_overwrite_resource_columns() {
+    let orders = || resource(&[("service.name", "orders"), ("faas.name", "orders")]);
+    let check = |attributes: Vec<KeyValue>, expected: &[&str]| {
+        let keys: Vec<_> = attributes.iter().map(|attribute| attribute.key.as_str()).collect();
+        assert_eq!(keys, expected);
     };
-    let resource = resource(&[("service.name", "shop"), ("severity", "x")]);
-    let decoded = decoded::<Logs>(&for_openobserve(&logs(resource, vec![record])));
-    let record = &decoded.resource_logs[0].scope_logs[0].log_records[0];
-    assert_eq!(record.severity_text, "warning");
-    assert_eq!(
-        texts(&record.attributes),
-        [
-            "attr__timestamp=x",
-            "attr_body=x",
-            "attr_severity=x",
-            "attr_service.name=x",
-            "attr_trace_id=x",
-            "body.text=x"
-        ]
+    let span = |resource, keys| {
+        adapted_span(resource, Span { attributes: keyed(keys), ..span() }).attributes
+    };
+    let record = |resource, keys| {
+        let body = map("", vec![attribute("a", "x")]).value;
+        let record = LogRecord { body, attributes: keyed(keys), ..record() };
+        adapted_record(resource, record).attributes
+    };
+    check(
+        span(shop(), &["Service.Name", "flags", "http.route", "duration"]),
+        &["attr_Service.Name", "attr_flags", "http.route", "attr_duration"],
     );
-    let resource = decoded.resource_logs[0].resource.as_ref().unwrap();
-    assert_eq!(texts(&resource.attributes), ["service.name=shop", "attr_severity=x"]);
+    check(
+        record(
+            shop(),
+            &["_timestamp", "body", "severity", "service.name", "trace_id", "body.text"],
+        ),
+        &[
+            "attr__timestamp",
+            "attr_body",
+            "attr_severity",
+            "attr_service.name",
+            "attr_trace_id",
+            "body.text",
+        ],
+    );
+    let forged = &["service.faas_name", "faas.name", "service_o2"];
+    check(span(orders(), forged), &["attr_service.faas_name", "faas.name", "service_o2"]);
+    check(record(orders(), forged), &["service.faas_name", "attr_faas.name", "service_o2"]);
+    // `Http_Route` shares a column with `http.route`, and its new name must not take the column of a resource attribute. So does
+    // `body_a` with the entry `a` of the body.
+    let taken = resource(&[("service.name", "x"), ("attr_Http_Route", "y"), ("attr_body_a", "y")]);
+    check(
+        record(taken, &["http.route", "Http_Route", "body_a"]),
+        &["http.route", "attr_2_Http_Route", "attr_3_body_a"],
+    );
 }
 
 fn key() -> impl Strategy<Value = &'static str> {
@@ -299,7 +319,7 @@ proptest! {
         let has_valid_ids = (trace_id, span_id) == (16, 8);
         let needs_nothing = has_valid_ids && Request::encode::<Traces>(&decoded) == request;
         let times = Times { oldest_unix_nano: start, newest_unix_nano: start };
-        let survey = scan::traces_need_nothing(&request);
+        let survey = scan::needs_nothing(&request);
         prop_assert_eq!(survey.map(|survey| survey.times), needs_nothing.then_some(times));
 
         let request = logs(resource, vec![record]);
@@ -308,7 +328,7 @@ proptest! {
         let needs_nothing = Request::encode::<Logs>(&decoded) == request;
         let time = if time == 0 { observed } else { time };
         let times = Times { oldest_unix_nano: time, newest_unix_nano: time };
-        let survey = scan::logs_need_nothing(&request);
+        let survey = scan::needs_nothing(&request);
         prop_assert_eq!(survey.map(|survey| survey.times), needs_nothing.then_some(times));
 
         // A second adaptation changes nothing, and each attribute has a column of its own.
@@ -320,44 +340,6 @@ proptest! {
         let twice = for_openobserve(once.request.as_ref().unwrap());
         prop_assert_eq!((twice.request, twice.dropped), (once.request, once.dropped));
     }
-}
-
-/// `Http_Route` shares a column with `http.route`, and its new name must not take the column of a resource attribute. So does
-/// `body_a` with the entry `a` of the body.
-#[test]
-fn a_renamed_key_avoids_the_columns_of_its_resource() {
-    let resource = resource(&[
-        ("service.name", "shop"),
-        ("attr_Http_Route", "of the resource"),
-        ("attr_body_a", "of the resource"),
-    ]);
-    let record = LogRecord {
-        body: map("", vec![attribute("a", "x")]).value,
-        attributes: ["http.route", "Http_Route", "body_a"].map(|key| attribute(key, "x")).to_vec(),
-        ..record()
-    };
-    assert_eq!(
-        texts(&adapted_record(resource, record).attributes),
-        ["http.route=x", "attr_2_Http_Route=x", "attr_2_body_a=x"]
-    );
-}
-
-/// A span's resource attributes are stored with the prefix `service_`, a data point's without one.
-#[test]
-fn item_attributes_never_overwrite_resource_columns() {
-    let resource = || resource(&[("service.name", "orders"), ("faas.name", "orders")]);
-    let forged =
-        || ["service.faas_name", "faas.name", "service_o2"].map(|key| attribute(key, "x")).to_vec();
-    let span = adapted_span(resource(), Span { attributes: forged(), ..span() });
-    assert_eq!(
-        texts(&span.attributes),
-        ["attr_service.faas_name=x", "faas.name=x", "service_o2=x"]
-    );
-    let record = LogRecord { attributes: forged(), ..Default::default() };
-    assert_eq!(
-        texts(&adapted_record(resource(), record).attributes),
-        ["service.faas_name=x", "attr_faas.name=x", "service_o2=x"]
-    );
 }
 
 /// A resource with very many attributes is indexed, and protects its columns as well.
@@ -560,21 +542,17 @@ fn values_that_json_lacks_become_text() {
 
 #[test]
 fn event_and_link_attributes_never_hide_a_field() {
-    let keys = |keys: &[&str]| keys.iter().map(|key| attribute(key, "x")).collect();
-    let check = |events: Vec<KeyValue>, links: Vec<KeyValue>, expected: [&[&str]; 2]| {
-        let span = Span {
-            events: vec![Event { attributes: events, ..Default::default() }],
-            links: vec![Link { attributes: links, ..Default::default() }],
+    for (events, links, expected_events, expected_links) in [
+        (&["name", "Name"][..], &["name"][..], &["attr_name", "Name"][..], &["name"][..]),
+        (&["name", "attr_name"], &[], &["attr_2_name", "attr_name"], &[]),
+        (&["a"], &["context"], &["a"], &["attr_context"]),
+    ] {
+        let with = |events, links| Span {
+            events: vec![Event { attributes: keyed(events), ..Default::default() }],
+            links: vec![Link { attributes: keyed(links), ..Default::default() }],
             ..span()
         };
-        let span = adapted_span(shop(), span);
-        let expected: [Vec<KeyValue>; 2] = expected.map(keys);
-        assert_eq!(
-            [&span.events[0].attributes, &span.links[0].attributes],
-            [&expected[0], &expected[1]]
-        );
-    };
-    check(keys(&["name", "Name"]), keys(&["name"]), [&["attr_name", "Name"], &["name"]]);
-    check(keys(&["name", "attr_name"]), keys(&[]), [&["attr_2_name", "attr_name"], &[]]);
-    check(keys(&["a"]), keys(&["context"]), [&["a"], &["attr_context"]]);
+        let adapted = adapted_span(shop(), with(events, links));
+        assert_eq!(adapted, with(expected_events, expected_links));
+    }
 }
