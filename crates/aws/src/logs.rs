@@ -3,7 +3,7 @@
 //! Each operation is idempotent: putting a filter twice has the effect of once, and deleting a missing one succeeds. Throttled
 //! requests are retried until the deadline, other temporary errors a few times.
 
-use crate::client::{AwsClient, AwsResponse, SignedRequest, excerpt, service_endpoint};
+use crate::client::{AwsClient, AwsResponse, Refusal, SignedRequest, excerpt, service_endpoint};
 use crate::credentials::{CredentialsSource, CurrentCredentials};
 use crate::variables::{ACCESS_KEY_ID, ENDPOINT, LOGS_ENDPOINT, REGION};
 use serde::Deserialize;
@@ -88,6 +88,17 @@ pub struct FilteredLogEvent {
     pub message: String,
 }
 
+/// The answer to any operation that reads.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Answer {
+    log_groups: Vec<LogGroup>,
+    tags: BTreeMap<String, String>,
+    subscription_filters: Vec<SubscriptionFilter>,
+    events: Vec<FilteredLogEvent>,
+    next_token: Option<String>,
+}
+
 #[derive(Debug)]
 pub struct CloudWatchLogs {
     region: String,
@@ -120,13 +131,6 @@ impl CloudWatchLogs {
         next: Option<String>,
         deadline: Instant,
     ) -> Result<Page<LogGroup>, LogsError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Groups {
-            #[serde(default)]
-            log_groups: Vec<LogGroup>,
-            next_token: Option<String>,
-        }
         let prefix_if_any = (!prefix.is_empty()).then(|| prefix.into());
         let body = members([
             ("limit", Some(50.into())),
@@ -134,8 +138,8 @@ impl CloudWatchLogs {
             ("nextToken", next.map(Value::from)),
         ]);
         let asked = Asked { operation: "DescribeLogGroups", subject: prefix };
-        let Groups { log_groups, next_token } = self.ask(asked, &body, deadline).await?;
-        Ok(Page { items: log_groups, next: next_token })
+        let answer = self.ask(asked, &body, deadline).await?;
+        Ok(Page { items: answer.log_groups, next: answer.next_token })
     }
 
     pub async fn log_group(
@@ -153,16 +157,10 @@ impl CloudWatchLogs {
         group: &LogGroup,
         deadline: Instant,
     ) -> Result<BTreeMap<String, String>, LogsError> {
-        #[derive(Deserialize)]
-        struct Tags {
-            #[serde(default)]
-            tags: BTreeMap<String, String>,
-        }
         // The operations on tags require the ARN without its suffix.
         let arn = group.arn.strip_suffix(":*").unwrap_or(&group.arn);
         let asked = Asked { operation: "ListTagsForResource", subject: &group.name };
-        let Tags { tags } = self.ask(asked, &json!({ "resourceArn": arn }), deadline).await?;
-        Ok(tags)
+        Ok(self.ask(asked, &json!({ "resourceArn": arn }), deadline).await?.tags)
     }
 
     /// The subscription filters of a log group, at most two.
@@ -171,16 +169,9 @@ impl CloudWatchLogs {
         group: &str,
         deadline: Instant,
     ) -> Result<Vec<SubscriptionFilter>, LogsError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Filters {
-            #[serde(default)]
-            subscription_filters: Vec<SubscriptionFilter>,
-        }
         let asked = Asked { operation: "DescribeSubscriptionFilters", subject: group };
         let body = json!({ "logGroupName": group });
-        let filters: Filters = self.ask(asked, &body, deadline).await?;
-        Ok(filters.subscription_filters)
+        Ok(self.ask(asked, &body, deadline).await?.subscription_filters)
     }
 
     /// Creates or changes a subscription filter. A filter with a role needs `iam:PassRole`.
@@ -225,31 +216,25 @@ impl CloudWatchLogs {
         next: Option<String>,
         deadline: Instant,
     ) -> Result<Page<FilteredLogEvent>, LogsError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Events {
-            #[serde(default)]
-            events: Vec<FilteredLogEvent>,
-            next_token: Option<String>,
-        }
         let body = members([
             ("logGroupName", Some(group.into())),
             ("startTime", Some(from_ms.into())),
             ("nextToken", next.map(Value::from)),
         ]);
         let asked = Asked { operation: "FilterLogEvents", subject: group };
-        let Events { events, next_token } = self.ask(asked, &body, deadline).await?;
-        Ok(Page { items: events, next: next_token })
+        let answer = self.ask(asked, &body, deadline).await?;
+        Ok(Page { items: answer.events, next: answer.next_token })
     }
 
-    async fn ask<T: for<'a> Deserialize<'a>>(
+    async fn ask(
         &self,
         asked: Asked<'_>,
         body: &Value,
         deadline: Instant,
-    ) -> Result<T, LogsError> {
+    ) -> Result<Answer, LogsError> {
         let response = self.send(asked, body, deadline).await?;
-        serde_json::from_slice(&response.body).map_err(|_| asked.unreadable())
+        let unreadable = |_| asked.no_response("the answer has an unexpected form");
+        serde_json::from_slice(&response.body).map_err(unreadable)
     }
 
     /// Sends a request until it succeeds, fails permanently, or the deadline passes.
@@ -278,7 +263,7 @@ impl CloudWatchLogs {
                 return Err(error);
             }
             if next >= deadline {
-                return Err(asked.too_late(Some(error)));
+                return Err(asked.too_late(Some(&error)));
             }
             sleep_until(next).await;
             retries += u32::from(again == Again::AFewTimes);
@@ -324,10 +309,6 @@ fn members<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     Value::Object(given.collect())
 }
 
-fn logs_endpoint(region: &str) -> Option<Url> {
-    service_endpoint("logs", None, region)
-}
-
 #[derive(Clone, Debug)]
 pub struct LogsSettings {
     pub credentials: CredentialsSource,
@@ -355,7 +336,7 @@ impl LogsSettings {
             reader.mistake(REGION, "missing: set the region of the log groups");
             return None;
         };
-        let Some(endpoint) = own.or_else(|| logs_endpoint(&region)) else {
+        let Some(endpoint) = own.or_else(|| service_endpoint("logs", None, &region)) else {
             reader.mistake(REGION, "is not a region");
             return None;
         };
@@ -363,70 +344,31 @@ impl LogsSettings {
     }
 }
 
+/// A request without success, in words for a person.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LogsError {
-    #[error("{request} was refused with {code}{}{}", described(text), hint(code, request))]
-    Refused {
-        request: String,
-        /// AWS's code, `AccessDeniedException`; `status 502` if the response does not come from AWS.
-        code: String,
-        /// AWS's text, cut; may be empty.
-        text: String,
-    },
-    /// There was no readable answer.
-    #[error("{request} got no answer: {text}")]
-    NoResponse { request: String, text: String },
-    /// The deadline passed before the request, or before its next attempt.
-    #[error("{}", late(request, cause.as_deref()))]
-    Deadline {
-        request: String,
-        /// The temporary error of the last attempt; `None` if there was no attempt.
-        cause: Option<Box<Self>>,
-    },
+#[error("{text}")]
+pub struct LogsError {
+    /// AWS's code, `AccessDeniedException`; empty without an answer of AWS.
+    code: String,
+    is_late: bool,
+    text: String,
 }
 
 impl LogsError {
     /// Returns `true` if the log group or the filter does not exist.
     pub fn is_gone(&self) -> bool {
-        self.code() == Some("ResourceNotFoundException")
+        self.code == "ResourceNotFoundException"
     }
 
     /// Returns `true` if the log group has the maximum number of filters (CloudWatch Logs API Reference,
     /// "PutSubscriptionFilter").
     pub fn is_full(&self) -> bool {
-        self.code() == Some("LimitExceededException")
+        self.code == "LimitExceededException"
     }
 
     /// Returns `true` if the deadline passed, and a later request may succeed.
     pub fn is_late(&self) -> bool {
-        matches!(self, Self::Deadline { .. })
-    }
-
-    fn code(&self) -> Option<&str> {
-        match self {
-            Self::Refused { code, .. } => Some(code),
-            _ => None,
-        }
-    }
-}
-
-fn late(request: &str, cause: Option<&LogsError>) -> String {
-    match cause {
-        Some(cause) => format!("{cause}; the deadline has passed"),
-        None => format!("{request} was not called: the deadline has passed"),
-    }
-}
-
-fn described(text: &str) -> String {
-    if text.is_empty() { String::new() } else { format!(": {text}") }
-}
-
-fn hint(code: &str, request: &str) -> String {
-    let operation = request.split(' ').next().unwrap_or_default();
-    match code {
-        "AccessDeniedException" => format!("; allow logs:{operation}"),
-        _ => String::new(),
+        self.is_late
     }
 }
 
@@ -452,25 +394,32 @@ impl Asked<'_> {
         if subject.is_empty() { operation.to_owned() } else { format!("{operation} of {subject}") }
     }
 
-    fn too_late(self, cause: Option<LogsError>) -> LogsError {
-        LogsError::Deadline { request: self.request(), cause: cause.map(Box::new) }
+    /// The error after the deadline, with the temporary error of the last attempt.
+    fn too_late(self, cause: Option<&LogsError>) -> LogsError {
+        let text = match cause {
+            Some(cause) => format!("{cause}; the deadline has passed"),
+            None => format!("{} was not called: the deadline has passed", self.request()),
+        };
+        LogsError { code: String::new(), is_late: true, text }
     }
 
     fn no_response(self, text: &str) -> LogsError {
-        LogsError::NoResponse { request: self.request(), text: excerpt(text) }
-    }
-
-    fn unreadable(self) -> LogsError {
-        self.no_response("the answer has an unexpected form")
+        let text = format!("{} got no answer: {}", self.request(), excerpt(text));
+        LogsError { code: String::new(), is_late: false, text }
     }
 
     fn refused(self, response: &AwsResponse) -> (LogsError, Again) {
-        let status = response.status;
-        let refusal = response.refusal();
-        let again = again(status, &refusal.code, &refusal.message);
-        let code = if refusal.code.is_empty() { format!("status {status}") } else { refusal.code };
-        let text = excerpt(&refusal.message);
-        (LogsError::Refused { request: self.request(), code, text }, again)
+        let (status, Refusal { code, message }) = (response.status, response.refusal());
+        let again = again(status, &code, &message);
+        let mut text = if code.is_empty() { format!("status {status}") } else { code.clone() };
+        if !message.is_empty() {
+            text = format!("{text}: {}", excerpt(&message));
+        }
+        if code == "AccessDeniedException" {
+            text = format!("{text}; allow logs:{}", self.operation);
+        }
+        let text = format!("{} was refused with {text}", self.request());
+        (LogsError { code, is_late: false, text }, again)
     }
 }
 

@@ -12,7 +12,6 @@ use address::QueueAddress;
 use response::{Repeat, SendBatchResponse, of_entry, of_no_response, of_response};
 use serde::Serialize;
 use settings::{Backoff, Proxy, Reader};
-use std::ops::Range;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep_until};
 
@@ -106,40 +105,30 @@ impl SqsQueue {
         delay: Duration,
         deadline: Instant,
     ) -> Vec<Result<(), QueueError>> {
-        let mut results: Vec<Result<(), QueueError>> =
-            bodies.iter().map(|body| self.fits(body)).collect();
-        let mut waiting: Vec<usize> =
-            (0..).zip(&results).filter(|(_, fits)| fits.is_ok()).map(|(at, _)| at).collect();
-        for position in &waiting {
-            set(&mut results, *position, Err(self.not_asked()));
-        }
+        let mut results: Vec<Sent> = bodies.iter().map(|body| Err(self.unsent(body))).collect();
         for retry in 0..=MAX_RETRIES {
-            let mut repeated = Vec::new();
-            let sizes: Vec<usize> =
-                waiting.iter().filter_map(|at| Some(bodies.get(*at)?.len())).collect();
-            for range in batches(&sizes) {
+            let is_waiting =
+                |position: &usize| matches!(results.get(*position), Some(Err((_, Repeat::Yes))));
+            let waiting: Vec<usize> = (0..bodies.len()).filter(is_waiting).collect();
+            for batch in batches(&waiting, bodies) {
                 if Instant::now() >= deadline {
-                    return results;
+                    return results.into_iter().map(without_repeat).collect();
                 }
-                let positions = waiting.get(range).unwrap_or_default();
-                let batch: Vec<&str> =
-                    positions.iter().filter_map(|at| bodies.get(*at).copied()).collect();
                 let sent = self.send_batch(&batch, delay, deadline).await;
-                for (position, result) in positions.iter().zip(sent) {
-                    if matches!(result, Err((_, Repeat::Yes))) {
-                        repeated.push(*position);
+                for ((position, _), result) in batch.into_iter().zip(sent) {
+                    if let Some(slot) = results.get_mut(position) {
+                        *slot = result;
                     }
-                    set(&mut results, *position, result.map_err(|(error, _)| error));
                 }
             }
             let next = Instant::now() + BACKOFF.delay(retry, 1.0);
-            if repeated.is_empty() || retry == MAX_RETRIES || next >= deadline {
+            let is_done = !results.iter().any(|result| matches!(result, Err((_, Repeat::Yes))));
+            if is_done || retry == MAX_RETRIES || next >= deadline {
                 break;
             }
             sleep_until(next).await;
-            waiting = repeated;
         }
-        results
+        results.into_iter().map(without_repeat).collect()
     }
 
     /// Hides a received message for `timeout` from now (at most until 12 hours after it was received), regardless of its current
@@ -210,15 +199,15 @@ impl SqsQueue {
     /// Sends one request; results in order of `batch`.
     async fn send_batch(
         &self,
-        batch: &[&str],
+        batch: &[(usize, &str)],
         delay: Duration,
         deadline: Instant,
-    ) -> Vec<Result<(), (QueueError, Repeat)>> {
+    ) -> Vec<Sent> {
         let all = |(error, repeat): (QueueError, Repeat)| {
             batch.iter().map(|_| Err((error.clone(), repeat))).collect::<Vec<_>>()
         };
         let delay_seconds = whole_seconds(delay.min(LONGEST_DELAY));
-        let entries = batch.iter().enumerate().map(|(position, body)| Entry {
+        let entries = batch.iter().map(|(position, body)| Entry {
             id: position.to_string(),
             message_body: body,
             delay_seconds: (delay_seconds > 0).then_some(delay_seconds),
@@ -232,45 +221,49 @@ impl SqsQueue {
             Ok(response) => response,
             Err(error) => return all(error),
         };
-        let result_of = |position: usize| {
+        let result_of = |(position, _): &(usize, &str)| {
             let id = position.to_string();
             if response.has_taken(&id) {
                 return Ok(());
             }
             Err(of_entry(&self.address, response.refused(&id)))
         };
-        (0..batch.len()).map(result_of).collect()
+        batch.iter().map(result_of).collect()
     }
 
-    fn fits(&self, body: &str) -> Result<(), QueueError> {
+    /// The error of a message that was not sent yet, or cannot be.
+    fn unsent(&self, body: &str) -> (QueueError, Repeat) {
         let bytes = body.len();
         if bytes <= MAX_BATCH_BYTES {
-            return Ok(());
+            return (self.not_asked(), Repeat::Yes);
         }
-        Err(QueueError::TooLarge { queue: self.address.name.clone(), bytes, most: MAX_BATCH_BYTES })
+        let queue = self.address.name.clone();
+        (QueueError::TooLarge { queue, bytes, most: MAX_BATCH_BYTES }, Repeat::No)
     }
 }
 
-fn set(results: &mut [Result<(), QueueError>], position: usize, result: Result<(), QueueError>) {
-    if let Some(slot) = results.get_mut(position) {
-        *slot = result;
-    }
+/// The result of a message, and whether it is sent again.
+type Sent = Result<(), (QueueError, Repeat)>;
+
+fn without_repeat(sent: Sent) -> Result<(), QueueError> {
+    sent.map_err(|(error, _)| error)
 }
 
-/// The next messages for one request: at most [`MAX_BATCH_ENTRIES`] with at most [`MAX_BATCH_BYTES`] in total.
-fn batches(sizes: &[usize]) -> Vec<Range<usize>> {
-    let mut batches = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
-    for (position, size) in sizes.iter().enumerate() {
-        let is_full = position - start == MAX_BATCH_ENTRIES || bytes + size > MAX_BATCH_BYTES;
-        if is_full && position > start {
-            batches.push(start..position);
-            (start, bytes) = (position, 0);
+/// The messages at these positions in requests of at most [`MAX_BATCH_ENTRIES`] with at most [`MAX_BATCH_BYTES`] in total.
+fn batches<'a>(positions: &[usize], bodies: &[&'a str]) -> Vec<Vec<(usize, &'a str)>> {
+    let mut batches: Vec<Vec<(usize, &str)>> = Vec::new();
+    let mut bytes = 0;
+    for (position, body) in positions.iter().filter_map(|at| Some((*at, *bodies.get(*at)?))) {
+        bytes += body.len();
+        match batches.last_mut() {
+            Some(batch) if batch.len() < MAX_BATCH_ENTRIES && bytes <= MAX_BATCH_BYTES => {
+                batch.push((position, body));
+            }
+            _ => {
+                batches.push(vec![(position, body)]);
+                bytes = body.len();
+            }
         }
-        bytes += size;
-    }
-    if start < sizes.len() {
-        batches.push(start..sizes.len());
     }
     batches
 }
