@@ -1,4 +1,5 @@
 use super::*;
+use crate::destination::DestinationConfig;
 use Profile::{OpenObserve, Otlp};
 use SignalKind::{Logs, Metrics, Traces};
 
@@ -266,4 +267,10 @@ fn an_excerpt_is_one_truncated_line() {
     assert_eq!(excerpt(format!("a{}b", " ".repeat(300)).as_bytes()), "a b");
     assert_eq!(excerpt("a   ".repeat(300).as_bytes()), format!("{}…", "a ".repeat(100)));
     assert_eq!(excerpt("é".repeat(500).as_bytes()), format!("{}…", "é".repeat(200)));
+    // A credential that begins before the 200th character, and ends after it.
+    let mut destination = DestinationConfig::new(&"http://h/".parse().unwrap());
+    destination.headers.push("x-key", "s3cret-token").unwrap();
+    let body = format!("{}s3cret-token", "x".repeat(195));
+    let shown = super::excerpt(body.as_bytes(), &Mask::of(&destination));
+    assert_eq!(shown, format!("{}****", "x".repeat(195)));
 }

@@ -5,14 +5,11 @@
 //! 400.
 
 use super::names;
-use super::same_column::MOST_LEVELS;
+use super::same_column::{MOST_LEVELS, add_places, start};
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
 use wire::field::log_record;
 use wire::protobuf::messages;
-use wire::view::{
-    self, Item, ItemKind, data_points, holds_map, key_and_value, map_entries, metric_name,
-};
+use wire::view::{self, Item, ItemKind, data_points, key_and_value, map_entries, metric_name};
 use wire::{Request, SignalKind};
 
 /// A request with few keys has far fewer columns than this (`Survey::has_few_keys`).
@@ -44,7 +41,7 @@ pub(crate) fn split_by_columns(request: Request, max_columns: usize) -> Vec<Requ
     {
         return vec![request];
     }
-    let mut splitter = Splitter::new(max_columns);
+    let mut splitter = Splitter { max_columns, ..Splitter::default() };
     splitter.scan(&request);
     request.parts(&splitter.sizes)
 }
@@ -56,9 +53,9 @@ struct Container {
 }
 
 /// Finds the split positions.
+#[derive(Default)]
 struct Splitter {
     max_columns: usize,
-    hasher: RandomState,
     /// The number of items of each complete piece.
     sizes: Vec<usize>,
     items: usize,
@@ -71,19 +68,6 @@ struct Splitter {
 }
 
 impl Splitter {
-    fn new(max_columns: usize) -> Self {
-        Self {
-            max_columns,
-            hasher: RandomState::new(),
-            sizes: Vec::new(),
-            items: 0,
-            columns: HashMap::new(),
-            last_added: None,
-            last_container: None,
-            repeated_bytes: 0,
-        }
-    }
-
     /// Visits the items in the order in which [`Request::parts`] counts them.
     fn scan(&mut self, request: &Request) {
         for (index, container) in request.containers().enumerate() {
@@ -104,13 +88,12 @@ impl Splitter {
     }
 
     fn shared(&self, kind: SignalKind, index: usize, container: view::Container<'_>) -> Container {
-        let (mut name, levels) = match kind {
-            SignalKind::Traces => (b"service_".to_vec(), MOST_LEVELS),
-            SignalKind::Logs => (Vec::new(), FLATTEN_LEVELS),
-            SignalKind::Metrics => (Vec::new(), MOST_LEVELS),
+        let (prefix, levels) = match kind {
+            SignalKind::Traces => ("service_", MOST_LEVELS),
+            SignalKind::Logs => ("", FLATTEN_LEVELS),
+            SignalKind::Metrics => ("", MOST_LEVELS),
         };
-        let mut columns = Vec::new();
-        self.flatten(container.attributes(), levels, &mut name, &mut columns);
+        let mut columns = columns_of(prefix, container.attributes(), levels);
         columns.sort_unstable();
         columns.dedup();
         // One column above the limit is enough.
@@ -118,56 +101,22 @@ impl Splitter {
         Container { index, columns }
     }
 
-    fn columns_of(&self, item: Item<'_>) -> Vec<u64> {
-        let mut own = Vec::new();
-        let is_log_record = item.kind == ItemKind::LogRecord;
-        let levels = if is_log_record { FLATTEN_LEVELS } else { MOST_LEVELS };
-        self.flatten(item.attributes(), levels, &mut Vec::new(), &mut own);
-        // The entries of a map body are columns: `body_level`, `body_msg`.
-        let bodies = is_log_record.then(|| messages(item.bytes, log_record::BODY));
-        for entries in bodies.into_iter().flatten().map(map_entries) {
-            self.flatten(entries, FLATTEN_LEVELS - 1, &mut b"body_".to_vec(), &mut own);
-        }
-        own
-    }
-
     /// Visits a metric, a stream of its own with the columns of all its data points.
     fn scan_metric(&mut self, metric: &[u8], container: &Container, head_bytes: usize) {
         // OpenObserve turns each run of other characters into one `_`; here they are skipped. Two streams confused thereby have
         // their columns added up, so the request is split earlier than necessary, never later.
         let letters = metric_name(metric).iter().filter(|byte| byte.is_ascii_alphanumeric());
-        let stream = self.hasher.hash_one(letters.map(u8::to_ascii_lowercase).collect::<Vec<_>>());
+        let name: String = letters.map(|byte| char::from(byte.to_ascii_lowercase())).collect();
+        let (stream, _) = start(&name);
         let head_bytes = head_bytes + view::metric_head_bytes(metric);
         for point in data_points(metric) {
             self.place(stream, container, point, head_bytes);
         }
     }
 
-    /// Visits the columns of these attributes, prefixed by `name`. Maps have a column for each entry while `levels` remain.
-    fn flatten<'a>(
-        &self,
-        attributes: impl Iterator<Item = &'a [u8]>,
-        levels: usize,
-        name: &mut Vec<u8>,
-        columns: &mut Vec<u64>,
-    ) {
-        let prefix = name.len();
-        for (key, value) in attributes.map(key_and_value) {
-            name.extend(names::stored_key(key));
-            if levels > 1 && holds_map(value) {
-                name.push(b'_');
-                let entries: &mut dyn Iterator<Item = &[u8]> = &mut map_entries(value);
-                self.flatten(entries, levels - 1, name, columns);
-            } else {
-                columns.push(self.hasher.hash_one(name.as_slice()));
-            }
-            name.truncate(prefix);
-        }
-    }
-
     /// Adds the next item to the current piece, or starts a new one if it would have too many columns.
     fn place(&mut self, stream: u64, container: &Container, item: Item<'_>, head_bytes: usize) {
-        let own = &self.columns_of(item);
+        let own = &columns_of_item(item);
         let repeats = self.last_container == Some(container.index);
         self.last_container = Some(container.index);
         // If the resource alone has too many columns, a split does not help.
@@ -196,6 +145,31 @@ impl Splitter {
         columns.extend(own);
         columns.len() <= self.max_columns
     }
+}
+
+fn columns_of_item(item: Item<'_>) -> Vec<u64> {
+    if item.kind != ItemKind::LogRecord {
+        return columns_of("", item.attributes(), MOST_LEVELS);
+    }
+    let mut columns = columns_of("", item.attributes(), FLATTEN_LEVELS);
+    // The entries of a map body are columns: `body_level`, `body_msg`.
+    for entries in messages(item.bytes, log_record::BODY).map(map_entries) {
+        columns.extend(columns_of("body_", entries, FLATTEN_LEVELS - 1));
+    }
+    columns
+}
+
+/// The columns of these attributes with this prefix. Maps have a column for each entry while `levels` remain.
+fn columns_of<'a>(
+    prefix: &str,
+    attributes: impl Iterator<Item = &'a [u8]>,
+    levels: usize,
+) -> Vec<u64> {
+    let mut places = Vec::new();
+    for (key, value) in attributes.map(key_and_value) {
+        add_places(start(prefix), key, value, levels - 1, &mut places);
+    }
+    places.into_iter().map(|(column, _)| column).collect()
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ fn slot_and_tag(KeyHash { hash, .. }: KeyHash) -> (usize, u32) {
 }
 
 /// A column and the key whose value is stored there, as hashes.
-type Place = (u64, u64);
+pub(super) type Place = (u64, u64);
 
 /// Returns `true` if two of these attributes with different keys have the same column.
 #[cold]
@@ -91,7 +91,14 @@ pub(super) fn share_a_column<'a>(attributes: impl Iterator<Item = (&'a [u8], &'a
     places.windows(2).any(|pair| matches!(pair, [(one, _), (other, _)] if one == other))
 }
 
-fn add_places(path: Place, key: &[u8], value: &[u8], levels: usize, places: &mut Vec<Place>) {
+/// Adds the places of this key's value below a path: of each entry, if it is a map and `levels` remain.
+pub(super) fn add_places(
+    path: Place,
+    key: &[u8],
+    value: &[u8],
+    levels: usize,
+    places: &mut Vec<Place>,
+) {
     let place = below(path, key);
     if levels == 0 || !holds_map(value) {
         return places.push(place);
@@ -238,6 +245,11 @@ fn entries(attribute: &mut KeyValue) -> Option<&mut [KeyValue]> {
 
 /// FNV-1a's initial value.
 const START: Place = (0xcbf2_9ce4_8422_2325, 0xcbf2_9ce4_8422_2325);
+
+/// The path of attributes whose columns have this prefix.
+pub(super) fn start(prefix: &str) -> Place {
+    prefix.bytes().fold(START, |(column, path), byte| (hashed(column, byte), path))
+}
 
 /// The place of a key's value below a path.
 fn below((column, path): Place, key: &[u8]) -> Place {
