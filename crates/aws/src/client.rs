@@ -1,12 +1,12 @@
 //! The client of AWS's JSON protocols, for secrets, parameters and queues: one signed request, sent once, bounded in time and
 //! size, never redirected. Errors state whether the request may have arrived.
 
+use crate::credentials::{CredentialsError, CurrentCredentials};
 use crate::reqwest_transport::ReqwestTransport;
 use crate::signature::{Scope, amz_date, authorization};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
-use settings::Proxy;
-use settings::Secret;
+use settings::{Proxy, Secret};
 use std::fmt;
 use std::pin::Pin;
 use std::time::SystemTime;
@@ -47,9 +47,11 @@ impl AwsClient {
         (self.clock)()
     }
 
-    pub async fn send(&self, request: SignedRequest<'_>) -> Result<AwsResponse, NoResponse> {
-        let (endpoint, deadline) = (request.endpoint, request.deadline);
-        let request = signed(request, &host(endpoint), self.wall_clock())?;
+    pub(crate) async fn send(&self, request: SignedRequest<'_>) -> Result<AwsResponse, NoResponse> {
+        let deadline = request.deadline;
+        let credentials = request.credentials.current(self).await;
+        let credentials = credentials.map_err(NoResponse::NoCredentials)?;
+        let request = signed(request, &credentials, self.wall_clock())?;
         self.send_unsigned(request, deadline).await
     }
 
@@ -129,7 +131,7 @@ pub fn service_endpoint(service: &str, partition: Option<&str>, region: &str) ->
 }
 
 /// The endpoint's host, with its port unless that is the default.
-pub fn host(endpoint: &Url) -> String {
+pub(crate) fn host(endpoint: &Url) -> String {
     let port = endpoint.port().map(|port| format!(":{port}")).unwrap_or_default();
     endpoint.host_str().unwrap_or_default().to_owned() + &port
 }
@@ -138,6 +140,8 @@ pub fn host(endpoint: &Url) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoResponse {
+    #[error("{0}")]
+    NoCredentials(CredentialsError),
     /// The request could not be made.
     #[error("{0}")]
     NotMade(&'static str),
@@ -170,47 +174,46 @@ pub enum NoResponse {
 }
 
 /// The cause if a service takes too long.
-pub const TIMED_OUT: &str =
+pub(crate) const TIMED_OUT: &str =
     "timed out; does the function's VPC have a way to it, such as a VPC endpoint?";
 
 impl NoResponse {
     /// Returns `true` if the service may have carried out the request.
-    pub fn may_have_arrived(&self) -> bool {
-        !matches!(self, Self::NotMade(_) | Self::NotConnected { .. })
+    pub(crate) fn may_have_arrived(&self) -> bool {
+        !matches!(self, Self::NoCredentials(_) | Self::NotMade(_) | Self::NotConnected { .. })
     }
 }
 
 /// A request without its signing time.
-#[derive(Debug)]
-pub struct SignedRequest<'a> {
-    pub credentials: &'a Credentials,
+pub(crate) struct SignedRequest<'a> {
+    pub(crate) credentials: &'a CurrentCredentials,
     /// The service's name in signatures: `sqs`.
-    pub service: &'a str,
-    pub region: &'a str,
-    pub endpoint: &'a Url,
+    pub(crate) service: &'a str,
+    pub(crate) region: &'a str,
+    pub(crate) endpoint: &'a Url,
     /// `application/x-amz-json-1.0` or `-1.1`, depending on the service.
-    pub content_type: &'a str,
+    pub(crate) content_type: &'a str,
     /// The operation: `AmazonSQS.SendMessageBatch`.
-    pub target: &'a str,
-    pub body: Vec<u8>,
-    pub deadline: Instant,
-    pub max_response_bytes: usize,
+    pub(crate) target: &'a str,
+    pub(crate) body: Vec<u8>,
+    pub(crate) deadline: Instant,
+    pub(crate) max_response_bytes: usize,
 }
 
 /// Returns the request with its signature over all headers except the length.
 fn signed<'a>(
     request: SignedRequest<'a>,
-    host: &str,
+    credentials: &Credentials,
     time: SystemTime,
 ) -> Result<AwsHttpRequest<'a>, NoResponse> {
     let SignedRequest { service, region, endpoint: url, content_type, target, body, .. } = request;
-    let Credentials { access_key_id, secret_access_key, session_token } = request.credentials;
+    let Credentials { access_key_id, secret_access_key, session_token } = credentials;
     if url.query().is_some() {
         return Err(NoResponse::NotMade("an AWS endpoint must not have a query"));
     }
-    let time = amz_date(time);
+    let (time, host) = (amz_date(time), host(url));
     let scope = Scope { service, region, time: &time };
-    let mut values = vec![("content-type", content_type), ("host", host), ("x-amz-date", &time)];
+    let mut values = vec![("content-type", content_type), ("host", &host), ("x-amz-date", &time)];
     values.extend(session_token.iter().map(|token| ("x-amz-security-token", token.expose())));
     values.push(("x-amz-target", target));
     let authorization =

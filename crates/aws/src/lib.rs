@@ -1,6 +1,6 @@
 //! Requests to AWS services without AWS's SDK.
 //!
-//! [`AwsClient`] signs one request and sends it, with reqwest or another [`RequestSender`]. [`AwsSecrets`] reads secrets and
+//! [`AwsClient`] signs a request and sends it once, with reqwest or another [`RequestSender`]. [`AwsSecrets`] reads secrets and
 //! parameters, [`authorization`] converts them to the value of an authorization header, and [`CachedSecret`] reads them again
 //! when they are old or refused: concurrent callers share one read, and the old value is kept while the service fails.
 //! [`SqsQueue`] sends messages to a queue and hides received ones. [`CloudWatchLogs`] lists log groups and changes their
@@ -21,7 +21,7 @@ mod variables;
 
 pub use client::{
     AwsClient, AwsHttpRequest, AwsResponse, Credentials, NoResponse, RequestSender, Sent,
-    SignedRequest, TIMED_OUT, host, service_endpoint,
+    service_endpoint,
 };
 pub use clock::FreezeAwareInstant;
 pub use credentials::{CredentialsEndpoint, CredentialsError, CredentialsSource};

@@ -277,11 +277,8 @@ impl CloudWatchLogs {
         body: &Value,
         deadline: Instant,
     ) -> Result<AwsResponse, (LogsError, Again)> {
-        let credentials = self.credentials.current(&self.client).await;
-        let credentials = credentials
-            .map_err(|error| (asked.no_response(&error.to_string()), Again::AFewTimes))?;
         let request = SignedRequest {
-            credentials: &credentials,
+            credentials: &self.credentials,
             service: "logs",
             region: &self.region,
             endpoint: &self.endpoint,

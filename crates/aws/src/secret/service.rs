@@ -58,8 +58,6 @@ impl AwsSecrets {
         let unavailable = |text| SecretError::Unavailable { secret: secret.clone(), text };
         let unusable = |problem| SecretError::Unusable { secret: secret.clone(), problem };
         let credentials = self.credentials.as_ref().ok_or_else(|| refused(NO_CREDENTIALS))?;
-        let credentials = credentials.current(&self.client).await;
-        let credentials = credentials.map_err(|error| unavailable(error.to_string()))?;
         let region = reference.region().or(self.settings.region.as_deref());
         let region = region
             .ok_or_else(|| refused("its region is unknown; give its ARN, or set AWS_REGION"))?;
@@ -82,7 +80,7 @@ impl AwsSecrets {
             ),
         };
         let request = SignedRequest {
-            credentials: &credentials,
+            credentials,
             service,
             region,
             endpoint: &endpoint,

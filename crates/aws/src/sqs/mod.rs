@@ -172,12 +172,8 @@ impl SqsQueue {
         let body = serde_json::to_vec(arguments).map_err(|error| {
             (self.address.refused("InvalidRequest", &error.to_string(), ""), Repeat::No)
         })?;
-        let credentials = self.credentials.current(&self.client).await.map_err(|error| {
-            let (queue, text) = (self.address.name.clone(), error.to_string());
-            (QueueError::NoResponse { queue, text, ambiguous: false }, Repeat::Yes)
-        })?;
         let request = SignedRequest {
-            credentials: &credentials,
+            credentials: &self.credentials,
             service: "sqs",
             region: &self.address.region,
             endpoint: &self.address.endpoint,

@@ -5,5 +5,4 @@
 mod credentials_endpoint;
 mod fake;
 mod secrets;
-mod signed_request;
 mod sqs;

@@ -4,8 +4,10 @@ use crate::fake::{Fake, SECRET_KEY, ScriptedResponse};
 use lambda_otlp_aws::{
     AwsSecrets, AwsSecretsSettings, Credentials, CredentialsSource, SecretService,
 };
-use settings::{Secret, SecretReference};
+use settings::{Proxy, Secret, SecretReference};
 use std::time::{Duration, UNIX_EPOCH};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 use url::Url;
 
@@ -160,4 +162,40 @@ async fn missing_credentials_and_region_are_reported() {
         read(without_region, "ssm:/o2").await.unwrap_err(),
         "cannot read ssm:/o2: its region is unknown; give its ARN, or set AWS_REGION"
     );
+}
+
+#[tokio::test]
+async fn the_proxy_is_used_unless_the_host_is_exempt() {
+    let nowhere = Url::parse("http://secrets.nowhere.invalid/").unwrap();
+    let (fake, at) = Fake::start([found()]).await;
+    let through = async |proxy| {
+        read(AwsSecretsSettings { proxy: Some(proxy), ..settings(&nowhere) }, ARN).await
+    };
+    assert_eq!(through(Proxy::new(&at)).await.as_deref(), Ok("hunter2"));
+    // The signature names the service's own host, as verified by the fake.
+    assert_eq!(fake.requests.lock().unwrap().len(), 1);
+    let exempt = Proxy { exempt: ".invalid".to_owned(), ..Proxy::new(&at) };
+    let error = through(exempt).await.unwrap_err();
+    assert!(error.contains("cannot reach secrets.nowhere.invalid: "), "{error}");
+    assert_eq!(fake.requests.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn tls_is_tunnelled_and_errors_name_the_proxy() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = Url::parse(&format!("http://me:hunter22@{}", listener.local_addr().unwrap()));
+    let proxy = proxy.unwrap();
+    let asked = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).await.unwrap();
+        line
+    });
+    let service = Url::parse("https://secretsmanager.eu-west-1.amazonaws.com/").unwrap();
+    let through = AwsSecretsSettings { proxy: Some(Proxy::new(&proxy)), ..settings(&service) };
+    let error = read(through, ARN).await.unwrap_err();
+    let expected = format!("through the proxy 127.0.0.1:{}", proxy.port().unwrap());
+    assert!(error.contains(&expected) && !error.contains("hunter22"), "{error}");
+    let asked = asked.await.unwrap();
+    assert_eq!(asked, "CONNECT secretsmanager.eu-west-1.amazonaws.com:443 HTTP/1.1\r\n");
 }
