@@ -1,8 +1,7 @@
 //! Typed variables from one table: parse, mask, document.
 //!
 //! A binary owns one [`Table`] of [`Variable`]s. A [`Reader`] reads their values from a [`Source`] and collects all mistakes
-//! instead of stopping at the first. The same table provides the masked print of the configuration, the warning about a misspelt
-//! name, and the documentation.
+//! instead of stopping at the first. The same table provides the warning about a misspelt name, and the documentation.
 //!
 //! ```
 //! # use lambda_otlp_settings as settings;
@@ -43,7 +42,7 @@ pub use headers::{Headers, percent_decoded};
 pub use pattern::Pattern;
 #[cfg(feature = "url")]
 pub use proxy::{PROXY, Proxy};
-pub use reader::{Reader, Shown};
+pub use reader::Reader;
 pub use secret::{Secret, SecretReference, SecretStore};
 pub use source::{Env, Source};
 pub use table::{Kind, Table, Variable, markdown};

@@ -7,7 +7,7 @@ use crate::secret::Secret;
 use crate::secret::SecretReference;
 use crate::source::Source;
 use crate::table::{Kind, Table, Variable};
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 /// Reads variables. An invalid value is noted and replaced by its default, so that one pass finds every mistake.
 ///
@@ -160,19 +160,6 @@ impl<'a> Reader<'a> {
         &self.warnings
     }
 
-    /// The printable configuration: every row with a value or a default, secrets masked.
-    pub fn shown(&self) -> Vec<Shown> {
-        let shown = |variable: &Variable| {
-            let (value, origin) = match (self.source.get(variable.name), variable.default) {
-                (Some(value), _) => (value, self.source.origin()),
-                (None, Some(default)) => (default.to_owned(), "default"),
-                (None, None) => return None,
-            };
-            Some(Shown { name: variable.name, value: variable.masked(&value), origin })
-        };
-        self.table.variables().filter_map(shown).collect()
-    }
-
     /// All mistakes, in the order of reading.
     pub fn finish(self) -> Vec<InvalidVariable> {
         self.mistakes
@@ -225,22 +212,6 @@ impl<'a> Reader<'a> {
             }
             _ => Kind::Choice(&[]),
         }
-    }
-}
-
-/// A printable row: `NAME=value (from environment)`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
-    pub name: &'static str,
-    /// Its value, masked if it is secret.
-    pub value: String,
-    /// `default`, or the name of the source.
-    pub origin: &'static str,
-}
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={} (from {})", self.name, self.value, self.origin)
     }
 }
 
@@ -412,28 +383,5 @@ mod tests {
             LAMBDA_OTLP_BACKEND: read as another kind than in the table: please report this bug
             LAMBDA_OTLP_BACKEND: has no default in the table: please report this bug"]]
         .assert_eq(&mistakes.join("\n"));
-    }
-
-    #[test]
-    fn the_configuration_is_printed_with_secrets_masked() {
-        let source = [
-            ("LAMBDA_OTLP_ENDPOINT", "https://me:hunter2@host/api/default"),
-            ("LAMBDA_OTLP_HEADERS", "authorization=Basic hunter2"),
-            ("O2_AUTHORIZATION_HEADER", "hunter2"),
-            ("LAMBDA_OTLP_SECRET", "hunter2"),
-            ("LAMBDA_OTLP_STREAM", "default"),
-        ];
-        let shown: Vec<String> =
-            Reader::new(&source, TABLE).shown().iter().map(Shown::to_string).collect();
-        expect![[r"
-            LAMBDA_OTLP_ENDPOINT=https://****@host/api/default (from given)
-            LAMBDA_OTLP_HEADERS=authorization=**** (from given)
-            OTEL_EXPORTER_OTLP_TIMEOUT=10s (from default)
-            LAMBDA_OTLP_BACKEND=openobserve (from default)
-            LAMBDA_OTLP_SECRET=**** (from given)
-            O2_AUTHORIZATION_HEADER=**** (from given)
-            LAMBDA_OTLP_MAX_LINE_BYTES=4MiB (from default)
-            LAMBDA_OTLP_STREAM=default (from given)"]]
-        .assert_eq(&shown.join("\n"));
     }
 }

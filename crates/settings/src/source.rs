@@ -10,11 +10,6 @@ pub trait Source {
     /// All names with a value, used only to find misspelt ones.
     fn names(&self) -> Vec<String>;
 
-    /// The source's name for a person: `environment`.
-    fn origin(&self) -> &'static str {
-        "given"
-    }
-
     /// The name under which the value was given: a source may accept older names.
     fn called(&self, name: &str) -> String {
         name.to_owned()
@@ -35,10 +30,6 @@ impl Source for Env {
 
     fn names(&self) -> Vec<String> {
         std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()).collect()
-    }
-
-    fn origin(&self) -> &'static str {
-        "environment"
     }
 }
 

@@ -280,10 +280,6 @@ impl Source for WithKeys<'_> {
         self.variables.names()
     }
 
-    fn origin(&self) -> &'static str {
-        self.variables.origin()
-    }
-
     fn called(&self, name: &str) -> String {
         self.fallback(name).map_or_else(|| name.to_owned(), |filled| filled.called.clone())
     }

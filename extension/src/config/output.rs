@@ -315,10 +315,6 @@ impl Source for OfExtension<'_> {
     fn names(&self) -> Vec<String> {
         Vec::new()
     }
-
-    fn origin(&self) -> &'static str {
-        self.0.origin()
-    }
 }
 
 const OTEL: &str = "OTEL_EXPORTER_OTLP_";
