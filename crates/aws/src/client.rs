@@ -68,7 +68,6 @@ impl AwsClient {
             url,
             headers: HeaderMap::new(),
             body,
-            is_direct: false,
             max_response_bytes: MAX_PUT_RESPONSE_BYTES,
         };
         self.send_unsigned(request, deadline).await
@@ -227,8 +226,7 @@ fn signed<'a>(
         headers.insert(HeaderName::from_static(name), value);
     }
     let max_response_bytes = request.max_response_bytes;
-    let (method, is_direct) = (Method::POST, false);
-    Ok(AwsHttpRequest { method, url, headers, body, is_direct, max_response_bytes })
+    Ok(AwsHttpRequest { method: Method::POST, url, headers, body, max_response_bytes })
 }
 
 /// A response, successful or not.
@@ -267,13 +265,17 @@ impl AwsResponse {
 
 /// A service's text on one line, cut to 300 characters.
 pub(crate) fn excerpt(text: &str) -> String {
-    const MOST_CHARS: usize = 300;
+    one_line(text, 300)
+}
+
+/// A text of a server on one line, cut to this number of characters.
+pub fn one_line(text: &str, most_chars: usize) -> String {
     let words: Vec<&str> = text
         .split(|c: char| c.is_whitespace() || c.is_control())
         .filter(|word| !word.is_empty())
         .collect();
     let line = words.join(" ");
-    let head: String = line.chars().take(MOST_CHARS).collect();
+    let head: String = line.chars().take(most_chars).collect();
     if head.len() < line.len() { format!("{head}…") } else { head }
 }
 
@@ -283,8 +285,6 @@ pub struct AwsHttpRequest<'a> {
     /// All headers except the length.
     pub headers: HeaderMap,
     pub body: Vec<u8>,
-    /// `true` if the host is this machine, or one that no proxy reaches.
-    pub is_direct: bool,
     pub max_response_bytes: usize,
 }
 

@@ -148,7 +148,6 @@ impl CredentialsEndpoint {
             url: &self.url,
             headers,
             body: Vec::new(),
-            is_direct: true,
             max_response_bytes: MAX_RESPONSE_BYTES,
         };
         let response = client.send_unsigned(request, Instant::now() + TIMEOUT).await;

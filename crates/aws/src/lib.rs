@@ -20,7 +20,7 @@ mod sqs;
 mod variables;
 
 pub use client::{
-    AwsClient, AwsHttpRequest, AwsResponse, Credentials, NoResponse, RequestSender, Sent,
+    AwsClient, AwsHttpRequest, AwsResponse, Credentials, NoResponse, RequestSender, Sent, one_line,
     service_endpoint,
 };
 pub use clock::FreezeAwareInstant;

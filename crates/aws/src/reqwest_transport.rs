@@ -29,21 +29,13 @@ impl ReqwestTransport {
     }
 
     async fn exchange(&self, request: AwsHttpRequest<'_>) -> Result<AwsResponse, NoResponse> {
-        let AwsHttpRequest { method, url, headers, body, is_direct, max_response_bytes: most } =
-            request;
-        let shown = if is_direct { host(url) } else { self.shown(url) };
+        let AwsHttpRequest { method, url, headers, body, max_response_bytes: most } = request;
+        let shown = self.shown(url);
         let failed = |error: reqwest::Error| no_response(&shown, &error.without_url());
         let no_client =
             |_| NoResponse::NotMade("no client for HTTPS: are there certificates in the system?");
-        let direct;
-        let client = if is_direct {
-            direct = self.make(url, None).map_err(no_client)?;
-            &direct
-        } else {
-            let client = if url.scheme() == "http" { &self.http } else { &self.https };
-            let make = async || self.make(url, self.proxy.as_ref());
-            client.get_or_try_init(make).await.map_err(no_client)?
-        };
+        let client = if url.scheme() == "http" { &self.http } else { &self.https };
+        let client = client.get_or_try_init(async || self.make(url)).await.map_err(no_client)?;
         let request = client.request(method, url.clone()).headers(headers).body(body);
         let mut response = request.send().await.map_err(failed)?;
         let status = response.status().as_u16();
@@ -57,7 +49,7 @@ impl ReqwestTransport {
         Ok(AwsResponse { status, body })
     }
 
-    fn make(&self, url: &Url, proxy: Option<&Proxy>) -> Result<reqwest::Client, reqwest::Error> {
+    fn make(&self, url: &Url) -> Result<reqwest::Client, reqwest::Error> {
         // This fails if another part of the process has installed a provider, which serves as well.
         drop(rustls::crypto::ring::default_provider().install_default());
         let mut builder = reqwest::Client::builder()
@@ -66,7 +58,7 @@ impl ReqwestTransport {
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_max_idle_per_host(self.idle_connections);
-        if let Some(proxy) = proxy.cloned() {
+        if let Some(proxy) = self.proxy.clone() {
             builder = builder.proxy(reqwest::Proxy::custom(move |url| proxy.of(url).cloned()));
         }
         if url.scheme() == "http" { builder.tls_certs_only([]) } else { builder }.build()

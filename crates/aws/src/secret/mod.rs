@@ -88,11 +88,6 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_sound() {
-        assert_eq!(TABLE.problems(), [""; 0]);
-    }
-
-    #[test]
     fn a_service_endpoint_takes_precedence_over_the_common_one() {
         let settings =
             read(&[(ENDPOINT, "http://127.0.0.1:5000"), (SSM_ENDPOINT, "http://127.0.0.1:5001")]);

@@ -1,5 +1,6 @@
-//! A fake of AWS's JSON protocols that verifies signatures by the specification, independently of the client's code.
+//! A fake of AWS's JSON protocols that verifies signatures by the specification, independently of the client's.
 
+use hmac::{Hmac, Mac as _};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
@@ -10,6 +11,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use url::Url;
+use wire::ids::to_hex;
 
 pub(crate) const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
@@ -106,33 +108,22 @@ fn check_signature(head: &hyper::http::request::Parts, body: &[u8]) -> String {
     for name in signed.split(';') {
         writeln!(canonical, "{name}:{}", header(name).trim()).unwrap();
     }
-    write!(canonical, "\n{signed}\n{}", hex(&Sha256::digest(body))).unwrap();
+    write!(canonical, "\n{signed}\n{}", to_hex(&Sha256::digest(body))).unwrap();
     let scope = credential.split_once('/').unwrap().1;
     let to_sign = format!(
         "AWS4-HMAC-SHA256\n{}\n{scope}\n{}",
         header("x-amz-date"),
-        hex(&Sha256::digest(canonical))
+        to_hex(&Sha256::digest(canonical))
     );
     let mut key = format!("AWS4{SECRET_KEY}").into_bytes();
     for part in scope.split('/') {
         key = hmac(&key, part.as_bytes());
     }
-    assert_eq!(signature, hex(&hmac(&key, to_sign.as_bytes())));
+    assert_eq!(signature, to_hex(&hmac(&key, to_sign.as_bytes())));
     scope.split('/').nth(1).unwrap().to_owned()
 }
 
-/// RFC 2104.
 fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
-    let mut block = [0; 64];
-    block[..key.len()].copy_from_slice(key);
-    let pad = |with: u8| block.map(|byte| byte ^ with);
-    let inner = Sha256::new().chain_update(pad(0x36)).chain_update(text).finalize();
-    Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        write!(hex, "{byte:02x}").unwrap();
-        hex
-    })
+    let mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.chain_update(text).finalize().into_bytes().to_vec()
 }

@@ -13,7 +13,6 @@ use export_response::{ExportResponse, PartialSuccess};
 use http::header::{self, HeaderName};
 pub use reason::Reason;
 use reason::is_temporary;
-use std::borrow::Cow;
 use std::time::Duration;
 use wire::SignalKind;
 
@@ -193,18 +192,7 @@ pub(crate) enum Judgement {
 
 /// Returns the first 200 characters on one line. Masks first, so that a cut never leaves part of a credential.
 pub(crate) fn excerpt(body: &[u8], mask: &Mask) -> String {
-    const MOST_CHARS: usize = 200;
-    let text = mask.apply(String::from_utf8_lossy(body));
-    let is_long = text.chars().nth(4 * MOST_CHARS).is_some();
-    let text: Cow<'_, str> =
-        if is_long { text.chars().take(4 * MOST_CHARS).collect::<String>().into() } else { text };
-    let words: Vec<&str> = text
-        .split(|c: char| c.is_whitespace() || c.is_control())
-        .filter(|word| !word.is_empty())
-        .collect();
-    let line = words.join(" ");
-    let head: String = line.chars().take(MOST_CHARS).collect();
-    if is_long || head.len() < line.len() { format!("{head}…") } else { head }
+    aws::one_line(&mask.apply(String::from_utf8_lossy(body)), 200)
 }
 
 #[cfg(test)]
