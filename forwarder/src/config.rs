@@ -7,7 +7,7 @@ use crate::queues::{DEAD_LETTER_QUEUE_URL, QUEUES, RETRY_QUEUE_URL};
 use crate::rules::{RulesSource, Template};
 use crate::vitals::{VITALS, VitalsSettings};
 use aws::{AWS, AwsSecretsSettings, SECRETS, SQS, SqsSettings};
-use backend::{DESTINATION, DestinationConfig, O2_DESTINATION, PROXY_ROW, Profile, SECRET_ROW};
+use backend::{DESTINATION, DestinationConfig, O2_DESTINATION, Profile};
 use settings::shared::{self, set_by_lambda};
 use settings::{
     InvalidSettings, InvalidVariable, Kind, PROXY, Reader, Source, Table, Variable, Warning,
@@ -145,7 +145,7 @@ fn no_destination() -> InvalidSettings {
 }
 
 pub const TABLE: Table = Table::new(&[QUEUES, OLD_RECORDS, OWN])
-    .with_shared(&[DESTINATION, SECRET_ROW, PROXY_ROW, PROXY])
+    .with_shared(&[DESTINATION, PROXY])
     .with_aliases(&[O2_DESTINATION])
     .with_unlisted(&[SQS, SECRETS, LAMBDA, AWS]);
 

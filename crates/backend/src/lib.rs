@@ -23,8 +23,8 @@ pub use self::http::{
 };
 pub use client::{Client, read_secret};
 pub use destination::{
-    Compression, DESTINATION, DestinationConfig, Endpoints, O2_DESTINATION, OwnAuthority,
-    PROXY_ROW, Profile, SECRET_ROW, missing_organization,
+    Compression, DESTINATION, DestinationConfig, Endpoints, O2_DESTINATION, OwnAuthority, Profile,
+    missing_organization,
 };
 pub use export::{Fate, Outcome, UndeliveredPart, gzip_level};
 pub use judge::Reason;

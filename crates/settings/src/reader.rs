@@ -31,11 +31,6 @@ impl<'a> Reader<'a> {
         self.source.get(name).is_some()
     }
 
-    /// Returns `true` if the table has this row, for code shared by binaries with different tables.
-    pub fn has_row(&self, name: &str) -> bool {
-        self.table.find(name).is_some()
-    }
-
     /// The value as given, for callers that depend on its notation.
     pub fn raw(&self, name: &str) -> Option<String> {
         self.source.get(name)

@@ -8,7 +8,6 @@ use super::variables::{
 use super::{DEFAULT_GRPC_PORT, DEFAULT_RECEIVER_PORT, TABLE};
 use aws::AwsSecretsSettings;
 pub(super) use aws::{AWS, SECRETS};
-pub(super) use backend::SECRET_ROW;
 use backend::{Advice, DestinationConfig, Profile, Protocol};
 use settings::{InvalidVariable, Kind, Reader, Source};
 use std::net::IpAddr;

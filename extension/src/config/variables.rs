@@ -4,12 +4,7 @@ use settings::shared::{self, set_by_lambda};
 use settings::{Kind, Table, Variable};
 
 pub const TABLE: Table = Table::new(&[OWN, LINES, SDK, DIRECT])
-    .with_shared(&[
-        backend::DESTINATION,
-        super::output::SECRET_ROW,
-        backend::PROXY_ROW,
-        settings::PROXY,
-    ])
+    .with_shared(&[backend::DESTINATION, settings::PROXY])
     .with_aliases(&[ALIASES, O2_FLUSH, backend::O2_DESTINATION, &super::file::ROWS])
     .with_unlisted(&[super::output::SECRETS, super::output::AWS, LAMBDA])
     .with_known_elsewhere(KNOWN_ELSEWHERE);

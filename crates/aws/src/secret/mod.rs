@@ -47,17 +47,15 @@ pub struct AwsSecretsSettings {
 }
 
 impl AwsSecretsSettings {
-    /// Reads the rows of [`AWS`](crate::AWS) and [`SECRETS`](crate::SECRETS), and those of [`settings::PROXY`] if the table has
-    /// them.
+    /// Reads the rows of [`AWS`](crate::AWS), [`SECRETS`](crate::SECRETS) and [`settings::PROXY`].
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let endpoint = reader.url(ENDPOINT);
-        let knows_proxies = settings::PROXY.iter().all(|row| reader.has_row(row.name));
         Self {
             credentials: CredentialsSource::read(reader),
             region: reader.string_if_set(REGION),
             secrets_manager: reader.url(SECRETS_MANAGER_ENDPOINT).or_else(|| endpoint.clone()),
             parameter_store: reader.url(SSM_ENDPOINT).or(endpoint),
-            proxy: knows_proxies.then(|| Proxy::read(reader)).flatten(),
+            proxy: Proxy::read(reader),
         }
     }
 

@@ -14,7 +14,7 @@ use settings::{Headers, Proxy, Reader, SecretReference};
 use std::time::Duration;
 use url::Url;
 use variables::{BACKEND, OTEL_COMPRESSION, PROXY, SECRET};
-pub use variables::{DESTINATION, O2_DESTINATION, PROXY_ROW, SECRET_ROW};
+pub use variables::{DESTINATION, O2_DESTINATION};
 use wire::SignalKind;
 
 /// One backend and its connection settings.
@@ -80,9 +80,8 @@ impl DestinationConfig {
         Some(destination)
     }
 
-    /// Reads the rows of [`DESTINATION`](super::DESTINATION), and those of [`SECRET_ROW`](super::SECRET_ROW) and
-    /// [`PROXY_ROW`](super::PROXY_ROW) if the table has them. Returns `None` without a usable endpoint; the reader then holds the
-    /// mistake.
+    /// Reads the rows of [`DESTINATION`] and [`O2_DESTINATION`]. Returns `None` without a usable endpoint; the reader then holds
+    /// the mistake.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let family = Family::of(reader);
         let profiles = [("openobserve", Profile::OpenObserve), ("otlp", Profile::Otlp)];
@@ -90,10 +89,10 @@ impl DestinationConfig {
         let profile = reader.choice(BACKEND, &profiles, Profile::default());
         let compression = reader.choice(OTEL_COMPRESSION, &compressions, Compression::default());
         let request_timeout = requests::request_timeout(reader);
-        let secret = reader.has_row(SECRET).then(|| reader.secret_reference(SECRET)).flatten();
+        let secret = reader.secret_reference(SECRET);
         let headers = requests::headers(reader, family);
         let own_authority = OwnAuthority::read(reader);
-        let proxy = reader.has_row(PROXY).then(|| proxy(reader)).flatten();
+        let proxy = proxy(reader);
         let stream = requests::stream(reader, family);
         let endpoints = Endpoints::read(reader, family)?;
         // Over gRPC, a header names the organization.

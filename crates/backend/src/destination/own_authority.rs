@@ -5,12 +5,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use settings::Reader;
 use std::fmt;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Maximum file size. A bundle of all public authorities has a quarter of it.
-const MOST_BYTES: u64 = 1 << 20;
 
 /// Authorities that are trusted in addition to the system's.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,14 +31,8 @@ impl OwnAuthority {
 
     /// Reads a PEM file with one or more certificates. The error does not repeat the path.
     pub fn from_file(path: &Path) -> Result<Self, String> {
-        let problem = |error: std::io::Error| format!("cannot be read: {}", error.kind());
-        let file = std::fs::File::open(path).map_err(problem)?;
-        let mut pem = Vec::new();
-        file.take(MOST_BYTES + 1).read_to_end(&mut pem).map_err(problem)?;
-        if u64::try_from(pem.len()).is_ok_and(|bytes| bytes > MOST_BYTES) {
-            return Err("larger than 1 MiB".to_owned());
-        }
-        Self::from_pem(&pem)
+        let pem = std::fs::read(path);
+        Self::from_pem(&pem.map_err(|error| format!("cannot be read: {}", error.kind()))?)
     }
 
     fn from_pem(pem: &[u8]) -> Result<Self, String> {

@@ -1,6 +1,6 @@
 use super::variables::{
     BACKEND, CA_FILE, ENDPOINT, HEADERS, O2_ENDPOINT, O2_ORGANIZATION, O2_TIMEOUT, OTEL_ENDPOINT,
-    OTEL_HEADERS, OTEL_LOGS_ENDPOINT, OTEL_TIMEOUT, PROXY, SECRET,
+    OTEL_HEADERS, OTEL_LOGS_ENDPOINT, OTEL_TIMEOUT, SECRET,
 };
 use super::*;
 use expect_test::{Expect, expect};
@@ -9,8 +9,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 use url::Url;
 
-const TABLE: Table =
-    Table::new(&[DESTINATION, O2_DESTINATION, SECRET_ROW, PROXY_ROW, settings::PROXY]);
+const TABLE: Table = Table::new(&[DESTINATION, O2_DESTINATION, settings::PROXY]);
 
 fn variables(pairs: &[(&str, &str)]) -> HashMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -349,7 +348,6 @@ fn an_invalid_certificate_file_is_reported_with_its_path() {
     write("key.pem", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
     write("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     write("cut.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
-    write("large.pem", &"x".repeat((1 << 20) + 1));
     let root = folder.path().to_str().unwrap().to_owned();
     let check = |file: &str, problem: &str| {
         let source =
@@ -365,22 +363,6 @@ fn an_invalid_certificate_file_is_reported_with_its_path() {
     check("key.pem", none);
     check("broken.pem", "certificate 1 is broken or of an unknown kind");
     check("cut.pem", "certificate 1 is not valid PEM");
-    check("large.pem", "larger than 1 MiB");
-}
-
-#[test]
-fn a_table_without_secret_and_proxy_rows_ignores_both() {
-    const LEAN: Table = Table::new(&[DESTINATION, O2_DESTINATION]);
-    let source = [
-        (ENDPOINT, "https://o2.example.com/api/default"),
-        (SECRET, "ssm:/o2"),
-        (PROXY, "http://proxy.example.com:3128"),
-        ("HTTPS_PROXY", "http://proxy.example.com:3128"),
-    ];
-    let mut reader = Reader::new(&source, LEAN);
-    let destination = DestinationConfig::read(&mut reader).unwrap();
-    assert_eq!((destination.secret, destination.proxy), (None, None));
-    assert_eq!(reader.finish(), []);
 }
 
 #[test]

@@ -31,7 +31,8 @@ const fn row(
     Variable { name, default, kind, doc }
 }
 
-/// The rows of a destination, for the table of each binary that sends.
+/// The rows of a destination, for the table of each binary that sends, which also needs those of [`aws::AWS`], [`aws::SECRETS`]
+/// and [`settings::PROXY`].
 pub const DESTINATION: &[Variable] = &[
     row(
         ENDPOINT,
@@ -85,6 +86,18 @@ pub const DESTINATION: &[Variable] = &[
         Kind::Choice(&["gzip", "none"]),
         "Set `none` if the backend cannot read gzip.",
     ),
+    row(
+        SECRET,
+        None,
+        Kind::SecretReference,
+        "Secret with the authorization header, to keep credentials out of variables: `Basic …`, `Bearer …`, the base64 alone, `email:password`, or JSON with `authorization`, or `username` and `password`. `#key` at the end selects another key.",
+    ),
+    row(
+        PROXY,
+        None,
+        Kind::Proxy,
+        "Proxy for the backend alone, `http://user:password@host:port`, if the network allows no direct connection. Not used for a loopback address.",
+    ),
 ];
 
 pub const O2_DESTINATION: &[Variable] = &[
@@ -109,20 +122,3 @@ pub const O2_DESTINATION: &[Variable] = &[
     ),
     row(O2_TIMEOUT, None, Kind::Duration, "OpenObserve: `OTEL_EXPORTER_OTLP_TIMEOUT`."),
 ];
-
-/// The destination's row for binaries that fetch secrets. Tables without it have no secret.
-pub const SECRET_ROW: &[Variable] = &[row(
-    SECRET,
-    None,
-    Kind::SecretReference,
-    "Secret with the authorization header, to keep credentials out of variables: `Basic …`, `Bearer …`, the base64 alone, `email:password`, or JSON with `authorization`, or `username` and `password`. `#key` at the end selects another key.",
-)];
-
-/// The destination's row for binaries that support proxies. The table also needs the rows of [`settings::PROXY`]. Tables without
-/// it have no proxy.
-pub const PROXY_ROW: &[Variable] = &[row(
-    PROXY,
-    None,
-    Kind::Proxy,
-    "Proxy for the backend alone, `http://user:password@host:port`, if the network allows no direct connection. Not used for a loopback address.",
-)];
