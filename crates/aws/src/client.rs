@@ -117,14 +117,12 @@ pub(crate) fn partition(region: &str) -> &'static str {
     of_region(region).map_or("aws", |(name, _, _)| name)
 }
 
-/// `https://secretsmanager.eu-west-1.amazonaws.com/` for each partition, which the region's name determines (AWS General
-/// Reference, "Service endpoints"). `None` if it is not a region's name.
-pub fn service_endpoint(service: &str, partition: Option<&str>, region: &str) -> Option<Url> {
+/// `https://secretsmanager.eu-west-1.amazonaws.com/` in the region's partition (AWS General Reference, "Service endpoints"). `None`
+/// if it is not a region's name.
+pub fn service_endpoint(service: &str, region: &str) -> Option<Url> {
     let is_region = !region.is_empty()
         && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let named = |name: &str| PARTITIONS.iter().find(|partition| partition.0 == name);
-    let found = partition.map_or_else(|| of_region(region), named);
-    let domain = found.map_or(DEFAULT_DOMAIN, |(_, _, domain)| domain);
+    let domain = of_region(region).map_or(DEFAULT_DOMAIN, |(_, _, domain)| domain);
     let url = format!("https://{service}.{region}.{domain}/");
     is_region.then(|| Url::parse(&url).ok()).flatten()
 }
@@ -309,6 +307,22 @@ pub trait RequestSender: fmt::Debug + Send + Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn endpoints_use_the_domain_of_their_partition() {
+        for (region, expected) in [
+            ("eu-west-1", Some("https://ssm.eu-west-1.amazonaws.com/")),
+            ("cn-north-1", Some("https://ssm.cn-north-1.amazonaws.com.cn/")),
+            ("us-gov-west-1", Some("https://ssm.us-gov-west-1.amazonaws.com/")),
+            ("us-iso-east-1", Some("https://ssm.us-iso-east-1.c2s.ic.gov/")),
+            ("us-isob-east-1", Some("https://ssm.us-isob-east-1.sc2s.sgov.gov/")),
+            ("eusc-de-east-1", Some("https://ssm.eusc-de-east-1.amazonaws.eu/")),
+            ("evil.example.com/", None),
+            ("", None),
+        ] {
+            assert_eq!(service_endpoint("ssm", region).as_ref().map(Url::as_str), expected);
+        }
+    }
 
     #[test]
     fn error_responses_are_parsed_in_every_spelling() {

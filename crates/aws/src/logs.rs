@@ -333,7 +333,7 @@ impl LogsSettings {
             reader.mistake(REGION, "missing: set the region of the log groups");
             return None;
         };
-        let Some(endpoint) = own.or_else(|| service_endpoint("logs", None, &region)) else {
+        let Some(endpoint) = own.or_else(|| service_endpoint("logs", &region)) else {
             reader.mistake(REGION, "is not a region");
             return None;
         };

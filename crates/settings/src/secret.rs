@@ -84,16 +84,7 @@ impl SecretReference {
     }
 
     pub fn region(&self) -> Option<&str> {
-        self.arn_part(3)
-    }
-
-    /// The partition in the ARN: `aws`, `aws-cn`, `aws-us-gov`.
-    pub fn partition(&self) -> Option<&str> {
-        self.arn_part(1)
-    }
-
-    fn arn_part(&self, position: usize) -> Option<&str> {
-        let part = self.id.strip_prefix("arn:").and(self.id.split(':').nth(position));
+        let part = self.id.strip_prefix("arn:").and(self.id.split(':').nth(3));
         part.filter(|part| !part.is_empty())
     }
 }
@@ -163,14 +154,12 @@ mod tests {
     }
 
     #[test]
-    fn region_and_partition_come_from_the_arn() {
+    fn the_region_comes_from_the_arn() {
         let check = |text: &str, expected| {
-            let reference = SecretReference::parse(text).unwrap();
-            assert_eq!((reference.partition(), reference.region()), expected, "{text}");
+            assert_eq!(SecretReference::parse(text).unwrap().region(), expected, "{text}");
         };
-        check(ARN, (Some("aws"), Some("eu-west-1")));
-        check("arn:aws-cn:ssm:cn-north-1:1:parameter/x", (Some("aws-cn"), Some("cn-north-1")));
-        check("arn:aws:ssm:::parameter/x", (Some("aws"), None));
-        check("ssm:a:b:c:d", (None, None));
+        check(ARN, Some("eu-west-1"));
+        check("arn:aws:ssm:::parameter/x", None);
+        check("ssm:a:b:c:d", None);
     }
 }

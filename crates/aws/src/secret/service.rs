@@ -11,7 +11,6 @@ use settings::{Secret, SecretReference, SecretStore};
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
-use url::Url;
 
 /// Time limit of one attempt. A service in the same region responds within 100 ms.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -61,11 +60,6 @@ impl AwsSecrets {
         let region = reference.region().or(self.settings.region.as_deref());
         let region = region
             .ok_or_else(|| refused("its region is unknown; give its ARN, or set AWS_REGION"))?;
-        let endpoint = match self.settings.endpoint(reference.store) {
-            Some(endpoint) => endpoint.clone(),
-            None => aws_endpoint(reference, region)
-                .ok_or_else(|| unusable(format!("{region:?} is not a region")))?,
-        };
         let id = Value::from(reference.id.as_str());
         let (service, target, body) = match reference.store {
             SecretStore::SecretsManager => (
@@ -79,6 +73,9 @@ impl AwsSecrets {
                 format!(r#"{{"Name":{id},"WithDecryption":true}}"#),
             ),
         };
+        let endpoint = self.settings.endpoint(reference.store).cloned();
+        let endpoint = endpoint.or_else(|| service_endpoint(service, region));
+        let endpoint = endpoint.ok_or_else(|| unusable(format!("{region:?} is not a region")))?;
         let request = SignedRequest {
             credentials,
             service,
@@ -119,14 +116,6 @@ impl SecretService for AwsSecrets {
     fn wall_clock(&self) -> SystemTime {
         self.client.wall_clock()
     }
-}
-
-fn aws_endpoint(reference: &SecretReference, region: &str) -> Option<Url> {
-    let service = match reference.store {
-        SecretStore::SecretsManager => "secretsmanager",
-        SecretStore::ParameterStore => "ssm",
-    };
-    service_endpoint(service, reference.partition(), region)
 }
 
 /// `GetSecretValue` and `GetParameter`.
@@ -213,32 +202,4 @@ fn missing_permission(reference: &SecretReference, message: &str) -> (&'static s
         format!("arn:*:ssm:*:*:parameter/{}", name.trim_start_matches('/'))
     };
     (action, resource)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn endpoints_use_the_domain_of_their_partition() {
-        let check = |reference: &str, region: &str, expected: Option<&str>| {
-            let reference = SecretReference::parse(reference).unwrap();
-            let region = reference.region().unwrap_or(region);
-            let url = aws_endpoint(&reference, region);
-            assert_eq!(url.as_ref().map(Url::as_str), expected, "{reference} {region}");
-        };
-        let arn = "arn:aws:secretsmanager:eu-west-1:1:secret:o2";
-        check(arn, "us-east-1", Some("https://secretsmanager.eu-west-1.amazonaws.com/"));
-        check("ssm:/o2", "us-east-1", Some("https://ssm.us-east-1.amazonaws.com/"));
-        check("ssm:/o2", "cn-north-1", Some("https://ssm.cn-north-1.amazonaws.com.cn/"));
-        check("ssm:/o2", "us-iso-east-1", Some("https://ssm.us-iso-east-1.c2s.ic.gov/"));
-        check("ssm:/o2", "us-isob-east-1", Some("https://ssm.us-isob-east-1.sc2s.sgov.gov/"));
-        check("ssm:/o2", "eusc-de-east-1", Some("https://ssm.eusc-de-east-1.amazonaws.eu/"));
-        let arn = "arn:aws-cn:secretsmanager:cn-north-1:1:secret:o2";
-        check(arn, "", Some("https://secretsmanager.cn-north-1.amazonaws.com.cn/"));
-        let arn = "arn:aws-us-gov:ssm:us-gov-west-1:1:parameter/o2";
-        check(arn, "", Some("https://ssm.us-gov-west-1.amazonaws.com/"));
-        check("ssm:/o2", "evil.example.com/", None);
-        check("ssm:/o2", "", None);
-    }
 }
