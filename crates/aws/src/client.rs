@@ -323,28 +323,4 @@ mod tests {
             assert_eq!(service_endpoint("ssm", region).as_ref().map(Url::as_str), expected);
         }
     }
-
-    #[test]
-    fn error_responses_are_parsed_in_every_spelling() {
-        let check = |body: &str, code: &str, message: &str| {
-            let refusal = AwsResponse { status: 400, body: body.into() }.refusal();
-            assert_eq!(
-                (refusal.code.as_str(), refusal.message.as_str()),
-                (code, message),
-                "{body}"
-            );
-        };
-        check(r#"{"__type":"AccessDenied","Message":"no"}"#, "AccessDenied", "no");
-        check(
-            r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"no"}"#,
-            "QueueDoesNotExist",
-            "no",
-        );
-        check(r#"{"__type":"Throttling:http://x/"}"#, "Throttling", "");
-        check(r#"{"code":"x#Throttling","__type":null}"#, "Throttling", "");
-        check(r#"{"__type":"a#A","code":"A","message":"no","Message":"no"}"#, "A", "no");
-        check(r#"{"message":"Forbidden"}"#, "", "Forbidden");
-        check("<html>", "", "");
-        check(r#"{"__type":1}"#, "", "");
-    }
 }

@@ -114,7 +114,7 @@ async fn temporary_failures_are_retried_once_and_errors_state_the_remedy() {
         (
             ARN,
             400,
-            r#"{"__type":"com.amazonaws.secretsmanager#ResourceNotFoundException"}"#,
+            r#"{"__type":null,"code":"com.amazonaws.secretsmanager#ResourceNotFoundException"}"#,
             "read ARN: not found in eu-west-1; is it in another region or account, or misspelt?",
         ),
         (
