@@ -9,26 +9,18 @@ use std::fmt;
 use url::{Host, Url};
 use wire::SignalKind;
 
+/// The URLs in the order of [`SignalKind::ALL`].
 #[derive(Clone, PartialEq, Eq)]
-pub struct Endpoints {
-    traces: Url,
-    metrics: Url,
-    logs: Url,
-}
+pub struct Endpoints([Url; 3]);
 
 impl Endpoints {
     /// Appends `/v1/{signal}` to this base and keeps its query.
     pub(crate) fn from_base(base: &Url) -> Self {
-        let endpoint = |kind: SignalKind| {
+        Self(SignalKind::ALL.map(|kind| {
             let mut url = base.clone();
             url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), kind.path()));
             url
-        };
-        Self {
-            traces: endpoint(SignalKind::Traces),
-            metrics: endpoint(SignalKind::Metrics),
-            logs: endpoint(SignalKind::Logs),
-        }
+        }))
     }
 
     /// Reads the URLs from the variables of this family. Returns `None` without a usable endpoint; the reader then holds the
@@ -45,11 +37,11 @@ impl Endpoints {
             Some(Family::Ours) => base(reader, ENDPOINT).map(|base| Self::from_base(&base)),
             Some(Family::OpenTelemetry) => {
                 let shared = base(reader, OTEL_ENDPOINT).map(|base| Self::from_base(&base));
-                let mut own = |name, kind| own_endpoint(reader, name, kind, shared.as_ref());
-                let traces = own(OTEL_TRACES_ENDPOINT, SignalKind::Traces);
-                let metrics = own(OTEL_METRICS_ENDPOINT, SignalKind::Metrics);
-                let logs = own(OTEL_LOGS_ENDPOINT, SignalKind::Logs);
-                Some(Self { traces: traces?, metrics: metrics?, logs: logs? })
+                let own = |kind| own_endpoint(reader, kind, shared.as_ref());
+                let [Some(first), Some(second), Some(third)] = SignalKind::ALL.map(own) else {
+                    return None;
+                };
+                Some(Self([first, second, third]))
             }
             Some(Family::OpenObserve) => {
                 let organization = reader.string_if_set(O2_ORGANIZATION);
@@ -64,23 +56,21 @@ impl Endpoints {
 
     /// The URL for requests of this signal.
     pub fn of(&self, kind: SignalKind) -> &Url {
+        let [traces, metrics, logs] = &self.0;
         match kind {
-            SignalKind::Traces => &self.traces,
-            SignalKind::Metrics => &self.metrics,
-            SignalKind::Logs => &self.logs,
+            SignalKind::Traces => traces,
+            SignalKind::Metrics => metrics,
+            SignalKind::Logs => logs,
         }
     }
 
-    pub(crate) fn set(&mut self, kind: SignalKind, url: Url) {
-        *match kind {
-            SignalKind::Traces => &mut self.traces,
-            SignalKind::Metrics => &mut self.metrics,
-            SignalKind::Logs => &mut self.logs,
-        } = url;
+    pub(crate) fn set_logs(&mut self, url: Url) {
+        let [_, _, logs] = &mut self.0;
+        *logs = url;
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Url> {
-        SignalKind::ALL.into_iter().map(|kind| self.of(kind))
+        self.0.iter()
     }
 
     /// Warns about telemetry that leaves the machine without TLS. It is allowed, because a self-hosted OpenObserve in a VPC often
@@ -138,10 +128,10 @@ fn base(reader: &mut Reader<'_>, name: &str) -> Option<Url> {
 /// The URL of one signal: from its own variable, or else from the shared base.
 fn own_endpoint(
     reader: &mut Reader<'_>,
-    name: &str,
     kind: SignalKind,
     shared: Option<&Endpoints>,
 ) -> Option<Url> {
+    let name = own_variable(kind);
     if reader.is_set(name) {
         return reader.url(name);
     }
@@ -152,12 +142,16 @@ fn own_endpoint(
     shared.map(|shared| shared.of(kind).clone())
 }
 
-fn variable_of(reader: &Reader<'_>, kind: SignalKind) -> &'static str {
-    let own = match kind {
+fn own_variable(kind: SignalKind) -> &'static str {
+    match kind {
         SignalKind::Traces => OTEL_TRACES_ENDPOINT,
         SignalKind::Metrics => OTEL_METRICS_ENDPOINT,
         SignalKind::Logs => OTEL_LOGS_ENDPOINT,
-    };
+    }
+}
+
+fn variable_of(reader: &Reader<'_>, kind: SignalKind) -> &'static str {
+    let own = own_variable(kind);
     match Family::of(reader) {
         Some(Family::OpenTelemetry) if reader.is_set(own) => own,
         Some(Family::OpenTelemetry) => OTEL_ENDPOINT,
@@ -199,7 +193,7 @@ pub(super) enum Family {
 impl Family {
     /// The first family whose endpoint is set. The endpoint of one signal may be meant for the function's SDK only.
     pub(super) fn of(reader: &Reader<'_>) -> Option<Self> {
-        let signals = [OTEL_TRACES_ENDPOINT, OTEL_METRICS_ENDPOINT, OTEL_LOGS_ENDPOINT];
+        let signals = SignalKind::ALL.map(own_variable);
         let is_set = |name: &&str| reader.is_set(name);
         if reader.is_set(ENDPOINT) {
             Some(Self::Ours)

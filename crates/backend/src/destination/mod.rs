@@ -73,7 +73,7 @@ impl DestinationConfig {
         let stream = self.stream.as_deref().unwrap_or(DEFAULT_STREAM);
         url.path_segments_mut().ok()?.pop_if_empty().push(stream).push("_json");
         let mut destination = self.clone();
-        destination.endpoints.set(SignalKind::Logs, url);
+        destination.endpoints.set_logs(url);
         // The transport translates the endpoint's answers to those of OpenObserve's OTLP endpoints. The path names the stream.
         destination.profile = Profile::OpenObserve;
         destination.stream = None;
