@@ -196,4 +196,4 @@ pub(crate) fn excerpt(body: &[u8], mask: &Mask) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

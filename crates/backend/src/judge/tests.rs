@@ -4,7 +4,7 @@ use Profile::{OpenObserve, Otlp};
 use SignalKind::{Logs, Metrics, Traces};
 
 /// `503, retry-after: 2, "text"`: a status, headers, and the body in quotes.
-fn response(text: &str) -> HttpResponse {
+pub(crate) fn response(text: &str) -> HttpResponse {
     let (head, body) = text.split_once(" \"").unwrap_or((text, "\""));
     let mut parts = head.trim_end_matches(',').split(", ");
     let status = parts.next().unwrap().parse().unwrap();
@@ -17,11 +17,16 @@ fn response(text: &str) -> HttpResponse {
 }
 
 /// A mask without secrets.
-fn judge(profile: Profile, kind: SignalKind, items: usize, response: &HttpResponse) -> Judgement {
+pub(crate) fn judge(
+    profile: Profile,
+    kind: SignalKind,
+    items: usize,
+    response: &HttpResponse,
+) -> Judgement {
     super::judge(profile, kind, items, response, &Mask::default())
 }
 
-fn one_word(judgement: &Judgement) -> String {
+pub(crate) fn one_word(judgement: &Judgement) -> String {
     match judgement {
         Judgement::Accepted { warning, .. } if warning.is_empty() => "accepted".to_owned(),
         Judgement::Accepted { warning, .. } => format!("accepted, {warning}"),
@@ -39,7 +44,7 @@ fn one_word(judgement: &Judgement) -> String {
     }
 }
 
-fn reason(judgement: Judgement) -> String {
+pub(crate) fn reason(judgement: Judgement) -> String {
     match judgement {
         Judgement::Accepted { warning, .. } => warning,
         Judgement::Partial { reason, .. }

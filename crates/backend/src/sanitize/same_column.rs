@@ -112,11 +112,9 @@ pub(super) fn add_places(
 /// Returns `true` if attributes may share a column.
 fn may_share_a_column(attributes: &[KeyValue]) -> bool {
     with_known_keys(|known| {
-        attributes.iter().any(|KeyValue { key, value, .. }| {
-            let value = value.as_ref().and_then(|value| value.value.as_ref());
-            let key = key.as_bytes();
-            matches!(value, Some(Value::KvlistValue(_)))
-                || !known.is_first(key, KeyHash::of_item(key))
+        attributes.iter().any(|attribute| {
+            let key = attribute.key.as_bytes();
+            is_map(attribute) || !known.is_first(key, KeyHash::of_item(key))
         })
     })
 }
@@ -231,7 +229,7 @@ fn note_renamed() {
     with_known_keys(|known| known.renamed += 1);
 }
 
-fn is_map(attribute: &KeyValue) -> bool {
+pub(super) fn is_map(attribute: &KeyValue) -> bool {
     let value = attribute.value.as_ref().and_then(|value| value.value.as_ref());
     matches!(value, Some(Value::KvlistValue(_)))
 }

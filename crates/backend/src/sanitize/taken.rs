@@ -6,9 +6,9 @@
 //! `faas.name`.
 
 use super::names::{self, Reserved, Shapes, is_reserved, stored_key};
-use super::same_column::Columns;
+use super::same_column::{Columns, is_map};
 use super::to_text;
-use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use wire::field::resource;
@@ -147,12 +147,11 @@ impl<'c> Taken<'c> {
     /// Returns `true` if an attribute, or an entry of its map, would overwrite a column with another value.
     fn collides(&self, attribute: &KeyValue) -> bool {
         let key = attribute.key.as_bytes();
-        let value = attribute.value.as_ref();
-        let is_map =
-            matches!(value.and_then(|value| value.value.as_ref()), Some(Value::KvlistValue(_)));
+        let is_map = is_map(attribute);
         if !is_map && !self.shapes.may_have(key) {
             return false;
         }
+        let value = attribute.value.as_ref();
         let value = value.map(prost::Message::encode_to_vec).unwrap_or_default();
         self.has_key(key, &value) || (is_map && self.has_within(key, &value))
     }

@@ -15,9 +15,8 @@ use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use proptest::prelude::*;
 use std::collections::HashSet;
 
-fn attribute(key: &str, value: &str) -> KeyValue {
-    let value = AnyValue { value: Some(Value::StringValue(value.to_owned())) };
-    KeyValue { key: key.to_owned(), value: Some(value), ..Default::default() }
+fn attribute(key: &str, text: &str) -> KeyValue {
+    value(key, Value::StringValue(text.to_owned()))
 }
 
 /// Attributes with these keys.
@@ -377,12 +376,7 @@ fn stream_names_are_normalized_like_in_openobserve() {
 }
 
 fn map(key: &str, values: Vec<KeyValue>) -> KeyValue {
-    let value = Value::KvlistValue(KeyValueList { values });
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue { value: Some(value) }),
-        ..Default::default()
-    }
+    value(key, Value::KvlistValue(KeyValueList { values }))
 }
 
 /// Adapts attributes of a span, a log record and a data point, which get the same ones.
@@ -487,47 +481,36 @@ fn resource_and_body_keys_sharing_a_column_are_renamed() {
     assert_eq!(texts(&spans.resource_spans[0].resource.as_ref().unwrap().attributes), expected);
 }
 
+fn value(key: &str, value: Value) -> KeyValue {
+    let value = Some(AnyValue { value: Some(value) });
+    KeyValue { key: key.to_owned(), value, ..Default::default() }
+}
+
 #[test]
 fn values_that_json_lacks_become_text() {
-    let bytes = |key: &str, bytes: &[u8]| KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue { value: Some(Value::BytesValue(bytes.to_vec())) }),
-        ..Default::default()
-    };
-    let array = |element: &KeyValue| KeyValue {
-        key: "array".to_owned(),
-        value: Some(AnyValue {
-            value: Some(Value::ArrayValue(ArrayValue {
-                values: vec![element.value.clone().unwrap()],
-            })),
-        }),
-        ..Default::default()
-    };
-    let of =
-        |binary: &KeyValue| vec![binary.clone(), map("map", vec![binary.clone()]), array(binary)];
-    let double = |number: f64| KeyValue {
-        key: "b".to_owned(),
-        value: Some(AnyValue { value: Some(Value::DoubleValue(number)) }),
-        ..Default::default()
+    let double = |number| value("b", Value::DoubleValue(number));
+    let bytes = |bytes: &[u8]| value("b", Value::BytesValue(bytes.to_vec()));
+    // Alone, in a map and in an array.
+    let of = |one: &KeyValue| {
+        let array = ArrayValue { values: vec![one.value.clone().unwrap()] };
+        [one.clone(), map("map", vec![one.clone()]), value("array", Value::ArrayValue(array))]
     };
     for (value, text) in [
         (double(f64::NAN), "NaN"),
         (double(-f64::NAN), "NaN"),
         (double(f64::INFINITY), "Infinity"),
         (double(f64::NEG_INFINITY), "-Infinity"),
-        (bytes("b", b"abc"), "abc"),
-        (bytes("b", &[0, 255, 128]), "AP+A"),
+        (bytes(b"abc"), "abc"),
+        (bytes(&[0, 255, 128]), "AP+A"),
     ] {
-        let (given, expected) = (of(&value), of(&attribute("b", text)));
-        // Each is also found alone.
-        for (given, expected) in given.chunks(1).zip(expected.chunks(1)) {
-            assert_eq!(adapted_attributes(given), expected);
+        for (given, expected) in of(&value).iter().zip(&of(&attribute("b", text))) {
+            assert_eq!(adapted_attributes(&[given.clone()]), [expected.clone()]);
         }
     }
     for number in [f64::MAX, f64::MIN_POSITIVE, -1e300] {
         assert_eq!(adapted_attributes(&[double(number)]), [double(number)]);
     }
-    let (given, expected) = (of(&bytes("b", &[0, 255, 128])), of(&attribute("b", "AP+A")));
+    let (given, expected) = (of(&bytes(&[0, 255, 128])), of(&attribute("b", "AP+A")));
 
     let event = |attributes| Event { attributes, ..Default::default() };
     let link = |attributes| Link { attributes, ..Default::default() };
