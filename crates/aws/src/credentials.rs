@@ -7,11 +7,11 @@ use crate::variables::{
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde::Deserialize;
-use settings::{Reader, Secret};
+use settings::{Reader, Secret, is_local};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use url::{Host, Url};
+use url::Url;
 use wire::timestamp::parse_rfc3339;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,15 +178,5 @@ impl CredentialsEndpoint {
             session_token: answer.token.map(Secret::new),
         };
         Ok(Renewed { credentials, expires })
-    }
-}
-
-/// Returns `true` for this machine, which may receive the token without TLS.
-fn is_local(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
     }
 }

@@ -1,7 +1,10 @@
 //! Checks that a backend answers, accepts the credentials and speaks OTLP, and explains the results to a person.
 
 use crate::destination::{DestinationConfig, Profile};
-use crate::http::{ClientError, HttpRequest, HttpResponse, Transport, TransportError, header_map};
+use crate::http::{
+    ClientError, HttpRequest, HttpResponse, HttpTransport, Transport as _, TransportError,
+    header_map,
+};
 use crate::judge::{GRPC_STATUS, Judgement, excerpt, judge};
 use crate::mask::Mask;
 use bytes::Bytes;
@@ -10,12 +13,13 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use settings::Check;
+use settings::{Check, is_local};
 use std::borrow::Cow;
+use std::io::Error;
 use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
-use url::{Host, Position, Url};
+use url::{Position, Url};
 use wire::{Request, SignalKind};
 
 /// Time limit of one question.
@@ -33,9 +37,9 @@ pub struct Advice {
 
 /// A backend and the means to ask it.
 #[derive(Debug)]
-pub struct Reach<T> {
+pub struct Reach {
     pub destination: DestinationConfig,
-    pub transport: T,
+    pub transport: HttpTransport,
     /// The headers of each request, including credentials.
     pub headers: HeaderMap,
     pub advice: Advice,
@@ -50,11 +54,11 @@ pub struct Answers {
     pub first: Option<HttpResponse>,
 }
 
-impl<T: Transport> Reach<T> {
+impl Reach {
     /// Creates a backend that is asked through this transport.
     pub fn new(
         destination: DestinationConfig,
-        transport: T,
+        transport: HttpTransport,
         advice: Advice,
     ) -> Result<Self, ClientError> {
         let headers = header_map(&destination.headers)?;
@@ -80,26 +84,17 @@ impl<T: Transport> Reach<T> {
         }
         let host = host.trim_matches(['[', ']']);
         let found = timeout(REQUEST_TIMEOUT, lookup_host((host, port.unwrap_or(443)))).await;
+        let found = found.unwrap_or_else(|_| Err(Error::other("no answer of the name service")));
         let addresses: Vec<String> = match found {
-            Ok(Ok(addresses)) => addresses.map(|address| address.ip().to_string()).collect(),
-            no_address => {
-                let cause = match no_address {
-                    Ok(Err(error)) => error.to_string(),
-                    _ => "no answer of the name service".to_owned(),
-                };
+            Ok(addresses) => addresses.map(|address| address.ip().to_string()).collect(),
+            Err(cause) => {
                 let text =
                     format!("{host} has no address ({cause}): check {}", self.advice.endpoint);
                 return Check::failed("endpoint", text);
             }
         };
         let text = format!("{host} is {}", addresses.join(", "));
-        let is_local = match url.host() {
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            Some(Host::Domain(name)) => name == "localhost",
-            None => false,
-        };
-        if url.scheme() == "http" && !is_local {
+        if url.scheme() == "http" && !is_local(url) {
             let text = format!("{text}; without TLS everybody on the way reads the credentials");
             return Check::warning("endpoint", text);
         }
@@ -110,22 +105,22 @@ impl<T: Transport> Reach<T> {
     pub async fn signals(&self) -> Answers {
         let mut answers = Answers::default();
         for kind in SignalKind::ALL {
-            let is_first = kind == SignalKind::ALL[0];
-            let problem = match self.send_nothing(kind).await {
-                Ok(answer) => {
-                    answers.checks.extend(is_first.then(|| self.connected(&answer)));
-                    let problem = self.refused(kind, &answer);
-                    if is_first && problem.is_none() {
-                        answers.checks.push(Check::ok("credentials", "accepted"));
-                        answers.first = Some(answer);
-                    }
-                    problem
+            let answer = match self.send_nothing(kind).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    answers.checks.push(Check::failed("connection", error.to_string()));
+                    break;
                 }
-                Err(error) => Some(Check::failed("connection", error.to_string())),
             };
-            if let Some(problem) = problem {
+            let is_first = answers.checks.is_empty();
+            answers.checks.extend(is_first.then(|| self.connected(&answer)));
+            if let Some(problem) = self.refused(kind, &answer) {
                 answers.checks.push(problem);
                 break;
+            }
+            if is_first {
+                answers.checks.push(Check::ok("credentials", "accepted"));
+                answers.first = Some(answer);
             }
         }
         answers

@@ -10,7 +10,7 @@ use wire::SignalKind;
 
 pub const ENDPOINT: &str = "LAMBDA_OTLP_ENDPOINT";
 
-pub type Reach = backend::Reach<HttpTransport>;
+pub use backend::Reach;
 
 /// Returns the backend of these settings. Its advice names the argument or variable of each setting.
 pub fn reach(

@@ -41,7 +41,7 @@ pub use error::{InvalidSettings, InvalidVariable, Warning};
 pub use headers::{Headers, percent_decoded};
 pub use pattern::Pattern;
 #[cfg(feature = "url")]
-pub use proxy::{PROXY, Proxy};
+pub use proxy::{PROXY, Proxy, is_local};
 pub use reader::Reader;
 pub use secret::{Secret, SecretReference, SecretStore};
 pub use source::{Env, Source};

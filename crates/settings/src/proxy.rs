@@ -63,7 +63,7 @@ impl Proxy {
             "https" => self.https.as_ref(),
             _ => self.http.as_ref(),
         };
-        proxy.filter(|_| url.host().is_some_and(|host| !is_here(&host)) && !self.exempts(url))
+        proxy.filter(|_| !is_local(url) && !self.exempts(url))
     }
 
     fn exempts(&self, url: &Url) -> bool {
@@ -79,14 +79,15 @@ impl Proxy {
 }
 
 /// Returns `true` for the local host, including the unspecified address, which connects to it.
-fn is_here(host: &Host<&str>) -> bool {
-    let address: IpAddr = match host {
-        Host::Domain(name) => {
-            let name = name.trim_end_matches('.').to_ascii_lowercase();
+pub fn is_local(url: &Url) -> bool {
+    let address: IpAddr = match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
             return name == "localhost" || name.ends_with(".localhost");
         }
-        Host::Ipv4(address) => (*address).into(),
-        Host::Ipv6(address) => (*address).into(),
+        Some(Host::Ipv4(address)) => address.into(),
+        Some(Host::Ipv6(address)) => address.into(),
+        None => return false,
     };
     let address = address.to_canonical();
     address.is_loopback() || address.is_unspecified()

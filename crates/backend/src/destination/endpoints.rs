@@ -4,9 +4,9 @@ use super::variables::{
     ENDPOINT, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_LOGS_ENDPOINT,
     OTEL_METRICS_ENDPOINT, OTEL_TRACES_ENDPOINT,
 };
-use settings::Reader;
+use settings::{Reader, is_local};
 use std::fmt;
-use url::{Host, Url};
+use url::Url;
 use wire::SignalKind;
 
 /// The URLs in the order of [`SignalKind::ALL`].
@@ -78,7 +78,7 @@ impl Endpoints {
     pub(super) fn warn_of_plain_text(&self, reader: &mut Reader<'_>) {
         let is_plain = |kind: &SignalKind| {
             let url = self.of(*kind);
-            url.scheme() == "http" && !is_loopback(url)
+            url.scheme() == "http" && !is_local(url)
         };
         if let Some(kind) = SignalKind::ALL.into_iter().find(is_plain) {
             let host = self.of(kind).host_str().unwrap_or_default();
@@ -157,15 +157,6 @@ fn variable_of(reader: &Reader<'_>, kind: SignalKind) -> &'static str {
         Some(Family::OpenTelemetry) => OTEL_ENDPOINT,
         Some(Family::OpenObserve) => O2_ENDPOINT,
         Some(Family::Ours) | None => ENDPOINT,
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

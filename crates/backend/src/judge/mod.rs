@@ -37,27 +37,22 @@ pub(crate) fn judge(
     };
     let text = excerpt(status_message(response, &body), mask);
     let reason = |hint| Reason::Status { status: response.status, text: text.clone(), hint };
+    let alarm = |hint| Judgement::Alarm { ambiguous: false, reason: reason(hint) };
+    let retry = |ambiguous| Judgement::Retry {
+        after: response.retry_after(),
+        ambiguous,
+        reason: reason(""),
+    };
     match response.status {
         200..=299 => judge_success(profile, kind, items, response, &body, mask),
-        300..=399 => Judgement::Alarm {
-            ambiguous: false,
-            reason: reason("redirects are not followed, give the final URL as the endpoint"),
-        },
-        401 | 403 => {
-            Judgement::Alarm { ambiguous: false, reason: reason("check the authorization header") }
-        }
-        404 => Judgement::Alarm { ambiguous: false, reason: reason(not_found_hint(profile)) },
+        300..=399 => alarm("redirects are not followed, give the final URL as the endpoint"),
+        401 | 403 => alarm("check the authorization header"),
+        404 => alarm(not_found_hint(profile)),
         413 => Judgement::Split { reason: reason("") },
         // A gateway that timed out, or a server that failed midway, may have stored some items.
-        500 | 502 | 504 => {
-            Judgement::Retry { after: response.retry_after(), ambiguous: true, reason: reason("") }
-        }
-        408 | 425 | 429 | 500..=599 => {
-            Judgement::Retry { after: response.retry_after(), ambiguous: false, reason: reason("") }
-        }
-        400 if is_temporary(&text) => {
-            Judgement::Retry { after: response.retry_after(), ambiguous: false, reason: reason("") }
-        }
+        500 | 502 | 504 => retry(true),
+        408 | 425 | 429 | 500..=599 => retry(false),
+        400 if is_temporary(&text) => retry(false),
         400 | 422 if is_page(response, &body) => Judgement::Alarm {
             ambiguous: false,
             reason: Reason::NoOtlpAnswer {
@@ -67,7 +62,7 @@ pub(crate) fn judge(
         },
         400 | 422 => Judgement::Halve { reason: reason("") },
         // 405, 415 and other statuses never blame a record, so none is dead-lettered.
-        _ => Judgement::Alarm { ambiguous: false, reason: reason("") },
+        _ => alarm(""),
     }
 }
 
