@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
-use wire::timestamp::parse_rfc3339;
+use wire::timestamp;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialsSource {
@@ -166,7 +166,7 @@ impl CredentialsEndpoint {
         let expires = match answer.expiration {
             None => None,
             Some(text) => {
-                let nanos = parse_rfc3339(&text);
+                let nanos = timestamp::parse(&text);
                 let nanos = nanos
                     .ok_or_else(|| failed("its answer has no readable expiration".to_owned()))?;
                 Some(UNIX_EPOCH + Duration::from_nanos(nanos))

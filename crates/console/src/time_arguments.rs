@@ -1,7 +1,7 @@
 //! Durations and points in time of the command line, and its clock.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use wire::timestamp::parse_rfc3339;
+use wire::timestamp;
 
 const UNITS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
 
@@ -41,7 +41,7 @@ impl TimeArgument {
         if let Ok(ago) = parse_duration(text) {
             return Ok(Self::Ago(ago));
         }
-        parse_rfc3339(text)
+        timestamp::parse(text)
             .and_then(|unix_nano| i64::try_from(unix_nano / 1_000_000).ok())
             .map(Self::At)
             .ok_or_else(|| "expected 2026-09-21T14:13:20Z, or how long ago: 2h".to_owned())

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use wire::timestamp::{parse_rfc3339, rfc3339_nanos};
+use wire::timestamp::{self, rfc3339_nanos};
 use wire::{Limits, Malformed, Request, SignalKind};
 
 /// Major and minor version. Minor versions only add fields.
@@ -187,7 +187,7 @@ pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
     }
     let time = |field, time: &str| {
         // This crate writes UTC. A time with an offset was edited by hand.
-        let utc = parse_rfc3339(time).filter(|_| time.ends_with('Z'));
+        let utc = timestamp::parse(time).filter(|_| time.ends_with('Z'));
         utc.ok_or_else(|| wrong(field, "expected 2026-09-21T14:13:20Z".to_owned()))
     };
     let time_if_set = |field, text: &Option<Cow<'_, str>>| match text {

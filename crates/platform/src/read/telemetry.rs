@@ -134,7 +134,7 @@ pub(crate) fn parse_line(message: &str) -> Option<PlatformEvent> {
 
 fn time_of(envelope: &Fields<'_>) -> Option<u64> {
     let text = envelope.text("time").or_else(|| envelope.text("timestamp"))?;
-    timestamp::parse_aws(&text)
+    timestamp::parse(&text)
 }
 
 fn platform(kind: &str, envelope: &Fields<'_>) -> PlatformEvent {
@@ -288,7 +288,7 @@ fn start_of(value: &RawValue) -> Option<SpanStart> {
     // A larger number (from a day in 1973 on) counts from 1970, a smaller one from the start of the phase.
     const MIN_EPOCH_MS: f64 = 1e11;
     let text = text_of(value);
-    if let Some(nanos) = text.as_deref().and_then(timestamp::parse_aws) {
+    if let Some(nanos) = text.as_deref().and_then(timestamp::parse) {
         return Some(SpanStart::At(nanos));
     }
     let ms: f64 = text.as_deref().unwrap_or(value.get()).trim().parse().ok()?;

@@ -15,7 +15,7 @@ impl LineTime {
         const MOST_BYTES: usize = 40;
         let is_exact =
             matches!(text.as_bytes().get("2026-09-21T14:13:20".len()), Some(b'.' | b','));
-        let of = |text: &str| Some(Self { unix_nano: wire::timestamp::parse_aws(text)?, is_exact });
+        let of = |text: &str| Some(Self { unix_nano: wire::timestamp::parse(text)?, is_exact });
         if text.as_bytes().get(4) != Some(&b'/') {
             return of(text);
         }

@@ -75,5 +75,5 @@ pub(super) fn object_name(key: &str) -> String {
 
 /// Formats a time: RFC 3339 in UTC, with milliseconds.
 pub(super) fn time(text: &str) -> Option<String> {
-    wire::timestamp::parse_aws(text).map(wire::timestamp::rfc3339_millis)
+    wire::timestamp::parse(text).map(wire::timestamp::rfc3339_millis)
 }

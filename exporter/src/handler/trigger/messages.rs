@@ -114,7 +114,7 @@ pub(super) fn bus_event(source: &str, id: Option<&str>, time: Option<String>) ->
             ..SpanAttributes::default()
         };
     }
-    let nanos = time.as_deref().and_then(wire::timestamp::parse_aws);
+    let nanos = time.as_deref().and_then(wire::timestamp::parse);
     let received_at = nanos.and_then(|nanos| received_at(nanos / 1_000_000));
     SpanAttributes { received_at, ..messages("aws_eventbridge", [BusEvent { source, id }]) }
 }
