@@ -8,6 +8,7 @@ use crate::field::{
     histogram_data_point, key_value, link, log_record, metric, request, resource, scope,
     scope_container, span, status,
 };
+use crate::protobuf::Value;
 use crate::signal::SignalKind;
 use Kind::{
     Bool, Bytes, Double, Enum as Enumeration, Fixed32, Fixed64, Id, Int32, Int64,
@@ -80,6 +81,20 @@ pub(crate) enum Kind {
     /// Bytes that OTLP/JSON writes in hexadecimal, not base64 (OTLP, "JSON Protobuf Encoding").
     Id,
     Message(&'static Message),
+}
+
+impl Kind {
+    /// Returns `true` if a value has this kind's wire type.
+    pub(crate) fn has_wire_type(self, value: Value<'_>) -> bool {
+        match self {
+            Self::Fixed32 => matches!(value, Value::Fixed32(_)),
+            Self::Fixed64 | Self::Sfixed64 | Self::Double => matches!(value, Value::Fixed64(_)),
+            Self::String | Self::Bytes | Self::Id | Self::Message(_) => {
+                matches!(value, Value::Len(_))
+            }
+            _ => matches!(value, Value::Varint(_)),
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -432,6 +447,11 @@ static METRIC: Message = Message {
 };
 static AGGREGATION_TEMPORALITY: Enum =
     Enum { prefix: "AGGREGATION_TEMPORALITY_", names: &["UNSPECIFIED", "DELTA", "CUMULATIVE"] };
+const TEMPORALITY: Field = one(
+    metric::AGGREGATION_TEMPORALITY,
+    "aggregationTemporality",
+    Enumeration(&AGGREGATION_TEMPORALITY),
+);
 static GAUGE: Message = Message {
     name: "Gauge",
     fields: &[many(metric::POINTS, "dataPoints", Nested(&NUMBER_DATA_POINT))],
@@ -440,34 +460,19 @@ static SUM: Message = Message {
     name: "Sum",
     fields: &[
         many(metric::POINTS, "dataPoints", Nested(&NUMBER_DATA_POINT)),
-        one(
-            metric::AGGREGATION_TEMPORALITY,
-            "aggregationTemporality",
-            Enumeration(&AGGREGATION_TEMPORALITY),
-        ),
+        TEMPORALITY,
         one(metric::IS_MONOTONIC, "isMonotonic", Bool),
     ],
 };
 static HISTOGRAM: Message = Message {
     name: "Histogram",
-    fields: &[
-        many(metric::POINTS, "dataPoints", Nested(&HISTOGRAM_DATA_POINT)),
-        one(
-            metric::AGGREGATION_TEMPORALITY,
-            "aggregationTemporality",
-            Enumeration(&AGGREGATION_TEMPORALITY),
-        ),
-    ],
+    fields: &[many(metric::POINTS, "dataPoints", Nested(&HISTOGRAM_DATA_POINT)), TEMPORALITY],
 };
 static EXPONENTIAL_HISTOGRAM: Message = Message {
     name: "ExponentialHistogram",
     fields: &[
         many(metric::POINTS, "dataPoints", Nested(&EXPONENTIAL_HISTOGRAM_DATA_POINT)),
-        one(
-            metric::AGGREGATION_TEMPORALITY,
-            "aggregationTemporality",
-            Enumeration(&AGGREGATION_TEMPORALITY),
-        ),
+        TEMPORALITY,
     ],
 };
 static SUMMARY: Message = Message {

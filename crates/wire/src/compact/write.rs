@@ -126,7 +126,7 @@ impl<'b> Parts<'b> {
             (kind, Value::Len(packed)) if presence == Presence::Repeated && is_number(kind) => {
                 return self.numbers(kind, code, packed);
             }
-            (kind, value) if has_type(kind, value) => {
+            (kind, value) if kind.has_wire_type(value) => {
                 self.skeleton.push(code);
                 self.scalar(kind, value)?;
             }
@@ -383,17 +383,6 @@ fn is_number(kind: Kind) -> bool {
     !matches!(kind, Kind::String | Kind::Bytes | Kind::Id | Kind::Message(_))
 }
 
-/// Returns `true` if a value that is no message has the wire type of its kind.
-fn has_type(kind: Kind, value: Value<'_>) -> bool {
-    match kind {
-        Kind::Fixed32 => matches!(value, Value::Fixed32(_)),
-        Kind::Fixed64 | Kind::Sfixed64 | Kind::Double => matches!(value, Value::Fixed64(_)),
-        Kind::String | Kind::Bytes | Kind::Id => matches!(value, Value::Len(_)),
-        Kind::Message(_) => false,
-        _ => matches!(value, Value::Varint(_)),
-    }
-}
-
 /// Returns the key of an attribute, and its value's one field, if it consists of these.
 fn attribute(key_value: &[u8]) -> Option<(&[u8], Field<'_>)> {
     let mut fields = Reader::new(key_value);
@@ -407,10 +396,7 @@ fn attribute(key_value: &[u8]) -> Option<(&[u8], Field<'_>)> {
     let mut of_value = Reader::new(any_value);
     let value = of_value.next()?.ok().filter(is_shortest)?;
     let known = schema::any_value().field(value.number)?;
-    let is_known = match (known.kind, value.value) {
-        (Kind::Message(_), value) => matches!(value, Value::Len(_)),
-        (kind, value) => has_type(kind, value),
-    };
+    let is_known = known.kind.has_wire_type(value.value);
     let is_all = of_value.next().is_none() && fields.next().is_none();
     (is_known && is_all).then_some((key, value))
 }

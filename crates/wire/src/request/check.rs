@@ -143,7 +143,7 @@ impl Check<'_> {
                     }
                     self.messages += usize::from(is_repeated);
                 }
-                (kind, value) if has_wire_type(kind, value) => {
+                (kind, value) if kind.has_wire_type(value) => {
                     self.messages += usize::from(is_repeated);
                 }
                 (kind, Value::Len(packed)) if is_repeated && are_packed(kind, packed) => {
@@ -178,23 +178,6 @@ fn is_plain(key_value: &[u8]) -> bool {
 
 /// Packed numbers of this many bytes count as one message: each has at least one byte, and eight when decoded.
 const PACKED_BYTES_AS_ONE: usize = 16;
-
-/// Returns `true` for a scalar with its kind's wire type.
-fn has_wire_type(kind: Kind, value: Value<'_>) -> bool {
-    match kind {
-        Kind::Bool
-        | Kind::Int32
-        | Kind::Int64
-        | Kind::Uint32
-        | Kind::Uint64
-        | Kind::Sint32
-        | Kind::Enum(_) => matches!(value, Value::Varint(_)),
-        Kind::Fixed32 => matches!(value, Value::Fixed32(_)),
-        Kind::Fixed64 | Kind::Sfixed64 | Kind::Double => matches!(value, Value::Fixed64(_)),
-        Kind::Bytes | Kind::Id => matches!(value, Value::Len(_)),
-        Kind::String | Kind::Message(_) => false,
-    }
-}
 
 /// Returns `true` if `bytes` are packed values of this kind; OTLP packs these three.
 fn are_packed(kind: Kind, bytes: &[u8]) -> bool {
