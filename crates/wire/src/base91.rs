@@ -84,34 +84,3 @@ pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     // The rest fills up the last characters.
     (bits == 0).then_some(out)
 }
-
-#[cfg(all(test, feature = "encode", feature = "decode"))]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn base91_text_decodes_to_the_encoded_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let mut text = Vec::new();
-            push(&mut text, &bytes);
-            prop_assert!(bytes_in(text.len()) <= bytes.len());
-            prop_assert_eq!(decode(&text), Some(bytes));
-        }
-    }
-
-    #[test]
-    fn two_characters_encode_13_bits_and_invalid_text_yields_no_bytes() {
-        let mut text = Vec::new();
-        push(&mut text, &[0xff; 13]);
-        assert_eq!(text, b"#~#~#~#~#~#~#~#~".map(|c| if c == b'#' { text[0] } else { text[1] }));
-        assert_eq!(text.len(), 16);
-        for invalid in ["\"!", "!", "~~", "!!!\u{e9}"] {
-            assert_eq!(
-                decode(invalid.as_bytes()).filter(|bytes| !bytes.is_empty()),
-                None,
-                "{invalid}"
-            );
-        }
-    }
-}

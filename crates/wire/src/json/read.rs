@@ -2,7 +2,8 @@
 //!
 //! Source: OTLP 1.x, "JSON Protobuf Encoding", and the underlying ProtoJSON format
 //! (<https://protobuf.dev/programming-guides/json/>). Unambiguous deviations of writers are accepted, ambiguous ones refused;
-//! `docs/line-format.md` has the list.
+//! `docs/line-format.md` has the list. opentelemetry-proto's structs refuse doubles as text, integers as `1.0`, names of
+//! enumerations, half a surrogate pair and `null`, and take the last of two values.
 
 use super::JsonError;
 use super::scalar::{self, text};

@@ -5,8 +5,7 @@
 //!
 //! The serde of opentelemetry-proto's structs writes `null` for NaN and infinities, where ProtoJSON requires names, so a reader
 //! loses those values. It also writes `null` for absent messages and numbers, and zero values that ProtoJSON omits: sixteen
-//! fields for a span with four. `tests/it/json_cases.rs` has both texts
-//! (`opentelemetry_proto_loses_some_doubles_and_writes_absent_fields`).
+//! fields for a span with four.
 
 use crate::ids::to_hex;
 use crate::protobuf::{Reader, Value, packed_varints};

@@ -298,8 +298,8 @@ mod tests {
         std::iter::repeat_with(next).take(bytes).collect()
     }
 
-    /// Spans with names of these sizes, below a resource with an attribute of that size.
-    fn spans(attribute: usize, names: impl Iterator<Item = usize>) -> Request {
+    /// Spans with values of these sizes, below a resource with an attribute of that size.
+    fn spans(attribute: usize, values: impl Iterator<Item = usize>) -> Request {
         let mut state = 7;
         let mut bytes = Vec::new();
         Writer::new(&mut bytes).message(1, |container| {
@@ -310,8 +310,8 @@ mod tests {
                 });
             });
             container.message(2, |scope| {
-                for name in names {
-                    scope.message(2, |span| span.string(5, &noise(name, &mut state)));
+                for value in values {
+                    scope.message(2, |span| span.text_attribute(9, "", &noise(value, &mut state)));
                 }
             });
         });
@@ -390,6 +390,8 @@ mod tests {
         check(80_000, &[20; 1], 1, 0);
         check(4_300_000, &[20; 300], 1, 1);
         check(80_000, &[300; 1000], 10, 1);
+        // Values of the items stay.
+        check(80_000, &[20_000; 6], 6, 1);
     }
 
     #[test]

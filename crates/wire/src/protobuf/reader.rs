@@ -223,24 +223,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn malformed_protobuf_fields_are_rejected() {
-        let check = |bytes: &[u8], expected: BadField| {
-            let error = Reader::new(bytes).find_map(Result::err);
-            assert_eq!(error, Some(expected), "{bytes:x?}");
-        };
-        check(&[0x08], BadField::Truncated);
-        // A field number of 30 bits.
-        check(&[0x80, 0x80, 0x80, 0x80, 0x10, 0x00], BadField::BadVarint);
-        check(&[0x0a, 0x05, b'a'], BadField::Truncated);
-        check(&[0x09, 1, 2, 3], BadField::Truncated);
-        check(&[0x0d, 1, 2, 3], BadField::Truncated);
-        check(&[0x0b], BadField::BadWireType(3));
-        check(&[0x00, 0x00], BadField::BadVarint);
-        check(&[0x08, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2], BadField::BadVarint);
-        check(&[0x0a, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1], BadField::Truncated);
-    }
-
     proptest! {
         #[test]
         fn the_fast_and_slow_field_readers_agree(

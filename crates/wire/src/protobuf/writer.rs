@@ -211,36 +211,3 @@ fn low_byte(value: u64) -> u8 {
     let [low, ..] = value.to_le_bytes();
     low
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protobuf::{Reader, Value};
-
-    #[test]
-    fn written_fields_are_read_back_unchanged() {
-        let mut out = Vec::new();
-        let mut writer = Writer::new(&mut out);
-        writer.varint(1, 300);
-        writer.always_fixed64(2, 7);
-        writer.string(3, "text");
-        writer.fixed32(4, 5);
-        writer.message(5, |m| m.string(1, &"x".repeat(200)));
-        writer.sint32(6, -3);
-        writer.message(7, |m| m.string(1, &"x".repeat(20_000)));
-        writer.packed_varint(8, [1, 300].into_iter());
-        writer.packed_varint(9, [].into_iter());
-        let fields: Vec<_> = Reader::new(&out).map(|field| field.unwrap()).collect();
-        assert_eq!(fields[0].value, Value::Varint(300));
-        assert_eq!(fields[1].value, Value::Fixed64(7));
-        assert_eq!(fields[2].value, Value::Len(b"text"));
-        assert_eq!(fields[3].value, Value::Fixed32(5));
-        let inner = Reader::new(fields[4].as_len().unwrap()).next().unwrap().unwrap();
-        assert_eq!(inner.as_len().unwrap().len(), 200);
-        assert_eq!(fields[5].value, Value::Varint(5));
-        let inner = Reader::new(fields[6].as_len().unwrap()).next().unwrap().unwrap();
-        assert_eq!(inner.as_len().unwrap(), "x".repeat(20_000).as_bytes());
-        assert_eq!(fields[7].value, Value::Len(&[1, 0xac, 0x02]));
-        assert_eq!(fields.iter().map(|f| f.raw.len()).sum::<usize>(), out.len());
-    }
-}

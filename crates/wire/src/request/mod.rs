@@ -308,15 +308,6 @@ mod tests {
     use crate::protobuf::Writer;
 
     #[test]
-    fn requests_with_the_same_signal_and_bytes_are_equal() {
-        let request = |kind, bytes: &[u8]| Request::trusted(kind, bytes.to_vec());
-        let one = request(SignalKind::Traces, b"\x0a\0");
-        assert_eq!(one, one.clone().with_few_keys());
-        assert_ne!(one, request(SignalKind::Logs, b"\x0a\0"));
-        assert_ne!(one, request(SignalKind::Traces, b""));
-    }
-
-    #[test]
     fn parts_of_a_request_keep_its_mark_for_few_keys() {
         let request =
             || Request::trusted(SignalKind::Traces, b"\x0a\x06\x12\x04\x12\0\x12\0".to_vec());

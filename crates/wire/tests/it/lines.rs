@@ -3,7 +3,6 @@
 use crate::{fixture, read};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use expect_test::expect;
 use lambda_otlp_wire::protobuf::Writer;
 use lambda_otlp_wire::{Limits, LineReading, Traces, UndecodableLine, read_line};
 use std::fmt::Write as _;
@@ -96,35 +95,6 @@ fn damaged_lines_have_the_documented_results() {
 fn bare(file: &str) -> String {
     let decoded = read(&fixture(file)).decoded.remove(0).decode::<Traces>();
     serde_json::to_string(&decoded.unwrap().unwrap()).unwrap()
-}
-
-#[test]
-fn lines_of_the_older_client_are_decoded_in_all_forms() {
-    let text = fixture("rust-oldclient.jsonl");
-    let outcomes: Vec<_> = text.lines().map(signals).collect();
-    expect![[r"
-        3 traces
-        3 traces
-        3 traces
-        3 traces
-        3 traces
-        2 metrics
-        2 metrics
-        2 metrics
-        2 metrics
-        2 logs
-        2 logs
-        2 logs
-        2 logs
-        2 metrics
-        2 logs"]]
-    .assert_eq(&outcomes.join("\n"));
-    // The marker of 2024 counts beside a payload, and is an ordinary word elsewhere.
-    for line in text.lines() {
-        let old = line.replace("__otel_otlp_stdout", "_otel");
-        assert_eq!(signals(&old), signals(line));
-    }
-    assert_eq!(outcome(r#"{"_otel":"1","message":"a log record"}"#), "no OTLP line");
 }
 
 /// Items and signals of all requests in a line, or the reason of its refusal.
@@ -271,15 +241,6 @@ fn a_broken_line_is_rejected_in_every_wrapping() {
 }
 
 #[test]
-fn a_line_may_have_exactly_as_many_items_as_the_limit() {
-    let request = serde_json::json!({"resourceLogs":[{"scopeLogs":[{"logRecords":vec![serde_json::json!({}); 3]}]}]});
-    let line = request.to_string();
-    let read = |items| read_line(&line, &Limits { items, ..Limits::default() }).unwrap();
-    assert_eq!(read(3).decoded.len(), 1);
-    assert_eq!(read(2).undecodable.len(), 1);
-}
-
-#[test]
 fn more_than_100_items_need_12_bytes_each() {
     let read_all = |bodies: &[&str]| {
         let record = |body: &&str| format!(r#"{{"body":{{"stringValue":"{body}"}}}}"#);
@@ -312,9 +273,6 @@ fn the_lines_of_one_log_event_share_one_inflation_limit() {
     let limits = Limits { inflated_bytes: 100_000_000, ..Limits::default() };
     let reading = read_line(&bomb.repeat(3), &limits).unwrap();
     assert_eq!((reading.decoded.len(), reading.undecodable.len()), (1, 2));
-    let small = fixture("python-1.jsonl").trim_end().to_owned();
-    let limits = Limits { inflated_bytes: 10_000, ..Limits::default() };
-    assert_eq!(read_line(&small.repeat(4), &limits).unwrap().decoded.len(), 4);
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! Properties of requests and lines over generated telemetry.
 
-use lambda_otlp_wire::compact::Context;
 use lambda_otlp_wire::edit::{Edit, Editor, Head};
 use lambda_otlp_wire::view::{Container, Item};
 use lambda_otlp_wire::{
-    Envelope, Joined, Limits, LineEncoder, LineLimits, MARKER, Metrics, Rejoin, Request, Signal,
-    SignalKind, Traces, merge, read_line,
+    Envelope, Limits, LineEncoder, LineLimits, Metrics, Request, Signal, SignalKind, Traces, merge,
+    read_line,
 };
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value,
@@ -102,7 +101,7 @@ fn data_points(points_per_metric: &[u8]) -> Request {
 fn places(requests: &[Request]) -> BTreeMap<String, (String, String)> {
     let mut places = BTreeMap::new();
     for request in requests {
-        for container in request.decode::<Traces>().unwrap().unwrap().resource_spans {
+        for container in containers(request) {
             let mut names: Vec<_> = container
                 .resource
                 .iter()
@@ -148,6 +147,14 @@ fn points(requests: &[Request]) -> Vec<(String, i64)> {
         }
     }
     points
+}
+
+fn containers(request: &Request) -> Vec<ResourceSpans> {
+    request.decode::<Traces>().unwrap().unwrap().resource_spans
+}
+
+fn has_items(container: &ResourceSpans) -> bool {
+    container.scope_spans.iter().any(|scope| !scope.spans.is_empty())
 }
 
 /// Drops some spans, and replaces all resources.
@@ -230,18 +237,6 @@ proptest! {
     }
 
     #[test]
-    fn split_by_size_respects_the_size_unless_an_item_is_larger(shape in shape(), max in 1..2000usize) {
-        let request = spans(&shape, &mut 0);
-        let before = places(std::slice::from_ref(&request));
-        let parts = request.split_by_size(max);
-        for part in &parts {
-            // Resource and scope have less than 100 bytes here.
-            prop_assert!(part.bytes().len() <= max || part.items() <= 1 || max <= 200);
-        }
-        prop_assert_eq!(places(&parts), before);
-    }
-
-    #[test]
     fn splitting_by_size_at_most_triples_the_bytes(
         containers in prop::collection::vec((0..1500usize, 0..1500usize, prop::collection::vec(0..800usize, 0..30)), 1..4),
         max in 1..4000usize,
@@ -275,123 +270,32 @@ proptest! {
     }
 
     #[test]
-    fn merging_keeps_every_item_once_and_in_place(
+    fn merging_keeps_every_item_once_and_combines_equal_resources_and_scopes(
         shapes in prop::collection::vec(shape(), 0..5),
         max in 200..20_000usize,
     ) {
         let mut next = 0;
         let requests: Vec<_> = shapes.iter().map(|shape| spans(shape, &mut next)).collect();
         let before = places(&requests);
-        let merged = merge(requests, max);
-        prop_assert_eq!(places(&merged), before);
+        for request in &requests {
+            let result = request.clone().without_empty_containers();
+            prop_assert_eq!(places(std::slice::from_ref(&result)), places(std::slice::from_ref(request)));
+            prop_assert!(containers(&result).iter().all(has_items));
+        }
+        let with_items = requests.iter().filter(|request| request.items() > 0).count();
+        let merged = merge(requests.clone(), max);
+        prop_assert_eq!(places(&merged), before.clone());
         prop_assert!(merged.iter().all(|request| request.items() > 0));
-    }
-
-    #[test]
-    fn containers_without_items_are_dropped(shapes in prop::collection::vec(shape(), 2..4)) {
-        let mut next = 0;
-        let requests: Vec<_> = shapes.iter().map(|shape| spans(shape, &mut next)).collect();
-        let mut results: Vec<_> =
-            requests.iter().map(|request| request.clone().without_empty_containers()).collect();
-        prop_assert_eq!(places(&results), places(&requests));
-        // A request without others of its signal stays as it is.
-        if requests.iter().filter(|request| request.items() > 0).count() > 1 {
-            results.extend(merge(requests, usize::MAX));
-        }
-        for request in results {
-            for container in request.decode::<Traces>().unwrap().unwrap().resource_spans {
-                prop_assert!(container.scope_spans.iter().any(|scope| !scope.spans.is_empty()));
-            }
-        }
-    }
-
-    #[test]
-    fn merging_combines_equal_resources_and_scopes(shapes in prop::collection::vec(shape(), 2..5)) {
-        let mut next = 0;
-        let requests: Vec<_> = shapes.iter().map(|shape| spans(shape, &mut next)).collect();
-        if requests.iter().filter(|request| request.items() > 0).count() < 2 {
-            return Ok(());
-        }
         let merged = merge(requests, usize::MAX);
-        prop_assert_eq!(merged.len(), 1);
-        let containers = merged[0].decode::<Traces>().unwrap().unwrap().resource_spans;
-        // Three resources exist; the order of their attributes is irrelevant.
-        prop_assert!(containers.len() <= 3, "{}", containers.len());
-        for container in &containers {
-            prop_assert!(container.scope_spans.len() <= 3);
+        prop_assert_eq!(places(&merged), before);
+        prop_assert!(merged.len() <= 1);
+        // A request without others of its signal stays as it is.
+        if with_items > 1 {
+            let containers = containers(&merged[0]);
+            // Three resources exist; the order of their attributes is irrelevant.
+            prop_assert!(containers.len() <= 3, "{}", containers.len());
+            prop_assert!(containers.iter().all(|of| of.scope_spans.len() <= 3 && has_items(of)));
         }
-    }
-
-    #[test]
-    fn encoded_lines_decode_to_the_same_request(shapes in prop::collection::vec(shape(), 1..3), level in 0..10u32) {
-        let mut next = 0;
-        let mut encoder = LineEncoder::new(level, LineLimits::default());
-        for shape in &shapes {
-            let request = spans(shape, &mut next);
-            let mut out = Vec::new();
-            let written = encoder.encode(&Envelope { source: "s\"é\n", ..Envelope::default() }, request.clone(), &mut out);
-            prop_assert_eq!(written.items, request.items());
-            if request.items() == 0 {
-                prop_assert!(out.is_empty());
-                continue;
-            }
-            let text = String::from_utf8(out).unwrap();
-            prop_assert_eq!(text.matches('\n').count(), 1);
-            let reading = read_line(&text, &Limits::default()).unwrap();
-            prop_assert_eq!(&reading.decoded[0], &request);
-        }
-    }
-
-    #[test]
-    fn a_wrapped_line_is_decoded_whole_and_in_pieces(
-        shape in shape(),
-        wrappings in prop::collection::vec(0..5usize, 0..4),
-        prefix in 0..3usize,
-        size in 1_000..3_000usize,
-    ) {
-        let request = spans(&shape, &mut 0);
-        if request.items() == 0 {
-            return Ok(());
-        }
-        let mut line = Vec::new();
-        // Stored, so that there is a payload to cut.
-        let written = LineEncoder::new(0, LineLimits::default()).encode(&Envelope::default(), request.clone(), &mut line);
-        prop_assert_eq!(written.lines, 1);
-        let line = String::from_utf8(line).unwrap().trim_end().to_owned();
-        let wrapped = wrappings.iter().fold(line, |line, wrapping| match wrapping {
-            0 => serde_json::json!({"level": "INFO", "message": line}).to_string(),
-            1 => format!(r#"{{"timestamp":"x","message":{line},"requestId":"y"}}"#),
-            2 => serde_json::json!({"time": "x", "type": "function", "record": format!("{line}\n")}).to_string(),
-            3 => format!(r#"{{"time":"x","type":"function","record": {line}}}"#),
-            _ => line,
-        });
-        let prefix = ["", "2026-09-21T14:13:20.123Z\tid\tINFO\t", "[INFO]\t2026-09-21T14:13:20.123Z\tid\t"][prefix];
-        let text = format!("{prefix}{wrapped}");
-        let reading = read_line(&text, &Limits::default()).unwrap();
-        prop_assert!(reading.text.is_none() && reading.undecodable.is_empty(), "{:?}", reading);
-        prop_assert_eq!(&reading.decoded[0], &request);
-        let pieces: Vec<&str> = text.as_bytes().chunks(size).map(|piece| std::str::from_utf8(piece).unwrap()).collect();
-        let [first, rest @ .., last] = pieces.as_slice() else { return Ok(()) };
-        let first_reading = read_line(first, &Limits::default()).unwrap_or_default();
-        // The first piece of a line must contain its marker and be cut in its payload.
-        let (_, behind_key) = first.rsplit_once("payload").unwrap_or_default();
-        let payload = behind_key.trim_start_matches(['\\', '"', ':', ' ']);
-        let is_base64 = |character: char| character.is_ascii_alphanumeric() || "+/=".contains(character);
-        let is_cut_in_payload = !payload.is_empty()
-            && std::iter::once(&payload).chain(rest).all(|piece| piece.chars().all(is_base64));
-        if !first.contains(MARKER) || !is_cut_in_payload {
-            return Ok(());
-        }
-        let mut rejoin = Rejoin::default();
-        prop_assert!(rejoin.begin(first, &first_reading), "{}", first);
-        for piece in rest {
-            prop_assert!(matches!(rejoin.go_on(piece, &Context::default(), &Limits::default()), Joined::More));
-        }
-        let Joined::Whole(whole) = rejoin.go_on(last, &Context::default(), &Limits::default()) else {
-            return Err(TestCaseError::fail("not joined"));
-        };
-        prop_assert!(whole.text.is_none());
-        prop_assert_eq!(&whole.decoded[0], &request);
     }
 
     #[test]
@@ -400,7 +304,8 @@ proptest! {
         let before = places(std::slice::from_ref(&request));
         let limits = LineLimits { max_bytes, ..LineLimits::default() };
         let mut out = Vec::new();
-        let written = LineEncoder::new(6, limits).encode(&Envelope::default(), request, &mut out);
+        let envelope = Envelope { source: "s\"é\n", ..Envelope::default() };
+        let written = LineEncoder::new(6, limits).encode(&envelope, request, &mut out);
         let text = String::from_utf8(out).unwrap();
         let mut requests = Vec::new();
         for line in text.lines() {
@@ -496,47 +401,4 @@ fn only_values_longer_than_the_limit_are_truncated() {
         bytes(100),
     ];
     assert_eq!(request(long.into()).with_values_cut(100), (request(truncated.into()), 3));
-}
-
-#[test]
-fn resource_and_scope_values_are_truncated_before_item_values() {
-    let large = || vec![attribute("large", Value::StringValue(noise(80_000)))];
-    let resource = Resource { attributes: large(), ..Default::default() };
-    let point = NumberDataPoint {
-        attributes: vec![attribute("own", Value::StringValue(noise(20_000)))],
-        value: Some(number_data_point::Value::AsInt(1)),
-        ..Default::default()
-    };
-    let gauge = Gauge { data_points: vec![point.clone(); 6] };
-    let metric = Metric { data: Some(metric::Data::Gauge(gauge)), ..Default::default() };
-    let request = Request::of_metrics(resource, vec![metric]);
-    let limits = LineLimits { max_bytes: 50_000, ..LineLimits::default() };
-    let encode = |request: Request| {
-        let mut out = Vec::new();
-        let written = LineEncoder::new(6, limits).encode(&Envelope::default(), request, &mut out);
-        assert_eq!((written.items, written.truncated_values, written.dropped_items), (6, 1, 0));
-        out
-    };
-    let scope = InstrumentationScope { attributes: large(), ..Default::default() };
-    let spans = vec![Span { name: noise(1_000), ..Default::default() }; 6];
-    encode(Request::encode::<Traces>(&Traces::request(vec![ResourceSpans {
-        scope_spans: vec![ScopeSpans { scope: Some(scope), spans, ..Default::default() }],
-        ..Default::default()
-    }])));
-    let out = encode(request);
-    for line in String::from_utf8(out).unwrap().lines() {
-        let reading = read_line(line, &Limits::default()).unwrap();
-        let metrics = reading.decoded[0].decode::<Metrics>().unwrap().unwrap();
-        for of_resource in metrics.resource_metrics {
-            let large = &of_resource.resource.unwrap().attributes[0];
-            let Some(Value::StringValue(text)) = &large.value.as_ref().unwrap().value else {
-                panic!("{large:?}")
-            };
-            assert_eq!(text.len(), 16 * 1024);
-            for metric in of_resource.scope_metrics.into_iter().flat_map(|scope| scope.metrics) {
-                let Some(metric::Data::Gauge(gauge)) = metric.data else { panic!() };
-                assert!(gauge.data_points.iter().all(|own| *own == point));
-            }
-        }
-    }
 }

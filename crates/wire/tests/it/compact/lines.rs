@@ -1,7 +1,7 @@
 //! The lines that writers make of requests, and where readers find them.
 
 use super::{CONTEXT, TELEMETRY, named, request_of, requests, text};
-use lambda_otlp_wire::compact::{CompactError, Context, Encoder, Names, UsedNames, decode};
+use lambda_otlp_wire::compact::{Context, Encoder, Names, decode};
 use lambda_otlp_wire::ids::{id_of_number, to_hex};
 use lambda_otlp_wire::{
     Envelope, Limits, LineEncoder, LineLimits, Request, SignalKind, read_line_of,
@@ -151,15 +151,4 @@ fn compact_lines_are_recognized_in_log_events() {
     check(r#"{"_otelc":5,"level":"INFO"}"#, (0, 0, None));
     // Two contents are ambiguous.
     check(&format!(r#"{{"_otelc":"{content}","_otelc":"{content}"}}"#), (0, 1, None));
-}
-
-#[test]
-fn compact_line_errors_state_cause_and_remedy() {
-    let said = |error: CompactError| error.to_string();
-    assert!(said(CompactError::UnknownDictionary(63)).ends_with("update this program"));
-    let used = UsedNames { function: true, account: false, log_stream: true };
-    assert_eq!(
-        said(CompactError::OtherContext(used)),
-        "the compact line was written with another function or log stream"
-    );
 }
