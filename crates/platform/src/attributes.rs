@@ -50,6 +50,15 @@ pub(crate) fn strings(key: &str, value: &str) -> KeyValue {
     attribute(key, Value::ArrayValue(ArrayValue { values: vec![value] }))
 }
 
+/// The text of the attribute with this key.
+pub(crate) fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
+    let found = attributes.iter().find(|attribute| attribute.key == key)?;
+    match &found.value {
+        Some(AnyValue { value: Some(Value::StringValue(text)) }) => Some(text),
+        _ => None,
+    }
+}
+
 pub(crate) fn scope(name: &str) -> InstrumentationScope {
     InstrumentationScope {
         name: name.to_owned(),

@@ -197,14 +197,4 @@ mod tests {
             format!("{function} {version} {service_name} {is_lambda}")
         });
     }
-
-    #[test]
-    fn missing_envelope_fields_are_omitted_from_the_resource() {
-        let source = LogSource { account: "", region: None, log_group: "", log_stream: "" };
-        let identity = Identity::of(&source);
-        let expected =
-            vec![string("service.name", "unknown_service"), string("cloud.provider", "aws")];
-        assert_eq!(identity.log_resource().attributes, expected);
-        assert_eq!(identity.metric_resource().attributes, expected);
-    }
 }

@@ -9,7 +9,7 @@
 //!
 //! The caller decodes OTLP lines, and reports undecodable ones here.
 
-use crate::attributes::{scope, string};
+use crate::attributes::{scope, string, text};
 use crate::event::{EventKind, PlatformEvent};
 use crate::identity::Identity;
 use crate::logs::records::{self, Records};
@@ -32,9 +32,9 @@ use crate::read::severity::without_colours;
 use crate::read::whole_line::is_lambdas_to_the_end;
 use crate::spans::invocation_span::resource_spans;
 use crate::spans::invocations::Invocations;
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
+use prost::Message as _;
 use std::cell::OnceCell;
 use wire::{InvocationSpan, Request};
 
@@ -48,8 +48,7 @@ pub struct ConvertedLines {
     pub consumed: ConsumedLines,
     /// The spans of the invocations; `None` if disabled or if there are none.
     pub spans: Option<ResourceSpans>,
-    /// Number of values missing from the metrics: figures that were not finite, plausible numbers, and values beyond a limit of
-    /// the embedded metric format.
+    /// Number of values missing from the metrics: no numbers, or beyond a limit of the embedded metric format.
     pub dropped_values: usize,
     pub state: ConverterState,
 }
@@ -312,7 +311,7 @@ impl Converter {
         }
         let spans =
             (!spans.is_empty()).then(|| resource_spans(self.identity.log_resource(), spans));
-        let dropped_values = self.aggregator.dropped_values() + self.emf.dropped_values();
+        let dropped_values = self.emf.dropped_values();
         let emf = self.emf.into_metrics();
         let scope_metrics: Vec<ScopeMetrics> =
             [(names::PLATFORM_SCOPE, metrics), (names::EMF_SCOPE, emf)]
@@ -348,7 +347,7 @@ impl Converter {
 }
 
 fn encoded<'r>(resource: &'r OnceCell<Vec<u8>>, identity: &Identity) -> &'r [u8] {
-    resource.get_or_init(|| records::encoded_resource(&identity.log_resource()))
+    resource.get_or_init(|| identity.log_resource().encode_to_vec())
 }
 
 /// Returns `true` for an empty line.
@@ -367,10 +366,8 @@ fn take_tenant_id(platform: &mut PlatformEvent) -> Option<String> {
 }
 
 fn tell_of(span: &mut Span, told: &ToldOf) {
-    let id = span.attributes.iter().find(|attribute| attribute.key == names::FAAS_INVOCATION_ID);
-    if let Some(Any::StringValue(id)) = id.and_then(|id| id.value.as_ref()?.value.as_ref())
-        && let Some(told) = told.get(id)
-    {
+    let id = text(&span.attributes, names::FAAS_INVOCATION_ID);
+    if let Some(told) = id.and_then(|id| told.get(id)) {
         span.attributes.extend(told.facts().attributes().map(|(key, word)| string(key, word)));
     }
 }

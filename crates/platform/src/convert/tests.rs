@@ -112,50 +112,6 @@ fn log_events_become_records_points_and_spans() {
     });
 }
 
-#[test]
-fn every_log_event_is_consumed_or_becomes_one_record() {
-    let messages = ["", "\n", "{", "{}", "END", "REPORT", "START RequestId: x", "\u{0}\u{feff}🦀"];
-    let mut converter = converter();
-    for message in messages {
-        converter.log_event(&event(message));
-    }
-    let end = converter.finish();
-    let records = end.logs.as_ref().map_or(0, Request::items);
-    assert_eq!((end.consumed.empty_lines, records), (2, 6));
-    assert_eq!(end.metrics, None);
-}
-
-#[test]
-fn logs_and_metrics_have_different_resources() {
-    let mut converter = converter();
-    converter.log_event(&event(&format!("REPORT RequestId: {ID}\tDuration: 7.50 ms\n")));
-    let end = converter.finish();
-    let logs = end.logs.unwrap().decode::<wire::Logs>().unwrap().unwrap();
-    let logs = logs.resource_logs[0].resource.clone().unwrap();
-    let metrics = end.metrics.unwrap().resource.unwrap();
-    expect![[r#"
-        service.name=orders
-        cloud.provider=aws
-        cloud.platform=aws_lambda
-        cloud.region=eu-west-1
-        cloud.account.id=123456789012
-        faas.name=orders
-        faas.version=$LATEST
-        faas.instance=2026/09/21/[$LATEST]0f4d8c0c8f7b4e7f9a1b2c3d4e5f6071
-        aws.log.group.names=[/aws/lambda/orders]
-        aws.log.stream.names=[2026/09/21/[$LATEST]0f4d8c0c8f7b4e7f9a1b2c3d4e5f6071]"#]]
-    .assert_eq(&render::attributes(&logs.attributes).replace(' ', "\n"));
-    expect![[r#"
-        service.name=orders
-        cloud.provider=aws
-        cloud.platform=aws_lambda
-        cloud.region=eu-west-1
-        cloud.account.id=123456789012
-        faas.name=orders
-        faas.version=$LATEST"#]]
-    .assert_eq(&render::attributes(&metrics.attributes).replace(' ', "\n"));
-}
-
 fn start() -> String {
     format!(r#"{{"time":"{TIME}","type":"platform.start","record":{{"requestId":"{ID}"}}}}"#)
 }
@@ -244,17 +200,6 @@ fn forwarder_and_extension_convert_lines_alike() {
     let scopes = extension.metrics.unwrap().scope_metrics;
     let names: Vec<_> = scopes.iter().flat_map(|scope| &scope.metrics).map(|of| &of.name).collect();
     assert_eq!(names, ["orders"], "another aggregator has the report's");
-}
-
-#[test]
-fn printed_platform_lines_stay_plain_logs() {
-    let printed = format!("REPORT RequestId: {ID}\tDuration: 7.50 ms\n");
-    let printed = serde_json::Value::from(printed);
-    let line = format!(r#"{{"time":"{TIME}","type":"function","record":{printed}}}"#);
-    let converted = of_environment(&[start(), line.clone(), line]);
-    let found = records(&converted);
-    assert_eq!(found.matches("REPORT").count(), 2, "{found}");
-    assert!(!found.contains("duration_ms"), "{found}");
 }
 
 #[test]

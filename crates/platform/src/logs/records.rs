@@ -2,14 +2,10 @@
 //!
 //! A delivery has thousands of records. With structs of `opentelemetry-proto`, allocating the attributes' strings and encoding
 //! them in two passes cost more than the rest of the work on a log line.
-//!
-//! Source: opentelemetry-proto 1.x, `logs/v1/logs.proto`, `common/v1/common.proto`.
 
-use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, InstrumentationScope, KeyValue, any_value::Value as Any,
-};
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use wire::protobuf::{Reader, Writer};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope};
+use wire::field::{any_value, container, key_value, log_record, request, scope, scope_container};
+use wire::protobuf::{Writer, fields};
 use wire::{Request, SignalKind};
 
 use crate::attributes::PlainValue;
@@ -35,13 +31,6 @@ pub(crate) struct Records {
 /// become many times as long.
 const MOST_REPEATED_BYTES: usize = 8 * 1024 * 1024;
 
-// Field numbers of ScopeLogs
-const SCOPE: u32 = 1;
-const LOG_RECORD: u32 = 2;
-// Field numbers of LogRecord
-const TRACE_ID: u32 = 9;
-const SPAN_ID: u32 = 10;
-
 impl Records {
     pub(crate) fn bytes(&self) -> usize {
         self.fields.len()
@@ -62,7 +51,7 @@ impl Records {
         let mut root = None;
         let mut invocation = InvocationOf::None;
         let before = self.invocations.last().and_then(|(_, id)| id.as_deref());
-        Writer::new(&mut self.fields).message(LOG_RECORD, |out| {
+        Writer::new(&mut self.fields).message(scope_container::ITEMS, |out| {
             let mut record = RecordWriter {
                 out,
                 root: None,
@@ -88,18 +77,18 @@ impl Records {
 
     /// Appends fields of `LogRecord` to each record: those that `more` writes for it.
     pub(crate) fn add_fields(&mut self, more: impl Fn(&[u8]) -> Vec<u8>) {
-        let mut fields = Vec::with_capacity(self.fields.len());
-        for field in Reader::new(&self.fields).map_while(Result::ok) {
+        let mut all = Vec::with_capacity(self.fields.len());
+        for field in fields(&self.fields) {
             match field.as_len().map(|record| (record, more(record))) {
                 Some((record, more))
                     if !more.is_empty() && takes_room(&mut self.repeated_bytes, more.len()) =>
                 {
-                    Writer::new(&mut fields).concatenated(LOG_RECORD, record, &more);
+                    Writer::new(&mut all).concatenated(scope_container::ITEMS, record, &more);
                 }
-                _ => fields.extend_from_slice(field.raw),
+                _ => all.extend_from_slice(field.raw),
             }
         }
-        self.fields = fields;
+        self.fields = all;
     }
 
     /// Gives a record with an X-Ray root the root's trace id if a span has it, and a record with an invocation the ids of the
@@ -114,12 +103,12 @@ impl Records {
         if self.rooted.is_empty() && runs.iter().all(|(_, ids)| ids.is_none()) {
             return;
         }
-        let mut fields = Vec::with_capacity(self.fields.len() + self.count * BYTES_OF_IDS);
+        let mut all = Vec::with_capacity(self.fields.len() + self.count * BYTES_OF_IDS);
         let mut rooted = std::mem::take(&mut self.rooted).into_iter().peekable();
         let mut runs = runs.into_iter().peekable();
         // The ids of a run are encoded once, because nearly always all of its records share them.
         let (mut of_run, mut written) = (None, Vec::new());
-        for (at, field) in Reader::new(&self.fields).map_while(Result::ok).enumerate() {
+        for (at, field) in fields(&self.fields).enumerate() {
             if let Some((_, ids)) = runs.next_if(|(first, _)| *first == at) {
                 of_run = ids;
                 write_ids(&mut written, ids);
@@ -133,12 +122,12 @@ impl Records {
             let ids = of_root.as_ref().unwrap_or(&written);
             match field.as_len() {
                 Some(record) if !ids.is_empty() => {
-                    Writer::new(&mut fields).concatenated(LOG_RECORD, record, ids);
+                    Writer::new(&mut all).concatenated(scope_container::ITEMS, record, ids);
                 }
-                _ => fields.extend_from_slice(field.raw),
+                _ => all.extend_from_slice(field.raw),
             }
         }
-        self.fields = fields;
+        self.fields = all;
     }
 }
 
@@ -146,8 +135,8 @@ fn write_ids(out: &mut Vec<u8>, ids: Option<SeenIds>) {
     out.clear();
     if let Some((trace_id, span_id)) = ids {
         let mut out = Writer::new(out);
-        out.bytes(TRACE_ID, &trace_id);
-        out.bytes(SPAN_ID, span_id.as_ref().map_or(&[], |id| id));
+        out.bytes(log_record::TRACE_ID, &trace_id);
+        out.bytes(log_record::SPAN_ID, span_id.as_ref().map_or(&[], |id| id));
     }
 }
 
@@ -159,13 +148,6 @@ fn ids_of(root: TraceId, invocation: Option<SeenIds>) -> Option<SeenIds> {
     invocation.filter(|(trace_id, _)| *trace_id == root).or(Some((root, None)))
 }
 
-pub(crate) fn encoded_resource(resource: &Resource) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut out = Writer::new(&mut bytes);
-    resource.attributes.iter().for_each(|pair| write_attribute(&mut out, 1, pair));
-    bytes
-}
-
 /// One request with the records of these scopes under one resource; `None` without records. Records without a trace id get it
 /// from the `seen` spans of their invocation.
 pub(crate) fn request<'r>(
@@ -173,32 +155,28 @@ pub(crate) fn request<'r>(
     scopes: [(InstrumentationScope, Records); 2],
     seen: &SeenSpans,
 ) -> Option<Request> {
-    // Field numbers of ExportLogsServiceRequest and ResourceLogs
-    const RESOURCE_LOGS: u32 = 1;
-    const RESOURCE: u32 = 1;
-    const SCOPE_LOGS: u32 = 2;
     let (mut scope_logs, mut count) = (Vec::new(), 0);
-    for (scope, mut records) in scopes {
+    for (of_scope, mut records) in scopes {
         if records.count == 0 {
             continue;
         }
         records.set_ids(seen);
         count += records.count;
         let mut head = Vec::new();
-        Writer::new(&mut head).message(SCOPE, |out| {
-            out.string(1, &scope.name);
-            out.string(2, &scope.version);
+        Writer::new(&mut head).message(scope_container::SCOPE, |out| {
+            out.string(scope::NAME, &of_scope.name);
+            out.string(scope::VERSION, &of_scope.version);
         });
         scope_logs.reserve_exact(records.fields.len() + head.len() + 16);
-        Writer::new(&mut scope_logs).concatenated(SCOPE_LOGS, &head, &records.fields);
+        Writer::new(&mut scope_logs).concatenated(container::SCOPES, &head, &records.fields);
     }
     if scope_logs.is_empty() {
         return None;
     }
     let (mut head, mut bytes) = (Vec::new(), Vec::new());
-    Writer::new(&mut head).always_bytes(RESOURCE, resource());
+    Writer::new(&mut head).always_bytes(container::RESOURCE, resource());
     bytes.reserve_exact(scope_logs.len() + head.len() + 16);
-    Writer::new(&mut bytes).concatenated(RESOURCE_LOGS, &head, &scope_logs);
+    Writer::new(&mut bytes).concatenated(request::CONTAINERS, &head, &scope_logs);
     Some(Request::counted(SignalKind::Logs, bytes, count))
 }
 
@@ -220,32 +198,33 @@ enum InvocationOf {
 
 impl RecordWriter<'_, '_> {
     pub(crate) fn times(&mut self, time_unix_nano: u64, observed_unix_nano: u64) {
-        self.out.fixed64(1, time_unix_nano);
-        self.out.fixed64(11, observed_unix_nano);
+        self.out.fixed64(log_record::TIME, time_unix_nano);
+        self.out.fixed64(log_record::OBSERVED_TIME, observed_unix_nano);
     }
 
     pub(crate) fn severity(&mut self, severity: Severity) {
-        self.out.varint(2, u64::from((severity.number as i32).cast_unsigned()));
-        self.out.string(3, severity.text);
+        let number = u64::from((severity.number as i32).cast_unsigned());
+        self.out.varint(log_record::SEVERITY_NUMBER, number);
+        self.out.string(log_record::SEVERITY_TEXT, severity.text);
     }
 
     pub(crate) fn body(&mut self, body: &str) {
-        self.out.message(5, |value| value.always_string(1, body));
+        self.out.message(log_record::BODY, |value| value.always_string(any_value::STRING, body));
     }
 
     pub(crate) fn event_name(&mut self, name: &str) {
-        self.out.string(12, name);
+        self.out.string(log_record::EVENT_NAME, name);
     }
 
     /// The trace id: 16 bytes, or none.
     pub(crate) fn trace_id(&mut self, trace_id: &[u8]) {
         self.has_trace_id |= !trace_id.is_empty();
-        self.out.bytes(TRACE_ID, trace_id);
+        self.out.bytes(log_record::TRACE_ID, trace_id);
     }
 
     /// The span id: 8 bytes, or none.
     pub(crate) fn span_id(&mut self, span_id: &[u8]) {
-        self.out.bytes(SPAN_ID, span_id);
+        self.out.bytes(log_record::SPAN_ID, span_id);
     }
 
     /// Returns `true` if this many more bytes may be repeated from another line.
@@ -269,22 +248,22 @@ impl RecordWriter<'_, '_> {
         {
             self.root = wire::ids::xray_trace_id(root);
         }
-        self.out.message(ATTRIBUTE, |pair| {
-            pair.always_string(1, key);
-            pair.message(2, |out| match value {
-                PlainValue::Text(text) => out.always_string(1, text),
-                PlainValue::Bool(value) => out.always_varint(2, value.into()),
-                PlainValue::Int(value) => out.always_varint(3, value.cast_unsigned()),
-                PlainValue::Double(value) => out.always_double(4, value),
+        self.out.message(log_record::ATTRIBUTES, |pair| {
+            pair.always_string(key_value::KEY, key);
+            pair.message(key_value::VALUE, |out| match value {
+                PlainValue::Text(text) => out.always_string(any_value::STRING, text),
+                PlainValue::Bool(value) => out.always_varint(any_value::BOOL, value.into()),
+                PlainValue::Int(value) => out.always_varint(any_value::INT, value.cast_unsigned()),
+                PlainValue::Double(value) => out.always_double(any_value::DOUBLE, value),
             });
         });
     }
 
     /// An attribute with a value that may be an array or a list.
-    pub(crate) fn any_attribute(&mut self, key: &str, value: &Any) {
-        self.out.message(ATTRIBUTE, |pair| {
-            pair.always_string(1, key);
-            pair.message(2, |out| write_any(out, value));
+    pub(crate) fn any_attribute(&mut self, key: &str, value: &AnyValue) {
+        self.out.message(log_record::ATTRIBUTES, |pair| {
+            pair.always_string(key_value::KEY, key);
+            pair.encoded(key_value::VALUE, value);
         });
     }
 }
@@ -295,155 +274,4 @@ fn takes_room(taken: &mut usize, bytes: usize) -> bool {
         *taken += bytes;
     }
     fits
-}
-
-pub(crate) const ATTRIBUTE: u32 = 6;
-
-fn write_attribute(out: &mut Writer<'_>, number: u32, attribute: &KeyValue) {
-    out.message(number, |pair| {
-        pair.always_string(1, &attribute.key);
-        if let Some(value) = &attribute.value {
-            pair.message(2, |out| write_value(out, value));
-        }
-    });
-}
-
-fn write_value(out: &mut Writer<'_>, value: &AnyValue) {
-    if let Some(value) = &value.value {
-        write_any(out, value);
-    }
-}
-
-fn write_any(out: &mut Writer<'_>, value: &Any) {
-    match value {
-        Any::StringValue(text) => out.always_string(1, text),
-        Any::BoolValue(value) => out.always_varint(2, (*value).into()),
-        Any::IntValue(value) => out.always_varint(3, value.cast_unsigned()),
-        Any::DoubleValue(value) => out.always_double(4, *value),
-        Any::ArrayValue(array) => out.message(5, |out| {
-            for value in &array.values {
-                out.message(1, |out| write_value(out, value));
-            }
-        }),
-        Any::KvlistValue(list) => out.message(6, |out| {
-            list.values.iter().for_each(|pair| write_attribute(out, 1, pair));
-        }),
-        Any::BytesValue(bytes) => out.always_bytes(7, bytes),
-        // An index into a dictionary that only profiles have.
-        Any::StringValueStrindex(_) => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::attributes::{attribute, scope};
-    use crate::render;
-    use opentelemetry_proto::tonic::common::v1::{ArrayValue, KeyValueList};
-    use opentelemetry_proto::tonic::logs::v1::LogRecord;
-
-    fn any(value: Any) -> AnyValue {
-        AnyValue { value: Some(value) }
-    }
-
-    #[test]
-    fn written_log_records_decode_to_the_same_fields() {
-        let long = "x".repeat(20_000);
-        let nested = Any::KvlistValue(KeyValueList {
-            values: vec![
-                attribute("", Any::StringValue(String::new())),
-                attribute("long", Any::StringValue(long.clone())),
-                attribute("none", Any::ArrayValue(ArrayValue::default())),
-                KeyValue { key: "unset".to_owned(), ..KeyValue::default() },
-            ],
-        });
-        let values = [
-            Any::StringValue("é".to_owned()),
-            Any::BoolValue(false),
-            Any::IntValue(-3),
-            Any::DoubleValue(0.0),
-            Any::BytesValue(vec![0, 255]),
-            Any::ArrayValue(ArrayValue {
-                values: vec![any(Any::IntValue(0)), AnyValue::default(), any(nested.clone())],
-            }),
-            nested,
-        ];
-        let plain = [
-            PlainValue::Text(""),
-            PlainValue::Bool(true),
-            PlainValue::Int(-1),
-            PlainValue::Double(-0.5),
-        ];
-        let record = render::written(|record| {
-            record.times(1, u64::MAX);
-            record.severity(Severity::ERROR);
-            record.body(&long);
-            record.event_name("name");
-            record.trace_id(&[1; 16]);
-            record.span_id(&[2; 8]);
-            for value in plain {
-                record.attribute("plain", value);
-            }
-            for value in &values {
-                record.any_attribute("any", value);
-            }
-        });
-        let plain = plain.map(|value| attribute("plain", value.to_any()));
-        let attributes =
-            plain.into_iter().chain(values.map(|value| attribute("any", value))).collect();
-        let expected = LogRecord {
-            time_unix_nano: 1,
-            observed_time_unix_nano: u64::MAX,
-            severity_number: Severity::ERROR.number as i32,
-            severity_text: Severity::ERROR.text.to_owned(),
-            body: Some(any(Any::StringValue(long))),
-            attributes,
-            trace_id: vec![1; 16],
-            span_id: vec![2; 8],
-            event_name: "name".to_owned(),
-            ..LogRecord::default()
-        };
-        assert_eq!(record, expected);
-    }
-
-    #[test]
-    fn requests_group_records_by_resource_and_scope() {
-        let resource = Resource {
-            attributes: vec![attribute("service.name", Any::StringValue("s".repeat(200)))],
-            ..Resource::default()
-        };
-        let of = |bodies: &[&str]| {
-            let mut records = Records::default();
-            for body in bodies {
-                records.push(|record| record.body(body));
-            }
-            records
-        };
-        let check = |first: &[&str], second: &[&str]| {
-            let scopes = [(scope("one"), of(first)), (scope("two"), of(second))];
-            let encoded = encoded_resource(&resource);
-            let request = request(|| &encoded, scopes, &SeenSpans::default());
-            let items = first.len() + second.len();
-            let Some(request) = request else { return assert_eq!(items, 0) };
-            let limits = wire::Limits::default();
-            let checked = Request::check(SignalKind::Logs, request.bytes().to_vec(), &limits);
-            assert_eq!((checked.unwrap().items(), request.items()), (items, items));
-            let read = request.decode::<wire::Logs>().unwrap().unwrap().resource_logs;
-            assert_eq!(read.len(), 1);
-            assert_eq!(read[0].resource.as_ref(), Some(&resource));
-            let body = |record: &LogRecord| render::value(record.body.as_ref().unwrap());
-            let read = read[0].scope_logs.iter().map(|logs| {
-                (logs.scope.clone().unwrap(), logs.log_records.iter().map(body).collect())
-            });
-            let expected = [(scope("one"), first), (scope("two"), second)];
-            let expected = expected.into_iter().filter(|(_, bodies)| !bodies.is_empty());
-            let expected = expected
-                .map(|(scope, bodies)| (scope, bodies.iter().map(ToString::to_string).collect()));
-            assert!(read.eq(expected.collect::<Vec<(_, Vec<String>)>>()));
-        };
-        check(&[], &[]);
-        check(&["a"], &[]);
-        check(&[], &["b", ""]);
-        check(&["a"], &["b", "c"]);
-    }
 }

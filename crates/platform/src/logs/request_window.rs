@@ -3,11 +3,13 @@
 use crate::attributes::PlainValue;
 use crate::event::{EventKind, PlatformEvent};
 use crate::identity::Identity;
-use crate::logs::records::{ATTRIBUTE, RecordWriter};
+use crate::logs::records::RecordWriter;
 use crate::names::{self, lambda};
 use crate::spans::invocations::Invocations;
 use std::collections::BTreeMap;
-use wire::protobuf::{Reader, Writer};
+use wire::field::log_record;
+use wire::protobuf::Writer;
+use wire::view::{Item, ItemKind, text_attribute};
 
 /// The current invocation of a log stream. Lines between `START` and `END` without a request id belong to it, unless several
 /// invocations run at a time, as on managed instances. This is best effort: if a delivery begins in the middle of an invocation,
@@ -173,27 +175,14 @@ pub(crate) type ToldOf = BTreeMap<String, Told>;
 
 /// The attributes missing in a record that was written before its invocation's facts were known.
 pub(crate) fn missing(record: &[u8], told: &ToldOf) -> Vec<u8> {
-    let attributes = || {
-        let fields = Reader::new(record).map_while(Result::ok);
-        fields.filter(|field| field.number == ATTRIBUTE).filter_map(|field| field.as_len())
-    };
-    let find = |key: &str| attributes().find(|pair| field(pair, 0) == Some(key.as_bytes()));
-    // Key and value of a `KeyValue`, and the text of an `AnyValue`, as written here.
-    let id = find(names::FAAS_INVOCATION_ID).and_then(|pair| field(field(pair, 1)?, 0));
+    let record = Item::new(ItemKind::LogRecord, record);
+    let find = |key: &str| record.attributes().find_map(|pair| text_attribute(pair, key));
+    let told = find(names::FAAS_INVOCATION_ID).and_then(|id| told.get(id));
     let mut missing = Vec::new();
-    if let Some(told) = id.and_then(|id| told.get(std::str::from_utf8(id).ok()?)) {
-        for (key, word) in told.facts().attributes() {
-            if find(key).is_none() {
-                Writer::new(&mut missing).message(ATTRIBUTE, |pair| {
-                    pair.always_string(1, key);
-                    pair.message(2, |value| value.always_string(1, word));
-                });
-            }
+    for (key, word) in told.into_iter().flat_map(|told| told.facts().attributes()) {
+        if find(key).is_none() {
+            Writer::new(&mut missing).text_attribute(log_record::ATTRIBUTES, key, word);
         }
     }
     missing
-}
-
-fn field(message: &[u8], at: usize) -> Option<&[u8]> {
-    Reader::new(message).nth(at)?.ok()?.as_len()
 }

@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 
 use foldhash::HashMap;
 
-use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use wire::InvocationSpan;
 
+use crate::attributes::text;
 use crate::names;
 use crate::read::ids::request_id_of;
 
@@ -53,14 +53,13 @@ impl SeenSpans {
     }
 
     pub(crate) fn add_own(&mut self, span: &Span) {
-        let id = |pair: &&KeyValue| pair.key == names::FAAS_INVOCATION_ID;
         let (Ok(trace_id), Ok(span_id)) =
             (span.trace_id.as_slice().try_into(), span.span_id.as_slice().try_into())
         else {
             return;
         };
         self.add_trace(trace_id);
-        if let Some(request_id) = span.attributes.iter().find(id).and_then(text) {
+        if let Some(request_id) = text(&span.attributes, names::FAAS_INVOCATION_ID) {
             self.add_invocation(&InvocationSpan {
                 request_id,
                 trace_id,
@@ -103,13 +102,6 @@ impl SeenSpans {
             Root::NotSeen | Root::Several => None,
         };
         Some((traced.trace_id?, root))
-    }
-}
-
-fn text(pair: &KeyValue) -> Option<&str> {
-    match pair.value.as_ref()?.value.as_ref()? {
-        Value::StringValue(text) => Some(text),
-        _ => None,
     }
 }
 

@@ -137,17 +137,3 @@ pub(crate) fn trace_ids_in_brackets(inner: &str) -> Option<TraceIds> {
     let span_id = Some(wire::ids::id(parts.get(at + 1)?.trim())?);
     Some(TraceIds { trace_id, span_id })
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn request_ids_are_lowercased() {
-        const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
-        for id in [ID, "an-id-of-an-emulator"] {
-            assert_eq!(lower_case(&id.to_ascii_uppercase()), id);
-            assert!(matches!(lower_case(id), Cow::Borrowed(same) if same == id));
-        }
-    }
-}

@@ -55,7 +55,7 @@ pub(crate) struct FunctionLine<'a> {
 pub(crate) enum FieldValue<'a> {
     /// A string, copied only if it has escapes.
     Text(Cow<'a, str>),
-    Other(Any),
+    Other(AnyValue),
 }
 
 /// Reads a line without colours. `is_lambda` is `false` in log groups of other services, whose request ids are no invocations.
@@ -595,7 +595,9 @@ impl<'a> FunctionLine<'a> {
             Value::Json(raw) if raw.get().len() > MAX_VALUE_BYTES => {
                 Some(FieldValue::Text(raw.get().to_owned().into()))
             }
-            Value::Json(raw) => typed(&raw, 0).map(FieldValue::Other),
+            Value::Json(raw) => {
+                typed(&raw, 0).map(|value| FieldValue::Other(AnyValue { value: Some(value) }))
+            }
         };
         self.attributes.extend(value.map(|value| (key, value)));
     }

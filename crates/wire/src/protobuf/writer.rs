@@ -133,6 +133,13 @@ impl<'a> Writer<'a> {
         self.delimited(number, |out| write(&mut Writer::new(out)));
     }
 
+    /// A message field with a struct of opentelemetry-proto.
+    #[cfg(feature = "decode")]
+    pub fn encoded(&mut self, number: u32, message: &impl prost::Message) {
+        // Encoding into memory cannot fail.
+        self.delimited(number, |out| message.encode(out).unwrap_or_default());
+    }
+
     /// A `KeyValue` with a text.
     pub fn text_attribute(&mut self, number: u32, key: &str, text: &str) {
         self.message(number, |pair| {

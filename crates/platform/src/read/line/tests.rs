@@ -6,10 +6,10 @@ use crate::render;
 fn attributes(attributes: Vec<(Cow<'_, str>, FieldValue<'_>)>) -> String {
     let pairs = attributes.into_iter().map(|(key, value)| {
         let value = match value {
-            FieldValue::Text(text) => Any::StringValue(text.into_owned()),
-            FieldValue::Other(value) => value,
+            FieldValue::Text(text) => Some(Any::StringValue(text.into_owned())),
+            FieldValue::Other(value) => value.value,
         };
-        attribute(&key, value)
+        attribute(&key, value.unwrap())
     });
     render::attributes(&pairs.collect::<Vec<_>>())
 }
@@ -69,15 +69,4 @@ fn only_a_valid_arn_names_a_durable_execution() {
         assert!(!is_durable_execution(other), "{other}");
     }
     assert!(!is_durable_execution(&arn.replace(":function:", ":layer:")));
-}
-
-#[test]
-fn only_very_large_objects_become_json_strings() {
-    for (bytes, is_map) in [(60_000, true), (70_000, false)] {
-        let note = "x".repeat(bytes);
-        let shown = show(&format!(r#"{{"order":{{"note":"{note}"}}}}"#));
-        let map = format!("order={{note={note}}}");
-        let string = format!(r#"order={{"note":"{note}"}}"#);
-        assert_eq!((shown == map, shown == string), (is_map, !is_map), "{bytes}");
-    }
 }
