@@ -54,58 +54,49 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// The type in the Telemetry API's spelling, extended to failure lines, which that API does not have.
+    /// The type in the Telemetry API's spelling.
     pub fn as_str(&self) -> &str {
         match self {
-            Self::InitStart => "platform.initStart",
-            Self::InitRuntimeDone => "platform.initRuntimeDone",
-            Self::InitReport => "platform.initReport",
-            Self::Start => "platform.start",
-            Self::RuntimeDone => "platform.runtimeDone",
-            Self::Report => "platform.report",
-            Self::End => "platform.end",
-            Self::RestoreStart => "platform.restoreStart",
-            Self::RestoreRuntimeDone => "platform.restoreRuntimeDone",
-            Self::RestoreReport => "platform.restoreReport",
-            Self::Timeout => "platform.timeout",
-            Self::ExitError => "platform.exitError",
-            Self::OutOfMemory => "platform.outOfMemory",
-            Self::Extension => "platform.extension",
-            Self::TelemetrySubscription => "platform.telemetrySubscription",
-            Self::LogsSubscription => "platform.logsSubscription",
-            Self::LogsDropped => "platform.logsDropped",
-            Self::Fault => "platform.fault",
-            Self::Unknown => "platform.unknown",
             Self::Other(kind) => kind,
+            own => TYPES.iter().find(|(kind, _)| kind == own).map_or("", |(_, text)| text),
         }
     }
 
     /// The kind for a type of the Telemetry API; an unknown type is kept as text.
     pub fn of_type(text: &str) -> Self {
-        static KINDS: [EventKind; 16] = [
-            EventKind::InitStart,
-            EventKind::InitRuntimeDone,
-            EventKind::InitReport,
-            EventKind::Start,
-            EventKind::RuntimeDone,
-            EventKind::Report,
-            EventKind::End,
-            EventKind::RestoreStart,
-            EventKind::RestoreRuntimeDone,
-            EventKind::RestoreReport,
-            EventKind::Extension,
-            EventKind::TelemetrySubscription,
-            EventKind::LogsSubscription,
-            EventKind::LogsDropped,
-            EventKind::Fault,
-            EventKind::Unknown,
-        ];
-        let known = KINDS.iter().find(|kind| kind.as_str() == text);
-        known
-            .cloned()
-            .unwrap_or_else(|| Self::Other(truncated(text, PlatformEvent::MAX_VALUE_BYTES)))
+        // That API has no failure lines.
+        let is_of_api =
+            |kind: &Self| !matches!(kind, Self::Timeout | Self::ExitError | Self::OutOfMemory);
+        let known = TYPES.iter().find(|(kind, own)| *own == text && is_of_api(kind));
+        known.map_or_else(
+            || Self::Other(truncated(text, PlatformEvent::MAX_VALUE_BYTES)),
+            |(kind, _)| kind.clone(),
+        )
     }
 }
+
+/// The types of all kinds: those of the Telemetry API, and of failure lines.
+static TYPES: [(EventKind, &str); 19] = [
+    (EventKind::InitStart, "platform.initStart"),
+    (EventKind::InitRuntimeDone, "platform.initRuntimeDone"),
+    (EventKind::InitReport, "platform.initReport"),
+    (EventKind::Start, "platform.start"),
+    (EventKind::RuntimeDone, "platform.runtimeDone"),
+    (EventKind::Report, "platform.report"),
+    (EventKind::End, "platform.end"),
+    (EventKind::RestoreStart, "platform.restoreStart"),
+    (EventKind::RestoreRuntimeDone, "platform.restoreRuntimeDone"),
+    (EventKind::RestoreReport, "platform.restoreReport"),
+    (EventKind::Timeout, "platform.timeout"),
+    (EventKind::ExitError, "platform.exitError"),
+    (EventKind::OutOfMemory, "platform.outOfMemory"),
+    (EventKind::Extension, "platform.extension"),
+    (EventKind::TelemetrySubscription, "platform.telemetrySubscription"),
+    (EventKind::LogsSubscription, "platform.logsSubscription"),
+    (EventKind::LogsDropped, "platform.logsDropped"),
+    (EventKind::Fault, "platform.fault"),
+    (EventKind::Unknown, "platform.unknown"),
+];
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tracing {

@@ -7,57 +7,47 @@
 use crate::event::MIB;
 use crate::options::Shape;
 
-/// A metric: name, unit, description and buckets.
+/// A metric: name, unit, description, and the upper bounds of its buckets in each shape of metrics.
 #[derive(Debug)]
 pub(crate) struct Instrument {
     pub(crate) name: &'static str,
     pub(crate) unit: &'static str,
     pub(crate) description: &'static str,
-    bounds: Bounds,
-}
-
-/// The upper bounds of the buckets in each shape of metrics.
-#[derive(Debug)]
-struct Bounds {
     otlp: &'static [f64],
     openobserve: &'static [f64],
-}
-
-impl Bounds {
-    const NONE: Self = Self::same(&[]);
-
-    const fn same(bounds: &'static [f64]) -> Self {
-        Self { otlp: bounds, openobserve: bounds }
-    }
 }
 
 impl Instrument {
     /// The upper bounds of the buckets; empty for one bucket, and for metrics that are not histograms.
     pub(crate) fn bounds(&self, shape: Shape) -> &'static [f64] {
         match shape {
-            Shape::Otlp => self.bounds.otlp,
-            Shape::OpenObserve => self.bounds.openobserve,
+            Shape::Otlp => self.otlp,
+            Shape::OpenObserve => self.openobserve,
         }
     }
 }
 
-const fn counter(name: &'static str, unit: &'static str, description: &'static str) -> Instrument {
-    Instrument { name, unit, description, bounds: Bounds::NONE }
+/// A counter or a gauge.
+const fn number(name: &'static str, unit: &'static str, description: &'static str) -> Instrument {
+    histogram(name, unit, description, &[])
+}
+
+const fn histogram(
+    name: &'static str,
+    unit: &'static str,
+    description: &'static str,
+    bounds: &'static [f64],
+) -> Instrument {
+    Instrument { name, unit, description, otlp: bounds, openobserve: bounds }
 }
 
 const fn seconds(name: &'static str, description: &'static str) -> Instrument {
-    let bounds = Bounds { otlp: &ADVISED_DURATION_BOUNDS, openobserve: &DURATION_BOUNDS };
-    Instrument { name, unit: "s", description, bounds }
+    Instrument { openobserve: &DURATION_BOUNDS, ..billed_seconds(name, description) }
 }
 
 /// A duration used by its sum: it always has the buckets of the semantic conventions.
 const fn billed_seconds(name: &'static str, description: &'static str) -> Instrument {
-    let bounds = Bounds::same(&ADVISED_DURATION_BOUNDS);
-    Instrument { name, unit: "s", description, bounds }
-}
-
-const fn gauge(name: &'static str, unit: &'static str, description: &'static str) -> Instrument {
-    Instrument { name, unit, description, bounds: Bounds::NONE }
+    histogram(name, "s", description, &ADVISED_DURATION_BOUNDS)
 }
 
 pub(crate) fn duration_bounds(shape: Shape) -> &'static [f64] {
@@ -120,20 +110,20 @@ const GIB_SECONDS_BOUNDS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 25.0, 100.0, 600.0];
 
 pub(crate) static SUCCESSES: Instrument =
-    counter("faas.invocations", "{invocation}", "Number of successful invocations");
-pub(crate) static ERRORS: Instrument = counter(
+    number("faas.invocations", "{invocation}", "Number of successful invocations");
+pub(crate) static ERRORS: Instrument = number(
     "faas.errors",
     "{error}",
     "Number of invocations that failed according to Lambda, except timeouts",
 );
 pub(crate) static TIMEOUTS: Instrument =
-    counter("faas.timeouts", "{timeout}", "Number of invocations that ran into the timeout");
+    number("faas.timeouts", "{timeout}", "Number of invocations that ran into the timeout");
 pub(crate) static COLDSTARTS: Instrument =
-    counter("faas.coldstarts", "{coldstart}", "Number of invocations that were a cold start");
+    number("faas.coldstarts", "{coldstart}", "Number of invocations that were a cold start");
 pub(crate) static INVOCATIONS: Instrument =
-    counter("aws.lambda.invocations", "{invocation}", "Number of all invocations");
+    number("aws.lambda.invocations", "{invocation}", "Number of all invocations");
 pub(crate) static OUT_OF_MEMORY: Instrument =
-    counter("aws.lambda.out_of_memory", "{error}", "Number of invocations that ran out of memory");
+    number("aws.lambda.out_of_memory", "{error}", "Number of invocations that ran out of memory");
 
 pub(crate) static INVOKE_DURATION: Instrument =
     seconds("faas.invoke_duration", "Duration of the invocations");
@@ -163,59 +153,61 @@ pub(crate) static EXTENSION_OVERHEAD: Instrument = seconds(
     "Time that extensions added after the runtime was ready",
 );
 
-pub(crate) static PRODUCED_BYTES: Instrument = Instrument {
-    name: "aws.lambda.produced_bytes",
-    unit: "By",
-    description: "Size of the responses",
-    bounds: Bounds::same(&RESPONSE_BOUNDS),
-};
-pub(crate) static LOGS_DROPPED: Instrument = counter(
+pub(crate) static PRODUCED_BYTES: Instrument =
+    histogram("aws.lambda.produced_bytes", "By", "Size of the responses", &RESPONSE_BOUNDS);
+pub(crate) static LOGS_DROPPED: Instrument = number(
     "aws.lambda.logs_dropped",
     "{record}",
     "Number of log records that Lambda dropped before the extension got them",
 );
 
-pub(crate) static MEM_USAGE: Instrument = Instrument {
-    name: "faas.mem_usage",
-    unit: "By",
-    description: "Highest memory use over the environment's life, seen at each invocation",
-    bounds: Bounds::same(&MEMORY_BOUNDS),
-};
-pub(crate) static MEMORY_UTILIZATION: Instrument = Instrument {
-    name: "aws.lambda.memory_utilization",
-    unit: "1",
-    description: "Highest memory use as a share of the configured memory",
-    bounds: Bounds::same(&RATIO_BOUNDS),
-};
+pub(crate) static MEM_USAGE: Instrument = histogram(
+    "faas.mem_usage",
+    "By",
+    "Highest memory use over the environment's life, seen at each invocation",
+    &MEMORY_BOUNDS,
+);
+pub(crate) static MEMORY_UTILIZATION: Instrument = histogram(
+    "aws.lambda.memory_utilization",
+    "1",
+    "Highest memory use as a share of the configured memory",
+    &RATIO_BOUNDS,
+);
 pub(crate) static BILLED_GB_SECONDS: Instrument = Instrument {
-    name: "aws.lambda.billed_gb_seconds",
-    unit: "GiBy.s",
-    description: "Billed duration times configured memory, the quantity that AWS bills",
     // OpenObserve stores a row for each bucket, and this metric is used by its sum.
-    bounds: Bounds { otlp: &GIB_SECONDS_BOUNDS, openobserve: &[] },
+    openobserve: &[],
+    ..histogram(
+        "aws.lambda.billed_gb_seconds",
+        "GiBy.s",
+        "Billed duration times configured memory, the quantity that AWS bills",
+        &GIB_SECONDS_BOUNDS,
+    )
 };
 pub(crate) static MEMORY_LIMIT: Instrument =
-    gauge("aws.lambda.memory_limit", "By", "Configured memory");
+    number("aws.lambda.memory_limit", "By", "Configured memory");
 
 /// The names of older systems, as gauges with a point for each invocation.
 pub(crate) mod legacy {
-    use super::{Instrument, gauge};
+    use super::{Instrument, number};
 
     pub(crate) static DURATION: Instrument =
-        gauge("faas.duration", "ms", "Duration of the invocation");
+        number("faas.duration", "ms", "Duration of the invocation");
     pub(crate) static BILLED_DURATION: Instrument =
-        gauge("faas.billed_duration", "ms", "Billed duration of the invocation");
+        number("faas.billed_duration", "ms", "Billed duration of the invocation");
     /// With the older names this gauge replaces the histogram of the same name.
     pub(crate) static INIT_DURATION: Instrument =
-        gauge("faas.init_duration", "ms", "Duration of the init phase");
+        number("faas.init_duration", "ms", "Duration of the init phase");
     pub(crate) static MAX_MEMORY: Instrument =
-        gauge("faas.max_memory", "MB", "Highest memory use over the environment's life");
+        number("faas.max_memory", "MB", "Highest memory use over the environment's life");
     pub(crate) static COLDSTART: Instrument =
-        gauge("faas.coldstart", "1", "1 if the invocation was a cold start, else 0");
+        number("faas.coldstart", "1", "1 if the invocation was a cold start, else 0");
     pub(crate) static INVOCATION_DURATION: Instrument =
-        gauge("faas.invocation.duration", "ms", "Duration of the invocation");
-    pub(crate) static LAMBDA_MAX_MEMORY_USED: Instrument =
-        gauge("aws.lambda.max_memory_used", "By", "Highest memory use over the environment's life");
+        number("faas.invocation.duration", "ms", "Duration of the invocation");
+    pub(crate) static LAMBDA_MAX_MEMORY_USED: Instrument = number(
+        "aws.lambda.max_memory_used",
+        "By",
+        "Highest memory use over the environment's life",
+    );
     pub(crate) static LAMBDA_INIT_DURATION: Instrument =
-        gauge("aws.lambda.init_duration", "ms", "Duration of the init phase");
+        number("aws.lambda.init_duration", "ms", "Duration of the init phase");
 }

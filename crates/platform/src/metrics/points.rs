@@ -11,12 +11,30 @@ use crate::metrics::instrument::Instrument;
 use crate::names;
 use crate::options::Shape;
 
-#[derive(Clone, Copy)]
+/// The time of one event, or of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Measured {
-    /// Unix time in nanoseconds of the event.
+    /// Unix time in nanoseconds of the newest event.
     pub(crate) time: u64,
-    /// Unix time in nanoseconds at which the measured phase began: the invocation or the init phase.
+    /// Unix time in nanoseconds at which the first measured phase began: the invocation or the init phase.
     pub(crate) since: u64,
+}
+
+impl Measured {
+    fn extend(&mut self, other: Self) {
+        self.since = self.since.min(other.since);
+        self.time = self.time.max(other.time);
+    }
+
+    pub(crate) fn start(self, shape: Shape) -> u64 {
+        match shape {
+            // 0 means "unknown" in OTLP. OpenObserve (0.60.5 tested, 0.92.2 read) makes the start time a label, so any other
+            // value would create a new series for every point.
+            Shape::OpenObserve => 0,
+            // A delta point needs an interval, however short.
+            Shape::Otlp => self.since.min(self.time.saturating_sub(1)),
+        }
+    }
 }
 
 /// The only attribute a data point may have: an error type from a fixed list.
@@ -35,7 +53,7 @@ struct SumPoint {
     instrument: &'static Instrument,
     error_type: ErrorType,
     value: i64,
-    span: TimeSpan,
+    span: Measured,
 }
 
 #[derive(Debug)]
@@ -55,7 +73,7 @@ pub(crate) struct Measurements {
     bounds: &'static [f64],
     /// Count of each bucket, in the order of the bounds; the last bucket has no upper bound.
     buckets: Vec<u64>,
-    pub(crate) span: TimeSpan,
+    pub(crate) span: Measured,
 }
 
 impl Measurements {
@@ -67,7 +85,7 @@ impl Measurements {
             max: f64::NEG_INFINITY,
             bounds,
             buckets: vec![0; bounds.len() + 1],
-            span: TimeSpan::of(measured),
+            span: measured,
         }
     }
 
@@ -102,7 +120,7 @@ impl Measurements {
         HistogramDataPoint {
             attributes,
             start_time_unix_nano: self.span.start(shape),
-            time_unix_nano: self.span.until,
+            time_unix_nano: self.span.time,
             count: self.count,
             sum: Some(self.sum),
             min: Some(self.min),
@@ -110,34 +128,6 @@ impl Measurements {
             bucket_counts: self.buckets,
             explicit_bounds: self.bounds.to_vec(),
             ..HistogramDataPoint::default()
-        }
-    }
-}
-
-/// From the start of the oldest measured phase to the newest event.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TimeSpan {
-    since: u64,
-    pub(crate) until: u64,
-}
-
-impl TimeSpan {
-    fn of(measured: Measured) -> Self {
-        Self { since: measured.since, until: measured.time }
-    }
-
-    fn extend(&mut self, measured: Measured) {
-        self.since = self.since.min(measured.since);
-        self.until = self.until.max(measured.time);
-    }
-
-    pub(crate) fn start(self, shape: Shape) -> u64 {
-        match shape {
-            // 0 means "unknown" in OTLP. OpenObserve (0.60.5 tested, 0.92.2 read) makes the start time a label, so any other
-            // value would create a new series for every point.
-            Shape::OpenObserve => 0,
-            // A delta point needs an interval, however short.
-            Shape::Otlp => self.since.min(self.until.saturating_sub(1)),
         }
     }
 }
@@ -162,8 +152,8 @@ impl Points {
         let is_it = |point: &SumPoint| {
             std::ptr::eq(point.instrument, instrument) && point.error_type == error_type
         };
-        let new = || SumPoint { instrument, error_type, value: 0, span: TimeSpan::of(measured) };
-        let Some(point) = known_or_new(&mut self.sums, is_it, new) else { return };
+        let new = || SumPoint { instrument, error_type, value: 0, span: measured };
+        let point = known_or_new(&mut self.sums, is_it, new);
         point.value = point.value.saturating_add(value);
         point.span.extend(measured);
     }
@@ -183,14 +173,12 @@ impl Points {
         };
         let values = || Measurements::new(bounds, measured);
         let new = || HistogramPoint { instrument, error_type, values: values() };
-        if let Some(point) = known_or_new(&mut self.histograms, is_it, new) {
-            point.values.record(value, measured);
-        }
+        known_or_new(&mut self.histograms, is_it, new).values.record(value, measured);
     }
 
     /// Sets a gauge, which keeps only the newest value.
     pub(crate) fn set(&mut self, instrument: &'static Instrument, value: f64, measured: Measured) {
-        let Some(points) = self.gauge(instrument) else { return };
+        let points = self.gauge(instrument);
         match points.first_mut() {
             Some(point) if point.time_unix_nano > measured.time => {}
             Some(point) => *point = gauge_point(value, measured),
@@ -205,16 +193,13 @@ impl Points {
         value: f64,
         measured: Measured,
     ) {
-        if let Some(points) = self.gauge(instrument) {
-            points.push(gauge_point(value, measured));
-        }
+        self.gauge(instrument).push(gauge_point(value, measured));
     }
 
-    /// The points of a gauge, created on demand; always `Some`.
-    fn gauge(&mut self, instrument: &'static Instrument) -> Option<&mut Vec<NumberDataPoint>> {
+    /// The points of a gauge, created on demand.
+    fn gauge(&mut self, instrument: &'static Instrument) -> &mut Vec<NumberDataPoint> {
         let is_it = |gauge: &(&Instrument, _)| std::ptr::eq(gauge.0, instrument);
-        let gauge = known_or_new(&mut self.gauges, is_it, || (instrument, Vec::new()));
-        gauge.map(|(_, points)| points)
+        &mut known_or_new(&mut self.gauges, is_it, || (instrument, Vec::new())).1
     }
 
     pub(crate) fn into_metrics(self, shape: Shape) -> Vec<Metric> {
@@ -276,21 +261,14 @@ fn metric_data<'a>(
     instrument: &'static Instrument,
     empty: impl FnOnce() -> Data,
 ) -> Option<&'a mut Data> {
-    let at = metrics.iter().position(|metric| metric.name == instrument.name);
-    if at.is_none() {
-        metrics.push(Metric {
-            name: instrument.name.to_owned(),
-            unit: instrument.unit.to_owned(),
-            description: instrument.description.to_owned(),
-            data: Some(empty()),
-            ..Metric::default()
-        });
-    }
-    let metric = match at {
-        Some(at) => metrics.get_mut(at),
-        None => metrics.last_mut(),
+    let new = || Metric {
+        name: instrument.name.to_owned(),
+        unit: instrument.unit.to_owned(),
+        description: instrument.description.to_owned(),
+        data: Some(empty()),
+        ..Metric::default()
     };
-    metric.and_then(|metric| metric.data.as_mut())
+    known_or_new(metrics, |metric| metric.name == instrument.name, new).data.as_mut()
 }
 
 impl SumPoint {
@@ -298,7 +276,7 @@ impl SumPoint {
         NumberDataPoint {
             attributes: attributes(self.error_type),
             start_time_unix_nano: self.span.start(shape),
-            time_unix_nano: self.span.until,
+            time_unix_nano: self.span.time,
             value: Some(number_data_point::Value::AsInt(self.value)),
             ..NumberDataPoint::default()
         }
@@ -310,16 +288,17 @@ fn attributes(error_type: ErrorType) -> Vec<KeyValue> {
 }
 
 /// The element matching the predicate, appended if missing.
+#[expect(clippy::indexing_slicing, reason = "the position was found, or is the last")]
 fn known_or_new<P>(
     elements: &mut Vec<P>,
     is_it: impl FnMut(&P) -> bool,
     new: impl FnOnce() -> P,
-) -> Option<&mut P> {
+) -> &mut P {
     let at = elements.iter().position(is_it).unwrap_or_else(|| {
         elements.push(new());
         elements.len() - 1
     });
-    elements.get_mut(at)
+    &mut elements[at]
 }
 
 fn gauge_point(value: f64, measured: Measured) -> NumberDataPoint {

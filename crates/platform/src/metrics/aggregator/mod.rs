@@ -15,7 +15,7 @@
 //! - `INIT_REPORT`: the init duration, only if no `REPORT` will repeat it because the init phase failed or made a snapshot.
 //!   `RESTORE_REPORT`: the restore duration, only if the restore failed. So no duration counts twice, even across deliveries.
 
-use crate::event::{EventKind, MIB, PlatformEvent, nanoseconds, plausible, seconds};
+use crate::event::{EventKind, MIB, PlatformEvent, nanoseconds, seconds};
 use crate::metrics::instrument::{self as metric, Instrument, legacy};
 use crate::metrics::points::{ErrorType, Measured, Points};
 use crate::options::{Names, Shape};
@@ -47,7 +47,6 @@ pub struct Aggregator {
     names: Names,
     pub(crate) points: Points,
     pub(crate) invocations: HashMap<String, OpenInvocation>,
-    dropped_values: usize,
 }
 
 impl Aggregator {
@@ -64,8 +63,7 @@ impl Aggregator {
 
     /// Adds an event that was logged at `time_unix_nano`.
     pub fn add(&mut self, event: &PlatformEvent, time_unix_nano: u64) {
-        let figures = &event.figures;
-        let duration_ms = figures.duration_ms.and_then(plausible).unwrap_or(0.0);
+        let duration_ms = event.figures.duration_ms.unwrap_or(0.0);
         let measured = Measured {
             time: time_unix_nano,
             since: time_unix_nano.saturating_sub(nanoseconds(duration_ms)),
@@ -110,11 +108,6 @@ impl Aggregator {
             }
             _ => {}
         }
-    }
-
-    /// Number of values that were not finite, plausible numbers.
-    pub fn dropped_values(&self) -> usize {
-        self.dropped_values
     }
 
     /// Starts an invocation. A known request id is an earlier attempt, which has ended.
@@ -194,9 +187,8 @@ impl Aggregator {
             self.points.count(&metric::OUT_OF_MEMORY, None, measured);
         }
         let out_of_memory = knows_out_of_memory || event.is_out_of_memory();
-        let Measured { time, since } = measured;
         let key = event.request_id.clone().unwrap_or_default();
-        self.invocations.insert(key, OpenInvocation { state, out_of_memory, time, since });
+        self.invocations.insert(key, OpenInvocation { state, out_of_memory, measured });
     }
 
     pub(crate) fn count_end(&mut self, failure: Option<Failure>, measured: Measured) {
@@ -269,7 +261,7 @@ impl Aggregator {
     fn drain_by_age(&mut self) -> Vec<(String, OpenInvocation)> {
         let mut by_age: Vec<_> = self.invocations.drain().collect();
         by_age.sort_unstable_by(|(id, one), (other_id, other)| {
-            (one.time, id).cmp(&(other.time, other_id))
+            (one.measured.time, id).cmp(&(other.measured.time, other_id))
         });
         by_age
     }
@@ -294,10 +286,11 @@ impl Aggregator {
 
     /// Counts a finished invocation unless it was counted before.
     pub(crate) fn close(&mut self, invocation: &OpenInvocation) {
-        let measured = Measured { time: invocation.time, since: invocation.since };
         match invocation.state {
-            InvocationState::Reported => self.count_end(None, measured),
-            InvocationState::Failed(failure) => self.count_end(Some(failure), measured),
+            InvocationState::Reported => self.count_end(None, invocation.measured),
+            InvocationState::Failed(failure) => {
+                self.count_end(Some(failure), invocation.measured);
+            }
             _ => {}
         }
     }
@@ -318,7 +311,7 @@ impl Aggregator {
             self.record(instrument, None, span.duration_ms.map(seconds), measured);
         }
         self.record(&metric::PRODUCED_BYTES, None, event.figures.produced_bytes, measured);
-        if let Some(records) = self.believed(event.figures.dropped_records) {
+        if let Some(records) = event.figures.dropped_records {
             self.points.add(&metric::LOGS_DROPPED, None, whole(records), measured);
         }
     }
@@ -330,7 +323,7 @@ impl Aggregator {
         let used = figures.max_memory_used_mb.map(|mb| mb * MIB);
         let utilization = figures
             .max_memory_used_mb
-            .zip(figures.memory_size_mb.filter(|size| *size > 0.0))
+            .zip(figures.memory_size_mb.filter(|size| *size >= 1.0))
             .map(|(used, size)| used / size);
         // The billed duration includes the billed init and restore: a REPORT line of 2025 has a duration of 2338.66 ms, a billed
         // restore of 182 ms and a billed duration of 2521 ms.
@@ -351,8 +344,8 @@ impl Aggregator {
         self.init_duration(figures.init_duration_ms, None, measured);
         self.record(&metric::RESTORE_DURATION, None, restore, measured);
         self.record(&metric::BILLED_RESTORE_DURATION, None, billed_restore, measured);
-        if let Some(limit) = self.believed(figures.memory_size_mb.map(|mb| mb * MIB)) {
-            self.points.set(&metric::MEMORY_LIMIT, limit, measured);
+        if let Some(limit) = figures.memory_size_mb {
+            self.points.set(&metric::MEMORY_LIMIT, limit * MIB, measured);
         }
     }
 
@@ -388,30 +381,17 @@ impl Aggregator {
         value: Option<f64>,
         measured: Measured,
     ) {
-        if let Some(value) = self.believed(value) {
+        if let Some(value) = value {
             self.points.record(instrument, error_type, value, measured, self.shape);
         }
     }
 
     fn append(&mut self, instrument: &'static Instrument, value: Option<f64>, measured: Measured) {
-        if let Some(value) = self.believed(value) {
+        if let Some(value) = value {
             self.points.append(instrument, value, measured);
         }
     }
-
-    /// Returns the value unless it is negative, not a number or implausibly large; such values are counted and not sent. This
-    /// crate's parsers only return plausible values, but callers can construct events.
-    fn believed(&mut self, value: Option<f64>) -> Option<f64> {
-        let believed = value.filter(|value| (0.0..=MAX_VALUE).contains(value));
-        if value.is_some() && believed.is_none() {
-            self.dropped_values += 1;
-        }
-        believed
-    }
 }
-
-/// The largest recorded value: the largest plausible figure in mebibytes, as bytes.
-const MAX_VALUE: f64 = 1e12 * MIB;
 
 /// A plausible number without its fraction.
 #[expect(clippy::cast_possible_truncation, reason = "the value is plausible: at most 1e18")]
@@ -431,8 +411,7 @@ impl Aggregator {
         let known = self.invocations.entry(key).or_insert(OpenInvocation {
             state: InvocationState::Running,
             out_of_memory: false,
-            time: time_unix_nano,
-            since: time_unix_nano,
+            measured,
         });
         if !std::mem::replace(&mut known.out_of_memory, true) {
             self.points.count(&metric::OUT_OF_MEMORY, None, measured);
@@ -494,9 +473,8 @@ pub(crate) struct OpenInvocations(pub(crate) HashMap<String, OpenInvocation>);
 pub(crate) struct OpenInvocation {
     pub(crate) state: InvocationState,
     pub(crate) out_of_memory: bool,
-    /// Unix time in nanoseconds of the event that led to the state.
-    pub(crate) time: u64,
-    pub(crate) since: u64,
+    /// The time of the event that led to the state.
+    pub(crate) measured: Measured,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -227,22 +227,3 @@ fn points_have_the_times_of_their_events() {
         assert_eq!((point.start_time_unix_nano, point.time_unix_nano), (start, T0 + MS));
     }
 }
-
-#[test]
-fn invalid_figures_are_counted_and_omitted() {
-    let mut event = PlatformEvent::new(EventKind::Report);
-    event.request_id = Some(A.to_owned());
-    event.figures.duration_ms = Some(f64::NAN);
-    event.figures.billed_duration_ms = Some(f64::INFINITY);
-    event.figures.memory_size_mb = Some(-1.0);
-    event.figures.max_memory_used_mb = Some(1e300);
-    let mut aggregator = Aggregator::default();
-    aggregator.add(&event, T0);
-    // Billed GB-seconds derive from two of them.
-    assert_eq!(aggregator.dropped_values(), 5);
-    expect![[r#"
-        aws.lambda.invocations [{invocation}] 1
-        faas.invocations [{invocation}] 1
-    "#]]
-    .assert_eq(&render::points(&aggregator.finish_chunk().0));
-}

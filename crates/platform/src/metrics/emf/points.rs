@@ -212,7 +212,7 @@ impl Series {
                 data_points: vec![NumberDataPoint {
                     attributes,
                     start_time_unix_nano: measured.span.start(shape),
-                    time_unix_nano: measured.span.until,
+                    time_unix_nano: measured.span.time,
                     value: Some(number_data_point::Value::AsDouble(measured.sum)),
                     ..NumberDataPoint::default()
                 }],
