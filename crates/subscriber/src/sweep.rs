@@ -165,12 +165,11 @@ impl Sweep<'_> {
     }
 }
 
-/// The first of this number of log groups in a run, in case time is too short for all. In each hour it is 55 of 89 parts of the
-/// list further, far from the starts of all recent hours.
+/// The first of this number of log groups in a run, in case time is too short for all. In each hour it is five twelfths of the list
+/// further, so that twelve runs begin with each twelfth once, and neighbouring runs far from each other.
 fn start(groups: usize, now: SystemTime) -> usize {
     let hour = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 3600;
-    let part = usize::try_from(hour * 55 % 89).unwrap_or_default();
-    groups * part / 89
+    groups * usize::try_from(hour * 5 % 12).unwrap_or_default() / 12
 }
 
 /// The common prefixes of these patterns. None begins with another.
