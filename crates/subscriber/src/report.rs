@@ -139,38 +139,17 @@ impl Report {
     /// A line of the log, and one for each log group whose first lines are not forwarded.
     pub(crate) fn log(&self, run: &str) {
         for problem in &self.not_replayed {
-            tracing::error!(
-                run,
-                problem,
-                "log events from before a subscription were not forwarded"
-            );
+            let what = "log events from before a subscription were not forwarded";
+            tracing::error!(run, problem, "{what}");
         }
-        let sums = (self.count(Action::Put), self.count(Action::Update), self.count(Action::Keep));
-        let (put, updated, kept) = sums;
-        let (removed, left) = (self.count(Action::Remove), self.count(Action::Leave));
-        let (log_groups, replayed_lines) = (self.entries.len(), self.replayed_lines);
-        let (not_reached, notable) = (self.not_reached(), self.notable());
-        macro_rules! log {
-            ($level:ident, $($more:ident,)* $text:literal) => {
-                tracing::$level!(
-                    run, log_groups, put, updated, kept, removed, left, replayed_lines, $($more,)* $text
-                )
-            };
-        }
+        let sums = self.sums();
         if let Some(failure) = self.failure() {
-            let failed = self.failed();
-            log!(
-                error,
-                not_reached,
-                notable,
-                failed,
-                failure,
-                "some log groups could not be subscribed, the next run tries again"
-            );
-        } else if not_reached > 0 || !notable.is_empty() {
-            log!(warn, not_reached, notable, "some log groups stay unsubscribed");
+            let problem = "some log groups could not be subscribed, the next run tries again";
+            tracing::error!(run, %sums, failure, "{problem}");
+        } else if self.not_reached() > 0 || !self.notable().is_empty() {
+            tracing::warn!(run, %sums, "some log groups stay unsubscribed");
         } else {
-            log!(info, "all selected log groups are subscribed");
+            tracing::info!(run, %sums, "all selected log groups are subscribed");
         }
     }
 }

@@ -176,47 +176,33 @@ mod tests {
     }
 
     #[test]
-    fn the_physical_id_is_kept_after_creation() {
-        let created = resource(&request("Create", &json!({})));
-        assert_eq!(created.physical_resource_id, "lambda-otlp-Subscriptions");
-        let updated = request("Update", &json!({ "PhysicalResourceId": "other" }));
-        assert_eq!(resource(&updated).physical_resource_id, "other");
-    }
-
-    #[test]
-    fn previously_included_patterns_stay_in_reach() {
+    fn an_update_reaches_all_included_names_and_knows_the_former_filter() {
         let names = |request: &ResourceRequest| {
             request.reach.iter().map(|p| p.as_str().to_owned()).collect::<Vec<_>>()
         };
+        let stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/s";
         let updated = resource(&request(
             "Update",
             &json!({
                 "ResourceProperties": { "Include": "/b/*", "Destination": "new" },
                 "OldResourceProperties": {
-                    "Include": "/a/*,{", "Tags": "x", "Collect": "telemetry", "KinesisStream": "",
+                    "Include": "/a/*", "Tags": "x", "KinesisStream": stream, "KinesisRole": "role",
                     "Destination": "arn:aws:lambda:eu-west-1:123456789012:function:old",
                 },
             }),
         ));
-        // The old names are unreadable: they were never in force.
-        assert_eq!(names(&updated), ["/b/*"]);
+        assert_eq!(names(&updated), ["/b/*", "/a/*"]);
         let former = updated.former.unwrap().as_filter();
-        assert_eq!((former.name.as_str(), former.role), ("lambda-otlp/old", None));
-        let by_tags = json!({ "OldResourceProperties": { "Include": "", "Tags": "team=shop" } });
-        assert_eq!(names(&resource(&request("Update", &by_tags))), ["*"]);
-    }
-
-    #[test]
-    fn the_former_filter_includes_its_kinesis_stream() {
-        let stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/s";
-        let before = json!({ "OldResourceProperties": {
-            "Destination": "arn:aws:lambda:eu-west-1:123456789012:function:fwd",
-            "KinesisStream": stream, "KinesisRole": "role",
+        assert_eq!(
+            (former.name.as_str(), former.role.as_deref()),
+            ("lambda-otlp/old", Some("role"))
+        );
+        assert_eq!(former.destination, stream);
+        let by_tags = json!({ "OldResourceProperties": {
+            "Include": "", "Tags": "team=shop", "Destination": "no ARN",
         } });
-        let former = resource(&request("Update", &before)).former.unwrap().as_filter();
-        assert_eq!((former.destination.as_str(), former.role.as_deref()), (stream, Some("role")));
-        let before = json!({ "OldResourceProperties": { "Destination": "no ARN" } });
-        assert_eq!(resource(&request("Update", &before)).former, None);
+        let by_tags = resource(&request("Update", &by_tags));
+        assert_eq!((names(&by_tags), by_tags.former), (vec!["*".to_owned()], None));
     }
 
     #[test]

@@ -52,9 +52,24 @@ fn is_standard(number: usize) -> bool {
     number % 500 != 7
 }
 
-/// CloudWatch Logs in an account: its log groups with their filters.
+/// The behaviour of CloudWatch Logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Logs {
+    /// With the quotas of an account, refusals and lost answers.
+    IsBusy,
+    Works,
+    Refuses,
+    Fails,
+    IsSilent,
+}
+
+/// CloudWatch Logs in an account: its log groups with their filters. And the bucket for CloudFormation's answer.
 #[derive(Debug)]
 struct Account {
+    logs: Logs,
+    /// Number of answers refused before the first accepted one.
+    refuses: usize,
+    answers: Vec<Value>,
     groups: BTreeMap<String, Group>,
     /// The time when the next call of an operation is allowed, by the token bucket of its quota.
     quotas: BTreeMap<String, Instant>,
@@ -86,7 +101,19 @@ impl Account {
         };
         let groups = (0..LOG_GROUPS).map(group).collect();
         let (quotas, in_flight) = (BTreeMap::new(), BTreeSet::new());
-        Self { groups, quotas, seed, calls: 0, throttled: 0, in_flight, messages: 0 }
+        let (logs, answers) = (Logs::IsBusy, Vec::new());
+        Self {
+            logs,
+            refuses: 0,
+            answers,
+            groups,
+            quotas,
+            seed,
+            calls: 0,
+            throttled: 0,
+            in_flight,
+            messages: 0,
+        }
     }
 
     /// One of this number of calls, chosen by the seed.
@@ -169,7 +196,31 @@ impl Fake {
         self.0.lock().unwrap().groups.values().filter(|group| is(group)).count()
     }
 
+    /// CloudFormation's bucket.
+    fn put(&self, request: &AwsHttpRequest<'_>) -> u16 {
+        let account = &mut *self.0.lock().unwrap();
+        if let Some(left) = account.refuses.checked_sub(1) {
+            account.refuses = left;
+            return 503;
+        }
+        assert_eq!(request.url.query(), Some("X-Amz-Signature=secret"));
+        assert!(request.headers.is_empty(), "none is part of the signature");
+        account.answers.push(serde_json::from_slice(&request.body).unwrap());
+        200
+    }
+
     async fn answer(&self, request: AwsHttpRequest<'_>) -> Result<AwsResponse, NoResponse> {
+        if request.method.as_str() == "PUT" {
+            return Ok(AwsResponse { status: self.put(&request), body: Vec::new() });
+        }
+        let logs = self.0.lock().unwrap().logs;
+        let refused = r#"{"__type":"AccessDeniedException","message":"not\nyou"}"#;
+        match logs {
+            Logs::Refuses => return Ok(AwsResponse { status: 400, body: refused.into() }),
+            Logs::Fails => return Ok(AwsResponse { status: 500, body: "{}".into() }),
+            Logs::IsSilent => std::future::pending().await,
+            Logs::Works | Logs::IsBusy => {}
+        }
         let target = request.headers["x-amz-target"].to_str().unwrap().to_owned();
         let (_, operation) = target.split_once('.').unwrap();
         let body: Value = serde_json::from_slice(&request.body).unwrap();
@@ -178,7 +229,9 @@ impl Fake {
         let (is_lost, (status, answer)) = {
             let mut account = self.0.lock().unwrap();
             account.calls += 1;
-            if account.is_throttled(operation) {
+            if logs == Logs::Works {
+                (false, account.perform(operation, &body))
+            } else if account.is_throttled(operation) {
                 account.throttled += 1;
                 (
                     false,
@@ -205,15 +258,11 @@ impl RequestSender for Fake {
     }
 }
 
-fn service(sender: &(impl RequestSender + Clone + 'static)) -> Service {
-    service_of(sender, "/aws/lambda/*", clock)
+fn service(fake: &Fake) -> Service {
+    service_of(fake, "/aws/lambda/*", clock)
 }
 
-fn service_of(
-    sender: &(impl RequestSender + Clone + 'static),
-    include: &str,
-    clock: fn() -> SystemTime,
-) -> Service {
+fn service_of(fake: &Fake, include: &str, clock: fn() -> SystemTime) -> Service {
     let variables = [
         ("AWS_REGION", "eu-west-1"),
         ("AWS_ACCESS_KEY_ID", "AKID"),
@@ -224,7 +273,7 @@ fn service_of(
     ];
     let variables: std::collections::HashMap<String, String> =
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let client = || AwsClient::by(sender.clone(), clock);
+    let client = || AwsClient::by(fake.clone(), clock);
     let config = Config::from_source(&variables).0.map_err(|mistakes| mistakes.to_string());
     let parts = config.map(|config| Parts {
         logs: CloudWatchLogs::by(config.logs.clone(), client()),
@@ -275,10 +324,7 @@ async fn a_deletion_fails_until_every_log_group_is_reached() {
     }
     let fake = Fake(Arc::new(Mutex::new(account)));
     let delete = async || {
-        let event = Event::read(&json!({
-            "RequestType": "Delete", "ResponseURL": "https://s3.example.com/b/k", "RequestId": "r", "StackId": "stack/o2",
-            "LogicalResourceId": "Subscriptions", "PhysicalResourceId": "p",
-        }));
+        let event = Event::read(&of_kind("Delete"));
         let Ok(Event::Resource(request)) = event else { panic!("{event:?}") };
         let outcome = service(&fake).resource(&request, Instant::now() + TIMEOUT).await;
         response(&request, &outcome)
@@ -330,60 +376,17 @@ fn long_texts_are_truncated_to_fit_the_response() {
     assert!(answer.to_string().len() <= 4096, "{answer}");
 }
 
-/// The behaviour of CloudWatch Logs in an account without log groups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Logs {
-    HasNoGroups,
-    Refuses,
-    Fails,
-    IsSilent,
-}
-
-/// An account without log groups, and the bucket for CloudFormation's answer.
-#[derive(Clone, Debug)]
-struct Bucket {
-    logs: Logs,
-    /// Number of answers refused before the first accepted one.
-    refuses: Arc<AtomicUsize>,
-    answers: Arc<Mutex<Vec<Value>>>,
-}
-
-impl RequestSender for Bucket {
-    fn send<'a>(&'a self, request: AwsHttpRequest<'a>) -> Sent<'a> {
-        Box::pin(async move {
-            let is_answer = request.method.as_str() == "PUT";
-            let less = |left: usize| left.checked_sub(1);
-            let (status, body) = if !is_answer {
-                match self.logs {
-                    Logs::HasNoGroups => (200, r#"{"logGroups":[]}"#),
-                    Logs::Refuses => {
-                        (400, r#"{"__type":"AccessDeniedException","message":"not\nyou"}"#)
-                    }
-                    Logs::Fails => (500, "{}"),
-                    Logs::IsSilent => std::future::pending().await,
-                }
-            } else if self.refuses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
-            {
-                (503, "slow down")
-            } else {
-                assert_eq!(request.url.query(), Some("X-Amz-Signature=secret"));
-                assert!(request.headers.is_empty(), "none is part of the signature");
-                self.answers.lock().unwrap().push(serde_json::from_slice(&request.body).unwrap());
-                (200, "")
-            };
-            Ok(AwsResponse { status, body: body.into() })
-        })
-    }
-}
-
-impl Bucket {
-    fn new(logs: Logs) -> Self {
-        Self { logs, refuses: Arc::default(), answers: Arc::default() }
+impl Fake {
+    fn answers(logs: Logs) -> Self {
+        let mut account = Account::new(7);
+        account.groups.clear();
+        account.logs = logs;
+        Self(Arc::new(Mutex::new(account)))
     }
 
-    /// The only answer: status and reason.
+    /// The only answer to CloudFormation: status and reason.
     fn answered(&self) -> (String, String) {
-        let answers = self.answers.lock().unwrap();
+        let answers = &self.0.lock().unwrap().answers;
         let [answer] = answers.as_slice() else { panic!("{answers:?}") };
         for (name, expected) in [
             ("PhysicalResourceId", "o2-Subscriptions"),
@@ -401,12 +404,16 @@ impl Bucket {
 }
 
 fn of_kind(kind: &str) -> Value {
-    json!({
+    let mut request = json!({
         "RequestType": kind, "ResponseURL": "https://s3.example.com/b/k?X-Amz-Signature=secret",
         "StackId": "stack/o2", "RequestId": "request", "LogicalResourceId": "Subscriptions",
-        "PhysicalResourceId": "o2-Subscriptions",
         "ResourceProperties": { "Include": "/aws/lambda/*" },
-    })
+    });
+    // A resource gets its id when it is created.
+    if kind != "Create" {
+        request["PhysicalResourceId"] = "o2-Subscriptions".into();
+    }
+    request
 }
 
 /// The time of an invocation that CloudFormation waits for.
@@ -416,9 +423,9 @@ const TIME: Duration = Duration::from_secs(8);
 async fn each_request_is_answered_and_a_failure_blocks_no_deletion() {
     let refused = "DescribeLogGroups of /aws/lambda/ was refused with AccessDeniedException: not you; allow logs:DescribeLogGroups";
     for (logs, kind, status, reason) in [
-        (Logs::HasNoGroups, "Create", "SUCCESS", ""),
-        (Logs::HasNoGroups, "Update", "SUCCESS", ""),
-        (Logs::HasNoGroups, "Delete", "SUCCESS", ""),
+        (Logs::Works, "Create", "SUCCESS", ""),
+        (Logs::Works, "Update", "SUCCESS", ""),
+        (Logs::Works, "Delete", "SUCCESS", ""),
         (Logs::Refuses, "Create", "FAILED", refused),
         (Logs::Refuses, "Update", "FAILED", refused),
         (Logs::Refuses, "Delete", "SUCCESS", refused),
@@ -426,11 +433,11 @@ async fn each_request_is_answered_and_a_failure_blocks_no_deletion() {
         (Logs::IsSilent, "Create", "FAILED", ""),
         (Logs::IsSilent, "Delete", "SUCCESS", ""),
     ] {
-        let bucket = Bucket::new(logs);
+        let fake = Fake::answers(logs);
         let ends = clock() + TIME;
-        service(&bucket).handle(&of_kind(kind), ends).await.unwrap();
+        service(&fake).handle(&of_kind(kind), ends).await.unwrap();
         assert!(clock() < ends, "{logs:?} {kind}");
-        let (found, said) = bucket.answered();
+        let (found, said) = fake.answered();
         assert!(found == status && said.contains(reason), "{logs:?} {kind}: {found} {said}");
     }
 }
@@ -438,10 +445,10 @@ async fn each_request_is_answered_and_a_failure_blocks_no_deletion() {
 #[tokio::test(start_paused = true)]
 async fn invalid_settings_are_reported_to_cloudformation() {
     for (kind, expected) in [("Create", "FAILED"), ("Delete", "SUCCESS")] {
-        let bucket = Bucket::new(Logs::HasNoGroups);
-        let service = service_of(&bucket, "/aws/{lambda}", clock);
+        let fake = Fake::answers(Logs::Works);
+        let service = service_of(&fake, "/aws/{lambda}", clock);
         service.handle(&of_kind(kind), clock() + TIME).await.unwrap();
-        let (status, reason) = bucket.answered();
+        let (status, reason) = fake.answered();
         assert_eq!(status, expected, "{kind}");
         let begin = "invalid settings, no log group was checked: LAMBDA_OTLP_INCLUDE";
         assert!(reason.starts_with(begin), "{reason}");
@@ -458,23 +465,23 @@ async fn a_panic_is_reported_to_cloudformation() {
         assert!(CALLS.fetch_add(1, Ordering::Relaxed) == 0, "the clock is broken");
         clock()
     }
-    let bucket = Bucket::new(Logs::HasNoGroups);
-    let service = service_of(&bucket, "/aws/lambda/*", broken_clock);
+    let fake = Fake::answers(Logs::Works);
+    let service = service_of(&fake, "/aws/lambda/*", broken_clock);
     service.handle(&of_kind("Create"), clock() + TIME).await.unwrap();
-    let (status, reason) = bucket.answered();
+    let (status, reason) = fake.answered();
     assert_eq!(status, "FAILED");
     assert!(reason.starts_with("the subscriber panicked"), "{reason}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_repeated_until_cloudformation_accepts_it_or_the_invocation_ends() {
-    let bucket = Bucket::new(Logs::HasNoGroups);
+    let fake = Fake::answers(Logs::Works);
     let ends = clock() + TIME;
-    bucket.refuses.store(2, Ordering::Relaxed);
-    service(&bucket).handle(&of_kind("Create"), ends).await.unwrap();
-    assert_eq!(bucket.answered().0, "SUCCESS");
-    bucket.refuses.store(usize::MAX, Ordering::Relaxed);
-    let error = service(&bucket).handle(&of_kind("Delete"), ends).await.unwrap_err();
+    fake.0.lock().unwrap().refuses = 2;
+    service(&fake).handle(&of_kind("Create"), ends).await.unwrap();
+    assert_eq!(fake.answered().0, "SUCCESS");
+    fake.0.lock().unwrap().refuses = usize::MAX;
+    let error = service(&fake).handle(&of_kind("Delete"), ends).await.unwrap_err();
     assert_eq!(error.to_string(), "CloudFormation did not accept the answer: status 503");
     assert!(clock() < ends);
 }
