@@ -26,6 +26,8 @@ pub mod invocation_record;
 mod json;
 mod line;
 pub mod protobuf;
+#[cfg(all(test, feature = "encode", feature = "decode"))]
+mod random_request;
 mod request;
 pub mod resource;
 mod schema;

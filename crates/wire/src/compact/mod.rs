@@ -12,6 +12,8 @@ pub mod dictionary;
 #[cfg(feature = "encode")]
 mod encoder;
 mod history;
+#[cfg(all(test, feature = "encode", feature = "decode"))]
+mod properties;
 #[cfg(feature = "decode")]
 mod read;
 #[cfg(feature = "decode")]

@@ -1,5 +1,7 @@
 //! OTLP/JSON, read and written with the tables of `schema`.
 
+#[cfg(all(test, feature = "encode"))]
+mod properties;
 mod read;
 mod scalar;
 mod write;

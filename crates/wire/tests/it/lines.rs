@@ -4,7 +4,7 @@ use crate::{fixture, read};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_otlp_wire::protobuf::Writer;
-use lambda_otlp_wire::{Limits, LineReading, Traces, UndecodableLine, read_line};
+use lambda_otlp_wire::{Limits, LineReading, Traces, read_line};
 use std::fmt::Write as _;
 
 /// The spans of all lines, then the undecodable lines, then the surrounding text.
@@ -164,59 +164,6 @@ fn protobuf_of_any_length_is_not_mistaken_for_json() {
 }
 
 #[test]
-fn every_kind_of_line_is_decoded_in_every_wrapping() {
-    let line = fixture("python-10.jsonl").trim_end().to_owned();
-    let old = fixture("rust-oldclient.jsonl")
-        .lines()
-        .next()
-        .unwrap()
-        .replace("__otel_otlp_stdout", "_otel");
-    let check = |text: &str, expected: &str| assert_eq!(signals(text), expected, "{text:.200}");
-    for (line, one) in
-        [(line, "10 traces"), (bare("python-10.jsonl"), "10 traces"), (old, "3 traces")]
-    {
-        let two = &format!("{one}, {one}");
-        let text = |line: &str| serde_json::to_string(line).unwrap();
-        check(&format!(r#"{{"level":"INFO","message":{}}}"#, text(&format!("{line}\n"))), one);
-        check(&format!(r#"{{"message":{line},"level":"INFO"}}"#), one);
-        check(&format!(r#"{{"message":{}}}"#, text(&format!("{line}\n{line}\n"))), two);
-        check(&format!(r#"{{"message":{line}}}{{"message":{line}}}"#), two);
-        check(&format!(r#"{{"message":{line},"record":{line}}}"#), two);
-        check(&format!(r#"{{"level":30,"msg":{}}}"#, text(&line)), one);
-        check(&format!(r#"{{"log":{line},"stream":"stdout"}}"#), one);
-        check(&format!(r#"{{"level":"INFO","fields":{{"message":{}}}}}"#, text(&line)), one);
-        for prefix in
-            ["2026-09-21T14:13:20.123Z\tid\tINFO\t", "[INFO]\t2026-09-21T14:13:20.123Z\t\t"]
-        {
-            check(&format!("{prefix}{line}\n"), one);
-            check(&format!("{prefix} {line}\n"), one);
-            check(&format!("{prefix}{line}{line}"), two);
-            let record = format!(r#"{{"message":{line}}}"#);
-            check(&format!("{prefix}{record}"), one);
-            check(
-                &format!("{prefix}{line} x"),
-                &format!("{one}, text: {:?}", format!("{prefix} x")),
-            );
-        }
-        // A message with more than the line is ordinary text.
-        for message in [format!("{line} and a word"), format!("a word and {line}")] {
-            let record = format!(r#"{{"message":{}}}"#, text(&message));
-            assert!(
-                read_line(&record, &Limits::default())
-                    .is_none_or(|reading| reading.decoded.is_empty())
-            );
-        }
-        check(&format!(r#"{{"a":1}} {line}"#), &format!("{one}, text: \"{{\\\"a\\\":1}}\""));
-        let wrap = |levels: usize| {
-            (0..levels).fold(line.clone(), |line, _| format!(r#"{{"record":{}}}"#, text(&line)))
-        };
-        check(&wrap(3), one);
-        let reading = read(&wrap(4));
-        assert!(reading.decoded.is_empty() && reading.undecodable.is_empty(), "wrapped too often");
-    }
-}
-
-#[test]
 fn a_broken_line_is_rejected_in_every_wrapping() {
     let line = r#"{"__otel_otlp_stdout":"1","payload":"!","headers":{"k":"s3cret"}}"#;
     let quoted = serde_json::to_string(line).unwrap();
@@ -241,31 +188,6 @@ fn a_broken_line_is_rejected_in_every_wrapping() {
 }
 
 #[test]
-fn more_than_100_items_need_12_bytes_each() {
-    let read_all = |bodies: &[&str]| {
-        let record = |body: &&str| format!(r#"{{"body":{{"stringValue":"{body}"}}}}"#);
-        let records = bodies.iter().map(record).collect::<Vec<_>>().join(",");
-        let reading = read_line(
-            &format!(
-                r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{records}]}}]}}],"x":1}}"#
-            ),
-            &Limits::default(),
-        );
-        let reading = reading.unwrap();
-        (reading.decoded.len(), reading.undecodable.len())
-    };
-    let read = |items: usize, body: &str| read_all(&vec![body; items]);
-    assert_eq!(read(100, ""), (1, 0));
-    assert_eq!(read(101, ""), (0, 1));
-    assert_eq!(read(101, "a body"), (1, 0));
-    // A record has 6 bytes beside its body, and so has the request beside its records.
-    let with_short =
-        |short: usize| read_all(&[vec!["a body"; 101 - short], vec!["short"; short]].concat());
-    assert_eq!(with_short(6), (1, 0));
-    assert_eq!(with_short(7), (0, 1));
-}
-
-#[test]
 fn the_lines_of_one_log_event_share_one_inflation_limit() {
     let bomb = fixture("bombs.jsonl").lines().nth(1).unwrap().to_owned();
     let bomb: serde_json::Value = serde_json::from_str(&bomb).unwrap();
@@ -273,30 +195,4 @@ fn the_lines_of_one_log_event_share_one_inflation_limit() {
     let limits = Limits { inflated_bytes: 100_000_000, ..Limits::default() };
     let reading = read_line(&bomb.repeat(3), &limits).unwrap();
     assert_eq!((reading.decoded.len(), reading.undecodable.len()), (1, 2));
-}
-
-#[test]
-fn many_undecodable_lines_of_a_text_are_reported_together() {
-    // A credential with an unclear end does not affect the next line.
-    let bad = [
-        r#"{"__otel_otlp_stdout":"a","payload":"H4sI"}"#,
-        r#"{"__otel_otlp_stdout":"a","headers":"s3cret","payload":""}"#,
-    ];
-    let good = r#"{"__otel_otlp_stdout":"a","endpoint":"/v1/logs","payload":{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"good"}}]}]}]}}"#;
-    let text = format!("{}{good}", bad.concat().repeat(2_500));
-    let reading = read_line(&text, &Limits::default()).unwrap();
-    assert_eq!(reading.decoded.len(), 1);
-    let refused = &reading.undecodable;
-    assert_eq!(refused.len(), 101);
-    assert_eq!(refused.iter().map(UndecodableLine::lines).sum::<usize>(), 5_000);
-    assert_eq!(refused.iter().map(|line| line.bytes).sum::<usize>(), text.len() - good.len());
-    let rest = &refused[100];
-    let reason = "4900 more lines of the log event, the first of them: payload does not inflate: gzip stream ends early";
-    assert_eq!(rest.reason.to_string(), reason);
-    assert_eq!(rest.sha256, refused[0].sha256);
-    assert_eq!(rest.line.lines().count(), 4_900);
-    assert!(!rest.line.contains("s3cret"));
-    // The stored text can be read again.
-    let again = read_line(&rest.line, &Limits::default()).unwrap();
-    assert_eq!(again.undecodable.iter().map(UndecodableLine::lines).sum::<usize>(), 4_900);
 }

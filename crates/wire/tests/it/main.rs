@@ -3,10 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod compact;
-mod generators;
 mod headers;
 mod json_cases;
-mod json_properties;
 mod lines;
 mod properties;
 mod rejoin;

@@ -171,46 +171,6 @@ fn a_rejoined_line_without_items_reports_its_inflated_size() {
     assert_eq!(refused(&request), bytes + 1, "not a request");
 }
 
-/// Texts of an attacker who can write to a function's log: none of them affects ordinary lines.
-#[test]
-fn an_unfinished_line_swallows_no_ordinary_lines() {
-    // As long as a piece that Lambda cuts.
-    let cut = |begin: &str| format!("{begin:65535}");
-    let padding = "A".repeat(70_000);
-    let ordinary = "user 17 logged in";
-    let check = |first: &str, last: &str, story: &str| {
-        let mut texts = vec![first];
-        texts.resize(41, ordinary);
-        texts.push(last);
-        let (found, items) = events(&texts);
-        assert_eq!(
-            (found.replace(&"t".repeat(40), "T"), items),
-            (story.to_owned(), 0),
-            "{first:.80}"
-        );
-    };
-    // As in the wild: the marked object does not begin the event, which stays text.
-    check(r#"x {"__otel_otlp_stdout":"1","z":""#, r#""}"#, "Ttt");
-    check(r#"{"__otel_otlp_stdout":"1","z":""#, r#""}"#, "uTt");
-    check(r#"{"__otel_otlp_stdout":"1","payload":""#, r#""}"#, "uTt");
-    check(r#"{"resourceSpans":[],"z":""#, r#""}"#, "uTt");
-    // Long enough for a cut by Lambda, and nothing follows.
-    check(&format!(r#"{{"__otel_otlp_stdout":"1","payload":"{padding}"#), r#""}"#, "(xTt");
-    check(&cut(r#"{"__otel_otlp_stdout":"1","z":""#), r#""}"#, "(xTt");
-    check(&cut(r#"x {"__otel_otlp_stdout":"1","z":""#), r#""}"#, "Ttt");
-    // Longer than such a piece, so not one.
-    check(&cut(r#"{"__otel_otlp_stdout":"1","z":""#).replace("  ", "   "), r#""}"#, "uTt");
-    // Ordinary events as long as a piece.
-    for (begin, ordinary) in
-        [(r#"{"resourceSpans":[],"z":""#, "user\t17"), (r#"{"resourceSpans":[],"#, "order 17")]
-    {
-        assert_eq!(events(&[&cut(begin), &cut(ordinary)]), ("(xt".to_owned(), 0), "{ordinary}");
-    }
-    // The whole has no items.
-    let empty = cut(r#"{"resourceSpans":[],"z":""#);
-    assert_eq!(events(&[&empty, r#"user 17"}"#, ordinary]), ("(xtt".to_owned(), 0));
-}
-
 #[test]
 fn rejoining_is_limited_in_pieces_and_bytes() {
     let piece = "A".repeat(1_000);

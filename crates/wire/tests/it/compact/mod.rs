@@ -9,7 +9,7 @@ use lambda_otlp_wire::compact::{CompactError, Context, Encoder, decode};
 use lambda_otlp_wire::{Limits, Request, SignalKind, read_line};
 use std::cell::RefCell;
 
-pub(crate) const CONTEXT: Context<'_> = Context {
+const CONTEXT: Context<'_> = Context {
     function: "orders-api",
     account: "012345678901",
     log_stream: "2026/11/22/[$LATEST]0123456789abcdef0123456789abcdef",
