@@ -94,9 +94,9 @@ fn with_all_else(mut span: Span, mut fields: Map<String, Value>) -> ResourceSpan
         fields.insert("_aws".to_owned(), rest.into());
     }
     let resource = take(&mut fields, "resource", |resource| {
-        let mut resource = resource.as_object()?.clone();
-        let attributes = take_attributes(&mut resource);
-        resource.is_empty().then_some(Resource { attributes, ..Resource::default() })
+        whole(resource, |fields| {
+            Some(Resource { attributes: take_attributes(fields), ..Resource::default() })
+        })
     });
     let scope = take(&mut fields, "scope", scope);
     fields.retain(|_, value| !is_nothing(value));
@@ -134,49 +134,57 @@ fn kind(value: &Value) -> Option<SpanKind> {
     named(value, "SPAN_KIND_", SpanKind::from_str_name)
 }
 
-fn status(value: &Value) -> Option<Status> {
+/// Reads an object, unless it has more than `read` takes.
+fn whole<T>(value: &Value, read: impl FnOnce(&mut Map<String, Value>) -> Option<T>) -> Option<T> {
     let mut fields = value.as_object()?.clone();
-    let code = match fields.remove("code") {
-        None | Some(Value::Null) => StatusCode::Unset,
-        Some(code) => named(&code, "STATUS_CODE_", StatusCode::from_str_name)?,
-    };
-    let message = take_text(&mut fields, "message").unwrap_or_default();
-    fields.values().all(is_nothing).then_some(Status { code: code as i32, message })
+    let read = read(&mut fields)?;
+    fields.values().all(is_nothing).then_some(read)
+}
+
+fn status(value: &Value) -> Option<Status> {
+    whole(value, |fields| {
+        let code = match fields.remove("code") {
+            None | Some(Value::Null) => StatusCode::Unset,
+            Some(code) => named(&code, "STATUS_CODE_", StatusCode::from_str_name)?,
+        };
+        let message = take_text(fields, "message").unwrap_or_default();
+        Some(Status { code: code as i32, message })
+    })
 }
 
 fn scope(value: &Value) -> Option<InstrumentationScope> {
-    let mut fields = value.as_object()?.clone();
-    let scope = InstrumentationScope {
-        name: take_text(&mut fields, "name").unwrap_or_default(),
-        version: take_text(&mut fields, "version").unwrap_or_default(),
-        attributes: take_attributes(&mut fields),
-        ..InstrumentationScope::default()
-    };
-    fields.values().all(is_nothing).then_some(scope)
+    whole(value, |fields| {
+        Some(InstrumentationScope {
+            name: take_text(fields, "name").unwrap_or_default(),
+            version: take_text(fields, "version").unwrap_or_default(),
+            attributes: take_attributes(fields),
+            ..InstrumentationScope::default()
+        })
+    })
 }
 
 fn event(value: &Value) -> Option<Event> {
-    let mut fields = value.as_object()?.clone();
-    let event = Event {
-        time_unix_nano: take(&mut fields, "timeUnixNano", moment)?,
-        name: take_text(&mut fields, "name").unwrap_or_default(),
-        attributes: take_attributes(&mut fields),
-        dropped_attributes_count: take_u32(&mut fields, "droppedAttributesCount"),
-    };
-    fields.values().all(is_nothing).then_some(event)
+    whole(value, |fields| {
+        Some(Event {
+            time_unix_nano: take(fields, "timeUnixNano", moment)?,
+            name: take_text(fields, "name").unwrap_or_default(),
+            attributes: take_attributes(fields),
+            dropped_attributes_count: take_u32(fields, "droppedAttributesCount"),
+        })
+    })
 }
 
 fn link(value: &Value) -> Option<Link> {
-    let mut fields = value.as_object()?.clone();
-    let link = Link {
-        trace_id: take(&mut fields, "traceId", trace_id)?,
-        span_id: take(&mut fields, "spanId", span_id)?,
-        trace_state: take_text(&mut fields, "traceState").unwrap_or_default(),
-        attributes: take_attributes(&mut fields),
-        dropped_attributes_count: take_u32(&mut fields, "droppedAttributesCount"),
-        flags: take_u32(&mut fields, "flags"),
-    };
-    fields.values().all(is_nothing).then_some(link)
+    whole(value, |fields| {
+        Some(Link {
+            trace_id: take(fields, "traceId", trace_id)?,
+            span_id: take(fields, "spanId", span_id)?,
+            trace_state: take_text(fields, "traceState").unwrap_or_default(),
+            attributes: take_attributes(fields),
+            dropped_attributes_count: take_u32(fields, "droppedAttributesCount"),
+            flags: take_u32(fields, "flags"),
+        })
+    })
 }
 
 fn take_all<T>(

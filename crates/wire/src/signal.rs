@@ -155,22 +155,3 @@ mod decoded {
         }
     }
 }
-
-#[cfg(all(test, feature = "decode"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_signal_is_derived_from_the_endpoint_path() {
-        let check = |endpoint: &str, expected| {
-            assert_eq!(SignalKind::from_endpoint(endpoint), expected, "{endpoint}");
-        };
-        check("/v1/traces", Some(SignalKind::Traces));
-        check("http://169.254.169.254/latest/v1/metrics/", Some(SignalKind::Metrics));
-        check("https://o2.example.com/api/default/v1/logs?x=/v1/traces", Some(SignalKind::Logs));
-        check("http://any:4318/v1/logs", Some(SignalKind::Logs));
-        check("http://any:4318/", None);
-        check("http://localhost:4318", None);
-        check("", None);
-    }
-}

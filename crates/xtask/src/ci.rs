@@ -47,11 +47,11 @@ const LONG: [(&str, Check); 17] = [
         succeed(cargo(root, &abort).args(["--", "--ignored"]))
     }),
     ("20,000 cases of each property", |_| {
-        let properties = ["--package", "lambda-otlp-wire", "--test", "it", "properties"];
+        let properties = ["--package", "lambda-otlp-wire", "properties"];
         long_test(&properties, "PROPTEST_CASES", CASES)
     }),
     ("1,000,000 generated and damaged compact lines", |_| {
-        let compact = ["--package", "lambda-otlp-wire", "--test", "it", "compact::properties"];
+        let compact = ["--package", "lambda-otlp-wire", "compact::properties"];
         long_test(&compact, "LAMBDA_OTLP_COMPACT_CASES", COMPACT_CASES)
     }),
     ("2,000 changes of each input of the fuzz corpora", |_| {

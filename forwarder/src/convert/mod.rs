@@ -67,7 +67,7 @@ pub struct Converted {
     pub ledger: Ledger,
     /// Undecodable OTLP lines with their log events, whose message is left empty.
     pub undecodable: Vec<(LogEvent, UndecodableLine)>,
-    /// Values of REPORT lines and embedded metrics that became no data point: implausible, or over a limit.
+    /// Values of embedded metrics that became no data point: implausible, or over a limit.
     pub dropped_figures: usize,
     pub state: StreamState,
 }

@@ -32,7 +32,7 @@ use crate::read::severity::without_colours;
 use crate::read::whole_line::is_lambdas_to_the_end;
 use crate::spans::invocation_span::resource_spans;
 use crate::spans::invocations::Invocations;
-use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
+use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use prost::Message as _;
 use std::cell::OnceCell;
@@ -189,13 +189,8 @@ impl Converter {
 
     /// Converts a log event that is not an OTLP line.
     pub fn log_event(&mut self, event: &LogEventRef<'_>) {
-        if is_blank(event.message) {
-            self.consumed.empty_lines += 1;
-            return;
-        }
         let Some(mut platform) = platform_event(event.message) else {
-            self.function_line(event);
-            return;
+            return self.function_text(event);
         };
         self.observe(&mut platform);
         self.aggregator.add(&platform, event.time_unix_nano());
@@ -234,12 +229,8 @@ impl Converter {
     pub fn function_text(&mut self, event: &LogEventRef<'_>) {
         if is_blank(event.message) {
             self.consumed.empty_lines += 1;
-        } else {
-            self.function_line(event);
+            return;
         }
-    }
-
-    fn function_line(&mut self, event: &LogEventRef<'_>) {
         let Some(lines) = json_lines(event.message) else { return self.one_line(event) };
         for (at, line) in lines.into_iter().enumerate() {
             // The first record keeps the id of the log event; ids are unique.
@@ -291,10 +282,6 @@ impl Converter {
         let (metrics, open) = self.aggregator.finish_chunk();
         self.state.open = open;
         self.state.window.forget_function();
-        self.converted(metrics)
-    }
-
-    fn converted(mut self, metrics: Vec<Metric>) -> ConvertedLines {
         if self.is_told_late {
             for records in [&mut self.line_records, &mut self.platform_records] {
                 records.add_fields(|record| missing(record, &self.told));

@@ -4,6 +4,7 @@ use super::{CompactError, Context, Encoder, decode};
 use crate::random_request::Random;
 use crate::request::{Limits, Request};
 use proptest::prelude::*;
+use std::cell::RefCell;
 
 const CONTEXT: Context<'_> = Context {
     function: "orders-api",
@@ -18,8 +19,12 @@ fn cases() -> ProptestConfig {
     ProptestConfig::with_cases(cases.and_then(|cases| cases.parse().ok()).unwrap_or(100))
 }
 
+thread_local! {
+    static ENCODER: RefCell<Encoder> = RefCell::default();
+}
+
 fn decoded(requests: &[&Request]) -> Result<Vec<Request>, CompactError> {
-    let text = Encoder::default().text(&CONTEXT, requests);
+    let text = ENCODER.with_borrow_mut(|encoder| encoder.text(&CONTEXT, requests));
     decode(&text, &CONTEXT, &Limits::default())
 }
 

@@ -99,16 +99,27 @@ impl<'p> Rebuilder<'p> {
             }
             return self.scalar(number, known.kind, out);
         };
-        let mut result = Ok(());
-        delimited(out, number, |out| {
-            result = if schema::is_item(inner) {
-                self.item(inner, is_other_form, out, depth_left)
+        self.delimited(number, out, |this, out| {
+            if schema::is_item(inner) {
+                this.item(inner, is_other_form, out, depth_left)
             } else if schema::is_key_value(inner) && !is_other_form {
-                self.attribute(out, depth_left)
+                this.attribute(out, depth_left)
             } else {
-                self.message(inner, out, depth_left)
-            };
-        });
+                this.message(inner, out, depth_left)
+            }
+        })
+    }
+
+    /// A field whose content `rebuild` appends.
+    #[inline]
+    fn delimited(
+        &mut self,
+        number: u32,
+        out: &mut Vec<u8>,
+        rebuild: impl FnOnce(&mut Self, &mut Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
+        let mut result = Ok(());
+        delimited(out, number, |out| result = rebuild(self, out));
         result
     }
 
@@ -137,31 +148,17 @@ impl<'p> Rebuilder<'p> {
 
     /// Key and value of an attribute.
     fn attribute(&mut self, out: &mut Vec<u8>, depth_left: usize) -> Result<()> {
-        let mut result = Ok(());
-        delimited(out, 1, |out| result = self.text(out));
-        result?;
-        let mut result = Ok(());
-        delimited(out, 2, |out| {
-            result = self
-                .skeleton
-                .byte()
-                .and_then(|code| self.field(schema::any_value(), code, out, depth_left));
-        });
-        result
+        self.delimited(1, out, Self::text)?;
+        self.delimited(2, out, |this, out| {
+            let code = this.skeleton.byte()?;
+            this.field(schema::any_value(), code, out, depth_left)
+        })
     }
 
     fn scalar(&mut self, number: u32, kind: Kind, out: &mut Vec<u8>) -> Result<()> {
         match kind {
-            Kind::String => {
-                let mut result = Ok(());
-                delimited(out, number, |out| result = self.text(out));
-                result
-            }
-            Kind::Id => {
-                let mut result = Ok(());
-                delimited(out, number, |out| result = self.id(out));
-                result
-            }
+            Kind::String => self.delimited(number, out, Self::text),
+            Kind::Id => self.delimited(number, out, Self::id),
             Kind::Bytes => {
                 let length = self.skeleton.varint()?;
                 let bytes = self.holes.take(length)?;
@@ -203,24 +200,18 @@ impl<'p> Rebuilder<'p> {
             return Err(CompactError::Corrupt);
         }
         let count = self.skeleton.varint()?;
-        let mut result = Ok(());
-        delimited(out, number, |out| {
+        self.delimited(number, out, |this, out| {
             // Each value has a byte in the skeleton, so that a wrong count ends with it.
             for _ in 0..count {
-                result = match kind {
-                    Kind::Double | Kind::Fixed64 => self.word(kind, out),
-                    Kind::Uint64 => self.number().map(|value| push_varint(out, value)),
-                    _ => Err(CompactError::Corrupt),
-                };
-                if result.is_ok() {
-                    result = self.bound(out);
+                match kind {
+                    Kind::Double | Kind::Fixed64 => this.word(kind, out)?,
+                    Kind::Uint64 => push_varint(out, this.number()?),
+                    _ => return Err(CompactError::Corrupt),
                 }
-                if result.is_err() {
-                    return;
-                }
+                this.bound(out)?;
             }
-        });
-        result
+            Ok(())
+        })
     }
 
     fn number(&mut self) -> Result<u64> {

@@ -4,19 +4,6 @@ use super::*;
 use std::io::Read as _;
 
 #[test]
-fn compressed_data_inflates_unchanged_at_every_level() {
-    let input: Vec<u8> = (0..100_000u32).flat_map(|n| (n % 251).to_le_bytes()).collect();
-    for level in 0..=9 {
-        let mut compressor = Compressor::new(level);
-        for length in [0, 1, 1000, input.len()] {
-            let mut out = Vec::new();
-            compressor.compress(&input[..length], 0..0, usize::MAX, &mut out).unwrap();
-            assert_eq!(inflate(&out, input.len()).unwrap(), &input[..length], "level {level}");
-        }
-    }
-}
-
-#[test]
 fn output_of_exactly_the_limit_is_accepted() {
     let gzip = compress(6, &[7; 5000]);
     assert_eq!(inflate(&gzip, 5000).unwrap().len(), 5000);

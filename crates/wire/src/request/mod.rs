@@ -305,7 +305,6 @@ impl Request {
 #[cfg(all(test, feature = "encode"))]
 mod tests {
     use super::*;
-    use crate::protobuf::Writer;
 
     #[test]
     fn parts_of_a_request_keep_its_mark_for_few_keys() {
@@ -324,28 +323,5 @@ mod tests {
     fn the_debug_form_of_a_request_has_no_content() {
         let request = Request::trusted(SignalKind::Traces, b"\x0a\x06s3cret".to_vec());
         assert_eq!(format!("{request:?}"), "Request(traces, 0 items, 8 bytes)");
-    }
-
-    #[test]
-    fn the_first_resource_at_the_start_of_a_request_is_located() {
-        let check = |write: &dyn Fn(&mut Writer<'_>), expected: &[u8]| {
-            let mut bytes = Vec::new();
-            write(&mut Writer::new(&mut bytes));
-            let request = Request::trusted(SignalKind::Traces, bytes);
-            assert_eq!(&request.bytes()[request.resource_place()], expected);
-        };
-        let resource = [b"\x0a\x03key".repeat(60), b"end".to_vec()].concat();
-        let with = |writer: &mut Writer<'_>| {
-            for _ in 0..2 {
-                writer.message(1, |container| {
-                    container.bytes(1, &resource);
-                    container.message(2, |scope| scope.string(3, "schema"));
-                });
-            }
-        };
-        check(&with, &resource);
-        check(&|writer| writer.message(1, |container| container.string(3, "schema")), b"");
-        check(&|writer| writer.string(2, "unknown"), b"");
-        check(&|_| (), b"");
     }
 }

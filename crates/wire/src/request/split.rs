@@ -241,11 +241,4 @@ mod tests {
             assert_eq!(cut.iter().map(Request::items).collect::<Vec<_>>(), parts, "{max_bytes}");
         }
     }
-
-    #[test]
-    fn items_below_heads_of_half_the_limit_stay_together() {
-        let parts = |max_bytes: usize| spans(50, 9).split_by_size(max_bytes).len();
-        assert_eq!(parts(101), 1);
-        assert!(parts(102) > 1);
-    }
 }

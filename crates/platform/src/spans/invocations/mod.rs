@@ -14,7 +14,7 @@ use crate::spans::invocation::{FunctionRoot, Invocation, Phase, ShutdownReason, 
 use crate::spans::invocation_span;
 
 /// The invocations of one execution environment or log stream.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Invocations {
     options: SpanOptions,
     /// `true` if a report alone creates a span, as in a log stream: the lines of an invocation may arrive in two deliveries, and
@@ -42,15 +42,7 @@ impl Invocations {
 
     /// Creates the table of an extension, which receives an environment's events as they happen.
     pub fn new(options: SpanOptions) -> Self {
-        Self {
-            options,
-            only_reported: false,
-            table: VecDeque::new(),
-            pending: VecDeque::new(),
-            segments: VecDeque::new(),
-            finished: Vec::new(),
-            evicted: 0,
-        }
+        Self { options, ..Self::default() }
     }
 
     /// Creates the table of a log stream, whose events arrive in deliveries.
@@ -166,19 +158,20 @@ impl Invocations {
 
     pub fn take_finished(&mut self) -> Vec<Span> {
         let (end, only_reported) = (self.options.end, self.only_reported);
-        for invocation in &mut self.table {
-            if invocation.is_written {
-                if invocation.reported.is_some() {
-                    self.finished.extend(invocation_span::late_report(invocation, &self.options));
-                }
-            } else if invocation.is_ready(end, only_reported) {
-                self.finished.extend(invocation_span::of_invocation(invocation, &self.options));
+        let mut table = std::mem::take(&mut self.table);
+        for invocation in &mut table {
+            let is_new = !invocation.is_written && invocation.is_ready(end, only_reported);
+            if is_new || invocation.is_written {
+                self.finish(invocation);
+            }
+            if is_new {
                 invocation.is_written = true;
                 invocation.phases = Vec::new();
             }
         }
         // An invocation without a report stays, so that its late report creates no second span.
-        self.table.retain(|invocation| !invocation.is_written || invocation.reported.is_none());
+        table.retain(|invocation| !invocation.is_written || invocation.reported.is_none());
+        self.table = table;
         std::mem::take(&mut self.finished)
     }
 
