@@ -33,8 +33,6 @@ pub(crate) struct Run {
     /// Items that are not in `ledger`: other lines of the log groups, and items that follow from Lambda's reports.
     pub(crate) others: Vec<Item>,
     pub(crate) arrived: Arrived,
-    /// Values that OpenObserve would store incorrectly.
-    pub(crate) oddities: Vec<String>,
     pub(crate) refused_elsewhere: BTreeSet<String>,
     pub(crate) elsewhere: Option<String>,
     /// The number of records that the backend was told to lose, and the number that it lost.
@@ -211,7 +209,6 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
         ledger: read_ledger(&ledger)?,
         others: others(&lambda, &names, &warehouse, &deliveries)?,
         arrived: Arrived::at(&sink),
-        oddities: sink.oddities().iter().map(|oddity| format!("{oddity:?}")).collect(),
         refused_elsewhere: refused_elsewhere(&lambda),
         elsewhere: arguments.endpoint.clone(),
         told_to_lose: arguments.lose,

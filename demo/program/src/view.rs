@@ -219,8 +219,6 @@ pub(crate) fn details(run: &Run, accounts: &Accounts) -> Vec<String> {
         let (told, lost) = (run.told_to_lose, run.lost_on_purpose);
         details.push(format!("the backend was told to lose {told}, and lost {lost}"));
     }
-    let oddities = run.oddities.iter();
-    details.extend(oddities.map(|oddity| format!("OpenObserve would store this wrong: {oddity}")));
     if let Some(endpoint) = &run.elsewhere {
         if run.refused_elsewhere.is_empty() {
             details.push(format!("{endpoint}: accepted everything"));

@@ -54,12 +54,6 @@ impl Builder {
         self
     }
 
-    /// Largest inflated body: 200 MiB (`ZO_PAYLOAD_LIMIT`).
-    pub fn payload_limit(mut self, bytes: usize) -> Self {
-        self.config.payload_limit = bytes;
-        self
-    }
-
     /// Most distinct columns of one stream in one request: 1000 (`ZO_COLS_PER_RECORD_LIMIT`).
     pub fn max_columns(mut self, columns: usize) -> Self {
         self.config.max_columns = columns;

@@ -23,7 +23,6 @@ mod builder;
 pub mod grpc;
 mod http_response;
 mod ingest;
-mod oddity;
 mod route;
 mod rows;
 mod script;
@@ -39,7 +38,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 pub use self::builder::{Builder, SinkError};
-pub use self::oddity::{Oddity, OddityKind};
 pub use self::script::{Faults, ScriptedResponse};
 pub use self::store::{
     Counts, ReceivedRequest, Stored, StoredJson, StoredLogRecord, StoredMetric, StoredSpan,
@@ -140,10 +138,9 @@ impl Sink {
         self.shared.state().store.json_records.clone()
     }
 
-    /// The items that OpenObserve accepts silently and then shows wrongly or not at all. Tests assert that it is
-    /// empty.
-    pub fn oddities(&self) -> Vec<Oddity> {
-        self.shared.state().store.oddities.clone()
+    /// How many columns concurrent requests lost, see [`Builder::racing_schemas`].
+    pub fn lost_columns(&self) -> usize {
+        self.shared.state().store.lost_columns
     }
 
     pub fn counts(&self) -> Counts {

@@ -55,9 +55,6 @@ pub(super) fn target(path: &str) -> Option<Target> {
     match segments.as_slice() {
         ["v1", name] => Some(otlp(DEFAULT_ORGANIZATION, Signal::from_path(name)?)),
         ["api", organization, "v1", name] => Some(otlp(organization, Signal::from_path(name)?)),
-        ["api", organization, "traces"] | ["api", organization, "otel", "v1", "traces"] => {
-            Some(otlp(organization, Signal::Traces))
-        }
         ["api", organization, stream, "_json"] => Some(Target::Json {
             organization: (*organization).to_owned(),
             stream: super::ingest::stream(stream),

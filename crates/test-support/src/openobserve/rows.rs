@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::Signal;
 use super::ingest::{FLATTEN_LEVEL, column};
-use super::store::{Store, StoredLogRecord, StoredMetric, StoredSpan};
+use super::store::{ColumnsByStream, Records, Store, StoredLogRecord, StoredMetric, StoredSpan};
 
 pub(super) struct Row {
     /// The stream. A histogram has several, `…_bucket` among them.
@@ -47,6 +47,32 @@ pub(super) fn stream(
         }
     }
     rows.into_iter().filter(move |row| row.stream == stream)
+}
+
+/// The columns of the rows of these records, by the stream that a request may race for.
+pub(super) fn columns(records: &Records) -> ColumnsByStream {
+    let mut columns = ColumnsByStream::new();
+    let mut add = |stream: &str, row: Row| {
+        if !columns.contains_key(stream) {
+            columns.insert(stream.to_owned(), BTreeSet::new());
+        }
+        columns.get_mut(stream).into_iter().for_each(|own| own.extend(row.columns.keys().cloned()));
+    };
+    match records {
+        Records::Spans(spans) => spans.iter().for_each(|span| add(&span.stream, of_span(span))),
+        Records::Logs(records) => records.iter().for_each(|record| {
+            of_log_record(record).into_iter().for_each(|row| add(&record.stream, row))
+        }),
+        Records::Metrics(metrics) => {
+            for metric in metrics {
+                let mut rows = Vec::new();
+                of_metric(metric, &mut rows);
+                rows.into_iter().for_each(|row| add(&metric.stream, row));
+            }
+        }
+        Records::Json(_) => {}
+    }
+    columns
 }
 
 /// The streams with telemetry. The name of a histogram is a stream too, without rows.

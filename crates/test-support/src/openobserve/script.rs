@@ -18,8 +18,6 @@ pub enum ScriptedResponse {
     Status(u16),
     /// This status, and `Retry-After` in whole seconds (rounded up).
     RetryAfter(u16, Duration),
-    /// This status, and `Retry-After` as an HTTP date this long after the sink's clock.
-    RetryAfterDate(u16, Duration),
     Response {
         status: u16,
         headers: Vec<(String, String)>,
@@ -27,12 +25,8 @@ pub enum ScriptedResponse {
     },
     /// 503 because the table in memory is full; OpenObserve sends no `Retry-After` with it.
     MemoryTableOverflow,
-    /// The disk is full: logs 200 with the body `0a 00`, traces 400, metrics 500.
-    DiskFull,
     /// 200 with the body `0a 00`, an empty `partial_success`: the write failed. For `_json`: 200 with both counts 0.
     WriteFailed,
-    /// 413 with OpenObserve's text.
-    TooLarge,
     /// A 3xx status that points to this address.
     Redirect(u16, String),
     /// The connection is closed before the body is read.
@@ -63,17 +57,6 @@ impl ScriptedResponse {
     /// [`ScriptedResponse::Ok`] once [`Sink::release`](super::Sink::release) is called.
     pub fn held() -> Self {
         Self::Held(Box::new(Self::Ok))
-    }
-
-    /// Returns `true` if the client cannot know the fate of its request: the connection ends after the body was sent.
-    pub fn is_ambiguous(&self) -> bool {
-        match self {
-            Self::CloseAfterBody | Self::CloseAfterStore | Self::HalfResponse => true,
-            Self::Gzipped(inner) | Self::Held(inner) | Self::Delayed(_, inner) => {
-                inner.is_ambiguous()
-            }
-            _ => false,
-        }
     }
 }
 
@@ -145,9 +128,7 @@ impl Faults {
             ScriptedResponse::Status(504),
             ScriptedResponse::Status(408),
             ScriptedResponse::RetryAfter(429, Duration::from_secs(1)),
-            ScriptedResponse::RetryAfterDate(503, Duration::from_secs(2)),
             ScriptedResponse::MemoryTableOverflow,
-            ScriptedResponse::DiskFull,
             ScriptedResponse::CloseBeforeBody,
             ScriptedResponse::CloseAfterBody,
             ScriptedResponse::CloseAfterStore,

@@ -1,5 +1,6 @@
 //! The state that the sink's handles and its connections share.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};
 
 use http::StatusCode;
@@ -8,8 +9,7 @@ use tokio::sync::watch;
 use super::Signal;
 use super::builder::Config;
 use super::http_response::HttpResponse;
-use super::ingest::{self, Submission};
-use super::oddity::{Oddity, OddityKind};
+use super::ingest::{self, Submission, Verdict};
 use super::route::Target;
 use super::script::{Script, ScriptedResponse};
 use super::store::{Counts, ReceivedRequest, Removal, Store, Ticket};
@@ -72,38 +72,29 @@ impl Shared {
         refuse: u64,
     ) -> HttpResponse {
         let signal = submission.target.as_ref().ok().and_then(Target::signal);
-        let mut verdict = ingest::ingest(&self.config, submission, ticket.index, refuse);
+        let verdict = ingest::ingest(&self.config, submission, ticket.index, refuse);
+        let Verdict { mut reply, mut records, rejected, organization, columns } = match verdict {
+            Ok(verdict) => verdict,
+            Err(reply) => return reply,
+        };
         self.change(|state| {
-            let mut stored = 0;
-            if let Some(mut records) = verdict.records {
-                let columns = std::mem::take(&mut verdict.columns);
-                if let Some(signal) = signal.filter(|_| self.config.racing_schemas) {
-                    let schemas = &mut state.store.schemas;
-                    let stale =
-                        schemas.merge(&verdict.organization, signal, columns, ticket.schemas);
-                    for (stream, missing) in &stale {
-                        verdict.oddities.push(Oddity {
-                            kind: OddityKind::StaleSchema,
-                            request: ticket.index,
-                            detail: format!("{} {stream}: {missing:?}", signal.name()),
-                        });
-                    }
-                    if !records.lose_columns(&stale) {
-                        verdict.reply = HttpResponse::error(500, "Error# ArrowJsonEncodeError");
-                    }
+            if let Some(signal) = signal.filter(|_| self.config.racing_schemas) {
+                let schemas = &mut state.store.schemas;
+                let stale = schemas.merge(&organization, signal, columns, ticket.schemas);
+                state.store.lost_columns += stale.values().map(BTreeSet::len).sum::<usize>();
+                if !records.lose_columns(&stale) {
+                    reply = HttpResponse::error(500, "Error# ArrowJsonEncodeError");
                 }
-                state.store.counts.lost += records.remove(&mut state.to_lose);
-                stored = records.items();
-                state.store.keep(records);
             }
-            state.store.counts.rejected += verdict.rejected;
-            state.store.oddities.extend(verdict.oddities);
+            state.store.counts.lost += records.remove(&mut state.to_lose);
+            state.store.counts.rejected += rejected;
             if let Some(received) = state.store.request_mut(ticket) {
-                received.stored = stored;
-                received.rejected = verdict.rejected;
+                received.stored = records.items();
+                received.rejected = rejected;
             }
+            state.store.keep(records);
         });
-        verdict.reply
+        reply
     }
 
     pub(super) fn answered(&self, ticket: Ticket, status: StatusCode, is_whole: bool) {

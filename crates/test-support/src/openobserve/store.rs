@@ -1,8 +1,7 @@
 //! The sink's memory: received requests and stored records.
 
 use super::Signal;
-use super::ingest::{Columns, column};
-use super::oddity::Oddity;
+use super::ingest::column;
 use bytes::Bytes;
 use http::HeaderMap;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
@@ -127,7 +126,7 @@ impl Records {
 
     /// Removes the values that a stale schema has no columns for. Returns `false` if OpenObserve answers with an error: it wrote
     /// the metrics of the other streams.
-    pub(super) fn lose_columns(&mut self, stale: &BTreeMap<String, BTreeSet<String>>) -> bool {
+    pub(super) fn lose_columns(&mut self, stale: &ColumnsByStream) -> bool {
         match self {
             Self::Spans(spans) => {
                 for span in spans {
@@ -253,7 +252,7 @@ pub(super) struct Store {
     pub(super) log_records: Vec<StoredLogRecord>,
     pub(super) metrics: Vec<StoredMetric>,
     pub(super) json_records: Vec<StoredJson>,
-    pub(super) oddities: Vec<Oddity>,
+    pub(super) lost_columns: usize,
     pub(super) counts: Counts,
     pub(super) schemas: Schemas,
     epoch: u64,
@@ -307,7 +306,7 @@ impl Store {
 // metrics cannot be written. Log records were not seen to lose anything.
 
 /// The columns that a request has in each of its streams.
-pub(super) type ColumnsByStream = BTreeMap<String, Columns>;
+pub(super) type ColumnsByStream = BTreeMap<String, BTreeSet<String>>;
 
 /// The columns of all streams, each with the version of the schemas that first had it.
 #[derive(Debug, Default)]
@@ -329,21 +328,20 @@ impl Schemas {
         signal: Signal,
         columns: ColumnsByStream,
         seen: u64,
-    ) -> BTreeMap<String, BTreeSet<String>> {
+    ) -> ColumnsByStream {
         self.version += 1;
         let mut stale = BTreeMap::new();
         for (stream, columns) in columns {
             let key = (organization.to_owned(), signal, stream.clone());
             let known = self.streams.entry(key).or_default();
-            let is_new = |column: &&String| !known.contains_key(*column);
-            if columns.names().any(|column| is_new(&column)) {
-                for column in columns.names() {
-                    known.entry(column.clone()).or_insert(self.version);
+            if columns.iter().any(|column| !known.contains_key(column)) {
+                for column in columns {
+                    known.entry(column).or_insert(self.version);
                 }
                 continue;
             }
-            let added_since = |column: &&String| known.get(*column).is_some_and(|at| *at > seen);
-            let missing: BTreeSet<String> = columns.names().filter(added_since).cloned().collect();
+            let added_since = |column: &String| known.get(column).is_some_and(|at| *at > seen);
+            let missing: BTreeSet<String> = columns.into_iter().filter(added_since).collect();
             if !missing.is_empty() {
                 stale.insert(stream, missing);
             }

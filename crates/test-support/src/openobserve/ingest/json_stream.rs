@@ -5,7 +5,6 @@ use serde_json::{Map, Value, json};
 use super::{Context, Ingested};
 use crate::openobserve::http_response::HttpResponse;
 use crate::openobserve::route::Target;
-use crate::openobserve::store::ColumnsByStream;
 use crate::openobserve::store::{Records, StoredJson};
 
 /// An array of objects or one object. One element that is no object refuses the whole request.
@@ -46,7 +45,7 @@ pub(crate) fn ingest(
             request: context.request,
         });
     }
-    Ingested { records: Records::Json(kept), rejected, message, columns: ColumnsByStream::new() }
+    Ingested { records: Records::Json(kept), rejected, message }
 }
 
 pub(crate) fn answer(target: &Target, ingested: &Ingested) -> HttpResponse {

@@ -3,18 +3,15 @@
 
 pub(super) mod admit;
 pub(super) mod json_stream;
-mod logs;
-mod metrics;
-mod traces;
+mod signals;
 
 use crate::openobserve::Signal;
 use crate::openobserve::builder::Config;
 use crate::openobserve::http_response::{HttpResponse, JSON, PROTOBUF};
-use crate::openobserve::oddity::{Oddities, Oddity, OddityKind};
 use crate::openobserve::route::Target;
-use crate::openobserve::store::ColumnsByStream;
-use crate::openobserve::store::{Records, Removal, data_points};
-use admit::{Encoding, Inflated};
+use crate::openobserve::rows;
+use crate::openobserve::store::{ColumnsByStream, Records, Removal, data_points};
+use admit::Encoding;
 use bytes::Bytes;
 use http::HeaderMap;
 use opentelemetry_proto::tonic::collector::logs::v1::{
@@ -26,10 +23,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
-use opentelemetry_proto::tonic::common::v1::KeyValue;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message;
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The stream of requests without the header `stream-name`.
@@ -93,7 +87,7 @@ fn decode<M: Message + Default + serde::de::DeserializeOwned>(
 pub(crate) struct Submission {
     pub(crate) target: Result<Target, HttpResponse>,
     pub(crate) headers: HeaderMap,
-    inflated: Result<Inflated, HttpResponse>,
+    inflated: Result<Bytes, HttpResponse>,
     decoded: Option<Result<Decoded, String>>,
     encoding: Result<Encoding, HttpResponse>,
 }
@@ -114,7 +108,7 @@ impl Submission {
         let decoded = match (&inflated, &target) {
             (Ok(inflated), Ok(target)) => {
                 let is_json = admit::content_type(&headers, target).unwrap_or_default();
-                Some(Decoded::of(&inflated.body, target, is_json))
+                Some(Decoded::of(inflated, target, is_json))
             }
             _ => None,
         };
@@ -122,7 +116,7 @@ impl Submission {
     }
 
     pub(crate) fn body(&self) -> Bytes {
-        self.inflated.as_ref().map(|inflated| inflated.body.clone()).unwrap_or_default()
+        self.inflated.clone().unwrap_or_default()
     }
 
     pub(crate) fn items(&self) -> u64 {
@@ -135,22 +129,7 @@ pub(crate) struct Context<'a> {
     pub(crate) organization: &'a str,
     pub(crate) stream: &'a str,
     pub(crate) window: IngestWindow,
-    pub(crate) is_json: bool,
     pub(crate) request: usize,
-    max_columns: usize,
-}
-
-impl Context<'_> {
-    pub(crate) fn check_columns(&self, columns: &Columns, stream: &str) -> Result<(), Refusal> {
-        let count = columns.count();
-        if count <= self.max_columns {
-            return Ok(());
-        }
-        let max = self.max_columns;
-        Err(Refusal::Bad(format!(
-            "Got {count} columns for stream [{stream}], but only {max} columns accept"
-        )))
-    }
 }
 
 #[derive(Debug)]
@@ -159,75 +138,33 @@ pub(crate) struct Ingested {
     pub(crate) rejected: u64,
     /// The text for `partial_success`.
     pub(crate) message: String,
-    /// The columns of streams whose schema the request may race for.
-    pub(crate) columns: ColumnsByStream,
-}
-
-/// A request without stored records.
-#[derive(Debug)]
-pub(crate) enum Refusal {
-    /// 400 with this message.
-    Bad(String),
-    /// 200 with `0a 00`.
-    WriteFailed,
 }
 
 #[derive(Debug)]
 pub(crate) struct Verdict {
     pub(crate) reply: HttpResponse,
-    pub(crate) records: Option<Records>,
+    pub(crate) records: Records,
     pub(crate) rejected: u64,
-    pub(crate) oddities: Vec<Oddity>,
     pub(crate) organization: String,
+    /// The columns of streams whose schema the request may race for.
     pub(crate) columns: ColumnsByStream,
 }
 
-impl Verdict {
-    fn refused(reply: HttpResponse) -> Self {
-        Self {
-            reply,
-            records: None,
-            rejected: 0,
-            oddities: Vec::new(),
-            organization: String::new(),
-            columns: ColumnsByStream::new(),
-        }
-    }
-}
-
-/// `refuse` more items than the rules do are put into `partial_success`, as far as there are any.
+/// The verdict, or the answer to a request of which nothing is stored. `refuse` more items than the rules do are put into
+/// `partial_success`, as far as there are any.
 pub(crate) fn ingest(
     config: &Config,
     submission: Submission,
     request: usize,
     refuse: u64,
-) -> Verdict {
-    let mut oddities = Oddities::new(request);
-    let mut verdict = match judge(config, submission, request, refuse, &mut oddities) {
-        Ok(verdict) => verdict,
-        Err(reply) => Verdict::refused(reply),
-    };
-    verdict.oddities = oddities.into_vec();
-    verdict
-}
-
-fn judge(
-    config: &Config,
-    submission: Submission,
-    request: usize,
-    refuse: u64,
-    oddities: &mut Oddities,
 ) -> Result<Verdict, HttpResponse> {
     let target = submission.target?;
     // The encoding is checked before authorization.
     submission.encoding?;
     admit::authorize(config, &submission.headers)?;
     admit::organization(config, &target)?;
-    let inflated = submission.inflated?;
+    submission.inflated?;
     let is_json = admit::content_type(&submission.headers, &target)?;
-    if inflated.rest > 0 {
-        oddities.add(OddityKind::BytesAfterGzip, format!("{} bytes", inflated.rest));
-    }
     let decoded = submission.decoded.unwrap_or_else(|| Err("Invalid proto: nothing".to_owned()));
     let decoded = decoded.map_err(|message| HttpResponse::error(400, &message))?;
     let header = submission
@@ -239,43 +176,45 @@ fn judge(
     let window =
         IngestWindow { past: config.past, future: config.future, now_unix_nano: (config.clock)() };
     let organization = target.organization();
-    let context = Context {
-        organization,
-        stream: &stream,
-        window,
-        is_json,
-        request,
-        max_columns: config.max_columns,
+    let context = Context { organization, stream: &stream, window, request };
+    let mut ingested = match decoded {
+        Decoded::Traces(request) => signals::traces(request, &context),
+        Decoded::Logs(request) => signals::logs(request, &context),
+        Decoded::Metrics(request) => signals::metrics(request, &context),
+        Decoded::Json(records) => json_stream::ingest(records, &target, &context),
     };
-    let ingested = match decoded {
-        Decoded::Traces(request) => traces::ingest(request, &context, oddities),
-        Decoded::Logs(request) => logs::ingest(request, &context, oddities),
-        Decoded::Metrics(request) => metrics::ingest(request, &context, oddities),
-        Decoded::Json(records) => Ok(json_stream::ingest(records, &target, &context)),
-    };
-    let mut ingested = match ingested {
-        Ok(ingested) => ingested,
-        Err(Refusal::Bad(message)) => return Err(HttpResponse::error(400, &message)),
-        Err(Refusal::WriteFailed) => return Err(HttpResponse::write_failed()),
-    };
+    let columns = rows::columns(&ingested.records);
+    check_columns(&columns, config.max_columns, target.signal())?;
     let kept = ingested.records.items().saturating_sub(refuse);
     let refused = ingested.records.remove(&mut Removal::behind(kept, refuse));
     ingested.rejected += refused;
     if refused > 0 && ingested.message.is_empty() {
         ingested.message = match target.signal() {
-            Some(Signal::Traces) => traces::REJECTED.to_owned(),
+            Some(Signal::Traces) => signals::REJECTED_SPANS.to_owned(),
             _ => "rejected by the sink's script".to_owned(),
         };
     }
     let reply = answer(&target, is_json, &ingested);
-    Ok(Verdict {
-        reply,
-        rejected: ingested.rejected,
-        records: Some(ingested.records),
-        oddities: Vec::new(),
-        organization: organization.to_owned(),
-        columns: ingested.columns,
-    })
+    let Ingested { records, rejected, .. } = ingested;
+    Ok(Verdict { reply, rejected, records, organization: organization.to_owned(), columns })
+}
+
+/// Refuses a request with too many columns in a stream: logs with 200 and `0a 00`, others with 400.
+fn check_columns(
+    columns: &ColumnsByStream,
+    max: usize,
+    signal: Option<Signal>,
+) -> Result<(), HttpResponse> {
+    for (stream, columns) in columns.iter().filter(|(_, columns)| columns.len() > max) {
+        if signal == Some(Signal::Logs) {
+            return Err(HttpResponse::write_failed());
+        }
+        let count = columns.len();
+        let message =
+            format!("Got {count} columns for stream [{stream}], but only {max} columns accept");
+        return Err(HttpResponse::error(400, &message));
+    }
+    Ok(())
 }
 
 fn answer(target: &Target, is_json: bool, ingested: &Ingested) -> HttpResponse {
@@ -352,45 +291,6 @@ pub(crate) fn stream(name: &str) -> String {
     stream
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Columns(BTreeSet<String>);
-
-impl Columns {
-    pub(crate) fn count(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
-        self.0.iter()
-    }
-
-    pub(crate) fn add(&mut self, name: &str) {
-        if !self.0.contains(name) {
-            self.0.insert(name.to_owned());
-        }
-    }
-
-    pub(crate) fn add_all(&mut self, names: &[&str]) {
-        for name in names {
-            self.add(name);
-        }
-    }
-
-    /// One column for each attribute, and for each entry of a map while `levels` remain; a value of null makes none.
-    pub(crate) fn flatten(&mut self, prefix: &str, attributes: &[KeyValue], levels: usize) {
-        for attribute in attributes {
-            let name = format!("{prefix}{}", column(&attribute.key));
-            match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
-                None => {}
-                Some(Value::KvlistValue(map)) if levels > 1 => {
-                    self.flatten(&format!("{name}_"), &map.values, levels - 1);
-                }
-                Some(_) => self.add(&name),
-            }
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IngestWindow {
     pub(crate) past: Duration,
@@ -419,6 +319,3 @@ impl IngestWindow {
         None
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,7 +2,6 @@
 
 mod search;
 
-use crate::openobserve::Signal;
 use crate::openobserve::http_response::HttpResponse;
 use crate::openobserve::ingest::{Submission, json_stream};
 use crate::openobserve::route::{self, Target};
@@ -21,7 +20,7 @@ use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::task::{JoinError, spawn_blocking};
 
 /// A body may be this much larger than the limit before reading stops: enough to answer 413 to an encoded body.
@@ -144,11 +143,6 @@ fn conclude(
         ScriptedResponse::RetryAfter(status, wait) => {
             error(status).with_header("retry-after", &whole_seconds(wait).to_string())
         }
-        ScriptedResponse::RetryAfterDate(status, wait) => {
-            let seconds = (shared.config.clock)() / 1_000_000_000 + whole_seconds(wait);
-            let date = UNIX_EPOCH + Duration::from_secs(seconds);
-            error(status).with_header("retry-after", &httpdate::fmt_http_date(date))
-        }
         ScriptedResponse::Response { status, headers, body } => {
             let mut reply = HttpResponse::empty(status);
             for (name, value) in headers {
@@ -160,9 +154,7 @@ fn conclude(
         ScriptedResponse::MemoryTableOverflow => {
             HttpResponse::error(503, "Error# MemoryTableOverflowError")
         }
-        ScriptedResponse::DiskFull => disk_full(&submission),
         ScriptedResponse::WriteFailed => write_failed(&submission),
-        ScriptedResponse::TooLarge => HttpResponse::too_large(),
         ScriptedResponse::Redirect(status, address) => {
             HttpResponse::empty(status).with_header("location", &address)
         }
@@ -214,21 +206,6 @@ fn write(
 fn error(status: u16) -> HttpResponse {
     let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     HttpResponse::error(status, reason.unwrap_or("scripted"))
-}
-
-/// Measured on a disk of 60 MB.
-fn disk_full(submission: &Submission) -> HttpResponse {
-    let signal = submission.target.as_ref().ok().and_then(Target::signal);
-    let data = match signal {
-        Some(Signal::Traces) => "trace",
-        Some(Signal::Metrics) => "metric",
-        Some(Signal::Logs) | None => return write_failed(submission),
-    };
-    let status = if signal == Some(Signal::Traces) { 400 } else { 500 };
-    HttpResponse::error(
-        status,
-        &format!("error while writing {data} data: SqlxError# database or disk is full"),
-    )
 }
 
 fn write_failed(submission: &Submission) -> HttpResponse {
