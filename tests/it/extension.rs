@@ -51,7 +51,7 @@ async fn a_custom_runtime_without_an_sdk_has_all_signals() {
         .layer(layer)
         .env("OTEL_LAMBDA_RECEIVER_PORT", free_port().to_string());
     lambda.create_function(orders).unwrap();
-    lambda.subscribe("/aws/lambda/orders", "forwarder", "").unwrap();
+    lambda.subscribe("/aws/lambda/orders", "forwarder").unwrap();
     let mut request_ids = Vec::new();
     for order in ["a book", "a sold out book"] {
         request_ids

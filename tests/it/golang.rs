@@ -47,7 +47,7 @@ async fn each_go_invocation_has_one_server_span() {
         .env("OTEL_LAMBDA_RECEIVER_PORT", &port)
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://localhost:{port}"));
     lambda.create_function(orders).unwrap();
-    lambda.subscribe("/aws/lambda/orders", "forwarder", "").unwrap();
+    lambda.subscribe("/aws/lambda/orders", "forwarder").unwrap();
     for order in ["a book", "a sold out book", "a slow book"] {
         lambda.invoke("orders", json!(order).to_string()).await.unwrap();
     }

@@ -5,6 +5,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// The account of all functions, and the version that is invoked.
+pub(crate) const ACCOUNT: &str = "123456789012";
+pub(crate) const VERSION: &str = "$LATEST";
+
 /// A function as `CreateFunction` would describe it.
 ///
 /// ```
@@ -31,9 +35,6 @@ pub struct FunctionSpec {
     pub(crate) application_log_level: LogLevel,
     pub(crate) region: String,
     credentials: Option<Variables>,
-    pub(crate) account_id: String,
-    pub(crate) version: String,
-    log_group: Option<String>,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) max_environments: usize,
     pub(crate) layers: Vec<PathBuf>,
@@ -83,8 +84,6 @@ impl LogLevel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Initialization {
     OnDemand,
-    /// Environments are initialised ahead of time; see [`Lambda::initialise`](crate::Lambda::initialise).
-    ProvisionedConcurrency,
     /// Environments are initialised, frozen and restored. The runtime may call `restore/next`.
     SnapStart,
     /// Environments on instances of the customer's (AWS Lambda "Lambda Managed Instances"): never frozen, extensions are told of
@@ -97,7 +96,6 @@ impl Initialization {
     pub fn name(self) -> &'static str {
         match self {
             Self::OnDemand => "on-demand",
-            Self::ProvisionedConcurrency => "provisioned-concurrency",
             Self::SnapStart => "snap-start",
             Self::ManagedInstances => "lambda-managed-instances",
         }
@@ -120,9 +118,6 @@ impl FunctionSpec {
             application_log_level: LogLevel::Info,
             region: "us-east-1".to_owned(),
             credentials: None,
-            account_id: "123456789012".to_owned(),
-            version: "$LATEST".to_owned(),
-            log_group: None,
             directory: None,
             max_environments: 10,
             layers: Vec::new(),
@@ -200,26 +195,6 @@ impl FunctionSpec {
         self
     }
 
-    #[must_use]
-    pub fn account_id(mut self, account_id: impl Into<String>) -> Self {
-        self.account_id = account_id.into();
-        self
-    }
-
-    /// The version that is invoked, `$LATEST` if not set.
-    #[must_use]
-    pub fn version(mut self, version: impl Into<String>) -> Self {
-        self.version = version.into();
-        self
-    }
-
-    /// Writes to another group than `/aws/lambda/NAME`; stream names then contain the function's name.
-    #[must_use]
-    pub fn log_group(mut self, log_group: impl Into<String>) -> Self {
-        self.log_group = Some(log_group.into());
-        self
-    }
-
     /// The working directory of the process; if not set, it keeps the local Lambda's own.
     #[must_use]
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
@@ -271,17 +246,13 @@ impl FunctionSpec {
         &self.name
     }
 
-    pub(crate) fn version_name(&self) -> &str {
-        &self.version
-    }
-
     pub fn log_group_name(&self) -> String {
-        self.log_group.clone().unwrap_or_else(|| format!("/aws/lambda/{}", self.name))
+        format!("/aws/lambda/{}", self.name)
     }
 
     /// The function's ARN without a version.
     pub fn arn(&self) -> String {
-        format!("arn:aws:lambda:{}:{}:function:{}", self.region, self.account_id, self.name)
+        format!("arn:aws:lambda:{}:{ACCOUNT}:function:{}", self.region, self.name)
     }
 
     pub(crate) fn bootstrap(&self) -> &Path {
@@ -290,10 +261,6 @@ impl FunctionSpec {
 
     pub(crate) fn arguments(&self) -> &[String] {
         &self.arguments
-    }
-
-    pub(crate) fn has_own_log_group(&self) -> bool {
-        self.log_group.is_some()
     }
 }
 
@@ -334,7 +301,7 @@ impl FunctionSpec {
             ("AWS_REGION", &self.region),
             ("AWS_DEFAULT_REGION", &self.region),
             ("AWS_LAMBDA_FUNCTION_NAME", &self.name),
-            ("AWS_LAMBDA_FUNCTION_VERSION", &self.version),
+            ("AWS_LAMBDA_FUNCTION_VERSION", VERSION),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &memory_mb),
             ("AWS_LAMBDA_INITIALIZATION_TYPE", self.initialization.name()),
             ("AWS_LAMBDA_LOG_GROUP_NAME", &log_group),

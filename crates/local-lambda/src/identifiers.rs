@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 use crate::clock::Timestamp;
-use crate::function::FunctionSpec;
+use crate::function::VERSION;
 
 /// 64 random bits; unlikely to repeat, and not meant to be secret.
 pub(crate) fn random() -> u64 {
@@ -48,10 +48,9 @@ impl Trace {
     }
 }
 
-/// `YYYY/MM/DD/[VERSION]<32 hex>`; in a log group of the user's own the function's name comes before the version.
-pub(crate) fn log_stream(spec: &FunctionSpec, environment: &str, now: Timestamp) -> String {
-    let function = if spec.has_own_log_group() { spec.name() } else { "" };
-    format!("{}/{function}[{}]{environment}", now.date_path(), spec.version_name())
+/// `YYYY/MM/DD/[VERSION]<32 hex>`
+pub(crate) fn log_stream(environment: &str, now: Timestamp) -> String {
+    format!("{}/[{VERSION}]{environment}", now.date_path())
 }
 
 /// Makes CloudWatch event ids: 56 decimal digits, unique between local Lambdas, rising within one.

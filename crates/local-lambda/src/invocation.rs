@@ -21,20 +21,12 @@ pub struct Invocation {
     /// How much of it the extensions went on when the runtime was done: CloudWatch's
     /// `PostRuntimeExecutionDuration`, and the `extensionOverhead` of `platform.report`.
     pub post_runtime: Duration,
-    /// `duration` and the init phase, rounded up to milliseconds.
-    pub billed_duration: Duration,
     /// How long the init phase took, on the first invocation of an environment.
     pub init_duration: Option<Duration>,
-    /// How long the restore took, on the first invocation of an environment with SnapStart.
-    pub restore_duration: Option<Duration>,
     /// `true` if a process was started for this invocation, in an init phase or suppressed.
     pub cold: bool,
     /// The process that took the event; `None` if none could be started.
     pub pid: Option<u32>,
-    /// The 32 hexadecimal digits at the end of the log stream's name.
-    pub environment: String,
-    pub log_stream: String,
-    pub max_memory_mb: u64,
 }
 
 #[derive(Debug)]

@@ -10,14 +10,14 @@ use tokio::runtime::Handle;
 
 use crate::Error;
 use crate::clock;
-use crate::cloudwatch::{self, Batch, FilterPattern, LogEvent};
+use crate::cloudwatch::{self, Batch, LogEvent};
 use crate::environment::EnvironmentState;
 use crate::function::FunctionSpec;
 use crate::http_server::HttpServer;
 use crate::invocation::{Invocation, RunningInvocation};
 use crate::lock;
 use crate::service::{Function, OnFailureRecord, Service, answer_invoke};
-use crate::telemetry::{TelemetryControl, UndeliveredTelemetry};
+use crate::telemetry::TelemetryControl;
 
 /// Rounds of a flush. More would mean that deliveries cause new deliveries without end.
 const MAX_FLUSH_ROUNDS: usize = 16;
@@ -100,18 +100,12 @@ impl Lambda {
         drop(running.wait_for(|running| *running == 0).await);
     }
 
-    /// Sends the events of a log group that match a filter pattern to a function, from now on, and probes the function
-    /// with a control message.
-    pub fn subscribe(
-        &self,
-        log_group: &str,
-        destination: &str,
-        pattern: &str,
-    ) -> Result<(), Error> {
-        let pattern = FilterPattern::parse(pattern)?;
+    /// Sends the events of a log group to a function, from now on, and probes the function with a control message.
+    pub fn subscribe(&self, log_group: &str, destination: &str) -> Result<(), Error> {
         self.service.function(destination)?;
-        let added = self.service.host.cloudwatch.subscribe(log_group, destination, pattern);
-        added.ok_or_else(|| Error::TooManyFilters(log_group.to_owned()))?;
+        if !self.service.host.cloudwatch.subscribe(log_group, destination) {
+            return Err(Error::TooManyFilters(log_group.to_owned()));
+        }
         let probe = cloudwatch::control_message(clock::now().millis());
         self.service.invoke_async(destination, probe.into()).map(drop)
     }
@@ -136,8 +130,7 @@ impl Lambda {
     /// Sends log events of one stream to a function as CloudWatch Logs does, by asynchronous invocations, and returns
     /// their request ids. The caller decides which events, in which order and how often.
     pub fn deliver(&self, destination: &str, events: &[LogEvent]) -> Result<Vec<String>, Error> {
-        let account_id = self.service.function(destination)?.spec.account_id.as_str().into();
-        let batch = Batch::new(destination.to_owned(), account_id, events);
+        let batch = Batch::new(destination.to_owned(), events);
         let payloads = cloudwatch::payloads(&batch).into_iter();
         payloads.map(|payload| self.service.invoke_async(destination, payload.into())).collect()
     }
@@ -238,9 +231,9 @@ impl Lambda {
         function.map(|function| function.controls.generated()).unwrap_or_default()
     }
 
-    /// The telemetry that waited when its environment ended, oldest first; the last 1,000 (or 64 MiB) are kept.
-    pub fn telemetry_undelivered(&self) -> Vec<UndeliveredTelemetry> {
-        self.service.host.telemetry_ledger.undelivered()
+    /// The types of the telemetry events that waited when their environment ended, oldest first; the last 1,000 are kept.
+    pub fn telemetry_undelivered(&self) -> Vec<String> {
+        lock(&self.service.host.undelivered).to_vec()
     }
 
     /// Kills the idle environments of a function without SHUTDOWN, as when they are never thawed again; returns how many.

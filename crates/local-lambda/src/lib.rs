@@ -27,7 +27,7 @@
 //! lambda.create_function(FunctionSpec::new("forwarder", "target/debug/forwarder"))?;
 //! let orders = FunctionSpec::new("orders", "target/debug/orders").timeout(Duration::from_secs(3));
 //! lambda.create_function(orders.layer("target/layer"))?;
-//! lambda.subscribe("/aws/lambda/orders", "forwarder", "")?;
+//! lambda.subscribe("/aws/lambda/orders", "forwarder")?;
 //! let invocation = lambda.invoke("orders", b"{}").await?;
 //! assert!(invocation.is_success());
 //! lambda.flush_subscriptions().await;
@@ -41,6 +41,7 @@ pub mod binaries;
 mod clock;
 mod cloudwatch;
 mod environment;
+mod filter_pattern;
 mod function;
 mod http_server;
 mod identifiers;
@@ -61,15 +62,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 
 pub use api_client::{ApiClient, ApiResponse};
-pub use cloudwatch::{FilterPattern, InvalidPattern, LogEvent};
+pub use cloudwatch::LogEvent;
 pub use environment::{EnvironmentState, ExtensionState};
+pub use filter_pattern::{FilterPattern, InvalidPattern};
 pub use function::{FunctionSpec, Initialization, LogFormat, LogLevel};
 pub use http_server::HttpServer;
 pub use invocation::{Invocation, InvocationResult, RunningInvocation};
 pub use lambda::Lambda;
 pub use process::process_state;
-pub use service::{OnFailureRecord, RequestContext, ResponseContext};
-pub use telemetry::{TelemetryControl, UndeliveredTelemetry};
+pub use service::OnFailureRecord;
+pub use telemetry::TelemetryControl;
 
 /// Why the local Lambda refused a request. A function that fails is no error but an [`InvocationResult`](crate::InvocationResult).
 #[derive(Debug, Error)]
@@ -87,8 +89,6 @@ pub enum Error {
     ReservedVariable(String),
     #[error("log group {0} has two subscription filters already, which is the most it may have")]
     TooManyFilters(String),
-    #[error(transparent)]
-    FilterPattern(#[from] InvalidPattern),
     #[error("payload has {bytes} bytes, the most is {limit_bytes}")]
     PayloadTooLarge { bytes: usize, limit_bytes: usize },
     #[error("payload is not JSON")]

@@ -1,20 +1,19 @@
 //! The parts of a running local Lambda, and how invocations find an environment.
 
 use crate::Error;
+use crate::api::not_found;
 use crate::api::server::{self, Unread};
-use crate::api::{header, not_found};
 use crate::cloudwatch::{self, Batch};
 use crate::environment::{Environment, EnvironmentView, Host};
-use crate::function::FunctionSpec;
+use crate::function::{FunctionSpec, VERSION};
+use crate::identifiers;
 use crate::invocation::{Caller, Invocation, InvocationResult, RunningInvocation};
 use crate::lock;
 use crate::telemetry::Controls;
-use crate::{clock, identifiers};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -149,21 +148,24 @@ impl Service {
         payload: Bytes,
     ) {
         let delays = RETRY_DELAYS.into_iter().map(Some).chain([None]);
-        let mut attempts = 0;
         for delay_after in delays {
             // An error means that the local Lambda shuts down, so the record has no reader.
             let running = self.run(function, request_id.clone(), payload.clone());
             let Ok(invocation) = running.finished().await else {
                 return;
             };
-            attempts += 1;
             if invocation.is_success() {
                 return;
             }
             if let Some(delay) = delay_after {
                 tokio::time::sleep(delay).await;
             } else {
-                let record = record(&function.spec, &invocation, attempts, &payload);
+                let response = invocation.result.body(&function.spec, &invocation.request_id);
+                let record = OnFailureRecord {
+                    request_id: invocation.request_id,
+                    request_payload: serde_json::from_slice(&payload).unwrap_or_default(),
+                    response_payload: serde_json::from_slice(&response).unwrap_or_default(),
+                };
                 lock(&self.on_failure).push(record, payload.len());
             }
         }
@@ -236,67 +238,15 @@ fn check_payload(payload: &Bytes, limit_bytes: usize) -> Result<(), Error> {
         .map_err(Error::PayloadNotJson)
 }
 
-/// The record for an on-failure destination (AWS Lambda "Capturing records of asynchronous invocations").
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
+/// What a test reads of the record for an on-failure destination (AWS Lambda "Capturing records of asynchronous invocations").
+#[derive(Debug, Clone, PartialEq)]
 pub struct OnFailureRecord {
-    pub version: String,
-    /// RFC 3339.
-    pub timestamp: String,
-    pub request_context: RequestContext,
+    pub request_id: String,
     pub request_payload: Value,
-    pub response_context: ResponseContext,
     pub response_payload: Value,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct RequestContext {
-    pub request_id: String,
-    pub function_arn: String,
-    /// Always `RetriesExhausted`.
-    pub condition: String,
-    pub approximate_invoke_count: usize,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct ResponseContext {
-    pub status_code: u16,
-    pub executed_version: String,
-    pub function_error: String,
-}
-
-fn record(
-    spec: &FunctionSpec,
-    invocation: &Invocation,
-    attempts: usize,
-    payload: &Bytes,
-) -> OnFailureRecord {
-    let response = invocation.result.body(spec, &invocation.request_id);
-    OnFailureRecord {
-        version: "1.0".to_owned(),
-        timestamp: clock::now().rfc3339(),
-        request_context: RequestContext {
-            request_id: invocation.request_id.clone(),
-            function_arn: format!("{}:{}", spec.arn(), spec.version_name()),
-            condition: "RetriesExhausted".to_owned(),
-            approximate_invoke_count: attempts,
-        },
-        request_payload: serde_json::from_slice(payload).unwrap_or_default(),
-        response_context: ResponseContext {
-            status_code: 200,
-            executed_version: spec.version_name().to_owned(),
-            function_error: "Unhandled".to_owned(),
-        },
-        response_payload: serde_json::from_slice(&response).unwrap_or_default(),
-    }
-}
-
-/// The Invoke API over HTTP: `POST /2015-03-31/functions/NAME/invocations`.
+/// Synchronous invocations by the Invoke API over HTTP: `POST /2015-03-31/functions/NAME/invocations`.
 pub(crate) async fn answer_invoke(
     request: Request<Incoming>,
     service: Arc<Service>,
@@ -319,7 +269,6 @@ async fn invoke(
     service: &Arc<Service>,
 ) -> Result<Response<Full<Bytes>>, Error> {
     let spec = Arc::clone(&service.function(function)?.spec);
-    let asynchronous = header(request.headers(), "X-Amz-Invocation-Type") == Some("Event");
     let payload = match server::read_body(request.into_body(), MAX_PAYLOAD_BYTES).await {
         Ok(body) => body.bytes,
         Err(Unread::TooLarge) => {
@@ -332,26 +281,16 @@ async fn invoke(
     };
     // An invocation without a payload gets an empty object.
     let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
-    let (mut answer, request_id) = if asynchronous {
-        let request_id = service.invoke_async(function, payload)?;
-        (server::json(StatusCode::ACCEPTED, Bytes::new()), request_id)
-    } else {
-        let mut running = service.invoke(function, payload)?;
-        let result = running.result().await?;
-        let body = result.body(&spec, running.request_id());
-        let mut answer = server::json(StatusCode::OK, body);
-        if !matches!(result, InvocationResult::Response(_)) {
-            answer
-                .headers_mut()
-                .insert("X-Amz-Function-Error", HeaderValue::from_static("Unhandled"));
-        }
-        if let Ok(version) = HeaderValue::from_str(spec.version_name()) {
-            answer.headers_mut().insert("X-Amz-Executed-Version", version);
-        }
-        (answer, running.request_id)
-    };
-    if let Ok(request_id) = HeaderValue::from_str(&request_id) {
-        answer.headers_mut().insert("x-amzn-RequestId", request_id);
+    let mut running = service.invoke(function, payload)?;
+    let result = running.result().await?;
+    let mut answer = server::json(StatusCode::OK, result.body(&spec, running.request_id()));
+    let headers = answer.headers_mut();
+    if !matches!(result, InvocationResult::Response(_)) {
+        headers.insert("X-Amz-Function-Error", HeaderValue::from_static("Unhandled"));
+    }
+    headers.insert("X-Amz-Executed-Version", HeaderValue::from_static(VERSION));
+    if let Ok(request_id) = HeaderValue::from_str(running.request_id()) {
+        headers.insert("x-amzn-RequestId", request_id);
     }
     Ok(answer)
 }

@@ -340,7 +340,7 @@ fn subscribe(
             .env("LAMBDA_OTLP_HEADERS", headers),
     )?;
     for function in functions {
-        lambda.subscribe(&format!("/aws/lambda/{function}"), name, "")?;
+        lambda.subscribe(&format!("/aws/lambda/{function}"), name)?;
     }
     Ok(())
 }

@@ -186,8 +186,8 @@ impl Story {
         for event in self.lambda.log_events("f") {
             log.add(&event.message);
         }
-        for event in self.lambda.telemetry_undelivered() {
-            *log.undelivered.entry(event.kind).or_default() += 1;
+        for kind in self.lambda.telemetry_undelivered() {
+            *log.undelivered.entry(kind).or_default() += 1;
         }
         let acknowledged =
             std::fs::read_to_string(self.directory.path().join("acknowledged")).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The function that the local Lambda's tests run: a runtime that takes its instructions from the payload.
 //!
 //! `{"do": [{"print": "a line"}, {"exit": 3}]}` are the steps of one invocation; see [`Step`]. Without a step that
-//! answers, the payload comes back. How init goes is said by the variables `INIT` and `INIT_FAILS_ONCE`.
+//! answers, the payload comes back.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a function's output is its log")]
 #![expect(clippy::disallowed_methods, reason = "a runtime reads the variables that Lambda sets")]
 
@@ -30,18 +30,14 @@ enum Step {
         count: u32,
         seconds: u32,
     },
-    PrintUnfinished(String),
     /// Answers with a value, or the environment.
     Respond(Value),
     RespondEnvironment,
     Fail(String),
     Exit(u8),
-    Abort,
     Hang,
     /// A line after the response and before the next event.
     PrintAfterResponse(String),
-    ExitAfterResponse(u8),
-    HangAfterResponse,
 }
 
 fn main() -> ExitCode {
@@ -56,7 +52,7 @@ fn main() -> ExitCode {
 }
 
 fn run(api: &str) -> io::Result<std::convert::Infallible> {
-    init(api)?;
+    println!("init of the function");
     let mut runtime = ApiClient::connect(api)?;
     loop {
         let event = runtime.call("GET", "/2018-06-01/runtime/invocation/next", &[], b"")?;
@@ -64,37 +60,6 @@ fn run(api: &str) -> io::Result<std::convert::Infallible> {
             return Err(io::Error::other(format!("next was answered with {}", event.status)));
         }
         Current::new(&mut runtime, &event).run()?;
-    }
-}
-
-/// Prints a line, and goes wrong where `INIT` says so; with `INIT_FAILS_ONCE` only if that file is not there yet.
-fn init(api: &str) -> io::Result<()> {
-    println!("init of the function");
-    let Ok(init) = std::env::var("INIT") else {
-        return Ok(());
-    };
-    if let Ok(marker) = std::env::var("INIT_FAILS_ONCE") {
-        if std::fs::exists(&marker)? {
-            return Ok(());
-        }
-        std::fs::write(marker, "")?;
-    }
-    match init.as_str() {
-        "exit" => std::process::exit(7),
-        "hang" => loop {
-            std::thread::park();
-        },
-        _ => {
-            let body = json!({ "errorType": "ConfigInvalid", "errorMessage": "no table", "stackTrace": [] }).to_string();
-            let headers = [("Lambda-Runtime-Function-Error-Type", "Function.ConfigInvalid")];
-            ApiClient::connect(api)?.call(
-                "POST",
-                "/2018-06-01/runtime/init/error",
-                &headers,
-                body.as_bytes(),
-            )?;
-            std::process::exit(1)
-        }
     }
 }
 
@@ -131,10 +96,6 @@ impl<'a> Current<'a> {
             Step::Print(line) | Step::PrintAfterResponse(line) => println!("{line}"),
             Step::PrintError(line) => eprintln!("{line}"),
             Step::PrintNumbers { first, count, seconds } => print_numbers(first, count, seconds)?,
-            Step::PrintUnfinished(text) => {
-                print!("{text}");
-                io::stdout().flush()?;
-            }
             Step::Respond(value) => {
                 self.answer(value.to_string().as_bytes())?;
             }
@@ -155,9 +116,8 @@ impl<'a> Current<'a> {
                     body.as_bytes(),
                 )?;
             }
-            Step::Exit(code) | Step::ExitAfterResponse(code) => std::process::exit(code.into()),
-            Step::Abort => std::process::abort(),
-            Step::Hang | Step::HangAfterResponse => loop {
+            Step::Exit(code) => std::process::exit(code.into()),
+            Step::Hang => loop {
                 std::thread::park();
             },
         }
@@ -201,9 +161,6 @@ fn print_numbers(first: u32, count: u32, seconds: u32) -> io::Result<()> {
 
 impl Step {
     fn is_after_response(&self) -> bool {
-        matches!(
-            self,
-            Self::PrintAfterResponse(_) | Self::ExitAfterResponse(_) | Self::HangAfterResponse
-        )
+        matches!(self, Self::PrintAfterResponse(_))
     }
 }

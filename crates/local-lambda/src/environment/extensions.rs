@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::view::ExtensionState;
 use crate::api::{Event, Refused, Registered, Registration, Reply, answer};
 use crate::clock;
-use crate::function::FunctionSpec;
+use crate::function::{ACCOUNT, FunctionSpec, VERSION};
 use crate::identifiers;
 use crate::platform_events::{ExtensionEvent, PlatformEvents};
 use crate::process::CapturedOutput;
@@ -133,11 +133,11 @@ impl Extensions {
         }
         let mut body = json!({
             "functionName": self.function.name(),
-            "functionVersion": self.function.version_name(),
+            "functionVersion": VERSION,
             "handler": self.function.handler,
         });
         if let (true, Some(body)) = (wants_account_id, body.as_object_mut()) {
-            body.insert("accountId".to_owned(), self.function.account_id.clone().into());
+            body.insert("accountId".to_owned(), ACCOUNT.into());
         }
         let registered = Registered { identifier: identifiers::uuid(), body: body.to_string() };
         let extension = if let Some(known) = known {

@@ -14,7 +14,7 @@ use crate::platform_events::{
     Phase, PlatformEvents, Report, ResponseTimes, Status, rounded_up_to_millis,
 };
 use crate::process::ProcessTable;
-use crate::telemetry::{Controls, Ledger, Telemetry};
+use crate::telemetry::{Controls, Telemetry, Undelivered};
 use bytes::Bytes;
 use extensions::ExtensionFailure;
 use runtime::{
@@ -34,7 +34,7 @@ pub use view::{EnvironmentState, ExtensionState};
 pub(crate) struct Host {
     pub(crate) cloudwatch: Arc<CloudWatch>,
     pub(crate) table: Arc<ProcessTable>,
-    pub(crate) telemetry_ledger: Arc<Ledger>,
+    pub(crate) undelivered: Arc<Undelivered>,
 }
 
 /// One environment; it does one invocation at a time.
@@ -50,9 +50,7 @@ impl Environment {
     pub(crate) fn new(host: &Host, spec: &Arc<FunctionSpec>, controls: &Arc<Controls>) -> Self {
         let id = identifiers::hex_32();
         let writer = Arc::new(LogWriter::new(&host.cloudwatch, spec, &id));
-        let telemetry =
-            Telemetry::new(spec.name(), &id, spec.log_format, controls, &host.telemetry_ledger);
-        let view = EnvironmentView::new(&id, writer.stream());
+        let telemetry = Telemetry::new(spec.log_format, controls, &host.undelivered);
         let surroundings = Surroundings {
             spec: Arc::clone(spec),
             events: PlatformEvents::new(spec, &writer, &telemetry, &id),
@@ -60,7 +58,7 @@ impl Environment {
             telemetry,
             controls: Arc::clone(controls),
             table: Arc::clone(&host.table),
-            view: Arc::new(view),
+            view: Arc::default(),
             api: OnceCell::new(),
         };
         Self { surroundings: Arc::new(surroundings), runtime: None, is_new: true, max_memory_mb: 0 }
@@ -146,14 +144,9 @@ impl Environment {
             result: finished.result,
             duration,
             post_runtime: post_runtime.unwrap_or_default(),
-            billed_duration: report.billed,
             init_duration,
-            restore_duration,
             cold,
             pid,
-            environment: view.id().to_owned(),
-            log_stream: view.log_stream().to_owned(),
-            max_memory_mb: report.max_memory_mb,
         }
     }
 
@@ -174,7 +167,7 @@ impl Environment {
 
     fn note_end(&self) {
         self.surroundings.telemetry.finish();
-        self.surroundings.view.note_shutdown();
+        self.surroundings.view.note_end();
     }
 
     /// The init phase before the first invocation. When it fails Lambda tries once more inside the invocation.

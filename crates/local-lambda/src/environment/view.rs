@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use crate::lock;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct EnvironmentView {
-    id: String,
-    log_stream: String,
     seen: Mutex<Seen>,
 }
 
@@ -18,26 +16,13 @@ struct Seen {
     extensions: Vec<ExtensionState>,
     out_of_memory: bool,
     busy: bool,
-    invocations: u64,
-    starts: u64,
-    ended: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EnvironmentState {
-    /// The 32 hexadecimal digits at the end of the log stream's name.
-    pub id: String,
-    pub log_stream: String,
     /// Its process; `None` after a reset and before the next init.
     pub pid: Option<u32>,
-    /// `true` during an invocation.
-    pub busy: bool,
-    pub invocations: u64,
-    /// How often a process was started: 1, and one more for every reset.
-    pub starts: u64,
-    /// `true` after shutdown.
-    pub ended: bool,
     /// The processes of its layers; none after a reset and before the next init.
     pub extensions: Vec<ExtensionState>,
 }
@@ -52,36 +37,13 @@ pub struct ExtensionState {
 }
 
 impl EnvironmentView {
-    pub(crate) fn new(id: &str, log_stream: &str) -> Self {
-        Self { id: id.to_owned(), log_stream: log_stream.to_owned(), seen: Mutex::default() }
-    }
-
-    pub(crate) fn id(&self) -> &str {
-        &self.id
-    }
-
-    pub(crate) fn log_stream(&self) -> &str {
-        &self.log_stream
-    }
-
     pub(crate) fn state(&self) -> EnvironmentState {
         let seen = lock(&self.seen);
-        EnvironmentState {
-            id: self.id.clone(),
-            log_stream: self.log_stream.clone(),
-            pid: seen.pid,
-            busy: seen.busy,
-            invocations: seen.invocations,
-            starts: seen.starts,
-            ended: seen.ended,
-            extensions: seen.extensions.clone(),
-        }
+        EnvironmentState { pid: seen.pid, extensions: seen.extensions.clone() }
     }
 
     pub(crate) fn note_start(&self, pid: u32) {
-        let mut seen = lock(&self.seen);
-        seen.pid = Some(pid);
-        seen.starts += 1;
+        lock(&self.seen).pid = Some(pid);
     }
 
     pub(crate) fn note_extensions(&self, extensions: Vec<ExtensionState>) {
@@ -105,15 +67,7 @@ impl EnvironmentView {
     }
 
     pub(crate) fn end_invocation(&self) {
-        let mut seen = lock(&self.seen);
-        seen.busy = false;
-        seen.invocations += 1;
-    }
-
-    /// The environment is no more.
-    pub(crate) fn note_shutdown(&self) {
-        self.note_end();
-        lock(&self.seen).ended = true;
+        lock(&self.seen).busy = false;
     }
 
     pub(crate) fn note_end(&self) {

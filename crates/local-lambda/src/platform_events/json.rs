@@ -9,7 +9,7 @@ use super::{
     RuntimeDone, Status, rounded_up_to_millis,
 };
 use crate::clock::Timestamp;
-use crate::function::{FunctionSpec, Initialization, LogLevel};
+use crate::function::{FunctionSpec, Initialization, LogLevel, VERSION};
 use crate::identifiers::Trace;
 
 /// The members of a JSON object in Lambda's order; a `serde_json::Value` would sort them.
@@ -57,7 +57,7 @@ impl Object {
         self.with("runtimeVersion", RUNTIME_VERSION)
             .with("runtimeVersionArn", arn)
             .with("functionName", spec.name())
-            .with("functionVersion", spec.version_name())
+            .with("functionVersion", VERSION)
             .with("instanceId", environment)
             .with("instanceMaxMemory", spec.memory_mb)
     }
@@ -141,15 +141,10 @@ pub(super) fn telemetry_subscription(
     line(LogLevel::Info, "platform.telemetrySubscription", &record, now)
 }
 
-pub(super) fn start(
-    spec: &FunctionSpec,
-    request_id: &str,
-    trace: &Trace,
-    now: Timestamp,
-) -> SystemLine {
+pub(super) fn start(request_id: &str, trace: &Trace, now: Timestamp) -> SystemLine {
     let record = Object::default()
         .with("requestId", request_id)
-        .with("version", spec.version_name())
+        .with("version", VERSION)
         .with_tracing(trace);
     line(LogLevel::Info, "platform.start", &record, now)
 }

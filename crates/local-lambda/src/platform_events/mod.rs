@@ -224,8 +224,8 @@ impl PlatformEvents {
     }
 
     pub(crate) fn start(&self, request_id: &str, trace: &Trace, now: Timestamp) {
-        let line = json::start(&self.spec, request_id, trace, now);
-        self.tell_and_write(line, || Some(text::start(request_id, self.spec.version_name())));
+        let line = json::start(request_id, trace, now);
+        self.tell_and_write(line, || Some(text::start(request_id)));
     }
 
     /// The runtime has done its part of an invocation, or has failed; never written in text.

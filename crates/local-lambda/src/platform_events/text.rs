@@ -4,6 +4,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use crate::function::VERSION;
+
 use super::{
     ExtensionEvent, Phase, RUNTIME_VERSION, RUNTIME_VERSION_HASH, Report, Status,
     rounded_up_to_millis,
@@ -44,8 +46,8 @@ pub(super) fn restore_report(status: &Status, duration: Duration) -> String {
     format!("RESTORE_REPORT Restore Duration: {} ms{}\t\n", milliseconds(duration), ending(status))
 }
 
-pub(super) fn start(request_id: &str, version: &str) -> String {
-    format!("START RequestId: {request_id} Version: {version}\n")
+pub(super) fn start(request_id: &str) -> String {
+    format!("START RequestId: {request_id} Version: {VERSION}\n")
 }
 
 pub(super) fn end(request_id: &str) -> String {

@@ -18,12 +18,6 @@ const MAX_GENERATED: usize = 20_000;
 #[derive(Debug, Clone)]
 pub struct TelemetryControl(pub(crate) Arc<Controls>);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Treatment {
-    Hold,
-    Duplicate(usize),
-}
-
 #[derive(Debug)]
 pub(crate) struct Controls {
     rules: Mutex<Rules>,
@@ -43,28 +37,15 @@ impl Default for Controls {
 
 #[derive(Debug, Default)]
 struct Rules {
-    treatments: BTreeMap<String, Treatment>,
+    copies: BTreeMap<String, usize>,
     injected: Vec<Generated>,
     subscription_answer: Option<u16>,
 }
 
 impl TelemetryControl {
-    /// Keeps events of this type back until [`release`](Self::release).
-    pub fn hold(&self, kind: &str) {
-        self.treat(kind, Treatment::Hold);
-    }
-
-    /// Passes on the held events, and holds no more.
-    pub fn release(&self) {
-        lock(&self.0.rules).treatments.retain(|_, treatment| *treatment != Treatment::Hold);
-        for telemetry in self.0.environments() {
-            telemetry.release();
-        }
-    }
-
     /// Sends each event of this type `times` times.
     pub fn duplicate(&self, kind: &str, times: usize) {
-        self.treat(kind, Treatment::Duplicate(times));
+        lock(&self.0.rules).copies.insert(kind.to_owned(), times);
     }
 
     /// Sends every subscriber of every environment, present or to come, this event as it is. It need be neither of a known
@@ -80,10 +61,6 @@ impl TelemetryControl {
     /// a platform in trouble. `None` answers as Lambda does.
     pub fn answer_subscriptions(&self, status: Option<u16>) {
         lock(&self.0.rules).subscription_answer = status;
-    }
-
-    fn treat(&self, kind: &str, treatment: Treatment) {
-        lock(&self.0.rules).treatments.insert(kind.to_owned(), treatment);
     }
 }
 
@@ -109,8 +86,9 @@ impl Controls {
         lock(&self.generated).to_vec()
     }
 
-    pub(super) fn treatment(&self, kind: &str) -> Option<Treatment> {
-        lock(&self.rules).treatments.get(kind).copied()
+    /// How often an event of this type is sent.
+    pub(super) fn copies(&self, kind: &str) -> usize {
+        lock(&self.rules).copies.get(kind).copied().unwrap_or(1)
     }
 
     pub(super) fn injected_since(&self, known: usize) -> (Vec<Generated>, usize) {
@@ -125,34 +103,5 @@ impl Controls {
 
     pub(crate) fn subscription_answer(&self) -> Option<u16> {
         lock(&self.rules).subscription_answer
-    }
-}
-
-/// An event that no subscriber will ever get, because its environment ended first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct UndeliveredTelemetry {
-    pub function: String,
-    /// The 32 hexadecimal digits at the end of the log stream's name.
-    pub environment: String,
-    pub extension: String,
-    pub kind: String,
-    pub event: String,
-}
-
-/// The telemetry that never will be delivered.
-#[derive(Debug, Default)]
-pub(crate) struct Ledger {
-    undelivered: Mutex<Recent<UndeliveredTelemetry>>,
-}
-
-impl Ledger {
-    pub(crate) fn undelivered(&self) -> Vec<UndeliveredTelemetry> {
-        lock(&self.undelivered).to_vec()
-    }
-
-    pub(super) fn record_undelivered(&self, event: UndeliveredTelemetry) {
-        let bytes = event.event.len();
-        lock(&self.undelivered).push(event, bytes);
     }
 }

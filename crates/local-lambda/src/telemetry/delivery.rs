@@ -3,7 +3,6 @@
 
 use super::Category;
 use super::Flow;
-use super::controls::Treatment;
 use super::{Buffering, Destination, Settings};
 use crate::lock;
 use bytes::Bytes;
@@ -41,10 +40,6 @@ impl Subscription {
         }
     }
 
-    pub(super) fn extension(&self) -> &str {
-        &self.extension
-    }
-
     pub(super) fn wants(&self, category: Category) -> bool {
         category == Category::Injected || self.settings.types.contains(&category)
     }
@@ -59,34 +54,19 @@ impl Subscription {
         self.changed.notify_one();
     }
 
-    pub(super) fn push(
-        &self,
-        kind: &Arc<str>,
-        category: Category,
-        json: String,
-        treatment: Option<Treatment>,
-    ) {
+    /// Adds this number of copies of an event.
+    pub(super) fn push(&self, kind: &Arc<str>, category: Category, json: &str, copies: usize) {
         let now = Instant::now();
         let mut queue = lock(&self.queue);
-        match treatment {
-            Some(Treatment::Hold) => queue.hold(kind, json),
-            Some(Treatment::Duplicate(times)) => {
-                for _ in 0..times {
-                    queue.push(kind, category, json.clone(), now);
-                }
-            }
-            None => queue.push(kind, category, json, now),
+        for _ in 0..copies {
+            queue.push(kind, category, json.to_owned(), now);
         }
         drop(queue);
         self.changed.notify_one();
     }
 
-    pub(super) fn release(&self) {
-        lock(&self.queue).release(Instant::now());
-        self.changed.notify_one();
-    }
-
-    pub(super) fn take_all(&self) -> Vec<(Arc<str>, String)> {
+    /// Takes the types of the waiting events.
+    pub(super) fn take_all(&self) -> Vec<Arc<str>> {
         lock(&self.queue).take_all()
     }
 
@@ -211,8 +191,6 @@ pub(super) struct Queue {
     /// Events in delivery stay at the front until they are acknowledged.
     waiting: VecDeque<Item>,
     bytes: usize,
-    /// Events that a test keeps back until it releases them.
-    held: Vec<(Arc<str>, String)>,
     dropped: Dropped,
 }
 
@@ -252,19 +230,6 @@ impl Queue {
         self.waiting.push_back(Item { kind: Arc::clone(kind), json, since: now });
     }
 
-    /// Keeps an event back until `release`.
-    pub(super) fn hold(&mut self, kind: &Arc<str>, json: String) {
-        self.held.push((Arc::clone(kind), json));
-    }
-
-    /// Passes on the events that are held back, also beyond the bound: they were accepted already.
-    pub(super) fn release(&mut self, now: Instant) {
-        for (kind, json) in std::mem::take(&mut self.held) {
-            self.bytes += json.len();
-            self.waiting.push_back(Item { kind, json, since: now });
-        }
-    }
-
     /// Decides if a batch leaves now.
     pub(super) fn readiness(&self, buffering: &Buffering, flow: Flow, now: Instant) -> Readiness {
         let Some(oldest) = self.waiting.front() else {
@@ -302,10 +267,9 @@ impl Queue {
         (dropped.records > 0).then_some(dropped)
     }
 
-    pub(super) fn take_all(&mut self) -> Vec<(Arc<str>, String)> {
+    fn take_all(&mut self) -> Vec<Arc<str>> {
         self.bytes = 0;
-        let waiting = std::mem::take(&mut self.waiting).into_iter();
-        waiting.map(|item| (item.kind, item.json)).chain(std::mem::take(&mut self.held)).collect()
+        std::mem::take(&mut self.waiting).into_iter().map(|item| item.kind).collect()
     }
 }
 

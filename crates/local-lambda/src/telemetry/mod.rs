@@ -6,6 +6,7 @@ mod delivery;
 use crate::clock::{self, Timestamp};
 use crate::function::LogFormat;
 use crate::lock;
+use crate::service::Recent;
 use delivery::Subscription;
 use http::Uri;
 use serde::Deserialize;
@@ -16,8 +17,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-pub(crate) use controls::{Controls, Ledger};
-pub use controls::{TelemetryControl, UndeliveredTelemetry};
+pub(crate) use controls::Controls;
+pub use controls::TelemetryControl;
 
 /// The bounds of the backlog that init keeps for later subscribers, in events and bytes.
 const MAX_BACKLOG_EVENTS: usize = 10_000;
@@ -38,15 +39,16 @@ pub(crate) enum Flow {
     Flushing,
 }
 
+/// The types of the events that their environments ended before.
+pub(crate) type Undelivered = Mutex<Recent<String>>;
+
 #[derive(Debug)]
 pub(crate) struct Telemetry {
-    function: String,
-    environment: String,
     log_format: LogFormat,
     flow: watch::Sender<Flow>,
     state: Mutex<State>,
     controls: Arc<Controls>,
-    ledger: Arc<Ledger>,
+    undelivered: Arc<Undelivered>,
 }
 
 #[derive(Debug, Default)]
@@ -78,20 +80,16 @@ impl Drop for Subscribed {
 
 impl Telemetry {
     pub(crate) fn new(
-        function: &str,
-        environment: &str,
         log_format: LogFormat,
         controls: &Arc<Controls>,
-        ledger: &Arc<Ledger>,
+        undelivered: &Arc<Undelivered>,
     ) -> Arc<Self> {
         let telemetry = Arc::new(Self {
-            function: function.to_owned(),
-            environment: environment.to_owned(),
             log_format,
             flow: watch::Sender::new(Flow::Frozen),
             state: Mutex::default(),
             controls: Arc::clone(controls),
-            ledger: Arc::clone(ledger),
+            undelivered: Arc::clone(undelivered),
         });
         controls.join(&telemetry);
         telemetry
@@ -129,9 +127,9 @@ impl Telemetry {
         if !subscription.wants(event.category) {
             return;
         }
-        let treatment = self.controls.treatment(&event.kind);
+        let copies = self.controls.copies(&event.kind);
         let json = event.json(self.log_format);
-        subscription.push(&event.kind, event.category, json, treatment);
+        subscription.push(&event.kind, event.category, &json, copies);
     }
 
     /// Subscribes an extension, which gets the events of init so far. A subscription lives as long as the environment: one with
@@ -173,12 +171,6 @@ impl Telemetry {
         }
     }
 
-    pub(crate) fn release(&self) {
-        for Subscribed { subscription, .. } in &lock(&self.state).subscriptions {
-            subscription.release();
-        }
-    }
-
     /// Lets deliveries go on; a batch's time begins anew.
     pub(crate) fn thaw(&self) {
         self.flow.send_replace(Flow::Flowing { since: Instant::now() });
@@ -215,14 +207,8 @@ impl Telemetry {
     pub(crate) fn finish(&self) {
         let subscriptions = std::mem::take(&mut lock(&self.state).subscriptions);
         for Subscribed { subscription, .. } in &subscriptions {
-            for (kind, event) in subscription.take_all() {
-                self.ledger.record_undelivered(UndeliveredTelemetry {
-                    function: self.function.clone(),
-                    environment: self.environment.clone(),
-                    extension: subscription.extension().to_owned(),
-                    kind: kind.to_string(),
-                    event,
-                });
+            for kind in subscription.take_all() {
+                lock(&self.undelivered).push(kind.to_string(), 0);
             }
         }
     }

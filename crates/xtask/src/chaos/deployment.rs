@@ -312,8 +312,7 @@ impl Deployment {
             self.lambda.wait_for_async_invocations().await;
             let failed = self.lambda.on_failure_records();
             for record in failed.iter().skip(self.redriven.replace(failed.len())) {
-                let events =
-                    self.deliveries.borrow().get(&record.request_context.request_id).cloned();
+                let events = self.deliveries.borrow().get(&record.request_id).cloned();
                 let request_id =
                     self.lambda.invoke_async(FORWARDER, record.request_payload.to_string())?;
                 self.deliveries.borrow_mut().insert(request_id, events.unwrap_or_default());

@@ -1,9 +1,7 @@
 //! CloudWatch Logs: groups, streams and their events, and the subscription filters that pass them on.
 
-mod filter_pattern;
-
 use crate::clock::{self, Timestamp};
-use crate::function::{FunctionSpec, LogFormat, LogLevel};
+use crate::function::{ACCOUNT, FunctionSpec, LogFormat, LogLevel};
 use crate::identifiers::{self, EventIds};
 use crate::lock;
 use base64::Engine as _;
@@ -14,8 +12,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, RwLock};
-
-pub use filter_pattern::{FilterPattern, InvalidPattern};
 
 /// The most subscription filters of one log group (CloudWatch Logs quotas).
 const MAX_FILTERS_PER_GROUP: usize = 2;
@@ -75,7 +71,6 @@ pub(crate) struct StreamName {
     pub(crate) group: Arc<str>,
     pub(crate) stream: Arc<str>,
     pub(crate) function: Arc<str>,
-    pub(crate) account_id: Arc<str>,
 }
 
 impl CloudWatch {
@@ -83,7 +78,7 @@ impl CloudWatch {
         lock(&self.groups).by_name.entry(name.into()).or_default();
     }
 
-    /// Writes one event and queues it for the subscriptions that it matches.
+    /// Writes one event and queues it for the subscriptions.
     pub(crate) fn append(&self, name: &StreamName, timestamp: Timestamp, message: String) {
         let event = {
             let mut groups = lock(&self.groups);
@@ -98,7 +93,7 @@ impl CloudWatch {
             });
             let group = by_name.entry(Arc::clone(&name.group)).or_default();
             for subscription in &mut group.subscriptions {
-                subscription.offer(&event, &name.account_id);
+                subscription.offer(&event);
             }
             group.keep(&event);
             event
@@ -123,21 +118,17 @@ impl CloudWatch {
             .unwrap_or_default()
     }
 
-    /// Adds a filter to a group and returns its name; `None` when the group already has as many as it may have.
-    pub(crate) fn subscribe(
-        &self,
-        group: &str,
-        destination: &str,
-        pattern: FilterPattern,
-    ) -> Option<String> {
+    /// Adds a filter for all events to a group. Returns `false` if the group has as many as it may have.
+    pub(crate) fn subscribe(&self, group: &str, destination: &str) -> bool {
         let mut groups = lock(&self.groups);
         let subscriptions = &mut groups.by_name.entry(group.into()).or_default().subscriptions;
         if subscriptions.len() >= MAX_FILTERS_PER_GROUP {
-            return None;
+            return false;
         }
         let name = format!("{destination}-{}", subscriptions.len() + 1);
-        subscriptions.push(Subscription::new(name.clone(), destination.to_owned(), pattern));
-        Some(name)
+        let destination = destination.to_owned();
+        subscriptions.push(Subscription { name, destination, waiting: BTreeMap::new() });
+        true
     }
 
     /// Takes everything that waits for delivery, as one batch for each filter and stream.
@@ -185,14 +176,13 @@ impl LogWriter {
         spec: &FunctionSpec,
         environment: &str,
     ) -> Self {
-        let stream = identifiers::log_stream(spec, environment, clock::now());
+        let stream = identifiers::log_stream(environment, clock::now());
         Self {
             cloudwatch: Arc::clone(cloudwatch),
             name: StreamName {
                 group: spec.log_group_name().into(),
                 stream: stream.into(),
                 function: spec.name().into(),
-                account_id: spec.account_id.as_str().into(),
             },
             log_format: spec.log_format,
             application_level: spec.application_log_level,
@@ -250,55 +240,34 @@ const MAX_EVENTS: usize = 10_000;
 struct Subscription {
     name: String,
     destination: String,
-    pattern: FilterPattern,
-    waiting: BTreeMap<Arc<str>, Waiting>,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    account_id: Arc<str>,
-    events: Vec<Arc<LogEvent>>,
+    waiting: BTreeMap<Arc<str>, Vec<Arc<LogEvent>>>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Batch {
     filter: String,
     pub(crate) destination: String,
-    account_id: Arc<str>,
     events: Vec<Arc<LogEvent>>,
 }
 
 impl Batch {
-    pub(crate) fn new(destination: String, account_id: Arc<str>, events: &[LogEvent]) -> Self {
+    pub(crate) fn new(destination: String, events: &[LogEvent]) -> Self {
         let events = events.iter().cloned().map(Arc::new).collect();
-        Self { filter: destination.clone(), destination, account_id, events }
+        Self { filter: destination.clone(), destination, events }
     }
 }
 
 impl Subscription {
-    fn new(name: String, destination: String, pattern: FilterPattern) -> Self {
-        Self { name, destination, pattern, waiting: BTreeMap::new() }
-    }
-
-    /// Takes an event if it matches.
-    fn offer(&mut self, event: &Arc<LogEvent>, account_id: &Arc<str>) {
-        if !self.pattern.matches(&event.message) {
-            return;
-        }
-        let waiting = self
-            .waiting
-            .entry(Arc::clone(&event.log_stream))
-            .or_insert_with(|| Waiting { account_id: Arc::clone(account_id), events: Vec::new() });
-        waiting.events.push(Arc::clone(event));
+    fn offer(&mut self, event: &Arc<LogEvent>) {
+        self.waiting.entry(Arc::clone(&event.log_stream)).or_default().push(Arc::clone(event));
     }
 
     fn take(&mut self) -> Vec<Batch> {
         std::mem::take(&mut self.waiting)
             .into_values()
-            .map(|Waiting { account_id, events }| Batch {
+            .map(|events| Batch {
                 filter: self.name.clone(),
                 destination: self.destination.clone(),
-                account_id,
                 events,
             })
             .collect()
@@ -345,7 +314,7 @@ fn split_until_it_fits(batch: &Batch, events: &[Arc<LogEvent>], payloads: &mut V
     let Some(first) = events.first() else { return };
     let data = data(&Data {
         message_type: "DATA_MESSAGE",
-        owner: &batch.account_id,
+        owner: ACCOUNT,
         log_group: &first.log_group,
         log_stream: &first.log_stream,
         subscription_filters: &[&batch.filter],
