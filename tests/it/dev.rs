@@ -1,6 +1,7 @@
 //! `lambda-otlp dev` as a process: a user's function, its telemetry, and the messages if it does not work.
 
 use lambda_otlp_tests::binary;
+use local_lambda::binaries::EXTENSION;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,7 +12,7 @@ use test_support::openobserve::Sink;
 fn dev(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary("lambda-otlp"));
     command.current_dir(folder).arg("dev").arg("--extension");
-    command.arg(binary("lambda-otlp-extension")).args(arguments);
+    command.arg(binary(EXTENSION)).args(arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

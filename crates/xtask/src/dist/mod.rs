@@ -22,8 +22,9 @@ mod zip_file;
 use crate::checks::{has_target, locked_packages, root};
 use crate::pypi;
 use anyhow::ensure;
-pub(crate) use binary::inspect;
+pub(crate) use binary::{inspect_extension, inspect_program};
 use components::Component;
+use local_lambda::binaries::EXTENSION;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -34,67 +35,43 @@ use zip_file::{File, packed};
 const MAX_LAYER_BYTES: usize = 2_400_000;
 
 pub(crate) struct Architecture {
+    /// As Lambda calls it, and the template's parameter `Architecture`.
     pub(crate) name: &'static str,
-    pub(crate) target: &'static str,
+    /// The targets of the extension and of the other programs.
+    pub(crate) musl: &'static str,
+    pub(crate) gnu: &'static str,
     machine: u16,
-    /// Of the extension: its size is part of the function's cold start.
-    max_bytes: usize,
 }
 
 pub(crate) const ARCHITECTURES: [Architecture; 2] = [
     Architecture {
         name: "arm64",
-        target: "aarch64-unknown-linux-musl",
+        musl: "aarch64-unknown-linux-musl",
+        gnu: "aarch64-unknown-linux-gnu",
         machine: elf::abi::EM_AARCH64,
-        max_bytes: 4_400_000,
     },
     Architecture {
         name: "x86_64",
-        target: "x86_64-unknown-linux-musl",
+        musl: "x86_64-unknown-linux-musl",
+        gnu: "x86_64-unknown-linux-gnu",
         machine: elf::abi::EM_X86_64,
-        max_bytes: 4_400_000,
     },
 ];
 
-/// The wrapper's files, from `extension/layer` to `/opt/lambda-otlp`.
-pub(crate) const LOADED: &[&str] = &[
-    "node/api.cjs",
-    "node/bound.cjs",
-    "node/contexts.cjs",
-    "node/cut_off.cjs",
-    "node/ending.cjs",
-    "node/facade.cjs",
-    "node/failure.cjs",
-    "node/handler.cjs",
-    "node/instrument.cjs",
-    "node/last_words.cjs",
-    "node/lines.cjs",
-    "node/messages.cjs",
-    "node/packages.cjs",
-    "node/records.cjs",
-    "node/start.cjs",
-    "node/telemetry.cjs",
-    "node/tracers.cjs",
-    "node/urls.cjs",
-    "node/waiting.cjs",
-    "node/wire.cjs",
-    "python/lambda_otlp_contexts.py",
-    "python/lambda_otlp_cut_off.py",
-    "python/lambda_otlp_fast.py",
-    "python/lambda_otlp_flush.py",
-    "python/lambda_otlp_handler.py",
-    "python/lambda_otlp_invocation.py",
-    "python/lambda_otlp_load.py",
-    "python/lambda_otlp_messages.py",
-    "python/lambda_otlp_metrics.py",
-    "python/lambda_otlp_packages.py",
-    "python/lambda_otlp_sdk.py",
-    "python/lambda_otlp_spans.py",
-    "python/lambda_otlp_variables.py",
-    "python/lambda_otlp_wire.py",
-    "python/lambda_otlp_wrap.py",
-    "python/sitecustomize.py",
-];
+/// The wrapper's files, from `extension/layer` to `/opt/lambda-otlp`: `node/start.cjs`.
+pub(crate) fn loaded(root: &Path) -> anyhow::Result<Vec<String>> {
+    let mut loaded = Vec::new();
+    for (folder, ending) in [("node", ".cjs"), ("python", ".py")] {
+        for file in std::fs::read_dir(root.join("extension/layer").join(folder))? {
+            let name = file?.file_name().to_string_lossy().into_owned();
+            if name.ends_with(ending) {
+                loaded.push(format!("{folder}/{name}"));
+            }
+        }
+    }
+    loaded.sort();
+    Ok(loaded)
+}
 
 struct Made {
     name: String,
@@ -134,9 +111,6 @@ pub(crate) fn run(what: What) -> anyhow::Result<()> {
     }
     std::fs::create_dir_all(&folder)?;
     let is = |one: What| what == one || is_all;
-    if is(What::Functions) || is(What::CommandLine) {
-        release::has_readelf()?;
-    }
     if is(What::Functions) || is(What::Layer) || is(What::CommandLine) {
         let packages = locked_packages(root)?;
         if is(What::Functions) {
@@ -199,17 +173,17 @@ fn layer(
 ) -> anyhow::Result<()> {
     let tools = pypi::install(root, "stack")?;
     for architecture in &ARCHITECTURES {
-        if !has_target(root, architecture.target) {
-            println!("skip  {}: rustup cannot add {}", architecture.name, architecture.target);
+        if !has_target(root, architecture.musl) {
+            println!("skip  {}: rustup cannot add {}", architecture.name, architecture.musl);
             continue;
         }
         println!("build the extension for {}: some minutes", architecture.name);
-        let extension = binary::build(root, packages, &tools, architecture)?;
+        let extension = binary::extension(root, packages, &tools, architecture)?;
         let files = layer_files(root, packages, architecture, &extension)?;
         write(Made {
             name: format!("lambda-otlp-layer-{}.zip", architecture.name),
             bytes: packed(&files)?,
-            components: notices::components(root, packages, binary::PACKAGE, architecture.target)?,
+            components: notices::components(root, packages, EXTENSION, architecture.musl)?,
             max_bytes: MAX_LAYER_BYTES,
         })?;
         println!("      the extension {} bytes", std::fs::metadata(&extension)?.len());
@@ -224,7 +198,7 @@ fn layer_files(
     extension: &Path,
 ) -> anyhow::Result<Vec<File>> {
     let mut files = beside_the_function(root, extension)?;
-    let licences = licences(root, packages, binary::PACKAGE, architecture.target)?.into_iter();
+    let licences = licences(root, packages, EXTENSION, architecture.musl)?.into_iter();
     files.extend(licences.map(|file| file.below("lambda-otlp")));
     Ok(files)
 }
@@ -244,11 +218,11 @@ fn licences(
 fn beside_the_function(root: &Path, extension: &Path) -> anyhow::Result<Vec<File>> {
     let source = root.join("extension/layer");
     let mut files = vec![
-        File::read("extensions/lambda-otlp-extension", extension)?.program(),
+        File::read(&format!("extensions/{EXTENSION}"), extension)?.program(),
         File::read("lambda-otlp-handler", &source.join("lambda-otlp-handler"))?.program(),
     ];
-    for loaded in LOADED {
-        files.push(File::read(&format!("lambda-otlp/{loaded}"), &source.join(loaded))?);
+    for loaded in loaded(root)? {
+        files.push(File::read(&format!("lambda-otlp/{loaded}"), &source.join(&loaded))?);
     }
     Ok(files)
 }

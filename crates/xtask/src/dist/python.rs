@@ -5,7 +5,7 @@
 
 use super::components::Component;
 use super::zip_file::{File, files_below, packed};
-use super::{LOADED, Made};
+use super::{Made, loaded};
 use crate::checks::output;
 use anyhow::{Context as _, bail};
 use local_lambda::packages::{cache, install_once};
@@ -68,8 +68,10 @@ pub(crate) fn zip(root: &Path, packages: &Path, python: &Path) -> anyhow::Result
     let packages = files_below(packages, is_used)?;
     let mut files = compiled(python, "unchecked-hash", FOLDER, packages)?;
     // The sources of the instrumentation are in the layer of the extension, which may be of another version.
-    let sources = LOADED.iter().filter_map(|file| Some((file, file.strip_prefix("python/")?)));
-    let sources = sources
+    let loaded = loaded(root)?;
+    let sources = loaded
+        .iter()
+        .filter_map(|file| Some((file, file.strip_prefix("python/")?)))
         .map(|(file, name)| File::read(name, &root.join("extension/layer").join(file)))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let own = compiled(python, "checked-hash", OWN_FOLDER, sources)?;

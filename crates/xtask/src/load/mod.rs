@@ -11,7 +11,7 @@ mod telemetry;
 use crate::checks;
 use anyhow::{Context as _, bail, ensure};
 use curve::Curve;
-use local_lambda::binaries;
+use local_lambda::binaries::{self, EXTENSION};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -45,8 +45,7 @@ pub(crate) fn programs(root: &Path) -> anyhow::Result<HashMap<String, PathBuf>> 
     // Link-time optimisation takes minutes, and changes little here.
     let settings = ["profile.release.lto='off'", "profile.release.codegen-units=16"];
     let settings = settings.iter().flat_map(|setting| ["--config", setting]);
-    let binaries =
-        ["lambda-otlp-forwarder", "lambda-otlp-extension", "demo-function", "simulated-function"];
+    let binaries = ["lambda-otlp-forwarder", EXTENSION, "demo-function", "simulated-function"];
     let binaries = binaries.iter().flat_map(|binary| ["--bin", binary]);
     let arguments: Vec<&str> = ["--release"].into_iter().chain(settings).chain(binaries).collect();
     Ok(binaries::build_with(root, &arguments)?)

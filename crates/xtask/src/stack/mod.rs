@@ -1,10 +1,11 @@
 //! Checks `template.yaml` with cfn-lint and SAM. The long form also builds it.
 
 use crate::checks::{self, Length, has_target, output};
-use crate::dist::functions::{FORWARDER, Program, SUBSCRIBER, TARGETS, Target, inspect};
-use crate::dist::{self, ARCHITECTURES};
+use crate::dist::functions::{FORWARDER, Program, SUBSCRIBER};
+use crate::dist::{self, ARCHITECTURES, Architecture};
 use crate::pypi::{self, Environment};
 use anyhow::{Context as _, ensure};
+use local_lambda::binaries::EXTENSION;
 use std::path::Path;
 
 const TEMPLATE: &str = "template.yaml";
@@ -19,33 +20,32 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     output(tools.command("sam")?.args(["validate", "--lint"]).current_dir(&root))?;
     println!("cfn-lint, sam validate --lint: no finding in {TEMPLATE}, {EXAMPLE}");
     if length == Length::Long {
-        for target in TARGETS.iter().filter(|target| has_target(&root, target.triple)) {
-            println!("sam build, {}: {}", target.architecture, build(&root, &tools, target)?);
+        for architecture in ARCHITECTURES.iter().filter(|known| has_target(&root, known.gnu)) {
+            println!("sam build, {}: {}", architecture.name, build(&root, &tools, architecture)?);
         }
     }
     Ok(())
 }
 
 /// Runs `sam build` and inspects the packages of both programs and the layer.
-fn build(root: &Path, tools: &Environment, target: &Target) -> anyhow::Result<String> {
+fn build(root: &Path, tools: &Environment, architecture: &Architecture) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let mut sam = tools.command("sam")?;
     sam.args(["build", "--build-dir"]).arg(folder.path()).current_dir(root);
-    sam.arg("--parameter-overrides").arg(format!("Architecture={}", target.architecture));
-    sam.env("ARCHITECTURE", target.architecture);
+    sam.arg("--parameter-overrides").arg(format!("Architecture={}", architecture.name));
+    sam.env("ARCHITECTURE", architecture.name);
     // The cargo that runs this program has locked the usual target folder.
     sam.env("CARGO_TARGET_DIR", local_lambda::packages::cache()?.join("stack-target"));
     output(&mut sam)?;
     let mut sizes = vec![
-        function(&folder.path().join("ForwarderFunction"), &FORWARDER, target)?,
-        function(&folder.path().join("RedriveFunction"), &FORWARDER, target)?,
-        function(&folder.path().join("SubscriberFunction"), &SUBSCRIBER, target)?,
+        function(&folder.path().join("ForwarderFunction"), &FORWARDER, architecture)?,
+        function(&folder.path().join("RedriveFunction"), &FORWARDER, architecture)?,
+        function(&folder.path().join("SubscriberFunction"), &SUBSCRIBER, architecture)?,
     ];
     let layer = folder.path().join("Layer");
-    let bytes = std::fs::read(layer.join("extensions/lambda-otlp-extension"))?;
-    let architecture = ARCHITECTURES.iter().find(|it| it.name == target.architecture);
-    dist::inspect(&bytes, architecture.context("an architecture without a layer")?)?;
-    for loaded in dist::LOADED {
+    let bytes = std::fs::read(layer.join("extensions").join(EXTENSION))?;
+    dist::inspect_extension(&bytes, architecture)?;
+    for loaded in dist::loaded(root)? {
         let file = layer.join("lambda-otlp").join(loaded);
         ensure!(file.is_file(), "the layer has no {}", file.display());
     }
@@ -53,12 +53,16 @@ fn build(root: &Path, tools: &Environment, target: &Target) -> anyhow::Result<St
     Ok(sizes.join(", "))
 }
 
-fn function(package: &Path, program: &Program, target: &Target) -> anyhow::Result<String> {
+fn function(
+    package: &Path,
+    program: &Program,
+    architecture: &Architecture,
+) -> anyhow::Result<String> {
     let binary = package.join("bootstrap");
     let bytes = std::fs::read(&binary).with_context(|| binary.display().to_string())?;
     let (name, max_bytes) = (program.name, program.max_bytes);
     ensure!(bytes.len() <= max_bytes, "{name}: {} bytes, over {max_bytes}", bytes.len());
-    inspect(&binary, &bytes, target)?;
+    dist::inspect_program(&bytes, architecture)?;
     Ok(format!("{name} {} bytes", bytes.len()))
 }
 
