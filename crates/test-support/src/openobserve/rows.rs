@@ -51,26 +51,24 @@ pub(super) fn stream(
 
 /// The columns of the rows of these records, by the stream that a request may race for.
 pub(super) fn columns(records: &Records) -> ColumnsByStream {
-    let mut columns = ColumnsByStream::new();
-    let mut add = |stream: &str, row: Row| {
-        if !columns.contains_key(stream) {
-            columns.insert(stream.to_owned(), BTreeSet::new());
+    let rows: Vec<(&String, Row)> = match records {
+        Records::Spans(spans) => spans.iter().map(|own| (&own.stream, of_span(own))).collect(),
+        Records::Logs(records) => {
+            records.iter().filter_map(|own| Some((&own.stream, of_log_record(own)?))).collect()
         }
-        columns.get_mut(stream).into_iter().for_each(|own| own.extend(row.columns.keys().cloned()));
-    };
-    match records {
-        Records::Spans(spans) => spans.iter().for_each(|span| add(&span.stream, of_span(span))),
-        Records::Logs(records) => records.iter().for_each(|record| {
-            of_log_record(record).into_iter().for_each(|row| add(&record.stream, row))
-        }),
-        Records::Metrics(metrics) => {
-            for metric in metrics {
+        Records::Metrics(metrics) => metrics
+            .iter()
+            .flat_map(|own| {
                 let mut rows = Vec::new();
-                of_metric(metric, &mut rows);
-                rows.into_iter().for_each(|row| add(&metric.stream, row));
-            }
-        }
-        Records::Json(_) => {}
+                of_metric(own, &mut rows);
+                rows.into_iter().map(|row| (&own.stream, row))
+            })
+            .collect(),
+        Records::Json(_) => Vec::new(),
+    };
+    let mut columns = ColumnsByStream::new();
+    for (stream, row) in rows {
+        columns.entry(stream.clone()).or_default().extend(row.columns.into_keys());
     }
     columns
 }

@@ -205,16 +205,16 @@ fn check_columns(
     max: usize,
     signal: Option<Signal>,
 ) -> Result<(), HttpResponse> {
-    for (stream, columns) in columns.iter().filter(|(_, columns)| columns.len() > max) {
-        if signal == Some(Signal::Logs) {
-            return Err(HttpResponse::write_failed());
-        }
-        let count = columns.len();
-        let message =
-            format!("Got {count} columns for stream [{stream}], but only {max} columns accept");
-        return Err(HttpResponse::error(400, &message));
+    let Some((stream, columns)) = columns.iter().find(|(_, columns)| columns.len() > max) else {
+        return Ok(());
+    };
+    if signal == Some(Signal::Logs) {
+        return Err(HttpResponse::write_failed());
     }
-    Ok(())
+    let count = columns.len();
+    let message =
+        format!("Got {count} columns for stream [{stream}], but only {max} columns accept");
+    Err(HttpResponse::error(400, &message))
 }
 
 fn answer(target: &Target, is_json: bool, ingested: &Ingested) -> HttpResponse {
