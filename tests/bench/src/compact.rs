@@ -10,9 +10,11 @@
 
 #![expect(clippy::print_stdout, reason = "the program prints its table")]
 
-use lambda_otlp_bench::corpus::{self, Function, Template, Values};
+mod corpus;
+
+use corpus::{Function, Template, Values};
 use wire::compact::{Encoder, Names};
-use wire::{Envelope, LineEncoder, LineLimits, Request};
+use wire::{Envelope, LineEncoder, LineLimits};
 
 const SPANS: [u64; 5] = [1, 3, 5, 10, 100];
 const OVERHEAD: usize = 26;
@@ -51,33 +53,37 @@ const TEMPLATES: [(&str, &[&str]); 5] = [
 ];
 
 #[expect(clippy::cast_precision_loss, reason = "bytes of a few lines")]
-fn main() {
+fn main() -> anyhow::Result<()> {
     println!("| spans | {} |", SPANS.map(|spans| spans.to_string()).join(" | "));
     println!("|{}", "---|".repeat(SPANS.len() + 1));
     for (name, texts) in TEMPLATES {
+        let templates: Vec<Template> = texts.iter().map(|text| Template::new(text)).collect();
         for all_signals in [false, true] {
             let mut cells = Vec::new();
             for spans in SPANS {
                 let (mut compact, mut standard) = (0, 0);
-                for text in texts {
-                    let template = Template::new(text);
+                for template in &templates {
                     for number in 0..FUNCTIONS {
-                        let mut function = Function::new(&template, number);
-                        let mut requests = vec![function.traces(number, spans)];
+                        let mut function = Function::new(template, number);
+                        let mut requests = vec![function.traces(number, spans)?];
                         if all_signals {
-                            requests.push(corpus::logs(&mut function, number, 3));
-                            requests.push(corpus::metrics(&mut function, number));
+                            requests.push(function.logs(number, 3)?);
+                            requests.push(function.metrics(number)?);
                             requests.retain(|request| request.items() > 0);
                         }
                         let Values { name, account, region, .. } = &function.values;
-                        let mut encoder = LineEncoder::new(6, LineLimits::default());
-                        standard += requests
-                            .iter()
-                            .map(|request| line(&mut encoder, name, request.clone()))
-                            .sum::<usize>();
                         // The extension knows neither the log group nor the log stream.
                         let names = Names::of_function("", region, "", "").with_account(account);
-                        compact += line_of(&names, &requests.iter().collect::<Vec<_>>());
+                        let content = Encoder::default()
+                            .text(&names.context(), &requests.iter().collect::<Vec<_>>());
+                        compact += content.len() + r#"{"_otelc":""}"#.len() + 1 + OVERHEAD;
+                        let mut encoder = LineEncoder::new(6, LineLimits::default());
+                        for request in requests {
+                            let mut out = Vec::new();
+                            let envelope = Envelope { source: name, ..Envelope::default() };
+                            let written = encoder.encode(&envelope, request, &mut out);
+                            standard += out.len() + written.lines * OVERHEAD;
+                        }
                     }
                 }
                 cells.push(format!("{:.3}", compact as f64 / standard as f64));
@@ -86,18 +92,5 @@ fn main() {
             println!("| {name}{what} | {} |", cells.join(" | "));
         }
     }
-}
-
-/// The bytes that CloudWatch charges for a compact line.
-fn line_of(names: &Names, requests: &[&Request]) -> usize {
-    let content = Encoder::default().text(&names.context(), requests);
-    content.len() + r#"{"_otelc":""}"#.len() + 1 + OVERHEAD
-}
-
-/// The bytes that CloudWatch charges for a line.
-fn line(encoder: &mut LineEncoder, source: &str, request: Request) -> usize {
-    let mut out = Vec::new();
-    let envelope = Envelope { source, ..Envelope::default() };
-    let written = encoder.encode(&envelope, request, &mut out);
-    out.len() + written.lines * OVERHEAD
+    Ok(())
 }

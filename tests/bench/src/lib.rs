@@ -4,8 +4,6 @@
 #[cfg(feature = "ours")]
 extern crate self as lambda_otlp_bench;
 
-#[cfg(feature = "corpus")]
-pub mod corpus;
 #[cfg(feature = "forward-driver")]
 pub mod forward;
 #[cfg(feature = "harness")]
@@ -18,4 +16,4 @@ mod workload;
 #[cfg(feature = "ours")]
 use {opentelemetry as api, opentelemetry_sdk as sdk};
 
-pub use workload::{Attribute, AttributeValue, Kind, SERVICES, Service, Span};
+pub use workload::{Attribute, AttributeValue, SERVICES, Service, Span, THINGS};

@@ -3,7 +3,7 @@
 use super::{api, sdk};
 use api::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use api::{InstrumentationScope, KeyValue, Value};
-use lambda_otlp_bench::{Attribute, AttributeValue, Kind, Service, Span};
+use lambda_otlp_bench::{Attribute, AttributeValue, Service, Span};
 use sdk::Resource;
 use sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use std::time::{Duration, UNIX_EPOCH};
@@ -28,13 +28,7 @@ pub fn span_data(span: Span, scope: &InstrumentationScope) -> SpanData {
         ),
         parent_span_id: SpanId::from_bytes(span.parent_span_id.to_be_bytes()),
         parent_span_is_remote: false,
-        span_kind: match span.kind {
-            Kind::Server => SpanKind::Server,
-            Kind::Client => SpanKind::Client,
-            Kind::Producer => SpanKind::Producer,
-            Kind::Consumer => SpanKind::Consumer,
-            Kind::Internal => SpanKind::Internal,
-        },
+        span_kind: if span.is_server { SpanKind::Server } else { SpanKind::Client },
         name: span.name.into(),
         start_time: UNIX_EPOCH + Duration::from_nanos(span.start_unix_nanos),
         end_time: UNIX_EPOCH + Duration::from_nanos(span.end_unix_nanos),

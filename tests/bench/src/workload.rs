@@ -21,17 +21,6 @@ pub enum AttributeValue {
     Integer(i64),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The invocation.
-    Server,
-    /// A call to an AWS service.
-    Client,
-    Producer,
-    Consumer,
-    Internal,
-}
-
 /// One span, in no SDK's words.
 #[derive(Debug, Clone)]
 pub struct Span {
@@ -39,7 +28,8 @@ pub struct Span {
     pub span_id: u64,
     /// 0: none.
     pub parent_span_id: u64,
-    pub kind: Kind,
+    /// The invocation; otherwise a call of an AWS service.
+    pub is_server: bool,
     pub name: String,
     pub start_unix_nanos: u64,
     pub end_unix_nanos: u64,
@@ -61,7 +51,7 @@ pub struct Service {
 const MEMORY_MIB: [i64; 4] = [128, 256, 512, 1024];
 const REGIONS: [&str; 4] = ["eu-west-1", "us-east-1", "eu-central-1", "ap-southeast-2"];
 /// What the functions are about. No function of the dictionary's training set is about one of these.
-pub(crate) const THINGS: [&str; 10] = [
+pub const THINGS: [&str; 10] = [
     "orders",
     "customers",
     "invoices",
@@ -183,7 +173,7 @@ impl Service {
             trace_id: 0,
             span_id: 0,
             parent_span_id: 0,
-            kind: Kind::Server,
+            is_server: true,
             name: format!("{method} /{thing}/{{id}}"),
             start_unix_nanos,
             end_unix_nanos,
@@ -215,7 +205,7 @@ impl Service {
             trace_id: 0,
             span_id: 0,
             parent_span_id: 0,
-            kind: Kind::Client,
+            is_server: false,
             name: format!("{service}.{operation}"),
             start_unix_nanos,
             end_unix_nanos,
