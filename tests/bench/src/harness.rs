@@ -1,8 +1,8 @@
 //! Builds the programs that are compared, runs them in turns, and sums their figures up.
 
 use anyhow::{Context as _, ensure};
-use serde::Deserialize;
-use std::path::PathBuf;
+use local_lambda::binaries;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -13,25 +13,8 @@ pub fn build_one(feature: &str, name: &str) -> anyhow::Result<PathBuf> {
 
 /// The program of this name that cargo builds with these arguments.
 pub fn build(arguments: &[&str], name: &str) -> anyhow::Result<PathBuf> {
-    #[derive(Deserialize)]
-    struct Artifact {
-        executable: Option<PathBuf>,
-    }
-    let output = Command::new(env!("CARGO"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .arg("build")
-        .args(arguments)
-        .arg("--message-format=json-render-diagnostics")
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot run cargo")?;
-    ensure!(output.status.success(), "cargo could not build {name}");
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok()?.executable)
-        .find(|path| path.file_name().is_some_and(|file| file == name))
-        .with_context(|| format!("cargo built no binary {name}"))
+    let built = binaries::build_with(Path::new(env!("CARGO_MANIFEST_DIR")), arguments)?;
+    Ok(binaries::find(&built, name)?)
 }
 
 /// Runs a driver; returns its output.

@@ -1,13 +1,15 @@
 //! The hold time of an extension by the backend's behaviour, and in a flood of spans.
 
 use crate::side::{Account, Side};
-use lambda_otlp_bench::harness::{Series, load, order};
+use lambda_otlp_bench::harness::{Series, order};
 use serde_json::{Value, json};
 use std::time::Duration;
 use test_support::openobserve::{Faults, ScriptedResponse, Sink};
 
+/// Environments of each extension that meet each behaviour of the backend.
+const ENVIRONMENTS: u64 = 3;
 /// Steady traffic: the number of invocations without a pause.
-const STEADY: usize = 12;
+const STEADY: (usize, Duration) = (12, Duration::ZERO);
 /// Infrequent traffic: the number of invocations, and the pause before each.
 const INFREQUENT: (usize, Duration) = (3, Duration::from_secs(31));
 /// A flood: the spans of one invocation.
@@ -18,40 +20,39 @@ struct Scenario {
     name: &'static str,
     /// The backend's constant answer; `None` without a backend.
     backend: Option<ScriptedResponse>,
-    invocations: usize,
-    pause: Duration,
+    invocations: (usize, Duration),
     payload: Value,
 }
 
-fn scenarios() -> Vec<Scenario> {
-    let otlp = || json!({"spans": [3], "root": true});
-    let steady = |name, backend| {
-        let (invocations, pause) = (STEADY, Duration::ZERO);
-        Scenario { name, backend, invocations, pause, payload: otlp() }
+/// Runs each scenario in several environments of each side, in turns, and prints a row for each side.
+pub(crate) async fn print(sides: &[Side; 2]) -> anyhow::Result<()> {
+    let otlp = json!({"spans": [3], "root": true});
+    let scenario = |name, backend, invocations| {
+        let payload = otlp.clone();
+        Scenario { name, backend, invocations, payload }
     };
-    let infrequent = |name, backend, payload| {
-        let (invocations, pause) = INFREQUENT;
-        Scenario { name, backend, invocations, pause, payload }
-    };
-    vec![
-        steady("no backend", None),
-        infrequent("no backend, infrequent", None, otlp()),
-        infrequent("no backend, infrequent, no OTLP", None, json!({})),
-        steady("healthy", Some(ScriptedResponse::Ok)),
-        infrequent("healthy, infrequent", Some(ScriptedResponse::Ok), otlp()),
-        steady("answers 503", Some(ScriptedResponse::Status(503))),
-        steady("never answers", Some(ScriptedResponse::held())),
-    ]
+    let quiet = scenario("no backend, infrequent, no OTLP", None, INFREQUENT);
+    let scenarios = vec![
+        scenario("no backend", None, STEADY),
+        scenario("no backend, infrequent", None, INFREQUENT),
+        Scenario { payload: json!({}), ..quiet },
+        scenario("healthy", Some(ScriptedResponse::Ok), STEADY),
+        scenario("healthy, infrequent", Some(ScriptedResponse::Ok), INFREQUENT),
+        scenario("answers 503", Some(ScriptedResponse::Status(503)), STEADY),
+        scenario("never answers", Some(ScriptedResponse::held()), STEADY),
+    ];
+    rows(sides, scenarios, ENVIRONMENTS).await
 }
 
-fn flood() -> Scenario {
-    Scenario {
+/// Has each side meet a flood once, with 128 MB in direct mode.
+pub(crate) async fn print_flood(sides: &[Side; 2]) -> anyhow::Result<()> {
+    let flood = Scenario {
         name: "flood",
         backend: Some(ScriptedResponse::Ok),
-        invocations: 1,
-        pause: Duration::ZERO,
+        invocations: (1, Duration::ZERO),
         payload: json!({"spans": vec![IN_A_REQUEST; FLOOD / IN_A_REQUEST]}),
-    }
+    };
+    rows(sides, vec![flood], 1).await
 }
 
 #[derive(Default)]
@@ -63,58 +64,40 @@ struct Outcome {
     lost: usize,
 }
 
-impl Outcome {
-    fn add(&mut self, account: &Account) {
-        for (number, held) in account.held.iter().enumerate() {
-            self.held[number.min(3)].push_millis(*held);
-        }
-        self.peak_kib.push(account.peak_kib);
-        self.acknowledged += account.acknowledged;
-        self.lost += account.lost;
-    }
-}
-
-/// Runs each scenario in several environments of each side, in turns, and prints a row for each side.
-pub(crate) async fn print(sides: &[Side; 2], environments: u64) -> anyhow::Result<()> {
-    println!("{environments} environments of each, in turns; load {} at the beginning.\n", load());
-    rows(sides, scenarios(), environments).await
-}
-
-/// Has each side meet a flood once.
-pub(crate) async fn print_flood(sides: &[Side; 2]) -> anyhow::Result<()> {
-    println!("\n{FLOOD} spans in one invocation, 128 MB, direct mode.\n");
-    rows(sides, vec![flood()], 1).await
-}
-
 async fn rows(
     sides: &[Side; 2],
     scenarios: Vec<Scenario>,
     environments: u64,
 ) -> anyhow::Result<()> {
     println!(
-        "| backend | extension | hold time: 1st, ms | 2nd | 3rd | later ones | peak RSS, MiB | spans acknowledged | lost |"
+        "| backend, {environments} environments | extension | hold time: 1st, ms | 2nd | 3rd | later ones | peak RSS, MiB | \
+         spans acknowledged | lost |"
     );
     println!("|{}", "---|".repeat(9));
     for scenario in scenarios {
         let mut outcomes = [Outcome::default(), Outcome::default()];
         for environment in 0..environments {
             for place in order(environment) {
-                outcomes[place].add(&run(&sides[place], &scenario).await?);
+                let account = run(&sides[place], &scenario).await?;
+                let outcome = &mut outcomes[place];
+                for (number, held) in account.held.iter().enumerate() {
+                    outcome.held[number.min(3)].push_millis(*held);
+                }
+                outcome.peak_kib.push(account.peak_kib);
+                outcome.acknowledged += account.acknowledged;
+                outcome.lost += account.lost;
             }
         }
-        for (side, outcome) in sides.iter().zip(&outcomes) {
+        for (side, Outcome { held, peak_kib, acknowledged, lost }) in sides.iter().zip(&outcomes) {
             println!(
-                "| {} | {} | {} | {:.1} | {} | {} |",
+                "| {} | {} | {} | {:.1} | {acknowledged} | {lost} |",
                 scenario.name,
                 side.name,
-                outcome.held.each_ref().map(range).join(" | "),
-                outcome.peak_kib.max() / 1024.0,
-                outcome.acknowledged,
-                outcome.lost,
+                held.each_ref().map(range).join(" | "),
+                peak_kib.max() / 1024.0,
             );
         }
     }
-    println!("\nLoad {} at the end.", load());
     Ok(())
 }
 
@@ -139,9 +122,10 @@ async fn run(side: &Side, scenario: &Scenario) -> anyhow::Result<Account> {
         }
     };
     let mut story = side.begin(sink.as_ref()).await;
-    for number in 0..scenario.invocations {
+    let (invocations, pause) = scenario.invocations;
+    for number in 0..invocations {
         if number > 0 {
-            tokio::time::sleep(scenario.pause).await;
+            tokio::time::sleep(pause).await;
         }
         story.invoke(scenario.payload.clone()).await;
     }

@@ -7,24 +7,19 @@
 #![expect(clippy::print_stdout, reason = "the program prints its tables")]
 #![expect(clippy::indexing_slicing, reason = "a failure of the local Lambda ends the program")]
 
-mod binaries;
 mod held;
-mod register;
 mod side;
 mod states;
 
 use anyhow::{bail, ensure};
-use lambda_otlp_tests::stories::{Program, run_in_lambda};
+use lambda_otlp_bench::harness::load;
+use lambda_otlp_tests::stories::run_in_lambda;
 
 const FUNCTION: &[&str] = &["the-function"];
 
 const TABLES: [&str; 4] = ["states", "register", "held", "flood"];
 /// Pairs of environments, with the layer and without, in each state.
 const PAIRS: u64 = 9;
-/// Starts of each extension.
-const RUNS: u64 = 25;
-/// Environments of each extension that meet each behaviour of the backend.
-const ENVIRONMENTS: u64 = 3;
 
 fn main() -> anyhow::Result<()> {
     // Cargo adds `--bench`.
@@ -39,25 +34,21 @@ fn main() -> anyhow::Result<()> {
     let is_table = |name: &String| TABLES.contains(&name.as_str());
     ensure!(table.is_none_or(is_table), "unknown table, there are {TABLES:?}");
     let is_asked = |name: &str| table.is_none_or(|table| table == name);
-    let ours = binaries::ours()?;
-    let program = Program { extension: ours.clone(), function: FUNCTION };
+    let sides = side::both()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    println!("Load {} at the beginning.\n", load());
     if is_asked("states") {
-        runtime.block_on(states::print(&program, PAIRS, names))?;
-        if table.is_some() {
-            return Ok(());
-        }
+        runtime.block_on(states::print(&sides[0].program, PAIRS, names))?;
     }
-    let peer = binaries::peer()?;
     if is_asked("register") {
-        runtime.block_on(register::print(&ours, &peer, RUNS))?;
+        runtime.block_on(side::print_starts(&sides))?;
     }
-    let sides = side::both(ours, peer);
     if is_asked("held") {
-        runtime.block_on(held::print(&sides, ENVIRONMENTS))?;
+        runtime.block_on(held::print(&sides))?;
     }
     if is_asked("flood") {
         runtime.block_on(held::print_flood(&sides))?;
     }
+    println!("\nLoad {} at the end.", load());
     Ok(())
 }

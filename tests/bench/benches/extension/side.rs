@@ -1,32 +1,68 @@
-//! One of two extensions beside the same function, and where the spans are that it acknowledged.
+//! One of two extensions beside the same function: ours as the layer has it, or the peer's from crates.io.
 
-use crate::register::memory_kib;
+use anyhow::{Context as _, ensure};
+use lambda_otlp_bench::harness::{Series, float, order};
 use lambda_otlp_tests::stories::states::End;
 use lambda_otlp_tests::stories::{Program, Story};
-use local_lambda::FunctionSpec;
+use local_lambda::binaries::EXTENSION;
+use local_lambda::free_port;
 use std::collections::BTreeSet;
-use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 use test_support::openobserve::Sink;
 
 const SCOPE: &str = "the function";
+const PEER: &str = "opentelemetry-lambda-extension";
+const PEER_VERSION: &str = "=0.2.0";
+/// Starts of each extension.
+const STARTS: u64 = 25;
 
 pub(crate) struct Side {
     pub(crate) name: &'static str,
-    program: Program,
+    pub(crate) program: Program,
     /// Names of its variables, and their values; `ENDPOINT` stands for the backend's.
     direct: &'static [(&'static str, &'static str)],
 }
 
-pub(crate) fn both(ours: PathBuf, peer: PathBuf) -> [Side; 2] {
+pub(crate) fn both() -> anyhow::Result<[Side; 2]> {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/layer/bench");
+    let (ours, peer) = (ours(&target)?, peer(&target)?);
     let program = |extension| Program { extension, function: crate::FUNCTION };
     let direct = &[("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", "ENDPOINT")];
     let peers = &[("LAMBDA_OTEL_EXPORTER_ENDPOINT", "ENDPOINT")];
-    [
+    Ok([
         Side { name: "ours", program: program(ours), direct },
         Side { name: "peer's", program: program(peer), direct: peers },
-    ]
+    ])
+}
+
+/// The extension as `cargo xtask dist --layer` builds it for this machine: static, by cargo-lambda with zig.
+fn ours(folder: &Path) -> anyhow::Result<PathBuf> {
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    cargo.args(["lambda", "build", "--locked", "--extension", "--profile", "release-small"]);
+    cargo.args(["--target", &target, "--package", EXTENSION, "--bin", EXTENSION, "--lambda-dir"]);
+    let status = cargo.arg(folder).status().context("cannot run cargo")?;
+    ensure!(status.success(), "it needs `pip install cargo-lambda ziglang`");
+    Ok(folder.join("extensions").join(EXTENSION))
+}
+
+/// The peer's extension, with the versions of its own lock file, in a folder of its own: in one dependency graph the features
+/// of common crates would add up. Its profile is the one of its authors' workspace, which the package does not carry.
+fn peer(folder: &Path) -> anyhow::Result<PathBuf> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["install", PEER, "--version", PEER_VERSION, "--locked", "--root"]).arg(folder);
+    cargo.arg("--target-dir").arg(folder.join("peer")).envs([
+        ("CARGO_PROFILE_RELEASE_LTO", "true"),
+        ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
+        ("CARGO_PROFILE_RELEASE_STRIP", "true"),
+        ("CARGO_PROFILE_RELEASE_PANIC", "abort"),
+    ]);
+    let status = cargo.status().context("cannot run cargo")?;
+    ensure!(status.success(), "cargo could not install {PEER}");
+    Ok(folder.join("bin").join(PEER))
 }
 
 pub(crate) struct Account {
@@ -40,21 +76,19 @@ pub(crate) struct Account {
 impl Side {
     /// A function of 128 MB with this extension, which sends to the backend if there is one.
     pub(crate) async fn begin(&self, sink: Option<&Sink>) -> Story {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let port = port.map(|address| address.port().to_string()).unwrap_or_default();
-        let change = |spec: FunctionSpec| {
-            let mut spec = spec
-                // Each extension knows the port under a name of its own.
-                .env("OTEL_LAMBDA_RECEIVER_PORT", &port)
-                .env("LAMBDA_OTEL_RECEIVER_HTTP_PORT", &port);
-            if let Some(sink) = sink {
-                for (name, value) in self.direct {
-                    spec = spec.env(*name, value.replace("ENDPOINT", sink.base()));
-                }
+        let port = free_port().to_string();
+        Story::with(&self.program, |mut spec| {
+            // Each extension knows the port under a name of its own.
+            for name in ["OTEL_LAMBDA_RECEIVER_PORT", "LAMBDA_OTEL_RECEIVER_HTTP_PORT"] {
+                spec = spec.env(name, &port);
+            }
+            for (name, value) in sink.iter().flat_map(|_| self.direct) {
+                let base = sink.map_or("", Sink::base);
+                spec = spec.env(*name, value.replace("ENDPOINT", base));
             }
             spec
-        };
-        Story::with(&self.program, change).await
+        })
+        .await
     }
 
     pub(crate) async fn end(&self, story: Story, sink: Option<&Sink>) -> anyhow::Result<Account> {
@@ -76,4 +110,40 @@ impl Side {
         let lost = log.wrong.iter().filter(is_lost).count();
         Ok(Account { held, acknowledged: log.acknowledged, lost, peak_kib })
     }
+}
+
+/// How soon each extension asks for its first event, and how much memory it keeps.
+pub(crate) async fn print_starts(sides: &[Side; 2]) -> anyhow::Result<()> {
+    let mut ready = [Series::default(), Series::default()];
+    let mut memory = ready.clone();
+    for run in 0..STARTS {
+        for place in order(run) {
+            let story = sides[place].begin(None).await;
+            ensure!(story.lambda.initialise("f").await?, "init failed");
+            let environments = story.lambda.environments("f");
+            let state = environments.first().and_then(|known| known.extensions.first());
+            let state = state.context("the extension is gone")?;
+            let after = state.ready_after.context("it has not asked for an event")?;
+            ready[place].push_millis(after);
+            memory[place].push(memory_kib(state.pid, "VmRSS:")?);
+            // The end is not measured here.
+            story.lambda.kill_idle("f").await?;
+        }
+    }
+    println!("| {STARTS} starts of each | ours | peer's | ratio |\n|---|---|---|---|");
+    let row = |what: &str, [ours, peer]: [f64; 2], digits: usize| {
+        println!("| {what} | {ours:.digits$} | {peer:.digits$} | **{:.2}** |", ours / peer);
+    };
+    row("process start to the first `next`, ms, median", ready.map(|own| own.median()), 2);
+    row("idle RSS, MiB, maximum", memory.map(|own| own.max() / 1024.0), 2);
+    let [ours, peer] = sides.each_ref().map(|side| side.program.extension.metadata());
+    row("binary, bytes", [float(ours?.len()), float(peer?.len())], 0);
+    Ok(())
+}
+
+/// A figure of `/proc/PID/status`.
+fn memory_kib(pid: u32, key: &str) -> anyhow::Result<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key)).context("no such line")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }

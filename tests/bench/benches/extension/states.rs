@@ -1,7 +1,7 @@
 //! The table of states: the function's result, its billed time and its telemetry, with the layer and without.
 
 use anyhow::ensure;
-use lambda_otlp_bench::harness::{Series, load, order};
+use lambda_otlp_bench::harness::{Series, order};
 use lambda_otlp_tests::stories::states::{self, State, Step};
 use lambda_otlp_tests::stories::{Program, Story};
 use std::collections::BTreeMap;
@@ -22,9 +22,8 @@ struct Outcome {
 
 /// Runs every state, and prints a row for each kind of its invocations.
 pub(crate) async fn print(program: &Program, pairs: u64, names: &[String]) -> anyhow::Result<()> {
-    println!("{pairs} pairs of environments, interleaved; load {} at the beginning.\n", load());
     println!(
-        "| state | invocation | invocations | ms without | ms with | added | OTLP acknowledged / lost |"
+        "| state, {pairs} pairs of environments | invocation | invocations | ms without | ms with | added | OTLP acknowledged / lost |"
     );
     println!("|{}", "---|".repeat(7));
     let (mut lost, mut differing) = (0, 0);
@@ -49,7 +48,6 @@ pub(crate) async fn print(program: &Program, pairs: u64, names: &[String]) -> an
             }
         }
     }
-    println!("\nLoad {} at the end.\n", load());
     let is_right = lost + differing == 0;
     ensure!(
         is_right,
