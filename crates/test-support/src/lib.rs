@@ -1,6 +1,7 @@
-//! What tests and the demo need beside the local Lambda: a fake OpenObserve, TLS and a proxy in front of it, a secret store, and the
-//! items in a log.
+//! What tests and the demo need beside the local Lambda: a fake OpenObserve, TLS and a proxy in front of it, a secret store, the items
+//! in a log, and their comparison.
 
+mod comparison;
 mod logged;
 pub mod openobserve;
 pub mod proxy;
@@ -8,6 +9,7 @@ pub mod secrets;
 #[cfg(feature = "tls")]
 pub mod tls;
 
+pub use comparison::Comparison;
 pub use logged::Logged;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -5,8 +5,9 @@
 //! from the stored OTLP. No counter of the exporter, extension, forwarder or backend client is used.
 
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use test_support::Comparison;
 
 /// The kind of an item, and its name among the items of that kind.
 pub(crate) type Item = (ItemKind, String);
@@ -89,33 +90,16 @@ pub(crate) enum Event {
     Ended,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Account {
-    /// Items that ended. The backend must have each of them once.
-    pub(crate) made: usize,
-    pub(crate) found: usize,
-    pub(crate) missing: Vec<String>,
-    pub(crate) repeated: Vec<String>,
-    /// Items in the backend that no function made, or that are marked as ended although they never ended.
-    pub(crate) unexpected: Vec<String>,
-}
+/// The items that ended and those in the backend, which must have each of them once.
+pub(crate) type Account = Comparison<String>;
 
-#[derive(Debug, Default)]
-pub(crate) struct Accounts {
-    pub(crate) by_kind: BTreeMap<ItemKind, Account>,
-}
+#[derive(Debug)]
+pub(crate) struct Accounts(pub(crate) BTreeMap<ItemKind, Account>);
 
 impl Accounts {
     /// Returns `true` if every item was found exactly once, and there is at least one of each kind.
     pub(crate) fn balance(&self) -> bool {
-        ItemKind::ALL.iter().all(|what| {
-            self.by_kind.get(what).is_some_and(|account| {
-                account.made > 0
-                    && account.missing.is_empty()
-                    && account.repeated.is_empty()
-                    && account.unexpected.is_empty()
-            })
-        })
+        self.0.values().all(|account| account.made > 0 && account.is_equal())
     }
 }
 
@@ -134,33 +118,19 @@ pub(crate) fn compare(ledger: &[LedgerLine], others: &[Item], stored: &[Item]) -
         }
         item.content = line.content.clone().or(item.content.take());
     }
-    let mut made: BTreeMap<Item, Event> = BTreeMap::new();
+    let mut made: BTreeSet<Item> = others.iter().cloned().collect();
     made.extend(of_ledger.into_iter().map(|((what, number), line)| {
-        ((what, numbered(number, line.content.as_deref())), line.event)
+        let what = if line.event == Event::Ended { what } else { ItemKind::PartialSpan };
+        (what, numbered(number, line.content.as_deref()))
     }));
-    made.extend(others.iter().map(|item| (item.clone(), Event::Ended)));
-    let mut times: BTreeMap<Item, usize> = BTreeMap::new();
-    for item in stored {
-        *times.entry(item.clone()).or_default() += 1;
-    }
-    let mut accounts = Accounts::default();
-    for (item, event) in made {
-        let mut item = item;
-        if event == Event::Started {
-            item.0 = ItemKind::PartialSpan;
-        }
-        let found = times.remove(&item).unwrap_or(0);
-        let (what, number) = item;
-        let account = accounts.by_kind.entry(what).or_default();
-        account.made += 1;
-        match found {
-            0 => account.missing.push(number),
-            1 => account.found += 1,
-            _ => account.repeated.push(number),
-        }
-    }
-    for (what, number) in times.into_keys() {
-        accounts.by_kind.entry(what).or_default().unexpected.push(number);
-    }
-    accounts
+    Accounts(
+        ItemKind::ALL
+            .into_iter()
+            .map(|what| {
+                let made = made.iter().filter(|item| item.0 == what).map(|item| item.1.clone());
+                let stored = stored.iter().filter(|item| item.0 == what).map(|item| item.1.clone());
+                (what, Comparison::of(made, stored))
+            })
+            .collect(),
+    )
 }

@@ -1,6 +1,6 @@
 //! Shows a run as one self-contained HTML page without scripts.
 
-use crate::accounting::{Account, Accounts, ItemKind};
+use crate::accounting::Accounts;
 use crate::run::{Labelled, Run};
 use crate::view::{COLUMNS, OF_ACCOUNTING, OF_METRICS, details, metric_rows, numbers, told};
 use crate::view::{waterfalls, without_trace};
@@ -93,10 +93,9 @@ fn accounting(run: &Run, accounts: &Accounts, page: &mut String) -> fmt::Result 
         write!(page, "<th class=\"n\">{column}</th>")?;
     }
     writeln!(page, "</tr>")?;
-    let none = Account::default();
-    for what in ItemKind::ALL {
+    for (what, account) in &accounts.0 {
         write!(page, "<tr><td>{}</td>", what.plural())?;
-        for number in numbers(accounts.by_kind.get(&what).unwrap_or(&none)) {
+        for number in numbers(account) {
             write!(page, "<td class=\"n\">{number}</td>")?;
         }
         writeln!(page, "</tr>")?;

@@ -25,9 +25,7 @@ use test_support::openobserve::Sink;
 pub(crate) struct Run {
     pub(crate) invocations: Vec<Labelled>,
     pub(crate) forwarder_invocations: usize,
-    /// The number of log events of the functions, including Lambda's own.
-    pub(crate) log_events: usize,
-    /// The text of the log events, by id.
+    /// The text of the functions' log events, including Lambda's own, by id.
     pub(crate) lines: BTreeMap<String, String>,
     pub(crate) ledger: Vec<LedgerLine>,
     /// Items that are not in `ledger`: other lines of the log groups, and items that follow from Lambda's reports.
@@ -204,7 +202,6 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     let run = Run {
         invocations,
         forwarder_invocations: lambda.invocations(FORWARDER).len(),
-        log_events: log_events.len(),
         lines: log_events.into_iter().map(|event| (event.id, event.message)).collect(),
         ledger: read_ledger(&ledger)?,
         others: others(&lambda, &names, &warehouse, &deliveries)?,

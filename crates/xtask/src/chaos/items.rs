@@ -18,7 +18,7 @@ use wire::compact::Context;
 const NUMBER: &str = "demo.number";
 
 /// A span, log record or data point.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Item {
     /// The name of its function.
     pub(super) function: String,

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
+use test_support::Comparison;
 use test_support::openobserve::Stored;
 use tokio::time::sleep;
 
@@ -126,10 +127,8 @@ fn check(deployment: &Deployment) -> anyhow::Result<Fates> {
             }
         }
     }
-    for item in &in_log {
-        if !stored.contains_key(item) {
-            writeln!(missing, "item of the log event {:?}: {item:?}", sources.get(item))?;
-        }
+    for item in Comparison::of(&in_log, stored.keys()).missing {
+        writeln!(missing, "item of the log event {:?}: {item:?}", sources.get(item))?;
     }
     let arrived: HashSet<i64> =
         stored.keys().filter(|item| !item.is_partial).filter_map(|item| item.number).collect();

@@ -2,7 +2,8 @@
 
 use super::server::Columns;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use test_support::Comparison;
 
 /// Columns that OpenObserve fills, with values of its own.
 const OWN: [&str; 4] = ["__hash__", "_o2_ingest_ts", "_o2_id", "_original"];
@@ -24,20 +25,10 @@ impl Account {
     pub(super) fn add(&mut self, stream: &str, sent: Vec<Columns>, stored: Vec<Columns>) {
         self.sent += sent.len();
         self.stored += stored.len();
-        let mut surplus: Vec<Row> = stored.into_iter().map(row).collect();
-        surplus.sort();
-        let (mut missing, mut found) = (Vec::new(), BTreeSet::new());
-        for sent in sent.into_iter().map(row) {
-            if let Ok(at) = surplus.binary_search(&sent) {
-                found.insert(surplus.remove(at));
-                self.equal += 1;
-            } else {
-                missing.push(sent);
-            }
-        }
-        let before = surplus.len();
-        surplus.retain(|row| !found.contains(row));
-        self.raced += before - surplus.len();
+        let comparison = Comparison::of(sent.into_iter().map(row), stored.into_iter().map(row));
+        let Comparison { found, missing, repeated, unexpected: mut surplus, .. } = comparison;
+        self.equal += found;
+        self.raced += repeated.len();
         for sent in missing {
             let nearest =
                 surplus.iter().enumerate().min_by_key(|(_, row)| differing(&sent, row).count());
@@ -53,8 +44,7 @@ impl Account {
                 self.differences.push(format!("{stream}: not stored: {sent:?}"));
             }
         }
-        let surplus =
-            surplus.iter().map(|row| format!("{stream}: not sent, or stored twice: {row:?}"));
+        let surplus = surplus.iter().map(|row| format!("{stream}: not sent: {row:?}"));
         self.differences.extend(surplus);
     }
 }
