@@ -1,6 +1,5 @@
 //! The command line as a process: output and exit codes.
 
-use base64::Engine as _;
 use lambda_otlp_tests::{binary, fixture, workspace};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
@@ -248,19 +247,6 @@ fn a_given_profile_takes_precedence_over_credentials_of_the_environment() {
 }
 
 #[test]
-fn an_empty_pattern_does_not_select_all_log_groups() {
-    let forwarder = "--destination=arn:aws:lambda:eu-west-1:123456789012:function:f";
-    for (command, argument) in
-        [("subscribe", "--include"), ("subscribe", "--tag"), ("unsubscribe", "--include")]
-    {
-        let (code, _, said) = run(&[command, forwarder, argument, ""]);
-        let expected =
-            format!("lambda-otlp: {argument} is empty: name a value, or omit the argument\n");
-        assert_eq!((code, said), (64, expected));
-    }
-}
-
-#[test]
 fn forward_applies_the_rules_of_the_forwarder() {
     let folder = tempfile::tempdir().unwrap();
     let rules = folder.path().join("rules.toml");
@@ -278,19 +264,6 @@ fn forward_applies_the_rules_of_the_forwarder() {
     let (code, _, said) = forward();
     assert!(said.contains("rules.toml") && said.contains("smoke"), "{said}");
     assert_ne!(code, 0, "what may have to be redacted is not sent without the rules");
-}
-
-#[test]
-fn ignored_routes_to_other_destinations_are_reported() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("rules.toml");
-    let rules = "[destination.audit]\nendpoint = \"https://audit.example.com\"\n\
-                 [[route]]\nlog_group = \"*\"\nto = \"audit\"\n";
-    std::fs::write(&path, rules).unwrap();
-    let mut forward = command(&["forward", "events/awslogs-text-mixed.json", "--dry-run"]);
-    let (code, _, said) = output_of(forward.env("LAMBDA_OTLP_RULES", &path));
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("routes to destinations of the rules are ignored"), "{said}");
 }
 
 #[test]
@@ -312,47 +285,6 @@ fn undelivered_telemetry_fails_the_forward_command() {
     for signal in ["spans of traces", "data points of metrics", "log records of logs"] {
         assert!(said.contains(signal), "{said}");
     }
-}
-
-#[test]
-fn an_invalid_event_file_does_not_stop_the_others() {
-    let files = ["no-such-file", "events/awslogs-otlp-only.json"];
-    let (code, out, said) = run(&["forward", files[0], files[1], "--dry-run", "--json"]);
-    assert_eq!(code, 1);
-    assert!(out.contains("\"spans\":530"), "{out}");
-    assert!(said.contains("cannot open no-such-file"), "{said}");
-}
-
-#[test]
-fn an_undecodable_line_in_an_event_is_reported_and_dropped() {
-    let (code, out, said) =
-        run(&["forward", "events/awslogs-one-garbage.json", "--dry-run", "--json"]);
-    assert_eq!(code, 0);
-    assert!(out.contains("\"dropped\":1"), "{out}");
-    assert!(
-        said.contains("not decoded: event 3193571716593115")
-            && said.contains("not an OTLP request"),
-        "{said}"
-    );
-}
-
-#[test]
-fn a_span_with_a_short_id_is_dropped_with_its_reason() {
-    let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
-    let span = Span { trace_id: vec![1; 8], span_id: vec![1; 8], ..Span::default() };
-    let payload = wire::gzip::compress(1, Request::of_spans(None, vec![span]).bytes());
-    let line = json!({
-        "__otel_otlp_stdout": "0.1.0", "source": "shop", "endpoint": "/v1/traces", "method": "POST",
-        "content-type": "application/x-protobuf", "content-encoding": "gzip",
-        "payload": base64(&payload), "base64": true,
-    });
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("shop.log");
-    std::fs::write(&log, line.to_string()).unwrap();
-    let (code, _, said) = run(&["forward", log.to_str().unwrap(), "--dry-run"]);
-    assert_eq!(code, 0, "{said}");
-    let expected = "dropped: 1 span of traces: not sent: a trace id must have 16 bytes";
-    assert!(said.contains(expected), "{said}");
 }
 
 #[test]

@@ -63,27 +63,6 @@ async fn sink() -> Sink {
 }
 
 #[tokio::test]
-async fn a_mixed_event_is_forwarded_completely() {
-    let sink = sink().await;
-    let headers = authorization(PASSWORD);
-    let invoked = invoke(
-        "text-mixed",
-        &[
-            ("LAMBDA_OTLP_ENDPOINT", sink.base()),
-            ("LAMBDA_OTLP_HEADERS", &headers),
-            ("LAMBDA_OTLP_STREAM", "lambda"),
-            ("LAMBDA_OTLP_VITALS", "emf"),
-        ],
-    )
-    .await;
-    assert_eq!(invoked.attempts, 1, "{}", invoked.log);
-    assert!(invoked.on_failure.is_none());
-    let counts = sink.counts();
-    assert_eq!((counts.spans, counts.log_records, counts.data_points), (30, 8, 15));
-    assert!(sink.spans().iter().all(|span| span.stream == "lambda"));
-}
-
-#[tokio::test]
 async fn an_event_without_a_place_is_returned_and_no_secret_is_logged() {
     let queue = Queue::new("retry");
     queue.script(std::iter::repeat_n(QueueResponse::refuse(403, "OverLimit"), 50));

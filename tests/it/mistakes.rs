@@ -28,6 +28,8 @@ const MISTAKES: &[(&[&str], &str)] = &[
     (&[], "forward old.log --dry-run"),
     (&[], "decode shop.log no-such-file"),
     (&[], "tail ."),
+    (&["LAMBDA_OTLP_INGEST_WINDOW=1000000h"], "forward no-such-file garbage.json --dry-run"),
+    (&["LAMBDA_OTLP_RULES=routes.toml"], "forward otlp.log --dry-run"),
     (&[], "doctor"),
     (&["LAMBDA_OTLP_ENDPOINT=htps://o2.example.com/api/default"], "doctor"),
     (&["LAMBDA_OTLP_ENDPOINT=o2.example.com", "LAMBDA_OTLP_NAMES=old"], "doctor"),
@@ -42,6 +44,9 @@ const MISTAKES: &[(&[&str], &str)] = &[
     (&[], "subscribe --stack lambda-otlp"),
     (&[], "subscribe --destination shop --include /aws/lambda/shop"),
     (&[], "subscribe --include /aws/lambda/shop"),
+    // An empty pattern does not select all log groups.
+    (&[], "subscribe --destination=arn:aws:lambda:eu-west-1:123456789012:function:f --include "),
+    (&[], "unsubscribe --destination=arn:aws:lambda:eu-west-1:123456789012:function:f --tag "),
     (&[], "rules check no-such-file.toml"),
     (&[], "rules check wrong.toml"),
     (&[], "rules test empty.toml no-such-file"),
@@ -71,7 +76,12 @@ async fn typical_mistakes_have_their_remedies() {
         ("shop.log", "paid\n"),
         ("old.log", "2024-01-02T03:04:05.678Z 2024/01/02/[$LATEST]0123 paid\n"),
         ("broken.json", "{\"awslogs\":{\"data\":\"x\"}"),
+        ("garbage.json", include_str!("../fixtures/events/awslogs-one-garbage.json")),
         ("empty.toml", ""),
+        (
+            "routes.toml",
+            "[destination.audit]\nendpoint = \"https://audit.example.com\"\n[[route]]\nlog_group = \"*\"\nto = \"audit\"\n",
+        ),
         ("wrong.toml", "[[drop]]\nlevell = \"debug\"\n"),
     ] {
         std::fs::write(folder.path().join(name), content).unwrap();
