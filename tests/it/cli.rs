@@ -2,7 +2,6 @@
 
 use lambda_otlp_tests::{binary, fixture, workspace};
 use opentelemetry_proto::tonic::trace::v1::Span;
-use serde_json::json;
 use std::io::Read as _;
 use std::process::{Command, Output, Stdio};
 use test_support::openobserve::{Sink, StoredSpan};
