@@ -14,7 +14,7 @@ use wire::{Request, SignalKind};
 
 /// Requests for one destination.
 #[derive(Default)]
-pub(crate) struct Routed {
+pub(crate) struct Adapted {
     pub(super) report: Report,
     pub(super) parcels: Vec<Parcel>,
     /// Spans without valid ids.
@@ -47,26 +47,26 @@ pub(super) fn adapt<E>(
     requests: Vec<Request>,
     ledger: Ledger,
     service_name: &str,
-) -> Routed {
-    let mut routed = Routed::default();
-    let Some(destination) = router.destinations.get(route.destination) else { return routed };
+) -> Adapted {
+    let mut adapted = Adapted::default();
+    let Some(destination) = router.destinations.get(route.destination) else { return adapted };
     let name = destination.name.as_str();
-    routed.report.account.add(name, ledger);
+    adapted.report.account.add(name, ledger);
     let log_events = &routing.log_events;
     for request in requests {
         let sanitized = sanitize(destination.config.profile, request, service_name);
         let dropped = sanitized.dropped;
-        routed.report.dropped_points += dropped;
-        routed.report.renamed += sanitized.renamed;
-        routed.report.account.add(name, Ledger { dropped, ..Ledger::default() });
-        routed.parcels.extend(sanitized.request.map(|request| Parcel {
+        adapted.report.dropped_points += dropped;
+        adapted.report.renamed += sanitized.renamed;
+        adapted.report.account.add(name, Ledger { dropped, ..Ledger::default() });
+        adapted.parcels.extend(sanitized.request.map(|request| Parcel {
             destination: route.destination,
             stream: route.stream.clone(),
             request,
             survey: sanitized.survey,
             log_events: Arc::clone(log_events),
         }));
-        routed.refused.extend(sanitized.refused.map(|request| {
+        adapted.refused.extend(sanitized.refused.map(|request| {
             let (items, fate) = (request.items(), Fate::DeadLetter);
             let part = UndeliveredPart { request, items, reason: Reason::InvalidIds, fate };
             let (stream, first_seen) = (route.stream.as_deref(), router.observed_unix_nano);
@@ -74,7 +74,7 @@ pub(super) fn adapt<E>(
             ToEnqueue { is_in_log_group: !routing.is_redriven, ..letter }
         }));
     }
-    routed
+    adapted
 }
 
 /// An exponential data point becomes a histogram of about sixty buckets.

@@ -1,7 +1,7 @@
 //! The third stage: collects requests, delivers them, and puts undelivered telemetry into the queues.
 
 use super::Options;
-use super::adapt::Routed;
+use super::adapt::Adapted;
 use super::router::Routing;
 use crate::convert::Converted;
 use crate::delivery::destination::{DEFAULT_DESTINATION, Destination, Export};
@@ -76,13 +76,13 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         self.destinations.iter().enumerate().find(|(_, destination)| destination.name == name)
     }
 
-    /// Adds routed requests, and delivers if enough waits.
-    pub(crate) async fn add(&mut self, routed: Routed) {
-        self.report += routed.report;
+    /// Adds adapted requests, and delivers if enough waits.
+    pub(crate) async fn add(&mut self, adapted: Adapted) {
+        self.report += adapted.report;
         self.bytes +=
-            routed.parcels.iter().map(|parcel| parcel.request.bytes().len()).sum::<usize>();
-        self.parcels.extend(routed.parcels);
-        routed.refused.into_iter().for_each(|letter| self.add_letter(letter));
+            adapted.parcels.iter().map(|parcel| parcel.request.bytes().len()).sum::<usize>();
+        self.parcels.extend(adapted.parcels);
+        adapted.refused.into_iter().for_each(|letter| self.add_letter(letter));
         self.flush_if_full().await;
     }
 

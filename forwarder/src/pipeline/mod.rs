@@ -262,8 +262,8 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
                     None => std::mem::take(&mut ruled.requests),
                 };
                 let service = &converted.service_name;
-                let routed = caught(|| adapt(router, routing, route, requests, ledger, service))?;
-                flusher.add(routed).await;
+                let adapted = caught(|| adapt(router, routing, route, requests, ledger, service))?;
+                flusher.add(adapted).await;
             }
         }
         Some(converted)

@@ -1,5 +1,6 @@
 //! Adds up the reports of several invocations, and converts them to OTLP with delta temporality.
 
+use crate::ledger::Ledger;
 use crate::report::Report;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -101,24 +102,10 @@ impl Sums {
         for (destination, ledger) in &report.account.destinations {
             let of = ("lambda_otlp.destination", destination.as_str());
             ambiguous.push((vec![of], ledger.ambiguous));
-            handled.extend(
-                [
-                    (SignalKind::Logs.as_str(), ledger.items.log_records),
-                    (SignalKind::Metrics.as_str(), ledger.items.data_points),
-                    (SignalKind::Traces.as_str(), ledger.items.spans),
-                    ("undecodable", ledger.items.undecodable),
-                ]
-                .map(|(signal, items)| (vec![of, ("lambda_otlp.signal", signal)], items)),
-            );
+            let of_signal = |(signal, items)| (vec![of, ("lambda_otlp.signal", signal)], items);
+            handled.extend(by_signal(ledger).map(of_signal));
             placed.extend(
-                [
-                    ("accepted", ledger.accepted),
-                    ("dead_lettered", ledger.dead_lettered),
-                    ("dropped", ledger.dropped),
-                    ("parked", ledger.parked),
-                    ("returned", ledger.returned),
-                ]
-                .map(|(fate, items)| (vec![of, ("lambda_otlp.fate", fate)], items)),
+                by_fate(ledger).map(|(fate, items)| (vec![of, ("lambda_otlp.fate", fate)], items)),
             );
         }
         vec![
@@ -223,6 +210,25 @@ impl Sums {
             ..ResourceMetrics::default()
         }
     }
+}
+
+fn by_signal(Ledger { items, .. }: &Ledger) -> [(&'static str, usize); 4] {
+    [
+        (SignalKind::Logs.as_str(), items.log_records),
+        (SignalKind::Metrics.as_str(), items.data_points),
+        (SignalKind::Traces.as_str(), items.spans),
+        ("undecodable", items.undecodable),
+    ]
+}
+
+fn by_fate(ledger: &Ledger) -> [(&'static str, usize); 5] {
+    [
+        ("accepted", ledger.accepted),
+        ("dead_lettered", ledger.dead_lettered),
+        ("dropped", ledger.dropped),
+        ("parked", ledger.parked),
+        ("returned", ledger.returned),
+    ]
 }
 
 impl Lag {
