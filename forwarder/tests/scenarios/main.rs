@@ -10,6 +10,7 @@
     reason = "all of it is a test"
 )]
 
+mod authorized;
 mod deliveries;
 mod events;
 mod foreign;
