@@ -23,7 +23,7 @@ impl SecretService for Service {
             "ssm:/shop" => "shop@h:sesame",
             _ => r#"{"username":"bank@h","password":"safe"}"#,
         };
-        Box::pin(async { Ok(Secret::new(value)) })
+        Box::pin(async move { Ok(Secret::new(value)) })
     }
 
     fn wall_clock(&self) -> std::time::SystemTime {
