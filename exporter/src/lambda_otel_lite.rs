@@ -226,12 +226,6 @@ pub fn record_event(
 }
 
 /// Like [`record_event`], as a builder: `event().level(…).message(…).attribute(…, …).call()`.
-///
-/// ```
-/// use lambda_otlp_exporter::events::{EventLevel, event};
-///
-/// event().level(EventLevel::Warn).message("few left").attribute("shelf", 7).call();
-/// ```
 pub fn event() -> EventBuilder {
     EventBuilder {
         level: EventLevel::Info,
@@ -312,13 +306,6 @@ impl EventBuilder {
 }
 
 /// Prefixes messages.
-///
-/// ```
-/// use lambda_otlp_exporter::logger::Logger;
-///
-/// static LOGGER: Logger = Logger::const_new("orders");
-/// LOGGER.info("stored");
-/// ```
 #[derive(Debug, Clone)]
 pub struct Logger {
     prefix: Cow<'static, str>,

@@ -31,7 +31,8 @@ pub(crate) enum Mode {
 }
 
 /// Starts the threads of this mode. `exits_at_sigterm` tells whether the process ends after the last write, unless a hook was
-/// installed later; `None` if SIGTERM is not handled. An unavailable mode becomes `Sync`, with the reason in one line; it never fails the function.
+/// installed later; `None` if SIGTERM is not handled. An unavailable mode becomes `Sync`, with the reason in one line; it never
+/// fails the function.
 pub(crate) fn start(
     mode: ProcessorMode,
     lambda: &LambdaEnvironment,
@@ -44,46 +45,43 @@ pub(crate) fn start(
         }
         return Mode::Sync;
     };
-    let is_managed = lambda.initialization_type == InitializationType::ManagedInstances;
-    let events = match mode {
-        ProcessorMode::Sync => None,
-        ProcessorMode::Async if lambda.initialization_type == InitializationType::SnapStart => {
+    let (mode, events) = match (mode, lambda.initialization_type) {
+        (ProcessorMode::Sync, _) => (mode, None),
+        (ProcessorMode::Async, InitializationType::SnapStart) => {
             // The connection for Lambda's events does not survive the snapshot.
             sync_instead(mode, "the function is restored from a snapshot (SnapStart)");
-            None
+            (ProcessorMode::Sync, None)
         }
         // Managed instances refuse registration for INVOKE, and are not frozen between invocations.
-        ProcessorMode::Async if !is_managed => Some(INVOKE),
-        ProcessorMode::Async | ProcessorMode::Finalize => Some(NOTHING),
+        (ProcessorMode::Async, InitializationType::ManagedInstances)
+        | (ProcessorMode::Finalize, _) => (mode, Some(NOTHING)),
+        (ProcessorMode::Async, _) => (mode, Some(INVOKE)),
     };
     if events.is_none() && exits_at_sigterm.is_none() {
         return Mode::Sync;
     }
-    let (extension, registered) = match start_thread(api, events, telemetry, exits_at_sigterm) {
+    let started = start_thread(api, events, telemetry, exits_at_sigterm);
+    let (extension, registered) = match started {
         Ok(started) => started,
-        Err(error) if mode == ProcessorMode::Sync => {
-            stderr::warn(&format!("cannot write telemetry at SIGTERM: {error}"));
-            return Mode::Sync;
-        }
         Err(error) => {
-            sync_instead(mode, &error.to_string());
+            stderr::warn(&format!("telemetry is only written before the response: {error}"));
             return Mode::Sync;
         }
     };
-    match (mode, events, registered) {
-        (ProcessorMode::Async, Some(_), Ok(())) => Mode::Async(extension),
-        (ProcessorMode::Async, Some(NOTHING), Err(error)) => {
+    match (mode, registered) {
+        (ProcessorMode::Sync, _) => Mode::Sync,
+        (ProcessorMode::Async, Ok(())) => Mode::Async(extension),
+        (ProcessorMode::Finalize, Ok(())) => Mode::Finalize,
+        (ProcessorMode::Async, Err(error)) if events == Some(NOTHING) => {
             stderr::warn(&format!(
                 "Lambda sends no SIGTERM, since the Extensions API refused: {error}"
             ));
             Mode::Async(extension)
         }
-        (ProcessorMode::Finalize, _, Ok(())) => Mode::Finalize,
-        (_, Some(_), Err(error)) => {
+        (_, Err(error)) => {
             sync_instead(mode, &format!("the Extensions API refused: {error}"));
             Mode::Sync
         }
-        _ => Mode::Sync,
     }
 }
 

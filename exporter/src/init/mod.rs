@@ -75,14 +75,12 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         propagation: Propagation::new(propagators),
         has_layer: AtomicBool::new(false),
         facts: InvocationFacts {
-            default_name: OnceLock::new(),
             function_version: environment.lambda.function_version.clone(),
             initialization_type: environment.lambda.initialization_type,
             duplicate_http_names: environment.duplicate_http_names,
             inferred_spans: environment.inferred_spans,
-            is_cold: AtomicBool::new(true),
             root_record: RootRecord::new(runtime_api),
-            warned_of_unsampled: AtomicBool::new(false),
+            ..InvocationFacts::default()
         },
         invocations: Arc::clone(line.invocations()),
         signals,

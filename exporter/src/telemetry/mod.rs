@@ -169,8 +169,8 @@ pub(crate) struct InvocationFacts {
     pub(crate) initialization_type: InitializationType,
     pub(crate) duplicate_http_names: bool,
     pub(crate) inferred_spans: bool,
-    /// `true` until the first invocation.
-    pub(crate) is_cold: AtomicBool,
+    /// `true` from the first invocation on.
+    pub(crate) is_warm: AtomicBool,
     pub(crate) root_record: RootRecord,
     /// `true` once a line reported that a caller's decision suppresses spans.
     pub(crate) warned_of_unsampled: AtomicBool,
@@ -183,7 +183,7 @@ impl InvocationFacts {
             self.initialization_type,
             InitializationType::ProvisionedConcurrency | InitializationType::ManagedInstances
         );
-        self.is_cold.swap(false, Ordering::Relaxed) && !is_ready_before
+        !self.is_warm.swap(true, Ordering::Relaxed) && !is_ready_before
     }
 }
 

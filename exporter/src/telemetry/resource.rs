@@ -84,75 +84,42 @@ fn environment_attributes(text: &str) -> Vec<KeyValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use expect_test::{Expect, expect};
-    use std::collections::BTreeMap;
-
-    fn check(
-        variables: &[(&str, &str)],
-        from_code: &[(&'static str, &'static str)],
-        expected: &Expect,
-    ) {
-        let source: BTreeMap<String, String> =
-            variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let code = Resource::builder_empty()
-            .with_attributes(from_code.iter().map(|(key, value)| KeyValue::new(*key, *value)))
-            .build();
-        let resource = resource(&Config::from_source(&source), Some(&code));
-        let mut lines: Vec<String> = resource
-            .iter()
-            .filter(|(key, _)| !key.as_str().starts_with("telemetry."))
-            .map(|(key, value)| format!("{key} = {value:?}\n"))
-            .collect();
-        lines.sort();
-        expected.assert_eq(&lines.concat());
-    }
-
-    #[test]
-    fn resource_attributes_come_from_lambdas_variables() {
-        check(
-            &[
-                ("AWS_REGION", "eu-west-1"),
-                ("AWS_LAMBDA_FUNCTION_NAME", "orders"),
-                ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
-                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
-                ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/orders"),
-                ("AWS_LAMBDA_LOG_STREAM_NAME", "2026/11/20/[$LATEST]0123"),
-            ],
-            &[],
-            &expect![[r#"
-                aws.log.group.names = Array(String([Owned("/aws/lambda/orders")]))
-                aws.log.stream.names = Array(String([Owned("2026/11/20/[$LATEST]0123")]))
-                cloud.platform = String(Static("aws_lambda"))
-                cloud.provider = String(Static("aws"))
-                cloud.region = String(Owned("eu-west-1"))
-                faas.instance = String(Owned("2026/11/20/[$LATEST]0123"))
-                faas.max_memory = I64(134217728)
-                faas.name = String(Owned("orders"))
-                faas.version = String(Owned("$LATEST"))
-                service.name = String(Owned("orders"))
-            "#]],
-        );
-    }
 
     #[test]
     fn the_environment_wins_over_code_and_code_over_lambda() {
-        check(
-            &[
-                ("AWS_LAMBDA_FUNCTION_NAME", "orders"),
-                ("OTEL_RESOURCE_ATTRIBUTES", "team=a%20b,service.name=c,tier=gold, x = 1%,=y,z"),
-                ("OTEL_SERVICE_NAME", "d"),
-            ],
-            &[("service.name", "code"), ("tier", "code"), ("faas.name", "code"), ("own", "code")],
-            &expect![[r#"
-                cloud.platform = String(Static("aws_lambda"))
-                cloud.provider = String(Static("aws"))
-                faas.name = String(Static("code"))
-                own = String(Static("code"))
-                service.name = String(Owned("d"))
-                team = String(Owned("a b"))
-                tier = String(Owned("gold"))
-                x = String(Owned("1%"))
-            "#]],
-        );
+        let code = ["service.name", "tier", "faas.name", "own"];
+        let code = code.map(|key| KeyValue::new(key, "code"));
+        let code = Resource::builder_empty().with_attributes(code).build();
+        let config = Config::from_source(&[
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_LAMBDA_FUNCTION_NAME", "orders"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/orders"),
+            ("AWS_LAMBDA_LOG_STREAM_NAME", "2026/11/20/[$LATEST]0123"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "team=a%20b,service.name=c,tier=gold, x = 1%,=y,z"),
+            ("OTEL_SERVICE_NAME", "d"),
+        ]);
+        let resource = resource(&config, Some(&code));
+        let shown = resource.iter().map(|(key, value)| format!("{key}={value}\n"));
+        let mut lines: Vec<String> = shown.filter(|own| !own.starts_with("telemetry.")).collect();
+        lines.sort();
+        expect_test::expect![[r#"
+            aws.log.group.names=["/aws/lambda/orders"]
+            aws.log.stream.names=["2026/11/20/[$LATEST]0123"]
+            cloud.platform=aws_lambda
+            cloud.provider=aws
+            cloud.region=eu-west-1
+            faas.instance=2026/11/20/[$LATEST]0123
+            faas.max_memory=134217728
+            faas.name=code
+            faas.version=$LATEST
+            own=code
+            service.name=d
+            team=a b
+            tier=gold
+            x=1%
+        "#]]
+        .assert_eq(&lines.concat());
     }
 }

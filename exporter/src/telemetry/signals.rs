@@ -42,19 +42,11 @@ impl Signals {
     pub(crate) fn flush(&self, spans_are_written: impl FnOnce()) -> OTelSdkResult {
         // Each signal is flushed separately: a panic in the application's code costs one signal. Errors are counted where they
         // occur and need no further handling.
-        let mut spans_are_written = Some(spans_are_written);
-        let mut flushed = Ok(());
-        let mut flush_spans = |spans: &dyn Fn() -> OTelSdkResult| {
-            let result = self.contained(SignalKind::Traces, spans);
-            if let Some(tell) = spans_are_written.take().filter(|_| result.is_ok()) {
-                tell();
-            }
-            keep_first(&mut flushed, result);
-        };
-        if let Some(spans) = &self.spans {
-            flush_spans(&|| spans.force_flush());
+        let mut flushed = self.flush_spans();
+        if flushed.is_ok() {
+            spans_are_written();
         }
-        flush_spans(&|| self.tracer_provider.force_flush());
+        keep_first(&mut flushed, self.flush_processors_of_others());
         keep_first(&mut flushed, self.flush_logs());
         keep_first(&mut flushed, self.flush_metrics());
         flushed
@@ -71,22 +63,30 @@ impl Signals {
         let mut flushed = self.flush_metrics();
         let writing = self.writing_together.lock(self.line.write_timeout());
         keep_first(&mut flushed, self.flush_logs());
-        let of_others =
-            || self.contained(SignalKind::Traces, || self.tracer_provider.force_flush());
-        let mut spans = match &self.spans {
-            Some(spans) => self.contained(SignalKind::Traces, || spans.force_flush()),
-            None => of_others(),
-        };
+        let mut spans = self.flush_spans();
         keep_first(&mut spans, self.line.write_gathered(gathering));
         if spans.is_ok() {
             spans_are_written();
         }
         keep_first(&mut flushed, spans);
         drop(writing);
-        if self.spans.is_some() {
-            keep_first(&mut flushed, of_others());
-        }
+        keep_first(&mut flushed, self.flush_processors_of_others());
         flushed
+    }
+
+    /// Flushes our own processor, or else the provider.
+    fn flush_spans(&self) -> OTelSdkResult {
+        self.contained(SignalKind::Traces, || match &self.spans {
+            Some(spans) => spans.force_flush(),
+            None => self.tracer_provider.force_flush(),
+        })
+    }
+
+    fn flush_processors_of_others(&self) -> OTelSdkResult {
+        if self.spans.is_none() {
+            return Ok(());
+        }
+        self.contained(SignalKind::Traces, || self.tracer_provider.force_flush())
     }
 
     fn flush_logs(&self) -> OTelSdkResult {

@@ -143,19 +143,28 @@ fn a_handler_error_sets_the_status_and_an_exception_event_with_its_causes() {
         assert_eq!((span.events.len(), span.events[0].name.as_str()), (1, "exception"));
         expected.assert_eq(&shown(&span.events[0].attributes));
     }
-    check(Error::from, &expect![[r#"
+    check(
+        Error::from,
+        &expect![[r#"
         exception.message="C string contained non-utf8 bytes"
         exception.stacktrace="C string contained non-utf8 bytes\nCaused by: invalid utf-8 sequence of 1 bytes from index 0"
         exception.type="IntoStringError"
-    "#]]);
-    check(|own| Error::from(own.to_string()), &expect![[r#"
+    "#]],
+    );
+    check(
+        |own| Error::from(own.to_string()),
+        &expect![[r#"
         exception.message="C string contained non-utf8 bytes"
         exception.type="_OTHER"
-    "#]]);
-    check(|own| own.to_string(), &expect![[r#"
+    "#]],
+    );
+    check(
+        |own| own.to_string(),
+        &expect![[r#"
         exception.message="C string contained non-utf8 bytes"
         exception.type="alloc::string::String"
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -56,11 +56,7 @@ impl Api {
         Self { address, requests, events }
     }
 
-    fn function(&self, mode: &str, variables: &[(&str, &str)]) -> Function {
-        self.function_with_gate(mode, variables, |_| Ok(()))
-    }
-
-    fn function_with_gate(
+    fn function(
         &self,
         mode: &str,
         variables: &[(&str, &str)],
@@ -117,7 +113,7 @@ fn gate() -> (Receiver<()>, SyncSender<()>, impl Fn(Duration) -> io::Result<()> 
 fn async_mode_writes_between_the_response_and_the_next_event() {
     let api = Api::start(REGISTERED);
     let (began, go_on, gate) = gate();
-    let function = api.function_with_gate("async", &[], gate);
+    let function = api.function("async", &[], gate);
     assert_eq!(
         api.asked(),
         r#"POST /2020-01-01/extension/register HTTP/1.1 {"events":["INVOKE"]}"#
@@ -157,7 +153,7 @@ fn an_unavailable_mode_becomes_sync() {
 #[test]
 fn async_mode_retries_the_api_and_writes_spans_once() {
     let api = Api::start(REGISTERED);
-    let function = api.function("async", &[]);
+    let function = api.function("async", &[], |_| Ok(()));
     api.asked();
     for round in 0..3 {
         assert_eq!(api.asked(), "GET /2020-01-01/extension/event/next HTTP/1.1", "{round}");
@@ -174,7 +170,7 @@ fn concurrent_invocations_are_each_written_once_in_every_mode() {
     for mode in ["sync", "async", "finalize"] {
         let api = Api::start(REGISTERED);
         let managed = [("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances")];
-        let function = api.function(mode, &managed);
+        let function = api.function(mode, &managed, |_| Ok(()));
         let handler = create_traced_handler("orders", function.completion.clone(), succeed);
         if mode != "sync" {
             let registered = r#"POST /2020-01-01/extension/register HTTP/1.1 {"events":[]}"#;

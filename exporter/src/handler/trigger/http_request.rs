@@ -2,6 +2,7 @@
 
 use super::span_attributes::{SpanAttributes, TriggerType, received_at};
 use opentelemetry::KeyValue;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -164,17 +165,9 @@ pub(super) fn query_string(parameters: &[(String, String)]) -> String {
 }
 
 pub(crate) fn percent_encoded(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_graphic() && !b"&=%#+".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            write!(encoded, "%{byte:02X}").unwrap_or_default();
-        }
-    }
-    encoded
+    const ENCODED: &AsciiSet =
+        &CONTROLS.add(b' ').add(b'&').add(b'=').add(b'%').add(b'#').add(b'+');
+    utf8_percent_encode(text, ENCODED).to_string()
 }
 
 /// Removes values that grant access (semantic conventions, `docs/registry/attributes/url.md`, `url.query`), including `token` and

@@ -116,32 +116,14 @@ pub(super) fn bus_event(source: &str, id: Option<&str>, time: Option<String>) ->
     }
     let nanos = time.as_deref().and_then(wire::timestamp::parse);
     let received_at = nanos.and_then(|nanos| received_at(nanos / 1_000_000));
-    SpanAttributes { received_at, ..messages("aws_eventbridge", [BusEvent { source, id }]) }
-}
-
-/// Describes the invocation for an event of a bus. The event's detail holds the parent, so there is no link to a sender.
-#[derive(Clone, Copy)]
-struct BusEvent<'a> {
-    source: &'a str,
-    id: Option<&'a str>,
-}
-
-impl<'a> Message<'a> for BusEvent<'a> {
-    fn id(self) -> Option<&'a str> {
-        self.id
-    }
-
-    /// The event's source, since no event names its bus.
-    fn destination(self) -> Option<&'a str> {
-        Some(self.source)
-    }
-
-    fn header(self, _name: &str) -> Option<Cow<'a, str>> {
-        None
-    }
-
-    fn body(self) -> Option<Cow<'a, [u8]>> {
-        None
+    // No event names its bus. The event's detail holds the parent, so there is no link to a sender.
+    let destination = KeyValue::new("messaging.destination.name", source.to_owned());
+    let id = id.map(|id| KeyValue::new("messaging.message.id", id.to_owned()));
+    SpanAttributes {
+        attributes: process("aws_eventbridge").into_iter().chain([destination]).chain(id).collect(),
+        trigger: TriggerType::PubSub,
+        received_at,
+        ..SpanAttributes::default()
     }
 }
 
@@ -157,7 +139,9 @@ pub(super) trait Message<'a>: Copy {
     }
 
     /// The text of a header. Amazon SQS adds `AWSTraceHeader` if X-Ray traces the sender.
-    fn header(self, name: &str) -> Option<Cow<'a, str>>;
+    fn header(self, _name: &str) -> Option<Cow<'a, str>> {
+        None
+    }
 
     /// The time at which Amazon SQS received the message, in milliseconds since the Unix epoch. Not a header, which its sender
     /// may set.

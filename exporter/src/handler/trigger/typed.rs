@@ -92,10 +92,6 @@ impl<'a> Message<'a> for &'a aws_lambda_events::kinesis::KinesisEventRecord {
         self.event_source_arn.as_deref()
     }
 
-    fn header(self, _name: &str) -> Option<Cow<'a, str>> {
-        None
-    }
-
     fn body(self) -> Option<Cow<'a, [u8]>> {
         Some(self.kinesis.data.as_slice().into())
     }
