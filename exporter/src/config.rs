@@ -90,7 +90,10 @@ pub(crate) struct Config {
     pub(crate) max_line_bytes: usize,
     pub(crate) disabled: bool,
     pub(crate) writes: Writes,
-    pub(crate) span_limits: SpanLimitsOfEnvironment,
+    /// Limits of spans that the SDK applies.
+    pub(crate) span_limits: SpanLimits,
+    /// Maximum length of a text attribute of a span, its events and its links, in characters, which the exporter applies.
+    pub(crate) span_value_length: usize,
     pub(crate) record_limits: RecordLimits,
     pub(crate) service_name: Option<String>,
     pub(crate) resource_attributes: Option<String>,
@@ -157,7 +160,7 @@ impl Config {
             metrics: is_written("OTEL_METRICS_EXPORTER"),
             logs: is_written("OTEL_LOGS_EXPORTER"),
         };
-        let (span_limits, record_limits) = limits(&mut reader);
+        let (span_limits, span_value_length, record_limits) = limits(&mut reader);
         let output = "OTLP_STDOUT_SPAN_EXPORTER_OUTPUT_TYPE";
         if source.get(output).is_some_and(|output| output.eq_ignore_ascii_case("pipe")) {
             reader.warn(output, "there is no output to a pipe, telemetry goes to stdout");
@@ -184,6 +187,7 @@ impl Config {
             ),
             writes,
             span_limits,
+            span_value_length,
             record_limits,
             service_name: reader.string_if_set("OTEL_SERVICE_NAME"),
             resource_attributes: reader.string_if_set("OTEL_RESOURCE_ATTRIBUTES"),
@@ -316,14 +320,6 @@ impl LambdaEnvironment {
     }
 }
 
-/// Limits of spans. The SDK counts attributes, events and links; the exporter truncates values.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct SpanLimitsOfEnvironment {
-    pub(crate) counts: SpanLimits,
-    /// Maximum length of a text attribute of a span, its events and its links, in characters.
-    pub(crate) value_length: usize,
-}
-
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RecordLimits {
     pub(crate) attributes: usize,
@@ -332,7 +328,7 @@ pub(crate) struct RecordLimits {
 }
 
 /// Reads the limits. A limit of spans or log records takes precedence over the general limit.
-fn limits(reader: &mut Reader<'_>) -> (SpanLimitsOfEnvironment, RecordLimits) {
+fn limits(reader: &mut Reader<'_>) -> (SpanLimits, usize, RecordLimits) {
     let count = reader.count_if_set("OTEL_ATTRIBUTE_COUNT_LIMIT");
     let length = reader.count_if_set("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT");
     let mut limit = |name: &str, general: Option<usize>| reader.count_if_set(name).or(general);
@@ -354,8 +350,7 @@ fn limits(reader: &mut Reader<'_>) -> (SpanLimitsOfEnvironment, RecordLimits) {
             *own = u32::try_from(limit).unwrap_or(u32::MAX);
         }
     }
-    let value_length = value_length.unwrap_or(usize::MAX);
-    (SpanLimitsOfEnvironment { counts, value_length }, records)
+    (counts, value_length.unwrap_or(usize::MAX), records)
 }
 
 #[cfg(test)]

@@ -82,14 +82,6 @@ builder!(StdoutLogExporterBuilder, StdoutLogExporter, "Builds a [`StdoutLogExpor
 builder!(StdoutMetricExporterBuilder, StdoutMetricExporter, "Builds a [`StdoutMetricExporter`].");
 
 /// Writes spans as OTLP lines.
-///
-/// ```
-/// use lambda_otlp_exporter::StdoutSpanExporter;
-/// use opentelemetry_sdk::trace::SdkTracerProvider;
-///
-/// let provider =
-///     SdkTracerProvider::builder().with_simple_exporter(StdoutSpanExporter::default()).build();
-/// ```
 #[derive(Debug)]
 pub struct StdoutSpanExporter {
     line: LineExporter,
@@ -102,7 +94,7 @@ pub struct StdoutSpanExporter {
 impl StdoutSpanExporter {
     pub(crate) fn over(line: LineExporter, config: &Config) -> Self {
         let function_name = config.lambda.function_name.clone();
-        let value_length = config.span_limits.value_length;
+        let value_length = config.span_value_length;
         Self { line, function_name, resource: EncodedResource::default(), value_length }
     }
 

@@ -354,36 +354,30 @@ thread_local! {
     static GATHERED: RefCell<Option<(usize, Vec<Gathered>)>> = const { RefCell::new(None) };
 }
 
-/// Collects the requests of one exporter on this thread, until it is dropped. Other threads write their requests at once.
-pub(crate) struct Gathering {
-    exporter: usize,
-    /// `false` if the application flushes within a flush.
-    is_outermost: bool,
-}
+/// Collects the requests of one exporter on this thread, until it is dropped. Other threads write their requests at once, and so
+/// does the rest of a flush within which the application flushes.
+pub(crate) struct Gathering(usize);
 
 impl Gathering {
     fn begin(exporter: usize) -> Self {
         GATHERED.with_borrow_mut(|gathered| {
-            let is_outermost = gathered.is_none();
             gathered.get_or_insert_with(|| (exporter, Vec::new()));
-            Self { exporter, is_outermost }
-        })
+        });
+        Self(exporter)
     }
 
     /// Ends the collection and returns its requests in the order in which they were encoded.
     fn end(self) -> Vec<Gathered> {
-        GATHERED.with_borrow_mut(|gathered| match gathered {
-            Some((own, requests)) if *own == self.exporter => std::mem::take(requests),
-            _ => Vec::new(),
+        GATHERED.with_borrow_mut(|gathered| {
+            let own = gathered.take_if(|(own, _)| *own == self.0);
+            own.map(|(_, requests)| requests).unwrap_or_default()
         })
     }
 }
 
 impl Drop for Gathering {
     fn drop(&mut self) {
-        if self.is_outermost {
-            GATHERED.set(None);
-        }
+        GATHERED.with_borrow_mut(|gathered| gathered.take_if(|(own, _)| *own == self.0));
     }
 }
 

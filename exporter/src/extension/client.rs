@@ -64,19 +64,12 @@ impl AsFd for Client {
 }
 
 fn connect(host: &str) -> io::Result<TcpStream> {
-    let mut error = invalid("no address");
-    for address in host.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
-                return Ok(stream);
-            }
-            Err(refused) => error = refused,
-        }
-    }
-    Err(error)
+    let address = host.to_socket_addrs()?.next().ok_or_else(|| invalid("no address"))?;
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 /// Reads an answer. A status other than 200 is an error.

@@ -4,6 +4,7 @@
 mod client;
 pub(crate) mod invocations;
 
+use crate::bounded::within;
 use crate::config::{InitializationType, LambdaEnvironment, ProcessorMode};
 use crate::output::stderr;
 use crate::telemetry::Telemetry;
@@ -222,7 +223,8 @@ impl Thread {
             let event = self.wait(wait);
             if self.shared.is_terminated.swap(false, Ordering::Relaxed) {
                 if let Some(telemetry) = self.shared.telemetry.upgrade() {
-                    telemetry.write_at_end(LAST_WRITE);
+                    // An error can no longer be reported.
+                    drop(within(LAST_WRITE, move || telemetry.write_all_at_end()));
                 }
                 if self.shared.exits && !is_hook_installed() {
                     std::process::exit(0);

@@ -54,7 +54,7 @@ impl Parts<'_> {
             .with_resource(self.resource.clone())
             .with_id_generator(InvocationIdGenerator(traces.id_generator))
             .with_sampler(self.sampler(traces.sampler))
-            .with_span_limits(self.environment.span_limits.counts);
+            .with_span_limits(self.environment.span_limits);
         if self.environment.disabled {
             return (None, builder.build());
         }

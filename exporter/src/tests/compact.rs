@@ -1,16 +1,12 @@
 //! Compact lines.
 
-use super::driver::{COMPACT, DELIVERY, Function, Records, Written};
+use super::driver::{AtFlush, COMPACT, DELIVERY, Function, Records, Written};
 use crate::export::losses::Loss;
 use crate::telemetry::completion::TelemetryCompletionHandler;
-use opentelemetry::InstrumentationScope;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use wire::compact::Context;
 use wire::{Limits, read_line_of};
 
@@ -76,31 +72,17 @@ fn a_failed_compact_line_is_counted_per_signal() {
     assert_eq!([lines, spans, logs], [1, 2, 1]);
 }
 
-/// Flushes once within a flush.
-#[derive(Debug, Default, Clone)]
-struct FlushesAgain(Arc<Mutex<Option<TelemetryCompletionHandler>>>);
-
-impl LogProcessor for FlushesAgain {
-    fn emit(&self, _: &mut SdkLogRecord, _: &InstrumentationScope) {}
-
-    fn force_flush(&self) -> OTelSdkResult {
-        let completion = self.0.lock().unwrap().take();
-        completion.inspect(TelemetryCompletionHandler::complete);
-        Ok(())
-    }
-
-    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        Ok(())
-    }
-}
-
 #[test]
 fn a_flush_within_a_flush_loses_nothing() {
-    let again = FlushesAgain::default();
-    let processor = again.clone();
+    let again = Arc::new(Mutex::new(None::<TelemetryCompletionHandler>));
+    let own = Arc::clone(&again);
+    let processor = AtFlush(move || {
+        let completion = own.lock().unwrap().take();
+        completion.inspect(TelemetryCompletionHandler::complete);
+    });
     let function =
-        Function::with(&COMPACT, |config| config.with_additional_log_processor(processor));
-    *again.0.lock().unwrap() = Some(function.completion.clone());
+        Function::with(&COMPACT, |config| config.with_additional_span_processor(processor));
+    *again.lock().unwrap() = Some(function.completion.clone());
     function.invoke_with_all_signals();
     assert_eq!(function.written().counts(), [1, 2, 1, 1]);
     function.invoke_with_all_signals();
@@ -126,8 +108,8 @@ fn a_hanging_metric_callback_delays_only_metrics() {
     let watch = function.watch();
     let watch = std::thread::spawn(move || {
         is_hanging.recv().unwrap();
-        assert_eq!(watch.step_at(0), [""; 0]);
-        let lines = watch.step_at(2900);
+        assert_eq!(watch(0), [""; 0]);
+        let lines = watch(2900);
         release.send(()).unwrap();
         lines
     });

@@ -45,9 +45,9 @@ fn open_spans_are_written_as_partial_spans_before_the_deadline() {
     let function = Function::with_variables(&[records.variable()]);
     let watch = function.watch();
     let lines = while_a_handler_blocks(&function, move || {
-        assert_eq!(watch.step_at(2899), [""; 0], "too early");
+        assert_eq!(watch(2899), [""; 0], "too early");
         assert!(records.root().is_open);
-        let lines = watch.step_at(2900);
+        let lines = watch(2900);
         assert!(!records.root().is_open, "its partial span is written");
         lines
     });
@@ -117,11 +117,11 @@ fn only_spans_of_the_invocation_that_times_out_become_partial() {
     let tracer = function.completion.tracer();
     let of_neither = tracer
         .build_with_context(tracer.span_builder("of neither"), &opentelemetry::Context::new());
-    let written = Written::read(function.watch().step_at(2900));
+    let written = Written::read(function.watch()(2900));
     assert_eq!(written.span_names(), ["orders", "of the first"]);
     drop((of_neither, running));
     assert_eq!(function.written().spans.len(), 5);
-    assert_eq!(function.watch().step_at(2900), [""; 0]);
+    assert_eq!(function.watch()(2900), [""; 0]);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn an_open_span_with_an_ended_parent_belongs_to_the_invocation_with_its_trace() 
         ended.span().end();
         tracer.build_with_context(tracer.span_builder(name), &ended)
     });
-    let written = Written::read(function.watch().step_at(2900));
+    let written = Written::read(function.watch()(2900));
     assert_eq!(written.span_names(), ["orders", "of the first", "ended", "ended"]);
 }
 
@@ -142,7 +142,7 @@ fn the_deadline_watch_ignores_a_finished_invocation() {
     function.invoke();
     drop(function.written());
     drop(function.completion.tracer().start("between invocations"));
-    assert_eq!(function.watch().step_at(2900), [""; 0]);
+    assert_eq!(function.watch()(2900), [""; 0]);
 }
 
 #[test]
@@ -166,11 +166,12 @@ fn a_shutdown_during_an_invocation_writes_partial_spans() {
 #[test]
 fn a_shutdown_after_a_timeout_writes_only_new_items() {
     let function = Function::new();
-    let (completion, watch) = (function.completion.clone(), Arc::new(function.watch()));
+    let (completion, watch) = (function.completion.clone(), function.watch());
     let clock = Arc::clone(&function.clock);
+    let watch = Arc::new(watch);
     let written = function.run(move || {
         let _open = tracing::info_span!("store").entered();
-        assert_eq!(Written::read(watch.step_at(2900)).span_names(), ["orders", "store"]);
+        assert_eq!(Written::read(watch(2900)).span_names(), ["orders", "store"]);
         drop(tracing::info_span!("wait").entered());
         let _new = tracing::info_span!("retry").entered();
         tracing::info!("late");

@@ -12,6 +12,8 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SpanData, SpanProcessor};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
@@ -106,10 +108,16 @@ impl Function {
         Self { output, ..function }
     }
 
-    /// Its clock, the watch of its deadline and its lines, for another thread.
-    pub(super) fn watch(&self) -> Watch {
+    /// Checks the deadline so many milliseconds after the invocation began, and returns the lines since the last call; for another
+    /// thread.
+    pub(super) fn watch(&self) -> impl Fn(u64) -> Vec<String> + Send + Sync + 'static + use<> {
         let (completion, output) = (self.completion.clone(), Arc::clone(&self.output));
-        Watch { completion, output, clock: Arc::clone(&self.clock) }
+        let clock = Arc::clone(&self.clock);
+        move |after_ms| {
+            clock.store(NOW_MS + after_ms, Ordering::Relaxed);
+            completion.telemetry.invocations.step();
+            output.take_lines()
+        }
     }
 
     /// Runs one invocation with this handler, like `lambda_runtime` in the `current_thread` flavor.
@@ -190,19 +198,27 @@ impl<G: Fn(Duration) -> io::Result<()> + Send + Sync> Output for Gated<G> {
     }
 }
 
-/// See [`Function::watch`].
-pub(super) struct Watch {
-    completion: TelemetryCompletionHandler,
-    output: Arc<InMemoryOutput>,
-    clock: Arc<AtomicU64>,
+/// A processor of the application that calls this at each flush.
+pub(super) struct AtFlush<F>(pub(super) F);
+
+impl<F> Debug for AtFlush<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AtFlush")
+    }
 }
 
-impl Watch {
-    /// The lines since the last call, after the deadline was checked so many milliseconds after the invocation began.
-    pub(super) fn step_at(&self, after_ms: u64) -> Vec<String> {
-        self.clock.store(NOW_MS + after_ms, Ordering::Relaxed);
-        self.completion.telemetry.invocations.step();
-        self.output.take_lines()
+impl<F: Fn() + Send + Sync> SpanProcessor for AtFlush<F> {
+    fn on_start(&self, _: &mut opentelemetry_sdk::trace::Span, _: &opentelemetry::Context) {}
+
+    fn on_end(&self, _: SpanData) {}
+
+    fn force_flush(&self) -> OTelSdkResult {
+        (self.0)();
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
     }
 }
 

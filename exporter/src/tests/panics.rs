@@ -1,32 +1,15 @@
 //! A panic or interference of the application's code during a write only costs its own signal.
 
-use super::driver::Function;
+use super::driver::{AtFlush, Function};
 use crate::export::losses::Loss;
 use crate::telemetry::completion::TelemetryCompletionHandler;
-use opentelemetry::Context;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-#[derive(Debug)]
-struct PanicsAtFlush;
-
-impl SpanProcessor for PanicsAtFlush {
-    fn on_start(&self, _: &mut Span, _: &Context) {}
-    fn on_end(&self, _: SpanData) {}
-    fn force_flush(&self) -> OTelSdkResult {
-        panic!("flush")
-    }
-    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        Ok(())
-    }
-}
-
 #[test]
 fn a_panicking_processor_flush_is_counted_and_loses_no_lines() {
-    let function =
-        Function::with(&[], |config| config.with_additional_span_processor(PanicsAtFlush));
+    let panics = AtFlush(|| panic!("flush"));
+    let function = Function::with(&[], |config| config.with_additional_span_processor(panics));
     function.invoke_with_all_signals();
     let written = function.written();
     let lost = written.metrics.iter().filter(|metric| metric.name != "orders").count();

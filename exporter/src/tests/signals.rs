@@ -250,13 +250,8 @@ fn an_item_exceeding_a_line_is_truncated_and_counted() {
     let function = Function::new();
     let written = function.run(|| {
         // Incompressible text.
-        let mut state = 1_u64;
-        let noise: String = std::iter::repeat_with(|| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            char::from(b'!' + (state >> 60) as u8 * 5 + (state >> 40 & 3) as u8)
-        })
-        .take(600_000)
-        .collect();
+        let numbers = (0..40_000_u64).map(|own| own.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let noise: String = numbers.map(|number| format!("{number:x}")).collect();
         tracing::info_span!("large", noise).in_scope(|| ());
     });
     assert_eq!(written.spans.len(), 2);

@@ -46,7 +46,7 @@ types! {
 
 /// Trigger and attributes, a parent if there is one, the linked spans, and the time of the request or message.
 fn described(extracted: &SpanAttributes) -> String {
-    let attributes: Vec<_> = extracted.attributes.iter().map(in_otlp).collect();
+    let attributes: Vec<proto::KeyValue> = extracted.attributes.iter().map(Into::into).collect();
     let mut text = format!("{}\n{}", extracted.trigger, shown(&attributes));
     if let Some(name) = &extracted.span_name {
         text.insert_str(0, &format!("{name}: "));
@@ -69,14 +69,6 @@ fn described(extracted: &SpanAttributes) -> String {
         writeln!(text, "received at {time}").unwrap();
     }
     text
-}
-
-fn in_otlp(attribute: &KeyValue) -> proto::KeyValue {
-    proto::KeyValue {
-        key: attribute.key.to_string(),
-        value: Some(attribute.value.clone().into()),
-        ..Default::default()
-    }
 }
 
 type Extract = fn(&Value) -> SpanAttributes;

@@ -51,17 +51,6 @@ pub(super) fn received_at(unix_ms: u64) -> Option<SystemTime> {
 }
 
 /// An event's data for the invocation's span.
-///
-/// ```
-/// use lambda_otlp_exporter::{SpanAttributes, TriggerType};
-/// use opentelemetry::KeyValue;
-///
-/// let attributes = SpanAttributes::builder()
-///     .with_span_name("nightly report")
-///     .with_trigger(TriggerType::Timer)
-///     .with_attributes([KeyValue::new("report.rows", 3)])
-///     .build();
-/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct SpanAttributes {

@@ -219,14 +219,12 @@ impl Intercept for AwsSdkInterceptor {
         cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         contained(|| {
-            let operation = cfg.load::<Metadata>().map(Operation::of);
-            let bucket = operation.and_then(|own| request::bucket(&own, context.request()));
+            let Some(operation) = cfg.load::<Metadata>().map(Operation::of) else { return };
             let Some(call) = cfg.get_mut_from_interceptor_state::<Call>() else { return };
             call.times_sent += 1;
             // The address is known from the first attempt on.
             if let Some(span) = call.span.as_ref().filter(|_| call.times_sent == 1) {
-                span.span().set_attributes(request::server(context.request()));
-                span.span().set_attributes(bucket.into_iter().flatten());
+                span.span().set_attributes(request::server(&operation, context.request()));
             }
         });
         Ok(())

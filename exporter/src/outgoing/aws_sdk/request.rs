@@ -100,7 +100,11 @@ impl<'a> Payload<'a> {
             "EventBridge" => {
                 let entries = self.list("Entries");
                 count = entries.len();
-                let mut sources = entries.iter().map(|entry| source_of(entry));
+                let mut sources = entries.iter().map(|entry| {
+                    let source: String =
+                        serde_json::from_str(members(entry.get())?.get("Source")?.get()).ok()?;
+                    Some(source)
+                });
                 let first = sources.next().flatten();
                 let is_shared = sources.all(|source| source == first);
                 // A function gets the event's source, and never the name of the bus.
@@ -216,17 +220,8 @@ impl Edit {
     }
 }
 
-/// `server.address` and `server.port` of a request about to be sent.
-pub(super) fn server(request: &HttpRequest) -> Vec<KeyValue> {
-    let Ok(uri) = request.uri().parse::<aws_lambda_events::http::Uri>() else { return Vec::new() };
-    let mut attributes = Vec::new();
-    attributes.extend(uri.host().map(|host| KeyValue::new("server.address", host.to_owned())));
-    attributes.extend(uri.port_u16().map(|port| KeyValue::new("server.port", i64::from(port))));
-    attributes
-}
-
 /// `peer.service` for these attributes. OpenObserve's service map makes it a node, and prefers it to the names of queues, topics
-/// and streams, which are the nodes that their consumers name. The name of a bucket is known later: see [`bucket`].
+/// and streams, which are the nodes that their consumers name. The name of a bucket is known later: see [`server`].
 pub(super) fn peer(operation: &Operation, attributes: &[KeyValue]) -> Option<KeyValue> {
     let value = |key: &str| {
         attributes.iter().find(|own| own.key.as_str() == key).map(|own| own.value.clone())
@@ -239,28 +234,28 @@ pub(super) fn peer(operation: &Operation, attributes: &[KeyValue]) -> Option<Key
     Some(KeyValue::new("peer.service", addressee.unwrap_or_else(service)))
 }
 
-/// `aws.s3.bucket` and `peer.service` of a request to Amazon S3 about to be sent (Amazon S3 user guide, "Virtual hosting of
-/// general purpose buckets").
-pub(super) fn bucket(operation: &Operation, request: &HttpRequest) -> Option<[KeyValue; 2]> {
-    let uri = request.uri().parse::<aws_lambda_events::http::Uri>().ok()?;
-    let host = uri.host().filter(|_| operation.service == "S3")?;
+/// `server.address` and `server.port` of a request about to be sent, and for Amazon S3 `aws.s3.bucket` and `peer.service` (Amazon S3
+/// user guide, "Virtual hosting of general purpose buckets").
+pub(super) fn server(operation: &Operation, request: &HttpRequest) -> Vec<KeyValue> {
+    let Ok(uri) = request.uri().parse::<aws_lambda_events::http::Uri>() else { return Vec::new() };
+    let host = uri.host().unwrap_or_default();
+    let mut attributes = vec![KeyValue::new("server.address", host.to_owned())];
+    attributes.extend(uri.port_u16().map(|port| KeyValue::new("server.port", i64::from(port))));
     let virtual_host = || host.split_once(".s3.").or_else(|| host.split_once(".s3-"));
     let bucket = if host.starts_with("s3.") || host.starts_with("s3-") {
-        uri.path().split('/').nth(1)?
+        uri.path().split('/').nth(1)
     } else {
-        virtual_host()?.0
+        virtual_host().map(|(bucket, _)| bucket)
     };
-    let attribute = |key| KeyValue::new(key, bucket.to_owned());
-    (!bucket.is_empty()).then(|| ["aws.s3.bucket", "peer.service"].map(attribute))
+    if let Some(bucket) = bucket.filter(|own| operation.service == "S3" && !own.is_empty()) {
+        let names = ["aws.s3.bucket", "peer.service"];
+        attributes.extend(names.map(|key| KeyValue::new(key, bucket.to_owned())));
+    }
+    attributes
 }
 
 fn path_of(uri: &str) -> &str {
     uri.split(['?', '#']).next().unwrap_or_default()
-}
-
-/// The source of an event for a bus.
-fn source_of(entry: &RawValue) -> Option<String> {
-    serde_json::from_str(members(entry.get())?.get("Source")?.get()).ok()
 }
 
 fn last_part(text: Option<&str>, separator: char) -> Option<String> {
