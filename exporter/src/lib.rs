@@ -99,8 +99,7 @@ struct Readme;
 #[doc = include_str!("../../docs/rust.md")]
 struct Guide;
 
-pub use config::LogLevel;
-pub use config::ProcessorMode;
+pub use config::{LogLevel, ProcessorMode};
 pub use export::exporters::{
     StdoutLogExporter, StdoutLogExporterBuilder, StdoutMetricExporter, StdoutMetricExporterBuilder,
     StdoutSpanExporter, StdoutSpanExporterBuilder,
@@ -108,8 +107,9 @@ pub use export::exporters::{
 pub use handler::http_route::set_http_route;
 #[cfg(feature = "axum")]
 pub use handler::matched_path::{MatchedPathLayer, MatchedPathService};
-pub use handler::tracing_layer::{InvocationBody, OtelStreamingLayer, OtelStreamingService};
-pub use handler::tracing_layer::{OtelTracingLayer, OtelTracingService};
+pub use handler::tracing_layer::{
+    InvocationBody, OtelStreamingLayer, OtelStreamingService, OtelTracingLayer, OtelTracingService,
+};
 pub use handler::trigger::span_attributes::{SpanAttributes, SpanAttributesBuilder, TriggerType};
 pub use handler::trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
 #[doc(inline)]
@@ -128,9 +128,8 @@ pub use opentelemetry_sdk;
 #[cfg(feature = "aws-sdk")]
 pub use outgoing::aws_sdk::AwsSdkInterceptor;
 pub use outgoing::{inject_client_context, inject_headers, inject_json, inject_message_attributes};
-pub use output::InMemoryOutput;
-pub use output::Output;
 pub use output::stdout::Stdout;
+pub use output::{InMemoryOutput, Output};
 pub use processor::spans::{LambdaSpanProcessor, LambdaSpanProcessorBuilder};
 pub use telemetry::completion::TelemetryCompletionHandler;
 pub use telemetry::propagation::{LambdaXrayPropagator, XrayPropagator};

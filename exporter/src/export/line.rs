@@ -398,21 +398,6 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::UNIX_EPOCH;
 
-    fn exporter(output: Arc<dyn Output>) -> LineExporter {
-        let invocations = Invocations::without_thread(|| UNIX_EPOCH);
-        LineExporter::new(output, settings(), Arc::default(), Arc::new(invocations))
-    }
-
-    fn settings() -> LineSettings {
-        LineSettings {
-            compression_level: 6,
-            max_line_bytes: 1024,
-            level: None,
-            with_timestamp: false,
-            compact: None,
-        }
-    }
-
     /// resource_logs { scope_logs { log_records {} log_records {} } }
     const TWO_RECORDS: [u8; 8] = [0x0a, 0x06, 0x12, 0x04, 0x12, 0x00, 0x12, 0x00];
 
@@ -431,7 +416,12 @@ mod tests {
     #[test]
     fn no_lock_is_held_while_lines_are_written() {
         let output = Arc::new(Exports::default());
-        let line = exporter(Arc::clone(&output) as _);
+        let builder = LineExporterBuilder {
+            output: Some(Arc::clone(&output) as _),
+            invocations: Some(Arc::new(Invocations::without_thread(|| UNIX_EPOCH))),
+            ..LineExporterBuilder::default()
+        };
+        let line = builder.build(&Config::from_source(&[]));
         output.0.set(line.clone()).unwrap();
         line.emit(SignalKind::Logs, "orders", TWO_RECORDS.to_vec()).unwrap();
         assert!(output.1.load(Ordering::Relaxed));

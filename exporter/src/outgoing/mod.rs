@@ -52,13 +52,6 @@ pub fn inject_json(json: impl Into<String>) -> String {
 /// Returns the client context for an invocation by Lambda's API, in base64: `existing`, if any, with the current context among
 /// its custom values. Lambda passes it on in synchronous invocations only, and accepts 3,583 bytes: if the result were longer,
 /// `existing` is returned.
-///
-/// ```
-/// use lambda_otlp_exporter::inject_client_context;
-///
-/// // client.invoke().function_name("stock").set_client_context(inject_client_context(None))
-/// assert_eq!(inject_client_context(None), None, "outside of a span there is nothing to write");
-/// ```
 #[must_use]
 pub fn inject_client_context(existing: Option<&str>) -> Option<String> {
     json::with_custom(existing, &Fields::current()).or_else(|| existing.map(str::to_owned))

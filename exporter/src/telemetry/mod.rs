@@ -98,13 +98,6 @@ impl Telemetry {
         self.signals.flush(|| ())
     }
 
-    /// Writes everything, unless exporters of the application may need this thread.
-    pub(crate) fn write_failed_start(&self) {
-        if !self.signals.has_processors_of_others {
-            self.finish(&[]);
-        }
-    }
-
     /// Adds an invocation, and returns its number. Until [`finish`](Self::finish) it is watched: if the callback of an instrument
     /// hangs, the thread that watches the deadline writes the rest.
     pub(crate) fn begin(&self, deadline: SystemTime) -> u64 {

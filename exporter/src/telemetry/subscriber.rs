@@ -110,8 +110,10 @@ where
         let _attached = parent.map(Context::attach);
         self.bridge.on_event(event, context);
         if let Some(telemetry) = before_invocations {
-            // The start fails, and may end in `std::process::exit`.
-            telemetry.write_failed_start();
+            // The start fails, and may end in `std::process::exit`. Exporters of the application may need this thread.
+            if !telemetry.signals.has_processors_of_others {
+                telemetry.finish(&[]);
+            }
         }
     }
 }

@@ -118,15 +118,6 @@ fn additional_span_processors_run_first_and_others_in_given_order() {
 }
 
 #[test]
-fn an_additional_span_processor_does_not_replace_the_lines() {
-    let seen = Seen::default();
-    let (_function, written) =
-        invoke(&[], |config| config.with_additional_span_processor(Own("own", seen.clone())));
-    assert_eq!(written.span_names(), ["child", "orders"]);
-    assert_eq!(seen.take().len(), 3);
-}
-
-#[test]
 fn the_sampler_of_the_environment_wins_over_the_one_of_code() {
     let sampled = |variables: &[(&str, &str)], sampler: Option<Sampler>| {
         let (_, written) = invoke(variables, |config| match sampler {
