@@ -16,7 +16,6 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// The service that hyper calls for each request of a connection.
-#[derive(Clone)]
 pub(super) struct Service {
     pub(super) responder: Arc<dyn Respond>,
     /// The number of uses of all connections.

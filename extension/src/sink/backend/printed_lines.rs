@@ -290,65 +290,6 @@ mod tests {
     use crate::invocations::identity::identity;
     use extensions_api::Registration;
     use platform::TelemetryRecord;
-    use std::collections::BTreeMap;
-
-    /// The time when the lines of a test were printed.
-    const SINCE_MS: u64 = 1000;
-    const INTERVAL: Duration = Duration::from_secs(5);
-
-    fn printed_lines(is_managed: bool, is_json: bool) -> PrintedLines {
-        let variable = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
-        let source: BTreeMap<String, String> = is_managed
-            .then_some(variable)
-            .iter()
-            .map(|(name, value)| ((*name).into(), (*value).into()))
-            .collect();
-        let config = Config::from_source(&source);
-        let identity = identity(&config, &Registration::default());
-        PrintedLines::new(&config, identity, is_json, &Arc::default())
-    }
-
-    fn take(lines: &mut PrintedLines, from: LineSource, text: &str) -> DecodedContent {
-        let line = LogLine { from, time_unix_nano: None, message: text.into(), is_json: false };
-        lines.take(&line, SINCE_MS)
-    }
-
-    #[test]
-    fn records_wait_for_the_spans_of_their_invocation() {
-        let running = |deadline_ms, is_done| {
-            Some(Running { deadline_ms, is_done, end_is_expected: true, ..Running::default() })
-        };
-        let is_due = |lines: &PrintedLines, running: Option<Running>, now_ms| {
-            lines.is_due(running.as_ref(), INTERVAL, now_ms)
-        };
-        let mut lines = printed_lines(false, false);
-        assert!(!is_due(&lines, None, 10_000), "there are none");
-        take(&mut lines, LineSource::Function, "paid");
-        for (running, now_ms, expected) in [
-            (running(60_000, false), SINCE_MS, false),
-            (running(60_000, false), SINCE_MS + 4999, false),
-            (running(60_000, false), SINCE_MS + 5000, true),
-            (running(60_000, true), SINCE_MS, true),
-            // The backend spills the buffer 150 ms before the deadline.
-            (running(5000, false), 4849, false),
-            (running(5000, false), 4850, true),
-            // No span will come.
-            (None, SINCE_MS, true),
-        ] {
-            assert_eq!(is_due(&lines, running, now_ms), expected, "{running:?} {now_ms}");
-        }
-        // A managed instance has invocations that Lambda does not report.
-        let mut lines = printed_lines(true, false);
-        take(&mut lines, LineSource::Function, "paid");
-        assert!(!is_due(&lines, None, SINCE_MS));
-        // A large number of records does not wait.
-        let text = "x".repeat(10 << 10);
-        let printed = (1..=100).find(|_| {
-            take(&mut lines, LineSource::Function, &text);
-            is_due(&lines, None, SINCE_MS)
-        });
-        assert!(printed.is_some_and(|lines| (20..=26).contains(&lines)), "{printed:?}");
-    }
 
     /// Each restored environment is told of the init phase that made its snapshot, perhaps days ago.
     #[test]
@@ -362,11 +303,13 @@ mod tests {
             let TelemetryRecord::Platform(event) = &batch.events[0].record else {
                 panic!("{text}")
             };
-            lines.platform_event(event, &text, SINCE_MS);
+            lines.platform_event(event, &text, 1000);
         };
         for is_json in [false, true] {
             for phase in ["init", "snap-start"] {
-                let mut lines = printed_lines(false, is_json);
+                let config = Config::from_source(&[]);
+                let function = identity(&config, &Registration::default());
+                let mut lines = PrintedLines::new(&config, function, is_json, &Arc::default());
                 let phase = format!(r#""phase":"{phase}""#);
                 add(&mut lines, "initStart", &phase);
                 add(&mut lines, "initRuntimeDone", r#""status":"success""#);

@@ -5,10 +5,11 @@ use crate::fake_lambda::support::{
     FIRST, Lambda, MINUTE, Stdout, invoke, read, request_of, runtime_done, shutdown,
     shutdown_within, traces, until,
 };
-use lambda_otlp_extension::Count;
+use lambda_otlp_extension::{Count, Counts};
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use test_support::Logged;
 use test_support::openobserve::Sink;
@@ -75,6 +76,26 @@ pub(crate) fn otlp_line(request: Request) -> String {
     String::from_utf8(lines).unwrap()
 }
 
+/// Runs an extension that gets these deliveries in its only invocation. Returns the backend, and the text and counts of the
+/// extension.
+async fn told(
+    more: &[(&str, &str)],
+    deliveries: &[Vec<Value>],
+) -> (Sink, String, Arc<Counts>) {
+    let sink = sink().await;
+    let mut lambda = Lambda::invoked(&to(&sink, more)).await;
+    for events in deliveries {
+        assert_eq!(lambda.telemetry(events).await, 200);
+    }
+    let next = lambda.done().await;
+    let (stdout, counts) = lambda.end(next).await;
+    let text = stdout.text();
+    (sink, text, counts)
+}
+
+/// The types of events that include the output of other extensions.
+const ALL_TYPES: (&str, &str) = ("O2_TELEMETRY_TYPES", "platform,function,extension");
+
 #[tokio::test]
 async fn lines_become_records_of_their_invocation() {
     let sink = sink().await;
@@ -128,33 +149,24 @@ async fn without_an_sdk_lines_get_the_invocation_span_ids() {
 
 #[tokio::test]
 async fn printed_otlp_lines_are_decoded_and_sent() {
-    let sink = sink().await;
-    let mut lambda = Lambda::invoked(&to(&sink, &[])).await;
     let printed = otlp_line(Request::trusted(SignalKind::Traces, traces(5)));
     let broken = printed.replace("\"payload\":\"", "\"payload\":\"!");
     let root = otlp_line(Request::trusted(SignalKind::Traces, root(FIRST)));
-    let lines = [start(FIRST), line(printed.clone()), line(broken), line(root), line("beside\n")];
-    lambda.telemetry(&lines).await;
-    let next = lambda.done().await;
+    let lines = vec![start(FIRST), line(printed), line(broken), line(root), line("beside\n")];
+    let (sink, text, counts) = told(&[], &[lines]).await;
     assert_eq!(delivered(&sink), 5);
     let bodies = bodies(&sink);
-    assert_eq!(bodies.len(), 2, "{bodies:?}");
-    assert!(
-        bodies[0].starts_with("OTLP line was not decoded") && bodies[1] == "beside",
-        "{bodies:?}"
-    );
+    let [undecodable, beside] = bodies.as_slice() else { panic!("{bodies:?}") };
+    assert!(undecodable.starts_with("OTLP line was not decoded") && beside == "beside");
     // The root was printed: the extension writes no second one, and the lines have its ids.
     let servers = sink.spans().iter().filter(|span| span.item.kind == 2).count();
     assert_eq!(servers, 1);
     assert!(sink.log_records().iter().all(|record| record.item.span_id == [4; 8]));
-    let (stdout, counts) = lambda.end(next).await;
-    assert_eq!((stdout.text().as_str(), counts.get(Count::Undecodable)), ("", 1));
+    assert_eq!((text.as_str(), counts.get(Count::Undecodable)), ("", 1));
 }
 
 #[tokio::test]
 async fn compact_lines_of_our_exporter_are_sent() {
-    let sink = sink().await;
-    let mut lambda = Lambda::invoked(&to(&sink, &[])).await;
     let request = request_of(|span| {
         span.bytes(1, &[3; 16]);
         span.bytes(2, &[5; 8]);
@@ -169,49 +181,42 @@ async fn compact_lines_of_our_exporter_are_sent() {
     let request = Request::trusted(SignalKind::Traces, request);
     let mut text = Vec::new();
     assert_eq!(encoder.encode(&Envelope::default(), request, &mut text).lines, 1);
-    lambda.telemetry(&[start(FIRST), line(String::from_utf8(text).unwrap())]).await;
-    let next = lambda.done().await;
-    let spans = sink.spans();
-    let names: Vec<&str> = spans.iter().map(|span| span.item.name.as_str()).collect();
-    assert!(names.contains(&"orders of 123456789012 in eu-west-1"), "{names:?}");
-    let (stdout, counts) = lambda.end(next).await;
-    assert_eq!((stdout.text().as_str(), counts.get(Count::Undecodable)), ("", 0));
+    let lines = vec![start(FIRST), line(String::from_utf8(text).unwrap())];
+    let (sink, text, counts) = told(&[], &[lines]).await;
+    let is_it = |name: &str| name == "orders of 123456789012 in eu-west-1";
+    assert!(sink.spans().iter().any(|span| is_it(&span.item.name)));
+    assert_eq!((text.as_str(), counts.get(Count::Undecodable)), ("", 0));
 }
 
 #[tokio::test]
 async fn lines_of_the_extension_itself_are_not_sent() {
-    let sink = sink().await;
-    let types = [("O2_TELEMETRY_TYPES", "platform,function,extension")];
-    let mut lambda = Lambda::invoked(&to(&sink, &types)).await;
     let of_extension = |text: &str| json!({"time": TIME, "type": "extension", "record": text});
-    let events = [
+    let events = vec![
         of_extension("[WARN] lambda-otlp-extension: cannot deliver, will try again\n"),
         of_extension(r#"{"level":"WARN","logger":"lambda-otlp-extension","message":"x"}"#),
         of_extension(&otlp_line(Request::trusted(SignalKind::Traces, traces(1)))),
         of_extension("another extension is ready\n"),
     ];
-    lambda.telemetry(&events).await;
-    let next = lambda.done().await;
-    let (_, counts) = lambda.end(next).await;
+    let (sink, _, counts) = told(&[ALL_TYPES], &[events]).await;
     assert_eq!(
-        (bodies(&sink), delivered(&sink)),
-        (vec!["another extension is ready".to_owned()], 0)
+        (bodies(&sink).as_slice(), delivered(&sink)),
+        (&["another extension is ready".to_owned()][..], 0)
     );
     assert_eq!(counts.get(Count::LogLines), 1);
 }
 
 #[tokio::test]
 async fn a_repeated_telemetry_delivery_is_processed_once() {
+    let (sink, _, counts) = told(&[], &vec![vec![start(FIRST), line("once\n")]; 3]).await;
+    assert_eq!((bodies(&sink), counts.get(Count::LogLines)), (vec!["once".to_owned()], 1));
+}
+
+#[tokio::test]
+async fn lines_of_a_long_handler_are_sent_before_its_end() {
     let sink = sink().await;
-    let mut lambda = Lambda::invoked(&to(&sink, &[])).await;
-    let events = [start(FIRST), line("once\n")];
-    for _ in 0..3 {
-        assert_eq!(lambda.telemetry(&events).await, 200);
-    }
-    let next = lambda.done().await;
-    let (_, counts) = lambda.end(next).await;
-    assert_eq!(bodies(&sink), ["once"]);
-    assert_eq!(counts.get(Count::LogLines), 1);
+    let lambda = Lambda::invoked(&to(&sink, &[("O2_FLUSH_INTERVAL_MS", "20")])).await;
+    lambda.telemetry(&[start(FIRST), line("early\n")]).await;
+    until(|| bodies(&sink) == ["early"]).await;
 }
 
 #[tokio::test]
@@ -233,15 +238,10 @@ async fn only_the_functions_runtime_reports_exhausted_memory() {
         ("function", "paid\n", 0),
         ("extension", "[FATAL] failed to allocate memory\n", 0),
     ] {
-        let sink = sink().await;
-        let types = [("O2_TELEMETRY_TYPES", "platform,function,extension")];
-        let mut lambda = Lambda::invoked(&to(&sink, &types)).await;
         let line = json!({"time": TIME, "type": of, "record": text});
-        lambda.telemetry(&[start(FIRST), line]).await;
-        let next = lambda.done().await;
-        lambda.end(next).await;
-        let metrics = sink.metrics().into_iter();
-        let found = metrics.filter(|metric| metric.item.name == "aws.lambda.out_of_memory").count();
+        let (sink, ..) = told(&[ALL_TYPES], &[vec![start(FIRST), line]]).await;
+        let is_it = |name: &str| name == "aws.lambda.out_of_memory";
+        let found = sink.metrics().iter().filter(|metric| is_it(&metric.item.name)).count();
         assert_eq!(found, expected, "{of} {text}");
     }
 }
