@@ -3,8 +3,9 @@
 
 use super::output::{Endpoint, endpoint, names_openobserve};
 use super::variables::{
-    CONFIG_FILE, ENDPOINT, HEADERS, MAX_BUFFER, O2_UNUSED, OTEL_ENDPOINT, OTEL_PROTOCOL,
-    OTEL_SIGNAL_ENDPOINTS, PROTOCOL,
+    CONFIG_FILE, ENDPOINT, FLUSH_INTERVAL, FLUSH_TIMEOUT, HEADERS, MAX_BUFFER, O2_UNUSED,
+    OTEL_ENDPOINT, OTEL_PROTOCOL, OTEL_SIGNAL_ENDPOINTS, PROTOCOL, RECEIVER_PORT, RUNTIME_API,
+    TASK_ROOT,
 };
 use settings::{Kind, Reader, Source, Variable};
 use std::fs::File;
@@ -14,7 +15,6 @@ use toml::de::{DeTable, DeValue};
 
 /// The names of the file. The second one is djv3's.
 const NAMES: [&str; 2] = ["lambda-otlp.toml", "otel-extension.toml"];
-const TASK_ROOT: &str = "LAMBDA_TASK_ROOT";
 /// The folder of the function's code, which Lambda hides from extensions (Lambda Developer Guide, "Lambda Extensions API",
 /// "Environment variables").
 const CODE: &str = "/var/task";
@@ -116,15 +116,15 @@ impl<'a> WithKeys<'a> {
                     continue;
                 }
                 // Variables with another protocol are meant for the function's SDK or for this extension.
-                Meaning::Protocol if self.is_remote_told() && self.is_set(OTEL_PROTOCOL) => {
+                Meaning::Protocol if self.is_remote_told() && self.is_set(OTEL_PROTOCOL.name) => {
                     continue;
                 }
                 Meaning::Protocol if text.trim().eq_ignore_ascii_case("http") => {
-                    (PROTOCOL, "http/protobuf".to_owned())
+                    (PROTOCOL.name, "http/protobuf".to_owned())
                 }
-                Meaning::Protocol => (PROTOCOL, text),
+                Meaning::Protocol => (PROTOCOL.name, text),
                 Meaning::QueueBytes => match text.trim().parse::<u64>() {
-                    Ok(bytes) => (MAX_BUFFER, bytes.div_ceil(MIB).to_string()),
+                    Ok(bytes) => (MAX_BUFFER.name, bytes.div_ceil(MIB).to_string()),
                     Err(_) => {
                         let text = "expected a number of bytes: the default is used";
                         self.warnings.push((called, text.to_owned()));
@@ -194,10 +194,10 @@ fn of_variables(variables: &dyn Source) -> Place {
 
 /// Reads the first existing file. A syntax error invalidates the whole file.
 fn of_file(variables: &dyn Source) -> Result<Option<Place>, (&'static str, String)> {
-    let folder = variables.get(TASK_ROOT).unwrap_or_else(|| CODE.to_owned());
+    let folder = variables.get(TASK_ROOT.name).unwrap_or_else(|| CODE.to_owned());
     let folder = Path::new(&folder);
-    let opened = match variables.get(CONFIG_FILE) {
-        Some(path) => Some((CONFIG_FILE, File::open(folder.join(path.trim())))),
+    let opened = match variables.get(CONFIG_FILE.name) {
+        Some(path) => Some((CONFIG_FILE.name, File::open(folder.join(path.trim())))),
         None => {
             NAMES.into_iter().find_map(|name| Some((name, Ok(File::open(folder.join(name)).ok()?))))
         }
@@ -267,7 +267,7 @@ fn header_pairs(text: &str) -> String {
 
 impl Source for WithKeys<'_> {
     fn get(&self, name: &str) -> Option<String> {
-        let is_hidden = name == TASK_ROOT && self.is_set("AWS_LAMBDA_RUNTIME_API");
+        let is_hidden = name == TASK_ROOT.name && self.is_set(RUNTIME_API.name);
         let fallback = || match self.fallback(name) {
             Some(filled) => Some(filled.value.clone()),
             None => is_hidden.then(|| CODE.to_owned()),
@@ -371,28 +371,28 @@ pub(super) const KEYS: [ConfigKey; 10] = [
         "LAMBDA_OTEL_RECEIVER_HTTP_PORT",
         Kind::Count,
         "djv3: `OTEL_LAMBDA_RECEIVER_PORT`.",
-        Meaning::Of("OTEL_LAMBDA_RECEIVER_PORT"),
+        Meaning::Of(RECEIVER_PORT.name),
     ),
     key(
         "receiver.port",
         "LAMBDA_OTEL_RECEIVER_PORT",
         Kind::Count,
         "djv3: `OTEL_LAMBDA_RECEIVER_PORT`.",
-        Meaning::Of("OTEL_LAMBDA_RECEIVER_PORT"),
+        Meaning::Of(RECEIVER_PORT.name),
     ),
     key(
         "flush.interval",
         "LAMBDA_OTEL_FLUSH_INTERVAL",
         Kind::Duration,
         "djv3: `O2_FLUSH_INTERVAL_MS`.",
-        Meaning::Of("O2_FLUSH_INTERVAL_MS"),
+        Meaning::Of(FLUSH_INTERVAL.name),
     ),
     key(
         "flush.timeout",
         "LAMBDA_OTEL_FLUSH_TIMEOUT",
         Kind::Duration,
         "djv3: `OTEL_LAMBDA_FLUSH_TIMEOUT`.",
-        Meaning::Of("OTEL_LAMBDA_FLUSH_TIMEOUT"),
+        Meaning::Of(FLUSH_TIMEOUT.name),
     ),
     key(
         "flush.max_queue_bytes",

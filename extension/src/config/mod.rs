@@ -7,7 +7,7 @@ mod variables;
 pub(crate) use output::{Choice, Direct, Flush};
 use output::{Endpoint, endpoint};
 use platform::{Names, Shape, SpanEnd, SpanMapping};
-use settings::{InvalidVariable, Reader, Source, Variable, Warning};
+use settings::{InvalidVariable, Reader, Source, Variable, Warning, shared};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use tracing::Level;
@@ -139,41 +139,43 @@ impl Config {
             ("never", InvocationSpanMode::Never),
         ];
         let ends = [("runtime_done", SpanEnd::RuntimeDone), ("report", SpanEnd::Report)];
-        let propagators = reader.string_if_set("OTEL_PROPAGATORS").unwrap_or_default();
-        let sampler = reader.string_if_set("OTEL_TRACES_SAMPLER").unwrap_or_default();
+        let propagators = reader.string_if_set(shared::OTEL_PROPAGATORS.name).unwrap_or_default();
+        let sampler = reader.string_if_set(variables::TRACES_SAMPLER.name).unwrap_or_default();
         let disabled = [("true", InvocationSpanMode::Never), ("false", InvocationSpanMode::Auto)];
         let invocation_span =
-            reader.choice("OTEL_SDK_DISABLED", &disabled, InvocationSpanMode::Auto);
+            reader.choice(variables::SDK_DISABLED.name, &disabled, InvocationSpanMode::Auto);
         // These variables gave the function's SDK the port.
         let is_told_by_signal = ["TRACES", "METRICS", "LOGS"].into_iter().any(|signal| {
             let url = source.get(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"));
             url.is_some_and(|url| matches!(endpoint(&url), Endpoint::Loopback(_)))
         });
         let mut config = Self {
-            runtime_api: reader.string_if_set("AWS_LAMBDA_RUNTIME_API").unwrap_or_default(),
+            runtime_api: reader.string_if_set(variables::RUNTIME_API.name).unwrap_or_default(),
             receiver_port: receiver_port.unwrap_or(DEFAULT_RECEIVER_PORT),
             receiver_port_known_to: match receiver_port {
-                Some(_) if reader.called(RECEIVER_PORT) != RECEIVER_PORT => PortKnownTo::Extension,
+                Some(_) if reader.called(RECEIVER_PORT.name) != RECEIVER_PORT.name => {
+                    PortKnownTo::Extension
+                }
                 None if !is_told_by_signal => PortKnownTo::Nobody,
                 _ => PortKnownTo::All,
             },
             may_hold: !choice.direct.as_ref().is_some_and(|direct| direct.flush.timeout.is_zero()),
             invocation_span: reader
-                .choice_if_set("LAMBDA_OTLP_INVOCATION_SPAN", &spans)
+                .choice_if_set(variables::INVOCATION_SPAN.name, &spans)
                 .unwrap_or(invocation_span),
             drops_traces: !matches!(sampler.trim(), "" | "always_on" | "parentbased_always_on"),
             span_mapping: span_mapping(&mut reader),
-            span_end: reader.choice("LAMBDA_OTLP_SPAN_END", &ends, SpanEnd::RuntimeDone),
+            span_end: reader.choice(shared::LAMBDA_OTLP_SPAN_END.name, &ends, SpanEnd::RuntimeDone),
             xray_lambda: propagators.split(',').any(|name| name.trim() == "xray-lambda"),
             telemetry_types: telemetry_types(&mut reader, choice.direct.is_some()),
             lines: lines(&mut reader),
-            names: reader.choice("LAMBDA_OTLP_NAMES", &names, Names::Current),
+            names: reader.choice(shared::LAMBDA_OTLP_NAMES.name, &names, Names::Current),
             shape: reader.choice("LAMBDA_OTLP_BACKEND", &shapes, Shape::OpenObserve),
             service_name: reader
-                .string_if_set("OTEL_SERVICE_NAME")
+                .string_if_set(shared::OTEL_SERVICE_NAME.name)
                 .unwrap_or_else(|| function.name.clone()),
             function,
-            log_level: reader.choice("LAMBDA_OTLP_LOG_LEVEL", &levels, Level::WARN),
+            log_level: reader.choice(shared::LAMBDA_OTLP_LOG_LEVEL.name, &levels, Level::WARN),
             choice,
             warnings: Vec::new(),
             mistakes: Vec::new(),
@@ -224,11 +226,11 @@ fn receiver_port(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) -> Option
         Some(Endpoint::Loopback(port)) => Some(port.unwrap_or(DEFAULT_RECEIVER_PORT)),
         _ => None,
     };
-    let Some(asked) = reader.count_if_set(RECEIVER_PORT) else { return of_endpoint };
+    let Some(asked) = reader.count_if_set(RECEIVER_PORT.name) else { return of_endpoint };
     match u16::try_from(asked) {
         Ok(port) if port > 0 => Some(port),
         _ => {
-            reader.mistake(RECEIVER_PORT, "outside 1 to 65535");
+            reader.mistake(RECEIVER_PORT.name, "outside 1 to 65535");
             of_endpoint
         }
     }
@@ -237,14 +239,15 @@ fn receiver_port(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) -> Option
 fn span_mapping(reader: &mut Reader<'_>) -> SpanMapping {
     let mappings =
         [("span_events", SpanMapping::SpanEvents), ("child_spans", SpanMapping::ChildSpans)];
-    let older = reader.choice_if_set("O2_SPAN_MAPPING_STRATEGY", &mappings);
-    let is_set = reader.is_set("LAMBDA_OTLP_SPAN_MAPPING");
-    let own = reader.choice("LAMBDA_OTLP_SPAN_MAPPING", &mappings, SpanMapping::SpanEvents);
+    let older = reader.choice_if_set(shared::O2_SPAN_MAPPING_STRATEGY.name, &mappings);
+    let is_set = reader.is_set(shared::LAMBDA_OTLP_SPAN_MAPPING.name);
+    let own =
+        reader.choice(shared::LAMBDA_OTLP_SPAN_MAPPING.name, &mappings, SpanMapping::SpanEvents);
     older.filter(|_| !is_set).unwrap_or(own)
 }
 
 fn telemetry_types(reader: &mut Reader<'_>, is_direct: bool) -> Vec<&'static str> {
-    const NAME: &str = "O2_TELEMETRY_TYPES";
+    const NAME: &str = variables::TELEMETRY_TYPES.name;
     let mut types = Vec::new();
     let text = reader.string_if_set(NAME).unwrap_or_default();
     for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
@@ -267,18 +270,19 @@ fn telemetry_types(reader: &mut Reader<'_>, is_direct: bool) -> Vec<&'static str
 
 fn lines(reader: &mut Reader<'_>) -> LineFormat {
     const LINE_BYTES: RangeInclusive<usize> = 1024..=250 * 1024;
-    let max_bytes = reader.bytes("LAMBDA_OTLP_MAX_LINE_BYTES");
-    let level = reader.count("OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL");
-    let level = within(reader, "OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL", level, &(0..=9));
-    let format = reader.string_if_set("AWS_LAMBDA_LOG_FORMAT").unwrap_or_default();
-    let log_level = reader.string_if_set("AWS_LAMBDA_LOG_LEVEL");
+    let max_bytes = reader.bytes(shared::LAMBDA_OTLP_MAX_LINE_BYTES.name);
+    let level = reader.count(shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL.name);
+    let level =
+        within(reader, shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL.name, level, &(0..=9));
+    let format = reader.string_if_set(variables::LOG_FORMAT.name).unwrap_or_default();
+    let log_level = reader.string_if_set(variables::LAMBDA_LOG_LEVEL.name);
     LineFormat {
         is_compact: reader.choice(
-            "LAMBDA_OTLP_LINE",
+            shared::LAMBDA_OTLP_LINE.name,
             &[("standard", false), ("compact", true)],
             false,
         ),
-        max_bytes: within(reader, "LAMBDA_OTLP_MAX_LINE_BYTES", max_bytes, &LINE_BYTES),
+        max_bytes: within(reader, shared::LAMBDA_OTLP_MAX_LINE_BYTES.name, max_bytes, &LINE_BYTES),
         compression_level: u32::try_from(level).unwrap_or(9),
         // Lambda's log filter takes a line without a level for INFO.
         json_level: format
@@ -302,13 +306,13 @@ fn within(
 }
 
 fn function(reader: &mut Reader<'_>) -> Function {
-    let initialization = reader.string_if_set("AWS_LAMBDA_INITIALIZATION_TYPE");
-    let memory = reader.string_if_set("AWS_LAMBDA_FUNCTION_MEMORY_SIZE");
+    let initialization = reader.string_if_set(variables::INITIALIZATION_TYPE.name);
+    let memory = reader.string_if_set(variables::MEMORY_SIZE.name);
     Function {
         name: reader
-            .string_if_set("AWS_LAMBDA_FUNCTION_NAME")
+            .string_if_set(shared::AWS_LAMBDA_FUNCTION_NAME.name)
             .unwrap_or_else(|| "unknown_service".to_owned()),
-        version: reader.string_if_set("AWS_LAMBDA_FUNCTION_VERSION"),
+        version: reader.string_if_set(variables::FUNCTION_VERSION.name),
         region: reader.string_if_set("AWS_REGION"),
         memory_mib: memory.and_then(|text| text.parse().ok()),
         is_managed_instance: initialization.as_deref() == Some("lambda-managed-instances"),

@@ -91,10 +91,10 @@ pub(super) fn read(
     receiver_port: u16,
 ) -> Choice {
     let words = [("stdout", Output::Stdout), ("otlp", Output::Otlp), ("json", Output::Json)];
-    let asked = reader.choice_if_set(OUTPUT, &words);
+    let asked = reader.choice_if_set(OUTPUT.name, &words);
     let flush = flush(reader, budget_bytes);
     let implied = implied_by(reader).filter(|_| asked.is_none());
-    let name = asked.map(|_| OUTPUT).or(implied);
+    let name = asked.map(|_| OUTPUT.name).or(implied);
     let chosen = asked.unwrap_or(match implied {
         None => Output::Stdout,
         // Only these variables are set, as for OpenObserve's extension: the stream has to get the same content.
@@ -114,7 +114,7 @@ pub(super) fn read(
     let source = OfExtension(source);
     let Some((destination, secrets)) = destination(reader, &source, receiver_port) else {
         because.push_str(", but the destination is invalid");
-        reader.warn(OUTPUT, "telemetry goes to stdout, since the destination is invalid");
+        reader.warn(OUTPUT.name, "telemetry goes to stdout, since the destination is invalid");
         return Choice { direct: None, because };
     };
     let endpoint = endpoint_variable(&source);
@@ -122,17 +122,21 @@ pub(super) fn read(
     // OpenObserve 0.92.2 refuses doubles in JSON: "invalid type: map, expected f64".
     if protocol == Protocol::HttpJson && destination.profile == Profile::OpenObserve {
         let problem = "OpenObserve refuses numbers with a fraction in http/json: telemetry is sent as http/protobuf; for another backend set LAMBDA_OTLP_BACKEND=otlp";
-        reader.warn(if reader.is_set(PROTOCOL) { PROTOCOL } else { OTEL_PROTOCOL }, problem);
+        reader.warn(
+            if reader.is_set(PROTOCOL.name) { PROTOCOL.name } else { OTEL_PROTOCOL.name },
+            problem,
+        );
         protocol = Protocol::HttpProtobuf;
     }
     let mut is_json = chosen == Output::Json;
     if is_json && destination.json_stream().is_none() {
         let problem = "json needs OpenObserve's base URL, which ends in /api/{organization}: telemetry is sent as otlp";
-        reader.mistake(OUTPUT, problem);
+        reader.mistake(OUTPUT.name, problem);
         is_json = false;
     }
     if is_json && protocol != Protocol::HttpProtobuf {
-        reader.mistake(PROTOCOL, "telemetry that json does not cover is sent as http/protobuf");
+        reader
+            .mistake(PROTOCOL.name, "telemetry that json does not cover is sent as http/protobuf");
         protocol = Protocol::HttpProtobuf;
     }
     let advice = advice(reader, endpoint);
@@ -154,15 +158,12 @@ fn warn_of_missing_half(reader: &mut Reader<'_>) {
 /// Warns if `LAMBDA_OTLP_ENDPOINT` leads to this environment, which is probably a mistake: no SDK reads it.
 fn warn_of_own_environment(reader: &mut Reader<'_>) {
     if reader.is_set(ENDPOINT) {
-        let text =
-            format!("leads to this environment: telemetry goes to stdout, unless {OUTPUT} is otlp");
+        let text = "leads to this environment: telemetry goes to stdout, unless LAMBDA_OTLP_OUTPUT is otlp";
         reader.warn(ENDPOINT, text);
     }
     // The extension's own endpoint for SDKs has no path.
     if reader.raw(OTEL_ENDPOINT).is_some_and(|url| url.contains("/api/")) {
-        let text = format!(
-            "leads to this environment: telemetry goes to stdout; for a backend there, set {ENDPOINT} and {OUTPUT}=otlp"
-        );
+        let text = "leads to this environment: telemetry goes to stdout; for a backend there, set LAMBDA_OTLP_ENDPOINT and LAMBDA_OTLP_OUTPUT=otlp";
         reader.warn(OTEL_ENDPOINT, text);
     }
 }
@@ -173,7 +174,7 @@ fn protocol(reader: &mut Reader<'_>, source: &dyn Source, endpoint: &str) -> Pro
         ("http/json", Protocol::HttpJson),
         ("grpc", Protocol::Grpc),
     ];
-    if let Some(own) = reader.choice_if_set(PROTOCOL, &words) {
+    if let Some(own) = reader.choice_if_set(PROTOCOL.name, &words) {
         return own;
     }
     // Otherwise that variable is meant for the function's SDK.
@@ -181,7 +182,7 @@ fn protocol(reader: &mut Reader<'_>, source: &dyn Source, endpoint: &str) -> Pro
         return Protocol::HttpProtobuf;
     }
     let of_port = if is_grpc(source) { Protocol::Grpc } else { Protocol::HttpProtobuf };
-    reader.choice_if_set(OTEL_PROTOCOL, &words).unwrap_or(of_port)
+    reader.choice_if_set(OTEL_PROTOCOL.name, &words).unwrap_or(of_port)
 }
 
 /// Returns the variable that implies direct mode.
@@ -208,7 +209,7 @@ pub(super) fn names_openobserve(variable: impl Fn(&str) -> Option<String>) -> bo
 /// Returns `true` if the SDK's endpoint is another program that receives gRPC.
 fn is_grpc(source: &dyn Source) -> bool {
     let Some(url) = source.get(OTEL_ENDPOINT) else { return false };
-    let is_grpc = match source.get("OTEL_EXPORTER_OTLP_PROTOCOL") {
+    let is_grpc = match source.get(OTEL_PROTOCOL.name) {
         Some(protocol) => protocol.trim().eq_ignore_ascii_case("grpc"),
         None => host_and_port(&url).1 == Some(DEFAULT_GRPC_PORT),
     };
@@ -279,18 +280,19 @@ fn has_default(name: &str) -> bool {
 
 fn flush(reader: &mut Reader<'_>, budget_bytes: usize) -> Flush {
     const MOST_RETRIES: usize = 100;
-    let megabytes = reader.count_if_set(MAX_BUFFER);
+    let megabytes = reader.count_if_set(MAX_BUFFER.name);
     if megabytes == Some(0) {
-        reader.mistake(MAX_BUFFER, "must be at least 1");
+        reader.mistake(MAX_BUFFER.name, "must be at least 1");
     }
     // Requests in flight are in memory twice, besides received ones. A larger buffer would exhaust the memory.
     let asked = megabytes
         .filter(|megabytes| *megabytes > 0)
         .map(|megabytes| megabytes.saturating_mul(1 << 20));
     Flush {
-        timeout: reader.duration(FLUSH_TIMEOUT),
-        interval: reader.duration(FLUSH_INTERVAL),
-        retries: u32::try_from(reader.count(MAX_RETRIES).min(MOST_RETRIES)).unwrap_or_default(),
+        timeout: reader.duration(FLUSH_TIMEOUT.name),
+        interval: reader.duration(FLUSH_INTERVAL.name),
+        retries: u32::try_from(reader.count(MAX_RETRIES.name).min(MOST_RETRIES))
+            .unwrap_or_default(),
         buffer_bytes: asked.unwrap_or(budget_bytes / 2).min(budget_bytes),
     }
 }

@@ -78,10 +78,7 @@ pub(crate) fn otlp_line(request: Request) -> String {
 
 /// Runs an extension that gets these deliveries in its only invocation. Returns the backend, and the text and counts of the
 /// extension.
-async fn told(
-    more: &[(&str, &str)],
-    deliveries: &[Vec<Value>],
-) -> (Sink, String, Arc<Counts>) {
+async fn told(more: &[(&str, &str)], deliveries: &[Vec<Value>]) -> (Sink, String, Arc<Counts>) {
     let sink = sink().await;
     let mut lambda = Lambda::invoked(&to(&sink, more)).await;
     for events in deliveries {
