@@ -45,11 +45,5 @@ pub(crate) struct LineFindings {
 #[derive(Debug)]
 pub(crate) struct TelemetryBatch {
     pub(crate) items: Vec<TelemetryItem>,
-    _room: OwnedSemaphorePermit,
-}
-
-impl TelemetryBatch {
-    pub(crate) fn new(items: Vec<TelemetryItem>, room: OwnedSemaphorePermit) -> Self {
-        Self { items, _room: room }
-    }
+    pub(crate) _room: OwnedSemaphorePermit,
 }

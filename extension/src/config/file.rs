@@ -123,14 +123,14 @@ impl<'a> WithKeys<'a> {
                     (PROTOCOL.name, "http/protobuf".to_owned())
                 }
                 Meaning::Protocol => (PROTOCOL.name, text),
-                Meaning::QueueBytes => match text.trim().parse::<u64>() {
-                    Ok(bytes) => (MAX_BUFFER.name, bytes.div_ceil(MIB).to_string()),
-                    Err(_) => {
+                Meaning::QueueBytes => {
+                    let Ok(bytes) = text.trim().parse::<u64>() else {
                         let text = "expected a number of bytes: the default is used";
                         self.warnings.push((called, text.to_owned()));
                         continue;
-                    }
-                },
+                    };
+                    (MAX_BUFFER.name, bytes.div_ceil(MIB).to_string())
+                }
                 Meaning::Of(variable) | Meaning::Milliseconds(variable) => (variable, text),
             };
             self.filled.push(Filled { variable, value, called });

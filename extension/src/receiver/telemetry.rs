@@ -196,7 +196,10 @@ impl TelemetryResponder {
         }
         let lines = items.iter().filter(|item| matches!(item, TelemetryItem::Line(_))).count();
         if !items.is_empty()
-            && self.events.try_send(Event::Telemetry(TelemetryBatch::new(items, room))).is_err()
+            && self
+                .events
+                .try_send(Event::Telemetry(TelemetryBatch { items, _room: room }))
+                .is_err()
         {
             self.counts.add(Count::TelemetryRefused, 1);
             return StatusCode::SERVICE_UNAVAILABLE;

@@ -10,7 +10,7 @@ use crate::counts::Counts;
 use crate::invocations::roots::{ReceivedSpan, invocation_spans};
 use crate::tasks;
 pub(crate) use backend::health_check;
-use backend::{Backend, SharedBuffer, Unbuffered, buffer, spill_rest};
+use backend::{Backend, SharedBuffer, buffer, spill_rest};
 
 use lines::backlog::Backlog;
 use lines::{LAST_LINE, LineOutput, Refused};
@@ -31,14 +31,11 @@ impl Intake {
     /// Puts a request into the buffer, or writes its lines if there is no buffer or no room. The request may be acknowledged when
     /// this returns the number of items too large for a line.
     pub(crate) async fn accept(&self, request: Request) -> Result<usize, Refused> {
-        let (request, spill) = match &self.buffer {
-            None => (request, false),
-            Some(buffer) => match buffer.put(request) {
-                Ok(()) => return Ok(0),
-                Err(Unbuffered { request, is_full }) => (request, is_full),
-            },
-        };
-        self.lines.write(request, spill).await
+        let Some(buffer) = &self.buffer else { return self.lines.write(request, false).await };
+        match buffer.put(request) {
+            Ok(()) => Ok(0),
+            Err(request) => self.lines.write(request, true).await,
+        }
     }
 
     /// Returns the spans of invocations that the loop has to know of: all that name their invocation if the sink makes log records,
@@ -81,7 +78,8 @@ impl Sink {
             tasks::catch(|| Backend::start(config, function, buffer.as_ref(), lines, counts))
                 .flatten();
         if let (None, Some(buffer)) = (&self.backend, buffer) {
-            self.own.write(buffer.close());
+            buffer.close();
+            self.own.write(buffer.remove_all());
         }
     }
 

@@ -33,14 +33,6 @@ enum BatchOrigin {
     Events,
 }
 
-/// A request that the buffer did not accept.
-#[derive(Debug)]
-pub(crate) struct Unbuffered {
-    pub(crate) request: Request,
-    /// The buffer is full, so the lines of the request have to say that it was spilled. Otherwise there is no uploader.
-    pub(crate) is_full: bool,
-}
-
 pub(crate) type SharedBuffer = Arc<Buffer>;
 
 /// Shared by the receivers, which fill it, and the backend, which empties it.
@@ -55,17 +47,8 @@ struct BufferState {
     batches: Vec<Batch>,
     /// Bytes of all requests, including those a [`TakenBatches`] holds.
     bytes: usize,
-    admission: Admission,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Admission {
-    #[default]
-    Open,
     /// Every request is spilled.
-    Spilling,
-    /// There is no uploader.
-    Closed,
+    is_closed: bool,
 }
 
 impl Buffer {
@@ -73,17 +56,18 @@ impl Buffer {
         Self { inner: Mutex::default(), max_bytes }
     }
 
-    pub(crate) fn put(&self, request: Request) -> Result<(), Unbuffered> {
+    /// Adds a request, or returns it if there is no room.
+    pub(crate) fn put(&self, request: Request) -> Result<(), Request> {
         self.put_up_to(FULL_PERCENT, request, BatchOrigin::Otlp)
     }
 
     /// Adds records of printed lines, which may fill a smaller part.
-    pub(super) fn put_lines(&self, request: Request) -> Result<(), Unbuffered> {
+    pub(super) fn put_lines(&self, request: Request) -> Result<(), Request> {
         self.put_up_to(LINES_PERCENT, request, BatchOrigin::Lines)
     }
 
     /// Adds unchanged events of the Telemetry API.
-    pub(super) fn put_events(&self, request: Request) -> Result<(), Unbuffered> {
+    pub(super) fn put_events(&self, request: Request) -> Result<(), Request> {
         self.put_up_to(LINES_PERCENT, request, BatchOrigin::Events)
     }
 
@@ -92,16 +76,11 @@ impl Buffer {
         percent: usize,
         request: Request,
         origin: BatchOrigin,
-    ) -> Result<(), Unbuffered> {
+    ) -> Result<(), Request> {
         let mut inner = self.lock();
         let bytes = inner.bytes + request.bytes().len();
-        let is_full = match inner.admission {
-            Admission::Open => bytes > self.max_bytes / 100 * percent,
-            Admission::Spilling => true,
-            Admission::Closed => return Err(Unbuffered { request, is_full: false }),
-        };
-        if is_full {
-            return Err(Unbuffered { request, is_full });
+        if inner.is_closed || bytes > self.max_bytes / 100 * percent {
+            return Err(request);
         }
         inner.bytes = bytes;
         inner.batches.push(Batch { request, origin, attempts: 0, since_ms: unix_millis() });
@@ -152,7 +131,7 @@ impl Buffer {
         self.remove(|batch| batch.origin == BatchOrigin::Otlp)
     }
 
-    pub(super) fn remove_all(&self) -> Vec<Request> {
+    pub(crate) fn remove_all(&self) -> Vec<Request> {
         self.remove(|_| true)
     }
 
@@ -163,15 +142,9 @@ impl Buffer {
         inner.release(out)
     }
 
-    /// Refuses all further requests as full.
-    pub(super) fn spill_from_now_on(&self) {
-        self.lock().admission = Admission::Spilling;
-    }
-
-    /// Refuses all further requests, because there is no uploader, and removes those in the buffer.
-    pub(crate) fn close(&self) -> Vec<Request> {
-        self.lock().admission = Admission::Closed;
-        self.remove_all()
+    /// Refuses all further requests, so that they are spilled.
+    pub(crate) fn close(&self) {
+        self.lock().is_closed = true;
     }
 
     fn lock(&self) -> MutexGuard<'_, BufferState> {
@@ -297,7 +270,7 @@ mod tests {
         while buffer.put_lines(one()).is_ok() {}
         assert!(buffer.bytes() > 0);
         buffer.put(one()).unwrap();
-        assert!(buffer.put(one()).is_err_and(|refused| refused.is_full));
+        assert!(buffer.put(one()).is_err());
         // Posted telemetry is spilled first.
         assert_eq!(buffer.remove_otlp().len(), 1);
         assert!(buffer.remove_all().len() > 1);

@@ -22,7 +22,7 @@ use crate::policy::{
     decide, is_near_deadline, last_send_time,
 };
 use crate::sink::lines::LineOutput;
-pub(crate) use buffer::{Buffer, SharedBuffer, Unbuffered};
+pub(crate) use buffer::{Buffer, SharedBuffer};
 use flush::Flushes;
 use health::Awake;
 pub(crate) use health_check::health_check;
@@ -134,8 +134,8 @@ impl Backend {
     }
 
     fn put(&mut self, request: Request) {
-        if let Err(unbuffered) = self.buffer.put(request) {
-            self.spill.put(unbuffered);
+        if let Err(request) = self.buffer.put(request) {
+            self.spill.put(request);
         }
     }
 
@@ -145,10 +145,10 @@ impl Backend {
             self.lines.spans_of(&request);
             match self.buffer.put(request) {
                 Ok(()) => {}
-                Err(Unbuffered { request, .. }) if self.spill.is_behind() => {
+                Err(request) if self.spill.is_behind() => {
                     self.counts.add(Count::PlatformLost, request.items());
                 }
-                Err(unbuffered) => self.spill.put(unbuffered),
+                Err(request) => self.spill.put(request),
             }
         }
     }
@@ -171,8 +171,8 @@ impl Backend {
             } else {
                 self.buffer.put_lines(request)
             };
-            if let Err(unbuffered) = put {
-                self.spill.put(unbuffered);
+            if let Err(request) = put {
+                self.spill.put(request);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Writes requests that the backend did not accept to stdout, as OTLP lines with the key `spill`.
 
-use super::buffer::{SharedBuffer, Unbuffered};
+use super::buffer::SharedBuffer;
 use crate::counts::Counts;
 use crate::sink::lines::LineOutput;
 use crate::sink::lines::backlog::Backlog;
@@ -31,8 +31,8 @@ impl Spill {
     }
 
     /// Spills a request that the buffer did not accept.
-    pub(super) fn put(&mut self, unbuffered: Unbuffered) {
-        self.lines.write(merge(vec![unbuffered.request]));
+    pub(super) fn put(&mut self, request: Request) {
+        self.lines.write(merge(vec![request]));
     }
 
     /// Spills requests with more attempts than this, once the queue has room for them.
@@ -61,7 +61,7 @@ impl Spill {
 
     /// Spills all requests, present and future, and writes as much as possible until `end`.
     pub(super) async fn finish(&mut self, end: Instant) {
-        self.buffer.spill_from_now_on();
+        self.buffer.close();
         self.all();
         self.lines.drain(end).await;
     }
