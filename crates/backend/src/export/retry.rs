@@ -41,29 +41,3 @@ impl Jitter {
         f64::from(upper_half) / (f64::from(u32::MAX) + 1.0)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn ms(millis: u64) -> Duration {
-        Duration::from_millis(millis)
-    }
-
-    #[test]
-    fn retry_after_extends_the_delay_but_never_shortens_it() {
-        let mut jitter = Jitter::seeded(1);
-        assert_eq!(wait(0, Some(ms(120_000)), &mut jitter), ms(120_000));
-        assert!(wait(0, Some(ms(1)), &mut jitter) >= ms(250));
-    }
-
-    #[test]
-    fn equal_seeds_give_equal_retry_delays() {
-        let waits = |seed| {
-            let mut jitter = Jitter::seeded(seed);
-            [0, 1, 2].map(|number| wait(number, None, &mut jitter))
-        };
-        assert_eq!(waits(1), waits(1));
-        assert_ne!(waits(1), waits(2));
-    }
-}

@@ -277,21 +277,6 @@ async fn buffered_spans_are_spilled_if_next_fails() {
 }
 
 #[tokio::test]
-async fn without_the_telemetry_api_spans_are_sent_during_later_handlers() {
-    let sink = sink().await;
-    let (mut lambda, next) = left_behind(&sink, &[("O2_FLUSH_INTERVAL_MS", "1")], &[]).await;
-    for spans in [1, 2] {
-        post(&lambda, spans).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        assert_eq!(sink.requests().len(), 0, "the environment may freeze at any moment");
-    }
-    next.answer(200, invoke(SECOND, MINUTE));
-    let next = lambda.next().await;
-    assert_eq!(delivered(&sink), 3);
-    lambda.end(next).await;
-}
-
-#[tokio::test]
 async fn continuous_posts_do_not_prolong_the_invocation() {
     let sink = slow(Duration::from_millis(50)).await;
     let mut lambda = Lambda::invoked(&to(&sink, &[("OTEL_LAMBDA_FLUSH_TIMEOUT", "400ms")])).await;
