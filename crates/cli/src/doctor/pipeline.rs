@@ -1,7 +1,7 @@
 //! Checks that a deployed forwarder runs and delivers: concurrency, queues, on-failure bucket and log.
 
 use super::recent::Recent;
-use super::stack::{Function, unanswered};
+use super::stack::{Function, answered, unanswered};
 use crate::aws;
 use aws_config::SdkConfig;
 use aws_sdk_lambda::Client;
@@ -26,8 +26,7 @@ pub(super) async fn check(
     let retry = queue_url("LAMBDA_OTLP_RETRY_QUEUE_URL");
     if let Some(url) = retry {
         let meaning = "are queued for retry: does the backend accept telemetry?";
-        let (check, arn) = queue(aws, url, meaning).await;
-        checks.push(check);
+        let arn = queue(aws, url, meaning, &mut checks).await;
         for reader in readers(&lambda, &arn, &mut checks).await {
             checks.push(concurrency(&lambda, &reader.name).await);
             logs.push(reader.log_group);
@@ -40,7 +39,7 @@ pub(super) async fn check(
     };
     if let Some(url) = queue_url("LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL") {
         let meaning = format!("are dead letters: {}", redrive(&format!("--from {url}")));
-        checks.push(queue(aws, url, &meaning).await.0);
+        queue(aws, url, &meaning, &mut checks).await;
     }
     checks.push(match on_failure_bucket(&lambda, &forwarder.name).await {
         Ok(bucket) => objects(aws, &bucket, &redrive(&format!("--bucket {bucket}"))).await,
@@ -94,15 +93,15 @@ fn source(mapping: &EventSourceMappingConfiguration) -> Check {
 
 /// Checks that a function reads this queue, and returns the functions that do.
 async fn readers(lambda: &Client, arn: &str, checks: &mut Vec<Check>) -> Vec<Function> {
+    // The check of the queue has failed.
+    if arn.is_empty() {
+        return Vec::new();
+    }
     let queue = arn.rsplit(':').next().unwrap_or_default();
     let asked = lambda.list_event_source_mappings().event_source_arn(arn).send().await;
-    let mappings = match asked {
-        Ok(output) => output.event_source_mappings.unwrap_or_default(),
-        Err(error) => {
-            checks.push(unanswered(SOURCE, queue, "lambda:ListEventSourceMappings", &error));
-            return Vec::new();
-        }
-    };
+    let answer = answered(checks, SOURCE, queue, "lambda:ListEventSourceMappings", asked);
+    let Some(output) = answer else { return Vec::new() };
+    let mappings = output.event_source_mappings.unwrap_or_default();
     if mappings.is_empty() {
         let text = format!(
             "no function reads {queue}, so its messages are not sent again: deploy the stack again to create the event source mapping"
@@ -113,18 +112,15 @@ async fn readers(lambda: &Client, arn: &str, checks: &mut Vec<Check>) -> Vec<Fun
     for mapping in &mappings {
         checks.push(source(mapping));
         let arn = mapping.function_arn().unwrap_or_default();
-        match lambda.get_function_configuration().function_name(arn).send().await {
-            Ok(output) => functions.push(Function::of(output)),
-            Err(error) => {
-                checks.push(unanswered(SOURCE, arn, "lambda:GetFunctionConfiguration", &error));
-            }
-        }
+        let asked = lambda.get_function_configuration().function_name(arn).send().await;
+        let answer = answered(checks, SOURCE, arn, "lambda:GetFunctionConfiguration", asked);
+        functions.extend(answer.map(Function::of));
     }
     functions
 }
 
 /// Checks that a queue is empty, and returns its ARN.
-async fn queue(aws: &SdkConfig, url: &str, meaning: &str) -> (Check, String) {
+async fn queue(aws: &SdkConfig, url: &str, meaning: &str, checks: &mut Vec<Check>) -> String {
     const NAME: &str = "queue";
     const COUNTS: [QueueAttributeName; 3] = [
         QueueAttributeName::ApproximateNumberOfMessages,
@@ -135,18 +131,17 @@ async fn queue(aws: &SdkConfig, url: &str, meaning: &str) -> (Check, String) {
     let name = url.rsplit('/').next().unwrap_or_default();
     let asked = aws_sdk_sqs::Client::new(aws).get_queue_attributes().queue_url(url);
     let names = COUNTS.into_iter().chain([QueueAttributeName::QueueArn]).collect();
-    let mut attributes = match asked.set_attribute_names(Some(names)).send().await {
-        Ok(output) => output.attributes.unwrap_or_default(),
-        Err(error) => {
-            return (unanswered(NAME, name, "sqs:GetQueueAttributes", &error), String::new());
-        }
+    let asked = asked.set_attribute_names(Some(names)).send().await;
+    let answer = answered(checks, NAME, name, "sqs:GetQueueAttributes", asked);
+    let Some(mut attributes) = answer.and_then(|output| output.attributes) else {
+        return String::new();
     };
     let number = |count| attributes.get(&count)?.parse::<u64>().ok();
-    let check = match COUNTS.into_iter().filter_map(number).sum::<u64>() {
+    checks.push(match COUNTS.into_iter().filter_map(number).sum::<u64>() {
         0 => Check::ok(NAME, format!("{name} is empty")),
         count => Check::warning(NAME, format!("{name}: {count} messages {meaning}")),
-    };
-    (check, attributes.remove(&QueueAttributeName::QueueArn).unwrap_or_default())
+    });
+    attributes.remove(&QueueAttributeName::QueueArn).unwrap_or_default()
 }
 
 const BUCKET: &str = "bucket";

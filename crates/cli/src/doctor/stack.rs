@@ -7,11 +7,10 @@ use crate::aws::resource_name;
 use crate::aws::{self, explain, is_denied};
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatchlogs::error::SdkError;
-use aws_sdk_cloudwatchlogs::operation::describe_subscription_filters::DescribeSubscriptionFiltersError;
 use aws_sdk_cloudwatchlogs::types::{AccountPolicy, PolicyType};
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_lambda::operation::get_policy::GetPolicyError;
-use aws_sdk_lambda::types::{EventSourceMappingConfiguration, LastUpdateStatus};
+use aws_sdk_lambda::types::LastUpdateStatus;
 use console::time_arguments::{self, TimeArgument};
 use settings::Check;
 use std::collections::{BTreeMap, HashMap};
@@ -71,108 +70,70 @@ pub(crate) async fn check(
         }
         Err(error) => unanswered("permission", name, "lambda:GetPolicy", &error),
     });
-    let sources = sources_of(&lambda, name).await.unwrap_or_else(|check| {
-        checks.push(check);
-        Vec::new()
-    });
+    let asked = lambda.list_event_source_mappings().function_name(name).into_paginator();
+    let sources: Result<Vec<_>, _> = asked.items().send().collect().await;
+    let permission = "lambda:ListEventSourceMappings";
+    let sources = answered(&mut checks, "event source", name, permission, sources);
+    let sources = sources.unwrap_or_default();
     let logs = aws_sdk_cloudwatchlogs::Client::new(aws);
     let now = time_arguments::now_unix_nano();
     let recent = Recent::since(logs.clone(), arguments.since.millis(now), now);
-    let subscriber = subscriber_of(aws, &lambda, arguments.stack.as_deref()).await;
+    // Not every stack has a subscriber.
+    let subscriber = match &arguments.stack {
+        Some(stack) => resource_name(aws, stack, "SubscriberFunction").await.ok(),
+        None => None,
+    };
+    let subscriber = match subscriber {
+        Some(name) => aws::function(aws, &name).await.ok().map(Function::of),
+        None => None,
+    };
     checks.extend(pipeline::check(aws, function, subscriber, &sources, &recent).await);
     if !arguments.log_groups.is_empty() {
         let streams = sources.into_iter().filter_map(|source| source.event_source_arn);
         let is_stream = |arn: &String| arn.split(':').nth(2) == Some("kinesis");
         let streams: Vec<String> = streams.filter(is_stream).collect();
         let forwarder = Forwarder { arn: &function.arn, streams: &streams };
-        let policies = policies(&logs).await.unwrap_or_else(|check| {
-            checks.push(check);
-            Vec::new()
-        });
+        let asked = logs.describe_account_policies();
+        let asked = asked.policy_type(PolicyType::SubscriptionFilterPolicy).send().await;
+        let (what, permission) = ("the account's policies", "logs:DescribeAccountPolicies");
+        let policies = answered(&mut checks, "subscription", what, permission, asked);
+        let policies = policies.and_then(|it| it.account_policies).unwrap_or_default();
         for group in &arguments.log_groups {
-            checks.extend(of_log_group(aws, group, &policies, forwarder).await);
+            check_log_group(aws, group, &policies, forwarder, &mut checks).await;
         }
     }
     checks
 }
 
-/// Returns the subscriber of a stack; `None` if the stack has none.
-async fn subscriber_of(
-    aws: &SdkConfig,
-    lambda: &aws_sdk_lambda::Client,
-    stack: Option<&str>,
-) -> Option<Function> {
-    let name = resource_name(aws, stack?, "SubscriberFunction").await.ok()?;
-    let asked = lambda.get_function_configuration().function_name(name).send().await;
-    asked.ok().map(Function::of)
-}
-
-async fn sources_of(
-    lambda: &aws_sdk_lambda::Client,
-    name: &str,
-) -> Result<Vec<EventSourceMappingConfiguration>, Check> {
-    let asked = lambda.list_event_source_mappings().function_name(name).into_paginator();
-    let sources: Result<Vec<_>, _> = asked.items().send().collect().await;
-    sources
-        .map_err(|error| unanswered("event source", name, "lambda:ListEventSourceMappings", &error))
-}
-
-async fn of_log_group(
+async fn check_log_group(
     aws: &SdkConfig,
     group: &str,
     policies: &[AccountPolicy],
     forwarder: Forwarder<'_>,
-) -> Vec<Check> {
+    checks: &mut Vec<Check>,
+) {
     let logs = aws_sdk_cloudwatchlogs::Client::new(aws);
     let asked = logs.describe_subscription_filters().log_group_name(group).send().await;
-    let mut filters: Vec<Filter> = match asked {
-        Ok(output) => output
-            .subscription_filters
-            .unwrap_or_default()
-            .into_iter()
-            .map(|filter| Filter {
-                name: filter.filter_name.unwrap_or_default(),
-                pattern: filter.filter_pattern.unwrap_or_default(),
-                destination: filter.destination_arn.unwrap_or_default(),
-                is_policy: false,
-            })
-            .collect(),
-        Err(error) if is_missing(&error) => {
-            return vec![Check::failed("subscription", aws::no_log_group(aws, group).await)];
-        }
-        Err(error) => {
-            let permission = "logs:DescribeSubscriptionFilters";
-            return vec![unanswered("subscription", group, permission, &error)];
-        }
-    };
-    filters.extend(policies.iter().filter_map(|policy| {
+    let permission = "logs:DescribeSubscriptionFilters";
+    let Some(output) = answered(checks, "subscription", group, permission, asked) else { return };
+    let own = output.subscription_filters.unwrap_or_default().into_iter().map(|filter| Filter {
+        name: filter.filter_name.unwrap_or_default(),
+        pattern: filter.filter_pattern.unwrap_or_default(),
+        destination: filter.destination_arn.unwrap_or_default(),
+        is_policy: false,
+    });
+    let of_account = policies.iter().filter_map(|policy| {
         let criteria = policy.selection_criteria().unwrap_or_default();
         Filter::of_policy(policy.policy_name()?, policy.policy_document()?, criteria, group)
-    }));
-    let mut checks = wiring::subscription(group, &filters, forwarder);
-    let lambda = aws_sdk_lambda::Client::new(aws);
+    });
+    let filters: Vec<Filter> = own.chain(of_account).collect();
+    checks.extend(wiring::subscription(group, &filters, forwarder));
     if let Some(name) = group.strip_prefix("/aws/lambda/")
-        && let Ok(output) = lambda.get_function_configuration().function_name(name).send().await
+        && let Ok(output) = aws::function(aws, name).await
     {
         let Function { name, variables, layers, .. } = Function::of(output);
         checks.extend(wiring::double_wiring(&name, &variables, &layers, &filters));
     }
-    checks
-}
-
-async fn policies(logs: &aws_sdk_cloudwatchlogs::Client) -> Result<Vec<AccountPolicy>, Check> {
-    let asked = logs.describe_account_policies();
-    let asked = asked.policy_type(PolicyType::SubscriptionFilterPolicy).send().await;
-    let output = asked.map_err(|error| {
-        let permission = "logs:DescribeAccountPolicies";
-        unanswered("subscription", "the account's policies", permission, &error)
-    })?;
-    Ok(output.account_policies.unwrap_or_default())
-}
-
-fn is_missing(error: &SdkError<DescribeSubscriptionFiltersError>) -> bool {
-    let error = error.as_service_error();
-    error.is_some_and(DescribeSubscriptionFiltersError::is_resource_not_found_exception)
 }
 
 #[derive(Debug, Default)]
@@ -221,6 +182,17 @@ impl Function {
         }
         Check::ok("function", format!("{name} is deployed"))
     }
+}
+
+/// Returns the answer of AWS, or adds a check that names the error.
+pub(super) fn answered<T, E: Error + Send + Sync + 'static>(
+    checks: &mut Vec<Check>,
+    name: &'static str,
+    what: &str,
+    permission: &str,
+    result: Result<T, SdkError<E>>,
+) -> Option<T> {
+    result.map_err(|error| checks.push(unanswered(name, what, permission, &error))).ok()
 }
 
 /// The check of `what` after a failed request to AWS. A missing permission is a warning that names the permission.
