@@ -104,7 +104,10 @@ fn main() -> ExitCode {
         Command::Unsubscribe(arguments) => subscribe::unsubscribe(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Cost(arguments) => cost::run(&arguments),
-        Command::Completions(arguments) => print_completions(arguments.shell),
+        Command::Completions(arguments) => io::stdout()
+            .write_all(&completions(arguments.shell))
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(Into::into),
     };
     match result {
         Ok(code) => code,
@@ -114,11 +117,6 @@ fn main() -> ExitCode {
             ExitCode::from(USAGE)
         }
     }
-}
-
-fn print_completions(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {
-    io::stdout().lock().write_all(&completions(shell))?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Returns the completions as bytes, because clap's generator panics if its output is closed.

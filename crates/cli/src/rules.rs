@@ -6,7 +6,7 @@ use crate::{forward, terminal};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use console::quantity::plural;
-use forwarder::{Effect, Event, Items, MOST_BYTES, Mistakes, RuleSet, SourceLimits};
+use forwarder::{Effect, Event, Items, MOST_BYTES, RuleSet, SourceLimits};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
@@ -27,16 +27,13 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Print all errors of a rules file as FILE:LINE:COLUMN. The exit code is 1 if there are any.
-    Check(CheckArguments),
+    Check {
+        /// The rules file (TOML).
+        #[arg(value_name = "RULES.toml")]
+        file: PathBuf,
+    },
     /// Show the effect of the rules on event files, without sending anything.
     Test(TestArguments),
-}
-
-#[derive(Args)]
-struct CheckArguments {
-    /// The rules file (TOML).
-    #[arg(value_name = "RULES.toml")]
-    file: PathBuf,
 }
 
 #[derive(Args)]
@@ -57,58 +54,34 @@ struct TestArguments {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match &arguments.command {
-        Command::Check(arguments) => check(arguments),
+        Command::Check { file } => {
+            let Some(rules) = read(file)? else { return Ok(ExitCode::FAILURE) };
+            let rules = plural(rules.rule_names().count(), "rule");
+            writeln!(io::stdout(), "{}: good: {rules}", file.display())?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Test(arguments) => test(arguments),
     }
 }
 
-fn check(CheckArguments { file }: &CheckArguments) -> anyhow::Result<ExitCode> {
-    let rules = match read(file)? {
-        Ok(rules) => rules,
-        Err(mistakes) => {
-            say(file, &mistakes);
-            return Ok(ExitCode::FAILURE);
-        }
-    };
-    let (services, routes) = rules.counts();
-    let counts = [
-        plural(rules.rule_names().count(), "rule"),
-        plural(services, "service name"),
-        plural(rules.destinations().len(), "destination"),
-        plural(routes, "route"),
-    ];
-    writeln!(io::stdout(), "{}: good: {}", file.display(), counts.join(", "))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn read(file: &Path) -> anyhow::Result<Result<RuleSet, Mistakes>> {
+/// Reads a rules file. Prints its errors to stderr in the format of a compiler.
+fn read(file: &Path) -> anyhow::Result<Option<RuleSet>> {
     let open = || format!("cannot read {}", file.display());
     let mut text = String::new();
     let limit = u64::try_from(MOST_BYTES)?.saturating_add(1);
-    std::fs::File::open(file)
-        .with_context(open)?
-        .take(limit)
-        .read_to_string(&mut text)
-        .with_context(open)?;
-    Ok(RuleSet::parse(&text))
-}
-
-/// Prints errors to stderr in the format of a compiler.
-fn say(file: &Path, mistakes: &Mistakes) {
-    for mistake in mistakes.iter() {
-        eprintln!("{}:{mistake}", file.display());
-    }
-    eprintln!("{}: {}", file.display(), plural(mistakes.iter().len(), "mistake"));
+    let opened = std::fs::File::open(file).with_context(open)?;
+    opened.take(limit).read_to_string(&mut text).with_context(open)?;
+    let parsed = RuleSet::parse(&text).map_err(|mistakes| {
+        for mistake in mistakes.iter() {
+            eprintln!("{}:{mistake}", file.display());
+        }
+        eprintln!("{}: {}", file.display(), plural(mistakes.iter().len(), "mistake"));
+    });
+    Ok(parsed.ok())
 }
 
 fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
-    let rules = match read(&arguments.file)? {
-        Ok(rules) => rules,
-        Err(mistakes) => {
-            say(&arguments.file, &mistakes);
-            return Ok(ExitCode::FAILURE);
-        }
-    };
+    let Some(rules) = read(&arguments.file)? else { return Ok(ExitCode::FAILURE) };
     let mut trial = Trial::new(rules, arguments.region.clone())?;
     let mut complete = true;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

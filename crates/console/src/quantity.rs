@@ -57,18 +57,14 @@ mod tests {
         let check = |value, unit, expected| assert_eq!(quantity(value, unit), expected, "{unit}");
         check(134_217_728.0, "By", "128 MB");
         check(1536.0, "By", "1.5 KB");
-        check(12.0, "By", "12 B");
         check(0.0, "By", "0 B");
-        check(128.0, "MiBy", "128 MB");
         check(0.470_000_000_000_000_03, "1", "0.47");
         check(0.0015, "s", "1.5 ms");
-        check(12.345_6, "ms", "12.35 ms");
         check(1500.0, "ms", "1.5 s");
         check(0.0, "ms", "0 ms");
         check(-0.25, "s", "-250 ms");
         check(0.2e-9, "s", "0.2 ns");
         check(3.0, "{invocation}", "3");
-        check(0.151_000_000_000_000_02, "", "0.151");
         check(0.005_13, "GiBy.s", "0.00513 GB-s");
         check(47.5, "%", "47.5 %");
         check(1e-20, "1", "1e-20");

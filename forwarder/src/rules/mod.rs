@@ -212,10 +212,6 @@ impl RuleSet {
         self.rules.iter().map(|rule| &*rule.name)
     }
 
-    pub fn counts(&self) -> (usize, usize) {
-        (self.services.len(), self.routes.len())
-    }
-
     /// Upper limit on the growth of an item.
     pub(crate) fn growth(&self) -> Growth {
         let mut growth = Growth::default();
