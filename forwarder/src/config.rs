@@ -220,7 +220,7 @@ mod tests {
         };
         for same in [
             "https://sqs.eu-west-1.amazonaws.com/123456789012/parked",
-            "https://eu-west-1.queue.amazonaws.com/123456789012/parked",
+            "https://vpce-1.sqs.eu-west-1.vpce.amazonaws.com/123456789012/parked",
         ] {
             assert_eq!(
                 read(same).unwrap_err(),

@@ -26,16 +26,15 @@ pub struct CachedSecret {
     reference: SecretReference,
     lifetime: Duration,
     /// Held during a read, so that concurrent callers share the answer.
-    state: Mutex<CachedState>,
+    last: Mutex<Option<LastReading>>,
 }
 
-#[derive(Debug, Default)]
-struct CachedState {
-    value: Option<Secret>,
-    version: u64,
-    asked_at: Option<FreezeAwareInstant>,
-    failure: Option<SecretError>,
+#[derive(Debug)]
+struct LastReading {
+    at: FreezeAwareInstant,
     good_for: Duration,
+    /// An error means that no value was ever read.
+    current: Result<CurrentSecret, SecretError>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +57,7 @@ impl CachedSecret {
         reference: SecretReference,
         lifetime: Duration,
     ) -> Self {
-        Self { service, reference, lifetime, state: Mutex::default() }
+        Self { service, reference, lifetime, last: Mutex::default() }
     }
 
     pub fn reference(&self) -> &SecretReference {
@@ -68,34 +67,29 @@ impl CachedSecret {
     /// Returns the value, after reading it if there is none or its lifetime is over. While the service fails or hangs, the
     /// previous value is returned; an error means that no value was ever read.
     pub async fn current(&self) -> Result<CurrentSecret, SecretError> {
-        let mut state = self.state.lock().await;
-        let is_good = |asked_at: &FreezeAwareInstant| !asked_at.is_over(state.good_for, self.now());
-        let is_due = !(state.value.is_some() && state.asked_at.as_ref().is_some_and(is_good));
-        if is_due {
-            self.ask(&mut state).await;
-        }
-        state.current()
+        self.read_unless(|last, now| last.current.is_ok() && !last.at.is_over(last.good_for, now))
+            .await
     }
 
     /// Reads the value again after a refusal, unless it was just read.
     pub async fn reread(&self) -> Result<CurrentSecret, SecretError> {
-        let mut state = self.state.lock().await;
-        self.ask(&mut state).await;
-        state.current()
+        self.read_unless(|_, _| false).await
     }
 
-    fn now(&self) -> FreezeAwareInstant {
-        FreezeAwareInstant::now(self.service.wall_clock())
-    }
-
-    async fn ask(&self, state: &mut CachedState) {
-        let just_asked =
-            |asked_at: &FreezeAwareInstant| !asked_at.is_over(AT_MOST_EVERY, self.now());
-        if state.asked_at.as_ref().is_some_and(just_asked) {
-            return;
-        }
+    async fn read_unless(
+        &self,
+        is_good: impl Fn(&LastReading, FreezeAwareInstant) -> bool,
+    ) -> Result<CurrentSecret, SecretError> {
+        let now = || FreezeAwareInstant::now(self.service.wall_clock());
+        let mut last = self.last.lock().await;
+        let previous = match last.as_ref() {
+            Some(last) if is_good(last, now()) || !last.at.is_over(AT_MOST_EVERY, now()) => {
+                return last.current.clone();
+            }
+            last => last.and_then(|last| last.current.clone().ok()),
+        };
         let reading = self.service.read(&self.reference);
-        let read = if state.value.is_some() {
+        let read = if previous.is_some() {
             timeout(LONGEST_REFRESH, reading).await.unwrap_or_else(|_| Err(self.too_slow()))
         } else {
             reading.await
@@ -105,43 +99,25 @@ impl CachedSecret {
                 SecretError::Unusable { secret: self.reference.to_string(), problem }
             })
         });
-        state.asked_at = Some(self.now());
-        match read {
-            Ok(value) => {
-                state.failure = None;
-                state.good_for = self.lifetime;
-                if state.value.as_ref() != Some(&value) {
-                    state.version += 1;
-                    state.value = Some(value);
-                }
+        let retry = RETRY_AFTER_FAILURE.min(self.lifetime);
+        let (good_for, current) = match (read, previous) {
+            (Ok(authorization), previous) => {
+                let version = match previous {
+                    Some(same) if same.authorization == authorization => same.version,
+                    other => other.map_or(1, |other| other.version + 1),
+                };
+                (self.lifetime, Ok(CurrentSecret { authorization, version, failure: None }))
             }
-            Err(error) => {
-                state.good_for = RETRY_AFTER_FAILURE.min(self.lifetime);
-                state.failure = Some(error);
+            (Err(error), Some(previous)) => {
+                (retry, Ok(CurrentSecret { failure: Some(error), ..previous }))
             }
-        }
+            (Err(error), None) => (retry, Err(error)),
+        };
+        last.insert(LastReading { at: now(), good_for, current }).current.clone()
     }
 
     fn too_slow(&self) -> SecretError {
         let text = format!("no answer within {} s", LONGEST_REFRESH.as_secs());
         SecretError::Unavailable { secret: self.reference.to_string(), text }
-    }
-}
-
-impl CachedState {
-    fn current(&self) -> Result<CurrentSecret, SecretError> {
-        match (&self.value, &self.failure) {
-            (Some(authorization), failure) => Ok(CurrentSecret {
-                authorization: authorization.clone(),
-                version: self.version,
-                failure: failure.clone(),
-            }),
-            (None, Some(failure)) => Err(failure.clone()),
-            // `ask` sets one of the two.
-            (None, None) => Err(SecretError::Unavailable {
-                secret: String::new(),
-                text: "never asked".to_owned(),
-            }),
-        }
     }
 }

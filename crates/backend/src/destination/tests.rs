@@ -152,18 +152,6 @@ fn o2_variables_define_an_otlp_endpoint() {
             stream default
             OpenObserve 10s Gzip"]],
     );
-    check(
-        &[("O2_ORGANIZATION_ID", "default")],
-        &expect![[r"
-            https://api.openobserve.ai/api/default/v1/*
-            stream default
-            OpenObserve 10s Gzip
-            O2_AUTHORIZATION_HEADER: missing beside O2_ORGANIZATION_ID"]],
-    );
-    check(
-        &[("O2_AUTHORIZATION_HEADER", "hunter2")],
-        &expect!["O2_ORGANIZATION_ID: missing beside O2_AUTHORIZATION_HEADER"],
-    );
     let ours = |headers| {
         [
             ("LAMBDA_OTLP_HEADERS", headers),

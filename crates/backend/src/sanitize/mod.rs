@@ -31,7 +31,7 @@ use wire::{Logs, Metrics, Request, Signal, SignalKind, Traces};
 
 /// A request in a form that the backend accepts, and the items that the backend cannot store.
 #[must_use]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sanitized {
     /// `None` if no item is left.
     pub request: Option<Request>,
@@ -64,7 +64,7 @@ pub fn sanitize(profile: Profile, request: Request, fallback_service: &str) -> S
     }
     let (request, refused) = traces::with_valid_ids(request);
     let Some(request) = request else {
-        return Sanitized { request, dropped: 0, renamed: 0, refused, survey: None };
+        return Sanitized { refused, ..Sanitized::default() };
     };
     let sanitized = match request.kind() {
         SignalKind::Traces => shaped::<Traces>(request, traces::shape, fallback_service),
@@ -76,7 +76,7 @@ pub fn sanitize(profile: Profile, request: Request, fallback_service: &str) -> S
 
 fn whole(request: Request) -> Sanitized {
     let request = (request.items() > 0).then_some(request);
-    Sanitized { request, dropped: 0, renamed: 0, refused: None, survey: None }
+    Sanitized { request, ..Sanitized::default() }
 }
 
 /// Adapts the request with `shape`.
