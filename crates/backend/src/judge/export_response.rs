@@ -45,8 +45,8 @@ pub(super) fn read(
     }
     // Protobuf is tried first for every content type, because OpenObserve has labelled protobuf as JSON. JSON never parses as a
     // response, since `{` would begin a group.
-    if let Some(partial) = protobuf(body, content_type.starts_with("application/x-protobuf")) {
-        return Ok(ExportResponse { partial, is_foreign: false });
+    if let Some(response) = protobuf(body, content_type.starts_with("application/x-protobuf")) {
+        return Ok(response);
     }
     match serde_json::from_slice(text) {
         Ok(Json::Object(response)) => json(kind, &response),
@@ -55,7 +55,7 @@ pub(super) fn read(
 }
 
 /// Returns `None` if these bytes are not a response.
-fn protobuf(body: &[u8], may_be_newer: bool) -> Option<Option<PartialSuccess>> {
+fn protobuf(body: &[u8], may_be_newer: bool) -> Option<ExportResponse> {
     let mut found: Option<PartialSuccess> = None;
     for field in Reader::new(body) {
         let field = field.ok().filter(|field| field.number == 1 || may_be_newer)?;
@@ -79,7 +79,7 @@ fn protobuf(body: &[u8], may_be_newer: bool) -> Option<Option<PartialSuccess>> {
             }
         }
     }
-    Some(found)
+    Some(ExportResponse { partial: found, is_foreign: false })
 }
 
 type JsonObject = serde_json::Map<String, Json>;

@@ -11,10 +11,13 @@ use wire::resource::SERVICE_NAME;
 use wire::view::{holds_map, key_and_value, may_nest};
 use wire::{Request, SignalKind};
 
+/// Returns `true` if no rule would change this item.
+type Passes = fn(&[u8], &Taken<'_>, &mut Seen<'_>) -> bool;
+
 /// Returns the facts about a request of traces or logs, or `None` if a rule would change it: unless every resource has a service
 /// name and no reserved key, and every item passes.
 pub(super) fn needs_nothing(request: &Request) -> Option<Survey> {
-    let (signal, passes): (_, fn(&[u8], &Taken<'_>, &mut Seen<'_>) -> bool) = match request.kind() {
+    let (signal, passes): (_, Passes) = match request.kind() {
         SignalKind::Traces => (&taken::SPANS, span_needs_nothing),
         SignalKind::Logs => (&taken::LOG_RECORDS, log_record_needs_nothing),
         SignalKind::Metrics => return None,
