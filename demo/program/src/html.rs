@@ -86,21 +86,36 @@ fn write(run: &Run, accounts: &Accounts, page: &mut String) -> fmt::Result {
     writeln!(page, "</main>\n</body>\n</html>")
 }
 
-fn accounting(run: &Run, accounts: &Accounts, page: &mut String) -> fmt::Result {
-    writeln!(page, "<h2>Accounting</h2>\n<p>{}</p>", Escaped(OF_ACCOUNTING))?;
-    write!(page, "<table id=\"accounting\">\n<tr><th>items</th>")?;
-    for column in COLUMNS {
-        write!(page, "<th class=\"n\">{column}</th>")?;
+/// A table whose columns are numbers where the heading begins with `#`.
+fn table(
+    headings: &[&str],
+    rows: impl Iterator<Item = Vec<String>>,
+    page: &mut String,
+) -> fmt::Result {
+    let class = |heading: &str| if heading.starts_with('#') { " class=\"n\"" } else { "" };
+    write!(page, "<table>\n<tr>")?;
+    for heading in headings {
+        write!(page, "<th{}>{}</th>", class(heading), heading.trim_start_matches('#'))?;
     }
-    writeln!(page, "</tr>")?;
-    for (what, account) in &accounts.0 {
-        write!(page, "<tr><td>{}</td>", what.plural())?;
-        for number in numbers(account) {
-            write!(page, "<td class=\"n\">{number}</td>")?;
+    for row in rows {
+        write!(page, "</tr>\n<tr>")?;
+        for (heading, cell) in headings.iter().zip(row) {
+            write!(page, "<td{}>{}</td>", class(heading), Escaped(&cell))?;
         }
-        writeln!(page, "</tr>")?;
     }
-    writeln!(page, "</table>")?;
+    writeln!(page, "</tr>\n</table>")
+}
+
+fn accounting(run: &Run, accounts: &Accounts, page: &mut String) -> fmt::Result {
+    writeln!(page, "<h2>Accounting</h2>\n<p>{}</p>", Escaped(&OF_ACCOUNTING.join(" ")))?;
+    let columns = COLUMNS.map(|column| format!("#{column}"));
+    let headings: Vec<&str> =
+        ["items"].into_iter().chain(columns.iter().map(String::as_str)).collect();
+    let rows = accounts.0.iter().map(|(what, account)| {
+        let numbers = numbers(account).map(|number| number.to_string());
+        [what.plural().to_owned()].into_iter().chain(numbers).collect()
+    });
+    table(&headings, rows, page)?;
     for detail in details(run, accounts) {
         writeln!(page, "<p>{}</p>", Escaped(&detail))?;
     }
@@ -108,23 +123,15 @@ fn accounting(run: &Run, accounts: &Accounts, page: &mut String) -> fmt::Result 
 }
 
 fn invocations(run: &Run, page: &mut String) -> fmt::Result {
-    writeln!(
-        page,
-        "<h2>Invocations</h2>\n<table>\n<tr><th>function</th><th>what</th><th>result</th><th class=\"n\">duration</th><th>request id</th></tr>"
-    )?;
-    for labelled in &run.invocations {
+    writeln!(page, "<h2>Invocations</h2>")?;
+    let rows = run.invocations.iter().map(|labelled| {
         let Labelled { function, label, invocation } = labelled;
-        let result = labelled.result();
-        writeln!(
-            page,
-            "<tr><td>{function}</td><td>{}</td><td>{}</td><td class=\"n\">{:.1} ms</td><td><code>{}</code></td></tr>",
-            Escaped(label),
-            Escaped(&result),
-            invocation.duration.as_secs_f64() * 1000.0,
-            Escaped(&invocation.request_id)
-        )?;
-    }
-    writeln!(page, "</table>")
+        let duration = format!("{:.1} ms", invocation.duration.as_secs_f64() * 1000.0);
+        let names = [*function, *label].map(str::to_owned);
+        let rest = [labelled.result(), duration, invocation.request_id.clone()];
+        names.into_iter().chain(rest).collect()
+    });
+    table(&["function", "what", "result", "#duration", "request id"], rows, page)
 }
 
 fn waterfall(trace: &Waterfall, page: &mut String) -> fmt::Result {
@@ -183,21 +190,9 @@ fn log(record: &Log, page: &mut String) -> fmt::Result {
 }
 
 fn metrics(run: &Run, page: &mut String) -> fmt::Result {
-    writeln!(
-        page,
-        "<h2>Metrics</h2>\n<p>{}</p>\n<table>\n<tr><th>service</th><th>metric</th><th class=\"n\">points</th><th>value</th></tr>",
-        Escaped(OF_METRICS)
-    )?;
-    for [service, name, points, total] in metric_rows(run) {
-        writeln!(
-            page,
-            "<tr><td>{}</td><td>{}</td><td class=\"n\">{points}</td><td>{}</td></tr>",
-            Escaped(&service),
-            Escaped(&name),
-            Escaped(&total)
-        )?;
-    }
-    writeln!(page, "</table>")
+    writeln!(page, "<h2>Metrics</h2>\n<p>{}</p>", Escaped(OF_METRICS))?;
+    let rows = metric_rows(run).into_iter().map(|row| row.to_vec());
+    table(&["service", "metric", "#points", "value"], rows, page)
 }
 
 #[cfg(test)]

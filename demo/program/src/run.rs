@@ -253,14 +253,9 @@ impl Caller<'_> {
         self.invoke(PARCELS, label, &queue.lambda_event(&messages)).await?;
         let own = self.invocations.iter().rfind(|known| known.function == PARCELS);
         let Some(Labelled { invocation, .. }) = own else { bail!("\"{PARCELS}\" was not invoked") };
-        let failed = match &invocation.result {
-            InvocationResult::Response(response) => String::from_utf8_lossy(response).into_owned(),
-            _ => bail!("\"{PARCELS}\" failed"),
-        };
-        for message in messages.iter().filter(|message| !failed.contains(&message.message_id)) {
-            let deleted = queue.delete(&message.receipt_handle);
-            deleted.map_err(|refusal| anyhow::anyhow!("{}", refusal.message))?;
-        }
+        let Some(response) = invocation.response() else { bail!("\"{PARCELS}\" failed") };
+        let deleted = queue.delete_handled(&messages, response);
+        deleted.map_err(|refusal| anyhow::anyhow!("{}", refusal.message))?;
         Ok(Delivered { request_id: invocation.request_id.clone(), messages })
     }
 }

@@ -101,12 +101,14 @@ fn total(metrics: &[&StoredMetric], unit: &str) -> String {
     if is_histogram { format!("sum {sum}, count {count}") } else { sum }
 }
 
-pub(crate) const OF_ACCOUNTING: &str = "Each item has a number (#1000). The functions also write it to a file, for spans and log records with all attributes. The \
-     function \"stock\" is unchanged and writes no such file, so the demo counts its invocations, requests and X-Ray \
-     subsegments. \"made\" is the number of items in these files, in the log groups, and in the notes of the local Lambda and the warehouse. \"found\" is \
-     the number of them in the OTLP that the backend stored, with the same attributes. The demo uses no counter of the forwarder \
-     or the extension. Any missing, repeated or unexpected item is a fault. The function wrote partial spans shortly before the \
-     timeout, while they were open.";
+pub(crate) const OF_ACCOUNTING: [&str; 6] = [
+    "Each item has a number (#1000). The functions also write it to a file, for spans and log records with all attributes.",
+    "The function \"stock\" is unchanged and writes no such file: the demo counts its invocations, requests and X-Ray subsegments.",
+    "\"made\" is the number of items in these files, in the log groups, and in the notes of the local Lambda and the warehouse.",
+    "\"found\" is the number of them in the OTLP that the backend stored, with the same attributes.",
+    "The demo uses no counter of the forwarder or the extension. Any missing, repeated or unexpected item is a fault.",
+    "The function wrote partial spans shortly before the timeout, while they were open.",
+];
 
 pub(crate) const COLUMNS: [&str; 5] = ["made", "found", "missing", "repeated", "unexpected"];
 
@@ -118,7 +120,7 @@ pub(crate) fn numbers(account: &Account) -> [usize; 5] {
 
 fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\n{HEADING}Accounting{HEADING:#}")?;
-    for line in wrapped(OF_ACCOUNTING, 110) {
+    for line in OF_ACCOUNTING {
         writeln!(out, "  {line}")?;
     }
     let [made, found, missing, repeated, unexpected] = COLUMNS;
@@ -175,20 +177,6 @@ pub(crate) fn details(run: &Run, accounts: &Accounts) -> Vec<String> {
         details.extend(run.refused_elsewhere.iter().map(|why| format!("{endpoint}: {why}")));
     }
     details
-}
-
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut().filter(|line| line.len() + word.len() < width) {
-            Some(line) => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            None => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 /// Names a trace after its invocation, and an item by its number.

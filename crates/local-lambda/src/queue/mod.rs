@@ -227,6 +227,27 @@ impl Queue {
         Ok(())
     }
 
+    /// Deletes the received messages that a response with `ReportBatchItemFailures` does not name as failed.
+    pub fn delete_handled(
+        &self,
+        received: &[ReceivedMessage],
+        response: &[u8],
+    ) -> Result<(), Refusal> {
+        let response: Value = serde_json::from_slice(response).unwrap_or_default();
+        let failures = response.get("batchItemFailures").and_then(Value::as_array);
+        let Some(failures) = failures else {
+            return Err(Refusal::sender("NoBatchResponse", response.to_string()));
+        };
+        let is_handled = |message: &&ReceivedMessage| {
+            let id = Some(message.message_id.as_str());
+            !failures.iter().any(|failure| failure["itemIdentifier"].as_str() == id)
+        };
+        received
+            .iter()
+            .filter(is_handled)
+            .try_for_each(|message| self.delete(&message.receipt_handle))
+    }
+
     pub fn len(&self) -> usize {
         let mut state = lock(&self.state);
         state.forget_old(Instant::now());

@@ -4,10 +4,9 @@ use super::backend::Backend;
 use super::curve::Sampling;
 use super::forwarder::{FORWARDER, begin, function, processes, response};
 use super::{report, telemetry};
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use local_lambda::Lambda;
 use local_lambda::queue::{Queue, QueueServer};
-use serde_json::Value;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -74,17 +73,7 @@ async fn deliver(lambda: &Lambda, queue: &Queue) -> anyhow::Result<()> {
         return Ok(());
     }
     let answer = response(begin(lambda, &queue.lambda_event(&messages).to_string())?).await?;
-    let answer: Value = serde_json::from_slice(&answer).context(FORWARDER)?;
-    let failures = answer.pointer("/batchItemFailures").and_then(Value::as_array);
-    let failures = failures.context("the forwarder's response has no batchItemFailures")?;
-    for message in &messages {
-        let is_failed = |failure: &Value| {
-            failure.pointer("/itemIdentifier").and_then(Value::as_str) == Some(&message.message_id)
-        };
-        if !failures.iter().any(is_failed) {
-            let deleted = queue.delete(&message.receipt_handle);
-            ensure!(deleted.is_ok(), "a message cannot be deleted: {deleted:?}");
-        }
-    }
+    let deleted = queue.delete_handled(&messages, &answer);
+    ensure!(deleted.is_ok(), "the messages are not handled: {deleted:?}");
     Ok(())
 }

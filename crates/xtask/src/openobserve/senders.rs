@@ -97,17 +97,8 @@ impl<'a> Senders<'a> {
         ensure!(!queue.queue().is_empty(), "nothing is in the retry queue");
         // A new environment, without the circuit breaker of the first.
         lambda.recycle("forwarder").await?;
-        let bodies = queue.queue().bodies();
-        let messages = bodies.iter().map(|body| {
-            json!({
-                "messageId": body.len().to_string(), "receiptHandle": "r", "body": body,
-                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "0"},
-                "messageAttributes": {}, "eventSource": "aws:sqs", "awsRegion": "eu-west-1",
-                "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:retry",
-            })
-        });
-        let records: Vec<Value> = messages.collect();
-        let answer = succeed(&lambda, &json!({ "Records": records })).await?;
+        let messages = queue.queue().receive(10);
+        let answer = succeed(&lambda, &queue.queue().lambda_event(&messages)).await?;
         lambda.shut_down().await;
         ensure!(!answer.contains("itemIdentifier"), "the redrive failed: {answer}");
         Ok(())
