@@ -1,5 +1,5 @@
 //! The states of function and extension: instructions of the function, and disturbances around it. The tests tell
-//! each state with the layer and without; `bench` measures the same states.
+//! each state with the layer and without; `bench` measures some.
 
 use local_lambda::Initialization;
 use serde_json::{Value, json};
@@ -30,8 +30,6 @@ pub enum Around {
     LargeEvents,
     /// Lambda answers the subscription with this status.
     Subscription(u16),
-    /// Lambda sends unknown events, and repeats events.
-    OddEvents,
 }
 
 pub enum Step {
@@ -82,35 +80,19 @@ fn quiet(label: &'static str) -> Step {
     invoke(label, json!({}))
 }
 
-/// All states, with this number of invocations of each kind under steady traffic.
-pub fn all(steady: usize) -> Vec<State> {
+/// The states whose times `docs/figures.md` has, with this number of invocations of each kind under steady traffic.
+pub fn measured(steady: usize) -> Vec<State> {
     vec![
         cold(),
         cold_and_quiet(),
         warm_steady(steady),
         warm_rare(),
-        handler_error(),
         panic(),
         timeout(),
         out_of_memory(),
         crash(),
-        frozen(),
-        never_thawed(),
-        report_outstanding(),
-        busy_port(),
-        busy_default_ports(),
-        wrong_settings(),
-        subscription(202),
-        subscription(404),
-        subscription(500),
-        unknown_event(),
         mebibyte_of_otlp(),
-        mebibyte_of_telemetry(),
-        events_of_a_mebibyte(),
         many_lines(),
-        many_lines_subscribed(),
-        snap_start(),
-        managed_instance(),
     ]
 }
 
@@ -188,11 +170,6 @@ pub fn never_thawed() -> State {
     State { end: End::Killed, ..state }
 }
 
-pub fn report_outstanding() -> State {
-    State::new("SHUTDOWN, report outstanding", vec![quiet(""), quiet("the last one")])
-        .variables(&[("LAMBDA_OTLP_SPAN_END", "report")])
-}
-
 pub fn busy_port() -> State {
     State::new("busy port", vec![quiet(""), quiet("it")]).around(Around::BusyPort)
 }
@@ -218,12 +195,6 @@ pub fn subscription(status: u16) -> State {
     };
     let steps = vec![otlp("cold, OTLP sent"), otlp("warm, OTLP sent"), quiet("warm, no OTLP")];
     State::new(name, steps).around(Around::Subscription(status))
-}
-
-/// An unknown event, and a known one with unknown fields.
-pub fn unknown_event() -> State {
-    let steps = vec![quiet(""), quiet("it"), quiet("it")];
-    State::new("unknown event", steps).around(Around::OddEvents)
 }
 
 pub fn mebibyte_of_otlp() -> State {

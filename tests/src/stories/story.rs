@@ -72,12 +72,6 @@ impl Story {
                 telemetry.inject(format!(r#"{{"time":"2026-09-21T14:13:20.123Z","type":"platform.logsDropped","record":{{"droppedRecords":7,"droppedBytes":70,"reason":"{text}"}}}}"#));
             }
             Around::Subscription(status) => telemetry.answer_subscriptions(Some(status)),
-            Around::OddEvents => {
-                telemetry.duplicate("platform.runtimeDone", 2);
-                telemetry.duplicate("platform.report", 2);
-                telemetry.inject(r#"{"time":"2026-09-21T14:13:20.123Z","type":"platform.hibernated","record":{"a":[1]}}"#);
-                telemetry.inject(r#"{"time":1,"type":"platform.start","record":"text"}"#);
-            }
         }
         story
     }

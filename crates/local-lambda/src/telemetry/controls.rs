@@ -1,6 +1,5 @@
 //! The tests' control over telemetry, and their view of it.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 
 use super::Category;
@@ -13,8 +12,6 @@ use crate::service::Recent;
 const MAX_GENERATED: usize = 20_000;
 
 /// Interferes with the telemetry of one function: all its environments, those to come included.
-///
-/// Events are named by their `type`, such as `platform.runtimeDone` or `function`.
 #[derive(Debug, Clone)]
 pub struct TelemetryControl(pub(crate) Arc<Controls>);
 
@@ -37,17 +34,11 @@ impl Default for Controls {
 
 #[derive(Debug, Default)]
 struct Rules {
-    copies: BTreeMap<String, usize>,
     injected: Vec<Generated>,
     subscription_answer: Option<u16>,
 }
 
 impl TelemetryControl {
-    /// Sends each event of this type `times` times.
-    pub fn duplicate(&self, kind: &str, times: usize) {
-        lock(&self.0.rules).copies.insert(kind.to_owned(), times);
-    }
-
     /// Sends every subscriber of every environment, present or to come, this event as it is. It need be neither of a known
     /// type nor valid.
     pub fn inject(&self, event: impl Into<String>) {
@@ -84,11 +75,6 @@ impl Controls {
 
     pub(crate) fn generated(&self) -> Vec<String> {
         lock(&self.generated).to_vec()
-    }
-
-    /// How often an event of this type is sent.
-    pub(super) fn copies(&self, kind: &str) -> usize {
-        lock(&self.rules).copies.get(kind).copied().unwrap_or(1)
     }
 
     pub(super) fn injected_since(&self, known: usize) -> (Vec<Generated>, usize) {

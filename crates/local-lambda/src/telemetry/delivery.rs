@@ -54,14 +54,8 @@ impl Subscription {
         self.changed.notify_one();
     }
 
-    /// Adds this number of copies of an event.
-    pub(super) fn push(&self, kind: &Arc<str>, category: Category, json: &str, copies: usize) {
-        let now = Instant::now();
-        let mut queue = lock(&self.queue);
-        for _ in 0..copies {
-            queue.push(kind, category, json.to_owned(), now);
-        }
-        drop(queue);
+    pub(super) fn push(&self, kind: &Arc<str>, category: Category, json: String) {
+        lock(&self.queue).push(kind, category, json, Instant::now());
         self.changed.notify_one();
     }
 
@@ -240,7 +234,7 @@ impl Queue {
             Flow::Flushing => return Readiness::Now,
             Flow::Flowing { since } => since,
         };
-        let due = oldest.since.max(since) + buffering.timeout;
+        let due = oldest.since.max(since) + Duration::from_millis(buffering.timeout_ms);
         let is_full =
             self.waiting.len() >= buffering.max_items || self.bytes >= buffering.max_bytes;
         if is_full || due <= now { Readiness::Now } else { Readiness::At(due) }

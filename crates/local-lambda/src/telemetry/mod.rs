@@ -127,9 +127,7 @@ impl Telemetry {
         if !subscription.wants(event.category) {
             return;
         }
-        let copies = self.controls.copies(&event.kind);
-        let json = event.json(self.log_format);
-        subscription.push(&event.kind, event.category, &json, copies);
+        subscription.push(&event.kind, event.category, event.json(self.log_format));
     }
 
     /// Subscribes an extension, which gets the events of init so far. A subscription lives as long as the environment: one with
@@ -227,26 +225,18 @@ fn emit_logs_dropped(telemetry: &Weak<Telemetry>, dropped: &delivery::Dropped) {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Category {
     Platform,
     Function,
     Extension,
     /// Injected by a test; it reaches every subscriber.
+    #[serde(skip)]
     Injected,
 }
 
 impl Category {
-    /// The name in a subscription's `types`.
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        match name {
-            "platform" => Some(Self::Platform),
-            "function" => Some(Self::Function),
-            "extension" => Some(Self::Extension),
-            _ => None,
-        }
-    }
-
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Platform => "Platform",
@@ -344,11 +334,18 @@ impl Generated {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub(crate) struct Buffering {
     pub(crate) max_items: usize,
     pub(crate) max_bytes: usize,
-    pub(crate) timeout: Duration,
+    pub(crate) timeout_ms: u64,
+}
+
+impl Default for Buffering {
+    fn default() -> Self {
+        Self { max_items: 10_000, max_bytes: 262_144, timeout_ms: 1000 }
+    }
 }
 
 /// Where a batch goes; always on this machine.
@@ -370,25 +367,17 @@ pub(crate) struct Settings {
 #[serde(rename_all = "camelCase")]
 struct Request {
     schema_version: String,
-    types: Vec<String>,
+    types: Vec<Category>,
     #[serde(default)]
-    buffering: Option<RequestedBuffering>,
+    buffering: Buffering,
     destination: RequestedDestination,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RequestedBuffering {
-    max_items: Option<u64>,
-    max_bytes: Option<u64>,
-    timeout_ms: Option<u64>,
 }
 
 #[derive(Deserialize)]
 struct RequestedDestination {
     protocol: String,
     #[serde(rename = "URI")]
-    uri: Option<String>,
+    uri: String,
 }
 
 const SCHEMA_VERSIONS: [&str; 2] = ["2022-12-13", "2025-01-29"];
@@ -400,47 +389,22 @@ impl Settings {
     pub(crate) fn parse(body: &[u8]) -> Result<Self, String> {
         let request: Request = serde_json::from_slice(body)
             .map_err(|error| format!("the body is no subscription: {error}"))?;
-        let version = request.schema_version;
-        if !SCHEMA_VERSIONS.contains(&version.as_str()) {
-            return Err(format!("schemaVersion `{version}` is unknown; use 2025-01-29"));
+        let Request { schema_version, types, buffering, destination } = request;
+        let Buffering { max_items, max_bytes, timeout_ms } = buffering;
+        let is_within = (1000..=10_000).contains(&max_items)
+            && (262_144..=1_048_576).contains(&max_bytes)
+            && (25..=30_000).contains(&timeout_ms);
+        if !SCHEMA_VERSIONS.contains(&schema_version.as_str()) || types.is_empty() || !is_within {
+            return Err(
+                "schemaVersion, types or buffering is outside of Lambda's limits".to_owned()
+            );
         }
-        if request.types.is_empty() {
-            return Err("types is empty; name platform, function or extension".to_owned());
-        }
-        let unknown =
-            |name| format!("type `{name}` is unknown; use platform, function or extension");
-        let types =
-            request.types.iter().map(|name| Category::parse(name).ok_or_else(|| unknown(name)));
-        let types = types.collect::<Result<_, _>>()?;
-        let buffering = buffering(&request.buffering.unwrap_or_default())?;
-        let destination = destination(request.destination)?;
+        let RequestedDestination { protocol, uri } = destination;
+        let destination = http_destination(&uri).filter(|_| protocol == "HTTP");
+        let destination = destination
+            .ok_or_else(|| format!("destination `{uri}` is not http://sandbox.localdomain:PORT"))?;
         Ok(Self { types, buffering, destination })
     }
-}
-
-fn buffering(requested: &RequestedBuffering) -> Result<Buffering, String> {
-    let within = |name, value: Option<u64>, default, min, max| match value.unwrap_or(default) {
-        value if (min..=max).contains(&value) => Ok(value),
-        value => Err(format!("buffering.{name} is {value}, not within {min} and {max}")),
-    };
-    let max_items = within("maxItems", requested.max_items, 10_000, 1000, 10_000)?;
-    let max_bytes = within("maxBytes", requested.max_bytes, 262_144, 262_144, 1_048_576)?;
-    let timeout_ms = within("timeoutMs", requested.timeout_ms, 1000, 25, 30_000)?;
-    Ok(Buffering {
-        max_items: usize::try_from(max_items).unwrap_or(usize::MAX),
-        max_bytes: usize::try_from(max_bytes).unwrap_or(usize::MAX),
-        timeout: Duration::from_millis(timeout_ms),
-    })
-}
-
-fn destination(requested: RequestedDestination) -> Result<Destination, String> {
-    let RequestedDestination { protocol, uri } = requested;
-    if protocol != "HTTP" {
-        return Err(format!("destination.protocol `{protocol}` is not simulated; use HTTP"));
-    }
-    let text = uri.unwrap_or_default();
-    let wrong = || format!("destination `{text}` is not http://sandbox.localdomain:PORT");
-    http_destination(&text).ok_or_else(wrong)
 }
 
 /// `sandbox.localdomain` stands for this machine, as `sandbox` does; so do, outside Lambda, the loopback names.

@@ -27,7 +27,7 @@ pub(crate) async fn print(program: &Program, pairs: u64, names: &[String]) -> an
     );
     println!("|{}", "---|".repeat(7));
     let (mut lost, mut differing) = (0, 0);
-    for state in states::all(STEADY) {
+    for state in states::measured(STEADY) {
         if names.is_empty() || names.iter().any(|name| state.name.contains(name.as_str())) {
             let outcome = run(program, &state, pairs).await;
             lost += outcome.lost;
