@@ -4,7 +4,7 @@ use lambda_otlp_tests::{binary, fixture, workspace};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::io::Read as _;
 use std::process::{Command, Output, Stdio};
-use test_support::openobserve::{Sink, StoredSpan};
+use test_support::openobserve::{FakeOpenObserve, StoredSpan};
 use wire::Request;
 
 fn command(arguments: &[&str]) -> Command {
@@ -187,7 +187,7 @@ fn forward_reads_log_files() {
 #[test]
 fn log_lines_keep_their_group_stream_and_time() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let sink = runtime.block_on(Sink::builder().no_window().start()).unwrap();
+    let fake = runtime.block_on(FakeOpenObserve::builder().no_window().start()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.log");
     let stream = "2026/11/22/[$LATEST]0123456789abcdef0123456789abcdef";
@@ -196,10 +196,10 @@ fn log_lines_keep_their_group_stream_and_time() {
     for (group, function) in
         [(&[][..], "shop"), (&["--log-group", "/aws/lambda/orders"][..], "orders")]
     {
-        let arguments = [&["forward", path, "--endpoint", sink.base()], group].concat();
+        let arguments = [&["forward", path, "--endpoint", fake.base()], group].concat();
         let (code, _, said) = run(&arguments);
         assert_eq!(code, 0, "{said}");
-        let records = sink.log_records();
+        let records = fake.log_records();
         let record = records.last().unwrap();
         assert_eq!(record.item.time_unix_nano, 1_795_356_800_123_000_000);
         let text = format!("{record:?}");
@@ -289,11 +289,11 @@ fn undelivered_telemetry_fails_the_forward_command() {
 #[test]
 fn shift_time_sends_old_telemetry_with_the_current_time() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let sink = runtime.block_on(Sink::start()).unwrap();
+    let fake = runtime.block_on(FakeOpenObserve::start()).unwrap();
     let forward = |arguments: &[&str]| {
-        let event = ["forward", "events/awslogs-otlp-only.json", "--endpoint", sink.base()];
+        let event = ["forward", "events/awslogs-otlp-only.json", "--endpoint", fake.base()];
         run(&[&event, arguments].concat());
-        sink.spans()
+        fake.spans()
     };
     assert_eq!(forward(&[]).len(), 0, "the backend's ingest window");
     let spans = forward(&["--shift-time"]);

@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use test_support::openobserve::Sink;
+use test_support::openobserve::FakeOpenObserve;
 
 fn dev(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary("lambda-otlp"));
@@ -107,21 +107,22 @@ fn dev_also_sends_telemetry_to_a_backend() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(folder.path());
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let sink = runtime.block_on(Sink::builder().user("u@example.com", "p").start()).unwrap();
+    let fake =
+        runtime.block_on(FakeOpenObserve::builder().user("u@example.com", "p").start()).unwrap();
     let post = |header: &str| {
         let arguments =
-            ["--env", &ledger, "--endpoint", sink.base(), "--header", header, "--", &function()];
+            ["--env", &ledger, "--endpoint", fake.base(), "--header", header, "--", &function()];
         run(folder.path(), &arguments, ORDER)
     };
     let (out, said, code) = post("authorization=Basic dUBleGFtcGxlLmNvbTpw");
     assert_eq!(code, Some(0), "{out}");
-    let counts = sink.counts();
+    let counts = fake.counts();
     let items = counts.spans + counts.log_records + counts.data_points;
-    assert_eq!(said, format!("sent to {}: {items} items\n", sink.base()));
+    assert_eq!(said, format!("sent to {}: {items} items\n", fake.base()));
     assert!(counts.spans >= 4 && counts.log_records > 0 && counts.data_points > 0, "{counts:?}");
     // The variables name it too.
     let mut by_variables = dev(folder.path(), &["--env", &ledger, "--", &function()]);
-    by_variables.env("LAMBDA_OTLP_ENDPOINT", sink.base());
+    by_variables.env("LAMBDA_OTLP_ENDPOINT", fake.base());
     by_variables.env("LAMBDA_OTLP_HEADERS", "authorization=Basic dUBleGFtcGxlLmNvbTpw");
     let (_, said, code) = run_command(&mut by_variables, ORDER);
     assert_eq!((code, said.starts_with("sent to http://127.0.0.1:")), (Some(0), true), "{said}");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
-use test_support::openobserve::{Sink, StoredMetric};
+use test_support::openobserve::{FakeOpenObserve, StoredMetric};
 
 const AMPLE: Duration = Duration::from_mins(1);
 
@@ -38,13 +38,13 @@ fn points(metrics: &[StoredMetric], name: &str) -> f64 {
 #[tokio::test]
 async fn a_custom_runtime_without_an_sdk_has_all_signals() {
     let bootstrap = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/custom-runtime/bootstrap");
-    let sink = Sink::builder().no_window().start().await.unwrap();
+    let fake = FakeOpenObserve::builder().no_window().start().await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let layer = layer(directory.path());
     let lambda = Lambda::start().await.unwrap();
     let forwarder = FunctionSpec::new("forwarder", binary("lambda-otlp-forwarder"))
         .timeout(AMPLE)
-        .env("LAMBDA_OTLP_ENDPOINT", sink.base());
+        .env("LAMBDA_OTLP_ENDPOINT", fake.base());
     lambda.create_function(forwarder).unwrap();
     let orders = FunctionSpec::new("orders", bootstrap)
         .timeout(AMPLE)
@@ -61,7 +61,7 @@ async fn a_custom_runtime_without_an_sdk_has_all_signals() {
     lambda.flush_subscriptions().await;
     lambda.wait_for_async_invocations().await;
 
-    let spans = sink.spans();
+    let spans = fake.spans();
     let served = spans.iter().filter(|span| span.item.kind == SpanKind::Server as i32);
     let served = served.map(|span| {
         assert_eq!(span.item.name, "orders");
@@ -71,7 +71,7 @@ async fn a_custom_runtime_without_an_sdk_has_all_signals() {
     let expected = request_ids.iter().cloned().zip([false, true]);
     assert_eq!(served.collect::<BTreeMap<_, _>>(), expected.collect::<BTreeMap<_, _>>());
 
-    let metrics = sink.metrics();
+    let metrics = fake.metrics();
     for (name, expected) in [
         ("aws.lambda.invocations", 2.0),
         ("faas.invoke_duration", 2.0),
@@ -84,7 +84,7 @@ async fn a_custom_runtime_without_an_sdk_has_all_signals() {
             points(&metrics, name)
         );
     }
-    let records = sink.log_records();
+    let records = fake.log_records();
     for (body, request_id) in
         ["a parcel is packed", "no parcel is left"].into_iter().zip(&request_ids)
     {

@@ -5,7 +5,7 @@ use lambda_otlp_tests::{binary, fixture};
 use local_lambda::queue::{Queue, QueueResponse, QueueServer};
 use local_lambda::{FunctionSpec, Lambda, OnFailureRecord};
 use std::time::Duration;
-use test_support::openobserve::Sink;
+use test_support::openobserve::FakeOpenObserve;
 
 const USER: &str = "root@example.com";
 const PASSWORD: &str = "s3cret-password";
@@ -51,8 +51,8 @@ async fn invoke(event: &str, variables: &[(&str, &str)]) -> Invoked {
     invoked
 }
 
-async fn sink() -> Sink {
-    Sink::builder()
+async fn fake() -> FakeOpenObserve {
+    FakeOpenObserve::builder()
         .organization("default")
         .strict_organizations()
         .user(USER, PASSWORD)
@@ -67,12 +67,12 @@ async fn an_event_without_a_place_is_returned_and_no_secret_is_logged() {
     let queue = Queue::new("retry");
     queue.script(std::iter::repeat_n(QueueResponse::refuse(403, "OverLimit"), 50));
     let server = QueueServer::start(queue).await.unwrap();
-    let sink = sink().await;
+    let fake = fake().await;
     let headers = authorization("wr0ng-password");
     let invoked = invoke(
         "otlp-only",
         &[
-            ("LAMBDA_OTLP_ENDPOINT", sink.base()),
+            ("LAMBDA_OTLP_ENDPOINT", fake.base()),
             ("LAMBDA_OTLP_HEADERS", &headers),
             ("LAMBDA_OTLP_RETRY_QUEUE_URL", &server.queue_url()),
             ("AWS_ENDPOINT_URL_SQS", &server.endpoint()),
@@ -87,7 +87,7 @@ async fn an_event_without_a_place_is_returned_and_no_secret_is_logged() {
     for secret in ["wr0ng-password", headers.rsplit(' ').next().unwrap()] {
         assert!(!invoked.log.contains(secret) && !error.contains(secret), "{}", invoked.log);
     }
-    assert!(server.queue().is_empty() && sink.counts().stored() == 0);
+    assert!(server.queue().is_empty() && fake.counts().stored() == 0);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use test_support::openobserve::Sink;
+use test_support::openobserve::FakeOpenObserve;
 
 /// Debian's package of OpenTelemetry's SDK for Go.
 const SDK: &str = "/usr/share/gocode/src/go.opentelemetry.io/otel";
@@ -34,11 +34,11 @@ async fn each_go_invocation_has_one_server_span() {
     }
     let directory = tempfile::tempdir().unwrap();
     let bootstrap = build(directory.path());
-    let sink = Sink::builder().no_window().start().await.unwrap();
+    let fake = FakeOpenObserve::builder().no_window().start().await.unwrap();
     let lambda = Lambda::start().await.unwrap();
     let forwarder = FunctionSpec::new("forwarder", binary("lambda-otlp-forwarder"))
         .timeout(Duration::from_mins(1))
-        .env("LAMBDA_OTLP_ENDPOINT", sink.base());
+        .env("LAMBDA_OTLP_ENDPOINT", fake.base());
     lambda.create_function(forwarder).unwrap();
     let port = free_port().to_string();
     let orders = FunctionSpec::new("orders", bootstrap)
@@ -55,7 +55,7 @@ async fn each_go_invocation_has_one_server_span() {
     lambda.flush_subscriptions().await;
     lambda.wait_for_async_invocations().await;
 
-    let stored = sink.spans();
+    let stored = fake.spans();
     let spans: Vec<&Span> = stored.iter().map(|span| &span.item).collect();
     let own = stored.iter().filter(|span| span.scope.name == "shop").map(|span| &span.item);
     let (roots, children): (Vec<&Span>, Vec<&Span>) =
@@ -79,7 +79,7 @@ async fn each_go_invocation_has_one_server_span() {
     let [failed] = failed.as_slice() else { panic!("{} failed: {spans:#?}", failed.len()) };
     let events: Vec<&str> = failed.events.iter().map(|event| event.name.as_str()).collect();
     assert_eq!(events, ["exception"]);
-    let records = sink.log_records();
+    let records = fake.log_records();
     let is_printed =
         |record: &serde_json::Value| record["body"]["stringValue"] == "a parcel is packed";
     let printed = records.iter().map(|record| serde_json::to_value(&record.item).unwrap());

@@ -1,11 +1,11 @@
-//! Shared parts of the end-to-end tests: binaries, fixtures, and the stories of a function with the extension.
+//! Shared parts of the end-to-end tests: binaries, fixtures, and simulations of a function with the extension.
 
 #[expect(
     clippy::missing_panics_doc,
     clippy::unwrap_used,
     reason = "a failure of the local Lambda fails the test"
 )]
-pub mod stories;
+pub mod simulation;
 
 use local_lambda::binaries;
 use std::path::{Path, PathBuf};

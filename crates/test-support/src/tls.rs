@@ -1,9 +1,9 @@
-//! TLS in front of a [`Sink`], for tests: an own certificate authority, valid and expired certificates, real
+//! TLS in front of a [`FakeOpenObserve`], for tests: an own certificate authority, valid and expired certificates, real
 //! handshakes. Panics if it cannot start.
 
 #![expect(clippy::unwrap_used, reason = "a failure here is a mistake in a test")]
 
-use crate::openobserve::Sink;
+use crate::openobserve::FakeOpenObserve;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
 };
@@ -91,8 +91,8 @@ impl TlsFront {
     ///
     /// # Panics
     /// When there is no free port.
-    pub async fn start(sink: &Sink, authority: &Authority, until_year: i32) -> Self {
-        Self::before(sink.address(), authority, until_year).await
+    pub async fn start(fake: &FakeOpenObserve, authority: &Authority, until_year: i32) -> Self {
+        Self::before(fake.address(), authority, until_year).await
     }
 
     /// The same in front of any other server, for any protocol, without ALPN.

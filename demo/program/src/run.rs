@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use test_support::openobserve::Sink;
+use test_support::openobserve::FakeOpenObserve;
 
 pub(crate) struct Run {
     pub(crate) invocations: Vec<Labelled>,
@@ -131,12 +131,12 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     let layer = layer::assemble(directory.path(), &programs.extension, Some(wrapper))?;
     let warehouse = Warehouse::open().context("cannot open the warehouse")?;
 
-    let sink = Sink::builder().user(USER, PASSWORD).start().await?;
+    let fake = FakeOpenObserve::builder().user(USER, PASSWORD).start().await?;
     let process = std::process::id();
-    progress(&format!("backend: a fake OpenObserve on {} (process {process})", sink.base()));
+    progress(&format!("backend: a fake OpenObserve on {} (process {process})", fake.base()));
     // The accounting ignores the extension's and the forwarder's own metrics, so it would not notice their loss.
-    sink.never_lose(&[EXTENSION_SCOPE, FORWARDER_SCOPE]);
-    sink.lose(arguments.lose);
+    fake.never_lose(&[EXTENSION_SCOPE, FORWARDER_SCOPE]);
+    fake.lose(arguments.lose);
     let lambda = Lambda::start().await?;
     let line_format = Env.get("LAMBDA_OTLP_LINE").unwrap_or_else(|| "standard".to_owned());
     let surroundings = Surroundings { layer: &layer, ledger: &ledger, line_format: &line_format };
@@ -164,7 +164,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
         Err(why) => progress(&format!("without the Python function \"{STOCK}\": {why}")),
     }
     let authorization = format!("authorization=Basic {}", base64(&format!("{USER}:{PASSWORD}")));
-    subscribe(&lambda, &names, &programs.forwarder, FORWARDER, sink.base(), &authorization)?;
+    subscribe(&lambda, &names, &programs.forwarder, FORWARDER, fake.base(), &authorization)?;
     if let Some(endpoint) = &arguments.endpoint {
         let headers = arguments.headers.join(",");
         subscribe(&lambda, &names, &programs.forwarder, FORWARDER_ELSEWHERE, endpoint, &headers)?;
@@ -205,11 +205,11 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
         lines: log_events.into_iter().map(|event| (event.id, event.message)).collect(),
         ledger: read_ledger(&ledger)?,
         others: others(&lambda, &names, &warehouse, &deliveries)?,
-        arrived: Arrived::at(&sink),
+        arrived: Arrived::at(&fake),
         refused_elsewhere: refused_elsewhere(&lambda),
         elsewhere: arguments.endpoint.clone(),
         told_to_lose: arguments.lose,
-        lost_on_purpose: sink.counts().lost,
+        lost_on_purpose: fake.counts().lost,
     };
     lambda.shut_down().await;
     Ok(run)

@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::metrics::v1::number_data_point;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use std::collections::BTreeMap;
 use test_support::openobserve::{
-    Sink, Stored, StoredLogRecord, StoredMetric, StoredSpan, point_attributes,
+    FakeOpenObserve, Stored, StoredLogRecord, StoredMetric, StoredSpan, point_attributes,
 };
 
 pub(crate) const NUMBER: &str = "demo.number";
@@ -25,13 +25,13 @@ pub(crate) struct Arrived {
 }
 
 impl Arrived {
-    pub(crate) fn at(sink: &Sink) -> Self {
-        let mut metrics = sink.metrics();
+    pub(crate) fn at(fake: &FakeOpenObserve) -> Self {
+        let mut metrics = fake.metrics();
         // The accounting has no independent source for the extension's and the forwarder's own metrics.
         metrics.retain(|metric| {
             ![EXTENSION_SCOPE, FORWARDER_SCOPE].contains(&metric.scope.name.as_str())
         });
-        Self { spans: sink.spans(), log_records: sink.log_records(), metrics }
+        Self { spans: fake.spans(), log_records: fake.log_records(), metrics }
     }
 
     /// Returns an item for each span, link and log record (two for a SERVER span), for each data point of a function's

@@ -2,7 +2,7 @@
 
 use std::process::{Output, Stdio};
 use test_support::openobserve::grpc::GrpcFront;
-use test_support::openobserve::{ScriptedResponse, Sink};
+use test_support::openobserve::{FakeOpenObserve, ScriptedResponse};
 use test_support::proxy::{HttpProxy, ProxyAnswer};
 use test_support::secrets::{SecretAnswer, SecretServer};
 use test_support::tls::{Authority, TlsFront};
@@ -49,8 +49,8 @@ const GOOD: &str = "Basic cm9vdEBleGFtcGxlLmNvbTpwYXNz";
 /// `root@example.com:hunter2`
 const WRONG: &str = "Basic cm9vdEBleGFtcGxlLmNvbTpodW50ZXIy";
 
-async fn sink() -> Sink {
-    Sink::builder().user("root@example.com", "pass").start().await.unwrap()
+async fn sink() -> FakeOpenObserve {
+    FakeOpenObserve::builder().user("root@example.com", "pass").start().await.unwrap()
 }
 
 /// A file with the authority's certificate, and its path.

@@ -13,7 +13,7 @@ mod direct;
 mod fake_lambda;
 mod simulated;
 
-use lambda_otlp_tests::stories::{Program, run_in_lambda};
+use lambda_otlp_tests::simulation::{Program, run_in_lambda};
 use tokio::sync::Mutex;
 
 /// Held by tests that need ports 4317 and 4318.

@@ -2,8 +2,8 @@
 //! the layer and without: the function's results are the same, and acknowledged items are in the log.
 
 use crate::{DEFAULT_PORTS, program};
-use lambda_otlp_tests::stories::states::{self, End, MANY_LINES, State, Step};
-use lambda_otlp_tests::stories::{EXTENSION, Log, ROOT, Story, TRACE};
+use lambda_otlp_tests::simulation::states::{self, End, MANY_LINES, State, Step};
+use lambda_otlp_tests::simulation::{EXTENSION, Log, ROOT, Simulation, TRACE};
 use local_lambda::{LogFormat, LogLevel};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub(crate) async fn told(state: &State) -> Log {
     let mut results = Vec::new();
     let mut log = Log::default();
     for with_layer in [false, true] {
-        let mut story = Story::of(&program(), state, with_layer).await;
+        let mut story = Simulation::of(&program(), state, with_layer).await;
         for step in &state.steps {
             if let Step::Pause(pause) = step
                 && *pause < LONGEST_PAUSE
@@ -40,7 +40,7 @@ fn complete(log: Log) -> Log {
 }
 
 /// Ends the environment.
-async fn ended(story: Story) -> Log {
+async fn ended(story: Simulation) -> Log {
     complete(story.end(End::Shutdown).await)
 }
 
@@ -162,7 +162,7 @@ async fn megabytes_of_telemetry_or_lines_lose_no_span() {
 
 /// Tells the story of a function with the layer that gets this event, and `more` ones without telemetry.
 async fn invoked(payload: Value, more: usize) -> Log {
-    let mut story = Story::with(&program(), |spec| {
+    let mut story = Simulation::with(&program(), |spec| {
         let spec = spec.timeout(states::SHORT).log_format(LogFormat::Json);
         // The lines pass the filter of the function's log.
         spec.application_log_level(LogLevel::Error)
@@ -192,7 +192,7 @@ async fn the_exporters_record_identifies_the_root_and_replaces_a_lost_one() {
 
 #[tokio::test]
 async fn an_environment_initialized_but_never_invoked_writes_nothing() {
-    let story = Story::with(&program(), |spec| spec).await;
+    let story = Simulation::with(&program(), |spec| spec).await;
     assert!(story.lambda.initialise("f").await.unwrap());
     let log = ended(story).await;
     assert!(log.own.is_empty() && log.made.is_empty() && log.points.is_empty(), "{log:?}");
@@ -200,7 +200,7 @@ async fn an_environment_initialized_but_never_invoked_writes_nothing() {
 
 #[tokio::test]
 async fn acknowledged_spans_survive_a_killed_extension() {
-    let mut story = Story::with(&program(), |spec| spec).await;
+    let mut story = Simulation::with(&program(), |spec| spec).await;
     story.invoke(json!({"spans": [5]})).await;
     assert_eq!(story.lambda.kill_extension("f", EXTENSION), 1);
     story.invoke(json!({"spans": [1]})).await;
@@ -214,7 +214,8 @@ async fn the_config_file_is_read_in_lambda() {
     let file = folder.path().join("settings.toml");
     std::fs::write(&file, "[correlation]\nmax_correlation_delay = 500\n").unwrap();
     let file = file.to_str().unwrap();
-    let mut story = Story::with(&program(), |spec| spec.env("LAMBDA_OTLP_CONFIG_FILE", file)).await;
+    let mut story =
+        Simulation::with(&program(), |spec| spec.env("LAMBDA_OTLP_CONFIG_FILE", file)).await;
     story.invoke(json!({})).await;
     let log = ended(story).await;
     let said =

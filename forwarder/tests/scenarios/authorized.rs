@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use settings::{Secret, SecretReference};
 use std::sync::Arc;
 use std::time::Duration;
-use test_support::openobserve::Sink;
+use test_support::openobserve::FakeOpenObserve;
 use tokio::time::Instant;
 use url::Url;
 use wire::Request;
@@ -31,11 +31,11 @@ impl SecretService for Service {
     }
 }
 
-async fn sink(email: &str, password: &str) -> Sink {
-    Sink::builder().clock(|| NOW).user(email, password).start().await.unwrap()
+async fn sink(email: &str, password: &str) -> FakeOpenObserve {
+    FakeOpenObserve::builder().clock(|| NOW).user(email, password).start().await.unwrap()
 }
 
-fn authorized(sink: &Sink, reference: &str, service: &Arc<Service>) -> Client {
+fn authorized(sink: &FakeOpenObserve, reference: &str, service: &Arc<Service>) -> Client {
     let mut destination = DestinationConfig::new(&Url::parse(sink.base()).unwrap());
     destination.secret = Some(SecretReference::parse(reference).unwrap());
     Client::authorized(&destination, service, Duration::from_mins(5)).unwrap()
@@ -47,7 +47,7 @@ async fn export(authorized: &Client) -> Outcome {
     authorized.export(Some("lambda"), request, Instant::now() + Duration::from_secs(10)).await
 }
 
-fn seen(sink: &Sink) -> Vec<String> {
+fn seen(sink: &FakeOpenObserve) -> Vec<String> {
     let header = |headers: &http::HeaderMap| {
         headers.get("authorization").unwrap().to_str().unwrap().to_owned()
     };

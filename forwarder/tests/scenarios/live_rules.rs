@@ -3,7 +3,7 @@
 use crate::support::{handler, invoke};
 use lambda_otlp_forwarder::{Handler, InvocationError, Response};
 use std::path::PathBuf;
-use test_support::openobserve::Sink;
+use test_support::openobserve::FakeOpenObserve;
 
 /// Drops lines that contain `secret`.
 const GOOD: &str =
@@ -23,7 +23,7 @@ impl RulesFile {
         std::fs::write(&self.0, rules).unwrap();
     }
 
-    fn handler(&self, sink: &Sink) -> Handler {
+    fn handler(&self, sink: &FakeOpenObserve) -> Handler {
         handler(sink, &[("LAMBDA_OTLP_RULES", self.0.to_str().unwrap())])
     }
 }
@@ -36,7 +36,7 @@ impl Drop for RulesFile {
 
 #[tokio::test]
 async fn valid_rules_apply_from_the_first_invocation() {
-    let (sink, rules) = (Sink::start().await.unwrap(), RulesFile::new("good"));
+    let (sink, rules) = (FakeOpenObserve::start().await.unwrap(), RulesFile::new("good"));
     rules.write(GOOD);
     let handler = rules.handler(&sink);
     for _ in 0..2 {
@@ -50,7 +50,7 @@ async fn nothing_is_sent_until_there_are_valid_rules() {
     for (first, expected) in
         [(None, "cannot read"), (Some(WRONG), "3:1: rule: unknown field `dorp`")]
     {
-        let (sink, rules) = (Sink::start().await.unwrap(), RulesFile::new("late"));
+        let (sink, rules) = (FakeOpenObserve::start().await.unwrap(), RulesFile::new("late"));
         first.into_iter().for_each(|text| rules.write(text));
         let handler = rules.handler(&sink);
         for _ in 0..2 {

@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
-use test_support::openobserve::Sink;
+use test_support::openobserve::FakeOpenObserve;
 use tokio::time::Instant;
 use wire::protobuf::{Reader, Writer};
 use wire::{Logs, Metrics, Request, SignalKind, Traces};
@@ -135,7 +135,7 @@ pub(crate) fn bodies(request: &Request) -> Vec<String> {
 }
 
 /// The deployed forwarder, with this backend and additional variables.
-pub(crate) fn handler(sink: &Sink, variables: &[(&str, &str)]) -> Handler {
+pub(crate) fn handler(sink: &FakeOpenObserve, variables: &[(&str, &str)]) -> Handler {
     let mut source = source(sink.base(), variables);
     source.insert("AWS_LAMBDA_FUNCTION_NAME".to_owned(), "forwarder".to_owned());
     Handler::new(Config::from_source(&source).0.unwrap(), wall_clock_now).unwrap()

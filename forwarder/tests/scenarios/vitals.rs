@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use test_support::openobserve::{ScriptedResponse, Signal, Sink};
+use test_support::openobserve::{FakeOpenObserve, ScriptedResponse, Signal};
 use tokio::time::{Instant, sleep_until};
 use wire::{Metrics, Request};
 
@@ -209,7 +209,7 @@ async fn sending_vitals_ends_by_the_queue_deadline() {
 
 #[tokio::test]
 async fn renamed_attribute_keys_are_counted_in_vitals() {
-    let sink = Sink::start().await.unwrap();
+    let sink = FakeOpenObserve::start().await.unwrap();
     let handler = handler(&sink, &[("LAMBDA_OTLP_VITALS", "otlp")]);
     let lines =
         [r#"{"message":"packed","order id":1,"order-id":2}"#, r#"{"a b":1,"a-b":2,"A_B":3}"#];
@@ -223,7 +223,7 @@ async fn renamed_attribute_keys_are_counted_in_vitals() {
 
 #[tokio::test]
 async fn a_backend_rejecting_vitals_fails_no_invocation() {
-    let sink = Sink::start().await.unwrap();
+    let sink = FakeOpenObserve::start().await.unwrap();
     for refusal in [
         ScriptedResponse::Status(500),
         ScriptedResponse::Status(401),

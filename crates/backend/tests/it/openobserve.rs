@@ -14,13 +14,13 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use std::time::Duration;
 #[cfg(feature = "grpc")]
 use test_support::openobserve::grpc::GrpcFront;
-use test_support::openobserve::{ScriptedResponse, Sink};
+use test_support::openobserve::{FakeOpenObserve, ScriptedResponse};
 use tokio::time::Instant;
 use wire::Request;
 
 /// Sends ten log records against these answers and returns the outcome and the number of stored records.
 async fn deliver_ten(answers: impl IntoIterator<Item = ScriptedResponse>) -> (String, usize) {
-    let sink = started(Sink::builder()).await;
+    let sink = started(FakeOpenObserve::builder()).await;
     sink.script(answers);
     let outcome = export(&destination(sink.base()), numbered(0..10)).await;
     assert_eq!(outcome.items(), 10);
@@ -48,14 +48,14 @@ async fn each_scripted_response_decides_the_fate_of_ten_records() {
     let redirected = "0 accepted, 0 ambiguous; 10 ParkWithAlarm: answered 302 Found: redirects are not followed, give the final URL as the endpoint";
     check(&[Redirect(302, "http://127.0.0.1:9/".to_owned())], redirected, 0).await;
     let three =
-        "7 accepted, 0 ambiguous; 3 DeadLetterPartial: rejected: rejected by the sink's script";
+        "7 accepted, 0 ambiguous; 3 DeadLetterPartial: rejected: rejected by the fake's script";
     check(&[PartialSuccess(3)], three, 7).await;
     check(&[WriteFailed], "10 accepted, 10 ambiguous", 10).await;
     check(&[CloseAfterBody], "10 accepted, 10 ambiguous", 10).await;
     check(&[CloseAfterStore], "10 accepted, 10 ambiguous", 20).await;
     check(&[HalfResponse], "10 accepted, 10 ambiguous", 20).await;
     let two =
-        "8 accepted, 0 ambiguous; 2 DeadLetterPartial: rejected: rejected by the sink's script";
+        "8 accepted, 0 ambiguous; 2 DeadLetterPartial: rejected: rejected by the fake's script";
     check(&[Gzipped(Box::new(PartialSuccess(2)))], two, 8).await;
     let huge = "0 accepted, 10 ambiguous; 10 ParkWithAlarm: answered 200 OK with more than 64 KiB: is the endpoint right?";
     check(&[Huge { status: 200, bytes: 10 << 20 }], huge, 10).await;
@@ -63,7 +63,7 @@ async fn each_scripted_response_decides_the_fate_of_ten_records() {
 
 #[tokio::test(start_paused = true)]
 async fn every_signal_is_accepted_with_valid_credentials() {
-    let sink = started(Sink::builder().user("root@example.com", "right")).await;
+    let sink = started(FakeOpenObserve::builder().user("root@example.com", "right")).await;
     let mut destination = destination(sink.base());
     // root@example.com:right
     destination.headers.push("authorization", "Basic cm9vdEBleGFtcGxlLmNvbTpyaWdodA==").unwrap();
@@ -94,7 +94,7 @@ async fn every_signal_is_accepted_with_valid_credentials() {
 #[cfg(feature = "grpc")]
 #[tokio::test]
 async fn every_signal_is_accepted_over_grpc() {
-    let sink = started(Sink::builder().user("root@example.com", "right")).await;
+    let sink = started(FakeOpenObserve::builder().user("root@example.com", "right")).await;
     let server = GrpcFront::start(&sink).await;
     let mut destination = destination(&format!("http://{}/ignored", server.address()));
     destination.headers.push("authorization", "Basic cm9vdEBleGFtcGxlLmNvbTpyaWdodA==").unwrap();
@@ -133,7 +133,7 @@ async fn every_signal_is_accepted_over_grpc() {
 async fn only_the_bad_item_of_64_is_dead_lettered() {
     // More columns than the stream may have: logs answer 200 `0a 00`, traces 400.
     let many = (0..200).map(|index| attribute(&format!("key{index}"))).collect::<Vec<_>>();
-    let sink = started(Sink::builder().max_columns(100)).await;
+    let sink = started(FakeOpenObserve::builder().max_columns(100)).await;
     let record = |number| match number {
         37 => LogRecord { attributes: many.clone(), ..log_record(number) },
         _ => log_record(number),
@@ -178,7 +178,7 @@ fn wide_logs(items: usize, keys: usize) -> Request {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_over_the_column_limit_is_split_before_sending() {
-    let sink = started(Sink::builder()).await;
+    let sink = started(FakeOpenObserve::builder()).await;
     let item = |item| NumberDataPoint { attributes: own_keys(item, 100), ..point(1.0, &[]) };
     let gauge = Gauge { data_points: (0..60).map(item).collect() };
     let metrics = metrics(vec![metric("queue", Data::Gauge(gauge))]);
@@ -193,7 +193,7 @@ async fn a_request_over_the_column_limit_is_split_before_sending() {
 /// OpenObserve Cloud accepts 200 columns and says so for traces. Later requests keep to that limit.
 #[tokio::test(start_paused = true)]
 async fn a_column_limit_in_a_response_binds_later_requests() {
-    let sink = started(Sink::builder().max_columns(200)).await;
+    let sink = started(FakeOpenObserve::builder().max_columns(200)).await;
     let client = Client::new(&destination(sink.base())).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     let first = client.export(None, wide_spans(12, 40), deadline).await;

@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use test_support::openobserve::{Builder, Sink};
+use test_support::openobserve::{Builder, FakeOpenObserve};
 use tokio::time::Instant;
 use url::Url;
 use wire::{Logs, Request};
@@ -18,7 +18,7 @@ use wire::{Logs, Request};
 /// Nanoseconds since 1970 on the sink's clock. All records have this time.
 pub(crate) const NOW: u64 = 1_785_500_000_000_000_000;
 
-pub(crate) async fn started(builder: Builder) -> Sink {
+pub(crate) async fn started(builder: Builder) -> FakeOpenObserve {
     builder.clock(|| NOW).start().await.unwrap()
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn numbers(request: &Request) -> Vec<usize> {
 }
 
 /// The number of copies stored of each number.
-pub(crate) fn stored(sink: &Sink) -> BTreeMap<usize, usize> {
+pub(crate) fn stored(sink: &FakeOpenObserve) -> BTreeMap<usize, usize> {
     let mut stored = BTreeMap::new();
     for record in sink.log_records() {
         *stored.entry(number(&record.item)).or_default() += 1;

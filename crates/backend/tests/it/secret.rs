@@ -6,7 +6,7 @@ use lambda_otlp_backend::{Client, Outcome};
 use settings::{Secret, SecretReference};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use test_support::openobserve::{ScriptedResponse, Sink};
+use test_support::openobserve::{FakeOpenObserve, ScriptedResponse};
 use tokio::time::{Instant, advance, sleep};
 
 /// `root@example.com:right` is the password that the backend accepts.
@@ -45,14 +45,14 @@ impl SecretService for Service {
 }
 
 struct Scene {
-    sink: Sink,
+    sink: FakeOpenObserve,
     service: Arc<Service>,
     client: Client,
 }
 
 impl Scene {
     async fn new(secret: Option<&'static str>) -> Self {
-        let sink = started(Sink::builder().user("root@example.com", "right")).await;
+        let sink = started(FakeOpenObserve::builder().user("root@example.com", "right")).await;
         let service = Arc::new(Service(Mutex::new((secret, 0))));
         let mut destination = destination(sink.base());
         destination.headers.push("authorization", "Basic of-the-variable").unwrap();

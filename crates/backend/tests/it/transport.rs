@@ -4,15 +4,15 @@ use crate::requests::{numbered, started};
 use lambda_otlp_backend::{Client, DestinationConfig, Outcome, OwnAuthority};
 use std::io::Write as _;
 use std::time::Duration;
-use test_support::openobserve::{ScriptedResponse, Sink};
+use test_support::openobserve::{FakeOpenObserve, ScriptedResponse};
 use test_support::tls::{Authority, TlsFront};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use url::Url;
 
-async fn sink() -> Sink {
-    started(Sink::builder().user("root@example.com", "pass")).await
+async fn sink() -> FakeOpenObserve {
+    started(FakeOpenObserve::builder().user("root@example.com", "pass")).await
 }
 
 fn destination(base: &str) -> DestinationConfig {

@@ -2,7 +2,7 @@ use super::*;
 use clap::Parser;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::collections::HashMap;
-use test_support::openobserve::Sink;
+use test_support::openobserve::FakeOpenObserve;
 use test_support::tls::{Authority, TlsFront};
 use wire::Request;
 
@@ -18,8 +18,8 @@ const GOOD: &str = "authorization=Basic cm9vdEBleGFtcGxlLmNvbTpwYXNz";
 /// `root@example.com:wrong`
 const WRONG: &str = "authorization=Basic cm9vdEBleGFtcGxlLmNvbTp3cm9uZw==";
 
-async fn sink() -> Sink {
-    Sink::builder().user(USER.0, USER.1).start().await.unwrap()
+async fn sink() -> FakeOpenObserve {
+    FakeOpenObserve::builder().user(USER.0, USER.1).start().await.unwrap()
 }
 
 /// Runs the checks with these variables and arguments. Returns them as `verdict name: text`.
@@ -116,7 +116,7 @@ async fn a_canary_lost_after_acceptance_fails() {
 
 #[tokio::test]
 async fn a_canary_is_not_read_back_from_another_backend() {
-    let sink = Sink::start().await.unwrap();
+    let sink = FakeOpenObserve::start().await.unwrap();
     let variables = [("LAMBDA_OTLP_ENDPOINT", sink.url()), ("LAMBDA_OTLP_BACKEND", "otlp")];
     let found = checks(&variables, &["--canary"]).await;
     assert!(found.iter().any(|check| check.starts_with("ok organization: this backend has none")));

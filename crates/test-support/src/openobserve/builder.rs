@@ -1,20 +1,20 @@
-//! How a sink is set up.
+//! How a fake is set up.
 
 use super::shared::Shared;
-use super::{Server, Sink, server};
+use super::{FakeOpenObserve, Server, server};
 use local_lambda::HttpServer;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Why a sink did not start.
+/// Why a fake did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum SinkError {
+pub enum FakeOpenObserveError {
     #[error("cannot listen on 127.0.0.1:{port}")]
     Listen { port: u16, source: std::io::Error },
 }
 
-/// Sets up a [`Sink`], with OpenObserve's defaults.
+/// Sets up a [`FakeOpenObserve`], with OpenObserve's defaults.
 #[derive(Default)]
 #[must_use]
 pub struct Builder {
@@ -73,7 +73,7 @@ impl Builder {
         self
     }
 
-    pub async fn start(self) -> Result<Sink, SinkError> {
+    pub async fn start(self) -> Result<FakeOpenObserve, FakeOpenObserveError> {
         let Self { mut config, port } = self;
         if config.organizations.is_empty() {
             config.organizations.push("default".to_owned());
@@ -84,18 +84,18 @@ impl Builder {
         let same = Arc::clone(&shared);
         let respond = move |request| server::respond(Arc::clone(&same), request);
         let http = HttpServer::listen(port, respond).await;
-        let http = http.map_err(|source| SinkError::Listen { port, source })?;
+        let http = http.map_err(|source| FakeOpenObserveError::Listen { port, source })?;
         let address = http.address();
         let url = format!("http://{address}");
         let base = format!("{url}/api/{organization}");
         let server = Server { address, url, base, http: Mutex::new(Some(http)) };
-        Ok(Sink { shared, server: Arc::new(server) })
+        Ok(FakeOpenObserve { shared, server: Arc::new(server) })
     }
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the sink's only look at the clock; tests set another with Builder::clock"
+    reason = "the fake's only look at the clock; tests set another with Builder::clock"
 )]
 fn system_clock() -> u64 {
     let since_epoch =

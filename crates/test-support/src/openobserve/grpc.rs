@@ -1,9 +1,9 @@
-//! OTLP over gRPC in front of a [`Sink`], for tests: each call becomes a request over HTTP, and the response becomes
+//! OTLP over gRPC in front of a [`FakeOpenObserve`], for tests: each call becomes a request over HTTP, and the response becomes
 //! the call's. Panics if it cannot start. The metadata `organization` and `stream-name` have the meaning of OpenObserve.
 
 #![expect(clippy::unwrap_used, reason = "a failure here is a mistake in a test")]
 
-use crate::openobserve::Sink;
+use crate::openobserve::FakeOpenObserve;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::RecvStream;
 use h2::server::{SendResponse, handshake};
@@ -31,19 +31,19 @@ impl GrpcFront {
     ///
     /// # Panics
     /// When there is no free port.
-    pub async fn start(sink: &Sink) -> Self {
-        Self::before(sink.address(), None).await
+    pub async fn start(fake: &FakeOpenObserve) -> Self {
+        Self::before(fake.address(), None).await
     }
 
-    /// Passes each call on to another server too, and answers with its response. The sink gets the calls that it accepts.
+    /// Passes each call on to another server too, and answers with its response. The fake gets the calls that it accepts.
     ///
     /// # Panics
     /// When there is no free port.
-    pub async fn recording(sink: &Sink, server: String) -> Self {
-        Self::before(sink.address(), Some(server.into())).await
+    pub async fn recording(fake: &FakeOpenObserve, server: String) -> Self {
+        Self::before(fake.address(), Some(server.into())).await
     }
 
-    async fn before(sink: SocketAddr, server: Option<Arc<str>>) -> Self {
+    async fn before(fake: SocketAddr, server: Option<Arc<str>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let calls = Arc::new(AtomicUsize::new(0));
@@ -51,7 +51,7 @@ impl GrpcFront {
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, sink, server.clone(), Arc::clone(&counted)));
+                tokio::spawn(serve(stream, fake, server.clone(), Arc::clone(&counted)));
             }
         });
         Self { address, calls }
@@ -68,7 +68,7 @@ impl GrpcFront {
 
 async fn serve(
     stream: TcpStream,
-    sink: SocketAddr,
+    fake: SocketAddr,
     server: Option<Arc<str>>,
     calls: Arc<AtomicUsize>,
 ) {
@@ -78,23 +78,23 @@ async fn serve(
     };
     while let Some(Ok((call, respond))) = incoming.accept().await {
         calls.fetch_add(1, Ordering::Relaxed);
-        tokio::spawn(answer(call, respond, sink, server.clone()));
+        tokio::spawn(answer(call, respond, fake, server.clone()));
     }
 }
 
 async fn answer(
     call: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-    sink: SocketAddr,
+    fake: SocketAddr,
     server: Option<Arc<str>>,
 ) {
     let (head, mut body) = call.into_parts();
     let message = read(&mut body).await;
     let answered = match server {
-        None => forwarded(&head, message, sink).await,
+        None => forwarded(&head, message, fake).await,
         Some(server) => match passed_on(&head, message.clone(), &server).await {
             Some((0, answered)) => {
-                forwarded(&head, message, sink).await.map(|(status, _)| (status, answered))
+                forwarded(&head, message, fake).await.map(|(status, _)| (status, answered))
             }
             refused => refused,
         },
@@ -150,11 +150,11 @@ async fn passed_on(
     Some((status.unwrap_or(2), answered.slice(PREFIX_BYTES.min(answered.len())..)))
 }
 
-/// The gRPC status and the sink's message; nothing if the sink closes the connection.
+/// The gRPC status and the fake's message; nothing if the fake closes the connection.
 async fn forwarded(
     head: &http::request::Parts,
     message: Bytes,
-    sink: SocketAddr,
+    fake: SocketAddr,
 ) -> Option<(u16, Bytes)> {
     let services =
         [("TraceService", "traces"), ("MetricsService", "metrics"), ("LogsService", "logs")];
@@ -162,7 +162,7 @@ async fn forwarded(
     let metadata = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
     let organization = metadata("organization").unwrap_or("default");
     let mut request = Request::post(format!("/api/{organization}/v1/{signal}"))
-        .header("host", sink.to_string())
+        .header("host", fake.to_string())
         .header(CONTENT_TYPE, "application/x-protobuf");
     if message.first() == Some(&1) {
         request = request.header(CONTENT_ENCODING, "gzip");
@@ -173,7 +173,7 @@ async fn forwarded(
         }
     }
     let body = Full::new(message.slice(PREFIX_BYTES.min(message.len())..));
-    let stream = TokioIo::new(TcpStream::connect(sink).await.ok()?);
+    let stream = TokioIo::new(TcpStream::connect(fake).await.ok()?);
     let (mut sender, connection) = http1::handshake(stream).await.ok()?;
     let connection = tokio::spawn(connection);
     let response = sender.send_request(request.body(body).unwrap()).await.ok()?;

@@ -1,4 +1,4 @@
-//! A response of the sink before it is written: status, headers, body.
+//! A response of the fake before it is written: status, headers, body.
 
 use bytes::Bytes;
 use http::StatusCode;

@@ -6,13 +6,13 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use lambda_otlp_test_support::openobserve::{ScriptedResponse, Sink};
+//! use lambda_otlp_test_support::openobserve::{ScriptedResponse, FakeOpenObserve};
 //!
-//! let sink = Sink::builder().user("root@example.com", "pass").start().await?;
-//! sink.script([ScriptedResponse::Status(503), ScriptedResponse::Ok]);
-//! // … a client posts to `sink.base()` twice …
-//! assert_eq!(sink.requests().len(), 2);
-//! assert_eq!(sink.spans().len(), 10);
+//! let fake = FakeOpenObserve::builder().user("root@example.com", "pass").start().await?;
+//! fake.script([ScriptedResponse::Status(503), ScriptedResponse::Ok]);
+//! // … a client posts to `fake.base()` twice …
+//! assert_eq!(fake.requests().len(), 2);
+//! assert_eq!(fake.spans().len(), 10);
 //! # Ok(()) }
 //! ```
 //!
@@ -37,28 +37,28 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-pub use self::builder::{Builder, SinkError};
+pub use self::builder::{Builder, FakeOpenObserveError};
 pub use self::script::{Faults, ScriptedResponse};
 pub use self::store::{
     Counts, ReceivedRequest, Stored, StoredJson, StoredLogRecord, StoredMetric, StoredSpan,
     point_attributes,
 };
 
-/// A running sink. Clones are handles to the same one; it stops when the last is dropped.
+/// A running fake. Clones are handles to the same one; it stops when the last is dropped.
 #[derive(Clone)]
-pub struct Sink {
+pub struct FakeOpenObserve {
     shared: Arc<Shared>,
     server: Arc<Server>,
 }
 
-impl Sink {
-    /// A sink that knows the organization `default`, asks for no authorization, and has OpenObserve's default limits.
+impl FakeOpenObserve {
+    /// A fake that knows the organization `default`, asks for no authorization, and has OpenObserve's default limits.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// [`Sink::builder`] as it is.
-    pub async fn start() -> Result<Self, SinkError> {
+    /// [`FakeOpenObserve::builder`] as it is.
+    pub async fn start() -> Result<Self, FakeOpenObserveError> {
         Self::builder().start().await
     }
 
@@ -81,12 +81,12 @@ impl Sink {
         self.shared.state().script.extend(None, answers);
     }
 
-    /// As [`Sink::script`], for requests of one signal. A request takes the first step that is for its signal or for any.
+    /// As [`FakeOpenObserve::script`], for requests of one signal. A request takes the first step that is for its signal or for any.
     pub fn script_for(&self, signal: Signal, answers: impl IntoIterator<Item = ScriptedResponse>) {
         self.shared.state().script.extend(Some(signal), answers);
     }
 
-    /// Random faults for every POST request that no script answers, until [`Sink::heal`].
+    /// Random faults for every POST request that no script answers, until [`FakeOpenObserve::heal`].
     pub fn inject(&self, faults: Faults) {
         self.shared.state().script.set_faults(Some(faults));
     }
@@ -101,7 +101,7 @@ impl Sink {
         self.shared.state().to_lose.count += items;
     }
 
-    /// Items of these scopes are never [lost](Sink::lose).
+    /// Items of these scopes are never [lost](FakeOpenObserve::lose).
     pub fn never_lose(&self, scopes: &'static [&'static str]) {
         self.shared.state().to_lose.never_of = scopes;
     }
@@ -160,10 +160,10 @@ impl Sink {
     }
 }
 
-impl fmt::Debug for Sink {
+impl fmt::Debug for FakeOpenObserve {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Sink")
+            .debug_struct("FakeOpenObserve")
             .field("url", &self.server.url)
             .field("counts", &self.counts())
             .finish_non_exhaustive()

@@ -1,4 +1,4 @@
-//! Which paths the sink knows.
+//! Which paths the fake knows.
 
 use http::Method;
 

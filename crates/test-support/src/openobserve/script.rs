@@ -1,4 +1,4 @@
-//! Scripted answers of the sink: single answers, sequences, and seeded random faults.
+//! Scripted answers of the fake: single answers, sequences, and seeded random faults.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -47,14 +47,14 @@ pub enum ScriptedResponse {
     },
     /// The inner answer, with a gzip-compressed body even if the client did not ask for it.
     Gzipped(Box<ScriptedResponse>),
-    /// The inner answer, once [`Sink::release`](super::Sink::release) is called; nothing is stored before.
+    /// The inner answer, once [`FakeOpenObserve::release`](super::FakeOpenObserve::release) is called; nothing is stored before.
     Held(Box<ScriptedResponse>),
     /// The inner answer after this time on tokio's clock.
     Delayed(Duration, Box<ScriptedResponse>),
 }
 
 impl ScriptedResponse {
-    /// [`ScriptedResponse::Ok`] once [`Sink::release`](super::Sink::release) is called.
+    /// [`ScriptedResponse::Ok`] once [`FakeOpenObserve::release`](super::FakeOpenObserve::release) is called.
     pub fn held() -> Self {
         Self::Held(Box::new(Self::Ok))
     }
@@ -97,7 +97,7 @@ impl Script {
 
 /// An endless schedule of answers in which each is a fault with a given probability; equal seeds give equal schedules.
 ///
-/// `sink.script(Faults::seeded(7, 0.3).take(20))` scripts twenty answers; [`Sink::inject`](super::Sink::inject) goes on
+/// `fake.script(Faults::seeded(7, 0.3).take(20))` scripts twenty answers; [`FakeOpenObserve::inject`](super::FakeOpenObserve::inject) goes on
 /// for ever.
 #[derive(Clone, Debug)]
 pub struct Faults {

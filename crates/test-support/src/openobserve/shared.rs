@@ -1,4 +1,4 @@
-//! The state that the sink's handles and its connections share.
+//! The state that the fake's handles and its connections share.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard};

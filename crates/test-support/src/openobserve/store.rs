@@ -1,4 +1,4 @@
-//! The sink's memory: received requests and stored records.
+//! The fake's memory: received requests and stored records.
 
 use super::Signal;
 use super::ingest::column;
@@ -51,7 +51,7 @@ pub struct Stored<T> {
     pub scope: Arc<InstrumentationScope>,
     /// The span, log record or metric as sent.
     pub item: T,
-    /// Index of its request in [`Sink::requests`](super::Sink::requests).
+    /// Index of its request in [`FakeOpenObserve::requests`](super::FakeOpenObserve::requests).
     pub request: usize,
 }
 
@@ -77,7 +77,7 @@ pub struct StoredJson {
     pub organization: String,
     pub stream: String,
     pub record: serde_json::Value,
-    /// Index of its request in [`Sink::requests`](super::Sink::requests).
+    /// Index of its request in [`FakeOpenObserve::requests`](super::FakeOpenObserve::requests).
     pub request: usize,
 }
 
@@ -86,7 +86,7 @@ pub struct StoredJson {
 pub struct Counts {
     pub requests: u64,
     pub answered: u64,
-    /// Requests that wait for [`Sink::release`](super::Sink::release).
+    /// Requests that wait for [`FakeOpenObserve::release`](super::FakeOpenObserve::release).
     pub held: u64,
     pub spans: u64,
     /// Log records stored, except by `_json`.
@@ -96,7 +96,7 @@ pub struct Counts {
     pub json_records: u64,
     /// Items refused, and the client told so in `partial_success`.
     pub rejected: u64,
-    /// Items dropped on purpose while 200 was answered, see [`Sink::lose`](super::Sink::lose).
+    /// Items dropped on purpose while 200 was answered, see [`FakeOpenObserve::lose`](super::FakeOpenObserve::lose).
     pub lost: u64,
 }
 

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use test_support::openobserve::{Faults, ScriptedResponse, Sink};
+use test_support::openobserve::{FakeOpenObserve, Faults, ScriptedResponse};
 use tokio::time::sleep;
 
 const FORWARDER: &str = "forwarder";
@@ -33,7 +33,7 @@ const ROUNDS: usize = 50;
 
 pub(super) struct Deployment {
     pub(super) lambda: Lambda,
-    pub(super) sink: Sink,
+    pub(super) fake: FakeOpenObserve,
     queue: QueueServer,
     /// The list of items that the functions write.
     pub(super) ledger: PathBuf,
@@ -58,14 +58,14 @@ impl Deployment {
         let scratch = tempfile::tempdir().context("cannot make a temporary directory")?;
         let layer = checks::layer(scratch.path(), programs)?;
         let ledger = scratch.path().join("ledger");
-        let sink = Sink::start().await?;
+        let fake = FakeOpenObserve::start().await?;
         let queue = QueueServer::start(Queue::new("retry")).await?;
         let lambda = Lambda::start().await?;
         let forwarder =
             FunctionSpec::new(FORWARDER, binaries::find(programs, "lambda-otlp-forwarder")?)
                 .timeout(Duration::from_secs(30))
                 .max_environments(4)
-                .env("LAMBDA_OTLP_ENDPOINT", sink.base())
+                .env("LAMBDA_OTLP_ENDPOINT", fake.base())
                 .env("LAMBDA_OTLP_RETRY_QUEUE_URL", queue.queue_url())
                 .env("LAMBDA_OTLP_VITALS", "emf")
                 .env("AWS_ENDPOINT_URL_SQS", queue.endpoint());
@@ -79,7 +79,7 @@ impl Deployment {
                 .env("OTEL_LAMBDA_RECEIVER_PORT", local_lambda::free_port().to_string());
             match name {
                 DIRECT => {
-                    let endpoint = ("LAMBDA_OTLP_ENDPOINT", sink.base());
+                    let endpoint = ("LAMBDA_OTLP_ENDPOINT", fake.base());
                     function =
                         function.env(endpoint.0, endpoint.1).env("LAMBDA_OTLP_OUTPUT", "otlp");
                 }
@@ -102,7 +102,7 @@ impl Deployment {
         });
         Ok(Self {
             lambda,
-            sink,
+            fake,
             queue,
             ledger,
             waiting,
@@ -183,18 +183,18 @@ impl Deployment {
                 let slow = ScriptedResponse::Delayed(delay, Box::new(ScriptedResponse::Ok));
                 let kinds = Faults::transient().into_iter().chain([slow.clone(), slow]);
                 let probability = random.choice([0.1, 0.5]).unwrap_or(1.0);
-                self.sink.inject(Faults::seeded(random.u64(..), probability).among(kinds));
+                self.fake.inject(Faults::seeded(random.u64(..), probability).among(kinds));
                 ("backend fails or is slow", true)
             }
             11 if Instant::now() > self.down_until.get() => {
                 let down = [ScriptedResponse::Status(503), ScriptedResponse::CloseBeforeBody];
-                self.sink.inject(Faults::seeded(random.u64(..), 1.0).among(down));
+                self.fake.inject(Faults::seeded(random.u64(..), 1.0).among(down));
                 self.down_until.set(Instant::now() + Duration::from_millis(random.u64(1000..6000)));
                 ("backend down for seconds", true)
             }
             _ => {
                 if Instant::now() > self.down_until.get() {
-                    self.sink.heal();
+                    self.fake.heal();
                 }
                 ("", false)
             }
@@ -299,7 +299,7 @@ impl Deployment {
 
     /// Ends all faults, and delivers what waits until nothing waits any more.
     pub(super) async fn settle(&self, random: &mut Rng) -> anyhow::Result<()> {
-        self.sink.heal();
+        self.fake.heal();
         self.lambda.wait_for_async_invocations().await;
         self.lambda.wait_for_invocations().await;
         for name in FUNCTIONS {

@@ -146,7 +146,7 @@ fn check(deployment: &Deployment) -> anyhow::Result<Fates> {
     }
     ensure!(missing.is_empty(), "missing:\n{}", first(&missing));
     let repeated = deployment.repeated();
-    let requests = deployment.sink.requests();
+    let requests = deployment.fake.requests();
     let mut unexplained = String::new();
     let mut duplicates = 0;
     let is_repeated = |event: &String| repeated.contains(event);
@@ -195,7 +195,7 @@ fn stored(deployment: &Deployment) -> HashMap<Item, Vec<usize>> {
         items.map(move |item| (item.made_by(&function), request))
     }
     let (spans, records, metrics) =
-        (deployment.sink.spans(), deployment.sink.log_records(), deployment.sink.metrics());
+        (deployment.fake.spans(), deployment.fake.log_records(), deployment.fake.metrics());
     let all = (spans.iter().flat_map(|span| of(span, |span| vec![Item::of_span(span)])))
         .chain(records.iter().flat_map(|record| of(record, |item| vec![Item::of_log_record(item)])))
         .chain(metrics.iter().flat_map(|metric| of(metric, Item::of_metric)));
@@ -213,7 +213,7 @@ fn is_stored_line(deployment: &Deployment, event: &LogEvent) -> bool {
     line.is_empty()
         || consumed.iter().any(|start| line.starts_with(start))
         || deployment
-            .sink
+            .fake
             .log_records()
             .iter()
             .any(|record| Item::text(&record.item).contains(line))

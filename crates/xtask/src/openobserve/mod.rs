@@ -17,7 +17,7 @@ use server::Columns;
 pub(crate) use server::Server;
 use std::collections::BTreeMap;
 use tee::Tee;
-use test_support::openobserve::Sink;
+use test_support::openobserve::FakeOpenObserve;
 use test_support::openobserve::grpc::GrpcFront;
 
 /// The ways into the backend. Each has an organization of its own.
@@ -52,11 +52,11 @@ fn organization(way: &str) -> String {
 async fn check(server: Server, grpc: String) -> anyhow::Result<()> {
     let root = checks::root()?;
     let model = WAYS.iter().map(|way| organization(way));
-    let sink = model.fold(Sink::builder(), |builder, name| builder.organization(&name));
-    let sink = sink.start().await?;
-    let model = Server::new(sink.url(), "", "")?;
+    let fake = model.fold(FakeOpenObserve::builder(), |builder, name| builder.organization(&name));
+    let fake = fake.start().await?;
+    let model = Server::new(fake.url(), "", "")?;
     let tee = Tee::start(server.clone(), model.clone()).await?;
-    let grpc = GrpcFront::recording(&sink, grpc).await.address();
+    let grpc = GrpcFront::recording(&fake, grpc).await.address();
     let senders = Senders::new(&root, &tee, &server.authorization)?;
     let mut accounts = Vec::new();
     for way in WAYS {

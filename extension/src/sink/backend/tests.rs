@@ -2,7 +2,7 @@ use super::*;
 use crate::invocations::identity::identity;
 use crate::test_spans::spans;
 use extensions_api::Registration;
-use test_support::openobserve::{ScriptedResponse, Sink};
+use test_support::openobserve::{FakeOpenObserve, ScriptedResponse};
 
 /// The pause after a flush of these requests, in seconds, where the backend answers like this.
 async fn pause_after(
@@ -10,7 +10,7 @@ async fn pause_after(
     requests: impl IntoIterator<Item = Request>,
     at_most: Duration,
 ) -> u64 {
-    let sink = Sink::builder().no_window().start().await.unwrap();
+    let sink = FakeOpenObserve::builder().no_window().start().await.unwrap();
     sink.script(script);
     let variables = [("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", sink.base())];
     let mut config = Config::from_source(&variables);

@@ -3,7 +3,7 @@
 
 use crate::fake_lambda::direct::{delivered, sink, spilled, three_spans};
 use crate::fake_lambda::support::logged;
-use test_support::openobserve::Sink;
+use test_support::openobserve::FakeOpenObserve;
 use test_support::openobserve::grpc::GrpcFront;
 use test_support::proxy::{HttpProxy, ProxyAnswer};
 use test_support::secrets::{SecretAnswer, SecretServer};
@@ -31,7 +31,12 @@ fn url_of(proxy: &HttpProxy) -> String {
 
 /// Sends three spans with these variables. All are delivered if no reason is expected; else all are spilled, and one line of the
 /// log contains the reason.
-async fn check(sink: &Sink, endpoint: &str, variables: &[(&str, &str)], reason: Option<&str>) {
+async fn check(
+    sink: &FakeOpenObserve,
+    endpoint: &str,
+    variables: &[(&str, &str)],
+    reason: Option<&str>,
+) {
     let (warnings, _log) = logged();
     let direct = [("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", endpoint)];
     let (stdout, _) = three_spans(&[&direct[..], variables].concat()).await;
@@ -84,7 +89,8 @@ async fn a_secret_is_read_once_and_without_it_spans_are_spilled() {
         (ARN, SecretAnswer::Denied, "GetSecretValue", Some(&*advice)),
         (ARN, SecretAnswer::Hangs, "GetSecretValue", Some("before the deadline")),
     ] {
-        let sink = Sink::builder().no_window().user("root@example.com", PASSWORD).start();
+        let sink =
+            FakeOpenObserve::builder().no_window().user("root@example.com", PASSWORD).start();
         let (sink, secrets) = (sink.await.unwrap(), SecretServer::start(answer).await.unwrap());
         let variables = [
             ("LAMBDA_OTLP_SECRET", reference),

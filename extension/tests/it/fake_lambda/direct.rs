@@ -9,7 +9,7 @@ use lambda_otlp_extension::{Count, Counts};
 use local_lambda::FilterPattern;
 use std::sync::Arc;
 use std::time::Duration;
-use test_support::openobserve::{Faults, ScriptedResponse, Signal, Sink};
+use test_support::openobserve::{FakeOpenObserve, Faults, ScriptedResponse, Signal};
 use wire::SignalKind;
 
 /// The extension calls `next` at once, also after the first invocations.
@@ -18,29 +18,32 @@ pub(crate) const NO_HOLD: (&str, &str) = ("OTEL_LAMBDA_FLUSH_TIMEOUT", "0");
 const LONG_HOLD: (&str, &str) = ("OTEL_LAMBDA_FLUSH_TIMEOUT", "20s");
 const SECOND: &str = "4da1f2dc-3222-475e-9205-e2e6c6318896";
 
-pub(crate) async fn sink() -> Sink {
-    Sink::builder().no_window().start().await.unwrap()
+pub(crate) async fn sink() -> FakeOpenObserve {
+    FakeOpenObserve::builder().no_window().start().await.unwrap()
 }
 
 /// A sink that always answers like this.
-pub(crate) async fn always(answer: ScriptedResponse) -> Sink {
+pub(crate) async fn always(answer: ScriptedResponse) -> FakeOpenObserve {
     let sink = sink().await;
     sink.inject(Faults::seeded(1, 1.0).among([answer]));
     sink
 }
 
 /// A sink that never answers.
-pub(crate) async fn silent() -> Sink {
+pub(crate) async fn silent() -> FakeOpenObserve {
     always(ScriptedResponse::held()).await
 }
 
 /// A sink that answers late.
-async fn slow(delay: Duration) -> Sink {
+async fn slow(delay: Duration) -> FakeOpenObserve {
     always(ScriptedResponse::Delayed(delay, Box::new(ScriptedResponse::Ok))).await
 }
 
 /// Variables of an extension that sends to the sink.
-pub(crate) fn to<'v>(sink: &'v Sink, more: &[(&'v str, &'v str)]) -> Vec<(&'v str, &'v str)> {
+pub(crate) fn to<'v>(
+    sink: &'v FakeOpenObserve,
+    more: &[(&'v str, &'v str)],
+) -> Vec<(&'v str, &'v str)> {
     [&[("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", sink.base())], more].concat()
 }
 
@@ -58,7 +61,7 @@ async fn post(lambda: &Lambda, spans: u64) {
 
 /// Runs an extension without a report of the handler's end, and acknowledges posts of these numbers of spans.
 pub(crate) async fn left_behind(
-    sink: &Sink,
+    sink: &FakeOpenObserve,
     more: &[(&str, &str)],
     posts: &[u64],
 ) -> (Lambda, Call) {
@@ -70,12 +73,12 @@ pub(crate) async fn left_behind(
 }
 
 /// Returns how many posted spans the backend has. The extension's own spans have another parent.
-pub(crate) fn delivered(sink: &Sink) -> usize {
+pub(crate) fn delivered(sink: &FakeOpenObserve) -> usize {
     sink.spans().iter().filter(|span| span.item.parent_span_id == [9; 8]).count()
 }
 
 /// How many of the extension's own figures the backend has: a metric of one point each where nothing was refused or lost.
-fn own_figures(sink: &Sink) -> u64 {
+fn own_figures(sink: &FakeOpenObserve) -> u64 {
     sink.metrics().len() as u64
 }
 

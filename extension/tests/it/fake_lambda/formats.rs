@@ -6,13 +6,13 @@ use crate::fake_lambda::support::{FIRST, Lambda, Stdout, runtime_done, traces};
 use lambda_otlp_extension::{Count, Counts};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use test_support::openobserve::{ScriptedResponse, Sink};
+use test_support::openobserve::{FakeOpenObserve, ScriptedResponse};
 use wire::{Request, SignalKind};
 
 /// Runs an extension that has only the variables of OpenObserve's. These events come in its only invocation, beside three posted
 /// spans if `posts` is set.
 async fn run(
-    sink: &Sink,
+    sink: &FakeOpenObserve,
     more: &[(&str, &str)],
     posts: bool,
     events: &[Value],
@@ -112,7 +112,7 @@ async fn records_not_stored_are_resent_or_spilled() {
 
 #[tokio::test]
 async fn rejected_json_records_are_counted() {
-    let sink = Sink::builder().start().await.unwrap();
+    let sink = FakeOpenObserve::builder().start().await.unwrap();
     // All of it is older than the backend takes.
     let events = [start(FIRST), line("old\n"), runtime_done(FIRST)];
     let (stdout, counts) = run(&sink, &[], false, &events).await;

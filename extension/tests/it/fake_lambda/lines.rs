@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use test_support::Logged;
-use test_support::openobserve::Sink;
+use test_support::openobserve::FakeOpenObserve;
 use wire::compact::Names;
 use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind};
 
@@ -34,7 +34,7 @@ fn body(record: &LogRecord) -> String {
 }
 
 /// Bodies of the log records that the backend has.
-fn bodies(sink: &Sink) -> Vec<String> {
+fn bodies(sink: &FakeOpenObserve) -> Vec<String> {
     sink.log_records().iter().map(|record| body(&record.item)).collect()
 }
 
@@ -78,7 +78,10 @@ pub(crate) fn otlp_line(request: Request) -> String {
 
 /// Runs an extension that gets these deliveries in its only invocation. Returns the backend, and the text and counts of the
 /// extension.
-async fn told(more: &[(&str, &str)], deliveries: &[Vec<Value>]) -> (Sink, String, Arc<Counts>) {
+async fn told(
+    more: &[(&str, &str)],
+    deliveries: &[Vec<Value>],
+) -> (FakeOpenObserve, String, Arc<Counts>) {
     let sink = sink().await;
     let mut lambda = Lambda::invoked(&to(&sink, more)).await;
     for events in deliveries {
@@ -268,7 +271,7 @@ async fn a_platform_report_becomes_a_log_record_and_metrics() {
 }
 
 /// An extension that has 1.6 MB of printed lines and then OTLP when its environment ends, in this time.
-async fn ended_with_much(sink: &Sink, left: Duration) -> Lambda {
+async fn ended_with_much(sink: &FakeOpenObserve, left: Duration) -> Lambda {
     let mut lambda = Lambda::invoked(&to(sink, &[NO_HOLD])).await;
     let next = lambda.next().await;
     lambda.telemetry(&[start(FIRST)]).await;

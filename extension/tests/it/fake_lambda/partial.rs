@@ -4,7 +4,7 @@ use crate::fake_lambda::direct::{sink, to};
 use crate::fake_lambda::lines::{root, start};
 use crate::fake_lambda::support::{FIRST, Lambda, shutdown};
 use serde_json::{Value, json};
-use test_support::openobserve::Sink;
+use test_support::openobserve::FakeOpenObserve;
 use wire::SignalKind;
 
 /// Posts the root span, before it has ended.
@@ -19,7 +19,7 @@ fn timed_out() -> Value {
     }})
 }
 
-fn servers(sink: &Sink) -> usize {
+fn servers(sink: &FakeOpenObserve) -> usize {
     sink.spans().iter().filter(|span| span.item.kind == 2).count()
 }
 

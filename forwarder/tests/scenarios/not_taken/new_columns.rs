@@ -2,21 +2,26 @@
 
 use super::*;
 use backend::DestinationConfig;
-use test_support::openobserve::{ScriptedResponse, Signal, Sink};
+use test_support::openobserve::{FakeOpenObserve, ScriptedResponse, Signal};
 use url::Url;
 
 const REPORT: &str = "REPORT RequestId: 6f1a1c3b-1f5b-4d68-9a70-9a0d5f3f1a11\tDuration: 12.00 ms\tBilled Duration: 13 ms\tMemory Size: 128 MB\tMax Memory Used: 64 MB\n";
 
 /// A backend that takes its time, so that requests in flight at the same time overlap.
-async fn slow_sink() -> Sink {
-    let sink = Sink::builder().no_window().racing_schemas().start().await.unwrap();
+async fn slow_sink() -> FakeOpenObserve {
+    let sink = FakeOpenObserve::builder().no_window().racing_schemas().start().await.unwrap();
     let slow = ScriptedResponse::Delayed(Duration::from_millis(20), Box::new(ScriptedResponse::Ok));
     sink.script(vec![slow; 5_000]);
     sink
 }
 
 /// A destination for this organization, with this stream template.
-fn organization(sink: &Sink, name: &str, number: usize, stream: &str) -> Destination<Client> {
+fn organization(
+    sink: &FakeOpenObserve,
+    name: &str,
+    number: usize,
+    stream: &str,
+) -> Destination<Client> {
     let base = Url::parse(&format!("{}/api/o{number}", sink.url())).unwrap();
     let config = DestinationConfig::new(&base);
     let client = Client::new(&config).unwrap();
@@ -26,7 +31,7 @@ fn organization(sink: &Sink, name: &str, number: usize, stream: &str) -> Destina
 
 /// Checks that no attribute is lost and no data point is stored twice.
 #[track_caller]
-fn check(sink: &Sink) {
+fn check(sink: &FakeOpenObserve) {
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
     for metric in sink.metrics() {
         let what = (&metric.organization, &metric.resource.attributes, &metric.item);
@@ -65,7 +70,7 @@ async fn destinations_sharing_a_stream_are_served_sequentially() {
 
 #[tokio::test]
 async fn lines_with_many_keys_are_stored_without_a_rejection() {
-    let sink = Sink::builder().no_window().start().await.unwrap();
+    let sink = FakeOpenObserve::builder().no_window().start().await.unwrap();
     let stack = Stack::with(vec![organization(&sink, "default", 0, "keys")], default_options());
     let line = |line: usize| {
         let keys = (0..30).map(|key| (format!("key_{line}_{key}"), key.into()));

@@ -4,7 +4,7 @@ use crate::side::{Account, Side};
 use lambda_otlp_bench::harness::{Series, order};
 use serde_json::{Value, json};
 use std::time::Duration;
-use test_support::openobserve::{Faults, ScriptedResponse, Sink};
+use test_support::openobserve::{FakeOpenObserve, Faults, ScriptedResponse};
 
 /// Environments of each extension that meet each behaviour of the backend.
 const ENVIRONMENTS: u64 = 3;
@@ -111,23 +111,23 @@ fn range(series: &Series) -> String {
 }
 
 async fn run(side: &Side, scenario: &Scenario) -> anyhow::Result<Account> {
-    let sink = match &scenario.backend {
+    let fake = match &scenario.backend {
         None => None,
         Some(answer) => {
-            let sink = Sink::builder().no_window().start().await?;
+            let fake = FakeOpenObserve::builder().no_window().start().await?;
             if *answer != ScriptedResponse::Ok {
-                sink.inject(Faults::seeded(1, 1.0).among([answer.clone()]));
+                fake.inject(Faults::seeded(1, 1.0).among([answer.clone()]));
             }
-            Some(sink)
+            Some(fake)
         }
     };
-    let mut story = side.begin(sink.as_ref()).await;
+    let mut simulation = side.begin(fake.as_ref()).await;
     let (invocations, pause) = scenario.invocations;
     for number in 0..invocations {
         if number > 0 {
             tokio::time::sleep(pause).await;
         }
-        story.invoke(scenario.payload.clone()).await;
+        simulation.invoke(scenario.payload.clone()).await;
     }
-    side.end(story, sink.as_ref()).await
+    side.end(simulation, fake.as_ref()).await
 }

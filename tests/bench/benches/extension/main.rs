@@ -1,7 +1,7 @@
 //! The extension in the local Lambda: the function's cost in each state, and the extension's time to register.
 //!
 //! `cargo bench -p lambda-otlp-bench --bench extension` prints all tables; `-- states [STATE…]`, `-- register`, `-- held` and
-//! `-- flood` print one. The states are those of `tests/src/stories`, with the layer and without, in turns. The other tables
+//! `-- flood` print one. The states are those of `tests/src/simulation`, with the layer and without, in turns. The other tables
 //! compare the layer's extension with the peer's.
 
 #![expect(clippy::print_stdout, reason = "the program prints its tables")]
@@ -13,7 +13,7 @@ mod states;
 
 use anyhow::{bail, ensure};
 use lambda_otlp_bench::harness::load;
-use lambda_otlp_tests::stories::run_in_lambda;
+use lambda_otlp_tests::simulation::run_in_lambda;
 
 const FUNCTION: &[&str] = &["the-function"];
 

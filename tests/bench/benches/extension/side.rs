@@ -2,15 +2,15 @@
 
 use anyhow::{Context as _, ensure};
 use lambda_otlp_bench::harness::{Series, float, order};
-use lambda_otlp_tests::stories::states::End;
-use lambda_otlp_tests::stories::{Program, Story};
+use lambda_otlp_tests::simulation::states::End;
+use lambda_otlp_tests::simulation::{Program, Simulation};
 use local_lambda::binaries::EXTENSION;
 use local_lambda::free_port;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use test_support::openobserve::Sink;
+use test_support::openobserve::FakeOpenObserve;
 
 const SCOPE: &str = "the function";
 const PEER: &str = "opentelemetry-lambda-extension";
@@ -75,15 +75,15 @@ pub(crate) struct Account {
 
 impl Side {
     /// A function of 128 MB with this extension, which sends to the backend if there is one.
-    pub(crate) async fn begin(&self, sink: Option<&Sink>) -> Story {
+    pub(crate) async fn begin(&self, fake: Option<&FakeOpenObserve>) -> Simulation {
         let port = free_port().to_string();
-        Story::with(&self.program, |mut spec| {
+        Simulation::with(&self.program, |mut spec| {
             // Each extension knows the port under a name of its own.
             for name in ["OTEL_LAMBDA_RECEIVER_PORT", "LAMBDA_OTEL_RECEIVER_HTTP_PORT"] {
                 spec = spec.env(name, &port);
             }
-            for (name, value) in sink.iter().flat_map(|_| self.direct) {
-                let base = sink.map_or("", Sink::base);
+            for (name, value) in fake.iter().flat_map(|_| self.direct) {
+                let base = fake.map_or("", FakeOpenObserve::base);
                 spec = spec.env(*name, value.replace("ENDPOINT", base));
             }
             spec
@@ -91,15 +91,19 @@ impl Side {
         .await
     }
 
-    pub(crate) async fn end(&self, story: Story, sink: Option<&Sink>) -> anyhow::Result<Account> {
-        let held = story.invocations().iter().map(|(_, known)| known.post_runtime).collect();
-        let environments = story.lambda.environments("f");
+    pub(crate) async fn end(
+        &self,
+        simulation: Simulation,
+        fake: Option<&FakeOpenObserve>,
+    ) -> anyhow::Result<Account> {
+        let held = simulation.invocations().iter().map(|(_, known)| known.post_runtime).collect();
+        let environments = simulation.lambda.environments("f");
         let mut peak_kib: f64 = 0.0;
         for extension in environments.iter().flat_map(|known| &known.extensions) {
             peak_kib = peak_kib.max(memory_kib(extension.pid, "VmHWM:")?);
         }
-        let log = story.end(End::Shutdown).await;
-        let spans = sink.map(Sink::spans).unwrap_or_default();
+        let log = simulation.end(End::Shutdown).await;
+        let spans = fake.map(FakeOpenObserve::spans).unwrap_or_default();
         let own = spans.iter().filter(|span| span.scope.name == SCOPE);
         let ids = own.filter_map(|span| {
             Some(u64::from_be_bytes(span.item.span_id.clone().try_into().ok()?))
@@ -118,16 +122,16 @@ pub(crate) async fn print_starts(sides: &[Side; 2]) -> anyhow::Result<()> {
     let mut memory = ready.clone();
     for run in 0..STARTS {
         for place in order(run) {
-            let story = sides[place].begin(None).await;
-            ensure!(story.lambda.initialise("f").await?, "init failed");
-            let environments = story.lambda.environments("f");
+            let simulation = sides[place].begin(None).await;
+            ensure!(simulation.lambda.initialise("f").await?, "init failed");
+            let environments = simulation.lambda.environments("f");
             let state = environments.first().and_then(|known| known.extensions.first());
             let state = state.context("the extension is gone")?;
             let after = state.ready_after.context("it has not asked for an event")?;
             ready[place].push_millis(after);
             memory[place].push(memory_kib(state.pid, "VmRSS:")?);
             // The end is not measured here.
-            story.lambda.kill_idle("f").await?;
+            simulation.lambda.kill_idle("f").await?;
         }
     }
     println!("| {STARTS} starts of each | ours | peer's | ratio |\n|---|---|---|---|");

@@ -2,8 +2,8 @@
 
 use anyhow::ensure;
 use lambda_otlp_bench::harness::{Series, order};
-use lambda_otlp_tests::stories::states::{self, State, Step};
-use lambda_otlp_tests::stories::{Program, Story};
+use lambda_otlp_tests::simulation::states::{self, State, Step};
+use lambda_otlp_tests::simulation::{Program, Simulation};
 use std::collections::BTreeMap;
 
 /// Steady traffic: the number of invocations of each kind in each environment.
@@ -58,10 +58,10 @@ pub(crate) async fn print(program: &Program, pairs: u64, names: &[String]) -> an
 
 /// Runs a state in pairs of environments. All pairs take each step together, so each pause is waited for once.
 async fn run(program: &Program, state: &State, pairs: u64) -> Outcome {
-    let mut stories = Vec::new();
+    let mut simulations = Vec::new();
     for pair in 0..pairs {
         for place in order(pair) {
-            stories.push((place, Story::of(program, state, place == 1).await));
+            simulations.push((place, Simulation::of(program, state, place == 1).await));
         }
     }
     let mut outcome = Outcome::default();
@@ -69,8 +69,8 @@ async fn run(program: &Program, state: &State, pairs: u64) -> Outcome {
         if let Step::Pause(pause) = step {
             tokio::time::sleep(*pause).await;
         }
-        for (_, story) in &mut stories {
-            story.step(step).await;
+        for (_, simulation) in &mut simulations {
+            simulation.step(step).await;
         }
         if let Step::Invoke { label, .. } | Step::ExhaustMemory { label, .. } = step
             && !outcome.labels.contains(label)
@@ -80,14 +80,14 @@ async fn run(program: &Program, state: &State, pairs: u64) -> Outcome {
         }
     }
     let mut results = [Vec::new(), Vec::new()];
-    for (place, story) in stories {
-        for (label, invocation) in story.invocations() {
+    for (place, simulation) in simulations {
+        for (label, invocation) in simulation.invocations() {
             let init = invocation.init_duration.unwrap_or_default();
             let millis = outcome.millis[place].entry(label).or_default();
             millis.push_millis(invocation.duration + init);
         }
-        results[place].push(story.results());
-        let log = story.end(state.end).await;
+        results[place].push(simulation.results());
+        let log = simulation.end(state.end).await;
         if place == 1 {
             outcome.acknowledged += log.acknowledged;
             outcome.lost += log.wrong.len();

@@ -191,7 +191,7 @@ pub(crate) fn ingest(
     if refused > 0 && ingested.message.is_empty() {
         ingested.message = match target.signal() {
             Some(Signal::Traces) => signals::REJECTED_SPANS.to_owned(),
-            _ => "rejected by the sink's script".to_owned(),
+            _ => "rejected by the fake's script".to_owned(),
         };
     }
     let reply = answer(&target, is_json, &ingested);

@@ -236,7 +236,7 @@ fn compress(reply: &mut HttpResponse) {
 
 /// Ends a connection without a (whole) answer.
 #[derive(Debug, thiserror::Error)]
-#[error("connection closed by the sink's script")]
+#[error("connection closed by the fake's script")]
 pub(crate) struct Abandoned;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -80,7 +80,7 @@ fn search(shared: &Shared, organization: &str, signal: Option<Signal>, sql: &str
     let (Some(signal), Some((stream, condition))) = (signal, condition(sql)) else {
         return HttpResponse::error(
             400,
-            "the sink reads SELECT … FROM \"stream\" WHERE column='value', or all rows",
+            "the fake reads SELECT … FROM \"stream\" WHERE column='value', or all rows",
         );
     };
     let store = &shared.state().store;

@@ -2,12 +2,12 @@
 //! measures.
 
 mod function;
+mod run;
 pub mod states;
-mod story;
 
 pub use function::run_in_lambda;
+pub use run::{EXTENSION, Log, ROOT, Simulation, TRACE, body};
 use std::path::PathBuf;
-pub use story::{EXTENSION, Log, ROOT, Story, TRACE, body};
 
 pub struct Program {
     pub extension: PathBuf,

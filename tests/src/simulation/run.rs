@@ -20,7 +20,7 @@ pub const ROOT: [u8; 8] = [6; 8];
 pub use local_lambda::binaries::EXTENSION;
 
 /// One function, with the extension beside it or without.
-pub struct Story {
+pub struct Simulation {
     pub lambda: Lambda,
     directory: TempDir,
     invocations: Vec<(&'static str, Invocation)>,
@@ -46,7 +46,7 @@ pub struct Log {
     pub undelivered: BTreeMap<String, usize>,
 }
 
-impl Story {
+impl Simulation {
     pub async fn of(program: &Program, state: &State, with_layer: bool) -> Self {
         let (busy, port) = match state.around {
             Around::BusyPort => {
@@ -58,12 +58,12 @@ impl Story {
             Around::BusyDefaultPorts => (busy_default_ports(), (!with_layer).then(free_port)),
             _ => (Vec::new(), Some(free_port())),
         };
-        let story = Self::begin(program, with_layer, busy, port, |spec| {
+        let simulation = Self::begin(program, with_layer, busy, port, |spec| {
             let spec = spec.timeout(state.timeout).initialization(state.initialization);
             state.variables.iter().fold(spec, |spec, (name, value)| spec.env(*name, *value))
         })
         .await;
-        let telemetry = story.lambda.telemetry("f").unwrap();
+        let telemetry = simulation.lambda.telemetry("f").unwrap();
         match state.around {
             Around::Nothing | Around::BusyPort | Around::BusyDefaultPorts => {}
             Around::LargeEvents => {
@@ -73,7 +73,7 @@ impl Story {
             }
             Around::Subscription(status) => telemetry.answer_subscriptions(Some(status)),
         }
-        story
+        simulation
     }
 
     /// A function with the layer, changed by `change`.

@@ -1,4 +1,4 @@
-//! The function of the stories: the very program that tells them, started by the local Lambda as a bootstrap.
+//! The function of the simulations: the very program that tells them, started by the local Lambda as a bootstrap.
 //!
 //! It sends spans to the extension as an SDK would, notes which were acknowledged, and ends as its payload says.
 
@@ -62,7 +62,7 @@ fn run(api: &str) -> io::Result<()> {
         let request_id = event.header("lambda-runtime-aws-request-id").unwrap_or_default();
         let payload: Payload = serde_json::from_slice(&event.body).map_err(io::Error::other)?;
         if payload.record {
-            let (trace_id, span_id) = (crate::stories::story::TRACE, crate::stories::story::ROOT);
+            let (trace_id, span_id) = (crate::simulation::run::TRACE, crate::simulation::run::ROOT);
             let record = invocation_record::record(request_id, &trace_id, &span_id, true);
             let path = invocation_record::path(api);
             std::fs::write(path, record.unwrap_or_default())?;
@@ -111,7 +111,7 @@ fn send(ids: &[u64], root_of: Option<&str>, bytes: usize) -> io::Result<()> {
     let mut state = ids.first().copied().unwrap_or(1) | 1;
     Writer::new(&mut body).message(1, |container| {
         container.message(2, |scope| {
-            scope.message(1, |scope| scope.string(1, crate::stories::story::SCOPE));
+            scope.message(1, |scope| scope.string(1, crate::simulation::run::SCOPE));
             for (position, id) in ids.iter().enumerate() {
                 let noise = (0..bytes).map(|_| {
                     state ^= state << 13;
@@ -122,7 +122,7 @@ fn send(ids: &[u64], root_of: Option<&str>, bytes: usize) -> io::Result<()> {
                 let noise: String = noise.collect();
                 scope.message(2, |span| {
                     let root_of = root_of.filter(|_| position == 0);
-                    span.bytes(1, &crate::stories::story::TRACE);
+                    span.bytes(1, &crate::simulation::run::TRACE);
                     span.bytes(2, &id.to_be_bytes());
                     if root_of.is_none() {
                         span.bytes(4, &[9; 8]);
