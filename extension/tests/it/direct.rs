@@ -3,13 +3,13 @@
 
 use crate::program;
 use crate::simulated::told;
-use lambda_otlp_tests::stories::states::{self, AMPLE, End, MANY_LINES, State, Step};
-use lambda_otlp_tests::stories::{EXTENSION, Log, Story, body};
+use lambda_otlp_tests::simulation::states::{self, AMPLE, End, MANY_LINES, State, Step};
+use lambda_otlp_tests::simulation::{EXTENSION, Log, Simulation, body};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
-use test_support::openobserve::{Faults, ScriptedResponse, Signal, Sink};
+use test_support::openobserve::{FakeOpenObserve, Faults, ScriptedResponse, Signal};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -33,7 +33,7 @@ struct Account {
 }
 
 impl Account {
-    fn of(log: Log, sink: &Sink) -> Self {
+    fn of(log: Log, sink: &FakeOpenObserve) -> Self {
         let (mut delivered, mut made, mut records) = (BTreeMap::new(), 0, BTreeMap::new());
         for span in sink.spans() {
             if span.scope.name == "the function" {
@@ -82,7 +82,11 @@ impl Account {
 }
 
 /// Tells the story of a function whose extension sends to the sink, with these variables.
-async fn sent(sink: &Sink, state: State, more: &[(&'static str, &'static str)]) -> Account {
+async fn sent(
+    sink: &FakeOpenObserve,
+    state: State,
+    more: &[(&'static str, &'static str)],
+) -> Account {
     let endpoint: &str = sink.base().to_owned().leak();
     let direct = [("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", endpoint)];
     let variables = [state.variables, &direct, more].concat().leak();
@@ -99,11 +103,11 @@ fn usual(number: usize) -> State {
     invocations(number, &json!({"spans": [3], "root": true, "lines": LINES}))
 }
 
-async fn sink() -> Sink {
-    Sink::builder().no_window().start().await.unwrap()
+async fn sink() -> FakeOpenObserve {
+    FakeOpenObserve::builder().no_window().start().await.unwrap()
 }
 
-async fn always(answer: ScriptedResponse) -> Sink {
+async fn always(answer: ScriptedResponse) -> FakeOpenObserve {
     let sink = sink().await;
     sink.inject(Faults::seeded(1, 1.0).among([answer]));
     sink
@@ -162,7 +166,8 @@ async fn no_span_is_lost_beside_a_hundred_thousand_log_lines() {
 #[tokio::test]
 async fn what_the_backend_refuses_is_spilled_and_one_error_logged() {
     let wrong = &[("LAMBDA_OTLP_HEADERS", "authorization=Basic d3Jvbmc6aHVudGVyMjI=")][..];
-    let guarded = Sink::builder().no_window().user("root@example.com", "pass").start().await;
+    let guarded =
+        FakeOpenObserve::builder().no_window().user("root@example.com", "pass").start().await;
     for (sink, variables, reason) in [
         (always(ScriptedResponse::Status(503)).await, &[][..], "cannot deliver"),
         (always(ScriptedResponse::held()).await, &[], "cannot deliver"),
@@ -215,8 +220,8 @@ async fn rejected_items_are_neither_resent_nor_spilled() {
 }
 
 /// A function whose extension sends there, and that is frozen or ended by the test.
-async fn story(endpoint: &str) -> Story {
-    Story::with(&program(), |spec| {
+async fn story(endpoint: &str) -> Simulation {
+    Simulation::with(&program(), |spec| {
         spec.timeout(AMPLE).env("LAMBDA_OTLP_OUTPUT", "otlp").env("LAMBDA_OTLP_ENDPOINT", endpoint)
     })
     .await

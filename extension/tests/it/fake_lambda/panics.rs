@@ -14,7 +14,7 @@ use std::panic::{catch_unwind, resume_unwind, set_hook, take_hook};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use test_support::openobserve::{ScriptedResponse, Sink};
+use test_support::openobserve::{FakeOpenObserve, ScriptedResponse};
 use tracing::subscriber::DefaultGuard;
 use wire::SignalKind;
 
@@ -80,7 +80,7 @@ async fn in_stdout_mode_a_panic_loses_no_acknowledged_span() {
 }
 
 /// Direct mode with a backend that fails, or with one that works.
-async fn in_direct_mode(sink: impl AsyncFn() -> Sink, places: &[&'static str]) {
+async fn in_direct_mode(sink: impl AsyncFn() -> FakeOpenObserve, places: &[&'static str]) {
     for place in places {
         for most in [1, usize::MAX] {
             let sink = sink().await;
