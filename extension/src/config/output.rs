@@ -293,7 +293,8 @@ fn flush(reader: &mut Reader<'_>, budget_bytes: usize) -> Flush {
         interval: reader.duration(FLUSH_INTERVAL.name),
         retries: u32::try_from(reader.count(MAX_RETRIES.name).min(MOST_RETRIES))
             .unwrap_or_default(),
-        buffer_bytes: asked.unwrap_or(budget_bytes / 2).min(budget_bytes),
+        // A shutdown of 2 s must have time to write all of it, at the share of a processor that Lambda gives to this memory.
+        buffer_bytes: asked.unwrap_or(budget_bytes / 4).min(budget_bytes),
     }
 }
 

@@ -243,6 +243,14 @@ fn invalid_values_are_replaced_and_direct_mode_stays_on() {
     assert!(config.complaint().contains("OTEL_EXPORTER_OTLP_COMPRESSION"));
 }
 
+#[test]
+fn the_buffer_is_small_enough_to_be_spilled_at_shutdown() {
+    for (memory, mebibytes) in [("128", 4), ("256", 8), ("3008", 8)] {
+        let config = config(&[OWN, ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory)]);
+        assert_eq!(direct(&config).flush.buffer_bytes, mebibytes << 20, "{memory} MB");
+    }
+}
+
 /// Reads a file with this name, and these variables.
 fn config_of(name: &str, text: &str, variables: &[(&str, &str)]) -> Config {
     let folder = tempfile::tempdir().unwrap();

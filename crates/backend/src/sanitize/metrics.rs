@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, DataPointFlags, ExponentialHistogramDataPoint, Gauge, Histogram,
-    HistogramDataPoint, Metric, NumberDataPoint, Summary,
+    HistogramDataPoint, Metric, NumberDataPoint, Summary, SummaryDataPoint,
 };
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -70,7 +70,7 @@ fn shape_metric(mut metric: Metric, taken: &Taken<'_>) -> Vec<Metric> {
 }
 
 fn some_if(condition: bool, metric: Metric) -> Vec<Metric> {
-    condition.then_some(metric).into_iter().collect()
+    if condition { vec![metric] } else { Vec::new() }
 }
 
 /// Returns `true` if the values are deltas. Their `start_time` becomes 0, "unknown" in OTLP: OpenObserve makes it part of the
@@ -113,14 +113,33 @@ fn shape_histogram(metric: Metric, mut histogram: Histogram, taken: &Taken<'_>) 
 }
 
 fn shape_summary(metric: Metric, mut summary: Summary, taken: &Taken<'_>) -> Vec<Metric> {
-    summary.data_points.retain(|point| is_recorded(point.flags) && point.sum.is_finite());
+    summary.data_points.retain(|point| is_recorded(point.flags));
     for point in &mut summary.data_points {
         taken.adapt(&mut point.attributes, Columns::default());
         // A summary without values has NaN quantiles, but its count and sum are valid.
         point.quantile_values.retain(|quantile| quantile.value.is_finite());
     }
-    let is_left = !summary.data_points.is_empty();
-    some_if(is_left, Metric { data: Some(Data::Summary(summary)), ..metric })
+    let has_no_sum = |point: &mut SummaryDataPoint| !point.sum.is_finite();
+    let counts = summary.data_points.extract_if(.., has_no_sum).map(count_of).collect::<Vec<_>>();
+    let name = format!("{}_count", metric.name);
+    let has_counts = !counts.is_empty();
+    let data = Some(Data::Gauge(Gauge { data_points: counts }));
+    let mut metrics = some_if(has_counts, Metric { name, data, ..metric.clone() });
+    let has_points = !summary.data_points.is_empty();
+    metrics.extend(some_if(has_points, Metric { data: Some(Data::Summary(summary)), ..metric }));
+    metrics
+}
+
+/// The count of a summary whose sum OpenObserve cannot store, as the row that OpenObserve makes of it.
+fn count_of(point: SummaryDataPoint) -> NumberDataPoint {
+    NumberDataPoint {
+        attributes: point.attributes,
+        start_time_unix_nano: point.start_time_unix_nano,
+        time_unix_nano: point.time_unix_nano,
+        value: Some(Value::AsInt(i64::try_from(point.count).unwrap_or(i64::MAX))),
+        flags: point.flags,
+        ..NumberDataPoint::default()
+    }
 }
 
 /// Returns `false` for a point that only marks the end of its series (OTLP, `DataPointFlags`). OpenObserve would store it as a

@@ -263,7 +263,7 @@ impl Uploader {
         result.answer = result.answer.max(answer);
         result.retry_after = result.retry_after.max(outcome.retry_after);
         if !outcome.warning.is_empty() {
-            tracing::info!(
+            tracing::warn!(
                 warning = outcome.warning,
                 "the backend accepted telemetry with a warning"
             );

@@ -2,7 +2,7 @@ use super::*;
 use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
 use opentelemetry_proto::tonic::metrics::v1::{
     ExponentialHistogram, ExponentialHistogramDataPoint, Histogram, HistogramDataPoint, Sum,
-    Summary, SummaryDataPoint, summary_data_point,
+    Summary, SummaryDataPoint, number_data_point, summary_data_point,
 };
 
 const DELTA: i32 = 1;
@@ -71,16 +71,27 @@ fn points_without_a_finite_value_are_dropped_and_counted() {
 }
 
 #[test]
-fn a_summary_keeps_its_sum_without_a_quantile() {
+fn a_summary_keeps_its_sum_without_a_quantile_and_its_count_without_a_sum() {
     let quantile = |value| summary_data_point::ValueAtQuantile { quantile: 0.5, value };
     let summary = |sum, values: &[f64]| SummaryDataPoint {
         sum,
         quantile_values: values.iter().map(|value| quantile(*value)).collect(),
         ..Default::default()
     };
-    let of = |data_points| metric(Data::Summary(Summary { data_points }));
-    let given = vec![summary(3.0, &[f64::NAN, 2.0]), summary(f64::NAN, &[1.0])];
-    assert_eq!(shaped_metrics(vec![of(given)]), (vec![of(vec![summary(3.0, &[2.0])])], 1));
+    let without_sum =
+        SummaryDataPoint { count: 7, time_unix_nano: 9, ..summary(f64::NAN, &[f64::NAN]) };
+    let given = vec![summary(3.0, &[f64::NAN, 2.0]), without_sum];
+    let (left, dropped) =
+        shaped_metrics(vec![metric(Data::Summary(Summary { data_points: given }))]);
+    let count = NumberDataPoint {
+        value: Some(number_data_point::Value::AsInt(7)),
+        time_unix_nano: 9,
+        ..Default::default()
+    };
+    let counts = metric(Data::Gauge(Gauge { data_points: vec![count] }));
+    let counts = Metric { name: format!("{}_count", counts.name), ..counts };
+    let expected = metric(Data::Summary(Summary { data_points: vec![summary(3.0, &[2.0])] }));
+    assert_eq!((left, dropped), (vec![counts, expected], 0));
 }
 
 #[test]
