@@ -4,6 +4,7 @@ use extensions_api::Registration;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::time::Duration;
 use tempfile::NamedTempFile;
 use wire::invocation_record::record;
 
@@ -42,7 +43,10 @@ impl Story {
     fn step(&mut self, step: &str) -> Option<Vec<String>> {
         let words: Vec<&str> = step.split_whitespace().collect();
         let text = |at: usize| words.get(at).copied().unwrap_or_default();
-        let ms = |at: usize| (text(at).parse::<f64>().unwrap() * 1000.0).round() as u64;
+        let ms = |at: usize| {
+            let time = Duration::from_secs_f64(text(at).parse().unwrap());
+            u64::try_from(time.as_millis()).unwrap()
+        };
         let id = || text(3).parse::<u8>().unwrap();
         match text(0) {
             "invoke" => self.table.invoke(text(1), "", ms(2)),
