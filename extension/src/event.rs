@@ -37,9 +37,11 @@ pub(crate) struct LogLine {
 pub(crate) struct LineFindings {
     /// The possible root spans of the OTLP in the line; `None` if it contains no OTLP.
     pub(crate) roots: Option<Vec<ReceivedSpan>>,
-    /// The runtime reports exhausted memory: the request id, if known, and the Unix time in nanoseconds.
-    pub(crate) out_of_memory: Option<(Option<String>, u64)>,
+    pub(crate) out_of_memory: Option<OutOfMemory>,
 }
+
+/// The runtime reports exhausted memory: the request id, if known, and the Unix time in nanoseconds.
+pub(crate) type OutOfMemory = (Option<String>, u64);
 
 /// The events of one request of the Telemetry API. They occupy room in the responder until they are dropped.
 #[derive(Debug)]

@@ -114,7 +114,7 @@ async fn receive_otlp(
     events: &mpsc::Sender<Event>,
     counts: &Arc<Counts>,
 ) -> u16 {
-    let budget = config.receive_budget_bytes();
+    let budget = config.function.budget_bytes();
     let (intake, events) = (intake.clone(), events.clone());
     let service = config.service_name.clone();
     let receiver = Arc::new(Receiver::new(intake, events, Arc::clone(counts), service, budget));
@@ -167,8 +167,8 @@ async fn receive_telemetry(
     let Listener { socket, uri, .. } = listener;
     let listening = listen(socket, Arc::new(responder));
     match api.subscribe(&subscription(&config.telemetry_types, &uri)).await {
-        Ok(Subscription::Accepted) => return true,
-        Ok(Subscription::Local) => tracing::info!("no Telemetry API here, continuing without it"),
+        Ok(true) => return true,
+        Ok(false) => tracing::info!("no Telemetry API here, continuing without it"),
         Err(error) => {
             tracing::warn!(%error, "cannot subscribe to Lambda's telemetry, continuing without it");
         }
@@ -232,14 +232,6 @@ pub enum ApiError {
     Unexpected { call: &'static str, problem: &'static str },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Subscription {
-    /// Lambda will send events.
-    Accepted,
-    /// There is no Telemetry API here: the runtime interface emulator, SAM, LocalStack.
-    Local,
-}
-
 #[derive(Clone, Debug)]
 pub(crate) struct ExtensionsApi {
     address: Address,
@@ -273,14 +265,15 @@ impl ExtensionsApi {
         Ok(NextEvent::parse(&answer.body))
     }
 
-    async fn subscribe(&self, body: &str) -> Result<Subscription, ApiError> {
+    /// Returns `false` if there is no Telemetry API here: the runtime interface emulator, SAM, LocalStack.
+    async fn subscribe(&self, body: &str) -> Result<bool, ApiError> {
         let request = extensions_api::subscribe(&self.address.authority, &self.identifier, body);
         let answer = ask(SUBSCRIBE, &self.address, &request).await?;
         // The subscription of the extension before a reset; no page of AWS's gives the status.
         let lives_on = String::from_utf8_lossy(&answer.body).contains("Already subscribed");
         match answer.status {
-            status if status == 200 || lives_on => Ok(Subscription::Accepted),
-            202 | 404 => Ok(Subscription::Local),
+            status if status == 200 || lives_on => Ok(true),
+            202 | 404 => Ok(false),
             status => Err(ApiError::Refused { call: SUBSCRIBE, status }),
         }
     }

@@ -205,16 +205,11 @@ impl Config {
     pub(crate) fn is_direct(&self) -> bool {
         self.choice.direct.is_some()
     }
-
-    /// Returns the bytes of received OTLP that may be in memory at a time.
-    pub(crate) fn receive_budget_bytes(&self) -> usize {
-        self.function.budget_bytes()
-    }
 }
 
 impl Function {
-    /// Returns an eighth of the function's memory, from 4 to 32 MiB.
-    fn budget_bytes(&self) -> usize {
+    /// Returns the bytes of received OTLP that may be in memory at a time: an eighth of the function's memory, from 4 to 32 MiB.
+    pub(crate) fn budget_bytes(&self) -> usize {
         const MIB: usize = 1024 * 1024;
         (self.memory_mib.unwrap_or(128) / 8).clamp(4, 32) * MIB
     }

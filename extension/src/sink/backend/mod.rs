@@ -27,7 +27,7 @@ use flush::Flushes;
 use health::Awake;
 pub(crate) use health_check::health_check;
 use platform::PlatformEvent;
-use printed_lines::{DecodedContent, PrintedLines};
+use printed_lines::PrintedLines;
 use spill::Spill;
 pub(crate) use spill::spill_rest;
 use std::sync::Arc;
@@ -117,7 +117,7 @@ impl Backend {
 
     /// Takes a line that the function or another extension printed.
     pub(crate) fn line(&mut self, line: &LogLine) -> LineFindings {
-        let DecodedContent { requests, out_of_memory } = self.lines.take(line, unix_millis());
+        let (requests, out_of_memory) = self.lines.take(line, unix_millis());
         let roots = |request| invocation_spans(request, false);
         let roots = (!requests.is_empty()).then(|| requests.iter().flat_map(roots).collect());
         for request in requests {

@@ -7,7 +7,7 @@
 use crate::clock::unix_nanos;
 use crate::config::Config;
 use crate::counts::{Count, Counts};
-use crate::event::LogLine;
+use crate::event::{LogLine, OutOfMemory};
 use crate::invocations::roots::ReceivedSpan;
 use crate::policy::{Running, last_moment_ms};
 use crate::service_name::named;
@@ -25,13 +25,6 @@ use wire::{InvocationSpan, Limits, LineReading, Metrics, Request, Signal as _, r
 
 /// The bytes of records that may wait for the end of their invocation.
 const MOST_WAITING: usize = 256 * 1024;
-
-#[derive(Debug, Default)]
-pub(super) struct DecodedContent {
-    pub(super) requests: Vec<Request>,
-    /// The runtime reports exhausted memory: the request id, if known, and the Unix time in nanoseconds.
-    pub(super) out_of_memory: Option<(Option<String>, u64)>,
-}
 
 pub(super) struct PrintedLines {
     converter: Converter,
@@ -83,16 +76,21 @@ impl PrintedLines {
         self.note_waiting(now_ms);
     }
 
-    pub(super) fn take(&mut self, line: &LogLine, now_ms: u64) -> DecodedContent {
+    /// Takes a line. Returns the OTLP in it, and the runtime's report of exhausted memory.
+    pub(super) fn take(
+        &mut self,
+        line: &LogLine,
+        now_ms: u64,
+    ) -> (Vec<Request>, Option<OutOfMemory>) {
         let time = self.observed(line.time_unix_nano);
         let event = |message| LogEventRef { id: "", time_ms: in_ms(time), message };
-        let mut taken = DecodedContent::default();
+        let (mut requests, mut out_of_memory) = (Vec::new(), None);
         match read_line_of(&line.message, &self.identity.line_context(), &Limits::default()) {
             None => {
                 self.take_text(line, &line.message, time);
                 if line.from == LineSource::Function && is_out_of_memory(&line.message) {
                     let request_id = self.converter.request_id().map(str::to_owned);
-                    taken.out_of_memory = Some((request_id, time));
+                    out_of_memory = Some((request_id, time));
                 }
             }
             Some(LineReading { decoded, undecodable, text, .. }) => {
@@ -116,12 +114,12 @@ impl PrintedLines {
                 for request in decoded.into_iter().filter(|request| request.items() > 0) {
                     let request = named(request, &self.service_name);
                     self.spans_of(&request);
-                    taken.requests.push(request);
+                    requests.push(request);
                 }
             }
         }
         self.note_waiting(now_ms);
-        taken
+        (requests, out_of_memory)
     }
 
     fn take_text(&mut self, line: &LogLine, text: &str, time: u64) {
