@@ -43,12 +43,13 @@ impl Config {
         let mut reader = Reader::new(source, TABLE);
         let config = Self::read(&mut reader);
         let warnings = reader.warnings().to_vec();
-        let mistakes = reader.finish();
-        let config = match (InvalidSettings::check(mistakes), config) {
-            (Err(mistakes), _) => Err(mistakes),
-            (Ok(()), Some(config)) => Ok(config),
-            (Ok(()), None) => Err(no_destination()),
-        };
+        let config = InvalidSettings::check(reader.finish()).and_then(|()| {
+            config.ok_or_else(|| {
+                // A fallback: the reader already notes a mistake if there is no destination.
+                let name = "LAMBDA_OTLP_ENDPOINT".to_owned();
+                InvalidVariable { name, problem: "no usable endpoint".to_owned() }.into()
+            })
+        });
         (config, warnings)
     }
 
@@ -136,12 +137,6 @@ fn template(reader: &mut Reader<'_>, destination: &DestinationConfig) -> Option<
             None
         }
     }
-}
-
-/// A fallback: the reader already notes a mistake if there is no destination.
-fn no_destination() -> InvalidSettings {
-    let name = "LAMBDA_OTLP_ENDPOINT".to_owned();
-    InvalidSettings::from(InvalidVariable { name, problem: "no usable endpoint".to_owned() })
 }
 
 pub const TABLE: Table = Table::new(&[QUEUES, OLD_RECORDS, OWN])

@@ -315,24 +315,24 @@ pub(crate) enum Since {
     LastAccepted(Instant),
 }
 
-/// The time that each lane may go without an accepted item, in one event.
+/// Without an accepted item of a signal for this long, sending it to its destination stops. An outage must not use up the account's
+/// concurrency.
+const LONGEST_FAILURE: Duration = Duration::from_secs(10);
+
+/// The beginning of each lane's failures, in one event.
+#[derive(Default)]
 pub(crate) struct FailureBudget {
-    longest: Duration,
     failing_since: BTreeMap<Lane, Instant>,
 }
 
 impl FailureBudget {
-    pub(crate) fn new(longest: Duration) -> Self {
-        Self { longest, failing_since: BTreeMap::new() }
-    }
-
-    /// The deadline of a lane: `longest` after it began to fail, in this delivery or an earlier one.
+    /// The deadline of a lane: [`LONGEST_FAILURE`] after it began to fail, in this delivery or an earlier one.
     pub(crate) fn deadline(&self, lane: Lane, since: Since) -> Instant {
         let since = match since {
             Since::FirstSent(at) => self.failing_since.get(&lane).copied().unwrap_or(at),
             Since::LastAccepted(at) => at,
         };
-        since + self.longest
+        since + LONGEST_FAILURE
     }
 
     /// Notes the results of a delivery that began at `began`.

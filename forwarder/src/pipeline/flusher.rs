@@ -34,10 +34,6 @@ pub(crate) struct Flusher<'f, E, Q> {
     pub(crate) report: Report,
 }
 
-/// Without an accepted item of a signal for this long, sending it to its destination stops. An outage must not use up the account's
-/// concurrency.
-const FAILURE_BUDGET: Duration = Duration::from_secs(10);
-
 impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
     pub(crate) fn new(
         destinations: &'f [Arc<Destination<E>>],
@@ -51,7 +47,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
             options,
             invocation,
             began: Instant::now(),
-            budget: FailureBudget::new(FAILURE_BUDGET),
+            budget: FailureBudget::default(),
             parcels: Vec::new(),
             letters: Vec::new(),
             bytes: 0,

@@ -62,6 +62,24 @@ impl ToEnqueue {
         matches!(self.fate, Fate::DeadLetter | Fate::DeadLetterPartial)
     }
 
+    /// Describes it before its place is known.
+    pub(crate) fn described(&self) -> Undelivered {
+        let Parked { destination, content, items, reason, partial, .. } = &self.parked;
+        let kind = match content {
+            Content::Request(request) => Some(request.kind()),
+            _ => None,
+        };
+        Undelivered {
+            destination: destination.clone(),
+            kind,
+            items: *items,
+            reason: reason.clone(),
+            kept_in: KeptIn::Returned(None),
+            partial: *partial,
+            alarm: self.fate == Fate::ParkWithAlarm,
+        }
+    }
+
     /// The place if no queue accepts it.
     fn without_queue(&self) -> KeptIn {
         if self.is_in_log_group { KeptIn::LogGroup } else { KeptIn::Returned(None) }
@@ -85,24 +103,6 @@ pub(crate) async fn enqueue<Q: Queue>(
     report
 }
 
-/// Describes a part before its place is known.
-fn described(part: &ToEnqueue) -> Undelivered {
-    let Parked { destination, content, items, reason, partial, .. } = &part.parked;
-    let kind = match content {
-        Content::Request(request) => Some(request.kind()),
-        _ => None,
-    };
-    Undelivered {
-        destination: destination.clone(),
-        kind,
-        items: *items,
-        reason: reason.clone(),
-        kept_in: KeptIn::Returned(None),
-        partial: *partial,
-        alarm: part.fate == Fate::ParkWithAlarm,
-    }
-}
-
 async fn send<Q: Queue>(
     queue: Option<&Q>,
     there: KeptIn,
@@ -116,14 +116,14 @@ async fn send<Q: Queue>(
     }
     let Some(queue) = queue else {
         for part in to_enqueue {
-            report.note(Undelivered { kept_in: part.without_queue(), ..described(&part) });
+            report.note(Undelivered { kept_in: part.without_queue(), ..part.described() });
         }
         return report;
     };
     let mut messages = Vec::new();
     let mut about = Vec::new();
     for part in to_enqueue {
-        let described = described(&part);
+        let described = part.described();
         let without_queue = part.without_queue();
         let (parts, too_large) = part.parked.into_messages(MAX_MESSAGE_BYTES);
         for large in too_large {

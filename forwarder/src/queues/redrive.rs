@@ -30,18 +30,6 @@ pub(crate) async fn redrive<E: Export, Q: Queue>(
     let accepted = delivered.report.account.total.accepted;
     flusher.report += delivered.report;
     let mut parts = delivered.rest;
-    // One line reports all parts of a message, so its reason is the one that only a person can remove.
-    let needs_a_person = parts.iter().find(|part| part.fate == Fate::ParkWithAlarm);
-    let reason = needs_a_person.or(parts.first()).map(|part| part.parked.reason.clone());
-    let stays = Undelivered {
-        destination: name.to_owned(),
-        kind: Some(kind),
-        items: 0,
-        reason: reason.unwrap_or_default(),
-        kept_in: KeptIn::Message,
-        partial: false,
-        alarm: needs_a_person.is_some(),
-    };
     let first_received = message.first_received_unix_nano();
     let has_accepted_since = |destination: &Arc<Destination<E>>| {
         destination.breaker(kind, |breaker| breaker.has_accepted_since(first_received))
@@ -61,9 +49,10 @@ pub(crate) async fn redrive<E: Export, Q: Queue>(
     flusher.enqueue(letters, Duration::ZERO).await;
     // The message has to stay if the dead-letter queue did not accept its dead letters.
     let has_to_stay = is_whole || flusher.returned() > returned_before;
-    let items: usize = rest.iter().map(|part| part.parked.items).sum();
-    if items > 0 && has_to_stay {
-        flusher.report.note(Undelivered { items, ..stays });
+    if has_to_stay && !rest.is_empty() {
+        for part in rest {
+            flusher.report.note(Undelivered { kept_in: KeptIn::Message, ..part.described() });
+        }
         if is_whole {
             postpone(flusher, message, pause.min(LONGEST_HIDDEN)).await;
         }
