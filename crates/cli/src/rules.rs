@@ -114,8 +114,8 @@ struct Trial {
     rules: RuleSet,
     region: Option<String>,
     converter: Converter,
-    /// The service name and the routes of each log group.
-    log_groups: BTreeMap<String, String>,
+    /// The lines that describe each log group: its name, service name and routes.
+    log_groups: BTreeMap<String, Vec<String>>,
     effects: Vec<Effect>,
     before: Items,
     after: Items,
@@ -143,18 +143,18 @@ impl Trial {
     async fn event(&mut self, event: Event) -> anyhow::Result<Vec<Request>> {
         for batch in event.batches(&SourceLimits::default()).flatten() {
             let origin = batch.origin.or_region(self.region.as_deref());
-            let service_name = self.rules.service_name(&origin).into_iter();
-            let mut text: String =
-                service_name.map(|name| format!("  service name: {name}\n")).collect();
+            let service_name = self.rules.service_name(&origin);
+            let service_name = service_name.map(|name| format!("  service name: {name}"));
             let routes = self.rules.routes(&origin).into_iter().map(|route| match route.stream {
                 Some(stream) => format!("{} (stream {stream})", route.destination),
                 None => route.destination.to_owned(),
             });
             let routes: Vec<String> = routes.collect();
-            if !routes.is_empty() {
-                text.push_str(&format!("  goes to: {}\n", routes.join(", ")));
-            }
-            self.log_groups.insert(origin.log_group.clone(), text);
+            let goes_to = format!("  goes to: {}", routes.join(", "));
+            let goes_to = (!routes.is_empty()).then_some(goes_to);
+            let lines = [Some(origin.log_group.clone()), service_name, goes_to];
+            let lines = lines.into_iter().flatten().collect();
+            self.log_groups.insert(origin.log_group, lines);
         }
         let (report, requests) = self.converter.forward(event).await;
         self.before += report.account.total.items;
@@ -174,11 +174,11 @@ impl Trial {
     }
 
     fn report(&self) -> String {
-        let mut text: String =
-            self.log_groups.iter().map(|(group, text)| format!("{group}\n{text}")).collect();
+        let lines: Vec<&str> = self.log_groups.values().flatten().map(String::as_str).collect();
+        let mut text = lines.join("\n");
         let width = self.rules.rule_names().map(|name| name.chars().count()).max().unwrap_or(0);
         let width = width.max("undecodable lines".len());
-        text.push('\n');
+        text.push_str(if text.is_empty() { "\n" } else { "\n\n" });
         row(&mut text, width, "rule", &EFFECTS);
         for name in self.rules.rule_names() {
             row(&mut text, width, name, &self.effect(name));

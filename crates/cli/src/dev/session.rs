@@ -279,7 +279,7 @@ fn message(body: &[u8]) -> String {
 /// Returns `true` if the last process asked for an event, by Lambda's report of its Init (AWS Lambda "Telemetry API",
 /// `platform.initRuntimeDone`).
 fn has_started(platform_events: &[String]) -> bool {
-    let ends = platform_events.iter().filter_map(|event| {
+    let mut ends = platform_events.iter().rev().filter_map(|event| {
         let event: serde_json::Value = serde_json::from_str(event).ok()?;
         let is_end = matches!(
             event.get("type")?.as_str()?,
@@ -287,5 +287,5 @@ fn has_started(platform_events: &[String]) -> bool {
         );
         is_end.then(|| event.pointer("/record/status").is_some_and(|status| status == "success"))
     });
-    ends.last().unwrap_or(false)
+    ends.next().unwrap_or(false)
 }

@@ -87,9 +87,9 @@ impl Letter {
             serde_json::from_slice(json).context("not a record of a failed invocation")?;
         let text = record.request_payload.map(RawValue::get).or(record.payload.as_deref());
         let text = text.context("not a record of a failed invocation")?;
-        let event = match serde_json::from_str(text) {
-            Ok(event @ (Event::CloudWatchLogs(_) | Event::Kinesis(_))) => event,
-            _ => bail!("its event has no log events, so the redrive function cannot process it"),
+        let Ok(event @ (Event::CloudWatchLogs(_) | Event::Kinesis(_))) = serde_json::from_str(text)
+        else {
+            bail!("its event has no log events, so the redrive function cannot process it")
         };
         let error = record.response_payload.map(|error| error.error_message).unwrap_or_default();
         let reason = format!("{}: {error}", record.request_context.condition);
