@@ -105,23 +105,21 @@ mod tests {
         find(file, request_id).next().map(|root| (root.trace_id, root.span_id))
     }
 
+    const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
+
     #[test]
     fn only_unmarked_roots_of_current_writers_are_open() {
-        let mut bytes = record(FIRST, &[0xab; 16], &[0xcd; 8], true).unwrap();
-        let is_open = |bytes: &[u8]| find(bytes, FIRST).next().map(|root| root.is_open);
-        assert_eq!(is_open(&bytes), Some(true));
-        let last = usize::try_from(written_offset(SLOTS)).unwrap();
-        bytes[last] = WRITTEN;
-        assert_eq!(is_open(&bytes), Some(false));
-        let is_sampled = |bytes: &[u8]| find(bytes, FIRST).next().map(|root| root.is_sampled);
-        assert_eq!(is_sampled(&bytes), Some(true));
-        let unsampled = record(FIRST, &[0xab; 16], &[0xcd; 8], false).unwrap();
-        assert_eq!(is_sampled(&unsampled), Some(false));
-        bytes[last] = b'\n';
-        assert_eq!(is_open(&bytes), Some(false));
+        let written = |end: Option<u8>, is_sampled| {
+            let mut bytes = record(FIRST, &[0xab; 16], &[0xcd; 8], is_sampled).unwrap();
+            let last = usize::try_from(written_offset(SLOTS)).unwrap();
+            bytes[last] = end.unwrap_or(bytes[last]);
+            find(&bytes, FIRST).next().map(|root| (root.is_open, root.is_sampled))
+        };
+        assert_eq!(written(None, true), Some((true, true)));
+        assert_eq!(written(Some(WRITTEN), true), Some((false, true)));
+        assert_eq!(written(Some(b'\n'), true), Some((false, true)));
+        assert_eq!(written(None, false), Some((false, false)));
     }
-
-    const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
 
     #[test]
     fn a_record_of_fixed_size_is_found_by_request_id() {

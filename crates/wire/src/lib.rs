@@ -50,7 +50,7 @@ pub use line::{
     read_line, read_line_of, without_headers,
 };
 #[cfg(feature = "decode")]
-pub use request::{InvocationSpan, SpanIds};
+pub use request::SpanIds;
 pub use request::{Limits, Malformed, Request, merge};
 pub use signal::SignalKind;
 #[cfg(feature = "decode")]

@@ -177,7 +177,7 @@ pub fn convert(
     }
     if others.awaits_spans() {
         for request in &converted.requests {
-            request.each_invocation_span(&mut |span| others.invocation_span_seen(&span));
+            request.each_invocation_span(&mut |id, span| others.invocation_span_seen(id, &span));
         }
     }
     let rest = others.finish();

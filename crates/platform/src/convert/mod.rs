@@ -36,7 +36,7 @@ use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use prost::Message as _;
 use std::cell::OnceCell;
-use wire::{InvocationSpan, Request};
+use wire::{Request, SpanIds};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConvertedLines {
@@ -173,8 +173,8 @@ impl Converter {
 
     /// Notes a span of this stream that names its invocation. Records of the invocation without a trace get the trace and the
     /// root span of the spans that name it, or none if those belong to several traces.
-    pub fn invocation_span_seen(&mut self, span: &InvocationSpan<'_>) {
-        self.seen.add_invocation(span);
+    pub fn invocation_span_seen(&mut self, request_id: &str, span: &SpanIds<'_>) {
+        self.seen.add_invocation(request_id, span);
     }
 
     /// Returns `true` if [`Self::trace_seen`] may still change a record: one has an X-Ray root and no trace id.

@@ -7,7 +7,7 @@ use crate::render;
 use crate::render::{check_table, unescaped};
 use expect_test::{expect, expect_file};
 
-use wire::InvocationSpan;
+use wire::SpanIds;
 
 const OBSERVED: u64 = 1_790_000_100_000_000_000;
 const TIME: &str = "2026-09-21T14:13:20.000Z";
@@ -89,11 +89,7 @@ fn log_events_become_records_points_and_spans() {
                 "span" => {
                     let (request_id, trace) = rest.split_once(' ').unwrap();
                     let trace_id = [trace.parse().unwrap(); 16];
-                    converter.invocation_span_seen(&InvocationSpan {
-                        request_id,
-                        trace_id,
-                        ..span()
-                    });
+                    converter.invocation_span_seen(request_id, &SpanIds { trace_id, ..span() });
                 }
                 "text" => converter.function_text(&event(rest)),
                 "undecodable" => {
@@ -122,9 +118,10 @@ fn report() -> String {
     )
 }
 
-fn span() -> InvocationSpan<'static> {
-    InvocationSpan {
-        request_id: ID,
+fn span() -> SpanIds<'static> {
+    SpanIds {
+        request_id: Some(ID),
+        start_unix_nano: 0,
         trace_id: [7; 16],
         span_id: [8; 8],
         parent_span_id: None,
@@ -146,7 +143,7 @@ fn of_environment(events: &[String]) -> ConvertedLines {
         }
     }
     assert!(converter.waiting_bytes() > 0);
-    converter.invocation_span_seen(&span());
+    converter.invocation_span_seen(ID, &span());
     converter.finish()
 }
 
@@ -160,7 +157,7 @@ fn of_stream(events: &[String]) -> ConvertedLines {
         };
         converter.log_event(&event(message));
     }
-    converter.invocation_span_seen(&span());
+    converter.invocation_span_seen(ID, &span());
     converter.finish()
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use foldhash::HashMap;
 
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
-use wire::InvocationSpan;
+use wire::SpanIds;
 
 use crate::attributes::text;
 use crate::names;
@@ -60,18 +60,20 @@ impl SeenSpans {
         };
         self.add_trace(trace_id);
         if let Some(request_id) = text(&span.attributes, names::FAAS_INVOCATION_ID) {
-            self.add_invocation(&InvocationSpan {
-                request_id,
+            let span = SpanIds {
+                request_id: Some(request_id),
                 trace_id,
                 span_id,
                 parent_span_id: span.parent_span_id.as_slice().try_into().ok(),
                 is_entry: span.kind == SpanKind::Server as i32,
-            });
+                start_unix_nano: span.start_time_unix_nano,
+            };
+            self.add_invocation(request_id, &span);
         }
     }
 
-    pub(crate) fn add_invocation(&mut self, span: &InvocationSpan<'_>) {
-        let request_id = request_id_of(span.request_id);
+    pub(crate) fn add_invocation(&mut self, request_id: &str, span: &SpanIds<'_>) {
+        let request_id = request_id_of(request_id);
         if self.invocations.len() >= MOST && !self.invocations.contains_key(&request_id) {
             return;
         }
@@ -106,7 +108,7 @@ impl SeenSpans {
 }
 
 impl Traced {
-    fn add(&mut self, span: &InvocationSpan<'_>) {
+    fn add(&mut self, span: &SpanIds<'_>) {
         if self.trace_id != Some(span.trace_id) {
             self.trace_id = None;
         }

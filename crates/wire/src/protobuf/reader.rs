@@ -212,6 +212,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn plain_attribute_accepts_only_the_common_encoding() {
+        let plain = [0x0a, 1, b'k', 0x12, 2, 0x18, 5];
+        assert_eq!(plain_attribute(&plain), Some((&b"k"[..], &[0x18, 5][..])));
+        let value_first = [0x12, 2, 0x18, 5, 0x0a, 1, b'k'];
+        let with_another_field = [&plain[..], &[0x18, 1]].concat();
+        for other in [&plain[..6], &value_first, &with_another_field, &[]] {
+            assert_eq!(plain_attribute(other), None, "{other:x?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn the_fast_and_slow_field_readers_agree(

@@ -9,28 +9,13 @@ use crate::view::text_attribute;
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
 
-/// A span with the attribute `faas.invocation_id`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvocationSpan<'a> {
-    /// The request id in the attribute.
-    pub request_id: &'a str,
-    /// The trace id.
-    pub trace_id: [u8; 16],
-    /// The span id.
-    pub span_id: [u8; 8],
-    /// The parent's span id, if any.
-    pub parent_span_id: Option<[u8; 8]>,
-    /// `true` if it serves an external request (SERVER, CONSUMER).
-    pub is_entry: bool,
-}
-
 // A static, because creating a finder takes longer than one search.
 static FIND_NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(FAAS_INVOCATION_ID));
 
 impl Request {
-    /// Returns each span with valid ids that names its invocation; none for other signals. Requests and spans without the
+    /// Passes the request id and each span with valid ids that names its invocation; none for other signals. Requests and spans without the
     /// attribute's name are not parsed.
-    pub fn each_invocation_span(&self, take: &mut dyn FnMut(InvocationSpan<'_>)) {
+    pub fn each_invocation_span(&self, take: &mut dyn FnMut(&str, SpanIds<'_>)) {
         if self.kind != SignalKind::Traces {
             return;
         }
@@ -47,8 +32,7 @@ impl Request {
                 && let Some(span) = SpanIds::of(span)
                 && let Some(request_id) = span.request_id
             {
-                let SpanIds { trace_id, span_id, parent_span_id, is_entry, .. } = span;
-                take(InvocationSpan { request_id, trace_id, span_id, parent_span_id, is_entry });
+                take(request_id, span);
             }
         }
     }
@@ -117,9 +101,9 @@ mod tests {
     fn found(spans: Vec<Span>) -> Vec<(String, Option<[u8; 8]>, bool)> {
         let request = Request::of_spans(None, spans);
         let mut found = Vec::new();
-        request.each_invocation_span(&mut |span: InvocationSpan<'_>| {
+        request.each_invocation_span(&mut |request_id, span| {
             assert_eq!((span.trace_id, span.span_id), ([1; 16], [2; 8]));
-            found.push((span.request_id.to_owned(), span.parent_span_id, span.is_entry));
+            found.push((request_id.to_owned(), span.parent_span_id, span.is_entry));
         });
         found
     }

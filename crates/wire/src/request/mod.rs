@@ -14,7 +14,7 @@ mod utf8;
 
 pub use check::{Limits, Malformed};
 #[cfg(feature = "decode")]
-pub use invocation_spans::{InvocationSpan, SpanIds};
+pub use invocation_spans::SpanIds;
 pub use merge::merge;
 
 use crate::field::span;

@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
-use wire::{InvocationSpan, Limits, LineReading, Metrics, Request, Signal as _, read_line_of};
+use wire::{Limits, LineReading, Metrics, Request, Signal as _, SpanIds, read_line_of};
 
 /// The bytes of records that may wait for the end of their invocation.
 const MOST_WAITING: usize = 256 * 1024;
@@ -135,21 +135,26 @@ impl PrintedLines {
     pub(super) fn spans_seen(&mut self, spans: &[ReceivedSpan]) {
         for span in spans {
             let Some(request_id) = &span.request_id else { continue };
-            let &ReceivedSpan { trace_id, span_id, parent_span_id, is_entry, .. } = span;
-            self.converter.invocation_span_seen(&InvocationSpan {
-                request_id,
+            let &ReceivedSpan { trace_id, span_id, parent_span_id, is_entry, start_unix_nano, .. } =
+                span;
+            let ids = SpanIds {
+                request_id: Some(request_id),
                 trace_id,
                 span_id,
                 parent_span_id,
                 is_entry,
-            });
+                start_unix_nano,
+            };
+            self.converter.invocation_span_seen(request_id, &ids);
             self.converter.trace_seen(trace_id);
         }
     }
 
     pub(super) fn spans_of(&mut self, request: &Request) {
         request.each_trace_id(&mut |trace_id| self.converter.trace_seen(trace_id));
-        request.each_invocation_span(&mut |span| self.converter.invocation_span_seen(&span));
+        request.each_invocation_span(&mut |id, span| {
+            self.converter.invocation_span_seen(id, &span);
+        });
     }
 
     /// Returns the time of the oldest waiting record.
