@@ -53,9 +53,10 @@ fn is_standard(number: usize) -> bool {
 }
 
 /// The behaviour of CloudWatch Logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Logs {
     /// With the quotas of an account, refusals and lost answers.
+    #[default]
     IsBusy,
     Works,
     Refuses,
@@ -64,7 +65,7 @@ enum Logs {
 }
 
 /// CloudWatch Logs in an account: its log groups with their filters. And the bucket for CloudFormation's answer.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Account {
     logs: Logs,
     /// Number of answers refused before the first accepted one.
@@ -100,20 +101,7 @@ impl Account {
             (name(number), Group { class, created_ms: 0, filters, added: 0 })
         };
         let groups = (0..LOG_GROUPS).map(group).collect();
-        let (quotas, in_flight) = (BTreeMap::new(), BTreeSet::new());
-        let (logs, answers) = (Logs::IsBusy, Vec::new());
-        Self {
-            logs,
-            refuses: 0,
-            answers,
-            groups,
-            quotas,
-            seed,
-            calls: 0,
-            throttled: 0,
-            in_flight,
-            messages: 0,
-        }
+        Self { groups, seed, ..Self::default() }
     }
 
     /// One of this number of calls, chosen by the seed.
@@ -378,10 +366,7 @@ fn long_texts_are_truncated_to_fit_the_response() {
 
 impl Fake {
     fn answers(logs: Logs) -> Self {
-        let mut account = Account::new(7);
-        account.groups.clear();
-        account.logs = logs;
-        Self(Arc::new(Mutex::new(account)))
+        Self(Arc::new(Mutex::new(Account { logs, ..Account::default() })))
     }
 
     /// The only answer to CloudFormation: status and reason.

@@ -1,9 +1,9 @@
 //! Properties of requests and lines over generated telemetry.
 
 use lambda_otlp_wire::edit::{Edit, Editor, Head};
-use lambda_otlp_wire::view::{Container, Item};
+use lambda_otlp_wire::view::{Container, Item, data_points, metric_head_bytes};
 use lambda_otlp_wire::{
-    Envelope, Limits, LineEncoder, LineLimits, Metrics, Request, Signal, SignalKind, Traces, merge,
+    Envelope, Limits, LineEncoder, LineLimits, Request, Signal, SignalKind, Traces, merge,
     read_line,
 };
 use opentelemetry_proto::tonic::common::v1::{
@@ -77,7 +77,7 @@ fn spans(shape: &Shape, next: &mut u32) -> Request {
     Request::encode::<Traces>(&Traces::request(containers.collect()))
 }
 
-fn data_points(points_per_metric: &[u8]) -> Request {
+fn metrics(points_per_metric: &[u8]) -> Request {
     let mut next = 0;
     let metrics = points_per_metric.iter().enumerate().map(|(index, points)| {
         let data_points = (0..*points)
@@ -124,29 +124,17 @@ fn places(requests: &[Request]) -> BTreeMap<String, (String, String)> {
     places
 }
 
-fn points(requests: &[Request]) -> Vec<(String, i64)> {
-    let mut points = Vec::new();
-    for request in requests {
-        for container in request.decode::<Metrics>().unwrap().unwrap().resource_metrics {
-            for metric in container.scope_metrics.into_iter().flat_map(|scope| scope.metrics) {
-                let data = match metric.data.unwrap() {
-                    metric::Data::Gauge(gauge) => gauge.data_points,
-                    metric::Data::Sum(sum) => {
-                        assert!(sum.is_monotonic && sum.aggregation_temporality == 1);
-                        sum.data_points
-                    }
-                    _ => unreachable!("only gauges and sums are made"),
-                };
-                for point in data {
-                    let Some(number_data_point::Value::AsInt(value)) = point.value else {
-                        panic!()
-                    };
-                    points.push((metric.name.clone(), value));
-                }
-            }
-        }
-    }
-    points
+/// The data points with the name of their metric, and the size of its other fields.
+fn points(requests: &[Request]) -> Vec<(String, usize, Vec<u8>)> {
+    let metrics = requests.iter().flat_map(Request::messages);
+    let points = metrics.flat_map(|metric| {
+        let point = |point: Item<'_>| {
+            let name = point.metric_name().to_owned();
+            (name, metric_head_bytes(metric), point.bytes.to_vec())
+        };
+        data_points(metric).map(point).collect::<Vec<_>>()
+    });
+    points.collect()
 }
 
 fn containers(request: &Request) -> Vec<ResourceSpans> {
@@ -181,7 +169,7 @@ proptest! {
         metrics in prop::collection::vec(0..5u8, 0..5),
         sizes in prop::collection::vec(0..9usize, 0..5),
     ) {
-        for request in [spans(&shape, &mut 0), data_points(&metrics)] {
+        for request in [spans(&shape, &mut 0), self::metrics(&metrics)] {
             let parts = request.clone().parts(&sizes);
             let mut left = request.items();
             for (part, size) in parts.iter().zip(sizes.iter().chain([&usize::MAX])) {
