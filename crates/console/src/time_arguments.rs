@@ -41,7 +41,10 @@ impl TimeArgument {
         if let Ok(ago) = parse_duration(text) {
             return Ok(Self::Ago(ago));
         }
+        // Without a zone, a user may mean another than UTC.
+        let time = text.get("2026-09-21".len()..).unwrap_or_default();
         timestamp::parse(text)
+            .filter(|_| time.contains(['Z', 'z', '+', '-']))
             .and_then(|unix_nano| i64::try_from(unix_nano / 1_000_000).ok())
             .map(Self::At)
             .ok_or_else(|| "expected 2026-09-21T14:13:20Z, or how long ago: 2h".to_owned())
