@@ -52,14 +52,7 @@ async fn invoke(event: &str, variables: &[(&str, &str)]) -> Invoked {
 }
 
 async fn fake() -> FakeOpenObserve {
-    FakeOpenObserve::builder()
-        .organization("default")
-        .strict_organizations()
-        .user(USER, PASSWORD)
-        .no_window()
-        .start()
-        .await
-        .unwrap()
+    FakeOpenObserve::builder().user(USER, PASSWORD).no_window().start().await.unwrap()
 }
 
 #[tokio::test]

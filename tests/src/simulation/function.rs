@@ -1,4 +1,4 @@
-//! The function of the simulations: the very program that tells them, started by the local Lambda as a bootstrap.
+//! The function of the simulations: the program that runs them, started by the local Lambda as a bootstrap.
 //!
 //! It sends spans to the extension as an SDK would, notes which were acknowledged, and ends as its payload says.
 

@@ -1,4 +1,4 @@
-//! The states of function and extension: instructions of the function, and disturbances around it. The tests tell
+//! The states of function and extension: instructions of the function, and disturbances around it. The tests run
 //! each state with the layer and without; `bench` measures some.
 
 use local_lambda::Initialization;

@@ -1,4 +1,4 @@
-//! How a fake is set up.
+//! Sets the fake up.
 
 use super::shared::Shared;
 use super::{FakeOpenObserve, Server, server};
@@ -6,32 +6,17 @@ use local_lambda::HttpServer;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Why a fake did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FakeOpenObserveError {
-    #[error("cannot listen on 127.0.0.1:{port}")]
-    Listen { port: u16, source: std::io::Error },
-}
-
 /// Sets up a [`FakeOpenObserve`], with OpenObserve's defaults.
 #[derive(Default)]
 #[must_use]
 pub struct Builder {
     config: Config,
-    port: u16,
 }
 
 impl Builder {
-    /// An organization that exists. Without any there is `default`.
+    /// An organization that may be read; a client creates others by writing. Without any there is `default`.
     pub fn organization(mut self, name: &str) -> Self {
         self.config.organizations.push(name.to_owned());
-        self
-    }
-
-    /// Answers 404 for unknown organizations, as to users without root's rights. Otherwise a client creates them by writing.
-    pub fn strict_organizations(mut self) -> Self {
-        self.config.strict_organizations = true;
         self
     }
 
@@ -67,14 +52,9 @@ impl Builder {
         self
     }
 
-    /// A fixed port, in place of a free port that the system selects.
-    pub fn port(mut self, port: u16) -> Self {
-        self.port = port;
-        self
-    }
-
-    pub async fn start(self) -> Result<FakeOpenObserve, FakeOpenObserveError> {
-        let Self { mut config, port } = self;
+    /// Starts on a free port.
+    pub async fn start(self) -> std::io::Result<FakeOpenObserve> {
+        let mut config = self.config;
         if config.organizations.is_empty() {
             config.organizations.push("default".to_owned());
         }
@@ -83,8 +63,7 @@ impl Builder {
         let shared = Arc::new(Shared::new(config));
         let same = Arc::clone(&shared);
         let respond = move |request| server::respond(Arc::clone(&same), request);
-        let http = HttpServer::listen(port, respond).await;
-        let http = http.map_err(|source| FakeOpenObserveError::Listen { port, source })?;
+        let http = HttpServer::listen(0, respond).await?;
         let address = http.address();
         let url = format!("http://{address}");
         let base = format!("{url}/api/{organization}");
@@ -107,7 +86,6 @@ pub(super) struct Config {
     /// `email:password`, as in Basic authorization.
     pub(super) users: Vec<String>,
     pub(super) organizations: Vec<String>,
-    pub(super) strict_organizations: bool,
     pub(super) past: Duration,
     pub(super) future: Duration,
     pub(super) payload_limit: usize,
@@ -123,7 +101,6 @@ impl Default for Config {
         Self {
             users: Vec::new(),
             organizations: Vec::new(),
-            strict_organizations: false,
             past: Duration::from_hours(5),
             future: Duration::from_hours(24),
             payload_limit: 200 * 1024 * 1024,

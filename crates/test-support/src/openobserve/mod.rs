@@ -37,7 +37,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-pub use self::builder::{Builder, FakeOpenObserveError};
+pub use self::builder::Builder;
 pub use self::script::{Faults, ScriptedResponse};
 pub use self::store::{
     Counts, ReceivedRequest, Stored, StoredJson, StoredLogRecord, StoredMetric, StoredSpan,
@@ -58,7 +58,7 @@ impl FakeOpenObserve {
     }
 
     /// [`FakeOpenObserve::builder`] as it is.
-    pub async fn start() -> Result<Self, FakeOpenObserveError> {
+    pub async fn start() -> std::io::Result<Self> {
         Self::builder().start().await
     }
 

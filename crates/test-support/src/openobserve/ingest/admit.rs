@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use crate::openobserve::Signal;
 use crate::openobserve::builder::Config;
 use crate::openobserve::http_response::HttpResponse;
-use crate::openobserve::route::{Target, unknown_organization};
+use crate::openobserve::route::Target;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
@@ -71,11 +71,6 @@ pub(crate) fn authorize(config: &Config, headers: &HeaderMap) -> Result<(), Http
     }
     let reply = HttpResponse::text(401, "Unauthorized Access");
     Err(reply.with_header("www-authenticate", "Bearer realm=\"openobserve\""))
-}
-
-pub(crate) fn organization(config: &Config, target: &Target) -> Result<(), HttpResponse> {
-    let is_known = config.organizations.iter().any(|known| known == target.organization());
-    if is_known || !config.strict_organizations { Ok(()) } else { Err(unknown_organization()) }
 }
 
 /// Returns `true` if the body is JSON. Logs compare the whole value; traces and metrics accept parameters after JSON;

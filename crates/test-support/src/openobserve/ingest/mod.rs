@@ -162,7 +162,6 @@ pub(crate) fn ingest(
     // The encoding is checked before authorization.
     submission.encoding?;
     admit::authorize(config, &submission.headers)?;
-    admit::organization(config, &target)?;
     submission.inflated?;
     let is_json = admit::content_type(&submission.headers, &target)?;
     let decoded = submission.decoded.unwrap_or_else(|| Err("Invalid proto: nothing".to_owned()));
