@@ -1,14 +1,13 @@
 //! Extension and forwarder together, as processes, beside a function without an SDK. The demo's tests have functions with one.
 
-use lambda_otlp_tests::{binary, layer};
-use local_lambda::{FunctionSpec, Lambda, free_port};
+use lambda_otlp_tests::forwarded;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
-use test_support::openobserve::{FakeOpenObserve, StoredMetric};
+use test_support::openobserve::StoredMetric;
 
 const AMPLE: Duration = Duration::from_mins(1);
 
@@ -38,28 +37,11 @@ fn points(metrics: &[StoredMetric], name: &str) -> f64 {
 #[tokio::test]
 async fn a_custom_runtime_without_an_sdk_has_all_signals() {
     let bootstrap = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/custom-runtime/bootstrap");
-    let fake = FakeOpenObserve::builder().no_window().start().await.unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let layer = layer(directory.path());
-    let lambda = Lambda::start().await.unwrap();
-    let forwarder = FunctionSpec::new("forwarder", binary("lambda-otlp-forwarder"))
-        .timeout(AMPLE)
-        .env("LAMBDA_OTLP_ENDPOINT", fake.base());
-    lambda.create_function(forwarder).unwrap();
-    let orders = FunctionSpec::new("orders", bootstrap)
-        .timeout(AMPLE)
-        .layer(layer)
-        .env("OTEL_LAMBDA_RECEIVER_PORT", free_port().to_string());
-    lambda.create_function(orders).unwrap();
-    lambda.subscribe("/aws/lambda/orders", "forwarder").unwrap();
-    let mut request_ids = Vec::new();
-    for order in ["a book", "a sold out book"] {
-        request_ids
-            .push(lambda.invoke("orders", json!(order).to_string()).await.unwrap().request_id);
-    }
-    lambda.recycle("orders").await.unwrap();
-    lambda.flush_subscriptions().await;
-    lambda.wait_for_async_invocations().await;
+    let events = ["a book", "a sold out book"];
+    let (fake, invocations) = forwarded(directory.path(), bootstrap, AMPLE, &events).await;
+    let request_ids = invocations.into_iter().map(|invocation| invocation.request_id);
+    let request_ids: Vec<String> = request_ids.collect();
 
     let spans = fake.spans();
     let served = spans.iter().filter(|span| span.item.kind == SpanKind::Server as i32);
@@ -95,5 +77,4 @@ async fn a_custom_runtime_without_an_sdk_has_all_signals() {
             .map(|record| text(&attribute(&record.item.attributes, "faas.invocation_id").unwrap()));
         assert_eq!(ids.collect::<Vec<_>>(), [request_id.as_str()], "{body}: {records:?}");
     }
-    lambda.shut_down().await;
 }

@@ -1,13 +1,10 @@
 //! A Go function with OpenTelemetry's SDK and the layer: each invocation has one trace, and a timeout loses no ended span.
 
-use lambda_otlp_tests::{binary, layer, workspace};
-use local_lambda::{FunctionSpec, Lambda, free_port};
+use lambda_otlp_tests::{forwarded, workspace};
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
-use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use test_support::openobserve::FakeOpenObserve;
 
 /// Debian's package of OpenTelemetry's SDK for Go.
 const SDK: &str = "/usr/share/gocode/src/go.opentelemetry.io/otel";
@@ -34,26 +31,9 @@ async fn each_go_invocation_has_one_server_span() {
     }
     let directory = tempfile::tempdir().unwrap();
     let bootstrap = build(directory.path());
-    let fake = FakeOpenObserve::builder().no_window().start().await.unwrap();
-    let lambda = Lambda::start().await.unwrap();
-    let forwarder = FunctionSpec::new("forwarder", binary("lambda-otlp-forwarder"))
-        .timeout(Duration::from_mins(1))
-        .env("LAMBDA_OTLP_ENDPOINT", fake.base());
-    lambda.create_function(forwarder).unwrap();
-    let port = free_port().to_string();
-    let orders = FunctionSpec::new("orders", bootstrap)
-        .timeout(Duration::from_secs(2))
-        .layer(layer(directory.path()))
-        .env("OTEL_LAMBDA_RECEIVER_PORT", &port)
-        .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://localhost:{port}"));
-    lambda.create_function(orders).unwrap();
-    lambda.subscribe("/aws/lambda/orders", "forwarder").unwrap();
-    for order in ["a book", "a sold out book", "a slow book"] {
-        lambda.invoke("orders", json!(order).to_string()).await.unwrap();
-    }
-    lambda.recycle("orders").await.unwrap();
-    lambda.flush_subscriptions().await;
-    lambda.wait_for_async_invocations().await;
+    let timeout = Duration::from_secs(2);
+    let events = ["a book", "a sold out book", "a slow book"];
+    let (fake, _) = forwarded(directory.path(), bootstrap, timeout, &events).await;
 
     let stored = fake.spans();
     let spans: Vec<&Span> = stored.iter().map(|span| &span.item).collect();
@@ -88,5 +68,4 @@ async fn each_go_invocation_has_one_server_span() {
     let served = serde_json::to_value(served).unwrap();
     let traces: Vec<_> = printed.iter().map(|record| &record["traceId"]).collect();
     assert_eq!(traces, [&served["traceId"]]);
-    lambda.shut_down().await;
 }

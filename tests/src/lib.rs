@@ -7,9 +7,11 @@
 )]
 pub mod simulation;
 
-use local_lambda::binaries;
+use local_lambda::{FunctionSpec, Invocation, Lambda, binaries, free_port};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
+use test_support::openobserve::FakeOpenObserve;
 
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -49,4 +51,40 @@ pub fn binary(name: &str) -> PathBuf {
 #[expect(clippy::unwrap_used, reason = "a test without its layer has to fail")]
 pub fn layer(folder: &Path) -> PathBuf {
     binaries::layer(folder, &binary(binaries::EXTENSION)).unwrap()
+}
+
+/// Invokes a function `orders` with the layer, and sends its log through the forwarder to a backend. Returns both.
+///
+/// # Panics
+/// When a part cannot be built or started.
+#[expect(clippy::unwrap_used, reason = "a test without its function has to fail")]
+pub async fn forwarded(
+    folder: &Path,
+    bootstrap: PathBuf,
+    timeout: Duration,
+    events: &[&str],
+) -> (FakeOpenObserve, Vec<Invocation>) {
+    let fake = FakeOpenObserve::builder().no_window().start().await.unwrap();
+    let lambda = Lambda::start().await.unwrap();
+    let forwarder = FunctionSpec::new("forwarder", binary("lambda-otlp-forwarder"))
+        .timeout(Duration::from_mins(1))
+        .env("LAMBDA_OTLP_ENDPOINT", fake.base());
+    lambda.create_function(forwarder).unwrap();
+    let port = free_port();
+    let orders = FunctionSpec::new("orders", bootstrap)
+        .timeout(timeout)
+        .layer(layer(folder))
+        .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://localhost:{port}"));
+    lambda.create_function(orders).unwrap();
+    lambda.subscribe("/aws/lambda/orders", "forwarder").unwrap();
+    let mut invocations = Vec::new();
+    for event in events {
+        invocations.push(lambda.invoke("orders", format!("{event:?}")).await.unwrap());
+    }
+    lambda.recycle("orders").await.unwrap();
+    lambda.flush_subscriptions().await;
+    lambda.wait_for_async_invocations().await;
+    lambda.shut_down().await;
+    (fake, invocations)
 }
