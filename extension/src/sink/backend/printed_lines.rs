@@ -135,8 +135,9 @@ impl PrintedLines {
     pub(super) fn spans_seen(&mut self, spans: &[ReceivedSpan]) {
         for span in spans {
             let Some(request_id) = &span.request_id else { continue };
-            let &ReceivedSpan { trace_id, span_id, parent_span_id, is_entry, start_unix_nano, .. } =
-                span;
+            let &ReceivedSpan {
+                trace_id, span_id, parent_span_id, is_entry, start_unix_nano, ..
+            } = span;
             let ids = SpanIds {
                 request_id: Some(request_id),
                 trace_id,
