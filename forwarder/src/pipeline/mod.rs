@@ -196,15 +196,9 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
     async fn forward_log_events(&mut self, batch: &LogBatch, is_redriven: bool) {
         self.flusher.report.note_oldest(batch);
         let routing = self.router.route(batch, is_redriven);
-        // Each route has its own copy of the requests until they are delivered.
-        let most_bytes = match routing.routes.len() {
-            0 | 1 => usize::MAX,
-            routes => self.router.options.source.chunk_bytes / routes,
-        };
         let mut events = batch.events.as_slice();
         loop {
-            let chunk = first_of(events, most_bytes);
-            let taken = self.forward_chunk(batch, chunk, &routing).await;
+            let taken = self.forward_chunk(batch, events, &routing).await;
             events = events.get(taken.max(1)..).unwrap_or_default();
             self.flusher.flush_if_full().await;
             if events.is_empty() {
@@ -273,17 +267,6 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
 /// Calls a function that reads untrusted content. `None` if it panics.
 fn caught<T>(read: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(read)).ok()
-}
-
-/// Returns the first log events with about `most_bytes` of messages, at least one.
-fn first_of(events: &[LogEvent], most_bytes: usize) -> &[LogEvent] {
-    let mut bytes = 0_usize;
-    let end = events.iter().position(|event| {
-        let is_end = bytes >= most_bytes;
-        bytes = bytes.saturating_add(event.message.len());
-        is_end
-    });
-    end.and_then(|end| events.get(..end.max(1))).unwrap_or(events)
 }
 
 #[derive(Clone, Debug)]
