@@ -52,7 +52,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // anstream writes colours only to a terminal, and none if NO_COLOR is set.
     let mut out = anstream::stdout().lock();
     if arguments.json {
-        writeln!(out, "{}", as_json(&checks))?;
+        let as_json = |Check { name, verdict, text }: &Check| serde_json::json!({ "name": name, "verdict": verdict.as_str(), "text": text });
+        writeln!(out, "{}", checks.iter().map(as_json).collect::<serde_json::Value>())?;
     } else {
         for check in &checks {
             write(check, &mut out)?;
@@ -91,11 +92,6 @@ async fn checked(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> {
         Err(check) => checks.push(check.clone()),
     }
     checks
-}
-
-fn as_json(checks: &[Check]) -> serde_json::Value {
-    let as_json = |Check { name, verdict, text }: &Check| serde_json::json!({ "name": name, "verdict": verdict.as_str(), "text": text });
-    checks.iter().map(as_json).collect()
 }
 
 /// Runs the checks of settings and backend, until one fails.

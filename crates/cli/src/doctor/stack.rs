@@ -79,14 +79,12 @@ pub(crate) async fn check(
     let now = time_arguments::now_unix_nano();
     let recent = Recent::since(logs.clone(), arguments.since.millis(now), now);
     // Not every stack has a subscriber.
-    let subscriber = match &arguments.stack {
-        Some(stack) => resource_name(aws, stack, "SubscriberFunction").await.ok(),
-        None => None,
-    };
-    let subscriber = match subscriber {
-        Some(name) => aws::function(aws, &name).await.ok().map(Function::of),
-        None => None,
-    };
+    let mut subscriber = None;
+    if let Some(stack) = &arguments.stack
+        && let Ok(name) = resource_name(aws, stack, "SubscriberFunction").await
+    {
+        subscriber = aws::function(aws, &name).await.ok().map(Function::of);
+    }
     checks.extend(pipeline::check(aws, function, subscriber, &sources, &recent).await);
     if !arguments.log_groups.is_empty() {
         let streams = sources.into_iter().filter_map(|source| source.event_source_arn);
