@@ -1,6 +1,7 @@
 //! Base64: writes RFC 4648 §4, reads any spelling, with SIMD if the feature `bulk` is on.
 
 use ::base64::Engine as _;
+#[cfg(any(feature = "encode", not(feature = "bulk")))]
 use ::base64::engine::general_purpose::STANDARD;
 #[cfg(feature = "decode")]
 use ::base64::{
