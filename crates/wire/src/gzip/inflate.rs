@@ -67,15 +67,18 @@ pub(crate) fn inflate_counted(
 fn inflate_members(input: &[u8], max_bytes: usize, out: &mut Vec<u8>) -> Result<(), InflateError> {
     let mut rest = input;
     for _ in 0..MAX_MEMBERS {
-        #[expect(clippy::disallowed_types, reason = "the next line bounds it")]
-        let mut member = flate2::bufread::GzDecoder::new(rest);
-        let room = max_bytes.saturating_sub(out.len()) as u64;
-        // One byte more than allowed distinguishes a stream of exactly `max_bytes` from a longer one.
-        member.by_ref().take(room + 1).read_to_end(out).map_err(|error| inflate_error(&error))?;
-        if out.len() > max_bytes {
-            return Err(InflateError::TooLarge { max_bytes });
+        let deflated = rest.get(header_len(rest)?..).ok_or(InflateError::EndsEarly)?;
+        let begin = out.len();
+        let consumed = inflate_stream(false, deflated, max_bytes, out)?;
+        let behind = deflated.get(consumed..).unwrap_or_default();
+        let (trailer, behind) = behind.split_at_checked(8).ok_or(InflateError::EndsEarly)?;
+        let inflated = out.get(begin..).unwrap_or_default();
+        // ISIZE is the size modulo 2^32.
+        let [a, b, c, d, ..] = (inflated.len() as u64).to_le_bytes();
+        if trailer != [crc32fast::hash(inflated).to_le_bytes(), [a, b, c, d]].concat() {
+            return Err(InflateError::Corrupt);
         }
-        rest = member.into_inner();
+        rest = behind;
         if !is_gzip(rest) {
             return Ok(());
         }
@@ -83,11 +86,41 @@ fn inflate_members(input: &[u8], max_bytes: usize, out: &mut Vec<u8>) -> Result<
     Err(InflateError::TooManyMembers)
 }
 
-fn inflate_error(error: &std::io::Error) -> InflateError {
-    match error.kind() {
-        ErrorKind::UnexpectedEof => InflateError::EndsEarly,
-        _ => InflateError::Corrupt,
+/// Returns the length of a gzip member's header (RFC 1952, 2.3).
+fn header_len(member: &[u8]) -> Result<usize, InflateError> {
+    const CHECKSUM: u8 = 2;
+    const EXTRA: u8 = 4;
+    const NAME: u8 = 8;
+    const COMMENT: u8 = 16;
+    const RESERVED: u8 = 0xe0;
+    // The method is deflate.
+    let begin = [MAGIC[0], MAGIC[1], 8];
+    if begin.iter().zip(member).any(|(expected, found)| expected != found) {
+        return Err(InflateError::Corrupt);
     }
+    let flags = *member.get(3).ok_or(InflateError::EndsEarly)?;
+    if flags & RESERVED != 0 {
+        return Err(InflateError::Corrupt);
+    }
+    let two_bytes = |at: usize| {
+        let bytes = member.get(at..).and_then(|rest| rest.first_chunk());
+        bytes.copied().map(u16::from_le_bytes).ok_or(InflateError::EndsEarly)
+    };
+    let mut len = 10;
+    if flags & EXTRA != 0 {
+        len += 2 + usize::from(two_bytes(len)?);
+    }
+    for text in [NAME, COMMENT] {
+        if flags & text != 0 {
+            let rest = member.get(len..).unwrap_or_default();
+            len += 1 + memchr::memchr(0, rest).ok_or(InflateError::EndsEarly)?;
+        }
+    }
+    if flags & CHECKSUM != 0 {
+        // Not verified: the header contains no data that is used, and the data have their own checksum.
+        len += 2;
+    }
+    Ok(len)
 }
 
 /// Inflates `input` if it is exactly one gzip member whose stated size is at most `max_bytes`: faster, because the size is known.
@@ -112,8 +145,12 @@ struct BoundedReader<R> {
 
 impl<R: Read> Read for BoundedReader<R> {
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.inner.read(out);
-        let read = read.map_err(|error| std::io::Error::other(inflate_error(&error)))?;
+        let read = self.inner.read(out).map_err(|error| {
+            std::io::Error::other(match error.kind() {
+                ErrorKind::UnexpectedEof => InflateError::EndsEarly,
+                _ => InflateError::Corrupt,
+            })
+        })?;
         self.read += read;
         if self.read > self.max_bytes {
             return Err(std::io::Error::other(InflateError::TooLarge {
