@@ -74,6 +74,7 @@ async fn typical_mistakes_have_their_remedies() {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in [
         ("shop.log", "paid\n"),
+        ("otlp.log", include_str!("../fixtures/lines/python-1.jsonl")),
         ("old.log", "2024-01-02T03:04:05.678Z 2024/01/02/[$LATEST]0123 paid\n"),
         ("broken.json", "{\"awslogs\":{\"data\":\"x\"}"),
         ("garbage.json", include_str!("../fixtures/events/awslogs-one-garbage.json")),
