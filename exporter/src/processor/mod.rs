@@ -2,6 +2,7 @@
 
 mod buffer;
 pub(crate) mod end_attributes;
+pub(crate) mod integer_fields;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod spans;

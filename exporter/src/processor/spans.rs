@@ -2,6 +2,7 @@
 
 use super::buffer::{self, Buffer};
 use super::end_attributes;
+use super::integer_fields;
 use crate::bounded::block_on;
 use crate::config::{Config, DEFAULT_QUEUE_SIZE, MAX_QUEUE_SIZE};
 use crate::export::exporters::StdoutSpanExporter;
@@ -116,6 +117,7 @@ impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
             let id = span.span_context.span_id();
             let of_end = self.write_timeout.invocations().span_ended(id);
             end_attributes::settle(&mut span.attributes, &of_end);
+            integer_fields::settle(&mut span);
             let timeout = || self.write_timeout.get();
             self.buffer.push(span, timeout, |batch| {
                 if self.export(batch).is_err() {

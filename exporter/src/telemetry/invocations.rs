@@ -3,6 +3,7 @@
 
 use super::Telemetry;
 use crate::output::stderr;
+use crate::processor::integer_fields;
 use opentelemetry::trace::{SpanId, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{Span, SpanData};
@@ -333,8 +334,9 @@ impl Invocations {
         const MOST: usize = 1024;
         let mut state = self.lock();
         if state.open.len() < MOST
-            && let Some(span) = span.exported_data()
+            && let Some(mut span) = span.exported_data()
         {
+            integer_fields::settle(&mut span);
             // A context that was carried to another thread may have only the ids of the parent.
             let of_parent = || {
                 let is_parent =

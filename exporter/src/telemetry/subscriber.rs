@@ -3,6 +3,7 @@
 
 use super::Telemetry;
 use crate::handler::invocation_span::refuse;
+use crate::processor::integer_fields::{ForgetIntegers, NoteIntegers};
 use opentelemetry::Context;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use std::fmt;
@@ -37,7 +38,7 @@ where
         .with_threads(false)
         .with_tracked_inactivity(false)
         .with_target(false);
-    let spans = spans.with_filter(filter.spans());
+    let spans = NoteIntegers.and_then(spans).and_then(ForgetIntegers).with_filter(filter.spans());
     let records = Records {
         bridge: OpenTelemetryTracingBridge::new(&telemetry.signals.logger_provider),
         bridges_logs,

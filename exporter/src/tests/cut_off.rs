@@ -24,7 +24,7 @@ fn while_a_handler_blocks<R: Send + 'static>(
     let handler = move |event| {
         drop(tracing::info_span!("finished").entered());
         tracing::info!("reading");
-        let _open = tracing::info_span!("open", bank = "7", attempt = 7).entered();
+        let _open = tracing::info_span!("open", bank = "7", attempt = 7_u64).entered();
         blocked.send(()).unwrap();
         released.lock().unwrap().recv().unwrap();
         succeed(event)

@@ -1,6 +1,6 @@
 //! Child spans, log records and measurements of an invocation.
 
-use super::driver::{COMPACT, Function, Written, shown, status};
+use super::driver::{COMPACT, Function, Written, attribute, shown, status};
 use crate::export::losses::Loss;
 use expect_test::expect;
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _};
@@ -318,16 +318,64 @@ fn large_items_are_written_before_the_invocation_ends() {
     }
 }
 
+/// The argument types of `#[tracing::instrument]`.
+#[tracing::instrument]
+fn store(id: u64, small: u8, wide: i128, wider: u128, too_wide: u128, beyond: u64, text: &str) {
+    tracing::info!(id, "stored");
+}
+
 #[test]
-fn a_field_that_is_recorded_again_appears_once_with_its_last_value() {
+fn integer_fields_that_fit_otlp_are_integers_and_appear_once_with_their_last_value() {
     let function = Function::new();
-    let again = tracing::info_span!("again", done = 0);
-    for done in 1..=100 {
+    store(7, 8, -9, 10, u128::MAX, u64::MAX, "7");
+    let outer = tracing::info_span!("outer", items = 3_u64, left = tracing::field::Empty);
+    outer.in_scope(|| {
+        // A text that was given stays one, here and below.
+        tracing::info_span!("inner", items = "3").in_scope(|| ());
+        outer.record("left", 2_usize);
+    });
+    let again = tracing::info_span!("again", id = 7_u64, done = 0_u64);
+    again.record("id", "0x7");
+    for done in 1..=100_u64 {
         again.record("done", done);
     }
-    drop(again);
+    drop((outer, again));
     function.completion.complete();
-    assert_eq!(shown(&function.span().attributes), "done=100\n");
+    let written = function.written();
+    let of = |name: &&str| format!("{name}\n{}", shown(&written.span_named(name).attributes));
+    let all: String = ["store", "outer", "inner", "again"].iter().map(of).collect();
+    expect![[r#"
+        store
+        beyond="18446744073709551615"
+        id=7
+        small=8
+        text="7"
+        too_wide="340282366920938463463374607431768211455"
+        wide=-9
+        wider=10
+        outer
+        items=3
+        left=2
+        inner
+        items="3"
+        again
+        done=100
+        id="0x7"
+    "#]]
+    .assert_eq(&all);
+}
+
+#[test]
+fn an_unsampled_spans_integer_does_not_change_another_spans_text() {
+    let function = Function::with_variables(&[("OTEL_TRACES_SAMPLER", "always_off")]);
+    let recorded = Function::without_subscriber(&[], |config| config);
+    drop(tracing::info_span!("store", id = 7_u64));
+    let mut span = recorded.completion.tracer().start("other");
+    span.set_attribute(KeyValue::new("id", "7"));
+    span.end();
+    recorded.completion.complete();
+    assert_eq!(attribute(&recorded.span(), "id").as_deref(), Some("\"7\""));
+    drop(function);
 }
 
 #[test]

@@ -1,0 +1,167 @@
+//! Keeps integers of `tracing` fields as integers: `tracing-opentelemetry` only supports `i64`, and converts `u64`, including all
+//! unsigned arguments of `#[tracing::instrument]`, and 128-bit values to text.
+//!
+//! One layer notes such values while a span is open and passes them on when it starts and closes, another removes them. In
+//! between, on the same thread, the layer of `tracing-opentelemetry` starts or ends the span and thereby calls our processor.
+
+use opentelemetry::Value;
+use opentelemetry_sdk::trace::SpanData;
+use std::cell::RefCell;
+use std::fmt::Debug;
+use tracing::Subscriber;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+type Integers = Vec<(&'static str, i64)>;
+
+thread_local! {
+    /// Fields of the span that this thread starts or closes.
+    static PASSED_ON: RefCell<Integers> = const { RefCell::new(Vec::new()) };
+}
+
+pub(crate) fn settle(span: &mut SpanData) {
+    let integers = replace(Integers::new());
+    for (key, integer) in &integers {
+        for attribute in span.attributes.iter_mut().filter(|own| own.key.as_str() == *key) {
+            let is_text = matches!(&attribute.value, Value::String(text) if is_text_of(text.as_str(), *integer));
+            if is_text {
+                attribute.value = Value::I64(*integer);
+            }
+        }
+    }
+    // A span that starts as it closes is settled twice.
+    replace(integers);
+}
+
+/// The previous state. A terminating thread may have none.
+fn replace(integers: Integers) -> Integers {
+    PASSED_ON.try_with(|own| own.replace(integers)).unwrap_or_default()
+}
+
+/// Another value may have been set under the same key.
+fn is_text_of(text: &str, integer: i64) -> bool {
+    text.parse() == Ok(integer)
+}
+
+/// The layer below `tracing-opentelemetry`, which is called first.
+pub(crate) struct NoteIntegers;
+
+/// The layer above it.
+pub(crate) struct ForgetIntegers;
+
+/// Fields of an open span, in its extensions.
+struct Noted {
+    integers: Integers,
+    has_started: bool,
+}
+
+impl<S> Layer<S> for NoteIntegers
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut found = Found::default();
+        attributes.record(&mut found);
+        note(found, id, &context);
+        // The layer of `tracing-opentelemetry` starts an explicit parent, and other spans as they are entered.
+        if let Some(parent) = attributes.parent() {
+            start(parent, &context);
+        }
+    }
+
+    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
+        start(id, &context);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let mut found = Found::default();
+        values.record(&mut found);
+        note(found, id, &context);
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        let noted = context.span(&id).and_then(|span| span.extensions_mut().remove::<Noted>());
+        replace(noted.map(|noted| noted.integers).unwrap_or_default());
+    }
+}
+
+impl<S: Subscriber> Layer<S> for ForgetIntegers {
+    fn on_new_span(&self, _attributes: &Attributes<'_>, _id: &Id, _context: Context<'_, S>) {
+        replace(Integers::new());
+    }
+
+    fn on_enter(&self, _id: &Id, _context: Context<'_, S>) {
+        replace(Integers::new());
+    }
+
+    fn on_close(&self, _id: Id, _context: Context<'_, S>) {
+        replace(Integers::new());
+    }
+}
+
+/// Passes the fields on if the span has not started yet.
+fn start<S>(id: &Id, context: &Context<'_, S>)
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let Some(span) = context.span(id) else { return };
+    if let Some(noted) = span.extensions_mut().get_mut::<Noted>()
+        && !std::mem::replace(&mut noted.has_started, true)
+    {
+        replace(noted.integers.clone());
+    }
+}
+
+fn note<S>(Found(integers): Found, id: &Id, context: &Context<'_, S>)
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    if integers.is_empty() {
+        return;
+    }
+    let Some(span) = context.span(id) else { return };
+    let mut extensions = span.extensions_mut();
+    match extensions.get_mut::<Noted>() {
+        // A loop may record a field any number of times.
+        Some(Noted { integers: noted, .. }) => {
+            for (key, integer) in integers {
+                match noted.iter_mut().find(|(own, _)| *own == key) {
+                    Some((_, own)) => *own = integer,
+                    None => noted.push((key, integer)),
+                }
+            }
+        }
+        None => extensions.insert(Noted { integers, has_started: false }),
+    }
+}
+
+/// Integers that would become text; those beyond `i64`, which OTLP lacks, stay text.
+#[derive(Default)]
+struct Found(Integers);
+
+impl Found {
+    fn note(&mut self, field: &Field, value: impl TryInto<i64>) {
+        if let Ok(integer) = value.try_into() {
+            self.0.push((field.name(), integer));
+        }
+    }
+}
+
+impl Visit for Found {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.note(field, value);
+    }
+
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        self.note(field, value);
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.note(field, value);
+    }
+
+    fn record_debug(&mut self, _field: &Field, _value: &dyn Debug) {}
+}
