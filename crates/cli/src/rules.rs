@@ -6,7 +6,7 @@ use crate::{forward, terminal};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use console::quantity::plural;
-use forwarder::{Effect, Event, Items, MOST_BYTES, RuleSet, SourceLimits};
+use forwarder::{Effect, Event, Items, MOST_BYTES, MessageType, RuleSet, SourceLimits};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
@@ -141,7 +141,8 @@ impl Trial {
 
     /// Returns the remaining telemetry of the event.
     async fn event(&mut self, event: Event) -> anyhow::Result<Vec<Request>> {
-        for batch in event.batches(&SourceLimits::default()).flatten() {
+        let batches = event.batches(&SourceLimits::default()).flatten();
+        for batch in batches.filter(|batch| batch.message_type != MessageType::Control) {
             let origin = batch.origin.or_region(self.region.as_deref());
             let service_name = self.rules.service_name(&origin);
             let service_name = service_name.map(|name| format!("  service name: {name}"));

@@ -60,7 +60,7 @@ struct Which {
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  lambda-otlp subscribe --stack lambda-otlp --include '/aws/lambda/*' --exclude '*-dev'
+  lambda-otlp subscribe --stack lambda-otlp --include '/aws/lambda/*' --exclude '*-dev' --yes
   lambda-otlp subscribe --destination FORWARDER_ARN --tag team=shop --yes")]
 pub(crate) struct SubscribeArguments {
     #[command(flatten)]
@@ -77,7 +77,7 @@ pub(crate) struct SubscribeArguments {
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
-  lambda-otlp unsubscribe --stack lambda-otlp")]
+  lambda-otlp unsubscribe --stack lambda-otlp --yes")]
 pub(crate) struct UnsubscribeArguments {
     #[command(flatten)]
     which: Which,

@@ -122,7 +122,7 @@ pub enum Reason {
     #[error("has its two filters already ({0}): remove one")]
     Full(String),
     #[error(
-        "has another product's filter ({0}); `lambda-otlp subscribe --beside-others` adds ours"
+        "has another product's filter ({0}); `lambda-otlp subscribe --beside-others --yes` adds ours"
     )]
     Foreign(String),
     /// Another owner's filter leads to our forwarder: with ours every event would arrive twice.

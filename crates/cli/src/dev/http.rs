@@ -45,7 +45,9 @@ async fn answer(
     };
     let body = body.to_bytes();
     if parts.uri.path().starts_with("/2015-03-31/functions/") {
-        let (body, has_failed) = match function.invoke(&body).await {
+        // `aws lambda invoke` without a payload sends nothing.
+        let event: &[u8] = if body.is_empty() { b"{}" } else { &body };
+        let (body, has_failed) = match function.invoke(event).await {
             Some(InvocationResult::Response(body)) => (body, false),
             Some(InvocationResult::FunctionError { body, .. }) => (body, true),
             _ => (Bytes::from_static(b"{}"), true),
@@ -124,14 +126,12 @@ fn event(parts: &Parts, body: &Bytes, now_unix_nano: u64) -> Value {
 #[serde(rename_all = "camelCase")]
 struct Described {
     status_code: u16,
-    #[serde(default)]
-    headers: Map<String, Value>,
-    #[serde(default)]
-    cookies: Vec<Value>,
+    // Go's types write empty fields as null.
+    headers: Option<Map<String, Value>>,
+    cookies: Option<Vec<Value>>,
     #[serde(default)]
     body: Value,
-    #[serde(default)]
-    is_base64_encoded: bool,
+    is_base64_encoded: Option<bool>,
 }
 
 /// Converts the handler's result to a response. A result without a status is the body.
@@ -149,12 +149,13 @@ fn described(result: Value) -> Option<Response<Full<Bytes>>> {
     let result: Described = serde_json::from_value(result).ok()?;
     let body = match &result.body {
         Value::Null => Bytes::new(),
-        body if result.is_base64_encoded => STANDARD.decode(text(body)).ok()?.into(),
+        body if result.is_base64_encoded == Some(true) => STANDARD.decode(text(body)).ok()?.into(),
         body => text(body).into(),
     };
     let mut response = json_body(StatusCode::from_u16(result.status_code).ok()?, body);
-    let cookies = result.cookies.into_iter().map(|cookie| ("set-cookie".to_owned(), cookie));
-    for (name, value) in result.headers.into_iter().chain(cookies) {
+    let cookies = result.cookies.into_iter().flatten();
+    let cookies = cookies.map(|cookie| ("set-cookie".to_owned(), cookie));
+    for (name, value) in result.headers.into_iter().flatten().chain(cookies) {
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
         let value = HeaderValue::from_str(&text(&value)).ok()?;
         if name == http::header::CONTENT_TYPE {
@@ -246,7 +247,7 @@ mod tests {
         )
         .await;
         check(
-            r#"{"statusCode":404,"body":"bm8=","isBase64Encoded":true}"#,
+            r#"{"statusCode":404,"body":"bm8=","isBase64Encoded":true,"headers":null,"cookies":null}"#,
             "404 content-type: application/json | no",
         )
         .await;

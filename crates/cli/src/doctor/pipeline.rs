@@ -35,7 +35,10 @@ pub(super) async fn check(
     // `redrive` without `--yes` shows the reasons and sends nothing.
     let redrive = |from: &str| {
         let to = retry.map(|to| format!(" --to {to}")).unwrap_or_default();
-        format!("`lambda-otlp redrive {from}{to}` shows why, and with --yes sends them again")
+        let region = aws.region().map(|region| format!(" --region {region}")).unwrap_or_default();
+        format!(
+            "`lambda-otlp redrive {from}{to}{region}` shows why, and with --yes sends them again"
+        )
     };
     if let Some(url) = queue_url("LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL") {
         let meaning = format!("are dead letters: {}", redrive(&format!("--from {url}")));

@@ -118,7 +118,7 @@ pub(crate) fn subscription(
 fn without_compact_lines(group: &str, filter: &Filter) -> Option<Check> {
     let names = |marker| filter.pattern.contains(marker);
     let text = format!(
-        "{group}: {} selects no compact lines, so it omits the telemetry of functions with LAMBDA_OTLP_LINE=compact: update the stack, or run `lambda-otlp subscribe` again",
+        "{group}: {} selects no compact lines, so it omits the telemetry of functions with LAMBDA_OTLP_LINE=compact: update the stack, or run `lambda-otlp subscribe … --yes` again",
         filter.described()
     );
     (names(MARKER) && !names(COMPACT_MARKER)).then(|| Check::warning("filter", text))
@@ -166,7 +166,7 @@ pub(crate) fn double_wiring(
     let variable = sent_directly(variables)?;
     let filter = filters.iter().find(|filter| !filter.pattern.contains("$.spill"))?;
     let text = format!(
-        "{function} is in direct mode ({variable}), and {} also forwards its log: that telemetry is stored twice; run `lambda-otlp subscribe --collect spilled`, or set LAMBDA_OTLP_OUTPUT=stdout",
+        "{function} is in direct mode ({variable}), and {} also forwards its log: that telemetry is stored twice; run `lambda-otlp subscribe … --collect spilled --yes`, or set LAMBDA_OTLP_OUTPUT=stdout",
         filter.described()
     );
     Some(Check::failed("double wiring", text))

@@ -203,8 +203,11 @@ async fn create_rare_streams(
         if there.contains(stream) || !asked.contains(stream) {
             continue;
         }
-        if !report.dry_run {
-            api.export(zero(metric)).await.with_context(|| format!("cannot create {stream}"))?;
+        if !report.dry_run
+            && let Err(error) = api.export(zero(metric)).await
+        {
+            report.add("install", stream, Err(error))?;
+            continue;
         }
         report.row("install", stream, "created with one zero, because it was missing")?;
         there.insert(stream.to_owned());

@@ -30,6 +30,14 @@ enum LetterContent {
 impl Letter {
     pub(crate) fn from_message(body: &str) -> anyhow::Result<Self> {
         let not_parked = match Parked::from_body(body) {
+            // A message that an older forwarder could not read, and stored unchanged.
+            Ok(Parked { content: Content::Raw(bytes), reason, .. }) => {
+                let reason = short(&reason, MOST_REASON_CHARS);
+                let unreadable = || format!("invalid bytes ({reason})");
+                let body = String::from_utf8(bytes).with_context(unreadable)?;
+                let letter = Self::from_message(&body).with_context(unreadable)?;
+                return Ok(Self { reason, ..letter });
+            }
             Ok(parked) => return Ok(Self::from_parked(parked)),
             Err(not_parked) => not_parked,
         };

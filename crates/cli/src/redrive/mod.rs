@@ -11,6 +11,7 @@ use crate::terminal;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
 use console::quantity::plural;
 use console::time_arguments;
 use forwarder::Message;
@@ -21,6 +22,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use store::{Bucket, DeadLetterQueue, Found, Store};
 
 #[derive(clap::Args)]
@@ -144,10 +146,15 @@ struct Redrive<'a> {
     stop: Arc<AtomicBool>,
 }
 
+/// Received messages are hidden for minutes. One that is sent after that could be received and sent twice.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+
 impl<'a> Redrive<'a> {
     fn new(arguments: &'a Arguments, to: &'a str, aws: &SdkConfig) -> Self {
         // A retry could duplicate a message.
-        let without_retries = aws.to_builder().retry_config(RetryConfig::disabled()).build();
+        let timeouts = TimeoutConfig::builder().operation_timeout(SEND_TIMEOUT).build();
+        let without_retries =
+            aws.to_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts).build();
         Self {
             filters: &arguments.filters,
             retry_queue: aws_sdk_sqs::Client::new(&without_retries),

@@ -266,6 +266,19 @@ fn check_table(summary: &Summary, dry_run: bool, expected: &Expect) {
 }
 
 #[test]
+fn a_message_that_was_stored_unchanged_is_read_again() {
+    let raw = |bytes: &[u8]| {
+        let content = Content::Raw(bytes.to_vec());
+        Letter::from_message(&body(Parked { content, items: 1, ..parked("too new", NOW) }))
+    };
+    let letter = raw(body(parked("x", NOW)).as_bytes()).unwrap();
+    assert_eq!((letter.reason.as_str(), letter.items), ("too new", 2));
+    for bytes in [&b"hello"[..], &[0xff, 0xfe]] {
+        assert_eq!(raw(bytes).err().unwrap().to_string(), "invalid bytes (too new)");
+    }
+}
+
+#[test]
 fn the_summary_lists_each_fate_with_its_reasons() {
     let mut summary = Summary::default();
     check_table(&summary, true, &expect!["no messages to send\n"]);

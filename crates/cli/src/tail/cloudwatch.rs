@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::error::SdkError;
 use console::time_arguments::{TimeArgument, now_unix_nano};
 use forwarder::LogEvent;
 use std::collections::{BTreeMap, HashMap};
@@ -23,7 +24,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 const OVERLAP_MS: i64 = 30_000;
 /// Newer events wait for related ones.
 const SETTLES_MS: i64 = 500;
-/// Enough for throttling, and for a network that returns after a minute.
+/// Enough for throttling.
 const ATTEMPTS: u32 = 10;
 
 /// Follows the log groups on a thread, until Ctrl-C.
@@ -85,13 +86,19 @@ struct Group {
 }
 
 impl Following {
-    /// Reads until an error.
+    /// Reads until an error that waiting does not end.
     async fn follow(&mut self) -> anyhow::Result<()> {
         loop {
             for group in &mut self.groups {
                 let began_ms = now_ms();
                 let read = group.read(&self.client).await;
-                read.with_context(|| format!("cannot read log group {}", group.name))?;
+                let read = read.with_context(|| format!("cannot read log group {}", group.name))?;
+                if let Err(unreachable) = read {
+                    self.sender
+                        .send(Incoming::Said(unreachable))
+                        .context("the display has ended")?;
+                    continue;
+                }
                 group.from_ms = group.from_ms.max(began_ms - OVERLAP_MS);
                 let from_ms = group.from_ms;
                 group.known.retain(|_, time_ms| *time_ms >= from_ms);
@@ -119,12 +126,17 @@ impl Following {
 }
 
 impl Group {
-    /// Gathers the new events.
-    async fn read(&mut self, client: &Client) -> anyhow::Result<()> {
+    /// Gathers the new events. The inner error says that AWS could not be reached.
+    async fn read(&mut self, client: &Client) -> anyhow::Result<Result<(), String>> {
         let request = client.filter_log_events().log_group_name(&self.name);
         let mut pages = request.start_time(self.from_ms).into_paginator().send();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| explain(&error))?;
+            let page = match page {
+                Err(error @ (SdkError::DispatchFailure(_) | SdkError::TimeoutError(_))) => {
+                    return Ok(Err(format!("{}: {}, trying again", self.name, explain(&error))));
+                }
+                page => page.map_err(|error| explain(&error))?,
+            };
             for event in page.events.unwrap_or_default() {
                 let id = event.event_id.unwrap_or_default();
                 let timestamp_ms = event.timestamp.unwrap_or_default();
@@ -135,7 +147,7 @@ impl Group {
                 }
             }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 }
 

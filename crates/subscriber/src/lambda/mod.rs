@@ -197,7 +197,7 @@ impl Parts {
             tracing::error!(
                 not_reached = report.not_reached(),
                 failed = report.failed(),
-                "subscription filters stay: `lambda-otlp unsubscribe` removes them"
+                "subscription filters stay: `lambda-otlp unsubscribe --yes` removes them"
             );
         }
         report
@@ -286,7 +286,7 @@ fn of_not_reached(request: &ResourceRequest, count: u64) -> String {
     let (stack, resource) = (&request.stack_id, &request.logical_resource_id);
     format!(
         "{count} log groups were not reached in time and may keep a subscription filter: delete the stack again; if that fails \
-         too, run `lambda-otlp unsubscribe --stack {stack}`, then delete the stack with `--retain-resources {resource}`"
+         too, run `lambda-otlp unsubscribe --stack {stack} --yes`, then delete the stack with `--retain-resources {resource}`"
     )
 }
 

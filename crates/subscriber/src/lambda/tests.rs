@@ -324,7 +324,7 @@ async fn a_deletion_fails_until_every_log_group_is_reached() {
     assert_eq!(answer["Status"], "FAILED");
     let reason = answer["Reason"].as_str().unwrap();
     assert!(reason.starts_with(&format!("{not_reached} log groups were not reached")), "{reason}");
-    assert!(reason.contains("`lambda-otlp unsubscribe --stack stack/o2`"), "{reason}");
+    assert!(reason.contains("`lambda-otlp unsubscribe --stack stack/o2 --yes`"), "{reason}");
     // As many as one run reaches.
     fake.0.lock().unwrap().groups.retain(|name, _| name.ends_with('3'));
     assert_eq!(delete().await["Status"], "SUCCESS");
