@@ -127,8 +127,13 @@ impl CredentialsEndpoint {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let url = reader.url(CREDENTIALS_FULL_URI)?;
         let token = reader.secret(AUTHORIZATION_TOKEN);
-        if url.scheme() != "https" && !is_local(&url) {
-            reader.mistake(CREDENTIALS_FULL_URI, "without TLS it must be on this machine");
+        // The AWS SDKs accept them too ("Container credential provider").
+        let of_containers = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
+        let is_of_aws = url.host_str().is_some_and(|host| of_containers.contains(&host));
+        if url.scheme() != "https" && !is_local(&url) && !is_of_aws {
+            let problem =
+                "without TLS it must be on this machine or at an address of AWS's containers";
+            reader.mistake(CREDENTIALS_FULL_URI, problem);
             return None;
         }
         Some(Self { url, token })

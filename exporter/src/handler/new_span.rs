@@ -76,10 +76,11 @@ pub(super) fn spans(
             .unwrap_or_else(|| function_name(lambda)),
         kind: kind.unwrap_or(SpanKind::Server),
         links: std::mem::take(&mut extracted.links),
+        fields: vec![KeyValue::new(names::FAAS_INVOCATION_ID, lambda.request_id.clone())],
         attributes: attributes(telemetry, lambda, options, extracted, &xray, &caller),
     };
     let root = with_trace_id(invocation_trace_id(&xray, &lambda.request_id), || {
-        let in_tracing = |name: &str, kind: &str| tracing::info_span!(parent: None, "invocation", otel.name = name, otel.kind = kind);
+        let in_tracing = |name: &str, kind: &str| tracing::info_span!(parent: None, "invocation", otel.name = name, otel.kind = kind, faas.invocation_id = lambda.request_id);
         let has_layer = telemetry.has_layer.load(Ordering::Relaxed);
         root.start(telemetry, &parent, has_layer.then_some(in_tracing))
     });
@@ -92,7 +93,8 @@ pub(super) fn spans(
     }
     let consumer = messages.map(|Messages { source, attributes, links }| {
         let name = Cow::Owned(format!("{source} process"));
-        let consumer = NewSpan { name, kind: SpanKind::Consumer, attributes, links };
+        let consumer =
+            NewSpan { name, kind: SpanKind::Consumer, fields: Vec::new(), attributes, links };
         let in_tracing = |name: &str, kind: &str| {
             tracing::info_span!(parent: &root.1, "messages", otel.name = name, otel.kind = kind)
         };
@@ -129,7 +131,6 @@ fn attributes(
 ) -> Vec<KeyValue> {
     let facts = &telemetry.facts;
     let mut attributes = function_attributes(lambda, facts.function_version.as_deref());
-    attributes.push(KeyValue::new(names::FAAS_INVOCATION_ID, lambda.request_id.clone()));
     attributes.push(KeyValue::new("faas.trigger", extracted.trigger.as_str()));
     attributes.push(KeyValue::new("faas.coldstart", facts.take_cold_start()));
     if let Some(tenant) = lambda.tenant_id.as_deref().filter(|tenant| !tenant.is_empty()) {
@@ -159,6 +160,8 @@ fn warn_of_unsampled(telemetry: &Telemetry) {
 struct NewSpan {
     name: Cow<'static, str>,
     kind: SpanKind,
+    /// Attributes that are fields of the span in `tracing`, where other subscribers see them.
+    fields: Vec<KeyValue>,
     attributes: Vec<KeyValue>,
     links: Vec<Link>,
 }
@@ -172,7 +175,7 @@ impl NewSpan {
         parent: &Context,
         in_tracing: Option<impl FnOnce(&str, &str) -> tracing::Span>,
     ) -> (Context, tracing::Span) {
-        let Self { name, kind, attributes, links } = self;
+        let Self { name, kind, mut fields, attributes, links } = self;
         if let Some(in_tracing) = in_tracing {
             let span = in_tracing(&name, kind_field(&kind));
             // This fails without our layer; then the span has no valid context.
@@ -184,7 +187,8 @@ impl NewSpan {
             }
         }
         let builder = telemetry.tracer.span_builder(name).with_kind(kind);
-        let builder = builder.with_attributes(attributes).with_links(links);
+        fields.extend(attributes);
+        let builder = builder.with_attributes(fields).with_links(links);
         let span = telemetry.tracer.build_with_context(builder, parent);
         (parent.with_span(span), tracing::Span::none())
     }

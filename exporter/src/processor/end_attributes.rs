@@ -2,6 +2,7 @@
 //! attribute that is set again, but OTLP requires unique keys.
 
 use opentelemetry::KeyValue;
+use std::collections::{HashMap, HashSet};
 
 /// Keeps each key once: the handler's value over the one of the end, which has set these keys, or else the last.
 ///
@@ -18,8 +19,10 @@ pub(crate) fn settle(attributes: &mut Vec<KeyValue>, of_end: &[&'static str]) {
         return;
     }
     let mut kept: Vec<KeyValue> = Vec::with_capacity(attributes.len());
+    let mut places = HashMap::new();
     for attribute in attributes.drain(..) {
-        match kept.iter_mut().find(|own| own.key == attribute.key) {
+        let place = *places.entry(attribute.key.clone()).or_insert(kept.len());
+        match kept.get_mut(place) {
             Some(own) => *own = attribute,
             None => kept.push(attribute),
         }
@@ -28,6 +31,6 @@ pub(crate) fn settle(attributes: &mut Vec<KeyValue>, of_end: &[&'static str]) {
 }
 
 fn has_duplicates(attributes: &[KeyValue]) -> bool {
-    let keys: Vec<&str> = attributes.iter().map(|own| own.key.as_str()).collect();
-    keys.iter().enumerate().any(|(at, key)| keys.iter().take(at).any(|other| other == key))
+    let mut seen = HashSet::with_capacity(attributes.len());
+    !attributes.iter().all(|own| seen.insert(own.key.as_str()))
 }

@@ -359,7 +359,15 @@ where
 
 /// Exporting the SDK's, Lambda runtime's and HTTP client's own events would create more of them, and the runtime's span around
 /// each invocation would be a separate trace.
-const INTERNAL: [&str; 9] = [
+const INTERNAL: [&str; 17] = [
+    "opentelemetry",
+    "opentelemetry_appender_log",
+    "opentelemetry_appender_tracing",
+    "opentelemetry_http",
+    "opentelemetry_otlp",
+    "opentelemetry_proto",
+    "opentelemetry_sdk",
+    "opentelemetry_stdout",
     "tracing_opentelemetry",
     "lambda_extension",
     "lambda_runtime",
@@ -395,7 +403,8 @@ fn is_of(target: &str, crates: &[&str]) -> bool {
 }
 
 fn is_internal(target: &str) -> bool {
-    target.starts_with("opentelemetry") || is_of(target, &INTERNAL)
+    // The SDK logs under the names of its packages, such as `opentelemetry-otlp`.
+    target.starts_with("opentelemetry-") || is_of(target, &INTERNAL)
 }
 
 /// Returns `true` for AWS's SDK. Its client of each service is a crate `aws_sdk_…` with a module for each operation.
@@ -426,6 +435,7 @@ mod tests {
         check("hyper_util::client::legacy", false);
         check("h2::codec", false);
         check("opentelemetry-otlp", false);
+        check("opentelemetry_orders", true);
         check("hyper_orders::store", true);
         check("h2_database", true);
         check("lambda_runtime_orders", true);

@@ -38,7 +38,19 @@ pub(crate) fn read(
     let limits = Limits { inflated_bytes: max_bytes, ..Limits::default() };
     let read = match format.encoding {
         Encoding::Json => {
-            Request::from_json(kind, &body, &limits).map_err(|error| error.to_string())
+            let read = |kind| Request::from_json(kind, &body, &limits);
+            let request = read(kind);
+            let has_items = |kind: &SignalKind| read(*kind).is_ok_and(|other| other.items() > 0);
+            // Unknown keys are ignored, and those of another signal are unknown: its items would be lost silently.
+            if request.as_ref().is_ok_and(|request| request.items() == 0)
+                && let Some(other) = SignalKind::ALL.into_iter().find(has_items)
+            {
+                let path = other.path();
+                return Err(Refusal::Invalid(format!(
+                    "the body holds {other}, which are received at {path}"
+                )));
+            }
+            request.map_err(|error| error.to_string())
         }
         Encoding::Protobuf => {
             Request::check_repairing(kind, body, &limits).map_err(|error| error.to_string())

@@ -188,6 +188,31 @@ fn a_broken_line_is_rejected_in_every_wrapping() {
 }
 
 #[test]
+fn more_than_100_items_need_12_bytes_each() {
+    let read_all = |bodies: &[&str]| {
+        let record = |body: &&str| format!(r#"{{"body":{{"stringValue":"{body}"}}}}"#);
+        let records = bodies.iter().map(record).collect::<Vec<_>>().join(",");
+        let reading = read_line(
+            &format!(
+                r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{records}]}}]}}],"x":1}}"#
+            ),
+            &Limits::default(),
+        );
+        let reading = reading.unwrap();
+        (reading.decoded.len(), reading.undecodable.len())
+    };
+    let read = |items: usize, body: &str| read_all(&vec![body; items]);
+    assert_eq!(read(100, ""), (1, 0));
+    assert_eq!(read(101, ""), (0, 1));
+    assert_eq!(read(101, "a body"), (1, 0));
+    // A record has 6 bytes beside its body, and so has the request beside its records.
+    let with_short =
+        |short: usize| read_all(&[vec!["a body"; 101 - short], vec!["short"; short]].concat());
+    assert_eq!(with_short(6), (1, 0));
+    assert_eq!(with_short(7), (0, 1));
+}
+
+#[test]
 fn the_lines_of_one_log_event_share_one_inflation_limit() {
     let bomb = fixture("bombs.jsonl").lines().nth(1).unwrap().to_owned();
     let bomb: serde_json::Value = serde_json::from_str(&bomb).unwrap();

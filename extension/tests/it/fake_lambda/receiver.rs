@@ -22,6 +22,19 @@ fn said(posted: &Posted) -> String {
 }
 
 #[tokio::test]
+async fn json_of_another_signal_is_rejected_with_its_path() {
+    let (lambda, _next) = Lambda::waiting(&[]).await;
+    let logs =
+        r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"x"}}]}]}]}"#;
+    let posted = lambda.otlp("/v1/traces", &[JSON], logs.as_bytes()).await;
+    assert_eq!(posted.status, 400);
+    assert!(said(&posted).contains("the body holds logs, which are received at /v1/logs"));
+    assert_eq!(lambda.otlp("/v1/logs", &[JSON], logs.as_bytes()).await.status, 200);
+    assert_eq!(lambda.otlp("/v1/traces", &[JSON], b"{}").await.status, 200, "nothing is nothing");
+    assert_eq!(lambda.stdout.lines(), [(SignalKind::Logs, 1)]);
+}
+
+#[tokio::test]
 async fn spans_are_written_to_stdout_before_acknowledgement() {
     let (lambda, next) = Lambda::waiting(&[]).await;
     let posted = lambda.protobuf(SignalKind::Traces, &traces(3)).await;
