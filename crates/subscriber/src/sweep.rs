@@ -165,11 +165,12 @@ impl Sweep<'_> {
     }
 }
 
-/// The first of this number of log groups in a run, in case time is too short for all. In each hour it is five twelfths of the list
-/// further, so that twelve runs begin with each twelfth once, and neighbouring runs far from each other.
+/// The first of this number of log groups in a run, in case time is too short for all. Twelve runs begin once with each twelfth of
+/// the list. The next twelve begin a 96th further, so that even a run that visits few log groups will begin near each.
 fn start(groups: usize, now: SystemTime) -> usize {
     let hour = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 3600;
-    groups * usize::try_from(hour * 5 % 12).unwrap_or_default() / 12
+    let part = hour * 5 % 12 * 8 + hour / 12 % 8;
+    groups * usize::try_from(part).unwrap_or_default() / 96
 }
 
 /// The common prefixes of these patterns. None begins with another.

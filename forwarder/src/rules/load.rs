@@ -64,6 +64,8 @@ pub enum RulesError {
     Parameter(String),
     #[error("Systems Manager did not answer in time")]
     Late,
+    #[error("they were not put in force")]
+    Interrupted,
     /// A destination for which no client can be created.
     #[error("destination {name}: {reason}")]
     Destination { name: String, reason: String },
@@ -104,7 +106,11 @@ impl LiveRules {
 
     /// Why no version is in force.
     pub(crate) fn missing(&self) -> Option<InvocationError> {
-        let error = self.problem.clone().filter(|_| !self.is_in_force)?;
+        if self.is_in_force {
+            return None;
+        }
+        // Without a problem, a panic has prevented that they were put in force.
+        let error = self.problem.clone().unwrap_or(RulesError::Interrupted);
         Some(InvocationError::Rules { place: self.source.to_string(), error })
     }
 
@@ -132,12 +138,17 @@ impl LiveRules {
             Ok(text) => {
                 let version = Some(version(&text));
                 // After an unreadable source, the same version counts as new.
-                let was_read = matches!(self.problem, None | Some(RulesError::Invalid(_)));
+                let was_read = match self.problem {
+                    None => self.is_in_force,
+                    Some(RulesError::Invalid(_)) => true,
+                    Some(_) => false,
+                };
                 if self.version == version && was_read {
                     return None;
                 }
+                let rules = RuleSet::parse(&text).map_err(RulesError::Invalid);
                 self.version = version;
-                RuleSet::parse(&text).map_err(RulesError::Invalid)
+                rules
             }
             Err(error) => Err(error),
         };
@@ -226,6 +237,17 @@ mod tests {
         check(60, denied, "access denied").await;
         check(60, Ok(BETTER), "none").await;
         check(60, Ok(BETTER), "").await;
+    }
+
+    #[tokio::test]
+    async fn rules_that_a_panic_kept_from_being_put_in_force_are_missing_and_read_again() {
+        let mut live = Case::new().live;
+        for _ in 0..2 {
+            let now = FreezeAwareInstant::now(UNIX_EPOCH);
+            let refreshed = live.refresh(now, |_| async { Ok(GOOD.to_owned()) }).await;
+            assert!(matches!(refreshed, Some(Ok(_))), "{refreshed:?}");
+            assert!(live.missing().is_some());
+        }
     }
 
     #[test]

@@ -80,12 +80,6 @@ impl Request {
         Ok(Self::counted(kind, bytes, items))
     }
 
-    /// Returns the number of items, if `bytes` are a request of this signal.
-    #[cfg(feature = "decode")]
-    pub fn count(kind: SignalKind, bytes: &[u8], limits: &Limits) -> Result<usize, Malformed> {
-        count_checked(kind, bytes, limits)
-    }
-
     /// Like [`check`](Self::check), but replaces invalid UTF-8 in strings with U+FFFD. protobufjs 7, used by older OpenTelemetry
     /// exporters for JavaScript, encodes half a surrogate pair as three invalid bytes. Text cut within an emoji contains one.
     #[cfg(feature = "decode")]
