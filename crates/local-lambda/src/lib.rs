@@ -22,7 +22,7 @@
 //! use std::time::Duration;
 //! use lambda_otlp_local_lambda::{FunctionSpec, Lambda};
 //!
-//! # async fn story() -> Result<(), lambda_otlp_local_lambda::Error> {
+//! # async fn example() -> Result<(), lambda_otlp_local_lambda::Error> {
 //! let lambda = Lambda::start().await?;
 //! lambda.create_function(FunctionSpec::new("forwarder", "target/debug/forwarder"))?;
 //! let orders = FunctionSpec::new("orders", "target/debug/orders").timeout(Duration::from_secs(3));

@@ -251,9 +251,9 @@ mod tests {
     const DEADLINE_MS: u64 = 60_000;
 
     /// A state, with the clock in milliseconds since the first invocation.
-    struct Story(InvocationState, Arc<Counts>);
+    struct Script(InvocationState, Arc<Counts>);
 
-    impl Story {
+    impl Script {
         fn new() -> Self {
             let config = Config::from_source(&BTreeMap::new());
             let counts = Arc::new(Counts::default());
@@ -300,40 +300,40 @@ mod tests {
 
     #[test]
     fn missing_telemetry_is_awaited_for_a_limited_time() {
-        let mut story = Story::new();
-        story.invoke("first", 0);
-        assert_eq!(story.next_at(0), TRUST_MS);
-        story.invoke("second", 100_000);
-        assert_eq!(story.next_at(100_000), 100_000 + TRUST_MS);
+        let mut script = Script::new();
+        script.invoke("first", 0);
+        assert_eq!(script.next_at(0), TRUST_MS);
+        script.invoke("second", 100_000);
+        assert_eq!(script.next_at(100_000), 100_000 + TRUST_MS);
     }
 
     #[test]
     fn telemetry_is_trusted_again_after_it_reports_an_end() {
-        let mut story = Story::new();
-        story.event(EventKind::InitStart, "", "success", 0);
-        story.invoke("first", 0);
-        assert_eq!(story.next_at(0), last_moment_ms(DEADLINE_MS));
-        story.invoke("second", 100_000);
-        assert_eq!(story.next_at(100_000), 100_000 + TRUST_MS);
-        story.event(EventKind::RuntimeDone, "second", "success", 101_000);
-        story.invoke("third", 200_000);
-        assert_eq!(story.next_at(200_000), last_moment_ms(200_000 + DEADLINE_MS));
+        let mut script = Script::new();
+        script.event(EventKind::InitStart, "", "success", 0);
+        script.invoke("first", 0);
+        assert_eq!(script.next_at(0), last_moment_ms(DEADLINE_MS));
+        script.invoke("second", 100_000);
+        assert_eq!(script.next_at(100_000), 100_000 + TRUST_MS);
+        script.event(EventKind::RuntimeDone, "second", "success", 101_000);
+        script.invoke("third", 200_000);
+        assert_eq!(script.next_at(200_000), last_moment_ms(200_000 + DEADLINE_MS));
     }
 
     #[test]
     fn a_pending_platform_event_is_written_before_the_deadline() {
-        let mut story = Story::new();
-        story.invoke("first", 0);
-        assert!(story.0.due(0).is_empty());
+        let mut script = Script::new();
+        script.invoke("first", 0);
+        assert!(script.0.due(0).is_empty());
         let mut dropped = PlatformEvent::new(EventKind::LogsDropped);
         dropped.figures.dropped_records = Some(3.0);
-        story.0.telemetry(dropped, 10);
-        assert!(story.0.due(10).is_empty());
-        let last_moment = story.0.wake_at_ms(10).expect("the deadline");
+        script.0.telemetry(dropped, 10);
+        assert!(script.0.due(10).is_empty());
+        let last_moment = script.0.wake_at_ms(10).expect("the deadline");
         assert_eq!(last_moment, last_moment_ms(DEADLINE_MS));
-        assert_eq!(story.0.due(last_moment).len(), 1);
-        assert!(story.0.due(last_moment + 1).is_empty());
-        assert_eq!(story.0.wake_at_ms(last_moment), None);
+        assert_eq!(script.0.due(last_moment).len(), 1);
+        assert!(script.0.due(last_moment + 1).is_empty());
+        assert_eq!(script.0.wake_at_ms(last_moment), None);
     }
 
     fn end_of(request_id: &str, ended_ms: u64) -> PlatformEvent {
@@ -346,21 +346,21 @@ mod tests {
 
     #[test]
     fn hold_time_lasts_from_handler_end_to_the_next_call() {
-        let mut story = Story::new();
+        let mut script = Script::new();
         // The times of the handler's end, of Lambda's report, and of `next`.
         let mut check = |request_id: &str, ended_ms, reported_ms, asked_ms, held_ms| {
-            let before = story.1.get(Count::HeldMs);
-            story.invoke(request_id, 1000);
+            let before = script.1.get(Count::HeldMs);
+            script.invoke(request_id, 1000);
             if asked_ms < reported_ms {
-                story.0.asked(asked_ms);
+                script.0.asked(asked_ms);
             }
             // Lambda may repeat a report, and `next` may return an unknown event.
             for reported_ms in [reported_ms, reported_ms + 1] {
-                story.0.telemetry(end_of(request_id, ended_ms), reported_ms);
+                script.0.telemetry(end_of(request_id, ended_ms), reported_ms);
             }
-            story.0.asked(asked_ms);
-            story.0.asked(asked_ms + 50_000);
-            assert_eq!(story.1.get(Count::HeldMs) - before, held_ms, "{request_id}");
+            script.0.asked(asked_ms);
+            script.0.asked(asked_ms + 50_000);
+            assert_eq!(script.1.get(Count::HeldMs) - before, held_ms, "{request_id}");
         };
         check("held for its end", 1010, 1038, 1039, 29);
         check("held for a flush", 1010, 1038, 2038, 1028);

@@ -49,7 +49,7 @@ const GOOD: &str = "Basic cm9vdEBleGFtcGxlLmNvbTpwYXNz";
 /// `root@example.com:hunter2`
 const WRONG: &str = "Basic cm9vdEBleGFtcGxlLmNvbTpodW50ZXIy";
 
-async fn sink() -> FakeOpenObserve {
+async fn started_backend() -> FakeOpenObserve {
     FakeOpenObserve::builder().user("root@example.com", "pass").start().await.unwrap()
 }
 
@@ -103,7 +103,7 @@ const NO_RECORD: &str = "ok ok ok ok ok failed";
 
 #[tokio::test]
 async fn the_health_check_sends_a_record_to_the_backend() {
-    let sink = sink().await;
+    let backend = started_backend().await;
     let parts = [
         "settings all variables are valid",
         "output otlp, since LAMBDA_OTLP_OUTPUT is set",
@@ -112,37 +112,37 @@ async fn the_health_check_sends_a_record_to_the_backend() {
         "credentials accepted",
         "record accepted: a log record whose trace_id is ca",
     ];
-    check_otlp(sink.base(), GOOD, &[], ALL_OK, &parts).await;
-    let counts = sink.counts();
+    check_otlp(backend.base(), GOOD, &[], ALL_OK, &parts).await;
+    let counts = backend.counts();
     assert_eq!((counts.log_records, counts.stored()), (1, 1));
     // Answers that are not the backend's usual ones.
     let reply =
         |status, body: Vec<u8>| ScriptedResponse::Response { status, headers: Vec::new(), body };
     let full = reply(503, format!("{{\"message\":\"the disk is full, {GOOD}\"}}").into());
     let parts = ["record answered 503 Service Unavailable", "the disk is full"];
-    sink.script([ScriptedResponse::Ok, ScriptedResponse::Ok, ScriptedResponse::Ok, full]);
-    check_otlp(sink.base(), GOOD, &[], NO_RECORD, &parts).await;
+    backend.script([ScriptedResponse::Ok, ScriptedResponse::Ok, ScriptedResponse::Ok, full]);
+    check_otlp(backend.base(), GOOD, &[], NO_RECORD, &parts).await;
     // `partial_success` without rejected items.
     let old = reply(200, b"\x0a\x05\x12\x03old".to_vec());
-    sink.script([ScriptedResponse::Ok, ScriptedResponse::Ok, ScriptedResponse::Ok, old]);
+    backend.script([ScriptedResponse::Ok, ScriptedResponse::Ok, ScriptedResponse::Ok, old]);
     let statuses = "ok ok ok ok ok warning";
-    check_otlp(sink.base(), GOOD, &[], statuses, &["record accepted: old"]).await;
+    check_otlp(backend.base(), GOOD, &[], statuses, &["record accepted: old"]).await;
 }
 
 #[tokio::test]
 async fn with_o2_variables_the_record_goes_to_the_json_stream() {
-    let sink = sink().await;
+    let backend = started_backend().await;
     let with = |authorization| {
         [
-            ("O2_ENDPOINT", sink.url()),
+            ("O2_ENDPOINT", backend.url()),
             ("O2_ORGANIZATION_ID", "default"),
             ("O2_AUTHORIZATION_HEADER", authorization),
             ("O2_STREAM", "orders"),
         ]
     };
     let text = check(&with(GOOD), ALL_OK, &["output json, since O2_ORGANIZATION_ID is set"]).await;
-    let records = sink.json_records();
-    assert_eq!((records.len(), sink.log_records().len()), (1, 0));
+    let records = backend.json_records();
+    assert_eq!((records.len(), backend.log_records().len()), (1, 0));
     let id = records[0].record["requestId"].as_str().unwrap();
     assert!(text.ends_with(&format!("whose requestId is {id}\n")), "{text}");
     check(&with(WRONG), NO_CREDENTIALS, &["401", "set O2_AUTHORIZATION_HEADER"]).await;
@@ -150,9 +150,9 @@ async fn with_o2_variables_the_record_goes_to_the_json_stream() {
 
 #[tokio::test]
 async fn failed_checks_are_reported_with_their_remedy() {
-    let sink = sink().await;
+    let backend = started_backend().await;
     let advice = "answered 401: the credentials are wrong or missing; for OpenObserve set LAMBDA_OTLP_HEADERS";
-    check_otlp(sink.base(), WRONG, &[], NO_CREDENTIALS, &["connection HTTP 401", advice]).await;
+    check_otlp(backend.base(), WRONG, &[], NO_CREDENTIALS, &["connection HTTP 401", advice]).await;
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let refused = format!("connection cannot reach {closed}: connection refused");
     check_otlp(&format!("http://{closed}"), GOOD, &[], NO_CONNECTION, &[&refused]).await;
@@ -175,7 +175,7 @@ async fn failed_checks_are_reported_with_their_remedy() {
 #[tokio::test]
 async fn a_stored_secret_is_read_before_the_backend_is_checked() {
     const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
-    let (sink, authority) = (sink().await, Authority::new("AWS"));
+    let (backend, authority) = (started_backend().await, Authority::new("AWS"));
     let value = SecretAnswer::Value("root@example.com:pass".to_owned());
     let secrets = SecretServer::start(value).await.unwrap();
     // AWS's TLS uses the system's certificates.
@@ -184,7 +184,7 @@ async fn a_stored_secret_is_read_before_the_backend_is_checked() {
     let (plain, over_tls) = (secrets.endpoint(), format!("https://localhost:{port}"));
     let of_aws = |endpoint| {
         [
-            ("LAMBDA_OTLP_ENDPOINT", sink.base()),
+            ("LAMBDA_OTLP_ENDPOINT", backend.base()),
             ("LAMBDA_OTLP_OUTPUT", "otlp"),
             ("LAMBDA_OTLP_SECRET", ARN),
             ("AWS_ACCESS_KEY_ID", "AKID"),
@@ -207,8 +207,8 @@ async fn a_stored_secret_is_read_before_the_backend_is_checked() {
 
 #[tokio::test]
 async fn the_health_check_supports_grpc_and_proxies() {
-    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
-    let server = GrpcFront::start(&sink).await.address();
+    let (backend, authority) = (started_backend().await, Authority::new("Shop CA"));
+    let server = GrpcFront::start(&backend).await.address();
     let (_file, path) = trusted(&authority);
     let grpc = [("LAMBDA_OTLP_PROTOCOL", "grpc"), ("LAMBDA_OTLP_CA_FILE", &*path)];
     let wrong = "credentials answered gRPC's status 16: the credentials are wrong";
@@ -216,15 +216,15 @@ async fn the_health_check_supports_grpc_and_proxies() {
     for (server, protocol, authorization, statuses, parts) in [
         (server, "h2", GOOD, ALL_OK, &["connection TLS, gRPC's status 0"][..]),
         (server, "h2", WRONG, NO_CREDENTIALS, &["connection TLS, gRPC's status 16", wrong]),
-        (sink.address(), "http/1.1", GOOD, NO_CONNECTION, &no_http_2),
+        (backend.address(), "http/1.1", GOOD, NO_CONNECTION, &no_http_2),
     ] {
         let port = TlsFront::speaking(server, &authority, 2500, &[protocol]).await.port();
         let endpoint = format!("https://localhost:{port}");
         check_otlp(&endpoint, authorization, &grpc, statuses, parts).await;
     }
-    assert_eq!(sink.log_records().len(), 1);
+    assert_eq!(backend.log_records().len(), 1);
 
-    let port = TlsFront::start(&sink, &authority, 2500).await.port();
+    let port = TlsFront::start(&backend, &authority, 2500).await.port();
     // `me:hunter22`
     let asks = HttpProxy::start(ProxyAnswer::Asks("Basic bWU6aHVudGVyMjI=")).await.address();
     let hangs = HttpProxy::start(ProxyAnswer::Hangs).await.address();
@@ -236,5 +236,5 @@ async fn the_health_check_supports_grpc_and_proxies() {
         let endpoint = format!("https://o2.internal:{port}/api/default");
         check_otlp(&endpoint, GOOD, &more, statuses, &[&part]).await;
     }
-    assert_eq!(sink.log_records().len(), 2);
+    assert_eq!(backend.log_records().len(), 2);
 }

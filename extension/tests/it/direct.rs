@@ -33,9 +33,9 @@ struct Account {
 }
 
 impl Account {
-    fn of(log: Log, sink: &FakeOpenObserve) -> Self {
+    fn of(log: Log, backend: &FakeOpenObserve) -> Self {
         let (mut delivered, mut made, mut records) = (BTreeMap::new(), 0, BTreeMap::new());
-        for span in sink.spans() {
+        for span in backend.spans() {
             if span.scope.name == "the function" {
                 let id = u64::from_be_bytes(span.item.span_id.try_into().unwrap());
                 *delivered.entry(id).or_default() += 1;
@@ -43,7 +43,7 @@ impl Account {
                 made += 1;
             }
         }
-        for record in sink.log_records() {
+        for record in backend.log_records() {
             *records.entry(body(&record.item).trim_end().to_owned()).or_default() += 1;
         }
         Self { delivered, made, records, log }
@@ -81,16 +81,16 @@ impl Account {
     }
 }
 
-/// Tells the story of a function whose extension sends to the sink, with these variables.
+/// Tells the simulation of a function whose extension sends to the backend, with these variables.
 async fn sent(
-    sink: &FakeOpenObserve,
+    backend: &FakeOpenObserve,
     state: State,
     more: &[(&'static str, &'static str)],
 ) -> Account {
-    let endpoint: &str = sink.base().to_owned().leak();
+    let endpoint: &str = backend.base().to_owned().leak();
     let direct = [("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", endpoint)];
     let variables = [state.variables, &direct, more].concat().leak();
-    Account::of(told(&State { variables, ..state }).await, sink)
+    Account::of(told(&State { variables, ..state }).await, backend)
 }
 
 fn invocations(number: usize, payload: &Value) -> State {
@@ -103,14 +103,14 @@ fn usual(number: usize) -> State {
     invocations(number, &json!({"spans": [3], "root": true, "lines": LINES}))
 }
 
-async fn sink() -> FakeOpenObserve {
+async fn started_backend() -> FakeOpenObserve {
     FakeOpenObserve::builder().no_window().start().await.unwrap()
 }
 
 async fn always(answer: ScriptedResponse) -> FakeOpenObserve {
-    let sink = sink().await;
-    sink.inject(Faults::seeded(1, 1.0).among([answer]));
-    sink
+    let backend = started_backend().await;
+    backend.inject(Faults::seeded(1, 1.0).among([answer]));
+    backend
 }
 
 #[tokio::test]
@@ -124,10 +124,10 @@ async fn a_healthy_backend_gets_all_telemetry_and_stdout_none() {
         states::managed_instance(),
         states::timeout(),
     ] {
-        let (name, sink) = (state.name, sink().await);
+        let (name, backend) = (state.name, started_backend().await);
         let prints = state.steps.len();
         let is_usual = name == usual(0).name;
-        let account = sent(&sink, state, &[]).await;
+        let account = sent(&backend, state, &[]).await;
         account.balances(false);
         assert_eq!(account.spans().1, 0, "{name}: {account:?}");
         if is_usual {
@@ -149,13 +149,13 @@ async fn no_acknowledged_span_is_lost_whatever_happens_to_the_function() {
         states::subscription(404),
         states::subscription(500),
     ] {
-        sent(&sink().await, state, &[]).await.balances(false);
+        sent(&started_backend().await, state, &[]).await.balances(false);
     }
 }
 
 #[tokio::test]
 async fn no_span_is_lost_beside_a_hundred_thousand_log_lines() {
-    let account = sent(&sink().await, states::many_lines_subscribed(), &[]).await;
+    let account = sent(&started_backend().await, states::many_lines_subscribed(), &[]).await;
     // Five megabytes may exceed the time of the flush. The aborted rest is spilled, and may be at the backend too.
     account.balances(true);
     assert_eq!(account.log.acknowledged, 9, "{account:?}");
@@ -168,12 +168,12 @@ async fn what_the_backend_refuses_is_spilled_and_one_error_logged() {
     let wrong = &[("LAMBDA_OTLP_HEADERS", "authorization=Basic d3Jvbmc6aHVudGVyMjI=")][..];
     let guarded =
         FakeOpenObserve::builder().no_window().user("root@example.com", "pass").start().await;
-    for (sink, variables, reason) in [
+    for (backend, variables, reason) in [
         (always(ScriptedResponse::Status(503)).await, &[][..], "cannot deliver"),
         (always(ScriptedResponse::held()).await, &[], "cannot deliver"),
         (guarded.unwrap(), wrong, "check the authorization"),
     ] {
-        let account = sent(&sink, usual(5), variables).await;
+        let account = sent(&backend, usual(5), variables).await;
         account.balances(false);
         account.has_printed(5);
         assert_eq!(account.spans(), (0, 15), "{account:?}");
@@ -185,9 +185,9 @@ async fn what_the_backend_refuses_is_spilled_and_one_error_logged() {
 
 #[tokio::test]
 async fn spans_beyond_the_buffer_are_spilled_if_the_backend_hangs() {
-    let sink = always(ScriptedResponse::held()).await;
+    let backend = always(ScriptedResponse::held()).await;
     let state = invocations(3, &json!({"spans": [20, 20], "bytes": 20_000}));
-    let account = sent(&sink, state, &[("O2_MAX_BUFFER_SIZE_MB", "1")]).await;
+    let account = sent(&backend, state, &[("O2_MAX_BUFFER_SIZE_MB", "1")]).await;
     account.balances(false);
     assert_eq!(account.spans(), (0, 120), "{account:?}");
 }
@@ -200,9 +200,9 @@ async fn a_recovering_backend_gets_all_spans() {
         // A lost response may repeat spans.
         (&[CloseAfterStore, CloseAfterBody], true),
     ] {
-        let sink = sink().await;
-        sink.script(script.iter().cloned());
-        let account = sent(&sink, usual(8), &[]).await;
+        let backend = started_backend().await;
+        backend.script(script.iter().cloned());
+        let account = sent(&backend, usual(8), &[]).await;
         account.balances(may_repeat);
         assert_eq!(account.spans(), (24, 0), "{account:?}");
     }
@@ -210,9 +210,9 @@ async fn a_recovering_backend_gets_all_spans() {
 
 #[tokio::test]
 async fn rejected_items_are_neither_resent_nor_spilled() {
-    let sink = sink().await;
-    sink.script_for(Signal::Traces, [ScriptedResponse::PartialSuccess(2)]);
-    let account = sent(&sink, usual(5), &[]).await;
+    let backend = started_backend().await;
+    backend.script_for(Signal::Traces, [ScriptedResponse::PartialSuccess(2)]);
+    let account = sent(&backend, usual(5), &[]).await;
     assert!(account.delivered.values().all(|times| *times == 1), "{account:?}");
     let (delivered, spilled) = account.spans();
     assert_eq!((delivered + account.made, spilled), (15 + 5 - 2, 0), "{account:?}");
@@ -220,7 +220,7 @@ async fn rejected_items_are_neither_resent_nor_spilled() {
 }
 
 /// A function whose extension sends there, and that is frozen or ended by the test.
-async fn story(endpoint: &str) -> Simulation {
+async fn simulation(endpoint: &str) -> Simulation {
     Simulation::with(&program(), |spec| {
         spec.timeout(AMPLE).env("LAMBDA_OTLP_OUTPUT", "otlp").env("LAMBDA_OTLP_ENDPOINT", endpoint)
     })
@@ -236,21 +236,21 @@ fn one() -> Value {
 async fn an_extension_paused_during_a_flush_delivers_all_spans() {
     // The backend has the request and loses the connection meanwhile, before it has stored anything, or after.
     for answer in [ScriptedResponse::CloseAfterBody, ScriptedResponse::CloseAfterStore] {
-        let sink = sink().await;
-        sink.script_for(Signal::Traces, [ScriptedResponse::Held(Box::new(answer))]);
-        let mut story = story(sink.base()).await;
-        let running = story.lambda.begin_invocation("f", one().to_string()).unwrap();
-        while sink.requests().iter().all(|request| request.signal != Some(Signal::Traces)) {
+        let backend = started_backend().await;
+        backend.script_for(Signal::Traces, [ScriptedResponse::Held(Box::new(answer))]);
+        let mut simulation = simulation(backend.base()).await;
+        let running = simulation.lambda.begin_invocation("f", one().to_string()).unwrap();
+        while backend.requests().iter().all(|request| request.signal != Some(Signal::Traces)) {
             tokio::task::yield_now().await;
         }
-        assert_eq!(story.lambda.stop_extension("f", EXTENSION), 1);
-        sink.release();
+        assert_eq!(simulation.lambda.stop_extension("f", EXTENSION), 1);
+        backend.release();
         tokio::time::sleep(FROZEN).await;
-        assert_eq!(story.lambda.continue_extension("f", EXTENSION), 1);
+        assert_eq!(simulation.lambda.continue_extension("f", EXTENSION), 1);
         assert!(running.finished().await.unwrap().is_success());
-        story.invoke(one()).await;
-        story.invoke(one()).await;
-        let account = Account::of(story.end(End::Shutdown).await, &sink);
+        simulation.invoke(one()).await;
+        simulation.invoke(one()).await;
+        let account = Account::of(simulation.end(End::Shutdown).await, &backend);
         account.balances(true);
         assert_eq!(account.spans(), (9, 0), "{account:?}");
     }
@@ -258,18 +258,19 @@ async fn an_extension_paused_during_a_flush_delivers_all_spans() {
 
 #[tokio::test]
 async fn an_environment_thawed_late_sends_on_new_connections() {
-    let sink = sink().await;
-    let (address, forgotten) = forgetful_gateway(sink.address()).await;
-    let mut story =
-        story(&sink.base().replace(&sink.address().to_string(), &address.to_string())).await;
-    story.invoke(one()).await;
-    let before = sink.spans().len();
+    let backend = started_backend().await;
+    let (address, forgotten) = forgetful_gateway(backend.address()).await;
+    let mut simulation =
+        simulation(&backend.base().replace(&backend.address().to_string(), &address.to_string()))
+            .await;
+    simulation.invoke(one()).await;
+    let before = backend.spans().len();
     assert!(before >= 3, "the first invocation is kept for its flush");
     forgotten.send_replace(());
     tokio::time::sleep(LATE).await;
-    story.invoke(one()).await;
-    assert!(sink.spans().len() >= before + 3, "what it left is sent before it is frozen again");
-    let account = Account::of(story.end(End::Killed).await, &sink);
+    simulation.invoke(one()).await;
+    assert!(backend.spans().len() >= before + 3, "what it left is sent before it is frozen again");
+    let account = Account::of(simulation.end(End::Killed).await, &backend);
     account.balances(false);
     assert_eq!(account.spans(), (6, 0), "{account:?}");
 }

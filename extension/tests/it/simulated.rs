@@ -1,4 +1,4 @@
-//! The extension as a process beside a function, in a local Lambda that freezes, kills and shuts down. Each story is told with
+//! The extension as a process beside a function, in a local Lambda that freezes, kills and shuts down. Each simulation is told with
 //! the layer and without: the function's results are the same, and acknowledged items are in the log.
 
 use crate::{DEFAULT_PORTS, program};
@@ -8,25 +8,25 @@ use local_lambda::{LogFormat, LogLevel};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// The longest pause of a story. Unit tests cover longer ones.
+/// The longest pause of a simulation. Unit tests cover longer ones.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Tells a story with the layer and without. The results have to be equal.
+/// Tells a simulation with the layer and without. The results have to be equal.
 pub(crate) async fn told(state: &State) -> Log {
     let mut results = Vec::new();
     let mut log = Log::default();
     for with_layer in [false, true] {
-        let mut story = Simulation::of(&program(), state, with_layer).await;
+        let mut simulation = Simulation::of(&program(), state, with_layer).await;
         for step in &state.steps {
             if let Step::Pause(pause) = step
                 && *pause < LONGEST_PAUSE
             {
                 tokio::time::sleep(*pause).await;
             }
-            story.step(step).await;
+            simulation.step(step).await;
         }
-        results.push(story.results());
-        log = story.end(state.end).await;
+        results.push(simulation.results());
+        log = simulation.end(state.end).await;
         assert!(with_layer || (log.own.is_empty() && log.made.is_empty()));
     }
     assert_eq!(results[0], results[1], "{}: without the layer, and with it", state.name);
@@ -40,18 +40,18 @@ fn complete(log: Log) -> Log {
 }
 
 /// Ends the environment.
-async fn ended(story: Simulation) -> Log {
-    complete(story.end(End::Shutdown).await)
+async fn ended(simulation: Simulation) -> Log {
+    complete(simulation.end(End::Shutdown).await)
 }
 
 /// A state, the number of spans that its function sends, the extension's spans for its invocations, and what else is in the log.
 type Row = (State, usize, &'static str, fn(&Log));
 
-/// Tells stories at the same time, each in a Lambda of its own.
+/// Tells simulations at the same time, each in a Lambda of its own.
 async fn check<const N: usize>(rows: [Row; N]) {
-    let mut stories = tokio::task::JoinSet::new();
+    let mut simulations = tokio::task::JoinSet::new();
     for (state, own, expected, check) in rows {
-        stories.spawn(async move {
+        simulations.spawn(async move {
             let log = complete(told(&state).await);
             // Invocations that follow each other within the 25 ms of a delivery are written together.
             let mut made = log.spans();
@@ -61,7 +61,7 @@ async fn check<const N: usize>(rows: [Row; N]) {
             check(&log);
         });
     }
-    stories.join_all().await;
+    simulations.join_all().await;
 }
 
 fn nothing_else(_: &Log) {}
@@ -160,19 +160,19 @@ async fn megabytes_of_telemetry_or_lines_lose_no_span() {
     }
 }
 
-/// Tells the story of a function with the layer that gets this event, and `more` ones without telemetry.
+/// Tells the simulation of a function with the layer that gets this event, and `more` ones without telemetry.
 async fn invoked(payload: Value, more: usize) -> Log {
-    let mut story = Simulation::with(&program(), |spec| {
+    let mut simulation = Simulation::with(&program(), |spec| {
         let spec = spec.timeout(states::SHORT).log_format(LogFormat::Json);
         // The lines pass the filter of the function's log.
         spec.application_log_level(LogLevel::Error)
     })
     .await;
-    story.invoke(payload).await;
+    simulation.invoke(payload).await;
     for _ in 0..more {
-        story.invoke(json!({})).await;
+        simulation.invoke(json!({})).await;
     }
-    ended(story).await
+    ended(simulation).await
 }
 
 #[tokio::test]
@@ -192,19 +192,19 @@ async fn the_exporters_record_identifies_the_root_and_replaces_a_lost_one() {
 
 #[tokio::test]
 async fn an_environment_initialized_but_never_invoked_writes_nothing() {
-    let story = Simulation::with(&program(), |spec| spec).await;
-    assert!(story.lambda.initialise("f").await.unwrap());
-    let log = ended(story).await;
+    let simulation = Simulation::with(&program(), |spec| spec).await;
+    assert!(simulation.lambda.initialise("f").await.unwrap());
+    let log = ended(simulation).await;
     assert!(log.own.is_empty() && log.made.is_empty() && log.points.is_empty(), "{log:?}");
 }
 
 #[tokio::test]
 async fn acknowledged_spans_survive_a_killed_extension() {
-    let mut story = Simulation::with(&program(), |spec| spec).await;
-    story.invoke(json!({"spans": [5]})).await;
-    assert_eq!(story.lambda.kill_extension("f", EXTENSION), 1);
-    story.invoke(json!({"spans": [1]})).await;
-    let log = ended(story).await;
+    let mut simulation = Simulation::with(&program(), |spec| spec).await;
+    simulation.invoke(json!({"spans": [5]})).await;
+    assert_eq!(simulation.lambda.kill_extension("f", EXTENSION), 1);
+    simulation.invoke(json!({"spans": [1]})).await;
+    let log = ended(simulation).await;
     assert!(log.own.len() >= 5, "{log:?}");
 }
 
@@ -214,10 +214,10 @@ async fn the_config_file_is_read_in_lambda() {
     let file = folder.path().join("settings.toml");
     std::fs::write(&file, "[correlation]\nmax_correlation_delay = 500\n").unwrap();
     let file = file.to_str().unwrap();
-    let mut story =
+    let mut simulation =
         Simulation::with(&program(), |spec| spec.env("LAMBDA_OTLP_CONFIG_FILE", file)).await;
-    story.invoke(json!({})).await;
-    let log = ended(story).await;
+    simulation.invoke(json!({})).await;
+    let log = ended(simulation).await;
     let said =
         "LAMBDA_OTLP_CONFIG_FILE: these keys are not used: correlation.max_correlation_delay";
     assert!(log.has_text(said), "{:?}", log.text);

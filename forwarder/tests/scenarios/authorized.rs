@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use url::Url;
 use wire::Request;
 
-/// The sinks' time, in nanoseconds since the Unix epoch.
+/// The backends' time, in nanoseconds since the Unix epoch.
 const NOW: u64 = 1_785_500_000_000_000_000;
 
 #[derive(Debug)]
@@ -31,12 +31,12 @@ impl SecretService for Service {
     }
 }
 
-async fn sink(email: &str, password: &str) -> FakeOpenObserve {
+async fn backend(email: &str, password: &str) -> FakeOpenObserve {
     FakeOpenObserve::builder().clock(|| NOW).user(email, password).start().await.unwrap()
 }
 
-fn authorized(sink: &FakeOpenObserve, reference: &str, service: &Arc<Service>) -> Client {
-    let mut destination = DestinationConfig::new(&Url::parse(sink.base()).unwrap());
+fn authorized(backend: &FakeOpenObserve, reference: &str, service: &Arc<Service>) -> Client {
+    let mut destination = DestinationConfig::new(&Url::parse(backend.base()).unwrap());
     destination.secret = Some(SecretReference::parse(reference).unwrap());
     Client::authorized(&destination, service, Duration::from_mins(5)).unwrap()
 }
@@ -47,11 +47,11 @@ async fn export(authorized: &Client) -> Outcome {
     authorized.export(Some("lambda"), request, Instant::now() + Duration::from_secs(10)).await
 }
 
-fn seen(sink: &FakeOpenObserve) -> Vec<String> {
+fn seen(backend: &FakeOpenObserve) -> Vec<String> {
     let header = |headers: &http::HeaderMap| {
         headers.get("authorization").unwrap().to_str().unwrap().to_owned()
     };
-    sink.requests().iter().map(|request| header(&request.headers)).collect()
+    backend.requests().iter().map(|request| header(&request.headers)).collect()
 }
 
 #[tokio::test]
@@ -61,9 +61,9 @@ async fn each_backend_gets_its_own_credentials() {
         ("ssm:/shop", "shop@h", "sesame", "Basic c2hvcEBoOnNlc2FtZQ=="),
         ("ssm:/bank", "bank@h", "safe", "Basic YmFua0BoOnNhZmU="),
     ] {
-        let sink = sink(email, password).await;
-        let client = authorized(&sink, reference, &service);
+        let backend = backend(email, password).await;
+        let client = authorized(&backend, reference, &service);
         assert_eq!(export(&client).await.accepted, 1);
-        assert_eq!((seen(&sink), sink.log_records().len()), (vec![expected.to_owned()], 1));
+        assert_eq!((seen(&backend), backend.log_records().len()), (vec![expected.to_owned()], 1));
     }
 }

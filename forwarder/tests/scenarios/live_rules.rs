@@ -23,8 +23,8 @@ impl RulesFile {
         std::fs::write(&self.0, rules).unwrap();
     }
 
-    fn handler(&self, sink: &FakeOpenObserve) -> Handler {
-        handler(sink, &[("LAMBDA_OTLP_RULES", self.0.to_str().unwrap())])
+    fn handler(&self, backend: &FakeOpenObserve) -> Handler {
+        handler(backend, &[("LAMBDA_OTLP_RULES", self.0.to_str().unwrap())])
     }
 }
 
@@ -36,13 +36,13 @@ impl Drop for RulesFile {
 
 #[tokio::test]
 async fn valid_rules_apply_from_the_first_invocation() {
-    let (sink, rules) = (FakeOpenObserve::start().await.unwrap(), RulesFile::new("good"));
+    let (backend, rules) = (FakeOpenObserve::start().await.unwrap(), RulesFile::new("good"));
     rules.write(GOOD);
-    let handler = rules.handler(&sink);
+    let handler = rules.handler(&backend);
     for _ in 0..2 {
         assert_eq!(invoke(&handler, &["hello", "a secret"]).await.unwrap(), Response::Done(()));
     }
-    assert_eq!(sink.log_records().len(), 2);
+    assert_eq!(backend.log_records().len(), 2);
 }
 
 #[tokio::test]
@@ -50,17 +50,17 @@ async fn nothing_is_sent_until_there_are_valid_rules() {
     for (first, expected) in
         [(None, "cannot read"), (Some(WRONG), "3:1: rule: unknown field `dorp`")]
     {
-        let (sink, rules) = (FakeOpenObserve::start().await.unwrap(), RulesFile::new("late"));
+        let (backend, rules) = (FakeOpenObserve::start().await.unwrap(), RulesFile::new("late"));
         first.into_iter().for_each(|text| rules.write(text));
-        let handler = rules.handler(&sink);
+        let handler = rules.handler(&backend);
         for _ in 0..2 {
             let answer = invoke(&handler, &["hello", "a secret"]).await;
             let Err(error @ InvocationError::Rules { .. }) = answer else { panic!("{answer:?}") };
             assert!(error.to_string().contains(expected), "{error}");
         }
-        assert!(sink.requests().is_empty());
+        assert!(backend.requests().is_empty());
         rules.write(GOOD);
         assert_eq!(invoke(&handler, &["hello", "a secret"]).await.unwrap(), Response::Done(()));
-        assert_eq!(sink.log_records().len(), 1);
+        assert_eq!(backend.log_records().len(), 1);
     }
 }

@@ -135,8 +135,8 @@ pub(crate) fn bodies(request: &Request) -> Vec<String> {
 }
 
 /// The deployed forwarder, with this backend and additional variables.
-pub(crate) fn handler(sink: &FakeOpenObserve, variables: &[(&str, &str)]) -> Handler {
-    let mut source = source(sink.base(), variables);
+pub(crate) fn handler(backend: &FakeOpenObserve, variables: &[(&str, &str)]) -> Handler {
+    let mut source = source(backend.base(), variables);
     source.insert("AWS_LAMBDA_FUNCTION_NAME".to_owned(), "forwarder".to_owned());
     Handler::new(Config::from_source(&source).0.unwrap(), wall_clock_now).unwrap()
 }

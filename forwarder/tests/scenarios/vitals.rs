@@ -209,12 +209,12 @@ async fn sending_vitals_ends_by_the_queue_deadline() {
 
 #[tokio::test]
 async fn renamed_attribute_keys_are_counted_in_vitals() {
-    let sink = FakeOpenObserve::start().await.unwrap();
-    let handler = handler(&sink, &[("LAMBDA_OTLP_VITALS", "otlp")]);
+    let backend = FakeOpenObserve::start().await.unwrap();
+    let handler = handler(&backend, &[("LAMBDA_OTLP_VITALS", "otlp")]);
     let lines =
         [r#"{"message":"packed","order id":1,"order-id":2}"#, r#"{"a b":1,"a-b":2,"A_B":3}"#];
     assert_eq!(invoke(&handler, &lines).await.unwrap(), Response::Done(()));
-    let metrics = sink.metrics();
+    let metrics = backend.metrics();
     let renamed =
         metrics.iter().find(|stored| stored.item.name.ends_with(".attributes.renamed")).unwrap();
     let Some(Data::Sum(sum)) = &renamed.item.data else { panic!("{renamed:?}") };
@@ -223,19 +223,19 @@ async fn renamed_attribute_keys_are_counted_in_vitals() {
 
 #[tokio::test]
 async fn a_backend_rejecting_vitals_fails_no_invocation() {
-    let sink = FakeOpenObserve::start().await.unwrap();
+    let backend = FakeOpenObserve::start().await.unwrap();
     for refusal in [
         ScriptedResponse::Status(500),
         ScriptedResponse::Status(401),
         ScriptedResponse::CloseAfterBody,
     ] {
-        sink.script_for(Signal::Metrics, std::iter::repeat_n(refusal, 3));
+        backend.script_for(Signal::Metrics, std::iter::repeat_n(refusal, 3));
         // Without queues, an undelivered item would be returned and fail the invocation.
-        let handler = handler(&sink, &[("LAMBDA_OTLP_VITALS", "both")]);
+        let handler = handler(&backend, &[("LAMBDA_OTLP_VITALS", "both")]);
         let answer = invoke(&handler, &["hello"]).await;
         assert_eq!(answer.unwrap(), Response::Done(()));
-        sink.heal();
+        backend.heal();
     }
-    assert_eq!(sink.log_records().len(), 3);
-    assert!(sink.metrics().is_empty());
+    assert_eq!(backend.log_records().len(), 3);
+    assert!(backend.metrics().is_empty());
 }

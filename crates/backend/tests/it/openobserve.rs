@@ -20,12 +20,12 @@ use wire::Request;
 
 /// Sends ten log records against these answers and returns the outcome and the number of stored records.
 async fn deliver_ten(answers: impl IntoIterator<Item = ScriptedResponse>) -> (String, usize) {
-    let sink = started(FakeOpenObserve::builder()).await;
-    sink.script(answers);
-    let outcome = export(&destination(sink.base()), numbered(0..10)).await;
+    let backend = started(FakeOpenObserve::builder()).await;
+    backend.script(answers);
+    let outcome = export(&destination(backend.base()), numbered(0..10)).await;
     assert_eq!(outcome.items(), 10);
-    assert_eq!(outcome.requests_sent, sink.requests().len());
-    (summary(&outcome), sink.log_records().len())
+    assert_eq!(outcome.requests_sent, backend.requests().len());
+    (summary(&outcome), backend.log_records().len())
 }
 
 #[tokio::test(start_paused = true)]
@@ -63,8 +63,8 @@ async fn each_scripted_response_decides_the_fate_of_ten_records() {
 
 #[tokio::test(start_paused = true)]
 async fn every_signal_is_accepted_with_valid_credentials() {
-    let sink = started(FakeOpenObserve::builder().user("root@example.com", "right")).await;
-    let mut destination = destination(sink.base());
+    let backend = started(FakeOpenObserve::builder().user("root@example.com", "right")).await;
+    let mut destination = destination(backend.base());
     // root@example.com:right
     destination.headers.push("authorization", "Basic cm9vdEBleGFtcGxlLmNvbTpyaWdodA==").unwrap();
     destination.stream = Some("lambda".to_owned());
@@ -77,7 +77,7 @@ async fn every_signal_is_accepted_with_valid_credentials() {
     }
     let headers = |name: &str| -> Vec<Option<String>> {
         let value = |value: &http::HeaderValue| value.to_str().unwrap().to_owned();
-        sink.requests().iter().map(|request| request.headers.get(name).map(value)).collect()
+        backend.requests().iter().map(|request| request.headers.get(name).map(value)).collect()
     };
     let all = |value: &str| vec![Some(value.to_owned()); 3];
     assert_eq!(headers("content-type"), all("application/x-protobuf"));
@@ -94,8 +94,8 @@ async fn every_signal_is_accepted_with_valid_credentials() {
 #[cfg(feature = "grpc")]
 #[tokio::test]
 async fn every_signal_is_accepted_over_grpc() {
-    let sink = started(FakeOpenObserve::builder().user("root@example.com", "right")).await;
-    let server = GrpcFront::start(&sink).await;
+    let backend = started(FakeOpenObserve::builder().user("root@example.com", "right")).await;
+    let server = GrpcFront::start(&backend).await;
     let mut destination = destination(&format!("http://{}/ignored", server.address()));
     destination.headers.push("authorization", "Basic cm9vdEBleGFtcGxlLmNvbTpyaWdodA==").unwrap();
     destination.headers.push("organization", "shop").unwrap();
@@ -113,7 +113,7 @@ async fn every_signal_is_accepted_over_grpc() {
             assert_eq!(summary(&outcome), "1 accepted, 0 ambiguous");
         }
     }
-    let calls: Vec<_> = sink
+    let calls: Vec<_> = backend
         .requests()
         .iter()
         .map(|request| {
@@ -133,26 +133,26 @@ async fn every_signal_is_accepted_over_grpc() {
 async fn only_the_bad_item_of_64_is_dead_lettered() {
     // More columns than the stream may have: logs answer 200 `0a 00`, traces 400.
     let many = (0..200).map(|index| attribute(&format!("key{index}"))).collect::<Vec<_>>();
-    let sink = started(FakeOpenObserve::builder().max_columns(100)).await;
+    let backend = started(FakeOpenObserve::builder().max_columns(100)).await;
     let record = |number| match number {
         37 => LogRecord { attributes: many.clone(), ..log_record(number) },
         _ => log_record(number),
     };
-    let outcome = export(&destination(sink.base()), logs((0..64).map(record).collect())).await;
+    let outcome = export(&destination(backend.base()), logs((0..64).map(record).collect())).await;
     assert_eq!((outcome.accepted, outcome.parts.len()), (63, 1));
     assert_eq!(
         (outcome.parts[0].fate, numbers(&outcome.parts[0].request)),
         (Fate::DeadLetter, vec![37])
     );
     assert_eq!(
-        stored(&sink),
+        stored(&backend),
         (0..64).filter(|number| *number != 37).map(|number| (number, 1)).collect()
     );
 
     let bad = Span { attributes: many.clone(), ..span() };
     let mut all = vec![span(); 63];
     all.insert(37, bad.clone());
-    let outcome = export(&destination(sink.base()), spans(all)).await;
+    let outcome = export(&destination(backend.base()), spans(all)).await;
     assert_eq!((outcome.accepted, outcome.parts.len()), (63, 1));
     assert_eq!(
         (outcome.parts[0].fate, &outcome.parts[0].request),
@@ -178,23 +178,23 @@ fn wide_logs(items: usize, keys: usize) -> Request {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_over_the_column_limit_is_split_before_sending() {
-    let sink = started(FakeOpenObserve::builder()).await;
+    let backend = started(FakeOpenObserve::builder()).await;
     let item = |item| NumberDataPoint { attributes: own_keys(item, 100), ..point(1.0, &[]) };
     let gauge = Gauge { data_points: (0..60).map(item).collect() };
     let metrics = metrics(vec![metric("queue", Data::Gauge(gauge))]);
     for request in [wide_spans(60, 100), wide_logs(60, 100), metrics] {
-        let outcome = export(&destination(sink.base()), request).await;
+        let outcome = export(&destination(backend.base()), request).await;
         assert_eq!(summary(&outcome), "60 accepted, 0 ambiguous");
         assert_eq!(outcome.requests_sent, 8, "eight items fit into one request");
     }
-    assert_eq!(stored(&sink), (0..60).map(|number| (number, 1)).collect());
+    assert_eq!(stored(&backend), (0..60).map(|number| (number, 1)).collect());
 }
 
 /// OpenObserve Cloud accepts 200 columns and says so for traces. Later requests keep to that limit.
 #[tokio::test(start_paused = true)]
 async fn a_column_limit_in_a_response_binds_later_requests() {
-    let sink = started(FakeOpenObserve::builder().max_columns(200)).await;
-    let client = Client::new(&destination(sink.base())).unwrap();
+    let backend = started(FakeOpenObserve::builder().max_columns(200)).await;
+    let client = Client::new(&destination(backend.base())).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     let first = client.export(None, wide_spans(12, 40), deadline).await;
     assert_eq!(summary(&first), "12 accepted, 0 ambiguous");
@@ -203,5 +203,5 @@ async fn a_column_limit_in_a_response_binds_later_requests() {
     assert_eq!((second.accepted, second.requests_sent), (12, 3), "remembered");
     let logs = client.export(None, wide_logs(12, 40), deadline).await;
     assert_eq!((logs.accepted, logs.requests_sent), (12, 3), "for the other signals too");
-    assert_eq!(stored(&sink), (0..12).map(|number| (number, 1)).collect());
+    assert_eq!(stored(&backend), (0..12).map(|number| (number, 1)).collect());
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use url::Url;
 use wire::{Logs, Request};
 
-/// Nanoseconds since 1970 on the sink's clock. All records have this time.
+/// Nanoseconds since 1970 on the backend's clock. All records have this time.
 pub(crate) const NOW: u64 = 1_785_500_000_000_000_000;
 
 pub(crate) async fn started(builder: Builder) -> FakeOpenObserve {
@@ -76,9 +76,9 @@ pub(crate) fn numbers(request: &Request) -> Vec<usize> {
 }
 
 /// The number of copies stored of each number.
-pub(crate) fn stored(sink: &FakeOpenObserve) -> BTreeMap<usize, usize> {
+pub(crate) fn stored(backend: &FakeOpenObserve) -> BTreeMap<usize, usize> {
     let mut stored = BTreeMap::new();
-    for record in sink.log_records() {
+    for record in backend.log_records() {
         *stored.entry(number(&record.item)).or_default() += 1;
     }
     stored

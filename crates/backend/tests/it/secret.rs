@@ -45,22 +45,22 @@ impl SecretService for Service {
 }
 
 struct Scene {
-    sink: FakeOpenObserve,
+    backend: FakeOpenObserve,
     service: Arc<Service>,
     client: Client,
 }
 
 impl Scene {
     async fn new(secret: Option<&'static str>) -> Self {
-        let sink = started(FakeOpenObserve::builder().user("root@example.com", "right")).await;
+        let backend = started(FakeOpenObserve::builder().user("root@example.com", "right")).await;
         let service = Arc::new(Service(Mutex::new((secret, 0))));
-        let mut destination = destination(sink.base());
+        let mut destination = destination(backend.base());
         destination.headers.push("authorization", "Basic of-the-variable").unwrap();
         let reference = SecretReference::parse("ssm:/o2").unwrap();
         let cached = CachedSecret::new(service.clone(), reference, Duration::from_mins(5));
         let client = Client::new(&destination).unwrap().with_secret(Some(Arc::new(cached)));
         let client = client.without_retries();
-        Self { sink, service, client }
+        Self { backend, service, client }
     }
 
     fn set(&self, secret: Option<&'static str>) {
@@ -78,7 +78,7 @@ impl Scene {
     /// The authorization of each request.
     fn seen(&self) -> Vec<String> {
         let of = |headers: &http::HeaderMap| headers["authorization"].to_str().unwrap().to_owned();
-        self.sink.requests().iter().map(|request| of(&request.headers)).collect()
+        self.backend.requests().iter().map(|request| of(&request.headers)).collect()
     }
 }
 
@@ -91,7 +91,7 @@ async fn a_secret_is_read_once_and_again_only_after_a_refusal() {
     assert_eq!((scene.seen(), scene.asked()), (vec![RIGHT_HEADER.to_owned(); 2], 1));
     // Until then, no status would cause another read.
     advance(SECONDS).await;
-    scene.sink.script([ScriptedResponse::Status(503), ScriptedResponse::Status(404)]);
+    scene.backend.script([ScriptedResponse::Status(503), ScriptedResponse::Status(404)]);
     for _ in 0..2 {
         assert_eq!(scene.export(1).await.undelivered(), 1);
     }
@@ -113,10 +113,10 @@ async fn refused_items_are_sent_again_with_a_rotated_secret() {
     assert_eq!((outcome.accepted, outcome.requests_sent), (3, 2), "{outcome:?}");
     let seen = scene.seen();
     assert_eq!(seen[2..], [OLD_HEADER, RIGHT_HEADER]);
-    assert_eq!(scene.sink.log_records().len(), 3);
+    assert_eq!(scene.backend.log_records().len(), 3);
     // Both stay masked.
     let body = format!("not old-secret but {RIGHT_HEADER}").into_bytes();
-    scene.sink.script([ScriptedResponse::Response { status: 400, headers: vec![], body }]);
+    scene.backend.script([ScriptedResponse::Response { status: 400, headers: vec![], body }]);
     let text = summary(&scene.export(1).await);
     assert!(text.ends_with("answered 400 Bad Request: not **** but ****"), "{text}");
     let debug = format!("{:?}", scene.client);

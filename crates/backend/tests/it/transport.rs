@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use url::Url;
 
-async fn sink() -> FakeOpenObserve {
+async fn backend() -> FakeOpenObserve {
     started(FakeOpenObserve::builder().user("root@example.com", "pass")).await
 }
 
@@ -49,11 +49,11 @@ async fn failure(destination: &DestinationConfig) -> (String, usize) {
 /// The authority, the name and the dates of a certificate count. The file may also have a server's own certificate.
 #[tokio::test]
 async fn certificates_are_verified() {
-    let sink = sink().await;
+    let backend = backend().await;
     let [shop, other, same_name] = ["Shop CA", "Another CA", "Shop CA"].map(Authority::new);
     let [own, other_own, old] = [2500, 2500, 2020].map(Authority::of_server);
     for (server, trusted) in [(&shop, &shop), (&own, &own)] {
-        let port = TlsFront::start(&sink, server, 2500).await.port();
+        let port = TlsFront::start(&backend, server, 2500).await.port();
         assert_eq!(export(&client(&trusting("localhost", port, trusted))).await.accepted, 1);
     }
     let (expired, unknown) = ("renew the server's certificate", "its authority is not trusted");
@@ -66,7 +66,7 @@ async fn certificates_are_verified() {
         (&own, 2500, "localhost", &other_own, "give that certificate in LAMBDA_OTLP_CA_FILE"),
         (&old, 2020, "localhost", &old, expired),
     ] {
-        let port = TlsFront::start(&sink, server, until_year).await.port();
+        let port = TlsFront::start(&backend, server, until_year).await.port();
         let (reason, ambiguous) = failure(&trusting(host, port, trusted)).await;
         assert!(reason.starts_with(&format!("cannot reach {host}:{port}: ")), "{reason}");
         assert!(reason.contains(problem), "{reason}\nexpected {problem}");
@@ -76,8 +76,8 @@ async fn certificates_are_verified() {
 
 #[tokio::test]
 async fn connections_are_reused_until_dropped() {
-    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
-    let front = TlsFront::start(&sink, &authority, 2500).await;
+    let (backend, authority) = (backend().await, Authority::new("Shop CA"));
+    let front = TlsFront::start(&backend, &authority, 2500).await;
     let client = client(&trusting("localhost", front.port(), &authority));
     for handshakes in [1, 2] {
         for _ in 0..2 {
@@ -123,19 +123,19 @@ async fn transport_failures_are_reported_with_their_ambiguity() {
     assert!(text.starts_with("cannot reach nowhere.invalid:80: "), "{text}");
     assert_eq!(ambiguous, 0);
 
-    let sink = sink().await;
-    let address = sink.address();
-    sink.script([ScriptedResponse::CloseAfterBody]);
-    let (text, ambiguous) = failure(&destination(sink.base())).await;
+    let backend = backend().await;
+    let address = backend.address();
+    backend.script([ScriptedResponse::CloseAfterBody]);
+    let (text, ambiguous) = failure(&destination(backend.base())).await;
     assert!(text.starts_with(&format!("no answer from {address}: ")), "{text}");
     assert_eq!(ambiguous, 1);
-    sink.script([ScriptedResponse::held()]);
-    let mut impatient = destination(sink.base());
+    backend.script([ScriptedResponse::held()]);
+    let mut impatient = destination(backend.base());
     impatient.request_timeout = Duration::from_millis(50);
     let late = format!("no answer from {address}: timed out");
     assert_eq!(failure(&impatient).await, (late, 1));
     // No proxy is on the way.
-    sink.script([ScriptedResponse::Status(407)]);
-    let (text, _) = failure(&destination(sink.base())).await;
+    backend.script([ScriptedResponse::Status(407)]);
+    let (text, _) = failure(&destination(backend.base())).await;
     assert!(text.starts_with("answered 407 "), "{text}");
 }

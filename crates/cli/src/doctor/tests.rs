@@ -18,7 +18,7 @@ const GOOD: &str = "authorization=Basic cm9vdEBleGFtcGxlLmNvbTpwYXNz";
 /// `root@example.com:wrong`
 const WRONG: &str = "authorization=Basic cm9vdEBleGFtcGxlLmNvbTp3cm9uZw==";
 
-async fn sink() -> FakeOpenObserve {
+async fn backend() -> FakeOpenObserve {
     FakeOpenObserve::builder().user(USER.0, USER.1).start().await.unwrap()
 }
 
@@ -40,8 +40,8 @@ fn expect(found: &[String], expected: &[&str]) {
 
 #[tokio::test]
 async fn doctor_passes_and_finds_its_canary() {
-    let sink = sink().await;
-    let variables = [("LAMBDA_OTLP_ENDPOINT", sink.base()), ("LAMBDA_OTLP_HEADERS", GOOD)];
+    let backend = backend().await;
+    let variables = [("LAMBDA_OTLP_ENDPOINT", backend.base()), ("LAMBDA_OTLP_HEADERS", GOOD)];
     expect(
         &checks(&variables, &["--canary"]).await,
         &[
@@ -55,17 +55,17 @@ async fn doctor_passes_and_finds_its_canary() {
             "ok canary: metrics: accepted, and found in stream lambda_otlp_doctor_canary",
         ],
     );
-    let counts = sink.counts();
+    let counts = backend.counts();
     assert_eq!((counts.log_records, counts.spans, counts.data_points), (1, 1, 1));
-    let (record, span) = (&sink.log_records()[0].item, &sink.spans()[0].item);
+    let (record, span) = (&backend.log_records()[0].item, &backend.spans()[0].item);
     assert_eq!((&record.trace_id, &record.span_id), (&span.trace_id, &span.span_id));
 }
 
 #[tokio::test]
 async fn doctor_warns_of_a_stream_with_many_columns() {
-    let sink = sink().await;
+    let backend = backend().await;
     let variables = [
-        ("LAMBDA_OTLP_ENDPOINT", sink.base()),
+        ("LAMBDA_OTLP_ENDPOINT", backend.base()),
         ("LAMBDA_OTLP_HEADERS", GOOD),
         ("LAMBDA_OTLP_STREAM", "My-Stream"),
     ];
@@ -98,15 +98,15 @@ async fn doctor_warns_of_a_stream_with_many_columns() {
 
 #[tokio::test]
 async fn a_canary_lost_after_acceptance_fails() {
-    let sink = sink().await;
+    let backend = backend().await;
     let variables = [
-        ("LAMBDA_OTLP_ENDPOINT", sink.base()),
+        ("LAMBDA_OTLP_ENDPOINT", backend.base()),
         ("LAMBDA_OTLP_HEADERS", GOOD),
         ("LAMBDA_OTLP_STREAM", "My-Stream"),
     ];
     // Creates the streams, so that a search without results returns 200.
     checks(&variables, &["--canary"]).await;
-    sink.lose(1);
+    backend.lose(1);
     let found = checks(&variables, &["--canary", "--within", "1s"]).await;
     let canaries: Vec<String> =
         found.into_iter().filter(|check| check.contains("canary:")).collect();
@@ -116,8 +116,8 @@ async fn a_canary_lost_after_acceptance_fails() {
 
 #[tokio::test]
 async fn a_canary_is_not_read_back_from_another_backend() {
-    let sink = FakeOpenObserve::start().await.unwrap();
-    let variables = [("LAMBDA_OTLP_ENDPOINT", sink.url()), ("LAMBDA_OTLP_BACKEND", "otlp")];
+    let backend = FakeOpenObserve::start().await.unwrap();
+    let variables = [("LAMBDA_OTLP_ENDPOINT", backend.url()), ("LAMBDA_OTLP_BACKEND", "otlp")];
     let found = checks(&variables, &["--canary"]).await;
     assert!(found.iter().any(|check| check.starts_with("ok organization: this backend has none")));
     assert_eq!(found.iter().filter(|check| check.contains("cannot read it back")).count(), 3);
@@ -125,9 +125,10 @@ async fn a_canary_is_not_read_back_from_another_backend() {
 
 #[tokio::test]
 async fn doctor_reports_a_wrong_password() {
-    let sink = sink().await;
+    let backend = backend().await;
     for headers in [WRONG, "x-other=1"] {
-        let variables = [("LAMBDA_OTLP_ENDPOINT", sink.base()), ("LAMBDA_OTLP_HEADERS", headers)];
+        let variables =
+            [("LAMBDA_OTLP_ENDPOINT", backend.base()), ("LAMBDA_OTLP_HEADERS", headers)];
         expect(
             &checks(&variables, &["--canary"]).await,
             &[
@@ -138,13 +139,13 @@ async fn doctor_reports_a_wrong_password() {
             ],
         );
     }
-    assert_eq!(sink.counts().stored(), 0);
+    assert_eq!(backend.counts().stored(), 0);
 }
 
 #[tokio::test]
 async fn doctor_reports_a_missing_organization_without_creating_it() {
-    let sink = sink().await;
-    let base = format!("{}/api/other", sink.url());
+    let backend = backend().await;
+    let base = format!("{}/api/other", backend.url());
     let variables = [("LAMBDA_OTLP_ENDPOINT", base.as_str()), ("LAMBDA_OTLP_HEADERS", GOOD)];
     expect(
         &checks(&variables, &[]).await,
@@ -155,7 +156,10 @@ async fn doctor_reports_a_missing_organization_without_creating_it() {
             "failed organization: answered 404",
         ],
     );
-    assert!(sink.requests().iter().all(|request| request.signal.is_none()), "root would make it");
+    assert!(
+        backend.requests().iter().all(|request| request.signal.is_none()),
+        "root would make it"
+    );
 }
 
 #[tokio::test]
@@ -167,11 +171,11 @@ async fn doctor_reports_a_host_without_an_address() {
 
 #[tokio::test]
 async fn doctor_reports_an_expired_certificate() {
-    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
+    let (backend, authority) = (backend().await, Authority::new("Shop CA"));
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), authority.pem()).unwrap();
     let check = async |until_year: i32, connection: &str| {
-        let front = TlsFront::start(&sink, &authority, until_year).await;
+        let front = TlsFront::start(&backend, &authority, until_year).await;
         let base = format!("https://localhost:{}/api/default", front.port());
         let variables = [
             ("LAMBDA_OTLP_ENDPOINT", base.as_str()),

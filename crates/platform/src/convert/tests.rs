@@ -64,8 +64,8 @@ fn shown(converted: ConvertedLines) -> String {
 
 #[test]
 fn log_events_become_records_points_and_spans() {
-    check_table(&expect_file!["../../fixtures/streams.txt"], |story| {
-        let words = story.lines().next().and_then(|line| line.strip_prefix("options "));
+    check_table(&expect_file!["../../fixtures/streams.txt"], |case| {
+        let words = case.lines().next().and_then(|line| line.strip_prefix("options "));
         let is = |word: &str| words.is_some_and(|words| words.split(' ').any(|own| own == word));
         let options =
             PlatformOptions { platform_logs_all: is("all"), ..PlatformOptions::default() };
@@ -77,7 +77,7 @@ fn log_events_become_records_points_and_spans() {
             if is("spans") { chunk.with_spans(mapping, end, false) } else { chunk }
         };
         let (mut converter, mut text) = (chunk(ConverterState::default()), String::new());
-        for (at, line) in (0..).zip(story.lines().skip(usize::from(words.is_some()))) {
+        for (at, line) in (0..).zip(case.lines().skip(usize::from(words.is_some()))) {
             let time_ms = TIME_MS + if is("later") { 5_000_000 + at * 100 } else { at };
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             match word {

@@ -11,7 +11,7 @@ use lambda_otlp_wire::{Joined, Limits, LineReading, Rejoin, SignalKind, Traces, 
 fn events(texts: &[&str]) -> (String, usize) {
     let limits = Limits::default();
     let mut rejoin = Rejoin::default();
-    let mut story = String::new();
+    let mut log = String::new();
     let mut items = 0;
     let mut count = |reading: &LineReading| {
         items += reading.decoded.iter().map(lambda_otlp_wire::Request::items).sum::<usize>();
@@ -20,27 +20,27 @@ fn events(texts: &[&str]) -> (String, usize) {
         if rejoin.is_waiting() {
             match rejoin.go_on(text, &Context::default(), &limits) {
                 Joined::More => {
-                    story.push('+');
+                    log.push('+');
                     continue;
                 }
                 Joined::Whole(reading) => {
                     count(&reading);
-                    story.push('!');
+                    log.push('!');
                     continue;
                 }
-                Joined::Broken { .. } => story.push('x'),
+                Joined::Broken { .. } => log.push('x'),
             }
         }
         match read_line(text, &limits) {
-            Some(reading) if rejoin.begin(text, &reading) => story.push('('),
+            Some(reading) if rejoin.begin(text, &reading) => log.push('('),
             Some(reading) => {
                 count(&reading);
-                story.push(if reading.undecodable.is_empty() { 'l' } else { 'u' });
+                log.push(if reading.undecodable.is_empty() { 'l' } else { 'u' });
             }
-            None => story.push('t'),
+            None => log.push('t'),
         }
     }
-    (story, items)
+    (log, items)
 }
 
 fn pieces(line: &str, size: usize) -> Vec<&str> {
@@ -59,10 +59,10 @@ fn pieces(line: &str, size: usize) -> Vec<&str> {
 #[test]
 fn a_cut_line_is_rejoined_for_every_piece_size() {
     let big = fixture("big-line.jsonl");
-    for (size, story) in
+    for (size, log) in
         [(262_144, "(!"), (65_536, "(++++++!"), (16_384, "(++++++++++++++++++++++++++++!")]
     {
-        assert_eq!(events(&pieces(big.trim_end(), size)), (story.to_owned(), 10), "{size}");
+        assert_eq!(events(&pieces(big.trim_end(), size)), (log.to_owned(), 10), "{size}");
     }
     // Each event ends with a newline, also at a cut.
     let ended: Vec<_> =
@@ -77,9 +77,9 @@ fn a_line_cut_after_its_payload_is_rejoined() {
     let line = big.trim_end();
     for cut in 2..=5 {
         for last_bytes in (1..30).filter(|last| (line.len() - last).is_multiple_of(cut)) {
-            let story = format!("({}!", "+".repeat(cut - 1));
+            let log = format!("({}!", "+".repeat(cut - 1));
             let pieces = pieces(line, (line.len() - last_bytes) / cut);
-            assert_eq!(events(&pieces), (story, 10), "{cut} pieces and {last_bytes} bytes");
+            assert_eq!(events(&pieces), (log, 10), "{cut} pieces and {last_bytes} bytes");
         }
     }
 }
@@ -89,8 +89,8 @@ fn every_kind_of_line_is_rejoined() {
     let line = fixture("python-10.jsonl").trim_end().to_owned();
     let record = |text: &str| serde_json::json!({"level": "INFO", "message": text}).to_string();
     let check = |line: &str, size: usize| {
-        let (story, items) = events(&pieces(line, size));
-        assert!(story.starts_with('(') && story.ends_with('!'), "{size}: {story} {line:.80}");
+        let (log, items) = events(&pieces(line, size));
+        assert!(log.starts_with('(') && log.ends_with('!'), "{size}: {log} {line:.80}");
         assert_eq!(items, 10, "{size}: {line:.80}");
     };
     for line in [
@@ -127,8 +127,8 @@ fn bare(name: &str) -> String {
 fn an_unrelated_log_event_aborts_rejoining() {
     let line = fixture("python-10.jsonl").trim_end().to_owned();
     let (first, second) = line.split_at(1_100);
-    let check = |texts: &[&str], story: &str, items: usize| {
-        assert_eq!(events(texts), (story.to_owned(), items), "{texts:.80?}");
+    let check = |texts: &[&str], log: &str, items: usize| {
+        assert_eq!(events(texts), (log.to_owned(), items), "{texts:.80?}");
     };
     check(&[first, second], "(!", 10);
     check(&[first, &line], "(xl", 10);
@@ -177,13 +177,13 @@ fn rejoining_is_limited_in_pieces_and_bytes() {
     let first = format!("{:A<1000}", r#"{"__otel_otlp_stdout":"1","payload":""#);
     let mut texts = vec![first.as_str()];
     texts.resize(600, &piece);
-    let (story, _) = events(&texts);
-    assert_eq!(story.find('x'), Some(512), "pieces");
+    let (log, _) = events(&texts);
+    assert_eq!(log.find('x'), Some(512), "pieces");
     let (first, piece) = (format!("{first:A<65535}A"), "A".repeat(65_536));
     let mut texts = vec![first.as_str()];
     texts.resize(65, &piece);
-    let (story, _) = events(&texts);
-    assert_eq!(story.find('x'), Some(64), "bytes");
+    let (log, _) = events(&texts);
+    assert_eq!(log.find('x'), Some(64), "bytes");
     // Too large from the start.
     assert_eq!(events(&[&format!("{first}{}", piece.repeat(64)), "x"]).0, "ut");
 }

@@ -13,13 +13,13 @@ type Variables<'v> = &'v [(&'v str, &'v str)];
 const MANAGED: (&str, &str) = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
 
 /// A table, and our exporter's records.
-struct Story {
+struct Script {
     table: InvocationTable,
     file: NamedTempFile,
     counts: Arc<Counts>,
 }
 
-impl Story {
+impl Script {
     fn new(variables: Variables<'_>) -> Self {
         let source: BTreeMap<String, String> =
             variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
@@ -122,10 +122,10 @@ fn described(requests: &[Request]) -> Vec<String> {
     spans(requests).iter().map(describe).collect()
 }
 
-/// Tells a story, and compares the spans that its steps return.
+/// Tells a script, and compares the spans that its steps return.
 fn check(variables: Variables<'_>, steps: &str, expected: &[&str]) {
-    let mut story = Story::new(variables);
-    let returned = steps.split(';').filter_map(|step| story.step(step));
+    let mut script = Script::new(variables);
+    let returned = steps.split(';').filter_map(|step| script.step(step));
     let returned: Vec<String> = returned.map(|spans| spans.join(", ")).collect();
     assert_eq!(returned, expected, "{variables:?} {steps}");
 }
@@ -152,17 +152,17 @@ fn ends_that_are_read_after_a_retry_began_belong_to_the_first_attempt() {
         // Managed instances have no INVOKE.
         (&[MANAGED], "start a 10; root a 10.1 3; done a 11; report a 12"),
     ] {
-        let mut story = Story::new(variables);
+        let mut script = Script::new(variables);
         for step in steps.split(';').chain(["start a 20"]) {
-            story.step(step);
+            script.step(step);
         }
-        assert!(!story.table.is_runtime_done("a"), "{steps}");
-        assert!(story.table.is_waiting_for_reports(), "{steps}");
+        assert!(!script.table.is_runtime_done("a"), "{steps}");
+        assert!(script.table.is_waiting_for_reports(), "{steps}");
         for step in ["root a 20.1 8", "done a 21", "report a 22"] {
-            story.step(step);
+            script.step(step);
         }
-        assert!(!story.table.is_waiting_for_reports(), "{steps}");
-        let due = spans(&story.table.take_due(0));
+        assert!(!script.table.is_waiting_for_reports(), "{steps}");
+        let due = spans(&script.table.take_due(0));
         let parents: Vec<&[u8]> = due.iter().map(|span| span.parent_span_id.as_slice()).collect();
         assert_eq!(parents, [[3; 8], [8; 8]], "{steps}");
     }
@@ -239,27 +239,27 @@ fn an_invocation_without_an_end_is_closed_at_shutdown() {
 
 #[test]
 fn a_full_table_writes_surplus_spans_early_and_counts_them() {
-    let mut story = Story::new(&[]);
+    let mut script = Script::new(&[]);
     for number in 0..2000 {
-        story.event(EventKind::Start, &format!("request-{number}"), 10_000);
+        script.event(EventKind::Start, &format!("request-{number}"), 10_000);
     }
-    let written = spans(&story.table.take_all(0)).len();
-    assert!(story.table.known.len() <= Invocations::MAX_KNOWN);
-    let given_up = usize::try_from(story.counts.get(Count::TableFull)).unwrap();
+    let written = spans(&script.table.take_all(0)).len();
+    assert!(script.table.known.len() <= Invocations::MAX_KNOWN);
+    let given_up = usize::try_from(script.counts.get(Count::TableFull)).unwrap();
     assert_eq!((written, given_up), (2000 - Invocations::MAX_KNOWN, 2000 - Invocations::MAX_KNOWN));
     // None is lost: they are written as they stood.
-    assert_eq!(spans(&story.table.close("spindown", 20_000)).len(), Invocations::MAX_KNOWN);
+    assert_eq!(spans(&script.table.close("spindown", 20_000)).len(), Invocations::MAX_KNOWN);
 }
 
 #[test]
 fn invocations_awaiting_their_root_are_bounded_and_none_is_lost() {
-    let mut story = Story::new(&[MANAGED]);
-    story.table.sends_roots = true;
+    let mut script = Script::new(&[MANAGED]);
+    script.table.sends_roots = true;
     for number in 0..1000 {
         // Reports only, as of a managed instance; each lets the others go.
-        story.event(EventKind::Report, &format!("request-{number}"), 10_000 + number);
-        assert!(story.table.held_back.len() <= MAX_HELD_BACK);
+        script.event(EventKind::Report, &format!("request-{number}"), 10_000 + number);
+        assert!(script.table.held_back.len() <= MAX_HELD_BACK);
     }
-    let early = spans(&story.table.take_all(0)).len();
-    assert_eq!(early + spans(&story.table.close("spindown", 20_000)).len(), 1000);
+    let early = spans(&script.table.take_all(0)).len();
+    assert_eq!(early + spans(&script.table.close("spindown", 20_000)).len(), 1000);
 }

@@ -10,9 +10,9 @@ async fn pause_after(
     requests: impl IntoIterator<Item = Request>,
     at_most: Duration,
 ) -> u64 {
-    let sink = FakeOpenObserve::builder().no_window().start().await.unwrap();
-    sink.script(script);
-    let variables = [("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", sink.base())];
+    let backend = FakeOpenObserve::builder().no_window().start().await.unwrap();
+    backend.script(script);
+    let variables = [("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", backend.base())];
     let mut config = Config::from_source(&variables);
     // Small requests cost a busy machine little time.
     config.choice.direct.as_mut().unwrap().destination.max_request_bytes = 8 << 10;

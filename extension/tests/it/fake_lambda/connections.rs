@@ -1,7 +1,7 @@
 //! Connections to the backend and to AWS: gRPC and TLS, secrets, proxies. What cannot be delivered is spilled, and the log names
 //! the reason once, without credentials.
 
-use crate::fake_lambda::direct::{delivered, sink, spilled, three_spans};
+use crate::fake_lambda::direct::{delivered, spilled, started_backend, three_spans};
 use crate::fake_lambda::support::logged;
 use test_support::openobserve::FakeOpenObserve;
 use test_support::openobserve::grpc::GrpcFront;
@@ -32,7 +32,7 @@ fn url_of(proxy: &HttpProxy) -> String {
 /// Sends three spans with these variables. All are delivered if no reason is expected; else all are spilled, and one line of the
 /// log contains the reason.
 async fn check(
-    sink: &FakeOpenObserve,
+    backend: &FakeOpenObserve,
     endpoint: &str,
     variables: &[(&str, &str)],
     reason: Option<&str>,
@@ -44,7 +44,7 @@ async fn check(
     // The invocation's own span goes the same way.
     let spilled = spilled(&stdout).saturating_sub(1);
     let warnings = warnings.lock().unwrap();
-    assert_eq!((delivered(sink), spilled), expected, "{variables:?}: {warnings:?}");
+    assert_eq!((delivered(backend), spilled), expected, "{variables:?}: {warnings:?}");
     if let Some(reason) = reason {
         let told = warnings.iter().filter(|line| line.contains("cannot deliver"));
         let [line] = *told.collect::<Vec<_>>() else { panic!("{variables:?}: {warnings:?}") };
@@ -53,13 +53,13 @@ async fn check(
     for password in ["hunt", "bWU6", "cm9vdEBleGFtcGxlLmNvb", "simulated"] {
         assert!(!warnings.iter().any(|line| line.contains(password)), "{warnings:?}");
     }
-    sink.clear();
+    backend.clear();
 }
 
 #[tokio::test]
 async fn grpc_over_tls_needs_http_2() {
-    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
-    let (server, file) = (GrpcFront::start(&sink).await, trusted(&authority));
+    let (backend, authority) = (started_backend().await, Authority::new("Shop CA"));
+    let (server, file) = (GrpcFront::start(&backend).await, trusted(&authority));
     let path = file.path().to_str().unwrap();
     let variables = [("LAMBDA_OTLP_PROTOCOL", "grpc"), ("LAMBDA_OTLP_CA_FILE", path)];
     let advice = "the port does not seem to speak HTTP/2, is it the one for gRPC (4317)? else set LAMBDA_OTLP_PROTOCOL=http/protobuf";
@@ -71,10 +71,10 @@ async fn grpc_over_tls_needs_http_2() {
         (&["http/1.1"], false),
         (&[], false),
     ] {
-        let server = if is_grpc { server.address() } else { sink.address() };
+        let server = if is_grpc { server.address() } else { backend.address() };
         let port = TlsFront::speaking(server, &authority, 2500, protocols).await.port();
         let endpoint = format!("https://localhost:{port}");
-        check(&sink, &endpoint, &variables, (!is_grpc).then_some(advice)).await;
+        check(&backend, &endpoint, &variables, (!is_grpc).then_some(advice)).await;
     }
     assert!(server.calls() > 0);
 }
@@ -89,9 +89,10 @@ async fn a_secret_is_read_once_and_without_it_spans_are_spilled() {
         (ARN, SecretAnswer::Denied, "GetSecretValue", Some(&*advice)),
         (ARN, SecretAnswer::Hangs, "GetSecretValue", Some("before the deadline")),
     ] {
-        let sink =
+        let backend =
             FakeOpenObserve::builder().no_window().user("root@example.com", PASSWORD).start();
-        let (sink, secrets) = (sink.await.unwrap(), SecretServer::start(answer).await.unwrap());
+        let (backend, secrets) =
+            (backend.await.unwrap(), SecretServer::start(answer).await.unwrap());
         let variables = [
             ("LAMBDA_OTLP_SECRET", reference),
             ("AWS_ENDPOINT_URL", &*secrets.endpoint()),
@@ -99,7 +100,7 @@ async fn a_secret_is_read_once_and_without_it_spans_are_spilled() {
             ("AWS_ACCESS_KEY_ID", "AKID"),
             ("AWS_SECRET_ACCESS_KEY", "simulated"),
         ];
-        check(&sink, sink.base(), &variables, reason).await;
+        check(&backend, backend.base(), &variables, reason).await;
         if reason.is_none() {
             assert_eq!(secrets.asked(), [call]);
         }
@@ -108,15 +109,15 @@ async fn a_secret_is_read_once_and_without_it_spans_are_spilled() {
 
 #[tokio::test]
 async fn requests_go_through_the_proxy_of_their_scheme() {
-    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
-    let (server, file) = (GrpcFront::start(&sink).await, trusted(&authority));
-    let tls = TlsFront::start(&sink, &authority, 2500).await.port();
+    let (backend, authority) = (started_backend().await, Authority::new("Shop CA"));
+    let (server, file) = (GrpcFront::start(&backend).await, trusted(&authority));
+    let tls = TlsFront::start(&backend, &authority, 2500).await.port();
     let grpc = TlsFront::speaking(server.address(), &authority, 2500, &["h2"]).await.port();
     let proxy = HttpProxy::start(ProxyAnswer::Asks(BASIC)).await;
     // The connection to the proxy may use TLS too.
     let before = TlsFront::speaking(proxy.address(), &authority, 2500, &["http/1.1"]).await;
     let over_tls = format!("https://{USER}localhost:{}", before.port());
-    let (url, plain) = (url_of(&proxy), sink.address().port());
+    let (url, plain) = (url_of(&proxy), backend.address().port());
     let path = file.path().to_str().unwrap();
     for (variable, url, scheme, port, protocol) in [
         ("LAMBDA_OTLP_PROXY", &url, "https", tls, "http/protobuf"),
@@ -138,7 +139,7 @@ async fn requests_go_through_the_proxy_of_their_scheme() {
             // It exempts no host from our variable.
             ("NO_PROXY", if variable == "LAMBDA_OTLP_PROXY" { "o2.internal" } else { "" }),
         ];
-        check(&sink, &endpoint, &variables, None).await;
+        check(&backend, &endpoint, &variables, None).await;
         let heads = proxy.heads().split_off(seen);
         assert!(!heads.is_empty());
         for head in heads {
@@ -155,21 +156,21 @@ async fn requests_go_through_the_proxy_of_their_scheme() {
 
 #[tokio::test]
 async fn exempt_hosts_and_loopback_bypass_the_proxy() {
-    let (sink, proxy) = (sink().await, HttpProxy::start(ProxyAnswer::Leads).await);
+    let (backend, proxy) = (started_backend().await, HttpProxy::start(ProxyAnswer::Leads).await);
     let url = url_of(&proxy);
     let variables = [("LAMBDA_OTLP_PROXY", &*url), ("HTTP_PROXY", &*url)];
-    check(&sink, sink.base(), &variables, None).await;
+    check(&backend, backend.base(), &variables, None).await;
     let variables = [("HTTP_PROXY", &*url), ("NO_PROXY", "example.com, .invalid")];
     let reason = Some("cannot reach o2.invalid:80: ");
-    check(&sink, "http://o2.invalid/api/default", &variables, reason).await;
+    check(&backend, "http://o2.invalid/api/default", &variables, reason).await;
     assert_eq!(proxy.heads().len(), 0);
 }
 
 #[tokio::test]
 async fn spans_are_spilled_if_the_proxy_fails() {
-    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
-    let tls = TlsFront::start(&sink, &authority, 2500).await.port();
-    let (file, plain) = (trusted(&authority), sink.address().port());
+    let (backend, authority) = (started_backend().await, Authority::new("Shop CA"));
+    let tls = TlsFront::start(&backend, &authority, 2500).await.port();
+    let (file, plain) = (trusted(&authority), backend.address().port());
     let nonsense = "SSH-2.0-OpenSSH_9.9\r\nhunter22\r\n\r\n".to_owned();
     let refusal = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_owned();
     let credentials = "the proxy answered 407: user and password of its URL are wrong or missing";
@@ -191,7 +192,7 @@ async fn spans_are_spilled_if_the_proxy_fails() {
             let port = if *scheme == "https" { tls } else { plain };
             let endpoint = format!("{scheme}://o2.internal:{port}/api/default");
             let reason = format!("o2.internal:{port} through the proxy {}: {why}", proxy.address());
-            check(&sink, &endpoint, &variables, Some(&reason)).await;
+            check(&backend, &endpoint, &variables, Some(&reason)).await;
         }
         assert!(!proxy.heads().is_empty());
     }
@@ -199,5 +200,5 @@ async fn spans_are_spilled_if_the_proxy_fails() {
     let url = format!("http://{USER}{closed}");
     let reason = format!("o2.internal:443 through the proxy {closed}: connection refused");
     let endpoint = "https://o2.internal/api/default";
-    check(&sink, endpoint, &[("HTTPS_PROXY", &*url)], Some(&reason)).await;
+    check(&backend, endpoint, &[("HTTPS_PROXY", &*url)], Some(&reason)).await;
 }

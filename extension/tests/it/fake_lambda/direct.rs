@@ -18,33 +18,33 @@ pub(crate) const NO_HOLD: (&str, &str) = ("OTEL_LAMBDA_FLUSH_TIMEOUT", "0");
 const LONG_HOLD: (&str, &str) = ("OTEL_LAMBDA_FLUSH_TIMEOUT", "20s");
 const SECOND: &str = "4da1f2dc-3222-475e-9205-e2e6c6318896";
 
-pub(crate) async fn sink() -> FakeOpenObserve {
+pub(crate) async fn started_backend() -> FakeOpenObserve {
     FakeOpenObserve::builder().no_window().start().await.unwrap()
 }
 
-/// A sink that always answers like this.
+/// A backend that always answers like this.
 pub(crate) async fn always(answer: ScriptedResponse) -> FakeOpenObserve {
-    let sink = sink().await;
-    sink.inject(Faults::seeded(1, 1.0).among([answer]));
-    sink
+    let backend = started_backend().await;
+    backend.inject(Faults::seeded(1, 1.0).among([answer]));
+    backend
 }
 
-/// A sink that never answers.
+/// A backend that never answers.
 pub(crate) async fn silent() -> FakeOpenObserve {
     always(ScriptedResponse::held()).await
 }
 
-/// A sink that answers late.
+/// A backend that answers late.
 async fn slow(delay: Duration) -> FakeOpenObserve {
     always(ScriptedResponse::Delayed(delay, Box::new(ScriptedResponse::Ok))).await
 }
 
-/// Variables of an extension that sends to the sink.
+/// Variables of an extension that sends to the backend.
 pub(crate) fn to<'v>(
-    sink: &'v FakeOpenObserve,
+    backend: &'v FakeOpenObserve,
     more: &[(&'v str, &'v str)],
 ) -> Vec<(&'v str, &'v str)> {
-    [&[("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", sink.base())], more].concat()
+    [&[("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", backend.base())], more].concat()
 }
 
 /// Runs an extension with three spans in one invocation. Returns its output and counters.
@@ -61,11 +61,11 @@ async fn post(lambda: &Lambda, spans: u64) {
 
 /// Runs an extension without a report of the handler's end, and acknowledges posts of these numbers of spans.
 pub(crate) async fn left_behind(
-    sink: &FakeOpenObserve,
+    backend: &FakeOpenObserve,
     more: &[(&str, &str)],
     posts: &[u64],
 ) -> (Lambda, Call) {
-    let (lambda, next) = Lambda::untold(&to(sink, more)).await;
+    let (lambda, next) = Lambda::untold(&to(backend, more)).await;
     for spans in posts {
         post(&lambda, *spans).await;
     }
@@ -73,13 +73,13 @@ pub(crate) async fn left_behind(
 }
 
 /// Returns how many posted spans the backend has. The extension's own spans have another parent.
-pub(crate) fn delivered(sink: &FakeOpenObserve) -> usize {
-    sink.spans().iter().filter(|span| span.item.parent_span_id == [9; 8]).count()
+pub(crate) fn delivered(backend: &FakeOpenObserve) -> usize {
+    backend.spans().iter().filter(|span| span.item.parent_span_id == [9; 8]).count()
 }
 
 /// How many of the extension's own figures the backend has: a metric of one point each where nothing was refused or lost.
-fn own_figures(sink: &FakeOpenObserve) -> u64 {
-    sink.metrics().len() as u64
+fn own_figures(backend: &FakeOpenObserve) -> u64 {
+    backend.metrics().len() as u64
 }
 
 /// Returns the number of spans in spilled lines.
@@ -92,65 +92,65 @@ pub(crate) fn spilled(stdout: &Stdout) -> usize {
 
 #[tokio::test]
 async fn next_is_not_called_during_a_flush() {
-    let sink = sink().await;
-    sink.script([ScriptedResponse::held()]);
-    let mut lambda = Lambda::invoked(&to(&sink, &[LONG_HOLD])).await;
+    let backend = started_backend().await;
+    backend.script([ScriptedResponse::held()]);
+    let mut lambda = Lambda::invoked(&to(&backend, &[LONG_HOLD])).await;
     post(&lambda, 3).await;
-    assert_eq!(sink.requests().len(), 0, "it is sent when the handler has ended");
+    assert_eq!(backend.requests().len(), 0, "it is sent when the handler has ended");
     lambda.telemetry(&[runtime_done(FIRST)]).await;
-    until(|| sink.requests().len() >= 2).await;
+    until(|| backend.requests().len() >= 2).await;
     for _ in 0..20 {
         post(&lambda, 1).await;
         assert!(lambda.no_call(), "next is called while a request is under way");
     }
-    sink.release();
+    backend.release();
     let next = lambda.next().await;
-    assert_eq!(delivered(&sink), 23);
+    assert_eq!(delivered(&backend), 23);
     let (stdout, counts) = lambda.end(next).await;
     assert_eq!((stdout.text().as_str(), counts.get(Count::Spilled)), ("", 0));
 }
 
 #[tokio::test]
 async fn a_flush_timeout_aborts_its_requests() {
-    let sink = silent().await;
-    let mut lambda = Lambda::invoked(&to(&sink, &[("OTEL_LAMBDA_FLUSH_TIMEOUT", "50ms")])).await;
+    let backend = silent().await;
+    let mut lambda = Lambda::invoked(&to(&backend, &[("OTEL_LAMBDA_FLUSH_TIMEOUT", "50ms")])).await;
     post(&lambda, 3).await;
     let next = lambda.done().await;
     // The server has seen the end of both connections.
-    sink.release();
-    sink.heal();
+    backend.release();
+    backend.heal();
     until(|| {
-        let requests = sink.requests();
+        let requests = backend.requests();
         !requests.is_empty() && requests.iter().all(|request| !request.answered_whole)
     })
     .await;
     let (stdout, _) = lambda.end(next).await;
     assert_eq!(spilled(&stdout), 0);
-    assert!(delivered(&sink) >= 3);
+    assert!(delivered(&backend) >= 3);
 }
 
 #[tokio::test]
 async fn three_signals_are_sent_concurrently() {
-    let sink = silent().await;
-    let lambda = Lambda::invoked(&to(&sink, &[LONG_HOLD])).await;
+    let backend = silent().await;
+    let lambda = Lambda::invoked(&to(&backend, &[LONG_HOLD])).await;
     post(&lambda, 2).await;
     let record = request_of(|record| record.fixed64(1, 1));
     assert_eq!(lambda.protobuf(SignalKind::Logs, &record).await.status, 200);
     lambda.telemetry(&[runtime_done(FIRST)]).await;
     // The metrics are the extension's own.
-    until(|| sink.requests().len() == 3).await;
-    sink.heal();
-    sink.release();
+    until(|| backend.requests().len() == 3).await;
+    backend.heal();
+    backend.release();
     lambda.shut_down().await;
-    assert_eq!((delivered(&sink), sink.log_records().len()), (2, 1));
-    assert!(!sink.metrics().is_empty());
+    assert_eq!((delivered(&backend), backend.log_records().len()), (2, 1));
+    assert!(!backend.metrics().is_empty());
 }
 
 #[tokio::test]
 async fn buffered_spans_are_spilled_before_the_deadline() {
     // A good one would be sent it.
-    let sink = silent().await;
-    let mut lambda = Lambda::start(&to(&sink, &[])).await;
+    let backend = silent().await;
+    let mut lambda = Lambda::start(&to(&backend, &[])).await;
     lambda.next().await.answer(200, invoke(FIRST, Duration::from_millis(600)));
     post(&lambda, 3).await;
     // No end is told.
@@ -159,43 +159,43 @@ async fn buffered_spans_are_spilled_before_the_deadline() {
     next.answer(200, shutdown("timeout"));
     let (stdout, _) = lambda.finished().await;
     // And the invocation's own span.
-    assert_eq!((spilled(&stdout), delivered(&sink)), (3 + 1, 0));
+    assert_eq!((spilled(&stdout), delivered(&backend)), (3 + 1, 0));
 }
 
 #[tokio::test]
 async fn a_short_shutdown_still_spills_the_buffer() {
     // The report of the invocation never comes.
     for left in [Duration::from_millis(400), Duration::ZERO] {
-        let sink = silent().await;
-        let mut lambda = Lambda::invoked(&to(&sink, &[NO_HOLD])).await;
+        let backend = silent().await;
+        let mut lambda = Lambda::invoked(&to(&backend, &[NO_HOLD])).await;
         post(&lambda, 3).await;
         lambda.done().await.answer(200, shutdown_within("spindown", left));
         let (ended, stdout, _) = lambda.ended().await;
         ended.unwrap();
         // The invocation's own span is the fourth.
-        assert_eq!((delivered(&sink), spilled(&stdout)), (0, 3 + 1), "{left:?}");
+        assert_eq!((delivered(&backend), spilled(&stdout)), (0, 3 + 1), "{left:?}");
     }
 }
 
 #[tokio::test]
 async fn the_buffer_is_sent_at_shutdown_or_else_spilled() {
-    let sink = always(ScriptedResponse::Ok).await;
-    let (lambda, next) = left_behind(&sink, &[], &[3]).await;
+    let backend = always(ScriptedResponse::Ok).await;
+    let (lambda, next) = left_behind(&backend, &[], &[3]).await;
     let (stdout, counts) = lambda.end(next).await;
-    assert_eq!((delivered(&sink), stdout.text().as_str()), (3, ""));
-    assert_eq!(counts.get(Count::Delivered), 3 + own_figures(&sink));
+    assert_eq!((delivered(&backend), stdout.text().as_str()), (3, ""));
+    assert_eq!(counts.get(Count::Delivered), 3 + own_figures(&backend));
 
     // A failure ends the attempts, also where the backend refuses one signal for ever.
     for answer in
         [ScriptedResponse::Status(503), ScriptedResponse::Status(415), ScriptedResponse::held()]
     {
-        let sink = always(answer).await;
-        let (lambda, next) = left_behind(&sink, &[], &[3]).await;
+        let backend = always(answer).await;
+        let (lambda, next) = left_behind(&backend, &[], &[3]).await;
         let (stdout, counts) = lambda.end(next).await;
-        assert_eq!((delivered(&sink), spilled(&stdout)), (0, 3));
+        assert_eq!((delivered(&backend), spilled(&stdout)), (0, 3));
         let own = stdout.items(SignalKind::Metrics) as u64;
         assert_eq!(counts.get(Count::Spilled), 3 + own);
-        assert!(sink.requests().len() <= 2, "{:?}", sink.requests());
+        assert!(backend.requests().len() <= 2, "{:?}", backend.requests());
         assert_eq!(counts.get(Count::FailedFlushes), 1);
         is_selected_as_spilled(&stdout);
     }
@@ -203,20 +203,20 @@ async fn the_buffer_is_sent_at_shutdown_or_else_spilled() {
 
 #[tokio::test]
 async fn a_refused_signal_is_no_failure_of_a_backend_that_accepts_another() {
-    let sink = sink().await;
-    sink.script_for(Signal::Traces, vec![ScriptedResponse::Status(415); 9]);
-    let (lambda, next) = left_behind(&sink, &[], &[3]).await;
+    let backend = started_backend().await;
+    backend.script_for(Signal::Traces, vec![ScriptedResponse::Status(415); 9]);
+    let (lambda, next) = left_behind(&backend, &[], &[3]).await;
     assert_eq!(lambda.protobuf(SignalKind::Logs, &log_record(&[])).await.status, 200);
     let (stdout, counts) = lambda.end(next).await;
-    assert_eq!((spilled(&stdout), sink.log_records().len()), (3, 1));
+    assert_eq!((spilled(&stdout), backend.log_records().len()), (3, 1));
     assert_eq!(counts.get(Count::FailedFlushes), 0);
 }
 
 /// A request that comes while the process ends is not acknowledged, since nothing would spill it.
 #[tokio::test]
 async fn nothing_is_acknowledged_after_the_last_spill() {
-    let sink = sink().await;
-    let (lambda, next) = left_behind(&sink, &[], &[3]).await;
+    let backend = started_backend().await;
+    let (lambda, next) = left_behind(&backend, &[], &[3]).await;
     let receiver = lambda.receiver.to_string();
     lambda.end(next).await;
     let headers = [("content-type", "application/x-protobuf")];
@@ -234,8 +234,8 @@ fn is_selected_as_spilled(stdout: &Stdout) {
 
 #[tokio::test]
 async fn shutdown_completes_a_line_already_started() {
-    let sink = silent().await;
-    let (lambda, next) = left_behind(&sink, &[], &[3]).await;
+    let backend = silent().await;
+    let (lambda, next) = left_behind(&backend, &[], &[3]).await;
     lambda.stdout.fill(true);
     next.answer(200, shutdown("spindown"));
     until(|| lambda.counts.get(Count::SpillLost) > 0).await;
@@ -250,8 +250,8 @@ async fn shutdown_completes_a_line_already_started() {
 
 #[tokio::test]
 async fn a_blocked_stdout_holds_no_invocation_until_its_deadline() {
-    let sink = always(ScriptedResponse::Status(503)).await;
-    let mut lambda = Lambda::start(&to(&sink, &[("O2_MAX_RETRIES", "0")])).await;
+    let backend = always(ScriptedResponse::Status(503)).await;
+    let mut lambda = Lambda::start(&to(&backend, &[("O2_MAX_RETRIES", "0")])).await;
     lambda.stdout.fill(true);
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
     post(&lambda, 40_000).await;
@@ -267,65 +267,67 @@ async fn a_blocked_stdout_holds_no_invocation_until_its_deadline() {
 
 #[tokio::test]
 async fn buffered_spans_are_spilled_if_next_fails() {
-    let sink = sink().await;
-    let mut lambda = Lambda::invoked(&to(&sink, &[NO_HOLD])).await;
+    let backend = started_backend().await;
+    let mut lambda = Lambda::invoked(&to(&backend, &[NO_HOLD])).await;
     let next = lambda.next().await;
     post(&lambda, 3).await;
     lambda.telemetry(&[start(FIRST), line("printed\n")]).await;
     next.answer(403, "");
     let (ended, stdout, _) = lambda.ended().await;
     ended.unwrap_err();
-    assert_eq!((delivered(&sink), spilled(&stdout)), (0, 3));
+    assert_eq!((delivered(&backend), spilled(&stdout)), (0, 3));
     assert_eq!(spilled_bodies(&stdout), ["printed"]);
 }
 
 #[tokio::test]
 async fn continuous_posts_do_not_prolong_the_invocation() {
-    let sink = slow(Duration::from_millis(50)).await;
-    let mut lambda = Lambda::invoked(&to(&sink, &[("OTEL_LAMBDA_FLUSH_TIMEOUT", "400ms")])).await;
+    let backend = slow(Duration::from_millis(50)).await;
+    let mut lambda =
+        Lambda::invoked(&to(&backend, &[("OTEL_LAMBDA_FLUSH_TIMEOUT", "400ms")])).await;
     post(&lambda, 1).await;
     lambda.telemetry(&[runtime_done(FIRST)]).await;
     let next = lambda.next_after(async |lambda| post(lambda, 1).await).await;
-    assert!(delivered(&sink) > 0);
+    assert!(delivered(&backend) > 0);
     lambda.end(next).await;
 }
 
 #[tokio::test]
 async fn spans_rejected_at_shutdown_are_spilled_and_not_resent() {
-    let sink = sink().await;
+    let backend = started_backend().await;
     // The posted span and the extension's own are refused together, then one of them alone.
     let mut answers = vec![ScriptedResponse::Status(400); 100];
     answers[2] = ScriptedResponse::Ok;
-    sink.script_for(Signal::Traces, answers);
-    let (lambda, next) = left_behind(&sink, &[], &[1]).await;
+    backend.script_for(Signal::Traces, answers);
+    let (lambda, next) = left_behind(&backend, &[], &[1]).await;
     let (stdout, counts) = lambda.end(next).await;
     assert_eq!((spilled(&stdout), counts.get(Count::Panics)), (1, 0));
-    assert!(sink.requests().len() < 6, "{}", sink.requests().len());
+    assert!(backend.requests().len() < 6, "{}", backend.requests().len());
 }
 
 #[tokio::test]
 async fn spans_accepted_during_shutdown_are_not_spilled_too() {
-    let sink = slow(Duration::from_secs(3)).await;
+    let backend = slow(Duration::from_secs(3)).await;
     // The last requests have up to 512 KiB.
-    let (lambda, next) = left_behind(&sink, &[NO_HOLD], &[2500; 8]).await;
+    let (lambda, next) = left_behind(&backend, &[NO_HOLD], &[2500; 8]).await;
     next.answer(200, shutdown_within("spindown", Duration::from_secs(6)));
     let (stdout, counts) = lambda.finished().await;
-    let (delivered, spilled) = (delivered(&sink), spilled(&stdout));
+    let (delivered, spilled) = (delivered(&backend), spilled(&stdout));
     assert!(delivered > 0 && spilled > 0, "{delivered} {spilled}");
     assert_eq!(delivered + spilled, 20_000, "{delivered} {spilled}");
-    assert_eq!(counts.get(Count::Delivered), delivered as u64 + own_figures(&sink));
+    assert_eq!(counts.get(Count::Delivered), delivered as u64 + own_figures(&backend));
 }
 
 #[tokio::test]
 async fn a_zero_flush_timeout_sends_only_during_handlers() {
-    let sink = sink().await;
-    let mut lambda = Lambda::invoked(&to(&sink, &[NO_HOLD, ("O2_FLUSH_INTERVAL_MS", "20")])).await;
+    let backend = started_backend().await;
+    let mut lambda =
+        Lambda::invoked(&to(&backend, &[NO_HOLD, ("O2_FLUSH_INTERVAL_MS", "20")])).await;
     let next = lambda.done().await;
     post(&lambda, 3).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(sink.requests().len(), 0);
+    assert_eq!(backend.requests().len(), 0);
     next.answer(200, invoke(SECOND, MINUTE));
-    until(|| delivered(&sink) == 3).await;
+    until(|| delivered(&backend) == 3).await;
     lambda.telemetry(&[runtime_done(SECOND)]).await;
     lambda.shut_down().await;
 }
@@ -347,12 +349,12 @@ fn log_record(keys: &[&str]) -> Vec<u8> {
 /// replace the text.
 #[tokio::test]
 async fn telemetry_is_adapted_only_for_openobserve() {
-    for (backend, expected, rejected) in [
+    for (kind, expected, rejected) in [
         ("openobserve", ["attr__timestamp", "attr_body", "order id", "attr_order-id"], 1),
         ("otlp", ["_timestamp", "body", "order id", "order-id"], 0),
     ] {
-        let sink = sink().await;
-        let mut lambda = Lambda::invoked(&to(&sink, &[("LAMBDA_OTLP_BACKEND", backend)])).await;
+        let backend = started_backend().await;
+        let mut lambda = Lambda::invoked(&to(&backend, &[("LAMBDA_OTLP_BACKEND", kind)])).await;
         let record = log_record(&["_timestamp", "body", "order id", "order-id"]);
         assert_eq!(lambda.protobuf(SignalKind::Logs, &record).await.status, 200);
         let infinite = request_of(|metric| {
@@ -367,7 +369,7 @@ async fn telemetry_is_adapted_only_for_openobserve() {
         assert_eq!(lambda.protobuf(SignalKind::Metrics, &infinite).await.status, 200);
         let next = lambda.done().await;
         let (_, counts) = lambda.end(next).await;
-        let attributes = sink.log_records().into_iter().flat_map(|log| log.item.attributes);
+        let attributes = backend.log_records().into_iter().flat_map(|log| log.item.attributes);
         let keys: Vec<String> = attributes.map(|pair| pair.key).collect();
         assert_eq!(
             (keys, counts.get(Count::Rejected)),

@@ -1,6 +1,6 @@
 //! The `json` output, with the variables of OpenObserve's extension, and OTLP by each protocol.
 
-use crate::fake_lambda::direct::{delivered, silent, sink, three_spans, to};
+use crate::fake_lambda::direct::{delivered, silent, started_backend, three_spans, to};
 use crate::fake_lambda::lines::{TIME, line, otlp_line, spilled_bodies, start};
 use crate::fake_lambda::support::{FIRST, Lambda, Stdout, runtime_done, traces};
 use lambda_otlp_extension::{Count, Counts};
@@ -12,7 +12,7 @@ use wire::{Request, SignalKind};
 /// Runs an extension that has only the variables of OpenObserve's. These events come in its only invocation, beside three posted
 /// spans if `posts` is set.
 async fn run(
-    sink: &FakeOpenObserve,
+    backend: &FakeOpenObserve,
     more: &[(&str, &str)],
     posts: bool,
     events: &[Value],
@@ -20,7 +20,7 @@ async fn run(
     let o2 = [
         ("O2_ORGANIZATION_ID", "default"),
         ("O2_AUTHORIZATION_HEADER", "Basic cm9vdA=="),
-        ("O2_ENDPOINT", sink.url()),
+        ("O2_ENDPOINT", backend.url()),
         ("O2_STREAM", "lambda"),
     ];
     let lambda = Lambda::invoked(&[&o2, more].concat()).await;
@@ -44,10 +44,10 @@ fn printed() -> [Value; 4] {
 
 #[tokio::test]
 async fn the_json_stream_matches_that_of_openobserves_extension() {
-    let sink = sink().await;
-    let (stdout, counts) = run(&sink, &[], true, &printed()).await;
+    let backend = started_backend().await;
+    let (stdout, counts) = run(&backend, &[], true, &printed()).await;
     assert_eq!(stdout.text(), "");
-    let records = sink.json_records();
+    let records = backend.json_records();
     assert!(
         records.iter().all(|record| (record.stream.as_str(), record.organization.as_str())
             == ("lambda", "default"))
@@ -65,16 +65,16 @@ async fn the_json_stream_matches_that_of_openobserves_extension() {
     ];
     assert_eq!(records, expected, "{TIME}");
     // OTLP goes beside it, posted and printed, and nothing is made of Lambda's events.
-    assert_eq!((delivered(&sink), sink.spans().len(), sink.metrics().len()), (5, 5, 0));
-    assert!(sink.log_records().is_empty());
+    assert_eq!((delivered(&backend), backend.spans().len(), backend.metrics().len()), (5, 5, 0));
+    assert!(backend.log_records().is_empty());
     assert_eq!(counts.get(Count::Delivered), 10);
-    let paths: Vec<String> = sink.requests().into_iter().map(|request| request.path).collect();
+    let paths: Vec<String> = backend.requests().into_iter().map(|request| request.path).collect();
     assert!(paths.contains(&"/api/default/lambda/_json".to_owned()), "{paths:?}");
 }
 
 #[tokio::test]
 async fn a_line_after_the_report_has_no_request_id() {
-    let sink = sink().await;
+    let backend = started_backend().await;
     let report = |request_id| {
         let metrics = json!({"durationMs": 12.0, "billedDurationMs": 12, "memorySizeMB": 128, "maxMemoryUsedMB": 64});
         let record = json!({"requestId": request_id, "status": "success", "metrics": metrics});
@@ -83,8 +83,8 @@ async fn a_line_after_the_report_has_no_request_id() {
     let late = report("8fbb3a0c-5bd2-4a15-9a3d-0d3f1a7a2d11");
     let (within, after) = (line("within\n"), line("after\n"));
     let events = [start(FIRST), late, within, runtime_done(FIRST), report(FIRST), after];
-    run(&sink, &[], false, &events).await;
-    let records = sink.json_records().into_iter().map(|record| record.record);
+    run(&backend, &[], false, &events).await;
+    let records = backend.json_records().into_iter().map(|record| record.record);
     let lines = records.filter(|record| record["type"] == "function");
     let request_ids: Vec<_> = lines.map(|line| line["requestId"].clone()).collect();
     assert_eq!(request_ids, [json!(FIRST), Value::Null]);
@@ -93,40 +93,40 @@ async fn a_line_after_the_report_has_no_request_id() {
 #[tokio::test]
 async fn records_not_stored_are_resent_or_spilled() {
     // The answer counts none of them: the write failed, though the status is 200.
-    let sink = sink().await;
+    let backend = started_backend().await;
     let failed = ScriptedResponse::WriteFailed;
-    sink.script([failed.clone(), failed]);
+    backend.script([failed.clone(), failed]);
     let events = [start(FIRST), line("again\n"), runtime_done(FIRST)];
-    let (stdout, _) = run(&sink, &[], false, &events).await;
-    let stored = sink.json_records().into_iter().map(|record| record.record);
+    let (stdout, _) = run(&backend, &[], false, &events).await;
+    let stored = backend.json_records().into_iter().map(|record| record.record);
     let stored = stored.filter(|record| record["record"] == "again\n").count();
     let spilled = spilled_bodies(&stdout).into_iter().filter(|body| body == "again\n").count();
     assert_eq!(stored + spilled, 1, "{stored} {spilled}");
 
-    let sink = silent().await;
+    let backend = silent().await;
     let short = [("OTEL_LAMBDA_FLUSH_TIMEOUT", "50ms")];
-    let (stdout, counts) = run(&sink, &short, true, &printed()).await;
+    let (stdout, counts) = run(&backend, &short, true, &printed()).await;
     assert!(spilled_bodies(&stdout).contains(&"say \"hi\"\n".to_owned()));
     assert_eq!((counts.get(Count::Delivered), counts.get(Count::Spilled)), (0, 10));
 }
 
 #[tokio::test]
 async fn rejected_json_records_are_counted() {
-    let sink = FakeOpenObserve::builder().start().await.unwrap();
+    let backend = FakeOpenObserve::builder().start().await.unwrap();
     // All of it is older than the backend takes.
     let events = [start(FIRST), line("old\n"), runtime_done(FIRST)];
-    let (stdout, counts) = run(&sink, &[], false, &events).await;
+    let (stdout, counts) = run(&backend, &[], false, &events).await;
     assert_eq!((stdout.text().as_str(), counts.get(Count::Rejected)), ("", 4));
 }
 
 #[tokio::test]
 async fn otlp_json_requests_are_gzipped_with_the_json_content_type() {
-    let sink = sink().await;
+    let backend = started_backend().await;
     let json = [("LAMBDA_OTLP_PROTOCOL", "http/json"), ("LAMBDA_OTLP_BACKEND", "otlp")];
-    let (stdout, counts) = three_spans(&to(&sink, &json)).await;
+    let (stdout, counts) = three_spans(&to(&backend, &json)).await;
     assert_eq!((stdout.text().as_str(), counts.get(Count::Spilled)), ("", 0));
-    assert_eq!(delivered(&sink), 3);
-    for request in sink.requests() {
+    assert_eq!(delivered(&backend), 3);
+    for request in backend.requests() {
         assert_eq!(request.headers["content-type"], "application/json");
         assert_eq!(request.headers["content-encoding"], "gzip");
     }

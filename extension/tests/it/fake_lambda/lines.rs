@@ -1,6 +1,6 @@
 //! Printed lines in direct mode.
 
-use crate::fake_lambda::direct::{NO_HOLD, delivered, silent, sink, spilled, to};
+use crate::fake_lambda::direct::{NO_HOLD, delivered, silent, spilled, started_backend, to};
 use crate::fake_lambda::support::{
     FIRST, Lambda, MINUTE, Stdout, invoke, read, request_of, runtime_done, shutdown,
     shutdown_within, traces, until,
@@ -34,8 +34,8 @@ fn body(record: &LogRecord) -> String {
 }
 
 /// Bodies of the log records that the backend has.
-fn bodies(sink: &FakeOpenObserve) -> Vec<String> {
-    sink.log_records().iter().map(|record| body(&record.item)).collect()
+fn bodies(backend: &FakeOpenObserve) -> Vec<String> {
+    backend.log_records().iter().map(|record| body(&record.item)).collect()
 }
 
 /// Bodies of the log records in lines that say that no backend took them.
@@ -82,15 +82,15 @@ async fn told(
     more: &[(&str, &str)],
     deliveries: &[Vec<Value>],
 ) -> (FakeOpenObserve, String, Arc<Counts>) {
-    let sink = sink().await;
-    let mut lambda = Lambda::invoked(&to(&sink, more)).await;
+    let backend = started_backend().await;
+    let mut lambda = Lambda::invoked(&to(&backend, more)).await;
     for events in deliveries {
         assert_eq!(lambda.telemetry(events).await, 200);
     }
     let next = lambda.done().await;
     let (stdout, counts) = lambda.end(next).await;
     let text = stdout.text();
-    (sink, text, counts)
+    (backend, text, counts)
 }
 
 /// The types of events that include the output of other extensions.
@@ -98,8 +98,8 @@ const ALL_TYPES: (&str, &str) = ("O2_TELEMETRY_TYPES", "platform,function,extens
 
 #[tokio::test]
 async fn lines_become_records_of_their_invocation() {
-    let sink = sink().await;
-    let mut lambda = Lambda::invoked(&to(&sink, &[])).await;
+    let backend = started_backend().await;
+    let mut lambda = Lambda::invoked(&to(&backend, &[])).await;
     let lines = [
         start(FIRST),
         line("plain\n"),
@@ -111,8 +111,8 @@ async fn lines_become_records_of_their_invocation() {
     // The span comes behind the lines, as it does where a handler ends.
     assert_eq!(lambda.protobuf(SignalKind::Traces, &root(FIRST)).await.status, 200);
     let next = lambda.done().await;
-    assert_eq!(bodies(&sink), ["plain", "low", "gone"]);
-    let records = sink.log_records();
+    assert_eq!(bodies(&backend), ["plain", "low", "gone"]);
+    let records = backend.log_records();
     let severities: Vec<_> = records.iter().map(|of| of.item.severity_text.as_str()).collect();
     assert_eq!(severities, ["INFO", "WARN", "ERROR"]);
     for record in &records {
@@ -130,16 +130,16 @@ async fn lines_become_records_of_their_invocation() {
 
 #[tokio::test]
 async fn without_an_sdk_lines_get_the_invocation_span_ids() {
-    let sink = sink().await;
-    let mut lambda = Lambda::invoked(&to(&sink, &[])).await;
+    let backend = started_backend().await;
+    let mut lambda = Lambda::invoked(&to(&backend, &[])).await;
     lambda.telemetry(&[start(FIRST), line("plain\n")]).await;
     lambda.telemetry(&[runtime_done(FIRST), line("a straggler\n")]).await;
     let next = lambda.next().await;
-    let spans = sink.spans();
+    let spans = backend.spans();
     assert_eq!(spans.len(), 1);
     lambda.end(next).await;
-    assert_eq!(bodies(&sink), ["plain", "a straggler"]);
-    for record in sink.log_records() {
+    assert_eq!(bodies(&backend), ["plain", "a straggler"]);
+    for record in backend.log_records() {
         assert_eq!(
             (&record.item.trace_id, &record.item.span_id),
             (&spans[0].item.trace_id, &spans[0].item.span_id)
@@ -153,15 +153,15 @@ async fn printed_otlp_lines_are_decoded_and_sent() {
     let broken = printed.replace("\"payload\":\"", "\"payload\":\"!");
     let root = otlp_line(Request::trusted(SignalKind::Traces, root(FIRST)));
     let lines = vec![start(FIRST), line(printed), line(broken), line(root), line("beside\n")];
-    let (sink, text, counts) = told(&[], &[lines]).await;
-    assert_eq!(delivered(&sink), 5);
-    let bodies = bodies(&sink);
+    let (backend, text, counts) = told(&[], &[lines]).await;
+    assert_eq!(delivered(&backend), 5);
+    let bodies = bodies(&backend);
     let [undecodable, beside] = bodies.as_slice() else { panic!("{bodies:?}") };
     assert!(undecodable.starts_with("OTLP line was not decoded") && beside == "beside");
     // The root was printed: the extension writes no second one, and the lines have its ids.
-    let servers = sink.spans().iter().filter(|span| span.item.kind == 2).count();
+    let servers = backend.spans().iter().filter(|span| span.item.kind == 2).count();
     assert_eq!(servers, 1);
-    assert!(sink.log_records().iter().all(|record| record.item.span_id == [4; 8]));
+    assert!(backend.log_records().iter().all(|record| record.item.span_id == [4; 8]));
     assert_eq!((text.as_str(), counts.get(Count::Undecodable)), ("", 1));
 }
 
@@ -182,9 +182,9 @@ async fn compact_lines_of_our_exporter_are_sent() {
     let mut text = Vec::new();
     assert_eq!(encoder.encode(&Envelope::default(), request, &mut text).lines, 1);
     let lines = vec![start(FIRST), line(String::from_utf8(text).unwrap())];
-    let (sink, text, counts) = told(&[], &[lines]).await;
+    let (backend, text, counts) = told(&[], &[lines]).await;
     let is_it = |name: &str| name == "orders of 123456789012 in eu-west-1";
-    assert!(sink.spans().iter().any(|span| is_it(&span.item.name)));
+    assert!(backend.spans().iter().any(|span| is_it(&span.item.name)));
     assert_eq!((text.as_str(), counts.get(Count::Undecodable)), ("", 0));
 }
 
@@ -197,9 +197,9 @@ async fn lines_of_the_extension_itself_are_not_sent() {
         of_extension(&otlp_line(Request::trusted(SignalKind::Traces, traces(1)))),
         of_extension("another extension is ready\n"),
     ];
-    let (sink, _, counts) = told(&[ALL_TYPES], &[events]).await;
+    let (backend, _, counts) = told(&[ALL_TYPES], &[events]).await;
     assert_eq!(
-        (bodies(&sink).as_slice(), delivered(&sink)),
+        (bodies(&backend).as_slice(), delivered(&backend)),
         (&["another extension is ready".to_owned()][..], 0)
     );
     assert_eq!(counts.get(Count::LogLines), 1);
@@ -207,28 +207,28 @@ async fn lines_of_the_extension_itself_are_not_sent() {
 
 #[tokio::test]
 async fn a_repeated_telemetry_delivery_is_processed_once() {
-    let (sink, _, counts) = told(&[], &vec![vec![start(FIRST), line("once\n")]; 3]).await;
-    assert_eq!((bodies(&sink), counts.get(Count::LogLines)), (vec!["once".to_owned()], 1));
+    let (backend, _, counts) = told(&[], &vec![vec![start(FIRST), line("once\n")]; 3]).await;
+    assert_eq!((bodies(&backend), counts.get(Count::LogLines)), (vec!["once".to_owned()], 1));
 }
 
 #[tokio::test]
 async fn lines_of_a_long_handler_are_sent_before_its_end() {
-    let sink = sink().await;
-    let lambda = Lambda::invoked(&to(&sink, &[("O2_FLUSH_INTERVAL_MS", "20")])).await;
+    let backend = started_backend().await;
+    let lambda = Lambda::invoked(&to(&backend, &[("O2_FLUSH_INTERVAL_MS", "20")])).await;
     lambda.telemetry(&[start(FIRST), line("early\n")]).await;
-    until(|| bodies(&sink) == ["early"]).await;
+    until(|| bodies(&backend) == ["early"]).await;
 }
 
 #[tokio::test]
 async fn buffered_lines_are_spilled_as_records_before_the_deadline() {
-    let sink = sink().await;
-    let mut lambda = Lambda::start(&to(&sink, &[("O2_FLUSH_INTERVAL_MS", "60000")])).await;
+    let backend = started_backend().await;
+    let mut lambda = Lambda::start(&to(&backend, &[("O2_FLUSH_INTERVAL_MS", "60000")])).await;
     lambda.next().await.answer(200, invoke(FIRST, Duration::from_millis(600)));
     lambda.telemetry(&[start(FIRST), line("the last one\n")]).await;
     let next = lambda.next().await;
     until(|| spilled_bodies(&lambda.stdout) == ["the last one"]).await;
     lambda.end(next).await;
-    assert!(bodies(&sink).is_empty());
+    assert!(bodies(&backend).is_empty());
 }
 
 #[tokio::test]
@@ -239,30 +239,31 @@ async fn only_the_functions_runtime_reports_exhausted_memory() {
         ("extension", "[FATAL] failed to allocate memory\n", 0),
     ] {
         let line = json!({"time": TIME, "type": of, "record": text});
-        let (sink, ..) = told(&[ALL_TYPES], &[vec![start(FIRST), line]]).await;
+        let (backend, ..) = told(&[ALL_TYPES], &[vec![start(FIRST), line]]).await;
         let is_it = |name: &str| name == "aws.lambda.out_of_memory";
-        let found = sink.metrics().iter().filter(|metric| is_it(&metric.item.name)).count();
+        let found = backend.metrics().iter().filter(|metric| is_it(&metric.item.name)).count();
         assert_eq!(found, expected, "{of} {text}");
     }
 }
 
 #[tokio::test]
 async fn a_platform_report_becomes_a_log_record_and_metrics() {
-    let sink = sink().await;
-    let mut lambda = Lambda::invoked(&to(&sink, &[])).await;
+    let backend = started_backend().await;
+    let mut lambda = Lambda::invoked(&to(&backend, &[])).await;
     lambda.telemetry(&[start(FIRST), runtime_done(FIRST)]).await;
     let next = lambda.next().await;
     let report = json!({"time": TIME, "type": "platform.report", "record": {"requestId": FIRST, "status": "timeout",
         "metrics": {"durationMs": 3000.0, "billedDurationMs": 3000, "memorySizeMB": 128, "maxMemoryUsedMB": 64}}});
     lambda.telemetry(&[report]).await;
     lambda.end(next).await;
-    let records = sink.log_records();
-    assert_eq!(records.len(), 1, "{:?}", bodies(&sink));
+    let records = backend.log_records();
+    assert_eq!(records.len(), 1, "{:?}", bodies(&backend));
     assert_eq!(
         (records[0].item.event_name.as_str(), records[0].item.severity_text.as_str()),
         ("platform.report", "ERROR")
     );
-    let metrics: Vec<String> = sink.metrics().into_iter().map(|metric| metric.item.name).collect();
+    let metrics: Vec<String> =
+        backend.metrics().into_iter().map(|metric| metric.item.name).collect();
     for name in
         ["faas.timeouts", "aws.lambda.invocations", "aws.lambda.billed_duration", "faas.mem_usage"]
     {
@@ -271,8 +272,8 @@ async fn a_platform_report_becomes_a_log_record_and_metrics() {
 }
 
 /// An extension that has 1.6 MB of printed lines and then OTLP when its environment ends, in this time.
-async fn ended_with_much(sink: &FakeOpenObserve, left: Duration) -> Lambda {
-    let mut lambda = Lambda::invoked(&to(sink, &[NO_HOLD])).await;
+async fn ended_with_much(backend: &FakeOpenObserve, left: Duration) -> Lambda {
+    let mut lambda = Lambda::invoked(&to(backend, &[NO_HOLD])).await;
     let next = lambda.next().await;
     lambda.telemetry(&[start(FIRST)]).await;
     let padding = "x".repeat(1000);
@@ -291,7 +292,7 @@ async fn ended_with_much(sink: &FakeOpenObserve, left: Duration) -> Lambda {
 
 #[tokio::test]
 async fn posted_telemetry_is_flushed_before_printed_lines_at_shutdown() {
-    let taking = sink().await;
+    let taking = started_backend().await;
     let (stdout, _) = ended_with_much(&taking, MINUTE).await.finished().await;
     assert_eq!((stdout.text().as_str(), taking.log_records().len()), ("", 1 + 8 * 200));
     let requests = taking.requests();
@@ -310,8 +311,8 @@ async fn posted_telemetry_is_flushed_before_printed_lines_at_shutdown() {
 
 #[tokio::test]
 async fn lines_are_refused_and_not_lost_while_stdout_is_blocked() {
-    let sink = silent().await;
-    let mut lambda = Lambda::invoked(&to(&sink, &[("O2_MAX_BUFFER_SIZE_MB", "1")])).await;
+    let backend = silent().await;
+    let mut lambda = Lambda::invoked(&to(&backend, &[("O2_MAX_BUFFER_SIZE_MB", "1")])).await;
     lambda.telemetry(&[start(FIRST)]).await;
     lambda.stdout.fill(true);
     let padding = "x".repeat(1000);
@@ -341,11 +342,11 @@ async fn lines_are_refused_and_not_lost_while_stdout_is_blocked() {
 
 #[tokio::test]
 async fn lines_printed_during_the_last_flush_are_spilled() {
-    let sink = silent().await;
-    let mut lambda = Lambda::invoked(&to(&sink, &[NO_HOLD])).await;
+    let backend = silent().await;
+    let mut lambda = Lambda::invoked(&to(&backend, &[NO_HOLD])).await;
     lambda.telemetry(&[start(FIRST), line("early\n"), runtime_done(FIRST)]).await;
     lambda.next().await.answer(200, shutdown("spindown"));
-    sink.wait_until(|counts| counts.requests > 0).await;
+    backend.wait_until(|counts| counts.requests > 0).await;
     assert_eq!(lambda.telemetry(&[line("late\n")]).await, 200);
     let (stdout, _) = lambda.finished().await;
     assert_eq!(spilled_bodies(&stdout), ["early", "late"]);

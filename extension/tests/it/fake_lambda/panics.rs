@@ -3,7 +3,7 @@
 //!
 //! No request makes the released program panic. So here, logging a chosen event panics.
 
-use crate::fake_lambda::direct::{always, delivered, silent, sink, spilled, to};
+use crate::fake_lambda::direct::{always, delivered, silent, spilled, started_backend, to};
 use crate::fake_lambda::lines::start;
 use crate::fake_lambda::support::{
     FIRST, Lambda, Stdout, invoke, log, logged, runtime_done, traces,
@@ -80,13 +80,13 @@ async fn in_stdout_mode_a_panic_loses_no_acknowledged_span() {
 }
 
 /// Direct mode with a backend that fails, or with one that works.
-async fn in_direct_mode(sink: impl AsyncFn() -> FakeOpenObserve, places: &[&'static str]) {
+async fn in_direct_mode(backend: impl AsyncFn() -> FakeOpenObserve, places: &[&'static str]) {
     for place in places {
         for most in [1, usize::MAX] {
-            let sink = sink().await;
+            let backend = backend().await;
             let short = [("OTEL_LAMBDA_FLUSH_TIMEOUT", "100ms")];
-            let (stdout, acknowledged) = panicked(place, most, &to(&sink, &short)).await;
-            assert_eq!(posted(&stdout) + delivered(&sink), acknowledged, "{place}");
+            let (stdout, acknowledged) = panicked(place, most, &to(&backend, &short)).await;
+            assert_eq!(posted(&stdout) + delivered(&backend), acknowledged, "{place}");
             assert_eq!(stdout.spans().len(), spilled(&stdout), "{place}");
         }
     }
@@ -94,7 +94,7 @@ async fn in_direct_mode(sink: impl AsyncFn() -> FakeOpenObserve, places: &[&'sta
 
 #[tokio::test]
 async fn in_direct_mode_a_panic_loses_no_acknowledged_span() {
-    in_direct_mode(sink, &[REQUEST, DELIVERY, EVENT, INVOCATION, FLUSH_BEGIN]).await;
+    in_direct_mode(started_backend, &[REQUEST, DELIVERY, EVENT, INVOCATION, FLUSH_BEGIN]).await;
 }
 
 #[tokio::test]

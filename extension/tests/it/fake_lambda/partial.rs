@@ -1,6 +1,6 @@
 //! Spans that are exported before they have ended, since their invocation is about to be cut off.
 
-use crate::fake_lambda::direct::{sink, to};
+use crate::fake_lambda::direct::{started_backend, to};
 use crate::fake_lambda::lines::{root, start};
 use crate::fake_lambda::support::{FIRST, Lambda, shutdown};
 use serde_json::{Value, json};
@@ -19,8 +19,8 @@ fn timed_out() -> Value {
     }})
 }
 
-fn servers(sink: &FakeOpenObserve) -> usize {
-    sink.spans().iter().filter(|span| span.item.kind == 2).count()
+fn servers(backend: &FakeOpenObserve) -> usize {
+    backend.spans().iter().filter(|span| span.item.kind == 2).count()
 }
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn an_invocation_with_a_partial_root_has_no_second_server_span() {
 
 #[tokio::test]
 async fn a_partial_span_is_sent_when_its_invocation_is_cut_off() {
-    let backend = sink().await;
+    let backend = started_backend().await;
     let mut lambda = Lambda::invoked(&to(&backend, &[])).await;
     post_partial_root(&lambda).await;
     lambda.telemetry(&[timed_out()]).await;
@@ -49,7 +49,7 @@ async fn a_partial_span_is_sent_when_its_invocation_is_cut_off() {
     assert_eq!(servers(&backend), 1);
 
     // Only the end of the environment reveals that.
-    let backend = sink().await;
+    let backend = started_backend().await;
     let (lambda, next) = Lambda::untold(&to(&backend, &[])).await;
     post_partial_root(&lambda).await;
     next.answer(200, shutdown("timeout"));

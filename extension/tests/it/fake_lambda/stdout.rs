@@ -72,8 +72,8 @@ async fn a_broken_pipe_or_panic_refuses_one_request_and_its_line_is_ended() {
 async fn lost_items_are_counted_and_logged() {
     for (troubles, is_lost) in [(&[BROKEN][..], true), (&[], false)] {
         let (messages, _log) = logged();
-        let sink = silent().await;
-        let (lambda, next) = left_behind(&sink, &[], &[3]).await;
+        let backend = silent().await;
+        let (lambda, next) = left_behind(&backend, &[], &[3]).await;
         lambda.stdout.trouble(troubles);
         next.answer(200, shutdown("spindown"));
         let (ended, _, counts) = lambda.ended().await;
@@ -149,8 +149,8 @@ async fn a_spilled_line_arrives_as_one_log_event() {
     let (lambda, _next) = Lambda::waiting(&[variable]).await;
     assert_eq!(lambda.protobuf(SignalKind::Logs, &large).await.status, 200);
     assert!(longest(&lambda.stdout) > MOST_BYTES);
-    let sink = silent().await;
-    let (lambda, next) = left_behind(&sink, &[variable], &[]).await;
+    let backend = silent().await;
+    let (lambda, next) = left_behind(&backend, &[variable], &[]).await;
     assert_eq!(lambda.protobuf(SignalKind::Logs, &large).await.status, 200);
     let (stdout, counts) = lambda.end(next).await;
     assert!((1..MOST_BYTES).contains(&longest(&stdout)));
@@ -173,8 +173,8 @@ async fn own_requests_share_a_compact_line_and_spills_stay_standard() {
         assert_eq!(reading.decoded.len(), requests);
     }
     // A subscription filter selects spilled lines by their key.
-    let sink = silent().await;
-    let compact = to(&sink, &[("LAMBDA_OTLP_LINE", "compact")]);
+    let backend = silent().await;
+    let compact = to(&backend, &[("LAMBDA_OTLP_LINE", "compact")]);
     let (lambda, next) = Lambda::untold(&compact).await;
     assert_eq!(status_of(&lambda, 3).await, 200);
     let (stdout, _) = lambda.end(next).await;

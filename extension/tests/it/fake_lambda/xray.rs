@@ -1,6 +1,6 @@
 //! Documents of X-Ray's SDKs, sent to the extension as to X-Ray's daemon.
 
-use crate::fake_lambda::direct::{sink, to};
+use crate::fake_lambda::direct::{started_backend, to};
 use crate::fake_lambda::lines::{root_of, start};
 use crate::fake_lambda::support::{FIRST, Lambda, now_ms, read, request_of, shutdown, traces};
 use lambda_otlp_extension::Count;
@@ -140,7 +140,7 @@ fn metrics(name: &str) -> Vec<u8> {
 #[tokio::test]
 async fn a_subsegment_in_progress_is_a_partial_span() {
     // Nothing completes it.
-    let backend = sink().await;
+    let backend = started_backend().await;
     let (lambda, next) = Lambda::untold(&to(&backend, &[])).await;
     send_document(&lambda, &in_progress(1));
     next.answer(200, shutdown("timeout"));

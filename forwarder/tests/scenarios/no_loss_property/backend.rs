@@ -1,11 +1,11 @@
 //! A faulty OpenObserve in memory.
 
 use super::census::fault_name;
+use super::cloud::{Answered, RequestId, Shared};
 use super::current::Current;
 use super::marks;
 use super::schedule::{BackendFault, Fault, Panic};
 use super::setup::{DestinationId, profile};
-use super::world::{Answered, RequestId, Shared};
 use backend::{Client, HttpRequest, HttpResponse, Outcome, Profile, Transport, TransportError};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
@@ -19,7 +19,7 @@ use wire::{Request, SignalKind};
 #[derive(Clone)]
 pub(crate) struct Backend {
     pub(crate) destination: DestinationId,
-    pub(crate) world: Shared,
+    pub(crate) cloud: Shared,
     pub(crate) current: Current,
 }
 
@@ -54,7 +54,7 @@ impl Transport for Backend {
         let found = marks::of_request(&decoded);
         assert_eq!(found.len(), decoded.items(), "each item has its mark");
         let stream = request.stream.as_ref().map(|stream| stream.to_str().unwrap());
-        let id = self.world.lock().begin_request(
+        let id = self.cloud.lock().begin_request(
             self.current.get(),
             self.destination,
             (decoded.kind(), stream),
@@ -71,7 +71,7 @@ impl Transport for Backend {
 impl Backend {
     fn draw_fault(&self) -> Option<BackendFault> {
         let destination = self.destination;
-        let drawn = self.current.draw(&self.world, |fault| match fault {
+        let drawn = self.current.draw(&self.cloud, |fault| match fault {
             Fault::Backend(of, fault) if *of == destination => Some(*fault),
             _ => None,
         });
@@ -79,7 +79,7 @@ impl Backend {
             BackendFault::Any => BackendFault::any(&mut self.current.random()),
             other => other,
         };
-        self.world.lock().census.met(&fault_name(&fault));
+        self.cloud.lock().census.met(&fault_name(&fault));
         Some(fault)
     }
 
@@ -114,7 +114,7 @@ impl Backend {
             let after = seconds.map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds)));
             Reply::Status(status, after.into_iter().collect(), "busy")
         };
-        let world = self.world.lock();
+        let cloud = self.cloud.lock();
         let stores = self.current.random().percent(50);
         let vague = |answer| Reply::Vague { stores, answer };
         match fault {
@@ -146,10 +146,10 @@ impl Backend {
             }
             _ => {}
         }
-        if world.is_poisoned(id) {
+        if cloud.is_poisoned(id) {
             return status(400, "Invalid record");
         }
-        let items = world.items(id);
+        let items = cloud.items(id);
         match fault {
             Some(BackendFault::Rejections) => {
                 Reply::Takes { rejected: self.current.random().between(1, items) }
@@ -159,15 +159,15 @@ impl Backend {
     }
 
     fn store(&self, id: RequestId, reply: &Reply) {
-        let mut world = self.world.lock();
+        let mut cloud = self.cloud.lock();
         match reply {
             Reply::Takes { rejected } => {
-                let items = world.items(id);
+                let items = cloud.items(id);
                 let first = self.current.random().below(items);
                 let is_rejected = |position: usize| (position + items - first) % items < *rejected;
-                world.store(id, |position| !is_rejected(position));
+                cloud.store(id, |position| !is_rejected(position));
             }
-            Reply::Vague { stores: true, .. } => world.store(id, |_| true),
+            Reply::Vague { stores: true, .. } => cloud.store(id, |_| true),
             Reply::Vague { stores: false, .. } | Reply::Status(..) | Reply::NothingWritten => {}
         }
     }
@@ -182,7 +182,7 @@ impl Backend {
             Ok(HttpResponse { status, headers, body: Bytes::copy_from_slice(body), cut: false })
         };
         let plain = |status, body: &[u8]| answer(status, HeaderMap::new(), body);
-        let answered = |answered| self.world.lock().requests[id].answered = answered;
+        let answered = |answered| self.cloud.lock().requests[id].answered = answered;
         match reply {
             Reply::Status(status, headers, text) => {
                 answered(Answered::Refused);
@@ -223,13 +223,13 @@ fn partial_success(rejected: usize) -> Vec<u8> {
 
 pub(crate) struct Sender {
     pub(crate) client: Client<Backend>,
-    pub(crate) world: Shared,
+    pub(crate) cloud: Shared,
     pub(crate) current: Current,
 }
 
 impl Export for Sender {
     async fn export(&self, stream: Option<&str>, request: Request, deadline: Instant) -> Outcome {
-        let panic = self.current.draw(&self.world, |fault| match fault {
+        let panic = self.current.draw(&self.cloud, |fault| match fault {
             Fault::Panic(panic) => Some(*panic),
             _ => None,
         });
@@ -247,7 +247,7 @@ impl Export for Sender {
 impl Sender {
     /// Without a message, which would be printed.
     fn panics(&self, what: &'static str) -> ! {
-        self.world.lock().census.met(what);
+        self.cloud.lock().census.met(what);
         resume_unwind(Box::new(what))
     }
 }

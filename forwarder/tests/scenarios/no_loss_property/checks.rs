@@ -1,11 +1,11 @@
 //! The property: compares the forwarder's report and the final state with the recorded events.
 
+use super::cloud::{
+    Answered, Cloud, End, Invocation, InvocationId, QueueName, Sent, UnitId, unix_nano,
+};
 use super::items::Age;
 use super::marks::{self, Found, Mark};
 use super::setup::{ADDRESS, DestinationId, MARGIN, NAMES, is_outside};
-use super::world::{
-    Answered, End, Invocation, InvocationId, QueueName, Sent, UnitId, World, unix_nano,
-};
 use lambda_otlp_forwarder::{Consumed, Ledger, OldRecords, Report};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,7 +19,7 @@ enum TooOld {
     Yes,
 }
 
-impl World {
+impl Cloud {
     pub(crate) fn problems(&self, id: InvocationId, report: &Report) -> Vec<String> {
         let invocation = &self.invocations[id];
         let End::Returned(returned) = &invocation.end else { return Vec::new() };
@@ -38,7 +38,7 @@ impl World {
                     ));
                 }
             };
-            let mut is = |what, ledger, world| compare(what, ledger, world, world);
+            let mut is = |what, ledger, cloud| compare(what, ledger, cloud, cloud);
             is("accepted", ledger.accepted, self.accepted(invocation, destination));
             let items = |queue| items(invocation, queue, destination);
             is("parked", ledger.parked, items(QueueName::Retry));

@@ -1,7 +1,7 @@
 //! The present invocation of an environment, with the environment's own random numbers.
 
+use super::cloud::{InvocationId, Shared};
 use super::schedule::{Fault, Random};
-use super::world::{InvocationId, Shared};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -14,8 +14,8 @@ pub(crate) struct Current {
 }
 
 impl Current {
-    pub(crate) fn new(world: &Shared) -> Self {
-        let random = Arc::new(Mutex::new(Random::new(world.lock().random.next())));
+    pub(crate) fn new(cloud: &Shared) -> Self {
+        let random = Arc::new(Mutex::new(Random::new(cloud.lock().random.next())));
         Self { id: Arc::default(), random }
     }
 
@@ -38,9 +38,9 @@ impl Current {
     }
 
     /// Draws a current fault, if there is one.
-    pub(crate) fn draw<F>(&self, world: &Shared, of: impl Fn(&Fault) -> Option<F>) -> Option<F> {
-        let world = world.lock();
-        world.schedule.draw(world.now(), &mut self.random(), of)
+    pub(crate) fn draw<F>(&self, cloud: &Shared, of: impl Fn(&Fault) -> Option<F>) -> Option<F> {
+        let cloud = cloud.lock();
+        cloud.schedule.draw(cloud.now(), &mut self.random(), of)
     }
 
     /// Waits up to this time.

@@ -1,9 +1,9 @@
 //! Creates items of the three signals, with the expectations for each.
 
+use super::cloud::Unit;
 use super::marks::{self, MARK, Mark, NOTE};
 use super::setup::{ADDRESS, DestinationId, NOISE, Way, profile};
 use super::telemetry::{Maker, line};
-use super::world::Unit;
 use backend::{Profile, sanitize};
 use lambda_otlp_forwarder::{ConvertOptions, LogEvent, Origin, StreamState, convert};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value as Any};

@@ -4,13 +4,13 @@
 //! The numbers come from `template.yaml`.
 
 use super::backend::{Backend, Sender};
+use super::cloud::{End, Shared, UnitId};
 use super::current::Current;
 use super::marks;
 use super::queue::{Scheduled, Store};
 use super::schedule::Fault;
 use super::setup::{DEFAULT, DestinationId};
 use super::telemetry::{OWN_LOG_GROUP, on_failure_record};
-use super::world::{End, Shared, UnitId};
 use crate::memory_queue::MemoryQueue;
 use ::backend::{Client, DestinationConfig};
 use futures_util::FutureExt as _;
@@ -43,7 +43,7 @@ type OurForwarder = Forwarder<Sender, MemoryQueue<Scheduled>>;
 
 /// An environment of the function. It runs one invocation at a time, and is a new process after a kill.
 pub(crate) struct Environment {
-    world: Shared,
+    cloud: Shared,
     current: Current,
     queues: Queues<MemoryQueue<Scheduled>>,
     process: Mutex<Option<OurForwarder>>,
@@ -102,16 +102,16 @@ fn config() -> &'static Config {
 }
 
 impl Environment {
-    pub(crate) fn new(world: &Shared, retry: Option<&Store>, dead_letters: Option<&Store>) -> Self {
-        let current = Current::new(world);
-        let queue = |store: &Store| store.reached_by(current.with_own_chance(), world);
+    pub(crate) fn new(cloud: &Shared, retry: Option<&Store>, dead_letters: Option<&Store>) -> Self {
+        let current = Current::new(cloud);
+        let queue = |store: &Store| store.reached_by(current.with_own_chance(), cloud);
         let queues = Queues { retry: retry.map(queue), dead_letters: dead_letters.map(queue) };
-        Self { world: world.clone(), current, queues, process: Mutex::default() }
+        Self { cloud: cloud.clone(), current, queues, process: Mutex::default() }
     }
 
     fn start(&self) -> OurForwarder {
         let mut config = config().clone();
-        let schedule = self.world.lock().schedule.clone();
+        let schedule = self.cloud.lock().schedule.clone();
         config.own_log_groups.push(OWN_LOG_GROUP.to_owned());
         config.old_records.old_records = schedule.setup.old_records;
         let common = &mut config.destination;
@@ -143,21 +143,21 @@ impl Environment {
 
     fn export(&self, id: DestinationId, destination: &DestinationConfig) -> Sender {
         let seed = self.current.random().next();
-        let world = self.world.clone();
+        let cloud = self.cloud.clone();
         let current = self.current.clone();
-        let backend = Backend { destination: id, world: world.clone(), current: current.clone() };
+        let backend = Backend { destination: id, cloud: cloud.clone(), current: current.clone() };
         let client = Client::with_transport(destination, backend).unwrap().with_seeded_waits(seed);
-        Sender { client, world, current }
+        Sender { client, cloud, current }
     }
 
     fn draws(&self, is: fn(&Fault) -> bool) -> bool {
-        self.current.draw(&self.world, |fault| is(fault).then_some(())).is_some()
+        self.current.draw(&self.cloud, |fault| is(fault).then_some(())).is_some()
     }
 
     /// Waits until Lambda does not throttle the function. A throttled asynchronous invocation is no failed attempt.
     async fn admit(&self) {
         while self.draws(|fault| matches!(fault, Fault::Throttle)) {
-            self.world.lock().census.met("throttled");
+            self.cloud.lock().census.met("throttled");
             sleep(Duration::from_secs(30)).await;
         }
     }
@@ -170,8 +170,8 @@ impl Environment {
         let units = holds.units();
         let is_killed = self.draws(|fault| matches!(fault, Fault::Kill));
         let (id, limit, observed_unix_nano) = {
-            let mut world = self.world.lock();
-            (world.begin_invocation(&units), world.schedule.timeout, world.unix_nano())
+            let mut cloud = self.cloud.lock();
+            (cloud.begin_invocation(&units), cloud.schedule.timeout, cloud.unix_nano())
         };
         let killed_after = is_killed.then(|| {
             let mut random = self.current.random();
@@ -197,16 +197,16 @@ impl Environment {
             Ok(Ok(report)) => report,
             Ok(Err(_)) => {
                 *process = None;
-                let mut world = self.world.lock();
-                world.killed(id);
+                let mut cloud = self.cloud.lock();
+                cloud.killed(id);
                 if killed_after.is_none() {
                     let late = "did not end before the function's timeout";
-                    world.violated(format!("invocation {id} {late}"));
+                    cloud.violated(format!("invocation {id} {late}"));
                 }
                 return units;
             }
             Err(_) => {
-                self.world.lock().invocations[id].end = End::Killed;
+                self.cloud.lock().invocations[id].end = End::Killed;
                 return units;
             }
         };
@@ -218,7 +218,7 @@ impl Environment {
                 holds.failed(&identifiers).unwrap_or(units)
             }
         };
-        self.world.lock().returned(id, &report, failed.clone());
+        self.cloud.lock().returned(id, &report, failed.clone());
         failed
     }
 }
@@ -245,7 +245,7 @@ pub(crate) async fn deliver_event(
         let mut pauses = RETRY_PAUSES.into_iter();
         while !environment.invoke(&event, &Holds::Event(unit)).await.is_empty() {
             let Some(pause) = pauses.next() else {
-                environment.world.lock().on_failure.push((event, vec![unit]));
+                environment.cloud.lock().on_failure.push((event, vec![unit]));
                 return;
             };
             sleep(pause).await;
@@ -260,11 +260,11 @@ pub(crate) async fn deliver_event(
 
 /// Returns `true` if delivered units are delivered once more (at-least-once delivery).
 fn deliver_again(environment: &Environment, units: &[UnitId]) -> bool {
-    let mut world = environment.world.lock();
-    let has_bad_luck = environment.current.random().percent(world.schedule.duplicates_percent);
-    let again = has_bad_luck && world.now() < world.schedule.healed;
+    let mut cloud = environment.cloud.lock();
+    let has_bad_luck = environment.current.random().percent(cloud.schedule.duplicates_percent);
+    let again = has_bad_luck && cloud.now() < cloud.schedule.healed;
     if again {
-        units.iter().for_each(|unit| world.units[*unit].deliveries += 1);
+        units.iter().for_each(|unit| cloud.units[*unit].deliveries += 1);
     }
     again
 }
@@ -304,7 +304,7 @@ async fn deliver_shard(environment: &Environment, records: &[Record]) {
             if retries < KINESIS_RETRIES {
                 batches.push((rest, retries + 1));
             } else {
-                environment.world.lock().on_failure.push((kinesis_event(&rest), failed));
+                environment.cloud.lock().on_failure.push((kinesis_event(&rest), failed));
             }
         }
     }
@@ -323,8 +323,8 @@ pub(crate) async fn consume(
     done: &AtomicBool,
 ) {
     let (most, healed) = {
-        let world = environment.world.lock();
-        (world.schedule.queue_batch, world.schedule.healed)
+        let cloud = environment.cloud.lock();
+        (cloud.schedule.queue_batch, cloud.schedule.healed)
     };
     loop {
         let changed = store.changed.notified();
@@ -366,13 +366,13 @@ pub(crate) async fn consume(
 }
 
 /// Moves events from the on-failure store to the retry queue.
-pub(crate) fn redrive_on_failure(world: &Shared, store: &Store) {
-    let records = std::mem::take(&mut world.lock().on_failure);
+pub(crate) fn redrive_on_failure(cloud: &Shared, store: &Store) {
+    let records = std::mem::take(&mut cloud.lock().on_failure);
     for (event, units) in records {
         let unit = {
-            let mut world = world.lock();
-            let unit = world.union(&units);
-            world.add_unit(unit)
+            let mut cloud = cloud.lock();
+            let unit = cloud.union(&units);
+            cloud.add_unit(unit)
         };
         store.put(on_failure_record(&event), unit);
     }

@@ -1,10 +1,10 @@
 //! The log stream of an execution environment: OTLP lines between plain lines, cut by Lambda or by the function's
 //! end, in several deliveries.
 
+use super::cloud::Unit;
 use super::items::Course;
 use super::marks;
 use super::telemetry::{ACCOUNT, Maker, line};
-use super::world::Unit;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;

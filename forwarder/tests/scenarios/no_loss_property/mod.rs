@@ -11,6 +11,7 @@
 mod backend;
 mod census;
 mod checks;
+mod cloud;
 mod current;
 mod items;
 mod lambda;
@@ -20,9 +21,9 @@ mod queue;
 mod schedule;
 mod setup;
 mod telemetry;
-mod world;
 
 use census::Census;
+use cloud::{Cloud, QueueName, Shared, Unit, UnitId};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join, join_all};
 use lambda::{Environment, Record, VISIBILITY_TIMEOUT};
@@ -33,7 +34,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use telemetry::Maker;
 use tokio::time::{Instant, sleep, sleep_until};
-use world::{QueueName, Shared, Unit, UnitId, World};
 
 /// Runs one schedule. Returns what it met, and its violations.
 fn run(schedule: &Schedule) -> (Census, Vec<String>) {
@@ -45,25 +45,25 @@ fn run(schedule: &Schedule) -> (Census, Vec<String>) {
     runtime.block_on(async {
         let mut random = Random::new(schedule.luck);
         let content = Random::new(random.next());
-        let world = Shared::new(schedule.clone(), random);
-        live(&world, schedule, Maker::new(content, schedule)).await;
-        let mut world = world.lock();
-        if !world.violations.is_empty() && number("NO_LOSS_SEED").is_some() {
-            println!("{}", world.story());
+        let cloud = Shared::new(schedule.clone(), random);
+        live(&cloud, schedule, Maker::new(content, schedule)).await;
+        let mut cloud = cloud.lock();
+        if !cloud.violations.is_empty() && number("NO_LOSS_SEED").is_some() {
+            println!("{}", cloud.course());
         }
-        let World { census, violations, .. } = &mut *world;
+        let Cloud { census, violations, .. } = &mut *cloud;
         (std::mem::take(census), std::mem::take(violations))
     })
 }
 
-async fn live(world: &Shared, schedule: &Schedule, mut maker: Maker) {
+async fn live(cloud: &Shared, schedule: &Schedule, mut maker: Maker) {
     let begin = Instant::now();
     let retry = Store::new(QueueName::Retry, VISIBILITY_TIMEOUT);
     let dead_letters = Store::new(QueueName::DeadLetters, VISIBILITY_TIMEOUT);
     let environment = || {
         let retry = schedule.has_retry_queue.then_some(&retry);
         let dead_letters = schedule.has_dead_letter_queue.then_some(&dead_letters);
-        Environment::new(world, retry, dead_letters)
+        Environment::new(cloud, retry, dead_letters)
     };
     let forwarders = [environment(), environment(), environment()];
     let redrivers = [environment(), environment()];
@@ -74,15 +74,15 @@ async fn live(world: &Shared, schedule: &Schedule, mut maker: Maker) {
         let start = maker.random.time(Duration::from_mins(20));
         let start = if maker.random.percent(50) { start / 20 } else { start };
         maker.start = start;
-        sources.extend(source(world, &forwarders, first, start, schedule, &retry, &mut maker));
+        sources.extend(source(cloud, &forwarders, first, start, schedule, &retry, &mut maker));
     }
-    world.lock().census.add(&maker.census);
+    cloud.lock().census.add(&maker.census);
     let done = AtomicBool::new(false);
     let all = async {
         join_all(sources).await;
         sleep_until(begin + schedule.healed).await;
         if schedule.redrives_on_failure && schedule.has_retry_queue {
-            lambda::redrive_on_failure(world, &retry);
+            lambda::redrive_on_failure(cloud, &retry);
         }
         done.store(true, Ordering::Relaxed);
         retry.changed.notify_waiters();
@@ -91,12 +91,12 @@ async fn live(world: &Shared, schedule: &Schedule, mut maker: Maker) {
     // Unlike tokio's `join!`, this `join` always polls in the same order.
     join(all, redriving).await;
     let waiting: Vec<UnitId> = retry.units.lock().unwrap().values().copied().collect();
-    let mut world = world.lock();
-    world.check_end(&waiting);
+    let mut cloud = cloud.lock();
+    cloud.check_end(&waiting);
 }
 
 fn source<'a>(
-    world: &Shared,
+    cloud: &Shared,
     forwarders: &'a [Environment],
     first: usize,
     start: Duration,
@@ -110,7 +110,7 @@ fn source<'a>(
             let is_stream = kind >= 5;
             let events = if is_stream { maker.log_stream() } else { vec![maker.subscription()] };
             let deliver = |(event, unit)| -> BoxFuture<'a, ()> {
-                let unit = add(&mut world.lock(), maker, unit);
+                let unit = add(&mut cloud.lock(), maker, unit);
                 // The deliveries of a stream go to any environment, in any order.
                 let environment = maker.random.pick(forwarders);
                 let delay = if is_stream { Duration::from_mins(5) } else { Duration::ZERO };
@@ -119,7 +119,7 @@ fn source<'a>(
                 let first = lambda::deliver_event(environment, start, event.clone(), unit);
                 if maker.random.percent(schedule.duplicates_percent / 4) {
                     // A concurrent second delivery.
-                    world.lock().units[unit].deliveries += 1;
+                    cloud.lock().units[unit].deliveries += 1;
                     let second = lambda::deliver_event(environment, start, event, unit);
                     return Box::pin(join(first, second).map(drop));
                 }
@@ -130,7 +130,7 @@ fn source<'a>(
         9..12 => {
             let records = (0..maker.random.between(1, 4)).map(|_| {
                 let (sequence_number, json, unit) = maker.kinesis_record();
-                let unit = add(&mut world.lock(), maker, unit);
+                let unit = add(&mut cloud.lock(), maker, unit);
                 Record { sequence_number, json, unit }
             });
             let records = records.collect();
@@ -138,7 +138,7 @@ fn source<'a>(
         }
         _ => {
             let (body, unit) = maker.message();
-            let unit = add(&mut world.lock(), maker, unit);
+            let unit = add(&mut cloud.lock(), maker, unit);
             let retry = retry.clone();
             Box::pin(async move {
                 sleep(start).await;
@@ -148,12 +148,12 @@ fn source<'a>(
     }]
 }
 
-fn add(world: &mut World, maker: &mut Maker, unit: Unit) -> UnitId {
-    let permille = world.schedule.poison_permille;
+fn add(cloud: &mut Cloud, maker: &mut Maker, unit: Unit) -> UnitId {
+    let permille = cloud.schedule.poison_permille;
     let items = unit.marks.iter().filter(|mark| marks::is_item(mark));
     let poisoned = items.filter(|_| maker.random.below(1000) < permille);
-    world.poison.extend(poisoned.cloned());
-    world.add_unit(unit)
+    cloud.poison.extend(poisoned.cloned());
+    cloud.add_unit(unit)
 }
 
 /// Runs in seconds; `cargo xtask ci --long` and `cargo xtask chaos` run more.

@@ -1,9 +1,9 @@
 //! The local Lambda's queue, reached from one environment.
 
 use super::census::fault_name;
+use super::cloud::{QueueName, Shared, UnitId};
 use super::current::Current;
 use super::schedule::{Fault, QueueFault};
-use super::world::{QueueName, Shared, UnitId};
 use crate::memory_queue::{Asks, MemoryQueue};
 use lambda_otlp_forwarder::Parked;
 use local_lambda::queue::{BatchResult, QueueResponse, Refusal};
@@ -46,14 +46,14 @@ impl Store {
 #[derive(Clone)]
 pub(crate) struct Scheduled {
     store: Store,
-    world: Shared,
+    cloud: Shared,
     current: Current,
 }
 
 impl Store {
     /// The queue as seen by this environment.
-    pub(crate) fn reached_by(&self, current: Current, world: &Shared) -> MemoryQueue<Scheduled> {
-        let asks = Scheduled { store: self.clone(), world: world.clone(), current };
+    pub(crate) fn reached_by(&self, current: Current, cloud: &Shared) -> MemoryQueue<Scheduled> {
+        let asks = Scheduled { store: self.clone(), cloud: cloud.clone(), current };
         MemoryQueue { queue: self.queue.clone(), asks }
     }
 }
@@ -61,7 +61,7 @@ impl Store {
 impl Scheduled {
     fn draw_fault(&self) -> Option<QueueFault> {
         let name = self.store.name;
-        let fault = self.current.draw(&self.world, |fault| match fault {
+        let fault = self.current.draw(&self.cloud, |fault| match fault {
             Fault::Queue(of, fault) if *of == name => Some(*fault),
             _ => None,
         });
@@ -69,7 +69,7 @@ impl Scheduled {
             QueueFault::Any => QueueFault::any(&mut self.current.random()),
             other => other,
         };
-        self.world.lock().census.met(&fault_name(&fault));
+        self.cloud.lock().census.met(&fault_name(&fault));
         Some(fault)
     }
 
@@ -101,7 +101,7 @@ impl Scheduled {
     fn note(&self, body: &str, id: &str, answered: bool) {
         let parked = Parked::from_body(body).expect("a message of ours");
         let by = self.current.get();
-        let unit = self.world.lock().sent(by, self.store.name, &parked, answered);
+        let unit = self.cloud.lock().sent(by, self.store.name, &parked, answered);
         self.store.units.lock().unwrap().insert(id.to_owned(), unit);
     }
 }

@@ -1,7 +1,7 @@
 //! The faults and their times, derived from one seed.
 
+use super::cloud::QueueName;
 use super::setup::{DestinationId, Setup};
-use super::world::QueueName;
 use backend::Compression;
 use lambda_otlp_forwarder::SourceLimits;
 use std::time::Duration;

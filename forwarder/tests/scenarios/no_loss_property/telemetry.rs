@@ -1,11 +1,11 @@
 //! Creates events with log lines of every kind, from every source, each item with its mark.
 
 use super::census::Census;
+use super::cloud::Unit;
 use super::items::{Age, BEGAN_MS, Course};
 use super::marks::{self, Mark};
 use super::schedule::{Random, Schedule};
 use super::setup::{ADDRESS, DEFAULT, GROUPS, NAMES, NOISE, Setup, Way};
-use super::world::Unit;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_otlp_forwarder::{

@@ -1,4 +1,4 @@
-//! Stories of invocations with their spans, and the limits of the table.
+//! Invocations with their spans, and the limits of the table.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -89,9 +89,9 @@ fn act(invocations: &mut Invocations, line: &str) -> String {
 
 #[test]
 fn invocations_become_spans() {
-    check_table(&expect_file!["../../../fixtures/invocations.txt"], |story| {
+    check_table(&expect_file!["../../../fixtures/invocations.txt"], |case| {
         let mut options = options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone);
-        let first = story.lines().next().unwrap_or_default();
+        let first = case.lines().next().unwrap_or_default();
         let words = first.strip_prefix("options ").unwrap_or_default();
         for word in words.split_whitespace() {
             match word {
@@ -106,8 +106,8 @@ fn invocations_become_spans() {
         let is_stream = words.contains("stream");
         let mut invocations =
             if is_stream { Invocations::of_stream(options) } else { Invocations::new(options) };
-        let story = story.replace("cold", COLD).replace("warm", WARM) + "\ntake";
-        let spans: String = story.lines().map(|line| act(&mut invocations, line)).collect();
+        let case = case.replace("cold", COLD).replace("warm", WARM) + "\ntake";
+        let spans: String = case.lines().map(|line| act(&mut invocations, line)).collect();
         spans.trim_end().strip_suffix("--").unwrap_or_default().trim_end().to_owned()
     });
 }

@@ -21,7 +21,7 @@ pub(crate) type RequestId = usize;
 #[derive(Debug, Default)]
 pub(crate) struct Unit {
     pub(crate) marks: Vec<Mark>,
-    /// Facts about them, for the world.
+    /// Facts about them, for the cloud.
     pub(crate) facts: Vec<(Mark, Fact)>,
     /// Items dropped by a rule, or because the backend cannot store them.
     pub(crate) dropped: Vec<Mark>,
@@ -116,7 +116,7 @@ pub(crate) struct Invocation {
     pub(crate) begin: Duration,
 }
 
-pub(crate) struct World {
+pub(crate) struct Cloud {
     pub(crate) schedule: Schedule,
     pub(crate) random: Random,
     pub(crate) began: Instant,
@@ -135,11 +135,11 @@ pub(crate) struct World {
 }
 
 #[derive(Clone)]
-pub(crate) struct Shared(Arc<Mutex<World>>);
+pub(crate) struct Shared(Arc<Mutex<Cloud>>);
 
 impl Shared {
     pub(crate) fn new(schedule: Schedule, random: Random) -> Self {
-        Self(Arc::new(Mutex::new(World {
+        Self(Arc::new(Mutex::new(Cloud {
             schedule,
             random,
             began: Instant::now(),
@@ -156,12 +156,12 @@ impl Shared {
         })))
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Cloud> {
         self.0.lock().unwrap()
     }
 }
 
-impl World {
+impl Cloud {
     pub(crate) fn now(&self) -> Duration {
         self.began.elapsed()
     }
@@ -335,22 +335,22 @@ impl World {
     }
 
     /// A readable account of everything, for debugging.
-    pub(crate) fn story(&self) -> String {
-        let mut story = String::new();
+    pub(crate) fn course(&self) -> String {
+        let mut course = String::new();
         for (number, unit) in self.units.iter().enumerate() {
-            writeln!(story, "unit {number}: {unit:?}").unwrap();
+            writeln!(course, "unit {number}: {unit:?}").unwrap();
         }
         for (id, invocation) in self.invocations.iter().enumerate() {
             let Invocation { units, requests, sent, end, begin } = invocation;
-            writeln!(story, "invocation {id} at {begin:?} of {units:?}: {end:?}").unwrap();
+            writeln!(course, "invocation {id} at {begin:?} of {units:?}: {end:?}").unwrap();
             for request in requests {
-                writeln!(story, "    request {request}: {:?}", self.requests[*request]).unwrap();
+                writeln!(course, "    request {request}: {:?}", self.requests[*request]).unwrap();
             }
             for sent in sent {
-                writeln!(story, "    {sent:?}").unwrap();
+                writeln!(course, "    {sent:?}").unwrap();
             }
         }
-        story
+        course
     }
 }
 
