@@ -13,7 +13,7 @@ pub const LAMBDA_OTLP_LOG_LEVEL: Variable = Variable {
     name: "LAMBDA_OTLP_LOG_LEVEL",
     default: Some("warn"),
     kind: Kind::Choice(&["error", "warn", "info", "debug"]),
-    doc: "Level of this program's own log. `error` reports only what was lost or needs a person. Set `debug` to investigate.",
+    doc: "Level of this program's own log. `error` reports only losses and problems that a person must solve. Set `debug` to investigate.",
 };
 
 pub const LAMBDA_OTLP_LINE: Variable = Variable {
