@@ -133,8 +133,8 @@ async fn credential_errors_state_the_cause_without_the_token() {
 }
 
 #[test]
-fn plain_http_credential_urls_are_limited_to_this_machine() {
-    for url in ["http://example.com/", "http://169.254.170.2/", "http://[fd00::1]/"] {
+fn plain_http_credential_urls_are_limited_to_this_machine_and_aws_containers() {
+    for url in ["http://example.com/", "http://169.254.170.3/", "http://[fd00::1]/"] {
         let (settings, mistakes) = read(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)]);
         assert_eq!(settings.credentials, None);
         assert!(mistakes.starts_with("AWS_CONTAINER_CREDENTIALS_FULL_URI"), "{mistakes}");
@@ -144,6 +144,8 @@ fn plain_http_credential_urls_are_limited_to_this_machine() {
         "http://localhost:9001/",
         "http://127.0.0.1:9001/v1/credentials",
         "http://[::1]/",
+        "http://169.254.170.2/",
+        "http://[fd00:ec2::23]/",
     ] {
         let (settings, mistakes) = read(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)]);
         assert!(settings.credentials.is_some() && mistakes.is_empty(), "{url}: {mistakes}");
