@@ -10,8 +10,7 @@ use crate::counts::Counts;
 use crate::invocations::roots::{ReceivedSpan, invocation_spans};
 use crate::tasks;
 pub(crate) use backend::health_check;
-use backend::{Backend, SharedBuffer, buffer, spill_rest};
-
+use backend::{Backend, SharedBuffer, buffer};
 use lines::backlog::Backlog;
 use lines::{LAST_LINE, LineOutput, Refused};
 use std::io::{self, Write};
@@ -19,6 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::Request;
+
+/// Time limit for the rest of the buffer, after the end of the loop.
+const REST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The entrance for received requests; cheap to clone.
 #[derive(Clone)]
@@ -47,7 +49,7 @@ impl Intake {
 
 pub(crate) struct Sink {
     intake: Intake,
-    /// The extension's own telemetry in stdout mode.
+    /// The extension's own telemetry without a backend, and the rest of the buffer.
     own: Backlog,
     /// `None` in stdout mode.
     pub(crate) backend: Option<Backend>,
@@ -62,8 +64,9 @@ impl Sink {
         counts: &Arc<Counts>,
     ) -> io::Result<Self> {
         let lines = LineOutput::start(config, writer, Arc::clone(counts))?;
-        let own = Backlog::own(lines.clone(), Arc::clone(counts));
-        let intake = Intake { lines, buffer: buffer(config) };
+        let buffer = buffer(config);
+        let own = Backlog::new(lines.clone(), Arc::clone(counts), buffer.is_some());
+        let intake = Intake { lines, buffer };
         Ok(Self { intake, own, backend: None, counts: Arc::clone(counts) })
     }
 
@@ -91,7 +94,7 @@ impl Sink {
     pub(crate) fn write(&mut self, requests: Vec<Request>) {
         match &mut self.backend {
             Some(backend) => backend.write(requests),
-            None => self.own.write(requests),
+            None => self.own.write_own(requests),
         }
     }
 
@@ -140,7 +143,12 @@ impl Sink {
         }
         let Intake { lines, buffer } = &self.intake;
         if let Some(buffer) = buffer {
-            tasks::caught(spill_rest(buffer, lines, &self.counts)).await;
+            let spill = async {
+                buffer.close();
+                self.own.write(buffer.remove_all());
+                self.own.drain(Instant::now() + REST_TIMEOUT).await;
+            };
+            tasks::caught(spill).await;
         }
         lines.end(LAST_LINE).await;
     }

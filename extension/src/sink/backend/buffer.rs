@@ -1,6 +1,7 @@
 //! The send buffer: acknowledged requests that are not delivered, within a bound of bytes.
 
 use crate::clock::unix_millis;
+use backend::{Fate, UndeliveredPart};
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wire::{Request, SignalKind};
@@ -126,13 +127,11 @@ impl Buffer {
         self.remove(|batch| batch.attempts > most_attempts)
     }
 
-    /// Removes the requests whose content is not in the function's log.
-    pub(super) fn remove_otlp(&self) -> Vec<Request> {
-        self.remove(|batch| batch.origin == BatchOrigin::Otlp)
-    }
-
+    /// Removes all requests. Those whose content is in no log come first, because the others may be megabytes.
     pub(crate) fn remove_all(&self) -> Vec<Request> {
-        self.remove(|_| true)
+        let mut all = self.remove(|batch| batch.origin == BatchOrigin::Otlp);
+        all.append(&mut self.remove(|_| true));
+        all
     }
 
     fn remove(&self, matches: impl Fn(&Batch) -> bool) -> Vec<Request> {
@@ -213,11 +212,12 @@ impl TakenBatches {
         self.batches.iter().map(|batch| batch.request.clone()).collect()
     }
 
-    /// Settles the batches: they are delivered, except for requests to try again and requests never to try again. If all are to be
-    /// tried again, they keep their own ages and attempts.
-    pub(super) fn settle(mut self, again: Vec<Request>, never: Vec<Request>) {
+    /// Settles the batches: they are delivered, except for these parts. Parked ones are sent again, and refused ones spilled. If all
+    /// are to be sent again, they keep their own ages and attempts.
+    pub(super) fn settle(mut self, undelivered: Vec<UndeliveredPart>) {
         let all: usize = self.batches.iter().map(|batch| batch.request.items()).sum();
-        if never.is_empty() && again.iter().map(Request::items).sum::<usize>() == all {
+        let parked = undelivered.iter().filter(|part| part.fate == Fate::Park);
+        if parked.map(|part| part.items).sum::<usize>() == all {
             return;
         }
         let batches = mem::take(&mut self.batches);
@@ -225,10 +225,16 @@ impl TakenBatches {
         let attempts = attempts.saturating_add(1);
         let since_ms = batches.iter().map(|batch| batch.since_ms).min().unwrap_or_default();
         let origin = batches.iter().map(|batch| batch.origin).min().unwrap_or(BatchOrigin::Otlp);
-        let left = |attempts| move |request| Batch { request, origin, attempts, since_ms };
-        let again = again.into_iter().map(left(attempts));
-        let never = never.into_iter().map(left(REFUSED));
-        let left: Vec<Batch> = again.chain(never).collect();
+        let left = |UndeliveredPart { request, fate, .. }| {
+            let attempts = match fate {
+                Fate::Park => attempts,
+                // The backend stored the other items, so a repetition would store them twice.
+                Fate::DeadLetterPartial => return None,
+                Fate::ParkRefused | Fate::ParkWithAlarm | Fate::DeadLetter => REFUSED,
+            };
+            Some(Batch { request, origin, attempts, since_ms })
+        };
+        let left: Vec<Batch> = undelivered.into_iter().filter_map(left).collect();
         let mut inner = self.buffer.lock();
         drop(inner.release(batches));
         inner.bytes += left.iter().map(|batch| batch.request.bytes().len()).sum::<usize>();
@@ -249,7 +255,8 @@ impl Drop for TakenBatches {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_spans::spans;
+    use crate::test_spans::{span, spans, traces};
+    use backend::{Outcome, Reason};
 
     fn one() -> Request {
         spans(1)
@@ -269,11 +276,18 @@ mod tests {
         let buffer = buffer();
         while buffer.put_lines(one()).is_ok() {}
         assert!(buffer.bytes() > 0);
-        buffer.put(one()).unwrap();
-        assert!(buffer.put(one()).is_err());
+        let posted = || traces(vec![span(vec![5; 8])]);
+        buffer.put(posted()).unwrap();
+        assert!(buffer.put(posted()).is_err());
         // Posted telemetry is spilled first.
-        assert_eq!(buffer.remove_otlp().len(), 1);
-        assert!(buffer.remove_all().len() > 1);
+        let all = buffer.remove_all();
+        assert!(all.len() > 2 && all[0] == posted() && all[1] == one());
+    }
+
+    /// These spans, with this fate.
+    fn parts(spans: &[Request], fate: Fate) -> Vec<UndeliveredPart> {
+        let unsent = |request: &Request| Outcome::unsent(request.clone(), Reason::Deadline, fate);
+        spans.iter().flat_map(|request| unsent(request).parts).collect()
     }
 
     #[test]
@@ -287,25 +301,24 @@ mod tests {
         let sending = buffer.take(SignalKind::Traces);
         let requests = sending.requests();
         buffer.put(one()).unwrap();
-        sending.settle(requests, Vec::new());
+        sending.settle(parts(&requests, Fate::Park));
         assert_eq!(waiting(&buffer), [2, 1, 0]);
         assert_eq!(buffer.remove_tried(1).len(), 1);
         // A part of it failed.
-        buffer.take(SignalKind::Traces).settle(vec![one()], Vec::new());
+        buffer.take(SignalKind::Traces).settle(parts(&[one()], Fate::Park));
         assert_eq!(waiting(&buffer), [2]);
         assert_eq!(buffer.lock().bytes, one().bytes().len());
         // It is refused for good.
-        buffer.take(SignalKind::Traces).settle(Vec::new(), vec![one()]);
+        buffer.take(SignalKind::Traces).settle(parts(&[one()], Fate::DeadLetter));
         // It is never sent again, and delays nothing.
         assert_eq!(buffer.oldest(), None);
-        let sending = buffer.take(SignalKind::Traces);
-        assert!(sending.requests().is_empty());
-        sending.settle(Vec::new(), vec![]);
-        assert_eq!(
-            (waiting(&buffer), buffer.remove_tried(u32::MAX - 1).len()),
-            (vec![u32::MAX], 1)
-        );
+        assert!(buffer.take(SignalKind::Traces).requests().is_empty());
+        assert_eq!((waiting(&buffer), buffer.remove_tried(REFUSED - 1).len()), (vec![REFUSED], 1));
         assert_eq!(buffer.lock().bytes, 0);
+        // The backend stored the rest.
+        buffer.put(one()).unwrap();
+        buffer.take(SignalKind::Traces).settle(parts(&[one()], Fate::DeadLetterPartial));
+        assert_eq!((waiting(&buffer), buffer.bytes()), (vec![], 0));
     }
 
     #[test]
@@ -321,7 +334,7 @@ mod tests {
         let sizes: Vec<_> = parts.iter().map(|part| part.batches.len()).collect();
         assert_eq!(sizes, [2, 2, 1]);
         let mut parts = parts.into_iter();
-        parts.next().unwrap().settle(Vec::new(), Vec::new());
+        parts.next().unwrap().settle(Vec::new());
         // The others are cut off.
         drop(parts);
         assert_eq!((waiting(&buffer).len(), buffer.bytes()), (3, 3 * len));
@@ -332,7 +345,7 @@ mod tests {
         let parts = buffer.take(SignalKind::Traces).parts(3 * len);
         assert!(parts.len() > 1, "{}", parts.len());
         for part in parts {
-            part.settle(Vec::new(), Vec::new());
+            part.settle(Vec::new());
         }
         assert_eq!(buffer.bytes(), 0);
     }

@@ -9,7 +9,6 @@ mod flush;
 mod health;
 mod health_check;
 mod printed_lines;
-mod spill;
 mod uploader;
 
 use crate::clock::unix_millis;
@@ -22,14 +21,13 @@ use crate::policy::{
     decide, is_near_deadline, last_send_time,
 };
 use crate::sink::lines::LineOutput;
+use crate::sink::lines::backlog::Backlog;
 pub(crate) use buffer::{Buffer, SharedBuffer};
 use flush::Flushes;
 use health::Awake;
 pub(crate) use health_check::health_check;
 use platform::PlatformEvent;
 use printed_lines::PrintedLines;
-use spill::Spill;
-pub(crate) use spill::spill_rest;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -51,7 +49,8 @@ pub(crate) fn buffer(config: &Config) -> Option<SharedBuffer> {
 pub(crate) struct Backend {
     buffer: SharedBuffer,
     flushes: Flushes,
-    spill: Spill,
+    /// The requests that the backend did not accept.
+    spilled: Backlog,
     lines: PrintedLines,
     /// Events are sent unchanged (the `json` output).
     is_json: bool,
@@ -89,7 +88,7 @@ impl Backend {
         Some(Self {
             buffer: Arc::clone(buffer),
             flushes: Flushes::new(buffer, uploader, counts),
-            spill: Spill::new(buffer, output, counts),
+            spilled: Backlog::new(output.clone(), Arc::clone(counts), true),
             lines: PrintedLines::new(config, function, direct.is_json, counts),
             is_json: direct.is_json,
             counts: Arc::clone(counts),
@@ -135,7 +134,7 @@ impl Backend {
 
     fn put(&mut self, request: Request) {
         if let Err(request) = self.buffer.put(request) {
-            self.spill.put(request);
+            self.spilled.write(vec![request]);
         }
     }
 
@@ -143,12 +142,8 @@ impl Backend {
     pub(crate) fn write(&mut self, requests: Vec<Request>) {
         for request in requests.into_iter().filter(|_| !self.is_json) {
             self.lines.spans_of(&request);
-            match self.buffer.put(request) {
-                Ok(()) => {}
-                Err(request) if self.spill.is_behind() => {
-                    self.counts.add(Count::PlatformLost, request.items());
-                }
-                Err(request) => self.spill.put(request),
+            if let Err(request) = self.buffer.put(request) {
+                self.spilled.write_own(vec![request]);
             }
         }
     }
@@ -160,7 +155,7 @@ impl Backend {
 
     /// Returns `true` if too many spilled bytes are not written to take further events.
     pub(crate) fn is_behind(&self) -> bool {
-        self.spill.is_behind()
+        self.spilled.is_full()
     }
 
     /// Moves the waiting records of printed lines to the buffer.
@@ -172,9 +167,21 @@ impl Backend {
                 self.buffer.put_lines(request)
             };
             if let Err(request) = put {
-                self.spill.put(request);
+                self.spilled.write(vec![request]);
             }
         }
+    }
+
+    /// Spills requests after their last attempt, once the queue has room for them.
+    fn spill_tried(&mut self) {
+        self.spilled.write(Vec::new());
+        if !self.spilled.is_behind() {
+            self.spilled.write(self.buffer.remove_tried(self.flush.retries));
+        }
+    }
+
+    fn spill_all(&mut self) {
+        self.spilled.write(self.buffer.remove_all());
     }
 
     fn woke(&mut self, now_ms: u64, may_freeze: bool) {
@@ -191,7 +198,7 @@ impl Backend {
         if running.is_some_and(|running| running.is_done) {
             self.done.get_or_insert_with(Instant::now);
         }
-        self.spill.tried(self.flush.retries);
+        self.spill_tried();
         if self.lines.is_due(running, self.flush.interval, now_ms) {
             self.finish_lines();
         }
@@ -201,7 +208,7 @@ impl Backend {
         if self.flushes.is_running() {
             // The flush ends with its own time limit. The rest of the buffer would be late.
             if is_near_deadline(&facts) && facts.waiting.is_some() {
-                self.spill.all();
+                self.spill_all();
             }
             return false;
         }
@@ -210,7 +217,7 @@ impl Backend {
             // While stdout is blocked, no event tells of the handler's end.
             Decision::Hold => self.is_behind(),
             Decision::Spill => {
-                self.spill.all();
+                self.spill_all();
                 true
             }
             Decision::Flush { at_most } => {
@@ -254,7 +261,7 @@ impl Backend {
     /// would panic again.
     pub(crate) async fn flush_ended(&mut self) {
         if !self.flushes.ended().await {
-            self.spill.all();
+            self.spill_all();
         }
     }
 
@@ -269,7 +276,7 @@ impl Backend {
         let send_end = Instant::now() + last_send_time(left, self.buffer.bytes()).min(most);
         loop {
             // Refused requests are not sent again.
-            self.spill.tried(self.flush.retries);
+            self.spill_tried();
             if !self.flushes.is_running() {
                 let left = send_end.saturating_duration_since(Instant::now() + CUT_OFF);
                 if self.buffer.oldest().is_none() || left.is_zero() {
@@ -284,13 +291,15 @@ impl Backend {
             }
         }
         self.flushes.abort().await;
-        self.spill.finish(end).await;
-        self.spill.give_up().await;
+        self.buffer.close();
+        self.spill_all();
+        self.spilled.drain(end).await;
+        self.spilled.give_up().await;
     }
 
     /// Waits until spilled requests are written, for at most `limit`, because the environment may freeze.
     pub(crate) async fn wait_written(&mut self, limit: Duration) {
-        self.spill.wait_written(limit).await;
+        self.spilled.wait_written(limit).await;
     }
 
     /// Returns all unsettled requests to the buffer.

@@ -7,14 +7,13 @@ use crate::{clock, tasks};
 use aws::{AwsSecrets, CachedSecret, SECRET_LIFETIME};
 use backend::{
     Client, ClientError, Compression, DestinationConfig, Fate, HttpTransport, Outcome, Profile,
-    Protocol, Reason, Sanitized, read_secret, sanitize,
+    Protocol, Reason, Sanitized, UndeliveredPart, read_secret, sanitize,
 };
 use settings::Check;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::Request;
 
 /// The size limit of a request at the end of the environment.
 pub(super) const LAST_BYTES: usize = 512 * 1024;
@@ -36,15 +35,15 @@ pub(super) struct Uploader {
     has_logged_refusal: AtomicBool,
 }
 
-/// The result of a flush, as far as the next one depends on it: of several lanes the greatest of each.
+/// What the outcomes of a flush say about the backend, for the next flush.
 #[derive(Debug, Default)]
 pub(super) struct FlushResult {
+    /// What ended the requests; the worst of all signals.
     end: End,
-    answer: Answer,
+    has_accepted: bool,
     pub(super) retry_after: Option<Duration>,
 }
 
-/// What ended the requests of a signal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
     #[default]
@@ -56,22 +55,11 @@ enum End {
     Failed,
 }
 
-/// The backend's best answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Answer {
-    #[default]
-    None,
-    /// It refused items for their content.
-    RefusedContent,
-    /// It accepted items.
-    Accepted,
-}
-
 impl FlushResult {
     fn and(self, other: &Self) -> Self {
         Self {
             end: self.end.max(other.end),
-            answer: self.answer.max(other.answer),
+            has_accepted: self.has_accepted || other.has_accepted,
             retry_after: self.retry_after.max(other.retry_after),
         }
     }
@@ -80,18 +68,10 @@ impl FlushResult {
     pub(super) fn has_failed(&self) -> bool {
         match self.end {
             End::Complete => false,
-            End::Late => self.answer == Answer::None,
-            End::Refused => self.answer < Answer::Accepted,
+            End::Late | End::Refused => !self.has_accepted,
             End::Failed => true,
         }
     }
-}
-
-/// The undelivered rest of one request.
-#[derive(Default)]
-struct Account {
-    again: Vec<Request>,
-    never: Vec<Request>,
 }
 
 impl Uploader {
@@ -209,58 +189,43 @@ impl Uploader {
             if result.end > End::Complete {
                 break;
             }
-            let mut account = Account::default();
+            let mut undelivered = Vec::new();
             for request in wire::merge(part.requests(), max_bytes) {
-                let Some(request) = self.adapted(profile, request, &mut account) else { continue };
+                let Sanitized { request, dropped, refused, .. } =
+                    sanitize(profile, request, &self.service_name);
+                if dropped > 0 {
+                    self.counts.add(Count::Rejected, dropped);
+                    tracing::warn!(
+                        dropped,
+                        "data points dropped, because their values are not finite"
+                    );
+                }
+                let refused = refused
+                    .map(|refused| Outcome::unsent(refused, Reason::InvalidIds, Fate::DeadLetter));
+                let mut outcome = refused.unwrap_or_default();
                 let sent = Instant::now();
-                let outcome = client.export(None, request, end).await;
+                if let Some(request) = request {
+                    outcome += client.export(None, request, end).await;
+                }
                 let had_time = sent.elapsed() > (end - began) / 2;
-                self.settle(outcome, had_time, &mut account, &mut result);
+                undelivered.extend(self.settle(outcome, had_time, &mut result));
             }
-            part.settle(account.again, account.never);
+            part.settle(undelivered);
         }
         result
     }
 
-    /// Adapts a request to the backend. Returns `None` if the backend can store none of its items.
-    fn adapted(
-        &self,
-        profile: Profile,
-        request: Request,
-        account: &mut Account,
-    ) -> Option<Request> {
-        let sanitized = sanitize(profile, request, &self.service_name);
-        let Sanitized { request, dropped, refused, .. } = sanitized;
-        if dropped > 0 {
-            self.counts.add(Count::Rejected, dropped);
-            tracing::warn!(dropped, "data points dropped, because their values are not finite");
-        }
-        if let Some(refused) = refused {
-            let what = "spans with invalid ids are in the log";
-            tell_of_refusal(&Reason::InvalidIds, refused.items(), what);
-            account.never.push(refused);
-        }
-        request
-    }
-
-    /// Notes the outcome of a request. `had_time` is `true` if the backend had most of the flush's time for it.
+    /// Counts and logs the outcome of a request, and returns its undelivered parts. `had_time` is `true` if the backend had most of
+    /// the flush's time for it.
     fn settle(
         &self,
-        outcome: Outcome,
+        mut outcome: Outcome,
         had_time: bool,
-        account: &mut Account,
         result: &mut FlushResult,
-    ) {
+    ) -> Vec<UndeliveredPart> {
         self.counts.add(Count::Delivered, outcome.accepted);
         self.counts.add(Count::SentBytes, outcome.bytes_sent);
-        let answer = match outcome.accepted {
-            0 if outcome.parts.iter().any(|part| part.reason.refuses_content()) => {
-                Answer::RefusedContent
-            }
-            0 => Answer::None,
-            _ => Answer::Accepted,
-        };
-        result.answer = result.answer.max(answer);
+        result.has_accepted |= outcome.accepted > 0;
         result.retry_after = result.retry_after.max(outcome.retry_after);
         if !outcome.warning.is_empty() {
             tracing::warn!(
@@ -268,57 +233,42 @@ impl Uploader {
                 "the backend accepted telemetry with a warning"
             );
         }
-        // The backend works, and the rest had too little time.
-        let answered = result.answer > Answer::None;
-        let is_late = |reason: &Reason| match reason {
-            Reason::Deadline => true,
-            Reason::NoAnswer(_) => outcome.accepted > 0 || (answered && !had_time),
-            reason => reason.refuses_content(),
-        };
-        for part in outcome.parts {
-            let fate = match part.reason {
-                // The backend has not refused a request that lacked credentials.
-                Reason::Credentials { .. } => Fate::Park,
-                _ => part.fate,
+        for part in &mut outcome.parts {
+            let refuses_content = part.reason.refuses_content();
+            // The backend works, and the rest had too little time.
+            let is_late = match part.reason {
+                Reason::Deadline => true,
+                Reason::NoAnswer(_) => outcome.accepted > 0 || (result.has_accepted && !had_time),
+                _ => refuses_content,
             };
-            match fate {
+            part.fate = match (part.fate, &part.reason) {
+                // The backend has not refused a request that lacked credentials.
+                (_, Reason::Credentials { .. }) => Fate::Park,
                 // If the backend accepted none of the records, the next flush would repeat the search.
-                Fate::Park if part.reason.refuses_content() && outcome.accepted == 0 => {
-                    let what = "the backend refused records for their content; the whole request is in the log";
-                    tell_of_refusal(&part.reason, part.items, what);
-                    account.never.push(part.request);
-                }
-                Fate::Park if is_late(&part.reason) => {
-                    result.end = result.end.max(End::Late);
-                    account.again.push(part.request);
-                }
+                (Fate::Park, _) if refuses_content && outcome.accepted == 0 => Fate::ParkRefused,
+                (fate, _) => fate,
+            };
+            match part.fate {
+                Fate::Park if is_late => result.end = result.end.max(End::Late),
                 Fate::Park => {
-                    let what = "cannot deliver, will try again";
-                    tell_once(&self.has_told, &part.reason, what);
+                    tell_once(&self.has_told, &part.reason, "cannot deliver, will try again");
                     result.end = End::Failed;
-                    account.again.push(part.request);
                 }
                 Fate::ParkWithAlarm => {
                     let what = "the backend refuses this signal, its telemetry is in the log";
                     tell_once(&self.has_logged_refusal, &part.reason, what);
                     result.end = result.end.max(End::Refused);
-                    account.never.push(part.request);
                 }
                 Fate::ParkRefused | Fate::DeadLetter => {
-                    tell_of_refusal(
-                        &part.reason,
-                        part.items,
-                        "the backend refused a request for its content, it is in the log",
-                    );
-                    account.never.push(part.request);
+                    tell_of_refusal(part, "refused for its content, the telemetry is in the log");
                 }
-                // The backend stored the other items, so a repetition would store them twice.
                 Fate::DeadLetterPartial => {
-                    tell_of_refusal(&part.reason, part.items, "rejected by the backend");
+                    tell_of_refusal(part, "rejected by the backend");
                     self.counts.add(Count::Rejected, part.items);
                 }
             }
         }
+        outcome.parts
     }
 }
 
@@ -330,8 +280,8 @@ fn tell_once(has_told: &AtomicBool, reason: &Reason, what: &'static str) {
     }
 }
 
-fn tell_of_refusal(reason: &Reason, items: usize, what: &'static str) {
-    let reason = reason.to_string();
+fn tell_of_refusal(part: &UndeliveredPart, what: &'static str) {
+    let (reason, items) = (part.reason.to_string(), part.items);
     tracing::error!(reason, items, "{what}");
 }
 

@@ -3,6 +3,7 @@
 
 use super::LineOutput;
 use crate::counts::{Count, Counts};
+use crate::tasks;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -10,17 +11,16 @@ use wire::Request;
 
 /// Time limit for the current line when the others are given up.
 const LAST_LINE_TO_COUNT: Duration = Duration::from_millis(50);
-/// The number of groups of the extension's own requests that may wait for room in the queue; the oldest beyond it are dropped.
-const MAX_UNWRITTEN: usize = 64;
+/// The size of a spilled request. Its lines have at most this many bytes before compression.
+const SPILLED_BYTES: usize = 256 * 1024;
+/// While this many bytes are not written, the extension drops its own telemetry and leaves further events to Lambda.
+const MOST_UNWRITTEN: usize = 1 << 20;
 
-/// The requests of one origin that wait for room in the queue, or are in it.
+/// Requests that wait for room in the queue, or are in it.
 pub(crate) struct Backlog {
     output: LineOutput,
     /// The requests were meant for a backend.
     spill: bool,
-    /// The counter of items that cannot be written.
-    lost: Count,
-    most_unwritten: usize,
     counts: Arc<Counts>,
     /// Groups of requests that did not fit the queue.
     unwritten: Vec<Vec<Request>>,
@@ -35,41 +35,31 @@ struct Writing {
 }
 
 impl Backlog {
-    /// Makes the backlog of the extension's own spans and metrics.
-    pub(crate) fn own(output: LineOutput, counts: Arc<Counts>) -> Self {
-        Self {
-            output,
-            spill: false,
-            lost: Count::PlatformLost,
-            most_unwritten: MAX_UNWRITTEN,
-            counts,
-            unwritten: Vec::new(),
-            writing: Vec::new(),
-        }
+    pub(crate) fn new(output: LineOutput, counts: Arc<Counts>, spill: bool) -> Self {
+        Self { output, spill, counts, unwritten: Vec::new(), writing: Vec::new() }
     }
 
-    /// Makes the backlog of requests that no backend accepted. Their buffer bounds it.
-    pub(crate) fn spilled(output: LineOutput, counts: Arc<Counts>) -> Self {
-        Self {
-            spill: true,
-            lost: Count::SpillLost,
-            most_unwritten: usize::MAX,
-            ..Self::own(output, counts)
+    /// Adds the extension's own telemetry, unless too much is not written.
+    pub(crate) fn write_own(&mut self, requests: Vec<Request>) {
+        if self.is_full() {
+            self.counts.add(Count::PlatformLost, items(&requests));
+        } else {
+            self.write(requests);
         }
     }
 
     /// Adds requests, which may share a line, and moves as many as possible to the queue.
     pub(crate) fn write(&mut self, requests: Vec<Request>) {
+        let lost_count = self.lost_count();
         self.writing.retain_mut(|Writing { items, written, .. }| match written.try_recv() {
             Err(oneshot::error::TryRecvError::Empty) => true,
             answered => {
-                note_lost(&self.counts, self.lost, lost(*items, answered.ok()));
+                note_lost(&self.counts, lost_count, lost(*items, answered.ok()));
                 false
             }
         });
         if self.spill {
-            // Each is as large as requests that are written together.
-            self.unwritten.extend(requests.into_iter().map(|request| vec![request]));
+            self.unwritten.extend(merge(requests).into_iter().map(|request| vec![request]));
         } else if !requests.is_empty() {
             self.unwritten.push(requests);
         }
@@ -85,10 +75,6 @@ impl Backlog {
             }
         }
         self.unwritten.extend(waiting);
-        let excess = self.unwritten.len().saturating_sub(self.most_unwritten);
-        for group in self.unwritten.drain(..excess) {
-            self.counts.add(self.lost, items(&group));
-        }
     }
 
     /// Waits until the queued requests are written, for at most `limit`. Returns at once if the pipe is stuck.
@@ -96,12 +82,12 @@ impl Backlog {
         if self.output.is_stuck() {
             return;
         }
-        let Self { writing, counts, lost: count, .. } = self;
+        let lost_count = self.lost_count();
         let all = async {
-            while let Some(Writing { items, written, .. }) = writing.last_mut() {
+            while let Some(Writing { items, written, .. }) = self.writing.last_mut() {
                 let answered = written.await.ok();
-                note_lost(counts, *count, lost(*items, answered));
-                writing.pop();
+                note_lost(&self.counts, lost_count, lost(*items, answered));
+                self.writing.pop();
             }
         };
         // Late requests stay in the queue.
@@ -116,15 +102,21 @@ impl Backlog {
         }
     }
 
-    /// Returns the number of bytes that are not known to be written.
-    pub(crate) fn bytes(&self) -> usize {
+    /// Returns `true` if too many bytes are not known to be written.
+    pub(crate) fn is_full(&self) -> bool {
         let unwritten = self.unwritten.iter().map(|group| bytes(group));
-        unwritten.chain(self.writing.iter().map(|writing| writing.bytes)).sum()
+        let writing = self.writing.iter().map(|writing| writing.bytes);
+        unwritten.chain(writing).sum::<usize>() > MOST_UNWRITTEN
     }
 
     /// Returns `true` if a request waits for room in the queue.
     pub(crate) fn is_behind(&self) -> bool {
         !self.unwritten.is_empty()
+    }
+
+    /// Returns the counter of items that cannot be written.
+    fn lost_count(&self) -> Count {
+        if self.spill { Count::SpillLost } else { Count::PlatformLost }
     }
 
     fn is_worth_waiting_for(&self) -> bool {
@@ -140,8 +132,29 @@ impl Backlog {
         let writing = self.writing.drain(..);
         let late =
             writing.map(|Writing { items, mut written, .. }| lost(items, written.try_recv().ok()));
-        self.counts.add(self.lost, unwritten + late.sum::<usize>());
+        let lost = unwritten + late.sum::<usize>();
+        self.counts.add(self.lost_count(), lost);
     }
+}
+
+/// Merges requests in groups of [`SPILLED_BYTES`]. A group whose merge panics stays unmerged.
+fn merge(requests: Vec<Request>) -> Vec<Request> {
+    let (mut merged, mut group, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for request in requests {
+        let len = request.bytes().len();
+        if bytes + len > SPILLED_BYTES {
+            merged.extend(merge_group(std::mem::take(&mut group)));
+            bytes = 0;
+        }
+        bytes += len;
+        group.push(request);
+    }
+    merged.extend(merge_group(group));
+    merged
+}
+
+fn merge_group(group: Vec<Request>) -> Vec<Request> {
+    tasks::catch(|| wire::merge(group.clone(), SPILLED_BYTES)).unwrap_or(group)
 }
 
 fn items(requests: &[Request]) -> usize {

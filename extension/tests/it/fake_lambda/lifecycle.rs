@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use serde_json::{Value, json};
 use std::io::Write as _;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -287,28 +287,51 @@ async fn a_refused_register_or_next_call_ends_the_extension() {
     }
 }
 
+/// The extension's process beside a Lambda that gives these events, with this stderr and these variables. Returns its stdout.
+async fn process(
+    stderr: impl Into<Stdio>,
+    variables: &[(&str, &str)],
+    events: impl IntoIterator<Item = String>,
+) -> String {
+    let (runtime_api, mut calls) = support::api().await;
+    let extension = Command::new(env!("CARGO_BIN_EXE_lambda-otlp-extension"))
+        .env_clear()
+        .envs(variables.iter().copied())
+        .env("AWS_LAMBDA_RUNTIME_API", runtime_api)
+        .env("OTEL_LAMBDA_RECEIVER_PORT", support::free_port().await.to_string())
+        .stdout(Stdio::piped())
+        .stderr(stderr)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    for answer in ["{}".to_owned(), "OK".to_owned()].into_iter().chain(events) {
+        let call = timeout(support::TIMEOUT, calls.recv()).await.expect("a call");
+        call.unwrap().answer(200, answer);
+    }
+    let ended = timeout(support::TIMEOUT, extension.wait_with_output()).await.expect("it ends");
+    let Output { status, stdout, .. } = ended.unwrap();
+    assert!(status.success(), "{status}");
+    String::from_utf8(stdout).unwrap()
+}
+
 /// Nobody reads the extension's stderr.
 #[tokio::test]
 async fn a_full_stderr_does_not_stop_the_extension() {
     let (reader, mut stderr) = std::io::pipe().unwrap();
     let capacity = rustix::pipe::fcntl_getpipe_size(&stderr).unwrap();
     stderr.write_all(&vec![b'x'; capacity]).unwrap();
-    let (runtime_api, mut calls) = support::api().await;
-    let mut extension = Command::new(env!("CARGO_BIN_EXE_lambda-otlp-extension"))
-        .env_clear()
-        .env("AWS_LAMBDA_RUNTIME_API", runtime_api)
-        .env("OTEL_LAMBDA_RECEIVER_PORT", support::free_port().await.to_string())
-        .env("LAMBDA_OTLP_LOG_LEVEL", "debug")
-        .stdout(Stdio::null())
-        .stderr(stderr)
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    for answer in ["{}", "OK", &shutdown("spindown")] {
-        let call = timeout(support::TIMEOUT, calls.recv()).await.expect("a call");
-        call.unwrap().answer(200, answer.to_owned());
-    }
-    let ended = timeout(support::TIMEOUT, extension.wait()).await.expect("it ends").unwrap();
-    assert!(ended.success(), "{ended}");
+    process(stderr, &[("LAMBDA_OTLP_LOG_LEVEL", "debug")], [shutdown("spindown")]).await;
     drop(reader);
+}
+
+/// A subscription for spilled lines selects them too.
+#[tokio::test]
+async fn without_certificates_own_spans_are_spilled() {
+    let variables =
+        [("LAMBDA_OTLP_ENDPOINT", "https://o2.invalid"), ("SSL_CERT_FILE", "/dev/null")];
+    let events = [invoke(FIRST, MINUTE), shutdown("spindown")];
+    let stdout = process(Stdio::null(), &variables, events).await;
+    let spans = stdout.lines().filter(|line| support::read(line).kind() == SignalKind::Traces);
+    assert_eq!(spans.count(), 1, "{stdout}");
+    assert!(stdout.lines().all(|line| line.contains("\"spill\":true")), "{stdout}");
 }
