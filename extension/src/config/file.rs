@@ -41,7 +41,7 @@ impl Place {
     /// Returns how messages call a key.
     fn called(&self, key: &ConfigKey) -> String {
         match self.file {
-            Some(file) => format!("{} of {file}", key.name),
+            Some(file) => format!("{} of {file}", key.name()),
             None => key.variable.name.to_owned(),
         }
     }
@@ -111,7 +111,8 @@ impl<'a> WithKeys<'a> {
                 // A file may be shared by functions with different variables.
                 Meaning::Endpoint if place.file.is_some() => continue,
                 Meaning::Endpoint | Meaning::Headers => {
-                    let name = if place.file.is_some() { key.name } else { key.variable.name };
+                    let name = key.name();
+                    let name = if place.file.is_some() { &name } else { key.variable.name };
                     place.unused.push(format!("{name} (another endpoint is used)"));
                     continue;
                 }
@@ -230,7 +231,7 @@ fn of_text(name: &'static str, text: &str) -> Result<Place, String> {
             continue;
         };
         let names = fields.keys().map(|field| [section, field.get_ref()].join("."));
-        let is_used = |name: &String| values.iter().any(|(key, _)| key.name == *name);
+        let is_used = |name: &String| values.iter().any(|(key, _)| key.name() == *name);
         unused.extend(names.filter(|name| !is_used(name)));
     }
     Ok(Place { file: Some(name), values, unused })
@@ -286,10 +287,10 @@ impl Source for WithKeys<'_> {
 }
 
 /// The prefix of djv3's variables.
-pub(super) const PREFIX: &str = "LAMBDA_OTEL_";
+const PREFIX: &str = "LAMBDA_OTEL_";
 
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Meaning {
+enum Meaning {
     Of(&'static str),
     /// Like [`Of`](Self::Of), but a number without unit is milliseconds.
     Milliseconds(&'static str),
@@ -300,18 +301,22 @@ pub(super) enum Meaning {
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct ConfigKey {
-    /// `section.field`
-    pub(super) name: &'static str,
+struct ConfigKey {
     /// `LAMBDA_OTEL_SECTION_FIELD`
-    pub(super) variable: Variable,
-    pub(super) meaning: Meaning,
+    variable: Variable,
+    meaning: Meaning,
 }
 
 impl ConfigKey {
+    /// Returns the name in the file: `section.field`.
+    fn name(&self) -> String {
+        self.variable.name.trim_start_matches(PREFIX).to_ascii_lowercase().replacen('_', ".", 1)
+    }
+
     /// Reads the value, if it is there and has a supported type.
     fn value_in(&self, table: &DeTable<'_>) -> Option<String> {
-        let (section, field) = self.name.split_once('.')?;
+        let name = self.name();
+        let (section, field) = name.split_once('.')?;
         let value = table.get(section)?.get_ref().get(field)?.get_ref();
         match value {
             DeValue::Table(headers) if self.meaning == Meaning::Headers => Some(pairs(headers)),
@@ -330,72 +335,62 @@ impl ConfigKey {
 }
 
 /// All supported keys. The first of two with one meaning counts.
-pub(super) const KEYS: [ConfigKey; 10] = [
+const KEYS: [ConfigKey; 10] = [
     key(
-        "exporter.endpoint",
         "LAMBDA_OTEL_EXPORTER_ENDPOINT",
         Kind::Url,
         "djv3: `OTEL_EXPORTER_OTLP_ENDPOINT`, unless another variable names a host.",
         Meaning::Endpoint,
     ),
     key(
-        "exporter.headers",
         "LAMBDA_OTEL_EXPORTER_HEADERS",
         Kind::Headers,
         "djv3: headers for that endpoint, also as `{name=\"value\"}`.",
         Meaning::Headers,
     ),
     key(
-        "exporter.protocol",
         "LAMBDA_OTEL_EXPORTER_PROTOCOL",
         Kind::Choice(&["http", "http/protobuf", "http/json", "grpc"]),
         "djv3: `LAMBDA_OTLP_PROTOCOL`; `http` is `http/protobuf`.",
         Meaning::Protocol,
     ),
     key(
-        "exporter.compression",
         "LAMBDA_OTEL_EXPORTER_COMPRESSION",
         Kind::Choice(&["gzip", "none"]),
         "djv3: `OTEL_EXPORTER_OTLP_COMPRESSION`.",
         Meaning::Of("OTEL_EXPORTER_OTLP_COMPRESSION"),
     ),
     key(
-        "exporter.timeout",
         "LAMBDA_OTEL_EXPORTER_TIMEOUT",
         Kind::Duration,
         "djv3: `OTEL_EXPORTER_OTLP_TIMEOUT`.",
         Meaning::Milliseconds("OTEL_EXPORTER_OTLP_TIMEOUT"),
     ),
     key(
-        "receiver.http_port",
         "LAMBDA_OTEL_RECEIVER_HTTP_PORT",
         Kind::Count,
         "djv3: `OTEL_LAMBDA_RECEIVER_PORT`.",
         Meaning::Of(RECEIVER_PORT.name),
     ),
     key(
-        "receiver.port",
         "LAMBDA_OTEL_RECEIVER_PORT",
         Kind::Count,
         "djv3: `OTEL_LAMBDA_RECEIVER_PORT`.",
         Meaning::Of(RECEIVER_PORT.name),
     ),
     key(
-        "flush.interval",
         "LAMBDA_OTEL_FLUSH_INTERVAL",
         Kind::Duration,
         "djv3: `O2_FLUSH_INTERVAL_MS`.",
         Meaning::Of(FLUSH_INTERVAL.name),
     ),
     key(
-        "flush.timeout",
         "LAMBDA_OTEL_FLUSH_TIMEOUT",
         Kind::Duration,
         "djv3: `OTEL_LAMBDA_FLUSH_TIMEOUT`.",
         Meaning::Of(FLUSH_TIMEOUT.name),
     ),
     key(
-        "flush.max_queue_bytes",
         "LAMBDA_OTEL_FLUSH_MAX_QUEUE_BYTES",
         Kind::Count,
         "djv3: `O2_MAX_BUFFER_SIZE_MB` in bytes.",
@@ -403,14 +398,8 @@ pub(super) const KEYS: [ConfigKey; 10] = [
     ),
 ];
 
-const fn key(
-    name: &'static str,
-    variable: &'static str,
-    kind: Kind,
-    doc: &'static str,
-    meaning: Meaning,
-) -> ConfigKey {
-    ConfigKey { name, variable: Variable { name: variable, default: None, kind, doc }, meaning }
+const fn key(name: &'static str, kind: Kind, doc: &'static str, meaning: Meaning) -> ConfigKey {
+    ConfigKey { variable: Variable { name, default: None, kind, doc }, meaning }
 }
 
 pub(super) const ROWS: [Variable; KEYS.len()] = {

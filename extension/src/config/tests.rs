@@ -493,11 +493,3 @@ fn a_loopback_endpoint_in_the_file_sets_no_receiver_port() {
     let said = "exporter.endpoint of lambda-otlp.toml: leads to this environment";
     assert!(unasked.complaint().starts_with(said), "{}", unasked.complaint());
 }
-
-#[test]
-fn variable_names_are_prefixed_keys_in_upper_case() {
-    for file::ConfigKey { name, variable, .. } in file::KEYS {
-        let expected = [file::PREFIX, &name.replace('.', "_").to_uppercase()].concat();
-        assert_eq!(variable.name, expected);
-    }
-}
