@@ -32,14 +32,6 @@ pub(crate) struct LogLine {
     pub(crate) is_json: bool,
 }
 
-/// Findings in a printed line that concern its invocation.
-#[derive(Debug, Default)]
-pub(crate) struct LineFindings {
-    /// The possible root spans of the OTLP in the line; `None` if it contains no OTLP.
-    pub(crate) roots: Option<Vec<ReceivedSpan>>,
-    pub(crate) out_of_memory: Option<OutOfMemory>,
-}
-
 /// The runtime reports exhausted memory: the request id, if known, and the Unix time in nanoseconds.
 pub(crate) type OutOfMemory = (Option<String>, u64);
 

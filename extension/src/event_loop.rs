@@ -4,7 +4,7 @@
 
 use crate::clock::{unix_millis, unix_nanos};
 use crate::counts::Counts;
-use crate::event::{Event, LineFindings, LogLine, TelemetryItem};
+use crate::event::{Event, LogLine, TelemetryItem};
 use crate::invocations::roots::invocation_spans;
 use crate::invocations::state::InvocationState;
 use crate::policy::Running;
@@ -205,7 +205,7 @@ impl EventLoop<'_> {
 
     fn take_line(&mut self, line: &LogLine) {
         let Some(backend) = &mut self.sink.backend else { return };
-        let LineFindings { roots, out_of_memory } = backend.line(line);
+        let (roots, out_of_memory) = backend.line(line);
         if let Some((request_id, time)) = out_of_memory {
             self.state.out_of_memory(request_id.as_deref(), time);
         }

@@ -18,8 +18,3 @@ pub(crate) fn object(members: &[(&str, &str)]) -> String {
     object.push('}');
     object
 }
-
-pub(crate) fn strings(texts: &[&str]) -> String {
-    let strings: Vec<String> = texts.iter().map(|text| string(text)).collect();
-    ["[", &strings.join(","), "]"].concat()
-}

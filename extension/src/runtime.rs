@@ -326,17 +326,15 @@ where
 }
 
 fn subscription(types: &[&str], uri: &str) -> String {
-    let buffering = json::object(&[
-        // The least values that Lambda accepts: events arrive as early as possible.
-        ("maxItems", "1000"),
-        ("maxBytes", &TELEMETRY_MAX_BYTES.to_string()),
-        ("timeoutMs", "25"),
-    ]);
+    let types = types.iter().map(|name| json::string(name)).collect::<Vec<_>>().join(",");
+    // The least values that Lambda accepts: events arrive as early as possible.
+    let buffering =
+        format!(r#"{{"maxItems":1000,"maxBytes":{TELEMETRY_MAX_BYTES},"timeoutMs":25}}"#);
     let destination = json::object(&[("protocol", "\"HTTP\""), ("URI", &json::string(uri))]);
     json::object(&[
         // Managed instances accept no older one.
         ("schemaVersion", "\"2025-01-29\""),
-        ("types", &json::strings(types)),
+        ("types", &["[", &types, "]"].concat()),
         ("buffering", &buffering),
         ("destination", &destination),
     ])

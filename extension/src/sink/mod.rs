@@ -101,7 +101,7 @@ impl Sink {
     /// Takes spans of X-Ray's documents, whose senders expect no answer.
     pub(crate) fn xray(&mut self, requests: Vec<Request>) {
         match &mut self.backend {
-            Some(backend) => backend.xray(requests),
+            Some(backend) => backend.put(requests),
             None => self.own.write(requests),
         }
     }

@@ -14,7 +14,7 @@ mod uploader;
 use crate::clock::unix_millis;
 use crate::config::{Config, Flush};
 use crate::counts::{Count, Counts};
-use crate::event::{LineFindings, LogLine};
+use crate::event::{LogLine, OutOfMemory};
 use crate::invocations::roots::{ReceivedSpan, invocation_spans};
 use crate::policy::{
     BEFORE_DEADLINE, Decision, FlushFacts, Health, InvocationPhase, LAST_CHANCE, Running, Waiting,
@@ -114,27 +114,25 @@ impl Backend {
         self.lines.platform_event(event, text, unix_millis());
     }
 
-    /// Takes a line that the function or another extension printed.
-    pub(crate) fn line(&mut self, line: &LogLine) -> LineFindings {
+    /// Takes a line that the function or another extension printed. Returns the possible root spans in it, if it contains OTLP, and
+    /// the runtime's report of exhausted memory.
+    pub(crate) fn line(
+        &mut self,
+        line: &LogLine,
+    ) -> (Option<Vec<ReceivedSpan>>, Option<OutOfMemory>) {
         let (requests, out_of_memory) = self.lines.take(line, unix_millis());
         let roots = |request| invocation_spans(request, false);
         let roots = (!requests.is_empty()).then(|| requests.iter().flat_map(roots).collect());
-        for request in requests {
-            self.put(request);
-        }
-        LineFindings { roots, out_of_memory }
+        self.put(requests);
+        (roots, out_of_memory)
     }
 
-    /// Takes spans of X-Ray's documents.
-    pub(crate) fn xray(&mut self, requests: Vec<Request>) {
+    /// Takes requests of the function.
+    pub(crate) fn put(&mut self, requests: Vec<Request>) {
         for request in requests {
-            self.put(request);
-        }
-    }
-
-    fn put(&mut self, request: Request) {
-        if let Err(request) = self.buffer.put(request) {
-            self.spilled.write(vec![request]);
+            if let Err(request) = self.buffer.put(request) {
+                self.spilled.write(vec![request]);
+            }
         }
     }
 
