@@ -22,10 +22,7 @@ fn url(direct: &Direct) -> &str {
 fn the_settings_table_is_consistent_and_defaults_are_valid() {
     assert_eq!(TABLE.problems(), [""; 0]);
     assert_eq!(config(&[]).complaint(), "");
-}
-
-#[test]
-fn variables_of_the_wrapper_and_of_the_forwarder_are_known() {
+    // Variables of the wrapper and of the forwarder are known.
     for name in ["LAMBDA_OTLP_INSTRUMENT", "LAMBDA_OTLP_NEXT_WRAPPER", "LAMBDA_OTLP_STREAM"] {
         assert_eq!(config(&[(name, "/opt/otel-handler")]).complaint(), "", "{name}");
     }

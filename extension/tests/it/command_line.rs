@@ -1,5 +1,6 @@
 //! The command line of the extension's binary.
 
+use crate::fake_lambda::connections::trusted;
 use std::process::{Output, Stdio};
 use test_support::openobserve::grpc::GrpcFront;
 use test_support::openobserve::{FakeOpenObserve, ScriptedResponse};
@@ -51,14 +52,6 @@ const WRONG: &str = "Basic cm9vdEBleGFtcGxlLmNvbTpodW50ZXIy";
 
 async fn started_backend() -> FakeOpenObserve {
     FakeOpenObserve::builder().user("root@example.com", "pass").start().await.unwrap()
-}
-
-/// A file with the authority's certificate, and its path.
-fn trusted(authority: &Authority) -> (tempfile::NamedTempFile, String) {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), authority.pem()).unwrap();
-    let path = file.path().to_str().unwrap().to_owned();
-    (file, path)
 }
 
 /// Checks the health with these variables. The statuses of all lines are these, and each part is in a line, which contain no
@@ -180,7 +173,8 @@ async fn a_stored_secret_is_read_before_the_backend_is_checked() {
     let secrets = SecretServer::start(value).await.unwrap();
     // AWS's TLS uses the system's certificates.
     let port = TlsFront::before(secrets.address(), &authority, 2500).await.port();
-    let (_file, system) = trusted(&authority);
+    let file = trusted(&authority);
+    let system = file.path().to_str().unwrap();
     let (plain, over_tls) = (secrets.endpoint(), format!("https://localhost:{port}"));
     let of_aws = |endpoint| {
         [
@@ -190,7 +184,7 @@ async fn a_stored_secret_is_read_before_the_backend_is_checked() {
             ("AWS_ACCESS_KEY_ID", "AKID"),
             ("AWS_SECRET_ACCESS_KEY", "simulated"),
             ("AWS_ENDPOINT_URL", endpoint),
-            ("SSL_CERT_FILE", &*system),
+            ("SSL_CERT_FILE", system),
         ]
     };
     let is_read = format!("secret {ARN} can be read");
@@ -209,8 +203,9 @@ async fn a_stored_secret_is_read_before_the_backend_is_checked() {
 async fn the_health_check_supports_grpc_and_proxies() {
     let (backend, authority) = (started_backend().await, Authority::new("Shop CA"));
     let server = GrpcFront::start(&backend).await.address();
-    let (_file, path) = trusted(&authority);
-    let grpc = [("LAMBDA_OTLP_PROTOCOL", "grpc"), ("LAMBDA_OTLP_CA_FILE", &*path)];
+    let file = trusted(&authority);
+    let path = file.path().to_str().unwrap();
+    let grpc = [("LAMBDA_OTLP_PROTOCOL", "grpc"), ("LAMBDA_OTLP_CA_FILE", path)];
     let wrong = "credentials answered gRPC's status 16: the credentials are wrong";
     let no_http_2 = ["connection cannot reach localhost", "does not seem to speak HTTP/2"];
     for (server, protocol, authorization, statuses, parts) in [
@@ -232,7 +227,7 @@ async fn the_health_check_supports_grpc_and_proxies() {
     let late = format!("cannot reach o2.internal:{port} through the proxy {hangs}: timed out");
     for (proxy, statuses, part) in [(asks, ALL_OK, reached), (hangs, NO_CONNECTION, late)] {
         let proxy = format!("http://me:hunter22@{proxy}");
-        let more = [("LAMBDA_OTLP_CA_FILE", &*path), ("HTTPS_PROXY", &proxy)];
+        let more = [("LAMBDA_OTLP_CA_FILE", path), ("HTTPS_PROXY", &proxy)];
         let endpoint = format!("https://o2.internal:{port}/api/default");
         check_otlp(&endpoint, GOOD, &more, statuses, &[&part]).await;
     }

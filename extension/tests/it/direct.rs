@@ -1,6 +1,7 @@
 //! Direct mode beside a function, in a local Lambda that freezes, kills and shuts down. The function's results are the same as
 //! without the layer, and each acknowledged item is at the backend or in the log.
 
+use crate::fake_lambda::direct::{always, started_backend};
 use crate::program;
 use crate::simulated::told;
 use lambda_otlp_tests::simulation::states::{self, AMPLE, End, MANY_LINES, State, Step};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
-use test_support::openobserve::{FakeOpenObserve, Faults, ScriptedResponse, Signal};
+use test_support::openobserve::{FakeOpenObserve, ScriptedResponse, Signal};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -101,16 +102,6 @@ fn invocations(number: usize, payload: &Value) -> State {
 /// Invocations that send the root and two children, and print lines.
 fn usual(number: usize) -> State {
     invocations(number, &json!({"spans": [3], "root": true, "lines": LINES}))
-}
-
-async fn started_backend() -> FakeOpenObserve {
-    FakeOpenObserve::builder().no_window().start().await.unwrap()
-}
-
-async fn always(answer: ScriptedResponse) -> FakeOpenObserve {
-    let backend = started_backend().await;
-    backend.inject(Faults::seeded(1, 1.0).among([answer]));
-    backend
 }
 
 #[tokio::test]

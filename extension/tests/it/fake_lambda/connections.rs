@@ -19,7 +19,7 @@ const BASIC: &str = "Basic bWU6aHVudCBlcjIy";
 const USER: &str = "me:hunt%20er22@";
 
 /// A file with the authority's certificate.
-fn trusted(authority: &Authority) -> tempfile::NamedTempFile {
+pub(crate) fn trusted(authority: &Authority) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), authority.pem()).unwrap();
     file

@@ -147,15 +147,17 @@ async fn three_signals_are_sent_concurrently() {
 }
 
 #[tokio::test]
-async fn buffered_spans_are_spilled_before_the_deadline() {
+async fn buffered_spans_and_lines_are_spilled_before_the_deadline() {
     // A good one would be sent it.
     let backend = silent().await;
     let mut lambda = Lambda::start(&to(&backend, &[])).await;
     lambda.next().await.answer(200, invoke(FIRST, Duration::from_millis(600)));
     post(&lambda, 3).await;
+    lambda.telemetry(&[start(FIRST), line("the last one\n")]).await;
     // No end is told.
     let next = lambda.next().await;
     until(|| spilled(&lambda.stdout) == 3).await;
+    until(|| spilled_bodies(&lambda.stdout) == ["the last one"]).await;
     next.answer(200, shutdown("timeout"));
     let (stdout, _) = lambda.finished().await;
     // And the invocation's own span.

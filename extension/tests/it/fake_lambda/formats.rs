@@ -1,8 +1,8 @@
 //! The `json` output, with the variables of OpenObserve's extension, and OTLP by each protocol.
 
 use crate::fake_lambda::direct::{delivered, silent, started_backend, three_spans, to};
-use crate::fake_lambda::lines::{TIME, line, otlp_line, spilled_bodies, start};
-use crate::fake_lambda::support::{FIRST, Lambda, Stdout, runtime_done, traces};
+use crate::fake_lambda::lines::{line, otlp_line, spilled_bodies, start};
+use crate::fake_lambda::support::{FIRST, Lambda, Stdout, report, runtime_done, traces};
 use lambda_otlp_extension::{Count, Counts};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -63,7 +63,7 @@ async fn the_json_stream_matches_that_of_openobserves_extension() {
         json!({"_timestamp": micros, "type": "function", "record": {"level": "WARN", "message": "low"}, "requestId": FIRST}),
         json!({"_timestamp": micros, "type": "platform.runtimeDone", "record": runtime_done(FIRST)["record"], "requestId": FIRST}),
     ];
-    assert_eq!(records, expected, "{TIME}");
+    assert_eq!(records, expected);
     // OTLP goes beside it, posted and printed, and nothing is made of Lambda's events.
     assert_eq!((delivered(&backend), backend.spans().len(), backend.metrics().len()), (5, 5, 0));
     assert!(backend.log_records().is_empty());
@@ -75,14 +75,9 @@ async fn the_json_stream_matches_that_of_openobserves_extension() {
 #[tokio::test]
 async fn a_line_after_the_report_has_no_request_id() {
     let backend = started_backend().await;
-    let report = |request_id| {
-        let metrics = json!({"durationMs": 12.0, "billedDurationMs": 12, "memorySizeMB": 128, "maxMemoryUsedMB": 64});
-        let record = json!({"requestId": request_id, "status": "success", "metrics": metrics});
-        json!({"time": TIME, "type": "platform.report", "record": record})
-    };
-    let late = report("8fbb3a0c-5bd2-4a15-9a3d-0d3f1a7a2d11");
-    let (within, after) = (line("within\n"), line("after\n"));
-    let events = [start(FIRST), late, within, runtime_done(FIRST), report(FIRST), after];
+    let late = report("8fbb3a0c-5bd2-4a15-9a3d-0d3f1a7a2d11", "success");
+    let (within, report, after) = (line("within\n"), report(FIRST, "success"), line("after\n"));
+    let events = [start(FIRST), late, within, runtime_done(FIRST), report, after];
     run(&backend, &[], false, &events).await;
     let records = backend.json_records().into_iter().map(|record| record.record);
     let lines = records.filter(|record| record["type"] == "function");

@@ -1,6 +1,9 @@
 //! The extension's life with a scripted Lambda: calls, holds of `next`, and output.
 
-use crate::fake_lambda::support::{self, Call, FIRST, Lambda, MINUTE, invoke, shutdown};
+use crate::fake_lambda::support::{
+    self, Call, FIRST, Lambda, MINUTE, TIME, invoke, report, runtime_done, runtime_done_with,
+    shutdown,
+};
 use lambda_otlp_extension::{Count, Fatal};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -11,28 +14,6 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 use wire::{Metrics, SignalKind, Traces};
-
-fn runtime_done(request_id: &str, status: &str) -> Value {
-    json!({"time": "2026-09-21T14:13:20.123Z", "type": "platform.runtimeDone", "record": {
-        "requestId": request_id,
-        "status": status,
-        "spans": [
-            {"name": "responseLatency", "start": "2026-09-21T14:13:20.000Z", "durationMs": 120.5},
-            {"name": "responseDuration", "start": "2026-09-21T14:13:20.121Z", "durationMs": 1.0},
-            {"name": "runtimeOverhead", "start": "2026-09-21T14:13:20.122Z", "durationMs": 0.5},
-        ],
-        "metrics": {"durationMs": 122.0, "producedBytes": 8},
-    }})
-}
-
-fn report(request_id: &str) -> Value {
-    json!({"time": "2026-09-21T14:13:20.150Z", "type": "platform.report", "record": {
-        "requestId": request_id,
-        "status": "success",
-        "spans": [{"name": "extensionOverhead", "start": "2026-09-21T14:13:20.123Z", "durationMs": 26.0}],
-        "metrics": {"durationMs": 148.0, "billedDurationMs": 149, "memorySizeMB": 128, "maxMemoryUsedMB": 64},
-    }})
-}
 
 /// Returns the output of a reported invocation.
 const PLATFORM_METRICS: [&str; 5] = [
@@ -46,12 +27,12 @@ const PLATFORM_METRICS: [&str; 5] = [
 #[tokio::test]
 async fn the_first_invocation_is_held_until_its_end_and_written() {
     let mut lambda = Lambda::invoked(&[]).await;
-    assert_eq!(lambda.telemetry(&[runtime_done(FIRST, "success")]).await, 200);
+    assert_eq!(lambda.telemetry(&[runtime_done(FIRST)]).await, 200);
     let next = lambda.next().await;
     // Response latency, response duration, runtime overhead, produced bytes.
     assert_eq!(lambda.stdout.lines(), [(SignalKind::Traces, 1), (SignalKind::Metrics, 4)]);
     next.answer(200, shutdown("spindown"));
-    assert_eq!(lambda.telemetry(&[report(FIRST)]).await, 200);
+    assert_eq!(lambda.telemetry(&[report(FIRST, "success")]).await, 200);
     let (stdout, _) = lambda.finished().await;
     assert_eq!(stdout.platform_metrics(), PLATFORM_METRICS);
 }
@@ -59,10 +40,10 @@ async fn the_first_invocation_is_held_until_its_end_and_written() {
 #[tokio::test]
 async fn an_end_received_before_its_invocation_causes_no_hold() {
     let (mut lambda, next) = Lambda::waiting(&[]).await;
-    assert_eq!(lambda.telemetry(&[runtime_done(FIRST, "success")]).await, 200);
+    assert_eq!(lambda.telemetry(&[runtime_done(FIRST)]).await, 200);
     next.answer(200, invoke(FIRST, MINUTE));
     lambda.next().await.answer(200, shutdown("spindown"));
-    lambda.telemetry(&[report(FIRST)]).await;
+    lambda.telemetry(&[report(FIRST, "success")]).await;
     lambda.finished().await;
 }
 
@@ -70,14 +51,14 @@ async fn an_end_received_before_its_invocation_causes_no_hold() {
 async fn frequent_invocations_are_not_held() {
     let mut lambda = Lambda::start(&[]).await;
     lambda.next().await.answer(200, invoke("first", MINUTE));
-    lambda.telemetry(&[runtime_done("first", "success")]).await;
+    lambda.telemetry(&[runtime_done("first")]).await;
     for request_id in ["second", "third", "fourth"] {
         // No event has to come before the extension asks for the next.
         lambda.next().await.answer(200, invoke(request_id, MINUTE));
     }
     let next = lambda.next().await;
     // Late telemetry is written late.
-    let late = ["second", "third", "fourth"].map(|request_id| runtime_done(request_id, "success"));
+    let late = ["second", "third", "fourth"].map(|request_id| runtime_done(request_id));
     lambda.telemetry(&late).await;
     let (stdout, _) = lambda.end(next).await;
     assert_eq!(stdout.items(SignalKind::Traces), 4);
@@ -93,13 +74,13 @@ async fn otlp_ends_the_hold_and_a_failure_causes_one() {
             lambda.protobuf(SignalKind::Traces, &support::traces(1)).await;
         })
         .await;
-    lambda.telemetry(&[runtime_done("first", "failure")]).await;
+    lambda.telemetry(&[runtime_done_with("first", "failure")]).await;
     next.answer(200, invoke("second", MINUTE));
     for _ in 0..20 {
         lambda.protobuf(SignalKind::Traces, &support::traces(1)).await;
         assert!(lambda.no_call(), "the one after a failure is held until its end");
     }
-    assert_eq!(lambda.telemetry(&[runtime_done("second", "success")]).await, 200);
+    assert_eq!(lambda.telemetry(&[runtime_done("second")]).await, 200);
     let (stdout, counts) = lambda.shut_down().await;
     let own = usize::try_from(counts.get(Count::Received)).unwrap();
     assert_eq!(stdout.items(SignalKind::Traces), own + 2);
@@ -119,7 +100,7 @@ async fn holding_ends_before_the_deadline() {
 async fn in_second_invocation() -> (Lambda, Call) {
     let mut lambda = Lambda::start(&[]).await;
     lambda.next().await.answer(200, invoke("first", MINUTE));
-    lambda.telemetry(&[runtime_done("first", "success"), report("first")]).await;
+    lambda.telemetry(&[runtime_done("first"), report("first", "success")]).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
     let next = lambda.next().await;
     (lambda, next)
@@ -129,8 +110,8 @@ async fn in_second_invocation() -> (Lambda, Call) {
 async fn a_shutdown_waits_for_the_outstanding_report_and_then_ends() {
     let (lambda, next) = in_second_invocation().await;
     next.answer(200, shutdown("spindown"));
-    assert_eq!(lambda.telemetry(&[runtime_done(FIRST, "success")]).await, 200);
-    assert_eq!(lambda.telemetry(&[report(FIRST)]).await, 200);
+    assert_eq!(lambda.telemetry(&[runtime_done(FIRST)]).await, 200);
+    assert_eq!(lambda.telemetry(&[report(FIRST, "success")]).await, 200);
     let (stdout, _) = lambda.finished().await;
     assert_eq!(stdout.items(SignalKind::Traces), 2);
     assert_eq!(stdout.platform_metrics().len(), 2 * PLATFORM_METRICS.len());
@@ -160,7 +141,10 @@ async fn a_managed_instance_registers_only_for_shutdown() {
     register.answer(200, "{}");
     lambda.subscribe(200).await;
     let next = lambda.next().await;
-    assert_eq!(lambda.telemetry(&[report("first"), report("second")]).await, 200);
+    assert_eq!(
+        lambda.telemetry(&[report("first", "success"), report("second", "success")]).await,
+        200
+    );
     let (stdout, _) = lambda.end(next).await;
     let names: Vec<String> = stdout.spans().into_iter().map(|span| span.name).collect();
     assert_eq!(names, ["orders"; 2], "the variable's, since Lambda said none");
@@ -233,8 +217,7 @@ async fn the_subscription_requests_the_configured_telemetry_types() {
 async fn in_stdout_mode_log_lines_are_not_written() {
     let types = [("O2_TELEMETRY_TYPES", "platform,function,extension")];
     let (lambda, next) = Lambda::waiting(&types).await;
-    let line =
-        |kind| json!({"time": "2026-09-21T14:13:20.123Z", "type": kind, "record": "hello\n"});
+    let line = |kind| json!({"time": TIME, "type": kind, "record": "hello\n"});
     let lines: Vec<Value> = (0..1000).map(|_| line("function")).collect();
     for _ in 0..20 {
         assert_eq!(lambda.telemetry(&lines).await, 200);
@@ -261,7 +244,7 @@ async fn telemetry_posted_to_another_path_is_rejected() {
     let last = if uri.pop() == Some('0') { '1' } else { '0' };
     uri.push(last);
     lambda.telemetry_uri = Some(uri);
-    assert_eq!(lambda.telemetry(&[report(FIRST)]).await, 404);
+    assert_eq!(lambda.telemetry(&[report(FIRST, "success")]).await, 404);
     lambda.end(next).await;
 }
 

@@ -2,7 +2,7 @@
 
 use crate::fake_lambda::direct::{NO_HOLD, delivered, silent, spilled, started_backend, to};
 use crate::fake_lambda::support::{
-    FIRST, Lambda, MINUTE, Stdout, invoke, read, request_of, runtime_done, shutdown,
+    FIRST, Lambda, MINUTE, Stdout, TIME, read, report, request_of, runtime_done, shutdown,
     shutdown_within, traces, until,
 };
 use lambda_otlp_extension::{Count, Counts};
@@ -15,8 +15,6 @@ use test_support::Logged;
 use test_support::openobserve::FakeOpenObserve;
 use wire::compact::Names;
 use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind};
-
-pub(crate) const TIME: &str = "2026-09-21T14:13:20.123Z";
 
 pub(crate) fn start(request_id: &str) -> Value {
     json!({"time": TIME, "type": "platform.start", "record": {"requestId": request_id, "version": "7"}})
@@ -69,9 +67,21 @@ pub(crate) fn root_of(request_id: &str, trace_id: &[u8; 16]) -> Vec<u8> {
 
 /// An OTLP line, as our exporter prints it.
 pub(crate) fn otlp_line(request: Request) -> String {
+    encoded(LineEncoder::new(6, LineLimits::default()), request)
+}
+
+/// A compact line, as our exporter prints it. Beside an extension it does not leave out the log stream.
+fn compact_line(request: Request) -> String {
+    let names = Names::of_function("orders", "eu-west-1", "/aws/lambda/orders", "");
+    encoded(
+        LineEncoder::compact(names.with_account("123456789012"), LineLimits::default()),
+        request,
+    )
+}
+
+fn encoded(mut encoder: LineEncoder, request: Request) -> String {
     let mut lines = Vec::new();
     let envelope = Envelope { source: "orders", ..Envelope::default() };
-    let mut encoder = LineEncoder::new(6, LineLimits::default());
     assert_eq!(encoder.encode(&envelope, request, &mut lines).dropped_items, 0);
     String::from_utf8(lines).unwrap()
 }
@@ -152,9 +162,17 @@ async fn printed_otlp_lines_are_decoded_and_sent() {
     let printed = otlp_line(Request::trusted(SignalKind::Traces, traces(5)));
     let broken = printed.replace("\"payload\":\"", "\"payload\":\"!");
     let root = otlp_line(Request::trusted(SignalKind::Traces, root(FIRST)));
-    let lines = vec![start(FIRST), line(printed), line(broken), line(root), line("beside\n")];
-    let (backend, text, counts) = told(&[], &[lines]).await;
+    let name = "orders of 123456789012 in eu-west-1";
+    let query = request_of(|span| {
+        span.bytes(1, &[3; 16]);
+        span.bytes(2, &[5; 8]);
+        span.string(5, name);
+    });
+    let compact = compact_line(Request::trusted(SignalKind::Traces, query));
+    let lines = [printed, compact, broken, root, "beside\n".to_owned()].map(line);
+    let (backend, text, counts) = told(&[], &[vec![start(FIRST)], lines.into()]).await;
     assert_eq!(delivered(&backend), 5);
+    assert!(backend.spans().iter().any(|span| span.item.name == name));
     let bodies = bodies(&backend);
     let [undecodable, beside] = bodies.as_slice() else { panic!("{bodies:?}") };
     assert!(undecodable.starts_with("OTLP line was not decoded") && beside == "beside");
@@ -163,29 +181,6 @@ async fn printed_otlp_lines_are_decoded_and_sent() {
     assert_eq!(servers, 1);
     assert!(backend.log_records().iter().all(|record| record.item.span_id == [4; 8]));
     assert_eq!((text.as_str(), counts.get(Count::Undecodable)), ("", 1));
-}
-
-#[tokio::test]
-async fn compact_lines_of_our_exporter_are_sent() {
-    let request = request_of(|span| {
-        span.bytes(1, &[3; 16]);
-        span.bytes(2, &[5; 8]);
-        span.string(5, "orders of 123456789012 in eu-west-1");
-        span.fixed64(7, 1);
-        span.fixed64(8, 2);
-    });
-    // Beside an extension the exporter does not leave out the log stream.
-    let names = Names::of_function("orders", "eu-west-1", "/aws/lambda/orders", "");
-    let mut encoder =
-        LineEncoder::compact(names.with_account("123456789012"), LineLimits::default());
-    let request = Request::trusted(SignalKind::Traces, request);
-    let mut text = Vec::new();
-    assert_eq!(encoder.encode(&Envelope::default(), request, &mut text).lines, 1);
-    let lines = vec![start(FIRST), line(String::from_utf8(text).unwrap())];
-    let (backend, text, counts) = told(&[], &[lines]).await;
-    let is_it = |name: &str| name == "orders of 123456789012 in eu-west-1";
-    assert!(backend.spans().iter().any(|span| is_it(&span.item.name)));
-    assert_eq!((text.as_str(), counts.get(Count::Undecodable)), ("", 0));
 }
 
 #[tokio::test]
@@ -220,18 +215,6 @@ async fn lines_of_a_long_handler_are_sent_before_its_end() {
 }
 
 #[tokio::test]
-async fn buffered_lines_are_spilled_as_records_before_the_deadline() {
-    let backend = started_backend().await;
-    let mut lambda = Lambda::start(&to(&backend, &[("O2_FLUSH_INTERVAL_MS", "60000")])).await;
-    lambda.next().await.answer(200, invoke(FIRST, Duration::from_millis(600)));
-    lambda.telemetry(&[start(FIRST), line("the last one\n")]).await;
-    let next = lambda.next().await;
-    until(|| spilled_bodies(&lambda.stdout) == ["the last one"]).await;
-    lambda.end(next).await;
-    assert!(bodies(&backend).is_empty());
-}
-
-#[tokio::test]
 async fn only_the_functions_runtime_reports_exhausted_memory() {
     for (of, text, expected) in [
         ("function", "[FATAL] failed to allocate memory\n", 1),
@@ -252,9 +235,7 @@ async fn a_platform_report_becomes_a_log_record_and_metrics() {
     let mut lambda = Lambda::invoked(&to(&backend, &[])).await;
     lambda.telemetry(&[start(FIRST), runtime_done(FIRST)]).await;
     let next = lambda.next().await;
-    let report = json!({"time": TIME, "type": "platform.report", "record": {"requestId": FIRST, "status": "timeout",
-        "metrics": {"durationMs": 3000.0, "billedDurationMs": 3000, "memorySizeMB": 128, "maxMemoryUsedMB": 64}}});
-    lambda.telemetry(&[report]).await;
+    lambda.telemetry(&[report(FIRST, "timeout")]).await;
     lambda.end(next).await;
     let records = backend.log_records();
     assert_eq!(records.len(), 1, "{:?}", bodies(&backend));

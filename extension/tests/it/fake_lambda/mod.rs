@@ -1,7 +1,7 @@
 //! The extension against a scripted Lambda: each answer and each moment is the test's.
 
-mod connections;
-mod direct;
+pub(crate) mod connections;
+pub(crate) mod direct;
 mod formats;
 mod grpc;
 mod lifecycle;

@@ -2,21 +2,13 @@
 
 use crate::fake_lambda::direct::{started_backend, to};
 use crate::fake_lambda::lines::{root, start};
-use crate::fake_lambda::support::{FIRST, Lambda, shutdown};
-use serde_json::{Value, json};
+use crate::fake_lambda::support::{FIRST, Lambda, runtime_done_with, shutdown};
 use test_support::openobserve::FakeOpenObserve;
 use wire::SignalKind;
 
 /// Posts the root span, before it has ended.
 async fn post_partial_root(lambda: &Lambda) {
     assert_eq!(lambda.protobuf(SignalKind::Traces, &root(FIRST)).await.status, 200);
-}
-
-/// Lambda's events for a timeout.
-fn timed_out() -> Value {
-    json!({"time": "2026-09-21T14:13:20.123Z", "type": "platform.runtimeDone", "record": {
-        "requestId": FIRST, "status": "timeout", "metrics": {"durationMs": 3000.0, "producedBytes": 0},
-    }})
 }
 
 fn servers(backend: &FakeOpenObserve) -> usize {
@@ -28,7 +20,7 @@ async fn an_invocation_with_a_partial_root_has_no_second_server_span() {
     let mut lambda = Lambda::invoked(&[]).await;
     lambda.telemetry(&[start(FIRST)]).await;
     post_partial_root(&lambda).await;
-    lambda.telemetry(&[timed_out()]).await;
+    lambda.telemetry(&[runtime_done_with(FIRST, "timeout")]).await;
     lambda.next().await.answer(200, shutdown("timeout"));
     let (stdout, _) = lambda.finished().await;
     let spans = stdout.spans();
@@ -43,7 +35,7 @@ async fn a_partial_span_is_sent_when_its_invocation_is_cut_off() {
     let backend = started_backend().await;
     let mut lambda = Lambda::invoked(&to(&backend, &[])).await;
     post_partial_root(&lambda).await;
-    lambda.telemetry(&[timed_out()]).await;
+    lambda.telemetry(&[runtime_done_with(FIRST, "timeout")]).await;
     lambda.next().await.answer(200, shutdown("timeout"));
     lambda.finished().await;
     assert_eq!(servers(&backend), 1);

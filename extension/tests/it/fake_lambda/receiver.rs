@@ -40,14 +40,11 @@ async fn spans_are_written_to_stdout_before_acknowledgement() {
     let posted = lambda.protobuf(SignalKind::Traces, &traces(3)).await;
     assert_eq!(said(&posted), "200 application/x-protobuf");
     assert_eq!(lambda.stdout.lines(), [(SignalKind::Traces, 3)]);
-    let posted = lambda.otlp("/v1/traces", &[PROTOBUF, GZIP], &gzip::compress(6, &traces(5))).await;
-    assert_eq!(said(&posted), "200 application/x-protobuf");
-    assert_eq!(lambda.stdout.items(SignalKind::Traces), 8);
     let posted = lambda.protobuf(SignalKind::Logs, b"").await;
     assert_eq!(said(&posted), "200 application/x-protobuf", "nothing in it, nothing written");
     let (stdout, counts) = lambda.end(next).await;
-    assert_eq!(stdout.items(SignalKind::Traces), 8);
-    assert_eq!(support::counts(&counts), "received=3");
+    assert_eq!(stdout.items(SignalKind::Traces), 3);
+    assert_eq!(support::counts(&counts), "received=2");
 }
 
 #[tokio::test]
@@ -102,7 +99,6 @@ async fn invalid_otlp_requests_are_rejected_and_not_written() {
     let (lambda, next) = Lambda::waiting(&[]).await;
     let whole = traces(3);
     let cut = &whole[..whole.len() - 1];
-    let bomb = gzip::compress(6, &vec![0; 17 << 20]);
     let large = vec![0; 17 << 20];
     let check = async |path: &str, headers: &[(&str, &str)], body: &[u8], expected: u16| {
         let posted = lambda.otlp(path, headers, body).await;
@@ -115,9 +111,7 @@ async fn invalid_otlp_requests_are_rejected_and_not_written() {
     check("/v1/traces", &[JSON, ("content-encoding", "br")], b"", 415).await;
     check("/v1/traces", &[PROTOBUF], cut, 400).await;
     check("/v1/logs", &[PROTOBUF], &whole, 400).await;
-    check("/v1/traces", &[PROTOBUF, GZIP], &whole, 400).await;
     check("/v1/traces", &[JSON], b"nonsense", 400).await;
-    check("/v1/traces", &[JSON, GZIP], &bomb, 413).await;
     check("/v1/traces", &[JSON], &large, 413).await;
     let wrong_method = get(&lambda.receiver.to_string(), "/v1/traces").await;
     assert_eq!(
@@ -126,7 +120,7 @@ async fn invalid_otlp_requests_are_rejected_and_not_written() {
     );
     let (stdout, counts) = lambda.end(next).await;
     assert_eq!(stdout.text(), "");
-    assert_eq!(support::counts(&counts), "refused_invalid=11");
+    assert_eq!(support::counts(&counts), "refused_invalid=9");
 }
 
 #[tokio::test]

@@ -253,9 +253,32 @@ pub(crate) fn invoke(request_id: &str, left: Duration) -> String {
         .to_string()
 }
 
+/// The time of Lambda's events.
+pub(crate) const TIME: &str = "2026-09-21T14:13:20.123Z";
+
 pub(crate) fn runtime_done(request_id: &str) -> Value {
-    json!({"time": "2026-09-21T14:13:20.123Z", "type": "platform.runtimeDone", "record": {
-        "requestId": request_id, "status": "success", "metrics": {"durationMs": 12.0, "producedBytes": 8},
+    runtime_done_with(request_id, "success")
+}
+
+pub(crate) fn runtime_done_with(request_id: &str, status: &str) -> Value {
+    json!({"time": TIME, "type": "platform.runtimeDone", "record": {
+        "requestId": request_id,
+        "status": status,
+        "spans": [
+            {"name": "responseLatency", "start": "2026-09-21T14:13:20.000Z", "durationMs": 120.5},
+            {"name": "responseDuration", "start": "2026-09-21T14:13:20.121Z", "durationMs": 1.0},
+            {"name": "runtimeOverhead", "start": "2026-09-21T14:13:20.122Z", "durationMs": 0.5},
+        ],
+        "metrics": {"durationMs": 122.0, "producedBytes": 8},
+    }})
+}
+
+pub(crate) fn report(request_id: &str, status: &str) -> Value {
+    json!({"time": "2026-09-21T14:13:20.150Z", "type": "platform.report", "record": {
+        "requestId": request_id,
+        "status": status,
+        "spans": [{"name": "extensionOverhead", "start": TIME, "durationMs": 26.0}],
+        "metrics": {"durationMs": 148.0, "billedDurationMs": 149, "memorySizeMB": 128, "maxMemoryUsedMB": 64},
     }})
 }
 
