@@ -207,7 +207,7 @@ impl EventLoop<'_> {
         let Some(backend) = &mut self.sink.backend else { return };
         let (roots, out_of_memory) = backend.line(line);
         if let Some((request_id, time)) = out_of_memory {
-            self.state.out_of_memory(request_id.as_deref(), time);
+            self.state.table.out_of_memory(request_id.as_deref(), time);
         }
         if let Some(roots) = roots {
             self.state.otlp(roots);
@@ -238,7 +238,7 @@ impl EventLoop<'_> {
         self.step(|this| this.xray.count_overflow());
         let reason = &shutdown.shutdown_reason;
         self.step(|this| {
-            let left = this.state.close(reason, unix_millis());
+            let left = this.state.table.close(reason, unix_millis());
             this.sink.write(left);
         });
         tasks::caught(self.sink.shut_down(end)).await;

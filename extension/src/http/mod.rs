@@ -28,7 +28,7 @@ const MAX_HEAD_BYTES: usize = 32 * 1024;
 
 pub(crate) struct ReceivedRequest<'c> {
     pub(crate) head: &'c Head,
-    pub(crate) body: Body<'c>,
+    pub(crate) body: &'c mut Body,
 }
 
 impl ReceivedRequest<'_> {

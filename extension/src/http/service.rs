@@ -51,8 +51,8 @@ async fn respond(
 ) -> io::Result<Response<ResponseBody>> {
     let (head, incoming) = request.into_parts();
     let waits_to_be_asked = expects_continue(&head) && !incoming.is_end_stream();
-    let mut body = Unfinished::new(incoming, waits_to_be_asked);
-    let answer = responder.respond(ReceivedRequest { head: &head, body: Body(&mut body) });
+    let mut body = Body { incoming, waits_to_be_asked, broke_off: false };
+    let answer = responder.respond(ReceivedRequest { head: &head, body: &mut body });
     let answer = tasks::caught(answer).await;
     let answer = answer.unwrap_or_else(|| Answer::new(responder.after_panic(), "text/plain", ""));
     // HTTP/2 clients understand an answer before the end of their body.
@@ -136,23 +136,17 @@ pub(crate) enum Unread {
     BrokenOff,
 }
 
-pub(crate) struct Body<'c>(pub(super) &'c mut Unfinished);
-
 /// A body that may be read in part.
-pub(super) struct Unfinished {
+pub(crate) struct Body {
     incoming: Incoming,
     /// The client waits for 100 Continue, which hyper sends at the first read.
     waits_to_be_asked: bool,
     broke_off: bool,
 }
 
-impl Unfinished {
-    pub(super) fn new(incoming: Incoming, waits_to_be_asked: bool) -> Self {
-        Self { incoming, waits_to_be_asked, broke_off: false }
-    }
-
+impl Body {
     /// Returns the next piece, or `None` at the end. Trailers are ignored.
-    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+    async fn piece(&mut self) -> io::Result<Option<Bytes>> {
         self.waits_to_be_asked = false;
         // Trailers are the last piece.
         for silence in [LONGEST_SILENCE, AFTER_FREEZE] {
@@ -168,29 +162,22 @@ impl Unfinished {
 
     /// Reads the rest of the body, so that the client sees the answer and can go on. Returns `false` if a rest remains, because
     /// the client waits for 100 Continue or the rest is too large.
-    pub(super) async fn drain(mut self) -> io::Result<bool> {
+    async fn drain(mut self) -> io::Result<bool> {
         if self.broke_off {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let mut drained = 0;
         while drained <= DRAINED_BYTES && !self.waits_to_be_asked {
-            match self.next().await? {
+            match self.piece().await? {
                 Some(piece) => drained += piece.len(),
                 None => return Ok(true),
             }
         }
         Ok(false)
     }
-}
-
-impl Body<'_> {
-    pub(crate) fn length(&self) -> Option<usize> {
-        let length = self.0.incoming.size_hint().exact()?;
-        Some(usize::try_from(length).unwrap_or(usize::MAX))
-    }
 
     /// Reads the whole body, of at most `max_bytes`.
-    pub(crate) async fn read(mut self, max_bytes: usize) -> Result<Vec<u8>, Unread> {
+    pub(crate) async fn read(&mut self, max_bytes: usize) -> Result<Vec<u8>, Unread> {
         let mut bytes = self.room(max_bytes)?;
         while let Some(piece) = self.next(bytes.len(), max_bytes).await? {
             bytes.extend_from_slice(&piece);
@@ -200,7 +187,8 @@ impl Body<'_> {
 
     /// Allocates room for the announced length, of at most `max_bytes`.
     pub(crate) fn room(&self, max_bytes: usize) -> Result<Vec<u8>, Unread> {
-        let length = self.length().unwrap_or_default();
+        let length = self.incoming.size_hint().exact().unwrap_or_default();
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
         if length > max_bytes { Err(Unread::TooLarge) } else { Ok(Vec::with_capacity(length)) }
     }
 
@@ -210,7 +198,7 @@ impl Body<'_> {
         taken: usize,
         max_bytes: usize,
     ) -> Result<Option<Bytes>, Unread> {
-        let piece = self.0.next().await.map_err(|_| Unread::BrokenOff)?;
+        let piece = self.piece().await.map_err(|_| Unread::BrokenOff)?;
         let is_too_large = piece.as_ref().is_some_and(|piece| taken + piece.len() > max_bytes);
         if is_too_large { Err(Unread::TooLarge) } else { Ok(piece) }
     }

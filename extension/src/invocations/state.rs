@@ -50,7 +50,7 @@ pub(crate) struct InvocationState {
     /// The usual duration of the handler in milliseconds.
     handler_ms: Option<f64>,
     is_managed: bool,
-    table: InvocationTable,
+    pub(crate) table: InvocationTable,
 }
 
 impl InvocationState {
@@ -145,11 +145,6 @@ impl InvocationState {
         self.table.event(event, now_ms);
     }
 
-    /// Notes that the runtime reported exhausted memory.
-    pub(crate) fn out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
-        self.table.out_of_memory(request_id, time_unix_nano);
-    }
-
     /// Returns the facts about the newest invocation.
     pub(crate) fn running(&self, now_ms: u64) -> Option<Running> {
         let current = self.current.as_ref()?;
@@ -220,10 +215,6 @@ impl InvocationState {
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
         let is_waiting = self.is_managed || self.table.is_waiting_for_reports();
         self.telemetry != TelemetryState::Off && is_waiting
-    }
-
-    pub(crate) fn close(&mut self, reason: &str, now_ms: u64) -> Vec<Request> {
-        self.table.close(reason, now_ms)
     }
 }
 

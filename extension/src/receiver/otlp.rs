@@ -119,7 +119,7 @@ impl Receiver {
         format: Format,
         request: ReceivedRequest<'_>,
     ) -> Result<usize, Refusal> {
-        let mut body = request.body;
+        let body = request.body;
         let max_bytes = self.max_request_bytes;
         let unread = |unread| match unread {
             Unread::TooLarge => Refusal::TooLarge { max_bytes },

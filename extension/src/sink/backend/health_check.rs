@@ -55,7 +55,7 @@ pub(crate) async fn health_check(config: &Config) -> Vec<Check> {
 async fn record(uploader: &Uploader) -> Check {
     let canary = Canary::at(clock::unix_nanos(), SERVICE);
     let id = canary.trace_id_text();
-    let (client, request, key) = match uploader.events() {
+    let (client, request, key) = match &uploader.events {
         Some(events) => {
             let mut records = Vec::new();
             let (time_unix_nano, record) = (canary.time_unix_nano, JsonStreamRecord::Text(BODY));
@@ -63,7 +63,7 @@ async fn record(uploader: &Uploader) -> Check {
             JsonStreamEvent { time_unix_nano, kind, record, request_id }.write(&mut records);
             (events, events_request(SERVICE, &records, 1), "requestId")
         }
-        None => (uploader.client(), canary.log_record(BODY), "trace_id"),
+        None => (&uploader.client, canary.log_record(BODY), "trace_id"),
     };
     let end = Instant::now() + REQUEST_TIMEOUT;
     let Outcome { parts, warning, .. } = client.export(None, request, end).await;

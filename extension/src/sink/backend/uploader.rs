@@ -19,9 +19,9 @@ use tokio::time::Instant;
 pub(super) const LAST_BYTES: usize = 512 * 1024;
 
 pub(super) struct Uploader {
-    client: Client,
+    pub(super) client: Client,
     /// The client for unchanged events of the Telemetry API.
-    events: Option<Client>,
+    pub(super) events: Option<Client>,
     /// The secret that both clients share.
     secret: Option<Arc<CachedSecret>>,
     profile: Profile,
@@ -118,14 +118,6 @@ impl Uploader {
         for client in self.events.iter().chain([&self.client]) {
             drop(client.drop_connections());
         }
-    }
-
-    pub(super) fn client(&self) -> &Client {
-        &self.client
-    }
-
-    pub(super) fn events(&self) -> Option<&Client> {
-        self.events.as_ref()
     }
 
     /// Sends all of it until `end`. The last flush of an environment sends spans and metrics first, in small requests: this thread
