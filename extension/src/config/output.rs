@@ -118,7 +118,7 @@ pub(super) fn read(
         return Choice { direct: None, because };
     };
     let endpoint = endpoint_variable(&source);
-    let mut protocol = protocol(reader, &source, endpoint);
+    let mut protocol = protocol(reader, endpoint);
     // OpenObserve 0.92.2 refuses doubles in JSON: "invalid type: map, expected f64".
     if protocol == Protocol::HttpJson && destination.profile == Profile::OpenObserve {
         let problem = "OpenObserve refuses numbers with a fraction in http/json: telemetry is sent as http/protobuf; for another backend set LAMBDA_OTLP_BACKEND=otlp";
@@ -168,7 +168,7 @@ fn warn_of_own_environment(reader: &mut Reader<'_>) {
     }
 }
 
-fn protocol(reader: &mut Reader<'_>, source: &dyn Source, endpoint: &str) -> Protocol {
+fn protocol(reader: &mut Reader<'_>, endpoint: &str) -> Protocol {
     let words = [
         ("http/protobuf", Protocol::HttpProtobuf),
         ("http/json", Protocol::HttpJson),
@@ -181,7 +181,9 @@ fn protocol(reader: &mut Reader<'_>, source: &dyn Source, endpoint: &str) -> Pro
     if endpoint != OTEL_ENDPOINT {
         return Protocol::HttpProtobuf;
     }
-    let of_port = if is_grpc(source) { Protocol::Grpc } else { Protocol::HttpProtobuf };
+    let port = reader.raw(OTEL_ENDPOINT).and_then(|url| host_and_port(&url).1);
+    let is_grpc = port == Some(DEFAULT_GRPC_PORT);
+    let of_port = if is_grpc { Protocol::Grpc } else { Protocol::HttpProtobuf };
     reader.choice_if_set(OTEL_PROTOCOL.name, &words).unwrap_or(of_port)
 }
 
@@ -204,16 +206,6 @@ pub(super) fn names_openobserve(variable: impl Fn(&str) -> Option<String>) -> bo
         headers || [O2_AUTHORIZATION, SECRET].iter().any(|name| variable(name).is_some())
     };
     variable(O2_ORGANIZATION).is_some() && has_credentials()
-}
-
-/// Returns `true` if the SDK's endpoint is another program that receives gRPC.
-fn is_grpc(source: &dyn Source) -> bool {
-    let Some(url) = source.get(OTEL_ENDPOINT) else { return false };
-    let is_grpc = match source.get(OTEL_PROTOCOL.name) {
-        Some(protocol) => protocol.trim().eq_ignore_ascii_case("grpc"),
-        None => host_and_port(&url).1 == Some(DEFAULT_GRPC_PORT),
-    };
-    is_grpc && endpoint(&url) == Endpoint::Elsewhere
 }
 
 /// Returns the destination, unless it has a mistake without a default.

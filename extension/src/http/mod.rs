@@ -7,13 +7,14 @@ mod http2;
 mod service;
 
 use crate::tasks;
-use hyper::StatusCode;
-use hyper::header::{HeaderMap, HeaderName};
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 pub(crate) use hyper::http::request::Parts as Head;
 use hyper::server::conn::http1;
+use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use service::Service;
-pub(crate) use service::{Body, Unread};
+pub(crate) use service::{Body, ResponseBody, Unread};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,31 +32,17 @@ pub(crate) struct ReceivedRequest<'c> {
     pub(crate) body: &'c mut Body,
 }
 
-impl ReceivedRequest<'_> {
-    /// Returns the value of the first header with this name, if it is text.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        header(self.head, name)
-    }
-}
+pub(crate) type Answer = Response<ResponseBody>;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) content_type: &'static str,
-    pub(crate) header: Option<(HeaderName, &'static str)>,
-    pub(crate) body: Vec<u8>,
-    /// The trailers of HTTP/2.
-    pub(crate) trailers: Option<HeaderMap>,
-}
-
-impl Answer {
-    pub(crate) fn new(
-        status: StatusCode,
-        content_type: &'static str,
-        body: impl Into<Vec<u8>>,
-    ) -> Self {
-        Self { status, content_type, header: None, body: body.into(), trailers: None }
-    }
+pub(crate) fn answer(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Answer {
+    let mut answer = Response::new(ResponseBody { body: body.into(), trailers: None });
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
 }
 
 pub(crate) trait Respond: Send + Sync {

@@ -3,9 +3,9 @@
 use super::{Answer, Head, LastUse, ReceivedRequest, Respond, header};
 use crate::tasks;
 use http_body_util::BodyExt as _;
+use hyper::Version;
 use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::{Response, Version};
+use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
@@ -31,9 +31,9 @@ impl Service {
 }
 
 impl hyper::service::Service<hyper::Request<Incoming>> for Service {
-    type Response = Response<ResponseBody>;
+    type Response = Answer;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Response<ResponseBody>>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Answer>> + Send>>;
 
     fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
         self.note_use();
@@ -45,30 +45,20 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Service {
 /// Answers a request, and reads the rest of its body. An error ends the connection without an answer.
 ///
 /// A panic ends this request. Its answer keeps the client from repeating it, unlike a broken connection.
-async fn respond(
-    responder: &dyn Respond,
-    request: hyper::Request<Incoming>,
-) -> io::Result<Response<ResponseBody>> {
+async fn respond(responder: &dyn Respond, request: hyper::Request<Incoming>) -> io::Result<Answer> {
     let (head, incoming) = request.into_parts();
     let waits_to_be_asked = expects_continue(&head) && !incoming.is_end_stream();
     let mut body = Body { incoming, waits_to_be_asked, broke_off: false };
     let answer = responder.respond(ReceivedRequest { head: &head, body: &mut body });
     let answer = tasks::caught(answer).await;
-    let answer = answer.unwrap_or_else(|| Answer::new(responder.after_panic(), "text/plain", ""));
+    let mut answer =
+        answer.unwrap_or_else(|| super::answer(responder.after_panic(), "text/plain", ""));
     // HTTP/2 clients understand an answer before the end of their body.
     let is_read = head.version == Version::HTTP_2 || body.drain().await?;
-    let mut response =
-        Response::new(ResponseBody { body: Bytes::from(answer.body), trailers: answer.trailers });
-    *response.status_mut() = answer.status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
-    if let Some((name, value)) = answer.header {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
     if !is_read {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response)
+    Ok(answer)
 }
 
 fn expects_continue(head: &Head) -> bool {
@@ -76,16 +66,13 @@ fn expects_continue(head: &Head) -> bool {
         && header(head, "expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
 }
 
-pub(super) struct ResponseBody {
-    body: Bytes,
-    trailers: Option<HeaderMap>,
+pub(crate) struct ResponseBody {
+    pub(super) body: Bytes,
+    /// The trailers of HTTP/2.
+    pub(crate) trailers: Option<HeaderMap>,
 }
 
 impl ResponseBody {
-    fn has_trailers(&self) -> bool {
-        self.trailers.is_some()
-    }
-
     fn next(&mut self) -> Option<Frame<Bytes>> {
         let body = std::mem::take(&mut self.body);
         if !body.is_empty() {
@@ -107,12 +94,12 @@ impl hyper::body::Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_empty() && !self.has_trailers()
+        self.body.is_empty() && self.trailers.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
         // A length would say that no trailers follow.
-        if self.has_trailers() {
+        if self.trailers.is_some() {
             SizeHint::default()
         } else {
             SizeHint::with_exact(self.body.len() as u64)

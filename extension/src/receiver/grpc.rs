@@ -4,7 +4,7 @@
 
 use super::body::{ACCEPTED, ContentCoding, Format};
 use super::response::{Encoding, Refusal, export_response};
-use crate::http::{Answer, Head, header};
+use crate::http::{self, Answer, Head, header};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -60,9 +60,9 @@ pub(super) fn refused(refusal: &Refusal) -> Answer {
     let code = refusal.codes().1;
     let text = refusal.to_string();
     let mut answer = answer(Vec::new(), code);
+    let trailers = answer.body_mut().trailers.get_or_insert_default();
     let mut say = |name: HeaderName, value: String| {
-        let value = HeaderValue::try_from(value).ok();
-        answer.trailers.get_or_insert_default().extend(value.map(|value| (name, value)));
+        trailers.extend(HeaderValue::try_from(value).ok().map(|value| (name, value)));
     };
     say(GRPC_MESSAGE, utf8_percent_encode(&text, ESCAPED).to_string());
     if refusal.may_be_sent_again() {
@@ -71,7 +71,8 @@ pub(super) fn refused(refusal: &Refusal) -> Answer {
         say(RETRY_INFO, BASE64_STANDARD_NO_PAD.encode(retry_info));
     }
     if *refusal == Refusal::GrpcEncoding {
-        answer.header = Some((GRPC_ACCEPT_ENCODING, ACCEPTED));
+        let accepted = HeaderValue::from_static(ACCEPTED);
+        answer.headers_mut().insert(GRPC_ACCEPT_ENCODING, accepted);
     }
     answer
 }
@@ -97,8 +98,9 @@ fn status(code: u64, text: &str, retry_info: &[u8]) -> Vec<u8> {
 }
 
 fn answer(body: Vec<u8>, code: u64) -> Answer {
-    let mut answer = Answer::new(StatusCode::OK, GRPC, body);
-    answer.trailers = Some(HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from(code))]));
+    let mut answer = http::answer(StatusCode::OK, GRPC, body);
+    let status = [(GRPC_STATUS, HeaderValue::from(code))];
+    answer.body_mut().trailers = Some(HeaderMap::from_iter(status));
     answer
 }
 
@@ -162,13 +164,13 @@ mod tests {
     fn grpc_messages_are_percent_encoded() {
         let refused = refused(&Refusal::Invalid("100 % of \"é\"\n".to_owned()));
         let escaped = "cannot read the request: 100 %25 of \"%C3%A9\"%0A";
-        assert_eq!(refused.trailers.unwrap()[GRPC_MESSAGE], escaped);
+        assert_eq!(refused.body().trailers.as_ref().unwrap()[GRPC_MESSAGE], escaped);
     }
 
     #[test]
     fn retryable_refusals_carry_a_retry_delay() {
         let said = |refusal: &Refusal| {
-            let trailers = refused(refusal).trailers.unwrap_or_default();
+            let trailers = refused(refusal).into_body().trailers.unwrap_or_default();
             let text = |name: HeaderName| Some(trailers.get(name)?.to_str().unwrap().to_owned());
             (text(GRPC_STATUS).unwrap(), text(GRPC_STATUS_DETAILS).is_some(), text(RETRY_INFO))
         };

@@ -6,7 +6,7 @@ use super::grpc;
 use super::response::{Encoding, Refusal, accepted, refused};
 use crate::counts::{Count, Counts};
 use crate::event::Event;
-use crate::http::{Answer, BoxedAnswer, ReceivedRequest, Respond, Unread};
+use crate::http::{Answer, BoxedAnswer, ReceivedRequest, Respond, Unread, answer, header};
 use crate::service_name::named;
 use crate::sink::Intake;
 use hyper::{Method, StatusCode};
@@ -77,7 +77,7 @@ impl Receiver {
         if grpc::is_call(request.head) {
             return self.answer_call(request).await;
         }
-        let content_type = request.header("content-type").and_then(Encoding::of);
+        let content_type = header(request.head, "content-type").and_then(Encoding::of);
         // The answer to an unknown content type is protobuf, which most senders use.
         let encoding = content_type.unwrap_or(Encoding::Protobuf);
         let path = request.head.uri.path().trim_end_matches('/');
@@ -213,7 +213,7 @@ fn format(encoding: Option<Encoding>, request: &ReceivedRequest<'_>) -> Result<F
         return Err(Refusal::WrongMethod);
     }
     let encoding = encoding.ok_or(Refusal::ContentType)?;
-    let content_encoding = request.header("content-encoding");
+    let content_encoding = header(request.head, "content-encoding");
     let compression = ContentCoding::of(content_encoding).ok_or(Refusal::ContentEncoding)?;
     Ok(Format { encoding, compression, is_grpc: false })
 }
@@ -223,5 +223,5 @@ fn format(encoding: Option<Encoding>, request: &ReceivedRequest<'_>) -> Result<F
 fn side_door(method: &Method, path: &str) -> Option<Answer> {
     let known =
         matches!((method.as_str(), path), ("GET", "/health") | ("POST", "/invocation/complete"));
-    known.then(|| Answer::new(StatusCode::OK, "application/json", "{}"))
+    known.then(|| answer(StatusCode::OK, "application/json", "{}"))
 }

@@ -4,10 +4,10 @@
 //! `Retry-After` where the request may be sent again.
 
 use super::body::ACCEPTED;
-use crate::http::Answer;
+use crate::http::{self, Answer};
 use crate::json;
 use hyper::StatusCode;
-use hyper::header::{ALLOW, RETRY_AFTER};
+use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER};
 use wire::SignalKind;
 use wire::protobuf::Writer;
 
@@ -104,7 +104,7 @@ pub(crate) fn accepted(encoding: Encoding, kind: SignalKind, rejected: usize) ->
             json::object(&[("partialSuccess", &partial)]).into_bytes()
         }
     };
-    Answer::new(StatusCode::OK, encoding.content_type(), body)
+    http::answer(StatusCode::OK, encoding.content_type(), body)
 }
 
 /// Makes an `Export…ServiceResponse`, which is the same for all signals.
@@ -136,12 +136,13 @@ pub(crate) fn refused(encoding: Encoding, refusal: &Refusal) -> Answer {
             body
         }
     };
-    let mut answer = Answer::new(status, encoding.content_type(), body);
-    answer.header = match refusal {
+    let mut answer = http::answer(status, encoding.content_type(), body);
+    let header = match refusal {
         // At once: a whole second within an invocation is the function's.
-        Refusal::Full => Some((RETRY_AFTER, "0")),
-        Refusal::WrongMethod => Some((ALLOW, "POST")),
+        Refusal::Full => Some((RETRY_AFTER, HeaderValue::from_static("0"))),
+        Refusal::WrongMethod => Some((ALLOW, HeaderValue::from_static("POST"))),
         _ => None,
     };
+    answer.headers_mut().extend(header);
     answer
 }

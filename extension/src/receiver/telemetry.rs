@@ -6,7 +6,7 @@
 use crate::config::TELEMETRY_MAX_BYTES;
 use crate::counts::{Count, Counts};
 use crate::event::{Event, LogLine, TelemetryBatch, TelemetryItem};
-use crate::http::{Answer, BoxedAnswer, ReceivedRequest, Respond, Unread};
+use crate::http::{BoxedAnswer, ReceivedRequest, Respond, Unread, answer};
 use crate::own_file;
 use crate::recent::Recent;
 use hyper::StatusCode;
@@ -149,7 +149,7 @@ pub(crate) struct TelemetryResponder {
 
 impl Respond for TelemetryResponder {
     fn respond<'c>(&'c self, request: ReceivedRequest<'c>) -> BoxedAnswer<'c> {
-        Box::pin(async move { Answer::new(self.status(request).await, "text/plain", "") })
+        Box::pin(async move { answer(self.status(request).await, "text/plain", "") })
     }
 
     fn after_panic(&self) -> StatusCode {

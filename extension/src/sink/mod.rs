@@ -10,7 +10,7 @@ use crate::counts::Counts;
 use crate::invocations::roots::{ReceivedSpan, invocation_spans};
 use crate::tasks;
 pub(crate) use backend::health_check;
-use backend::{Backend, SharedBuffer, buffer};
+use backend::{Backend, BatchOrigin, SharedBuffer, buffer};
 use lines::backlog::Backlog;
 use lines::{LAST_LINE, LineOutput, Refused};
 use std::io::{self, Write};
@@ -34,7 +34,7 @@ impl Intake {
     /// this returns the number of items too large for a line.
     pub(crate) async fn accept(&self, request: Request) -> Result<usize, Refused> {
         let Some(buffer) = &self.buffer else { return self.lines.write(request, false).await };
-        match buffer.put(request) {
+        match buffer.put(request, BatchOrigin::Otlp) {
             Ok(()) => Ok(0),
             Err(request) => self.lines.write(request, true).await,
         }

@@ -25,7 +25,7 @@ struct Batch {
 
 /// The origin of a batch. A batch made of several has the first of their origins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum BatchOrigin {
+pub(crate) enum BatchOrigin {
     /// OTLP that the function sent or printed, or that the extension made.
     Otlp,
     /// Records of printed lines, which are in the function's log too.
@@ -58,26 +58,8 @@ impl Buffer {
     }
 
     /// Adds a request, or returns it if there is no room.
-    pub(crate) fn put(&self, request: Request) -> Result<(), Request> {
-        self.put_up_to(FULL_PERCENT, request, BatchOrigin::Otlp)
-    }
-
-    /// Adds records of printed lines, which may fill a smaller part.
-    pub(super) fn put_lines(&self, request: Request) -> Result<(), Request> {
-        self.put_up_to(LINES_PERCENT, request, BatchOrigin::Lines)
-    }
-
-    /// Adds unchanged events of the Telemetry API.
-    pub(super) fn put_events(&self, request: Request) -> Result<(), Request> {
-        self.put_up_to(LINES_PERCENT, request, BatchOrigin::Events)
-    }
-
-    fn put_up_to(
-        &self,
-        percent: usize,
-        request: Request,
-        origin: BatchOrigin,
-    ) -> Result<(), Request> {
+    pub(crate) fn put(&self, request: Request, origin: BatchOrigin) -> Result<(), Request> {
+        let percent = if origin == BatchOrigin::Otlp { FULL_PERCENT } else { LINES_PERCENT };
         let mut inner = self.lock();
         let bytes = inner.bytes + request.bytes().len();
         if inner.is_closed || bytes > self.max_bytes / 100 * percent {
@@ -274,11 +256,11 @@ mod tests {
     #[test]
     fn printed_lines_leave_room_for_posted_telemetry() {
         let buffer = buffer();
-        while buffer.put_lines(one()).is_ok() {}
+        while buffer.put(one(), BatchOrigin::Lines).is_ok() {}
         assert!(buffer.bytes() > 0);
         let posted = || traces(vec![span(vec![5; 8])]);
-        buffer.put(posted()).unwrap();
-        assert!(buffer.put(posted()).is_err());
+        buffer.put(posted(), BatchOrigin::Otlp).unwrap();
+        assert!(buffer.put(posted(), BatchOrigin::Otlp).is_err());
         // Posted telemetry is spilled first.
         let all = buffer.remove_all();
         assert!(all.len() > 2 && all[0] == posted() && all[1] == one());
@@ -293,14 +275,14 @@ mod tests {
     #[test]
     fn aborted_and_failed_batches_are_requeued_with_their_attempts() {
         let buffer = buffer();
-        buffer.put(one()).unwrap();
+        buffer.put(one(), BatchOrigin::Otlp).unwrap();
         drop(buffer.take(SignalKind::Traces));
-        buffer.put(one()).unwrap();
+        buffer.put(one(), BatchOrigin::Otlp).unwrap();
         assert_eq!(waiting(&buffer), [1, 0]);
         // All of it failed.
         let sending = buffer.take(SignalKind::Traces);
         let requests = sending.requests();
-        buffer.put(one()).unwrap();
+        buffer.put(one(), BatchOrigin::Otlp).unwrap();
         sending.settle(parts(&requests, Fate::Park));
         assert_eq!(waiting(&buffer), [2, 1, 0]);
         assert_eq!(buffer.remove_tried(1).len(), 1);
@@ -316,7 +298,7 @@ mod tests {
         assert_eq!((waiting(&buffer), buffer.remove_tried(REFUSED - 1).len()), (vec![REFUSED], 1));
         assert_eq!(buffer.lock().bytes, 0);
         // The backend stored the rest.
-        buffer.put(one()).unwrap();
+        buffer.put(one(), BatchOrigin::Otlp).unwrap();
         buffer.take(SignalKind::Traces).settle(parts(&[one()], Fate::DeadLetterPartial));
         assert_eq!((waiting(&buffer), buffer.bytes()), (vec![], 0));
     }
@@ -325,10 +307,10 @@ mod tests {
     fn each_part_of_a_flush_is_settled_separately() {
         let len = one().bytes().len();
         let buffer = Arc::new(Buffer::new(1 << 20));
-        buffer.put(one()).unwrap();
+        buffer.put(one(), BatchOrigin::Otlp).unwrap();
         drop(buffer.take(SignalKind::Traces));
         for _ in 0..4 {
-            buffer.put(one()).unwrap();
+            buffer.put(one(), BatchOrigin::Otlp).unwrap();
         }
         let parts = buffer.take(SignalKind::Traces).parts(2 * len);
         let sizes: Vec<_> = parts.iter().map(|part| part.batches.len()).collect();
@@ -341,7 +323,7 @@ mod tests {
         drop(buffer.remove_all());
 
         // A request that is too large is cut, and its bytes are given back as they are.
-        buffer.put(spans(20)).unwrap();
+        buffer.put(spans(20), BatchOrigin::Otlp).unwrap();
         let parts = buffer.take(SignalKind::Traces).parts(3 * len);
         assert!(parts.len() > 1, "{}", parts.len());
         for part in parts {

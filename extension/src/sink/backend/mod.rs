@@ -22,7 +22,7 @@ use crate::policy::{
 };
 use crate::sink::lines::LineOutput;
 use crate::sink::lines::backlog::Backlog;
-pub(crate) use buffer::{Buffer, SharedBuffer};
+pub(crate) use buffer::{BatchOrigin, Buffer, SharedBuffer};
 use flush::Flushes;
 use health::Awake;
 pub(crate) use health_check::health_check;
@@ -130,7 +130,7 @@ impl Backend {
     /// Takes requests of the function.
     pub(crate) fn put(&mut self, requests: Vec<Request>) {
         for request in requests {
-            if let Err(request) = self.buffer.put(request) {
+            if let Err(request) = self.buffer.put(request, BatchOrigin::Otlp) {
                 self.spilled.write(vec![request]);
             }
         }
@@ -140,7 +140,7 @@ impl Backend {
     pub(crate) fn write(&mut self, requests: Vec<Request>) {
         for request in requests.into_iter().filter(|_| !self.is_json) {
             self.lines.spans_of(&request);
-            if let Err(request) = self.buffer.put(request) {
+            if let Err(request) = self.buffer.put(request, BatchOrigin::Otlp) {
                 self.spilled.write_own(vec![request]);
             }
         }
@@ -159,12 +159,9 @@ impl Backend {
     /// Moves the waiting records of printed lines to the buffer.
     pub(crate) fn finish_lines(&mut self) {
         for request in self.lines.finish() {
-            let put = if self.is_json && request.kind() == SignalKind::Logs {
-                self.buffer.put_events(request)
-            } else {
-                self.buffer.put_lines(request)
-            };
-            if let Err(request) = put {
+            let is_event = self.is_json && request.kind() == SignalKind::Logs;
+            let origin = if is_event { BatchOrigin::Events } else { BatchOrigin::Lines };
+            if let Err(request) = self.buffer.put(request, origin) {
                 self.spilled.write(vec![request]);
             }
         }

@@ -22,7 +22,7 @@ async fn pause_after(
     let buffer = buffer(&config);
     let mut backend = Backend::start(&config, function, buffer.as_ref(), &output, &counts).unwrap();
     for request in requests {
-        backend.buffer.put(request).unwrap();
+        backend.buffer.put(request, BatchOrigin::Otlp).unwrap();
     }
     backend.flushes.begin(at_most, false);
     backend.flush_ended().await;
