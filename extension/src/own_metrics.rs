@@ -83,7 +83,6 @@ const DROPPED: &str = "dropped";
 const LOST: [Count; 5] =
     [Count::TooLarge, Count::TableFull, Count::PlatformLost, Count::SpillLost, Count::XRayLost];
 
-/// The reported part of each counter.
 #[derive(Debug)]
 pub(crate) struct OwnMetrics {
     counts: Arc<Counts>,
@@ -106,7 +105,6 @@ impl OwnMetrics {
         if is_due { self.take(now_ms) } else { Vec::new() }
     }
 
-    /// Returns the changes since the last report.
     pub(crate) fn take(&mut self, now_ms: u64) -> Vec<Metric> {
         let time_unix_nano = now_ms.saturating_mul(1_000_000);
         let start_time_unix_nano = match self.shape {

@@ -119,7 +119,6 @@ pub(crate) enum InvocationPhase {
     Unbounded,
 }
 
-/// The input of [`decide`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FlushFacts {
     pub(crate) phase: InvocationPhase,
@@ -155,7 +154,6 @@ pub(crate) enum Decision {
     Spill,
 }
 
-/// Decides what to do now.
 pub(crate) fn decide(facts: &FlushFacts) -> Decision {
     let is_open = matches!(facts.health, Health::Open | Health::OpenAndPaused);
     let is_asked = matches!(facts.health, Health::Good | Health::Open);

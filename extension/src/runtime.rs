@@ -221,7 +221,6 @@ impl Address {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// Lambda did not answer.
     #[error("{call} got no answer")]
     Unreachable { call: &'static str, source: io::Error },
     /// Lambda refused the call. After 403 and 500 the process has to exit.

@@ -16,7 +16,6 @@ pub(crate) fn traces(spans: Vec<Span>) -> Request {
     Request::of_spans(Resource { attributes, ..Resource::default() }, spans)
 }
 
-/// Returns a root span with this id.
 pub(crate) fn span(span_id: Vec<u8>) -> Span {
     Span {
         trace_id: vec![3; 16],

@@ -177,7 +177,6 @@ impl<'a> WithKeys<'a> {
     }
 }
 
-/// Reads djv3's variables.
 fn of_variables(variables: &dyn Source) -> Place {
     let mut place = Place::default();
     for key in &KEYS {

@@ -70,7 +70,6 @@ pub struct Config {
     /// Host and port of Lambda's APIs; empty outside Lambda.
     pub(crate) runtime_api: String,
     pub receiver_port: u16,
-    /// The parts that know that port.
     pub(crate) receiver_port_known_to: PortKnownTo,
     /// `false` if no invocation is held, because a flush gets no time after the handler.
     pub(crate) may_hold: bool,
@@ -79,7 +78,6 @@ pub struct Config {
     pub(crate) drops_traces: bool,
     /// The form of an invocation's phases.
     pub(crate) span_mapping: SpanMapping,
-    /// The event that ends an invocation's span.
     pub(crate) span_end: SpanEnd,
     /// X-Ray's header determines the parent of spans.
     pub(crate) xray_lambda: bool,
@@ -87,7 +85,6 @@ pub struct Config {
     pub(crate) telemetry_types: Vec<&'static str>,
     pub(crate) lines: LineFormat,
     pub(crate) names: Names,
-    /// The backend's shape of metrics.
     pub(crate) shape: Shape,
     /// `service.name`; never empty.
     pub(crate) service_name: String,
@@ -201,7 +198,6 @@ impl Config {
         (self.receiver_port == DEFAULT_RECEIVER_PORT).then_some(DEFAULT_GRPC_PORT)
     }
 
-    /// Returns `true` in direct mode.
     pub(crate) fn is_direct(&self) -> bool {
         self.choice.direct.is_some()
     }
@@ -215,7 +211,6 @@ impl Function {
     }
 }
 
-/// Reads the receiver's port, if it is set.
 fn receiver_port(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) -> Option<u16> {
     let of_endpoint = match otel_endpoint.map(endpoint) {
         Some(Endpoint::Loopback(port)) => Some(port.unwrap_or(DEFAULT_RECEIVER_PORT)),

@@ -22,7 +22,6 @@ enum Output {
     Json,
 }
 
-/// The settings of direct mode.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Direct {
     /// Unchanged events of the Telemetry API go to OpenObserve's JSON endpoint, beside received OTLP.
@@ -59,7 +58,6 @@ pub(crate) struct Flush {
     pub(crate) timeout: Duration,
     /// The time telemetry may wait while a handler runs.
     pub(crate) interval: Duration,
-    /// The number of repeated attempts.
     pub(crate) retries: u32,
     pub(crate) buffer_bytes: usize,
 }
@@ -73,7 +71,6 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
-    /// Returns the word of `LAMBDA_OTLP_OUTPUT`.
     pub(crate) fn word(&self) -> &'static str {
         match &self.direct {
             None => "stdout",
@@ -83,7 +80,6 @@ impl Choice {
     }
 }
 
-/// Reads the choice and its settings, and notes mistakes.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     source: &dyn Source,

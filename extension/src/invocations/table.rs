@@ -56,7 +56,6 @@ struct Ends {
     report: bool,
 }
 
-/// The root span of an invocation.
 #[derive(Clone, Copy, Debug)]
 struct KnownRoot {
     span: FunctionRoot,
@@ -354,7 +353,6 @@ impl InvocationTable {
         self.requests(metrics, own)
     }
 
-    /// Counts hold time.
     pub(crate) fn held(&self, millis: u64) {
         self.counts.add(Count::HeldMs, usize::try_from(millis).unwrap_or(usize::MAX));
     }

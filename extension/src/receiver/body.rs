@@ -105,7 +105,6 @@ impl ContentCoding {
         Some(compression)
     }
 
-    /// Returns the name in headers.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::None => "identity",

@@ -55,7 +55,6 @@ pub(super) fn accepted(rejected: usize) -> Answer {
     answer(message(&export_response(rejected)), 0)
 }
 
-/// Makes the answer to a refused call.
 pub(super) fn refused(refusal: &Refusal) -> Answer {
     let code = refusal.codes().1;
     let text = refusal.to_string();
@@ -107,7 +106,6 @@ fn answer(body: Vec<u8>, code: u64) -> Answer {
 /// The flag, and the length as 32 bits in big-endian order.
 pub(super) const PREFIX_BYTES: usize = 5;
 
-/// Parses the flag and the length.
 fn prefix(begun: &[u8]) -> Option<(u8, usize)> {
     let (&[flag, length @ ..], _) = begun.split_first_chunk::<PREFIX_BYTES>()?;
     Some((flag, usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX)))
@@ -149,7 +147,6 @@ pub(super) fn message_content(
     Ok((compression, message))
 }
 
-/// Makes an uncompressed message.
 fn message(content: &[u8]) -> Vec<u8> {
     // Answers have a few bytes.
     let length = u32::try_from(content.len()).unwrap_or(u32::MAX);

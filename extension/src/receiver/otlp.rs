@@ -72,7 +72,6 @@ impl Receiver {
         }
     }
 
-    /// Answers one request.
     async fn answer(&self, request: ReceivedRequest<'_>) -> Answer {
         if grpc::is_call(request.head) {
             return self.answer_call(request).await;
@@ -97,7 +96,6 @@ impl Receiver {
         }
     }
 
-    /// Answers one call of gRPC.
     async fn answer_call(&self, request: ReceivedRequest<'_>) -> Answer {
         let received = match grpc::signal_and_format(request.head) {
             Ok((kind, format)) => self.receive(kind, format, request).await,
@@ -207,7 +205,6 @@ impl Receiver {
     }
 }
 
-/// Returns the format of a body received over HTTP.
 fn format(encoding: Option<Encoding>, request: &ReceivedRequest<'_>) -> Result<Format, Refusal> {
     if request.head.method != Method::POST {
         return Err(Refusal::WrongMethod);

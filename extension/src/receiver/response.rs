@@ -119,7 +119,6 @@ pub(super) fn export_response(rejected: usize) -> Vec<u8> {
     body
 }
 
-/// Makes the answer to a refused request.
 pub(crate) fn refused(encoding: Encoding, refusal: &Refusal) -> Answer {
     let (status, code) = refusal.codes();
     let message = refusal.to_string();

@@ -94,7 +94,6 @@ impl Listener {
         Ok(Self { uri: format!("http://{host}:{port}{path}"), socket, path })
     }
 
-    /// Makes the responder of this listener.
     pub(crate) fn responder(
         &self,
         events: mpsc::Sender<Event>,
@@ -158,7 +157,6 @@ impl Respond for TelemetryResponder {
 }
 
 impl TelemetryResponder {
-    /// Answers one HTTP request.
     async fn status(&self, request: ReceivedRequest<'_>) -> StatusCode {
         if request.head.uri.path() != self.path {
             return StatusCode::NOT_FOUND;

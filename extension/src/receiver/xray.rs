@@ -147,7 +147,6 @@ async fn open(port: u16) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Reads datagrams.
 #[derive(Debug, Default)]
 pub(crate) struct DatagramReader {
     resource: Resource,

@@ -20,7 +20,6 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// Limit of `Retry-After`, and of the time between probes.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// The results of past flushes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct BackendHealth {
     failures: u32,

@@ -109,7 +109,6 @@ impl Backend {
         self.woke(unix_millis(), true);
     }
 
-    /// Takes a platform event.
     pub(crate) fn platform_event(&mut self, event: &PlatformEvent, text: &str) {
         self.lines.platform_event(event, text, unix_millis());
     }

@@ -158,7 +158,6 @@ impl PrintedLines {
         });
     }
 
-    /// Returns the time of the oldest waiting record.
     pub(super) fn since_ms(&self) -> Option<u64> {
         self.since_ms
     }
@@ -276,12 +275,10 @@ impl RawEvents {
         self.count += 1;
     }
 
-    /// Returns the bytes of the events.
     pub(super) fn bytes(&self) -> usize {
         self.records.len()
     }
 
-    /// Returns the events as one request.
     pub(super) fn finish(&mut self, service_name: &str) -> Request {
         let (records, count) = (mem::take(&mut self.records), mem::take(&mut self.count));
         events_request(service_name, &records, count)

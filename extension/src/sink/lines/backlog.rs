@@ -19,7 +19,6 @@ const MOST_UNWRITTEN: usize = 1 << 20;
 /// Requests that wait for room in the queue, or are in it.
 pub(crate) struct Backlog {
     output: LineOutput,
-    /// The requests were meant for a backend.
     spill: bool,
     counts: Arc<Counts>,
     /// Groups of requests that did not fit the queue.
@@ -27,7 +26,6 @@ pub(crate) struct Backlog {
     writing: Vec<Writing>,
 }
 
-/// A group of requests in the queue.
 struct Writing {
     items: usize,
     bytes: usize,
@@ -109,7 +107,6 @@ impl Backlog {
         unwritten.chain(writing).sum::<usize>() > MOST_UNWRITTEN
     }
 
-    /// Returns `true` if a request waits for room in the queue.
     pub(crate) fn is_behind(&self) -> bool {
         !self.unwritten.is_empty()
     }

@@ -28,7 +28,6 @@ pub(super) struct Job {
     pub(super) begun: Arc<AtomicBool>,
     /// The requests are written even if its sender stopped waiting.
     pub(super) keep: bool,
-    /// The requests were meant for a backend.
     pub(super) spill: bool,
     pub(super) pending: Pending,
 }
