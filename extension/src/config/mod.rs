@@ -229,11 +229,9 @@ fn receiver_port(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) -> Option
 fn span_mapping(reader: &mut Reader<'_>) -> SpanMapping {
     let mappings =
         [("span_events", SpanMapping::SpanEvents), ("child_spans", SpanMapping::ChildSpans)];
-    let older = reader.choice_if_set(shared::O2_SPAN_MAPPING_STRATEGY.name, &mappings);
-    let is_set = reader.is_set(shared::LAMBDA_OTLP_SPAN_MAPPING.name);
-    let own =
-        reader.choice(shared::LAMBDA_OTLP_SPAN_MAPPING.name, &mappings, SpanMapping::SpanEvents);
-    older.filter(|_| !is_set).unwrap_or(own)
+    let own = shared::LAMBDA_OTLP_SPAN_MAPPING.name;
+    let name = if reader.is_set(own) { own } else { shared::O2_SPAN_MAPPING_STRATEGY.name };
+    reader.choice_if_set(name, &mappings).unwrap_or(SpanMapping::SpanEvents)
 }
 
 fn telemetry_types(reader: &mut Reader<'_>, is_direct: bool) -> Vec<&'static str> {

@@ -5,23 +5,18 @@ use wire::view::{Container, text_attribute};
 use wire::{Request, SignalKind, SpanIds};
 
 /// A span that may be the root of an invocation, or that names its invocation, whose log records get its ids.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReceivedSpan {
     /// The span's `faas.invocation_id`, if its instrumentation sets it.
     pub(crate) request_id: Option<String>,
-    pub(crate) trace_id: [u8; 16],
-    pub(crate) span_id: [u8; 8],
-    pub(crate) parent_span_id: Option<[u8; 8]>,
-    /// A SERVER or CONSUMER span.
-    pub(crate) is_entry: bool,
-    /// Unix time in nanoseconds.
-    pub(crate) start_unix_nano: u64,
+    /// The ids of the span, without the request id.
+    pub(crate) ids: SpanIds<'static>,
 }
 
 impl ReceivedSpan {
     /// Returns `true` for spans without a parent, and SERVER and CONSUMER spans. Inner spans may name the invocation too.
     pub(crate) fn is_root(&self) -> bool {
-        self.is_entry || self.parent_span_id.is_none()
+        self.ids.is_entry || self.ids.parent_span_id.is_none()
     }
 }
 
@@ -37,14 +32,15 @@ pub(crate) fn invocation_spans(request: &Request, with_named: bool) -> Vec<Recei
     for span in request.messages().filter_map(SpanIds::of) {
         let SpanIds { trace_id, span_id, parent_span_id, is_entry, start_unix_nano, .. } = span;
         let request_id = span.request_id.map(str::to_owned);
-        let span = ReceivedSpan {
-            request_id,
+        let ids = SpanIds {
+            request_id: None,
             trace_id,
             span_id,
             parent_span_id,
             is_entry,
             start_unix_nano,
         };
+        let span = ReceivedSpan { request_id, ids };
         if span.is_root() && roots.len() < MOST {
             roots.push(span);
         } else if with_named && span.request_id.is_some() && others.len() < MOST {

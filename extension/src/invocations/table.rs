@@ -18,8 +18,8 @@ use platform::{
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
-use wire::Request;
 use wire::invocation_record::RootSpan;
+use wire::{Request, SpanIds};
 
 /// The number of ends that may wait for a root span. Beyond it, the oldest is passed on.
 const MAX_HELD_BACK: usize = 64;
@@ -205,14 +205,14 @@ impl InvocationTable {
         for root in named.into_iter().chain(unnamed) {
             let is_named = root.request_id.is_some();
             let request_id = root.request_id.map(|id| id.to_ascii_lowercase()).or_else(|| {
-                self.newest_at(root.start_unix_nano).map(|known| known.request_id.clone())
+                self.newest_at(root.ids.start_unix_nano).map(|known| known.request_id.clone())
             });
             let Some(request_id) = request_id else { continue };
             self.sends_roots = true;
             if !is_named {
-                self.look_up_root(&request_id, root.start_unix_nano);
+                self.look_up_root(&request_id, root.ids.start_unix_nano);
             }
-            let ReceivedSpan { trace_id, span_id, start_unix_nano, .. } = root;
+            let SpanIds { trace_id, span_id, start_unix_nano, .. } = root.ids;
             let span = FunctionRoot { trace_id, span_id, is_open: false, is_sampled: true };
             self.root(&request_id, KnownRoot { span, is_named }, start_unix_nano);
         }

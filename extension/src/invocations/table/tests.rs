@@ -62,13 +62,18 @@ impl Script {
                 self.step(&step.replace("all", "handler"));
                 self.event(EventKind::Report, text(1), ms(2) + 2000);
             }
-            "root" => self.table.roots(vec![ReceivedSpan {
-                request_id: Some(text(1).to_owned()).filter(|name| name != "-"),
-                trace_id: [id(); 16],
-                span_id: [id(); 8],
-                start_unix_nano: ms(2) * 1_000_000,
-                ..ReceivedSpan::default()
-            }]),
+            "root" => {
+                let ids = SpanIds {
+                    request_id: None,
+                    trace_id: [id(); 16],
+                    span_id: [id(); 8],
+                    parent_span_id: None,
+                    is_entry: false,
+                    start_unix_nano: ms(2) * 1_000_000,
+                };
+                let request_id = Some(text(1).to_owned()).filter(|name| name != "-");
+                self.table.roots(vec![ReceivedSpan { request_id, ids }]);
+            }
             "record" => {
                 let is_sampled = text(2) != "unsampled";
                 let id = text(1).parse::<u8>().unwrap();

@@ -135,19 +135,9 @@ impl PrintedLines {
     pub(super) fn spans_seen(&mut self, spans: &[ReceivedSpan]) {
         for span in spans {
             let Some(request_id) = &span.request_id else { continue };
-            let &ReceivedSpan {
-                trace_id, span_id, parent_span_id, is_entry, start_unix_nano, ..
-            } = span;
-            let ids = SpanIds {
-                request_id: Some(request_id),
-                trace_id,
-                span_id,
-                parent_span_id,
-                is_entry,
-                start_unix_nano,
-            };
+            let ids = SpanIds { request_id: Some(request_id), ..span.ids };
             self.converter.invocation_span_seen(request_id, &ids);
-            self.converter.trace_seen(trace_id);
+            self.converter.trace_seen(ids.trace_id);
         }
     }
 
