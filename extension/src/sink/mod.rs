@@ -102,7 +102,7 @@ impl Sink {
     pub(crate) fn xray(&mut self, requests: Vec<Request>) {
         match &mut self.backend {
             Some(backend) => backend.put(requests),
-            None => self.own.write(requests),
+            None => self.own.write_own(requests),
         }
     }
 

@@ -207,18 +207,3 @@ async fn acknowledged_spans_survive_a_killed_extension() {
     let log = ended(simulation).await;
     assert!(log.own.len() >= 5, "{log:?}");
 }
-
-#[tokio::test]
-async fn the_config_file_is_read_in_lambda() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("settings.toml");
-    std::fs::write(&file, "[correlation]\nmax_correlation_delay = 500\n").unwrap();
-    let file = file.to_str().unwrap();
-    let mut simulation =
-        Simulation::with(&program(), |spec| spec.env("LAMBDA_OTLP_CONFIG_FILE", file)).await;
-    simulation.invoke(json!({})).await;
-    let log = ended(simulation).await;
-    let said =
-        "LAMBDA_OTLP_CONFIG_FILE: these keys are not used: correlation.max_correlation_delay";
-    assert!(log.has_text(said), "{:?}", log.text);
-}

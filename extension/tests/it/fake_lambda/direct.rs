@@ -113,7 +113,8 @@ async fn next_is_not_called_during_a_flush() {
 #[tokio::test]
 async fn a_flush_timeout_aborts_its_requests() {
     let backend = silent().await;
-    let mut lambda = Lambda::invoked(&to(&backend, &[("OTEL_LAMBDA_FLUSH_TIMEOUT", "50ms")])).await;
+    let mut lambda =
+        Lambda::invoked(&to(&backend, &[("OTEL_LAMBDA_FLUSH_TIMEOUT", "500ms")])).await;
     post(&lambda, 3).await;
     let next = lambda.done().await;
     // The server has seen the end of both connections.
@@ -201,6 +202,16 @@ async fn the_buffer_is_sent_at_shutdown_or_else_spilled() {
         assert_eq!(counts.get(Count::FailedFlushes), 1);
         is_selected_as_spilled(&stdout);
     }
+}
+
+#[tokio::test]
+async fn spans_are_spilled_after_the_last_attempt() {
+    let backend = always(ScriptedResponse::Status(503)).await;
+    let mut lambda = Lambda::invoked(&to(&backend, &[("O2_MAX_RETRIES", "0")])).await;
+    post(&lambda, 3).await;
+    let next = lambda.done().await;
+    assert_eq!(spilled(&lambda.stdout), 3 + 1, "with the invocation's own span");
+    lambda.end(next).await;
 }
 
 #[tokio::test]

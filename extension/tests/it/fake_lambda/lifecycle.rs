@@ -5,6 +5,7 @@ use crate::fake_lambda::support::{
     shutdown,
 };
 use lambda_otlp_extension::{Count, Fatal};
+use local_lambda::free_port;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use serde_json::{Value, json};
@@ -281,7 +282,7 @@ async fn process(
         .env_clear()
         .envs(variables.iter().copied())
         .env("AWS_LAMBDA_RUNTIME_API", runtime_api)
-        .env("OTEL_LAMBDA_RECEIVER_PORT", support::free_port().await.to_string())
+        .env("OTEL_LAMBDA_RECEIVER_PORT", free_port().to_string())
         .stdout(Stdio::piped())
         .stderr(stderr)
         .kill_on_drop(true)

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use lambda_otlp_extension::{Config, Count, Counts, Fatal};
+use local_lambda::free_port;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};
@@ -138,7 +139,7 @@ impl Lambda {
     pub(crate) async fn begin(variables: &[(&str, &str)]) -> Self {
         let (runtime_api, calls) = api().await;
         let records = Records(wire::invocation_record::path(&runtime_api));
-        let port = free_port().await;
+        let port = free_port();
         let mut source: BTreeMap<String, String> =
             variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         source.insert("AWS_LAMBDA_RUNTIME_API".into(), runtime_api);
@@ -491,10 +492,6 @@ async fn request(
     Ok(Posted { status: head.status.as_u16(), headers: head.headers, body })
 }
 
-pub(crate) async fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
-}
-
 /// The address of a Lambda, and the calls that an extension makes.
 pub(crate) async fn api() -> (String, mpsc::Receiver<Call>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -508,17 +505,12 @@ async fn serve(listener: TcpListener, calls: mpsc::Sender<Call>) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let calls = calls.clone();
-        tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let calls = calls.clone();
-                async move { Ok::<_, Infallible>(ask(request, calls).await) }
-            });
-            drop(
-                hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await,
-            );
+        let service = service_fn(move |request| {
+            let calls = calls.clone();
+            async move { Ok::<_, Infallible>(ask(request, calls).await) }
         });
+        let server = hyper::server::conn::http1::Builder::new();
+        tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
     }
 }
 
