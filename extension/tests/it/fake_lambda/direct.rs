@@ -151,7 +151,7 @@ async fn three_signals_are_sent_concurrently() {
 async fn buffered_spans_and_lines_are_spilled_before_the_deadline() {
     // A good one would be sent it.
     let backend = silent().await;
-    let mut lambda = Lambda::start(&to(&backend, &[])).await;
+    let mut lambda = Lambda::start(&to(&backend, &[("O2_FLUSH_INTERVAL_MS", "60000")])).await;
     lambda.next().await.answer(200, invoke(FIRST, Duration::from_millis(600)));
     post(&lambda, 3).await;
     lambda.telemetry(&[start(FIRST), line("the last one\n")]).await;
