@@ -205,13 +205,17 @@ async fn the_buffer_is_sent_at_shutdown_or_else_spilled() {
 }
 
 #[tokio::test]
-async fn spans_are_spilled_after_the_last_attempt() {
-    let backend = always(ScriptedResponse::Status(503)).await;
-    let mut lambda = Lambda::invoked(&to(&backend, &[("O2_MAX_RETRIES", "0")])).await;
-    post(&lambda, 3).await;
-    let next = lambda.done().await;
-    assert_eq!(spilled(&lambda.stdout), 3 + 1, "with the invocation's own span");
-    lambda.end(next).await;
+async fn spans_are_spilled_after_the_last_attempt_or_a_refusal() {
+    for (status, retries) in [(503, "0"), (400, "3")] {
+        let backend = always(ScriptedResponse::Status(status)).await;
+        let variables = to(&backend, &[("O2_MAX_RETRIES", retries)]);
+        let mut lambda = Lambda::invoked(&variables).await;
+        post(&lambda, 3).await;
+        let next = lambda.done().await;
+        // The invocation's own span is the fourth.
+        assert_eq!(spilled(&lambda.stdout), 3 + 1, "{status}");
+        lambda.end(next).await;
+    }
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use crate::fake_lambda::direct::{left_behind, silent, spilled, to};
 use crate::fake_lambda::lines::start;
 use crate::fake_lambda::support::{
-    Call, FIRST, Lambda, Stdout, Trouble, logged, post, request_of, runtime_done, shutdown, traces,
-    until,
+    Call, FIRST, Lambda, Stdout, Trouble, logged, post, report, request_of, runtime_done, shutdown,
+    traces, until,
 };
 use lambda_otlp_extension::Count;
 use std::io::ErrorKind;
@@ -116,6 +116,22 @@ async fn a_slowly_read_pipe_refuses_no_request() {
         assert_eq!(status.await.unwrap(), 200);
     }
     assert_eq!(items(&lambda.stdout), [1000; LINES]);
+}
+
+#[tokio::test]
+async fn own_spans_wait_for_a_blocked_stdout() {
+    let kind = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
+    let (lambda, next) = Lambda::waiting(&[kind]).await;
+    lambda.stdout.fill(true);
+    // More than the thread's queue holds.
+    for number in 0..100 {
+        let id = format!("request-{number}");
+        assert_eq!(lambda.telemetry(&[start(&id), report(&id, "success")]).await, 200);
+    }
+    assert_eq!(status_of(&lambda, 1).await, 503);
+    lambda.stdout.fill(false);
+    let (stdout, counts) = lambda.end(next).await;
+    assert_eq!((stdout.items(SignalKind::Traces), counts.get(Count::PlatformLost)), (100, 0));
 }
 
 #[tokio::test]
