@@ -13,7 +13,7 @@ use crate::invocations::table::InvocationTable;
 use crate::json;
 use crate::own_file;
 use crate::receiver::otlp::Receiver;
-use crate::receiver::telemetry::{Listener, Surroundings};
+use crate::receiver::telemetry::{Listener, place};
 use crate::receiver::xray::XRayDaemon;
 use crate::sink::{Intake, Sink};
 use crate::tasks;
@@ -154,7 +154,7 @@ async fn receive_telemetry(
     takes_lines: bool,
 ) -> bool {
     let hosts_file = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
-    let place = Surroundings::of(&hosts_file, &config.runtime_api);
+    let place = place(&hosts_file, &config.runtime_api);
     let file = PathBuf::from(environment_file("telemetry", &config.runtime_api));
     let listener = match Listener::bind(place, &file).await {
         Ok(listener) => listener,

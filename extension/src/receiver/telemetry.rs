@@ -28,40 +28,20 @@ const RECENT: usize = 16;
 /// Lambda's name of the environment's own address.
 const SANDBOX: &str = "sandbox.localdomain";
 
-/// The surroundings of the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Surroundings {
-    /// Lambda, with the address of the sandbox if it is known.
-    Lambda(Option<IpAddr>),
-    /// An emulator, a simulator or a test.
-    Elsewhere,
-}
-
-impl Surroundings {
-    /// Recognizes Lambda by the name of the sandbox in the hosts file, or by port 9001 of its APIs. A DNS lookup could take
-    /// seconds.
-    pub(crate) fn of(hosts_file: &str, runtime_api: &str) -> Self {
-        let address = hosts_file.lines().find_map(|line| {
-            let line = line.split('#').next().unwrap_or_default();
-            let mut words = line.split_whitespace();
-            let address = words.next()?.parse().ok()?;
-            words.any(|name| name == SANDBOX).then_some(address)
-        });
-        match address {
-            Some(address) => Self::Lambda(Some(address)),
-            None if runtime_api.ends_with(":9001") => Self::Lambda(None),
-            None => Self::Elsewhere,
-        }
-    }
-
-    /// Returns the address to listen at, and the host name for Lambda.
-    fn address(self) -> (IpAddr, &'static str) {
-        match self {
-            Self::Lambda(Some(address)) => (address, SANDBOX),
-            Self::Lambda(None) => (Ipv4Addr::UNSPECIFIED.into(), SANDBOX),
-            // Only local processes need access.
-            Self::Elsewhere => (Ipv4Addr::LOCALHOST.into(), "127.0.0.1"),
-        }
+/// Returns the address to listen at, and its name for Lambda. Lambda is recognized by the name of the sandbox in the hosts file, or
+/// by port 9001 of its APIs. A DNS lookup could take seconds.
+pub(crate) fn place(hosts_file: &str, runtime_api: &str) -> (IpAddr, &'static str) {
+    let address = hosts_file.lines().find_map(|line| {
+        let line = line.split('#').next().unwrap_or_default();
+        let mut words = line.split_whitespace();
+        let address = words.next()?.parse().ok()?;
+        words.any(|name| name == SANDBOX).then_some(address)
+    });
+    match address {
+        Some(address) => (address, SANDBOX),
+        None if runtime_api.ends_with(":9001") => (Ipv4Addr::UNSPECIFIED.into(), SANDBOX),
+        // Only local processes need access to that of an emulator or a test.
+        None => (Ipv4Addr::LOCALHOST.into(), "127.0.0.1"),
     }
 }
 
@@ -75,8 +55,7 @@ pub(crate) struct Listener {
 impl Listener {
     /// Binds the port and path in `file`, or a free port and a random path, and keeps them in the file. A reset environment keeps
     /// its files and the subscription of the extension before, whose waiting events arrive at the same place.
-    pub(crate) async fn bind(place: Surroundings, file: &Path) -> io::Result<Self> {
-        let (address, host) = place.address();
+    pub(crate) async fn bind((address, host): (IpAddr, &str), file: &Path) -> io::Result<Self> {
         let known = kept(file);
         let random = RandomState::new().hash_one(());
         let ports = known.map(|(port, _)| port).into_iter().chain(free_ports(random));
@@ -239,22 +218,19 @@ mod tests {
 
     #[test]
     fn lambda_is_detected_by_its_hosts_file_or_api_port() {
-        let check = |hosts_file: &str, runtime_api, expected| {
-            assert_eq!(
-                Surroundings::of(hosts_file, runtime_api),
-                expected,
-                "{hosts_file:?} {runtime_api}"
-            );
+        let check = |hosts_file: &str, runtime_api, address: [u8; 4], host| {
+            let expected = (Ipv4Addr::from(address).into(), host);
+            assert_eq!(place(hosts_file, runtime_api), expected, "{hosts_file:?} {runtime_api}");
         };
-        let sandbox = Surroundings::Lambda(Some(Ipv4Addr::new(169, 254, 79, 129).into()));
         let hosts_file =
             "127.0.0.1 localhost\n169.254.79.129 sandbox sandbox.localdomain # Lambda\n";
-        check(hosts_file, "169.254.100.1:9001", sandbox);
-        check(hosts_file, "127.0.0.1:40123", sandbox);
-        check("127.0.0.1 localhost", "127.0.0.1:9001", Surroundings::Lambda(None));
-        check("", "127.0.0.1:40123", Surroundings::Elsewhere);
-        check("# 1.2.3.4 sandbox.localdomain", "127.0.0.1:19001", Surroundings::Elsewhere);
-        check("nonsense sandbox.localdomain", "127.0.0.1:1", Surroundings::Elsewhere);
+        check(hosts_file, "169.254.100.1:9001", [169, 254, 79, 129], SANDBOX);
+        check(hosts_file, "127.0.0.1:40123", [169, 254, 79, 129], SANDBOX);
+        check("127.0.0.1 localhost", "127.0.0.1:9001", [0, 0, 0, 0], SANDBOX);
+        let local = "127.0.0.1";
+        check("", "127.0.0.1:40123", [127, 0, 0, 1], local);
+        check("# 1.2.3.4 sandbox.localdomain", "127.0.0.1:19001", [127, 0, 0, 1], local);
+        check("nonsense sandbox.localdomain", "127.0.0.1:1", [127, 0, 0, 1], local);
     }
 
     #[test]
