@@ -8,7 +8,8 @@ use tokio::sync::OwnedSemaphorePermit;
 pub(crate) enum Event {
     /// The sink accepted OTLP with these spans of invocations.
     Otlp(Vec<ReceivedSpan>),
-    Telemetry(TelemetryBatch),
+    /// The events of one request of the Telemetry API. They occupy room in the responder until they are dropped.
+    Telemetry { items: Vec<TelemetryItem>, _room: OwnedSemaphorePermit },
 }
 
 /// An event of the Telemetry API.
@@ -34,10 +35,3 @@ pub(crate) struct LogLine {
 
 /// The runtime reports exhausted memory: the request id, if known, and the Unix time in nanoseconds.
 pub(crate) type OutOfMemory = (Option<String>, u64);
-
-/// The events of one request of the Telemetry API. They occupy room in the responder until they are dropped.
-#[derive(Debug)]
-pub(crate) struct TelemetryBatch {
-    pub(crate) items: Vec<TelemetryItem>,
-    pub(crate) _room: OwnedSemaphorePermit,
-}

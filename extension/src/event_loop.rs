@@ -155,11 +155,11 @@ impl EventLoop<'_> {
                     this.state.otlp(spans);
                 });
             }
-            Event::Telemetry(batch) => {
+            Event::Telemetry { items, _room } => {
                 // The end of an invocation may be among them, and its spans came before.
                 self.step(Self::take_xray);
                 let now_ms = unix_millis();
-                for item in batch.items {
+                for item in items {
                     self.step(|this| this.take_item(item, now_ms));
                 }
             }

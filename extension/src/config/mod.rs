@@ -71,8 +71,6 @@ pub struct Config {
     pub(crate) runtime_api: String,
     pub receiver_port: u16,
     pub(crate) receiver_port_known_to: PortKnownTo,
-    /// `false` if no invocation is held, because a flush gets no time after the handler.
-    pub(crate) may_hold: bool,
     pub(crate) invocation_span: InvocationSpanMode,
     /// The function's sampler drops traces, so an invocation without a root span is probably not sampled.
     pub(crate) drops_traces: bool,
@@ -156,7 +154,6 @@ impl Config {
                 None if !is_told_by_signal => PortKnownTo::Nobody,
                 _ => PortKnownTo::All,
             },
-            may_hold: !choice.direct.as_ref().is_some_and(|direct| direct.flush.timeout.is_zero()),
             invocation_span: reader
                 .choice_if_set(variables::INVOCATION_SPAN.name, &spans)
                 .unwrap_or(invocation_span),

@@ -27,11 +27,6 @@ use tokio::task::JoinHandle;
 /// The size limit of a head. SDKs send a dozen headers.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-pub(crate) struct ReceivedRequest<'c> {
-    pub(crate) head: &'c Head,
-    pub(crate) body: &'c mut Body,
-}
-
 pub(crate) type Answer = Response<ResponseBody>;
 
 pub(crate) fn answer(
@@ -46,7 +41,7 @@ pub(crate) fn answer(
 }
 
 pub(crate) trait Respond: Send + Sync {
-    fn respond<'c>(&'c self, request: ReceivedRequest<'c>) -> BoxedAnswer<'c>;
+    fn respond<'c>(&'c self, head: &'c Head, body: &'c mut Body) -> BoxedAnswer<'c>;
 
     /// Counts a request whose processing panicked, and returns the status of its answer.
     fn after_panic(&self) -> StatusCode;

@@ -1,6 +1,6 @@
 //! Answers the requests of one connection, in HTTP/1.1 and HTTP/2.
 
-use super::{Answer, Head, LastUse, ReceivedRequest, Respond, header};
+use super::{Answer, Head, LastUse, Respond, header};
 use crate::tasks;
 use http_body_util::BodyExt as _;
 use hyper::Version;
@@ -49,7 +49,7 @@ async fn respond(responder: &dyn Respond, request: hyper::Request<Incoming>) -> 
     let (head, incoming) = request.into_parts();
     let waits_to_be_asked = expects_continue(&head) && !incoming.is_end_stream();
     let mut body = Body { incoming, waits_to_be_asked, broke_off: false };
-    let answer = responder.respond(ReceivedRequest { head: &head, body: &mut body });
+    let answer = responder.respond(&head, &mut body);
     let answer = tasks::caught(answer).await;
     let mut answer =
         answer.unwrap_or_else(|| super::answer(responder.after_panic(), "text/plain", ""));

@@ -42,6 +42,7 @@ enum TelemetryState {
 
 #[derive(Debug)]
 pub(crate) struct InvocationState {
+    /// `false` if a flush gets no time after the handler.
     may_hold: bool,
     telemetry: TelemetryState,
     traffic: Traffic,
@@ -55,9 +56,10 @@ pub(crate) struct InvocationState {
 
 impl InvocationState {
     pub(crate) fn new(config: &Config, table: InvocationTable) -> Self {
+        let direct = config.choice.direct.as_ref();
         Self {
             is_managed: config.function.is_managed_instance,
-            may_hold: config.may_hold,
+            may_hold: direct.is_none_or(|direct| !direct.flush.timeout.is_zero()),
             telemetry: TelemetryState::Off,
             traffic: Traffic::default(),
             current: None,

@@ -6,7 +6,7 @@ use super::grpc;
 use super::response::{Encoding, Refusal, accepted, refused};
 use crate::counts::{Count, Counts};
 use crate::event::Event;
-use crate::http::{Answer, BoxedAnswer, ReceivedRequest, Respond, Unread, answer, header};
+use crate::http::{Answer, Body, BoxedAnswer, Head, Respond, Unread, answer, header};
 use crate::service_name::named;
 use crate::sink::Intake;
 use hyper::{Method, StatusCode};
@@ -41,8 +41,8 @@ pub(crate) struct Receiver {
 }
 
 impl Respond for Receiver {
-    fn respond<'c>(&'c self, request: ReceivedRequest<'c>) -> BoxedAnswer<'c> {
-        Box::pin(self.answer(request))
+    fn respond<'c>(&'c self, head: &'c Head, body: &'c mut Body) -> BoxedAnswer<'c> {
+        Box::pin(self.answer(head, body))
     }
 
     fn after_panic(&self) -> StatusCode {
@@ -72,22 +72,22 @@ impl Receiver {
         }
     }
 
-    async fn answer(&self, request: ReceivedRequest<'_>) -> Answer {
-        if grpc::is_call(request.head) {
-            return self.answer_call(request).await;
+    async fn answer(&self, head: &Head, body: &mut Body) -> Answer {
+        if grpc::is_call(head) {
+            return self.answer_call(head, body).await;
         }
-        let content_type = header(request.head, "content-type").and_then(Encoding::of);
+        let content_type = header(head, "content-type").and_then(Encoding::of);
         // The answer to an unknown content type is protobuf, which most senders use.
         let encoding = content_type.unwrap_or(Encoding::Protobuf);
-        let path = request.head.uri.path().trim_end_matches('/');
+        let path = head.uri.path().trim_end_matches('/');
         let Some(kind) = SignalKind::ALL.into_iter().find(|kind| kind.path() == path) else {
-            if let Some(answer) = side_door(&request.head.method, path) {
+            if let Some(answer) = side_door(&head.method, path) {
                 return answer;
             }
             return self.refuse(encoding, &Refusal::UnknownPath);
         };
-        let received = match format(content_type, &request) {
-            Ok(format) => self.receive(kind, format, request).await,
+        let received = match format(content_type, head) {
+            Ok(format) => self.receive(kind, format, body).await,
             Err(refusal) => Err(refusal),
         };
         match received {
@@ -96,9 +96,9 @@ impl Receiver {
         }
     }
 
-    async fn answer_call(&self, request: ReceivedRequest<'_>) -> Answer {
-        let received = match grpc::signal_and_format(request.head) {
-            Ok((kind, format)) => self.receive(kind, format, request).await,
+    async fn answer_call(&self, head: &Head, body: &mut Body) -> Answer {
+        let received = match grpc::signal_and_format(head) {
+            Ok((kind, format)) => self.receive(kind, format, body).await,
             Err(refusal) => Err(refusal),
         };
         received.map_or_else(
@@ -115,9 +115,8 @@ impl Receiver {
         &self,
         kind: SignalKind,
         format: Format,
-        request: ReceivedRequest<'_>,
+        body: &mut Body,
     ) -> Result<usize, Refusal> {
-        let body = request.body;
         let max_bytes = self.max_request_bytes;
         let unread = |unread| match unread {
             Unread::TooLarge => Refusal::TooLarge { max_bytes },
@@ -155,7 +154,7 @@ impl Receiver {
         self.hold_more(&mut held, request.bytes().len()).await?;
         let spans = self.intake.invocation_spans(&request);
         tracing::debug!(signal = %kind, items = request.items(), "OTLP received");
-        let dropped = self.intake.accept(request).await.map_err(|_| Refusal::Full)?;
+        let dropped = self.intake.accept(request).await.ok_or(Refusal::Full)?;
         // If the channel is full, the loop is stuck and misses root spans. The request is accepted nevertheless.
         drop(self.events.try_send(Event::Otlp(spans)));
         Ok(dropped)
@@ -205,12 +204,12 @@ impl Receiver {
     }
 }
 
-fn format(encoding: Option<Encoding>, request: &ReceivedRequest<'_>) -> Result<Format, Refusal> {
-    if request.head.method != Method::POST {
+fn format(encoding: Option<Encoding>, head: &Head) -> Result<Format, Refusal> {
+    if head.method != Method::POST {
         return Err(Refusal::WrongMethod);
     }
     let encoding = encoding.ok_or(Refusal::ContentType)?;
-    let content_encoding = header(request.head, "content-encoding");
+    let content_encoding = header(head, "content-encoding");
     let compression = ContentCoding::of(content_encoding).ok_or(Refusal::ContentEncoding)?;
     Ok(Format { encoding, compression, is_grpc: false })
 }

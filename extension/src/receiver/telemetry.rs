@@ -5,8 +5,8 @@
 
 use crate::config::TELEMETRY_MAX_BYTES;
 use crate::counts::{Count, Counts};
-use crate::event::{Event, LogLine, TelemetryBatch, TelemetryItem};
-use crate::http::{BoxedAnswer, ReceivedRequest, Respond, Unread, answer};
+use crate::event::{Event, LogLine, TelemetryItem};
+use crate::http::{Body, BoxedAnswer, Head, Respond, Unread, answer};
 use crate::own_file;
 use crate::recent::Recent;
 use hyper::StatusCode;
@@ -126,8 +126,8 @@ pub(crate) struct TelemetryResponder {
 }
 
 impl Respond for TelemetryResponder {
-    fn respond<'c>(&'c self, request: ReceivedRequest<'c>) -> BoxedAnswer<'c> {
-        Box::pin(async move { answer(self.status(request).await, "text/plain", "") })
+    fn respond<'c>(&'c self, head: &'c Head, body: &'c mut Body) -> BoxedAnswer<'c> {
+        Box::pin(async move { answer(self.status(head, body).await, "text/plain", "") })
     }
 
     fn after_panic(&self) -> StatusCode {
@@ -136,11 +136,11 @@ impl Respond for TelemetryResponder {
 }
 
 impl TelemetryResponder {
-    async fn status(&self, request: ReceivedRequest<'_>) -> StatusCode {
-        if request.head.uri.path() != self.path {
+    async fn status(&self, head: &Head, body: &mut Body) -> StatusCode {
+        if head.uri.path() != self.path {
             return StatusCode::NOT_FOUND;
         }
-        let body = match request.body.read(self.max_body_bytes).await {
+        let body = match body.read(self.max_body_bytes).await {
             Ok(body) => body,
             Err(Unread::TooLarge) => return self.malformed(),
             Err(Unread::BrokenOff) => return StatusCode::BAD_REQUEST,
@@ -173,10 +173,7 @@ impl TelemetryResponder {
         }
         let lines = items.iter().filter(|item| matches!(item, TelemetryItem::Line(_))).count();
         if !items.is_empty()
-            && self
-                .events
-                .try_send(Event::Telemetry(TelemetryBatch { items, _room: room }))
-                .is_err()
+            && self.events.try_send(Event::Telemetry { items, _room: room }).is_err()
         {
             self.counts.add(Count::TelemetryRefused, 1);
             return StatusCode::SERVICE_UNAVAILABLE;

@@ -5,8 +5,7 @@
 //! frozen.
 //!
 //! Source: AWS X-Ray Developer Guide, "Sending segment documents to the X-Ray daemon";
-//! aws-observability/aws-otel-js-instrumentation,
-//! `otlp-udp-exporter.ts`.
+//! aws-observability/aws-otel-js-instrumentation, `otlp-udp-exporter.ts`.
 
 use crate::counts::{Count, Counts};
 use crate::service_name::named;

@@ -12,7 +12,7 @@ use crate::tasks;
 pub(crate) use backend::health_check;
 use backend::{Backend, BatchOrigin, SharedBuffer, buffer};
 use lines::backlog::Backlog;
-use lines::{LAST_LINE, LineOutput, Refused};
+use lines::{LAST_LINE, LineOutput};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,10 +32,10 @@ pub(crate) struct Intake {
 impl Intake {
     /// Puts a request into the buffer, or writes its lines if there is no buffer or no room. The request may be acknowledged when
     /// this returns the number of items too large for a line.
-    pub(crate) async fn accept(&self, request: Request) -> Result<usize, Refused> {
+    pub(crate) async fn accept(&self, request: Request) -> Option<usize> {
         let Some(buffer) = &self.buffer else { return self.lines.write(request, false).await };
         match buffer.put(request, BatchOrigin::Otlp) {
-            Ok(()) => Ok(0),
+            Ok(()) => Some(0),
             Err(request) => self.lines.write(request, true).await,
         }
     }

@@ -1,6 +1,5 @@
 //! Lines that the function printed: OTLP lines are decoded, and other lines become the same log records as in the forwarder. With
-//! the
-//! `json` output, lines are sent unchanged.
+//! the `json` output, lines are sent unchanged.
 //!
 //! The records of an invocation wait for its end, to get the ids of the span that names the invocation. It usually arrives last.
 

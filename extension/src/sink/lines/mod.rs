@@ -25,10 +25,6 @@ const LOOKS: u32 = 4;
 /// Time limit for the current line at the end of the process. Lambda may kill the process sooner.
 pub(crate) const LAST_LINE: Duration = Duration::from_secs(1);
 
-/// Error: the pipe was full or could not be written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refused;
-
 /// The queue in front of the thread; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct LineOutput {
@@ -88,9 +84,9 @@ impl LineOutput {
 
     /// Writes a request, waits until its lines are written, and returns the number of items too large for a line. Gives up when
     /// the pipe was full for 200 ms, and at once while it stays full. `spill` is `true` if the request was meant for a backend.
-    pub(crate) async fn write(&self, request: Request, spill: bool) -> Result<usize, Refused> {
+    pub(crate) async fn write(&self, request: Request, spill: bool) -> Option<usize> {
         if self.is_stuck() {
-            return Err(Refused);
+            return None;
         }
         let (written, mut answer) = oneshot::channel();
         let begun = Arc::new(AtomicBool::new(false));
@@ -107,14 +103,14 @@ impl LineOutput {
                 () = self.full_pipe() => None,
             }
         };
-        answered.ok_or_else(|| {
+        if answered.is_none() {
             // Close the channel before reading `begun`: the thread skips closed jobs that it has not begun.
             answer.close();
             if begun.load(Ordering::SeqCst) {
                 self.counts.add(Count::Ambiguous, 1);
             }
-            Refused
-        })
+        }
+        answered
     }
 
     /// Puts requests into the queue together, or returns them if the queue is full. The thread writes them even if the caller

@@ -59,7 +59,7 @@ async fn frequent_invocations_are_not_held() {
     }
     let next = lambda.next().await;
     // Late telemetry is written late.
-    let late = ["second", "third", "fourth"].map(|request_id| runtime_done(request_id));
+    let late = ["second", "third", "fourth"].map(runtime_done);
     lambda.telemetry(&late).await;
     let (stdout, _) = lambda.end(next).await;
     assert_eq!(stdout.items(SignalKind::Traces), 4);
