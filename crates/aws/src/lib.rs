@@ -32,5 +32,5 @@ pub use secret::{
     AwsSecrets, AwsSecretsSettings, CachedSecret, CurrentSecret, SECRET_LIFETIME, SecretError,
     SecretReading, SecretService, authorization,
 };
-pub use sqs::{QueueError, SqsQueue, SqsSettings};
+pub use sqs::{QueueError, SqsQueue, SqsSettings, region_of_host};
 pub use variables::{AWS, LOGS, SECRETS, SQS};

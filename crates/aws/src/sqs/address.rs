@@ -41,7 +41,7 @@ impl QueueAddress {
             return mistake(variable, "a FIFO queue: use a standard queue");
         }
         let host = url.host_str().unwrap_or_default();
-        let Some(region) = region_of(host).map(str::to_owned).or(region) else {
+        let Some(region) = region_of_host(host).map(str::to_owned).or(region) else {
             return mistake(variable, "its host names no region, and AWS_REGION is not set");
         };
         let Some(credentials) = credentials else {
@@ -83,7 +83,7 @@ fn is_account(text: &str) -> bool {
 
 /// Reads the region from `sqs.{region}.…`, `sqs-fips.{region}.…` and `vpce-1.sqs.{region}.vpce.…` (AWS General Reference, "Amazon
 /// SQS endpoints and quotas").
-fn region_of(host: &str) -> Option<&str> {
+pub fn region_of_host(host: &str) -> Option<&str> {
     let labels: Vec<&str> = host.split('.').collect();
     let service = labels.iter().position(|label| matches!(*label, "sqs" | "sqs-fips"))?;
     labels.get(service + 1).copied().filter(|region| region.matches('-').count() >= 2)

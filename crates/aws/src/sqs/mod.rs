@@ -9,6 +9,7 @@ mod response;
 use crate::client::{AwsClient, AwsResponse, SignedRequest};
 use crate::credentials::CurrentCredentials;
 use address::QueueAddress;
+pub use address::region_of_host;
 use response::{Repeat, SendBatchResponse, of_entry, of_no_response, of_response};
 use serde::Serialize;
 use settings::{Backoff, Proxy, Reader};
