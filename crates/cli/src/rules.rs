@@ -6,7 +6,9 @@ use crate::{forward, terminal};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use console::quantity::plural;
-use forwarder::{Effect, Event, Items, MOST_BYTES, MessageType, RuleSet, SourceLimits};
+use forwarder::{
+    Effect, Event, Items, MOST_BYTES, MessageType, Origin, RuleSet, SourceLimits, Template,
+};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
@@ -113,6 +115,8 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
 struct Trial {
     rules: RuleSet,
     region: Option<String>,
+    /// The stream of the variables' destination.
+    stream: Option<Template>,
     converter: Converter,
     /// The lines that describe each log group: its name, service name and routes.
     log_groups: BTreeMap<String, Vec<String>>,
@@ -128,8 +132,10 @@ impl Trial {
         let variables = DestinationArguments::default().variables(true)?.with(name, value);
         let mut config = read_config(&variables)?;
         config.region = region.or(config.region);
+        let stream = config.destination.stream.clone();
         Ok(Self {
             region: config.region.clone(),
+            stream: stream.map(|stream| Template::parse(&stream)).transpose()?,
             converter: Converter::of(config, rules.clone()),
             rules,
             log_groups: BTreeMap::new(),
@@ -146,9 +152,12 @@ impl Trial {
             let origin = batch.origin.or_region(self.region.as_deref());
             let service_name = self.rules.service_name(&origin);
             let service_name = service_name.map(|name| format!("  service name: {name}"));
-            let routes = self.rules.routes(&origin).into_iter().map(|route| match route.stream {
-                Some(stream) => format!("{} (stream {stream})", route.destination),
-                None => route.destination.to_owned(),
+            let routes = self.rules.routes(&origin).into_iter().map(|route| {
+                let stream = route.stream.or_else(|| self.own_stream(route.destination, &origin));
+                match stream {
+                    Some(stream) => format!("{} (stream {stream})", route.destination),
+                    None => route.destination.to_owned(),
+                }
             });
             let routes: Vec<String> = routes.collect();
             let goes_to = format!("  goes to: {}", routes.join(", "));
@@ -164,6 +173,13 @@ impl Trial {
         }
         Effect::add_all(&mut self.effects, report.rules);
         report.unread.map_or(Ok(requests), |error| Err(error.into()))
+    }
+
+    /// The stream of a destination for log events whose route names none.
+    fn own_stream(&self, destination: &str, origin: &Origin) -> Option<String> {
+        let rule = self.rules.destinations().iter().find(|rule| rule.name == destination);
+        let stream = rule.map_or(self.stream.as_ref(), |rule| rule.stream.as_ref());
+        stream.map(|stream| stream.fill_stream(origin))
     }
 
     /// The effects of a rule, in the order of [`EFFECTS`].
@@ -276,6 +292,26 @@ mod tests {
             "]],
         )
         .await;
+    }
+
+    #[tokio::test]
+    async fn a_rules_test_names_the_stream_of_each_destination() {
+        const AUDIT: &str = "[destination.audit]\nendpoint = \"https://audit.example.com\"\nstream = \"audit-{region}\"\n";
+        for (route, expected) in [
+            (r#"stream = "{function}""#, "default (stream orders)"),
+            (
+                r#"to = ["default", "audit"]"#,
+                "default (stream apps), audit (stream audit-eu-west-1)",
+            ),
+        ] {
+            let rules = format!("{AUDIT}[[route]]\nlog_group = \"*\"\n{route}\n");
+            let rules = RuleSet::parse(&rules).unwrap();
+            let mut trial = Trial::new(rules, Some("eu-west-1".to_owned())).unwrap();
+            trial.stream = Some(Template::parse("apps").unwrap());
+            trial.event(fixture("awslogs-text-mixed.json")).await.unwrap();
+            let report = trial.report();
+            assert!(report.contains(&format!("goes to: {expected}\n")), "{report}");
+        }
     }
 
     #[tokio::test]
