@@ -20,6 +20,7 @@ use settings::{Env, InvalidSettings, Reader, Secret, Source as _, Table};
 use std::collections::HashMap;
 use std::error::Error;
 use subscriber::KinesisStream;
+use url::Url;
 
 /// Region and profile.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -33,6 +34,12 @@ pub(crate) struct AwsArguments {
 }
 
 impl AwsArguments {
+    /// Returns these arguments with the region of a queue, unless `--region` names one.
+    pub(crate) fn or_region_of(&self, queue_url: Option<&str>) -> Self {
+        let region = queue_url.and_then(region_of);
+        Self { region: self.region.clone().or(region), ..self.clone() }
+    }
+
     pub(crate) fn are_given(&self) -> bool {
         self.region.is_some() || self.profile.is_some()
     }
@@ -53,6 +60,19 @@ pub(crate) async fn load(arguments: &AwsArguments) -> SdkConfig {
         ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile);
     let provider = SharedCredentialsProvider::new(provider.build());
     aws.into_builder().credentials_provider(provider).build()
+}
+
+/// Returns the region that the URL of a queue names.
+fn region_of(queue_url: &str) -> Option<String> {
+    let url = Url::parse(queue_url).ok()?;
+    ::aws::region_of_host(url.host_str()?).map(str::to_owned)
+}
+
+/// Returns a client for a queue, which may be in another region.
+pub(crate) fn sqs(aws: &SdkConfig, queue_url: &str) -> aws_sdk_sqs::Client {
+    let region = region_of(queue_url).map(Region::new).or(aws.region().cloned());
+    let config = aws_sdk_sqs::config::Builder::from(aws).region(region);
+    aws_sdk_sqs::Client::from_conf(config.build())
 }
 
 fn http_client() -> SharedHttpClient {

@@ -63,7 +63,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let aws = aws::load(&arguments.aws).await;
+        let aws = aws::load(&arguments.aws.or_region_of(arguments.to.as_deref())).await;
         let (from, to) = queues(arguments, &aws).await?;
         let redrive = Redrive::new(arguments, &to, &aws);
         let stop = Arc::clone(&redrive.stop);
@@ -75,8 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let summary = if let Some(bucket) = &arguments.bucket {
             redrive.all(&mut Bucket::new(aws::s3(&aws), bucket.clone())).await?
         } else {
-            let client = aws_sdk_sqs::Client::new(&aws);
-            redrive.all(&mut DeadLetterQueue::new(client, from)).await?
+            redrive.all(&mut DeadLetterQueue::new(aws::sqs(&aws, &from), from)).await?
         };
         report(arguments, &summary)?;
         Ok(if summary.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -104,8 +103,7 @@ async fn queues(arguments: &Arguments, aws: &SdkConfig) -> anyhow::Result<(Strin
         "--from and --to are the same queue: name the dead-letter queue and the retry queue"
     );
     // No function reads the dead-letter queue of another queue. The credentials may have only the permissions of the redrive itself.
-    let client = aws_sdk_sqs::Client::new(aws);
-    let asked = client.list_dead_letter_source_queues().queue_url(&to).send().await;
+    let asked = aws::sqs(aws, &to).list_dead_letter_source_queues().queue_url(&to).send().await;
     match asked.as_ref().map(|output| output.queue_urls.first()) {
         Ok(None) => {}
         Ok(Some(source)) => {
@@ -146,6 +144,8 @@ struct Redrive<'a> {
     stop: Arc<AtomicBool>,
 }
 
+/// After this many rounds in which the retry queue accepted nothing, the rest stays in place.
+const MOST_FAILED_ROUNDS: usize = 3;
 /// Received messages are hidden for minutes. One that is sent after that could be received and sent twice.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -157,7 +157,7 @@ impl<'a> Redrive<'a> {
             aws.to_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts).build();
         Self {
             filters: &arguments.filters,
-            retry_queue: aws_sdk_sqs::Client::new(&without_retries),
+            retry_queue: aws::sqs(&without_retries, to),
             to,
             limit: arguments.limit.unwrap_or(usize::MAX),
             dry_run: !arguments.yes,
@@ -186,7 +186,7 @@ impl<'a> Redrive<'a> {
         store: &mut S,
         summary: &mut Summary,
     ) -> anyhow::Result<()> {
-        let mut seen = 0;
+        let (mut seen, mut failed_rounds) = (0, 0);
         while seen < self.limit {
             if self.stop.load(Ordering::Relaxed) {
                 summary.stopped = Some("interrupted".to_owned());
@@ -208,11 +208,13 @@ impl<'a> Redrive<'a> {
             }
             let results = join_all(sending.iter().map(|letter| self.send(letter))).await;
             let is_any_sent = results.iter().any(Result::is_ok);
-            let last = results.iter().find_map(|result| result.as_ref().err());
-            let last = last.map(ToString::to_string);
+            let error = results.iter().find_map(|result| result.as_ref().err());
+            let stopped =
+                error.map(|error| format!("the retry queue accepts no messages: {error}"));
             settle(store, sending, results, summary).await;
-            if let (false, Some(error)) = (is_any_sent, last) {
-                summary.stopped = Some(format!("the retry queue accepts no messages: {error}"));
+            failed_rounds = if is_any_sent { 0 } else { failed_rounds + 1 };
+            if failed_rounds == MOST_FAILED_ROUNDS {
+                summary.stopped = stopped;
                 break;
             }
         }

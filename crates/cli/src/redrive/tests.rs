@@ -183,13 +183,28 @@ async fn a_message_that_the_retry_queue_did_not_confirm_is_kept() {
 
 #[tokio::test]
 async fn redriving_stops_when_the_queue_denies_access() {
-    let bodies: Vec<String> = (0..30).map(|_| body(parked("x", NOW))).collect();
-    let queues = Queues::with(&bodies).await;
-    queues.retry.queue().script((0..30).map(|_| QueueResponse::refuse(403, "AccessDenied")));
-    let summary = queues.redrive(&["--yes"]).await;
-    assert_eq!(fates(&summary), [0, 0, 0, 0, 10]);
-    assert!(summary.stopped.as_ref().unwrap().contains("AccessDenied"), "{summary:?}");
-    assert_eq!(queues.visible(), 10);
+    let bodies: Vec<String> = (0..40).map(|_| body(parked("x", NOW))).collect();
+    for (refused, expected) in [(40, [0, 0, 0, 0, 30]), (20, [20, 0, 0, 0, 20])] {
+        let queues = Queues::with(&bodies).await;
+        let refuse = || QueueResponse::refuse(403, "AccessDenied");
+        queues.retry.queue().script((0..refused).map(|_| refuse()));
+        let summary = queues.redrive(&["--yes"]).await;
+        assert_eq!(fates(&summary), expected);
+        let stopped = summary.stopped.unwrap_or_default();
+        assert_eq!(stopped.contains("AccessDenied"), refused == 40, "{stopped}");
+        assert_eq!(queues.dead.queue().len(), 40 - expected[0]);
+        assert_eq!(queues.visible(), 10);
+    }
+}
+
+#[test]
+fn a_queue_is_in_the_region_of_its_url() {
+    let check = |url: &str, expected: &str| {
+        let client = aws::sqs(&aws::for_tests(), url);
+        assert_eq!(client.config().region().unwrap().as_ref(), expected, "{url}");
+    };
+    check("https://sqs.us-west-2.amazonaws.com/123456789012/retry", "us-west-2");
+    check("http://localhost:4566/123456789012/retry", "eu-central-1");
 }
 
 #[tokio::test]
