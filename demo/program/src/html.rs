@@ -3,7 +3,7 @@
 use crate::accounting::Accounts;
 use crate::run::{Labelled, Run};
 use crate::view::{COLUMNS, OF_ACCOUNTING, OF_METRICS, details, metric_rows, numbers, told};
-use crate::view::{waterfalls, without_trace};
+use crate::view::{label, waterfalls, without_trace};
 use console::waterfall::{Log, Row, Waterfall};
 use std::fmt::{self, Write as _};
 
@@ -70,7 +70,7 @@ fn write(run: &Run, accounts: &Accounts, page: &mut String) -> fmt::Result {
     invocations(run, page)?;
     writeln!(page, "<h2>Traces</h2>")?;
     for trace in waterfalls(run) {
-        waterfall(&trace, page)?;
+        waterfall(&trace, &label(run, &trace), page)?;
     }
     let others = without_trace(run);
     writeln!(
@@ -134,11 +134,11 @@ fn invocations(run: &Run, page: &mut String) -> fmt::Result {
     table(&["function", "what", "result", "#duration", "request id"], rows, page)
 }
 
-fn waterfall(trace: &Waterfall, page: &mut String) -> fmt::Result {
+fn waterfall(trace: &Waterfall, label: &str, page: &mut String) -> fmt::Result {
     writeln!(
         page,
         "<details open>\n<summary><strong>{}</strong> <code>{}</code></summary>",
-        Escaped(&trace.label),
+        Escaped(label),
         Escaped(&trace.trace_id)
     )?;
     for row in &trace.rows {

@@ -3,7 +3,7 @@
 use crate::accounting::{Item, ItemKind, numbered};
 use crate::made;
 use console::waterfall::{
-    EXTENSION_SCOPE, FORWARDER_SCOPE, INVOCATION_ID, PLATFORM_SCOPE, text, text_of,
+    EXTENSION_SCOPE, FORWARDER_SCOPE, INVOCATION_ID, NUMBER, PLATFORM_SCOPE, text, text_of,
 };
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -14,8 +14,6 @@ use std::collections::BTreeMap;
 use test_support::openobserve::{
     FakeOpenObserve, Stored, StoredLogRecord, StoredMetric, StoredSpan, point_attributes,
 };
-
-pub(crate) const NUMBER: &str = "demo.number";
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Arrived {

@@ -3,17 +3,16 @@
 use crate::accounting::{Account, Accounts};
 use crate::made::COMPACT;
 use crate::run::{Labelled, Run};
-use crate::stored::{self, service, value};
+use crate::stored::{Total, service, value};
 use anstyle::Style;
 use console::quantity::quantity;
 use console::waterfall::draw::{self, BAD, GOOD, HEADING, short, terminal_width};
-use console::waterfall::{Log, Naming, RecordOf, SpanOf, Waterfall};
-use opentelemetry_proto::tonic::common::v1::KeyValue;
+use console::waterfall::{Item, Log, Waterfall};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use test_support::Comparison;
-use test_support::openobserve::{StoredLogRecord, StoredMetric, point_attributes};
+use test_support::openobserve::{Stored, StoredMetric, point_attributes};
 
 pub(crate) fn write(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result<()> {
     // The verdict comes first and last.
@@ -52,7 +51,7 @@ pub(crate) fn told(run: &Run, accounts: &Accounts) -> (Style, String) {
 
 fn traces(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     for trace in waterfalls(run) {
-        draw::waterfall(&trace, terminal_width(), out)?;
+        draw::waterfall(&trace, &label(run, &trace), terminal_width(), out)?;
     }
     Ok(())
 }
@@ -76,29 +75,22 @@ pub(crate) fn metric_rows(run: &Run) -> Vec<[String; 4]> {
         .collect()
 }
 
+/// The sum of a metric, or the last value of a gauge.
 fn total(metrics: &[&StoredMetric], unit: &str) -> String {
-    let (mut sum, mut count) = (0.0, 0u64);
-    let mut is_histogram = false;
+    let mut total = Total::default();
     for metric in metrics {
-        match &metric.item.data {
-            Some(Data::Histogram(histogram)) => {
-                is_histogram = true;
-                for point in &histogram.data_points {
-                    sum += point.sum.unwrap_or_default();
-                    count += point.count;
-                }
-            }
-            Some(Data::Sum(data)) => {
-                sum += data.data_points.iter().map(|p| value(p.value.as_ref())).sum::<f64>();
-            }
-            Some(Data::Gauge(data)) => {
-                sum = data.data_points.last().map_or(sum, |point| value(point.value.as_ref()));
-            }
-            _ => {}
-        }
+        total.add(metric.item.data.as_ref());
     }
-    let sum = quantity(sum, unit);
-    if is_histogram { format!("sum {sum}, count {count}") } else { sum }
+    match metrics.last().and_then(|last| last.item.data.as_ref()) {
+        Some(Data::Histogram(_)) => {
+            format!("sum {}, count {}", quantity(total.sum, unit), total.count)
+        }
+        Some(Data::Gauge(gauge)) => {
+            let last = gauge.data_points.last();
+            quantity(last.map_or(0.0, |point| value(point.value.as_ref())), unit)
+        }
+        _ => quantity(total.count, unit),
+    }
 }
 
 pub(crate) const OF_ACCOUNTING: [&str; 6] = [
@@ -179,51 +171,31 @@ pub(crate) fn details(run: &Run, accounts: &Accounts) -> Vec<String> {
     details
 }
 
-/// Names a trace after its invocation, and an item by its number.
-impl Naming for Run {
-    fn label(&self, request_ids: &BTreeSet<String>) -> String {
-        // `invocations` lists a caller before the function that it calls.
-        let invocation = self
-            .invocations
-            .iter()
-            .find(|known| request_ids.contains(&known.invocation.request_id));
-        invocation.map_or_else(
-            || "of no known invocation".to_owned(),
-            |Labelled { function, label, .. }| format!("{function}, {label}"),
-        )
-    }
-
-    fn number(&self, attributes: &[KeyValue]) -> String {
-        stored::number(attributes).map_or(String::new(), |number| format!("#{number}"))
-    }
+/// Names a trace after its invocation.
+pub(crate) fn label(run: &Run, trace: &Waterfall) -> String {
+    // `invocations` lists a caller before the function that it calls.
+    let mut known = run.invocations.iter();
+    let known = known.find(|known| trace.invocations.contains(&known.invocation.request_id));
+    known.map_or_else(
+        || "of no known invocation".to_owned(),
+        |Labelled { function, label, .. }| format!("{function}, {label}"),
+    )
 }
 
 pub(crate) fn waterfalls(run: &Run) -> Vec<Waterfall> {
-    let services: Vec<String> = run.arrived.spans.iter().map(stored::service).collect();
-    let spans: Vec<SpanOf<'_>> = run
-        .arrived
-        .spans
-        .iter()
-        .zip(&services)
-        .map(|(span, service)| SpanOf { service, scope: &span.scope.name, span: &span.item })
-        .collect();
-    let services: Vec<String> = run.arrived.log_records.iter().map(stored::service).collect();
-    let records: Vec<RecordOf<'_>> = run
-        .arrived
-        .log_records
-        .iter()
-        .zip(&services)
-        .map(|(record, service)| RecordOf { service, record: &record.item })
-        .collect();
-    console::waterfall::waterfalls(&spans, &records, run)
+    let spans: Vec<_> = run.arrived.spans.iter().map(item).collect();
+    let records: Vec<_> = run.arrived.log_records.iter().map(item).collect();
+    console::waterfall::waterfalls(&spans, &records)
+}
+
+fn item<T: Clone>(stored: &Stored<T>) -> Item<T> {
+    let scope = stored.scope.name.clone();
+    Item { service: service(stored), scope, item: stored.item.clone() }
 }
 
 /// The log records without a trace.
 pub(crate) fn without_trace(run: &Run) -> Vec<Log> {
     let records = run.arrived.log_records.iter();
-    let of = |record: &StoredLogRecord| {
-        let service = stored::service(record);
-        Log::of(RecordOf { service: &service, record: &record.item }, run)
-    };
-    records.filter(|record| record.item.trace_id.is_empty()).map(of).collect()
+    let records = records.filter(|record| record.item.trace_id.is_empty());
+    records.map(|record| Log::of(&item(record))).collect()
 }

@@ -1,7 +1,7 @@
 //! Selects the telemetry to show.
 
-use super::{Held, Trace};
-use console::waterfall::{has_failed, text_of};
+use super::Held;
+use console::waterfall::{Item, Trace, has_failed, text_of, traces};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use std::collections::BTreeSet;
@@ -47,21 +47,20 @@ impl Attribute {
 
 impl Choice {
     pub(crate) fn of(&self, mut held: Held) -> Held {
-        let wanted: BTreeSet<Vec<u8>> = held
-            .traces()
+        let wanted: BTreeSet<Vec<u8>> = traces(&held.spans, &held.records)
             .into_iter()
             .filter(|(_, trace)| self.takes_trace(trace))
             .map(|(trace_id, _)| trace_id.to_vec())
             .collect();
-        held.spans.retain(|span| wanted.contains(&span.span.trace_id));
-        held.records.retain(|(service, record)| {
-            if record.trace_id.is_empty() {
-                self.takes_record(service, record)
+        held.spans.retain(|span| wanted.contains(&span.item.trace_id));
+        held.records.retain(|own| {
+            if own.item.trace_id.is_empty() {
+                self.takes_record(own)
             } else {
-                wanted.contains(&record.trace_id)
+                wanted.contains(&own.item.trace_id)
             }
         });
-        held.metrics.retain(|(service, _)| self.takes_metric(service));
+        held.metrics.retain(|own| self.takes_metric(&own.service));
         held
     }
 
@@ -70,22 +69,22 @@ impl Choice {
         let Trace { spans, records } = trace;
         let is_of = |name: &str| {
             spans.iter().any(|span| span.service == name)
-                || records.iter().any(|(service, _)| service == name)
+                || records.iter().any(|record| record.service == name)
         };
         let has = |wanted: &Attribute| {
-            spans.iter().any(|span| wanted.is_among(&span.span.attributes))
-                || records.iter().any(|(_, record)| wanted.is_among(&record.attributes))
+            spans.iter().any(|span| wanted.is_among(&span.item.attributes))
+                || records.iter().any(|record| wanted.is_among(&record.item.attributes))
         };
         service.as_deref().is_none_or(is_of)
-            && (!failed || spans.iter().any(|span| has_failed(&span.span)))
+            && (!failed || spans.iter().any(|span| has_failed(&span.item)))
             && attributes.iter().all(has)
     }
 
     /// Returns `true` for a selected log record without a trace.
-    fn takes_record(&self, service: &str, record: &LogRecord) -> bool {
+    fn takes_record(&self, record: &Item<LogRecord>) -> bool {
         !self.failed
-            && self.service.as_deref().is_none_or(|wanted| wanted == service)
-            && self.attributes.iter().all(|wanted| wanted.is_among(&record.attributes))
+            && self.service.as_deref().is_none_or(|wanted| wanted == record.service)
+            && self.attributes.iter().all(|wanted| wanted.is_among(&record.item.attributes))
     }
 
     fn takes_metric(&self, service: &str) -> bool {

@@ -5,18 +5,16 @@ mod views;
 
 use crate::lines::{self, Found, Joining, Line, MAX_LINE_BYTES, Writer};
 use choice::Choice;
-use console::waterfall::text_of;
-use console::waterfall::{Naming, PLATFORM_SCOPE, RecordOf, SpanOf, Waterfall, waterfalls};
-use opentelemetry_proto::tonic::common::v1::KeyValue;
+use console::waterfall::{Item, PLATFORM_SCOPE, text_of};
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
-use views::{Json, Text};
 use wire::{LineReading, Logs, Metrics, Request, Traces};
 
 #[derive(clap::Args, Default)]
@@ -39,12 +37,7 @@ impl OutputArguments {
         writer: Writer,
     ) -> anyhow::Result<bool> {
         // anstream writes colours only to a terminal, and none if NO_COLOR is set.
-        let out = &mut anstream::stdout().lock();
-        let ended = if self.json {
-            self.show_all(incoming, writer, &mut Json { out })?
-        } else {
-            self.show_all(incoming, writer, &mut Text { out })?
-        };
+        let ended = self.show_all(incoming, writer, &mut anstream::stdout().lock())?;
         for error in &ended.failed {
             eprintln!("lambda-otlp: {error:#}");
         }
@@ -56,10 +49,10 @@ impl OutputArguments {
         &self,
         incoming: &Receiver<Incoming>,
         writer: Writer,
-        view: &mut dyn View,
+        out: &mut dyn Write,
     ) -> io::Result<Ended> {
         let mut showing = Showing {
-            view,
+            out,
             arguments: self,
             number: 0,
             joining: Joining::new(writer),
@@ -88,6 +81,8 @@ impl OutputArguments {
 
 /// Held telemetry is shown after a pause of this length, because the lines of an invocation arrive together.
 const QUIET: Duration = Duration::from_millis(300);
+/// The time for which a printed trace waits for the span of its invocation, which the extension writes with the next invocation.
+const PATIENCE: Duration = Duration::from_secs(2);
 const MOST_ITEMS: usize = 10_000;
 
 pub(crate) enum Incoming {
@@ -100,16 +95,6 @@ pub(crate) enum Incoming {
     /// The error of an OTLP line that cannot be decoded.
     Wrong(String),
     Failed(anyhow::Error),
-}
-
-pub(crate) trait View {
-    /// The time for which a trace waits for the span of its invocation, which the extension writes with the next invocation.
-    fn patience(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn show(&mut self, held: &Held) -> io::Result<()>;
-    fn line(&mut self, line: &str) -> io::Result<()>;
 }
 
 #[derive(Default)]
@@ -126,7 +111,7 @@ impl Ended {
 }
 
 struct Showing<'a> {
-    view: &'a mut dyn View,
+    out: &'a mut dyn Write,
     arguments: &'a OutputArguments,
     number: usize,
     joining: Joining,
@@ -170,7 +155,8 @@ impl Showing<'_> {
     }
 
     fn line(&mut self, line: &str) -> io::Result<()> {
-        if self.arguments.telemetry_only { Ok(()) } else { self.view.line(line) }
+        let OutputArguments { telemetry_only, json, .. } = *self.arguments;
+        if telemetry_only { Ok(()) } else { views::line(line, json, self.out) }
     }
 
     fn wrong(&mut self, text: &str) {
@@ -207,7 +193,8 @@ impl Showing<'_> {
     fn show(&mut self) -> io::Result<()> {
         let rest = self.joining.rest();
         self.take_found(rest)?;
-        let (now, patience) = (Instant::now(), self.view.patience());
+        let now = Instant::now();
+        let patience = if self.arguments.json { Duration::ZERO } else { PATIENCE };
         let incomplete = self.held.without_invocation().into_iter();
         let begun = |trace_id: Vec<u8>| {
             let since = self.waiting_since.get(&trace_id).copied().unwrap_or(now);
@@ -228,28 +215,22 @@ impl Showing<'_> {
     fn show_held(&mut self, waiting: Held) -> io::Result<()> {
         let held = std::mem::replace(&mut self.held, waiting);
         let held = self.arguments.choice.of(held);
-        if held.items() > 0 { self.view.show(&held) } else { Ok(()) }
+        if held.items() == 0 {
+            return Ok(());
+        }
+        if self.arguments.json {
+            views::json(&held, self.out)
+        } else {
+            views::text(&held, self.out)
+        }
     }
 }
 
-/// Spans, log records and metrics, each with its service.
 #[derive(Default)]
 pub(crate) struct Held {
-    pub(crate) spans: Vec<HeldSpan>,
-    pub(crate) records: Vec<(String, LogRecord)>,
-    pub(crate) metrics: Vec<(String, Metric)>,
-}
-
-pub(crate) struct HeldSpan {
-    pub(crate) service: String,
-    pub(crate) scope: String,
-    pub(crate) span: Span,
-}
-
-#[derive(Default)]
-pub(crate) struct Trace<'a> {
-    pub(crate) spans: Vec<&'a HeldSpan>,
-    pub(crate) records: Vec<&'a (String, LogRecord)>,
+    pub(crate) spans: Vec<Item<Span>>,
+    pub(crate) records: Vec<Item<LogRecord>>,
+    pub(crate) metrics: Vec<Item<Metric>>,
 }
 
 impl Held {
@@ -260,98 +241,62 @@ impl Held {
     pub(crate) fn add(&mut self, request: &Request) {
         if let Some(Ok(request)) = request.decode::<Traces>() {
             for resource in request.resource_spans {
-                let service = service(resource.resource.as_ref());
                 for scope in resource.scope_spans {
-                    let name = scope.scope.map(|scope| scope.name).unwrap_or_default();
-                    self.spans.extend(scope.spans.into_iter().map(|span| HeldSpan {
-                        service: service.clone(),
-                        scope: name.clone(),
-                        span,
-                    }));
+                    self.spans.extend(items(resource.resource.as_ref(), scope.scope, scope.spans));
                 }
             }
         } else if let Some(Ok(request)) = request.decode::<Logs>() {
             for resource in request.resource_logs {
-                let service = service(resource.resource.as_ref());
-                let records = resource.scope_logs.into_iter().flat_map(|scope| scope.log_records);
-                self.records.extend(records.map(|record| (service.clone(), record)));
+                for scope in resource.scope_logs {
+                    let records = scope.log_records;
+                    self.records.extend(items(resource.resource.as_ref(), scope.scope, records));
+                }
             }
         } else if let Some(Ok(request)) = request.decode::<Metrics>() {
             for resource in request.resource_metrics {
-                let service = service(resource.resource.as_ref());
-                let metrics = resource.scope_metrics.into_iter().flat_map(|scope| scope.metrics);
-                self.metrics.extend(metrics.map(|metric| (service.clone(), metric)));
+                for scope in resource.scope_metrics {
+                    let metrics = scope.metrics;
+                    self.metrics.extend(items(resource.resource.as_ref(), scope.scope, metrics));
+                }
             }
         }
     }
 
     /// The traces of the spans that lack the span of an invocation.
     fn without_invocation(&self) -> BTreeSet<Vec<u8>> {
-        let trace_id = |own: &HeldSpan| own.span.trace_id.clone();
+        let trace_id = |own: &Item<Span>| own.item.trace_id.clone();
         let mut traces: BTreeSet<Vec<u8>> = self.spans.iter().map(trace_id).collect();
         for own in self.spans.iter().filter(|own| own.scope == PLATFORM_SCOPE) {
-            traces.remove(&own.span.trace_id);
+            traces.remove(&own.item.trace_id);
         }
         traces
     }
 
     /// Takes the spans and log records of these traces.
     fn take_traces<T>(&mut self, traces: &BTreeMap<Vec<u8>, T>) -> Self {
-        let spans = self.spans.extract_if(.., |own| traces.contains_key(&own.span.trace_id));
-        let records = self.records.extract_if(.., |own| traces.contains_key(&own.1.trace_id));
+        let spans = self.spans.extract_if(.., |own| traces.contains_key(&own.item.trace_id));
+        let records = self.records.extract_if(.., |own| traces.contains_key(&own.item.trace_id));
         Self { spans: spans.collect(), records: records.collect(), metrics: Vec::new() }
     }
-
-    pub(crate) fn traces(&self) -> BTreeMap<&[u8], Trace<'_>> {
-        let mut traces: BTreeMap<&[u8], Trace<'_>> = BTreeMap::new();
-        for span in &self.spans {
-            traces.entry(&span.span.trace_id).or_default().spans.push(span);
-        }
-        for record in self.records.iter().filter(|(_, record)| !record.trace_id.is_empty()) {
-            traces.entry(&record.1.trace_id).or_default().records.push(record);
-        }
-        traces
-    }
-
-    pub(crate) fn waterfalls(&self) -> Vec<Waterfall> {
-        let spans = self.spans.iter();
-        let spans: Vec<SpanOf<'_>> = spans
-            .map(|HeldSpan { service, scope, span }| SpanOf { service, scope, span })
-            .collect();
-        let records: Vec<RecordOf<'_>> =
-            self.records.iter().map(|(service, record)| RecordOf { service, record }).collect();
-        waterfalls(&spans, &records, &Named)
-    }
 }
 
-/// Names traces after their invocations.
-pub(crate) struct Named;
-
-impl Naming for Named {
-    fn label(&self, request_ids: &BTreeSet<String>) -> String {
-        let ids: Vec<&str> = request_ids.iter().map(String::as_str).collect();
-        match ids.as_slice() {
-            [] => "without an invocation id".to_owned(),
-            [one] => format!("invocation {one}"),
-            several => format!("invocations {}", several.join(", ")),
-        }
-    }
-
-    fn number(&self, _attributes: &[KeyValue]) -> String {
-        String::new()
-    }
-}
-
-fn service(resource: Option<&Resource>) -> String {
-    let name = resource.and_then(|resource| text_of(&resource.attributes, "service.name"));
-    name.unwrap_or_else(|| "unknown".to_owned())
+/// Returns the items of a scope with their service.
+fn items<T>(
+    resource: Option<&Resource>,
+    scope: Option<InstrumentationScope>,
+    items: Vec<T>,
+) -> impl Iterator<Item = Item<T>> {
+    let service = resource.and_then(|resource| text_of(&resource.attributes, "service.name"));
+    let service = service.unwrap_or_else(|| "unknown".to_owned());
+    let scope = scope.map(|scope| scope.name).unwrap_or_default();
+    let of = move |item| Item { service: service.clone(), scope: scope.clone(), item };
+    items.into_iter().map(of)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-    use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
     use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
 
     fn span(trace: u8, span: u8, scope: &str) -> Incoming {
@@ -379,7 +324,7 @@ mod tests {
         drop(sender);
         let mut out = Vec::new();
         let arguments = OutputArguments::default();
-        let ended = arguments.show_all(&incoming, Writer::default(), &mut Text { out: &mut out });
+        let ended = arguments.show_all(&incoming, Writer::default(), &mut out);
         assert!(ended.unwrap().is_fine());
         let out = String::from_utf8(out).unwrap();
         let seen = out

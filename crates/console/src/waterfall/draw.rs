@@ -38,9 +38,14 @@ pub fn terminal_width() -> usize {
 /// The pieces of a line, each in its style.
 type Line = Vec<(Style, String)>;
 
-/// Writes a trace: its spans with their log records.
-pub fn waterfall(trace: &Waterfall, width: usize, out: &mut dyn Write) -> io::Result<()> {
-    let label = on_one_line(&trace.label);
+/// Writes a trace under this label: its spans with their log records.
+pub fn waterfall(
+    trace: &Waterfall,
+    label: &str,
+    width: usize,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let label = on_one_line(label);
     writeln!(out, "\n{HEADING}Trace {}: {label}{HEADING:#}", trace.trace_id)?;
     for line in lines(trace, width) {
         for (style, text) in line {

@@ -14,7 +14,8 @@ use wire::ids::to_hex;
 #[derive(Default)]
 pub struct Waterfall {
     pub trace_id: String,
-    pub label: String,
+    /// The ids of its invocations.
+    pub invocations: BTreeSet<String>,
     /// The time of its first span, in nanoseconds since the Unix epoch; 0 if it has no span yet.
     pub began: u64,
     /// Milliseconds from its first span to the end of its last.
@@ -54,55 +55,49 @@ pub struct Log {
     pub is_serious: bool,
 }
 
-#[derive(Clone, Copy)]
-pub struct SpanOf<'a> {
-    pub service: &'a str,
-    pub scope: &'a str,
-    pub span: &'a Span,
+/// A span, log record or metric, with its service and scope.
+#[derive(Clone, Debug)]
+pub struct Item<T> {
+    pub service: String,
+    pub scope: String,
+    pub item: T,
 }
 
-#[derive(Clone, Copy)]
-pub struct RecordOf<'a> {
-    pub service: &'a str,
-    pub record: &'a LogRecord,
+/// The spans and log records of one trace.
+#[derive(Default)]
+pub struct Trace<'a> {
+    pub spans: Vec<&'a Item<Span>>,
+    pub records: Vec<&'a Item<LogRecord>>,
 }
 
-/// Names traces by their request ids, and items by their attributes.
-pub trait Naming {
-    fn label(&self, request_ids: &BTreeSet<String>) -> String;
-    fn number(&self, attributes: &[KeyValue]) -> String;
+/// Returns all traces by their ids. Log records without a trace are left out.
+pub fn traces<'a>(
+    spans: &'a [Item<Span>],
+    records: &'a [Item<LogRecord>],
+) -> BTreeMap<&'a [u8], Trace<'a>> {
+    let mut traces: BTreeMap<&[u8], Trace<'_>> = BTreeMap::new();
+    for span in spans {
+        traces.entry(&span.item.trace_id).or_default().spans.push(span);
+    }
+    for record in records.iter().filter(|record| !record.item.trace_id.is_empty()) {
+        traces.entry(&record.item.trace_id).or_default().records.push(record);
+    }
+    traces
 }
 
 /// Returns all traces, ordered by their beginnings.
-pub fn waterfalls(
-    spans: &[SpanOf<'_>],
-    records: &[RecordOf<'_>],
-    naming: &dyn Naming,
-) -> Vec<Waterfall> {
-    let all: AllSpans<'_> = spans.iter().map(|own| (ids_of(own.span), *own)).collect();
-    let mut traces: BTreeMap<&[u8], Trace<'_>> = BTreeMap::new();
-    let new = || Trace { spans: Vec::new(), log_records: Vec::new(), all: &all, naming };
-    for span in spans {
-        traces.entry(&span.span.trace_id).or_insert_with(new).spans.push(*span);
-    }
-    for record in records.iter().filter(|record| !record.record.trace_id.is_empty()) {
-        let trace = traces.entry(&record.record.trace_id).or_insert_with(new);
-        trace.log_records.push(*record);
-    }
-    for trace in traces.values_mut() {
-        trace.log_records.sort_by_key(|record| time_of(record.record));
-    }
-    let mut traces: Vec<_> = traces.into_iter().collect();
-    traces.sort_by_key(|(_, trace)| {
-        trace.spans.iter().map(|span| span.span.start_time_unix_nano).min()
-    });
-    traces.iter().map(|(trace_id, trace)| trace.waterfall(trace_id)).collect()
+pub fn waterfalls(spans: &[Item<Span>], records: &[Item<LogRecord>]) -> Vec<Waterfall> {
+    let all: AllSpans<'_> = spans.iter().map(|own| (ids_of(&own.item), own)).collect();
+    let traces = traces(spans, records).into_iter();
+    let mut waterfalls: Vec<_> =
+        traces.map(|(trace_id, trace)| trace.waterfall(trace_id, &all)).collect();
+    waterfalls.sort_by_key(|trace| trace.began);
+    waterfalls
 }
 
 impl Log {
     /// Uses the attributes as text if the record has no body, like the records of `#[instrument(err)]`.
-    pub fn of(record: RecordOf<'_>, naming: &dyn Naming) -> Self {
-        let RecordOf { service, record } = record;
+    pub fn of(Item { service, item: record, .. }: &Item<LogRecord>) -> Self {
         let mut body = record.body.as_ref().map(text).unwrap_or_default();
         let is_serious = record.severity_number >= SeverityNumber::Warn as i32;
         if body.is_empty() || is_serious {
@@ -118,10 +113,10 @@ impl Log {
             body = parts.collect::<Vec<_>>().join(" ");
         }
         Self {
-            service: service.to_owned(),
+            service: service.clone(),
             level: record.severity_text.clone(),
             body,
-            number: naming.number(&record.attributes),
+            number: number(&record.attributes),
             time: time_of(record),
             is_serious,
         }
@@ -140,48 +135,28 @@ const OF_EACH_RECORD: &[&str] =
     &["code.", "thread.", "faas.", "log.", "aws.", "exception.stacktrace", "demo."];
 
 /// The spans of all traces, by trace id and span id.
-type AllSpans<'a> = BTreeMap<(&'a [u8], &'a [u8]), SpanOf<'a>>;
+type AllSpans<'a> = BTreeMap<(&'a [u8], &'a [u8]), &'a Item<Span>>;
 
 fn ids_of(span: &Span) -> (&[u8], &[u8]) {
     (&span.trace_id, &span.span_id)
 }
 
-struct Trace<'a> {
-    spans: Vec<SpanOf<'a>>,
-    log_records: Vec<RecordOf<'a>>,
-    all: &'a AllSpans<'a>,
-    naming: &'a dyn Naming,
-}
-
 impl Trace<'_> {
-    fn linked(&self, link: &Link) -> String {
-        let trace = to_hex(&link.trace_id);
-        match self.all.get(&(link.trace_id.as_slice(), link.span_id.as_slice())) {
-            Some(SpanOf { service, span, .. }) => {
-                format!("{} of {service}, trace {trace}", span.name)
-            }
-            None => format!("span {}, trace {trace}", to_hex(&link.span_id)),
-        }
-    }
-
-    fn waterfall(&self, trace_id: &[u8]) -> Waterfall {
-        let requests: BTreeSet<String> = self
-            .spans
-            .iter()
-            .filter_map(|span| text_of(&span.span.attributes, INVOCATION_ID))
-            .collect();
+    fn waterfall(mut self, trace_id: &[u8], all: &AllSpans<'_>) -> Waterfall {
+        self.records.sort_by_key(|record| time_of(&record.item));
         let ids: BTreeSet<&[u8]> =
-            self.spans.iter().map(|span| span.span.span_id.as_slice()).collect();
-        let loose = self.log_records.iter();
-        let loose = loose.filter(|record| !ids.contains(record.record.span_id.as_slice()));
+            self.spans.iter().map(|span| span.item.span_id.as_slice()).collect();
+        let loose = self.records.iter();
+        let loose = loose.filter(|record| !ids.contains(record.item.span_id.as_slice()));
+        let invocation = |span: &&Item<Span>| text_of(&span.item.attributes, INVOCATION_ID);
         let (began, end) = self.bounds();
         Waterfall {
             trace_id: to_hex(trace_id),
-            label: self.naming.label(&requests),
+            invocations: self.spans.iter().filter_map(invocation).collect(),
             began,
             millis: millis_between(began, end),
-            loose: loose.map(|record| Log::of(*record, self.naming)).collect(),
-            rows: self.rows(&ids),
+            loose: loose.map(|record| Log::of(record)).collect(),
+            rows: self.rows(&ids, all),
         }
     }
 
@@ -189,38 +164,44 @@ impl Trace<'_> {
     ///
     /// Every span gets one row, whatever its ids are. If parents form a circle, its first span becomes a root. If an id
     /// occurs twice, the first span has the children and the log records.
-    fn rows(&self, ids: &BTreeSet<&[u8]>) -> Vec<Row> {
+    fn rows(&self, ids: &BTreeSet<&[u8]>, all: &AllSpans<'_>) -> Vec<Row> {
         let (start, end) = self.bounds();
         let mut spans = self.spans.clone();
-        spans.sort_by_key(|span| span.span.start_time_unix_nano);
+        spans.sort_by_key(|span| span.item.start_time_unix_nano);
         // The latest first, because the stack below returns the last first.
         let mut children: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
         for (place, span) in spans.iter().enumerate().rev() {
-            children.entry(&span.span.parent_span_id).or_default().push(place);
+            children.entry(&span.item.parent_span_id).or_default().push(place);
         }
         let mut logs: BTreeMap<&[u8], Vec<Log>> = BTreeMap::new();
-        for record in &self.log_records {
-            let log = Log::of(*record, self.naming);
-            logs.entry(&record.record.span_id).or_default().push(log);
+        for record in &self.records {
+            logs.entry(&record.item.span_id).or_default().push(Log::of(record));
         }
-        let is_root = |span: &SpanOf<'_>| !ids.contains(span.span.parent_span_id.as_slice());
+        let is_root = |span: &Item<Span>| !ids.contains(span.item.parent_span_id.as_slice());
         let places = spans.iter().enumerate();
         let roots = places.filter(|(_, span)| is_root(span)).map(|(place, _)| (place, ""));
         let others = (0..spans.len()).map(|place| (place, "its parents form a circle"));
         let roots: Vec<_> = roots.chain(others).collect();
-        let mut left: Vec<Option<SpanOf<'_>>> = spans.into_iter().map(Some).collect();
+        let mut left: Vec<Option<&Item<Span>>> = spans.into_iter().map(Some).collect();
         let mut rows = Vec::with_capacity(left.len());
         for (root, why_root) in roots {
-            let mut waiting: Vec<(usize, Option<SpanOf<'_>>, usize)> = vec![(root, None, 0)];
+            let mut waiting: Vec<(usize, Option<&Item<Span>>, usize)> = vec![(root, None, 0)];
             while let Some((place, parent, depth)) = waiting.pop() {
                 let Some(found) = left.get_mut(place).and_then(Option::take) else { continue };
-                let span = found.span;
+                let span = &found.item;
                 rows.push(Row {
-                    logs: logs.remove(span.span_id.as_slice()).unwrap_or_default(),
+                    depth,
+                    service: found.service.clone(),
+                    name: span.name.clone(),
+                    from: share(span.start_time_unix_nano, start, end),
+                    to: share(span.end_time_unix_nano, start, end),
+                    millis: millis(span),
+                    has_failed: has_failed(span),
+                    why_failed: why_failed(span),
+                    number: number(&span.attributes),
                     remark: parent.map_or(why_root, |parent| remark(found, parent)),
-                    number: self.naming.number(&span.attributes),
-                    links: span.links.iter().map(|link| self.linked(link)).collect(),
-                    ..Row::of(found, depth, start, end)
+                    links: span.links.iter().map(|link| linked(link, all)).collect(),
+                    logs: logs.remove(span.span_id.as_slice()).unwrap_or_default(),
                 });
                 let below = children.remove(span.span_id.as_slice()).unwrap_or_default();
                 waiting.extend(below.into_iter().map(|child| (child, Some(found), depth + 1)));
@@ -230,41 +211,32 @@ impl Trace<'_> {
     }
 
     fn bounds(&self) -> (u64, u64) {
-        let spans = || self.spans.iter().map(|span| span.span);
+        let spans = || self.spans.iter().map(|span| &span.item);
         let start = spans().map(|span| span.start_time_unix_nano).min().unwrap_or(0);
         let end = spans().map(|span| span.end_time_unix_nano).max().unwrap_or(start);
         (start, end)
     }
 }
 
-impl Row {
-    #[expect(clippy::cast_precision_loss, reason = "numbers for the eye")]
-    fn of(found: SpanOf<'_>, depth: usize, start: u64, end: u64) -> Self {
-        let span = found.span;
-        let length = end.saturating_sub(start).max(1) as f64;
-        let at = |time: u64| time.saturating_sub(start) as f64 / length;
-        Self {
-            depth,
-            service: found.service.to_owned(),
-            name: span.name.clone(),
-            from: at(span.start_time_unix_nano),
-            to: at(span.end_time_unix_nano),
-            millis: millis(span),
-            has_failed: has_failed(span),
-            why_failed: why_failed(span),
-            number: String::new(),
-            remark: "",
-            links: Vec::new(),
-            logs: Vec::new(),
-        }
+/// Returns the place of a time between the start and the end of its trace, as a fraction.
+#[expect(clippy::cast_precision_loss, reason = "numbers for the eye")]
+fn share(time: u64, start: u64, end: u64) -> f64 {
+    time.saturating_sub(start) as f64 / end.saturating_sub(start).max(1) as f64
+}
+
+fn linked(link: &Link, all: &AllSpans<'_>) -> String {
+    let trace = to_hex(&link.trace_id);
+    match all.get(&(link.trace_id.as_slice(), link.span_id.as_slice())) {
+        Some(Item { service, item, .. }) => format!("{} of {service}, trace {trace}", item.name),
+        None => format!("span {}, trace {trace}", to_hex(&link.span_id)),
     }
 }
 
 /// Explains why a span exceeds its parent, which readers do not expect.
-fn remark(span: SpanOf<'_>, parent: SpanOf<'_>) -> &'static str {
-    let is_within = span.span.start_time_unix_nano >= parent.span.start_time_unix_nano
-        && span.span.end_time_unix_nano <= parent.span.end_time_unix_nano;
-    match (is_within, span.scope) {
+fn remark(span: &Item<Span>, parent: &Item<Span>) -> &'static str {
+    let is_within = span.item.start_time_unix_nano >= parent.item.start_time_unix_nano
+        && span.item.end_time_unix_nano <= parent.item.end_time_unix_nano;
+    match (is_within, span.scope.as_str()) {
         (true, _) => "",
         (false, PLATFORM_SCOPE) => "Lambda's own time, including the handler",
         (false, _) => "exceeds its parent",
@@ -276,6 +248,12 @@ pub const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
 pub const EXTENSION_SCOPE: &str = "lambda-otlp/extension";
 pub const FORWARDER_SCOPE: &str = "lambda-otlp/forwarder";
 pub const INVOCATION_ID: &str = "faas.invocation_id";
+/// The number of an item of the demo.
+pub const NUMBER: &str = "demo.number";
+
+fn number(attributes: &[KeyValue]) -> String {
+    text_of(attributes, NUMBER).map_or_else(String::new, |number| format!("#{number}"))
+}
 
 pub fn text_of(attributes: &[KeyValue], key: &str) -> Option<String> {
     attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref().map(text)

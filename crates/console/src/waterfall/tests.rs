@@ -2,18 +2,6 @@ use super::*;
 use opentelemetry_proto::tonic::trace::v1::Status;
 use platform::string_attribute;
 
-struct Unnamed;
-
-impl Naming for Unnamed {
-    fn label(&self, _: &BTreeSet<String>) -> String {
-        String::new()
-    }
-
-    fn number(&self, _: &[KeyValue]) -> String {
-        String::new()
-    }
-}
-
 fn span(id: u8, parent: Option<u8>, start: u64) -> Span {
     Span {
         trace_id: vec![1; 16],
@@ -26,6 +14,10 @@ fn span(id: u8, parent: Option<u8>, start: u64) -> Span {
     }
 }
 
+fn item<T>(item: T) -> Item<T> {
+    Item { service: "s".to_owned(), scope: String::new(), item }
+}
+
 fn check(spans: &[Span], expected: &[&str]) {
     let record = |span: &Span| LogRecord {
         trace_id: span.trace_id.clone(),
@@ -33,10 +25,9 @@ fn check(spans: &[Span], expected: &[&str]) {
         ..LogRecord::default()
     };
     let records: Vec<LogRecord> = spans.iter().map(record).collect();
-    let of = |span| SpanOf { service: "s", scope: "", span };
-    let spans: Vec<_> = spans.iter().map(of).collect();
-    let records: Vec<_> = records.iter().map(|record| RecordOf { service: "s", record }).collect();
-    let traces = waterfalls(&spans, &records, &Unnamed);
+    let spans: Vec<_> = spans.iter().cloned().map(item).collect();
+    let records: Vec<_> = records.into_iter().map(item).collect();
+    let traces = waterfalls(&spans, &records);
     let rows = traces.iter().flat_map(|trace| &trace.rows).map(|row| {
         let Row { name, depth, logs, remark, .. } = row;
         format!("{depth} {name} {} {remark}", logs.len()).trim_end().to_owned()
@@ -59,9 +50,8 @@ fn records_are_ordered_by_time() {
         observed_time_unix_nano: observed,
         ..LogRecord::default()
     };
-    let (records, root) = ([record(7, 9), record(0, 5), record(6, 9)], span(1, None, 0));
-    let records: Vec<_> = records.iter().map(|record| RecordOf { service: "s", record }).collect();
-    let traces = waterfalls(&[SpanOf { service: "s", scope: "", span: &root }], &records, &Unnamed);
+    let records = [record(7, 9), record(0, 5), record(6, 9)].map(item);
+    let traces = waterfalls(&[item(span(1, None, 0))], &records);
     let times: Vec<u64> = traces[0].rows[0].logs.iter().map(|log| log.time).collect();
     assert_eq!(times, [5, 6, 7]);
 }
@@ -91,17 +81,17 @@ fn a_record_without_a_body_shows_its_attributes() {
         ..KeyValue::default()
     };
     let attributes = vec![said, at];
-    let mut record = LogRecord { attributes, ..LogRecord::default() };
-    let body = |record: &LogRecord| Log::of(RecordOf { service: "s", record }, &Unnamed).body;
-    assert_eq!(body(&record), "error=expected an id at=[3, 3]");
-    record.body = Some(AnyValue { value: Some(Value::StringValue("order refused".to_owned())) });
-    assert_eq!(body(&record), "order refused");
+    let mut record = item(LogRecord { attributes, ..LogRecord::default() });
+    assert_eq!(Log::of(&record).body, "error=expected an id at=[3, 3]");
+    let refused = Value::StringValue("order refused".to_owned());
+    record.item.body = Some(AnyValue { value: Some(refused) });
+    assert_eq!(Log::of(&record).body, "order refused");
 }
 
 /// A trace drawn at this width, without colours.
 fn drawn(trace: &Waterfall, width: usize) -> String {
     let mut drawn = Vec::new();
-    draw::waterfall(trace, width, &mut drawn).unwrap();
+    draw::waterfall(trace, "", width, &mut drawn).unwrap();
     anstream::adapter::strip_str(&String::from_utf8(drawn).unwrap()).to_string()
 }
 
@@ -111,8 +101,7 @@ fn check_failed(status: Status, error_type: Option<&str>, expected: &str) {
     let error_type = error_type.map(|text| string_attribute("error.type", text));
     let attributes = error_type.into_iter().collect();
     let span = Span { status: Some(status), attributes, ..span(1, None, 0) };
-    let of = SpanOf { service: "s", scope: "", span: &span };
-    let drawn = drawn(&waterfalls(&[of], &[], &Unnamed)[0], 100);
+    let drawn = drawn(&waterfalls(&[item(span)], &[])[0], 100);
     let lines = drawn.lines().skip(2).map(|line| line.split(" 1 ").next().unwrap().trim());
     assert_eq!(lines.collect::<Vec<_>>(), expected.lines().collect::<Vec<_>>(), "{drawn}");
 }
@@ -133,23 +122,19 @@ fn a_failed_span_shows_its_error() {
 
 #[test]
 fn deep_nesting_does_not_widen_the_waterfall() {
-    let span = span(1, None, 0);
-    let log = Log {
-        service: String::new(),
-        level: "INFO".to_owned(),
-        body: "stored".to_owned(),
-        number: String::new(),
-        time: 0,
-        is_serious: false,
+    let id = |depth: u32| [0x0101_0101, depth].map(u32::to_be_bytes).concat();
+    let deep = |depth| Span {
+        span_id: id(depth),
+        parent_span_id: id(depth - 1),
+        links: vec![Link::default()],
+        ..span(1, None, 0)
     };
-    let row = Row {
-        links: vec!["reserve".to_owned()],
-        logs: vec![log],
-        ..Row::of(SpanOf { service: "s", scope: "", span: &span }, 40_000, 0, 1)
-    };
-    let trace = Waterfall { rows: vec![row], ..Waterfall::default() };
-    let drawn = drawn(&trace, 100);
-    assert!(drawn.len() < 1000, "{} bytes", drawn.len());
+    let spans: Vec<_> = (1..=3000).map(|depth| item(deep(depth))).collect();
+    let record = LogRecord { trace_id: vec![1; 16], span_id: id(3000), ..LogRecord::default() };
+    let trace = &waterfalls(&spans, &[item(record)])[0];
+    assert_eq!(trace.rows[2999].depth, 2999);
+    let drawn = drawn(trace, 100);
+    assert!(drawn.lines().skip(2).all(|line| line.chars().count() <= 100), "{drawn}");
 }
 
 #[test]
@@ -159,7 +144,7 @@ fn a_trace_fits_terminals_of_40_to_200_columns() {
     let root = Span { end_time_unix_nano: begin + 12_345_678, ..span(1, None, begin) };
     let below =
         Span { name: "reserve item".repeat(20), status: Some(failed), ..span(2, Some(1), begin) };
-    let of = |span, service| SpanOf { service, scope: "", span };
+    let of = |item, service: &str| Item { service: service.to_owned(), ..self::item(item) };
     let record = LogRecord {
         trace_id: vec![1; 16],
         span_id: vec![2; 8],
@@ -168,9 +153,8 @@ fn a_trace_fits_terminals_of_40_to_200_columns() {
         body: Some(platform::string_attribute("", "sold out ".repeat(50)).value.unwrap()),
         ..LogRecord::default()
     };
-    let records = [RecordOf { service: "orders", record: &record }];
-    let spans = [of(&root, "shop"), of(&below, "orders")];
-    let trace = &waterfalls(&spans, &records, &Unnamed)[0];
+    let spans = [of(root, "shop"), of(below, "orders")];
+    let trace = &waterfalls(&spans, &[item(record)])[0];
     for (asked, width) in [(0, 38), (40, 40), (80, 80), (120, 120), (200, 200), (999, 200)] {
         let drawn = drawn(trace, asked);
         let lines: Vec<&str> = drawn.lines().skip(2).collect();
