@@ -198,32 +198,62 @@ impl<'a> Redrive<'a> {
             }
             found.truncate(self.limit - seen);
             seen += found.len();
-            let sending: Vec<Sending> =
-                found.into_iter().filter_map(|found| self.decide(found, summary)).collect();
-            if sending.is_empty() || self.dry_run {
-                for letter in &sending {
-                    summary.note(LetterFate::Redriven, &letter.reason, letter.items);
+            let from = &*store;
+            let letters = join_all(found.into_iter().map(|found| self.redrive(from, found))).await;
+            let is_sent = |it: &Fated| matches!(it.fate, LetterFate::Redriven | LetterFate::Twice);
+            if letters.iter().any(is_sent) {
+                failed_rounds = 0;
+            } else if let Some(failed) = letters.iter().find(|it| it.fate == LetterFate::Failed) {
+                failed_rounds += 1;
+                if failed_rounds == MOST_FAILED_ROUNDS {
+                    let why = format!("the retry queue accepts no messages: {}", failed.reason);
+                    summary.stopped = Some(why);
                 }
-                continue;
             }
-            let results = join_all(sending.iter().map(|letter| self.send(letter))).await;
-            let is_any_sent = results.iter().any(Result::is_ok);
-            let error = results.iter().find_map(|result| result.as_ref().err());
-            let stopped =
-                error.map(|error| format!("the retry queue accepts no messages: {error}"));
-            settle(store, sending, results, summary).await;
-            failed_rounds = if is_any_sent { 0 } else { failed_rounds + 1 };
-            if failed_rounds == MOST_FAILED_ROUNDS {
-                summary.stopped = stopped;
+            for Fated { fate, reason, items } in &letters {
+                summary.note(*fate, reason, *items);
+            }
+            if summary.stopped.is_some() {
                 break;
             }
         }
         Ok(())
     }
 
+    /// Sends a letter, removes it after the retry queue has accepted it, and returns its fate.
+    async fn redrive<S: Store>(&self, store: &S, Found { name, letter }: Found) -> Fated {
+        let unreadable = |error: anyhow::Error| Fated {
+            fate: LetterFate::Unreadable,
+            reason: format!("{error:#}"),
+            items: 1,
+        };
+        let letter = match letter {
+            Ok(letter) => letter,
+            Err(error) => return unreadable(error),
+        };
+        let (reason, items) = (letter.reason.clone(), letter.items);
+        if let Some(why) = self.filters.skip(&letter) {
+            return Fated { fate: LetterFate::Skipped, reason: why.to_owned(), items };
+        }
+        let messages = match letter.into_messages(self.now_unix_nano) {
+            Ok(messages) => messages,
+            Err(error) => return unreadable(error),
+        };
+        if self.dry_run {
+            return Fated { fate: LetterFate::Redriven, reason, items };
+        }
+        if let Err(error) = self.send(&messages).await {
+            return Fated { fate: LetterFate::Failed, reason: error.to_string(), items };
+        }
+        match store.remove(&name).await {
+            Ok(()) => Fated { fate: LetterFate::Redriven, reason, items },
+            Err(error) => Fated { fate: LetterFate::Twice, reason: format!("{error:#}"), items },
+        }
+    }
+
     /// Sends all messages of a letter.
-    async fn send(&self, letter: &Sending) -> anyhow::Result<()> {
-        for message in &letter.messages {
+    async fn send(&self, messages: &[Message]) -> anyhow::Result<()> {
+        for message in messages {
             let request = self.retry_queue.send_message().queue_url(self.to);
             let sent = request.message_body(&message.body).send().await;
             sent.map_err(|error| match error.raw_response() {
@@ -233,57 +263,12 @@ impl<'a> Redrive<'a> {
         }
         Ok(())
     }
-
-    /// Returns the letter if it is to be sent, and otherwise counts its fate.
-    fn decide(&self, found: Found, summary: &mut Summary) -> Option<Sending> {
-        let unreadable = |error: anyhow::Error| (LetterFate::Unreadable, format!("{error:#}"), 1);
-        let decided = found.letter.map_err(unreadable).and_then(|letter| {
-            let (reason, items) = (letter.reason.clone(), letter.items);
-            if let Some(why) = self.filters.skip(&letter) {
-                return Err((LetterFate::Skipped, why.to_owned(), items));
-            }
-            let messages = letter.into_messages(self.now_unix_nano).map_err(unreadable)?;
-            Ok(Sending { name: found.name, reason, items, messages })
-        });
-        match decided {
-            Ok(sending) => Some(sending),
-            Err((fate, reason, items)) => {
-                summary.note(fate, &reason, items);
-                None
-            }
-        }
-    }
 }
 
-struct Sending {
-    name: String,
+struct Fated {
+    fate: LetterFate,
     reason: String,
     items: usize,
-    messages: Vec<Message>,
-}
-
-/// Removes accepted letters, and counts the fate of each.
-async fn settle<S: Store>(
-    store: &mut S,
-    letters: Vec<Sending>,
-    results: Vec<anyhow::Result<()>>,
-    summary: &mut Summary,
-) {
-    let mut taken = Vec::new();
-    for (letter, result) in letters.into_iter().zip(results) {
-        match result {
-            Ok(()) => taken.push(letter),
-            Err(error) => summary.note(LetterFate::Failed, &error.to_string(), letter.items),
-        }
-    }
-    let names: Vec<String> = taken.iter().map(|letter| letter.name.clone()).collect();
-    let removed = store.remove(&names).await;
-    for (letter, removed) in taken.into_iter().zip(removed) {
-        match removed {
-            Ok(()) => summary.note(LetterFate::Redriven, &letter.reason, letter.items),
-            Err(error) => summary.note(LetterFate::Twice, &format!("{error:#}"), letter.items),
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

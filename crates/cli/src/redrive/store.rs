@@ -4,6 +4,7 @@ use super::letter::Letter;
 use crate::aws::explain;
 use anyhow::{Context as _, anyhow, ensure};
 use futures_util::future::join_all;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ pub(crate) trait Store {
     /// Returns the next letters; none at the end.
     async fn next(&mut self) -> anyhow::Result<Vec<Found>>;
 
-    async fn remove(&mut self, names: &[String]) -> Vec<anyhow::Result<()>>;
+    async fn remove(&self, name: &str) -> anyhow::Result<()>;
 
     /// Makes the remaining letters visible to other readers.
     async fn release(&mut self) -> anyhow::Result<()>;
@@ -36,12 +37,12 @@ pub(crate) struct DeadLetterQueue {
     client: aws_sdk_sqs::Client,
     url: String,
     /// The newest receipts of the hidden messages by message id; `None` for removed ones.
-    receipts: HashMap<String, Option<String>>,
+    receipts: RefCell<HashMap<String, Option<String>>>,
 }
 
 impl DeadLetterQueue {
     pub(crate) fn new(client: aws_sdk_sqs::Client, url: String) -> Self {
-        Self { client, url, receipts: HashMap::new() }
+        Self { client, url, receipts: RefCell::default() }
     }
 }
 
@@ -63,7 +64,7 @@ impl Store for DeadLetterQueue {
                 };
                 // The message was hidden for too long and is received again. Its fate is known; only the newest receipt
                 // is valid.
-                if self.receipts.insert(id.clone(), Some(receipt)).is_some() {
+                if self.receipts.get_mut().insert(id.clone(), Some(receipt)).is_some() {
                     continue;
                 }
                 let letter = Letter::from_message(message.body.as_deref().unwrap_or_default());
@@ -74,7 +75,7 @@ impl Store for DeadLetterQueue {
             }
             empty_answers += 1;
         }
-        let hidden = self.receipts.values().flatten().count();
+        let hidden = self.receipts.get_mut().values().flatten().count();
         ensure!(
             hidden < MOST_HIDDEN,
             "{}: {hidden} messages are hidden, and SQS hides no more at a time: run the command again in 10 minutes",
@@ -83,25 +84,17 @@ impl Store for DeadLetterQueue {
         Ok(Vec::new())
     }
 
-    async fn remove(&mut self, names: &[String]) -> Vec<anyhow::Result<()>> {
-        let receipts = &self.receipts;
-        let delete = |name: &String| {
-            let receipt = receipts.get(name).cloned().flatten();
-            let request = self.client.delete_message().queue_url(&self.url);
-            let request = request.set_receipt_handle(receipt).send();
-            async { request.await.map(drop).map_err(|error| explain(&error)) }
-        };
-        let results = join_all(names.iter().map(delete)).await;
-        for name in names {
-            // A message that could not be deleted stays hidden, because another reader would send it twice.
-            self.receipts.insert(name.clone(), None);
-        }
-        results
+    async fn remove(&self, name: &str) -> anyhow::Result<()> {
+        // A message that cannot be deleted stays hidden, because another reader would send it twice.
+        let receipt = self.receipts.borrow_mut().insert(name.to_owned(), None).flatten();
+        let request = self.client.delete_message().queue_url(&self.url);
+        let removed = request.set_receipt_handle(receipt).send().await;
+        removed.map(drop).map_err(|error| explain(&error))
     }
 
     async fn release(&mut self) -> anyhow::Result<()> {
         let hidden: Vec<String> =
-            self.receipts.drain().filter_map(|(_, receipt)| receipt).collect();
+            self.receipts.get_mut().drain().filter_map(|(_, receipt)| receipt).collect();
         for receipts in hidden.chunks(10) {
             let show = |receipt: &String| {
                 let request = self.client.change_message_visibility().queue_url(&self.url);
@@ -162,12 +155,9 @@ impl Store for Bucket {
         Ok(found)
     }
 
-    async fn remove(&mut self, names: &[String]) -> Vec<anyhow::Result<()>> {
-        let delete = |key: &String| {
-            let request = self.client.delete_object().bucket(&self.name).key(key).send();
-            async { request.await.map(drop).map_err(|error| explain(&error)) }
-        };
-        join_all(names.iter().map(delete)).await
+    async fn remove(&self, name: &str) -> anyhow::Result<()> {
+        let removed = self.client.delete_object().bucket(&self.name).key(name).send().await;
+        removed.map(drop).map_err(|error| explain(&error))
     }
 
     async fn release(&mut self) -> anyhow::Result<()> {

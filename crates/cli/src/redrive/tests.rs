@@ -6,6 +6,7 @@ use forwarder::{Content, LogEventRange, MAX_MESSAGE_BYTES, Origin, Parked};
 use local_lambda::queue::{Queue, QueueResponse, QueueServer};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::json;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use subscriber::LoggedLine;
@@ -218,7 +219,7 @@ async fn messages_beyond_the_limit_become_visible_again() {
 /// A bucket in memory.
 #[derive(Default)]
 struct Objects {
-    objects: BTreeMap<String, Vec<u8>>,
+    objects: RefCell<BTreeMap<String, Vec<u8>>>,
     is_seen: bool,
 }
 
@@ -231,11 +232,11 @@ impl Store for Objects {
             name: name.clone(),
             letter: Letter::from_record(json),
         };
-        Ok(self.objects.iter().map(found).collect())
+        Ok(self.objects.get_mut().iter().map(found).collect())
     }
 
-    async fn remove(&mut self, names: &[String]) -> Vec<anyhow::Result<()>> {
-        names.iter().map(|name| self.objects.remove(name).map(drop).context("gone")).collect()
+    async fn remove(&self, name: &str) -> anyhow::Result<()> {
+        self.objects.borrow_mut().remove(name).map(drop).context("gone")
     }
 
     async fn release(&mut self) -> anyhow::Result<()> {
@@ -250,13 +251,13 @@ async fn redrive_objects(answers: &[QueueResponse]) -> (usize, Vec<String>, [usi
     let mut store = Objects::default();
     for (name, event) in [("large", awslogs(130, 8000)), ("small", awslogs(1, 1))] {
         let record = json!({ "requestPayload": event }).to_string();
-        store.objects.insert(name.to_owned(), record.into_bytes());
+        store.objects.get_mut().insert(name.to_owned(), record.into_bytes());
     }
     let (aws, arguments) = (at(&retry), arguments(&retry.queue_url(), &["--yes"]));
     let to = arguments.to.clone().unwrap();
     let redrive = Redrive::new(&arguments, &to, &aws);
     let summary = redrive.all(&mut store).await.unwrap();
-    (retry.queue().len(), store.objects.into_keys().collect(), fates(&summary))
+    (retry.queue().len(), store.objects.into_inner().into_keys().collect(), fates(&summary))
 }
 
 #[tokio::test]
