@@ -3,6 +3,7 @@
 use crate::forward::invocation_at;
 use crate::shown::Incoming;
 use anyhow::Context as _;
+use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
 use backend::Outcome;
 use forwarder::{
     Config, Event, Export, Forwarder, IngestPolicy, InvocationContext, LogEvent, NoQueue, Options,
@@ -109,6 +110,14 @@ impl Export for Kept {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(request);
         outcome
     }
+}
+
+/// Returns the log stream and the log event that CloudWatch Logs describes.
+pub(crate) fn log_event(event: FilteredLogEvent) -> (String, LogEvent) {
+    let id = event.event_id.unwrap_or_default();
+    let timestamp_ms = event.timestamp.unwrap_or_default();
+    let message = event.message.unwrap_or_default();
+    (event.log_stream_name.unwrap_or_default(), LogEvent { id, timestamp_ms, message })
 }
 
 /// Log events of a log group by stream, as a subscription delivers them.

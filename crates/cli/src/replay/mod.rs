@@ -13,7 +13,7 @@ use console::time_arguments::{self, TimeArgument};
 use forwarder::{Config, IngestPolicy, OldRecords};
 use plan::{Checkpoint, time_text};
 use run::{LogGroup, Replay, Replayed};
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -129,7 +129,6 @@ async fn through(
         rate: arguments.rate,
         observed_unix_nano,
         stop: Arc::default(),
-        shows_progress: !arguments.json && io::stderr().is_terminal(),
     };
     let stop = Arc::clone(&replay.stop);
     tokio::spawn(async move {

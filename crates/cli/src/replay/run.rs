@@ -2,7 +2,7 @@
 
 use crate::aws::explain;
 use crate::forward::{invocation_at, print_problems};
-use crate::log_events::{Gathered, StreamEvents, StreamOf};
+use crate::log_events::{Gathered, StreamEvents, StreamOf, log_event};
 use crate::replay::plan::{Checkpoint, slices};
 use anyhow::Context as _;
 use forwarder::{Export, Forwarder, Ledger, LogEvent, NoQueue};
@@ -23,7 +23,6 @@ pub(crate) struct Replay<'a> {
     pub(crate) rate: Option<u32>,
     pub(crate) observed_unix_nano: u64,
     pub(crate) stop: Arc<AtomicBool>,
-    pub(crate) shows_progress: bool,
 }
 
 #[derive(Debug)]
@@ -45,7 +44,7 @@ impl Replay<'_> {
         forwarder: &Forwarder<E, NoQueue>,
         checkpoint: Checkpoint,
     ) -> anyhow::Result<Replayed> {
-        let (from_ms, to_ms) = (checkpoint.from_ms, checkpoint.to_ms);
+        let to_ms = checkpoint.to_ms;
         let ledger = Ledger::default();
         let mut replayed =
             Replayed { ledger, bytes: 0, requests: 0, checkpoint, is_complete: true };
@@ -96,10 +95,6 @@ impl Replay<'_> {
             let done = if end == to_ms { to_ms } else { end - LINE_MS };
             replayed.checkpoint.done_before_ms = done.max(replayed.checkpoint.done_before_ms);
             self.save(&replayed)?;
-            if self.shows_progress {
-                let percent = (done - from_ms).saturating_mul(100) / (to_ms - from_ms);
-                eprintln!("{percent:>3}%  {} log events", replayed.ledger.events);
-            }
         }
         Ok(replayed)
     }
@@ -167,14 +162,7 @@ impl History for LogGroup {
         let request = request.start_time(from_ms).end_time(to_ms - 1).set_next_token(next).send();
         let output = request.await.map_err(|error| explain(&error));
         let output = output.with_context(|| format!("cannot read log group {}", self.name))?;
-        let events = output.events.unwrap_or_default().into_iter().map(|event| {
-            let log_event = LogEvent {
-                id: event.event_id.unwrap_or_default(),
-                timestamp_ms: event.timestamp.unwrap_or_default(),
-                message: event.message.unwrap_or_default(),
-            };
-            (event.log_stream_name.unwrap_or_default(), log_event)
-        });
+        let events = output.events.unwrap_or_default().into_iter().map(log_event);
         Ok((events.collect(), output.next_token))
     }
 }
@@ -253,7 +241,6 @@ mod tests {
             rate: None,
             observed_unix_nano: 1,
             stop: Arc::default(),
-            shows_progress: false,
         };
         replay.run(&mut Seconds(end_ms), &forwarder, checkpoint).await
     }

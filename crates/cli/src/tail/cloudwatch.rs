@@ -3,7 +3,7 @@
 
 use super::{Arguments, MOST_WAITING};
 use crate::aws::{self, explain};
-use crate::log_events::{Converter, Gathered, StreamOf};
+use crate::log_events::{Converter, Gathered, StreamOf, log_event};
 use crate::shown::Incoming;
 use anyhow::{Context as _, bail};
 use aws_config::SdkConfig;
@@ -11,7 +11,6 @@ use aws_config::retry::RetryConfig;
 use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::error::SdkError;
 use console::time_arguments::{TimeArgument, now_unix_nano};
-use forwarder::LogEvent;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
@@ -138,12 +137,9 @@ impl Group {
                 page => page.map_err(|error| explain(&error))?,
             };
             for event in page.events.unwrap_or_default() {
-                let id = event.event_id.unwrap_or_default();
-                let timestamp_ms = event.timestamp.unwrap_or_default();
-                if self.known.insert(id.clone(), timestamp_ms).is_none() {
-                    let message = event.message.unwrap_or_default();
-                    let stream = event.log_stream_name.unwrap_or_default();
-                    self.gathered.add(stream, LogEvent { id, timestamp_ms, message });
+                let (stream, event) = log_event(event);
+                if self.known.insert(event.id.clone(), event.timestamp_ms).is_none() {
+                    self.gathered.add(stream, event);
                 }
             }
         }
