@@ -46,9 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let mut summaries = Vec::new();
     for file in files {
-        let requests_to: Option<&mut dyn Write> =
-            if arguments.summary { None } else { Some(&mut out) };
-        summaries.push(decode_file(file, arguments.writer.clone(), requests_to)?);
+        summaries.push(decode_file(file, arguments, &mut out)?);
     }
     if arguments.summary {
         for summary in &summaries {
@@ -66,14 +64,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if undecodable { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn decode_file(
-    file: &str,
-    writer: Writer,
-    mut requests_to: Option<&mut dyn Write>,
-) -> anyhow::Result<Summary> {
+/// Counts the requests of a file, and prints them unless there will be a summary.
+fn decode_file(file: &str, arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Summary> {
     let mut input = open(file)?;
     let mut summary = Summary { file: file.to_owned(), ..Summary::default() };
-    let mut joining = Joining::new(writer);
+    let mut joining = Joining::new(arguments.writer.clone());
     for number in 1usize.. {
         let (found, is_end) =
             match next_line(&mut input).with_context(|| format!("cannot read {file}"))? {
@@ -90,7 +85,12 @@ fn decode_file(
             };
         for (number, found) in found {
             if let Found::Otlp(reading) = found {
-                summary.add(number, &reading, &mut requests_to)?;
+                if !arguments.summary {
+                    for request in &reading.decoded {
+                        writeln!(out, "{}", request.to_json())?;
+                    }
+                }
+                summary.add(number, &reading);
             }
         }
         if is_end {
@@ -102,16 +102,8 @@ fn decode_file(
 }
 
 impl Summary {
-    fn add(
-        &mut self,
-        number: usize,
-        reading: &LineReading,
-        requests_to: &mut Option<&mut dyn Write>,
-    ) -> anyhow::Result<()> {
+    fn add(&mut self, number: usize, reading: &LineReading) {
         for request in &reading.decoded {
-            if let Some(out) = requests_to {
-                writeln!(out, "{}", request.to_json())?;
-            }
             self.requests += 1;
             match request.kind() {
                 SignalKind::Traces => self.spans += request.items(),
@@ -127,6 +119,5 @@ impl Summary {
                 self.file, undecodable.bytes, undecodable.sha256
             );
         }
-        Ok(())
     }
 }

@@ -52,8 +52,9 @@ impl Session {
             let observer = Arc::clone(&logs);
             lambda.observe_logs(move |event| observer.take(event));
             lambda.create_function(spec)?;
+            let has_failed = AtomicBool::new(false);
             let (name, timeout) = (arguments.name.clone(), arguments.timeout);
-            let function = Arc::new(Function::new(name, timeout, lambda, logs));
+            let function = Arc::new(Function { name, logs, timeout, lambda, has_failed });
             let server = match arguments.http {
                 Some(port) => {
                     let server = http::serve(port, &function).await;
@@ -156,10 +157,6 @@ pub(super) struct Function {
 }
 
 impl Function {
-    pub(super) fn new(name: String, timeout: Duration, lambda: Lambda, logs: Arc<Logs>) -> Self {
-        Self { name, logs, timeout, lambda, has_failed: AtomicBool::new(false) }
-    }
-
     /// Invokes the function, and shows its telemetry and result. Returns `None` if the event is invalid.
     pub(super) async fn invoke(&self, event: &[u8]) -> Option<InvocationResult> {
         let invocation = match self.lambda.invoke(&self.name, event).await {

@@ -105,7 +105,7 @@ async fn read_back(reach: &Reach, kind: SignalKind, canary: &Canary, deadline: I
             REQUEST_TIMEOUT,
         );
         let problem = match asked.await {
-            Ok(answer) if answer.status == 200 && hits(&answer.body) > 0 => {
+            Ok(answer) if answer.status == 200 && length(&answer.body, "hits") > 0 => {
                 let millis = begun.elapsed().as_millis();
                 let text =
                     format!("{kind}: accepted, and found in stream {stream} after {millis} ms");
@@ -128,9 +128,10 @@ async fn read_back(reach: &Reach, kind: SignalKind, canary: &Canary, deadline: I
     }
 }
 
-fn hits(body: &[u8]) -> usize {
+/// Returns the length of a list in an answer.
+fn length(body: &[u8], list: &str) -> usize {
     let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    body.get("hits").and_then(serde_json::Value::as_array).map_or(0, Vec::len)
+    body.get(list).and_then(serde_json::Value::as_array).map_or(0, Vec::len)
 }
 
 // Checks whether OpenObserve's streams have nearly more columns than a search shows.
@@ -163,7 +164,7 @@ pub(super) async fn check_columns(reach: &Reach) -> Vec<Check> {
         if let Ok(answer) = asked.await
             && answer.status == 200
         {
-            let columns = columns(&answer.body);
+            let columns = length(&answer.body, "schema");
             if columns >= MANY {
                 let text = format!(
                     "{kind}: stream {stream} has {columns} columns, and a search shows 1000: remove keys with a rule, or put their values into the body"
@@ -173,9 +174,4 @@ pub(super) async fn check_columns(reach: &Reach) -> Vec<Check> {
         }
     }
     checks
-}
-
-fn columns(body: &[u8]) -> usize {
-    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    body.get("schema").and_then(serde_json::Value::as_array).map_or(0, Vec::len)
 }
