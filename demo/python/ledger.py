@@ -26,20 +26,20 @@ def next_number():
     return number
 
 
-def started(number, name):
+def started(number):
     """Records the start of a span. Without an end line, it was open at exit, and the backend may miss it."""
-    _write({"number": number, "what": "span", "event": "started", "name": name})
+    _write({"number": number, "what": "span", "event": "started"})
 
 
-def ended(number, what, name):
+def ended(number, what):
     """Records that the item is complete. From then on, the backend must receive it."""
-    _write({"number": number, "what": what, "event": "ended", "name": name})
+    _write({"number": number, "what": what, "event": "ended"})
 
 
 def ended_with(number, what, name, attributes):
     """Like `ended`, with the content that the backend must receive."""
     attributes = ", ".join(f"{key}={text(value)}" for key, value in sorted(attributes.items()))
-    _write({"number": number, "what": what, "event": "ended", "name": name, "content": f"{name} | {attributes}"})
+    _write({"number": number, "what": what, "event": "ended", "content": f"{name} | {attributes}"})
 
 
 def _write(line):

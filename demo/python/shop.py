@@ -115,7 +115,7 @@ def invoke_orders(event, order):
 @contextlib.contextmanager
 def numbered_span(name, kind=SpanKind.INTERNAL, attributes=None, parent=None):
     number = ledger.next_number()
-    ledger.started(number, name)
+    ledger.started(number)
     attributes = {**(attributes or {}), ledger.NUMBER: number}
     with tracer.start_as_current_span(name, parent, kind, attributes) as span:
         yield span
@@ -137,4 +137,4 @@ def count(record, value, name):
     """Records each measurement as its own data point, by giving it a number as an attribute."""
     number = ledger.next_number()
     record(value, {ledger.NUMBER: number})
-    ledger.ended(number, "data_point", name)
+    ledger.ended(number, "data_point")

@@ -33,11 +33,10 @@ enum Event {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct Line {
     number: i64,
     what: What,
     event: Event,
-    name: &'a str,
     /// Name or body, and all attributes: `GET /orders | http.route=/orders, parcel=1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<String>,
@@ -79,7 +78,7 @@ impl Ledger {
     pub fn begin_invocation(&self) -> i64 {
         let number = self.next_number();
         self.invocation.store(number, Ordering::Relaxed);
-        self.started(number, "invocation");
+        self.started(number);
         number
     }
 
@@ -89,23 +88,17 @@ impl Ledger {
 
     /// Writes that a span started. A span without a second line was still open when the process ended, and may be
     /// exported as a partial span.
-    pub fn started(&self, number: i64, name: &str) {
-        let event = Event::Started;
-        self.write(&Line { number, what: What::Span, event, name, content: None });
+    pub fn started(&self, number: i64) {
+        self.write(&Line { number, what: What::Span, event: Event::Started, content: None });
     }
 
-    /// Writes that the item is complete. From then on the backend must receive it.
-    pub fn ended(&self, number: i64, what: What, name: &str) {
-        self.write(&Line { number, what, event: Event::Ended, name, content: None });
-    }
-
-    /// Like [`ended`](Self::ended), with the content that the backend must receive.
-    fn ended_with(&self, number: i64, what: What, name: &str, content: String) {
-        self.write(&Line { number, what, event: Event::Ended, name, content: Some(content) });
+    /// Writes that the item is complete. From then on the backend must receive it, with this content.
+    pub fn ended(&self, number: i64, what: What, content: Option<String>) {
+        self.write(&Line { number, what, event: Event::Ended, content });
     }
 
     /// Writes each line with one call, so that a kill cannot cut it and environments can share the file.
-    fn write(&self, line: &Line<'_>) {
+    fn write(&self, line: &Line) {
         let Some(mut file) = self.file.as_deref() else { return };
         let written = serde_json::to_vec(line).map_err(io::Error::from).and_then(|mut line| {
             line.push(b'\n');
@@ -123,7 +116,7 @@ impl Ledger {
 macro_rules! numbered_span {
     ($ledger:expr, $name:literal $($field:tt)*) => {{
         let number = $ledger.next_number();
-        $ledger.started(number, $name);
+        $ledger.started(number);
         tracing::info_span!($name, demo.number = number $($field)*)
     }};
 }
@@ -134,7 +127,7 @@ macro_rules! numbered_log {
     ($level:ident, $ledger:expr, $($message:tt)*) => {{
         let number = $ledger.next_number();
         tracing::$level!(demo.number = number, $($message)*);
-        $ledger.ended(number, $crate::ledger::What::Log, "log");
+        $ledger.ended(number, $crate::ledger::What::Log, None);
     }};
 }
 
@@ -148,7 +141,7 @@ fn content(head: &str, attributes: impl Iterator<Item = (String, String)>) -> St
 
 pub fn number_invocation(ledger: &Ledger) -> i64 {
     let number = ledger.next_number();
-    ledger.started(number, "invocation");
+    ledger.started(number);
     Context::current().span().set_attribute(KeyValue::new(NUMBER, number));
     number
 }
@@ -181,7 +174,7 @@ impl LogProcessor for Lister {
         let attributes: Vec<_> = attributes.collect();
         let number = attributes.iter().find(|(key, _)| key == NUMBER);
         if let Some(number) = number.and_then(|(_, number)| number.parse().ok()) {
-            self.0.ended_with(number, What::Log, "log", content(&body, attributes.into_iter()));
+            self.0.ended(number, What::Log, Some(content(&body, attributes.into_iter())));
         }
     }
 
@@ -203,7 +196,7 @@ impl SpanProcessor for Lister {
                 };
                 (attribute.key.to_string(), text)
             });
-            self.0.ended_with(*number, What::Span, &span.name, content(&span.name, attributes));
+            self.0.ended(*number, What::Span, Some(content(&span.name, attributes)));
         }
     }
 

@@ -42,33 +42,23 @@ pub(crate) enum ItemKind {
     ExtensionMetric,
 }
 
-impl ItemKind {
-    pub(crate) const ALL: [Self; 10] = [
-        Self::Span,
-        Self::PartialSpan,
-        Self::Link,
-        Self::LogRecord,
-        Self::DataPoint,
-        Self::LogLine,
-        Self::ReportMetric,
-        Self::ServerSpan,
-        Self::PlatformSpan,
-        Self::ExtensionMetric,
-    ];
+/// The kinds, and what their items are called.
+const KINDS: [(ItemKind, &str); 10] = [
+    (ItemKind::Span, "spans"),
+    (ItemKind::PartialSpan, "partial spans"),
+    (ItemKind::Link, "links to senders"),
+    (ItemKind::LogRecord, "log records"),
+    (ItemKind::DataPoint, "data points"),
+    (ItemKind::LogLine, "other log lines"),
+    (ItemKind::ReportMetric, "metrics of reports"),
+    (ItemKind::ServerSpan, "invocations served"),
+    (ItemKind::PlatformSpan, "spans of the extension"),
+    (ItemKind::ExtensionMetric, "metrics of the extension"),
+];
 
+impl ItemKind {
     pub(crate) fn plural(self) -> &'static str {
-        match self {
-            Self::Span => "spans",
-            Self::PartialSpan => "partial spans",
-            Self::Link => "links to senders",
-            Self::LogRecord => "log records",
-            Self::DataPoint => "data points",
-            Self::LogLine => "other log lines",
-            Self::ReportMetric => "metrics of reports",
-            Self::ServerSpan => "invocations served",
-            Self::PlatformSpan => "spans of the extension",
-            Self::ExtensionMetric => "metrics of the extension",
-        }
+        KINDS.iter().find(|(kind, _)| *kind == self).map_or("items", |(_, plural)| plural)
     }
 }
 
@@ -123,14 +113,10 @@ pub(crate) fn compare(ledger: &[LedgerLine], others: &[Item], stored: &[Item]) -
         let what = if line.event == Event::Ended { what } else { ItemKind::PartialSpan };
         (what, numbered(number, line.content.as_deref()))
     }));
-    Accounts(
-        ItemKind::ALL
-            .into_iter()
-            .map(|what| {
-                let made = made.iter().filter(|item| item.0 == what).map(|item| item.1.clone());
-                let stored = stored.iter().filter(|item| item.0 == what).map(|item| item.1.clone());
-                (what, Comparison::of(made, stored))
-            })
-            .collect(),
-    )
+    let accounts = KINDS.into_iter().map(|(kind, _)| {
+        let made = made.iter().filter(|item| item.0 == kind).map(|item| item.1.clone());
+        let stored = stored.iter().filter(|item| item.0 == kind).map(|item| item.1.clone());
+        (kind, Comparison::of(made, stored))
+    });
+    Accounts(accounts.collect())
 }

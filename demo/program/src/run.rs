@@ -80,55 +80,35 @@ const FORWARDER_ELSEWHERE: &str = "lambda-otlp-forwarder-elsewhere";
 const USER: &str = "root@example.com";
 const PASSWORD: &str = "demo";
 
-struct Programs {
-    orders: PathBuf,
-    checkout: PathBuf,
-    parcels: PathBuf,
-    extension: PathBuf,
-    forwarder: PathBuf,
-    /// The interpreters for "shop" and "stock", or the reason why there is none.
-    shop: Result<PathBuf, String>,
-    stock: Result<PathBuf, String>,
-}
-
-impl Programs {
-    /// Builds the programs, and installs the packages of the Python functions.
-    fn build(workspace: &Path) -> anyhow::Result<Self> {
-        progress(
-            "building the functions, the extension and the forwarder (cargo build, about a minute the first time)",
-        );
-        let built = binaries::build(
-            workspace,
-            &["demo-function", "demo-checkout", "demo-parcels", binaries::EXTENSION, FORWARDER],
-        )?;
-        let built = |name| binaries::find(&built, name);
-        progress("installing the packages of the Python functions (pip install, once)");
-        let [shop, stock] = std::thread::scope(|scope| {
-            let installs = ["python", "unchanged"]
-                .map(|sources| scope.spawn(move || python(workspace, sources)));
-            let panicked = |_| Err("its installation panicked".to_owned());
-            installs.map(|install| install.join().unwrap_or_else(panicked))
-        });
-        Ok(Self {
-            orders: built("demo-function")?,
-            checkout: built("demo-checkout")?,
-            parcels: built("demo-parcels")?,
-            extension: built(binaries::EXTENSION)?,
-            forwarder: built(FORWARDER)?,
-            shop,
-            stock,
-        })
-    }
+/// Installs the packages of the Python functions "shop" and "stock". Returns their interpreters, or the reasons why there
+/// are none.
+fn install(workspace: &Path) -> [Result<PathBuf, String>; 2] {
+    progress("installing the packages of the Python functions (pip install, once)");
+    std::thread::scope(|scope| {
+        let installs =
+            ["python", "unchanged"].map(|sources| scope.spawn(move || python(workspace, sources)));
+        let panicked = |_| Err("its installation panicked".to_owned());
+        installs.map(|install| install.join().unwrap_or_else(panicked))
+    })
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     check_elsewhere(arguments).await?;
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let programs = Programs::build(&workspace)?;
+    progress(
+        "building the functions, the extension and the forwarder (cargo build, about a minute the first time)",
+    );
+    let built = binaries::build(
+        &workspace,
+        &["demo-function", "demo-checkout", "demo-parcels", binaries::EXTENSION, FORWARDER],
+    )?;
+    let program = |name| binaries::find(&built, name);
+    let forwarder = program(FORWARDER)?;
+    let [shop, stock] = install(&workspace);
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let ledger = directory.path().join("made.jsonl");
     let wrapper = layer::Wrapper::of_checkout(&workspace);
-    let layer = layer::assemble(directory.path(), &programs.extension, Some(wrapper))?;
+    let layer = layer::assemble(directory.path(), &program(binaries::EXTENSION)?, Some(wrapper))?;
     let warehouse = Warehouse::open().context("cannot open the warehouse")?;
 
     let fake = FakeOpenObserve::builder().user(USER, PASSWORD).start().await?;
@@ -140,13 +120,14 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     let lambda = Lambda::start().await?;
     let line_format = Env.get("LAMBDA_OTLP_LINE").unwrap_or_else(|| "standard".to_owned());
     let surroundings = Surroundings { layer: &layer, ledger: &ledger, line_format: &line_format };
-    lambda.create_function(surroundings.orders(&programs.orders))?;
+    lambda.create_function(surroundings.orders(&program("demo-function")?))?;
     // The queue delivers failed messages again at once.
     let queue = QueueServer::start(Queue::new(PARCELS).visibility_timeout(Duration::ZERO)).await?;
-    lambda.create_function(surroundings.checkout(&programs.checkout, &queue.queue_url()))?;
-    lambda.create_function(surroundings.parcels(&programs.parcels))?;
+    lambda
+        .create_function(surroundings.checkout(&program("demo-checkout")?, &queue.queue_url()))?;
+    lambda.create_function(surroundings.parcels(&program("demo-parcels")?))?;
     let mut names = vec![ORDERS, CHECKOUT, PARCELS];
-    match &programs.shop {
+    match &shop {
         Ok(python) => {
             let endpoint = format!("http://{}", lambda.endpoint());
             let sources = workspace.join("demo/python");
@@ -155,7 +136,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
         }
         Err(why) => progress(&format!("without the Python function \"{SHOP}\": {why}")),
     }
-    match &programs.stock {
+    match &stock {
         Ok(python) => {
             let sources = workspace.join("demo/unchanged");
             lambda.create_function(surroundings.stock(python, &sources, &warehouse.base))?;
@@ -164,10 +145,10 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
         Err(why) => progress(&format!("without the Python function \"{STOCK}\": {why}")),
     }
     let authorization = format!("authorization=Basic {}", base64(&format!("{USER}:{PASSWORD}")));
-    subscribe(&lambda, &names, &programs.forwarder, FORWARDER, fake.base(), &authorization)?;
+    subscribe(&lambda, &names, &forwarder, FORWARDER, fake.base(), &authorization)?;
     if let Some(endpoint) = &arguments.endpoint {
         let headers = arguments.headers.join(",");
-        subscribe(&lambda, &names, &programs.forwarder, FORWARDER_ELSEWHERE, endpoint, &headers)?;
+        subscribe(&lambda, &names, &forwarder, FORWARDER_ELSEWHERE, endpoint, &headers)?;
     }
 
     let mut caller = Caller { lambda: &lambda, invocations: Vec::new() };

@@ -96,10 +96,10 @@ impl Instruments {
     fn record(&self, ledger: &Ledger, price: f64) {
         let number = ledger.next_number();
         self.items.add(1, &[KeyValue::new(NUMBER, number)]);
-        ledger.ended(number, What::DataPoint, "demo.orders.items");
+        ledger.ended(number, What::DataPoint, None);
         let number = ledger.next_number();
         self.price.record(price, &[KeyValue::new(NUMBER, number)]);
-        ledger.ended(number, What::DataPoint, "demo.orders.price");
+        ledger.ended(number, What::DataPoint, None);
     }
 }
 
