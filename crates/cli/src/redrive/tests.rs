@@ -183,16 +183,23 @@ async fn a_message_that_the_retry_queue_did_not_confirm_is_kept() {
 }
 
 #[tokio::test]
-async fn redriving_stops_when_the_queue_denies_access() {
+async fn redriving_stops_after_three_rounds_without_success() {
     let bodies: Vec<String> = (0..40).map(|_| body(parked("x", NOW))).collect();
-    for (refused, expected) in [(40, [0, 0, 0, 0, 30]), (20, [20, 0, 0, 0, 20])] {
+    for (rounds, expected) in [
+        ([false; 4], [0, 0, 0, 0, 30]),
+        ([false, false, true, true], [20, 0, 0, 0, 20]),
+        ([false, true, false, false], [10, 0, 0, 0, 30]),
+    ] {
         let queues = Queues::with(&bodies).await;
-        let refuse = || QueueResponse::refuse(403, "AccessDenied");
-        queues.retry.queue().script((0..refused).map(|_| refuse()));
+        for is_sent in rounds {
+            let refused = QueueResponse::refuse(403, "AccessDenied");
+            let answer = if is_sent { QueueResponse::Take } else { refused };
+            queues.retry.queue().script(vec![answer; 10]);
+        }
         let summary = queues.redrive(&["--yes"]).await;
         assert_eq!(fates(&summary), expected);
         let stopped = summary.stopped.unwrap_or_default();
-        assert_eq!(stopped.contains("AccessDenied"), refused == 40, "{stopped}");
+        assert_eq!(stopped.contains("AccessDenied"), rounds == [false; 4], "{stopped}");
         assert_eq!(queues.dead.queue().len(), 40 - expected[0]);
         assert_eq!(queues.visible(), 10);
     }

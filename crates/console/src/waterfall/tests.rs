@@ -141,7 +141,11 @@ fn deep_nesting_does_not_widen_the_waterfall() {
 fn a_trace_fits_terminals_of_40_to_200_columns() {
     let failed = Status { code: 2, message: "no such order ".repeat(20) };
     let begin = 1_790_000_000_000_000_000;
-    let root = Span { end_time_unix_nano: begin + 12_345_678, ..span(1, None, begin) };
+    let root = Span {
+        end_time_unix_nano: begin + 12_345_678,
+        attributes: vec![string_attribute(NUMBER, "7")],
+        ..span(1, None, begin)
+    };
     let below =
         Span { name: "reserve item".repeat(20), status: Some(failed), ..span(2, Some(1), begin) };
     let of = |item, service: &str| Item { service: service.to_owned(), ..self::item(item) };
@@ -164,7 +168,7 @@ fn a_trace_fits_terminals_of_40_to_200_columns() {
         let [summary, root, below, why, log] = lines.as_slice() else { panic!("{drawn}") };
         assert!(summary.starts_with("  ✗ 1 of 2 spans failed, 12.35 ms"), "{drawn}");
         assert!(width < 80 || summary.ends_with(", 2026-09-21T14:13:20.000Z"), "{drawn}");
-        assert!(root.starts_with("  shop   1 ") && root.contains(" 12.35 ms |█"), "{drawn}");
+        assert!(root.starts_with("  shop   1 #7 ") && root.contains(" 12.35 ms |█"), "{drawn}");
         assert_eq!((root.chars().count(), below.chars().count()), (width, width), "{drawn}");
         assert!(below.starts_with("✗ orders   res") && below.contains(" 0.00 ms |█"), "{drawn}");
         assert!(root.matches('█').count() >= 7, "{drawn}");
