@@ -62,37 +62,19 @@ fn installed() -> std::io::Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name(INSTALLED))
 }
 
-/// The layer's wrapper and the files that it makes runtimes load.
-pub struct Wrapper {
-    program: PathBuf,
-    for_runtimes: PathBuf,
-}
-
-impl Wrapper {
-    /// Finds the wrapper in the checkout, or in the layer beside this program.
-    pub fn find() -> Option<Self> {
-        if let Some(checkout) = checkout() {
-            return Some(Self::of_checkout(&checkout));
-        }
-        let layer = installed().ok()?;
-        let (program, for_runtimes) = (layer.join(WRAPPER), layer.join(FOR_RUNTIMES));
-        program.is_file().then_some(Self { program, for_runtimes })
-    }
-
-    pub fn of_checkout(checkout: &Path) -> Self {
-        let sources = checkout.join("extension/layer");
-        Self { program: sources.join(WRAPPER), for_runtimes: sources }
-    }
-}
-
-pub fn assemble(
-    folder: &Path,
-    extension: &Path,
-    wrapper: Option<Wrapper>,
-) -> anyhow::Result<PathBuf> {
+/// Makes a layer in this folder: the extension, and the wrapper with the files that it makes runtimes load, as far as the
+/// checkout or the layer beside this program has them.
+pub fn assemble(folder: &Path, extension: &Path) -> anyhow::Result<PathBuf> {
     let layer = binaries::layer(folder, extension).context("cannot make the layer")?;
-    if let Some(Wrapper { program, for_runtimes }) = wrapper {
-        for (source, name) in [(program, WRAPPER), (for_runtimes, FOR_RUNTIMES)] {
+    let (wrapper, for_runtimes) = if let Some(checkout) = checkout() {
+        let sources = checkout.join("extension/layer");
+        (sources.join(WRAPPER), sources)
+    } else {
+        let installed = installed().context("cannot find this program's folder")?;
+        (installed.join(WRAPPER), installed.join(FOR_RUNTIMES))
+    };
+    if wrapper.is_file() {
+        for (source, name) in [(wrapper, WRAPPER), (for_runtimes, FOR_RUNTIMES)] {
             symlink(source, layer.join(name)).context("cannot put the wrapper into the layer")?;
         }
     }

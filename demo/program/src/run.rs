@@ -107,8 +107,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     let [shop, stock] = install(&workspace);
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let ledger = directory.path().join("made.jsonl");
-    let wrapper = layer::Wrapper::of_checkout(&workspace);
-    let layer = layer::assemble(directory.path(), &program(binaries::EXTENSION)?, Some(wrapper))?;
+    let layer = layer::assemble(directory.path(), &program(binaries::EXTENSION)?)?;
     let warehouse = Warehouse::open().context("cannot open the warehouse")?;
 
     let fake = FakeOpenObserve::builder().user(USER, PASSWORD).start().await?;

@@ -52,7 +52,7 @@ impl Prepared {
         }
         if !arguments.no_extension {
             let extension = layer::extension(arguments.extension.as_deref())?;
-            layers.push(layer::assemble(folder.path(), &extension, layer::Wrapper::find())?);
+            layers.push(layer::assemble(folder.path(), &extension)?);
         }
         // The function's own layers replace these packages.
         layers.splice(0..0, packages);
