@@ -37,11 +37,7 @@ impl OutputArguments {
         writer: Writer,
     ) -> anyhow::Result<bool> {
         // anstream writes colours only to a terminal, and none if NO_COLOR is set.
-        let ended = self.show_all(incoming, writer, &mut anstream::stdout().lock())?;
-        for error in &ended.failed {
-            eprintln!("lambda-otlp: {error:#}");
-        }
-        Ok(ended.is_fine())
+        Ok(self.show_all(incoming, writer, &mut anstream::stdout().lock())?)
     }
 
     /// Shows input until its end, including the telemetry before an error.
@@ -50,7 +46,7 @@ impl OutputArguments {
         incoming: &Receiver<Incoming>,
         writer: Writer,
         out: &mut dyn Write,
-    ) -> io::Result<Ended> {
+    ) -> io::Result<bool> {
         let mut showing = Showing {
             out,
             arguments: self,
@@ -58,7 +54,7 @@ impl OutputArguments {
             joining: Joining::new(writer),
             held: Held::default(),
             waiting_since: BTreeMap::new(),
-            ended: Ended::default(),
+            is_fine: true,
         };
         loop {
             // Held telemetry limits the wait for the next line.
@@ -68,14 +64,13 @@ impl OutputArguments {
                 incoming.recv().map_err(RecvTimeoutError::from)
             };
             match next {
-                Ok(Incoming::Failed(error)) => showing.ended.failed.push(error),
                 Ok(incoming) => showing.take(incoming)?,
                 Err(RecvTimeoutError::Timeout) => showing.show()?,
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         showing.show_all()?;
-        Ok(showing.ended)
+        Ok(showing.is_fine)
     }
 }
 
@@ -97,19 +92,6 @@ pub(crate) enum Incoming {
     Failed(anyhow::Error),
 }
 
-#[derive(Default)]
-pub(crate) struct Ended {
-    /// The number of OTLP lines that cannot be decoded.
-    pub(crate) wrong: usize,
-    pub(crate) failed: Vec<anyhow::Error>,
-}
-
-impl Ended {
-    pub(crate) fn is_fine(&self) -> bool {
-        self.wrong == 0 && self.failed.is_empty()
-    }
-}
-
 struct Showing<'a> {
     out: &'a mut dyn Write,
     arguments: &'a OutputArguments,
@@ -118,7 +100,8 @@ struct Showing<'a> {
     held: Held,
     /// The traces without the span of their invocation, and when each came first.
     waiting_since: BTreeMap<Vec<u8>, Instant>,
-    ended: Ended,
+    /// All telemetry could be read and decoded.
+    is_fine: bool,
 }
 
 impl Showing<'_> {
@@ -149,7 +132,8 @@ impl Showing<'_> {
                 self.show()?;
                 self.line(&text)?;
             }
-            Incoming::Line(Line::End) | Incoming::Failed(_) => {}
+            Incoming::Failed(error) => self.wrong(&format!("lambda-otlp: {error:#}")),
+            Incoming::Line(Line::End) => {}
         }
         if self.held.items() > MOST_ITEMS { self.show_all() } else { Ok(()) }
     }
@@ -160,7 +144,7 @@ impl Showing<'_> {
     }
 
     fn wrong(&mut self, text: &str) {
-        self.ended.wrong += 1;
+        self.is_fine = false;
         eprintln!("{text}");
     }
 
@@ -324,8 +308,8 @@ mod tests {
         drop(sender);
         let mut out = Vec::new();
         let arguments = OutputArguments::default();
-        let ended = arguments.show_all(&incoming, Writer::default(), &mut out);
-        assert!(ended.unwrap().is_fine());
+        let is_fine = arguments.show_all(&incoming, Writer::default(), &mut out);
+        assert!(is_fine.unwrap());
         let out = String::from_utf8(out).unwrap();
         let seen = out
             .lines()
