@@ -130,11 +130,6 @@ fn completions(shell: clap_complete::Shell) -> Vec<u8> {
 mod tests {
     use clap::CommandFactory as _;
 
-    #[test]
-    fn the_definition_of_arguments_is_consistent() {
-        super::Arguments::command().debug_assert();
-    }
-
     /// Splits a line as the shell does.
     fn words(line: &str) -> Vec<String> {
         let print = format!("printf '%s\\n' {line}");
