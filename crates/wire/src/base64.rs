@@ -1,22 +1,18 @@
 //! Base64: writes RFC 4648 §4, reads any spelling, with SIMD if the feature `bulk` is on.
 
 use ::base64::Engine as _;
-#[cfg(any(feature = "encode", not(feature = "bulk")))]
 use ::base64::engine::general_purpose::STANDARD;
-#[cfg(feature = "decode")]
 use ::base64::{
     alphabet::URL_SAFE,
     engine::{DecodePaddingMode, GeneralPurposeConfig, general_purpose::GeneralPurpose},
 };
 
 /// The base64 length of this number of bytes.
-#[cfg(feature = "encode")]
 pub(crate) fn encoded_len(bytes: usize) -> usize {
     bytes.div_ceil(3) * 4
 }
 
 /// Appends bytes in base64.
-#[cfg(feature = "encode")]
 pub fn push(out: &mut Vec<u8>, bytes: &[u8]) {
     let start = out.len();
     out.resize(start + encoded_len(bytes.len()), 0);
@@ -26,7 +22,6 @@ pub fn push(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Decodes base64 in any spelling into a reused buffer.
-#[cfg(feature = "decode")]
 pub(crate) fn with_decoded<R>(text: &str, take: impl FnOnce(&[u8]) -> R) -> Option<R> {
     #[cfg(feature = "bulk")]
     {
@@ -48,7 +43,6 @@ pub(crate) fn with_decoded<R>(text: &str, take: impl FnOnce(&[u8]) -> R) -> Opti
 }
 
 /// Decodes padded base64 (RFC 4648 §4).
-#[cfg(feature = "decode")]
 pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
     #[cfg(feature = "bulk")]
     {
@@ -61,7 +55,6 @@ pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Decodes base64 in any spelling.
-#[cfg(feature = "decode")]
 pub(crate) fn decode_any(text: &str) -> Option<Vec<u8>> {
     if let Some(bytes) = decode(text.as_bytes()) {
         return Some(bytes);

@@ -3,14 +3,12 @@
 const RADIX: u32 = 91;
 const BITS: u32 = 13;
 /// Bits that fit into one character.
-#[cfg(feature = "encode")]
 const BITS_OF_ONE: u32 = 6;
 /// Printable ASCII without the space and the characters that JSON and shells quote: `"`, `'` and `\`.
 const ALPHABET: [u8; RADIX as usize] =
     *b"!#$%&()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~";
 
 /// Appends the text of `bytes`.
-#[cfg(feature = "encode")]
 pub(crate) fn push(out: &mut Vec<u8>, bytes: &[u8]) {
     let digit = |value: u32| ALPHABET.get((value % RADIX) as usize).copied().unwrap_or_default();
     out.reserve(bytes.len() * 16 / 13 + 2);
@@ -34,15 +32,12 @@ pub(crate) fn push(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Returns how many bytes have at most so many characters.
-#[cfg(feature = "encode")]
 pub(crate) fn bytes_in(characters: usize) -> usize {
     characters / 16 * 13
 }
 
 /// No value of a character.
-#[cfg(feature = "decode")]
 const NONE: u8 = u8::MAX;
-#[cfg(feature = "decode")]
 #[expect(clippy::indexing_slicing, reason = "computed by the compiler")]
 const VALUES: [u8; 256] = {
     let mut values = [NONE; 256];
@@ -55,7 +50,6 @@ const VALUES: [u8; 256] = {
 };
 
 /// Returns the bytes of a text; `None` if no bytes have this text.
-#[cfg(feature = "decode")]
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let value = |character: u8| {
         let value = VALUES.get(usize::from(character)).copied().filter(|value| *value != NONE);

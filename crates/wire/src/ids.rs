@@ -97,7 +97,6 @@ const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 const INVERSE_GAMMA: u64 = 0xf1de_83e1_9937_733d;
 
 /// Appends the lower-case hexadecimal digits of `bytes`.
-#[cfg(feature = "decode")]
 pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
@@ -105,7 +104,6 @@ pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// The bytes of these lower-case hexadecimal digits; `None` for another number of digits, or other characters.
-#[cfg(feature = "encode")]
 pub(crate) fn lower_hex<'d, const N: usize>(
     mut digits: impl Iterator<Item = &'d u8>,
 ) -> Option<[u8; N]> {

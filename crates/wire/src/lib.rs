@@ -5,20 +5,19 @@
 //! resource attributes. `docs/line-format.md` specifies the format. The crate does no I/O, reads no variables and no clock, and
 //! never panics.
 //!
-//! Features: `encode` writes lines, all that a function needs; `decode` reads them; `bulk` reads them faster with larger
-//! libraries.
+//! Features: `decode` reads lines, and `bulk` reads them faster with larger libraries. A function needs neither.
 
 #![warn(missing_docs)]
+#![cfg_attr(
+    not(feature = "decode"),
+    allow(dead_code, unused_imports, reason = "a function reads no lines")
+)]
 
-#[cfg(any(feature = "encode", feature = "decode"))]
 mod base64;
-#[cfg(any(feature = "encode", feature = "decode"))]
 mod base91;
-#[cfg(any(feature = "encode", feature = "decode"))]
 pub mod compact;
 pub mod edit;
 pub mod field;
-#[cfg(any(feature = "encode", feature = "decode"))]
 pub mod gzip;
 pub mod ids;
 pub mod invocation_record;
@@ -26,7 +25,7 @@ pub mod invocation_record;
 mod json;
 mod line;
 pub mod protobuf;
-#[cfg(all(test, feature = "encode", feature = "decode"))]
+#[cfg(all(test, feature = "decode"))]
 mod random_request;
 mod request;
 pub mod resource;
@@ -35,23 +34,17 @@ mod signal;
 pub mod timestamp;
 pub mod view;
 
-#[cfg(feature = "decode")]
-pub use base64::decode as decode_base64;
-#[cfg(feature = "encode")]
-pub use base64::push as push_base64;
-#[cfg(feature = "decode")]
-pub use json::JsonError;
-pub use line::{COMPACT_MARKER, MARKER};
-#[cfg(feature = "encode")]
-pub use line::{Envelope, LineEncoder, LineLimits, Written};
-#[cfg(feature = "decode")]
-pub use line::{
-    Joined, LineError, LineReading, PayloadError, Rejoin, UndecodableLine, mentions_otlp,
-    read_line, read_line_of, without_headers,
-};
-#[cfg(feature = "decode")]
-pub use request::SpanIds;
+pub use base64::{decode as decode_base64, push as push_base64};
+pub use line::{COMPACT_MARKER, Envelope, LineEncoder, LineLimits, MARKER, Written};
 pub use request::{Limits, Malformed, Request, merge};
 pub use signal::SignalKind;
 #[cfg(feature = "decode")]
-pub use signal::{Logs, Metrics, Signal, Traces};
+pub use {
+    json::JsonError,
+    line::{
+        Joined, LineError, LineReading, PayloadError, Rejoin, UndecodableLine, mentions_otlp,
+        read_line, read_line_of, without_headers,
+    },
+    request::SpanIds,
+    signal::{Logs, Metrics, Signal, Traces},
+};

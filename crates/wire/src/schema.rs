@@ -25,7 +25,6 @@ pub(crate) fn request(kind: SignalKind) -> &'static Message {
 }
 
 /// Returns `true` for a span, a log record and a metric.
-#[cfg(any(feature = "encode", feature = "decode"))]
 pub(crate) fn is_item(message: &Message) -> bool {
     let items = [&raw const SPAN, &raw const LOG_RECORD, &raw const METRIC];
     items.into_iter().any(|item| std::ptr::eq(message, item))
@@ -49,13 +48,11 @@ pub(crate) fn is_key_value(message: &Message) -> bool {
 }
 
 /// Returns `true` for `AnyValue`, the only message whose strings may be truncated.
-#[cfg(any(feature = "encode", feature = "decode"))]
 pub(crate) fn is_any_value(message: &Message) -> bool {
     std::ptr::eq(message, &raw const ANY_VALUE)
 }
 
 /// The table of `AnyValue`.
-#[cfg(any(feature = "encode", feature = "decode"))]
 pub(crate) fn any_value() -> &'static Message {
     &ANY_VALUE
 }
@@ -69,7 +66,6 @@ pub(crate) enum Kind {
     Uint32,
     Uint64,
     Sint32,
-    #[cfg_attr(not(feature = "decode"), expect(dead_code, reason = "only JSON has the names"))]
     Enum(&'static Enum),
     Fixed32,
     Fixed64,
@@ -110,7 +106,6 @@ pub(crate) enum Presence {
 }
 
 /// An enumeration, whose names in OTLP/JSON begin with `prefix`.
-#[cfg_attr(not(feature = "decode"), expect(dead_code, reason = "only JSON has the names"))]
 pub(crate) struct Enum {
     pub(crate) prefix: &'static str,
     /// By number, from 0.

@@ -56,7 +56,6 @@ impl SignalKind {
     }
 
     /// The signal named by the last segment of a URL or path, without query and fragment.
-    #[cfg(feature = "decode")]
     pub(crate) fn from_endpoint(endpoint: &str) -> Option<Self> {
         let path = endpoint.split(['?', '#']).next().unwrap_or_default();
         let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();

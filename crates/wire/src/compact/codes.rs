@@ -87,7 +87,6 @@ pub(super) mod text {
 
 /// Digits of an alphanumeric run, packed in groups.
 pub(super) struct Packing {
-    #[cfg(feature = "encode")]
     pub(super) code: u8,
     pub(super) alphabet: &'static [u8],
     /// The number of characters of a group, and the number of bytes that hold it.
@@ -96,21 +95,18 @@ pub(super) struct Packing {
 }
 
 pub(super) const BASE_32: Packing = Packing {
-    #[cfg(feature = "encode")]
     code: text::BASE_32,
     alphabet: b"0123456789ABCDEFGHIJKLMNOPQRSTUV",
     chars: 8,
     bytes: 5,
 };
 pub(super) const BASE_36: Packing = Packing {
-    #[cfg(feature = "encode")]
     code: text::BASE_36,
     alphabet: b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
     chars: 3,
     bytes: 2,
 };
 pub(super) const BASE_62: Packing = Packing {
-    #[cfg(feature = "encode")]
     code: text::BASE_62,
     alphabet: b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
     chars: 4,

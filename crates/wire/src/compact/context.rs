@@ -75,7 +75,6 @@ pub struct UsedNames {
 }
 
 impl UsedNames {
-    #[cfg(feature = "decode")]
     pub(super) fn of(bits: u8) -> Self {
         let is_used = |bit| bits & bit != 0;
         Self {
@@ -86,7 +85,6 @@ impl UsedNames {
     }
 
     /// `function or account`.
-    #[cfg(feature = "decode")]
     pub(super) fn named(self) -> String {
         let Self { function, account, log_stream } = self;
         let names = [(function, "function"), (account, "account"), (log_stream, "log stream")];

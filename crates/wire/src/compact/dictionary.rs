@@ -1,7 +1,6 @@
 //! The preset dictionaries of compact lines: prefix codes, and text that counts as a skeleton's beginning.
 
 use deflate::Codes;
-#[cfg(feature = "decode")]
 use std::sync::LazyLock;
 
 /// The number of the newest dictionary.
@@ -26,7 +25,6 @@ pub(super) fn split(file: &'static [u8]) -> (Option<Codes>, &'static [u8]) {
 }
 
 /// The parts of a dictionary that a reader needs.
-#[cfg(feature = "decode")]
 #[derive(Debug)]
 pub(super) struct ToRead {
     pub(super) text: &'static [u8],
@@ -35,13 +33,11 @@ pub(super) struct ToRead {
 }
 
 /// Returns a dictionary for reading.
-#[cfg(feature = "decode")]
 pub(super) fn to_read(number: u8) -> Option<&'static ToRead> {
     static TO_READ: LazyLock<[ToRead; 2]> = LazyLock::new(|| [&[], FIRST].map(to_read_file));
     TO_READ.get(usize::from(number))
 }
 
-#[cfg(feature = "decode")]
 fn to_read_file(file: &'static [u8]) -> ToRead {
     let (codes, text) = split(file);
     ToRead { text, header: codes.and_then(|codes| codes.header()).unwrap_or_default() }

@@ -1,13 +1,10 @@
 //! Earlier values of a line, to which later ones refer. Writer and reader keep the same history.
 
-#[cfg(feature = "decode")]
-use crate::ids::id_of_number;
-use crate::ids::number_of_id;
+use crate::ids::{id_of_number, number_of_id};
 
 /// 2027-01-01: the first time of a line is written as the difference to it.
 const FIRST_TIME: u64 = 1_798_761_600_000_000_000;
 /// Numbers of ids are near if they differ by less.
-#[cfg(feature = "encode")]
 const NEAR: u64 = 1 << 15;
 
 /// Earlier ids and times of a line.
@@ -39,7 +36,6 @@ impl History {
         }
     }
 
-    #[cfg(feature = "encode")]
     /// Returns the difference to the previous time in units; `None` if the time is no multiple of the unit.
     pub(super) fn time_difference(&mut self, nanos: u64) -> Option<i64> {
         if !nanos.is_multiple_of(self.unit) {
@@ -52,7 +48,6 @@ impl History {
         Some(difference)
     }
 
-    #[cfg(feature = "decode")]
     /// Returns the time of a difference.
     pub(super) fn time(&mut self, difference: i64) -> u64 {
         self.time = self.time.wrapping_add_signed(difference);
@@ -65,7 +60,6 @@ impl History {
         self.elapsed.wrapping_sub(self.number)
     }
 
-    #[cfg(feature = "encode")]
     /// Returns how many ids SplitMix64 made from the newest id to this one, if these are few, and makes it the newest.
     pub(super) fn id_difference(&mut self, id: u64) -> Option<i64> {
         let number = number_of_id(id);
@@ -75,7 +69,6 @@ impl History {
         (difference.unsigned_abs() < NEAR).then_some(difference)
     }
 
-    #[cfg(feature = "decode")]
     /// Returns the id that SplitMix64 made so many ids after the newest one.
     pub(super) fn near_id(&mut self, difference: i64) -> u64 {
         self.newest = self.newest.wrapping_add_signed(difference);
@@ -84,7 +77,6 @@ impl History {
         id
     }
 
-    #[cfg(feature = "decode")]
     /// Takes a new id.
     pub(super) fn new_id(&mut self, id: u64) {
         self.newest = number_of_id(id);
@@ -101,7 +93,6 @@ pub(super) enum Unit {
 }
 
 impl Unit {
-    #[cfg(feature = "encode")]
     /// The largest unit of which a time is a multiple.
     pub(super) fn of(nanos: u64) -> Self {
         if nanos.is_multiple_of(1_000_000) {
@@ -132,7 +123,6 @@ pub(super) struct Recent<T> {
 }
 
 impl<T: Copy> Recent<T> {
-    #[cfg(feature = "encode")]
     /// Returns the rank of a value, which becomes 0.
     pub(super) fn rank(&mut self, value: T) -> Option<u8>
     where
@@ -141,7 +131,6 @@ impl<T: Copy> Recent<T> {
         self.rank_of(|recent| recent == value)
     }
 
-    #[cfg(feature = "encode")]
     /// Like [`rank`](Self::rank), of the value that is equal.
     pub(super) fn rank_of(&mut self, is_equal: impl Fn(T) -> bool) -> Option<u8> {
         let recent = self.values.iter().take(self.count);

@@ -9,18 +9,15 @@ mod context;
 #[cfg(feature = "decode")]
 mod decode;
 pub mod dictionary;
-#[cfg(feature = "encode")]
 mod encoder;
 mod history;
-#[cfg(all(test, feature = "encode", feature = "decode"))]
+#[cfg(all(test, feature = "decode"))]
 mod properties;
 #[cfg(feature = "decode")]
 mod read;
 #[cfg(feature = "decode")]
 mod read_text;
-#[cfg(feature = "encode")]
 mod write;
-#[cfg(feature = "encode")]
 mod write_text;
 
 pub use context::{Context, Names, UsedNames};
@@ -28,5 +25,4 @@ pub use context::{Context, Names, UsedNames};
 pub(crate) use decode::decode_counted;
 #[cfg(feature = "decode")]
 pub use decode::{CompactError, decode};
-#[cfg(feature = "encode")]
 pub use encoder::Encoder;

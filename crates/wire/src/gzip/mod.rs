@@ -18,7 +18,6 @@ use std::ops::Range;
 
 /// The member exceeded its limit.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(feature = "encode"), expect(dead_code, reason = "who writes no lines has no limit"))]
 pub(crate) struct TooLarge {
     pub(crate) input_bytes: usize,
     /// that produced this number of bytes in the member.

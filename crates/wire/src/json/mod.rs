@@ -1,6 +1,6 @@
 //! OTLP/JSON, read and written with the tables of `schema`.
 
-#[cfg(all(test, feature = "encode"))]
+#[cfg(test)]
 mod properties;
 mod read;
 mod scalar;

@@ -4,9 +4,7 @@
 //! event ([`walk`], [`find`]), classifies each JSON [`object`], and decodes its [`payload`]. [`headers`] removes credentials from
 //! stored text, and [`rejoin`] joins the pieces of a cut line.
 
-#[cfg(feature = "encode")]
 mod encode;
-#[cfg(feature = "encode")]
 mod envelope;
 #[cfg(feature = "decode")]
 mod find;
@@ -27,22 +25,17 @@ mod rejoin;
 #[cfg(feature = "decode")]
 mod walk;
 
-#[cfg(feature = "encode")]
 pub use encode::{LineEncoder, LineLimits, Written};
-#[cfg(feature = "encode")]
 pub use envelope::Envelope;
 #[cfg(feature = "decode")]
-pub use find::mentions_otlp;
-#[cfg(feature = "decode")]
-pub use headers::without_headers;
-#[cfg(feature = "decode")]
-pub use payload::PayloadError;
-#[cfg(feature = "decode")]
-pub use read::{read_line, read_line_of};
-#[cfg(feature = "decode")]
-pub use reading::{LineError, LineReading, UndecodableLine};
-#[cfg(feature = "decode")]
-pub use rejoin::{Joined, Rejoin};
+pub use {
+    find::mentions_otlp,
+    headers::without_headers,
+    payload::PayloadError,
+    read::{read_line, read_line_of},
+    reading::{LineError, LineReading, UndecodableLine},
+    rejoin::{Joined, Rejoin},
+};
 
 /// The key that marks a JSON object as an OTLP line.
 pub const MARKER: &str = "__otel_otlp_stdout";

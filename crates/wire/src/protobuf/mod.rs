@@ -9,8 +9,4 @@ mod writer;
 pub(crate) use reader::packed_varints;
 pub use reader::{BadField, Field, Reader, Value, fields, messages, plain_attribute};
 pub use writer::Writer;
-#[cfg(feature = "encode")]
-pub(crate) use writer::varint_len;
-#[cfg(feature = "decode")]
-pub(crate) use writer::{delimited, push_tag};
-pub(crate) use writer::{len_of_delimited, push_varint};
+pub(crate) use writer::{delimited, len_of_delimited, push_tag, push_varint, varint_len};

@@ -9,7 +9,6 @@ mod invocation_spans;
 mod merge;
 pub(crate) mod split;
 pub(crate) mod truncate;
-#[cfg(feature = "decode")]
 mod utf8;
 
 pub use check::{Limits, Malformed};
@@ -17,12 +16,8 @@ pub use check::{Limits, Malformed};
 pub use invocation_spans::SpanIds;
 pub use merge::merge;
 
-use crate::field::span;
-#[cfg(feature = "encode")]
-use crate::field::{container, request};
-#[cfg(feature = "encode")]
-use crate::protobuf::Reader;
-use crate::protobuf::messages;
+use crate::field::{container, request, span};
+use crate::protobuf::{Reader, messages};
 use crate::signal::SignalKind;
 #[cfg(feature = "decode")]
 use crate::signal::{Logs, Metrics, Signal, Traces};
@@ -37,7 +32,6 @@ use opentelemetry_proto::tonic::{
 };
 use split::Sizes;
 use std::fmt;
-#[cfg(feature = "encode")]
 use std::ops::Range;
 
 /// One encoded `Export…ServiceRequest` with a checked structure.
@@ -69,7 +63,6 @@ impl fmt::Debug for Request {
 impl Request {
     /// Bytes that count toward [`Limits::inflated_bytes`] for each request of a line beside its own, so that the limit also bounds
     /// requests without bytes.
-    #[cfg(feature = "decode")]
     pub(crate) const BYTES_BESIDE: usize = 256;
 
     /// Checks that `bytes` are a request of this signal, as strictly as any protobuf reader.
@@ -82,7 +75,6 @@ impl Request {
 
     /// Like [`check`](Self::check), but replaces invalid UTF-8 in strings with U+FFFD. protobufjs 7, used by older OpenTelemetry
     /// exporters for JavaScript, encodes half a surrogate pair as three invalid bytes. Text cut within an emoji contains one.
-    #[cfg(feature = "decode")]
     pub fn check_repairing(
         kind: SignalKind,
         bytes: Vec<u8>,
@@ -102,7 +94,6 @@ impl Request {
     ///
     /// If a request exceeds a limit as one signal, it must fit another signal with items; otherwise its items would be unknown
     /// fields there, which are not counted.
-    #[cfg(feature = "decode")]
     pub(crate) fn check_any(
         named: Option<SignalKind>,
         bytes: Vec<u8>,
@@ -219,7 +210,6 @@ impl Request {
 
     /// Position in the bytes of the first resource's content, which a function's requests share; empty if the request begins
     /// otherwise.
-    #[cfg(feature = "encode")]
     pub(crate) fn resource_place(&self) -> Range<usize> {
         let begins_with = |message, number| {
             let field = Reader::new(message).next()?.ok().filter(|field| field.number == number)?;
@@ -296,7 +286,7 @@ impl Request {
     }
 }
 
-#[cfg(all(test, feature = "encode"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -11,7 +11,6 @@ pub(crate) fn truncate(request: &Request, max_bytes: usize) -> (Request, usize) 
 }
 
 /// Like [`truncate`], but leaves the items unchanged.
-#[cfg(feature = "encode")]
 pub(crate) fn truncate_heads(request: &Request, max_bytes: usize) -> (Request, usize) {
     rewritten(request, request.kind().path_to_items(), max_bytes)
 }
