@@ -104,9 +104,7 @@ pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// The bytes of these lower-case hexadecimal digits; `None` for another number of digits, or other characters.
-pub(crate) fn lower_hex<'d, const N: usize>(
-    mut digits: impl Iterator<Item = &'d u8>,
-) -> Option<[u8; N]> {
+pub(crate) fn lower_hex<const N: usize>(mut digits: impl Iterator<Item = u8>) -> Option<[u8; N]> {
     let mut digit = || match digits.next()? {
         digit @ b'0'..=b'9' => Some(digit - b'0'),
         digit @ b'a'..=b'f' => Some(digit - b'a' + 10),
@@ -121,8 +119,9 @@ pub(crate) fn lower_hex<'d, const N: usize>(
 
 /// Lower-case hexadecimal text of an id.
 pub fn to_hex(id: &[u8]) -> String {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
-    id.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    let mut digits = Vec::with_capacity(2 * id.len());
+    push_hex(&mut digits, id);
+    String::from_utf8(digits).unwrap_or_default()
 }
 
 fn is_valid<const N: usize>(id: &[u8; N]) -> bool {
@@ -156,16 +155,7 @@ fn fnv1a(text: &str, basis: u64) -> u64 {
 }
 
 fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
-    if digits.len() != 2 * N {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let [high, low] = pair else { return None };
-        let value = char::from(*high).to_digit(16)? << 4 | char::from(*low).to_digit(16)?;
-        *byte = u8::try_from(value).ok()?;
-    }
-    Some(bytes)
+    lower_hex(digits.iter().map(u8::to_ascii_lowercase))
 }
 
 #[cfg(test)]

@@ -42,8 +42,8 @@ pub use signal::SignalKind;
 pub use {
     json::JsonError,
     line::{
-        Joined, LineError, LineReading, PayloadError, Rejoin, UndecodableLine, mentions_otlp,
-        read_line, read_line_of, without_headers,
+        Joined, LineError, LineReading, Rejoin, UndecodableLine, mentions_otlp, read_line,
+        read_line_of, without_headers,
     },
     request::SpanIds,
     signal::{Logs, Metrics, Signal, Traces},

@@ -63,34 +63,11 @@ pub(super) const ACCOUNT: u8 = 2;
 pub(super) const LOG_STREAM: u8 = 4;
 pub(super) const REGION: u8 = 8;
 
-/// The names of its context that a line uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UsedNames {
-    /// `true` if it uses the function's name.
-    pub function: bool,
-    /// `true` if it uses the account.
-    pub account: bool,
-    /// `true` if it uses the log stream.
-    pub log_stream: bool,
-}
-
-impl UsedNames {
-    pub(super) fn of(bits: u8) -> Self {
-        let is_used = |bit| bits & bit != 0;
-        Self {
-            function: is_used(FUNCTION),
-            account: is_used(ACCOUNT),
-            log_stream: is_used(LOG_STREAM),
-        }
-    }
-
-    /// `function or account`.
-    pub(super) fn named(self) -> String {
-        let Self { function, account, log_stream } = self;
-        let names = [(function, "function"), (account, "account"), (log_stream, "log stream")];
-        let used = names.into_iter().filter_map(|(is_used, name)| is_used.then_some(name));
-        used.collect::<Vec<_>>().join(" or ")
-    }
+/// The names of its context that a line uses, as in `function or account`.
+pub(super) fn named(used: u8) -> String {
+    let names = [(FUNCTION, "function"), (ACCOUNT, "account"), (LOG_STREAM, "log stream")];
+    let names = names.into_iter().filter(|(bit, _)| used & bit != 0);
+    names.map(|(_, name)| name).collect::<Vec<_>>().join(" or ")
 }
 
 impl Context<'_> {

@@ -1,6 +1,6 @@
 //! Decodes the content of a compact line.
 
-use super::context::{self, Context, UsedNames};
+use super::context::{self, Context};
 use super::dictionary;
 use super::history::Unit;
 use super::read::{Bytes, Rebuilder};
@@ -57,7 +57,7 @@ pub(crate) fn decode_counted(
         context.region = region(bytes.byte()?).ok_or(CompactError::Corrupt)?;
     }
     if used & !context::REGION != 0 && bytes.array()? != context.check(used) {
-        return Err(CompactError::OtherContext(UsedNames::of(used)));
+        return Err(CompactError::OtherContext(context::named(used)));
     }
     let (body, checksum) = bytes.0.split_last_chunk::<2>().ok_or(CompactError::Corrupt)?;
     let mut skeleton = Vec::new();
@@ -109,8 +109,8 @@ pub enum CompactError {
     #[error("the compact line needs dictionary {0}: update this program")]
     UnknownDictionary(u8),
     /// Written by another function, account or log stream. The line refers to these names.
-    #[error("the compact line was written with another {}", .0.named())]
-    OtherContext(UsedNames),
+    #[error("the compact line was written with another {0}")]
+    OtherContext(String),
     /// The skeleton does not inflate.
     #[error("the compact line does not inflate: {0}")]
     Inflate(InflateError),

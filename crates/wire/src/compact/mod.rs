@@ -20,7 +20,7 @@ mod read_text;
 mod write;
 mod write_text;
 
-pub use context::{Context, Names, UsedNames};
+pub use context::{Context, Names};
 #[cfg(feature = "decode")]
 pub(crate) use decode::decode_counted;
 #[cfg(feature = "decode")]

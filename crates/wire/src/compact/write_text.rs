@@ -134,16 +134,17 @@ impl Parts<'_> {
         if digits.len() < SHORTEST || !digits.len().is_multiple_of(2) {
             return None;
         }
-        if let Some(id) = lower_hex::<8>(digits.iter()) {
+        if let Some(id) = lower_hex::<8>(digits.iter().copied()) {
             self.skeleton.push(code::HEX_ID);
             self.id(&id);
-        } else if let Some(id) = lower_hex::<16>(digits.iter()) {
+        } else if let Some(id) = lower_hex::<16>(digits.iter().copied()) {
             self.skeleton.push(code::HEX_ID);
             self.id(&id);
         } else {
             let length = u8::try_from(digits.len() / 2).ok()?;
             self.skeleton.extend_from_slice(&[code::HEX, length]);
-            let bytes = digits.chunks_exact(2).filter_map(|two| lower_hex::<1>(two.iter()));
+            let bytes =
+                digits.chunks_exact(2).filter_map(|two| lower_hex::<1>(two.iter().copied()));
             self.holes.extend(bytes.flatten());
         }
         Some(digits.len())
@@ -181,13 +182,13 @@ impl Parts<'_> {
 fn uuid(text: &[u8]) -> Option<[u8; 16]> {
     let text = text.get(..UUID).filter(|text| HYPHENS.iter().all(|at| text[*at] == b'-'))?;
     let digits = text.iter().enumerate().filter(|(at, _)| !HYPHENS.contains(at));
-    lower_hex(digits.map(|(_, digit)| digit))
+    lower_hex(digits.map(|(_, digit)| *digit))
 }
 
 /// The trace id that begins the text in X-Ray's spelling, `1-SSSSSSSS-RRRRRRRRRRRRRRRRRRRRRRRR`.
 fn xray(text: &[u8]) -> Option<[u8; 16]> {
     let id = text.get(..XRAY).filter(|text| text.starts_with(b"1-") && text[10] == b'-')?;
-    lower_hex(id[2..10].iter().chain(&id[11..]))
+    lower_hex(id[2..10].iter().chain(&id[11..]).copied())
 }
 
 /// The IPv4 address that begins the text, and its length.

@@ -55,7 +55,7 @@ pub(crate) fn inflate_counted(
 ) -> Result<Vec<u8>, InflateError> {
     let mut out = Vec::new();
     #[cfg(feature = "bulk")]
-    if let Some(all) = super::libdeflate::inflate(input, max_bytes) {
+    if let Some(all) = super::inflate_plain(input, max_bytes) {
         *inflated += all.len();
         return Ok(all);
     }
@@ -121,13 +121,6 @@ fn header_len(member: &[u8]) -> Result<usize, InflateError> {
         len += 2;
     }
     Ok(len)
-}
-
-/// Inflates `input` if it is exactly one gzip member whose stated size is at most `max_bytes`: faster, because the size is known.
-/// Returns `None` otherwise; [`reader`] then reads it or reports the error.
-#[cfg(feature = "bulk")]
-pub fn inflate_plain(input: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
-    super::libdeflate::inflate(input, max_bytes)
 }
 
 /// Inflates while reading, for streams that need not be in memory as a whole. Errors contain an [`InflateError`]; above

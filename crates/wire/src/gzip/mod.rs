@@ -5,12 +5,12 @@ mod inflate;
 #[cfg(feature = "bulk")]
 mod libdeflate;
 
-#[cfg(feature = "bulk")]
-pub use inflate::inflate_plain;
 #[cfg(feature = "decode")]
 pub use inflate::{InflateError, inflate, inflate_deflate, is_gzip, reader};
 #[cfg(feature = "decode")]
 pub(crate) use inflate::{inflate_counted, inflate_with_dictionary};
+#[cfg(feature = "bulk")]
+pub use libdeflate::inflate as inflate_plain;
 
 use deflate::Deflater;
 use std::fmt;

@@ -24,31 +24,15 @@ pub enum JsonError {
     /// Not an object.
     #[error("not a JSON object")]
     NotAnObject,
-    /// A value of the wrong type, or out of range.
-    #[error("{message}: `{key}` is not {expected}")]
+    /// A value of the wrong type or out of range, an ambiguous one under a key that occurs twice, or a second one of a group.
+    #[error("{message}: `{key}` {problem}")]
     Value {
         /// The message that contains the value.
         message: &'static str,
         /// The key of the value.
         key: &'static str,
-        /// The expected value.
-        expected: &'static str,
-    },
-    /// A key that occurs twice, in one spelling or both, which is ambiguous.
-    #[error("{message}: `{key}` occurs twice")]
-    Twice {
-        /// The message that contains the key.
-        message: &'static str,
-        /// The key.
-        key: &'static str,
-    },
-    /// A second value of a group of which only one may be set.
-    #[error("{message}: `{key}` is a second value where one is allowed")]
-    SecondChoice {
-        /// The message that contains the values.
-        message: &'static str,
-        /// The key of the second.
-        key: &'static str,
+        /// What is wrong.
+        problem: &'static str,
     },
     /// The request would be larger than [`Limits::inflated_bytes`](crate::Limits::inflated_bytes).
     #[error("request becomes larger than {max_bytes} bytes")]

@@ -46,7 +46,7 @@ fn read_signals(
     let mut state = State { limits, messages: 0, failure: None };
     let mut parser = serde_json::Deserializer::from_str(json);
     let signals = Signals { kinds, state: &mut state };
-    let read = signals.deserialize(&mut parser).and_then(|read| parser.end().map(|()| read));
+    let read = parser.deserialize_map(signals).and_then(|read| parser.end().map(|()| read));
     let messages = read.map_err(|error| match (error.classify(), state.failure) {
         (Category::Data, Some(failure)) => failure,
         (Category::Data, None) => JsonError::NotAnObject,
@@ -56,6 +56,9 @@ fn read_signals(
     let checked = messages.into_iter().map(|(kind, bytes)| Request::check(kind, bytes, limits));
     checked.collect::<Result<_, _>>().map_err(JsonError::Malformed)
 }
+
+/// A key in one spelling or both, which is ambiguous.
+const TWICE: &str = "occurs twice";
 
 /// State shared by all levels: limits, and the reason why reading stopped. serde's own errors quote the content, so they only
 /// signal the failure.
@@ -73,8 +76,8 @@ impl State<'_> {
         E::custom("refused")
     }
 
-    fn wrong<E: Error>(&mut self, message: &Message, field: &Field, expected: &'static str) -> E {
-        self.fail(JsonError::Value { message: message.name, key: field.name, expected })
+    fn wrong<E: Error>(&mut self, message: &Message, field: &Field, problem: &'static str) -> E {
+        self.fail(JsonError::Value { message: message.name, key: field.name, problem })
     }
 
     /// Counts a message. A request with too many messages is refused before all of it is read.
@@ -104,14 +107,6 @@ struct Signals<'s, 'l> {
     state: &'s mut State<'l>,
 }
 
-impl<'de> DeserializeSeed<'de> for Signals<'_, '_> {
-    type Value = Vec<(SignalKind, Vec<u8>)>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
 impl<'de> Visitor<'de> for Signals<'_, '_> {
     type Value = Vec<(SignalKind, Vec<u8>)>;
 
@@ -131,8 +126,7 @@ impl<'de> Visitor<'de> for Signals<'_, '_> {
                 continue;
             };
             if requests.iter().any(|(known, _)| *known == kind) {
-                let twice = JsonError::Twice { message: message.name, key: field.name };
-                return Err(self.state.fail(twice));
+                return Err(self.state.wrong(message, field, TWICE));
             }
             let mut out = Vec::new();
             let depth_left = self.state.limits.nesting.saturating_sub(1);
@@ -156,8 +150,8 @@ struct FieldTarget<'s, 'l> {
 }
 
 impl FieldTarget<'_, '_> {
-    fn wrong<E: Error>(&mut self, expected: &'static str) -> E {
-        self.state.wrong(self.message, self.field, expected)
+    fn wrong<E: Error>(&mut self, problem: &'static str) -> E {
+        self.state.wrong(self.message, self.field, problem)
     }
 
     /// Appends the field with the message that `read` reads into it, and removes it again if `read` returns `false` for an absent
@@ -184,7 +178,7 @@ impl FieldTarget<'_, '_> {
             Ok(false) => self.out.truncate(start),
             // A known reason remains, and a syntax error needs none.
             Err(error) => {
-                let _: E = self.wrong("an object");
+                let _: E = self.wrong("is not an object");
                 return Err(error);
             }
         }
@@ -233,14 +227,13 @@ impl<'de> Visitor<'de> for Fields<'_, '_> {
             if !read_field(into, &mut map)? {
                 continue;
             }
-            let (message, key) = (message.name, field.name);
             let bit = 1 << field.number;
             if seen & bit != 0 {
-                return Err(state.fail(JsonError::Twice { message, key }));
+                return Err(state.wrong(message, field, TWICE));
             }
             seen |= bit;
             if field.presence == Presence::Oneof && std::mem::replace(&mut chosen, true) {
-                return Err(state.fail(JsonError::SecondChoice { message, key }));
+                return Err(state.wrong(message, field, "is a second value where one is allowed"));
             }
             state.check_size(out)?;
         }
@@ -261,11 +254,11 @@ fn read_field<'de, A: MapAccess<'de>>(
             if raw == "null" {
                 return Ok(false);
             }
-            let written = scalar::write(into.field, raw, into.out).or_else(|expected| {
-                let double = double_for(into.message, into.field, raw).ok_or(expected)?;
+            let written = scalar::write(into.field, raw, into.out).or_else(|problem| {
+                let double = double_for(into.message, into.field, raw).ok_or(problem)?;
                 scalar::write(double, raw, into.out)
             });
-            written.map(|()| true).map_err(|expected| into.wrong(expected))
+            written.map(|()| true).map_err(|problem| into.wrong(problem))
         }
     }
 }
@@ -289,7 +282,7 @@ impl<'de> DeserializeSeed<'de> for Repeated<'_, '_> {
         let into = FieldTarget { message, field, depth_left, out, state: &mut *state };
         let read = deserializer.deserialize_any(Repeated(into));
         read.inspect_err(|_| {
-            let _: D::Error = state.wrong(message, field, "an array");
+            let _: D::Error = state.wrong(message, field, "is not an array");
         })
     }
 }
@@ -311,7 +304,7 @@ impl<'de> Visitor<'de> for Repeated<'_, '_> {
             Kind::Message(inner) => while read_element(&mut into, inner, &mut elements)? {},
             Kind::String => {
                 while let Some(raw) = elements.next_element::<&RawValue>()? {
-                    let text = text(raw.get()).ok_or_else(|| into.wrong("text"))?;
+                    let text = text(raw.get()).ok_or_else(|| into.wrong("is not text"))?;
                     Writer::new(into.out).always_string(into.field.number, &text);
                     into.state.check_size(into.out)?;
                 }
@@ -351,7 +344,7 @@ fn read_packed<'de, A: SeqAccess<'de>>(
     while let Some(raw) = elements.next_element::<&RawValue>()? {
         match scalar::packed(into.field.kind, raw.get(), &mut packed) {
             Ok(()) => into.state.check_size(&packed)?,
-            Err(expected) => return Err(into.wrong(expected)),
+            Err(problem) => return Err(into.wrong(problem)),
         }
     }
     if !packed.is_empty() {

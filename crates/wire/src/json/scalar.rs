@@ -7,7 +7,7 @@ use crate::protobuf::{Writer, push_varint};
 use crate::schema::{Enum, Field, Kind, Presence};
 use std::borrow::Cow;
 
-/// Appends `field` with the value of the JSON text `raw`. The error states the expected value.
+/// Appends `field` with the value of the JSON text `raw`. The error states the problem.
 pub(crate) fn write(field: &Field, raw: &str, out: &mut Vec<u8>) -> Result<(), &'static str> {
     let number = field.number;
     let written = field.presence != Presence::Implicit;
@@ -26,19 +26,20 @@ pub(crate) fn write(field: &Field, raw: &str, out: &mut Vec<u8>) -> Result<(), &
             value => out.always_fixed64(number, value),
         },
         Kind::String => {
-            let text = text(raw).ok_or("text")?;
+            let text = text(raw).ok_or("is not text")?;
             if written || !text.is_empty() {
                 out.always_string(number, &text);
             }
         }
         Kind::Bytes => {
-            let bytes = text(raw).and_then(|text| base64::decode_any(&text)).ok_or("base64")?;
+            let bytes =
+                text(raw).and_then(|text| base64::decode_any(&text)).ok_or("is not base64")?;
             if written || !bytes.is_empty() {
                 out.always_bytes(number, &bytes);
             }
         }
-        Kind::Id => out.bytes(number, &id(raw).ok_or("an id in hexadecimal")?),
-        Kind::Message(_) => return Err("an object"),
+        Kind::Id => out.bytes(number, &id(raw).ok_or("is not an id in hexadecimal")?),
+        Kind::Message(_) => return Err("is not an object"),
     }
     Ok(())
 }
@@ -53,17 +54,17 @@ pub(crate) fn packed(kind: Kind, raw: &str, out: &mut Vec<u8>) -> Result<(), &'s
     Ok(())
 }
 
-const INT32: &str = "a 32-bit integer";
-const UINT32: &str = "an unsigned 32-bit integer";
-const INT64: &str = "a 64-bit integer";
-const UINT64: &str = "an unsigned 64-bit integer";
+const INT32: &str = "is not a 32-bit integer";
+const UINT32: &str = "is not an unsigned 32-bit integer";
+const INT64: &str = "is not a 64-bit integer";
+const UINT64: &str = "is not an unsigned 64-bit integer";
 
 fn varint(kind: Kind, raw: &str) -> Result<u64, &'static str> {
     match kind {
         Kind::Bool => match raw {
             "true" => Ok(1),
             "false" => Ok(0),
-            _ => Err("true or false"),
+            _ => Err("is not true or false"),
         },
         Kind::Int32 => integer::<i32>(raw).map(sign_extended).ok_or(INT32),
         Kind::Int64 => integer::<i64>(raw).map(i64::cast_unsigned).ok_or(INT64),
@@ -83,7 +84,7 @@ fn enumeration(known: &Enum, raw: &str) -> Result<u64, &'static str> {
     if let Some(number) = integer::<i32>(raw) {
         return Ok(sign_extended(number));
     }
-    let name = text(raw).ok_or("a number or a name of the enumeration")?;
+    let name = text(raw).ok_or("is not a number or a name of the enumeration")?;
     let found = name
         .strip_prefix(known.prefix)
         .and_then(|name| known.names.iter().position(|known| *known == name));
@@ -92,7 +93,7 @@ fn enumeration(known: &Enum, raw: &str) -> Result<u64, &'static str> {
 
 fn fixed64(kind: Kind, raw: &str) -> Result<u64, &'static str> {
     match kind {
-        Kind::Double => double(raw).map(f64::to_bits).ok_or("a number"),
+        Kind::Double => double(raw).map(f64::to_bits).ok_or("is not a number"),
         Kind::Sfixed64 => integer::<i64>(raw).map(i64::cast_unsigned).ok_or(INT64),
         _ => integer(raw).ok_or(UINT64),
     }

@@ -31,7 +31,6 @@ pub use envelope::Envelope;
 pub use {
     find::mentions_otlp,
     headers::without_headers,
-    payload::PayloadError,
     read::{read_line, read_line_of},
     reading::{LineError, LineReading, UndecodableLine},
     rejoin::{Joined, Rejoin},

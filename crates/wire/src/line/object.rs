@@ -1,7 +1,7 @@
 //! Classifies a JSON object in the text of a log event: an OTLP line, bare OTLP/JSON, or a log record that may contain one.
 
 use super::find::{OLD_MARKER, WRAPPERS};
-use super::payload::{self, PayloadError};
+use super::payload;
 use super::reading::LineError;
 use super::{COMPACT_MARKER, MARKER};
 use crate::compact::{self, CompactError, Context};
@@ -211,11 +211,10 @@ impl<'a> Object<'a> {
             return Err(LineError::NoPayload);
         };
         if payload.starts_with('{') {
-            let requests = json::read(payload, named, limits);
-            return requests.map_err(|error| LineError::Payload(PayloadError::Json(error)));
+            return json::read(payload, named, limits).map_err(LineError::PayloadJson);
         }
         let payload = text(payload).ok_or(LineError::NoPayload)?;
-        payload::decode(&payload, named, limits, inflated).map_err(LineError::Payload)
+        payload::decode(&payload, named, limits, inflated)
     }
 
     /// otlp-stdout-adapter (Python) writes no payload for an empty body. For all other writers a missing payload is a loss.

@@ -1,11 +1,11 @@
 //! The content of a log event's text: decoded requests, undecodable lines, and other text.
 
 use super::headers::without_headers;
-use super::payload::PayloadError;
 use crate::compact::CompactError;
+use crate::gzip::InflateError;
 use crate::ids::to_hex;
 use crate::json::JsonError;
-use crate::request::Request;
+use crate::request::{Malformed, Request};
 use sha2::{Digest as _, Sha256};
 
 /// The content of one log event's text.
@@ -78,9 +78,21 @@ pub enum LineError {
     /// No `payload`, or one that is neither text nor an object.
     #[error("line has no payload")]
     NoPayload,
-    /// An undecodable payload.
-    #[error("{0}")]
-    Payload(PayloadError),
+    /// The payload is empty text.
+    #[error("payload is empty")]
+    EmptyPayload,
+    /// The payload is not base64 in any spelling.
+    #[error("payload is not base64")]
+    NotBase64,
+    /// The payload is invalid gzip.
+    #[error("payload does not inflate: {0}")]
+    Gzip(InflateError),
+    /// The payload is JSON, but not OTLP/JSON.
+    #[error("payload is no OTLP/JSON request: {0}")]
+    PayloadJson(JsonError),
+    /// The payload is not an OTLP request of any signal.
+    #[error("payload is not an OTLP request: {0}")]
+    Malformed(Malformed),
     /// An undecodable compact line.
     #[error("{0}")]
     Compact(CompactError),

@@ -245,13 +245,12 @@ impl Request {
     /// Splits after the first `items` items; both parts keep resource, scope and metric heads.
     /// Parts without items are empty requests.
     pub fn split_at(self, items: usize) -> (Self, Self) {
+        let empty = self.part(Vec::new(), 0);
         if items == 0 || items >= self.items {
-            let empty = self.part(Vec::new(), 0);
             return if items == 0 { (empty, self) } else { (self, empty) };
         }
-        let mut parts = split::split_into(&self, vec![items]).into_iter();
-        let mut next = || parts.next().unwrap_or_else(|| self.part(Vec::new(), 0));
-        (next(), next())
+        let mut parts = self.parts(&[items]).into_iter();
+        (parts.next().unwrap_or_else(|| empty.clone()), parts.next().unwrap_or(empty))
     }
 
     /// Splits into parts with these numbers of items, and one with the rest. Parts for which no item is left are empty requests.

@@ -2,7 +2,7 @@
 
 use super::{CONTEXT, named, requests, text};
 use base64::prelude::{BASE64_STANDARD as STANDARD, Engine as _};
-use lambda_otlp_wire::compact::{CompactError, Context, Encoder, UsedNames, decode};
+use lambda_otlp_wire::compact::{CompactError, Context, Encoder, decode};
 use lambda_otlp_wire::{Limits, Malformed, Request, SignalKind, read_line_of};
 
 #[test]
@@ -17,8 +17,7 @@ fn a_line_of_another_function_or_dictionary_is_rejected() {
         Ok(vec![request.clone()])
     );
     let other = Context { function: "payments-api", ..CONTEXT };
-    let used = UsedNames { function: true, account: false, log_stream: false };
-    assert_eq!(read(&other), Err(CompactError::OtherContext(used)));
+    assert_eq!(read(&other), Err(CompactError::OtherContext("function".to_owned())));
     let mut encoder = Encoder::new(100, &[]);
     let text = encoder.text(&CONTEXT, &[&request]);
     assert_eq!(requests(&text), Err(CompactError::UnknownDictionary(100)));
