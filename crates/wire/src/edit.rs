@@ -9,7 +9,6 @@ use crate::view::{Container, Item, ItemKind, ScopeContainer, metric_name};
 
 /// Decides about the parts of a request, in their order. By default it visits and keeps everything.
 pub trait Editor {
-    /// Decides about a resource.
     fn resource(&mut self, container: Container<'_>) -> Head {
         let _ = container;
         Head::Visit(None)
@@ -28,12 +27,9 @@ pub trait Editor {
     }
 }
 
-/// The decision about an item.
 #[derive(Debug)]
 pub enum Edit {
-    /// It stays unchanged.
     Keep,
-    /// It is removed.
     Drop,
     /// It becomes this encoded message.
     Replace(Vec<u8>),
@@ -75,7 +71,6 @@ impl Request {
 struct Walk<'e, E> {
     kind: SignalKind,
     editor: &'e mut E,
-    /// Number of dropped items.
     dropped: usize,
 }
 

@@ -2,8 +2,6 @@
 //!
 //! The names are those of the `.proto` files. The three signals have the same numbers down to their items.
 
-#![allow(missing_docs, reason = "the `.proto` files document the fields")]
-
 /// `ExportTraceServiceRequest`, `ExportMetricsServiceRequest`, `ExportLogsServiceRequest`.
 pub mod request {
     pub const CONTAINERS: u32 = 1;

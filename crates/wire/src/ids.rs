@@ -117,7 +117,6 @@ pub(crate) fn lower_hex<const N: usize>(mut digits: impl Iterator<Item = u8>) ->
     digits.next().is_none().then_some(bytes)
 }
 
-/// Lower-case hexadecimal text of an id.
 pub fn to_hex(id: &[u8]) -> String {
     let mut digits = Vec::with_capacity(2 * id.len());
     push_hex(&mut digits, id);

@@ -35,7 +35,6 @@ pub fn path(runtime_api: &str) -> String {
     environment_file("invocations", runtime_api)
 }
 
-/// The path of a file of this environment.
 pub fn environment_file(name: &str, runtime_api: &str) -> String {
     let safe = |character: char| {
         if character.is_ascii_alphanumeric() || character == '.' { character } else { '-' }
@@ -57,9 +56,7 @@ pub const fn written_offset(invocation_number: u64) -> u64 {
 /// The content of a record about the root span of an invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RootSpan {
-    /// Its trace.
     pub trace_id: [u8; 16],
-    /// Its id.
     pub span_id: [u8; 8],
     /// `true` if it is in no line yet.
     pub is_open: bool,

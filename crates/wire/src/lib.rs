@@ -7,7 +7,6 @@
 //!
 //! Features: `decode` reads lines, and `bulk` reads them faster with larger libraries. A function needs neither.
 
-#![warn(missing_docs)]
 #![cfg_attr(
     not(feature = "decode"),
     allow(dead_code, unused_imports, reason = "a function reads no lines")

@@ -52,7 +52,6 @@ pub(crate) fn is_any_value(message: &Message) -> bool {
     std::ptr::eq(message, &raw const ANY_VALUE)
 }
 
-/// The table of `AnyValue`.
 pub(crate) fn any_value() -> &'static Message {
     &ANY_VALUE
 }

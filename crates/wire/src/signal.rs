@@ -7,11 +7,8 @@ use std::fmt;
 /// The signal of telemetry: traces, metrics or logs, known at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SignalKind {
-    /// Spans.
     Traces,
-    /// Data points.
     Metrics,
-    /// Log records.
     Logs,
 }
 
@@ -103,24 +100,18 @@ mod decoded {
 
     /// One signal of OTLP, known at compile time for generic code.
     pub trait Signal: sealed::Sealed + 'static {
-        /// The same signal at run time.
         const KIND: SignalKind;
         /// `ResourceSpans`, `ResourceMetrics` or `ResourceLogs`.
         type Container;
-        /// The `Export…ServiceRequest`.
         type Request: prost::Message + Default + serde::Serialize + serde::de::DeserializeOwned;
 
-        /// A request of these containers.
         fn request(containers: Vec<Self::Container>) -> Self::Request;
     }
 
-    /// Spans.
     #[derive(Debug)]
     pub enum Traces {}
-    /// Data points.
     #[derive(Debug)]
     pub enum Metrics {}
-    /// Log records.
     #[derive(Debug)]
     pub enum Logs {}
 

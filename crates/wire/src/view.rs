@@ -28,28 +28,20 @@ pub struct ScopeContainer<'r> {
 /// A span, a log record or a data point.
 #[derive(Clone, Copy, Debug)]
 pub struct Item<'r> {
-    /// The type of its message.
     pub kind: ItemKind,
-    /// The encoded message.
     pub bytes: &'r [u8],
     /// The name of a data point's metric. Kept here, because a metric may have many data points, and many fields before its name.
     pub(crate) metric_name: &'r [u8],
 }
 
-/// The types of items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemKind {
-    /// `Span`.
     Span,
-    /// `LogRecord`.
     LogRecord,
     /// `NumberDataPoint`, of gauges and sums.
     NumberDataPoint,
-    /// `HistogramDataPoint`.
     HistogramDataPoint,
-    /// `ExponentialHistogramDataPoint`.
     ExponentialHistogramDataPoint,
-    /// `SummaryDataPoint`.
     SummaryDataPoint,
 }
 
@@ -59,7 +51,6 @@ pub fn containers(kind: SignalKind, request: &[u8]) -> impl Iterator<Item = Cont
 }
 
 impl Request {
-    /// The resources with their items.
     pub fn containers(&self) -> impl Iterator<Item = Container<'_>> {
         containers(self.kind(), self.bytes())
     }
@@ -76,13 +67,11 @@ impl<'r> Container<'r> {
         merged(self.bytes, container::RESOURCE)
     }
 
-    /// The encoded attributes of the resource.
     pub fn attributes(self) -> impl Iterator<Item = &'r [u8]> {
         let resources = messages(self.bytes, container::RESOURCE);
         resources.flat_map(|resource| messages(resource, resource::ATTRIBUTES))
     }
 
-    /// The scopes with their items.
     pub fn scopes(self) -> impl Iterator<Item = ScopeContainer<'r>> {
         let scopes = messages(self.bytes, container::SCOPES);
         scopes.map(move |bytes| ScopeContainer { kind: self.kind, bytes })
@@ -93,12 +82,10 @@ impl<'r> Container<'r> {
         head_bytes(self.bytes, &[container::SCOPES])
     }
 
-    /// Number of items.
     pub fn count(self) -> usize {
         count(self.bytes, self.kind.path_to_items().get(1..).unwrap_or_default())
     }
 
-    /// Returns `true` if there is an item.
     pub fn has_items(self) -> bool {
         self.scopes().flat_map(ScopeContainer::items).next().is_some()
     }
@@ -120,12 +107,10 @@ impl<'r> ScopeContainer<'r> {
         head_bytes(self.bytes, &[scope_container::ITEMS])
     }
 
-    /// Number of items.
     pub fn count(self) -> usize {
         count(self.bytes, self.kind.path_to_items().get(2..).unwrap_or_default())
     }
 
-    /// The items.
     pub fn items(self) -> impl Iterator<Item = Item<'r>> {
         self.messages().flat_map(move |bytes| {
             let kind = ItemKind::of_signal(self.kind);
@@ -143,7 +128,6 @@ pub(crate) fn count(message: &[u8], path: &[&[u32]]) -> usize {
     inner.filter_map(|field| field.as_len()).map(|inner| count(inner, deeper)).sum()
 }
 
-/// The data points of an encoded metric.
 pub fn data_points(metric: &[u8]) -> impl Iterator<Item = Item<'_>> {
     let metric_name = metric_name(metric);
     fields(metric).flat_map(move |field| {
@@ -156,7 +140,6 @@ pub fn data_points(metric: &[u8]) -> impl Iterator<Item = Item<'_>> {
     })
 }
 
-/// The name of an encoded metric.
 pub fn metric_name(metric: &[u8]) -> &[u8] {
     messages(metric, metric::NAME).last().unwrap_or_default()
 }
@@ -187,7 +170,6 @@ impl ItemKind {
         }
     }
 
-    /// The field number of the attributes.
     pub const fn attributes(self) -> u32 {
         match self {
             Self::Span => span::ATTRIBUTES,
@@ -205,7 +187,6 @@ impl<'r> Item<'r> {
         Self { kind, bytes, metric_name: &[] }
     }
 
-    /// The encoded attributes.
     pub fn attributes(self) -> impl Iterator<Item = &'r [u8]> {
         messages(self.bytes, self.kind.attributes())
     }
@@ -281,7 +262,6 @@ pub fn may_nest(value: &[u8]) -> bool {
     !matches!(value, [] | [0x0a | 0x10 | 0x18 | 0x21, ..])
 }
 
-/// Returns `true` if an encoded value is a map.
 #[inline]
 pub fn holds_map(value: &[u8]) -> bool {
     // Most values are text, which one comparison detects.

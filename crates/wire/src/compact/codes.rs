@@ -2,7 +2,6 @@
 
 use crate::signal::SignalKind;
 
-/// The code of a request's signal.
 pub(super) fn signal_number(kind: SignalKind) -> u8 {
     match kind {
         SignalKind::Traces => 1,

@@ -6,11 +6,9 @@
 /// (`/aws/lambda/NAME`) or else from the log stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Context<'a> {
-    /// The function's name.
     pub function: &'a str,
     /// The account's 12 digits.
     pub account: &'a str,
-    /// The name of the log stream.
     pub log_stream: &'a str,
     /// The region. Only a writer needs it: the line says which one it is.
     pub region: &'a str,
@@ -50,7 +48,6 @@ impl Names {
         account.clone_into(&mut self.account);
     }
 
-    /// These names.
     pub fn context(&self) -> Context<'_> {
         let Self { function, account, log_stream, region } = self;
         Context { function, account, log_stream, region }

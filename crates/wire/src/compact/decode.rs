@@ -99,28 +99,22 @@ pub(crate) fn decode_counted(
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompactError {
-    /// Characters that no writer uses.
     #[error("the compact line has characters outside its alphabet")]
     NotText,
     /// Codes or lengths that contradict each other, or an early end.
     #[error("the compact line is corrupt or cut off")]
     Corrupt,
-    /// Encoded with a dictionary that this reader does not have.
     #[error("the compact line needs dictionary {0}: update this program")]
     UnknownDictionary(u8),
     /// Written by another function, account or log stream. The line refers to these names.
     #[error("the compact line was written with another {0}")]
     OtherContext(String),
-    /// The skeleton does not inflate.
     #[error("the compact line does not inflate: {0}")]
     Inflate(InflateError),
-    /// The requests have more bytes than allowed.
     #[error("the compact line decodes to more bytes than allowed")]
     TooLarge,
-    /// The line or the rebuilt requests differ from the written ones.
     #[error("the compact line is corrupt (checksum)")]
     Checksum,
-    /// A rebuilt request is no OTLP.
     #[error("the compact line holds no OTLP request: {0}")]
     Malformed(Malformed),
 }

@@ -3,7 +3,6 @@
 use deflate::Codes;
 use std::sync::LazyLock;
 
-/// The number of the newest dictionary.
 pub const NEWEST: u8 = 1;
 
 const FIRST: &[u8] = include_bytes!("dictionary-1.bin");
@@ -32,7 +31,6 @@ pub(super) struct ToRead {
     pub(super) header: Vec<u8>,
 }
 
-/// Returns a dictionary for reading.
 pub(super) fn to_read(number: u8) -> Option<&'static ToRead> {
     static TO_READ: LazyLock<[ToRead; 2]> = LazyLock::new(|| [&[], FIRST].map(to_read_file));
     TO_READ.get(usize::from(number))

@@ -33,7 +33,6 @@ impl fmt::Debug for Encoder {
 }
 
 impl Default for Encoder {
-    /// An encoder with the newest dictionary.
     fn default() -> Self {
         let newest = dictionary::of_number(dictionary::NEWEST).unwrap_or_default();
         Self::new(dictionary::NEWEST, newest)
@@ -150,7 +149,6 @@ impl Encoder {
         &self.skeleton
     }
 
-    /// Returns the text of these requests.
     pub fn text(&mut self, context: &Context<'_>, requests: &[&Request]) -> String {
         let mut out = Vec::new();
         // No text has more bytes than the largest number.

@@ -77,7 +77,6 @@ impl History {
         id
     }
 
-    /// Takes a new id.
     pub(super) fn new_id(&mut self, id: u64) {
         self.newest = number_of_id(id);
         self.short.push(id);

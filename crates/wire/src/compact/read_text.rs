@@ -91,7 +91,6 @@ fn push_name(out: &mut Vec<u8>, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Returns the region of a number.
 pub(super) fn region(number: u8) -> Option<&'static str> {
     REGIONS.get(usize::from(number)).copied()
 }

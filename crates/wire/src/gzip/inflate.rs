@@ -20,25 +20,18 @@ pub fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC)
 }
 
-/// The reason why gzip could not be inflated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InflateError {
-    /// The stream ends before its trailer.
     #[error("gzip stream ends early")]
     EndsEarly,
-    /// Header, deflate data or checksum are wrong.
     #[error("gzip stream is corrupt (data or checksum)")]
     Corrupt,
     /// It has more members than any writer creates.
     #[error("gzip stream has more than {} members", MAX_MEMBERS)]
     TooManyMembers,
-    /// The inflated size exceeds the limit.
     #[error("gzip stream inflates to more than {max_bytes} bytes")]
-    TooLarge {
-        /// The limit in bytes.
-        max_bytes: usize,
-    },
+    TooLarge { max_bytes: usize },
 }
 
 /// Inflates gzip with one or more members to at most `max_bytes`. Bytes after the last member that do not begin another one are

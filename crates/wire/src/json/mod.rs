@@ -15,31 +15,18 @@ use crate::request::Malformed;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JsonError {
-    /// Not UTF-8.
     #[error("not UTF-8")]
     NotUtf8,
     /// Not JSON: kind and position of the error.
     #[error("not JSON: {0}")]
     Syntax(String),
-    /// Not an object.
     #[error("not a JSON object")]
     NotAnObject,
     /// A value of the wrong type or out of range, an ambiguous one under a key that occurs twice, or a second one of a group.
     #[error("{message}: `{key}` {problem}")]
-    Value {
-        /// The message that contains the value.
-        message: &'static str,
-        /// The key of the value.
-        key: &'static str,
-        /// What is wrong.
-        problem: &'static str,
-    },
-    /// The request would be larger than [`Limits::inflated_bytes`](crate::Limits::inflated_bytes).
+    Value { message: &'static str, key: &'static str, problem: &'static str },
     #[error("request becomes larger than {max_bytes} bytes")]
-    TooLarge {
-        /// The number of bytes allowed.
-        max_bytes: usize,
-    },
+    TooLarge { max_bytes: usize },
     /// Nested too deep, or too many items.
     #[error("{0}")]
     Malformed(Malformed),

@@ -64,7 +64,6 @@ const TWICE: &str = "occurs twice";
 /// signal the failure.
 struct State<'l> {
     limits: &'l Limits,
-    /// Messages so far.
     messages: usize,
     failure: Option<JsonError>,
 }

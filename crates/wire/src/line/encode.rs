@@ -25,15 +25,12 @@ impl Default for LineLimits {
     }
 }
 
-/// The result of encoding a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "truncated and dropped items have to be counted"]
 pub struct Written {
-    /// Number of lines.
     pub lines: usize,
     /// Number of items (spans, data points, log records) in them.
     pub items: usize,
-    /// Number of truncated attribute values.
     pub truncated_values: usize,
     /// Number of items too large for a line even with truncated values.
     pub dropped_items: usize,

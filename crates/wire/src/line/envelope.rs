@@ -4,10 +4,8 @@ use super::{COMPACT_MARKER, MARKER};
 use crate::signal::SignalKind;
 use crate::timestamp;
 
-/// The fields around the payload of a line.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Envelope<'a> {
-    /// The resource's service name.
     pub source: &'a str,
     /// The configured application log level in Lambda's spelling, with `AWS_LAMBDA_LOG_FORMAT=JSON`. Without it Lambda treats the
     /// line as INFO and may drop it.
@@ -20,7 +18,6 @@ pub struct Envelope<'a> {
 }
 
 impl Envelope<'_> {
-    /// Appends the part of a line before its payload.
     pub(super) fn push_head(&self, signal: SignalKind, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"");
         out.extend_from_slice(MARKER.as_bytes());

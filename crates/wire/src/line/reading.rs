@@ -8,7 +8,6 @@ use crate::json::JsonError;
 use crate::request::{Malformed, Request};
 use sha2::{Digest as _, Sha256};
 
-/// The content of one log event's text.
 #[derive(Debug, Default)]
 pub struct LineReading {
     /// Requests, in the order of their lines. A line of OTLP/JSON may hold one of each signal.
@@ -26,9 +25,7 @@ pub struct LineReading {
 /// A claimed OTLP line that did not decode, or all further ones in a text with very many.
 #[derive(Debug)]
 pub struct UndecodableLine {
-    /// The reason.
     pub reason: LineError,
-    /// Size in bytes.
     pub bytes: usize,
     /// SHA-256 of the (first) line, in lower-case hexadecimal, which identifies it without printing it.
     pub sha256: String,
@@ -59,7 +56,6 @@ impl UndecodableLine {
         }
     }
 
-    /// Returns the number of lines that this value represents.
     pub fn lines(&self) -> usize {
         match self.reason {
             LineError::Together { lines, .. } => lines,
@@ -68,61 +64,35 @@ impl UndecodableLine {
     }
 }
 
-/// The reason why a claimed OTLP line is invalid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineError {
     /// Not a JSON object, or a truncated one. serde_json names the position and the kind of error, never the content.
     #[error("line is not JSON: {0}")]
     Json(serde_json::Error),
-    /// No `payload`, or one that is neither text nor an object.
     #[error("line has no payload")]
     NoPayload,
-    /// The payload is empty text.
     #[error("payload is empty")]
     EmptyPayload,
-    /// The payload is not base64 in any spelling.
     #[error("payload is not base64")]
     NotBase64,
-    /// The payload is invalid gzip.
     #[error("payload does not inflate: {0}")]
     Gzip(InflateError),
-    /// The payload is JSON, but not OTLP/JSON.
     #[error("payload is no OTLP/JSON request: {0}")]
     PayloadJson(JsonError),
-    /// The payload is not an OTLP request of any signal.
     #[error("payload is not an OTLP request: {0}")]
     Malformed(Malformed),
-    /// An undecodable compact line.
     #[error("{0}")]
     Compact(CompactError),
-    /// Bare JSON that is not OTLP/JSON.
     #[error("line is not an OTLP/JSON request: {0}")]
     NotOtlp(JsonError),
     /// More items than [`Limits::items`](crate::Limits::items) leaves for the line.
     #[error("{found} items in the line, but at most {left} more are read")]
-    TooManyItems {
-        /// Items of the line.
-        found: usize,
-        /// Remaining items.
-        left: usize,
-    },
+    TooManyItems { found: usize, left: usize },
     /// Items below the average size of [`Limits::least_item_bytes`](crate::Limits::least_item_bytes).
     #[error("{found} items in {bytes} bytes, but an item has at least {least}")]
-    SmallItems {
-        /// Items of the line.
-        found: usize,
-        /// Total bytes of the items.
-        bytes: usize,
-        /// Minimum bytes of an item.
-        least: usize,
-    },
+    SmallItems { found: usize, bytes: usize, least: usize },
     /// Several lines of a text with very many, refused together.
     #[error("{lines} more lines of the log event, the first of them: {first}")]
-    Together {
-        /// The number of lines.
-        lines: usize,
-        /// The reason for the first of them.
-        first: Box<Self>,
-    },
+    Together { lines: usize, first: Box<Self> },
 }

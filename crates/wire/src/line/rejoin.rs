@@ -33,7 +33,6 @@ const SHORTEST_PAYLOAD_PIECE: usize = 1_000;
 pub struct Rejoin {
     text: String,
     pieces: usize,
-    /// Length of the first piece.
     first_bytes: usize,
     waits_for: WaitsFor,
 }
@@ -44,7 +43,6 @@ enum WaitsFor {
     /// The rest of a base64 payload, and of its line.
     #[default]
     Payload,
-    /// JSON.
     Json(Scan),
 }
 

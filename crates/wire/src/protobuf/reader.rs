@@ -13,19 +13,15 @@ pub enum Value<'a> {
     Fixed32(u32),
 }
 
-/// One field of a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Field<'a> {
-    /// The field number.
     pub number: u32,
-    /// The decoded value.
     pub value: Value<'a>,
     /// Tag and value as encoded: appending `raw` to another message of the same type adds the field to it.
     pub raw: &'a [u8],
 }
 
 impl<'a> Field<'a> {
-    /// The bytes of a length-delimited field.
     pub fn as_len(&self) -> Option<&'a [u8]> {
         match self.value {
             Value::Len(bytes) => Some(bytes),
@@ -34,16 +30,13 @@ impl<'a> Field<'a> {
     }
 }
 
-/// The reason why bytes are not a protobuf message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadField {
-    /// The message ends inside a field.
     #[error("message ends inside a field")]
     Truncated,
     /// A varint of more than ten bytes, or a field number out of range.
     #[error("invalid varint or field number")]
     BadVarint,
-    /// A wire type that OTLP does not use.
     #[error("wire type {0} does not occur in OTLP")]
     BadWireType(u8),
 }
@@ -55,7 +48,6 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads the fields of `message`.
     pub fn new(message: &'a [u8]) -> Self {
         Self { rest: message }
     }

@@ -12,7 +12,6 @@ pub struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// Appends to `out`.
     pub fn new(out: &'a mut Vec<u8>) -> Self {
         Self { out }
     }
@@ -41,7 +40,6 @@ impl<'a> Writer<'a> {
         self.varint(number, u64::from(zigzag));
     }
 
-    /// `fixed64` fields.
     pub fn fixed64(&mut self, number: u32, value: u64) {
         if value != 0 {
             self.always_fixed64(number, value);
@@ -54,7 +52,6 @@ impl<'a> Writer<'a> {
         self.out.extend_from_slice(&value.to_le_bytes());
     }
 
-    /// `fixed32` fields.
     pub fn fixed32(&mut self, number: u32, value: u32) {
         if value != 0 {
             self.tag(number, 5);
@@ -67,7 +64,6 @@ impl<'a> Writer<'a> {
         self.always_fixed64(number, value.to_bits());
     }
 
-    /// `bytes` fields.
     pub fn bytes(&mut self, number: u32, value: &[u8]) {
         if !value.is_empty() {
             self.always_bytes(number, value);
@@ -96,7 +92,6 @@ impl<'a> Writer<'a> {
         self.raw(second);
     }
 
-    /// `string` fields.
     pub fn string(&mut self, number: u32, value: &str) {
         self.bytes(number, value.as_bytes());
     }

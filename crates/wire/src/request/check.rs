@@ -41,42 +41,16 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
-    /// Not protobuf at all.
     #[error("{message}: {error}")]
-    Field {
-        /// The message with the invalid bytes.
-        message: &'static str,
-        /// The error.
-        error: BadField,
-    },
-    /// A field has another wire type than in OTLP.
+    Field { message: &'static str, error: BadField },
     #[error("{message}: field {field} has a wire type that OTLP does not give it")]
-    WrongType {
-        /// The message that contains the field.
-        message: &'static str,
-        /// The field's number.
-        field: u32,
-    },
-    /// A string is not UTF-8.
+    WrongType { message: &'static str, field: u32 },
     #[error("{message}: field {field} is not UTF-8 text")]
-    NotUtf8 {
-        /// The message that contains the string.
-        message: &'static str,
-        /// The field's number.
-        field: u32,
-    },
-    /// Messages are nested deeper than [`Limits::nesting`](crate::Limits::nesting).
+    NotUtf8 { message: &'static str, field: u32 },
     #[error("messages are nested deeper than {0} levels")]
     TooDeep(usize),
-    /// More items than [`Limits::items`](crate::Limits::items).
     #[error("{found} items in one request, but the limit leaves room for {allowed}")]
-    TooManyItems {
-        /// Number of items found.
-        found: usize,
-        /// Number of items allowed.
-        allowed: usize,
-    },
-    /// More messages than [`Limits::messages`](crate::Limits::messages), the number here.
+    TooManyItems { found: usize, allowed: usize },
     #[error("more than {0} attributes, values and other messages in one request")]
     TooManyMessages(usize),
 }
@@ -100,7 +74,6 @@ struct Check<'l> {
     limits: &'l Limits,
     /// Number of messages so far, see [`Limits::messages`](crate::Limits::messages).
     messages: usize,
-    /// Number of items so far.
     items: usize,
 }
 

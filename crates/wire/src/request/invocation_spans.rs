@@ -43,15 +43,11 @@ impl Request {
 pub struct SpanIds<'a> {
     /// The attribute `faas.invocation_id`.
     pub request_id: Option<&'a str>,
-    /// The trace id.
     pub trace_id: [u8; 16],
-    /// The span id.
     pub span_id: [u8; 8],
-    /// The parent's span id, if any.
     pub parent_span_id: Option<[u8; 8]>,
     /// `true` if it serves an external request (SERVER, CONSUMER).
     pub is_entry: bool,
-    /// The start in nanoseconds since the Unix epoch.
     pub start_unix_nano: u64,
 }
 

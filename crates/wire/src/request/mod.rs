@@ -40,7 +40,6 @@ pub struct Request {
     kind: SignalKind,
     bytes: Vec<u8>,
     items: usize,
-    /// See [`Request::has_few_keys`].
     few_keys: bool,
 }
 
@@ -151,7 +150,6 @@ impl Request {
         truncate::truncate(self, max_bytes)
     }
 
-    /// Encodes a request of structs.
     #[cfg(feature = "decode")]
     pub fn encode<S: crate::Signal>(request: &S::Request) -> Self {
         Self::trusted(S::KIND, prost::Message::encode_to_vec(request))
@@ -193,17 +191,14 @@ impl Request {
         (self.kind == S::KIND).then(|| prost::Message::decode(self.bytes.as_slice()))
     }
 
-    /// The signal.
     pub fn kind(&self) -> SignalKind {
         self.kind
     }
 
-    /// The protobuf bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The protobuf bytes, by value.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }

@@ -75,7 +75,6 @@ struct Cutter<'r> {
     wanted_bytes: usize,
     /// The open messages, starting at the request.
     levels: Vec<Level>,
-    /// Number of items of the current part.
     items: usize,
     /// Number of items that the current part may still take.
     items_left: usize,
@@ -85,7 +84,6 @@ struct Cutter<'r> {
     request: &'r Request,
 }
 
-/// A message that is open.
 #[derive(Default)]
 struct Level {
     number: u32,
