@@ -65,17 +65,15 @@ pub fn parse(text: &str) -> Option<u64> {
         None => 0,
     };
     let offset_minutes = offset(rest)?;
-    let in_range = year >= 1970
-        && (1..=12).contains(&month)
-        && (1..=days_of(year, month)).contains(&day)
-        && hour <= 23
-        && minute <= 59
-        // A leap second.
-        && second <= 60;
-    if !in_range {
+    let days = days_since_1970(year, month, day);
+    // A month or a day out of range is another date.
+    let date = u64::try_from(days).ok().map(civil_from_days)?;
+    let has_date = date == (year.cast_unsigned(), month.cast_unsigned(), day.cast_unsigned());
+    // The sixtieth is a leap second.
+    if !has_date || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
-    let minutes = (days_since_1970(year, month, day) * 24 + hour) * 60 + minute;
+    let minutes = (days * 24 + hour) * 60 + minute;
     let seconds = minutes.checked_sub(offset_minutes)? * 60 + second;
     u64::try_from(seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(nanos)
 }
@@ -122,15 +120,6 @@ fn offset(mut rest: &[u8]) -> Option<i64> {
     let _colon = after(&mut rest, b":");
     let minutes = digits(&mut rest, 2)?;
     (rest.is_empty() && hours <= 23 && minutes <= 59).then_some(sign * (hours * 60 + minutes))
-}
-
-fn days_of(year: i64, month: i64) -> i64 {
-    match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        _ => 31,
-    }
 }
 
 /// Days of the proleptic Gregorian calendar.
