@@ -19,62 +19,46 @@ pub struct Envelope<'a> {
 
 impl Envelope<'_> {
     pub(super) fn push_head(&self, signal: SignalKind, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"");
-        out.extend_from_slice(MARKER.as_bytes());
-        out.extend_from_slice(b"\":\"");
-        out.extend_from_slice(env!("CARGO_PKG_VERSION").as_bytes());
-        out.extend_from_slice(b"\",\"source\":");
+        push(out, &["{\"", MARKER, "\":\"", env!("CARGO_PKG_VERSION"), "\",\"source\":"]);
         push_json_string(out, self.source);
-        out.extend_from_slice(b",\"endpoint\":\"");
-        out.extend_from_slice(signal.path().as_bytes());
-        out.extend_from_slice(
-            b"\",\"method\":\"POST\",\"content-type\":\"application/x-protobuf\"",
-        );
-        out.extend_from_slice(b",\"content-encoding\":\"gzip\"");
-        if self.spill {
-            out.extend_from_slice(SPILL);
-        }
-        self.push_time_and_level(out);
-        out.extend_from_slice(b",\"payload\":\"");
+        push(out, &[",\"endpoint\":\"", signal.path(), "\",\"method\":\"POST\""]);
+        push(out, &[",\"content-type\":\"application/x-protobuf\",\"content-encoding\":\"gzip\""]);
+        self.push_spill_time_and_level(out);
+        push(out, &[",\"payload\":\""]);
     }
-}
 
-impl Envelope<'_> {
-    /// Appends what stands in a compact line before its content.
     pub(super) fn push_compact_head(out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"");
-        out.extend_from_slice(COMPACT_MARKER.as_bytes());
-        out.extend_from_slice(b"\":\"");
+        push(out, &["{\"", COMPACT_MARKER, "\":\""]);
     }
 
     /// Appends what stands in a compact line behind its content, the newline included.
     pub(super) fn push_compact_end(&self, out: &mut Vec<u8>) {
-        out.push(b'"');
-        if self.spill {
-            out.extend_from_slice(SPILL);
-        }
-        self.push_time_and_level(out);
-        out.extend_from_slice(b"}\n");
+        push(out, &["\""]);
+        self.push_spill_time_and_level(out);
+        push(out, &["}\n"]);
     }
 
-    fn push_time_and_level(&self, out: &mut Vec<u8>) {
+    fn push_spill_time_and_level(&self, out: &mut Vec<u8>) {
+        if self.spill {
+            // A key, not only a bit of a compact line's content, because filter patterns select keys.
+            push(out, &[",\"spill\":true"]);
+        }
         if let Some(unix_nanos) = self.unix_nanos {
-            out.extend_from_slice(b",\"timestamp\":\"");
-            out.extend_from_slice(timestamp::rfc3339_millis(unix_nanos).as_bytes());
-            out.push(b'"');
+            push(out, &[",\"timestamp\":\"", &timestamp::rfc3339_millis(unix_nanos), "\""]);
         }
         if let Some(level) = self.level {
-            out.extend_from_slice(b",\"level\":");
+            push(out, &[",\"level\":"]);
             push_json_string(out, level);
         }
     }
 }
 
-/// A key, not only a bit of a compact line's content, because filter patterns select keys.
-const SPILL: &[u8] = b",\"spill\":true";
-
 /// The part after the payload, including the newline.
 pub(super) const LINE_END: &[u8] = b"\",\"base64\":true}\n";
+
+fn push(out: &mut Vec<u8>, parts: &[&str]) {
+    parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+}
 
 fn push_json_string(out: &mut Vec<u8>, text: &str) {
     let start = out.len();

@@ -80,30 +80,25 @@ pub(super) fn marked_object(text: &str, from: usize) -> Option<usize> {
         };
         let before = before.strip_suffix('"').map(str::trim_end);
         let is_first = before.is_some_and(|before| before.ends_with('{'));
-        if let (Some(before), true, Some(Key { escaped: false })) = (before, is_first, key(behind))
+        if let Some(before) = before.filter(|_| is_first && !behind.starts_with('\\'))
+            && is_key(behind)
         {
             return Some(before.len() - 1);
         }
     }
 }
 
-struct Key {
-    /// `true` in a JSON object that is the text of a string.
-    escaped: bool,
-}
-
-/// Reads the key whose name is followed by `behind`: a quote, a colon and a value, possibly truncated. `None` if the name is
-/// ordinary text, for example about OTLP lines.
-fn key(behind: &str) -> Option<Key> {
+/// Returns `true` if `behind` follows the name of a key: a quote, a colon and a value, possibly truncated, with backslashes in a
+/// string. Otherwise the name is ordinary text, for example about OTLP lines.
+fn is_key(behind: &str) -> bool {
     let behind_backslashes = behind.trim_start_matches('\\');
-    let is_key = behind_backslashes.is_empty()
+    behind_backslashes.is_empty()
         || behind_backslashes.strip_prefix('"').map(str::trim_start).is_some_and(|behind_quote| {
             match behind_quote.strip_prefix(':') {
                 Some(value) => may_begin_value(value.trim_start()),
                 None => behind_quote.is_empty(),
             }
-        });
-    is_key.then_some(Key { escaped: behind.starts_with('\\') })
+        })
 }
 
 /// Returns `true` if `text` may begin with a JSON value, in a string or not, possibly truncated.
@@ -119,11 +114,10 @@ fn may_begin_value(text: &str) -> bool {
 pub(super) fn broken_object_claims(text: &str) -> bool {
     FIND_MARKER.find_iter(text.as_bytes()).any(|at| {
         let (before, behind) = (text.get(..at), text.get(at + MARKER.len()..));
-        before.is_some_and(|before| before.ends_with('"'))
-            && behind.is_some_and(|b| key(b).is_some())
+        before.is_some_and(|before| before.ends_with('"')) && behind.is_some_and(is_key)
     }) || first_key_claims(text)
         || signal_names(text).any(|(before, behind)| {
-            key(behind).is_some() && before_first_key(before).is_some_and(ends_as_wrapper)
+            is_key(behind) && before_first_key(before).is_some_and(ends_as_wrapper)
         })
 }
 

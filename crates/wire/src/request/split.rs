@@ -4,7 +4,7 @@
 //! cutting would multiply the request.
 
 use super::Request;
-use crate::protobuf::{Writer, fields};
+use crate::protobuf::{Writer, fields, varint_len};
 use crate::view::count;
 
 #[derive(Clone, Copy)]
@@ -65,8 +65,7 @@ fn largest(message: &[u8], path: &[&[u32]]) -> usize {
 
 /// Bytes of a message's tag and length; tags on the way to items have one byte.
 fn frame_bytes(message_bytes: usize) -> usize {
-    let bits = (message_bytes | 1).ilog2() as usize + 1;
-    1 + bits.div_ceil(7)
+    1 + varint_len(message_bytes as u64)
 }
 
 struct Cutter<'r> {
