@@ -5,12 +5,6 @@ use settings::{Kind, Table, Variable, shared};
 /// The exporter's variables.
 pub const TABLE: Table = Table::new(&[
     &[
-        Variable {
-            name: "LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE",
-            default: Some("sync"),
-            kind: Kind::Choice(&["sync", "async", "finalize"]),
-            doc: "When the function writes its telemetry. `sync`: before the response. `async`: after it, so that the caller does not wait. `finalize`: at the end of the environment, for your own span processors. `sync` replaces an unavailable mode.",
-        },
         shared::LAMBDA_OTLP_INFERRED_SPANS,
         shared::LAMBDA_OTLP_LINE,
         shared::LAMBDA_OTLP_MAX_LINE_BYTES,
@@ -109,6 +103,12 @@ pub const TABLE: Table = Table::new(&[
 
 /// The names of lambda-otel-lite and otlp-stdout-span-exporter.
 const ALIASES: &[Variable] = &[
+    Variable {
+        name: "LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE",
+        default: Some("sync"),
+        kind: Kind::Choice(&["sync", "async", "finalize"]),
+        doc: "lambda-otel-lite: when the function [writes its telemetry](rust.md#end-of-an-invocation). `sync`: before the response. `async`: after it, so that the caller does not wait. `finalize`: at the end of the environment, for your own span processors.",
+    },
     Variable {
         name: "LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE",
         default: Some("2048"),
