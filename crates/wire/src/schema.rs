@@ -107,7 +107,7 @@ pub(crate) enum Presence {
 /// An enumeration, whose names in OTLP/JSON begin with `prefix`.
 pub(crate) struct Enum {
     pub(crate) prefix: &'static str,
-    /// By number, from 0.
+    /// By number, from 1; 0 means unspecified, as any other name does.
     pub(crate) names: &'static [&'static str],
 }
 
@@ -297,10 +297,8 @@ static SPAN: Message = Message {
         one(span::FLAGS, "flags", Fixed32),
     ],
 };
-static SPAN_KIND: Enum = Enum {
-    prefix: "SPAN_KIND_",
-    names: &["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"],
-};
+static SPAN_KIND: Enum =
+    Enum { prefix: "SPAN_KIND_", names: &["INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"] };
 static SPAN_EVENT: Message = Message {
     name: "Span.Event",
     fields: &[
@@ -328,7 +326,7 @@ static STATUS: Message = Message {
         one(status::CODE, "code", Enumeration(&STATUS_CODE)),
     ],
 };
-static STATUS_CODE: Enum = Enum { prefix: "STATUS_CODE_", names: &["UNSET", "OK", "ERROR"] };
+static STATUS_CODE: Enum = Enum { prefix: "STATUS_CODE_", names: &["OK", "ERROR"] };
 
 // Logs.
 
@@ -371,31 +369,9 @@ static LOG_RECORD: Message = Message {
 static SEVERITY_NUMBER: Enum = Enum {
     prefix: "SEVERITY_NUMBER_",
     names: &[
-        "UNSPECIFIED",
-        "TRACE",
-        "TRACE2",
-        "TRACE3",
-        "TRACE4",
-        "DEBUG",
-        "DEBUG2",
-        "DEBUG3",
-        "DEBUG4",
-        "INFO",
-        "INFO2",
-        "INFO3",
-        "INFO4",
-        "WARN",
-        "WARN2",
-        "WARN3",
-        "WARN4",
-        "ERROR",
-        "ERROR2",
-        "ERROR3",
-        "ERROR4",
-        "FATAL",
-        "FATAL2",
-        "FATAL3",
-        "FATAL4",
+        "TRACE", "TRACE2", "TRACE3", "TRACE4", "DEBUG", "DEBUG2", "DEBUG3", "DEBUG4", "INFO",
+        "INFO2", "INFO3", "INFO4", "WARN", "WARN2", "WARN3", "WARN4", "ERROR", "ERROR2", "ERROR3",
+        "ERROR4", "FATAL", "FATAL2", "FATAL3", "FATAL4",
     ],
 };
 
@@ -440,7 +416,7 @@ static METRIC: Message = Message {
     ],
 };
 static AGGREGATION_TEMPORALITY: Enum =
-    Enum { prefix: "AGGREGATION_TEMPORALITY_", names: &["UNSPECIFIED", "DELTA", "CUMULATIVE"] };
+    Enum { prefix: "AGGREGATION_TEMPORALITY_", names: &["DELTA", "CUMULATIVE"] };
 const TEMPORALITY: Field = one(
     metric::AGGREGATION_TEMPORALITY,
     "aggregationTemporality",

@@ -88,7 +88,7 @@ fn enumeration(known: &Enum, raw: &str) -> Result<u64, &'static str> {
     let found = name
         .strip_prefix(known.prefix)
         .and_then(|name| known.names.iter().position(|known| *known == name));
-    Ok(found.map_or(0, |number| number as u64))
+    Ok(found.map_or(0, |at| at as u64 + 1))
 }
 
 fn fixed64(kind: Kind, raw: &str) -> Result<u64, &'static str> {
