@@ -94,12 +94,8 @@ mod decoded {
         logs::v1::ResourceLogs, metrics::v1::ResourceMetrics, trace::v1::ResourceSpans,
     };
 
-    mod sealed {
-        pub trait Sealed {}
-    }
-
     /// One signal of OTLP, known at compile time for generic code.
-    pub trait Signal: sealed::Sealed + 'static {
+    pub trait Signal: 'static {
         const KIND: SignalKind;
         /// `ResourceSpans`, `ResourceMetrics` or `ResourceLogs`.
         type Container;
@@ -115,7 +111,6 @@ mod decoded {
     #[derive(Debug)]
     pub enum Logs {}
 
-    impl sealed::Sealed for Traces {}
     impl Signal for Traces {
         const KIND: SignalKind = SignalKind::Traces;
         type Container = ResourceSpans;
@@ -125,7 +120,6 @@ mod decoded {
         }
     }
 
-    impl sealed::Sealed for Metrics {}
     impl Signal for Metrics {
         const KIND: SignalKind = SignalKind::Metrics;
         type Container = ResourceMetrics;
@@ -135,7 +129,6 @@ mod decoded {
         }
     }
 
-    impl sealed::Sealed for Logs {}
     impl Signal for Logs {
         const KIND: SignalKind = SignalKind::Logs;
         type Container = ResourceLogs;

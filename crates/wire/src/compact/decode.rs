@@ -4,7 +4,6 @@ use super::context::{self, Context};
 use super::dictionary;
 use super::history::Unit;
 use super::read::{Bytes, Rebuilder};
-use super::read_text::region;
 use crate::base91;
 use crate::gzip::{self, InflateError};
 use crate::request::{Limits, Malformed, Request};
@@ -54,7 +53,8 @@ pub(crate) fn decode_counted(
         region: "",
     };
     if used & context::REGION != 0 {
-        context.region = region(bytes.byte()?).ok_or(CompactError::Corrupt)?;
+        let number = usize::from(bytes.byte()?);
+        context.region = context::REGIONS.get(number).ok_or(CompactError::Corrupt)?;
     }
     if used & !context::REGION != 0 && bytes.array()? != context.check(used) {
         return Err(CompactError::OtherContext(context::named(used)));

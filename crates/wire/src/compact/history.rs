@@ -122,15 +122,7 @@ pub(super) struct Recent<T> {
 }
 
 impl<T: Copy> Recent<T> {
-    /// Returns the rank of a value, which becomes 0.
-    pub(super) fn rank(&mut self, value: T) -> Option<u8>
-    where
-        T: PartialEq,
-    {
-        self.rank_of(|recent| recent == value)
-    }
-
-    /// Like [`rank`](Self::rank), of the value that is equal.
+    /// Returns the rank of the value that is equal; it becomes 0.
     pub(super) fn rank_of(&mut self, is_equal: impl Fn(T) -> bool) -> Option<u8> {
         let recent = self.values.iter().take(self.count);
         let rank = recent.copied().position(is_equal)?;

@@ -1,7 +1,6 @@
 //! Rebuilds strings.
 
 use super::codes::{BASE_32, BASE_36, BASE_62, END, Packing, text as code};
-use super::context::REGIONS;
 use super::decode::CompactError;
 use super::read::Rebuilder;
 use crate::ids::push_hex;
@@ -89,10 +88,6 @@ fn push_name(out: &mut Vec<u8>, name: &str) -> Result<()> {
     }
     out.extend_from_slice(name.as_bytes());
     Ok(())
-}
-
-pub(super) fn region(number: u8) -> Option<&'static str> {
-    REGIONS.get(usize::from(number)).copied()
 }
 
 /// Appends hexadecimal digits, with a hyphen after each group of so many bytes.

@@ -108,12 +108,11 @@ impl<'b> Parts<'b> {
         match (kind, field.value) {
             (Kind::Message(inner), Value::Len(bytes)) => {
                 if schema::is_key_value(inner)
-                    && let Some((key, value)) = attribute(bytes)
+                    && let Some((key, known, value)) = attribute(bytes)
                 {
                     self.skeleton.push(code);
                     self.text(key);
-                    self.value(&value, depth_left)?;
-                    return Ok(true);
+                    return self.field(known.kind, known.presence, &value, depth_left);
                 }
                 let begin = self.skeleton.len();
                 let is_attribute = schema::is_key_value(inner);
@@ -149,16 +148,6 @@ impl<'b> Parts<'b> {
         } else {
             self.items.push((from, to));
         }
-    }
-
-    /// Writes the one field of an `AnyValue`, without an end.
-    fn value(&mut self, field: &Field<'_>, depth_left: usize) -> Result<(), Unwritten> {
-        let any_value = schema::any_value();
-        let Some(known) = any_value.field(field.number) else {
-            return Err(Unwritten::Inexpressible);
-        };
-        let is_written = self.field(known.kind, known.presence, field, depth_left)?;
-        if is_written { Ok(()) } else { Err(Unwritten::Inexpressible) }
     }
 
     fn scalar(&mut self, kind: Kind, value: Value<'_>) -> Result<(), Unwritten> {
@@ -257,7 +246,7 @@ impl<'b> Parts<'b> {
         use codes::id::{NEAR, NEW_8, NEW_16, NEXT, OTHER_LENGTH, RECENT_16};
         if let Ok(id) = <[u8; 8]>::try_from(id) {
             let number = u64::from_be_bytes(id);
-            if let Some(rank) = self.history.short.rank(number) {
+            if let Some(rank) = self.history.short.rank_of(|id| id == number) {
                 self.skeleton.push(rank);
             } else {
                 match self.history.id_difference(number) {
@@ -274,7 +263,7 @@ impl<'b> Parts<'b> {
             }
         } else if let Ok(id) = <[u8; 16]>::try_from(id) {
             let number = u128::from_be_bytes(id);
-            if let Some(rank) = self.history.long.rank(number) {
+            if let Some(rank) = self.history.long.rank_of(|id| id == number) {
                 self.skeleton.push(RECENT_16 + rank);
             } else {
                 self.history.long.push(number);
@@ -325,10 +314,6 @@ impl<'b> Parts<'b> {
         Ok(true)
     }
 
-    pub(super) fn uses(&mut self, name: u8) {
-        self.used |= name;
-    }
-
     /// Returns the text without a name of the context that begins it, and the name's code.
     pub(super) fn name(&mut self, text: &[u8]) -> Option<(usize, u8)> {
         use codes::text::{ACCOUNT, FUNCTION, LOG_STREAM, REGION};
@@ -346,7 +331,7 @@ impl<'b> Parts<'b> {
                 && text.starts_with(name.as_bytes())
                 && !follows.is_some_and(u8::is_ascii_alphanumeric)
         })?;
-        self.uses(bit);
+        self.used |= bit;
         Some((name.len(), code))
     }
 }
@@ -383,8 +368,8 @@ fn is_number(kind: Kind) -> bool {
     !matches!(kind, Kind::String | Kind::Bytes | Kind::Id | Kind::Message(_))
 }
 
-/// Returns the key of an attribute, and its value's one field, if it consists of these.
-fn attribute(key_value: &[u8]) -> Option<(&[u8], Field<'_>)> {
+/// Returns the key of an attribute, and its value's one field, of the right type, if it consists of these.
+fn attribute(key_value: &[u8]) -> Option<(&[u8], &'static schema::Field, Field<'_>)> {
     let mut fields = Reader::new(key_value);
     let mut next = |number| {
         let field = fields.next()?.ok()?;
@@ -398,5 +383,5 @@ fn attribute(key_value: &[u8]) -> Option<(&[u8], Field<'_>)> {
     let known = schema::any_value().field(value.number)?;
     let is_known = known.kind.has_wire_type(value.value);
     let is_all = of_value.next().is_none() && fields.next().is_none();
-    (is_known && is_all).then_some((key, value))
+    (is_known && is_all).then_some((key, known, value))
 }

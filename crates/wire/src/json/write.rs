@@ -8,7 +8,7 @@
 //! fields for a span with four.
 
 use crate::ids::to_hex;
-use crate::protobuf::{Reader, Value, packed_varints};
+use crate::protobuf::{self, Value, fields, packed_varints};
 use crate::request::Request;
 use crate::schema::{self, Field, Kind, Message, Presence};
 use base64::Engine as _;
@@ -40,9 +40,8 @@ fn message(message: &'static Message, bytes: &[u8], depth_left: usize, out: &mut
             out.push(',');
         }
         push(out, format_args!("\"{}\":", field.name));
-        let values =
-            Reader::new(bytes).map_while(Result::ok).filter(|value| value.number == field.number);
-        if write_field(field, values.map(|value| value.value), depth_left, out) {
+        let values = fields(bytes).filter(|value| value.number == field.number);
+        if write_field(field, values, depth_left, out) {
             is_first = false;
         } else {
             out.truncate(start);
@@ -56,14 +55,13 @@ fn last_of_oneof(message: &Message, bytes: &[u8]) -> Option<u32> {
     let of_oneof =
         |number: u32| message.field(number).is_some_and(|field| field.presence == Presence::Oneof);
     message.fields.iter().find(|field| field.presence == Presence::Oneof)?;
-    let fields = Reader::new(bytes).map_while(Result::ok);
-    fields.map(|field| field.number).filter(|number| of_oneof(*number)).last()
+    fields(bytes).map(|field| field.number).filter(|number| of_oneof(*number)).last()
 }
 
 /// Writes the value of a field. Returns `false` if it is absent.
 fn write_field<'b>(
     field: &Field,
-    values: impl Iterator<Item = Value<'b>>,
+    values: impl Iterator<Item = protobuf::Field<'b>>,
     depth_left: usize,
     out: &mut String,
 ) -> bool {
@@ -72,7 +70,7 @@ fn write_field<'b>(
             let start = out.len();
             out.push('[');
             let empty = out.len();
-            values.for_each(|value| elements(kind, value, depth_left, out));
+            values.for_each(|field| elements(kind, field.value, depth_left, out));
             out.push(']');
             out.len() > empty + 1 || {
                 out.truncate(start);
@@ -81,16 +79,16 @@ fn write_field<'b>(
         }
         (Kind::Message(inner), _) => {
             // Two concatenated encodings of a message mean the merged message.
-            let parts: Vec<&[u8]> = values.filter_map(as_len).collect();
+            let parts: Vec<&[u8]> = values.filter_map(|field| field.as_len()).collect();
             match parts.as_slice() {
                 [] => false,
                 [one] => nested(inner, one, depth_left, out),
                 several => nested(inner, &several.concat(), depth_left, out),
             }
         }
-        (kind, presence) => values.last().is_some_and(|value| {
-            let is_written = presence != Presence::Implicit || !is_zero(value);
-            is_written && scalar(kind, value, out)
+        (kind, presence) => values.last().is_some_and(|field| {
+            let is_written = presence != Presence::Implicit || !is_zero(field.value);
+            is_written && scalar(kind, field.value, out)
         }),
     }
 }
@@ -184,13 +182,6 @@ fn is_zero(value: Value<'_>) -> bool {
         Value::Varint(value) | Value::Fixed64(value) => value == 0,
         Value::Fixed32(value) => value == 0,
         Value::Len(bytes) => bytes.is_empty(),
-    }
-}
-
-fn as_len(value: Value<'_>) -> Option<&[u8]> {
-    match value {
-        Value::Len(bytes) => Some(bytes),
-        _ => None,
     }
 }
 

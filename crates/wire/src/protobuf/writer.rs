@@ -30,7 +30,7 @@ impl<'a> Writer<'a> {
 
     /// Like [`varint`](Self::varint), written even when zero.
     pub fn always_varint(&mut self, number: u32, value: u64) {
-        self.tag(number, 0);
+        push_tag(self.out, number, 0);
         push_varint(self.out, value);
     }
 
@@ -48,13 +48,13 @@ impl<'a> Writer<'a> {
 
     /// Like [`fixed64`](Self::fixed64), written even when zero; also `sfixed64`.
     pub fn always_fixed64(&mut self, number: u32, value: u64) {
-        self.tag(number, 1);
+        push_tag(self.out, number, 1);
         self.out.extend_from_slice(&value.to_le_bytes());
     }
 
     pub fn fixed32(&mut self, number: u32, value: u32) {
         if value != 0 {
-            self.tag(number, 5);
+            push_tag(self.out, number, 5);
             self.out.extend_from_slice(&value.to_le_bytes());
         }
     }
@@ -73,21 +73,20 @@ impl<'a> Writer<'a> {
     /// Like [`bytes`](Self::bytes), written even when empty.
     #[inline]
     pub fn always_bytes(&mut self, number: u32, value: &[u8]) {
-        self.tag(number, 2);
-        push_varint(self.out, value.len() as u64);
+        self.begin_message(number, value.len());
         self.out.extend_from_slice(value);
     }
 
     /// The head of a message field of this length; the caller appends its content.
+    #[inline]
     pub(crate) fn begin_message(&mut self, number: u32, len: usize) {
-        self.tag(number, 2);
+        push_tag(self.out, number, 2);
         push_varint(self.out, len as u64);
     }
 
     /// A message field whose content is `first` and `second`.
     pub fn concatenated(&mut self, number: u32, first: &[u8], second: &[u8]) {
-        self.tag(number, 2);
-        push_varint(self.out, (first.len() + second.len()) as u64);
+        self.begin_message(number, first.len() + second.len());
         self.raw(first);
         self.raw(second);
     }
@@ -104,8 +103,7 @@ impl<'a> Writer<'a> {
     /// Packed `repeated fixed64` and `repeated double` (as bits) fields.
     pub fn packed_fixed64(&mut self, number: u32, values: impl ExactSizeIterator<Item = u64>) {
         if values.len() > 0 {
-            self.tag(number, 2);
-            push_varint(self.out, values.len() as u64 * 8);
+            self.begin_message(number, values.len() * 8);
             for value in values {
                 self.out.extend_from_slice(&value.to_le_bytes());
             }
@@ -115,7 +113,7 @@ impl<'a> Writer<'a> {
     /// Packed `repeated uint64` fields.
     pub fn packed_varint(&mut self, number: u32, values: impl ExactSizeIterator<Item = u64>) {
         if values.len() > 0 {
-            self.delimited(number, |out| {
+            delimited(self.out, number, |out| {
                 for value in values {
                     push_varint(out, value);
                 }
@@ -125,14 +123,14 @@ impl<'a> Writer<'a> {
 
     /// A message field, written even when the message is empty.
     pub fn message(&mut self, number: u32, write: impl FnOnce(&mut Writer<'_>)) {
-        self.delimited(number, |out| write(&mut Writer::new(out)));
+        delimited(self.out, number, |out| write(&mut Writer::new(out)));
     }
 
     /// A message field with a struct of opentelemetry-proto.
     #[cfg(feature = "decode")]
     pub fn encoded(&mut self, number: u32, message: &impl prost::Message) {
         // Encoding into memory cannot fail.
-        self.delimited(number, |out| message.encode(out).unwrap_or_default());
+        delimited(self.out, number, |out| message.encode(out).unwrap_or_default());
     }
 
     /// A `KeyValue` with a text.
@@ -141,15 +139,6 @@ impl<'a> Writer<'a> {
             pair.always_string(key_value::KEY, key);
             pair.message(key_value::VALUE, |value| value.always_string(any_value::STRING, text));
         });
-    }
-
-    #[inline]
-    fn tag(&mut self, number: u32, wire_type: u32) {
-        push_tag(self.out, number, wire_type);
-    }
-
-    fn delimited(&mut self, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
-        delimited(self.out, number, write);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Truncates the attribute values of a request that is too large for a line.
 
 use super::Request;
-use crate::protobuf::{Reader, Value, Writer};
+use crate::protobuf::{Value, Writer, fields};
 use crate::schema::{self, Kind, Message};
 
 /// Truncates every string and bytes attribute value (and log body) to `max_bytes`, including the mark in strings. Returns the
@@ -37,7 +37,7 @@ impl Rewrite {
         out: &mut Vec<u8>,
     ) {
         let max_bytes = self.max_bytes;
-        for field in Reader::new(bytes).map_while(Result::ok) {
+        for field in fields(bytes) {
             let kind = message.field(field.number).map(|known| known.kind);
             let deeper = match path.split_first() {
                 Some((level, [])) if level.contains(&field.number) => {
