@@ -3,6 +3,7 @@
 use crate::{fixture, read};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use lambda_otlp_wire::compact::{Context, Encoder};
 use lambda_otlp_wire::protobuf::Writer;
 use lambda_otlp_wire::{Limits, Traces, read_line};
 use std::collections::BTreeMap;
@@ -50,7 +51,10 @@ fn texts_of_log_events_are_read() {
     let text = |text: &str| serde_json::to_string(text).unwrap();
     let base64 = |bytes: &[u8]| format!("\"{}\"", STANDARD.encode(bytes));
     let gzip = lambda_otlp_wire::gzip::compress(6, bare.as_bytes());
+    let spans = read(&line).decoded;
+    let compact = Encoder::default().text(&Context::default(), &[&spans[0]]);
     let parts = [
+        ("{compact}", compact),
         ("{line}", line.clone()),
         ("{quoted}", text(&line)),
         ("{bare}", bare.clone()),

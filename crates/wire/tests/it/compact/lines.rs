@@ -118,37 +118,3 @@ fn requests_of_one_flush_share_a_line_if_they_fit() {
         assert_eq!(out, b"before");
     }
 }
-
-#[test]
-fn compact_lines_are_recognized_in_log_events() {
-    let content = text(&[&named("work")]);
-    let line = format!(r#"{{"_otelc":"{content}"}}"#);
-    let check = |text: &str, expected: (usize, usize, Option<&str>)| {
-        let reading = read_line_of(text, &CONTEXT, &Limits::default()).unwrap_or_default();
-        let found = (reading.decoded.len(), reading.undecodable.len(), reading.text.as_deref());
-        assert_eq!(found, expected, "{text}");
-    };
-    check(&line, (1, 0, None));
-    check(&format!("[INFO]\t2026-09-21T14:13:20.123Z\t8f507cfc-c7a1\t{line}"), (1, 0, None));
-    check(&format!("{line}\n{line}"), (2, 0, None));
-    check(&format!(r#"{{"_otelc":"{content}","spill":true,"level":"INFO"}}"#), (1, 0, None));
-    check(&format!("printed before {line}"), (1, 0, Some("printed before")));
-    check(&format!(r#"{{"message":{}}}"#, serde_json::Value::from(line.as_str())), (1, 0, None));
-    // Cut off, damaged, or without the names of its function.
-    check(line.get(..line.len() - 3).unwrap(), (0, 1, None));
-    check(&line.replacen(":\"", ":\"%", 1), (0, 1, None));
-    // A log record that has such a key.
-    for beside in [
-        r#""more":1"#,
-        r#""more":1,"spill":true"#,
-        r#""requestId":"a","logger":"b""#,
-        r#""message":"a""#,
-        r#""endpoint":"/v1/logs""#,
-    ] {
-        check(&format!(r#"{{"_otelc":"{content}",{beside}}}"#), (0, 0, None));
-    }
-    check(r#"{"_otelc":{"a":1}}"#, (0, 0, None));
-    check(r#"{"_otelc":5,"level":"INFO"}"#, (0, 0, None));
-    // Two contents are ambiguous.
-    check(&format!(r#"{{"_otelc":"{content}","_otelc":"{content}"}}"#), (0, 1, None));
-}
