@@ -228,39 +228,6 @@ mod tests {
     use super::*;
     use expect_test::expect;
 
-    const SHARED: &[Variable] = &[Variable {
-        name: "LAMBDA_OTLP_ENDPOINT",
-        default: None,
-        kind: Kind::Url,
-        doc: "Base URL, with `/api/{org}` for OpenObserve.",
-    }];
-    const OWN: &[Variable] = &[
-        Variable {
-            name: "OTEL_EXPORTER_OTLP_TIMEOUT",
-            default: Some("10s"),
-            kind: Kind::Duration,
-            doc: "Longest time a request may take.",
-        },
-        Variable {
-            name: "LAMBDA_OTLP_BACKEND",
-            default: Some("openobserve"),
-            kind: Kind::Choice(&["openobserve", "otlp"]),
-            doc: "What the backend asks of OTLP.",
-        },
-    ];
-
-    #[test]
-    fn variables_are_documented_in_a_markdown_table() {
-        expect![[r"
-            | variable | default | value | meaning |
-            |---|---|---|---|
-            | `LAMBDA_OTLP_ENDPOINT` |  | URL | Base URL, with `/api/{org}` for OpenObserve. |
-            | `OTEL_EXPORTER_OTLP_TIMEOUT` | `10s` | duration | Longest time a request may take. |
-            | `LAMBDA_OTLP_BACKEND` | `openobserve` | `openobserve` or `otlp` | What the backend asks of OTLP. |
-        "]]
-        .assert_eq(&markdown(Table::new(&[SHARED, OWN]).own()));
-    }
-
     #[test]
     fn problems_of_an_invalid_table_are_reported() {
         const WRONG: &[Variable] = &[
@@ -268,7 +235,6 @@ mod tests {
             Variable { name: "A", default: None, kind: Kind::Text, doc: "no sentence" },
             Variable { name: "B", default: Some("c"), kind: Kind::Choice(&["a", "b"]), doc: "B." },
         ];
-        assert_eq!(Table::new(&[SHARED, OWN]).problems(), [""; 0]);
         expect![[r"
             A: the default is not a duration (5s, 500ms, or milliseconds)
             A: two rows
