@@ -62,7 +62,7 @@ fn inflate_members(input: &[u8], max_bytes: usize, out: &mut Vec<u8>) -> Result<
     for _ in 0..MAX_MEMBERS {
         let deflated = rest.get(header_len(rest)?..).ok_or(InflateError::EndsEarly)?;
         let begin = out.len();
-        let consumed = inflate_stream(false, deflated, max_bytes, out)?;
+        let consumed = inflate_with_dictionary(&[], deflated, max_bytes, out)?;
         let behind = deflated.get(consumed..).unwrap_or_default();
         let (trailer, behind) = behind.split_at_checked(8).ok_or(InflateError::EndsEarly)?;
         let inflated = out.get(begin..).unwrap_or_default();
@@ -154,21 +154,11 @@ pub fn inflate_deflate(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, Inflat
     let is_zlib = matches!(*input, [method, flags, ..]
         if method & 0x0f == 8 && u16::from_be_bytes([method, flags]).is_multiple_of(31));
     let mut out = Vec::new();
-    inflate_stream(is_zlib, input, max_bytes, &mut out)?;
-    Ok(out)
-}
-
-/// Inflates raw deflate or zlib until `out` has `max_bytes`; returns its length.
-fn inflate_stream(
-    is_zlib: bool,
-    input: &[u8],
-    max_bytes: usize,
-    out: &mut Vec<u8>,
-) -> Result<usize, InflateError> {
     STATE.with_borrow_mut(|state| {
         state.reset(is_zlib);
-        inflate_with(state, input, max_bytes, out)
-    })
+        inflate_with(state, input, max_bytes, &mut out)
+    })?;
+    Ok(out)
 }
 
 /// Inflates a stream of deflate that begins `input` and was made with a dictionary; returns its length.

@@ -295,20 +295,22 @@ mod tests {
         std::iter::repeat_with(next).take(bytes).collect()
     }
 
-    /// Spans with values of these sizes, below a resource with an attribute of that size.
-    fn spans(attribute: usize, values: impl Iterator<Item = usize>) -> Request {
-        let mut state = 7;
+    /// Spans with values of these sizes, below a resource with attributes of those sizes.
+    fn spans(
+        attributes: &[usize],
+        values: impl Iterator<Item = usize>,
+        state: &mut u64,
+    ) -> Request {
         let mut bytes = Vec::new();
         Writer::new(&mut bytes).message(1, |container| {
             container.message(1, |resource| {
-                resource.message(1, |pair| {
-                    pair.string(1, "key");
-                    pair.message(2, |value| value.string(1, &noise(attribute, &mut state)));
-                });
+                for bytes in attributes {
+                    resource.text_attribute(1, "key", &noise(*bytes, state));
+                }
             });
             container.message(2, |scope| {
                 for value in values {
-                    scope.message(2, |span| span.text_attribute(9, "", &noise(value, &mut state)));
+                    scope.message(2, |span| span.text_attribute(9, "", &noise(value, state)));
                 }
             });
         });
@@ -334,16 +336,17 @@ mod tests {
             // Full lines, except if a part compresses worse than the average.
             assert!(written.lines <= 1 + out.len() / (30 * 1024), "{written:?}: {}", out.len());
         };
-        check(&spans(100, std::iter::repeat_n(300, 250)), 2);
-        check(&spans(100, std::iter::repeat_n(300, 8000)), 30);
-        check(&spans(100, (0..8000).map(|index| index / 16)), 20);
-        check(&spans(20_000, std::iter::repeat_n(300, 4000)), 20);
+        let state = &mut 7;
+        check(&spans(&[100], std::iter::repeat_n(300, 250), state), 2);
+        check(&spans(&[100], std::iter::repeat_n(300, 8000), state), 30);
+        check(&spans(&[100], (0..8000).map(|index| index / 16), state), 20);
+        check(&spans(&[20_000], std::iter::repeat_n(300, 4000), state), 20);
     }
 
     #[test]
     fn no_line_exceeds_its_limit() {
         for (items, is_compact) in [(1, false), (2, false), (1, true), (2, true)] {
-            let request = spans(10, std::iter::repeat_n(100, items));
+            let request = spans(&[10], std::iter::repeat_n(100, items), &mut 7);
             let written = |max_bytes| {
                 let mut limits = LineLimits::default();
                 *(if items == 1 { &mut limits.max_item_bytes } else { &mut limits.max_bytes }) =
@@ -370,7 +373,7 @@ mod tests {
     #[test]
     fn large_resource_values_are_truncated_before_lines_repeat_them() {
         let check = |attribute: usize, spans_bytes: &[usize], lines: usize, values: usize| {
-            let request = spans(attribute, spans_bytes.iter().copied());
+            let request = spans(&[attribute], spans_bytes.iter().copied(), &mut 7);
             let mut out = Vec::new();
             let mut encoder = LineEncoder::new(6, LineLimits::default());
             let written = encoder.encode(&Envelope::default(), request.clone(), &mut out);
@@ -393,16 +396,10 @@ mod tests {
 
     #[test]
     fn a_line_leaves_out_resources_without_items_before_it_truncates_values() {
-        let mut state = 7;
-        let mut bytes = spans(10, std::iter::repeat_n(20, 2)).into_bytes();
+        let state = &mut 7;
+        let mut bytes = spans(&[10], std::iter::repeat_n(20, 2), state).into_bytes();
         for _ in 0..400 {
-            Writer::new(&mut bytes).message(1, |container| {
-                container.message(1, |resource| {
-                    resource.message(1, |pair| {
-                        pair.message(2, |value| value.string(1, &noise(1000, &mut state)));
-                    });
-                });
-            });
+            bytes.extend(spans(&[1000], std::iter::empty(), state).into_bytes());
         }
         let request = Request::trusted(SignalKind::Traces, bytes);
         let mut encoder = LineEncoder::new(6, LineLimits::default());
@@ -412,25 +409,9 @@ mod tests {
 
     #[test]
     fn resources_with_many_short_values_get_larger_lines() {
-        let with_attributes = |attributes: usize, items: usize| {
-            let mut state = 7;
-            let mut bytes = Vec::new();
-            Writer::new(&mut bytes).message(1, |container| {
-                container.message(1, |resource| {
-                    for _ in 0..attributes {
-                        let text = noise(200, &mut state);
-                        resource.message(1, |pair| {
-                            pair.message(2, |value| value.string(1, &text));
-                        });
-                    }
-                });
-                container.message(2, |scope| {
-                    for _ in 0..items {
-                        scope.message(2, |span| span.string(5, &noise(1000, &mut state)));
-                    }
-                });
-            });
-            let request = Request::trusted(SignalKind::Traces, bytes);
+        let with_attributes = |attributes: usize, items: usize, bytes: usize| {
+            let attributes = vec![200; attributes];
+            let request = spans(&attributes, std::iter::repeat_n(bytes, items), &mut 7);
             let input_bytes = request.bytes().len();
             let mut out = Vec::new();
             let mut encoder = LineEncoder::new(6, LineLimits::default());
@@ -439,8 +420,8 @@ mod tests {
             (written.lines, written.items, written.dropped_items)
         };
         // 40 KB of heads and 100 KB of spans; 400 KB of spans; and heads of which two exceed a line.
-        assert_eq!(with_attributes(200, 100), (1, 100, 0));
-        assert_eq!(with_attributes(200, 400), (4, 400, 0));
-        assert_eq!(with_attributes(700, 300), (0, 0, 300));
+        assert_eq!(with_attributes(200, 100, 1000), (1, 100, 0));
+        assert_eq!(with_attributes(200, 400, 1000), (4, 400, 0));
+        assert_eq!(with_attributes(700, 1200, 250), (0, 0, 1200));
     }
 }
