@@ -127,13 +127,9 @@ impl<'c> Reader<'c> {
             match self.parse(walk.from(begin)) {
                 Ok((object, len)) => {
                     let end = begin + len;
-                    if self.is_read(walk, begin, end, level)
-                        && let Some(inside) = self.take(&object, walk.between(begin, end), level)
-                    {
-                        walk.take(begin, end, &inside);
-                        return true;
+                    if !self.takes(walk, &object, begin, end, level) {
+                        walk.keep(end);
                     }
-                    walk.keep(end);
                     return true;
                 }
                 Err(error) => walk.broken = Some((begin, error)),
@@ -142,7 +138,10 @@ impl<'c> Reader<'c> {
         if let Some(begin) = walk.marked {
             return match self.parse(walk.from(begin)) {
                 Ok((object, len)) => {
-                    self.marked(walk, &object, begin, begin + len, level);
+                    let end = begin + len;
+                    if !self.takes(walk, &object, begin, end, level) {
+                        walk.leave_marked(end);
+                    }
                     true
                 }
                 Err(error) => {
@@ -160,28 +159,27 @@ impl<'c> Reader<'c> {
         false
     }
 
-    /// Reads an object whose first key is the marker, or leaves it in the text.
-    fn marked(
+    /// Reads an object that is a line or contains one. Returns `false` if it is none, or lines are not read there.
+    fn takes(
         &mut self,
         walk: &mut Walk<'_>,
         object: &Object<'_>,
         begin: usize,
         end: usize,
         level: Level,
-    ) {
+    ) -> bool {
         if !self.is_read(walk, begin, end, level) {
-            walk.leave_marked(end);
-            return;
+            return false;
         }
-        let Some(inside) = self.take(object, walk.between(begin, end), level) else {
-            walk.leave_marked(end);
-            return;
-        };
-        walk.take(begin, end, &inside);
+        let inside = self.take(object, walk.between(begin, end), level);
+        inside.is_some_and(|inside| {
+            walk.take(begin, end, &inside);
+            true
+        })
     }
 
-    /// Refuses a broken object that was meant as a line, with all text after it, and returns `true`. If lines are not read here,
-    /// it leaves the object in the text and skips the rest.
+    /// Refuses a broken object that was meant as a line, with all text after it, because its end is unknown, and returns `true`.
+    /// If lines are not read here, it leaves the object in the text and skips the rest.
     fn broken(
         &mut self,
         walk: &mut Walk<'_>,
@@ -189,12 +187,15 @@ impl<'c> Reader<'c> {
         error: serde_json::Error,
         level: Level,
     ) -> bool {
-        let is_read = walk.begins_text(begin);
-        if is_read {
-            let end = self.refuse_rest(walk, begin, error, level);
-            walk.take(begin, end, "");
+        if !walk.begins_text(begin) {
+            return false;
         }
-        is_read
+        if level == Level::Event && error.is_eof() {
+            self.reading.unfinished_at = Some(begin);
+        }
+        self.refuse(UndecodableLine::new(walk.from(begin), LineError::Json(error)));
+        walk.take(begin, walk.text.len(), "");
+        true
     }
 
     /// Returns `true` if a line at this place is read. An attacker who gets text into a log may put one into the middle of it.
@@ -251,23 +252,22 @@ impl<'c> Reader<'c> {
                 self.add(requests, line, inflated);
                 Some(String::new())
             }
-            Class::Bare => {
-                self.count(line.len());
-                let requests = json::read(line, None, &self.limits).map_err(LineError::NotOtlp);
-                self.add(requests, line, 0);
-                Some(String::new())
-            }
+            Class::Bare => Some(self.take_json(line, line)),
             Class::OneResource(kind) => {
-                self.count(line.len());
                 let request = format!(r#"{{"{}":[{line}]}}"#, key_of_signal(kind));
-                let requests = json::read(&request, None, &self.limits).map_err(LineError::NotOtlp);
-                self.add(requests, line, 0);
-                Some(String::new())
+                Some(self.take_json(&request, line))
             }
             Class::Record { values, has_other_keys } => {
                 self.take_record(values, has_other_keys, line, level)
             }
         }
+    }
+
+    fn take_json(&mut self, json: &str, line: &str) -> String {
+        self.count(line.len());
+        let requests = json::read(json, None, &self.limits).map_err(LineError::NotOtlp);
+        self.add(requests, line, 0);
+        String::new()
     }
 
     /// Removes the lines from a log record. `None` if there are none. A record with more content than Lambda or a runtime puts
@@ -363,21 +363,6 @@ impl<'c> Reader<'c> {
             self.limits.items = self.limits.items.saturating_sub(request.items());
             self.reading.decoded.push(request);
         }
-    }
-
-    /// Refuses a broken object and all text after it, because its end is unknown.
-    fn refuse_rest(
-        &mut self,
-        walk: &Walk<'_>,
-        begin: usize,
-        error: serde_json::Error,
-        level: Level,
-    ) -> usize {
-        if level == Level::Event && error.is_eof() {
-            self.reading.unfinished_at = Some(begin);
-        }
-        self.refuse(UndecodableLine::new(walk.from(begin), LineError::Json(error)));
-        walk.text.len()
     }
 
     fn refuse(&mut self, line: UndecodableLine) {
