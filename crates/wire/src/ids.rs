@@ -14,15 +14,6 @@ pub struct XRayHeader {
 
 impl XRayHeader {
     /// Reads the header: keys in any order, spaces tolerated, other keys (`Self`, `Lineage`) and malformed values ignored.
-    ///
-    /// ```
-    /// use lambda_otlp_wire::ids::XRayHeader;
-    /// let header = XRayHeader::parse(
-    ///     "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
-    /// );
-    /// assert_eq!(header.sampled, Some(true));
-    /// assert_eq!(header.trace_id.unwrap()[..4], [0x57, 0x59, 0xe9, 0x88]);
-    /// ```
     pub fn parse(header: &str) -> Self {
         let mut parsed = Self::default();
         for part in header.split(';') {

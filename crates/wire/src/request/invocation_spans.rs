@@ -85,58 +85,48 @@ fn valid<const N: usize>(id: &[u8]) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
-    use opentelemetry_proto::tonic::trace::v1::Span;
-
-    fn attribute(key: &str, value: any_value::Value) -> KeyValue {
-        let value = Some(AnyValue { value: Some(value) });
-        KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
-    }
-
-    /// The result for these spans: request id and parent.
-    fn found(spans: Vec<Span>) -> Vec<(String, Option<[u8; 8]>, bool)> {
-        let request = Request::of_spans(None, spans);
-        let mut found = Vec::new();
-        request.each_invocation_span(&mut |request_id, span| {
-            assert_eq!((span.trace_id, span.span_id), ([1; 16], [2; 8]));
-            found.push((request_id.to_owned(), span.parent_span_id, span.is_entry));
-        });
-        found
-    }
+    use crate::request::Limits;
 
     #[test]
     fn spans_with_an_invocation_id_are_found() {
-        let text = |text: &str| any_value::Value::StringValue(text.to_owned());
-        let named = Span {
-            trace_id: vec![1; 16],
-            span_id: vec![2; 8],
-            attributes: vec![
-                attribute("faas.coldstart", any_value::Value::BoolValue(true)),
-                attribute(FAAS_INVOCATION_ID, text("r-1")),
-                attribute("faas.trigger", text("http")),
-            ],
-            kind: 2,
-            ..Span::default()
+        let check = |spans: &str, expected: &[(&str, Option<[u8; 8]>, bool)]| {
+            let json = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#);
+            let (kind, limits) = (SignalKind::Traces, Limits::default());
+            let request = Request::from_json(kind, json.as_bytes(), &limits).unwrap();
+            let mut found = Vec::new();
+            request.each_invocation_span(&mut |request_id, span| {
+                assert_eq!((span.trace_id, span.span_id), ([1; 16], [2; 8]));
+                found.push((request_id.to_owned(), span.parent_span_id, span.is_entry));
+            });
+            let found: Vec<_> =
+                found.iter().map(|(id, at, entry)| (id.as_str(), *at, *entry)).collect();
+            assert_eq!(found, expected, "{spans}");
         };
-        assert_eq!(found(vec![named.clone()]), [("r-1".to_owned(), None, true)]);
-        let child = Span { parent_span_id: vec![3; 8], kind: 1, ..named.clone() };
-        assert_eq!(found(vec![child]), [("r-1".to_owned(), Some([3; 8]), false)]);
-        let unnamed = Span { name: "x".repeat(500), attributes: Vec::new(), ..named.clone() };
-        assert_eq!(found(vec![unnamed, named.clone()]), [("r-1".to_owned(), None, true)]);
-        let of = |key: &str, value| vec![attribute(key, value)];
+        let ids = r#""traceId":"01010101010101010101010101010101","spanId":"0202020202020202""#;
+        let span = |more: &str, key: &str, value: &str| {
+            let others =
+                [r#"{"key":"faas.coldstart","value":{"boolValue":true}}"#, r#"{"key":"x"}"#];
+            let attribute = format!(r#"{{"key":"{key}","value":{{{value}}}}}"#);
+            let [before, after] = others;
+            format!(r#"{{{more},"attributes":[{before},{attribute},{after}]}}"#)
+        };
+        let (key, r_1) = (FAAS_INVOCATION_ID, r#""stringValue":"r-1""#);
+        let named = span(&format!(r#"{ids},"kind":2"#), key, r_1);
+        check(&named, &[("r-1", None, true)]);
+        let child = span(&format!(r#"{ids},"kind":1,"parentSpanId":"0303030303030303""#), key, r_1);
+        check(&child, &[("r-1", Some([3; 8]), false)]);
+        let unnamed = format!(r#"{{{ids},"name":"{}"}}"#, "x".repeat(500));
+        check(&format!("{unnamed},{named}"), &[("r-1", None, true)]);
         for none in [
-            Span { trace_id: vec![0; 16], ..named.clone() },
-            Span { span_id: vec![2; 7], ..named.clone() },
-            Span { attributes: Vec::new(), ..named.clone() },
-            Span { attributes: of(FAAS_INVOCATION_ID, text("")), ..named.clone() },
-            Span {
-                attributes: of(FAAS_INVOCATION_ID, any_value::Value::IntValue(7)),
-                ..named.clone()
-            },
-            Span { attributes: of("x", text(FAAS_INVOCATION_ID)), ..named.clone() },
-            Span { name: FAAS_INVOCATION_ID.to_owned(), attributes: Vec::new(), ..named },
+            named.replace("0101", "0000"),
+            named.replace("0202020202020202", "02020202020202"),
+            unnamed,
+            span(ids, key, r#""stringValue":"""#),
+            span(ids, key, r#""intValue":"7""#),
+            span(ids, "y", &format!(r#""stringValue":"{key}""#)),
+            format!(r#"{{{ids},"name":"{key}"}}"#),
         ] {
-            assert_eq!(found(vec![none.clone()]), [], "{none:?}");
+            check(&none, &[]);
         }
     }
 }

@@ -97,21 +97,23 @@ fn metrics(points_per_metric: &[u8]) -> Request {
     Request::of_metrics(resource(0, false), metrics.collect())
 }
 
+/// The attributes of a resource, in any order.
+fn shown(resource: &Resource) -> String {
+    let attributes = resource.attributes.iter().map(|attribute| format!("{attribute:?}"));
+    let mut attributes: Vec<String> = attributes.collect();
+    attributes.sort();
+    attributes.join(",")
+}
+
 /// Every span by its name, with its resource and scope.
 fn places(requests: &[Request]) -> BTreeMap<String, (String, String)> {
     let mut places = BTreeMap::new();
     for request in requests {
         for container in containers(request) {
-            let mut names: Vec<_> = container
-                .resource
-                .iter()
-                .flat_map(|resource| &resource.attributes)
-                .map(|attribute| format!("{attribute:?}"))
-                .collect();
-            names.sort();
+            let resource = container.resource.unwrap_or_default();
             for scope in container.scope_spans {
                 for span in scope.spans {
-                    let place = (names.join(","), scope.scope.clone().unwrap_or_default().name);
+                    let place = (shown(&resource), scope.scope.clone().unwrap_or_default().name);
                     assert!(
                         places.insert(span.name.clone(), place).is_none(),
                         "{} twice",
@@ -209,10 +211,7 @@ proptest! {
         expected.retain(|name, _| !dropped.iter().any(|end| name.ends_with(end)));
         let resource = has_new_heads.then(|| resource(9, false));
         if let Some(resource) = &resource {
-            let attributes = resource.attributes.iter().map(|attribute| format!("{attribute:?}"));
-            let mut attributes: Vec<String> = attributes.collect();
-            attributes.sort();
-            expected.values_mut().for_each(|place| place.0 = attributes.join(","));
+            expected.values_mut().for_each(|place| place.0 = shown(resource));
         }
         let edited = request.clone().edit(&mut Choice { drops: drops.into(), resource });
         let is_gone = request.items() > 0 && expected.is_empty();
