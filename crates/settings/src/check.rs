@@ -4,11 +4,9 @@ use std::fmt;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Everything is fine.
     Ok,
     /// It works, with a remark.
     Warning,
-    /// It does not work.
     Failed,
     /// Skipped, because an earlier check failed.
     Skipped,

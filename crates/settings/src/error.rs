@@ -22,7 +22,6 @@ impl fmt::Display for InvalidVariable {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     pub name: String,
-    /// Lower case, no full stop.
     pub text: String,
 }
 
@@ -37,7 +36,6 @@ impl fmt::Display for Warning {
 pub struct InvalidSettings(Vec<InvalidVariable>);
 
 impl InvalidSettings {
-    /// `Ok` without a mistake.
     pub fn check(mistakes: Vec<InvalidVariable>) -> Result<(), Self> {
         if mistakes.is_empty() { Ok(()) } else { Err(Self(mistakes)) }
     }

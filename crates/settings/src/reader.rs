@@ -11,6 +11,9 @@ use std::time::Duration;
 
 /// Reads variables. An invalid value is noted and replaced by its default, so that one pass finds every mistake.
 ///
+/// Methods of kinds that may have a default return it for a variable that is not set; the others, and those that end in
+/// `_if_set`, return no value.
+///
 /// Reading a name that is not in the table, or as another kind, is noted as a mistake too, which fails the first test of the
 /// configuration.
 pub struct Reader<'a> {
@@ -36,7 +39,6 @@ impl<'a> Reader<'a> {
         self.source.get(name)
     }
 
-    /// The name under which the value was given.
     pub fn called(&self, name: &str) -> String {
         self.source.called(name)
     }
@@ -46,17 +48,14 @@ impl<'a> Reader<'a> {
         self.with_default(name, Kind::Text, |text| Ok(text.to_owned())).unwrap_or_default()
     }
 
-    /// The text, if it is set.
     pub fn string_if_set(&mut self, name: &str) -> Option<String> {
         self.if_set(name, Kind::Text, |text| Ok(text.to_owned()))
     }
 
-    /// The secret, if it is set.
     pub fn secret(&mut self, name: &str) -> Option<Secret> {
         self.if_set(name, Kind::Secret, |text| Ok(Secret::new(text)))
     }
 
-    /// The secret's location, if it is set.
     pub fn secret_reference(&mut self, name: &str) -> Option<SecretReference> {
         // Not quoted: a secret pasted instead of its ARN must not be printed.
         self.if_set(name, Kind::SecretReference, |text| {
@@ -64,13 +63,11 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The absolute URL, if it is set.
     #[cfg(feature = "url")]
     pub fn url(&mut self, name: &str) -> Option<url::Url> {
         self.if_set(name, Kind::Url, parse::url)
     }
 
-    /// The absolute URL, or the default.
     #[cfg(feature = "url")]
     pub fn url_or_default(&mut self, name: &str) -> Option<url::Url> {
         self.with_default(name, Kind::Url, parse::url)
@@ -82,42 +79,34 @@ impl<'a> Reader<'a> {
         self.if_set(name, Kind::Proxy, parse::proxy)
     }
 
-    /// The headers; none if it is unset.
     pub fn headers(&mut self, name: &str) -> Headers {
         self.if_set(name, Kind::Headers, Headers::parse).unwrap_or_default()
     }
 
-    /// The duration, or the default.
     pub fn duration(&mut self, name: &str) -> Duration {
         self.with_default(name, Kind::Duration, quoting(parse::duration)).unwrap_or_default()
     }
 
-    /// The duration, if it is set.
     pub fn duration_if_set(&mut self, name: &str) -> Option<Duration> {
         self.if_set(name, Kind::Duration, quoting(parse::duration))
     }
 
-    /// The size in bytes, or the default.
     pub fn bytes(&mut self, name: &str) -> usize {
         self.with_default(name, Kind::Bytes, quoting(parse::bytes)).unwrap_or_default()
     }
 
-    /// The number, or the default.
     pub fn count(&mut self, name: &str) -> usize {
         self.with_default(name, Kind::Count, quoting(parse::count)).unwrap_or_default()
     }
 
-    /// The number, if it is set.
     pub fn count_if_set(&mut self, name: &str) -> Option<usize> {
         self.if_set(name, Kind::Count, quoting(parse::count))
     }
 
-    /// The ratio, or the default.
     pub fn ratio(&mut self, name: &str) -> f64 {
         self.with_default(name, Kind::Ratio, quoting(parse::ratio)).unwrap_or_default()
     }
 
-    /// The switch, or the default.
     pub fn bool(&mut self, name: &str) -> bool {
         self.with_default(name, Kind::Switch, quoting(parse::switch)).unwrap_or_default()
     }
@@ -130,7 +119,6 @@ impl<'a> Reader<'a> {
         self.with_default(name, kind, |text| chosen(text, kind, choices)).unwrap_or(otherwise)
     }
 
-    /// The choice named by the word, if it is set.
     pub fn choice_if_set<T: Clone>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
         let kind = self.choice_kind(name, choices);
         self.if_set(name, kind, |text| chosen(text, kind, choices))
@@ -145,7 +133,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Notes a harmless remark.
     pub fn warn(&mut self, name: &str, text: impl Into<String>) {
         self.warnings.push(Warning { name: self.called(name), text: text.into() });
     }
