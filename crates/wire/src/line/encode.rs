@@ -6,7 +6,6 @@ use crate::compact::{self, Names};
 use crate::gzip::{Compressor, TooLarge};
 use crate::request::Request;
 use crate::request::split::{self, Sizes};
-use crate::request::truncate;
 
 /// Sizes of lines, in bytes, newline included.
 #[derive(Clone, Copy, Debug)]
@@ -167,7 +166,7 @@ impl LineEncoder {
         written: &mut Written,
     ) {
         for max_value_bytes in TRUNCATED_VALUE_BYTES {
-            let (shorter, values) = truncate::truncate(request, max_value_bytes);
+            let (shorter, values) = request.with_values_cut(max_value_bytes);
             if self.line(envelope, &shorter, self.limits.max_item_bytes, out).is_ok() {
                 written.lines += 1;
                 written.items += request.items();
@@ -273,7 +272,7 @@ fn shorter_heads(request: &Request, max_bytes: usize) -> Option<(Request, usize)
     let mut shorter = None;
     while are_large(shorter.as_ref().map_or(request, |(shorter, _)| shorter)) {
         let Some(max_value_bytes) = lengths.next() else { break };
-        shorter = Some(truncate::truncate_heads(request, max_value_bytes));
+        shorter = Some(request.with_heads_cut(max_value_bytes));
     }
     shorter
 }

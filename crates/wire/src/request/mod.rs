@@ -8,7 +8,7 @@ mod check;
 mod invocation_spans;
 mod merge;
 pub(crate) mod split;
-pub(crate) mod truncate;
+mod truncate;
 mod utf8;
 
 pub use check::{Limits, Malformed};
@@ -142,12 +142,6 @@ impl Request {
     /// `false` means that the keys were not counted, or are many.
     pub fn has_few_keys(&self) -> bool {
         self.few_keys
-    }
-
-    /// Returns the request with every string and bytes value of an attribute or body truncated to `max_bytes`, and the number of
-    /// truncated values. Strings get a mark with the removed length.
-    pub fn with_values_cut(&self, max_bytes: usize) -> (Self, usize) {
-        truncate::truncate(self, max_bytes)
     }
 
     #[cfg(feature = "decode")]

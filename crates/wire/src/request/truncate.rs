@@ -4,15 +4,17 @@ use super::Request;
 use crate::protobuf::{Value, Writer, fields};
 use crate::schema::{self, Kind, Message};
 
-/// Truncates every string and bytes attribute value (and log body) to `max_bytes`, including the mark in strings. Returns the
-/// request and the number of truncated values.
-pub(crate) fn truncate(request: &Request, max_bytes: usize) -> (Request, usize) {
-    rewritten(request, &[], max_bytes)
-}
+impl Request {
+    /// Returns the request with every string and bytes value of an attribute or body truncated to `max_bytes`, including a mark in
+    /// strings with the removed length, and the number of truncated values.
+    pub fn with_values_cut(&self, max_bytes: usize) -> (Self, usize) {
+        rewritten(self, &[], max_bytes)
+    }
 
-/// Like [`truncate`], but leaves the items unchanged.
-pub(crate) fn truncate_heads(request: &Request, max_bytes: usize) -> (Request, usize) {
-    rewritten(request, request.kind().path_to_items(), max_bytes)
+    /// Like [`with_values_cut`](Self::with_values_cut), but leaves the items unchanged.
+    pub(crate) fn with_heads_cut(&self, max_bytes: usize) -> (Self, usize) {
+        rewritten(self, self.kind().path_to_items(), max_bytes)
+    }
 }
 
 fn rewritten(request: &Request, path: &[&[u32]], max_bytes: usize) -> (Request, usize) {
