@@ -30,7 +30,7 @@ pub(super) struct Object<'a> {
 }
 
 /// Facts about the other keys, and the first one.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Beside {
     /// A key that only lines have, without a meaning for their content.
     has_line_keys: bool,
@@ -41,7 +41,7 @@ struct Beside {
 }
 
 /// The keys of the telemetry of one resource.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct OneResource {
     /// `true` if the object has one of them.
     is_there: bool,
@@ -138,36 +138,30 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn class(&self) -> Class<'a> {
+        let Beside { has_line_keys, has_other_keys, begins_as_otlp } = self.beside;
+        let OneResource { is_there, has_resource, scopes } = self.one_resource;
         // The old marker is a common word, so it counts only together with a payload.
         let is_marked = self.marker.is_some() || (self.has_old_marker && self.payload.is_some());
         let is_wrapper = self.wrapped.iter().any(Option::is_some);
         // Writers add keys in later versions. But an attacker who controls one key of a log record must not be able to turn it
         // into a line or OTLP/JSON, because the rest of the record would be lost.
-        let is_whole =
-            self.endpoint.is_some() && self.payload.is_some() && self.beside.begins_as_otlp;
-        let is_standard = is_marked && !is_wrapper && (!self.beside.has_other_keys || is_whole);
+        let is_whole = self.endpoint.is_some() && self.payload.is_some() && begins_as_otlp;
+        let is_standard = is_marked && !is_wrapper && (!has_other_keys || is_whole);
+        let is_of_line = has_line_keys || self.endpoint.is_some() || self.payload.is_some();
+        if is_standard || self.is_compact_line(is_of_line || is_wrapper) {
+            return Class::Line;
+        }
         // A log record with OTLP among its fields is still a log record.
-        let is_bare = self.has_resources
-            && !is_wrapper
-            && (!self.beside.has_other_keys || self.beside.begins_as_otlp);
-        let OneResource { is_there, has_resource, scopes } = self.one_resource;
-        let is_of_line =
-            self.beside.has_line_keys || self.endpoint.is_some() || self.payload.is_some();
-        let is_compact = self.compact.is_some();
-        let has_other_keys = self.beside.has_other_keys
-            || is_of_line
-            || is_marked
-            || self.has_resources
-            || is_compact;
-        let is_line = is_standard || self.is_compact_line(is_of_line || is_wrapper);
-        let one = scopes.filter(|_| has_resource && !has_other_keys && !is_wrapper);
-        match (is_line, is_bare, one) {
-            (true, ..) => Class::Line,
-            (false, true, _) => Class::Bare,
-            (false, false, Some(kind)) => Class::OneResource(kind),
-            (false, false, None) => {
-                Class::Record { values: self.wrapped, has_other_keys: has_other_keys || is_there }
+        if self.has_resources && !is_wrapper && (!has_other_keys || begins_as_otlp) {
+            return Class::Bare;
+        }
+        let is_otlp = is_marked || self.has_resources || self.compact.is_some();
+        let has_other_keys = has_other_keys || is_of_line || is_otlp;
+        match scopes {
+            Some(kind) if has_resource && !has_other_keys && !is_wrapper => {
+                Class::OneResource(kind)
             }
+            _ => Class::Record { values: self.wrapped, has_other_keys: has_other_keys || is_there },
         }
     }
 
