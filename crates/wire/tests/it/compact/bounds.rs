@@ -24,6 +24,29 @@ fn a_line_of_another_function_or_dictionary_is_rejected() {
 }
 
 #[test]
+fn attributes_with_unusual_fields_round_trip() {
+    let mut bytes = Vec::new();
+    lambda_otlp_wire::protobuf::Writer::new(&mut bytes).message(1, |container| {
+        container.message(1, |resource| {
+            resource.message(1, |pair| {
+                pair.string(1, "two values");
+                pair.message(2, |value| {
+                    value.string(1, "a");
+                    value.always_varint(2, 1);
+                });
+            });
+            resource.message(1, |pair| {
+                pair.string(1, "an unknown field");
+                pair.message(2, |value| value.string(1, "a"));
+                pair.varint(9, 1);
+            });
+        });
+    });
+    let request = Request::trusted(SignalKind::Traces, bytes);
+    assert_eq!(requests(&text(&[&request])), Ok(vec![request]));
+}
+
+#[test]
 fn a_line_that_expands_beyond_a_limit_is_rejected() {
     let limits = Limits { inflated_bytes: 1 << 20, ..Limits::default() };
     let with_name = |name: &str| text(&[&named(name)]);

@@ -97,12 +97,14 @@ fn requests_of_one_flush_share_a_line_if_they_fit() {
         Names::of_function("orders-api", "eu-west-1", "/aws/lambda/orders-api", CONTEXT.log_stream);
     let mut encoder = LineEncoder::compact(names.clone(), LineLimits::default());
     encoder.set_account(CONTEXT.account);
-    let envelope = Envelope { unix_nanos: Some(7), level: Some("WARN"), ..Envelope::default() };
+    let envelope =
+        Envelope { unix_nanos: Some(7), level: Some("WARN"), spill: true, ..Envelope::default() };
     let mut out = b"before".to_vec();
     let written = encoder.encode_together(&envelope, &[&spans, &records], &mut out).unwrap();
     assert_eq!((written.lines, written.items, written.dropped_items), (1, 2, 0));
     let line = String::from_utf8(out.split_off(6)).unwrap();
-    assert!(line.ends_with("\"level\":\"WARN\"}\n") && line.lines().count() == 1, "{line}");
+    let end = r#","spill":true,"timestamp":"1970-01-01T00:00:00.000Z","level":"WARN"}"#;
+    assert!(line.ends_with(&format!("{end}\n")) && line.lines().count() == 1, "{line}");
     let read: Vec<Request> = read_line_of(&line, &CONTEXT, &Limits::default()).unwrap().decoded;
     assert_eq!(read, [spans.clone(), records.clone()]);
     let other_account = Context { account: "123456789012", ..CONTEXT };
