@@ -57,7 +57,9 @@ impl Envelope<'_> {
 pub(super) const LINE_END: &[u8] = b"\",\"base64\":true}\n";
 
 fn push(out: &mut Vec<u8>, parts: &[&str]) {
-    parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+    for part in parts {
+        out.extend_from_slice(part.as_bytes());
+    }
 }
 
 fn push_json_string(out: &mut Vec<u8>, text: &str) {
