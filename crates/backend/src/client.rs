@@ -1,37 +1,33 @@
 //! The client of a binary: a destination, its credentials and connections, and the account of each export.
 
-use crate::destination::{Compression, DestinationConfig, Profile, STREAM_NAME, stream_header};
+use crate::destination::{Compression, DestinationConfig, STREAM_NAME, stream_header};
 use crate::export::{
-    Attempt, BUDGET, Delivery, Fate, Jitter, Learned, Outcome, RETRIES, UndeliveredPart, export,
+    BUDGET, Delivery, Fate, Learned, Outcome, RETRIES, Step, Terms, UndeliveredPart,
 };
-use crate::http::{ClientError, HttpTransport, Transport, header_map};
+use crate::http::{ClientError, HttpRequest, HttpTransport, Transport, TransportError, header_map};
 use crate::judge::Reason;
 use crate::mask::Mask;
 use aws::{CachedSecret, CurrentSecret, SecretError, SecretService};
 use http::{HeaderMap, HeaderValue};
-use settings::Headers;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use wire::{Request, SignalKind};
 
 /// Sends requests of all signals to one destination, with that destination's credentials only.
 #[derive(Debug)]
 pub struct Client<T = HttpTransport> {
     transport: T,
-    profile: Profile,
-    compression: Compression,
-    request_timeout: Duration,
-    max_request_bytes: usize,
-    learned: Learned,
-    retries: u32,
-    /// The seed of the next delivery's delays; `None` for random delays.
-    jitter_seed: Option<AtomicU64>,
+    /// The secret replaces the authorization in its headers.
+    destination: DestinationConfig,
     /// The destination's default stream.
     stream: Option<HeaderValue>,
-    /// The destination's headers; the secret replaces their authorization.
-    headers: Headers,
+    learned: Learned,
+    retries: u32,
+    /// The seed of the next delivery's delays.
+    seed: AtomicU64,
     secret: Option<Arc<CachedSecret>>,
     /// The lock is held only to read or replace the inner `Arc`.
     sent: Mutex<Arc<SentHeaders>>,
@@ -79,15 +75,11 @@ impl<T: Transport> Client<T> {
         let sent = SentHeaders { version: 0, map, mask: Mask::of(destination) };
         Ok(Self {
             transport,
-            profile: destination.profile,
-            compression: destination.compression,
-            request_timeout: destination.request_timeout,
-            max_request_bytes: destination.max_request_bytes,
+            destination: destination.clone(),
+            stream,
             learned: Learned::new(destination.max_columns),
             retries: RETRIES,
-            jitter_seed: None,
-            stream,
-            headers: destination.headers.clone(),
+            seed: AtomicU64::new(RandomState::new().hash_one(RETRIES)),
             secret: None,
             sent: Mutex::new(Arc::new(sent)),
         })
@@ -108,14 +100,7 @@ impl<T: Transport> Client<T> {
     /// Makes the delays reproducible: each delivery derives them from this seed and its number.
     #[must_use]
     pub fn with_seeded_waits(self, seed: u64) -> Self {
-        Self { jitter_seed: Some(AtomicU64::new(seed)), ..self }
-    }
-
-    fn jitter(&self) -> Jitter {
-        match &self.jitter_seed {
-            Some(next) => Jitter::seeded(next.fetch_add(1, Ordering::Relaxed)),
-            None => Jitter::random(),
-        }
+        Self { seed: AtomicU64::new(seed), ..self }
     }
 
     /// Uses new connections from now on. Old ones may be dead after a freeze of the environment, and only a lost request would
@@ -181,7 +166,7 @@ impl<T: Transport> Client<T> {
     fn headers(&self, secret: &CurrentSecret) -> Result<Arc<SentHeaders>, String> {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if secret.version > sent.version {
-            let mut headers = self.headers.clone();
+            let mut headers = self.destination.headers.clone();
             headers.set("authorization", secret.authorization.expose())?;
             let map = header_map(&headers).map_err(|error| error.to_string())?;
             let mask = sent.mask.and(&headers);
@@ -190,6 +175,7 @@ impl<T: Transport> Client<T> {
         Ok(Arc::clone(&sent))
     }
 
+    /// Delivers the request with these headers: carries out the decisions of [`Delivery`].
     async fn deliver(
         &self,
         headers: &SentHeaders,
@@ -197,27 +183,48 @@ impl<T: Transport> Client<T> {
         request: Request,
         deadline: Instant,
     ) -> Outcome {
-        let now = Instant::now();
-        let deadline = deadline.min(now + BUDGET);
+        let start = Instant::now();
+        let deadline = deadline.min(start + BUDGET);
         let (stream, warning) = self.stream_for(stream, request.kind());
-        let delivery = Delivery::new(
-            self.profile,
-            self.retries,
-            self.jitter(),
-            deadline.saturating_duration_since(now),
-            self.max_request_bytes,
-            self.learned.clone(),
-            request,
-        )
-        .for_stream(stream.as_ref().map_or(&[], |stream| stream.as_bytes()))
-        .masking(headers.mask.clone());
-        let attempt = Attempt {
-            compression: self.compression,
-            timeout: self.request_timeout,
-            headers: &headers.map,
-            stream: stream.as_ref(),
+        let terms = Terms {
+            profile: self.destination.profile,
+            max_bytes: self.destination.max_request_bytes,
+            stream: stream.as_ref().map_or(&[], |stream| stream.as_bytes()),
+            mask: &headers.mask,
+            learned: &self.learned,
+            most_retries: self.retries,
+            seed: self.seed.fetch_add(1, Ordering::Relaxed),
+            deadline: deadline.saturating_duration_since(start),
         };
-        let mut outcome = export(&self.transport, &attempt, deadline, delivery).await;
+        let mut delivery = Delivery::new(terms, request);
+        let (mut requests_sent, mut bytes_sent) = (0, 0);
+        let compression = self.destination.compression;
+        loop {
+            match delivery.next(start.elapsed()) {
+                Step::Send(part) => {
+                    let body = part.body(compression);
+                    requests_sent += 1;
+                    bytes_sent += body.len();
+                    let request = HttpRequest {
+                        kind: part.kind(),
+                        body,
+                        gzip: compression == Compression::Gzip,
+                        headers: headers.map.clone(),
+                        stream: stream.clone(),
+                        timeout: self.destination.request_timeout.min(transport_time(deadline)),
+                    };
+                    let response = timeout_at(deadline, self.transport.send(request)).await;
+                    let response = response.unwrap_or_else(|_| {
+                        let text = "no answer before the deadline".to_owned();
+                        Err(TransportError { sent: true, text })
+                    });
+                    delivery.answered(start.elapsed(), response);
+                }
+                Step::WaitUntil(time) => sleep_until(start + time).await,
+                Step::Done => break,
+            }
+        }
+        let mut outcome = Outcome { requests_sent, bytes_sent, ..delivery.finish() };
         outcome.warn(warning);
         outcome
     }
@@ -244,6 +251,13 @@ impl<T: Transport> Client<T> {
 
 const MOST_STREAM_CHARS: usize = 60;
 
+/// The time that a request has before `deadline`, a little less than is left: only the transport's own error names the host,
+/// and says whether anything was sent.
+fn transport_time(deadline: Instant) -> Duration {
+    let left = deadline.saturating_duration_since(Instant::now());
+    left.saturating_sub((left / 20).min(Duration::from_millis(20)))
+}
+
 /// Reads the secret once into the destination's headers, for one-off checks of a backend. The error is for a person.
 pub async fn read_secret(
     destination: &mut DestinationConfig,
@@ -268,7 +282,8 @@ async fn within(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{HttpRequest, HttpResponse, TransportError};
+    use crate::destination::Profile;
+    use crate::http::HttpResponse;
     use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
     use opentelemetry_proto::tonic::logs::v1::LogRecord;
     use opentelemetry_proto::tonic::metrics::v1::metric::Data;

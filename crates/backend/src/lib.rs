@@ -1,7 +1,7 @@
 //! An OTLP client that knows OpenObserve. All telemetry leaves our binaries through this crate.
 //!
 //! [`sanitize`] adapts a [`Request`](wire::Request) to OpenObserve, [`Client::export`] sends it, and the returned [`Outcome`]
-//! accounts for each of its items. Pure functions (`judge`, `Delivery`) decide what follows a response; the loop in `export`
+//! accounts for each of its items. Pure functions (`judge`, `Delivery`) decide what follows a response; the loop in `client`
 //! carries it out.
 //!
 //! Each folder uses only the folders before it: `destination` (endpoint and credentials), `http` (one attempt), `judge` (the
@@ -19,14 +19,14 @@ mod sanitize;
 
 pub use self::http::{
     ClientError, HttpRequest, HttpResponse, HttpTransport, JsonStreamEvent, JsonStreamRecord,
-    Protocol, Transport, TransportError, events_request, header_map,
+    Protocol, Transport, TransportError, events_request,
 };
 pub use client::{Client, read_secret};
 pub use destination::{
     Compression, DESTINATION, DestinationConfig, Endpoints, O2_DESTINATION, OwnAuthority, Profile,
     missing_organization,
 };
-pub use export::{Fate, Outcome, UndeliveredPart, gzip_level};
+pub use export::{Fate, Outcome, UndeliveredPart};
 pub use judge::Reason;
 pub use reach::{Advice, Answers, Canary, ORGANIZATION_MISSING, REQUEST_TIMEOUT, Reach};
 pub use sanitize::{Sanitized, Survey, Times, sanitize, stored_byte, stored_key, stored_stream};

@@ -95,12 +95,12 @@ impl Scripted {
     }
 }
 
-pub(super) fn response(status: u16, body: &[u8]) -> HttpResponse {
+fn response(status: u16, body: &[u8]) -> HttpResponse {
     let headers = HeaderMap::new();
     HttpResponse { status, headers, body: Bytes::copy_from_slice(body), cut: false }
 }
 
-impl Transport for Scripted {
+impl Transport for &Scripted {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
         let request_timeout = request.timeout;
         assert!(!request_timeout.is_zero());
@@ -114,7 +114,9 @@ impl Transport for Scripted {
         assert!(!numbers.is_empty(), "an empty request was sent");
         let step = self.script.lock().unwrap().pop_front().unwrap_or(Reply::Ok);
         self.received.lock().unwrap().push((numbers.clone(), step));
-        let no_answer = |sent| Err(TransportError { sent, text: "no answer from test".to_owned() });
+        let no_answer = |sent| {
+            Err(TransportError { sent, text: "no answer from test: s3cret-token".to_owned() })
+        };
         let response = match step {
             Reply::Ok if self.most_items.is_some_and(|most| numbers.len() > most) => {
                 response(413, b"")

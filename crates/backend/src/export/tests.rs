@@ -1,17 +1,15 @@
-use super::scripted::{Reply, Scripted, numbered, numbers, response, scripted};
+use super::delivery::gzip_level;
+use super::scripted::{Reply, Scripted, numbered, numbers, scripted};
 use super::*;
-use crate::destination::{DestinationConfig, Profile};
-use crate::mask::Mask;
-use http::HeaderMap;
+use crate::client::Client;
+use crate::destination::DestinationConfig;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::time::Instant;
+use url::Url;
 use wire::{Request, SignalKind};
-
-fn delivery(profile: Profile, budget: Duration, max_bytes: usize, request: Request) -> Delivery {
-    let (jitter, learned) = (Jitter::seeded(1), Learned::new(1000));
-    Delivery::new(profile, RETRIES, jitter, budget, max_bytes, learned, request)
-}
 
 /// Delivers on a paused clock and returns the outcome with the elapsed time.
 fn deliver_within(
@@ -25,18 +23,14 @@ fn deliver_within(
         .start_paused(true)
         .build()
         .unwrap();
+    // The query is a secret.
+    let base = Url::parse("http://test/?token=s3cret-token").unwrap();
+    let destination =
+        DestinationConfig { max_request_bytes: max_bytes, ..DestinationConfig::new(&base) };
+    let client = Client::with_transport(&destination, backend).unwrap().with_seeded_waits(1);
     runtime.block_on(async {
         let start = Instant::now();
-        let budget = Duration::from_secs(seconds);
-        let delivery = delivery(Profile::OpenObserve, budget, max_bytes, request);
-        let timeout = Duration::from_secs(10);
-        let attempt = Attempt {
-            compression: Compression::Gzip,
-            timeout,
-            headers: &HeaderMap::new(),
-            stream: None,
-        };
-        let outcome = export(backend, &attempt, start + budget, delivery).await;
+        let outcome = client.export(None, request, start + Duration::from_secs(seconds)).await;
         (outcome, start.elapsed())
     })
 }
@@ -69,14 +63,6 @@ fn a_retry_after_the_deadline_is_not_attempted() {
         assert_eq!((outcome.requests_sent, outcome.accepted), (requests, accepted), "{after}");
         assert_eq!(elapsed, Duration::from_secs(seconds), "{after}");
     }
-}
-
-#[test]
-fn a_response_at_the_maximum_time_is_handled() {
-    let mut delivery = delivery(Profile::Otlp, BUDGET, 1024, numbered(1));
-    assert!(matches!(delivery.next(Duration::ZERO), Step::Send { .. }));
-    delivery.answered(Duration::MAX, Ok(&response(503, b"")));
-    assert_eq!(summary(&delivery.finish()), "0 accepted; 1 Park: answered 503 Service Unavailable");
 }
 
 #[test]
@@ -187,12 +173,9 @@ fn parked_parts_with_different_reasons_stay_separate() {
 
 #[test]
 fn transport_errors_are_masked() {
-    let base = url::Url::parse("http://h/?token=s3cret-token").unwrap();
-    let mask = Mask::of(&DestinationConfig::new(&base));
-    let mut delivery = delivery(Profile::Otlp, BUDGET, 1024, numbered(1)).masking(mask);
-    let text = "no answer from h: s3cret-token".to_owned();
-    delivery.answered(Duration::ZERO, Err(TransportError { sent: false, text }));
-    assert_eq!(summary(&delivery.finish()), "0 accepted; 1 Park: no answer from h: ****");
+    let backend = scripted([Reply::Unreachable; 3]);
+    let masked = "0 accepted; 1 Park: no answer from test: ****";
+    assert_eq!(summary(&deliver(&backend, 1)), masked);
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub struct TransportError {
 }
 
 /// Converts a destination's headers and marks their values as secrets.
-pub fn header_map(headers: &Headers) -> Result<HeaderMap, ClientError> {
+pub(crate) fn header_map(headers: &Headers) -> Result<HeaderMap, ClientError> {
     let mut map = HeaderMap::new();
     for (name, value) in headers.iter() {
         let invalid = || ClientError::Header { name: name.to_owned() };
