@@ -5,7 +5,7 @@ use crate::http::{
     ClientError, HttpRequest, HttpResponse, HttpTransport, Transport as _, TransportError,
     header_map,
 };
-use crate::judge::{GRPC_STATUS, Judgement, excerpt, judge};
+use crate::judge::{GRPC_STATUS, Next, excerpt, judge};
 use crate::mask::Mask;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -145,8 +145,8 @@ impl Reach {
 
     /// Returns `true` for a web page, as web servers and proxies answer any request, or another answer that no backend gives.
     fn is_no_otlp(&self, kind: SignalKind, answer: &HttpResponse) -> bool {
-        let judgement = judge(self.destination.profile, kind, 0, answer, &Mask::default());
-        matches!(judgement, Judgement::Alarm { .. })
+        judge(self.destination.profile, kind, 0, answer, &Mask::default())
+            .is_err_and(|failure| failure.next == Next::Alarm)
     }
 
     /// Returns the reason why this answer does not come from a backend that accepts telemetry.

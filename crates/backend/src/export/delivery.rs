@@ -4,7 +4,7 @@ use super::outcome::{Fate, Outcome, UndeliveredPart};
 use super::{LEAST_BYTES, Learned};
 use crate::destination::{Compression, Profile};
 use crate::http::{HttpResponse, TransportError};
-use crate::judge::{Judgement, Reason, judge};
+use crate::judge::{Acceptance, Failure, Next, Reason, judge};
 use crate::mask::Mask;
 use crate::sanitize::{NewColumns, divide, split_by_columns};
 use bytes::Bytes;
@@ -189,39 +189,24 @@ impl<'a> Delivery<'a> {
     ) {
         let Some(mut part) = self.waiting.pop_front() else { return };
         let items = part.request.items();
-        let judgement = match response {
+        let judged = match response {
             Ok(response) => judge(self.terms.profile, self.kind, items, &response, self.terms.mask),
-            Err(error) => {
-                let text = self.terms.mask.apply(error.text.into()).into_owned();
-                let reason = Reason::NoAnswer(TransportError { text, ..error });
-                Judgement::Retry { after: None, ambiguous: error.sent, reason }
+            Err(TransportError { sent, text }) => {
+                let text = self.terms.mask.apply(text.into()).into_owned();
+                let reason = Reason::NoAnswer(TransportError { sent, text });
+                Err(Failure { reason, ambiguous: sent, next: Next::Retry { after: None } })
             }
         };
-        match judgement {
-            Judgement::Accepted { warning } => {
-                // A few items do not show that the backend accepts the others.
-                self.anything_taken |= !part.is_ahead;
-                self.outcome.accepted += items;
-                self.learn_size(part.request.bytes().len());
-                if let Some(columns) = part.new_columns.filter(|columns| !columns.is_empty()) {
-                    self.terms.learned.with_columns(|known| known.add(&columns));
-                }
-                if !warning.is_empty() && self.terms.learned.is_new_warning(&warning) {
-                    self.outcome.warning = warning;
-                }
-            }
-            Judgement::Partial { rejected, reason } => {
-                self.anything_taken = true;
-                self.outcome.accepted += items - rejected;
-                self.outcome.parts.push(UndeliveredPart {
-                    request: part.request,
-                    items: rejected,
-                    reason,
-                    fate: Fate::DeadLetterPartial,
-                });
-            }
-            Judgement::Retry { after, ambiguous, reason } => {
-                self.note_ambiguous(&mut part, ambiguous);
+        let Failure { reason, ambiguous, next } = match judged {
+            Ok(acceptance) => return self.accepted(part, acceptance),
+            Err(failure) => failure,
+        };
+        if ambiguous && !part.ambiguous {
+            part.ambiguous = true;
+            self.outcome.ambiguous_items += items;
+        }
+        match next {
+            Next::Retry { after } => {
                 self.outcome.retry_after = after;
                 let wait = self.wait(self.retries, after);
                 if self.retries < self.terms.most_retries {
@@ -234,31 +219,45 @@ impl<'a> Delivery<'a> {
                     self.give_up(&search.unwrap_or(reason), Fate::Park);
                 }
             }
-            Judgement::OnceMore { reason } => {
-                // Another backend may give this answer after storing the items.
-                self.note_ambiguous(&mut part, true);
-                if part.nothing_written {
-                    return self.halve(part, reason);
-                }
+            Next::OnceMore if part.nothing_written => self.halve(part, reason),
+            Next::OnceMore => {
                 part.nothing_written = true;
                 let wait = self.wait(0, None);
                 self.again(part, now.saturating_add(wait), reason);
             }
-            Judgement::Alarm { ambiguous, reason } => {
-                self.note_ambiguous(&mut part, ambiguous);
+            Next::Alarm => {
                 self.waiting.push_front(part);
                 self.give_up(&reason, Fate::ParkWithAlarm);
             }
-            Judgement::Split { reason } => {
+            Next::Split => {
                 self.too_large = Some(part.request.bytes().len());
                 self.halve(part, reason);
             }
-            Judgement::Halve { reason } if self.learns_column_limit(&reason) => {
+            Next::Halve if self.learns_column_limit(&reason) => {
                 self.waiting.push_front(part);
                 self.split_waiting(|terms, request| terms.split_by_columns(request));
                 self.last_failure = Some(reason);
             }
-            Judgement::Halve { reason } => self.halve(part, reason),
+            Next::Halve => self.halve(part, reason),
+        }
+    }
+
+    /// Notes the part that the backend accepted, all of it or but for the rejected items.
+    fn accepted(&mut self, part: QueuedPart, Acceptance { rejected, text }: Acceptance) {
+        self.outcome.accepted += part.request.items() - rejected;
+        if rejected > 0 {
+            self.anything_taken = true;
+            let reason = Reason::Rejected { text };
+            return self.keep(part.request, rejected, reason, Fate::DeadLetterPartial);
+        }
+        // A few items do not show that the backend accepts the others.
+        self.anything_taken |= !part.is_ahead;
+        self.learn_size(part.request.bytes().len());
+        if let Some(columns) = part.new_columns.filter(|columns| !columns.is_empty()) {
+            self.terms.learned.with_columns(|known| known.add(&columns));
+        }
+        if !text.is_empty() && self.terms.learned.is_new_warning(&text) {
+            self.outcome.warning = text;
         }
     }
 
@@ -292,13 +291,6 @@ impl<'a> Delivery<'a> {
         BACKOFF.delay(number, ratio).max(retry_after.unwrap_or_default())
     }
 
-    fn note_ambiguous(&mut self, part: &mut QueuedPart, ambiguous: bool) {
-        if ambiguous && !part.ambiguous {
-            part.ambiguous = true;
-            self.outcome.ambiguous_items += part.request.items();
-        }
-    }
-
     /// Schedules the part for `at`, or gives up now if that is past the deadline.
     fn again(&mut self, part: QueuedPart, at: Duration, reason: Reason) {
         self.waiting.push_front(part);
@@ -312,21 +304,16 @@ impl<'a> Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    /// Records this part, which has left the queue, as undelivered.
-    fn keep(&mut self, part: QueuedPart, reason: &Reason, fate: Fate) {
-        let items = part.request.items();
-        self.outcome.parts.push(UndeliveredPart {
-            request: part.request,
-            items,
-            reason: reason.clone(),
-            fate,
-        });
+    /// Records this number of items of a request, which has left the queue, as undelivered.
+    fn keep(&mut self, request: Request, items: usize, reason: Reason, fate: Fate) {
+        self.outcome.parts.push(UndeliveredPart { request, items, reason, fate });
     }
 
     /// Records all queued parts as undelivered.
     fn give_up(&mut self, reason: &Reason, fate: Fate) {
-        while let Some(part) = self.waiting.pop_front() {
-            self.keep(part, reason, fate);
+        while let Some(QueuedPart { request, .. }) = self.waiting.pop_front() {
+            let items = request.items();
+            self.keep(request, items, reason.clone(), fate);
         }
     }
 
@@ -407,12 +394,12 @@ impl Delivery<'_> {
             if !self.anything_taken && !self.waiting.is_empty() {
                 self.waiting.rotate_right(1);
             }
-            return self.keep(part, &reason, Fate::DeadLetter);
+            return self.keep(part.request, items, reason, Fate::DeadLetter);
         }
         // Each refused request has two halves.
         let for_items = (self.items / ITEMS_PER_PIECE).min(MOST_PIECES_FOR_ITEMS);
         if self.anything_taken && self.pieces + 2 > 2 * MOST_IN_VAIN + for_items {
-            return self.keep(part, &reason, Fate::Park);
+            return self.keep(part.request, items, reason, Fate::Park);
         }
         self.pieces += 2;
         let (first, second) = part.request.clone().split_at(items / 2);

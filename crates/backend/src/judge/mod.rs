@@ -22,48 +22,45 @@ pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status"
 /// `partial_success` without rejected items is a warning.
 const NOTHING_WRITTEN: &[u8] = &[0x0a, 0x00];
 
-/// Judges the response to a request with `items` items. Masks the reason and the warning.
+/// Judges the response to a request with `items` items. Masks the texts.
 pub(crate) fn judge(
     profile: Profile,
     kind: SignalKind,
     items: usize,
     response: &HttpResponse,
     mask: &Mask,
-) -> Judgement {
+) -> Result<Acceptance, Failure> {
     let body = match response.inflated_body() {
         Ok(body) => body,
-        Err(text) if response.is_success() => return no_otlp_answer(response.status, text),
+        Err(text) if response.is_success() => return Err(no_otlp_answer(response.status, text)),
         Err(_) => Bytes::new(),
     };
     let text = excerpt(status_message(response, &body), mask);
-    let reason = |hint| Reason::Status { status: response.status, text: text.clone(), hint };
-    let alarm = |hint| Judgement::Alarm { ambiguous: false, reason: reason(hint) };
-    let retry = |ambiguous| Judgement::Retry {
-        after: response.retry_after(),
-        ambiguous,
-        reason: reason(""),
+    let failure = |next, hint| {
+        let reason = Reason::Status { status: response.status, text: text.clone(), hint };
+        Failure { reason, ambiguous: false, next }
     };
-    match response.status {
-        200..=299 => judge_success(profile, kind, items, response, &body, mask),
-        300..=399 => alarm("redirects are not followed, give the final URL as the endpoint"),
-        401 | 403 => alarm("check the authorization header"),
-        404 => alarm(not_found_hint(profile)),
-        413 => Judgement::Split { reason: reason("") },
+    let retry = || failure(Next::Retry { after: response.retry_after() }, "");
+    Err(match response.status {
+        200..=299 => return judge_success(profile, kind, items, response, &body, mask),
+        300..=399 => {
+            failure(Next::Alarm, "redirects are not followed, give the final URL as the endpoint")
+        }
+        401 | 403 => failure(Next::Alarm, "check the authorization header"),
+        404 => failure(Next::Alarm, not_found_hint(profile)),
+        413 => failure(Next::Split, ""),
         // A gateway that timed out, or a server that failed midway, may have stored some items.
-        500 | 502 | 504 => retry(true),
-        408 | 425 | 429 | 500..=599 => retry(false),
-        400 if is_temporary(&text) => retry(false),
-        400 | 422 if is_page(response, &body) => Judgement::Alarm {
+        500 | 502 | 504 => Failure { ambiguous: true, ..retry() },
+        408 | 425 | 429 | 500..=599 => retry(),
+        400 if is_temporary(&text) => retry(),
+        400 | 422 if is_page(response, &body) => Failure {
             ambiguous: false,
-            reason: Reason::NoOtlpAnswer {
-                status: response.status,
-                text: "a page, as proxies answer",
-            },
+            ..no_otlp_answer(response.status, "a page, as proxies answer")
         },
-        400 | 422 => Judgement::Halve { reason: reason("") },
+        400 | 422 => failure(Next::Halve, ""),
         // 405, 415 and other statuses never blame a record, so none is dead-lettered.
-        _ => alarm(""),
-    }
+        _ => failure(Next::Alarm, ""),
+    })
 }
 
 fn judge_success(
@@ -73,52 +70,47 @@ fn judge_success(
     response: &HttpResponse,
     body: &[u8],
     mask: &Mask,
-) -> Judgement {
+) -> Result<Acceptance, Failure> {
+    let no_otlp_answer = |text| Err(no_otlp_answer(response.status, text));
     if response.cut {
-        return no_otlp_answer(response.status, "more than 64 KiB");
+        return no_otlp_answer("more than 64 KiB");
     }
     // gRPC always answers 200 and states the result in a header.
     let grpc_status = response.header(GRPC_STATUS);
     let content_type = response.header(header::CONTENT_TYPE);
     if content_type.starts_with("application/grpc") || !matches!(grpc_status.as_str(), "" | "0") {
-        return no_otlp_answer(response.status, "an answer of gRPC");
+        return no_otlp_answer("an answer of gRPC");
     }
     if is_html(&content_type) {
-        return no_otlp_answer(response.status, "an HTML page");
+        return no_otlp_answer("an HTML page");
     }
     let ExportResponse { partial, is_foreign } =
         match export_response::read(kind, &content_type, body) {
             Ok(response) => response,
-            Err(text) => return no_otlp_answer(response.status, text),
+            Err(text) => return no_otlp_answer(text),
         };
     let is_openobserve = profile == Profile::OpenObserve;
     if is_foreign && is_openobserve {
-        return no_otlp_answer(response.status, "JSON that is not an OTLP response");
+        return no_otlp_answer("JSON that is not an OTLP response");
     }
     if is_openobserve && kind == SignalKind::Logs && body == NOTHING_WRITTEN {
-        return Judgement::OnceMore { reason: Reason::NothingWritten };
+        // Another backend may give this answer after storing the items.
+        let reason = Reason::NothingWritten;
+        return Err(Failure { reason, ambiguous: true, next: Next::OnceMore });
     }
-    match partial {
-        Some(PartialSuccess { items: rejected @ 1.., message }) => {
-            let reason = Reason::Rejected { text: excerpt(message.as_bytes(), mask) };
-            Judgement::Partial { rejected: rejected.min(items), reason }
-        }
+    let PartialSuccess { items: rejected, message } = partial.unwrap_or_default();
+    if rejected == 0 && is_foreign {
         // Other backends answer in many ways, which are not guessed.
-        _ if is_foreign => {
-            let text = excerpt(body, mask);
-            let warning = format!("accepted, but the answer is not OTLP: {text}");
-            Judgement::Accepted { warning }
-        }
-        partial => {
-            let message = partial.unwrap_or_default().message;
-            Judgement::Accepted { warning: excerpt(message.as_bytes(), mask) }
-        }
+        let text = format!("accepted, but the answer is not OTLP: {}", excerpt(body, mask));
+        return Ok(Acceptance { rejected, text });
     }
+    Ok(Acceptance { rejected: rejected.min(items), text: excerpt(message.as_bytes(), mask) })
 }
 
 /// It is unknown whether the request was stored. It is not retried at once, because each attempt could store it again.
-fn no_otlp_answer(status: u16, text: &'static str) -> Judgement {
-    Judgement::Alarm { ambiguous: true, reason: Reason::NoOtlpAnswer { status, text } }
+fn no_otlp_answer(status: u16, text: &'static str) -> Failure {
+    let reason = Reason::NoOtlpAnswer { status, text };
+    Failure { reason, ambiguous: true, next: Next::Alarm }
 }
 
 /// Returns `true` if the response is an HTML or XML page. A proxy sent it, and the backend has not seen the records.
@@ -149,40 +141,37 @@ fn status_message<'a>(response: &HttpResponse, body: &'a [u8]) -> &'a [u8] {
     fields.filter(|field| field.number == 2).find_map(|field| field.as_len()).unwrap_or_default()
 }
 
-/// The next step for a request after its response.
+/// An answer of a backend that accepted items.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Judgement {
-    /// The backend accepted all items. The text is its warning.
-    Accepted {
-        /// The backend's text; empty without a warning.
-        warning: String,
-    },
-    /// The backend accepted all items but these, which must not be sent again (OTLP "Partial Success").
-    Partial {
-        /// Number of rejected items, at most the number sent.
-        rejected: usize,
-        reason: Reason,
-    },
-    /// Retry after `after` at the earliest; finally queue for retry.
-    Retry {
-        /// The `Retry-After` of the response.
-        after: Option<Duration>,
-        /// `true` if the backend may have stored the items.
-        ambiguous: bool,
-        reason: Reason,
-    },
+pub(crate) struct Acceptance {
+    /// Number of items that the backend rejected, at most the number sent. They must not be sent again (OTLP "Partial Success").
+    pub(crate) rejected: usize,
+    /// The reason of the rejection, or else a warning; may be empty.
+    pub(crate) text: String,
+}
+
+/// The failure of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) reason: Reason,
+    /// `true` if the backend may have stored the items.
+    pub(crate) ambiguous: bool,
+    pub(crate) next: Next,
+}
+
+/// The next step after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Retry after `after` at the earliest, the response's `Retry-After`; finally queue for retry.
+    Retry { after: Option<Duration> },
     /// The backend answered but wrote nothing: send once more, then halve.
-    OnceMore { reason: Reason },
+    OnceMore,
     /// Queue for retry and alert a person: every request fails until a setting changes.
-    Alarm {
-        /// `true` if the backend may have stored the items.
-        ambiguous: bool,
-        reason: Reason,
-    },
+    Alarm,
     /// The request is too large: split it by size.
-    Split { reason: Reason },
+    Split,
     /// The backend refuses something in the request: halve it until the refused record is alone.
-    Halve { reason: Reason },
+    Halve,
 }
 
 /// Returns the first 200 characters on one line. Masks first, so that a cut never leaves part of a credential.

@@ -22,38 +22,32 @@ pub(crate) fn judge(
     kind: SignalKind,
     items: usize,
     response: &HttpResponse,
-) -> Judgement {
+) -> Result<Acceptance, Failure> {
     super::judge(profile, kind, items, response, &Mask::default())
 }
 
-pub(crate) fn one_word(judgement: &Judgement) -> String {
-    match judgement {
-        Judgement::Accepted { warning, .. } if warning.is_empty() => "accepted".to_owned(),
-        Judgement::Accepted { warning, .. } => format!("accepted, {warning}"),
-        Judgement::Partial { rejected, .. } => format!("partial {rejected}"),
-        Judgement::Retry { after: None, ambiguous: false, .. } => "retry".to_owned(),
-        Judgement::Retry { after: None, ambiguous: true, .. } => "retry, ambiguous".to_owned(),
-        Judgement::Retry { after: Some(after), .. } => {
-            format!("retry after {}", after.as_secs())
+/// `retry after 2, ambiguous`
+pub(crate) fn one_word(judged: &Result<Acceptance, Failure>) -> String {
+    let (next, ambiguous) = match judged {
+        Ok(Acceptance { rejected, text }) => {
+            let what = if *rejected == 0 { "accepted" } else { &format!("partial {rejected}") };
+            return if text.is_empty() { what.to_owned() } else { format!("{what}, {text}") };
         }
-        Judgement::OnceMore { .. } => "once more".to_owned(),
-        Judgement::Alarm { ambiguous: false, .. } => "alarm".to_owned(),
-        Judgement::Alarm { ambiguous: true, .. } => "alarm, ambiguous".to_owned(),
-        Judgement::Split { .. } => "split".to_owned(),
-        Judgement::Halve { .. } => "halve".to_owned(),
-    }
+        Err(Failure { next, ambiguous, .. }) => (next, ambiguous),
+    };
+    let next = match next {
+        Next::Retry { after: None } => "retry".to_owned(),
+        Next::Retry { after: Some(after) } => format!("retry after {}", after.as_secs()),
+        Next::OnceMore => "once more".to_owned(),
+        Next::Alarm => "alarm".to_owned(),
+        Next::Split => "split".to_owned(),
+        Next::Halve => "halve".to_owned(),
+    };
+    if *ambiguous { format!("{next}, ambiguous") } else { next }
 }
 
-pub(crate) fn reason(judgement: Judgement) -> String {
-    match judgement {
-        Judgement::Accepted { warning, .. } => warning,
-        Judgement::Partial { reason, .. }
-        | Judgement::Retry { reason, .. }
-        | Judgement::OnceMore { reason }
-        | Judgement::Alarm { reason, .. }
-        | Judgement::Split { reason }
-        | Judgement::Halve { reason } => reason.to_string(),
-    }
+fn reason(judged: Result<Acceptance, Failure>) -> String {
+    judged.unwrap_err().reason.to_string()
 }
 
 #[test]
@@ -136,7 +130,7 @@ fn only_the_answers_of_otlp_and_openobserve_count() {
         assert_eq!(one_word(&found), expected, "{profile:?} {kind}");
     }
     let empty = [0x0a, 0];
-    check(OpenObserve, Logs, empty, "once more");
+    check(OpenObserve, Logs, empty, "once more, ambiguous");
     check(OpenObserve, Traces, empty, "accepted");
     check(OpenObserve, Metrics, empty, "accepted");
     check(Otlp, Logs, empty, "accepted");
@@ -153,9 +147,9 @@ fn only_the_answers_of_otlp_and_openobserve_count() {
         check(br#"{"partialSuccess":{}}"#, "accepted");
         check(br#"{"partialSuccess":null}"#, "accepted");
         check(br#"{"partial_success":{"error_message":"old"}}"#, "accepted, old");
-        check(&[0x0a, 7, 8, 3, 0x12, 3, b'o', b'l', b'd'], "partial 3");
+        check(&[0x0a, 7, 8, 3, 0x12, 3, b'o', b'l', b'd'], "partial 3, old");
         // Fields may repeat, and newer ones may appear.
-        check(&[0x0a, 2, 8, 3, 0x0a, 5, 0x12, 3, b'o', b'l', b'd'], "partial 3");
+        check(&[0x0a, 2, 8, 3, 0x0a, 5, 0x12, 3, b'o', b'l', b'd'], "partial 3, old");
         check(&[0x0a, 4, 8, 3, 0x18, 1], "partial 3");
         check(&[0x0a, 2, 8, 0x7f], "partial 10");
         for broken in
@@ -213,7 +207,7 @@ fn only_the_answers_of_otlp_and_openobserve_count() {
         body: r#"{"partialSuccess":{"rejectedSpans":1,"errorMessage":"too old"}}"#.into(),
         ..response("206, content-type: application/json")
     };
-    assert_eq!(reason(judge(OpenObserve, Traces, 10, &found)), "rejected: too old");
+    assert_eq!(one_word(&judge(OpenObserve, Traces, 10, &found)), "partial 1, too old");
     let newer = response("200, content-type: application/x-protobuf \"\u{18}\u{2}\"");
     assert_eq!(one_word(&judge(Otlp, Logs, 10, &newer)), "accepted");
 }
