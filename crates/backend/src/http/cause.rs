@@ -1,6 +1,7 @@
 //! The cause of a failed request, in words for a person.
 
 use std::error::Error;
+use std::io::{self, ErrorKind};
 use url::Url;
 
 pub(super) fn host_and_port(url: &Url) -> String {
@@ -14,54 +15,62 @@ pub(super) fn through(proxy: Option<&Url>) -> String {
     proxy.map(|proxy| format!(" through the proxy {}", host_and_port(proxy))).unwrap_or_default()
 }
 
-pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
-    use std::io::ErrorKind;
-    let deepest = deepest(error);
-    let io_kind = deepest.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-    match io_kind {
-        Some(ErrorKind::ConnectionRefused) => "connection refused".to_owned(),
-        Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => "connection reset".to_owned(),
-        _ => {
-            let text = deepest.to_string();
-            match hint(&text) {
-                Some(hint) if text.starts_with("tunnel error") => hint.to_owned(),
-                Some(hint) => format!("{text}: {hint}"),
-                None => text,
-            }
-        }
-    }
-}
+/// Words of a library's text, and the likely mistake.
+type Hint = (&'static [&'static str], &'static str);
+
+pub(super) const NO_HTTP_1: Hint = (
+    &["invalid HTTP version", "unexpected message from connection", "NoApplicationProtocol"],
+    "the port does not seem to speak HTTP/1.1, is it the one for gRPC (4317)? OTLP/HTTP's is 4318",
+);
+
+/// A server that only speaks HTTP/1.1 answers with something that is no frame, or closes the connection, or refuses `h2` in TLS.
+#[cfg(feature = "grpc")]
+pub(super) const NO_HTTP_2: Hint = (
+    &["frame with invalid size", "requires HTTP/1.1", "NoApplicationProtocol", "broken pipe"],
+    "the port does not seem to speak HTTP/2, is it the one for gRPC (4317)? else set LAMBDA_OTLP_PROTOCOL=http/protobuf",
+);
 
 pub(super) const PROXY_WANTS_CREDENTIALS: &str =
     "the proxy answered 407: user and password of its URL are wrong or missing";
 
-/// Names the likely mistake if the libraries' text does not.
-fn hint(cause: &str) -> Option<&'static str> {
-    if cause.contains("UnknownIssuer") || cause.contains("certificate: BadSignature") {
-        Some(
-            "its authority is not trusted, give the authority's certificate in LAMBDA_OTLP_CA_FILE",
-        )
-    } else if cause.contains("proxy authorization required") {
-        Some(PROXY_WANTS_CREDENTIALS)
-    } else if cause.starts_with("tunnel error") {
-        Some(
-            "the proxy did not connect to this host: does it allow the host, and is it an HTTP proxy?",
-        )
-    } else if cause.contains("CaUsedAsEndEntity") {
-        Some("the server signed its own certificate, give that certificate in LAMBDA_OTLP_CA_FILE")
-    } else if cause.contains("certificate expired") {
-        Some("renew the server's certificate")
-    } else if cause.contains("InvalidContentType") {
-        Some("the port does not seem to speak TLS, try http://")
-    } else if ["invalid HTTP version", "unexpected message", "NoApplicationProtocol"]
-        .iter()
-        .any(|text| cause.contains(text))
-    {
-        Some(
-            "the port does not seem to speak HTTP/1.1, is it the one for gRPC (4317)? OTLP/HTTP's is 4318",
-        )
-    } else {
-        None
+/// Of several rows that match a text, the first counts.
+const HINTS: [Hint; 9] = [
+    (
+        &["UnknownIssuer", "certificate: BadSignature"],
+        "its authority is not trusted, give the authority's certificate in LAMBDA_OTLP_CA_FILE",
+    ),
+    (&["proxy authorization required"], PROXY_WANTS_CREDENTIALS),
+    (
+        &["tunnel error"],
+        "the proxy did not connect to this host: does it allow the host, and is it an HTTP proxy?",
+    ),
+    (
+        &["CaUsedAsEndEntity"],
+        "the server signed its own certificate, give that certificate in LAMBDA_OTLP_CA_FILE",
+    ),
+    (&["certificate expired"], "renew the server's certificate"),
+    (&["InvalidContentType"], "the port does not seem to speak TLS, try http://"),
+    (&["not valid for name"], "use a name of the certificate in the endpoint"),
+    (&["invalid peer certificate"], "replace the server's certificate"),
+    (
+        &["received fatal alert", "peer is incompatible", "peer misbehaved"],
+        "the server's TLS does not fit: it needs TLS 1.2 or 1.3 with a usual cipher, and no client certificate",
+    ),
+];
+
+/// Describes the cause. `wrong_protocol` is the hint for a port that speaks another protocol.
+pub(super) fn cause(error: &(dyn Error + 'static), wrong_protocol: Hint) -> String {
+    let deepest = deepest(error);
+    let text = deepest.to_string();
+    let is_meant = |(words, _): &&Hint| words.iter().any(|words| text.contains(words));
+    if let Some((_, hint)) = [wrong_protocol].iter().chain(&HINTS).find(is_meant) {
+        let is_tunnel = text.starts_with("tunnel error");
+        return if is_tunnel { (*hint).to_owned() } else { format!("{text}: {hint}") };
+    }
+    match deepest.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(ErrorKind::ConnectionRefused) => "connection refused".to_owned(),
+        Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => "connection reset".to_owned(),
+        _ => text,
     }
 }
 
@@ -72,4 +81,25 @@ pub(super) fn deepest<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 
         deepest = source;
     }
     deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_tls_have_a_remedy() {
+        for (text, hint) in [
+            ("received fatal alert: HandshakeFailure", "TLS 1.2 or 1.3"),
+            ("peer is incompatible: Tls12NotOffered", "TLS 1.2 or 1.3"),
+            ("received fatal alert: NoApplicationProtocol", "is it the one for gRPC"),
+            ("invalid peer certificate: UnsupportedCertVersion", "replace the server's"),
+            ("invalid peer certificate: Expired: certificate expired", "renew the server's"),
+            ("invalid peer certificate: certificate not valid for name \"a\"", "in the endpoint"),
+            ("received unexpected message: got Alert when expecting Handshake", "Handshake"),
+        ] {
+            let cause = cause(&io::Error::other(text), NO_HTTP_1);
+            assert!(cause.starts_with(text) && cause.contains(hint), "{cause}");
+        }
+    }
 }

@@ -2,7 +2,6 @@
 //!
 //! Source: OTLP 1.x, "OTLP/gRPC"; "gRPC over HTTP2"; `google/rpc/code.proto`, `status.proto` and `error_details.proto`.
 
-use super::cause::deepest;
 use super::response::{MAX_RESPONSE_BYTES, append_up_to};
 use super::{HttpRequest, HttpResponse};
 use crate::destination::STREAM_NAME;
@@ -13,7 +12,6 @@ use http::header::{
 };
 use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
-use std::error::Error;
 use std::time::Duration;
 use url::Url;
 use wire::protobuf::{Reader, Value, messages};
@@ -70,18 +68,6 @@ pub(super) async fn answer(response: reqwest::Response) -> Result<HttpResponse, 
         }
     }
     Ok(HttpResponse { status: head.status.as_u16(), headers, body: body.freeze(), cut })
-}
-
-/// Describes the cause of a failed call. A server that only speaks HTTP/1.1 answers with something that is no frame, or closes the
-/// connection, or refuses `h2` in TLS.
-pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
-    let text = deepest(error).to_string();
-    if ["frame", "NoApplicationProtocol", "broken pipe"].iter().any(|said| text.contains(said)) {
-        return format!(
-            "{text}: the port does not seem to speak HTTP/2, is it the one for gRPC (4317)? else set LAMBDA_OTLP_PROTOCOL=http/protobuf"
-        );
-    }
-    super::cause::cause(error)
 }
 
 /// Translates the answer to OTLP over HTTP. Answers that are not gRPC, for example a proxy's, stay unchanged.

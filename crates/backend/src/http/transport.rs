@@ -1,6 +1,8 @@
 //! OTLP over HTTP and gRPC with reqwest: one attempt, no redirects, bounded responses, and errors with host and cause.
 
-use super::cause::{PROXY_WANTS_CREDENTIALS, cause, deepest, host_and_port, through};
+#[cfg(feature = "grpc")]
+use super::cause::NO_HTTP_2;
+use super::cause::{NO_HTTP_1, PROXY_WANTS_CREDENTIALS, cause, deepest, host_and_port, through};
 #[cfg(feature = "grpc")]
 use super::grpc;
 use super::json_stream::{in_otlp, json_array};
@@ -136,8 +138,8 @@ impl HttpTransport {
         let cause = match self.protocol {
             _ if error.is_timeout() => "timed out".to_owned(),
             #[cfg(feature = "grpc")]
-            Protocol::Grpc => grpc::cause(&error),
-            _ => cause(&error),
+            Protocol::Grpc => cause(&error, NO_HTTP_2),
+            _ => cause(&error, NO_HTTP_1),
         };
         self.no_answer(url, sent, &cause)
     }

@@ -2,8 +2,12 @@
 
 use crate::requests::{numbered, started};
 use lambda_otlp_backend::{Client, DestinationConfig, Outcome, OwnAuthority};
+#[cfg(feature = "grpc")]
+use lambda_otlp_backend::{HttpTransport, Protocol};
 use std::io::Write as _;
 use std::time::Duration;
+#[cfg(feature = "grpc")]
+use test_support::openobserve::grpc::GrpcFront;
 use test_support::openobserve::{FakeOpenObserve, ScriptedResponse};
 use test_support::tls::{Authority, TlsFront};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -138,4 +142,21 @@ async fn transport_failures_are_reported_with_their_ambiguity() {
     backend.script([ScriptedResponse::Status(407)]);
     let (text, _) = failure(&destination(backend.base())).await;
     assert!(text.starts_with("answered 407 "), "{text}");
+}
+
+#[cfg(feature = "grpc")]
+#[tokio::test]
+async fn the_port_of_another_protocol_is_named() {
+    let backend = backend().await;
+    let of_grpc = format!("http://{}", GrpcFront::start(&backend).await.address());
+    for (base, protocol, problem) in [
+        (of_grpc.as_str(), Protocol::HttpProtobuf, "does not seem to speak HTTP/1.1"),
+        (backend.base(), Protocol::Grpc, "does not seem to speak HTTP/2"),
+    ] {
+        let destination = destination(base);
+        let transport = HttpTransport::by(&destination, protocol).unwrap();
+        let client = Client::with_transport(&destination, transport).unwrap().without_retries();
+        let reason = export(&client).await.parts[0].reason.to_string();
+        assert!(reason.contains(problem), "{reason}");
+    }
 }
