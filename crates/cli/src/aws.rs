@@ -206,7 +206,14 @@ const REMEDIES: [(&[&str], &str); 4] = [
         "give --region, or set AWS_REGION",
     ),
     (
-        &["notfound", "nonexistentqueue", "queuedoesnotexist", "nosuchbucket", "does not exist"],
+        &[
+            "notfound",
+            "nonexistentqueue",
+            "queuedoesnotexist",
+            "invalidaddress",
+            "nosuchbucket",
+            "does not exist",
+        ],
         "check its name, region and account",
     ),
 ];
