@@ -119,7 +119,7 @@ pub(crate) fn partition(region: &str) -> &'static str {
 
 /// `https://secretsmanager.eu-west-1.amazonaws.com/` in the region's partition (AWS General Reference, "Service endpoints"). `None`
 /// if it is not a region's name.
-pub fn service_endpoint(service: &str, region: &str) -> Option<Url> {
+pub(crate) fn service_endpoint(service: &str, region: &str) -> Option<Url> {
     let is_region = !region.is_empty()
         && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let domain = of_region(region).map_or(DEFAULT_DOMAIN, |(_, _, domain)| domain);

@@ -21,7 +21,6 @@ mod variables;
 
 pub use client::{
     AwsClient, AwsHttpRequest, AwsResponse, Credentials, NoResponse, RequestSender, Sent, one_line,
-    service_endpoint,
 };
 pub use clock::FreezeAwareInstant;
 pub use credentials::{CredentialsEndpoint, CredentialsError, CredentialsSource};
