@@ -1,7 +1,7 @@
 //! The client of AWS's JSON protocols, for secrets, parameters and queues: one signed request, sent once, bounded in time and
 //! size, never redirected. Errors state whether the request may have arrived.
 
-use crate::credentials::{CredentialsError, CurrentCredentials};
+use crate::credentials::CurrentCredentials;
 use crate::reqwest_transport::ReqwestTransport;
 use crate::signature::{Scope, amz_date, authorization};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -21,7 +21,7 @@ const MAX_PUT_RESPONSE_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct AwsClient {
     clock: fn() -> SystemTime,
-    transport: Box<dyn RequestSender>,
+    pub(crate) transport: Box<dyn RequestSender>,
 }
 
 impl AwsClient {
@@ -50,9 +50,9 @@ impl AwsClient {
     pub(crate) async fn send(&self, request: SignedRequest<'_>) -> Result<AwsResponse, NoResponse> {
         let deadline = request.deadline;
         let credentials = request.credentials.current(self).await;
-        let credentials = credentials.map_err(NoResponse::NoCredentials)?;
+        let credentials = credentials.map_err(NoResponse::NotSent)?;
         let request = signed(request, &credentials, self.wall_clock())?;
-        self.send_unsigned(request, deadline).await
+        self.send_until(deadline, request).await
     }
 
     /// Puts a body once to a presigned URL, such as CloudFormation's for custom resources. Without a content type, which would
@@ -70,18 +70,18 @@ impl AwsClient {
             body,
             max_response_bytes: MAX_PUT_RESPONSE_BYTES,
         };
-        self.send_unsigned(request, deadline).await
+        self.send_until(deadline, request).await
     }
 
-    pub(crate) async fn send_unsigned(
+    async fn send_until(
         &self,
-        request: AwsHttpRequest<'_>,
         deadline: Instant,
+        request: AwsHttpRequest<'_>,
     ) -> Result<AwsResponse, NoResponse> {
         let url = request.url;
         match timeout_at(deadline, self.transport.send(request)).await {
             Ok(response) => response,
-            Err(_) => Err(NoResponse::Deadline { host: self.transport.shown(url) }),
+            Err(_) => Err(NoResponse::Unknown(unreachable(&self.transport.shown(url), TIMED_OUT))),
         }
     }
 }
@@ -135,51 +135,28 @@ pub(crate) fn host(endpoint: &Url) -> String {
 
 /// The reason for a missing response. Contains only the host of the request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum NoResponse {
-    #[error("{0}")]
-    NoCredentials(CredentialsError),
-    /// The request could not be made.
+    /// The request cannot be made.
     #[error("{0}")]
     NotMade(&'static str),
-    /// Connecting failed: nothing was sent.
-    #[error("cannot reach {host}: {cause}")]
-    NotConnected {
-        /// The endpoint's host, with its port unless that is the default.
-        host: String,
-        cause: String,
-    },
-    /// The connection broke, or the response was not HTTP.
-    #[error("cannot reach {host}: {cause}")]
-    Broken {
-        /// The endpoint's host, with its port unless that is the default.
-        host: String,
-        cause: String,
-    },
-    #[error("cannot reach {host}: {TIMED_OUT}")]
-    Deadline {
-        /// The endpoint's host, with its port unless that is the default.
-        host: String,
-    },
-    /// The response exceeds the request's limit.
-    #[error("the answer of {host} is longer than {most} bytes")]
-    TooLong {
-        /// The endpoint's host, with its port unless that is the default.
-        host: String,
-        most: usize,
-    },
+    /// Nothing was sent, without credentials or a connection.
+    #[error("{0}")]
+    NotSent(String),
+    /// The service may have carried out the request.
+    #[error("{0}")]
+    Unknown(String),
+    /// Like `Unknown`: the response exceeds the request's limit, and would again.
+    #[error("{0}")]
+    TooLong(String),
+}
+
+pub(crate) fn unreachable(host: &str, cause: &str) -> String {
+    format!("cannot reach {host}: {cause}")
 }
 
 /// The cause if a service takes too long.
 pub(crate) const TIMED_OUT: &str =
     "timed out; does the function's VPC have a way to it, such as a VPC endpoint?";
-
-impl NoResponse {
-    /// Returns `true` if the service may have carried out the request.
-    pub(crate) fn may_have_arrived(&self) -> bool {
-        !matches!(self, Self::NoCredentials(_) | Self::NotMade(_) | Self::NotConnected { .. })
-    }
-}
 
 /// A request without its signing time.
 pub(crate) struct SignedRequest<'a> {
@@ -241,6 +218,8 @@ pub(crate) struct Refusal {
     pub(crate) code: String,
     /// May be empty.
     pub(crate) message: String,
+    /// `true` if the request will succeed at a lower rate.
+    pub(crate) is_throttled: bool,
 }
 
 impl AwsResponse {
@@ -257,8 +236,16 @@ impl AwsResponse {
         // A namespace precedes the code, and some responses append a URL.
         let code = code.rsplit('#').next().unwrap_or_default();
         let code = code.split(':').next().unwrap_or_default();
-        Refusal { code: code.to_owned(), message: first(["message", "Message"]).to_owned() }
+        let is_throttled = self.status == 429 || is_throttling(code);
+        let message = first(["message", "Message"]).to_owned();
+        Refusal { code: code.to_owned(), message, is_throttled }
     }
+}
+
+pub(crate) fn is_throttling(code: &str) -> bool {
+    ["Throttl", "TooManyRequests", "RequestLimitExceeded", "SlowDown", "OverLimit"]
+        .iter()
+        .any(|throttling| code.contains(throttling))
 }
 
 /// A service's text on one line, cut to 300 characters.

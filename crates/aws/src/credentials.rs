@@ -1,6 +1,6 @@
 //! The credentials for AWS requests and their sources.
 
-use crate::client::{AwsClient, AwsHttpRequest, Credentials, NoResponse};
+use crate::client::{AwsClient, AwsHttpRequest, Credentials};
 use crate::variables::{
     ACCESS_KEY_ID, AUTHORIZATION_TOKEN, CREDENTIALS_FULL_URI, SECRET_ACCESS_KEY, SESSION_TOKEN,
 };
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use settings::{Reader, Secret, is_local};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::timeout;
 use url::Url;
 use wire::timestamp;
 
@@ -54,10 +54,7 @@ impl CurrentCredentials {
 
     /// Returns currently valid credentials. An endpoint's are renewed early with this client; while renewal fails, the old ones
     /// are used until they expire.
-    pub(crate) async fn current(
-        &self,
-        client: &AwsClient,
-    ) -> Result<Credentials, CredentialsError> {
+    pub(crate) async fn current(&self, client: &AwsClient) -> Result<Credentials, String> {
         let now = client.wall_clock();
         let endpoint = match &self.source {
             CredentialsSource::Variables(credentials) => return Ok(credentials.clone()),
@@ -73,7 +70,7 @@ impl CurrentCredentials {
             Ok(new) => Ok(renewed.insert(new).credentials.clone()),
             Err(error) => match renewed.as_ref().filter(|kept| kept.is_good(now)) {
                 Some(kept) => Ok(kept.credentials.clone()),
-                None => Err(error),
+                None => Err(format!("no credentials from {CREDENTIALS_FULL_URI}: {error}")),
             },
         }
     }
@@ -88,13 +85,6 @@ const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 pub struct CredentialsEndpoint {
     url: Url,
     token: Option<Secret>,
-}
-
-/// The reason why an endpoint provided no credentials, without any part of them or of the token.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no credentials from {CREDENTIALS_FULL_URI}: {problem}")]
-pub struct CredentialsError {
-    problem: String,
 }
 
 #[derive(Deserialize)]
@@ -139,12 +129,12 @@ impl CredentialsEndpoint {
         Some(Self { url, token })
     }
 
-    async fn ask(&self, client: &AwsClient) -> Result<Renewed, CredentialsError> {
-        let failed = |problem: String| CredentialsError { problem };
+    /// The error contains no part of the credentials or the token.
+    async fn ask(&self, client: &AwsClient) -> Result<Renewed, String> {
         let mut headers = HeaderMap::new();
         if let Some(token) = &self.token {
             let mut value = HeaderValue::from_str(token.expose())
-                .map_err(|_| failed("the token has characters that a header cannot".to_owned()))?;
+                .map_err(|_| "the token has characters that a header cannot")?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
@@ -155,25 +145,18 @@ impl CredentialsEndpoint {
             body: Vec::new(),
             max_response_bytes: MAX_RESPONSE_BYTES,
         };
-        let response = client.send_unsigned(request, Instant::now() + TIMEOUT).await;
-        let response = response.map_err(|error| {
-            failed(match error {
-                NoResponse::Deadline { .. } => "timed out".to_owned(),
-                error => error.to_string(),
-            })
-        })?;
+        let response = timeout(TIMEOUT, client.transport.send(request)).await;
+        let response = response.map_err(|_| "timed out")?.map_err(|error| error.to_string())?;
         if !(200..300).contains(&response.status) {
-            return Err(failed(format!("it answered {}", response.status)));
+            return Err(format!("it answered {}", response.status));
         }
-        let body = response.body;
-        let answer: CredentialsAnswer = serde_json::from_slice(&body)
-            .map_err(|_| failed("its answer contains no credentials".to_owned()))?;
+        let answer: CredentialsAnswer = serde_json::from_slice(&response.body)
+            .map_err(|_| "its answer contains no credentials")?;
         let expires = match answer.expiration {
             None => None,
             Some(text) => {
                 let nanos = timestamp::parse(&text);
-                let nanos = nanos
-                    .ok_or_else(|| failed("its answer has no readable expiration".to_owned()))?;
+                let nanos = nanos.ok_or("its answer has no readable expiration")?;
                 Some(UNIX_EPOCH + Duration::from_nanos(nanos))
             }
         };

@@ -1,8 +1,7 @@
 //! Requests to AWS services without AWS's SDK.
 //!
 //! [`AwsClient`] signs a request and sends it once, with reqwest or another [`RequestSender`]. [`AwsSecrets`] reads secrets and
-//! parameters, [`authorization`] converts them to the value of an authorization header, and [`CachedSecret`] reads them again
-//! when they are old or refused: concurrent callers share one read, and the old value is kept while the service fails.
+//! parameters, and [`CachedSecret`] makes authorization headers of them and reads them again when they are old or refused: concurrent callers share one read, and the old value is kept while the service fails.
 //! [`SqsQueue`] sends messages to a queue and hides received ones. [`CloudWatchLogs`] lists log groups and changes their
 //! subscription filters.
 //!
@@ -23,13 +22,13 @@ pub use client::{
     AwsClient, AwsHttpRequest, AwsResponse, Credentials, NoResponse, RequestSender, Sent, one_line,
 };
 pub use clock::FreezeAwareInstant;
-pub use credentials::{CredentialsEndpoint, CredentialsError, CredentialsSource};
+pub use credentials::{CredentialsEndpoint, CredentialsSource};
 pub use logs::{
     CloudWatchLogs, FilteredLogEvent, LogGroup, LogsError, LogsSettings, Page, SubscriptionFilter,
 };
 pub use secret::{
     AwsSecrets, AwsSecretsSettings, CachedSecret, CurrentSecret, SECRET_LIFETIME, SecretError,
-    SecretReading, SecretService, authorization,
+    SecretReading, SecretService,
 };
 pub use sqs::{QueueError, SqsQueue, SqsSettings, region_of_host};
 pub use variables::{AWS, LOGS, SECRETS, SQS};

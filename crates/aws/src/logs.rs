@@ -406,8 +406,9 @@ impl Asked<'_> {
     }
 
     fn refused(self, response: &AwsResponse) -> (LogsError, Again) {
-        let (status, Refusal { code, message }) = (response.status, response.refusal());
-        let again = again(status, &code, &message);
+        let (status, refusal) = (response.status, response.refusal());
+        let again = again(status, &refusal);
+        let Refusal { code, message, .. } = refusal;
         let mut text = if code.is_empty() { format!("status {status}") } else { code.clone() };
         if !message.is_empty() {
             text = format!("{text}: {}", excerpt(&message));
@@ -422,9 +423,8 @@ impl Asked<'_> {
 
 /// CloudWatch Logs API Reference, "Common errors"; "PutSubscriptionFilter" for a function or a stream whose permission has not
 /// propagated, and `OperationAbortedException` for concurrent changes.
-fn again(status: u16, code: &str, message: &str) -> Again {
-    let is_throttling = ["Throttl", "TooManyRequests", "RequestLimitExceeded"];
-    if status == 429 || is_throttling.iter().any(|throttling| code.contains(throttling)) {
+fn again(status: u16, Refusal { code, message, is_throttled }: &Refusal) -> Again {
+    if *is_throttled {
         return Again::UntilTheDeadline;
     }
     let no_permission_yet = ["execute the lambda function", "deliver test message"];

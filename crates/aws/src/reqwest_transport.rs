@@ -1,7 +1,7 @@
 //! AWS requests with reqwest: through proxies, and each on a new connection by default.
 
 use crate::client::{
-    AwsHttpRequest, AwsResponse, NoResponse, RequestSender, Sent, TIMED_OUT, host,
+    AwsHttpRequest, AwsResponse, NoResponse, RequestSender, Sent, TIMED_OUT, host, unreachable,
 };
 use settings::Proxy;
 use std::error::Error;
@@ -42,7 +42,8 @@ impl ReqwestTransport {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > most {
-                return Err(NoResponse::TooLong { host: shown.clone(), most });
+                let text = format!("the answer of {shown} is longer than {most} bytes");
+                return Err(NoResponse::TooLong(text));
             }
             body.extend_from_slice(&chunk);
         }
@@ -81,14 +82,11 @@ impl RequestSender for ReqwestTransport {
 
 /// Translates reqwest's error about a request to `host`.
 fn no_response(host: &str, error: &reqwest::Error) -> NoResponse {
-    let (host, cause) = (host.to_owned(), cause(error));
-    if error.is_connect() {
-        NoResponse::NotConnected { host, cause }
-    } else if error.is_builder() {
-        NoResponse::NotMade("the request cannot be made")
-    } else {
-        NoResponse::Broken { host, cause }
+    if error.is_builder() {
+        return NoResponse::NotMade("the request cannot be made");
     }
+    let text = unreachable(host, &cause(error));
+    if error.is_connect() { NoResponse::NotSent(text) } else { NoResponse::Unknown(text) }
 }
 
 /// The innermost cause: the outer errors only say that a request failed.

@@ -35,21 +35,18 @@ impl<A> MemoryQueue<A> {
         self.queue.name().to_owned()
     }
 
-    fn refused(&self, refusal: Refusal) -> QueueError {
-        QueueError::Refused {
-            queue: self.name(),
-            code: refusal.code,
-            text: refusal.message,
-            hint: String::new(),
-        }
+    fn refused(&self, Refusal { code, message, .. }: Refusal) -> QueueError {
+        let queue = self.name();
+        QueueError::new(format!("queue {queue} refused with {code}: {message}"), false)
     }
 
     fn no_answer(&self) -> QueueError {
-        QueueError::NoResponse { queue: self.name(), text: "scripted".to_owned(), ambiguous: true }
+        QueueError::new(format!("queue {} did not answer: scripted", self.name()), true)
     }
 
     fn late(&self) -> QueueError {
-        QueueError::Deadline { queue: self.name() }
+        let text = format!("queue {} was not called: the deadline has passed", self.name());
+        QueueError::new(text, false)
     }
 }
 

@@ -12,7 +12,7 @@ use settings::Secret;
 /// base64.
 ///
 /// The error states the expected forms, without any part of the secret.
-pub fn authorization(secret: &Secret, key: Option<&str>) -> Result<Secret, String> {
+pub(super) fn authorization(secret: &Secret, key: Option<&str>) -> Result<Secret, String> {
     let text = secret.expose().trim();
     let object = match serde_json::from_str(text) {
         Ok(Value::Object(object)) => Some(object),

@@ -95,9 +95,8 @@ impl CachedSecret {
             reading.await
         };
         let read = read.and_then(|secret| {
-            authorization(&secret, self.reference.key.as_deref()).map_err(|problem| {
-                SecretError::Unusable { secret: self.reference.to_string(), problem }
-            })
+            authorization(&secret, self.reference.key.as_deref())
+                .map_err(|problem| SecretError::unusable(&self.reference, &problem))
         });
         let retry = RETRY_AFTER_FAILURE.min(self.lifetime);
         let (good_for, current) = match (read, previous) {
@@ -118,6 +117,6 @@ impl CachedSecret {
 
     fn too_slow(&self) -> SecretError {
         let text = format!("no answer within {} s", LONGEST_REFRESH.as_secs());
-        SecretError::Unavailable { secret: self.reference.to_string(), text }
+        SecretError::unavailable(&self.reference, &text)
     }
 }

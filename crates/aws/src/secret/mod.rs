@@ -6,33 +6,36 @@ mod service;
 
 use crate::credentials::CredentialsSource;
 use crate::variables::{ENDPOINT, REGION, SECRETS_MANAGER_ENDPOINT, SSM_ENDPOINT};
-pub use authorization::authorization;
 pub use cached::{CachedSecret, CurrentSecret};
 pub use service::{AwsSecrets, SecretReading, SecretService};
-use settings::{Proxy, Reader, SecretStore};
+use settings::{Proxy, Reader, SecretReference, SecretStore};
 use std::time::Duration;
 use url::Url;
 
-/// The reason why a secret could not be read.
+/// The reason why a secret could not be read, and the remedy. Has no part of the secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SecretError {
+#[error("{text}")]
+pub struct SecretError {
+    text: String,
+    /// `true` if an early retry may succeed.
+    is_temporary: bool,
+}
+
+impl SecretError {
     /// The service was unreachable or failed: an early retry may succeed.
-    #[error("cannot read {secret}: {text}")]
-    Unavailable { secret: String, text: String },
+    pub fn unavailable(secret: &SecretReference, text: &str) -> Self {
+        Self { text: format!("cannot read {secret}: {text}"), is_temporary: true }
+    }
+
     /// The service, or the lack of a setting, refuses to give it.
-    #[error("cannot read {secret}: {text}")]
-    Refused {
-        secret: String,
-        /// The reason and the remedy.
-        text: String,
-    },
-    #[error("cannot use {secret}: {problem}")]
-    Unusable {
-        secret: String,
-        /// The error in the value, without any part of it.
-        problem: String,
-    },
+    fn refused(secret: &SecretReference, text: &str) -> Self {
+        Self { text: format!("cannot read {secret}: {text}"), is_temporary: false }
+    }
+
+    /// The value is no credential.
+    fn unusable(secret: &SecretReference, problem: &str) -> Self {
+        Self { text: format!("cannot use {secret}: {problem}"), is_temporary: false }
+    }
 }
 
 /// The settings for reading a secret. All are optional, because most installations store no secret.

@@ -51,11 +51,7 @@ impl AwsSecrets {
     }
 
     async fn read_once(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
-        let secret = reference.to_string();
-        let refused =
-            |text: &str| SecretError::Refused { secret: secret.clone(), text: text.to_owned() };
-        let unavailable = |text| SecretError::Unavailable { secret: secret.clone(), text };
-        let unusable = |problem| SecretError::Unusable { secret: secret.clone(), problem };
+        let refused = |text| SecretError::refused(reference, text);
         let credentials = self.credentials.as_ref().ok_or_else(|| refused(NO_CREDENTIALS))?;
         let region = reference.region().or(self.settings.region.as_deref());
         let region = region
@@ -75,7 +71,9 @@ impl AwsSecrets {
         };
         let endpoint = self.settings.endpoint(reference.store).cloned();
         let endpoint = endpoint.or_else(|| service_endpoint(service, region));
-        let endpoint = endpoint.ok_or_else(|| unusable(format!("{region:?} is not a region")))?;
+        let endpoint = endpoint.ok_or_else(|| {
+            SecretError::unusable(reference, &format!("{region:?} is not a region"))
+        })?;
         let request = SignedRequest {
             credentials,
             service,
@@ -88,13 +86,16 @@ impl AwsSecrets {
             max_response_bytes: MAX_RESPONSE_BYTES,
         };
         let response = self.client.send(request).await.map_err(|error| match error {
-            NoResponse::NotMade(_) | NoResponse::TooLong { .. } => unusable(error.to_string()),
-            error => unavailable(error.to_string()),
+            NoResponse::NotMade(_) | NoResponse::TooLong(_) => {
+                SecretError::unusable(reference, &error.to_string())
+            }
+            error => SecretError::unavailable(reference, &error.to_string()),
         })?;
         if response.status != 200 {
             return Err(refusal(reference, &host(&endpoint), region, &response));
         }
-        secret_text(reference.store, &response.body).map_err(|problem| unusable(problem.to_owned()))
+        secret_text(reference.store, &response.body)
+            .map_err(|problem| SecretError::unusable(reference, problem))
     }
 }
 
@@ -104,7 +105,7 @@ impl SecretService for AwsSecrets {
     fn read<'a>(&'a self, reference: &'a SecretReference) -> SecretReading<'a> {
         Box::pin(async move {
             match self.read_once(reference).await {
-                Err(SecretError::Unavailable { .. }) => {
+                Err(SecretError { is_temporary: true, .. }) => {
                     tokio::time::sleep(PAUSE).await;
                     self.read_once(reference).await
                 }
@@ -156,8 +157,8 @@ fn refusal(
     region: &str,
     response: &AwsResponse,
 ) -> SecretError {
-    let (status, Refusal { code, message }) = (response.status, response.refusal());
-    let (secret, message) = (reference.to_string(), excerpt(&message));
+    let (status, Refusal { code, message, is_throttled }) = (response.status, response.refusal());
+    let message = excerpt(&message);
     let denied = |(action, resource): (&str, String)| {
         format!("access denied; allow {action} on {resource} in the function's role ({message})")
     };
@@ -175,10 +176,10 @@ fn refusal(
             text.trim_end().to_owned()
         }
     };
-    if status >= 500 || status == 429 || code.contains("Throttling") {
-        SecretError::Unavailable { secret, text }
+    if status >= 500 || is_throttled {
+        SecretError::unavailable(reference, &text)
     } else {
-        SecretError::Refused { secret, text }
+        SecretError::refused(reference, &text)
     }
 }
 

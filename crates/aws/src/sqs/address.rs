@@ -1,6 +1,5 @@
 //! A queue's address: its URL, endpoint and credentials.
 
-use super::QueueError;
 use crate::credentials::CredentialsSource;
 use crate::variables::{ENDPOINT, REGION, SQS_ENDPOINT};
 use settings::Reader;
@@ -65,15 +64,6 @@ impl QueueAddress {
         let Self { region, account, name, .. } = self;
         let partition = crate::client::partition(region);
         format!("arn:{partition}:sqs:{region}:{account}:{name}")
-    }
-
-    pub(super) fn refused(&self, code: &str, text: &str, hint: &str) -> QueueError {
-        QueueError::Refused {
-            queue: self.name.clone(),
-            code: code.to_owned(),
-            text: text.to_owned(),
-            hint: hint.to_owned(),
-        }
     }
 }
 

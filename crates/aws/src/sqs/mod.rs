@@ -10,7 +10,7 @@ use crate::client::{AwsClient, AwsResponse, SignedRequest};
 use crate::credentials::CurrentCredentials;
 use address::QueueAddress;
 pub use address::region_of_host;
-use response::{Repeat, SendBatchResponse, of_entry, of_no_response, of_response};
+use response::{SendBatchResponse, of_no_response, of_response};
 use serde::Serialize;
 use settings::{Backoff, Proxy, Reader};
 use std::time::{Duration, SystemTime};
@@ -106,14 +106,13 @@ impl SqsQueue {
         delay: Duration,
         deadline: Instant,
     ) -> Vec<Result<(), QueueError>> {
-        let mut results: Vec<Sent> = bodies.iter().map(|body| Err(self.unsent(body))).collect();
+        let mut results: Vec<_> = bodies.iter().map(|body| Err(self.unsent(body))).collect();
         for retry in 0..=MAX_RETRIES {
-            let is_waiting =
-                |position: &usize| matches!(results.get(*position), Some(Err((_, Repeat::Yes))));
+            let is_waiting = |position: &usize| results.get(*position).is_some_and(is_temporary);
             let waiting: Vec<usize> = (0..bodies.len()).filter(is_waiting).collect();
             for batch in batches(&waiting, bodies) {
                 if Instant::now() >= deadline {
-                    return results.into_iter().map(without_repeat).collect();
+                    return results;
                 }
                 let sent = self.send_batch(&batch, delay, deadline).await;
                 for ((position, _), result) in batch.into_iter().zip(sent) {
@@ -123,13 +122,12 @@ impl SqsQueue {
                 }
             }
             let next = Instant::now() + BACKOFF.delay(retry, 1.0);
-            let is_done = !results.iter().any(|result| matches!(result, Err((_, Repeat::Yes))));
-            if is_done || retry == MAX_RETRIES || next >= deadline {
+            if !results.iter().any(is_temporary) || retry == MAX_RETRIES || next >= deadline {
                 break;
             }
             sleep_until(next).await;
         }
-        results.into_iter().map(without_repeat).collect()
+        results
     }
 
     /// Hides a received message for `timeout` from now (at most until 12 hours after it was received), regardless of its current
@@ -151,10 +149,10 @@ impl SqsQueue {
                 break;
             }
             let asked = self.ask("ChangeMessageVisibility", &request, deadline).await;
-            let Err((error, repeat)) = asked else { return Ok(()) };
+            let Err(error) = asked else { return Ok(()) };
             last = error;
             let next = Instant::now() + BACKOFF.delay(retry, 1.0);
-            if repeat == Repeat::No || next >= deadline {
+            if !last.is_temporary || next >= deadline {
                 break;
             }
             sleep_until(next).await;
@@ -168,11 +166,9 @@ impl SqsQueue {
         action: &str,
         arguments: &impl Serialize,
         deadline: Instant,
-    ) -> Result<AwsResponse, (QueueError, Repeat)> {
+    ) -> Result<AwsResponse, QueueError> {
         // Text and numbers: this cannot fail.
-        let body = serde_json::to_vec(arguments).map_err(|error| {
-            (self.address.refused("InvalidRequest", &error.to_string(), ""), Repeat::No)
-        })?;
+        let body = serde_json::to_vec(arguments).unwrap_or_default();
         let request = SignedRequest {
             credentials: &self.credentials,
             service: "sqs",
@@ -190,7 +186,8 @@ impl SqsQueue {
     }
 
     fn not_asked(&self) -> QueueError {
-        QueueError::Deadline { queue: self.address.name.clone() }
+        let text = format!("queue {} was not called: the deadline has passed", self.address.name);
+        QueueError::refused(text, true)
     }
 
     /// Sends one request; results in order of `batch`.
@@ -199,10 +196,7 @@ impl SqsQueue {
         batch: &[(usize, &str)],
         delay: Duration,
         deadline: Instant,
-    ) -> Vec<Sent> {
-        let all = |(error, repeat): (QueueError, Repeat)| {
-            batch.iter().map(|_| Err((error.clone(), repeat))).collect::<Vec<_>>()
-        };
+    ) -> Vec<Result<(), QueueError>> {
         let delay_seconds = whole_seconds(delay.min(LONGEST_DELAY));
         let entries = batch.iter().map(|(position, body)| Entry {
             id: position.to_string(),
@@ -210,40 +204,31 @@ impl SqsQueue {
             delay_seconds: (delay_seconds > 0).then_some(delay_seconds),
         });
         let request = SendMessageBatch { queue_url: &self.address.url, entries: entries.collect() };
-        let response = match self.ask("SendMessageBatch", &request, deadline).await {
-            Ok(response) => response,
-            Err(error) => return all(error),
-        };
-        let response = match SendBatchResponse::read(&self.address, &response) {
-            Ok(response) => response,
-            Err(error) => return all(error),
-        };
-        let result_of = |(position, _): &(usize, &str)| {
-            let id = position.to_string();
-            if response.has_taken(&id) {
-                return Ok(());
+        let response = self.ask("SendMessageBatch", &request, deadline).await;
+        match response.and_then(|response| SendBatchResponse::read(&self.address, &response)) {
+            Ok(response) => {
+                let ids = batch.iter().map(|(position, _)| position.to_string());
+                ids.map(|id| response.result(&self.address, &id)).collect()
             }
-            Err(of_entry(&self.address, response.refused(&id)))
-        };
-        batch.iter().map(result_of).collect()
+            Err(error) => vec![Err(error); batch.len()],
+        }
     }
 
     /// The error of a message that was not sent yet, or cannot be.
-    fn unsent(&self, body: &str) -> (QueueError, Repeat) {
-        let bytes = body.len();
+    fn unsent(&self, body: &str) -> QueueError {
+        let (name, bytes) = (&self.address.name, body.len());
         if bytes <= MAX_BATCH_BYTES {
-            return (self.not_asked(), Repeat::Yes);
+            return self.not_asked();
         }
-        let queue = self.address.name.clone();
-        (QueueError::TooLarge { queue, bytes, most: MAX_BATCH_BYTES }, Repeat::No)
+        let text = format!(
+            "message of {bytes} bytes is larger than the {MAX_BATCH_BYTES} bytes that queue {name} accepts"
+        );
+        QueueError::refused(text, false)
     }
 }
 
-/// The result of a message, and whether it is sent again.
-type Sent = Result<(), (QueueError, Repeat)>;
-
-fn without_repeat(sent: Sent) -> Result<(), QueueError> {
-    sent.map_err(|(error, _)| error)
+fn is_temporary(result: &Result<(), QueueError>) -> bool {
+    result.as_ref().is_err_and(|error| error.is_temporary)
 }
 
 /// The messages at these positions in requests of at most [`MAX_BATCH_ENTRIES`] with at most [`MAX_BATCH_BYTES`] in total.
@@ -270,42 +255,27 @@ fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }
 
+/// The failure of a message, with queue, reason and remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum QueueError {
-    #[error("queue {queue} refused with {code}{}{hint}", describe(text))]
-    Refused {
-        queue: String,
-        /// AWS's code, such as `AccessDenied`.
-        code: String,
-        /// AWS's text, cut; may be empty.
-        text: String,
-        /// The remedy, with its separator; may be empty.
-        hint: String,
-    },
-    /// No answer, or one that leaves the message's fate unknown.
-    #[error("queue {queue} did not answer: {text}")]
-    NoResponse {
-        queue: String,
-        text: String,
-        /// `true` if the message may be in the queue.
-        ambiguous: bool,
-    },
-    /// The deadline passed before the request.
-    #[error("queue {queue} was not called: the deadline has passed")]
-    Deadline { queue: String },
-    /// The message exceeds the size limit.
-    #[error("message of {bytes} bytes is larger than the {most} bytes that queue {queue} accepts")]
-    TooLarge { queue: String, bytes: usize, most: usize },
+#[error("{text}")]
+pub struct QueueError {
+    text: String,
+    is_ambiguous: bool,
+    /// `true` if the request certainly failed and may succeed soon. Only such requests are retried.
+    is_temporary: bool,
 }
 
 impl QueueError {
+    pub fn new(text: impl Into<String>, is_ambiguous: bool) -> Self {
+        Self { text: text.into(), is_ambiguous, is_temporary: false }
+    }
+
+    fn refused(text: String, is_temporary: bool) -> Self {
+        Self { text, is_ambiguous: false, is_temporary }
+    }
+
     /// Returns `true` if the message may be in the queue, so that handling it otherwise may duplicate it.
     pub fn is_ambiguous(&self) -> bool {
-        matches!(self, Self::NoResponse { ambiguous: true, .. })
+        self.is_ambiguous
     }
-}
-
-fn describe(text: &str) -> String {
-    if text.is_empty() { String::new() } else { format!(": {text}") }
 }

@@ -2,16 +2,8 @@
 
 use super::QueueError;
 use super::address::QueueAddress;
-use crate::client::{AwsResponse, NoResponse, excerpt};
+use crate::client::{AwsResponse, NoResponse, excerpt, is_throttling};
 use serde::Deserialize;
-
-/// The retry decision: only requests that certainly failed, and may succeed soon, are retried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Repeat {
-    Yes,
-    /// A permanent refusal, or an unknown result.
-    No,
-}
 
 /// The result for each message of a batch (Amazon SQS API Reference, "SendMessageBatch").
 #[derive(Deserialize)]
@@ -30,7 +22,7 @@ struct AcceptedMessage {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct RefusedEntry {
+struct RefusedEntry {
     id: String,
     code: String,
     message: Option<String>,
@@ -39,33 +31,22 @@ pub(super) struct RefusedEntry {
 }
 
 impl SendBatchResponse {
-    pub(super) fn read(
-        queue: &QueueAddress,
-        response: &AwsResponse,
-    ) -> Result<Self, (QueueError, Repeat)> {
+    pub(super) fn read(queue: &QueueAddress, response: &AwsResponse) -> Result<Self, QueueError> {
         serde_json::from_slice(&response.body).map_err(|_| without_result(queue, response.status))
     }
 
-    pub(super) fn has_taken(&self, id: &str) -> bool {
-        self.successful.iter().flatten().any(|entry| entry.id == id)
+    /// Returns the result of the message with this id.
+    pub(super) fn result(&self, queue: &QueueAddress, id: &str) -> Result<(), QueueError> {
+        if self.successful.iter().flatten().any(|entry| entry.id == id) {
+            return Ok(());
+        }
+        let failed = self.failed.iter().flatten().find(|entry| entry.id == id);
+        let Some(RefusedEntry { code, message, sender_fault, .. }) = failed else {
+            return Err(ambiguous(queue, "the answer does not name the message"));
+        };
+        let text = refused(queue, "SendMessage", code, message.as_deref().unwrap_or_default());
+        Err(QueueError::refused(text, !sender_fault || is_throttling(code)))
     }
-
-    pub(super) fn refused(&self, id: &str) -> Option<&RefusedEntry> {
-        self.failed.iter().flatten().find(|entry| entry.id == id)
-    }
-}
-
-/// The meaning of an entry of `Failed`; `None` if the response does not mention the message.
-pub(super) fn of_entry(
-    queue: &QueueAddress,
-    failed: Option<&RefusedEntry>,
-) -> (QueueError, Repeat) {
-    let Some(RefusedEntry { code, message, sender_fault, .. }) = failed else {
-        return ambiguous(queue, "the answer does not name the message".to_owned());
-    };
-    let error = refused(queue, "SendMessage", code, message.as_deref().unwrap_or_default());
-    let repeat = !sender_fault || is_throttling(code);
-    (error, if repeat { Repeat::Yes } else { Repeat::No })
 }
 
 /// Returns the response if SQS carried out `action`, or else the meaning of its refusal.
@@ -73,7 +54,7 @@ pub(super) fn of_response(
     queue: &QueueAddress,
     action: &str,
     response: AwsResponse,
-) -> Result<AwsResponse, (QueueError, Repeat)> {
+) -> Result<AwsResponse, QueueError> {
     let status = response.status;
     if status == 200 {
         return Ok(response);
@@ -85,46 +66,39 @@ pub(super) fn of_response(
         "" => format!("status {status}"),
         code => code.to_owned(),
     };
-    let repeat = status >= 500 || status == 429 || is_throttling(&code);
     // A batch needs the permission for one message.
     let permission = action.strip_suffix("Batch").unwrap_or(action);
-    let error = refused(queue, permission, &code, &refusal.message);
-    Err((error, if repeat { Repeat::Yes } else { Repeat::No }))
+    let text = refused(queue, permission, &code, &refusal.message);
+    Err(QueueError::refused(text, status >= 500 || refusal.is_throttled))
 }
 
-pub(super) fn of_no_response(queue: &QueueAddress, error: &NoResponse) -> (QueueError, Repeat) {
+pub(super) fn of_no_response(queue: &QueueAddress, error: &NoResponse) -> QueueError {
     match error {
-        NoResponse::NotMade(problem) => (queue.refused("InvalidRequest", problem, ""), Repeat::No),
-        NoResponse::Deadline { .. } => ambiguous(queue, "the deadline came first".to_owned()),
-        error if error.may_have_arrived() => ambiguous(queue, excerpt(&error.to_string())),
-        error => {
-            let (queue, text) = (queue.name.clone(), excerpt(&error.to_string()));
-            (QueueError::NoResponse { queue, text, ambiguous: false }, Repeat::Yes)
-        }
+        NoResponse::NotMade(problem) => QueueError::refused(
+            format!("queue {} refused with InvalidRequest: {problem}", queue.name),
+            false,
+        ),
+        NoResponse::NotSent(text) => QueueError::refused(no_answer(queue, &excerpt(text)), true),
+        NoResponse::Unknown(text) | NoResponse::TooLong(text) => ambiguous(queue, &excerpt(text)),
     }
 }
 
 /// The meaning of a response that does not come from SQS or leaves the message's fate unknown.
-fn without_result(queue: &QueueAddress, status: u16) -> (QueueError, Repeat) {
-    ambiguous(queue, format!("answered {status} without the fate of the message"))
+fn without_result(queue: &QueueAddress, status: u16) -> QueueError {
+    ambiguous(queue, &format!("answered {status} without the fate of the message"))
 }
 
-fn ambiguous(queue: &QueueAddress, text: String) -> (QueueError, Repeat) {
-    (QueueError::NoResponse { queue: queue.name.clone(), text, ambiguous: true }, Repeat::No)
+fn ambiguous(queue: &QueueAddress, text: &str) -> QueueError {
+    QueueError::new(no_answer(queue, text), true)
 }
 
-fn is_throttling(code: &str) -> bool {
-    let code = without_service(code);
-    code.contains("Throttl") || matches!(code, "SlowDown" | "RequestLimitExceeded" | "OverLimit")
+fn no_answer(queue: &QueueAddress, text: &str) -> String {
+    format!("queue {} did not answer: {text}", queue.name)
 }
 
-/// `NonExistentQueue` of `AWS.SimpleQueueService.NonExistentQueue`
-fn without_service(code: &str) -> &str {
-    code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code)
-}
-
-fn refused(queue: &QueueAddress, permission: &str, code: &str, text: &str) -> QueueError {
-    let code = without_service(code);
+fn refused(queue: &QueueAddress, permission: &str, code: &str, text: &str) -> String {
+    // `NonExistentQueue` of `AWS.SimpleQueueService.NonExistentQueue`
+    let code = code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code);
     let hint = match code {
         "NonExistentQueue" | "QueueDoesNotExist" | "InvalidAddress" => format!(
             ": there is no queue {} of account {} in {}, check its URL",
@@ -144,5 +118,7 @@ fn refused(queue: &QueueAddress, permission: &str, code: &str, text: &str) -> Qu
         "OverLimit" => ": too many messages of the queue are being received".to_owned(),
         _ => String::new(),
     };
-    queue.refused(&excerpt(code), &excerpt(text), &hint)
+    let (name, code, text) = (&queue.name, excerpt(code), excerpt(text));
+    let separator = if text.is_empty() { "" } else { ": " };
+    format!("queue {name} refused with {code}{separator}{text}{hint}")
 }

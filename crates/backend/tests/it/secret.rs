@@ -32,10 +32,8 @@ impl SecretService for Service {
             }
             let mut state = self.0.lock().unwrap();
             state.1 += 1;
-            state.0.map(Secret::new).ok_or_else(|| SecretError::Unavailable {
-                secret: reference.to_string(),
-                text: "down".to_owned(),
-            })
+            let down = || SecretError::unavailable(reference, "down");
+            state.0.map(Secret::new).ok_or_else(down)
         })
     }
 

@@ -234,7 +234,7 @@ impl Fake {
         sleep(LATENCY / 2).await;
         self.0.lock().unwrap().in_flight.remove(&group);
         if is_lost {
-            return Err(NoResponse::Broken { host: "logs".to_owned(), cause: "reset".to_owned() });
+            return Err(NoResponse::Unknown("cannot reach logs: reset".to_owned()));
         }
         Ok(AwsResponse { status, body: answer.to_string().into_bytes() })
     }
