@@ -250,10 +250,24 @@ fn a_cloud_url_without_an_organization_is_rejected() {
     };
     let base = "https://api.openobserve.ai";
     let whole = "https://api.openobserve.ai/api/shop";
-    check(&[(ENDPOINT, base)], Some(ENDPOINT));
+    for url in [
+        base,
+        "https://api.openobserve.ai/api/",
+        "https://API.OpenObserve.ai/default",
+        "https://cloud.openobserve.ai/web/?org_identifier=shop",
+        "https://openobserve.ai",
+    ] {
+        check(&[(ENDPOINT, url)], Some(ENDPOINT));
+    }
+    // Other hosts are not checked.
+    for url in [whole, "https://notopenobserve.ai", "https://openobserve.ai.example.com"] {
+        check(&[(ENDPOINT, url)], None);
+    }
     check(&[(ENDPOINT, base), (BACKEND, "otlp")], Some(ENDPOINT));
     check(&[(OTEL_ENDPOINT, base)], Some(OTEL_ENDPOINT));
-    check(&[(OTEL_ENDPOINT, whole), (OTEL_LOGS_ENDPOINT, base)], Some(OTEL_LOGS_ENDPOINT));
+    for logs in ["https://api.openobserve.ai/v1/logs", "https://api.openobserve.ai/api/v1/logs"] {
+        check(&[(OTEL_ENDPOINT, whole), (OTEL_LOGS_ENDPOINT, logs)], Some(OTEL_LOGS_ENDPOINT));
+    }
     check(&[(ENDPOINT, whole), (OTEL_LOGS_ENDPOINT, base)], None);
     // Over gRPC, a header names the organization.
     check(&[(OTEL_ENDPOINT, base), (OTEL_HEADERS, "organization=shop")], None);
