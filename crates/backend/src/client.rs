@@ -202,11 +202,12 @@ impl<T: Transport> Client<T> {
         loop {
             match delivery.next(start.elapsed()) {
                 Step::Send(part) => {
-                    let body = part.body(compression);
+                    let body = part.body(|request| self.transport.encode(request, compression));
                     requests_sent += 1;
                     bytes_sent += body.len();
                     let request = HttpRequest {
-                        kind: part.kind(),
+                        kind: part.request().kind(),
+                        items: part.request().items(),
                         body,
                         gzip: compression == Compression::Gzip,
                         headers: headers.map.clone(),

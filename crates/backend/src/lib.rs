@@ -28,5 +28,5 @@ pub use destination::{
 };
 pub use export::{Fate, Outcome, UndeliveredPart};
 pub use judge::Reason;
-pub use reach::{Advice, Answers, Canary, ORGANIZATION_MISSING, REQUEST_TIMEOUT, Reach};
+pub use reach::{Advice, CREDENTIALS, Canary, ORGANIZATION_MISSING, REQUEST_TIMEOUT, Reach};
 pub use sanitize::{Sanitized, Survey, Times, sanitize, stored_byte, stored_key, stored_stream};

@@ -1,13 +1,12 @@
 //! Checks that a backend answers, accepts the credentials and speaks OTLP, and explains the results to a person.
 
-use crate::destination::{DestinationConfig, Profile};
+use crate::destination::{Compression, DestinationConfig, Profile};
 use crate::http::{
     ClientError, HttpRequest, HttpResponse, HttpTransport, Transport as _, TransportError,
     header_map,
 };
 use crate::judge::{GRPC_STATUS, Next, excerpt, judge};
 use crate::mask::Mask;
-use bytes::Bytes;
 use http::HeaderMap;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
@@ -28,6 +27,9 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The likely mistake if OpenObserve answers 404.
 pub const ORGANIZATION_MISSING: &str = "answered 404: the endpoint has to end in /api/{organization}, without a slash, and the organization to exist";
 
+/// The name of the check that shows that the backend accepted a request.
+pub const CREDENTIALS: &str = "credentials";
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advice {
     pub endpoint: Cow<'static, str>,
@@ -43,15 +45,6 @@ pub struct Reach {
     /// The headers of each request, including credentials.
     pub headers: HeaderMap,
     pub advice: Advice,
-}
-
-/// The backend's answers to an empty request of each signal.
-#[derive(Debug, Default)]
-pub struct Answers {
-    /// The meaning of each answer. After a failure the remaining signals are not asked.
-    pub checks: Vec<Check>,
-    /// The answer to the first signal, if its endpoint accepted the request.
-    pub first: Option<HttpResponse>,
 }
 
 impl Reach {
@@ -101,35 +94,34 @@ impl Reach {
         Check::ok("endpoint", text)
     }
 
-    /// Sends an empty request of each signal, which a backend accepts like any other.
-    pub async fn signals(&self) -> Answers {
-        let mut answers = Answers::default();
+    /// Sends an empty request of each signal, which a backend accepts like any other. After a failure the remaining signals are not
+    /// asked.
+    pub async fn signals(&self) -> Vec<Check> {
+        let mut checks = Vec::new();
         for kind in SignalKind::ALL {
             let answer = match self.send_nothing(kind).await {
                 Ok(answer) => answer,
                 Err(error) => {
-                    answers.checks.push(Check::failed("connection", error.to_string()));
+                    checks.push(Check::failed("connection", error.to_string()));
                     break;
                 }
             };
-            let is_first = answers.checks.is_empty();
-            answers.checks.extend(is_first.then(|| self.connected(&answer)));
+            let is_first = checks.is_empty();
+            checks.extend(is_first.then(|| self.connected(&answer)));
             if let Some(problem) = self.refused(kind, &answer) {
-                answers.checks.push(problem);
+                checks.push(problem);
                 break;
             }
-            if is_first {
-                answers.checks.push(Check::ok("credentials", "accepted"));
-                answers.first = Some(answer);
-            }
+            checks.extend(is_first.then(|| Check::ok(CREDENTIALS, "accepted")));
         }
-        answers
+        checks
     }
 
     async fn send_nothing(&self, kind: SignalKind) -> Result<HttpResponse, TransportError> {
         let request = HttpRequest {
             kind,
-            body: Bytes::new(),
+            items: 0,
+            body: self.transport.encode(&Request::trusted(kind, Vec::new()), Compression::None),
             gzip: false,
             headers: self.headers.clone(),
             stream: None,
@@ -163,7 +155,7 @@ impl Reach {
             ),
             200..=299 => return None,
             401 | 403 => Check::failed(
-                "credentials",
+                CREDENTIALS,
                 format!("answered {said}: the credentials are wrong or missing; {credentials}"),
             ),
             404 if self.destination.profile == Profile::OpenObserve => {

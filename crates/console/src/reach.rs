@@ -1,8 +1,8 @@
 //! Checks a backend: connection, credentials and organization.
 
 use backend::{
-    Advice, DestinationConfig, HttpResponse, HttpTransport, ORGANIZATION_MISSING, Profile,
-    REQUEST_TIMEOUT,
+    Advice, CREDENTIALS, DestinationConfig, HttpResponse, HttpTransport, ORGANIZATION_MISSING,
+    Profile, REQUEST_TIMEOUT,
 };
 use settings::{Check, Source};
 use url::Url;
@@ -64,9 +64,8 @@ pub async fn check(reach: &Reach) -> Vec<Check> {
         checks.push(Check::failed("organization", ORGANIZATION_MISSING));
         return checks;
     }
-    let answers = reach.signals().await;
-    checks.extend(answers.checks);
-    if answers.first.is_some() {
+    checks.extend(reach.signals().await);
+    if checks.iter().any(|check| check.name == CREDENTIALS && !check.is_failed()) {
         checks.push(organization(streams.as_ref()));
     }
     checks

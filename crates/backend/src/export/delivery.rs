@@ -2,7 +2,7 @@
 
 use super::outcome::{Fate, Outcome, UndeliveredPart};
 use super::{LEAST_BYTES, Learned};
-use crate::destination::{Compression, Profile};
+use crate::destination::Profile;
 use crate::http::{HttpResponse, TransportError};
 use crate::judge::{Acceptance, Failure, Next, Reason, judge};
 use crate::mask::Mask;
@@ -119,29 +119,13 @@ impl QueuedPart {
         Some(Self { ambiguous, nothing_written, new_columns, ..Self::of(request)? })
     }
 
-    pub(crate) fn kind(&self) -> SignalKind {
-        self.request.kind()
+    pub(crate) fn request(&self) -> &Request {
+        &self.request
     }
 
-    pub(crate) fn body(&mut self, compression: Compression) -> Bytes {
-        let request = &self.request;
-        let body = self.body.get_or_insert_with(|| match compression {
-            Compression::None => Bytes::copy_from_slice(request.bytes()),
-            Compression::Gzip => {
-                wire::gzip::compress(gzip_level(request.kind()), request.bytes()).into()
-            }
-        });
-        body.clone()
-    }
-}
-
-/// The gzip level for a signal: 6, the default of gzip and of OpenTelemetry's exporters. Builds with `bulk` use level 1 for log
-/// records: libdeflate's level 1 produces 9 % more bytes than its level 6 in two fifths of the time, and levels 2 and 3 are no
-/// smaller than 1.
-pub(super) const fn gzip_level(kind: SignalKind) -> u32 {
-    match kind {
-        SignalKind::Logs if cfg!(feature = "bulk") => 1,
-        SignalKind::Traces | SignalKind::Metrics | SignalKind::Logs => 6,
+    /// Returns the body, which is encoded once.
+    pub(crate) fn body(&mut self, encode: impl FnOnce(&Request) -> Bytes) -> Bytes {
+        self.body.get_or_insert_with(|| encode(&self.request)).clone()
     }
 }
 

@@ -1,8 +1,8 @@
-use super::delivery::gzip_level;
 use super::scripted::{Reply, Scripted, numbered, numbers, scripted};
 use super::*;
 use crate::client::Client;
 use crate::destination::DestinationConfig;
+use crate::http::gzip_level;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use std::collections::BTreeSet;

@@ -74,18 +74,19 @@ pub fn events_request(service_name: &str, records: &[u8], events: usize) -> Requ
     Request::counted(SignalKind::Logs, bytes, events)
 }
 
-/// Converts all records of a request to the array, and returns their number.
-pub(super) fn json_array(request: &[u8]) -> (String, usize) {
+/// Converts all records of a request to the array.
+pub(super) fn json_array(request: &[u8]) -> String {
     let mut json = String::with_capacity(request.len() + request.len() / 4);
-    let mut events = 0;
+    json.push('[');
     let scopes = view::containers(SignalKind::Logs, request).flat_map(Container::scopes);
     for record in scopes.flat_map(ScopeContainer::messages) {
-        json.push(if events == 0 { '[' } else { ',' });
+        if json.len() > 1 {
+            json.push(',');
+        }
         write_event(record, &mut json);
-        events += 1;
     }
-    json.push_str(if events == 0 { "[]" } else { "]" });
-    (json, events)
+    json.push(']');
+    json
 }
 
 fn write_event(record: &[u8], json: &mut String) {

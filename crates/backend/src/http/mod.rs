@@ -8,16 +8,16 @@ mod own_certificate;
 mod response;
 mod transport;
 
+use crate::destination::Compression;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 pub use json_stream::{JsonStreamEvent, JsonStreamRecord, events_request};
 pub use response::HttpResponse;
 use settings::Headers;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 pub use transport::{HttpTransport, Protocol};
-use wire::SignalKind;
+use wire::{Request, SignalKind};
 
 /// The reason why no client could be created.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,7 +62,8 @@ pub(crate) fn header_map(headers: &Headers) -> Result<HeaderMap, ClientError> {
 pub struct HttpRequest {
     /// Selects the URL.
     pub kind: SignalKind,
-    /// The encoded `Export…ServiceRequest`.
+    pub items: usize,
+    /// The result of [`Transport::encode`].
     pub body: Bytes,
     /// `true` if the body is one gzip member.
     pub gzip: bool,
@@ -83,6 +84,11 @@ impl fmt::Debug for HttpRequest {
 
 /// Sends one request and returns its response. Does not retry or follow redirects, and reads at most 64 KiB of the body.
 pub trait Transport: Sync {
+    /// Encodes the body of a request, for all its attempts: as protobuf by default.
+    fn encode(&self, request: &Request, compression: Compression) -> Bytes {
+        encoded(request.kind(), request.bytes(), compression)
+    }
+
     fn send(
         &self,
         request: HttpRequest,
@@ -94,12 +100,19 @@ pub trait Transport: Sync {
     }
 }
 
-impl<T: Transport + Send> Transport for Arc<T> {
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
-        T::send(self, request).await
+fn encoded(kind: SignalKind, body: &[u8], compression: Compression) -> Bytes {
+    match compression {
+        Compression::None => Bytes::copy_from_slice(body),
+        Compression::Gzip => wire::gzip::compress(gzip_level(kind), body).into(),
     }
+}
 
-    fn drop_connections(&self) -> Result<(), ClientError> {
-        T::drop_connections(self)
+/// The gzip level for a signal: 6, the default of gzip and of OpenTelemetry's exporters. Builds with `bulk` use level 1 for log
+/// records: libdeflate's level 1 produces 9 % more bytes than its level 6 in two fifths of the time, and levels 2 and 3 are no
+/// smaller than 1.
+pub(crate) const fn gzip_level(kind: SignalKind) -> u32 {
+    match kind {
+        SignalKind::Logs if cfg!(feature = "bulk") => 1,
+        SignalKind::Traces | SignalKind::Metrics | SignalKind::Logs => 6,
     }
 }

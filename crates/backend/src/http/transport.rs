@@ -8,9 +8,9 @@ use super::grpc;
 use super::json_stream::{in_otlp, json_array};
 use super::own_certificate::OwnCertificate;
 use super::response::{MAX_RESPONSE_BYTES, append_up_to};
-use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError};
+use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError, encoded};
 use crate::destination::{Compression, DestinationConfig, OwnAuthority, STREAM_NAME};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use http::{Method, StatusCode};
 use rustls::ClientConfig;
@@ -19,6 +19,7 @@ use settings::Proxy;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use url::Url;
+use wire::Request;
 
 /// Sends requests to one destination.
 #[derive(Debug)]
@@ -50,14 +51,13 @@ impl HttpTransport {
         Self::by(destination, Protocol::HttpProtobuf)
     }
 
-    /// Like `new`, with this protocol. The client must pass uncompressed bodies for `http/json`, because they are converted
-    /// later. gRPC uses only the host of a URL and calls its own methods.
+    /// Like `new`, with this protocol. gRPC uses only the host of a URL and calls its own methods.
     pub fn by(destination: &DestinationConfig, protocol: Protocol) -> Result<Self, ClientError> {
         Self::with_tls(destination, protocol, tls_config(destination)?)
     }
 
     /// A transport for log records of [`events_request`](super::events_request) to this transport's
-    /// [`DestinationConfig::json_stream`]. The client must pass uncompressed bodies, because they are converted later.
+    /// [`DestinationConfig::json_stream`].
     pub fn for_events(&self, json_stream: &DestinationConfig) -> Result<Self, ClientError> {
         // Reading the system's certificates again would take milliseconds.
         Self::with_tls(json_stream, Protocol::Events, self.tls.clone())
@@ -176,7 +176,7 @@ impl HttpTransport {
         post.body(request.body)
     }
 
-    /// Reads the answer to a request that had this number of events, and translates it to OTLP's.
+    /// Reads the answer to a request with this number of events, and translates it to OTLP's.
     async fn answer(
         &self,
         url: &Url,
@@ -199,34 +199,21 @@ impl HttpTransport {
             }
         }
     }
-
-    /// Converts the body of a request to JSON if the format is JSON. Returns the number of events, if it has some.
-    fn convert(&self, request: &mut HttpRequest) -> usize {
-        let (json, events) = match self.protocol {
-            Protocol::HttpJson => {
-                let otlp = wire::Request::trusted(request.kind, request.body.to_vec());
-                (otlp.to_json(), 0)
-            }
-            Protocol::Events => json_array(&request.body),
-            Protocol::HttpProtobuf => return 0,
-            #[cfg(feature = "grpc")]
-            Protocol::Grpc => return 0,
-        };
-        request.gzip = self.destination.compression == Compression::Gzip;
-        request.body = match self.destination.compression {
-            Compression::None => json.into(),
-            Compression::Gzip => wire::gzip::compress(GZIP_LEVEL, json.as_bytes()).into(),
-        };
-        events
-    }
 }
 
-const GZIP_LEVEL: u32 = 6;
-
 impl Transport for HttpTransport {
-    async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, TransportError> {
+    fn encode(&self, request: &Request, compression: Compression) -> Bytes {
+        let json = match self.protocol {
+            Protocol::HttpJson => request.to_json(),
+            Protocol::Events => json_array(request.bytes()),
+            _ => return encoded(request.kind(), request.bytes(), compression),
+        };
+        encoded(request.kind(), json.as_bytes(), compression)
+    }
+
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
         let url = self.destination.endpoints.of(request.kind);
-        let events = self.convert(&mut request);
+        let events = request.items;
         let response = self.post(url, request).send().await;
         let response = response.map_err(|error| self.transport_error(url, error))?;
         // Only a proxy that forwards plain requests answers in place of the backend.

@@ -35,7 +35,7 @@ pub(crate) async fn health_check(config: &Config) -> Vec<Check> {
         Ok((reach, uploader)) => {
             checks.push(reach.name().await);
             if !checks.iter().any(Check::is_failed) {
-                checks.extend(reach.signals().await.checks);
+                checks.extend(reach.signals().await);
             }
             if !checks.iter().any(Check::is_failed) {
                 checks.push(record(&uploader).await);

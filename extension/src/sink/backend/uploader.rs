@@ -6,8 +6,8 @@ use crate::counts::{Count, Counts};
 use crate::{clock, tasks};
 use aws::{AwsSecrets, CachedSecret, SECRET_LIFETIME};
 use backend::{
-    Client, ClientError, Compression, DestinationConfig, Fate, HttpTransport, Outcome, Profile,
-    Protocol, Reason, Sanitized, UndeliveredPart, read_secret, sanitize,
+    Client, ClientError, Fate, HttpTransport, Outcome, Profile, Reason, Sanitized, UndeliveredPart,
+    read_secret, sanitize,
 };
 use settings::Check;
 use std::sync::Arc;
@@ -86,12 +86,12 @@ impl Uploader {
         let otlp = HttpTransport::by(destination, *protocol)?;
         let events = match destination.json_stream().filter(|_| direct.is_json) {
             Some(destination) => {
-                let transport = otlp.for_events(&destination)?;
-                Some(client(&destination, transport, true)?.with_secret(secret.clone()))
+                let client = Client::with_transport(&destination, otlp.for_events(&destination)?)?;
+                Some(client.without_retries().with_secret(secret.clone()))
             }
             None => None,
         };
-        let otlp = client(destination, otlp, *protocol == Protocol::HttpJson)?;
+        let otlp = Client::with_transport(destination, otlp)?.without_retries();
         Ok(Self {
             client: otlp.with_secret(secret.clone()),
             events,
@@ -275,18 +275,6 @@ fn tell_once(has_told: &AtomicBool, reason: &Reason, what: &'static str) {
 fn tell_of_refusal(part: &UndeliveredPart, what: &'static str) {
     let (reason, items) = (part.reason.to_string(), part.items);
     tracing::error!(reason, items, "{what}");
-}
-
-/// Makes a client. A transport that makes JSON compresses its bodies itself.
-fn client(
-    destination: &DestinationConfig,
-    transport: HttpTransport,
-    makes_json: bool,
-) -> Result<Client, ClientError> {
-    let compression = if makes_json { Compression::None } else { destination.compression };
-    let destination = DestinationConfig { compression, ..destination.clone() };
-    let client = Client::with_transport(&destination, transport)?;
-    Ok(client.without_retries())
 }
 
 /// Returns the secret of a destination, if it has one, without reading it.
