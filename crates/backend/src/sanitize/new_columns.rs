@@ -10,7 +10,9 @@ use super::survey::KeyHash;
 use std::collections::HashSet;
 use wire::field::{metric, span};
 use wire::protobuf::{Value, fields};
-use wire::view::{self, data_points, holds_map, key_and_value, map_entries, may_nest, metric_name};
+use wire::view::{
+    self, Item, ItemKind, data_points, holds_map, key_and_value, map_entries, may_nest, metric_name,
+};
 use wire::{Request, SignalKind};
 
 /// Columns and shapes that the backend has accepted from this client, as hashes. A shape is all columns of an item.
@@ -95,11 +97,11 @@ impl Search<'_> {
                 let mut add = |column| resource = combined(resource, column);
                 attribute_columns(stream, attribute, &mut add);
             }
-            for item in container.scopes().flat_map(view::ScopeContainer::messages) {
+            for message in container.scopes().flat_map(view::ScopeContainer::messages) {
                 if request.kind() == SignalKind::Metrics {
-                    self.metric(resource, item);
+                    self.metric(resource, message);
                 } else {
-                    self.item(&Item::Span { span: item, stream, resource });
+                    self.item(Item::new(ItemKind::Span, message), stream, resource);
                 }
             }
         }
@@ -111,24 +113,24 @@ impl Search<'_> {
         let kind = data.map_or(0, |data| data.number.into());
         let stream = KeyHash::new(metric_name(metric), kind).hash;
         for point in data_points(metric) {
-            self.item(&Item::DataPoint { point, stream, resource });
+            self.item(point, stream, resource);
         }
     }
 
     #[inline]
-    fn item(&mut self, item: &Item<'_>) {
+    fn item(&mut self, item: Item<'_>, stream: u64, resource: u64) {
         let mut shape = 0;
-        item.each_column(&mut |column| shape = combined(shape, column));
+        each_column(item, stream, resource, &mut |column| shape = combined(shape, column));
         if !self.known.contains(&shape) && self.found.insert(shape) {
-            self.new_shape(item);
+            self.new_shape(item, stream, resource);
         }
         self.position += 1;
     }
 
     #[cold]
-    fn new_shape(&mut self, item: &Item<'_>) {
+    fn new_shape(&mut self, item: Item<'_>, stream: u64, resource: u64) {
         let mut new = Vec::new();
-        item.each_column(&mut |column| {
+        each_column(item, stream, resource, &mut |column| {
             if !self.known.contains(&column) {
                 new.push(column);
             }
@@ -140,39 +142,26 @@ impl Search<'_> {
     }
 }
 
-/// An item of a stream, and the hashes of its stream and its resource.
-enum Item<'r> {
-    Span { span: &'r [u8], stream: u64, resource: u64 },
-    DataPoint { point: view::Item<'r>, stream: u64, resource: u64 },
-}
-
-impl Item<'_> {
-    /// Calls `take` with each column that some items lack.
-    #[inline]
-    fn each_column<T: FnMut(u64)>(&self, take: &mut T) {
-        match *self {
-            Self::Span { span, stream, resource } => {
-                take(resource);
-                let mut seed = stream;
-                for field in fields(span) {
-                    match (field.number, field.value) {
-                        (span::PARENT_SPAN_ID, Value::Len([_, ..])) => take(combined(stream, 4)),
-                        // OpenObserve infers the called service from attributes of client and producer spans, in columns of its own.
-                        (span::KIND, Value::Varint(3 | 4)) => seed = combined(stream, 6),
-                        (span::ATTRIBUTES, Value::Len(attribute)) => {
-                            attribute_columns(seed, attribute, take);
-                        }
-                        (span::STATUS, Value::Len(_)) => take(combined(stream, 15)),
-                        _ => {}
-                    }
-                }
-            }
-            Self::DataPoint { point, stream, resource } => {
-                take(combined(stream, resource));
-                for attribute in point.attributes() {
-                    attribute_columns(stream, attribute, take);
-                }
-            }
+/// Calls `take` with each column of an item that some items lack.
+#[inline]
+fn each_column<T: FnMut(u64)>(item: Item<'_>, stream: u64, resource: u64, take: &mut T) {
+    if item.kind != ItemKind::Span {
+        take(combined(stream, resource));
+        for attribute in item.attributes() {
+            attribute_columns(stream, attribute, take);
+        }
+        return;
+    }
+    take(resource);
+    let mut seed = stream;
+    for field in fields(item.bytes) {
+        match (field.number, field.value) {
+            (span::PARENT_SPAN_ID, Value::Len([_, ..])) => take(combined(stream, 4)),
+            // OpenObserve infers the called service from attributes of client and producer spans, in columns of its own.
+            (span::KIND, Value::Varint(3 | 4)) => seed = combined(stream, 6),
+            (span::ATTRIBUTES, Value::Len(attribute)) => attribute_columns(seed, attribute, take),
+            (span::STATUS, Value::Len(_)) => take(combined(stream, 15)),
+            _ => {}
         }
     }
 }
