@@ -357,12 +357,6 @@ impl LogsError {
         self.code == "ResourceNotFoundException"
     }
 
-    /// Returns `true` if the log group has the maximum number of filters (CloudWatch Logs API Reference,
-    /// "PutSubscriptionFilter").
-    pub fn is_full(&self) -> bool {
-        self.code == "LimitExceededException"
-    }
-
     /// Returns `true` if the deadline passed, and a later request may succeed.
     pub fn is_late(&self) -> bool {
         self.is_late
