@@ -26,6 +26,7 @@ pub use credentials::{CredentialsEndpoint, CredentialsSource};
 pub use logs::{
     CloudWatchLogs, FilteredLogEvent, LogGroup, LogsError, LogsSettings, Page, SubscriptionFilter,
 };
+pub use reqwest_transport::deepest;
 pub use secret::{
     AwsSecrets, AwsSecretsSettings, CachedSecret, CurrentSecret, SECRET_LIFETIME, SecretError,
     SecretReading, SecretService,

@@ -89,14 +89,15 @@ fn no_response(host: &str, error: &reqwest::Error) -> NoResponse {
     if error.is_connect() { NoResponse::NotSent(text) } else { NoResponse::Unknown(text) }
 }
 
-/// The innermost cause: the outer errors only say that a request failed.
 fn cause(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return TIMED_OUT.to_owned();
-    }
-    let mut deepest: &dyn Error = error;
+    if error.is_timeout() { TIMED_OUT.to_owned() } else { deepest(error).to_string() }
+}
+
+/// Returns the innermost error; the outer ones only report that a request failed.
+pub fn deepest<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
+    let mut deepest = error;
     while let Some(source) = deepest.source() {
         deepest = source;
     }
-    deepest.to_string()
+    deepest
 }

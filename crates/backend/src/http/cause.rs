@@ -1,5 +1,6 @@
 //! The cause of a failed request, in words for a person.
 
+use aws::deepest;
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use url::Url;
@@ -72,15 +73,6 @@ pub(super) fn cause(error: &(dyn Error + 'static), wrong_protocol: Hint) -> Stri
         Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => "connection reset".to_owned(),
         _ => text,
     }
-}
-
-/// Returns the innermost error; the outer ones only report that a request failed.
-pub(super) fn deepest<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
-    let mut deepest = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "grpc")]
 use super::cause::NO_HTTP_2;
-use super::cause::{NO_HTTP_1, PROXY_WANTS_CREDENTIALS, cause, deepest, host_and_port, through};
+use super::cause::{NO_HTTP_1, PROXY_WANTS_CREDENTIALS, cause, host_and_port, through};
 #[cfg(feature = "grpc")]
 use super::grpc;
 use super::json_stream::{in_otlp, json_array};
@@ -10,6 +10,7 @@ use super::own_certificate::OwnCertificate;
 use super::response::{MAX_RESPONSE_BYTES, append_up_to};
 use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError, encoded};
 use crate::destination::{Compression, DestinationConfig, OwnAuthority, STREAM_NAME};
+use aws::deepest;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use http::{Method, StatusCode};
