@@ -121,7 +121,6 @@ impl Handler {
             request_timeout,
             compression,
             max_request_bytes,
-            max_columns,
             ..
         } = self.config.destination.clone();
         // The destination has its own endpoint and credentials. The proxy and TLS settings are common.
@@ -134,7 +133,6 @@ impl Handler {
             request_timeout,
             compression,
             max_request_bytes,
-            max_columns,
             ..DestinationConfig::new(&rule.endpoint)
         };
         let client = Client::authorized(&config, &self.aws, aws::SECRET_LIFETIME)?;

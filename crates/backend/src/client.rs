@@ -77,7 +77,7 @@ impl<T: Transport> Client<T> {
             transport,
             destination: destination.clone(),
             stream,
-            learned: Learned::new(destination.max_columns),
+            learned: Learned::new(),
             retries: RETRIES,
             seed: AtomicU64::new(RandomState::new().hash_one(RETRIES)),
             secret: None,

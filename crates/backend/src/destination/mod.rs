@@ -35,15 +35,10 @@ pub struct DestinationConfig {
     pub compression: Compression,
     /// Maximum size of a request before compression, in bytes.
     pub max_request_bytes: usize,
-    /// Maximum number of columns of one OpenObserve stream in one request. A lower limit stated by the backend wins.
-    pub max_columns: usize,
 }
 
 /// Backends and proxies accept this size, or state with 413 that it is too large.
 const MAX_REQUEST_BYTES: usize = 4 << 20;
-
-/// OpenObserve's default of `ZO_COLS_PER_RECORD_LIMIT`.
-const DEFAULT_MAX_COLUMNS: usize = 1000;
 
 impl DestinationConfig {
     /// Creates a destination with this base URL and default settings.
@@ -59,7 +54,6 @@ impl DestinationConfig {
             request_timeout: requests::DEFAULT_TIMEOUT,
             compression: Compression::default(),
             max_request_bytes: MAX_REQUEST_BYTES,
-            max_columns: DEFAULT_MAX_COLUMNS,
         }
     }
 
@@ -111,7 +105,6 @@ impl DestinationConfig {
             request_timeout,
             compression,
             max_request_bytes: MAX_REQUEST_BYTES,
-            max_columns: DEFAULT_MAX_COLUMNS,
         })
     }
 }

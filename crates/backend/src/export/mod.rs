@@ -20,6 +20,9 @@ const LEAST_BYTES: usize = 16 * 1024;
 /// The maximum number of warnings to log. A backend may put a different number into each.
 const MOST_WARNINGS: usize = 16;
 
+/// OpenObserve's default of `ZO_COLS_PER_RECORD_LIMIT`. A lower limit stated by the backend wins.
+const MAX_COLUMNS: usize = 1000;
+
 /// Facts learned about a backend.
 #[derive(Debug)]
 pub(crate) struct Learned {
@@ -30,9 +33,9 @@ pub(crate) struct Learned {
 }
 
 impl Learned {
-    pub(crate) fn new(max_columns: usize) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            max_columns: AtomicUsize::new(max_columns),
+            max_columns: AtomicUsize::new(MAX_COLUMNS),
             max_bytes: AtomicUsize::new(usize::MAX),
             columns: Mutex::default(),
             warnings: Mutex::default(),
