@@ -13,22 +13,15 @@ const NO_RESPONSE: &str = "a body that is not an OTLP response";
 /// The complaint about a `partial_success` whose count is not a number.
 const NO_COUNT: &str = "a number of rejected items that cannot be read";
 
-/// The statement of a 2xx response about the items.
+/// The statement of a 2xx response about the items (OTLP 1.x, "Partial Success").
 #[derive(Debug, Default)]
 pub(super) struct ExportResponse {
-    /// Some items were rejected, or there is a warning.
-    pub(super) partial: Option<PartialSuccess>,
+    /// Number of rejected spans, data points or log records. A negative number is read as 0.
+    pub(super) rejected: usize,
+    /// The backend's text. With `rejected` 0 it is a warning.
+    pub(super) message: String,
     /// `true` for JSON with fields unknown to OTLP.
     pub(super) is_foreign: bool,
-}
-
-/// The `partial_success` of a response (OTLP 1.x, "Partial Success").
-#[derive(Debug, Default)]
-pub(super) struct PartialSuccess {
-    /// Number of rejected spans, data points or log records. A negative number is read as 0.
-    pub(super) items: usize,
-    /// The backend's text. With `items` 0 it is a warning.
-    pub(super) message: String,
 }
 
 /// Reads the body. The error describes the problem.
@@ -56,7 +49,7 @@ pub(super) fn read(
 
 /// Returns `None` if these bytes are not a response.
 fn protobuf(body: &[u8], may_be_newer: bool) -> Option<ExportResponse> {
-    let mut found: Option<PartialSuccess> = None;
+    let mut found = ExportResponse::default();
     for field in Reader::new(body) {
         let field = field.ok().filter(|field| field.number == 1 || may_be_newer)?;
         // The message of a `google.rpc.Status`, not a newer field.
@@ -66,20 +59,19 @@ fn protobuf(body: &[u8], may_be_newer: bool) -> Option<ExportResponse> {
         if field.number != 1 {
             continue;
         }
-        let rejected = found.get_or_insert_default();
         for inner in Reader::new(field.as_len()?) {
             let inner = inner.ok()?;
             match (inner.number, inner.value) {
-                (1, Value::Varint(items)) => rejected.items = from_signed(items.cast_signed()),
+                (1, Value::Varint(items)) => found.rejected = from_signed(items.cast_signed()),
                 (2, Value::Len(text)) => {
-                    rejected.message = String::from_utf8_lossy(text).into_owned();
+                    found.message = String::from_utf8_lossy(text).into_owned();
                 }
                 (1 | 2, _) => return None,
                 _ => {}
             }
         }
     }
-    Some(ExportResponse { partial: found, is_foreign: false })
+    Some(found)
 }
 
 type JsonObject = serde_json::Map<String, Json>;
@@ -94,18 +86,19 @@ fn json(kind: SignalKind, response: &JsonObject) -> Result<ExportResponse, &'sta
     if response.get("code").and_then(Json::as_u64).is_some_and(|code| code >= 400) {
         return Err("an error in its body");
     }
-    let partial = match of(response, "partialSuccess", "partial_success") {
-        None => None,
+    let is_known = |name: &String| matches!(name.as_str(), "partialSuccess" | "partial_success");
+    let is_foreign = !response.keys().all(is_known);
+    match of(response, "partialSuccess", "partial_success") {
+        None => Ok(ExportResponse { is_foreign, ..ExportResponse::default() }),
         Some(Json::Object(partial)) => {
             let count = of(partial, camel, snake);
-            let items = count.map_or(Some(0), number).ok_or(NO_COUNT)?;
+            let rejected = count.map_or(Some(0), number).ok_or(NO_COUNT)?;
             let message = of(partial, "errorMessage", "error_message").and_then(Json::as_str);
-            Some(PartialSuccess { items, message: message.unwrap_or_default().to_owned() })
+            let message = message.unwrap_or_default().to_owned();
+            Ok(ExportResponse { rejected, message, is_foreign })
         }
-        Some(_) => return Err(NO_RESPONSE),
-    };
-    let is_known = |name: &String| matches!(name.as_str(), "partialSuccess" | "partial_success");
-    Ok(ExportResponse { partial, is_foreign: !response.keys().all(is_known) })
+        Some(_) => Err(NO_RESPONSE),
+    }
 }
 
 /// Returns the value under either name; `null` counts as absent (protobuf JSON mapping).

@@ -9,7 +9,7 @@ use crate::destination::Profile;
 use crate::http::HttpResponse;
 use crate::mask::Mask;
 use bytes::Bytes;
-use export_response::{ExportResponse, PartialSuccess};
+use export_response::ExportResponse;
 use http::header::{self, HeaderName};
 pub use reason::Reason;
 use reason::is_temporary;
@@ -84,7 +84,7 @@ fn judge_success(
     if is_html(&content_type) {
         return no_otlp_answer("an HTML page");
     }
-    let ExportResponse { partial, is_foreign } =
+    let ExportResponse { rejected, message, is_foreign } =
         match export_response::read(kind, &content_type, body) {
             Ok(response) => response,
             Err(text) => return no_otlp_answer(text),
@@ -98,7 +98,6 @@ fn judge_success(
         let reason = Reason::NothingWritten;
         return Err(Failure { reason, ambiguous: true, next: Next::OnceMore });
     }
-    let PartialSuccess { items: rejected, message } = partial.unwrap_or_default();
     if rejected == 0 && is_foreign {
         // Other backends answer in many ways, which are not guessed.
         let text = format!("accepted, but the answer is not OTLP: {}", excerpt(body, mask));
