@@ -460,5 +460,13 @@ mod tests {
             assert_eq!((outcome.accepted, outcome.parts.len()), (accepted, refused));
             assert_eq!(std::mem::take(&mut *client.transport.sizes.lock().unwrap()), [1, 5]);
         }
+        // A few accepted items do not show that the others are at fault.
+        let requests = AtomicUsize::new(0);
+        let first = || requests.fetch_add(1, Ordering::Relaxed) == 0;
+        let client =
+            self::client(Profile::OpenObserve, None, |_| (if first() { 200 } else { 400 }, ""));
+        let outcome = client.export(None, spans("r", &with("a")), soon()).await;
+        assert_eq!(outcome.accepted, 1);
+        assert!(outcome.parts.iter().all(|part| part.fate != Fate::DeadLetter), "{outcome:?}");
     }
 }
