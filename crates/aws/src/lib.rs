@@ -1,7 +1,8 @@
 //! Requests to AWS services without AWS's SDK.
 //!
 //! [`AwsClient`] signs a request and sends it once, with reqwest or another [`RequestSender`]. [`AwsSecrets`] reads secrets and
-//! parameters, and [`CachedSecret`] makes authorization headers of them and reads them again when they are old or refused: concurrent callers share one read, and the old value is kept while the service fails.
+//! parameters, and [`CachedSecret`] makes authorization headers of them and reads them again when they are old or refused:
+//! concurrent callers share one read, and the old value is kept while the service fails.
 //! [`SqsQueue`] sends messages to a queue and hides received ones. [`CloudWatchLogs`] lists log groups and changes their
 //! subscription filters.
 //!

@@ -350,8 +350,8 @@ const ITEMS_PER_PIECE: usize = 4;
 const MOST_PIECES_FOR_ITEMS: usize = 512;
 
 impl Delivery<'_> {
-    /// After a request was too large and a piece of this size was accepted, splits waiting and later requests to this size, or to half
-    /// of the refused one. Before that, the fault may be the backend's.
+    /// After a request was too large and a piece of this size was accepted, splits waiting and later requests to this size, or to
+    /// half of the refused one. Before that, the fault may be the backend's.
     fn learn_size(&mut self, accepted: usize) {
         if let Some(refused) = self.too_large.take().filter(|&refused| refused > LEAST_BYTES) {
             self.terms.learned.learn_max_bytes(accepted.max(refused / 2));
@@ -364,8 +364,8 @@ impl Delivery<'_> {
         !self.anything_taken && self.refused > MOST_IN_VAIN
     }
 
-    /// Halves a part that is refused for its size or its records. The first half is next, so that a few requests reach records that the backend accepts,
-    /// however many it refuses.
+    /// Halves a part that is refused for its size or its records. The first half is next, so that a few requests reach records
+    /// that the backend accepts, however many it refuses.
     fn halve(&mut self, part: QueuedPart, reason: Reason) {
         let items = part.request.items();
         self.refused += 1;
@@ -395,8 +395,8 @@ impl Delivery<'_> {
         self.last_failure = Some(reason);
     }
 
-    /// Divides the next part if it has columns that OpenObserve has not accepted from this client yet: a few items that together have
-    /// these columns are sent first.
+    /// Divides the next part if it has columns that OpenObserve has not accepted from this client yet: a few items that together
+    /// have these columns are sent first.
     fn send_new_columns_ahead(&mut self) {
         let Some(part) = self.waiting.front_mut().filter(|part| part.new_columns.is_none()) else {
             return;
