@@ -40,12 +40,14 @@ pub(crate) struct Terms<'a> {
 }
 
 impl Terms<'_> {
-    /// Splits the request into pieces within the known column limit.
-    fn split_by_columns(&self, request: Request) -> Vec<Request> {
-        match self.profile {
-            Profile::OpenObserve => split_by_columns(request, self.learned.columns()),
-            Profile::Otlp => vec![request],
-        }
+    /// Splits the request into pieces within the known limits of size and columns.
+    fn split(&self, request: Request) -> Vec<Request> {
+        let pieces = request.split_by_size(self.max_bytes.min(self.learned.max_bytes()));
+        let by_columns = |piece| match self.profile {
+            Profile::OpenObserve => split_by_columns(piece, self.learned.columns()),
+            Profile::Otlp => vec![piece],
+        };
+        pieces.into_iter().flat_map(by_columns).collect()
     }
 }
 
@@ -133,9 +135,7 @@ impl<'a> Delivery<'a> {
     /// Starts a delivery. The request is split first if it exceeds a size limit or OpenObserve's column limit.
     pub(crate) fn new(terms: Terms<'a>, request: Request) -> Self {
         let (kind, items) = (request.kind(), request.items());
-        let pieces = request.split_by_size(terms.max_bytes.min(terms.learned.max_bytes()));
-        let pieces = pieces.into_iter().flat_map(|piece| terms.split_by_columns(piece));
-        let waiting = pieces.filter_map(QueuedPart::of).collect();
+        let waiting = terms.split(request).into_iter().filter_map(QueuedPart::of).collect();
         Self {
             terms,
             kind,
@@ -219,7 +219,7 @@ impl<'a> Delivery<'a> {
             }
             Next::Halve if self.learns_column_limit(&reason) => {
                 self.waiting.push_front(part);
-                self.split_waiting(|terms, request| terms.split_by_columns(request));
+                self.split_waiting();
                 self.last_failure = Some(reason);
             }
             Next::Halve => self.halve(part, reason),
@@ -355,7 +355,7 @@ impl Delivery<'_> {
     fn learn_size(&mut self, accepted: usize) {
         if let Some(refused) = self.too_large.take().filter(|&refused| refused > LEAST_BYTES) {
             self.terms.learned.learn_max_bytes(accepted.max(refused / 2));
-            self.split_waiting(|terms, request| request.split_by_size(terms.learned.max_bytes()));
+            self.split_waiting();
         }
     }
 
@@ -428,9 +428,10 @@ impl Delivery<'_> {
                 .is_some_and(|columns| self.terms.learned.learn_max_columns(columns))
     }
 
-    fn split_waiting(&mut self, split: impl Fn(&Terms<'_>, Request) -> Vec<Request>) {
+    /// Splits waiting parts after a limit was learned.
+    fn split_waiting(&mut self) {
         for part in std::mem::take(&mut self.waiting) {
-            let pieces = split(&self.terms, part.request.clone()).into_iter();
+            let pieces = self.terms.split(part.request.clone()).into_iter();
             self.waiting.extend(pieces.filter_map(|request| part.piece(request)));
         }
     }
