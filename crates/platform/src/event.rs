@@ -38,14 +38,10 @@ pub enum EventKind {
     OutOfMemory,
     /// An extension registered or failed (`EXTENSION`).
     Extension,
-    /// An extension subscribed to telemetry (`TELEMETRY`).
+    /// An extension subscribed to telemetry (`TELEMETRY`, or `LOGS` for the older Logs API).
     TelemetrySubscription,
-    /// An extension subscribed to the older Logs API. Its text line, `LOGS`, is read as a [`Self::TelemetrySubscription`].
-    LogsSubscription,
     /// Lambda dropped log lines before a subscriber received them (no text line).
     LogsDropped,
-    /// The runtime or the environment failed (the older Logs API only).
-    Fault,
     /// The event names no kind.
     #[default]
     Unknown,
@@ -76,7 +72,7 @@ impl EventKind {
 }
 
 /// The types of all kinds: those of the Telemetry API, and of failure lines.
-static TYPES: [(EventKind, &str); 19] = [
+static TYPES: [(EventKind, &str); 17] = [
     (EventKind::InitStart, "platform.initStart"),
     (EventKind::InitRuntimeDone, "platform.initRuntimeDone"),
     (EventKind::InitReport, "platform.initReport"),
@@ -92,9 +88,7 @@ static TYPES: [(EventKind, &str); 19] = [
     (EventKind::OutOfMemory, "platform.outOfMemory"),
     (EventKind::Extension, "platform.extension"),
     (EventKind::TelemetrySubscription, "platform.telemetrySubscription"),
-    (EventKind::LogsSubscription, "platform.logsSubscription"),
     (EventKind::LogsDropped, "platform.logsDropped"),
-    (EventKind::Fault, "platform.fault"),
     (EventKind::Unknown, "platform.unknown"),
 ];
 
@@ -209,24 +203,23 @@ impl PlatformEvent {
 
     /// Returns `true` if the event reports a failure, in any notation.
     pub fn is_failure(&self) -> bool {
-        let is_failure_line = matches!(
-            self.kind,
-            EventKind::Timeout | EventKind::ExitError | EventKind::OutOfMemory | EventKind::Fault
-        );
-        is_failure_line || !self.succeeded()
+        self.is_failure_line() || !self.succeeded()
+    }
+
+    /// Returns `true` for a failure line of the older notation.
+    fn is_failure_line(&self) -> bool {
+        matches!(self.kind, EventKind::Timeout | EventKind::ExitError | EventKind::OutOfMemory)
     }
 
     /// Returns `true` if the function did not finish: it reached its timeout or its process ended.
     pub fn is_cut_off(&self) -> bool {
-        let killed =
-            [EventKind::Timeout, EventKind::ExitError, EventKind::OutOfMemory, EventKind::Fault];
         // Error types of Lambda itself; those of handlers begin otherwise.
         let is_of_lambda = |error_type: &str| {
             ["Runtime.", "Extension.", "Sandbox."]
                 .iter()
                 .any(|beginning| error_type.starts_with(beginning))
         };
-        killed.contains(&self.kind)
+        self.is_failure_line()
             || matches!(self.status.as_deref(), Some("timeout" | "failure"))
             || self.error_type.as_deref().is_some_and(is_of_lambda)
     }

@@ -78,7 +78,7 @@ fn log_events_become_records_points_and_spans() {
         };
         let (mut converter, mut text) = (chunk(ConverterState::default()), String::new());
         for (at, line) in (0..).zip(case.lines().skip(usize::from(words.is_some()))) {
-            let time_ms = TIME_MS + if is("later") { 5_000_000 + at * 100 } else { at };
+            let time_ms = TIME_MS + at;
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             match word {
                 "|" => {

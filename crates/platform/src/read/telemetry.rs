@@ -1,8 +1,7 @@
 //! Parses Telemetry API events, and the same events as JSON system lines in CloudWatch Logs, into the event model.
 //!
 //! Source: Lambda Developer Guide, "Lambda Telemetry API Event schema reference" (schemas 2022-07-01, 2022-12-13, 2025-01-29),
-//! "Log formats" (JSON system lines), "Lambda Web Functions system log schema" (`timestamp` instead of `time`), and the older
-//! Logs API.
+//! "Log formats" (JSON system lines), and "Lambda Web Functions system log schema" (`timestamp` instead of `time`).
 //!
 //! The only mandatory field is a type that is a string. Unknown types, fields and values are kept; a value of an unexpected form
 //! is omitted or kept as text.
@@ -19,7 +18,6 @@ use crate::event::{Figures, plausible};
 use crate::read::fields::{Elements, Fields, text_of};
 use crate::read::fields::{MAX_MS, of_millis};
 use crate::read::ids::{request_id_of, xray_root};
-use crate::read::text as text_lines;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct TelemetryEvent<'a> {
@@ -126,8 +124,7 @@ pub(crate) fn parse_line(message: &str) -> Option<PlatformEvent> {
     }
     let envelope = Fields::of(line)?;
     let kind = envelope.text("type").filter(|kind| kind.starts_with("platform."))?;
-    let record = envelope.get("record")?.get();
-    let has_record = record.starts_with('{') || record.starts_with('"');
+    let has_record = envelope.get("record")?.get().starts_with('{');
     let has_time = envelope.text("time").or_else(|| envelope.text("timestamp")).is_some();
     (has_record && has_time).then(|| platform(&kind, &envelope))
 }
@@ -141,13 +138,9 @@ fn platform(kind: &str, envelope: &Fields<'_>) -> PlatformEvent {
     let mut event = PlatformEvent::new(EventKind::of_type(kind));
     event.time_unix_nano = time_of(envelope);
     event.level = envelope.get("level").and_then(word);
-    let Some(record) = envelope.get("record") else { return event };
-    if let Some(text) = text_of(record) {
-        read_text(&text, &mut event);
-    } else if let Some(fields) = Fields::of(record.get()) {
-        for (key, value) in fields.0 {
-            read_field(&key, value, &mut event);
-        }
+    let fields = envelope.get("record").and_then(|record| Fields::of(record.get()));
+    for (key, value) in fields.into_iter().flat_map(|fields| fields.0) {
+        read_field(&key, value, &mut event);
     }
     match event.kind {
         EventKind::InitReport => event.figures.init_duration_ms = event.figures.duration_ms,
@@ -155,21 +148,6 @@ fn platform(kind: &str, envelope: &Fields<'_>) -> PlatformEvent {
         _ => {}
     }
     event
-}
-
-/// Reads a record that is a string, as in the older Logs API, often the text line of the same event.
-fn read_text(record: &str, event: &mut PlatformEvent) {
-    event.message = Some(truncated(record.trim_end(), PlatformEvent::MAX_VALUE_BYTES));
-    if let Some(line) = text_lines::parse(record) {
-        // Every termination is a `platform.fault`; only the text tells exhausted memory apart.
-        if event.kind == EventKind::Fault && line.kind == EventKind::OutOfMemory {
-            event.kind = EventKind::OutOfMemory;
-        }
-        event.request_id = line.request_id;
-        event.error_type = line.error_type;
-        event.status = line.status;
-        event.figures = line.figures;
-    }
 }
 
 fn read_field(key: &str, value: &RawValue, event: &mut PlatformEvent) {

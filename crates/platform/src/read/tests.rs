@@ -23,7 +23,7 @@ fn telemetry_event(kind: &str, record: &str) -> String {
         TelemetryRecord::Platform(event) => render::event(event),
         TelemetryRecord::Line { from, message, .. } => format!("{from:?}: {message}"),
     };
-    let is_line = kind.starts_with("platform.") && record.starts_with(['{', '"']);
+    let is_line = kind.starts_with("platform.") && record.starts_with('{');
     let line = parse_line(&format!("{json}\n")).map(|event| render::event(&event));
     assert_eq!(line, is_line.then(|| shown.clone()), "{json}");
     let time = rfc3339_millis(event.time_unix_nano.unwrap());

@@ -172,7 +172,7 @@ impl InvocationStatus {
         let Some(event) = failure else { return status };
         let fallback = match event.kind {
             EventKind::Timeout => "timeout",
-            EventKind::ExitError | EventKind::Fault => "Runtime.ExitError",
+            EventKind::ExitError => "Runtime.ExitError",
             _ => event.status.as_deref().unwrap_or("_OTHER"),
         };
         let error_type = event.counted_error_type().unwrap_or(fallback);

@@ -87,7 +87,7 @@ impl Aggregator {
             EventKind::Start => self.begin(event),
             EventKind::Report => self.report(event, measured),
             EventKind::Timeout => self.fail(Failure::Timeout, event, measured),
-            EventKind::ExitError | EventKind::OutOfMemory | EventKind::Fault => {
+            EventKind::ExitError | EventKind::OutOfMemory => {
                 let said = event.counted_error_type().unwrap_or("Runtime.ExitError");
                 self.fail(Failure::Error(bounded(Some(said))), event, measured);
             }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use opentelemetry_proto::tonic::trace::v1::Span;
 
-use crate::event::{EventKind, PhaseSpan, PlatformEvent, SpanStart};
+use crate::event::{EventKind, PlatformEvent};
 use crate::options::SpanOptions;
 use crate::read::ids::request_id_of;
 use crate::spans::invocation::{FunctionRoot, Invocation, Phase, ShutdownReason, XRaySegment};
@@ -52,7 +52,9 @@ impl Invocations {
 
     /// Adds an event that was written at this Unix time in nanoseconds.
     pub fn observe(&mut self, event: &PlatformEvent, time_unix_nano: u64) {
-        let phase = Phase { event: slim(event, time_unix_nano), time: time_unix_nano };
+        // No span uses the unknown fields.
+        let own = PlatformEvent { other: Vec::new(), ..event.clone() };
+        let phase = Phase { event: own, time: time_unix_nano };
         match event.kind {
             EventKind::Start => self.start(phase),
             // This init phase created the snapshot, perhaps days ago, and belongs to no invocation.
@@ -62,18 +64,13 @@ impl Invocations {
                 self.pending.clear();
                 self.before_invocation(phase);
             }
-            EventKind::InitStart
-            | EventKind::InitRuntimeDone
-            | EventKind::InitReport
-            | EventKind::RestoreRuntimeDone
-            | EventKind::RestoreReport => self.before_invocation(phase),
+            _ if phase.is_before() => self.before_invocation(phase),
             EventKind::RuntimeDone
             | EventKind::Report
             | EventKind::End
             | EventKind::Timeout
             | EventKind::ExitError
-            | EventKind::OutOfMemory
-            | EventKind::Fault => self.within_invocation(phase),
+            | EventKind::OutOfMemory => self.within_invocation(phase),
             _ => {}
         }
         self.join_segment(event);
@@ -301,23 +298,6 @@ impl Invocations {
             self.finished.extend(invocation_span::of_invocation(invocation, &self.options));
         }
     }
-}
-
-/// Returns the event without its unknown fields, which no span uses, and with its parts moved to the given time: in a replayed
-/// delivery, the records inside log events still have their old times.
-fn slim(event: &PlatformEvent, time: u64) -> PlatformEvent {
-    let own = event.time_unix_nano.unwrap_or(time);
-    let moved = |nanos: u64| {
-        nanos.saturating_add(time.saturating_sub(own)).saturating_sub(own.saturating_sub(time))
-    };
-    let spans = event.spans.iter().map(|span| PhaseSpan {
-        start: match span.start {
-            Some(SpanStart::At(nanos)) => Some(SpanStart::At(moved(nanos))),
-            other => other,
-        },
-        ..span.clone()
-    });
-    PlatformEvent { spans: spans.collect(), other: Vec::new(), ..event.clone() }
 }
 
 #[cfg(test)]
