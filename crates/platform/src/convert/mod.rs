@@ -13,8 +13,7 @@ use crate::attributes::{scope, string, text};
 use crate::event::{EventKind, PlatformEvent};
 use crate::identity::Identity;
 use crate::logs::records::{self, Records};
-use crate::logs::request_window::RequestWindow;
-use crate::logs::request_window::{Facts, ToldOf, missing};
+use crate::logs::request_window::{Facts, RequestWindow};
 use crate::logs::seen_spans::{SeenSpans, Traced};
 use crate::logs::{
     LogEventRef, Undecodable, line_record, platform_record, record_time, undecodable_record,
@@ -33,7 +32,7 @@ use crate::read::whole_line::is_lambdas_to_the_end;
 use crate::spans::invocation_span::resource_spans;
 use crate::spans::invocations::Invocations;
 use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, ScopeMetrics};
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
+use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use prost::Message as _;
 use std::cell::OnceCell;
 use wire::{Request, SpanIds};
@@ -83,38 +82,29 @@ pub struct Converter {
     aggregator: Aggregator,
     /// `true` if the caller makes the metrics of Lambda's events.
     is_counted_elsewhere: bool,
-    invocations: Option<Box<Invocations>>,
     emf: EmfPoints,
     seen: SeenSpans,
     platform_records: Records,
     line_records: Records,
     consumed: ConsumedLines,
-    told: ToldOf,
-    /// `true` if a line stated a fact that earlier records of its invocation lack.
-    is_told_late: bool,
 }
 
 impl Converter {
     /// Creates a converter for one stream. `observed_unix_nano` is the time of the delivery.
     pub fn new(identity: Identity, options: PlatformOptions, observed_unix_nano: u64) -> Self {
-        let mut state = ConverterState::default();
-        state.window.set_function(&identity);
         Self {
             identity,
             log_resource: OnceCell::new(),
             options,
             observed_unix_nano,
-            state,
+            state: ConverterState::default(),
             aggregator: Aggregator::new(options.shape, options.names),
             is_counted_elsewhere: false,
-            invocations: None,
             emf: EmfPoints::new(options.shape),
             seen: SeenSpans::default(),
             platform_records: Records::default(),
             line_records: Records::default(),
             consumed: ConsumedLines::default(),
-            told: ToldOf::new(),
-            is_told_late: false,
         }
     }
 
@@ -122,8 +112,6 @@ impl Converter {
     pub fn with_state(mut self, mut state: ConverterState) -> Self {
         self.aggregator.resume(std::mem::take(&mut state.open));
         self.seen.resume(state.traced.take());
-        self.told.extend(state.window.last_told());
-        state.window.set_function(&self.identity);
         self.state = state;
         self
     }
@@ -140,19 +128,17 @@ impl Converter {
     #[must_use]
     pub fn with_spans(mut self, mapping: SpanMapping, end: SpanEnd, xray_lambda: bool) -> Self {
         self.aggregator = self.aggregator.with_owner(Owner::Sole);
-        let earlier = self.state.spans.take();
-        self.invocations = Some(earlier.unwrap_or_else(|| {
+        self.state.spans.get_or_insert_with(|| {
             Box::new(Invocations::of_stream(SpanOptions {
                 mapping,
                 end,
                 names: self.options.names,
                 xray_lambda,
-                only_sampled: false,
-                concurrent: false,
                 function_name: self.identity.service_name.clone(),
                 function_version: self.identity.function_version.clone(),
+                ..SpanOptions::default()
             }))
-        }));
+        });
         self
     }
 
@@ -194,7 +180,7 @@ impl Converter {
         };
         self.observe(&mut platform);
         self.aggregator.add(&platform, event.time_unix_nano());
-        if let Some(invocations) = &mut self.invocations {
+        if let Some(invocations) = &mut self.state.spans {
             invocations.observe(&platform, event.time_unix_nano());
         }
         let says_nothing = matches!(
@@ -214,9 +200,9 @@ impl Converter {
         // Lambda names the tenant at a request's start and in its report; on any other line the function may have written it.
         let names_tenant = matches!(platform.kind, EventKind::Start | EventKind::Report);
         if let Some(request_id) = platform.request_id.as_ref().filter(|_| names_tenant) {
-            self.state.window.tell(request_id, Facts::new(tenant_id.as_deref(), None));
+            let facts = Facts::new(tenant_id.as_deref(), None);
+            self.state.window.tell(request_id, facts, platform.kind == EventKind::Report);
         }
-        self.take_news(platform.kind != EventKind::Start);
     }
 
     fn record_platform(&mut self, event: &LogEventRef<'_>, platform: &PlatformEvent) {
@@ -250,23 +236,15 @@ impl Converter {
         let emf = line.json.and_then(emf_line::parse);
         let has_metrics = emf.as_ref().is_some_and(|line| !line.metrics.is_empty());
         let (window, observed) = (&mut self.state.window, self.observed_unix_nano);
+        let stream = (&self.identity, window);
         self.line_records
-            .push(|record| line_record(event, &line, window, observed, has_metrics, record));
+            .push(|record| line_record(event, &line, stream, observed, has_metrics, record));
         if !self.is_counted_elsewhere && is_out_of_memory(event.message) {
             let request_id = line.request_id.as_deref().or(self.state.window.request_id());
             self.aggregator.add_out_of_memory(request_id, event.time_unix_nano());
         }
         if let Some(metrics) = emf {
             self.emf.add(metrics, record_time(event, line.time));
-        }
-        self.take_news(true);
-    }
-
-    /// Keeps the facts that the previous line stated about its invocation.
-    fn take_news(&mut self, is_late: bool) {
-        if let Some((request_id, told)) = self.state.window.take_news() {
-            self.told.entry(request_id).or_default().add(told.facts());
-            self.is_told_late |= is_late;
         }
     }
 
@@ -281,21 +259,20 @@ impl Converter {
     pub fn finish(mut self) -> ConvertedLines {
         let (metrics, open) = self.aggregator.finish_chunk();
         self.state.open = open;
-        self.state.window.forget_function();
-        if self.is_told_late {
+        let window = &mut self.state.window;
+        if window.is_told_late() {
             for records in [&mut self.line_records, &mut self.platform_records] {
-                records.add_fields(|record| missing(record, &self.told));
+                records.add_fields(|record| window.missing(record));
             }
         }
-        let spans = self.invocations.as_mut().map(|invocations| invocations.take_finished());
-        self.state.spans = self.invocations.take();
+        let spans = self.state.spans.as_mut().map(|invocations| invocations.take_finished());
         let mut spans = spans.unwrap_or_default();
         for span in &mut spans {
             self.seen.add_own(span);
-            if !self.told.is_empty() {
-                tell_of(span, &self.told);
-            }
+            let told = window.told(text(&span.attributes, names::FAAS_INVOCATION_ID));
+            span.attributes.extend(told.attributes().map(|(key, word)| string(key, word)));
         }
+        window.end_chunk();
         let spans =
             (!spans.is_empty()).then(|| resource_spans(self.identity.log_resource(), spans));
         let dropped_values = self.emf.dropped_values();
@@ -350,13 +327,6 @@ fn take_tenant_id(platform: &mut PlatformEvent) -> Option<String> {
     let mut other = platform.other.iter();
     let at = other.position(|(key, value)| is_tenant(key) && is_tenant_id(value))?;
     Some(platform.other.remove(at).1)
-}
-
-fn tell_of(span: &mut Span, told: &ToldOf) {
-    let id = text(&span.attributes, names::FAAS_INVOCATION_ID);
-    if let Some(told) = id.and_then(|id| told.get(id)) {
-        span.attributes.extend(told.facts().attributes().map(|(key, word)| string(key, word)));
-    }
 }
 
 impl Converter {

@@ -11,11 +11,10 @@ pub(crate) mod request_window;
 pub(crate) mod seen_spans;
 
 use crate::attributes::PlainValue;
-use crate::event::platform_attributes;
-use crate::event::{EventKind, PlatformEvent};
+use crate::event::{EventKind, PlatformEvent, platform_attributes};
+use crate::identity::Identity;
 use crate::logs::records::RecordWriter;
-use crate::logs::request_window::Facts;
-use crate::logs::request_window::RequestWindow;
+use crate::logs::request_window::{Facts, RequestWindow, is_execution_of};
 use crate::metrics::emf;
 use crate::names;
 use crate::read::crash::Exception;
@@ -49,7 +48,7 @@ impl LogEventRef<'_> {
 pub(crate) fn line_record(
     event: &LogEventRef<'_>,
     line: &FunctionLine<'_>,
-    window: &mut RequestWindow,
+    (identity, window): (&Identity, &mut RequestWindow),
     observed_unix_nano: u64,
     has_metrics: bool,
     record: &mut RecordWriter<'_, '_>,
@@ -63,20 +62,15 @@ pub(crate) fn line_record(
     let times = (record_time(event, line.time), observed_unix_nano);
     begin(event, times, severity, body, record);
     let id = line.request_id.as_deref().or(window.request_id());
-    if let Some(id) = id {
-        record.invocation(id);
-    }
-    // The line's own fields override facts from other lines.
-    let facts = Facts::new(line.tenant_id.as_deref(), line.durable_execution_arn.as_deref());
-    facts.write(record);
-    if window.has_told() {
-        facts.beside(window.told(id)).repeat(record);
-    }
-    let facts = window.believed(facts);
-    if facts != Facts::default()
+    let execution = line.durable_execution_arn.as_deref();
+    let facts = Facts::new(line.tenant_id.as_deref(), execution);
+    write_invocation(record, id, facts, window);
+    // An attacker who gets a JSON line into the log must not be able to assign the surrounding records to another function's
+    // execution, nor to a tenant, which only Lambda's own lines name.
+    if let Some(execution) = execution.filter(|arn| is_execution_of(identity, arn))
         && let Some(id) = id.map(str::to_owned)
     {
-        window.tell(&id, facts);
+        window.tell(&id, Facts::new(None, Some(execution)), true);
     }
     if let Some(root) = &line.xray_trace_id {
         record.attribute(names::AWS_XRAY_TRACE_ID, PlainValue::Text(root));
@@ -145,7 +139,7 @@ pub(crate) fn platform_record(
     let times = (event.time_unix_nano(), observed_unix_nano);
     begin(event, times, severity, event.message.trim_end(), record);
     record.event_name(platform.kind.as_str());
-    request_id(record, platform.request_id.as_deref(), window);
+    write_invocation(record, platform.request_id.as_deref(), Facts::default(), window);
     platform_attributes(platform, &mut |key, value| record.attribute(key, value));
 }
 
@@ -171,7 +165,7 @@ pub(crate) fn undecodable_record(
     let times = (event.time_unix_nano(), observed_unix_nano);
     begin(event, times, Severity::ERROR, &body, record);
     record.event_name("lambda_otlp.undecodable");
-    request_id(record, window.request_id(), window);
+    write_invocation(record, window.request_id(), Facts::default(), window);
     let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
     record.attribute(names::UNDECODABLE_REASON, PlainValue::Text(reason));
     record.attribute(names::UNDECODABLE_SIZE, PlainValue::Int(size));
@@ -194,12 +188,19 @@ fn begin(
     }
 }
 
-fn request_id(record: &mut RecordWriter<'_, '_>, request_id: Option<&str>, window: &RequestWindow) {
+/// Writes the request id and the facts of an invocation. A record's own facts override those from other lines.
+fn write_invocation(
+    record: &mut RecordWriter<'_, '_>,
+    request_id: Option<&str>,
+    own: Facts<'_>,
+    window: &RequestWindow,
+) {
     if let Some(id) = request_id {
         record.invocation(id);
     }
+    own.write(record);
     if window.has_told() {
-        window.told(request_id).repeat(record);
+        own.repeat_others(window.told(request_id), record);
     }
 }
 

@@ -17,11 +17,10 @@ use wire::view::{Item, ItemKind, text_attribute};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RequestWindow {
     running: Vec<String>,
-    told: Option<Box<(String, Told)>>,
-    /// Account and name of this stream's function; only its executions count.
-    function: Option<(String, String)>,
-    /// `true` if there are facts that the caller has not read.
-    has_news: bool,
+    /// The facts of the invocations in this chunk, in the order of [`KEYS`]. Most functions have none.
+    told: BTreeMap<String, [Option<String>; 2]>,
+    /// `true` if a line stated a fact that earlier records of its invocation lack.
+    is_told_late: bool,
 }
 
 impl RequestWindow {
@@ -30,57 +29,52 @@ impl RequestWindow {
         if let [only] = self.running.as_slice() { Some(only) } else { None }
     }
 
-    pub(crate) fn set_function(&mut self, identity: &Identity) {
-        let Identity { account, function_name, .. } = identity;
-        self.function = account.clone().zip(function_name.clone());
-    }
-
-    /// The state for the next chunk, which gets the owner again.
-    pub(crate) fn forget_function(&mut self) {
-        self.function = None;
-    }
-
-    /// Filters facts that may be copied to other records. An attacker who gets a JSON line into the log must not be able to
-    /// assign the surrounding records to another function's execution, nor to a tenant, which only Lambda's own lines name.
-    pub(crate) fn believed<'f>(&self, facts: Facts<'f>) -> Facts<'f> {
-        let is_ours = |arn: &&str| self.function.as_ref().is_some_and(|own| is_of(arn, own));
-        let Facts([_, durable_execution_arn]) = facts;
-        Facts::new(None, durable_execution_arn.filter(is_ours))
-    }
-
-    /// Returns `true` if there are any facts; most functions have none.
+    /// Returns `true` if there are any facts.
     #[inline]
     pub(crate) fn has_told(&self) -> bool {
-        self.told.is_some()
+        !self.told.is_empty()
+    }
+
+    pub(crate) fn is_told_late(&self) -> bool {
+        self.is_told_late
     }
 
     pub(crate) fn told(&self, request_id: Option<&str>) -> Facts<'_> {
-        match &self.told {
-            Some(told) if Some(told.0.as_str()) == request_id => told.1.facts(),
-            _ => Facts::default(),
-        }
+        let told = request_id.and_then(|id| self.told.get(id));
+        told.map(|told| Facts(told.each_ref().map(Option::as_deref))).unwrap_or_default()
     }
 
-    /// Notes the facts that a line states about its invocation, and forgets another invocation's facts: a stream handles one
-    /// after the other, and on managed instances with several at once, each line states its own.
-    pub(crate) fn tell(&mut self, request_id: &str, facts: Facts<'_>) {
+    /// Notes the facts that a line states about its invocation. If two lines contradict each other, the first counts. `is_late`
+    /// means that the invocation may have earlier records.
+    pub(crate) fn tell(&mut self, request_id: &str, facts: Facts<'_>, is_late: bool) {
         if facts == Facts::default() {
             return;
         }
-        let told = self.told.get_or_insert_default();
-        if told.0 != request_id {
-            **told = (request_id.to_owned(), Told::default());
+        let told = self.told.entry(request_id.to_owned()).or_default();
+        for (place, word) in told.iter_mut().zip(facts.0).filter(|(place, _)| place.is_none()) {
+            self.is_told_late |= is_late && word.is_some();
+            *place = word.map(str::to_owned);
         }
-        self.has_news |= told.1.add(facts);
     }
 
-    pub(crate) fn last_told(&self) -> Option<(String, Told)> {
-        self.told.as_deref().cloned()
+    /// The attributes missing in a record that was written before its invocation's facts were known.
+    pub(crate) fn missing(&self, record: &[u8]) -> Vec<u8> {
+        let record = Item::new(ItemKind::LogRecord, record);
+        let find = |key: &str| record.attributes().find_map(|pair| text_attribute(pair, key));
+        let mut missing = Vec::new();
+        for (key, word) in self.told(find(names::FAAS_INVOCATION_ID)).attributes() {
+            if find(key).is_none() {
+                Writer::new(&mut missing).text_attribute(log_record::ATTRIBUTES, key, word);
+            }
+        }
+        missing
     }
 
-    #[inline]
-    pub(crate) fn take_news(&mut self) -> Option<(String, Told)> {
-        std::mem::take(&mut self.has_news).then(|| self.last_told())?
+    /// Keeps what the next chunk needs: the running invocations with their facts.
+    pub(crate) fn end_chunk(&mut self) {
+        let kept = self.running.iter().filter_map(|id| self.told.remove_entry(id)).collect();
+        self.told = kept;
+        self.is_told_late = false;
     }
 
     pub(crate) fn observe(&mut self, event: &PlatformEvent) {
@@ -103,12 +97,13 @@ impl RequestWindow {
 }
 
 /// Returns `true` for the ARN of an execution of this function: `arn:{partition}:lambda:{region}:{account}:function:{name}:…`.
-fn is_of(arn: &str, (account, name): &(String, String)) -> bool {
+pub(crate) fn is_execution_of(identity: &Identity, arn: &str) -> bool {
     let parts: Vec<&str> = arn.splitn(8, ':').collect();
     matches!(
         parts.as_slice(),
-        ["arn", _, "lambda", _, of_account, "function", of_name, _]
-            if of_account == account && of_name == name
+        ["arn", _, "lambda", _, account, "function", name, _]
+            if identity.account.as_deref() == Some(account)
+                && identity.function_name.as_deref() == Some(name)
     )
 }
 
@@ -128,61 +123,20 @@ impl<'a> Facts<'a> {
         KEYS.into_iter().zip(self.0).filter_map(|(key, word)| Some((key, word?)))
     }
 
-    /// Returns the facts of `others` that are missing here.
-    pub(crate) fn beside(self, others: Self) -> Self {
-        let [tenant, execution] = self.0.map(|own| own.is_none());
-        let [other_tenant, other_execution] = others.0;
-        Self([other_tenant.filter(|_| tenant), other_execution.filter(|_| execution)])
-    }
-
     pub(crate) fn write(self, record: &mut RecordWriter<'_, '_>) {
         for (key, word) in self.attributes() {
             record.attribute(key, PlainValue::Text(word));
         }
     }
 
-    /// Writes the facts stated by another line, within the size limit.
-    pub(crate) fn repeat(self, record: &mut RecordWriter<'_, '_>) {
-        for (key, word) in self.attributes() {
-            if record.takes_room(key.len() + word.len()) {
+    /// Writes those facts of another line that are missing here, within the size limit.
+    pub(crate) fn repeat_others(self, others: Self, record: &mut RecordWriter<'_, '_>) {
+        for ((key, own), other) in KEYS.into_iter().zip(self.0).zip(others.0) {
+            if let Some(word) = other.filter(|_| own.is_none())
+                && record.takes_room(key.len() + word.len())
+            {
                 record.attribute(key, PlainValue::Text(word));
             }
         }
     }
-}
-
-/// The owned form. If two lines contradict each other, the first counts.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Told([Option<String>; 2]);
-
-impl Told {
-    pub(crate) fn facts(&self) -> Facts<'_> {
-        Facts(self.0.each_ref().map(Option::as_deref))
-    }
-
-    /// Adds missing facts. Returns `true` if there were any.
-    pub(crate) fn add(&mut self, facts: Facts<'_>) -> bool {
-        let mut is_news = false;
-        for (place, word) in self.0.iter_mut().zip(facts.0).filter(|(place, _)| place.is_none()) {
-            is_news |= word.is_some();
-            *place = word.map(str::to_owned);
-        }
-        is_news
-    }
-}
-
-pub(crate) type ToldOf = BTreeMap<String, Told>;
-
-/// The attributes missing in a record that was written before its invocation's facts were known.
-pub(crate) fn missing(record: &[u8], told: &ToldOf) -> Vec<u8> {
-    let record = Item::new(ItemKind::LogRecord, record);
-    let find = |key: &str| record.attributes().find_map(|pair| text_attribute(pair, key));
-    let told = find(names::FAAS_INVOCATION_ID).and_then(|id| told.get(id));
-    let mut missing = Vec::new();
-    for (key, word) in told.into_iter().flat_map(|told| told.facts().attributes()) {
-        if find(key).is_none() {
-            Writer::new(&mut missing).text_attribute(log_record::ATTRIBUTES, key, word);
-        }
-    }
-    missing
 }

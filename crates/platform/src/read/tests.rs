@@ -3,6 +3,7 @@
 use super::telemetry::{LineSource, TelemetryRecord, parse, parse_batch, parse_line};
 use super::{platform_event, text};
 use crate::event::PlatformEvent;
+use crate::identity::{Identity, LogSource};
 use crate::logs::request_window::RequestWindow;
 use crate::logs::{LogEventRef, line_record};
 use crate::names;
@@ -49,12 +50,14 @@ fn lines_and_events_of_lambda_are_read() {
 fn lines_of_functions_become_log_records() {
     let mut window = RequestWindow::default();
     window.observe(&text::parse(&format!("START RequestId: {ID} Version: 1")).unwrap());
+    let source = LogSource { account: "", region: None, log_group: "/", log_stream: "" };
+    let identity = Identity::of(&source);
     check_table(&expect_file!["../../fixtures/function-lines.txt"], |line| {
         let line = unescaped(line);
         let event = LogEventRef { id: "", time_ms: 1_790_000_000_123, message: &line };
         let read = function_line(&line, true);
         let mut record = render::written(|record| {
-            line_record(&event, &read, &mut window.clone(), 1, false, record);
+            line_record(&event, &read, (&identity, &mut window.clone()), 1, false, record);
         });
         let body = render::value(record.body.as_ref().unwrap());
         let body = if body == line.trim_end_matches(['\n', '\r']) { "=" } else { body.as_str() };
