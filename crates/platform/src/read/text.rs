@@ -180,8 +180,8 @@ fn is_platform_error_type(text: &str) -> bool {
 
 #[derive(Clone, Copy)]
 enum Slot {
-    Milliseconds(fn(&mut PlatformEvent) -> &mut Option<f64>),
-    Mebibytes(fn(&mut PlatformEvent) -> &mut Option<f64>),
+    /// A number and its unit.
+    Figure(&'static str, fn(&mut PlatformEvent) -> &mut Option<f64>),
     /// One word, or a bracketed list.
     Word(fn(&mut PlatformEvent) -> &mut Option<String>),
     Sampled,
@@ -191,15 +191,15 @@ enum Slot {
 
 /// All labels with their colons. No label is a prefix of another, so the order does not matter.
 const LABELS: &[(&str, Slot)] = &[
-    ("Duration", Slot::Milliseconds(|event| &mut event.figures.duration_ms)),
-    ("Billed Duration", Slot::Milliseconds(|event| &mut event.figures.billed_duration_ms)),
-    ("Memory Size", Slot::Mebibytes(|event| &mut event.figures.memory_size_mb)),
-    ("Max Memory Used", Slot::Mebibytes(|event| &mut event.figures.max_memory_used_mb)),
-    ("Init Duration", Slot::Milliseconds(|event| &mut event.figures.init_duration_ms)),
-    ("Restore Duration", Slot::Milliseconds(|event| &mut event.figures.restore_duration_ms)),
+    ("Duration", Slot::Figure("ms", |event| &mut event.figures.duration_ms)),
+    ("Billed Duration", Slot::Figure("ms", |event| &mut event.figures.billed_duration_ms)),
+    ("Memory Size", Slot::Figure("MB", |event| &mut event.figures.memory_size_mb)),
+    ("Max Memory Used", Slot::Figure("MB", |event| &mut event.figures.max_memory_used_mb)),
+    ("Init Duration", Slot::Figure("ms", |event| &mut event.figures.init_duration_ms)),
+    ("Restore Duration", Slot::Figure("ms", |event| &mut event.figures.restore_duration_ms)),
     (
         "Billed Restore Duration",
-        Slot::Milliseconds(|event| &mut event.figures.billed_restore_duration_ms),
+        Slot::Figure("ms", |event| &mut event.figures.billed_restore_duration_ms),
     ),
     ("Status", Slot::Word(|event| &mut event.status)),
     ("Error Type", Slot::Word(|event| &mut event.error_type)),
@@ -224,14 +224,17 @@ fn known_label(text: &str) -> Option<(Slot, &str)> {
     LABELS.iter().find_map(|(label, slot)| Some((*slot, after_label(text, label)?)))
 }
 
-/// Reads `Label: value` fields. Tabs and line ends always separate fields; a space does after a complete value of a known form.
+/// Reads `Label: value` fields. Tabs and line ends separate fields; a space does after the value of a known label.
 fn read_fields(text: &str, event: &mut PlatformEvent) {
     for part in text.split(['\t', '\n', '\r']) {
         let mut rest = part.trim();
         while !rest.is_empty() {
             rest = match known_label(rest) {
                 Some((slot, value)) => read_value(slot, value.trim_start(), event).trim_start(),
-                None => read_unknown(rest, event),
+                None => {
+                    keep_unknown(rest, event);
+                    ""
+                }
             };
         }
     }
@@ -240,22 +243,10 @@ fn read_fields(text: &str, event: &mut PlatformEvent) {
 /// Stores the value of a known label and returns the rest. The first of two values wins.
 fn read_value<'a>(slot: Slot, value: &'a str, event: &mut PlatformEvent) -> &'a str {
     match slot {
-        Slot::Milliseconds(field) => {
-            let (figure, rest) = figure(value, |unit| match unit {
-                "" | "ms" => Some(1.0),
-                "s" => Some(1000.0),
-                _ => None,
-            });
-            let field = field(event);
-            *field = field.or(figure);
-            rest
-        }
-        Slot::Mebibytes(field) => {
-            let (figure, rest) = figure(value, |unit| match unit {
-                "" | "MB" | "MiB" => Some(1.0),
-                "GB" | "GiB" => Some(1024.0),
-                _ => None,
-            });
+        Slot::Figure(unit, field) => {
+            let (number, rest) = word(value);
+            let (found, rest) = word(rest.trim_start());
+            let figure = decimal(number).and_then(plausible).filter(|_| found == unit);
             let field = field(event);
             *field = field.or(figure);
             rest
@@ -277,44 +268,9 @@ fn read_value<'a>(slot: Slot, value: &'a str, event: &mut PlatformEvent) -> &'a 
     }
 }
 
-/// The first word of a value, and the rest. The word is empty if the next label follows directly.
+/// The first word of a value, and the rest.
 fn word(text: &str) -> (&str, &str) {
-    if known_label(text).is_some() {
-        return ("", text);
-    }
     text.split_once(' ').unwrap_or((text, ""))
-}
-
-/// A number with or without a unit, and the rest. A following word that is not a unit belongs to the next label. A word that is
-/// not a number is skipped.
-fn figure(text: &str, scale: impl Fn(&str) -> Option<f64>) -> (Option<f64>, &str) {
-    let (first, rest) = word(text);
-    let digits = first.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
-    let Some((number, unit)) = first.split_at_checked(digits) else { return (None, rest) };
-    if !unit.is_empty() {
-        let figure = decimal(number).zip(scale(unit)).and_then(|(n, scale)| plausible(n * scale));
-        return (figure, rest);
-    }
-    let rest = rest.trim_start();
-    let (next, after) = rest.split_once(' ').unwrap_or((rest, ""));
-    let (scale, rest) = match scale(next) {
-        _ if next.is_empty() || known_label(rest).is_some() => (Some(1.0), rest),
-        Some(scale) => (Some(scale), after),
-        // For an unknown unit no figure is better than a wrong one.
-        None if is_foreign_unit(next) => (None, after),
-        None => (Some(1.0), rest),
-    };
-    (decimal(number).zip(scale).and_then(|(n, scale)| plausible(n * scale)), rest)
-}
-
-/// Returns `true` if a word after a number is a unit. The next label would begin with a capital followed by lower case.
-fn is_foreign_unit(word: &str) -> bool {
-    !word.ends_with(':') && word.len() <= 4 && !is_capitalised(word)
-}
-
-fn is_capitalised(word: &str) -> bool {
-    let mut letters = word.chars();
-    letters.next().is_some_and(char::is_uppercase) && letters.next().is_some_and(char::is_lowercase)
 }
 
 /// A plain decimal number: no sign, no exponent, no names such as `NaN`.
@@ -323,17 +279,11 @@ fn decimal(text: &str) -> Option<f64> {
     if plain { text.parse().ok() } else { None }
 }
 
-/// Keeps an unknown field and returns the text from the next known label on.
-fn read_unknown<'a>(text: &'a str, event: &mut PlatformEvent) -> &'a str {
-    let Some((label, value)) = text.split_once(':') else { return "" };
-    let end = value
-        .match_indices(' ')
-        .map(|(at, _)| at)
-        .find(|at| value.get(at + 1..).is_some_and(|next| known_label(next).is_some()))
-        .unwrap_or(value.len());
-    let (value, rest) = value.split_at_checked(end).unwrap_or((value, ""));
-    if event.other.len() < PlatformEvent::MAX_OTHER {
+/// Keeps an unknown field, whose value may have spaces.
+fn keep_unknown(text: &str, event: &mut PlatformEvent) {
+    if let Some((label, value)) = text.split_once(':')
+        && event.other.len() < PlatformEvent::MAX_OTHER
+    {
         event.other.push((label.trim().to_owned(), value.trim().to_owned()));
     }
-    rest.trim_start()
 }
