@@ -33,12 +33,7 @@ pub(crate) fn lower_case(id: &str) -> Cow<'_, str> {
 pub(crate) fn xray_root(text: &str) -> Option<String> {
     let root =
         text.split(';').find_map(|field| field.trim().strip_prefix("Root=")).unwrap_or(text).trim();
-    let hex = root.strip_prefix("1-")?;
-    let (epoch, unique) = hex.split_once('-')?;
-    let is_hex = |text: &str, length| {
-        text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-    };
-    (is_hex(epoch, 8) && is_hex(unique, 24)).then(|| root.to_owned())
+    wire::ids::xray_trace_id(root).map(|_| root.to_owned())
 }
 
 /// The ids of a log record's trace.

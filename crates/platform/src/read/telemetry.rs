@@ -235,18 +235,13 @@ fn read_figures(metrics: &RawValue, figures: &mut Figures) {
 /// Reads `{"spanId", "type": "X-Amzn-Trace-Id", "value": "Root=…;Parent=…;Sampled=…"}`.
 fn read_tracing(tracing: &RawValue, into: &mut Tracing) {
     let Some(tracing) = Fields::of(tracing.get()) else { return };
-    into.span_id = tracing.text("spanId").filter(|id| is_span_id(id)).map(Cow::into_owned);
+    into.span_id =
+        tracing.text("spanId").filter(|id| wire::ids::id::<8>(id).is_some()).map(Cow::into_owned);
     let Some(header) = tracing.text("value") else { return };
     let parsed = wire::ids::XRayHeader::parse(&header);
     into.trace_id = xray_root(&header);
     into.parent_id = parsed.parent_id.map(|id| wire::ids::to_hex(&id));
     into.sampled = parsed.sampled;
-}
-
-fn is_span_id(text: &str) -> bool {
-    text.len() == 16
-        && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-        && text.bytes().any(|byte| byte != b'0')
 }
 
 fn read_spans(spans: &RawValue, into: &mut Vec<PhaseSpan>) {
