@@ -10,6 +10,7 @@ use crate::attributes::string;
 use crate::metrics::instrument::Instrument;
 use crate::names;
 use crate::options::Shape;
+use foldhash::HashMap;
 
 /// The time of one event, or of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,24 +44,40 @@ pub(crate) type ErrorType = Option<&'static str>;
 /// All points of one batch. Linear search suffices for the few metrics.
 #[derive(Debug, Default)]
 pub(crate) struct Points {
-    sums: Vec<SumPoint>,
-    histograms: Vec<HistogramPoint>,
-    gauges: Vec<(&'static Instrument, Vec<NumberDataPoint>)>,
+    sums: Vec<Series<Total>>,
+    histograms: Vec<Series<Measurements>>,
+    gauges: Vec<Series<Vec<NumberDataPoint>>>,
 }
 
 #[derive(Debug)]
-struct SumPoint {
+struct Series<T> {
     instrument: &'static Instrument,
     error_type: ErrorType,
+    values: T,
+}
+
+#[derive(Debug)]
+struct Total {
     value: i64,
     span: Measured,
 }
 
-#[derive(Debug)]
-struct HistogramPoint {
+/// The values of a series, which is created on demand.
+#[expect(clippy::indexing_slicing, reason = "the position was found, or is the last")]
+fn values_of<'a, T>(
+    all: &'a mut Vec<Series<T>>,
     instrument: &'static Instrument,
     error_type: ErrorType,
-    values: Measurements,
+    new: impl FnOnce() -> T,
+) -> &'a mut T {
+    let is_it = |series: &Series<T>| {
+        std::ptr::eq(series.instrument, instrument) && series.error_type == error_type
+    };
+    let at = all.iter().position(is_it).unwrap_or_else(|| {
+        all.push(Series { instrument, error_type, values: new() });
+        all.len() - 1
+    });
+    &mut all[at].values
 }
 
 /// The measurements of a series, added up.
@@ -149,13 +166,10 @@ impl Points {
         value: i64,
         measured: Measured,
     ) {
-        let is_it = |point: &SumPoint| {
-            std::ptr::eq(point.instrument, instrument) && point.error_type == error_type
-        };
-        let new = || SumPoint { instrument, error_type, value: 0, span: measured };
-        let point = known_or_new(&mut self.sums, is_it, new);
-        point.value = point.value.saturating_add(value);
-        point.span.extend(measured);
+        let new = || Total { value: 0, span: measured };
+        let total = values_of(&mut self.sums, instrument, error_type, new);
+        total.value = total.value.saturating_add(value);
+        total.span.extend(measured);
     }
 
     /// Adds a finite value to a histogram with the buckets of this shape.
@@ -167,18 +181,13 @@ impl Points {
         measured: Measured,
         shape: Shape,
     ) {
-        let bounds = instrument.bounds(shape);
-        let is_it = |point: &HistogramPoint| {
-            std::ptr::eq(point.instrument, instrument) && point.error_type == error_type
-        };
-        let values = || Measurements::new(bounds, measured);
-        let new = || HistogramPoint { instrument, error_type, values: values() };
-        known_or_new(&mut self.histograms, is_it, new).values.record(value, measured);
+        let new = || Measurements::new(instrument.bounds(shape), measured);
+        values_of(&mut self.histograms, instrument, error_type, new).record(value, measured);
     }
 
     /// Sets a gauge, which keeps only the newest value.
     pub(crate) fn set(&mut self, instrument: &'static Instrument, value: f64, measured: Measured) {
-        let points = self.gauge(instrument);
+        let points = values_of(&mut self.gauges, instrument, None, Vec::new);
         match points.first_mut() {
             Some(point) if point.time_unix_nano > measured.time => {}
             Some(point) => *point = gauge_point(value, measured),
@@ -193,43 +202,84 @@ impl Points {
         value: f64,
         measured: Measured,
     ) {
-        self.gauge(instrument).push(gauge_point(value, measured));
-    }
-
-    /// The points of a gauge, created on demand.
-    fn gauge(&mut self, instrument: &'static Instrument) -> &mut Vec<NumberDataPoint> {
-        let is_it = |gauge: &(&Instrument, _)| std::ptr::eq(gauge.0, instrument);
-        &mut known_or_new(&mut self.gauges, is_it, || (instrument, Vec::new())).1
+        let points = values_of(&mut self.gauges, instrument, None, Vec::new);
+        points.push(gauge_point(value, measured));
     }
 
     pub(crate) fn into_metrics(self, shape: Shape) -> Vec<Metric> {
-        let mut metrics: Vec<Metric> = Vec::new();
-        for point in self.sums {
-            let data_point = point.data_point(shape);
-            let data =
-                metric_data(&mut metrics, point.instrument, || Data::Sum(sum_of(Vec::new())));
-            if let Some(Data::Sum(sum)) = data {
-                sum.data_points.push(data_point);
-            }
-        }
-        for point in self.histograms {
-            let instrument = point.instrument;
-            let data_point = point.values.data_point(attributes(point.error_type), shape);
-            let data = metric_data(&mut metrics, instrument, || {
-                Data::Histogram(Histogram {
-                    aggregation_temporality: AggregationTemporality::Delta as i32,
-                    data_points: Vec::new(),
-                })
+        let mut metrics = Metrics::default();
+        let mut add = |instrument: &Instrument, data| {
+            metrics.add(Metric {
+                name: instrument.name.to_owned(),
+                unit: instrument.unit.to_owned(),
+                description: instrument.description.to_owned(),
+                data: Some(data),
+                ..Metric::default()
             });
-            if let Some(Data::Histogram(histogram)) = data {
-                histogram.data_points.push(data_point);
+        };
+        for Series { instrument, error_type, values: Total { value, span } } in self.sums {
+            let value = number_data_point::Value::AsInt(value);
+            add(instrument, sum(value, span, attributes(error_type), shape, true));
+        }
+        for Series { instrument, error_type, values } in self.histograms {
+            add(instrument, histogram(values.data_point(attributes(error_type), shape)));
+        }
+        for Series { instrument, values: data_points, .. } in self.gauges {
+            add(instrument, Data::Gauge(Gauge { data_points }));
+        }
+        metrics.all
+    }
+}
+
+/// Metrics, to which series are added.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    pub(crate) all: Vec<Metric>,
+    /// The position of the last metric of a name and unit.
+    known: HashMap<(String, String), usize>,
+}
+
+impl Metrics {
+    /// Adds the points of a series. Series with the same name and unit become points of one metric, unless their kinds differ.
+    pub(crate) fn add(&mut self, metric: Metric) {
+        let key = (metric.name.clone(), metric.unit.clone());
+        let known = self.known.get(&key).and_then(|at| self.all.get_mut(*at));
+        match (known.and_then(|known| known.data.as_mut()), metric.data) {
+            (Some(Data::Sum(known)), Some(Data::Sum(sum))) => {
+                known.is_monotonic &= sum.is_monotonic;
+                known.data_points.extend(sum.data_points);
+            }
+            (Some(Data::Histogram(known)), Some(Data::Histogram(histogram))) => {
+                known.data_points.extend(histogram.data_points);
+            }
+            (_, data) => {
+                self.known.insert(key, self.all.len());
+                self.all.push(Metric { data, ..metric });
             }
         }
-        for (instrument, data_points) in self.gauges {
-            metric_data(&mut metrics, instrument, || Data::Gauge(Gauge { data_points }));
-        }
-        metrics
     }
+}
+
+pub(crate) fn sum(
+    value: number_data_point::Value,
+    span: Measured,
+    attributes: Vec<KeyValue>,
+    shape: Shape,
+    is_monotonic: bool,
+) -> Data {
+    let point = NumberDataPoint {
+        attributes,
+        start_time_unix_nano: span.start(shape),
+        time_unix_nano: span.time,
+        value: Some(value),
+        ..NumberDataPoint::default()
+    };
+    Data::Sum(Sum { is_monotonic, ..sum_of(vec![point]) })
+}
+
+pub(crate) fn histogram(point: HistogramDataPoint) -> Data {
+    let aggregation_temporality = AggregationTemporality::Delta as i32;
+    Data::Histogram(Histogram { aggregation_temporality, data_points: vec![point] })
 }
 
 /// A monotonic counter with delta temporality. The unit is in UCUM's notation.
@@ -256,49 +306,8 @@ fn sum_of(data_points: Vec<NumberDataPoint>) -> Sum {
     }
 }
 
-fn metric_data<'a>(
-    metrics: &'a mut Vec<Metric>,
-    instrument: &'static Instrument,
-    empty: impl FnOnce() -> Data,
-) -> Option<&'a mut Data> {
-    let new = || Metric {
-        name: instrument.name.to_owned(),
-        unit: instrument.unit.to_owned(),
-        description: instrument.description.to_owned(),
-        data: Some(empty()),
-        ..Metric::default()
-    };
-    known_or_new(metrics, |metric| metric.name == instrument.name, new).data.as_mut()
-}
-
-impl SumPoint {
-    fn data_point(&self, shape: Shape) -> NumberDataPoint {
-        NumberDataPoint {
-            attributes: attributes(self.error_type),
-            start_time_unix_nano: self.span.start(shape),
-            time_unix_nano: self.span.time,
-            value: Some(number_data_point::Value::AsInt(self.value)),
-            ..NumberDataPoint::default()
-        }
-    }
-}
-
 fn attributes(error_type: ErrorType) -> Vec<KeyValue> {
     error_type.map(|error_type| string(names::ERROR_TYPE, error_type)).into_iter().collect()
-}
-
-/// The element matching the predicate, appended if missing.
-#[expect(clippy::indexing_slicing, reason = "the position was found, or is the last")]
-fn known_or_new<P>(
-    elements: &mut Vec<P>,
-    is_it: impl FnMut(&P) -> bool,
-    new: impl FnOnce() -> P,
-) -> &mut P {
-    let at = elements.iter().position(is_it).unwrap_or_else(|| {
-        elements.push(new());
-        elements.len() - 1
-    });
-    &mut elements[at]
 }
 
 fn gauge_point(value: f64, measured: Measured) -> NumberDataPoint {

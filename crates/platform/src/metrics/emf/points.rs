@@ -1,18 +1,12 @@
 //! Adds up metrics in the embedded metric format to OTLP data points.
 
-use std::collections::BTreeMap;
-
-use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Histogram, Metric, NumberDataPoint, Sum, metric::Data,
-    number_data_point,
-};
-
-use crate::metrics::emf::line::Distribution;
-use crate::metrics::emf::line::{EmfLine, EmfMetric, SeriesKey, Unit, Values};
+use crate::metrics::emf::line::{Distribution, EmfLine, EmfMetric, SeriesKey, Unit, Values};
 use crate::metrics::instrument::duration_bounds;
-use crate::metrics::points::{Measured, Measurements};
+use crate::metrics::points::{Measured, Measurements, Metrics, histogram, sum};
 use crate::options::Shape;
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data, number_data_point};
+use std::collections::BTreeMap;
 
 /// Maximum number of bytes for the names and attributes of a chunk's series. Without a limit, a short line could take many times
 /// its length, because each metric repeats all dimensions.
@@ -48,6 +42,20 @@ impl Total {
             Self::Histogram => bounds(unit, shape),
             Self::Sum | Self::Unspread => &[],
         }
+    }
+
+    fn data(self, attributes: Vec<KeyValue>, measured: Measurements, shape: Shape) -> Data {
+        let has_negative = measured.min < 0.0;
+        if self == Self::Sum {
+            let value = number_data_point::Value::AsDouble(measured.sum);
+            return sum(value, measured.span, attributes, shape, !has_negative);
+        }
+        let mut point = measured.data_point(attributes, shape);
+        if has_negative && shape == Shape::Otlp {
+            // OTLP forbids a sum for negative values; without a sum OpenObserve stores a row without a value.
+            point.sum = None;
+        }
+        histogram(point)
     }
 }
 
@@ -130,32 +138,17 @@ impl EmfPoints {
 
     /// Returns all metrics. Series with the same name and unit become points of one metric.
     pub(crate) fn into_metrics(self) -> Vec<Metric> {
-        let shape = self.shape;
-        let mut metrics: Vec<Metric> = Vec::new();
-        let mut known: BTreeMap<(String, &'static str), usize> = BTreeMap::new();
+        let mut metrics = Metrics::default();
         for series in self.series {
-            let name = (series.key.name.clone(), series.key.unit.ucum);
-            let metric = known.get(&name).and_then(|at| metrics.get_mut(*at));
-            match (metric.and_then(|metric| metric.data.as_mut()), series.data(shape)) {
-                (Some(Data::Sum(known)), Data::Sum(sum)) => {
-                    known.is_monotonic &= sum.is_monotonic;
-                    known.data_points.extend(sum.data_points);
-                }
-                (Some(Data::Histogram(known)), Data::Histogram(histogram)) => {
-                    known.data_points.extend(histogram.data_points);
-                }
-                (_, data) => {
-                    known.insert(name.clone(), metrics.len());
-                    metrics.push(Metric {
-                        name: name.0,
-                        unit: name.1.to_owned(),
-                        data: Some(data),
-                        ..Metric::default()
-                    });
-                }
-            }
+            let Series { key: SeriesKey { name, unit, attributes }, total, measured } = series;
+            metrics.add(Metric {
+                name,
+                unit: unit.ucum.to_owned(),
+                data: Some(total.data(attributes, measured, self.shape)),
+                ..Metric::default()
+            });
         }
-        metrics
+        metrics.all
     }
 }
 
@@ -199,30 +192,5 @@ impl Series {
         if values.is_empty() {
             self.measured.fill(*max, *count);
         }
-    }
-
-    fn data(self, shape: Shape) -> Data {
-        let Self { key: SeriesKey { attributes, .. }, total, measured } = self;
-        let has_negative = measured.min < 0.0;
-        let aggregation_temporality = AggregationTemporality::Delta as i32;
-        if total == Total::Sum {
-            return Data::Sum(Sum {
-                aggregation_temporality,
-                is_monotonic: !has_negative,
-                data_points: vec![NumberDataPoint {
-                    attributes,
-                    start_time_unix_nano: measured.span.start(shape),
-                    time_unix_nano: measured.span.time,
-                    value: Some(number_data_point::Value::AsDouble(measured.sum)),
-                    ..NumberDataPoint::default()
-                }],
-            });
-        }
-        let mut point = measured.data_point(attributes, shape);
-        if has_negative && shape == Shape::Otlp {
-            // OTLP forbids a sum for negative values; without a sum OpenObserve stores a row without a value.
-            point.sum = None;
-        }
-        Data::Histogram(Histogram { aggregation_temporality, data_points: vec![point] })
     }
 }
