@@ -18,8 +18,7 @@ use crate::logs::seen_spans::{SeenSpans, Traced};
 use crate::logs::{
     LogEventRef, Undecodable, line_record, platform_record, record_time, undecodable_record,
 };
-use crate::metrics::aggregator::OpenInvocations;
-use crate::metrics::aggregator::{Aggregator, Owner};
+use crate::metrics::aggregator::{Aggregator, OpenInvocations, Owner};
 use crate::metrics::emf::line as emf_line;
 use crate::metrics::emf::points::EmfPoints;
 use crate::names;

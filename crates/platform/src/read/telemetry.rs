@@ -13,10 +13,10 @@ use memchr::memmem::Finder;
 use serde_json::value::RawValue;
 use wire::timestamp;
 
-use crate::event::{EventKind, PhaseSpan, PlatformEvent, SpanStart, Tracing, truncated};
-use crate::event::{Figures, plausible};
-use crate::read::fields::{Elements, Fields, text_of};
-use crate::read::fields::{MAX_MS, of_millis};
+use crate::event::{
+    EventKind, Figures, PhaseSpan, PlatformEvent, SpanStart, Tracing, plausible, truncated,
+};
+use crate::read::fields::{Elements, Fields, MAX_MS, of_millis, text_of};
 use crate::read::ids::{request_id_of, xray_root};
 
 #[derive(Clone, Debug, PartialEq)]

@@ -7,8 +7,7 @@
 //! unknown labels are harmless. A function can print anything, so a line counts as Lambda's only with the whole shape: keyword,
 //! label and a request id that is a UUID.
 
-use crate::event::plausible;
-use crate::event::{EventKind, PlatformEvent};
+use crate::event::{EventKind, PlatformEvent, plausible};
 use crate::read::ids::{UUID_BYTES, is_uuid};
 use crate::read::time::behind_utc_time;
 

@@ -10,13 +10,11 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 
 use crate::attributes::{boolean, double, scope, string};
-use crate::event::nanoseconds;
-use crate::event::{EventKind, PlatformEvent};
+use crate::event::{EventKind, PlatformEvent, nanoseconds};
 use crate::names::{self, lambda};
 use crate::options::{Names, SpanEnd, SpanMapping, SpanOptions};
 use crate::spans::ids::{INTERNAL_NAME, InvocationIds};
-use crate::spans::invocation::Invocation;
-use crate::spans::invocation::InvocationStatus;
+use crate::spans::invocation::{Invocation, InvocationStatus};
 use crate::spans::phases;
 
 pub fn resource_spans(resource: Resource, spans: Vec<Span>) -> ResourceSpans {

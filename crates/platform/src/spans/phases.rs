@@ -5,13 +5,12 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
 
 use crate::attributes::{attribute, double};
-use crate::event::nanoseconds;
-use crate::event::platform_attributes;
-use crate::event::{EventKind, PhaseSpan, PlatformEvent, SpanStart};
+use crate::event::{
+    EventKind, PhaseSpan, PlatformEvent, SpanStart, nanoseconds, platform_attributes,
+};
 use crate::names::lambda;
 use crate::spans::ids::{InvocationIds, derived_span_id};
-use crate::spans::invocation::InvocationStatus;
-use crate::spans::invocation::{Invocation, Phase};
+use crate::spans::invocation::{Invocation, InvocationStatus, Phase};
 
 /// The attributes of a phase, without those of the invocation's span.
 fn phase_attributes(event: &PlatformEvent) -> Vec<KeyValue> {

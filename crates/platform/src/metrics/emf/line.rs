@@ -2,8 +2,7 @@
 
 use crate::attributes::string;
 use crate::names;
-use crate::read::fields::{Elements, Fields, text_of};
-use crate::read::fields::{MAX_MS, of_millis};
+use crate::read::fields::{Elements, Fields, MAX_MS, of_millis, text_of};
 use memchr::memmem::Finder;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use serde_json::value::RawValue;
