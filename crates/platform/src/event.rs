@@ -224,6 +224,18 @@ impl PlatformEvent {
             || self.error_type.as_deref().is_some_and(is_of_lambda)
     }
 
+    /// Sets the duration of an init phase or restore, which one notation names after the phase and the other after the event.
+    pub(crate) fn share_duration(&mut self) {
+        let Figures { duration_ms, init_duration_ms, restore_duration_ms, .. } = &mut self.figures;
+        let own = match self.kind {
+            EventKind::InitReport => init_duration_ms,
+            EventKind::RestoreReport => restore_duration_ms,
+            _ => return,
+        };
+        *duration_ms = duration_ms.or(*own);
+        *own = own.or(*duration_ms);
+    }
+
     /// Duration of a part of the phase, in milliseconds.
     pub fn span_ms(&self, name: &str) -> Option<f64> {
         self.spans.iter().find(|span| span.name == name)?.duration_ms

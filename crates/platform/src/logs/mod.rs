@@ -207,30 +207,3 @@ fn write_invocation(
 fn without_line_end(message: &str) -> &str {
     message.trim_end_matches(['\n', '\r'])
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::read::telemetry;
-
-    const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
-    const OTHER: &str = "b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22";
-
-    #[test]
-    fn no_invocation_of_several_at_a_time_is_guessed() {
-        let mut window = RequestWindow::default();
-        let mut observe = |kind: &str, id: &str| {
-            let time = "2026-11-26T10:00:00Z";
-            let line = format!(
-                r#"{{"time":"{time}","type":"platform.{kind}","record":{{"requestId":"{id}"}}}}"#
-            );
-            window.observe(&telemetry::parse_line(&line).unwrap());
-            window.request_id().map(str::to_owned)
-        };
-        assert_eq!(observe("start", ID).as_deref(), Some(ID));
-        assert_eq!(observe("start", OTHER), None);
-        assert_eq!(observe("start", OTHER), None, "repeated");
-        assert_eq!(observe("report", ID).as_deref(), Some(OTHER));
-        assert_eq!(observe("report", OTHER), None);
-    }
-}

@@ -346,8 +346,8 @@ struct Found {
     trace: Best<TraceIds>,
     span: Best<[u8; 8]>,
     xray: Best<String>,
-    tenant: Option<usize>,
-    durable: Option<usize>,
+    tenant: Best<()>,
+    durable: Best<()>,
     error_type: Option<String>,
     error_message: Option<String>,
 }
@@ -363,7 +363,8 @@ fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> 
         // OTLP's span id has no meaning without a trace id, so it stays an attribute.
         span = Best::default();
     }
-    let tenant = found.tenant.filter(|_| found.is_of_runtime);
+    let tenant = found.tenant.position().filter(|_| found.is_of_runtime);
+    let durable = found.durable.position();
     let lifted = [
         level.position(),
         message.position(),
@@ -372,7 +373,7 @@ fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> 
         span.position(),
         xray.position(),
         tenant,
-        found.durable,
+        durable,
     ];
     let mut take = |at: Option<usize>| match &mut fields.get_mut(at?)?.value {
         Value::Text(text) => Some(std::mem::take(text)),
@@ -381,7 +382,7 @@ fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> 
     let message_at = message.position();
     let message =
         message.value().and_then(|copy| copy.map(Cow::Owned).or_else(|| take(message_at)));
-    let (tenant_id, durable_execution_arn) = (take(tenant), take(found.durable));
+    let (tenant_id, durable_execution_arn) = (take(tenant), take(durable));
     // A failed handler's report by a runtime. Lambda's library for Go writes no level.
     let exception = found.error_type.zip(found.error_message).map(|(kind, message)| Exception {
         kind,
@@ -498,12 +499,14 @@ impl Found {
             Role::DatadogSpanId => self.span.offer(rank, at, datadog_id(value.word())),
             Role::XRayTraceId => self.xray.offer(rank, at, text.and_then(xray_root)),
             Role::TenantId => {
-                let is_first = self.tenant.is_none() && text.is_some_and(is_tenant_id);
-                self.tenant = if is_first { at } else { self.tenant };
+                self.tenant.offer(rank, at, text.filter(|id| is_tenant_id(id)).map(|_| ()));
             }
             Role::DurableExecution => {
-                let is_first = self.durable.is_none() && text.is_some_and(is_durable_execution);
-                self.durable = if is_first { at } else { self.durable };
+                self.durable.offer(
+                    rank,
+                    at,
+                    text.filter(|arn| is_durable_execution(arn)).map(|_| ()),
+                );
             }
             Role::Level | Role::Nested => {}
         }

@@ -142,11 +142,7 @@ fn platform(kind: &str, envelope: &Fields<'_>) -> PlatformEvent {
     for (key, value) in fields.into_iter().flat_map(|fields| fields.0) {
         read_field(&key, value, &mut event);
     }
-    match event.kind {
-        EventKind::InitReport => event.figures.init_duration_ms = event.figures.duration_ms,
-        EventKind::RestoreReport => event.figures.restore_duration_ms = event.figures.duration_ms,
-        _ => {}
-    }
+    event.share_duration();
     event
 }
 

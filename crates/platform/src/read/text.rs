@@ -7,7 +7,7 @@
 //! unknown labels are harmless. A function can print anything, so a line counts as Lambda's only with the whole shape: keyword,
 //! label and a request id that is a UUID.
 
-use crate::event::{EventKind, PlatformEvent, plausible};
+use crate::event::{EventKind, Figures, PlatformEvent, plausible};
 use crate::read::ids::{UUID_BYTES, is_uuid};
 use crate::read::time::behind_utc_time;
 
@@ -31,22 +31,12 @@ pub(crate) fn parse(message: &str) -> Option<PlatformEvent> {
         "INIT_START" => labelled(EventKind::InitStart, rest, &["Runtime Version"]),
         "RESTORE_START" => labelled(EventKind::RestoreStart, rest, &["Runtime Version"]),
         "INIT_REPORT" => {
-            let mut event = labelled(
-                EventKind::InitReport,
-                rest,
-                &["Init Duration", "Phase", "Status", "Error Type"],
-            )?;
-            event.figures.duration_ms = event.figures.init_duration_ms;
-            Some(event)
+            let labels = ["Init Duration", "Phase", "Status", "Error Type"];
+            labelled(EventKind::InitReport, rest, &labels)
         }
         "RESTORE_REPORT" => {
-            let mut event = labelled(
-                EventKind::RestoreReport,
-                rest,
-                &["Restore Duration", "Status", "Error Type"],
-            )?;
-            event.figures.duration_ms = event.figures.restore_duration_ms;
-            Some(event)
+            let labels = ["Restore Duration", "Status", "Error Type"];
+            labelled(EventKind::RestoreReport, rest, &labels)
         }
         "EXTENSION" => subscriber(EventKind::Extension, rest),
         "TELEMETRY" | "LOGS" => subscriber(EventKind::TelemetrySubscription, rest),
@@ -118,6 +108,7 @@ fn labelled(kind: EventKind, rest: &str, first: &[&str]) -> Option<PlatformEvent
     begins.then(|| {
         let mut event = PlatformEvent::new(kind);
         read_fields(fields, &mut event);
+        event.share_duration();
         event
     })
 }
@@ -136,12 +127,11 @@ fn timed_out(message: &str) -> Option<PlatformEvent> {
     let text = rest.trim();
     let seconds = text.strip_prefix("Task timed out after ")?.strip_suffix(" seconds")?;
     let seconds = decimal(seconds)?;
-    is_time.then(|| {
-        let mut event = PlatformEvent::new(EventKind::Timeout);
-        event.request_id = Some(id.to_ascii_lowercase());
-        event.message = Some(text.to_owned());
-        event.figures.timeout_ms = plausible(seconds * 1000.0);
-        event
+    is_time.then(|| PlatformEvent {
+        request_id: Some(id.to_ascii_lowercase()),
+        message: Some(text.to_owned()),
+        figures: Figures { timeout_ms: plausible(seconds * 1000.0), ..Figures::default() },
+        ..PlatformEvent::new(EventKind::Timeout)
     })
 }
 
@@ -161,11 +151,12 @@ fn failure(rest: &str) -> Option<PlatformEvent> {
     let is_out_of_memory = error_type == Some("Runtime.OutOfMemory")
         || text.lines().next().is_some_and(|line| line.ends_with("signal: killed"));
     let kind = if is_out_of_memory { EventKind::OutOfMemory } else { EventKind::ExitError };
-    let mut event = PlatformEvent::new(kind);
-    event.request_id = Some(id.to_ascii_lowercase());
-    event.error_type = error_type.map(str::to_owned);
-    event.message = text.lines().next().map(|line| line.trim_end().to_owned());
-    Some(event)
+    Some(PlatformEvent {
+        request_id: Some(id.to_ascii_lowercase()),
+        error_type: error_type.map(str::to_owned),
+        message: text.lines().next().map(|line| line.trim_end().to_owned()),
+        ..PlatformEvent::new(kind)
+    })
 }
 
 /// Returns `true` for one word such as `Runtime.ExitError` or `Extension.Crash`: a category of the platform, a point, and a
