@@ -62,9 +62,9 @@ pub(crate) mod legacy {
 
 /// The keys of a JSON line beyond the limit on attributes, as one JSON string.
 pub(crate) const REST: &str = "lambda_otlp.rest";
-/// The reason why a claimed OTLP line was not decoded.
 /// The text before a JSON object in a line, if it has more than level, time and request id.
 pub(crate) const PREFIX: &str = "lambda_otlp.prefix";
+/// The reason why a claimed OTLP line was not decoded.
 pub(crate) const UNDECODABLE_REASON: &str = "lambda_otlp.undecodable.reason";
 pub(crate) const UNDECODABLE_SIZE: &str = "lambda_otlp.undecodable.size_bytes";
 /// SHA-256 of that line in hex, to find it in the dead-letter queue.

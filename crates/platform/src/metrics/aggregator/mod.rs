@@ -46,7 +46,7 @@ pub struct Aggregator {
     pub(crate) shape: Shape,
     names: Names,
     pub(crate) points: Points,
-    pub(crate) invocations: HashMap<String, OpenInvocation>,
+    invocations: OpenInvocations,
 }
 
 impl Aggregator {
@@ -149,15 +149,9 @@ impl Aggregator {
         };
         // A failure line or runtime message before this report has counted the exhausted memory, unless another report came
         // first: then it belonged to an earlier attempt.
-        let of_this_attempt = matches!(
-            state_before,
-            Some(
-                InvocationState::Running
-                    | InvocationState::Failed(_)
-                    | InvocationState::FailedCounted
-            )
-        );
-        let knows = of_this_attempt && before.is_some_and(|before| before.out_of_memory);
+        let was_reported =
+            matches!(state_before, Some(InvocationState::Reported | InvocationState::Counted));
+        let knows = !was_reported && before.is_some_and(|before| before.out_of_memory);
         self.note(event, state, knows, measured);
     }
 
@@ -239,7 +233,7 @@ impl Aggregator {
     }
 
     pub(crate) fn resume(&mut self, open: OpenInvocations) {
-        self.invocations = open.0;
+        self.invocations = open;
     }
 
     /// Returns the metrics with all invocations counted, and the state for the next chunk.
@@ -253,7 +247,7 @@ impl Aggregator {
                 InvocationState::Reported => InvocationState::Counted,
                 state => state,
             };
-            known.0.insert(request_id, invocation);
+            known.insert(request_id, invocation);
         }
         (self.take_metrics(), known)
     }
@@ -465,8 +459,7 @@ const KNOWN: &[&str] = &[
 ];
 
 /// The newest invocations of a stream by request id (empty if unknown), carried from one chunk to the next.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct OpenInvocations(pub(crate) HashMap<String, OpenInvocation>);
+pub(crate) type OpenInvocations = HashMap<String, OpenInvocation>;
 
 /// The state of an invocation, and the counts made for it.
 #[derive(Clone, Debug, PartialEq, Eq)]

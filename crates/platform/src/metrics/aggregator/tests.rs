@@ -154,8 +154,8 @@ fn the_newest_open_invocations_survive_between_batches() {
     "#]]
     .assert_eq(&render::points(&aggregator.take()));
     let (metrics, open) = aggregator.finish_chunk();
-    assert_eq!(open.0.len(), Aggregator::MAX_OPEN);
-    assert!(ids[1000 - Aggregator::MAX_OPEN..].iter().all(|id| open.0.contains_key(id)));
+    assert_eq!(open.len(), Aggregator::MAX_OPEN);
+    assert!(ids[1000 - Aggregator::MAX_OPEN..].iter().all(|id| open.contains_key(id)));
     expect![[r#"
         faas.timeouts [{timeout}] 256
     "#]]
