@@ -6,7 +6,7 @@ mod stack_traces;
 use crate::ledger::{Consumed, Ledger};
 use crate::source::{LogBatch, LogEvent, Origin};
 use envelope::EnvelopeResource;
-use platform::{Converter, SPANS_LOG_GROUP, Segments, SpanEnd, SpanLine, SpanMapping, Undecodable};
+use platform::{Converter, SPANS_LOG_GROUP, Segments, SpanLine, Undecodable};
 use stack_traces::Trace;
 use wire::{
     Joined, Limits, LineReading, Metrics, Rejoin, Request, Signal, Traces, UndecodableLine,
@@ -141,7 +141,7 @@ pub fn convert(
     let mut others = Converter::new(identity, options.platform, observed_unix_nano)
         .with_state(std::mem::take(&mut state.platform));
     if let Some(PlatformSpans { xray_lambda }) = options.platform_spans {
-        others = others.with_spans(SpanMapping::default(), SpanEnd::default(), xray_lambda);
+        others = others.with_spans(xray_lambda);
     }
     let held_before = state.held.len();
     let mut stream = StreamConversion {

@@ -22,7 +22,7 @@ use crate::metrics::aggregator::{Aggregator, OpenInvocations, Owner};
 use crate::metrics::emf::line as emf_line;
 use crate::metrics::emf::points::EmfPoints;
 use crate::names;
-use crate::options::{PlatformOptions, SpanEnd, SpanMapping, SpanOptions};
+use crate::options::{PlatformOptions, SpanOptions};
 use crate::read::line::{function_line, is_tenant_id, json_lines};
 use crate::read::platform_event;
 use crate::read::runtime_text::is_out_of_memory;
@@ -125,12 +125,10 @@ impl Converter {
     /// This also makes the metrics of figures that only JSON lines contain, such as the response's latency in the report of a
     /// managed instance.
     #[must_use]
-    pub fn with_spans(mut self, mapping: SpanMapping, end: SpanEnd, xray_lambda: bool) -> Self {
+    pub fn with_spans(mut self, xray_lambda: bool) -> Self {
         self.aggregator = self.aggregator.with_owner(Owner::Sole);
         self.state.spans.get_or_insert_with(|| {
             Box::new(Invocations::of_stream(SpanOptions {
-                mapping,
-                end,
                 names: self.options.names,
                 xray_lambda,
                 function_name: self.identity.service_name.clone(),

@@ -71,10 +71,7 @@ fn log_events_become_records_points_and_spans() {
             PlatformOptions { platform_logs_all: is("all"), ..PlatformOptions::default() };
         let chunk = |state: ConverterState| {
             let chunk = Converter::new(identity(), options, OBSERVED).with_state(state);
-            let mapping =
-                if is("child") { SpanMapping::ChildSpans } else { SpanMapping::SpanEvents };
-            let end = if is("report") { SpanEnd::Report } else { SpanEnd::RuntimeDone };
-            if is("spans") { chunk.with_spans(mapping, end, false) } else { chunk }
+            if is("spans") { chunk.with_spans(false) } else { chunk }
         };
         let (mut converter, mut text) = (chunk(ConverterState::default()), String::new());
         for (at, line) in (0..).zip(case.lines().skip(usize::from(words.is_some()))) {
@@ -221,9 +218,8 @@ fn each_invocation_yields_one_span_for_any_cut() {
         format!("REPORT RequestId: {ID}\tDuration: 102.25 ms\tInit Duration: 253.61 ms\t\n"),
         format!("2026-09-21T14:13:21.000Z {ID} Task timed out after 3.00 seconds\n\n"),
     ];
-    let spans = |state: ConverterState, lines: &[String], end: SpanEnd| {
-        let converter = converter().with_state(state);
-        let mut converter = converter.with_spans(SpanMapping::SpanEvents, end, false);
+    let spans = |state: ConverterState, lines: &[String]| {
+        let mut converter = converter().with_state(state).with_spans(false);
         for line in lines {
             converter.log_event(&event(line));
         }
@@ -232,11 +228,9 @@ fn each_invocation_yields_one_span_for_any_cut() {
     };
     for cut in 0..=lines.len() {
         let (first, second) = lines.split_at(cut);
-        for end in [SpanEnd::RuntimeDone, SpanEnd::Report] {
-            let (in_first, state) = spans(ConverterState::default(), first, end);
-            assert_eq!(in_first + spans(state, second, end).0, 1, "{cut}");
-            // In separate deliveries only the lines themselves are known.
-            assert_eq!(in_first + spans(ConverterState::default(), second, end).0, 1, "{cut}");
-        }
+        let (in_first, state) = spans(ConverterState::default(), first);
+        assert_eq!(in_first + spans(state, second).0, 1, "{cut}");
+        // In separate deliveries only the lines themselves are known.
+        assert_eq!(in_first + spans(ConverterState::default(), second).0, 1, "{cut}");
     }
 }
