@@ -59,14 +59,3 @@ fn deep_nesting_becomes_json_text() {
         format!("a={typed}")
     );
 }
-
-#[test]
-fn only_a_valid_arn_names_a_durable_execution() {
-    let arn = "arn:aws:lambda:eu-west-1:123456789012:function:orders:1/durable-execution/n/i";
-    assert!(is_durable_execution(arn));
-    let too_long = format!("{arn}{}", "x".repeat(500));
-    for other in ["orders/durable-execution/n/i", "arn:aws:lambda:::function:orders", &too_long] {
-        assert!(!is_durable_execution(other), "{other}");
-    }
-    assert!(!is_durable_execution(&arn.replace(":function:", ":layer:")));
-}
