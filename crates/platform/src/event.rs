@@ -8,27 +8,20 @@
 use crate::attributes::PlainValue;
 use crate::names::{self, lambda};
 
+/// The kind of an event: a type of the Telemetry API, such as `platform.initStart`, and its text line, such as `INIT_START`. There
+/// are no text lines of a runtime that is done, and of dropped lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum EventKind {
-    /// The init phase began (`INIT_START`).
     InitStart,
-    /// The runtime finished its part of the init phase (no text line).
     InitRuntimeDone,
     /// The init phase ended (`INIT_REPORT`): failures, SnapStart and provisioned concurrency.
     InitReport,
-    /// An invocation began (`START`).
     Start,
-    /// The runtime finished the invocation (no text line).
     RuntimeDone,
-    /// An invocation ended, with its figures (`REPORT`).
     Report,
-    /// An invocation ended (`END`).
     End,
-    /// A SnapStart environment began to be restored (`RESTORE_START`).
     RestoreStart,
-    /// The runtime finished its part of the restore (no text line).
     RestoreRuntimeDone,
-    /// A SnapStart environment was restored (`RESTORE_REPORT`).
     RestoreReport,
     /// The function reached its timeout (older lines: `Task timed out after 3.00 seconds`).
     Timeout,
@@ -136,7 +129,6 @@ pub struct PlatformEvent {
     /// `success`, `error`, `failure`, `timeout`, or a later addition of AWS. Reports without a status are in the older notation,
     /// which reports failures in separate lines.
     pub status: Option<String>,
-    /// Such as `Runtime.ExitError`.
     pub error_type: Option<String>,
     pub message: Option<String>,
     /// `on-demand`, `provisioned-concurrency`, `snap-start`, `lambda-managed-instances`, …
@@ -144,7 +136,6 @@ pub struct PlatformEvent {
     /// The type of the init phase: `init`, `invoke` (repeated inside an invocation), `snap-start`.
     pub phase: Option<String>,
     pub version: Option<String>,
-    /// Such as `python:3.13.v64`.
     pub runtime_version: Option<String>,
     pub runtime_version_arn: Option<String>,
     pub name: Option<String>,
@@ -166,12 +157,10 @@ pub struct PlatformEvent {
 impl PlatformEvent {
     /// Maximum number of unknown fields of an event; the log record's body has all of them.
     pub const MAX_OTHER: usize = 16;
-    /// Maximum number of parts of a phase.
     pub const MAX_SPANS: usize = 32;
     /// Maximum number of bytes of a word or an unknown field.
     pub const MAX_VALUE_BYTES: usize = 2048;
 
-    /// Creates an event of this kind without further data.
     pub fn new(kind: EventKind) -> Self {
         Self { kind, ..Self::default() }
     }
@@ -241,7 +230,6 @@ impl PlatformEvent {
         self.spans.iter().find(|span| span.name == name)?.duration_ms
     }
 
-    /// Returns `true` if the event reports exhausted memory.
     pub fn is_out_of_memory(&self) -> bool {
         self.kind == EventKind::OutOfMemory || self.error_type.as_deref() == Some(OUT_OF_MEMORY)
     }
@@ -336,28 +324,22 @@ pub(crate) fn platform_attributes(
 /// Bytes of a mebibyte, which Lambda prints as "MB".
 pub(crate) const MIB: f64 = 1_048_576.0;
 
-/// The figures of an event, in Lambda's own units. All are finite and not negative.
+/// The figures of an event: durations in milliseconds, memory in MiB, and bytes. All are finite and not negative. A report with the
+/// duration of an init phase or a restore marks a cold start.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
     /// Duration in milliseconds of the part that the event reports on, for example the invocation.
     pub duration_ms: Option<f64>,
     /// Billed duration in milliseconds; since August 2025 it includes the init phase.
     pub billed_duration_ms: Option<f64>,
-    /// Configured memory in MiB (Lambda prints "MB").
     pub memory_size_mb: Option<f64>,
-    /// Highest memory use over the environment's life in MiB (Lambda prints "MB").
     pub max_memory_used_mb: Option<f64>,
-    /// Duration of the init phase in milliseconds; on a report it marks a cold start.
     pub init_duration_ms: Option<f64>,
-    /// Duration of the SnapStart restore in milliseconds; on a report it marks a cold start.
     pub restore_duration_ms: Option<f64>,
     pub billed_restore_duration_ms: Option<f64>,
-    /// Bytes of the response (Telemetry API only).
     pub produced_bytes: Option<f64>,
-    /// Memory of the environment in MiB (`instanceMaxMemory`).
     pub instance_max_memory_mb: Option<f64>,
     pub dropped_records: Option<f64>,
-    /// Bytes of log records that Lambda dropped.
     pub dropped_bytes: Option<f64>,
     /// The timeout that was reached, in milliseconds (`Task timed out after …`).
     pub timeout_ms: Option<f64>,

@@ -41,7 +41,7 @@ impl Measured {
 /// The only attribute a data point may have: an error type from a fixed list.
 pub(crate) type ErrorType = Option<&'static str>;
 
-/// All points of one batch. Linear search suffices for the few metrics.
+/// The points of one batch. Linear search suffices for the few metrics.
 #[derive(Debug, Default)]
 pub(crate) struct Points {
     sums: Vec<Series<Total>>,

@@ -50,7 +50,6 @@ pub struct Aggregator {
 }
 
 impl Aggregator {
-    /// Creates an empty aggregator for the forwarder.
     pub fn new(shape: Shape, names: Names) -> Self {
         Self { shape, names, ..Self::default() }
     }

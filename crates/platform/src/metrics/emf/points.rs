@@ -81,7 +81,6 @@ const MAX_AGE: u64 = 14 * 24 * 3600 * 1_000_000_000;
 const MAX_AHEAD: u64 = 2 * 3600 * 1_000_000_000;
 
 impl EmfPoints {
-    /// Creates an empty collection of metrics in this shape.
     pub(crate) fn new(shape: Shape) -> Self {
         Self { shape, ..Self::default() }
     }
