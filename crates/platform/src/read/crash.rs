@@ -186,8 +186,11 @@ pub enum ReportState {
     Chained,
     /// After the line with the location of a Rust panic. The message follows.
     Panic,
-    /// In the message of a panic, whose further lines are indented or close a bracket, or in its backtrace.
+    /// The message of a panic. Its further lines are indented or close a bracket.
     PanicMessage,
+    Backtrace,
+    /// After the last line of a panic.
+    PanicEnd,
     /// In a panic of Go, whose functions are not indented.
     GoPanic,
     /// In an uncaught exception of PHP.
@@ -254,11 +257,9 @@ impl ReportState {
     fn after(self, line: &str) -> Option<Self> {
         let is_indented = line.starts_with([' ', '\t']);
         let is_own = match self {
-            Self::Panic if !is_other(line) && !is_rust_panic(line) => {
-                return Some(Self::PanicMessage);
+            Self::Panic | Self::PanicMessage | Self::Backtrace | Self::PanicEnd => {
+                return self.after_in_panic(line);
             }
-            Self::Panic => return None,
-            Self::PanicMessage => is_of_panic(line),
             Self::GoPanic => is_of_go(line),
             Self::Php => {
                 let begins = ["#", "Stack trace:", "Next "];
@@ -298,6 +299,23 @@ impl ReportState {
             Self::Text | Self::Frames | Self::Named if is_frame(line) => Some(Self::Frames),
             // Node prints the properties of an error below its frames.
             Self::Frames if line.starts_with("  ") && !is_blank || line == "}" => Some(self),
+            _ => None,
+        }
+    }
+
+    /// Only the first panic of a process explains how to get a backtrace, so the message may be the last line.
+    fn after_in_panic(self, line: &str) -> Option<Self> {
+        let is_indented = line.starts_with([' ', '\t']);
+        match self {
+            _ if is_other(line) || is_rust_panic(line) => None,
+            Self::Panic => Some(Self::PanicMessage),
+            Self::PanicMessage if line.starts_with("note: run with `RUST_BACKTRACE=") => {
+                Some(Self::PanicEnd)
+            }
+            Self::PanicMessage if line == "stack backtrace:" => Some(Self::Backtrace),
+            Self::PanicMessage if is_indented || line.starts_with(['}', ')', ']']) => Some(self),
+            Self::Backtrace if line.starts_with("note: ") => Some(Self::PanicEnd),
+            Self::Backtrace if is_indented => Some(self),
             _ => None,
         }
     }
@@ -359,11 +377,6 @@ fn is_numbered(line: &str) -> bool {
 /// `/src/main.go:12 +0x1d`
 fn is_go_file(line: &str) -> bool {
     line.starts_with('/') && line.contains(".go:")
-}
-
-/// A line of a Rust panic that is not indented. Only the first panic of a process explains how to get a backtrace.
-fn is_of_panic(line: &str) -> bool {
-    line == "stack backtrace:" || line.starts_with("note: ") || line.starts_with(['}', ')', ']'])
 }
 
 /// A line of Go's panic that is not indented: the signal, a goroutine, or a function, `main.handler({0x1, 0x2})`.
