@@ -46,7 +46,7 @@ impl SpanLine {
         if is_in_progress(&fields) {
             return Self::InProgress;
         }
-        let Some(end) = end_of(&fields, span.start_time_unix_nano) else { return Self::Other };
+        let Some(end) = take(&mut fields, "endTimeUnixNano", moment) else { return Self::Other };
         Self::Ended(Box::new(with_all_else(Span { end_time_unix_nano: end, ..span }, fields)))
     }
 }
@@ -66,17 +66,9 @@ fn is_in_progress(fields: &Map<String, Value>) -> bool {
     mark == Some(&Value::Bool(true)) || fields.get("endTimeUnixNano") == Some(&Value::Null)
 }
 
-fn end_of(fields: &Map<String, Value>, start: u64) -> Option<u64> {
-    let end = fields.get("endTimeUnixNano").and_then(moment);
-    let by_duration = || Some(start.saturating_add(moment(fields.get("durationNano")?)?));
-    end.or_else(by_duration)
-}
-
 fn with_all_else(mut span: Span, mut fields: Map<String, Value>) -> ResourceSpans {
-    // The span's end time already contains both.
-    for key in ["endTimeUnixNano", "durationNano"] {
-        take(&mut fields, key, moment);
-    }
+    // The times of start and end contain it.
+    fields.remove("durationNano");
     span.parent_span_id = take(&mut fields, "parentSpanId", span_id).unwrap_or_default();
     span.trace_state = take_text(&mut fields, "traceState").unwrap_or_default();
     span.flags = take_u32(&mut fields, "flags");
@@ -90,8 +82,7 @@ fn with_all_else(mut span: Span, mut fields: Map<String, Value>) -> ResourceSpan
     span.dropped_links_count = take_u32(&mut fields, "droppedLinksCount");
     span.status = take(&mut fields, "status", status);
     if let Some(xray) = take(&mut fields, "_aws", xray) {
-        let rest = add_xray(&mut span, xray);
-        fields.insert("_aws".to_owned(), rest.into());
+        add_xray(&mut span, xray);
     }
     let resource = take(&mut fields, "resource", |resource| {
         whole(resource, |fields| {
@@ -117,21 +108,8 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
-/// A name with or without OTLP's prefix, or OTLP's number.
-fn named<T: TryFrom<i32>>(
-    value: &Value,
-    prefix: &str,
-    of_name: fn(&str) -> Option<T>,
-) -> Option<T> {
-    if let Some(number) = value.as_u64() {
-        return i32::try_from(number).ok()?.try_into().ok();
-    }
-    let name = value.as_str()?;
-    of_name(name).or_else(|| of_name(&format!("{prefix}{name}")))
-}
-
 fn kind(value: &Value) -> Option<SpanKind> {
-    named(value, "SPAN_KIND_", SpanKind::from_str_name)
+    SpanKind::from_str_name(&format!("SPAN_KIND_{}", value.as_str()?))
 }
 
 /// Reads an object, unless it has more than `read` takes.
@@ -145,7 +123,7 @@ fn status(value: &Value) -> Option<Status> {
     whole(value, |fields| {
         let code = match fields.remove("code") {
             None | Some(Value::Null) => StatusCode::Unset,
-            Some(code) => named(&code, "STATUS_CODE_", StatusCode::from_str_name)?,
+            Some(code) => StatusCode::from_str_name(&format!("STATUS_CODE_{}", code.as_str()?))?,
         };
         let message = take_text(fields, "message").unwrap_or_default();
         Some(Status { code: code as i32, message })
@@ -211,9 +189,9 @@ fn xray(value: &Value) -> Option<Map<String, Value>> {
     fields.get("xray").filter(|_| only)?.as_object().cloned()
 }
 
-/// Adds the segment's fields, and returns those whose attribute names the span already uses. A subsegment's span has no name of
-/// its own, and only these fields contain its error.
-fn add_xray(span: &mut Span, xray: Map<String, Value>) -> Map<String, Value> {
+/// Adds the segment's fields, except those that the span's attributes have already. A subsegment's span has no name of its own,
+/// and only these fields contain its error.
+fn add_xray(span: &mut Span, mut xray: Map<String, Value>) {
     if span.name.is_empty()
         && let Some(name) = xray.get("name").and_then(Value::as_str)
     {
@@ -226,14 +204,10 @@ fn add_xray(span: &mut Span, xray: Map<String, Value>) -> Map<String, Value> {
     {
         cause.clone_into(&mut status.message);
     }
-    let attribute_of = |key: &str| format!("aws.xray.{key}");
-    let is_taken = |key: &str| {
-        let taken = attribute_of(key);
-        span.attributes.iter().any(|attribute: &KeyValue| attribute.key == taken)
-    };
-    let (taken, own): (Map<_, _>, Map<_, _>) = xray.into_iter().partition(|(key, _)| is_taken(key));
-    span.attributes.extend(attributes(own, |key| attribute_of(&key)));
-    taken
+    for own in span.attributes.iter().filter_map(|own| own.key.strip_prefix("aws.xray.")) {
+        xray.remove(own);
+    }
+    span.attributes.extend(attributes(xray, |key| format!("aws.xray.{key}")));
 }
 
 /// Maximum length of a chain of parents. X-Ray nests subsegments a few levels deep; the bound also ends circles.
@@ -343,8 +317,8 @@ pub(crate) fn attributes(all: Map<String, Value>, key: impl Fn(String) -> String
 }
 
 /// A number of nanoseconds. Lines contain exact numbers beyond 2^53, so they are never read as floats.
-pub(crate) fn moment(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+fn moment(value: &Value) -> Option<u64> {
+    value.as_u64()
 }
 
 /// A trace id in W3C's or X-Ray's notation.
