@@ -169,7 +169,7 @@ fn add(span: &mut Span, mut fields: Map<String, Value>) {
         };
         all.extend(std::mem::take(metadata).into_iter().map(text));
     });
-    texts(&mut fields, all, &[("user", "enduser.id")]);
+    renamed(&mut fields, all, &[("user", "enduser.id")]);
     is_error |= fields.contains_key("cause");
     let mut message = String::new();
     within(&mut fields, "cause", |cause| {
@@ -207,13 +207,8 @@ fn within(fields: &mut Map<String, Value>, key: &str, read: impl FnOnce(&mut Map
     }
 }
 
-fn texts(fields: &mut Map<String, Value>, all: &mut Vec<KeyValue>, names: &[(&str, &str)]) {
-    for (key, name) in names {
-        all.extend(take_text(fields, key).map(|text| string(name, text)));
-    }
-}
-
-fn others(fields: &mut Map<String, Value>, all: &mut Vec<KeyValue>, names: &[(&str, &str)]) {
+/// Moves these fields to attributes.
+fn renamed(fields: &mut Map<String, Value>, all: &mut Vec<KeyValue>, names: &[(&str, &str)]) {
     for (key, name) in names {
         let taken = fields.remove(*key).map(|value| Map::from_iter([((*key).to_owned(), value)]));
         all.extend(attributes(taken.unwrap_or_default(), |_| (*name).to_owned()));
@@ -228,9 +223,9 @@ fn add_http(http: &mut Map<String, Value>, all: &mut Vec<KeyValue>) -> bool {
             ("client_ip", "http.client_ip"),
             ("user_agent", "http.user_agent"),
             ("url", "http.url"),
+            ("x_forwarded_for", "aws.xray.x_forwarded_for"),
         ];
-        texts(request, all, &names);
-        others(request, all, &[("x_forwarded_for", "aws.xray.x_forwarded_for")]);
+        renamed(request, all, &names);
     });
     let mut is_error = false;
     within(http, "response", |response| {
@@ -238,7 +233,7 @@ fn add_http(http: &mut Map<String, Value>, all: &mut Vec<KeyValue>) -> bool {
         is_error = status.is_some_and(|status| status >= LEAST_HTTP_ERROR);
         let names =
             [("status", "http.status_code"), ("content_length", "http.response_content_length")];
-        others(response, all, &names);
+        renamed(response, all, &names);
     });
     is_error
 }
@@ -262,7 +257,7 @@ fn add_sql(sql: &mut Map<String, Value>, all: &mut Vec<KeyValue>) {
         ("sanitized_query", "db.statement"),
         ("user", "db.user"),
     ];
-    texts(sql, all, &names);
+    renamed(sql, all, &names);
 }
 
 /// The names of the annotations, by which they are told from other attributes.
@@ -279,7 +274,7 @@ fn event_of(exception: &mut Map<String, Value>, time_unix_nano: u64) -> Event {
     let stack = stack_of(exception);
     let mut all = Vec::new();
     let names = [("message", "exception.message"), ("type", "exception.type")];
-    texts(exception, &mut all, &names);
+    renamed(exception, &mut all, &names);
     all.extend(stack.map(|stack| string("exception.stacktrace", stack)));
     all.extend(attributes(std::mem::take(exception), |key| format!("aws.xray.exception.{key}")));
     Event { time_unix_nano, name: "exception".to_owned(), attributes: all, ..Event::default() }
