@@ -143,22 +143,15 @@ impl Sweep<'_> {
         let mut selected = self.selection.by_name(&group.name);
         // A log group never changes its class.
         let has_filters = group.class.as_deref().is_none_or(|class| class == "STANDARD");
-        if selected == Err(Unselected::Own) {
-            return Ok((selected, Vec::new()));
-        }
-        if !has_filters {
-            let is_asked_for = self.task == Task::Subscribe;
-            let selected = if is_asked_for { selected } else { Err(Unselected::Removed) };
-            return Ok((selected, Vec::new()));
-        }
-        if selected.is_ok() && self.selection.asks_for_tags() {
+        if has_filters && selected.is_ok() && self.selection.asks_for_tags() {
             selected = self.selection.by_tags(&self.logs.tags(group, deadline).await?);
         }
-        if self.task == Task::Unsubscribe {
-            if selected.is_err() {
-                return Ok((selected, Vec::new()));
-            }
+        let is_ignored = self.task == Task::Unsubscribe && selected.is_err();
+        if !is_ignored && self.task == Task::Unsubscribe {
             selected = Err(Unselected::Removed);
+        }
+        if !has_filters || is_ignored || selected == Err(Unselected::Own) {
+            return Ok((selected, Vec::new()));
         }
         let filters = self.logs.subscription_filters(&group.name, deadline).await?;
         Ok((selected, filters))
