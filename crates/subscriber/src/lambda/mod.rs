@@ -127,7 +127,7 @@ impl Service {
             let request = request.kind.as_str();
             tracing::error!(request, %problem, "CloudFormation's request was not carried out");
         }
-        let response = response(request, &outcome);
+        let response = response(request, outcome);
         send(&self.answers, request, &response, end).await?;
         Ok(response)
     }
@@ -136,7 +136,7 @@ impl Service {
         &self,
         request: &ResourceRequest,
         deadline: Instant,
-    ) -> Result<Value, Failed> {
+    ) -> Result<Report, Failed> {
         let parts = self.parts()?;
         let report = match request.kind {
             RequestKind::Delete => parts.remove(request, deadline).await,
@@ -144,7 +144,7 @@ impl Service {
         };
         match report.failure().filter(|_| report.is_failure()) {
             Some(failure) => Err(Failed::LogGroups(failure.to_owned())),
-            None => Ok(report.sums()),
+            None => Ok(report),
         }
     }
 }
@@ -187,10 +187,11 @@ impl Parts {
     async fn remove(&self, request: &ResourceRequest, deadline: Instant) -> Report {
         let reach = [self.config.selection.include(), &request.reach].concat();
         let selection = Selection::new(reach, Vec::new(), Vec::new(), []);
-        let Config { wish, .. } = &self.config;
-        let (logs, selection) = (&self.logs, &selection);
-        let sweep =
-            Sweep { logs, selection, wish, task: Task::Unsubscribe, reach: &[], dry_run: false };
+        let sweep = Sweep {
+            selection: &selection,
+            task: Task::Unsubscribe,
+            ..self.sweep(&self.config.wish, &[])
+        };
         let (report, _) = sweep.run(deadline).await;
         report.log(request.kind.as_str());
         if report.not_reached() > 0 || report.failed() > 0 {
@@ -253,21 +254,28 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The answer to a request: success with totals, or the reason of a failure.
-fn response(request: &ResourceRequest, outcome: &Result<Value, Failed>) -> Value {
-    let (status, reason, sums) = match outcome {
+fn response(request: &ResourceRequest, outcome: Result<Report, Failed>) -> Value {
+    let is_delete = request.kind == RequestKind::Delete;
+    let (is_success, reason) = match &outcome {
         // Their filters would outlive the stack, and a later stack takes them for filters of others.
-        Ok(sums) if request.kind == RequestKind::Delete && not_reached(sums) > 0 => {
-            ("FAILED", of_not_reached(request, not_reached(sums)), cut_texts(sums))
+        Ok(report) if is_delete && report.not_reached() > 0 => {
+            (false, of_not_reached(request, report.not_reached()))
         }
-        Ok(sums) => ("SUCCESS", "see the subscriber's log".to_owned(), cut_texts(sums)),
+        Ok(_) => (true, "see the subscriber's log".to_owned()),
         // A failed removal must not block the deletion of a stack.
-        Err(problem) if request.kind == RequestKind::Delete => {
-            ("SUCCESS", cut(&problem.to_string()), json!({}))
-        }
-        Err(problem) => ("FAILED", cut(&problem.to_string()), json!({})),
+        Err(problem) => (is_delete, cut(&problem.to_string())),
     };
+    let sums = outcome.map_or_else(
+        |_| json!({}),
+        |report| {
+            let mut sums = report.sums();
+            // The log has the whole text.
+            sums["notable"] = cut(&report.notable()).into();
+            sums
+        },
+    );
     json!({
-        "Status": status,
+        "Status": if is_success { "SUCCESS" } else { "FAILED" },
         "Reason": reason,
         "PhysicalResourceId": request.physical_resource_id,
         "StackId": request.stack_id,
@@ -277,26 +285,13 @@ fn response(request: &ResourceRequest, outcome: &Result<Value, Failed>) -> Value
     })
 }
 
-fn not_reached(sums: &Value) -> u64 {
-    sums.get("not_reached").and_then(Value::as_u64).unwrap_or_default()
-}
-
 /// The reason of an incomplete removal. CloudFormation retains resources only of a stack whose deletion failed.
-fn of_not_reached(request: &ResourceRequest, count: u64) -> String {
+fn of_not_reached(request: &ResourceRequest, count: usize) -> String {
     let (stack, resource) = (&request.stack_id, &request.logical_resource_id);
     format!(
         "{count} log groups were not reached in time and may keep a subscription filter: delete the stack again; if that fails \
          too, run `lambda-otlp unsubscribe --stack {stack} --yes`, then delete the stack with `--retain-resources {resource}`"
     )
-}
-
-/// The log has the whole text.
-fn cut_texts(sums: &Value) -> Value {
-    let sums = sums.as_object().into_iter().flatten();
-    let cut = sums.map(|(name, sum)| {
-        (name.clone(), sum.as_str().map_or_else(|| sum.clone(), |text| cut(text).into()))
-    });
-    Value::Object(cut.collect())
 }
 
 fn cut(text: &str) -> String {

@@ -2,6 +2,8 @@
 //! CloudFormation, which waits an hour for a missing one.
 
 use super::*;
+use crate::decision::{Action, Reason};
+use crate::report::{Entry, Fate};
 use aws::{AwsHttpRequest, AwsResponse, NoResponse, RequestSender, Sent};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -315,7 +317,7 @@ async fn a_deletion_fails_until_every_log_group_is_reached() {
         let event = Event::read(&of_kind("Delete"));
         let Ok(Event::Resource(request)) = event else { panic!("{event:?}") };
         let outcome = service(&fake).resource(&request, Instant::now() + TIMEOUT).await;
-        response(&request, &outcome)
+        response(&request, outcome)
     };
     let answer = delete().await;
     let left = fake.count(|group| group.filters.contains_key(OURS));
@@ -355,11 +357,19 @@ fn long_texts_are_truncated_to_fit_the_response() {
     }));
     let Ok(Event::Resource(request)) = event else { panic!("{event:?}") };
     let long = "\"é ".repeat(2_000);
-    let answer = response(&request, &Ok(json!({ "put": 3, "notable": long })));
+    let entry = Entry {
+        group: long.clone(),
+        action: Action::Leave,
+        reason: Some(Reason::Full(String::new())),
+        fate: Fate::Done,
+        subscribed: None,
+    };
+    let report = Report { entries: vec![entry], ..Report::default() };
+    let answer = response(&request, Ok(report));
     assert!(answer.to_string().len() <= 4096, "{answer}");
-    assert_eq!(answer["Data"]["put"], 3);
+    assert_eq!(answer["Data"]["left"], 1);
     assert!(answer["Data"]["notable"].as_str().unwrap().ends_with('…'));
-    let answer = response(&request, &Err(Failed::LogGroups(long)));
+    let answer = response(&request, Err(Failed::LogGroups(long)));
     assert_eq!(answer["Status"], "FAILED");
     assert!(answer.to_string().len() <= 4096, "{answer}");
 }
