@@ -55,12 +55,8 @@ impl RequestKind {
 
 /// A custom resource's request without a possible answer.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
-    #[error("a custom resource's request of the unknown type {0:?}")]
-    RequestType(String),
-    #[error("a custom resource's request without a ResponseURL")]
-    ResponseUrl,
-}
+#[error("a custom resource's request {0}")]
+pub struct Unreadable(String);
 
 impl Event {
     /// Fails for a CloudFormation event without a URL for the answer.
@@ -72,17 +68,11 @@ impl Event {
             |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         Ok(match text("/detail-type") {
             "AWS API Call via CloudTrail" => of_cloud_trail(&text),
-            "Scheduled Event" | "" if is_run(event) => Self::Run,
-            "" => Self::Other("an event of an unknown kind".to_owned()),
+            "Scheduled Event" => Self::Run,
+            "" if event.as_object().is_some_and(serde_json::Map::is_empty) => Self::Run,
             other => Self::Other(format!("an event of the kind {other:?}")),
         })
     }
-}
-
-/// An event of the schedule, or `{}`.
-fn is_run(event: &Value) -> bool {
-    let is_empty = event.as_object().is_some_and(serde_json::Map::is_empty);
-    is_empty || event.get("detail-type").is_some()
 }
 
 /// CloudTrail User Guide, "CloudTrail record contents"; a failed call has an `errorCode`.
@@ -103,9 +93,10 @@ impl ResourceRequest {
             "Create" => RequestKind::Create,
             "Update" => RequestKind::Update,
             "Delete" => RequestKind::Delete,
-            other => return Err(Unreadable::RequestType(other.to_owned())),
+            other => return Err(Unreadable(format!("of the unknown type {other:?}"))),
         };
-        let response_url = Url::parse(&text("ResponseURL")).map_err(|_| Unreadable::ResponseUrl)?;
+        let response_url = Url::parse(&text("ResponseURL"))
+            .map_err(|error| Unreadable(format!("without a valid ResponseURL: {error}")))?;
         let of = |properties: &str, name: &str| {
             event.get(properties).and_then(|all| all.get(name)).and_then(Value::as_str)
         };
@@ -213,8 +204,8 @@ mod tests {
         let other = |text: &str| Event::Other(text.to_owned());
         check(json!({}), Event::Run);
         check(json!({ "detail-type": "Scheduled Event", "source": "aws.events" }), Event::Run);
-        check(json!({ "x": 1 }), other("an event of an unknown kind"));
-        check(json!([1]), other("an event of an unknown kind"));
+        check(json!({ "x": 1 }), other("an event of the kind \"\""));
+        check(json!([1]), other("an event of the kind \"\""));
         check(json!({ "detail-type": "x" }), other("an event of the kind \"x\""));
         let call = |name: &str, error: Value| {
             json!({
