@@ -110,16 +110,9 @@ impl Tracing {
 pub struct PhaseSpan {
     /// `responseLatency`, `responseDuration`, `runtimeOverhead`, `extensionOverhead`, or a later addition of AWS.
     pub name: String,
-    pub start: Option<SpanStart>,
-    pub duration_ms: Option<f64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum SpanStart {
     /// Unix time in nanoseconds.
-    At(u64),
-    /// Milliseconds after the start of the phase.
-    After(f64),
+    pub start: Option<u64>,
+    pub duration_ms: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -27,7 +27,7 @@ mod xray;
 pub use attributes::string as string_attribute;
 pub use aws_spans::{SPANS_LOG_GROUP, Segments, SpanLine};
 pub use convert::{ConsumedLines, ConvertedLines, Converter, ConverterState};
-pub use event::{EventKind, Figures, PhaseSpan, PlatformEvent, SpanStart, Tracing};
+pub use event::{EventKind, Figures, PhaseSpan, PlatformEvent, Tracing};
 pub use identity::{Identity, LogSource};
 pub use logs::{LogEventRef, Undecodable};
 pub use metrics::aggregator::{Aggregator, Owner};

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data, number_data_
 use opentelemetry_proto::tonic::trace::v1::Span;
 
 use crate::attributes::{attribute, scope};
-use crate::event::{PlatformEvent, SpanStart, platform_attributes};
+use crate::event::{PlatformEvent, platform_attributes};
 use crate::logs::records::{self, RecordWriter, Records};
 use crate::logs::seen_spans::SeenSpans;
 use crate::names;
@@ -145,11 +145,8 @@ pub(crate) fn event(event: &PlatformEvent) -> String {
     ];
     text.extend(words.into_iter().filter_map(|(key, word)| Some(format!("{key}{}", word?))));
     text.extend(event.spans.iter().map(|span| {
-        let start = match span.start {
-            None => String::from("?"),
-            Some(SpanStart::At(nanos)) => wire::timestamp::rfc3339_millis(nanos).split_off(11),
-            Some(SpanStart::After(ms)) => format!("+{ms}"),
-        };
+        let time = |nanos| wire::timestamp::rfc3339_millis(nanos).split_off(11);
+        let start = span.start.map_or(String::from("?"), time);
         let duration = span.duration_ms.map_or(String::from("?"), |ms| ms.to_string());
         format!("{}@{start}/{duration}", span.name)
     }));

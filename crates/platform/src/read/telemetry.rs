@@ -13,10 +13,8 @@ use memchr::memmem::Finder;
 use serde_json::value::RawValue;
 use wire::timestamp;
 
-use crate::event::{
-    EventKind, Figures, PhaseSpan, PlatformEvent, SpanStart, Tracing, plausible, truncated,
-};
-use crate::read::fields::{Elements, Fields, MAX_MS, of_millis, text_of};
+use crate::event::{EventKind, Figures, PhaseSpan, PlatformEvent, Tracing, plausible, truncated};
+use crate::read::fields::{Elements, Fields, text_of};
 use crate::read::ids::{request_id_of, xray_root};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -248,21 +246,7 @@ fn read_spans(spans: &RawValue, into: &mut Vec<PhaseSpan>) {
             return;
         }
         let duration_ms = fields.get("durationMs").and_then(figure);
-        into.push(PhaseSpan { name, start: fields.get("start").and_then(start_of), duration_ms });
+        let start = fields.text("start").and_then(|start| timestamp::parse(&start));
+        into.push(PhaseSpan { name, start, duration_ms });
     }
-}
-
-/// The start of a span: a time as text, milliseconds since 1970, or milliseconds since the phase began.
-fn start_of(value: &RawValue) -> Option<SpanStart> {
-    // A larger number (from a day in 1973 on) counts from 1970, a smaller one from the start of the phase.
-    const MIN_EPOCH_MS: f64 = 1e11;
-    let text = text_of(value);
-    if let Some(nanos) = text.as_deref().and_then(timestamp::parse) {
-        return Some(SpanStart::At(nanos));
-    }
-    let ms: f64 = text.as_deref().unwrap_or(value.get()).trim().parse().ok()?;
-    if (0.0..MIN_EPOCH_MS).contains(&ms) {
-        return Some(SpanStart::After(ms));
-    }
-    (MIN_EPOCH_MS..=MAX_MS).contains(&ms).then(|| SpanStart::At(of_millis(ms)))
 }

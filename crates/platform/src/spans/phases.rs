@@ -5,9 +5,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
 
 use crate::attributes::{attribute, double};
-use crate::event::{
-    EventKind, PhaseSpan, PlatformEvent, SpanStart, nanoseconds, platform_attributes,
-};
+use crate::event::{EventKind, PlatformEvent, nanoseconds, platform_attributes};
 use crate::names::lambda;
 use crate::spans::ids::{InvocationIds, derived_span_id};
 use crate::spans::invocation::{Invocation, InvocationStatus, Phase};
@@ -39,7 +37,7 @@ pub(crate) fn events(invocation: &Invocation, start: u64) -> Vec<Event> {
         for part in &phase.event.spans {
             let ms = part.duration_ms.map(|ms| double(lambda::DURATION_MS, ms));
             events.push(Event {
-                time_unix_nano: part_start(part, phase_start(invocation, phase, start)),
+                time_unix_nano: part.start.unwrap_or_else(|| phase_start(invocation, phase, start)),
                 name: part.name.clone(),
                 attributes: ms.into_iter().collect(),
                 ..Event::default()
@@ -61,14 +59,6 @@ fn phase_start(invocation: &Invocation, phase: &Phase, start: u64) -> u64 {
             phase.time.saturating_sub(began.unwrap_or(0))
         }
         _ => start,
-    }
-}
-
-fn part_start(part: &PhaseSpan, phase_start: u64) -> u64 {
-    match part.start {
-        Some(SpanStart::At(nanos)) => nanos,
-        Some(SpanStart::After(ms)) => phase_start.saturating_add(nanoseconds(ms)),
-        None => phase_start,
     }
 }
 
@@ -162,7 +152,7 @@ fn parts(
     phase_start: u64,
 ) -> Vec<Span> {
     let spans = event.spans.iter().filter_map(|part| {
-        let start = part_start(part, phase_start);
+        let start = part.start.unwrap_or(phase_start);
         let end = start.saturating_add(nanoseconds(part.duration_ms?));
         Some(ids.child(parent, &part.name, start, end))
     });
