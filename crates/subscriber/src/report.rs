@@ -128,11 +128,8 @@ impl Report {
             })
         };
         let mut json = self.sums();
-        if let Some(object) = json.as_object_mut() {
-            object.insert("not_listed".to_owned(), self.not_listed.clone().into());
-            let entries: Vec<Value> = self.entries.iter().map(entry).collect();
-            object.insert("entries".to_owned(), entries.into());
-        }
+        json["not_listed"] = self.not_listed.clone().into();
+        json["entries"] = self.entries.iter().map(entry).collect();
         json
     }
 
