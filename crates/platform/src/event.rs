@@ -185,12 +185,9 @@ impl PlatformEvent {
 
     /// Returns `true` if the event reports a failure, in any notation.
     pub fn is_failure(&self) -> bool {
-        self.is_failure_line() || !self.succeeded()
-    }
-
-    /// Returns `true` for a failure line of the older notation.
-    fn is_failure_line(&self) -> bool {
-        matches!(self.kind, EventKind::Timeout | EventKind::ExitError | EventKind::OutOfMemory)
+        let is_failure_line =
+            matches!(self.kind, EventKind::Timeout | EventKind::ExitError | EventKind::OutOfMemory);
+        is_failure_line || !self.succeeded()
     }
 
     /// Returns `true` if the function did not finish: it reached its timeout or its process ended.
@@ -201,8 +198,7 @@ impl PlatformEvent {
                 .iter()
                 .any(|beginning| error_type.starts_with(beginning))
         };
-        self.is_failure_line()
-            || matches!(self.status.as_deref(), Some("timeout" | "failure"))
+        matches!(self.status.as_deref(), Some("timeout" | "failure"))
             || self.error_type.as_deref().is_some_and(is_of_lambda)
     }
 
