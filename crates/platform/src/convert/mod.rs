@@ -210,7 +210,7 @@ impl Converter {
 
     /// Converts the rest of a log event around an OTLP line. It is the function's text, whatever it looks like.
     pub fn function_text(&mut self, event: &LogEventRef<'_>) {
-        if is_blank(event.message) {
+        if event.message.bytes().all(|byte| byte.is_ascii_whitespace()) {
             self.consumed.empty_lines += 1;
             return;
         }
@@ -309,11 +309,6 @@ impl Converter {
 
 fn encoded<'r>(resource: &'r OnceCell<Vec<u8>>, identity: &Identity) -> &'r [u8] {
     resource.get_or_init(|| identity.log_resource().encode_to_vec())
-}
-
-/// Returns `true` for an empty line.
-fn is_blank(message: &str) -> bool {
-    message.bytes().all(|byte| byte.is_ascii_whitespace())
 }
 
 /// Moves the tenant, `tenantId` in JSON lines, from the other fields to the invocation.

@@ -58,7 +58,8 @@ pub(crate) fn line_record(
         None if is_out_of_memory(event.message) => Severity::ERROR,
         None => Severity::INFO,
     };
-    let body = line.message.as_deref().unwrap_or_else(|| without_line_end(event.message));
+    let body =
+        line.message.as_deref().unwrap_or_else(|| event.message.trim_end_matches(['\n', '\r']));
     let times = (record_time(event, line.time), observed_unix_nano);
     begin(event, times, severity, body, record);
     let id = line.request_id.as_deref().or(window.request_id());
@@ -202,8 +203,4 @@ fn write_invocation(
     if window.has_told() {
         own.repeat_others(window.told(request_id), record);
     }
-}
-
-fn without_line_end(message: &str) -> &str {
-    message.trim_end_matches(['\n', '\r'])
 }

@@ -232,30 +232,25 @@ fn read_fields(text: &str, event: &mut PlatformEvent) {
 
 /// Stores the value of a known label and returns the rest. The first of two values wins.
 fn read_value<'a>(slot: Slot, value: &'a str, event: &mut PlatformEvent) -> &'a str {
+    let (first, rest) = word(value);
     match slot {
         Slot::Figure(unit, field) => {
-            let (number, rest) = word(value);
             let (found, rest) = word(rest.trim_start());
-            let figure = decimal(number).and_then(plausible).filter(|_| found == unit);
+            let figure = decimal(first).and_then(plausible).filter(|_| found == unit);
             let field = field(event);
             *field = field.or(figure);
-            rest
+            return rest;
         }
         Slot::Word(field) => {
-            let (word, rest) = word(value);
             let field = field(event);
-            if field.is_none() && !word.is_empty() {
-                *field = Some(word.to_owned());
+            if field.is_none() && !first.is_empty() {
+                *field = Some(first.to_owned());
             }
-            rest
         }
-        Slot::Sampled => {
-            let (word, rest) = word(value);
-            event.tracing.sampled = event.tracing.sampled.or(word.parse().ok());
-            rest
-        }
-        Slot::Skip => word(value).1,
+        Slot::Sampled => event.tracing.sampled = event.tracing.sampled.or(first.parse().ok()),
+        Slot::Skip => {}
     }
+    rest
 }
 
 /// The first word of a value, and the rest.

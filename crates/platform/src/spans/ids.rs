@@ -53,13 +53,13 @@ impl<'a> InvocationIds<'a> {
         let xray = segment.map(|segment| segment.trace_id).or_else(|| tracing.xray_trace_id());
         let trace = xray.unwrap_or_else(|| wire::ids::trace_id_from_request_id(request));
         let told =
-            || tracing.span_id.as_deref().or(tracing.segment_id.as_deref()).and_then(span_id);
+            || tracing.span_id.as_deref().or(tracing.segment_id.as_deref()).and_then(wire::ids::id);
         let said = segment.map(|segment| segment.span_id).or_else(told);
         // A retry has the request id of the first attempt but another start time, so each attempt gets its own id.
         let attempt = invocation.started.unwrap_or(0);
         let span = said.unwrap_or_else(|| derived_span_id(&trace, request, INTERNAL_NAME, attempt));
         let parent = tracing.parent_id.as_deref().filter(|_| options.xray_lambda);
-        let parent = parent.and_then(span_id).filter(|parent| *parent != span);
+        let parent = parent.and_then(wire::ids::id).filter(|parent| *parent != span);
         Some(Self { request, trace, span, parent: parent.map(Vec::from).unwrap_or_default() })
     }
 
@@ -99,9 +99,4 @@ pub(crate) fn derived_span_id(
     let mut id = [0; 8];
     id.iter_mut().zip(mixed).for_each(|(to, from)| *to = from);
     if id == [0; 8] { [1; 8] } else { id }
-}
-
-fn span_id(hex: &str) -> Option<[u8; 8]> {
-    let value = u64::from_str_radix(hex, 16).ok().filter(|value| *value != 0)?;
-    (hex.len() == 16).then(|| value.to_be_bytes())
 }
