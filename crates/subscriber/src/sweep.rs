@@ -147,7 +147,7 @@ impl Sweep<'_> {
             selected = self.selection.by_tags(&self.logs.tags(group, deadline).await?);
         }
         let is_ignored = self.task == Task::Unsubscribe && selected.is_err();
-        if !is_ignored && self.task == Task::Unsubscribe {
+        if self.task == Task::Unsubscribe && selected.is_ok() {
             selected = Err(Unselected::Removed);
         }
         if !has_filters || is_ignored || selected == Err(Unselected::Own) {
