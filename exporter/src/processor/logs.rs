@@ -76,9 +76,8 @@ impl LogProcessor for LambdaLogProcessor {
         if let (None, Some(observed)) = (record.timestamp(), record.observed_timestamp()) {
             record.set_timestamp(observed);
         }
-        let timeout = || self.exporter.write_timeout();
-        self.buffer
-            .push((record.clone(), scope.clone()), timeout, |batch| drop(self.write(&batch)));
+        let (own, timeout) = ((record.clone(), scope.clone()), || self.exporter.write_timeout());
+        self.buffer.push(own, false, timeout, |batch| drop(self.write(&batch)));
     }
 
     fn force_flush(&self) -> OTelSdkResult {
