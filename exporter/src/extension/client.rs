@@ -5,7 +5,6 @@
 use extensions_api::{NextEvent, Response};
 use std::io::{self, ErrorKind, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 /// The name of the extension. Each one of an environment has its own.
@@ -38,8 +37,7 @@ impl Client {
         Ok(Self { host: host.to_owned(), identifier, stream })
     }
 
-    /// Asks for the next event, which ends the previous one. The answer may take hours; the descriptor becomes readable when it
-    /// arrives.
+    /// Asks for the next event, which ends the previous one.
     pub(super) fn ask(&mut self) -> io::Result<()> {
         let Self { host, identifier, stream } = self;
         stream.write_all(extensions_api::next(host, identifier).as_bytes())
@@ -51,15 +49,10 @@ impl Client {
         self.ask()
     }
 
-    /// Reads the requested event.
+    /// Waits for the requested event, which may take hours.
     pub(super) fn event(&mut self) -> io::Result<NextEvent> {
+        self.stream.set_read_timeout(None)?;
         Ok(NextEvent::parse(&response(&mut self.stream)?.body))
-    }
-}
-
-impl AsFd for Client {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
     }
 }
 

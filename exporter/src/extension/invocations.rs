@@ -4,13 +4,11 @@
 //! keeps the environment awake until the extension asks for the next event. So telemetry left to the extension is written while
 //! the environment is awake. An invocation without one of our handlers is kept only briefly.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Time to wait for a handler, which never starts if it cannot parse the event or is not wrapped. Telemetry of a handler that
 /// starts later is written before its response.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// Handlers may end before their event is read here, but never more of them than run concurrently.
-const MOST_AHEAD: usize = 64;
 
 /// An invocation whose handler has ended, with unwritten telemetry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,44 +18,22 @@ pub(crate) struct Completed {
     pub(crate) number: u64,
 }
 
-/// The next step of the extension's thread.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    Write(Vec<Completed>),
-    /// Ask for the next event, which ends the invocation.
-    Ask,
-    /// Wait for a report, or for this long.
-    Wait(Option<Duration>),
-}
-
 /// The reports of both sides.
 #[derive(Debug, Default)]
 pub(super) struct Invocations {
-    /// `true` if Lambda reports invocations and waits for the extension.
-    has_events: bool,
     /// `true` if the thread runs and the API answers.
     pub(super) is_listening: bool,
-    /// The invocation that Lambda keeps awake.
-    kept: Option<Kept>,
     begun: Vec<String>,
     completed: Vec<Completed>,
-    /// Ended handlers whose event has not arrived.
-    ahead: Vec<String>,
+    /// `true` if the kept invocation waits for no handler that has not started.
+    is_released: bool,
     /// The invocation released because no handler had started.
     given_up: Option<String>,
 }
 
-#[derive(Debug)]
-struct Kept {
-    request_id: String,
-    since: Instant,
-    /// `true` if it needs no further wait.
-    is_over: bool,
-}
-
 impl Invocations {
-    pub(super) fn new(has_events: bool) -> Self {
-        Self { has_events, ..Self::default() }
+    pub(super) fn new() -> Self {
+        Self { is_listening: true, ..Self::default() }
     }
 
     pub(super) fn begin(&mut self, request_id: &str) {
@@ -71,66 +47,45 @@ impl Invocations {
         if let Some(at) = self.begun.iter().position(|begun| begun == id) {
             self.begun.swap_remove(at);
         }
-        if !self.is_listening || self.given_up.as_deref() == Some(id) {
-            return false;
+        let is_left = self.is_listening && self.given_up.as_deref() != Some(id);
+        if is_left {
+            self.completed.push(completed);
         }
-        match &mut self.kept {
-            Some(kept) if kept.request_id == id => kept.is_over = true,
-            _ if self.has_events => {
-                if self.ahead.len() == MOST_AHEAD {
-                    self.ahead.remove(0);
-                }
-                self.ahead.push(id.to_owned());
-            }
-            _ => {}
-        }
-        self.completed.push(completed);
-        true
+        is_left
     }
 
     /// Everything is written of an invocation without one of our handlers.
     pub(super) fn release(&mut self) {
-        if let Some(kept) = &mut self.kept
-            && !self.begun.contains(&kept.request_id)
-        {
-            kept.is_over = true;
-        }
+        self.is_released = true;
     }
 
     /// Lambda reports an invocation, and waits.
-    pub(super) fn invoked(&mut self, request_id: String, now: Instant) {
-        let ahead = self.ahead.iter().position(|ahead| *ahead == request_id);
-        if let Some(at) = ahead {
-            self.ahead.swap_remove(at);
-        }
-        self.given_up = None;
-        self.kept = Some(Kept { request_id, since: now, is_over: ahead.is_some() });
+    pub(super) fn invoked(&mut self) {
+        (self.is_released, self.given_up) = (false, None);
     }
 
-    /// The API stopped answering.
-    pub(super) fn lose_events(&mut self) {
-        self.is_listening = false;
-        self.kept = None;
-        self.ahead.clear();
+    /// The time to wait for the next report about the invocation that Lambda keeps awake: zero if it needs no further wait, `None`
+    /// until a report comes.
+    pub(super) fn wait(&mut self, request_id: &str, waited: Duration) -> Option<Duration> {
+        if self.completed.iter().any(|own| own.request_id == request_id) {
+            return Some(Duration::ZERO);
+        }
+        if self.begun.iter().any(|begun| begun == request_id) {
+            return None;
+        }
+        if self.is_released {
+            return Some(Duration::ZERO);
+        }
+        let left = PATIENCE.saturating_sub(waited);
+        if left.is_zero() {
+            self.given_up = Some(request_id.to_owned());
+        }
+        Some(left)
     }
 
-    pub(super) fn step(&mut self, now: Instant) -> Step {
-        if !self.completed.is_empty() {
-            return Step::Write(std::mem::take(&mut self.completed));
-        }
-        let Some(kept) = &self.kept else { return Step::Wait(None) };
-        if !kept.is_over {
-            if self.begun.contains(&kept.request_id) {
-                return Step::Wait(None);
-            }
-            let left = PATIENCE.saturating_sub(now.saturating_duration_since(kept.since));
-            if !left.is_zero() {
-                return Step::Wait(Some(left));
-            }
-            self.given_up = Some(kept.request_id.clone());
-        }
-        self.kept = None;
-        Step::Ask
+    /// The invocations to write now.
+    pub(super) fn take_completed(&mut self) -> Vec<Completed> {
+        std::mem::take(&mut self.completed)
     }
 }
 
@@ -138,52 +93,49 @@ impl Invocations {
 mod tests {
     use super::*;
 
+    const OVER: Option<Duration> = Some(Duration::ZERO);
+
     fn completed(request_id: &str) -> Completed {
         Completed { request_id: request_id.to_owned(), number: 1 }
     }
 
-    fn listening(has_events: bool) -> Invocations {
-        Invocations { is_listening: true, ..Invocations::new(has_events) }
-    }
-
     #[test]
     fn a_handler_may_end_before_its_event_arrives() {
-        let (mut invocations, now) = (listening(true), Instant::now());
+        let mut invocations = Invocations::new();
         invocations.begin("r-1");
         assert!(invocations.complete(completed("r-1")));
-        assert_eq!(invocations.step(now), Step::Write(vec![completed("r-1")]));
-        assert_eq!(invocations.step(now), Step::Wait(None));
-        invocations.invoked("r-1".to_owned(), now);
-        assert_eq!(invocations.step(now), Step::Ask);
+        invocations.invoked();
+        assert_eq!(invocations.wait("r-1", Duration::ZERO), OVER);
+        assert_eq!(invocations.take_completed(), [completed("r-1")]);
         // A repeated attempt of the request waits for its own handler.
-        invocations.invoked("r-1".to_owned(), now);
+        invocations.invoked();
         invocations.begin("r-1");
-        assert_eq!(invocations.step(now), Step::Wait(None));
+        assert_eq!(invocations.wait("r-1", PATIENCE), None);
     }
 
     #[test]
     fn an_invocation_without_a_handler_is_released_after_a_timeout() {
-        let (mut invocations, now) = (listening(true), Instant::now());
-        invocations.invoked("r-1".to_owned(), now);
-        assert_eq!(invocations.step(now), Step::Wait(Some(PATIENCE)));
-        assert_eq!(invocations.step(now + PATIENCE), Step::Ask);
+        let mut invocations = Invocations::new();
+        invocations.invoked();
+        assert_eq!(invocations.wait("r-1", Duration::ZERO), Some(PATIENCE));
+        assert_eq!(invocations.wait("r-1", PATIENCE), OVER);
         // Its handler started late: its telemetry is written before the response, because nothing waits any more.
         invocations.begin("r-1");
         assert!(!invocations.complete(completed("r-1")));
-        invocations.invoked("r-2".to_owned(), now);
+        invocations.invoked();
         invocations.begin("r-2");
         assert!(invocations.complete(completed("r-2")));
     }
 
     #[test]
     fn an_unwrapped_handler_releases_its_invocation_immediately() {
-        let (mut invocations, now) = (listening(true), Instant::now());
-        invocations.invoked("r-1".to_owned(), now);
+        let mut invocations = Invocations::new();
+        invocations.invoked();
         invocations.release();
-        assert_eq!(invocations.step(now), Step::Ask);
-        invocations.invoked("r-2".to_owned(), now);
+        assert_eq!(invocations.wait("r-1", Duration::ZERO), OVER);
+        invocations.invoked();
         invocations.begin("r-2");
         invocations.release();
-        assert_eq!(invocations.step(now), Step::Wait(None), "it is another's");
+        assert_eq!(invocations.wait("r-2", Duration::ZERO), None, "it is another's");
     }
 }

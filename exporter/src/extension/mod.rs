@@ -10,17 +10,15 @@ use crate::output::stderr;
 use crate::telemetry::Telemetry;
 use client::{Client, Events, INVOKE, NOTHING};
 use extensions_api::NextEvent;
-use invocations::{Completed, Invocations, Step};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use invocations::{Completed, Invocations};
 use settings::Backoff;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::Builder;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
@@ -58,22 +56,23 @@ pub(crate) fn start(
         | (ProcessorMode::Finalize, _) => (mode, Some(NOTHING)),
         (ProcessorMode::Async, _) => (mode, Some(INVOKE)),
     };
-    if events.is_none() && exits_at_sigterm.is_none() {
-        return Mode::Sync;
+    let before_the_response = |error: io::Error| {
+        stderr::warn(&format!("telemetry is only written before the response: {error}"));
+        Mode::Sync
+    };
+    let watch = |exits| watch_sigterm(exits, Weak::clone(&telemetry));
+    if let Some(Err(error)) = exits_at_sigterm.map(watch) {
+        return before_the_response(error);
     }
-    let started = start_thread(api, events, telemetry, exits_at_sigterm);
-    let (extension, registered) = match started {
+    let Some(events) = events else { return Mode::Sync };
+    let (extension, registered) = match start_thread(api, events, telemetry) {
         Ok(started) => started,
-        Err(error) => {
-            stderr::warn(&format!("telemetry is only written before the response: {error}"));
-            return Mode::Sync;
-        }
+        Err(error) => return before_the_response(error),
     };
     match (mode, registered) {
-        (ProcessorMode::Sync, _) => Mode::Sync,
-        (ProcessorMode::Async, Ok(())) => Mode::Async(extension),
         (ProcessorMode::Finalize, Ok(())) => Mode::Finalize,
-        (ProcessorMode::Async, Err(error)) if events == Some(NOTHING) => {
+        (_, Ok(())) => Mode::Async(extension),
+        (ProcessorMode::Async, Err(error)) if events == NOTHING => {
             stderr::warn(&format!(
                 "Lambda sends no SIGTERM, since the Extensions API refused: {error}"
             ));
@@ -94,57 +93,40 @@ fn sync_instead(mode: ProcessorMode, why: &str) {
 /// starts first: Lambda would wait forever for an extension that registers and never asks for events.
 fn start_thread(
     api: &str,
-    events: Option<Events>,
+    events: Events,
     telemetry: Weak<Telemetry>,
-    exits_at_sigterm: Option<bool>,
 ) -> io::Result<(Arc<InternalExtension>, io::Result<()>)> {
-    const STACK_BYTES: usize = 512 * 1024;
-    let (wake, woken) = UnixStream::pair()?;
-    wake.set_nonblocking(true)?;
-    woken.set_nonblocking(true)?;
-    let is_terminated = Arc::new(AtomicBool::new(false));
-    let exits = exits_at_sigterm == Some(true);
-    if exits_at_sigterm.is_some() {
-        watch_sigterm(&is_terminated, wake.try_clone()?)?;
-    }
-    let invocations = Mutex::new(Invocations::new(events == Some(INVOKE)));
-    let shared = Arc::new(InternalExtension { invocations, wake, is_terminated, telemetry, exits });
+    let shared = Arc::new(InternalExtension {
+        invocations: Mutex::new(Invocations::new()),
+        reported: Condvar::new(),
+        telemetry,
+    });
     let (is_registered, registered) = sync_channel(1);
-    let (api, runtime) = (api.to_owned(), Handle::try_current().ok());
-    let mut thread = Thread {
-        shared: Arc::clone(&shared),
-        woken,
-        client: None,
-        runtime,
-        again_at: None,
-        failures: 0,
-    };
-    let register = move || {
-        thread.client = register(&api, events, &is_registered);
-        drop(is_registered);
-        // Without an API there is no connection to lose.
-        thread.shared.invocations().is_listening = true;
-        thread.run();
-    };
-    Builder::new().name("otlp-extension".to_owned()).stack_size(STACK_BYTES).spawn(register)?;
-    let registered = registered.recv().unwrap_or(Ok(()));
-    Ok((shared, registered))
+    let (api, of_thread) = (api.to_owned(), Arc::clone(&shared));
+    spawn("otlp-extension", move || {
+        let (client, result) = match Client::register(&api, events) {
+            Ok(client) => (Some(client), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        if client.is_some() && events == INVOKE {
+            let_the_response_go_first();
+        }
+        is_registered.send(result).ok();
+        of_thread.run(client, events);
+    })?;
+    Ok((shared, registered.recv().unwrap_or(Ok(()))))
 }
 
-fn register(
-    api: &str,
-    events: Option<Events>,
-    registered: &SyncSender<io::Result<()>>,
-) -> Option<Client> {
-    let (client, result) = match Client::register(api, events?) {
-        Ok(client) => (Some(client), Ok(())),
-        Err(error) => (None, Err(error)),
+/// Starts a thread that lives as long as the process, in this thread's runtime, which the application's exporters may need.
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    const STACK_BYTES: usize = 512 * 1024;
+    let runtime = Handle::try_current().ok();
+    let run = move || {
+        let _entered = runtime.as_ref().map(Handle::enter);
+        run();
     };
-    if client.is_some() && events == Some(INVOKE) {
-        let_the_response_go_first();
-    }
-    registered.send(result).ok();
-    client
+    thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(run)?;
+    Ok(())
 }
 
 /// Lowers this thread's priority, because it writes while the runtime sends the response.
@@ -161,14 +143,10 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_
 
 pub(crate) struct InternalExtension {
     invocations: Mutex<Invocations>,
-    /// A byte here wakes the thread.
-    wake: UnixStream,
-    /// `true` after SIGTERM.
-    is_terminated: Arc<AtomicBool>,
+    /// Notified of each report of a handler.
+    reported: Condvar,
     /// The thread lives as long as the process; dropped telemetry has nothing to write.
     telemetry: Weak<Telemetry>,
-    /// `true` if the process ends after the last write; otherwise another handler of SIGTERM decides.
-    exits: bool,
 }
 
 impl InternalExtension {
@@ -179,142 +157,131 @@ impl InternalExtension {
     /// Leaves an ended invocation's telemetry to the extension; `false` if the caller must write it.
     pub(crate) fn complete(&self, completed: Completed) -> bool {
         let left = self.invocations().complete(completed);
-        self.wake();
+        self.reported.notify_one();
         left
     }
 
     /// The caller has written the telemetry of an invocation without a wrapped handler.
     pub(crate) fn release(&self) {
         self.invocations().release();
-        self.wake();
+        self.reported.notify_one();
     }
 
     fn invocations(&self) -> MutexGuard<'_, Invocations> {
         self.invocations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake(&self) {
-        // If the buffer is full, the thread is waking already.
-        (&self.wake).write_all(&[0]).ok();
-    }
-}
-
-struct Thread {
-    shared: Arc<InternalExtension>,
-    woken: UnixStream,
-    /// `None` without a registration.
-    client: Option<Client>,
-    /// The runtime for the application's exporters.
-    runtime: Option<Handle>,
-    /// The time of the next attempt after the API did not answer.
-    again_at: Option<Instant>,
-    /// Number of failures since the last event.
-    failures: u32,
-}
-
-impl Thread {
-    /// Runs until the process ends.
-    fn run(mut self) {
-        let runtime = self.runtime.take();
-        let _entered = runtime.as_ref().map(Handle::enter);
-        self.ask();
+    /// Asks for events, and keeps each invocation awake until its telemetry is written.
+    fn run(&self, client: Option<Client>, events: Events) -> ! {
+        let Some(mut client) = client else { self.write_as_reported() };
+        // Number of failures since the last event.
+        let mut failures = 0;
         loop {
-            let wait = self.work();
-            let event = self.wait(wait);
-            if self.shared.is_terminated.swap(false, Ordering::Relaxed) {
-                if let Some(telemetry) = self.shared.telemetry.upgrade() {
-                    // An error can no longer be reported.
-                    drop(within(LAST_WRITE, move || telemetry.write_all_at_end()));
+            let asked = if failures == 0 { client.ask() } else { client.ask_again() };
+            let event = asked.and_then(|()| {
+                self.invocations().is_listening = true;
+                if events == NOTHING {
+                    self.write_as_reported();
                 }
-                if self.shared.exits && !is_hook_installed() {
-                    std::process::exit(0);
-                }
-            }
-            if event {
-                self.take_event();
-            }
-            if self.again_at.is_some_and(|at| at <= Instant::now()) {
-                self.ask();
-            }
-        }
-    }
-
-    /// Runs due tasks and returns the time until the next one.
-    fn work(&mut self) -> Option<Duration> {
-        loop {
-            let step = self.shared.invocations().step(Instant::now());
-            match step {
-                Step::Write(completed) => {
-                    if let Some(telemetry) = self.shared.telemetry.upgrade() {
-                        let numbers = completed.iter().map(|invocation| invocation.number);
-                        telemetry.finish(&numbers.collect::<Vec<u64>>());
+                client.event()
+            });
+            match event {
+                Ok(event) => {
+                    failures = 0;
+                    // An extension inside the function's process receives no other event.
+                    if let NextEvent::Invoke(invoke) = event {
+                        self.keep(&invoke.request_id);
                     }
                 }
-                Step::Ask => self.ask(),
-                Step::Wait(wait) => return wait,
+                Err(error) => {
+                    self.be_silent(failures, &error);
+                    failures += 1;
+                }
             }
         }
     }
 
-    fn ask(&mut self) {
-        let Some(client) = &mut self.client else { return };
-        let is_lost = self.again_at.take().is_some();
-        match if is_lost { client.ask_again() } else { client.ask() } {
-            Ok(()) => self.shared.invocations().is_listening = true,
-            Err(error) => self.be_silent(&error),
+    /// Waits until the telemetry of this invocation is left here, and writes it.
+    fn keep(&self, request_id: &str) {
+        let since = Instant::now();
+        let mut invocations = self.invocations();
+        invocations.invoked();
+        loop {
+            invocations = match invocations.wait(request_id, since.elapsed()) {
+                Some(Duration::ZERO) => break,
+                wait => self.wait(invocations, wait),
+            };
+        }
+        let completed = invocations.take_completed();
+        drop(invocations);
+        self.write(&completed);
+    }
+
+    /// Without events, writes telemetry as soon as it is left here.
+    fn write_as_reported(&self) -> ! {
+        loop {
+            let mut invocations = self.invocations();
+            let completed = invocations.take_completed();
+            if completed.is_empty() {
+                drop(self.wait(invocations, None));
+            } else {
+                drop(invocations);
+                self.write(&completed);
+            }
         }
     }
 
-    fn take_event(&mut self) {
-        let Some(client) = &mut self.client else { return };
-        match client.event() {
-            Ok(NextEvent::Invoke(invoke)) => {
-                self.failures = 0;
-                self.shared.invocations().invoked(invoke.request_id, Instant::now());
-            }
-            // An extension inside the function's process receives no other event.
-            Ok(_) => self.ask(),
-            Err(error) => self.be_silent(&error),
+    fn wait<'a>(
+        &self,
+        invocations: MutexGuard<'a, Invocations>,
+        longest: Option<Duration>,
+    ) -> MutexGuard<'a, Invocations> {
+        // Without a limit, a report ends the wait.
+        let longest = longest.unwrap_or(Duration::MAX);
+        let waited = self.reported.wait_timeout(invocations, longest);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn write(&self, completed: &[Completed]) {
+        if let Some(telemetry) = self.telemetry.upgrade().filter(|_| !completed.is_empty()) {
+            let numbers = completed.iter().map(|invocation| invocation.number);
+            telemetry.finish(&numbers.collect::<Vec<u64>>());
         }
     }
 
     /// The API did not answer. Lambda may be waiting for this extension, so it asks again and again; meanwhile the handlers write
     /// themselves.
-    fn be_silent(&mut self, error: &io::Error) {
-        if self.failures == 0 {
+    fn be_silent(&self, failures: u32, error: &io::Error) {
+        if failures == 0 {
             stderr::warn(&format!(
                 "the Extensions API does not answer, until it does telemetry is written before the response: {error}"
             ));
         }
-        self.again_at = Some(Instant::now() + BACKOFF.delay(self.failures, 1.0));
-        self.failures += 1;
-        self.shared.invocations().lose_events();
-    }
-
-    /// Waits for an event, a wake-up byte, or the timeout. Returns `true` for an event.
-    fn wait(&self, wait: Option<Duration>) -> bool {
-        let until_again = self.again_at.map(|at| at.saturating_duration_since(Instant::now()));
-        let wait = wait.into_iter().chain(until_again).min();
-        let wait = wait.and_then(|wait| Timespec::try_from(wait).ok());
-        let mut sources = vec![PollFd::new(&self.woken, PollFlags::IN)];
-        if let (Some(client), None) = (&self.client, self.again_at) {
-            sources.push(PollFd::new(client, PollFlags::IN));
-        }
-        // An error means that a signal interrupted the wait.
-        poll(&mut sources, wait.as_ref()).ok();
-        let is_ready =
-            |source: Option<&PollFd<'_>>| source.is_some_and(|source| !source.revents().is_empty());
-        if is_ready(sources.first()) {
-            while (&self.woken).read(&mut [0; 64]).is_ok_and(|bytes| bytes > 0) {}
-        }
-        is_ready(sources.get(1))
+        let mut invocations = self.invocations();
+        invocations.is_listening = false;
+        let completed = invocations.take_completed();
+        drop(invocations);
+        self.write(&completed);
+        thread::sleep(BACKOFF.delay(failures, 1.0));
     }
 }
 
-/// Makes SIGTERM set `flag` and write a byte to `wake`. Existing handlers are still called.
-fn watch_sigterm(flag: &Arc<AtomicBool>, wake: UnixStream) -> io::Result<()> {
-    signal_hook::flag::register(SIGTERM, Arc::clone(flag))?;
-    pipe::register(SIGTERM, wake)?;
+/// Starts the thread that writes all telemetry at SIGTERM. Existing handlers are still called. `exits` tells whether the process
+/// ends after the write, unless a hook was installed later.
+fn watch_sigterm(exits: bool, telemetry: Weak<Telemetry>) -> io::Result<()> {
+    let (signal, mut signals) = UnixStream::pair()?;
+    spawn("otlp-sigterm", move || {
+        while signals.read_exact(&mut [0]).is_ok() {
+            if let Some(telemetry) = telemetry.upgrade() {
+                // An error can no longer be reported.
+                drop(within(LAST_WRITE, move || telemetry.write_all_at_end()));
+            }
+            if exits && !is_hook_installed() {
+                std::process::exit(0);
+            }
+        }
+    })?;
+    pipe::register(SIGTERM, signal)?;
     Ok(())
 }
 
