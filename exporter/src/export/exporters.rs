@@ -84,8 +84,7 @@ builder!(StdoutMetricExporterBuilder, StdoutMetricExporter, "Builds a [`StdoutMe
 /// Writes spans as OTLP lines.
 #[derive(Debug)]
 pub struct StdoutSpanExporter {
-    line: LineExporter,
-    function_name: Option<String>,
+    pub(crate) line: LineExporter,
     resource: EncodedResource,
     /// Maximum length of a text attribute, in characters.
     value_length: usize,
@@ -93,15 +92,13 @@ pub struct StdoutSpanExporter {
 
 impl StdoutSpanExporter {
     pub(crate) fn over(line: LineExporter, config: &Config) -> Self {
-        let function_name = config.lambda.function_name.clone();
         let value_length = config.span_value_length;
-        Self { line, function_name, resource: EncodedResource::default(), value_length }
+        Self { line, resource: EncodedResource::default(), value_length }
     }
 
     pub(crate) fn export_now(&self, spans: &[SpanData]) -> OTelSdkResult {
-        self.line.encoded(SignalKind::Traces, &self.resource.service_name, spans.len(), || {
-            traces(&self.resource, spans, self.value_length)
-        })
+        let encode = || traces(&self.resource, spans, self.value_length);
+        self.line.emit(SignalKind::Traces, &self.resource, spans.len(), encode)
     }
 }
 
@@ -111,35 +108,27 @@ impl SpanExporter for StdoutSpanExporter {
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        self.resource = EncodedResource::new(resource, self.function_name.as_deref());
+        self.resource = self.line.resource(resource);
     }
 }
 
 /// Writes log records as OTLP lines.
 #[derive(Debug)]
 pub struct StdoutLogExporter {
-    line: LineExporter,
-    function_name: Option<String>,
+    pub(crate) line: LineExporter,
     resource: EncodedResource,
     limits: RecordLimits,
 }
 
 impl StdoutLogExporter {
     pub(crate) fn over(line: LineExporter, config: &Config) -> Self {
-        let function_name = config.lambda.function_name.clone();
-        let limits = config.record_limits;
-        Self { line, function_name, resource: EncodedResource::default(), limits }
-    }
-
-    pub(crate) fn write_timeout(&self) -> Duration {
-        self.line.write_timeout()
+        Self { line, resource: EncodedResource::default(), limits: config.record_limits }
     }
 
     pub(crate) fn export_now(&self, batch: &LogBatch<'_>) -> OTelSdkResult {
         let records = batch.iter().count();
-        self.line.encoded(SignalKind::Logs, &self.resource.service_name, records, || {
-            logs(&self.resource, batch.iter(), self.limits)
-        })
+        let encode = || logs(&self.resource, batch.iter(), self.limits);
+        self.line.emit(SignalKind::Logs, &self.resource, records, encode)
     }
 }
 
@@ -149,35 +138,27 @@ impl LogExporter for StdoutLogExporter {
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        self.resource = EncodedResource::new(resource, self.function_name.as_deref());
+        self.resource = self.line.resource(resource);
     }
 }
 
 /// Writes metrics as OTLP lines, with delta temporality unless `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` is set.
 #[derive(Debug)]
 pub struct StdoutMetricExporter {
-    line: LineExporter,
-    function_name: Option<String>,
+    pub(crate) line: LineExporter,
     temporality: Temporality,
 }
 
 impl StdoutMetricExporter {
     pub(crate) fn over(line: LineExporter, config: &Config) -> Self {
-        let function_name = config.lambda.function_name.clone();
-        Self { line, function_name, temporality: config.temporality }
-    }
-
-    pub(crate) fn write_timeout(&self) -> Duration {
-        self.line.write_timeout()
+        Self { line, temporality: config.temporality }
     }
 
     pub(crate) fn export_now(&self, measured: &ResourceMetrics) -> OTelSdkResult {
         // The SDK passes the resource of metrics with each batch.
-        let resource = EncodedResource::new(measured.resource(), self.function_name.as_deref());
+        let resource = self.line.resource(measured.resource());
         // Encoding determines the number of data points; there is at least one.
-        self.line.encoded(SignalKind::Metrics, &resource.service_name, 1, || {
-            metrics(&resource, measured)
-        })
+        self.line.emit(SignalKind::Metrics, &resource, 1, || metrics(&resource, measured))
     }
 }
 

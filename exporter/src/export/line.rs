@@ -1,6 +1,7 @@
 //! Writes encoded requests to the output as OTLP lines, the only way out of the function.
 
 use super::losses::{Loss, LossCounts};
+use super::otlp::EncodedResource;
 use super::write_timeout::WriteTimeout;
 use crate::clock::unix_nanos;
 use crate::config::{Config, DEFAULT_COMPRESSION_LEVEL, LambdaEnvironment, LogLevel};
@@ -8,6 +9,7 @@ use crate::output::Output;
 use crate::output::stdout::Stdout;
 use crate::telemetry::invocations::Invocations;
 use opentelemetry::Context;
+use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use std::cell::RefCell;
 use std::fmt;
@@ -20,18 +22,19 @@ use wire::compact::Names;
 use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind, invocation_record};
 
 /// The fields of a line beside its payload, and its compression.
-#[derive(Debug, Clone)]
-pub(crate) struct LineSettings {
+struct LineSettings {
     /// gzip level, 0 (stored) to 9.
-    pub(crate) compression_level: u32,
+    compression_level: u32,
     /// Maximum size of a line with more than one item, in bytes.
-    pub(crate) max_line_bytes: usize,
+    max_line_bytes: usize,
     /// The field `level`: the configured level with Lambda's JSON format, or else the user's choice.
-    pub(crate) level: Option<String>,
+    level: Option<String>,
     /// The field `timestamp`, only with Lambda's JSON format.
-    pub(crate) with_timestamp: bool,
+    with_timestamp: bool,
     /// The names that compact lines leave out; `None` for standard lines.
-    pub(crate) compact: Option<Names>,
+    compact: Option<Names>,
+    /// The function's name, which replaces the SDK's default service name.
+    function_name: Option<String>,
 }
 
 /// Writes encoded requests as OTLP lines, for all three exporters.
@@ -67,32 +70,29 @@ impl fmt::Debug for LineExporter {
 }
 
 impl LineExporter {
-    pub(crate) fn new(
-        output: Arc<dyn Output>,
-        settings: LineSettings,
-        losses: Arc<LossCounts>,
-        invocations: Arc<Invocations>,
-    ) -> Self {
-        let encoder = Mutex::new(Encoder::new(&settings, None));
-        let write_timeout = WriteTimeout::new(invocations);
-        let account = OnceLock::new();
-        let shared = Shared { output, settings, encoder, account, losses, write_timeout };
-        Self { shared: Arc::new(shared) }
-    }
-
-    /// Writes one encoded `Export…ServiceRequest` as one or more lines. A request without items writes nothing.
-    ///
-    /// `source` is the service name in the lines.
+    /// Encodes one `Export…ServiceRequest` and writes it as one or more lines. A request without items writes nothing. If the encoder
+    /// panics, `items` are counted as lost.
     ///
     /// # Errors
     /// If the output refused the lines or an item is too large for a line. Lost items are counted.
-    pub(crate) fn emit(&self, kind: SignalKind, source: &str, request: Vec<u8>) -> OTelSdkResult {
+    pub(crate) fn emit(
+        &self,
+        kind: SignalKind,
+        resource: &EncodedResource,
+        items: usize,
+        encode: impl FnOnce() -> Vec<u8>,
+    ) -> OTelSdkResult {
+        let request = self.contained(&[(kind, items)], |_| Ok(encode()))?;
         if request.is_empty() {
             return Ok(());
         }
-        let request = Request::trusted(kind, request);
+        let (source, request) = (&resource.service_name, Request::trusted(kind, request));
         let Some(request) = gather(self.address(), source, request) else { return Ok(()) };
         self.contained(&[(kind, request.items())], |shared| shared.write(source, request))
+    }
+
+    pub(crate) fn resource(&self, resource: &Resource) -> EncodedResource {
+        EncodedResource::new(resource, self.shared.settings.function_name.as_deref())
     }
 
     /// Returns `true` if lines are compact, so that the signals of a flush can share one.
@@ -100,17 +100,25 @@ impl LineExporter {
         self.shared.settings.compact.is_some()
     }
 
-    /// Holds the complete requests of this thread until [`write_gathered`](Self::write_gathered).
-    pub(crate) fn gather(&self) -> Gathering {
-        Gathering::begin(self.address())
-    }
-
-    /// Writes the gathered requests as one line if they fit, otherwise as lines of each signal, the last request first.
+    /// Runs this flush, and holds its complete requests. Returns its result and that of writing them: as one line if they fit,
+    /// otherwise as lines of each signal, the last request first. Other threads write their requests at once, and so does the rest of
+    /// a flush within which the application flushes.
     ///
     /// # Errors
     /// As of [`emit`](Self::emit).
-    pub(crate) fn write_gathered(&self, gathering: Gathering) -> OTelSdkResult {
-        let mut gathered = gathering.end();
+    pub(crate) fn together<T>(&self, flush: impl FnOnce() -> T) -> (T, OTelSdkResult) {
+        let own = self.address();
+        GATHERED.with_borrow_mut(|gathered| {
+            gathered.get_or_insert_with(|| (own, Vec::new()));
+        });
+        let flushed = flush();
+        let gathered =
+            GATHERED.with_borrow_mut(|gathered| gathered.take_if(|(exporter, _)| *exporter == own));
+        let gathered = gathered.map(|(_, requests)| requests).unwrap_or_default();
+        (flushed, self.write_gathered(gathered))
+    }
+
+    fn write_gathered(&self, mut gathered: Vec<Gathered>) -> OTelSdkResult {
         gathered.retain(|gathered| gathered.request.items() > 0);
         gathered.reverse();
         if gathered.len() > 1 {
@@ -140,18 +148,6 @@ impl LineExporter {
 
     fn address(&self) -> usize {
         Arc::as_ptr(&self.shared).addr()
-    }
-
-    /// Encodes and writes. If the encoder panics, `items` are counted as lost.
-    pub(crate) fn encoded(
-        &self,
-        kind: SignalKind,
-        source: &str,
-        items: usize,
-        encode: impl FnOnce() -> Vec<u8>,
-    ) -> OTelSdkResult {
-        let request = self.contained(&[(kind, items)], |_| Ok(encode()))?;
-        self.emit(kind, source, request)
     }
 
     /// The invocations whose deadlines bound each wait for the output.
@@ -323,10 +319,18 @@ impl LineExporterBuilder {
             level,
             with_timestamp: config.lambda.json_log_level.is_some(),
             compact: config.writes_compact_lines.then(|| omitted_names(&config.lambda)),
+            function_name: config.lambda.function_name.clone(),
         };
-        let output = self.output.unwrap_or_else(|| Arc::new(Stdout));
         let invocations = self.invocations.unwrap_or_else(Invocations::of_process);
-        LineExporter::new(output, settings, Arc::default(), invocations)
+        let shared = Shared {
+            output: self.output.unwrap_or_else(|| Arc::new(Stdout)),
+            encoder: Mutex::new(Encoder::new(&settings, None)),
+            settings,
+            account: OnceLock::new(),
+            losses: Arc::default(),
+            write_timeout: WriteTimeout::new(invocations),
+        };
+        LineExporter { shared: Arc::new(shared) }
     }
 }
 
@@ -352,33 +356,6 @@ struct Gathered {
 thread_local! {
     /// The requests of this thread's flush, and the address of the exporter that writes them.
     static GATHERED: RefCell<Option<(usize, Vec<Gathered>)>> = const { RefCell::new(None) };
-}
-
-/// Collects the requests of one exporter on this thread, until it is dropped. Other threads write their requests at once, and so
-/// does the rest of a flush within which the application flushes.
-pub(crate) struct Gathering(usize);
-
-impl Gathering {
-    fn begin(exporter: usize) -> Self {
-        GATHERED.with_borrow_mut(|gathered| {
-            gathered.get_or_insert_with(|| (exporter, Vec::new()));
-        });
-        Self(exporter)
-    }
-
-    /// Ends the collection and returns its requests in the order in which they were encoded.
-    fn end(self) -> Vec<Gathered> {
-        GATHERED.with_borrow_mut(|gathered| {
-            let own = gathered.take_if(|(own, _)| *own == self.0);
-            own.map(|(_, requests)| requests).unwrap_or_default()
-        })
-    }
-}
-
-impl Drop for Gathering {
-    fn drop(&mut self) {
-        GATHERED.with_borrow_mut(|gathered| gathered.take_if(|(own, _)| *own == self.0));
-    }
 }
 
 /// Takes a request of this exporter, or returns it if this thread gathers none for the exporter.
@@ -423,7 +400,8 @@ mod tests {
         };
         let line = builder.build(&Config::from_source(&[]));
         output.0.set(line.clone()).unwrap();
-        line.emit(SignalKind::Logs, "orders", TWO_RECORDS.to_vec()).unwrap();
+        let resource = EncodedResource::default();
+        line.emit(SignalKind::Logs, &resource, 2, || TWO_RECORDS.to_vec()).unwrap();
         assert!(output.1.load(Ordering::Relaxed));
     }
 }

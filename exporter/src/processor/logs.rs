@@ -76,12 +76,13 @@ impl LogProcessor for LambdaLogProcessor {
         if let (None, Some(observed)) = (record.timestamp(), record.observed_timestamp()) {
             record.set_timestamp(observed);
         }
-        let (own, timeout) = ((record.clone(), scope.clone()), || self.exporter.write_timeout());
+        let (own, timeout) =
+            ((record.clone(), scope.clone()), || self.exporter.line.write_timeout());
         self.buffer.push(own, false, timeout, |batch| drop(self.write(&batch)));
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        let timeout = self.exporter.write_timeout();
+        let timeout = self.exporter.line.write_timeout();
         self.buffer.flush(timeout, |batch| self.write(&batch)).unwrap_or(Ok(()))
     }
 

@@ -38,7 +38,7 @@ impl MetricReader for FlushReader {
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        let Some(_exporting) = self.exporting.lock(self.exporter.write_timeout()) else {
+        let Some(_exporting) = self.exporting.lock(self.exporter.line.write_timeout()) else {
             // Nothing is lost: later measurements are collected next time.
             return Err(OTelSdkError::InternalFailure("metrics are being written".to_owned()));
         };

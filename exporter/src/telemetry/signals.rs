@@ -57,14 +57,16 @@ impl Signals {
         if !self.line.is_compact() {
             return self.flush(spans_are_written);
         }
-        let gathering = self.line.gather();
-        // Spans last: the callback of an observable instrument may hang, and a processor of the application. Spans are still in
-        // their buffer then, from which the thread that watches the deadline writes them with `flush`.
-        let mut flushed = self.flush_metrics();
-        let writing = self.writing_together.lock(self.line.write_timeout());
-        keep_first(&mut flushed, self.flush_logs());
-        let mut spans = self.flush_spans();
-        keep_first(&mut spans, self.line.write_gathered(gathering));
+        let mut writing = None;
+        let ((mut flushed, mut spans), written) = self.line.together(|| {
+            // Spans last: the callback of an observable instrument may hang, and a processor of the application. Spans are still in
+            // their buffer then, from which the thread that watches the deadline writes them with `flush`.
+            let mut flushed = self.flush_metrics();
+            writing = self.writing_together.lock(self.line.write_timeout());
+            keep_first(&mut flushed, self.flush_logs());
+            (flushed, self.flush_spans())
+        });
+        keep_first(&mut spans, written);
         if spans.is_ok() {
             spans_are_written();
         }
