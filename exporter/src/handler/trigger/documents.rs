@@ -7,11 +7,11 @@ use settings::percent_decoded;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Change<'a> {
-    /// The bucket, table, collection or repository.
+    /// The bucket or table.
     pub(super) collection: Option<&'a str>,
-    /// The source's name of the change: `ObjectCreated:Put`, `MODIFY`, `update`.
+    /// The source's name of the change: `ObjectCreated:Put`, `MODIFY`.
     pub(super) event_name: &'a str,
-    /// The object's key, the document's id or the reference.
+    /// The object's key.
     pub(super) name: Option<String>,
     /// In the format of [`time`].
     pub(super) time: Option<String>,
@@ -60,9 +60,9 @@ fn operation(event_name: &str) -> Option<&'static str> {
     // Amazon S3's names occur with and without the prefix `s3:`.
     let name = event_name.strip_prefix("s3:").unwrap_or(event_name);
     match name.split(':').next()? {
-        "INSERT" | "ObjectCreated" | "insert" => Some("insert"),
-        "MODIFY" | "update" | "replace" => Some("edit"),
-        "REMOVE" | "ObjectRemoved" | "LifecycleExpiration" | "delete" => Some("delete"),
+        "INSERT" | "ObjectCreated" => Some("insert"),
+        "MODIFY" => Some("edit"),
+        "REMOVE" | "ObjectRemoved" | "LifecycleExpiration" => Some("delete"),
         _ => None,
     }
 }

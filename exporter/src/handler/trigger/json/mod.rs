@@ -28,7 +28,6 @@ impl SpanAttributesExtractor for Value {
             None => bedrock_agent(self)
                 .or_else(|| http(self))
                 .or_else(|| of_bus(self))
-                .or_else(|| of_document_db(self))
                 .or_else(|| of_batch(self))
                 .or_else(|| one(self)),
         };
@@ -41,13 +40,12 @@ impl SpanAttributesExtractor for Value {
     }
 }
 
-/// The changes of Amazon S3, DynamoDB and CodeCommit.
+/// The changes of Amazon S3 and DynamoDB.
 fn of_changes(first: &Value, records: &[Value]) -> Option<SpanAttributes> {
-    let of_arn = |record| str_of(record, "/eventSourceARN").and_then(name_of_arn);
     let event_name = |record| str_of(record, "/eventName").unwrap_or_default();
     Some(match str_of(first, "/eventSource")? {
         "aws:dynamodb" => changes(records.iter().map(|record| Change {
-            collection: of_arn(record),
+            collection: str_of(record, "/eventSourceARN").and_then(name_of_arn),
             event_name: event_name(record),
             ..Change::default()
         })),
@@ -57,42 +55,7 @@ fn of_changes(first: &Value, records: &[Value]) -> Option<SpanAttributes> {
             name: str_of(record, "/s3/object/key").map(object_name),
             time: time_of(record, "/eventTime"),
         })),
-        "aws:codecommit" => changes(records.iter().map(|record| {
-            let reference = record.pointer("/codecommit/references/0");
-            let is = |what| reference.and_then(|own| own.get(what)) == Some(&Value::Bool(true));
-            Change {
-                collection: of_arn(record),
-                event_name: if is("created") {
-                    "insert"
-                } else if is("deleted") {
-                    "delete"
-                } else {
-                    "update"
-                },
-                name: reference.and_then(|own| text(own, "/ref")),
-                time: time_of(record, "/eventTime"),
-            }
-        })),
         _ => return None,
-    })
-}
-
-/// The changes of a change stream (Amazon DocumentDB Developer Guide, "Using change streams").
-fn of_document_db(event: &Value) -> Option<SpanAttributes> {
-    let events = event.get("events").and_then(Value::as_array)?;
-    let is_own = str_of(event, "/eventSource") == Some("aws:docdb");
-    is_own.then(|| {
-        changes(events.iter().filter_map(|event| event.get("event")).map(|event| {
-            let seconds = event.pointer("/clusterTime/$timestamp/t").and_then(Value::as_u64);
-            let time = seconds.and_then(|seconds| seconds.checked_mul(1_000_000_000));
-            Change {
-                collection: str_of(event, "/ns/coll").or_else(|| str_of(event, "/ns/db")),
-                event_name: str_of(event, "/operationType").unwrap_or_default(),
-                name: text(event, "/documentKey/_id/$oid")
-                    .or_else(|| text(event, "/documentKey/_id")),
-                time: time.map(wire::timestamp::rfc3339_millis),
-            }
-        }))
     })
 }
 
