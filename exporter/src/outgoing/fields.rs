@@ -47,12 +47,6 @@ impl Fields {
         catch_unwind(AssertUnwindSafe(written)).unwrap_or_default()
     }
 
-    /// A field with an application-defined name.
-    #[cfg(feature = "aws-sdk")]
-    pub(super) fn one(name: &str, value: &str) -> Self {
-        Self(vec![(name.to_owned(), value.to_owned())])
-    }
-
     /// `traceparent` only, or its substitute.
     pub(super) fn first(&self) -> Self {
         Self(self.0.first().cloned().into_iter().collect())

@@ -3,53 +3,32 @@
 use super::fields::Fields;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The members of an object, each as source text.
-pub(super) type Members<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+type Members<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 
-pub(super) fn members(object: &str) -> Option<Members<'_>> {
+fn members(object: &str) -> Option<Members<'_>> {
     serde_json::from_str(object).ok()
-}
-
-/// The object with this member.
-pub(super) fn with_member<'a>(
-    object: &Members<'a>,
-    key: &'a str,
-    value: &'a RawValue,
-) -> Option<Box<RawValue>> {
-    let mut object = object.clone();
-    object.insert(Cow::Borrowed(key), value);
-    to_raw_value(&object).ok()
-}
-
-/// The object with the fields, whose values have this form.
-pub(super) fn extended(
-    object: &Members<'_>,
-    fields: &Fields,
-    form: impl Fn(&str) -> Value,
-) -> Option<Box<RawValue>> {
-    let values = fields.iter().map(|(_, value)| to_raw_value(&form(value)).ok());
-    let values: Vec<Box<RawValue>> = values.collect::<Option<_>>()?;
-    let mut object = object.clone();
-    let names = fields.iter().map(|(name, _)| Cow::Borrowed(name));
-    object.extend(names.zip(values.iter().map(AsRef::as_ref)));
-    to_raw_value(&object).ok()
 }
 
 /// The object with the fields added in an object under this key; `None` if it already has one of them, or is not an object.
 pub(super) fn with_fields(json: &str, key: &str, fields: &Fields) -> Option<String> {
-    let object = members(json)?;
-    let own = object.get(key).map_or(Some(Members::new()), |own| members(own.get()))?;
+    let mut object = members(json)?;
+    let mut own = object.get(key).map_or(Some(Members::new()), |own| members(own.get()))?;
     let has = |name: &str| own.keys().any(|own| own.eq_ignore_ascii_case(name));
     if fields.is_empty() || fields.iter().any(|(name, _)| has(name)) {
         return None;
     }
-    let own = extended(&own, fields, |value| Value::String(value.to_owned()))?;
-    Some(with_member(&object, key, &own)?.get().to_owned())
+    let values = fields.iter().map(|(_, value)| to_raw_value(value).ok());
+    let values: Vec<Box<RawValue>> = values.collect::<Option<_>>()?;
+    let names = fields.iter().map(|(name, _)| Cow::Borrowed(name));
+    own.extend(names.zip(values.iter().map(AsRef::as_ref)));
+    let own = to_raw_value(&own).ok()?;
+    object.insert(Cow::Borrowed(key), &own);
+    serde_json::to_string(&object).ok()
 }
 
 /// Maximum number of base64 bytes.

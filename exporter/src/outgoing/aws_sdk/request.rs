@@ -4,16 +4,16 @@
 //! version, and would have to be compiled even if unused.
 
 use super::super::fields::Fields;
-use super::super::json::{Members, extended, members, with_custom, with_member};
+use super::super::json::with_custom;
 use super::Operation;
 use crate::handler::trigger::percent_encoded;
 use crate::telemetry::propagation::XRAY_HEADER;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use opentelemetry::{Array, KeyValue, StringValue, Value};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
-use serde_json::value::{RawValue, to_raw_value};
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// A larger request stays unchanged, because additions must not exceed the service's limit. SQS and SNS had this limit before
@@ -25,11 +25,33 @@ const CLIENT_CONTEXT: &str = "x-amz-client-context";
 /// The content of a supported service's request.
 #[derive(Debug, Default)]
 pub(super) struct Payload<'a> {
-    json: Option<Members<'a>>,
+    json: Option<&'a str>,
     form: Option<&'a str>,
     path: &'a str,
     client_context: Option<&'a str>,
     is_asynchronous: bool,
+}
+
+/// The members of a JSON body that name its addressee.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Addressee {
+    queue_url: Option<String>,
+    stream_name: Option<String>,
+    #[serde(rename = "StreamARN")]
+    stream_arn: Option<String>,
+    table_name: Option<String>,
+    #[serde(rename = "stateMachineArn")]
+    state_machine_arn: Option<String>,
+    entries: Vec<Entry>,
+    records: Vec<IgnoredAny>,
+}
+
+/// A message of SQS or an event of EventBridge.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry {
+    source: Option<String>,
 }
 
 impl<'a> Payload<'a> {
@@ -41,7 +63,7 @@ impl<'a> Payload<'a> {
             "SQS" | "EventBridge" | "Kinesis" | "SFN" | "DynamoDB"
                 if is_of("application/x-amz-json") =>
             {
-                Self { json: body().and_then(members), ..Self::default() }
+                Self { json: body(), ..Self::default() }
             }
             "SNS" if is_of("application/x-www-form-urlencoded") => {
                 Self { form: body(), ..Self::default() }
@@ -57,19 +79,10 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// A text among the members.
-    fn text(&self, name: &str) -> Option<String> {
-        serde_json::from_str(self.json.as_ref()?.get(name)?.get()).ok()
-    }
-
-    /// The objects of a list among the members.
-    fn list(&self, name: &str) -> Vec<&'a RawValue> {
-        let list = self.json.as_ref().and_then(|members| members.get(name));
-        list.and_then(|list| serde_json::from_str(list.get()).ok()).unwrap_or_default()
-    }
-
     /// The addressee of the request.
     pub(super) fn attributes(&self, operation: &Operation) -> Vec<KeyValue> {
+        let json = self.json.and_then(|json| serde_json::from_str::<Addressee>(json).ok());
+        let json = json.unwrap_or_default();
         let mut attributes = Vec::new();
         let mut say = |key: &'static str, value: Option<String>| {
             attributes.extend(value.map(|value| KeyValue::new(key, value)));
@@ -78,10 +91,10 @@ impl<'a> Payload<'a> {
         match operation.service.as_str() {
             "SQS" => {
                 // The query is omitted, because it may contain credentials.
-                let url = self.text("QueueUrl").map(|url| path_of(&url).to_owned());
+                let url = json.queue_url.map(|url| path_of(&url).to_owned());
                 say("messaging.destination.name", last_part(url.as_deref(), '/'));
                 say("aws.sqs.queue.url", url);
-                count = self.list("Entries").len();
+                count = json.entries.len();
             }
             "SNS" => {
                 let topic = self.form.and_then(|form| form_value(form, "TopicArn"));
@@ -91,41 +104,34 @@ impl<'a> Payload<'a> {
                 count = self.form.map_or(0, |form| form_entries(form).len());
             }
             "Kinesis" => {
-                let of_arn = || last_part(self.text("StreamARN").as_deref(), '/');
-                let stream = self.text("StreamName").or_else(of_arn);
+                let of_arn = || last_part(json.stream_arn.as_deref(), '/');
+                let stream = json.stream_name.or_else(of_arn);
                 say("messaging.destination.name", stream.clone());
                 say("aws.kinesis.stream_name", stream);
-                count = self.list("Records").len();
+                count = json.records.len();
             }
             "EventBridge" => {
-                let entries = self.list("Entries");
-                count = entries.len();
-                let mut sources = entries.iter().map(|entry| {
-                    let source: String =
-                        serde_json::from_str(members(entry.get())?.get("Source")?.get()).ok()?;
-                    Some(source)
-                });
+                count = json.entries.len();
+                let mut sources = json.entries.into_iter().map(|entry| entry.source);
                 let first = sources.next().flatten();
                 let is_shared = sources.all(|source| source == first);
                 // A function gets the event's source, and never the name of the bus.
                 say("messaging.destination.name", first.filter(|_| is_shared));
             }
-            "SFN" => {
-                say("aws.step_functions.state_machine.arn", self.text("stateMachineArn"));
+            "SFN" => say("aws.step_functions.state_machine.arn", json.state_machine_arn),
+            "DynamoDB" => {
+                say("db.collection.name", json.table_name.clone());
+                let tables = json.table_name.map(|own| Array::String(vec![StringValue::from(own)]));
+                attributes.extend(
+                    tables.map(|own| KeyValue::new("aws.dynamodb.table_names", Value::Array(own))),
+                );
             }
-            "DynamoDB" => say("db.collection.name", self.text("TableName")),
             "Lambda" => {
                 let name = invoked_function(self.path);
-                if name.is_some() {
-                    say("faas.invoked_provider", Some("aws".to_owned()));
-                }
+                say("faas.invoked_provider", name.as_ref().map(|_| "aws".to_owned()));
                 say("faas.invoked_name", name);
             }
             _ => {}
-        }
-        if let Some(table) = self.text("TableName").filter(|_| operation.service == "DynamoDB") {
-            let tables = Value::Array(Array::String(vec![StringValue::from(table)]));
-            attributes.push(KeyValue::new("aws.dynamodb.table_names", tables));
         }
         if let Some(count) = i64::try_from(count).ok().filter(|count| *count > 0) {
             attributes.push(KeyValue::new("messaging.batch.message_count", count));
@@ -137,8 +143,9 @@ impl<'a> Payload<'a> {
     pub(super) fn with_context(&self, operation: &Operation, fields: &Fields) -> Edit {
         let body = match (operation.service.as_str(), operation.name.as_str()) {
             _ if fields.is_empty() => None,
-            ("SQS", "SendMessage") => self.with_message_attributes(false, fields),
-            ("SQS", "SendMessageBatch") => self.with_message_attributes(true, fields),
+            ("SQS", "SendMessage" | "SendMessageBatch") => {
+                self.json.and_then(|json| with_message_attributes(json, fields))
+            }
             ("SNS", name @ ("Publish" | "PublishBatch")) => {
                 // Other targets are phone numbers, which do not propagate context.
                 let form = self.form.filter(|form| form_value(form, "TopicArn").is_some());
@@ -152,50 +159,45 @@ impl<'a> Payload<'a> {
         };
         Edit { body: body.filter(|body| body.len() <= MAX_BYTES), client_context: None }
     }
+}
 
-    fn with_message_attributes(&self, is_batch: bool, fields: &Fields) -> Option<String> {
-        let message = self.json.as_ref()?;
-        if !is_batch {
-            return with_attributes(message, fields).map(text_of);
-        }
-        let entries = self.list("Entries");
-        let changed: Vec<Option<Box<RawValue>>> =
-            entries.iter().map(|entry| with_attributes(&members(entry.get())?, fields)).collect();
-        changed.iter().flatten().next()?;
-        let all = entries.into_iter().zip(&changed);
-        let all: Vec<&RawValue> = all.map(|(own, new)| new.as_deref().unwrap_or(own)).collect();
-        with_member(message, "Entries", &to_raw_value(&all).ok()?).map(text_of)
+/// The request of SQS with the fields in the attributes of each message; `None` if it stays unchanged.
+fn with_message_attributes(json: &str, fields: &Fields) -> Option<String> {
+    let mut request: serde_json::Value = serde_json::from_str(json).ok()?;
+    let messages = match request.get_mut("Entries") {
+        Some(entries) => entries.as_array_mut()?,
+        None => std::slice::from_mut(&mut request),
+    };
+    let mut is_changed = false;
+    for message in messages {
+        is_changed |=
+            message.as_object_mut().is_some_and(|message| add_attributes(message, fields));
     }
+    is_changed.then(|| request.to_string())
 }
 
-fn text_of(json: Box<RawValue>) -> String {
-    Box::<str>::from(json).into_string()
-}
-
-/// The message of SQS with the fields in its attributes; `None` if it stays unchanged.
-fn with_attributes(message: &Members<'_>, fields: &Fields) -> Option<Box<RawValue>> {
+/// Adds the fields that fit into a message, and returns `true` if there are any.
+fn add_attributes(
+    message: &mut serde_json::Map<String, serde_json::Value>,
+    fields: &Fields,
+) -> bool {
     let typed = |value: &str| json!({ "DataType": "String", "StringValue": value });
-    let own = message.get("MessageAttributes");
-    let own = own.map_or(Some(Members::new()), |own| members(own.get()));
-    let attributes = own.and_then(|own| {
-        let fields = fields.clone().for_message(own.keys().map(AsRef::as_ref));
-        if fields.is_empty() { None } else { extended(&own, &fields, typed) }
-    });
+    let existing = message.get("MessageAttributes").and_then(serde_json::Value::as_object);
+    let names = existing.into_iter().flatten().map(|(name, _)| name.as_str());
+    let added = fields.clone().for_message(names);
     // X-Ray's header has its own place, which does not count.
     let xray = fields.get(XRAY_HEADER);
     let xray = xray.filter(|_| !message.contains_key("MessageSystemAttributes"));
-    let of_system = xray.and_then(|header| {
-        extended(&Members::new(), &Fields::one("AWSTraceHeader", header), typed)
-    });
-    let added = [("MessageAttributes", &attributes), ("MessageSystemAttributes", &of_system)];
-    let added = added.into_iter().filter_map(|(key, own)| Some((key.into(), own.as_deref()?)));
-    let added: Vec<(Cow<'_, str>, &RawValue)> = added.collect();
-    if added.is_empty() {
-        return None;
+    let is_changed = xray.is_some() || !added.is_empty();
+    if let Some(header) = xray {
+        let of_system = json!({ "AWSTraceHeader": typed(header) });
+        message.insert("MessageSystemAttributes".to_owned(), of_system);
     }
-    let mut message = message.clone();
-    message.extend(added);
-    to_raw_value(&message).ok()
+    for (name, value) in added {
+        let own = message.entry("MessageAttributes").or_insert_with(|| json!({}));
+        own.as_object_mut().and_then(|own| own.insert(name, typed(&value)));
+    }
+    is_changed
 }
 
 #[derive(Debug)]
