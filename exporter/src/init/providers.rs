@@ -1,6 +1,6 @@
 //! The SDK's providers of the three signals with our processors.
 
-use super::telemetry_config::{Logs, Metrics, Queue, Traces};
+use super::telemetry_config::{Logs, Metrics, Traces};
 use crate::bounded::TimedLock;
 use crate::config::{Config, DEFAULT_QUEUE_SIZE};
 use crate::export::exporters::{StdoutLogExporter, StdoutMetricExporter, StdoutSpanExporter};
@@ -9,14 +9,14 @@ use crate::export::losses::LossMetrics;
 use crate::processor::logs::LambdaLogProcessor;
 use crate::processor::metrics::FlushReader;
 use crate::processor::spans::{LambdaSpanProcessor, SharedProcessor};
-use crate::telemetry::id_generator::InvocationIdGenerator;
+use crate::telemetry::id_generator::{InvocationIdGenerator, SequentialIdGenerator};
 #[cfg(feature = "log")]
 use crate::telemetry::log_crate::AddKeyValues;
 use crate::telemetry::signals::Signals;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, ShouldSample, SpanExporter as _};
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, ShouldSample, SpanExporter};
 use std::sync::Arc;
 
 /// The inputs of the providers, independent of the signal.
@@ -50,23 +50,24 @@ impl Parts<'_> {
         if let Some(provider) = traces.provider {
             return (None, provider);
         }
+        let ids = traces.id_generator;
+        let ids = ids.unwrap_or_else(|| Box::new(SequentialIdGenerator::default()));
         let mut builder = SdkTracerProvider::builder()
             .with_resource(self.resource.clone())
-            .with_id_generator(InvocationIdGenerator(traces.id_generator))
+            .with_id_generator(InvocationIdGenerator(ids))
             .with_sampler(self.sampler(traces.sampler))
             .with_span_limits(self.environment.span_limits);
         if self.environment.disabled {
             return (None, builder.build());
         }
-        let queue = self.queue();
         let writes_lines = traces.processors.is_empty() && self.environment.writes.traces;
         let processors = traces.additional_processors.into_iter().chain(traces.processors);
-        builder = processors.fold(builder, |builder, add| add(builder, &queue));
+        builder = processors.fold(builder, |builder, add| add(builder, self));
         let mut spans = None;
         if writes_lines {
             let mut exporter = StdoutSpanExporter::over(self.line.clone(), self.environment);
             exporter.set_resource(self.resource);
-            let processor = queue.processor(exporter).with_open_spans();
+            let processor = self.span_processor(exporter).with_open_spans();
             let processor = Arc::clone(spans.insert(Arc::new(processor)));
             builder = builder.with_span_processor(SharedProcessor(processor));
         }
@@ -90,8 +91,9 @@ impl Parts<'_> {
         builder = processors.fold(builder, |builder, add| add(builder));
         if writes_lines {
             let exporter = StdoutLogExporter::over(self.line.clone(), self.environment);
-            let Queue { size, losses, .. } = self.queue();
-            builder = builder.with_log_processor(LambdaLogProcessor::new(exporter, size, losses));
+            let losses = Arc::clone(self.line.losses());
+            let processor = LambdaLogProcessor::new(exporter, self.queue_size(), losses);
+            builder = builder.with_log_processor(processor);
         }
         builder.build()
     }
@@ -114,10 +116,14 @@ impl Parts<'_> {
         builder.build()
     }
 
-    fn queue(&self) -> Queue {
-        let size = self.environment.queue_size.unwrap_or(DEFAULT_QUEUE_SIZE);
+    pub(super) fn span_processor<E: SpanExporter>(&self, exporter: E) -> LambdaSpanProcessor<E> {
         let (losses, invocations) = (self.line.losses(), self.line.invocations());
-        Queue { size, losses: Arc::clone(losses), invocations: Arc::clone(invocations) }
+        let (losses, invocations) = (Arc::clone(losses), Arc::clone(invocations));
+        LambdaSpanProcessor::new(exporter, self.queue_size(), losses, invocations)
+    }
+
+    fn queue_size(&self) -> usize {
+        self.environment.queue_size.unwrap_or(DEFAULT_QUEUE_SIZE)
     }
 
     fn sampler(&self, from_code: Option<Box<dyn ShouldSample>>) -> Box<dyn ShouldSample> {

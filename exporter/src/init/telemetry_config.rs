@@ -1,10 +1,8 @@
 //! The configuration of telemetry in code.
 
+use super::providers::Parts;
 use crate::config::ProcessorMode;
-use crate::export::losses::LossCounts;
 use crate::output::{Output, stderr};
-use crate::processor::spans::LambdaSpanProcessor;
-use crate::telemetry::id_generator::SequentialIdGenerator;
 use crate::telemetry::invocations::Invocations;
 use crate::telemetry::propagation::{self, BoxedPropagator, Propagation};
 use opentelemetry::propagation::TextMapPropagator;
@@ -63,14 +61,15 @@ impl fmt::Debug for TelemetryConfig {
 pub(super) type Add<B> = Box<dyn FnOnce(B) -> B + Send>;
 /// The same of span processors, of which one may be ours with the application's exporter.
 pub(super) type AddSpans =
-    Box<dyn FnOnce(TracerProviderBuilder, &Queue) -> TracerProviderBuilder + Send>;
+    Box<dyn FnOnce(TracerProviderBuilder, &Parts<'_>) -> TracerProviderBuilder + Send>;
 
 /// Creation and export of spans.
+#[derive(Default)]
 pub(super) struct Traces {
     pub(super) provider: Option<SdkTracerProvider>,
     pub(super) additional_processors: Vec<AddSpans>,
     pub(super) processors: Vec<AddSpans>,
-    pub(super) id_generator: Box<dyn IdGenerator>,
+    pub(super) id_generator: Option<Box<dyn IdGenerator>>,
     pub(super) sampler: Option<Box<dyn ShouldSample>>,
 }
 
@@ -97,31 +96,10 @@ pub(super) struct Metrics {
     pub(super) readers: Vec<Add<MeterProviderBuilder>>,
 }
 
-/// The parts of a [`LambdaSpanProcessor`] beside its exporter.
-pub(super) struct Queue {
-    pub(super) size: usize,
-    pub(super) losses: Arc<LossCounts>,
-    pub(super) invocations: Arc<Invocations>,
-}
-
-impl Queue {
-    pub(super) fn processor<E: SpanExporter>(&self, exporter: E) -> LambdaSpanProcessor<E> {
-        let (losses, invocations) = (Arc::clone(&self.losses), Arc::clone(&self.invocations));
-        LambdaSpanProcessor::new(exporter, self.size, losses, invocations)
-    }
-}
-
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        let traces = Traces {
-            provider: None,
-            additional_processors: Vec::new(),
-            processors: Vec::new(),
-            id_generator: Box::new(SequentialIdGenerator::default()),
-            sampler: None,
-        };
         Self {
-            traces,
+            traces: Traces::default(),
             logs: Logs::default(),
             metrics: Metrics::default(),
             propagators: Vec::new(),
@@ -156,28 +134,27 @@ pub struct TelemetryConfigBuilder {
 
 impl TelemetryConfigBuilder {
     setters! { |own|
-        /// Uses this span processor instead of the [`LambdaSpanProcessor`] that writes lines. Several processors, and exporters
-        /// added by [`with_span_exporter`](Self::with_span_exporter), receive each span in the order they were added.
+        /// Uses this span processor instead of the one that writes lines. Several processors, and exporters added by
+        /// [`with_span_exporter`](Self::with_span_exporter), receive each span in the order they were added.
         with_span_processor(processor: impl SpanProcessor + 'static) => {
-            let add = |builder: TracerProviderBuilder, _: &Queue| builder.with_span_processor(processor);
+            let add = |builder: TracerProviderBuilder, _: &Parts<'_>| builder.with_span_processor(processor);
             own.config.traces.processors.push(Box::new(add));
         };
         /// Adds a span processor that receives each span before the exporting ones, in the order they were added.
         with_additional_span_processor(processor: impl SpanProcessor + 'static) => {
-            let add = |builder: TracerProviderBuilder, _: &Queue| builder.with_span_processor(processor);
+            let add = |builder: TracerProviderBuilder, _: &Parts<'_>| builder.with_span_processor(processor);
             own.config.traces.additional_processors.push(Box::new(add));
         };
-        /// Exports spans with this exporter at the end of the invocation, instead of writing lines: a [`LambdaSpanProcessor`] with
-        /// this exporter replaces the one with [`StdoutSpanExporter`](crate::StdoutSpanExporter), which can be added as well.
+        /// Exports spans with this exporter at the end of the invocation, instead of writing lines.
         with_span_exporter(exporter: impl SpanExporter + 'static) => {
-            let add = |builder: TracerProviderBuilder, queue: &Queue| builder.with_span_processor(queue.processor(exporter));
+            let add = |builder: TracerProviderBuilder, parts: &Parts<'_>| builder.with_span_processor(parts.span_processor(exporter));
             own.config.traces.processors.push(Box::new(add));
         };
         /// Creates span ids, and the trace ids of spans outside of invocations, with this generator.
         ///
-        /// This does not apply to an invocation without a parent: its trace id comes from Lambda's X-Ray header, or is derived from
-        /// the request id. The forwarder and the layer derive the same id for their spans of the invocation, so all share one trace.
-        with_id_generator(id_generator: impl IdGenerator + 'static) => own.config.traces.id_generator = Box::new(id_generator);
+        /// An invocation without a parent has the trace id of Lambda's X-Ray header or one derived from the request id, as the
+        /// forwarder's and the layer's spans of it.
+        with_id_generator(id_generator: impl IdGenerator + 'static) => own.config.traces.id_generator = Some(Box::new(id_generator));
         /// Records the traces that this sampler chooses; `OTEL_TRACES_SAMPLER` wins.
         with_sampler(sampler: impl ShouldSample + 'static) => own.config.traces.sampler = Some(Box::new(sampler));
         /// Uses an existing tracer provider with its own processors, sampler, ids and resource; this builder's and the variables'

@@ -47,9 +47,7 @@ impl InMemoryOutput {
     pub fn take_lines(&self) -> Vec<String> {
         let written =
             std::mem::take(&mut *self.written.lock().unwrap_or_else(PoisonError::into_inner));
-        let text = String::from_utf8(written)
-            .unwrap_or_else(|other| String::from_utf8_lossy(other.as_bytes()).into_owned());
-        text.lines().map(str::to_owned).collect()
+        String::from_utf8_lossy(&written).lines().map(str::to_owned).collect()
     }
 }
 

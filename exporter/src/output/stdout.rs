@@ -7,7 +7,7 @@ use rustix::io::{Errno, ioctl_fionread};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -90,15 +90,7 @@ impl StdoutThread {
             Some(sender) => sender.clone(),
             None => jobs.insert(self.start_thread()?).clone(),
         };
-        match sender.try_send(Arc::clone(batch)) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(_)) => Err(too_late("stdout is stuck")),
-            Err(TrySendError::Disconnected(_)) => {
-                // The next batch starts another thread.
-                *jobs = None;
-                Err(io::Error::other("the writing thread is gone"))
-            }
-        }
+        sender.try_send(Arc::clone(batch)).map_err(|_| too_late("stdout is stuck"))
     }
 
     fn start_thread(&self) -> io::Result<SyncSender<Arc<Batch>>> {

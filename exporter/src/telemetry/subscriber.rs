@@ -378,19 +378,9 @@ const INTERNAL: [&str; 17] = [
     "hyper_util",
     "h2",
 ];
-/// Crates below AWS's clients.
-const AWS_SDK: [&str; 10] = [
-    "aws_config",
-    "aws_credential_types",
-    "aws_runtime",
-    "aws_sigv4",
-    "aws_smithy_checksums",
-    "aws_smithy_http",
-    "aws_smithy_http_client",
-    "aws_smithy_runtime",
-    "aws_smithy_runtime_api",
-    "aws_types",
-];
+/// Crates below AWS's clients, besides `aws_smithy_…`.
+const AWS_SDK: [&str; 5] =
+    ["aws_config", "aws_credential_types", "aws_runtime", "aws_sigv4", "aws_types"];
 
 /// Returns `true` if the target is one of the crates or a module of one. A target may also be the name of a package, with
 /// hyphens.
@@ -412,7 +402,7 @@ fn is_of_aws_sdk(target: &str) -> bool {
     let mut segments = target.split("::");
     let is_client = segments.next().is_some_and(|name| name.starts_with("aws_sdk_"))
         && segments.next() == Some("operation");
-    is_client || is_of(target, &AWS_SDK)
+    is_client || target.starts_with("aws_smithy_") || is_of(target, &AWS_SDK)
 }
 
 #[cfg(test)]
@@ -492,7 +482,7 @@ mod tests {
         check(INFO, Some("FATAL"), None, "orders", ("INFO", "INFO"));
         check(INFO, Some("loud"), None, "orders", ("INFO", "INFO"));
         check(INFO, Some("TRACE"), Some("debug"), "orders", ("DEBUG", "DEBUG"));
-        for target in ["aws_sdk_orders", "aws_smithy_orders::operation", "aws_config_orders"] {
+        for target in ["aws_sdk_orders", "aws_config_orders"] {
             check(DEBUG, None, None, target, ("DEBUG", "DEBUG"));
         }
         check(DEBUG, None, None, "aws_sdk_sqs::operation::send", ("OFF", "INFO"));
