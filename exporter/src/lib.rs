@@ -1,9 +1,7 @@
 //! OpenTelemetry for Rust functions on AWS Lambda: spans, logs and metrics as OTLP lines on stdout.
 //!
-//! The function makes no network calls and holds no credentials: Lambda ships stdout to CloudWatch Logs, and the lambda-otlp
-//! forwarder sends it to the backend. Each invocation becomes a span, `tracing` spans become its children, and `tracing` events
-//! become log records of its trace. Everything is written before the response, even if the handler fails or panics. Shortly
-//! before a timeout, open spans are written as partial spans.
+//! Lambda ships stdout to CloudWatch Logs, and the lambda-otlp forwarder sends it to the backend. Each invocation becomes a span,
+//! `tracing` spans become its children, and `tracing` events and records of the `log` crate become log records of its trace.
 //!
 //! ```no_run
 //! use lambda_otlp_exporter::{TelemetryConfig, create_traced_handler, init_telemetry};
@@ -29,8 +27,6 @@
 //! }
 //! ```
 //!
-//! Records of the `log` crate become log records through the feature `log`, which is on by default.
-//!
 //! - [`init_telemetry`] sets everything up. [`TelemetryConfig`] changes the defaults, and the variables in
 //!   `docs/configuration.md` override both.
 //! - [`TracedHandler`] is [`create_traced_handler`] with options, [`OtelTracingLayer`] the equivalent for `tower` services, and
@@ -39,22 +35,18 @@
 //!   providers.
 //!
 //! The trigger, attributes, parent and links of an invocation come from its event: from API Gateway's types, and from plain JSON.
-//! The guide lists the sources. Cargo features, off by default, support more types of `aws_lambda_events`: `alb`, `dynamodb`,
-//! `eventbridge`, `kafka`, `kinesis`, `s3`, `sns`, `sqs`. `lambda_http` supports the requests of that crate, and thereby axum,
-//! whose routes name the spans with the feature `axum`. Each message of a batch can have its own span
-//! ([`SpanAttributes::add_to`], [`SpanAttributes::continued_span`]).
+//! The guide, `docs/rust.md`, lists the sources, and the cargo features for more types of `aws_lambda_events` and `lambda_http`.
+//! Each message of a batch can have its own span ([`SpanAttributes::add_to`], [`SpanAttributes::continued_span`]).
 //!
 //! Outgoing calls continue the trace: [`inject_headers`], [`inject_message_attributes`], [`inject_json`] and
-//! [`inject_client_context`] write the context into them. With the feature `aws-sdk` an interceptor does so for clients of AWS's
-//! SDK, and creates a span for each call.
+//! [`inject_client_context`] write the context into them, and with the feature `aws-sdk` an interceptor of AWS's SDK.
 //!
 //! Telemetry never makes the function fail: panics of the exporter are contained, an invalid variable causes one line on
 //! stderr, memory is bounded, and losses are counted in the metric `lambda_otlp.exporter.lost`.
 //!
-//! With `panic = "abort"` in the function's profile, each panic ends the process. [`init_telemetry`] therefore adds a panic
-//! hook after the existing one. The hook ends the spans of the running invocations with the exception, and writes all telemetry
-//! within the time limit of a write. Open child spans become partial spans. This telemetry is lost if a hook that you set later
-//! does not call the previous one.
+//! With `panic = "abort"` in the function's profile, [`init_telemetry`] adds a panic hook after the existing one, which ends the
+//! spans of the running invocations and writes all telemetry. It is lost if a hook that you set later does not call the previous
+//! one.
 
 #![warn(missing_docs)]
 // Shows the required feature of each item on docs.rs.

@@ -232,8 +232,7 @@ impl Messages {
 
 /// The account in the invoked ARN.
 fn account(lambda: &lambda_runtime::Context) -> Option<&str> {
-    let arn = lambda.invoked_function_arn.as_str();
-    let account = arn.strip_prefix("arn:")?.split(':').nth(3)?;
+    let account = lambda.invoked_function_arn.strip_prefix("arn:")?.split(':').nth(3)?;
     (account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit())).then_some(account)
 }
 
