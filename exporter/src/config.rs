@@ -255,7 +255,6 @@ fn sampler(reader: &mut Reader<'_>) -> Option<Sampler> {
     )
 }
 
-/// Mistakes and warnings in one line.
 fn complaint(reader: Reader<'_>) -> String {
     let mut parts: Vec<String> = reader.warnings().iter().map(ToString::to_string).collect();
     parts.extend(reader.finish().iter().map(ToString::to_string));

@@ -66,7 +66,6 @@ macro_rules! setters {
 }
 
 mod bounded;
-mod clock;
 mod config;
 mod export;
 mod extension;

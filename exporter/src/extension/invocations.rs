@@ -125,6 +125,8 @@ mod tests {
         invocations.invoked();
         invocations.begin("r-2");
         assert!(invocations.complete(completed("r-2")));
+        invocations.is_listening = false;
+        assert!(!invocations.complete(completed("r-3")), "the API does not answer");
     }
 
     #[test]
@@ -134,6 +136,7 @@ mod tests {
         invocations.release();
         assert_eq!(invocations.wait("r-1", Duration::ZERO), OVER);
         invocations.invoked();
+        assert_eq!(invocations.wait("r-2", Duration::ZERO), Some(PATIENCE));
         invocations.begin("r-2");
         invocations.release();
         assert_eq!(invocations.wait("r-2", Duration::ZERO), None, "it is another's");

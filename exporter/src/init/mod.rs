@@ -70,6 +70,9 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     } else {
         RecordFilter::new(config.max_level, lambda_level, directives)
     };
+    // The test process simulates many functions.
+    let handles_sigterm = config.sigterm_handler && !environment.disabled && cfg!(not(test));
+    let exits = handles_sigterm.then(|| !extension::is_sigterm_handled());
     let telemetry = Telemetry {
         tracer: signals.tracer_provider.tracer_with_scope(scope()),
         propagation: Propagation::new(propagators),
@@ -88,7 +91,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         bridges_logs: config.log_bridge,
         is_disabled: environment.disabled,
         mode: OnceLock::new(),
-        exits_at_sigterm: OnceLock::new(),
+        exits_at_sigterm: exits.filter(|_| environment.lambda.runtime_api.is_some()),
         has_shutdown_hook: OnceLock::new(),
     };
     let handler = TelemetryCompletionHandler { telemetry: Arc::new(telemetry) };
@@ -103,14 +106,8 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         let prints = environment.fmt_layer.unwrap_or(config.fmt_layer);
         install_subscriber(&handler, &environment, prints);
     }
-    // The test process simulates many functions.
-    let handles_sigterm = config.sigterm_handler && cfg!(not(test));
     if !environment.disabled {
         let mode = environment.mode.or(config.processor_mode).unwrap_or_default();
-        let exits = handles_sigterm.then(|| !extension::is_sigterm_handled());
-        if let Some(exits) = exits.filter(|_| environment.lambda.runtime_api.is_some()) {
-            handler.telemetry.exits_at_sigterm.set(exits).ok();
-        }
         let telemetry = Arc::downgrade(&handler.telemetry);
         let started = extension::start(mode, &environment.lambda, telemetry, exits);
         // Only set here, after everything else.

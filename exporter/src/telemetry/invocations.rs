@@ -91,8 +91,9 @@ struct State {
 }
 
 impl State {
-    /// The time until the thread's next check, at the earliest write time; zero if telemetry must be written now. Without invocations it keeps waiting for its previous time: if it
-    /// parked, each invocation shorter than a wake-up would have to wake it.
+    /// The time until the thread's next check, at the earliest write time; zero if telemetry must be written now. Without
+    /// invocations it keeps waiting for its previous time: if it parked, each invocation shorter than a wake-up would have to wake
+    /// it.
     fn wait(&self, now: SystemTime) -> Option<Duration> {
         let earliest = self.running.iter().filter_map(|own| own.write_at).min();
         let looks_at = earliest.or(self.wakes_at.filter(|at| *at > now))?;
@@ -389,7 +390,6 @@ impl Invocations {
         partial.collect()
     }
 
-    /// Notes that these partial spans were written.
     pub(crate) fn partial_spans_are_written(&self, ids: &[SpanId]) {
         for own in &mut self.lock().open {
             own.is_written |= ids.contains(&own.span.span_context.span_id());

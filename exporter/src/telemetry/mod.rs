@@ -51,8 +51,8 @@ pub(crate) struct Telemetry {
     pub(crate) is_disabled: bool,
     /// Set after everything else; `Sync` until then.
     pub(crate) mode: OnceLock<Mode>,
-    /// `true` if the process ends after the last write, `false` if another handler ends it; unset if SIGTERM is not handled.
-    pub(crate) exits_at_sigterm: OnceLock<bool>,
+    /// `true` if the process ends after the last write, `false` if another handler ends it; `None` if SIGTERM is not handled.
+    pub(crate) exits_at_sigterm: Option<bool>,
     pub(crate) has_shutdown_hook: OnceLock<bool>,
 }
 
@@ -69,7 +69,7 @@ impl Telemetry {
 
     /// Looks for a shutdown hook of the application: it ends the process without waiting for the last write.
     fn find_shutdown_hook(&self) -> bool {
-        let exits = self.exits_at_sigterm.get();
+        let exits = self.exits_at_sigterm;
         let has_hook = exits.is_some_and(|exits| !exits || extension::is_hook_installed());
         if has_hook {
             stderr::warn(

@@ -132,7 +132,6 @@ impl Function {
         block_on(create_traced_handler("orders", self.completion.clone(), handler)(event))
     }
 
-    /// Runs one invocation that succeeds.
     pub(super) fn invoke(&self) {
         self.handle(event(json!({})), succeed).unwrap();
     }
@@ -148,7 +147,6 @@ impl Function {
         self.handle(event(json!({})), handler).unwrap();
     }
 
-    /// Lost spans, data points and log records.
     pub(super) fn lost(&self, loss: Loss) -> [u64; 3] {
         let losses = self.completion.telemetry.signals.line.losses();
         SignalKind::ALL.map(|kind| losses.lost(kind, loss))
@@ -167,12 +165,10 @@ impl Function {
         self.written()
     }
 
-    /// The telemetry written since the last call.
     pub(super) fn written(&self) -> Written {
         Written::read(self.output.take_lines())
     }
 
-    /// The only span written since the last call.
     pub(super) fn span(&self) -> Span {
         let written = self.written();
         assert_eq!(written.spans.len(), 1, "{:?}", written.span_names());
@@ -240,7 +236,6 @@ pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-/// Decoded lines.
 #[derive(Debug)]
 pub(super) struct Written {
     pub(super) lines: Vec<String>,
@@ -266,7 +261,6 @@ impl Written {
         Self { lines, spans, logs: records, metrics }
     }
 
-    /// Lines, spans, log records and metrics.
     pub(super) fn counts(&self) -> [usize; 4] {
         [self.lines.len(), self.spans.len(), self.logs.len(), self.metrics.len()]
     }

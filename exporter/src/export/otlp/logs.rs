@@ -1,8 +1,8 @@
 //! Log records to `ExportLogsServiceRequest`.
 
 use super::{EncodedResource, any_value, request};
-use crate::clock::unix_nanos;
 use crate::config::RecordLimits;
+use crate::export::unix_nanos;
 use opentelemetry::InstrumentationScope;
 use opentelemetry::logs::AnyValue;
 use opentelemetry_sdk::logs::SdkLogRecord;

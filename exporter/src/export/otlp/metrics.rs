@@ -1,7 +1,7 @@
 //! Collected metrics to `ExportMetricsServiceRequest`. The SDK records no exemplars.
 
 use super::{EncodedResource, attributes, request};
-use crate::clock::unix_nanos;
+use crate::export::unix_nanos;
 use opentelemetry::InstrumentationScope;
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::metrics::data::{

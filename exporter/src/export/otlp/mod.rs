@@ -37,8 +37,12 @@ impl EncodedResource {
         let mut attributes: Vec<(&Key, &Value)> = resource.iter().collect();
         attributes.retain(|(own, _)| **own != key);
         attributes.extend(service_name.map(|name| (&key, name)));
+        attributes.sort_unstable_by(|left, right| left.0.as_str().cmp(right.0.as_str()));
         let mut message = Vec::new();
-        resource_attributes(&mut Writer::new(&mut message), attributes);
+        let mut writer = Writer::new(&mut message);
+        for (key, value) in attributes {
+            key_value(&mut writer, resource::ATTRIBUTES, key.as_str(), value, usize::MAX);
+        }
         let service_name = service_name.map(|name| name.as_str().into_owned()).unwrap_or_default();
         let schema_url = resource.schema_url().unwrap_or_default().to_owned();
         Self { message, schema_url, service_name }
@@ -79,13 +83,6 @@ pub(crate) fn request<'a, T>(
         writer.string(container::SCHEMA_URL, &resource.schema_url);
     });
     bytes
-}
-
-pub(crate) fn resource_attributes(writer: &mut Writer<'_>, mut attributes: Vec<(&Key, &Value)>) {
-    attributes.sort_unstable_by(|left, right| left.0.as_str().cmp(right.0.as_str()));
-    for (key, value) in attributes {
-        key_value(writer, resource::ATTRIBUTES, key.as_str(), value, usize::MAX);
-    }
 }
 
 /// The scope of `ScopeSpans`, `ScopeLogs` and `ScopeMetrics`.

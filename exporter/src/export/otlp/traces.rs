@@ -1,7 +1,7 @@
 //! Finished spans to `ExportTraceServiceRequest`.
 
 use super::{EncodedResource, attributes, request};
-use crate::clock::unix_nanos;
+use crate::export::unix_nanos;
 use opentelemetry::trace::{Event, Link, SpanContext, SpanId, SpanKind, Status};
 use opentelemetry_sdk::trace::SpanData;
 use wire::field::{event, link, span, status};
