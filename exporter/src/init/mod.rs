@@ -124,11 +124,12 @@ fn directives(
 ) -> Option<Targets> {
     let own = own_variable.and_then(|name| source.get(name));
     let text = own.as_deref().or(environment.log_filter.as_deref());
-    let (directives, complaint) = subscriber::directives(text);
-    if let Some(complaint) = complaint {
-        stderr::warn(&complaint);
-    }
-    directives
+    subscriber::directives(text).unwrap_or_else(|reason| {
+        stderr::warn(&format!(
+            "the log filter is not understood and left out, expected level or target=level,…: {reason}"
+        ));
+        None
+    })
 }
 
 fn propagators(

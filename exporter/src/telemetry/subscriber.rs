@@ -15,7 +15,7 @@ use tracing::span::{Attributes, Id};
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_opentelemetry::get_otel_context;
-use tracing_subscriber::filter::{DynFilterFn, FilterFn, Targets};
+use tracing_subscriber::filter::{DynFilterFn, FilterFn, ParseError, Targets};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
@@ -313,26 +313,17 @@ impl RecordFilter {
     }
 }
 
-/// The directives of `level` or `target=level,…`, if any, and a message if they are not understood.
-pub(crate) fn directives(text: Option<&str>) -> (Option<Targets>, Option<String>) {
-    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
-        return (None, None);
-    };
+/// The directives of `level` or `target=level,…`, if any.
+///
+/// # Errors
+/// The reason why they are not understood.
+pub(crate) fn directives(text: Option<&str>) -> Result<Option<Targets>, String> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
     // `Targets` would treat the brackets of a span or field as a part of the target's name, and select nothing.
-    let parsed = if text.contains('[') {
-        Err("filters of spans and fields are not supported".to_owned())
-    } else {
-        text.parse::<Targets>().map_err(|error| error.to_string())
-    };
-    match parsed {
-        Ok(targets) => (Some(targets), None),
-        Err(reason) => {
-            let complaint = format!(
-                "the log filter is not understood and left out, expected level or target=level,…: {reason}"
-            );
-            (None, Some(complaint))
-        }
+    if text.contains('[') {
+        return Err("filters of spans and fields are not supported".to_owned());
     }
+    text.parse().map(Some).map_err(|error: ParseError| error.to_string())
 }
 
 /// Lambda's levels equal those of `tracing`, except FATAL (Lambda Developer Guide, "Log-level filtering").
@@ -411,7 +402,8 @@ mod tests {
 
     #[test]
     fn the_filter_rejects_sdk_runtime_and_http_client_targets() {
-        let filter = RecordFilter::new(LevelFilter::TRACE, None, directives(Some("trace")).0);
+        let filter =
+            RecordFilter::new(LevelFilter::TRACE, None, directives(Some("trace")).unwrap());
         let check = |target, expected| {
             assert_eq!(filter.takes_event_of(target, Level::INFO), expected, "{target}");
             assert_eq!(filter.takes_span_of(target, Level::ERROR), expected, "{target}");
@@ -445,7 +437,8 @@ mod tests {
         target: &str,
         expected: (&str, &str),
     ) {
-        let filter = RecordFilter::new(max_level, lambda_level, directives(text).0);
+        let filter =
+            RecordFilter::new(max_level, lambda_level, directives(text).unwrap_or_default());
         let levels = [Level::TRACE, Level::DEBUG, Level::INFO, Level::WARN, Level::ERROR];
         let most = |takes: &dyn Fn(Level) -> bool| {
             let level = levels.iter().find(|level| takes(**level));
