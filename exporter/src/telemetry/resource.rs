@@ -47,26 +47,20 @@ fn lambda_attributes(lambda: &LambdaEnvironment) -> Vec<KeyValue> {
     ];
     let service_name = lambda.function_name.clone().unwrap_or_else(|| "unknown_service".to_owned());
     attributes.push(KeyValue::new(names::SERVICE_NAME, service_name));
-    let mut text = |key: &'static str, value: &Option<String>| {
-        if let Some(value) = value {
-            attributes.push(KeyValue::new(key, value.clone()));
-        }
-    };
-    text(names::CLOUD_REGION, &lambda.region);
-    text(names::FAAS_NAME, &lambda.function_name);
-    text(names::FAAS_VERSION, &lambda.function_version);
-    text(names::FAAS_INSTANCE, &lambda.log_stream);
-    if let Some(mib) = lambda.memory_mib {
-        attributes.push(KeyValue::new(names::FAAS_MAX_MEMORY, mib.saturating_mul(BYTES_PER_MIB)));
-    }
-    let mut list = |key: &'static str, value: &Option<String>| {
-        if let Some(value) = value {
-            let array = Array::String(vec![StringValue::from(value.clone())]);
-            attributes.push(KeyValue::new(key, Value::Array(array)));
-        }
-    };
-    list(names::AWS_LOG_GROUP_NAMES, &lambda.log_group);
-    list(names::AWS_LOG_STREAM_NAMES, &lambda.log_stream);
+    let list = |text: &String| Value::Array(Array::String(vec![StringValue::from(text.clone())]));
+    let text = |text: &String| Value::from(text.clone());
+    let bytes = |mib: i64| Value::from(mib.saturating_mul(BYTES_PER_MIB));
+    let known = [
+        (names::CLOUD_REGION, lambda.region.as_ref().map(text)),
+        (names::FAAS_NAME, lambda.function_name.as_ref().map(text)),
+        (names::FAAS_VERSION, lambda.function_version.as_ref().map(text)),
+        (names::FAAS_INSTANCE, lambda.log_stream.as_ref().map(text)),
+        (names::FAAS_MAX_MEMORY, lambda.memory_mib.map(bytes)),
+        (names::AWS_LOG_GROUP_NAMES, lambda.log_group.as_ref().map(list)),
+        (names::AWS_LOG_STREAM_NAMES, lambda.log_stream.as_ref().map(list)),
+    ];
+    attributes
+        .extend(known.into_iter().filter_map(|(key, value)| Some(KeyValue::new(key, value?))));
     attributes
 }
 
