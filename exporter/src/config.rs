@@ -16,11 +16,9 @@ pub enum ProcessorMode {
     /// Before the response. Registers no extension.
     #[default]
     Sync,
-    /// After the response: the process registers itself as an extension, which Lambda notifies of each invocation, and writes
-    /// while the response is sent. The caller does not wait, but the time is billed. With SnapStart it is `Sync`.
+    /// After the response, in billed time: the process registers itself as an extension. With SnapStart it is `Sync`.
     Async,
-    /// At the end of the environment, for the SDK's own batch processor and periodic reader, which export on their own schedule.
-    /// The process registers itself as an extension without events, so that Lambda sends SIGTERM.
+    /// At the end of the environment, for processors and readers with their own schedule, such as the SDK's batch processor.
     Finalize,
 }
 

@@ -115,9 +115,7 @@ where
 
 /// Creates a span for each invocation of a service that streams its response (`lambda_runtime::StreamResponse`, and thereby
 /// `lambda_http::StreamAdapter`). The span ends with the body, and the telemetry is written before the body's last part is passed
-/// on. A failing body ends the span as an error, and so does a dropped one, whose reader is gone.
-///
-/// Created by [`OtelTracingLayer::for_streaming`](crate::OtelTracingLayer::for_streaming).
+/// on. Created by [`OtelTracingLayer::for_streaming`].
 #[derive(Clone, Debug)]
 pub struct OtelStreamingLayer<X = EventExtractor> {
     instrumentation: Instrumentation<X>,

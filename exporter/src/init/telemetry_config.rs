@@ -206,9 +206,8 @@ impl TelemetryConfigBuilder {
         with_global_subscriber(install: bool) => own.config.global_subscriber = install;
         /// Sets whether SIGTERM in Lambda writes the rest and then ends the process. On by default.
         ///
-        /// A process with a shutdown hook, such as `lambda_runtime`'s, should pass `false`, and call
-        /// [`TelemetryCompletionHandler::shutdown`](crate::TelemetryCompletionHandler::shutdown) in the hook. Otherwise the hook may
-        /// end the process first: a line on stderr reports it, and the mode `finalize` becomes `sync`.
+        /// A process with a shutdown hook, such as `lambda_runtime`'s, passes `false`, and calls
+        /// [`TelemetryCompletionHandler::shutdown`](crate::TelemetryCompletionHandler::shutdown) in the hook.
         with_sigterm_handler(install: bool) => own.config.sigterm_handler = install;
         /// Sets when telemetry is written. `LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE` overrides it.
         with_processor_mode(mode: ProcessorMode) => own.config.processor_mode = Some(mode);

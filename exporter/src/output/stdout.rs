@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// The process's stdout.
+///
 /// Each line is written whole under the lock of `println!`, so that no text of other threads gets inside. The descriptor stays
 /// blocking: the function shares it, and its own writes would fail with EAGAIN. A separate thread locks and writes, so that
 /// neither another lock holder nor a full pipe hangs the function: after the timeout the lines are discarded.

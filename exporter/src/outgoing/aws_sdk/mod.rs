@@ -37,10 +37,7 @@ use std::time::SystemTime;
 /// # }
 /// ```
 ///
-/// The span is named after service and operation, `SQS.SendMessage`. Its kind is PRODUCER for sent messages, and CLIENT
-/// otherwise. Attributes are AWS's request id, the response's status, AWS's error code, the number of retries, and the addressed
-/// queue, topic, stream, table, bucket, function or state machine. `peer.service` is the table, the bucket, the function or the
-/// service; calls with a queue, topic or stream have none. The content of messages, items and payloads is never recorded.
+/// The span is named after service and operation, `SQS.SendMessage`; the content of messages, items and payloads is never recorded.
 ///
 /// The span's context is written into the attributes of SQS messages and of messages to SNS topics, within the limits of ten
 /// attributes and 256 KiB a request, and into the client context of synchronously invoked functions. EventBridge events, inputs of
