@@ -55,10 +55,9 @@ impl TelemetryCompletionHandler {
     /// exporter.
     pub fn shutdown(&self, timeout: Duration) -> OTelSdkResult {
         let telemetry = Arc::clone(&self.telemetry);
-        let ended = within(timeout, move || {
-            let written = telemetry.write_all_at_end();
-            written.and(telemetry.signals.shut_down(timeout))
-        });
+        let shut_down =
+            move || telemetry.write_all_at_end().and(telemetry.signals.shut_down(timeout));
+        let ended = within(timeout, shut_down);
         ended.unwrap_or(Err(OTelSdkError::Timeout(timeout)))
     }
 

@@ -40,16 +40,14 @@ impl Signals {
     /// # Errors
     /// The first error of a signal.
     pub(crate) fn flush(&self, spans_are_written: impl FnOnce()) -> OTelSdkResult {
-        // Each signal is flushed separately: a panic in the application's code costs one signal. Errors are counted where they
-        // occur and need no further handling.
-        let mut flushed = self.flush_spans();
+        // Each signal is flushed separately, whatever the results of the others: a panic in the application's code costs one signal.
+        // Errors are counted where they occur and need no further handling.
+        let flushed = self.flush_spans();
         if flushed.is_ok() {
             spans_are_written();
         }
-        keep_first(&mut flushed, self.flush_processors_of_others());
-        keep_first(&mut flushed, self.flush_logs());
-        keep_first(&mut flushed, self.flush_metrics());
-        flushed
+        let flushed = flushed.and(self.flush_processors_of_others());
+        flushed.and(self.flush_logs()).and(self.flush_metrics())
     }
 
     /// Like [`flush`](Self::flush) at the end of an invocation: all signals share one compact line if they fit.
@@ -58,22 +56,19 @@ impl Signals {
             return self.flush(spans_are_written);
         }
         let mut writing = None;
-        let ((mut flushed, mut spans), written) = self.line.together(|| {
+        let ((flushed, spans), written) = self.line.together(|| {
             // Spans last: the callback of an observable instrument may hang, and a processor of the application. Spans are still in
             // their buffer then, from which the thread that watches the deadline writes them with `flush`.
-            let mut flushed = self.flush_metrics();
+            let flushed = self.flush_metrics();
             writing = self.writing_together.lock(self.line.write_timeout());
-            keep_first(&mut flushed, self.flush_logs());
-            (flushed, self.flush_spans())
+            (flushed.and(self.flush_logs()), self.flush_spans())
         });
-        keep_first(&mut spans, written);
+        let spans = spans.and(written);
         if spans.is_ok() {
             spans_are_written();
         }
-        keep_first(&mut flushed, spans);
         drop(writing);
-        keep_first(&mut flushed, self.flush_processors_of_others());
-        flushed
+        flushed.and(spans).and(self.flush_processors_of_others())
     }
 
     /// Flushes our own processor, or else the provider.
@@ -108,31 +103,30 @@ impl Signals {
         is_cut_off: impl Fn(u64) -> bool,
         cut_off: CutOff,
     ) -> Vec<SpanId> {
-        let mut written = Vec::new();
-        if let Some(spans) = &self.spans {
-            let write = || spans.write_open(is_cut_off, cut_off).map(|spans| written = spans);
-            // Errors are counted where they occur.
-            drop(self.contained(SignalKind::Traces, write));
-        }
-        written
+        let Some(spans) = &self.spans else { return Vec::new() };
+        let write = || spans.write_open(is_cut_off, cut_off);
+        // Errors are counted where they occur.
+        self.contained(SignalKind::Traces, write).unwrap_or_default()
     }
 
     /// Writes everything and shuts the providers down, which ends recording. Never panics.
     pub(crate) fn shut_down(&self, timeout: Duration) -> OTelSdkResult {
         let end = Instant::now() + timeout;
         let left = || end.saturating_duration_since(Instant::now());
-        let mut ended = self.flush(|| ());
         let traces = || self.tracer_provider.shutdown_with_timeout(left());
-        keep_first(&mut ended, self.contained(SignalKind::Traces, traces));
         let logs = || self.logger_provider.shutdown_with_timeout(left());
-        keep_first(&mut ended, self.contained(SignalKind::Logs, logs));
         let metrics = || self.meter_provider.shutdown_with_timeout(left());
-        keep_first(&mut ended, self.contained(SignalKind::Metrics, metrics));
-        ended
+        let ended = self.flush(|| ()).and(self.contained(SignalKind::Traces, traces));
+        let ended = ended.and(self.contained(SignalKind::Logs, logs));
+        ended.and(self.contained(SignalKind::Metrics, metrics))
     }
 
     /// The result of this part of a flush; a panic in it is counted.
-    fn contained(&self, kind: SignalKind, part: impl FnOnce() -> OTelSdkResult) -> OTelSdkResult {
+    fn contained<T>(
+        &self,
+        kind: SignalKind,
+        part: impl FnOnce() -> Result<T, OTelSdkError>,
+    ) -> Result<T, OTelSdkError> {
         let contained = catch_unwind(AssertUnwindSafe(|| {
             let _suppressed = Context::enter_telemetry_suppressed_scope();
             part()
@@ -141,11 +135,5 @@ impl Signals {
             self.line.losses().lose(kind, Loss::Panicked, 1);
             Err(OTelSdkError::InternalFailure(format!("panic while flushing {kind}")))
         })
-    }
-}
-
-fn keep_first(first: &mut OTelSdkResult, result: OTelSdkResult) {
-    if first.is_ok() {
-        *first = result;
     }
 }
