@@ -82,13 +82,13 @@ impl LineExporter {
         items: usize,
         encode: impl FnOnce() -> Vec<u8>,
     ) -> OTelSdkResult {
-        let request = self.contained(&[(kind, items)], |_| Ok(encode()))?;
+        let request = self.contained(&[(kind, items)], || Ok(encode()))?;
         if request.is_empty() {
             return Ok(());
         }
         let (source, request) = (&resource.service_name, Request::trusted(kind, request));
         let Some(request) = gather(self.address(), source, request) else { return Ok(()) };
-        self.contained(&[(kind, request.items())], |shared| shared.write(source, request))
+        self.contained(&[(kind, request.items())], || self.shared.write(source, request))
     }
 
     pub(crate) fn resource(&self, resource: &Resource) -> EncodedResource {
@@ -124,7 +124,7 @@ impl LineExporter {
         if gathered.len() > 1 {
             let kind_and_items = |one: &Gathered| (one.request.kind(), one.request.items());
             let batches: Vec<_> = gathered.iter().map(kind_and_items).collect();
-            let together = |shared: &Shared| Ok(shared.write_together(&gathered, &batches));
+            let together = || Ok(self.shared.write_together(&gathered, &batches));
             if let Some(written) = self.contained(&batches, together)? {
                 return written;
             }
@@ -132,7 +132,7 @@ impl LineExporter {
         let mut all_written = Ok(());
         for Gathered { source, request } in gathered {
             let batch = [(request.kind(), request.items())];
-            let written = self.contained(&batch, |shared| shared.write(&source, request));
+            let written = self.contained(&batch, || self.shared.write(&source, request));
             all_written = all_written.and(written);
         }
         all_written
@@ -166,14 +166,14 @@ impl LineExporter {
 
     /// Runs a part of the export and contains panics, which cost these batches instead of the function. Spans and events created by
     /// the export itself are not recorded, because each would cause the next.
-    fn contained<T>(
+    pub(crate) fn contained<T>(
         &self,
         batches: &[(SignalKind, usize)],
-        part: impl FnOnce(&Shared) -> Result<T, OTelSdkError>,
+        part: impl FnOnce() -> Result<T, OTelSdkError>,
     ) -> Result<T, OTelSdkError> {
         let contained = catch_unwind(AssertUnwindSafe(|| {
             let _suppressed = Context::enter_telemetry_suppressed_scope();
-            part(&self.shared)
+            part()
         }));
         contained.unwrap_or_else(|_| {
             self.shared.lose(batches, Loss::Panicked);

@@ -139,14 +139,17 @@ impl InvocationSpan {
         if consumer.span_context() != self.context.span().span_context() {
             drop(catch_unwind(AssertUnwindSafe(|| end_consumer(&consumer, outcome))));
         }
-        // The telemetry is written even if describing the end panics.
-        let facts = &self.completion.telemetry.facts;
-        let described = AssertUnwindSafe(|| describe(&self.context, facts, outcome));
-        let keys = catch_unwind(described).unwrap_or_default();
-        self.completion.telemetry.invocations.end(self.number, keys);
-        drop(catch_unwind(AssertUnwindSafe(|| self.context.span().end())));
+        end_root(&self.completion.telemetry, self.number, &self.context, outcome);
         self.completion.telemetry.invocations.release(self.number);
     }
+}
+
+/// Ends the span of an invocation. Its telemetry is written even if describing the end panics.
+fn end_root(telemetry: &Telemetry, number: u64, context: &Context, outcome: &HandlerOutcome) {
+    let described = AssertUnwindSafe(|| describe(context, &telemetry.facts, outcome));
+    let keys = catch_unwind(described).unwrap_or_default();
+    telemetry.invocations.end(number, keys);
+    drop(catch_unwind(AssertUnwindSafe(|| context.span().end())));
 }
 
 /// Records the outcome on the span of the context. Returns the keys of its attributes.
@@ -284,9 +287,7 @@ pub(crate) fn end_all(telemetry: &Arc<Telemetry>, failure: Failure) {
         let mut numbers = Vec::new();
         for (number, context) in telemetry.invocations.end_all() {
             numbers.push(number);
-            let keys = describe(&context, &telemetry.facts, &outcome);
-            telemetry.invocations.end(number, keys);
-            context.span().end();
+            end_root(&telemetry, number, &context, &outcome);
         }
         telemetry.signals.write_open(|_| true, CutOff::PANIC);
         telemetry.finish(&numbers);

@@ -3,16 +3,13 @@
 use super::invocations::CutOff;
 use crate::bounded::TimedLock;
 use crate::export::line::LineExporter;
-use crate::export::losses::Loss;
 use crate::export::losses::LossMetrics;
 use crate::processor::spans::LambdaSpanProcessor;
-use opentelemetry::Context;
 use opentelemetry::trace::SpanId;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanProcessor as _};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wire::SignalKind;
@@ -127,13 +124,6 @@ impl Signals {
         kind: SignalKind,
         part: impl FnOnce() -> Result<T, OTelSdkError>,
     ) -> Result<T, OTelSdkError> {
-        let contained = catch_unwind(AssertUnwindSafe(|| {
-            let _suppressed = Context::enter_telemetry_suppressed_scope();
-            part()
-        }));
-        contained.unwrap_or_else(|_| {
-            self.line.losses().lose(kind, Loss::Panicked, 1);
-            Err(OTelSdkError::InternalFailure(format!("panic while flushing {kind}")))
-        })
+        self.line.contained(&[(kind, 1)], part)
     }
 }

@@ -1,5 +1,5 @@
 //! Requests as written by the SDK's clients, according to their sources: SNS 1.121, EventBridge 1.127, SFN 1.125, DynamoDB 1.136,
-//! Lambda 1.115. `tests/it/aws_sdk.rs` sends real ones for SQS.
+//! Lambda 1.115. `src/tests/aws_sdk.rs` sends real ones for SQS.
 
 use super::super::fields::Fields;
 use super::request::{Payload, peer, server};
