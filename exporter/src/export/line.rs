@@ -83,9 +83,6 @@ impl LineExporter {
         encode: impl FnOnce() -> Vec<u8>,
     ) -> OTelSdkResult {
         let request = self.contained(&[(kind, items)], || Ok(encode()))?;
-        if request.is_empty() {
-            return Ok(());
-        }
         let (source, request) = (&resource.service_name, Request::trusted(kind, request));
         let Some(request) = gather(self.address(), source, request) else { return Ok(()) };
         self.contained(&[(kind, request.items())], || self.shared.write(source, request))

@@ -55,8 +55,8 @@ impl<T> Buffer<T> {
         Self { kind, capacity, memory_size, items, writing, losses }
     }
 
-    /// Adds an item, which may be a root span; `write` receives the batch if the buffer is now full. If another thread is writing the previous batch, waits
-    /// at most `timeout` for it.
+    /// Adds an item, which may be a root span; `write` receives the batch if the buffer is now full. If another thread is writing
+    /// the previous batch, waits at most `timeout` for it.
     pub(crate) fn push(
         &self,
         item: T,

@@ -71,6 +71,14 @@ fn a_disabled_sdk_forwards_the_callers_context_unchanged() {
     assert_eq!(written.lines.len(), 3);
 }
 
+/// The SDK's default name, which [`Written::read`] refuses.
+#[test]
+fn the_function_name_replaces_an_unknown_service_name_in_lines() {
+    let function = Function::with_variables(&[("OTEL_SERVICE_NAME", "unknown_service")]);
+    function.invoke_with_all_signals();
+    assert_eq!(function.written().lines.len(), 3);
+}
+
 /// A span with an event and a link, and a log record, with more and longer attributes than the limits allow.
 fn limited(variables: &[(&str, &str)]) -> Written {
     let function = Function::with_variables(variables);
