@@ -97,12 +97,13 @@ fn the_root_record_is_open_until_its_span_is_written_before_metrics_are_collecte
 /// Telemetry refused by stdout is in no line, even if it was refused because of a full buffer.
 #[test]
 fn a_lost_root_span_is_not_marked_as_written() {
-    for queue_size in ["2048", "1"] {
-        let records = Records::new(&format!("lost-{queue_size}"));
-        let variables = [records.variable(), ("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", queue_size)];
+    for (queue_size, line) in [("2048", "standard"), ("1", "standard"), ("2048", "compact")] {
+        let records = Records::new(&format!("lost-{queue_size}-{line}"));
+        let queue_size = ("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", queue_size);
+        let variables = [records.variable(), queue_size, ("LAMBDA_OTLP_LINE", line)];
         let function = Function::with_gate(&variables, |_| Err(ErrorKind::BrokenPipe.into()));
         function.invoke();
-        assert!(records.root().is_open, "{queue_size}");
+        assert!(records.root().is_open, "{queue_size:?} {line}");
     }
 }
 

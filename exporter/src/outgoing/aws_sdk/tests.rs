@@ -94,6 +94,8 @@ fn xrays_header_has_its_own_place_in_messages_of_sqs_and_malformed_batches_stay_
         "{}",
         r#"{"MessageSystemAttributes":{"AWSTraceHeader":{"DataType":"String","StringValue":"Root=1"}}}"#,
     );
+    let own = r#"{"MessageSystemAttributes":{"AWSTraceHeader":{}}}"#;
+    check("SendMessage", own, own);
     for malformed in [r#"{"Entries":[7,"a"]}"#, r#"{"Entries":null}"#, "[]", "not JSON"] {
         check("SendMessageBatch", malformed, malformed);
     }
