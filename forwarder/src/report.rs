@@ -4,7 +4,6 @@ use crate::ledger::{Account, Ledger};
 use crate::queues::QueueError;
 use crate::rules::Effect;
 use crate::source::{LogBatch, SourceError};
-use std::ops::AddAssign;
 use wire::{SignalKind, UndecodableLine};
 
 /// Limit on each list of a report, if not set otherwise. The ledger counts everything.
@@ -126,51 +125,6 @@ impl Report {
         } else if self.undelivered.len() < MOST_DETAILS {
             self.undelivered.push(Undelivered { items, ..undelivered });
         }
-    }
-}
-
-impl AddAssign for Report {
-    fn add_assign(&mut self, other: Self) {
-        // Named one by one, so that the compiler reports a missing field.
-        let Self {
-            account,
-            undelivered,
-            undecodable,
-            dropped_points,
-            renamed,
-            dropped_for_time,
-            restamped,
-            rules,
-            unreadable,
-            warnings,
-            dropped_figures,
-            panics,
-            unread,
-            batch_item_failures,
-            requests_sent,
-            bytes_sent,
-            oldest_event_ms,
-        } = other;
-        self.account += account;
-        for undelivered in undelivered {
-            self.list(undelivered);
-        }
-        self.undecodable.extend(undecodable);
-        self.dropped_points += dropped_points;
-        self.renamed += renamed;
-        self.dropped_for_time += dropped_for_time;
-        self.restamped += restamped;
-        Effect::add_all(&mut self.rules, rules);
-        self.unreadable += unreadable;
-        self.warnings.extend(warnings);
-        self.warnings.truncate(MOST_DETAILS);
-        self.dropped_figures += dropped_figures;
-        self.panics += panics;
-        self.unread = self.unread.take().or(unread);
-        self.batch_item_failures = self.batch_item_failures.take().or(batch_item_failures);
-        self.requests_sent += requests_sent;
-        self.bytes_sent += bytes_sent;
-        self.oldest_event_ms = self.oldest_event_ms.into_iter().chain(oldest_event_ms).min();
     }
 }
 

@@ -1,25 +1,10 @@
-//! The second stage: applies the rules to requests, and adapts them to each destination.
+//! The second stage: cuts converted requests into pieces, and applies the rules to a piece.
 
-use super::router::{DestinationRoute, Router, Routing};
-use crate::delivery::Parcel;
 use crate::ledger::Ledger;
-use crate::queues::put::ToEnqueue;
-use crate::report::Report;
 use crate::rules::{Applied, Growth, RuleSet};
 use crate::source::Origin;
-use backend::{Fate, Reason, UndeliveredPart, sanitize};
 use std::collections::VecDeque;
-use std::sync::Arc;
 use wire::{Request, SignalKind};
-
-/// Requests for one destination.
-#[derive(Default)]
-pub(crate) struct Adapted {
-    pub(super) report: Report,
-    pub(super) parcels: Vec<Parcel>,
-    /// Spans without valid ids.
-    pub(super) refused: Vec<ToEnqueue>,
-}
 
 /// Applies the rules to a piece of the requests. The ledger has its items, and those that rules dropped.
 pub(super) fn apply_rules(
@@ -37,44 +22,6 @@ pub(super) fn apply_rules(
     let applied = rules.apply(origin, requests);
     ledger.dropped = applied.dropped();
     (applied, ledger)
-}
-
-/// Adapts requests to the profile of a destination.
-pub(super) fn adapt<E>(
-    router: &Router<'_, E>,
-    routing: &Routing,
-    route: &DestinationRoute,
-    requests: Vec<Request>,
-    ledger: Ledger,
-    service_name: &str,
-) -> Adapted {
-    let mut adapted = Adapted::default();
-    let Some(destination) = router.destinations.get(route.destination) else { return adapted };
-    let name = destination.name.as_str();
-    adapted.report.account.add(name, ledger);
-    let log_events = &routing.log_events;
-    for request in requests {
-        let sanitized = sanitize(destination.config.profile, request, service_name);
-        let dropped = sanitized.dropped;
-        adapted.report.dropped_points += dropped;
-        adapted.report.renamed += sanitized.renamed;
-        adapted.report.account.add(name, Ledger { dropped, ..Ledger::default() });
-        adapted.parcels.extend(sanitized.request.map(|request| Parcel {
-            destination: route.destination,
-            stream: route.stream.clone(),
-            request,
-            survey: sanitized.survey,
-            log_events: Arc::clone(log_events),
-        }));
-        adapted.refused.extend(sanitized.refused.map(|request| {
-            let (items, fate) = (request.items(), Fate::DeadLetter);
-            let part = UndeliveredPart { request, items, reason: Reason::InvalidIds, fate };
-            let (stream, first_seen) = (route.stream.as_deref(), router.observed_unix_nano);
-            let letter = ToEnqueue::of_part(part, name, stream, log_events, first_seen);
-            ToEnqueue { is_in_log_group: !routing.is_redriven, ..letter }
-        }));
-    }
-    adapted
 }
 
 /// An exponential data point becomes a histogram of about sixty buckets.

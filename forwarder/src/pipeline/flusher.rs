@@ -1,18 +1,17 @@
 //! The third stage: collects requests, delivers them, and puts undelivered telemetry into the queues.
 
 use super::Options;
-use super::adapt::Adapted;
-use super::router::Routing;
+use super::router::{DestinationRoute, Routing};
 use crate::convert::Converted;
 use crate::delivery::destination::{DEFAULT_DESTINATION, Destination, Export};
-use crate::delivery::{Delivered, DeliveryContext, FailureBudget, Parcel, deliver};
+use crate::delivery::{DeliveryContext, FailureBudget, Parcel, Sent, deliver};
 use crate::invocation::InvocationContext;
 use crate::ledger::Ledger;
 use crate::queues::put::{Queues, ToEnqueue, enqueue};
 use crate::queues::{Content, Parked, Queue};
-use crate::report::Report;
+use crate::report::{MOST_DETAILS, Report};
 use crate::source::{LogBatch, LogEvent, LogEventRange};
-use backend::Fate;
+use backend::{Fate, Reason, Sanitized, UndeliveredPart};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -72,13 +71,44 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         self.destinations.iter().enumerate().find(|(_, destination)| destination.name == name)
     }
 
-    /// Adds adapted requests, and delivers if enough waits.
-    pub(crate) async fn add(&mut self, adapted: Adapted) {
-        self.report += adapted.report;
-        self.bytes +=
-            adapted.parcels.iter().map(|parcel| parcel.request.bytes().len()).sum::<usize>();
-        self.parcels.extend(adapted.parcels);
-        adapted.refused.into_iter().for_each(|letter| self.add_letter(letter));
+    /// Adds requests that were adapted to the destination of a route, and delivers if enough waits. `ledger` has their items.
+    pub(super) async fn add(
+        &mut self,
+        route: &DestinationRoute,
+        routing: &Routing,
+        adapted: Vec<Sanitized>,
+        mut ledger: Ledger,
+    ) {
+        let Some(destination) = self.destinations.get(route.destination) else { return };
+        for Sanitized { request, dropped, renamed, refused, survey } in adapted {
+            ledger.dropped += dropped;
+            self.report.dropped_points += dropped;
+            self.report.renamed += renamed;
+            if let Some(request) = request {
+                self.bytes += request.bytes().len();
+                let (lane, stream) = ((route.destination, request.kind()), route.stream.as_ref());
+                match self.parcels.iter_mut().find(|parcel| parcel.is_of(lane, stream)) {
+                    Some(parcel) => parcel.add(request, survey, &routing.log_events),
+                    None => self.parcels.push(Parcel::new(
+                        (route.destination, destination),
+                        route.stream.clone(),
+                        request,
+                        survey,
+                        Arc::clone(&routing.log_events),
+                    )),
+                }
+            }
+            if let Some(request) = refused {
+                let (items, fate) = (request.items(), Fate::DeadLetter);
+                let part = UndeliveredPart { request, items, reason: Reason::InvalidIds, fate };
+                let (name, stream) = (destination.name.as_str(), route.stream.as_deref());
+                let first_seen = self.invocation.observed_unix_nano;
+                let letter =
+                    ToEnqueue::of_part(part, name, stream, &routing.log_events, first_seen);
+                self.add_letter(ToEnqueue { is_in_log_group: !routing.is_redriven, ..letter });
+            }
+        }
+        self.report.account.add(&destination.name, ledger);
         self.flush_if_full().await;
     }
 
@@ -179,39 +209,57 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         let parcels = std::mem::take(&mut self.parcels);
         let mut to_enqueue = std::mem::take(&mut self.letters);
         let began = Instant::now();
-        let context = self.delivery_context(1, self.invocation.observed_unix_nano);
         let last = self.invocation.deadline;
         let deadline = |lane, since| last.min(self.budget.deadline(lane, since));
-        let delivered = deliver(self.destinations, parcels, context, deadline).await;
-        self.budget.note(&delivered.verdicts, began);
-        self.report += delivered.report;
-        to_enqueue.extend(delivered.rest);
+        let all_sent =
+            deliver(self.destinations, parcels, self.delivery_context(1), deadline).await;
+        self.budget.note(&all_sent, began);
+        for sent in all_sent {
+            to_enqueue.extend(self.note_sent(sent, self.invocation.observed_unix_nano));
+        }
         self.enqueue(to_enqueue, Duration::ZERO).await;
     }
 
-    /// Delivers one request of the retry queue, `attempt` times now.
-    pub(crate) async fn deliver_parked(
-        &mut self,
-        parcel: Parcel,
-        attempt: u32,
-        first_seen_unix_nano: u64,
-    ) -> Delivered {
-        let context = self.delivery_context(attempt, first_seen_unix_nano);
+    /// Delivers one request of the retry queue, for the `attempt`th time.
+    pub(crate) async fn deliver_parked(&mut self, parcel: Parcel, attempt: u32) -> Vec<Sent> {
+        let context = self.delivery_context(attempt);
         let deadline = self.invocation.deadline;
         deliver(self.destinations, vec![parcel], context, |_, _| deadline).await
+    }
+
+    /// Accounts for a sent parcel. Returns the parts that the destination did not accept, which have no fate yet.
+    /// `first_seen_unix_nano` is the time at which the forwarder first had them.
+    pub(crate) fn note_sent(&mut self, sent: Sent, first_seen_unix_nano: u64) -> Vec<ToEnqueue> {
+        let Sent { parcel, outcome, dropped, restamped, .. } = sent;
+        let Some(destination) = self.destinations.get(parcel.lane.0) else { return Vec::new() };
+        let report = &mut self.report;
+        report.dropped_for_time += dropped;
+        report.restamped += restamped;
+        report.requests_sent += outcome.requests_sent;
+        report.bytes_sent += outcome.bytes_sent;
+        if !outcome.warning.is_empty() && report.warnings.len() < MOST_DETAILS {
+            report.warnings.push(outcome.warning);
+        }
+        let (accepted, ambiguous) = (outcome.accepted, outcome.ambiguous_items);
+        let ledger = Ledger { accepted, ambiguous, dropped, ..Ledger::default() };
+        report.account.add(&destination.name, ledger);
+        let to_enqueue = |part| {
+            let (name, stream) = (&destination.name, parcel.stream.as_deref());
+            ToEnqueue::of_part(part, name, stream, &parcel.log_events, first_seen_unix_nano)
+        };
+        outcome.parts.into_iter().map(to_enqueue).collect()
     }
 
     /// Puts telemetry into the queues, to be received after `delay`. If a queue fails, its telemetry is returned to Lambda.
     pub(crate) async fn enqueue(&mut self, to_enqueue: Vec<ToEnqueue>, delay: Duration) {
         let deadline = self.invocation.queue_deadline;
-        self.report += enqueue(self.queues, to_enqueue, delay, deadline).await;
+        enqueue(self.queues, to_enqueue, delay, deadline, &mut self.report).await;
     }
 
-    fn delivery_context(&self, attempt: u32, first_seen_unix_nano: u64) -> DeliveryContext {
+    fn delivery_context(&self, attempt: u32) -> DeliveryContext {
         DeliveryContext {
             observed_unix_nano: self.invocation.observed_unix_nano,
             observed_at: self.began,
-            first_seen_unix_nano,
             has_retry_queue: self.queues.retry.is_some(),
             attempt,
         }

@@ -19,7 +19,8 @@ use crate::rules::{Effect, RuleSet};
 use crate::source::{
     Batches, Event, LogBatch, LogEvent, LogEventRange, SourceError, SourceLimits, Subscription,
 };
-use adapt::{RequestPieces, adapt, apply_rules};
+use adapt::{RequestPieces, apply_rules};
+use backend::{Sanitized, sanitize};
 use flusher::Flusher;
 use router::{Router, Routing};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -99,7 +100,6 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
                 options,
                 account: invocation.account.as_deref(),
                 has_warned_of_own: &self.has_warned_of_own,
-                observed_unix_nano: invocation.observed_unix_nano,
             },
             flusher: Flusher::new(destinations, queues, options, invocation),
         }
@@ -238,7 +238,7 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         let state = std::mem::replace(stream, next);
         let service_name = routing.service_name.as_deref();
         let mut converted = caught(|| {
-            let now = router.observed_unix_nano;
+            let now = flusher.invocation.observed_unix_nano;
             convert(&batch.origin, chunk, state, &router.options.convert, service_name, now)
         })?;
         *stream = std::mem::take(&mut converted.state);
@@ -255,9 +255,14 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
                     Some(_) => ruled.requests.clone(),
                     None => std::mem::take(&mut ruled.requests),
                 };
-                let service = &converted.service_name;
-                let adapted = caught(|| adapt(router, routing, route, requests, ledger, service))?;
-                flusher.add(adapted).await;
+                let Some(destination) = router.destinations.get(route.destination) else {
+                    continue;
+                };
+                let adapted = caught(|| -> Vec<Sanitized> {
+                    let (profile, service) = (destination.config.profile, &converted.service_name);
+                    requests.into_iter().map(|it| sanitize(profile, it, service)).collect()
+                })?;
+                flusher.add(route, routing, adapted, ledger).await;
             }
         }
         Some(converted)

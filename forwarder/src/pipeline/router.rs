@@ -17,7 +17,6 @@ pub(super) struct Router<'f, E> {
     /// The forwarder's own account, if it is known.
     pub(super) account: Option<&'f str>,
     pub(super) has_warned_of_own: &'f AtomicBool,
-    pub(super) observed_unix_nano: u64,
 }
 
 /// The destinations of one batch, and the properties that all its requests share.

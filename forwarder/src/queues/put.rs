@@ -1,6 +1,6 @@
 //! Puts undelivered telemetry into the retry queue or the dead-letter queue. What the queue does not accept is returned to Lambda.
 
-use crate::queues::{Content, MAX_MESSAGE_BYTES, Parked, Queue, QueueError};
+use crate::queues::{Content, MAX_MESSAGE_BYTES, Message, Parked, Queue, QueueError};
 use crate::report::{KeptIn, Report, Undelivered};
 use crate::source::LogEventRange;
 use backend::{Fate, UndeliveredPart};
@@ -86,71 +86,75 @@ impl ToEnqueue {
     }
 }
 
-/// Puts telemetry into its queues. Messages of the retry queue are delayed by `delay`.
+/// Puts telemetry into its queues, and notes its place. Messages of the retry queue are delayed by `delay`.
 pub(crate) async fn enqueue<Q: Queue>(
     queues: &Queues<Q>,
     to_enqueue: Vec<ToEnqueue>,
     delay: Duration,
     deadline: Instant,
-) -> Report {
+    report: &mut Report,
+) {
     let (dead, retry): (Vec<_>, Vec<_>) =
         to_enqueue.into_iter().partition(ToEnqueue::is_dead_letter);
-    let retried = send(queues.retry.as_ref(), KeptIn::RetryQueue, retry, delay, deadline);
-    let dead_lettered =
-        send(queues.dead_letters.as_ref(), KeptIn::DeadLetterQueue, dead, Duration::ZERO, deadline);
-    let (mut report, dead_lettered) = tokio::join!(retried, dead_lettered);
-    report += dead_lettered;
-    report
+    let mut retry = Outgoing::new(queues.retry.as_ref(), retry, report);
+    let mut dead = Outgoing::new(queues.dead_letters.as_ref(), dead, report);
+    let (retried, dead_lettered) =
+        tokio::join!(retry.send(delay, deadline), dead.send(Duration::ZERO, deadline));
+    retry.note(retried, &KeptIn::RetryQueue, report);
+    dead.note(dead_lettered, &KeptIn::DeadLetterQueue, report);
 }
 
-async fn send<Q: Queue>(
-    queue: Option<&Q>,
-    there: KeptIn,
-    to_enqueue: Vec<ToEnqueue>,
-    delay: Duration,
-    deadline: Instant,
-) -> Report {
-    let mut report = Report::default();
-    if to_enqueue.is_empty() {
-        return report;
-    }
-    let Some(queue) = queue else {
+/// Messages for a queue, each with its description.
+struct Outgoing<'q, Q> {
+    queue: Option<&'q Q>,
+    messages: Vec<Message>,
+    described: Vec<Undelivered>,
+}
+
+impl<'q, Q: Queue> Outgoing<'q, Q> {
+    /// Encodes the messages. Notes telemetry without a queue or too large for a message.
+    fn new(queue: Option<&'q Q>, to_enqueue: Vec<ToEnqueue>, report: &mut Report) -> Self {
+        let mut outgoing = Self { queue, messages: Vec::new(), described: Vec::new() };
         for part in to_enqueue {
-            report.note(Undelivered { kept_in: part.without_queue(), ..part.described() });
+            let described = Undelivered { kept_in: part.without_queue(), ..part.described() };
+            if queue.is_none() {
+                report.note(described);
+                continue;
+            }
+            let (messages, too_large) = part.parked.into_messages(MAX_MESSAGE_BYTES);
+            for large in too_large {
+                let items = large.parked.items;
+                let reason = format!("{}; and {large}", described.reason);
+                report.note(Undelivered { items, reason, ..described.clone() });
+            }
+            for message in messages {
+                outgoing.described.push(Undelivered { items: message.items, ..described.clone() });
+                outgoing.messages.push(message);
+            }
         }
-        return report;
-    };
-    let mut messages = Vec::new();
-    let mut about = Vec::new();
-    for part in to_enqueue {
-        let described = part.described();
-        let without_queue = part.without_queue();
-        let (parts, too_large) = part.parked.into_messages(MAX_MESSAGE_BYTES);
-        for large in too_large {
-            let items = large.parked.items;
-            let reason = format!("{}; and {large}", described.reason);
-            let kept_in = without_queue.clone();
-            report.note(Undelivered { items, reason, kept_in, ..described.clone() });
+        outgoing
+    }
+
+    async fn send(&mut self, delay: Duration, deadline: Instant) -> Vec<Result<(), QueueError>> {
+        let messages = std::mem::take(&mut self.messages);
+        match self.queue.filter(|_| !messages.is_empty()) {
+            Some(queue) => queue.send(messages, delay, deadline).await,
+            None => Vec::new(),
         }
-        about.extend(
-            parts.iter().map(|part| Undelivered { items: part.items, ..described.clone() }),
-        );
-        messages.extend(parts);
     }
-    if messages.is_empty() {
-        return report;
+
+    /// Notes the place of each message. A message without an answer counts as refused.
+    fn note(self, sent: Vec<Result<(), QueueError>>, there: &KeptIn, report: &mut Report) {
+        let mut sent = sent.into_iter();
+        for described in self.described {
+            let kept_in = match sent.next() {
+                Some(Ok(())) => there.clone(),
+                Some(Err(error)) => KeptIn::Returned(Some(error)),
+                None => KeptIn::Returned(None),
+            };
+            report.note(Undelivered { kept_in, ..described });
+        }
     }
-    let mut sent = queue.send(messages, delay, deadline).await.into_iter();
-    for about in about {
-        // A message without an answer counts as refused.
-        let kept_in = match sent.next() {
-            Some(Ok(())) => there.clone(),
-            Some(Err(error)) => KeptIn::Returned(Some(error)),
-            None => KeptIn::Returned(None),
-        };
-        report.note(Undelivered { kept_in, ..about });
-    }
-    report
 }
 
 /// A type without values, for a forwarder whose [`Queues`] are empty.
@@ -160,7 +164,7 @@ pub enum NoQueue {}
 impl Queue for NoQueue {
     async fn send(
         &self,
-        _messages: Vec<crate::queues::Message>,
+        _messages: Vec<Message>,
         _delay: Duration,
         _deadline: Instant,
     ) -> Vec<Result<(), QueueError>> {

@@ -1,8 +1,8 @@
 //! Sends a parked request again, and executes the decision about its message.
 
+use crate::delivery::Parcel;
 use crate::delivery::destination::{Destination, Export};
 use crate::delivery::ingest_window::{IngestPolicy, OldRecords};
-use crate::delivery::{Delivered, Parcel};
 use crate::ledger::Ledger;
 use crate::pipeline::flusher::Flusher;
 use crate::queues::put::ToEnqueue;
@@ -26,10 +26,9 @@ pub(crate) async fn redrive<E: Export, Q: Queue>(
 ) {
     let (kind, name) = (request.kind(), parked.destination.as_str());
     flusher.report.account.add(name, Ledger::of_items(kind, request.items()));
-    let (delivered, policy) = send_parked(flusher, message, parked, request).await;
-    let accepted = delivered.report.account.total.accepted;
-    flusher.report += delivered.report;
-    let mut parts = delivered.rest;
+    let policy = flusher.destination(name).map_or(IngestPolicy::any_time(), |(_, it)| it.policy);
+    let Tried { accepted, retry_after, mut parts } =
+        send_parked(flusher, message, parked, request).await;
     let first_received = message.first_received_unix_nano();
     let has_accepted_since = |destination: &Arc<Destination<E>>| {
         destination.breaker(kind, |breaker| breaker.has_accepted_since(first_received))
@@ -42,7 +41,7 @@ pub(crate) async fn redrive<E: Export, Q: Queue>(
             .is_some_and(|(_, it)| has_accepted_since(it)),
     };
     let left = decide(kind, &mut parts, receipt, policy, flusher.invocation.observed_unix_nano);
-    let pause = pause(receipt, delivered.retry_after, left);
+    let pause = pause(receipt, retry_after, left);
     let returned_before = flusher.returned();
     let (letters, rest): (Vec<_>, Vec<_>) = parts.into_iter().partition(ToEnqueue::is_dead_letter);
     let is_whole = accepted == 0 && letters.is_empty();
@@ -66,30 +65,44 @@ pub(crate) async fn redrive<E: Export, Q: Queue>(
     }
 }
 
+/// The result of sending a parked request.
+#[derive(Default)]
+struct Tried {
+    accepted: usize,
+    retry_after: Option<Duration>,
+    /// The parts that were not accepted.
+    parts: Vec<ToEnqueue>,
+}
+
 /// Sends a parked request to its destination. If no setting names that destination any more, the request waits.
 async fn send_parked<E: Export, Q: Queue>(
     flusher: &mut Flusher<'_, E, Q>,
     message: &QueueMessage,
     parked: &Parked,
     request: Request,
-) -> (Delivered, IngestPolicy) {
+) -> Tried {
     let Parked { destination: name, stream, log_events, first_seen_unix_nano, .. } = parked;
-    let Some((destination, found)) = flusher.destination(name) else {
+    let mut tried = Tried::default();
+    let Some((position, destination)) = flusher.destination(name) else {
         let text = format!(
             "no setting names the destination {name}; add it again, or the message waits until it expires"
         );
         let (items, reason) = (request.items(), Reason::UnknownDestination { text });
         let part = UndeliveredPart { request, items, reason, fate: Fate::ParkWithAlarm };
-        let rest =
-            ToEnqueue::of_part(part, name, stream.as_deref(), log_events, *first_seen_unix_nano);
-        let delivered = Delivered { rest: vec![rest], ..Delivered::default() };
-        return (delivered, IngestPolicy::any_time());
+        let stream = stream.as_deref();
+        tried.parts =
+            vec![ToEnqueue::of_part(part, name, stream, log_events, *first_seen_unix_nano)];
+        return tried;
     };
     let stream = stream.as_deref().map(Arc::from);
     let log_events = Arc::new(log_events.clone());
-    let parcel = Parcel { destination, stream, request, survey: None, log_events };
-    let attempt = message.receive_count();
-    (flusher.deliver_parked(parcel, attempt, *first_seen_unix_nano).await, found.policy)
+    let parcel = Parcel::new((position, destination), stream, request, None, log_events);
+    for sent in flusher.deliver_parked(parcel, message.receive_count()).await {
+        tried.accepted += sent.outcome.accepted;
+        tried.retry_after = tried.retry_after.max(sent.outcome.retry_after);
+        tried.parts.extend(flusher.note_sent(sent, *first_seen_unix_nano));
+    }
+    tried
 }
 
 /// Hides the message until the next attempt. If that fails, it comes again after the queue's visibility timeout.

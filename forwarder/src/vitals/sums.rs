@@ -2,6 +2,7 @@
 
 use crate::ledger::Ledger;
 use crate::report::Report;
+use crate::rules::Effect;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, Histogram, HistogramDataPoint, Metric, NumberDataPoint,
@@ -53,15 +54,12 @@ impl Sums {
         if let Some(oldest_ms) = report.oldest_event_ms {
             self.add_lag(oldest_ms, now_unix_nano);
         }
-        self.report += Report {
-            account: report.account.clone(),
-            rules: report.rules.clone(),
-            renamed: report.renamed,
-            panics: report.panics,
-            requests_sent: report.requests_sent,
-            bytes_sent: report.bytes_sent,
-            ..Report::default()
-        };
+        self.report.account += report.account.clone();
+        Effect::add_all(&mut self.report.rules, report.rules.clone());
+        self.report.renamed += report.renamed;
+        self.report.panics += report.panics;
+        self.report.requests_sent += report.requests_sent;
+        self.report.bytes_sent += report.bytes_sent;
     }
 
     /// Adds 0 for a time in the future: the clocks of function and forwarder differ.
