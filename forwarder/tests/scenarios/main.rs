@@ -13,7 +13,6 @@
 mod authorized;
 mod deliveries;
 mod events;
-mod foreign;
 mod hostile_lines;
 mod live_rules;
 mod loggers;

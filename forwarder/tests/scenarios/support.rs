@@ -17,7 +17,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use serde_json::json;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 use test_support::openobserve::FakeOpenObserve;
@@ -189,17 +189,6 @@ pub(crate) fn fixture(name: &str) -> Event {
         .join("../tests/fixtures/events")
         .join(format!("{name}.json"));
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
-
-/// A path in other projects' test cases, which not every machine has.
-pub(crate) fn peer_sample(path: &str) -> Option<PathBuf> {
-    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    let mut paths = above.map(|folder| folder.join("shared/samples/peers").join(path));
-    let found = paths.find(|path| path.exists());
-    if found.is_none() {
-        println!("skipped: {path} is not here");
-    }
-    found
 }
 
 /// Accepts and keeps everything.
