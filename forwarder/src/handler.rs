@@ -158,7 +158,8 @@ pub async fn read_rules(
     let Some(source) = &config.rules else { return Ok(Arc::default()) };
     let text = source.read(|name| parameter(aws, name)).await;
     let rules = text.and_then(|text| RuleSet::parse(&text).map_err(RulesError::Invalid));
-    rules.map(Arc::new).map_err(|error| InvocationError::Rules { place: source.to_string(), error })
+    let rules = rules.map_err(|error| (source.to_string(), error.to_string()));
+    rules.map(Arc::new).map_err(|(place, error)| InvocationError::Rules { place, error })
 }
 
 async fn parameter(aws: &AwsSecrets, name: String) -> Result<String, RulesError> {

@@ -4,7 +4,6 @@ use crate::delivery::destination::Export;
 use crate::pipeline::Forwarder;
 use crate::queues::Queue;
 use crate::report::{KeptIn, Report, Undelivered};
-use crate::rules::RulesError;
 use crate::source::Event;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde::Serialize;
@@ -56,7 +55,7 @@ pub enum InvocationError {
     Settings(String),
     /// No valid rules. Nothing was read or sent, because they may say what must not be sent.
     #[error("cannot apply the rules at {place}, nothing was delivered: {error}")]
-    Rules { place: String, error: RulesError },
+    Rules { place: String, error: String },
     /// An event that is not readable to its end.
     #[error(
         "{0}; {1} items before the error were delivered, and will be delivered again with the event"

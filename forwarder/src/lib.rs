@@ -34,23 +34,18 @@ mod vitals;
 pub use config::{Config, TABLE};
 pub use convert::{ConvertOptions, PlatformSpans, StreamState, convert};
 pub use delivery::destination::{DEFAULT_DESTINATION, Destination, DryRun, Export};
-pub use delivery::ingest_window::{
-    IngestPolicy, IngestWindow, OLD_RECORDS, ORIGINAL_TIME, OldRecords, time_range,
-};
+pub use delivery::ingest_window::{IngestPolicy, IngestWindow, ORIGINAL_TIME, OldRecords};
 pub use handler::{Handler, default_destination, read_rules};
 pub use invocation::{InvocationContext, InvocationError, Response, answer, wall_clock_now};
-pub use ledger::{Account, Consumed, Items, Ledger};
+pub use ledger::{Consumed, Items, Ledger};
 pub use pipeline::{Forwarder, Options};
 pub use process::{init_log, keep_freed_memory};
 pub use queues::put::{NoQueue, Queues};
-pub use queues::{
-    Content, MAX_MESSAGE_BYTES, Message, NotParked, Parked, QUEUES, Queue, QueueError,
-    RETRY_QUEUE_URL,
-};
-pub use report::{KeptIn, Report, Undelivered};
-pub use rules::{Effect, MOST_BYTES, Mistake, Mistakes, RuleSet, RulesError, Template};
+pub use queues::{Content, MAX_MESSAGE_BYTES, Message, Parked, Queue, QueueError};
+pub use report::{KeptIn, Report};
+pub use rules::{Effect, MOST_BYTES, RuleSet, Template};
 pub use source::{
-    Batches, Event, LogBatch, LogEvent, LogEventRange, MessageType, Origin, QueueBody,
-    QueueMessage, SourceError, SourceLimits,
+    Event, LogBatch, LogEvent, LogEventRange, MessageType, Origin, QueueBody, QueueMessage,
+    SourceLimits,
 };
 pub use vitals::{Vitals, VitalsSettings};

@@ -19,7 +19,7 @@ const FUTURE: Duration = Duration::from_hours(24);
 /// Safety margin: a delivery takes up to 10 s.
 const MARGIN: Duration = Duration::from_secs(15);
 
-pub const OLD_RECORDS: &[Variable] = &[
+pub(crate) const OLD_RECORDS: &[Variable] = &[
     Variable {
         name: "LAMBDA_OTLP_INGEST_WINDOW",
         default: Some("5h"),
@@ -54,7 +54,7 @@ pub struct IngestPolicy {
 
 impl IngestPolicy {
     /// Reads the variables, for a destination with a window; see [`of`](Self::of).
-    pub fn read(reader: &mut Reader<'_>) -> Self {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
         let choices = [
             ("keep", OldRecords::Keep),
             ("restamp", OldRecords::Restamp),
@@ -84,7 +84,12 @@ impl IngestPolicy {
 
     /// Sorts the items of a request by the window. `times` is the known range of their times, which may be wider. Copies the
     /// request only if an item is outside.
-    pub fn sort(&self, request: Request, times: Option<Times>, now_unix_nano: u64) -> Sorted {
+    pub(crate) fn sort(
+        &self,
+        request: Request,
+        times: Option<Times>,
+        now_unix_nano: u64,
+    ) -> Sorted {
         let whole = |request| Sorted { send: Some(request), ..Sorted::default() };
         let Some(window) = self.window else { return whole(request) };
         let takes = |time_unix_nano| !window.misses(time_unix_nano, now_unix_nano);
@@ -117,13 +122,13 @@ impl IngestPolicy {
 /// The sorted items of a request. The items of `send`, `keep` and `dropped` add up to all items.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use = "`keep` must be dead-lettered, and `dropped` counted"]
-pub struct Sorted {
-    pub send: Option<Request>,
+pub(crate) struct Sorted {
+    pub(crate) send: Option<Request>,
     /// Items for the dead-letter queue.
-    pub keep: Option<Request>,
-    pub dropped: usize,
+    pub(crate) keep: Option<Request>,
+    pub(crate) dropped: usize,
     /// Items of `send` that got the present time.
-    pub restamped: usize,
+    pub(crate) restamped: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +138,7 @@ pub struct IngestWindow {
 
 impl IngestWindow {
     /// Returns `true` if the backend would discard a record of this time now. A time of 0 is 1970.
-    pub fn misses(&self, time_unix_nano: u64, now_unix_nano: u64) -> bool {
+    fn misses(&self, time_unix_nano: u64, now_unix_nano: u64) -> bool {
         time_unix_nano < self.oldest(now_unix_nano)
             || time_unix_nano > now_unix_nano.saturating_add(nanos(FUTURE.saturating_sub(MARGIN)))
     }
@@ -143,7 +148,7 @@ impl IngestWindow {
     }
 
     /// Time until a record leaves the window; `None` if it is outside.
-    pub fn time_left(&self, time_unix_nano: u64, now_unix_nano: u64) -> Option<Duration> {
+    pub(crate) fn time_left(&self, time_unix_nano: u64, now_unix_nano: u64) -> Option<Duration> {
         let left = time_unix_nano.checked_sub(self.oldest(now_unix_nano))?;
         Some(Duration::from_nanos(left))
     }
@@ -161,7 +166,7 @@ fn times(request: &Request) -> impl Iterator<Item = u64> {
 }
 
 /// Times of the oldest and the newest item. Ignores items without a time.
-pub fn time_range(request: &Request) -> Option<(u64, u64)> {
+pub(crate) fn time_range(request: &Request) -> Option<(u64, u64)> {
     let known = || times(request).filter(|time| *time > 0);
     known().min().zip(known().max())
 }

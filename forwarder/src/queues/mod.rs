@@ -17,7 +17,6 @@ use tokio::time::Instant;
 use wire::Request;
 
 pub use aws::QueueError;
-pub use encoding::NotParked;
 pub use message::{MAX_MESSAGE_BYTES, Message};
 
 #[derive(Clone, PartialEq, Eq)]
@@ -197,11 +196,11 @@ impl Queue for SqsQueue {
     }
 }
 
-pub const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
+pub(crate) const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
 pub(crate) const DEAD_LETTER_QUEUE_URL: &str = "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL";
 
 /// The variables of the queues. [`aws::SQS`] and [`aws::AWS`] belong to them.
-pub const QUEUES: &[Variable] = &[
+pub(crate) const QUEUES: &[Variable] = &[
     Variable {
         name: RETRY_QUEUE_URL,
         default: None,

@@ -53,8 +53,7 @@ impl fmt::Display for RulesSource {
 
 /// Why rules are not in force.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RulesError {
+pub(crate) enum RulesError {
     #[error("{0}")]
     Invalid(Mistakes),
     #[error("cannot read the file: {0}")]
@@ -64,8 +63,6 @@ pub enum RulesError {
     Parameter(String),
     #[error("Systems Manager did not answer in time")]
     Late,
-    #[error("they were not put in force")]
-    Interrupted,
     /// A destination for which no client can be created.
     #[error("destination {name}: {reason}")]
     Destination { name: String, reason: String },
@@ -109,8 +106,12 @@ impl LiveRules {
         if self.is_in_force {
             return None;
         }
-        // Without a problem, a panic has prevented that they were put in force.
-        let error = self.problem.clone().unwrap_or(RulesError::Interrupted);
+        let error = match &self.problem {
+            // The log has all of them, once.
+            Some(RulesError::Invalid(mistakes)) => mistakes.brief(),
+            Some(problem) => problem.to_string(),
+            None => "a panic prevented that they were put in force".to_owned(),
+        };
         Some(InvocationError::Rules { place: self.source.to_string(), error })
     }
 

@@ -16,15 +16,14 @@ mod route;
 mod sample;
 mod template;
 
-pub use load::RulesError;
-pub(crate) use load::{LiveRules, RulesSource};
-pub use mistake::{Mistake, Mistakes};
+pub(crate) use load::{LiveRules, RulesError, RulesSource};
 pub(crate) use route::{DestinationRule, Route};
 pub use template::Template;
 
 use crate::source::Origin;
 use change::Change;
 use condition::Conditions;
+use mistake::Mistakes;
 use parse::RuleText;
 use redact::{Redacted, Redaction};
 use route::RouteRule;

@@ -47,9 +47,12 @@ async fn valid_rules_apply_from_the_first_invocation() {
 
 #[tokio::test]
 async fn nothing_is_sent_until_there_are_valid_rules() {
-    for (first, expected) in
-        [(None, "cannot read"), (Some(WRONG), "3:1: rule: unknown field `dorp`")]
-    {
+    let wrong_twice = WRONG.repeat(2);
+    for (first, expected) in [
+        (None, "cannot read the file"),
+        (Some(WRONG), "3:1: rule: unknown field `dorp`"),
+        (Some(wrong_twice.as_str()), "; and 1 more"),
+    ] {
         let (backend, rules) = (FakeOpenObserve::start().await.unwrap(), RulesFile::new("late"));
         first.into_iter().for_each(|text| rules.write(text));
         let handler = rules.handler(&backend);
