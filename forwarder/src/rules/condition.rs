@@ -1,14 +1,14 @@
 //! Conditions of a rule on the origin, the resource and the item.
 
 use super::item::Item;
-use super::parse::{ConditionsText, ScalarText};
+use super::parse::ConditionsText;
 use super::template::OriginField;
 use crate::source::Origin;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, InstrumentationScope, KeyValue, any_value::Value,
 };
 use regex::Regex;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use settings::Pattern;
 use std::borrow::Cow;
 use wire::SignalKind;
@@ -139,12 +139,16 @@ pub(super) enum Test {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(from = "ScalarText")]
+#[serde(untagged, expecting = "expected a string, a number or a boolean")]
 pub(super) enum Scalar {
-    Text(Pattern),
-    Number(f64),
-    Whole(i64),
     Bool(bool),
+    Whole(i64),
+    Number(f64),
+    Text(#[serde(deserialize_with = "pattern")] Pattern),
+}
+
+fn pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pattern, D::Error> {
+    String::deserialize(deserializer).map(|text| Pattern::new(&text))
 }
 
 impl ValueCondition {

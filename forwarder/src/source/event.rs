@@ -22,12 +22,8 @@ pub enum Event {
     Unknown(String),
 }
 
-/// The event of a subscription: `{"awslogs":{"data": base64(gzip(json))}}`.
-pub struct Subscription {
-    data: Data,
-}
-
-enum Data {
+/// The data of a subscription's event: `{"awslogs":{"data": base64(gzip(json))}}`.
+pub enum Subscription {
     Gzip(Vec<u8>),
     /// Invalid base64.
     Text(String),
@@ -35,28 +31,28 @@ enum Data {
 
 #[derive(Deserialize)]
 struct AwsLogs {
-    data: Option<Data>,
+    data: Option<Subscription>,
 }
 
-impl<'de> Deserialize<'de> for Data {
+impl<'de> Deserialize<'de> for Subscription {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Base64;
         impl Visitor<'_> for Base64 {
-            type Value = Data;
+            type Value = Subscription;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("base64 text")
             }
 
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Data, E> {
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Subscription, E> {
                 self.visit_bytes(text.as_bytes())
             }
 
-            fn visit_bytes<E>(self, text: &[u8]) -> Result<Data, E> {
+            fn visit_bytes<E>(self, text: &[u8]) -> Result<Subscription, E> {
                 // Decoded in place; a copy of the text would need another megabyte.
                 Ok(wire::decode_base64(text).map_or_else(
-                    || Data::Text(String::from_utf8_lossy(text).into_owned()),
-                    Data::Gzip,
+                    || Subscription::Text(String::from_utf8_lossy(text).into_owned()),
+                    Subscription::Gzip,
                 ))
             }
         }
@@ -66,9 +62,9 @@ impl<'de> Deserialize<'de> for Data {
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = match &self.data {
-            Data::Gzip(bytes) => bytes.len(),
-            Data::Text(text) => text.len(),
+        let bytes = match self {
+            Self::Gzip(bytes) => bytes.len(),
+            Self::Text(text) => text.len(),
         };
         write!(f, "Subscription({bytes} bytes)")
     }
@@ -79,16 +75,16 @@ const WHAT: &str = "`awslogs.data`";
 impl Subscription {
     /// The decoded bytes, or the text itself if it is invalid base64.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        match &self.data {
-            Data::Gzip(bytes) => bytes.clone(),
-            Data::Text(text) => text.as_str().into(),
+        match self {
+            Self::Gzip(bytes) => bytes.clone(),
+            Self::Text(text) => text.as_str().into(),
         }
     }
 
     pub(crate) fn batches(&self, limits: &SourceLimits) -> Batches<'_> {
-        match &self.data {
-            Data::Gzip(gzip) => subscription_data::read_gzip(WHAT, gzip, Origin::default(), limits),
-            Data::Text(text) => match decode_base64(WHAT, text) {
+        match self {
+            Self::Gzip(gzip) => subscription_data::read_gzip(WHAT, gzip, Origin::default(), limits),
+            Self::Text(text) => match decode_base64(WHAT, text) {
                 Ok(gzip) => subscription_data::read_gzip(WHAT, gzip, Origin::default(), limits),
                 Err(error) => failed(error),
             },
@@ -126,7 +122,7 @@ struct EventFields {
 impl From<EventFields> for Event {
     fn from(EventFields { awslogs, records, delivery_stream }: EventFields) -> Self {
         match (awslogs.and_then(|AwsLogs { data }| data), records) {
-            (Some(data), _) => Self::CloudWatchLogs(Subscription { data }),
+            (Some(data), _) => Self::CloudWatchLogs(data),
             (None, Some(records)) => of_records(records.get()),
             (None, None) if delivery_stream.is_some() => Self::Unknown(
                 "an event of a Firehose transformation; subscribe the forwarder to the log group instead, or send through a Kinesis stream".to_owned(),

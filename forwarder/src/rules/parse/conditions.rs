@@ -223,23 +223,3 @@ impl TryFrom<String> for Expression {
         compile(&pattern).map(Self)
     }
 }
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a string, a number or a boolean")]
-pub(in super::super) enum ScalarText {
-    Bool(bool),
-    Whole(i64),
-    Number(f64),
-    Text(String),
-}
-
-impl From<ScalarText> for Scalar {
-    fn from(text: ScalarText) -> Self {
-        match text {
-            ScalarText::Bool(value) => Self::Bool(value),
-            ScalarText::Whole(number) => Self::Whole(number),
-            ScalarText::Number(number) => Self::Number(number),
-            ScalarText::Text(text) => Self::Text(Pattern::new(&text)),
-        }
-    }
-}

@@ -6,7 +6,7 @@ mod routing;
 mod values;
 
 pub(super) use actions::{NewValueText, RedactionText, RuleText};
-pub(super) use conditions::{ConditionsText, ScalarText};
+pub(super) use conditions::ConditionsText;
 
 use super::mistake::{Mistake, Mistakes, position};
 use super::{MOST_BYTES, MOST_REGEXES, MOST_RULES, Rule, RuleSet, ServiceRule, Template};
