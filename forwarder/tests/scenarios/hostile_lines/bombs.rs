@@ -75,6 +75,15 @@ fn otlp_lines_of_one_event_share_an_item_limit() {
     assert!(report.is_complete());
 }
 
+#[test]
+fn many_undecodable_lines_of_a_log_event_share_a_record_without_their_text() {
+    let line = r#"{"__otel_otlp_stdout":"1","payload":"s3cret"} "#;
+    let (_, records, _) = forwarded(&[&line.repeat(150)], default_options());
+    let shown = format!("{records:?}");
+    assert!(shown.contains("50 more lines of the log event, the first of them: "), "{shown}");
+    assert!(!shown.contains("s3cret"), "{shown}");
+}
+
 /// Fifty thousand undecodable OTLP lines, and one log event with twenty thousand of them. A few dead letters contain all of them.
 #[tokio::test(start_paused = true)]
 async fn many_undecodable_lines_fit_into_few_dead_letters() {

@@ -1,6 +1,7 @@
 //! Parked messages that a backend does not accept: number of requests, size of pieces, and the rest.
 
 use super::*;
+use wire::compact::{Context, Encoder};
 
 /// The client's own search, and those of pieces: the last one begins after at most 23 requests.
 const REQUESTS_IN_VAIN: usize = 25 + 23 + 25;
@@ -132,6 +133,30 @@ async fn without_a_dead_letter_queue_an_undecodable_line_stays_queued() {
     let report = stack.forward(incoming(&payload("/aws/lambda/orders", &[line]))).await;
     let ledger = report.ledger();
     assert_eq!((ledger.returned, ledger.dead_lettered, ledger.dropped), (0, 0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_with_a_later_dictionary_is_dead_lettered_until_a_redrive_reads_it() {
+    let stack = Stack::new(Backend(takes));
+    let line_of = |dictionary| {
+        let request = logs(std::iter::once("an order".to_owned()));
+        let text = Encoder::new(dictionary, &[]).text(&Context::default(), &[&request]);
+        format!(r#"{{"_otelc":"{text}"}}"#)
+    };
+    let new = line_of(100);
+    let report = stack.forward(incoming(&payload("/aws/lambda/orders", &[&new]))).await;
+    assert_eq!((report.ledger().accepted, report.ledger().dead_lettered), (1, 1));
+    let letter = stack.dead_letters().remove(0);
+    assert!(letter.reason.contains("needs dictionary 100"), "{}", letter.reason);
+    let Content::Line { event_id, timestamp_ms, line } = letter.content.clone() else { panic!() };
+    assert_eq!(line, new);
+    stack.park(letter.clone());
+    assert_eq!(stack.redrive().await.ledger().dead_lettered, 1, "it is too early");
+    // A later forwarder knows dictionary 100, like this one dictionary 0.
+    let content = Content::Line { event_id, timestamp_ms, line: line_of(0) };
+    stack.park(Parked { content, ..letter });
+    let ledger = *stack.redrive().await.ledger();
+    assert_eq!((ledger.accepted, ledger.dead_lettered, stack.retry.len()), (1, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
