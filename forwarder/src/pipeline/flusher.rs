@@ -1,13 +1,13 @@
 //! The third stage: collects requests, delivers them, and puts undelivered telemetry into the queues.
 
-use super::Options;
+use super::Forwarder;
 use super::router::{DestinationRoute, Routing};
 use crate::convert::Converted;
 use crate::delivery::destination::{DEFAULT_DESTINATION, Destination, Export};
 use crate::delivery::{DeliveryContext, FailureBudget, Parcel, Sent, deliver};
 use crate::invocation::InvocationContext;
 use crate::ledger::Ledger;
-use crate::queues::put::{Queues, ToEnqueue, enqueue};
+use crate::queues::put::{ToEnqueue, enqueue};
 use crate::queues::{Content, Parked, Queue};
 use crate::report::{MOST_DETAILS, Report};
 use crate::source::{LogBatch, LogEvent, LogEventRange};
@@ -19,9 +19,7 @@ use wire::UndecodableLine;
 
 /// Delivers the telemetry of one event and accounts for it.
 pub(crate) struct Flusher<'f, E, Q> {
-    destinations: &'f [Arc<Destination<E>>],
-    pub(crate) queues: &'f Queues<Q>,
-    options: &'f Options,
+    pub(crate) forwarder: &'f Forwarder<E, Q>,
     pub(crate) invocation: &'f InvocationContext,
     began: Instant,
     budget: FailureBudget,
@@ -34,16 +32,9 @@ pub(crate) struct Flusher<'f, E, Q> {
 }
 
 impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
-    pub(crate) fn new(
-        destinations: &'f [Arc<Destination<E>>],
-        queues: &'f Queues<Q>,
-        options: &'f Options,
-        invocation: &'f InvocationContext,
-    ) -> Self {
+    pub(super) fn new(forwarder: &'f Forwarder<E, Q>, invocation: &'f InvocationContext) -> Self {
         Self {
-            destinations,
-            queues,
-            options,
+            forwarder,
             invocation,
             began: Instant::now(),
             budget: FailureBudget::default(),
@@ -64,11 +55,15 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes >= self.options.enough_to_deliver
+        self.bytes >= self.forwarder.options.enough_to_deliver
     }
 
     pub(crate) fn destination(&self, name: &str) -> Option<(usize, &'f Arc<Destination<E>>)> {
-        self.destinations.iter().enumerate().find(|(_, destination)| destination.name == name)
+        self.forwarder
+            .destinations
+            .iter()
+            .enumerate()
+            .find(|(_, destination)| destination.name == name)
     }
 
     /// Adds requests that were adapted to the destination of a route, and delivers if enough waits. `ledger` has their items.
@@ -79,7 +74,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         adapted: Vec<Sanitized>,
         mut ledger: Ledger,
     ) {
-        let Some(destination) = self.destinations.get(route.destination) else { return };
+        let Some(destination) = self.forwarder.destinations.get(route.destination) else { return };
         for Sanitized { request, dropped, renamed, refused, survey } in adapted {
             ledger.dropped += dropped;
             self.report.dropped_points += dropped;
@@ -145,7 +140,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
             }
             // The report needs only reason, size and hash.
             events.push(LogEvent { message: std::mem::take(&mut line.line), ..event.clone() });
-            if self.report.undecodable.len() < self.options.most_details {
+            if self.report.undecodable.len() < self.forwarder.options.most_details {
                 self.report.undecodable.push((event.id, line));
             }
         }
@@ -212,7 +207,8 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         let last = self.invocation.deadline;
         let deadline = |lane, since| last.min(self.budget.deadline(lane, since));
         let all_sent =
-            deliver(self.destinations, parcels, self.delivery_context(1), deadline).await;
+            deliver(&self.forwarder.destinations, parcels, self.delivery_context(1), deadline)
+                .await;
         self.budget.note(&all_sent, began);
         for sent in all_sent {
             to_enqueue.extend(self.note_sent(sent, self.invocation.observed_unix_nano));
@@ -224,14 +220,16 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
     pub(crate) async fn deliver_parked(&mut self, parcel: Parcel, attempt: u32) -> Vec<Sent> {
         let context = self.delivery_context(attempt);
         let deadline = self.invocation.deadline;
-        deliver(self.destinations, vec![parcel], context, |_, _| deadline).await
+        deliver(&self.forwarder.destinations, vec![parcel], context, |_, _| deadline).await
     }
 
     /// Accounts for a sent parcel. Returns the parts that the destination did not accept, which have no fate yet.
     /// `first_seen_unix_nano` is the time at which the forwarder first had them.
     pub(crate) fn note_sent(&mut self, sent: Sent, first_seen_unix_nano: u64) -> Vec<ToEnqueue> {
         let Sent { parcel, outcome, dropped, restamped, .. } = sent;
-        let Some(destination) = self.destinations.get(parcel.lane.0) else { return Vec::new() };
+        let Some(destination) = self.forwarder.destinations.get(parcel.lane.0) else {
+            return Vec::new();
+        };
         let report = &mut self.report;
         report.dropped_for_time += dropped;
         report.restamped += restamped;
@@ -253,14 +251,14 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
     /// Puts telemetry into the queues, to be received after `delay`. If a queue fails, its telemetry is returned to Lambda.
     pub(crate) async fn enqueue(&mut self, to_enqueue: Vec<ToEnqueue>, delay: Duration) {
         let deadline = self.invocation.queue_deadline;
-        enqueue(self.queues, to_enqueue, delay, deadline, &mut self.report).await;
+        enqueue(&self.forwarder.queues, to_enqueue, delay, deadline, &mut self.report).await;
     }
 
     fn delivery_context(&self, attempt: u32) -> DeliveryContext {
         DeliveryContext {
             observed_unix_nano: self.invocation.observed_unix_nano,
             observed_at: self.began,
-            has_retry_queue: self.queues.retry.is_some(),
+            has_retry_queue: self.forwarder.queues.retry.is_some(),
             attempt,
         }
     }

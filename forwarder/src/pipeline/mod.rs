@@ -22,7 +22,7 @@ use crate::source::{
 use adapt::{RequestPieces, apply_rules};
 use backend::{Sanitized, sanitize};
 use flusher::Flusher;
-use router::{Router, Routing};
+use router::Routing;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,7 +33,7 @@ use tokio::time::Instant;
 pub struct Forwarder<E, Q> {
     destinations: Vec<Arc<Destination<E>>>,
     rules: Arc<RuleSet>,
-    queues: Queues<Q>,
+    pub(crate) queues: Queues<Q>,
     options: Options,
     /// End of the last delivery, by the wall clock of its event and the monotonic clock.
     last_end: Mutex<Option<(u64, Instant)>>,
@@ -69,7 +69,8 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
     pub async fn forward(&self, event: Event, invocation: &InvocationContext) -> Report {
         self.drop_old_connections(invocation);
         let begin = Instant::now();
-        let mut stages = self.stages(invocation);
+        let flusher = Flusher::new(self, invocation);
+        let mut stages = Stages { stream: StreamState::default(), flusher };
         let (mut unread, mut failures) = (None, None);
         match event {
             Event::CloudWatchLogs(event) => unread = stages.forward_subscription(event).await,
@@ -90,21 +91,6 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         report
     }
 
-    fn stages<'f>(&'f self, invocation: &'f InvocationContext) -> Stages<'f, E, Q> {
-        let Self { destinations, queues, options, .. } = self;
-        Stages {
-            stream: StreamState::default(),
-            router: Router {
-                rules: &self.rules,
-                destinations,
-                options,
-                account: invocation.account.as_deref(),
-                has_warned_of_own: &self.has_warned_of_own,
-            },
-            flusher: Flusher::new(destinations, queues, options, invocation),
-        }
-    }
-
     /// Drops connections from before a freeze. The monotonic clock may stand still during a freeze, so the wall clock counts too.
     fn drop_old_connections(&self, invocation: &InvocationContext) {
         let last = *self.last_end.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,7 +107,6 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
 struct Stages<'f, E, Q> {
     /// The state of the current log stream.
     stream: StreamState,
-    router: Router<'f, E>,
     flusher: Flusher<'f, E, Q>,
 }
 
@@ -131,7 +116,7 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
     async fn forward_subscription(&mut self, subscription: Subscription) -> Option<SourceError> {
         let mut unread = self.forward_all(|limits| subscription.batches(limits)).await;
         let flusher = &mut self.flusher;
-        let has_queue = flusher.queues.dead_letters.is_some();
+        let has_queue = flusher.forwarder.queues.dead_letters.is_some();
         if let Some(error) = unread.take_if(|error| has_queue && error.may_come_late()) {
             flusher.report.account.total.events += 1;
             let bytes = subscription.bytes();
@@ -148,7 +133,7 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         &mut self,
         batches: impl FnOnce(&SourceLimits) -> Batches<'b>,
     ) -> Option<SourceError> {
-        let begun = caught(|| batches(&self.router.options.source));
+        let begun = caught(|| batches(&self.flusher.forwarder.options.source));
         let Some(mut batches) = begun else { return Some(SourceError::Panicked) };
         let mut first = None;
         loop {
@@ -174,11 +159,12 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
 
     /// Forwards one batch. If it belongs to another log stream, the previous stream ends.
     async fn forward(&mut self, batch: LogBatch, is_redriven: bool) {
-        let batch = self.router.with_region(batch);
+        let Flusher { forwarder, invocation, .. } = self.flusher;
+        let batch = forwarder.with_region(batch);
         if !self.stream.is_of(&batch.origin) {
             self.end_stream(is_redriven).await;
         }
-        match self.router.consume(&batch, &mut self.flusher.report) {
+        match forwarder.consume(&batch, invocation, &mut self.flusher.report) {
             Some(ledger) => self.flusher.report.account.total += ledger,
             None => self.forward_log_events(&batch, is_redriven).await,
         }
@@ -195,7 +181,7 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
 
     async fn forward_log_events(&mut self, batch: &LogBatch, is_redriven: bool) {
         self.flusher.report.note_oldest(batch);
-        let routing = self.router.route(batch, is_redriven);
+        let routing = self.flusher.forwarder.route(batch, is_redriven);
         let mut events = batch.events.as_slice();
         loop {
             let taken = self.forward_chunk(batch, events, &routing).await;
@@ -233,20 +219,20 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         chunk: &[LogEvent],
         routing: &Routing,
     ) -> Option<Converted> {
-        let Self { stream, router, flusher } = self;
+        let Self { stream, flusher } = self;
+        let Forwarder { rules, destinations, options, .. } = flusher.forwarder;
         let next = stream.next_stream();
         let state = std::mem::replace(stream, next);
         let service_name = routing.service_name.as_deref();
         let mut converted = caught(|| {
             let now = flusher.invocation.observed_unix_nano;
-            convert(&batch.origin, chunk, state, &router.options.convert, service_name, now)
+            convert(&batch.origin, chunk, state, &options.convert, service_name, now)
         })?;
         *stream = std::mem::take(&mut converted.state);
         let requests = std::mem::take(&mut converted.requests);
-        let mut pieces =
-            RequestPieces::new(requests, router.rules.growth(), router.options.enough_to_deliver);
+        let mut pieces = RequestPieces::new(requests, rules.growth(), options.enough_to_deliver);
         while let Some(piece) = caught(|| pieces.next())? {
-            let (mut ruled, ledger) = caught(|| apply_rules(router.rules, &batch.origin, piece))?;
+            let (mut ruled, ledger) = caught(|| apply_rules(rules, &batch.origin, piece))?;
             Effect::add_all(&mut flusher.report.rules, std::mem::take(&mut ruled.effects));
             flusher.report.unreadable += ruled.unreadable;
             let mut routes = routing.routes.iter().peekable();
@@ -255,7 +241,7 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
                     Some(_) => ruled.requests.clone(),
                     None => std::mem::take(&mut ruled.requests),
                 };
-                let Some(destination) = router.destinations.get(route.destination) else {
+                let Some(destination) = destinations.get(route.destination) else {
                     continue;
                 };
                 let adapted = caught(|| -> Vec<Sanitized> {

@@ -1,23 +1,13 @@
 //! Selects the destinations and streams of a batch, before its log events are converted.
 
-use super::Options;
+use super::Forwarder;
 use crate::delivery::destination::Destination;
+use crate::invocation::InvocationContext;
 use crate::ledger::{Consumed, Ledger};
 use crate::report::Report;
-use crate::rules::RuleSet;
-use crate::source::{LogBatch, LogEventRange, MessageType};
+use crate::source::{LogBatch, LogEventRange, MessageType, Origin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Decides where telemetry goes.
-pub(super) struct Router<'f, E> {
-    pub(super) rules: &'f RuleSet,
-    pub(super) destinations: &'f [Arc<Destination<E>>],
-    pub(super) options: &'f Options,
-    /// The forwarder's own account, if it is known.
-    pub(super) account: Option<&'f str>,
-    pub(super) has_warned_of_own: &'f AtomicBool,
-}
+use std::sync::atomic::Ordering;
 
 /// The destinations of one batch, and the properties that all its requests share.
 pub(crate) struct Routing {
@@ -34,7 +24,7 @@ pub(super) struct DestinationRoute {
     pub(super) stream: Option<Arc<str>>,
 }
 
-impl<E> Router<'_, E> {
+impl<E, Q> Forwarder<E, Q> {
     /// Adds the forwarder's region if the delivery names none.
     pub(super) fn with_region(&self, mut batch: LogBatch) -> LogBatch {
         batch.origin = batch.origin.or_region(self.options.region.as_deref());
@@ -42,12 +32,17 @@ impl<E> Router<'_, E> {
     }
 
     /// Consumes control messages and the log events of the delivery path itself. Other batches get `None`.
-    pub(super) fn consume(&self, batch: &LogBatch, report: &mut Report) -> Option<Ledger> {
+    pub(super) fn consume(
+        &self,
+        batch: &LogBatch,
+        invocation: &InvocationContext,
+        report: &mut Report,
+    ) -> Option<Ledger> {
         let events = batch.events.len();
         let consumed = if batch.message_type == MessageType::Control {
             report.note_oldest(batch);
             Consumed { control_messages: events, ..Consumed::default() }
-        } else if self.is_own(batch) {
+        } else if self.is_own(&batch.origin, invocation) {
             // Once in each environment.
             if !self.has_warned_of_own.swap(true, Ordering::Relaxed) {
                 report.warnings.push(format!(
@@ -63,10 +58,9 @@ impl<E> Router<'_, E> {
     }
 
     /// Returns `true` if the log group belongs to this stack, or to another stack of our template.
-    fn is_own(&self, batch: &LogBatch) -> bool {
-        let origin = &batch.origin;
+    fn is_own(&self, origin: &Origin, invocation: &InvocationContext) -> bool {
         let is_here = || {
-            self.account.is_none_or(|own| *own == origin.account)
+            invocation.account.as_ref().is_none_or(|own| *own == origin.account)
                 && self.options.region.as_ref().is_none_or(|own| *own == origin.region)
         };
         self.options.own_log_groups.iter().any(|own| match own.strip_suffix('*') {

@@ -111,7 +111,7 @@ async fn postpone<E: Export, Q: Queue>(
     message: &QueueMessage,
     after: Duration,
 ) {
-    let Some(queue) = &flusher.queues.retry else { return };
+    let Some(queue) = &flusher.forwarder.queues.retry else { return };
     let deadline = flusher.invocation.queue_deadline;
     if let Err(error) = queue.postpone(&message.receipt_handle, after, deadline).await {
         tracing::warn!(%error, "cannot change the message's visibility timeout, SQS delivers it again after the present one");
