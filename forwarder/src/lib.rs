@@ -9,8 +9,8 @@
 //! pipeline       pulls batches, and sends each through:
 //!   router         selects destinations and streams
 //!   convert        OTLP lines and all other lines -> requests of three signals
-//!   adapt          rules: drop, sample, redact, change; then what each destination needs
-//!   flusher        delivery: merges and sends -> accepted, or undelivered with a reason
+//!   adapt          rules: drop, sample, redact, change
+//!   flusher        delivery: adapts to each destination, merges and sends -> accepted, or undelivered with a reason
 //!                  queues: retry queue, dead-letter queue, or returned to Lambda
 //! report         what happened; its ledger has the fate of every item
 //! ```

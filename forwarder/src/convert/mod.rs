@@ -13,26 +13,12 @@ use wire::{
     read_line_of,
 };
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct ConvertOptions {
     /// Options for Lambda's platform events and plain lines.
     pub platform: platform::PlatformOptions,
-    pub limits: Limits,
-    /// Limit on the items of all lines of one event.
-    pub event_items: usize,
     /// Creates the span of each invocation, for functions without the layer and the library.
     pub platform_spans: Option<PlatformSpans>,
-}
-
-impl Default for ConvertOptions {
-    fn default() -> Self {
-        Self {
-            platform: platform::PlatformOptions::default(),
-            limits: Limits::default(),
-            event_items: 250_000,
-            platform_spans: None,
-        }
-    }
 }
 
 /// Options for the span of an invocation made from Lambda's lines.
@@ -47,6 +33,9 @@ const MOST_DECODED_BYTES: usize = 8 * 1024 * 1024;
 
 /// Memory of an undecodable line in addition to its text: a log record, and the id of its log event.
 const UNDECODABLE_BYTES: usize = 1024;
+
+/// Limit on the items of all lines of one event.
+const MOST_EVENT_ITEMS: usize = 250_000;
 
 /// Limit on the requests of all lines of one event, dozens of times the usual size. An event may contain thousands of lines of 20
 /// kB that inflate to 16 MB each.
@@ -145,7 +134,6 @@ pub fn convert(
     }
     let held_before = state.held.len();
     let mut stream = StreamConversion {
-        options,
         envelope: None,
         others,
         state,
@@ -202,8 +190,7 @@ pub fn convert(
 #[cfg(test)]
 pub(crate) const PANICS: &str = "panic";
 
-struct StreamConversion<'o, 'e> {
-    options: &'o ConvertOptions,
+struct StreamConversion<'e> {
     /// Created for the first OTLP line.
     envelope: Option<EnvelopeResource>,
     others: Converter,
@@ -213,12 +200,12 @@ struct StreamConversion<'o, 'e> {
     spans: SpanLines,
 }
 
-impl<'e> StreamConversion<'_, 'e> {
+impl<'e> StreamConversion<'e> {
     fn limits(&self) -> Limits {
-        let limits = self.options.limits;
+        let limits = Limits::default();
         let ReadSoFar { items, bytes, refused_bytes } = self.state.read;
         Limits {
-            items: limits.items.min(self.options.event_items.saturating_sub(items)),
+            items: limits.items.min(MOST_EVENT_ITEMS.saturating_sub(items)),
             inflated_bytes: limits.inflated_bytes.min(MOST_EVENT_BYTES.saturating_sub(bytes)),
             refused_bytes: limits.refused_bytes.saturating_sub(refused_bytes),
             ..limits
@@ -367,7 +354,7 @@ struct SpanLines {
     subsegments: Vec<usize>,
 }
 
-impl StreamConversion<'_, '_> {
+impl StreamConversion<'_> {
     /// Takes a line of `aws/spans`. Spans keep their resource, because the log group belongs to the whole account.
     fn take_span_line(&mut self, event: &LogEvent) {
         match SpanLine::read(&event.message) {

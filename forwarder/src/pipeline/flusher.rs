@@ -263,7 +263,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         }
     }
 
-    /// Content for a queue: for the default destination, without times.
+    /// Content for a queue, for the default destination.
     fn parked(
         &self,
         content: Content,
@@ -271,17 +271,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         reason: String,
         log_events: &LogEventRange,
     ) -> Parked {
-        Parked {
-            destination: DEFAULT_DESTINATION.to_owned(),
-            stream: None,
-            content,
-            items,
-            oldest_unix_nano: 0,
-            newest_unix_nano: 0,
-            first_seen_unix_nano: self.invocation.observed_unix_nano,
-            reason,
-            partial: false,
-            log_events: log_events.clone(),
-        }
+        let first_seen = self.invocation.observed_unix_nano;
+        Parked::new(DEFAULT_DESTINATION, content, items, reason, log_events, first_seen)
     }
 }

@@ -75,10 +75,10 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         match event {
             Event::CloudWatchLogs(event) => unread = stages.forward_subscription(event).await,
             Event::Kinesis(records) => {
-                failures = Some(sources::forward_records(&mut stages, records).await);
+                failures = Some(stages.forward_records(records).await);
             }
             Event::Queue(messages) => {
-                failures = Some(sources::forward_messages(&mut stages, messages).await);
+                failures = Some(stages.forward_messages(messages).await);
                 // Their age is the backend's outage, not the lag of log events.
                 stages.flusher.report.oldest_event_ms = None;
             }
@@ -282,7 +282,6 @@ impl Options {
             convert: ConvertOptions {
                 platform: config.platform,
                 platform_spans: config.platform_spans,
-                ..ConvertOptions::default()
             },
             region: config.region.clone(),
             own_log_groups: config.own_log_groups.clone(),

@@ -6,141 +6,120 @@
 
 use super::Stages;
 use crate::delivery::destination::Export;
-use crate::queues::redrive::redrive;
 use crate::queues::{Content, Parked, Queue};
 use crate::source::{
     Event, KinesisRecord, LogBatch, LogEvent, LogEventRange, QueueBody, QueueMessage, SourceError,
 };
 
-/// Forwards the records of one shard in order. Returns the sequence number of the first failed record.
-pub(super) async fn forward_records<E: Export, Q: Queue>(
-    stages: &mut Stages<'_, E, Q>,
-    records: Vec<KinesisRecord>,
-) -> Vec<String> {
-    // The first record of the next delivery: if the delivery fails, it fails for all its records.
-    let mut first: Option<String> = None;
-    let count = records.len();
-    for (number, record) in records.into_iter().enumerate() {
-        let own = || record.sequence_number().to_owned();
-        let returned_before = stages.flusher.returned();
-        first.get_or_insert_with(own);
-        let unread = stages.forward_all(|limits| record.batches(limits)).await;
-        let flusher = &mut stages.flusher;
-        if let Some(error) = &unread {
-            // The records before the unreadable one have their own fate.
-            flusher.flush().await;
-            // If those are returned, this record comes again with them.
-            if flusher.returned() == returned_before {
-                first = Some(own());
-                dead_letter_record(stages, &record, error);
+impl<E: Export, Q: Queue> Stages<'_, E, Q> {
+    /// Forwards the records of one shard in order. Returns the sequence number of the first failed record.
+    pub(super) async fn forward_records(&mut self, records: Vec<KinesisRecord>) -> Vec<String> {
+        // The first record of the next delivery: if the delivery fails, it fails for all its records.
+        let mut first: Option<String> = None;
+        let count = records.len();
+        for (number, record) in records.into_iter().enumerate() {
+            let own = || record.sequence_number().to_owned();
+            let returned_before = self.flusher.returned();
+            first.get_or_insert_with(own);
+            let unread = self.forward_all(|limits| record.batches(limits)).await;
+            let flusher = &mut self.flusher;
+            if let Some(error) = &unread {
+                // The records before the unreadable one have their own fate.
+                flusher.flush().await;
+                // If those are returned, this record comes again with them.
+                if flusher.returned() == returned_before {
+                    first = Some(own());
+                    self.dead_letter_record(&record, error);
+                }
+            }
+            let flusher = &mut self.flusher;
+            let is_last = number + 1 == count;
+            // If the beginning of a record was returned, its end has to be accounted for too.
+            let is_returned = flusher.returned() > returned_before;
+            if unread.is_some() || is_last || flusher.is_full() || is_returned {
+                flusher.flush().await;
+            }
+            if flusher.returned() > returned_before {
+                return first.into_iter().collect();
+            }
+            if flusher.is_empty() {
+                first = None;
             }
         }
-        let flusher = &mut stages.flusher;
-        let is_last = number + 1 == count;
-        // If the beginning of a record was returned, its end has to be accounted for too.
-        let is_returned = flusher.returned() > returned_before;
-        if unread.is_some() || is_last || flusher.is_full() || is_returned {
-            flusher.flush().await;
-        }
-        if flusher.returned() > returned_before {
-            return first.into_iter().collect();
-        }
-        if flusher.is_empty() {
-            first = None;
-        }
+        Vec::new()
     }
-    Vec::new()
-}
 
-/// Dead-letters an unreadable record. Returned to Lambda, it would block its shard until it expires.
-fn dead_letter_record<E: Export, Q: Queue>(
-    stages: &mut Stages<'_, E, Q>,
-    record: &KinesisRecord,
-    error: &SourceError,
-) {
-    let number = record.sequence_number();
-    let log_events = LogEventRange {
-        origin: record.origin(),
-        first_event_id: number.to_owned(),
-        last_event_id: number.to_owned(),
-    };
-    let bytes = record.data().unwrap_or_else(|_| record.text().into());
-    stages.flusher.report.account.total.events += 1;
-    stages.flusher.dead_letter_raw(bytes, error.to_string(), &log_events);
-}
-
-/// Forwards each message. Returns the ids of the messages that have to come again.
-pub(super) async fn forward_messages<E: Export, Q: Queue>(
-    stages: &mut Stages<'_, E, Q>,
-    messages: Vec<QueueMessage>,
-) -> Vec<String> {
-    let mut failures = Vec::new();
-    for message in messages {
-        let returned_before = stages.flusher.returned();
-        match message.body() {
-            QueueBody::Event(event) => forward_event(stages, &message, event).await,
-            QueueBody::Other(body) => match Parked::from_body(body) {
-                Ok(parked) => forward_parked(stages, &message, parked).await,
-                Err(error) => dead_letter_message(stages, &message, error.to_string()),
-            },
-        }
-        stages.flusher.flush().await;
-        if stages.flusher.returned() > returned_before {
-            failures.push(message.message_id);
-        }
+    /// Dead-letters an unreadable record. Returned to Lambda, it would block its shard until it expires.
+    fn dead_letter_record(&mut self, record: &KinesisRecord, error: &SourceError) {
+        let number = record.sequence_number();
+        let log_events = LogEventRange {
+            origin: record.origin(),
+            first_event_id: number.to_owned(),
+            last_event_id: number.to_owned(),
+        };
+        let bytes = record.data().unwrap_or_else(|_| record.text().into());
+        self.flusher.report.account.total.events += 1;
+        self.flusher.dead_letter_raw(bytes, error.to_string(), &log_events);
     }
-    failures
-}
 
-/// Forwards an event that arrived bare, or in the record of a failed invocation. It is returned or kept as a whole,
-/// except for unreadable Kinesis records, which are dead-lettered one by one.
-async fn forward_event<E: Export, Q: Queue>(
-    stages: &mut Stages<'_, E, Q>,
-    message: &QueueMessage,
-    event: Event,
-) {
-    if let Event::Kinesis(records) = event {
-        for record in records {
-            if let Some(error) = stages.forward_all(|limits| record.batches(limits)).await {
-                dead_letter_record(stages, &record, &error);
+    /// Forwards each message. Returns the ids of the messages that have to come again.
+    pub(super) async fn forward_messages(&mut self, messages: Vec<QueueMessage>) -> Vec<String> {
+        let mut failures = Vec::new();
+        for message in messages {
+            let returned_before = self.flusher.returned();
+            match message.body() {
+                QueueBody::Event(event) => self.forward_event(&message, event).await,
+                QueueBody::Other(body) => match Parked::from_body(body) {
+                    Ok(parked) => self.forward_parked(&message, parked).await,
+                    Err(error) => self.dead_letter_message(&message, error.to_string()),
+                },
+            }
+            self.flusher.flush().await;
+            if self.flusher.returned() > returned_before {
+                failures.push(message.message_id);
             }
         }
-        return;
+        failures
     }
-    if let Some(error) = stages.forward_all(|limits| event.batches(limits)).await {
-        dead_letter_message(stages, message, error.to_string());
-    }
-}
 
-async fn forward_parked<E: Export, Q: Queue>(
-    stages: &mut Stages<'_, E, Q>,
-    message: &QueueMessage,
-    mut parked: Parked,
-) {
-    if parked.partial {
-        // The backend has the other items. An operator who accepts duplicates clears the mark.
-        stages.flusher.dead_letter(parked, false);
-        return;
-    }
-    match std::mem::replace(&mut parked.content, Content::Raw(Vec::new())) {
-        Content::Request(request) => redrive(&mut stages.flusher, message, &parked, request).await,
-        Content::Line { event_id, timestamp_ms, line } => {
-            // A newer forwarder may decode it. If not, it is dead-lettered again.
-            let origin = parked.log_events.origin;
-            let events = vec![LogEvent { id: event_id, timestamp_ms, message: line }];
-            stages.forward_redriven(LogBatch { origin, events, ..LogBatch::default() }).await;
+    /// Forwards an event that arrived bare, or in the record of a failed invocation. It is returned or kept as a whole,
+    /// except for unreadable Kinesis records, which are dead-lettered one by one.
+    async fn forward_event(&mut self, message: &QueueMessage, event: Event) {
+        if let Event::Kinesis(records) = event {
+            for record in records {
+                if let Some(error) = self.forward_all(|limits| record.batches(limits)).await {
+                    self.dead_letter_record(&record, &error);
+                }
+            }
+            return;
         }
-        Content::Events(batch) => stages.forward_redriven(batch).await,
-        raw @ Content::Raw(_) => {
-            stages.flusher.dead_letter(Parked { content: raw, items: 1, ..parked }, false);
+        if let Some(error) = self.forward_all(|limits| event.batches(limits)).await {
+            self.dead_letter_message(message, error.to_string());
         }
     }
-}
 
-fn dead_letter_message<E: Export, Q: Queue>(
-    stages: &mut Stages<'_, E, Q>,
-    message: &QueueMessage,
-    reason: String,
-) {
-    stages.flusher.dead_letter_raw(message.text().into(), reason, &LogEventRange::default());
+    async fn forward_parked(&mut self, message: &QueueMessage, mut parked: Parked) {
+        if parked.partial {
+            // The backend has the other items. An operator who accepts duplicates clears the mark.
+            self.flusher.dead_letter(parked, false);
+            return;
+        }
+        match std::mem::replace(&mut parked.content, Content::Raw(Vec::new())) {
+            Content::Request(request) => self.flusher.redrive(message, &parked, request).await,
+            Content::Line { event_id, timestamp_ms, line } => {
+                // A newer forwarder may decode it. If not, it is dead-lettered again.
+                let origin = parked.log_events.origin;
+                let events = vec![LogEvent { id: event_id, timestamp_ms, message: line }];
+                self.forward_redriven(LogBatch { origin, events, ..LogBatch::default() }).await;
+            }
+            Content::Events(batch) => self.forward_redriven(batch).await,
+            raw @ Content::Raw(_) => {
+                self.flusher.dead_letter(Parked { content: raw, items: 1, ..parked }, false);
+            }
+        }
+    }
+
+    fn dead_letter_message(&mut self, message: &QueueMessage, reason: String) {
+        self.flusher.dead_letter_raw(message.text().into(), reason, &LogEventRange::default());
+    }
 }

@@ -5,7 +5,7 @@
 mod encoding;
 mod message;
 pub(crate) mod put;
-pub(crate) mod redrive;
+mod redrive;
 
 use crate::delivery::ingest_window::time_range;
 use crate::source::{LogBatch, LogEventRange};
@@ -95,9 +95,32 @@ impl fmt::Debug for Parked {
 }
 
 impl Parked {
+    /// Creates parked content with the times of its records.
+    pub(crate) fn new(
+        destination: &str,
+        content: Content,
+        items: usize,
+        reason: String,
+        log_events: &LogEventRange,
+        first_seen_unix_nano: u64,
+    ) -> Self {
+        let parked = Self {
+            destination: destination.to_owned(),
+            stream: None,
+            content,
+            items,
+            oldest_unix_nano: 0,
+            newest_unix_nano: 0,
+            first_seen_unix_nano,
+            reason,
+            partial: false,
+            log_events: log_events.clone(),
+        };
+        parked.with_times()
+    }
+
     /// Sets the times of the oldest and newest record from the content.
-    #[must_use]
-    pub(crate) fn with_times(self) -> Self {
+    fn with_times(self) -> Self {
         let range = match &self.content {
             Content::Request(request) => time_range(request),
             Content::Events(batch) => {

@@ -41,19 +41,12 @@ impl ToEnqueue {
         first_seen_unix_nano: u64,
     ) -> Self {
         let UndeliveredPart { request, items, reason, fate } = part;
+        let (content, reason) = (Content::Request(request), reason.to_string());
         let parked = Parked {
-            destination: destination.to_owned(),
             stream: stream.map(str::to_owned),
-            content: Content::Request(request),
-            items,
-            oldest_unix_nano: 0,
-            newest_unix_nano: 0,
-            first_seen_unix_nano,
-            reason: reason.to_string(),
             partial: fate == Fate::DeadLetterPartial,
-            log_events: log_events.clone(),
+            ..Parked::new(destination, content, items, reason, log_events, first_seen_unix_nano)
         };
-        let parked = parked.with_times();
         Self { parked, fate, is_in_log_group: false }
     }
 

@@ -16,55 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use wire::{Request, SignalKind};
 
-/// Sends a parked request again. If nothing was accepted, the request stays in its message, which comes again. If a part
-/// was accepted, the rest becomes a new message.
-pub(crate) async fn redrive<E: Export, Q: Queue>(
-    flusher: &mut Flusher<'_, E, Q>,
-    message: &QueueMessage,
-    parked: &Parked,
-    request: Request,
-) {
-    let (kind, name) = (request.kind(), parked.destination.as_str());
-    flusher.report.account.add(name, Ledger::of_items(kind, request.items()));
-    let policy = flusher.destination(name).map_or(IngestPolicy::any_time(), |(_, it)| it.policy);
-    let Tried { accepted, retry_after, mut parts } =
-        send_parked(flusher, message, parked, request).await;
-    let first_received = message.first_received_unix_nano();
-    let has_accepted_since = |destination: &Arc<Destination<E>>| {
-        destination.breaker(kind, |breaker| breaker.has_accepted_since(first_received))
-    };
-    let receipt = Receipt {
-        message_id: &message.message_id,
-        receive_count: message.receive_count(),
-        neighbours_accepted: flusher
-            .destination(name)
-            .is_some_and(|(_, it)| has_accepted_since(it)),
-    };
-    let left = decide(kind, &mut parts, receipt, policy, flusher.invocation.observed_unix_nano);
-    let pause = pause(receipt, retry_after, left);
-    let returned_before = flusher.returned();
-    let (letters, rest): (Vec<_>, Vec<_>) = parts.into_iter().partition(ToEnqueue::is_dead_letter);
-    let is_whole = accepted == 0 && letters.is_empty();
-    flusher.enqueue(letters, Duration::ZERO).await;
-    // The message has to stay if the dead-letter queue did not accept its dead letters.
-    let has_to_stay = is_whole || flusher.returned() > returned_before;
-    if has_to_stay && !rest.is_empty() {
-        for part in rest {
-            flusher.report.note(Undelivered { kept_in: KeptIn::Message, ..part.described() });
-        }
-        if is_whole {
-            postpone(flusher, message, pause.min(LONGEST_HIDDEN)).await;
-        }
-    } else {
-        flusher.enqueue(rest, pause.min(LONGEST_DELAY)).await;
-    }
-    if flusher.returned() > returned_before {
-        // The whole message comes again, with the accepted items.
-        let again = Ledger { ambiguous: accepted, ..Ledger::default() };
-        flusher.report.account.add(name, again);
-    }
-}
-
 /// The result of sending a parked request.
 #[derive(Default)]
 struct Tried {
@@ -74,47 +25,95 @@ struct Tried {
     parts: Vec<ToEnqueue>,
 }
 
-/// Sends a parked request to its destination. If no setting names that destination any more, the request waits.
-async fn send_parked<E: Export, Q: Queue>(
-    flusher: &mut Flusher<'_, E, Q>,
-    message: &QueueMessage,
-    parked: &Parked,
-    request: Request,
-) -> Tried {
-    let Parked { destination: name, stream, log_events, first_seen_unix_nano, .. } = parked;
-    let mut tried = Tried::default();
-    let Some((position, destination)) = flusher.destination(name) else {
-        let text = format!(
-            "no setting names the destination {name}; add it again, or the message waits until it expires"
-        );
-        let (items, reason) = (request.items(), Reason::UnknownDestination { text });
-        let part = UndeliveredPart { request, items, reason, fate: Fate::ParkWithAlarm };
-        let stream = stream.as_deref();
-        tried.parts =
-            vec![ToEnqueue::of_part(part, name, stream, log_events, *first_seen_unix_nano)];
-        return tried;
-    };
-    let stream = stream.as_deref().map(Arc::from);
-    let log_events = Arc::new(log_events.clone());
-    let parcel = Parcel::new((position, destination), stream, request, None, log_events);
-    for sent in flusher.deliver_parked(parcel, message.receive_count()).await {
-        tried.accepted += sent.outcome.accepted;
-        tried.retry_after = tried.retry_after.max(sent.outcome.retry_after);
-        tried.parts.extend(flusher.note_sent(sent, *first_seen_unix_nano));
+impl<E: Export, Q: Queue> Flusher<'_, E, Q> {
+    /// Sends a parked request again. If nothing was accepted, the request stays in its message, which comes again. If a part
+    /// was accepted, the rest becomes a new message.
+    pub(crate) async fn redrive(
+        &mut self,
+        message: &QueueMessage,
+        parked: &Parked,
+        request: Request,
+    ) {
+        let (kind, name) = (request.kind(), parked.destination.as_str());
+        self.report.account.add(name, Ledger::of_items(kind, request.items()));
+        let policy = self.destination(name).map_or(IngestPolicy::any_time(), |(_, it)| it.policy);
+        let Tried { accepted, retry_after, mut parts } =
+            self.send_parked(message, parked, request).await;
+        let first_received = message.first_received_unix_nano();
+        let has_accepted_since = |destination: &Arc<Destination<E>>| {
+            destination.breaker(kind, |breaker| breaker.has_accepted_since(first_received))
+        };
+        let receipt = Receipt {
+            message_id: &message.message_id,
+            receive_count: message.receive_count(),
+            neighbours_accepted: self
+                .destination(name)
+                .is_some_and(|(_, it)| has_accepted_since(it)),
+        };
+        let left = decide(kind, &mut parts, receipt, policy, self.invocation.observed_unix_nano);
+        let pause = pause(receipt, retry_after, left);
+        let returned_before = self.returned();
+        let (letters, rest): (Vec<_>, Vec<_>) =
+            parts.into_iter().partition(ToEnqueue::is_dead_letter);
+        let is_whole = accepted == 0 && letters.is_empty();
+        self.enqueue(letters, Duration::ZERO).await;
+        // The message has to stay if the dead-letter queue did not accept its dead letters.
+        let has_to_stay = is_whole || self.returned() > returned_before;
+        if has_to_stay && !rest.is_empty() {
+            for part in rest {
+                self.report.note(Undelivered { kept_in: KeptIn::Message, ..part.described() });
+            }
+            if is_whole {
+                self.postpone(message, pause.min(LONGEST_HIDDEN)).await;
+            }
+        } else {
+            self.enqueue(rest, pause.min(LONGEST_DELAY)).await;
+        }
+        if self.returned() > returned_before {
+            // The whole message comes again, with the accepted items.
+            let again = Ledger { ambiguous: accepted, ..Ledger::default() };
+            self.report.account.add(name, again);
+        }
     }
-    tried
-}
 
-/// Hides the message until the next attempt. If that fails, it comes again after the queue's visibility timeout.
-async fn postpone<E: Export, Q: Queue>(
-    flusher: &Flusher<'_, E, Q>,
-    message: &QueueMessage,
-    after: Duration,
-) {
-    let Some(queue) = &flusher.forwarder.queues.retry else { return };
-    let deadline = flusher.invocation.queue_deadline;
-    if let Err(error) = queue.postpone(&message.receipt_handle, after, deadline).await {
-        tracing::warn!(%error, "cannot change the message's visibility timeout, SQS delivers it again after the present one");
+    /// Sends a parked request to its destination. If no setting names that destination any more, the request waits.
+    async fn send_parked(
+        &mut self,
+        message: &QueueMessage,
+        parked: &Parked,
+        request: Request,
+    ) -> Tried {
+        let Parked { destination: name, stream, log_events, first_seen_unix_nano, .. } = parked;
+        let mut tried = Tried::default();
+        let Some((position, destination)) = self.destination(name) else {
+            let text = format!(
+                "no setting names the destination {name}; add it again, or the message waits until it expires"
+            );
+            let (items, reason) = (request.items(), Reason::UnknownDestination { text });
+            let part = UndeliveredPart { request, items, reason, fate: Fate::ParkWithAlarm };
+            let stream = stream.as_deref();
+            tried.parts =
+                vec![ToEnqueue::of_part(part, name, stream, log_events, *first_seen_unix_nano)];
+            return tried;
+        };
+        let stream = stream.as_deref().map(Arc::from);
+        let log_events = Arc::new(log_events.clone());
+        let parcel = Parcel::new((position, destination), stream, request, None, log_events);
+        for sent in self.deliver_parked(parcel, message.receive_count()).await {
+            tried.accepted += sent.outcome.accepted;
+            tried.retry_after = tried.retry_after.max(sent.outcome.retry_after);
+            tried.parts.extend(self.note_sent(sent, *first_seen_unix_nano));
+        }
+        tried
+    }
+
+    /// Hides the message until the next attempt. If that fails, it comes again after the queue's visibility timeout.
+    async fn postpone(&self, message: &QueueMessage, after: Duration) {
+        let Some(queue) = &self.forwarder.queues.retry else { return };
+        let deadline = self.invocation.queue_deadline;
+        if let Err(error) = queue.postpone(&message.receipt_handle, after, deadline).await {
+            tracing::warn!(%error, "cannot change the message's visibility timeout, SQS delivers it again after the present one");
+        }
     }
 }
 

@@ -149,9 +149,11 @@ struct RedactionTable {
     salt: Option<String>,
 }
 
-pub(in super::super) struct RedactionText(RedactionTable);
+impl Word for ItemPart {
+    const WORDS: &'static [(&'static str, Self)] = &Self::NAMED;
+}
 
-impl<'de> Deserialize<'de> for RedactionText {
+impl<'de> Deserialize<'de> for Redaction {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let table = match Shape::<Text, RedactionTable>::deserialize(deserializer)? {
             Shape::List(presets) => {
@@ -159,51 +161,43 @@ impl<'de> Deserialize<'de> for RedactionText {
             }
             Shape::Table(table) => table,
         };
-        if table.presets.is_none() && table.patterns.is_empty() && table.keys.is_none() {
-            return Err(Error::custom("nothing to look for: expected presets, patterns or keys"));
-        }
-        Ok(Self(table))
+        redaction(table).map_err(Error::custom)
     }
 }
 
-impl Word for ItemPart {
-    const WORDS: &'static [(&'static str, Self)] = &Self::NAMED;
-}
-
-impl TryFrom<RedactionText> for Redaction {
-    type Error = String;
-
-    fn try_from(RedactionText(text): RedactionText) -> Result<Self, String> {
-        let replacement = replacement(text.with, text.salt)?;
-        if text.patterns.len() > MOST_REGEXES {
-            return Err(format!("more than {MOST_REGEXES} patterns"));
-        }
-        let (mut finders, mut keys) = (Vec::new(), Vec::new());
-        for Text(name) in text.presets.iter().flat_map(|List(names)| names) {
-            let preset = Preset::named(&name.to_ascii_lowercase()).ok_or_else(|| {
-                let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
-                format!("`{name}` is unknown, expected one of {}", names.join(", "))
-            })?;
-            finders.extend(preset.finders()?);
-            keys.extend(preset.keys());
-        }
-        for (name, Text(pattern)) in &text.patterns {
-            let finder = Finder::of_pattern(name, pattern);
-            finders.push(finder.map_err(|problem| format!("patterns.{name}: {problem}"))?);
-        }
-        let own_keys = text.keys.iter().flat_map(|List(keys)| keys);
-        keys.extend(own_keys.map(|Text(key)| Pattern::new(&key.to_ascii_lowercase())));
-        let patterns = |list: Option<List<Text>>| list.map(|list| list.patterns());
-        Ok(Self {
-            finders,
-            keys,
-            has_own_keys: text.keys.is_some(),
-            only: patterns(text.attributes).unwrap_or_default(),
-            except: patterns(text.except).unwrap_or_default(),
-            parts: text.r#in.map_or_else(ItemPart::default_parts, |parts| parts.words()),
-            replacement,
-        })
+fn redaction(text: RedactionTable) -> Result<Redaction, String> {
+    if text.presets.is_none() && text.patterns.is_empty() && text.keys.is_none() {
+        return Err("nothing to look for: expected presets, patterns or keys".to_owned());
     }
+    let replacement = replacement(text.with, text.salt)?;
+    if text.patterns.len() > MOST_REGEXES {
+        return Err(format!("more than {MOST_REGEXES} patterns"));
+    }
+    let (mut finders, mut keys) = (Vec::new(), Vec::new());
+    for Text(name) in text.presets.iter().flat_map(|List(names)| names) {
+        let preset = Preset::named(&name.to_ascii_lowercase()).ok_or_else(|| {
+            let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
+            format!("`{name}` is unknown, expected one of {}", names.join(", "))
+        })?;
+        finders.extend(preset.finders()?);
+        keys.extend(preset.keys());
+    }
+    for (name, Text(pattern)) in &text.patterns {
+        let finder = Finder::of_pattern(name, pattern);
+        finders.push(finder.map_err(|problem| format!("patterns.{name}: {problem}"))?);
+    }
+    let own_keys = text.keys.iter().flat_map(|List(keys)| keys);
+    keys.extend(own_keys.map(|Text(key)| Pattern::new(&key.to_ascii_lowercase())));
+    let patterns = |list: Option<List<Text>>| list.map(|list| list.patterns());
+    Ok(Redaction {
+        finders,
+        keys,
+        has_own_keys: text.keys.is_some(),
+        only: patterns(text.attributes).unwrap_or_default(),
+        except: patterns(text.except).unwrap_or_default(),
+        parts: text.r#in.map_or_else(ItemPart::default_parts, |parts| parts.words()),
+        replacement,
+    })
 }
 
 fn replacement(with: Option<String>, salt: Option<String>) -> Result<Replacement, String> {

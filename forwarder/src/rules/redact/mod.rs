@@ -16,10 +16,8 @@ mod tests;
 pub(super) use finder::{Finder, PRESETS, Preset};
 pub(super) use search::compile;
 
-use super::parse::RedactionText;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use search::TooMuchWork;
-use serde::Deserialize;
 use settings::Pattern;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
@@ -86,8 +84,7 @@ impl Replacement {
 }
 
 /// A redaction: finders, parts and replacement.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "RedactionText")]
+#[derive(Clone, Debug)]
 pub(super) struct Redaction {
     pub(super) finders: Vec<Finder>,
     /// Lower-case keys whose values are replaced whole.
