@@ -43,17 +43,3 @@ fn a_protobuf_value_in_two_pieces_is_checked_as_a_whole() {
     let expected = " aws.log.group.names=/aws/lambda/orders attr_faas=";
     assert!(found.starts_with(expected), "{found}");
 }
-
-#[test]
-fn repeated_forged_attributes_become_one_correct_attribute() {
-    let found = resource(|resource| {
-        for key in ["faas.name"; 1_000].into_iter().chain(["FAAS_NAME"]) {
-            resource.message(1, |attribute| {
-                attribute.string(1, key);
-                attribute.message(2, |value| value.string(1, "forged"));
-            });
-        }
-    });
-    assert_eq!(found.matches("faas.name=").count(), 1, "{found}");
-    assert!(found.contains("faas.name=orders") && !found.contains("forged"), "{found}");
-}

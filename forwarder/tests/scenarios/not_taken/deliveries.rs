@@ -135,15 +135,3 @@ async fn a_request_larger_than_the_limit_is_divided_and_loses_nothing() {
     let found: Vec<String> = sent.iter().flat_map(bodies).collect();
     assert_eq!(found, bodies(&request));
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_corrupt_event_is_delivered_partly_and_dead_lettered() {
-    let stack = Stack::new(Backend(takes));
-    let text = payload("/aws/lambda/orders", &["one", "two"]).to_string() + "garbage";
-    let report = stack.forward(event_of(&text)).await;
-    assert_eq!((report.ledger().accepted, report.ledger().dead_lettered), (2, 1));
-    assert!(lambda_otlp_forwarder::answer(&report).is_ok(), "it does not come again");
-    let [letter] = &stack.dead_letters()[..] else { panic!() };
-    let Content::Raw(bytes) = &letter.content else { panic!("{letter:?}") };
-    assert_eq!(wire::gzip::inflate(bytes, 1 << 20).unwrap(), text.as_bytes());
-}

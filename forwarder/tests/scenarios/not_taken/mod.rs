@@ -8,7 +8,7 @@ mod slow_destinations;
 use crate::memory_queue::AtOnce;
 use crate::memory_queue::MemoryQueue;
 use crate::support::{
-    bodies, config, default_options, event_of, incoming, kinesis_record, line_of, logs, payload,
+    bodies, config, default_options, incoming, kinesis_record, line_of, logs, payload,
 };
 use backend::{
     Client, Fate, HttpRequest, HttpResponse, Outcome, Reason, Transport, TransportError,
