@@ -54,7 +54,7 @@ pub struct Converted {
     pub service_name: String,
     /// Log events and consumed log events. The router counts items.
     pub ledger: Ledger,
-    /// Undecodable OTLP lines with their log events, whose message is left empty.
+    /// Undecodable OTLP lines with their log events. The text of the line is the message of the log event.
     pub undecodable: Vec<(LogEvent, UndecodableLine)>,
     /// Values of embedded metrics that became no data point: implausible, or over a limit.
     pub dropped_figures: usize,
@@ -236,17 +236,20 @@ impl<'e> StreamConversion<'e> {
                 Joined::Broken { refused_bytes } => {
                     self.state.read.refused_bytes += refused_bytes;
                     self.end_trace();
-                    for mut held in std::mem::take(&mut self.state.held) {
+                    for held in std::mem::take(&mut self.state.held) {
                         let reading = read_line_of(
                             &held.message,
                             &self.others.identity().line_context(),
                             &self.limits(),
                         );
                         // Only the first piece has the marker of an OTLP line.
-                        if reading.is_none() {
-                            held.message = wire::without_headers(&held.message);
+                        match reading {
+                            Some(reading) => self.take_reading(&held, reading),
+                            None => {
+                                let text = wire::without_headers(&held.message);
+                                self.others.log_event(&log_event(&held, &text));
+                            }
                         }
-                        self.take_alone(&held, reading);
                     }
                 }
             }
@@ -289,14 +292,6 @@ impl<'e> StreamConversion<'e> {
         }
     }
 
-    fn take_alone(&mut self, event: &LogEvent, reading: Option<LineReading>) {
-        if let Some(reading) = reading {
-            self.take_reading(event, reading);
-        } else {
-            self.others.log_event(&log_event(event, &event.message));
-        }
-    }
-
     /// Takes an OTLP line. It does not end a stack trace: Lambda interleaves stdout and stderr.
     fn take_reading(&mut self, event: &LogEvent, reading: LineReading) {
         if reading.text.is_some() || self.trace.as_ref().is_some_and(|trace| !trace.has_begun()) {
@@ -317,16 +312,15 @@ impl<'e> StreamConversion<'e> {
                 take(&mut self.converted, request);
             }
         }
-        for line in reading.undecodable {
+        for mut line in reading.undecodable {
             let reason = line.reason.to_string();
             self.others.undecodable(
                 &log_event(event, &event.message),
                 &Undecodable { reason: &reason, size_bytes: line.bytes, sha256: &line.sha256 },
             );
-            let LogEvent { id, timestamp_ms, .. } = event;
-            let event =
-                LogEvent { id: id.clone(), timestamp_ms: *timestamp_ms, message: String::new() };
-            self.converted.decoded_bytes += line.line.len() + UNDECODABLE_BYTES;
+            let (id, timestamp_ms) = (event.id.clone(), event.timestamp_ms);
+            let event = LogEvent { id, timestamp_ms, message: std::mem::take(&mut line.line) };
+            self.converted.decoded_bytes += event.message.len() + UNDECODABLE_BYTES;
             self.converted.undecodable.push((event, line));
         }
         if let Some(text) = &reading.text {

@@ -134,15 +134,14 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
     ) {
         let mut events = Vec::with_capacity(lines.len());
         let mut reason = String::new();
-        for (event, mut line) in lines {
+        for (event, line) in lines {
             if events.is_empty() {
                 reason = line.reason.to_string();
             }
-            // The report needs only reason, size and hash.
-            events.push(LogEvent { message: std::mem::take(&mut line.line), ..event.clone() });
             if self.report.undecodable.len() < self.forwarder.options.most_details {
-                self.report.undecodable.push((event.id, line));
+                self.report.undecodable.push((event.id.clone(), line));
             }
+            events.push(event);
         }
         let content = if let [LogEvent { id, timestamp_ms, message }] = events.as_mut_slice() {
             let (event_id, line) = (std::mem::take(id), std::mem::take(message));

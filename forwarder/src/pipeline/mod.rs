@@ -164,9 +164,8 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         if !self.stream.is_of(&batch.origin) {
             self.end_stream(is_redriven).await;
         }
-        match forwarder.consume(&batch, invocation, &mut self.flusher.report) {
-            Some(ledger) => self.flusher.report.account.total += ledger,
-            None => self.forward_log_events(&batch, is_redriven).await,
+        if !forwarder.consume(&batch, invocation, &mut self.flusher.report) {
+            self.forward_log_events(&batch, is_redriven).await;
         }
     }
 

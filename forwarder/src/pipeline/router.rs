@@ -31,13 +31,13 @@ impl<E, Q> Forwarder<E, Q> {
         batch
     }
 
-    /// Consumes control messages and the log events of the delivery path itself. Other batches get `None`.
+    /// Consumes control messages and the log events of the delivery path itself. Returns `false` for other batches.
     pub(super) fn consume(
         &self,
         batch: &LogBatch,
         invocation: &InvocationContext,
         report: &mut Report,
-    ) -> Option<Ledger> {
+    ) -> bool {
         let events = batch.events.len();
         let consumed = if batch.message_type == MessageType::Control {
             report.note_oldest(batch);
@@ -52,9 +52,10 @@ impl<E, Q> Forwarder<E, Q> {
             }
             Consumed { own_log_group: events, ..Consumed::default() }
         } else {
-            return None;
+            return false;
         };
-        Some(Ledger { events, consumed, ..Ledger::default() })
+        report.account.total += Ledger { events, consumed, ..Ledger::default() };
+        true
     }
 
     /// Returns `true` if the log group belongs to this stack, or to another stack of our template.

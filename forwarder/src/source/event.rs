@@ -192,20 +192,10 @@ impl QueueMessage {
         time_ms.unwrap_or_default().saturating_mul(1_000_000)
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.body
     }
-}
 
-#[derive(Debug)]
-pub enum QueueBody<'a> {
-    /// An event, bare or from the record of a failed invocation.
-    Event(Event),
-    /// Any other text, for example a parked request.
-    Other(&'a str),
-}
-
-impl QueueMessage {
     pub fn body(&self) -> QueueBody<'_> {
         #[derive(Deserialize)]
         struct InvocationRecord {
@@ -220,4 +210,12 @@ impl QueueMessage {
             _ => QueueBody::Other(self.text()),
         }
     }
+}
+
+#[derive(Debug)]
+pub enum QueueBody<'a> {
+    /// An event, bare or from the record of a failed invocation.
+    Event(Event),
+    /// Any other text, for example a parked request.
+    Other(&'a str),
 }
