@@ -149,7 +149,7 @@ mod tests {
     use super::*;
     use crate::delivery::ingest_window::time_range;
     use crate::queues::Content;
-    use crate::source::{LogBatch, LogEvent, LogEventRange, Origin};
+    use crate::source::{LogBatch, LogEvent, LogEventRange};
     use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
     use opentelemetry_proto::tonic::logs::v1::LogRecord;
     use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -196,26 +196,14 @@ mod tests {
         records.map(body).collect()
     }
 
-    fn origin() -> Origin {
-        Origin::new(
-            "123456789012",
-            "eu-central-1",
-            "/aws/lambda/orders",
-            "2026/11/20/[$LATEST]0123",
-        )
-    }
-
     fn batch(messages: Vec<String>) -> LogBatch {
         let event = |(at, message): (usize, String)| LogEvent {
             id: at.to_string(),
             timestamp_ms: 1_790_000_000_000 + i64::try_from(at).unwrap(),
             message,
         };
-        LogBatch {
-            origin: origin(),
-            events: messages.into_iter().enumerate().map(event).collect(),
-            ..LogBatch::default()
-        }
+        let events = messages.into_iter().enumerate().map(event).collect();
+        LogBatch { events, ..LogBatch::default() }
     }
 
     fn parked(content: Content) -> Parked {
@@ -234,11 +222,7 @@ mod tests {
             first_seen_unix_nano: 1_790_000_001_000_000_000,
             reason: "answered 503 Service Unavailable".to_owned(),
             partial: false,
-            log_events: LogEventRange {
-                origin: origin(),
-                first_event_id: "1".to_owned(),
-                last_event_id: "2".to_owned(),
-            },
+            log_events: LogEventRange::default(),
         }
     }
 

@@ -6,8 +6,8 @@
 //! line of a fixture, `@file#number` for a line of a file, and `<NAME>` for a word of the table.
 
 use crate::support::{
-    body, default_options, deliver_within, event_of, kinesis_event, line_fixture, pairs, payload,
-    sum, value_text,
+    body, default_options, deliver_within, event_of, gzip_base64, kinesis_event, line_fixture,
+    pairs, payload, sum, value_text,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -90,7 +90,7 @@ impl Topic {
         }
         if let Some(data) = &case.data {
             let encoded = data.iter().map(|data| match data.split_once(':') {
-                Some(("gzip", text)) => STANDARD.encode(wire::gzip::compress(6, text.as_bytes())),
+                Some(("gzip", text)) => gzip_base64(text),
                 Some(("base64", data)) => data.to_owned(),
                 _ => STANDARD.encode(data),
             });

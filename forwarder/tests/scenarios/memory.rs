@@ -3,7 +3,7 @@
 //! Lambda kills a function of 128 MB that needs more, and the event comes back and kills it again.
 
 use crate::hostile_lines::bombs::line_of_records;
-use crate::support::{config, line_of, payload};
+use crate::support::{config, gzip_base64, line_of, payload};
 use lambda_otlp_forwarder::{
     Destination, Event, Export, Forwarder, InvocationContext, Message, Options, Queue, QueueError,
     Queues, RuleSet,
@@ -388,14 +388,11 @@ fn peak(Case { name, log_group, messages, rules, .. }: &Case) -> (usize, usize) 
 }
 
 fn incoming_json(log_group: &str, messages: &[&str]) -> String {
-    use base64::Engine as _;
     let payload = payload(log_group, messages);
     // CloudWatch's order of fields: log events after the log group are read in chunks.
     let members =
         ["messageType", "owner", "logGroup", "logStream", "subscriptionFilters", "logEvents"]
             .map(|key| format!("\"{key}\":{}", payload[key]));
-    let payload = format!("{{{}}}", members.join(","));
-    let gzip = wire::gzip::compress(6, payload.as_bytes());
-    let data = base64::engine::general_purpose::STANDARD.encode(gzip);
+    let data = gzip_base64(&format!("{{{}}}", members.join(",")));
     serde_json::json!({"awslogs": {"data": data}}).to_string()
 }

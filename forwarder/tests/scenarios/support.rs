@@ -22,8 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 use test_support::openobserve::FakeOpenObserve;
 use tokio::time::Instant;
-use wire::protobuf::{Reader, Writer};
-use wire::{Logs, Metrics, Request, SignalKind, Traces};
+use wire::{Logs, Metrics, Request, Traces};
 
 pub(crate) fn config() -> Config {
     let mut config = Config::from_source(&source("http://127.0.0.1:9/api/default", &[])).0.unwrap();
@@ -47,12 +46,11 @@ pub(crate) fn incoming(payload: &serde_json::Value) -> Event {
 
 /// The event of a subscription with this text, compressed.
 pub(crate) fn event_of(text: &str) -> Event {
-    let data = STANDARD.encode(wire::gzip::compress(6, text.as_bytes()));
-    serde_json::from_value(json!({"awslogs": {"data": data}})).unwrap()
+    serde_json::from_value(json!({"awslogs": {"data": gzip_base64(text)}})).unwrap()
 }
 
-pub(crate) fn gzip_base64(payload: &serde_json::Value) -> String {
-    STANDARD.encode(wire::gzip::compress(6, payload.to_string().as_bytes()))
+pub(crate) fn gzip_base64(text: &str) -> String {
+    STANDARD.encode(wire::gzip::compress(6, text.as_bytes()))
 }
 
 /// A Kinesis event with these data.
@@ -63,7 +61,7 @@ pub(crate) fn kinesis_event(data: &[String]) -> Event {
 
 /// A Kinesis record with a delivery of CloudWatch Logs.
 pub(crate) fn kinesis_record(number: usize, payload: &serde_json::Value) -> serde_json::Value {
-    record_of(number, &gzip_base64(payload))
+    record_of(number, &gzip_base64(&payload.to_string()))
 }
 
 fn record_of(number: usize, data: &str) -> serde_json::Value {
@@ -105,33 +103,21 @@ pub(crate) fn payload(log_group: &str, messages: &[&str]) -> serde_json::Value {
         "logStream": "2026/09/21/[$LATEST]abc", "subscriptionFilters": ["f"], "logEvents": events})
 }
 
-/// Log records with these bodies.
-pub(crate) fn logs(bodies: impl Iterator<Item = String>) -> Request {
-    let mut bytes = Vec::new();
-    Writer::new(&mut bytes).message(1, |container| {
-        container.message(2, |scope| {
-            for body in bodies {
-                scope.message(2, |record| {
-                    record.fixed64(1, 1_790_000_000_000_000_000);
-                    record.string(3, &body);
-                });
-            }
-        });
-    });
-    Request::trusted(SignalKind::Logs, bytes)
+/// Log records with these texts.
+pub(crate) fn logs(texts: impl Iterator<Item = String>) -> Request {
+    let record = |severity_text| LogRecord {
+        time_unix_nano: 1_790_000_000_000_000_000,
+        severity_text,
+        ..LogRecord::default()
+    };
+    Request::of_log_records(None, texts.map(record).collect())
 }
 
-pub(crate) fn bodies(request: &Request) -> Vec<String> {
-    let inner = |message: &[u8], number| -> Vec<Vec<u8>> {
-        let fields = Reader::new(message).map(|field| field.unwrap());
-        let wanted = fields.filter(|field| field.number == number);
-        wanted.map(|field| field.as_len().unwrap().to_vec()).collect()
-    };
-    let containers = inner(request.bytes(), 1);
-    let scopes = containers.iter().flat_map(|container| inner(container, 2));
-    let records = scopes.flat_map(|scope| inner(&scope, 2));
-    let texts = records.flat_map(|record| inner(&record, 3));
-    texts.map(|text| String::from_utf8(text).unwrap()).collect()
+/// The texts of [`logs`].
+pub(crate) fn texts(request: &Request) -> Vec<String> {
+    let logs = request.decode::<Logs>().unwrap().unwrap().resource_logs.into_iter();
+    let records = logs.flat_map(|of| of.scope_logs).flat_map(|scope| scope.log_records);
+    records.map(|record| record.severity_text).collect()
 }
 
 /// The deployed forwarder, with this backend and additional variables.

@@ -4,25 +4,22 @@ use super::forwarded;
 use crate::not_taken::Stack;
 use crate::support::{body, default_options, deliver_event, incoming, line_of, payload};
 use lambda_otlp_forwarder::DryRun;
-use wire::protobuf::Writer;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use wire::Request;
 
 /// A line with this number of log records, each with a body of this size.
 pub(crate) fn line_of_records(records: usize, body_bytes: usize) -> String {
-    let text = "x".repeat(body_bytes);
-    let mut bytes = Vec::new();
-    Writer::new(&mut bytes).message(1, |container| {
-        container.message(2, |scope| {
-            for _ in 0..records {
-                scope.message(2, |record| {
-                    if body_bytes > 0 {
-                        record.fixed64(1, 1_790_000_000_000_000_000);
-                        record.message(5, |body| body.string(1, &text));
-                    }
-                });
-            }
-        });
-    });
-    line_of(&bytes, "logs")
+    let text = AnyValue { value: Some(Value::StringValue("x".repeat(body_bytes))) };
+    let record = match body_bytes {
+        0 => LogRecord::default(),
+        _ => LogRecord {
+            time_unix_nano: 1_790_000_000_000_000_000,
+            body: Some(text),
+            ..LogRecord::default()
+        },
+    };
+    line_of(Request::of_log_records(None, vec![record; records]).bytes(), "logs")
 }
 
 #[test]

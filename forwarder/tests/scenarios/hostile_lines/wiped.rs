@@ -2,24 +2,22 @@
 
 use super::forwarded;
 use crate::support::{body, default_options, line_of};
-use wire::protobuf::Writer;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use wire::Request;
 
 #[test]
 fn an_oversized_logs_line_is_not_read_as_metrics() {
     // Read as metrics, it would have no items, and the records would disappear.
-    let mut bytes = Vec::new();
-    Writer::new(&mut bytes).message(1, |container| {
-        container.message(2, |scope| {
-            for number in 0..60_000_u64 {
-                scope.message(2, |record| {
-                    record.message(6, |attribute| {
-                        attribute.string(1, &format!("key.of.a.record.{}", number % 10));
-                    });
-                });
-            }
-        });
-    });
-    let (report, records, _) = forwarded(&[&line_of(&bytes, "logs")], default_options());
+    let record = |number: usize| LogRecord {
+        attributes: vec![KeyValue {
+            key: format!("key.of.a.record.{}", number % 10),
+            ..KeyValue::default()
+        }],
+        ..LogRecord::default()
+    };
+    let request = Request::of_log_records(None, (0..60_000).map(record).collect());
+    let (report, records, _) = forwarded(&[&line_of(request.bytes(), "logs")], default_options());
     assert_eq!(report.account.total.items.undecodable, 1, "{:?}", report.account);
     assert_eq!((report.ledger().lost(), records.len()), (0, 1), "the record that says so");
     let reason = report.undecodable[0].1.reason.to_string();

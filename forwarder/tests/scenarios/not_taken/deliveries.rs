@@ -1,6 +1,7 @@
 //! Events that a backend does not accept: circuit breaker, retries, and returned items.
 
 use super::*;
+use opentelemetry_proto::tonic::trace::v1::Span;
 
 #[tokio::test(start_paused = true)]
 async fn the_smallest_request_probes_a_failed_backend() {
@@ -80,21 +81,15 @@ pub(super) fn span_line() -> String {
 
 /// A line with spans of these trace ids and span ids.
 fn line_of_spans(ids: &[(&[u8], &[u8])]) -> String {
-    let mut bytes = Vec::new();
-    Writer::new(&mut bytes).message(1, |container| {
-        container.message(2, |scope| {
-            for (trace_id, span_id) in ids {
-                scope.message(2, |span| {
-                    span.always_bytes(1, trace_id);
-                    span.always_bytes(2, span_id);
-                    span.string(5, "GET /");
-                    span.fixed64(7, NOW);
-                    span.fixed64(8, NOW + 1);
-                });
-            }
-        });
-    });
-    line_of(&bytes, "traces")
+    let span = |(trace_id, span_id): &(&[u8], &[u8])| Span {
+        trace_id: trace_id.to_vec(),
+        span_id: span_id.to_vec(),
+        name: "GET /".to_owned(),
+        start_time_unix_nano: NOW,
+        end_time_unix_nano: NOW + 1,
+        ..Span::default()
+    };
+    line_of(Request::of_spans(None, ids.iter().map(span).collect()).bytes(), "traces")
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,6 +127,6 @@ async fn a_request_larger_than_the_limit_is_divided_and_loses_nothing() {
     assert_eq!(report.ledger().accepted, 100);
     let sent = sent.lock().unwrap();
     assert!(sent.iter().all(|request| request.bytes().len() <= MOST_BYTES));
-    let found: Vec<String> = sent.iter().flat_map(bodies).collect();
-    assert_eq!(found, bodies(&request));
+    let found: Vec<String> = sent.iter().flat_map(texts).collect();
+    assert_eq!(found, texts(&request));
 }

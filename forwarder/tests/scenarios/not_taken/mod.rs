@@ -8,7 +8,7 @@ mod slow_destinations;
 use crate::memory_queue::AtOnce;
 use crate::memory_queue::MemoryQueue;
 use crate::support::{
-    bodies, config, default_options, incoming, kinesis_record, line_of, logs, payload,
+    config, default_options, incoming, kinesis_record, line_of, logs, payload, texts,
 };
 use backend::{
     Client, Fate, HttpRequest, HttpResponse, Outcome, Reason, Transport, TransportError,
@@ -25,7 +25,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::protobuf::Writer;
 use wire::{Request, SignalKind};
 
 const NOW: u64 = 1_790_000_000_000_000_000;
@@ -98,7 +97,7 @@ impl<E: Export> Stack<E> {
         self.retry.send_batch(&bodies, Duration::ZERO);
     }
 
-    /// Parks a request with this number of records, whose bodies are numbers.
+    /// Parks a request with this number of records, whose texts are numbers.
     fn park_records(&self, records: usize) {
         let request = logs((0..records).map(|n| n.to_string()));
         self.park(parked("default", Content::Request(request), records));
@@ -163,8 +162,8 @@ impl<F: Fn(&[String]) -> Answer> Server<F> {
 
 /// Rejects requests with a bad record.
 fn rejects_bad(status: u16) -> impl Fn(&[String]) -> Answer + Clone {
-    move |bodies| {
-        let is_bad = bodies.iter().any(|body| body.starts_with("bad"));
+    move |texts| {
+        let is_bad = texts.iter().any(|text| text.starts_with("bad"));
         let (status, body) = if is_bad { (status, &b"Invalid record"[..]) } else { (200, &[][..]) };
         (status, HeaderMap::new(), body)
     }
@@ -178,11 +177,11 @@ fn busy(_: &[String]) -> Answer {
 impl<F: Fn(&[String]) -> Answer + Sync> Transport for Server<F> {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
         let bytes = wire::gzip::inflate(&request.body, 64 << 20).unwrap();
-        let bodies = bodies(&Request::trusted(request.kind, bytes));
-        let (status, headers, body) = (self.answer)(&bodies);
+        let texts = texts(&Request::trusted(request.kind, bytes));
+        let (status, headers, body) = (self.answer)(&texts);
         let mut stored = self.stored.lock().unwrap();
-        bodies.into_iter().filter(|_| status == 200).for_each(|body| {
-            *stored.entry(body).or_default() += 1;
+        texts.into_iter().filter(|_| status == 200).for_each(|text| {
+            *stored.entry(text).or_default() += 1;
         });
         Ok(HttpResponse { status, headers, body: Bytes::from_static(body), cut: false })
     }
