@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::delivery::destination::{DEFAULT_DESTINATION, Destination};
-use crate::invocation::{InvocationError, Response, answer, forward};
+use crate::invocation::{InvocationContext, InvocationError, Response, answer, log};
 use crate::pipeline::Forwarder;
 use crate::pipeline::Options;
 use crate::queues::put::Queues;
@@ -62,7 +62,10 @@ impl Handler {
     pub async fn handle(&self, event: LambdaEvent<Event>) -> Result<Response, InvocationError> {
         self.refresh_rules().await?;
         let forwarder = self.forwarder.lock().await;
-        let (report, invocation) = forward(&forwarder, event).await;
+        let invocation = InvocationContext::begin(&event.context);
+        // Boxed, because the future contains the futures of all sources, destinations and queues.
+        let report = Box::pin(forwarder.forward(event.payload, &invocation)).await;
+        log(&report);
         if let Some(vitals) = &self.vitals {
             vitals.record(&report, &invocation, &self.default).await;
         }
@@ -104,11 +107,9 @@ impl Handler {
     async fn put_in_force(&self, rules: RuleSet) -> Result<(), RulesError> {
         let mut destinations = vec![Arc::clone(&self.default)];
         for rule in rules.destinations() {
-            let destination = self.destination(rule).map_err(|error| RulesError::Destination {
-                name: rule.name.clone(),
-                reason: error.to_string(),
-            })?;
-            destinations.push(Arc::new(destination));
+            let problem =
+                |error| RulesError::Unusable(format!("destination {}: {error}", rule.name));
+            destinations.push(Arc::new(self.destination(rule).map_err(problem)?));
         }
         self.forwarder.lock().await.set_rules(Arc::new(rules), destinations);
         Ok(())
@@ -166,7 +167,7 @@ async fn parameter(aws: &AwsSecrets, name: String) -> Result<String, RulesError>
     let reference = SecretReference { store: SecretStore::ParameterStore, id: name, key: None };
     match tokio::time::timeout(LONGEST_LOOK, aws.read(&reference)).await {
         Ok(Ok(text)) => Ok(text.expose().to_owned()),
-        Ok(Err(error)) => Err(RulesError::Parameter(error.to_string())),
-        Err(_) => Err(RulesError::Late),
+        Ok(Err(error)) => Err(RulesError::Unusable(error.to_string())),
+        Err(_) => Err(RulesError::Unusable("Systems Manager did not answer in time".to_owned())),
     }
 }

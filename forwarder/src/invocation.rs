@@ -1,11 +1,7 @@
 //! Answers Lambda: an invocation succeeds only if every item of its event has a fate.
 
-use crate::delivery::destination::Export;
-use crate::pipeline::Forwarder;
-use crate::queues::Queue;
 use crate::report::{KeptIn, Report, Undelivered};
-use crate::source::Event;
-use lambda_runtime::{Context, Diagnostic, LambdaEvent};
+use lambda_runtime::{Context, Diagnostic};
 use serde::Serialize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
@@ -86,27 +82,19 @@ impl From<InvocationError> for Diagnostic {
     }
 }
 
-/// Forwards the event of one invocation and logs the outcome. The report still has to be [answered](answer).
-pub(crate) async fn forward<E: Export, Q: Queue>(
-    forwarder: &Forwarder<E, Q>,
-    event: LambdaEvent<Event>,
-) -> (Report, InvocationContext) {
-    let invocation = invocation(&event.context);
-    // Boxed, because the future contains the futures of all sources, destinations and queues.
-    let report = Box::pin(forwarder.forward(event.payload, &invocation)).await;
-    log(&report);
-    (report, invocation)
-}
-
-fn invocation(context: &Context) -> InvocationContext {
-    let now = wall_clock_now();
-    let begin = Instant::now();
-    let time = context.deadline().duration_since(now).unwrap_or_default().saturating_sub(RESERVE);
-    InvocationContext {
-        observed_unix_nano: unix_nano(now),
-        deadline: begin + time.saturating_sub(RESERVE_FOR_QUEUES.min(time / 4)),
-        queue_deadline: begin + time,
-        account: account(&context.invoked_function_arn),
+impl InvocationContext {
+    /// The context of an invocation that begins now.
+    pub(crate) fn begin(context: &Context) -> Self {
+        let now = wall_clock_now();
+        let begin = Instant::now();
+        let time = context.deadline().duration_since(now).unwrap_or_default();
+        let time = time.saturating_sub(RESERVE);
+        Self {
+            observed_unix_nano: unix_nano(now),
+            deadline: begin + time.saturating_sub(RESERVE_FOR_QUEUES.min(time / 4)),
+            queue_deadline: begin + time,
+            account: account(&context.invoked_function_arn),
+        }
     }
 }
 
@@ -155,7 +143,7 @@ fn why(part: &Undelivered) -> String {
 }
 
 /// Logs the outcome, with sizes and hashes in place of log lines.
-fn log(report: &Report) {
+pub(crate) fn log(report: &Report) {
     let ledger = report.ledger();
     if let Some(error) = &report.unread {
         tracing::error!(%error, accepted = ledger.accepted, "cannot read the event, returned to Lambda");

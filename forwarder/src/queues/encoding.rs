@@ -24,26 +24,16 @@ const MOST_REASON_CHARS: usize = 1000;
 /// Size limit for reading. A message has at most 1 MiB, but the on-failure bucket may contain larger wrappers.
 const MOST_BODY_BYTES: usize = 8 * 1024 * 1024;
 
-/// The reason why a text is no readable parked message.
+/// The reason why a text is no readable parked message. It quotes no content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NotParked {
+#[error("{0}")]
+pub struct NotParked(String);
+
+impl NotParked {
     /// Another JSON object, or no JSON.
-    #[error("not a queue message: {0}")]
-    Other(String),
-    /// Written by a later major version.
-    #[error(
-        "queue message of version {0}, but this forwarder reads version 1: update the forwarder"
-    )]
-    Newer(String),
-    /// A field is missing or has another type.
-    #[error("queue message cannot be read: {0}")]
-    Json(String),
-    #[error("queue message with an invalid `{field}`: {problem}")]
-    Field { field: &'static str, problem: String },
-    /// The content does not match its description.
-    #[error("queued {content} cannot be read: {problem}")]
-    Content { content: &'static str, problem: String },
+    fn other(problem: &str) -> Self {
+        Self(format!("not a queue message: {problem}"))
+    }
 }
 
 /// The content inflates to this many bytes, more than the limit for reading.
@@ -174,14 +164,17 @@ fn is_read_back(content: &Content, bytes: &[u8]) -> bool {
 /// Decodes a message of this major version. Ignores unknown fields.
 pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
     if body.len() > MOST_BODY_BYTES {
-        return Err(NotParked::Other(format!("{} bytes", body.len())));
+        return Err(NotParked::other(&format!("{} bytes", body.len())));
     }
     let version = version(body)?;
     if version.split('.').next() != Some(MAJOR) {
-        return Err(NotParked::Newer(version));
+        return Err(NotParked(format!(
+            "queue message of version {version}, but this forwarder reads version 1: update the forwarder"
+        )));
     }
-    let text: MessageText<'_> =
-        serde_json::from_str(body).map_err(|error| NotParked::Json(without_content(&error)))?;
+    let text: MessageText<'_> = serde_json::from_str(body).map_err(|error| {
+        NotParked(format!("queue message cannot be read: {}", without_content(&error)))
+    })?;
     if text.encoding != "gzip" {
         return Err(wrong("encoding", format!("{}, expected gzip", excerpt(&text.encoding))));
     }
@@ -225,7 +218,7 @@ fn version(body: &str) -> Result<String, NotParked> {
         destination: Cow<'a, str>,
     }
     let head: Head<'_> =
-        serde_json::from_str(body).map_err(|error| NotParked::Other(without_content(&error)))?;
+        serde_json::from_str(body).map_err(|error| NotParked::other(&without_content(&error)))?;
     Ok(excerpt(&head.v))
 }
 
@@ -235,7 +228,7 @@ fn content(text: &MessageText<'_>) -> Result<Content, NotParked> {
         .find(|name| *name == text.content)
         .ok_or_else(|| wrong("content", format!("{} is not known", excerpt(&text.content))))?;
     let limits = Limits::default();
-    let bad = |problem: String| NotParked::Content { content: name, problem };
+    let bad = |problem: String| NotParked(format!("queued {name} cannot be read: {problem}"));
     let gzip = STANDARD.decode(text.body.as_bytes()).map_err(|error| bad(error.to_string()))?;
     let bytes = wire::gzip::inflate(&gzip, limits.inflated_bytes)
         .map_err(|error| bad(error.to_string()))?;
@@ -270,8 +263,8 @@ fn check_items(content: &Content, items: usize, partial: bool) -> Result<(), Not
     Err(wrong("items", format!("{items}, the request has {held}")))
 }
 
-fn wrong(field: &'static str, problem: String) -> NotParked {
-    NotParked::Field { field, problem }
+fn wrong(field: &str, problem: String) -> NotParked {
+    NotParked(format!("queue message with an invalid `{field}`: {problem}"))
 }
 
 /// A word of the message that is safe to show.
@@ -465,10 +458,12 @@ mod tests {
         for other in
             ["", "null", "{}", "[]", "\"v\"", r#"{"awslogs":{"data":"x"}}"#, r#"{"v":"1.0"}"#]
         {
-            assert!(matches!(decode(other), Err(NotParked::Other(_))), "{other}");
+            let error = decode(other).unwrap_err().to_string();
+            assert!(error.starts_with("not a queue message: "), "{other}: {error}");
         }
         let long = format!("{{\"v\":\"{}", "1".repeat(9 * 1024 * 1024));
-        assert!(matches!(decode(&long), Err(NotParked::Other(_))));
+        let error = decode(&long).unwrap_err().to_string();
+        assert!(error.starts_with("not a queue message: 94"), "{error}");
         let quoting = r#"{"v":"1.0","destination":"d","items":"a customer's text"}"#;
         assert!(!decode(quoting).unwrap_err().to_string().contains("customer"));
     }

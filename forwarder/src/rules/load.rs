@@ -35,7 +35,9 @@ impl RulesSource {
     {
         match self {
             Self::File(path) => {
-                read_file(path).map_err(|error| RulesError::File(error.to_string()))
+                let problem =
+                    |error| RulesError::Unusable(format!("cannot read the file: {error}"));
+                read_file(path).map_err(problem)
             }
             Self::Parameter(name) => parameter(name.clone()).await,
         }
@@ -56,16 +58,9 @@ impl fmt::Display for RulesSource {
 pub(crate) enum RulesError {
     #[error("{0}")]
     Invalid(Mistakes),
-    #[error("cannot read the file: {0}")]
-    File(String),
-    /// The reason why the parameter is unreadable.
+    /// The rules are unreadable, or no client can be created for one of their destinations.
     #[error("{0}")]
-    Parameter(String),
-    #[error("Systems Manager did not answer in time")]
-    Late,
-    /// A destination for which no client can be created.
-    #[error("destination {name}: {reason}")]
-    Destination { name: String, reason: String },
+    Unusable(String),
 }
 
 /// Reads the rules again and again.
@@ -199,7 +194,7 @@ mod tests {
         /// Checks after this time, which may include a freeze, and returns the names of new rules, or the problem.
         async fn look(&mut self, seconds: u64, text: Result<&str, &str>) -> Option<String> {
             self.now += Duration::from_secs(seconds);
-            let text = text.map(str::to_owned).map_err(|why| RulesError::Parameter(why.to_owned()));
+            let text = text.map(str::to_owned).map_err(|why| RulesError::Unusable(why.to_owned()));
             let read = |name: String| async move {
                 assert_eq!(name, "/lambda-otlp/rules");
                 text
