@@ -1,21 +1,5 @@
-//! The Lambda function behind the CloudWatch Logs subscription: log events in, OTLP out.
-//!
-//! One event goes through these modules, in this order:
-//!
-//! ```text
-//! handler        keeps the rules up to date, and handles one invocation after another
-//! invocation     computes deadlines, and answers Lambda at the end
-//! source         CloudWatch Logs | Kinesis | SQS  -> batches of log events
-//! pipeline       pulls batches, and sends each through:
-//!   router         selects destinations and streams
-//!   convert        OTLP lines and all other lines -> requests of three signals
-//!   adapt          rules: drop, sample, redact, change
-//!   flusher        delivery: adapts to each destination, merges and sends -> accepted, or undelivered with a reason
-//!                  queues: retry queue, dead-letter queue, or returned to Lambda
-//! report         what happened; its ledger has the fate of every item
-//! ```
-//!
-//! A message of the retry queue contains a request ([`Parked`]) or an event.
+//! The Lambda function behind the CloudWatch Logs subscription: log events in, OTLP out. `ARCHITECTURE.md` names its modules in
+//! the order of an event's path.
 
 mod config;
 mod convert;
@@ -33,7 +17,7 @@ mod vitals;
 
 pub use config::{Config, TABLE};
 pub use convert::{ConvertOptions, PlatformSpans, StreamState, convert};
-pub use delivery::destination::{DEFAULT_DESTINATION, Destination, DryRun, Export};
+pub use delivery::destination::{DEFAULT_DESTINATION, Destination, Export};
 pub use delivery::ingest_window::{IngestPolicy, IngestWindow, ORIGINAL_TIME, OldRecords};
 pub use handler::{Handler, default_destination, read_rules};
 pub use invocation::{InvocationContext, InvocationError, Response, answer, wall_clock_now};

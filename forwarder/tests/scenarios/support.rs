@@ -4,9 +4,8 @@ use backend::Outcome;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_otlp_forwarder::{
-    Config, DryRun, Event, Export, Forwarder, Handler, IngestPolicy, InvocationContext,
-    InvocationError, NoQueue, Options, Queues, Report, Response, default_destination,
-    wall_clock_now,
+    Config, Event, Export, Forwarder, Handler, IngestPolicy, InvocationContext, InvocationError,
+    NoQueue, Options, Queues, Report, Response, default_destination, wall_clock_now,
 };
 use lambda_runtime::{Context, LambdaEvent};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
@@ -144,7 +143,7 @@ pub(crate) async fn invoke(
 }
 
 pub(crate) fn forward(incoming: Event, options: Options) -> Report {
-    forward_within(DryRun, incoming, options, IngestPolicy::any_time())
+    forward_within(Capture::default(), incoming, options, IngestPolicy::any_time())
 }
 
 fn forward_within(

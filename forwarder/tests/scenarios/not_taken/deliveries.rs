@@ -80,7 +80,7 @@ pub(super) fn span_line() -> String {
 }
 
 /// A line with spans of these trace ids and span ids.
-fn line_of_spans(ids: &[(&[u8], &[u8])]) -> String {
+pub(super) fn line_of_spans(ids: &[(&[u8], &[u8])]) -> String {
     let span = |(trace_id, span_id): &(&[u8], &[u8])| Span {
         trace_id: trace_id.to_vec(),
         span_id: span_id.to_vec(),
@@ -113,8 +113,9 @@ async fn a_request_larger_than_the_limit_is_divided_and_loses_nothing() {
     const MOST_BYTES: usize = 1_000;
     let sent = Mutex::new(Vec::new());
     let backend = Backend(|request: &Request| {
-        sent.lock().unwrap().push(request.clone());
-        takes(request)
+        let mut sent = sent.lock().unwrap();
+        sent.push(request.clone());
+        Outcome { warning: format!("warning {}", sent.len()), ..takes(request) }
     });
     let mut config = config().destination;
     config.max_request_bytes = MOST_BYTES;
@@ -125,6 +126,8 @@ async fn a_request_larger_than_the_limit_is_divided_and_loses_nothing() {
     let line = line_of(request.bytes(), "logs");
     let report = stack.forward(incoming(&payload("/aws/lambda/orders", &[&line]))).await;
     assert_eq!(report.ledger().accepted, 100);
+    let warnings = report.warnings.concat();
+    assert!(warnings.starts_with("warning 1; warning 2; "), "{warnings}");
     let sent = sent.lock().unwrap();
     assert!(sent.iter().all(|request| request.bytes().len() <= MOST_BYTES));
     let found: Vec<String> = sent.iter().flat_map(texts).collect();

@@ -129,10 +129,11 @@ async fn without_a_dead_letter_queue_an_undecodable_line_stays_queued() {
     let report = stack.redrive().await;
     assert_eq!(report.ledger().returned, 1, "{:?}", report.undelivered);
     assert_eq!((stack.retry.len(), report.oldest_event_ms), (1, None), "a redrive has no lag");
-    // The log group still contains a new line.
-    let report = stack.forward(incoming(&payload("/aws/lambda/orders", &[line]))).await;
+    // The log group still contains a new line, and a span with an invalid id.
+    let span = deliveries::line_of_spans(&[(&[1; 8], &[2; 8])]);
+    let report = stack.forward(incoming(&payload("/aws/lambda/orders", &[line, &span]))).await;
     let ledger = report.ledger();
-    assert_eq!((ledger.returned, ledger.dead_lettered, ledger.dropped), (0, 0, 1));
+    assert_eq!((ledger.returned, ledger.dead_lettered, ledger.dropped), (0, 0, 2));
 }
 
 #[tokio::test(start_paused = true)]
