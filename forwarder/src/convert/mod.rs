@@ -242,28 +242,36 @@ impl<'e> StreamConversion<'e> {
                             &self.others.identity().line_context(),
                             &self.limits(),
                         );
-                        // Only the first piece has the marker of an OTLP line.
-                        match reading {
-                            Some(reading) => self.take_reading(&held, reading),
-                            None => {
-                                let text = wire::without_headers(&held.message);
-                                self.others.log_event(&log_event(&held, &text));
-                            }
-                        }
+                        self.take_piece(&held, reading);
                     }
                 }
             }
         }
         let reading =
             read_line_of(&event.message, &self.others.identity().line_context(), &self.limits());
+        if self.state.at_end {
+            self.take_piece(event, reading);
+            return;
+        }
         let begins = |reading| self.state.rejoin.begin(&event.message, reading);
-        if !self.state.at_end && reading.as_ref().is_some_and(begins) {
+        if reading.as_ref().is_some_and(begins) {
             self.state.held.push(event.clone());
             return;
         }
         match reading {
             Some(reading) => self.take_reading(event, reading),
             None => self.take_text(event),
+        }
+    }
+
+    /// Takes a piece of a line whose end is missing. Only the first piece has the marker of an OTLP line.
+    fn take_piece(&mut self, event: &LogEvent, reading: Option<LineReading>) {
+        match reading {
+            Some(reading) => self.take_reading(event, reading),
+            None => {
+                let text = wire::without_headers(&event.message);
+                self.others.log_event(&log_event(event, &text));
+            }
         }
     }
 

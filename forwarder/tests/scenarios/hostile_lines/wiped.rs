@@ -57,3 +57,17 @@ fn an_ordinary_line_is_not_joined_with_hostile_pieces() {
     let (_, records, _) = forwarded(&["before", &payload, &ordinary, "AAAA\"}"], default_options());
     assert!(records.iter().any(|record| body(record) == ordinary));
 }
+
+/// The pieces of a line that Lambda cut become records of their own if its end is missing.
+#[test]
+fn headers_in_a_piece_of_a_cut_line_do_not_show() {
+    let begin = r#"{"__otel_otlp_stdout":"1","payload":""#;
+    let first = format!("{begin}{}", "A".repeat(65_536 - begin.len()));
+    let headers = r#"AAAA","headers":{"authorization":"s3cret"},"x":""#;
+    let second = format!("{headers}{}", "x".repeat(65_536 - headers.len()));
+    for lines in [&[first.as_str(), &second, "ordinary text"][..], &[&first, &second]] {
+        let (_, records, _) = forwarded(lines, default_options());
+        assert_eq!(records.len(), lines.len());
+        assert!(!records.iter().any(|record| body(record).contains("s3cret")), "{}", lines.len());
+    }
+}
