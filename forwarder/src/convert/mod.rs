@@ -266,12 +266,11 @@ impl<'e> StreamConversion<'e> {
 
     /// Takes a piece of a line whose end is missing. Only the first piece has the marker of an OTLP line.
     fn take_piece(&mut self, event: &LogEvent, reading: Option<LineReading>) {
-        match reading {
-            Some(reading) => self.take_reading(event, reading),
-            None => {
-                let text = wire::without_headers(&event.message);
-                self.others.log_event(&log_event(event, &text));
-            }
+        if let Some(reading) = reading {
+            self.take_reading(event, reading);
+        } else {
+            let text = wire::without_headers(&event.message);
+            self.others.log_event(&log_event(event, &text));
         }
     }
 

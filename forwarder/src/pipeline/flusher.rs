@@ -238,7 +238,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
             report.warnings.push(outcome.warning);
         }
         let (accepted, ambiguous) = (outcome.accepted, outcome.ambiguous_items);
-        let ledger = Ledger { accepted, ambiguous, dropped, ..Ledger::default() };
+        let ledger = Ledger { accepted, dropped, ambiguous, ..Ledger::default() };
         report.account.add(&destination.name, ledger);
         let to_enqueue = |part| {
             let (name, stream) = (&destination.name, parcel.stream.as_deref());

@@ -176,13 +176,13 @@ pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
         NotParked(format!("queue message cannot be read: {}", without_content(&error)))
     })?;
     if text.encoding != "gzip" {
-        return Err(wrong("encoding", format!("{}, expected gzip", excerpt(&text.encoding))));
+        return Err(wrong("encoding", &format!("{}, expected gzip", excerpt(&text.encoding))));
     }
     let time = |field, time: &str| {
         // This crate writes UTC, to the nanosecond. Another time was edited by hand.
         let is_ours = time.ends_with('Z') && time.len() <= "2026-09-21T14:13:20.123456789Z".len();
         let utc = timestamp::parse(time).filter(|_| is_ours);
-        utc.ok_or_else(|| wrong(field, "expected 2026-09-21T14:13:20Z".to_owned()))
+        utc.ok_or_else(|| wrong(field, "expected 2026-09-21T14:13:20Z"))
     };
     let time_if_set = |field, text: &Option<Cow<'_, str>>| match text {
         Some(text) => time(field, text),
@@ -226,7 +226,7 @@ fn content(text: &MessageText<'_>) -> Result<Content, NotParked> {
     let name = ["request", "line", "events", "raw"]
         .into_iter()
         .find(|name| *name == text.content)
-        .ok_or_else(|| wrong("content", format!("{} is not known", excerpt(&text.content))))?;
+        .ok_or_else(|| wrong("content", &format!("{} is not known", excerpt(&text.content))))?;
     let limits = Limits::default();
     let bad = |problem: String| NotParked(format!("queued {name} cannot be read: {problem}"));
     let gzip = STANDARD.decode(text.body.as_bytes()).map_err(|error| bad(error.to_string()))?;
@@ -238,7 +238,7 @@ fn content(text: &MessageText<'_>) -> Result<Content, NotParked> {
             let kind = SignalKind::ALL
                 .into_iter()
                 .find(|kind| kind.as_str() == named)
-                .ok_or_else(|| wrong("signal", format!("{} is not known", excerpt(named))))?;
+                .ok_or_else(|| wrong("signal", &format!("{} is not known", excerpt(named))))?;
             Request::check(kind, bytes, &limits)
                 .map(Content::Request)
                 .map_err(|error: Malformed| bad(error.to_string()))
@@ -260,10 +260,10 @@ fn check_items(content: &Content, items: usize, partial: bool) -> Result<(), Not
     if items == held || (partial && items <= held) {
         return Ok(());
     }
-    Err(wrong("items", format!("{items}, the request has {held}")))
+    Err(wrong("items", &format!("{items}, the request has {held}")))
 }
 
-fn wrong(field: &str, problem: String) -> NotParked {
+fn wrong(field: &str, problem: &str) -> NotParked {
     NotParked(format!("queue message with an invalid `{field}`: {problem}"))
 }
 
