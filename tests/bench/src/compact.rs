@@ -1,7 +1,6 @@
-//! Bytes of compact lines beside our OTLP lines, which have .98 to 1.00 of the bytes of crates.io's otlp-stdout-span-exporter.
+//! Bytes of compact lines beside standard lines of the same spans: a table of their ratios.
 //!
-//! `cargo run --release -p lambda-otlp-bench --no-default-features --features corpus --bin compact`. The services of the templates
-//! write through our extension. No service, name or id is in the dictionary's training set. A log event costs its bytes and 26.
+//! `cargo run --release -p lambda-otlp-bench --no-default-features --features compact --bin compact`. No service, name or id is in the dictionary's training set.
 //!
 //! - "Recorded" are requests of OpenTelemetry's packages for Python and Node and of our layer, recorded in November 2026 with ids,
 //!   names and addresses replaced. The dictionary was trained with four kinds of them, and not with those "held out".
@@ -10,87 +9,97 @@
 
 #![expect(clippy::print_stdout, reason = "the program prints its table")]
 
-mod corpus;
-
-use corpus::{Function, Template, Values};
-use wire::compact::{Encoder, Names};
-use wire::{Envelope, LineEncoder, LineLimits};
+use anyhow::Context as _;
+use lambda_otlp_bench::{Service, Span, lines};
+use wire::compact::Names;
+use wire::ids::id_of_number;
+use wire::{Envelope, Limits, LineEncoder, LineLimits, read_line};
 
 const SPANS: [u64; 5] = [1, 3, 5, 10, 100];
+/// CloudWatch Logs bills the bytes of a log event and 26.
 const OVERHEAD: usize = 26;
+/// Kinds of services, and how many functions of each are measured.
 const FUNCTIONS: u64 = 10;
-/// Kinds of services, of which ten each are measured.
-const TEMPLATES: [(&str, &[&str]); 5] = [
+const KINDS: [(&str, &[&str]); 5] = [
     (
         "recorded, held out",
         &[
-            include_str!("corpus/recorded/python_layer_queue.txt"),
-            include_str!("corpus/recorded/python_distro_http.txt"),
-            include_str!("corpus/recorded/node_layer_http.txt"),
-            include_str!("corpus/recorded/node_auto_http.txt"),
+            include_str!("../templates/recorded/python_layer_queue.txt"),
+            include_str!("../templates/recorded/python_distro_http.txt"),
+            include_str!("../templates/recorded/node_layer_http.txt"),
+            include_str!("../templates/recorded/node_auto_http.txt"),
         ],
     ),
     (
         "recorded, trained",
         &[
-            include_str!("corpus/recorded/python_layer_http.txt"),
-            include_str!("corpus/recorded/python_distro_logs.txt"),
-            include_str!("corpus/recorded/node_layer_queue.txt"),
-            include_str!("corpus/recorded/node_http_only.txt"),
+            include_str!("../templates/recorded/python_layer_http.txt"),
+            include_str!("../templates/recorded/python_distro_logs.txt"),
+            include_str!("../templates/recorded/node_layer_queue.txt"),
+            include_str!("../templates/recorded/node_http_only.txt"),
         ],
     ),
     (
         "other versions",
         &[
-            include_str!("corpus/tests/python.txt"),
-            include_str!("corpus/tests/node.txt"),
-            include_str!("corpus/tests/java.txt"),
-            include_str!("corpus/tests/consumer.txt"),
+            include_str!("../templates/tests/python.txt"),
+            include_str!("../templates/tests/node.txt"),
+            include_str!("../templates/tests/java.txt"),
+            include_str!("../templates/tests/consumer.txt"),
         ],
     ),
-    ("foreign keys", &[include_str!("corpus/tests/foreign.txt")]),
-    ("private keys", &[include_str!("corpus/tests/private.txt")]),
+    ("foreign keys", &[include_str!("../templates/tests/foreign.txt")]),
+    ("private keys", &[include_str!("../templates/tests/private.txt")]),
 ];
 
-#[expect(clippy::cast_precision_loss, reason = "bytes of a few lines")]
 fn main() -> anyhow::Result<()> {
     println!("| spans | {} |", SPANS.map(|spans| spans.to_string()).join(" | "));
     println!("|{}", "---|".repeat(SPANS.len() + 1));
-    for (name, texts) in TEMPLATES {
-        let templates: Vec<Template> = texts.iter().map(|text| Template::new(text)).collect();
-        for all_signals in [false, true] {
-            let mut cells = Vec::new();
-            for spans in SPANS {
-                let (mut compact, mut standard) = (0, 0);
-                for template in &templates {
-                    for number in 0..FUNCTIONS {
-                        let mut function = Function::new(template, number);
-                        let mut requests = vec![function.traces(number, spans)?];
-                        if all_signals {
-                            requests.push(function.logs(number, 3)?);
-                            requests.push(function.metrics(number)?);
-                            requests.retain(|request| request.items() > 0);
-                        }
-                        let Values { name, account, region, .. } = &function.values;
-                        // The extension knows neither the log group nor the log stream.
-                        let names = Names::of_function("", region, "", "").with_account(account);
-                        let content = Encoder::default()
-                            .text(&names.context(), &requests.iter().collect::<Vec<_>>());
-                        compact += content.len() + r#"{"_otelc":""}"#.len() + 1 + OVERHEAD;
-                        let mut encoder = LineEncoder::new(6, LineLimits::default());
-                        for request in requests {
-                            let mut out = Vec::new();
-                            let envelope = Envelope { source: name, ..Envelope::default() };
-                            let written = encoder.encode(&envelope, request, &mut out);
-                            standard += out.len() + written.lines * OVERHEAD;
-                        }
-                    }
-                }
-                cells.push(format!("{:.3}", compact as f64 / standard as f64));
-            }
-            let what = if all_signals { ", 3 records, metrics" } else { "" };
-            println!("| {name}{what} | {} |", cells.join(" | "));
+    for (name, templates) in KINDS {
+        for of_library in [false, true] {
+            let cell = |spans: &u64| Ok(format!("{:.3}", ratio(templates, *spans, of_library)?));
+            let cells = SPANS.iter().map(cell).collect::<anyhow::Result<Vec<_>>>()?;
+            let ids = if of_library { ", ids of our library" } else { "" };
+            println!("| {name}{ids} | {} |", cells.join(" | "));
         }
     }
     Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "bytes of a few lines")]
+fn ratio(templates: &[&'static str], spans: u64, of_library: bool) -> anyhow::Result<f64> {
+    let (mut compact, mut standard) = (0, 0);
+    for template in templates {
+        for number in 0..FUNCTIONS {
+            let service = Service::new(template, number);
+            // The extension knows neither the log group nor the log stream.
+            let names = Names::of_function("", service.region, "", "");
+            let names = names.with_account(&service.account);
+            let mut encoder = LineEncoder::compact(names, LineLimits::default());
+            let mut invocation = service.invocation(0, spans);
+            if of_library {
+                number_ids(&mut invocation);
+            }
+            for line in lines(&service, [invocation])? {
+                standard += line.len() + OVERHEAD;
+                let reading = read_line(&line, &Limits::default()).context("no OTLP line")?;
+                for request in reading.decoded {
+                    let mut out = Vec::new();
+                    let written = encoder.encode(&Envelope::default(), request, &mut out);
+                    compact += out.len() + written.lines * OVERHEAD;
+                }
+            }
+        }
+    }
+    Ok(compact as f64 / standard as f64)
+}
+
+/// Gives spans the ids that our library would: they follow each other from the root's on.
+fn number_ids(spans: &mut [Span]) {
+    let Some(first) = spans.last().map(|root| root.span_id) else { return };
+    let id = |number: u64| u64::from_be_bytes(id_of_number(first.wrapping_add(number)));
+    for (span, number) in spans.iter_mut().rev().zip(0..) {
+        span.span_id = id(number);
+        span.parent_span_id = if number == 0 { 0 } else { id(0) };
+    }
 }

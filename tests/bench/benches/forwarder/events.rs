@@ -3,16 +3,10 @@
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use exporter::{InMemoryOutput, StdoutSpanExporter};
-use lambda_otlp_bench::Service;
-use lambda_otlp_bench::random::Random;
-use lambda_otlp_bench::span_data::{resource, scope, span_data};
-use opentelemetry_sdk::trace::SpanExporter as _;
+use fastrand::Rng;
+use lambda_otlp_bench::{Service, uuid};
 use serde::Serialize;
 use serde_json::json;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use wire::compact::Names;
 use wire::{Envelope, Limits, LineEncoder, LineLimits, read_line};
 
@@ -30,15 +24,14 @@ pub(crate) struct Event {
 
 /// Nothing but OTLP lines, as a subscription with a filter for them delivers.
 pub(crate) fn otlp_only() -> anyhow::Result<Event> {
-    let service = Service::new(0);
-    let lines = otlp_lines(&service, 600)?;
-    let spans = (0..600).map(spans_of).sum();
-    Ok(Event { spans, ..event("OTLP only", &service, lines)? })
+    let service = Service::http(0);
+    let spans = spans(600).sum();
+    Ok(Event { spans, ..event("OTLP only", &service, otlp_lines(&service, 600)?)? })
 }
 
 /// The same spans in compact lines.
 pub(crate) fn compact() -> anyhow::Result<Event> {
-    let service = Service::new(0);
+    let service = Service::http(0);
     let Service { name, account, stream, region, .. } = &service;
     let names = Names::of_function(name, region, &format!("/aws/lambda/{name}"), stream);
     let mut encoder = LineEncoder::compact(names.with_account(account), LineLimits::default());
@@ -55,58 +48,57 @@ pub(crate) fn compact() -> anyhow::Result<Event> {
 }
 
 pub(crate) fn mixed() -> anyhow::Result<Event> {
-    const INVOCATIONS: u64 = 500;
-    let service = Service::new(0);
-    let mut random = Random::new(7);
+    const INVOCATIONS: usize = 500;
+    let service = Service::http(0);
+    let mut random = Rng::with_seed(7);
     let mut lines = Vec::new();
     for (otlp, number) in otlp_lines(&service, INVOCATIONS)?.into_iter().zip(0..) {
-        let (id, order) = (random.uuid(), random.below(10_000_000));
+        let (id, order) = (uuid(&mut random), random.u64(..10_000_000));
         let time = format!(
             "2026-11-20T10:{:02}:{:02}.{:03}Z",
             number / 60 % 60,
             number % 60,
-            random.below(1000)
+            random.u64(..1000)
         );
-        let duration = 20 + random.below(200);
+        let duration = 20 + random.u64(..200);
         lines.push(format!("START RequestId: {id} Version: $LATEST"));
         lines.push(format!(
             "{time}\t{id}\tINFO\tloading order {order} for customer {}",
-            random.below(100_000)
+            random.u64(..100_000)
         ));
         lines.push(format!(
             "{time}\t{id}\tINFO\tcache miss, reading from the table orders-production"
         ));
         lines.push(json!({"timestamp": time, "level": "INFO", "requestId": id, "message": "order loaded", "order": order,
-            "items": random.below(20), "took_ms": random.below(50)}).to_string());
+            "items": random.u64(..20), "took_ms": random.u64(..50)}).to_string());
         lines.push(format!(
             "{time}\t{id}\tWARN\tprice of order {order} changed since {}",
-            random.below(100_000)
+            random.u64(..100_000)
         ));
         lines.push(format!(
             "GET /orders/{order} 200 {duration} ms - {} bytes",
-            random.below(10_000)
+            random.u64(..10_000)
         ));
         lines.push(otlp);
         lines.push(format!("END RequestId: {id}"));
         lines.push(format!(
             "REPORT RequestId: {id}\tDuration: {duration}.{:02} ms\tBilled Duration: {} ms\tMemory Size: 128 MB\tMax Memory Used: {} MB\t",
-            random.below(100), duration + 1, 60 + random.below(60)));
+            random.u64(..100), duration + 1, 60 + random.u64(..60)));
     }
-    let spans = (0..INVOCATIONS).map(spans_of).sum();
-    Ok(Event { spans, ..event("mixed", &service, lines)? })
+    Ok(Event { spans: spans(INVOCATIONS).sum(), ..event("mixed", &service, lines)? })
 }
 
 /// Log lines that are nearly the same, and inflate to thirty times the event.
 pub(crate) fn thirty_fold() -> anyhow::Result<Event> {
-    let service = Service::new(0);
-    let mut random = Random::new(9);
+    let service = Service::http(0);
+    let mut random = Rng::with_seed(9);
     let text = "retrying the request to the inventory service because the connection was closed by the peer before the \
         response was complete; ".repeat(6);
     let lines = (0..THIRTY_FOLD_LINES).map(|number| {
         if number % 2 == 0 {
-            format!("{text}{:04x}", random.below(1 << 16))
+            format!("{text}{:04x}", random.u64(..1 << 16))
         } else {
-            json!({"timestamp": "2026-11-20T10:00:00.000Z", "level": "DEBUG", "message": text, "attempt": random.below(1000)}).to_string()
+            json!({"timestamp": "2026-11-20T10:00:00.000Z", "level": "DEBUG", "message": text, "attempt": random.u64(..1000)}).to_string()
         }
     });
     event("inflates 30-fold", &service, lines.collect())
@@ -114,24 +106,16 @@ pub(crate) fn thirty_fold() -> anyhow::Result<Event> {
 
 const THIRTY_FOLD_LINES: u64 = 33_000;
 
-fn spans_of(number: u64) -> u64 {
-    *lambda_otlp_bench::random::nth(&SPANS, number)
+fn spans(invocations: usize) -> impl Iterator<Item = u64> {
+    SPANS.into_iter().cycle().take(invocations)
 }
 
-fn otlp_lines(service: &Service, invocations: u64) -> anyhow::Result<Vec<String>> {
-    let output = Arc::new(InMemoryOutput::default());
-    let mut exporter = StdoutSpanExporter::builder().with_output(output.clone()).build();
-    exporter.set_resource(&resource(service));
-    let scope = scope();
-    for number in 0..invocations {
-        let spans = service.invocation(number, spans_of(number)).into_iter();
-        let export = pin!(exporter.export(spans.map(|span| span_data(span, &scope)).collect()));
-        match export.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(result) => result?,
-            Poll::Pending => anyhow::bail!("the export waits for something"),
-        }
-    }
-    Ok(output.take_lines())
+fn otlp_lines(service: &Service, invocations: usize) -> anyhow::Result<Vec<String>> {
+    let spans = spans(invocations).zip(0..);
+    lambda_otlp_bench::lines(
+        service,
+        spans.map(|(spans, number)| service.invocation(number, spans)),
+    )
 }
 
 /// In the order in which CloudWatch Logs writes the keys: who knows the envelope before the log events need not keep them.

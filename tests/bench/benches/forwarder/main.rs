@@ -6,7 +6,6 @@
 #![expect(clippy::print_stdout, reason = "the program prints its table")]
 
 mod events;
-#[path = "../common/spans.rs"]
 mod spans;
 
 use anyhow::{Context as _, bail, ensure};
