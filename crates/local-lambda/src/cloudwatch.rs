@@ -1,7 +1,7 @@
 //! CloudWatch Logs: groups, streams and their events, and the subscription filters that pass them on.
 
 use crate::clock::{self, Timestamp};
-use crate::function::{ACCOUNT, FunctionSpec, LogFormat, LogLevel};
+use crate::function::{ACCOUNT, FunctionSpec, LOG_GROUPS, LogFormat, LogLevel};
 use crate::identifiers::{self, EventIds};
 use crate::lock;
 use base64::Engine as _;
@@ -12,9 +12,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, RwLock};
-
-/// The most subscription filters of one log group (CloudWatch Logs quotas).
-const MAX_FILTERS_PER_GROUP: usize = 2;
 
 /// How many events, and how many bytes of them, one log group keeps to be read.
 const MAX_EVENTS_PER_GROUP: usize = 200_000;
@@ -30,7 +27,13 @@ pub struct LogEvent {
     pub message: String,
     pub log_group: Arc<str>,
     pub log_stream: Arc<str>,
-    pub function: Arc<str>,
+}
+
+impl LogEvent {
+    /// The name of the function that wrote it.
+    pub fn function(&self) -> &str {
+        self.log_group.strip_prefix(LOG_GROUPS).unwrap_or_default()
+    }
 }
 
 type Observer = Box<dyn Fn(&LogEvent) + Send + Sync>;
@@ -70,7 +73,6 @@ impl fmt::Debug for CloudWatch {
 pub(crate) struct StreamName {
     pub(crate) group: Arc<str>,
     pub(crate) stream: Arc<str>,
-    pub(crate) function: Arc<str>,
 }
 
 impl CloudWatch {
@@ -89,7 +91,6 @@ impl CloudWatch {
                 message,
                 log_group: Arc::clone(&name.group),
                 log_stream: Arc::clone(&name.stream),
-                function: Arc::clone(&name.function),
             });
             let group = by_name.entry(Arc::clone(&name.group)).or_default();
             for subscription in &mut group.subscriptions {
@@ -118,17 +119,13 @@ impl CloudWatch {
             .unwrap_or_default()
     }
 
-    /// Adds a filter for all events to a group. Returns `false` if the group has as many as it may have.
-    pub(crate) fn subscribe(&self, group: &str, destination: &str) -> bool {
+    /// Adds a filter for all events to a group.
+    pub(crate) fn subscribe(&self, group: &str, destination: &str) {
         let mut groups = lock(&self.groups);
         let subscriptions = &mut groups.by_name.entry(group.into()).or_default().subscriptions;
-        if subscriptions.len() >= MAX_FILTERS_PER_GROUP {
-            return false;
-        }
         let name = format!("{destination}-{}", subscriptions.len() + 1);
         let destination = destination.to_owned();
         subscriptions.push(Subscription { name, destination, waiting: BTreeMap::new() });
-        true
     }
 
     /// Takes everything that waits for delivery, as one batch for each filter and stream.
@@ -179,11 +176,7 @@ impl LogWriter {
         let stream = identifiers::log_stream(environment, clock::now());
         Self {
             cloudwatch: Arc::clone(cloudwatch),
-            name: StreamName {
-                group: spec.log_group_name().into(),
-                stream: stream.into(),
-                function: spec.name().into(),
-            },
+            name: StreamName { group: spec.log_group_name().into(), stream: stream.into() },
             log_format: spec.log_format,
             application_level: spec.application_log_level,
         }

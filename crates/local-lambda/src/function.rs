@@ -5,9 +5,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The account of all functions, and the version that is invoked.
+/// The account of all functions, the version that is invoked, and the begin of the log groups' names.
 pub(crate) const ACCOUNT: &str = "123456789012";
 pub(crate) const VERSION: &str = "$LATEST";
+pub(crate) const LOG_GROUPS: &str = "/aws/lambda/";
 
 /// A function as `CreateFunction` would describe it.
 ///
@@ -84,8 +85,6 @@ impl LogLevel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Initialization {
     OnDemand,
-    /// Environments are initialised, frozen and restored. The runtime may call `restore/next`.
-    SnapStart,
     /// Environments on instances of the customer's (AWS Lambda "Lambda Managed Instances"): never frozen, extensions are told of
     /// no invocation, telemetry of no `platform.runtimeDone`, and logs are JSON. Only one invocation at a time is given to each.
     ManagedInstances,
@@ -96,7 +95,6 @@ impl Initialization {
     pub fn name(self) -> &'static str {
         match self {
             Self::OnDemand => "on-demand",
-            Self::SnapStart => "snap-start",
             Self::ManagedInstances => "lambda-managed-instances",
         }
     }
@@ -234,10 +232,6 @@ impl FunctionSpec {
         self
     }
 
-    pub(crate) fn is_snap_start(&self) -> bool {
-        self.initialization == Initialization::SnapStart
-    }
-
     pub(crate) fn is_managed(&self) -> bool {
         self.initialization == Initialization::ManagedInstances
     }
@@ -247,7 +241,7 @@ impl FunctionSpec {
     }
 
     pub fn log_group_name(&self) -> String {
-        format!("/aws/lambda/{}", self.name)
+        format!("{LOG_GROUPS}{}", self.name)
     }
 
     /// The function's ARN without a version.
@@ -325,11 +319,6 @@ impl FunctionSpec {
                 "AWS_LAMBDA_LOG_LEVEL".to_owned(),
                 self.application_log_level.name().to_owned(),
             );
-        }
-        if self.is_snap_start() {
-            // A snapshot serves many environments, and therefore many streams.
-            environment.remove("AWS_LAMBDA_LOG_GROUP_NAME");
-            environment.remove("AWS_LAMBDA_LOG_STREAM_NAME");
         }
         if self.is_managed() {
             environment.insert("AWS_LAMBDA_MAX_CONCURRENCY".to_owned(), "1".to_owned());

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::Error;
+use crate::api::Failure;
 use crate::function::FunctionSpec;
 use crate::platform_events::text;
 
@@ -83,6 +84,18 @@ pub enum InvocationResult {
     Crash {
         status: Option<ExitStatus>,
     },
+}
+
+impl From<Failure> for InvocationResult {
+    fn from(Failure { error_type, body, .. }: Failure) -> Self {
+        Self::FunctionError { error_type, body }
+    }
+}
+
+impl From<Result<Bytes, Failure>> for InvocationResult {
+    fn from(answer: Result<Bytes, Failure>) -> Self {
+        answer.map_or_else(Self::from, Self::Response)
+    }
 }
 
 impl Invocation {

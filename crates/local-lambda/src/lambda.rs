@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use crate::Error;
 use crate::clock;
 use crate::cloudwatch::{self, Batch, LogEvent};
-use crate::environment::EnvironmentState;
+use crate::environment::{Environment, EnvironmentState};
 use crate::function::FunctionSpec;
 use crate::http_server::HttpServer;
 use crate::invocation::{Invocation, RunningInvocation};
@@ -103,9 +103,7 @@ impl Lambda {
     /// Sends the events of a log group to a function, from now on, and probes the function with a control message.
     pub fn subscribe(&self, log_group: &str, destination: &str) -> Result<(), Error> {
         self.service.function(destination)?;
-        if !self.service.host.cloudwatch.subscribe(log_group, destination) {
-            return Err(Error::TooManyFilters(log_group.to_owned()));
-        }
+        self.service.host.cloudwatch.subscribe(log_group, destination);
         let probe = cloudwatch::control_message(clock::now().millis());
         self.service.invoke_async(destination, probe.into()).map(drop)
     }
@@ -141,19 +139,11 @@ impl Lambda {
         lock(&self.service.on_failure).to_vec()
     }
 
-    /// The log events of one function in the order in which they were written.
+    /// The log events of one function in the order in which they were written; the last 200,000 are kept.
     pub fn log_events(&self, function: &str) -> Vec<LogEvent> {
-        let Ok(known) = self.service.function(function) else {
-            return Vec::new();
-        };
-        let mut events = self.log_group_events(&known.spec.log_group_name());
-        events.retain(|event| &*event.function == function);
-        events
-    }
-
-    /// The events of a log group in the order in which they were written; the last 200,000 are kept.
-    fn log_group_events(&self, log_group: &str) -> Vec<LogEvent> {
-        self.service.host.cloudwatch.events(log_group)
+        let function = self.service.function(function);
+        let events = |log_group: &str| self.service.host.cloudwatch.events(log_group);
+        function.map(|function| events(&function.spec.log_group_name())).unwrap_or_default()
     }
 
     /// Calls `observer` with every log event as it is written. It must not block.
@@ -238,22 +228,24 @@ impl Lambda {
 
     /// Kills the idle environments of a function without SHUTDOWN, as when they are never thawed again; returns how many.
     pub async fn kill_idle(&self, function: &str) -> Result<usize, Error> {
-        let function = self.service.function(function)?;
-        let idle = std::mem::take(&mut *lock(&function.idle));
-        let killed = idle.len();
-        for environment in idle {
-            environment.kill().await;
-        }
-        Ok(killed)
+        self.end_idle(function, Environment::kill).await
     }
 
     /// Shuts the idle environments of a function down, so that its next invocation is a cold start; returns how many.
     pub async fn recycle(&self, function: &str) -> Result<usize, Error> {
+        self.end_idle(function, Environment::shut_down).await
+    }
+
+    async fn end_idle(
+        &self,
+        function: &str,
+        end: impl AsyncFn(Environment),
+    ) -> Result<usize, Error> {
         let function = self.service.function(function)?;
         let idle = std::mem::take(&mut *lock(&function.idle));
         let ended = idle.len();
         for environment in idle {
-            environment.shut_down().await;
+            end(environment).await;
         }
         Ok(ended)
     }

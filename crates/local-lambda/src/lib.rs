@@ -87,8 +87,6 @@ pub enum Error {
     Bootstrap { path: PathBuf, source: io::Error },
     #[error("environment variable {0} is reserved by Lambda; remove it from the function")]
     ReservedVariable(String),
-    #[error("log group {0} has two subscription filters already, which is the most it may have")]
-    TooManyFilters(String),
     #[error("payload has {bytes} bytes, the most is {limit_bytes}")]
     PayloadTooLarge { bytes: usize, limit_bytes: usize },
     #[error("payload is not JSON")]

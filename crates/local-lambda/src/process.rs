@@ -1,9 +1,8 @@
 //! Child processes: started in a process group of their own, frozen, thawed, killed, and never left behind.
 
-use crate::clock;
 use crate::cloudwatch::{LogWriter, MAX_EVENT_BYTES};
 use crate::lock;
-use crate::telemetry::{Category, Generated, Telemetry};
+use crate::telemetry::{Category, Telemetry};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
@@ -274,8 +273,7 @@ impl CapturedOutput {
     /// Passes a line on. Subscribers also get lines below the log level (AWS Lambda "Log-level filtering": it selects
     /// the lines for CloudWatch Logs).
     pub(crate) fn line(&self, line: &[u8]) {
-        let text = String::from_utf8_lossy(line).into_owned();
-        self.telemetry.emit(Generated::line(self.category, clock::now(), text));
+        self.telemetry.emit_line(self.category, &String::from_utf8_lossy(line));
         self.writer.application_line(line);
     }
 }

@@ -270,7 +270,7 @@ async fn invoke(
 ) -> Result<Response<Full<Bytes>>, Error> {
     let spec = Arc::clone(&service.function(function)?.spec);
     let payload = match server::read_body(request.into_body(), MAX_PAYLOAD_BYTES).await {
-        Ok(body) => body.bytes,
+        Ok(body) => body,
         Err(Unread::TooLarge) => {
             return Err(Error::PayloadTooLarge {
                 bytes: MAX_PAYLOAD_BYTES + 1,

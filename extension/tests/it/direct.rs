@@ -111,7 +111,6 @@ async fn a_healthy_backend_gets_all_telemetry_and_stdout_none() {
         State { end: End::Killed, ..usual(3) },
         usual(8),
         states::frozen(),
-        states::snap_start(),
         states::managed_instance(),
         states::timeout(),
     ] {

@@ -91,7 +91,6 @@ async fn each_invocation_is_written_once_in_each_kind_of_environment() {
         (states::warm_rare(), 6, "internal ok, internal ok, server ok", nothing_else),
         // Without a hold, telemetry is written after the freeze.
         (states::frozen(), 9, "internal ok, internal ok, internal ok, server ok", is_delivered),
-        (states::snap_start(), 6, "internal ok, internal ok, server ok", has_metrics),
         (states::managed_instance(), 6, "internal ok, internal ok, server ok", has_metrics),
     ])
     .await;

@@ -225,12 +225,6 @@ pub fn many_lines() -> State {
     State::new("100,000 log lines", vec![otlp(""), invoke("it", lines), otlp("the one after it")])
 }
 
-pub fn snap_start() -> State {
-    let steps = vec![otlp("the restored one"), quiet("warm, no OTLP"), otlp("warm, OTLP sent")];
-    let state = State::new("SnapStart", steps);
-    State { initialization: Initialization::SnapStart, ..state }
-}
-
 pub fn managed_instance() -> State {
     let steps = vec![otlp(""), quiet("no OTLP"), otlp("OTLP sent")];
     let state = State::new("managed instance", steps);

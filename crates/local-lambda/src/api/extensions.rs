@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::server::{self, Unread};
+use super::server;
 use super::{Call, ExtensionReport, Registration, Subscribed};
 use super::{RouteResult, accepted, ask, header, not_found};
 use crate::identifiers;
@@ -135,12 +135,8 @@ fn no_identifier() -> Response<Full<Bytes>> {
 }
 
 async fn body(request: Request<Incoming>) -> Result<Bytes, Response<Full<Bytes>>> {
-    match server::read_body(request.into_body(), MAX_BODY_BYTES).await {
-        Ok(body) => Ok(body.bytes),
-        Err(Unread::TooLarge | Unread::BrokenOff) => {
-            Err(invalid_request("the body cannot be read"))
-        }
-    }
+    let body = server::read_body(request.into_body(), MAX_BODY_BYTES).await;
+    body.map_err(|_| invalid_request("the body cannot be read"))
 }
 
 fn invalid_request(message: &str) -> Response<Full<Bytes>> {

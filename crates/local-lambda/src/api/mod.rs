@@ -14,11 +14,6 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(crate) enum Call {
     Next(Reply<Event>),
-    RestoreNext(Reply<()>),
-    RestoreError {
-        failure: Failure,
-        reply: Reply<()>,
-    },
     Response {
         request_id: String,
         result: Result<Bytes, Failure>,

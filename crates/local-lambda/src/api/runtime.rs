@@ -4,9 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use base64::Engine as _;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
@@ -87,14 +86,6 @@ async fn of_runtime(
             let call = |reply| Call::Response { request_id, result, begun, reply };
             ask(calls, call).await.map(accepted)
         }
-        (&Method::GET, ["restore", "next"]) => {
-            ask(calls, Call::RestoreNext).await?;
-            Ok(server::json(StatusCode::OK, Bytes::new()))
-        }
-        (&Method::POST, ["restore", "error"]) => {
-            let failure = failure(request).await?;
-            ask(calls, |reply| Call::RestoreError { failure, reply }).await.map(accepted)
-        }
         (&Method::POST, ["init", "error"]) => {
             let failure = failure(request).await?;
             ask(calls, |reply| Call::InitError { failure, reply }).await.map(accepted)
@@ -127,8 +118,7 @@ async fn response(
     let (request_id, begun) = (request_id.to_owned(), Instant::now());
     match server::read_body(request.into_body(), limit).await {
         Ok(body) => {
-            let result = failure_in_trailers(&body.trailers).map_or(Ok(body.bytes), Err);
-            let call = |reply| Call::Response { request_id, result, begun, reply };
+            let call = |reply| Call::Response { request_id, result: Ok(body), begun, reply };
             ask(calls, call).await.map(accepted)
         }
         Err(Unread::TooLarge) => {
@@ -150,19 +140,11 @@ fn broken_off() -> Response<Full<Bytes>> {
     server::error(StatusCode::BAD_REQUEST, "BadRequest", "the body broke off")
 }
 
-/// An error in the middle of a streamed response comes in trailers (AWS Lambda "Building a custom runtime").
-fn failure_in_trailers(trailers: &HeaderMap) -> Option<Failure> {
-    let error_type = header(trailers, "Lambda-Runtime-Function-Error-Type")?;
-    let body = header(trailers, "Lambda-Runtime-Function-Error-Body").unwrap_or_default();
-    let body = base64::engine::general_purpose::STANDARD.decode(body).unwrap_or_default();
-    Some(Failure::new(Some(error_type), body.into()))
-}
-
 async fn failure(request: Request<Incoming>) -> Result<Failure, Response<Full<Bytes>>> {
     let error_type =
         header(request.headers(), "Lambda-Runtime-Function-Error-Type").map(str::to_owned);
     match server::read_body(request.into_body(), MAX_RESPONSE_BYTES).await {
-        Ok(body) => Ok(Failure::new(error_type.as_deref(), body.bytes)),
+        Ok(body) => Ok(Failure::new(error_type.as_deref(), body)),
         Err(Unread::TooLarge) => Err(server::error(
             StatusCode::PAYLOAD_TOO_LARGE,
             "RequestEntityTooLarge",

@@ -1,15 +1,9 @@
 //! Bodies of requests and responses of the Runtime API and the invoke endpoint.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-
-/// A request's whole body and the trailers of a chunked one.
-pub(crate) struct Body {
-    pub(crate) bytes: Bytes,
-    pub(crate) trailers: HeaderMap,
-}
 
 pub(crate) enum Unread {
     TooLarge,
@@ -18,9 +12,8 @@ pub(crate) enum Unread {
 
 /// Reads a whole body. If it is larger than `max_bytes`, the rest is read and thrown away, up to eight times the
 /// limit: a client that is still writing would see a reset connection instead of the answer.
-pub(crate) async fn read_body(mut body: Incoming, max_bytes: usize) -> Result<Body, Unread> {
+pub(crate) async fn read_body(mut body: Incoming, max_bytes: usize) -> Result<Bytes, Unread> {
     let mut bytes = BytesMut::new();
-    let mut trailers = HeaderMap::new();
     let mut refused_bytes = 0_usize;
     while let Some(frame) = body.frame().await {
         match frame.map_err(|_| Unread::BrokenOff)?.into_data() {
@@ -33,14 +26,10 @@ pub(crate) async fn read_body(mut body: Incoming, max_bytes: usize) -> Result<Bo
                     break;
                 }
             }
-            Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
+            Err(_trailers) => {}
         }
     }
-    if refused_bytes > 0 {
-        Err(Unread::TooLarge)
-    } else {
-        Ok(Body { bytes: bytes.freeze(), trailers })
-    }
+    if refused_bytes > 0 { Err(Unread::TooLarge) } else { Ok(bytes.freeze()) }
 }
 
 pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

@@ -13,7 +13,6 @@ use tokio::time::Instant;
 
 use super::view::ExtensionState;
 use crate::api::{Event, Refused, Registered, Registration, Reply, answer};
-use crate::clock;
 use crate::function::{ACCOUNT, FunctionSpec, VERSION};
 use crate::identifiers;
 use crate::platform_events::{ExtensionEvent, PlatformEvents};
@@ -168,7 +167,7 @@ impl Extensions {
         if !extension.ready {
             extension.ready = true;
             extension.ready_after = Some(extension.begun.elapsed());
-            events.extension(&extension.event("Ready", None), clock::now());
+            events.extension(&extension.event("Ready", None));
         }
         match shutdown {
             Some(shutdown) if extension.wants(SHUTDOWN) => answer(reply, Ok(shutdown)),
@@ -286,7 +285,7 @@ impl Extensions {
             let error_type = failure
                 .filter(|failure| failure.name == extension.name)
                 .map(|failure| failure.error_type.as_str());
-            events.extension(&extension.event(state, error_type), clock::now());
+            events.extension(&extension.event(state, error_type));
         }
     }
 

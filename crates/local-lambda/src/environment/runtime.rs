@@ -8,12 +8,14 @@ use crate::environment::extensions::{ExtensionFailure, Extensions};
 use crate::environment::view::EnvironmentView;
 use crate::function::FunctionSpec;
 use crate::identifiers::Trace;
+use crate::invocation::InvocationResult;
 use crate::platform_events::{
     ExtensionEvent, Phase, PlatformEvents, ResponseTimes, RuntimeDone, Status,
 };
 use crate::process::{CapturedOutput, Process, ProcessTable, Start};
 use crate::telemetry::{Category, Controls, Settings, Telemetry};
 use bytes::Bytes;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::io;
 use std::process::ExitStatus;
@@ -33,37 +35,60 @@ pub(crate) struct Runtime {
     process: Option<Process>,
     /// The `next` call that waits for an event.
     waiting: Option<Reply<Event>>,
-    /// The call with which the runtime lets itself be frozen for a snapshot.
-    awaiting_restore: Option<Reply<()>>,
     initialised: bool,
 }
 
-/// Why the processes did not become ready.
+/// Why the processes did not become ready, or why an invocation was not finished.
 #[derive(Debug)]
-pub(crate) enum InitFailure {
+pub(crate) enum Failed {
     Start(io::Error),
+    /// The runtime reported that its init failed.
     Reported(Failure),
     Extension(ExtensionFailure),
     Exited,
     Timeout,
 }
 
-impl InitFailure {
-    pub(crate) fn status(&self) -> Status {
+impl Failed {
+    pub(crate) fn status(&self, out_of_memory: bool) -> Status {
+        Status::Error(match self {
+            Self::Timeout => return Status::Timeout,
+            Self::Start(_) => INVALID_ENTRYPOINT.to_owned(),
+            Self::Reported(failure) => failure.platform_type.clone(),
+            Self::Extension(failure) => failure.error_type.clone(),
+            Self::Exited if out_of_memory => OUT_OF_MEMORY.to_owned(),
+            Self::Exited => EXIT_ERROR.to_owned(),
+        })
+    }
+
+    pub(crate) fn shutdown_reason(&self) -> ShutdownReason {
         match self {
-            Self::Start(_) => Status::Error(INVALID_ENTRYPOINT.to_owned()),
-            Self::Reported(failure) => Status::Error(failure.platform_type.clone()),
-            Self::Extension(failure) => Status::Error(failure.error_type.clone()),
-            Self::Exited => Status::Error(EXIT_ERROR.to_owned()),
-            Self::Timeout => Status::Timeout,
+            Self::Timeout => ShutdownReason::Timeout,
+            _ => ShutdownReason::Failure,
         }
+    }
+
+    /// The result for the caller; `exit` is the status with which the runtime's process ended.
+    pub(crate) fn result(self, exit: Option<ExitStatus>) -> InvocationResult {
+        let (error_type, message) = match self {
+            Self::Reported(failure) => return failure.into(),
+            Self::Exited => return InvocationResult::Crash { status: exit },
+            Self::Timeout => return InvocationResult::Timeout,
+            Self::Extension(failure) => (failure.error_type, failure.message),
+            Self::Start(error) => {
+                let message = format!("the bootstrap could not be started: {error}");
+                (INVALID_ENTRYPOINT.to_owned(), message)
+            }
+        };
+        let body = json!({ "errorType": error_type, "errorMessage": message }).to_string();
+        InvocationResult::FunctionError { error_type, body: body.into() }
     }
 }
 
 impl Runtime {
-    pub(crate) async fn start(surroundings: &Arc<Surroundings>) -> Result<Self, InitFailure> {
+    pub(crate) async fn start(surroundings: &Arc<Surroundings>) -> Result<Self, Failed> {
         let api = surroundings.api.get_or_try_init(RuntimeApi::start).await;
-        let api = api.map_err(InitFailure::Start)?;
+        let api = api.map_err(Failed::Start)?;
         let (calls, address) = (api.calls(), api.address().to_string());
         let output = surroundings.output(Category::Extension);
         let variables = surroundings.variables(Category::Extension, &address);
@@ -76,8 +101,8 @@ impl Runtime {
                 events: &[],
                 error_type: Some(&failure.error_type),
             };
-            surroundings.events.extension(&event, clock::now());
-            InitFailure::Extension(failure)
+            surroundings.events.extension(&event);
+            Failed::Extension(failure)
         })?;
         surroundings.view.note_extensions(extensions.seen());
         surroundings.telemetry.thaw();
@@ -88,7 +113,6 @@ impl Runtime {
             extensions,
             process: None,
             waiting: None,
-            awaiting_restore: None,
             initialised: false,
         })
     }
@@ -126,50 +150,38 @@ impl Runtime {
     }
 
     /// Starts the runtime once the extensions have registered, and waits until all have asked for their first event.
-    pub(crate) async fn initialise(
-        &mut self,
-        until: Instant,
-        phase: Phase,
-    ) -> Result<(), InitFailure> {
+    pub(crate) async fn initialise(&mut self, until: Instant, phase: Phase) -> Result<(), Failed> {
         let surroundings = Arc::clone(&self.surroundings);
         let mut runtime_done = false;
         loop {
             if self.process.is_none() && self.extensions.are_registered() {
-                self.start_process().map_err(InitFailure::Start)?;
+                self.start_process().map_err(Failed::Start)?;
             }
-            if phase == Phase::Invoke
-                && let Some(reply) = self.awaiting_restore.take()
-            {
-                // No snapshot is taken inside an invocation.
-                answer(reply, Ok(()));
-            }
-            let is_waiting = self.waiting.is_some() || self.awaiting_restore.is_some();
+            let is_waiting = self.waiting.is_some();
             if is_waiting && !runtime_done {
                 runtime_done = true;
                 self.drain();
-                surroundings.events.init_runtime_done(phase, &Status::Success, clock::now());
+                surroundings.events.init_runtime_done(phase, &Status::Success);
             }
             if is_waiting && self.extensions.are_ready() {
                 self.initialised = true;
                 return Ok(());
             }
-            let failure = match self.next_call(until).await {
-                Happened::Call(Call::InitError { failure, reply }) => {
+            let taken = match self.next_call(until).await {
+                Ok(Call::InitError { failure, reply }) => {
                     answer(reply, Ok(()));
-                    Some(InitFailure::Reported(failure))
+                    Err(Failed::Reported(failure))
                 }
-                Happened::Call(call) => self.take_call(call).map(InitFailure::Extension),
-                Happened::RuntimeExited => Some(InitFailure::Exited),
-                Happened::ExtensionEnded(failure) => Some(InitFailure::Extension(failure)),
-                Happened::Timeout => Some(InitFailure::Timeout),
+                Ok(call) => self.take_call(call),
+                Err(failed) => Err(failed),
             };
-            if let Some(failure) = failure {
-                let extension = match &failure {
-                    InitFailure::Extension(failure) => Some(failure),
+            if let Err(failed) = taken {
+                let extension = match &failed {
+                    Failed::Extension(failure) => Some(failure),
                     _ => None,
                 };
                 self.extensions.tell_unready(extension, &surroundings.events);
-                return Err(failure);
+                return Err(failed);
             }
         }
     }
@@ -206,30 +218,23 @@ impl Runtime {
         }
     }
 
-    async fn next_call(&mut self, until: Instant) -> Happened {
+    async fn next_call(&mut self, until: Instant) -> Result<Call, Failed> {
         let ended = tokio::select! {
             // A call that a process made before it ended counts.
             biased;
-            Some(call) = self.calls.recv() => return Happened::Call(call),
-            () = ended(self.process.as_ref()) => return Happened::RuntimeExited,
+            Some(call) = self.calls.recv() => return Ok(call),
+            () = ended(self.process.as_ref()) => return Err(Failed::Exited),
             place = self.extensions.one_ended() => place,
-            () = tokio::time::sleep_until(until) => return Happened::Timeout,
+            () = tokio::time::sleep_until(until) => return Err(Failed::Timeout),
         };
-        self.extensions.note_end(ended).map_or(Happened::Timeout, Happened::ExtensionEnded)
+        Err(self.extensions.note_end(ended).map_or(Failed::Timeout, Failed::Extension))
     }
 
     /// Keeps a call that waits for an event, serves the calls that an extension may make at this time, and refuses
     /// the others.
-    fn take_call(&mut self, call: Call) -> Option<ExtensionFailure> {
+    fn take_call(&mut self, call: Call) -> Result<(), Failed> {
         match call {
             Call::Next(reply) => self.waiting = Some(reply),
-            Call::RestoreNext(reply) => {
-                if self.initialised || !self.surroundings.spec.is_snap_start() {
-                    answer(reply, Err(Refused::WrongState));
-                } else {
-                    self.awaiting_restore = Some(reply);
-                }
-            }
             Call::NextExtensionEvent { extension, reply } => {
                 self.extensions.next(&extension, reply, &self.surroundings.events);
                 if !self.initialised {
@@ -247,7 +252,9 @@ impl Runtime {
             }
             Call::ExtensionReport { report, reply } => {
                 let (error_type, during_init) = (report.error_type, report.during_init);
-                return self.extensions.report(&report.extension, error_type, during_init, reply);
+                let failure =
+                    self.extensions.report(&report.extension, error_type, during_init, reply);
+                return failure.map_or(Ok(()), |failure| Err(Failed::Extension(failure)));
             }
             Call::Subscribe { extension, settings, reply } => {
                 let subscribed = match settings {
@@ -257,11 +264,9 @@ impl Runtime {
                 answer(reply, subscribed);
             }
             Call::Response { reply, .. } => answer(reply, Err(Refused::UnknownRequest)),
-            Call::InitError { reply, .. } | Call::RestoreError { reply, .. } => {
-                answer(reply, Err(Refused::WrongState));
-            }
+            Call::InitError { reply, .. } => answer(reply, Err(Refused::WrongState)),
         }
-        None
+        Ok(())
     }
 
     fn subscribe(&mut self, extension: &str, settings: Settings) -> Result<Subscribed, Refused> {
@@ -274,22 +279,15 @@ impl Runtime {
         }
         let types = settings.types.clone();
         let is_new = self.surroundings.telemetry.subscribe(&name, settings);
-        self.surroundings.events.telemetry_subscription(&name, is_new, &types, clock::now());
+        self.surroundings.events.telemetry_subscription(&name, is_new, &types);
         Ok(if is_new { Subscribed::Yes } else { Subscribed::Already })
     }
 }
 
-pub(crate) const EXIT_ERROR: &str = "Runtime.ExitError";
+const EXIT_ERROR: &str = "Runtime.ExitError";
 /// AWS's error type for a bootstrap that cannot be started.
-pub(crate) const INVALID_ENTRYPOINT: &str = "Runtime.InvalidEntrypoint";
+const INVALID_ENTRYPOINT: &str = "Runtime.InvalidEntrypoint";
 const OUT_OF_MEMORY: &str = "Runtime.OutOfMemory";
-
-enum Happened {
-    Call(Call),
-    RuntimeExited,
-    ExtensionEnded(ExtensionFailure),
-    Timeout,
-}
 
 /// Waits for the end of a process that runs; of none, for ever.
 async fn ended(process: Option<&Process>) {
@@ -299,57 +297,14 @@ async fn ended(process: Option<&Process>) {
     }
 }
 
-// SnapStart: the processes as a snapshot has them go on in a new environment (AWS Lambda "SnapStart").
-
-/// The longest that a restore may take.
-const RESTORE_TIMEOUT: Duration = Duration::from_secs(10);
-
-impl Runtime {
-    /// Thaws the processes that were frozen after init, and waits until the runtime has run its hooks and asks for
-    /// its first event.
-    pub(crate) async fn restore(&mut self) -> Result<Duration, InitFailure> {
-        let begin = Instant::now();
-        let surroundings = std::sync::Arc::clone(&self.surroundings);
-        surroundings.events.restore_start(clock::now());
-        self.thaw();
-        if let Some(reply) = self.awaiting_restore.take() {
-            answer(reply, Ok(()));
-        }
-        let restored = self.restored(begin + RESTORE_TIMEOUT).await;
-        let status = restored.as_ref().map_or_else(InitFailure::status, |()| Status::Success);
-        self.drain();
-        surroundings.events.restore_report(&status, begin.elapsed(), clock::now());
-        restored.map(|()| begin.elapsed())
-    }
-
-    async fn restored(&mut self, until: Instant) -> Result<(), InitFailure> {
-        while self.waiting.is_none() {
-            match self.next_call(until).await {
-                Happened::Call(Call::RestoreError { failure, reply }) => {
-                    answer(reply, Ok(()));
-                    return Err(InitFailure::Reported(failure));
-                }
-                Happened::Call(call) => {
-                    if let Some(failure) = self.take_call(call) {
-                        return Err(InitFailure::Extension(failure));
-                    }
-                }
-                Happened::RuntimeExited => return Err(InitFailure::Exited),
-                Happened::ExtensionEnded(failure) => return Err(InitFailure::Extension(failure)),
-                Happened::Timeout => return Err(InitFailure::Timeout),
-            }
-        }
-        Ok(())
-    }
-}
-
 /// One invocation: given out to runtime and extensions, until all of them are done or one has failed.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) response: Option<Responded>,
     /// The time at which the runtime finished; `None` if it never did.
     pub(crate) runtime_done: Option<Instant>,
-    pub(crate) end: RunEnd,
+    /// `None` if the runtime and its extensions wait for the next event.
+    pub(crate) failed: Option<Failed>,
     /// The end of the invocation. Later work does not count as the function's time.
     pub(crate) ended_at: Instant,
     given_out: (Instant, Timestamp),
@@ -359,15 +314,6 @@ pub(crate) struct Run {
 pub(crate) struct Responded {
     pub(crate) result: Result<Bytes, Failure>,
     pub(crate) times: ResponseTimes,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum RunEnd {
-    /// The runtime and its extensions wait for the next event.
-    Ready,
-    Exited,
-    ExtensionFailed(ExtensionFailure),
-    Timeout,
 }
 
 impl Runtime {
@@ -384,7 +330,7 @@ impl Runtime {
         let mut run = Run {
             response: None,
             runtime_done: None,
-            end: RunEnd::Ready,
+            failed: None,
             ended_at: Instant::now(),
             given_out: (Instant::now(), clock::now()),
         };
@@ -392,12 +338,10 @@ impl Runtime {
         if let Some(waiting) = self.waiting.take() {
             answer(waiting, Ok(event));
         }
-        let end = loop {
+        run.failed = loop {
             let call = match self.next_call(deadline).await {
-                Happened::Call(call) => call,
-                Happened::RuntimeExited => break RunEnd::Exited,
-                Happened::ExtensionEnded(failure) => break RunEnd::ExtensionFailed(failure),
-                Happened::Timeout => break RunEnd::Timeout,
+                Ok(call) => call,
+                Err(failed) => break Some(failed),
             };
             match call {
                 Call::Response { request_id: answered, result, begun, reply }
@@ -418,8 +362,8 @@ impl Runtime {
                     answer(reply, Err(Refused::WrongState));
                 }
                 other => {
-                    if let Some(failure) = self.take_call(other) {
-                        break RunEnd::ExtensionFailed(failure);
+                    if let Err(failed) = self.take_call(other) {
+                        break Some(failed);
                     }
                 }
             }
@@ -429,10 +373,9 @@ impl Runtime {
                 self.tell_runtime_done(&request_id, &run, &run.status(false), trace);
             }
             if self.waiting.is_some() && self.extensions.have_finished() {
-                break RunEnd::Ready;
+                break None;
             }
         };
-        run.end = end;
         run.ended_at = Instant::now();
         run
     }
@@ -459,22 +402,19 @@ impl Runtime {
             response: run.response.as_ref().map(|response| response.times),
             produced_bytes: produced.unwrap_or_default(),
         };
-        self.surroundings.events.runtime_done(&done, clock::now());
+        self.surroundings.events.runtime_done(&done);
     }
 }
 
 impl Run {
     /// The status in the events. `out_of_memory` is an argument, because the processes cannot report it.
     pub(crate) fn status(&self, out_of_memory: bool) -> Status {
-        match (&self.end, &self.response) {
-            (RunEnd::Ready, Some(Responded { result: Err(failure), .. })) => {
+        match (&self.failed, &self.response) {
+            (Some(failed), _) => failed.status(out_of_memory),
+            (None, Some(Responded { result: Err(failure), .. })) => {
                 Status::HandlerError(failure.platform_type.clone())
             }
-            (RunEnd::Ready, _) => Status::Success,
-            (RunEnd::Exited, _) if out_of_memory => Status::Error(OUT_OF_MEMORY.to_owned()),
-            (RunEnd::Exited, _) => Status::Error(EXIT_ERROR.to_owned()),
-            (RunEnd::ExtensionFailed(failure), _) => Status::Error(failure.error_type.clone()),
-            (RunEnd::Timeout, _) => Status::Timeout,
+            (None, _) => Status::Success,
         }
     }
 }
@@ -535,9 +475,9 @@ impl Runtime {
             while self.extensions.are_shutting_down() {
                 match self.next_call(end).await {
                     // A failure to end is of no more consequence.
-                    Happened::Call(call) => drop(self.take_call(call)),
-                    Happened::ExtensionEnded(_) | Happened::RuntimeExited => {}
-                    Happened::Timeout => break,
+                    Ok(call) => drop(self.take_call(call)),
+                    Err(Failed::Timeout) => break,
+                    Err(_) => {}
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! Lambda's own events about an environment and its invocations: as telemetry, and as log lines in both formats.
+//! Lambda's own events about an environment and its invocations: as telemetry in the schema 2025-01-29, which lines in JSON format have
+//! too, and as lines in text format (AWS Lambda "Understanding the execution environment", and captured log groups).
 
 mod json;
 pub(crate) mod text;
@@ -6,11 +7,11 @@ pub(crate) mod text;
 use std::sync::Arc;
 use std::time::Duration;
 
-use json::SystemLine;
+use json::{Object, ended, lasted, milliseconds, span};
 
-use crate::clock::Timestamp;
+use crate::clock::{self, Timestamp};
 use crate::cloudwatch::LogWriter;
-use crate::function::{FunctionSpec, LogFormat, LogLevel};
+use crate::function::{FunctionSpec, Initialization, LogFormat, VERSION};
 use crate::identifiers::Trace;
 use crate::telemetry::{Category, Generated, Telemetry};
 
@@ -18,9 +19,6 @@ use crate::telemetry::{Category, Generated, Telemetry};
 const RUNTIME_VERSION: &str = "provided:al2023.v100";
 const RUNTIME_VERSION_HASH: &str =
     "51d1ff1f8a4b0cf0d5f5ac5e7ce8ba4a3d1c3c8f5ac25e38a0c0a4ad0b2f6c51";
-
-/// `SystemLogLevel`: the lowest level of Lambda's own lines in JSON format, which is its default.
-const SYSTEM_LOG_LEVEL: LogLevel = LogLevel::Info;
 
 /// How init or an invocation ended, as Lambda's events put it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,15 +98,12 @@ pub(crate) struct Report {
     pub(crate) status: Status,
     /// From the event being given out to the runtime and its extensions being ready again.
     pub(crate) duration: Duration,
-    pub(crate) billed: Duration,
+    pub(crate) billed_ms: u64,
     pub(crate) init: Option<Duration>,
-    pub(crate) restore: Option<Duration>,
-    pub(crate) memory_mb: u64,
     pub(crate) max_memory_mb: u64,
     pub(crate) trace: Trace,
     pub(crate) started: Timestamp,
     pub(crate) response: Option<ResponseTimes>,
-    pub(crate) is_managed: bool,
     /// The time that extensions took after the runtime finished; `None` if it never did.
     pub(crate) post_runtime: Option<Duration>,
     pub(crate) has_extensions: bool,
@@ -138,114 +133,172 @@ impl PlatformEvents {
         }
     }
 
-    fn tell(&self, line: SystemLine) {
-        self.telemetry.emit(Generated::platform(line.kind, line.json));
-    }
-
-    /// Tells the subscribers, and writes the event to the log as far as format and level let it.
-    fn tell_and_write(&self, line: SystemLine, text: impl FnOnce() -> Option<String>) {
+    /// Tells the subscribers. The log gets the event in JSON format if its level is at least INFO, Lambda's default of
+    /// `SystemLogLevel`, and in text format its text, if there is one.
+    fn emit(&self, kind: &str, record: &Object, is_info: bool, text: Option<String>) {
+        let event = Object::default().with("time", clock::now().rfc3339()).with("type", kind);
+        let json = event.with_object("record", record).json();
         let written = match self.spec.log_format {
-            LogFormat::Json => (line.level >= SYSTEM_LOG_LEVEL).then(|| line.json.clone()),
-            LogFormat::Text => text(),
+            LogFormat::Json => is_info.then(|| json.clone()),
+            LogFormat::Text => text,
         };
-        self.tell(line);
+        self.telemetry.emit(Generated::platform(kind, json));
         if let Some(written) = written {
             self.writer.platform_line(written);
         }
     }
 
+    fn init(&self, phase: Phase) -> Object {
+        Object::default()
+            .with("initializationType", self.spec.initialization.name())
+            .with("phase", phase.name())
+    }
+
     /// Init begins. A suppressed init is not written (AWS Lambda "Failures during the invoke phase").
-    pub(crate) fn init_start(&self, phase: Phase, now: Timestamp) {
-        let line = json::init_start(&self.spec, &self.environment, phase, now);
-        match phase {
-            Phase::Init => {
-                self.tell_and_write(line, || Some(text::init_start(&self.spec.region)));
-            }
-            Phase::Invoke => self.tell(line),
-        }
+    pub(crate) fn init_start(&self, phase: Phase) {
+        let Self { spec, environment, .. } = self;
+        let arn = format!("arn:aws:lambda:{}::runtime:{RUNTIME_VERSION_HASH}", spec.region);
+        let text =
+            format!("INIT_START Runtime Version: {RUNTIME_VERSION}\tRuntime Version ARN: {arn}\n");
+        let record = self
+            .init(phase)
+            .with("runtimeVersion", RUNTIME_VERSION)
+            .with("runtimeVersionArn", arn)
+            .with("functionName", spec.name())
+            .with("functionVersion", VERSION)
+            .with("instanceId", environment)
+            .with("instanceMaxMemory", spec.memory_mb);
+        let is_written = phase == Phase::Init;
+        self.emit("platform.initStart", &record, is_written, is_written.then_some(text));
     }
 
     /// An extension waits for its first event, or has failed to come so far.
-    pub(crate) fn extension(&self, extension: &ExtensionEvent<'_>, now: Timestamp) {
-        let line = json::extension(extension, now);
-        self.tell_and_write(line, || Some(text::extension(extension)));
+    pub(crate) fn extension(&self, extension: &ExtensionEvent<'_>) {
+        let ExtensionEvent { name, state, events, error_type } = extension;
+        let record = Object::default()
+            .with("name", name)
+            .with("state", state)
+            .with("events", events)
+            .with_some("errorType", *error_type);
+        let error_type = error_type.map(|error_type| format!("\tError Type: {error_type}"));
+        let text = format!(
+            "EXTENSION\tName: {name}\tState: {state}\tEvents: [{}]{}\n",
+            events.join(", "),
+            error_type.unwrap_or_default()
+        );
+        self.emit("platform.extension", &record, true, Some(text));
     }
 
-    pub(crate) fn telemetry_subscription(
-        &self,
-        extension: &str,
-        is_new: bool,
-        types: &[Category],
-        now: Timestamp,
-    ) {
+    pub(crate) fn telemetry_subscription(&self, extension: &str, is_new: bool, types: &[Category]) {
         let state = if is_new { "Subscribed" } else { "Already subscribed" };
         let names: Vec<_> = types.iter().map(|category| category.name()).collect();
         let titles: Vec<_> = types.iter().map(|category| category.title()).collect();
-        let line = json::telemetry_subscription(extension, state, &names, now);
-        self.tell_and_write(line, || Some(text::telemetry_subscription(extension, state, &titles)));
+        let record =
+            Object::default().with("name", extension).with("state", state).with("types", names);
+        let text = format!(
+            "TELEMETRY\tName: {extension}\tState: {state}\tTypes: [{}]\n",
+            titles.join(", ")
+        );
+        self.emit("platform.telemetrySubscription", &record, true, Some(text));
     }
 
     /// The runtime has done its part of init; never written in text.
-    pub(crate) fn init_runtime_done(&self, phase: Phase, status: &Status, now: Timestamp) {
-        let line = json::init_runtime_done(&self.spec, phase, status, now);
-        if phase == Phase::Invoke && *status == Status::Success {
-            self.tell(line);
-        } else {
-            self.tell_and_write(line, || None);
-        }
+    pub(crate) fn init_runtime_done(&self, phase: Phase, status: &Status) {
+        let record = self.init(phase).with_status(status);
+        self.emit("platform.initRuntimeDone", &record, *status != Status::Success, None);
     }
 
     /// Init has ended; in text, and of a suppressed init, only a failure is written.
-    pub(crate) fn init_report(
-        &self,
-        phase: Phase,
-        status: &Status,
-        duration: Duration,
-        now: Timestamp,
-    ) {
-        let line = json::init_report(&self.spec, phase, status, duration, now);
-        if phase == Phase::Invoke && *status == Status::Success {
-            return self.tell(line);
-        }
-        self.tell_and_write(line, || {
-            (*status != Status::Success).then(|| text::init_report(phase, status, duration))
+    pub(crate) fn init_report(&self, phase: Phase, status: &Status, duration: Duration) {
+        let record = self.init(phase).with_status(status).with_object("metrics", &lasted(duration));
+        let is_failure = *status != Status::Success;
+        let is_managed = self.spec.initialization == Initialization::ManagedInstances;
+        let is_info = is_failure || (is_managed && phase == Phase::Init);
+        let text = is_failure.then(|| {
+            let (duration, phase) = (text::milliseconds(duration), phase.name());
+            let ending = text::ending(status);
+            format!("INIT_REPORT Init Duration: {duration} ms\tPhase: {phase}{ending}\t\n")
         });
+        self.emit("platform.initReport", &record, is_info, text);
     }
 
-    pub(crate) fn restore_start(&self, now: Timestamp) {
-        let line = json::restore_start(&self.spec, &self.environment, now);
-        self.tell_and_write(line, || Some(text::restore_start(&self.spec.region)));
-    }
-
-    pub(crate) fn restore_report(&self, status: &Status, duration: Duration, now: Timestamp) {
-        self.tell_and_write(json::restore_runtime_done(status, now), || None);
-        let line = json::restore_report(status, duration, now);
-        self.tell_and_write(line, || Some(text::restore_report(status, duration)));
-    }
-
-    pub(crate) fn start(&self, request_id: &str, trace: &Trace, now: Timestamp) {
-        let line = json::start(request_id, trace, now);
-        self.tell_and_write(line, || Some(text::start(request_id)));
+    pub(crate) fn start(&self, request_id: &str, trace: &Trace) {
+        let record = Object::default()
+            .with("requestId", request_id)
+            .with("version", VERSION)
+            .with_tracing(trace);
+        let text = format!("START RequestId: {request_id} Version: {VERSION}\n");
+        self.emit("platform.start", &record, true, Some(text));
     }
 
     /// The runtime has done its part of an invocation, or has failed; never written in text.
-    pub(crate) fn runtime_done(&self, done: &RuntimeDone<'_>, now: Timestamp) {
+    pub(crate) fn runtime_done(&self, done: &RuntimeDone<'_>) {
         // Managed instances do not tell it (AWS Lambda "Telemetry API Event schema reference").
         if self.spec.is_managed() {
             return;
         }
-        self.tell_and_write(json::runtime_done(done, now), || None);
+        let spans = done.response.map_or_else(Vec::new, |response| {
+            let ResponseTimes { latency, duration } = response;
+            let overhead = done.duration.saturating_sub(latency + duration);
+            let begun = done.started.after(latency).after(duration);
+            let overhead = span("runtimeOverhead", begun, overhead);
+            response.spans(done.started).into_iter().chain([overhead]).collect()
+        });
+        let metrics = lasted(done.duration).with("producedBytes", done.produced_bytes);
+        let record = ended(done.request_id, done.status, &spans, &metrics, done.trace);
+        self.emit("platform.runtimeDone", &record, *done.status != Status::Success, None);
     }
 
-    pub(crate) fn report(&self, report: &Report, now: Timestamp) {
-        let line = json::report(report, now);
+    pub(crate) fn report(&self, report: &Report) {
+        let overhead = report.post_runtime.filter(|_| report.has_extensions);
+        let overhead = overhead.map(|overhead| {
+            let runtime = report.duration.saturating_sub(overhead);
+            span("extensionOverhead", report.started.after(runtime), overhead)
+        });
+        let mut metrics = lasted(report.duration);
+        // For a managed instance, the report carries the spans of `platform.runtimeDone`, and none of these figures (AWS Lambda
+        // "Telemetry API Event schema reference").
+        let spans: Vec<Object> = if self.spec.is_managed() {
+            report
+                .response
+                .into_iter()
+                .flat_map(|response| response.spans(report.started))
+                .collect()
+        } else {
+            metrics = metrics
+                .with("billedDurationMs", report.billed_ms)
+                .with("memorySizeMB", self.spec.memory_mb)
+                .with("maxMemoryUsedMB", report.max_memory_mb)
+                .with_some("initDurationMs", report.init.map(milliseconds));
+            overhead.into_iter().collect()
+        };
+        let record = ended(&report.request_id, &report.status, &spans, &metrics, &report.trace);
         if self.spec.log_format == LogFormat::Text {
-            self.writer.platform_line(text::end(&report.request_id));
+            self.writer.platform_line(format!("END RequestId: {}\n", report.request_id));
         }
-        self.tell_and_write(line, || Some(text::report(report)));
+        let init =
+            report.init.map(|init| format!("\tInit Duration: {} ms", text::milliseconds(init)));
+        let text = format!(
+            "REPORT RequestId: {}\tDuration: {} ms\tBilled Duration: {} ms\tMemory Size: {} MB\t\
+             Max Memory Used: {} MB{}{}\t\n",
+            report.request_id,
+            text::milliseconds(report.duration),
+            report.billed_ms,
+            self.spec.memory_mb,
+            report.max_memory_mb,
+            init.unwrap_or_default(),
+            text::ending(&report.status),
+        );
+        self.emit("platform.report", &record, true, Some(text));
     }
 }
 
-pub(crate) fn rounded_up_to_millis(duration: Duration) -> u128 {
-    duration.as_nanos().div_ceil(1_000_000)
+impl ResponseTimes {
+    /// The response, which an invocation of this begin gave out.
+    fn spans(self, started: Timestamp) -> [Object; 2] {
+        [
+            span("responseLatency", started, self.latency),
+            span("responseDuration", started.after(self.latency), self.duration),
+        ]
+    }
 }

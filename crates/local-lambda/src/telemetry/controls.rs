@@ -1,10 +1,9 @@
 //! The tests' control over telemetry, and their view of it.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 
 use super::Category;
 use super::Generated;
-use super::Telemetry;
 use crate::lock;
 use crate::service::Recent;
 
@@ -18,34 +17,25 @@ pub struct TelemetryControl(pub(crate) Arc<Controls>);
 #[derive(Debug)]
 pub(crate) struct Controls {
     rules: Mutex<Rules>,
-    environments: Mutex<Vec<Weak<Telemetry>>>,
     generated: Mutex<Recent<String>>,
 }
 
 impl Default for Controls {
     fn default() -> Self {
-        Self {
-            rules: Mutex::default(),
-            environments: Mutex::default(),
-            generated: Mutex::new(Recent::of(MAX_GENERATED)),
-        }
+        Self { rules: Mutex::default(), generated: Mutex::new(Recent::of(MAX_GENERATED)) }
     }
 }
 
 #[derive(Debug, Default)]
 struct Rules {
-    injected: Vec<Generated>,
+    injected: Vec<String>,
     subscription_answer: Option<u16>,
 }
 
 impl TelemetryControl {
-    /// Sends every subscriber of every environment, present or to come, this event as it is. It need be neither of a known
-    /// type nor valid.
+    /// Sends each later subscriber this event as it is. It need be neither of a known type nor valid.
     pub fn inject(&self, event: impl Into<String>) {
-        lock(&self.0.rules).injected.push(Generated::injected(event.into()));
-        for telemetry in self.0.environments() {
-            telemetry.take_injected();
-        }
+        lock(&self.0.rules).injected.push(event.into());
     }
 
     /// Answers subscriptions with this status and drops them: 202 and 404 are the answers of local emulators, 500 of
@@ -56,20 +46,9 @@ impl TelemetryControl {
 }
 
 impl Controls {
-    pub(super) fn join(&self, telemetry: &Arc<Telemetry>) {
-        let mut environments = lock(&self.environments);
-        environments.retain(|known| known.strong_count() > 0);
-        environments.push(Arc::downgrade(telemetry));
-    }
-
-    /// The environments, taken out of the lock, so that theirs can be taken.
-    fn environments(&self) -> Vec<Arc<Telemetry>> {
-        lock(&self.environments).iter().filter_map(Weak::upgrade).collect()
-    }
-
     pub(super) fn record(&self, event: &Generated) {
         if event.category == Category::Platform {
-            lock(&self.generated).push(event.text().to_owned(), event.bytes());
+            lock(&self.generated).push(event.json.clone(), event.json.len());
         }
     }
 
@@ -77,14 +56,8 @@ impl Controls {
         lock(&self.generated).to_vec()
     }
 
-    pub(super) fn injected_since(&self, known: usize) -> (Vec<Generated>, usize) {
-        let rules = lock(&self.rules);
-        let events = rules.injected.get(known..).unwrap_or_default().to_vec();
-        (events, rules.injected.len())
-    }
-
-    pub(super) fn injected_before(&self, known: usize) -> Vec<Generated> {
-        lock(&self.rules).injected.get(..known).unwrap_or_default().to_vec()
+    pub(super) fn injected(&self) -> Vec<String> {
+        lock(&self.rules).injected.clone()
     }
 
     pub(crate) fn subscription_answer(&self) -> Option<u16> {

@@ -3,6 +3,7 @@
 
 use super::Category;
 use super::Flow;
+use super::Generated;
 use super::{Buffering, Destination, Settings};
 use crate::lock;
 use bytes::Bytes;
@@ -40,8 +41,11 @@ impl Subscription {
         }
     }
 
-    pub(super) fn wants(&self, category: Category) -> bool {
-        category == Category::Injected || self.settings.types.contains(&category)
+    /// Adds an event of a type that it subscribed to.
+    pub(super) fn offer(&self, event: &Generated) {
+        if self.settings.types.contains(&event.category) {
+            self.push(&event.kind, event.category, event.json.clone());
+        }
     }
 
     pub(super) fn is(&self, extension: &str, destination: &Destination) -> bool {

@@ -3,7 +3,7 @@
 mod controls;
 mod delivery;
 
-use crate::clock::{self, Timestamp};
+use crate::clock;
 use crate::function::LogFormat;
 use crate::lock;
 use crate::service::Recent;
@@ -56,8 +56,6 @@ struct State {
     /// Everything since the begin of init, while it lasts.
     backlog: Option<Backlog>,
     subscriptions: Vec<Subscribed>,
-    /// How many of the events that tests inject were given out already.
-    injected: usize,
 }
 
 #[derive(Debug, Default)]
@@ -84,15 +82,13 @@ impl Telemetry {
         controls: &Arc<Controls>,
         undelivered: &Arc<Undelivered>,
     ) -> Arc<Self> {
-        let telemetry = Arc::new(Self {
+        Arc::new(Self {
             log_format,
             flow: watch::Sender::new(Flow::Frozen),
             state: Mutex::default(),
             controls: Arc::clone(controls),
             undelivered: Arc::clone(undelivered),
-        });
-        controls.join(&telemetry);
-        telemetry
+        })
     }
 
     /// Begins init: from now on, events are kept for later subscribers.
@@ -103,17 +99,22 @@ impl Telemetry {
     /// Ends init: subscriptions are no longer possible.
     pub(crate) fn end_init(&self) {
         lock(&self.state).backlog = None;
-        self.take_injected();
+    }
+
+    /// Tells the subscribers of a line of the function or of an extension.
+    pub(crate) fn emit_line(&self, category: Category, text: &str) {
+        let json = line_json(category, text, self.log_format);
+        self.emit(Generated { kind: category.name().into(), category, json });
     }
 
     pub(crate) fn emit(&self, event: Generated) {
         self.controls.record(&event);
         let mut state = lock(&self.state);
         for Subscribed { subscription, .. } in &state.subscriptions {
-            self.offer(subscription, &event);
+            subscription.offer(&event);
         }
         if let Some(backlog) = &mut state.backlog {
-            let bytes = event.bytes();
+            let bytes = event.json.len();
             if backlog.events.len() < MAX_BACKLOG_EVENTS
                 && backlog.bytes + bytes <= MAX_BACKLOG_BYTES
             {
@@ -121,13 +122,6 @@ impl Telemetry {
                 backlog.events.push(event);
             }
         }
-    }
-
-    fn offer(&self, subscription: &Subscription, event: &Generated) {
-        if !subscription.wants(event.category) {
-            return;
-        }
-        subscription.push(&event.kind, event.category, event.json(self.log_format));
     }
 
     /// Subscribes an extension, which gets the events of init so far. A subscription lives as long as the environment: one with
@@ -142,10 +136,10 @@ impl Telemetry {
         }
         let subscription = Arc::new(Subscription::new(extension, settings));
         for event in state.backlog.iter().flat_map(|backlog| &backlog.events) {
-            self.offer(&subscription, event);
+            subscription.offer(event);
         }
-        for event in self.controls.injected_before(state.injected) {
-            self.offer(&subscription, &event);
+        for json in self.controls.injected() {
+            subscription.push(&"injected".into(), Category::Platform, json);
         }
         let telemetry = Arc::downgrade(self);
         let delivering = tokio::spawn(delivery::run(
@@ -155,18 +149,6 @@ impl Telemetry {
         ));
         state.subscriptions.push(Subscribed { subscription, delivering });
         true
-    }
-
-    /// Gives out the events that tests injected since the last call.
-    pub(crate) fn take_injected(&self) {
-        let mut state = lock(&self.state);
-        let (events, total) = self.controls.injected_since(state.injected);
-        state.injected = total;
-        for event in &events {
-            for Subscribed { subscription, .. } in &state.subscriptions {
-                self.offer(subscription, event);
-            }
-        }
     }
 
     /// Lets deliveries go on; a batch's time begins anew.
@@ -221,7 +203,7 @@ impl Drop for Telemetry {
 /// Tells the subscribers that records of one of them were dropped, as Lambda does once there is room again.
 fn emit_logs_dropped(telemetry: &Weak<Telemetry>, dropped: &delivery::Dropped) {
     if let Some(telemetry) = telemetry.upgrade() {
-        telemetry.emit(Generated::logs_dropped(dropped.records, dropped.bytes, clock::now()));
+        telemetry.emit(Generated::logs_dropped(dropped.records, dropped.bytes));
     }
 }
 
@@ -231,9 +213,6 @@ pub(crate) enum Category {
     Platform,
     Function,
     Extension,
-    /// Injected by a test; it reaches every subscriber.
-    #[serde(skip)]
-    Injected,
 }
 
 impl Category {
@@ -242,7 +221,6 @@ impl Category {
             Self::Platform => "Platform",
             Self::Function => "Function",
             Self::Extension => "Extension",
-            Self::Injected => "Injected",
         }
     }
 
@@ -252,40 +230,26 @@ impl Category {
             Self::Platform => "platform",
             Self::Function => "function",
             Self::Extension => "extension",
-            Self::Injected => "injected",
         }
     }
 }
 
+/// An event as subscribers get it.
 #[derive(Debug, Clone)]
 pub(crate) struct Generated {
-    pub(crate) kind: Arc<str>,
-    pub(crate) category: Category,
-    content: Content,
-}
-
-#[derive(Debug, Clone)]
-enum Content {
-    /// The whole event.
-    Json(String),
-    Line {
-        time: Timestamp,
-        text: String,
-    },
+    kind: Arc<str>,
+    category: Category,
+    json: String,
 }
 
 impl Generated {
     pub(crate) fn platform(kind: &str, json: String) -> Self {
-        Self { kind: kind.into(), category: Category::Platform, content: Content::Json(json) }
-    }
-
-    pub(crate) fn line(category: Category, time: Timestamp, text: String) -> Self {
-        Self { kind: category.name().into(), category, content: Content::Line { time, text } }
+        Self { kind: kind.into(), category: Category::Platform, json }
     }
 
     /// Records of a subscriber were dropped, because it was too slow.
-    fn logs_dropped(records: u64, bytes: usize, time: Timestamp) -> Self {
-        let (kind, time) = ("platform.logsDropped", time.rfc3339());
+    fn logs_dropped(records: u64, bytes: usize) -> Self {
+        let (kind, time) = ("platform.logsDropped", clock::now().rfc3339());
         let reason = "Some logs were dropped because the downstream consumer is slower than the logs production rate";
         Self::platform(
             kind,
@@ -294,44 +258,18 @@ impl Generated {
             ),
         )
     }
+}
 
-    /// An injected event as it is, with its `type` if it has one.
-    pub(crate) fn injected(json: String) -> Self {
-        let value: Option<serde_json::Value> = serde_json::from_str(&json).ok();
-        let kind = value.as_ref().and_then(|event| event.get("type")?.as_str());
-        Self {
-            kind: kind.unwrap_or("injected").into(),
-            category: Category::Injected,
-            content: Content::Json(json),
-        }
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.text().len()
-    }
-
-    /// The whole event, or the line.
-    fn text(&self) -> &str {
-        match &self.content {
-            Content::Json(text) | Content::Line { text, .. } => text,
-        }
-    }
-
-    /// The event for subscribers. Under JSON format, a line that is an object is passed on as one (AWS Lambda "Telemetry API
-    /// Event schema reference").
-    fn json(&self, log_format: LogFormat) -> String {
-        let (time, text) = match &self.content {
-            Content::Json(json) => return json.clone(),
-            Content::Line { time, text } => (time, text),
-        };
-        let object = (log_format == LogFormat::Json)
-            .then(|| text.trim())
-            .filter(|text| text.starts_with('{'))
-            .filter(|text| serde_json::from_str::<&RawValue>(text).is_ok());
-        let record = object
-            .map_or_else(|| serde_json::Value::from(text.as_str()).to_string(), str::to_owned);
-        format!(r#"{{"time":"{}","type":"{}","record":{record}}}"#, time.rfc3339(), self.kind)
-    }
+/// The event of a line. Under JSON format, a line that is an object is passed on as one (AWS Lambda "Telemetry API Event schema
+/// reference").
+fn line_json(category: Category, text: &str, log_format: LogFormat) -> String {
+    let object = (log_format == LogFormat::Json)
+        .then(|| text.trim())
+        .filter(|text| text.starts_with('{'))
+        .filter(|text| serde_json::from_str::<&RawValue>(text).is_ok());
+    let record = object.map_or_else(|| serde_json::Value::from(text).to_string(), str::to_owned);
+    let (time, kind) = (clock::now().rfc3339(), category.name());
+    format!(r#"{{"time":"{time}","type":"{kind}","record":{record}}}"#)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -91,7 +91,7 @@ impl Deployment {
         let waiting: Arc<Mutex<Vec<LogEvent>>> = Arc::default();
         let written = Arc::clone(&waiting);
         lambda.observe_logs(move |event| {
-            let is_delivered = match &*event.function {
+            let is_delivered = match event.function() {
                 FORWARDER => false,
                 DIRECT => event.message.contains("\"spill\":true"),
                 _ => true,
