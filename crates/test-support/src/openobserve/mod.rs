@@ -39,6 +39,8 @@ use std::sync::{Arc, Mutex};
 
 pub use self::builder::Builder;
 pub use self::script::{Faults, ScriptedResponse};
+pub use wire::SignalKind as Signal;
+
 pub use self::store::{
     Counts, ReceivedRequest, Stored, StoredJson, StoredLogRecord, StoredMetric, StoredSpan,
     point_attributes,
@@ -111,11 +113,6 @@ impl FakeOpenObserve {
         self.shared.release();
     }
 
-    /// Waits until the counts are as the condition wants them; for ever if they never are.
-    pub async fn wait_until(&self, condition: impl FnMut(&Counts) -> bool) {
-        self.shared.wait_until(condition).await;
-    }
-
     /// Every request in the order of arrival, including requests with an unread body.
     pub fn requests(&self) -> Vec<ReceivedRequest> {
         self.shared.state().store.requests.clone()
@@ -177,23 +174,6 @@ struct Server {
     http: Mutex<Option<HttpServer>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Signal {
-    Traces,
-    Metrics,
-    Logs,
-}
-
-impl Signal {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Traces => "traces",
-            Self::Metrics => "metrics",
-            Self::Logs => "logs",
-        }
-    }
-
-    fn from_path(name: &str) -> Option<Self> {
-        [Self::Traces, Self::Metrics, Self::Logs].into_iter().find(|signal| signal.name() == name)
-    }
+fn signal_of(name: &str) -> Option<Signal> {
+    Signal::ALL.into_iter().find(|signal| signal.as_str() == name)
 }

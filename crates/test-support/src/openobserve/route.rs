@@ -2,8 +2,8 @@
 
 use http::Method;
 
-use super::Signal;
 use super::http_response::HttpResponse;
+use super::{Signal, signal_of};
 
 /// The organization of the paths that name none.
 const DEFAULT_ORGANIZATION: &str = "default";
@@ -31,16 +31,12 @@ impl Target {
 
 /// The target, or the answer to a request that has none.
 pub(super) fn route(method: &Method, path: &str) -> Result<Target, HttpResponse> {
-    let target = target(path);
-    match (target, path) {
-        (Some(target), _) if method == Method::POST => Ok(target),
-        (Some(_), _) => Err(HttpResponse::empty(405)),
-        (None, "/healthz") => Err(HttpResponse::json(200, &serde_json::json!({"status": "ok"}))),
+    match target(path) {
+        Some(target) if method == Method::POST => Ok(target),
+        Some(_) => Err(HttpResponse::empty(405)),
         // A trailing slash is taken for an organization that does not exist.
-        (None, path) if path.starts_with("/api/") && path.ends_with('/') => {
-            Err(unknown_organization())
-        }
-        (None, _) => Err(HttpResponse::empty(404)),
+        None if path.starts_with("/api/") && path.ends_with('/') => Err(unknown_organization()),
+        None => Err(HttpResponse::empty(404)),
     }
 }
 
@@ -53,8 +49,8 @@ pub(super) fn target(path: &str) -> Option<Target> {
     let otlp =
         |organization: &str, signal| Target::Otlp { organization: organization.to_owned(), signal };
     match segments.as_slice() {
-        ["v1", name] => Some(otlp(DEFAULT_ORGANIZATION, Signal::from_path(name)?)),
-        ["api", organization, "v1", name] => Some(otlp(organization, Signal::from_path(name)?)),
+        ["v1", name] => Some(otlp(DEFAULT_ORGANIZATION, signal_of(name)?)),
+        ["api", organization, "v1", name] => Some(otlp(organization, signal_of(name)?)),
         ["api", organization, stream, "_json"] => Some(Target::Json {
             organization: (*organization).to_owned(),
             stream: super::ingest::stream(stream),

@@ -23,8 +23,6 @@ pub enum ScriptedResponse {
         headers: Vec<(String, String)>,
         body: Vec<u8>,
     },
-    /// 503 because the table in memory is full; OpenObserve sends no `Retry-After` with it.
-    MemoryTableOverflow,
     /// 200 with the body `0a 00`, an empty `partial_success`: the write failed. For `_json`: 200 with both counts 0.
     WriteFailed,
     /// A 3xx status that points to this address.
@@ -128,7 +126,6 @@ impl Faults {
             ScriptedResponse::Status(504),
             ScriptedResponse::Status(408),
             ScriptedResponse::RetryAfter(429, Duration::from_secs(1)),
-            ScriptedResponse::MemoryTableOverflow,
             ScriptedResponse::CloseBeforeBody,
             ScriptedResponse::CloseAfterBody,
             ScriptedResponse::CloseAfterStore,

@@ -12,32 +12,20 @@ use crate::openobserve::builder::Config;
 use crate::openobserve::http_response::HttpResponse;
 use crate::openobserve::route::Target;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Encoding {
-    Identity,
-    Gzip,
-}
-
-impl Encoding {
-    /// Names are compared exactly: `GZIP` and `x-gzip` are 415 with an empty body. OpenObserve also
-    /// takes `br` and `deflate`, the fake does not.
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, HttpResponse> {
-        match headers.get(CONTENT_ENCODING).map(http::HeaderValue::as_bytes) {
-            None | Some(b"identity") => Ok(Self::Identity),
-            Some(b"gzip") => Ok(Self::Gzip),
-            Some(_) => Err(HttpResponse::empty(415)),
-        }
+/// Returns `true` if the body is gzip. Names are compared exactly: `GZIP` and `x-gzip` are 415 with an empty body. OpenObserve also
+/// takes `br` and `deflate`, the fake does not.
+pub(crate) fn is_gzip(headers: &HeaderMap) -> Result<bool, HttpResponse> {
+    match headers.get(CONTENT_ENCODING).map(http::HeaderValue::as_bytes) {
+        None | Some(b"identity") => Ok(false),
+        Some(b"gzip") => Ok(true),
+        Some(_) => Err(HttpResponse::empty(415)),
     }
 }
 
 /// The limit counts inflated bytes. Only the first gzip member is decoded, as OpenObserve does; hence not a `MultiGzDecoder`.
-pub(crate) fn inflate(
-    encoding: Encoding,
-    encoded: &Bytes,
-    limit: usize,
-) -> Result<Bytes, HttpResponse> {
+pub(crate) fn inflate(is_gzip: bool, encoded: &Bytes, limit: usize) -> Result<Bytes, HttpResponse> {
     let mut inflated = Vec::new();
-    if encoding == Encoding::Gzip && !encoded.is_empty() {
+    if is_gzip && !encoded.is_empty() {
         let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         #[expect(
             clippy::disallowed_types,
@@ -48,7 +36,7 @@ pub(crate) fn inflate(
             HttpResponse::text(400, format!("Failed to buffer the request body: {error}"))
         })?;
     }
-    let body = if encoding == Encoding::Gzip { inflated.into() } else { encoded.clone() };
+    let body = if is_gzip { inflated.into() } else { encoded.clone() };
     if body.len() > limit { Err(HttpResponse::too_large()) } else { Ok(body) }
 }
 

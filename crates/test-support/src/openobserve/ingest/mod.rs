@@ -10,8 +10,7 @@ use crate::openobserve::builder::Config;
 use crate::openobserve::http_response::{HttpResponse, JSON, PROTOBUF};
 use crate::openobserve::route::Target;
 use crate::openobserve::rows;
-use crate::openobserve::store::{ColumnsByStream, Records, Removal, data_points};
-use admit::Encoding;
+use crate::openobserve::store::{ColumnsByStream, Records, Removal};
 use bytes::Bytes;
 use http::HeaderMap;
 use opentelemetry_proto::tonic::collector::logs::v1::{
@@ -48,28 +47,6 @@ impl Decoded {
             None => json_stream::decode(body).map(Self::Json),
         }
     }
-
-    fn items(&self) -> u64 {
-        let items = match self {
-            Self::Traces(request) => request
-                .resource_spans
-                .iter()
-                .flat_map(|resource| &resource.scope_spans)
-                .map(|scope| scope.spans.len())
-                .sum(),
-            Self::Logs(request) => {
-                let scopes = request.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
-                scopes.map(|scope| scope.log_records.len()).sum()
-            }
-            Self::Metrics(request) => {
-                let scopes =
-                    request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
-                return scopes.flat_map(|scope| &scope.metrics).map(data_points).sum();
-            }
-            Self::Json(records) => records.len(),
-        };
-        items as u64
-    }
 }
 
 fn decode<M: Message + Default + serde::de::DeserializeOwned>(
@@ -89,7 +66,7 @@ pub(crate) struct Submission {
     pub(crate) headers: HeaderMap,
     inflated: Result<Bytes, HttpResponse>,
     decoded: Option<Result<Decoded, String>>,
-    encoding: Result<Encoding, HttpResponse>,
+    is_gzip: Result<bool, HttpResponse>,
 }
 
 impl Submission {
@@ -100,9 +77,9 @@ impl Submission {
         headers: HeaderMap,
         encoded: &Bytes,
     ) -> Self {
-        let encoding = Encoding::of(&headers);
-        let inflated = match &encoding {
-            Ok(encoding) => admit::inflate(*encoding, encoded, config.payload_limit),
+        let is_gzip = admit::is_gzip(&headers);
+        let inflated = match &is_gzip {
+            Ok(is_gzip) => admit::inflate(*is_gzip, encoded, config.payload_limit),
             Err(reply) => Err(reply.clone()),
         };
         let decoded = match (&inflated, &target) {
@@ -112,15 +89,11 @@ impl Submission {
             }
             _ => None,
         };
-        Self { target, headers, inflated, decoded, encoding }
+        Self { target, headers, inflated, decoded, is_gzip }
     }
 
     pub(crate) fn body(&self) -> Bytes {
         self.inflated.clone().unwrap_or_default()
-    }
-
-    pub(crate) fn items(&self) -> u64 {
-        self.decoded.as_ref().and_then(|decoded| decoded.as_ref().ok()).map_or(0, Decoded::items)
     }
 }
 
@@ -144,7 +117,6 @@ pub(crate) struct Ingested {
 pub(crate) struct Verdict {
     pub(crate) reply: HttpResponse,
     pub(crate) records: Records,
-    pub(crate) rejected: u64,
     pub(crate) organization: String,
     /// The columns of streams whose schema the request may race for.
     pub(crate) columns: ColumnsByStream,
@@ -160,7 +132,7 @@ pub(crate) fn ingest(
 ) -> Result<Verdict, HttpResponse> {
     let target = submission.target?;
     // The encoding is checked before authorization.
-    submission.encoding?;
+    submission.is_gzip?;
     admit::authorize(config, &submission.headers)?;
     submission.inflated?;
     let is_json = admit::content_type(&submission.headers, &target)?;
@@ -194,8 +166,7 @@ pub(crate) fn ingest(
         };
     }
     let reply = answer(&target, is_json, &ingested);
-    let Ingested { records, rejected, .. } = ingested;
-    Ok(Verdict { reply, rejected, records, organization: organization.to_owned(), columns })
+    Ok(Verdict { reply, records: ingested.records, organization: organization.to_owned(), columns })
 }
 
 /// Refuses a request with too many columns in a stream: logs with 200 and `0a 00`, others with 400.

@@ -49,9 +49,7 @@ pub(crate) async fn respond(
         body: Bytes::new(),
         signal,
         status: None,
-        items: 0,
         stored: 0,
-        rejected: 0,
         answered_whole: false,
     };
     if answer == ScriptedResponse::CloseBeforeBody {
@@ -84,7 +82,6 @@ pub(crate) async fn respond(
     let submission = aside(encoded_len, submit).await;
     received.encoded_len = encoded_len;
     received.body = submission.body();
-    received.items = submission.items();
     let ticket = shared.receive(received);
 
     let accepts_gzip = accepts_gzip(&submission.headers);
@@ -150,9 +147,6 @@ fn conclude(
             }
             reply.body = body.into();
             reply
-        }
-        ScriptedResponse::MemoryTableOverflow => {
-            HttpResponse::error(503, "Error# MemoryTableOverflowError")
         }
         ScriptedResponse::WriteFailed => write_failed(&submission),
         ScriptedResponse::Redirect(status, address) => {

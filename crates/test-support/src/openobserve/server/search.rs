@@ -7,12 +7,12 @@ use http::HeaderMap;
 use http::request::Parts;
 use serde_json::json;
 
-use crate::openobserve::Signal;
 use crate::openobserve::http_response::HttpResponse;
 use crate::openobserve::ingest::admit;
 use crate::openobserve::route::unknown_organization;
 use crate::openobserve::rows::{self, Row};
 use crate::openobserve::shared::Shared;
+use crate::openobserve::{Signal, signal_of};
 
 pub(crate) struct Question {
     organization: String,
@@ -32,19 +32,17 @@ impl Question {
         let signal = query.split('&').find_map(|pair| pair.strip_prefix("type="));
         let segments: Vec<&str> = parts.uri.path().strip_prefix('/')?.split('/').collect();
         let kind = match (parts.method.as_str(), segments.as_slice()) {
-            ("GET", ["api", _, "streams"]) => {
-                Kind::Streams { signal: signal.and_then(Signal::from_path) }
-            }
+            ("GET", ["api", _, "streams"]) => Kind::Streams { signal: signal.and_then(signal_of) },
             ("POST", ["api", _, "_search"]) => {
                 let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
                 let sql = body.pointer("/query/sql").and_then(|sql| sql.as_str());
                 Kind::Search {
-                    signal: Signal::from_path(signal.unwrap_or("logs")),
+                    signal: signal_of(signal.unwrap_or("logs")),
                     sql: sql.unwrap_or_default().to_owned(),
                 }
             }
             ("GET", ["api", _, "streams", stream, "schema"]) => Kind::Schema {
-                signal: Signal::from_path(signal.unwrap_or("logs")),
+                signal: signal_of(signal.unwrap_or("logs")),
                 stream: (*stream).to_owned(),
             },
             _ => return None,
@@ -66,7 +64,7 @@ impl Question {
                 let streams = rows::streams(&shared.state().store, &self.organization);
                 let asked = streams.iter().filter(|(of, _)| signal.is_none_or(|it| it == *of));
                 let list: Vec<serde_json::Value> = asked
-                    .map(|(of, name)| json!({ "name": name, "stream_type": of.name() }))
+                    .map(|(of, name)| json!({ "name": name, "stream_type": of.as_str() }))
                     .collect();
                 HttpResponse::json(200, &json!({ "total": list.len(), "list": list }))
             }
