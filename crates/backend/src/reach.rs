@@ -161,7 +161,7 @@ impl Reach {
             404 if self.destination.profile == Profile::OpenObserve => {
                 Check::failed("organization", ORGANIZATION_MISSING)
             }
-            429 | 500 | 502..=504 => Check::failed(
+            408 | 425 | 429 | 500..=599 => Check::failed(
                 "connection",
                 format!(
                     "{kind}: answered {said}: the backend, or a proxy in front of it, failed; try again, then check {endpoint}"

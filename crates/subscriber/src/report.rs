@@ -128,8 +128,10 @@ impl Report {
             })
         };
         let mut json = self.sums();
-        json["not_listed"] = self.not_listed.clone().into();
-        json["entries"] = self.entries.iter().map(entry).collect();
+        if let Some(json) = json.as_object_mut() {
+            json.insert("not_listed".to_owned(), self.not_listed.clone().into());
+            json.insert("entries".to_owned(), self.entries.iter().map(entry).collect());
+        }
         json
     }
 

@@ -27,7 +27,7 @@ pub(super) struct Invocations {
     completed: Vec<Completed>,
     /// `true` if the kept invocation waits for no handler that has not started.
     is_released: bool,
-    /// The invocation released because no handler had started.
+    /// The invocation that is no longer kept. Handlers of it that end later write themselves.
     given_up: Option<String>,
 }
 
@@ -67,16 +67,12 @@ impl Invocations {
     /// The time to wait for the next report about the invocation that Lambda keeps awake: zero if it needs no further wait, `None`
     /// until a report comes.
     pub(super) fn wait(&mut self, request_id: &str, waited: Duration) -> Option<Duration> {
-        if self.completed.iter().any(|own| own.request_id == request_id) {
-            return Some(Duration::ZERO);
-        }
         if self.begun.iter().any(|begun| begun == request_id) {
             return None;
         }
-        if self.is_released {
-            return Some(Duration::ZERO);
-        }
-        let left = PATIENCE.saturating_sub(waited);
+        let has_ended = self.completed.iter().any(|own| own.request_id == request_id);
+        let is_over = has_ended || self.is_released;
+        let left = if is_over { Duration::ZERO } else { PATIENCE.saturating_sub(waited) };
         if left.is_zero() {
             self.given_up = Some(request_id.to_owned());
         }
@@ -107,10 +103,26 @@ mod tests {
         invocations.invoked();
         assert_eq!(invocations.wait("r-1", Duration::ZERO), OVER);
         assert_eq!(invocations.take_completed(), [completed("r-1")]);
+        // A second handler of the invocation writes itself.
+        invocations.begin("r-1");
+        assert!(!invocations.complete(completed("r-1")));
         // A repeated attempt of the request waits for its own handler.
         invocations.invoked();
         invocations.begin("r-1");
         assert_eq!(invocations.wait("r-1", PATIENCE), None);
+    }
+
+    #[test]
+    fn an_invocation_is_kept_until_the_outer_handler_ends() {
+        let mut invocations = Invocations::new();
+        invocations.invoked();
+        invocations.begin("r-1");
+        invocations.begin("r-1");
+        assert!(invocations.complete(completed("r-1")));
+        assert_eq!(invocations.wait("r-1", PATIENCE), None);
+        assert!(invocations.complete(completed("r-1")));
+        assert_eq!(invocations.wait("r-1", PATIENCE), OVER);
+        assert_eq!(invocations.take_completed().len(), 2);
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         let mut unread = self.forward_all(|limits| subscription.batches(limits)).await;
         let flusher = &mut self.flusher;
         let has_queue = flusher.forwarder.queues.dead_letters.is_some();
-        if let Some(error) = unread.take_if(|error| has_queue && error.may_come_late()) {
+        if let Some(error) = unread.take_if(|_| has_queue) {
             flusher.report.account.total.events += 1;
             let bytes = subscription.bytes();
             flusher.dead_letter_raw(bytes, error.to_string(), &LogEventRange::default());

@@ -72,13 +72,6 @@ fn failed(error: SourceError) -> Batches<'static> {
     Box::new(std::iter::once(Err(error)))
 }
 
-impl SourceError {
-    /// Returns `true` if log events may have been passed on before the error. Reading the event again would repeat them.
-    pub(crate) fn may_come_late(&self) -> bool {
-        !matches!(self, Self::Unknown(_) | Self::TooLarge { .. })
-    }
-}
-
 /// The reason why an event is unreadable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

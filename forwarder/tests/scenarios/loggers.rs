@@ -139,16 +139,17 @@ fn the_lines_of_every_logger_are_read() {
 type Write = fn(&str) -> String;
 
 /// What runtimes and services put around a logger's line.
+/// The level of a prefix must not hide a logger's INFO that is not read.
 const AROUND: [(&str, Write); 7] = [
-    ("Node's and Java's prefix", |line| format!("{TIME}\t{ID}\tINFO\t{line}")),
-    (".NET's prefix", |line| format!("{TIME}\t{ID}\tinfo\t{line}")),
-    ("Python's prefix", |line| format!("[INFO]\t{TIME}\t{ID}\t{line}")),
+    ("Node's and Java's prefix", |line| format!("{TIME}\t{ID}\tWARN\t{line}")),
+    (".NET's prefix", |line| format!("{TIME}\t{ID}\twarn\t{line}")),
+    ("Python's prefix", |line| format!("[WARNING]\t{TIME}\t{ID}\t{line}")),
     ("Go's prefix", |line| format!("2026/09/21 14:13:20 {line}")),
     ("CloudFront Functions' id", |line| {
         format!("BXOIUUvzh3LSnbRyHIyyO4IIaBmpOhqmhEXQd3Ph7T1xQH2gJ8P4XQ== {line}")
     }),
     ("Lambda's JSON log format", |line| {
-        json!({"timestamp": TIME, "level": "INFO", "requestId": ID, "message": line}).to_string()
+        json!({"timestamp": TIME, "level": "WARN", "requestId": ID, "message": line}).to_string()
     }),
     ("Fluent Bit", |line| json!({"log": line, "stream": "stderr"}).to_string()),
 ];

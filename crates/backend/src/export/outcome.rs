@@ -19,7 +19,7 @@ pub struct Outcome {
     pub requests_sent: usize,
     /// Total size of the request bodies as sent, in bytes.
     pub bytes_sent: usize,
-    /// The last new warning of an accepted request; empty if there was none.
+    /// New warnings of accepted requests; empty if there were none.
     pub warning: String,
     /// `Retry-After` of the last response that asked for a retry.
     pub retry_after: Option<Duration>,

@@ -35,7 +35,7 @@ pub(super) const PROXY_WANTS_CREDENTIALS: &str =
     "the proxy answered 407: user and password of its URL are wrong or missing";
 
 /// Of several rows that match a text, the first counts.
-const HINTS: [Hint; 9] = [
+const HINTS: [Hint; 10] = [
     (
         &["UnknownIssuer", "certificate: BadSignature"],
         "its authority is not trusted, give the authority's certificate in LAMBDA_OTLP_CA_FILE",
@@ -51,10 +51,18 @@ const HINTS: [Hint; 9] = [
     ),
     (&["certificate expired"], "renew the server's certificate"),
     (&["InvalidContentType"], "the port does not seem to speak TLS, try http://"),
-    (&["not valid for name"], "use a name of the certificate in the endpoint"),
+    (&["not valid for name", "UnrecognisedName"], "use a name of the certificate in the endpoint"),
+    (&["certificate not valid yet"], "is the server's certificate new, or the clock wrong?"),
     (&["invalid peer certificate"], "replace the server's certificate"),
     (
-        &["received fatal alert", "peer is incompatible", "peer misbehaved"],
+        &[
+            "alert: HandshakeFailure",
+            "alert: ProtocolVersion",
+            "alert: InsufficientSecurity",
+            "alert: CertificateRequired",
+            "peer is incompatible",
+            "peer misbehaved",
+        ],
         "the server's TLS does not fit: it needs TLS 1.2 or 1.3 with a usual cipher, and no client certificate",
     ),
 ];
@@ -88,6 +96,8 @@ mod tests {
             ("invalid peer certificate: UnsupportedCertVersion", "replace the server's"),
             ("invalid peer certificate: Expired: certificate expired", "renew the server's"),
             ("invalid peer certificate: certificate not valid for name \"a\"", "in the endpoint"),
+            ("received fatal alert: UnrecognisedName", "a name of the certificate"),
+            ("received fatal alert: InternalError", "InternalError"),
             ("received unexpected message: got Alert when expecting Handshake", "Handshake"),
         ] {
             let cause = cause(&io::Error::other(text), NO_HTTP_1);

@@ -205,11 +205,14 @@ impl HttpTransport {
 impl Transport for HttpTransport {
     fn encode(&self, request: &Request, compression: Compression) -> Bytes {
         let json = match self.protocol {
-            Protocol::HttpJson => request.to_json(),
-            Protocol::Events => json_array(request.bytes()),
-            _ => return encoded(request.kind(), request.bytes(), compression),
+            Protocol::HttpJson => Some(request.to_json()),
+            Protocol::Events => Some(json_array(request.bytes())),
+            Protocol::HttpProtobuf => None,
+            #[cfg(feature = "grpc")]
+            Protocol::Grpc => None,
         };
-        encoded(request.kind(), json.as_bytes(), compression)
+        let body = json.as_ref().map_or(request.bytes(), |json| json.as_bytes());
+        encoded(request.kind(), body, compression)
     }
 
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {

@@ -119,6 +119,8 @@ fn each_status_yields_one_judgement() {
     check("200, content-encoding: br \"x\"", "alarm, ambiguous");
     check("200, content-encoding: gzip \"x\"", "alarm, ambiguous");
     check("503, content-encoding: gzip \"x\"", "retry");
+    let cut = HttpResponse { cut: true, ..response("503") };
+    assert_eq!(one_word(&judge(Otlp, Traces, 10, &cut)), "retry");
 }
 
 #[test]
@@ -230,6 +232,8 @@ fn reasons_of_refusals_include_a_remedy() {
     let status = "400, content-type: application/x-protobuf \"\u{8}\u{3}\u{12}\u{3}bad\"";
     check(Otlp, status, "answered 400 Bad Request: bad");
     check(Otlp, "599", "answered 599");
+    let parked = Reason::ParkedAtOnce { text: "answered 503".to_owned() };
+    assert_eq!(parked.to_string(), "not sent, queued for retry at once: answered 503");
 }
 
 fn excerpt(body: &[u8]) -> String {

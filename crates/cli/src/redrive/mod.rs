@@ -146,6 +146,8 @@ struct Redrive<'a> {
 
 /// After this many rounds in which the retry queue accepted nothing, the rest stays in place.
 const MOST_FAILED_ROUNDS: usize = 3;
+/// The end of the reason if SQS did not say whether it has the message.
+const MAY_HAVE_IT: &str = "; the retry queue may have it";
 /// Received messages are hidden for minutes. One that is sent after that could be received and sent twice.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -204,8 +206,10 @@ impl<'a> Redrive<'a> {
             if letters.iter().any(is_sent) {
                 failed_rounds = 0;
             } else if let Some(failed) = letters.iter().find(|it| it.fate == LetterFate::Failed) {
+                // Each further round might store messages twice.
+                let may_be_twice = letters.iter().any(|it| it.reason.ends_with(MAY_HAVE_IT));
                 failed_rounds += 1;
-                if failed_rounds == MOST_FAILED_ROUNDS {
+                if failed_rounds == MOST_FAILED_ROUNDS || may_be_twice {
                     let why = format!("the retry queue accepts no messages: {}", failed.reason);
                     summary.stopped = Some(why);
                 }
@@ -258,7 +262,7 @@ impl<'a> Redrive<'a> {
             let sent = request.message_body(&message.body).send().await;
             sent.map_err(|error| match error.raw_response() {
                 Some(answer) if answer.status().is_client_error() => explain(&error),
-                _ => anyhow!("{}; the retry queue may have it", explain(&error)),
+                _ => anyhow!("{}{MAY_HAVE_IT}", explain(&error)),
             })?;
         }
         Ok(())

@@ -19,6 +19,8 @@ pub(crate) struct RequestWindow {
     running: Vec<String>,
     /// The facts of the invocations in this chunk, in the order of [`KEYS`]. Most functions have none.
     told: BTreeMap<String, [Option<String>; 2]>,
+    /// The invocation of the last stated facts. Lines after its end may belong to it.
+    told_last: String,
     /// `true` if a line stated a fact that earlier records of its invocation lack.
     is_told_late: bool,
 }
@@ -50,7 +52,13 @@ impl RequestWindow {
         if facts == Facts::default() {
             return;
         }
-        let told = self.told.entry(request_id.to_owned()).or_default();
+        if self.told_last != request_id {
+            request_id.clone_into(&mut self.told_last);
+        }
+        if !self.told.contains_key(request_id) {
+            self.told.insert(request_id.to_owned(), [None, None]);
+        }
+        let Some(told) = self.told.get_mut(request_id) else { return };
         for (place, word) in told.iter_mut().zip(facts.0).filter(|(place, _)| place.is_none()) {
             self.is_told_late |= is_late && word.is_some();
             *place = word.map(str::to_owned);
@@ -70,9 +78,10 @@ impl RequestWindow {
         missing
     }
 
-    /// Keeps what the next chunk needs: the running invocations with their facts.
+    /// Keeps what the next chunk needs: the running invocations with their facts, and the facts stated last.
     pub(crate) fn end_chunk(&mut self) {
-        let kept = self.running.iter().filter_map(|id| self.told.remove_entry(id)).collect();
+        let needed = self.running.iter().chain([&self.told_last]);
+        let kept = needed.filter_map(|id| self.told.remove_entry(id)).collect();
         self.told = kept;
         self.is_told_late = false;
     }

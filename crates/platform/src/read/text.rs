@@ -3,8 +3,8 @@
 //! Source: Lambda Developer Guide, "Understanding the Lambda execution environment lifecycle" (REPORT, INIT_REPORT,
 //! RESTORE_REPORT, failures in the older and in the newer notation) and captured events.
 //!
-//! Fields are separated by tabs in reality and by spaces in the documentation. Both are accepted in any order, and missing or
-//! unknown labels are harmless. A function can print anything, so a line counts as Lambda's only with the whole shape: keyword,
+//! Fields are separated by tabs in reality and by spaces in the documentation. Both are accepted in any order, and labels may be
+//! missing. An unknown label is kept with the rest of its text up to the next tab. A function can print anything, so a line counts as Lambda's only with the whole shape: keyword,
 //! label and a request id that is a UUID.
 
 use crate::event::{EventKind, Figures, PlatformEvent, plausible};
@@ -172,10 +172,10 @@ fn is_platform_error_type(text: &str) -> bool {
 enum Slot {
     /// A number and its unit.
     Figure(&'static str, fn(&mut PlatformEvent) -> &mut Option<f64>),
-    /// One word, or a bracketed list.
+    /// One word.
     Word(fn(&mut PlatformEvent) -> &mut Option<String>),
     Sampled,
-    /// The value is read elsewhere or not needed. Knowing the label ends the value before it.
+    /// The value is read elsewhere or not needed.
     Skip,
 }
 
@@ -219,13 +219,11 @@ fn read_fields(text: &str, event: &mut PlatformEvent) {
     for part in text.split(['\t', '\n', '\r']) {
         let mut rest = part.trim();
         while !rest.is_empty() {
-            rest = match known_label(rest) {
-                Some((slot, value)) => read_value(slot, value.trim_start(), event).trim_start(),
-                None => {
-                    keep_unknown(rest, event);
-                    ""
-                }
+            let Some((slot, value)) = known_label(rest) else {
+                keep_unknown(rest, event);
+                break;
             };
+            rest = read_value(slot, value.trim_start(), event).trim_start();
         }
     }
 }

@@ -65,9 +65,9 @@ impl Shared {
         let state = &mut *self.state();
         if let Some(signal) = signal.filter(|_| self.config.racing_schemas) {
             let schemas = &mut state.store.schemas;
-            let stale = schemas.merge(&organization, signal, columns, ticket.schemas);
-            state.store.lost_columns += stale.values().map(BTreeSet::len).sum::<usize>();
-            if !records.lose_columns(&stale) {
+            let missing = schemas.merge(&organization, signal, columns, ticket.schemas);
+            state.store.lost_columns += missing.values().map(BTreeSet::len).sum::<usize>();
+            if !records.lose_columns(&missing) {
                 reply = HttpResponse::error(500, "Error# ArrowJsonEncodeError");
             }
         }

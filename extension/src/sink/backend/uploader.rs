@@ -41,6 +41,8 @@ pub(super) struct FlushResult {
     /// What ended the requests; the worst of all signals.
     end: End,
     has_accepted: bool,
+    /// It accepted items, or refused some for their content.
+    has_answered: bool,
     pub(super) retry_after: Option<Duration>,
 }
 
@@ -60,6 +62,7 @@ impl FlushResult {
         Self {
             end: self.end.max(other.end),
             has_accepted: self.has_accepted || other.has_accepted,
+            has_answered: self.has_answered || other.has_answered,
             retry_after: self.retry_after.max(other.retry_after),
         }
     }
@@ -68,7 +71,8 @@ impl FlushResult {
     pub(super) fn has_failed(&self) -> bool {
         match self.end {
             End::Complete => false,
-            End::Late | End::Refused => !self.has_accepted,
+            End::Late => !self.has_answered,
+            End::Refused => !self.has_accepted,
             End::Failed => true,
         }
     }
@@ -217,7 +221,9 @@ impl Uploader {
     ) -> Vec<UndeliveredPart> {
         self.counts.add(Count::Delivered, outcome.accepted);
         self.counts.add(Count::SentBytes, outcome.bytes_sent);
+        let has_refused_content = outcome.parts.iter().any(|part| part.reason.refuses_content());
         result.has_accepted |= outcome.accepted > 0;
+        result.has_answered |= outcome.accepted > 0 || has_refused_content;
         result.retry_after = result.retry_after.max(outcome.retry_after);
         if !outcome.warning.is_empty() {
             tracing::warn!(
@@ -230,7 +236,7 @@ impl Uploader {
             // The backend works, and the rest had too little time.
             let is_late = match part.reason {
                 Reason::Deadline => true,
-                Reason::NoAnswer(_) => outcome.accepted > 0 || (result.has_accepted && !had_time),
+                Reason::NoAnswer(_) => outcome.accepted > 0 || (result.has_answered && !had_time),
                 _ => refuses_content,
             };
             part.fate = match (part.fate, &part.reason) {

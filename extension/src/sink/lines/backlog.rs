@@ -13,8 +13,11 @@ use wire::Request;
 const LAST_LINE_TO_COUNT: Duration = Duration::from_millis(50);
 /// The size of a spilled request. Its lines have at most this many bytes before compression.
 const SPILLED_BYTES: usize = 256 * 1024;
-/// While this many bytes are not written, the extension drops its own telemetry and leaves further events to Lambda.
+/// While this many bytes are not written, the extension leaves further events to Lambda.
 const MOST_UNWRITTEN: usize = 1 << 20;
+
+/// While this many groups wait for room in the queue, the extension drops its own telemetry.
+const MOST_OWN_GROUPS: usize = 64;
 
 /// Requests that wait for room in the queue, or are in it.
 pub(crate) struct Backlog {
@@ -37,9 +40,11 @@ impl Backlog {
         Self { output, spill, counts, unwritten: Vec::new(), writing: Vec::new() }
     }
 
-    /// Adds the extension's own telemetry, unless too much is not written.
+    /// Adds the extension's own telemetry, unless too much waits.
     pub(crate) fn write_own(&mut self, requests: Vec<Request>) {
-        if self.is_full() {
+        // Room in the queue since the last time.
+        self.write(Vec::new());
+        if self.unwritten.len() >= MOST_OWN_GROUPS {
             self.counts.add(Count::PlatformLost, items(&requests));
         } else {
             self.write(requests);
@@ -166,10 +171,7 @@ fn bytes(requests: &[Request]) -> usize {
 fn note_lost(counts: &Counts, count: Count, items: usize) {
     counts.add(count, items);
     if items > 0 && matches!(count, Count::SpillLost) {
-        tracing::error!(
-            items,
-            "acknowledged items are lost: neither the backend nor stdout accepted them"
-        );
+        tracing::error!(items, "items are lost: neither the backend nor stdout accepted them");
     }
 }
 

@@ -220,6 +220,21 @@ async fn a_message_declared_too_large_is_rejected_before_its_body() {
 }
 
 #[tokio::test]
+async fn stalled_calls_do_not_block_other_calls() {
+    let (lambda, _next) = Lambda::waiting(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
+    let mut client = connect(lambda.receiver).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        let (answer, mut body) = begin(&mut client, TRACES, &[]);
+        // It says that it will have six megabytes.
+        body.send_data(Bytes::from_static(&[0, 0, 0x60, 0, 0, 10]), false).unwrap();
+        silent.push((answer, body));
+    }
+    assert_eq!(export(&mut client, 3).await, TAKEN);
+    assert_eq!(lambda.counts.get(Count::RefusedFull), 0);
+}
+
+#[tokio::test]
 async fn a_canceled_call_is_written_only_if_its_line_started() {
     let (lambda, _next) = Lambda::waiting(&[]).await;
     let mut client = connect(lambda.receiver).await;

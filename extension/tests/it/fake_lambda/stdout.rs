@@ -7,6 +7,7 @@ use crate::fake_lambda::support::{
     traces, until,
 };
 use lambda_otlp_extension::Count;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use std::io::ErrorKind;
 use std::time::Duration;
 use wire::compact::Context;
@@ -79,7 +80,7 @@ async fn lost_items_are_counted_and_logged() {
         let (ended, _, counts) = lambda.ended().await;
         ended.unwrap();
         assert_eq!(counts.get(Count::SpillLost) > 0, is_lost, "{counts}");
-        let lost = "acknowledged items are lost: neither the backend nor stdout accepted them";
+        let lost = "items are lost: neither the backend nor stdout accepted them";
         let is_told = messages.lock().unwrap().iter().any(|message| message.contains(lost));
         assert_eq!(is_told, is_lost, "{messages:?}");
     }
@@ -132,6 +133,31 @@ async fn own_spans_wait_for_a_blocked_stdout() {
     lambda.stdout.fill(false);
     let (stdout, counts) = lambda.end(next).await;
     assert_eq!((stdout.items(SignalKind::Traces), counts.get(Count::PlatformLost)), (100, 0));
+}
+
+#[tokio::test]
+async fn own_spans_are_written_again_after_too_many_waited() {
+    let kind = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
+    let (lambda, next) = Lambda::waiting(&[kind]).await;
+    let invoke = async |id: &str| {
+        assert_eq!(lambda.telemetry(&[start(id), report(id, "success")]).await, 200);
+    };
+    lambda.stdout.fill(true);
+    for number in 0..400 {
+        invoke(&format!("request-{number}")).await;
+    }
+    lambda.stdout.fill(false);
+    let later = |spans: Vec<Span>| spans.iter().any(|span| format!("{span:?}").contains("later"));
+    for number in 0..100 {
+        invoke(&format!("later-{number}")).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        if later(lambda.stdout.spans()) {
+            break;
+        }
+    }
+    assert!(later(lambda.stdout.spans()));
+    let (_, counts) = lambda.end(next).await;
+    assert!(counts.get(Count::PlatformLost) > 0);
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ async fn the_smallest_request_probes_a_failed_backend() {
     assert_eq!(forwarded().await.0.accepted, 3, "one success ends it");
 }
 
-/// Merges nothing, so that a group of three functions is three requests.
+/// Merges nothing, so that a parcel of three functions has three requests.
 fn unmerged<E: Export>(export: E) -> Stack<E> {
     let mut config = config().destination;
     config.max_request_bytes = 1;
@@ -51,28 +51,63 @@ fn unmerged<E: Export>(export: E) -> Stack<E> {
     Stack::with(vec![destination], default_options())
 }
 
+/// Makes a parcel of each function.
+fn by_function<E: Export>(export: E) -> Stack<E> {
+    let destination = destination("default", export);
+    let stream = Some(Template::parse("{function}").unwrap());
+    Stack::with(vec![destination.with_stream(stream)], default_options())
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_a_failed_probe_stops_the_other_requests() {
-    let (answers, sent) = (Mutex::new(vec![true, true, false]), Mutex::new(0));
-    let stack = unmerged(Backend(|request: &Request| {
-        *sent.lock().unwrap() += 1;
-        let is_up = answers.lock().unwrap().pop().unwrap_or(false);
-        if is_up { takes(request) } else { refuses(request, 503, Fate::Park) }
-    }));
-    let event = || kinesis(&["orders", "stock", "billing"], &["one", "two"]);
-    let report = stack.forward(event()).await;
-    assert_eq!((report.ledger().accepted, report.ledger().parked), (4, 2));
-    let parked = Parked::from_body(&stack.retry.bodies()[0]).unwrap();
-    let LogEventRange { origin, first_event_id, last_event_id } = parked.log_events;
-    assert_eq!((first_event_id, last_event_id), ("0".repeat(56), format!("2{:055}", 1)));
-    assert_ne!(origin, Origin::default());
-    for _ in 0..3 {
+    // The answers to the first event, the last one first.
+    for (is_by_function, answers) in
+        [(false, [true, true, false]), (false, [false, true, true]), (true, [false, true, true])]
+    {
+        let (answers, sent) = (Mutex::new(answers.to_vec()), Mutex::new(0));
+        let backend = Backend(|request: &Request| {
+            *sent.lock().unwrap() += 1;
+            let is_up = answers.lock().unwrap().pop().unwrap_or(false);
+            if is_up { takes(request) } else { refuses(request, 503, Fate::Park) }
+        });
+        let stack = if is_by_function { by_function(backend) } else { unmerged(backend) };
+        let event = || kinesis(&["orders", "stock", "billing"], &["one", "two"]);
+        let report = stack.forward(event()).await;
+        assert_eq!((report.ledger().accepted, report.ledger().parked), (4, 2));
+        let parked = Parked::from_body(&stack.retry.bodies()[0]).unwrap();
+        let LogEventRange { origin, first_event_id, last_event_id } = parked.log_events;
+        let first = if is_by_function { 2 } else { 0 };
+        assert_eq!(
+            (first_event_id, last_event_id),
+            (format!("{first}{:055}", 0), format!("2{:055}", 1))
+        );
+        assert_ne!(origin, Origin::default());
+        for _ in 0..3 {
+            assert_eq!(stack.forward(event()).await.ledger().parked, 6);
+        }
+        assert_eq!(*sent.lock().unwrap(), 12, "three failed events, of three requests each");
+        tokio::time::advance(Duration::from_secs(31)).await;
+        *sent.lock().unwrap() = 0;
         assert_eq!(stack.forward(event()).await.ledger().parked, 6);
+        assert_eq!(*sent.lock().unwrap(), 1, "the probe's other requests are parked unsent");
     }
-    tokio::time::advance(Duration::from_secs(31)).await;
-    *sent.lock().unwrap() = 0;
-    assert_eq!(stack.forward(event()).await.ledger().parked, 6);
-    assert_eq!(*sent.lock().unwrap(), 1, "the probe's other requests are parked unsent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_not_readable_to_its_end_is_delivered_partly_and_dead_lettered() {
+    let source = SourceLimits { inflated_bytes: 10_000, ..SourceLimits::default() };
+    let large = "x".repeat(20_000);
+    for (lines, end, accepted) in [(["one", "two"], "garbage", 2), (["one", &large], "", 0)] {
+        let options = Options { source, ..default_options() };
+        let stack = Stack::with(vec![destination("default", Backend(takes))], options);
+        let text = payload("/aws/lambda/orders", &lines).to_string() + end;
+        let report = stack.forward(event_of(&text)).await;
+        assert_eq!((report.ledger().accepted, report.ledger().dead_lettered), (accepted, 1));
+        assert!(lambda_otlp_forwarder::answer(&report).is_ok(), "it does not come again");
+        let [letter] = &stack.dead_letters()[..] else { panic!() };
+        let Content::Raw(bytes) = &letter.content else { panic!("{letter:?}") };
+        assert_eq!(wire::gzip::inflate(bytes, 1 << 20).unwrap(), text.as_bytes());
+    }
 }
 
 pub(super) fn span_line() -> String {

@@ -226,3 +226,15 @@ async fn an_oversized_record_is_truncated_and_its_neighbours_queued_once() {
     assert_eq!(request.items(), 1);
     assert!(request.bytes().len() > 500_000, "as much as has a place is kept");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_line_too_large_for_a_message_stays_in_its_log_group() {
+    let stack = Stack::new(Backend(takes));
+    let line = json!({"__otel_otlp_stdout": "1", "payload": noise(1 << 20)}).to_string();
+    let report = stack.forward(incoming(&payload("/aws/lambda/a", &[&line, "hello"]))).await;
+    let ledger = report.ledger();
+    // The broken line is a log record, too.
+    assert_eq!((ledger.accepted, ledger.dropped, ledger.dead_lettered), (2, 1, 0));
+    assert_eq!((ledger.returned, stack.dead_letters().len()), (0, 0));
+    assert!(report.is_complete());
+}

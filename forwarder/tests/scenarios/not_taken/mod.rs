@@ -8,7 +8,7 @@ mod slow_destinations;
 use crate::memory_queue::AtOnce;
 use crate::memory_queue::MemoryQueue;
 use crate::support::{
-    config, default_options, incoming, kinesis_record, line_of, logs, payload, texts,
+    config, default_options, event_of, incoming, kinesis_record, line_of, logs, payload, texts,
 };
 use backend::{
     Client, Fate, HttpRequest, HttpResponse, Outcome, Reason, Transport, TransportError,
@@ -17,7 +17,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use lambda_otlp_forwarder::{
     Content, Destination, Event, Export, Forwarder, IngestPolicy, InvocationContext, KeptIn,
-    LogEventRange, MAX_MESSAGE_BYTES, Options, Origin, Parked, Queues, Report, RuleSet, Template,
+    LogEventRange, MAX_MESSAGE_BYTES, Options, Origin, Parked, Queues, Report, RuleSet,
+    SourceLimits, Template,
 };
 use local_lambda::queue::{Queue, QueueResponse};
 use serde_json::json;

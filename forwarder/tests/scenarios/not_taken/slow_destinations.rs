@@ -3,6 +3,7 @@
 use super::*;
 use lambda_otlp_forwarder::{Config, IngestWindow, OldRecords};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 struct Slow {
     hangs: fn(SignalKind) -> bool,
@@ -113,6 +114,31 @@ async fn accepted_logs_do_not_reset_the_failures_of_traces() {
         assert_eq!(forwarded().await.0, 3);
     }
     assert_eq!(forwarded().await, (2, 0), "spans are left alone");
+}
+
+/// Refuses its first request at once, and takes six seconds for each later one.
+struct FirstRefused(AtomicBool);
+
+impl Export for FirstRefused {
+    async fn export(&self, _: Option<&str>, request: Request, deadline: Instant) -> Outcome {
+        if Instant::now() >= deadline {
+            return Outcome::unsent(request, Reason::Deadline, Fate::Park);
+        }
+        if self.0.swap(false, Ordering::Relaxed) {
+            return refuses(&request, 503, Fate::Park);
+        }
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        takes(&request)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accepted_request_resets_the_failure_budget() {
+    let export = FirstRefused(AtomicBool::new(true));
+    let options = Options { enough_to_deliver: 1, ..default_options() };
+    let stack = Stack::with(vec![destination("default", export)], options);
+    let report = stack.forward(kinesis(&["a", "b", "c", "d"], &["a line"])).await;
+    assert_eq!((report.ledger().accepted, report.ledger().parked), (3, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,7 +23,7 @@ const COLD: &str = r#"-0.6 initStart "initializationType":"on-demand","phase":"i
 -0.1 initRuntimeDone "initializationType":"on-demand","phase":"init","status":"success","spans":[{"name":"boot","start":"2022-10-21T14:05:02.500Z","durationMs":100}]
 -0.05 initReport "initializationType":"on-demand","phase":"init","metrics":{"durationMs":549.04}
 0.165 start "requestId":"r1","version":"7",{t}
-2.764 runtimeDone "requestId":"r1","status":"success",{t},"spans":[{"name":"responseLatency","start":"2022-10-21T14:05:03.165Z","durationMs":2598},{"name":"responseDuration","start":"2022-10-21T14:05:05:763Z","durationMs":0},{"name":"runtimeOverhead","start":2598.5,"durationMs":0.5}],"metrics":{"durationMs":2599,"producedBytes":8}"#;
+2.764 runtimeDone "requestId":"r1","status":"success",{t},"spans":[{"name":"responseLatency","start":"2022-10-21T14:05:03.165Z","durationMs":2598},{"name":"responseDuration","start":"2022-10-21T14:05:05:763Z","durationMs":0},{"name":"runtimeOverhead","start":"2022-10-21T14:05:05.763Z","durationMs":0.5}],"metrics":{"durationMs":2599,"producedBytes":8}"#;
 
 const WARM: &str = r#"1 start "requestId":"r1"
 1.5 runtimeDone "requestId":"r1","status":"success""#;
@@ -179,7 +179,7 @@ proptest! {
         let mut spans = Vec::new();
         for (at, (kind, id, seconds)) in events.iter().enumerate() {
             let kinds = ["start", "runtimeDone", "report", "end", "initStart", "initReport", "restoreStart", "restoreReport", "x"];
-            let record = format!(r#""requestId":"r{id}","status":"success","metrics":{{"durationMs":{}}},"spans":[{{"name":"a","start":5,"durationMs":9}}]"#, seconds * 10);
+            let record = format!(r#""requestId":"r{id}","status":"success","metrics":{{"durationMs":{}}},"spans":[{{"name":"a","start":"2022-10-21T14:05:0{}Z","durationMs":9}}]"#, seconds * 10, at % 10);
             feed(&mut invocations, *seconds as f64, kinds[usize::from(*kind)], &record);
             if at % step == 0 {
                 spans.extend(invocations.take_finished());
