@@ -318,7 +318,8 @@ struct RequestedDestination {
     uri: String,
 }
 
-const SCHEMA_VERSIONS: [&str; 2] = ["2022-12-13", "2025-01-29"];
+/// Versions of the Telemetry API's schema. Extensions by the crate `lambda-extension` ask for the first.
+const SCHEMA_VERSIONS: [&str; 3] = ["2022-07-01", "2022-12-13", "2025-01-29"];
 
 const RESERVED_PORT: u16 = 9001;
 
