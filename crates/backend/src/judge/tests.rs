@@ -232,6 +232,8 @@ fn reasons_of_refusals_include_a_remedy() {
     let status = "400, content-type: application/x-protobuf \"\u{8}\u{3}\u{12}\u{3}bad\"";
     check(Otlp, status, "answered 400 Bad Request: bad");
     check(Otlp, "599", "answered 599");
+    let rejected = Reason::Rejected { text: String::new() };
+    assert_eq!(rejected.to_string(), "rejected without a reason");
     let parked = Reason::ParkedAtOnce { text: "answered 503".to_owned() };
     assert_eq!(parked.to_string(), "not sent, queued for retry at once: answered 503");
 }

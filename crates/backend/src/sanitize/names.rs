@@ -114,7 +114,6 @@ pub fn stored_key(key: &[u8]) -> impl Iterator<Item = u8> {
 
 fn stored_text(key: &[u8]) -> String {
     let stored = |c: char| match c {
-        c if c.is_ascii() => char::from(stored_byte(c as u8)),
         c if c.is_lowercase() || c.is_numeric() => c,
         c if c.is_uppercase() => c.to_lowercase().next().unwrap_or(c),
         _ => '_',
