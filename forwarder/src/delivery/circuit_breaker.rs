@@ -24,26 +24,24 @@ pub(crate) enum Admission {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Breaker {
     failures: u32,
-    probed_unix_nano: u64,
-    /// The pause after the last probe.
+    /// The time of the last failure. A probe that shows nothing does not delay the next one: in a queue with many refused records,
+    /// good ones would seldom be the probe.
+    failed_unix_nano: u64,
+    /// The pause after it.
     pause: Duration,
     accepted_unix_nano: u64,
 }
 
 impl Breaker {
     /// Decides about a delivery that begins now.
-    pub(crate) fn admit(&mut self, now_unix_nano: u64) -> Admission {
+    pub(crate) fn admit(&self, now_unix_nano: u64) -> Admission {
         if self.failures < MOST_FAILURES {
             return Admission::Send;
         }
         // Probing continues after the clock was set back.
-        let since = now_unix_nano.checked_sub(self.probed_unix_nano).map(Duration::from_nanos);
+        let since = now_unix_nano.checked_sub(self.failed_unix_nano).map(Duration::from_nanos);
         let is_due = since.is_none_or(|since| since >= self.pause);
-        if !is_due {
-            return Admission::Park;
-        }
-        self.probed_unix_nano = now_unix_nano;
-        Admission::Probe
+        if is_due { Admission::Probe } else { Admission::Park }
     }
 
     /// Returns `true` if the destination has accepted telemetry since then; 0 stands for never.
@@ -66,9 +64,7 @@ impl Breaker {
             Some(false) => {
                 self.failures = self.failures.saturating_add(1);
                 self.pause = (duration * PAUSE_PER_DURATION).clamp(PAUSES.0, PAUSES.1);
-                if self.failures == MOST_FAILURES {
-                    self.probed_unix_nano = now_unix_nano;
-                }
+                self.failed_unix_nano = now_unix_nano;
             }
             None => {}
         }
@@ -139,8 +135,18 @@ mod tests {
     fn probing_continues_after_the_clock_is_set_back() {
         let mut breaker = opened();
         assert_eq!(breaker.admit(SECOND), Admission::Probe);
+        breaker.note(Some(false), SECOND, FAST);
         assert_eq!(breaker.admit(2 * SECOND), Admission::Park);
         assert_eq!(breaker.admit(31 * SECOND), Admission::Probe);
+    }
+
+    #[test]
+    fn a_refused_probe_does_not_delay_the_next_one() {
+        let mut breaker = opened();
+        assert_eq!(breaker.admit(129 * SECOND), Admission::Park);
+        assert_eq!(breaker.admit(130 * SECOND), Admission::Probe);
+        breaker.note(verdict(&outcome(0, &[Fate::ParkRefused], 1)), 130 * SECOND, FAST);
+        assert_eq!(breaker.admit(131 * SECOND), Admission::Probe);
     }
 
     #[test]

@@ -98,7 +98,10 @@ impl Maker {
                     unit.marks.push(marks::at(super::setup::DEFAULT, &marks::of_line(&id)));
                 }
             } else {
-                unit.consumed.line_pieces += usize::from(number > 0);
+                // A cut just before the line's end.
+                let is_empty = piece == b"\n";
+                unit.consumed.empty_lines += usize::from(is_empty);
+                unit.consumed.line_pieces += usize::from(number > 0 && !is_empty);
             }
             let message = String::from_utf8(piece.to_vec()).unwrap();
             let timestamp_ms = i64::try_from(age.time_ms()).unwrap();
