@@ -135,10 +135,10 @@ impl Reach {
         Check::ok("connection", format!("{tls}{}", said(answer, "HTTP ")))
     }
 
-    /// Returns `true` for a web page, as web servers and proxies answer any request, or another answer that no backend gives.
-    fn is_no_otlp(&self, kind: SignalKind, answer: &HttpResponse) -> bool {
-        judge(self.destination.profile, kind, 0, answer, &Mask::default())
-            .is_err_and(|failure| failure.next == Next::Alarm)
+    /// What a delivery would do after this answer; `None` if it shows acceptance.
+    fn next(&self, kind: SignalKind, answer: &HttpResponse) -> Option<Next> {
+        let judged = judge(self.destination.profile, kind, 0, answer, &Mask::default());
+        judged.err().map(|failure| failure.next)
     }
 
     /// Returns the reason why this answer does not come from a backend that accepts telemetry.
@@ -147,7 +147,8 @@ impl Reach {
         let said = said(answer, "");
         let Advice { endpoint, credentials } = &self.advice;
         Some(match status {
-            200..=299 if self.is_no_otlp(kind, answer) => Check::failed(
+            // A web page, as web servers and proxies answer any request, or another answer that no backend gives.
+            200..=299 if self.next(kind, answer) == Some(Next::Alarm) => Check::failed(
                 "connection",
                 format!(
                     "{kind}: answered {status} with a page or an error: it is no OTLP endpoint, check {endpoint}"
@@ -161,7 +162,7 @@ impl Reach {
             404 if self.destination.profile == Profile::OpenObserve => {
                 Check::failed("organization", ORGANIZATION_MISSING)
             }
-            408 | 425 | 429 | 500..=599 => Check::failed(
+            _ if matches!(self.next(kind, answer), Some(Next::Retry { .. })) => Check::failed(
                 "connection",
                 format!(
                     "{kind}: answered {said}: the backend, or a proxy in front of it, failed; try again, then check {endpoint}"
