@@ -9,6 +9,7 @@ use crate::judge::Reason;
 use crate::mask::Mask;
 use aws::{CachedSecret, CurrentSecret, SecretError, SecretService};
 use http::{HeaderMap, HeaderValue};
+use settings::quoted;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -239,18 +240,15 @@ impl<T: Transport> Client<T> {
             None => (self.stream.clone(), String::new()),
             Some((_, Some(stream))) => (Some(stream), String::new()),
             Some((name, None)) => {
-                let head: String = name.chars().take(MOST_STREAM_CHARS).collect();
-                let cut = if head.len() < name.len() { "…" } else { "" };
+                let name = quoted(name);
                 let warning = format!(
-                    "stream {head:?}{cut} is not used: it contains characters that a header cannot"
+                    "stream {name} is not used: it contains characters that a header cannot"
                 );
                 (self.stream.clone(), warning)
             }
         }
     }
 }
-
-const MOST_STREAM_CHARS: usize = 60;
 
 /// The time that a request has before `deadline`, a little less than is left: only the transport's own error names the host,
 /// and says whether anything was sent.
@@ -281,192 +279,4 @@ async fn within(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::destination::Profile;
-    use crate::http::HttpResponse;
-    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
-    use opentelemetry_proto::tonic::logs::v1::LogRecord;
-    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-    use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint};
-    use opentelemetry_proto::tonic::resource::v1::Resource;
-    use opentelemetry_proto::tonic::trace::v1::Span;
-    use std::sync::atomic::AtomicUsize;
-    use url::Url;
-
-    /// A backend that answers a request of so many items with a status and a body, and keeps streams and numbers of items.
-    struct Fake<A> {
-        answer: A,
-        streams: Mutex<Vec<String>>,
-        sizes: Mutex<Vec<usize>>,
-    }
-
-    impl<A: Fn(usize) -> (u16, &'static str) + Sync> Transport for Fake<A> {
-        async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
-            let stream = request.stream.as_ref().map_or("-", |stream| stream.to_str().unwrap());
-            self.streams.lock().unwrap().push(stream.to_owned());
-            let bytes = wire::gzip::inflate(&request.body, 1 << 20).unwrap();
-            let items = Request::trusted(request.kind, bytes).items();
-            self.sizes.lock().unwrap().push(items);
-            let (status, body) = (self.answer)(items);
-            let json = HeaderValue::from_static("application/json");
-            let json = (!body.is_empty()).then_some((http::header::CONTENT_TYPE, json));
-            let headers = json.into_iter().collect();
-            Ok(HttpResponse { status, headers, body: body.into(), cut: false })
-        }
-    }
-
-    fn client<A: Fn(usize) -> (u16, &'static str) + Sync>(
-        profile: Profile,
-        stream: Option<&str>,
-        answer: A,
-    ) -> Client<Fake<A>> {
-        let mut destination = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
-        destination.profile = profile;
-        destination.stream = stream.map(str::to_owned);
-        let fake = Fake { answer, streams: Mutex::default(), sizes: Mutex::default() };
-        Client::with_transport(&destination, fake).unwrap()
-    }
-
-    fn one_record() -> Request {
-        Request::of_log_records(None, vec![LogRecord::default()])
-    }
-
-    fn soon() -> Instant {
-        Instant::now() + Duration::from_secs(5)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_stream_of_a_request_overrides_the_default_stream() {
-        let long = "é".repeat(200);
-        let warning = r#"stream "a\nb" is not used: it contains characters that a header cannot"#;
-        let cut = format!(
-            r#"stream "{}"… is not used: it contains characters that a header cannot"#,
-            "é".repeat(60)
-        );
-        for (own, asked, expected, expected_warning) in [
-            (None, None, "-", ""),
-            (Some("own"), None, "own", ""),
-            (Some("own"), Some("shop"), "shop", ""),
-            (Some("own"), Some(""), "own", ""),
-            (None, Some("a\nb"), "-", warning),
-            (Some("own"), Some("a\nb"), "own", warning),
-            (None, Some(long.as_str()), "-", &cut),
-        ] {
-            let client = client(Profile::OpenObserve, own, |_| (200, ""));
-            let outcome = client.export(asked, one_record(), soon()).await;
-            assert_eq!(*client.transport.streams.lock().unwrap(), [expected], "{asked:?}");
-            assert_eq!(outcome.warning, expected_warning);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_repeated_warning_is_reported_once() {
-        let own = "accepted, but the answer is not OTLP: {\"ok\":true}";
-        let partial = r#"{"partialSuccess":{"errorMessage":"old schema"}}"#;
-        for (profile, body, first) in [
-            (Profile::Otlp, "{\"ok\":true}", own),
-            (Profile::Otlp, partial, "old schema"),
-            (Profile::OpenObserve, partial, "old schema"),
-        ] {
-            let client = client(profile, None, |_| (200, body));
-            for expected in [first, "", ""] {
-                let outcome = client.export(None, one_record(), soon()).await;
-                let Outcome { accepted, requests_sent, warning, .. } = outcome;
-                assert_eq!((accepted, requests_sent, warning.as_str()), (1, 1, expected));
-            }
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_accepted_size_is_learned() {
-        // A backend that accepts no size teaches none.
-        let most = AtomicUsize::new(0);
-        let answer = |items| (if items > most.load(Ordering::Relaxed) { 413 } else { 200 }, "");
-        let client = client(Profile::OpenObserve, None, answer);
-        let span = || Span { name: "x".repeat(8000), ..Span::default() };
-        let request = Request::of_spans(None, (0..64).map(|_| span()).collect());
-        assert_eq!(client.export(None, request.clone(), soon()).await.accepted, 0);
-        client.transport.sizes.lock().unwrap().clear();
-        most.store(10, Ordering::Relaxed);
-        for expected in [[vec![64, 32, 16], vec![8; 8]].concat(), vec![8; 8]] {
-            let outcome = client.export(None, request.clone(), soon()).await;
-            assert_eq!(outcome.accepted, 64);
-            assert_eq!(std::mem::take(&mut *client.transport.sizes.lock().unwrap()), expected);
-        }
-    }
-
-    fn keys(names: &str) -> Vec<KeyValue> {
-        let value = || Some(AnyValue { value: Some(any_value::Value::BoolValue(true)) });
-        let key =
-            |name: &str| KeyValue { key: name.to_owned(), value: value(), ..Default::default() };
-        names.split_whitespace().map(key).collect()
-    }
-
-    fn spans(resource: &str, keys_of_items: &[&str]) -> Request {
-        let resource = Resource { attributes: keys(resource), ..Default::default() };
-        let span = |names: &&str| Span { attributes: keys(names), ..Default::default() };
-        Request::of_spans(resource, keys_of_items.iter().map(span).collect())
-    }
-
-    /// Four gauges, of which the last one has this name and keys.
-    fn gauges(name: &str, names: &str) -> Request {
-        let gauge = |(name, names): (&str, &str)| {
-            let point = NumberDataPoint { attributes: keys(names), ..Default::default() };
-            let data = Data::Gauge(Gauge { data_points: vec![point] });
-            Metric { name: name.to_owned(), data: Some(data), ..Default::default() }
-        };
-        let four = [("m", "a"), ("m", "a"), ("m", "a"), (name, names)];
-        Request::of_metrics(None, four.map(gauge).into())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_few_items_with_all_new_columns_are_sent_ahead() {
-        let refusals = AtomicUsize::new(0);
-        let next = |left: usize| left.checked_sub(1);
-        let is_refused =
-            || refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok();
-        let answer = |_| (if is_refused() { 400 } else { 200 }, "");
-        let client = client(Profile::OpenObserve, None, answer);
-        let with = |span| [vec!["a", "a b"], vec![span; 4]].concat();
-        let records = (0..4).map(|_| LogRecord { attributes: keys("z"), ..Default::default() });
-        for (stream, request, sizes) in [
-            (None, spans("r", &with("a")), &[1, 5][..]),
-            (None, spans("r", &with("b a")), &[6]),
-            (None, spans("r", &with("c b")), &[1, 5]),
-            (None, spans("r", &with("c b a")), &[6]),
-            // A new key of the resource, another stream.
-            (None, spans("r s", &with("a")), &[1, 5]),
-            (Some("other"), spans("r", &with("a")), &[1, 5]),
-            // If half of the items or more would go first, the request is sent whole. A combination of known columns is not new.
-            (None, spans("r", &["d", "e", "f", "a"]), &[4]),
-            (None, spans("r", &["d", "e", "f", "d e f"]), &[4]),
-            // Each metric is a stream.
-            (None, gauges("m", "a"), &[1, 3]),
-            (None, gauges("m", "a"), &[4]),
-            (None, gauges("n", "a"), &[1, 3]),
-            (None, gauges("m", "b"), &[1, 3]),
-            (None, Request::of_log_records(None, records.collect()), &[4]),
-        ] {
-            let items = request.items();
-            let outcome = client.export(stream, request, soon()).await;
-            assert_eq!(outcome.accepted, items, "{outcome:?}");
-            assert_eq!(std::mem::take(&mut *client.transport.sizes.lock().unwrap()), sizes);
-        }
-        // A refused item does not make its columns known.
-        for (refused, accepted) in [(1, 5), (0, 6)] {
-            refusals.store(refused, Ordering::Relaxed);
-            let outcome = client.export(None, spans("r", &with("g")), soon()).await;
-            assert_eq!((outcome.accepted, outcome.parts.len()), (accepted, refused));
-            assert_eq!(std::mem::take(&mut *client.transport.sizes.lock().unwrap()), [1, 5]);
-        }
-        // A few accepted items do not show that the others are at fault.
-        let requests = AtomicUsize::new(0);
-        let first = || requests.fetch_add(1, Ordering::Relaxed) == 0;
-        let client =
-            self::client(Profile::OpenObserve, None, |_| (if first() { 200 } else { 400 }, ""));
-        let outcome = client.export(None, spans("r", &with("a")), soon()).await;
-        assert_eq!(outcome.accepted, 1);
-        assert!(outcome.parts.iter().all(|part| part.fate != Fate::DeadLetter), "{outcome:?}");
-    }
-}
+mod tests;

@@ -42,7 +42,7 @@ pub use headers::{Headers, percent_decoded};
 pub use pattern::Pattern;
 #[cfg(feature = "url")]
 pub use proxy::{PROXY, Proxy, is_local};
-pub use reader::Reader;
+pub use reader::{Reader, quoted};
 pub use secret::{Secret, SecretReference, SecretStore};
 pub use source::{Env, Source};
 pub use table::{Kind, Table, Variable, markdown};

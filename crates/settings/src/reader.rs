@@ -203,7 +203,7 @@ fn quoting<T>(parse: fn(&str) -> Result<T, &'static str>) -> impl Fn(&str) -> Re
 }
 
 /// The quoted value, cut and escaped so that it can neither fill the log nor break its line.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     const MOST_CHARS: usize = 40;
     let head: String = text.chars().take(MOST_CHARS).collect();
     let ellipsis = if head.len() < text.len() { "…" } else { "" };

@@ -2,8 +2,6 @@
 
 mod delivery;
 mod outcome;
-#[cfg(test)]
-mod scripted;
 
 use crate::sanitize::KnownColumns;
 pub(crate) use delivery::{BUDGET, Delivery, RETRIES, Step, Terms};
@@ -81,6 +79,3 @@ impl Learned {
         is_new
     }
 }
-
-#[cfg(test)]
-mod tests;

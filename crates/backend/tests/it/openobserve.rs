@@ -51,7 +51,7 @@ async fn each_scripted_response_decides_the_fate_of_ten_records() {
         "7 accepted, 0 ambiguous; 3 DeadLetterPartial: rejected: rejected by the fake's script";
     check(&[PartialSuccess(3)], three, 7).await;
     check(&[WriteFailed], "10 accepted, 10 ambiguous", 10).await;
-    check(&[CloseAfterBody], "10 accepted, 10 ambiguous", 10).await;
+    check(&[CloseAfterBody, CloseAfterBody], "10 accepted, 10 ambiguous", 10).await;
     check(&[CloseAfterStore], "10 accepted, 10 ambiguous", 20).await;
     check(&[HalfResponse], "10 accepted, 10 ambiguous", 20).await;
     let two =
@@ -59,6 +59,17 @@ async fn each_scripted_response_decides_the_fate_of_ten_records() {
     check(&[Gzipped(Box::new(PartialSuccess(2)))], two, 8).await;
     let huge = "0 accepted, 10 ambiguous; 10 ParkWithAlarm: answered 200 OK with more than 64 KiB: is the endpoint right?";
     check(&[Huge { status: 200, bytes: 10 << 20 }], huge, 10).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_backend_is_abandoned_at_the_deadline() {
+    let backend = started(FakeOpenObserve::builder()).await;
+    backend.script([ScriptedResponse::held()]);
+    let start = Instant::now();
+    let outcome = export(&destination(backend.base()), numbered(0..10)).await;
+    assert!(start.elapsed() <= Duration::from_secs(10), "{:?}", start.elapsed());
+    let late = format!("no answer from {}: timed out", backend.address());
+    assert_eq!(summary(&outcome), format!("0 accepted, 10 ambiguous; 10 Park: {late}"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,365 @@
+//! Deliveries to a backend in memory, on a paused clock.
+
+use super::*;
+use crate::destination::Profile;
+use crate::http::{HttpResponse, gzip_level};
+use crate::judge::tests::response;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicUsize;
+use url::Url;
+
+type Answer = Result<HttpResponse, TransportError>;
+
+/// A backend that answers requests, and keeps their streams and numbers of items.
+struct Fake<A> {
+    answer: A,
+    streams: Mutex<Vec<String>>,
+    sizes: Mutex<Vec<usize>>,
+}
+
+impl<A: Fn(&Request) -> Answer + Sync> Fake<A> {
+    fn new(answer: A) -> Self {
+        Self { answer, streams: Mutex::default(), sizes: Mutex::default() }
+    }
+
+    fn take_sizes(&self) -> Vec<usize> {
+        std::mem::take(&mut *self.sizes.lock().unwrap())
+    }
+}
+
+impl<A: Fn(&Request) -> Answer + Sync> Transport for &Fake<A> {
+    async fn send(&self, request: HttpRequest) -> Answer {
+        let stream = request.stream.as_ref().map_or("-", |stream| stream.to_str().unwrap());
+        self.streams.lock().unwrap().push(stream.to_owned());
+        let bytes = wire::gzip::inflate(&request.body, 4 << 20).unwrap();
+        let request = Request::trusted(request.kind, bytes);
+        assert!(request.items() > 0, "an empty request was sent");
+        self.sizes.lock().unwrap().push(request.items());
+        (self.answer)(&request)
+    }
+}
+
+/// Answers of [`response`] in this order, then 200.
+fn script(answers: &[&'static str]) -> impl Fn(&Request) -> Answer {
+    let answers = Mutex::new(answers.to_vec().into_iter());
+    move |_| Ok(response(answers.lock().unwrap().next().unwrap_or("200")))
+}
+
+/// Refuses requests with a bad record.
+fn refuses_bad(request: &Request) -> Answer {
+    let is_bad = request.bytes().windows(3).any(|bytes| bytes == b"bad");
+    Ok(response(if is_bad { "400 \"bad record\"" } else { "200" }))
+}
+
+/// Refuses requests with more items.
+fn takes_at_most(items: usize) -> impl Fn(&Request) -> Answer {
+    move |request| Ok(response(if request.items() > items { "413" } else { "200" }))
+}
+
+fn client<A: Fn(&Request) -> Answer + Sync>(fake: &Fake<A>) -> Client<&Fake<A>> {
+    // The query is a secret.
+    let base = Url::parse("http://test/?token=s3cret-token").unwrap();
+    Client::with_transport(&DestinationConfig::new(&base), fake).unwrap()
+}
+
+fn seconds(seconds: u64) -> Instant {
+    Instant::now() + Duration::from_secs(seconds)
+}
+
+async fn deliver<A: Fn(&Request) -> Answer + Sync>(fake: &Fake<A>, request: Request) -> Outcome {
+    client(fake).export(None, request, seconds(10)).await
+}
+
+/// Different log records, of which these are bad.
+fn log_records(records: usize, is_bad: impl Fn(usize) -> bool) -> Request {
+    let log_record = |number: usize| LogRecord {
+        time_unix_nano: number as u64,
+        severity_text: if is_bad(number) { "bad" } else { "good" }.to_owned(),
+        ..Default::default()
+    };
+    Request::of_log_records(None, (0..records).map(log_record).collect())
+}
+
+fn good(records: usize) -> Request {
+    log_records(records, |_| false)
+}
+
+/// The outcome in one line: `10 accepted; 1 DeadLetter: answered 400 …`.
+fn summary(outcome: &Outcome) -> String {
+    let part = |part: &UndeliveredPart| {
+        let UndeliveredPart { items, reason, fate, .. } = part;
+        format!("; {items} {fate:?}: {reason}")
+    };
+    let parts: String = outcome.parts.iter().map(part).collect();
+    format!("{} accepted{parts}", outcome.accepted)
+}
+
+fn fates(outcome: &Outcome) -> Vec<(usize, Fate)> {
+    outcome.parts.iter().map(|part| (part.items, part.fate)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_the_deadline_is_not_attempted() {
+    for (answer, expected) in
+        [("503, retry-after: 60", (1, 0, 0)), ("503, retry-after: 3", (2, 3, 1))]
+    {
+        let start = Instant::now();
+        let outcome = deliver(&Fake::new(script(&[answer])), good(1)).await;
+        let elapsed = start.elapsed().as_secs();
+        assert_eq!((outcome.requests_sent, elapsed, outcome.accepted), expected, "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_after_the_deadline() {
+    let backend = Fake::new(script(&[]));
+    let outcome = client(&backend).export(None, good(5), seconds(0)).await;
+    assert_eq!(summary(&outcome), "0 accepted; 5 Park: not sent: the deadline has passed");
+    assert_eq!(backend.take_sizes(), [0; 0]);
+}
+
+/// Numbers of bad records among 1,000, at random places.
+fn bad_records(count: usize) -> BTreeSet<usize> {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let bad = proptest::collection::btree_set(0usize..1000, count);
+    bad.new_tree(&mut runner).unwrap().current()
+}
+
+#[tokio::test(start_paused = true)]
+async fn good_records_are_accepted_beside_scattered_bad_ones() {
+    for (bad, most_requests) in [(0, 1), (1, 21), (2, 41), (5, 91), (10, 161), (18, 260)] {
+        let numbers = bad_records(bad);
+        let records = log_records(1000, |number| numbers.contains(&number));
+        let outcome = deliver(&Fake::new(refuses_bad), records).await;
+        assert_eq!(outcome.accepted, 1000 - bad, "{bad}: {}", summary(&outcome));
+        assert_eq!(fates(&outcome), vec![(1, Fate::DeadLetter); bad]);
+        assert!(outcome.requests_sent <= most_requests, "{bad}: {}", outcome.requests_sent);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn halving_parks_the_rest_after_one_request_for_four_items() {
+    let records = log_records(1000, |number| number % 9 == 0);
+    let outcome = deliver(&Fake::new(refuses_bad), records).await;
+    assert_eq!((outcome.requests_sent, outcome.items()), (1 + 48 + 250, 1000));
+    let parked = outcome.parts.iter().filter(|part| part.fate == Fate::Park).count();
+    assert!(parked > 0 && outcome.accepted > 200, "{}", summary(&outcome));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fully_refused_request_is_parked_after_a_search_in_several_places() {
+    for (records, sizes) in [
+        (4, vec![4, 2, 1, 2, 1, 1, 1]),
+        (64, vec![64, 32, 16, 8, 4, 2, 1, 32, 16, 8, 4, 2, 1, 16, 8, 4, 2, 1, 8, 4, 2, 1, 4, 2, 1]),
+    ] {
+        let (backend, request) = (Fake::new(refuses_bad), log_records(records, |_| true));
+        let outcome = deliver(&backend, request.clone()).await;
+        let parked = format!("0 accepted; {records} Park: answered 400 Bad Request: bad record");
+        assert_eq!(summary(&outcome), parked);
+        let of = |request: &Request| -> BTreeSet<Vec<u8>> {
+            request.messages().map(<[u8]>::to_vec).collect()
+        };
+        assert_eq!(of(&outcome.parts[0].request), of(&request));
+        assert_eq!(backend.take_sizes(), sizes);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_split_down_to_the_size_that_the_backend_accepts() {
+    let backend = Fake::new(takes_at_most(2500));
+    assert_eq!(summary(&deliver(&backend, good(16_000)).await), "16000 accepted");
+    let sizes = backend.take_sizes();
+    assert_eq!(sizes[..4], [16_000, 8000, 4000, 2000]);
+    assert!(sizes[3..].iter().all(|items| (1000..2500).contains(items)));
+    let outcome = deliver(&Fake::new(takes_at_most(0)), good(64)).await;
+    assert_eq!((outcome.requests_sent, fates(&outcome)), (25, vec![(64, Fate::Park)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn scripted_replies_decide_fates_and_sizes_of_requests() {
+    let nothing_written = "200 \"\n\0\"";
+    let whole = 4 << 20;
+    let third = good(64).bytes().len() / 3;
+    for (answers, records, max_bytes, expected, sizes, ambiguous) in [
+        // This may be the fault of a proxy, and says nothing about larger requests.
+        (&["413"; 2][..], 64, whole, &[][..], &[64, 32, 16, 16, 32][..], 0),
+        // A failed write is retried once before halving.
+        (&[nothing_written; 8], 4, whole, &[(4, Fate::Park)], &[4, 4, 2, 1, 2, 1, 1, 1], 4),
+        // An oversized request is split before sending, and unsent pieces are parked with the failed one.
+        (&[], 64, third, &[], &[16, 16, 16, 16], 0),
+        (&["200", "500", "500", "500"], 64, third, &[(16, Fate::Park); 3], &[16, 16, 16, 16], 16),
+    ] {
+        let backend = Fake::new(script(answers));
+        let mut client = client(&backend);
+        client.destination.max_request_bytes = max_bytes;
+        let outcome = client.export(None, good(records), seconds(10)).await;
+        assert_eq!(fates(&outcome), expected, "{}", summary(&outcome));
+        assert_eq!((outcome.items(), backend.take_sizes()), (records, sizes.to_vec()));
+        assert_eq!(outcome.ambiguous_items, ambiguous, "{}", summary(&outcome));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn parked_parts_with_different_reasons_stay_separate() {
+    let nothing_written = "200 \"\n\0\"";
+    let answers = [nothing_written, nothing_written, nothing_written, "503", "503", "503"];
+    let outcome = deliver(&Fake::new(script(&answers)), good(2)).await;
+    let reasons: Vec<_> = outcome.parts.iter().map(|part| part.reason.to_string()).collect();
+    assert_eq!(reasons.len(), 2);
+    assert!(reasons[0].starts_with("answered 200 but wrote nothing"), "{reasons:?}");
+    assert_eq!(reasons[1], "answered 503 Service Unavailable");
+}
+
+#[tokio::test(start_paused = true)]
+async fn transport_errors_are_masked() {
+    let text = "no answer from test: s3cret-token";
+    let backend = Fake::new(|_: &Request| Err(TransportError { sent: false, text: text.into() }));
+    let masked = "0 accepted; 1 Park: no answer from test: ****";
+    assert_eq!(summary(&deliver(&backend, good(1)).await), masked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_sends_the_same_bytes() {
+    let outcome = deliver(&Fake::new(script(&["503"])), good(10)).await;
+    let one = wire::gzip::compress(gzip_level(SignalKind::Logs), good(10).bytes()).len();
+    assert_eq!((outcome.requests_sent, outcome.bytes_sent), (2, 2 * one));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stream_of_a_request_overrides_the_default_stream() {
+    let warning = r#"stream "a\nb" is not used: it contains characters that a header cannot"#;
+    for (own, asked, expected, expected_warning) in [
+        (None, None, "-", ""),
+        (Some("own"), None, "own", ""),
+        (Some("own"), Some("shop"), "shop", ""),
+        (Some("own"), Some(""), "own", ""),
+        (None, Some("a\nb"), "-", warning),
+        (Some("own"), Some("a\nb"), "own", warning),
+    ] {
+        let backend = Fake::new(script(&[]));
+        let mut client = client(&backend);
+        client.stream = own.map(HeaderValue::from_static);
+        let outcome = client.export(asked, good(1), seconds(5)).await;
+        assert_eq!(*backend.streams.lock().unwrap(), [expected], "{asked:?}");
+        assert_eq!(outcome.warning, expected_warning);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_warning_is_reported_once() {
+    let own = "accepted, but the answer is not OTLP: {\"ok\":true}";
+    let partial = r#"{"partialSuccess":{"errorMessage":"old schema"}}"#;
+    for (profile, body, first) in [
+        (Profile::Otlp, "{\"ok\":true}", own),
+        (Profile::Otlp, partial, "old schema"),
+        (Profile::OpenObserve, partial, "old schema"),
+    ] {
+        let answer = format!("200, content-type: application/json \"{body}\"");
+        let backend = Fake::new(|_: &Request| Ok(response(&answer)));
+        let mut client = client(&backend);
+        client.destination.profile = profile;
+        for expected in [first, "", ""] {
+            let outcome = client.export(None, good(1), seconds(5)).await;
+            let Outcome { accepted, requests_sent, warning, .. } = outcome;
+            assert_eq!((accepted, requests_sent, warning.as_str()), (1, 1, expected));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_accepted_size_is_learned() {
+    // A backend that accepts no size teaches none.
+    let most = AtomicUsize::new(0);
+    let backend =
+        Fake::new(|request: &Request| takes_at_most(most.load(Ordering::Relaxed))(request));
+    let client = client(&backend);
+    let span = || Span { name: "x".repeat(8000), ..Span::default() };
+    let request = Request::of_spans(None, (0..64).map(|_| span()).collect());
+    assert_eq!(client.export(None, request.clone(), seconds(5)).await.accepted, 0);
+    backend.take_sizes();
+    most.store(10, Ordering::Relaxed);
+    for expected in [[vec![64, 32, 16], vec![8; 8]].concat(), vec![8; 8]] {
+        let outcome = client.export(None, request.clone(), seconds(5)).await;
+        assert_eq!(outcome.accepted, 64);
+        assert_eq!(backend.take_sizes(), expected);
+    }
+}
+
+fn keys(names: &str) -> Vec<KeyValue> {
+    let value = || Some(AnyValue { value: Some(any_value::Value::BoolValue(true)) });
+    let key = |name: &str| KeyValue { key: name.to_owned(), value: value(), ..Default::default() };
+    names.split_whitespace().map(key).collect()
+}
+
+fn spans(resource: &str, keys_of_items: &[&str]) -> Request {
+    let resource = Resource { attributes: keys(resource), ..Default::default() };
+    let span = |names: &&str| Span { attributes: keys(names), ..Default::default() };
+    Request::of_spans(resource, keys_of_items.iter().map(span).collect())
+}
+
+/// Four gauges, of which the last one has this name and keys.
+fn gauges(name: &str, names: &str) -> Request {
+    let gauge = |(name, names): (&str, &str)| {
+        let point = NumberDataPoint { attributes: keys(names), ..Default::default() };
+        let data = Data::Gauge(Gauge { data_points: vec![point] });
+        Metric { name: name.to_owned(), data: Some(data), ..Default::default() }
+    };
+    let four = [("m", "a"), ("m", "a"), ("m", "a"), (name, names)];
+    Request::of_metrics(None, four.map(gauge).into())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_few_items_with_all_new_columns_are_sent_ahead() {
+    let refusals = AtomicUsize::new(0);
+    let next = |left: usize| left.checked_sub(1);
+    let is_refused = || refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok();
+    let backend = Fake::new(|_: &Request| Ok(response(if is_refused() { "400" } else { "200" })));
+    let client = client(&backend);
+    let with = |span| [vec!["a", "a b"], vec![span; 4]].concat();
+    let records = (0..4).map(|_| LogRecord { attributes: keys("z"), ..Default::default() });
+    for (stream, request, sizes) in [
+        (None, spans("r", &with("a")), &[1, 5][..]),
+        (None, spans("r", &with("b a")), &[6]),
+        (None, spans("r", &with("c b")), &[1, 5]),
+        (None, spans("r", &with("c b a")), &[6]),
+        // A new key of the resource, another stream.
+        (None, spans("r s", &with("a")), &[1, 5]),
+        (Some("other"), spans("r", &with("a")), &[1, 5]),
+        // If half of the items or more would go first, the request is sent whole. A combination of known columns is not new.
+        (None, spans("r", &["d", "e", "f", "a"]), &[4]),
+        (None, spans("r", &["d", "e", "f", "d e f"]), &[4]),
+        // Each metric is a stream.
+        (None, gauges("m", "a"), &[1, 3]),
+        (None, gauges("m", "a"), &[4]),
+        (None, gauges("n", "a"), &[1, 3]),
+        (None, gauges("m", "b"), &[1, 3]),
+        (None, Request::of_log_records(None, records.collect()), &[4]),
+    ] {
+        let items = request.items();
+        let outcome = client.export(stream, request, seconds(5)).await;
+        assert_eq!(outcome.accepted, items, "{outcome:?}");
+        assert_eq!(backend.take_sizes(), sizes);
+    }
+    // A refused item does not make its columns known.
+    for (refused, accepted) in [(1, 5), (0, 6)] {
+        refusals.store(refused, Ordering::Relaxed);
+        let outcome = client.export(None, spans("r", &with("g")), seconds(5)).await;
+        assert_eq!((outcome.accepted, outcome.parts.len()), (accepted, refused));
+        assert_eq!(backend.take_sizes(), [1, 5]);
+    }
+    // A few accepted items do not show that the others are at fault.
+    let outcome = deliver(
+        &Fake::new(script(&[["200"; 1].as_slice(), &["400"; 30]].concat())),
+        spans("r", &with("a")),
+    )
+    .await;
+    assert_eq!(outcome.accepted, 1);
+    assert!(outcome.parts.iter().all(|part| part.fate != Fate::DeadLetter), "{outcome:?}");
+}
