@@ -23,7 +23,7 @@ fn request(kind: SignalKind, attributes: Vec<KeyValue>, items: Vec<Vec<KeyValue>
             Request::of_log_records(resource, items.map(record).collect())
         }
         Points => {
-            let point = |attributes| NumberDataPoint { attributes, ..point(1.0, &[]) };
+            let point = |attributes| NumberDataPoint { attributes, ..point(1.0, "") };
             let gauge = Gauge { data_points: items.map(point).collect() };
             Request::of_metrics(resource, vec![metric(Data::Gauge(gauge))])
         }
@@ -82,7 +82,7 @@ fn resource_bytes_repeated_by_splitting_are_bounded() {
 #[test]
 fn columns_are_counted_per_metric_stream() {
     let named = |name: &str, numbers| {
-        let data_points = vec![NumberDataPoint { attributes: keys(numbers), ..point(1.0, &[]) }];
+        let data_points = vec![NumberDataPoint { attributes: keys(numbers), ..point(1.0, "") }];
         Metric { name: name.to_owned(), ..metric(Data::Gauge(Gauge { data_points })) }
     };
     let of = |metrics| Request::of_metrics(None, metrics);
