@@ -8,14 +8,18 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Survey {
     pub times: Times,
-    keys: KeySketch,
+    /// A sketch of the set of keys. The hash of each key sets one of 1,024 bits, so at most as many bits are set as there are
+    /// keys.
+    keys: [u64; WORDS],
+    has_maps: bool,
 }
 
 impl Survey {
     /// The facts about no request.
     pub const NOTHING: Self = Self {
         times: Times { oldest_unix_nano: u64::MAX, newest_unix_nano: 0 },
-        keys: KeySketch { seen: [0; WORDS], has_maps: false },
+        keys: [0; WORDS],
+        has_maps: false,
     };
 
     /// Combines the facts about two requests.
@@ -24,9 +28,9 @@ impl Survey {
         let (times, others) = (&mut self.times, other.times);
         times.oldest_unix_nano = times.oldest_unix_nano.min(others.oldest_unix_nano);
         times.newest_unix_nano = times.newest_unix_nano.max(others.newest_unix_nano);
-        self.keys.has_maps |= other.keys.has_maps;
-        for (seen, others) in self.keys.seen.iter_mut().zip(&other.keys.seen) {
-            *seen |= others;
+        self.has_maps |= other.has_maps;
+        for (keys, others) in self.keys.iter_mut().zip(&other.keys) {
+            *keys |= others;
         }
         self
     }
@@ -34,17 +38,22 @@ impl Survey {
     /// Returns `true` if there are far fewer attribute keys than OpenObserve's column limit. After `false` the keys have to be
     /// counted.
     pub fn has_few_keys(&self) -> bool {
-        self.keys.bits() <= FEW && !self.keys.has_maps
+        let bits: u32 = self.keys.iter().map(|word| word.count_ones()).sum();
+        bits <= FEW && !self.has_maps
     }
 
     #[inline]
-    pub(super) fn add_key(&mut self, key: KeyHash) {
-        self.keys.add(key);
+    pub(super) fn add_key(&mut self, KeyHash { hash, .. }: KeyHash) {
+        // Ten bits: four for the word, six for the bit.
+        let place = (hash >> 54) as u32;
+        if let Some(word) = self.keys.get_mut((place >> 6) as usize) {
+            *word |= 1 << (place & 63);
+        }
     }
 
     /// Notes a map, which has more columns than its key.
     pub(super) fn add_map(&mut self) {
-        self.keys.has_maps = true;
+        self.has_maps = true;
     }
 }
 
@@ -63,13 +72,6 @@ impl Times {
     }
 }
 
-/// A sketch of the set of keys. The hash of each key sets one of 1,024 bits, so at most as many bits are set as there are keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct KeySketch {
-    seen: [u64; WORDS],
-    has_maps: bool,
-}
-
 const WORDS: usize = 16;
 
 /// Initial hash value of a key, which differs between items and resources.
@@ -79,21 +81,6 @@ const RESOURCE: u64 = 0xff51_afd7_ed55_8ccd;
 /// At most this many set bits count as few keys. 900 keys, the maximum of a request, set about 600 bits (570 to 630); only
 /// adversarial keys could set this few.
 const FEW: u32 = 400;
-
-impl KeySketch {
-    #[inline]
-    fn add(&mut self, KeyHash { hash, .. }: KeyHash) {
-        // Ten bits: four for the word, six for the bit.
-        let place = (hash >> 54) as u32;
-        if let Some(word) = self.seen.get_mut((place >> 6) as usize) {
-            *word |= 1 << (place & 63);
-        }
-    }
-
-    fn bits(&self) -> u32 {
-        self.seen.iter().map(|word| word.count_ones()).sum()
-    }
-}
 
 /// The hash of an attribute's key.
 #[derive(Debug, Clone, Copy)]
