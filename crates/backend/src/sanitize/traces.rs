@@ -6,7 +6,6 @@ use super::{shape_resource, to_text};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use std::collections::HashSet;
 use wire::edit::{Edit, Editor};
 use wire::field::span;
 use wire::protobuf::messages;
@@ -78,18 +77,8 @@ pub(super) const LINK_FIELDS: &[&[u8]] =
 fn rename_fields(attributes: &mut [KeyValue], fields: &[&[u8]]) {
     to_text(attributes);
     let is_field = |attribute: &KeyValue| fields.contains(&attribute.key.as_bytes());
-    if !attributes.iter().any(is_field) {
-        return;
-    }
-    let mut keys: HashSet<String> =
-        attributes.iter().map(|attribute| attribute.key.clone()).collect();
-    let mut numbers = 2..;
-    for attribute in attributes.iter_mut().filter(|attribute| is_field(attribute)) {
-        let key = std::mem::take(&mut attribute.key);
-        attribute.key = format!("attr_{key}");
-        while !keys.insert(attribute.key.clone()) {
-            attribute.key = format!("attr_{}_{key}", numbers.next().unwrap_or(0usize));
-        }
+    if attributes.iter().any(is_field) {
+        Columns::default().separate(attributes, is_field);
     }
 }
 
