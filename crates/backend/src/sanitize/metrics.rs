@@ -13,6 +13,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
     HistogramDataPoint, Metric, NumberDataPoint, Summary, SummaryDataPoint,
 };
 use std::collections::BTreeMap;
+use std::iter::repeat;
 use std::ops::RangeInclusive;
 
 pub(super) fn shape(metrics: &mut ExportMetricsServiceRequest, fallback_service: &str) {
@@ -166,49 +167,36 @@ fn sorted_keys(attributes: &[KeyValue]) -> Vec<String> {
 
 /// Replaces a missing or non-finite sum, minimum or maximum by an estimate from the buckets. OpenObserve would otherwise store a
 /// row without a value, after which PromQL answers 400 for the metric. A histogram without bounds gets no estimate.
-pub(super) fn complete(point: &mut HistogramDataPoint) {
-    let estimate = (!point.explicit_bounds.is_empty()).then(|| Estimate::of(point));
-    let set = |figure: &mut Option<f64>, estimated: fn(&Estimate) -> f64| {
-        *figure = figure.filter(|value| value.is_finite()).or(estimate.as_ref().map(estimated));
-    };
-    set(&mut point.min, |estimate| estimate.min);
-    set(&mut point.max, |estimate| estimate.max);
-    set(&mut point.sum, |estimate| estimate.sum);
-}
-
-struct Estimate {
-    min: f64,
-    max: f64,
-    sum: f64,
-}
-
-impl Estimate {
-    /// Assumes that each value is in the middle of its bucket; the last, open bucket has the width 0.
-    fn of(point: &HistogramDataPoint) -> Self {
-        let bounds = &point.explicit_bounds;
-        let mut estimate = Self { min: 0.0, max: 0.0, sum: 0.0 };
-        let mut is_first = true;
-        for (index, count) in
-            point.bucket_counts.iter().enumerate().filter(|(_, count)| **count > 0)
-        {
-            let upper = bounds.get(index).or(bounds.last()).copied().unwrap_or_default();
-            let lower = match index.checked_sub(1) {
-                Some(before) => bounds.get(before).copied().unwrap_or(upper),
-                // The first bucket has no lower bound. Most measurements are not negative.
-                None => upper.min(0.0),
-            };
-            if is_first {
-                estimate.min = lower;
-                is_first = false;
-            }
-            estimate.max = upper;
-            estimate.sum += f64::midpoint(lower, upper) * to_f64(*count);
-        }
-        if !(estimate.sum.is_finite() && estimate.min.is_finite() && estimate.max.is_finite()) {
-            return Self { min: 0.0, max: 0.0, sum: 0.0 };
-        }
-        estimate
+fn complete(point: &mut HistogramDataPoint) {
+    if point.explicit_bounds.is_empty() {
+        return;
     }
+    let [min, max, sum] = estimates(point);
+    for (figure, estimate) in [(&mut point.min, min), (&mut point.max, max), (&mut point.sum, sum)]
+    {
+        *figure = figure.filter(|value| value.is_finite()).or(Some(estimate));
+    }
+}
+
+/// Minimum, maximum and sum if each value is in the middle of its bucket; the last, open bucket has the width 0.
+fn estimates(point: &HistogramDataPoint) -> [f64; 3] {
+    let bounds = || point.explicit_bounds.iter().copied();
+    let last = repeat(bounds().next_back().unwrap_or_default());
+    // The first bucket has no lower bound. Most measurements are not negative.
+    let first = bounds().next().map(|first| first.min(0.0));
+    let lower = first.into_iter().chain(bounds()).chain(last.clone());
+    let upper = bounds().chain(last);
+    let buckets = lower.zip(upper).zip(point.bucket_counts.iter().copied());
+    let filled: Vec<((f64, f64), u64)> = buckets.filter(|(_, count)| *count > 0).collect();
+    let middle = |((lower, upper), count): &((f64, f64), u64)| {
+        f64::midpoint(*lower, *upper) * to_f64(*count)
+    };
+    let estimates = [
+        filled.first().map_or(0.0, |((lower, _), _)| *lower),
+        filled.last().map_or(0.0, |((_, upper), _)| *upper),
+        filled.iter().map(middle).sum(),
+    ];
+    if estimates.iter().all(|estimate| estimate.is_finite()) { estimates } else { [0.0; 3] }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate of counts above 2^53")]
@@ -221,10 +209,7 @@ fn to_f64(count: u64) -> f64 {
 ///
 /// The bounds depend on the unit alone. Queries add the points of many environments bound by bound, so each point needs the same
 /// bounds, whatever its range.
-pub(super) fn to_explicit_buckets(
-    point: ExponentialHistogramDataPoint,
-    unit: &str,
-) -> HistogramDataPoint {
+fn to_explicit_buckets(point: ExponentialHistogramDataPoint, unit: &str) -> HistogramDataPoint {
     let exponents = exponents(unit);
     let first = *exponents.start();
     let mut explicit_bounds = vec![0.0];

@@ -28,7 +28,7 @@ fn check(given: &str, expected: &str, dropped: usize) {
 
 #[test]
 fn points_without_a_finite_value_are_dropped_and_counted() {
-    let given = r#"{"asDouble":"NaN"},{"asDouble":1},{"asDouble":"Infinity"},{"asDouble":"-Infinity"},{},{"asInt":3}"#;
+    let given = r#"{"asDouble":"NaN"},{"startTimeUnixNano":3,"asDouble":1},{"asDouble":"Infinity"},{"asDouble":"-Infinity"},{},{"asInt":3}"#;
     check(&metric("gauge", given), &metric("gauge", r#"{"asDouble":1},{"asInt":3}"#), 4);
     for (data, point) in [
         ("gauge", r#"{"flags":1,"asDouble":0}"#),
