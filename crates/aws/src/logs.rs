@@ -101,8 +101,7 @@ struct Answer {
 
 #[derive(Debug)]
 pub struct CloudWatchLogs {
-    region: String,
-    endpoint: Url,
+    settings: LogsSettings,
     credentials: CurrentCredentials,
     client: AwsClient,
 }
@@ -116,8 +115,8 @@ impl CloudWatchLogs {
 
     /// Sends with this client, which knows the proxy.
     pub fn by(settings: LogsSettings, client: AwsClient) -> Self {
-        let LogsSettings { credentials, region, endpoint, proxy: _ } = settings;
-        Self { region, endpoint, credentials: CurrentCredentials::of(credentials), client }
+        let credentials = CurrentCredentials::of(settings.credentials.clone());
+        Self { settings, credentials, client }
     }
 
     pub fn wall_clock(&self) -> SystemTime {
@@ -280,8 +279,8 @@ impl CloudWatchLogs {
         let request = SignedRequest {
             credentials: &self.credentials,
             service: "logs",
-            region: &self.region,
-            endpoint: &self.endpoint,
+            region: &self.settings.region,
+            endpoint: &self.settings.endpoint,
             content_type: "application/x-amz-json-1.1",
             target: &format!("Logs_20140328.{}", asked.operation),
             body: body.to_string().into_bytes(),
@@ -458,5 +457,8 @@ mod tests {
         check(400, body, Again::No, words);
         let body = r#"{"__type":"LimitExceededException"}"#;
         check(400, body, Again::No, "LimitExceededException");
+        let asked = Asked { operation: "DescribeLogGroups", subject: "" };
+        let late = "DescribeLogGroups was not called: the deadline has passed";
+        assert_eq!(asked.too_late(None).to_string(), late);
     }
 }

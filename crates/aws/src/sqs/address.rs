@@ -1,23 +1,24 @@
-//! A queue's address: its URL, endpoint and credentials.
+//! A queue's settings: its URL, endpoint and credentials.
 
 use crate::credentials::CredentialsSource;
 use crate::variables::{ENDPOINT, REGION, SQS_ENDPOINT};
-use settings::Reader;
+use settings::{Proxy, Reader};
 use url::Url;
 
 #[derive(Clone, Debug)]
-pub(super) struct QueueAddress {
+pub struct SqsSettings {
     pub(super) url: String,
     pub(super) name: String,
     pub(super) account: String,
     pub(super) region: String,
     pub(super) endpoint: Url,
     pub(super) credentials: CredentialsSource,
+    pub(super) proxy: Option<Proxy>,
 }
 
-impl QueueAddress {
-    /// `None` if the variable is unset, or a mistake was noted.
-    pub(super) fn read(reader: &mut Reader<'_>, variable: &str) -> Option<Self> {
+impl SqsSettings {
+    /// Reads the queue's URL from this variable. `None` if it is unset, or a mistake was noted.
+    pub fn read(reader: &mut Reader<'_>, variable: &str) -> Option<Self> {
         let url = reader.url(variable)?;
         let region = reader.string_if_set(REGION);
         let endpoint = reader.url(SQS_ENDPOINT).or_else(|| reader.url(ENDPOINT));
@@ -57,7 +58,13 @@ impl QueueAddress {
             region,
             endpoint,
             credentials,
+            proxy: Proxy::read(reader),
         })
+    }
+
+    /// Returns `true` if both URLs name the same queue, even with different hosts.
+    pub fn is_same_queue(&self, other: &Self) -> bool {
+        self.arn() == other.arn()
     }
 
     pub(super) fn arn(&self) -> String {
@@ -91,7 +98,7 @@ mod tests {
         &[Variable { name: NAME, default: None, kind: Kind::Url, doc: "The queue's URL." }];
     const TABLE: Table = Table::new(&[SQS, AWS, settings::PROXY, QUEUE]);
 
-    fn read(url: &str, others: &[(&str, &str)]) -> Result<QueueAddress, String> {
+    fn read(url: &str, others: &[(&str, &str)]) -> Result<SqsSettings, String> {
         let mut variables = HashMap::from([
             (NAME.to_owned(), url.to_owned()),
             ("AWS_ACCESS_KEY_ID".to_owned(), "AKID".to_owned()),
@@ -99,7 +106,7 @@ mod tests {
         ]);
         variables.extend(others.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         let mut reader = Reader::new(&variables, TABLE);
-        let address = QueueAddress::read(&mut reader, NAME);
+        let address = SqsSettings::read(&mut reader, NAME);
         let mistakes: Vec<String> = reader.finish().iter().map(ToString::to_string).collect();
         address.ok_or_else(|| mistakes.join("; "))
     }

@@ -8,11 +8,10 @@ mod response;
 
 use crate::client::{AwsClient, AwsResponse, SignedRequest};
 use crate::credentials::CurrentCredentials;
-use address::QueueAddress;
-pub use address::region_of_host;
+pub use address::{SqsSettings, region_of_host};
 use response::{SendBatchResponse, of_no_response, of_response};
 use serde::Serialize;
-use settings::{Backoff, Proxy, Reader};
+use settings::Backoff;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep_until};
 
@@ -54,28 +53,9 @@ struct ChangeMessageVisibility<'a> {
     visibility_timeout: u64,
 }
 
-#[derive(Clone, Debug)]
-pub struct SqsSettings {
-    address: QueueAddress,
-    proxy: Option<Proxy>,
-}
-
-impl SqsSettings {
-    /// Reads the queue's URL from the variable `name`. Notes mistakes and missing settings.
-    pub fn read(reader: &mut Reader<'_>, name: &str) -> Option<Self> {
-        let address = QueueAddress::read(reader, name)?;
-        Some(Self { address, proxy: Proxy::read(reader) })
-    }
-
-    /// Returns `true` if both URLs name the same queue, even with different hosts.
-    pub fn is_same_queue(&self, other: &Self) -> bool {
-        self.address.arn() == other.address.arn()
-    }
-}
-
 #[derive(Debug)]
 pub struct SqsQueue {
-    address: QueueAddress,
+    settings: SqsSettings,
     credentials: CurrentCredentials,
     client: AwsClient,
 }
@@ -89,13 +69,12 @@ impl SqsQueue {
 
     /// Sends with this client, which knows the proxy.
     pub fn by(settings: SqsSettings, client: AwsClient) -> Self {
-        let SqsSettings { address, proxy: _ } = settings;
-        let credentials = CurrentCredentials::of(address.credentials.clone());
-        Self { address, credentials, client }
+        let credentials = CurrentCredentials::of(settings.credentials.clone());
+        Self { settings, credentials, client }
     }
 
     pub fn name(&self) -> &str {
-        &self.address.name
+        &self.settings.name
     }
 
     /// Sends messages with these bodies, hidden for `delay` (at most 15 minutes). Returns one result each, in order, by
@@ -139,7 +118,7 @@ impl SqsQueue {
         deadline: Instant,
     ) -> Result<(), QueueError> {
         let request = ChangeMessageVisibility {
-            queue_url: &self.address.url,
+            queue_url: &self.settings.url,
             receipt_handle,
             visibility_timeout: whole_seconds(timeout.min(LONGEST_VISIBILITY_TIMEOUT)),
         };
@@ -172,8 +151,8 @@ impl SqsQueue {
         let request = SignedRequest {
             credentials: &self.credentials,
             service: "sqs",
-            region: &self.address.region,
-            endpoint: &self.address.endpoint,
+            region: &self.settings.region,
+            endpoint: &self.settings.endpoint,
             content_type: "application/x-amz-json-1.0",
             target: &format!("AmazonSQS.{action}"),
             body,
@@ -181,12 +160,12 @@ impl SqsQueue {
             max_response_bytes: MAX_RESPONSE_BYTES,
         };
         let response = self.client.send(request).await;
-        let response = response.map_err(|error| of_no_response(&self.address, &error))?;
-        of_response(&self.address, action, response)
+        let response = response.map_err(|error| of_no_response(&self.settings, &error))?;
+        of_response(&self.settings, action, response)
     }
 
     fn not_asked(&self) -> QueueError {
-        let text = format!("queue {} was not called: the deadline has passed", self.address.name);
+        let text = format!("queue {} was not called: the deadline has passed", self.settings.name);
         QueueError::refused(text, true)
     }
 
@@ -203,12 +182,13 @@ impl SqsQueue {
             message_body: body,
             delay_seconds: (delay_seconds > 0).then_some(delay_seconds),
         });
-        let request = SendMessageBatch { queue_url: &self.address.url, entries: entries.collect() };
+        let request =
+            SendMessageBatch { queue_url: &self.settings.url, entries: entries.collect() };
         let response = self.ask("SendMessageBatch", &request, deadline).await;
-        match response.and_then(|response| SendBatchResponse::read(&self.address, &response)) {
+        match response.and_then(|response| SendBatchResponse::read(&self.settings, &response)) {
             Ok(response) => {
                 let ids = batch.iter().map(|(position, _)| position.to_string());
-                ids.map(|id| response.result(&self.address, &id)).collect()
+                ids.map(|id| response.result(&self.settings, &id)).collect()
             }
             Err(error) => vec![Err(error); batch.len()],
         }
@@ -216,7 +196,7 @@ impl SqsQueue {
 
     /// The error of a message that was not sent yet, or cannot be.
     fn unsent(&self, body: &str) -> QueueError {
-        let (name, bytes) = (&self.address.name, body.len());
+        let (name, bytes) = (&self.settings.name, body.len());
         if bytes <= MAX_BATCH_BYTES {
             return self.not_asked();
         }

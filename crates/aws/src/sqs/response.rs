@@ -1,7 +1,6 @@
 //! The meaning of an SQS response, or of its absence, for a message.
 
-use super::QueueError;
-use super::address::QueueAddress;
+use super::{QueueError, SqsSettings};
 use crate::client::{AwsResponse, NoResponse, excerpt, is_throttling};
 use serde::Deserialize;
 
@@ -31,12 +30,12 @@ struct RefusedEntry {
 }
 
 impl SendBatchResponse {
-    pub(super) fn read(queue: &QueueAddress, response: &AwsResponse) -> Result<Self, QueueError> {
+    pub(super) fn read(queue: &SqsSettings, response: &AwsResponse) -> Result<Self, QueueError> {
         serde_json::from_slice(&response.body).map_err(|_| without_result(queue, response.status))
     }
 
     /// Returns the result of the message with this id.
-    pub(super) fn result(&self, queue: &QueueAddress, id: &str) -> Result<(), QueueError> {
+    pub(super) fn result(&self, queue: &SqsSettings, id: &str) -> Result<(), QueueError> {
         if self.successful.iter().flatten().any(|entry| entry.id == id) {
             return Ok(());
         }
@@ -51,7 +50,7 @@ impl SendBatchResponse {
 
 /// Returns the response if SQS carried out `action`, or else the meaning of its refusal.
 pub(super) fn of_response(
-    queue: &QueueAddress,
+    queue: &SqsSettings,
     action: &str,
     response: AwsResponse,
 ) -> Result<AwsResponse, QueueError> {
@@ -72,7 +71,7 @@ pub(super) fn of_response(
     Err(QueueError::refused(text, status >= 500 || refusal.is_throttled))
 }
 
-pub(super) fn of_no_response(queue: &QueueAddress, error: &NoResponse) -> QueueError {
+pub(super) fn of_no_response(queue: &SqsSettings, error: &NoResponse) -> QueueError {
     match error {
         NoResponse::NotMade(problem) => QueueError::refused(
             format!("queue {} refused with InvalidRequest: {problem}", queue.name),
@@ -84,19 +83,19 @@ pub(super) fn of_no_response(queue: &QueueAddress, error: &NoResponse) -> QueueE
 }
 
 /// The meaning of a response that does not come from SQS or leaves the message's fate unknown.
-fn without_result(queue: &QueueAddress, status: u16) -> QueueError {
+fn without_result(queue: &SqsSettings, status: u16) -> QueueError {
     ambiguous(queue, &format!("answered {status} without the fate of the message"))
 }
 
-fn ambiguous(queue: &QueueAddress, text: &str) -> QueueError {
+fn ambiguous(queue: &SqsSettings, text: &str) -> QueueError {
     QueueError::new(no_answer(queue, text), true)
 }
 
-fn no_answer(queue: &QueueAddress, text: &str) -> String {
+fn no_answer(queue: &SqsSettings, text: &str) -> String {
     format!("queue {} did not answer: {text}", queue.name)
 }
 
-fn refused(queue: &QueueAddress, permission: &str, code: &str, text: &str) -> String {
+fn refused(queue: &SqsSettings, permission: &str, code: &str, text: &str) -> String {
     // `NonExistentQueue` of `AWS.SimpleQueueService.NonExistentQueue`
     let code = code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code);
     let hint = match code {

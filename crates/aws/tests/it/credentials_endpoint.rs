@@ -1,15 +1,11 @@
 //! Credentials from an endpoint in the execution environment, over real sockets.
 
-use crate::fake::{Fake, SECRET_KEY, ScriptedResponse, serve};
-use http_body_util::Full;
-use hyper::Response;
+use crate::fake::{Fake, SECRET_KEY, ScriptedResponse};
 use lambda_otlp_aws::{AWS, AwsSecrets, AwsSecretsSettings, SECRETS, SecretService};
 use settings::{Reader, SecretReference, Table};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use url::Url;
 
 /// 2026-07-31T12:13:20Z.
 const BEGAN: u64 = 1_785_500_000;
@@ -19,39 +15,11 @@ fn clock() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(BEGAN + SECONDS.load(Ordering::Relaxed))
 }
 
-#[derive(Default)]
-struct Endpoint {
-    answers: Mutex<VecDeque<(u16, String)>>,
-    tokens: Mutex<Vec<Option<String>>>,
-}
-
-impl Endpoint {
-    async fn start(answers: impl IntoIterator<Item = (u16, String)>) -> (Arc<Self>, Url) {
-        let answers = Mutex::new(answers.into_iter().collect());
-        let endpoint = Arc::new(Self { answers, ..Self::default() });
-        let serving = Arc::clone(&endpoint);
-        let url = serve(move |request| {
-            let token = request.headers().get("authorization");
-            let token = token.map(|token| token.to_str().unwrap().to_owned());
-            serving.tokens.lock().unwrap().push(token);
-            let (status, body) = serving.answers.lock().unwrap().pop_front().unwrap();
-            let response = Response::builder().status(status).body(Full::from(body));
-            std::future::ready(Ok(response.unwrap()))
-        });
-        let url = url.await.join("v1/credentials").unwrap();
-        (endpoint, url)
-    }
-
-    fn tokens(&self) -> Vec<Option<String>> {
-        std::mem::take(&mut self.tokens.lock().unwrap())
-    }
-}
-
-fn credentials(expiration: &str) -> (u16, String) {
+fn credentials(expiration: &str) -> ScriptedResponse {
     let body = format!(
         r#"{{"AccessKeyId":"AKIDEXAMPLE","SecretAccessKey":"{SECRET_KEY}","Token":"session/token==","Expiration":"{expiration}","AccountId":"123456789012"}}"#
     );
-    (200, body)
+    ScriptedResponse::Is(200, body)
 }
 
 fn read(variables: &[(&str, &str)]) -> (AwsSecretsSettings, String) {
@@ -67,9 +35,9 @@ fn read(variables: &[(&str, &str)]) -> (AwsSecretsSettings, String) {
 async fn credentials_are_renewed_early_and_used_until_they_expire() {
     let good = || credentials("2026-07-31T12:43:20Z");
     let later = credentials("2026-07-31T13:43:20Z");
-    let (endpoint, url) =
-        Endpoint::start([good(), (500, String::new()), (200, "{}".to_owned()), later]).await;
-    let found = || ScriptedResponse::Is(200, r#"{"SecretString":"hunter2"}"#.to_owned());
+    let is = |status, body: &str| ScriptedResponse::Is(status, body.to_owned());
+    let (endpoint, url) = Fake::start([good(), is(500, ""), is(200, "{}"), later]).await;
+    let found = || is(200, r#"{"SecretString":"hunter2"}"#);
     let (fake, aws) = Fake::start([found(), found(), found(), found()]).await;
     let (settings, mistakes) = read(&[
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str()),
@@ -84,34 +52,37 @@ async fn credentials_are_renewed_early_and_used_until_they_expire() {
     assert!(!format!("{settings:?}").contains("first"));
     let secrets = AwsSecrets::new(settings, clock);
     let reference = SecretReference::parse("ssm:/o2/auth").unwrap();
-    let read = async || {
-        let secret = secrets.read(&reference).await;
-        secret.map(|_| ()).map_err(|error| error.to_string())
-    };
+    let read = async || secrets.read(&reference).await;
     // The fake answers like Secrets Manager; only the signatures matter here.
     let asked = || fake.requests.lock().unwrap().len();
     let at = |seconds| SECONDS.store(seconds, Ordering::Relaxed);
 
-    let token = Some("first".to_owned());
+    let renewed = |times: usize| {
+        let tokens = std::mem::take(&mut *endpoint.requests.lock().unwrap());
+        assert!(tokens.len() == times && tokens.iter().all(|(token, ..)| token == "first"));
+    };
     drop(read().await);
     drop(read().await);
-    assert_eq!((asked(), endpoint.tokens()), (2, vec![token.clone()]), "asked once for two");
+    assert_eq!(asked(), 2);
+    renewed(1);
 
     // Renewal five minutes before the end fails, and the old ones still work.
     at(26 * 60);
     drop(read().await);
-    assert_eq!((asked(), endpoint.tokens()), (3, vec![token.clone()]));
+    assert_eq!(asked(), 3);
+    renewed(1);
 
     // Expired credentials sign nothing. The second attempt gets new ones.
     at(31 * 60);
     drop(read().await);
-    assert_eq!((asked(), endpoint.tokens()), (4, vec![token.clone(), token]));
+    assert_eq!(asked(), 4);
+    renewed(2);
 }
 
 #[tokio::test]
 async fn credential_errors_state_the_cause_without_the_token() {
-    let check = async |answer: (u16, String), expected: &str| {
-        let (_endpoint, url) = Endpoint::start([answer.clone(), answer]).await;
+    let check = async |answer: ScriptedResponse, expected: &str| {
+        let (_, url) = Fake::start([answer.clone(), answer]).await;
         let (settings, mistakes) = read(&[
             ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str()),
             ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "hunter2"),
@@ -126,9 +97,10 @@ async fn credential_errors_state_the_cause_without_the_token() {
         assert!(error.contains(&expected), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
     };
-    check((403, "hunter2".to_owned()), "it answered 403").await;
-    check((200, "hunter2".to_owned()), "its answer contains no credentials").await;
-    check((200, "x".repeat(70_000)), "the answer of 127.0.0.1").await;
+    let is = |status, body: &str| ScriptedResponse::Is(status, body.to_owned());
+    check(is(403, "hunter2"), "it answered 403").await;
+    check(is(200, "hunter2"), "its answer contains no credentials").await;
+    check(is(200, &"x".repeat(70_000)), "the answer of 127.0.0.1").await;
     check(credentials("soon"), "its answer has no readable expiration").await;
 }
 

@@ -1,43 +1,19 @@
-//! A fake of AWS's JSON protocols that verifies signatures by the specification, independently of the client's.
+//! A fake of AWS's JSON protocols, which verifies signatures by the specification, independently of the client, and of the endpoint
+//! of credentials.
 
 use hmac::{Hmac, Mac as _};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper::{Method, Request, Response};
+use local_lambda::HttpServer;
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
 use url::Url;
 use wire::ids::to_hex;
 
 pub(crate) const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
-
-pub(crate) type Answer = Result<Response<Full<Bytes>>, &'static str>;
-
-/// Answers every request on a port of this machine; an error closes the connection.
-pub(crate) async fn serve<F>(answer: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static) -> Url
-where
-    F: Future<Output = Answer> + Send + 'static,
-{
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
-    let answer = Arc::new(answer);
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let answer = Arc::clone(&answer);
-            let service = hyper::service::service_fn(move |request| answer(request));
-            tokio::spawn(
-                hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service),
-            );
-        }
-    });
-    url
-}
 
 #[derive(Debug, Clone)]
 pub(crate) enum ScriptedResponse {
@@ -49,6 +25,7 @@ pub(crate) enum ScriptedResponse {
 #[derive(Debug, Default)]
 pub(crate) struct Fake {
     pub(crate) answers: Mutex<VecDeque<ScriptedResponse>>,
+    /// Operation, region and body; of a request for credentials the token.
     pub(crate) requests: Mutex<Vec<(String, String, String)>>,
 }
 
@@ -61,21 +38,32 @@ impl Fake {
             ..Self::default()
         });
         let serving = Arc::clone(&fake);
-        let url = serve(move |request| {
+        let answer = move |request| {
             let fake = Arc::clone(&serving);
             async move { fake.answer(request).await }
-        })
-        .await;
+        };
+        let server = HttpServer::listen(0, answer).await.unwrap();
+        let url = Url::parse(&format!("http://{}/", server.address())).unwrap();
+        // It ends with the runtime.
+        std::mem::forget(server);
         (fake, url)
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
+    /// An error closes the connection.
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, &'static str> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let header = |name: &str| head.headers.get(name).unwrap().to_str().unwrap().to_owned();
-        let region = check_signature(&head, &body);
+        let (target, region) = if head.method == Method::GET {
+            (header("authorization"), String::new())
+        } else {
+            (header("x-amz-target"), check_signature(&head, &body))
+        };
         let body = String::from_utf8(body.to_vec()).unwrap();
-        self.requests.lock().unwrap().push((header("x-amz-target"), region, body));
+        self.requests.lock().unwrap().push((target, region, body));
         let answer = self.answers.lock().unwrap().pop_front().unwrap();
         match answer {
             ScriptedResponse::Is(status, body) => {
