@@ -127,6 +127,7 @@ impl Account {
     fn perform(&mut self, operation: &str, body: &Value) -> (u16, Value) {
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         if operation == "DescribeLogGroups" {
+            assert_ne!(body["logGroupNamePrefix"], "", "AWS refuses an empty prefix");
             let (prefix, from) = (text("logGroupNamePrefix"), text("nextToken"));
             let mut found = self.groups.range(from..).filter(|(name, _)| name.starts_with(&prefix));
             let page = found.by_ref().take(50).map(|(name, group)| {
@@ -417,6 +418,7 @@ const TIME: Duration = Duration::from_secs(8);
 #[tokio::test(start_paused = true)]
 async fn each_request_is_answered_and_a_failure_blocks_no_deletion() {
     let refused = "DescribeLogGroups of /aws/lambda/ was refused with AccessDeniedException: not you; allow logs:DescribeLogGroups";
+    let silent = "DescribeLogGroups of /aws/lambda/ got no answer: cannot reach logs.eu-west-1.amazonaws.com: timed out";
     for (logs, kind, status, reason) in [
         (Logs::Works, "Create", "SUCCESS", ""),
         (Logs::Works, "Update", "SUCCESS", ""),
@@ -425,7 +427,7 @@ async fn each_request_is_answered_and_a_failure_blocks_no_deletion() {
         (Logs::Refuses, "Update", "FAILED", refused),
         (Logs::Refuses, "Delete", "SUCCESS", refused),
         (Logs::Fails, "Create", "FAILED", "status 500"),
-        (Logs::IsSilent, "Create", "FAILED", ""),
+        (Logs::IsSilent, "Create", "FAILED", silent),
         (Logs::IsSilent, "Delete", "SUCCESS", ""),
     ] {
         let fake = Fake::answers(logs);
@@ -434,6 +436,14 @@ async fn each_request_is_answered_and_a_failure_blocks_no_deletion() {
         assert!(clock() < ends, "{logs:?} {kind}");
         let (found, said) = fake.answered();
         assert!(found == status && said.contains(reason), "{logs:?} {kind}: {found} {said}");
+    }
+    // All log groups.
+    for (logs, reason) in [(Logs::Works, ""), (Logs::Refuses, "DescribeLogGroups was refused with")]
+    {
+        let fake = Fake::answers(logs);
+        service_of(&fake, "*", clock).handle(&of_kind("Create"), clock() + TIME).await.unwrap();
+        let (_, said) = fake.answered();
+        assert!(said.contains(reason), "{said}");
     }
 }
 
