@@ -202,13 +202,13 @@ impl<T: Transport> Client<T> {
         let compression = self.destination.compression;
         loop {
             match delivery.next(start.elapsed()) {
-                Step::Send(part) => {
-                    let body = part.body(|request| self.transport.encode(request, compression));
+                Step::Send(request) => {
+                    let body = self.transport.encode(request, compression);
                     requests_sent += 1;
                     bytes_sent += body.len();
                     let request = HttpRequest {
-                        kind: part.request().kind(),
-                        items: part.request().items(),
+                        kind: request.kind(),
+                        items: request.items(),
                         body,
                         gzip: compression == Compression::Gzip,
                         headers: headers.map.clone(),

@@ -7,7 +7,6 @@ use crate::http::{HttpResponse, TransportError};
 use crate::judge::{Acceptance, Failure, Next, Reason, judge};
 use crate::mask::Mask;
 use crate::sanitize::{NewColumns, divide, split_by_columns};
-use bytes::Bytes;
 use settings::Backoff;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
@@ -75,8 +74,8 @@ pub(crate) struct Delivery<'a> {
 
 #[derive(Debug)]
 pub(crate) enum Step<'a> {
-    /// Send this part, then call [`Delivery::answered`].
-    Send(&'a mut QueuedPart),
+    /// Send this request, then call [`Delivery::answered`].
+    Send(&'a Request),
     /// Wait until this time.
     WaitUntil(Duration),
     /// Call [`Delivery::finish`].
@@ -85,10 +84,8 @@ pub(crate) enum Step<'a> {
 
 /// A piece of the request that waits to be sent.
 #[derive(Debug)]
-pub(crate) struct QueuedPart {
+struct QueuedPart {
     request: Request,
-    /// The body as sent, for retries.
-    body: Option<Bytes>,
     /// `true` if its items are already counted in `ambiguous_items`.
     ambiguous: bool,
     /// `true` if the backend answered once that it wrote nothing.
@@ -104,7 +101,6 @@ impl QueuedPart {
     fn of(request: Request) -> Option<Self> {
         let part = Self {
             request,
-            body: None,
             ambiguous: false,
             nothing_written: false,
             new_columns: None,
@@ -119,15 +115,6 @@ impl QueuedPart {
         // Pieces of a part that was searched are not searched again.
         let new_columns = new_columns.as_ref().map(|_| Vec::new());
         Some(Self { ambiguous, nothing_written, new_columns, ..Self::of(request)? })
-    }
-
-    pub(crate) fn request(&self) -> &Request {
-        &self.request
-    }
-
-    /// Returns the body, which is encoded once.
-    pub(crate) fn body(&mut self, encode: impl FnOnce(&Request) -> Bytes) -> Bytes {
-        self.body.get_or_insert_with(|| encode(&self.request)).clone()
     }
 }
 
@@ -158,10 +145,10 @@ impl<'a> Delivery<'a> {
             self.give_up(&reason, Fate::Park);
         }
         self.send_new_columns_ahead();
-        match self.waiting.front_mut() {
+        match self.waiting.front() {
             None => Step::Done,
             Some(_) if now < self.not_before => Step::WaitUntil(self.not_before),
-            Some(part) => Step::Send(part),
+            Some(part) => Step::Send(&part.request),
         }
     }
 
