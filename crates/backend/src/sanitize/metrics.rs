@@ -194,7 +194,8 @@ fn estimates(point: &HistogramDataPoint) -> [f64; 3] {
     let estimates = [
         filled.first().map_or(0.0, |((lower, _), _)| *lower),
         filled.last().map_or(0.0, |((_, upper), _)| *upper),
-        filled.iter().map(middle).sum(),
+        // The sum of nothing would be -0.
+        filled.iter().map(middle).fold(0.0, |sum, middle| sum + middle),
     ];
     if estimates.iter().all(|estimate| estimate.is_finite()) { estimates } else { [0.0; 3] }
 }

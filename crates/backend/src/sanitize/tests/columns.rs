@@ -9,25 +9,8 @@ fn keys(numbers: Range<usize>) -> Vec<KeyValue> {
     numbers.map(|n| attribute(&format!("key{n}"), &"x".repeat(40))).collect()
 }
 
-/// A request of a resource and items with these attributes. Data points are of one metric.
 fn request(kind: SignalKind, attributes: Vec<KeyValue>, items: Vec<Vec<KeyValue>>) -> Request {
-    let resource = Resource { attributes, ..Default::default() };
-    let items = items.into_iter();
-    match kind {
-        Spans => {
-            let span = |attributes| Span { attributes, ..span() };
-            Request::of_spans(resource, items.map(span).collect())
-        }
-        Records => {
-            let record = |attributes| LogRecord { attributes, ..record() };
-            Request::of_log_records(resource, items.map(record).collect())
-        }
-        Points => {
-            let point = |attributes| NumberDataPoint { attributes, ..point(1.0, "") };
-            let gauge = Gauge { data_points: items.map(point).collect() };
-            Request::of_metrics(resource, vec![metric(Data::Gauge(gauge))])
-        }
-    }
+    super::request(kind, Resource { attributes, ..Default::default() }, items)
 }
 
 /// Requests of several resources are one request.
@@ -81,10 +64,7 @@ fn resource_bytes_repeated_by_splitting_are_bounded() {
 
 #[test]
 fn columns_are_counted_per_metric_stream() {
-    let named = |name: &str, numbers| {
-        let data_points = vec![NumberDataPoint { attributes: keys(numbers), ..point(1.0, "") }];
-        Metric { name: name.to_owned(), ..metric(Data::Gauge(Gauge { data_points })) }
-    };
+    let named = |name, numbers| gauge(name, std::iter::once(keys(numbers)));
     let of = |metrics| Request::of_metrics(None, metrics);
     check(of(vec![named("a", 0..10), named("b", 10..20)]), 10, &[2]);
     check(of(vec![named("a", 0..10), named("A", 10..20)]), 10, &[1, 1]);
