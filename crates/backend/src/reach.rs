@@ -5,7 +5,8 @@ use crate::http::{
     ClientError, HttpRequest, HttpResponse, HttpTransport, Transport as _, TransportError,
     header_map,
 };
-use crate::judge::{GRPC_STATUS, Next, excerpt, judge};
+use crate::judge::reason::GRPC_STATUS_TEXT;
+use crate::judge::{Failure, GRPC_STATUS, Next, excerpt, judge};
 use crate::mask::Mask;
 use http::HeaderMap;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -132,55 +133,35 @@ impl Reach {
 
     pub fn connected(&self, answer: &HttpResponse) -> Check {
         let tls = if self.logs().scheme() == "https" { "TLS, " } else { "" };
-        Check::ok("connection", format!("{tls}{}", said(answer, "HTTP ")))
-    }
-
-    /// What a delivery would do after this answer; `None` if it shows acceptance.
-    fn next(&self, kind: SignalKind, answer: &HttpResponse) -> Option<Next> {
-        let judged = judge(self.destination.profile, kind, 0, answer, &Mask::default());
-        judged.err().map(|failure| failure.next)
+        // The HTTP status of an answer by gRPC is ours.
+        let status = match answer.header(GRPC_STATUS).as_str() {
+            "" => format!("HTTP {}", answer.status),
+            code => format!("{GRPC_STATUS_TEXT} {code}"),
+        };
+        Check::ok("connection", format!("{tls}{status}"))
     }
 
     /// Returns the reason why this answer does not come from a backend that accepts telemetry.
     fn refused(&self, kind: SignalKind, answer: &HttpResponse) -> Option<Check> {
-        let status = answer.status;
-        let said = said(answer, "");
+        let mask = Mask::of(&self.destination);
+        let Failure { reason, next, .. } =
+            judge(self.destination.profile, kind, 0, answer, &mask).err()?;
         let Advice { endpoint, credentials } = &self.advice;
-        Some(match status {
-            // A web page, as web servers and proxies answer any request, or another answer that no backend gives.
-            200..=299 if self.next(kind, answer) == Some(Next::Alarm) => Check::failed(
-                "connection",
-                format!(
-                    "{kind}: answered {status} with a page or an error: it is no OTLP endpoint, check {endpoint}"
-                ),
-            ),
-            200..=299 => return None,
-            401 | 403 => Check::failed(
-                CREDENTIALS,
-                format!("answered {said}: the credentials are wrong or missing; {credentials}"),
-            ),
-            404 if self.destination.profile == Profile::OpenObserve => {
-                Check::failed("organization", ORGANIZATION_MISSING)
-            }
-            _ if matches!(self.next(kind, answer), Some(Next::Retry { .. })) => Check::failed(
-                "connection",
-                format!(
-                    "{kind}: answered {said}: the backend, or a proxy in front of it, failed; try again, then check {endpoint}"
-                ),
-            ),
-            _ => Check::failed(
-                "connection",
-                format!("{kind}: answered {said}: is the endpoint right? check {endpoint}"),
-            ),
+        let again = match next {
+            // The request was empty.
+            Next::OnceMore => return None,
+            Next::Retry { .. } => "try again, then ",
+            Next::Alarm | Next::Split | Next::Halve => "",
+        };
+        Some(if reason.refuses_credentials() {
+            Check::failed(CREDENTIALS, format!("{reason}; {credentials}"))
+        } else if answer.status == 404 && self.destination.profile == Profile::OpenObserve {
+            Check::failed("organization", ORGANIZATION_MISSING)
+        } else {
+            let reason = reason.to_string();
+            let then = if reason.ends_with('?') { " " } else { "; " };
+            Check::failed("connection", format!("{kind}: {reason}{then}{again}check {endpoint}"))
         })
-    }
-}
-
-/// The HTTP status of an answer; a gRPC status is translated.
-fn said(answer: &HttpResponse, prefix: &str) -> String {
-    match answer.header(GRPC_STATUS).as_str() {
-        "" => format!("{prefix}{}", answer.status),
-        code => format!("gRPC's status {code}"),
     }
 }
 

@@ -144,7 +144,7 @@ async fn with_o2_variables_the_record_goes_to_the_json_stream() {
 #[tokio::test]
 async fn failed_checks_are_reported_with_their_remedy() {
     let backend = started_backend().await;
-    let advice = "answered 401: the credentials are wrong or missing; for OpenObserve set LAMBDA_OTLP_HEADERS";
+    let advice = "check the authorization header; for OpenObserve set LAMBDA_OTLP_HEADERS";
     check_otlp(backend.base(), WRONG, &[], NO_CREDENTIALS, &["connection HTTP 401", advice]).await;
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let refused = format!("connection cannot reach {closed}: connection refused");
@@ -206,7 +206,7 @@ async fn the_health_check_supports_grpc_and_proxies() {
     let file = trusted(&authority);
     let path = file.path().to_str().unwrap();
     let grpc = [("LAMBDA_OTLP_PROTOCOL", "grpc"), ("LAMBDA_OTLP_CA_FILE", path)];
-    let wrong = "credentials answered gRPC's status 16: the credentials are wrong";
+    let wrong = "credentials answered gRPC's status 16 (UNAUTHENTICATED)";
     let port = TlsFront::speaking(server, &authority, 2500, &["h2"]).await.port();
     let endpoint = format!("https://localhost:{port}");
     for (authorization, statuses, parts) in [
