@@ -16,9 +16,6 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_opentelemetry::get_otel_context;
 use tracing_subscriber::filter::{DynFilterFn, FilterFn, ParseError, Targets};
-use tracing_subscriber::fmt::FmtContext;
-use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
-use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::layer::{self, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -154,41 +151,6 @@ fn is_refusal(metadata: &Metadata<'_>) -> bool {
 /// The target of the runtime's reports of the handler's errors and panics.
 const OF_HANDLER: &str = "lambda_runtime::layers::panic";
 
-/// Formats an event like `tracing_subscriber`, without the surrounding spans: the fields of the invocation's span would precede
-/// each message, and the trace contains them.
-struct WithoutSpans;
-
-impl<S, N> FormatEvent<S, N> for WithoutSpans
-where
-    S: Subscriber + for<'span> LookupSpan<'span>,
-    N: for<'writer> FormatFields<'writer> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let own = own_metadata(event);
-        let metadata = own.as_ref().unwrap_or_else(|| event.metadata());
-        SystemTime.format_time(&mut writer)?;
-        write!(writer, " {:>5} {}: ", metadata.level(), metadata.target())?;
-        context.format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
-    }
-}
-
-/// The metadata of a `log` crate record. Its `tracing` event shares one callsite with all records of its level.
-#[cfg(feature = "log")]
-fn own_metadata<'a>(event: &'a Event<'_>) -> Option<Metadata<'a>> {
-    tracing_log::NormalizeEvent::normalized_metadata(event)
-}
-
-#[cfg(not(feature = "log"))]
-fn own_metadata<'a>(_event: &'a Event<'_>) -> Option<Metadata<'a>> {
-    None
-}
-
 /// Sends records of the `log` crate to the `tracing` subscriber. A logger installed by the application stays.
 pub(crate) fn bridge_log_crate() {
     #[cfg(feature = "log")]
@@ -196,6 +158,7 @@ pub(crate) fn bridge_log_crate() {
 }
 
 /// Prints the events that would be log records on stdout: as text, or as JSON with `timestamp` and `level` in Lambda's JSON format.
+/// The filter hides spans, because the fields of the invocation's span would precede each message.
 pub(crate) fn fmt_layer<S>(filter: &RecordFilter, is_json: bool) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
@@ -203,10 +166,9 @@ where
     let layer = tracing_subscriber::fmt::layer();
     let filter = filter.only(RecordFilter::takes_event);
     if is_json {
-        let layer = layer.json().flatten_event(true);
-        layer.with_current_span(false).with_span_list(false).with_filter(filter).boxed()
+        layer.json().flatten_event(true).with_filter(filter).boxed()
     } else {
-        layer.with_ansi(false).event_format(WithoutSpans).with_filter(filter).boxed()
+        layer.with_ansi(false).with_filter(filter).boxed()
     }
 }
 
