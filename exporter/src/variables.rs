@@ -16,24 +16,9 @@ pub const TABLE: Table = Table::new(&[
             kind: Kind::Choice(&["true", "false"]),
             doc: "Set `true` to turn telemetry off. The function still propagates its caller's context.",
         },
-        Variable {
-            name: "OTEL_TRACES_EXPORTER",
-            default: Some("otlp"),
-            kind: Kind::Choice(&["otlp", "otlp/stdout", "none"]),
-            doc: "Set `none` to write no spans, except with your own processors and providers.",
-        },
-        Variable {
-            name: "OTEL_METRICS_EXPORTER",
-            default: Some("otlp"),
-            kind: Kind::Choice(&["otlp", "otlp/stdout", "none"]),
-            doc: "Set `none` to write no metrics, except with your own readers and providers.",
-        },
-        Variable {
-            name: "OTEL_LOGS_EXPORTER",
-            default: Some("otlp"),
-            kind: Kind::Choice(&["otlp", "otlp/stdout", "none"]),
-            doc: "Set `none` to write no log records, except with your own processors and providers.",
-        },
+        exporter("OTEL_TRACES_EXPORTER", "Set `none` to write no spans, except with your own processors and providers."),
+        exporter("OTEL_METRICS_EXPORTER", "Set `none` to write no metrics, except with your own readers and providers."),
+        exporter("OTEL_LOGS_EXPORTER", "Set `none` to write no log records, except with your own processors and providers."),
         shared::OTEL_SERVICE_NAME,
         Variable {
             name: "OTEL_RESOURCE_ATTRIBUTES",
@@ -101,6 +86,11 @@ pub const TABLE: Table = Table::new(&[
     "LAMBDA_OTLP_STREAM",
 ]);
 
+const fn exporter(name: &'static str, doc: &'static str) -> Variable {
+    let kind = Kind::Choice(&["otlp", "otlp/stdout", "none"]);
+    Variable { name, default: Some("otlp"), kind, doc }
+}
+
 /// The names of lambda-otel-lite and otlp-stdout-span-exporter.
 const ALIASES: &[Variable] = &[
     Variable {
@@ -136,66 +126,20 @@ const ALIASES: &[Variable] = &[
     shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL,
 ];
 
-/// The limits of OpenTelemetry's specification, with its defaults.
+/// The limits of OpenTelemetry's specification, with its defaults. The documentation refers to the specification.
 const LIMITS: &[Variable] = &[
-    Variable {
-        name: "OTEL_ATTRIBUTE_COUNT_LIMIT",
-        default: None,
-        kind: Kind::Count,
-        doc: "Maximum number of attributes of a span, span event, link or log record, unless the variable of that kind is set.",
-    },
-    Variable {
-        name: "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-        default: None,
-        kind: Kind::Count,
-        doc: "Maximum length of an attribute's text in characters, unless the variable of that kind is set.",
-    },
-    Variable {
-        name: "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
-        default: Some("128"),
-        kind: Kind::Count,
-        doc: "Maximum number of attributes of a span.",
-    },
-    Variable {
-        name: "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-        default: None,
-        kind: Kind::Count,
-        doc: "Maximum length of a text in an attribute of a span, its events and links, in characters.",
-    },
-    Variable {
-        name: "OTEL_SPAN_EVENT_COUNT_LIMIT",
-        default: Some("128"),
-        kind: Kind::Count,
-        doc: "Maximum number of events of a span.",
-    },
-    Variable {
-        name: "OTEL_SPAN_LINK_COUNT_LIMIT",
-        default: Some("128"),
-        kind: Kind::Count,
-        doc: "Maximum number of links of a span.",
-    },
-    Variable {
-        name: "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
-        default: Some("128"),
-        kind: Kind::Count,
-        doc: "Maximum number of attributes of a span event.",
-    },
-    Variable {
-        name: "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
-        default: Some("128"),
-        kind: Kind::Count,
-        doc: "Maximum number of attributes of a link.",
-    },
-    Variable {
-        name: "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT",
-        default: None,
-        kind: Kind::Count,
-        doc: "Maximum number of attributes of a log record.",
-    },
-    Variable {
-        name: "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-        default: None,
-        kind: Kind::Count,
-        doc: "Maximum length of a text in an attribute of a log record, in characters.",
-    },
+    limit("OTEL_ATTRIBUTE_COUNT_LIMIT", None),
+    limit("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", None),
+    limit("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", Some("128")),
+    limit("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", None),
+    limit("OTEL_SPAN_EVENT_COUNT_LIMIT", Some("128")),
+    limit("OTEL_SPAN_LINK_COUNT_LIMIT", Some("128")),
+    limit("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", Some("128")),
+    limit("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", Some("128")),
+    limit("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", None),
+    limit("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", None),
 ];
+
+const fn limit(name: &'static str, default: Option<&'static str>) -> Variable {
+    Variable { name, default, kind: Kind::Count, doc: "A limit of OpenTelemetry's specification." }
+}

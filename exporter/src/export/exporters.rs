@@ -1,12 +1,9 @@
 //! The SDK's exporter traits for the three signals, thin wrappers of [`LineExporter`].
 
-use super::line::LineExporter;
-use super::line::LineExporterBuilder;
+use super::line::{LineExporter, LineExporterBuilder};
 use super::otlp::EncodedResource;
 use super::otlp::{logs::logs, metrics::metrics, traces::traces};
-use crate::config::Config;
-use crate::config::LogLevel;
-use crate::config::RecordLimits;
+use crate::config::{Config, LogLevel, RecordLimits};
 use crate::output::Output;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -84,14 +81,14 @@ builder!(StdoutMetricExporterBuilder, StdoutMetricExporter, "Builds a [`StdoutMe
 /// Writes spans as OTLP lines.
 #[derive(Debug)]
 pub struct StdoutSpanExporter {
-    pub(crate) line: LineExporter,
+    pub(crate) line: Arc<LineExporter>,
     resource: EncodedResource,
     /// Maximum length of a text attribute, in characters.
     value_length: usize,
 }
 
 impl StdoutSpanExporter {
-    pub(crate) fn over(line: LineExporter, config: &Config) -> Self {
+    pub(crate) fn over(line: Arc<LineExporter>, config: &Config) -> Self {
         let value_length = config.span_value_length;
         Self { line, resource: EncodedResource::default(), value_length }
     }
@@ -115,13 +112,13 @@ impl SpanExporter for StdoutSpanExporter {
 /// Writes log records as OTLP lines.
 #[derive(Debug)]
 pub struct StdoutLogExporter {
-    pub(crate) line: LineExporter,
+    pub(crate) line: Arc<LineExporter>,
     resource: EncodedResource,
     limits: RecordLimits,
 }
 
 impl StdoutLogExporter {
-    pub(crate) fn over(line: LineExporter, config: &Config) -> Self {
+    pub(crate) fn over(line: Arc<LineExporter>, config: &Config) -> Self {
         Self { line, resource: EncodedResource::default(), limits: config.record_limits }
     }
 
@@ -145,12 +142,12 @@ impl LogExporter for StdoutLogExporter {
 /// Writes metrics as OTLP lines, with delta temporality unless `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` is set.
 #[derive(Debug)]
 pub struct StdoutMetricExporter {
-    pub(crate) line: LineExporter,
+    pub(crate) line: Arc<LineExporter>,
     temporality: Temporality,
 }
 
 impl StdoutMetricExporter {
-    pub(crate) fn over(line: LineExporter, config: &Config) -> Self {
+    pub(crate) fn over(line: Arc<LineExporter>, config: &Config) -> Self {
         Self { line, temporality: config.temporality }
     }
 

@@ -21,51 +21,32 @@ use std::time::Duration;
 use wire::compact::Names;
 use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind, invocation_record};
 
-/// The fields of a line beside its payload, and its compression.
-struct LineSettings {
+/// Writes encoded requests as OTLP lines, for all three exporters.
+pub(crate) struct LineExporter {
+    output: Arc<dyn Output>,
+    /// Kept between batches: allocating compression state costs more than compressing a small batch.
+    encoder: Mutex<LineEncoder>,
     /// gzip level, 0 (stored) to 9.
     compression_level: u32,
     /// Maximum size of a line with more than one item, in bytes.
     max_line_bytes: usize,
+    /// The names that compact lines leave out; `None` for standard lines.
+    compact: Option<Names>,
+    /// The account of the function, known since the first invocation.
+    account: OnceLock<String>,
     /// The field `level`: the configured level with Lambda's JSON format, or else the user's choice.
     level: Option<String>,
     /// The field `timestamp`, only with Lambda's JSON format.
     with_timestamp: bool,
-    /// The names that compact lines leave out; `None` for standard lines.
-    compact: Option<Names>,
     /// The function's name, which replaces the SDK's default service name.
     function_name: Option<String>,
-}
-
-/// Writes encoded requests as OTLP lines, for all three exporters.
-/// Clones are cheap, and share the encoder's buffers and counters.
-#[derive(Clone)]
-pub(crate) struct LineExporter {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    output: Arc<dyn Output>,
-    settings: LineSettings,
-    encoder: Mutex<Encoder>,
-    /// The account of the function, known since the first invocation.
-    account: OnceLock<String>,
-    losses: Arc<LossCounts>,
+    pub(crate) losses: Arc<LossCounts>,
     write_timeout: WriteTimeout,
 }
 
-/// Kept between batches: allocating compression state costs more than compressing a small batch.
-struct Encoder {
-    line: LineEncoder,
-    lines: Vec<u8>,
-}
-
-/// A larger buffer is freed after its lines are written, because such lines are rare.
-const KEPT_BUFFER_BYTES: usize = 256 * 1024;
-
 impl fmt::Debug for LineExporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LineExporter").field("output", &self.shared.output).finish_non_exhaustive()
+        f.debug_struct("LineExporter").field("output", &self.output).finish_non_exhaustive()
     }
 }
 
@@ -85,16 +66,16 @@ impl LineExporter {
         let request = self.contained(&[(kind, items)], || Ok(encode()))?;
         let (source, request) = (&resource.service_name, Request::trusted(kind, request));
         let Some(request) = gather(self.address(), source, request) else { return Ok(()) };
-        self.contained(&[(kind, request.items())], || self.shared.write(source, request))
+        self.contained(&[(kind, request.items())], || self.write(source, request))
     }
 
     pub(crate) fn resource(&self, resource: &Resource) -> EncodedResource {
-        EncodedResource::new(resource, self.shared.settings.function_name.as_deref())
+        EncodedResource::new(resource, self.function_name.as_deref())
     }
 
     /// Returns `true` if lines are compact, so that the signals of a flush can share one.
     pub(crate) fn is_compact(&self) -> bool {
-        self.shared.settings.compact.is_some()
+        self.compact.is_some()
     }
 
     /// Runs this flush, and holds its complete requests. Returns its result and that of writing them: as one line if they fit,
@@ -121,7 +102,7 @@ impl LineExporter {
         if gathered.len() > 1 {
             let kind_and_items = |one: &Gathered| (one.request.kind(), one.request.items());
             let batches: Vec<_> = gathered.iter().map(kind_and_items).collect();
-            let together = || Ok(self.shared.write_together(&gathered, &batches));
+            let together = || Ok(self.write_together(&gathered, &batches));
             if let Some(written) = self.contained(&batches, together)? {
                 return written;
             }
@@ -129,7 +110,7 @@ impl LineExporter {
         let mut all_written = Ok(());
         for Gathered { source, request } in gathered {
             let batch = [(request.kind(), request.items())];
-            let written = self.contained(&batch, || self.shared.write(&source, request));
+            let written = self.contained(&batch, || self.write(&source, request));
             all_written = all_written.and(written);
         }
         all_written
@@ -137,28 +118,24 @@ impl LineExporter {
 
     /// Notes the account of the function, which compact lines leave out.
     pub(crate) fn set_account(&self, account: &str) {
-        if self.is_compact() && self.shared.account.get().is_none() {
-            let account = self.shared.account.get_or_init(|| account.to_owned());
-            self.shared.encoder().line.set_account(account);
+        if self.is_compact() && self.account.get().is_none() {
+            let account = self.account.get_or_init(|| account.to_owned());
+            self.encoder().set_account(account);
         }
     }
 
     fn address(&self) -> usize {
-        Arc::as_ptr(&self.shared).addr()
+        std::ptr::from_ref(self).addr()
     }
 
     /// The invocations whose deadlines bound each wait for the output.
     pub(crate) fn invocations(&self) -> &Arc<Invocations> {
-        self.shared.write_timeout.invocations()
+        self.write_timeout.invocations()
     }
 
     /// Maximum wait for another writing thread.
     pub(crate) fn write_timeout(&self) -> Duration {
-        self.shared.write_timeout.get()
-    }
-
-    pub(crate) fn losses(&self) -> &Arc<LossCounts> {
-        &self.shared.losses
+        self.write_timeout.get()
     }
 
     /// Runs a part of the export and contains panics, which cost these batches instead of the function. Spans and events created by
@@ -173,54 +150,21 @@ impl LineExporter {
             part()
         }));
         contained.unwrap_or_else(|_| {
-            self.shared.lose(batches, Loss::Panicked);
+            self.lose(batches, Loss::Panicked);
             Err(OTelSdkError::InternalFailure(format!("panic while exporting {}", names(batches))))
         })
     }
-}
 
-/// The signals of these batches, for messages.
-fn names(batches: &[(SignalKind, usize)]) -> String {
-    let names: Vec<String> = batches.iter().map(|(kind, _)| kind.to_string()).collect();
-    names.join(", ")
-}
-
-impl Encoder {
-    fn new(settings: &LineSettings, account: Option<&String>) -> Self {
-        let limits = LineLimits { max_bytes: settings.max_line_bytes, ..LineLimits::default() };
-        let mut line = match &settings.compact {
-            Some(names) => LineEncoder::compact(names.clone(), limits),
-            None => LineEncoder::new(settings.compression_level, limits),
-        };
-        if let Some(account) = account {
-            line.set_account(account);
-        }
-        Self { line, lines: Vec::new() }
-    }
-}
-
-impl Shared {
-    /// Takes the lines with their buffer out of the encoder, so that it is not locked while they are written: the thread that
-    /// holds the lock of stdout may be about to export, too.
-    fn encode<T>(&self, encode: impl FnOnce(&mut LineEncoder, &mut Vec<u8>) -> T) -> (Vec<u8>, T) {
-        let mut encoder = self.encoder();
-        let Encoder { line, lines } = &mut *encoder;
-        lines.clear();
-        let written = encode(line, lines);
-        (std::mem::take(lines), written)
-    }
-
-    fn keep_buffer(&self, lines: Vec<u8>) {
-        if lines.capacity() <= KEPT_BUFFER_BYTES {
-            self.encoder().lines = lines;
-        }
-    }
-
-    fn encoder(&self) -> MutexGuard<'_, Encoder> {
+    /// The encoder is not locked while the lines are written: the thread that holds the lock of stdout may be about to export, too.
+    fn encoder(&self) -> MutexGuard<'_, LineEncoder> {
         self.encoder.lock().unwrap_or_else(|poisoned| {
             // A panic may have left the compressor in the middle of a stream.
             let mut encoder = PoisonError::into_inner(poisoned);
-            *encoder = Encoder::new(&self.settings, self.account.get());
+            *encoder =
+                new_encoder(self.compact.as_ref(), self.compression_level, self.max_line_bytes);
+            if let Some(account) = self.account.get() {
+                encoder.set_account(account);
+            }
             self.encoder.clear_poison();
             encoder
         })
@@ -228,8 +172,8 @@ impl Shared {
 
     fn envelope<'a>(&'a self, source: &'a str) -> Envelope<'a> {
         let now = || unix_nanos(self.write_timeout.invocations().now());
-        let unix_nanos = self.settings.with_timestamp.then(now);
-        let level = self.settings.level.as_deref();
+        let unix_nanos = self.with_timestamp.then(now);
+        let level = self.level.as_deref();
         Envelope { source, level, unix_nanos, ..Envelope::default() }
     }
 
@@ -240,10 +184,11 @@ impl Shared {
             return Err(OTelSdkError::InternalFailure(format!("too late to write {kind}")));
         }
         let envelope = self.envelope(source);
-        let (lines, written) = self.encode(|line, lines| line.encode(&envelope, request, lines));
+        let mut lines = Vec::with_capacity(request.bytes().len());
+        let written = self.encoder().encode(&envelope, request, &mut lines);
         self.losses.truncate(written.truncated_values);
         self.lose(&[(kind, written.dropped_items)], Loss::TooLarge);
-        self.output(lines, &[(kind, written.items)])
+        self.output(&lines, &[(kind, written.items)])
     }
 
     /// Writes one line with all requests; `None` if they do not fit, or if there is not enough time for all of them.
@@ -259,24 +204,19 @@ impl Shared {
         }
         // Compact lines have no source.
         let envelope = self.envelope("");
-        let (lines, written) =
-            self.encode(|line, lines| line.encode_together(&envelope, &requests, lines));
-        if written.is_none() {
-            self.keep_buffer(lines);
-            return None;
-        }
-        Some(self.output(lines, batches))
+        let mut lines = Vec::with_capacity(bytes);
+        let written = self.encoder().encode_together(&envelope, &requests, &mut lines);
+        written.map(|_| self.output(&lines, batches))
     }
 
-    fn output(&self, lines: Vec<u8>, batches: &[(SignalKind, usize)]) -> OTelSdkResult {
+    fn output(&self, lines: &[u8], batches: &[(SignalKind, usize)]) -> OTelSdkResult {
         let result = if lines.is_empty() {
             Ok(())
         } else {
-            self.output.write_lines(&lines, self.write_timeout.get())
+            self.output.write_lines(lines, self.write_timeout.get())
         };
         let timed_out = |error: &io::Error| error.kind() == ErrorKind::TimedOut;
         self.write_timeout.note(result.as_ref().is_err_and(timed_out));
-        self.keep_buffer(lines);
         result.map_err(|error| {
             self.lose(batches, Loss::OutputFailed);
             OTelSdkError::InternalFailure(format!("cannot write {}: {error}", names(batches)))
@@ -287,6 +227,20 @@ impl Shared {
         for (kind, items) in batches {
             self.losses.lose(*kind, loss, *items);
         }
+    }
+}
+
+/// The signals of these batches, for messages.
+fn names(batches: &[(SignalKind, usize)]) -> String {
+    let names: Vec<String> = batches.iter().map(|(kind, _)| kind.to_string()).collect();
+    names.join(", ")
+}
+
+fn new_encoder(compact: Option<&Names>, level: u32, max_bytes: usize) -> LineEncoder {
+    let limits = LineLimits { max_bytes, ..LineLimits::default() };
+    match compact {
+        Some(names) => LineEncoder::compact(names.clone(), limits),
+        None => LineEncoder::new(level, limits),
     }
 }
 
@@ -301,33 +255,28 @@ pub(crate) struct LineExporterBuilder {
 }
 
 impl LineExporterBuilder {
-    pub(crate) fn build(self, config: &Config) -> LineExporter {
+    pub(crate) fn build(self, config: &Config) -> Arc<LineExporter> {
         // Under the JSON log format, lines with another level than the configured one would be dropped.
         let configured = config.lambda.json_log_level.clone();
         let chosen = config.level.or(self.level).map(|level| level.as_str().to_owned());
-        let level = configured.or(chosen);
-        let settings = LineSettings {
-            compression_level: config
-                .compression_level
-                .or(self.compression_level)
-                .unwrap_or(DEFAULT_COMPRESSION_LEVEL)
-                .min(9),
-            max_line_bytes: config.max_line_bytes,
-            level,
-            with_timestamp: config.lambda.json_log_level.is_some(),
-            compact: config.writes_compact_lines.then(|| omitted_names(&config.lambda)),
-            function_name: config.lambda.function_name.clone(),
-        };
+        let level = config.compression_level.or(self.compression_level);
+        let compression_level = level.unwrap_or(DEFAULT_COMPRESSION_LEVEL).min(9);
+        let compact = config.writes_compact_lines.then(|| omitted_names(&config.lambda));
+        let encoder = new_encoder(compact.as_ref(), compression_level, config.max_line_bytes);
         let invocations = self.invocations.unwrap_or_else(Invocations::of_process);
-        let shared = Shared {
+        Arc::new(LineExporter {
             output: self.output.unwrap_or_else(|| Arc::new(Stdout)),
-            encoder: Mutex::new(Encoder::new(&settings, None)),
-            settings,
+            encoder: Mutex::new(encoder),
+            compression_level,
+            max_line_bytes: config.max_line_bytes,
+            compact,
             account: OnceLock::new(),
+            with_timestamp: configured.is_some(),
+            level: configured.or(chosen),
+            function_name: config.lambda.function_name.clone(),
             losses: Arc::default(),
             write_timeout: WriteTimeout::new(invocations),
-        };
-        LineExporter { shared: Arc::new(shared) }
+        })
     }
 }
 
@@ -377,12 +326,11 @@ mod tests {
 
     /// Exports while it writes, like a thread of the function that holds stdout.
     #[derive(Debug, Default)]
-    struct Exports(std::sync::OnceLock<LineExporter>, AtomicBool);
+    struct Exports(OnceLock<Arc<LineExporter>>, AtomicBool);
 
     impl Output for Exports {
         fn write_lines(&self, _lines: &[u8], _timeout: Duration) -> io::Result<()> {
-            self.1
-                .store(self.0.get().unwrap().shared.encoder.try_lock().is_ok(), Ordering::Relaxed);
+            self.1.store(self.0.get().unwrap().encoder.try_lock().is_ok(), Ordering::Relaxed);
             Ok(())
         }
     }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// The inputs of the providers, independent of the signal.
 pub(super) struct Parts<'a> {
     pub(super) environment: &'a Config,
-    pub(super) line: &'a LineExporter,
+    pub(super) line: &'a Arc<LineExporter>,
     pub(super) resource: &'a Resource,
 }
 
@@ -40,7 +40,7 @@ impl Parts<'_> {
             tracer_provider,
             logger_provider: self.logs(logs),
             meter_provider: self.metrics(metrics),
-            line: self.line.clone(),
+            line: Arc::clone(self.line),
             loss_metrics: LossMetrics::new(self.environment.temporality),
             writing_together: TimedLock::default(),
         }
@@ -65,7 +65,7 @@ impl Parts<'_> {
         builder = processors.fold(builder, |builder, add| add(builder, self));
         let mut spans = None;
         if writes_lines {
-            let mut exporter = StdoutSpanExporter::over(self.line.clone(), self.environment);
+            let mut exporter = StdoutSpanExporter::over(Arc::clone(self.line), self.environment);
             exporter.set_resource(self.resource);
             let processor = self.span_processor(exporter).with_open_spans();
             let processor = Arc::clone(spans.insert(Arc::new(processor)));
@@ -90,10 +90,9 @@ impl Parts<'_> {
         let processors = logs.additional_processors.into_iter().chain(logs.processors);
         builder = processors.fold(builder, |builder, add| add(builder));
         if writes_lines {
-            let exporter = StdoutLogExporter::over(self.line.clone(), self.environment);
-            let losses = Arc::clone(self.line.losses());
-            let processor = LambdaLogProcessor::new(exporter, self.queue_size(), losses);
-            builder = builder.with_log_processor(processor);
+            let exporter = StdoutLogExporter::over(Arc::clone(self.line), self.environment);
+            builder =
+                builder.with_log_processor(LambdaLogProcessor::new(exporter, self.queue_size()));
         }
         builder.build()
     }
@@ -110,15 +109,15 @@ impl Parts<'_> {
         let parts = metrics.views.into_iter().chain(metrics.readers);
         builder = parts.fold(builder, |builder, add| add(builder));
         if writes_lines {
-            let exporter = StdoutMetricExporter::over(self.line.clone(), self.environment);
+            let exporter = StdoutMetricExporter::over(Arc::clone(self.line), self.environment);
             builder = builder.with_reader(FlushReader::new(exporter));
         }
         builder.build()
     }
 
     pub(super) fn span_processor<E: SpanExporter>(&self, exporter: E) -> LambdaSpanProcessor<E> {
-        let (losses, invocations) = (self.line.losses(), self.line.invocations());
-        let (losses, invocations) = (Arc::clone(losses), Arc::clone(invocations));
+        let losses = Arc::clone(&self.line.losses);
+        let invocations = Arc::clone(self.line.invocations());
         LambdaSpanProcessor::new(exporter, self.queue_size(), losses, invocations)
     }
 
@@ -127,13 +126,13 @@ impl Parts<'_> {
     }
 
     fn sampler(&self, from_code: Option<Box<dyn ShouldSample>>) -> Box<dyn ShouldSample> {
-        let from_environment =
-            || Some(Box::new(self.environment.sampler.clone()?) as Box<dyn ShouldSample>);
         if self.environment.disabled {
             return Box::new(Sampler::AlwaysOff);
         }
-        from_environment()
-            .or(from_code)
-            .unwrap_or_else(|| Box::new(Sampler::ParentBased(Box::new(Sampler::AlwaysOn))))
+        match (&self.environment.sampler, from_code) {
+            (Some(sampler), _) => Box::new(sampler.clone()),
+            (None, Some(sampler)) => sampler,
+            (None, None) => Box::new(Sampler::ParentBased(Box::new(Sampler::AlwaysOn))),
+        }
     }
 }

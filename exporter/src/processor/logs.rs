@@ -2,7 +2,6 @@
 
 use super::buffer::{self, Buffer};
 use crate::export::exporters::StdoutLogExporter;
-use crate::export::losses::LossCounts;
 use opentelemetry::logs::{AnyValue, LogRecord as _};
 use opentelemetry::{InstrumentationScope, Key};
 use opentelemetry_sdk::Resource;
@@ -20,17 +19,10 @@ pub(crate) struct LambdaLogProcessor {
 }
 
 impl LambdaLogProcessor {
-    pub(crate) fn new(
-        exporter: StdoutLogExporter,
-        max_queue_size: usize,
-        losses: Arc<LossCounts>,
-    ) -> Self {
-        let buffer = Buffer::new(
-            SignalKind::Logs,
-            max_queue_size,
-            |(record, _)| buffer::size_of_record(record),
-            losses,
-        );
+    pub(crate) fn new(exporter: StdoutLogExporter, max_queue_size: usize) -> Self {
+        let size = |(record, _): &_| buffer::size_of_record(record);
+        let losses = Arc::clone(&exporter.line.losses);
+        let buffer = Buffer::new(SignalKind::Logs, max_queue_size, size, losses);
         Self { exporter, buffer }
     }
 

@@ -23,7 +23,7 @@ pub(crate) struct Signals {
     pub(crate) tracer_provider: SdkTracerProvider,
     pub(crate) logger_provider: SdkLoggerProvider,
     pub(crate) meter_provider: SdkMeterProvider,
-    pub(crate) line: LineExporter,
+    pub(crate) line: Arc<LineExporter>,
     pub(crate) loss_metrics: LossMetrics,
     /// Held while records and spans are taken and written together: a thread that finds nothing must not return the response
     /// before another one has written them.
@@ -89,7 +89,7 @@ impl Signals {
 
     fn flush_metrics(&self) -> OTelSdkResult {
         self.contained(SignalKind::Metrics, || {
-            self.loss_metrics.report(self.line.losses(), &self.meter_provider);
+            self.loss_metrics.report(&self.line.losses, &self.meter_provider);
             self.meter_provider.force_flush()
         })
     }
