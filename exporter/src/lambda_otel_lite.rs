@@ -173,21 +173,6 @@ pub enum EventLevel {
     Error = 17,
 }
 
-impl EventLevel {
-    const ALL: [Self; 5] = [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error];
-
-    /// `TRACE`, `DEBUG`, `INFO`, `WARN`, `ERROR`.
-    fn text(self) -> &'static str {
-        Level::from(self).as_str()
-    }
-
-    /// The minimum level to record, from the environment; `INFO` by default.
-    fn least(named: Option<&str>) -> Self {
-        let level = named.and_then(level_of_lambda).and_then(LevelFilter::into_level);
-        Self::ALL.into_iter().find(|own| Some(Level::from(*own)) == level).unwrap_or(Self::Info)
-    }
-}
-
 impl From<EventLevel> for Level {
     fn from(level: EventLevel) -> Self {
         match level {
@@ -278,20 +263,18 @@ impl EventBuilder {
 
     /// Adds the event to the active span.
     pub fn call(self) {
-        static LEAST: OnceLock<EventLevel> = OnceLock::new();
-        self.call_from(
-            *LEAST.get_or_init(|| EventLevel::least(Config::from_source(&Env).event_level())),
-        );
-    }
-
-    /// Adds the event if its level is at least this severe.
-    fn call_from(self, least: EventLevel) {
         const NAME: &str = "event";
-        if self.level < least {
+        static MOST_VERBOSE: OnceLock<LevelFilter> = OnceLock::new();
+        let most_verbose = MOST_VERBOSE.get_or_init(|| {
+            let level = Config::from_source(&Env).event_level().and_then(level_of_lambda);
+            level.unwrap_or(LevelFilter::INFO)
+        });
+        let level = Level::from(self.level);
+        if level > *most_verbose {
             return;
         }
         let mut attributes = vec![
-            KeyValue::new("event.severity_text", self.level.text()),
+            KeyValue::new("event.severity_text", level.as_str()),
             KeyValue::new("event.severity_number", i64::from(u8::from(self.level))),
         ];
         if !self.message.is_empty() {
@@ -341,23 +324,5 @@ impl Logger {
     /// Logs a message with level ERROR.
     pub fn error(&self, message: impl AsRef<str>) {
         tracing::error!("[{}] {}", self.prefix, message.as_ref());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::EventLevel;
-
-    #[test]
-    fn lambdas_levels_set_the_least_severity_of_events() {
-        for (name, expected) in [
-            (None, EventLevel::Info),
-            (Some("WARN"), EventLevel::Warn),
-            (Some("debug"), EventLevel::Debug),
-            (Some("FATAL"), EventLevel::Error),
-            (Some("loud"), EventLevel::Info),
-        ] {
-            assert_eq!(EventLevel::least(name), expected, "{name:?}");
-        }
     }
 }

@@ -4,8 +4,9 @@ use crate::output::stderr;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, MeterProvider as _};
 use opentelemetry_sdk::metrics::{SdkMeterProvider, Temporality};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use wire::SignalKind;
 
 /// Number of lost items, by `signal` and `error.type`. Absent without losses.
@@ -14,7 +15,7 @@ pub(crate) const LOST_METRIC: &str = "lambda_otlp.exporter.lost";
 pub(crate) const TRUNCATED_METRIC: &str = "lambda_otlp.exporter.truncated_values";
 
 /// The reason why an item (span, log record, data point) was lost or truncated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Loss {
     /// The buffer was full and could not be written early.
     BufferFull,
@@ -29,15 +30,6 @@ pub(crate) enum Loss {
 }
 
 impl Loss {
-    pub(crate) const ALL: [Self; 6] = [
-        Self::BufferFull,
-        Self::OutputFailed,
-        Self::TooLarge,
-        Self::Panicked,
-        Self::DeadlineReached,
-        Self::ExporterNotReady,
-    ];
-
     /// The value of `error.type` on the metric.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -51,13 +43,23 @@ impl Loss {
     }
 }
 
-/// Counters since the environment started, shared by all parts of one exporter.
+/// Counts since the environment started, shared by all parts of one exporter.
 #[derive(Debug, Default)]
 pub(crate) struct LossCounts {
-    /// By signal, then by [`Loss`].
-    lost: [[AtomicU64; Loss::ALL.len()]; 3],
-    truncated_values: AtomicU64,
+    counts: Mutex<Counts>,
     warned: AtomicBool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Counts {
+    lost: BTreeMap<(SignalKind, Loss), u64>,
+    truncated_values: u64,
+}
+
+impl Counts {
+    fn lost(&self, kind: SignalKind, loss: Loss) -> u64 {
+        self.lost.get(&(kind, loss)).copied().unwrap_or_default()
+    }
 }
 
 impl LossCounts {
@@ -66,34 +68,27 @@ impl LossCounts {
         if items == 0 {
             return;
         }
-        if let Some(counter) = self.counter(kind, loss) {
-            counter.fetch_add(items as u64, Ordering::Relaxed);
-        }
+        *self.counts().lost.entry((kind, loss)).or_default() += items as u64;
         if !self.warned.swap(true, Ordering::Relaxed) {
             stderr::warn(&format!(
-                "{items} {}(s) lost: {}; further losses are counted in the metric {}",
+                "{items} {}(s) lost: {}; further losses are counted in the metric {LOST_METRIC}",
                 kind.item(),
                 loss.as_str(),
-                LOST_METRIC,
             ));
         }
     }
 
     pub(crate) fn truncate(&self, values: usize) {
-        self.truncated_values.fetch_add(values as u64, Ordering::Relaxed);
+        self.counts().truncated_values += values as u64;
     }
 
+    #[cfg(test)]
     pub(crate) fn lost(&self, kind: SignalKind, loss: Loss) -> u64 {
-        self.counter(kind, loss).map_or(0, |counter| counter.load(Ordering::Relaxed))
+        self.counts().lost(kind, loss)
     }
 
-    pub(crate) fn truncated_values(&self) -> u64 {
-        self.truncated_values.load(Ordering::Relaxed)
-    }
-
-    fn counter(&self, kind: SignalKind, loss: Loss) -> Option<&AtomicU64> {
-        let signal = SignalKind::ALL.iter().position(|own| *own == kind)?;
-        self.lost.get(signal)?.get(loss as usize)
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,19 +100,11 @@ pub(crate) struct LossMetrics {
 
 #[derive(Default)]
 struct State {
-    reported: Reported,
+    /// The part of the counts that is already measured.
+    reported: Counts,
     /// The value of `reported` before the last report.
-    previous: Reported,
-    /// Data points lost with their whole batch, by reason, as of the last report.
-    lost_batches: [u64; 2],
+    previous: Counts,
     instruments: Option<Instruments>,
-}
-
-/// The part of the counts that is already measured.
-#[derive(Clone, Copy, Default)]
-struct Reported {
-    lost: [[u64; Loss::ALL.len()]; 3],
-    truncated_values: u64,
 }
 
 struct Instruments {
@@ -143,34 +130,29 @@ impl LossMetrics {
     /// Measures the losses since the last call. Repeats the last report if its delta metrics were lost.
     pub(crate) fn report(&self, losses: &LossCounts, meter_provider: &SdkMeterProvider) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { reported, previous, lost_batches, instruments } = &mut *state;
-        let now_lost = [Loss::OutputFailed, Loss::DeadlineReached]
-            .map(|loss| losses.lost(SignalKind::Metrics, loss));
-        if std::mem::replace(lost_batches, now_lost) != now_lost && self.is_delta {
-            *reported = *previous;
-        }
-        *previous = *reported;
-        let Reported { lost, truncated_values } = reported;
-        let new_instruments = || Instruments::new(meter_provider);
-        for (kind, lost) in SignalKind::ALL.into_iter().zip(lost) {
-            for (loss, before) in Loss::ALL.into_iter().zip(lost) {
-                let now = losses.lost(kind, loss);
-                if now > *before {
-                    let attributes = [
-                        KeyValue::new("signal", kind.as_str()),
-                        KeyValue::new("error.type", loss.as_str()),
-                    ];
-                    let instruments = instruments.get_or_insert_with(new_instruments);
-                    instruments.lost.add(now - *before, &attributes);
-                    *before = now;
-                }
+        let State { reported, previous, instruments } = &mut *state;
+        let now = losses.counts().clone();
+        let is_lost = [Loss::OutputFailed, Loss::DeadlineReached].into_iter().any(|loss| {
+            now.lost(SignalKind::Metrics, loss) != reported.lost(SignalKind::Metrics, loss)
+        });
+        let before = if is_lost && self.is_delta { previous.clone() } else { reported.clone() };
+        for ((kind, loss), count) in &now.lost {
+            let new = count - before.lost(*kind, *loss);
+            if new > 0 {
+                let attributes = [
+                    KeyValue::new("signal", kind.as_str()),
+                    KeyValue::new("error.type", loss.as_str()),
+                ];
+                let instruments =
+                    instruments.get_or_insert_with(|| Instruments::new(meter_provider));
+                instruments.lost.add(new, &attributes);
             }
         }
-        let now = losses.truncated_values();
-        if now > *truncated_values {
-            let instruments = instruments.get_or_insert_with(new_instruments);
-            instruments.truncated_values.add(now - *truncated_values, &[]);
-            *truncated_values = now;
+        let new = now.truncated_values - before.truncated_values;
+        if new > 0 {
+            let instruments = instruments.get_or_insert_with(|| Instruments::new(meter_provider));
+            instruments.truncated_values.add(new, &[]);
         }
+        (*previous, *reported) = (before, now);
     }
 }

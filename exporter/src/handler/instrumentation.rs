@@ -51,20 +51,11 @@ pub(super) use span_options;
 pub type InvocationFuture<R, E> = Pin<Box<dyn Future<Output = Result<R, E>> + Send>>;
 
 /// The conversion of invocations to spans.
+#[derive(Clone)]
 pub(super) struct Instrumentation<X> {
-    extractor: Arc<X>,
+    extractor: X,
     options: Arc<SpanOptions>,
     completion: TelemetryCompletionHandler,
-}
-
-impl<X> Clone for Instrumentation<X> {
-    fn clone(&self) -> Self {
-        Self {
-            extractor: Arc::clone(&self.extractor),
-            options: Arc::clone(&self.options),
-            completion: self.completion.clone(),
-        }
-    }
 }
 
 impl<X> Debug for Instrumentation<X> {
@@ -76,8 +67,7 @@ impl<X> Debug for Instrumentation<X> {
 impl Instrumentation<EventExtractor> {
     /// Uses the events' own descriptions; the function's name is the fallback for spans.
     pub(super) fn new(completion: TelemetryCompletionHandler) -> Self {
-        let options = SpanOptions::default();
-        Self { extractor: Arc::new(EventExtractor), options: Arc::new(options), completion }
+        Self { extractor: EventExtractor, options: Arc::default(), completion }
     }
 }
 
@@ -93,11 +83,7 @@ impl<X> Instrumentation<X> {
     }
 
     pub(super) fn with_extractor<Other>(self, extractor: Other) -> Instrumentation<Other> {
-        Instrumentation {
-            extractor: Arc::new(extractor),
-            options: self.options,
-            completion: self.completion,
-        }
+        Instrumentation { extractor, options: self.options, completion: self.completion }
     }
 
     /// Runs one invocation. `handler` is called immediately, inside the span, and only once.

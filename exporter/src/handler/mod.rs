@@ -30,7 +30,7 @@ pub struct TracedHandler<F, X = EventExtractor> {
     instrumentation: Instrumentation<X>,
 }
 
-impl<F, X> Clone for TracedHandler<F, X> {
+impl<F, X: Clone> Clone for TracedHandler<F, X> {
     fn clone(&self) -> Self {
         Self { handler: Arc::clone(&self.handler), instrumentation: self.instrumentation.clone() }
     }

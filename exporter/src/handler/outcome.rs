@@ -120,41 +120,14 @@ impl ResponseFacts {
 
     /// A response may have megabytes: only its top level is visited, and values under other keys are skipped.
     pub(crate) fn of<R: Serialize + ?Sized>(response: &R) -> Self {
-        match response.serialize(TopLevel) {
-            Ok(Seen::Facts(facts)) => facts,
-            _ => Self::default(),
-        }
+        response.serialize(TopLevel).unwrap_or_default()
     }
 }
 
-/// The relevant keys.
-#[derive(Clone, Copy)]
-enum Field {
-    StatusCode,
-    BatchItemFailures,
-}
-
-impl Field {
-    fn of(key: &str) -> Option<Self> {
-        match key {
-            "statusCode" => Some(Self::StatusCode),
-            "batchItemFailures" => Some(Self::BatchItemFailures),
-            _ => None,
-        }
-    }
-}
-
-/// The part of a value that [`TopLevel`] sees.
-enum Seen {
-    /// Of a map or a struct.
-    Facts(ResponseFacts),
-    Key(Field),
-}
-
-/// Visits a response or one of its keys, and refuses all other values.
+/// Visits a response, and refuses all values but maps and structs.
 struct TopLevel;
 
-type Refused = Impossible<Seen, fmt::Error>;
+type Refused = Impossible<ResponseFacts, fmt::Error>;
 
 macro_rules! refuse {
     ($($method:ident($($type:ty),*) -> $ok:ty;)*) => {
@@ -163,7 +136,7 @@ macro_rules! refuse {
 }
 
 impl Serializer for TopLevel {
-    type Ok = Seen;
+    type Ok = ResponseFacts;
     type Error = fmt::Error;
     type SerializeMap = Search;
     type SerializeStruct = Search;
@@ -181,11 +154,7 @@ impl Serializer for TopLevel {
         Ok(Search::default())
     }
 
-    fn serialize_str(self, key: &str) -> Result<Seen, fmt::Error> {
-        Field::of(key).map(Seen::Key).ok_or(fmt::Error)
-    }
-
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Seen, fmt::Error> {
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<ResponseFacts, fmt::Error> {
         value.serialize(self)
     }
 
@@ -193,7 +162,7 @@ impl Serializer for TopLevel {
         self,
         _: &'static str,
         value: &T,
-    ) -> Result<Seen, fmt::Error> {
+    ) -> Result<ResponseFacts, fmt::Error> {
         value.serialize(self)
     }
 
@@ -203,28 +172,29 @@ impl Serializer for TopLevel {
         _: u32,
         _: &'static str,
         _: &T,
-    ) -> Result<Seen, fmt::Error> {
+    ) -> Result<ResponseFacts, fmt::Error> {
         Err(fmt::Error)
     }
 
     refuse! {
-        serialize_bool(bool) -> Seen;
-        serialize_i8(i8) -> Seen;
-        serialize_i16(i16) -> Seen;
-        serialize_i32(i32) -> Seen;
-        serialize_i64(i64) -> Seen;
-        serialize_u8(u8) -> Seen;
-        serialize_u16(u16) -> Seen;
-        serialize_u32(u32) -> Seen;
-        serialize_u64(u64) -> Seen;
-        serialize_f32(f32) -> Seen;
-        serialize_f64(f64) -> Seen;
-        serialize_char(char) -> Seen;
-        serialize_bytes(&[u8]) -> Seen;
-        serialize_none() -> Seen;
-        serialize_unit() -> Seen;
-        serialize_unit_struct(&'static str) -> Seen;
-        serialize_unit_variant(&'static str, u32, &'static str) -> Seen;
+        serialize_bool(bool) -> ResponseFacts;
+        serialize_i8(i8) -> ResponseFacts;
+        serialize_i16(i16) -> ResponseFacts;
+        serialize_i32(i32) -> ResponseFacts;
+        serialize_i64(i64) -> ResponseFacts;
+        serialize_u8(u8) -> ResponseFacts;
+        serialize_u16(u16) -> ResponseFacts;
+        serialize_u32(u32) -> ResponseFacts;
+        serialize_u64(u64) -> ResponseFacts;
+        serialize_f32(f32) -> ResponseFacts;
+        serialize_f64(f64) -> ResponseFacts;
+        serialize_char(char) -> ResponseFacts;
+        serialize_str(&str) -> ResponseFacts;
+        serialize_bytes(&[u8]) -> ResponseFacts;
+        serialize_none() -> ResponseFacts;
+        serialize_unit() -> ResponseFacts;
+        serialize_unit_struct(&'static str) -> ResponseFacts;
+        serialize_unit_variant(&'static str, u32, &'static str) -> ResponseFacts;
         serialize_seq(Option<usize>) -> Refused;
         serialize_tuple(usize) -> Refused;
         serialize_tuple_struct(&'static str, usize) -> Refused;
@@ -236,17 +206,18 @@ impl Serializer for TopLevel {
 #[derive(Default)]
 struct Search {
     found: ResponseFacts,
-    next: Option<Field>,
+    key: Value,
 }
 
 impl Search {
-    fn read<T: Serialize + ?Sized>(&mut self, field: Field, value: &T) {
-        let value = serde_json::to_value(value).unwrap_or_default();
-        match field {
-            Field::StatusCode => self.found.status_code = status_code(&value),
-            Field::BatchItemFailures => {
-                self.found.batch_item_failures = value.as_array().map_or(0, Vec::len);
+    fn read<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) {
+        let value = || serde_json::to_value(value).unwrap_or_default();
+        match key {
+            "statusCode" => self.found.status_code = status_code(&value()),
+            "batchItemFailures" => {
+                self.found.batch_item_failures = value().as_array().map_or(0, Vec::len);
             }
+            _ => {}
         }
     }
 }
@@ -260,7 +231,7 @@ fn status_code(value: &Value) -> Option<u16> {
 }
 
 impl SerializeStruct for Search {
-    type Ok = Seen;
+    type Ok = ResponseFacts;
     type Error = fmt::Error;
 
     fn serialize_field<T: Serialize + ?Sized>(
@@ -268,37 +239,32 @@ impl SerializeStruct for Search {
         key: &'static str,
         value: &T,
     ) -> Result<(), fmt::Error> {
-        if let Some(field) = Field::of(key) {
-            self.read(field, value);
-        }
+        self.read(key, value);
         Ok(())
     }
 
-    fn end(self) -> Result<Seen, fmt::Error> {
-        Ok(Seen::Facts(self.found))
+    fn end(self) -> Result<ResponseFacts, fmt::Error> {
+        Ok(self.found)
     }
 }
 
 impl SerializeMap for Search {
-    type Ok = Seen;
+    type Ok = ResponseFacts;
     type Error = fmt::Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), fmt::Error> {
-        self.next = match key.serialize(TopLevel) {
-            Ok(Seen::Key(field)) => Some(field),
-            _ => None,
-        };
+        self.key = serde_json::to_value(key).unwrap_or_default();
         Ok(())
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), fmt::Error> {
-        if let Some(field) = self.next.take() {
-            self.read(field, value);
+        if let Value::String(key) = self.key.take() {
+            self.read(&key, value);
         }
         Ok(())
     }
 
-    fn end(self) -> Result<Seen, fmt::Error> {
+    fn end(self) -> Result<ResponseFacts, fmt::Error> {
         SerializeStruct::end(self)
     }
 }

@@ -69,7 +69,7 @@ impl<X> OtelTracingLayer<X> {
     }
 }
 
-impl<S, X> Layer<S> for OtelTracingLayer<X> {
+impl<S, X: Clone> Layer<S> for OtelTracingLayer<X> {
     type Service = OtelTracingService<S, X>;
 
     fn layer(&self, inner: S) -> Self::Service {
@@ -78,17 +78,10 @@ impl<S, X> Layer<S> for OtelTracingLayer<X> {
 }
 
 /// A service with spans for its invocations, created by [`OtelTracingLayer`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct OtelTracingService<S, X = EventExtractor> {
     inner: S,
     instrumentation: Instrumentation<X>,
-}
-
-impl<S: Clone, X> Clone for OtelTracingService<S, X> {
-    fn clone(&self) -> Self {
-        let (inner, instrumentation) = (self.inner.clone(), self.instrumentation.clone());
-        Self { inner, instrumentation }
-    }
 }
 
 impl<S, X, T> Service<LambdaEvent<T>> for OtelTracingService<S, X>
@@ -121,7 +114,7 @@ pub struct OtelStreamingLayer<X = EventExtractor> {
     instrumentation: Instrumentation<X>,
 }
 
-impl<S, X> Layer<S> for OtelStreamingLayer<X> {
+impl<S, X: Clone> Layer<S> for OtelStreamingLayer<X> {
     type Service = OtelStreamingService<S, X>;
 
     fn layer(&self, inner: S) -> Self::Service {
@@ -130,17 +123,10 @@ impl<S, X> Layer<S> for OtelStreamingLayer<X> {
 }
 
 /// A service with spans that end with the body, created by [`OtelStreamingLayer`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct OtelStreamingService<S, X = EventExtractor> {
     inner: S,
     instrumentation: Instrumentation<X>,
-}
-
-impl<S: Clone, X> Clone for OtelStreamingService<S, X> {
-    fn clone(&self) -> Self {
-        let (inner, instrumentation) = (self.inner.clone(), self.instrumentation.clone());
-        Self { inner, instrumentation }
-    }
 }
 
 impl<S, X, T, B, D, BodyError> Service<LambdaEvent<T>> for OtelStreamingService<S, X>
