@@ -5,6 +5,7 @@ use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::trace::{Sampler, SpanLimits};
 use settings::{Env, Reader, Source};
 use std::fmt;
+use std::ops::RangeInclusive;
 
 /// When telemetry is written (`LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE`, which overrides code).
 ///
@@ -71,7 +72,7 @@ pub(crate) const DEFAULT_QUEUE_SIZE: usize = 2048;
 pub(crate) const MAX_QUEUE_SIZE: usize = 65_536;
 /// The range of `LAMBDA_OTLP_MAX_LINE_BYTES`. A line above 65,536 bytes may arrive as several log events, which the forwarder
 /// joins.
-const MAX_LINE_BYTES: std::ops::RangeInclusive<usize> = 1024..=250 * 1024;
+const MAX_LINE_BYTES: RangeInclusive<usize> = 1024..=250 * 1024;
 
 /// The configuration from variables; `None` leaves the choice to code or default.
 #[derive(Debug, Clone)]
@@ -127,7 +128,8 @@ impl Config {
                 ("finalize", ProcessorMode::Finalize),
             ],
         );
-        let queue_size = queue_size(&mut reader);
+        let queue_size =
+            count_in(&mut reader, "LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", 1..=MAX_QUEUE_SIZE);
         let fmt_layer = reader
             .is_set("LAMBDA_TRACING_ENABLE_FMT_LAYER")
             .then(|| reader.bool("LAMBDA_TRACING_ENABLE_FMT_LAYER"));
@@ -170,7 +172,12 @@ impl Config {
             fmt_layer,
             log_filter: reader.string_if_set("RUST_LOG"),
             log_level: reader.string_if_set("LOG_LEVEL"),
-            compression_level: compression_level(&mut reader),
+            compression_level: count_in(
+                &mut reader,
+                "OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL",
+                0..=9,
+            )
+            .and_then(|level| level.try_into().ok()),
             level,
             writes_compact_lines: reader.choice(
                 "LAMBDA_OTLP_LINE",
@@ -207,25 +214,17 @@ impl Config {
     }
 }
 
-fn queue_size(reader: &mut Reader<'_>) -> Option<usize> {
-    const NAME: &str = "LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE";
-    let size = reader.count_if_set(NAME)?;
-    match size {
-        0 => reader.mistake(NAME, "0 would hold nothing; the default is used"),
-        1..=MAX_QUEUE_SIZE => {}
-        _ => reader.mistake(NAME, "more than 65,536, which is used"),
+/// The number, unless it is outside of the range.
+fn count_in(reader: &mut Reader<'_>, name: &str, range: RangeInclusive<usize>) -> Option<usize> {
+    let count = reader.count_if_set(name)?;
+    if !range.contains(&count) {
+        reader.mistake(
+            name,
+            format!("not {} to {}, the default is used", range.start(), range.end()),
+        );
+        return None;
     }
-    (size > 0).then(|| size.min(MAX_QUEUE_SIZE))
-}
-
-fn compression_level(reader: &mut Reader<'_>) -> Option<u32> {
-    const NAME: &str = "OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL";
-    let level = reader.count_if_set(NAME)?;
-    let level = u32::try_from(level).ok().filter(|level| *level <= 9);
-    if level.is_none() {
-        reader.mistake(NAME, "more than 9");
-    }
-    level
+    Some(count)
 }
 
 fn max_line_bytes(reader: &mut Reader<'_>) -> usize {
@@ -381,7 +380,7 @@ mod tests {
                 LAMBDA_OTLP_MAX_LINE_BYTE: unknown
                 did you mean LAMBDA_OTLP_MAX_LINE_BYTES?
                 LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE: "many" is not a whole number
-                OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL: more than 9
+                OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL: not 0 to 9, the default is used
                 LAMBDA_OTLP_LINE: "short" is not `standard` or `compact`
                 LAMBDA_OTLP_MAX_LINE_BYTES: outside 1 KiB to 250 KiB, the nearer end is used
                 OTEL_TRACES_SAMPLER: "sometimes" is not `always_on`, `always_off`, `traceidratio`, `parentbased_always_on`, `parentbased_always_off` or `parentbased_traceidratio`"#]],
@@ -402,7 +401,7 @@ mod tests {
                 OTEL_METRICS_EXPORTER: "prometheus" is not `otlp`, `otlp/stdout` or `none`"#]],
         );
         assert!(config.writes.traces && config.writes.metrics && !config.writes.logs);
-        for (value, expected) in [("0", None), ("65536", Some(65_536)), ("65537", Some(65_536))] {
+        for (value, expected) in [("0", None), ("65536", Some(65_536)), ("65537", None)] {
             let config = Config::from_source(&[("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", value)]);
             assert_eq!(config.queue_size, expected);
             assert_eq!(config.complaint.is_empty(), value == "65536", "{}", config.complaint);

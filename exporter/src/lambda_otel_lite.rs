@@ -211,6 +211,7 @@ pub fn record_event(
 }
 
 /// Like [`record_event`], as a builder: `event().level(…).message(…).attribute(…, …).call()`.
+#[must_use = "nothing is recorded before `call`"]
 pub fn event() -> EventBuilder {
     EventBuilder {
         level: EventLevel::Info,
@@ -222,7 +223,6 @@ pub fn event() -> EventBuilder {
 
 /// Builds an event. Created by [`event`]; [`call`](Self::call) records it.
 #[derive(Debug, Clone)]
-#[must_use = "nothing is recorded before `call`"]
 pub struct EventBuilder {
     level: EventLevel,
     message: String,
@@ -231,34 +231,21 @@ pub struct EventBuilder {
 }
 
 impl EventBuilder {
-    /// The severity; `Info` if unset.
-    pub fn level(mut self, level: EventLevel) -> Self {
-        self.level = level;
-        self
-    }
-
-    /// The message, stored in the attribute `event.body`.
-    pub fn message(mut self, message: impl Into<String>) -> Self {
-        self.message = message.into();
-        self
+    setters! { |own|
+        /// The severity; `Info` if unset.
+        level(level: EventLevel) => own.level = level;
+        /// The message, stored in the attribute `event.body`.
+        message(message: impl Into<String>) => own.message = message.into();
+        /// Adds attributes.
+        add_attributes(attributes: Vec<KeyValue>) => own.attributes.extend(attributes);
+        /// The time; now if unset.
+        timestamp(timestamp: SystemTime) => own.timestamp = Some(timestamp);
     }
 
     /// Adds an attribute.
-    pub fn attribute(mut self, key: impl Into<Key>, value: impl Into<Value>) -> Self {
-        self.attributes.push(KeyValue::new(key, value));
-        self
-    }
-
-    /// Adds attributes.
-    pub fn add_attributes(mut self, attributes: Vec<KeyValue>) -> Self {
-        self.attributes.extend(attributes);
-        self
-    }
-
-    /// The time; now if unset.
-    pub fn timestamp(mut self, timestamp: SystemTime) -> Self {
-        self.timestamp = Some(timestamp);
-        self
+    #[must_use]
+    pub fn attribute(self, key: impl Into<Key>, value: impl Into<Value>) -> Self {
+        self.add_attributes(vec![KeyValue::new(key, value)])
     }
 
     /// Adds the event to the active span.

@@ -29,25 +29,13 @@ macro_rules! builder {
         }
 
         impl $builder {
-            /// gzip level, 0 (stored) to 9 (smallest); 6 if unset.
-            #[must_use]
-            pub fn with_compression_level(mut self, level: u8) -> Self {
-                self.line.compression_level = Some(level.into());
-                self
-            }
-
-            /// Writes this `level` in the text log format; ignored with Lambda's JSON format.
-            #[must_use]
-            pub fn with_level(mut self, level: LogLevel) -> Self {
-                self.line.level = Some(level);
-                self
-            }
-
-            /// Writes lines to this output instead of stdout.
-            #[must_use]
-            pub fn with_output(mut self, output: Arc<dyn Output>) -> Self {
-                self.line.output = Some(output);
-                self
+            setters! { |own|
+                /// gzip level, 0 (stored) to 9 (smallest); 6 if unset.
+                with_compression_level(level: u8) => own.line.compression_level = Some(level.into());
+                /// Writes this `level` in the text log format; ignored with Lambda's JSON format.
+                with_level(level: LogLevel) => own.line.level = Some(level);
+                /// Writes lines to this output instead of stdout.
+                with_output(output: Arc<dyn Output>) => own.line.output = Some(output);
             }
 
             /// Reads the environment and builds the exporter.

@@ -22,26 +22,14 @@ use tracing::Instrument as _;
 /// The options shared by wrapped handlers and layers.
 macro_rules! span_options {
     () => {
-        /// Sets the name of the spans, which overrides the event's.
-        #[must_use]
-        pub fn with_span_name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-            self.instrumentation.options_mut().name = Some(name.into());
-            self
-        }
-
-        /// Sets the kind of the spans, which overrides the event's. The default is SERVER, and messages have a CONSUMER span below
-        /// it. With a kind set, the attributes and links of messages belong to the invocation's span.
-        #[must_use]
-        pub fn with_kind(mut self, kind: SpanKind) -> Self {
-            self.instrumentation.options_mut().kind = Some(kind);
-            self
-        }
-
-        /// Adds attributes to each span.
-        #[must_use]
-        pub fn with_attributes(mut self, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
-            self.instrumentation.options_mut().attributes.extend(attributes);
-            self
+        setters! { |own|
+            /// Sets the name of the spans, which overrides the event's.
+            with_span_name(name: impl Into<Cow<'static, str>>) => own.instrumentation.options_mut().name = Some(name.into());
+            /// Sets the kind of the spans, which overrides the event's. The default is SERVER, and messages have a CONSUMER span
+            /// below it. With a kind set, the attributes and links of messages belong to the invocation's span.
+            with_kind(kind: SpanKind) => own.instrumentation.options_mut().kind = Some(kind);
+            /// Adds attributes to each span.
+            with_attributes(attributes: impl IntoIterator<Item = KeyValue>) => own.instrumentation.options_mut().attributes.extend(attributes);
         }
     };
 }

@@ -2,7 +2,7 @@
 //! attribute that is set again, but OTLP requires unique keys.
 
 use opentelemetry::KeyValue;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 /// Keeps each key once: the handler's value over the one of the end, which has set these keys, or else the last.
 ///
@@ -15,19 +15,12 @@ pub(crate) fn settle(attributes: &mut Vec<KeyValue>, of_end: &[&'static str]) {
             attributes.remove(last);
         }
     }
-    if !has_duplicates(attributes) {
-        return;
+    if has_duplicates(attributes) {
+        let mut seen = HashSet::new();
+        attributes.reverse();
+        attributes.retain(|own| seen.insert(own.key.clone()));
+        attributes.reverse();
     }
-    let mut kept: Vec<KeyValue> = Vec::with_capacity(attributes.len());
-    let mut places = HashMap::new();
-    for attribute in attributes.drain(..) {
-        let place = *places.entry(attribute.key.clone()).or_insert(kept.len());
-        match kept.get_mut(place) {
-            Some(own) => *own = attribute,
-            None => kept.push(attribute),
-        }
-    }
-    *attributes = kept;
 }
 
 fn has_duplicates(attributes: &[KeyValue]) -> bool {

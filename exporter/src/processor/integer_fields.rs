@@ -7,6 +7,7 @@
 use opentelemetry::Value;
 use opentelemetry_sdk::trace::SpanData;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use tracing::Subscriber;
 use tracing::field::{Field, Visit};
@@ -15,35 +16,31 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-type Integers = Vec<(&'static str, i64)>;
+type Integers = BTreeMap<&'static str, i64>;
 
 thread_local! {
     /// Fields of the span that this thread starts or closes.
-    static PASSED_ON: RefCell<Integers> = const { RefCell::new(Vec::new()) };
+    static PASSED_ON: RefCell<Integers> = const { RefCell::new(Integers::new()) };
 }
 
 pub(crate) fn settle(span: &mut SpanData) {
-    let integers = replace(Integers::new());
-    for (key, integer) in &integers {
-        for attribute in span.attributes.iter_mut().filter(|own| own.key.as_str() == *key) {
-            let is_text = matches!(&attribute.value, Value::String(text) if is_text_of(text.as_str(), *integer));
-            if is_text {
+    let settle = |integers: &RefCell<Integers>| {
+        let integers = integers.borrow();
+        for attribute in &mut span.attributes {
+            // Another value may have been set under the same key.
+            if let Some(integer) = integers.get(attribute.key.as_str())
+                && matches!(&attribute.value, Value::String(text) if text.as_str().parse() == Ok(*integer))
+            {
                 attribute.value = Value::I64(*integer);
             }
         }
-    }
-    // A span that starts as it closes is settled twice.
-    replace(integers);
+    };
+    // A terminating thread may have none.
+    PASSED_ON.try_with(settle).ok();
 }
 
-/// The previous state. A terminating thread may have none.
-fn replace(integers: Integers) -> Integers {
-    PASSED_ON.try_with(|own| own.replace(integers)).unwrap_or_default()
-}
-
-/// Another value may have been set under the same key.
-fn is_text_of(text: &str, integer: i64) -> bool {
-    text.parse() == Ok(integer)
+fn pass_on(integers: Integers) {
+    PASSED_ON.try_with(|own| own.replace(integers)).ok();
 }
 
 /// The layer below `tracing-opentelemetry`, which is called first.
@@ -84,21 +81,21 @@ where
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
         let noted = context.span(&id).and_then(|span| span.extensions_mut().remove::<Noted>());
-        replace(noted.map(|noted| noted.integers).unwrap_or_default());
+        pass_on(noted.map(|noted| noted.integers).unwrap_or_default());
     }
 }
 
 impl<S: Subscriber> Layer<S> for ForgetIntegers {
     fn on_new_span(&self, _attributes: &Attributes<'_>, _id: &Id, _context: Context<'_, S>) {
-        replace(Integers::new());
+        pass_on(Integers::new());
     }
 
     fn on_enter(&self, _id: &Id, _context: Context<'_, S>) {
-        replace(Integers::new());
+        pass_on(Integers::new());
     }
 
     fn on_close(&self, _id: Id, _context: Context<'_, S>) {
-        replace(Integers::new());
+        pass_on(Integers::new());
     }
 }
 
@@ -111,7 +108,7 @@ where
     if let Some(noted) = span.extensions_mut().get_mut::<Noted>()
         && !std::mem::replace(&mut noted.has_started, true)
     {
-        replace(noted.integers.clone());
+        pass_on(noted.integers.clone());
     }
 }
 
@@ -125,15 +122,7 @@ where
     let Some(span) = context.span(id) else { return };
     let mut extensions = span.extensions_mut();
     match extensions.get_mut::<Noted>() {
-        // A loop may record a field any number of times.
-        Some(Noted { integers: noted, .. }) => {
-            for (key, integer) in integers {
-                match noted.iter_mut().find(|(own, _)| *own == key) {
-                    Some((_, own)) => *own = integer,
-                    None => noted.push((key, integer)),
-                }
-            }
-        }
+        Some(noted) => noted.integers.extend(integers),
         None => extensions.insert(Noted { integers, has_started: false }),
     }
 }
@@ -145,7 +134,7 @@ struct Found(Integers);
 impl Found {
     fn note(&mut self, field: &Field, value: impl TryInto<i64>) {
         if let Ok(integer) = value.try_into() {
-            self.0.push((field.name(), integer));
+            self.0.insert(field.name(), integer);
         }
     }
 }
