@@ -6,6 +6,7 @@ use super::outcome::{Failure, of_result};
 use super::trigger::span_attributes::SpanAttributes;
 use super::trigger::{EventExtractor, Extractor};
 use crate::output::stderr;
+use crate::telemetry::Telemetry;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use lambda_runtime::LambdaEvent;
 use serde::Serialize;
@@ -43,7 +44,7 @@ pub type InvocationFuture<R, E> = Pin<Box<dyn Future<Output = Result<R, E>> + Se
 pub(super) struct Instrumentation<X> {
     extractor: X,
     options: Arc<SpanOptions>,
-    completion: TelemetryCompletionHandler,
+    telemetry: Arc<Telemetry>,
 }
 
 impl<X> Debug for Instrumentation<X> {
@@ -55,13 +56,14 @@ impl<X> Debug for Instrumentation<X> {
 impl Instrumentation<EventExtractor> {
     /// Uses the events' own descriptions; the function's name is the fallback for spans.
     pub(super) fn new(completion: TelemetryCompletionHandler) -> Self {
-        Self { extractor: EventExtractor, options: Arc::default(), completion }
+        let options = Arc::default();
+        Self { extractor: EventExtractor, options, telemetry: completion.telemetry }
     }
 }
 
 impl<X> Instrumentation<X> {
     pub(super) fn default_name(mut self, name: Cow<'static, str>) -> Self {
-        self.completion.telemetry.facts.default_name.set(name.clone()).ok();
+        self.telemetry.default_name.set(name.clone()).ok();
         self.options_mut().default_name = Some(name);
         self
     }
@@ -71,7 +73,7 @@ impl<X> Instrumentation<X> {
     }
 
     pub(super) fn with_extractor<Other>(self, extractor: Other) -> Instrumentation<Other> {
-        Instrumentation { extractor, options: self.options, completion: self.completion }
+        Instrumentation { extractor, options: self.options, telemetry: self.telemetry }
     }
 
     /// Runs one invocation. `handler` is called immediately, inside the span, and only once.
@@ -106,7 +108,7 @@ impl<X> Instrumentation<X> {
     {
         let extracted = self.extract(&event.payload);
         let invocation =
-            InvocationSpan::start(&self.completion, &event.context, &self.options, extracted);
+            InvocationSpan::start(&self.telemetry, &event.context, &self.options, extracted);
         let future = catch_unwind(AssertUnwindSafe(|| {
             let _active = invocation.context().clone().attach();
             invocation.span().in_scope(|| handler(event))

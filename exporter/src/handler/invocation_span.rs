@@ -7,9 +7,8 @@ use super::trigger::span_attributes::SpanAttributes;
 use crate::bounded::within;
 use crate::extension::Mode;
 use crate::extension::invocations::Completed;
-use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::telemetry::Telemetry;
 use crate::telemetry::invocations::CutOff;
-use crate::telemetry::{InvocationFacts, Telemetry};
 use opentelemetry::trace::{SpanRef, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue, Value};
 use std::num::NonZero;
@@ -21,7 +20,7 @@ use tokio::runtime::Handle;
 /// The span of a running invocation. If it is dropped before it is finished, it ends as an error, so that every path ends the
 /// span and writes the telemetry.
 pub(super) struct InvocationSpan {
-    completion: TelemetryCompletionHandler,
+    telemetry: Arc<Telemetry>,
     context: Context,
     /// The handler's context and span: those of the messages, or else the invocation's.
     of_handler: (Context, tracing::Span),
@@ -42,18 +41,17 @@ enum State {
 impl InvocationSpan {
     /// Starts the span. If our own code panics, the handler runs without a span.
     pub(super) fn start(
-        completion: &TelemetryCompletionHandler,
+        telemetry: &Arc<Telemetry>,
         lambda: &lambda_runtime::Context,
         options: &SpanOptions,
         extracted: SpanAttributes,
     ) -> Self {
-        let telemetry = &completion.telemetry;
         let number = telemetry.begin(lambda.deadline());
         let started = AssertUnwindSafe(|| {
-            let started = spans(completion, lambda, options, extracted, number);
+            let started = spans(telemetry, lambda, options, extracted, number);
             let context = &started.root.0;
             let root = context.span().span_context().clone();
-            let record = telemetry.facts.root_record.leave(&lambda.request_id, &root);
+            let record = telemetry.root_record.leave(&lambda.request_id, &root);
             telemetry.invocations.start(number, context, record);
             started
         });
@@ -66,7 +64,7 @@ impl InvocationSpan {
             request_id.clone_from(&lambda.request_id);
         }
         Self {
-            completion: completion.clone(),
+            telemetry: Arc::clone(telemetry),
             context: root.0.clone(),
             of_handler: consumer.unwrap_or(root),
             number,
@@ -92,14 +90,14 @@ impl InvocationSpan {
         if self.is_written_later() {
             return;
         }
-        let others = self.completion.telemetry.signals.has_processors_of_others;
+        let others = self.telemetry.has_processors_of_others;
         if let Some(Ok(runtime)) = others.then(Handle::try_current) {
-            let (telemetry, number) = (Arc::clone(&self.completion.telemetry), self.number);
+            let (telemetry, number) = (Arc::clone(&self.telemetry), self.number);
             let flush = runtime.spawn_blocking(move || telemetry.finish(&[number]));
             // It panics or is cancelled only with the runtime.
             flush.await.ok();
         } else {
-            self.completion.telemetry.finish(&[self.number]);
+            self.telemetry.finish(&[self.number]);
         }
         self.state = State::Flushed;
     }
@@ -111,7 +109,7 @@ impl InvocationSpan {
 
     /// Returns `true` if the mode leaves the write to the extension after the response, or to the end of the environment.
     fn is_written_later(&mut self) -> bool {
-        match self.completion.telemetry.mode() {
+        match self.telemetry.mode() {
             Mode::Sync => false,
             Mode::Async(extension) => {
                 let request_id = std::mem::take(&mut self.request_id);
@@ -123,7 +121,7 @@ impl InvocationSpan {
                 is_left
             }
             Mode::Finalize => {
-                self.completion.telemetry.invocations.finish(self.number);
+                self.telemetry.invocations.finish(self.number);
                 self.state = State::Flushed;
                 true
             }
@@ -139,14 +137,14 @@ impl InvocationSpan {
         if consumer.span_context() != self.context.span().span_context() {
             drop(catch_unwind(AssertUnwindSafe(|| end_consumer(&consumer, outcome))));
         }
-        end_root(&self.completion.telemetry, self.number, &self.context, outcome);
-        self.completion.telemetry.invocations.release(self.number);
+        end_root(&self.telemetry, self.number, &self.context, outcome);
+        self.telemetry.invocations.release(self.number);
     }
 }
 
 /// Ends the span of an invocation. Its telemetry is written even if describing the end panics.
 fn end_root(telemetry: &Telemetry, number: u64, context: &Context, outcome: &HandlerOutcome) {
-    let described = AssertUnwindSafe(|| describe(context, &telemetry.facts, outcome));
+    let described = AssertUnwindSafe(|| describe(telemetry, context, outcome));
     let keys = catch_unwind(described).unwrap_or_default();
     telemetry.invocations.end(number, keys);
     drop(catch_unwind(AssertUnwindSafe(|| context.span().end())));
@@ -154,8 +152,8 @@ fn end_root(telemetry: &Telemetry, number: u64, context: &Context, outcome: &Han
 
 /// Records the outcome on the span of the context. Returns the keys of its attributes.
 fn describe(
+    telemetry: &Telemetry,
     context: &Context,
-    facts: &InvocationFacts,
     outcome: &HandlerOutcome,
 ) -> Vec<&'static str> {
     let span = context.span();
@@ -174,7 +172,7 @@ fn describe(
             if let Some(code) = status_code {
                 let value = i64::from(*code);
                 set("http.response.status_code", value.into());
-                if facts.duplicate_http_names {
+                if telemetry.duplicate_http_names {
                     set("http.status_code", value.into());
                 }
                 // "HTTP spans", Status: for a server, 4xx is not an error.
@@ -239,23 +237,21 @@ impl Drop for InvocationSpan {
             Failure::new("cancelled", "the handler's future was dropped before it was ready")
         }));
         if self.state != State::Flushed && !self.is_written_later() {
-            self.completion.telemetry.finish(&[self.number]);
+            self.telemetry.finish(&[self.number]);
         }
     }
 }
 
 /// Writes the failed span of an invocation whose event the runtime does not pass to the handler. `record` is called inside it.
 pub(crate) fn refuse(
-    telemetry: Arc<Telemetry>,
+    telemetry: &Arc<Telemetry>,
     lambda: &lambda_runtime::Context,
     error: &str,
     record: impl FnOnce(),
 ) {
-    let default_name = telemetry.facts.default_name.get().cloned();
+    let default_name = telemetry.default_name.get().cloned();
     let options = SpanOptions { default_name, ..SpanOptions::default() };
-    let completion = TelemetryCompletionHandler { telemetry };
-    let extracted = SpanAttributes::default();
-    let invocation = InvocationSpan::start(&completion, lambda, &options, extracted);
+    let invocation = InvocationSpan::start(telemetry, lambda, &options, SpanAttributes::default());
     let active = invocation.context().clone().attach();
     record();
     drop(active);
@@ -282,14 +278,14 @@ pub(crate) fn write_before_abort(telemetry: &Arc<Telemetry>) {
 /// needs. Waits as long as for any write.
 pub(crate) fn end_all(telemetry: &Arc<Telemetry>, failure: Failure) {
     let (telemetry, outcome) = (Arc::clone(telemetry), Err(failure));
-    let timeout = telemetry.signals.line.write_timeout();
+    let timeout = telemetry.line.write_timeout();
     within(timeout, move || {
         let mut numbers = Vec::new();
         for (number, context) in telemetry.invocations.end_all() {
             numbers.push(number);
             end_root(&telemetry, number, &context, &outcome);
         }
-        telemetry.signals.write_open(|_| true, CutOff::PANIC);
+        telemetry.write_open(|_| true, CutOff::PANIC);
         telemetry.finish(&numbers);
     });
 }

@@ -5,7 +5,6 @@ use super::trigger::method_in_name;
 use super::trigger::span_attributes::{SpanAttributes, TriggerType, describe, kind_field};
 use crate::output::stderr;
 use crate::telemetry::Telemetry;
-use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::id_generator::with_trace_id;
 use crate::telemetry::invocations::Invocations;
 use opentelemetry::trace::{
@@ -39,13 +38,12 @@ pub(super) struct StartedSpans {
 
 /// Starts the spans of an invocation, and none if the SDK is disabled.
 pub(super) fn spans(
-    completion: &TelemetryCompletionHandler,
+    telemetry: &Telemetry,
     lambda: &lambda_runtime::Context,
     options: &SpanOptions,
     mut extracted: SpanAttributes,
     number: u64,
 ) -> StartedSpans {
-    let telemetry = &completion.telemetry;
     let kind = options.kind.clone().or(extracted.kind.take());
     let messages = if kind.is_none() { Messages::of(&mut extracted) } else { None };
     let parent = parent(telemetry, lambda, extracted.carrier.as_ref());
@@ -58,7 +56,7 @@ pub(super) fn spans(
         _ => parent,
     };
     if let Some(account) = account(lambda) {
-        telemetry.signals.line.set_account(account);
+        telemetry.line.set_account(account);
     }
     if telemetry.is_disabled {
         return StartedSpans { root: (parent, tracing::Span::none()), consumer: None };
@@ -66,7 +64,7 @@ pub(super) fn spans(
     let parent = Invocations::parent(number, &parent);
 
     let xray = lambda.xray_trace_id.as_deref().map(XRayHeader::parse).unwrap_or_default();
-    let received_at = extracted.received_at.filter(|_| telemetry.facts.inferred_spans);
+    let received_at = extracted.received_at.filter(|_| telemetry.inferred_spans);
     let root = NewSpan {
         name: options
             .name
@@ -89,7 +87,7 @@ pub(super) fn spans(
     }
     if let Some(received_at) = received_at {
         let waited_for = messages.as_ref().map_or("HTTP", |messages| &messages.source);
-        write_wait(completion, waited_for, received_at, &root.0);
+        write_wait(telemetry, waited_for, received_at, &root.0);
     }
     let consumer = messages.map(|Messages { source, attributes, links }| {
         let name = Cow::Owned(format!("{source} process"));
@@ -129,10 +127,9 @@ fn attributes(
     xray: &XRayHeader,
     caller: &SpanContext,
 ) -> Vec<KeyValue> {
-    let facts = &telemetry.facts;
-    let mut attributes = function_attributes(lambda, facts.function_version.as_deref());
+    let mut attributes = function_attributes(lambda, telemetry.function_version.as_deref());
     attributes.push(KeyValue::new("faas.trigger", extracted.trigger.as_str()));
-    attributes.push(KeyValue::new("faas.coldstart", facts.take_cold_start()));
+    attributes.push(KeyValue::new("faas.coldstart", telemetry.take_cold_start()));
     if let Some(tenant) = lambda.tenant_id.as_deref().filter(|tenant| !tenant.is_empty()) {
         attributes.push(KeyValue::new("aws.lambda.tenant_id", tenant.to_owned()));
     }
@@ -141,7 +138,7 @@ fn attributes(
     }
     attributes.extend(extracted.attributes);
     attributes.extend_from_slice(&options.attributes);
-    if facts.duplicate_http_names && extracted.trigger == TriggerType::Http {
+    if telemetry.duplicate_http_names && extracted.trigger == TriggerType::Http {
         attributes.extend(deprecated_names(&attributes));
     }
     attributes
@@ -149,7 +146,7 @@ fn attributes(
 
 /// Says so once.
 fn warn_of_unsampled(telemetry: &Telemetry) {
-    if !telemetry.facts.warned_of_unsampled.swap(true, Ordering::Relaxed) {
+    if !telemetry.warned_of_unsampled.swap(true, Ordering::Relaxed) {
         stderr::warn(
             "the caller's trace is not sampled, so no spans of this invocation are written, nor of others like it: \
              OTEL_TRACES_SAMPLER=always_on writes them all the same",
@@ -289,7 +286,7 @@ const LONGEST: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// Writes the span below the invocation's, although it begins earlier: as its parent, it would hide the caller from service maps.
 fn write_wait(
-    completion: &TelemetryCompletionHandler,
+    telemetry: &Telemetry,
     waited_for: &str,
     received_at: SystemTime,
     invocation: &Context,
@@ -299,7 +296,7 @@ fn write_wait(
     if !now.duration_since(received_at).is_ok_and(|waited| waited <= LONGEST) {
         return;
     }
-    let tracer = &completion.telemetry.tracer;
+    let tracer = &telemetry.tracer;
     let builder = tracer
         .span_builder(format!("{waited_for} wait"))
         .with_start_time(received_at)

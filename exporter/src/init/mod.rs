@@ -3,8 +3,10 @@
 mod providers;
 pub(crate) mod telemetry_config;
 
+use crate::bounded::TimedLock;
 use crate::config::Config;
 use crate::export::line::LineExporterBuilder;
+use crate::export::losses::LossMetrics;
 use crate::extension;
 use crate::handler::invocation_span::write_before_abort;
 use crate::output::stderr;
@@ -13,7 +15,7 @@ use crate::telemetry::invocations::Invocations;
 use crate::telemetry::propagation::{self, BoxedPropagator, Propagation};
 use crate::telemetry::root_record::RootRecord;
 use crate::telemetry::subscriber::{self, RecordFilter};
-use crate::telemetry::{InvocationFacts, Telemetry, resource, scope};
+use crate::telemetry::{Telemetry, resource, scope};
 use opentelemetry::global;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracer;
@@ -46,6 +48,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     if !environment.complaint.is_empty() {
         stderr::warn(&environment.complaint);
     }
+    let has_processors_of_others = config.has_processors_of_others();
     let propagators = propagators(config.propagators, environment.propagators.as_deref());
     let own_traces = config.traces.provider.is_none();
     let own_metrics = config.metrics.provider.is_none();
@@ -60,7 +63,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     // A root span that is not exported must not become the parent of the extension's span.
     let runtime_api = runtime_api.filter(|_| exports_traces && !environment.disabled);
     let parts = Parts { environment: &environment, line: &line, resource: &resource };
-    let signals = parts.signals(config.traces, config.logs, config.metrics);
+    let (spans, tracer_provider) = parts.traces(config.traces);
 
     let variable = config.log_filter_variable.as_deref();
     let directives = directives(variable, &environment, source);
@@ -74,19 +77,26 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     let handles_sigterm = config.sigterm_handler && !environment.disabled && cfg!(not(test));
     let exits = handles_sigterm.then(|| !extension::is_sigterm_handled());
     let telemetry = Telemetry {
-        tracer: signals.tracer_provider.tracer_with_scope(scope()),
+        tracer: tracer_provider.tracer_with_scope(scope()),
+        tracer_provider,
+        logger_provider: parts.logs(config.logs),
+        meter_provider: parts.metrics(config.metrics),
+        spans,
+        has_processors_of_others,
+        loss_metrics: LossMetrics::new(environment.temporality),
+        writing_together: TimedLock::default(),
         propagation: Propagation::new(propagators),
         has_layer: AtomicBool::new(false),
-        facts: InvocationFacts {
-            function_version: environment.lambda.function_version.clone(),
-            initialization_type: environment.lambda.initialization_type,
-            duplicate_http_names: environment.duplicate_http_names,
-            inferred_spans: environment.inferred_spans,
-            root_record: RootRecord::new(runtime_api),
-            ..InvocationFacts::default()
-        },
+        function_version: environment.lambda.function_version.clone(),
+        default_name: OnceLock::new(),
+        initialization_type: environment.lambda.initialization_type,
+        duplicate_http_names: environment.duplicate_http_names,
+        inferred_spans: environment.inferred_spans,
+        is_warm: AtomicBool::new(false),
+        root_record: RootRecord::new(runtime_api),
+        warned_of_unsampled: AtomicBool::new(false),
         invocations: Arc::clone(line.invocations()),
-        signals,
+        line,
         record_filter,
         bridges_logs: config.log_bridge,
         is_disabled: environment.disabled,

@@ -1,18 +1,15 @@
 //! The SDK's providers of the three signals with our processors.
 
 use super::telemetry_config::{Logs, Metrics, Traces};
-use crate::bounded::TimedLock;
 use crate::config::{Config, DEFAULT_QUEUE_SIZE};
 use crate::export::exporters::{StdoutLogExporter, StdoutMetricExporter, StdoutSpanExporter};
 use crate::export::line::LineExporter;
-use crate::export::losses::LossMetrics;
 use crate::processor::logs::LambdaLogProcessor;
 use crate::processor::metrics::FlushReader;
 use crate::processor::spans::{LambdaSpanProcessor, SharedProcessor};
 use crate::telemetry::id_generator::{InvocationIdGenerator, SequentialIdGenerator};
 #[cfg(feature = "log")]
 use crate::telemetry::log_crate::AddKeyValues;
-use crate::telemetry::signals::Signals;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
@@ -27,26 +24,10 @@ pub(super) struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    pub(super) fn signals(&self, traces: Traces, logs: Logs, metrics: Metrics) -> Signals {
-        let has_processors_of_others = traces.is_of_others()
-            || logs.provider.is_some()
-            || logs.additional_processors.len() + logs.processors.len() > 0
-            || metrics.provider.is_some()
-            || !metrics.readers.is_empty();
-        let (spans, tracer_provider) = self.traces(traces);
-        Signals {
-            spans,
-            has_processors_of_others,
-            tracer_provider,
-            logger_provider: self.logs(logs),
-            meter_provider: self.metrics(metrics),
-            line: Arc::clone(self.line),
-            loss_metrics: LossMetrics::new(self.environment.temporality),
-            writing_together: TimedLock::default(),
-        }
-    }
-
-    fn traces(&self, traces: Traces) -> (Option<Arc<LambdaSpanProcessor>>, SdkTracerProvider) {
+    pub(super) fn traces(
+        &self,
+        traces: Traces,
+    ) -> (Option<Arc<LambdaSpanProcessor>>, SdkTracerProvider) {
         if let Some(provider) = traces.provider {
             return (None, provider);
         }
@@ -74,7 +55,7 @@ impl Parts<'_> {
         (spans, builder.build())
     }
 
-    fn logs(&self, logs: Logs) -> SdkLoggerProvider {
+    pub(super) fn logs(&self, logs: Logs) -> SdkLoggerProvider {
         if let Some(provider) = logs.provider {
             return provider;
         }
@@ -97,7 +78,7 @@ impl Parts<'_> {
         builder.build()
     }
 
-    fn metrics(&self, metrics: Metrics) -> SdkMeterProvider {
+    pub(super) fn metrics(&self, metrics: Metrics) -> SdkMeterProvider {
         if let Some(provider) = metrics.provider {
             return provider;
         }

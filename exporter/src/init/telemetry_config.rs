@@ -124,6 +124,16 @@ impl TelemetryConfig {
     pub fn builder() -> TelemetryConfigBuilder {
         TelemetryConfigBuilder::default()
     }
+
+    /// `true` if parts of the application, whose exporters may be asynchronous, receive a signal.
+    pub(super) fn has_processors_of_others(&self) -> bool {
+        let Self { traces, logs, metrics, .. } = self;
+        traces.is_of_others()
+            || logs.provider.is_some()
+            || logs.additional_processors.len() + logs.processors.len() > 0
+            || metrics.provider.is_some()
+            || !metrics.readers.is_empty()
+    }
 }
 
 /// Builds a [`TelemetryConfig`].

@@ -41,7 +41,7 @@ impl TelemetryCompletionHandler {
     /// exporter.
     pub fn force_flush(&self, timeout: Duration) -> OTelSdkResult {
         let telemetry = Arc::clone(&self.telemetry);
-        let flushed = within(timeout, move || telemetry.signals.flush(|| ()));
+        let flushed = within(timeout, move || telemetry.flush(|| ()));
         flushed.unwrap_or(Err(OTelSdkError::Timeout(timeout)))
     }
 
@@ -55,8 +55,7 @@ impl TelemetryCompletionHandler {
     /// exporter.
     pub fn shutdown(&self, timeout: Duration) -> OTelSdkResult {
         let telemetry = Arc::clone(&self.telemetry);
-        let shut_down =
-            move || telemetry.write_all_at_end().and(telemetry.signals.shut_down(timeout));
+        let shut_down = move || telemetry.write_all_at_end().and(telemetry.shut_down(timeout));
         let ended = within(timeout, shut_down);
         ended.unwrap_or(Err(OTelSdkError::Timeout(timeout)))
     }
@@ -73,25 +72,25 @@ impl TelemetryCompletionHandler {
     /// this environment.
     #[must_use]
     pub fn meter(&self, name: &'static str) -> Meter {
-        self.telemetry.signals.meter_provider.meter(name)
+        self.telemetry.meter_provider.meter(name)
     }
 
     /// The tracer provider.
     #[must_use]
     pub fn tracer_provider(&self) -> &SdkTracerProvider {
-        &self.telemetry.signals.tracer_provider
+        &self.telemetry.tracer_provider
     }
 
     /// The logger provider, for log records that do not come from `tracing`.
     #[must_use]
     pub fn logger_provider(&self) -> &SdkLoggerProvider {
-        &self.telemetry.signals.logger_provider
+        &self.telemetry.logger_provider
     }
 
     /// The meter provider.
     #[must_use]
     pub fn meter_provider(&self) -> &SdkMeterProvider {
-        &self.telemetry.signals.meter_provider
+        &self.telemetry.meter_provider
     }
 
     /// Returns the layer that converts `tracing` spans to OpenTelemetry spans and `tracing` events to log records, for your own

@@ -8,27 +8,32 @@ pub(crate) mod log_crate;
 pub(crate) mod propagation;
 pub(crate) mod resource;
 pub(crate) mod root_record;
-pub(crate) mod signals;
 pub(crate) mod subscriber;
 
+use crate::bounded::TimedLock;
 use crate::config::InitializationType;
+use crate::export::line::LineExporter;
+use crate::export::losses::LossMetrics;
 use crate::extension::{self, Mode};
 use crate::output::stderr;
+use crate::processor::spans::LambdaSpanProcessor;
 use invocations::{CutOff, Invocations};
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::SpanId;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::SdkTracer;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanProcessor as _};
 use propagation::Propagation;
 use root_record::RootRecord;
-use signals::Signals;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 use subscriber::RecordFilter;
 use tokio::runtime::Handle;
+use wire::SignalKind;
 
 // lambda-otel-lite's items at this path.
 pub use crate::init::init_telemetry;
@@ -38,12 +43,33 @@ pub use completion::TelemetryCompletionHandler;
 /// The providers and their shared state.
 pub(crate) struct Telemetry {
     pub(crate) tracer: SdkTracer,
+    pub(crate) tracer_provider: SdkTracerProvider,
+    pub(crate) logger_provider: SdkLoggerProvider,
+    pub(crate) meter_provider: SdkMeterProvider,
+    /// Our own processor, unless the application replaced it.
+    pub(crate) spans: Option<Arc<LambdaSpanProcessor>>,
+    /// The application's span processors, whose exporters may be asynchronous.
+    pub(crate) has_processors_of_others: bool,
+    pub(crate) line: Arc<LineExporter>,
+    pub(crate) loss_metrics: LossMetrics,
+    /// Held while records and spans are taken and written together: a thread that finds nothing must not return the response
+    /// before another one has written them.
+    pub(crate) writing_together: TimedLock,
     pub(crate) propagation: Propagation,
     /// `true` if a `tracing` subscriber has our layer, so that the invocation can be a `tracing` span.
     pub(crate) has_layer: AtomicBool,
-    pub(crate) facts: InvocationFacts,
+    pub(crate) function_version: Option<String>,
+    /// The name of spans whose event has no better one.
+    pub(crate) default_name: OnceLock<Cow<'static, str>>,
+    pub(crate) initialization_type: InitializationType,
+    pub(crate) duplicate_http_names: bool,
+    pub(crate) inferred_spans: bool,
+    /// `true` from the first invocation on.
+    pub(crate) is_warm: AtomicBool,
+    pub(crate) root_record: RootRecord,
+    /// `true` once a line reported that a caller's decision suppresses spans.
+    pub(crate) warned_of_unsampled: AtomicBool,
     pub(crate) invocations: Arc<Invocations>,
-    pub(crate) signals: Signals,
     pub(crate) record_filter: RecordFilter,
     /// `true` if `tracing` events become log records.
     pub(crate) bridges_logs: bool,
@@ -93,9 +119,18 @@ impl Telemetry {
         cut_off: CutOff,
     ) -> OTelSdkResult {
         // Partial spans first: the following flush may take all the remaining time.
-        let written = self.signals.write_open(is_cut_off, cut_off);
+        let written = self.write_open(is_cut_off, cut_off);
         self.say_written(|_, root| written.contains(&root));
-        self.signals.flush(|| ())
+        self.flush(|| ())
+    }
+
+    /// Returns `true` for the invocation that waited for the start of the environment, at most once.
+    pub(crate) fn take_cold_start(&self) -> bool {
+        let is_ready_before = matches!(
+            self.initialization_type,
+            InitializationType::ProvisionedConcurrency | InitializationType::ManagedInstances
+        );
+        !self.is_warm.swap(true, Ordering::Relaxed) && !is_ready_before
     }
 
     /// Adds an invocation, and returns its number. Until [`finish`](Self::finish) it is watched: if the callback of an instrument
@@ -103,14 +138,14 @@ impl Telemetry {
     pub(crate) fn begin(&self, deadline: SystemTime) -> u64 {
         // A managed instance goes on after a timeout, and one invocation must not stop the writes of the others (AWS Lambda
         // "Managed Instances execution environment").
-        let is_managed = self.facts.initialization_type == InitializationType::ManagedInstances;
+        let is_managed = self.initialization_type == InitializationType::ManagedInstances;
         self.invocations.begin(deadline, !is_managed)
     }
 
     /// Notes that the roots of these invocations are in a line.
     fn say_written(&self, is_written: impl Fn(u64, SpanId) -> bool) {
         for record in self.invocations.records(is_written) {
-            self.facts.root_record.is_written(record);
+            self.root_record.is_written(record);
         }
     }
 
@@ -118,10 +153,109 @@ impl Telemetry {
     pub(crate) fn finish(&self, numbers: &[u64]) {
         // Errors are counted where they occur.
         let are_written = || self.say_written(|number, _| numbers.contains(&number));
-        drop(self.signals.flush_invocation(are_written));
+        drop(self.flush_invocation(are_written));
         for number in numbers {
             self.invocations.finish(*number);
         }
+    }
+}
+
+/// The three signals, flushed together.
+impl Telemetry {
+    /// Writes all finished spans, all log records and all measurements; never panics. Calls `spans_are_written` as soon as our
+    /// own processor, if there is one, has written the spans: other parts of the flush may take until the deadline.
+    ///
+    /// # Errors
+    /// The first error of a signal.
+    pub(crate) fn flush(&self, spans_are_written: impl FnOnce()) -> OTelSdkResult {
+        // Each signal is flushed separately, whatever the results of the others: a panic in the application's code costs one signal.
+        // Errors are counted where they occur and need no further handling.
+        let flushed = self.flush_spans();
+        if flushed.is_ok() {
+            spans_are_written();
+        }
+        let flushed = flushed.and(self.flush_processors_of_others());
+        flushed.and(self.flush_logs()).and(self.flush_metrics())
+    }
+
+    /// Like [`flush`](Self::flush) at the end of an invocation: all signals share one compact line if they fit.
+    pub(crate) fn flush_invocation(&self, spans_are_written: impl FnOnce()) -> OTelSdkResult {
+        if !self.line.is_compact() {
+            return self.flush(spans_are_written);
+        }
+        let mut writing = None;
+        let ((flushed, spans), written) = self.line.together(|| {
+            // Spans last: the callback of an observable instrument may hang, and a processor of the application. Spans are still in
+            // their buffer then, from which the thread that watches the deadline writes them with `flush`.
+            let flushed = self.flush_metrics();
+            writing = self.writing_together.lock(self.line.write_timeout());
+            (flushed.and(self.flush_logs()), self.flush_spans())
+        });
+        let spans = spans.and(written);
+        if spans.is_ok() {
+            spans_are_written();
+        }
+        drop(writing);
+        flushed.and(spans).and(self.flush_processors_of_others())
+    }
+
+    /// Flushes our own processor, or else the provider.
+    fn flush_spans(&self) -> OTelSdkResult {
+        self.contained(SignalKind::Traces, || match &self.spans {
+            Some(spans) => spans.force_flush(),
+            None => self.tracer_provider.force_flush(),
+        })
+    }
+
+    fn flush_processors_of_others(&self) -> OTelSdkResult {
+        if self.spans.is_none() {
+            return Ok(());
+        }
+        self.contained(SignalKind::Traces, || self.tracer_provider.force_flush())
+    }
+
+    fn flush_logs(&self) -> OTelSdkResult {
+        self.contained(SignalKind::Logs, || self.logger_provider.force_flush())
+    }
+
+    fn flush_metrics(&self) -> OTelSdkResult {
+        self.contained(SignalKind::Metrics, || {
+            self.loss_metrics.report(&self.line.losses, &self.meter_provider);
+            self.meter_provider.force_flush()
+        })
+    }
+
+    /// Writes the open spans of interrupted invocations as partial spans, and returns them. Never panics.
+    pub(crate) fn write_open(
+        &self,
+        is_cut_off: impl Fn(u64) -> bool,
+        cut_off: CutOff,
+    ) -> Vec<SpanId> {
+        let Some(spans) = &self.spans else { return Vec::new() };
+        let write = || spans.write_open(is_cut_off, cut_off);
+        // Errors are counted where they occur.
+        self.contained(SignalKind::Traces, write).unwrap_or_default()
+    }
+
+    /// Writes everything and shuts the providers down, which ends recording. Never panics.
+    pub(crate) fn shut_down(&self, timeout: Duration) -> OTelSdkResult {
+        let end = Instant::now() + timeout;
+        let left = || end.saturating_duration_since(Instant::now());
+        let traces = || self.tracer_provider.shutdown_with_timeout(left());
+        let logs = || self.logger_provider.shutdown_with_timeout(left());
+        let metrics = || self.meter_provider.shutdown_with_timeout(left());
+        let ended = self.flush(|| ()).and(self.contained(SignalKind::Traces, traces));
+        let ended = ended.and(self.contained(SignalKind::Logs, logs));
+        ended.and(self.contained(SignalKind::Metrics, metrics))
+    }
+
+    /// The result of this part of a flush; a panic in it is counted.
+    fn contained<T>(
+        &self,
+        kind: SignalKind,
+        part: impl FnOnce() -> Result<T, OTelSdkError>,
+    ) -> Result<T, OTelSdkError> {
+        self.line.contained(&[(kind, 1)], part)
     }
 }
 
@@ -130,8 +264,8 @@ impl Drop for Telemetry {
     /// runtime.
     fn drop(&mut self) {
         self.invocations.forget_deadlines();
-        let write = || drop(self.signals.flush(|| ()));
-        if !self.signals.has_processors_of_others {
+        let write = || drop(self.flush(|| ()));
+        if !self.has_processors_of_others {
             return write();
         }
         // Exporters of the application may need the runtime's thread.
@@ -142,33 +276,6 @@ impl Drop for Telemetry {
                 write();
             });
         });
-    }
-}
-
-/// The environment's data for the spans of invocations.
-#[derive(Debug, Default)]
-pub(crate) struct InvocationFacts {
-    pub(crate) function_version: Option<String>,
-    /// The name of spans whose event has no better one.
-    pub(crate) default_name: OnceLock<Cow<'static, str>>,
-    pub(crate) initialization_type: InitializationType,
-    pub(crate) duplicate_http_names: bool,
-    pub(crate) inferred_spans: bool,
-    /// `true` from the first invocation on.
-    pub(crate) is_warm: AtomicBool,
-    pub(crate) root_record: RootRecord,
-    /// `true` once a line reported that a caller's decision suppresses spans.
-    pub(crate) warned_of_unsampled: AtomicBool,
-}
-
-impl InvocationFacts {
-    /// Returns `true` for the invocation that waited for the start of the environment, at most once.
-    pub(crate) fn take_cold_start(&self) -> bool {
-        let is_ready_before = matches!(
-            self.initialization_type,
-            InitializationType::ProvisionedConcurrency | InitializationType::ManagedInstances
-        );
-        !self.is_warm.swap(true, Ordering::Relaxed) && !is_ready_before
     }
 }
 

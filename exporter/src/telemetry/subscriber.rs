@@ -37,7 +37,7 @@ where
         .with_target(false);
     let spans = NoteIntegers.and_then(spans).and_then(ForgetIntegers).with_filter(filter.spans());
     let records = Records {
-        bridge: OpenTelemetryTracingBridge::new(&telemetry.signals.logger_provider),
+        bridge: OpenTelemetryTracingBridge::new(&telemetry.logger_provider),
         bridges_logs,
         telemetry: Arc::downgrade(telemetry),
         dispatch: OnceLock::new(),
@@ -95,7 +95,7 @@ where
                     self.bridge.on_event(event, context);
                 }
             };
-            return refuse(telemetry, &of_runtime.invocation, &of_runtime.error, record);
+            return refuse(&telemetry, &of_runtime.invocation, &of_runtime.error, record);
         }
         let before_invocations = telemetry.filter(|telemetry| !telemetry.invocations.have_begun());
         // The span of the invocation has the handler's error already.
@@ -109,7 +109,7 @@ where
         self.bridge.on_event(event, context);
         if let Some(telemetry) = before_invocations {
             // The start fails, and may end in `std::process::exit`. Exporters of the application may need this thread.
-            if !telemetry.signals.has_processors_of_others {
+            if !telemetry.has_processors_of_others {
                 telemetry.finish(&[]);
             }
         }

@@ -148,7 +148,7 @@ impl Function {
     }
 
     pub(super) fn lost(&self, loss: Loss) -> [u64; 3] {
-        let losses = &self.completion.telemetry.signals.line.losses;
+        let losses = &self.completion.telemetry.line.losses;
         SignalKind::ALL.map(|kind| losses.lost(kind, loss))
     }
 
