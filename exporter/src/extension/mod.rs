@@ -5,7 +5,7 @@ mod client;
 pub(crate) mod invocations;
 
 use crate::bounded::within;
-use crate::config::{InitializationType, LambdaEnvironment, ProcessorMode};
+use crate::config::{InitializationType, ProcessorMode};
 use crate::output::stderr;
 use crate::telemetry::Telemetry;
 use client::{Client, Events, INVOKE, NOTHING};
@@ -29,15 +29,9 @@ pub(crate) enum Mode {
     Finalize,
 }
 
-/// Starts the threads of this mode. `exits_at_sigterm` tells whether the process ends after the last write, unless a hook was
-/// installed later; `None` if SIGTERM is not handled. An unavailable mode becomes `Sync`, with the reason in one line; it never
-/// fails the function.
-pub(crate) fn start(
-    mode: ProcessorMode,
-    lambda: &LambdaEnvironment,
-    telemetry: Weak<Telemetry>,
-    exits_at_sigterm: Option<bool>,
-) -> Mode {
+/// Starts the threads of this mode. An unavailable mode becomes `Sync`, with the reason in one line; it never fails the function.
+pub(crate) fn start(mode: ProcessorMode, telemetry: &Arc<Telemetry>) -> Mode {
+    let lambda = &telemetry.environment.lambda;
     let Some(api) = lambda.runtime_api.as_deref() else {
         if mode != ProcessorMode::Sync {
             sync_instead(mode, "there is no AWS_LAMBDA_RUNTIME_API");
@@ -60,12 +54,12 @@ pub(crate) fn start(
         stderr::warn(&format!("telemetry is only written before the response: {error}"));
         Mode::Sync
     };
-    let watch = |exits| watch_sigterm(exits, Weak::clone(&telemetry));
-    if let Some(Err(error)) = exits_at_sigterm.map(watch) {
+    let watch = |exits| watch_sigterm(exits, Arc::downgrade(telemetry));
+    if let Some(Err(error)) = telemetry.exits_at_sigterm.map(watch) {
         return before_the_response(error);
     }
     let Some(events) = events else { return Mode::Sync };
-    let (extension, registered) = match start_thread(api, events, telemetry) {
+    let (extension, registered) = match start_thread(api, events, Arc::downgrade(telemetry)) {
         Ok(started) => started,
         Err(error) => return before_the_response(error),
     };

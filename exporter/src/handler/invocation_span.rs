@@ -172,7 +172,7 @@ fn describe(
             if let Some(code) = status_code {
                 let value = i64::from(*code);
                 set("http.response.status_code", value.into());
-                if telemetry.duplicate_http_names {
+                if telemetry.environment.duplicate_http_names {
                     set("http.status_code", value.into());
                 }
                 // "HTTP spans", Status: for a server, 4xx is not an error.

@@ -58,13 +58,14 @@ pub(super) fn spans(
     if let Some(account) = account(lambda) {
         telemetry.line.set_account(account);
     }
-    if telemetry.is_disabled {
+    // The caller's context is passed on.
+    if telemetry.environment.disabled {
         return StartedSpans { root: (parent, tracing::Span::none()), consumer: None };
     }
     let parent = Invocations::parent(number, &parent);
 
     let xray = lambda.xray_trace_id.as_deref().map(XRayHeader::parse).unwrap_or_default();
-    let received_at = extracted.received_at.filter(|_| telemetry.inferred_spans);
+    let received_at = extracted.received_at.filter(|_| telemetry.environment.inferred_spans);
     let root = NewSpan {
         name: options
             .name
@@ -127,7 +128,8 @@ fn attributes(
     xray: &XRayHeader,
     caller: &SpanContext,
 ) -> Vec<KeyValue> {
-    let mut attributes = function_attributes(lambda, telemetry.function_version.as_deref());
+    let mut attributes =
+        function_attributes(lambda, telemetry.environment.lambda.function_version.as_deref());
     attributes.push(KeyValue::new("faas.trigger", extracted.trigger.as_str()));
     attributes.push(KeyValue::new("faas.coldstart", telemetry.take_cold_start()));
     if let Some(tenant) = lambda.tenant_id.as_deref().filter(|tenant| !tenant.is_empty()) {
@@ -138,7 +140,7 @@ fn attributes(
     }
     attributes.extend(extracted.attributes);
     attributes.extend_from_slice(&options.attributes);
-    if telemetry.duplicate_http_names && extracted.trigger == TriggerType::Http {
+    if telemetry.environment.duplicate_http_names && extracted.trigger == TriggerType::Http {
         attributes.extend(deprecated_names(&attributes));
     }
     attributes

@@ -87,11 +87,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         writing_together: TimedLock::default(),
         propagation: Propagation::new(propagators),
         has_layer: AtomicBool::new(false),
-        function_version: environment.lambda.function_version.clone(),
         default_name: OnceLock::new(),
-        initialization_type: environment.lambda.initialization_type,
-        duplicate_http_names: environment.duplicate_http_names,
-        inferred_spans: environment.inferred_spans,
         is_warm: AtomicBool::new(false),
         root_record: RootRecord::new(runtime_api),
         warned_of_unsampled: AtomicBool::new(false),
@@ -99,12 +95,13 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         line,
         record_filter,
         bridges_logs: config.log_bridge,
-        is_disabled: environment.disabled,
         mode: OnceLock::new(),
         exits_at_sigterm: exits.filter(|_| environment.lambda.runtime_api.is_some()),
         has_shutdown_hook: OnceLock::new(),
+        environment,
     };
     let handler = TelemetryCompletionHandler { telemetry: Arc::new(telemetry) };
+    let environment = &handler.telemetry.environment;
     handler.telemetry.invocations.set_telemetry(&handler.telemetry);
     if cfg!(panic = "abort") {
         write_before_abort(&handler.telemetry);
@@ -114,12 +111,11 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     }
     if config.global_subscriber {
         let prints = environment.fmt_layer.unwrap_or(config.fmt_layer);
-        install_subscriber(&handler, &environment, prints);
+        install_subscriber(&handler, prints);
     }
     if !environment.disabled {
         let mode = environment.mode.or(config.processor_mode).unwrap_or_default();
-        let telemetry = Arc::downgrade(&handler.telemetry);
-        let started = extension::start(mode, &environment.lambda, telemetry, exits);
+        let started = extension::start(mode, &handler.telemetry);
         // Only set here, after everything else.
         handler.telemetry.mode.set(started).ok();
     }
@@ -163,7 +159,7 @@ fn propagators(
 /// Sets the providers and propagators in `opentelemetry::global`. A provider of the application becomes global only on request.
 /// If the SDK is disabled, the API's no-op providers remain, and pass on the caller's context.
 fn set_globals(handler: &TelemetryCompletionHandler, own_traces: bool, own_metrics: bool) {
-    let is_disabled = handler.telemetry.is_disabled;
+    let is_disabled = handler.telemetry.environment.disabled;
     if own_traces && !is_disabled {
         global::set_tracer_provider(handler.tracer_provider().clone());
     }
@@ -175,8 +171,8 @@ fn set_globals(handler: &TelemetryCompletionHandler, own_traces: bool, own_metri
 
 /// Installs a subscriber if there is none. If the application has installed one, it stays, and the telemetry has no `tracing`
 /// spans and events.
-fn install_subscriber(handler: &TelemetryCompletionHandler, environment: &Config, prints: bool) {
-    let is_json = environment.lambda.json_log_level.is_some();
+fn install_subscriber(handler: &TelemetryCompletionHandler, prints: bool) {
+    let is_json = handler.telemetry.environment.lambda.json_log_level.is_some();
     let filter = &handler.telemetry.record_filter;
     let fmt_layer = prints.then(|| subscriber::fmt_layer(filter, is_json));
     // Printed events are already log records with the trace of their invocation.

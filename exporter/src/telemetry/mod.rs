@@ -11,7 +11,7 @@ pub(crate) mod root_record;
 pub(crate) mod subscriber;
 
 use crate::bounded::TimedLock;
-use crate::config::InitializationType;
+use crate::config::{Config, InitializationType};
 use crate::export::line::LineExporter;
 use crate::export::losses::LossMetrics;
 use crate::extension::{self, Mode};
@@ -42,6 +42,7 @@ pub use completion::TelemetryCompletionHandler;
 
 /// The providers and their shared state.
 pub(crate) struct Telemetry {
+    pub(crate) environment: Config,
     pub(crate) tracer: SdkTracer,
     pub(crate) tracer_provider: SdkTracerProvider,
     pub(crate) logger_provider: SdkLoggerProvider,
@@ -58,12 +59,8 @@ pub(crate) struct Telemetry {
     pub(crate) propagation: Propagation,
     /// `true` if a `tracing` subscriber has our layer, so that the invocation can be a `tracing` span.
     pub(crate) has_layer: AtomicBool,
-    pub(crate) function_version: Option<String>,
     /// The name of spans whose event has no better one.
     pub(crate) default_name: OnceLock<Cow<'static, str>>,
-    pub(crate) initialization_type: InitializationType,
-    pub(crate) duplicate_http_names: bool,
-    pub(crate) inferred_spans: bool,
     /// `true` from the first invocation on.
     pub(crate) is_warm: AtomicBool,
     pub(crate) root_record: RootRecord,
@@ -73,8 +70,6 @@ pub(crate) struct Telemetry {
     pub(crate) record_filter: RecordFilter,
     /// `true` if `tracing` events become log records.
     pub(crate) bridges_logs: bool,
-    /// `OTEL_SDK_DISABLED`: no span starts, and the caller's context is passed on.
-    pub(crate) is_disabled: bool,
     /// Set after everything else; `Sync` until then.
     pub(crate) mode: OnceLock<Mode>,
     /// `true` if the process ends after the last write, `false` if another handler ends it; `None` if SIGTERM is not handled.
@@ -127,7 +122,7 @@ impl Telemetry {
     /// Returns `true` for the invocation that waited for the start of the environment, at most once.
     pub(crate) fn take_cold_start(&self) -> bool {
         let is_ready_before = matches!(
-            self.initialization_type,
+            self.environment.lambda.initialization_type,
             InitializationType::ProvisionedConcurrency | InitializationType::ManagedInstances
         );
         !self.is_warm.swap(true, Ordering::Relaxed) && !is_ready_before
@@ -138,8 +133,8 @@ impl Telemetry {
     pub(crate) fn begin(&self, deadline: SystemTime) -> u64 {
         // A managed instance goes on after a timeout, and one invocation must not stop the writes of the others (AWS Lambda
         // "Managed Instances execution environment").
-        let is_managed = self.initialization_type == InitializationType::ManagedInstances;
-        self.invocations.begin(deadline, !is_managed)
+        let initialization = self.environment.lambda.initialization_type;
+        self.invocations.begin(deadline, initialization != InitializationType::ManagedInstances)
     }
 
     /// Notes that the roots of these invocations are in a line.
