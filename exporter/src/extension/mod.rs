@@ -31,56 +31,47 @@ pub(crate) enum Mode {
 
 /// Starts the threads of this mode. An unavailable mode becomes `Sync`, with the reason in one line; it never fails the function.
 pub(crate) fn start(mode: ProcessorMode, telemetry: &Arc<Telemetry>) -> Mode {
+    started(mode, telemetry).unwrap_or_else(|why| {
+        stderr::warn(&format!("mode {mode} is unavailable, using sync: {why}"));
+        Mode::Sync
+    })
+}
+
+fn started(mode: ProcessorMode, telemetry: &Arc<Telemetry>) -> Result<Mode, String> {
     let lambda = &telemetry.environment.lambda;
     let Some(api) = lambda.runtime_api.as_deref() else {
-        if mode != ProcessorMode::Sync {
-            sync_instead(mode, "there is no AWS_LAMBDA_RUNTIME_API");
-        }
-        return Mode::Sync;
+        let is_sync = mode == ProcessorMode::Sync;
+        return is_sync
+            .then_some(Mode::Sync)
+            .ok_or("there is no AWS_LAMBDA_RUNTIME_API".to_owned());
     };
-    let (mode, events) = match (mode, lambda.initialization_type) {
-        (ProcessorMode::Sync, _) => (mode, None),
+    let no_thread = |error: io::Error| format!("cannot start a thread: {error}");
+    if let Some(exits) = telemetry.exits_at_sigterm {
+        watch_sigterm(exits, Arc::downgrade(telemetry)).map_err(no_thread)?;
+    }
+    let events = match (mode, lambda.initialization_type) {
+        (ProcessorMode::Sync, _) => return Ok(Mode::Sync),
+        // The connection for Lambda's events does not survive the snapshot.
         (ProcessorMode::Async, InitializationType::SnapStart) => {
-            // The connection for Lambda's events does not survive the snapshot.
-            sync_instead(mode, "the function is restored from a snapshot (SnapStart)");
-            (ProcessorMode::Sync, None)
+            return Err("the function is restored from a snapshot (SnapStart)".to_owned());
         }
         // Managed instances refuse registration for INVOKE, and are not frozen between invocations.
         (ProcessorMode::Async, InitializationType::ManagedInstances)
-        | (ProcessorMode::Finalize, _) => (mode, Some(NOTHING)),
-        (ProcessorMode::Async, _) => (mode, Some(INVOKE)),
+        | (ProcessorMode::Finalize, _) => NOTHING,
+        (ProcessorMode::Async, _) => INVOKE,
     };
-    let before_the_response = |error: io::Error| {
-        stderr::warn(&format!("telemetry is only written before the response: {error}"));
-        Mode::Sync
-    };
-    let watch = |exits| watch_sigterm(exits, Arc::downgrade(telemetry));
-    if let Some(Err(error)) = telemetry.exits_at_sigterm.map(watch) {
-        return before_the_response(error);
-    }
-    let Some(events) = events else { return Mode::Sync };
-    let (extension, registered) = match start_thread(api, events, Arc::downgrade(telemetry)) {
-        Ok(started) => started,
-        Err(error) => return before_the_response(error),
-    };
-    match (mode, registered) {
-        (ProcessorMode::Finalize, Ok(())) => Mode::Finalize,
-        (_, Ok(())) => Mode::Async(extension),
-        (ProcessorMode::Async, Err(error)) if events == NOTHING => {
-            stderr::warn(&format!(
-                "Lambda sends no SIGTERM, since the Extensions API refused: {error}"
-            ));
-            Mode::Async(extension)
-        }
-        (_, Err(error)) => {
-            sync_instead(mode, &format!("the Extensions API refused: {error}"));
-            Mode::Sync
+    let (extension, registered) =
+        start_thread(api, events, Arc::downgrade(telemetry)).map_err(no_thread)?;
+    match registered.map_err(|error| format!("the Extensions API refused: {error}")) {
+        Ok(()) if mode == ProcessorMode::Finalize => Ok(Mode::Finalize),
+        Err(why) if mode == ProcessorMode::Finalize || events == INVOKE => Err(why),
+        registered => {
+            if let Err(why) = registered {
+                stderr::warn(&format!("Lambda sends no SIGTERM: {why}"));
+            }
+            Ok(Mode::Async(extension))
         }
     }
-}
-
-fn sync_instead(mode: ProcessorMode, why: &str) {
-    stderr::warn(&format!("mode {mode} is unavailable, using sync: {why}"));
 }
 
 /// Starts the thread and waits for its registration, which must precede the runtime's first request for an event. The thread

@@ -10,33 +10,79 @@ use std::borrow::Cow;
 /// Number of messages among which one must name its sender, or the others are not read; a batch may have 10,000.
 const MOST_WITHOUT_SENDER: usize = 128;
 
+/// A message of any source, which may lack some of these values.
+pub(super) struct Message<'a, H> {
+    pub(super) id: Option<&'a str>,
+    /// The name or the ARN of the queue, topic or stream.
+    pub(super) destination: Option<&'a str>,
+    /// The place of a Kafka record, which has no id.
+    pub(super) partition: Option<i64>,
+    pub(super) offset: Option<i64>,
+    /// The time at which Amazon SQS received the message, in milliseconds since the Unix epoch. Not a header, which its sender
+    /// may set.
+    pub(super) sent_ms: Option<u64>,
+    /// The content, in which the sender, a topic or a bus may have put headers.
+    pub(super) body: Body<'a>,
+    /// The text of a header. Amazon SQS adds `AWSTraceHeader` if X-Ray traces the sender.
+    pub(super) header: H,
+}
+
+pub(super) trait Header<'a>: Fn(&str) -> Option<Cow<'a, str>> {}
+
+impl<'a, F: Fn(&str) -> Option<Cow<'a, str>>> Header<'a> for F {}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Body<'a> {
+    None,
+    Text(&'a str),
+    Base64(&'a str),
+    #[cfg(feature = "kinesis")]
+    Bytes(&'a [u8]),
+}
+
+impl<'a, H: Header<'a>> Message<'a, H> {
+    pub(super) fn new(header: H) -> Self {
+        let (id, destination, partition, offset, sent_ms) = (None, None, None, None, None);
+        Self { id, destination, partition, offset, sent_ms, body: Body::None, header }
+    }
+
+    /// The attributes that identify it.
+    fn own_attributes(&self) -> Vec<KeyValue> {
+        let id = self.id.map(|id| KeyValue::new("messaging.message.id", id.to_owned()));
+        let partition = self.partition.map(|number| number.to_string());
+        let partition = partition.map(|id| KeyValue::new("messaging.destination.partition.id", id));
+        let offset = self.offset.map(|offset| KeyValue::new("messaging.kafka.offset", offset));
+        [id, partition, offset].into_iter().flatten().collect()
+    }
+}
+
 /// Describes the invocation for a batch of messages.
-pub(super) fn messages<'a>(
+pub(super) fn messages<'a, H: Header<'a>>(
     system: &'static str,
-    messages: impl IntoIterator<Item = impl Message<'a>>,
+    messages: impl IntoIterator<Item = Message<'a, H>>,
 ) -> SpanAttributes {
     let mut links = Vec::new();
     let mut received_ms: Option<u64> = None;
     let (mut count, mut first, mut destination) = (0_usize, None, None);
     for message in messages {
         if count == 0 {
-            (first, destination) = (Some(message), message.destination());
+            destination = message.destination;
         }
         count += 1;
-        destination = destination.filter(|first| message.destination() == Some(*first));
-        received_ms = received_ms.into_iter().chain(message.sent_ms()).min();
+        destination = destination.filter(|first| message.destination == Some(*first));
+        received_ms = received_ms.into_iter().chain(message.sent_ms).min();
         // Looking for the sender may read the whole message. The SDK counts the links beyond its limit.
         if count <= MOST_WITHOUT_SENDER || !links.is_empty() {
-            let sender = Sender::of(message);
-            links.extend(sender.map(|sender| sender.link(own_attributes(message))));
+            links.extend(Sender::of(&message).map(|sender| sender.link(message.own_attributes())));
         }
+        first.get_or_insert(message);
     }
     let mut attributes = process(system).to_vec();
     let name = destination.and_then(name_of_destination);
     attributes
         .extend(name.map(|name| KeyValue::new("messaging.destination.name", name.to_owned())));
     if let Some(message) = first.filter(|_| count == 1) {
-        attributes.extend(own_attributes(message));
+        attributes.extend(message.own_attributes());
     } else {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         attributes.push(KeyValue::new("messaging.batch.message_count", count));
@@ -59,36 +105,26 @@ pub(super) fn process(system: &'static str) -> [KeyValue; 3] {
 }
 
 /// Describes the invocation for a notification of Amazon SNS. It arrives alone, and the invocation continues the sender's trace.
-pub(super) fn notifications<'a>(
-    records: impl IntoIterator<Item = impl Message<'a>> + Clone,
+pub(super) fn notifications<'a, H: Header<'a>>(
+    records: impl Iterator<Item = Message<'a, H>> + Clone,
 ) -> SpanAttributes {
-    let carrier = records.clone().into_iter().next().and_then(Sender::of);
+    let carrier = records.clone().next().and_then(|first| Sender::of(&first));
     let carrier = carrier.map(|sender| sender.carrier);
     SpanAttributes { carrier, links: Vec::new(), ..messages("aws.sns", records) }
 }
 
 /// Describes a span for the work on one message.
-pub(super) fn message<'a>(system: &'static str, message: impl Message<'a>) -> SpanAttributes {
-    let destination = message.destination().and_then(name_of_destination);
+pub(super) fn message<'a>(
+    system: &'static str,
+    message: Message<'a, impl Header<'a>>,
+) -> SpanAttributes {
+    let destination = message.destination.and_then(name_of_destination);
     SpanAttributes {
         // "Messaging spans", "Span name".
         span_name: destination.map(|name| format!("process {name}")),
-        carrier: Sender::of(message).map(|sender| sender.carrier),
+        carrier: Sender::of(&message).map(|sender| sender.carrier),
         ..messages(system, [message])
     }
-}
-
-fn own_attributes<'a>(message: impl Message<'a>) -> Vec<KeyValue> {
-    let id = message.id().map(|id| KeyValue::new("messaging.message.id", id.to_owned()));
-    id.into_iter().chain(message.position()).collect()
-}
-
-/// Returns the attributes that identify a Kafka record, which has no id.
-pub(super) fn kafka_position(partition: Option<i64>, offset: Option<i64>) -> Vec<KeyValue> {
-    let partition = partition
-        .map(|number| KeyValue::new("messaging.destination.partition.id", number.to_string()));
-    let offset = offset.map(|offset| KeyValue::new("messaging.kafka.offset", offset));
-    partition.into_iter().chain(offset).collect()
 }
 
 fn name_of_destination(destination: &str) -> Option<&str> {
@@ -125,30 +161,4 @@ pub(super) fn bus_event(source: &str, id: Option<&str>, time: Option<String>) ->
         received_at,
         ..SpanAttributes::default()
     }
-}
-
-pub(super) trait Message<'a>: Copy {
-    fn id(self) -> Option<&'a str>;
-
-    /// The name or the ARN of the queue, topic or stream.
-    fn destination(self) -> Option<&'a str>;
-
-    /// Attributes that identify a message without an id.
-    fn position(self) -> Vec<KeyValue> {
-        Vec::new()
-    }
-
-    /// The text of a header. Amazon SQS adds `AWSTraceHeader` if X-Ray traces the sender.
-    fn header(self, _name: &str) -> Option<Cow<'a, str>> {
-        None
-    }
-
-    /// The time at which Amazon SQS received the message, in milliseconds since the Unix epoch. Not a header, which its sender
-    /// may set.
-    fn sent_ms(self) -> Option<u64> {
-        None
-    }
-
-    /// The content, in which the sender, a topic or a bus may have put headers.
-    fn body(self) -> Option<Cow<'a, [u8]>>;
 }

@@ -1,6 +1,6 @@
 //! The sender's span of a message: the headers that name it, and the link to it.
 
-use super::messages::Message;
+use super::messages::{Body, Header, Message};
 use crate::telemetry::propagation::XrayPropagator;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -25,10 +25,17 @@ pub(super) struct Sender {
 
 impl Sender {
     /// The sender in the message's headers, or else in its body, or else in X-Ray's header.
-    pub(super) fn of<'a>(message: impl Message<'a>) -> Option<Self> {
-        let xray = || message.header("AWSTraceHeader").and_then(bounded);
-        Self::named_by(carrier(|name| message.header(name)))
-            .or_else(|| Self::named_by(headers_of(&message.body()?)?))
+    pub(super) fn of<'a>(message: &Message<'a, impl Header<'a>>) -> Option<Self> {
+        let xray = || (message.header)("AWSTraceHeader").and_then(bounded);
+        let of_body = || match message.body {
+            Body::None => None,
+            Body::Text(text) => headers_of(text.as_bytes()),
+            Body::Base64(text) => headers_of(&decoded(text)?),
+            #[cfg(feature = "kinesis")]
+            Body::Bytes(bytes) => headers_of(bytes),
+        };
+        Self::named_by(carrier(&message.header))
+            .or_else(|| Self::named_by(of_body()?))
             .or_else(|| Self::named_by([("x-amzn-trace-id".to_owned(), xray()?)].into()))
     }
 
@@ -49,7 +56,7 @@ impl Sender {
 
 /// W3C's headers in the JSON of a body, as written by [`inject_json`](crate::inject_json) and within the envelopes of Amazon SNS
 /// and EventBridge.
-pub(super) fn headers_of(body: &[u8]) -> Option<HashMap<String, String>> {
+fn headers_of(body: &[u8]) -> Option<HashMap<String, String>> {
     let body = std::str::from_utf8(body).ok()?;
     // Few messages contain them; the others are not parsed.
     if body.len() > MOST_BODY_BYTES || !body.contains("traceparent") {
@@ -109,13 +116,13 @@ pub(super) fn text_of_bytes(
 }
 
 /// The bytes of a body that is base64.
-pub(super) fn decoded(body: &str) -> Option<Cow<'static, [u8]>> {
+fn decoded(body: &str) -> Option<Vec<u8>> {
     let is_searched = body.len() / 4 * 3 <= MOST_BODY_BYTES;
-    is_searched.then(|| STANDARD.decode(body).ok()).flatten().map(Cow::Owned)
+    is_searched.then(|| STANDARD.decode(body).ok()).flatten()
 }
 
 /// The headers of the default propagators found by a lookup.
-pub(super) fn carrier<'a>(value: impl Fn(&str) -> Option<Cow<'a, str>>) -> HashMap<String, String> {
+fn carrier<'a>(value: impl Fn(&str) -> Option<Cow<'a, str>>) -> HashMap<String, String> {
     let names = ["traceparent", "tracestate", "baggage"];
     let found = |name: &str| Some((name.to_owned(), value(name).and_then(bounded)?));
     names.into_iter().filter_map(found).collect()

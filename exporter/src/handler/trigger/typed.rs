@@ -4,13 +4,13 @@
 
 use super::SpanAttributesExtractor;
 use super::documents::{Change, changes};
-use super::messages::{Message, message, messages};
+use super::messages::{Body, Header, Message, message, messages};
 use super::span_attributes::SpanAttributes;
 use std::borrow::Cow;
 
 /// Describes a batch and each of its messages.
 macro_rules! batches {
-    ($($feature:literal $batch:path: |$own:ident| $of_batch:expr, $message:path: $system:literal;)*) => {$(
+    ($($feature:literal $system:literal $batch:path: |$own:ident| $of_batch:expr, $message:path: $of_message:ident;)*) => {$(
         #[cfg(feature = $feature)]
         impl SpanAttributesExtractor for $batch {
             fn extract_span_attributes(&self) -> SpanAttributes {
@@ -22,102 +22,73 @@ macro_rules! batches {
         #[cfg(feature = $feature)]
         impl SpanAttributesExtractor for $message {
             fn extract_span_attributes(&self) -> SpanAttributes {
-                message($system, self)
+                message($system, $of_message(self))
             }
         }
     )*};
 }
 
 batches! {
-    "sqs" aws_lambda_events::sqs::SqsEvent: |own| messages("aws_sqs", &own.records),
-        aws_lambda_events::sqs::SqsMessage: "aws_sqs";
-    "sns" aws_lambda_events::sns::SnsEvent: |own| super::messages::notifications(&own.records),
-        aws_lambda_events::sns::SnsRecord: "aws.sns";
-    "kinesis" aws_lambda_events::kinesis::KinesisEvent: |own| messages("aws_kinesis", &own.records),
-        aws_lambda_events::kinesis::KinesisEventRecord: "aws_kinesis";
-    "kafka" aws_lambda_events::kafka::KafkaEvent: |own| messages("kafka", own.records.values().flatten()),
-        aws_lambda_events::kafka::KafkaRecord: "kafka";
+    "sqs" "aws_sqs" aws_lambda_events::sqs::SqsEvent: |own| messages("aws_sqs", own.records.iter().map(of_sqs)),
+        aws_lambda_events::sqs::SqsMessage: of_sqs;
+    "sns" "aws.sns" aws_lambda_events::sns::SnsEvent: |own| super::messages::notifications(own.records.iter().map(of_sns)),
+        aws_lambda_events::sns::SnsRecord: of_sns;
+    "kinesis" "aws_kinesis" aws_lambda_events::kinesis::KinesisEvent: |own| messages("aws_kinesis", own.records.iter().map(of_kinesis)),
+        aws_lambda_events::kinesis::KinesisEventRecord: of_kinesis;
+    "kafka" "kafka" aws_lambda_events::kafka::KafkaEvent: |own| messages("kafka", own.records.values().flatten().map(of_kafka)),
+        aws_lambda_events::kafka::KafkaRecord: of_kafka;
 }
 
 #[cfg(feature = "sqs")]
-impl<'a> Message<'a> for &'a aws_lambda_events::sqs::SqsMessage {
-    fn id(self) -> Option<&'a str> {
-        self.message_id.as_deref()
-    }
-
-    fn destination(self) -> Option<&'a str> {
-        self.event_source_arn.as_deref()
-    }
-
-    fn header(self, name: &str) -> Option<Cow<'a, str>> {
-        let own = self.message_attributes.get(name).and_then(|own| own.string_value.as_ref());
-        own.or_else(|| self.attributes.get(name)).map(Cow::from)
-    }
-
-    fn sent_ms(self) -> Option<u64> {
-        self.attributes.get("SentTimestamp")?.parse().ok()
-    }
-
-    fn body(self) -> Option<Cow<'a, [u8]>> {
-        Some(self.body.as_ref()?.as_bytes().into())
+fn of_sqs(own: &aws_lambda_events::sqs::SqsMessage) -> Message<'_, impl Header<'_>> {
+    let header = |name: &str| {
+        let text = own.message_attributes.get(name).and_then(|own| own.string_value.as_ref());
+        text.or_else(|| own.attributes.get(name)).map(Cow::from)
+    };
+    Message {
+        id: own.message_id.as_deref(),
+        destination: own.event_source_arn.as_deref(),
+        sent_ms: own.attributes.get("SentTimestamp").and_then(|ms| ms.parse().ok()),
+        body: own.body.as_deref().map_or(Body::None, Body::Text),
+        ..Message::new(header)
     }
 }
 
 #[cfg(feature = "sns")]
-impl<'a> Message<'a> for &'a aws_lambda_events::sns::SnsRecord {
-    fn id(self) -> Option<&'a str> {
-        Some(&self.sns.message_id)
-    }
-
-    fn destination(self) -> Option<&'a str> {
-        Some(&self.sns.topic_arn)
-    }
-
-    fn header(self, name: &str) -> Option<Cow<'a, str>> {
-        Some(self.sns.message_attributes.get(name)?.value.as_str().into())
-    }
-
-    fn body(self) -> Option<Cow<'a, [u8]>> {
-        Some(self.sns.message.as_bytes().into())
+fn of_sns(own: &aws_lambda_events::sns::SnsRecord) -> Message<'_, impl Header<'_>> {
+    let message = &own.sns;
+    Message {
+        id: Some(&message.message_id),
+        destination: Some(&message.topic_arn),
+        body: Body::Text(&message.message),
+        ..Message::new(|name: &str| Some(Cow::from(&message.message_attributes.get(name)?.value)))
     }
 }
 
 #[cfg(feature = "kinesis")]
-impl<'a> Message<'a> for &'a aws_lambda_events::kinesis::KinesisEventRecord {
-    fn id(self) -> Option<&'a str> {
-        self.event_id.as_deref()
-    }
-
-    fn destination(self) -> Option<&'a str> {
-        self.event_source_arn.as_deref()
-    }
-
-    fn body(self) -> Option<Cow<'a, [u8]>> {
-        Some(self.kinesis.data.as_slice().into())
+fn of_kinesis(
+    own: &aws_lambda_events::kinesis::KinesisEventRecord,
+) -> Message<'_, impl Header<'_>> {
+    Message {
+        id: own.event_id.as_deref(),
+        destination: own.event_source_arn.as_deref(),
+        body: Body::Bytes(&own.kinesis.data),
+        ..Message::new(|_: &str| None)
     }
 }
 
 #[cfg(feature = "kafka")]
-impl<'a> Message<'a> for &'a aws_lambda_events::kafka::KafkaRecord {
-    fn id(self) -> Option<&'a str> {
-        None
-    }
-
-    fn destination(self) -> Option<&'a str> {
-        self.topic.as_deref()
-    }
-
-    fn position(self) -> Vec<opentelemetry::KeyValue> {
-        super::messages::kafka_position(Some(self.partition), Some(self.offset))
-    }
-
-    fn header(self, name: &str) -> Option<Cow<'a, str>> {
-        let bytes = self.headers.iter().rev().find_map(|headers| headers.get(name))?;
+fn of_kafka(own: &aws_lambda_events::kafka::KafkaRecord) -> Message<'_, impl Header<'_>> {
+    let header = |name: &str| {
+        let bytes = own.headers.iter().rev().find_map(|headers| headers.get(name))?;
         super::sender::text_of_bytes(bytes.iter().map(|byte| Some(i64::from(*byte))))
-    }
-
-    fn body(self) -> Option<Cow<'a, [u8]>> {
-        super::sender::decoded(self.value.as_deref()?)
+    };
+    Message {
+        destination: own.topic.as_deref(),
+        partition: Some(own.partition),
+        offset: Some(own.offset),
+        body: own.value.as_deref().map_or(Body::None, Body::Base64),
+        ..Message::new(header)
     }
 }
 

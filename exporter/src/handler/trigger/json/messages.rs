@@ -1,13 +1,10 @@
 //! Messages as plain JSON: a table of the sources with the places of the values.
 
 use super::str_of;
-use crate::handler::trigger::messages::Message;
-use crate::handler::trigger::messages::{kafka_position, message, messages, notifications};
-use crate::handler::trigger::sender::{decoded, header_in};
+use crate::handler::trigger::messages::{Body, Header, Message, message, messages, notifications};
+use crate::handler::trigger::sender::header_in;
 use crate::handler::trigger::span_attributes::SpanAttributes;
-use opentelemetry::KeyValue;
 use serde_json::Value;
-use std::borrow::Cow;
 
 /// A source of messages; places are JSON pointers into a message.
 #[derive(Debug)]
@@ -23,14 +20,8 @@ struct Source {
     /// messages.
     destination: &'static str,
     headers: &'static [&'static str],
-    body: Body,
-}
-
-#[derive(Debug)]
-enum Body {
-    None,
-    Text(&'static str),
-    Base64(&'static str),
+    /// The place of the body.
+    body: Body<'static>,
 }
 
 /// The pages of the Lambda Developer Guide on each service, and Amazon Data Firehose, "Transform source data".
@@ -112,7 +103,7 @@ const SOURCES: [Source; 8] = [
 /// A batch whose messages name their source.
 pub(super) fn of_records(first: &Value, records: &[Value]) -> Option<SpanAttributes> {
     let source = source_of_message(first)?;
-    let own = records.iter().map(|record| JsonMessage { source, record, destination: None });
+    let own = records.iter().map(|record| of_json(source, record, None));
     Some(match source.name {
         "aws:sns" => notifications(own),
         _ => messages(source.system, own),
@@ -133,14 +124,14 @@ pub(super) fn of_batch(event: &Value) -> Option<SpanAttributes> {
     let records = lists.into_iter().flat_map(|(key, list)| {
         let destination = if source.destination.is_empty() { key } else { of_event };
         let records = list.as_array().into_iter().flatten();
-        records.map(move |record| JsonMessage { source, record, destination })
+        records.map(move |record| of_json(source, record, destination))
     });
     Some(messages(source.system, records))
 }
 
 pub(super) fn one(record: &Value) -> Option<SpanAttributes> {
     let source = source_of_message(record)?;
-    Some(message(source.system, JsonMessage { source, record, destination: None }))
+    Some(message(source.system, of_json(source, record, None)))
 }
 
 fn source_of_message(message: &Value) -> Option<&'static Source> {
@@ -168,42 +159,28 @@ fn named(name: &str) -> Option<&'static Source> {
     SOURCES.iter().find(|source| source.name == name)
 }
 
-#[derive(Clone, Copy)]
-struct JsonMessage<'a> {
+/// The message with the `destination` that applies to all of the event's messages, or else its own.
+fn of_json<'a>(
     source: &'static Source,
     record: &'a Value,
-    /// The values in the event that apply to all of its messages.
     destination: Option<&'a str>,
-}
-
-impl<'a> Message<'a> for JsonMessage<'a> {
-    fn id(self) -> Option<&'a str> {
-        str_of(self.record, self.source.id)
-    }
-
-    fn destination(self) -> Option<&'a str> {
-        self.destination.or_else(|| str_of(self.record, self.source.destination))
-    }
-
-    fn position(self) -> Vec<KeyValue> {
-        let number = |key| self.record.get(key).and_then(Value::as_i64);
-        kafka_position(number("partition"), number("offset"))
-    }
-
-    fn header(self, name: &str) -> Option<Cow<'a, str>> {
-        let places = self.source.headers.iter().filter_map(|place| self.record.pointer(place));
-        places.into_iter().find_map(|headers| header_in(headers, name))
-    }
-
-    fn sent_ms(self) -> Option<u64> {
-        str_of(self.record, "/attributes/SentTimestamp")?.parse().ok()
-    }
-
-    fn body(self) -> Option<Cow<'a, [u8]>> {
-        match self.source.body {
-            Body::None => None,
-            Body::Text(place) => Some(str_of(self.record, place)?.as_bytes().into()),
-            Body::Base64(place) => decoded(str_of(self.record, place)?),
-        }
+) -> Message<'a, impl Header<'a>> {
+    let header = |name: &str| {
+        let mut places = source.headers.iter().filter_map(|place| record.pointer(place));
+        places.find_map(|headers| header_in(headers, name))
+    };
+    let number = |key| record.get(key).and_then(Value::as_i64);
+    Message {
+        id: str_of(record, source.id),
+        destination: destination.or_else(|| str_of(record, source.destination)),
+        partition: number("partition"),
+        offset: number("offset"),
+        sent_ms: str_of(record, "/attributes/SentTimestamp").and_then(|ms| ms.parse().ok()),
+        body: match source.body {
+            Body::Text(place) => str_of(record, place).map_or(Body::None, Body::Text),
+            Body::Base64(place) => str_of(record, place).map_or(Body::None, Body::Base64),
+            other => other,
+        },
+        ..Message::new(header)
     }
 }
