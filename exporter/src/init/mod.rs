@@ -12,7 +12,7 @@ use crate::handler::invocation_span::write_before_abort;
 use crate::output::stderr;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::invocations::Invocations;
-use crate::telemetry::propagation::{self, BoxedPropagator, Propagation};
+use crate::telemetry::propagation::{self, Propagation};
 use crate::telemetry::root_record::RootRecord;
 use crate::telemetry::subscriber::{self, RecordFilter};
 use crate::telemetry::{Telemetry, resource, scope};
@@ -49,7 +49,11 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         stderr::warn(&environment.complaint);
     }
     let has_processors_of_others = config.has_processors_of_others();
-    let propagators = propagators(config.propagators, environment.propagators.as_deref());
+    let propagators = match &environment.propagators {
+        Some(names) => propagation::by_names(names),
+        None if config.propagators.is_empty() => propagation::default(),
+        None => config.propagators,
+    };
     let own_traces = config.traces.provider.is_none();
     let own_metrics = config.metrics.provider.is_none();
 
@@ -136,24 +140,6 @@ fn directives(
         ));
         None
     })
-}
-
-fn propagators(
-    from_code: Vec<BoxedPropagator>,
-    from_environment: Option<&str>,
-) -> Vec<BoxedPropagator> {
-    match from_environment {
-        Some(names) => {
-            let (propagators, unknown) = propagation::by_names(names);
-            if !unknown.is_empty() {
-                let unknown = unknown.join(", ");
-                stderr::warn(&format!("OTEL_PROPAGATORS: {unknown} not known, left out"));
-            }
-            propagators
-        }
-        None if from_code.is_empty() => propagation::default(),
-        None => from_code,
-    }
 }
 
 /// Sets the providers and propagators in `opentelemetry::global`. A provider of the application becomes global only on request.

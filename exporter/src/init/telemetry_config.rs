@@ -2,9 +2,9 @@
 
 use super::providers::Parts;
 use crate::config::ProcessorMode;
-use crate::output::{Output, stderr};
+use crate::output::Output;
 use crate::telemetry::invocations::Invocations;
-use crate::telemetry::propagation::{self, BoxedPropagator, Propagation};
+use crate::telemetry::propagation::{self, BoxedPropagator};
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::{LogProcessor, LoggerProviderBuilder, SdkLoggerProvider};
@@ -175,11 +175,7 @@ impl TelemetryConfigBuilder {
             own.config.propagators.push(Box::new(propagator));
         };
         /// Like [`with_propagator`](Self::with_propagator), by a name of `OTEL_PROPAGATORS`. An unknown name is reported on stderr.
-        with_named_propagator(name: &str) => match propagation::named(name) {
-            Some(propagator) => own.config.propagators.push(propagator),
-            None if name == "none" => own.config.propagators.push(Box::new(Propagation::new(Vec::new()))),
-            None => stderr::warn(&format!("unknown propagator {name:?} ignored")),
-        };
+        with_named_propagator(name: &str) => own.config.propagators.extend(propagation::named(name));
         /// Uses this log processor instead of ours, which writes lines at the end of the invocation; can be repeated.
         with_log_processor(processor: impl LogProcessor + 'static) => {
             own.config.logs.processors.push(Box::new(|builder| builder.with_log_processor(processor)));

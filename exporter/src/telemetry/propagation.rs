@@ -1,5 +1,6 @@
 //! Reads a span's parent, and writes it for the next service, also in X-Ray's header `X-Amzn-Trace-Id`.
 
+use crate::output::stderr;
 use opentelemetry::Context;
 use opentelemetry::propagation::text_map_propagator::FieldIter;
 use opentelemetry::propagation::{
@@ -16,32 +17,25 @@ use wire::ids::{XRayHeader, to_hex};
 
 pub(crate) type BoxedPropagator = Box<dyn TextMapPropagator + Send + Sync>;
 
-/// The propagators for a list of names, and the unknown names.
-pub(crate) fn by_names(names: &str) -> (Vec<BoxedPropagator>, Vec<String>) {
-    let mut propagators: Vec<BoxedPropagator> = Vec::new();
-    let mut unknown = Vec::new();
-    let mut is_none = false;
-    for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        match named(name) {
-            Some(propagator) => propagators.push(propagator),
-            None if name == "none" => is_none = true,
-            None => unknown.push(name.to_owned()),
-        }
-    }
-    if propagators.is_empty() && !is_none {
-        propagators = default();
-    }
-    (propagators, unknown)
+/// The propagators for a list of names, or else the default.
+pub(crate) fn by_names(names: &str) -> Vec<BoxedPropagator> {
+    let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let propagators: Vec<BoxedPropagator> = names.filter_map(named).collect();
+    if propagators.is_empty() { default() } else { propagators }
 }
 
-/// The propagator of this name; `None` also for `none`.
+/// The propagator of this name. An unknown name is reported on stderr.
 pub(crate) fn named(name: &str) -> Option<BoxedPropagator> {
     Some(match name {
         "tracecontext" => Box::new(TraceContextPropagator::new()),
         "baggage" => Box::new(BaggagePropagator::new()),
         "xray" => Box::new(XrayPropagator),
         "xray-lambda" => Box::new(LambdaXrayPropagator),
-        _ => return None,
+        "none" => Box::new(Propagation::new(Vec::new())),
+        _ => {
+            stderr::warn(&format!("unknown propagator {name:?} ignored"));
+            return None;
+        }
     })
 }
 

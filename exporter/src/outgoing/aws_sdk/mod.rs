@@ -77,14 +77,15 @@ impl AwsSdkInterceptor {
     }
 
     /// Starts the span of a call, with its request if it exists yet.
-    fn start(&self, call: &Call, operation: &Operation, payload: &Payload<'_>) -> Context {
-        let mut attributes = operation.attributes();
+    fn start(&self, call: &Call, operation: &Metadata, payload: &Payload<'_>) -> Context {
+        let mut attributes = attributes(operation);
         attributes.extend(payload.attributes(operation));
         attributes.extend(request::peer(operation, &attributes));
-        let builder = SpanBuilder::from_name(operation.span_name())
-            .with_kind(operation.span_kind())
-            .with_start_time(call.started_at)
-            .with_attributes(attributes);
+        let builder =
+            SpanBuilder::from_name(format!("{}.{}", operation.service(), operation.name()))
+                .with_kind(span_kind(operation))
+                .with_start_time(call.started_at)
+                .with_attributes(attributes);
         let parent = &call.parent;
         if let Some(handler) = &self.completion_handler {
             parent.with_span(handler.tracer().build_with_context(builder, parent))
@@ -100,18 +101,19 @@ impl AwsSdkInterceptor {
     }
 
     fn begin(&self, request: &mut HttpRequest, cfg: &mut ConfigBag) {
-        let Some(operation) = cfg.load::<Metadata>().map(Operation::of) else { return };
+        let Some(operation) = cfg.load::<Metadata>().cloned() else { return };
         let Some(call) = cfg.get_mut_from_interceptor_state::<Call>() else { return };
         let payload = Payload::of(&operation, request);
         let span = self.start(call, &operation, &payload);
         if self.injects {
-            payload.with_context(&operation, &self.fields(&span)).apply(request);
+            let edit = payload.with_context(&operation, &self.fields(&span));
+            edit.into_iter().for_each(|edit| edit.apply(request));
         }
         call.span = Some(span);
     }
 
     fn end(&self, context: &FinalizerInterceptorContextRef<'_>, cfg: &mut ConfigBag) {
-        let operation = cfg.load::<Metadata>().map(Operation::of);
+        let operation = cfg.load::<Metadata>().cloned();
         let Some(call) = cfg.get_mut_from_interceptor_state::<Call>() else { return };
         if call.span.is_none() {
             // The call failed before the request was built.
@@ -216,7 +218,7 @@ impl Intercept for AwsSdkInterceptor {
         cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         contained(|| {
-            let Some(operation) = cfg.load::<Metadata>().map(Operation::of) else { return };
+            let Some(operation) = cfg.load::<Metadata>().cloned() else { return };
             let Some(call) = cfg.get_mut_from_interceptor_state::<Call>() else { return };
             call.times_sent += 1;
             // The address is known from the first attempt on.
@@ -238,72 +240,56 @@ impl Intercept for AwsSdkInterceptor {
     }
 }
 
-/// Service and operation by the SDK's names.
-#[derive(Clone, Debug)]
-struct Operation {
-    service: String,
-    name: String,
+fn span_kind(operation: &Metadata) -> SpanKind {
+    match messaging(operation) {
+        Some((_, "send", _)) => SpanKind::Producer,
+        _ => SpanKind::Client,
+    }
 }
 
-impl Operation {
-    fn of(metadata: &Metadata) -> Self {
-        Self { service: metadata.service().to_owned(), name: metadata.name().to_owned() }
-    }
+/// `messaging.system`, `messaging.operation.type` and `.name`, for sent, received and settled messages.
+fn messaging(operation: &Metadata) -> Option<(&'static str, &'static str, &'static str)> {
+    let (kind, name) = match operation.name() {
+        "SendMessage" | "SendMessageBatch" => ("send", "send"),
+        "Publish" | "PublishBatch" => ("send", "publish"),
+        "PutEvents" | "PutRecord" | "PutRecords" => ("send", "put"),
+        "ReceiveMessage" | "GetRecords" => ("receive", "receive"),
+        "DeleteMessage" | "DeleteMessageBatch" => ("settle", "delete"),
+        "ChangeMessageVisibility" | "ChangeMessageVisibilityBatch" => ("settle", "postpone"),
+        _ => return None,
+    };
+    let system = match operation.service() {
+        "SQS" => "aws_sqs",
+        "SNS" => "aws.sns",
+        "EventBridge" => "aws_eventbridge",
+        "Kinesis" => "aws_kinesis",
+        _ => return None,
+    };
+    Some((system, kind, name))
+}
 
-    fn span_name(&self) -> String {
-        format!("{}.{}", self.service, self.name)
+/// The attributes known without the request.
+fn attributes(operation: &Metadata) -> Vec<KeyValue> {
+    let (service, name) = (operation.service(), operation.name().to_owned());
+    let mut attributes = vec![
+        KeyValue::new("rpc.system", "aws-api"),
+        KeyValue::new("rpc.service", service.to_owned()),
+        KeyValue::new("rpc.method", name.clone()),
+    ];
+    if let Some((system, kind, name)) = messaging(operation) {
+        attributes.extend([
+            KeyValue::new("messaging.system", system),
+            KeyValue::new("messaging.operation.type", kind),
+            KeyValue::new("messaging.operation.name", name),
+        ]);
     }
-
-    fn span_kind(&self) -> SpanKind {
-        match self.messaging() {
-            Some((_, "send", _)) => SpanKind::Producer,
-            _ => SpanKind::Client,
-        }
+    if service == "DynamoDB" {
+        attributes.extend([
+            KeyValue::new("db.system.name", "aws.dynamodb"),
+            KeyValue::new("db.operation.name", name),
+        ]);
     }
-
-    /// `messaging.system`, `messaging.operation.type` and `.name`, for sent, received and settled messages.
-    fn messaging(&self) -> Option<(&'static str, &'static str, &'static str)> {
-        let (kind, name) = match self.name.as_str() {
-            "SendMessage" | "SendMessageBatch" => ("send", "send"),
-            "Publish" | "PublishBatch" => ("send", "publish"),
-            "PutEvents" | "PutRecord" | "PutRecords" => ("send", "put"),
-            "ReceiveMessage" | "GetRecords" => ("receive", "receive"),
-            "DeleteMessage" | "DeleteMessageBatch" => ("settle", "delete"),
-            "ChangeMessageVisibility" | "ChangeMessageVisibilityBatch" => ("settle", "postpone"),
-            _ => return None,
-        };
-        let system = match self.service.as_str() {
-            "SQS" => "aws_sqs",
-            "SNS" => "aws.sns",
-            "EventBridge" => "aws_eventbridge",
-            "Kinesis" => "aws_kinesis",
-            _ => return None,
-        };
-        Some((system, kind, name))
-    }
-
-    /// The attributes known without the request.
-    fn attributes(&self) -> Vec<KeyValue> {
-        let mut attributes = vec![
-            KeyValue::new("rpc.system", "aws-api"),
-            KeyValue::new("rpc.service", self.service.clone()),
-            KeyValue::new("rpc.method", self.name.clone()),
-        ];
-        if let Some((system, kind, name)) = self.messaging() {
-            attributes.extend([
-                KeyValue::new("messaging.system", system),
-                KeyValue::new("messaging.operation.type", kind),
-                KeyValue::new("messaging.operation.name", name),
-            ]);
-        }
-        if self.service == "DynamoDB" {
-            attributes.extend([
-                KeyValue::new("db.system.name", "aws.dynamodb"),
-                KeyValue::new("db.operation.name", self.name.clone()),
-            ]);
-        }
-        attributes
-    }
+    attributes
 }
 
 /// The value of `error.type`: AWS's error code, or else the stage of the failure.

@@ -5,10 +5,9 @@
 
 use super::super::fields::Fields;
 use super::super::json::with_custom;
-use super::Operation;
 use crate::handler::trigger::percent_encoded;
 use crate::telemetry::propagation::XRAY_HEADER;
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, Metadata};
 use aws_smithy_types::body::SdkBody;
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 use serde::Deserialize;
@@ -55,11 +54,11 @@ struct Entry {
 }
 
 impl<'a> Payload<'a> {
-    pub(super) fn of(operation: &Operation, request: &'a HttpRequest) -> Self {
+    pub(super) fn of(operation: &Metadata, request: &'a HttpRequest) -> Self {
         let header = |name: &str| request.headers().get(name);
         let body = || std::str::from_utf8(request.body().bytes()?).ok();
         let is_of = |kind: &str| header("content-type").is_some_and(|own| own.starts_with(kind));
-        match operation.service.as_str() {
+        match operation.service() {
             "SQS" | "EventBridge" | "Kinesis" | "SFN" | "DynamoDB"
                 if is_of("application/x-amz-json") =>
             {
@@ -80,7 +79,7 @@ impl<'a> Payload<'a> {
     }
 
     /// The addressee of the request.
-    pub(super) fn attributes(&self, operation: &Operation) -> Vec<KeyValue> {
+    pub(super) fn attributes(&self, operation: &Metadata) -> Vec<KeyValue> {
         let json = self.json.and_then(|json| serde_json::from_str::<Addressee>(json).ok());
         let json = json.unwrap_or_default();
         let mut attributes = Vec::new();
@@ -88,7 +87,7 @@ impl<'a> Payload<'a> {
             attributes.extend(value.map(|value| KeyValue::new(key, value)));
         };
         let mut count = 0;
-        match operation.service.as_str() {
+        match operation.service() {
             "SQS" => {
                 // The query is omitted, because it may contain credentials.
                 let url = json.queue_url.map(|url| path_of(&url).to_owned());
@@ -139,9 +138,9 @@ impl<'a> Payload<'a> {
         attributes
     }
 
-    /// Returns the changes that add these fields.
-    pub(super) fn with_context(&self, operation: &Operation, fields: &Fields) -> Edit {
-        let body = match (operation.service.as_str(), operation.name.as_str()) {
+    /// Returns the change that adds these fields.
+    pub(super) fn with_context(&self, operation: &Metadata, fields: &Fields) -> Option<Edit> {
+        let body = match (operation.service(), operation.name()) {
             _ if fields.is_empty() => None,
             ("SQS", "SendMessage" | "SendMessageBatch") => {
                 self.json.and_then(|json| with_message_attributes(json, fields))
@@ -152,12 +151,11 @@ impl<'a> Payload<'a> {
                 form.map(|form| with_form_attributes(form, name == "PublishBatch", fields))
             }
             ("Lambda", "Invoke" | "InvokeWithResponseStream") if !self.is_asynchronous => {
-                let client_context = with_custom(self.client_context, fields);
-                return Edit { body: None, client_context };
+                return with_custom(self.client_context, fields).map(Edit::ClientContext);
             }
             _ => None,
         };
-        Edit { body: body.filter(|body| body.len() <= MAX_BYTES), client_context: None }
+        body.filter(|body| body.len() <= MAX_BYTES).map(Edit::Body)
     }
 }
 
@@ -201,44 +199,46 @@ fn add_attributes(
 }
 
 #[derive(Debug)]
-pub(super) struct Edit {
-    body: Option<String>,
-    client_context: Option<String>,
+pub(super) enum Edit {
+    Body(String),
+    ClientContext(String),
 }
 
 impl Edit {
     pub(super) fn apply(self, request: &mut HttpRequest) {
-        if let Some(context) = self.client_context {
-            // Base64 is always a valid header value.
-            request.headers_mut().try_insert(CLIENT_CONTEXT, context).ok();
-        }
-        if let Some(body) = self.body {
-            if request.headers().contains_key("content-length") {
-                let length = body.len().to_string();
-                request.headers_mut().try_insert("content-length", length).ok();
+        match self {
+            Self::ClientContext(context) => {
+                // Base64 is always a valid header value.
+                request.headers_mut().try_insert(CLIENT_CONTEXT, context).ok();
             }
-            *request.body_mut() = SdkBody::from(body);
+            Self::Body(body) => {
+                if request.headers().contains_key("content-length") {
+                    let length = body.len().to_string();
+                    request.headers_mut().try_insert("content-length", length).ok();
+                }
+                *request.body_mut() = SdkBody::from(body);
+            }
         }
     }
 }
 
 /// `peer.service` for these attributes. OpenObserve's service map makes it a node, and prefers it to the names of queues, topics
 /// and streams, which are the nodes that their consumers name. The name of a bucket is known later: see [`server`].
-pub(super) fn peer(operation: &Operation, attributes: &[KeyValue]) -> Option<KeyValue> {
+pub(super) fn peer(operation: &Metadata, attributes: &[KeyValue]) -> Option<KeyValue> {
     let value = |key: &str| {
         attributes.iter().find(|own| own.key.as_str() == key).map(|own| own.value.clone())
     };
-    if value("messaging.destination.name").is_some() || operation.service == "S3" {
+    if value("messaging.destination.name").is_some() || operation.service() == "S3" {
         return None;
     }
     let addressee = value("db.collection.name").or_else(|| value("faas.invoked_name"));
-    let service = || Value::from(operation.service.clone());
+    let service = || Value::from(operation.service().to_owned());
     Some(KeyValue::new("peer.service", addressee.unwrap_or_else(service)))
 }
 
 /// `server.address` and `server.port` of a request about to be sent, and for Amazon S3 `aws.s3.bucket` and `peer.service` (Amazon S3
 /// user guide, "Virtual hosting of general purpose buckets").
-pub(super) fn server(operation: &Operation, request: &HttpRequest) -> Vec<KeyValue> {
+pub(super) fn server(operation: &Metadata, request: &HttpRequest) -> Vec<KeyValue> {
     let Ok(uri) = request.uri().parse::<aws_lambda_events::http::Uri>() else { return Vec::new() };
     let host = uri.host().unwrap_or_default();
     let mut attributes = vec![KeyValue::new("server.address", host.to_owned())];
@@ -249,7 +249,7 @@ pub(super) fn server(operation: &Operation, request: &HttpRequest) -> Vec<KeyVal
     } else {
         virtual_host().map(|(bucket, _)| bucket)
     };
-    if let Some(bucket) = bucket.filter(|own| operation.service == "S3" && !own.is_empty()) {
+    if let Some(bucket) = bucket.filter(|own| operation.service() == "S3" && !own.is_empty()) {
         let names = ["aws.s3.bucket", "peer.service"];
         attributes.extend(names.map(|key| KeyValue::new(key, bucket.to_owned())));
     }
