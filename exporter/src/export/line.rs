@@ -2,9 +2,8 @@
 
 use super::losses::{Loss, LossCounts};
 use super::otlp::EncodedResource;
-use super::write_timeout::WriteTimeout;
+use super::{WriteTimeout, unix_nanos};
 use crate::config::{Config, DEFAULT_COMPRESSION_LEVEL, LambdaEnvironment, LogLevel};
-use crate::export::unix_nanos;
 use crate::output::Output;
 use crate::output::stdout::Stdout;
 use crate::telemetry::invocations::Invocations;

@@ -162,7 +162,7 @@ fn install_subscriber(handler: &TelemetryCompletionHandler, prints: bool) {
     let filter = &handler.telemetry.record_filter;
     let fmt_layer = prints.then(|| subscriber::fmt_layer(filter, is_json));
     // Printed events are already log records with the trace of their invocation.
-    let layer = handler.layer_of(fmt_layer.is_none());
+    let layer = subscriber::layer(&handler.telemetry, fmt_layer.is_none());
     let subscriber = tracing_subscriber::registry().with(layer).with(fmt_layer);
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
         subscriber::bridge_log_crate();

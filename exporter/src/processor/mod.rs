@@ -1,7 +1,6 @@
 //! Holds spans, log records and measurements until the end of the invocation, with limits and counted losses.
 
 mod buffer;
-pub(crate) mod end_attributes;
 pub(crate) mod integer_fields;
 pub(crate) mod logs;
 pub(crate) mod metrics;

@@ -1,20 +1,20 @@
 //! Holds finished spans until the end of the invocation.
 
 use super::buffer::{self, Buffer};
-use super::end_attributes;
 use super::integer_fields;
 use crate::bounded::block_on;
 use crate::config::{Config, DEFAULT_QUEUE_SIZE, MAX_QUEUE_SIZE};
+use crate::export::WriteTimeout;
 use crate::export::exporters::StdoutSpanExporter;
 use crate::export::losses::{Loss, LossCounts};
-use crate::export::write_timeout::WriteTimeout;
 use crate::telemetry::invocations::{CutOff, Invocations};
-use opentelemetry::Context;
 use opentelemetry::trace::{Span as _, SpanId};
+use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
 use settings::Env;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -116,7 +116,7 @@ impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
         if span.span_context.is_sampled() {
             let id = span.span_context.span_id();
             let of_end = self.write_timeout.invocations().span_ended(id);
-            end_attributes::settle(&mut span.attributes, of_end.as_deref().unwrap_or_default());
+            keep_last(&mut span.attributes, of_end.as_deref().unwrap_or_default());
             integer_fields::settle(&mut span);
             let timeout = || self.write_timeout.get();
             self.buffer.push(span, of_end.is_some(), timeout, |batch| {
@@ -145,6 +145,30 @@ impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
     fn set_resource(&mut self, resource: &Resource) {
         self.exporter.set_resource(resource);
     }
+}
+
+/// Keeps each key once, as OTLP requires: the handler's value over the one of the end, which has set these keys, or else the last.
+///
+/// The SDK's span does not reveal its attributes, and setting one again appends it. So the end sets its attributes, which every
+/// processor receives, and our processor removes those that the handler has also set.
+fn keep_last(attributes: &mut Vec<KeyValue>, of_end: &[&'static str]) {
+    for key in of_end {
+        let mut own = attributes.iter().enumerate().filter(|(_, own)| own.key.as_str() == *key);
+        if let (Some(_), Some((last, _))) = (own.next(), own.next_back()) {
+            attributes.remove(last);
+        }
+    }
+    if has_duplicates(attributes) {
+        let mut seen = HashSet::new();
+        attributes.reverse();
+        attributes.retain(|own| seen.insert(own.key.clone()));
+        attributes.reverse();
+    }
+}
+
+fn has_duplicates(attributes: &[KeyValue]) -> bool {
+    let mut seen = HashSet::with_capacity(attributes.len());
+    !attributes.iter().all(|own| seen.insert(own.key.as_str()))
 }
 
 /// The processor that [`init_telemetry`](crate::init_telemetry) adds to the provider, shared with the signals, which flush it

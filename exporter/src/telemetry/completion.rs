@@ -10,7 +10,6 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tracing_subscriber::Layer;
 use tracing_subscriber::registry::LookupSpan;
@@ -100,19 +99,7 @@ impl TelemetryCompletionHandler {
     where
         S: tracing::Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
     {
-        self.layer_of(true)
-    }
-
-    /// Like [`Self::tracing_layer`], without log records if they are disabled.
-    pub(crate) fn layer_of<S>(
-        &self,
-        with_logs: bool,
-    ) -> impl Layer<S> + Send + Sync + 'static + use<S>
-    where
-        S: tracing::Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
-    {
-        self.telemetry.has_layer.store(true, Ordering::Relaxed);
-        subscriber::layer(&self.telemetry, with_logs && self.telemetry.bridges_logs)
+        subscriber::layer(&self.telemetry, true)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::processor::integer_fields::{ForgetIntegers, NoteIntegers};
 use opentelemetry::Context;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
 use tracing::dispatcher::{Dispatch, WeakDispatch};
 use tracing::field::{Field, Visit};
@@ -22,11 +23,13 @@ use tracing_subscriber::registry::LookupSpan;
 /// Spans, and log records if events are not printed, because printed ones would be stored twice.
 pub(crate) fn layer<S>(
     telemetry: &Arc<Telemetry>,
-    bridges_logs: bool,
+    with_logs: bool,
 ) -> impl Layer<S> + Send + Sync + 'static + use<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
 {
+    telemetry.has_layer.store(true, Ordering::Relaxed);
+    let bridges_logs = with_logs && telemetry.bridges_logs;
     let filter = &telemetry.record_filter;
     // Source locations, threads and busy times would be half of a small span's bytes, and are rarely used.
     let spans = tracing_opentelemetry::layer()

@@ -7,51 +7,28 @@ use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry::trace::{TraceContextExt as _, Tracer as _};
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
-
-/// Runs an invocation whose handler blocks its thread in a span after another has ended, and calls `meanwhile` on another thread.
-fn while_a_handler_blocks<R: Send + 'static>(
-    function: &Function,
-    meanwhile: impl FnOnce() -> R + Send + 'static,
-) -> R {
-    let (blocked, is_blocked) = sync_channel::<()>(0);
-    let (release, released) = sync_channel::<()>(0);
-    let released = std::sync::Mutex::new(released);
-    let handler = move |event| {
-        drop(tracing::info_span!("finished").entered());
-        tracing::info!("reading");
-        let _open = tracing::info_span!("open", bank = "7", attempt = 7_u64).entered();
-        blocked.send(()).unwrap();
-        released.lock().unwrap().recv().unwrap();
-        succeed(event)
-    };
-    let other = std::thread::spawn(move || {
-        is_blocked.recv().unwrap();
-        let result = meanwhile();
-        release.send(()).unwrap();
-        result
-    });
-    function.handle(event(json!({})), handler).unwrap();
-    other.join().unwrap()
-}
 
 #[test]
 fn open_spans_are_written_as_partial_spans_before_the_deadline() {
     let records = Arc::new(Records::new("partial"));
     let function = Function::with_variables(&[records.variable()]);
-    let watch = function.watch();
-    let lines = while_a_handler_blocks(&function, move || {
+    let watch = Arc::new(function.watch());
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let early = Arc::clone(&lines);
+    let late = function.run(move || {
+        drop(tracing::info_span!("finished").entered());
+        tracing::info!("reading");
+        let _open = tracing::info_span!("open", bank = "7", attempt = 7_u64).entered();
         assert_eq!(watch(2899), [""; 0], "too early");
         assert!(records.root().is_open);
-        let lines = watch(2900);
+        *early.lock().unwrap() = watch(2900);
         assert!(!records.root().is_open, "its partial span is written");
-        lines
     });
-    let late = function.written();
+    let lines = std::mem::take(&mut *lines.lock().unwrap());
     assert_eq!(late.span_names(), ["open", "orders"], "the handler has ended all the same");
     assert_eq!(lines.len(), 3, "the first line has the open spans alone");
     let early = Written::read(lines);
