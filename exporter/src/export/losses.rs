@@ -2,7 +2,7 @@
 
 use crate::output::stderr;
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, MeterProvider as _};
+use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry_sdk::metrics::{SdkMeterProvider, Temporality};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,8 +46,17 @@ impl Loss {
 /// Counts since the environment started, shared by all parts of one exporter.
 #[derive(Debug, Default)]
 pub(crate) struct LossCounts {
-    counts: Mutex<Counts>,
+    state: Mutex<State>,
     warned: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    counts: Counts,
+    /// The part of the counts that is already measured.
+    reported: Counts,
+    /// The value of `reported` before the last report.
+    previous: Counts,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -68,7 +77,7 @@ impl LossCounts {
         if items == 0 {
             return;
         }
-        *self.counts().lost.entry((kind, loss)).or_default() += items as u64;
+        *self.state().counts.lost.entry((kind, loss)).or_default() += items as u64;
         if !self.warned.swap(true, Ordering::Relaxed) {
             stderr::warn(&format!(
                 "{items} {}(s) lost: {}; further losses are counted in the metric {LOST_METRIC}",
@@ -79,80 +88,46 @@ impl LossCounts {
     }
 
     pub(crate) fn truncate(&self, values: usize) {
-        self.counts().truncated_values += values as u64;
+        self.state().counts.truncated_values += values as u64;
     }
 
     #[cfg(test)]
     pub(crate) fn lost(&self, kind: SignalKind, loss: Loss) -> u64 {
-        self.counts().lost(kind, loss)
+        self.state().counts.lost(kind, loss)
     }
 
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Measures losses; without a loss there is no instrument.
-pub(crate) struct LossMetrics {
-    is_delta: bool,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    /// The part of the counts that is already measured.
-    reported: Counts,
-    /// The value of `reported` before the last report.
-    previous: Counts,
-    instruments: Option<Instruments>,
-}
-
-struct Instruments {
-    lost: Counter<u64>,
-    truncated_values: Counter<u64>,
-}
-
-impl Instruments {
-    fn new(meter_provider: &SdkMeterProvider) -> Self {
-        let meter = meter_provider.meter(env!("CARGO_PKG_NAME"));
-        Self {
-            lost: meter.u64_counter(LOST_METRIC).with_unit("{item}").build(),
-            truncated_values: meter.u64_counter(TRUNCATED_METRIC).with_unit("{value}").build(),
-        }
-    }
-}
-
-impl LossMetrics {
-    pub(crate) fn new(temporality: Temporality) -> Self {
-        Self { is_delta: temporality != Temporality::Cumulative, state: Mutex::default() }
-    }
-
-    /// Measures the losses since the last call. Repeats the last report if its delta metrics were lost.
-    pub(crate) fn report(&self, losses: &LossCounts, meter_provider: &SdkMeterProvider) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { reported, previous, instruments } = &mut *state;
-        let now = losses.counts().clone();
-        let is_lost = [Loss::OutputFailed, Loss::DeadlineReached].into_iter().any(|loss| {
-            now.lost(SignalKind::Metrics, loss) != reported.lost(SignalKind::Metrics, loss)
-        });
-        let before = if is_lost && self.is_delta { previous.clone() } else { reported.clone() };
-        for ((kind, loss), count) in &now.lost {
-            let new = count - before.lost(*kind, *loss);
-            if new > 0 {
-                let attributes = [
-                    KeyValue::new("signal", kind.as_str()),
-                    KeyValue::new("error.type", loss.as_str()),
-                ];
-                let instruments =
-                    instruments.get_or_insert_with(|| Instruments::new(meter_provider));
-                instruments.lost.add(new, &attributes);
+    /// Measures the losses since the last call; without a loss there is no instrument. Repeats the last report if its delta metrics
+    /// were lost.
+    pub(crate) fn report(&self, temporality: Temporality, meter_provider: &SdkMeterProvider) {
+        let (now, before) = {
+            let State { counts, reported, previous } = &mut *self.state();
+            let is_lost = [Loss::OutputFailed, Loss::DeadlineReached].into_iter().any(|loss| {
+                counts.lost(SignalKind::Metrics, loss) != reported.lost(SignalKind::Metrics, loss)
+            });
+            if !is_lost || temporality == Temporality::Cumulative {
+                previous.clone_from(reported);
             }
+            reported.clone_from(counts);
+            (counts.clone(), previous.clone())
+        };
+        let add =
+            |metric: &'static str, unit: &'static str, count: u64, attributes: &[KeyValue]| {
+                if count > 0 {
+                    let meter = meter_provider.meter(env!("CARGO_PKG_NAME"));
+                    meter.u64_counter(metric).with_unit(unit).build().add(count, attributes);
+                }
+            };
+        for ((kind, loss), count) in &now.lost {
+            let attributes = [
+                KeyValue::new("signal", kind.as_str()),
+                KeyValue::new("error.type", loss.as_str()),
+            ];
+            add(LOST_METRIC, "{item}", count - before.lost(*kind, *loss), &attributes);
         }
-        let new = now.truncated_values - before.truncated_values;
-        if new > 0 {
-            let instruments = instruments.get_or_insert_with(|| Instruments::new(meter_provider));
-            instruments.truncated_values.add(new, &[]);
-        }
-        (*previous, *reported) = (before, now);
+        add(TRUNCATED_METRIC, "{value}", now.truncated_values - before.truncated_values, &[]);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

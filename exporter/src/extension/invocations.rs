@@ -21,8 +21,8 @@ pub(crate) struct Completed {
 /// The reports of both sides.
 #[derive(Debug, Default)]
 pub(super) struct Invocations {
-    /// `true` if the thread runs and the API answers.
-    pub(super) is_listening: bool,
+    /// `true` if the API does not answer.
+    pub(super) is_silent: bool,
     begun: Vec<String>,
     completed: Vec<Completed>,
     /// `true` if the kept invocation waits for no handler that has not started.
@@ -32,10 +32,6 @@ pub(super) struct Invocations {
 }
 
 impl Invocations {
-    pub(super) fn new() -> Self {
-        Self { is_listening: true, ..Self::default() }
-    }
-
     pub(super) fn begin(&mut self, request_id: &str) {
         self.begun.push(request_id.to_owned());
     }
@@ -47,7 +43,7 @@ impl Invocations {
         if let Some(at) = self.begun.iter().position(|begun| begun == id) {
             self.begun.swap_remove(at);
         }
-        let is_left = self.is_listening && self.given_up.as_deref() != Some(id);
+        let is_left = !self.is_silent && self.given_up.as_deref() != Some(id);
         if is_left {
             self.completed.push(completed);
         }
@@ -97,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_handler_may_end_before_its_event_arrives() {
-        let mut invocations = Invocations::new();
+        let mut invocations = Invocations::default();
         invocations.begin("r-1");
         assert!(invocations.complete(completed("r-1")));
         invocations.invoked();
@@ -114,7 +110,7 @@ mod tests {
 
     #[test]
     fn an_invocation_is_kept_until_the_outer_handler_ends() {
-        let mut invocations = Invocations::new();
+        let mut invocations = Invocations::default();
         invocations.invoked();
         invocations.begin("r-1");
         invocations.begin("r-1");
@@ -127,7 +123,7 @@ mod tests {
 
     #[test]
     fn an_invocation_without_a_handler_is_released_after_a_timeout() {
-        let mut invocations = Invocations::new();
+        let mut invocations = Invocations::default();
         invocations.invoked();
         assert_eq!(invocations.wait("r-1", Duration::ZERO), Some(PATIENCE));
         assert_eq!(invocations.wait("r-1", PATIENCE), OVER);
@@ -137,13 +133,13 @@ mod tests {
         invocations.invoked();
         invocations.begin("r-2");
         assert!(invocations.complete(completed("r-2")));
-        invocations.is_listening = false;
+        invocations.is_silent = true;
         assert!(!invocations.complete(completed("r-3")), "the API does not answer");
     }
 
     #[test]
     fn an_unwrapped_handler_releases_its_invocation_immediately() {
-        let mut invocations = Invocations::new();
+        let mut invocations = Invocations::default();
         invocations.invoked();
         invocations.release();
         assert_eq!(invocations.wait("r-1", Duration::ZERO), OVER);

@@ -82,7 +82,7 @@ fn start_thread(
     telemetry: Weak<Telemetry>,
 ) -> io::Result<(Arc<InternalExtension>, io::Result<()>)> {
     let shared = Arc::new(InternalExtension {
-        invocations: Mutex::new(Invocations::new()),
+        invocations: Mutex::default(),
         reported: Condvar::new(),
         telemetry,
     });
@@ -164,7 +164,7 @@ impl InternalExtension {
         loop {
             let asked = if failures == 0 { client.ask() } else { client.ask_again() };
             let event = asked.and_then(|()| {
-                self.invocations().is_listening = true;
+                self.invocations().is_silent = false;
                 if events == NOTHING {
                     self.write_as_reported();
                 }
@@ -243,7 +243,7 @@ impl InternalExtension {
             ));
         }
         let mut invocations = self.invocations();
-        invocations.is_listening = false;
+        invocations.is_silent = true;
         let completed = invocations.take_completed();
         drop(invocations);
         self.write(&completed);

@@ -6,7 +6,6 @@ pub(crate) mod telemetry_config;
 use crate::bounded::TimedLock;
 use crate::config::Config;
 use crate::export::line::LineExporterBuilder;
-use crate::export::losses::LossMetrics;
 use crate::extension;
 use crate::handler::invocation_span::write_before_abort;
 use crate::output::stderr;
@@ -87,7 +86,6 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         meter_provider: parts.metrics(config.metrics),
         spans,
         has_processors_of_others,
-        loss_metrics: LossMetrics::new(environment.temporality),
         writing_together: TimedLock::default(),
         propagation: Propagation::new(propagators),
         has_layer: AtomicBool::new(false),
@@ -165,7 +163,8 @@ fn install_subscriber(handler: &TelemetryCompletionHandler, prints: bool) {
     let layer = subscriber::layer(&handler.telemetry, fmt_layer.is_none());
     let subscriber = tracing_subscriber::registry().with(layer).with(fmt_layer);
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
-        subscriber::bridge_log_crate();
+        #[cfg(feature = "log")]
+        crate::telemetry::log_crate::install();
     } else {
         handler.telemetry.has_layer.store(false, Ordering::Relaxed);
         stderr::warn(

@@ -137,6 +137,7 @@ fn write_to_stdout(batch: &Batch) -> Option<io::Result<()>> {
 
 /// A pipe that poll(2) reports as writable accepts this many bytes at once (pipe(7), PIPE_BUF).
 const PIPE_BUF: usize = 4096;
+const FULL: &str = "the pipe is full, and its reader does not read";
 /// Interval between checks of a non-empty pipe.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -156,7 +157,7 @@ pub(super) fn wait_until_writable(
         let left = timeout.saturating_sub(start.elapsed());
         match poll_out(&fd, left) {
             Ok(true) => {}
-            Ok(false) => return Err(full()),
+            Ok(false) => return Err(too_late(FULL)),
             Err(Errno::INTR) => continue,
             Err(error) => return Err(error.into()),
         }
@@ -167,14 +168,10 @@ pub(super) fn wait_until_writable(
             return Ok(());
         }
         if left.is_zero() {
-            return Err(full());
+            return Err(too_late(FULL));
         }
         thread::sleep(PAUSE);
     }
-}
-
-fn full() -> io::Error {
-    io::Error::new(ErrorKind::TimedOut, "the pipe is full, and its reader does not read")
 }
 
 fn is_pipe(fd: &impl AsFd) -> bool {

@@ -21,7 +21,7 @@ fn replace(key_values: Vec<(String, AnyValue)>) -> Vec<(String, AnyValue)> {
     KEY_VALUES.try_with(|own| own.replace(key_values)).unwrap_or_default()
 }
 
-/// Installs the logger, unless there is one.
+/// Sends records to the `tracing` subscriber. A logger installed by the application stays.
 pub(crate) fn install() {
     if log::set_boxed_logger(Box::new(Logger(LogTracer::new()))).is_ok() {
         log::set_max_level(LevelFilter::Trace);

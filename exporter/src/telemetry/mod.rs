@@ -13,7 +13,6 @@ pub(crate) mod subscriber;
 use crate::bounded::TimedLock;
 use crate::config::{Config, InitializationType};
 use crate::export::line::LineExporter;
-use crate::export::losses::LossMetrics;
 use crate::extension::{self, Mode};
 use crate::output::stderr;
 use crate::processor::spans::LambdaSpanProcessor;
@@ -52,7 +51,6 @@ pub(crate) struct Telemetry {
     /// The application's span processors, whose exporters may be asynchronous.
     pub(crate) has_processors_of_others: bool,
     pub(crate) line: Arc<LineExporter>,
-    pub(crate) loss_metrics: LossMetrics,
     /// Held while records and spans are taken and written together: a thread that finds nothing must not return the response
     /// before another one has written them.
     pub(crate) writing_together: TimedLock,
@@ -215,7 +213,7 @@ impl Telemetry {
 
     fn flush_metrics(&self) -> OTelSdkResult {
         self.contained(SignalKind::Metrics, || {
-            self.loss_metrics.report(&self.line.losses, &self.meter_provider);
+            self.line.losses.report(self.environment.temporality, &self.meter_provider);
             self.meter_provider.force_flush()
         })
     }

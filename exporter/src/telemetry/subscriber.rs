@@ -154,12 +154,6 @@ fn is_refusal(metadata: &Metadata<'_>) -> bool {
 /// The target of the runtime's reports of the handler's errors and panics.
 const OF_HANDLER: &str = "lambda_runtime::layers::panic";
 
-/// Sends records of the `log` crate to the `tracing` subscriber. A logger installed by the application stays.
-pub(crate) fn bridge_log_crate() {
-    #[cfg(feature = "log")]
-    super::log_crate::install();
-}
-
 /// Prints the events that would be log records on stdout: as text, or as JSON with `timestamp` and `level` in Lambda's JSON format.
 /// The filter hides spans, because the fields of the invocation's span would precede each message.
 pub(crate) fn fmt_layer<S>(filter: &RecordFilter, is_json: bool) -> Box<dyn Layer<S> + Send + Sync>
