@@ -74,10 +74,11 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     let record_filter = if environment.disabled {
         RecordFilter::new(LevelFilter::OFF, None, None)
     } else {
-        RecordFilter::new(config.max_level, lambda_level, directives)
+        RecordFilter::new(config.max_level.unwrap_or(LevelFilter::INFO), lambda_level, directives)
     };
     // The test process simulates many functions.
-    let handles_sigterm = config.sigterm_handler && !environment.disabled && cfg!(not(test));
+    let handles_sigterm =
+        !config.without_sigterm_handler && !environment.disabled && cfg!(not(test));
     let exits = handles_sigterm.then(|| !extension::is_sigterm_handled());
     let telemetry = Telemetry {
         tracer: tracer_provider.tracer_with_scope(scope()),
@@ -96,7 +97,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         invocations: Arc::clone(line.invocations()),
         line,
         record_filter,
-        bridges_logs: config.log_bridge,
+        bridges_logs: !config.without_log_bridge,
         mode: OnceLock::new(),
         exits_at_sigterm: exits.filter(|_| environment.lambda.runtime_api.is_some()),
         has_shutdown_hook: OnceLock::new(),
@@ -108,10 +109,10 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     if cfg!(panic = "abort") {
         write_before_abort(&handler.telemetry);
     }
-    if config.global_providers {
+    if !config.without_global_providers {
         set_globals(&handler, own_traces, own_metrics);
     }
-    if config.global_subscriber {
+    if !config.without_global_subscriber {
         let prints = environment.fmt_layer.unwrap_or(config.fmt_layer);
         install_subscriber(&handler, prints);
     }

@@ -31,6 +31,7 @@ use tracing::level_filters::LevelFilter;
 ///     Resource::builder_empty().with_attributes([KeyValue::new("service.version", "1.2")]).build();
 /// let config = TelemetryConfig::builder().with_resource(resource).with_fmt_layer(true).build();
 /// ```
+#[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "five things that are there or not")]
 pub struct TelemetryConfig {
     pub(super) traces: Traces,
@@ -39,13 +40,13 @@ pub struct TelemetryConfig {
     pub(super) propagators: Vec<BoxedPropagator>,
     pub(super) resource: Option<Resource>,
     pub(super) fmt_layer: bool,
-    pub(super) log_bridge: bool,
-    pub(super) global_providers: bool,
-    pub(super) global_subscriber: bool,
-    pub(super) sigterm_handler: bool,
+    pub(super) without_log_bridge: bool,
+    pub(super) without_global_providers: bool,
+    pub(super) without_global_subscriber: bool,
+    pub(super) without_sigterm_handler: bool,
     pub(super) log_filter_variable: Option<String>,
     pub(super) processor_mode: Option<ProcessorMode>,
-    pub(super) max_level: LevelFilter,
+    pub(super) max_level: Option<LevelFilter>,
     pub(super) output: Option<Arc<dyn Output>>,
     /// Tests have their own.
     pub(crate) invocations: Option<Arc<Invocations>>,
@@ -94,28 +95,6 @@ pub(super) struct Metrics {
     pub(super) provider: Option<SdkMeterProvider>,
     pub(super) views: Vec<Add<MeterProviderBuilder>>,
     pub(super) readers: Vec<Add<MeterProviderBuilder>>,
-}
-
-impl Default for TelemetryConfig {
-    fn default() -> Self {
-        Self {
-            traces: Traces::default(),
-            logs: Logs::default(),
-            metrics: Metrics::default(),
-            propagators: Vec::new(),
-            resource: None,
-            fmt_layer: false,
-            log_bridge: true,
-            global_providers: true,
-            global_subscriber: true,
-            sigterm_handler: true,
-            log_filter_variable: None,
-            processor_mode: None,
-            max_level: LevelFilter::INFO,
-            output: None,
-            invocations: None,
-        }
-    }
 }
 
 impl TelemetryConfig {
@@ -185,7 +164,7 @@ impl TelemetryConfigBuilder {
             own.config.logs.additional_processors.push(Box::new(|builder| builder.with_log_processor(processor)));
         };
         /// Sets whether `tracing` events become log records. On by default.
-        with_log_bridge(bridge: bool) => own.config.log_bridge = bridge;
+        with_log_bridge(bridge: bool) => own.config.without_log_bridge = !bridge;
         /// Uses an existing logger provider, like [`with_tracer_provider`](Self::with_tracer_provider).
         with_logger_provider(provider: SdkLoggerProvider) => own.config.logs.provider = Some(provider);
         /// Aggregates instruments with this view (OpenTelemetry specification, "View"); can be repeated.
@@ -207,19 +186,19 @@ impl TelemetryConfigBuilder {
         /// Sets the variable that filters records and printed events, instead of `RUST_LOG`.
         with_log_filter_variable(name: impl Into<String>) => own.config.log_filter_variable = Some(name.into());
         /// Sets whether the new providers and the propagators replace those in `opentelemetry::global`. On by default.
-        with_global_providers(global: bool) => own.config.global_providers = global;
+        with_global_providers(global: bool) => own.config.without_global_providers = !global;
         /// Sets whether a `tracing` subscriber is installed. On by default; an installed subscriber stays.
-        with_global_subscriber(install: bool) => own.config.global_subscriber = install;
+        with_global_subscriber(install: bool) => own.config.without_global_subscriber = !install;
         /// Sets whether SIGTERM in Lambda writes the rest and then ends the process. On by default.
         ///
         /// A process with a shutdown hook, such as `lambda_runtime`'s, passes `false`, and calls
         /// [`TelemetryCompletionHandler::shutdown`](crate::TelemetryCompletionHandler::shutdown) in the hook.
-        with_sigterm_handler(install: bool) => own.config.sigterm_handler = install;
+        with_sigterm_handler(install: bool) => own.config.without_sigterm_handler = !install;
         /// Sets when telemetry is written. `LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE` overrides it.
         with_processor_mode(mode: ProcessorMode) => own.config.processor_mode = Some(mode);
         /// Sets the most verbose `tracing` level of spans and log records; `INFO` by default. `RUST_LOG` replaces it for log records,
         /// and adds spans. Spans and verbose events of AWS's SDK are recorded only if `RUST_LOG` names their crate.
-        with_max_level(level: LevelFilter) => own.config.max_level = level;
+        with_max_level(level: LevelFilter) => own.config.max_level = Some(level);
         /// Writes lines to this output instead of stdout.
         with_output(output: Arc<dyn Output>) => own.config.output = Some(output);
     }

@@ -32,13 +32,6 @@ impl HttpRequest {
         let header = |name: &str| self.headers.get(name).cloned();
         let method = known_method(&self.method);
         let scheme = header("x-forwarded-proto").unwrap_or_else(|| "https".to_owned());
-        let mut attributes = vec![KeyValue::new("url.scheme", scheme)];
-        if !self.method.is_empty() {
-            attributes.push(KeyValue::new("http.request.method", method));
-        }
-        if method == OTHER_METHOD && !self.method.is_empty() {
-            attributes.push(KeyValue::new("http.request.method_original", self.method.clone()));
-        }
         let version = self.protocol.as_deref().and_then(|text| text.strip_prefix("HTTP/"));
         let host = header("host").or(self.domain_name);
         let (address, port) = host.as_deref().map_or((None, None), host_and_port);
@@ -49,7 +42,12 @@ impl HttpRequest {
             Some(_) => path_in_name(),
             None => self.route.clone(),
         };
+        let has_method = !self.method.is_empty();
+        let is_other = has_method && method == OTHER_METHOD;
         let texts = [
+            ("url.scheme", Some(scheme)),
+            ("http.request.method", has_method.then(|| method.to_owned())),
+            ("http.request.method_original", is_other.then_some(self.method)),
             ("http.route", self.route),
             ("url.path", self.path),
             (
@@ -61,8 +59,8 @@ impl HttpRequest {
             ("server.address", address),
             ("user_agent.original", self.user_agent.or_else(|| header("user-agent"))),
         ];
-        attributes
-            .extend(texts.into_iter().filter_map(|(key, value)| Some(KeyValue::new(key, value?))));
+        let texts = texts.into_iter().filter_map(|(key, value)| Some(KeyValue::new(key, value?)));
+        let mut attributes: Vec<KeyValue> = texts.collect();
         if let Some(port) = forwarded_port.or(port) {
             attributes.push(KeyValue::new("server.port", i64::from(port)));
         }
