@@ -1,11 +1,13 @@
 //! The configuration from variables, read once, with all mistakes reported together.
 
+use crate::telemetry::subscriber::level_of_lambda;
 use crate::variables::TABLE;
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::trace::{Sampler, SpanLimits};
 use settings::{Env, Reader, Source};
 use std::fmt;
 use std::ops::RangeInclusive;
+use tracing::level_filters::LevelFilter;
 
 /// When telemetry is written (`LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE`, which overrides code).
 ///
@@ -208,9 +210,10 @@ impl Config {
         config
     }
 
-    /// The minimum level of lambda-otel-lite's events, from Lambda's log level or the application's.
-    pub(crate) fn event_level(&self) -> Option<&str> {
-        self.lambda.log_level.as_deref().or(self.log_level.as_deref())
+    /// The most verbose level of lambda-otel-lite's events, from Lambda's log level or the application's.
+    pub(crate) fn event_level(&self) -> LevelFilter {
+        let level = self.lambda.log_level.as_deref().or(self.log_level.as_deref());
+        level.and_then(level_of_lambda).unwrap_or(LevelFilter::INFO)
     }
 }
 
@@ -358,6 +361,15 @@ mod tests {
     fn the_table_of_variables_is_consistent() {
         assert_eq!(TABLE.problems(), [""; 0]);
         assert_eq!(Config::from_source(&[]).complaint, "", "each variable is read as its row says");
+    }
+
+    #[test]
+    fn lambdas_level_of_events_precedes_the_applications_and_info() {
+        let own = Config::from_source(&[("LOG_LEVEL", "debug")]);
+        let both = [("LOG_LEVEL", "debug"), ("AWS_LAMBDA_LOG_LEVEL", "FATAL")];
+        let unknown = Config::from_source(&[("LOG_LEVEL", "loud")]);
+        let levels = [own, Config::from_source(&both), unknown].map(|config| config.event_level());
+        assert_eq!(levels, [LevelFilter::DEBUG, LevelFilter::ERROR, LevelFilter::INFO]);
     }
 
     #[test]

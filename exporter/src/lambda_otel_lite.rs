@@ -11,7 +11,6 @@ use crate::init::telemetry_config::TelemetryConfigBuilder;
 use crate::output::Output;
 use crate::processor::spans::LambdaSpanProcessorBuilder;
 use crate::telemetry::completion::TelemetryCompletionHandler;
-use crate::telemetry::subscriber::level_of_lambda;
 use opentelemetry::trace::{Link, SpanKind, get_active_span};
 use opentelemetry::{Key, KeyValue, Value};
 use opentelemetry_sdk::Resource;
@@ -252,10 +251,7 @@ impl EventBuilder {
     pub fn call(self) {
         const NAME: &str = "event";
         static MOST_VERBOSE: OnceLock<LevelFilter> = OnceLock::new();
-        let most_verbose = MOST_VERBOSE.get_or_init(|| {
-            let level = Config::from_source(&Env).event_level().and_then(level_of_lambda);
-            level.unwrap_or(LevelFilter::INFO)
-        });
+        let most_verbose = MOST_VERBOSE.get_or_init(|| Config::from_source(&Env).event_level());
         let level = Level::from(self.level);
         if level > *most_verbose {
             return;

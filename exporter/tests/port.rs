@@ -4,13 +4,18 @@
 
 use lambda_otlp_exporter as lambda_otel_lite;
 
+// The paths of its modules; documentation and examples use the names at the root.
 use lambda_otel_lite::events::{EventLevel, event, record_event};
+use lambda_otel_lite::extractors::{SpanAttributes, SpanAttributesExtractor, TriggerType};
+use lambda_otel_lite::handler::create_traced_handler;
+use lambda_otel_lite::layer::OtelTracingLayer;
 use lambda_otel_lite::logger::Logger;
-use lambda_otel_lite::{
-    InMemoryOutput, LambdaSpanProcessor, OtelTracingLayer, OtlpStdoutSpanExporter, ProcessorMode,
-    SpanAttributes, SpanAttributesExtractor, TelemetryConfig, TriggerType, create_traced_handler,
-    init_telemetry,
-};
+use lambda_otel_lite::mode::ProcessorMode;
+use lambda_otel_lite::processor::LambdaSpanProcessor;
+use lambda_otel_lite::propagation::LambdaXrayPropagator;
+use lambda_otel_lite::resource::get_lambda_resource;
+use lambda_otel_lite::telemetry::{TelemetryCompletionHandler, TelemetryConfig, init_telemetry};
+use lambda_otel_lite::{InMemoryOutput, OtlpStdoutSpanExporter};
 use lambda_runtime::tower::{Service as _, ServiceBuilder};
 use lambda_runtime::{Context, Error, LambdaEvent, Runtime, service_fn};
 use opentelemetry::{KeyValue, Value};
@@ -23,32 +28,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use test_support::Logged;
-
-/// The paths of modules, each used once.
-#[test]
-fn lambda_otel_lite_paths_resolve_to_our_types() {
-    use lambda_otel_lite::{events, telemetry};
-    use lambda_otel_lite::{extractors, handler, layer, mode, processor, propagation, resource};
-
-    fn same<A: 'static, B: 'static>() {
-        assert_eq!(std::any::TypeId::of::<A>(), std::any::TypeId::of::<B>());
-    }
-    same::<extractors::SpanAttributes, SpanAttributes>();
-    same::<extractors::TriggerType, TriggerType>();
-    same::<layer::OtelTracingLayer, OtelTracingLayer>();
-    same::<mode::ProcessorMode, ProcessorMode>();
-    same::<processor::LambdaSpanProcessor, LambdaSpanProcessor>();
-    same::<propagation::LambdaXrayPropagator, lambda_otel_lite::LambdaXrayPropagator>();
-    same::<telemetry::TelemetryConfig, TelemetryConfig>();
-    same::<telemetry::TelemetryCompletionHandler, lambda_otel_lite::TelemetryCompletionHandler>();
-    same::<events::EventLevel, lambda_otel_lite::EventLevel>();
-    let started = telemetry::init_telemetry(TelemetryConfig::default());
-    drop(started);
-    let _ = |completed| handler::create_traced_handler("stock", completed, count);
-    let _: Vec<Resource> = vec![resource::get_lambda_resource()];
-    assert_eq!(ProcessorMode::resolve(None), ProcessorMode::Sync);
-    assert_eq!(ProcessorMode::resolve(Some(ProcessorMode::Finalize)), ProcessorMode::Finalize);
-}
 
 /// A shelf's count, whose extractor returns a map of attributes.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -118,13 +97,17 @@ async fn a_ported_function_writes_its_attributes_parent_and_events() {
     let config = TelemetryConfig::builder()
         .resource(Resource::builder().with_attribute(KeyValue::new("team", "shop")).build())
         .with_named_propagator("tracecontext")
+        .with_propagator(LambdaXrayPropagator::new())
         .with_sampler(Sampler::AlwaysOn)
         .enable_fmt_layer(false)
         .set_global_provider(true)
         .env_var_name("STOCK_LOG")
         .processor_mode(ProcessorMode::Sync)
         .with_output(output.clone());
-    let (_tracer, completion_handler) = init_telemetry(config.build()).await.unwrap();
+    let started = init_telemetry(config.build()).await.unwrap();
+    let (_tracer, completion_handler): (_, TelemetryCompletionHandler) = started;
+    assert_eq!(ProcessorMode::resolve(None), ProcessorMode::Sync);
+    assert_eq!(ProcessorMode::resolve(Some(ProcessorMode::Finalize)), ProcessorMode::Finalize);
 
     let mut handler = service_fn(create_traced_handler("stock", completion_handler.clone(), count));
     handler.call(event_of(7)).await.unwrap();
@@ -162,7 +145,7 @@ async fn renamed_and_ineffective_options_still_compile() {
     let exporter =
         OtlpStdoutSpanExporter::builder().headers(headers).pipe(true).output(output.clone());
     let provider = opentelemetry_sdk::trace::SdkTracerProvider::builder()
-        .with_resource(lambda_otel_lite::get_lambda_resource())
+        .with_resource(get_lambda_resource())
         .with_batch_exporter(exporter.build())
         .build();
     let tracer = opentelemetry::trace::TracerProvider::tracer(&provider, "port");
