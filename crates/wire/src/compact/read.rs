@@ -4,7 +4,7 @@ use super::codes::{self, END, OTHER_FORM, RAW_FIELD};
 use super::context::Context;
 use super::decode::CompactError;
 use super::history::{History, Recent, Unit};
-use crate::protobuf::{delimited, push_tag, push_varint};
+use crate::protobuf::{begin_delimited, end_delimited, push_tag, push_varint};
 use crate::request::Request;
 use crate::schema::{self, Kind, Message, Presence};
 use crate::signal::SignalKind;
@@ -22,6 +22,8 @@ pub(super) struct Rebuilder<'p> {
     pub(super) history: History,
     /// The skeletons of recent items.
     items: Recent<&'p [u8]>,
+    /// The current request.
+    pub(super) out: Vec<u8>,
     /// Bytes that the requests may still have.
     pub(super) bytes_left: usize,
 }
@@ -40,6 +42,7 @@ impl<'p> Rebuilder<'p> {
             context,
             history: History::new(unit),
             items: Recent::default(),
+            out: Vec::new(),
             bytes_left: max_bytes,
         }
     }
@@ -49,63 +52,54 @@ impl<'p> Rebuilder<'p> {
         let Ok(code) = self.skeleton.byte() else { return Ok(None) };
         let is_signal = |kind: &SignalKind| codes::signal_number(*kind) == code & !OTHER_FORM;
         let kind = SignalKind::ALL.into_iter().find(is_signal).ok_or(CompactError::Corrupt)?;
-        let mut out = Vec::new();
         let result = if code & OTHER_FORM != 0 {
-            self.skeleton.sized().map(|bytes| out.extend_from_slice(bytes))
+            self.skeleton.sized().map(|bytes| self.out.extend_from_slice(bytes))
         } else {
-            self.message(schema::request(kind), &mut out, DEEPEST)
+            self.message(schema::request(kind), DEEPEST)
         };
-        let bytes = out.len() + Request::BYTES_BESIDE;
-        let left = self.bytes_left.checked_sub(bytes);
+        let out = std::mem::take(&mut self.out);
+        let left = self.bytes_left.checked_sub(out.len() + Request::BYTES_BESIDE);
         self.bytes_left = left.unwrap_or(0);
         result?;
         left.map(|_| Some((kind, out))).ok_or(CompactError::TooLarge)
     }
 
-    pub(super) fn bound(&self, out: &[u8]) -> Result<()> {
-        if out.len() > self.bytes_left { Err(CompactError::TooLarge) } else { Ok(()) }
+    pub(super) fn bound(&self) -> Result<()> {
+        if self.out.len() > self.bytes_left { Err(CompactError::TooLarge) } else { Ok(()) }
     }
 
-    fn message(
-        &mut self,
-        message: &'static Message,
-        out: &mut Vec<u8>,
-        depth_left: usize,
-    ) -> Result<()> {
+    fn message(&mut self, message: &'static Message, depth_left: usize) -> Result<()> {
         let depth_left = depth_left.checked_sub(1).ok_or(CompactError::Corrupt)?;
         loop {
             match self.skeleton.byte()? {
                 END => return Ok(()),
-                RAW_FIELD => out.extend_from_slice(self.skeleton.sized()?),
-                code => self.field(message, code, out, depth_left)?,
+                RAW_FIELD => self.out.extend_from_slice(self.skeleton.sized()?),
+                code => self.field(message, code, depth_left)?,
             }
-            self.bound(out)?;
+            self.bound()?;
         }
     }
 
-    fn field(
-        &mut self,
-        message: &'static Message,
-        code: u8,
-        out: &mut Vec<u8>,
-        depth_left: usize,
-    ) -> Result<()> {
+    fn field(&mut self, message: &'static Message, code: u8, depth_left: usize) -> Result<()> {
         let number = u32::from(code & !OTHER_FORM);
         let is_other_form = code & OTHER_FORM != 0;
         let known = message.field(number).ok_or(CompactError::Corrupt)?;
         let Kind::Message(inner) = known.kind else {
-            if is_other_form {
-                return self.packed(number, known.kind, known.presence, out);
+            if !is_other_form {
+                return self.scalar(number, known.kind);
             }
-            return self.scalar(number, known.kind, out);
+            if known.presence != Presence::Repeated {
+                return Err(CompactError::Corrupt);
+            }
+            return self.delimited(number, |this| this.packed(known.kind));
         };
-        self.delimited(number, out, |this, out| {
+        self.delimited(number, |this| {
             if schema::is_item(inner) {
-                this.item(inner, is_other_form, out, depth_left)
+                this.item(inner, is_other_form, depth_left)
             } else if schema::is_key_value(inner) && !is_other_form {
-                this.attribute(out, depth_left)
+                this.attribute(depth_left)
             } else {
-                this.message(inner, out, depth_left)
+                this.message(inner, depth_left)
             }
         })
     }
@@ -115,12 +109,12 @@ impl<'p> Rebuilder<'p> {
     fn delimited(
         &mut self,
         number: u32,
-        out: &mut Vec<u8>,
-        rebuild: impl FnOnce(&mut Self, &mut Vec<u8>) -> Result<()>,
+        rebuild: impl FnOnce(&mut Self) -> Result<()>,
     ) -> Result<()> {
-        let mut result = Ok(());
-        delimited(out, number, |out| result = rebuild(self, out));
-        result
+        let content_at = begin_delimited(&mut self.out, number);
+        rebuild(self)?;
+        end_delimited(&mut self.out, content_at);
+        Ok(())
     }
 
     /// A span, a log record or a metric, maybe with the skeleton of a recent one.
@@ -128,18 +122,17 @@ impl<'p> Rebuilder<'p> {
         &mut self,
         message: &'static Message,
         is_recent: bool,
-        out: &mut Vec<u8>,
         depth_left: usize,
     ) -> Result<()> {
         if is_recent {
             let rank = self.skeleton.byte()?;
             let item = self.items.take(rank).ok_or(CompactError::Corrupt)?;
             let rest = std::mem::replace(&mut self.skeleton, Bytes(item));
-            self.message(message, out, depth_left)?;
+            self.message(message, depth_left)?;
             self.skeleton = rest;
         } else {
             let before = self.skeleton.0;
-            self.message(message, out, depth_left)?;
+            self.message(message, depth_left)?;
             let item = before.len() - self.skeleton.0.len();
             self.items.push(before.get(..item).unwrap_or_default());
         }
@@ -147,71 +140,63 @@ impl<'p> Rebuilder<'p> {
     }
 
     /// Key and value of an attribute.
-    fn attribute(&mut self, out: &mut Vec<u8>, depth_left: usize) -> Result<()> {
-        self.delimited(1, out, Self::text)?;
-        self.delimited(2, out, |this, out| {
+    fn attribute(&mut self, depth_left: usize) -> Result<()> {
+        self.delimited(1, Self::text)?;
+        self.delimited(2, |this| {
             let code = this.skeleton.byte()?;
-            this.field(schema::any_value(), code, out, depth_left)
+            this.field(schema::any_value(), code, depth_left)
         })
     }
 
-    fn scalar(&mut self, number: u32, kind: Kind, out: &mut Vec<u8>) -> Result<()> {
+    fn scalar(&mut self, number: u32, kind: Kind) -> Result<()> {
         match kind {
-            Kind::String => self.delimited(number, out, Self::text),
-            Kind::Id => self.delimited(number, out, Self::id),
-            Kind::Bytes => {
-                let length = self.skeleton.varint()?;
-                let bytes = self.holes.take(length)?;
-                delimited(out, number, |out| out.extend_from_slice(bytes));
+            Kind::String => self.delimited(number, Self::text),
+            Kind::Id => self.delimited(number, Self::id),
+            Kind::Bytes => self.delimited(number, |this| {
+                let length = this.skeleton.varint()?;
+                this.out.extend_from_slice(this.holes.take(length)?);
                 Ok(())
-            }
+            }),
             Kind::Fixed32 => {
                 let value = u32::try_from(self.number()?).map_err(|_| CompactError::Corrupt)?;
-                push_tag(out, number, 5);
-                out.extend_from_slice(&value.to_le_bytes());
+                push_tag(&mut self.out, number, 5);
+                self.out.extend_from_slice(&value.to_le_bytes());
                 Ok(())
             }
             Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => {
-                push_tag(out, number, 1);
-                self.word(kind, out)
+                push_tag(&mut self.out, number, 1);
+                self.word(kind)
             }
             _ => {
-                push_tag(out, number, 0);
-                push_varint(out, self.number()?);
+                push_tag(&mut self.out, number, 0);
+                let value = self.number()?;
+                push_varint(&mut self.out, value);
                 Ok(())
             }
         }
     }
 
-    fn word(&mut self, kind: Kind, out: &mut Vec<u8>) -> Result<()> {
+    fn word(&mut self, kind: Kind) -> Result<()> {
         let value = if matches!(kind, Kind::Double) { self.double()? } else { self.number()? };
-        out.extend_from_slice(&value.to_le_bytes());
+        self.out.extend_from_slice(&value.to_le_bytes());
         Ok(())
     }
 
-    fn packed(
-        &mut self,
-        number: u32,
-        kind: Kind,
-        presence: Presence,
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
-        if presence != Presence::Repeated {
-            return Err(CompactError::Corrupt);
-        }
-        let count = self.skeleton.varint()?;
-        self.delimited(number, out, |this, out| {
-            // Each value has a byte in the skeleton, so that a wrong count ends with it.
-            for _ in 0..count {
-                match kind {
-                    Kind::Double | Kind::Fixed64 => this.word(kind, out)?,
-                    Kind::Uint64 => push_varint(out, this.number()?),
-                    _ => return Err(CompactError::Corrupt),
+    /// The values of a packed field.
+    fn packed(&mut self, kind: Kind) -> Result<()> {
+        // Each value has a byte in the skeleton, so that a wrong count ends with it.
+        for _ in 0..self.skeleton.varint()? {
+            match kind {
+                Kind::Double | Kind::Fixed64 => self.word(kind)?,
+                Kind::Uint64 => {
+                    let value = self.number()?;
+                    push_varint(&mut self.out, value);
                 }
-                this.bound(out)?;
+                _ => return Err(CompactError::Corrupt),
             }
-            Ok(())
-        })
+            self.bound()?;
+        }
+        Ok(())
     }
 
     fn number(&mut self) -> Result<u64> {
@@ -254,7 +239,7 @@ impl<'p> Rebuilder<'p> {
         }
     }
 
-    pub(super) fn id(&mut self, out: &mut Vec<u8>) -> Result<()> {
+    pub(super) fn id(&mut self) -> Result<()> {
         use codes::id::{NEAR, NEW_8, NEW_16, NEXT, OTHER_LENGTH, RECENT_16};
         let code = self.skeleton.byte()?;
         let short = match code {
@@ -271,23 +256,23 @@ impl<'p> Rebuilder<'p> {
             }
             RECENT_16..NEW_8 => {
                 let id = self.history.long.take(code - RECENT_16).ok_or(CompactError::Corrupt)?;
-                out.extend_from_slice(&id.to_be_bytes());
+                self.out.extend_from_slice(&id.to_be_bytes());
                 return Ok(());
             }
             NEW_16 => {
                 let id = self.holes.array()?;
                 self.history.long.push(u128::from_be_bytes(id));
-                out.extend_from_slice(&id);
+                self.out.extend_from_slice(&id);
                 return Ok(());
             }
             OTHER_LENGTH => {
                 let length = self.skeleton.varint()?;
-                out.extend_from_slice(self.holes.take(length)?);
+                self.out.extend_from_slice(self.holes.take(length)?);
                 return Ok(());
             }
             _ => return Err(CompactError::Corrupt),
         };
-        out.extend_from_slice(&short.to_be_bytes());
+        self.out.extend_from_slice(&short.to_be_bytes());
         Ok(())
     }
 }

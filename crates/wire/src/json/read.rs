@@ -7,7 +7,7 @@
 
 use super::JsonError;
 use super::scalar::{self, text};
-use crate::protobuf::{Writer, delimited, push_varint};
+use crate::protobuf::{Writer, begin_delimited, end_delimited};
 use crate::request::{Limits, Malformed, Request};
 use crate::schema::{self, Field, Kind, Message, Presence, signal_of_key};
 use crate::signal::SignalKind;
@@ -43,7 +43,8 @@ fn read_signals(
     kinds: &[SignalKind],
     limits: &Limits,
 ) -> Result<Vec<Request>, JsonError> {
-    let mut state = State { limits, messages: 0, failure: None };
+    let depth_left = limits.nesting.saturating_sub(1);
+    let mut state = State { limits, depth_left, messages: 0, out: Vec::new(), failure: None };
     let mut parser = serde_json::Deserializer::from_str(json);
     let signals = Signals { kinds, state: &mut state };
     let read = parser.deserialize_map(signals).and_then(|read| parser.end().map(|()| read));
@@ -60,11 +61,17 @@ fn read_signals(
 /// A key in one spelling or both, which is ambiguous.
 const TWICE: &str = "occurs twice";
 
-/// State shared by all levels: limits, and the reason why reading stopped. serde's own errors quote the content, so they only
-/// signal the failure.
+/// An error without a noted reason, which [`FieldValue::deserialize`] adds.
+const OTHER_TYPE: &str = "a value of another type";
+
+/// State shared by all levels: the output, limits, and the reason why reading stopped. serde's own errors quote the content, so
+/// they only signal the failure.
 struct State<'l> {
     limits: &'l Limits,
+    /// Remaining nesting levels.
+    depth_left: usize,
     messages: usize,
+    out: Vec<u8>,
     failure: Option<JsonError>,
 }
 
@@ -84,19 +91,66 @@ impl State<'_> {
         self.messages += 1;
         let allowed = self.limits.messages;
         if self.messages > allowed {
-            Err(self.fail(JsonError::Malformed(Malformed::TooManyMessages(allowed))))
-        } else {
-            Ok(())
+            return Err(self.fail(JsonError::Malformed(Malformed::TooManyMessages(allowed))));
         }
+        self.check_size(self.out.len())
     }
 
-    fn check_size<E: Error>(&mut self, out: &[u8]) -> Result<(), E> {
+    fn check_size<E: Error>(&mut self, bytes: usize) -> Result<(), E> {
         let max_bytes = self.limits.inflated_bytes;
-        if out.len() > max_bytes {
-            Err(self.fail(JsonError::TooLarge { max_bytes }))
-        } else {
-            Ok(())
+        if bytes > max_bytes { Err(self.fail(JsonError::TooLarge { max_bytes })) } else { Ok(()) }
+    }
+
+    /// Appends a scalar field. Returns `false` for `null`, which means absent.
+    fn scalar<E: Error>(&mut self, message: &Message, field: &Field, raw: &str) -> Result<bool, E> {
+        if raw == "null" {
+            return Ok(false);
         }
+        let written = scalar::write(field, raw, &mut self.out).or_else(|problem| {
+            let double = double_for(message, field, raw).ok_or(problem)?;
+            scalar::write(double, raw, &mut self.out)
+        });
+        written.map(|()| true).map_err(|problem| self.wrong(message, field, problem))
+    }
+
+    /// Appends the fields of an object.
+    fn fields<'de, A: MapAccess<'de>>(
+        &mut self,
+        message: &'static Message,
+        mut map: A,
+    ) -> Result<(), A::Error> {
+        let mut seen = 0u32;
+        let mut chosen = false;
+        while let Some(field) = map.next_key_seed(KeyIn(|key: &str| message.field_of_key(key)))? {
+            let Some(field) = field else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let is_there = match (field.kind, field.presence) {
+                (Kind::Message(_), _) | (_, Presence::Repeated) => {
+                    map.next_value_seed(FieldValue {
+                        message,
+                        field,
+                        is_element: false,
+                        state: self,
+                    })?
+                }
+                _ => self.scalar(message, field, map.next_value::<&RawValue>()?.get())?,
+            };
+            if !is_there {
+                continue;
+            }
+            let bit = 1 << field.number;
+            if seen & bit != 0 {
+                return Err(self.wrong(message, field, TWICE));
+            }
+            seen |= bit;
+            if field.presence == Presence::Oneof && std::mem::replace(&mut chosen, true) {
+                return Err(self.wrong(message, field, "is a second value where one is allowed"));
+            }
+            self.check_size(self.out.len())?;
+        }
+        Ok(())
     }
 }
 
@@ -114,9 +168,10 @@ impl<'de> Visitor<'de> for Signals<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let Self { kinds, state } = self;
         let mut requests: Self::Value = Vec::new();
         while let Some(found) = map.next_key_seed(KeyIn(|key: &str| {
-            let kind = signal_of_key(key).filter(|kind| self.kinds.contains(kind))?;
+            let kind = signal_of_key(key).filter(|kind| kinds.contains(kind))?;
             let message = schema::request(kind);
             Some((kind, message, message.field_of_key(key)?))
         }))? {
@@ -125,140 +180,121 @@ impl<'de> Visitor<'de> for Signals<'_, '_> {
                 continue;
             };
             if requests.iter().any(|(known, _)| *known == kind) {
-                return Err(self.state.wrong(message, field, TWICE));
+                return Err(state.wrong(message, field, TWICE));
             }
-            let mut out = Vec::new();
-            let depth_left = self.state.limits.nesting.saturating_sub(1);
-            let into = FieldTarget { message, field, depth_left, out: &mut out, state: self.state };
-            if map.next_value_seed(Repeated(into))? {
-                requests.push((kind, out));
+            if map.next_value_seed(FieldValue { message, field, is_element: false, state })? {
+                requests.push((kind, std::mem::take(&mut state.out)));
             }
         }
         Ok(requests)
     }
 }
 
-struct FieldTarget<'s, 'l> {
+/// Reads a message, an array, or a message in an array, and appends it as a field. Returns `false` for `null`, which means absent.
+struct FieldValue<'s, 'l> {
     /// The message that has the field.
     message: &'static Message,
     field: &'static Field,
-    /// Remaining nesting levels below `message`.
-    depth_left: usize,
-    out: &'s mut Vec<u8>,
+    /// `true` for a message in the field's array.
+    is_element: bool,
     state: &'s mut State<'l>,
 }
 
-impl FieldTarget<'_, '_> {
-    fn wrong<E: Error>(&mut self, problem: &'static str) -> E {
-        self.state.wrong(self.message, self.field, problem)
-    }
-
-    /// Appends the field with the message that `read` reads into it, and removes it again if `read` returns `false` for an absent
-    /// message.
-    fn message<E: Error>(
-        &mut self,
-        inner: &'static Message,
-        read: impl FnOnce(Fields<'_, '_>) -> Result<bool, E>,
-    ) -> Result<bool, E> {
-        let Some(depth_left) = self.depth_left.checked_sub(1) else {
-            let too_deep = Malformed::TooDeep(self.state.limits.nesting);
-            return Err(self.state.fail(JsonError::Malformed(too_deep)));
-        };
-        let (start, state) = (self.out.len(), &mut *self.state);
-        let mut found = Ok(false);
-        delimited(self.out, self.field.number, |out| {
-            found = read(Fields { message: inner, depth_left, out, state });
-        });
-        match found {
-            Ok(true) => {
-                self.state.count_message()?;
-                self.state.check_size(self.out)?;
-            }
-            Ok(false) => self.out.truncate(start),
-            // A known reason remains, and a syntax error needs none.
-            Err(error) => {
-                let _: E = self.wrong("is not an object");
-                return Err(error);
-            }
-        }
-        found
+impl FieldValue<'_, '_> {
+    fn is_array(&self) -> bool {
+        self.field.presence == Presence::Repeated && !self.is_element
     }
 }
 
-/// Reads the fields of one message. Returns `false` for `null`, which means absent.
-struct Fields<'s, 'l> {
-    message: &'static Message,
-    depth_left: usize,
-    out: &'s mut Vec<u8>,
-    state: &'s mut State<'l>,
-}
-
-impl<'de> DeserializeSeed<'de> for Fields<'_, '_> {
+impl<'de> DeserializeSeed<'de> for FieldValue<'_, '_> {
     type Value = bool;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        deserializer.deserialize_any(self)
+        let problem = if self.is_array() { "is not an array" } else { "is not an object" };
+        let Self { message, field, is_element, state } = self;
+        let value = FieldValue { message, field, is_element, state: &mut *state };
+        // A known reason remains, and a syntax error needs none.
+        deserializer.deserialize_any(value).inspect_err(|_| {
+            let _: D::Error = state.wrong(message, field, problem);
+        })
     }
 }
 
-impl<'de> Visitor<'de> for Fields<'_, '_> {
+impl<'de> Visitor<'de> for FieldValue<'_, '_> {
     type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+        f.write_str("an array or object")
     }
 
     fn visit_unit<E: Error>(self) -> Result<bool, E> {
+        // In an array of values `null` is an element, so later elements keep their positions.
+        if self.is_element
+            && let Kind::Message(inner) = self.field.kind
+            && schema::is_any_value(inner)
+        {
+            Writer::new(&mut self.state.out).always_bytes(self.field.number, &[]);
+            self.state.count_message()?;
+        }
         Ok(false)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
-        let Self { message, depth_left, out, state } = self;
-        let mut seen = 0u32;
-        let mut chosen = false;
-        while let Some(field) = map.next_key_seed(KeyIn(|key: &str| message.field_of_key(key)))? {
-            let Some(field) = field else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            let into =
-                FieldTarget { message, field, depth_left, out: &mut *out, state: &mut *state };
-            if !read_field(into, &mut map)? {
-                continue;
-            }
-            let bit = 1 << field.number;
-            if seen & bit != 0 {
-                return Err(state.wrong(message, field, TWICE));
-            }
-            seen |= bit;
-            if field.presence == Presence::Oneof && std::mem::replace(&mut chosen, true) {
-                return Err(state.wrong(message, field, "is a second value where one is allowed"));
-            }
-            state.check_size(out)?;
-        }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<bool, A::Error> {
+        let inner = match self.field.kind {
+            Kind::Message(inner) if !self.is_array() => inner,
+            _ => return Err(A::Error::custom(OTHER_TYPE)),
+        };
+        let state = self.state;
+        let Some(depth_left) = state.depth_left.checked_sub(1) else {
+            let too_deep = Malformed::TooDeep(state.limits.nesting);
+            return Err(state.fail(JsonError::Malformed(too_deep)));
+        };
+        state.depth_left = depth_left;
+        let content_at = begin_delimited(&mut state.out, self.field.number);
+        state.fields(inner, map)?;
+        end_delimited(&mut state.out, content_at);
+        state.depth_left += 1;
+        state.count_message()?;
         Ok(true)
     }
-}
 
-/// Reads the value of one field. Returns `false` for `null`, which means absent.
-fn read_field<'de, A: MapAccess<'de>>(
-    mut into: FieldTarget<'_, '_>,
-    map: &mut A,
-) -> Result<bool, A::Error> {
-    match (into.field.presence, into.field.kind) {
-        (Presence::Repeated, _) => map.next_value_seed(Repeated(into)),
-        (_, Kind::Message(inner)) => into.message(inner, |fields| map.next_value_seed(fields)),
-        _ => {
-            let raw = map.next_value::<&RawValue>()?.get();
-            if raw == "null" {
-                return Ok(false);
-            }
-            let written = scalar::write(into.field, raw, into.out).or_else(|problem| {
-                let double = double_for(into.message, into.field, raw).ok_or(problem)?;
-                scalar::write(double, raw, into.out)
-            });
-            written.map(|()| true).map_err(|problem| into.wrong(problem))
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<bool, A::Error> {
+        if !self.is_array() {
+            return Err(A::Error::custom(OTHER_TYPE));
         }
+        let Self { message, field, state, .. } = self;
+        match field.kind {
+            Kind::Message(_) => {
+                let mut next = || {
+                    let state = &mut *state;
+                    elements.next_element_seed(FieldValue {
+                        message,
+                        field,
+                        is_element: true,
+                        state,
+                    })
+                };
+                while next()?.is_some() {}
+            }
+            Kind::String => {
+                while let Some(raw) = elements.next_element::<&RawValue>()? {
+                    let text = text(raw.get())
+                        .ok_or_else(|| state.wrong(message, field, "is not text"))?;
+                    Writer::new(&mut state.out).always_string(field.number, &text);
+                    state.check_size(state.out.len())?;
+                }
+            }
+            kind => {
+                let mut packed = Vec::new();
+                while let Some(raw) = elements.next_element::<&RawValue>()? {
+                    scalar::packed(kind, raw.get(), &mut packed)
+                        .map_err(|problem| state.wrong(message, field, problem))?;
+                    state.check_size(packed.len())?;
+                }
+                Writer::new(&mut state.out).bytes(field.number, &packed);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -268,90 +304,6 @@ fn double_for(message: &Message, field: &Field, raw: &str) -> Option<&'static Fi
     let is_whole = raw.parse().is_ok_and(|number: f64| number.fract() == 0.0);
     let is_int = matches!(field.kind, Kind::Int64);
     if is_int && is_whole { message.field_of_key("doubleValue") } else { None }
-}
-
-/// Reads an array. Returns `false` for `null`, which means absent.
-struct Repeated<'s, 'l>(FieldTarget<'s, 'l>);
-
-impl<'de> DeserializeSeed<'de> for Repeated<'_, '_> {
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        let Self(FieldTarget { message, field, depth_left, out, state }) = self;
-        let into = FieldTarget { message, field, depth_left, out, state: &mut *state };
-        let read = deserializer.deserialize_any(Repeated(into));
-        read.inspect_err(|_| {
-            let _: D::Error = state.wrong(message, field, "is not an array");
-        })
-    }
-}
-
-impl<'de> Visitor<'de> for Repeated<'_, '_> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<bool, E> {
-        Ok(false)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<bool, A::Error> {
-        let Self(mut into) = self;
-        match into.field.kind {
-            Kind::Message(inner) => while read_element(&mut into, inner, &mut elements)? {},
-            Kind::String => {
-                while let Some(raw) = elements.next_element::<&RawValue>()? {
-                    let text = text(raw.get()).ok_or_else(|| into.wrong("is not text"))?;
-                    Writer::new(into.out).always_string(into.field.number, &text);
-                    into.state.check_size(into.out)?;
-                }
-            }
-            _ => read_packed(&mut into, &mut elements)?,
-        }
-        Ok(true)
-    }
-}
-
-/// Reads one message of an array. Returns `false` at its end.
-fn read_element<'de, A: SeqAccess<'de>>(
-    into: &mut FieldTarget<'_, '_>,
-    inner: &'static Message,
-    elements: &mut A,
-) -> Result<bool, A::Error> {
-    let mut at_end = false;
-    into.message(inner, |fields| {
-        Ok(match elements.next_element_seed(fields)? {
-            // In an array of values `null` is an element, so later elements keep their positions.
-            Some(false) => schema::is_any_value(inner),
-            Some(true) => true,
-            None => {
-                at_end = true;
-                false
-            }
-        })
-    })?;
-    Ok(!at_end)
-}
-
-fn read_packed<'de, A: SeqAccess<'de>>(
-    into: &mut FieldTarget<'_, '_>,
-    elements: &mut A,
-) -> Result<(), A::Error> {
-    let mut packed = Vec::new();
-    while let Some(raw) = elements.next_element::<&RawValue>()? {
-        match scalar::packed(into.field.kind, raw.get(), &mut packed) {
-            Ok(()) => into.state.check_size(&packed)?,
-            Err(problem) => return Err(into.wrong(problem)),
-        }
-    }
-    if !packed.is_empty() {
-        push_varint(into.out, u64::from(into.field.number << 3 | 2));
-        push_varint(into.out, packed.len() as u64);
-        into.out.extend_from_slice(&packed);
-    }
-    Ok(())
 }
 
 /// Looks a key up without copying it.

@@ -9,4 +9,6 @@ mod writer;
 pub(crate) use reader::packed_varints;
 pub use reader::{BadField, Field, Reader, Value, fields, messages, plain_attribute};
 pub use writer::Writer;
-pub(crate) use writer::{delimited, len_of_delimited, push_tag, push_varint, varint_len};
+pub(crate) use writer::{
+    begin_delimited, delimited, end_delimited, len_of_delimited, push_tag, push_varint, varint_len,
+};

@@ -154,23 +154,35 @@ pub(crate) fn varint_len(value: u64) -> usize {
 /// Appends a length-delimited field whose content is written by `write`.
 #[inline]
 pub(crate) fn delimited(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    let content_at = begin_delimited(out, number);
+    write(out);
+    end_delimited(out, content_at);
+}
+
+/// Begins a length-delimited field, and returns the position of its content.
+#[inline]
+pub(crate) fn begin_delimited(out: &mut Vec<u8>, number: u32) -> usize {
     push_tag(out, number, 2);
     // One byte is reserved for the length; a longer length moves the content, which is cheaper than a first pass that only
     // measures.
-    let length_at = out.len();
     out.push(0);
-    write(out);
-    let len = out.len() - length_at - 1;
-    match out.get_mut(length_at) {
+    out.len()
+}
+
+/// Ends the field whose content begins there.
+#[inline]
+pub(crate) fn end_delimited(out: &mut Vec<u8>, content_at: usize) {
+    let len = out.len() - content_at;
+    match out.get_mut(content_at - 1) {
         Some(byte) if len < 0x80 => *byte = low_byte(len as u64),
-        _ => lengthen(out, length_at, len),
+        _ => lengthen(out, content_at, len),
     }
 }
 
 /// Replaces a reserved byte by a longer length.
 #[cold]
-fn lengthen(out: &mut Vec<u8>, length_at: usize, len: usize) {
-    let content_at = length_at + 1;
+fn lengthen(out: &mut Vec<u8>, content_at: usize, len: usize) {
+    let length_at = content_at - 1;
     let more = varint_len(len as u64) - 1;
     out.resize(out.len() + more, 0);
     out.copy_within(content_at..content_at + len, content_at + more);
