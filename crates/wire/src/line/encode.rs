@@ -13,8 +13,8 @@ pub struct LineLimits {
     /// A request with a larger line is split. 60 KiB: a raw stdout line above 65,536 bytes (the pipe's buffer) may arrive as
     /// several log events.
     pub max_bytes: usize,
-    /// Maximum line size of a single item. 250 KiB: a log event of Lambda holds at most 262,118 bytes. Beyond that the largest
-    /// attribute values are truncated.
+    /// Maximum line size of a single item, or with a resource and scope of more than half of `max_bytes`. 250 KiB: a log event of
+    /// Lambda holds at most 262,118 bytes. Beyond that the largest attribute values are truncated.
     pub max_item_bytes: usize,
 }
 
@@ -115,66 +115,57 @@ impl LineEncoder {
         out: &mut Vec<u8>,
     ) -> Written {
         let mut written = Written::default();
-        let mut max_bytes = self.limits.max_bytes;
-        let mut first = Some(request);
-        let mut waiting = Vec::new();
-        while let Some(mut request) = first.take().or_else(|| waiting.pop()) {
+        let LineLimits { max_bytes, max_item_bytes } = self.limits;
+        let mut waiting = vec![(request, max_bytes)];
+        while let Some((request, max_bytes)) = waiting.pop() {
             if request.items() == 0 {
                 continue;
             }
-            let is_one_item = request.items() == 1;
-            let most_bytes = if is_one_item { self.limits.max_item_bytes } else { max_bytes };
-            let Err(too_large) = self.line(envelope, &request, most_bytes, out) else {
+            let max_bytes = if request.items() == 1 { max_item_bytes } else { max_bytes };
+            let Err(too_large) = self.line(envelope, &request, max_bytes, out) else {
                 written.lines += 1;
                 written.items += request.items();
                 continue;
             };
-            if is_one_item {
-                self.truncated(envelope, &request, out, &mut written);
-                continue;
-            }
-            if let Some((shorter, values)) = shorter_heads(&request, max_bytes) {
-                written.truncated_values += values;
-                // Heads with many short values: larger lines amortize them.
-                let may_be_larger = max_bytes < self.limits.max_item_bytes
-                    && split::largest_heads(&shorter) >= max_bytes / 2;
-                if may_be_larger {
-                    max_bytes = self.limits.max_item_bytes;
-                }
-                if values > 0 || may_be_larger {
-                    waiting.push(shorter);
-                    continue;
-                }
-                request = shorter;
-            }
             let parts = cut(&request, &too_large, max_bytes);
             let bytes: usize = parts.iter().map(|part| part.bytes().len()).sum();
             if parts.len() > 1 || bytes < request.bytes().len() {
-                waiting.extend(parts.into_iter().rev());
+                waiting.extend(parts.into_iter().rev().map(|part| (part, max_bytes)));
+            } else if max_bytes < max_item_bytes {
+                // Larger lines repeat large heads less often.
+                waiting.push((request, max_item_bytes));
             } else {
-                self.truncated(envelope, &request, out, &mut written);
+                let rest = self.truncated(envelope, &request, out, &mut written);
+                waiting.extend(rest.map(|rest| (rest, max_item_bytes)));
             }
         }
         written
     }
 
+    /// Appends a line with truncated values. Returns the request instead if, with truncated values, it can be cut.
     fn truncated(
         &mut self,
         envelope: &Envelope<'_>,
         request: &Request,
         out: &mut Vec<u8>,
         written: &mut Written,
-    ) {
+    ) -> Option<Request> {
+        let max_bytes = self.limits.max_item_bytes;
         for max_value_bytes in TRUNCATED_VALUE_BYTES {
             let (shorter, values) = request.with_values_cut(max_value_bytes);
-            if self.line(envelope, &shorter, self.limits.max_item_bytes, out).is_ok() {
+            if self.line(envelope, &shorter, max_bytes, out).is_ok() {
                 written.lines += 1;
                 written.items += request.items();
                 written.truncated_values += values;
-                return;
+                return None;
+            }
+            if request.items() > 1 && split::largest_heads(&shorter) < max_bytes / 2 {
+                written.truncated_values += values;
+                return Some(shorter);
             }
         }
         written.dropped_items += request.items();
+        None
     }
 
     /// Appends one line, unless it exceeds `max_bytes`.
@@ -262,19 +253,6 @@ fn cut(request: &Request, too_large: &LineTooLarge, max_bytes: usize) -> Vec<Req
         halves: false,
     };
     split::split(request, sizes)
-}
-
-/// Truncates long values of the request's heads if the heads would fill each line, and returns their number; `None` if they are
-/// small enough.
-fn shorter_heads(request: &Request, max_bytes: usize) -> Option<(Request, usize)> {
-    let are_large = |request: &Request| split::largest_heads(request) >= (max_bytes / 2).max(1);
-    let mut lengths = TRUNCATED_VALUE_BYTES.into_iter();
-    let mut shorter = None;
-    while are_large(shorter.as_ref().map_or(request, |(shorter, _)| shorter)) {
-        let Some(max_value_bytes) = lengths.next() else { break };
-        shorter = Some(request.with_heads_cut(max_value_bytes));
-    }
-    shorter
 }
 
 #[cfg(test)]
@@ -370,27 +348,32 @@ mod tests {
     }
 
     #[test]
-    fn large_resource_values_are_truncated_before_lines_repeat_them() {
-        let check = |attribute: usize, spans_bytes: &[usize], lines: usize, values: usize| {
-            let request = spans(&[attribute], spans_bytes.iter().copied(), &mut 7);
+    fn large_resources_get_larger_lines_or_truncated_values() {
+        let check = |attributes: &[usize], (items, bytes): (usize, usize), expected: [usize; 3]| {
+            let request = spans(attributes, std::iter::repeat_n(bytes, items), &mut 7);
             let mut out = Vec::new();
             let mut encoder = LineEncoder::new(6, LineLimits::default());
             let written = encoder.encode(&Envelope::default(), request.clone(), &mut out);
+            let Written { lines, truncated_values, dropped_items, .. } = written;
             assert_eq!(
-                (written.lines, written.items, written.truncated_values, written.dropped_items),
-                (lines, request.items(), values, 0),
-                "{attribute}"
+                [lines, truncated_values, dropped_items],
+                expected,
+                "{attributes:?} {items}"
             );
-            assert!(out.len() <= 2 * request.bytes().len(), "{attribute}: {}", out.len());
+            assert_eq!(written.items + dropped_items, items);
+            assert!(out.len() <= 3 * request.bytes().len(), "{items} of {bytes}: {}", out.len());
         };
-        // Fitting values stay unchanged.
-        check(40_000, &[20; 100], 1, 0);
-        check(80_000, &[20; 200], 1, 1);
-        check(80_000, &[20; 1], 1, 0);
-        check(4_300_000, &[20; 300], 1, 1);
-        check(80_000, &[300; 1000], 10, 1);
-        // Values of the items stay.
-        check(80_000, &[20_000; 6], 6, 1);
+        check(&[40_000], (100, 20), [1, 0, 0]);
+        // More than half a line.
+        check(&[80_000], (200, 20), [1, 0, 0]);
+        check(&[80_000], (1000, 300), [4, 0, 0]);
+        check(&[200; 200], (400, 1000), [4, 0, 0]);
+        // More than half of the largest line.
+        check(&[4_300_000], (300, 20), [1, 1, 0]);
+        check(&[4_300_000], (2000, 300), [4, 1, 0]);
+        check(&[4_300_000, 20], (6, 40_000), [1, 7, 0]);
+        // With values too short to be truncated.
+        check(&[200; 700], (1200, 250), [0, 0, 1200]);
     }
 
     #[test]
@@ -404,23 +387,5 @@ mod tests {
         let mut encoder = LineEncoder::new(6, LineLimits::default());
         let written = encoder.encode(&Envelope::default(), request, &mut Vec::new());
         assert_eq!(written, Written { lines: 1, items: 2, ..Written::default() });
-    }
-
-    #[test]
-    fn resources_with_many_short_values_get_larger_lines() {
-        let with_attributes = |attributes: usize, items: usize, bytes: usize| {
-            let attributes = vec![200; attributes];
-            let request = spans(&attributes, std::iter::repeat_n(bytes, items), &mut 7);
-            let input_bytes = request.bytes().len();
-            let mut out = Vec::new();
-            let mut encoder = LineEncoder::new(6, LineLimits::default());
-            let written = encoder.encode(&Envelope::default(), request, &mut out);
-            assert!(out.len() <= 3 * input_bytes, "{}", out.len());
-            (written.lines, written.items, written.dropped_items)
-        };
-        // 40 KB of heads and 100 KB of spans; 400 KB of spans; and heads of which two exceed a line.
-        assert_eq!(with_attributes(200, 100, 1000), (1, 100, 0));
-        assert_eq!(with_attributes(200, 400, 1000), (4, 400, 0));
-        assert_eq!(with_attributes(700, 1200, 250), (0, 0, 1200));
     }
 }
