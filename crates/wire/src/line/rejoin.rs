@@ -34,16 +34,9 @@ pub struct Rejoin {
     text: String,
     pieces: usize,
     first_bytes: usize,
-    waits_for: WaitsFor,
-}
-
-/// The required form of the next piece.
-#[derive(Debug, Default)]
-enum WaitsFor {
-    /// The rest of a base64 payload, and of its line.
-    #[default]
-    Payload,
-    Json(Scan),
+    /// `true` until the end of the base64 payload in which the first piece ends.
+    in_payload: bool,
+    scan: Scan,
 }
 
 /// The relation of one more event to the incomplete line.
@@ -78,16 +71,9 @@ impl Rejoin {
             return false;
         }
         let piece = without_newline(text);
-        if piece.len() >= SHORTEST_PAYLOAD_PIECE && ends_in_payload(piece) {
-            self.waits_for = WaitsFor::Payload;
-        } else if is_cut_by_lambda(piece) {
-            let mut scan = Scan::default();
-            scan.read(piece.get(begin..).unwrap_or_default());
-            if scan.state != State::Inside {
-                return false;
-            }
-            self.waits_for = WaitsFor::Json(scan);
-        } else {
+        self.in_payload = piece.len() >= SHORTEST_PAYLOAD_PIECE && ends_in_payload(piece);
+        self.scan.read(piece.get(begin..).unwrap_or_default());
+        if self.scan.state != State::Inside || !(self.in_payload || is_cut_by_lambda(piece)) {
             return false;
         }
         self.first_bytes = piece.len();
@@ -99,12 +85,12 @@ impl Rejoin {
     pub fn go_on(&mut self, text: &str, context: &Context<'_>, limits: &Limits) -> Joined {
         let too_much = self.pieces >= MOST_PIECES || self.text.len() + text.len() > MOST_BYTES;
         let piece = without_newline(text);
-        if too_much || find::begins_line(text) || !self.waits_for(piece) {
+        if too_much || find::begins_line(text) || !self.takes(piece) {
             *self = Self::default();
             return Joined::Broken { refused_bytes: 0 };
         }
         self.push(piece);
-        if !self.is_last(piece) {
+        if self.scan.state != State::Ended {
             return Joined::More;
         }
         let whole = std::mem::take(self);
@@ -120,48 +106,25 @@ impl Rejoin {
         Joined::Broken { refused_bytes: reading.refused_bytes + decoded_bytes }
     }
 
-    /// Returns `true` if the text may be the next piece.
-    fn waits_for(&mut self, piece: &str) -> bool {
-        match &mut self.waits_for {
-            WaitsFor::Payload => {
-                // JSON follows the payload, in a string or not, and is checked in the joined text.
-                let payload = base64_len(piece);
-                let behind = piece.get(payload..).unwrap_or_default();
-                let goes_on = behind.is_empty();
-                if goes_on { self.may_be_cut(piece) } else { behind.starts_with(['"', '\\']) }
-            }
-            WaitsFor::Json(scan) => {
-                scan.read(piece);
-                match scan.state {
-                    State::Inside => is_cut_by_lambda(piece),
-                    State::Ended => true,
-                    State::Broken => false,
-                }
-            }
-        }
-    }
-
-    /// Returns `true` if this piece, which is at the end of the text, is the last one.
-    fn is_last(&mut self, piece: &str) -> bool {
-        if let WaitsFor::Payload = self.waits_for {
-            if base64_len(piece) == piece.len() {
+    /// Reads a text, and returns `true` if it may be the next piece.
+    fn takes(&mut self, piece: &str) -> bool {
+        // Other programs than Lambda cut all lines at one length, and an ordinary line of base64 has another length.
+        let may_be_cut =
+            is_cut_by_lambda(piece) || (self.in_payload && piece.len() == self.first_bytes);
+        if self.in_payload {
+            // JSON follows the payload, in a string or not.
+            let behind = piece.trim_start_matches(is_base64);
+            self.in_payload = behind.is_empty();
+            if !behind.is_empty() && !behind.starts_with(['"', '\\']) {
                 return false;
             }
-            let mut scan = Scan::default();
-            scan.read(self.text.get(find::first_object(&self.text)..).unwrap_or_default());
-            if scan.state != State::Inside || !self.may_be_cut(piece) {
-                return true;
-            }
-            // The cut is behind the payload.
-            self.waits_for = WaitsFor::Json(scan);
         }
-        matches!(&self.waits_for, WaitsFor::Json(scan) if scan.state == State::Ended)
-    }
-
-    /// Returns `true` if another piece of a payload may follow this one. Other programs than Lambda cut all lines at one length,
-    /// and an ordinary line of base64 has another length.
-    fn may_be_cut(&self, piece: &str) -> bool {
-        piece.len() == self.first_bytes || is_cut_by_lambda(piece)
+        self.scan.read(piece);
+        match self.scan.state {
+            State::Inside => may_be_cut,
+            State::Ended => true,
+            State::Broken => false,
+        }
     }
 
     fn push(&mut self, piece: &str) {
@@ -184,11 +147,6 @@ fn ends_in_payload(text: &str) -> bool {
     let key = value.and_then(|value| value.strip_suffix(':')).map(str::trim_end);
     let key = key.and_then(|key| key.strip_suffix('"')).map(|key| key.trim_end_matches('\\'));
     key.is_some_and(|key| key.ends_with("payload"))
-}
-
-/// Length of the base64 text at the start of a piece.
-fn base64_len(piece: &str) -> usize {
-    piece.len() - piece.trim_start_matches(is_base64).len()
 }
 
 /// A character of either alphabet (RFC 4648), or padding.
