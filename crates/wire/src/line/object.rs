@@ -9,13 +9,16 @@ use crate::json::{self, KeyIn, text};
 use crate::request::{Limits, Request};
 use crate::schema::signal_of_key;
 use crate::signal::SignalKind;
-use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
 /// The relevant keys of an object with the JSON texts of their values, which may have any type.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about its keys")]
 pub(super) struct Object<'a> {
+    /// `true` if the first key makes it OTLP.
+    begins_as_otlp: bool,
     marker: Option<&'a str>,
     has_old_marker: bool,
     /// The content of a compact line.
@@ -24,31 +27,17 @@ pub(super) struct Object<'a> {
     payload: Option<&'a str>,
     /// `true` if the key of a signal has an array.
     has_resources: bool,
-    one_resource: OneResource,
-    wrapped: [Option<&'a str>; WRAPPERS.len()],
-    beside: Beside,
-}
-
-/// Facts about the other keys, and the first one.
-#[derive(Clone, Copy, Default)]
-struct Beside {
-    /// A key that only lines have, without a meaning for their content.
-    has_line_keys: bool,
-    /// A key unknown in lines, in Lambda's output and in runtimes' formatters.
-    has_other_keys: bool,
-    /// The object's first key makes it OTLP.
-    begins_as_otlp: bool,
-}
-
-/// The keys of the telemetry of one resource.
-#[derive(Clone, Copy, Default)]
-struct OneResource {
-    /// `true` if the object has one of them.
-    is_there: bool,
+    /// `true` if it has a key of the telemetry of one resource.
+    has_key_of_resource: bool,
     /// `true` if `resource` is an object.
     has_resource: bool,
     /// The signal with scopes in an array.
     scopes: Option<SignalKind>,
+    wrapped: [Option<&'a str>; WRAPPERS.len()],
+    /// `true` if it has a key that only lines have, without a meaning for their content.
+    has_line_keys: bool,
+    /// `true` if it has a key unknown in lines, in Lambda's output and in runtimes' formatters.
+    has_other_keys: bool,
 }
 
 /// Keys beside the message, and beside `timestamp` and `level`, from Lambda and its runtimes' formatters: the Telemetry API's
@@ -96,81 +85,80 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Stores the value of a key. The error names a key that must not repeat.
+    /// Stores the value of a key. The error names a key that must not repeat, because two values are ambiguous.
     fn set(&mut self, key: &Key, value: &'a str) -> Result<(), &'static str> {
         match *key {
             Key::Marker => self.marker = Some(value),
             Key::OldMarker => self.has_old_marker = true,
-            // Two contents are ambiguous, too.
             Key::Compact if self.compact.is_some() => return Err(COMPACT_MARKER),
             Key::Compact => self.compact = Some(value),
             Key::Endpoint => self.endpoint = Some(value),
-            // Two payloads are ambiguous.
             Key::Payload if self.payload.is_some() => return Err("payload"),
             Key::Payload => self.payload = Some(value),
             Key::Resources => self.has_resources |= value.starts_with('['),
             Key::Resource => {
-                self.one_resource.has_resource = value.starts_with('{');
-                self.one_resource.is_there = true;
+                self.has_resource = value.starts_with('{');
+                self.has_key_of_resource = true;
             }
             Key::Scopes(kind) => {
                 // With two signals it stays an ordinary record, so that neither is lost.
-                self.beside.has_other_keys |= self.one_resource.scopes.is_some();
-                self.one_resource.scopes = value.starts_with('[').then_some(kind);
-                self.one_resource.is_there = true;
+                self.has_other_keys |= self.scopes.is_some();
+                self.scopes = value.starts_with('[').then_some(kind);
+                self.has_key_of_resource = true;
             }
-            Key::SchemaUrl => self.one_resource.is_there = true,
+            Key::SchemaUrl => self.has_key_of_resource = true,
             Key::Wrapper(index) => {
                 if let Some(wrapped) = self.wrapped.get_mut(index) {
                     // One of two messages would remain unread.
-                    self.beside.has_other_keys |= wrapped.is_some();
+                    self.has_other_keys |= wrapped.is_some();
                     *wrapped = Some(value);
                 }
             }
             // A compact line begins with its content.
-            Key::Spill => self.beside.has_other_keys |= self.compact.is_none(),
+            Key::Spill => self.has_other_keys |= self.compact.is_none(),
             Key::Time => {}
-            Key::Formatter => self.beside.has_other_keys |= self.compact.is_some(),
-            Key::Line => self.beside.has_line_keys = true,
-            Key::Other => self.beside.has_other_keys = true,
+            Key::Formatter => self.has_other_keys |= self.compact.is_some(),
+            Key::Line => self.has_line_keys = true,
+            Key::Other => self.has_other_keys = true,
         }
         Ok(())
     }
 
     pub(super) fn class(&self) -> Class<'a> {
-        let Beside { has_line_keys, has_other_keys, begins_as_otlp } = self.beside;
-        let OneResource { is_there, has_resource, scopes } = self.one_resource;
         // The old marker is a common word, so it counts only together with a payload.
         let is_marked = self.marker.is_some() || (self.has_old_marker && self.payload.is_some());
         let is_wrapper = self.wrapped.iter().any(Option::is_some);
         // Writers add keys in later versions. But an attacker who controls one key of a log record must not be able to turn it
         // into a line or OTLP/JSON, because the rest of the record would be lost.
-        let is_whole = self.endpoint.is_some() && self.payload.is_some() && begins_as_otlp;
-        let is_standard = is_marked && !is_wrapper && (!has_other_keys || is_whole);
-        let is_of_line = has_line_keys || self.endpoint.is_some() || self.payload.is_some();
+        let is_whole = self.endpoint.is_some() && self.payload.is_some() && self.begins_as_otlp;
+        let is_standard = is_marked && !is_wrapper && (!self.has_other_keys || is_whole);
+        let is_of_line = self.has_line_keys || self.endpoint.is_some() || self.payload.is_some();
         if is_standard || self.is_compact_line(is_of_line || is_wrapper) {
             return Class::Line;
         }
         // A log record with OTLP among its fields is still a log record.
-        if self.has_resources && !is_wrapper && (!has_other_keys || begins_as_otlp) {
+        if self.has_resources && !is_wrapper && (!self.has_other_keys || self.begins_as_otlp) {
             return Class::Bare;
         }
         let is_otlp = is_marked || self.has_resources || self.compact.is_some();
-        let has_other_keys = has_other_keys || is_of_line || is_otlp;
-        match scopes {
-            Some(kind) if has_resource && !has_other_keys && !is_wrapper => {
+        let has_other_keys = self.has_other_keys || is_of_line || is_otlp;
+        match self.scopes {
+            Some(kind) if self.has_resource && !has_other_keys && !is_wrapper => {
                 Class::OneResource(kind)
             }
-            _ => Class::Record { values: self.wrapped, has_other_keys: has_other_keys || is_there },
+            _ => {
+                let has_other_keys = has_other_keys || self.has_key_of_resource;
+                Class::Record { values: self.wrapped, has_other_keys }
+            }
         }
     }
 
     fn is_compact_line(&self, is_something_else: bool) -> bool {
         self.compact.is_some_and(|content| content.starts_with('"'))
-            && self.beside.begins_as_otlp
-            && !self.beside.has_other_keys
+            && self.begins_as_otlp
+            && !self.has_other_keys
             && !self.has_resources
-            && !self.one_resource.is_there
+            && !self.has_key_of_resource
             && self.marker.is_none()
             && !is_something_else
     }
@@ -238,20 +226,11 @@ impl<'de> Visitor<'de> for Keys {
         let mut is_first = true;
         while let Some(key) = map.next_key_seed(KeyIn(|key: &str| Some(Key::of(key))))? {
             let key = key.unwrap_or(Key::Other);
-            let is_otlp =
-                matches!(key, Key::Marker | Key::Compact | Key::OldMarker | Key::Resources);
-            object.beside.begins_as_otlp |= is_first && is_otlp;
+            object.begins_as_otlp |= is_first
+                && matches!(key, Key::Marker | Key::Compact | Key::OldMarker | Key::Resources);
             is_first = false;
-            match key {
-                key @ (Key::Other | Key::Time | Key::Formatter | Key::Line | Key::Spill) => {
-                    object.set(&key, "").map_err(A::Error::duplicate_field)?;
-                    map.next_value::<IgnoredAny>()?;
-                }
-                key => {
-                    let value = map.next_value::<&RawValue>()?.get();
-                    object.set(&key, value).map_err(A::Error::duplicate_field)?;
-                }
-            }
+            let value = map.next_value::<&RawValue>()?.get();
+            object.set(&key, value).map_err(A::Error::duplicate_field)?;
         }
         Ok(object)
     }
@@ -279,16 +258,6 @@ enum Key {
 }
 
 impl Key {
-    fn beside_message(key: &str) -> Self {
-        if FORMATTER_KEYS.contains(&key) {
-            Self::Formatter
-        } else if LINE_KEYS.contains(&key) {
-            Self::Line
-        } else {
-            Self::Other
-        }
-    }
-
     fn of(key: &str) -> Self {
         match key {
             MARKER => Self::Marker,
@@ -304,10 +273,12 @@ impl Key {
             "spill" => Self::Spill,
             "timestamp" | "level" => Self::Time,
             _ if key.starts_with("resource") && signal_of_key(key).is_some() => Self::Resources,
-            _ => WRAPPERS
-                .iter()
-                .position(|wrapper| *wrapper == key)
-                .map_or_else(|| Self::beside_message(key), Self::Wrapper),
+            _ if FORMATTER_KEYS.contains(&key) => Self::Formatter,
+            _ if LINE_KEYS.contains(&key) => Self::Line,
+            _ => {
+                let wrapper = WRAPPERS.iter().position(|wrapper| *wrapper == key);
+                wrapper.map_or(Self::Other, Self::Wrapper)
+            }
         }
     }
 }
