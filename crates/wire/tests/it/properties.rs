@@ -1,39 +1,31 @@
 //! Properties of requests and lines over generated telemetry.
 
 use lambda_otlp_wire::edit::{Edit, Editor, Head};
-use lambda_otlp_wire::view::{Container, Item, data_points, metric_head_bytes};
+use lambda_otlp_wire::protobuf::{Writer, messages};
+use lambda_otlp_wire::view::{Container, Item};
 use lambda_otlp_wire::{
-    Envelope, Limits, LineEncoder, LineLimits, Request, Signal, SignalKind, Traces, merge,
-    read_line,
+    Envelope, Limits, LineEncoder, LineLimits, Request, SignalKind, Traces, merge, read_line,
 };
-use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value,
-};
-use opentelemetry_proto::tonic::metrics::v1::{
-    Gauge, Metric, NumberDataPoint, Sum, metric, number_data_point,
-};
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use proptest::prelude::*;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::slice::from_ref;
 
 fn attribute(key: &str, value: Value) -> KeyValue {
     KeyValue { key: key.into(), value: Some(AnyValue { value: Some(value) }), ..Default::default() }
 }
 
-fn resource(name: u8, swap: bool) -> Resource {
-    let mut attributes = vec![
-        attribute("service.name", Value::StringValue(format!("service-{name}"))),
-        attribute("cloud.provider", Value::StringValue("aws".into())),
-    ];
+fn resource(name: u8, swap: bool) -> Vec<u8> {
+    let name = format!("service-{name}");
+    let mut attributes = [("service.name", name.as_str()), ("cloud.provider", "aws")];
     if swap {
         attributes.reverse();
     }
-    Resource { attributes, ..Default::default() }
-}
-
-fn scope(name: u8) -> InstrumentationScope {
-    InstrumentationScope { name: format!("scope-{name}"), ..Default::default() }
+    let mut resource = Vec::new();
+    let mut out = Writer::new(&mut resource);
+    attributes.iter().for_each(|(key, text)| out.text_attribute(1, key, text));
+    resource
 }
 
 /// Shape of a request: resources, each with scopes, each with a number of items.
@@ -44,119 +36,86 @@ fn shape() -> impl Strategy<Value = Shape> {
     prop::collection::vec((0..3u8, any::<bool>(), scopes), 0..4)
 }
 
-/// Spans with unique names over `requests`; each name states the span's position.
+/// Spans with unique names over `requests`.
 fn spans(shape: &Shape, next: &mut u32) -> Request {
-    let containers = shape.iter().map(|(name, swap, scopes)| ResourceSpans {
-        resource: Some(resource(*name, *swap)),
-        scope_spans: scopes
-            .iter()
-            .map(|(scope_name, items)| ScopeSpans {
-                scope: Some(scope(*scope_name)),
-                spans: (0..*items)
-                    .map(|_| {
+    let mut bytes = Vec::new();
+    let mut out = Writer::new(&mut bytes);
+    for (name, swap, scopes) in shape {
+        out.message(1, |container| {
+            container.bytes(1, &resource(*name, *swap));
+            for (name, items) in scopes {
+                container.message(2, |scope_spans| {
+                    scope_spans.message(1, |scope| scope.string(1, &format!("scope-{name}")));
+                    for _ in 0..*items {
                         *next += 1;
-                        Span {
-                            name: format!("{name}/{scope_name}/{next}"),
-                            trace_id: vec![1; 16],
-                            span_id: vec![2; 8],
-                            attributes: vec![attribute(
-                                "list",
-                                Value::ArrayValue(ArrayValue {
-                                    values: vec![AnyValue { value: Some(Value::IntValue(-1)) }],
-                                }),
-                            )],
-                            ..Default::default()
-                        }
-                    })
-                    .collect(),
-                ..Default::default()
-            })
-            .collect(),
-        ..Default::default()
-    });
-    Request::encode::<Traces>(&Traces::request(containers.collect()))
+                        scope_spans.message(2, |span| span.string(5, &format!("span-{next}")));
+                    }
+                });
+            }
+        });
+    }
+    Request::trusted(SignalKind::Traces, bytes)
 }
 
+/// Gauges and sums with unique points.
 fn metrics(points_per_metric: &[u8]) -> Request {
     let mut next = 0;
-    let metrics = points_per_metric.iter().enumerate().map(|(index, points)| {
-        let data_points = (0..*points)
-            .map(|_| {
-                next += 1;
-                let value = Some(number_data_point::Value::AsInt(next));
-                NumberDataPoint { value, ..Default::default() }
-            })
-            .collect();
-        let data = if index % 2 == 0 {
-            metric::Data::Gauge(Gauge { data_points })
-        } else {
-            metric::Data::Sum(Sum { data_points, aggregation_temporality: 1, is_monotonic: true })
-        };
-        Metric { name: format!("metric-{index}"), data: Some(data), ..Default::default() }
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.bytes(1, &resource(0, false));
+        container.message(2, |scope_metrics| {
+            for (index, points) in (0..).zip(points_per_metric) {
+                scope_metrics.message(2, |metric| {
+                    metric.string(1, &format!("metric-{index}"));
+                    metric.message(if index % 2 == 0 { 5 } else { 7 }, |data| {
+                        for _ in 0..*points {
+                            next += 1;
+                            data.message(1, |point| point.always_fixed64(6, next));
+                        }
+                    });
+                });
+            }
+        });
     });
-    Request::of_metrics(resource(0, false), metrics.collect())
+    Request::trusted(SignalKind::Metrics, bytes)
 }
 
-/// The attributes of a resource, in any order.
-fn shown(resource: &Resource) -> String {
-    let attributes = resource.attributes.iter().map(|attribute| format!("{attribute:?}"));
-    let mut attributes: Vec<String> = attributes.collect();
-    attributes.sort();
-    attributes.join(",")
+/// An encoded resource's attributes, in any order.
+fn attributes(resource: &[u8]) -> Vec<u8> {
+    let mut attributes: Vec<&[u8]> = messages(resource, 1).collect();
+    attributes.sort_unstable();
+    attributes.concat()
 }
 
-/// Every span by its name, with its resource and scope.
-fn places(requests: &[Request]) -> BTreeMap<String, (String, String)> {
-    let mut places = BTreeMap::new();
+/// Every item with its resource's attributes, its scope and the name of its metric.
+fn places(requests: &[Request]) -> Vec<(Vec<u8>, Vec<u8>, String, Vec<u8>)> {
+    let mut places = Vec::new();
     for request in requests {
-        for container in containers(request) {
-            let resource = container.resource.unwrap_or_default();
-            for scope in container.scope_spans {
-                for span in scope.spans {
-                    let place = (shown(&resource), scope.scope.clone().unwrap_or_default().name);
-                    assert!(
-                        places.insert(span.name.clone(), place).is_none(),
-                        "{} twice",
-                        span.name
-                    );
-                }
+        let checked = Request::check(request.kind(), request.bytes().to_vec(), &Limits::default());
+        assert_eq!(checked.unwrap().items(), request.items());
+        for container in request.containers() {
+            for scope in container.scopes() {
+                let place = |item: Item<'_>| {
+                    let (attributes, scope) = (attributes(&container.resource()), scope.scope());
+                    (attributes, scope.into(), item.metric_name().to_owned(), item.bytes.to_vec())
+                };
+                places.extend(scope.items().map(place));
             }
         }
     }
     places
 }
 
-/// The data points with the name of their metric, and the size of its other fields.
-fn points(requests: &[Request]) -> Vec<(String, usize, Vec<u8>)> {
-    let metrics = requests.iter().flat_map(Request::messages);
-    let points = metrics.flat_map(|metric| {
-        let point = |point: Item<'_>| {
-            let name = point.metric_name().to_owned();
-            (name, metric_head_bytes(metric), point.bytes.to_vec())
-        };
-        data_points(metric).map(point).collect::<Vec<_>>()
-    });
-    points.collect()
-}
-
-fn containers(request: &Request) -> Vec<ResourceSpans> {
-    request.decode::<Traces>().unwrap().unwrap().resource_spans
-}
-
-fn has_items(container: &ResourceSpans) -> bool {
-    container.scope_spans.iter().any(|scope| !scope.spans.is_empty())
-}
-
-/// Drops some spans, and replaces all resources.
+/// Drops some items, and replaces all resources.
 #[derive(Default)]
 struct Choice {
     drops: VecDeque<bool>,
-    resource: Option<Resource>,
+    resource: Option<Vec<u8>>,
 }
 
 impl Editor for Choice {
     fn resource(&mut self, _: Container<'_>) -> Head {
-        Head::Visit(self.resource.as_ref().map(prost::Message::encode_to_vec))
+        Head::Visit(self.resource.clone())
     }
 
     fn item(&mut self, _: Item<'_>) -> Edit {
@@ -182,13 +141,8 @@ proptest! {
             let at = sizes.first().copied().unwrap_or_default();
             let (first, second) = request.clone().split_at(at);
             prop_assert_eq!(first.items(), at.min(request.items()));
-            for parts in [parts, vec![first, second]] {
-                if request.kind() == SignalKind::Traces {
-                    prop_assert_eq!(places(&parts), places(std::slice::from_ref(&request)));
-                } else {
-                    prop_assert_eq!(points(&parts), points(std::slice::from_ref(&request)));
-                }
-            }
+            prop_assert_eq!(places(&parts), places(from_ref(&request)));
+            prop_assert_eq!(places(&[first, second]), places(from_ref(&request)));
         }
     }
 
@@ -196,30 +150,31 @@ proptest! {
     #[test]
     fn an_edit_changes_only_what_its_editor_decides(
         shape in shape(),
+        metrics in prop::collection::vec(0..5u8, 0..5),
         drops in prop::collection::vec(any::<bool>(), 0..40),
         has_new_heads: bool,
     ) {
-        let mut bytes = b"\xfa\x01\x01x".to_vec();
-        bytes.extend(spans(&shape, &mut 0).into_bytes());
-        let request = Request::check(SignalKind::Traces, bytes, &Limits::default()).unwrap();
-        let same = request.clone().edit(&mut Choice::default());
-        prop_assert_eq!(same, Some(request.clone()));
-
-        let mut expected = places(std::slice::from_ref(&request));
-        let dropped = (1..).zip(&drops).filter(|(_, drop)| **drop).map(|(n, _)| format!("/{n}"));
-        let dropped: Vec<String> = dropped.collect();
-        expected.retain(|name, _| !dropped.iter().any(|end| name.ends_with(end)));
         let resource = has_new_heads.then(|| resource(9, false));
-        if let Some(resource) = &resource {
-            expected.values_mut().for_each(|place| place.0 = shown(resource));
-        }
-        let edited = request.clone().edit(&mut Choice { drops: drops.into(), resource });
-        let is_gone = request.items() > 0 && expected.is_empty();
-        prop_assert_eq!(edited.is_none(), is_gone);
-        if let Some(edited) = edited {
-            prop_assert_eq!(edited.items(), expected.len());
-            prop_assert!(edited.bytes().starts_with(b"\xfa\x01\x01x"));
-            prop_assert_eq!(places(&[edited]), expected);
+        for request in [spans(&shape, &mut 0), self::metrics(&metrics)] {
+            let bytes = [b"\xfa\x01\x01x", request.bytes()].concat();
+            let request = Request::check(request.kind(), bytes, &Limits::default()).unwrap();
+            let same = request.clone().edit(&mut Choice::default());
+            prop_assert_eq!(same, Some(request.clone()));
+
+            let mut expected = places(from_ref(&request));
+            let mut is_dropped = drops.iter();
+            expected.retain(|_| !is_dropped.next().unwrap_or(&false));
+            if let Some(resource) = &resource {
+                expected.iter_mut().for_each(|place| place.0 = attributes(resource));
+            }
+            let items = request.items();
+            let mut choice = Choice { drops: drops.clone().into(), resource: resource.clone() };
+            let edited = request.edit(&mut choice);
+            prop_assert_eq!(edited.is_none(), items > 0 && expected.is_empty());
+            if let Some(edited) = edited {
+                prop_assert!(edited.bytes().starts_with(b"\xfa\x01\x01x"));
+                prop_assert_eq!(places(&[edited]), expected);
+            }
         }
     }
 
@@ -228,25 +183,26 @@ proptest! {
         containers in prop::collection::vec((0..1500usize, 0..1500usize, prop::collection::vec(0..800usize, 0..30)), 1..4),
         max in 1..4000usize,
     ) {
-        let mut next = 0;
+        let mut bytes = Vec::new();
+        let mut out = Writer::new(&mut bytes);
         let mut large_heads = false;
-        let containers = containers.into_iter().map(|(resource_bytes, scope_bytes, names)| {
+        for (resource_bytes, scope_bytes, names) in containers {
             large_heads |= resource_bytes + scope_bytes + 80 >= max / 2;
-            let mut resource = resource(0, false);
-            resource.attributes.push(attribute("x", Value::StringValue("x".repeat(resource_bytes))));
-            let scope = InstrumentationScope { name: "x".repeat(scope_bytes), ..Default::default() };
-            let spans = names.into_iter().map(|bytes| {
-                next += 1;
-                Span { name: format!("{next}{}", "x".repeat(bytes)), ..Default::default() }
+            out.message(1, |container| {
+                container.message(1, |resource| resource.text_attribute(1, "x", &"x".repeat(resource_bytes)));
+                container.message(2, |scope_spans| {
+                    scope_spans.message(1, |scope| scope.string(1, &"x".repeat(scope_bytes)));
+                    for (number, bytes) in (0..).zip(names) {
+                        scope_spans.message(2, |span| {
+                            span.fixed64(7, number);
+                            span.string(5, &"x".repeat(bytes));
+                        });
+                    }
+                });
             });
-            ResourceSpans {
-                resource: Some(resource),
-                scope_spans: vec![ScopeSpans { scope: Some(scope), spans: spans.collect(), ..Default::default() }],
-                ..Default::default()
-            }
-        });
-        let request = Request::encode::<Traces>(&Traces::request(containers.collect()));
-        let (bytes, before) = (request.bytes().len(), places(std::slice::from_ref(&request)));
+        }
+        let request = Request::trusted(SignalKind::Traces, bytes);
+        let (bytes, before) = (request.bytes().len(), places(from_ref(&request)));
         let parts = request.split_by_size(max);
         for part in &parts {
             prop_assert!(part.bytes().len() <= max || part.items() <= 1 || large_heads);
@@ -261,34 +217,38 @@ proptest! {
         shapes in prop::collection::vec(shape(), 0..5),
         max in 200..20_000usize,
     ) {
+        let sorted = |requests: &[Request]| {
+            let mut places = places(requests);
+            places.sort_unstable();
+            places
+        };
         let mut next = 0;
         let requests: Vec<_> = shapes.iter().map(|shape| spans(shape, &mut next)).collect();
-        let before = places(&requests);
         for request in &requests {
             let result = request.clone().without_empty_containers();
-            prop_assert_eq!(places(std::slice::from_ref(&result)), places(std::slice::from_ref(request)));
-            prop_assert!(containers(&result).iter().all(has_items));
+            prop_assert_eq!(places(from_ref(&result)), places(from_ref(request)));
+            prop_assert!(result.containers().all(Container::has_items));
         }
+        let before = sorted(&requests);
         let with_items = requests.iter().filter(|request| request.items() > 0).count();
         let merged = merge(requests.clone(), max);
-        prop_assert_eq!(places(&merged), before.clone());
+        prop_assert_eq!(sorted(&merged), before.clone());
         prop_assert!(merged.iter().all(|request| request.items() > 0));
         let merged = merge(requests, usize::MAX);
-        prop_assert_eq!(places(&merged), before);
+        prop_assert_eq!(sorted(&merged), before);
         prop_assert!(merged.len() <= 1);
         // A request without others of its signal stays as it is.
         if with_items > 1 {
-            let containers = containers(&merged[0]);
             // Three resources exist; the order of their attributes is irrelevant.
-            prop_assert!(containers.len() <= 3, "{}", containers.len());
-            prop_assert!(containers.iter().all(|of| of.scope_spans.len() <= 3 && has_items(of)));
+            prop_assert!(merged[0].containers().count() <= 3);
+            prop_assert!(merged[0].containers().all(|of| of.scopes().count() <= 3 && of.has_items()));
         }
     }
 
     #[test]
     fn small_line_limits_lose_no_items(shape in shape(), max_bytes in 500..3000usize) {
         let request = spans(&shape, &mut 0);
-        let before = places(std::slice::from_ref(&request));
+        let before = places(from_ref(&request));
         let limits = LineLimits { max_bytes, ..LineLimits::default() };
         let mut out = Vec::new();
         let envelope = Envelope { source: "s\"é\n", ..Envelope::default() };
@@ -304,7 +264,6 @@ proptest! {
         prop_assert_eq!(written.lines, requests.len());
         prop_assert_eq!(places(&requests), before);
     }
-
 }
 
 /// Printable and incompressible.
