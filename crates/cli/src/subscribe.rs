@@ -122,7 +122,7 @@ fn run(
         let wish = Wish { ours, former: None, beside_others };
         let (logs, selection, wish) = (&logs, &selection, &wish);
         let sweep = Sweep { logs, selection, wish, task, reach: &[], dry_run: !which.yes };
-        anyhow::Ok(sweep.run(Instant::now() + LONGEST).await.0)
+        anyhow::Ok(sweep.run(Instant::now() + LONGEST).await)
     })?;
     let mut out = io::stdout().lock();
     terminal::ignored(if which.json {
@@ -183,8 +183,9 @@ fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         !is_left || entry.reason.as_ref().is_some_and(Reason::is_notable)
     };
     let shown: Vec<&Entry> = report.entries.iter().filter(is_shown).collect();
-    let width = shown.iter().map(|entry| entry.group.len()).max().unwrap_or_default();
+    let width = shown.iter().map(|entry| entry.group.name.len()).max().unwrap_or_default();
     for Entry { group, action, reason, fate, .. } in shown {
+        let group = &group.name;
         let reason = reason.as_ref().map(ToString::to_string).unwrap_or_default();
         let (word, text) = match fate {
             Fate::Done | Fate::Planned => (action.as_str(), reason),
@@ -215,6 +216,7 @@ fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ::aws::LogGroup;
     use local_lambda::FilterPattern;
     use subscriber::Unselected;
 
@@ -276,7 +278,7 @@ mod tests {
     #[test]
     fn the_subscription_table_gives_each_action_and_its_reason() {
         let entry = |group: &str, action, reason, fate| Entry {
-            group: group.to_owned(),
+            group: LogGroup { name: group.to_owned(), ..LogGroup::default() },
             action,
             reason,
             fate,

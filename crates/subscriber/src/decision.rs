@@ -81,14 +81,6 @@ pub struct Wish {
     pub beside_others: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State<'a> {
-    pub selected: Result<(), Unselected>,
-    /// `STANDARD`, or a class without subscription filters; `None` if unstated.
-    pub class: Option<&'a str>,
-    pub filters: &'a [SubscriptionFilter],
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
     Put,
@@ -160,24 +152,30 @@ impl Reason {
 
 /// The decision about one log group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    pub action: Action,
+pub(crate) struct Decision {
+    pub(crate) action: Action,
     /// The reason, if it is not obvious.
-    pub reason: Option<Reason>,
+    pub(crate) reason: Option<Reason>,
     /// The filters to delete first; all of them are ours.
-    pub delete: Vec<String>,
+    pub(crate) delete: Vec<String>,
 }
 
-/// Decides about a log group. Only our own filters are changed or deleted.
-pub fn decide(wish: &Wish, state: &State<'_>) -> Decision {
+/// Decides about a log group of this class (`STANDARD`, or one without subscription filters; `None` if unstated) with these filters.
+/// Only our own filters are changed or deleted.
+pub(crate) fn decide(
+    wish: &Wish,
+    selected: Result<(), Unselected>,
+    class: Option<&str>,
+    filters: &[SubscriptionFilter],
+) -> Decision {
     let Wish { ours, former, beside_others } = wish;
     let is_former = |filter: &SubscriptionFilter| {
         !ours.is(filter) && former.as_ref().is_some_and(|former| former.is(filter))
     };
-    let own = state.filters.iter().find(|filter| ours.is(filter));
-    let retired = state.filters.iter().filter(|filter| is_former(filter));
+    let own = filters.iter().find(|filter| ours.is(filter));
+    let retired = filters.iter().filter(|filter| is_former(filter));
     let retired: Vec<String> = retired.map(|filter| filter.name.clone()).collect();
-    if let Err(why) = state.selected {
+    if let Err(why) = selected {
         let delete: Vec<String> =
             own.map(|filter| filter.name.clone()).into_iter().chain(retired).collect();
         let action = if delete.is_empty() { Action::Leave } else { Action::Remove };
@@ -185,11 +183,11 @@ pub fn decide(wish: &Wish, state: &State<'_>) -> Decision {
     }
     let leave =
         |reason| Decision { action: Action::Leave, reason: Some(reason), delete: Vec::new() };
-    if let Some(class) = state.class.filter(|class| *class != "STANDARD") {
+    if let Some(class) = class.filter(|class| *class != "STANDARD") {
         return leave(Reason::Class(class.to_owned()));
     }
     let others: Vec<&SubscriptionFilter> =
-        state.filters.iter().filter(|filter| !ours.is(filter) && !is_former(filter)).collect();
+        filters.iter().filter(|filter| !ours.is(filter) && !is_former(filter)).collect();
     let leads_here = others.iter().find(|filter| ours.is_led_to_by(filter));
     if let Some(own) = own {
         let is_as_it_should = *own == ours.as_filter() && retired.is_empty();
@@ -268,8 +266,8 @@ mod tests {
     #[track_caller]
     fn check(wish: &Wish, selected: Result<(), Unselected>, has: &str, expected: &str) {
         let filters = filters(has);
-        let state = State { selected, class: Some("STANDARD"), filters: &filters };
-        assert_eq!(said(&decide(wish, &state)), expected, "{has}");
+        let decision = decide(wish, selected, Some("STANDARD"), &filters);
+        assert_eq!(said(&decision), expected, "{has}");
     }
 
     #[test]
@@ -347,8 +345,7 @@ mod tests {
 
     #[test]
     fn log_classes_without_filter_support_are_skipped() {
-        let decision =
-            |class| said(&decide(&wish(true), &State { selected: Ok(()), class, filters: &[] }));
+        let decision = |class| said(&decide(&wish(true), Ok(()), class, &[]));
         let skipped = "leave: class without subscription filters";
         assert_eq!(decision(Some("INFREQUENT_ACCESS")), skipped);
         assert_eq!(decision(Some("ONE_OF_TOMORROW")), skipped);
@@ -392,9 +389,7 @@ mod tests {
             filters.dedup_by(|a, b| a.name == b.name);
             let wish = wish(beside_others);
             let selected = if is_selected { Ok(()) } else { Err(Unselected::Excluded) };
-            let of = |filters: &[SubscriptionFilter]| {
-                decide(&wish, &State { selected, class: None, filters })
-            };
+            let of = |filters: &[SubscriptionFilter]| decide(&wish, selected, None, filters);
             let decision = of(&filters);
             let after = carried_out(&wish, &decision, &filters);
             let former = wish.former.as_ref().unwrap();

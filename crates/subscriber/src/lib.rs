@@ -20,7 +20,7 @@ mod selection;
 mod sweep;
 
 pub use config::{Collect, Config, DESTINATION, TABLE};
-pub use decision::{Action, Decision, KinesisStream, OurFilter, Reason, State, Wish, decide};
+pub use decision::{Action, KinesisStream, OurFilter, Reason, Wish};
 pub use lambda::{Failed, Service};
 pub use replay::{LoggedLine, delivery};
 pub use report::{Entry, Fate, Report};

@@ -1,6 +1,7 @@
 //! The results for all log groups, and their summary.
 
 use crate::decision::{Action, Reason};
+use aws::LogGroup;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -10,7 +11,7 @@ const MOST_NAMES: usize = 5;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    pub group: String,
+    pub group: LogGroup,
     pub action: Action,
     pub reason: Option<Reason>,
     pub fate: Fate,
@@ -82,7 +83,7 @@ impl Report {
         let mut kinds: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for entry in &self.entries {
             if let Some(reason) = entry.reason.as_ref().filter(|reason| reason.is_notable()) {
-                kinds.entry(reason.kind()).or_default().push(&entry.group);
+                kinds.entry(reason.kind()).or_default().push(&entry.group.name);
             }
         }
         let said = kinds.into_iter().map(|(kind, groups)| {
@@ -120,7 +121,7 @@ impl Report {
                 Fate::NotReached => ("not_reached", None),
             };
             json!({
-                "log_group": entry.group,
+                "log_group": entry.group.name,
                 "action": entry.action.as_str(),
                 "reason": entry.reason.as_ref().map(ToString::to_string),
                 "fate": fate,
@@ -160,7 +161,8 @@ mod tests {
     use crate::selection::Unselected;
 
     fn entry(group: &str, action: Action, reason: Option<Reason>, fate: Fate) -> Entry {
-        Entry { group: group.to_owned(), action, reason, fate, subscribed: None }
+        let group = LogGroup { name: group.to_owned(), ..LogGroup::default() };
+        Entry { group, action, reason, fate, subscribed: None }
     }
 
     #[test]

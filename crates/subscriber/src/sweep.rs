@@ -1,6 +1,6 @@
 //! Lists log groups, collects the data of each decision, and performs it.
 
-use crate::decision::{Action, State, Wish, decide};
+use crate::decision::{Action, Wish, decide};
 use crate::replay::is_new;
 use crate::report::{Entry, Fate, Report};
 use crate::selection::{Selection, Unselected};
@@ -35,26 +35,19 @@ pub struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    /// Handles all log groups in reach until `deadline`. Also returns the newly subscribed ones with their times.
-    pub async fn run(&self, deadline: Instant) -> (Report, Vec<(LogGroup, SystemTime)>) {
+    /// Handles all log groups in reach until `deadline`.
+    pub async fn run(&self, deadline: Instant) -> Report {
         let (groups, not_listed) = self.list(deadline).await;
         let mut groups: Vec<LogGroup> = groups.into_values().collect();
         let start = start(groups.len(), self.logs.wall_clock());
         groups.rotate_left(start);
         // The lines of a new log group can be replayed for a short time.
         groups.sort_by_key(|group| !is_new(group, self.logs.wall_clock()));
-        let looks = groups.into_iter().map(async |group| {
-            let entry = self.look_at(&group, deadline).await;
-            (entry, group)
-        });
-        let mut looked: Vec<(Entry, LogGroup)> =
+        let looks = groups.into_iter().map(|group| self.look_at(group, deadline));
+        let mut entries: Vec<Entry> =
             futures_util::stream::iter(looks).buffer_unordered(AT_A_TIME).collect().await;
-        looked.sort_by(|(a, _), (b, _)| a.group.cmp(&b.group));
-        let (entries, groups): (Vec<Entry>, Vec<LogGroup>) = looked.into_iter().unzip();
-        let subscribed = entries.iter().zip(groups);
-        let subscribed = subscribed.filter_map(|(entry, group)| Some((group, entry.subscribed?)));
-        let subscribed = subscribed.collect();
-        (Report { entries, not_listed, ..Report::default() }, subscribed)
+        entries.sort_by(|a, b| a.group.name.cmp(&b.group.name));
+        Report { entries, not_listed, ..Report::default() }
     }
 
     /// Returns `true` if a log group of this name is in reach.
@@ -89,15 +82,15 @@ impl Sweep<'_> {
     }
 
     /// Decides about one log group, and performs the action.
-    pub async fn look_at(&self, group: &LogGroup, deadline: Instant) -> Entry {
+    pub async fn look_at(&self, group: LogGroup, deadline: Instant) -> Entry {
         let mut entry = Entry {
-            group: group.name.clone(),
+            group,
             action: Action::Leave,
             reason: None,
             fate: Fate::Done,
             subscribed: None,
         };
-        if let Err(error) = self.act(group, &mut entry, deadline).await {
+        if let Err(error) = self.act(&mut entry, deadline).await {
             entry.fate = match error {
                 error if error.is_gone() => Fate::Gone,
                 error if error.is_late() => Fate::NotReached,
@@ -107,15 +100,10 @@ impl Sweep<'_> {
         entry
     }
 
-    async fn act(
-        &self,
-        group: &LogGroup,
-        entry: &mut Entry,
-        deadline: Instant,
-    ) -> Result<(), LogsError> {
+    async fn act(&self, entry: &mut Entry, deadline: Instant) -> Result<(), LogsError> {
+        let group = &entry.group;
         let (selected, filters) = self.ask(group, deadline).await?;
-        let state = State { selected, class: group.class.as_deref(), filters: &filters };
-        let decision = decide(self.wish, &state);
+        let decision = decide(self.wish, selected, group.class.as_deref(), &filters);
         (entry.action, entry.reason) = (decision.action, decision.reason);
         let is_put = matches!(decision.action, Action::Put | Action::Update);
         if self.dry_run && (is_put || !decision.delete.is_empty()) {

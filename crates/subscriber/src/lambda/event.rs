@@ -1,7 +1,7 @@
 //! Reads the function's events.
 
 use crate::decision::{KinesisStream, OurFilter};
-use crate::selection::parse_patterns;
+use crate::selection::{Selection, parse_patterns, parse_tags};
 use serde_json::Value;
 use settings::Pattern;
 use url::Url;
@@ -100,19 +100,15 @@ impl ResourceRequest {
         let of = |properties: &str, name: &str| {
             event.get(properties).and_then(|all| all.get(name)).and_then(Value::as_str)
         };
-        let includes = ["ResourceProperties", "OldResourceProperties"].map(|p| of(p, "Include"));
         let mut reach = Vec::new();
-        for include in includes.into_iter().flatten() {
+        for properties in ["ResourceProperties", "OldResourceProperties"] {
+            let text = |name| of(properties, name).unwrap_or_default();
             // Unreadable properties were never in force.
-            reach.extend(parse_patterns(include).unwrap_or_default());
-        }
-        // Tags alone select from all names.
-        let has_tags_alone = |properties: &str| {
-            of(properties, "Include").unwrap_or_default().trim().is_empty()
-                && of(properties, "Tags").is_some_and(|tags| !tags.trim().is_empty())
-        };
-        if ["ResourceProperties", "OldResourceProperties"].into_iter().any(has_tags_alone) {
-            reach.push(Pattern::new("*"));
+            if let (Ok(include), Ok(tags)) =
+                (parse_patterns(text("Include")), parse_tags(text("Tags")))
+            {
+                reach.extend_from_slice(Selection::new(include, Vec::new(), tags, []).include());
+            }
         }
         let before = |name| of("OldResourceProperties", name).filter(|value| !value.is_empty());
         let stream = before("KinesisStream").map(|arn| KinesisStream {

@@ -5,10 +5,10 @@ mod event;
 use crate::config::Config;
 use crate::decision::Wish;
 use crate::replay::{is_new, replay};
-use crate::report::Report;
+use crate::report::{Entry, Report};
 use crate::selection::Selection;
 use crate::sweep::{Sweep, Task};
-use aws::{AwsClient, CloudWatchLogs, LogGroup, SqsQueue};
+use aws::{AwsClient, CloudWatchLogs, SqsQueue};
 use event::{Event, RequestKind, ResourceRequest};
 use futures_util::FutureExt as _;
 use lambda_runtime::Diagnostic;
@@ -161,10 +161,8 @@ impl Parts {
         let time = deadline.saturating_duration_since(Instant::now());
         let reserve = if self.retry_queue.is_some() { time / REPLAY_PART } else { Duration::ZERO };
         let sweep = self.sweep(&self.config.wish, &[]);
-        let (mut report, new) = sweep.run(deadline - reserve).await;
-        for (group, subscribed) in &new {
-            self.replay_new(group, *subscribed, &mut report, deadline).await;
-        }
+        let mut report = sweep.run(deadline - reserve).await;
+        self.replay_new(&mut report, deadline).await;
         report.log(run);
         report
     }
@@ -178,7 +176,7 @@ impl Parts {
         deadline: Instant,
     ) -> Report {
         let wish = Wish { former: request.former.clone(), ..self.config.wish.clone() };
-        let (report, _) = self.sweep(&wish, &request.reach).run(deadline).await;
+        let report = self.sweep(&wish, &request.reach).run(deadline).await;
         report.log(kind.as_str());
         report
     }
@@ -192,7 +190,7 @@ impl Parts {
             task: Task::Unsubscribe,
             ..self.sweep(&self.config.wish, &[])
         };
-        let (report, _) = sweep.run(deadline).await;
+        let report = sweep.run(deadline).await;
         report.log(request.kind.as_str());
         if report.not_reached() > 0 || report.failed() > 0 {
             tracing::error!(
@@ -215,32 +213,22 @@ impl Parts {
         let found = found.map_err(|error| Failed::LogGroups(error.to_string()))?;
         // A log group that was deleted at once needs no subscription.
         let Some(group) = found else { return Ok(report) };
-        let entry = sweep.look_at(&group, deadline).await;
-        let subscribed = entry.subscribed;
-        report.entries.push(entry);
-        if let Some(subscribed) = subscribed {
-            self.replay_new(&group, subscribed, &mut report, deadline).await;
-        }
+        report.entries.push(sweep.look_at(group, deadline).await);
+        self.replay_new(&mut report, deadline).await;
         report.log("new log group");
         Ok(report)
     }
 
-    /// Replays the lines of a just subscribed log group, if it is new.
-    async fn replay_new(
-        &self,
-        group: &LogGroup,
-        subscribed: SystemTime,
-        report: &mut Report,
-        deadline: Instant,
-    ) {
+    /// Replays the lines of the just subscribed log groups that are new.
+    async fn replay_new(&self, report: &mut Report, deadline: Instant) {
         let Some(queue) = &self.retry_queue else { return };
-        if !is_new(group, subscribed) {
-            return;
-        }
         let filter = self.config.wish.ours.as_filter().name;
-        let replayed = replay(&self.logs, queue, group, &filter, subscribed, deadline).await;
-        report.replayed_lines += replayed.lines;
-        report.not_replayed.extend(replayed.problem);
+        for Entry { group, subscribed, .. } in &report.entries {
+            let Some(subscribed) = subscribed.filter(|at| is_new(group, *at)) else { continue };
+            let replayed = replay(&self.logs, queue, group, &filter, subscribed, deadline).await;
+            report.replayed_lines += replayed.lines;
+            report.not_replayed.extend(replayed.problem);
+        }
     }
 }
 

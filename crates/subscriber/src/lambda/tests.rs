@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::decision::{Action, Reason};
-use crate::report::{Entry, Fate};
-use aws::{AwsHttpRequest, AwsResponse, NoResponse, RequestSender, Sent};
+use crate::report::Fate;
+use aws::{AwsHttpRequest, AwsResponse, LogGroup, NoResponse, RequestSender, Sent};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -359,7 +359,7 @@ fn long_texts_are_truncated_to_fit_the_response() {
     let Ok(Event::Resource(request)) = event else { panic!("{event:?}") };
     let long = "\"é ".repeat(2_000);
     let entry = Entry {
-        group: long.clone(),
+        group: LogGroup { name: long.clone(), ..LogGroup::default() },
         action: Action::Leave,
         reason: Some(Reason::Full(String::new())),
         fate: Fate::Done,
