@@ -70,24 +70,15 @@ pub(crate) fn decode_counted(
     let deflated = read.checked_sub(header.len()).ok_or(CompactError::Corrupt)?;
     let holes = body.get(deflated..).unwrap_or_default();
     let mut rebuilder = Rebuilder::new(&skeleton, holes, context, unit, max_bytes);
-    let mut requests = Vec::new();
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(packed.get(..packed.len() - checksum.len()).unwrap_or_default());
-    let rebuilt = loop {
-        match rebuilder.request() {
-            Ok(Some((kind, bytes))) => {
-                hasher.update(&bytes);
-                requests.push((kind, bytes));
-            }
-            Ok(None) => break Ok(()),
-            Err(error) => break Err(error),
-        }
-    };
+    let requests = rebuilder.requests();
     *inflated += max_bytes - rebuilder.bytes_left;
-    rebuilt?;
+    let requests = requests?;
     if !rebuilder.holes.0.is_empty() {
         return Err(CompactError::Corrupt);
     }
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(packed.get(..packed.len() - checksum.len()).unwrap_or_default());
+    requests.iter().for_each(|(_, bytes)| hasher.update(bytes));
     if context::low_bytes(hasher.finalize()) != *checksum {
         return Err(CompactError::Checksum);
     }

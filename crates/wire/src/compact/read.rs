@@ -47,21 +47,24 @@ impl<'p> Rebuilder<'p> {
         }
     }
 
-    /// Returns the next request; `None` if none is left.
-    pub(super) fn request(&mut self) -> Result<Option<(SignalKind, Vec<u8>)>> {
-        let Ok(code) = self.skeleton.byte() else { return Ok(None) };
-        let is_signal = |kind: &SignalKind| codes::signal_number(*kind) == code & !OTHER_FORM;
-        let kind = SignalKind::ALL.into_iter().find(is_signal).ok_or(CompactError::Corrupt)?;
-        let result = if code & OTHER_FORM != 0 {
-            self.skeleton.sized().map(|bytes| self.out.extend_from_slice(bytes))
-        } else {
-            self.message(schema::request(kind), DEEPEST)
-        };
-        let out = std::mem::take(&mut self.out);
-        let left = self.bytes_left.checked_sub(out.len() + Request::BYTES_BESIDE);
-        self.bytes_left = left.unwrap_or(0);
-        result?;
-        left.map(|_| Some((kind, out))).ok_or(CompactError::TooLarge)
+    pub(super) fn requests(&mut self) -> Result<Vec<(SignalKind, Vec<u8>)>> {
+        let mut requests = Vec::new();
+        while let Ok(code) = self.skeleton.byte() {
+            let is_signal = |kind: &SignalKind| codes::signal_number(*kind) == code & !OTHER_FORM;
+            let kind = SignalKind::ALL.into_iter().find(is_signal).ok_or(CompactError::Corrupt)?;
+            let result = if code & OTHER_FORM != 0 {
+                self.skeleton.sized().map(|bytes| self.out.extend_from_slice(bytes))
+            } else {
+                self.message(schema::request(kind), DEEPEST)
+            };
+            let out = std::mem::take(&mut self.out);
+            let left = self.bytes_left.checked_sub(out.len() + Request::BYTES_BESIDE);
+            self.bytes_left = left.unwrap_or(0);
+            result?;
+            left.ok_or(CompactError::TooLarge)?;
+            requests.push((kind, out));
+        }
+        Ok(requests)
     }
 
     pub(super) fn bound(&self) -> Result<()> {
@@ -355,7 +358,7 @@ mod tests {
             let skeleton = encoder.skeleton(&Context::default(), &[&request]).to_vec();
             let mut rebuilder =
                 Rebuilder::new(&skeleton, &[], Context::default(), Unit::Nanos, 10_000);
-            assert!(matches!(rebuilder.request(), Err(CompactError::TooLarge)));
+            assert!(matches!(rebuilder.requests(), Err(CompactError::TooLarge)));
             let left = rebuilder.skeleton.0.len();
             assert!(left > skeleton.len() / 2, "{left} of {}", skeleton.len());
         }

@@ -1,7 +1,7 @@
 //! Replaces invalid UTF-8 in the strings of a request.
 
 use super::Limits;
-use crate::protobuf::{Reader, Value, Writer, delimited};
+use crate::protobuf::{Reader, Value, Writer, begin_delimited, end_delimited};
 use crate::schema::{self, Kind, Message};
 use crate::signal::SignalKind;
 
@@ -9,8 +9,8 @@ use crate::signal::SignalKind;
 /// than [`Limits::inflated_bytes`], because one byte may become three.
 pub(super) fn repaired(kind: SignalKind, bytes: &[u8], limits: &Limits) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(bytes.len() + 64);
-    let is_read = message(schema::request(kind), bytes, limits.nesting, &mut out);
-    (is_read && out.len() <= limits.inflated_bytes).then_some(out)
+    message(schema::request(kind), bytes, limits.nesting, &mut out)?;
+    (out.len() <= limits.inflated_bytes).then_some(out)
 }
 
 fn message(
@@ -18,22 +18,21 @@ fn message(
     bytes: &[u8],
     depth_left: usize,
     out: &mut Vec<u8>,
-) -> bool {
-    let Some(depth_left) = depth_left.checked_sub(1) else { return false };
-    Reader::new(bytes).all(|field| {
-        let Ok(field) = field else { return false };
-        let mut is_valid = true;
+) -> Option<()> {
+    let depth_left = depth_left.checked_sub(1)?;
+    for field in Reader::new(bytes) {
+        let field = field.ok()?;
         match (message_kind.field(field.number).map(|known| known.kind), field.value) {
             (Some(Kind::Message(inner)), Value::Len(content)) => {
-                delimited(out, field.number, |out| {
-                    is_valid = message(inner, content, depth_left, out);
-                });
+                let content_at = begin_delimited(out, field.number);
+                message(inner, content, depth_left, out)?;
+                end_delimited(out, content_at);
             }
             (Some(Kind::String), Value::Len(text)) => {
                 Writer::new(out).always_string(field.number, &String::from_utf8_lossy(text));
             }
             _ => out.extend_from_slice(field.raw),
         }
-        is_valid
-    })
+    }
+    Some(())
 }
