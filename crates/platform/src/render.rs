@@ -113,6 +113,7 @@ pub(crate) fn points(metrics: &[Metric]) -> String {
                 assert_eq!(histogram.aggregation_temporality, 1, "delta");
                 for point in &histogram.data_points {
                     assert_eq!(point.bucket_counts.len(), point.explicit_bounds.len() + 1);
+                    assert!(point.explicit_bounds.is_sorted_by(|one, next| one < next));
                     assert_eq!(point.bucket_counts.iter().sum::<u64>(), point.count);
                     let (sum, min, max) =
                         (point.sum.unwrap(), point.min.unwrap(), point.max.unwrap());

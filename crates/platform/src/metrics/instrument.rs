@@ -7,9 +7,21 @@
 use crate::event::MIB;
 use crate::options::Shape;
 
-/// A metric: name, unit, description, and the upper bounds of its buckets in each shape of metrics.
+/// The data points made from the measurements of a metric. Metrics are written in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Sum,
+    Histogram,
+    /// A gauge with the newest value.
+    Newest,
+    /// A gauge with a point for each value.
+    Each,
+}
+
+/// A metric: its kind, name, unit, description, and the upper bounds of its buckets in each shape of metrics.
 #[derive(Debug)]
 pub(crate) struct Instrument {
+    pub(crate) kind: Kind,
     pub(crate) name: &'static str,
     pub(crate) unit: &'static str,
     pub(crate) description: &'static str,
@@ -27,9 +39,8 @@ impl Instrument {
     }
 }
 
-/// A counter or a gauge.
-const fn number(name: &'static str, unit: &'static str, description: &'static str) -> Instrument {
-    histogram(name, unit, description, &[])
+const fn counter(name: &'static str, unit: &'static str, description: &'static str) -> Instrument {
+    Instrument { kind: Kind::Sum, ..histogram(name, unit, description, &[]) }
 }
 
 const fn histogram(
@@ -38,7 +49,8 @@ const fn histogram(
     description: &'static str,
     bounds: &'static [f64],
 ) -> Instrument {
-    Instrument { name, unit, description, otlp: bounds, openobserve: bounds }
+    let kind = Kind::Histogram;
+    Instrument { kind, name, unit, description, otlp: bounds, openobserve: bounds }
 }
 
 const fn seconds(name: &'static str, description: &'static str) -> Instrument {
@@ -48,13 +60,6 @@ const fn seconds(name: &'static str, description: &'static str) -> Instrument {
 /// A duration used by its sum: it always has the buckets of the semantic conventions.
 const fn billed_seconds(name: &'static str, description: &'static str) -> Instrument {
     histogram(name, "s", description, &ADVISED_DURATION_BOUNDS)
-}
-
-pub(crate) fn duration_bounds(shape: Shape) -> &'static [f64] {
-    match shape {
-        Shape::Otlp => &ADVISED_DURATION_BOUNDS,
-        Shape::OpenObserve => &DURATION_BOUNDS,
-    }
 }
 
 const ADVISED_DURATION_BOUNDS: [f64; 14] =
@@ -110,20 +115,20 @@ const GIB_SECONDS_BOUNDS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 25.0, 100.0, 600.0];
 
 pub(crate) static SUCCESSES: Instrument =
-    number("faas.invocations", "{invocation}", "Number of successful invocations");
-pub(crate) static ERRORS: Instrument = number(
+    counter("faas.invocations", "{invocation}", "Number of successful invocations");
+pub(crate) static ERRORS: Instrument = counter(
     "faas.errors",
     "{error}",
     "Number of invocations that failed according to Lambda, except timeouts",
 );
 pub(crate) static TIMEOUTS: Instrument =
-    number("faas.timeouts", "{timeout}", "Number of invocations that ran into the timeout");
+    counter("faas.timeouts", "{timeout}", "Number of invocations that ran into the timeout");
 pub(crate) static COLDSTARTS: Instrument =
-    number("faas.coldstarts", "{coldstart}", "Number of invocations that were a cold start");
+    counter("faas.coldstarts", "{coldstart}", "Number of invocations that were a cold start");
 pub(crate) static INVOCATIONS: Instrument =
-    number("aws.lambda.invocations", "{invocation}", "Number of all invocations");
+    counter("aws.lambda.invocations", "{invocation}", "Number of all invocations");
 pub(crate) static OUT_OF_MEMORY: Instrument =
-    number("aws.lambda.out_of_memory", "{error}", "Number of invocations that ran out of memory");
+    counter("aws.lambda.out_of_memory", "{error}", "Number of invocations that ran out of memory");
 
 pub(crate) static INVOKE_DURATION: Instrument =
     seconds("faas.invoke_duration", "Duration of the invocations");
@@ -155,7 +160,7 @@ pub(crate) static EXTENSION_OVERHEAD: Instrument = seconds(
 
 pub(crate) static PRODUCED_BYTES: Instrument =
     histogram("aws.lambda.produced_bytes", "By", "Size of the responses", &RESPONSE_BOUNDS);
-pub(crate) static LOGS_DROPPED: Instrument = number(
+pub(crate) static LOGS_DROPPED: Instrument = counter(
     "aws.lambda.logs_dropped",
     "{record}",
     "Number of log records that Lambda dropped before the extension got them",
@@ -183,31 +188,38 @@ pub(crate) static BILLED_GB_SECONDS: Instrument = Instrument {
         &GIB_SECONDS_BOUNDS,
     )
 };
-pub(crate) static MEMORY_LIMIT: Instrument =
-    number("aws.lambda.memory_limit", "By", "Configured memory");
+pub(crate) static MEMORY_LIMIT: Instrument = Instrument {
+    kind: Kind::Newest,
+    ..histogram("aws.lambda.memory_limit", "By", "Configured memory", &[])
+};
 
 /// The names of older systems, as gauges with a point for each invocation.
 pub(crate) mod legacy {
-    use super::{Instrument, number};
+    use super::{Instrument, Kind, histogram};
+
+    const fn gauge(
+        name: &'static str,
+        unit: &'static str,
+        description: &'static str,
+    ) -> Instrument {
+        Instrument { kind: Kind::Each, ..histogram(name, unit, description, &[]) }
+    }
 
     pub(crate) static DURATION: Instrument =
-        number("faas.duration", "ms", "Duration of the invocation");
+        gauge("faas.duration", "ms", "Duration of the invocation");
     pub(crate) static BILLED_DURATION: Instrument =
-        number("faas.billed_duration", "ms", "Billed duration of the invocation");
+        gauge("faas.billed_duration", "ms", "Billed duration of the invocation");
     /// With the older names this gauge replaces the histogram of the same name.
     pub(crate) static INIT_DURATION: Instrument =
-        number("faas.init_duration", "ms", "Duration of the init phase");
+        gauge("faas.init_duration", "ms", "Duration of the init phase");
     pub(crate) static MAX_MEMORY: Instrument =
-        number("faas.max_memory", "MB", "Highest memory use over the environment's life");
+        gauge("faas.max_memory", "MB", "Highest memory use over the environment's life");
     pub(crate) static COLDSTART: Instrument =
-        number("faas.coldstart", "1", "1 if the invocation was a cold start, else 0");
+        gauge("faas.coldstart", "1", "1 if the invocation was a cold start, else 0");
     pub(crate) static INVOCATION_DURATION: Instrument =
-        number("faas.invocation.duration", "ms", "Duration of the invocation");
-    pub(crate) static LAMBDA_MAX_MEMORY_USED: Instrument = number(
-        "aws.lambda.max_memory_used",
-        "By",
-        "Highest memory use over the environment's life",
-    );
+        gauge("faas.invocation.duration", "ms", "Duration of the invocation");
+    pub(crate) static LAMBDA_MAX_MEMORY_USED: Instrument =
+        gauge("aws.lambda.max_memory_used", "By", "Highest memory use over the environment's life");
     pub(crate) static LAMBDA_INIT_DURATION: Instrument =
-        number("aws.lambda.init_duration", "ms", "Duration of the init phase");
+        gauge("aws.lambda.init_duration", "ms", "Duration of the init phase");
 }

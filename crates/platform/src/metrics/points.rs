@@ -3,14 +3,13 @@
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, Sum,
-    metric::Data, number_data_point,
+    metric::Data, number_data_point::Value,
 };
 
 use crate::attributes::string;
-use crate::metrics::instrument::Instrument;
+use crate::metrics::instrument::{Instrument, Kind};
 use crate::names;
 use crate::options::Shape;
-use foldhash::HashMap;
 
 /// The time of one event, or of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +26,7 @@ impl Measured {
         self.time = self.time.max(other.time);
     }
 
-    pub(crate) fn start(self, shape: Shape) -> u64 {
+    fn start(self, shape: Shape) -> u64 {
         match shape {
             // 0 means "unknown" in OTLP. OpenObserve (0.60.5 tested, 0.92.2 read) makes the start time a label, so any other
             // value would create a new series for every point.
@@ -44,40 +43,89 @@ pub(crate) type ErrorType = Option<&'static str>;
 /// The points of one batch. Linear search suffices for the few metrics.
 #[derive(Debug, Default)]
 pub(crate) struct Points {
-    sums: Vec<Series<Total>>,
-    histograms: Vec<Series<Measurements>>,
-    gauges: Vec<Series<Vec<NumberDataPoint>>>,
+    /// Sums and histograms; the series of a metric are neighbours.
+    series: Vec<Series>,
+    gauges: Vec<(&'static Instrument, Vec<NumberDataPoint>)>,
 }
 
 #[derive(Debug)]
-struct Series<T> {
+struct Series {
     instrument: &'static Instrument,
     error_type: ErrorType,
-    values: T,
+    measured: Measurements,
 }
 
-#[derive(Debug)]
-struct Total {
-    value: i64,
-    span: Measured,
-}
+impl Points {
+    /// Adds a finite value that is not negative.
+    pub(crate) fn record(
+        &mut self,
+        instrument: &'static Instrument,
+        error_type: ErrorType,
+        value: f64,
+        measured: Measured,
+        shape: Shape,
+    ) {
+        if matches!(instrument.kind, Kind::Newest | Kind::Each) {
+            return self.set(instrument, value, measured);
+        }
+        let is_own = |series: &&mut Series| std::ptr::eq(series.instrument, instrument);
+        let mut own = self.series.iter_mut().filter(is_own);
+        if let Some(series) = own.find(|series| series.error_type == error_type) {
+            return series.measured.record(value, measured);
+        }
+        let mut new = Measurements::new(instrument.bounds(shape), measured);
+        new.record(value, measured);
+        let last =
+            self.series.iter().rposition(|series| std::ptr::eq(series.instrument, instrument));
+        let at = last.map_or(self.series.len(), |last| last + 1);
+        self.series.insert(at, Series { instrument, error_type, measured: new });
+    }
 
-/// The values of a series, which is created on demand.
-#[expect(clippy::indexing_slicing, reason = "the position was found, or is the last")]
-fn values_of<'a, T>(
-    all: &'a mut Vec<Series<T>>,
-    instrument: &'static Instrument,
-    error_type: ErrorType,
-    new: impl FnOnce() -> T,
-) -> &'a mut T {
-    let is_it = |series: &Series<T>| {
-        std::ptr::eq(series.instrument, instrument) && series.error_type == error_type
-    };
-    let at = all.iter().position(is_it).unwrap_or_else(|| {
-        all.push(Series { instrument, error_type, values: new() });
-        all.len() - 1
-    });
-    &mut all[at].values
+    fn set(
+        &mut self,
+        instrument: &'static Instrument,
+        value: f64,
+        Measured { time, .. }: Measured,
+    ) {
+        let value = Some(Value::AsDouble(value));
+        let point = NumberDataPoint { time_unix_nano: time, value, ..NumberDataPoint::default() };
+        let known = self.gauges.iter_mut().find(|(known, _)| std::ptr::eq(*known, instrument));
+        match known.map(|(_, points)| points) {
+            None => self.gauges.push((instrument, vec![point])),
+            Some(points) if instrument.kind == Kind::Each => points.push(point),
+            Some(points) => {
+                points.retain(|known| known.time_unix_nano > time);
+                if points.is_empty() {
+                    points.push(point);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn into_metrics(mut self, shape: Shape) -> Vec<Metric> {
+        let mut metrics = Vec::new();
+        let mut add = |instrument: &Instrument, data| {
+            let metric = metric(instrument.name, instrument.unit, instrument.description, data);
+            add_points(&mut metrics, metric);
+        };
+        self.series.sort_by_key(|series| series.instrument.kind);
+        for Series { instrument, error_type, measured } in self.series {
+            let attributes =
+                error_type.map(|error_type| string(names::ERROR_TYPE, error_type)).into_iter();
+            let attributes = attributes.collect();
+            let data = if instrument.kind == Kind::Sum {
+                let value = Value::AsInt(whole(measured.sum));
+                measured.into_sum(value, attributes, shape)
+            } else {
+                measured.into_histogram(attributes, shape)
+            };
+            add(instrument, data);
+        }
+        for (instrument, data_points) in self.gauges {
+            add(instrument, Data::Gauge(Gauge { data_points }));
+        }
+        metrics
+    }
 }
 
 /// The measurements of a series, added up.
@@ -85,12 +133,12 @@ fn values_of<'a, T>(
 pub(crate) struct Measurements {
     count: u64,
     pub(crate) sum: f64,
-    pub(crate) min: f64,
+    min: f64,
     max: f64,
     bounds: &'static [f64],
     /// Count of each bucket, in the order of the bounds; the last bucket has no upper bound.
     buckets: Vec<u64>,
-    pub(crate) span: Measured,
+    span: Measured,
 }
 
 impl Measurements {
@@ -133,153 +181,68 @@ impl Measurements {
         }
     }
 
-    pub(crate) fn data_point(self, attributes: Vec<KeyValue>, shape: Shape) -> HistogramDataPoint {
-        HistogramDataPoint {
+    /// A sum with this value, which is the sum of the measurements.
+    pub(crate) fn into_sum(self, value: Value, attributes: Vec<KeyValue>, shape: Shape) -> Data {
+        let point = NumberDataPoint {
+            attributes,
+            start_time_unix_nano: self.span.start(shape),
+            time_unix_nano: self.span.time,
+            value: Some(value),
+            ..NumberDataPoint::default()
+        };
+        Data::Sum(Sum { is_monotonic: self.min >= 0.0, ..sum_of(vec![point]) })
+    }
+
+    pub(crate) fn into_histogram(self, attributes: Vec<KeyValue>, shape: Shape) -> Data {
+        // OTLP forbids a sum of negative values; without a sum OpenObserve stores a row without a value.
+        let has_sum = self.min >= 0.0 || shape == Shape::OpenObserve;
+        let point = HistogramDataPoint {
             attributes,
             start_time_unix_nano: self.span.start(shape),
             time_unix_nano: self.span.time,
             count: self.count,
-            sum: Some(self.sum),
+            sum: has_sum.then_some(self.sum),
             min: Some(self.min),
             max: Some(self.max),
             bucket_counts: self.buckets,
             explicit_bounds: self.bounds.to_vec(),
             ..HistogramDataPoint::default()
-        }
-    }
-}
-
-impl Points {
-    pub(crate) fn count(
-        &mut self,
-        instrument: &'static Instrument,
-        error_type: ErrorType,
-        measured: Measured,
-    ) {
-        self.add(instrument, error_type, 1, measured);
-    }
-
-    pub(crate) fn add(
-        &mut self,
-        instrument: &'static Instrument,
-        error_type: ErrorType,
-        value: i64,
-        measured: Measured,
-    ) {
-        let new = || Total { value: 0, span: measured };
-        let total = values_of(&mut self.sums, instrument, error_type, new);
-        total.value = total.value.saturating_add(value);
-        total.span.extend(measured);
-    }
-
-    /// Adds a finite value to a histogram with the buckets of this shape.
-    pub(crate) fn record(
-        &mut self,
-        instrument: &'static Instrument,
-        error_type: ErrorType,
-        value: f64,
-        measured: Measured,
-        shape: Shape,
-    ) {
-        let new = || Measurements::new(instrument.bounds(shape), measured);
-        values_of(&mut self.histograms, instrument, error_type, new).record(value, measured);
-    }
-
-    /// Sets a gauge, which keeps only the newest value.
-    pub(crate) fn set(&mut self, instrument: &'static Instrument, value: f64, measured: Measured) {
-        let points = values_of(&mut self.gauges, instrument, None, Vec::new);
-        match points.first_mut() {
-            Some(point) if point.time_unix_nano > measured.time => {}
-            Some(point) => *point = gauge_point(value, measured),
-            None => points.push(gauge_point(value, measured)),
-        }
-    }
-
-    /// Adds a point to a gauge with one point per event.
-    pub(crate) fn append(
-        &mut self,
-        instrument: &'static Instrument,
-        value: f64,
-        measured: Measured,
-    ) {
-        let points = values_of(&mut self.gauges, instrument, None, Vec::new);
-        points.push(gauge_point(value, measured));
-    }
-
-    pub(crate) fn into_metrics(self, shape: Shape) -> Vec<Metric> {
-        let mut metrics = Metrics::default();
-        let mut add = |instrument: &Instrument, data| {
-            metrics.add(Metric {
-                name: instrument.name.to_owned(),
-                unit: instrument.unit.to_owned(),
-                description: instrument.description.to_owned(),
-                data: Some(data),
-                ..Metric::default()
-            });
         };
-        for Series { instrument, error_type, values: Total { value, span } } in self.sums {
-            let value = number_data_point::Value::AsInt(value);
-            add(instrument, sum(value, span, attributes(error_type), shape, true));
-        }
-        for Series { instrument, error_type, values } in self.histograms {
-            add(instrument, histogram(values.data_point(attributes(error_type), shape)));
-        }
-        for Series { instrument, values: data_points, .. } in self.gauges {
-            add(instrument, Data::Gauge(Gauge { data_points }));
-        }
-        metrics.all
+        let aggregation_temporality = AggregationTemporality::Delta as i32;
+        Data::Histogram(Histogram { aggregation_temporality, data_points: vec![point] })
     }
 }
 
-/// Metrics, to which series are added.
-#[derive(Debug, Default)]
-pub(crate) struct Metrics {
-    pub(crate) all: Vec<Metric>,
-    /// The position of the last metric of a name and unit.
-    known: HashMap<(String, String), usize>,
+/// A number without its fraction.
+#[expect(clippy::cast_possible_truncation, reason = "sums of plausible values are below 2^63")]
+fn whole(value: f64) -> i64 {
+    value as i64
 }
 
-impl Metrics {
-    /// Adds the points of a series. Series with the same name and unit become points of one metric, unless their kinds differ.
-    pub(crate) fn add(&mut self, metric: Metric) {
-        let key = (metric.name.clone(), metric.unit.clone());
-        let known = self.known.get(&key).and_then(|at| self.all.get_mut(*at));
-        match (known.and_then(|known| known.data.as_mut()), metric.data) {
-            (Some(Data::Sum(known)), Some(Data::Sum(sum))) => {
-                known.is_monotonic &= sum.is_monotonic;
-                known.data_points.extend(sum.data_points);
-            }
-            (Some(Data::Histogram(known)), Some(Data::Histogram(histogram))) => {
-                known.data_points.extend(histogram.data_points);
-            }
-            (_, data) => {
-                self.known.insert(key, self.all.len());
-                self.all.push(Metric { data, ..metric });
-            }
+/// Adds the points of a series to the last metric if that has its name, unit and kind, or else as another metric.
+pub(crate) fn add_points(metrics: &mut Vec<Metric>, metric: Metric) {
+    let is_same = |last: &&mut Metric| last.name == metric.name && last.unit == metric.unit;
+    let last = metrics.last_mut().filter(is_same).and_then(|last| last.data.as_mut());
+    match (last, metric.data) {
+        (Some(Data::Sum(last)), Some(Data::Sum(sum))) => {
+            last.is_monotonic &= sum.is_monotonic;
+            last.data_points.extend(sum.data_points);
         }
+        (Some(Data::Histogram(last)), Some(Data::Histogram(histogram))) => {
+            last.data_points.extend(histogram.data_points);
+        }
+        (_, data) => metrics.push(Metric { data, ..metric }),
     }
 }
 
-pub(crate) fn sum(
-    value: number_data_point::Value,
-    span: Measured,
-    attributes: Vec<KeyValue>,
-    shape: Shape,
-    is_monotonic: bool,
-) -> Data {
-    let point = NumberDataPoint {
-        attributes,
-        start_time_unix_nano: span.start(shape),
-        time_unix_nano: span.time,
-        value: Some(value),
-        ..NumberDataPoint::default()
-    };
-    Data::Sum(Sum { is_monotonic, ..sum_of(vec![point]) })
-}
-
-pub(crate) fn histogram(point: HistogramDataPoint) -> Data {
-    let aggregation_temporality = AggregationTemporality::Delta as i32;
-    Data::Histogram(Histogram { aggregation_temporality, data_points: vec![point] })
+pub(crate) fn metric(name: &str, unit: &str, description: &str, data: Data) -> Metric {
+    Metric {
+        name: name.to_owned(),
+        unit: unit.to_owned(),
+        description: description.to_owned(),
+        data: Some(data),
+        ..Metric::default()
+    }
 }
 
 /// A monotonic counter with delta temporality. The unit is in UCUM's notation.
@@ -289,13 +252,7 @@ pub fn delta_sum(
     description: &str,
     data_points: Vec<NumberDataPoint>,
 ) -> Metric {
-    Metric {
-        name: name.to_owned(),
-        unit: unit.to_owned(),
-        description: description.to_owned(),
-        data: Some(Data::Sum(sum_of(data_points))),
-        ..Metric::default()
-    }
+    metric(name, unit, description, Data::Sum(sum_of(data_points)))
 }
 
 fn sum_of(data_points: Vec<NumberDataPoint>) -> Sum {
@@ -303,17 +260,5 @@ fn sum_of(data_points: Vec<NumberDataPoint>) -> Sum {
         aggregation_temporality: AggregationTemporality::Delta as i32,
         is_monotonic: true,
         data_points,
-    }
-}
-
-fn attributes(error_type: ErrorType) -> Vec<KeyValue> {
-    error_type.map(|error_type| string(names::ERROR_TYPE, error_type)).into_iter().collect()
-}
-
-fn gauge_point(value: f64, measured: Measured) -> NumberDataPoint {
-    NumberDataPoint {
-        time_unix_nano: measured.time,
-        value: Some(number_data_point::Value::AsDouble(value)),
-        ..NumberDataPoint::default()
     }
 }

@@ -19,8 +19,8 @@ use crate::event::{EventKind, MIB, PlatformEvent, nanoseconds, seconds};
 use crate::metrics::instrument::{self as metric, Instrument, legacy};
 use crate::metrics::points::{ErrorType, Measured, Points};
 use crate::options::{Names, Shape};
-use foldhash::HashMap;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
+use std::collections::BTreeMap;
 
 /// The owner of an event's metrics. A backend stores a repeated value as a second point, so each metric has one owner if
 /// forwarder and extension see the same invocation.
@@ -77,11 +77,6 @@ impl Aggregator {
 
     fn add_report(&mut self, event: &PlatformEvent, measured: Measured) {
         let figures = &event.figures;
-        if event.kind != EventKind::Start
-            && let Some(request_id) = &event.request_id
-        {
-            self.name_the_unnamed(request_id);
-        }
         match event.kind {
             EventKind::Start => self.begin(event),
             EventKind::Report => self.report(event, measured),
@@ -112,16 +107,17 @@ impl Aggregator {
     /// Starts an invocation. A known request id is an earlier attempt, which has ended.
     fn begin(&mut self, event: &PlatformEvent) {
         let Some(request_id) = &event.request_id else { return };
-        self.invocations.remove(UNNAMED);
+        // An invocation without a known `START` has ended, too.
+        self.invocations.remove("");
         if let Some(earlier) = self.invocations.remove(request_id) {
             self.close(&earlier);
         }
     }
 
     fn report(&mut self, event: &PlatformEvent, measured: Measured) {
-        self.points.count(&metric::INVOCATIONS, None, measured);
+        self.count(&metric::INVOCATIONS, None, measured);
         if event.is_cold_start() {
-            self.points.count(&metric::COLDSTARTS, None, measured);
+            self.count(&metric::COLDSTARTS, None, measured);
         }
         self.figures(event, measured);
         if self.names == Names::Legacy {
@@ -177,7 +173,7 @@ impl Aggregator {
         measured: Measured,
     ) {
         if event.is_out_of_memory() && !knows_out_of_memory {
-            self.points.count(&metric::OUT_OF_MEMORY, None, measured);
+            self.count(&metric::OUT_OF_MEMORY, None, measured);
         }
         let out_of_memory = knows_out_of_memory || event.is_out_of_memory();
         let key = event.request_id.clone().unwrap_or_default();
@@ -186,10 +182,10 @@ impl Aggregator {
 
     pub(crate) fn count_end(&mut self, failure: Option<Failure>, measured: Measured) {
         match failure {
-            None => self.points.count(&metric::SUCCESSES, None, measured),
-            Some(Failure::Timeout) => self.points.count(&metric::TIMEOUTS, None, measured),
+            None => self.count(&metric::SUCCESSES, None, measured),
+            Some(Failure::Timeout) => self.count(&metric::TIMEOUTS, None, measured),
             Some(Failure::Error(error_type)) => {
-                self.points.count(&metric::ERRORS, Some(error_type), measured);
+                self.count(&metric::ERRORS, Some(error_type), measured);
             }
         }
     }
@@ -219,14 +215,12 @@ impl Aggregator {
     /// Returns the metrics so far and continues with the next batch. A failed invocation is not counted yet, because its report,
     /// which states the failure too, may follow in a later batch.
     pub fn take(&mut self) -> Vec<Metric> {
-        for (request_id, invocation) in self.drain_by_age() {
-            match invocation.state {
-                InvocationState::Running | InvocationState::Failed(_) => {
-                    self.invocations.insert(request_id, invocation);
-                }
-                _ => self.close(&invocation),
-            }
-        }
+        let is_open = |_: &String, invocation: &mut OpenInvocation| {
+            matches!(invocation.state, InvocationState::Running | InvocationState::Failed(_))
+        };
+        let mut all = std::mem::take(&mut self.invocations);
+        self.invocations = all.extract_if(.., is_open).collect();
+        all.values().for_each(|invocation| self.close(invocation));
         self.forget_oldest();
         self.take_metrics()
     }
@@ -238,25 +232,16 @@ impl Aggregator {
     /// Returns the metrics with all invocations counted, and the state for the next chunk.
     pub(crate) fn finish_chunk(&mut self) -> (Vec<Metric>, OpenInvocations) {
         self.forget_oldest();
-        let mut known = OpenInvocations::default();
-        for (request_id, mut invocation) in self.drain_by_age() {
-            self.close(&invocation);
+        let mut known = std::mem::take(&mut self.invocations);
+        for invocation in known.values_mut() {
+            self.close(invocation);
             invocation.state = match invocation.state {
                 InvocationState::Failed(_) => InvocationState::FailedCounted,
                 InvocationState::Reported => InvocationState::Counted,
                 state => state,
             };
-            known.insert(request_id, invocation);
         }
         (self.take_metrics(), known)
-    }
-
-    fn drain_by_age(&mut self) -> Vec<(String, OpenInvocation)> {
-        let mut by_age: Vec<_> = self.invocations.drain().collect();
-        by_age.sort_unstable_by(|(id, one), (other_id, other)| {
-            (one.measured.time, id).cmp(&(other.measured.time, other_id))
-        });
-        by_age
     }
 
     fn take_metrics(&mut self) -> Vec<Metric> {
@@ -268,13 +253,11 @@ impl Aggregator {
         if excess == 0 {
             return;
         }
-        for (at, (request_id, invocation)) in self.drain_by_age().into_iter().enumerate() {
-            if at < excess {
-                self.close(&invocation);
-            } else {
-                self.invocations.insert(request_id, invocation);
-            }
-        }
+        let mut by_age: Vec<_> = std::mem::take(&mut self.invocations).into_iter().collect();
+        by_age.sort_by_key(|(_, invocation)| invocation.measured.time);
+        let newest = by_age.split_off(excess);
+        by_age.iter().for_each(|(_, invocation)| self.close(invocation));
+        self.invocations = newest.into_iter().collect();
     }
 
     /// Counts a finished invocation unless it was counted before.
@@ -304,9 +287,7 @@ impl Aggregator {
             self.record(instrument, None, span.duration_ms.map(seconds), measured);
         }
         self.record(&metric::PRODUCED_BYTES, None, event.figures.produced_bytes, measured);
-        if let Some(records) = event.figures.dropped_records {
-            self.points.add(&metric::LOGS_DROPPED, None, whole(records), measured);
-        }
+        self.record(&metric::LOGS_DROPPED, None, event.figures.dropped_records, measured);
     }
 
     fn figures(&mut self, event: &PlatformEvent, measured: Measured) {
@@ -337,9 +318,8 @@ impl Aggregator {
         self.init_duration(figures.init_duration_ms, None, measured);
         self.record(&metric::RESTORE_DURATION, None, restore, measured);
         self.record(&metric::BILLED_RESTORE_DURATION, None, billed_restore, measured);
-        if let Some(limit) = figures.memory_size_mb {
-            self.points.set(&metric::MEMORY_LIMIT, limit * MIB, measured);
-        }
+        let limit = figures.memory_size_mb.map(|mb| mb * MIB);
+        self.record(&metric::MEMORY_LIMIT, None, limit, measured);
     }
 
     fn init_duration(&mut self, ms: Option<f64>, error_type: ErrorType, measured: Measured) {
@@ -349,8 +329,8 @@ impl Aggregator {
             }
             // A gauge of this name in older systems replaces the histogram.
             Names::Legacy => {
-                self.append(&legacy::INIT_DURATION, ms, measured);
-                self.append(&legacy::LAMBDA_INIT_DURATION, ms, measured);
+                self.record(&legacy::INIT_DURATION, None, ms, measured);
+                self.record(&legacy::LAMBDA_INIT_DURATION, None, ms, measured);
             }
         }
     }
@@ -358,13 +338,26 @@ impl Aggregator {
     fn legacy_gauges(&mut self, event: &PlatformEvent, measured: Measured) {
         let figures = &event.figures;
         let coldstart = if event.is_cold_start() { 1.0 } else { 0.0 };
-        self.append(&legacy::DURATION, figures.duration_ms, measured);
-        self.append(&legacy::INVOCATION_DURATION, figures.duration_ms, measured);
-        self.append(&legacy::BILLED_DURATION, figures.billed_duration_ms, measured);
-        self.append(&legacy::MAX_MEMORY, figures.max_memory_used_mb, measured);
-        let used = figures.max_memory_used_mb.map(|mb| mb * MIB);
-        self.append(&legacy::LAMBDA_MAX_MEMORY_USED, used, measured);
-        self.append(&legacy::COLDSTART, Some(coldstart), measured);
+        let used = figures.max_memory_used_mb;
+        for (instrument, value) in [
+            (&legacy::DURATION, figures.duration_ms),
+            (&legacy::INVOCATION_DURATION, figures.duration_ms),
+            (&legacy::BILLED_DURATION, figures.billed_duration_ms),
+            (&legacy::MAX_MEMORY, used),
+            (&legacy::LAMBDA_MAX_MEMORY_USED, used.map(|mb| mb * MIB)),
+            (&legacy::COLDSTART, Some(coldstart)),
+        ] {
+            self.record(instrument, None, value, measured);
+        }
+    }
+
+    fn count(
+        &mut self,
+        instrument: &'static Instrument,
+        error_type: ErrorType,
+        measured: Measured,
+    ) {
+        self.record(instrument, error_type, Some(1.0), measured);
     }
 
     fn record(
@@ -378,28 +371,13 @@ impl Aggregator {
             self.points.record(instrument, error_type, value, measured, self.shape);
         }
     }
-
-    fn append(&mut self, instrument: &'static Instrument, value: Option<f64>, measured: Measured) {
-        if let Some(value) = value {
-            self.points.append(instrument, value, measured);
-        }
-    }
 }
-
-/// A plausible number without its fraction.
-#[expect(clippy::cast_possible_truncation, reason = "the value is plausible: at most 1e18")]
-fn whole(value: f64) -> i64 {
-    value as i64
-}
-
-/// Stands for the request id of an invocation whose `START` is unknown.
-const UNNAMED: &str = "";
 
 impl Aggregator {
     /// Notes a runtime's message and its invocation, if known. A later report of the platform about the same invocation is not
     /// counted again.
     pub fn add_out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
-        let key = request_id.unwrap_or(UNNAMED).to_ascii_lowercase();
+        let key = request_id.unwrap_or_default().to_ascii_lowercase();
         let measured = Measured { time: time_unix_nano, since: time_unix_nano };
         let known = self.invocations.entry(key).or_insert(OpenInvocation {
             state: InvocationState::Running,
@@ -407,18 +385,7 @@ impl Aggregator {
             measured,
         });
         if !std::mem::replace(&mut known.out_of_memory, true) {
-            self.points.count(&metric::OUT_OF_MEMORY, None, measured);
-        }
-    }
-
-    /// An invocation with an unknown `START` is the first one named in the stream.
-    fn name_the_unnamed(&mut self, request_id: &str) {
-        let is_running = |unnamed: &OpenInvocation| unnamed.state == InvocationState::Running;
-        if self.invocations.get(UNNAMED).is_some_and(is_running)
-            && !self.invocations.contains_key(request_id)
-            && let Some(unnamed) = self.invocations.remove(UNNAMED)
-        {
-            self.invocations.insert(request_id.to_owned(), unnamed);
+            self.count(&metric::OUT_OF_MEMORY, None, measured);
         }
     }
 }
@@ -458,7 +425,7 @@ const KNOWN: &[&str] = &[
 ];
 
 /// The newest invocations of a stream by request id (empty if unknown), carried from one chunk to the next.
-pub(crate) type OpenInvocations = HashMap<String, OpenInvocation>;
+pub(crate) type OpenInvocations = BTreeMap<String, OpenInvocation>;
 
 /// The state of an invocation, and the counts made for it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! Adds up metrics in the embedded metric format to OTLP data points.
 
 use crate::metrics::emf::line::{Distribution, EmfLine, EmfMetric, SeriesKey, Unit, Values};
-use crate::metrics::instrument::duration_bounds;
-use crate::metrics::points::{Measured, Measurements, Metrics, histogram, sum};
+use crate::metrics::instrument::INVOKE_DURATION;
+use crate::metrics::points::{Measured, Measurements, add_points, metric};
 use crate::options::Shape;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data, number_data_point};
+use opentelemetry_proto::tonic::metrics::v1::{Metric, number_data_point};
 use std::collections::BTreeMap;
 
 /// Maximum number of bytes for the names and attributes of a chunk's series. Without a limit, a short line could take many times
@@ -16,11 +16,7 @@ const BOUNDS: [f64; 15] = [
     10_000.0,
 ];
 
-fn bounds(unit: Unit, shape: Shape) -> &'static [f64] {
-    if unit.ucum == "s" { duration_bounds(shape) } else { &BOUNDS }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Total {
     Sum,
     Histogram,
@@ -39,23 +35,10 @@ impl Total {
 
     fn bounds(self, unit: Unit, shape: Shape) -> &'static [f64] {
         match self {
-            Self::Histogram => bounds(unit, shape),
+            Self::Histogram if unit.ucum == "s" => INVOKE_DURATION.bounds(shape),
+            Self::Histogram => &BOUNDS,
             Self::Sum | Self::Unspread => &[],
         }
-    }
-
-    fn data(self, attributes: Vec<KeyValue>, measured: Measurements, shape: Shape) -> Data {
-        let has_negative = measured.min < 0.0;
-        if self == Self::Sum {
-            let value = number_data_point::Value::AsDouble(measured.sum);
-            return sum(value, measured.span, attributes, shape, !has_negative);
-        }
-        let mut point = measured.data_point(attributes, shape);
-        if has_negative && shape == Shape::Otlp {
-            // OTLP forbids a sum for negative values; without a sum OpenObserve stores a row without a value.
-            point.sum = None;
-        }
-        histogram(point)
     }
 }
 
@@ -135,19 +118,21 @@ impl EmfPoints {
         self.dropped_values
     }
 
-    /// Returns all metrics. Series with the same name and unit become points of one metric.
-    pub(crate) fn into_metrics(self) -> Vec<Metric> {
-        let mut metrics = Metrics::default();
-        for series in self.series {
-            let Series { key: SeriesKey { name, unit, attributes }, total, measured } = series;
-            metrics.add(Metric {
-                name,
-                unit: unit.ucum.to_owned(),
-                data: Some(total.data(attributes, measured, self.shape)),
-                ..Metric::default()
-            });
+    /// Returns all metrics in the order of their names. Series with the same name and unit become points of one metric.
+    pub(crate) fn into_metrics(mut self) -> Vec<Metric> {
+        let name = |series: &Series| (series.key.name.clone(), series.key.unit.ucum, series.total);
+        self.series.sort_by_cached_key(name);
+        let mut metrics = Vec::new();
+        for Series { key: SeriesKey { name, unit, attributes }, total, measured } in self.series {
+            let data = if total == Total::Sum {
+                let value = number_data_point::Value::AsDouble(measured.sum);
+                measured.into_sum(value, attributes, self.shape)
+            } else {
+                measured.into_histogram(attributes, self.shape)
+            };
+            add_points(&mut metrics, metric(&name, unit.ucum, "", data));
         }
-        metrics.all
+        metrics
     }
 }
 
