@@ -19,10 +19,11 @@ use crate::metrics::emf;
 use crate::names;
 use crate::read::crash::Exception;
 use crate::read::ids::TraceIds;
-use crate::read::line::{FieldValue, FunctionLine};
+use crate::read::line::{FunctionLine, MAX_VALUE_BYTES, Value, typed};
 use crate::read::runtime_text::is_out_of_memory;
 use crate::read::severity::Severity;
 use crate::read::time::LineTime;
+use opentelemetry_proto::tonic::common::v1::AnyValue;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogEventRef<'a> {
@@ -79,8 +80,11 @@ pub(crate) fn line_record(
     for (key, value) in &line.attributes {
         match value {
             _ if has_metrics && key == emf::line::KEY => {}
-            FieldValue::Text(text) => record.attribute(key, PlainValue::Text(text)),
-            FieldValue::Other(value) => record.any_attribute(key, value),
+            Value::Text(text) => record.attribute(key, PlainValue::Text(text)),
+            Value::Json(raw) if raw.get().len() > MAX_VALUE_BYTES => {
+                record.attribute(key, PlainValue::Text(raw.get()));
+            }
+            Value::Json(raw) => record.any_attribute(key, &AnyValue { value: typed(raw, 0) }),
         }
     }
     if let Some(Exception { kind, message, stacktrace }) = line.exception.as_deref() {

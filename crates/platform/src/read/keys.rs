@@ -62,6 +62,20 @@ const MOST_BYTES: usize = 32;
 
 /// The role of a key, and its rank: of two keys with the same role the lower rank counts, and then the first.
 pub(crate) fn role(key: &str) -> Option<(Role, u8)> {
+    let first = key.as_bytes().first();
+    find(key.len(), |known| known.as_bytes().first() == first && known == key)
+}
+
+/// The role of a key in an object under another key: that of both with a point between them, or that of an id.
+pub(crate) fn role_in(outer: &str, key: &str) -> Option<Role> {
+    let is = |known: &str| {
+        known.strip_prefix(outer).and_then(|rest| rest.strip_prefix('.')) == Some(key)
+    };
+    let id = || role(key).filter(|(role, _)| role.is_id());
+    find(outer.len() + 1 + key.len(), is).or_else(id).map(|(role, _)| role)
+}
+
+fn find(bytes: usize, is: impl Fn(&str) -> bool) -> Option<(Role, u8)> {
     /// The keys by their length, which excludes most of them at once.
     static ROLES: LazyLock<[SameLength; MOST_BYTES]> = LazyLock::new(|| {
         let mut roles = [const { Vec::new() }; MOST_BYTES];
@@ -74,28 +88,29 @@ pub(crate) fn role(key: &str) -> Option<(Role, u8)> {
         }
         roles
     });
-    let same_length = ROLES.get(key.len())?;
-    let first = key.as_bytes().first();
-    let is = |known: &str| known.as_bytes().first() == first && known == key;
-    same_length.iter().find(|(known, ..)| is(known)).map(|(_, role, rank)| (*role, *rank))
+    let same_length = ROLES.get(bytes)?.iter();
+    same_length.copied().find(|(known, ..)| is(known)).map(|(_, role, rank)| (role, rank))
 }
 
-static KEYS: [(Role, u8, &[&str]); 34] = [
+static KEYS: [(Role, u8, &[&str]); 37] = [
     (Role::Level, 0, &["level", "Level", "log.level", "log_level", "logLevel", "LogLevel"]),
     (Role::Level, 0, &["loglevel", "_logLevel", "lvl", "L", "@level", "@l"]),
     (Role::Level, 0, &["severity", "Severity", "severity_text", "severityText", "SeverityText"]),
     (Role::Level, 0, &["levelname", "levelName", "level_name"]),
+    (Role::Level, 0, &["_meta.logLevelName", "record.level"]),
     (Role::PythonNumber, 1, &["levelno"]),
     (Role::OtelNumber, 1, &["severityNumber", "SeverityNumber", "severity_number"]),
     (Role::Status, 2, &["status", "messageType"]),
     (Role::Message, 0, &["message", "Message", "msg", "Msg", "@m"]),
     (Role::Message, 1, &["M", "@message", "short_message", "RenderedMessage", "textPayload"]),
+    (Role::Message, 1, &["fields.message", "record.message"]),
     (Role::MessageOfLogger, 2, &["@mt", "MessageTemplate", "event", "body", "Body"]),
     (Role::ErrorMessage, 3, &["errorMessage"]),
     (Role::ErrorType, 0, &["errorType"]),
     (Role::Log, 1, &["log"]),
     (Role::Time, 0, &["timestamp", "Timestamp", "@timestamp", "time", "timeMillis", "datetime"]),
     (Role::Time, 0, &["asctime", "@t", "ts", "t", "T"]),
+    (Role::Time, 0, &["instant.epochSecond"]),
     (Role::RuntimeRequestId, 0, &["requestId", "AWSRequestId"]),
     (Role::RequestId, 1, &["awsRequestId", "aws_request_id", "lambda_request_id"]),
     (Role::RequestId, 1, &["function_request_id", "functionRequestId", "FunctionRequestId"]),

@@ -16,7 +16,7 @@ use crate::read::crash::{Exception, exception};
 use crate::read::fields::{Elements, Fields, MAX_MS, of_millis, text_of};
 use crate::read::head::{Head, Place, head};
 use crate::read::ids::{TraceIds, datadog_id, is_uuid, lower_case, xray_root};
-use crate::read::keys::{Role, role};
+use crate::read::keys::{Role, role, role_in};
 use crate::read::logfmt;
 use crate::read::severity::{Evidence, Severity, without_colours};
 use crate::read::time::{LineTime, stated_time};
@@ -24,11 +24,11 @@ use crate::read::time::{LineTime, stated_time};
 /// Maximum number of keys that become attributes; the rest becomes one JSON string. OpenObserve refuses a request if its records
 /// have more than 1,000 distinct keys together.
 pub(crate) const MAX_ATTRIBUTES: usize = 32;
-const MAX_KEY_BYTES: usize = 128;
+pub(super) const MAX_KEY_BYTES: usize = 128;
 /// A longer array or object is kept as a JSON string: parsed, it may take ninety times its size.
-const MAX_VALUE_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_VALUE_BYTES: usize = 64 * 1024;
 /// Below this depth a value is kept as a JSON string.
-const MAX_DEPTH: usize = 16;
+pub(super) const MAX_DEPTH: usize = 16;
 
 /// What a line states about its record.
 #[derive(Debug, Default)]
@@ -44,17 +44,10 @@ pub(crate) struct FunctionLine<'a> {
     /// The tenant, if a runtime's formatter wrote the line.
     pub(crate) tenant_id: Option<Cow<'a, str>>,
     pub(crate) durable_execution_arn: Option<Cow<'a, str>>,
-    pub(crate) attributes: Vec<(Cow<'a, str>, FieldValue<'a>)>,
+    pub(crate) attributes: Vec<(Cow<'a, str>, Value<'a>)>,
     pub(crate) exception: Option<Box<Exception>>,
     /// The text of the JSON object, alone or behind a prefix. It may be invalid JSON.
     pub(crate) json: Option<&'a str>,
-}
-
-#[derive(Debug)]
-pub(crate) enum FieldValue<'a> {
-    /// A string, copied only if it has escapes.
-    Text(Cow<'a, str>),
-    Other(AnyValue),
 }
 
 /// Reads a line without colours. `is_lambda` is `false` in log groups of other services, whose request ids are no invocations.
@@ -92,7 +85,7 @@ fn text_line(line: &str, place: Place, is_lambda: bool) -> FunctionLine<'_> {
         Between::Nothing if head.has_context => read.message = None,
         Between::Nothing if !head.has_others => read.json = Some(json),
         Between::Nothing | Between::Name => {
-            read.attributes.push((names::PREFIX.into(), FieldValue::Text(before.into())));
+            read.attributes.push((names::PREFIX.into(), Value::Text(before.into())));
         }
     }
     read
@@ -177,12 +170,17 @@ pub(crate) fn json_lines(message: &str) -> Option<Vec<&str>> {
 }
 
 #[derive(Debug)]
-enum Value<'a> {
+pub(crate) enum Value<'a> {
+    /// A string, copied only if it has escapes.
     Text(Cow<'a, str>),
     Json(Cow<'a, RawValue>),
 }
 
-impl Value<'_> {
+impl<'a> Value<'a> {
+    fn of(raw: &'a RawValue) -> Self {
+        text_of(raw).map_or(Self::Json(Cow::Borrowed(raw)), Self::Text)
+    }
+
     fn into_owned(self) -> Value<'static> {
         match self {
             Self::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
@@ -230,8 +228,8 @@ impl<'a> Field<'a> {
 type LineFields<'a> = Vec<Field<'a>>;
 
 fn object_fields(object: &str) -> Option<LineFields<'_>> {
-    let value = |raw| text_of(raw).map_or(Value::Json(Cow::Borrowed(raw)), Value::Text);
-    Some(Fields::of(object)?.0.into_iter().map(|(key, raw)| Field::new(key, value(raw))).collect())
+    let fields = Fields::of(object)?.0.into_iter();
+    Some(fields.map(|(key, raw)| Field::new(key, Value::of(raw))).collect())
 }
 
 fn logfmt_fields(line: &str) -> Option<LineFields<'_>> {
@@ -336,6 +334,8 @@ impl<T> Best<T> {
 
 #[derive(Default)]
 struct Found {
+    is_lambda: bool,
+    is_gelf: bool,
     level: Best<Severity>,
     /// The message, or `None` for the text of the key's value.
     message: Best<Option<String>>,
@@ -411,7 +411,7 @@ fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> 
         }
     }
     if !rest.is_empty() {
-        read.attributes.push((names::REST.into(), FieldValue::Text(json_object(&rest).into())));
+        read.attributes.push((names::REST.into(), Value::Text(json_object(&rest).into())));
     }
     read
 }
@@ -419,17 +419,12 @@ fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> 
 impl Found {
     fn of(fields: &LineFields<'_>, is_lambda: bool) -> Self {
         let is_gelf = fields.iter().any(|field| field.key == "short_message");
-        let mut found = Self::default();
+        let mut found = Self { is_lambda, is_gelf, ..Self::default() };
         for (at, Field { key, role, value }) in fields.iter().enumerate() {
             match *role {
-                Some((Role::Level, rank)) => {
-                    found.level.offer(rank, Some(at), level_of(value, is_gelf));
-                }
-                Some((Role::Log, _)) if value.text().is_none() => {
-                    found.look_into(key, value, is_lambda);
-                }
-                Some((Role::Nested, _)) => found.look_into(key, value, is_lambda),
-                Some((role, rank)) => found.offer(role, rank, Some(at), value, is_lambda),
+                Some((Role::Nested, _)) => found.look_into(key, value),
+                Some((Role::Log, _)) if value.text().is_none() => found.look_into(key, value),
+                Some((role, rank)) => found.offer(role, rank, Some(at), value),
                 None => {}
             }
         }
@@ -444,16 +439,10 @@ impl Found {
     }
 
     /// Offers the value of a key. `at` is its position, if it is a key of the line itself.
-    fn offer(
-        &mut self,
-        role: Role,
-        rank: u8,
-        at: Option<usize>,
-        value: &Value<'_>,
-        is_lambda: bool,
-    ) {
+    fn offer(&mut self, role: Role, rank: u8, at: Option<usize>, value: &Value<'_>) {
         let text = value.text();
         match role {
+            Role::Level => self.level.offer(rank, at, level_of(value, self.is_gelf)),
             Role::Status => {
                 let status = text.and_then(|text| Severity::of_text(text, Evidence::Marked));
                 self.level.offer(rank, None, status);
@@ -470,7 +459,10 @@ impl Found {
                 let error = Fields::of(value.word()).and_then(|error| error.text("errorMessage"));
                 self.message.offer(4, None, error.map(|error| Some(error.into_owned())));
             }
-            Role::Message | Role::Log => self.message.offer(rank, at, text.map(|_| None)),
+            Role::Message | Role::Log => {
+                let copy = |text: &str| at.is_none().then(|| text.to_owned());
+                self.message.offer(rank, at, text.map(copy));
+            }
             Role::MessageOfLogger => self.message_of_logger.offer(rank, at, text.map(|_| None)),
             Role::ErrorType => self.error_type = text.map(str::to_owned),
             Role::ErrorMessage => {
@@ -479,7 +471,8 @@ impl Found {
             }
             Role::Time => self.time.offer(rank, at, time_of(value)),
             Role::RequestId | Role::RuntimeRequestId => {
-                let id = text.filter(|id| is_lambda && is_uuid(id)).map(str::to_ascii_lowercase);
+                let id =
+                    text.filter(|id| self.is_lambda && is_uuid(id)).map(str::to_ascii_lowercase);
                 self.is_of_runtime |= role == Role::RuntimeRequestId && id.is_some();
                 self.request_id.offer(rank, at, id);
             }
@@ -508,12 +501,12 @@ impl Found {
                     text.filter(|arn| is_durable_execution(arn)).map(|_| ()),
                 );
             }
-            Role::Level | Role::Nested => {}
+            Role::Nested => {}
         }
     }
 
     /// Looks for ids, level and message in an object or in a list of objects, which stays an attribute.
-    fn look_into(&mut self, outer: &str, value: &Value<'_>, is_lambda: bool) {
+    fn look_into(&mut self, outer: &str, value: &Value<'_>) {
         const RANK: u8 = 5;
         if let Value::Text(text) = value {
             // `trace` may also be the id itself.
@@ -528,47 +521,22 @@ impl Found {
         } else {
             vec![json]
         };
-        for Field { key, role, value } in objects.into_iter().filter_map(object_fields).flatten() {
-            let role = match (outer, key.as_ref()) {
-                ("trace", "id") => Role::TraceId,
-                ("span", "id") => Role::SpanId,
-                ("dd", "trace_id") => Role::DatadogTraceId,
-                ("dd", "span_id") => Role::DatadogSpanId,
-                ("instant", "epochSecond") => {
-                    self.time.offer(RANK, None, time_of(&value));
-                    continue;
-                }
-                ("log", "level") | ("_meta", "logLevelName") => {
-                    self.level.offer(RANK, None, level_of(&value, false));
-                    continue;
-                }
-                // Of loguru.
-                ("record", "level") => {
-                    let name = Fields::of(value.word()).and_then(|level| level.text("name"));
-                    self.level.offer(RANK, None, name.as_deref().and_then(Severity::of_word));
-                    continue;
-                }
-                // Of tracing-subscriber and loguru.
-                ("fields" | "record", "message") => {
-                    self.message.offer(RANK, None, value.text().map(|text| Some(text.to_owned())));
-                    continue;
-                }
-                _ => match role {
-                    Some((role, _)) if role.is_id() => role,
-                    _ => continue,
-                },
-            };
-            self.offer(role, RANK, None, &value, is_lambda);
+        for (key, raw) in objects.into_iter().filter_map(Fields::of).flat_map(|fields| fields.0) {
+            if let Some(role) = role_in(outer, &key) {
+                self.offer(role, RANK, None, &Value::of(raw));
+            }
         }
     }
 }
 
+/// Reads a word, a number, or the object of loguru.
 fn level_of(value: &Value<'_>, is_gelf: bool) -> Option<Severity> {
     let number = || {
         let number = value.word().parse().ok()?;
         if is_gelf { Severity::of_syslog(number) } else { Severity::of_number(number) }
     };
-    value.text().and_then(Severity::of_word).or_else(number)
+    let name = || Severity::of_word(&Fields::of(value.word())?.text("name")?);
+    value.text().and_then(Severity::of_word).or_else(number).or_else(name)
 }
 
 impl<'a> FunctionLine<'a> {
@@ -591,17 +559,10 @@ impl<'a> FunctionLine<'a> {
             rest.push(field);
             return;
         }
-        let Field { key, value, .. } = field;
-        let value = match value {
-            Value::Text(text) => Some(FieldValue::Text(text)),
-            Value::Json(raw) if raw.get().len() > MAX_VALUE_BYTES => {
-                Some(FieldValue::Text(raw.get().to_owned().into()))
-            }
-            Value::Json(raw) => {
-                typed(&raw, 0).map(|value| FieldValue::Other(AnyValue { value: Some(value) }))
-            }
-        };
-        self.attributes.extend(value.map(|value| (key, value)));
+        let says_nothing = matches!(&field.value, Value::Json(raw) if raw.get() == "null");
+        if !says_nothing {
+            self.attributes.push((field.key, field.value));
+        }
     }
 }
 
@@ -696,6 +657,3 @@ fn json_object(fields: &LineFields<'_>) -> String {
     };
     format!("{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(","))
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,9 +7,11 @@ use crate::identity::{Identity, LogSource};
 use crate::logs::request_window::RequestWindow;
 use crate::logs::{LogEventRef, line_record};
 use crate::names;
-use crate::read::line::function_line;
+use crate::read::fields::MAX_KEYS;
+use crate::read::line::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_KEY_BYTES, MAX_VALUE_BYTES, function_line};
 use crate::render::{self, check_table, unescaped};
 use expect_test::expect_file;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use wire::timestamp::{rfc3339_millis, rfc3339_nanos};
 
 const ID: &str = "459921b5-681c-4a96-beb0-81e0aa586026";
@@ -46,23 +48,28 @@ fn lines_and_events_of_lambda_are_read() {
     });
 }
 
+const TIME_MS: i64 = 1_790_000_000_123;
+
+/// The record of a line within this invocation window.
+fn record_of(message: &str, mut window: RequestWindow) -> LogRecord {
+    let source = LogSource { account: "", region: None, log_group: "/", log_stream: "" };
+    let stream = (&Identity::of(&source), &mut window);
+    let event = LogEventRef { id: "", time_ms: TIME_MS, message };
+    let read = function_line(message, true);
+    render::written(|record| line_record(&event, &read, stream, 1, false, record))
+}
+
 #[test]
 fn lines_of_functions_become_log_records() {
     let mut window = RequestWindow::default();
     window.observe(&text::parse(&format!("START RequestId: {ID} Version: 1")).unwrap());
-    let source = LogSource { account: "", region: None, log_group: "/", log_stream: "" };
-    let identity = Identity::of(&source);
     check_table(&expect_file!["../../fixtures/function-lines.txt"], |line| {
         let line = unescaped(line);
-        let event = LogEventRef { id: "", time_ms: 1_790_000_000_123, message: &line };
-        let read = function_line(&line, true);
-        let mut record = render::written(|record| {
-            line_record(&event, &read, (&identity, &mut window.clone()), 1, false, record);
-        });
+        let mut record = record_of(&line, window.clone());
         let body = render::value(record.body.as_ref().unwrap());
         let body = if body == line.trim_end_matches(['\n', '\r']) { "=" } else { body.as_str() };
         let mut shown = format!("{} | {}", record.severity_text, body.escape_debug());
-        if record.time_unix_nano != event.time_unix_nano() {
+        if record.time_unix_nano != TIME_MS.cast_unsigned() * 1_000_000 {
             shown.extend([" | at ", &rfc3339_nanos(record.time_unix_nano)]);
         }
         for id in [&record.trace_id, &record.span_id].into_iter().filter(|id| !id.is_empty()) {
@@ -131,4 +138,48 @@ fn the_fields_of_an_event_are_bounded() {
     for other in [event.other, of_text.other] {
         assert_eq!(other.len(), PlatformEvent::MAX_OTHER);
     }
+}
+
+/// The attributes of a line.
+fn show(line: &str) -> String {
+    render::attributes(&record_of(line, RequestWindow::default()).attributes)
+}
+
+#[test]
+fn excess_keys_become_one_json_string() {
+    let fields: Vec<String> =
+        (0..MAX_ATTRIBUTES + 2).map(|n| format!(r#""k{n}": [{n}]"#)).collect();
+    let line = show(&format!("{{{}}}", fields.join(",")));
+    assert!(line.contains(r#" k31=[31] lambda_otlp.rest={"k32":[32],"k33":[33]}"#), "{line}");
+    let long = "k".repeat(MAX_KEY_BYTES + 1);
+    let rest = format!(r#"lambda_otlp.rest={{"{long}":1}}"#);
+    assert_eq!(show(&format!(r#"{{"{long}":1}}"#)), rest);
+    let keys: Vec<String> = (0..=MAX_KEYS).map(|n| format!("\"{n}\":0")).collect();
+    assert_eq!(show(&format!("{{{}}}", keys.join(","))), "");
+}
+
+#[test]
+fn a_large_list_becomes_json_text() {
+    let list = |bytes| format!("[{}]", " ".repeat(bytes - "[]".len()));
+    let line = |bytes| format!("{{\"a\":{}}}", list(bytes));
+    assert_eq!(show(&line(MAX_VALUE_BYTES)), "a=[]");
+    assert_eq!(show(&line(MAX_VALUE_BYTES + 1)), format!("a={}", list(MAX_VALUE_BYTES + 1)));
+}
+
+#[test]
+fn deep_nesting_becomes_json_text() {
+    let nested = |depth| format!("{}\"x\"{}", "[".repeat(depth), "]".repeat(depth));
+    let line = |depth| format!("{{\"a\":{}}}", nested(depth));
+    let typed = |depth| format!("a={}", nested(depth).replace('"', ""));
+    assert_eq!(show(&line(MAX_DEPTH)), typed(MAX_DEPTH));
+    // Quotes mark values that are JSON text.
+    let arrays = ["[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH)].join("[\"x\"]");
+    assert_eq!(show(&line(MAX_DEPTH + 1)), format!("a={arrays}"));
+    assert_eq!(show(&line(100_000)), format!("a={}", nested(100_000)));
+    let objects = |depth, x| format!("{}{x}{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+    let typed = objects(MAX_DEPTH, r#"{"a":1}"#).replacen(r#"{"a":"#, "{a=", MAX_DEPTH);
+    assert_eq!(
+        show(&format!(r#"{{"a":{}}}"#, objects(MAX_DEPTH, r#"{"a":1}"#))),
+        format!("a={typed}")
+    );
 }
