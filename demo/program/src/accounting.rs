@@ -37,13 +37,10 @@ pub(crate) enum ItemKind {
     /// The extension's span of an invocation, by request id.
     #[serde(skip)]
     PlatformSpan,
-    /// A metric that the extension makes from the Telemetry API, with its totals.
-    #[serde(skip)]
-    ExtensionMetric,
 }
 
 /// The kinds, and what their items are called.
-const KINDS: [(ItemKind, &str); 10] = [
+const KINDS: [(ItemKind, &str); 9] = [
     (ItemKind::Span, "spans"),
     (ItemKind::PartialSpan, "partial spans"),
     (ItemKind::Link, "links to senders"),
@@ -53,7 +50,6 @@ const KINDS: [(ItemKind, &str); 10] = [
     (ItemKind::ReportMetric, "metrics of reports"),
     (ItemKind::ServerSpan, "invocations served"),
     (ItemKind::PlatformSpan, "spans of the extension"),
-    (ItemKind::ExtensionMetric, "metrics of the extension"),
 ];
 
 impl ItemKind {

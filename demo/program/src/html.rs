@@ -2,8 +2,9 @@
 
 use crate::accounting::Accounts;
 use crate::run::{Labelled, Run};
-use crate::view::{COLUMNS, OF_ACCOUNTING, OF_METRICS, details, metric_rows, numbers, told};
-use crate::view::{label, waterfalls, without_trace};
+use crate::view::{
+    COLUMNS, OF_ACCOUNTING, details, label, numbers, told, waterfalls, without_trace,
+};
 use console::waterfall::{Log, Row, Waterfall};
 use std::fmt::{self, Write as _};
 
@@ -82,7 +83,6 @@ fn write(run: &Run, accounts: &Accounts, page: &mut String) -> fmt::Result {
     for record in &others {
         log(record, page)?;
     }
-    metrics(run, page)?;
     writeln!(page, "</main>\n</body>\n</html>")
 }
 
@@ -187,12 +187,6 @@ fn log(record: &Log, page: &mut String) -> fmt::Result {
         Escaped(body),
         Escaped(number)
     )
-}
-
-fn metrics(run: &Run, page: &mut String) -> fmt::Result {
-    writeln!(page, "<h2>Metrics</h2>\n<p>{}</p>", Escaped(OF_METRICS))?;
-    let rows = metric_rows(run).into_iter().map(|row| row.to_vec());
-    table(&["service", "metric", "#points", "value"], rows, page)
 }
 
 #[cfg(test)]

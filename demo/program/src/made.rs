@@ -5,11 +5,11 @@
 
 use crate::accounting::{Item, ItemKind};
 use crate::functions::is_never_answered;
-use crate::stored::Total;
+use crate::stored::total;
 use local_lambda::queue::ReceivedMessage;
 use local_lambda::{Invocation, InvocationResult, LogEvent};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// The beginning of a compact OTLP line.
 pub(crate) const COMPACT: &str = "{\"_otelc\":\"";
@@ -60,18 +60,19 @@ pub(crate) fn of_log(function: &str, log_events: &[LogEvent]) -> Vec<Item> {
         // A gauge has one point for each delivery with a report, and here each stream is one delivery.
         ("aws.lambda.memory_limit", u32::try_from(reporting_streams.len()).unwrap_or(u32::MAX)),
     ];
-    let owed = owed.into_iter().filter(|(_, total)| *total > 0);
-    made.extend(owed.map(|(name, total)| {
-        let total = Total { count: total.into(), sum: 0.0 };
-        (ItemKind::ReportMetric, total.count(function, name))
-    }));
+    let owed = owed.into_iter().filter(|(_, sum)| *sum > 0);
+    made.extend(
+        owed.map(|(name, sum)| (ItemKind::ReportMetric, total(function, name, sum.into()))),
+    );
     made
 }
 
-/// Returns the SERVER span of each invocation, by request id. The extension writes it if the function's process was
-/// killed.
+/// Returns the SERVER span of each invocation and the extension's span, by request id. If the function's process was killed,
+/// they are the same.
 pub(crate) fn of_invocations(invocations: &[Invocation]) -> impl Iterator<Item = Item> {
-    invocations.iter().map(|invocation| (ItemKind::ServerSpan, invocation.request_id.clone()))
+    invocations.iter().flat_map(|Invocation { request_id, .. }| {
+        [ItemKind::ServerSpan, ItemKind::PlatformSpan].map(|kind| (kind, request_id.clone()))
+    })
 }
 
 /// Returns the spans of "stock", which numbers nothing: one for each invocation, by request id, one for each request to
@@ -118,47 +119,4 @@ pub(crate) fn of_queue(deliveries: &[Delivered]) -> Vec<Item> {
 
 pub(crate) fn link(request_id: &str, sender: &str) -> String {
     format!("{request_id} -> {sender}")
-}
-
-/// Returns the extension's span of each invocation, by request id, and its metrics with their totals, from the events
-/// of the Telemetry API.
-pub(crate) fn of_platform(function: &str, platform_events: &[String]) -> anyhow::Result<Vec<Item>> {
-    let mut made = Vec::new();
-    let mut totals: BTreeMap<&str, Total> = BTreeMap::new();
-    for event in platform_events {
-        let event: Value = serde_json::from_str(event)?;
-        let at = |pointer: &str| event.pointer(pointer);
-        let mut add = |name, value: Option<f64>| {
-            let total = totals.entry(name).or_default();
-            total.count += 1.0;
-            total.sum += value.unwrap_or_default();
-        };
-        match at("/type").and_then(Value::as_str) {
-            Some("platform.start") => {
-                let request_id = at("/record/requestId").and_then(Value::as_str);
-                made.push((ItemKind::PlatformSpan, request_id.unwrap_or_default().to_owned()));
-            }
-            Some("platform.runtimeDone") => {
-                let bytes = at("/record/metrics/producedBytes").and_then(Value::as_f64);
-                add("aws.lambda.produced_bytes", bytes);
-            }
-            _ => {}
-        }
-        for span in at("/record/spans").and_then(Value::as_array).into_iter().flatten() {
-            let metric = match span.get("name").and_then(Value::as_str) {
-                Some("responseLatency") => "aws.lambda.response_latency",
-                Some("responseDuration") => "aws.lambda.response_duration",
-                Some("runtimeOverhead") => "aws.lambda.runtime_overhead",
-                Some("extensionOverhead") => "aws.lambda.extension_overhead",
-                _ => continue,
-            };
-            let milliseconds = span.get("durationMs").and_then(Value::as_f64);
-            add(metric, milliseconds.map(|milliseconds| milliseconds / 1000.0));
-        }
-    }
-    let metrics = totals.into_iter();
-    made.extend(
-        metrics.map(|(name, total)| (ItemKind::ExtensionMetric, total.in_full(function, name))),
-    );
-    Ok(made)
 }

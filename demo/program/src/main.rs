@@ -86,7 +86,7 @@ pub(crate) struct Arguments {
     /// Header of the requests to --endpoint; may be repeated.
     #[arg(long = "header", value_name = "K=V", requires = "endpoint")]
     pub(crate) headers: Vec<String>,
-    /// Also write the run as one HTML page: traces, logs, metrics and the accounting.
+    /// Also write the run as one HTML page: traces, logs and the accounting.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
 }

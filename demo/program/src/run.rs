@@ -184,7 +184,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
         forwarder_invocations: lambda.invocations(FORWARDER).len(),
         lines: log_events.into_iter().map(|event| (event.id, event.message)).collect(),
         ledger: read_ledger(&ledger)?,
-        others: others(&lambda, &names, &warehouse, &deliveries)?,
+        others: others(&lambda, &names, &warehouse, &deliveries),
         arrived: Arrived::at(&fake),
         refused_elsewhere: refused_elsewhere(&lambda),
         elsewhere: arguments.endpoint.clone(),
@@ -246,17 +246,15 @@ fn others(
     names: &[&str],
     warehouse: &Warehouse,
     deliveries: &[Delivered],
-) -> anyhow::Result<Vec<Item>> {
+) -> Vec<Item> {
     let mut others: Vec<Item> =
         made::of_stock(&lambda.invocations(STOCK), warehouse.asked()).collect();
     others.extend(made::of_queue(deliveries));
     for name in names {
         others.extend(made::of_log(name, &lambda.log_events(name)));
         others.extend(made::of_invocations(&lambda.invocations(name)));
-        let said = made::of_platform(name, &lambda.platform_events(name));
-        others.extend(said.context("cannot read an event of the Telemetry API")?);
     }
-    Ok(others)
+    others
 }
 
 fn refused_elsewhere(lambda: &Lambda) -> BTreeSet<String> {

@@ -8,7 +8,7 @@ use console::waterfall::{
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::number_data_point;
+use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use std::collections::BTreeMap;
 use test_support::openobserve::{
@@ -25,26 +25,28 @@ pub(crate) struct Arrived {
 impl Arrived {
     pub(crate) fn at(fake: &FakeOpenObserve) -> Self {
         let mut metrics = fake.metrics();
-        // The accounting has no independent source for the extension's and the forwarder's own metrics.
+        // The accounting has no independent source for the metrics of the extension, and for the forwarder's own.
         metrics.retain(|metric| {
             ![EXTENSION_SCOPE, FORWARDER_SCOPE].contains(&metric.scope.name.as_str())
+                && !OF_THE_EXTENSION.contains(&metric.item.name.as_str())
         });
         Self { spans: fake.spans(), log_records: fake.log_records(), metrics }
     }
 
     /// Returns an item for each span, link and log record (two for a SERVER span), for each data point of a function's
-    /// metrics, and for each of Lambda's metrics.
+    /// metrics, and for each metric of Lambda's
+    /// reports.
     pub(crate) fn items(&self) -> Vec<Item> {
         let mut items: Vec<Item> = self.spans.iter().map(span).collect();
         items.extend(self.spans.iter().filter_map(server_span));
         items.extend(self.links());
         items.extend(self.log_records.iter().map(log_record));
-        let mut totals: BTreeMap<(String, String), Total> = BTreeMap::new();
+        let mut totals: BTreeMap<(String, String), f64> = BTreeMap::new();
         for metric in &self.metrics {
             let name = &metric.item.name;
             if metric.scope.name == PLATFORM_SCOPE {
                 let total = totals.entry((service(metric), name.clone())).or_default();
-                total.add(metric.item.data.as_ref());
+                *total += sum(metric.item.data.as_ref());
             } else {
                 let points = point_attributes(metric.item.data.as_ref());
                 items.extend(points.into_iter().map(|attributes| {
@@ -56,13 +58,11 @@ impl Arrived {
                 }));
             }
         }
-        items.extend(totals.into_iter().map(|((service, name), total)| {
-            if EXTENSION_METRICS.contains(&name.as_str()) {
-                (ItemKind::ExtensionMetric, total.in_full(&service, &name))
-            } else {
-                (ItemKind::ReportMetric, total.count(&service, &name))
-            }
-        }));
+        items.extend(
+            totals.into_iter().map(|((service, name), sum)| {
+                (ItemKind::ReportMetric, total(&service, &name, sum))
+            }),
+        );
         items
     }
 }
@@ -167,7 +167,7 @@ pub(crate) fn number(attributes: &[KeyValue]) -> Option<String> {
 }
 
 /// The metrics that only the extension can make. The forwarder makes the others.
-pub(crate) const EXTENSION_METRICS: [&str; 5] = [
+const OF_THE_EXTENSION: [&str; 5] = [
     "aws.lambda.response_latency",
     "aws.lambda.response_duration",
     "aws.lambda.runtime_overhead",
@@ -175,48 +175,24 @@ pub(crate) const EXTENSION_METRICS: [&str; 5] = [
     "aws.lambda.produced_bytes",
 ];
 
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Total {
-    /// The value of a sum, the count of a histogram, or the number of points of a gauge.
-    pub(crate) count: f64,
-    pub(crate) sum: f64,
+pub(crate) fn total(service: &str, name: &str, sum: f64) -> String {
+    format!("{service} {name} {sum}")
 }
 
-impl Total {
-    pub(crate) fn count(self, service: &str, name: &str) -> String {
-        format!("{service} {name} {}", self.count)
-    }
-
-    /// Rounded to microseconds, the precision of Lambda's reports.
-    pub(crate) fn in_full(self, service: &str, name: &str) -> String {
-        format!("{service} {name} {}, sum {:.6}", self.count, self.sum)
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-    pub(crate) fn add(&mut self, data: Option<&Data>) {
-        match data {
-            Some(Data::Sum(sum)) => {
-                self.count +=
-                    sum.data_points.iter().map(|point| value(point.value.as_ref())).sum::<f64>();
-            }
-            Some(Data::Histogram(histogram)) => {
-                for point in &histogram.data_points {
-                    self.count += point.count as f64;
-                    self.sum += point.sum.unwrap_or_default();
-                }
-            }
-            Some(Data::Gauge(gauge)) => self.count += gauge.data_points.len() as f64,
-            _ => {}
-        }
-    }
-}
-
-/// The value of a data point.
+/// The value of a sum, the count of a histogram, or the number of points of a gauge.
 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-pub(crate) fn value(value: Option<&number_data_point::Value>) -> f64 {
-    match value {
-        Some(number_data_point::Value::AsInt(value)) => *value as f64,
-        Some(number_data_point::Value::AsDouble(value)) => *value,
+fn sum(data: Option<&Data>) -> f64 {
+    let value = |point: &NumberDataPoint| match point.value {
+        Some(number_data_point::Value::AsInt(value)) => value as f64,
+        Some(number_data_point::Value::AsDouble(value)) => value,
         None => 0.0,
+    };
+    match data {
+        Some(Data::Sum(sum)) => sum.data_points.iter().map(value).sum(),
+        Some(Data::Histogram(histogram)) => {
+            histogram.data_points.iter().map(|point| point.count as f64).sum()
+        }
+        Some(Data::Gauge(gauge)) => gauge.data_points.len() as f64,
+        _ => 0.0,
     }
 }

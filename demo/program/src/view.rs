@@ -3,16 +3,13 @@
 use crate::accounting::{Account, Accounts};
 use crate::made::COMPACT;
 use crate::run::{Labelled, Run};
-use crate::stored::{Total, service, value};
+use crate::stored::service;
 use anstyle::Style;
-use console::quantity::quantity;
 use console::waterfall::draw::{self, BAD, GOOD, HEADING, short, terminal_width};
 use console::waterfall::{Item, Log, Waterfall};
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use test_support::Comparison;
-use test_support::openobserve::{Stored, StoredMetric, point_attributes};
+use test_support::openobserve::Stored;
 
 pub(crate) fn write(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result<()> {
     // The verdict comes first and last.
@@ -54,43 +51,6 @@ fn traces(run: &Run, out: &mut dyn Write) -> io::Result<()> {
         draw::waterfall(&trace, &label(run, &trace), terminal_width(), out)?;
     }
     Ok(())
-}
-
-pub(crate) const OF_METRICS: &str = "Lambda's reports contain no handler errors and panics: see the traces; an environment that restarts after a timeout \
-     reports no cold start";
-
-/// The service, name, number of data points and total of each metric.
-pub(crate) fn metric_rows(run: &Run) -> Vec<[String; 4]> {
-    let mut rows: BTreeMap<(String, &str, &str), Vec<&StoredMetric>> = BTreeMap::new();
-    for metric in &run.arrived.metrics {
-        let key = (service(metric), metric.item.name.as_str(), metric.item.unit.as_str());
-        rows.entry(key).or_default().push(metric);
-    }
-    rows.into_iter()
-        .map(|((service, name, unit), metrics)| {
-            let points = metrics.iter().map(|own| point_attributes(own.item.data.as_ref()).len());
-            let points: usize = points.sum();
-            [service, name.to_owned(), points.to_string(), total(&metrics, unit)]
-        })
-        .collect()
-}
-
-/// The sum of a metric, or the last value of a gauge.
-fn total(metrics: &[&StoredMetric], unit: &str) -> String {
-    let mut total = Total::default();
-    for metric in metrics {
-        total.add(metric.item.data.as_ref());
-    }
-    match metrics.last().and_then(|last| last.item.data.as_ref()) {
-        Some(Data::Histogram(_)) => {
-            format!("sum {}, count {}", quantity(total.sum, unit), total.count)
-        }
-        Some(Data::Gauge(gauge)) => {
-            let last = gauge.data_points.last();
-            quantity(last.map_or(0.0, |point| value(point.value.as_ref())), unit)
-        }
-        _ => quantity(total.count, unit),
-    }
 }
 
 pub(crate) const OF_ACCOUNTING: [&str; 6] = [
