@@ -18,13 +18,22 @@ pub(crate) struct Records {
     /// The `log_records` fields of a `ScopeLogs`.
     fields: Vec<u8>,
     count: usize,
-    /// Records with an X-Ray root and no trace id: their positions, and the trace ids of the roots.
-    rooted: Vec<(usize, TraceId)>,
-    /// Records with an invocation and no trace id: the first position of each run of records with the same invocation, or with
-    /// none.
-    invocations: Vec<(usize, Option<String>)>,
+    untraced: Vec<Untraced>,
+    /// The request ids of the records. Neighbours usually share one.
+    invocations: Vec<String>,
     /// Number of bytes repeated from other lines.
     repeated_bytes: usize,
+}
+
+/// A record without a trace id that a span may provide.
+#[derive(Debug)]
+struct Untraced {
+    /// The position of the record.
+    at: usize,
+    /// The trace id of its X-Ray root.
+    root: Option<TraceId>,
+    /// The position of its request id.
+    invocation: Option<usize>,
 }
 
 /// Maximum number of bytes that records of a scope may repeat from other lines: without a limit the records of short lines could
@@ -38,40 +47,31 @@ impl Records {
 
     /// Returns `true` if a record has an X-Ray root and no trace id, so that a trace may still provide it.
     pub(crate) fn awaits_traces(&self) -> bool {
-        !self.rooted.is_empty()
+        self.untraced.iter().any(|record| record.root.is_some())
     }
 
     /// Returns `true` if a record has an invocation and no trace id, so that a span may still provide it.
     pub(crate) fn awaits_spans(&self) -> bool {
-        !self.invocations.is_empty()
+        self.untraced.iter().any(|record| record.invocation.is_some())
     }
 
     /// Appends the record written by `write`.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut RecordWriter<'_, '_>)) {
-        let mut root = None;
-        let mut invocation = InvocationOf::None;
-        let before = self.invocations.last().and_then(|(_, id)| id.as_deref());
         Writer::new(&mut self.fields).message(scope_container::ITEMS, |out| {
             let mut record = RecordWriter {
                 out,
                 root: None,
                 has_trace_id: false,
-                before,
-                invocation: InvocationOf::None,
+                invocation: None,
+                invocations: &mut self.invocations,
                 repeated_bytes: &mut self.repeated_bytes,
             };
             write(&mut record);
-            root = record.root.filter(|_| !record.has_trace_id);
-            if !record.has_trace_id {
-                invocation = record.invocation;
+            let RecordWriter { root, has_trace_id, invocation, .. } = record;
+            if !has_trace_id && (root.is_some() || invocation.is_some()) {
+                self.untraced.push(Untraced { at: self.count, root, invocation });
             }
         });
-        self.rooted.extend(root.map(|root| (self.count, root)));
-        match invocation {
-            InvocationOf::Another(id) => self.invocations.push((self.count, Some(id))),
-            InvocationOf::None if before.is_some() => self.invocations.push((self.count, None)),
-            InvocationOf::Before | InvocationOf::None => {}
-        }
         self.count += 1;
     }
 
@@ -94,59 +94,49 @@ impl Records {
     /// Gives a record with an X-Ray root the root's trace id if a span has it, and a record with an invocation the ids of the
     /// invocation's root span.
     fn set_ids(&mut self, seen: &SeenSpans) {
-        self.rooted.retain(|(_, root)| seen.has_trace(root));
-        let runs = std::mem::take(&mut self.invocations);
-        let runs: Vec<_> = runs
-            .into_iter()
-            .map(|(first, id)| (first, id.and_then(|id| seen.of_invocation(&id))))
-            .collect();
-        if self.rooted.is_empty() && runs.iter().all(|(_, ids)| ids.is_none()) {
+        let of_invocations: Vec<Option<SeenIds>> =
+            self.invocations.iter().map(|id| seen.of_invocation(id)).collect();
+        let ids_of = |Untraced { at, root, invocation }: Untraced| {
+            let ids = invocation.and_then(|at| of_invocations.get(at).copied().flatten());
+            let ids = match root.filter(|root| seen.has_trace(root)) {
+                Some(root) => ids.filter(|(trace_id, _)| *trace_id == root).unwrap_or((root, None)),
+                None => ids?,
+            };
+            Some((at, ids))
+        };
+        let traced: Vec<_> = self.untraced.drain(..).filter_map(ids_of).collect();
+        if traced.is_empty() {
             return;
         }
-        let mut all = Vec::with_capacity(self.fields.len() + self.count * BYTES_OF_IDS);
-        let mut rooted = std::mem::take(&mut self.rooted).into_iter().peekable();
-        let mut runs = runs.into_iter().peekable();
-        // The ids of a run are encoded once, because nearly always all of its records share them.
-        let (mut of_run, mut written) = (None, Vec::new());
+        let mut all = Vec::with_capacity(self.fields.len() + traced.len() * BYTES_OF_IDS);
+        let mut traced = traced.into_iter().peekable();
+        // Nearly always all records share their ids.
+        let (mut last, mut written) = (None, Vec::new());
         for (at, field) in fields(&self.fields).enumerate() {
-            if let Some((_, ids)) = runs.next_if(|(first, _)| *first == at) {
-                of_run = ids;
+            let ids = traced.next_if(|(traced, _)| *traced == at).map(|(_, ids)| ids);
+            let Some((ids, record)) = ids.zip(field.as_len()) else {
+                all.extend_from_slice(field.raw);
+                continue;
+            };
+            if last != Some(ids) {
                 write_ids(&mut written, ids);
+                last = Some(ids);
             }
-            let root = rooted.next_if(|(rooted, _)| *rooted == at).map(|(_, root)| root);
-            let of_root = root.map(|root| {
-                let mut of_root = Vec::new();
-                write_ids(&mut of_root, ids_of(root, of_run));
-                of_root
-            });
-            let ids = of_root.as_ref().unwrap_or(&written);
-            match field.as_len() {
-                Some(record) if !ids.is_empty() => {
-                    Writer::new(&mut all).concatenated(scope_container::ITEMS, record, ids);
-                }
-                _ => all.extend_from_slice(field.raw),
-            }
+            Writer::new(&mut all).concatenated(scope_container::ITEMS, record, &written);
         }
         self.fields = all;
     }
 }
 
-fn write_ids(out: &mut Vec<u8>, ids: Option<SeenIds>) {
+fn write_ids(out: &mut Vec<u8>, (trace_id, span_id): SeenIds) {
     out.clear();
-    if let Some((trace_id, span_id)) = ids {
-        let mut out = Writer::new(out);
-        out.bytes(log_record::TRACE_ID, &trace_id);
-        out.bytes(log_record::SPAN_ID, span_id.as_ref().map_or(&[], |id| id));
-    }
+    let mut out = Writer::new(out);
+    out.bytes(log_record::TRACE_ID, &trace_id);
+    out.bytes(log_record::SPAN_ID, span_id.as_ref().map_or(&[], |id| id));
 }
 
 /// Size of a record's ids: two tags and lengths, the ids, and a longer length of the record.
 const BYTES_OF_IDS: usize = 29;
-
-/// The ids of a record whose X-Ray root is the trace of a span. The root itself contains the trace id.
-fn ids_of(root: TraceId, invocation: Option<SeenIds>) -> Option<SeenIds> {
-    invocation.filter(|(trace_id, _)| *trace_id == root).or(Some((root, None)))
-}
 
 /// One request with the records of these scopes under one resource; `None` without records. Records without a trace id get it
 /// from the `seen` spans of their invocation.
@@ -184,16 +174,9 @@ pub(crate) struct RecordWriter<'w, 'o> {
     out: &'w mut Writer<'o>,
     root: Option<TraceId>,
     has_trace_id: bool,
-    before: Option<&'w str>,
-    invocation: InvocationOf,
+    invocation: Option<usize>,
+    invocations: &'w mut Vec<String>,
     repeated_bytes: &'w mut usize,
-}
-
-enum InvocationOf {
-    None,
-    /// Usually the previous record's.
-    Before,
-    Another(String),
 }
 
 impl RecordWriter<'_, '_> {
@@ -233,11 +216,10 @@ impl RecordWriter<'_, '_> {
     }
 
     pub(crate) fn invocation(&mut self, request_id: &str) {
-        self.invocation = if self.before == Some(request_id) {
-            InvocationOf::Before
-        } else {
-            InvocationOf::Another(request_id.to_owned())
-        };
+        if self.invocations.last().is_none_or(|last| last != request_id) {
+            self.invocations.push(request_id.to_owned());
+        }
+        self.invocation = Some(self.invocations.len() - 1);
         self.attribute(names::FAAS_INVOCATION_ID, PlainValue::Text(request_id));
     }
 
