@@ -3,49 +3,32 @@
 //! An attacker who controls the beginning of a printed text can imitate Lambda's lines; the function's text behind it must not
 //! disappear.
 
-use crate::read::ids::UUID_BYTES;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 /// Returns `true` if a `START`, `END`, `INIT_START` or `RESTORE_START` ends as Lambda ends it, or a JSON line has no other keys.
 pub(crate) fn is_lambdas_to_the_end(message: &str) -> bool {
+    const MOST_WORDS: usize = 9;
     let message = message.trim_ascii();
-    match message.as_bytes().first() {
-        Some(b'{') => serde_json::from_str::<SystemLine>(message).is_ok(),
-        Some(b'E') => message.strip_prefix("END RequestId: ").is_some_and(is_one_word),
-        Some(b'S') => message
-            .strip_prefix("START RequestId: ")
-            .and_then(|rest| rest.split_at_checked(UUID_BYTES))
-            .is_some_and(|(_, rest)| rest.is_empty() || is_version(rest)),
-        _ => is_runtime_version(message),
+    if message.starts_with('{') {
+        return serde_json::from_str::<SystemLine>(message).is_ok();
     }
-}
-
-/// The text after the request id of a `START`: the version, and for functions with tenants a name that may contain spaces.
-fn is_version(rest: &str) -> bool {
-    let Some(version) = rest.strip_prefix(" Version: ") else { return false };
-    let end = version.find(|letter: char| letter.is_ascii_whitespace()).unwrap_or(version.len());
-    let behind = version.get(end..).unwrap_or_default();
-    let is_tenant = || {
-        let name = behind.trim_ascii_start();
-        ["TenantId: ", "Tenant ID: "].iter().any(|label| name.starts_with(label))
-            && !behind.contains(['\n', '\r'])
-    };
-    behind.is_empty() || is_tenant()
-}
-
-/// `INIT_START Runtime Version: …`, with or without the version's ARN.
-fn is_runtime_version(message: &str) -> bool {
-    let words: Vec<&str> = message.split_ascii_whitespace().collect();
-    let ["INIT_START" | "RESTORE_START", "Runtime", "Version:", _, rest @ ..] = words.as_slice()
-    else {
-        return false;
-    };
-    matches!(rest, [] | ["Runtime", "Version", "ARN:", _]) && !message.contains(['\n', '\r'])
-}
-
-fn is_one_word(text: &str) -> bool {
-    !text.bytes().any(|byte| byte.is_ascii_whitespace())
+    let mut words = [""; MOST_WORDS];
+    let places = words.iter_mut().zip(message.split_ascii_whitespace());
+    let count = places.map(|(place, word)| *place = word).count();
+    let is_whole = matches!(
+        words.get(..count),
+        Some(
+            ["START" | "END", "RequestId:", _]
+                | ["START", "RequestId:", _, "Version:", _]
+                // The name of a tenant may have spaces.
+                | ["START", "RequestId:", _, "Version:", _, "TenantId:", ..]
+                | ["START", "RequestId:", _, "Version:", _, "Tenant", "ID:", ..]
+                | ["INIT_START" | "RESTORE_START", "Runtime", "Version:", _]
+                | [_, "Runtime", "Version:", _, "Runtime", "Version", "ARN:", _]
+        )
+    );
+    is_whole && !message.contains(['\n', '\r'])
 }
 
 /// The keys of Lambda's JSON system log lines; those of web functions add level and region.
