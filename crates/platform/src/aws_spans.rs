@@ -46,7 +46,9 @@ impl SpanLine {
         if is_in_progress(&fields) {
             return Self::InProgress;
         }
-        let Some(end) = take(&mut fields, "endTimeUnixNano", moment) else { return Self::Other };
+        let Some(end) = take(&mut fields, "endTimeUnixNano", Value::as_u64) else {
+            return Self::Other;
+        };
         Self::Ended(Box::new(with_all_else(Span { end_time_unix_nano: end, ..span }, fields)))
     }
 }
@@ -56,7 +58,7 @@ fn span_of(fields: &mut Map<String, Value>) -> Option<Span> {
     Some(Span {
         trace_id: take(fields, "traceId", trace_id)?,
         span_id: take(fields, "spanId", span_id)?,
-        start_time_unix_nano: take(fields, "startTimeUnixNano", moment)?,
+        start_time_unix_nano: take(fields, "startTimeUnixNano", Value::as_u64)?,
         ..Span::default()
     })
 }
@@ -81,9 +83,11 @@ fn with_all_else(mut span: Span, mut fields: Map<String, Value>) -> ResourceSpan
     span.links = take_all(&mut fields, "links", link);
     span.dropped_links_count = take_u32(&mut fields, "droppedLinksCount");
     span.status = take(&mut fields, "status", status);
-    if let Some(xray) = take(&mut fields, "_aws", xray) {
-        add_xray(&mut span, xray);
-    }
+    within(&mut fields, "_aws", |aws| {
+        if let Some(Value::Object(xray)) = aws.remove("xray") {
+            add_xray(&mut span, xray);
+        }
+    });
     let resource = take(&mut fields, "resource", |resource| {
         whole(resource, |fields| {
             Some(Resource { attributes: take_attributes(fields), ..Resource::default() })
@@ -121,12 +125,10 @@ fn whole<T>(value: &Value, read: impl FnOnce(&mut Map<String, Value>) -> Option<
 
 fn status(value: &Value) -> Option<Status> {
     whole(value, |fields| {
-        let code = match fields.remove("code") {
-            None | Some(Value::Null) => StatusCode::Unset,
-            Some(code) => StatusCode::from_str_name(&format!("STATUS_CODE_{}", code.as_str()?))?,
-        };
-        let message = take_text(fields, "message").unwrap_or_default();
-        Some(Status { code: code as i32, message })
+        let code =
+            |code: &Value| StatusCode::from_str_name(&format!("STATUS_CODE_{}", code.as_str()?));
+        let code = take(fields, "code", code).unwrap_or_default() as i32;
+        Some(Status { code, message: take_text(fields, "message").unwrap_or_default() })
     })
 }
 
@@ -144,7 +146,7 @@ fn scope(value: &Value) -> Option<InstrumentationScope> {
 fn event(value: &Value) -> Option<Event> {
     whole(value, |fields| {
         Some(Event {
-            time_unix_nano: take(fields, "timeUnixNano", moment)?,
+            time_unix_nano: take(fields, "timeUnixNano", Value::as_u64)?,
             name: take_text(fields, "name").unwrap_or_default(),
             attributes: take_attributes(fields),
             dropped_attributes_count: take_u32(fields, "droppedAttributesCount"),
@@ -170,26 +172,10 @@ fn take_all<T>(
     key: &str,
     read: impl Fn(&Value) -> Option<T>,
 ) -> Vec<T> {
-    let mut all = Vec::new();
-    if let Some(Value::Array(values)) = fields.get_mut(key) {
-        values.retain(|value| {
-            let element = read(value);
-            let is_kept = element.is_none();
-            all.extend(element);
-            is_kept
-        });
-    }
-    all
+    take(fields, key, |all| all.as_array()?.iter().map(read).collect()).unwrap_or_default()
 }
 
-/// X-Ray's fields of a segment: `type`, `name`, `namespace`, `cause` and others.
-fn xray(value: &Value) -> Option<Map<String, Value>> {
-    let fields = value.as_object()?;
-    let only = fields.len() == 1;
-    fields.get("xray").filter(|_| only)?.as_object().cloned()
-}
-
-/// Adds the segment's fields, except those that the span's attributes have already. A subsegment's span has no name of its own,
+/// Adds X-Ray's fields of a segment, `type`, `name`, `namespace`, `cause` and others, except those that the span's attributes have already. A subsegment's span has no name of its own,
 /// and only these fields contain its error.
 fn add_xray(span: &mut Span, mut xray: Map<String, Value>) {
     if span.name.is_empty()
@@ -271,6 +257,20 @@ fn is_subsegment(span: &Span) -> bool {
     text(&span.attributes, "aws.xray.type") == Some("subsegment")
 }
 
+/// Lets `read` take fields out of an object, and removes the object if nothing remains.
+pub(crate) fn within(
+    fields: &mut Map<String, Value>,
+    key: &str,
+    read: impl FnOnce(&mut Map<String, Value>),
+) {
+    if let Some(Value::Object(inner)) = fields.get_mut(key) {
+        read(inner);
+        if inner.is_empty() {
+            fields.remove(key);
+        }
+    }
+}
+
 /// Takes a field if `read` understands it.
 pub(crate) fn take<T>(
     fields: &mut Map<String, Value>,
@@ -293,17 +293,8 @@ pub(crate) fn take_u32(fields: &mut Map<String, Value>, key: &str) -> u32 {
 
 /// The map under `attributes`.
 pub(crate) fn take_attributes(fields: &mut Map<String, Value>) -> Vec<KeyValue> {
-    match fields.get_mut("attributes").map(Value::take) {
-        Some(Value::Object(all)) => {
-            fields.remove("attributes");
-            attributes(all, |key| key)
-        }
-        Some(other) => {
-            fields.insert("attributes".to_owned(), other);
-            Vec::new()
-        }
-        None => Vec::new(),
-    }
+    let read = |all: &Value| Some(attributes(all.as_object()?.clone(), |key| key));
+    take(fields, "attributes", read).unwrap_or_default()
 }
 
 /// The members of a map, with keys converted by `key`. Null counts as absent.
@@ -314,11 +305,6 @@ pub(crate) fn attributes(all: Map<String, Value>, key: impl Fn(String) -> String
             Some(attribute(&key(name), typed(&raw, 0)?))
         })
         .collect()
-}
-
-/// A number of nanoseconds. Lines contain exact numbers beyond 2^53, so they are never read as floats.
-fn moment(value: &Value) -> Option<u64> {
-    value.as_u64()
 }
 
 /// A trace id in W3C's or X-Ray's notation.
@@ -341,16 +327,14 @@ mod tests {
     /// Lines made from the documented format, not written by AWS.
     const LINES: &str = include_str!("../fixtures/aws-spans.jsonl");
 
-    fn line(number: usize) -> &'static str {
-        LINES.lines().nth(number).unwrap()
-    }
-
-    /// The line with one text replaced, which it must contain.
-    #[track_caller]
-    fn with(number: usize, from: &str, to: &str) -> String {
-        let line = line(number);
-        assert!(line.contains(from), "{from}");
-        line.replace(from, to)
+    /// A line, with changes of its text: `FROM -> TO`.
+    fn changed<'c>(number: &str, changes: impl Iterator<Item = &'c str>) -> Option<String> {
+        let line = LINES.lines().nth(number.parse().ok()?).unwrap().to_owned();
+        Some(changes.fold(line, |line, change| {
+            let (from, to) = change.split_once(" -> ").unwrap();
+            assert!(line.contains(from), "{from}");
+            line.replace(from, to.trim_matches('·'))
+        }))
     }
 
     fn shown(line: &str) -> String {
@@ -374,14 +358,13 @@ mod tests {
     #[test]
     fn lines_of_aws_spans_become_spans() {
         check_table(&expect_file!["../fixtures/aws-spans.txt"], |case| {
+            if let Some(lines) = case.strip_prefix("services\n") {
+                return services(lines);
+            }
             let mut lines = case.lines();
-            let original = lines.next().and_then(|number| number.parse().ok()).map(line);
-            let Some(original) = original else { return shown(case) };
-            let changed = lines.fold(original.to_owned(), |line, change| {
-                let (from, to) = change.split_once(" -> ").unwrap();
-                assert!(line.contains(from), "{from}");
-                line.replace(from, to.trim_matches('·'))
-            });
+            let number = lines.next().unwrap_or_default();
+            let Some(changed) = changed(number, lines) else { return shown(case) };
+            let original = LINES.lines().nth(number.parse().unwrap()).unwrap();
             if changed != original && SpanLine::read(&changed) == SpanLine::read(original) {
                 return "the same".to_owned();
             }
@@ -391,18 +374,21 @@ mod tests {
 
     #[test]
     fn overlong_and_deeply_nested_lines_are_no_spans() {
-        for line in [with(0, "blue", &"x".repeat(MAX_LINE_BYTES)), "{\"a\":".repeat(10_000)] {
+        let line = LINES.lines().next().unwrap().replace("blue", &"x".repeat(MAX_LINE_BYTES));
+        for line in [line, "{\"a\":".repeat(10_000)] {
             assert_eq!(SpanLine::read(&line), SpanLine::Other);
         }
     }
 
-    /// The services of these lines' spans, in order; `+` marks a subsegment without a service.
-    fn services(lines: &[String]) -> Vec<String> {
+    /// The services of these lines' spans; `+` marks a subsegment without a service.
+    fn services(lines: &str) -> String {
         let mut segments = Segments::default();
         let mut spans: Vec<ResourceSpans> = Vec::new();
         let mut marks = Vec::new();
-        for line in lines {
-            let SpanLine::Ended(ended) = SpanLine::read(line) else { panic!("{line}") };
+        for line in lines.lines() {
+            let mut changes = line.split(", ");
+            let line = changed(changes.next().unwrap(), changes).unwrap();
+            let SpanLine::Ended(ended) = SpanLine::read(&line) else { panic!("{line}") };
             marks.push(if segments.observe(&ended) { "+" } else { "" });
             spans.push(*ended);
         }
@@ -412,31 +398,6 @@ mod tests {
             }
             format!("{mark}{}", service_of(spans).unwrap_or_default())
         });
-        named.collect()
-    }
-
-    #[test]
-    fn a_subsegment_gets_the_service_of_its_segment() {
-        let (segment, subsegment) = (line(2).to_owned(), line(3).to_owned());
-        // A subsegment below the other one.
-        let below = with(3, "a1b2c3d4e5f60003", "a1b2c3d4e5f60004");
-        let below = below.replace("a1b2c3d4e5f60002", "a1b2c3d4e5f60003");
-        let check = |lines: &[&String], expected: &[&str]| {
-            assert_eq!(
-                services(&lines.iter().map(|line| (*line).clone()).collect::<Vec<_>>()),
-                expected
-            );
-        };
-        check(&[&below, &subsegment, &segment], &["+payments", "+payments", "payments"]);
-        check(&[&below, &segment], &["+", "payments"]);
-        // The same ids in another trace.
-        let elsewhere =
-            with(3, "69203c0b0d1a4f4e7c1b2a3948576a61", "69203c0b0d1a4f4e7c1b2a3948576a62");
-        check(&[&segment, &elsewhere], &["payments", "+"]);
-        // A span without a service that is not a subsegment.
-        let other = with(3, "\"subsegment\"", "\"segment\"");
-        check(&[&segment, &other], &["payments", ""]);
-        let circle = with(3, "a1b2c3d4e5f60002", "a1b2c3d4e5f60003");
-        check(&[&circle], &["+"]);
+        named.collect::<Vec<_>>().join("\n")
     }
 }

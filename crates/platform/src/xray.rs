@@ -6,7 +6,7 @@
 //! Source: AWS X-Ray Developer Guide, "X-Ray segment documents"; OpenTelemetry Collector contrib, `receiver/awsxrayreceiver`.
 
 use crate::attributes::{attribute, boolean, string};
-use crate::aws_spans::{attributes, span_id, take, take_text, trace_id};
+use crate::aws_spans::{attributes, span_id, take, take_text, trace_id, within};
 use crate::names;
 use crate::spans::invocation::XRaySegment;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value};
@@ -195,16 +195,6 @@ fn add(span: &mut Span, mut fields: Map<String, Value>) {
     // A key may be used once only, and an annotation may have any name.
     let mut seen = HashSet::new();
     all.retain(|attribute| seen.insert(attribute.key.clone()));
-}
-
-/// Lets `read` take fields out of an object, and removes the object if nothing remains.
-fn within(fields: &mut Map<String, Value>, key: &str, read: impl FnOnce(&mut Map<String, Value>)) {
-    if let Some(Value::Object(inner)) = fields.get_mut(key) {
-        read(inner);
-        if inner.is_empty() {
-            fields.remove(key);
-        }
-    }
 }
 
 /// Moves these fields to attributes.
