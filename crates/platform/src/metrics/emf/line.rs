@@ -30,13 +30,9 @@ pub(crate) struct EmfLine {
 #[derive(Debug)]
 pub(crate) struct EmfMetric {
     pub(crate) series: SeriesKey,
-    pub(crate) values: Values,
-}
-
-#[derive(Debug)]
-pub(crate) enum Values {
-    Single(Vec<f64>),
-    Distribution(Distribution),
+    pub(crate) values: Distribution,
+    /// `true` if the line adds values up, so that their kind does not depend on the unit.
+    pub(crate) is_added_up: bool,
 }
 
 #[derive(Debug)]
@@ -143,24 +139,25 @@ impl EmfLine {
                 let unit = Unit::of(metric.text("Unit").as_deref());
                 let series =
                     SeriesKey { name: name.into_owned(), unit, attributes: attributes.clone() };
-                self.metrics.push(EmfMetric { series, values });
+                let is_added_up = value.get().starts_with('{');
+                self.metrics.push(EmfMetric { series, values, is_added_up });
             }
         }
     }
 
     /// The values of a metric: one number, an array of numbers, or an object that represents many.
-    fn values(&mut self, value: &RawValue) -> Option<Values> {
+    fn values(&mut self, value: &RawValue) -> Option<Distribution> {
         if value.get().starts_with('{') {
             let (distribution, refused) = distribution(value);
             self.refused += refused;
-            return distribution.map(Values::Distribution);
+            return distribution;
         }
         let many = Elements::of(value.get());
         let given = if value.get().starts_with('[') { many.values } else { vec![value] };
-        let values: Vec<f64> =
-            given.iter().take(MAX_VALUES).filter_map(|value| number(value)).collect();
+        let once = |value: &&RawValue| Some((number(value)?, 1));
+        let values: Vec<_> = given.iter().take(MAX_VALUES).filter_map(once).collect();
         self.refused += given.len() - values.len();
-        (!values.is_empty()).then_some(Values::Single(values))
+        (!values.is_empty()).then(|| Distribution::of(values))
     }
 }
 
@@ -213,7 +210,7 @@ pub(super) fn number(value: &RawValue) -> Option<f64> {
 /// Maximum number of values in one distribution, so that counts stay whole numbers.
 const MAX_COUNT: f64 = 1e15;
 
-/// Values of a metric that were added up before they were written.
+/// The values of a metric in one line.
 #[derive(Debug)]
 pub(crate) struct Distribution {
     pub(crate) count: u64,
@@ -222,6 +219,20 @@ pub(crate) struct Distribution {
     pub(crate) max: f64,
     /// The values with their counts; empty if the distribution is unknown.
     pub(crate) values: Vec<(f64, u64)>,
+}
+
+impl Distribution {
+    fn of(values: Vec<(f64, u64)>) -> Self {
+        let mut all =
+            Self { count: 0, sum: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY, values };
+        for (value, count) in all.values.iter().filter(|(_, count)| *count > 0) {
+            all.count += count;
+            all.sum += value * as_float(*count);
+            all.min = all.min.min(*value);
+            all.max = all.max.max(*value);
+        }
+        all
+    }
 }
 
 /// Reads a value that is an object, and returns the distribution and the number of refused figures. Without measurements there is
@@ -242,21 +253,12 @@ pub(crate) fn distribution(value: &RawValue) -> (Option<Distribution>, usize) {
         .filter_map(|(value, times)| Some((number(value)?, count(times)?)))
         .collect();
     let refused = values.len().max(1) - pairs.len();
-    let counted = pairs.iter().map(|(_, count)| count).sum();
-    if counted == 0 {
-        return (None, refused);
-    }
+    let mut all = Distribution::of(pairs);
     // The values may be midpoints of buckets; then only the set has exact figures.
-    let (sum, min, max) = match set.filter(|set| set.count == counted) {
-        Some(set) => (set.sum, set.min, set.max),
-        None => pairs.iter().filter(|(_, count)| *count > 0).fold(
-            (0.0, f64::INFINITY, f64::NEG_INFINITY),
-            |(sum, min, max), (value, count)| {
-                (sum + value * as_float(*count), f64::min(min, *value), f64::max(max, *value))
-            },
-        ),
-    };
-    (Some(Distribution { count: counted, sum, min, max, values: pairs }), refused)
+    if let Some(set) = set.filter(|set| set.count == all.count) {
+        all = Distribution { values: all.values, ..set };
+    }
+    (Some(all).filter(|all| all.count > 0), refused)
 }
 
 fn statistic_set(fields: &Fields<'_>) -> Option<Distribution> {

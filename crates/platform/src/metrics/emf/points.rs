@@ -1,6 +1,6 @@
 //! Adds up metrics in the embedded metric format to OTLP data points.
 
-use crate::metrics::emf::line::{Distribution, EmfLine, EmfMetric, SeriesKey, Unit, Values};
+use crate::metrics::emf::line::{Distribution, EmfLine, EmfMetric, SeriesKey, Unit};
 use crate::metrics::instrument::INVOKE_DURATION;
 use crate::metrics::points::{Measured, Measurements, add_points, metric};
 use crate::options::Shape;
@@ -25,11 +25,13 @@ enum Total {
 }
 
 impl Total {
-    fn of(values: &Values, unit: Unit) -> Self {
-        match values {
-            Values::Single(_) if unit.is_count => Self::Sum,
-            Values::Distribution(distribution) if distribution.values.is_empty() => Self::Unspread,
-            Values::Single(_) | Values::Distribution(_) => Self::Histogram,
+    fn of(metric: &EmfMetric) -> Self {
+        if metric.values.values.is_empty() {
+            Self::Unspread
+        } else if metric.series.unit.is_count && !metric.is_added_up {
+            Self::Sum
+        } else {
+            Self::Histogram
         }
     }
 
@@ -78,9 +80,9 @@ impl EmfPoints {
     }
 
     fn add_metric(&mut self, metric: EmfMetric, time: u64) {
-        let EmfMetric { series: key, values } = metric;
+        let total = Total::of(&metric);
+        let EmfMetric { series: key, values, .. } = metric;
         let bytes = key.bytes();
-        let total = Total::of(&values, key.unit);
         let measured = Measured { time, since: time };
         let index = key.index(total);
         let at = match self.index.get(&index).copied() {
@@ -92,10 +94,7 @@ impl EmfPoints {
                 self.series.len() - 1
             }
             None => {
-                self.dropped_values += match values {
-                    Values::Single(values) => values.len(),
-                    Values::Distribution(_) => 1,
-                };
+                self.dropped_values += values.values.len().max(1);
                 return;
             }
         };
@@ -161,13 +160,7 @@ fn value_of(pair: &KeyValue) -> &str {
 }
 
 impl Series {
-    fn record(&mut self, values: &Values, measured: Measured) {
-        let distribution = match values {
-            Values::Single(values) => {
-                return values.iter().for_each(|value| self.measured.record(*value, measured));
-            }
-            Values::Distribution(distribution) => distribution,
-        };
+    fn record(&mut self, distribution: &Distribution, measured: Measured) {
         let Distribution { count, sum, min, max, values } = distribution;
         self.measured.add_up(*count, *sum, (*min, *max), measured);
         for (value, count) in values {
