@@ -21,8 +21,6 @@ pub(crate) struct RequestWindow {
     told: BTreeMap<String, [Option<String>; 2]>,
     /// The invocation of the last stated facts. Lines after its end may belong to it.
     told_last: String,
-    /// `true` if a line stated a fact that earlier records of its invocation lack.
-    is_told_late: bool,
 }
 
 impl RequestWindow {
@@ -32,13 +30,8 @@ impl RequestWindow {
     }
 
     /// Returns `true` if there are any facts.
-    #[inline]
     pub(crate) fn has_told(&self) -> bool {
         !self.told.is_empty()
-    }
-
-    pub(crate) fn is_told_late(&self) -> bool {
-        self.is_told_late
     }
 
     pub(crate) fn told(&self, request_id: Option<&str>) -> Facts<'_> {
@@ -46,9 +39,8 @@ impl RequestWindow {
         told.map(|told| Facts(told.each_ref().map(Option::as_deref))).unwrap_or_default()
     }
 
-    /// Notes the facts that a line states about its invocation. If two lines contradict each other, the first counts. `is_late`
-    /// means that the invocation may have earlier records.
-    pub(crate) fn tell(&mut self, request_id: &str, facts: Facts<'_>, is_late: bool) {
+    /// Notes the facts that a line states about its invocation. If two lines contradict each other, the first counts.
+    pub(crate) fn tell(&mut self, request_id: &str, facts: Facts<'_>) {
         if facts == Facts::default() {
             return;
         }
@@ -60,12 +52,11 @@ impl RequestWindow {
         }
         let Some(told) = self.told.get_mut(request_id) else { return };
         for (place, word) in told.iter_mut().zip(facts.0).filter(|(place, _)| place.is_none()) {
-            self.is_told_late |= is_late && word.is_some();
             *place = word.map(str::to_owned);
         }
     }
 
-    /// The attributes missing in a record that was written before its invocation's facts were known.
+    /// The facts of a record's invocation that the record does not state itself.
     pub(crate) fn missing(&self, record: &[u8]) -> Vec<u8> {
         let record = Item::new(ItemKind::LogRecord, record);
         let find = |key: &str| record.attributes().find_map(|pair| text_attribute(pair, key));
@@ -83,7 +74,6 @@ impl RequestWindow {
         let needed = self.running.iter().chain([&self.told_last]);
         let kept = needed.filter_map(|id| self.told.remove_entry(id)).collect();
         self.told = kept;
-        self.is_told_late = false;
     }
 
     pub(crate) fn observe(&mut self, event: &PlatformEvent) {
@@ -135,17 +125,6 @@ impl<'a> Facts<'a> {
     pub(crate) fn write(self, record: &mut RecordWriter<'_, '_>) {
         for (key, word) in self.attributes() {
             record.attribute(key, PlainValue::Text(word));
-        }
-    }
-
-    /// Writes those facts of another line that are missing here, within the size limit.
-    pub(crate) fn repeat_others(self, others: Self, record: &mut RecordWriter<'_, '_>) {
-        for ((key, own), other) in KEYS.into_iter().zip(self.0).zip(others.0) {
-            if let Some(word) = other.filter(|_| own.is_none())
-                && record.takes_room(key.len() + word.len())
-            {
-                record.attribute(key, PlainValue::Text(word));
-            }
         }
     }
 }
