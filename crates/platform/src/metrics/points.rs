@@ -43,6 +43,7 @@ pub(crate) type ErrorType = Option<&'static str>;
 /// The points of one batch. Linear search suffices for the few metrics.
 #[derive(Debug, Default)]
 pub(crate) struct Points {
+    shape: Shape,
     /// Sums and histograms; the series of a metric are neighbours.
     series: Vec<Series>,
     gauges: Vec<(&'static Instrument, Vec<NumberDataPoint>)>,
@@ -56,15 +57,28 @@ struct Series {
 }
 
 impl Points {
-    /// Adds a finite value that is not negative.
+    pub(crate) fn new(shape: Shape) -> Self {
+        Self { shape, ..Self::default() }
+    }
+
+    pub(crate) fn count(
+        &mut self,
+        instrument: &'static Instrument,
+        error_type: ErrorType,
+        measured: Measured,
+    ) {
+        self.record(instrument, error_type, Some(1.0), measured);
+    }
+
+    /// Adds a finite value that is not negative, if there is one.
     pub(crate) fn record(
         &mut self,
         instrument: &'static Instrument,
         error_type: ErrorType,
-        value: f64,
+        value: Option<f64>,
         measured: Measured,
-        shape: Shape,
     ) {
+        let Some(value) = value else { return };
         if matches!(instrument.kind, Kind::Newest | Kind::Each) {
             return self.set(instrument, value, measured);
         }
@@ -73,7 +87,7 @@ impl Points {
         if let Some(series) = own.find(|series| series.error_type == error_type) {
             return series.measured.record(value, measured);
         }
-        let mut new = Measurements::new(instrument.bounds(shape), measured);
+        let mut new = Measurements::new(instrument.bounds(self.shape), measured);
         new.record(value, measured);
         let last =
             self.series.iter().rposition(|series| std::ptr::eq(series.instrument, instrument));
@@ -102,26 +116,27 @@ impl Points {
         }
     }
 
-    pub(crate) fn into_metrics(mut self, shape: Shape) -> Vec<Metric> {
+    /// Returns the metrics so far.
+    pub(crate) fn take_metrics(&mut self) -> Vec<Metric> {
         let mut metrics = Vec::new();
         let mut add = |instrument: &Instrument, data| {
             let metric = metric(instrument.name, instrument.unit, instrument.description, data);
             add_points(&mut metrics, metric);
         };
         self.series.sort_by_key(|series| series.instrument.kind);
-        for Series { instrument, error_type, measured } in self.series {
+        for Series { instrument, error_type, measured } in std::mem::take(&mut self.series) {
             let attributes =
                 error_type.map(|error_type| string(names::ERROR_TYPE, error_type)).into_iter();
             let attributes = attributes.collect();
             let data = if instrument.kind == Kind::Sum {
                 let value = Value::AsInt(whole(measured.sum));
-                measured.into_sum(value, attributes, shape)
+                measured.into_sum(value, attributes, self.shape)
             } else {
-                measured.into_histogram(attributes, shape)
+                measured.into_histogram(attributes, self.shape)
             };
             add(instrument, data);
         }
-        for (instrument, data_points) in self.gauges {
+        for (instrument, data_points) in std::mem::take(&mut self.gauges) {
             add(instrument, Data::Gauge(Gauge { data_points }));
         }
         metrics

@@ -16,7 +16,7 @@
 //!   `RESTORE_REPORT`: the restore duration, only if the restore failed. So no duration counts twice, even across deliveries.
 
 use crate::event::{EventKind, MIB, PlatformEvent, nanoseconds, seconds};
-use crate::metrics::instrument::{self as metric, Instrument, legacy};
+use crate::metrics::instrument::{self as metric, legacy};
 use crate::metrics::points::{ErrorType, Measured, Points};
 use crate::options::{Names, Shape};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
@@ -43,7 +43,6 @@ pub enum Owner {
 #[derive(Debug, Default)]
 pub struct Aggregator {
     owner: Owner,
-    pub(crate) shape: Shape,
     names: Names,
     pub(crate) points: Points,
     invocations: OpenInvocations,
@@ -51,7 +50,7 @@ pub struct Aggregator {
 
 impl Aggregator {
     pub fn new(shape: Shape, names: Names) -> Self {
-        Self { shape, names, ..Self::default() }
+        Self { names, points: Points::new(shape), ..Self::default() }
     }
 
     #[must_use]
@@ -98,7 +97,12 @@ impl Aggregator {
             }
             EventKind::RestoreReport if !event.succeeded() => {
                 let seconds = figures.duration_ms.map(seconds);
-                self.record(&metric::RESTORE_DURATION, failure_type(event), seconds, measured);
+                self.points.record(
+                    &metric::RESTORE_DURATION,
+                    failure_type(event),
+                    seconds,
+                    measured,
+                );
             }
             _ => {}
         }
@@ -115,9 +119,9 @@ impl Aggregator {
     }
 
     fn report(&mut self, event: &PlatformEvent, measured: Measured) {
-        self.count(&metric::INVOCATIONS, None, measured);
+        self.points.count(&metric::INVOCATIONS, None, measured);
         if event.is_cold_start() {
-            self.count(&metric::COLDSTARTS, None, measured);
+            self.points.count(&metric::COLDSTARTS, None, measured);
         }
         self.figures(event, measured);
         if self.names == Names::Legacy {
@@ -173,7 +177,7 @@ impl Aggregator {
         measured: Measured,
     ) {
         if event.is_out_of_memory() && !knows_out_of_memory {
-            self.count(&metric::OUT_OF_MEMORY, None, measured);
+            self.points.count(&metric::OUT_OF_MEMORY, None, measured);
         }
         let out_of_memory = knows_out_of_memory || event.is_out_of_memory();
         let key = event.request_id.clone().unwrap_or_default();
@@ -182,10 +186,10 @@ impl Aggregator {
 
     pub(crate) fn count_end(&mut self, failure: Option<Failure>, measured: Measured) {
         match failure {
-            None => self.count(&metric::SUCCESSES, None, measured),
-            Some(Failure::Timeout) => self.count(&metric::TIMEOUTS, None, measured),
+            None => self.points.count(&metric::SUCCESSES, None, measured),
+            Some(Failure::Timeout) => self.points.count(&metric::TIMEOUTS, None, measured),
             Some(Failure::Error(error_type)) => {
-                self.count(&metric::ERRORS, Some(error_type), measured);
+                self.points.count(&metric::ERRORS, Some(error_type), measured);
             }
         }
     }
@@ -222,7 +226,7 @@ impl Aggregator {
         self.invocations = all.extract_if(.., is_open).collect();
         all.values().for_each(|invocation| self.close(invocation));
         self.forget_oldest();
-        self.take_metrics()
+        self.points.take_metrics()
     }
 
     pub(crate) fn resume(&mut self, open: OpenInvocations) {
@@ -241,11 +245,7 @@ impl Aggregator {
                 state => state,
             };
         }
-        (self.take_metrics(), known)
-    }
-
-    fn take_metrics(&mut self) -> Vec<Metric> {
-        std::mem::take(&mut self.points).into_metrics(self.shape)
+        (self.points.take_metrics(), known)
     }
 
     fn forget_oldest(&mut self) {
@@ -284,17 +284,14 @@ impl Aggregator {
                 "extensionOverhead" => &metric::EXTENSION_OVERHEAD,
                 _ => continue,
             };
-            self.record(instrument, None, span.duration_ms.map(seconds), measured);
+            self.points.record(instrument, None, span.duration_ms.map(seconds), measured);
         }
-        self.record(&metric::PRODUCED_BYTES, None, event.figures.produced_bytes, measured);
-        self.record(&metric::LOGS_DROPPED, None, event.figures.dropped_records, measured);
+        self.points.record(&metric::PRODUCED_BYTES, None, event.figures.produced_bytes, measured);
+        self.points.record(&metric::LOGS_DROPPED, None, event.figures.dropped_records, measured);
     }
 
     fn figures(&mut self, event: &PlatformEvent, measured: Measured) {
         let figures = &event.figures;
-        let restore = figures.restore_duration_ms.map(seconds);
-        let billed_restore = figures.billed_restore_duration_ms.map(seconds);
-        let used = figures.max_memory_used_mb.map(|mb| mb * MIB);
         let utilization = figures
             .max_memory_used_mb
             .zip(figures.memory_size_mb.filter(|size| *size >= 1.0))
@@ -310,27 +307,26 @@ impl Aggregator {
             (&metric::INVOKE_DURATION, figures.duration_ms.map(seconds)),
             (&metric::BILLED_DURATION, figures.billed_duration_ms.map(seconds)),
             (&metric::BILLED_GB_SECONDS, gib_seconds),
-            (&metric::MEM_USAGE, used),
+            (&metric::MEM_USAGE, figures.max_memory_used_mb.map(|mb| mb * MIB)),
             (&metric::MEMORY_UTILIZATION, utilization),
+            (&metric::RESTORE_DURATION, figures.restore_duration_ms.map(seconds)),
+            (&metric::BILLED_RESTORE_DURATION, figures.billed_restore_duration_ms.map(seconds)),
+            (&metric::MEMORY_LIMIT, figures.memory_size_mb.map(|mb| mb * MIB)),
         ] {
-            self.record(instrument, None, value, measured);
+            self.points.record(instrument, None, value, measured);
         }
         self.init_duration(figures.init_duration_ms, None, measured);
-        self.record(&metric::RESTORE_DURATION, None, restore, measured);
-        self.record(&metric::BILLED_RESTORE_DURATION, None, billed_restore, measured);
-        let limit = figures.memory_size_mb.map(|mb| mb * MIB);
-        self.record(&metric::MEMORY_LIMIT, None, limit, measured);
     }
 
     fn init_duration(&mut self, ms: Option<f64>, error_type: ErrorType, measured: Measured) {
         match self.names {
             Names::Current => {
-                self.record(&metric::INIT_DURATION, error_type, ms.map(seconds), measured);
+                self.points.record(&metric::INIT_DURATION, error_type, ms.map(seconds), measured);
             }
             // A gauge of this name in older systems replaces the histogram.
             Names::Legacy => {
-                self.record(&legacy::INIT_DURATION, None, ms, measured);
-                self.record(&legacy::LAMBDA_INIT_DURATION, None, ms, measured);
+                self.points.record(&legacy::INIT_DURATION, None, ms, measured);
+                self.points.record(&legacy::LAMBDA_INIT_DURATION, None, ms, measured);
             }
         }
     }
@@ -347,33 +343,10 @@ impl Aggregator {
             (&legacy::LAMBDA_MAX_MEMORY_USED, used.map(|mb| mb * MIB)),
             (&legacy::COLDSTART, Some(coldstart)),
         ] {
-            self.record(instrument, None, value, measured);
+            self.points.record(instrument, None, value, measured);
         }
     }
 
-    fn count(
-        &mut self,
-        instrument: &'static Instrument,
-        error_type: ErrorType,
-        measured: Measured,
-    ) {
-        self.record(instrument, error_type, Some(1.0), measured);
-    }
-
-    fn record(
-        &mut self,
-        instrument: &'static Instrument,
-        error_type: ErrorType,
-        value: Option<f64>,
-        measured: Measured,
-    ) {
-        if let Some(value) = value {
-            self.points.record(instrument, error_type, value, measured, self.shape);
-        }
-    }
-}
-
-impl Aggregator {
     /// Notes a runtime's message and its invocation, if known. A later report of the platform about the same invocation is not
     /// counted again.
     pub fn add_out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
@@ -385,7 +358,7 @@ impl Aggregator {
             measured,
         });
         if !std::mem::replace(&mut known.out_of_memory, true) {
-            self.count(&metric::OUT_OF_MEMORY, None, measured);
+            self.points.count(&metric::OUT_OF_MEMORY, None, measured);
         }
     }
 }
