@@ -41,10 +41,7 @@ enum Action {
     BadGateway,
     /// A panic inside a child span.
     Panic,
-    /// A timeout; the handler waits.
     Timeout,
-    /// A timeout; the handler blocks its thread.
-    Block,
     /// The process exits before any item has ended.
     Exit,
 }
@@ -141,12 +138,6 @@ async fn take(order: Order, ledger: &Ledger, instruments: &Instruments) -> Resul
             let span = numbered_span!(ledger, "wait for the bank");
             std::future::pending::<()>().instrument(span).await;
             Ok(Value::Null)
-        }
-        Action::Block => {
-            let _open = numbered_span!(ledger, "compute for ever").entered();
-            loop {
-                std::thread::sleep(Duration::from_mins(1));
-            }
         }
         // Handled above.
         Action::Exit => Ok(Value::Null),
