@@ -111,8 +111,7 @@ impl Aggregator {
     /// Starts an invocation. A known request id is an earlier attempt, which has ended.
     fn begin(&mut self, event: &PlatformEvent) {
         let Some(request_id) = &event.request_id else { return };
-        // An invocation without a known `START` has ended, too.
-        self.invocations.remove("");
+        self.invocations.remove(UNNAMED);
         if let Some(earlier) = self.invocations.remove(request_id) {
             self.close(&earlier);
         }
@@ -128,7 +127,7 @@ impl Aggregator {
             self.legacy_gauges(event, measured);
         }
 
-        let before = self.invocations.remove(event.request_id.as_deref().unwrap_or_default());
+        let before = self.take_known(event);
         let state_before = before.as_ref().map(|before| before.state);
         if state_before == Some(InvocationState::Reported) {
             // Lambda's retries keep the request id: two reports of one request id are two attempts.
@@ -155,8 +154,8 @@ impl Aggregator {
     }
 
     fn fail(&mut self, failure: Failure, event: &PlatformEvent, measured: Measured) {
-        let before = self.invocations.get(event.request_id.as_deref().unwrap_or_default());
-        let knows = before.is_some_and(|before| before.out_of_memory);
+        let before = self.take_known(event);
+        let knows = before.as_ref().is_some_and(|before| before.out_of_memory);
         let state = match before.map(|before| before.state) {
             None | Some(InvocationState::Running) => InvocationState::Failed(failure),
             Some(InvocationState::Reported) => {
@@ -166,6 +165,12 @@ impl Aggregator {
             Some(state) => state,
         };
         self.note(event, state, knows, measured);
+    }
+
+    /// Takes the invocation of an event. One with an unknown `START` is the first that an event names.
+    fn take_known(&mut self, event: &PlatformEvent) -> Option<OpenInvocation> {
+        let known = self.invocations.remove(event.request_id.as_deref().unwrap_or_default());
+        known.or_else(|| self.invocations.remove(UNNAMED))
     }
 
     /// Notes the state after an event, and counts exhausted memory unless it is known.
@@ -350,7 +355,7 @@ impl Aggregator {
     /// Notes a runtime's message and its invocation, if known. A later report of the platform about the same invocation is not
     /// counted again.
     pub fn add_out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
-        let key = request_id.unwrap_or_default().to_ascii_lowercase();
+        let key = request_id.unwrap_or(UNNAMED).to_ascii_lowercase();
         let measured = Measured { time: time_unix_nano, since: time_unix_nano };
         let known = self.invocations.entry(key).or_insert(OpenInvocation {
             state: InvocationState::Running,
@@ -397,7 +402,10 @@ const KNOWN: &[&str] = &[
     "Task.Timedout",
 ];
 
-/// The newest invocations of a stream by request id (empty if unknown), carried from one chunk to the next.
+/// Stands for the request id of an invocation whose `START` is unknown.
+const UNNAMED: &str = "?";
+
+/// The newest invocations of a stream by request id, carried from one chunk to the next.
 pub(crate) type OpenInvocations = BTreeMap<String, OpenInvocation>;
 
 /// The state of an invocation, and the counts made for it.
