@@ -7,6 +7,7 @@
 
 use crate::attributes::PlainValue;
 use crate::names::{self, lambda};
+use crate::read::begins;
 
 /// The kind of an event: a type of the Telemetry API, such as `platform.initStart`, and its text line, such as `INIT_START`. There
 /// are no text lines of a runtime that is done, and of dropped lines.
@@ -193,13 +194,9 @@ impl PlatformEvent {
     /// Returns `true` if the function did not finish: it reached its timeout or its process ended.
     pub fn is_cut_off(&self) -> bool {
         // Error types of Lambda itself; those of handlers begin otherwise.
-        let is_of_lambda = |error_type: &str| {
-            ["Runtime.", "Extension.", "Sandbox."]
-                .iter()
-                .any(|beginning| error_type.starts_with(beginning))
-        };
+        let of_lambda = ["Runtime.", "Extension.", "Sandbox."];
         matches!(self.status.as_deref(), Some("timeout" | "failure"))
-            || self.error_type.as_deref().is_some_and(is_of_lambda)
+            || self.error_type.as_deref().is_some_and(|own| begins(own, &of_lambda))
     }
 
     /// Sets the duration of an init phase or restore, which one notation names after the phase and the other after the event.

@@ -2,6 +2,7 @@
 //!
 //! Source: the runtimes of Go, Java, .NET, Node, PHP, Python, Ruby and Rust.
 
+use crate::read::begins;
 use crate::read::head::{Place, head};
 use crate::read::runtime_text::is_rust_panic;
 use crate::read::severity::{Evidence, Severity, without_colours};
@@ -52,14 +53,13 @@ fn report(text: &str) -> Option<Exception> {
 }
 
 const THREAD: &str = "Exception in thread \"";
+const PHP: [&str; 2] = ["PHP Fatal error: ", "Fatal error: Uncaught "];
 const UNHANDLED: [&str; 2] = ["Unhandled exception. ", "Unhandled Exception: "];
 
 fn begins_as_report(text: &str) -> bool {
     let has_word = match text.as_bytes().first() {
         Some(b'E') => text.starts_with(THREAD),
-        Some(b'U') => {
-            text.starts_with("Uncaught ") || UNHANDLED.iter().any(|begin| text.starts_with(begin))
-        }
+        Some(b'U') => text.starts_with("Uncaught ") || begins(text, &UNHANDLED),
         Some(b'p') => text.starts_with("panic: "),
         Some(b't') => text.starts_with("thread '"),
         Some(b'/' | b'<') => true,
@@ -209,19 +209,16 @@ impl ReportState {
     pub fn begin(text: &str) -> Option<Self> {
         let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
         let first = first.trim_end();
-        let begins = |words: &[&str]| words.iter().any(|word| first.starts_with(word));
         let state = match first.as_bytes().first() {
             Some(b'[') if first.contains("] PHP Fatal error: ") => Self::Php,
             Some(b'{' | b'[') => return None,
             _ if is_platform(text) => return None,
             None | Some(b't') if is_rust_panic(text) => return Some(Self::of_rust(text)),
-            Some(b'p' | b'f') if begins(&["panic: ", "fatal error: "]) => Self::GoPanic,
-            Some(b'P' | b'F') if begins(&["PHP Fatal error: ", "Fatal error: Uncaught "]) => {
-                Self::Php
-            }
+            Some(b'p' | b'f') if begins(first, &["panic: ", "fatal error: "]) => Self::GoPanic,
+            Some(b'P' | b'F') if begins(first, &PHP) => Self::Php,
             Some(b'/' | b'f') if is_node_source(first) => Self::Source,
             Some(b'E') if first.starts_with(THREAD) => Self::Uncaught,
-            Some(b'U') if begins(&UNHANDLED) => Self::Uncaught,
+            Some(b'U') if begins(first, &UNHANDLED) => Self::Uncaught,
             Some(b'T' | b' ') if is_traceback(first) => Self::Traceback,
             _ if first.ends_with(')') && ruby(first).is_some() => Self::Uncaught,
             _ if first.as_bytes().get(4) == Some(&b':') && is_console(first) => Self::Console,
@@ -262,8 +259,7 @@ impl ReportState {
             }
             Self::GoPanic => is_of_go(line),
             Self::Php => {
-                let begins = ["#", "Stack trace:", "Next "];
-                begins.iter().any(|begin| line.starts_with(begin))
+                begins(line, &["#", "Stack trace:", "Next "])
                     || line.trim().is_empty()
                     || line.contains("PHP  ")
             }
@@ -353,14 +349,10 @@ fn is_frame(line: &str) -> bool {
     let trimmed = line.trim_start();
     let is_indented = trimmed.len() < line.len();
     if !is_indented {
-        return ["Caused by: ", "Suppressed: ", "--- End of ", "goroutine "]
-            .iter()
-            .any(|beginning| trimmed.starts_with(beginning));
+        return begins(trimmed, &["Caused by: ", "Suppressed: ", "--- End of ", "goroutine "]);
     }
-    let has_beginning = ["at ", "from ", "Caused by: ", "Suppressed: ", "--- End of ", "---> "]
-        .iter()
-        .any(|beginning| trimmed.starts_with(beginning));
-    has_beginning || is_omission(trimmed) || is_numbered(trimmed) || is_go_file(trimmed)
+    let words = ["at ", "from ", "Caused by: ", "Suppressed: ", "--- End of ", "---> "];
+    begins(trimmed, &words) || is_omission(trimmed) || is_numbered(trimmed) || is_go_file(trimmed)
 }
 
 /// `... 12 more`, `... 3 common frames omitted`
@@ -385,11 +377,8 @@ fn is_of_go(line: &str) -> bool {
         let name = line.split_once('(').map(|(name, _)| name).filter(|_| line.ends_with(')'));
         name.is_some_and(|name| name.contains('.') && !name.contains(' '))
     };
-    line.is_empty()
-        || ["[signal ", "goroutine ", "created by ", "exit status ", "runtime stack:"]
-            .iter()
-            .any(|begin| line.starts_with(begin))
-        || is_function()
+    let words = ["[signal ", "goroutine ", "created by ", "exit status ", "runtime stack:"];
+    line.is_empty() || begins(line, &words) || is_function()
 }
 
 /// Returns `true` if the text is the message of an error.

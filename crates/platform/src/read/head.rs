@@ -3,6 +3,7 @@
 //! A word is a level only where a logger puts one: in brackets, before a colon, between separators, as the line's first word, or
 //! behind a time or a name in brackets. A word inside a sentence never is.
 
+use crate::read::begins;
 use crate::read::ids::{TraceIds, is_uuid, trace_ids_in_brackets};
 use crate::read::severity::{Evidence, Severity};
 use crate::read::time::{LineTime, stated_time};
@@ -335,8 +336,7 @@ impl<'a> Scan<'a> {
         if !(self.has_clock || self.has_name) {
             return self.fields == 0 && self.name_and_level(word, after);
         }
-        let is_set_apart = after.starts_with('\t')
-            || [" - ", " | ", "|", " : "].iter().any(|between| after.starts_with(between));
+        let is_set_apart = after.starts_with('\t') || begins(after, &[" - ", " | ", "|", " : "]);
         let is_name =
             word == "root" || word.contains(['.', '_', '[', '@', '=']) || word.contains("::");
         if word.is_empty() || !(is_set_apart || is_name) {
@@ -470,8 +470,7 @@ fn is_value(text: &str) -> bool {
 fn begins_message(text: &str) -> bool {
     let next = text.trim_start();
     let word = next.split([' ', '\t']).next().unwrap_or_default();
-    let is_operator =
-        ["=", ":=", "!", "->", "/", "http", "|"].iter().any(|begin| next.starts_with(begin));
+    let is_operator = begins(next, &["=", ":=", "!", "->", "/", "http", "|"]);
     let is_level = || Severity::of_text(word, Evidence::AtStart).is_some();
     !(text.starts_with('|') || is_operator || is_level())
 }

@@ -26,5 +26,10 @@ pub(crate) fn platform_event(message: &str) -> Option<PlatformEvent> {
     text::parse(message).or_else(|| telemetry::parse_line(message))
 }
 
+/// Returns `true` if the text begins with one of these.
+pub(crate) fn begins(text: &str, with: &[&str]) -> bool {
+    with.iter().any(|begin| text.starts_with(begin))
+}
+
 #[cfg(test)]
 mod tests;

@@ -74,31 +74,19 @@ pub fn parse_batch(body: &str) -> ParsedBatch<'_> {
 pub(crate) fn parse(event: &RawValue) -> Option<TelemetryEvent<'_>> {
     let envelope = Fields::of(event.get())?;
     let kind = envelope.text("type")?;
-    let from = match kind.as_ref() {
-        "function" => LineSource::Function,
-        "extension" => LineSource::Extension,
-        _ => {
-            let platform = platform(&kind, &envelope);
-            let time_unix_nano = platform.time_unix_nano;
-            return Some(TelemetryEvent {
-                time_unix_nano,
-                text: event.get(),
-                record: TelemetryRecord::Platform(Box::new(platform)),
-            });
-        }
+    let line = |from| {
+        let record = envelope.get("record");
+        let text = record.map_or(Some(Cow::Borrowed("")), text_of);
+        let is_json = text.is_none();
+        let message = text.or_else(|| Some(record?.get().into())).unwrap_or_default();
+        TelemetryRecord::Line { from, message, is_json }
     };
-    let (message, is_json) = match envelope.get("record") {
-        None => (Cow::Borrowed(""), false),
-        Some(record) => match text_of(record) {
-            Some(text) => (text, false),
-            None => (Cow::Borrowed(record.get()), true),
-        },
+    let record = match kind.as_ref() {
+        "function" => line(LineSource::Function),
+        "extension" => line(LineSource::Extension),
+        _ => TelemetryRecord::Platform(Box::new(platform(&kind, &envelope))),
     };
-    Some(TelemetryEvent {
-        time_unix_nano: time_of(&envelope),
-        text: event.get(),
-        record: TelemetryRecord::Line { from, message, is_json },
-    })
+    Some(TelemetryEvent { time_unix_nano: time_of(&envelope), text: event.get(), record })
 }
 
 /// System lines have a few hundred bytes; a longer line is the function's.

@@ -8,6 +8,7 @@
 //! label and a request id that is a UUID.
 
 use crate::event::{EventKind, Figures, PlatformEvent, plausible};
+use crate::read::begins;
 use crate::read::ids::{UUID_BYTES, is_uuid};
 use crate::read::time::behind_utc_time;
 
@@ -46,7 +47,7 @@ pub(crate) fn parse(message: &str) -> Option<PlatformEvent> {
 
 /// Returns `true` for one of Lambda's own lines, by its beginning, which is cheaper than [`parse`].
 pub(crate) fn is_platform(line: &str) -> bool {
-    let begins: &[&str] = match line.as_bytes().first() {
+    let words: &[&str] = match line.as_bytes().first() {
         Some(b'S') => &["START RequestId: "],
         Some(b'E') => &["END RequestId: ", "EXTENSION\tName: "],
         Some(b'R') => &["REPORT RequestId: ", "RequestId: ", "RESTORE_"],
@@ -56,7 +57,7 @@ pub(crate) fn is_platform(line: &str) -> bool {
         Some(b'0'..=b'9') => return parse(line).is_some(),
         _ => &[],
     };
-    begins.iter().any(|begin| line.starts_with(begin))
+    begins(line, words)
 }
 
 fn bounded(message: &str) -> Option<&str> {
