@@ -344,7 +344,7 @@ mod tests {
             SpanLine::Other => return "-".to_owned(),
         };
         let (resource, scopes) = (spans.resource.unwrap_or_default(), &spans.scope_spans[0]);
-        let mut shown = render::whole_span(&scopes.spans[0]);
+        let mut shown = render::spans(&scopes.spans, 0, 32);
         for Link { span_id, attributes, .. } in &scopes.spans[0].links {
             let (id, attributes) = (wire::ids::to_hex(span_id), render::attributes(attributes));
             writeln!(shown, "  link {id} {attributes}").unwrap();

@@ -159,17 +159,17 @@ pub(crate) fn event(event: &PlatformEvent) -> String {
     text.join(" ")
 }
 
-/// One line for each span: kind and name, `parent>id` (first four digits), times in milliseconds since `zero`, status,
+/// One line for each span: kind and name, the first digits of `trace/parent>id`, times in milliseconds since `zero`, status,
 /// attributes; its events below it.
 #[expect(clippy::cast_precision_loss, reason = "tests are near zero")]
-pub(crate) fn spans(spans: &[Span], zero: u64) -> String {
+pub(crate) fn spans(spans: &[Span], zero: u64, digits: usize) -> String {
     let mut text = String::new();
     let ms = |time: u64| (i128::from(time) - i128::from(zero)) as f64 / 1e6;
-    let short = |id: &[u8]| wire::ids::to_hex(id).chars().take(4).collect::<String>();
+    let short = |id: &[u8]| wire::ids::to_hex(id).chars().take(digits).collect::<String>();
     for span in spans {
         assert!(span.end_time_unix_nano >= span.start_time_unix_nano);
         assert_eq!((span.trace_id.len(), span.span_id.len()), (16, 8));
-        let kind = if span.kind == 2 { "SERVER" } else { "INTERNAL" };
+        let kind = span.kind().as_str_name().trim_start_matches("SPAN_KIND_");
         let status = span.status.clone().unwrap_or_default();
         let status = ["unset", "ok", "error"][usize::try_from(status.code).unwrap()].to_owned()
             + &Some(status.message)
@@ -197,23 +197,4 @@ pub(crate) fn spans(spans: &[Span], zero: u64) -> String {
         }
     }
     text
-}
-
-/// `NAME KIND ID below PARENT of TRACE, START to END, STATUS`, and below it the attributes and the events.
-pub(crate) fn whole_span(span: &Span) -> String {
-    let [trace, id, parent] =
-        [&span.trace_id, &span.span_id, &span.parent_span_id].map(|id| wire::ids::to_hex(id));
-    let (name, kind) = (&span.name, span.kind);
-    let (start, end) = (span.start_time_unix_nano, span.end_time_unix_nano);
-    let status = span.status.clone().unwrap_or_default();
-    let (code, message) = (status.code, status.message);
-    let mut shown = format!(
-        "{name} kind {kind} {id} below {parent} of {trace}, {start} to {end}, status {code} {message:?}\n  {}\n",
-        attributes(&span.attributes)
-    );
-    for event in &span.events {
-        let attributes = attributes(&event.attributes);
-        writeln!(shown, "  {} at {}: {attributes}", event.name, event.time_unix_nano).unwrap();
-    }
-    shown
 }

@@ -296,16 +296,12 @@ mod tests {
 
     const NOW: u64 = 1_795_384_600_000_000_000;
 
-    fn shown(spans: &[Span]) -> String {
-        spans.iter().map(render::whole_span).collect()
-    }
-
     #[test]
     fn xray_documents_become_spans() {
         check_table(&expect_file!["../fixtures/xray.txt"], |document| {
             let Some(read) = XRayDocument::read(document, NOW) else { return "-".to_owned() };
-            let mut text = shown(&read.ended);
-            for line in shown(&read.open).lines() {
+            let mut text = render::spans(&read.ended, 0, 32);
+            for line in render::spans(&read.open, 0, 32).lines() {
                 writeln!(text, "open: {line}").unwrap();
             }
             if read.refused > 0 {

@@ -57,7 +57,7 @@ fn shown(converted: ConvertedLines) -> String {
         text += &render::points(&scope.metrics);
     }
     for scope in converted.spans.into_iter().flat_map(|spans| spans.scope_spans) {
-        text += &render::spans(&scope.spans, 1_790_000_000_000_000_000);
+        text += &render::spans(&scope.spans, 1_790_000_000_000_000_000, 4);
     }
     text
 }

@@ -57,7 +57,7 @@ fn act(invocations: &mut Invocations, line: &str) -> String {
     let two = || rest.split_once(' ').unwrap();
     match word {
         "options" => {}
-        "take" => return render::spans(&invocations.take_finished(), ZERO) + "--\n",
+        "take" => return render::spans(&invocations.take_finished(), ZERO, 4) + "--\n",
         "close" => {
             let (reason, at) = two();
             invocations.close_all(ShutdownReason::parse(reason), after(at.parse().unwrap()));
@@ -190,7 +190,7 @@ proptest! {
         invocations.close_all(ShutdownReason::Spindown, ZERO);
         spans.extend(invocations.take_finished());
         // `render::spans` asserts the order of times and the lengths of ids.
-        render::spans(&spans, ZERO);
+        render::spans(&spans, ZERO, 4);
         let servers = spans.iter().filter(|span| span.kind == 2).count();
         let may_make_one = events.iter().filter(|(kind, ..)| *kind < 4).count();
         prop_assert!(servers <= may_make_one);
