@@ -161,10 +161,13 @@ pub(crate) fn event(event: &PlatformEvent) -> String {
 
 /// One line for each span: kind and name, the first digits of `trace/parent>id`, times in milliseconds since `zero`, status,
 /// attributes; its events below it.
-#[expect(clippy::cast_precision_loss, reason = "tests are near zero")]
 pub(crate) fn spans(spans: &[Span], zero: u64, digits: usize) -> String {
     let mut text = String::new();
-    let ms = |time: u64| (i128::from(time) - i128::from(zero)) as f64 / 1e6;
+    let ms = |time: u64| {
+        let nanos = i128::from(time) - i128::from(zero);
+        let ms = format!("{}.{:06}", nanos / 1_000_000, (nanos % 1_000_000).abs());
+        ms.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
     let short = |id: &[u8]| wire::ids::to_hex(id).chars().take(digits).collect::<String>();
     for span in spans {
         assert!(span.end_time_unix_nano >= span.start_time_unix_nano);
