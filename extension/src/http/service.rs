@@ -1,6 +1,6 @@
 //! Answers the requests of one connection, in HTTP/1.1 and HTTP/2.
 
-use super::{Answer, Head, LastUse, Respond, header};
+use super::{Answer, LastUse, Respond};
 use crate::tasks;
 use http_body_util::BodyExt as _;
 use hyper::Version;
@@ -47,8 +47,7 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Service {
 /// A panic ends this request. Its answer keeps the client from repeating it, unlike a broken connection.
 async fn respond(responder: &dyn Respond, request: hyper::Request<Incoming>) -> io::Result<Answer> {
     let (head, incoming) = request.into_parts();
-    let waits_to_be_asked = expects_continue(&head) && !incoming.is_end_stream();
-    let mut body = Body { incoming, waits_to_be_asked, broke_off: false };
+    let mut body = Body { incoming, broke_off: false };
     let answer = responder.respond(&head, &mut body);
     let answer = tasks::caught(answer).await;
     let mut answer =
@@ -59,11 +58,6 @@ async fn respond(responder: &dyn Respond, request: hyper::Request<Incoming>) -> 
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(answer)
-}
-
-fn expects_continue(head: &Head) -> bool {
-    head.version >= Version::HTTP_11
-        && header(head, "expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
 }
 
 pub(crate) struct ResponseBody {
@@ -126,15 +120,12 @@ pub(crate) enum Unread {
 /// A body that may be read in part.
 pub(crate) struct Body {
     incoming: Incoming,
-    /// The client waits for 100 Continue, which hyper sends at the first read.
-    waits_to_be_asked: bool,
     broke_off: bool,
 }
 
 impl Body {
     /// Returns the next piece, or `None` at the end. Trailers are ignored.
     async fn piece(&mut self) -> io::Result<Option<Bytes>> {
-        self.waits_to_be_asked = false;
         // Trailers are the last piece.
         for silence in [LONGEST_SILENCE, AFTER_FREEZE] {
             if let Ok(frame) = timeout(silence, self.incoming.frame()).await {
@@ -147,14 +138,13 @@ impl Body {
         Err(io::ErrorKind::TimedOut.into())
     }
 
-    /// Reads the rest of the body, so that the client sees the answer and can go on. Returns `false` if a rest remains, because
-    /// the client waits for 100 Continue or the rest is too large.
+    /// Reads the rest of the body, so that the client sees the answer and can go on. Returns `false` if the rest is too large.
     async fn drain(mut self) -> io::Result<bool> {
         if self.broke_off {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let mut drained = 0;
-        while drained <= DRAINED_BYTES && !self.waits_to_be_asked {
+        while drained <= DRAINED_BYTES {
             match self.piece().await? {
                 Some(piece) => drained += piece.len(),
                 None => return Ok(true),

@@ -6,7 +6,7 @@ use super::grpc;
 use super::response::{Encoding, Refusal, accepted, refused};
 use crate::counts::{Count, Counts};
 use crate::event::Event;
-use crate::http::{Answer, Body, BoxedAnswer, Head, Respond, Unread, answer, header};
+use crate::http::{Answer, Body, BoxedAnswer, Head, Respond, Unread, header};
 use crate::service_name::named;
 use crate::sink::Intake;
 use hyper::{Method, StatusCode};
@@ -81,9 +81,6 @@ impl Receiver {
         let encoding = content_type.unwrap_or(Encoding::Protobuf);
         let path = head.uri.path().trim_end_matches('/');
         let Some(kind) = SignalKind::ALL.into_iter().find(|kind| kind.path() == path) else {
-            if let Some(answer) = side_door(&head.method, path) {
-                return answer;
-            }
             return self.refuse(encoding, &Refusal::UnknownPath);
         };
         let received = match format(content_type, head) {
@@ -212,12 +209,4 @@ fn format(encoding: Option<Encoding>, head: &Head) -> Result<Format, Refusal> {
     let content_encoding = header(head, "content-encoding");
     let compression = ContentCoding::of(content_encoding).ok_or(Refusal::ContentEncoding)?;
     Ok(Format { encoding, compression, is_grpc: false })
-}
-
-/// Answers two requests that are not OTLP: a health check, and the end of a handler as djv3's wrapper reports it. Lambda reports
-/// the end too.
-fn side_door(method: &Method, path: &str) -> Option<Answer> {
-    let known =
-        matches!((method.as_str(), path), ("GET", "/health") | ("POST", "/invocation/complete"));
-    known.then(|| answer(StatusCode::OK, "application/json", "{}"))
 }
