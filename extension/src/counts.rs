@@ -22,8 +22,6 @@ counts! {
     RefusedFull "refused_full",
     /// OTLP requests that were invalid, too large, or for an unknown path.
     RefusedInvalid "refused_invalid",
-    /// OTLP requests answered with 503 although a part may have been written.
-    Ambiguous "ambiguous",
     /// Items rejected because they are too large for a line.
     TooLarge "too_large",
     /// Attribute values shortened so that their item fits a line.

@@ -3,7 +3,6 @@
 
 use super::LineOutput;
 use crate::counts::{Count, Counts};
-use crate::tasks;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -11,7 +10,7 @@ use wire::Request;
 
 /// Time limit for the current line when the others are given up.
 const LAST_LINE_TO_COUNT: Duration = Duration::from_millis(50);
-/// The size of a spilled request. Its lines have at most this many bytes before compression.
+/// The size of a group of spilled requests, which share lines.
 const SPILLED_BYTES: usize = 256 * 1024;
 /// While this many bytes are not written, the extension leaves further events to Lambda.
 const MOST_UNWRITTEN: usize = 1 << 20;
@@ -62,7 +61,7 @@ impl Backlog {
             }
         });
         if self.spill {
-            self.unwritten.extend(merge(requests).into_iter().map(|request| vec![request]));
+            self.unwritten.extend(groups(requests));
         } else if !requests.is_empty() {
             self.unwritten.push(requests);
         }
@@ -139,24 +138,20 @@ impl Backlog {
     }
 }
 
-/// Merges requests in groups of [`SPILLED_BYTES`]. A group whose merge panics stays unmerged.
-fn merge(requests: Vec<Request>) -> Vec<Request> {
-    let (mut merged, mut group, mut bytes) = (Vec::new(), Vec::new(), 0);
+/// Divides requests into groups of up to [`SPILLED_BYTES`], each of which is written or lost as a whole.
+fn groups(requests: Vec<Request>) -> Vec<Vec<Request>> {
+    let (mut groups, mut bytes) = (Vec::<Vec<Request>>::new(), 0);
     for request in requests {
-        let len = request.bytes().len();
-        if bytes + len > SPILLED_BYTES {
-            merged.extend(merge_group(std::mem::take(&mut group)));
-            bytes = 0;
+        bytes += request.bytes().len();
+        match groups.last_mut() {
+            Some(group) if bytes <= SPILLED_BYTES => group.push(request),
+            _ => {
+                bytes = request.bytes().len();
+                groups.push(vec![request]);
+            }
         }
-        bytes += len;
-        group.push(request);
     }
-    merged.extend(merge_group(group));
-    merged
-}
-
-fn merge_group(group: Vec<Request>) -> Vec<Request> {
-    tasks::catch(|| wire::merge(group.clone(), SPILLED_BYTES)).unwrap_or(group)
+    groups
 }
 
 fn items(requests: &[Request]) -> usize {
@@ -178,4 +173,18 @@ fn note_lost(counts: &Counts, count: Count, items: usize) {
 /// Returns how many of a request's items are in no line: all of them if the pipe is broken.
 fn lost(items: usize, dropped_items: Option<usize>) -> usize {
     dropped_items.unwrap_or(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::SignalKind;
+
+    #[test]
+    fn spilled_requests_are_grouped_up_to_a_size() {
+        let request = |kib: usize| Request::trusted(SignalKind::Logs, vec![0; kib << 10]);
+        let sizes = [300, 100, 156, 1, 300, 255].map(request);
+        let groups: Vec<usize> = groups(sizes.into()).iter().map(Vec::len).collect();
+        assert_eq!(groups, [1, 2, 1, 1, 1]);
+    }
 }

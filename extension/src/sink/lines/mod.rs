@@ -8,12 +8,11 @@ pub(crate) mod backlog;
 mod thread;
 
 use crate::config::Config;
-use crate::counts::{Count, Counts};
+use crate::counts::Counts;
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use thread::{Function, Job, Pending, Progress, Thread};
+use thread::{Function, Job, Progress, Thread};
 use tokio::sync::{mpsc, oneshot};
 use wire::Request;
 
@@ -31,11 +30,6 @@ pub(crate) struct LineOutput {
     jobs: mpsc::Sender<Job>,
     function: Arc<Function>,
     progress: Arc<Progress>,
-    /// The number of requests in the queue or in the thread.
-    pending: Arc<AtomicUsize>,
-    /// The last write that was found stuck, or 0.
-    stuck: Arc<AtomicU64>,
-    counts: Arc<Counts>,
 }
 
 impl LineOutput {
@@ -46,18 +40,16 @@ impl LineOutput {
     ) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let progress = Arc::<Progress>::default();
-        let (watched, told) = (Arc::clone(&progress), Arc::clone(&counts));
         let function = Arc::new(Function {
             service_name: config.service_name.clone(),
             region: config.function.region.clone().unwrap_or_default(),
             account: OnceLock::new(),
         });
-        let of_thread = Arc::clone(&function);
-        let mut thread = Thread::new(&config.lines, of_thread, writer, watched, told);
+        let (of_thread, watched) = (Arc::clone(&function), Arc::clone(&progress));
+        let mut thread = Thread::new(&config.lines, of_thread, writer, watched, counts);
         let lines = std::thread::Builder::new().name("lines".to_owned());
         lines.spawn(move || thread.run(queue))?;
-        let (pending, stuck) = (Arc::default(), Arc::default());
-        Ok(Self { jobs, function, progress, pending, stuck, counts })
+        Ok(Self { jobs, function, progress })
     }
 
     /// Notes the account of the function, which compact lines leave out.
@@ -68,18 +60,18 @@ impl LineOutput {
 
     /// Returns `true` if the current write already took too long once, so that waiting for it is futile.
     pub(crate) fn is_stuck(&self) -> bool {
-        self.progress.current() == Some(self.stuck.load(Ordering::Relaxed))
+        self.progress.is_stuck()
     }
 
-    /// Lets no further line begin, and waits for the current one, for at most `limit`.
+    /// Lets no further line begin, and waits for the current ones, for at most `limit`.
     pub(crate) async fn end(&self, limit: Duration) {
         self.progress.end();
-        let last_line = async {
-            while self.pending.load(Ordering::SeqCst) > 0 {
+        let last_lines = async {
+            while self.progress.is_busy() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        drop(tokio::time::timeout(limit, last_line).await);
+        drop(tokio::time::timeout(limit, last_lines).await);
     }
 
     /// Writes a request, waits until its lines are written, and returns the number of items too large for a line. Gives up when
@@ -88,29 +80,16 @@ impl LineOutput {
         if self.is_stuck() {
             return None;
         }
-        let (written, mut answer) = oneshot::channel();
-        let begun = Arc::new(AtomicBool::new(false));
-        let pending = Pending::begin(&self.pending);
-        let (requests, of_job) = (vec![request], Arc::clone(&begun));
-        let job = Job { requests, written, begun: of_job, keep: false, spill, pending };
-        let answered = {
-            let exchange = async {
-                self.jobs.send(job).await.ok()?;
-                (&mut answer).await.ok()
-            };
-            tokio::select! {
-                answered = exchange => answered,
-                () = self.full_pipe() => None,
-            }
+        let (written, answer) = oneshot::channel();
+        let job = Job { requests: vec![request], written, keep: false, spill };
+        let exchange = async {
+            self.jobs.send(job).await.ok()?;
+            answer.await.ok()
         };
-        if answered.is_none() {
-            // Close the channel before reading `begun`: the thread skips closed jobs that it has not begun.
-            answer.close();
-            if begun.load(Ordering::SeqCst) {
-                self.counts.add(Count::Ambiguous, 1);
-            }
+        tokio::select! {
+            answered = exchange => answered,
+            () = self.full_pipe() => None,
         }
-        answered
     }
 
     /// Puts requests into the queue together, or returns them if the queue is full. The thread writes them even if the caller
@@ -121,9 +100,7 @@ impl LineOutput {
         spill: bool,
     ) -> Result<oneshot::Receiver<usize>, Vec<Request>> {
         let (written, answer) = oneshot::channel();
-        let pending = Pending::begin(&self.pending);
-        let job = Job { requests, written, begun: Arc::default(), keep: true, spill, pending };
-        match self.jobs.try_send(job) {
+        match self.jobs.try_send(Job { requests, written, keep: true, spill }) {
             Ok(()) => Ok(answer),
             Err(mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) => {
                 Err(job.requests)
@@ -145,7 +122,7 @@ impl LineOutput {
             }
             seen = current;
         }
-        if self.stuck.swap(seen.unwrap_or_default(), Ordering::Relaxed) == 0 {
+        if self.progress.note_stuck(seen.unwrap_or_default()) {
             tracing::error!("stdout is blocked: telemetry is refused until Lambda reads it");
         }
     }

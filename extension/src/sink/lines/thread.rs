@@ -6,7 +6,7 @@ use crate::counts::{Count, Counts};
 use crate::invocations::roots::service_name;
 use crate::tasks;
 use std::io::{self, ErrorKind, Write};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -24,12 +24,9 @@ pub(super) struct Job {
     pub(super) requests: Vec<Request>,
     /// Gets the number of items too large for a line when the lines are written; dropped if that failed.
     pub(super) written: oneshot::Sender<usize>,
-    /// Set before the first byte is written.
-    pub(super) begun: Arc<AtomicBool>,
     /// The requests are written even if its sender stopped waiting.
     pub(super) keep: bool,
     pub(super) spill: bool,
-    pub(super) pending: Pending,
 }
 
 impl Job {
@@ -42,27 +39,15 @@ impl Job {
     }
 }
 
-/// Counts a request while it is in the queue or in the thread.
-pub(super) struct Pending(Arc<AtomicUsize>);
-
-impl Pending {
-    pub(super) fn begin(all: &Arc<AtomicUsize>) -> Self {
-        all.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(all))
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 /// The progress of the thread, and its permission to go on.
 #[derive(Default)]
 pub(super) struct Progress {
     /// Counts the beginnings and ends of writes, so it is odd during a write.
     writes: AtomicU64,
+    /// The last write that was found stuck, or 0.
+    stuck: AtomicU64,
+    /// The thread has taken jobs that it has not answered.
+    is_busy: AtomicBool,
     has_ended: AtomicBool,
 }
 
@@ -81,14 +66,27 @@ impl Progress {
         Some(self.writes.load(Ordering::Relaxed)).filter(|number| number % 2 == 1)
     }
 
-    /// Lets no further line begin. The thread checks this after the request became [`Pending`], and the caller reads `pending`
-    /// afterwards, so no line begins unnoticed.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.current() == Some(self.stuck.load(Ordering::Relaxed))
+    }
+
+    /// Notes a write that is stuck. Returns `true` if it is the first one.
+    pub(super) fn note_stuck(&self, write: u64) -> bool {
+        self.stuck.swap(write, Ordering::Relaxed) == 0
+    }
+
+    /// Lets no further line begin. The thread is busy before it checks this, and the caller asks afterwards whether it is, so no
+    /// line begins unnoticed.
     pub(super) fn end(&self) {
         self.has_ended.store(true, Ordering::SeqCst);
     }
 
     fn has_ended(&self) -> bool {
         self.has_ended.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_busy.load(Ordering::SeqCst)
     }
 }
 
@@ -97,7 +95,6 @@ pub(super) struct Thread<W> {
     lines: LineFormat,
     function: Arc<Function>,
     encoder: Option<LineEncoder>,
-    compact: Option<LineEncoder>,
     /// Of lines that no backend accepted.
     spilling: Option<LineEncoder>,
     writer: W,
@@ -119,7 +116,6 @@ impl<W: Write> Thread<W> {
             lines: lines.clone(),
             function,
             encoder: None,
-            compact: None,
             spilling: None,
             writer,
             progress,
@@ -133,12 +129,14 @@ impl<W: Write> Thread<W> {
         while let Some(first) = next.take().or_else(|| queue.blocking_recv()) {
             let together;
             (together, next) = collect(first, &mut queue);
+            self.progress.is_busy.store(true, Ordering::SeqCst);
             if tasks::catch(|| self.write_together(together)).is_none() {
-                // The encoder's buffers may be half filled.
-                (self.encoder, self.compact, self.spilling) = (None, None, None);
+                // The encoders' buffers may be half filled.
+                (self.encoder, self.spilling) = (None, None);
                 self.is_cut_off |= self.progress.current().is_some();
                 self.progress.end_write();
             }
+            self.progress.is_busy.store(false, Ordering::SeqCst);
         }
     }
 
@@ -146,31 +144,19 @@ impl<W: Write> Thread<W> {
         if self.progress.has_ended() {
             return;
         }
-        // Mark jobs as begun before looking for closed channels. A sender that gives up does both in the other order, so an
-        // abandoned job is either never written or known to be begun.
-        for job in &jobs {
-            job.begun.store(true, Ordering::SeqCst);
-        }
         jobs.retain(|job| job.keep || !job.written.is_closed());
         let spill = jobs.first().is_some_and(|job| job.spill);
         // The makers of kept jobs count their losses themselves.
         let is_told = jobs.iter().any(|job| !job.keep);
-        let (mut requests, mut waiting, mut pending) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut requests, mut waiting) = (Vec::new(), Vec::new());
         for job in jobs {
             requests.extend(job.requests);
-            pending.push(job.pending);
             waiting.push(job.written);
         }
         let is_alone = waiting.len() == 1;
         let requests =
             if requests.len() > 1 { wire::merge(requests, TOGETHER_BYTES) } else { requests };
-        let Ok(results) = self.write_all(requests, spill) else { return };
-        let mut all = Written::default();
-        for written in results {
-            all.items += written.items;
-            all.truncated_values += written.truncated_values;
-            all.dropped_items += written.dropped_items;
-        }
+        let Ok(all) = self.write_all(requests, spill) else { return };
         self.counts.add(if spill { Count::Spilled } else { Count::Written }, all.items);
         self.counts.add(Count::Truncated, all.truncated_values);
         if is_told {
@@ -185,39 +171,32 @@ impl<W: Write> Thread<W> {
     }
 
     /// Writes one compact line with all requests if they fit, otherwise the lines of each.
-    fn write_all(&mut self, requests: Vec<Request>, spill: bool) -> io::Result<Vec<Written>> {
-        // A subscription may select spilled lines by their key.
-        let is_compact = self.lines.is_compact && !spill;
-        if is_compact && requests.len() > 1 {
+    fn write_all(&mut self, requests: Vec<Request>, spill: bool) -> io::Result<Written> {
+        if requests.len() > 1 {
+            let mut lines = self.begin_lines();
             let together: Vec<&Request> = requests.iter().collect();
             let envelope = self.lines.envelope("", spill);
-            let mut lines = self.begin_lines();
-            let encoder = compact_encoder(&mut self.compact, &self.lines, &self.function);
+            let kept = if spill { &mut self.spilling } else { &mut self.encoder };
+            let encoder = encoder(kept, &self.lines, &self.function, spill);
             if let Some(written) = encoder.encode_together(&envelope, &together, &mut lines) {
-                return self.write_lines(&lines).map(|()| vec![written]);
+                return self.write_lines(&lines).map(|()| written);
             }
         }
-        requests.into_iter().map(|request| self.write(request, spill, is_compact)).collect()
-    }
-
-    fn write(&mut self, request: Request, spill: bool, is_compact: bool) -> io::Result<Written> {
-        let source = service_name(&request);
-        let source = source.as_deref().unwrap_or(&self.function.service_name);
-        let envelope = self.lines.envelope(source, spill);
-        let mut lines = self.begin_lines();
-        let encoder = if is_compact {
-            compact_encoder(&mut self.compact, &self.lines, &self.function)
-        } else {
-            let LineFormat { compression_level, .. } = self.lines;
-            let (encoder, limits) = if spill {
-                (&mut self.spilling, self.lines.limits_of_spilled())
-            } else {
-                (&mut self.encoder, self.lines.limits())
-            };
-            encoder.get_or_insert_with(|| LineEncoder::new(compression_level, limits))
-        };
-        let written = encoder.encode(&envelope, request, &mut lines);
-        self.write_lines(&lines).map(|()| written)
+        let mut all = Written::default();
+        for request in requests {
+            let source = service_name(&request);
+            let mut lines = self.begin_lines();
+            let source = source.as_deref().unwrap_or(&self.function.service_name);
+            let envelope = self.lines.envelope(source, spill);
+            let kept = if spill { &mut self.spilling } else { &mut self.encoder };
+            let encoder = encoder(kept, &self.lines, &self.function, spill);
+            let written = encoder.encode(&envelope, request, &mut lines);
+            self.write_lines(&lines)?;
+            all.items += written.items;
+            all.truncated_values += written.truncated_values;
+            all.dropped_items += written.dropped_items;
+        }
+        Ok(all)
     }
 
     fn begin_lines(&self) -> Vec<u8> {
@@ -256,26 +235,33 @@ impl LineFormat {
         Envelope { source, level, unix_nanos, spill }
     }
 
-    fn limits(&self) -> LineLimits {
-        LineLimits { max_bytes: self.max_bytes, ..LineLimits::default() }
-    }
-
-    /// A subscription selects spilled lines by a filter for JSON, and Lambda splits longer lines into pieces that are none.
-    fn limits_of_spilled(&self) -> LineLimits {
+    fn limits(&self, spill: bool) -> LineLimits {
+        let limits = LineLimits { max_bytes: self.max_bytes, ..LineLimits::default() };
+        if !spill {
+            return limits;
+        }
+        // A subscription selects spilled lines by a filter for JSON, and Lambda splits longer lines into pieces that are none.
         let most = LineLimits::default().max_bytes;
         LineLimits { max_bytes: self.max_bytes.min(most), max_item_bytes: most }
     }
 }
 
-/// Returns the encoder of compact lines. They leave out neither the function's name nor the log stream: Lambda hides log group and
-/// log stream from extensions, and a reader derives the function's name from them.
-fn compact_encoder<'e>(
-    encoder: &'e mut Option<LineEncoder>,
+/// Returns the kept encoder, or makes it. Compact lines leave out neither the function's name nor the log stream: Lambda hides log
+/// group and log stream from extensions, and a reader derives the function's name from them.
+fn encoder<'e>(
+    kept: &'e mut Option<LineEncoder>,
     lines: &LineFormat,
     function: &Function,
+    spill: bool,
 ) -> &'e mut LineEncoder {
-    let names = || Names::of_function("", &function.region, "", "");
-    let encoder = encoder.get_or_insert_with(|| LineEncoder::compact(names(), lines.limits()));
+    let encoder = kept.get_or_insert_with(|| {
+        let limits = lines.limits(spill);
+        if lines.is_compact && !spill {
+            LineEncoder::compact(Names::of_function("", &function.region, "", ""), limits)
+        } else {
+            LineEncoder::new(lines.compression_level, limits)
+        }
+    });
     if let Some(account) = function.account.get() {
         encoder.set_account(account);
     }
@@ -343,10 +329,8 @@ mod tests {
             let job = Job {
                 requests: vec![Request::counted(SignalKind::Traces, vec![0; *bytes], *items)],
                 written: oneshot::channel().0,
-                begun: Arc::default(),
                 keep: true,
                 spill: *spill,
-                pending: Pending::begin(&Arc::default()),
             };
             assert!(sender.try_send(job).is_ok());
         }
