@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 
 const REPOSITORY = fileURLToPath(new URL("../../../../", import.meta.url));
 const PROGRAMS = path.join(process.env.CARGO_TARGET_DIR ?? path.join(REPOSITORY, "target"), "debug");
+const [COMMAND, EXTENSION] = ["lambda-otlp", "lambda-otlp-extension"].map((name) => path.join(PROGRAMS, name));
 const CACHE = path.join(process.env.XDG_CACHE_HOME || path.join(os.homedir(), ".cache"), "lambda-otlp", "layer-tests");
 const KINDS = ["UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"];
 
@@ -47,17 +48,19 @@ export function task(files, modules) {
 
 /// Invokes the function in this folder with each event. Without `command`, AWS's runtime client calls the handler.
 export async function run(folder, events, { handler = "index.handler", wrapper = true, timeout = "20s", env = {}, command = [] } = {}) {
+  const missing = [COMMAND, EXTENSION].filter((program) => !fs.existsSync(program));
+  if (missing.length > 0) throw new Error(`run cargo build --bin lambda-otlp --bin lambda-otlp-extension: ${missing} is missing`);
   const runtime = command.length > 0 ? [] : ["--runtime", "node"];
   const variables = Object.entries(env).flatMap(([name, value]) => ["--env", `${name}=${value}`]);
   const options = ["dev", "--json", "--name", "shop", ...runtime, "--handler", handler, "--timeout", timeout, ...variables];
   if (wrapper) options.push("--wrapper");
   // The layer of an earlier run without a command.
   if (wrapper && command.length > 0) options.push("--layer", path.join(CACHE, "../dev/node-layer/layer"));
-  options.push("--extension", path.join(PROGRAMS, "lambda-otlp-extension"), ...(command.length > 0 ? ["--", ...command] : []));
+  options.push("--extension", EXTENSION, ...(command.length > 0 ? ["--", ...command] : []));
   const { stdout, stderr } = await new Promise((resolve) => {
     // Below the test's runner, a function would be one of its tests.
     const { NODE_TEST_CONTEXT: _, ...environ } = process.env;
-    const child = execFile(path.join(PROGRAMS, "lambda-otlp"), options, { cwd: folder, env: environ, maxBuffer: 1 << 26 }, (error, stdout, stderr) => resolve({ stdout, stderr }));
+    const child = execFile(COMMAND, options, { cwd: folder, env: environ, maxBuffer: 1 << 26 }, (error, stdout, stderr) => resolve({ stdout, stderr }));
     child.stdin.end(events.map((event) => `${JSON.stringify(event)}\n`).join(""));
   });
   const ran = { spans: [], lines: [], results: [], errors: stderr };

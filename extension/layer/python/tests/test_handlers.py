@@ -92,14 +92,14 @@ class Contexts:
 @pytest.fixture(scope="module")
 def layer(isolated):
     beside = importlib.import_module("lambda_otlp_load").beside
-    found = types.SimpleNamespace(provider=Provider(), meters=Provider())
-    current = Span("current")
+    found = types.SimpleNamespace(provider=Provider(), meters=Provider(), current=Span("current"))
     trace = module(
         "opentelemetry.trace",
         get_tracer_provider=lambda: found.provider,
-        get_current_span=lambda: current,
+        get_current_span=lambda: found.current,
         Status=lambda code, message: f"{code}: {message}",
         StatusCode=types.SimpleNamespace(ERROR="error"),
+        SpanKind=types.SimpleNamespace(SERVER="server"),
     )
     metrics = module("opentelemetry.metrics", get_meter_provider=lambda: found.meters)
     module("opentelemetry", trace=trace, metrics=metrics)
@@ -258,6 +258,21 @@ def test_the_watch_ends_before_the_flush(function, form):
 
 def test_a_failing_watch_changes_no_result(function):
     assert invoke(function(returns(3), BrokenWatch())) == ["begun", *FLUSHED, 3]
+
+
+# The event, and the trigger in the span of an instrumentation that names none.
+TRIGGERS = {
+    "another": ({}, ["current faas.trigger=other"]),
+    "AppSync": ({"info": {"fieldName": "orders", "parentTypeName": "Query"}}, ["current faas.trigger=http"]),
+    "HTTP": ({"requestContext": {"stage": "prod"}}, []),
+}
+
+
+@pytest.mark.parametrize("event", TRIGGERS)
+def test_the_servers_span_has_a_trigger(layer, function, monkeypatch, event):
+    fields, expected = TRIGGERS[event]
+    monkeypatch.setattr(layer.current, "kind", "server", raising=False)
+    assert invoke(function(returns(3)), {"is": "usual", **fields}) == ["begun", *expected, *FLUSHED, 3]
 
 
 @pytest.mark.parametrize("watch", [None, Watch()])
