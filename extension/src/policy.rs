@@ -99,16 +99,6 @@ pub(crate) struct Waiting {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Health {
-    Good,
-    Paused,
-    /// Several flushes failed, and a probe is due.
-    Open,
-    /// Several flushes failed, and the next probe is not due.
-    OpenAndPaused,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InvocationPhase {
     Running,
     /// Lambda reported the end of the handler.
@@ -126,7 +116,10 @@ pub(crate) struct FlushFacts {
     pub(crate) running: Running,
     /// `None` if the buffer is empty.
     pub(crate) waiting: Option<Waiting>,
-    pub(crate) health: Health,
+    /// Several flushes failed, so the next one is a probe.
+    pub(crate) is_open: bool,
+    /// The next flush is not due, because the one before failed.
+    pub(crate) is_paused: bool,
     /// The time limit of a probe of a failing backend.
     pub(crate) probe: Duration,
     /// Time until the deadline.
@@ -155,16 +148,14 @@ pub(crate) enum Decision {
 }
 
 pub(crate) fn decide(facts: &FlushFacts) -> Decision {
-    let is_open = matches!(facts.health, Health::Open | Health::OpenAndPaused);
-    let is_asked = matches!(facts.health, Health::Good | Health::Open);
     // A hold time of 0 must not stop flushes beside the handler.
     let is_beside = facts.phase != InvocationPhase::Done && facts.flush_timeout.is_zero();
     let longest = if is_beside { BESIDE_HANDLER } else { facts.flush_timeout };
     let budget = longest.min(facts.left.saturating_sub(RESERVE));
     // On a managed instance no invocation waits for a probe.
-    let is_short = is_open && facts.phase != InvocationPhase::Unbounded;
+    let is_short = facts.is_open && facts.phase != InvocationPhase::Unbounded;
     let at_most = if is_short { budget.min(facts.probe) } else { budget };
-    let may_try = is_asked && !at_most.is_zero();
+    let may_try = !facts.is_paused && !at_most.is_zero();
     let flush = Decision::Flush { at_most };
     if facts.phase == InvocationPhase::Unbounded {
         let is_due = facts
@@ -197,14 +188,13 @@ pub(crate) fn is_near_deadline(facts: &FlushFacts) -> bool {
 fn is_last_chance(facts: &FlushFacts) -> bool {
     facts.waiting.is_some()
         && facts.left <= LAST_CHANCE
-        && facts.health == Health::Good
+        && !facts.is_paused
         && ends_with_flush(facts)
 }
 
 /// Returns `true` if the invocation is kept until its telemetry is sent.
 fn ends_with_flush(facts: &FlushFacts) -> bool {
-    let may_wait =
-        matches!(facts.health, Health::Good | Health::Paused) && !facts.flush_timeout.is_zero();
+    let may_wait = !facts.is_open && !facts.flush_timeout.is_zero();
     let waits_long =
         facts.waiting.is_some_and(|waiting| waiting.is_much || waiting.oldest >= OLDEST);
     // Lambda reports the end 25 ms late, which is little compared with such a handler.
@@ -272,12 +262,8 @@ mod tests {
                 is_left_over: has("left-over"),
                 is_much: has("much"),
             }),
-            health: match () {
-                () if has("paused") => Health::Paused,
-                () if has("open") => Health::Open,
-                () if has("open-paused") => Health::OpenAndPaused,
-                () => Health::Good,
-            },
+            is_open: has("open"),
+            is_paused: has("paused"),
             probe: ms(number("probe").unwrap_or(250)),
             left: number("left").map_or(ms(3000), ms),
             invocations: number("invocations").unwrap_or(100),
@@ -383,14 +369,14 @@ mod tests {
         check("rare oldest=5000 open probe=500", "flush 500");
         check("rare oldest=5000 open probe=2000", "flush 1000");
         check("oldest=100 left-over handler=50 open", "flush 250");
-        check("rare oldest=5000 open-paused", "pass");
+        check("rare oldest=5000 open paused", "pass");
         check("rare done oldest=60000 open", "pass");
         check("failed done oldest=60000 much open", "pass");
         check("oldest=5000 paused", "pass");
         // A managed instance is never frozen.
         check("managed", "pass");
         check("managed oldest=4999", "pass");
-        check("managed oldest=60000 open-paused", "pass");
+        check("managed oldest=60000 open paused", "pass");
         check("managed oldest=60000 open", "flush 1000");
     }
 

@@ -1,6 +1,5 @@
 //! The backend's health: flush results decide when to try again.
 
-use crate::policy::Health;
 use std::cmp::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -32,13 +31,14 @@ pub(crate) struct BackendHealth {
 }
 
 impl BackendHealth {
-    pub(crate) fn at(&self, now_ms: u64) -> Health {
-        match (self.failures >= MOST_FAILURES, now_ms < self.not_before_ms()) {
-            (false, false) => Health::Good,
-            (false, true) => Health::Paused,
-            (true, false) => Health::Open,
-            (true, true) => Health::OpenAndPaused,
-        }
+    /// Returns `true` if several flushes failed.
+    pub(crate) fn is_open(&self) -> bool {
+        self.failures >= MOST_FAILURES
+    }
+
+    /// Returns `true` if the next flush is not due.
+    pub(crate) fn is_paused(&self, now_ms: u64) -> bool {
+        now_ms < self.not_before_ms()
     }
 
     pub(crate) fn cost(&self) -> Duration {
@@ -76,7 +76,7 @@ impl BackendHealth {
 
     /// Notes the beginning of an invocation. Each may wait for one failing flush until the circuit opens.
     pub(crate) fn invoked(&mut self) {
-        if self.failures < MOST_FAILURES {
+        if !self.is_open() {
             self.own_until_ms = 0;
         }
     }
@@ -126,20 +126,19 @@ mod tests {
         for _ in 0..2 {
             record.failed(QUICK, None, 1000);
             // Not once more in the same invocation, unless it is a long one.
-            assert_eq!((record.at(5999), record.at(6000)), (Health::Paused, Health::Good));
+            assert_eq!((record.is_paused(5999), record.is_paused(6000)), (true, false));
             record.invoked();
-            assert_eq!(record.at(1000), Health::Good);
+            assert_eq!((record.is_open(), record.is_paused(1000)), (false, false));
         }
         record.failed(Duration::from_secs(1), None, 1000);
         record.invoked();
-        assert_eq!(record.at(10_999), Health::OpenAndPaused);
-        assert_eq!(record.at(11_000), Health::Open);
-        assert_eq!(record.not_before_ms(), 11_000);
-        assert_eq!(record.probe(), Duration::from_millis(250));
+        assert_eq!((record.is_paused(10_999), record.is_paused(11_000)), (true, false));
+        assert_eq!((record.is_open(), record.probe()), (true, Duration::from_millis(250)));
         record.failed(QUICK, None, 11_000);
-        assert_eq!((record.at(12_000), record.probe().as_millis()), (Health::OpenAndPaused, 500));
+        assert_eq!((record.is_paused(12_000), record.probe().as_millis()), (true, 500));
         record.succeeded(Duration::from_millis(20));
-        assert_eq!((record.at(12_000), record.cost()), (Health::Good, Duration::from_millis(20)));
+        assert_eq!((record.is_open(), record.is_paused(12_000)), (false, false));
+        assert_eq!(record.cost(), Duration::from_millis(20));
         // The first probe of a distant backend may open a connection.
         record.succeeded(Duration::from_millis(420));
         assert_eq!(record.probe(), Duration::from_millis(4 * 140));
@@ -160,10 +159,10 @@ mod tests {
         let mut record = BackendHealth::default();
         record.failed(QUICK, Some(Duration::from_secs(2)), 1000);
         record.invoked();
-        assert_eq!((record.at(2999), record.at(3000)), (Health::Paused, Health::Good));
+        assert_eq!((record.is_paused(2999), record.is_paused(3000)), (true, false));
         record.failed(QUICK, Some(Duration::from_hours(1)), 1000);
         record.invoked();
-        assert_eq!((record.at(60_999), record.at(61_000)), (Health::Paused, Health::Good));
+        assert_eq!((record.is_paused(60_999), record.is_paused(61_000)), (true, false));
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::counts::{Count, Counts};
 use crate::event::{LogLine, OutOfMemory};
 use crate::invocations::roots::{ReceivedSpan, invocation_spans};
 use crate::policy::{
-    BEFORE_DEADLINE, Decision, FlushFacts, Health, InvocationPhase, LAST_CHANCE, Running, Waiting,
-    decide, is_near_deadline, last_send_time,
+    BEFORE_DEADLINE, Decision, FlushFacts, InvocationPhase, LAST_CHANCE, Running, Waiting, decide,
+    is_near_deadline, last_send_time,
 };
 use crate::sink::lines::LineOutput;
 use crate::sink::lines::backlog::Backlog;
@@ -264,9 +264,8 @@ impl Backend {
         self.finish_lines();
         let left = end.saturating_duration_since(Instant::now());
         // A failing backend gets one probe.
-        let is_open =
-            matches!(self.flushes.health.at(unix_millis()), Health::Open | Health::OpenAndPaused);
-        let most = if is_open { self.flushes.health.probe() } else { left };
+        let health = &self.flushes.health;
+        let most = if health.is_open() { health.probe() } else { left };
         let send_end = Instant::now() + last_send_time(left, self.buffer.bytes()).min(most);
         loop {
             // Refused requests are not sent again.
@@ -326,7 +325,8 @@ impl Backend {
             phase,
             running: running.copied().unwrap_or_default(),
             waiting,
-            health: self.flushes.health.at(now_ms),
+            is_open: self.flushes.health.is_open(),
+            is_paused: self.flushes.health.is_paused(now_ms),
             probe: self.flushes.health.probe(),
             left: Duration::from_millis(left),
             invocations: self.invocations,
