@@ -10,7 +10,6 @@
 use crate::counts::{Count, Counts};
 use crate::service_name::named;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
-use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use platform::{Identity, XRayDocument, XRaySegment, string_attribute};
 use serde_json::Value;
@@ -45,7 +44,8 @@ pub(crate) struct XRayReceived {
 pub(crate) struct XRayDaemon {
     socket: Option<UdpSocket>,
     buffer: Vec<u8>,
-    reader: DatagramReader,
+    /// The function's identity, which the documents do not contain.
+    function: Option<Identity>,
     counts: Arc<Counts>,
     /// The log already tells of a malformed datagram.
     has_told: bool,
@@ -61,14 +61,11 @@ impl XRayDaemon {
                 None
             }
         };
-        let reader = DatagramReader::default();
-        Self { socket, buffer: Vec::new(), reader, counts, has_told: false }
+        Self { socket, buffer: Vec::new(), function: None, counts, has_told: false }
     }
 
-    /// Takes the function's identity, which the documents do not contain.
     pub(crate) fn identify(&mut self, function: &Identity) {
-        self.reader.resource = function.log_resource();
-        self.reader.service_name.clone_from(&function.service_name);
+        self.function = Some(function.clone());
     }
 
     /// Waits for datagrams; forever without a socket.
@@ -112,11 +109,14 @@ impl XRayDaemon {
             let datagram = self.buffer.get(..bytes).unwrap_or_default();
             self.counts.add(Count::Received, 1);
             self.counts.add(Count::ReceivedBytes, bytes);
-            let (refused, reason) = match self.reader.read(datagram, now_unix_nano, &mut received) {
-                Ok(0) => continue,
-                Ok(refused) => (refused, "a subsegment without id, name or start_time".to_owned()),
-                Err(reason) => (1, reason),
-            };
+            let (refused, reason) =
+                match read(datagram, self.function.as_ref(), now_unix_nano, &mut received) {
+                    Ok(0) => continue,
+                    Ok(refused) => {
+                        (refused, "a subsegment without id, name or start_time".to_owned())
+                    }
+                    Err(reason) => (1, reason),
+                };
             self.counts.add(Count::XRayLost, refused);
             if !std::mem::replace(&mut self.has_told, true) {
                 tracing::warn!(
@@ -146,71 +146,63 @@ async fn open(port: u16) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct DatagramReader {
-    resource: Resource,
-    service_name: String,
+/// Reads a datagram. Returns the number of malformed subsegments in it, or the reason why all of it is malformed.
+fn read(
+    datagram: &[u8],
+    function: Option<&Identity>,
+    now_unix_nano: u64,
+    received: &mut XRayReceived,
+) -> Result<usize, String> {
+    // Both formats contain only UTF-8.
+    let text = std::str::from_utf8(datagram).map_err(|_| "not UTF-8")?;
+    let (header, document) = text.split_once('\n').ok_or("no header line")?;
+    let header: Value = serde_json::from_str(header).unwrap_or_default();
+    let format = header.get("format").and_then(Value::as_str);
+    let version = header.get("version").and_then(Value::as_u64);
+    if (format, version) != (Some("json"), Some(1)) {
+        return Err("the header is not {\"format\": \"json\", \"version\": 1}".to_owned());
+    }
+    if let Some((kind, base64)) = otlp(document) {
+        let bytes = wire::decode_base64(base64.trim_end().as_bytes()).ok_or("invalid base64")?;
+        let request = Request::check_repairing(kind, bytes, &Limits::default());
+        let request = request.map_err(|error| error.to_string())?;
+        if request.items() > 0 {
+            let service = function.map(|function| function.service_name.as_str());
+            received.ended.push(named(request, service.unwrap_or_default()));
+        }
+        return Ok(0);
+    }
+    let document = XRayDocument::read(document, now_unix_nano)
+        .ok_or("no segment document with trace_id, id, name and start_time")?;
+    let XRayDocument { ended, open, service, segment, refused } = document;
+    let start = ended.iter().chain(&open).map(|span| span.start_time_unix_nano).min();
+    received.segments.extend(segment.zip(start));
+    for (spans, to) in [(ended, &mut received.ended), (open, &mut received.open)] {
+        if !spans.is_empty() {
+            to.push(request(spans, function, service.as_deref()));
+        }
+    }
+    Ok(refused)
 }
 
-impl DatagramReader {
-    /// Reads a datagram. Returns the number of malformed subsegments in it, or the reason why all of it is malformed.
-    pub(crate) fn read(
-        &self,
-        datagram: &[u8],
-        now_unix_nano: u64,
-        received: &mut XRayReceived,
-    ) -> Result<usize, String> {
-        // Both formats contain only UTF-8.
-        let text = std::str::from_utf8(datagram).map_err(|_| "not UTF-8")?;
-        let (header, document) = text.split_once('\n').ok_or("no header line")?;
-        let header: Value = serde_json::from_str(header).unwrap_or_default();
-        let format = header.get("format").and_then(Value::as_str);
-        let version = header.get("version").and_then(Value::as_u64);
-        if (format, version) != (Some("json"), Some(1)) {
-            return Err("the header is not {\"format\": \"json\", \"version\": 1}".to_owned());
-        }
-        if let Some((kind, base64)) = otlp(document) {
-            let bytes =
-                wire::decode_base64(base64.trim_end().as_bytes()).ok_or("invalid base64")?;
-            let request = Request::check_repairing(kind, bytes, &Limits::default());
-            let request = request.map_err(|error| error.to_string())?;
-            if request.items() > 0 {
-                received.ended.push(named(request, &self.service_name));
-            }
-            return Ok(0);
-        }
-        let document = XRayDocument::read(document, now_unix_nano)
-            .ok_or("no segment document with trace_id, id, name and start_time")?;
-        let XRayDocument { ended, open, service, segment, refused } = document;
-        let start = ended.iter().chain(&open).map(|span| span.start_time_unix_nano).min();
-        received.segments.extend(segment.zip(start));
-        for (spans, to) in [(ended, &mut received.ended), (open, &mut received.open)] {
-            if !spans.is_empty() {
-                to.push(self.request(spans, service.as_deref()));
-            }
-        }
-        Ok(refused)
+/// Makes a request of spans. A segment is a service of its own.
+fn request(spans: Vec<Span>, function: Option<&Identity>, service: Option<&str>) -> Request {
+    let mut resource = function.map(Identity::log_resource).unwrap_or_default();
+    if let Some(service) = service {
+        resource.attributes.retain(|attribute| attribute.key != SERVICE_NAME);
+        resource.attributes.push(string_attribute(SERVICE_NAME, service));
     }
-
-    /// Makes a request of spans. A segment is a service of its own.
-    fn request(&self, spans: Vec<Span>, service: Option<&str>) -> Request {
-        let mut resource = self.resource.clone();
-        if let Some(service) = service {
-            resource.attributes.retain(|attribute| attribute.key != SERVICE_NAME);
-            resource.attributes.push(string_attribute(SERVICE_NAME, service));
-        }
-        let scope = InstrumentationScope {
-            name: SCOPE.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..InstrumentationScope::default()
-        };
-        let scope_spans = ScopeSpans { scope: Some(scope), spans, ..ScopeSpans::default() };
-        Request::encode::<Traces>(&Traces::request(vec![ResourceSpans {
-            resource: Some(resource),
-            scope_spans: vec![scope_spans],
-            ..ResourceSpans::default()
-        }]))
-    }
+    let scope = InstrumentationScope {
+        name: SCOPE.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..InstrumentationScope::default()
+    };
+    let scope_spans = ScopeSpans { scope: Some(scope), spans, ..ScopeSpans::default() };
+    Request::encode::<Traces>(&Traces::request(vec![ResourceSpans {
+        resource: Some(resource),
+        scope_spans: vec![scope_spans],
+        ..ResourceSpans::default()
+    }]))
 }
 
 /// The base64 of an OTLP request of AWS's distributions: sampled or unsampled spans, or metrics of Application Signals.
@@ -223,7 +215,7 @@ fn otlp(document: &str) -> Option<(SignalKind, &str)> {
 /// Reads a datagram like the receiver, for the fuzz targets. Returns its requests.
 pub fn read_datagram(datagram: &[u8], now_unix_nano: u64) -> Result<Vec<Request>, String> {
     let mut received = XRayReceived::default();
-    DatagramReader::default().read(datagram, now_unix_nano, &mut received)?;
+    read(datagram, None, now_unix_nano, &mut received)?;
     Ok(received.ended.into_iter().chain(received.open).collect())
 }
 

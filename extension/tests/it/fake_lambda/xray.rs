@@ -86,6 +86,24 @@ async fn with_an_opentelemetry_root_subsegments_stay_below_the_invocation() {
     assert_eq!(named(&spans, "## handler").parent_span_id, SEGMENT);
 }
 
+#[tokio::test]
+async fn a_segment_is_a_service_of_its_own() {
+    let backend = started_backend().await;
+    let mut lambda = Lambda::invoked(&to(&backend, &[])).await;
+    let mut segment = subsegment(1);
+    segment.as_object_mut().unwrap().remove("type");
+    segment["name"] = "shop".into();
+    send_document(&lambda, &segment);
+    send_document(&lambda, &subsegment(2));
+    let next = lambda.done().await;
+    lambda.end(next).await;
+    for (name, service) in [("shop", "shop"), ("## handler", "orders")] {
+        let spans = backend.spans();
+        let span = spans.iter().find(|span| span.item.name == name).unwrap();
+        assert_eq!(span.service_name, service);
+    }
+}
+
 /// As AWS's OpenTelemetry distributions write it.
 const HEADER: &str = "{\"format\":\"json\",\"version\":1}\n";
 
