@@ -183,6 +183,32 @@ async fn printed_otlp_lines_are_decoded_and_sent() {
     assert_eq!((text.as_str(), counts.get(Count::Undecodable)), ("", 1));
 }
 
+/// Lambda gives each invocation an X-Ray root, traced or not.
+#[tokio::test]
+async fn an_xray_root_in_a_line_is_its_trace_if_a_span_has_that_trace() {
+    let managed = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
+    let rooted = |digit: char| {
+        let digits = |number: usize| ["0", &digit.to_string()].concat().repeat(number);
+        let root = format!("1-{}-{}", digits(4), digits(12));
+        line(json!({"message": root, "xray_trace_id": root}))
+    };
+    for is_printed in [false, true] {
+        let backend = started_backend().await;
+        let (lambda, next) = Lambda::waiting(&to(&backend, &[managed])).await;
+        assert_eq!(lambda.telemetry(&[rooted('3'), rooted('8')]).await, 200);
+        if is_printed {
+            let printed = otlp_line(Request::trusted(SignalKind::Traces, root(FIRST)));
+            lambda.telemetry(&[line(printed)]).await;
+        } else {
+            lambda.protobuf(SignalKind::Traces, &root(FIRST)).await;
+        }
+        lambda.end(next).await;
+        let records = backend.log_records();
+        let ids: Vec<&[u8]> = records.iter().map(|of| of.item.trace_id.as_slice()).collect();
+        assert_eq!(ids, [&[3; 16][..], &[]], "{is_printed}");
+    }
+}
+
 #[tokio::test]
 async fn lines_of_the_extension_itself_are_not_sent() {
     let of_extension = |text: &str| json!({"time": TIME, "type": "extension", "record": text});
