@@ -6,22 +6,20 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use lambda_otlp_extension::{Config, Count, Counts, Fatal};
-use local_lambda::free_port;
+use local_lambda::{HttpServer, free_port};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::fmt::Debug;
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use test_support::Logged;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::field::Field;
@@ -56,6 +54,7 @@ impl Call {
 
 /// The extension, and everything that Lambda would do to it.
 pub(crate) struct Lambda {
+    _api: HttpServer,
     calls: mpsc::Receiver<Call>,
     pub(crate) receiver: SocketAddr,
     pub(crate) telemetry_uri: Option<String>,
@@ -137,7 +136,8 @@ impl Lambda {
 
     /// Starts the extension; its first call is register.
     pub(crate) async fn begin(variables: &[(&str, &str)]) -> Self {
-        let (runtime_api, calls) = api().await;
+        let (api, calls) = api().await;
+        let runtime_api = api.address().to_string();
         let records = Records(wire::invocation_record::path(&runtime_api));
         let port = free_port();
         let mut source: BTreeMap<String, String> =
@@ -154,7 +154,7 @@ impl Lambda {
             let name = "lambda-otlp-extension";
             lambda_otlp_extension::run(&config, name, written, &counted).await
         });
-        Self { calls, receiver, telemetry_uri: None, stdout, counts, extension, records }
+        Self { _api: api, calls, receiver, telemetry_uri: None, stdout, counts, extension, records }
     }
 
     /// The next call, which has to be this one.
@@ -492,26 +492,11 @@ async fn request(
     Ok(Posted { status: head.status.as_u16(), headers: head.headers, body })
 }
 
-/// The address of a Lambda, and the calls that an extension makes.
-pub(crate) async fn api() -> (String, mpsc::Receiver<Call>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let runtime_api = listener.local_addr().unwrap().to_string();
+/// Lambda's APIs, and the calls that an extension makes.
+pub(crate) async fn api() -> (HttpServer, mpsc::Receiver<Call>) {
     let (sender, calls) = mpsc::channel(16);
-    tokio::spawn(serve(listener, sender));
-    (runtime_api, calls)
-}
-
-async fn serve(listener: TcpListener, calls: mpsc::Sender<Call>) {
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        let calls = calls.clone();
-        let service = service_fn(move |request| {
-            let calls = calls.clone();
-            async move { Ok::<_, Infallible>(ask(request, calls).await) }
-        });
-        let server = hyper::server::conn::http1::Builder::new();
-        tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
-    }
+    let api = HttpServer::start(move |request| ask(request, sender.clone())).await.unwrap();
+    (api, calls)
 }
 
 async fn ask(request: Request<Incoming>, calls: mpsc::Sender<Call>) -> Response<Full<Bytes>> {
