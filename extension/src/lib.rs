@@ -12,7 +12,6 @@ mod event;
 mod event_loop;
 mod http;
 mod invocations;
-mod json;
 mod log;
 mod own_file;
 mod own_metrics;

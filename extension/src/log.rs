@@ -3,9 +3,10 @@
 //! The filters and formats of `tracing-subscriber` would increase the cold start, so the subscriber is written here. It drops the
 //! events of dependencies.
 
+use crate::clock;
 use crate::config::Config;
-use crate::{clock, json};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::{Map, Value};
 use std::fmt;
 use std::io::Write as _;
 use tracing::field::{Field, Visit};
@@ -79,7 +80,7 @@ impl Subscriber for Stderr {
 #[derive(Default)]
 struct Fields {
     message: String,
-    others: Vec<(&'static str, String)>,
+    others: Vec<(&'static str, Value)>,
 }
 
 impl Fields {
@@ -87,7 +88,7 @@ impl Fields {
     fn text(&self, level: Level) -> String {
         let mut line = ["[", level.as_str(), "] lambda-otlp-extension: ", &self.message].concat();
         for (name, value) in &self.others {
-            line.push_str(&[" ", name, "=", value].concat());
+            line.push_str(&format!(" {name}={value}"));
         }
         let mut line = line.replace(['\n', '\r'], " ");
         line.push('\n');
@@ -95,18 +96,17 @@ impl Fields {
     }
 
     fn json(&self, level: Level, unix_nanos: u64) -> String {
-        let timestamp = json::string(&wire::timestamp::rfc3339_millis(unix_nanos));
-        let (level, message) = (json::string(level.as_str()), json::string(&self.message));
-        let mut members = vec![
-            ("timestamp", timestamp.as_str()),
-            ("level", &level),
-            ("logger", "\"lambda-otlp-extension\""),
-            ("message", &message),
+        let members = [
+            ("timestamp", wire::timestamp::rfc3339_millis(unix_nanos)),
+            ("level", level.to_string()),
+            ("logger", "lambda-otlp-extension".to_owned()),
+            ("message", self.message.clone()),
         ];
-        members.extend(self.others.iter().map(|(name, value)| (*name, value.as_str())));
-        let mut line = json::object(&members);
-        line.push('\n');
-        line
+        let members = members.into_iter().map(|(name, text)| (name, Value::String(text)));
+        let members = members.chain(self.others.iter().cloned());
+        let object: Map<String, Value> =
+            members.map(|(name, value)| (name.to_owned(), value)).collect();
+        format!("{}\n", Value::Object(object))
     }
 }
 
@@ -117,17 +117,17 @@ impl Visit for Fields {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => value.clone_into(&mut self.message),
-            name => self.others.push((name, json::string(value))),
+            name => self.others.push((name, value.into())),
         }
     }
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.others.push((field.name(), value.to_string()));
+        self.others.push((field.name(), value.into()));
     }
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.others.push((field.name(), value.to_string()));
+        self.others.push((field.name(), value.into()));
     }
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.others.push((field.name(), value.to_string()));
+        self.others.push((field.name(), value.into()));
     }
     // No value of these types is logged. The code that prints them would add 20 kB to the binary.
     fn record_f64(&mut self, _: &Field, _: f64) {}
@@ -143,7 +143,7 @@ mod tests {
     fn fields() -> Fields {
         Fields {
             message: "cannot\nbind".to_owned(),
-            others: vec![("port", "4318".to_owned()), ("error", json::string("in \"use\""))],
+            others: vec![("port", 4318.into()), ("error", "in \"use\"".into())],
         }
     }
 
@@ -154,7 +154,7 @@ mod tests {
             "[WARN] lambda-otlp-extension: cannot bind port=4318 error=\"in \\\"use\\\"\"\n"
         );
         expect_test::expect![[r#"
-            {"timestamp":"2026-09-21T14:13:20.123Z","level":"WARN","logger":"lambda-otlp-extension","message":"cannot\nbind","port":4318,"error":"in \"use\""}
+            {"error":"in \"use\"","level":"WARN","logger":"lambda-otlp-extension","message":"cannot\nbind","port":4318,"timestamp":"2026-09-21T14:13:20.123Z"}
         "#]]
         .assert_eq(&fields().json(Level::WARN, 1_790_000_000_123_000_000));
     }

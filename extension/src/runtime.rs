@@ -10,7 +10,6 @@ use crate::invocations::identity::identity;
 use crate::invocations::invocation_records;
 use crate::invocations::state::InvocationState;
 use crate::invocations::table::InvocationTable;
-use crate::json;
 use crate::own_file;
 use crate::receiver::otlp::Receiver;
 use crate::receiver::telemetry::{Listener, place};
@@ -18,6 +17,7 @@ use crate::receiver::xray::XRayDaemon;
 use crate::sink::{Intake, Sink};
 use crate::tasks;
 use extensions_api::{NextEvent, Registration, Response};
+use serde_json::json;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
@@ -119,30 +119,26 @@ async fn receive_otlp(
     let service = config.service_name.clone();
     let receiver = Arc::new(Receiver::new(intake, events, Arc::clone(counts), service, budget));
     let file = PathBuf::from(environment_file(RECEIVER_PORT, &config.runtime_api));
-    for port in [Some(config.receiver_port), config.grpc_port()].into_iter().flatten() {
-        let opened = if port == config.receiver_port {
-            open_receiver_port(port, config.receiver_port_known_to, &file).await
-        } else {
-            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
-        };
-        match opened {
-            Ok(socket) => {
-                let opened = socket.local_addr().map_or(port, |address| address.port());
-                drop(listen(socket, Arc::clone(&receiver) as _));
-                if opened != port {
-                    // The extension that uses the port may use gRPC's port too.
-                    return opened;
-                }
-            }
-            Err(error) if port == config.receiver_port => {
-                tracing::warn!(port, %error, "cannot receive OTLP, continuing without it");
-                // As above.
-                return port;
-            }
+    let port = config.receiver_port;
+    let opened = match open_receiver_port(port, config.receiver_port_known_to, &file).await {
+        Ok(socket) => {
+            let opened = socket.local_addr().map_or(port, |address| address.port());
+            drop(listen(socket, Arc::clone(&receiver) as _));
+            opened
+        }
+        Err(error) => {
+            tracing::warn!(port, %error, "cannot receive OTLP, continuing without it");
+            return port;
+        }
+    };
+    // The extension that uses the receiver's port may use gRPC's port too.
+    if let Some(of_grpc) = config.grpc_port().filter(|_| opened == port) {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, of_grpc)).await {
+            Ok(socket) => drop(listen(socket, receiver)),
             Err(_) => tracing::debug!("the gRPC port is in use, continuing without gRPC"),
         }
     }
-    config.receiver_port
+    opened
 }
 
 /// Listens for telemetry and subscribes to it. Returns `true` if Lambda will send events.
@@ -325,18 +321,15 @@ where
 }
 
 fn subscription(types: &[&str], uri: &str) -> String {
-    let types = types.iter().map(|name| json::string(name)).collect::<Vec<_>>().join(",");
-    // The least values that Lambda accepts: events arrive as early as possible.
-    let buffering =
-        format!(r#"{{"maxItems":1000,"maxBytes":{TELEMETRY_MAX_BYTES},"timeoutMs":25}}"#);
-    let destination = json::object(&[("protocol", "\"HTTP\""), ("URI", &json::string(uri))]);
-    json::object(&[
+    let subscription = json!({
         // Managed instances accept no older one.
-        ("schemaVersion", "\"2025-01-29\""),
-        ("types", &["[", &types, "]"].concat()),
-        ("buffering", &buffering),
-        ("destination", &destination),
-    ])
+        "schemaVersion": "2025-01-29",
+        "types": types,
+        // The least values that Lambda accepts: events arrive as early as possible.
+        "buffering": {"maxItems": 1000, "maxBytes": TELEMETRY_MAX_BYTES, "timeoutMs": 25},
+        "destination": {"protocol": "HTTP", "URI": uri},
+    });
+    subscription.to_string()
 }
 
 #[cfg(test)]

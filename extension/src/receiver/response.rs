@@ -5,9 +5,9 @@
 
 use super::body::ACCEPTED;
 use crate::http::{self, Answer};
-use crate::json;
 use hyper::StatusCode;
 use hyper::header::{ALLOW, HeaderValue, RETRY_AFTER};
+use serde_json::json;
 use wire::SignalKind;
 use wire::protobuf::Writer;
 
@@ -98,10 +98,9 @@ pub(crate) fn accepted(encoding: Encoding, kind: SignalKind, rejected: usize) ->
                 SignalKind::Logs => "rejectedLogRecords",
             };
             // 64-bit integers are strings in OTLP/JSON.
-            let rejected = json::string(&rejected.to_string());
-            let partial =
-                json::object(&[(key, &rejected), ("errorMessage", &json::string(REJECTED))]);
-            json::object(&[("partialSuccess", &partial)]).into_bytes()
+            let rejected = rejected.to_string();
+            let partial = json!({"partialSuccess": {key: rejected, "errorMessage": REJECTED}});
+            partial.to_string().into_bytes()
         }
     };
     http::answer(StatusCode::OK, encoding.content_type(), body)
@@ -123,10 +122,7 @@ pub(crate) fn refused(encoding: Encoding, refusal: &Refusal) -> Answer {
     let (status, code) = refusal.codes();
     let message = refusal.to_string();
     let body = match encoding {
-        Encoding::Json => {
-            let (code, message) = (code.to_string(), json::string(&message));
-            json::object(&[("code", &code), ("message", &message)]).into_bytes()
-        }
+        Encoding::Json => json!({"code": code, "message": message}).to_string().into_bytes(),
         Encoding::Protobuf => {
             let mut body = Vec::new();
             let mut out = Writer::new(&mut body);

@@ -10,7 +10,6 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use serde_json::json;
 use std::io::Write as _;
 use std::process::{Output, Stdio};
-use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 use wire::{Metrics, SignalKind, Traces};
@@ -86,16 +85,6 @@ async fn otlp_ends_the_hold_and_a_failure_causes_one() {
     assert_eq!(stdout.items(SignalKind::Traces), own + 2);
 }
 
-#[tokio::test]
-async fn holding_ends_before_the_deadline() {
-    let mut lambda = Lambda::start(&[]).await;
-    lambda.next().await.answer(200, invoke(FIRST, Duration::from_millis(250)));
-    // Lambda says nothing of the end.
-    lambda.next().await.answer(200, shutdown("timeout"));
-    let (stdout, _) = lambda.finished().await;
-    assert_eq!(stdout.items(SignalKind::Traces), 1, "closed as a timeout");
-}
-
 /// Returns an extension during the second of two frequent invocations, which is not held, and its `next`.
 async fn in_second_invocation() -> (Lambda, Call) {
     let mut lambda = Lambda::start(&[]).await;
@@ -118,14 +107,6 @@ async fn a_shutdown_waits_for_the_outstanding_report_and_then_ends() {
     // The extension's own metrics are written once, at the end of an environment that is younger than a minute.
     let is_own = |metric: &&Metric| metric.name == "lambda_otlp.extension.written.bytes";
     assert_eq!(stdout.metrics().iter().filter(is_own).count(), 1);
-}
-
-#[tokio::test]
-async fn a_shutdown_without_a_report_ends_too() {
-    let (lambda, next) = in_second_invocation().await;
-    next.answer(200, shutdown("failure"));
-    let (stdout, _) = lambda.finished().await;
-    assert_eq!(stdout.items(SignalKind::Traces), 2, "the second is closed as a failure");
 }
 
 #[tokio::test]

@@ -7,7 +7,6 @@ mod grpc;
 mod lifecycle;
 mod lines;
 mod panics;
-mod partial;
 mod receiver;
 mod stdout;
 mod support;
