@@ -43,7 +43,6 @@ pub(crate) struct EventLoop<'s> {
 }
 
 impl EventLoop<'_> {
-    /// Runs until SHUTDOWN.
     pub(crate) async fn run(&mut self) -> Result<(), Fatal> {
         let mut next = None;
         loop {
@@ -183,10 +182,9 @@ impl EventLoop<'_> {
             return false;
         }
         let roots = |request| invocation_spans(request, false);
-        let roots = received.ended.iter().flat_map(roots).collect();
+        let roots = received.requests.iter().flat_map(roots).collect();
         self.state.xray(roots, received.segments);
-        self.sink.xray(received.ended);
-        self.sink.xray(received.open);
+        self.sink.xray(received.requests);
         true
     }
 

@@ -38,13 +38,11 @@ const EVENTS: usize = 256;
 pub enum Fatal {
     #[error("AWS_LAMBDA_RUNTIME_API is not set: Lambda must start the extension")]
     NotInLambda,
-    /// The variable contains no address.
     #[error("AWS_LAMBDA_RUNTIME_API is not HOST:PORT")]
     RuntimeApi(#[source] io::Error),
     /// The system provided no thread or no event queue.
     #[error("cannot start")]
     Start(#[source] io::Error),
-    /// Lambda refused a call or was not reachable.
     #[error(transparent)]
     Api(#[from] ApiError),
     /// The extension panicked before it asked for the first event.
@@ -62,16 +60,16 @@ pub async fn run(
     if !config.is_in_lambda() {
         return Err(Fatal::NotInLambda);
     }
-    let address = Address::resolve(&config.runtime_api).map_err(Fatal::RuntimeApi)?;
+    let api = ExtensionsApi::resolve(&config.runtime_api).map_err(Fatal::RuntimeApi)?;
     let mut sink = Sink::open(config, writer, counts).map_err(Fatal::Start)?;
-    let ended = tasks::caught(live(config, &address, name, &mut sink, counts)).await;
+    let ended = tasks::caught(live(config, api, name, &mut sink, counts)).await;
     sink.end().await;
     ended.unwrap_or(Err(Fatal::Panicked))
 }
 
 async fn live(
     config: &Config,
-    address: &Address,
+    mut api: ExtensionsApi,
     name: &str,
     sink: &mut Sink,
     counts: &Arc<Counts>,
@@ -86,7 +84,8 @@ async fn live(
     invocation_records::make_file(&records);
     let names: &[&str] =
         if config.function.is_managed_instance { &["SHUTDOWN"] } else { &["INVOKE", "SHUTDOWN"] };
-    let (api, registration) = retrying(|| ExtensionsApi::register(address, name, names)).await?;
+    let (identifier, registration) = retrying(|| api.register(name, names)).await?;
+    api.identifier = identifier;
     let problems = config.complaint();
     if !problems.is_empty() {
         tracing::warn!(problems, "some variables are invalid, the others apply");
@@ -196,25 +195,6 @@ async fn open_receiver_port(port: u16, told: PortKnownTo, file: &Path) -> io::Re
     Ok(listener)
 }
 
-/// The place of Lambda's APIs. Each call has its own connection: over loopback it takes 30 µs, and it is never stale after a freeze.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Address {
-    /// The text of `AWS_LAMBDA_RUNTIME_API`, for the header `Host`.
-    authority: String,
-    socket: SocketAddr,
-}
-
-impl Address {
-    /// Parses `host:port`. Lambda gives an IP address; a host name is resolved once.
-    fn resolve(authority: &str) -> io::Result<Self> {
-        let socket = match authority.parse() {
-            Ok(socket) => socket,
-            Err(_) => authority.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?,
-        };
-        Ok(Self { authority: authority.to_owned(), socket })
-    }
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     #[error("{call} got no answer")]
@@ -227,9 +207,13 @@ pub enum ApiError {
     Unexpected { call: &'static str, problem: &'static str },
 }
 
+/// Lambda's APIs. Each call has its own connection: over loopback it takes 30 µs, and it is never stale after a freeze.
 #[derive(Clone, Debug)]
 pub(crate) struct ExtensionsApi {
-    address: Address,
+    /// The text of `AWS_LAMBDA_RUNTIME_API`, for the header `Host`.
+    authority: String,
+    socket: SocketAddr,
+    /// From the answer to register.
     identifier: String,
 }
 
@@ -238,32 +222,40 @@ const NEXT: &str = "next";
 const SUBSCRIBE: &str = "subscribe";
 
 impl ExtensionsApi {
-    /// Registers for these events. `name` is the name of the file in `/opt/extensions`.
+    /// Parses `host:port`. Lambda gives an IP address; a host name is resolved once.
+    fn resolve(authority: &str) -> io::Result<Self> {
+        let socket = match authority.parse() {
+            Ok(socket) => socket,
+            Err(_) => authority.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?,
+        };
+        Ok(Self { authority: authority.to_owned(), socket, identifier: String::new() })
+    }
+
+    /// Registers for these events, and returns the identifier. `name` is the name of the file in `/opt/extensions`.
     async fn register(
-        address: &Address,
+        &self,
         name: &str,
         events: &[&str],
-    ) -> Result<(Self, Registration), ApiError> {
-        let request = extensions_api::register(&address.authority, name, events);
-        let answer = accepted(REGISTER, ask(REGISTER, address, &request).await?)?;
+    ) -> Result<(String, Registration), ApiError> {
+        let request = extensions_api::register(&self.authority, name, events);
+        let answer = accepted(REGISTER, self.ask(REGISTER, &request).await?)?;
         let no_identifier = || ApiError::Unexpected { call: REGISTER, problem: "no identifier" };
         let identifier = answer.identifier().ok_or_else(no_identifier)?.to_owned();
         // An unreadable body says nothing about the function, but the environment variables still do.
-        let registration = serde_json::from_slice(&answer.body).unwrap_or_default();
-        Ok((Self { address: address.clone(), identifier }, registration))
+        Ok((identifier, serde_json::from_slice(&answer.body).unwrap_or_default()))
     }
 
     /// Tells Lambda that the extension is done, and waits for the next event.
     pub(crate) async fn next(&self) -> Result<NextEvent, ApiError> {
-        let request = extensions_api::next(&self.address.authority, &self.identifier);
-        let answer = accepted(NEXT, ask(NEXT, &self.address, &request).await?)?;
+        let request = extensions_api::next(&self.authority, &self.identifier);
+        let answer = accepted(NEXT, self.ask(NEXT, &request).await?)?;
         Ok(NextEvent::parse(&answer.body))
     }
 
     /// Returns `false` if there is no Telemetry API here: the runtime interface emulator, SAM, LocalStack.
     async fn subscribe(&self, body: &str) -> Result<bool, ApiError> {
-        let request = extensions_api::subscribe(&self.address.authority, &self.identifier, body);
-        let answer = ask(SUBSCRIBE, &self.address, &request).await?;
+        let request = extensions_api::subscribe(&self.authority, &self.identifier, body);
+        let answer = self.ask(SUBSCRIBE, &request).await?;
         // The subscription of the extension before a reset; no page of AWS's gives the status.
         let lives_on = String::from_utf8_lossy(&answer.body).contains("Already subscribed");
         match answer.status {
@@ -272,16 +264,16 @@ impl ExtensionsApi {
             status => Err(ApiError::Refused { call: SUBSCRIBE, status }),
         }
     }
-}
 
-async fn ask(name: &'static str, address: &Address, request: &str) -> Result<Response, ApiError> {
-    let answer = exchange(address, request).await;
-    answer.map_err(|source| ApiError::Unreachable { call: name, source })
+    async fn ask(&self, call: &'static str, request: &str) -> Result<Response, ApiError> {
+        let answer = exchange(self.socket, request).await;
+        answer.map_err(|source| ApiError::Unreachable { call, source })
+    }
 }
 
 /// Sends a request and waits for the answer. There is no time limit, because Lambda may answer `next` hours later, after a freeze.
-async fn exchange(address: &Address, request: &str) -> io::Result<Response> {
-    let mut stream = TcpStream::connect(address.socket).await?;
+async fn exchange(socket: SocketAddr, request: &str) -> io::Result<Response> {
+    let mut stream = TcpStream::connect(socket).await?;
     stream.write_all(request.as_bytes()).await?;
     let mut received = Vec::new();
     loop {

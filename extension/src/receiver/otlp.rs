@@ -1,7 +1,6 @@
 //! Receives OTLP over HTTP and gRPC: reads a request, gives it to the sink, and answers it.
 
-use super::body::ContentCoding;
-use super::body::{self, Format};
+use super::body::{self, ContentCoding, Format};
 use super::grpc;
 use super::response::{Encoding, Refusal, accepted, refused};
 use crate::counts::{Count, Counts};
@@ -73,38 +72,30 @@ impl Receiver {
     }
 
     async fn answer(&self, head: &Head, body: &mut Body) -> Answer {
-        if grpc::is_call(head) {
-            return self.answer_call(head, body).await;
-        }
+        let is_grpc = grpc::is_call(head);
         let content_type = header(head, "content-type").and_then(Encoding::of);
+        let asked = if is_grpc {
+            grpc::signal_and_format(head)
+        } else {
+            signal_and_format(head, content_type)
+        };
+        let received = match asked {
+            Ok((kind, format)) => {
+                self.receive(kind, format, body).await.map(|rejected| (kind, rejected))
+            }
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = &received {
+            self.count(refusal);
+        }
         // The answer to an unknown content type is protobuf, which most senders use.
         let encoding = content_type.unwrap_or(Encoding::Protobuf);
-        let path = head.uri.path().trim_end_matches('/');
-        let Some(kind) = SignalKind::ALL.into_iter().find(|kind| kind.path() == path) else {
-            return self.refuse(encoding, &Refusal::UnknownPath);
-        };
-        let received = match format(content_type, head) {
-            Ok(format) => self.receive(kind, format, body).await,
-            Err(refusal) => Err(refusal),
-        };
         match received {
-            Ok(rejected) => accepted(encoding, kind, rejected),
-            Err(refusal) => self.refuse(encoding, &refusal),
+            Ok((_, rejected)) if is_grpc => grpc::accepted(rejected),
+            Ok((kind, rejected)) => accepted(encoding, kind, rejected),
+            Err(refusal) if is_grpc => grpc::refused(&refusal),
+            Err(refusal) => refused(encoding, &refusal),
         }
-    }
-
-    async fn answer_call(&self, head: &Head, body: &mut Body) -> Answer {
-        let received = match grpc::signal_and_format(head) {
-            Ok((kind, format)) => self.receive(kind, format, body).await,
-            Err(refusal) => Err(refusal),
-        };
-        received.map_or_else(
-            |refusal| {
-                self.count(&refusal);
-                grpc::refused(&refusal)
-            },
-            grpc::accepted,
-        )
     }
 
     /// Receives a request. Returns the number of items that are too large for a line.
@@ -184,11 +175,6 @@ impl Receiver {
         held.map_err(|_| Refusal::Full)?.map_err(|_| Refusal::Full)
     }
 
-    fn refuse(&self, encoding: Encoding, refusal: &Refusal) -> Answer {
-        self.count(refusal);
-        refused(encoding, refusal)
-    }
-
     fn count(&self, refusal: &Refusal) {
         let count = match refusal {
             Refusal::Full => Count::RefusedFull,
@@ -201,12 +187,18 @@ impl Receiver {
     }
 }
 
-fn format(encoding: Option<Encoding>, head: &Head) -> Result<Format, Refusal> {
+fn signal_and_format(
+    head: &Head,
+    encoding: Option<Encoding>,
+) -> Result<(SignalKind, Format), Refusal> {
+    let path = head.uri.path().trim_end_matches('/');
+    let kind = SignalKind::ALL.into_iter().find(|kind| kind.path() == path);
+    let kind = kind.ok_or(Refusal::UnknownPath)?;
     if head.method != Method::POST {
         return Err(Refusal::WrongMethod);
     }
     let encoding = encoding.ok_or(Refusal::ContentType)?;
-    let content_encoding = header(head, "content-encoding");
-    let compression = ContentCoding::of(content_encoding).ok_or(Refusal::ContentEncoding)?;
-    Ok(Format { encoding, compression, is_grpc: false })
+    let compression = ContentCoding::of(header(head, "content-encoding"));
+    let compression = compression.ok_or(Refusal::ContentEncoding)?;
+    Ok((kind, Format { encoding, compression, is_grpc: false }))
 }

@@ -20,20 +20,16 @@ use tokio::net::UdpSocket;
 use wire::resource::SERVICE_NAME;
 use wire::{Limits, Request, Signal as _, SignalKind, Traces};
 
-/// A datagram's largest size.
 const MAX_DATAGRAM_BYTES: usize = 64 * 1024;
 /// The socket's buffer: a thousand subsegments with the system's own bytes. Without privileges the system may grant less.
 const SOCKET_BYTES: usize = 4 * 1024 * 1024;
 /// The loop takes datagrams until they have this size together: a thousand subsegments.
 const MAX_TAKEN_BYTES: usize = 1024 * 1024;
-/// The scope of spans made from documents.
 const SCOPE: &str = "lambda-otlp/xray";
 
-/// The content of received datagrams.
 #[derive(Debug, Default)]
 pub(crate) struct XRayReceived {
-    pub(crate) ended: Vec<Request>,
-    pub(crate) open: Vec<Request>,
+    pub(crate) requests: Vec<Request>,
     /// The segments of the subsegments, and the start of each.
     pub(crate) segments: Vec<(XRaySegment, u64)>,
     /// Bytes of all datagrams, valid or not.
@@ -168,20 +164,17 @@ fn read(
         let request = request.map_err(|error| error.to_string())?;
         if request.items() > 0 {
             let service = function.map(|function| function.service_name.as_str());
-            received.ended.push(named(request, service.unwrap_or_default()));
+            received.requests.push(named(request, service.unwrap_or_default()));
         }
         return Ok(0);
     }
     let document = XRayDocument::read(document, now_unix_nano)
         .ok_or("no segment document with trace_id, id, name and start_time")?;
     let XRayDocument { ended, open, service, segment, refused } = document;
-    let start = ended.iter().chain(&open).map(|span| span.start_time_unix_nano).min();
+    let spans = [ended, open].concat();
+    let start = spans.iter().map(|span| span.start_time_unix_nano).min();
     received.segments.extend(segment.zip(start));
-    for (spans, to) in [(ended, &mut received.ended), (open, &mut received.open)] {
-        if !spans.is_empty() {
-            to.push(request(spans, function, service.as_deref()));
-        }
-    }
+    received.requests.push(request(spans, function, service.as_deref()));
     Ok(refused)
 }
 
@@ -216,7 +209,7 @@ fn otlp(document: &str) -> Option<(SignalKind, &str)> {
 pub fn read_datagram(datagram: &[u8], now_unix_nano: u64) -> Result<Vec<Request>, String> {
     let mut received = XRayReceived::default();
     read(datagram, None, now_unix_nano, &mut received)?;
-    Ok(received.ended.into_iter().chain(received.open).collect())
+    Ok(received.requests)
 }
 
 #[cfg(test)]
