@@ -16,7 +16,6 @@ macro_rules! counts {
 }
 
 counts! {
-    /// OTLP requests read.
     Received "received",
     /// OTLP requests answered with 503, which their senders repeat.
     RefusedFull "refused_full",
@@ -51,13 +50,11 @@ counts! {
     /// Acknowledged items neither delivered nor written.
     SpillLost "spill_lost",
     Panics "panics",
-    /// Hold time in milliseconds.
     HeldMs "held_ms",
     /// Inflated bytes of OTLP requests read.
     ReceivedBytes "received_bytes",
     /// Items written in stdout mode.
     Written "written",
-    /// Bytes of lines written.
     LineBytes "line_bytes",
     /// Compressed bytes of bodies sent to a backend, including repetitions.
     SentBytes "sent_bytes",

@@ -12,7 +12,6 @@ pub(crate) enum Event {
     Telemetry { items: Vec<TelemetryItem>, _room: OwnedSemaphorePermit },
 }
 
-/// An event of the Telemetry API.
 #[derive(Debug)]
 pub(crate) enum TelemetryItem {
     Platform {

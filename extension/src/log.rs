@@ -21,7 +21,6 @@ pub fn log(config: &Config) -> impl Subscriber + use<> {
     Stderr { level: config.log_level, json: config.lines.json_level.is_some() }
 }
 
-/// Returns the subscriber for the time before the variables are read.
 pub(crate) fn plain() -> impl Subscriber {
     Stderr { level: Level::ERROR, json: false }
 }

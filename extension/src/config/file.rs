@@ -38,7 +38,6 @@ impl Place {
         endpoint.map(|(_, url)| url.as_str())
     }
 
-    /// Returns how messages call a key.
     fn called(&self, key: &ConfigKey) -> String {
         match self.file {
             Some(file) => format!("{} of {file}", key.name()),
@@ -64,7 +63,6 @@ pub(super) struct WithKeys<'a> {
 }
 
 impl<'a> WithKeys<'a> {
-    /// Reads the variables, and the first existing file.
     pub(super) fn of(variables: &'a dyn Source) -> Self {
         let mut this = Self { variables, filled: Vec::new(), warnings: Vec::new(), mistake: None };
         let mut places = vec![of_variables(variables)];
@@ -170,7 +168,6 @@ impl<'a> WithKeys<'a> {
         self.variables.get(name).is_some()
     }
 
-    /// Returns the value of an unset variable.
     fn fallback(&self, name: &str) -> Option<&Filled> {
         let filled = self.filled.iter().find(|filled| filled.variable == name)?;
         (!filled.value.is_empty() && !self.is_set(name)).then_some(filled)
@@ -285,7 +282,6 @@ impl Source for WithKeys<'_> {
     }
 }
 
-/// The prefix of djv3's variables.
 const PREFIX: &str = "LAMBDA_OTEL_";
 
 #[derive(Clone, Copy, PartialEq)]

@@ -15,7 +15,6 @@ use variables::{LAMBDA, OTEL_ENDPOINT, RECEIVER_PORT};
 pub use variables::{TABLE, WRAPPER};
 
 const DEFAULT_RECEIVER_PORT: u16 = 4318;
-/// The default port of OTLP over gRPC.
 const DEFAULT_GRPC_PORT: u16 = 4317;
 
 /// The parts that know the receiver's port.
@@ -35,7 +34,6 @@ pub(crate) enum InvocationSpanMode {
     /// A child of the function's own root span, or a root span if there is none.
     #[default]
     Auto,
-    /// A root span.
     Always,
     Never,
 }
@@ -74,7 +72,6 @@ pub struct Config {
     pub(crate) invocation_span: InvocationSpanMode,
     /// The function's sampler drops traces, so an invocation without a root span is probably not sampled.
     pub(crate) drops_traces: bool,
-    /// The form of an invocation's phases.
     pub(crate) span_mapping: SpanMapping,
     pub(crate) span_end: SpanEnd,
     /// X-Ray's header determines the parent of spans.

@@ -62,7 +62,6 @@ pub(crate) struct Flush {
     pub(crate) buffer_bytes: usize,
 }
 
-/// The chosen output and the reason.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Choice {
     /// `None` for stdout.
@@ -329,7 +328,6 @@ pub(crate) fn endpoint(url: &str) -> Endpoint {
     if is_loopback { Endpoint::Loopback(port) } else { Endpoint::Elsewhere }
 }
 
-/// Returns the host, and the port if the URL contains one.
 pub(super) fn host_and_port(url: &str) -> (&str, Option<u16>) {
     let url = url.trim();
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);

@@ -36,7 +36,6 @@ pub(super) async fn serve(stream: TcpStream, service: Service) {
     drop(connection.await);
 }
 
-/// Spawns a task per call.
 #[derive(Clone)]
 struct Calls;
 

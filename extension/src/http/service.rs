@@ -15,7 +15,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// The service that hyper calls for each request of a connection.
 pub(super) struct Service {
     pub(super) responder: Arc<dyn Respond>,
     /// The number of uses of all connections.
@@ -62,7 +61,6 @@ async fn respond(responder: &dyn Respond, request: hyper::Request<Incoming>) -> 
 
 pub(crate) struct ResponseBody {
     pub(super) body: Bytes,
-    /// The trailers of HTTP/2.
     pub(crate) trailers: Option<HeaderMap>,
 }
 
@@ -110,7 +108,6 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 /// The time for a piece that arrived during a freeze, which counts as silence.
 const AFTER_FREEZE: Duration = Duration::from_millis(50);
 
-/// The reason why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unread {
     TooLarge,

@@ -51,7 +51,6 @@ pub(crate) fn invocation_spans(request: &Request, with_named: bool) -> Vec<Recei
     roots
 }
 
-/// Returns the first `service.name`.
 pub(crate) fn service_name(request: &Request) -> Option<String> {
     let mut attributes = request.containers().flat_map(Container::attributes);
     attributes.find_map(|attribute| text_attribute(attribute, SERVICE_NAME)).map(str::to_owned)

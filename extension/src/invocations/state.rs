@@ -30,11 +30,8 @@ struct Current {
 /// The trust in Lambda's reports of ends. Without reports, each hold would last until the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TelemetryState {
-    /// There is no subscription.
     Off,
-    /// No event has come yet.
     Silent,
-    /// Events come.
     Coming,
     /// Lambda did not report the end of a held invocation, nor any end since.
     Failed,

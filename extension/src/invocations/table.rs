@@ -30,7 +30,6 @@ const EARLY_MS: u64 = 100;
 
 type SpanId = [u8; 8];
 
-/// The table's facts about an invocation.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each has come or not, in any order")]
 struct Known {
@@ -109,7 +108,6 @@ pub(crate) struct InvocationTable {
     /// Lambda sends INVOKE, except to managed instances.
     gets_invoke: bool,
     options: SpanOptions,
-    /// The path of our exporter's records.
     records: String,
     metrics: Aggregator,
     /// `None` if no spans are wanted, or without a subscription.
@@ -165,7 +163,6 @@ impl InvocationTable {
         }
     }
 
-    /// Notes that the runtime reported exhausted memory.
     pub(crate) fn out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
         self.metrics.add_out_of_memory(request_id, time_unix_nano);
     }
@@ -293,7 +290,6 @@ impl InvocationTable {
         if self.due { self.take_all(now_ms) } else { Vec::new() }
     }
 
-    /// Returns requests of all finished spans and metrics, due or not.
     pub(crate) fn take_all(&mut self, now_ms: u64) -> Vec<Request> {
         let metrics = self.metrics.take();
         // The extension's own metrics need no line of their own.

@@ -90,7 +90,6 @@ impl Sink {
         &self.intake
     }
 
-    /// Takes the extension's own spans and metrics.
     pub(crate) fn write(&mut self, requests: Vec<Request>) {
         match &mut self.backend {
             Some(backend) => backend.write(requests),

@@ -18,7 +18,6 @@ use tokio::sync::watch;
 const FROZEN: Duration = Duration::from_secs(3);
 /// Longer than the silence after which connections are taken for dead.
 const LATE: Duration = Duration::from_secs(6);
-/// The lines that each invocation prints.
 const LINES: usize = 20;
 
 /// Where the spans and lines of a function are in the end.

@@ -39,7 +39,6 @@ fn complete(log: Log) -> Log {
     log
 }
 
-/// Ends the environment.
 async fn ended(simulation: Simulation) -> Log {
     complete(simulation.end(End::Shutdown).await)
 }

@@ -82,7 +82,6 @@ impl Flushes {
         self.health.failed(begun.elapsed(), None, unix_millis());
     }
 
-    /// Opens new connections from now on.
     pub(super) fn drop_connections(&self) {
         self.uploader.drop_connections();
     }

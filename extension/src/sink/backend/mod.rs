@@ -49,7 +49,6 @@ pub(crate) fn buffer(config: &Config) -> Option<SharedBuffer> {
 pub(crate) struct Backend {
     buffer: SharedBuffer,
     flushes: Flushes,
-    /// The requests that the backend did not accept.
     spilled: Backlog,
     lines: PrintedLines,
     /// Events are sent unchanged (the `json` output).

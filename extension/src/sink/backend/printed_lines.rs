@@ -34,7 +34,6 @@ pub(super) struct PrintedLines {
     service_name: String,
     /// The function has one invocation at a time.
     has_one_at_a_time: bool,
-    /// The time of the oldest waiting record.
     since_ms: Option<u64>,
     counts: Arc<Counts>,
 }
@@ -227,7 +226,6 @@ pub(super) struct RawEvents {
 }
 
 impl RawEvents {
-    /// Adds a platform event. `text` is the whole event.
     pub(super) fn platform_event(
         &mut self,
         event: &PlatformEvent,

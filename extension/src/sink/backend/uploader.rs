@@ -20,7 +20,6 @@ pub(super) const LAST_BYTES: usize = 512 * 1024;
 
 pub(super) struct Uploader {
     pub(super) client: Client,
-    /// The client for unchanged events of the Telemetry API.
     pub(super) events: Option<Client>,
     /// The secret that both clients share.
     secret: Option<Arc<CachedSecret>>,
@@ -117,7 +116,6 @@ impl Uploader {
         }
     }
 
-    /// Opens new connections from now on.
     pub(super) fn drop_connections(&self) {
         for client in self.events.iter().chain([&self.client]) {
             drop(client.drop_connections());

@@ -90,7 +90,6 @@ impl Progress {
     }
 }
 
-/// Takes requests out of the queue and writes their lines.
 pub(super) struct Thread<W> {
     lines: LineFormat,
     function: Arc<Function>,

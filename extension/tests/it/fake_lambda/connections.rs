@@ -18,7 +18,6 @@ const BASIC: &str = "Basic bWU6aHVudCBlcjIy";
 /// The same in a URL.
 const USER: &str = "me:hunt%20er22@";
 
-/// A file with the authority's certificate.
 pub(crate) fn trusted(authority: &Authority) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), authority.pem()).unwrap();

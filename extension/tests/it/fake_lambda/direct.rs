@@ -29,12 +29,10 @@ pub(crate) async fn always(answer: ScriptedResponse) -> FakeOpenObserve {
     backend
 }
 
-/// A backend that never answers.
 pub(crate) async fn silent() -> FakeOpenObserve {
     always(ScriptedResponse::held()).await
 }
 
-/// A backend that answers late.
 async fn slow(delay: Duration) -> FakeOpenObserve {
     always(ScriptedResponse::Delayed(delay, Box::new(ScriptedResponse::Ok))).await
 }

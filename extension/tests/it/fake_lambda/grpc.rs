@@ -27,7 +27,6 @@ async fn connect(address: SocketAddr) -> Client {
     client.ready().await.unwrap()
 }
 
-/// Begins a call, and sends nothing of its message.
 fn begin(
     client: &mut Client,
     method: &str,
@@ -58,7 +57,6 @@ async fn call(
     read(answer).await
 }
 
-/// The answer to a call.
 struct Answer {
     said: String,
     body: Vec<u8>,
@@ -89,7 +87,6 @@ async fn read(answer: ResponseFuture) -> Answer {
     tokio::time::timeout(TIMEOUT, reading).await.expect("an answer")
 }
 
-/// A message with this flag.
 fn message(flag: u8, content: &[u8]) -> Vec<u8> {
     let length = u32::try_from(content.len()).unwrap().to_be_bytes();
     [&[flag], length.as_slice(), content].concat()

@@ -31,7 +31,6 @@ fn body(record: &LogRecord) -> String {
     }
 }
 
-/// Bodies of the log records that the backend has.
 fn bodies(backend: &FakeOpenObserve) -> Vec<String> {
     backend.log_records().iter().map(|record| body(&record.item)).collect()
 }

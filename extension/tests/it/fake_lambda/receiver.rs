@@ -188,7 +188,6 @@ fn chunked(body: &[u8]) -> Vec<u8> {
     request
 }
 
-/// Returns the status of the answer.
 async fn status_of(lambda: &Lambda, request: &[u8]) -> String {
     let mut connection = TcpStream::connect(lambda.receiver).await.unwrap();
     connection.write_all(request).await.unwrap();

@@ -84,14 +84,12 @@ impl Lambda {
         Self::answering(variables, 200).await
     }
 
-    /// Starts the extension, and takes its first `next`.
     pub(crate) async fn waiting(variables: &[(&str, &str)]) -> (Self, Call) {
         let mut lambda = Self::start(variables).await;
         let next = lambda.next().await;
         (lambda, next)
     }
 
-    /// Starts the extension, and invokes the function.
     pub(crate) async fn invoked(variables: &[(&str, &str)]) -> Self {
         let mut lambda = Self::start(variables).await;
         lambda.next().await.answer(200, invoke(FIRST, MINUTE));
@@ -121,7 +119,6 @@ impl Lambda {
         lambda
     }
 
-    /// Answers the subscription.
     pub(crate) async fn subscribe(&mut self, status: u16) {
         let subscribe = self.call("PUT /2022-07-01/telemetry").await;
         let uri = subscribe.json()["destination"]["URI"].as_str().unwrap().to_owned();
@@ -165,17 +162,14 @@ impl Lambda {
         call
     }
 
-    /// Waits for `next`.
     pub(crate) async fn next(&mut self) -> Call {
         self.call("GET /2020-01-01/extension/event/next").await
     }
 
-    /// Returns `true` if the file of root spans exists.
     pub(crate) fn has_made_records(&self) -> bool {
         std::path::Path::new(&self.records.0).is_file()
     }
 
-    /// Returns `true` if no call waits for an answer.
     pub(crate) fn no_call(&self) -> bool {
         self.calls.is_empty()
     }
@@ -206,7 +200,6 @@ impl Lambda {
         post(authority, &format!("/{path}"), &headers, body).await.unwrap().status
     }
 
-    /// Posts OTLP as an SDK does.
     pub(crate) async fn otlp(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Posted {
         post(&self.receiver.to_string(), path, headers, body).await.unwrap()
     }
@@ -227,7 +220,6 @@ impl Lambda {
         self.end(next).await
     }
 
-    /// Ends the environment.
     pub(crate) async fn end(self, next: Call) -> (Stdout, Arc<Counts>) {
         next.answer(200, shutdown("spindown"));
         self.finished().await
@@ -241,7 +233,6 @@ impl Lambda {
         (stdout, counts)
     }
 
-    /// Waits for the end of the extension.
     pub(crate) async fn ended(self) -> (Result<(), Fatal>, Stdout, Arc<Counts>) {
         let ended = tokio::time::timeout(TIMEOUT, self.extension).await.expect("it ends");
         (ended.unwrap(), self.stdout, self.counts)
@@ -345,7 +336,6 @@ impl Stdout {
         self.0.0.lock().unwrap().troubles = troubles.iter().rev().copied().collect();
     }
 
-    /// The number of writes.
     pub(crate) fn writes(&self) -> usize {
         self.0.0.lock().unwrap().writes
     }
@@ -381,12 +371,10 @@ impl Stdout {
         logged
     }
 
-    /// All metrics, in order.
     pub(crate) fn metrics(&self) -> Vec<Metric> {
         self.logged().metrics
     }
 
-    /// All spans, in order.
     pub(crate) fn spans(&self) -> Vec<Span> {
         self.logged().spans.into_iter().map(|(_, span)| span).collect()
     }
@@ -438,7 +426,6 @@ pub(crate) fn read(line: &str) -> wire::Request {
     reading.decoded.remove(0)
 }
 
-/// Waits until it is so.
 pub(crate) async fn until(is_so: impl Fn() -> bool) {
     let begun = tokio::time::Instant::now();
     while !is_so() {
@@ -447,7 +434,6 @@ pub(crate) async fn until(is_so: impl Fn() -> bool) {
     }
 }
 
-/// The answer to an HTTP request.
 #[derive(Debug)]
 pub(crate) struct Posted {
     pub(crate) status: u16,

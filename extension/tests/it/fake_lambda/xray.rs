@@ -147,7 +147,6 @@ async fn base64_otlp_datagrams_of_aws_distributions_are_accepted() {
     assert!(has(b"orders") && has(b"Latency"));
 }
 
-/// A request with a gauge of this name.
 fn metrics(name: &str) -> Vec<u8> {
     request_of(|metric| {
         metric.string(1, name);
