@@ -17,7 +17,7 @@ use crate::queues::put::Queues;
 use crate::report::{MOST_DETAILS, Report};
 use crate::rules::{Effect, RuleSet};
 use crate::source::{
-    Batches, Event, LogBatch, LogEvent, LogEventRange, SourceError, SourceLimits, Subscription,
+    Batches, Event, EventData, LogBatch, LogEvent, LogEventRange, SourceError, SourceLimits,
 };
 use adapt::{RequestPieces, apply_rules};
 use backend::{Sanitized, sanitize};
@@ -73,7 +73,9 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         let mut stages = Stages { stream: StreamState::default(), flusher };
         let (mut unread, mut failures) = (None, None);
         match event {
-            Event::CloudWatchLogs(event) => unread = stages.forward_subscription(event).await,
+            Event::CloudWatchLogs(ref data) => {
+                unread = stages.forward_subscription(&event, data).await;
+            }
             Event::Kinesis(records) => {
                 failures = Some(stages.forward_records(records).await);
             }
@@ -113,13 +115,17 @@ struct Stages<'f, E, Q> {
 impl<E: Export, Q: Queue> Stages<'_, E, Q> {
     /// Forwards the log events of a subscription, and returns the reason if the event has to be returned unread. An event
     /// that is readable only in part goes to the dead-letter queue: each of Lambda's attempts would deliver its first part again.
-    async fn forward_subscription(&mut self, subscription: Subscription) -> Option<SourceError> {
-        let mut unread = self.forward_all(|limits| subscription.batches(limits)).await;
+    async fn forward_subscription(
+        &mut self,
+        event: &Event,
+        data: &EventData,
+    ) -> Option<SourceError> {
+        let mut unread = self.forward_all(|limits| event.batches(limits)).await;
         let flusher = &mut self.flusher;
         let has_queue = flusher.forwarder.queues.dead_letters.is_some();
         if let Some(error) = unread.take_if(|_| has_queue) {
             flusher.report.account.total.events += 1;
-            let bytes = subscription.bytes();
+            let bytes = data.bytes().to_vec();
             flusher.dead_letter_raw(bytes, error.to_string(), &LogEventRange::default());
         }
         flusher.flush().await;

@@ -57,7 +57,7 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
             first_event_id: number.to_owned(),
             last_event_id: number.to_owned(),
         };
-        let bytes = record.data().unwrap_or_else(|_| record.text().into());
+        let bytes = record.bytes().to_vec();
         self.flusher.report.account.total.events += 1;
         self.flusher.dead_letter_raw(bytes, error.to_string(), &log_events);
     }

@@ -2,18 +2,20 @@
 //!
 //! Shapes: Lambda Developer Guide, "Using Lambda with CloudWatch Logs", "… Kinesis", "… SQS".
 
-use super::subscription_data::{self, decode_base64};
+use super::subscription_data::read_gzip;
 use super::{Batches, KinesisRecord, Origin, SourceError, SourceLimits, failed};
-use serde::Deserialize;
-use serde::de::{IgnoredAny, Visitor};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
 #[derive(Debug, Deserialize)]
 #[serde(from = "EventFields")]
 pub enum Event {
-    CloudWatchLogs(Subscription),
+    /// The data of a subscription: `{"awslogs":{"data": base64(gzip(json))}}`.
+    CloudWatchLogs(EventData),
     /// Records of a Kinesis stream, in shard order.
     Kinesis(Vec<KinesisRecord>),
     /// Messages of an SQS queue: parked requests, or Lambda's records of failed invocations.
@@ -22,73 +24,39 @@ pub enum Event {
     Unknown(String),
 }
 
-/// The data of a subscription's event: `{"awslogs":{"data": base64(gzip(json))}}`.
-pub enum Subscription {
-    Gzip(Vec<u8>),
-    /// Invalid base64.
-    Text(String),
-}
-
 #[derive(Deserialize)]
 struct AwsLogs {
-    data: Option<Subscription>,
+    data: Option<EventData>,
 }
 
-impl<'de> Deserialize<'de> for Subscription {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Base64;
-        impl Visitor<'_> for Base64 {
-            type Value = Subscription;
+/// The bytes of base64 text, or the text itself if it is invalid.
+pub struct EventData(Result<Vec<u8>, String>);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("base64 text")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Subscription, E> {
-                self.visit_bytes(text.as_bytes())
-            }
-
-            fn visit_bytes<E>(self, text: &[u8]) -> Result<Subscription, E> {
-                // Decoded in place; a copy of the text would need another megabyte.
-                Ok(wire::decode_base64(text).map_or_else(
-                    || Subscription::Text(String::from_utf8_lossy(text).into_owned()),
-                    Subscription::Gzip,
-                ))
-            }
-        }
-        deserializer.deserialize_bytes(Base64)
+impl<'de> Deserialize<'de> for EventData {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+        // Decoded in place; a copy of the text would need another megabyte.
+        let Text(text) = Text::deserialize(deserializer)?;
+        let decoded = wire::decode_base64(text.as_bytes());
+        Ok(Self(decoded.ok_or_else(|| text.into_owned())))
     }
 }
 
-impl fmt::Debug for Subscription {
+impl fmt::Debug for EventData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = match self {
-            Self::Gzip(bytes) => bytes.len(),
-            Self::Text(text) => text.len(),
-        };
-        write!(f, "Subscription({bytes} bytes)")
+        write!(f, "EventData({} bytes)", self.bytes().len())
     }
 }
 
-const WHAT: &str = "`awslogs.data`";
-
-impl Subscription {
-    /// The decoded bytes, or the text itself if it is invalid base64.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        match self {
-            Self::Gzip(bytes) => bytes.clone(),
-            Self::Text(text) => text.as_str().into(),
-        }
+impl EventData {
+    pub(super) fn decoded(&self, what: &'static str) -> Result<&[u8], SourceError> {
+        self.0.as_deref().map_err(|_| SourceError::Base64(what))
     }
 
-    pub(crate) fn batches(&self, limits: &SourceLimits) -> Batches<'_> {
-        match self {
-            Self::Gzip(gzip) => subscription_data::read_gzip(WHAT, gzip, Origin::default(), limits),
-            Self::Text(text) => match decode_base64(WHAT, text) {
-                Ok(gzip) => subscription_data::read_gzip(WHAT, gzip, Origin::default(), limits),
-                Err(error) => failed(error),
-            },
-        }
+    /// The decoded bytes, or the text itself.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.as_deref().unwrap_or_else(|text| text.as_bytes())
     }
 }
 
@@ -96,7 +64,13 @@ impl Event {
     /// All log events, in batches of about [`SourceLimits::chunk_bytes`].
     pub fn batches(&self, limits: &SourceLimits) -> Batches<'_> {
         match self {
-            Self::CloudWatchLogs(subscription) => subscription.batches(limits),
+            Self::CloudWatchLogs(data) => {
+                const WHAT: &str = "`awslogs.data`";
+                match data.decoded(WHAT) {
+                    Ok(gzip) => read_gzip(WHAT, gzip, Origin::default(), limits),
+                    Err(error) => failed(error),
+                }
+            }
             Self::Kinesis(records) => {
                 let limits = *limits;
                 Box::new(records.iter().flat_map(move |record| record.batches(&limits)))

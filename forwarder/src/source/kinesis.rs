@@ -4,7 +4,8 @@
 //! Lambda); Lambda Developer Guide, "Using Lambda with Kinesis"; "KPL Aggregated Record Format" in the repository of AWS's
 //! Kinesis Producer Library.
 
-use super::subscription_data::{self, decode_base64};
+use super::event::EventData;
+use super::subscription_data;
 use super::{Batches, LogBatch, LogEvent, Origin, SourceError, SourceLimits, failed};
 use md5::{Digest, Md5};
 use serde::Deserialize;
@@ -28,7 +29,7 @@ pub struct KinesisRecord {
 #[serde(rename_all = "camelCase")]
 struct KinesisData {
     sequence_number: String,
-    data: String,
+    data: EventData,
     /// Seconds since the Unix epoch.
     #[serde(default)]
     approximate_arrival_timestamp: f64,
@@ -37,7 +38,7 @@ struct KinesisData {
 impl fmt::Debug for KinesisRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let KinesisData { sequence_number, data, .. } = &self.kinesis;
-        write!(f, "KinesisRecord({sequence_number}, {} bytes)", data.len())
+        write!(f, "KinesisRecord({sequence_number}, {data:?})")
     }
 }
 
@@ -54,25 +55,21 @@ impl KinesisRecord {
         Origin::new(part(4), region, "", part(5).trim_start_matches("stream/"))
     }
 
-    pub fn data(&self) -> Result<Vec<u8>, SourceError> {
-        decode_base64("the Kinesis record's data", &self.kinesis.data)
-    }
-
-    pub fn text(&self) -> &str {
-        &self.kinesis.data
+    /// The decoded data, or its text if that is invalid base64.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.kinesis.data.bytes()
     }
 
     /// The log events of the record. An unreadable user record does not block the others.
-    pub fn batches(&self, limits: &SourceLimits) -> Batches<'static> {
-        let data = match self.data() {
+    pub fn batches(&self, limits: &SourceLimits) -> Batches<'_> {
+        let data = match self.kinesis.data.decoded("the Kinesis record's data") {
             Ok(data) => data,
             Err(error) => return failed(error),
         };
-        let parts = match aggregated(&data) {
-            Some(aggregated) => messages(aggregated, RECORDS)
-                .flat_map(|record| messages(record, DATA))
-                .map(<[u8]>::to_vec)
-                .collect(),
+        let parts: Vec<&[u8]> = match aggregated(data) {
+            Some(aggregated) => {
+                messages(aggregated, RECORDS).flat_map(|record| messages(record, DATA)).collect()
+            }
             None => vec![data],
         };
         #[expect(clippy::cast_possible_truncation, reason = "saturates, and times are far below")]
@@ -95,16 +92,16 @@ struct RawLines {
 }
 
 impl RawLines {
-    fn batches(&mut self, data: Vec<u8>, limits: &SourceLimits) -> Batches<'static> {
+    fn batches<'d>(&mut self, data: &'d [u8], limits: &SourceLimits) -> Batches<'d> {
         const WHAT: &str = "the Kinesis record";
         // The log group may be in another account and region than the stream.
         let unknown = Origin { region: self.origin.region.clone(), ..Origin::default() };
-        if wire::gzip::is_gzip(&data) {
+        if wire::gzip::is_gzip(data) {
             return subscription_data::read_gzip(WHAT, data, unknown, limits);
         }
-        let Ok(text) = std::str::from_utf8(&data) else { return failed(SourceError::NotText) };
+        let Ok(text) = std::str::from_utf8(data) else { return failed(SourceError::NotText) };
         if subscription_data::is_delivery(text) {
-            return subscription_data::read_json(WHAT, data, unknown, limits);
+            return subscription_data::read_json(WHAT, data.to_vec(), unknown, limits);
         }
         // A record is at most 1 MiB: one batch.
         Box::new(std::iter::once(Ok(self.batch(text))))

@@ -7,7 +7,7 @@ mod subscription_data;
 use platform::Identity;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use event::Subscription;
+pub(crate) use event::EventData;
 pub use event::{Event, QueueBody, QueueMessage};
 pub(crate) use kinesis::KinesisRecord;
 pub(crate) use subscription_data::{read_json, without_content};
@@ -81,12 +81,8 @@ pub enum SourceError {
         "cannot forward {0}: expected a subscription of CloudWatch Logs, Kinesis records, or messages of the retry queue"
     )]
     Unknown(String),
-    #[error("{what} is not base64")]
-    Base64 {
-        what: &'static str,
-        #[source]
-        source: base64::DecodeError,
-    },
+    #[error("{0} is not base64")]
+    Base64(&'static str),
     /// The data is no gzip, or not the JSON of CloudWatch Logs.
     #[error("{what} is not a delivery of CloudWatch Logs: {problem}")]
     Json {

@@ -3,22 +3,14 @@
 //! The data is the gzip of one or more JSON objects (CloudWatch Logs User Guide, "Subscription filters with AWS Lambda").
 
 use super::{Batches, LogBatch, LogEvent, MessageType, Origin, SourceError, SourceLimits, failed};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny, Visitor};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{Cursor, Read};
 use wire::gzip::InflateError;
-
-pub(super) fn decode_base64(what: &'static str, text: &str) -> Result<Vec<u8>, SourceError> {
-    // The fast decoder gives no reason.
-    wire::decode_base64(text.as_bytes())
-        .map_or_else(|| STANDARD.decode(text), Ok)
-        .map_err(|source| SourceError::Base64 { what, source })
-}
 
 /// Returns `true` if uncompressed text is a delivery. Firehose and others can inflate deliveries.
 pub(super) fn is_delivery(text: &str) -> bool {
@@ -215,8 +207,7 @@ struct Delivery<'d> {
     place: Place,
     objects: usize,
     object: Object,
-    ready: VecDeque<LogBatch>,
-    error: Option<SourceError>,
+    ready: VecDeque<Result<LogBatch, SourceError>>,
 }
 
 /// What is known of the present object.
@@ -234,7 +225,7 @@ struct Object {
 /// Consecutive log events of one account, region and log group.
 #[derive(Default)]
 struct OriginRun {
-    extracted: ExtractedFields,
+    extracted: Value,
     events: Vec<LogEvent>,
 }
 
@@ -245,11 +236,11 @@ impl Iterator for Delivery<'_> {
         while self.ready.is_empty() && self.place != Place::End {
             if let Err(problem) = self.step() {
                 self.place = Place::End;
-                self.error = Some(SourceError::Json { what: self.what, problem });
                 self.finish_batch();
+                self.ready.push_back(Err(SourceError::Json { what: self.what, problem }));
             }
         }
-        self.ready.pop_front().map(Ok).or_else(|| self.error.take().map(Err))
+        self.ready.pop_front()
     }
 }
 
@@ -264,7 +255,6 @@ impl<'d> Delivery<'d> {
             objects: 0,
             object: Object::default(),
             ready: VecDeque::new(),
-            error: None,
         }
     }
 
@@ -291,7 +281,10 @@ impl<'d> Delivery<'d> {
             }
             Place::InObject => self.field()?,
             Place::InLogEvents if self.json.skip(b']')? => self.place = Place::InObject,
-            Place::InLogEvents => self.log_event()?,
+            Place::InLogEvents => {
+                let event = self.json.value()?;
+                self.add(event);
+            }
             Place::End => {}
         }
         Ok(())
@@ -333,16 +326,18 @@ impl<'d> Delivery<'d> {
         Ok(())
     }
 
-    fn log_event(&mut self) -> Result<(), String> {
-        let event = self.json.value()?;
-        self.add(event);
-        Ok(())
-    }
-
     fn add(&mut self, event: RawEvent) {
-        let RawEvent { id, timestamp, message, extracted_fields } = event;
-        let event = LogEvent { id, timestamp_ms: timestamp, message: message.0 };
-        let extracted = extracted_fields.unwrap_or_default();
+        let RawEvent { id, timestamp, message: LossyText(message), extracted } = event;
+        let id = match id {
+            Value::String(text) => text,
+            // From AWS emulators.
+            Value::Number(number) if number.is_u64() => number.to_string(),
+            _ => String::new(),
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "milliseconds")]
+        let of_float = || timestamp.as_f64().map(|millis| millis as i64);
+        let timestamp_ms = timestamp.as_i64().or_else(of_float).unwrap_or_default();
+        let event = LogEvent { id, timestamp_ms, message };
         let object = &mut self.object;
         object.bytes += event.message.len() + event.id.len();
         match object.runs.last_mut() {
@@ -374,72 +369,37 @@ impl<'d> Delivery<'d> {
         let object = &mut self.object;
         object.bytes = 0;
         for OriginRun { extracted, events } in std::mem::take(&mut object.runs) {
-            let mut origin = object.origin.clone();
-            if let Some(account) = extracted.account {
-                origin.account = account;
-            }
-            if let Some(region) = extracted.region {
-                origin.region = region;
-            }
-            if let Some(log_group) = extracted.log_group {
-                let account = format!("{}:", origin.account);
-                let name = log_group.strip_prefix(account.as_str()).unwrap_or(&log_group);
-                name.clone_into(&mut origin.log_group);
-            }
+            let origin = origin_of(&object.origin, &extracted);
             object.batches += 1;
             let message_type = object.message_type;
-            self.ready.push_back(LogBatch { message_type, origin, events });
+            self.ready.push_back(Ok(LogBatch { message_type, origin, events }));
         }
     }
-}
-
-#[derive(Deserialize)]
-struct RawEvent {
-    #[serde(default, deserialize_with = "id")]
-    id: String,
-    #[serde(default, deserialize_with = "timestamp")]
-    timestamp: i64,
-    message: LossyText,
-    #[serde(default, rename = "extractedFields", deserialize_with = "extracted_fields")]
-    extracted_fields: Option<ExtractedFields>,
-}
-
-/// Reads a time in milliseconds. Any other value counts as 0, so that the neighbours of the log event are read.
-fn timestamp<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    let value = serde_json::Value::deserialize(deserializer)?;
-    #[expect(clippy::cast_possible_truncation, reason = "milliseconds")]
-    let of_float = || value.as_f64().map(|millis| millis as i64);
-    Ok(value.as_i64().or_else(of_float).unwrap_or_default())
 }
 
 /// The origin of a log event in a log group that collects logs of several accounts: the system fields of a subscription filter
 /// (CloudWatch Logs API Reference, `PutSubscriptionFilter`, `emitSystemFields`; User Guide, "Cross-account cross-Region log
 /// centralization").
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-struct ExtractedFields {
-    #[serde(default, rename = "@aws.account")]
-    account: Option<String>,
-    #[serde(default, rename = "@aws.region")]
-    region: Option<String>,
-    /// The log group of the source, with or without `ACCOUNT:` before its name.
-    #[serde(default, rename = "@source.log")]
-    log_group: Option<String>,
+fn origin_of(delivery: &Origin, extracted: &Value) -> Origin {
+    let field = |name: &str| extracted.get(name).and_then(Value::as_str);
+    let account = field("@aws.account").unwrap_or(&delivery.account);
+    let region = field("@aws.region").unwrap_or(&delivery.region);
+    // With or without `ACCOUNT:` before its name.
+    let log_group = field("@source.log").unwrap_or(&delivery.log_group);
+    let name = log_group.strip_prefix(account).and_then(|rest| rest.strip_prefix(':'));
+    Origin::new(account, region, name.unwrap_or(log_group), &delivery.log_stream)
 }
 
-/// Parses the extracted fields. An unknown shape counts as none.
-fn extracted_fields<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<ExtractedFields>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Extracted {
-        Fields(ExtractedFields),
-        Other(IgnoredAny),
-    }
-    Ok(match Extracted::deserialize(deserializer)? {
-        Extracted::Fields(fields) => Some(fields),
-        Extracted::Other(_) => None,
-    })
+/// A log event. Unexpected values of its other fields must not prevent that its message and its neighbours are read.
+#[derive(Deserialize)]
+struct RawEvent {
+    #[serde(default)]
+    id: Value,
+    #[serde(default)]
+    timestamp: Value,
+    message: LossyText,
+    #[serde(default, rename = "extractedFields")]
+    extracted: Value,
 }
 
 /// Text with U+FFFD in place of an unpaired surrogate, which is valid in JSON and not in UTF-8. One such message must not fail
@@ -465,15 +425,6 @@ impl<'de> Deserialize<'de> for LossyText {
         }
         deserializer.deserialize_bytes(Text)
     }
-}
-
-/// An id: a string, or a number from AWS emulators. Other values become an empty id.
-fn id<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(match serde_json::Value::deserialize(deserializer)? {
-        serde_json::Value::String(text) => text,
-        serde_json::Value::Number(number) if number.is_u64() => number.to_string(),
-        _ => String::new(),
-    })
 }
 
 #[cfg(test)]
