@@ -124,7 +124,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         }
     }
 
-    /// Dead-letters undecodable lines: a single line with its reason, several as the log events of one message.
+    /// Dead-letters undecodable lines as the log events of one message, with the reason of the first one.
     fn dead_letter_undecodable(
         &mut self,
         lines: Vec<(LogEvent, UndecodableLine)>,
@@ -136,20 +136,16 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         let mut reason = String::new();
         for (event, line) in lines {
             if events.is_empty() {
-                reason = line.reason.to_string();
+                let lines = if count == 1 { "line" } else { "lines" };
+                reason =
+                    format!("{count} undecodable OTLP {lines}, the first one: {}", line.reason);
             }
             if self.report.undecodable.len() < self.forwarder.options.most_details {
                 self.report.undecodable.push((event.id.clone(), line));
             }
             events.push(event);
         }
-        let content = if let [LogEvent { id, timestamp_ms, message }] = events.as_mut_slice() {
-            let (event_id, line) = (std::mem::take(id), std::mem::take(message));
-            Content::Line { event_id, timestamp_ms: *timestamp_ms, line }
-        } else {
-            reason = format!("{count} lines do not decode, the first one: {reason}");
-            Content::Events(LogBatch { events, ..batch.without_events() })
-        };
+        let content = Content::Events(LogBatch { events, ..batch.without_events() });
         let parked = self.parked(content, count, reason, &routing.log_events);
         self.dead_letter(parked, !routing.is_redriven);
     }

@@ -7,9 +7,7 @@
 use super::Stages;
 use crate::delivery::destination::Export;
 use crate::queues::{Content, Parked, Queue};
-use crate::source::{
-    Event, KinesisRecord, LogBatch, LogEvent, LogEventRange, QueueBody, QueueMessage, SourceError,
-};
+use crate::source::{Event, KinesisRecord, LogEventRange, QueueBody, QueueMessage, SourceError};
 
 impl<E: Export, Q: Queue> Stages<'_, E, Q> {
     /// Forwards the records of one shard in order. Returns the sequence number of the first failed record.
@@ -106,12 +104,7 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         }
         match std::mem::replace(&mut parked.content, Content::Raw(Vec::new())) {
             Content::Request(request) => self.flusher.redrive(message, &parked, request).await,
-            Content::Line { event_id, timestamp_ms, line } => {
-                // A newer forwarder may decode it. If not, it is dead-lettered again.
-                let origin = parked.log_events.origin;
-                let events = vec![LogEvent { id: event_id, timestamp_ms, message: line }];
-                self.forward_redriven(LogBatch { origin, events, ..LogBatch::default() }).await;
-            }
+            // A newer forwarder may decode an undecodable line. If not, it is dead-lettered again.
             Content::Events(batch) => self.forward_redriven(batch).await,
             raw @ Content::Raw(_) => {
                 self.flusher.dead_letter(Parked { content: raw, items: 1, ..parked }, false);

@@ -62,10 +62,6 @@ struct MessageText<'a> {
     reason: Cow<'a, str>,
     #[serde(default)]
     origin: Cow<'a, LogEventRange>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    event_id: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    timestamp_ms: Option<i64>,
     encoding: Cow<'a, str>,
     body: Cow<'a, str>,
 }
@@ -104,12 +100,6 @@ fn frame(parked: &Parked, body: &str) -> String {
         log_events,
     } = parked;
     let time = |nanos: u64| (nanos > 0).then(|| rfc3339_nanos(nanos).into());
-    let (event_id, timestamp_ms) = match content {
-        Content::Line { event_id, timestamp_ms, .. } => {
-            (Some(event_id.as_str().into()), Some(*timestamp_ms))
-        }
-        _ => (None, None),
-    };
     let signal = match content {
         Content::Request(request) => Some(request.kind().as_str().into()),
         _ => None,
@@ -127,8 +117,6 @@ fn frame(parked: &Parked, body: &str) -> String {
         first_seen: rfc3339_nanos(*first_seen_unix_nano).into(),
         reason: reason.chars().take(MOST_REASON_CHARS).collect(),
         origin: Cow::Borrowed(log_events),
-        event_id,
-        timestamp_ms,
         encoding: "gzip".into(),
         body: body.into(),
     };
@@ -144,7 +132,6 @@ fn frame(parked: &Parked, body: &str) -> String {
 fn content_bytes(content: &Content) -> Cow<'_, [u8]> {
     match content {
         Content::Request(request) => request.bytes().into(),
-        Content::Line { line, .. } => line.as_bytes().into(),
         Content::Events(batch) => events_json(batch).into(),
         Content::Raw(bytes) => bytes.into(),
     }
@@ -223,7 +210,7 @@ fn version(body: &str) -> Result<String, NotParked> {
 }
 
 fn content(text: &MessageText<'_>) -> Result<Content, NotParked> {
-    let name = ["request", "line", "events", "raw"]
+    let name = ["request", "events", "raw"]
         .into_iter()
         .find(|name| *name == text.content)
         .ok_or_else(|| wrong("content", &format!("{} is not known", excerpt(&text.content))))?;
@@ -243,11 +230,6 @@ fn content(text: &MessageText<'_>) -> Result<Content, NotParked> {
                 .map(Content::Request)
                 .map_err(|error: Malformed| bad(error.to_string()))
         }
-        "line" => Ok(Content::Line {
-            event_id: text.event_id.as_deref().unwrap_or_default().to_owned(),
-            timestamp_ms: text.timestamp_ms.unwrap_or_default(),
-            line: String::from_utf8(bytes).map_err(|_| bad("not UTF-8 text".to_owned()))?,
-        }),
         "events" => log_batch(bytes).map(Content::Events).map_err(bad),
         _ => Ok(Content::Raw(bytes)),
     }
@@ -356,16 +338,10 @@ mod tests {
     #[test]
     fn every_message_key_is_documented() {
         let page = include_str!("../../../docs/guarantees.md");
-        let line =
-            Content::Line { event_id: "1".to_owned(), timestamp_ms: 1, line: "x".to_owned() };
-        let request = decode(&example().to_string()).unwrap();
-        for parked in
-            [Parked { partial: true, ..request.clone() }, Parked { content: line, ..request }]
-        {
-            let written: Value = serde_json::from_str(&encode(&parked).unwrap()).unwrap();
-            for key in written.as_object().unwrap().keys() {
-                assert!(page.contains(&format!("`{key}`")), "{key}");
-            }
+        let parked = Parked { partial: true, ..decode(&example().to_string()).unwrap() };
+        let written: Value = serde_json::from_str(&encode(&parked).unwrap()).unwrap();
+        for key in written.as_object().unwrap().keys() {
+            assert!(page.contains(&format!("`{key}`")), "{key}");
         }
     }
 

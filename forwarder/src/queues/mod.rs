@@ -22,25 +22,17 @@ pub use message::{MAX_MESSAGE_BYTES, Message};
 #[derive(Clone, PartialEq, Eq)]
 pub enum Content {
     Request(Request),
-    /// An undecodable OTLP line without its `headers`.
-    Line {
-        event_id: String,
-        /// Time of its log event, in milliseconds since the Unix epoch.
-        timestamp_ms: i64,
-        line: String,
-    },
-    /// Unconverted log events.
+    /// Unconverted log events. The message of an undecodable OTLP line has no `headers`.
     Events(LogBatch),
     /// Unreadable bytes: a Kinesis record, or the body of a message.
     Raw(Vec<u8>),
 }
 
 impl Content {
-    /// `request`, `line`, `events` or `raw`.
+    /// `request`, `events` or `raw`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Request(_) => "request",
-            Self::Line { .. } => "line",
             Self::Events(_) => "events",
             Self::Raw(_) => "raw",
         }
@@ -52,7 +44,6 @@ impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Request(request) => request.fmt(f),
-            Self::Line { line, .. } => write!(f, "Line({} bytes)", line.len()),
             Self::Events(batch) => {
                 let bytes: usize = batch.events.iter().map(|event| event.message.len()).sum();
                 write!(f, "Events({}, {bytes} bytes)", batch.events.len())
@@ -127,7 +118,6 @@ impl Parked {
                 let times = batch.events.iter().filter_map(|event| unix_nano(event.timestamp_ms));
                 times.clone().min().zip(times.max())
             }
-            Content::Line { timestamp_ms, .. } => unix_nano(*timestamp_ms).map(|time| (time, time)),
             Content::Raw(_) => None,
         };
         match range {
@@ -141,7 +131,6 @@ impl Parked {
     pub(crate) fn content_bytes(&self) -> usize {
         match &self.content {
             Content::Request(request) => request.bytes().len(),
-            Content::Line { line, .. } => line.len(),
             Content::Events(batch) => batch.events.iter().map(|event| event.message.len()).sum(),
             Content::Raw(bytes) => bytes.len(),
         }
@@ -152,7 +141,7 @@ impl Parked {
         match &self.content {
             Content::Request(request) => request.items(),
             Content::Events(batch) => batch.events.len(),
-            Content::Line { .. } | Content::Raw(_) => 1,
+            Content::Raw(_) => 1,
         }
     }
 

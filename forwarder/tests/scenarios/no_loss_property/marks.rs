@@ -149,11 +149,9 @@ pub(crate) fn of_parked(parked: &Parked) -> Held<'_> {
             let marks = found.iter().map(|found| at(destination, &found.mark)).collect();
             (marks, Some((request, found)))
         }
-        Content::Line { event_id, .. } => (default(&of_line(event_id)), None),
         Content::Events(batch) => {
-            // Several undecodable lines are parked as log events.
             let of_each: fn(&str) -> Mark =
-                if parked.reason.contains("lines do not decode") { of_line } else { of_event };
+                if parked.reason.contains("undecodable OTLP") { of_line } else { of_event };
             let marks = batch.events.iter().map(|event| at(DEFAULT, &of_each(&event.id)));
             (marks.collect(), None)
         }

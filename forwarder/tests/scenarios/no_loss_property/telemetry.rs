@@ -321,7 +321,9 @@ impl Maker {
 }
 
 fn content_of_line(event_id: String, age: Age, line: String) -> Content {
-    Content::Line { event_id, timestamp_ms: i64::try_from(age.time_ms()).unwrap(), line }
+    let timestamp_ms = i64::try_from(age.time_ms()).unwrap();
+    let events = vec![LogEvent { id: event_id, timestamp_ms, message: line }];
+    Content::Events(LogBatch { events, ..LogBatch::default() })
 }
 
 /// Encodes a request as an OTLP line. `padding` makes it longer.

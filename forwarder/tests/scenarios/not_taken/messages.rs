@@ -108,6 +108,11 @@ async fn a_message_stays_hidden_for_the_requested_retry_delay() {
     assert_eq!(stack.retry.next_visible_in(), Some(Duration::from_mins(10)));
 }
 
+fn content_of(message: String) -> Content {
+    let event = LogEvent { id: "1".to_owned(), timestamp_ms: 1_790_000_000_000, message };
+    Content::Events(LogBatch { events: vec![event], ..LogBatch::default() })
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_a_dead_letter_queue_an_undecodable_line_stays_queued() {
     let mut stack = Stack::new(Backend(takes));
@@ -120,12 +125,7 @@ async fn without_a_dead_letter_queue_an_undecodable_line_stays_queued() {
         default_options(),
     );
     let line = r#"{"__otel_otlp_stdout":"0.1.0","endpoint":"/v1/traces","payload":"!"}"#;
-    let content = Content::Line {
-        event_id: "1".to_owned(),
-        timestamp_ms: 1_790_000_000_000,
-        line: line.to_owned(),
-    };
-    stack.park(parked("default", content, 1));
+    stack.park(parked("default", content_of(line.to_owned()), 1));
     let report = stack.redrive().await;
     assert_eq!(report.ledger().returned, 1, "{:?}", report.undelivered);
     assert_eq!((stack.retry.len(), report.oldest_event_ms), (1, None), "a redrive has no lag");
@@ -149,13 +149,12 @@ async fn a_line_with_a_later_dictionary_is_dead_lettered_until_a_redrive_reads_i
     assert_eq!((report.ledger().accepted, report.ledger().dead_lettered), (1, 1));
     let letter = stack.dead_letters().remove(0);
     assert!(letter.reason.contains("needs dictionary 100"), "{}", letter.reason);
-    let Content::Line { event_id, timestamp_ms, line } = letter.content.clone() else { panic!() };
-    assert_eq!(line, new);
+    let Content::Events(batch) = &letter.content else { panic!() };
+    assert_eq!(batch.events[0].message, new);
     stack.park(letter.clone());
     assert_eq!(stack.redrive().await.ledger().dead_lettered, 1, "it is too early");
     // A later forwarder knows dictionary 100, like this one dictionary 0.
-    let content = Content::Line { event_id, timestamp_ms, line: line_of(0) };
-    stack.park(Parked { content, ..letter });
+    stack.park(Parked { content: content_of(line_of(0)), ..letter });
     let ledger = *stack.redrive().await.ledger();
     assert_eq!((ledger.accepted, ledger.dead_lettered, stack.retry.len()), (1, 0, 0));
 }

@@ -17,8 +17,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use lambda_otlp_forwarder::{
     Content, Destination, Event, Export, Forwarder, IngestPolicy, InvocationContext, KeptIn,
-    LogEventRange, MAX_MESSAGE_BYTES, Options, Origin, Parked, Queues, Report, RuleSet,
-    SourceLimits, Template,
+    LogBatch, LogEvent, LogEventRange, MAX_MESSAGE_BYTES, Options, Origin, Parked, Queues, Report,
+    RuleSet, SourceLimits, Template,
 };
 use local_lambda::queue::{Queue, QueueResponse};
 use serde_json::json;
