@@ -77,31 +77,26 @@ impl Handler {
     async fn refresh_rules(&self) -> Result<(), InvocationError> {
         let Some(rules) = &self.rules else { return Ok(()) };
         let mut rules = rules.lock().await;
-        let now = FreezeAwareInstant::now(self.aws.wall_clock());
-        let refreshed = match rules.refresh(now, |name| parameter(&self.aws, name)).await {
-            None => Ok(()),
-            Some(Err(error)) => Err(error),
-            Some(Ok(new)) => match self.put_in_force(new).await {
-                Ok(()) => {
-                    rules.put_in_force(now);
-                    Ok(())
-                }
-                Err(error) => {
-                    // The cause may lie outside the rules.
-                    rules.look_again(error.clone());
-                    Err(error)
-                }
-            },
-        };
-        if let Err(error) = refreshed {
-            let source = rules.source().to_string();
-            tracing::error!(
-                source,
-                %error,
-                "cannot apply the rules; previous ones, if any, stay in force"
-            );
+        let Err(error) = self.refresh(&mut rules).await else { return Ok(()) };
+        let place = rules.source.to_string();
+        tracing::error!(
+            source = place,
+            %error,
+            "cannot apply the rules; previous ones, if any, stay in force"
+        );
+        if rules.is_in_force() {
+            return Ok(());
         }
-        rules.missing().map_or(Ok(()), Err)
+        Err(InvocationError::Rules { place, error: error.brief() })
+    }
+
+    async fn refresh(&self, rules: &mut LiveRules) -> Result<(), RulesError> {
+        let now = FreezeAwareInstant::now(self.aws.wall_clock());
+        if let Some((new, version)) = rules.refresh(now, |name| parameter(&self.aws, name)).await? {
+            self.put_in_force(new).await?;
+            rules.put_in_force(version, now);
+        }
+        Ok(())
     }
 
     async fn put_in_force(&self, rules: RuleSet) -> Result<(), RulesError> {

@@ -1,7 +1,6 @@
 //! Reloads the rules regularly, and keeps the last valid version in force.
 
 use super::{MOST_BYTES, Mistakes, RuleSet};
-use crate::invocation::InvocationError;
 use aws::FreezeAwareInstant;
 use std::fmt;
 use std::future::Future;
@@ -63,97 +62,64 @@ pub(crate) enum RulesError {
     Unusable(String),
 }
 
+impl RulesError {
+    /// The error with the first of several mistakes.
+    pub(crate) fn brief(&self) -> String {
+        match self {
+            Self::Invalid(mistakes) => mistakes.brief(),
+            Self::Unusable(problem) => problem.clone(),
+        }
+    }
+}
+
 /// Reads the rules again and again.
 #[derive(Debug)]
 pub(crate) struct LiveRules {
-    source: RulesSource,
+    pub(crate) source: RulesSource,
     lifetime: Duration,
+    /// The time of the last check. Without rules in force each invocation checks, because the forwarder delivers nothing.
     last_look: Option<FreezeAwareInstant>,
-    /// A hash of the last text, valid or not.
+    /// A hash of the text in force.
     version: Option<u64>,
-    /// `true` if a version is in force.
-    is_in_force: bool,
-    /// Why the last version is not in force.
-    problem: Option<RulesError>,
 }
 
 impl LiveRules {
     /// Reads rules from `source` every `lifetime`.
     pub(crate) fn new(source: RulesSource, lifetime: Duration) -> Self {
-        Self { source, lifetime, last_look: None, version: None, is_in_force: false, problem: None }
+        Self { source, lifetime, last_look: None, version: None }
     }
 
-    /// Notes that the version read at this time is in force.
-    pub(crate) fn put_in_force(&mut self, now: FreezeAwareInstant) {
-        self.is_in_force = true;
+    pub(crate) fn is_in_force(&self) -> bool {
+        self.version.is_some()
+    }
+
+    /// Notes that the rules of this version are in force.
+    pub(crate) fn put_in_force(&mut self, version: u64, now: FreezeAwareInstant) {
+        self.version = Some(version);
         self.last_look = Some(now);
     }
 
-    /// Repeats the next check as if the last version were new, because this prevented that it was put in force.
-    pub(crate) fn look_again(&mut self, problem: RulesError) {
-        self.version = None;
-        self.last_look = None;
-        self.problem = Some(problem);
-    }
-
-    /// Why no version is in force.
-    pub(crate) fn missing(&self) -> Option<InvocationError> {
-        if self.is_in_force {
-            return None;
-        }
-        let error = match &self.problem {
-            // The log has all of them, once.
-            Some(RulesError::Invalid(mistakes)) => mistakes.brief(),
-            Some(problem) => problem.to_string(),
-            None => "a panic prevented that they were put in force".to_owned(),
-        };
-        Some(InvocationError::Rules { place: self.source.to_string(), error })
-    }
-
-    pub(crate) fn source(&self) -> &RulesSource {
-        &self.source
-    }
-
-    /// Checks for new rules if it is time, and returns them or a new problem. `parameter` reads a parameter of Systems Manager by
-    /// name.
+    /// Checks for new rules if it is time, and returns them with their version. `parameter` reads a parameter of Systems Manager
+    /// by name.
     pub(crate) async fn refresh<F>(
         &mut self,
         now: FreezeAwareInstant,
         parameter: impl FnOnce(String) -> F,
-    ) -> Option<Result<RuleSet, RulesError>>
+    ) -> Result<Option<(RuleSet, u64)>, RulesError>
     where
         F: Future<Output = Result<String, RulesError>>,
     {
         if self.last_look.is_some_and(|last| !last.is_over(self.lifetime, now)) {
-            return None;
+            return Ok(None);
         }
-        let read = self.source.read(parameter).await;
-        // Without a valid version the forwarder delivers nothing, so the next invocation checks again.
-        self.last_look = self.is_in_force.then_some(now);
-        let rules = match read {
-            Ok(text) => {
-                let version = Some(version(&text));
-                // After an unreadable source, the same version counts as new.
-                let was_read = match self.problem {
-                    None => self.is_in_force,
-                    Some(RulesError::Invalid(_)) => true,
-                    Some(_) => false,
-                };
-                if self.version == version && was_read {
-                    return None;
-                }
-                let rules = RuleSet::parse(&text).map_err(RulesError::Invalid);
-                self.version = version;
-                rules
-            }
-            Err(error) => Err(error),
-        };
-        let problem = rules.as_ref().err().cloned();
-        if problem.is_some() && problem == self.problem {
-            return None;
+        self.last_look = self.version.map(|_| now);
+        let text = self.source.read(parameter).await?;
+        let version = version(&text);
+        if self.version == Some(version) {
+            return Ok(None);
         }
-        self.problem = problem;
-        Some(rules)
+        let rules = RuleSet::parse(&text).map_err(RulesError::Invalid)?;
+        Ok(Some((rules, version)))
     }
 }
 
@@ -200,19 +166,18 @@ mod tests {
                 text
             };
             let now = FreezeAwareInstant::now(self.now);
-            let refreshed = self.live.refresh(now, read).await;
-            refreshed.map(|refreshed| match refreshed {
-                Ok(rules) => {
-                    self.live.put_in_force(now);
+            match self.live.refresh(now, read).await {
+                Ok(new) => new.map(|(rules, version)| {
+                    self.live.put_in_force(version, now);
                     rules.rule_names().collect()
-                }
-                Err(problem) => problem.to_string(),
-            })
+                }),
+                Err(problem) => Some(problem.to_string()),
+            }
         }
     }
 
     #[tokio::test]
-    async fn each_new_version_and_each_new_problem_is_returned_once() {
+    async fn a_new_version_is_returned_once_and_a_problem_at_each_check() {
         let (mut case, denied) = (Case::new(), Err("access denied"));
         let mut check = async |seconds, text, expected: &str| {
             let found = case.look(seconds, text).await.unwrap_or_default();
@@ -223,27 +188,15 @@ mod tests {
         };
         // Before a valid version, each invocation looks.
         check(0, denied, "access denied").await;
-        check(0, denied, "").await;
+        check(0, denied, "access denied").await;
         check(0, Ok(WRONG), "3:1: rule: unknown field `dorp`").await;
         check(0, Ok(GOOD), "all").await;
         check(59, Ok(BETTER), "").await;
         check(1, Ok(WRONG), "3:1: rule: unknown field `dorp`").await;
-        check(60, Ok(WRONG), "").await;
-        check(60, Ok(BETTER), "none").await;
+        check(59, Ok(BETTER), "").await;
+        check(1, Ok(BETTER), "none").await;
         check(60, denied, "access denied").await;
-        check(60, Ok(BETTER), "none").await;
         check(60, Ok(BETTER), "").await;
-    }
-
-    #[tokio::test]
-    async fn rules_that_a_panic_kept_from_being_put_in_force_are_missing_and_read_again() {
-        let mut live = Case::new().live;
-        for _ in 0..2 {
-            let now = FreezeAwareInstant::now(UNIX_EPOCH);
-            let refreshed = live.refresh(now, |_| async { Ok(GOOD.to_owned()) }).await;
-            assert!(matches!(refreshed, Some(Ok(_))), "{refreshed:?}");
-            assert!(live.missing().is_some());
-        }
     }
 
     #[test]
