@@ -14,65 +14,18 @@ use wire::protobuf::{Writer, fields, messages, plain_attribute};
 use wire::resource::SERVICE_NAME;
 use wire::view::{Container, holds_map};
 
-/// Attributes with the ARN of a function or a log group.
-const ARNS: [(&str, Arn); 3] = [
-    ("cloud.resource_id", Arn::Function),
-    ("aws.log.group.arns", Arn::LogGroup),
-    ("aws.log.stream.arns", Arn::LogGroup),
+/// Attributes with ARNs, and the service and the kind of resource in these.
+const ARNS: [(&str, &str, &str); 3] = [
+    ("cloud.resource_id", "lambda", "function"),
+    ("aws.log.group.arns", "logs", "log-group"),
+    ("aws.log.stream.arns", "logs", "log-group"),
 ];
-
-#[derive(Clone, Copy, Debug)]
-enum Arn {
-    Function,
-    LogGroup,
-}
-
-struct ExpectedArn<'e> {
-    arn: Arn,
-    /// `None` if the envelope does not know it.
-    account: Option<&'e str>,
-    region: Option<&'e str>,
-    name: &'e str,
-}
-
-impl ExpectedArn<'_> {
-    /// Returns `true` if an encoded value is a matching ARN or a list of matching ARNs.
-    fn is_named_by(&self, value: &[u8]) -> bool {
-        match AnyValue::decode(value).map(|value| value.value) {
-            Ok(Some(any_value::Value::StringValue(text))) => self.is(&text),
-            Ok(Some(any_value::Value::ArrayValue(array))) => {
-                array.values.iter().all(|value| match &value.value {
-                    Some(any_value::Value::StringValue(text)) => self.is(text),
-                    _ => false,
-                })
-            }
-            _ => false,
-        }
-    }
-
-    /// Matches `arn:{partition}:{service}:{region}:{account}:{kind}:{name}`, optionally with a version, a stream or `*` at the
-    /// end.
-    fn is(&self, text: &str) -> bool {
-        let (service, kind) = match self.arn {
-            Arn::Function => ("lambda", "function"),
-            Arn::LogGroup => ("logs", "log-group"),
-        };
-        let parts: Vec<&str> = text.split(':').take(7).collect();
-        let ["arn", _, of_service, region, account, of_kind, name] = parts.as_slice() else {
-            return false;
-        };
-        *of_service == service
-            && *of_kind == kind
-            && *name == self.name
-            && self.account.is_none_or(|own| own == *account)
-            && self.region.is_none_or(|own| own == *region)
-    }
-}
 
 #[derive(Debug, Default)]
 pub(super) struct EnvelopeResource {
-    known: Vec<Known>,
-    /// Expected parts of ARNs. Nothing is known without a log group.
+    /// Encoded attributes. Nothing is known without a log group.
+    known: Vec<Vec<u8>>,
+    /// Expected parts of ARNs.
     account: Option<String>,
     region: Option<String>,
     function_name: Option<String>,
@@ -83,31 +36,16 @@ pub(super) struct EnvelopeResource {
     became: Option<Vec<u8>>,
 }
 
-/// An encoded attribute with its parts.
-#[derive(Debug)]
-struct Known {
-    key: Vec<u8>,
-    value: Vec<u8>,
-    attribute: Vec<u8>,
-}
-
 impl EnvelopeResource {
     /// Derives the resource from the log stream's identity. Without a log group nothing is known.
     pub(super) fn of(identity: &Identity, log_resource: &[u8]) -> Self {
         if identity.log_group.is_empty() {
             return Self::default();
         }
-        let known = messages(log_resource, resource::ATTRIBUTES).filter_map(|attribute| {
-            let (key, value) = plain_attribute(attribute)?;
-            let known = || Known {
-                key: key.to_vec(),
-                value: value.to_vec(),
-                attribute: attribute.to_vec(),
-            };
-            (key != SERVICE_NAME.as_bytes()).then(known)
-        });
+        let known = messages(log_resource, resource::ATTRIBUTES)
+            .filter(|attribute| wire::view::key_and_value(attribute).0 != SERVICE_NAME.as_bytes());
         Self {
-            known: known.collect(),
+            known: known.map(<[u8]>::to_vec).collect(),
             account: identity.account.clone(),
             region: identity.region.clone(),
             function_name: identity.function_name.clone(),
@@ -117,14 +55,33 @@ impl EnvelopeResource {
         }
     }
 
-    /// The expected ARN of this attribute; `None` if the envelope does not know it.
-    fn expected(&self, arn: Arn) -> Option<ExpectedArn<'_>> {
-        let name = match arn {
-            Arn::Function => self.function_name.as_deref()?,
-            Arn::LogGroup => &self.log_group,
+    /// Returns `true` if an encoded value is a matching ARN or a list of matching ARNs.
+    fn is_arn(&self, value: &[u8], service: &str, kind: &str) -> bool {
+        let is_text = |value: &any_value::Value| match value {
+            any_value::Value::StringValue(text) => self.matches_arn(text, service, kind),
+            _ => false,
         };
-        let (account, region) = (self.account.as_deref(), self.region.as_deref());
-        Some(ExpectedArn { arn, account, region, name })
+        match AnyValue::decode(value).map(|value| value.value) {
+            Ok(Some(any_value::Value::ArrayValue(array))) => {
+                array.values.iter().all(|value| value.value.as_ref().is_some_and(is_text))
+            }
+            Ok(Some(value)) => is_text(&value),
+            _ => false,
+        }
+    }
+
+    /// Matches `arn:{partition}:{service}:{region}:{account}:{kind}:{name}`, optionally with a version, a stream or `*` at the
+    /// end.
+    fn matches_arn(&self, text: &str, service: &str, kind: &str) -> bool {
+        let name = if kind == "function" { self.function_name.as_deref() } else { None };
+        let name = name.unwrap_or(&self.log_group);
+        let parts: Vec<&str> = text.split(':').take(7).collect();
+        let ["arn", _, of_service, region, account, of_kind, of_name] = parts.as_slice() else {
+            return false;
+        };
+        (*of_service, *of_kind, *of_name) == (service, kind, name)
+            && self.account.as_ref().is_none_or(|own| own == account)
+            && self.region.as_ref().is_none_or(|own| own == region)
     }
 
     /// The replacement of a resource; `None` if it is unchanged.
@@ -176,45 +133,37 @@ impl EnvelopeResource {
         if self.known.is_empty() {
             return Judged::Stays;
         }
+        let known = || {
+            self.known.iter().map(|attribute| {
+                let (own, value) = wire::view::key_and_value(attribute);
+                (own, value, attribute.as_slice())
+            })
+        };
         // Fast path: nearly all lines use the conventional keys and true values.
-        let is_same = |known: &Known| known.key == key && known.value == value;
-        if self.known.iter().any(is_same) {
+        if known().any(|(own, known_value, _)| own == key && known_value == value) {
             return Judged::Stays;
         }
-        let is_ascii = key.is_ascii();
-        let is_stored_as = |own: &[u8]| {
-            if is_ascii {
-                own == key
-                    || own.len() == key.len()
-                        && own
-                            .iter()
-                            .zip(key)
-                            .all(|(own, key)| stored_byte(*own) == stored_byte(*key))
-            } else {
-                stored_key(key).eq(own.iter().copied().map(stored_byte))
-            }
-        };
-        if let Some(known) = self.known.iter().find(|known| is_stored_as(&known.key)) {
-            return if known.value == value {
-                Judged::Stays
-            } else {
-                Judged::Replaced(&known.attribute)
-            };
+        let is_stored_as = |own: &[u8]| stored_key(key).eq(own.iter().copied().map(stored_byte));
+        if let Some((_, known_value, attribute)) = known().find(|(own, ..)| is_stored_as(own)) {
+            return if known_value == value { Judged::Stays } else { Judged::Replaced(attribute) };
         }
-        let arns = || ARNS.into_iter().filter_map(|(own, arn)| Some((own, self.expected(arn)?)));
-        if let Some((_, arn)) = arns().find(|(own, _)| is_stored_as(own.as_bytes())) {
-            return if arn.is_named_by(value) { Judged::Stays } else { Judged::Removed };
+        // Without a function, nothing is known about its ARN.
+        let has_function = self.function_name.is_some();
+        let mut arns = ARNS.iter().filter(|(_, _, kind)| has_function || *kind != "function");
+        if let Some((_, service, kind)) =
+            arns.clone().find(|(own, ..)| is_stored_as(own.as_bytes()))
+        {
+            return if self.is_arn(value, service, kind) { Judged::Stays } else { Judged::Removed };
         }
         // OpenObserve also stores the map `{"name": …}` under the key `faas` as `faas_name`.
         let is_begin = |own: &[u8]| {
             let mut rest = own.iter().copied().map(stored_byte);
             stored_key(key).all(|letter| rest.next() == Some(letter)) && rest.next() == Some(b'_')
         };
-        let keys = || {
-            let known = self.known.iter().map(|known| known.key.as_slice());
-            known.chain(arns().map(|(own, _)| own.as_bytes()))
-        };
-        if holds_map(value) && keys().any(is_begin) {
+        if holds_map(value)
+            && (known().any(|(own, ..)| is_begin(own))
+                || arns.any(|(own, ..)| is_begin(own.as_bytes())))
+        {
             return Judged::Renamed;
         }
         Judged::Stays
@@ -271,7 +220,7 @@ mod tests {
         let envelope = EnvelopeResource::of(&origin.identity(), &[]);
         let is_named = |region: &str| {
             let arn = format!("arn:aws:lambda:{region}:123456789012:function:orders");
-            envelope.expected(Arn::Function).is_some_and(|expected| expected.is(&arn))
+            envelope.matches_arn(&arn, "lambda", "function")
         };
         assert!(is_named("eu-west-1") && !is_named("us-west-2"));
     }
