@@ -89,6 +89,11 @@ impl Report {
         if is_returned { accepted + parked + dead_lettered } else { 0 }
     }
 
+    /// Items that rules dropped, before they are multiplied by destinations.
+    pub fn dropped_by_rules(&self) -> usize {
+        self.rules.iter().map(|effect| effect.dropped).sum()
+    }
+
     pub(super) fn note_oldest(&mut self, batch: &LogBatch) {
         let oldest = batch.events.iter().map(|event| event.timestamp_ms).min();
         self.oldest_event_ms = oldest.into_iter().chain(self.oldest_event_ms).min();

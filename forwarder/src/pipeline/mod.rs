@@ -1,9 +1,8 @@
 //! Forwards one event: reads it, converts its log events chunk by chunk, delivers them, and reports their fate.
 //!
-//! Batches of log events are pulled from the event, and each goes through [`Stages`]: `router`, `convert`, `adapt`, `flusher`.
+//! Batches of log events are pulled from the event, and each goes through [`Stages`]: `router`, `convert`, rules, `flusher`.
 //! `sources` has the events that Lambda wants answered in parts.
 
-mod adapt;
 pub(crate) mod flusher;
 mod router;
 mod sources;
@@ -12,22 +11,24 @@ use crate::config::Config;
 use crate::convert::{ConvertOptions, Converted, StreamState, convert};
 use crate::delivery::destination::{Destination, Export};
 use crate::invocation::InvocationContext;
+use crate::ledger::Ledger;
 use crate::queues::Queue;
 use crate::queues::put::Queues;
 use crate::report::{MOST_DETAILS, Report};
-use crate::rules::{Effect, RuleSet};
+use crate::rules::{Growth, RuleSet};
 use crate::source::{
     Batches, Event, EventData, LogBatch, LogEvent, LogEventRange, SourceError, SourceLimits,
 };
-use adapt::{RequestPieces, apply_rules};
 use backend::{Sanitized, sanitize};
 use flusher::Flusher;
 use router::Routing;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+use wire::{Request, SignalKind};
 
 #[derive(Debug)]
 pub struct Forwarder<E, Q> {
@@ -237,14 +238,17 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         let requests = std::mem::take(&mut converted.requests);
         let mut pieces = RequestPieces::new(requests, rules.growth(), options.enough_to_deliver);
         while let Some(piece) = caught(|| pieces.next())? {
-            let (mut ruled, ledger) = caught(|| apply_rules(rules, &batch.origin, piece))?;
-            Effect::add_all(&mut flusher.report.rules, std::mem::take(&mut ruled.effects));
-            flusher.report.unreadable += ruled.unreadable;
+            let mut ledger = Ledger::default();
+            piece.iter().for_each(|request| ledger.items.add(request.kind(), request.items()));
+            let report = &mut flusher.report;
+            let dropped_before = report.dropped_by_rules();
+            let mut left = caught(|| rules.apply(&batch.origin, piece, report))?;
+            ledger.dropped = report.dropped_by_rules() - dropped_before;
             let mut routes = routing.routes.iter().peekable();
             while let Some(route) = routes.next() {
                 let requests = match routes.peek() {
-                    Some(_) => ruled.requests.clone(),
-                    None => std::mem::take(&mut ruled.requests),
+                    Some(_) => left.clone(),
+                    None => std::mem::take(&mut left),
                 };
                 let Some(destination) = destinations.get(route.destination) else {
                     continue;
@@ -293,6 +297,72 @@ impl Options {
             enough_to_deliver: 2 * 1024 * 1024,
             most_details: MOST_DETAILS,
         }
+    }
+}
+
+/// An exponential data point becomes a histogram of about sixty buckets.
+const POINT_GROWTH: usize = 1100;
+
+/// Limit on the bytes of resources and scopes repeated by cutting. Only crafted requests reach it; the rest then stays in one
+/// piece.
+const MOST_REPEATED_BYTES: usize = 8 << 20;
+
+/// An iterator over pieces of converted requests.
+struct RequestPieces {
+    rest: VecDeque<Request>,
+    growth: Growth,
+    most_bytes: usize,
+    repeated_bytes: usize,
+}
+
+impl RequestPieces {
+    /// Creates pieces of about `most_bytes` after each item has grown.
+    fn new(requests: Vec<Request>, growth: Growth, most_bytes: usize) -> Self {
+        Self { rest: requests.into(), growth, most_bytes, repeated_bytes: 0 }
+    }
+
+    /// The estimated size of a request after rules and adaptation.
+    fn estimate(&self, request: &Request) -> usize {
+        let Growth { item_bytes, may_double } = self.growth;
+        let of_kind = if request.kind() == SignalKind::Metrics { POINT_GROWTH } else { 0 };
+        let bytes = request.bytes().len() * if may_double { 2 } else { 1 };
+        bytes.saturating_add(request.items().saturating_mul(item_bytes.saturating_add(of_kind)))
+    }
+
+    /// Halves a request until it fits into a piece.
+    fn cut(&mut self, mut request: Request) -> Request {
+        while request.items() > 1
+            && self.estimate(&request) > self.most_bytes
+            && self.repeated_bytes < MOST_REPEATED_BYTES
+        {
+            let (bytes, half) = (request.bytes().len(), request.items() / 2);
+            let (first, second) = request.split_at(half);
+            let both = first.bytes().len() + second.bytes().len();
+            self.repeated_bytes += both.saturating_sub(bytes);
+            self.rest.push_front(second);
+            request = first;
+        }
+        request
+    }
+}
+
+impl Iterator for RequestPieces {
+    type Item = Vec<Request>;
+
+    fn next(&mut self) -> Option<Vec<Request>> {
+        let mut piece = Vec::new();
+        let mut bytes = 0_usize;
+        while let Some(request) = self.rest.pop_front() {
+            let request = self.cut(request);
+            let estimate = self.estimate(&request);
+            if !piece.is_empty() && bytes.saturating_add(estimate) > self.most_bytes {
+                self.rest.push_front(request);
+                break;
+            }
+            bytes = bytes.saturating_add(estimate);
+            piece.push(request);
+        }
+        (!piece.is_empty()).then_some(piece)
     }
 }
 

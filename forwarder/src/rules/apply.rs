@@ -6,7 +6,8 @@
 use super::condition::Surroundings;
 use super::item::Item;
 use super::redact::ItemPart;
-use super::{Action, Applied, Effect, Rule, Target};
+use super::{Action, Effect, Rule, Target};
+use crate::report::Report;
 use crate::source::Origin;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -20,7 +21,13 @@ use wire::Request;
 use wire::edit::{Edit, Editor, Head};
 use wire::view::{Container, ItemKind, ScopeContainer};
 
-pub(super) fn apply(rules: &[Rule], origin: &Origin, request: Request, applied: &mut Applied) {
+/// Returns `None` if no item is left. The report gets the effects of all rules that matched an item.
+pub(super) fn apply(
+    rules: &[Rule],
+    origin: &Origin,
+    request: Request,
+    report: &mut Report,
+) -> Option<Request> {
     let mut active: Vec<Active<'_>> = Vec::new();
     let mut may_change = false;
     for rule in rules {
@@ -44,8 +51,7 @@ pub(super) fn apply(rules: &[Rule], origin: &Origin, request: Request, applied: 
         active.push(Active { rule, unless: unless.is_some(), effect });
     }
     if active.is_empty() || request.items() == 0 {
-        applied.requests.push(request);
-        return;
+        return Some(request);
     }
     let mut pass = Pass {
         origin,
@@ -56,10 +62,10 @@ pub(super) fn apply(rules: &[Rule], origin: &Origin, request: Request, applied: 
         scope: InstrumentationScope::default(),
     };
     let request = request.edit(&mut pass);
-    applied.requests.extend(request.filter(|request| request.items() > 0));
-    applied.unreadable += pass.unreadable;
+    report.unreadable += pass.unreadable;
     let effects = pass.effects.into_iter().filter(|effect| effect.matched > 0).collect();
-    Effect::add_all(&mut applied.effects, effects);
+    Effect::add_all(&mut report.rules, effects);
+    request.filter(|request| request.items() > 0)
 }
 
 /// A rule that may match the current part of the request.

@@ -20,6 +20,7 @@ pub(crate) use load::{LiveRules, RulesError, RulesSource};
 pub(crate) use route::{DestinationRule, Route};
 pub use template::Template;
 
+use crate::report::Report;
 use crate::source::Origin;
 use change::Change;
 use condition::Conditions;
@@ -110,22 +111,6 @@ struct ServiceRule {
     name: Template,
 }
 
-#[derive(Debug, Default)]
-#[must_use = "dropped items must be counted"]
-pub struct Applied {
-    pub requests: Vec<Request>,
-    /// The effects of all rules that matched an item, in the file's order for a single request.
-    pub effects: Vec<Effect>,
-    /// Undecodable items, which stay unchanged. Always 0 for validated requests.
-    pub unreadable: usize,
-}
-
-impl Applied {
-    pub fn dropped(&self) -> usize {
-        self.effects.iter().map(|effect| effect.dropped).sum()
-    }
-}
-
 /// Upper limit on the growth of an item; an estimate for items with very many texts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Growth {
@@ -179,13 +164,17 @@ impl RuleSet {
         parse::parse(text)
     }
 
-    /// Applies the rules to requests from this origin. A request is decoded only if a rule may match.
-    pub fn apply(&self, origin: &Origin, requests: Vec<Request>) -> Applied {
-        let mut applied = Applied::default();
-        for request in requests {
-            apply::apply(&self.rules, origin, request, &mut applied);
-        }
-        applied
+    /// Applies the rules to requests from this origin, and adds their effects to the report. A request is decoded only if a rule
+    /// may match.
+    #[must_use = "dropped items must be counted"]
+    pub fn apply(
+        &self,
+        origin: &Origin,
+        requests: Vec<Request>,
+        report: &mut Report,
+    ) -> Vec<Request> {
+        let apply = |request| apply::apply(&self.rules, origin, request, report);
+        requests.into_iter().filter_map(apply).collect()
     }
 
     /// The service name of this origin, for telemetry made from log lines.
@@ -227,9 +216,5 @@ impl RuleSet {
             }
         }
         growth
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.services.is_empty() && self.routes.is_empty()
     }
 }

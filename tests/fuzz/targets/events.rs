@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use forwarder::{
     Config, Event, Export, Forwarder, InvocationContext, MAX_MESSAGE_BYTES, Message, Options,
-    Origin, Parked, Queue, QueueError, Queues, RuleSet, default_destination,
+    Origin, Parked, Queue, QueueError, Queues, Report, RuleSet, default_destination,
 };
 use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
@@ -168,9 +168,10 @@ pub fn rules(data: &[u8]) {
     };
     let requests: Vec<Request> = samples.into_iter().map(read).collect();
     let items: usize = requests.iter().map(Request::items).sum();
-    let applied = rules.apply(&origin, requests);
-    assert_eq!(applied.unreadable, 0);
-    let left: usize = applied.requests.iter().map(Request::items).sum();
-    assert_eq!(left + applied.dropped(), items);
-    applied.requests.iter().for_each(check);
+    let mut report = Report::default();
+    let requests = rules.apply(&origin, requests, &mut report);
+    assert_eq!(report.unreadable, 0);
+    let left: usize = requests.iter().map(Request::items).sum();
+    assert_eq!(left + report.dropped_by_rules(), items);
+    requests.iter().for_each(check);
 }

@@ -22,7 +22,7 @@ fn effect(text: &str, requests: Vec<Request>) -> String {
 #[test]
 fn items_of_one_trace_or_request_are_sampled_together() {
     let half = rules("[[rule]]\nname = \"half\"\nsample = 0.5\n");
-    let kept = |request: Request| !half.apply(&place(), vec![request]).requests.is_empty();
+    let kept = |request: Request| !apply(&half, &place(), vec![request]).0.is_empty();
     for n in 0..100u8 {
         let trace = kept(traces("", "", vec![span(n, "a", 1, 0, "")]));
         let record = kept(logs("", "", vec![in_trace(log(9, "a", "faas.invocation_id=r"), n)]));
@@ -65,11 +65,11 @@ fn empty_resources_and_metrics_are_removed() {
 fn an_unchanged_request_is_returned_byte_for_byte() {
     let text = "[[rule]]\nname = \"x\"\nmatch.attributes.x = 1\ndrop = true\n\n[[rule]]\nname = \"y\"\nredact = [\"email\", \"card\"]\n";
     let request = traces("host=x", "s", vec![span(1, "x", 1, 0, "y=1 to=someone")]);
-    let applied = rules(text).apply(&place(), vec![request.clone()]);
-    assert_eq!(applied.requests.as_slice(), std::slice::from_ref(&request));
-    let nothing = RuleSet::default().apply(&place(), vec![request.clone()]);
-    assert_eq!(nothing.requests, [request]);
-    assert!(nothing.effects.is_empty());
+    let (left, _) = apply(&rules(text), &place(), vec![request.clone()]);
+    assert_eq!(left.as_slice(), std::slice::from_ref(&request));
+    let (left, report) = apply(&RuleSet::default(), &place(), vec![request.clone()]);
+    assert_eq!(left, [request]);
+    assert!(report.rules.is_empty());
 }
 
 /// Only changed messages are encoded again.
@@ -94,7 +94,7 @@ fn unknown_protobuf_fields_are_preserved() {
     let request = Request::check(SignalKind::Logs, bytes, &Limits::default()).unwrap();
     assert_eq!(request.items(), 2);
     let text = "[[rule]]\nname = \"e\"\nmatch.severity = \"ERROR\"\ndrop = true\n\n[[rule]]\nname = \"r\"\nadd = { a = 1 }\non = \"resource\"\n";
-    let left = rules(text).apply(&place(), vec![request]).requests.remove(0);
+    let left = apply(&rules(text), &place(), vec![request]).0.remove(0);
     assert_eq!(left.items(), 1);
     let news = left.bytes().windows(3).filter(|bytes| *bytes == b"new").count();
     assert_eq!(news, 4);
@@ -107,9 +107,9 @@ fn conditions_compare_numbers_texts_and_booleans() {
     let check = |condition: &str, attributes: &str, expected: bool| {
         let text =
             format!("[[rule]]\nname = \"r\"\nmatch.attributes.a = {condition}\ndrop = true\n");
-        let applied =
-            rules(&text).apply(&place(), vec![logs("", "", vec![log(9, "x", attributes)])]);
-        assert_eq!(applied.dropped() == 1, expected, "{condition} / {attributes}");
+        let records = vec![logs("", "", vec![log(9, "x", attributes)])];
+        let (_, report) = apply(&rules(&text), &place(), records);
+        assert_eq!(report.dropped_by_rules() == 1, expected, "{condition} / {attributes}");
     };
     check("500", "a=500", true);
     check("500", "a=500.0", true);
@@ -152,7 +152,8 @@ fn skipping_the_decoding_does_not_change_the_matches() {
         body.body = Some(value("307"));
         requests.extend(logs("", "", vec![body]).into_bytes());
         let request = Request::check(SignalKind::Logs, requests, &Limits::default()).unwrap();
-        assert_eq!(rules(&text).apply(&place(), vec![request]).dropped(), expected, "{condition}");
+        let (_, report) = apply(&rules(&text), &place(), vec![request]);
+        assert_eq!(report.dropped_by_rules(), expected, "{condition}");
     };
     check("body = \"*/health_check*\"", 1);
     check("body = \"GET*check*200\"", 1);
@@ -200,8 +201,8 @@ fn a_body_that_repeats_the_value_of_a_hidden_key_is_redacted() {
         let text = format!(
             "[[rule]]\nname = \"keys\"\n[rule.redact]\nkeys = [\"errormessage\"]\n{options}"
         );
-        let applied = rules(&text).apply(&place(), request());
-        let left = applied.requests[0].decode::<wire::Logs>().unwrap().unwrap();
+        let (left, _) = apply(&rules(&text), &place(), request());
+        let left = left[0].decode::<wire::Logs>().unwrap().unwrap();
         let records = &left.resource_logs[0].scope_logs[0].log_records;
         let body = |record: &LogRecord| match &record.body.as_ref().unwrap().value {
             Some(Value::StringValue(text)) => text.clone(),

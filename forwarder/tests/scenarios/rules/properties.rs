@@ -96,12 +96,12 @@ proptest! {
         // Sampling metrics alone is a mistake; such rules are skipped.
         let Ok(rules) = RuleSet::parse(&text) else { return Ok(()) };
         let (kind, items) = (request.kind(), request.items());
-        let applied = rules.apply(&place(), vec![request]);
-        let left = applied.requests.iter().map(Request::items).sum::<usize>();
-        prop_assert_eq!(items, left + applied.dropped());
-        prop_assert_eq!(applied.unreadable, 0);
-        prop_assert!(applied.effects.iter().all(|effect| effect.dropped <= effect.matched));
-        for request in applied.requests {
+        let (requests, report) = apply(&rules, &place(), vec![request]);
+        let left = requests.iter().map(Request::items).sum::<usize>();
+        prop_assert_eq!(items, left + report.dropped_by_rules());
+        prop_assert_eq!(report.unreadable, 0);
+        prop_assert!(report.rules.iter().all(|effect| effect.dropped <= effect.matched));
+        for request in requests {
             let checked = Request::check(kind, request.bytes().to_vec(), &Limits::default());
             prop_assert_eq!(checked.map(|request| request.items()), Ok(left));
         }
@@ -112,8 +112,8 @@ proptest! {
     fn redaction_is_idempotent_and_preserves_json_validity(body in "(\\{\"[a-z@.]{1,12}\": ?(\"[ -~]{0,20}\"|[0-9]{1,17})\\}|[ -~]{0,40})") {
         let rules = &*REDACTION;
         let was_json = serde_json::from_str::<serde_json::Value>(&body).is_ok();
-        let first = rules.apply(&place(), vec![logs("", "", vec![log(9, &body, "")])]).requests;
-        let second = rules.apply(&place(), first.clone()).requests;
+        let (first, _) = apply(rules, &place(), vec![logs("", "", vec![log(9, &body, "")])]);
+        let (second, _) = apply(rules, &place(), first.clone());
         prop_assert_eq!(&first, &second);
         let decoded = first[0].decode::<wire::Logs>().unwrap().unwrap();
         let record = &decoded.resource_logs[0].scope_logs[0].log_records[0];

@@ -1,7 +1,7 @@
 //! Short notations for items before and after rules.
 
 use crate::support::{pairs, value_text};
-use lambda_otlp_forwarder::{Effect, Origin, RuleSet};
+use lambda_otlp_forwarder::{Effect, Origin, Report, RuleSet};
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, InstrumentationScope, KeyValue, any_value::Value,
 };
@@ -124,19 +124,29 @@ pub(crate) fn metrics(resource: &str, metrics: Vec<Metric>) -> Request {
     Request::encode::<Metrics>(&Metrics::request(vec![container]))
 }
 
+/// The remaining requests, and a report of the rules alone.
+pub(crate) fn apply(
+    rules: &RuleSet,
+    place: &Origin,
+    requests: Vec<Request>,
+) -> (Vec<Request>, Report) {
+    let mut report = Report::default();
+    (rules.apply(place, requests, &mut report), report)
+}
+
 /// Applies the rules to each request, checks the accounting, and shows the result.
 #[track_caller]
 pub(crate) fn applied(rules: &RuleSet, place: &Origin, requests: Vec<Request>) -> String {
     let mut out = String::new();
     let items: usize = requests.iter().map(Request::items).sum();
-    let applied = rules.apply(place, requests);
-    let left: usize = applied.requests.iter().map(Request::items).sum();
-    assert_eq!(items, left + applied.dropped(), "{applied:?}");
-    assert_eq!(applied.unreadable, 0);
-    for request in &applied.requests {
+    let (requests, report) = apply(rules, place, requests);
+    let left: usize = requests.iter().map(Request::items).sum();
+    assert_eq!(items, left + report.dropped_by_rules(), "{report:?}");
+    assert_eq!(report.unreadable, 0);
+    for request in &requests {
         show(request, &mut out);
     }
-    for effect in applied.effects {
+    for effect in report.rules {
         let Effect { rule, matched, dropped, changed, redacted, replaced_whole: _ } = effect;
         writeln!(
             out,
