@@ -22,21 +22,21 @@ const MOST_REQUESTS_IN_VAIN: usize = 24;
 /// Number of refinements, each to a quarter. After 4,096 pieces they start again.
 const REFINEMENTS: u32 = 6;
 
-/// Continues the `attempt`th delivery of a request after this outcome of the whole. From the second attempt on, a request with
-/// rejected content is sent in pieces.
+/// Sends a request in pieces if its outcome as a whole is that the content was rejected. Each `refinement` has finer pieces.
 pub(crate) async fn bisect_refused<E: Export>(
     export: &E,
     stream: Option<&str>,
     outcome: Outcome,
-    attempt: u32,
+    refinement: u32,
     deadline: Instant,
 ) -> Outcome {
     let is_refused =
         |part: &UndeliveredPart| part.fate == Fate::Park && part.reason.refuses_content();
     let is_whole = outcome.accepted == 0 && outcome.parts.iter().all(is_refused);
-    let Some(refinement) = attempt.checked_sub(2).filter(|_| is_whole) else { return outcome };
-    let whole = Outcome { parts: Vec::new(), ..outcome };
-    let mut all = whole;
+    if !is_whole {
+        return outcome;
+    }
+    let mut all = Outcome { parts: Vec::new(), ..outcome };
     let (mut sent, mut requests) = (0, 0);
     let mut goes_on = true;
     for part in outcome.parts {

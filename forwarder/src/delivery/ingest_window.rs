@@ -4,7 +4,8 @@
 //! `ZO_INGEST_ALLOWED_UPTO` (5 hours) or more than `ZO_INGEST_ALLOWED_IN_FUTURE` (24 hours) ahead. It accepts metrics of any age
 //! (measured with v0.60.5). Other backends have no such window.
 
-use backend::{Profile, Times};
+use super::Sent;
+use backend::{Fate, Outcome, Profile, Reason, Times};
 use settings::{Kind, Reader, Variable};
 use std::time::Duration;
 use wire::edit::{Edit, Editor};
@@ -82,53 +83,44 @@ impl IngestPolicy {
         Self { window: None, old_records: OldRecords::Keep }
     }
 
-    /// Sorts the items of a request by the window. `times` is the known range of their times, which may be wider. Copies the
-    /// request only if an item is outside.
-    pub(crate) fn sort(
+    /// Returns the items of a request to send, and adds the others to `sent`. `times` is the known range of their times, which may
+    /// be wider. Copies the request only if an item is outside the window.
+    pub(super) fn sort(
         &self,
         request: Request,
         times: Option<Times>,
         now_unix_nano: u64,
-    ) -> Sorted {
-        let whole = |request| Sorted { send: Some(request), ..Sorted::default() };
-        let Some(window) = self.window else { return whole(request) };
+        sent: &mut Sent,
+    ) -> Option<Request> {
+        let Some(window) = self.window else { return Some(request) };
         let takes = |time_unix_nano| !window.misses(time_unix_nano, now_unix_nano);
         let takes_all =
             |times: Times| takes(times.oldest_unix_nano) && takes(times.newest_unix_nano);
         if times.is_some_and(takes_all) || !window.misses_any(&request, now_unix_nano) {
-            return whole(request);
+            return Some(request);
         }
         let side = |is_outside| Side { window, now_unix_nano, is_outside };
         match self.old_records {
             OldRecords::Restamp => {
                 let mut restamp = Restamp { window, now_unix_nano, restamped: 0 };
-                let send = request.edit(&mut restamp);
-                Sorted { send, restamped: restamp.restamped, ..Sorted::default() }
+                let request = request.edit(&mut restamp);
+                sent.restamped += restamp.restamped;
+                request
             }
             OldRecords::Drop => {
                 let items = request.items();
-                let send = request.edit(&mut side(false));
-                let dropped = items - send.as_ref().map_or(0, Request::items);
-                Sorted { send, dropped, ..Sorted::default() }
+                let request = request.edit(&mut side(false));
+                sent.dropped += items - request.as_ref().map_or(0, Request::items);
+                request
             }
             OldRecords::Keep => {
-                let keep = request.clone().edit(&mut side(true));
-                Sorted { send: request.edit(&mut side(false)), keep, ..Sorted::default() }
+                if let Some(old) = request.clone().edit(&mut side(true)) {
+                    sent.outcome += Outcome::unsent(old, Reason::OutsideWindow, Fate::DeadLetter);
+                }
+                request.edit(&mut side(false))
             }
         }
     }
-}
-
-/// The sorted items of a request. The items of `send`, `keep` and `dropped` add up to all items.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[must_use = "`keep` must be dead-lettered, and `dropped` counted"]
-pub(crate) struct Sorted {
-    pub(crate) send: Option<Request>,
-    /// Items for the dead-letter queue.
-    pub(crate) keep: Option<Request>,
-    pub(crate) dropped: usize,
-    /// Items of `send` that got the present time.
-    pub(crate) restamped: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,6 @@ use backend::{Fate, Outcome, Reason, Survey};
 use bisect::bisect_refused;
 use circuit_breaker::{Admission, verdict};
 use destination::{Destination, Export, Place};
-use ingest_window::Sorted;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,18 +37,28 @@ const MOST_AT_ONCE: usize = 6;
 /// Lane and place of a parcel that is being sent.
 type Busy = (Lane, Option<Place>);
 
-/// Sends all requests, each by the deadline of its lane.
+/// The beginning of each lane's failure, in one event.
+pub(crate) type FailingSince = BTreeMap<Lane, Instant>;
+
+/// Without an accepted item of a signal for this long, sending it to its destination stops. An outage must not use up the account's
+/// concurrency.
+const LONGEST_FAILURE: Duration = Duration::from_secs(10);
+
+/// Sends all requests before the deadline. With `failing_since`, each lane ends [`LONGEST_FAILURE`] after it began to fail, in this
+/// delivery or an earlier one.
 pub(crate) async fn deliver<E: Export>(
     destinations: &[Arc<Destination<E>>],
     parcels: Vec<Parcel>,
     context: DeliveryContext,
-    deadline: impl Fn(Lane, Since) -> Instant,
+    failing_since: Option<&mut FailingSince>,
 ) -> Vec<Sent> {
+    let began = Instant::now();
     let (mut ready, mut held) = admit(destinations, parcels, context);
     let mut running = futures_util::stream::FuturesUnordered::new();
     let mut all_sent = Vec::with_capacity(ready.len() + held.len());
     let mut busy: Vec<Busy> = Vec::new();
-    let mut since: BTreeMap<Lane, Since> = BTreeMap::new();
+    // The last sign of life of each lane: its first request, or an accepted one.
+    let mut since = failing_since.as_deref().cloned().unwrap_or_default();
     let mut verdicts: BTreeMap<Lane, (Option<bool>, Duration)> = BTreeMap::new();
     loop {
         while running.len() < MOST_AT_ONCE
@@ -59,8 +68,9 @@ pub(crate) async fn deliver<E: Export>(
             if let Some(destination) = destinations.get(parcel.lane.0) {
                 let lane = parcel.lane;
                 busy.push((lane, parcel.place));
-                let since = since.entry(lane).or_insert_with(|| Since::FirstSent(Instant::now()));
-                let deadline = deadline(lane, *since);
+                let since = *since.entry(lane).or_insert_with(Instant::now);
+                let last = failing_since.as_ref().map(|_| since + LONGEST_FAILURE);
+                let deadline = last.unwrap_or(context.deadline).min(context.deadline);
                 running.push(send(destination, admission, parcel, context, deadline));
             }
         }
@@ -72,11 +82,9 @@ pub(crate) async fn deliver<E: Export>(
             busy.swap_remove(at);
         }
         let (verdict, duration) = verdicts.entry(lane).or_default();
-        if let Some(Since::FirstSent(at)) = since.get(&lane) {
-            *duration = at.elapsed();
-        }
+        *duration = since.get(&lane).map(Instant::elapsed).unwrap_or_default();
         if judged == Some(true) {
-            since.insert(lane, Since::LastAccepted(Instant::now()));
+            since.insert(lane, Instant::now());
         }
         *verdict = (*verdict).max(judged);
         // Held parcels wait for the probe of their lane, which was its first parcel.
@@ -84,6 +92,15 @@ pub(crate) async fn deliver<E: Export>(
         let released = held.extract_if(.., |parcel| parcel.lane == lane);
         ready.extend(released.map(|parcel| (admission, parcel)));
         all_sent.push(sent);
+    }
+    if let Some(failing_since) = failing_since {
+        for (lane, (verdict, _)) in &verdicts {
+            match verdict {
+                Some(true) => drop(failing_since.remove(lane)),
+                Some(false) => drop(failing_since.entry(*lane).or_insert(began)),
+                None => {}
+            }
+        }
     }
     if context.has_retry_queue {
         for ((destination, kind), (verdict, duration)) in verdicts {
@@ -157,9 +174,9 @@ async fn send<E: Export>(
     let mut sent = Sent { parcel, outcome, verdict: None, dropped: 0, restamped: 0 };
     for request in wire::merge(requests, destination.config.max_request_bytes) {
         let request = if has_few_keys { request.with_few_keys() } else { request };
-        let sorted = destination.policy.sort(request, item_times, context.now_unix_nano());
-        let Sorted { send, keep, dropped, restamped } = sorted;
-        let mut outcome = match send {
+        let request =
+            destination.policy.sort(request, item_times, context.now_unix_nano(), &mut sent);
+        let mut outcome = match request {
             None => Outcome::default(),
             Some(request) if admission == Admission::Park => {
                 let text =
@@ -170,8 +187,15 @@ async fn send<E: Export>(
             Some(request) => {
                 let stream = sent.parcel.stream.as_deref();
                 let outcome = destination.export.export(stream, request, deadline).await;
-                bisect_refused(&destination.export, stream, outcome, context.attempt, deadline)
-                    .await
+                match context.attempt {
+                    // From the second attempt on, a request with rejected content is sent in pieces.
+                    2.. => {
+                        let refinement = context.attempt - 2;
+                        bisect_refused(&destination.export, stream, outcome, refinement, deadline)
+                            .await
+                    }
+                    _ => outcome,
+                }
             }
         };
         let judged = verdict(&outcome);
@@ -181,11 +205,6 @@ async fn send<E: Export>(
         sent.verdict = sent.verdict.max(judged);
         outcome.warn(std::mem::take(&mut sent.outcome.warning));
         sent.outcome += outcome;
-        if let Some(old) = keep {
-            sent.outcome += Outcome::unsent(old, Reason::OutsideWindow, Fate::DeadLetter);
-        }
-        sent.dropped += dropped;
-        sent.restamped += restamped;
     }
     sent
 }
@@ -198,6 +217,7 @@ pub(crate) struct DeliveryContext {
     /// `true` if there is a retry queue. Without one, a failing destination is tried each time, because Lambda retries anyway.
     pub(crate) has_retry_queue: bool,
     pub(crate) attempt: u32,
+    pub(crate) deadline: Instant,
 }
 
 impl DeliveryContext {
@@ -266,44 +286,5 @@ impl Parcel {
 
     fn bytes(&self) -> usize {
         self.requests.iter().map(|request| request.bytes().len()).sum()
-    }
-}
-
-/// The last sign of life of a lane in this delivery.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Since {
-    /// The first request was sent then, and nothing has been accepted.
-    FirstSent(Instant),
-    LastAccepted(Instant),
-}
-
-/// Without an accepted item of a signal for this long, sending it to its destination stops. An outage must not use up the account's
-/// concurrency.
-const LONGEST_FAILURE: Duration = Duration::from_secs(10);
-
-/// The beginning of each lane's failures, in one event.
-#[derive(Default)]
-pub(crate) struct FailureBudget {
-    failing_since: BTreeMap<Lane, Instant>,
-}
-
-impl FailureBudget {
-    /// The deadline of a lane: [`LONGEST_FAILURE`] after it began to fail, in this delivery or an earlier one.
-    pub(crate) fn deadline(&self, lane: Lane, since: Since) -> Instant {
-        let since = match since {
-            Since::FirstSent(at) => self.failing_since.get(&lane).copied().unwrap_or(at),
-            Since::LastAccepted(at) => at,
-        };
-        since + LONGEST_FAILURE
-    }
-
-    /// Notes the results of a delivery that began at `began`.
-    pub(crate) fn note(&mut self, all_sent: &[Sent], began: Instant) {
-        for sent in all_sent.iter().filter(|sent| sent.verdict == Some(false)) {
-            self.failing_since.entry(sent.parcel.lane).or_insert(began);
-        }
-        for sent in all_sent.iter().filter(|sent| sent.verdict == Some(true)) {
-            self.failing_since.remove(&sent.parcel.lane);
-        }
     }
 }

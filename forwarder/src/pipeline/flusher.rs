@@ -4,7 +4,7 @@ use super::Forwarder;
 use super::router::{DestinationRoute, Routing};
 use crate::convert::Converted;
 use crate::delivery::destination::{DEFAULT_DESTINATION, Destination, Export};
-use crate::delivery::{DeliveryContext, FailureBudget, Parcel, Sent, deliver};
+use crate::delivery::{DeliveryContext, FailingSince, Parcel, Sent, deliver};
 use crate::invocation::InvocationContext;
 use crate::ledger::Ledger;
 use crate::queues::put::{ToEnqueue, enqueue};
@@ -22,7 +22,7 @@ pub(crate) struct Flusher<'f, E, Q> {
     pub(crate) forwarder: &'f Forwarder<E, Q>,
     pub(crate) invocation: &'f InvocationContext,
     began: Instant,
-    budget: FailureBudget,
+    failing_since: FailingSince,
     /// Requests for the next delivery.
     parcels: Vec<Parcel>,
     /// Dead letters for the next delivery.
@@ -37,7 +37,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
             forwarder,
             invocation,
             began: Instant::now(),
-            budget: FailureBudget::default(),
+            failing_since: FailingSince::default(),
             parcels: Vec::new(),
             letters: Vec::new(),
             bytes: 0,
@@ -198,13 +198,8 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         self.bytes = 0;
         let parcels = std::mem::take(&mut self.parcels);
         let mut to_enqueue = std::mem::take(&mut self.letters);
-        let began = Instant::now();
-        let last = self.invocation.deadline;
-        let deadline = |lane, since| last.min(self.budget.deadline(lane, since));
-        let all_sent =
-            deliver(&self.forwarder.destinations, parcels, self.delivery_context(1), deadline)
-                .await;
-        self.budget.note(&all_sent, began);
+        let (destinations, context) = (&self.forwarder.destinations, self.delivery_context(1));
+        let all_sent = deliver(destinations, parcels, context, Some(&mut self.failing_since)).await;
         for sent in all_sent {
             to_enqueue.extend(self.note_sent(sent, self.invocation.observed_unix_nano));
         }
@@ -214,8 +209,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
     /// Delivers one request of the retry queue, for the `attempt`th time.
     pub(crate) async fn deliver_parked(&mut self, parcel: Parcel, attempt: u32) -> Vec<Sent> {
         let context = self.delivery_context(attempt);
-        let deadline = self.invocation.deadline;
-        deliver(&self.forwarder.destinations, vec![parcel], context, |_, _| deadline).await
+        deliver(&self.forwarder.destinations, vec![parcel], context, None).await
     }
 
     /// Accounts for a sent parcel. Returns the parts that the destination did not accept, which have no fate yet.
@@ -255,6 +249,7 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
             observed_at: self.began,
             has_retry_queue: self.forwarder.queues.retry.is_some(),
             attempt,
+            deadline: self.invocation.deadline,
         }
     }
 

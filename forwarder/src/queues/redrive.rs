@@ -1,7 +1,7 @@
 //! Sends a parked request again, and executes the decision about its message.
 
 use crate::delivery::Parcel;
-use crate::delivery::destination::{Destination, Export};
+use crate::delivery::destination::Export;
 use crate::delivery::ingest_window::{IngestPolicy, OldRecords};
 use crate::ledger::Ledger;
 use crate::pipeline::flusher::Flusher;
@@ -16,15 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use wire::{Request, SignalKind};
 
-/// The result of sending a parked request.
-#[derive(Default)]
-struct Tried {
-    accepted: usize,
-    retry_after: Option<Duration>,
-    /// The parts that were not accepted.
-    parts: Vec<ToEnqueue>,
-}
-
 impl<E: Export, Q: Queue> Flusher<'_, E, Q> {
     /// Sends a parked request again. If nothing was accepted, the request stays in its message, which comes again. If a part
     /// was accepted, the rest becomes a new message.
@@ -34,24 +25,35 @@ impl<E: Export, Q: Queue> Flusher<'_, E, Q> {
         parked: &Parked,
         request: Request,
     ) {
-        let (kind, name) = (request.kind(), parked.destination.as_str());
+        let Parked { destination: name, log_events, first_seen_unix_nano, .. } = parked;
+        let (kind, stream) = (request.kind(), parked.stream.as_deref());
         self.report.account.add(name, Ledger::of_items(kind, request.items()));
-        let policy = self.destination(name).map_or(IngestPolicy::any_time(), |(_, it)| it.policy);
-        let Tried { accepted, retry_after, mut parts } =
-            self.send_parked(message, parked, request).await;
-        let first_received = message.first_received_unix_nano();
-        let has_accepted_since = |destination: &Arc<Destination<E>>| {
-            destination.breaker(kind, |breaker| breaker.has_accepted_since(first_received))
-        };
-        let receipt = Receipt {
-            message_id: &message.message_id,
-            receive_count: message.receive_count(),
-            neighbours_accepted: self
-                .destination(name)
-                .is_some_and(|(_, it)| has_accepted_since(it)),
-        };
-        let left = decide(kind, &mut parts, receipt, policy, self.invocation.observed_unix_nano);
-        let pause = pause(receipt, retry_after, left);
+        let (mut accepted, mut retry_after, mut parts) = (0, None, Vec::new());
+        let (mut policy, mut neighbours_accepted) = (IngestPolicy::any_time(), false);
+        if let Some((position, destination)) = self.destination(name) {
+            let log_events = Arc::new(log_events.clone());
+            let stream = stream.map(Arc::from);
+            let parcel = Parcel::new((position, destination), stream, request, None, log_events);
+            for sent in self.deliver_parked(parcel, message.receive_count()).await {
+                accepted += sent.outcome.accepted;
+                retry_after = retry_after.max(sent.outcome.retry_after);
+                parts.extend(self.note_sent(sent, *first_seen_unix_nano));
+            }
+            policy = destination.policy;
+            let first_received = message.first_received_unix_nano();
+            neighbours_accepted =
+                destination.breaker(kind, |breaker| breaker.has_accepted_since(first_received));
+        } else {
+            let text = format!(
+                "no setting names the destination {name}; add it again, or the message waits until it expires"
+            );
+            let (items, reason) = (request.items(), Reason::UnknownDestination { text });
+            let part = UndeliveredPart { request, items, reason, fate: Fate::ParkWithAlarm };
+            parts.push(ToEnqueue::of_part(part, name, stream, log_events, *first_seen_unix_nano));
+        }
+        let now = self.invocation.observed_unix_nano;
+        let left = decide(kind, &mut parts, neighbours_accepted, policy, now);
+        let pause = pause(&message.message_id, message.receive_count(), retry_after, left);
         let returned_before = self.returned();
         let (letters, rest): (Vec<_>, Vec<_>) =
             parts.into_iter().partition(ToEnqueue::is_dead_letter);
@@ -74,37 +76,6 @@ impl<E: Export, Q: Queue> Flusher<'_, E, Q> {
             let again = Ledger { ambiguous: accepted, ..Ledger::default() };
             self.report.account.add(name, again);
         }
-    }
-
-    /// Sends a parked request to its destination. If no setting names that destination any more, the request waits.
-    async fn send_parked(
-        &mut self,
-        message: &QueueMessage,
-        parked: &Parked,
-        request: Request,
-    ) -> Tried {
-        let Parked { destination: name, stream, log_events, first_seen_unix_nano, .. } = parked;
-        let mut tried = Tried::default();
-        let Some((position, destination)) = self.destination(name) else {
-            let text = format!(
-                "no setting names the destination {name}; add it again, or the message waits until it expires"
-            );
-            let (items, reason) = (request.items(), Reason::UnknownDestination { text });
-            let part = UndeliveredPart { request, items, reason, fate: Fate::ParkWithAlarm };
-            let stream = stream.as_deref();
-            tried.parts =
-                vec![ToEnqueue::of_part(part, name, stream, log_events, *first_seen_unix_nano)];
-            return tried;
-        };
-        let stream = stream.as_deref().map(Arc::from);
-        let log_events = Arc::new(log_events.clone());
-        let parcel = Parcel::new((position, destination), stream, request, None, log_events);
-        for sent in self.deliver_parked(parcel, message.receive_count()).await {
-            tried.accepted += sent.outcome.accepted;
-            tried.retry_after = tried.retry_after.max(sent.outcome.retry_after);
-            tried.parts.extend(self.note_sent(sent, *first_seen_unix_nano));
-        }
-        tried
     }
 
     /// Hides the message until the next attempt. If that fails, it comes again after the queue's visibility timeout.
@@ -132,31 +103,21 @@ const MANY_ATTEMPTS: u32 = 20;
 const LONGEST_HIDDEN: Duration = Duration::from_mins(12 * 60 - 15);
 const LONGEST_DELAY: Duration = Duration::from_mins(15);
 
-#[derive(Clone, Copy, Debug)]
-struct Receipt<'a> {
-    /// Message id. It spreads the messages of one outage over time.
-    message_id: &'a str,
-    /// `ApproximateReceiveCount`, including this attempt.
-    receive_count: u32,
-    /// `true` if the backend has accepted other telemetry of this signal since the message was first received.
-    neighbours_accepted: bool,
-}
-
 /// Decides which parts of a request from the queue are dead-lettered, and returns the time that is left for the others.
 ///
 /// A single record is dead-lettered if the backend rejects it again and has accepted others meanwhile. Records outside the ingest
 /// window are dead-lettered once the whole piece is outside. Other pieces are dead-lettered shortly before the queue would delete
-/// them.
+/// them. `neighbours_accepted`: the backend has accepted other telemetry of this signal since the message was first received.
 fn decide(
     kind: SignalKind,
     parts: &mut [ToEnqueue],
-    receipt: Receipt<'_>,
+    neighbours_accepted: bool,
     policy: IngestPolicy,
     now_unix_nano: u64,
 ) -> Duration {
     let mut shortest = Duration::MAX;
     for part in parts.iter_mut().filter(|part| !part.is_dead_letter()) {
-        if part.fate == Fate::ParkRefused && receipt.neighbours_accepted {
+        if part.fate == Fate::ParkRefused && neighbours_accepted {
             part.fate = Fate::DeadLetter;
             continue;
         }
@@ -191,21 +152,21 @@ fn time_left(
 }
 
 /// The pause before the next attempt: grows with the number of attempts, respects the backend's `Retry-After`, and leaves time
-/// for another attempt before the message expires.
-fn pause(receipt: Receipt<'_>, retry_after: Option<Duration>, left: Duration) -> Duration {
-    let attempt = receipt.receive_count.max(1);
-    let pauses = if attempt < MANY_ATTEMPTS { EARLY_PAUSES } else { LATE_PAUSES };
-    let pause = pauses.delay(attempt - 1, spread(receipt));
-    let wanted = pause.max(retry_after.unwrap_or_default());
-    wanted.min((left / 2).max(FIRST_PAUSE))
-}
-
-/// A number from 0 to below 1, derived from message and attempt.
-fn spread(receipt: Receipt<'_>) -> f64 {
+/// for another attempt before the message expires. The id spreads the messages of one outage over time.
+fn pause(
+    message_id: &str,
+    receive_count: u32,
+    retry_after: Option<Duration>,
+    left: Duration,
+) -> Duration {
     let mut hasher = DefaultHasher::new();
-    (receipt.message_id, receipt.receive_count).hash(&mut hasher);
+    (message_id, receive_count).hash(&mut hasher);
     let upper_half = u32::try_from(hasher.finish() >> 32).unwrap_or_default();
-    f64::from(upper_half) * 2f64.powi(-32)
+    let spread = f64::from(upper_half) * 2f64.powi(-32);
+    let attempt = receive_count.max(1);
+    let pauses = if attempt < MANY_ATTEMPTS { EARLY_PAUSES } else { LATE_PAUSES };
+    let wanted = pauses.delay(attempt - 1, spread).max(retry_after.unwrap_or_default());
+    wanted.min((left / 2).max(FIRST_PAUSE))
 }
 
 #[cfg(test)]
@@ -220,10 +181,6 @@ mod tests {
 
     fn policy(old_records: OldRecords) -> IngestPolicy {
         IngestPolicy { window: Some(IngestWindow { past: Duration::from_hours(5) }), old_records }
-    }
-
-    fn receipt(receive_count: u32) -> Receipt<'static> {
-        Receipt { message_id: "m", receive_count, neighbours_accepted: false }
     }
 
     /// The decision about a request of these ages that the forwarder has had for some time.
@@ -242,7 +199,7 @@ mod tests {
         part.parked.oldest_unix_nano = NOW - oldest;
         part.parked.newest_unix_nano = NOW - newest;
         let mut parts = [part];
-        let _left = decide(kind, &mut parts, receipt(1), policy, NOW);
+        let _left = decide(kind, &mut parts, false, policy, NOW);
         let [part] = parts;
         part
     }
@@ -294,7 +251,7 @@ mod tests {
     fn the_retry_delay_grows_with_the_attempts_within_the_time_that_is_left() {
         let pause = |receive_count, retry_after, left: u64| {
             let (after, left) = (Duration::from_secs(retry_after), Duration::from_secs(left));
-            pause(receipt(receive_count), Some(after), left).as_secs()
+            pause("m", receive_count, Some(after), left).as_secs()
         };
         // From half of it to all of it, by message.
         for (receive_count, full) in
