@@ -6,11 +6,8 @@
 use super::sums::{Lag, Sums};
 use crate::ledger::Ledger;
 use crate::report::Report;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-
-const NAMESPACE: &str = "lambda-otlp";
 
 const METRICS: [(&str, &str); 4] = [
     ("Accepted", "Count"),
@@ -22,41 +19,34 @@ const METRICS: [(&str, &str); 4] = [
 /// A line for each invocation of a busy environment would cost more than the compact OTLP lines that it forwards.
 const MOST_LINES_A_MINUTE: u32 = 10;
 
-/// The lines of one execution environment.
-#[derive(Debug)]
-pub(super) struct EmfVitals {
-    /// The forwarder's name.
-    function: String,
-    state: Mutex<Unwritten>,
-}
-
+/// What the next line of an execution environment reports.
 #[derive(Debug, Default)]
-struct Unwritten {
+pub(super) struct Unwritten {
     sums: Sums,
     minute: u64,
     lines_of_minute: u32,
 }
 
-impl EmfVitals {
-    pub(super) fn new(function: String) -> Self {
-        Self { function, state: Mutex::default() }
-    }
-
+impl Unwritten {
     /// Adds one invocation. Returns the next line without newline, unless this minute has enough of them and all went well: the
     /// values then wait for the next line, and are missing if the environment ends before it.
-    pub(super) fn line(&self, report: &Report, now_unix_nano: u64) -> Option<String> {
+    pub(super) fn line(
+        &mut self,
+        report: &Report,
+        function: &str,
+        now_unix_nano: u64,
+    ) -> Option<String> {
         let now_ms = now_unix_nano / 1_000_000;
         let minute = now_ms / 60_000;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.sums.add(report, now_unix_nano);
-        if state.minute != minute {
-            (state.minute, state.lines_of_minute) = (minute, 0);
+        self.sums.add(report, now_unix_nano);
+        if self.minute != minute {
+            (self.minute, self.lines_of_minute) = (minute, 0);
         }
-        if state.lines_of_minute >= MOST_LINES_A_MINUTE && went_well(report) {
+        if self.lines_of_minute >= MOST_LINES_A_MINUTE && went_well(report) {
             return None;
         }
-        state.lines_of_minute += 1;
-        Some(line(&std::mem::take(&mut state.sums), &self.function, now_ms))
+        self.lines_of_minute += 1;
+        Some(line(&std::mem::take(&mut self.sums), function, now_ms))
     }
 }
 
@@ -66,81 +56,79 @@ fn went_well(report: &Report) -> bool {
 }
 
 /// The line of these invocations.
-fn line(sums: &Sums, function: &str, now_ms: u64) -> String {
-    let Sums { report, lag, .. } = sums;
+fn line(Sums { report, taken_of_returned, lag, .. }: &Sums, function: &str, now_ms: u64) -> String {
     // CloudWatch rejects a line with a metric that has no value.
-    let is_there = |name: &str| name != "Lag" || lag.is_some();
+    let has_value = |name: &str| name != "Lag" || lag.is_some();
     let metrics: Vec<_> = METRICS
         .iter()
-        .filter(|(name, _)| is_there(name))
+        .filter(|(name, _)| has_value(name))
         .map(|(name, unit)| json!({"Name": name, "Unit": unit}))
         .collect();
-    let directive = json!({
-        "Timestamp": now_ms,
-        "CloudWatchMetrics": [{
-            "Namespace": NAMESPACE, "Dimensions": [["FunctionName"]], "Metrics": metrics,
-        }],
+    let ledger = report.ledger();
+    let mut line = json!({
+        "_aws": {
+            "Timestamp": now_ms,
+            "CloudWatchMetrics": [{
+                "Namespace": "lambda-otlp", "Dimensions": [["FunctionName"]], "Metrics": metrics,
+            }],
+        },
+        "FunctionName": function,
+        "Accepted": ledger.accepted,
+        "Parked": ledger.parked,
+        "DeadLettered": ledger.dead_lettered,
+        "received": ledger.events,
+        "consumed": ledger.consumed.total(),
+        "spans": ledger.items.spans,
+        "dataPoints": ledger.items.data_points,
+        "logRecords": ledger.items.log_records,
+        "undecodable": ledger.items.undecodable,
+        "dropped": ledger.dropped,
+        "returned": ledger.returned,
+        "takenOfReturned": taken_of_returned,
+        "ambiguous": ledger.ambiguous,
+        "lost": ledger.lost(),
+        "panics": report.panics,
+        "requests": report.requests_sent,
+        "bytes": report.bytes_sent,
     });
-    let mut line = Map::new();
-    line.insert("_aws".to_owned(), directive);
-    line.insert("FunctionName".to_owned(), function.into());
-    line.extend(figures(sums).into_iter().map(|(name, value)| (name.to_owned(), value.into())));
-    if let Some(Lag { min_ms: least, max_ms: most, .. }) = lag {
-        let value = if least == most { json!(least) } else { json!([least, most]) };
-        line.insert("Lag".to_owned(), value);
-    }
-    let consumed = report.ledger().consumed.by_rule().into_iter();
-    let consumed_by: BTreeMap<_, _> = consumed.filter(|(_, events)| *events > 0).collect();
-    if !consumed_by.is_empty() {
-        line.insert("consumedBy".to_owned(), json!(consumed_by));
-    }
+    let lag = lag.as_ref().map(
+        |Lag { min_ms: least, max_ms: most, .. }| {
+            if least == most { json!(least) } else { json!([least, most]) }
+        },
+    );
+    let renamed = (report.renamed > 0).then(|| json!(report.renamed));
+    let consumed = ledger.consumed.by_rule().into_iter();
+    let dropping = report.rules.iter().map(|effect| (&*effect.rule, effect.dropped));
     let destinations = &report.account.destinations;
-    if destinations.len() > 1 {
-        let of_name = |(name, ledger): (&String, &Ledger)| {
-            let fates = json!({
-                "items": ledger.items.total(), "accepted": ledger.accepted, "parked": ledger.parked,
-                "deadLettered": ledger.dead_lettered, "dropped": ledger.dropped,
-                "returned": ledger.returned,
-            });
-            (name.clone(), fates)
-        };
-        let destinations: Map<String, Value> = destinations.iter().map(of_name).collect();
-        line.insert("destinations".to_owned(), Value::Object(destinations));
+    let fates = |(name, ledger): (&String, &Ledger)| {
+        let fates = json!({
+            "items": ledger.items.total(), "accepted": ledger.accepted, "parked": ledger.parked,
+            "deadLettered": ledger.dead_lettered, "dropped": ledger.dropped,
+            "returned": ledger.returned,
+        });
+        (name.clone(), fates)
+    };
+    let by_destination =
+        (destinations.len() > 1).then(|| destinations.iter().map(fates).collect::<Value>());
+    let optional = [
+        ("Lag", lag),
+        ("renamedKeys", renamed),
+        ("consumedBy", nonzero(consumed)),
+        ("destinations", by_destination),
+        ("droppedByRule", nonzero(dropping)),
+    ];
+    for (name, value) in optional {
+        if let (Some(value), Some(fields)) = (value, line.as_object_mut()) {
+            fields.insert(name.to_owned(), value);
+        }
     }
-    let dropping = report.rules.iter().filter(|effect| effect.dropped > 0);
-    let dropped_by_rule: BTreeMap<&str, usize> =
-        dropping.map(|effect| (&*effect.rule, effect.dropped)).collect();
-    if !dropped_by_rule.is_empty() {
-        line.insert("droppedByRule".to_owned(), json!(dropped_by_rule));
-    }
-    Value::Object(line).to_string()
+    line.to_string()
 }
 
-/// All numbers that add up.
-fn figures(Sums { report, taken_of_returned, .. }: &Sums) -> Vec<(&'static str, i64)> {
-    let ledger = report.ledger();
-    let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    let mut figures = vec![
-        ("Accepted", signed(ledger.accepted)),
-        ("Parked", signed(ledger.parked)),
-        ("DeadLettered", signed(ledger.dead_lettered)),
-        ("received", signed(ledger.events)),
-        ("consumed", signed(ledger.consumed.total())),
-        ("spans", signed(ledger.items.spans)),
-        ("dataPoints", signed(ledger.items.data_points)),
-        ("logRecords", signed(ledger.items.log_records)),
-        ("undecodable", signed(ledger.items.undecodable)),
-        ("dropped", signed(ledger.dropped)),
-        ("returned", signed(ledger.returned)),
-        ("takenOfReturned", signed(*taken_of_returned)),
-        ("ambiguous", signed(ledger.ambiguous)),
-        ("lost", ledger.lost()),
-        ("panics", signed(report.panics)),
-        ("requests", signed(report.requests_sent)),
-        ("bytes", signed(report.bytes_sent)),
-    ];
-    figures.extend((report.renamed > 0).then(|| ("renamedKeys", signed(report.renamed))));
-    figures
+/// The counts above 0 as an object; `None` if there are none.
+fn nonzero<'a>(counts: impl Iterator<Item = (&'a str, usize)>) -> Option<Value> {
+    let counts: BTreeMap<&str, usize> = counts.filter(|(_, count)| *count > 0).collect();
+    (!counts.is_empty()).then(|| json!(counts))
 }
 
 #[cfg(test)]
@@ -158,17 +146,17 @@ mod tests {
         report
             .account
             .add("default", Ledger { items, accepted: 5, parked: 1, ..Ledger::default() });
-        let vitals = EmfVitals::new("forwarder".to_owned());
-        let line = vitals.line(&report, 2_500_000_000).unwrap();
+        let mut vitals = Unwritten::default();
+        let line = vitals.line(&report, "forwarder", 2_500_000_000).unwrap();
         expect![[r#"{"Accepted":5,"DeadLettered":0,"FunctionName":"forwarder","Lag":1500,"Parked":1,"_aws":{"CloudWatchMetrics":[{"Dimensions":[["FunctionName"]],"Metrics":[{"Name":"Accepted","Unit":"Count"},{"Name":"Parked","Unit":"Count"},{"Name":"DeadLettered","Unit":"Count"},{"Name":"Lag","Unit":"Milliseconds"}],"Namespace":"lambda-otlp"}],"Timestamp":2500},"ambiguous":0,"bytes":0,"consumed":0,"dataPoints":0,"dropped":0,"logRecords":2,"lost":0,"panics":0,"received":7,"requests":3,"returned":0,"spans":4,"takenOfReturned":0,"undecodable":0}"#]].assert_eq(&line);
         // CloudWatch rejects a line without one of its metrics.
-        assert!(!vitals.line(&Report::default(), 2_500_000_000).unwrap().contains("Lag"));
+        assert!(!vitals.line(&Report::default(), "", 2_500_000_000).unwrap().contains("Lag"));
     }
 
     #[test]
     fn a_busy_environment_writes_ten_lines_a_minute() {
         const SECOND: u64 = 1_000_000_000;
-        let vitals = EmfVitals::new("forwarder".to_owned());
+        let mut vitals = Unwritten::default();
         let report = |lag_ms: i64, ledger: Ledger| {
             let mut report = Report { oldest_event_ms: Some(30_000 - lag_ms), ..Report::default() };
             report.account.add("default", ledger);
@@ -176,18 +164,18 @@ mod tests {
         };
         let items = Items { spans: 2, ..Items::default() };
         let well = Ledger { items, accepted: 2, ..Ledger::default() };
-        let lines = |number: usize| {
-            let written = (0..number).filter_map(|_| vitals.line(&report(500, well), 30 * SECOND));
-            written.count()
+        let lines = |vitals: &mut Unwritten, number: usize| {
+            let line = |_| vitals.line(&report(500, well), "forwarder", 30 * SECOND);
+            (0..number).filter_map(line).count()
         };
-        assert_eq!(lines(13), 10);
+        assert_eq!(lines(&mut vitals, 13), 10);
         let parked = Ledger { items, parked: 2, ..Ledger::default() };
-        let line = vitals.line(&report(900, parked), 30 * SECOND).unwrap();
+        let line = vitals.line(&report(900, parked), "forwarder", 30 * SECOND).unwrap();
         let line: Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&line["Accepted"], &line["Parked"]), (&json!(6), &json!(2)), "three waited");
         assert_eq!(line["Lag"], json!([500, 900]));
-        assert_eq!(lines(4), 0);
-        let line = vitals.line(&Report::default(), 60 * SECOND).unwrap();
+        assert_eq!(lines(&mut vitals, 4), 0);
+        let line = vitals.line(&Report::default(), "forwarder", 60 * SECOND).unwrap();
         assert!(line.contains(r#""Accepted":8"#), "{line}");
     }
 }

@@ -8,10 +8,11 @@ mod sums;
 use crate::delivery::destination::{Destination, Export};
 use crate::invocation::InvocationContext;
 use crate::report::Report;
-use emf::EmfVitals;
-use otlp::OtlpVitals;
+use emf::Unwritten;
+use otlp::Unsent;
 use settings::{Kind, Reader, Variable};
 use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
 
 const NAME: &str = "LAMBDA_OTLP_VITALS";
 
@@ -47,17 +48,14 @@ impl VitalsSettings {
 /// Writes and sends the metrics of one execution environment.
 #[derive(Debug)]
 pub struct Vitals {
-    emf: Option<EmfVitals>,
-    otlp: Option<OtlpVitals>,
+    settings: VitalsSettings,
+    unwritten: Mutex<Unwritten>,
+    unsent: Mutex<Unsent>,
 }
 
 impl Vitals {
     pub fn new(settings: VitalsSettings) -> Self {
-        let VitalsSettings { function, region, emf, otlp } = settings;
-        Self {
-            emf: emf.then(|| EmfVitals::new(function.clone())),
-            otlp: otlp.then(|| OtlpVitals::new(function, region)),
-        }
+        Self { settings, unwritten: Mutex::default(), unsent: Mutex::default() }
     }
 
     /// Reports one invocation; `default` is the default destination. Ends before [`InvocationContext::queue_deadline`].
@@ -67,15 +65,19 @@ impl Vitals {
         invocation: &InvocationContext,
         default: &Destination<E>,
     ) {
-        let line = |emf: &EmfVitals| emf.line(report, invocation.observed_unix_nano);
-        if let Some(line) = self.emf.as_ref().and_then(line) {
+        let VitalsSettings { function, emf, otlp, .. } = &self.settings;
+        let line = || {
+            let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+            unwritten.line(report, function, invocation.observed_unix_nano)
+        };
+        if let Some(line) = emf.then(line).flatten() {
             // Written at once, because the log shares stdout.
             if let Err(error) = std::io::stdout().lock().write_all((line + "\n").as_bytes()) {
                 tracing::warn!(%error, "cannot write the forwarder's own metrics");
             }
         }
-        if let Some(otlp) = &self.otlp {
-            otlp.record(report, invocation, default).await;
+        if *otlp {
+            self.send(report, invocation, default).await;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The metrics as OTLP in requests of their own. Mixed with other telemetry, they would appear in its accounting and in parked
 //! messages.
 
+use super::Vitals;
 use super::sums::Sums;
 use crate::delivery::circuit_breaker::{Admission, verdict};
 use crate::delivery::destination::{Destination, Export};
@@ -9,7 +10,7 @@ use crate::report::Report;
 use backend::{Sanitized, sanitize};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use platform::Identity;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::{Metrics, Request, Signal as _, SignalKind};
@@ -18,36 +19,25 @@ const AT_MOST_EVERY_NANOS: u64 = 60 * 1_000_000_000;
 /// A short limit, because the waiting function costs money.
 const LONGEST_REQUEST: Duration = Duration::from_secs(2);
 
-/// Adds up metrics and sends them once a minute.
-#[derive(Debug)]
-pub(super) struct OtlpVitals {
-    function: String,
-    region: Option<String>,
-    state: Mutex<Unsent>,
-}
-
+/// What the next request of an execution environment reports.
 #[derive(Debug, Default)]
-struct Unsent {
+pub(super) struct Unsent {
     sums: Sums,
     /// Wall-clock time, because the monotonic clock may stand still during a freeze.
     last_request_unix_nano: Option<u64>,
 }
 
-impl OtlpVitals {
-    pub(super) fn new(function: String, region: Option<String>) -> Self {
-        Self { function, region, state: Mutex::default() }
-    }
-
+impl Vitals {
     /// Adds one invocation, and sends all metrics if the last request is a minute ago. Metrics that are not accepted are kept for
     /// the next request, and never parked.
-    pub(super) async fn record<E: Export>(
+    pub(super) async fn send<E: Export>(
         &self,
         report: &Report,
         invocation: &InvocationContext,
         destination: &Destination<E>,
     ) {
         let now = invocation.observed_unix_nano;
-        if !self.add(report, now) {
+        if !self.with_unsent(|unsent| unsent.add(report, now)) {
             return;
         }
         // If the destination accepts no metrics and no delivery probed it recently, this request is the probe.
@@ -56,13 +46,13 @@ impl OtlpVitals {
             return;
         }
         let resource = self.resource(invocation);
-        let request = self.with_state(|unsent| {
+        let request = self.with_unsent(|unsent| {
             unsent.last_request_unix_nano = Some(now);
             Metrics::request(vec![unsent.sums.metrics(resource, now)])
         });
         let request = Request::encode::<Metrics>(&request);
         let Sanitized { request: Some(request), .. } =
-            sanitize(destination.config.profile, request, &self.function)
+            sanitize(destination.config.profile, request, &self.settings.function)
         else {
             return;
         };
@@ -83,7 +73,7 @@ impl OtlpVitals {
         }
         // After a partial success, sending again would count values twice.
         let is_kept = !outcome.parts.is_empty() && outcome.accepted == 0;
-        self.with_state(|unsent| {
+        self.with_unsent(|unsent| {
             if is_kept {
                 unsent.sums.failures += 1;
             } else {
@@ -92,41 +82,39 @@ impl OtlpVitals {
         });
     }
 
-    /// Adds an invocation. Returns `true` if it is time to send: first after an invocation with items, because the first one of a
-    /// subscription has a test message only.
-    fn add(&self, report: &Report, now_unix_nano: u64) -> bool {
-        self.with_state(|unsent| {
-            unsent.sums.add(report, now_unix_nano);
-            // Sending continues after the clock was set back.
-            let has_items = !report.account.destinations.is_empty();
-            match unsent.last_request_unix_nano.or(unsent.sums.since_unix_nano) {
-                Some(last)
-                    if now_unix_nano >= last && now_unix_nano - last < AT_MOST_EVERY_NANOS =>
-                {
-                    has_items && unsent.last_request_unix_nano.is_none()
-                }
-                _ => true,
-            }
-        })
-    }
-
-    fn with_state<T>(&self, change: impl FnOnce(&mut Unsent) -> T) -> T {
-        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_unsent<T>(&self, change: impl FnOnce(&mut Unsent) -> T) -> T {
+        change(&mut self.unsent.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The resource of the forwarder, as in the metrics of its REPORT lines: without attributes that differ between environments.
     fn resource(&self, invocation: &InvocationContext) -> Resource {
         let identity = Identity {
-            service_name: self.function.clone(),
-            function_name: Some(self.function.clone()),
+            service_name: self.settings.function.clone(),
+            function_name: Some(self.settings.function.clone()),
             function_version: None,
             is_lambda: true,
             account: invocation.account.clone(),
-            region: self.region.clone(),
+            region: self.settings.region.clone(),
             log_group: String::new(),
             log_stream: String::new(),
         };
         identity.metric_resource()
+    }
+}
+
+impl Unsent {
+    /// Adds an invocation. Returns `true` if it is time to send: first after an invocation with items, because the first one of a
+    /// subscription has a test message only.
+    fn add(&mut self, report: &Report, now_unix_nano: u64) -> bool {
+        self.sums.add(report, now_unix_nano);
+        // Sending continues after the clock was set back.
+        let has_items = !report.account.destinations.is_empty();
+        match self.last_request_unix_nano.or(self.sums.since_unix_nano) {
+            Some(last) if now_unix_nano >= last && now_unix_nano - last < AT_MOST_EVERY_NANOS => {
+                has_items && self.last_request_unix_nano.is_none()
+            }
+            _ => true,
+        }
     }
 }
 
@@ -136,6 +124,7 @@ mod tests {
     use crate::delivery::destination::DryRun;
     use crate::delivery::ingest_window::IngestPolicy;
     use crate::ledger::Ledger;
+    use crate::vitals::VitalsSettings;
     use backend::DestinationConfig;
     use url::Url;
 
@@ -149,7 +138,9 @@ mod tests {
             });
         };
         (0..3).for_each(|_| note(false));
-        let vitals = OtlpVitals::new("forwarder".to_owned(), None);
+        let function = "forwarder".to_owned();
+        let settings = VitalsSettings { function, region: None, emf: false, otlp: true };
+        let vitals = Vitals::new(settings);
         let invocation = |observed_unix_nano| InvocationContext {
             observed_unix_nano,
             deadline: Instant::now() + LONGEST_REQUEST,
@@ -158,15 +149,15 @@ mod tests {
         };
         let mut report = Report::default();
         report.account.add("default", Ledger::default());
-        let last_request = || vitals.state.lock().unwrap().last_request_unix_nano;
+        let last_request = || vitals.unsent.lock().unwrap().last_request_unix_nano;
         vitals.record(&report, &invocation(0), &destination).await;
         assert_eq!(last_request(), None);
-        assert_eq!(vitals.state.lock().unwrap().sums.invocations, 1);
+        assert_eq!(vitals.unsent.lock().unwrap().sums.invocations, 1);
         // The first accepted delivery resumes them.
         note(true);
         vitals.record(&report, &invocation(0), &destination).await;
         assert_eq!(last_request(), Some(0));
-        assert_eq!(vitals.state.lock().unwrap().sums.invocations, 0);
+        assert_eq!(vitals.unsent.lock().unwrap().sums.invocations, 0);
         // Without deliveries of metrics, the metrics themselves are the probe.
         (0..3).for_each(|_| note(false));
         vitals.record(&report, &invocation(AT_MOST_EVERY_NANOS), &destination).await;

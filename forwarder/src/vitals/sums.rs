@@ -18,9 +18,6 @@ const LAG_BOUNDS: [f64; 10] = [1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 36
 /// A value with its attributes, ordered by key.
 type Point<'a> = (Vec<(&'static str, &'a str)>, usize);
 
-/// A metric's name, its unit (UCUM), its description, and its values.
-struct Counter<'a>(&'static str, &'static str, &'static str, Vec<Point<'a>>);
-
 /// The sums of several invocations.
 #[derive(Debug, Default)]
 pub(super) struct Sums {
@@ -83,101 +80,10 @@ impl Sums {
         }
     }
 
-    /// All counters, ordered by name. Those without a value are left out.
-    fn counters(&self) -> Vec<Counter<'_>> {
+    /// Converts all values until now to metrics of this resource, ordered by name. Those without a value are left out.
+    pub(super) fn metrics(&self, resource: Resource, now_unix_nano: u64) -> ResourceMetrics {
         let report = &self.report;
         let total = report.ledger();
-        let one = |value| vec![(Vec::new(), value)];
-        // One zero point: panels and alerts fail if the metric does not exist.
-        let consumed = total.consumed.by_rule().into_iter().enumerate();
-        let mut consumed: Vec<Point<'_>> = consumed
-            .filter(|(number, (_, events))| *number == 0 || *events > 0)
-            .map(|(_, (rule, events))| (vec![("lambda_otlp.consumed_by", rule)], events))
-            .collect();
-        consumed.sort();
-        let dropping = report.rules.iter().filter(|effect| effect.dropped > 0);
-        let (mut ambiguous, mut handled, mut placed) = (Vec::new(), Vec::new(), Vec::new());
-        for (destination, ledger) in &report.account.destinations {
-            let of = ("lambda_otlp.destination", destination.as_str());
-            ambiguous.push((vec![of], ledger.ambiguous));
-            let of_signal = |(signal, items)| (vec![of, ("lambda_otlp.signal", signal)], items);
-            handled.extend(by_signal(ledger).map(of_signal));
-            placed.extend(
-                by_fate(ledger).map(|(fate, items)| (vec![of, ("lambda_otlp.fate", fate)], items)),
-            );
-        }
-        vec![
-            Counter(
-                "lambda_otlp.forwarder.attributes.renamed",
-                "{attribute}",
-                "Attributes whose key was changed, because OpenObserve stores another key in the same column.",
-                if report.renamed > 0 { one(report.renamed) } else { Vec::new() },
-            ),
-            Counter(
-                "lambda_otlp.forwarder.events.consumed",
-                "{event}",
-                "Log events received that become no item.",
-                consumed,
-            ),
-            Counter(
-                "lambda_otlp.forwarder.events.received",
-                "{event}",
-                "Log events received.",
-                one(total.events),
-            ),
-            Counter(
-                "lambda_otlp.forwarder.invocations",
-                "{invocation}",
-                "Invocations of the forwarder.",
-                one(self.invocations),
-            ),
-            Counter(
-                "lambda_otlp.forwarder.items.ambiguous",
-                "{item}",
-                "Items that the backend may have stored twice.",
-                ambiguous,
-            ),
-            Counter(
-                "lambda_otlp.forwarder.items.dropped_by_rule",
-                "{item}",
-                "Items that rules dropped, before they are multiplied by destinations.",
-                dropping.map(|it| (vec![("lambda_otlp.rule", &*it.rule)], it.dropped)).collect(),
-            ),
-            Counter(
-                "lambda_otlp.forwarder.items.handled",
-                "{item}",
-                "Spans, data points and log records on their way to a destination, and undecodable lines.",
-                handled,
-            ),
-            Counter(
-                "lambda_otlp.forwarder.items.placed",
-                "{item}",
-                "The same items by fate.",
-                placed,
-            ),
-            Counter(
-                "lambda_otlp.forwarder.request.bytes",
-                "By",
-                "Bytes of their bodies, as compressed.",
-                one(report.bytes_sent),
-            ),
-            Counter(
-                "lambda_otlp.forwarder.requests",
-                "{request}",
-                "Requests to destinations, repetitions included.",
-                one(report.requests_sent),
-            ),
-            Counter(
-                "lambda_otlp.forwarder.vitals.failures",
-                "{request}",
-                "Requests with these metrics that the backend did not take at first.",
-                one(self.failures),
-            ),
-        ]
-    }
-
-    /// Converts all values until now to metrics of this resource.
-    pub(super) fn metrics(&self, resource: Resource, now_unix_nano: u64) -> ResourceMetrics {
         // A delta needs an interval.
         let start = self.since_unix_nano.unwrap_or(u64::MAX).min(now_unix_nano.saturating_sub(1));
         let point = |(attributes, value): Point<'_>| NumberDataPoint {
@@ -187,10 +93,44 @@ impl Sums {
             value: Some(number_data_point::Value::AsInt(i64::try_from(value).unwrap_or(i64::MAX))),
             ..NumberDataPoint::default()
         };
-        let counters = self.counters().into_iter().filter(|counter| !counter.3.is_empty());
-        let counters = counters.map(|Counter(name, unit, description, points)| {
+        let one = |value| vec![(Vec::new(), value)];
+        // One zero point: panels and alerts fail if the metric does not exist.
+        let consumed = total.consumed.by_rule().into_iter().enumerate();
+        let mut consumed: Vec<Point<'_>> = consumed
+            .filter(|(number, (_, events))| *number == 0 || *events > 0)
+            .map(|(_, (rule, events))| (vec![("lambda_otlp.consumed_by", rule)], events))
+            .collect();
+        consumed.sort();
+        let dropping = report.rules.iter().filter(|effect| effect.dropped > 0);
+        let dropped = dropping.map(|it| (vec![("lambda_otlp.rule", &*it.rule)], it.dropped));
+        let (mut ambiguous, mut handled, mut placed) = (Vec::new(), Vec::new(), Vec::new());
+        for (destination, ledger) in &report.account.destinations {
+            let of = ("lambda_otlp.destination", destination.as_str());
+            ambiguous.push((vec![of], ledger.ambiguous));
+            let of_signal = |(signal, items)| (vec![of, ("lambda_otlp.signal", signal)], items);
+            handled.extend(by_signal(ledger).map(of_signal));
+            let of_fate = |(fate, items)| (vec![of, ("lambda_otlp.fate", fate)], items);
+            placed.extend(by_fate(ledger).map(of_fate));
+        }
+        let renamed = if report.renamed > 0 { one(report.renamed) } else { Vec::new() };
+        // The name after `lambda_otlp.forwarder.`, the unit (UCUM), the description, and the values.
+        let counters = [
+            ("attributes.renamed", "{attribute}", "Attributes with a changed key.", renamed),
+            ("events.consumed", "{event}", "Log events that became no item.", consumed),
+            ("events.received", "{event}", "Log events received.", one(total.events)),
+            ("invocations", "{invocation}", "Invocations of the forwarder.", one(self.invocations)),
+            ("items.ambiguous", "{item}", "Items that may be stored twice.", ambiguous),
+            ("items.dropped_by_rule", "{item}", "Items that rules dropped.", dropped.collect()),
+            ("items.handled", "{item}", "Items for a destination, and undecodable lines.", handled),
+            ("items.placed", "{item}", "The same items by fate.", placed),
+            ("request.bytes", "By", "Compressed size of the requests.", one(report.bytes_sent)),
+            ("requests", "{request}", "Requests, including retries.", one(report.requests_sent)),
+            ("vitals.failures", "{request}", "Failed requests of vitals.", one(self.failures)),
+        ];
+        let counters = counters.into_iter().filter(|(.., points)| !points.is_empty());
+        let counters = counters.map(|(name, unit, description, points)| {
             let points = points.into_iter().map(point).collect();
-            delta_sum(name, unit, description, points)
+            delta_sum(&format!("lambda_otlp.forwarder.{name}"), unit, description, points)
         });
         let lag = self.lag.as_ref().map(|lag| lag.metric(start, now_unix_nano));
         let scope = InstrumentationScope {
