@@ -8,6 +8,7 @@ use crate::source::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::borrow::Cow;
 use wire::timestamp::{self, rfc3339_nanos};
 use wire::{Limits, Malformed, Request, SignalKind};
@@ -36,10 +37,6 @@ impl NotParked {
     }
 }
 
-/// The content inflates to this many bytes, more than the limit for reading.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct TooManyBytes(pub(super) usize);
-
 #[derive(Serialize, Deserialize)]
 struct MessageText<'a> {
     #[serde(borrow)]
@@ -51,7 +48,7 @@ struct MessageText<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stream: Option<Cow<'a, str>>,
     items: usize,
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     partial: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     oldest: Option<Cow<'a, str>>,
@@ -66,15 +63,11 @@ struct MessageText<'a> {
     body: Cow<'a, str>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_false(value: &bool) -> bool {
-    !value
-}
-
-pub(super) fn encode(parked: &Parked) -> Result<String, TooManyBytes> {
+/// The error is the inflated size, which is more than the limit for reading.
+pub(super) fn encode(parked: &Parked) -> Result<String, usize> {
     let bytes = content_bytes(&parked.content);
     if !is_read_back(&parked.content, &bytes) {
-        return Err(TooManyBytes(bytes.len()));
+        return Err(bytes.len());
     }
     let body = STANDARD.encode(wire::gzip::compress(GZIP_LEVEL, &bytes));
     Ok(frame(parked, &body))
@@ -254,47 +247,28 @@ fn excerpt(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(20).collect()
 }
 
-/// A delivery of CloudWatch Logs: `{"awslogs":{"data": body}}` is an event for the forwarder.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct EventsText<'a> {
-    message_type: MessageType,
-    owner: &'a str,
-    log_group: &'a str,
-    log_stream: &'a str,
-    log_events: Vec<DeliveredEvent<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct DeliveredEvent<'a> {
-    #[serde(flatten)]
-    event: &'a LogEvent,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    extracted_fields: Option<ExtractedRegion<'a>>,
-}
-
-/// The only place for a region in this format.
-#[derive(Clone, Copy, Serialize)]
-struct ExtractedRegion<'a> {
-    #[serde(rename = "@aws.region")]
-    region: &'a str,
-}
-
-/// Encodes log events as a delivery of CloudWatch Logs.
+/// Encodes log events as a delivery of CloudWatch Logs: `{"awslogs":{"data": body}}` is an event for the forwarder.
 fn events_json(batch: &LogBatch) -> Vec<u8> {
     let Origin { account, region, log_group, log_stream } = &batch.origin;
-    let extracted_fields = (!region.is_empty()).then_some(ExtractedRegion { region });
-    let events = batch.events.iter().map(|event| DeliveredEvent { event, extracted_fields });
-    let text = EventsText {
-        message_type: batch.message_type,
-        owner: account,
-        log_group,
-        log_stream,
-        log_events: events.collect(),
+    let event = |LogEvent { id, timestamp_ms, message }: &LogEvent| {
+        let mut event = json!({ "id": id, "timestamp": timestamp_ms, "message": message });
+        if let (false, Some(fields)) = (region.is_empty(), event.as_object_mut()) {
+            // The only place for a region in this format.
+            fields.insert("extractedFields".to_owned(), json!({ "@aws.region": region }));
+        }
+        event
     };
-    // Text and numbers only: serializing cannot fail.
-    serde_json::to_vec(&text).unwrap_or_default()
+    let delivery = json!({
+        "messageType": match batch.message_type {
+            MessageType::Data => "DATA_MESSAGE",
+            MessageType::Control => "CONTROL_MESSAGE",
+        },
+        "owner": account,
+        "logGroup": log_group,
+        "logStream": log_stream,
+        "logEvents": batch.events.iter().map(event).collect::<Vec<_>>(),
+    });
+    delivery.to_string().into_bytes()
 }
 
 /// Reads log events of one origin, as from a subscription.

@@ -1,6 +1,6 @@
 //! Divides parked content into messages that fit into a queue.
 
-use super::encoding::{self, TooManyBytes};
+use super::encoding;
 use super::{Content, Parked};
 use std::fmt;
 
@@ -76,7 +76,7 @@ impl Divided {
                     continue;
                 }
                 Ok(body) => body.len(),
-                Err(TooManyBytes(bytes)) => bytes,
+                Err(bytes) => bytes,
             };
             // Dividing the content does not help if the fields around it are too large.
             let can_be_divided = parked.units() > 1

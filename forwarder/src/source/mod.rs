@@ -28,23 +28,20 @@ impl Default for SourceLimits {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MessageType {
     /// Log events. Unknown types count as log events, so that none is lost.
     #[default]
-    #[serde(rename = "DATA_MESSAGE")]
     Data,
     /// A connection test by CloudWatch Logs.
-    #[serde(rename = "CONTROL_MESSAGE")]
     Control,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogEvent {
     /// Unique id, 56 decimal digits; empty in control messages.
     pub id: String,
     /// Milliseconds since the Unix epoch.
-    #[serde(rename = "timestamp")]
     pub timestamp_ms: i64,
     /// The line, usually with its newline.
     pub message: String,
