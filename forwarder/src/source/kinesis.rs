@@ -72,30 +72,16 @@ impl KinesisRecord {
             }
             None => vec![data],
         };
-        #[expect(clippy::cast_possible_truncation, reason = "saturates, and times are far below")]
-        let timestamp_ms = (self.kinesis.approximate_arrival_timestamp * 1000.0).round() as i64;
-        let sequence_number = self.kinesis.sequence_number.clone();
-        let mut lines = RawLines { origin: self.origin(), sequence_number, timestamp_ms, count: 0 };
-        let limits = *limits;
-        Box::new(parts.into_iter().flat_map(move |data| lines.batches(data, &limits)))
+        let (limits, mut lines) = (*limits, 0);
+        Box::new(parts.into_iter().flat_map(move |data| self.part(data, &mut lines, &limits)))
     }
-}
 
-/// Reads the data of one producer after the other.
-struct RawLines {
-    origin: Origin,
-    sequence_number: String,
-    /// Arrival time of the record.
-    timestamp_ms: i64,
-    /// Number of lines so far.
-    count: usize,
-}
-
-impl RawLines {
-    fn batches<'d>(&mut self, data: &'d [u8], limits: &SourceLimits) -> Batches<'d> {
+    /// The log events in the data of one producer. `lines` is the number of lines before it.
+    fn part<'d>(&self, data: &'d [u8], lines: &mut usize, limits: &SourceLimits) -> Batches<'d> {
         const WHAT: &str = "the Kinesis record";
+        let origin = self.origin();
         // The log group may be in another account and region than the stream.
-        let unknown = Origin { region: self.origin.region.clone(), ..Origin::default() };
+        let unknown = Origin { region: origin.region.clone(), ..Origin::default() };
         if wire::gzip::is_gzip(data) {
             return subscription_data::read_gzip(WHAT, data, unknown, limits);
         }
@@ -103,24 +89,20 @@ impl RawLines {
         if subscription_data::is_delivery(text) {
             return subscription_data::read_json(WHAT, data.to_vec(), unknown, limits);
         }
-        // A record is at most 1 MiB: one batch.
-        Box::new(std::iter::once(Ok(self.batch(text))))
-    }
-
-    /// Makes each line a log event.
-    fn batch(&mut self, text: &str) -> LogBatch {
-        let Self { origin, sequence_number, timestamp_ms, count } = self;
-        let lines = text.lines().filter(|line| !line.trim().is_empty());
-        let events = lines.map(|line| {
-            let id = match *count {
+        let KinesisData { sequence_number, approximate_arrival_timestamp, .. } = &self.kinesis;
+        #[expect(clippy::cast_possible_truncation, reason = "saturates, and times are far below")]
+        let timestamp_ms = (approximate_arrival_timestamp * 1000.0).round() as i64;
+        let event = |line: &str| {
+            let id = match *lines {
                 0 => sequence_number.clone(),
                 number => format!("{sequence_number}-{number}"),
             };
-            *count += 1;
-            LogEvent { id, timestamp_ms: *timestamp_ms, message: line.to_owned() }
-        });
-        let events = events.collect();
-        LogBatch { origin: origin.clone(), events, ..LogBatch::default() }
+            *lines += 1;
+            LogEvent { id, timestamp_ms, message: line.to_owned() }
+        };
+        let events = text.lines().filter(|line| !line.trim().is_empty()).map(event).collect();
+        // A record is at most 1 MiB: one batch.
+        Box::new(std::iter::once(Ok(LogBatch { origin, events, ..LogBatch::default() })))
     }
 }
 
