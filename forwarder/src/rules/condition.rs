@@ -132,10 +132,8 @@ pub(super) enum Test {
     Contains(String),
     Regex(Regex),
     Exists(bool),
-    Above(f64),
-    AtLeast(f64),
-    Below(f64),
-    AtMost(f64),
+    /// A comparison with a limit.
+    Compare(fn(&f64, &f64) -> bool, f64),
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -196,15 +194,13 @@ impl Test {
     }
 
     fn is_met_by_leaf(&self, leaf: &Leaf<'_>) -> bool {
-        let compare = |holds: &dyn Fn(f64) -> bool| leaf.number().is_some_and(holds);
         match self {
             Self::Equals(scalars) => scalars.iter().any(|scalar| scalar.is(leaf)),
             Self::Contains(part) => leaf.text().contains(part.as_str()),
             Self::Regex(regex) => regex.is_match(&leaf.text()),
-            Self::Above(limit) => compare(&|number| number > *limit),
-            Self::AtLeast(limit) => compare(&|number| number >= *limit),
-            Self::Below(limit) => compare(&|number| number < *limit),
-            Self::AtMost(limit) => compare(&|number| number <= *limit),
+            Self::Compare(holds, limit) => {
+                leaf.number().is_some_and(|number| holds(&number, limit))
+            }
             // Tests of the whole value, decided earlier.
             Self::Not(_) | Self::Exists(_) => true,
         }

@@ -202,10 +202,10 @@ impl<'de> Deserialize<'de> for ValueCondition {
             tests.contains.map(|Text(text)| Test::Contains(text)),
             tests.regex.map(|Expression(regex)| Test::Regex(regex)),
             tests.exists.map(Test::Exists),
-            tests.above.map(Test::Above),
-            tests.at_least.map(Test::AtLeast),
-            tests.below.map(Test::Below),
-            tests.at_most.map(Test::AtMost),
+            tests.above.map(|limit| Test::Compare(f64::gt, limit)),
+            tests.at_least.map(|limit| Test::Compare(f64::ge, limit)),
+            tests.below.map(|limit| Test::Compare(f64::lt, limit)),
+            tests.at_most.map(|limit| Test::Compare(f64::le, limit)),
         ];
         let tests: Vec<Test> = tests.into_iter().flatten().collect();
         if tests.is_empty() { Err(Error::custom("the table has no test")) } else { Ok(Self(tests)) }
