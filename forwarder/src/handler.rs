@@ -111,24 +111,17 @@ impl Handler {
     }
 
     fn destination(&self, rule: &DestinationRule) -> Result<Destination<Client>, ClientError> {
-        let DestinationConfig {
-            own_authority,
-            proxy,
-            request_timeout,
-            compression,
-            max_request_bytes,
-            ..
-        } = self.config.destination.clone();
         // The destination has its own endpoint and credentials. The proxy and TLS settings are common.
+        let common = self.config.destination.clone();
         let config = DestinationConfig {
             headers: rule.headers.clone(),
             secret: rule.secret.clone(),
-            own_authority,
-            proxy,
             profile: rule.profile,
-            request_timeout,
-            compression,
-            max_request_bytes,
+            own_authority: common.own_authority,
+            proxy: common.proxy,
+            request_timeout: common.request_timeout,
+            compression: common.compression,
+            max_request_bytes: common.max_request_bytes,
             ..DestinationConfig::new(&rule.endpoint)
         };
         let client = Client::authorized(&config, &self.aws, aws::SECRET_LIFETIME)?;

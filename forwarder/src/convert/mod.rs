@@ -212,16 +212,17 @@ impl<'e> StreamConversion<'e> {
         }
     }
 
+    fn read(&self, event: &LogEvent) -> Option<LineReading> {
+        read_line_of(&event.message, &self.others.identity().line_context(), &self.limits())
+    }
+
     /// Takes a log event, which may be a piece of a split line.
     fn take(&mut self, event: &'e LogEvent) {
         #[cfg(test)]
         assert_ne!(event.message, PANICS);
         if self.state.rejoin.is_waiting() {
-            match self.state.rejoin.go_on(
-                &event.message,
-                &self.others.identity().line_context(),
-                &self.limits(),
-            ) {
+            let (context, limits) = (self.others.identity().line_context(), self.limits());
+            match self.state.rejoin.go_on(&event.message, &context, &limits) {
                 Joined::More => {
                     self.state.held.push(event.clone());
                     return;
@@ -237,18 +238,13 @@ impl<'e> StreamConversion<'e> {
                     self.state.read.refused_bytes += refused_bytes;
                     self.end_trace();
                     for held in std::mem::take(&mut self.state.held) {
-                        let reading = read_line_of(
-                            &held.message,
-                            &self.others.identity().line_context(),
-                            &self.limits(),
-                        );
+                        let reading = self.read(&held);
                         self.take_piece(&held, reading);
                     }
                 }
             }
         }
-        let reading =
-            read_line_of(&event.message, &self.others.identity().line_context(), &self.limits());
+        let reading = self.read(event);
         if self.state.at_end {
             self.take_piece(event, reading);
             return;

@@ -10,12 +10,11 @@ use crate::ledger::Ledger;
 use crate::queues::put::{ToEnqueue, enqueue};
 use crate::queues::{Content, Parked, Queue};
 use crate::report::{MOST_DETAILS, Report};
-use crate::source::{LogBatch, LogEvent, LogEventRange};
+use crate::source::{LogBatch, LogEventRange};
 use backend::{Fate, Reason, Sanitized, UndeliveredPart};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::UndecodableLine;
 
 /// Delivers the telemetry of one event and accounts for it.
 pub(crate) struct Flusher<'f, E, Q> {
@@ -107,31 +106,21 @@ impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
         self.flush_if_full().await;
     }
 
-    /// Accounts for converted log events, and dead-letters undecodable lines.
+    /// Accounts for converted log events, and dead-letters undecodable lines as the log events of one message, with the reason of
+    /// the first one.
     pub(crate) fn note_converted(
         &mut self,
         converted: Converted,
         batch: &LogBatch,
         routing: &Routing,
     ) {
-        let account = &mut self.report.account;
-        account.total += converted.ledger;
+        self.report.account.total += converted.ledger;
         self.report.dropped_figures += converted.dropped_figures;
         let lines = converted.undecodable;
         let count: usize = lines.iter().map(|(_, line)| line.lines()).sum();
-        if count > 0 {
-            self.dead_letter_undecodable(lines, count, batch, routing);
+        if count == 0 {
+            return;
         }
-    }
-
-    /// Dead-letters undecodable lines as the log events of one message, with the reason of the first one.
-    fn dead_letter_undecodable(
-        &mut self,
-        lines: Vec<(LogEvent, UndecodableLine)>,
-        count: usize,
-        batch: &LogBatch,
-        routing: &Routing,
-    ) {
         let mut events = Vec::with_capacity(lines.len());
         let mut reason = String::new();
         for (event, line) in lines {

@@ -203,16 +203,13 @@ fn version(body: &str) -> Result<String, NotParked> {
 }
 
 fn content(text: &MessageText<'_>) -> Result<Content, NotParked> {
-    let name = ["request", "events", "raw"]
-        .into_iter()
-        .find(|name| *name == text.content)
-        .ok_or_else(|| wrong("content", &format!("{} is not known", excerpt(&text.content))))?;
+    let name = excerpt(&text.content);
     let limits = Limits::default();
     let bad = |problem: String| NotParked(format!("queued {name} cannot be read: {problem}"));
     let gzip = STANDARD.decode(text.body.as_bytes()).map_err(|error| bad(error.to_string()))?;
     let bytes = wire::gzip::inflate(&gzip, limits.inflated_bytes)
         .map_err(|error| bad(error.to_string()))?;
-    match name {
+    match name.as_str() {
         "request" => {
             let named = text.signal.as_deref().unwrap_or_default();
             let kind = SignalKind::ALL
@@ -224,7 +221,8 @@ fn content(text: &MessageText<'_>) -> Result<Content, NotParked> {
                 .map_err(|error: Malformed| bad(error.to_string()))
         }
         "events" => log_batch(bytes).map(Content::Events).map_err(bad),
-        _ => Ok(Content::Raw(bytes)),
+        "raw" => Ok(Content::Raw(bytes)),
+        other => Err(wrong("content", &format!("{other} is not known"))),
     }
 }
 

@@ -4,13 +4,8 @@ use super::{Redacted, Redaction};
 use serde::de::{IgnoredAny, Visitor};
 use std::fmt;
 
-pub(super) struct Rewritten {
-    pub(super) text: String,
-    pub(super) redacted: Redacted,
-}
-
 /// Redacts a JSON object or array; `None` if the text is neither.
-pub(super) fn rewrite(text: &str, redaction: &Redaction) -> Option<Rewritten> {
+pub(super) fn rewrite(text: &str, redaction: &Redaction) -> Option<(String, Redacted)> {
     let looks_like_json = text.trim_start().starts_with(['{', '[']);
     if !looks_like_json || serde_json::from_str::<IgnoredAny>(text).is_err() {
         return None;
@@ -23,7 +18,7 @@ pub(super) fn rewrite(text: &str, redaction: &Redaction) -> Option<Rewritten> {
         redacted: Redacted::default(),
     };
     walk.values()?;
-    Some(Rewritten { text: walk.out, redacted: walk.redacted })
+    Some((walk.out, walk.redacted))
 }
 
 struct JsonWalk<'t> {

@@ -261,10 +261,7 @@ impl Redaction {
         if !self.may_find_in(text.as_bytes()) {
             return None;
         }
-        match json::rewrite(text, self) {
-            Some(rewritten) => Some((rewritten.text, rewritten.redacted)),
-            None => self.plain(text),
-        }
+        json::rewrite(text, self).or_else(|| self.plain(text))
     }
 
     /// Returns `true` if a text of `before` bytes may become `after` bytes.
