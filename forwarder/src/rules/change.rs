@@ -1,6 +1,5 @@
 //! Adds, sets, renames and removes attributes.
 
-use super::parse::NewValueText;
 use super::template::Template;
 use crate::source::Origin;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value::Value};
@@ -17,7 +16,7 @@ pub(super) enum Change {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "NewValueText")]
+#[serde(try_from = "toml::Value")]
 pub(super) enum NewValue {
     Text(Template),
     Int(i64),

@@ -40,6 +40,8 @@ impl Word for Target {
 
 const NAMES: &str = "keep, drop, sample, redact, add, set, rename, remove";
 
+const NO_VALUE: &str = "expected a string, a number, a boolean or a list of them. A key that has dots is written in quotes: \"http.route\"";
+
 const IS_SHARED: &str = "resource and scope are shared by all of their items: the conditions of this rule may be on signal, place, service name and resource only";
 
 impl TryFrom<RuleText> for Rule {
@@ -105,33 +107,21 @@ impl TryFrom<RuleText> for Rule {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(
-    untagged,
-    expecting = "expected a string, a number, a boolean or a list of them. A key that has dots is written in quotes: \"http.route\""
-)]
-pub(in super::super) enum NewValueText {
-    Bool(bool),
-    Int(i64),
-    Double(f64),
-    Text(String),
-    Array(Vec<NewValueText>),
-}
-
-impl TryFrom<NewValueText> for NewValue {
+impl TryFrom<toml::Value> for NewValue {
     type Error = String;
 
-    fn try_from(text: NewValueText) -> Result<Self, String> {
-        Ok(match text {
-            NewValueText::Bool(value) => Self::Bool(value),
-            NewValueText::Int(number) => Self::Int(number),
-            NewValueText::Double(number) => Self::Double(number),
-            NewValueText::Text(text) => {
+    fn try_from(value: toml::Value) -> Result<Self, String> {
+        Ok(match value {
+            toml::Value::Boolean(value) => Self::Bool(value),
+            toml::Value::Integer(number) => Self::Int(number),
+            toml::Value::Float(number) => Self::Double(number),
+            toml::Value::String(text) => {
                 Self::Text(Template::parse(&text).map_err(|error| error.to_string())?)
             }
-            NewValueText::Array(values) => {
+            toml::Value::Array(values) => {
                 Self::Array(values.into_iter().map(Self::try_from).collect::<Result<_, _>>()?)
             }
+            toml::Value::Datetime(_) | toml::Value::Table(_) => return Err(NO_VALUE.to_owned()),
         })
     }
 }

@@ -5,7 +5,7 @@ mod conditions;
 mod routing;
 mod values;
 
-pub(super) use actions::{NewValueText, RuleText};
+pub(super) use actions::RuleText;
 pub(super) use conditions::ConditionsText;
 
 use super::mistake::{Mistake, Mistakes, position};
