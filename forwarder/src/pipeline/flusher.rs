@@ -1,49 +1,20 @@
 //! The third stage: collects requests, delivers them, and puts undelivered telemetry into the queues.
 
-use super::Forwarder;
+use super::Forwarding;
 use super::router::{DestinationRoute, Routing};
 use crate::convert::Converted;
 use crate::delivery::destination::{DEFAULT_DESTINATION, Destination, Export};
-use crate::delivery::{DeliveryContext, FailingSince, Parcel, Sent, deliver};
-use crate::invocation::InvocationContext;
+use crate::delivery::{DeliveryContext, Parcel, Sent, deliver};
 use crate::ledger::Ledger;
 use crate::queues::put::{ToEnqueue, enqueue};
 use crate::queues::{Content, Parked, Queue};
-use crate::report::{MOST_DETAILS, Report};
+use crate::report::MOST_DETAILS;
 use crate::source::{LogBatch, LogEventRange};
 use backend::{Fate, Reason, Sanitized, UndeliveredPart};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
-/// Delivers the telemetry of one event and accounts for it.
-pub(crate) struct Flusher<'f, E, Q> {
-    pub(crate) forwarder: &'f Forwarder<E, Q>,
-    pub(crate) invocation: &'f InvocationContext,
-    began: Instant,
-    failing_since: FailingSince,
-    /// Requests for the next delivery.
-    parcels: Vec<Parcel>,
-    /// Dead letters for the next delivery.
-    letters: Vec<ToEnqueue>,
-    bytes: usize,
-    pub(crate) report: Report,
-}
-
-impl<'f, E: Export, Q: Queue> Flusher<'f, E, Q> {
-    pub(super) fn new(forwarder: &'f Forwarder<E, Q>, invocation: &'f InvocationContext) -> Self {
-        Self {
-            forwarder,
-            invocation,
-            began: Instant::now(),
-            failing_since: FailingSince::default(),
-            parcels: Vec::new(),
-            letters: Vec::new(),
-            bytes: 0,
-            report: Report::default(),
-        }
-    }
-
+impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
     pub(crate) fn returned(&self) -> usize {
         self.report.account.total.returned
     }

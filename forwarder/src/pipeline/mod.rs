@@ -1,26 +1,27 @@
 //! Forwards one event: reads it, converts its log events chunk by chunk, delivers them, and reports their fate.
 //!
-//! Batches of log events are pulled from the event, and each goes through [`Stages`]: `router`, `convert`, rules, `flusher`.
+//! Batches of log events are pulled from the event, and each goes through the stages of [`Forwarding`]: `router`, `convert`, rules,
+//! `flusher`.
 //! `sources` has the events that Lambda wants answered in parts.
 
-pub(crate) mod flusher;
+mod flusher;
 mod router;
 mod sources;
 
 use crate::config::Config;
 use crate::convert::{ConvertOptions, Converted, StreamState, convert};
 use crate::delivery::destination::{Destination, Export};
+use crate::delivery::{FailingSince, Parcel};
 use crate::invocation::InvocationContext;
 use crate::ledger::Ledger;
 use crate::queues::Queue;
-use crate::queues::put::Queues;
+use crate::queues::put::{Queues, ToEnqueue};
 use crate::report::{MOST_DETAILS, Report};
 use crate::rules::{Growth, RuleSet};
 use crate::source::{
     Batches, Event, EventData, LogBatch, LogEvent, LogEventRange, SourceError, SourceLimits,
 };
 use backend::{Sanitized, sanitize};
-use flusher::Flusher;
 use router::Routing;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -69,26 +70,35 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
 
     pub async fn forward(&self, event: Event, invocation: &InvocationContext) -> Report {
         self.drop_old_connections(invocation);
-        let begin = Instant::now();
-        let flusher = Flusher::new(self, invocation);
-        let mut stages = Stages { stream: StreamState::default(), flusher };
+        let began = Instant::now();
+        let mut forwarding = Forwarding {
+            forwarder: self,
+            invocation,
+            began,
+            stream: StreamState::default(),
+            failing_since: FailingSince::default(),
+            parcels: Vec::new(),
+            letters: Vec::new(),
+            bytes: 0,
+            report: Report::default(),
+        };
         let (mut unread, mut failures) = (None, None);
         match event {
             Event::CloudWatchLogs(ref data) => {
-                unread = stages.forward_subscription(&event, data).await;
+                unread = forwarding.forward_subscription(&event, data).await;
             }
             Event::Kinesis(records) => {
-                failures = Some(stages.forward_records(records).await);
+                failures = Some(forwarding.forward_records(records).await);
             }
             Event::Queue(messages) => {
-                failures = Some(stages.forward_messages(messages).await);
+                failures = Some(forwarding.forward_messages(messages).await);
                 // Their age is the backend's outage, not the lag of log events.
-                stages.flusher.report.oldest_event_ms = None;
+                forwarding.report.oldest_event_ms = None;
             }
             Event::Unknown(what) => unread = Some(SourceError::Unknown(what)),
         }
-        let report = Report { unread, batch_item_failures: failures, ..stages.flusher.report };
-        let took = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let report = Report { unread, batch_item_failures: failures, ..forwarding.report };
+        let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let end = invocation.observed_unix_nano.saturating_add(took);
         *self.last_end.lock().unwrap_or_else(PoisonError::into_inner) = Some((end, Instant::now()));
         report
@@ -106,14 +116,24 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
     }
 }
 
-/// The stages of one event. Batches of log events go down through them; the flusher has the report at the end.
-struct Stages<'f, E, Q> {
+/// One event on its way. Batches of log events go down through its stages, and the report at the end accounts for them.
+pub(crate) struct Forwarding<'f, E, Q> {
+    pub(crate) forwarder: &'f Forwarder<E, Q>,
+    pub(crate) invocation: &'f InvocationContext,
+    began: Instant,
     /// The state of the current log stream.
     stream: StreamState,
-    flusher: Flusher<'f, E, Q>,
+    failing_since: FailingSince,
+    /// Requests for the next delivery.
+    parcels: Vec<Parcel>,
+    /// Dead letters for the next delivery.
+    letters: Vec<ToEnqueue>,
+    /// Size of both.
+    bytes: usize,
+    pub(crate) report: Report,
 }
 
-impl<E: Export, Q: Queue> Stages<'_, E, Q> {
+impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     /// Forwards the log events of a subscription, and returns the reason if the event has to be returned unread. An event
     /// that is readable only in part goes to the dead-letter queue: each of Lambda's attempts would deliver its first part again.
     async fn forward_subscription(
@@ -122,14 +142,13 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         data: &EventData,
     ) -> Option<SourceError> {
         let mut unread = self.forward_all(|limits| event.batches(limits)).await;
-        let flusher = &mut self.flusher;
-        let has_queue = flusher.forwarder.queues.dead_letters.is_some();
+        let has_queue = self.forwarder.queues.dead_letters.is_some();
         if let Some(error) = unread.take_if(|_| has_queue) {
-            flusher.report.account.total.events += 1;
+            self.report.account.total.events += 1;
             let bytes = data.bytes().to_vec();
-            flusher.dead_letter_raw(bytes, error.to_string(), &LogEventRange::default());
+            self.dead_letter_raw(bytes, error.to_string(), &LogEventRange::default());
         }
-        flusher.flush().await;
+        self.flush().await;
         unread
     }
 
@@ -140,7 +159,7 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         &mut self,
         batches: impl FnOnce(&SourceLimits) -> Batches<'b>,
     ) -> Option<SourceError> {
-        let begun = caught(|| batches(&self.flusher.forwarder.options.source));
+        let begun = caught(|| batches(&self.forwarder.options.source));
         let Some(mut batches) = begun else { return Some(SourceError::Panicked) };
         let mut first = None;
         loop {
@@ -166,12 +185,12 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
 
     /// Forwards one batch. If it belongs to another log stream, the previous stream ends.
     async fn forward(&mut self, batch: LogBatch, is_redriven: bool) {
-        let Flusher { forwarder, invocation, .. } = self.flusher;
+        let Self { forwarder, invocation, .. } = *self;
         let batch = forwarder.with_region(batch);
         if !self.stream.is_of(&batch.origin) {
             self.end_stream(is_redriven).await;
         }
-        if !forwarder.consume(&batch, invocation, &mut self.flusher.report) {
+        if !forwarder.consume(&batch, invocation, &mut self.report) {
             self.forward_log_events(&batch, is_redriven).await;
         }
     }
@@ -186,13 +205,13 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
     }
 
     async fn forward_log_events(&mut self, batch: &LogBatch, is_redriven: bool) {
-        self.flusher.report.note_oldest(batch);
-        let routing = self.flusher.forwarder.route(batch, is_redriven);
+        self.report.note_oldest(batch);
+        let routing = self.forwarder.route(batch, is_redriven);
         let mut events = batch.events.as_slice();
         loop {
             let taken = self.forward_chunk(batch, events, &routing).await;
             events = events.get(taken.max(1)..).unwrap_or_default();
-            self.flusher.flush_if_full().await;
+            self.flush_if_full().await;
             if events.is_empty() {
                 return;
             }
@@ -209,12 +228,12 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         let held = self.stream.held().to_vec();
         if let Some(converted) = self.convert_and_route(batch, chunk, routing).await {
             let taken = converted.taken;
-            self.flusher.note_converted(converted, batch, routing);
+            self.note_converted(converted, batch, routing);
             return taken;
         }
         self.stream = self.stream.next_stream();
         let events = [&held, chunk].concat();
-        self.flusher.dead_letter_panicked(LogBatch { events, ..batch.without_events() }, routing);
+        self.dead_letter_panicked(LogBatch { events, ..batch.without_events() }, routing);
         chunk.len()
     }
 
@@ -225,22 +244,21 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         chunk: &[LogEvent],
         routing: &Routing,
     ) -> Option<Converted> {
-        let Self { stream, flusher } = self;
-        let Forwarder { rules, destinations, options, .. } = flusher.forwarder;
-        let next = stream.next_stream();
-        let state = std::mem::replace(stream, next);
+        let Forwarder { rules, destinations, options, .. } = self.forwarder;
+        let next = self.stream.next_stream();
+        let state = std::mem::replace(&mut self.stream, next);
         let service_name = routing.service_name.as_deref();
         let mut converted = caught(|| {
-            let now = flusher.invocation.observed_unix_nano;
+            let now = self.invocation.observed_unix_nano;
             convert(&batch.origin, chunk, state, &options.convert, service_name, now)
         })?;
-        *stream = std::mem::take(&mut converted.state);
+        self.stream = std::mem::take(&mut converted.state);
         let requests = std::mem::take(&mut converted.requests);
         let mut pieces = RequestPieces::new(requests, rules.growth(), options.enough_to_deliver);
         while let Some(piece) = caught(|| pieces.next())? {
             let mut ledger = Ledger::default();
             piece.iter().for_each(|request| ledger.items.add(request.kind(), request.items()));
-            let report = &mut flusher.report;
+            let report = &mut self.report;
             let dropped_before = report.dropped_by_rules();
             let mut left = caught(|| rules.apply(&batch.origin, piece, report))?;
             ledger.dropped = report.dropped_by_rules() - dropped_before;
@@ -257,7 +275,7 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
                     let (profile, service) = (destination.config.profile, &converted.service_name);
                     requests.into_iter().map(|it| sanitize(profile, it, service)).collect()
                 })?;
-                flusher.add(route, routing, adapted, ledger).await;
+                self.add(route, routing, adapted, ledger).await;
             }
         }
         Some(converted)

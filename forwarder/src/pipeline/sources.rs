@@ -4,12 +4,12 @@
 //! Lambda repeats a shard's records from the first failed one (Lambda Developer Guide, "Configuring partial batch response with
 //! Kinesis"). Records after it are therefore not sent.
 
-use super::Stages;
+use super::Forwarding;
 use crate::delivery::destination::Export;
 use crate::queues::{Content, Parked, Queue};
 use crate::source::{Event, KinesisRecord, LogEventRange, QueueBody, QueueMessage, SourceError};
 
-impl<E: Export, Q: Queue> Stages<'_, E, Q> {
+impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     /// Forwards the records of one shard in order. Returns the sequence number of the first failed record.
     pub(super) async fn forward_records(&mut self, records: Vec<KinesisRecord>) -> Vec<String> {
         // The first record of the next delivery: if the delivery fails, it fails for all its records.
@@ -17,30 +17,28 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
         let count = records.len();
         for (number, record) in records.into_iter().enumerate() {
             let own = || record.sequence_number().to_owned();
-            let returned_before = self.flusher.returned();
+            let returned_before = self.returned();
             first.get_or_insert_with(own);
             let unread = self.forward_all(|limits| record.batches(limits)).await;
-            let flusher = &mut self.flusher;
             if let Some(error) = &unread {
                 // The records before the unreadable one have their own fate.
-                flusher.flush().await;
+                self.flush().await;
                 // If those are returned, this record comes again with them.
-                if flusher.returned() == returned_before {
+                if self.returned() == returned_before {
                     first = Some(own());
                     self.dead_letter_record(&record, error);
                 }
             }
-            let flusher = &mut self.flusher;
             let is_last = number + 1 == count;
             // If the beginning of a record was returned, its end has to be accounted for too.
-            let is_returned = flusher.returned() > returned_before;
-            if unread.is_some() || is_last || flusher.is_full() || is_returned {
-                flusher.flush().await;
+            let is_returned = self.returned() > returned_before;
+            if unread.is_some() || is_last || self.is_full() || is_returned {
+                self.flush().await;
             }
-            if flusher.returned() > returned_before {
+            if self.returned() > returned_before {
                 return first.into_iter().collect();
             }
-            if flusher.is_empty() {
+            if self.is_empty() {
                 first = None;
             }
         }
@@ -56,15 +54,15 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
             last_event_id: number.to_owned(),
         };
         let bytes = record.bytes().to_vec();
-        self.flusher.report.account.total.events += 1;
-        self.flusher.dead_letter_raw(bytes, error.to_string(), &log_events);
+        self.report.account.total.events += 1;
+        self.dead_letter_raw(bytes, error.to_string(), &log_events);
     }
 
     /// Forwards each message. Returns the ids of the messages that have to come again.
     pub(super) async fn forward_messages(&mut self, messages: Vec<QueueMessage>) -> Vec<String> {
         let mut failures = Vec::new();
         for message in messages {
-            let returned_before = self.flusher.returned();
+            let returned_before = self.returned();
             match message.body() {
                 QueueBody::Event(event) => self.forward_event(&message, event).await,
                 QueueBody::Other(body) => match Parked::from_body(body) {
@@ -72,8 +70,8 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
                     Err(error) => self.dead_letter_message(&message, error.to_string()),
                 },
             }
-            self.flusher.flush().await;
-            if self.flusher.returned() > returned_before {
+            self.flush().await;
+            if self.returned() > returned_before {
                 failures.push(message.message_id);
             }
         }
@@ -99,20 +97,20 @@ impl<E: Export, Q: Queue> Stages<'_, E, Q> {
     async fn forward_parked(&mut self, message: &QueueMessage, mut parked: Parked) {
         if parked.partial {
             // The backend has the other items. An operator who accepts duplicates clears the mark.
-            self.flusher.dead_letter(parked, false);
+            self.dead_letter(parked, false);
             return;
         }
         match std::mem::replace(&mut parked.content, Content::Raw(Vec::new())) {
-            Content::Request(request) => self.flusher.redrive(message, &parked, request).await,
+            Content::Request(request) => self.redrive(message, &parked, request).await,
             // A newer forwarder may decode an undecodable line. If not, it is dead-lettered again.
             Content::Events(batch) => self.forward_redriven(batch).await,
             raw @ Content::Raw(_) => {
-                self.flusher.dead_letter(Parked { content: raw, items: 1, ..parked }, false);
+                self.dead_letter(Parked { content: raw, items: 1, ..parked }, false);
             }
         }
     }
 
     fn dead_letter_message(&mut self, message: &QueueMessage, reason: String) {
-        self.flusher.dead_letter_raw(message.text().into(), reason, &LogEventRange::default());
+        self.dead_letter_raw(message.text().into(), reason, &LogEventRange::default());
     }
 }

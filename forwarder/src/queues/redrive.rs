@@ -4,7 +4,7 @@ use crate::delivery::Parcel;
 use crate::delivery::destination::Export;
 use crate::delivery::ingest_window::{IngestPolicy, OldRecords};
 use crate::ledger::Ledger;
-use crate::pipeline::flusher::Flusher;
+use crate::pipeline::Forwarding;
 use crate::queues::put::ToEnqueue;
 use crate::queues::{Parked, Queue};
 use crate::report::{KeptIn, Undelivered};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use wire::{Request, SignalKind};
 
-impl<E: Export, Q: Queue> Flusher<'_, E, Q> {
+impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     /// Sends a parked request again. If nothing was accepted, the request stays in its message, which comes again. If a part
     /// was accepted, the rest becomes a new message.
     pub(crate) async fn redrive(
