@@ -29,7 +29,6 @@ pub use queues::{Content, MAX_MESSAGE_BYTES, Message, Parked, Queue, QueueError}
 pub use report::{KeptIn, Report};
 pub use rules::{Effect, MOST_BYTES, RuleSet, Template};
 pub use source::{
-    Event, LogBatch, LogEvent, LogEventRange, MessageType, Origin, QueueBody, QueueMessage,
-    SourceLimits,
+    Event, LogBatch, LogEvent, LogEventRange, MessageType, Origin, QueueMessage, SourceLimits,
 };
 pub use vitals::{Vitals, VitalsSettings};

@@ -7,7 +7,7 @@
 use super::Forwarding;
 use crate::delivery::destination::Export;
 use crate::queues::{Content, Parked, Queue};
-use crate::source::{Event, KinesisRecord, LogEventRange, QueueBody, QueueMessage, SourceError};
+use crate::source::{Event, KinesisRecord, LogEventRange, QueueMessage, SourceError};
 
 impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     /// Forwards the records of one shard in order. Returns the sequence number of the first failed record.
@@ -63,9 +63,9 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         let mut failures = Vec::new();
         for message in messages {
             let returned_before = self.returned();
-            match message.body() {
-                QueueBody::Event(event) => self.forward_event(&message, event).await,
-                QueueBody::Other(body) => match Parked::from_body(body) {
+            match message.event() {
+                Some(event) => self.forward_event(&message, event).await,
+                None => match Parked::from_body(message.text()) {
                     Ok(parked) => self.forward_parked(&message, parked).await,
                     Err(error) => self.dead_letter_message(&message, error.to_string()),
                 },

@@ -83,8 +83,12 @@ impl Divided {
                 && self.spare_bytes > 0
                 && encoding::frame_bytes(&parked) <= self.max_bytes / 2;
             if can_be_divided {
-                let pieces = self.divide(parked, encoded_bytes);
-                waiting.extend(pieces.into_iter().rev());
+                let (whole_bytes, half) = (parked.content_bytes(), parked.units().div_ceil(2));
+                let (first, second) = parked.cut(half);
+                let cut_bytes = first.content_bytes() + second.content_bytes();
+                let repeated_bytes = cut_bytes.saturating_sub(whole_bytes);
+                self.spare_bytes = self.spare_bytes.saturating_sub(repeated_bytes);
+                waiting.extend([second, first]);
             } else if let Some(message) = self.cut_to_fit(&parked) {
                 self.messages.push(message);
             } else {
@@ -121,26 +125,6 @@ impl Divided {
                 Message { body, items: parked.items }
             })
         })
-    }
-
-    /// Divides into as many pieces as fit if all units have the same size, at least two. Oversized pieces are divided again.
-    fn divide(&mut self, parked: Parked, encoded_bytes: usize) -> Vec<Parked> {
-        let units = parked.units();
-        let pieces = encoded_bytes.div_ceil(self.max_bytes.max(1)).clamp(2, units);
-        let units_each = units.div_ceil(pieces);
-        let mut divided = Vec::with_capacity(pieces);
-        let mut rest = parked;
-        while rest.units() > units_each && self.spare_bytes > 0 {
-            let whole_bytes = rest.content_bytes();
-            let (first, second) = rest.cut(units_each);
-            let cut_bytes = first.content_bytes() + second.content_bytes();
-            self.spare_bytes =
-                self.spare_bytes.saturating_sub(cut_bytes.saturating_sub(whole_bytes));
-            divided.push(first);
-            rest = second;
-        }
-        divided.push(rest);
-        divided
     }
 }
 

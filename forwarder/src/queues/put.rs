@@ -55,7 +55,7 @@ impl ToEnqueue {
         matches!(self.fate, Fate::DeadLetter | Fate::DeadLetterPartial)
     }
 
-    /// Describes it before its place is known.
+    /// Describes it, with its place if no queue accepts it.
     pub(crate) fn described(&self) -> Undelivered {
         let Parked { destination, content, items, reason, partial, .. } = &self.parked;
         let kind = match content {
@@ -67,15 +67,10 @@ impl ToEnqueue {
             kind,
             items: *items,
             reason: reason.clone(),
-            kept_in: KeptIn::Returned(None),
+            kept_in: if self.is_in_log_group { KeptIn::LogGroup } else { KeptIn::Returned(None) },
             partial: *partial,
             alarm: self.fate == Fate::ParkWithAlarm,
         }
-    }
-
-    /// The place if no queue accepts it.
-    fn without_queue(&self) -> KeptIn {
-        if self.is_in_log_group { KeptIn::LogGroup } else { KeptIn::Returned(None) }
     }
 }
 
@@ -89,64 +84,70 @@ pub(crate) async fn enqueue<Q: Queue>(
 ) {
     let (dead, retry): (Vec<_>, Vec<_>) =
         to_enqueue.into_iter().partition(ToEnqueue::is_dead_letter);
-    let mut retry = Outgoing::new(queues.retry.as_ref(), retry, report);
-    let mut dead = Outgoing::new(queues.dead_letters.as_ref(), dead, report);
-    let (retried, dead_lettered) =
-        tokio::join!(retry.send(delay, deadline), dead.send(Duration::ZERO, deadline));
-    retry.note(retried, &KeptIn::RetryQueue, report);
-    dead.note(dead_lettered, &KeptIn::DeadLetterQueue, report);
+    let (retry, retry_parts) = messages(queues.retry.is_some(), retry, report);
+    let (dead, dead_parts) = messages(queues.dead_letters.is_some(), dead, report);
+    let (retried, dead_lettered) = tokio::join!(
+        send(queues.retry.as_ref(), retry, delay, deadline),
+        send(queues.dead_letters.as_ref(), dead, Duration::ZERO, deadline),
+    );
+    note(retry_parts, retried, &KeptIn::RetryQueue, report);
+    note(dead_parts, dead_lettered, &KeptIn::DeadLetterQueue, report);
 }
 
-/// Messages for a queue, each with its description.
-struct Outgoing<'q, Q> {
-    queue: Option<&'q Q>,
+/// Encodes messages, each with its description. Notes telemetry without a queue or too large for a message.
+fn messages(
+    has_queue: bool,
+    to_enqueue: Vec<ToEnqueue>,
+    report: &mut Report,
+) -> (Vec<Message>, Vec<Undelivered>) {
+    let (mut encoded, mut parts) = (Vec::new(), Vec::new());
+    for part in to_enqueue {
+        let described = part.described();
+        if !has_queue {
+            report.note(described);
+            continue;
+        }
+        let (messages, too_large) = part.parked.into_messages(MAX_MESSAGE_BYTES);
+        for large in too_large {
+            let items = large.parked.items;
+            let reason = format!("{}; and {large}", described.reason);
+            report.note(Undelivered { items, reason, ..described.clone() });
+        }
+        for message in messages {
+            parts.push(Undelivered { items: message.items, ..described.clone() });
+            encoded.push(message);
+        }
+    }
+    (encoded, parts)
+}
+
+async fn send<Q: Queue>(
+    queue: Option<&Q>,
     messages: Vec<Message>,
-    described: Vec<Undelivered>,
+    delay: Duration,
+    deadline: Instant,
+) -> Vec<Result<(), QueueError>> {
+    match queue.filter(|_| !messages.is_empty()) {
+        Some(queue) => queue.send(messages, delay, deadline).await,
+        None => Vec::new(),
+    }
 }
 
-impl<'q, Q: Queue> Outgoing<'q, Q> {
-    /// Encodes the messages. Notes telemetry without a queue or too large for a message.
-    fn new(queue: Option<&'q Q>, to_enqueue: Vec<ToEnqueue>, report: &mut Report) -> Self {
-        let mut outgoing = Self { queue, messages: Vec::new(), described: Vec::new() };
-        for part in to_enqueue {
-            let described = Undelivered { kept_in: part.without_queue(), ..part.described() };
-            if queue.is_none() {
-                report.note(described);
-                continue;
-            }
-            let (messages, too_large) = part.parked.into_messages(MAX_MESSAGE_BYTES);
-            for large in too_large {
-                let items = large.parked.items;
-                let reason = format!("{}; and {large}", described.reason);
-                report.note(Undelivered { items, reason, ..described.clone() });
-            }
-            for message in messages {
-                outgoing.described.push(Undelivered { items: message.items, ..described.clone() });
-                outgoing.messages.push(message);
-            }
-        }
-        outgoing
-    }
-
-    async fn send(&mut self, delay: Duration, deadline: Instant) -> Vec<Result<(), QueueError>> {
-        let messages = std::mem::take(&mut self.messages);
-        match self.queue.filter(|_| !messages.is_empty()) {
-            Some(queue) => queue.send(messages, delay, deadline).await,
-            None => Vec::new(),
-        }
-    }
-
-    /// Notes the place of each message. A message without an answer counts as refused.
-    fn note(self, sent: Vec<Result<(), QueueError>>, there: &KeptIn, report: &mut Report) {
-        let mut sent = sent.into_iter();
-        for described in self.described {
-            let kept_in = match sent.next() {
-                Some(Ok(())) => there.clone(),
-                Some(Err(error)) => KeptIn::Returned(Some(error)),
-                None => KeptIn::Returned(None),
-            };
-            report.note(Undelivered { kept_in, ..described });
-        }
+/// Notes the place of each message. A message without an answer counts as refused.
+fn note(
+    parts: Vec<Undelivered>,
+    sent: Vec<Result<(), QueueError>>,
+    there: &KeptIn,
+    report: &mut Report,
+) {
+    let mut sent = sent.into_iter();
+    for part in parts {
+        let kept_in = match sent.next() {
+            Some(Ok(())) => there.clone(),
+            Some(Err(error)) => KeptIn::Returned(Some(error)),
+            None => KeptIn::Returned(None),
+        };
+        report.note(Undelivered { kept_in, ..part });
     }
 }
 

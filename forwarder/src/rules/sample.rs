@@ -27,32 +27,20 @@ impl Share {
         f64::from(upper) / 4_294_967_296.0 < self.0
     }
 
-    /// Returns `true` if the item belongs to the share, or has no key.
+    /// Returns `true` if the item belongs to the share, or has no key: trace id, X-Ray trace id, request id, or CloudWatch's id of
+    /// the log event.
     pub(super) fn keeps_item(self, item: &impl Item) -> bool {
-        match key(item) {
-            Some(SampleKey::Trace(id)) => self.keeps(&id),
-            Some(SampleKey::Text(text)) => self.keeps(text.as_bytes()),
-            None => true,
+        let trace_id = item.trace_id();
+        if trace_id.len() == 16 && trace_id.iter().any(|byte| *byte != 0) {
+            return self.keeps(trace_id);
         }
+        let text = |key| text(item.attributes(), key);
+        if let Some(id) = text("aws.xray.trace_id").and_then(wire::ids::xray_trace_id) {
+            return self.keeps(&id);
+        }
+        let id = text(FAAS_INVOCATION_ID).or_else(|| text("log.record.uid"));
+        id.is_none_or(|id| self.keeps(id.as_bytes()))
     }
-}
-
-enum SampleKey<'a> {
-    Trace([u8; 16]),
-    Text(&'a str),
-}
-
-/// The key of an item: trace id, X-Ray trace id, request id, or CloudWatch's id of the log event.
-fn key(item: &impl Item) -> Option<SampleKey<'_>> {
-    let trace_id = <[u8; 16]>::try_from(item.trace_id()).ok().filter(|id| *id != [0; 16]);
-    if let Some(id) = trace_id {
-        return Some(SampleKey::Trace(id));
-    }
-    let text = |key| text(item.attributes(), key);
-    if let Some(id) = text("aws.xray.trace_id").and_then(wire::ids::xray_trace_id) {
-        return Some(SampleKey::Trace(id));
-    }
-    text(FAAS_INVOCATION_ID).or_else(|| text("log.record.uid")).map(SampleKey::Text)
 }
 
 fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {

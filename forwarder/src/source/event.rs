@@ -170,26 +170,17 @@ impl QueueMessage {
         &self.body
     }
 
-    pub fn body(&self) -> QueueBody<'_> {
+    /// The event in the message, bare or in the record of a failed invocation.
+    pub fn event(&self) -> Option<Event> {
         #[derive(Deserialize)]
         struct InvocationRecord {
             #[serde(rename = "requestPayload")]
             request_payload: Event,
         }
         if let Ok(InvocationRecord { request_payload }) = serde_json::from_str(self.text()) {
-            return QueueBody::Event(request_payload);
+            return Some(request_payload);
         }
-        match serde_json::from_str(self.text()) {
-            Ok(event @ (Event::CloudWatchLogs(_) | Event::Kinesis(_))) => QueueBody::Event(event),
-            _ => QueueBody::Other(self.text()),
-        }
+        let event = serde_json::from_str(self.text()).ok();
+        event.filter(|event| matches!(event, Event::CloudWatchLogs(_) | Event::Kinesis(_)))
     }
-}
-
-#[derive(Debug)]
-pub enum QueueBody<'a> {
-    /// An event, bare or from the record of a failed invocation.
-    Event(Event),
-    /// Any other text, for example a parked request.
-    Other(&'a str),
 }

@@ -8,7 +8,7 @@ use platform::Identity;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use event::EventData;
-pub use event::{Event, QueueBody, QueueMessage};
+pub use event::{Event, QueueMessage};
 pub(crate) use kinesis::KinesisRecord;
 pub(crate) use subscription_data::{read_json, without_content};
 

@@ -3,8 +3,7 @@
 use anyhow::{Context as _, anyhow, bail};
 use console::waterfall::draw::short;
 use forwarder::{
-    Content, Event, LogEventRange, MAX_MESSAGE_BYTES, Message, Parked, QueueBody, QueueMessage,
-    SourceLimits,
+    Content, Event, LogEventRange, MAX_MESSAGE_BYTES, Message, Parked, QueueMessage, SourceLimits,
 };
 use regex::Regex;
 use serde::Deserialize;
@@ -46,7 +45,7 @@ impl Letter {
         }
         let message = serde_json::json!({ "messageId": "", "receiptHandle": "", "body": body });
         let message: QueueMessage = serde_json::from_value(message)?;
-        let QueueBody::Event(event) = message.body() else { bail!(not_parked) };
+        let Some(event) = message.event() else { bail!(not_parked) };
         Ok(Self::from_event(body, event, "an event without a reason"))
     }
 
