@@ -1,13 +1,12 @@
 //! A faulty OpenObserve in memory.
 
 use super::census::fault_name;
-use super::cloud::{Answered, RequestId, Shared};
+use super::cloud::{Answered, RequestId};
 use super::current::Current;
 use super::marks;
 use super::schedule::{BackendFault, Fault, Panic};
 use super::setup::{DestinationId, profile};
 use backend::{Client, HttpRequest, HttpResponse, Outcome, Profile, Transport, TransportError};
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use lambda_otlp_forwarder::Export;
 use std::panic::resume_unwind;
@@ -19,23 +18,41 @@ use wire::{Request, SignalKind};
 #[derive(Clone)]
 pub(crate) struct Backend {
     pub(crate) destination: DestinationId,
-    pub(crate) cloud: Shared,
     pub(crate) current: Current,
 }
 
-/// The backend's treatment of a request, and its answer.
-enum Reply {
-    Status(u16, HeaderMap, &'static str),
-    /// Stores all but some items, and reports the number.
-    Takes {
-        rejected: usize,
-    },
-    NothingWritten,
-    /// Stores it or not, without a clear answer.
-    Vague {
-        stores: bool,
-        answer: Option<(u16, &'static str)>,
-    },
+/// The backend's treatment of a request.
+struct Reply {
+    /// Number of items that it does not store; `None` if it stores nothing.
+    rejected: Option<usize>,
+    /// What the forwarder learns from the response.
+    answered: Answered,
+    /// Status, headers and body; `None` if the connection breaks.
+    response: Option<(u16, HeaderMap, Vec<u8>)>,
+}
+
+impl Reply {
+    fn refuses(status: u16, text: &str) -> Self {
+        let response = Some((status, HeaderMap::new(), text.into()));
+        Self { rejected: None, answered: Answered::Refused, response }
+    }
+
+    fn busy(status: u16, retry_after: Option<u64>) -> Self {
+        let after = retry_after.map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds)));
+        let response = Some((status, after.into_iter().collect(), b"busy".to_vec()));
+        Self { rejected: None, answered: Answered::Refused, response }
+    }
+
+    /// A response that does not tell if the request was stored.
+    fn vague(stores: bool, response: Option<(u16, &str)>) -> Self {
+        let response = response.map(|(status, text)| (status, HeaderMap::new(), text.into()));
+        Self { rejected: stores.then_some(0), answered: Answered::Unknown, response }
+    }
+
+    fn takes(rejected: usize) -> Self {
+        let response = Some((200, HeaderMap::new(), partial_success(rejected)));
+        Self { rejected: Some(rejected), answered: Answered::Taken { rejected }, response }
+    }
 }
 
 impl Transport for Backend {
@@ -49,19 +66,18 @@ impl Transport for Backend {
         } else {
             request.body.to_vec()
         };
-        let bytes = body.len();
         let decoded = Request::trusted(request.kind, body);
         let found = marks::of_request(&decoded);
         assert_eq!(found.len(), decoded.items(), "each item has its mark");
         let stream = request.stream.as_ref().map(|stream| stream.to_str().unwrap());
-        let id = self.cloud.lock().begin_request(
+        let id = self.current.cloud().begin_request(
             self.current.get(),
             self.destination,
             (decoded.kind(), stream),
             &found,
             decoded.bytes(),
         );
-        let served = self.serve(id, fault, &request, bytes);
+        let served = self.serve(id, fault, &decoded);
         timeout(request.timeout, served).await.unwrap_or_else(|_| {
             Err(TransportError { sent: true, text: "no answer in time".to_owned() })
         })
@@ -70,16 +86,15 @@ impl Transport for Backend {
 
 impl Backend {
     fn draw_fault(&self) -> Option<BackendFault> {
-        let destination = self.destination;
-        let drawn = self.current.draw(&self.cloud, |fault| match fault {
-            Fault::Backend(of, fault) if *of == destination => Some(*fault),
+        let drawn = self.current.draw(|fault| match fault {
+            Fault::Backend(of, fault) if *of == self.destination => Some(*fault),
             _ => None,
         });
         let fault = match drawn? {
             BackendFault::Any => BackendFault::any(&mut self.current.random()),
             other => other,
         };
-        self.cloud.lock().census.met(&fault_name(&fault));
+        self.current.cloud().census.met(&fault_name(&fault));
         Some(fault)
     }
 
@@ -87,128 +102,76 @@ impl Backend {
         &self,
         id: RequestId,
         fault: Option<BackendFault>,
-        request: &HttpRequest,
-        bytes: usize,
+        request: &Request,
     ) -> Result<HttpResponse, TransportError> {
         self.current.wait(Duration::from_millis(40)).await;
-        let reply = self.reply(id, fault, bytes);
+        let Reply { rejected, answered, response } = self.reply(id, fault, request);
         // A slow or silent backend may store the request before its answer is due.
         let stores_early = self.current.random().percent(50);
-        if stores_early {
-            self.store(id, &reply);
-        }
+        let stores_now = |is_early: bool| rejected.filter(|_| stores_early == is_early);
+        self.store(id, stores_now(true));
         match fault {
             Some(BackendFault::Slow { seconds }) => sleep(Duration::from_secs(seconds)).await,
             Some(BackendFault::Hang) => std::future::pending().await,
             _ => {}
         }
-        if !stores_early {
-            self.store(id, &reply);
+        self.store(id, stores_now(false));
+        self.current.cloud().requests[id].answered = answered;
+        match response {
+            Some((status, headers, body)) => {
+                Ok(HttpResponse { status, headers, body: body.into(), cut: false })
+            }
+            None => Err(TransportError { sent: true, text: "connection reset".to_owned() }),
         }
-        self.answer(id, reply, request.kind)
     }
 
-    fn reply(&self, id: RequestId, fault: Option<BackendFault>, bytes: usize) -> Reply {
-        let status = |status, text| Reply::Status(status, HeaderMap::new(), text);
-        let wait = |status, seconds: Option<u64>| {
-            let after = seconds.map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds)));
-            Reply::Status(status, after.into_iter().collect(), "busy")
-        };
-        let cloud = self.cloud.lock();
-        let stores = self.current.random().percent(50);
-        let vague = |answer| Reply::Vague { stores, answer };
+    fn reply(&self, id: RequestId, fault: Option<BackendFault>, request: &Request) -> Reply {
+        let is_poisoned = self.current.cloud().is_poisoned(id);
+        let mut random = self.current.random();
+        let stores = random.percent(50);
+        let vague = |status, text| Reply::vague(stores, Some((status, text)));
         match fault {
-            Some(BackendFault::Throttled { retry_after }) => return wait(429, retry_after),
-            Some(BackendFault::Status503 { retry_after }) => return wait(503, retry_after),
-            Some(BackendFault::Status500) => return vague(Some((500, "oops"))),
-            Some(BackendFault::Status502) => return vague(Some((502, "bad gateway"))),
-            Some(BackendFault::HtmlPage) => return vague(Some((200, "<html>"))),
+            Some(BackendFault::Throttled { retry_after }) => Reply::busy(429, retry_after),
+            Some(BackendFault::Status503 { retry_after }) => Reply::busy(503, retry_after),
+            Some(BackendFault::Status500) => vague(500, "oops"),
+            Some(BackendFault::Status502) => vague(502, "bad gateway"),
+            Some(BackendFault::HtmlPage) => vague(200, "<html>"),
             Some(BackendFault::ErrorAs200) => {
-                return vague(Some((
-                    200,
-                    r#"{"code":503,"message":"Error# MemoryTableOverflowError"}"#,
-                )));
+                vague(200, r#"{"code":503,"message":"Error# MemoryTableOverflowError"}"#)
             }
-            Some(BackendFault::ResetAfterBody) => return vague(None),
-            Some(BackendFault::NothingWritten) => {
-                // OpenObserve's answer to a wrong password.
-                return match profile(self.destination) {
-                    Profile::OpenObserve => Reply::NothingWritten,
-                    Profile::Otlp => wait(503, None),
-                };
+            Some(BackendFault::ResetAfterBody) => Reply::vague(stores, None),
+            Some(BackendFault::NothingWritten) if profile(self.destination) == Profile::Otlp => {
+                Reply::busy(503, None)
             }
-            Some(BackendFault::BadRequest) => return status(400, "Bad Request"),
-            Some(BackendFault::Unauthorized) => return status(401, "Unauthorized Access"),
-            Some(BackendFault::Forbidden) => return status(403, "Forbidden"),
-            Some(BackendFault::NotFound) => return status(404, "Organization not found"),
-            Some(BackendFault::TooLarge { most_bytes }) if bytes > most_bytes => {
-                return status(413, "length limit exceeded");
-            }
-            _ => {}
-        }
-        if cloud.is_poisoned(id) {
-            return status(400, "Invalid record");
-        }
-        let items = cloud.items(id);
-        match fault {
-            Some(BackendFault::Rejections) => {
-                Reply::Takes { rejected: self.current.random().between(1, items) }
-            }
-            _ => Reply::Takes { rejected: 0 },
-        }
-    }
-
-    fn store(&self, id: RequestId, reply: &Reply) {
-        let mut cloud = self.cloud.lock();
-        match reply {
-            Reply::Takes { rejected } => {
-                let items = cloud.items(id);
-                let first = self.current.random().below(items);
-                let is_rejected = |position: usize| (position + items - first) % items < *rejected;
-                cloud.store(id, |position| !is_rejected(position));
-            }
-            Reply::Vague { stores: true, .. } => cloud.store(id, |_| true),
-            Reply::Vague { stores: false, .. } | Reply::Status(..) | Reply::NothingWritten => {}
-        }
-    }
-
-    fn answer(
-        &self,
-        id: RequestId,
-        reply: Reply,
-        kind: SignalKind,
-    ) -> Result<HttpResponse, TransportError> {
-        let answer = |status, headers, body: &[u8]| {
-            Ok(HttpResponse { status, headers, body: Bytes::copy_from_slice(body), cut: false })
-        };
-        let plain = |status, body: &[u8]| answer(status, HeaderMap::new(), body);
-        let answered = |answered| self.cloud.lock().requests[id].answered = answered;
-        match reply {
-            Reply::Status(status, headers, text) => {
-                answered(Answered::Refused);
-                answer(status, headers, text.as_bytes())
-            }
-            Reply::Takes { rejected } => {
-                answered(Answered::Taken { rejected });
-                plain(200, &partial_success(rejected))
-            }
-            Reply::NothingWritten => match kind {
-                SignalKind::Logs => {
-                    answered(Answered::Refused);
-                    plain(200, &[0x0a, 0])
-                }
+            Some(BackendFault::NothingWritten) => match request.kind() {
+                SignalKind::Logs => Reply::refuses(200, "\n\0"),
                 SignalKind::Traces => {
-                    answered(Answered::Refused);
-                    plain(400, b"error while writing: database or disk is full")
+                    Reply::refuses(400, "error while writing: database or disk is full")
                 }
                 // Some items may have been written before the disk was full.
-                SignalKind::Metrics => plain(500, b"disk full"),
+                SignalKind::Metrics => Reply::vague(false, Some((500, "disk full"))),
             },
-            Reply::Vague { answer: Some((status, body)), .. } => plain(status, body.as_bytes()),
-            Reply::Vague { answer: None, .. } => {
-                Err(TransportError { sent: true, text: "connection reset".to_owned() })
+            Some(BackendFault::BadRequest) => Reply::refuses(400, "Bad Request"),
+            // OpenObserve's answer to a wrong password.
+            Some(BackendFault::Unauthorized) => Reply::refuses(401, "Unauthorized Access"),
+            Some(BackendFault::Forbidden) => Reply::refuses(403, "Forbidden"),
+            Some(BackendFault::NotFound) => Reply::refuses(404, "Organization not found"),
+            Some(BackendFault::TooLarge { most_bytes }) if request.bytes().len() > most_bytes => {
+                Reply::refuses(413, "length limit exceeded")
             }
+            _ if is_poisoned => Reply::refuses(400, "Invalid record"),
+            Some(BackendFault::Rejections) => Reply::takes(random.between(1, request.items())),
+            _ => Reply::takes(0),
         }
+    }
+
+    /// Stores all items of the request but this number of neighbours.
+    fn store(&self, id: RequestId, rejected: Option<usize>) {
+        let Some(rejected) = rejected else { return };
+        let mut cloud = self.current.cloud();
+        let items = cloud.items(id);
+        let first = self.current.random().below(items);
+        cloud.store(id, |position| (position + items - first) % items >= rejected);
     }
 }
 
@@ -223,13 +186,12 @@ fn partial_success(rejected: usize) -> Vec<u8> {
 
 pub(crate) struct Sender {
     pub(crate) client: Client<Backend>,
-    pub(crate) cloud: Shared,
     pub(crate) current: Current,
 }
 
 impl Export for Sender {
     async fn export(&self, stream: Option<&str>, request: Request, deadline: Instant) -> Outcome {
-        let panic = self.current.draw(&self.cloud, |fault| match fault {
+        let panic = self.current.draw(|fault| match fault {
             Fault::Panic(panic) => Some(*panic),
             _ => None,
         });
@@ -247,7 +209,7 @@ impl Export for Sender {
 impl Sender {
     /// Without a message, which would be printed.
     fn panics(&self, what: &'static str) -> ! {
-        self.cloud.lock().census.met(what);
+        self.current.cloud().census.met(what);
         resume_unwind(Box::new(what))
     }
 }

@@ -1,6 +1,6 @@
 //! The present invocation of an environment, with the environment's own random numbers.
 
-use super::cloud::{InvocationId, Shared};
+use super::cloud::{Cloud, InvocationId, Shared};
 use super::schedule::{Fault, Random};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 #[derive(Clone)]
 pub(crate) struct Current {
+    cloud: Shared,
     id: Arc<AtomicUsize>,
     random: Arc<Mutex<Random>>,
 }
@@ -16,7 +17,11 @@ pub(crate) struct Current {
 impl Current {
     pub(crate) fn new(cloud: &Shared) -> Self {
         let random = Arc::new(Mutex::new(Random::new(cloud.lock().random.next())));
-        Self { id: Arc::default(), random }
+        Self { cloud: cloud.clone(), id: Arc::default(), random }
+    }
+
+    pub(crate) fn cloud(&self) -> MutexGuard<'_, Cloud> {
+        self.cloud.lock()
     }
 
     pub(crate) fn set(&self, id: InvocationId) {
@@ -38,8 +43,8 @@ impl Current {
     }
 
     /// Draws a current fault, if there is one.
-    pub(crate) fn draw<F>(&self, cloud: &Shared, of: impl Fn(&Fault) -> Option<F>) -> Option<F> {
-        let cloud = cloud.lock();
+    pub(crate) fn draw<F>(&self, of: impl Fn(&Fault) -> Option<F>) -> Option<F> {
+        let cloud = self.cloud();
         cloud.schedule.draw(cloud.now(), &mut self.random(), of)
     }
 

@@ -7,7 +7,7 @@ use super::backend::{Backend, Sender};
 use super::cloud::{End, Shared, UnitId};
 use super::current::Current;
 use super::marks;
-use super::queue::{Scheduled, Store};
+use super::queue::Store;
 use super::schedule::Fault;
 use super::setup::{DEFAULT, DestinationId};
 use super::telemetry::{OWN_LOG_GROUP, on_failure_record};
@@ -39,13 +39,12 @@ pub(crate) const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(12);
 /// Time in which the queue drains after the last fault. More means that something is stuck.
 const LONGEST_DRAIN: Duration = Duration::from_hours(1);
 
-type OurForwarder = Forwarder<Sender, MemoryQueue<Scheduled>>;
+type OurForwarder = Forwarder<Sender, MemoryQueue>;
 
 /// An environment of the function. It runs one invocation at a time, and is a new process after a kill.
 pub(crate) struct Environment {
-    cloud: Shared,
     current: Current,
-    queues: Queues<MemoryQueue<Scheduled>>,
+    queues: Queues<MemoryQueue>,
     process: Mutex<Option<OurForwarder>>,
 }
 
@@ -104,14 +103,14 @@ fn config() -> &'static Config {
 impl Environment {
     pub(crate) fn new(cloud: &Shared, retry: Option<&Store>, dead_letters: Option<&Store>) -> Self {
         let current = Current::new(cloud);
-        let queue = |store: &Store| store.reached_by(current.with_own_chance(), cloud);
+        let queue = |store: &Store| store.reached_by(current.with_own_chance());
         let queues = Queues { retry: retry.map(queue), dead_letters: dead_letters.map(queue) };
-        Self { cloud: cloud.clone(), current, queues, process: Mutex::default() }
+        Self { current, queues, process: Mutex::default() }
     }
 
     fn start(&self) -> OurForwarder {
         let mut config = config().clone();
-        let schedule = self.cloud.lock().schedule.clone();
+        let schedule = self.current.cloud().schedule.clone();
         config.own_log_groups.push(OWN_LOG_GROUP.to_owned());
         config.old_records.old_records = schedule.setup.old_records;
         let common = &mut config.destination;
@@ -143,21 +142,20 @@ impl Environment {
 
     fn export(&self, id: DestinationId, destination: &DestinationConfig) -> Sender {
         let seed = self.current.random().next();
-        let cloud = self.cloud.clone();
         let current = self.current.clone();
-        let backend = Backend { destination: id, cloud: cloud.clone(), current: current.clone() };
+        let backend = Backend { destination: id, current: current.clone() };
         let client = Client::with_transport(destination, backend).unwrap().with_seeded_waits(seed);
-        Sender { client, cloud, current }
+        Sender { client, current }
     }
 
     fn draws(&self, is: fn(&Fault) -> bool) -> bool {
-        self.current.draw(&self.cloud, |fault| is(fault).then_some(())).is_some()
+        self.current.draw(|fault| is(fault).then_some(())).is_some()
     }
 
     /// Waits until Lambda does not throttle the function. A throttled asynchronous invocation is no failed attempt.
     async fn admit(&self) {
         while self.draws(|fault| matches!(fault, Fault::Throttle)) {
-            self.cloud.lock().census.met("throttled");
+            self.current.cloud().census.met("throttled");
             sleep(Duration::from_secs(30)).await;
         }
     }
@@ -170,7 +168,7 @@ impl Environment {
         let units = holds.units();
         let is_killed = self.draws(|fault| matches!(fault, Fault::Kill));
         let (id, limit, observed_unix_nano) = {
-            let mut cloud = self.cloud.lock();
+            let mut cloud = self.current.cloud();
             (cloud.begin_invocation(&units), cloud.schedule.timeout, cloud.unix_nano())
         };
         let killed_after = is_killed.then(|| {
@@ -197,7 +195,7 @@ impl Environment {
             Ok(Ok(report)) => report,
             Ok(Err(_)) => {
                 *process = None;
-                let mut cloud = self.cloud.lock();
+                let mut cloud = self.current.cloud();
                 cloud.killed(id);
                 if killed_after.is_none() {
                     let late = "did not end before the function's timeout";
@@ -206,7 +204,7 @@ impl Environment {
                 return units;
             }
             Err(_) => {
-                self.cloud.lock().invocations[id].end = End::Killed;
+                self.current.cloud().invocations[id].end = End::Killed;
                 return units;
             }
         };
@@ -218,7 +216,7 @@ impl Environment {
                 holds.failed(&identifiers).unwrap_or(units)
             }
         };
-        self.cloud.lock().returned(id, &report, failed.clone());
+        self.current.cloud().returned(id, &report, failed.clone());
         failed
     }
 }
@@ -245,7 +243,7 @@ pub(crate) async fn deliver_event(
         let mut pauses = RETRY_PAUSES.into_iter();
         while !environment.invoke(&event, &Holds::Event(unit)).await.is_empty() {
             let Some(pause) = pauses.next() else {
-                environment.cloud.lock().on_failure.push((event, vec![unit]));
+                environment.current.cloud().on_failure.push((event, vec![unit]));
                 return;
             };
             sleep(pause).await;
@@ -260,7 +258,7 @@ pub(crate) async fn deliver_event(
 
 /// Returns `true` if delivered units are delivered once more (at-least-once delivery).
 fn deliver_again(environment: &Environment, units: &[UnitId]) -> bool {
-    let mut cloud = environment.cloud.lock();
+    let mut cloud = environment.current.cloud();
     let has_bad_luck = environment.current.random().percent(cloud.schedule.duplicates_percent);
     let again = has_bad_luck && cloud.now() < cloud.schedule.healed;
     if again {
@@ -304,7 +302,7 @@ async fn deliver_shard(environment: &Environment, records: &[Record]) {
             if retries < KINESIS_RETRIES {
                 batches.push((rest, retries + 1));
             } else {
-                environment.cloud.lock().on_failure.push((kinesis_event(&rest), failed));
+                environment.current.cloud().on_failure.push((kinesis_event(&rest), failed));
             }
         }
     }
@@ -323,7 +321,7 @@ pub(crate) async fn consume(
     done: &AtomicBool,
 ) {
     let (most, healed) = {
-        let cloud = environment.cloud.lock();
+        let cloud = environment.current.cloud();
         (cloud.schedule.queue_batch, cloud.schedule.healed)
     };
     loop {

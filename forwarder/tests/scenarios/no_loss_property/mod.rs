@@ -27,6 +27,7 @@ use cloud::{Cloud, QueueName, Shared, Unit, UnitId};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join, join_all};
 use lambda::{Environment, Record, VISIBILITY_TIMEOUT};
+pub(crate) use queue::Network;
 use queue::Store;
 use schedule::{Random, Schedule};
 use settings::Source as _;

@@ -1,10 +1,10 @@
 //! The local Lambda's queue, reached from one environment.
 
 use super::census::fault_name;
-use super::cloud::{QueueName, Shared, UnitId};
+use super::cloud::{QueueName, UnitId};
 use super::current::Current;
 use super::schedule::{Fault, QueueFault};
-use crate::memory_queue::{Asks, MemoryQueue};
+use crate::memory_queue::MemoryQueue;
 use lambda_otlp_forwarder::Parked;
 use local_lambda::queue::{BatchResult, QueueResponse, Refusal};
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 /// A queue, and the unit of each of its messages.
 #[derive(Clone)]
 pub(crate) struct Store {
-    pub(crate) name: QueueName,
+    name: QueueName,
     pub(crate) queue: local_lambda::queue::Queue,
     pub(crate) units: Arc<Mutex<BTreeMap<String, UnitId>>>,
     /// Notified when a message may be available.
@@ -24,10 +24,7 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn new(name: QueueName, visibility_timeout: Duration) -> Self {
-        let queue = local_lambda::queue::Queue::new(match name {
-            QueueName::Retry => "retry",
-            QueueName::DeadLetters => "dead-letters",
-        });
+        let queue = local_lambda::queue::Queue::new(&format!("{name:?}"));
         let queue = queue.visibility_timeout(visibility_timeout);
         Self { name, queue, units: Arc::default(), changed: Arc::default() }
     }
@@ -40,28 +37,27 @@ impl Store {
         self.units.lock().unwrap().insert(id, unit);
         self.changed.notify_waiters();
     }
-}
 
-/// The connection of one environment to a queue.
-#[derive(Clone)]
-pub(crate) struct Scheduled {
-    store: Store,
-    cloud: Shared,
-    current: Current,
-}
-
-impl Store {
     /// The queue as seen by this environment.
-    pub(crate) fn reached_by(&self, current: Current, cloud: &Shared) -> MemoryQueue<Scheduled> {
-        let asks = Scheduled { store: self.clone(), cloud: cloud.clone(), current };
-        MemoryQueue { queue: self.queue.clone(), asks }
+    pub(crate) fn reached_by(&self, current: Current) -> MemoryQueue {
+        let network = Some(Network { store: self.clone(), current });
+        MemoryQueue { queue: self.queue.clone(), network }
     }
 }
 
-impl Scheduled {
-    fn draw_fault(&self) -> Option<QueueFault> {
+/// The network between an environment and a queue.
+#[derive(Clone)]
+pub(crate) struct Network {
+    store: Store,
+    current: Current,
+}
+
+impl Network {
+    /// Waits, and draws the fault of the next request.
+    async fn fault(&self) -> Option<QueueFault> {
+        self.current.wait(Duration::from_millis(20)).await;
         let name = self.store.name;
-        let fault = self.current.draw(&self.cloud, |fault| match fault {
+        let fault = self.current.draw(|fault| match fault {
             Fault::Queue(of, fault) if *of == name => Some(*fault),
             _ => None,
         });
@@ -69,14 +65,8 @@ impl Scheduled {
             QueueFault::Any => QueueFault::any(&mut self.current.random()),
             other => other,
         };
-        self.cloud.lock().census.met(&fault_name(&fault));
+        self.current.cloud().census.met(&fault_name(&fault));
         Some(fault)
-    }
-
-    /// Waits for the network, and draws the fault of the request.
-    async fn fault(&self) -> Option<QueueFault> {
-        self.current.wait(Duration::from_millis(20)).await;
-        self.draw_fault()
     }
 
     /// Scripts the answer to the next request with this number of messages.
@@ -98,23 +88,8 @@ impl Scheduled {
         answer
     }
 
-    fn note(&self, body: &str, id: &str, answered: bool) {
-        let parked = Parked::from_body(body).expect("a message of ours");
-        let by = self.current.get();
-        let unit = self.cloud.lock().sent(by, self.store.name, &parked, answered);
-        self.store.units.lock().unwrap().insert(id.to_owned(), unit);
-    }
-}
-
-impl Asks for Scheduled {
-    async fn send(
-        &self,
-        queue: &local_lambda::queue::Queue,
-        batch: &[String],
-        delay: Duration,
-    ) -> BatchResult {
+    pub(crate) async fn send(&self, mut batch: &[String], delay: Duration) -> BatchResult {
         let fault = self.fault().await;
-        let mut batch = batch;
         if fault == Some(QueueFault::AnswersForSome) {
             // It takes the first messages, and says nothing about the others.
             batch = &batch[..self.current.random().below(batch.len())];
@@ -123,37 +98,35 @@ impl Asks for Scheduled {
             }
         }
         self.script(fault, batch.len());
+        let queue = &self.store.queue;
         let taken_before = queue.taken();
         let sent = queue.send_batch(batch, delay);
-        match &sent {
+        let ids: Vec<Option<String>> = match &sent {
             BatchResult::Answered(results) => {
-                for (body, result) in batch.iter().zip(results) {
-                    if let Ok(id) = result {
-                        self.note(body, id, true);
-                    }
-                }
+                results.iter().map(|result| result.clone().ok()).collect()
             }
-            BatchResult::NoAnswer => {
-                let taken = queue.taken() - taken_before;
-                for (number, body) in batch.iter().take(taken).enumerate() {
-                    // The local Lambda numbers its messages.
-                    self.note(body, &format!("message-{}", taken_before + number), false);
-                }
-            }
-            BatchResult::Refused(_) | BatchResult::Hangs => {}
+            // The local Lambda numbers its messages.
+            _ => (taken_before..queue.taken()).map(|id| Some(format!("message-{id}"))).collect(),
+        };
+        for (body, id) in batch.iter().zip(ids) {
+            let Some(id) = id else { continue };
+            let parked = Parked::from_body(body).expect("a message of ours");
+            let is_answered = sent != BatchResult::NoAnswer;
+            let by = self.current.get();
+            let unit = self.current.cloud().sent(by, self.store.name, &parked, is_answered);
+            self.store.units.lock().unwrap().insert(id, unit);
         }
         self.store.changed.notify_waiters();
         sent
     }
 
-    async fn postpone(
+    pub(crate) async fn postpone(
         &self,
-        queue: &local_lambda::queue::Queue,
         receipt_handle: &str,
         delay: Duration,
     ) -> Result<(), Refusal> {
         let answer = self.script(self.fault().await, 1);
-        let result = queue.postpone(receipt_handle, delay);
+        let result = self.store.queue.postpone(receipt_handle, delay);
         self.store.changed.notify_waiters();
         match answer {
             // Done, but without an answer.

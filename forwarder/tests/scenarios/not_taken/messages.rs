@@ -119,7 +119,7 @@ async fn without_a_dead_letter_queue_an_undecodable_line_stays_queued() {
     stack.forwarder = Forwarder::new(
         vec![Arc::new(destination("default", Backend(takes)))],
         Queues {
-            retry: Some(MemoryQueue { queue: stack.retry.clone(), asks: AtOnce }),
+            retry: Some(MemoryQueue { queue: stack.retry.clone(), network: None }),
             dead_letters: None,
         },
         default_options(),

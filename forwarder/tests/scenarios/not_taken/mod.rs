@@ -5,7 +5,6 @@ mod messages;
 mod new_columns;
 mod slow_destinations;
 
-use crate::memory_queue::AtOnce;
 use crate::memory_queue::MemoryQueue;
 use crate::support::{
     config, default_options, event_of, incoming, kinesis_record, line_of, logs, payload, texts,
@@ -53,7 +52,7 @@ pub(crate) struct Stack<E> {
     began: Instant,
     retry: Queue,
     dead_letters: Queue,
-    forwarder: Forwarder<E, MemoryQueue<AtOnce>>,
+    forwarder: Forwarder<E, MemoryQueue>,
 }
 
 impl<E: Export> Stack<E> {
@@ -65,8 +64,8 @@ impl<E: Export> Stack<E> {
         let queue = |name| Queue::new(name).made_at(NOW / 1_000_000);
         let (retry, dead_letters) = (queue("retry"), queue("dead"));
         let queues = Queues {
-            retry: Some(MemoryQueue { queue: retry.clone(), asks: AtOnce }),
-            dead_letters: Some(MemoryQueue { queue: dead_letters.clone(), asks: AtOnce }),
+            retry: Some(MemoryQueue { queue: retry.clone(), network: None }),
+            dead_letters: Some(MemoryQueue { queue: dead_letters.clone(), network: None }),
         };
         let destinations = destinations.into_iter().map(Arc::new).collect();
         let forwarder = Forwarder::new(destinations, queues, options);
