@@ -10,7 +10,6 @@
     reason = "all of it is a test"
 )]
 
-mod authorized;
 mod deliveries;
 mod events;
 mod hostile_lines;

@@ -1,7 +1,7 @@
 //! A client whose secret is stored elsewhere, against the fake OpenObserve.
 
 use crate::requests::{destination, numbered, started, summary};
-use aws::{CachedSecret, SecretError, SecretReading, SecretService};
+use aws::{SecretError, SecretReading, SecretService};
 use lambda_otlp_backend::{Client, Outcome};
 use settings::{Secret, SecretReference};
 use std::sync::{Arc, Mutex};
@@ -54,9 +54,8 @@ impl Scene {
         let service = Arc::new(Service(Mutex::new((secret, 0))));
         let mut destination = destination(backend.base());
         destination.headers.push("authorization", "Basic of-the-variable").unwrap();
-        let reference = SecretReference::parse("ssm:/o2").unwrap();
-        let cached = CachedSecret::new(service.clone(), reference, Duration::from_mins(5));
-        let client = Client::new(&destination).unwrap().with_secret(Some(Arc::new(cached)));
+        destination.secret = Some(SecretReference::parse("ssm:/o2").unwrap());
+        let client = Client::authorized(&destination, &service, Duration::from_mins(5)).unwrap();
         let client = client.without_retries();
         Self { backend, service, client }
     }
