@@ -1,6 +1,6 @@
 //! Common code for tests of event files.
 
-use backend::Outcome;
+use backend::{Fate, Outcome, Reason};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_otlp_forwarder::{
@@ -16,11 +16,12 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use serde_json::json;
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, UNIX_EPOCH};
 use test_support::openobserve::FakeOpenObserve;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout_at};
 use wire::{Logs, Metrics, Request, Traces};
 
 pub(crate) fn config() -> Config {
@@ -114,9 +115,8 @@ pub(crate) fn logs(texts: impl Iterator<Item = String>) -> Request {
 
 /// The texts of [`logs`].
 pub(crate) fn texts(request: &Request) -> Vec<String> {
-    let logs = request.decode::<Logs>().unwrap().unwrap().resource_logs.into_iter();
-    let records = logs.flat_map(|of| of.scope_logs).flat_map(|scope| scope.log_records);
-    records.map(|record| record.severity_text).collect()
+    let telemetry = Telemetry::of(std::slice::from_ref(request));
+    telemetry.records().map(|record| record.severity_text.clone()).collect()
 }
 
 /// The deployed forwarder, with this backend and additional variables.
@@ -143,7 +143,7 @@ pub(crate) async fn invoke(
 }
 
 pub(crate) fn forward(incoming: Event, options: Options) -> Report {
-    forward_within(Capture::default(), incoming, options, IngestPolicy::any_time())
+    forward_within(Backend(takes), incoming, options, IngestPolicy::any_time())
 }
 
 fn forward_within(
@@ -176,27 +176,66 @@ pub(crate) fn fixture(name: &str) -> Event {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// Accepts and keeps everything.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Capture(pub(crate) Arc<Mutex<Vec<Request>>>);
+/// A backend that decides at once about each request.
+pub(crate) struct Backend<F>(pub(crate) F);
 
-impl Export for Capture {
-    async fn export(&self, _stream: Option<&str>, request: Request, _: Instant) -> Outcome {
-        let accepted = request.items();
-        self.0.lock().unwrap().push(request);
-        Outcome { accepted, ..Outcome::default() }
+impl<F: Fn(&Request) -> Outcome + Sync> Export for Backend<F> {
+    async fn export(&self, _: Option<&str>, request: Request, _: Instant) -> Outcome {
+        (self.0)(&request)
     }
 }
 
-/// A forwarded event, and what arrived at the backend.
-pub(crate) struct Delivered {
-    pub(crate) report: Report,
+/// A backend that takes this time for each request, and accepts it or not. Beyond the deadline it accepts nothing.
+pub(crate) struct Slow<F>(pub(crate) F);
+
+/// Longer than any deadline.
+pub(crate) const HANGS: (Duration, bool) = (Duration::MAX, false);
+
+impl<F: Fn(&Request) -> (Duration, bool) + Sync> Export for Slow<F> {
+    async fn export(&self, _: Option<&str>, request: Request, deadline: Instant) -> Outcome {
+        if Instant::now() >= deadline {
+            return Outcome::unsent(request, Reason::Deadline, Fate::Park);
+        }
+        let (time, accepts) = (self.0)(&request);
+        let is_late = timeout_at(deadline, sleep(time)).await.is_err();
+        if accepts && !is_late { takes(&request) } else { refuses(&request, 503, Fate::Park) }
+    }
+}
+
+pub(crate) fn takes(request: &Request) -> Outcome {
+    let (accepted, bytes_sent) = (request.items(), request.bytes().len());
+    Outcome { accepted, requests_sent: 1, bytes_sent, ..Outcome::default() }
+}
+
+pub(crate) fn refuses(request: &Request, status: u16, fate: Fate) -> Outcome {
+    let reason = Reason::Status { status, text: String::new(), hint: "" };
+    let bytes_sent = request.bytes().len();
+    Outcome { requests_sent: 1, bytes_sent, ..Outcome::unsent(request.clone(), reason, fate) }
+}
+
+/// Decoded requests.
+#[derive(Default)]
+pub(crate) struct Telemetry {
     pub(crate) traces: Vec<ResourceSpans>,
     pub(crate) metrics: Vec<ResourceMetrics>,
     pub(crate) logs: Vec<ResourceLogs>,
 }
 
-impl Delivered {
+impl Telemetry {
+    pub(crate) fn of(requests: &[Request]) -> Self {
+        let mut telemetry = Self::default();
+        for request in requests {
+            if let Some(request) = request.decode::<Traces>() {
+                telemetry.traces.extend(request.unwrap().resource_spans);
+            } else if let Some(request) = request.decode::<Metrics>() {
+                telemetry.metrics.extend(request.unwrap().resource_metrics);
+            } else if let Some(request) = request.decode::<Logs>() {
+                telemetry.logs.extend(request.unwrap().resource_logs);
+            }
+        }
+        telemetry
+    }
+
     pub(crate) fn spans(&self) -> impl Iterator<Item = &Span> {
         self.traces.iter().flat_map(|of| &of.scope_spans).flat_map(|scope| &scope.spans)
     }
@@ -207,6 +246,20 @@ impl Delivered {
 
     pub(crate) fn records(&self) -> impl Iterator<Item = &LogRecord> {
         self.logs.iter().flat_map(|of| &of.scope_logs).flat_map(|scope| &scope.log_records)
+    }
+}
+
+/// A forwarded event, and what arrived at the backend.
+pub(crate) struct Delivered {
+    pub(crate) report: Report,
+    pub(crate) telemetry: Telemetry,
+}
+
+impl Deref for Delivered {
+    type Target = Telemetry;
+
+    fn deref(&self) -> &Telemetry {
+        &self.telemetry
     }
 }
 
@@ -222,20 +275,14 @@ pub(crate) fn deliver_event(event: Event, options: Options) -> Delivered {
 
 /// Forwards an event to a backend with this window, without loss.
 pub(crate) fn deliver_within(event: Event, options: Options, policy: IngestPolicy) -> Delivered {
-    let capture = Capture::default();
-    let report = forward_within(capture.clone(), event, options, policy);
+    let requests = Mutex::new(Vec::new());
+    let keeps = Backend(|request: &Request| {
+        requests.lock().unwrap().push(request.clone());
+        takes(request)
+    });
+    let report = forward_within(keeps, event, options, policy);
     assert_eq!(report.ledger().lost(), 0);
-    let (mut traces, mut metrics, mut logs) = (Vec::new(), Vec::new(), Vec::new());
-    for request in capture.0.lock().unwrap().iter() {
-        if let Some(request) = request.decode::<Traces>() {
-            traces.extend(request.unwrap().resource_spans);
-        } else if let Some(request) = request.decode::<Metrics>() {
-            metrics.extend(request.unwrap().resource_metrics);
-        } else if let Some(request) = request.decode::<Logs>() {
-            logs.extend(request.unwrap().resource_logs);
-        }
-    }
-    Delivered { report, traces, metrics, logs }
+    Delivered { report, telemetry: Telemetry::of(&requests.into_inner().unwrap()) }
 }
 
 /// The body of a log record, if it is text.

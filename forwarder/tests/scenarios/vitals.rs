@@ -1,50 +1,19 @@
 //! The forwarder's own metrics as OTLP, which never affect delivery.
 
-use crate::support::{config, handler, invoke};
-use backend::{Fate, Outcome, Reason};
+use crate::support::{HANGS, Slow, Telemetry, config, handler, invoke, pairs};
 use expect_test::expect;
 use lambda_otlp_forwarder::{
     Destination, Export, InvocationContext, Items, Ledger, Report, Response, Vitals,
     VitalsSettings, default_destination,
 };
-use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use test_support::openobserve::{FakeOpenObserve, ScriptedResponse, Signal};
-use tokio::time::{Instant, sleep_until};
-use wire::{Metrics, Request};
+use tokio::time::Instant;
+use wire::Request;
 
 const SECOND: u64 = 1_000_000_000;
-
-/// Keeps requests. Answers as scripted, then accepts.
-#[derive(Clone, Debug, Default)]
-struct Backend {
-    requests: Arc<Mutex<Vec<Request>>>,
-    script: Arc<Mutex<VecDeque<Scripted>>>,
-}
-
-#[derive(Debug)]
-enum Scripted {
-    Refuse,
-    Hang,
-}
-
-impl Export for Backend {
-    async fn export(&self, stream: Option<&str>, request: Request, deadline: Instant) -> Outcome {
-        assert_eq!(stream, None);
-        let scripted = self.script.lock().unwrap().pop_front();
-        let accepted = request.items();
-        self.requests.lock().unwrap().push(request.clone());
-        match scripted {
-            None => return Outcome { accepted, ..Outcome::default() },
-            Some(Scripted::Refuse) => {}
-            Some(Scripted::Hang) => sleep_until(deadline).await,
-        }
-        Outcome::unsent(request, Reason::Deadline, Fate::Park)
-    }
-}
 
 /// An invocation with seven log events and six items.
 fn report() -> Report {
@@ -64,8 +33,18 @@ fn vitals() -> Vitals {
     Vitals::new(VitalsSettings { function: "forwarder".to_owned(), region, emf: false, otlp: true })
 }
 
-fn destination(backend: &Backend) -> Arc<Destination<Backend>> {
-    default_destination(&config(), backend.clone())
+/// A destination that answers like this, then accepts at once, and the requests that it gets.
+fn destination(
+    script: &[(Duration, bool)],
+) -> (Arc<Destination<impl Export>>, Arc<Mutex<Vec<Request>>>) {
+    let requests = Arc::<Mutex<Vec<Request>>>::default();
+    let (kept, script) = (Arc::clone(&requests), script.to_vec());
+    let export = Slow(move |request: &Request| {
+        let mut kept = kept.lock().unwrap();
+        kept.push(request.clone());
+        script.get(kept.len() - 1).copied().unwrap_or((Duration::ZERO, true))
+    });
+    (default_destination(&config(), export), requests)
 }
 
 fn invocation(at_unix_nano: u64) -> InvocationContext {
@@ -79,12 +58,12 @@ fn invocation(at_unix_nano: u64) -> InvocationContext {
     }
 }
 
-/// `name{attributes} value unit`, one point per line, after the resource.
+/// The resource, then `name attributes value unit`, one point per line.
 fn shown(request: &Request) -> String {
-    let request = request.decode::<Metrics>().unwrap().unwrap();
-    let [resource_metrics] = request.resource_metrics.as_slice() else { panic!("one resource") };
-    let mut lines = vec![attributes(&resource_metrics.resource.as_ref().unwrap().attributes)];
-    for metric in resource_metrics.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
+    let telemetry = Telemetry::of(std::slice::from_ref(request));
+    let [of] = telemetry.metrics.as_slice() else { panic!("one resource") };
+    let mut lines = vec![pairs(&of.resource.as_ref().unwrap().attributes)];
+    for metric in telemetry.metrics() {
         let name = metric.name.trim_start_matches("lambda_otlp.forwarder");
         match metric.data.as_ref().unwrap() {
             Data::Sum(sum) => {
@@ -94,7 +73,7 @@ fn shown(request: &Request) -> String {
                     let Some(number_data_point::Value::AsInt(value)) = point.value else {
                         panic!("{point:?}")
                     };
-                    let attributes = attributes(&point.attributes);
+                    let attributes = pairs(&point.attributes);
                     lines.push(format!("{name}{attributes} {value} {}", metric.unit));
                 }
             }
@@ -112,77 +91,63 @@ fn shown(request: &Request) -> String {
             other => panic!("{other:?}"),
         }
     }
-    lines.join("\n")
-}
-
-fn attributes(attributes: &[KeyValue]) -> String {
-    let shown = attributes.iter().map(|attribute| {
-        match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
-            Some(Value::StringValue(text)) => {
-                format!("{}={text}", attribute.key.trim_start_matches("lambda_otlp."))
-            }
-            other => panic!("{other:?}"),
-        }
-    });
-    format!("{{{}}}", shown.collect::<Vec<_>>().join(","))
+    lines.join("\n").replace("lambda_otlp.", "")
 }
 
 #[tokio::test(start_paused = true)]
 async fn vitals_are_summed_and_sent_once_a_minute() {
-    let (vitals, backend) = (vitals(), Backend::default());
-    let destination = destination(&backend);
+    let (vitals, (destination, requests)) = (vitals(), destination(&[]));
     for second in [1_002, 1_003, 1_061, 1_062, 1_063] {
         vitals.record(&report(), &invocation(second * SECOND), &destination).await;
     }
-    let requests = std::mem::take(&mut *backend.requests.lock().unwrap());
-    let [first, second] = requests.as_slice() else { panic!("{} requests", requests.len()) };
+    let sent = std::mem::take(&mut *requests.lock().unwrap());
+    let [first, second] = sent.as_slice() else { panic!("{} requests", sent.len()) };
     let first = shown(first);
-    assert!(first.contains(".invocations{} 1 {invocation}"), "{first}");
+    assert!(first.contains(".invocations 1 {invocation}"), "{first}");
     // The three invocations that began at 1,003, 1,061 and 1,062 s.
-    expect![[r"
-        {service.name=forwarder,cloud.provider=aws,cloud.platform=aws_lambda,cloud.region=eu-west-1,cloud.account.id=123456789012,faas.name=forwarder}
-        .events.consumed{consumed_by=empty_lines} 3 {event}
-        .events.consumed{consumed_by=platform_lines} 0 {event}
-        .events.received{} 21 {event}
-        .invocations{} 3 {invocation}
-        .items.ambiguous{destination=default} 0 {item}
-        .items.handled{destination=default,signal=logs} 12 {item}
-        .items.handled{destination=default,signal=metrics} 0 {item}
-        .items.handled{destination=default,signal=traces} 6 {item}
-        .items.handled{destination=default,signal=undecodable} 0 {item}
-        .items.placed{destination=default,fate=accepted} 9 {item}
-        .items.placed{destination=default,fate=dead_lettered} 0 {item}
-        .items.placed{destination=default,fate=dropped} 3 {item}
-        .items.placed{destination=default,fate=parked} 6 {item}
-        .items.placed{destination=default,fate=returned} 0 {item}
-        .request.bytes{} 900 By
-        .requests{} 6 {request}
-        .vitals.failures{} 0 {request}
-        .lag 3 of 3 to 62, 126 s"]]
+    expect![[r#"
+         service.name=forwarder cloud.provider=aws cloud.platform=aws_lambda cloud.region=eu-west-1 cloud.account.id=123456789012 faas.name=forwarder
+        .events.consumed consumed_by=empty_lines 3 {event}
+        .events.consumed consumed_by=platform_lines 0 {event}
+        .events.received 21 {event}
+        .invocations 3 {invocation}
+        .items.ambiguous destination=default 0 {item}
+        .items.handled destination=default signal=logs 12 {item}
+        .items.handled destination=default signal=metrics 0 {item}
+        .items.handled destination=default signal=traces 6 {item}
+        .items.handled destination=default signal=undecodable 0 {item}
+        .items.placed destination=default fate=accepted 9 {item}
+        .items.placed destination=default fate=dead_lettered 0 {item}
+        .items.placed destination=default fate=dropped 3 {item}
+        .items.placed destination=default fate=parked 6 {item}
+        .items.placed destination=default fate=returned 0 {item}
+        .request.bytes 900 By
+        .requests 6 {request}
+        .vitals.failures 0 {request}
+        .lag 3 of 3 to 62, 126 s"#]]
     .assert_eq(&shown(second));
     // Sending continues after the clock was set back.
     vitals.record(&report(), &invocation(SECOND), &destination).await;
-    assert_eq!(backend.requests.lock().unwrap().len(), 1);
+    assert_eq!(requests.lock().unwrap().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn rejected_vitals_are_added_to_the_next_minute() {
-    let (vitals, backend) = (vitals(), Backend::default());
-    let destination = destination(&backend);
-    backend.script.lock().unwrap().extend([Scripted::Refuse, Scripted::Hang]);
+    let (vitals, (destination, requests)) =
+        (vitals(), destination(&[(Duration::ZERO, false), HANGS]));
     for second in [0, 60, 119, 120] {
         let begin = Instant::now();
         vitals.record(&report(), &invocation(second * SECOND), &destination).await;
         assert!(begin.elapsed() <= Duration::from_secs(2), "the function is paid for meanwhile");
     }
-    let requests = std::mem::take(&mut *backend.requests.lock().unwrap());
+    let requests = requests.lock().unwrap();
     let [_, _, third] = requests.as_slice() else { panic!("{} requests", requests.len()) };
     let third = shown(third);
     for expected in [
-        ".invocations{} 4 {invocation}",
-        ".events.received{} 28 {event}",
-        ".items.placed{destination=default,fate=accepted} 12 {item}",
-        ".vitals.failures{} 2 {request}",
+        ".invocations 4 {invocation}",
+        ".events.received 28 {event}",
+        ".items.placed destination=default fate=accepted 12 {item}",
+        ".vitals.failures 2 {request}",
         ".lag 4 of 0 to 0, 0 s",
     ] {
         assert!(third.lines().any(|line| line == expected), "{expected} in {third}");
@@ -191,14 +156,13 @@ async fn rejected_vitals_are_added_to_the_next_minute() {
 
 #[tokio::test(start_paused = true)]
 async fn sending_vitals_ends_by_the_queue_deadline() {
-    let (vitals, backend) = (vitals(), Backend::default());
-    backend.script.lock().unwrap().push_back(Scripted::Hang);
+    let (vitals, (destination, requests)) = (vitals(), destination(&[HANGS]));
     let begin = Instant::now();
     let queue_deadline = begin + Duration::from_millis(300);
     let short = InvocationContext { deadline: begin, queue_deadline, ..invocation(0) };
-    vitals.record(&report(), &short, &destination(&backend)).await;
+    vitals.record(&report(), &short, &destination).await;
     assert!(Instant::now() <= queue_deadline);
-    assert!(backend.script.lock().unwrap().is_empty(), "one request was sent");
+    assert_eq!(requests.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 use super::forwarded;
 use crate::not_taken::Stack;
-use crate::support::{Capture, body, default_options, deliver_event, incoming, line_of, payload};
+use crate::support::{
+    Backend, body, default_options, deliver_event, incoming, line_of, payload, takes,
+};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use wire::Request;
@@ -92,7 +94,7 @@ async fn many_undecodable_lines_fit_into_few_dead_letters() {
         (20_000, vec![event.as_str()]),
     ];
     for (expected, lines) in cases {
-        let stack = Stack::new(Capture::default());
+        let stack = Stack::new(Backend(takes));
         let lines: Vec<&str> = lines.into_iter().chain(["hello"]).collect();
         let report = stack.forward(incoming(&payload("/aws/lambda/orders", &lines))).await;
         let ledger = report.ledger();

@@ -1,8 +1,6 @@
 //! The property: compares the forwarder's report and the final state with the recorded events.
 
-use super::cloud::{
-    Answered, Cloud, End, Invocation, InvocationId, QueueName, Sent, UnitId, unix_nano,
-};
+use super::cloud::{Answered, Cloud, End, Invocation, InvocationId, QueueName, UnitId, unix_nano};
 use super::items::Age;
 use super::marks::{self, Found, Mark};
 use super::setup::{ADDRESS, DestinationId, MARGIN, NAMES, is_outside};
@@ -224,54 +222,41 @@ impl Cloud {
     /// an uncounted duplicate.
     fn fates(&self, invocation: &Invocation, returned: &[UnitId]) -> Vec<String> {
         #[derive(Default)]
-        struct Fates<'w> {
-            handed_over: usize,
+        struct Fates {
             /// Includes returned marks, and marks that may be dropped.
-            at_most: usize,
+            most: usize,
+            least: usize,
             taken: usize,
-            sent: Vec<&'w Sent>,
+            queues: Vec<QueueName>,
         }
-        let mut all: BTreeMap<&str, Fates<'_>> = BTreeMap::new();
-        for unit in &invocation.units {
-            for mark in &self.units[*unit].readable {
-                all.entry(mark).or_default().at_most += 1;
+        let mut all: BTreeMap<&str, Fates> = BTreeMap::new();
+        for id in &invocation.units {
+            let (unit, is_returned) = (&self.units[*id], returned.contains(id));
+            for mark in &unit.readable {
+                all.entry(mark).or_default().most += 1;
             }
-            for mark in &self.units[*unit].marks {
+            for mark in &unit.marks {
                 let too_old = self.too_old(invocation, mark);
+                let stays_in_log_group =
+                    !self.schedule.has_dead_letter_queue && marks::is_line(mark);
                 let fates = all.entry(mark).or_default();
-                *(if returned.contains(unit) || too_old == TooOld::Maybe {
-                    &mut fates.at_most
-                } else {
-                    &mut fates.handed_over
-                }) += usize::from(too_old != TooOld::Yes);
-                if !self.schedule.has_dead_letter_queue && marks::is_line(mark) {
-                    // It stays in its log group.
-                    fates.taken += usize::from(!returned.contains(unit));
-                }
+                fates.most += usize::from(too_old != TooOld::Yes);
+                fates.least += usize::from(too_old == TooOld::No && !is_returned);
+                fates.taken += usize::from(stays_in_log_group && !is_returned);
             }
         }
         for request in invocation.requests.iter().map(|request| &self.requests[*request]) {
             if let Answered::Taken { .. } = request.answered {
-                for mark in &request.marks {
-                    all.entry(mark).or_default().taken += 1;
-                }
+                request.marks.iter().for_each(|mark| all.entry(mark).or_default().taken += 1);
             }
         }
         for sent in invocation.sent.iter().filter(|sent| sent.answered && !sent.partial) {
-            for mark in &sent.marks {
-                all.entry(mark).or_default().sent.push(sent);
-            }
+            sent.marks.iter().for_each(|mark| all.entry(mark).or_default().queues.push(sent.queue));
         }
-        let wrong = all.into_iter().filter_map(|(mark, fates)| {
-            let Fates { handed_over, at_most, taken, sent } = fates;
-            let found = taken + sent.len();
-            let is_right = (handed_over..=handed_over + at_most).contains(&found);
+        let wrong = all.into_iter().filter_map(|(mark, Fates { most, least, taken, queues })| {
+            let is_right = (least..=most).contains(&(taken + queues.len()));
             (!is_right).then(|| {
-                let queues: Vec<_> = sent.iter().map(|sent| sent.queue).collect();
-                format!(
-                    "{mark}: handed over {handed_over} times, perhaps {at_most} more, \
-                     taken {taken} times, in queues {queues:?}"
-                )
+                format!("{mark}: owed {least} to {most} fates, taken {taken} times, in queues {queues:?}")
             })
         });
         wrong.collect()
@@ -334,45 +319,39 @@ impl Cloud {
     /// Lambda repeats an invocation that was killed or that returned the mark. Each other copy needs a repeated delivery in the
     /// schedule, or a message left by such an invocation or by one without an answer from the queue.
     fn unexplained_copies(&mut self) -> Vec<String> {
-        let mut clean: BTreeMap<&str, usize> = BTreeMap::new();
         let mut allowed: BTreeMap<&str, usize> = BTreeMap::new();
         for unit in &self.units {
             for mark in unit.marks.iter().chain(&unit.readable) {
                 *allowed.entry(mark).or_default() += unit.deliveries - usize::from(unit.is_rest);
             }
         }
-        let mut repeated: Vec<BTreeSet<&str>> = Vec::new();
-        let mut invocation_of = vec![0; self.requests.len()];
-        for (id, invocation) in self.invocations.iter().enumerate() {
+        // Copies that are not explained by their own request or invocation.
+        let mut clean: BTreeMap<&str, usize> = BTreeMap::new();
+        for invocation in &self.invocations {
             let units = match &invocation.end {
                 End::Returned(units) => units,
                 End::Killed | End::Running => &invocation.units,
             };
-            let again: BTreeSet<&str> = units
-                .iter()
-                .map(|unit| &self.units[*unit])
-                .flat_map(|unit| unit.marks.iter().chain(&unit.readable).map(String::as_str))
-                .collect();
-            let in_retry_queue =
-                invocation.sent.iter().filter(|sent| sent.queue == QueueName::Retry);
-            for sent in in_retry_queue {
+            let units = units.iter().map(|unit| &self.units[*unit]);
+            let marks = units.flat_map(|unit| unit.marks.iter().chain(&unit.readable));
+            let again: BTreeSet<&str> = marks.map(String::as_str).collect();
+            for sent in invocation.sent.iter().filter(|sent| sent.queue == QueueName::Retry) {
                 for mark in &sent.marks {
                     let is_extra = !sent.answered || again.contains(mark.as_str());
                     *allowed.entry(mark).or_default() += usize::from(is_extra);
                 }
             }
-            invocation.requests.iter().for_each(|request| invocation_of[*request] = id);
-            repeated.push(again);
-        }
-        let mut duplicates = 0;
-        for (mark, requests) in &self.copies {
-            duplicates += requests.len() - 1;
-            for request in requests {
-                let is_known = matches!(self.requests[*request].answered, Answered::Taken { .. });
-                let is_repeated = repeated[invocation_of[*request]].contains(mark.as_str());
-                *clean.entry(mark).or_default() += usize::from(is_known && !is_repeated);
+            for id in &invocation.requests {
+                let request = &self.requests[*id];
+                let is_known = matches!(request.answered, Answered::Taken { .. });
+                let marks: BTreeSet<&Mark> = request.marks.iter().filter(|_| is_known).collect();
+                for mark in marks.into_iter().filter(|mark| !again.contains(mark.as_str())) {
+                    let copies = self.copies.get(mark).into_iter().flatten();
+                    *clean.entry(mark).or_default() += copies.filter(|of| *of == id).count();
+                }
             }
         }
+        let duplicates = self.copies.values().map(|requests| requests.len() - 1).sum();
         self.census.met_often("total: duplicates", duplicates);
         let unexplained = clean.into_iter().filter_map(|(mark, found)| {
             let allowed = allowed.get(mark).copied().unwrap_or_default();

@@ -44,10 +44,12 @@ impl Unit {
         Self { deliveries: 1, ..Self::default() }
     }
 
-    pub(crate) fn take(&mut self, other: Self) {
-        self.marks.extend(other.marks);
-        self.facts.extend(other.facts);
-        self.dropped.extend(other.dropped);
+    pub(crate) fn take(&mut self, other: &Self) {
+        self.marks.extend_from_slice(&other.marks);
+        self.facts.extend_from_slice(&other.facts);
+        self.dropped.extend_from_slice(&other.dropped);
+        self.readable.extend_from_slice(&other.readable);
+        self.is_broken |= other.is_broken;
         self.events += other.events;
         self.consumed += other.consumed;
     }
@@ -184,22 +186,11 @@ impl Cloud {
         self.units.len() - 1
     }
 
+    /// A message that holds these units.
     pub(crate) fn union(&self, units: &[UnitId]) -> Unit {
-        let parts = || units.iter().map(|unit| &self.units[*unit]);
-        Unit {
-            marks: parts().flat_map(|unit| unit.marks.iter().cloned()).collect(),
-            readable: parts().flat_map(|unit| unit.readable.iter().cloned()).collect(),
-            is_broken: parts().any(|unit| unit.is_broken),
-            facts: Vec::new(),
-            events: parts().map(|unit| unit.events).sum(),
-            consumed: parts().fold(Consumed::default(), |mut sum, unit| {
-                sum += unit.consumed;
-                sum
-            }),
-            dropped: parts().flat_map(|unit| unit.dropped.iter().cloned()).collect(),
-            deliveries: 1,
-            is_rest: true,
-        }
+        let mut union = Unit { is_rest: true, ..Unit::delivered() };
+        units.iter().for_each(|unit| union.take(&self.units[*unit]));
+        union
     }
 
     pub(crate) fn begin_invocation(&mut self, units: &[UnitId]) -> InvocationId {
@@ -275,16 +266,11 @@ impl Cloud {
             }
         }
         let Parked { items, partial, .. } = *parked;
-        let marks = held.marks.clone();
-        self.invocations[by].sent.push(Sent {
-            queue,
-            destination,
-            marks,
-            items,
-            partial,
-            answered,
-        });
-        self.add_unit(Unit { marks: held.marks, deliveries: 1, is_rest: true, ..Unit::default() })
+        let marks = held.marks;
+        let unit = Unit { marks: marks.clone(), is_rest: true, ..Unit::delivered() };
+        let sent = Sent { queue, destination, marks, items, partial, answered };
+        self.invocations[by].sent.push(sent);
+        self.add_unit(unit)
     }
 
     fn note_old(
@@ -295,18 +281,12 @@ impl Cloud {
         found: &[Found],
     ) {
         let now = self.unix_nano();
-        let mut old = found
-            .iter()
-            .filter(|found| {
-                is_outside(destination, kind, found.time_unix_nano, now, Duration::ZERO)
-            })
-            .peekable();
-        if old.peek().is_none() {
-            return;
-        }
-        self.census.met("old: dead-lettered");
+        let times = found.iter().map(|found| found.time_unix_nano);
+        let is_old = |time: &u64| is_outside(destination, kind, *time, now, Duration::ZERO);
+        let old: Vec<u64> = times.filter(is_old).collect();
+        self.census.met_often("old: dead-lettered", usize::from(!old.is_empty()));
         let has_waited = self.invocations[by].units.iter().any(|unit| self.units[*unit].is_rest);
-        if has_waited && old.any(|found| Age::is_aging(found.time_unix_nano)) {
+        if has_waited && old.into_iter().any(Age::is_aging) {
             self.census.met("old: out of the window while it waited");
         }
     }
@@ -320,13 +300,17 @@ impl Cloud {
     /// Checks the forwarder's report and Lambda's reaction against the recorded events.
     pub(crate) fn returned(&mut self, id: InvocationId, report: &Report, units: Vec<UnitId>) {
         let ledger = report.account.total;
-        self.census.met_often("total: failed", usize::from(!units.is_empty()));
-        self.census.met_often("total: accepted", ledger.accepted);
-        self.census.met_often("total: parked", ledger.parked);
-        self.census.met_often("total: dead-lettered", ledger.dead_lettered);
-        self.census.met_often("total: returned", ledger.returned);
-        self.census.met_often("total: dropped", ledger.dropped);
-        self.census.met_often("total: ambiguous", ledger.ambiguous);
+        for (what, times) in [
+            ("total: failed", usize::from(!units.is_empty())),
+            ("total: accepted", ledger.accepted),
+            ("total: parked", ledger.parked),
+            ("total: dead-lettered", ledger.dead_lettered),
+            ("total: returned", ledger.returned),
+            ("total: dropped", ledger.dropped),
+            ("total: ambiguous", ledger.ambiguous),
+        ] {
+            self.census.met_often(what, times);
+        }
         self.invocations[id].end = End::Returned(units);
         self.note_gone(id);
         for problem in self.problems(id, report) {

@@ -4,14 +4,11 @@
 use super::cloud::Unit;
 use super::items::Course;
 use super::marks;
-use super::telemetry::{ACCOUNT, Maker, line};
+use super::telemetry::{Maker, delivery, gzip, line};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use lambda_otlp_forwarder::LogEvent;
-use serde_json::{Value, json};
-use std::io::Write as _;
+use serde_json::json;
 
 /// Lambda cuts a raw line at multiples of this length.
 const CUT_BYTES: usize = 65_536;
@@ -19,17 +16,15 @@ const CUT_BYTES: usize = 65_536;
 /// The deliveries of one log stream.
 struct Deliveries {
     done: Vec<(String, Unit)>,
-    events: Vec<Value>,
+    events: Vec<LogEvent>,
     unit: Unit,
 }
 
 impl Maker {
     /// The log events of an environment, in one or more events of the subscription.
     pub(crate) fn log_stream(&mut self) -> Vec<(String, Unit)> {
-        let course = {
-            let place = self.place();
-            self.course(place)
-        };
+        let place = self.place();
+        let course = self.course(place);
         let mut deliveries =
             Deliveries { done: Vec::new(), events: Vec::new(), unit: Unit::delivered() };
         for _ in 0..self.random.between(1, 8) {
@@ -38,7 +33,7 @@ impl Maker {
                     let (id, age) = (self.event_id(), self.age());
                     let unit = &mut deliveries.unit;
                     let event = self.log_event(id, age, false, &course, unit);
-                    deliveries.push(&event);
+                    deliveries.events.push(event);
                 }
                 _ => self.otlp_line(&mut deliveries, &course),
             }
@@ -75,7 +70,7 @@ impl Maker {
         }
         let is_parted = text.len() > CUT_BYTES && self.random.percent(40);
         if !is_truncated && !is_parted {
-            deliveries.unit.take(unit);
+            deliveries.unit.take(&unit);
         }
         text.push('\n');
         let pieces = text.len().div_ceil(CUT_BYTES);
@@ -105,33 +100,20 @@ impl Maker {
             }
             let message = String::from_utf8(piece.to_vec()).unwrap();
             let timestamp_ms = i64::try_from(age.time_ms()).unwrap();
-            deliveries.push(&LogEvent { id, timestamp_ms, message });
+            deliveries.events.push(LogEvent { id, timestamp_ms, message });
         }
     }
 }
 
 impl Deliveries {
-    fn push(&mut self, event: &LogEvent) {
-        let LogEvent { id, timestamp_ms, message } = event;
-        self.events.push(json!({"id": id, "timestamp": timestamp_ms, "message": message}));
-    }
-
     fn end(&mut self, course: &Course) {
         if self.events.is_empty() {
             return;
         }
         let unit = std::mem::replace(&mut self.unit, Unit::delivered());
-        let data = json!({
-            "messageType": "DATA_MESSAGE",
-            "owner": ACCOUNT,
-            "logGroup": course.place.log_group,
-            "logStream": course.place.log_stream,
-            "subscriptionFilters": ["f"],
-            "logEvents": std::mem::take(&mut self.events),
-        });
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::none());
-        gzip.write_all(data.to_string().as_bytes()).unwrap();
-        let data = STANDARD.encode(gzip.finish().unwrap());
+        let events = std::mem::take(&mut self.events);
+        let text = delivery("DATA_MESSAGE", &course.place, &events);
+        let data = STANDARD.encode(gzip("", text.as_bytes()));
         self.done.push((json!({"awslogs": {"data": data}}).to_string(), unit));
     }
 }

@@ -5,14 +5,13 @@
 //! item for two destinations is expected twice: `audit/span 0000000000000011`.
 
 use super::setup::{DEFAULT, DestinationId, NAMES};
-use crate::support::{attribute, body};
+use crate::support::{Telemetry, attribute, body, pairs};
 use lambda_otlp_forwarder::{Content, ORIGINAL_TIME, Parked};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use std::fmt::Write as _;
-use wire::{Logs, Metrics, Request, SignalKind, Traces};
+use test_support::openobserve::point_attributes;
+use wire::Request;
+use wire::ids::to_hex;
 
 pub(crate) type Mark = String;
 
@@ -67,43 +66,31 @@ pub(crate) fn is_item(mark: &str) -> bool {
 }
 
 pub(crate) fn of_request(request: &Request) -> Vec<Found> {
+    let telemetry = Telemetry::of(std::slice::from_ref(request));
     let mut found = Vec::new();
-    match request.kind() {
-        SignalKind::Traces => {
-            for spans in request.decode::<Traces>().unwrap().unwrap().resource_spans {
-                for span in spans.scope_spans.into_iter().flat_map(|scope| scope.spans) {
-                    let (mark, time) = (of_span(&span.span_id), span.start_time_unix_nano);
-                    found.push(Found::new(mark, time, &span.attributes));
-                }
-            }
-        }
-        SignalKind::Logs => {
-            for logs in request.decode::<Logs>().unwrap().unwrap().resource_logs {
-                for record in logs.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
-                    let uid = attribute(&record.attributes, "log.record.uid").map(of_event);
-                    let own = || attribute(&record.attributes, MARK).map(str::to_owned);
-                    let mark = uid.or_else(own).expect("a log record's mark");
-                    let time = match record.time_unix_nano {
-                        0 => record.observed_time_unix_nano,
-                        time => time,
-                    };
-                    let text = said(&record);
-                    found.push(Found { text, ..Found::new(mark, time, &record.attributes) });
-                }
-            }
-        }
-        SignalKind::Metrics => {
-            for metrics in request.decode::<Metrics>().unwrap().unwrap().resource_metrics {
-                let service = service(metrics.resource.as_ref());
-                let scopes = metrics.scope_metrics.into_iter();
-                for metric in scopes.flat_map(|scope| scope.metrics) {
-                    for attributes in points(metric.data.as_ref().expect("a metric's points")) {
-                        let own = attribute(attributes, MARK).map(str::to_owned);
-                        let mark =
-                            own.unwrap_or_else(|| of_report(&service, &metric.name, attributes));
-                        found.push(Found::new(mark, 0, attributes));
-                    }
-                }
+    for span in telemetry.spans() {
+        let (mark, time) = (of_span(&span.span_id), span.start_time_unix_nano);
+        found.push(Found::new(mark, time, &span.attributes));
+    }
+    for record in telemetry.records() {
+        let uid = attribute(&record.attributes, "log.record.uid").map(of_event);
+        let own = || attribute(&record.attributes, MARK).map(str::to_owned);
+        let mark = uid.or_else(own).expect("a log record's mark");
+        let time = match record.time_unix_nano {
+            0 => record.observed_time_unix_nano,
+            time => time,
+        };
+        let text = said(record);
+        found.push(Found { text, ..Found::new(mark, time, &record.attributes) });
+    }
+    for container in &telemetry.metrics {
+        let resource = container.resource.as_ref().map(|resource| resource.attributes.as_slice());
+        let service = attribute(resource.unwrap_or_default(), "service.name").unwrap_or_default();
+        for metric in container.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
+            for attributes in point_attributes(metric.data.as_ref()) {
+                let own = attribute(attributes, MARK).map(str::to_owned);
+                let of_report = || format!("point {service} {}{}", metric.name, pairs(attributes));
+                found.push(Found::new(own.unwrap_or_else(of_report), 0, attributes));
             }
         }
     }
@@ -111,10 +98,7 @@ pub(crate) fn of_request(request: &Request) -> Vec<Found> {
 }
 
 pub(crate) fn of_span(span_id: &[u8]) -> Mark {
-    span_id.iter().fold("span ".to_owned(), |mut mark, byte| {
-        write!(mark, "{byte:02x}").unwrap();
-        mark
-    })
+    format!("span {}", to_hex(span_id))
 }
 
 pub(crate) fn of_event(id: &str) -> Mark {
@@ -164,30 +148,5 @@ fn said(record: &LogRecord) -> String {
     match attribute(&record.attributes, "orderId") {
         Some(order) => format!("{} {order}", body(record)),
         None => body(record).to_owned(),
-    }
-}
-
-fn service(resource: Option<&Resource>) -> String {
-    let attributes = resource.map(|resource| resource.attributes.as_slice()).unwrap_or_default();
-    attribute(attributes, "service.name").unwrap_or_default().to_owned()
-}
-
-fn of_report(function: &str, metric: &str, attributes: &[KeyValue]) -> Mark {
-    let mut mark = format!("point {function} {metric}");
-    for KeyValue { key, value, .. } in attributes {
-        let value = value.as_ref().and_then(|value| value.value.as_ref());
-        write!(mark, " {key}={value:?}").unwrap();
-    }
-    mark
-}
-
-fn points(data: &Data) -> Vec<&[KeyValue]> {
-    // The point types have this field but no common trait.
-    match data {
-        Data::Gauge(gauge) => gauge.data_points.iter().map(|p| &*p.attributes).collect(),
-        Data::Sum(sum) => sum.data_points.iter().map(|p| &*p.attributes).collect(),
-        Data::Histogram(h) => h.data_points.iter().map(|p| &*p.attributes).collect(),
-        Data::ExponentialHistogram(h) => h.data_points.iter().map(|p| &*p.attributes).collect(),
-        Data::Summary(summary) => summary.data_points.iter().map(|p| &*p.attributes).collect(),
     }
 }

@@ -8,17 +8,19 @@ use super::schedule::{Random, Schedule};
 use super::setup::{ADDRESS, DEFAULT, GROUPS, NAMES, NOISE, Setup, Way};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::{Compression, GzBuilder};
 use lambda_otlp_forwarder::{
     Content, LogBatch, LogEvent, LogEventRange, MAX_MESSAGE_BYTES, Origin, Parked,
 };
-use serde_json::{Value, json};
+use serde_json::json;
+use std::io::Write as _;
 use std::time::Duration;
 use wire::{Request, Signal as _, Traces};
 
 /// The forwarder's own log group.
 pub(crate) const OWN_LOG_GROUP: &str = "/aws/lambda/forwarder";
 
-pub(crate) const ACCOUNT: &str = "123456789012";
+const ACCOUNT: &str = "123456789012";
 
 /// Creates telemetry with unique marks.
 pub(crate) struct Maker {
@@ -135,13 +137,10 @@ impl Maker {
                 let age = self.age();
                 self.log_event(format!("{id:056}"), age, is_last, &course, &mut made)
             })
-            .map(|LogEvent { id, timestamp_ms, message }| {
-                json!({"id": id, "timestamp": timestamp_ms, "message": message})
-            })
             .collect();
         let message_type = if is_control { CONTROL } else { "DATA_MESSAGE" };
         if !is_own && !is_control {
-            unit.take(made);
+            unit.take(&made);
         } else {
             unit.events += count;
             let consumed = &mut unit.consumed;
@@ -151,12 +150,7 @@ impl Maker {
             };
             *rule += count;
         }
-        let Origin { log_group, log_stream, .. } = &course.place;
-        // In CloudWatch's order of fields.
-        format!(
-            r#"{{"messageType":"{message_type}","owner":"{ACCOUNT}","logGroup":"{log_group}","logStream":"{log_stream}","subscriptionFilters":["f"],"logEvents":{}}}"#,
-            Value::from(events)
-        )
+        delivery(message_type, &course.place, &events)
     }
 
     pub(crate) fn log_event(
@@ -273,10 +267,8 @@ impl Maker {
                 content_of_line(id, age, line)
             }
             7 => {
-                let course = {
-                    let place = self.place();
-                    self.course(place)
-                };
+                let place = self.place();
+                let course = self.course(place);
                 let origin = course.place.clone();
                 let event = self.log_event(id, age, true, &course, &mut unit);
                 Content::Events(LogBatch { origin, events: vec![event], ..LogBatch::default() })
@@ -335,16 +327,24 @@ pub(crate) fn line(request: &Request, padding: &str) -> String {
     )
 }
 
-/// A gzip member with one stored block (RFC 1951, 3.2.4). Compressing would take most of a schedule's time.
-fn gzip(name: &str, bytes: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(bytes.len()).expect("a delivery of a schedule is small");
-    let mut crc = flate2::Crc::new();
-    crc.update(bytes);
-    let (flags, end) = if name.is_empty() { (0, &[][..]) } else { (8, &[0][..]) };
-    let head = [&[0x1f, 0x8b, 8, flags, 0, 0, 0, 0, 0, 0xff], name.as_bytes(), end].concat();
-    let lengths = [length.to_le_bytes(), (!length).to_le_bytes()].concat();
-    let tail = [crc.sum().to_le_bytes(), u32::from(length).to_le_bytes()].concat();
-    [&head, &[1][..], &lengths, bytes, &tail].concat()
+/// The JSON of a delivery, in CloudWatch's order of fields.
+pub(crate) fn delivery(message_type: &str, place: &Origin, events: &[LogEvent]) -> String {
+    let Origin { log_group, log_stream, .. } = place;
+    let events = json!(events);
+    format!(
+        r#"{{"messageType":"{message_type}","owner":"{ACCOUNT}","logGroup":"{log_group}","logStream":"{log_stream}","subscriptionFilters":["f"],"logEvents":{events}}}"#
+    )
+}
+
+/// A gzip member. Compressing would take most of a schedule's time.
+pub(crate) fn gzip(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let header = match name {
+        "" => GzBuilder::new(),
+        name => GzBuilder::new().filename(name),
+    };
+    let mut gzip = header.write(Vec::new(), Compression::none());
+    gzip.write_all(bytes).unwrap();
+    gzip.finish().unwrap()
 }
 
 /// Lambda's record of a failed event.

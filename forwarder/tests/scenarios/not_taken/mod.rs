@@ -7,7 +7,8 @@ mod slow_destinations;
 
 use crate::memory_queue::MemoryQueue;
 use crate::support::{
-    config, default_options, event_of, incoming, kinesis_record, line_of, logs, payload, texts,
+    Backend, HANGS, Slow, config, default_options, event_of, incoming, kinesis_record, line_of,
+    logs, payload, refuses, takes, texts,
 };
 use backend::{
     Client, Fate, HttpRequest, HttpResponse, Outcome, Reason, Transport, TransportError,
@@ -73,16 +74,12 @@ impl<E: Export> Stack<E> {
     }
 
     pub(crate) async fn forward(&self, event: Event) -> Report {
-        self.forward_within(event, Duration::from_mins(1), Duration::from_secs(70)).await
-    }
-
-    async fn forward_within(&self, event: Event, backend: Duration, queue: Duration) -> Report {
         let now = Instant::now();
         let elapsed = u64::try_from(self.began.elapsed().as_nanos()).unwrap();
         let invocation = InvocationContext {
             observed_unix_nano: NOW + elapsed,
-            deadline: now + backend,
-            queue_deadline: now + queue,
+            deadline: now + Duration::from_mins(1),
+            queue_deadline: now + Duration::from_secs(70),
             account: None,
         };
         let report = self.forwarder.forward(event, &invocation).await;
@@ -123,26 +120,6 @@ impl<E: Export> Stack<E> {
 
 fn destination<E>(name: &str, export: E) -> Destination<E> {
     Destination::new(name, export, &config().destination, IngestPolicy::any_time())
-}
-
-/// A backend whose behaviour depends on the request.
-struct Backend<F>(F);
-
-impl<F: Fn(&Request) -> Outcome + Sync> Export for Backend<F> {
-    async fn export(&self, _stream: Option<&str>, request: Request, _: Instant) -> Outcome {
-        (self.0)(&request)
-    }
-}
-
-fn takes(request: &Request) -> Outcome {
-    let (accepted, bytes_sent) = (request.items(), request.bytes().len());
-    Outcome { accepted, requests_sent: 1, bytes_sent, ..Outcome::default() }
-}
-
-fn refuses(request: &Request, status: u16, fate: Fate) -> Outcome {
-    let reason = Reason::Status { status, text: String::new(), hint: "" };
-    let bytes_sent = request.bytes().len();
-    Outcome { requests_sent: 1, bytes_sent, ..Outcome::unsent(request.clone(), reason, fate) }
 }
 
 /// An HTTP server that answers with this status, headers and body. It notes the log records of requests with status 200.

@@ -1,40 +1,16 @@
 //! Hanging and slow destinations beside others.
 
 use super::*;
-use lambda_otlp_forwarder::{Config, IngestWindow, OldRecords};
-use std::collections::HashMap;
+use backend::DestinationConfig;
+use lambda_otlp_forwarder::{IngestWindow, OldRecords};
 use std::sync::atomic::{AtomicBool, Ordering};
-
-struct Slow {
-    hangs: fn(SignalKind) -> bool,
-    time: Duration,
-    /// Refuses later requests.
-    accepts_until: Option<Instant>,
-}
-
-impl Export for Slow {
-    async fn export(&self, _: Option<&str>, request: Request, deadline: Instant) -> Outcome {
-        if Instant::now() >= deadline {
-            return Outcome::unsent(request, Reason::Deadline, Fate::Park);
-        }
-        if (self.hangs)(request.kind()) {
-            tokio::time::sleep_until(deadline).await;
-            return refuses(&request, 503, Fate::Park);
-        }
-        if self.accepts_until.is_some_and(|until| Instant::now() > until) {
-            return refuses(&request, 503, Fate::Park);
-        }
-        tokio::time::sleep(self.time).await;
-        takes(&request)
-    }
-}
+use url::Url;
 
 /// Creates one request per function with a stream template.
-fn by_function(name: &str, slow: Slow) -> Destination<Slow> {
-    let endpoint = format!("http://127.0.0.1:9/api/{name}");
-    let variables = HashMap::from([("LAMBDA_OTLP_ENDPOINT".to_owned(), endpoint)]);
-    let config = Config::from_source(&variables).0.unwrap();
-    let destination = Destination::new(name, slow, &config.destination, IngestPolicy::any_time());
+fn by_function<E>(name: &str, export: E) -> Destination<E> {
+    let base = Url::parse(&format!("http://127.0.0.1:9/api/{name}")).unwrap();
+    let config = DestinationConfig::new(&base);
+    let destination = Destination::new(name, export, &config, IngestPolicy::any_time());
     destination.with_stream(Some(Template::parse("{function}").unwrap()))
 }
 
@@ -56,11 +32,10 @@ async fn a_hanging_destination_does_not_block_another() {
     )
     .unwrap();
     let time = Duration::from_millis(100);
-    let accepts_until = Some(Instant::now() + 12 * time);
-    let slow = |name| Slow {
-        hangs: if name == "default" { |_| true } else { |_| false },
-        time,
-        accepts_until,
+    let accepts_until = Instant::now() + 12 * time;
+    let slow = |name| {
+        let accepts = move || (time, Instant::now() <= accepts_until);
+        Slow(move |_: &Request| if name == "default" { HANGS } else { accepts() })
     };
     let destinations = ["default", "other"].map(|name| Arc::new(by_function(name, slow(name))));
     let mut stack = Stack::with(Vec::new(), default_options());
@@ -72,7 +47,7 @@ async fn a_hanging_destination_does_not_block_another() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_destination_receives_all_requests_six_at_once() {
-    let slow = Slow { hangs: |_| false, time: Duration::from_secs(1), accepts_until: None };
+    let slow = Slow(|_: &Request| (Duration::from_secs(1), true));
     let stack = Stack::with(vec![by_function("default", slow)], default_options());
     let began = Instant::now();
     assert_eq!(stack.forward(functions(90)).await.ledger().accepted, 90);
@@ -81,7 +56,7 @@ async fn a_slow_destination_receives_all_requests_six_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hanging_destination_is_probed_every_two_minutes() {
-    let slow = Slow { hangs: |_| true, time: Duration::ZERO, accepts_until: None };
+    let slow = Slow(|_: &Request| HANGS);
     let stack = Stack::with(vec![by_function("default", slow)], default_options());
     let took = async |pause| {
         tokio::time::advance(Duration::from_secs(pause)).await;
@@ -98,8 +73,10 @@ async fn a_hanging_destination_is_probed_every_two_minutes() {
 
 #[tokio::test(start_paused = true)]
 async fn accepted_logs_do_not_reset_the_failures_of_traces() {
-    let hangs = |kind| kind == SignalKind::Traces;
-    let slow = Slow { hangs, time: Duration::ZERO, accepts_until: None };
+    let slow = Slow(|request: &Request| match request.kind() {
+        SignalKind::Traces => HANGS,
+        _ => (Duration::ZERO, true),
+    });
     let options = Options { enough_to_deliver: 1, ..default_options() };
     let stack = Stack::with(vec![destination("default", slow)], options);
     let span = deliveries::span_line();
@@ -116,25 +93,13 @@ async fn accepted_logs_do_not_reset_the_failures_of_traces() {
     assert_eq!(forwarded().await, (2, 0), "spans are left alone");
 }
 
-/// Refuses its first request at once, and takes six seconds for each later one.
-struct FirstRefused(AtomicBool);
-
-impl Export for FirstRefused {
-    async fn export(&self, _: Option<&str>, request: Request, deadline: Instant) -> Outcome {
-        if Instant::now() >= deadline {
-            return Outcome::unsent(request, Reason::Deadline, Fate::Park);
-        }
-        if self.0.swap(false, Ordering::Relaxed) {
-            return refuses(&request, 503, Fate::Park);
-        }
-        tokio::time::sleep(Duration::from_secs(6)).await;
-        takes(&request)
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn an_accepted_request_resets_the_failure_budget() {
-    let export = FirstRefused(AtomicBool::new(true));
+    let is_first = AtomicBool::new(true);
+    let export = Slow(|_: &Request| match is_first.swap(false, Ordering::Relaxed) {
+        true => (Duration::ZERO, false),
+        false => (Duration::from_secs(6), true),
+    });
     let options = Options { enough_to_deliver: 1, ..default_options() };
     let stack = Stack::with(vec![destination("default", export)], options);
     let report = stack.forward(kinesis(&["a", "b", "c", "d"], &["a line"])).await;
@@ -143,7 +108,7 @@ async fn an_accepted_request_resets_the_failure_budget() {
 
 #[tokio::test(start_paused = true)]
 async fn records_that_leave_the_window_during_an_invocation_are_not_sent() {
-    let slow = Slow { hangs: |_| false, time: Duration::from_secs(9), accepts_until: None };
+    let slow = Slow(|_: &Request| (Duration::from_secs(9), true));
     let window = Some(IngestWindow { past: Duration::from_hours(5) });
     let policy = IngestPolicy { window, old_records: OldRecords::Keep };
     let destination = Destination::new("default", slow, &config().destination, policy);

@@ -1,6 +1,6 @@
 //! Short notations for items before and after rules.
 
-use crate::support::{pairs, value_text};
+use crate::support::{Telemetry, pairs, value_text};
 use lambda_otlp_forwarder::{Effect, Origin, Report, RuleSet};
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, InstrumentationScope, KeyValue, any_value::Value,
@@ -12,7 +12,8 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span::Event};
 use std::fmt::Write as _;
-use wire::{Logs, Metrics, Request, Signal, SignalKind, Traces};
+use test_support::openobserve::point_attributes;
+use wire::{Logs, Metrics, Request, Signal, Traces};
 
 pub(crate) fn place() -> Origin {
     Origin::new("123456789012", "eu-west-1", "/aws/lambda/orders-api", "2026/09/21/[$LATEST]ab")
@@ -143,9 +144,7 @@ pub(crate) fn applied(rules: &RuleSet, place: &Origin, requests: Vec<Request>) -
     let left: usize = requests.iter().map(Request::items).sum();
     assert_eq!(items, left + report.dropped_by_rules(), "{report:?}");
     assert_eq!(report.unreadable, 0);
-    for request in &requests {
-        show(request, &mut out);
-    }
+    show(&Telemetry::of(&requests), &mut out);
     for effect in report.rules {
         let Effect { rule, matched, dropped, changed, redacted, replaced_whole: _ } = effect;
         writeln!(
@@ -157,53 +156,35 @@ pub(crate) fn applied(rules: &RuleSet, place: &Origin, requests: Vec<Request>) -
     out
 }
 
-fn show(request: &Request, out: &mut String) {
-    match request.kind() {
-        SignalKind::Logs => {
-            let request = request.decode::<Logs>().unwrap().unwrap();
-            for container in request.resource_logs {
-                show_resource(container.resource, out);
-                for record in container.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
-                    let body = value_text(record.body.as_ref());
-                    writeln!(
-                        out,
-                        "log {} {body}{}",
-                        record.severity_number,
-                        pairs(&record.attributes)
-                    )
-                    .unwrap();
-                }
+fn show(telemetry: &Telemetry, out: &mut String) {
+    for container in &telemetry.logs {
+        show_resource(container.resource.as_ref(), out);
+        for record in container.scope_logs.iter().flat_map(|scope| &scope.log_records) {
+            let body = value_text(record.body.as_ref());
+            let attributes = pairs(&record.attributes);
+            writeln!(out, "log {} {body}{attributes}", record.severity_number).unwrap();
+        }
+    }
+    for container in &telemetry.traces {
+        show_resource(container.resource.as_ref(), out);
+        for span in container.scope_spans.iter().flat_map(|scope| &scope.spans) {
+            writeln!(out, "span {}{}", span.name, pairs(&span.attributes)).unwrap();
+            for event in &span.events {
+                writeln!(out, "  event {}{}", event.name, pairs(&event.attributes)).unwrap();
             }
         }
-        SignalKind::Traces => {
-            let request = request.decode::<Traces>().unwrap().unwrap();
-            for container in request.resource_spans {
-                show_resource(container.resource, out);
-                for span in container.scope_spans.into_iter().flat_map(|scope| scope.spans) {
-                    writeln!(out, "span {}{}", span.name, pairs(&span.attributes)).unwrap();
-                    for event in span.events {
-                        writeln!(out, "  event {}{}", event.name, pairs(&event.attributes))
-                            .unwrap();
-                    }
-                }
-            }
-        }
-        SignalKind::Metrics => {
-            let request = request.decode::<Metrics>().unwrap().unwrap();
-            for container in request.resource_metrics {
-                show_resource(container.resource, out);
-                for metric in container.scope_metrics.into_iter().flat_map(|scope| scope.metrics) {
-                    let Some(Data::Gauge(gauge)) = metric.data else { panic!("gauges only") };
-                    for point in gauge.data_points {
-                        writeln!(out, "point {}{}", metric.name, pairs(&point.attributes)).unwrap();
-                    }
-                }
+    }
+    for container in &telemetry.metrics {
+        show_resource(container.resource.as_ref(), out);
+        for metric in container.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
+            for attributes in point_attributes(metric.data.as_ref()) {
+                writeln!(out, "point {}{}", metric.name, pairs(attributes)).unwrap();
             }
         }
     }
 }
 
-fn show_resource(resource: Option<Resource>, out: &mut String) {
-    let attributes = resource.unwrap_or_default().attributes;
-    writeln!(out, "resource{}", pairs(&attributes)).unwrap();
+fn show_resource(resource: Option<&Resource>, out: &mut String) {
+    let attributes = resource.map(|resource| pairs(&resource.attributes));
+    writeln!(out, "resource{}", attributes.unwrap_or_default()).unwrap();
 }
