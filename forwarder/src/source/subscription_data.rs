@@ -432,18 +432,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_oversized_delivery_yields_no_batches() {
-        let message = "x".repeat(20_000);
-        let large = format!(
-            r#"{{"owner":"1","logGroup":"g","logStream":"s","logEvents":[{{"message":"one"}},{{"message":"{message}"}}]}}"#
-        );
-        let gzip = wire::gzip::compress(6, large.as_bytes());
-        let limits = SourceLimits { chunk_bytes: 1, inflated_bytes: 10_000 };
-        let read: Vec<_> = read_gzip("it", &gzip, Origin::default(), &limits).collect();
-        assert!(matches!(read.as_slice(), [Err(SourceError::TooLarge { .. })]), "{read:?}");
-    }
-
-    #[test]
     fn an_unknown_number_is_read_across_the_end_of_the_window() {
         let (head, number) = (r#"{"owner":"1","logGroup":"g","logStream":"s","x":""#, "-1.5e+3");
         for cut in 0..=number.len() {

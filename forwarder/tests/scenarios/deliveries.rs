@@ -7,7 +7,7 @@
 
 use crate::support::{
     body, default_options, deliver_within, event_of, gzip_base64, kinesis_event, line_fixture,
-    pairs, payload, sum, value_text,
+    pairs, payload, sum,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -31,9 +31,6 @@ struct Topic {
     /// Resources and times are shown.
     #[serde(default)]
     resource: bool,
-    /// All attributes of resources are shown.
-    #[serde(default)]
-    attributes: bool,
     /// Ids and parents of spans are shown.
     #[serde(default)]
     links: bool,
@@ -124,16 +121,9 @@ impl Topic {
     }
 
     fn begin(&self, resource: Option<&Resource>, out: &mut String) {
-        if let Some(resource) = resource.filter(|_| self.attributes) {
+        if let Some(resource) = resource.filter(|_| self.resource) {
             writeln!(out, "resource{}", pairs(&resource.attributes)).unwrap();
         }
-        let Some(resource) = resource.filter(|_| self.resource) else { return };
-        let of = |key| resource.attributes.iter().find(|it| it.key == key);
-        let keys =
-            ["cloud.account.id", "cloud.region", "aws.log.group.names", "aws.log.stream.names"];
-        let parts =
-            keys.map(|key| of(key).map_or("-".to_owned(), |it| value_text(it.value.as_ref())));
-        writeln!(out, "{}", parts.join(" ")).unwrap();
     }
 
     fn outcome(&self, case: &Case) -> String {
@@ -227,65 +217,19 @@ fn line_of_file(file: &str, line: usize) -> String {
     std::fs::read_to_string(path).unwrap().lines().nth(line).unwrap().to_owned()
 }
 
-#[track_caller]
-fn check(topic: &str) {
+#[test]
+fn every_delivery_has_the_shown_outcome() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/deliveries");
-    let text = std::fs::read_to_string(folder.join(format!("{topic}.toml"))).unwrap();
-    let cases: Topic = toml::from_str(&text).unwrap();
-    let mut out = String::new();
-    for case in &cases.case {
-        writeln!(out, "== {}\n{}\n", case.name, cases.outcome(case)).unwrap();
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let topics: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|it| it == "toml")).collect();
+    assert!(topics.len() >= 8, "{topics:?}");
+    for path in topics {
+        let topic: Topic = toml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let mut out = String::new();
+        for case in &topic.case {
+            writeln!(out, "== {}\n{}\n", case.name, topic.outcome(case)).unwrap();
+        }
+        expect_file![path.with_extension("txt")].assert_eq(&out);
     }
-    expect_file![folder.join(format!("{topic}.txt"))].assert_eq(&out);
-}
-
-/// Events of each source, and their response.
-#[test]
-fn sources() {
-    check("sources");
-}
-
-/// Embedded metrics, panics and stack traces.
-#[test]
-fn lines() {
-    check("lines");
-}
-
-/// The ids that log records get from the spans of their invocation.
-#[test]
-fn links() {
-    check("links");
-}
-
-/// Platform lines of special functions: with tenants, durable, web functions, on managed instances.
-///
-/// Sources: Lambda Developer Guide, "Monitoring tenant-isolated functions", "Monitoring durable functions", "System log event
-/// schema for Lambda Web Functions", "Telemetry API Event schema reference"; Durable Execution SDK, "Logging".
-#[test]
-fn kinds_of_functions() {
-    check("functions");
-}
-
-/// `aws/spans`, the log group of X-Ray's spans. The lines follow the documented format; AWS did not write them.
-#[test]
-fn aws_spans() {
-    check("aws_spans");
-}
-
-/// Records outside the ingest window.
-#[test]
-fn old_records() {
-    check("old_records");
-}
-
-/// Resources of OTLP lines that name another function.
-#[test]
-fn forged_resources() {
-    check("forged_resources");
-}
-
-/// An attacker who controls text in a function's log cannot remove or change the records around it.
-#[test]
-fn hostile_lines() {
-    check("hostile");
 }

@@ -3,18 +3,14 @@
 //! Lambda kills a function of 128 MB that needs more, and the event comes back and kills it again.
 
 use crate::hostile_lines::bombs::line_of_records;
-use crate::support::{config, gzip_base64, line_of, payload};
-use lambda_otlp_forwarder::{
-    Destination, Event, Export, Forwarder, InvocationContext, Message, Options, Queue, QueueError,
-    Queues, RuleSet,
-};
+use crate::not_taken::{Stack, destination};
+use crate::support::{Backend, default_options, gzip_base64, line_of, payload, takes};
+use lambda_otlp_forwarder::{Event, RuleSet};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
-use tokio::time::Instant;
-use wire::Request;
 use wire::protobuf::Writer;
+use wire::{Request, SignalKind};
 
 const MOST_MIB: usize = 128;
 
@@ -268,77 +264,31 @@ fn redacts() -> String {
     )
 }
 
-/// Accepts everything and counts the log records.
-#[derive(Clone, Default)]
-struct Counts(Arc<AtomicUsize>);
-
-impl Export for Counts {
-    async fn export(&self, _: Option<&str>, request: Request, _: Instant) -> backend::Outcome {
-        let items = request.items();
-        if request.kind() == wire::SignalKind::Logs {
-            self.0.fetch_add(items, Ordering::Relaxed);
-        }
-        backend::Outcome { accepted: items, ..backend::Outcome::default() }
-    }
-}
-
-struct TakesAll;
-
-impl Queue for TakesAll {
-    async fn send(
-        &self,
-        messages: Vec<Message>,
-        _: Duration,
-        _: Instant,
-    ) -> Vec<Result<(), QueueError>> {
-        messages.into_iter().map(|_| Ok(())).collect()
-    }
-
-    async fn postpone(&self, _: &str, _: Duration, _: Instant) -> Result<(), QueueError> {
-        Ok(())
-    }
-}
-
 const EVENT: &str = "LAMBDA_OTLP_TEST_EVENT";
 const RULES: &str = "LAMBDA_OTLP_TEST_RULES";
 
 /// The measured process: forwards one event and prints its peak memory.
-#[test]
+#[tokio::test(start_paused = true)]
 #[expect(clippy::disallowed_methods, reason = "tells this process what it is run for")]
-fn process_of_one_event() {
+async fn process_of_one_event() {
     let (Ok(event), Ok(rules)) = (std::env::var(EVENT), std::env::var(RULES)) else { return };
-    let event: Event =
-        serde_json::from_reader(std::io::BufReader::new(std::fs::File::open(event).unwrap()))
-            .unwrap();
+    let event = std::io::BufReader::new(std::fs::File::open(event).unwrap());
+    let event: Event = serde_json::from_reader(event).unwrap();
+    let records = AtomicUsize::new(0);
+    let counts = |request: &Request| {
+        let is_logs = request.kind() == SignalKind::Logs;
+        records.fetch_add(if is_logs { request.items() } else { 0 }, Ordering::Relaxed);
+        takes(request)
+    };
+    let names = std::iter::once("default".to_owned()).chain((0..15).map(|n| format!("d{n}")));
+    let destinations = names.map(|name| Arc::new(destination(&name, Backend(&counts))));
+    let mut stack = Stack::with(Vec::new(), default_options());
     let rules = Arc::new(RuleSet::parse(&rules).unwrap());
-    let counts = Counts::default();
-    let config = config();
-    let policy = config.old_records.of(config.destination.profile);
-    let destination =
-        |name: &str| Destination::new(name, counts.clone(), &config.destination, policy);
-    let names = (0..15).map(|n| format!("d{n}"));
-    let names = std::iter::once("default".to_owned()).chain(names);
-    let destinations: Vec<_> = names.map(|name| Arc::new(destination(&name))).collect();
-    let mut forwarder = Forwarder::new(
-        vec![Arc::clone(&destinations[0])],
-        Queues { retry: Some(TakesAll), dead_letters: Some(TakesAll) },
-        Options::of(&config),
-    );
-    forwarder.set_rules(rules, destinations);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let report = runtime.block_on(async {
-        let invocation = InvocationContext {
-            observed_unix_nano: 1_790_000_000_000_000_000,
-            deadline: Instant::now() + Duration::from_mins(5),
-            queue_deadline: Instant::now() + Duration::from_mins(5),
-            account: None,
-        };
-        forwarder.forward(event, &invocation).await
-    });
-    assert!(report.account.balances(), "{:?}", report.account);
+    stack.forwarder.set_rules(rules, destinations.collect());
+    assert_eq!(stack.forward(event).await.ledger().lost(), 0);
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    println!("peak {} {}", peak.trim(), counts.0.load(Ordering::Relaxed));
+    println!("peak {} {}", peak.trim(), records.load(Ordering::Relaxed));
 }
 
 #[test]

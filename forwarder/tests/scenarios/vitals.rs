@@ -62,7 +62,7 @@ fn invocation(at_unix_nano: u64) -> InvocationContext {
 fn shown(request: &Request) -> String {
     let telemetry = Telemetry::of(std::slice::from_ref(request));
     let [of] = telemetry.metrics.as_slice() else { panic!("one resource") };
-    let mut lines = vec![pairs(&of.resource.as_ref().unwrap().attributes)];
+    let mut lines = vec![format!("resource{}", pairs(&of.resource.as_ref().unwrap().attributes))];
     for metric in telemetry.metrics() {
         let name = metric.name.trim_start_matches("lambda_otlp.forwarder");
         match metric.data.as_ref().unwrap() {
@@ -106,7 +106,7 @@ async fn vitals_are_summed_and_sent_once_a_minute() {
     assert!(first.contains(".invocations 1 {invocation}"), "{first}");
     // The three invocations that began at 1,003, 1,061 and 1,062 s.
     expect![[r#"
-         service.name=forwarder cloud.provider=aws cloud.platform=aws_lambda cloud.region=eu-west-1 cloud.account.id=123456789012 faas.name=forwarder
+        resource service.name=forwarder cloud.provider=aws cloud.platform=aws_lambda cloud.region=eu-west-1 cloud.account.id=123456789012 faas.name=forwarder
         .events.consumed consumed_by=empty_lines 3 {event}
         .events.consumed consumed_by=platform_lines 0 {event}
         .events.received 21 {event}

@@ -12,9 +12,7 @@ async fn the_smallest_request_probes_a_failed_backend() {
         let is_up = *is_up.lock().unwrap();
         if is_up { takes(request) } else { refuses(request, 503, Fate::Park) }
     });
-    let stream = Template::parse("{function}").unwrap();
-    let destination = destination("default", backend).with_stream(Some(stream));
-    let stack = Stack::with(vec![destination], default_options());
+    let stack = Stack::with(vec![by_function("default", backend)], default_options());
     let event = || kinesis(&["orders", "stock", "billing"], &["a line"]);
     let forwarded = async || {
         let report = stack.forward(event()).await;
@@ -43,19 +41,10 @@ async fn the_smallest_request_probes_a_failed_backend() {
     assert_eq!(forwarded().await.0.accepted, 3, "one success ends it");
 }
 
-/// Merges nothing, so that a parcel of three functions has three requests.
-fn unmerged<E: Export>(export: E) -> Stack<E> {
-    let mut config = config().destination;
-    config.max_request_bytes = 1;
-    let destination = Destination::new("default", export, &config, IngestPolicy::any_time());
-    Stack::with(vec![destination], default_options())
-}
-
-/// Makes a parcel of each function.
-fn by_function<E: Export>(export: E) -> Stack<E> {
-    let destination = destination("default", export);
-    let stream = Some(Template::parse("{function}").unwrap());
-    Stack::with(vec![destination.with_stream(stream)], default_options())
+/// A destination with requests of at most this size, if they have more than one item.
+fn limited<E>(export: E, max_request_bytes: usize) -> Destination<E> {
+    let config = DestinationConfig { max_request_bytes, ..config().destination };
+    Destination::new("default", export, &config, IngestPolicy::any_time())
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,7 +59,10 @@ async fn only_a_failed_probe_stops_the_other_requests() {
             let is_up = answers.lock().unwrap().pop().unwrap_or(false);
             if is_up { takes(request) } else { refuses(request, 503, Fate::Park) }
         });
-        let stack = if is_by_function { by_function(backend) } else { unmerged(backend) };
+        // Three parcels, or one with three requests.
+        let destination =
+            if is_by_function { by_function("default", backend) } else { limited(backend, 1) };
+        let stack = Stack::with(vec![destination], default_options());
         let event = || kinesis(&["orders", "stock", "billing"], &["one", "two"]);
         let report = stack.forward(event()).await;
         assert_eq!((report.ledger().accepted, report.ledger().parked), (4, 2));
@@ -95,7 +87,7 @@ async fn only_a_failed_probe_stops_the_other_requests() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_is_not_readable_to_its_end_is_delivered_partly_and_dead_lettered() {
-    let source = SourceLimits { inflated_bytes: 10_000, ..SourceLimits::default() };
+    let source = SourceLimits { inflated_bytes: 10_000, chunk_bytes: 1 };
     let large = "x".repeat(20_000);
     for (lines, end, accepted) in [(["one", "two"], "garbage", 2), (["one", &large], "", 0)] {
         let options = Options { source, ..default_options() };
@@ -152,10 +144,7 @@ async fn a_request_larger_than_the_limit_is_divided_and_loses_nothing() {
         sent.push(request.clone());
         Outcome { warning: format!("warning {}", sent.len()), ..takes(request) }
     });
-    let mut config = config().destination;
-    config.max_request_bytes = MOST_BYTES;
-    let destination = Destination::new("default", backend, &config, IngestPolicy::any_time());
-    let stack = Stack::with(vec![destination], default_options());
+    let stack = Stack::with(vec![limited(backend, MOST_BYTES)], default_options());
     // One line, so one request.
     let request = logs((0..100).map(|n| format!("record {n}")));
     let line = line_of(request.bytes(), "logs");

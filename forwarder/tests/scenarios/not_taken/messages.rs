@@ -198,21 +198,10 @@ async fn a_lone_bad_record_is_dead_lettered_after_another_is_accepted() {
     assert_eq!((stack.retry.len(), stack.dead_letters.len()), (0, 1));
 }
 
-/// Text that does not compress.
-fn noise(bytes: usize) -> String {
-    let mut state = 1_u64;
-    let letter = |_| {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        char::from(b'0' + u8::try_from(state >> 58).unwrap())
-    };
-    (0..bytes).map(letter).collect()
-}
-
 #[tokio::test(start_paused = true)]
 async fn an_oversized_record_is_truncated_and_its_neighbours_queued_once() {
     let stack = Stack::new(client(Server::new(busy)));
-    let large = noise(3 << 20);
+    let large = noise(3 << 20, 1);
     let event = incoming(&payload("/aws/lambda/a", &["before", &large, "after"]));
     let report = stack.forward(event).await;
     assert_eq!((report.ledger().parked, report.ledger().returned), (3, 0));
@@ -229,7 +218,7 @@ async fn an_oversized_record_is_truncated_and_its_neighbours_queued_once() {
 #[tokio::test(start_paused = true)]
 async fn a_line_too_large_for_a_message_stays_in_its_log_group() {
     let stack = Stack::new(Backend(takes));
-    let line = json!({"__otel_otlp_stdout": "1", "payload": noise(1 << 20)}).to_string();
+    let line = json!({"__otel_otlp_stdout": "1", "payload": noise(1 << 20, 1)}).to_string();
     let report = stack.forward(incoming(&payload("/aws/lambda/a", &[&line, "hello"]))).await;
     let ledger = report.ledger();
     // The broken line is a log record, too.

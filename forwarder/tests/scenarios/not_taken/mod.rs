@@ -1,6 +1,7 @@
 //! Telemetry that a backend does not accept.
 
 mod deliveries;
+mod division;
 mod messages;
 mod new_columns;
 mod slow_destinations;
@@ -11,7 +12,8 @@ use crate::support::{
     logs, payload, refuses, takes, texts,
 };
 use backend::{
-    Client, Fate, HttpRequest, HttpResponse, Outcome, Reason, Transport, TransportError,
+    Client, DestinationConfig, Fate, HttpRequest, HttpResponse, Outcome, Reason, Transport,
+    TransportError,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -26,6 +28,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
+use url::Url;
 use wire::{Request, SignalKind};
 
 const NOW: u64 = 1_790_000_000_000_000_000;
@@ -53,7 +56,7 @@ pub(crate) struct Stack<E> {
     began: Instant,
     retry: Queue,
     dead_letters: Queue,
-    forwarder: Forwarder<E, MemoryQueue>,
+    pub(crate) forwarder: Forwarder<E, MemoryQueue>,
 }
 
 impl<E: Export> Stack<E> {
@@ -61,7 +64,7 @@ impl<E: Export> Stack<E> {
         Self::with(vec![destination("default", export)], default_options())
     }
 
-    fn with(destinations: Vec<Destination<E>>, options: Options) -> Self {
+    pub(crate) fn with(destinations: Vec<Destination<E>>, options: Options) -> Self {
         let queue = |name| Queue::new(name).made_at(NOW / 1_000_000);
         let (retry, dead_letters) = (queue("retry"), queue("dead"));
         let queues = Queues {
@@ -118,8 +121,27 @@ impl<E: Export> Stack<E> {
     }
 }
 
-fn destination<E>(name: &str, export: E) -> Destination<E> {
+pub(crate) fn destination<E>(name: &str, export: E) -> Destination<E> {
     Destination::new(name, export, &config().destination, IngestPolicy::any_time())
+}
+
+/// A destination at this address, which gets the log events of each function in a request of their own.
+fn by_function<E>(name: &str, export: E) -> Destination<E> {
+    let base = Url::parse(&format!("http://127.0.0.1:9/api/{name}")).unwrap();
+    let config = DestinationConfig::new(&base);
+    let destination = Destination::new(name, export, &config, IngestPolicy::any_time());
+    destination.with_stream(Some(Template::parse("{function}").unwrap()))
+}
+
+/// Text that does not compress.
+fn noise(bytes: usize, seed: u64) -> String {
+    let mut state = seed;
+    let letter = |_| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'0' + u8::try_from(state >> 58).unwrap())
+    };
+    (0..bytes).map(letter).collect()
 }
 
 /// An HTTP server that answers with this status, headers and body. It notes the log records of requests with status 200.

@@ -1,9 +1,7 @@
 //! Requests that add columns to OpenObserve's streams. OpenObserve 0.92 loses the columns that concurrent requests add.
 
 use super::*;
-use backend::DestinationConfig;
 use test_support::openobserve::{FakeOpenObserve, ScriptedResponse, Signal};
-use url::Url;
 
 const REPORT: &str = "REPORT RequestId: 6f1a1c3b-1f5b-4d68-9a70-9a0d5f3f1a11\tDuration: 12.00 ms\tBilled Duration: 13 ms\tMemory Size: 128 MB\tMax Memory Used: 64 MB\n";
 

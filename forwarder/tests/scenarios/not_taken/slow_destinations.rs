@@ -1,18 +1,8 @@
 //! Hanging and slow destinations beside others.
 
 use super::*;
-use backend::DestinationConfig;
 use lambda_otlp_forwarder::{IngestWindow, OldRecords};
 use std::sync::atomic::{AtomicBool, Ordering};
-use url::Url;
-
-/// Creates one request per function with a stream template.
-fn by_function<E>(name: &str, export: E) -> Destination<E> {
-    let base = Url::parse(&format!("http://127.0.0.1:9/api/{name}")).unwrap();
-    let config = DestinationConfig::new(&base);
-    let destination = Destination::new(name, export, &config, IngestPolicy::any_time());
-    destination.with_stream(Some(Template::parse("{function}").unwrap()))
-}
 
 fn functions(number: usize) -> Event {
     let names: Vec<String> = (0..number).map(|n| format!("f{n}")).collect();

@@ -157,14 +157,6 @@ pub(crate) fn applied(rules: &RuleSet, place: &Origin, requests: Vec<Request>) -
 }
 
 fn show(telemetry: &Telemetry, out: &mut String) {
-    for container in &telemetry.logs {
-        show_resource(container.resource.as_ref(), out);
-        for record in container.scope_logs.iter().flat_map(|scope| &scope.log_records) {
-            let body = value_text(record.body.as_ref());
-            let attributes = pairs(&record.attributes);
-            writeln!(out, "log {} {body}{attributes}", record.severity_number).unwrap();
-        }
-    }
     for container in &telemetry.traces {
         show_resource(container.resource.as_ref(), out);
         for span in container.scope_spans.iter().flat_map(|scope| &scope.spans) {
@@ -172,6 +164,14 @@ fn show(telemetry: &Telemetry, out: &mut String) {
             for event in &span.events {
                 writeln!(out, "  event {}{}", event.name, pairs(&event.attributes)).unwrap();
             }
+        }
+    }
+    for container in &telemetry.logs {
+        show_resource(container.resource.as_ref(), out);
+        for record in container.scope_logs.iter().flat_map(|scope| &scope.log_records) {
+            let body = value_text(record.body.as_ref());
+            let attributes = pairs(&record.attributes);
+            writeln!(out, "log {} {body}{attributes}", record.severity_number).unwrap();
         }
     }
     for container in &telemetry.metrics {
