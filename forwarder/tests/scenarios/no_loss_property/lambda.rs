@@ -48,38 +48,27 @@ pub(crate) struct Environment {
     process: Mutex<Option<OurForwarder>>,
 }
 
-pub(crate) enum Holds<'a> {
-    /// One unit, which comes again as a whole.
-    Event(UnitId),
-    /// Records in shard order, which come again from the first failure on.
-    Records(&'a [Record]),
-    /// Messages; failed ones come again.
-    Messages(&'a [(String, UnitId)]),
+/// The units of an event, each with its identifier in a partial response.
+pub(crate) struct Batch {
+    parts: Vec<(String, UnitId)>,
+    /// `true` for the records of a shard, which come again from the first failed one on.
+    is_shard: bool,
 }
 
-impl Holds<'_> {
+impl Batch {
     fn units(&self) -> Vec<UnitId> {
-        match self {
-            Self::Event(unit) => vec![*unit],
-            Self::Records(records) => records.iter().map(|record| record.unit).collect(),
-            Self::Messages(messages) => messages.iter().map(|(_, unit)| *unit).collect(),
-        }
+        self.parts.iter().map(|(_, unit)| *unit).collect()
     }
 
-    /// The units that come again after this response. `None` for an unknown identifier, which makes all fail.
-    fn failed(&self, identifiers: &[&str]) -> Option<Vec<UnitId>> {
-        match self {
-            Self::Event(_) => identifiers.is_empty().then(Vec::new),
-            Self::Records(records) => {
-                let position = |id: &&str| records.iter().position(|r| r.sequence_number == **id);
-                let positions = identifiers.iter().map(position).collect::<Option<Vec<_>>>()?;
-                let first = positions.into_iter().min().unwrap_or(records.len());
-                Some(records[first..].iter().map(|record| record.unit).collect())
-            }
-            Self::Messages(messages) => {
-                let unit = |id: &&str| messages.iter().find(|(own, _)| own == id).map(|(_, u)| *u);
-                identifiers.iter().map(unit).collect()
-            }
+    /// The units that come again after this response. An unknown identifier makes all fail.
+    fn failed(&self, identifiers: &[&str]) -> Vec<UnitId> {
+        let position = |id: &&str| self.parts.iter().position(|(own, _)| own == id);
+        let Some(failed) = identifiers.iter().map(position).collect::<Option<Vec<_>>>() else {
+            return self.units();
+        };
+        match failed.iter().min() {
+            Some(first) if self.is_shard => self.units()[*first..].to_vec(),
+            _ => failed.into_iter().map(|position| self.parts[position].1).collect(),
         }
     }
 }
@@ -161,11 +150,11 @@ impl Environment {
     }
 
     /// Invokes the function and returns the units that come again.
-    pub(crate) async fn invoke(&self, event: &str, holds: &Holds<'_>) -> Vec<UnitId> {
+    async fn invoke(&self, event: &str, batch: &Batch) -> Vec<UnitId> {
         let mut process = self.process.lock().await;
         let forwarder = process.get_or_insert_with(|| self.start());
         self.current.wait(Duration::ZERO).await;
-        let units = holds.units();
+        let units = batch.units();
         let is_killed = self.draws(|fault| matches!(fault, Fault::Kill));
         let (id, limit, observed_unix_nano) = {
             let mut cloud = self.current.cloud();
@@ -212,8 +201,7 @@ impl Environment {
             Err(_) => units,
             Ok(response) => {
                 let response = serde_json::to_value(response).unwrap();
-                let identifiers = identifiers(&response);
-                holds.failed(&identifiers).unwrap_or(units)
+                batch.failed(&identifiers(&response))
             }
         };
         self.current.cloud().returned(id, &report, failed.clone());
@@ -222,12 +210,8 @@ impl Environment {
 }
 
 fn identifiers(response: &Value) -> Vec<&str> {
-    let failures = response["batchItemFailures"].as_array().map(Vec::as_slice);
-    failures
-        .unwrap_or_default()
-        .iter()
-        .map(|failure| failure["itemIdentifier"].as_str().unwrap())
-        .collect()
+    let failures = response["batchItemFailures"].as_array().into_iter().flatten();
+    failures.map(|failure| failure["itemIdentifier"].as_str().unwrap()).collect()
 }
 
 /// Delivers a subscription's event by asynchronous invocation.
@@ -239,9 +223,10 @@ pub(crate) async fn deliver_event(
 ) {
     sleep(start).await;
     environment.admit().await;
+    let batch = Batch { parts: vec![(String::new(), unit)], is_shard: false };
     loop {
         let mut pauses = RETRY_PAUSES.into_iter();
-        while !environment.invoke(&event, &Holds::Event(unit)).await.is_empty() {
+        while !environment.invoke(&event, &batch).await.is_empty() {
             let Some(pause) = pauses.next() else {
                 environment.current.cloud().on_failure.push((event, vec![unit]));
                 return;
@@ -287,7 +272,9 @@ async fn deliver_shard(environment: &Environment, records: &[Record]) {
     let mut batches = vec![(records.to_vec(), 0)];
     while let Some((mut batch, retries)) = batches.pop() {
         let event = kinesis_event(&batch);
-        let failed = environment.invoke(&event, &Holds::Records(&batch)).await;
+        let part = |record: &Record| (record.sequence_number.clone(), record.unit);
+        let parts = batch.iter().map(part).collect();
+        let failed = environment.invoke(&event, &Batch { parts, is_shard: true }).await;
         if failed.is_empty() {
             continue;
         }
@@ -344,15 +331,13 @@ pub(crate) async fn consume(
             continue;
         }
         let event = store.queue.lambda_event(&received).to_string();
-        let messages: Vec<_> = received
-            .iter()
-            .map(|message| {
-                let unit = store.units.lock().unwrap()[&message.message_id];
-                (message.message_id.clone(), unit)
-            })
-            .collect();
-        let failed = environment.invoke(&event, &Holds::Messages(&messages)).await;
-        for (message, (id, unit)) in received.iter().zip(&messages) {
+        let parts = received.iter().map(|message| {
+            let unit = store.units.lock().unwrap()[&message.message_id];
+            (message.message_id.clone(), unit)
+        });
+        let batch = Batch { parts: parts.collect(), is_shard: false };
+        let failed = environment.invoke(&event, &batch).await;
+        for (message, (id, unit)) in received.iter().zip(&batch.parts) {
             // Lambda may fail to delete a message, which then comes again.
             if !failed.contains(unit) && !deliver_again(environment, &[*unit]) {
                 store.queue.delete(&message.receipt_handle).expect("its receipt is the newest");
