@@ -75,22 +75,21 @@ fn an_unchanged_request_is_returned_byte_for_byte() {
 /// Only changed messages are encoded again.
 #[test]
 fn unknown_protobuf_fields_are_preserved() {
-    let unknown = |bytes: &mut Vec<u8>| Writer::new(bytes).always_string(999, "new");
-    let mut item = Vec::new();
-    Writer::new(&mut item).always_bytes(6, &[]);
-    unknown(&mut item);
-    let mut dropped = Vec::new();
-    Writer::new(&mut dropped).varint(2, 17);
-    let mut scope = Vec::new();
-    Writer::new(&mut scope).always_bytes(2, &item);
-    Writer::new(&mut scope).always_bytes(2, &dropped);
-    unknown(&mut scope);
-    let mut container = Vec::new();
-    Writer::new(&mut container).always_bytes(2, &scope);
-    unknown(&mut container);
+    let unknown = |out: &mut Writer<'_>| out.always_string(999, "new");
     let mut bytes = Vec::new();
-    Writer::new(&mut bytes).always_bytes(1, &container);
-    unknown(&mut bytes);
+    let mut out = Writer::new(&mut bytes);
+    out.message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |record| {
+                record.always_bytes(6, &[]);
+                unknown(record);
+            });
+            scope.message(2, |dropped| dropped.varint(2, 17));
+            unknown(scope);
+        });
+        unknown(container);
+    });
+    unknown(&mut out);
     let request = Request::check(SignalKind::Logs, bytes, &Limits::default()).unwrap();
     assert_eq!(request.items(), 2);
     let text = "[[rule]]\nname = \"e\"\nmatch.severity = \"ERROR\"\ndrop = true\n\n[[rule]]\nname = \"r\"\nadd = { a = 1 }\non = \"resource\"\n";

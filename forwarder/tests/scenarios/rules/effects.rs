@@ -7,99 +7,81 @@ use super::docs::example;
 use super::support::*;
 use expect_test::expect_file;
 use lambda_otlp_forwarder::{Origin, RuleSet};
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::fmt::Write as _;
 use wire::Request;
 
-enum Items {
-    Logs(Vec<LogRecord>),
-    Traces(Vec<Span>),
-    Metrics(Vec<Metric>),
+/// Reads `KIND TEXT | ATTRIBUTES`.
+fn parts(line: &str) -> (&str, &str, &str) {
+    let (head, attributes) = line.split_once(" |").unwrap_or((line, ""));
+    let (kind, text) = head.split_once(' ').unwrap();
+    (kind, text, attributes)
 }
 
-/// A request that is read line by line.
-struct Reading {
-    scope: String,
-    resource: String,
-    items: Items,
-}
-
-impl Reading {
-    fn request(self) -> Request {
-        let Self { scope, resource, items } = self;
-        match items {
-            Items::Logs(records) => logs(&resource, &scope, records),
-            Items::Traces(spans) => traces(&resource, &scope, spans),
-            Items::Metrics(points) => metrics(&resource, points),
+/// Reads spans, each followed by its events and the message of its status.
+fn spans(lines: &[&str]) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    for line in lines {
+        let (kind, text, attributes) = parts(line);
+        if kind == "span" {
+            let words: Vec<&str> = text.splitn(3, ' ').collect();
+            let [kind, status] = [words[0], words[1]].map(|number| number.parse().unwrap());
+            spans.push(span(1, words[2], kind, status, attributes));
+            continue;
         }
-    }
-
-    /// Reads `KIND TEXT | ATTRIBUTES`.
-    fn item(&mut self, line: &str) {
-        let (head, attributes) = line.split_once(" |").unwrap_or((line, ""));
-        let (kind, text) = head.split_once(' ').unwrap();
-        let number = |text: &str| text.parse().unwrap();
-        match (kind, &mut self.items) {
-            ("log", Items::Logs(records)) => {
-                let (severity, body) = text.split_once(' ').unwrap();
-                let record = log(number(severity), body, attributes);
-                records.push(in_trace(record, 1));
-            }
-            ("span", Items::Traces(spans)) => {
-                let mut words = text.splitn(3, ' ');
-                let (kind, status) = (words.next().unwrap(), words.next().unwrap());
-                let name = words.next().unwrap();
-                spans.push(span(1, name, number(kind), number(status), attributes));
-            }
-            ("event", Items::Traces(spans)) => {
-                spans.last_mut().unwrap().events.push(event(text, attributes));
-            }
-            ("status", Items::Traces(spans)) => {
-                text.clone_into(&mut spans.last_mut().unwrap().status.as_mut().unwrap().message);
-            }
-            ("point", Items::Metrics(points)) => points.push(point(text, attributes)),
+        let span = spans.last_mut().unwrap();
+        match kind {
+            "event" => span.events.push(event(text, attributes)),
+            "status" => text.clone_into(&mut span.status.as_mut().unwrap().message),
             _ => panic!("{line}"),
         }
+    }
+    spans
+}
+
+/// The signal, if this is the first line of a request.
+fn signal(line: &str) -> Option<&str> {
+    let word = line.split([' ', '@']).next().unwrap();
+    ["logs", "traces", "metrics"].contains(&word).then_some(word)
+}
+
+/// Reads `SIGNAL@SCOPE RESOURCE`, followed by items.
+fn request(lines: &[&str]) -> Request {
+    let (head, resource) = lines[0].split_once(' ').unwrap_or((lines[0], ""));
+    let (_, scope) = head.split_once('@').unwrap_or_default();
+    let record = |line: &&str| {
+        let (_, text, attributes) = parts(line);
+        let (severity, body) = text.split_once(' ').unwrap();
+        in_trace(log(severity.parse().unwrap(), body, attributes), 1)
+    };
+    let point = |line: &&str| {
+        let (_, name, attributes) = parts(line);
+        point(name, attributes)
+    };
+    let items = &lines[1..];
+    match signal(lines[0]) {
+        Some("logs") => logs(resource, scope, items.iter().map(record).collect()),
+        Some("metrics") => metrics(resource, items.iter().map(point).collect()),
+        _ => traces(resource, scope, spans(items)),
     }
 }
 
 /// Applies the rules of a case.
 fn effect(case: &str) -> String {
-    let (mut rules, mut place) = (String::new(), place());
-    let mut docs = None;
-    let mut requests: Vec<Reading> = Vec::new();
-    for line in case.lines() {
-        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-        let (word, scope) = word.split_once('@').unwrap_or((word, ""));
-        let items = match word {
-            "logs" => Items::Logs(Vec::new()),
-            "traces" => Items::Traces(Vec::new()),
-            "metrics" => Items::Metrics(Vec::new()),
-            "docs" => {
-                docs = Some(example(rest));
-                continue;
-            }
-            "origin" => {
-                let parts: Vec<&str> = rest.split(' ').collect();
-                place = Origin::new(parts[0], parts[1], parts[2], "stream");
-                continue;
-            }
-            _ => {
-                match requests.last_mut() {
-                    Some(request) => request.item(line),
-                    None => writeln!(rules, "{line}").unwrap(),
-                }
-                continue;
-            }
-        };
-        requests.push(Reading { scope: scope.to_owned(), resource: rest.to_owned(), items });
+    let lines: Vec<&str> = case.lines().collect();
+    let first_request = lines.iter().position(|line| signal(line).is_some()).unwrap();
+    let (mut head, requests) = (lines[..first_request].to_vec(), &lines[first_request..]);
+    let mut place = place();
+    if let Some(at) = head.iter().position(|line| line.starts_with("origin ")) {
+        let words: Vec<&str> = head.remove(at).split(' ').collect();
+        place = Origin::new(words[1], words[2], words[3], "stream");
     }
-    let rules = docs.unwrap_or_else(|| {
-        RuleSet::parse(&rules).unwrap_or_else(|mistakes| panic!("{mistakes} in\n{rules}"))
-    });
-    applied(&rules, &place, requests.into_iter().map(Reading::request).collect())
+    let rules = match head.first().and_then(|line| line.strip_prefix("docs ")) {
+        Some(text) => example(text),
+        None => RuleSet::parse(&head.join("\n")).unwrap_or_else(|mistakes| panic!("{mistakes}")),
+    };
+    let requests = requests.chunk_by(|_, next| signal(next).is_none());
+    applied(&rules, &place, requests.map(request).collect())
 }
 
 #[test]
