@@ -91,7 +91,7 @@ impl Topic {
                 Some(("base64", data)) => data.to_owned(),
                 _ => STANDARD.encode(data),
             });
-            return kinesis_event(&encoded.collect::<Vec<_>>());
+            return kinesis_event(encoded);
         }
         let texts = case.messages.iter().map(|message| match message {
             Message::Text(text) | Message::At(_, text) => named(text),

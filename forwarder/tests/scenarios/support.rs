@@ -54,21 +54,15 @@ pub(crate) fn gzip_base64(text: &str) -> String {
 }
 
 /// A Kinesis event with these data.
-pub(crate) fn kinesis_event(data: &[String]) -> Event {
-    let records: Vec<_> = data.iter().enumerate().map(|(n, data)| record_of(n, data)).collect();
+pub(crate) fn kinesis_event(data: impl IntoIterator<Item = String>) -> Event {
+    let record = |(number, data): (usize, String)| {
+        json!({"eventSource": "aws:kinesis", "awsRegion": "eu-west-1",
+            "eventSourceARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/logs",
+            "kinesis": {"sequenceNumber": number.to_string(), "data": data,
+                "approximateArrivalTimestamp": 1_790_000_000.5}})
+    };
+    let records: Vec<_> = data.into_iter().enumerate().map(record).collect();
     serde_json::from_value(json!({"Records": records})).unwrap()
-}
-
-/// A Kinesis record with a delivery of CloudWatch Logs.
-pub(crate) fn kinesis_record(number: usize, payload: &serde_json::Value) -> serde_json::Value {
-    record_of(number, &gzip_base64(&payload.to_string()))
-}
-
-fn record_of(number: usize, data: &str) -> serde_json::Value {
-    json!({"eventSource": "aws:kinesis", "awsRegion": "eu-west-1",
-        "eventSourceARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/logs",
-        "kinesis": {"sequenceNumber": number.to_string(), "data": data,
-            "approximateArrivalTimestamp": 1_790_000_000.5}})
 }
 
 /// An OTLP line with this encoded request.

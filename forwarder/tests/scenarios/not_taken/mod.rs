@@ -8,8 +8,8 @@ mod slow_destinations;
 
 use crate::memory_queue::MemoryQueue;
 use crate::support::{
-    Backend, HANGS, Slow, config, default_options, event_of, incoming, kinesis_record, line_of,
-    logs, payload, refuses, takes, texts,
+    Backend, HANGS, Slow, config, default_options, event_of, gzip_base64, incoming, kinesis_event,
+    line_of, logs, payload, refuses, takes, texts,
 };
 use backend::{
     Client, DestinationConfig, Fate, HttpRequest, HttpResponse, Outcome, Reason, Transport,
@@ -190,14 +190,13 @@ fn client<T: Transport>(transport: T) -> Client<T> {
     Client::with_transport(&config().destination, transport).unwrap().with_seeded_waits(1)
 }
 
+/// A Kinesis event with a delivery of each function.
 fn kinesis(functions: &[&str], lines: &[&str]) -> Event {
-    let record = |(number, function): (usize, &&str)| {
+    kinesis_event(functions.iter().enumerate().map(|(number, function)| {
         let mut delivery = payload(&format!("/aws/lambda/{function}"), lines);
         for (n, event) in delivery["logEvents"].as_array_mut().unwrap().iter_mut().enumerate() {
             event["id"] = format!("{number}{n:055}").into();
         }
-        kinesis_record(number, &delivery)
-    };
-    let records: Vec<_> = functions.iter().enumerate().map(record).collect();
-    serde_json::from_value(json!({"Records": records})).unwrap()
+        gzip_base64(&delivery.to_string())
+    }))
 }
