@@ -2,7 +2,7 @@
 
 use super::cloud::Unit;
 use super::marks::{self, MARK, Mark, NOTE};
-use super::setup::{ADDRESS, DestinationId, NOISE, Way, profile};
+use super::setup::{ADDRESS, DEFAULT, DestinationId, NOISE, Way, profile};
 use super::telemetry::{Maker, line};
 use backend::{Profile, sanitize};
 use lambda_otlp_forwarder::{ConvertOptions, LogEvent, Origin, StreamState, convert};
@@ -88,17 +88,20 @@ impl Item {
     }
 }
 
-pub(crate) struct Course {
+/// Telemetry of one log stream, with its expectations.
+pub(crate) struct Stream {
     pub(crate) place: Origin,
     pub(crate) ways: Vec<Way>,
     /// `false` for items parked before, whose rules were applied then.
     pub(crate) is_ruled: bool,
+    pub(crate) unit: Unit,
+    pub(crate) events: Vec<LogEvent>,
 }
 
 impl Maker {
-    pub(crate) fn course(&mut self, place: Origin) -> Course {
-        let ways = self.setup.ways(&place);
-        Course { place, ways, is_ruled: true }
+    pub(crate) fn stream(&self, place: Origin) -> Stream {
+        let (ways, unit) = (self.setup.ways(&place), Unit::delivered());
+        Stream { place, ways, is_ruled: true, unit, events: Vec::new() }
     }
 
     pub(crate) fn age(&mut self) -> Age {
@@ -122,33 +125,35 @@ impl Maker {
     }
 
     /// Notes the expectation of one fate at each destination of an item.
-    fn owe(&mut self, unit: &mut Unit, course: &Course, item: &Item) {
-        let is_dropped = item.is_noise && course.is_ruled && self.setup.drops;
+    fn owe(&mut self, stream: &mut Stream, item: &Item) {
+        let Stream { ways, is_ruled, unit, .. } = stream;
+        ways.iter().for_each(|way| self.owe_at(way, *is_ruled, unit, item));
+    }
+
+    fn owe_at(&mut self, way: &Way, is_ruled: bool, unit: &mut Unit, item: &Item) {
+        let Way { destination, stream } = way;
+        let mark = marks::at(*destination, &item.mark);
+        let cannot_be_stored = !item.is_number && profile(*destination) == Profile::OpenObserve;
+        let is_dropped = item.is_noise && is_ruled && self.setup.drops;
         self.census.met_often("rule: dropped", usize::from(is_dropped));
-        for Way { destination, stream } in &course.ways {
-            let mark = marks::at(*destination, &item.mark);
-            let cannot_be_stored = !item.is_number && profile(*destination) == Profile::OpenObserve;
-            if is_dropped || cannot_be_stored {
-                unit.dropped.push(mark);
-                continue;
-            }
-            let has_stream = item.kind != SignalKind::Metrics;
-            let fact = Fact {
-                kind: item.kind,
-                age: item.age,
-                stream: stream.clone().filter(|_| has_stream),
-                text: item.text.clone(),
-            };
-            unit.facts.push((mark.clone(), fact));
-            unit.marks.push(mark);
+        if is_dropped || cannot_be_stored {
+            unit.dropped.push(mark);
+            return;
         }
+        let fact = Fact {
+            kind: item.kind,
+            age: item.age,
+            stream: stream.clone().filter(|_| item.kind != SignalKind::Metrics),
+            text: item.text.clone(),
+        };
+        unit.facts.push((mark.clone(), fact));
+        unit.marks.push(mark);
     }
 
     /// Expects the log record of a line.
     pub(crate) fn owe_record(
         &mut self,
-        unit: &mut Unit,
-        course: &Course,
+        stream: &mut Stream,
         (id, age): (&str, Age),
         text: Option<String>,
     ) {
@@ -156,33 +161,27 @@ impl Maker {
         let address = if self.setup.redacts { "****" } else { ADDRESS };
         let text = text.map(|text| text.replace(ADDRESS, address));
         let new = Item::new(marks::of_event(id), SignalKind::Logs, age);
-        let item = Item { text, is_noise, ..new };
-        self.owe(unit, course, &item);
+        self.owe(stream, &Item { text, is_noise, ..new });
     }
 
-    pub(crate) fn broken_line(
-        &mut self,
-        unit: &mut Unit,
-        course: &Course,
-        (id, age): (&str, Age),
-    ) -> String {
-        self.owe_record(unit, course, (id, age), None);
-        unit.marks.push(marks::at(super::setup::DEFAULT, &marks::of_line(id)));
+    pub(crate) fn broken_line(&mut self, stream: &mut Stream, event: (&str, Age)) -> String {
+        self.owe_record(stream, event, None);
+        stream.unit.marks.push(marks::at(DEFAULT, &marks::of_line(event.0)));
         r#"{"__otel_otlp_stdout":"0.1.0","source":"s","payload":"!"}"#.to_owned()
     }
 
     /// An OTLP line with items of any signal. A compact line may have several requests.
-    pub(crate) fn line(&mut self, unit: &mut Unit, course: &Course) -> String {
+    pub(crate) fn line(&mut self, stream: &mut Stream) -> String {
         if !self.random.percent(40) {
-            return line(&self.request(unit, course), "");
+            return line(&self.request(stream), "");
         }
         let requests: Vec<Request> =
-            (0..self.random.between(1, 3)).map(|_| self.request(unit, course)).collect();
+            (0..self.random.between(1, 3)).map(|_| self.request(stream)).collect();
         self.census.met(match requests.len() {
             1 => "line: compact",
             _ => "line: compact, several requests",
         });
-        let Origin { account, log_group, log_stream, .. } = &course.place;
+        let Origin { account, log_group, log_stream, .. } = &stream.place;
         let function = log_group.strip_prefix("/aws/lambda/").unwrap_or_default();
         let names = Context { function, account, log_stream, region: "eu-west-1" };
         // Raw lines and lines of the retry queue come without the names of their function.
@@ -192,40 +191,34 @@ impl Maker {
         format!(r#"{{"_otelc":"{content}"}}"#)
     }
 
-    pub(crate) fn report(
-        &mut self,
-        unit: &mut Unit,
-        course: &Course,
-        (id, age): (&str, Age),
-    ) -> String {
+    pub(crate) fn report(&mut self, stream: &mut Stream, (id, age): (&str, Age)) -> String {
         const REQUEST_ID: &str = "8f507cfc-0000-4697-b07a-ac58fc914c95";
         let message = format!(
             "REPORT RequestId: {REQUEST_ID}\tDuration: 1.71 ms\tBilled Duration: 2 ms\t\
              Memory Size: 128 MB\tMax Memory Used: 60 MB\t\n"
         );
-        self.owe_record(unit, course, (id, age), None);
+        self.owe_record(stream, (id, age), None);
         let timestamp_ms = i64::try_from(age.time_ms()).unwrap();
         let event = LogEvent { id: id.to_owned(), timestamp_ms, message: message.clone() };
-        for way in &course.ways {
-            for mark in points_of(&course.place, &event, way.destination) {
-                let only =
-                    Course { ways: vec![way.clone()], place: course.place.clone(), ..*course };
+        let Stream { place, ways, unit, .. } = stream;
+        for way in ways {
+            for mark in points_of(place, &event, way.destination) {
                 let item = Item::new(mark, SignalKind::Metrics, Age::Fresh);
-                self.owe(unit, &only, &item);
+                self.owe_at(way, true, unit, &item);
             }
         }
         message
     }
 
-    pub(crate) fn request(&mut self, unit: &mut Unit, course: &Course) -> Request {
+    pub(crate) fn request(&mut self, stream: &mut Stream) -> Request {
         let items = self.random.between(1, 4);
         match self.random.below(4) {
             0 | 1 => {
-                let spans = (0..items).map(|_| self.span(unit, course)).collect();
+                let spans = (0..items).map(|_| self.span(stream)).collect();
                 Request::of_spans(resource(), spans)
             }
             2 => {
-                let points = (0..items).map(|_| self.point(unit, course)).collect();
+                let points = (0..items).map(|_| self.point(stream)).collect();
                 let sum =
                     Sum { data_points: points, aggregation_temporality: 1, is_monotonic: true };
                 let data = Some(metric::Data::Sum(sum));
@@ -233,37 +226,36 @@ impl Maker {
                 Request::of_metrics(resource(), metrics)
             }
             _ => {
-                let log_records = (0..items).map(|_| self.record(unit, course)).collect();
+                let log_records = (0..items).map(|_| self.record(stream)).collect();
                 Request::of_log_records(resource(), log_records)
             }
         }
     }
 
-    /// An item from OTLP, with the attributes that rules read.
-    fn otlp(&mut self, course: &Course, item: Item) -> (Item, Vec<KeyValue>) {
+    /// Expects an item from OTLP. Returns its attributes, which rules read.
+    fn otlp(&mut self, stream: &mut Stream, item: Item) -> Vec<KeyValue> {
         // Rules must not drop what they were applied to before.
         let is_noise = self.random.percent(15);
-        let note = if course.is_ruled { ADDRESS } else { "****" };
+        let note = if stream.is_ruled { ADDRESS } else { "****" };
         let mut attributes = vec![attribute(MARK, &item.mark), attribute(NOTE, note)];
         if is_noise {
             let value = Some(AnyValue { value: Some(Any::BoolValue(true)) });
             attributes.push(KeyValue { key: "noise".to_owned(), value, ..KeyValue::default() });
         }
-        let item = Item { is_noise, ..item };
-        (item, attributes)
+        self.owe(stream, &Item { is_noise, ..item });
+        attributes
     }
 
     fn trace_id(&mut self) -> Vec<u8> {
         vec![u8::try_from(self.random.between(1, 12)).unwrap(); 16]
     }
 
-    fn span(&mut self, unit: &mut Unit, course: &Course) -> Span {
+    fn span(&mut self, stream: &mut Stream) -> Span {
         let span_id = self.serial().to_be_bytes().to_vec();
         let age = self.age();
         let trace_id = self.trace_id();
         let item = Item::new(marks::of_span(&span_id), SignalKind::Traces, age);
-        let (item, attributes) = self.otlp(course, item);
-        self.owe(unit, course, &item);
+        let attributes = self.otlp(stream, item);
         let start = age.unix_nano();
         Span {
             trace_id,
@@ -276,13 +268,12 @@ impl Maker {
         }
     }
 
-    fn record(&mut self, unit: &mut Unit, course: &Course) -> LogRecord {
+    fn record(&mut self, stream: &mut Stream) -> LogRecord {
         let mark = format!("otlp {}", self.serial());
         let age = self.age();
         let trace_id = if self.random.percent(50) { self.trace_id() } else { Vec::new() };
         let item = Item::new(mark, SignalKind::Logs, age);
-        let (item, attributes) = self.otlp(course, item);
-        self.owe(unit, course, &item);
+        let attributes = self.otlp(stream, item);
         LogRecord {
             time_unix_nano: age.unix_nano(),
             severity_text: "INFO".to_owned(),
@@ -292,13 +283,12 @@ impl Maker {
         }
     }
 
-    fn point(&mut self, unit: &mut Unit, course: &Course) -> NumberDataPoint {
+    fn point(&mut self, stream: &mut Stream) -> NumberDataPoint {
         let mark = format!("otlp {}", self.serial());
         // OpenObserve cannot store it; the forwarder drops and counts it.
-        let is_number = !self.random.percent(10) || !course.is_ruled;
+        let is_number = !self.random.percent(10) || !stream.is_ruled;
         let item = Item { is_number, ..Item::new(mark, SignalKind::Metrics, Age::Fresh) };
-        let (item, attributes) = self.otlp(course, item);
-        self.owe(unit, course, &item);
+        let attributes = self.otlp(stream, item);
         NumberDataPoint {
             attributes,
             time_unix_nano: BEGAN_MS * 1_000_000,

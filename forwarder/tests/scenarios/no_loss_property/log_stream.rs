@@ -2,8 +2,9 @@
 //! end, in several deliveries.
 
 use super::cloud::Unit;
-use super::items::Course;
+use super::items::Stream;
 use super::marks;
+use super::setup::DEFAULT;
 use super::telemetry::{Maker, delivery, gzip, line};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,47 +14,33 @@ use serde_json::json;
 /// Lambda cuts a raw line at multiples of this length.
 const CUT_BYTES: usize = 65_536;
 
-/// The deliveries of one log stream.
-struct Deliveries {
-    done: Vec<(String, Unit)>,
-    events: Vec<LogEvent>,
-    unit: Unit,
-}
-
 impl Maker {
     /// The log events of an environment, in one or more events of the subscription.
     pub(crate) fn log_stream(&mut self) -> Vec<(String, Unit)> {
         let place = self.place();
-        let course = self.course(place);
-        let mut deliveries =
-            Deliveries { done: Vec::new(), events: Vec::new(), unit: Unit::delivered() };
+        let mut stream = self.stream(place);
+        let mut deliveries = Vec::new();
         for _ in 0..self.random.between(1, 8) {
-            match self.random.below(10) {
-                0..4 => {
-                    let (id, age) = (self.event_id(), self.age());
-                    let unit = &mut deliveries.unit;
-                    let event = self.log_event(id, age, false, &course, unit);
-                    deliveries.events.push(event);
-                }
-                _ => self.otlp_line(&mut deliveries, &course),
+            if self.random.percent(40) {
+                let event = (self.event_id(), self.age());
+                self.log_event(&mut stream, event, false);
+            } else {
+                self.otlp_line(&mut stream, &mut deliveries);
             }
             if self.random.percent(30) {
-                deliveries.end(&course);
+                end(&mut stream, &mut deliveries);
                 self.census.met("stream: several deliveries");
             }
         }
-        deliveries.end(&course);
-        deliveries.done
-    }
-
-    fn event_id(&mut self) -> String {
-        format!("{:056}", self.serial())
+        end(&mut stream, &mut deliveries);
+        deliveries
     }
 
     /// Adds an OTLP line, which may be cut.
-    fn otlp_line(&mut self, deliveries: &mut Deliveries, course: &Course) {
-        let mut unit = Unit::default();
-        let request = self.request(&mut unit, course);
+    fn otlp_line(&mut self, stream: &mut Stream, deliveries: &mut Vec<(String, Unit)>) {
+        let before = std::mem::take(&mut stream.unit);
+        let request = self.request(stream);
+        let unit = std::mem::replace(&mut stream.unit, before);
         // Long enough for a line that Lambda cuts.
         let padding = match self.random.below(100) {
             0..90 => 0,
@@ -70,7 +57,7 @@ impl Maker {
         }
         let is_parted = text.len() > CUT_BYTES && self.random.percent(40);
         if !is_truncated && !is_parted {
-            deliveries.unit.take(&unit);
+            stream.unit.take(&unit);
         }
         text.push('\n');
         let pieces = text.len().div_ceil(CUT_BYTES);
@@ -82,38 +69,36 @@ impl Maker {
             let (id, age) = (self.event_id(), self.age());
             if number == parted_at && number > 0 {
                 self.census.met("line: its pieces in two deliveries");
-                deliveries.end(course);
+                end(stream, deliveries);
             }
-            let unit = &mut deliveries.unit;
-            unit.events += 1;
+            stream.unit.events += 1;
             if is_truncated || is_parted {
-                self.owe_record(unit, course, (&id, age), None);
+                self.owe_record(stream, (&id, age), None);
                 // The other pieces have no marker of an OTLP line.
                 if number == 0 {
-                    unit.marks.push(marks::at(super::setup::DEFAULT, &marks::of_line(&id)));
+                    stream.unit.marks.push(marks::at(DEFAULT, &marks::of_line(&id)));
                 }
             } else {
                 // A cut just before the line's end.
                 let is_empty = piece == b"\n";
-                unit.consumed.empty_lines += usize::from(is_empty);
-                unit.consumed.line_pieces += usize::from(number > 0 && !is_empty);
+                let consumed = &mut stream.unit.consumed;
+                consumed.empty_lines += usize::from(is_empty);
+                consumed.line_pieces += usize::from(number > 0 && !is_empty);
             }
             let message = String::from_utf8(piece.to_vec()).unwrap();
             let timestamp_ms = i64::try_from(age.time_ms()).unwrap();
-            deliveries.events.push(LogEvent { id, timestamp_ms, message });
+            stream.events.push(LogEvent { id, timestamp_ms, message });
         }
     }
 }
 
-impl Deliveries {
-    fn end(&mut self, course: &Course) {
-        if self.events.is_empty() {
-            return;
-        }
-        let unit = std::mem::replace(&mut self.unit, Unit::delivered());
-        let events = std::mem::take(&mut self.events);
-        let text = delivery("DATA_MESSAGE", &course.place, &events);
-        let data = STANDARD.encode(gzip("", text.as_bytes()));
-        self.done.push((json!({"awslogs": {"data": data}}).to_string(), unit));
+/// Ends a delivery, if it has log events.
+fn end(stream: &mut Stream, deliveries: &mut Vec<(String, Unit)>) {
+    if stream.events.is_empty() {
+        return;
     }
+    let unit = std::mem::replace(&mut stream.unit, Unit::delivered());
+    let text = delivery("DATA_MESSAGE", &stream.place, &std::mem::take(&mut stream.events));
+    let data = STANDARD.encode(gzip("", text.as_bytes()));
+    deliveries.push((json!({"awslogs": {"data": data}}).to_string(), unit));
 }

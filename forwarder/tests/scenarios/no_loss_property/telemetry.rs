@@ -2,7 +2,7 @@
 
 use super::census::Census;
 use super::cloud::Unit;
-use super::items::{Age, BEGAN_MS, Course};
+use super::items::{Age, BEGAN_MS, Stream};
 use super::marks::{self, Mark};
 use super::schedule::{Random, Schedule};
 use super::setup::{ADDRESS, DEFAULT, GROUPS, NAMES, NOISE, Setup, Way};
@@ -125,22 +125,18 @@ impl Maker {
         if is_own {
             OWN_LOG_GROUP.clone_into(&mut place.log_group);
         }
-        let course = self.course(place);
-        let mut made = self::unit(Vec::new());
+        let mut stream = self.stream(place);
         let counts = if self.has_many_batches { [1, 1, 2, 3, 4] } else { [1, 2, 3, 6, 12] };
         let count = *self.random.pick(&counts);
-        let events: Vec<_> = (0..count)
-            .map(|number| {
-                // Lambda reports at the end.
-                let is_last = number + 1 == count;
-                let id = self.serial();
-                let age = self.age();
-                self.log_event(format!("{id:056}"), age, is_last, &course, &mut made)
-            })
-            .collect();
+        for number in 0..count {
+            // Lambda reports at the end.
+            let is_last = number + 1 == count;
+            let event = (self.event_id(), self.age());
+            self.log_event(&mut stream, event, is_last);
+        }
         let message_type = if is_control { CONTROL } else { "DATA_MESSAGE" };
         if !is_own && !is_control {
-            unit.take(&made);
+            unit.take(&stream.unit);
         } else {
             unit.events += count;
             let consumed = &mut unit.consumed;
@@ -150,51 +146,56 @@ impl Maker {
             };
             *rule += count;
         }
-        delivery(message_type, &course.place, &events)
+        delivery(message_type, &stream.place, &stream.events)
     }
 
+    pub(crate) fn event_id(&mut self) -> String {
+        format!("{:056}", self.serial())
+    }
+
+    /// Adds a log event of any kind.
     pub(crate) fn log_event(
         &mut self,
-        id: String,
-        age: Age,
+        stream: &mut Stream,
+        (id, age): (String, Age),
         may_be_report: bool,
-        course: &Course,
-        unit: &mut Unit,
-    ) -> LogEvent {
+    ) {
         let kind = self.random.below(100);
-        unit.events += 1;
+        stream.unit.events += 1;
+        let consumed = &mut stream.unit.consumed;
         let message = match kind {
             0..3 => {
-                unit.consumed.empty_lines += 1;
+                consumed.empty_lines += 1;
                 " \n".to_owned()
             }
             3..6 => {
-                unit.consumed.platform_lines += 1;
+                consumed.platform_lines += 1;
                 "INIT_START Runtime Version: nodejs:22.v59\tRuntime Version ARN: arn:aws:lambda\n"
                     .to_owned()
             }
             6..8 => {
-                unit.consumed.lines_without_items += 1;
+                consumed.lines_without_items += 1;
                 line(&Request::encode::<Traces>(&Traces::request(Vec::new())), "")
             }
             8..35 => {
                 let padding = *self.random.pick(&[0, 0, 20, 400]);
                 let word = if self.random.percent(15) { NOISE } else { "a line" };
                 let text = format!("{word} {id} of {ADDRESS}{}", " more".repeat(padding / 5));
-                self.owe_record(unit, course, (&id, age), Some(text.clone()));
+                self.owe_record(stream, (&id, age), Some(text.clone()));
                 format!("{text}\n")
             }
             35..45 => {
                 let (text, order) = (format!("it failed for {ADDRESS}"), &id);
                 let all = format!("{text} {order}");
-                self.owe_record(unit, course, (&id, age), Some(all));
+                self.owe_record(stream, (&id, age), Some(all));
                 format!(r#"{{"level":"ERROR","message":"{text}","orderId":"{order}"}}"#)
             }
-            45..50 => self.broken_line(unit, course, (&id, age)),
-            50..58 if may_be_report => self.report(unit, course, (&id, age)),
-            _ => self.line(unit, course),
+            45..50 => self.broken_line(stream, (&id, age)),
+            50..58 if may_be_report => self.report(stream, (&id, age)),
+            _ => self.line(stream),
         };
-        LogEvent { id, timestamp_ms: i64::try_from(age.time_ms()).unwrap(), message }
+        let timestamp_ms = i64::try_from(age.time_ms()).unwrap();
+        stream.events.push(LogEvent { id, timestamp_ms, message });
     }
 
     /// A Kinesis record, with its sequence number first.
@@ -220,31 +221,26 @@ impl Maker {
     }
 
     fn raw_lines(&mut self, sequence_number: &str, age: Age) -> (Vec<u8>, Unit) {
-        let mut unit = unit(Vec::new());
-        let mut text = String::new();
-        let course = self.course(Origin::new("", "", "", "logs"));
+        let mut stream = self.stream(Origin::new("", "", "", "logs"));
         for _ in 0..self.random.between(1, 3) {
             // Empty lines of a record are no log events.
-            let id = match unit.events {
+            let id = match stream.unit.events {
                 0 => sequence_number.to_owned(),
                 number => format!("{sequence_number}-{number}"),
             };
-            let event = self.log_event(id, age, false, &course, &mut unit);
-            let is_empty = event.message.trim().is_empty();
-            unit.events -= usize::from(is_empty);
-            unit.consumed.empty_lines -= usize::from(is_empty);
-            text.push_str(event.message.trim_end());
-            text.push('\n');
+            self.log_event(&mut stream, (id, age), false);
+            let is_empty = stream.events.last().is_some_and(|it| it.message.trim().is_empty());
+            stream.unit.events -= usize::from(is_empty);
+            stream.unit.consumed.empty_lines -= usize::from(is_empty);
         }
-        (text.into_bytes(), unit)
+        let lines = stream.events.iter().map(|event| format!("{}\n", event.message.trim_end()));
+        (lines.collect::<String>().into_bytes(), stream.unit)
     }
 
     /// A message in the retry queue at the start.
     pub(crate) fn message(&mut self) -> (String, Unit) {
-        let mut unit = unit(Vec::new());
-        let id = format!("{:056}", self.serial());
-        let age = self.age();
-        let course = self.course(Origin::default());
+        let (id, age) = (self.event_id(), self.age());
+        let mut stream = self.stream(Origin::default());
         let mut way = Way { destination: DEFAULT, stream: None };
         let content = match self.random.below(12) {
             0..5 => {
@@ -252,37 +248,36 @@ impl Maker {
                 let destination = self.random.below(self.setup.destinations());
                 let has_stream = self.random.percent(50);
                 way = Way { destination, stream: has_stream.then(|| "parked".to_owned()) };
-                let ways = vec![way.clone()];
-                let course = Course { ways, is_ruled: false, ..course };
-                Content::Request(self.request(&mut unit, &course))
+                stream.ways = vec![way.clone()];
+                stream.is_ruled = false;
+                Content::Request(self.request(&mut stream))
             }
-            5 => {
-                unit.events = 1;
-                let line = self.broken_line(&mut unit, &course, (&id, age));
-                content_of_line(id, age, line)
-            }
-            6 => {
-                unit.events = 1;
-                let line = self.line(&mut unit, &course);
-                content_of_line(id, age, line)
+            kind @ 5..7 => {
+                stream.unit.events = 1;
+                let line = match kind {
+                    5 => self.broken_line(&mut stream, (&id, age)),
+                    _ => self.line(&mut stream),
+                };
+                let timestamp_ms = i64::try_from(age.time_ms()).unwrap();
+                let events = vec![LogEvent { id, timestamp_ms, message: line }];
+                Content::Events(LogBatch { events, ..LogBatch::default() })
             }
             7 => {
                 let place = self.place();
-                let course = self.course(place);
-                let origin = course.place.clone();
-                let event = self.log_event(id, age, true, &course, &mut unit);
-                Content::Events(LogBatch { origin, events: vec![event], ..LogBatch::default() })
+                stream = self.stream(place);
+                self.log_event(&mut stream, (id, age), true);
+                let (origin, events) = (stream.place.clone(), std::mem::take(&mut stream.events));
+                Content::Events(LogBatch { origin, events, ..LogBatch::default() })
             }
             8 => {
                 let (raw, mark) = self.raw();
-                unit.marks.push(mark);
+                stream.unit.marks.push(mark);
                 Content::Raw(raw.into_bytes())
             }
             9 => {
                 let text = *self.random.pick(&["what is this? ", "{\"requestPayload\":7}", "{} "]);
                 let (raw, mark) = self.raw();
-                unit.marks.push(mark);
-                return (format!("{text} {raw}"), unit);
+                return (format!("{text} {raw}"), unit(vec![mark]));
             }
             _ => {
                 let (event, unit) = self.subscription();
@@ -308,14 +303,8 @@ impl Maker {
         };
         let (messages, too_large) = parked.into_messages(MAX_MESSAGE_BYTES);
         assert_eq!((messages.len(), too_large.len()), (1, 0));
-        (messages[0].body.clone(), unit)
+        (messages[0].body.clone(), stream.unit)
     }
-}
-
-fn content_of_line(event_id: String, age: Age, line: String) -> Content {
-    let timestamp_ms = i64::try_from(age.time_ms()).unwrap();
-    let events = vec![LogEvent { id: event_id, timestamp_ms, message: line }];
-    Content::Events(LogBatch { events, ..LogBatch::default() })
 }
 
 /// Encodes a request as an OTLP line. `padding` makes it longer.
