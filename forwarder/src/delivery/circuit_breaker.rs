@@ -99,25 +99,19 @@ pub(crate) fn verdict(outcome: &Outcome) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use backend::UndeliveredPart;
-    use wire::{Request, SignalKind};
+    use opentelemetry_proto::tonic::logs::v1::LogRecord;
+    use wire::Request;
 
     const SECOND: u64 = 1_000_000_000;
     const FAST: Duration = Duration::from_millis(100);
 
     fn outcome(accepted: usize, fates: &[Fate], requests_sent: usize) -> Outcome {
-        let part = |fate: &Fate| UndeliveredPart {
-            request: Request::trusted(SignalKind::Logs, Vec::new()),
-            items: 1,
-            reason: Reason::Deadline,
-            fate: *fate,
-        };
-        Outcome {
-            accepted,
-            parts: fates.iter().map(part).collect(),
-            requests_sent,
-            ..Outcome::default()
+        let mut outcome = Outcome { accepted, requests_sent, ..Outcome::default() };
+        for fate in fates {
+            let request = Request::of_log_records(None, vec![LogRecord::default()]);
+            outcome += Outcome::unsent(request, Reason::Deadline, *fate);
         }
+        outcome
     }
 
     fn failed() -> Outcome {

@@ -4,7 +4,7 @@ use super::census::fault_name;
 use super::cloud::{Answered, RequestId};
 use super::current::Current;
 use super::marks;
-use super::schedule::{BackendFault, Fault, Panic};
+use super::schedule::{BackendFault, Fault, PASSING, Panic};
 use super::setup::{DestinationId, profile};
 use backend::{Client, HttpRequest, HttpResponse, Outcome, Profile, Transport, TransportError};
 use http::{HeaderMap, HeaderValue, header};
@@ -90,10 +90,7 @@ impl Backend {
             Fault::Backend(of, fault) if *of == self.destination => Some(*fault),
             _ => None,
         });
-        let fault = match drawn? {
-            BackendFault::Any => BackendFault::any(&mut self.current.random()),
-            other => other,
-        };
+        let fault = drawn?.unwrap_or_else(|| *self.current.random().pick(PASSING));
         self.current.cloud().census.met(&fault_name(&fault));
         Some(fault)
     }

@@ -7,7 +7,6 @@ use super::schedule::{Random, Schedule};
 use super::setup::{DestinationId, is_outside};
 use lambda_otlp_forwarder::{Consumed, Parked, Report};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -137,11 +136,17 @@ pub(crate) struct Cloud {
 }
 
 #[derive(Clone)]
-pub(crate) struct Shared(Arc<Mutex<Cloud>>);
+pub(crate) struct Shared(pub(crate) Arc<Mutex<Cloud>>);
 
 impl Shared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Cloud> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Cloud {
     pub(crate) fn new(schedule: Schedule, random: Random) -> Self {
-        Self(Arc::new(Mutex::new(Cloud {
+        Self {
             schedule,
             random,
             began: Instant::now(),
@@ -155,15 +160,9 @@ impl Shared {
             census: Census::default(),
             on_failure: Vec::new(),
             violations: Vec::new(),
-        })))
+        }
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Cloud> {
-        self.0.lock().unwrap()
-    }
-}
-
-impl Cloud {
     pub(crate) fn now(&self) -> Duration {
         self.began.elapsed()
     }
@@ -316,25 +315,6 @@ impl Cloud {
         for problem in self.problems(id, report) {
             self.violated(format!("invocation {id}: {problem}"));
         }
-    }
-
-    /// A readable account of everything, for debugging.
-    pub(crate) fn course(&self) -> String {
-        let mut course = String::new();
-        for (number, unit) in self.units.iter().enumerate() {
-            writeln!(course, "unit {number}: {unit:?}").unwrap();
-        }
-        for (id, invocation) in self.invocations.iter().enumerate() {
-            let Invocation { units, requests, sent, end, begin } = invocation;
-            writeln!(course, "invocation {id} at {begin:?} of {units:?}: {end:?}").unwrap();
-            for request in requests {
-                writeln!(course, "    request {request}: {:?}", self.requests[*request]).unwrap();
-            }
-            for sent in sent {
-                writeln!(course, "    {sent:?}").unwrap();
-            }
-        }
-        course
     }
 }
 

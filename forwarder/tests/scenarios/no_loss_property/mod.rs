@@ -32,6 +32,7 @@ use queue::Store;
 use schedule::{Random, Schedule};
 use settings::Source as _;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use telemetry::Maker;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -46,11 +47,19 @@ fn run(schedule: &Schedule) -> (Census, Vec<String>) {
     runtime.block_on(async {
         let mut random = Random::new(schedule.luck);
         let content = Random::new(random.next());
-        let cloud = Shared::new(schedule.clone(), random);
+        let cloud = Shared(Arc::new(Mutex::new(Cloud::new(schedule.clone(), random))));
         live(&cloud, schedule, Maker::new(content, schedule)).await;
         let mut cloud = cloud.lock();
         if !cloud.violations.is_empty() && number("NO_LOSS_SEED").is_some() {
-            println!("{}", cloud.course());
+            for (number, unit) in cloud.units.iter().enumerate() {
+                println!("unit {number}: {unit:?}");
+            }
+            for (number, invocation) in cloud.invocations.iter().enumerate() {
+                println!("invocation {number}: {invocation:?}");
+            }
+            for (number, request) in cloud.requests.iter().enumerate() {
+                println!("request {number}: {request:?}");
+            }
         }
         let Cloud { census, violations, .. } = &mut *cloud;
         (std::mem::take(census), std::mem::take(violations))
@@ -165,39 +174,14 @@ const VARIED: usize = 2_000;
 
 const MOST_FAILURES: usize = 3;
 
-const SHARDS: u64 = 4;
+const THREADS: usize = 4;
 
 fn number(variable: &str) -> Option<u64> {
     settings::Env.get(variable).map(|text| text.parse().expect("a number"))
 }
 
-#[derive(Default)]
-struct Sum {
-    schedules: usize,
-    census: Census,
-    failures: Vec<String>,
-}
-
 fn schedule(seed: u64) -> Schedule {
     Schedule::new(&mut Random::new(seed))
-}
-
-fn run_shard(seeds: impl Iterator<Item = u64>) -> Sum {
-    let mut sum = Sum::default();
-    for seed in seeds {
-        let (met, violations) = run(&schedule(seed));
-        sum.schedules += 1;
-        sum.census.add(&met);
-        if !violations.is_empty() {
-            let (schedule, violations) = shrink(schedule(seed), violations);
-            let violations = violations.join("\n  ");
-            sum.failures.push(format!("seed {seed}:\n  {violations}\n{schedule:#?}"));
-            if sum.failures.len() == MOST_FAILURES {
-                break;
-            }
-        }
-    }
-    sum
 }
 
 /// Removes faults and sources while the schedule still fails.
@@ -218,25 +202,29 @@ fn no_item_is_lost() {
         Some(seed) => seed..seed + 1,
         None => 0..number("NO_LOSS_SCHEDULES").unwrap_or(SCHEDULES),
     };
-    let mut sum = Sum::default();
-    std::thread::scope(|scope| {
-        let shard = |shard: u64| seeds.clone().filter(move |seed| seed % SHARDS == shard);
-        let shards: Vec<_> = (0..SHARDS)
-            .map(|id| {
-                scope.spawn({
-                    let seeds = shard(id);
-                    move || run_shard(seeds)
-                })
-            })
-            .collect();
-        for shard in shards {
-            let Sum { schedules, census, failures } = shard.join().unwrap();
-            sum.schedules += schedules;
-            sum.census.add(&census);
-            sum.failures.extend(failures);
+    let (seeds, sum) = (Mutex::new(seeds), Mutex::new((0, Census::default(), Vec::new())));
+    let next = || seeds.lock().unwrap().next();
+    let work = || {
+        while let Some(seed) = next() {
+            let (met, violations) = run(&schedule(seed));
+            let failure = (!violations.is_empty()).then(|| {
+                let (schedule, violations) = shrink(schedule(seed), violations);
+                format!("seed {seed}:\n  {}\n{schedule:#?}", violations.join("\n  "))
+            });
+            let mut sum = sum.lock().unwrap();
+            let (schedules, census, failures) = &mut *sum;
+            *schedules += 1;
+            census.add(&met);
+            failures.extend(failure);
+            if failures.len() >= MOST_FAILURES {
+                return;
+            }
         }
+    };
+    std::thread::scope(|scope| {
+        (0..THREADS).for_each(|_| _ = scope.spawn(work));
     });
-    let Sum { schedules, census, failures } = sum;
+    let (schedules, census, failures) = sum.into_inner().unwrap();
     println!("{schedules} schedules\n{census}");
     assert!(failures.is_empty(), "{schedules} schedules ran\n{}", failures.join("\n"));
     if schedules >= VARIED {

@@ -3,7 +3,7 @@
 use super::census::fault_name;
 use super::cloud::{QueueName, UnitId};
 use super::current::Current;
-use super::schedule::{Fault, QueueFault};
+use super::schedule::{Fault, QUEUE_FAULTS, QueueFault};
 use crate::memory_queue::MemoryQueue;
 use lambda_otlp_forwarder::Parked;
 use local_lambda::queue::{BatchResult, QueueResponse, Refusal};
@@ -61,10 +61,7 @@ impl Network {
             Fault::Queue(of, fault) if *of == name => Some(*fault),
             _ => None,
         });
-        let fault = match fault? {
-            QueueFault::Any => QueueFault::any(&mut self.current.random()),
-            other => other,
-        };
+        let fault = fault?.unwrap_or_else(|| *self.current.random().pick(QUEUE_FAULTS));
         self.current.cloud().census.met(&fault_name(&fault));
         Some(fault)
     }
@@ -73,7 +70,7 @@ impl Network {
     fn script(&self, fault: Option<QueueFault>, messages: usize) -> QueueResponse {
         let refusal = || Refusal::new(503, "ServiceUnavailable", "scheduled");
         let answer = match fault {
-            None | Some(QueueFault::Any | QueueFault::AnswersForSome) => QueueResponse::Take,
+            None | Some(QueueFault::AnswersForSome) => QueueResponse::Take,
             Some(QueueFault::Refuses) => QueueResponse::Refuse(refusal()),
             Some(QueueFault::RefusesSome) => {
                 let mut random = self.current.random();

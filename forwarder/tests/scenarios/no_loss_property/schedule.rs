@@ -17,8 +17,10 @@ pub(crate) struct Phase {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
-    Backend(DestinationId, BackendFault),
-    Queue(QueueName, QueueFault),
+    /// `None` stands for one of [`PASSING`], drawn for each request.
+    Backend(DestinationId, Option<BackendFault>),
+    /// `None` stands for one of [`QUEUE_FAULTS`], drawn for each request.
+    Queue(QueueName, Option<QueueFault>),
     /// Environments die at a random time during an invocation.
     Kill,
     Panic(Panic),
@@ -55,11 +57,9 @@ pub(crate) enum BackendFault {
     HtmlPage,
     /// An error in the body of a 200.
     ErrorAs200,
-    /// One of the others, drawn for each request.
-    Any,
 }
 
-const PASSING: &[BackendFault] = &[
+pub(crate) const PASSING: &[BackendFault] = &[
     BackendFault::Throttled { retry_after: None },
     BackendFault::Throttled { retry_after: Some(1) },
     BackendFault::Throttled { retry_after: Some(3) },
@@ -91,12 +91,6 @@ const LASTING: &[BackendFault] = &[
     BackendFault::Slow { seconds: 8 },
 ];
 
-impl BackendFault {
-    pub(crate) fn any(random: &mut Random) -> Self {
-        *random.pick(PASSING)
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum QueueFault {
     Refuses,
@@ -108,10 +102,9 @@ pub(crate) enum QueueFault {
     /// Accepts the messages without an answer.
     Swallows,
     Hangs,
-    Any,
 }
 
-const QUEUE_FAULTS: &[QueueFault] = &[
+pub(crate) const QUEUE_FAULTS: &[QueueFault] = &[
     QueueFault::Refuses,
     QueueFault::RefusesSome,
     QueueFault::AnswersForSome,
@@ -119,12 +112,6 @@ const QUEUE_FAULTS: &[QueueFault] = &[
     QueueFault::Swallows,
     QueueFault::Hangs,
 ];
-
-impl QueueFault {
-    pub(crate) fn any(random: &mut Random) -> Self {
-        *random.pick(QUEUE_FAULTS)
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Panic {
@@ -197,9 +184,9 @@ impl Schedule {
         for destination in 0..schedule.setup.destinations() {
             schedule.add(random, 3, &[10, 60, 300, 900, 3600], |random| {
                 let fault = match random.below(10) {
-                    0..5 => BackendFault::Any,
-                    5..7 => *random.pick(LASTING),
-                    _ => BackendFault::any(random),
+                    0..5 => None,
+                    5..7 => Some(*random.pick(LASTING)),
+                    _ => Some(*random.pick(PASSING)),
                 };
                 Fault::Backend(destination, fault)
             });
@@ -208,7 +195,7 @@ impl Schedule {
             if random.percent(30) {
                 schedule.add(random, 2, SHORT, |random| {
                     let is_any = random.percent(50);
-                    let fault = if is_any { QueueFault::Any } else { QueueFault::any(random) };
+                    let fault = (!is_any).then(|| *random.pick(QUEUE_FAULTS));
                     Fault::Queue(queue, fault)
                 });
             }

@@ -1,12 +1,12 @@
 //! Order of rules, unchanged telemetry, and unknown fields of later OTLP versions.
 
 use super::support::*;
+use crate::support::{Telemetry, body};
 use expect_test::expect;
 use lambda_otlp_forwarder::RuleSet;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, KeyValue, KeyValueList, any_value::Value,
 };
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use wire::protobuf::Writer;
 use wire::{Limits, Request, SignalKind};
 
@@ -201,13 +201,8 @@ fn a_body_that_repeats_the_value_of_a_hidden_key_is_redacted() {
             "[[rule]]\nname = \"keys\"\n[rule.redact]\nkeys = [\"errormessage\"]\n{options}"
         );
         let (left, _) = apply(&rules(&text), &place(), request());
-        let left = left[0].decode::<wire::Logs>().unwrap().unwrap();
-        let records = &left.resource_logs[0].scope_logs[0].log_records;
-        let body = |record: &LogRecord| match &record.body.as_ref().unwrap().value {
-            Some(Value::StringValue(text)) => text.clone(),
-            other => panic!("{other:?}"),
-        };
-        records.iter().map(body).collect()
+        let telemetry = Telemetry::of(&left);
+        telemetry.records().map(|record| body(record).to_owned()).collect()
     };
     assert_eq!(bodies(""), ["****", "another", "ssn 123", "****", "ssn 123"]);
     for options in ["in = [\"attributes\"]", "in = [\"body\"]", "attributes = [\"other\"]"] {
