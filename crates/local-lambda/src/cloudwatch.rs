@@ -1,13 +1,13 @@
 //! CloudWatch Logs: groups, streams and their events, and the subscription filters that pass them on.
 
 use crate::clock::{self, Timestamp};
-use crate::function::{ACCOUNT, FunctionSpec, LOG_GROUPS, LogFormat, LogLevel};
+use crate::function::{ACCOUNT, FunctionSpec, LOG_GROUPS};
 use crate::identifiers::{self, EventIds};
 use crate::lock;
 use base64::Engine as _;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io::Write as _;
@@ -163,8 +163,6 @@ pub(crate) const MAX_EVENT_BYTES: usize = 262_118;
 pub(crate) struct LogWriter {
     cloudwatch: Arc<CloudWatch>,
     name: StreamName,
-    log_format: LogFormat,
-    application_level: LogLevel,
 }
 
 impl LogWriter {
@@ -177,8 +175,6 @@ impl LogWriter {
         Self {
             cloudwatch: Arc::clone(cloudwatch),
             name: StreamName { group: spec.log_group_name().into(), stream: stream.into() },
-            log_format: spec.log_format,
-            application_level: spec.application_log_level,
         }
     }
 
@@ -186,36 +182,9 @@ impl LogWriter {
         &self.name.stream
     }
 
-    /// Writes a line that the function printed, unless it is below the application log level.
-    pub(crate) fn application_line(&self, line: &[u8]) {
-        let dropped = self.log_format == LogFormat::Json && level_of(line) < self.application_level;
-        if !dropped {
-            let text = String::from_utf8_lossy(line).into_owned();
-            self.cloudwatch.append(&self.name, clock::now(), text);
-        }
-    }
-
-    pub(crate) fn platform_line(&self, line: String) {
+    pub(crate) fn line(&self, line: String) {
         self.cloudwatch.append(&self.name, clock::now(), line);
     }
-}
-
-/// The level that Lambda sees in a line (AWS Lambda "Using log-level filtering"): the top-level `level` of a JSON object;
-/// a line without a valid one, or without a `timestamp` in RFC 3339, counts as INFO.
-fn level_of(line: &[u8]) -> LogLevel {
-    #[derive(Deserialize)]
-    struct Line {
-        level: String,
-        timestamp: String,
-    }
-    // serde would also read the array `["ERROR","2024-…"]` as the two fields.
-    let is_object = line.trim_ascii_start().starts_with(b"{");
-    is_object
-        .then(|| serde_json::from_slice::<Line>(line).ok())
-        .flatten()
-        .filter(|line| clock::is_rfc3339(&line.timestamp))
-        .and_then(|line| LogLevel::parse(&line.level))
-        .unwrap_or(LogLevel::Info)
 }
 
 // Subscription filters: the events that wait for a destination, and the `awslogs` events that carry them.
@@ -356,33 +325,4 @@ fn data(data: &Data<'_>) -> String {
 
 fn payload(data: &str) -> Vec<u8> {
     format!(r#"{{"awslogs":{{"data":"{data}"}}}}"#).into_bytes()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_log_level_is_parsed_as_in_lambda() {
-        let check =
-            |line: &str, expected| assert_eq!(level_of(line.as_bytes()), expected, "{line}");
-        check(
-            r#"{"level":"ERROR","timestamp":"2024-10-27T19:17:45.586Z","message":"m"}"#,
-            LogLevel::Error,
-        );
-        check(r#"{"timestamp":"2024-10-27T19:17:45.586Z","level":"trace"}"#, LogLevel::Trace);
-        check(r#"{"level":"FATAL","timestamp":"2024-10-27T19:17:45.586Z"}"#, LogLevel::Fatal);
-        check(r#"{"level":"ERROR"}"#, LogLevel::Info);
-        check(r#"{"level":"ERROR","timestamp":"yesterday"}"#, LogLevel::Info);
-        check(r#"{"level":"ERROR","timestamp":1730056665586}"#, LogLevel::Info);
-        check(r#"{"level":"WARNING","timestamp":"2024-10-27T19:17:45.586Z"}"#, LogLevel::Info);
-        check(r#"{"level":40,"timestamp":"2024-10-27T19:17:45.586Z"}"#, LogLevel::Info);
-        check(
-            r#"{"record":{"level":"ERROR","timestamp":"2024-10-27T19:17:45.586Z"}}"#,
-            LogLevel::Info,
-        );
-        check(r#"["ERROR","2024-10-27T19:17:45.586Z"]"#, LogLevel::Info);
-        check("ERROR plain text", LogLevel::Info);
-        check("", LogLevel::Info);
-    }
 }

@@ -33,7 +33,6 @@ pub struct FunctionSpec {
     pub(crate) timeout: Duration,
     pub(crate) init_timeout: Duration,
     pub(crate) log_format: LogFormat,
-    pub(crate) application_log_level: LogLevel,
     pub(crate) region: String,
     credentials: Option<Variables>,
     pub(crate) directory: Option<PathBuf>,
@@ -48,38 +47,6 @@ pub struct FunctionSpec {
 pub enum LogFormat {
     Text,
     Json,
-}
-
-/// The levels of `ApplicationLogLevel` and `SystemLogLevel`, in rising order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    Trace,
-    Debug,
-    Info,
-    Warn,
-    Error,
-    Fatal,
-}
-
-impl LogLevel {
-    /// The name as Lambda writes it: `INFO`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Trace => "TRACE",
-            Self::Debug => "DEBUG",
-            Self::Info => "INFO",
-            Self::Warn => "WARN",
-            Self::Error => "ERROR",
-            Self::Fatal => "FATAL",
-        }
-    }
-
-    /// Reads one of the six names in any case; `None` for everything else, such as `warning`.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Fatal]
-            .into_iter()
-            .find(|level| level.name().eq_ignore_ascii_case(text))
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +80,6 @@ impl FunctionSpec {
             timeout: Duration::from_secs(3),
             init_timeout: Duration::from_secs(10),
             log_format: LogFormat::Text,
-            application_log_level: LogLevel::Info,
             region: "us-east-1".to_owned(),
             credentials: None,
             directory: None,
@@ -169,13 +135,6 @@ impl FunctionSpec {
     #[must_use]
     pub fn log_format(mut self, log_format: LogFormat) -> Self {
         self.log_format = log_format;
-        self
-    }
-
-    /// Below this level lines of the function are dropped; only in JSON format.
-    #[must_use]
-    pub fn application_log_level(mut self, level: LogLevel) -> Self {
-        self.application_log_level = level;
         self
     }
 
@@ -315,10 +274,7 @@ impl FunctionSpec {
         environment.extend(self.credentials.clone().unwrap_or_else(made_up).0);
         environment.insert("LAMBDA_TASK_ROOT".to_owned(), task_root.to_string_lossy().into_owned());
         if self.log_format == LogFormat::Json {
-            environment.insert(
-                "AWS_LAMBDA_LOG_LEVEL".to_owned(),
-                self.application_log_level.name().to_owned(),
-            );
+            environment.insert("AWS_LAMBDA_LOG_LEVEL".to_owned(), "INFO".to_owned());
         }
         if self.is_managed() {
             environment.insert("AWS_LAMBDA_MAX_CONCURRENCY".to_owned(), "1".to_owned());

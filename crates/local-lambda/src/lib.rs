@@ -11,9 +11,8 @@
 //!
 //! AWS leaves some behaviour open. Here, the report of a failed invocation is generated before its extensions get
 //! SHUTDOWN; a subscription survives the reset of its environment; failed deliveries are repeated after 20 ms,
-//! doubled up to 1 s; lines are dropped when 16 MiB wait for a subscriber; log levels do not filter telemetry. A
-//! managed instance gets one invocation at a time. Not simulated: the Logs API, `/opt`, memory limits, and a private
-//! `/tmp`.
+//! doubled up to 1 s; lines are dropped when 16 MiB wait for a subscriber. A managed instance gets one invocation at a
+//! time. Not simulated: log levels, the Logs API, `/opt`, memory limits, and a private `/tmp`.
 //!
 //! It writes Lambda's events itself and shares no code with the crates that read them, so that no shared mistake
 //! goes unnoticed.
@@ -65,7 +64,7 @@ pub use api_client::{ApiClient, ApiResponse};
 pub use cloudwatch::LogEvent;
 pub use environment::{EnvironmentState, ExtensionState};
 pub use filter_pattern::{FilterPattern, InvalidPattern};
-pub use function::{FunctionSpec, Initialization, LogFormat, LogLevel};
+pub use function::{FunctionSpec, Initialization, LogFormat};
 pub use http_server::HttpServer;
 pub use invocation::{Invocation, InvocationResult, RunningInvocation};
 pub use lambda::Lambda;

@@ -270,11 +270,10 @@ pub(crate) struct CapturedOutput {
 }
 
 impl CapturedOutput {
-    /// Passes a line on. Subscribers also get lines below the log level (AWS Lambda "Log-level filtering": it selects
-    /// the lines for CloudWatch Logs).
-    pub(crate) fn line(&self, line: &[u8]) {
-        self.telemetry.emit_line(self.category, &String::from_utf8_lossy(line));
-        self.writer.application_line(line);
+    fn line(&self, line: &[u8]) {
+        let line = String::from_utf8_lossy(line);
+        self.telemetry.emit_line(self.category, &line);
+        self.writer.line(line.into_owned());
     }
 }
 

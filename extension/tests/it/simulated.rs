@@ -4,7 +4,7 @@
 use crate::{DEFAULT_PORTS, program};
 use lambda_otlp_tests::simulation::states::{self, End, MANY_LINES, State, Step};
 use lambda_otlp_tests::simulation::{EXTENSION, Log, ROOT, Simulation, TRACE};
-use local_lambda::{LogFormat, LogLevel};
+use local_lambda::LogFormat;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -161,9 +161,7 @@ async fn megabytes_of_telemetry_or_lines_lose_no_span() {
 /// Tells the simulation of a function with the layer that gets this event, and `more` ones without telemetry.
 async fn invoked(payload: Value, more: usize) -> Log {
     let mut simulation = Simulation::with(&program(), |spec| {
-        let spec = spec.timeout(states::SHORT).log_format(LogFormat::Json);
-        // The lines pass the filter of the function's log.
-        spec.application_log_level(LogLevel::Error)
+        spec.timeout(states::SHORT).log_format(LogFormat::Json)
     })
     .await;
     simulation.invoke(payload).await;

@@ -144,7 +144,7 @@ impl PlatformEvents {
         };
         self.telemetry.emit(Generated::platform(kind, json));
         if let Some(written) = written {
-            self.writer.platform_line(written);
+            self.writer.line(written);
         }
     }
 
@@ -274,7 +274,7 @@ impl PlatformEvents {
         };
         let record = ended(&report.request_id, &report.status, &spans, &metrics, &report.trace);
         if self.spec.log_format == LogFormat::Text {
-            self.writer.platform_line(format!("END RequestId: {}\n", report.request_id));
+            self.writer.line(format!("END RequestId: {}\n", report.request_id));
         }
         let init =
             report.init.map(|init| format!("\tInit Duration: {} ms", text::milliseconds(init)));

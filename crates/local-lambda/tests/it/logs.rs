@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::functions::{SHORT, function, invoke, lambda, log, mask, messages};
 use expect_test::{Expect, expect};
-use lambda_otlp_local_lambda::{Invocation, LogFormat, LogLevel};
+use lambda_otlp_local_lambda::{Invocation, LogFormat};
 use serde_json::json;
 
 fn environment(invocation: &Invocation) -> BTreeMap<String, String> {
@@ -75,7 +75,6 @@ async fn platform_lines_in_json_format_match_lambda() {
 async fn a_process_sees_only_the_variables_of_lambda_and_the_user() {
     let json = function("json")
         .log_format(LogFormat::Json)
-        .application_log_level(LogLevel::Warn)
         .env("TABLE", "orders")
         .env("PATH", "/somewhere")
         .memory_mb(512)
@@ -140,7 +139,7 @@ async fn a_process_sees_only_the_variables_of_lambda_and_the_user() {
             AWS_LAMBDA_INITIALIZATION_TYPE=on-demand
             AWS_LAMBDA_LOG_FORMAT=JSON
             AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/json
-            AWS_LAMBDA_LOG_LEVEL=WARN
+            AWS_LAMBDA_LOG_LEVEL=INFO
             AWS_REGION=eu-central-1
             AWS_SECRET_ACCESS_KEY=simulated
             AWS_SESSION_TOKEN=simulated

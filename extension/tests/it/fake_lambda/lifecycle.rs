@@ -285,3 +285,18 @@ async fn without_certificates_own_spans_are_spilled() {
     assert_eq!(spans.count(), 1, "{stdout}");
     assert!(stdout.lines().all(|line| line.contains("\"spill\":true")), "{stdout}");
 }
+
+/// Lambda's filter of levels takes a line without both for one of the level INFO.
+#[tokio::test]
+async fn lines_in_the_json_log_format_have_the_functions_level_and_a_time() {
+    let json = [("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("AWS_LAMBDA_LOG_LEVEL", "ERROR")];
+    let mut lambda = Lambda::invoked(&json).await;
+    let next = lambda.done().await;
+    let (stdout, _) = lambda.end(next).await;
+    let text = stdout.text();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let is_marked = |line: &Value| {
+        line["level"] == "ERROR" && line["timestamp"].as_str().unwrap().ends_with('Z')
+    };
+    assert!(!lines.is_empty() && lines.iter().all(is_marked), "{text}");
+}
