@@ -221,11 +221,6 @@ impl Lambda {
         function.map(|function| function.controls.generated()).unwrap_or_default()
     }
 
-    /// The types of the telemetry events that waited when their environment ended, oldest first; the last 1,000 are kept.
-    pub fn telemetry_undelivered(&self) -> Vec<String> {
-        lock(&self.service.host.undelivered).to_vec()
-    }
-
     /// Kills the idle environments of a function without SHUTDOWN, as when they are never thawed again; returns how many.
     pub async fn kill_idle(&self, function: &str) -> Result<usize, Error> {
         self.end_idle(function, Environment::kill).await

@@ -6,8 +6,7 @@
 //!
 //! Layers add external extensions: separate processes that register, get INVOKE and SHUTDOWN, and may subscribe to
 //! telemetry. Telemetry is delivered in batches while the environment is not frozen, until it is acknowledged.
-//! [`Lambda::telemetry`] lets a test interfere with it; [`Lambda::telemetry_undelivered`] lists the events that were
-//! lost with an environment.
+//! [`Lambda::telemetry`] lets a test interfere with it.
 //!
 //! AWS leaves some behaviour open. Here, the report of a failed invocation is generated before its extensions get
 //! SHUTDOWN; a subscription survives the reset of its environment; failed deliveries are repeated after 20 ms,

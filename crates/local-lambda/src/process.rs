@@ -438,7 +438,7 @@ mod tests {
         let (cloudwatch, table) = (Arc::<CloudWatch>::default(), Arc::<ProcessTable>::default());
         let spec = FunctionSpec::new("f", "/bin/sh");
         let writer = Arc::new(LogWriter::new(&cloudwatch, &spec, "environment"));
-        let telemetry = Telemetry::new(LogFormat::Text, &Arc::default(), &Arc::default());
+        let telemetry = Telemetry::new(LogFormat::Text, &Arc::default());
         let output = CapturedOutput { writer, telemetry, category: Category::Function };
         let start = Start {
             program: spec.bootstrap(),

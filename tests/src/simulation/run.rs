@@ -42,8 +42,6 @@ pub struct Log {
     pub acknowledged: usize,
     /// The ids that are not in the log exactly once.
     pub wrong: Vec<u64>,
-    /// Events that Lambda had not delivered when it ended the environment, by type.
-    pub undelivered: BTreeMap<String, usize>,
 }
 
 impl Simulation {
@@ -179,9 +177,6 @@ impl Simulation {
         let mut log = Log::default();
         for event in self.lambda.log_events("f") {
             log.add(&event.message);
-        }
-        for kind in self.lambda.telemetry_undelivered() {
-            *log.undelivered.entry(kind).or_default() += 1;
         }
         let acknowledged =
             std::fs::read_to_string(self.directory.path().join("acknowledged")).unwrap_or_default();

@@ -12,7 +12,7 @@ use crate::identifiers::{self, Trace};
 use crate::invocation::{Caller, Invocation, InvocationResult};
 use crate::platform_events::{Phase, PlatformEvents, Report, ResponseTimes, Status};
 use crate::process::ProcessTable;
-use crate::telemetry::{Controls, Telemetry, Undelivered};
+use crate::telemetry::{Controls, Telemetry};
 use bytes::Bytes;
 use runtime::{Failed, Responded, Run, Runtime, ShutdownReason, Surroundings};
 use std::sync::Arc;
@@ -27,7 +27,6 @@ pub use view::{EnvironmentState, ExtensionState};
 pub(crate) struct Host {
     pub(crate) cloudwatch: Arc<CloudWatch>,
     pub(crate) table: Arc<ProcessTable>,
-    pub(crate) undelivered: Arc<Undelivered>,
 }
 
 /// One environment; it does one invocation at a time.
@@ -43,7 +42,7 @@ impl Environment {
     pub(crate) fn new(host: &Host, spec: &Arc<FunctionSpec>, controls: &Arc<Controls>) -> Self {
         let id = identifiers::hex_32();
         let writer = Arc::new(LogWriter::new(&host.cloudwatch, spec, &id));
-        let telemetry = Telemetry::new(spec.log_format, controls, &host.undelivered);
+        let telemetry = Telemetry::new(spec.log_format, controls);
         let surroundings = Surroundings {
             spec: Arc::clone(spec),
             events: PlatformEvents::new(spec, &writer, &telemetry, &id),
@@ -139,7 +138,7 @@ impl Environment {
         if let Some(runtime) = self.runtime.take() {
             runtime.shut_down(ShutdownReason::Spindown).await;
         }
-        self.note_end();
+        self.surroundings.view.note_end();
     }
 
     /// Ends the environment without a word to its processes.
@@ -147,11 +146,6 @@ impl Environment {
         if let Some(runtime) = self.runtime.take() {
             runtime.kill().await;
         }
-        self.note_end();
-    }
-
-    fn note_end(&self) {
-        self.surroundings.telemetry.finish();
         self.surroundings.view.note_end();
     }
 

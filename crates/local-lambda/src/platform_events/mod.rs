@@ -142,7 +142,7 @@ impl PlatformEvents {
             LogFormat::Json => is_info.then(|| json.clone()),
             LogFormat::Text => text,
         };
-        self.telemetry.emit(Generated::platform(kind, json));
+        self.telemetry.emit(Generated::platform(json));
         if let Some(written) = written {
             self.writer.line(written);
         }

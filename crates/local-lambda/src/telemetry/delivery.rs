@@ -44,7 +44,7 @@ impl Subscription {
     /// Adds an event of a type that it subscribed to.
     pub(super) fn offer(&self, event: &Generated) {
         if self.settings.types.contains(&event.category) {
-            self.push(&event.kind, event.category, event.json.clone());
+            self.push(event.category, event.json.clone());
         }
     }
 
@@ -58,14 +58,9 @@ impl Subscription {
         self.changed.notify_one();
     }
 
-    pub(super) fn push(&self, kind: &Arc<str>, category: Category, json: String) {
-        lock(&self.queue).push(kind, category, json, Instant::now());
+    pub(super) fn push(&self, category: Category, json: String) {
+        lock(&self.queue).push(category, json, Instant::now());
         self.changed.notify_one();
-    }
-
-    /// Takes the types of the waiting events.
-    pub(super) fn take_all(&self) -> Vec<Arc<str>> {
-        lock(&self.queue).take_all()
     }
 
     /// Waits until no delivery is in progress.
@@ -194,7 +189,6 @@ pub(super) struct Queue {
 
 #[derive(Debug)]
 struct Item {
-    kind: Arc<str>,
     json: String,
     since: Instant,
 }
@@ -216,7 +210,7 @@ pub(super) enum Readiness {
 
 impl Queue {
     /// Adds an event, or counts it as dropped if there is no room.
-    pub(super) fn push(&mut self, kind: &Arc<str>, category: Category, json: String, now: Instant) {
+    pub(super) fn push(&mut self, category: Category, json: String, now: Instant) {
         let is_line = matches!(category, Category::Function | Category::Extension);
         let reserve = if is_line { 0 } else { PLATFORM_RESERVE_BYTES };
         if self.bytes + json.len() > MAX_BYTES + reserve {
@@ -225,7 +219,7 @@ impl Queue {
             return;
         }
         self.bytes += json.len();
-        self.waiting.push_back(Item { kind: Arc::clone(kind), json, since: now });
+        self.waiting.push_back(Item { json, since: now });
     }
 
     /// Decides if a batch leaves now.
@@ -263,11 +257,6 @@ impl Queue {
         }
         let dropped = std::mem::take(&mut self.dropped);
         (dropped.records > 0).then_some(dropped)
-    }
-
-    fn take_all(&mut self) -> Vec<Arc<str>> {
-        self.bytes = 0;
-        std::mem::take(&mut self.waiting).into_iter().map(|item| item.kind).collect()
     }
 }
 

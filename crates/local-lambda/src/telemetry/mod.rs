@@ -6,7 +6,6 @@ mod delivery;
 use crate::clock;
 use crate::function::LogFormat;
 use crate::lock;
-use crate::service::Recent;
 use delivery::Subscription;
 use http::Uri;
 use serde::Deserialize;
@@ -39,16 +38,12 @@ pub(crate) enum Flow {
     Flushing,
 }
 
-/// The types of the events that their environments ended before.
-pub(crate) type Undelivered = Mutex<Recent<String>>;
-
 #[derive(Debug)]
 pub(crate) struct Telemetry {
     log_format: LogFormat,
     flow: watch::Sender<Flow>,
     state: Mutex<State>,
     controls: Arc<Controls>,
-    undelivered: Arc<Undelivered>,
 }
 
 #[derive(Debug, Default)]
@@ -77,17 +72,12 @@ impl Drop for Subscribed {
 }
 
 impl Telemetry {
-    pub(crate) fn new(
-        log_format: LogFormat,
-        controls: &Arc<Controls>,
-        undelivered: &Arc<Undelivered>,
-    ) -> Arc<Self> {
+    pub(crate) fn new(log_format: LogFormat, controls: &Arc<Controls>) -> Arc<Self> {
         Arc::new(Self {
             log_format,
             flow: watch::Sender::new(Flow::Frozen),
             state: Mutex::default(),
             controls: Arc::clone(controls),
-            undelivered: Arc::clone(undelivered),
         })
     }
 
@@ -104,7 +94,7 @@ impl Telemetry {
     /// Tells the subscribers of a line of the function or of an extension.
     pub(crate) fn emit_line(&self, category: Category, text: &str) {
         let json = line_json(category, text, self.log_format);
-        self.emit(Generated { kind: category.name().into(), category, json });
+        self.emit(Generated { category, json });
     }
 
     pub(crate) fn emit(&self, event: Generated) {
@@ -139,7 +129,7 @@ impl Telemetry {
             subscription.offer(event);
         }
         for json in self.controls.injected() {
-            subscription.push(&"injected".into(), Category::Platform, json);
+            subscription.push(Category::Platform, json);
         }
         let telemetry = Arc::downgrade(self);
         let delivering = tokio::spawn(delivery::run(
@@ -182,22 +172,6 @@ impl Telemetry {
         // An answer that never comes leaves its batch undelivered.
         drop(tokio::time::timeout(MAX_SETTLING, settled).await);
     }
-
-    /// Records the waiting events as lost, because the environment has ended.
-    pub(crate) fn finish(&self) {
-        let subscriptions = std::mem::take(&mut lock(&self.state).subscriptions);
-        for Subscribed { subscription, .. } in &subscriptions {
-            for kind in subscription.take_all() {
-                lock(&self.undelivered).push(kind.to_string(), 0);
-            }
-        }
-    }
-}
-
-impl Drop for Telemetry {
-    fn drop(&mut self) {
-        self.finish();
-    }
 }
 
 /// Tells the subscribers that records of one of them were dropped, as Lambda does once there is room again.
@@ -237,26 +211,22 @@ impl Category {
 /// An event as subscribers get it.
 #[derive(Debug, Clone)]
 pub(crate) struct Generated {
-    kind: Arc<str>,
     category: Category,
     json: String,
 }
 
 impl Generated {
-    pub(crate) fn platform(kind: &str, json: String) -> Self {
-        Self { kind: kind.into(), category: Category::Platform, json }
+    pub(crate) fn platform(json: String) -> Self {
+        Self { category: Category::Platform, json }
     }
 
     /// Records of a subscriber were dropped, because it was too slow.
     fn logs_dropped(records: u64, bytes: usize) -> Self {
         let (kind, time) = ("platform.logsDropped", clock::now().rfc3339());
         let reason = "Some logs were dropped because the downstream consumer is slower than the logs production rate";
-        Self::platform(
-            kind,
-            format!(
-                r#"{{"time":"{time}","type":"{kind}","record":{{"droppedBytes":{bytes},"droppedRecords":{records},"reason":"{reason}"}}}}"#
-            ),
-        )
+        Self::platform(format!(
+            r#"{{"time":"{time}","type":"{kind}","record":{{"droppedBytes":{bytes},"droppedRecords":{records},"reason":"{reason}"}}}}"#
+        ))
     }
 }
 
