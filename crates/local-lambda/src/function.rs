@@ -1,5 +1,6 @@
 //! The configuration of a function.
 
+use http::StatusCode;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,8 @@ pub struct FunctionSpec {
     pub(crate) layers: Vec<PathBuf>,
     pub(crate) initialization: Initialization,
     pub(crate) active_tracing: bool,
+    pub(crate) telemetry_events: Vec<String>,
+    pub(crate) subscription_status: Option<StatusCode>,
 }
 
 /// `LoggingConfig.LogFormat`.
@@ -87,6 +90,8 @@ impl FunctionSpec {
             layers: Vec::new(),
             initialization: Initialization::OnDemand,
             active_tracing: false,
+            telemetry_events: Vec::new(),
+            subscription_status: None,
         }
     }
 
@@ -188,6 +193,21 @@ impl FunctionSpec {
     #[must_use]
     pub fn active_tracing(mut self) -> Self {
         self.active_tracing = true;
+        self
+    }
+
+    /// Sends each subscriber this event as it is. It need be neither of a known type nor valid.
+    #[must_use]
+    pub fn telemetry_event(mut self, event: impl Into<String>) -> Self {
+        self.telemetry_events.push(event.into());
+        self
+    }
+
+    /// Answers subscriptions with this status and drops them: 202 and 404 are the answers of local emulators, 500 of
+    /// a platform in trouble.
+    #[must_use]
+    pub fn subscription_status(mut self, status: u16) -> Self {
+        self.subscription_status = StatusCode::from_u16(status).ok();
         self
     }
 

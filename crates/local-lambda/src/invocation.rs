@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::Error;
-use crate::api::Failure;
+use crate::api::{Failure, server};
 use crate::function::FunctionSpec;
 use crate::platform_events::text;
 
@@ -125,6 +125,6 @@ impl InvocationResult {
             ),
         };
         let message = format!("RequestId: {request_id} Error: {message}");
-        serde_json::json!({ "errorType": error_type, "errorMessage": message }).to_string().into()
+        server::error_body(error_type, &message).into()
     }
 }

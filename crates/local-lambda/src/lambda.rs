@@ -17,7 +17,6 @@ use crate::http_server::HttpServer;
 use crate::invocation::{Invocation, RunningInvocation};
 use crate::lock;
 use crate::service::{Function, OnFailureRecord, Service, answer_invoke};
-use crate::telemetry::TelemetryControl;
 
 /// Rounds of a flush. More would mean that deliveries cause new deliveries without end.
 const MAX_FLUSH_ROUNDS: usize = 16;
@@ -209,16 +208,11 @@ impl Lambda {
         named.filter(|known| self.service.host.table.signal(known.pid, signal)).count()
     }
 
-    /// Interferes with the telemetry of a function.
-    pub fn telemetry(&self, function: &str) -> Result<TelemetryControl, Error> {
-        Ok(TelemetryControl(Arc::clone(&self.service.function(function)?.controls)))
-    }
-
     /// The platform events that Lambda generated about a function, as JSON, oldest first, each once. The last 20,000
     /// (or 64 MiB) are kept.
     pub fn platform_events(&self, function: &str) -> Vec<String> {
         let function = self.service.function(function);
-        function.map(|function| function.controls.generated()).unwrap_or_default()
+        function.map(|function| lock(&function.platform_events).to_vec()).unwrap_or_default()
     }
 
     /// Kills the idle environments of a function without SHUTDOWN, as when they are never thawed again; returns how many.

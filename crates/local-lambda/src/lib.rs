@@ -6,7 +6,6 @@
 //!
 //! Layers add external extensions: separate processes that register, get INVOKE and SHUTDOWN, and may subscribe to
 //! telemetry. Telemetry is delivered in batches while the environment is not frozen, until it is acknowledged.
-//! [`Lambda::telemetry`] lets a test interfere with it.
 //!
 //! AWS leaves some behaviour open. Here, the report of a failed invocation is generated before its extensions get
 //! SHUTDOWN; a subscription survives the reset of its environment; failed deliveries are repeated after 20 ms,
@@ -69,7 +68,6 @@ pub use invocation::{Invocation, InvocationResult, RunningInvocation};
 pub use lambda::Lambda;
 pub use process::process_state;
 pub use service::OnFailureRecord;
-pub use telemetry::TelemetryControl;
 
 /// Why the local Lambda refused a request. A function that fails is no error but an [`InvocationResult`](crate::InvocationResult).
 #[derive(Debug, Error)]

@@ -430,15 +430,15 @@ impl LineSplitter {
 mod tests {
     use super::*;
     use crate::cloudwatch::{CloudWatch, LogWriter};
-    use crate::function::{FunctionSpec, LogFormat};
+    use crate::function::FunctionSpec;
     use crate::telemetry::{Category, Telemetry};
 
     #[tokio::test]
     async fn freezing_a_process_drains_its_pipes() {
         let (cloudwatch, table) = (Arc::<CloudWatch>::default(), Arc::<ProcessTable>::default());
-        let spec = FunctionSpec::new("f", "/bin/sh");
+        let spec = Arc::new(FunctionSpec::new("f", "/bin/sh"));
         let writer = Arc::new(LogWriter::new(&cloudwatch, &spec, "environment"));
-        let telemetry = Telemetry::new(LogFormat::Text, &Arc::default());
+        let telemetry = Telemetry::new(&spec, &Arc::default());
         let output = CapturedOutput { writer, telemetry, category: Category::Function };
         let start = Start {
             program: spec.bootstrap(),

@@ -1,18 +1,15 @@
 //! The parts of a running local Lambda, and how invocations find an environment.
 
 use crate::Error;
-use crate::api::not_found;
-use crate::api::server::{self, Unread};
+use crate::api::server::{self, Answer, Unread};
 use crate::cloudwatch::{self, Batch};
 use crate::environment::{Environment, EnvironmentView, Host};
 use crate::function::{FunctionSpec, VERSION};
 use crate::identifiers;
 use crate::invocation::{Caller, Invocation, InvocationResult, RunningInvocation};
 use crate::lock;
-use crate::telemetry::Controls;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
@@ -27,6 +24,9 @@ const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 
 /// The largest payload of an asynchronous invocation, in bytes (AWS Lambda quotas: 1 MB).
 const MAX_ASYNC_PAYLOAD_BYTES: usize = 1024 * 1024;
+
+/// How many of Lambda's own events are remembered for each function.
+const MAX_PLATFORM_EVENTS: usize = 20_000;
 
 /// How many asynchronous invocations may wait or run.
 const MAX_ASYNC_INVOCATIONS: usize = 10_000;
@@ -57,7 +57,8 @@ pub(crate) struct Function {
     pub(crate) idle: Mutex<Vec<Environment>>,
     pub(crate) views: Mutex<Recent<Arc<EnvironmentView>>>,
     pub(crate) finished: Mutex<Recent<Invocation>>,
-    pub(crate) controls: Arc<Controls>,
+    /// Lambda's events about it, as JSON.
+    pub(crate) platform_events: Arc<Mutex<Recent<String>>>,
 }
 
 struct Counted(watch::Sender<usize>);
@@ -83,7 +84,7 @@ impl Function {
             idle: Mutex::default(),
             views: Mutex::default(),
             finished: Mutex::default(),
-            controls: Arc::default(),
+            platform_events: Arc::new(Mutex::new(Recent::of(MAX_PLATFORM_EVENTS))),
         }
     }
 }
@@ -223,7 +224,7 @@ impl Service {
     }
 
     fn new_environment(&self, function: &Function) -> Environment {
-        let environment = Environment::new(&self.host, &function.spec, &function.controls);
+        let environment = Environment::new(&self.host, &function.spec, &function.platform_events);
         lock(&function.views).push(Arc::clone(environment.view()), 0);
         environment
     }
@@ -247,10 +248,7 @@ pub struct OnFailureRecord {
 }
 
 /// Synchronous invocations by the Invoke API over HTTP: `POST /2015-03-31/functions/NAME/invocations`.
-pub(crate) async fn answer_invoke(
-    request: Request<Incoming>,
-    service: Arc<Service>,
-) -> Response<Full<Bytes>> {
+pub(crate) async fn answer_invoke(request: Request<Incoming>, service: Arc<Service>) -> Answer {
     let path = request.uri().path().to_owned();
     let function = path
         .strip_prefix("/2015-03-31/functions/")
@@ -259,7 +257,7 @@ pub(crate) async fn answer_invoke(
         (&Method::POST, Some(function)) => {
             invoke(function, request, &service).await.unwrap_or_else(|error| refuse(&error))
         }
-        _ => not_found(),
+        _ => server::not_found(),
     }
 }
 
@@ -267,7 +265,7 @@ async fn invoke(
     function: &str,
     request: Request<Incoming>,
     service: &Arc<Service>,
-) -> Result<Response<Full<Bytes>>, Error> {
+) -> Result<Answer, Error> {
     let spec = Arc::clone(&service.function(function)?.spec);
     let payload = match server::read_body(request.into_body(), MAX_PAYLOAD_BYTES).await {
         Ok(body) => body,
@@ -284,18 +282,14 @@ async fn invoke(
     let mut running = service.invoke(function, payload)?;
     let result = running.result().await?;
     let mut answer = server::json(StatusCode::OK, result.body(&spec, running.request_id()));
-    let headers = answer.headers_mut();
     if !matches!(result, InvocationResult::Response(_)) {
-        headers.insert("X-Amz-Function-Error", HeaderValue::from_static("Unhandled"));
+        answer = server::with(answer, "X-Amz-Function-Error", "Unhandled");
     }
-    headers.insert("X-Amz-Executed-Version", HeaderValue::from_static(VERSION));
-    if let Ok(request_id) = HeaderValue::from_str(running.request_id()) {
-        headers.insert("x-amzn-RequestId", request_id);
-    }
-    Ok(answer)
+    answer = server::with(answer, "X-Amz-Executed-Version", VERSION);
+    Ok(server::with(answer, "x-amzn-RequestId", running.request_id()))
 }
 
-fn refuse(error: &Error) -> Response<Full<Bytes>> {
+fn refuse(error: &Error) -> Answer {
     let (status, error_type) = match error {
         Error::UnknownFunction(_) => (StatusCode::NOT_FOUND, "ResourceNotFoundException"),
         Error::PayloadTooLarge { .. } => {

@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, metric::Data, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::Span;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use tempfile::TempDir;
@@ -56,22 +56,18 @@ impl Simulation {
             Around::BusyDefaultPorts => (busy_default_ports(), (!with_layer).then(free_port)),
             _ => (Vec::new(), Some(free_port())),
         };
-        let simulation = Self::begin(program, with_layer, busy, port, |spec| {
+        Self::begin(program, with_layer, busy, port, |spec| {
             let spec = spec.timeout(state.timeout).initialization(state.initialization);
+            let spec = match state.around {
+                Around::LargeEvents => {
+                    large_events().into_iter().fold(spec, FunctionSpec::telemetry_event)
+                }
+                Around::Subscription(status) => spec.subscription_status(status),
+                Around::Nothing | Around::BusyPort | Around::BusyDefaultPorts => spec,
+            };
             state.variables.iter().fold(spec, |spec, (name, value)| spec.env(*name, *value))
         })
-        .await;
-        let telemetry = simulation.lambda.telemetry("f").unwrap();
-        match state.around {
-            Around::Nothing | Around::BusyPort | Around::BusyDefaultPorts => {}
-            Around::LargeEvents => {
-                let text = "x".repeat(1 << 20);
-                telemetry.inject(format!(r#"{{"time":"2026-09-21T14:13:20.123Z","type":"platform.hibernated","record":{{"text":"{text}"}}}}"#));
-                telemetry.inject(format!(r#"{{"time":"2026-09-21T14:13:20.123Z","type":"platform.logsDropped","record":{{"droppedRecords":7,"droppedBytes":70,"reason":"{text}"}}}}"#));
-            }
-            Around::Subscription(status) => telemetry.answer_subscriptions(Some(status)),
-        }
-        simulation
+        .await
     }
 
     /// A function with the layer, changed by `change`.
@@ -270,6 +266,16 @@ fn number(point: &NumberDataPoint) -> f64 {
         Some(number_data_point::Value::AsInt(value)) => f64::from(u32::try_from(value).unwrap()),
         None => 0.0,
     }
+}
+
+/// Events of Lambda of a mebibyte each: an unknown one, and a loss.
+fn large_events() -> [String; 2] {
+    let text = "x".repeat(1 << 20);
+    let event = |kind: &str, record: Value| {
+        json!({ "time": "2026-09-21T14:13:20.123Z", "type": kind, "record": record }).to_string()
+    };
+    let lost = json!({ "droppedRecords": 7, "droppedBytes": 70, "reason": text });
+    [event("platform.hibernated", json!({ "text": text })), event("platform.logsDropped", lost)]
 }
 
 /// Occupies the default ports. A port that is taken already serves as well.

@@ -1,78 +1,110 @@
 //! The HTTP APIs that Lambda gives to the processes of an environment: Runtime API, Extensions API, Telemetry API.
 
-mod extensions;
-pub(crate) mod runtime;
+mod requests;
 pub(crate) mod server;
 
+use crate::http_server::HttpServer;
+use crate::lock;
 use crate::telemetry::Settings;
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode};
-use http_body_util::Full;
+use http::StatusCode;
+use server::Answer;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+/// The API of one environment, at the same port for all of its processes.
 #[derive(Debug)]
-pub(crate) enum Call {
-    Next(Reply<Event>),
+pub(crate) struct RuntimeApi {
+    server: HttpServer,
+    current: Arc<Mutex<mpsc::Sender<Call>>>,
+}
+
+impl RuntimeApi {
+    pub(crate) async fn start() -> io::Result<Self> {
+        let (sender, _) = mpsc::channel(1);
+        let current = Arc::new(Mutex::new(sender));
+        let of_server = Arc::clone(&current);
+        let server = HttpServer::start(move |request| {
+            let calls = lock(&of_server).clone();
+            async move {
+                match requests::read(request).await {
+                    Ok(asked) => ask(&calls, asked).await,
+                    Err(refused) => refused,
+                }
+            }
+        });
+        Ok(Self { server: server.await?, current })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// The calls of new processes. Dropping them ends all calls that still wait.
+    pub(crate) fn calls(&self) -> mpsc::Receiver<Call> {
+        let (sender, calls) = mpsc::channel(64);
+        *lock(&self.current) = sender;
+        calls
+    }
+}
+
+/// Makes a call and waits for the answer, for ever if need be: the caller may be frozen meanwhile.
+async fn ask(calls: &mpsc::Sender<Call>, asked: Asked) -> Answer {
+    let (reply, answer) = oneshot::channel();
+    // A call that cannot be sent is not answered.
+    drop(calls.send(Call { asked, reply }).await);
+    // When the environment is gone the runtime is told to exit (AWS Lambda "runtime API": 500, non-recoverable).
+    answer.await.unwrap_or_else(|_| {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        server::error(status, "InternalServerError", "the environment has ended")
+    })
+}
+
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) asked: Asked,
+    pub(crate) reply: Reply,
+}
+
+pub(crate) type Reply = oneshot::Sender<Answer>;
+
+#[derive(Debug)]
+pub(crate) enum Asked {
+    Next,
     Response {
         request_id: String,
         result: Result<Bytes, Failure>,
         begun: Instant,
-        reply: Reply<()>,
+        /// The answer if the request id is the current one.
+        accepted: Answer,
     },
-    InitError {
-        failure: Failure,
-        reply: Reply<()>,
-    },
+    InitError(Failure),
     Register {
-        registration: Registration,
-        reply: Reply<Registered>,
+        name: String,
+        events: Vec<String>,
+        wants_account_id: bool,
     },
     NextExtensionEvent {
         extension: String,
-        reply: Reply<String>,
     },
     ExtensionReport {
-        report: ExtensionReport,
-        reply: Reply<()>,
+        extension: String,
+        error_type: String,
+        during_init: bool,
     },
     Subscribe {
         extension: String,
         /// The settings, or why Lambda rejects them.
         settings: Result<Settings, String>,
-        reply: Reply<Subscribed>,
     },
 }
 
-#[derive(Debug)]
-pub(crate) struct Registration {
-    pub(crate) name: String,
-    pub(crate) events: Vec<String>,
-    pub(crate) wants_account_id: bool,
-}
-
-#[derive(Debug)]
-pub(crate) struct ExtensionReport {
-    pub(crate) extension: String,
-    pub(crate) error_type: String,
-    pub(crate) during_init: bool,
-}
-
-#[derive(Debug)]
-pub(crate) enum Subscribed {
-    Yes,
-    Already,
-    Invalid(String),
-    /// With a status that a test asked for.
-    Scripted(u16),
-}
-
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refused>>;
-
-#[derive(Debug, Clone)]
-pub(crate) struct Registered {
-    pub(crate) identifier: String,
-    pub(crate) body: String,
+/// Answers a call. A caller that no longer waits, such as a killed process, is no error.
+pub(crate) fn answer(reply: Reply, answer: Answer) {
+    drop(reply.send(answer));
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +119,38 @@ pub(crate) enum Refused {
     InitIsOver,
 }
 
+pub(crate) fn refusal(refused: Refused) -> Answer {
+    let (status, error_type, message) = match refused {
+        Refused::UnknownRequest => {
+            (400, "InvalidRequestID", "no invocation with this request id is running")
+        }
+        Refused::WrongState => {
+            (403, "InvalidStateTransition", "the call is not allowed in this state")
+        }
+        Refused::UnsupportedEvent => (
+            400,
+            "Extension.InvalidEventType",
+            "an extension registers for INVOKE, SHUTDOWN or nothing, an internal one not for SHUTDOWN",
+        ),
+        Refused::UnknownExtension => {
+            (403, "Extension.UnknownExtensionIdentifier", "no such extension")
+        }
+        Refused::WrongExtensionState => (
+            403,
+            "Extension.InvalidExtensionState",
+            "the call is not allowed in this state of the extension",
+        ),
+        Refused::TooManyExtensions => (
+            403,
+            "Extension.TooManyExtensions",
+            "ten extensions are registered, which is the most there may be",
+        ),
+        Refused::InitIsOver => (403, "Extension.RegistrationClosed", "the init phase is over"),
+    };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
+    server::error(status, error_type, message)
+}
+
 /// One invocation as `next` gives it out.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
@@ -95,6 +159,20 @@ pub(crate) struct Event {
     pub(crate) function_arn: String,
     pub(crate) trace_header: String,
     pub(crate) payload: Bytes,
+}
+
+impl Event {
+    pub(crate) fn into_answer(self) -> Answer {
+        let deadline_ms = self.deadline_ms.to_string();
+        let headers = [
+            ("Lambda-Runtime-Aws-Request-Id", self.request_id.as_str()),
+            ("Lambda-Runtime-Deadline-Ms", &deadline_ms),
+            ("Lambda-Runtime-Invoked-Function-Arn", &self.function_arn),
+            ("Lambda-Runtime-Trace-Id", &self.trace_header),
+        ];
+        let answer = server::json(StatusCode::OK, self.payload);
+        headers.into_iter().fold(answer, |answer, (name, value)| server::with(answer, name, value))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,81 +208,4 @@ impl Failure {
 fn error_type_of(body: &[u8]) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
     body.get("errorType")?.as_str().map(str::to_owned)
-}
-
-/// Sends the reply to a call. A caller that no longer waits for it, such as a killed process, is no error.
-pub(crate) fn answer<T>(reply: Reply<T>, answer: Result<T, Refused>) {
-    drop(reply.send(answer));
-}
-
-pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-/// Makes a call and waits for the reply, for ever if need be: the caller may be frozen meanwhile.
-pub(crate) async fn ask<T>(
-    calls: &mpsc::Sender<Call>,
-    call: impl FnOnce(Reply<T>) -> Call,
-) -> Result<T, Response<Full<Bytes>>> {
-    let (reply, answer) = oneshot::channel();
-    // When the environment is gone the runtime is told to exit (AWS Lambda "runtime API": 500, non-recoverable).
-    let gone = || {
-        server::error(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "InternalServerError",
-            "the environment has ended",
-        )
-    };
-    calls.send(call(reply)).await.map_err(|_| gone())?;
-    match answer.await.map_err(|_| gone())? {
-        Ok(value) => Ok(value),
-        Err(refused) => Err(refusal(refused)),
-    }
-}
-
-fn refusal(refused: Refused) -> Response<Full<Bytes>> {
-    let of_extension = |error_type, message| (StatusCode::FORBIDDEN, error_type, message);
-    let (status, error_type, message) = match refused {
-        Refused::UnknownRequest => (
-            StatusCode::BAD_REQUEST,
-            "InvalidRequestID",
-            "no invocation with this request id is running",
-        ),
-        Refused::WrongState => (
-            StatusCode::FORBIDDEN,
-            "InvalidStateTransition",
-            "the call is not allowed in this state",
-        ),
-        Refused::UnsupportedEvent => (
-            StatusCode::BAD_REQUEST,
-            "Extension.InvalidEventType",
-            "an extension registers for INVOKE, SHUTDOWN or nothing, an internal one not for SHUTDOWN",
-        ),
-        Refused::UnknownExtension => {
-            of_extension("Extension.UnknownExtensionIdentifier", "no such extension")
-        }
-        Refused::WrongExtensionState => of_extension(
-            "Extension.InvalidExtensionState",
-            "the call is not allowed in this state of the extension",
-        ),
-        Refused::TooManyExtensions => of_extension(
-            "Extension.TooManyExtensions",
-            "ten extensions are registered, which is the most there may be",
-        ),
-        Refused::InitIsOver => {
-            of_extension("Extension.RegistrationClosed", "the init phase is over")
-        }
-    };
-    server::error(status, error_type, message)
-}
-
-/// The response to a request, or the response that refuses it.
-pub(crate) type RouteResult = Result<Response<Full<Bytes>>, Response<Full<Bytes>>>;
-
-pub(crate) fn accepted((): ()) -> Response<Full<Bytes>> {
-    server::json(StatusCode::ACCEPTED, r#"{"status":"OK"}"#)
-}
-
-pub(crate) fn not_found() -> Response<Full<Bytes>> {
-    server::error(StatusCode::NOT_FOUND, "NotFound", "no such path")
 }

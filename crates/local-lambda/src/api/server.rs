@@ -1,9 +1,11 @@
 //! Bodies of requests and responses of the Runtime API and the invoke endpoint.
 
 use bytes::{Bytes, BytesMut};
-use http::{Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+
+pub(crate) type Answer = Response<Full<Bytes>>;
 
 pub(crate) enum Unread {
     TooLarge,
@@ -32,19 +34,33 @@ pub(crate) async fn read_body(mut body: Incoming, max_bytes: usize) -> Result<By
     if refused_bytes > 0 { Err(Unread::TooLarge) } else { Ok(bytes.freeze()) }
 }
 
-pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
-    answer
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    with(answer, "content-type", "application/json")
+}
+
+/// Adds a header. A value that cannot be sent is left out.
+pub(crate) fn with(mut answer: Answer, name: &'static str, value: &str) -> Answer {
+    if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+        answer.headers_mut().insert(name, value);
+    }
     answer
 }
 
+pub(crate) fn accepted() -> Answer {
+    json(StatusCode::ACCEPTED, r#"{"status":"OK"}"#)
+}
+
+pub(crate) fn not_found() -> Answer {
+    error(StatusCode::NOT_FOUND, "NotFound", "no such path")
+}
+
 /// An error in the form that the Runtime API and the invoke endpoint give it.
-pub(crate) fn error(status: StatusCode, error_type: &str, message: &str) -> Response<Full<Bytes>> {
-    json(
-        status,
-        serde_json::json!({ "errorType": error_type, "errorMessage": message }).to_string(),
-    )
+pub(crate) fn error(status: StatusCode, error_type: &str, message: &str) -> Answer {
+    json(status, error_body(error_type, message))
+}
+
+pub(crate) fn error_body(error_type: &str, message: &str) -> String {
+    serde_json::json!({ "errorType": error_type, "errorMessage": message }).to_string()
 }

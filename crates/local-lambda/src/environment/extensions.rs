@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use http::StatusCode;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::view::ExtensionState;
-use crate::api::{Event, Refused, Registered, Registration, Reply, answer};
+use crate::api::server::{self, Answer};
+use crate::api::{Event, Refused, Reply, answer, refusal};
 use crate::function::{ACCOUNT, FunctionSpec, VERSION};
 use crate::identifiers;
 use crate::platform_events::{ExtensionEvent, PlatformEvents};
@@ -44,12 +46,13 @@ struct Extension {
     ended: bool,
     /// When its process was to be started; for one inside the runtime's process, when it registered.
     begun: Instant,
-    registered: Option<Registered>,
+    /// Its identifier after it registered.
+    identifier: Option<String>,
     events: Vec<String>,
     /// `true` after it asked for its first event.
     ready: bool,
     ready_after: Option<Duration>,
-    waiting: Option<Reply<String>>,
+    waiting: Option<Reply>,
     reported: Option<String>,
 }
 
@@ -112,13 +115,13 @@ impl Extensions {
         self.known.iter().any(|extension| extension.process.is_none())
     }
 
-    pub(crate) fn register(&mut self, registration: Registration, reply: Reply<Registered>) {
-        answer(reply, self.registered(registration));
-    }
-
-    fn registered(&mut self, registration: Registration) -> Result<Registered, Refused> {
-        let Registration { name, events, wants_account_id } = registration;
-        if self.known.iter().filter(|known| known.registered.is_some()).count() >= MAX_EXTENSIONS {
+    pub(crate) fn register(
+        &mut self,
+        name: String,
+        events: Vec<String>,
+        wants_account_id: bool,
+    ) -> Result<Answer, Refused> {
+        if self.known.iter().filter(|known| known.identifier.is_some()).count() >= MAX_EXTENSIONS {
             return Err(Refused::TooManyExtensions);
         }
         let known = self.known.iter().position(|known| known.name == name);
@@ -138,31 +141,31 @@ impl Extensions {
         if let (true, Some(body)) = (wants_account_id, body.as_object_mut()) {
             body.insert("accountId".to_owned(), ACCOUNT.into());
         }
-        let registered = Registered { identifier: identifiers::uuid(), body: body.to_string() };
         let extension = if let Some(known) = known {
             self.known.get_mut(known)
         } else {
             self.known.push(Extension::new(name, None, Instant::now()));
             self.known.last_mut()
         };
-        let Some(extension) = extension.filter(|extension| extension.registered.is_none()) else {
+        let Some(extension) = extension.filter(|extension| extension.identifier.is_none()) else {
             return Err(Refused::WrongExtensionState);
         };
         extension.events = events;
-        extension.registered = Some(registered.clone());
-        Ok(registered)
+        let identifier = extension.identifier.insert(identifiers::uuid());
+        let answer = server::json(StatusCode::OK, body.to_string());
+        Ok(server::with(answer, "Lambda-Extension-Identifier", identifier))
     }
 
     /// Takes a call for the next event: it waits, unless the environment is ending.
-    pub(crate) fn next(&mut self, identifier: &str, reply: Reply<String>, events: &PlatformEvents) {
+    pub(crate) fn next(&mut self, identifier: &str, reply: Reply, events: &PlatformEvents) {
         let shutdown = self.shutdown.clone();
         let Some(extension) = self.by_identifier(identifier) else {
-            return answer(reply, Err(Refused::UnknownExtension));
+            return answer(reply, refusal(Refused::UnknownExtension));
         };
         // After it asked, an extension waits until it is given an event, even if its connection is gone: AWS's
         // runtime interface emulator (`ExternalAgentReadyState`) allows no other call then.
         if extension.reported.is_some() || extension.waiting.is_some() {
-            return answer(reply, Err(Refused::WrongExtensionState));
+            return answer(reply, refusal(Refused::WrongExtensionState));
         }
         if !extension.ready {
             extension.ready = true;
@@ -170,7 +173,7 @@ impl Extensions {
             events.extension(&extension.event("Ready", None));
         }
         match shutdown {
-            Some(shutdown) if extension.wants(SHUTDOWN) => answer(reply, Ok(shutdown)),
+            Some(shutdown) if extension.wants(SHUTDOWN) => answer(reply, event_answer(shutdown)),
             _ => extension.waiting = Some(reply),
         }
     }
@@ -181,19 +184,13 @@ impl Extensions {
         identifier: &str,
         error_type: String,
         during_init: bool,
-        reply: Reply<()>,
-    ) -> Option<ExtensionFailure> {
-        let Some(extension) = self.by_identifier(identifier) else {
-            answer(reply, Err(Refused::UnknownExtension));
-            return None;
-        };
+    ) -> Result<ExtensionFailure, Refused> {
+        let extension = self.by_identifier(identifier).ok_or(Refused::UnknownExtension)?;
         if extension.reported.is_some() || (during_init && extension.ready) {
-            answer(reply, Err(Refused::WrongExtensionState));
-            return None;
+            return Err(Refused::WrongExtensionState);
         }
         extension.reported = Some(error_type);
-        answer(reply, Ok(()));
-        Some(extension.failure())
+        Ok(extension.failure())
     }
 
     pub(crate) fn name(&mut self, identifier: &str) -> Option<String> {
@@ -201,14 +198,12 @@ impl Extensions {
     }
 
     fn by_identifier(&mut self, identifier: &str) -> Option<&mut Extension> {
-        self.known.iter_mut().find(|extension| {
-            extension.registered.as_ref().is_some_and(|known| known.identifier == identifier)
-        })
+        self.known.iter_mut().find(|extension| extension.identifier.as_deref() == Some(identifier))
     }
 
     /// Returns `true` if every process has registered, so that the runtime may start.
     pub(crate) fn are_registered(&self) -> bool {
-        self.known.iter().all(|extension| extension.registered.is_some())
+        self.known.iter().all(|extension| extension.identifier.is_some())
     }
 
     /// Returns `true` if all wait for their first event.
@@ -247,7 +242,7 @@ impl Extensions {
     fn give_out(&mut self, kind: &str, event: &str) {
         for extension in self.known.iter_mut().filter(|extension| extension.wants(kind)) {
             if let Some(waiting) = extension.waiting.take() {
-                answer(waiting, Ok(event.to_owned()));
+                answer(waiting, event_answer(event.to_owned()));
             }
         }
     }
@@ -281,7 +276,7 @@ impl Extensions {
     /// Says of every extension that is not ready how far it came, after a failed init.
     pub(crate) fn tell_unready(&self, failure: Option<&ExtensionFailure>, events: &PlatformEvents) {
         for extension in self.known.iter().filter(|extension| !extension.ready) {
-            let state = if extension.registered.is_some() { "Registered" } else { "Started" };
+            let state = if extension.identifier.is_some() { "Registered" } else { "Started" };
             let error_type = failure
                 .filter(|failure| failure.name == extension.name)
                 .map(|failure| failure.error_type.as_str());
@@ -334,7 +329,7 @@ impl Extension {
             process,
             ended: false,
             begun,
-            registered: None,
+            identifier: None,
             events: Vec::new(),
             ready: false,
             ready_after: None,
@@ -358,6 +353,11 @@ impl Extension {
     fn event<'a>(&'a self, state: &'a str, error_type: Option<&'a str>) -> ExtensionEvent<'a> {
         ExtensionEvent { name: &self.name, state, events: &self.events, error_type }
     }
+}
+
+fn event_answer(event: String) -> Answer {
+    let answer = server::json(StatusCode::OK, event);
+    server::with(answer, "Lambda-Extension-Event-Identifier", &identifiers::uuid())
 }
 
 /// The files of the layers by name; a later layer's file replaces an earlier one's, as in `/opt`.

@@ -12,10 +12,11 @@ use crate::identifiers::{self, Trace};
 use crate::invocation::{Caller, Invocation, InvocationResult};
 use crate::platform_events::{Phase, PlatformEvents, Report, ResponseTimes, Status};
 use crate::process::ProcessTable;
-use crate::telemetry::{Controls, Telemetry};
+use crate::service::Recent;
+use crate::telemetry::Telemetry;
 use bytes::Bytes;
 use runtime::{Failed, Responded, Run, Runtime, ShutdownReason, Surroundings};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -39,16 +40,19 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    pub(crate) fn new(host: &Host, spec: &Arc<FunctionSpec>, controls: &Arc<Controls>) -> Self {
+    pub(crate) fn new(
+        host: &Host,
+        spec: &Arc<FunctionSpec>,
+        platform_events: &Arc<Mutex<Recent<String>>>,
+    ) -> Self {
         let id = identifiers::hex_32();
         let writer = Arc::new(LogWriter::new(&host.cloudwatch, spec, &id));
-        let telemetry = Telemetry::new(spec.log_format, controls);
+        let telemetry = Telemetry::new(spec, platform_events);
         let surroundings = Surroundings {
             spec: Arc::clone(spec),
             events: PlatformEvents::new(spec, &writer, &telemetry, &id),
             writer,
             telemetry,
-            controls: Arc::clone(controls),
             table: Arc::clone(&host.table),
             view: Arc::default(),
             api: OnceCell::new(),

@@ -1,7 +1,7 @@
 //! One life of an environment's processes: extensions and runtime, from their start over the invocations to their end.
 
-use crate::api::runtime::RuntimeApi;
-use crate::api::{Call, Event, Failure, Refused, Reply, Subscribed, answer};
+use crate::api::server::{self, Answer};
+use crate::api::{Asked, Call, Event, Failure, Refused, Reply, RuntimeApi, answer, refusal};
 use crate::clock::{self, Timestamp};
 use crate::cloudwatch::LogWriter;
 use crate::environment::extensions::{ExtensionFailure, Extensions};
@@ -13,9 +13,9 @@ use crate::platform_events::{
     ExtensionEvent, Phase, PlatformEvents, ResponseTimes, RuntimeDone, Status,
 };
 use crate::process::{CapturedOutput, Process, ProcessTable, Start};
-use crate::telemetry::{Category, Controls, Settings, Telemetry};
+use crate::telemetry::{Category, Settings, Telemetry};
 use bytes::Bytes;
-use serde_json::json;
+use http::StatusCode;
 use std::collections::BTreeMap;
 use std::io;
 use std::process::ExitStatus;
@@ -34,7 +34,7 @@ pub(crate) struct Runtime {
     /// The runtime; it starts when all extensions have registered.
     process: Option<Process>,
     /// The `next` call that waits for an event.
-    waiting: Option<Reply<Event>>,
+    waiting: Option<Reply>,
     initialised: bool,
 }
 
@@ -80,7 +80,7 @@ impl Failed {
                 (INVALID_ENTRYPOINT.to_owned(), message)
             }
         };
-        let body = json!({ "errorType": error_type, "errorMessage": message }).to_string();
+        let body = server::error_body(&error_type, &message);
         InvocationResult::FunctionError { error_type, body: body.into() }
     }
 }
@@ -168,8 +168,8 @@ impl Runtime {
                 return Ok(());
             }
             let taken = match self.next_call(until).await {
-                Ok(Call::InitError { failure, reply }) => {
-                    answer(reply, Ok(()));
+                Ok(Call { asked: Asked::InitError(failure), reply }) => {
+                    answer(reply, server::accepted());
                     Err(Failed::Reported(failure))
                 }
                 Ok(call) => self.take_call(call),
@@ -232,47 +232,59 @@ impl Runtime {
 
     /// Keeps a call that waits for an event, serves the calls that an extension may make at this time, and refuses
     /// the others.
-    fn take_call(&mut self, call: Call) -> Result<(), Failed> {
-        match call {
-            Call::Next(reply) => self.waiting = Some(reply),
-            Call::NextExtensionEvent { extension, reply } => {
+    fn take_call(&mut self, Call { asked, reply }: Call) -> Result<(), Failed> {
+        let answered = match asked {
+            Asked::Next => {
+                self.waiting = Some(reply);
+                return Ok(());
+            }
+            Asked::NextExtensionEvent { extension } => {
                 self.extensions.next(&extension, reply, &self.surroundings.events);
                 if !self.initialised {
                     self.surroundings.view.note_extensions(self.extensions.seen());
                 }
+                return Ok(());
             }
-            Call::Register { registration, reply } => {
-                // All extensions register before the runtime asks for its first event.
-                if self.initialised || self.waiting.is_some() {
-                    answer(reply, Err(Refused::InitIsOver));
-                } else {
-                    self.extensions.register(registration, reply);
-                    self.surroundings.view.note_extensions(self.extensions.seen());
+            // All extensions register before the runtime asks for its first event.
+            Asked::Register { .. } if self.initialised || self.waiting.is_some() => {
+                Err(Refused::InitIsOver)
+            }
+            Asked::Register { name, events, wants_account_id } => {
+                let registered = self.extensions.register(name, events, wants_account_id);
+                self.surroundings.view.note_extensions(self.extensions.seen());
+                registered
+            }
+            Asked::ExtensionReport { extension, error_type, during_init } => {
+                match self.extensions.report(&extension, error_type, during_init) {
+                    Ok(failure) => {
+                        answer(reply, server::accepted());
+                        return Err(Failed::Extension(failure));
+                    }
+                    Err(refused) => Err(refused),
                 }
             }
-            Call::ExtensionReport { report, reply } => {
-                let (error_type, during_init) = (report.error_type, report.during_init);
-                let failure =
-                    self.extensions.report(&report.extension, error_type, during_init, reply);
-                return failure.map_or(Ok(()), |failure| Err(Failed::Extension(failure)));
-            }
-            Call::Subscribe { extension, settings, reply } => {
-                let subscribed = match settings {
-                    Ok(settings) => self.subscribe(&extension, settings),
-                    Err(error) => Ok(Subscribed::Invalid(error)),
-                };
-                answer(reply, subscribed);
-            }
-            Call::Response { reply, .. } => answer(reply, Err(Refused::UnknownRequest)),
-            Call::InitError { reply, .. } => answer(reply, Err(Refused::WrongState)),
-        }
+            Asked::Subscribe { extension, settings } => self.subscribe(&extension, settings),
+            Asked::Response { .. } => Err(Refused::UnknownRequest),
+            Asked::InitError(_) => Err(Refused::WrongState),
+        };
+        answer(reply, answered.unwrap_or_else(refusal));
         Ok(())
     }
 
-    fn subscribe(&mut self, extension: &str, settings: Settings) -> Result<Subscribed, Refused> {
+    fn subscribe(
+        &mut self,
+        extension: &str,
+        settings: Result<Settings, String>,
+    ) -> Result<Answer, Refused> {
+        let settings = match settings {
+            Ok(settings) => settings,
+            Err(error) => {
+                return Ok(server::error(StatusCode::BAD_REQUEST, "ValidationError", &error));
+            }
+        };
         let name = self.extensions.name(extension).ok_or(Refused::UnknownExtension)?;
-        if let Some(status) = self.surroundings.controls.subscription_answer() {
-            return Ok(Subscribed::Scripted(status));
+        if let Some(status) = self.surroundings.spec.subscription_status {
+            return Ok(server::error(status, "Telemetry.Scripted", "as the test told"));
         }
         if self.initialised {
             return Err(Refused::InitIsOver);
@@ -280,7 +292,8 @@ impl Runtime {
         let types = settings.types.clone();
         let is_new = self.surroundings.telemetry.subscribe(&name, settings);
         self.surroundings.events.telemetry_subscription(&name, is_new, &types);
-        Ok(if is_new { Subscribed::Yes } else { Subscribed::Already })
+        let body = if is_new { r#""OK""# } else { r#""Already subscribed""# };
+        Ok(server::json(StatusCode::OK, body))
     }
 }
 
@@ -336,7 +349,7 @@ impl Runtime {
         };
         self.extensions.invoke(&event);
         if let Some(waiting) = self.waiting.take() {
-            answer(waiting, Ok(event));
+            answer(waiting, event.into_answer());
         }
         run.failed = loop {
             let call = match self.next_call(deadline).await {
@@ -344,22 +357,23 @@ impl Runtime {
                 Err(failed) => break Some(failed),
             };
             match call {
-                Call::Response { request_id: answered, result, begun, reply }
-                    if answered == request_id =>
-                {
+                Call {
+                    asked: Asked::Response { request_id: answered, result, begun, accepted },
+                    reply,
+                } if answered == request_id => {
                     if run.response.is_some() {
-                        answer(reply, Err(Refused::WrongState));
+                        answer(reply, refusal(Refused::WrongState));
                     } else {
                         let times = ResponseTimes {
                             latency: begun.duration_since(run.given_out.0),
                             duration: begun.elapsed(),
                         };
                         on_response(run.response.insert(Responded { result, times }));
-                        answer(reply, Ok(()));
+                        answer(reply, accepted);
                     }
                 }
-                Call::Next(reply) if run.response.is_none() => {
-                    answer(reply, Err(Refused::WrongState));
+                Call { asked: Asked::Next, reply } if run.response.is_none() => {
+                    answer(reply, refusal(Refused::WrongState));
                 }
                 other => {
                     if let Err(failed) = self.take_call(other) {
@@ -506,7 +520,6 @@ pub(crate) struct Surroundings {
     pub(crate) spec: Arc<FunctionSpec>,
     pub(crate) writer: Arc<LogWriter>,
     pub(crate) telemetry: Arc<Telemetry>,
-    pub(crate) controls: Arc<Controls>,
     pub(crate) events: PlatformEvents,
     pub(crate) table: Arc<ProcessTable>,
     pub(crate) view: Arc<EnvironmentView>,

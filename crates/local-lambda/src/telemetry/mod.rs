@@ -1,11 +1,11 @@
 //! The Telemetry API's side of an environment: generated events, subscriptions, and waiting events.
 
-mod controls;
 mod delivery;
 
 use crate::clock;
-use crate::function::LogFormat;
+use crate::function::{FunctionSpec, LogFormat};
 use crate::lock;
+use crate::service::Recent;
 use delivery::Subscription;
 use http::Uri;
 use serde::Deserialize;
@@ -15,9 +15,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-
-pub(crate) use controls::Controls;
-pub use controls::TelemetryControl;
 
 /// The bounds of the backlog that init keeps for later subscribers, in events and bytes.
 const MAX_BACKLOG_EVENTS: usize = 10_000;
@@ -40,10 +37,10 @@ pub(crate) enum Flow {
 
 #[derive(Debug)]
 pub(crate) struct Telemetry {
-    log_format: LogFormat,
+    spec: Arc<FunctionSpec>,
     flow: watch::Sender<Flow>,
     state: Mutex<State>,
-    controls: Arc<Controls>,
+    platform_events: Arc<Mutex<Recent<String>>>,
 }
 
 #[derive(Debug, Default)]
@@ -72,12 +69,15 @@ impl Drop for Subscribed {
 }
 
 impl Telemetry {
-    pub(crate) fn new(log_format: LogFormat, controls: &Arc<Controls>) -> Arc<Self> {
+    pub(crate) fn new(
+        spec: &Arc<FunctionSpec>,
+        platform_events: &Arc<Mutex<Recent<String>>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            log_format,
+            spec: Arc::clone(spec),
             flow: watch::Sender::new(Flow::Frozen),
             state: Mutex::default(),
-            controls: Arc::clone(controls),
+            platform_events: Arc::clone(platform_events),
         })
     }
 
@@ -93,12 +93,14 @@ impl Telemetry {
 
     /// Tells the subscribers of a line of the function or of an extension.
     pub(crate) fn emit_line(&self, category: Category, text: &str) {
-        let json = line_json(category, text, self.log_format);
+        let json = line_json(category, text, self.spec.log_format);
         self.emit(Generated { category, json });
     }
 
     pub(crate) fn emit(&self, event: Generated) {
-        self.controls.record(&event);
+        if event.category == Category::Platform {
+            lock(&self.platform_events).push(event.json.clone(), event.json.len());
+        }
         let mut state = lock(&self.state);
         for Subscribed { subscription, .. } in &state.subscriptions {
             subscription.offer(&event);
@@ -128,8 +130,8 @@ impl Telemetry {
         for event in state.backlog.iter().flat_map(|backlog| &backlog.events) {
             subscription.offer(event);
         }
-        for json in self.controls.injected() {
-            subscription.push(Category::Platform, json);
+        for json in &self.spec.telemetry_events {
+            subscription.push(Category::Platform, json.clone());
         }
         let telemetry = Arc::downgrade(self);
         let delivering = tokio::spawn(delivery::run(

@@ -1,0 +1,136 @@
+//! Reads the requests of an environment's processes: Runtime API 2018-06-01, Extensions API 2020-01-01, and the subscription to
+//! the Telemetry API.
+
+use super::server::{self, Answer, Unread};
+use super::{Asked, Failure};
+use crate::telemetry::Settings;
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+/// The largest response of a buffered invocation, in bytes (AWS Lambda quotas: 6 MB).
+const MAX_RESPONSE_BYTES: usize = 6 * 1024 * 1024;
+/// The largest streamed response that the local Lambda keeps, in bytes; AWS allows 200 MB.
+const MAX_STREAMED_BYTES: usize = 20 * 1024 * 1024;
+/// The largest body of an extension's request.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// Returns the call, or the answer to a request that makes none.
+pub(super) async fn read(request: Request<Incoming>) -> Result<Asked, Answer> {
+    let begun = Instant::now();
+    let (head, body) = request.into_parts();
+    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let required = |name: &str, error_type: &str| {
+        let value = header(name).filter(|value| !value.is_empty()).map(str::to_owned);
+        value.ok_or_else(|| {
+            server::error(StatusCode::FORBIDDEN, error_type, &format!("{name} is missing"))
+        })
+    };
+    let extension =
+        || required("Lambda-Extension-Identifier", "Extension.MissingExtensionIdentifier");
+    let path = head.uri.path();
+    match (head.method.as_str(), path) {
+        ("GET", "/2018-06-01/runtime/invocation/next") => return Ok(Asked::Next),
+        ("POST", "/2018-06-01/runtime/init/error") => {
+            let error_type = header("Lambda-Runtime-Function-Error-Type");
+            return Ok(Asked::InitError(failure(error_type, body).await?));
+        }
+        ("POST", "/2020-01-01/extension/register") => {
+            let name = required("Lambda-Extension-Name", "Extension.InvalidExtensionName")?;
+            let features = header("Lambda-Extension-Accept-Feature").unwrap_or_default();
+            let wants_account_id =
+                features.split(',').any(|feature| feature.trim().eq_ignore_ascii_case("accountId"));
+            let Events { events } = serde_json::from_slice(&small_body(body).await?)
+                .map_err(|_| invalid_request("the body is not {\"events\":[…]}"))?;
+            return Ok(Asked::Register { name, events, wants_account_id });
+        }
+        ("GET", "/2020-01-01/extension/event/next") => {
+            return Ok(Asked::NextExtensionEvent { extension: extension()? });
+        }
+        ("POST", "/2020-01-01/extension/init/error" | "/2020-01-01/extension/exit/error") => {
+            let extension = extension()?;
+            let error_type =
+                required("Lambda-Extension-Function-Error-Type", "Extension.MissingHeader")?;
+            // The body is optional and tells Lambda nothing.
+            small_body(body).await?;
+            let during_init = path.ends_with("/init/error");
+            return Ok(Asked::ExtensionReport { extension, error_type, during_init });
+        }
+        ("PUT", "/2022-07-01/telemetry") => {
+            let extension = extension()?;
+            let settings = Settings::parse(&small_body(body).await?);
+            return Ok(Asked::Subscribe { extension, settings });
+        }
+        ("POST", _) => {}
+        _ => return Err(server::not_found()),
+    }
+    let invocation = path.strip_prefix("/2018-06-01/runtime/invocation/");
+    let (result, accepted, request_id) = match invocation.and_then(|path| path.split_once('/')) {
+        Some((request_id, "response")) => {
+            let is_streamed = header("Lambda-Runtime-Function-Response-Mode") == Some("streaming");
+            let (result, accepted) = response(is_streamed, body).await?;
+            (result, accepted, request_id)
+        }
+        Some((request_id, "error")) => {
+            let failure = failure(header("Lambda-Runtime-Function-Error-Type"), body).await?;
+            (Err(failure), server::accepted(), request_id)
+        }
+        _ => return Err(server::not_found()),
+    };
+    Ok(Asked::Response { request_id: request_id.to_owned(), result, begun, accepted })
+}
+
+#[derive(Deserialize)]
+struct Events {
+    #[serde(default)]
+    events: Vec<String>,
+}
+
+/// A response and its answer. One that is too large is an error of the function.
+async fn response(
+    is_streamed: bool,
+    body: Incoming,
+) -> Result<(Result<Bytes, Failure>, Answer), Answer> {
+    let limit = if is_streamed { MAX_STREAMED_BYTES } else { MAX_RESPONSE_BYTES };
+    match server::read_body(body, limit).await {
+        Ok(body) => Ok((Ok(body), server::accepted())),
+        Err(Unread::BrokenOff) => Err(broken_off()),
+        Err(Unread::TooLarge) => {
+            let message = format!(
+                "Response payload size exceeded maximum allowed payload size ({limit} bytes)."
+            );
+            let error_type = "Function.ResponseSizeTooLarge";
+            let body = server::error_body(error_type, &message);
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            let answer = server::error(status, "RequestEntityTooLarge", &message);
+            Ok((Err(Failure::new(Some(error_type), body.into())), answer))
+        }
+    }
+}
+
+async fn failure(error_type: Option<&str>, body: Incoming) -> Result<Failure, Answer> {
+    match server::read_body(body, MAX_RESPONSE_BYTES).await {
+        Ok(body) => Ok(Failure::new(error_type, body)),
+        Err(Unread::BrokenOff) => Err(broken_off()),
+        Err(Unread::TooLarge) => Err(server::error(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLarge",
+            "the error is larger than 6 MB",
+        )),
+    }
+}
+
+async fn small_body(body: Incoming) -> Result<Bytes, Answer> {
+    let body = server::read_body(body, MAX_BODY_BYTES).await;
+    body.map_err(|_| invalid_request("the body cannot be read"))
+}
+
+fn broken_off() -> Answer {
+    server::error(StatusCode::BAD_REQUEST, "BadRequest", "the body broke off")
+}
+
+fn invalid_request(message: &str) -> Answer {
+    server::error(StatusCode::BAD_REQUEST, "InvalidRequestFormat", message)
+}
