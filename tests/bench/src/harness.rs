@@ -30,36 +30,42 @@ pub fn order(round: u64) -> [usize; 2] {
     if round.is_multiple_of(2) { [0, 1] } else { [1, 0] }
 }
 
-/// Runs both sides, in alternating order.
-pub fn in_turns<S, T>(
-    round: u64,
-    [ours, peer]: &[S; 2],
-    mut run: impl FnMut(&S) -> anyhow::Result<T>,
-) -> anyhow::Result<[T; 2]> {
-    if order(round) == [0, 1] {
-        let ours = run(ours)?;
-        Ok([ours, run(peer)?])
-    } else {
-        let peer = run(peer)?;
-        Ok([run(ours)?, peer])
+/// Runs each side so often, in alternating order.
+pub async fn in_turns<S, T>(
+    rounds: u64,
+    sides: &[S; 2],
+    mut run: impl AsyncFnMut(&S) -> anyhow::Result<T>,
+) -> anyhow::Result<[Vec<T>; 2]> {
+    let mut results = [Vec::new(), Vec::new()];
+    for round in 0..rounds {
+        let mut both: Vec<_> = sides.iter().zip(&mut results).collect();
+        if order(round) != [0, 1] {
+            both.reverse();
+        }
+        for (side, results) in both {
+            results.push(run(side).await?);
+        }
     }
+    Ok(results)
 }
 
 /// The numbers of many runs.
 #[derive(Clone, Debug, Default)]
 pub struct Series(Vec<f64>);
 
+impl FromIterator<f64> for Series {
+    fn from_iter<I: IntoIterator<Item = f64>>(numbers: I) -> Self {
+        Self(numbers.into_iter().collect())
+    }
+}
+
+pub fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
 impl Series {
     pub fn push(&mut self, value: f64) {
         self.0.push(value);
-    }
-
-    pub fn push_millis(&mut self, duration: Duration) {
-        self.push(duration.as_secs_f64() * 1000.0);
-    }
-
-    pub fn extend(&mut self, values: impl IntoIterator<Item = f64>) {
-        self.0.extend(values);
     }
 
     pub fn count(&self) -> usize {
@@ -72,10 +78,6 @@ impl Series {
 
     pub fn max(&self) -> f64 {
         self.0.iter().copied().fold(0.0, f64::max)
-    }
-
-    pub fn mean(&self) -> f64 {
-        self.0.iter().sum::<f64>() / float(self.0.len() as u64)
     }
 
     /// The middle one; of an even number the lower of both.

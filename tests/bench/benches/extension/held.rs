@@ -1,7 +1,7 @@
 //! The hold time of an extension by the backend's behaviour, and in a flood of spans.
 
 use crate::side::{Account, Side};
-use lambda_otlp_bench::harness::{Series, order};
+use lambda_otlp_bench::harness::{Series, in_turns, millis};
 use serde_json::{Value, json};
 use std::time::Duration;
 use test_support::openobserve::{FakeOpenObserve, Faults, ScriptedResponse};
@@ -55,15 +55,6 @@ pub(crate) async fn print_flood(sides: &[Side; 2]) -> anyhow::Result<()> {
     rows(sides, vec![flood], 1).await
 }
 
-#[derive(Default)]
-struct Outcome {
-    /// By the number of the invocation; all from the fourth on are one.
-    held: [Series; 4],
-    peak_kib: Series,
-    acknowledged: usize,
-    lost: usize,
-}
-
 async fn rows(
     sides: &[Side; 2],
     scenarios: Vec<Scenario>,
@@ -75,26 +66,23 @@ async fn rows(
     );
     println!("|{}", "---|".repeat(9));
     for scenario in scenarios {
-        let mut outcomes = [Outcome::default(), Outcome::default()];
-        for environment in 0..environments {
-            for place in order(environment) {
-                let account = run(&sides[place], &scenario).await?;
-                let outcome = &mut outcomes[place];
-                for (number, held) in account.held.iter().enumerate() {
-                    outcome.held[number.min(3)].push_millis(*held);
-                }
-                outcome.peak_kib.push(account.peak_kib);
-                outcome.acknowledged += account.acknowledged;
-                outcome.lost += account.lost;
-            }
-        }
-        for (side, Outcome { held, peak_kib, acknowledged, lost }) in sides.iter().zip(&outcomes) {
+        let run = async |side: &Side| run(side, &scenario).await;
+        let accounts = in_turns(environments, sides, run).await?;
+        for (side, accounts) in sides.iter().zip(&accounts) {
+            // All invocations from the fourth on are one column.
+            let held = |numbers: std::ops::Range<usize>| {
+                let held = accounts.iter().flat_map(|own| own.held.iter().enumerate());
+                let held = held.filter(|(number, _)| numbers.contains(number));
+                range(&held.map(|(_, held)| millis(*held)).collect())
+            };
             println!(
-                "| {} | {} | {} | {:.1} | {acknowledged} | {lost} |",
+                "| {} | {} | {} | {:.1} | {} | {} |",
                 scenario.name,
                 side.name,
-                held.each_ref().map(range).join(" | "),
-                peak_kib.max() / 1024.0,
+                [0..1, 1..2, 2..3, 3..usize::MAX].map(held).join(" | "),
+                accounts.iter().map(|own| own.peak_kib).collect::<Series>().max() / 1024.0,
+                accounts.iter().map(|own| own.acknowledged).sum::<usize>(),
+                accounts.iter().map(|own| own.lost).sum::<usize>(),
             );
         }
     }

@@ -1,7 +1,7 @@
 //! One of two extensions beside the same function: ours as the layer has it, or the peer's from crates.io.
 
 use anyhow::{Context as _, ensure};
-use lambda_otlp_bench::harness::{Series, float, order};
+use lambda_otlp_bench::harness::{Series, float, in_turns, millis};
 use lambda_otlp_tests::simulation::states::End;
 use lambda_otlp_tests::simulation::{Program, Simulation};
 use local_lambda::binaries::EXTENSION;
@@ -118,22 +118,21 @@ impl Side {
 
 /// How soon each extension asks for its first event, and how much memory it keeps.
 pub(crate) async fn print_starts(sides: &[Side; 2]) -> anyhow::Result<()> {
-    let mut ready = [Series::default(), Series::default()];
-    let mut memory = ready.clone();
-    for run in 0..STARTS {
-        for place in order(run) {
-            let simulation = sides[place].begin(None).await;
-            ensure!(simulation.lambda.initialise("f").await?, "init failed");
-            let environments = simulation.lambda.environments("f");
-            let state = environments.first().and_then(|known| known.extensions.first());
-            let state = state.context("the extension is gone")?;
-            let after = state.ready_after.context("it has not asked for an event")?;
-            ready[place].push_millis(after);
-            memory[place].push(memory_kib(state.pid, "VmRSS:")?);
-            // The end is not measured here.
-            simulation.lambda.kill_idle("f").await?;
-        }
-    }
+    let starts = in_turns(STARTS, sides, async |side: &Side| {
+        let simulation = side.begin(None).await;
+        ensure!(simulation.lambda.initialise("f").await?, "init failed");
+        let environments = simulation.lambda.environments("f");
+        let state = environments.first().and_then(|known| known.extensions.first());
+        let state = state.context("the extension is gone")?;
+        let after = state.ready_after.context("it has not asked for an event")?;
+        let started = (millis(after), memory_kib(state.pid, "VmRSS:")?);
+        // The end is not measured here.
+        simulation.lambda.kill_idle("f").await?;
+        Ok(started)
+    });
+    let starts = starts.await?;
+    let ready = starts.each_ref().map(|all| all.iter().map(|own| own.0).collect::<Series>());
+    let memory = starts.each_ref().map(|all| all.iter().map(|own| own.1).collect::<Series>());
     println!("| {STARTS} starts of each | ours | peer's | ratio |\n|---|---|---|---|");
     let row = |what: &str, [ours, peer]: [f64; 2], digits: usize| {
         println!("| {what} | {ours:.digits$} | {peer:.digits$} | **{:.2}** |", ours / peer);

@@ -1,7 +1,7 @@
 //! The table of states: the function's result, its billed time and its telemetry, with the layer and without.
 
 use anyhow::ensure;
-use lambda_otlp_bench::harness::{Series, order};
+use lambda_otlp_bench::harness::{Series, millis, order};
 use lambda_otlp_tests::simulation::states::{self, State, Step};
 use lambda_otlp_tests::simulation::{Program, Simulation};
 use std::collections::BTreeMap;
@@ -83,8 +83,8 @@ async fn run(program: &Program, state: &State, pairs: u64) -> Outcome {
     for (place, simulation) in simulations {
         for (label, invocation) in simulation.invocations() {
             let init = invocation.init_duration.unwrap_or_default();
-            let millis = outcome.millis[place].entry(label).or_default();
-            millis.push_millis(invocation.duration + init);
+            let series = outcome.millis[place].entry(label).or_default();
+            series.push(millis(invocation.duration + init));
         }
         results[place].push(simulation.results());
         let log = simulation.end(state.end).await;

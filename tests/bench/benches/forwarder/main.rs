@@ -8,9 +8,9 @@
 mod events;
 mod spans;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use events::Event;
-use lambda_otlp_bench::harness::{Series, build, build_one, float, in_turns, output_of};
+use lambda_otlp_bench::harness::{Series, build, build_one, float, in_turns, millis, output_of};
 use local_lambda::{FunctionSpec, Lambda};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,9 +28,12 @@ fn main() -> anyhow::Result<()> {
     let programs = [build_one("forward-ours", "forward-ours")?, build(&peer, "forward-peer")?];
     let directory = tempfile::tempdir()?;
     let bench = Bench { programs, event: directory.path().join("event.json") };
-    bench.times()?;
-    bench.memory()?;
-    start_and_size()
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        bench.times().await?;
+        bench.memory()?;
+        start_and_size().await
+    })
 }
 
 struct Bench {
@@ -39,38 +42,29 @@ struct Bench {
 }
 
 impl Bench {
-    fn times(&self) -> anyhow::Result<()> {
+    async fn times(&self) -> anyhow::Result<()> {
         println!(
             "CPU time of all threads, ms an event: the fastest of {ROUNDS} interleaved rounds of {TIMES}, each round in a \
              fresh process.\n\n| event | ours | peer's | ratio |\n|---|---|---|---|"
         );
         for event in [events::otlp_only()?, events::mixed()?] {
             std::fs::write(&self.event, &event.bytes)?;
-            let mut best = [Series::default(), Series::default()];
-            for round in 0..ROUNDS {
-                let runs = in_turns(round, &self.programs, |program| self.run(program, TIMES))?;
-                for (best, run) in best.iter_mut().zip(&runs) {
-                    best.push(run.millis);
-                }
-                if round == 0 {
-                    let [ours, peer] = runs.map(Run::traces);
-                    spans::are_equal(event.spans, &ours?, &peer?)?;
-                }
-            }
-            println!("| {} | {} |", event.name, cells(&best));
+            let run = async |program: &PathBuf| self.run(program, TIMES);
+            let mut runs = in_turns(ROUNDS, &self.programs, run).await?;
+            println!("| {} | {} |", event.name, cells(&runs));
+            let [ours, peer] = runs.each_mut().map(|runs| runs.swap_remove(0).traces());
+            spans::are_equal(event.spans, &ours?, &peer?)?;
         }
         // Compact lines beside OTLP lines of the same spans.
         let [ours, _] = &self.programs;
         let events = [events::compact()?, events::otlp_only()?];
-        let mut best = [Series::default(), Series::default()];
-        for _ in 0..ROUNDS {
-            for (event, best) in events.iter().zip(&mut best) {
-                std::fs::write(&self.event, &event.bytes)?;
-                best.push(self.run(ours, TIMES)?.millis);
-            }
-        }
+        let run = async |event: &Event| {
+            std::fs::write(&self.event, &event.bytes)?;
+            self.run(ours, TIMES)
+        };
+        let runs = in_turns(ROUNDS, &events, run).await?;
         println!("\n| the same spans | compact lines | OTLP lines | ratio |\n|---|---|---|---|");
-        println!("| CPU time | {} |\n", cells(&best));
+        println!("| CPU time | {} |\n", cells(&runs));
         Ok(())
     }
 
@@ -79,13 +73,12 @@ impl Bench {
         println!("| event | bytes | inflated | ours | peer's | ratio |\n|---|---|---|---|---|---|");
         for event in [events::otlp_only()?, events::mixed()?, events::thirty_fold()?] {
             std::fs::write(&self.event, &event.bytes)?;
-            let mut most = [Series::default(), Series::default()];
-            for (program, most) in self.programs.iter().zip(&mut most) {
-                for _ in 0..5 {
-                    most.push(self.run(program, 1)?.mib);
-                }
-            }
-            let [ours, peer] = most.map(|mib| mib.max());
+            let most = |program: &PathBuf| {
+                let runs = (0..5).map(|_| Ok(self.run(program, 1)?.mib));
+                anyhow::Ok(runs.collect::<anyhow::Result<Series>>()?.max())
+            };
+            let [ours, peer] = self.programs.each_ref().map(most);
+            let (ours, peer) = (ours?, peer?);
             let Event { name, bytes, inflated_bytes, .. } = &event;
             let ratio = ours / peer;
             println!(
@@ -145,13 +138,12 @@ impl Run {
     }
 }
 
-fn start_and_size() -> anyhow::Result<()> {
+async fn start_and_size() -> anyhow::Result<()> {
     let arguments = ["--profile", "release", "-p", "lambda-otlp-forwarder", "--bins"];
     let forwarder = build(&arguments, "lambda-otlp-forwarder")?;
     println!("\nThe forwarder: {} bytes.", std::fs::metadata(&forwarder)?.len());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     for scheme in ["http", "https"] {
-        let start = runtime.block_on(median_start(&forwarder, scheme))?;
+        let start = median_start(&forwarder, scheme).await?;
         println!(
             "{scheme}: {start:.1} ms from process start to the first `next`, median of {STARTS}."
         );
@@ -171,14 +163,15 @@ async fn median_start(forwarder: &Path, scheme: &str) -> anyhow::Result<f64> {
         lambda.create_function(function)?;
         // No event of any source: it is refused after the start.
         let invocation = lambda.invoke(&name, b"{}").await?;
-        starts.push_millis(invocation.init_duration.context("no start was measured")?);
+        starts.push(millis(invocation.init_duration.context("no start was measured")?));
     }
     lambda.shut_down().await;
-    ensure!(starts.count() > 0, "no start");
     Ok(starts.median())
 }
 
-fn cells([ours, peer]: &[Series; 2]) -> String {
-    let (ours, peer) = (ours.min(), peer.min());
+/// The fastest runs, and their ratio.
+fn cells(runs: &[Vec<Run>; 2]) -> String {
+    let best = |runs: &Vec<Run>| runs.iter().map(|run| run.millis).collect::<Series>().min();
+    let [ours, peer] = runs.each_ref().map(best);
     format!("{ours:.2} | {peer:.2} | {:.3}", ours / peer)
 }

@@ -7,7 +7,7 @@
 #![expect(clippy::print_stdout, reason = "the program prints its tables")]
 
 use anyhow::{Context as _, bail, ensure};
-use lambda_otlp_bench::harness::{Series, build, load};
+use lambda_otlp_bench::harness::{Series, build, load, millis};
 use local_lambda::{FunctionSpec, Lambda};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -109,7 +109,7 @@ async fn environment(function: &Path, mode: &str, durations: &mut Series) -> any
         let answered: Value = serde_json::from_slice(response)?;
         setup = answered.get("setup_us").and_then(Value::as_f64).context("no setup_us")?;
         if number >= WARM_UP {
-            durations.push_millis(invocation.duration);
+            durations.push(millis(invocation.duration));
         }
     }
     lambda.recycle("function").await?;
