@@ -161,7 +161,7 @@ impl Lambda {
         let Ok(function) = self.service.function(function) else {
             return Vec::new();
         };
-        lock(&function.views).to_vec().iter().map(|view| view.state()).collect()
+        lock(&function.views).to_vec().iter().map(|view| lock(view).clone()).collect()
     }
 
     /// Creates an environment and initializes it without an invocation, as Lambda does ahead of time; the next
@@ -181,7 +181,11 @@ impl Lambda {
             return 0;
         };
         let views = lock(&function.views).to_vec();
-        let pids = views.iter().filter_map(|view| view.run_out_of_memory());
+        let pids = views.iter().filter_map(|view| {
+            let mut state = lock(view);
+            state.is_out_of_memory = state.is_busy && state.pid.is_some();
+            state.pid.filter(|_| state.is_out_of_memory)
+        });
         pids.filter(|pid| self.service.host.table.kill(*pid)).count()
     }
 

@@ -12,7 +12,6 @@ use http::StatusCode;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::view::ExtensionState;
 use crate::api::server::{self, Answer};
 use crate::api::{Event, Refused, Reply, answer, refusal};
 use crate::function::{ACCOUNT, FunctionSpec, VERSION};
@@ -30,6 +29,15 @@ const SHUTDOWN: &str = "SHUTDOWN";
 pub(crate) const CRASH: &str = "Extension.Crash";
 /// The error type of an extension that could not be started.
 const LAUNCH_ERROR: &str = "Extension.LaunchError";
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExtensionState {
+    pub name: String,
+    pub pid: u32,
+    /// How long after its process was started it asked for its first event; `None` before.
+    pub ready_after: Option<Duration>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Extensions {

@@ -2,7 +2,6 @@
 
 mod extensions;
 mod runtime;
-mod view;
 
 use crate::api::Event;
 use crate::clock;
@@ -10,6 +9,7 @@ use crate::cloudwatch::{CloudWatch, LogWriter};
 use crate::function::FunctionSpec;
 use crate::identifiers::{self, Trace};
 use crate::invocation::{Caller, Invocation, InvocationResult};
+use crate::lock;
 use crate::platform_events::{Phase, PlatformEvents, Report, ResponseTimes, Status};
 use crate::process::ProcessTable;
 use crate::service::Recent;
@@ -21,13 +21,34 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-pub(crate) use view::EnvironmentView;
-pub use view::{EnvironmentState, ExtensionState};
+pub use extensions::ExtensionState;
 
 #[derive(Debug, Default)]
 pub(crate) struct Host {
     pub(crate) cloudwatch: Arc<CloudWatch>,
     pub(crate) table: Arc<ProcessTable>,
+}
+
+/// A running environment, seen from outside.
+pub(crate) type EnvironmentView = Mutex<EnvironmentState>;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EnvironmentState {
+    /// Its process; `None` after a reset and before the next init.
+    pub pid: Option<u32>,
+    /// The processes of its layers; none after a reset and before the next init.
+    pub extensions: Vec<ExtensionState>,
+    pub(crate) is_busy: bool,
+    /// `true` if its process is to be killed because of its memory.
+    pub(crate) is_out_of_memory: bool,
+}
+
+impl EnvironmentState {
+    fn note_end(&mut self) {
+        self.pid = None;
+        self.extensions.clear();
+    }
 }
 
 /// One environment; it does one invocation at a time.
@@ -78,7 +99,7 @@ impl Environment {
     ) -> Invocation {
         let surroundings = Arc::clone(&self.surroundings);
         let Surroundings { spec, events, view, .. } = &*surroundings;
-        view.begin_invocation();
+        lock(view).is_busy = true;
         let is_new = std::mem::take(&mut self.is_new);
         let init_duration = if is_new { self.init_phase().await } else { None };
         let cold = self.runtime.is_none() || init_duration.is_some();
@@ -124,9 +145,9 @@ impl Environment {
         events.report(&report);
         if let Some((runtime, reason)) = finished.failed {
             runtime.shut_down(reason).await;
-            view.note_end();
+            lock(view).note_end();
         }
-        view.end_invocation();
+        lock(view).is_busy = false;
         Invocation {
             request_id: report.request_id,
             result: finished.result,
@@ -142,7 +163,7 @@ impl Environment {
         if let Some(runtime) = self.runtime.take() {
             runtime.shut_down(ShutdownReason::Spindown).await;
         }
-        self.surroundings.view.note_end();
+        lock(&self.surroundings.view).note_end();
     }
 
     /// Ends the environment without a word to its processes.
@@ -150,7 +171,7 @@ impl Environment {
         if let Some(runtime) = self.runtime.take() {
             runtime.kill().await;
         }
-        self.surroundings.view.note_end();
+        lock(&self.surroundings.view).note_end();
     }
 
     /// The init phase before the first invocation. When it fails Lambda tries once more inside the invocation.
@@ -204,7 +225,7 @@ impl Environment {
                     }
                     events.init_report(phase, &status, begin.elapsed());
                     runtime.shut_down(failed.shutdown_reason()).await;
-                    view.note_end();
+                    lock(view).note_end();
                     (failed, exit, pid)
                 }
             },

@@ -4,11 +4,12 @@ use crate::api::server::{self, Answer};
 use crate::api::{Asked, Call, Event, Failure, Refused, Reply, RuntimeApi, answer, refusal};
 use crate::clock::{self, Timestamp};
 use crate::cloudwatch::LogWriter;
+use crate::environment::EnvironmentView;
 use crate::environment::extensions::{ExtensionFailure, Extensions};
-use crate::environment::view::EnvironmentView;
 use crate::function::FunctionSpec;
 use crate::identifiers::Trace;
 use crate::invocation::InvocationResult;
+use crate::lock;
 use crate::platform_events::{
     ExtensionEvent, Phase, PlatformEvents, ResponseTimes, RuntimeDone, Status,
 };
@@ -104,7 +105,7 @@ impl Runtime {
             surroundings.events.extension(&event);
             Failed::Extension(failure)
         })?;
-        surroundings.view.note_extensions(extensions.seen());
+        lock(&surroundings.view).extensions = extensions.seen();
         surroundings.telemetry.thaw();
         Ok(Self {
             surroundings: Arc::clone(surroundings),
@@ -126,7 +127,7 @@ impl Runtime {
             directory: spec.directory.as_deref(),
         };
         let process = Process::start(start, &self.surroundings.output(Category::Function), table)?;
-        view.note_start(process.pid());
+        lock(view).pid = Some(process.pid());
         self.process = Some(process);
         Ok(())
     }
@@ -146,7 +147,7 @@ impl Runtime {
 
     /// Returns `true` if the runtime was killed because of its memory.
     pub(crate) fn ran_out_of_memory(&self) -> bool {
-        self.surroundings.view.take_out_of_memory()
+        std::mem::take(&mut lock(&self.surroundings.view).is_out_of_memory)
     }
 
     /// Starts the runtime once the extensions have registered, and waits until all have asked for their first event.
@@ -241,7 +242,7 @@ impl Runtime {
             Asked::NextExtensionEvent { extension } => {
                 self.extensions.next(&extension, reply, &self.surroundings.events);
                 if !self.initialised {
-                    self.surroundings.view.note_extensions(self.extensions.seen());
+                    lock(&self.surroundings.view).extensions = self.extensions.seen();
                 }
                 return Ok(());
             }
@@ -251,7 +252,7 @@ impl Runtime {
             }
             Asked::Register { name, events, wants_account_id } => {
                 let registered = self.extensions.register(name, events, wants_account_id);
-                self.surroundings.view.note_extensions(self.extensions.seen());
+                lock(&self.surroundings.view).extensions = self.extensions.seen();
                 registered
             }
             Asked::ExtensionReport { extension, error_type, during_init } => {

@@ -3,11 +3,11 @@
 use super::Refusal;
 use super::{BatchResult, Queue};
 use crate::Error;
+use crate::api::server::{self, Answer};
 use crate::http_server::HttpServer;
 use crate::lock;
-use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
@@ -69,13 +69,13 @@ async fn answer(
     queue: Queue,
     requests: Arc<Mutex<Vec<QueueRequest>>>,
     request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
+) -> Answer {
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MAX_REQUEST_BYTES).collect().await else {
         return refusal(&Refusal::new(413, "RequestEntityTooLarge", "too large"));
     };
     let bytes = body.to_bytes();
-    let header = |name: &str| text(&head.headers, name);
+    let header = |name: &str| Some(head.headers.get(name)?.to_str().ok()?.to_owned());
     let target = header("x-amz-target").unwrap_or_default();
     let action = target.strip_prefix("AmazonSQS.").unwrap_or_default().to_owned();
     let Ok(arguments) = serde_json::from_slice::<Value>(&bytes) else {
@@ -95,8 +95,12 @@ async fn answer(
         return refusal(&Refusal::new(400, code, "The specified queue does not exist."));
     }
     match action.as_str() {
-        "SendMessageBatch" => send_batch(&queue, &arguments).await,
-        "SendMessage" => send(&queue, &arguments).await,
+        "SendMessageBatch" => {
+            let entries = arguments.get("Entries").and_then(Value::as_array);
+            let entries = entries.map_or(&[][..], Vec::as_slice);
+            send(&queue, entries, |results| batch_sent(entries, results)).await
+        }
+        "SendMessage" => send(&queue, std::slice::from_ref(&arguments), sent).await,
         "ReceiveMessage" => receive(&queue, &arguments),
         "ChangeMessageVisibility" => {
             let delay = seconds(arguments.get("VisibilityTimeout"));
@@ -113,51 +117,53 @@ fn message(entry: &Value) -> (String, Value) {
     (body, entry.get("MessageAttributes").cloned().unwrap_or_default())
 }
 
-async fn send(queue: &Queue, arguments: &Value) -> Response<Full<Bytes>> {
-    let delay = seconds(arguments.get("DelaySeconds"));
-    match queue.send_messages(&[message(arguments)], delay) {
-        BatchResult::Refused(refused) => refusal(&refused),
-        BatchResult::NoAnswer => cut_short(),
-        BatchResult::Hangs => std::future::pending().await,
-        BatchResult::Answered(results) => match results.into_iter().next() {
-            Some(Ok(id)) => ok(&json!({ "MessageId": id, "MD5OfMessageBody": "" })),
-            Some(Err(refused)) => refusal(&refused),
-            None => ok(&json!({})),
-        },
-    }
-}
-
-async fn send_batch(queue: &Queue, arguments: &Value) -> Response<Full<Bytes>> {
-    let entries = arguments.get("Entries").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let field = |entry: &Value, name: &str| {
-        entry.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
+/// Sends messages, and answers with the description of their results.
+async fn send(
+    queue: &Queue,
+    entries: &[Value],
+    describe: impl FnOnce(Vec<Result<String, Refusal>>) -> Answer,
+) -> Answer {
     let messages: Vec<_> = entries.iter().map(message).collect();
     let delay = seconds(entries.first().and_then(|entry| entry.get("DelaySeconds")));
     match queue.send_messages(&messages, delay) {
         BatchResult::Refused(refused) => refusal(&refused),
-        BatchResult::NoAnswer => cut_short(),
+        // An answer that ends before its announced length: the connection is closed under the client.
+        BatchResult::NoAnswer => server::with(
+            response(StatusCode::OK, "{\"Successful\":[".to_owned()),
+            "connection",
+            "close",
+        ),
         BatchResult::Hangs => std::future::pending().await,
-        BatchResult::Answered(results) => {
-            let (mut successful, mut failed) = (Vec::new(), Vec::new());
-            for (entry, result) in entries.iter().zip(results) {
-                let id = field(entry, "Id");
-                match result {
-                    Ok(message_id) => successful.push(json!({
-                        "Id": id, "MessageId": message_id, "MD5OfMessageBody": "",
-                    })),
-                    Err(refused) => failed.push(json!({
-                        "Id": id, "Code": refused.code, "Message": refused.message,
-                        "SenderFault": refused.status < 500,
-                    })),
-                }
-            }
-            ok(&json!({ "Successful": successful, "Failed": failed }))
-        }
+        BatchResult::Answered(results) => describe(results),
     }
 }
 
-fn receive(queue: &Queue, arguments: &Value) -> Response<Full<Bytes>> {
+fn sent(results: Vec<Result<String, Refusal>>) -> Answer {
+    match results.into_iter().next() {
+        Some(Ok(id)) => ok(&json!({ "MessageId": id, "MD5OfMessageBody": "" })),
+        Some(Err(refused)) => refusal(&refused),
+        None => ok(&json!({})),
+    }
+}
+
+fn batch_sent(entries: &[Value], results: Vec<Result<String, Refusal>>) -> Answer {
+    let (mut successful, mut failed) = (Vec::new(), Vec::new());
+    for (entry, result) in entries.iter().zip(results) {
+        let id = entry.get("Id").cloned().unwrap_or_default();
+        match result {
+            Ok(message_id) => successful.push(json!({
+                "Id": id, "MessageId": message_id, "MD5OfMessageBody": "",
+            })),
+            Err(refused) => failed.push(json!({
+                "Id": id, "Code": refused.code, "Message": refused.message,
+                "SenderFault": refused.status < 500,
+            })),
+        }
+    }
+    ok(&json!({ "Successful": successful, "Failed": failed }))
+}
+
+fn receive(queue: &Queue, arguments: &Value) -> Answer {
     let most = arguments.get("MaxNumberOfMessages").and_then(Value::as_u64).unwrap_or(1);
     let received = queue.receive(usize::try_from(most).unwrap_or(usize::MAX));
     let message = |message: &super::ReceivedMessage| {
@@ -175,7 +181,7 @@ fn receive(queue: &Queue, arguments: &Value) -> Response<Full<Bytes>> {
     ok(&json!({ "Messages": received.iter().map(message).collect::<Vec<_>>() }))
 }
 
-async fn done(result: Result<(), Refusal>) -> Response<Full<Bytes>> {
+async fn done(result: Result<(), Refusal>) -> Answer {
     match result {
         Ok(()) => ok(&json!({})),
         Err(refused) if refused.status == 0 => std::future::pending().await,
@@ -191,46 +197,22 @@ fn seconds(value: Option<&Value>) -> Duration {
     Duration::from_secs(value.and_then(Value::as_u64).unwrap_or_default())
 }
 
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+fn ok(body: &Value) -> Answer {
+    response(StatusCode::OK, body.to_string())
 }
 
-fn ok(body: &Value) -> Response<Full<Bytes>> {
-    response(StatusCode::OK, None, body.to_string())
-}
-
-fn refusal(refused: &Refusal) -> Response<Full<Bytes>> {
+fn refusal(refused: &Refusal) -> Answer {
     let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
     let fault = if status.is_server_error() { "Receiver" } else { "Sender" };
     if refused.code.is_empty() {
         // As a proxy answers, which does not know AWS's words.
-        return response(status, None, String::new());
+        return response(status, String::new());
     }
     let body = json!({ "__type": refused.code, "message": refused.message });
-    response(status, Some(format!("{};{fault}", refused.code)), body.to_string())
+    let error = format!("{};{fault}", refused.code);
+    server::with(response(status, body.to_string()), "x-amzn-query-error", &error)
 }
 
-/// An answer that ends before its announced length: the connection is closed under the client.
-fn cut_short() -> Response<Full<Bytes>> {
-    let mut response = response(StatusCode::OK, None, "{\"Successful\":[".to_owned());
-    response
-        .headers_mut()
-        .insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
-    response
-}
-
-fn response(
-    status: StatusCode,
-    query_error: Option<String>,
-    body: String,
-) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    let json = http::HeaderValue::from_static("application/x-amz-json-1.0");
-    headers.insert(http::header::CONTENT_TYPE, json);
-    if let Some(Ok(error)) = query_error.map(http::HeaderValue::try_from) {
-        headers.insert("x-amzn-query-error", error);
-    }
-    response
+fn response(status: StatusCode, body: String) -> Answer {
+    server::with(server::json(status, body), "content-type", "application/x-amz-json-1.0")
 }

@@ -64,37 +64,3 @@ async fn the_queue_enforces_the_limits_of_sqs() {
     assert_eq!(late, "InvalidParameterValue");
     assert!(queue.is_empty());
 }
-
-#[tokio::test]
-async fn scripted_queue_responses_are_used_in_order() {
-    let queue = Queue::new("q");
-    queue.script([QueueResponse::Lose, QueueResponse::Swallow, QueueResponse::Hang]);
-    queue.script([QueueResponse::RefuseEntries(vec![0], Refusal::new(500, "InternalError", "x"))]);
-    let mut results = Vec::new();
-    for _ in 0..5 {
-        results.push((send(&queue, "a", Duration::ZERO).err(), queue.len()));
-    }
-    let expected = [
-        (Some("NoAnswer".to_owned()), 0),
-        (Some("NoAnswer".to_owned()), 1),
-        (Some("Hangs".to_owned()), 1),
-        (Some("InternalError".to_owned()), 1),
-        (None, 2),
-    ];
-    assert_eq!(results, expected);
-}
-
-#[tokio::test]
-async fn lambda_gets_the_attributes_of_a_message() {
-    let queue = Queue::new("q");
-    let attributes = json!({ "a": { "DataType": "String", "StringValue": "x" } });
-    queue.send_messages(
-        &[("1".to_owned(), attributes), ("2".to_owned(), Value::Null)],
-        Duration::ZERO,
-    );
-    let event = queue.lambda_event(&queue.receive(10));
-    let attributes = [0, 1].map(|at| &event["Records"][at]["messageAttributes"]);
-    assert_eq!(attributes[0]["a"]["stringValue"], "x");
-    assert_eq!(attributes[0]["a"]["dataType"], "String");
-    assert_eq!(*attributes[1], json!({}));
-}
