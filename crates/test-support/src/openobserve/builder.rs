@@ -3,7 +3,7 @@
 use super::shared::Shared;
 use super::{FakeOpenObserve, Server, server};
 use local_lambda::HttpServer;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Sets up a [`FakeOpenObserve`], with OpenObserve's defaults.
@@ -67,7 +67,7 @@ impl Builder {
         let address = http.address();
         let url = format!("http://{address}");
         let base = format!("{url}/api/{organization}");
-        let server = Server { address, url, base, http: Mutex::new(Some(http)) };
+        let server = Server { address, url, base, _http: http };
         Ok(FakeOpenObserve { shared, server: Arc::new(server) })
     }
 }

@@ -31,11 +31,10 @@ mod shared;
 mod store;
 
 use self::shared::Shared;
-use crate::lock;
 use local_lambda::HttpServer;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 pub use self::builder::Builder;
 pub use self::script::{Faults, ScriptedResponse};
@@ -146,14 +145,7 @@ impl FakeOpenObserve {
 
     /// Forgets requests, records and counts; scripts stay. Requests in progress are still stored.
     pub fn clear(&self) {
-        self.shared.clear();
-    }
-
-    pub async fn stop(&self) {
-        let server = lock(&self.server.http).take();
-        if let Some(server) = server {
-            server.stop().await;
-        }
+        self.shared.state().store.clear();
     }
 }
 
@@ -171,7 +163,7 @@ struct Server {
     address: SocketAddr,
     url: String,
     base: String,
-    http: Mutex<Option<HttpServer>>,
+    _http: HttpServer,
 }
 
 fn signal_of(name: &str) -> Option<Signal> {

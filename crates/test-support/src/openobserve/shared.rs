@@ -38,11 +38,9 @@ impl Shared {
         lock(&self.state)
     }
 
-    /// Counts a request and draws its answer; scripts are for POST requests only, so that a probe does not use them up.
+    /// Draws the answer to a request; scripts are for POST requests only, so that a probe does not use them up.
     pub(super) fn begin(&self, signal: Option<Signal>, is_post: bool) -> ScriptedResponse {
-        let mut state = self.state();
-        state.store.counts.requests += 1;
-        if is_post { state.script.next(signal) } else { ScriptedResponse::Ok }
+        if is_post { self.state().script.next(signal) } else { ScriptedResponse::Ok }
     }
 
     pub(super) fn receive(&self, received: ReceivedRequest) -> Ticket {
@@ -93,9 +91,5 @@ impl Shared {
 
     pub(super) fn release(&self) {
         self.releases.send_modify(|releases| *releases += 1);
-    }
-
-    pub(super) fn clear(&self) {
-        self.state().store.clear();
     }
 }

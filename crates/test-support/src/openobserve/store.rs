@@ -20,8 +20,6 @@ pub struct ReceivedRequest {
     pub path: String,
     /// All headers; the value of `authorization` is marked sensitive, so that `Debug` does not print it.
     pub headers: HeaderMap,
-    /// Bytes of the body as it was sent.
-    pub encoded_len: usize,
     /// The inflated body. Empty if it did not inflate or was not read.
     pub body: Bytes,
     pub signal: Option<Signal>,
@@ -74,14 +72,11 @@ pub struct StoredJson {
     pub organization: String,
     pub stream: String,
     pub record: serde_json::Value,
-    /// Index of its request in [`FakeOpenObserve::requests`](super::FakeOpenObserve::requests).
-    pub request: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    pub requests: u64,
     pub spans: u64,
     /// Log records stored, except by `_json`.
     pub log_records: u64,

@@ -42,7 +42,6 @@ pub(crate) fn ingest(
             organization: context.organization.to_owned(),
             stream: stream.to_owned(),
             record: Value::Object(record),
-            request: context.request,
         });
     }
     Ingested { records: Records::Json(kept), rejected, message }

@@ -45,7 +45,6 @@ pub(crate) async fn respond(
     let mut received = ReceivedRequest {
         path: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
         headers: parts.headers.clone(),
-        encoded_len: 0,
         body: Bytes::new(),
         signal,
         status: None,
@@ -80,7 +79,6 @@ pub(crate) async fn respond(
     let known = Arc::clone(&shared);
     let submit = move || Submission::new(&known.config, target, parts.headers, &encoded);
     let submission = aside(encoded_len, submit).await;
-    received.encoded_len = encoded_len;
     received.body = submission.body();
     let ticket = shared.receive(received);
 
