@@ -3,7 +3,7 @@
 mod month;
 mod prices;
 
-use month::{Alternative, Month};
+use month::Month;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -40,9 +40,6 @@ enum LineFormat {
     Compact,
 }
 
-const INFREQUENT_ACCESS: &str = "\
-Log groups of the class Infrequent Access have no subscription filters, so no forwarder gets their lines. Use them with direct mode.";
-
 const SECONDS_OF_MONTH: f64 = 30.0 * 86_400.0;
 
 /// Parses `10M`, `1B/d` or `40/s` to a number per month of 30 days.
@@ -70,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn write(arguments: &Arguments, out: &mut impl Write) -> io::Result<()> {
-    let month = Month::of(arguments, arguments.line);
+    let month = Month::of(arguments);
     writeln!(out, "{:<46} {:>28} {:>12}", "per month", "", "USD")?;
     for row in &month.rows {
         writeln!(out, "{:<46} {:>28} {:>12.2}", row.what, row.quantity, row.usd)?;
@@ -79,11 +76,7 @@ fn write(arguments: &Arguments, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{:<46} {:>28} {total:>12.2}", "total", "")?;
     let of_million = total / (arguments.invocations / 1e6);
     writeln!(out, "{:<46} {:>28} {of_million:>12.2}", "per million invocations", "")?;
-    writeln!(out, "\n{:<46} {:>28} {:>12}", "alternatives", "OTLP lines", "USD per month")?;
-    for Alternative { what, line_gb, usd } in Alternative::all(arguments) {
-        writeln!(out, "{what:<46} {:>28} {usd:>12.2}", format!("{line_gb:.2} GB"))?;
-    }
-    writeln!(out, "\n{INFREQUENT_ACCESS}\n")?;
+    writeln!(out)?;
     let deliveries = month.deliveries / SECONDS_OF_MONTH * PEAK;
     let at_once = deliveries * month.delivery_ms / 1000.0;
     writeln!(
@@ -116,8 +109,7 @@ mod tests {
     }
 
     fn row(words: &str, what: &str) -> f64 {
-        let arguments = arguments(words);
-        let month = Month::of(&arguments, arguments.line);
+        let month = Month::of(&arguments(words));
         month.rows.iter().find(|row| row.what.starts_with(what)).map_or(0.0, |row| row.usd)
     }
 
@@ -147,6 +139,7 @@ mod tests {
         let ingestion = |words: &str| row(words, "CloudWatch Logs: ingestion");
         // 1,831 bytes for three spans and 26 for their log event: 1.857 GB per million.
         close(ingestion("--invocations 1M"), 0.9285);
+        close(ingestion("--invocations 1M --line compact"), 0.2505);
         // 55.71 TB: 10 at 0.50, 20 at 0.25, 20 at 0.10, 5.71 at 0.05.
         close(ingestion("--invocations 30B"), 12_285.5);
         let requests = |words: &str| row(words, "forwarder: requests");
@@ -160,27 +153,6 @@ mod tests {
     }
 
     #[test]
-    fn alternatives_compare_volume_and_cost() {
-        let of = |words: &str, what: &str| {
-            let ways = Alternative::all(&arguments(words));
-            let way = ways.into_iter().find(|way| way.what.contains(what)).unwrap();
-            (way.line_gb, way.usd)
-        };
-        let words = "--invocations 10M";
-        let (standard, compact) = (of(words, "OTLP lines"), of(words, "compact"));
-        close(standard.0, 18.57);
-        close(compact.0, 5.01);
-        close(standard.1 - compact.1, (standard.0 - compact.0) * (0.50 + 0.03 * 14.0 / 30.0));
-        // The chosen format changes no comparison.
-        assert_eq!(of("--invocations 10M --line compact", "compact"), compact);
-        close(of(words, "direct").0, 0.0);
-        assert!(of(words, "direct").1 < compact.1);
-        close(of(words, "Infrequent").1, 18.57 * (0.25 + 0.03 * 14.0 / 30.0));
-        // 55.71 TB: 10 at 0.25, 20 at 0.15, 20 at 0.075, 5.71 at 0.05, and their storage for no day.
-        close(of("--invocations 30B --retention 0", "Infrequent").1, 7_285.5);
-    }
-
-    #[test]
     fn the_cost_table_states_its_assumptions() {
         let arguments = arguments("--invocations 10M --line compact");
         let mut out = Vec::new();
@@ -190,7 +162,6 @@ mod tests {
         for part in [
             "5.01 GB         2.50\n",
             "6.44\n",
-            "18.57 GB        13.41\n",
             "11.6 events per second, 0.6 concurrent forwarders",
             "0.50 USD",
         ] {

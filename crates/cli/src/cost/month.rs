@@ -32,14 +32,9 @@ const SENT_OF_OTHERS: f64 = 148_391.0 / 500.0;
 const VITALS_BYTES: f64 = 607.0;
 /// An environment writes at most this many in a month of 30 days: ten a minute.
 const MOST_VITALS: f64 = 10.0 * SECONDS_OF_MONTH / 60.0;
-/// Milliseconds that direct mode adds to an invocation under steady traffic: `bench`'s table of hold times.
-const SENDING_MS: f64 = 0.2;
 /// The stack's default memory of the forwarder in MB, and the assumed response time of the backend in milliseconds.
 const FORWARDER_MB: f64 = 256.0;
 const BACKEND_MS: f64 = 50.0;
-/// A request of one invocation has the bytes of a standard line without base64.
-const SENT_DIRECTLY: f64 = 0.75;
-
 pub(super) struct Row {
     pub(super) what: &'static str,
     pub(super) quantity: String,
@@ -51,55 +46,12 @@ pub(super) struct Month {
     pub(super) deliveries: f64,
     /// Milliseconds of the forwarder per delivery.
     pub(super) delivery_ms: f64,
-    pub(super) line_gb: f64,
-}
-
-/// Another way of the same telemetry.
-pub(super) struct Alternative {
-    pub(super) what: &'static str,
-    pub(super) line_gb: f64,
-    pub(super) usd: f64,
-}
-
-impl Alternative {
-    /// The ways that a user can choose from.
-    pub(super) fn all(arguments: &Arguments) -> Vec<Self> {
-        let of_format = |what, format| {
-            let month = Month::of(arguments, format);
-            Self { what, line_gb: month.line_gb, usd: month.total() }
-        };
-        let standard_bytes = line_bytes(&STANDARD_BYTES, arguments.spans);
-        let standard_gb = arguments.invocations * (standard_bytes + LOG_EVENT_BYTES) / GB;
-        let sending = arguments.invocations * SENDING_MS / 1000.0 * f64::from(arguments.memory)
-            / 1024.0
-            * GB_SECOND;
-        let sent = arguments.invocations * standard_bytes * SENT_DIRECTLY / GB;
-        let stored = standard_gb * (f64::from(arguments.retention) / 30.0) * STORED_GB;
-        vec![
-            of_format("OTLP lines", LineFormat::Standard),
-            of_format("compact lines, LAMBDA_OTLP_LINE=compact", LineFormat::Compact),
-            Self {
-                what: "direct mode, steady traffic",
-                line_gb: 0.0,
-                usd: sending + egress_usd(sent),
-            },
-            Self {
-                what: "OTLP lines in Infrequent Access, not forwarded",
-                line_gb: standard_gb,
-                usd: prices::ingestion_infrequent(standard_gb) + stored,
-            },
-        ]
-    }
-}
-
-fn egress_usd(gb: f64) -> f64 {
-    (gb - FREE_EGRESS_GB).max(0.0) * EGRESS_GB
 }
 
 impl Month {
-    pub(super) fn of(arguments: &Arguments, format: LineFormat) -> Self {
+    pub(super) fn of(arguments: &Arguments) -> Self {
         let invocations = arguments.invocations;
-        let measured = match format {
+        let measured = match arguments.line {
             LineFormat::Standard => &STANDARD_BYTES,
             LineFormat::Compact => &COMPACT_BYTES,
         };
@@ -146,9 +98,9 @@ impl Month {
             row("forwarder: requests", format!("{requests:.0} requests"), requests * REQUEST),
             row("forwarder: duration", gb_seconds(delivery_ms, forwarding), forwarding * GB_SECOND),
             row("forwarder: its own log", gb(own_log), own_log_usd),
-            row("traffic to the backend", gb(sent), egress_usd(sent)),
+            row("traffic to the backend", gb(sent), (sent - FREE_EGRESS_GB).max(0.0) * EGRESS_GB),
         ];
-        Self { rows, deliveries, delivery_ms, line_gb: ingested }
+        Self { rows, deliveries, delivery_ms }
     }
 
     pub(super) fn total(&self) -> f64 {

@@ -13,22 +13,10 @@ pub(super) const GB: f64 = 1e9;
 const INGESTION: [(f64, f64); 4] =
     [(10_000.0, 0.50), (20_000.0, 0.25), (20_000.0, 0.10), (f64::INFINITY, 0.05)];
 
-/// The same for log groups of the class Infrequent Access.
-const INFREQUENT: [(f64, f64); 4] =
-    [(10_000.0, 0.25), (20_000.0, 0.15), (20_000.0, 0.075), (f64::INFINITY, 0.05)];
-
 /// Price of ingesting Lambda's logs into CloudWatch Logs.
 pub(super) fn ingestion(gb: f64) -> f64 {
-    in_tiers(gb, &INGESTION)
-}
-
-pub(super) fn ingestion_infrequent(gb: f64) -> f64 {
-    in_tiers(gb, &INFREQUENT)
-}
-
-fn in_tiers(gb: f64, tiers: &[(f64, f64)]) -> f64 {
     let mut left = gb;
-    let of_tier = tiers.iter().map(|(size, price)| {
+    let of_tier = INGESTION.iter().map(|(size, price)| {
         let here = left.min(*size);
         left -= here;
         here * price
@@ -52,8 +40,8 @@ pub(super) const EGRESS_GB: f64 = 0.09;
 pub(super) const FREE_EGRESS_GB: f64 = 100.0;
 pub(super) const ASSUMED: &str = "\
 Assumed: us-east-1, 30 days, no free tier except 100 GB of data transfer. CloudWatch Logs ingestion 0.50 USD per GB (0.25 from 10 TB on,
-0.10 from 30, 0.05 from 50), in the class Infrequent Access 0.25 (0.15, 0.075, 0.05); storage 0.03 per GB and month. Lambda 0.20 per
-million requests, an event above 256 KB counting once more for each further 64 KB; 0.0000133334 per GB-second on arm64 (x86_64: a quarter
-more). Data transfer to the internet 0.09 per GB. All log events are subscribed, the forwarder has 256 MB, and the backend answers
-within 50 ms. Bytes and CPU time come from the repository's benchmarks. Not included: the function's other lines, custom metrics,
-alarms beyond the first ten, Secrets Manager, SQS, Kinesis, a NAT gateway, and the backend.";
+0.10 from 30, 0.05 from 50); storage 0.03 per GB and month. Lambda 0.20 per million requests, an event above 256 KB counting once more
+for each further 64 KB; 0.0000133334 per GB-second on arm64 (x86_64: a quarter more). Data transfer to the internet 0.09 per GB. All log
+events are subscribed, the forwarder has 256 MB, and the backend answers within 50 ms. Bytes and CPU time come from the repository's
+benchmarks. Not included: the function's other lines, custom metrics, alarms beyond the first ten, Secrets Manager, SQS, Kinesis, a NAT
+gateway, and the backend.";
