@@ -12,7 +12,6 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -23,7 +22,6 @@ use tokio::time::Instant;
 pub(super) struct Subscription {
     extension: String,
     settings: Settings,
-    generation: AtomicUsize,
     queue: Mutex<Queue>,
     changed: Notify,
     in_flight: watch::Sender<bool>,
@@ -34,8 +32,7 @@ impl Subscription {
         Self {
             extension: extension.to_owned(),
             settings,
-            generation: AtomicUsize::new(0),
-            queue: Mutex::new(Queue::default()),
+            queue: Mutex::new(Queue::new(Instant::now())),
             changed: Notify::new(),
             in_flight: watch::Sender::new(false),
         }
@@ -52,9 +49,11 @@ impl Subscription {
         self.extension == extension && self.settings.destination == *destination
     }
 
-    /// The extension subscribed again, after a reset.
+    /// The extension subscribed again, after a reset: a new listener may be there.
     pub(super) fn retry(&self) {
-        self.generation.fetch_add(1, Ordering::Release);
+        let mut queue = lock(&self.queue);
+        (queue.not_before, queue.back_off) = (Instant::now(), MIN_BACK_OFF);
+        drop(queue);
         self.changed.notify_one();
     }
 
@@ -71,41 +70,27 @@ impl Subscription {
 
     /// Waits for the time at which a batch is to leave; `None` when the environment is gone.
     async fn next_batch(&self, flow: &mut watch::Receiver<Flow>) -> Option<Vec<String>> {
+        let buffering = &self.settings.buffering;
         loop {
             let current = *flow.borrow_and_update();
-            let buffering = &self.settings.buffering;
-            let readiness = {
+            let due = {
                 let queue = lock(&self.queue);
-                match queue.readiness(buffering, current, Instant::now()) {
-                    Readiness::Now => return Some(queue.batch(buffering)),
-                    readiness => readiness,
+                let due = queue.due(buffering, current);
+                if due.is_some_and(|due| due <= Instant::now()) {
+                    return Some(queue.batch(buffering));
                 }
+                due
             };
             let due = async {
-                match readiness {
-                    Readiness::At(due) => tokio::time::sleep_until(due).await,
-                    Readiness::Now | Readiness::Never => std::future::pending().await,
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 changed = flow.changed() => changed.ok()?,
                 () = self.changed.notified() => {}
                 () = due => {}
-            }
-        }
-    }
-
-    fn generation(&self) -> usize {
-        self.generation.load(Ordering::Acquire)
-    }
-
-    /// Waits after a failed attempt, but not once the subscription has changed since: a new listener may be there.
-    async fn back_off(&self, back_off: Duration, generation: usize) {
-        let end = Instant::now() + back_off;
-        while self.generation() == generation {
-            tokio::select! {
-                () = tokio::time::sleep_until(end) => return,
-                () = self.changed.notified() => {}
             }
         }
     }
@@ -117,25 +102,18 @@ pub(super) async fn run(
     mut flow: watch::Receiver<Flow>,
     tell_dropped: impl Fn(Dropped),
 ) {
-    let mut back_off = MIN_BACK_OFF;
     while let Some(batch) = subscription.next_batch(&mut flow).await {
-        let generation = subscription.generation();
         subscription.in_flight.send_replace(true);
         let sent = send(&subscription.settings.destination, &batch).await;
-        let dropped = match &sent {
-            Ok(()) => lock(&subscription.queue).acknowledge(batch.len()),
-            Err(_) => None,
+        let dropped = if sent.is_ok() {
+            lock(&subscription.queue).acknowledge(batch.len())
+        } else {
+            lock(&subscription.queue).wait_after_failure();
+            None
         };
         subscription.in_flight.send_replace(false);
         if let Some(dropped) = dropped {
             tell_dropped(dropped);
-        }
-        if sent.is_ok() {
-            back_off = MIN_BACK_OFF;
-        } else {
-            subscription.back_off(back_off, generation).await;
-            let has_changed = subscription.generation() != generation;
-            back_off = if has_changed { MIN_BACK_OFF } else { next_back_off(back_off) };
         }
     }
 }
@@ -179,12 +157,19 @@ const PLATFORM_RESERVE_BYTES: usize = 1024 * 1024;
 /// The most bytes that wait for one subscriber.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-#[derive(Debug, Default)]
-pub(super) struct Queue {
+/// The pauses after failed deliveries: doubled each time.
+const MIN_BACK_OFF: Duration = Duration::from_millis(20);
+const MAX_BACK_OFF: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+struct Queue {
     /// Events in delivery stay at the front until they are acknowledged.
     waiting: VecDeque<Item>,
     bytes: usize,
     dropped: Dropped,
+    /// When the next attempt may begin.
+    not_before: Instant,
+    back_off: Duration,
 }
 
 #[derive(Debug)]
@@ -199,18 +184,19 @@ pub(super) struct Dropped {
     pub(super) bytes: usize,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Readiness {
-    Now,
-    /// At this time, even if no further event comes.
-    At(Instant),
-    /// Not before a further event comes.
-    Never,
-}
-
 impl Queue {
+    fn new(now: Instant) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            bytes: 0,
+            dropped: Dropped::default(),
+            not_before: now,
+            back_off: MIN_BACK_OFF,
+        }
+    }
+
     /// Adds an event, or counts it as dropped if there is no room.
-    pub(super) fn push(&mut self, category: Category, json: String, now: Instant) {
+    fn push(&mut self, category: Category, json: String, now: Instant) {
         let is_line = matches!(category, Category::Function | Category::Extension);
         let reserve = if is_line { 0 } else { PLATFORM_RESERVE_BYTES };
         if self.bytes + json.len() > MAX_BYTES + reserve {
@@ -222,24 +208,28 @@ impl Queue {
         self.waiting.push_back(Item { json, since: now });
     }
 
-    /// Decides if a batch leaves now.
-    pub(super) fn readiness(&self, buffering: &Buffering, flow: Flow, now: Instant) -> Readiness {
-        let Some(oldest) = self.waiting.front() else {
-            return Readiness::Never;
-        };
-        let since = match flow {
-            Flow::Frozen => return Readiness::Never,
-            Flow::Flushing => return Readiness::Now,
-            Flow::Flowing { since } => since,
-        };
-        let due = oldest.since.max(since) + Duration::from_millis(buffering.timeout_ms);
+    fn wait_after_failure(&mut self) {
+        self.not_before = Instant::now() + self.back_off;
+        self.back_off = (self.back_off * 2).min(MAX_BACK_OFF);
+    }
+
+    /// When a batch is to leave; `None` if it needs another event, or a thaw.
+    fn due(&self, buffering: &Buffering, flow: Flow) -> Option<Instant> {
+        let oldest = self.waiting.front()?;
         let is_full =
             self.waiting.len() >= buffering.max_items || self.bytes >= buffering.max_bytes;
-        if is_full || due <= now { Readiness::Now } else { Readiness::At(due) }
+        let due = match flow {
+            Flow::Frozen => return None,
+            Flow::Flowing { since } if !is_full => {
+                oldest.since.max(since) + Duration::from_millis(buffering.timeout_ms)
+            }
+            Flow::Flowing { .. } | Flow::Flushing => oldest.since,
+        };
+        Some(due.max(self.not_before))
     }
 
     /// The next batch: as many events as fit, at least one.
-    pub(super) fn batch(&self, buffering: &Buffering) -> Vec<String> {
+    fn batch(&self, buffering: &Buffering) -> Vec<String> {
         let mut bytes = 0;
         let fits = |item: &&Item| {
             bytes += item.json.len();
@@ -251,19 +241,12 @@ impl Queue {
 
     /// Removes the first events, which the subscriber has acknowledged. Returns the events dropped since the last
     /// call.
-    pub(super) fn acknowledge(&mut self, events: usize) -> Option<Dropped> {
+    fn acknowledge(&mut self, events: usize) -> Option<Dropped> {
         for item in self.waiting.drain(..events.min(self.waiting.len())) {
             self.bytes -= item.json.len();
         }
+        self.back_off = MIN_BACK_OFF;
         let dropped = std::mem::take(&mut self.dropped);
         (dropped.records > 0).then_some(dropped)
     }
 }
-
-/// The next pause after a failed delivery: doubled each time.
-pub(super) fn next_back_off(after: Duration) -> Duration {
-    (after * 2).min(MAX_BACK_OFF)
-}
-
-pub(super) const MIN_BACK_OFF: Duration = Duration::from_millis(20);
-const MAX_BACK_OFF: Duration = Duration::from_secs(1);
