@@ -352,7 +352,7 @@ async fn lines_printed_during_the_last_flush_are_spilled() {
     let mut lambda = Lambda::invoked(&to(&backend, &[NO_HOLD])).await;
     lambda.telemetry(&[start(FIRST), line("early\n"), runtime_done(FIRST)]).await;
     lambda.next().await.answer(200, shutdown("spindown"));
-    until(|| backend.counts().requests > 0).await;
+    until(|| !backend.requests().is_empty()).await;
     assert_eq!(lambda.telemetry(&[line("late\n")]).await, 200);
     let (stdout, _) = lambda.finished().await;
     assert_eq!(spilled_bodies(&stdout), ["early", "late"]);
