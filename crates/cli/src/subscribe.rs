@@ -217,8 +217,8 @@ fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 mod tests {
     use super::*;
     use ::aws::LogGroup;
-    use local_lambda::FilterPattern;
     use subscriber::Unselected;
+    use test_support::selects;
 
     /// A span as line, in both formats.
     fn lines(spill: bool) -> [String; 2] {
@@ -241,15 +241,15 @@ mod tests {
 
     #[test]
     fn patterns_select_telemetry_and_spilled_lines() {
-        let pattern = |collect: Collect| FilterPattern::parse(collect.pattern()).unwrap();
-        let (telemetry, spilled) = (pattern(Collect::Telemetry), pattern(Collect::Spilled));
+        let telemetry = |line: &str| selects(Collect::Telemetry.pattern(), line);
+        let spilled = |line: &str| selects(Collect::Spilled.pattern(), line);
         for spill in [false, true] {
             for line in lines(spill) {
-                assert!(telemetry.matches(&line), "{line}");
-                assert_eq!(spilled.matches(&line), spill, "{line}");
+                assert!(telemetry(&line), "{line}");
+                assert_eq!(spilled(&line), spill, "{line}");
                 // Printed by a runtime with the JSON log format.
                 let wrapped = serde_json::json!({"level": "INFO", "message": line}).to_string();
-                assert!(telemetry.matches(&wrapped), "{wrapped}");
+                assert!(telemetry(&wrapped), "{wrapped}");
             }
         }
         for (line, expected) in [
@@ -270,8 +270,8 @@ mod tests {
             (r#""},{"traceId":"0af7651916cd43dd8448eb211c80319c"}]}]}]}"#, false),
             ("START RequestId: 79104EXAMPLEB723 Version: $LATEST\n", false),
         ] {
-            assert_eq!(telemetry.matches(line), expected, "{line}");
-            assert!(!spilled.matches(line), "{line}");
+            assert_eq!(telemetry(line), expected, "{line}");
+            assert!(!spilled(line), "{line}");
         }
     }
 

@@ -1,7 +1,8 @@
 //! What tests and the demo need beside the local Lambda: a fake OpenObserve, TLS and a proxy in front of it, a secret store, the items
-//! in a log, and their comparison.
+//! in a log and their comparison, and filter patterns.
 
 mod comparison;
+mod filter_pattern;
 mod logged;
 pub mod openobserve;
 pub mod proxy;
@@ -10,6 +11,7 @@ pub mod secrets;
 pub mod tls;
 
 pub use comparison::Comparison;
+pub use filter_pattern::selects;
 pub use logged::Logged;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

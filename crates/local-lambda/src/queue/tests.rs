@@ -64,3 +64,18 @@ async fn the_queue_enforces_the_limits_of_sqs() {
     assert_eq!(late, "InvalidParameterValue");
     assert!(queue.is_empty());
 }
+
+#[tokio::test]
+async fn lambda_gets_the_attributes_of_a_message() {
+    let queue = Queue::new("q");
+    let attributes = json!({ "a": { "DataType": "String", "StringValue": "x" } });
+    queue.send_messages(
+        &[("1".to_owned(), attributes), ("2".to_owned(), Value::Null)],
+        Duration::ZERO,
+    );
+    let event = queue.lambda_event(&queue.receive(10));
+    let attributes = [0, 1].map(|at| &event["Records"][at]["messageAttributes"]);
+    assert_eq!(attributes[0]["a"]["stringValue"], "x");
+    assert_eq!(attributes[0]["a"]["dataType"], "String");
+    assert_eq!(*attributes[1], json!({}));
+}

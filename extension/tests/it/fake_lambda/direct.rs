@@ -6,10 +6,10 @@ use crate::fake_lambda::support::{
     shutdown, shutdown_within, traces, until,
 };
 use lambda_otlp_extension::{Count, Counts};
-use local_lambda::FilterPattern;
 use std::sync::Arc;
 use std::time::Duration;
 use test_support::openobserve::{FakeOpenObserve, Faults, ScriptedResponse, Signal};
+use test_support::selects;
 use wire::SignalKind;
 
 /// The extension calls `next` at once, also after the first invocations.
@@ -241,10 +241,10 @@ async fn nothing_is_acknowledged_after_the_last_spill() {
 
 /// Each line matches the filter pattern of `Collect=spilled`, by nothing but its key.
 fn is_selected_as_spilled(stdout: &Stdout) {
-    let pattern = FilterPattern::parse("{ $.spill IS TRUE }").unwrap();
-    assert!(stdout.text().lines().all(|line| pattern.matches(line)));
+    let is_selected = |line: &str| selects("{ $.spill IS TRUE }", line);
+    assert!(stdout.text().lines().all(is_selected));
     let plain = stdout.text().replace(",\"spill\":true", "");
-    assert!(!plain.lines().any(|line| pattern.matches(line)));
+    assert!(!plain.lines().any(is_selected));
 }
 
 #[tokio::test]
