@@ -63,8 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         IngestPolicy::any_time()
     };
     let now = now_unix_nano();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (ledger, complete) = runtime.block_on(async {
+    let (ledger, complete) = terminal::block_on(async {
         let forwarder = one_destination(&config, arguments.dry_run).await?;
         forward_all(arguments, &forwarder, now).await
     })?;

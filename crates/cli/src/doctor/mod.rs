@@ -8,6 +8,7 @@ mod wiring;
 
 use crate::aws::{self, AwsArguments};
 use crate::destination::DestinationArguments;
+use crate::terminal;
 use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, CredentialsSource};
 use anstyle::{AnsiColor, Style};
 use backend::{DestinationConfig, read_secret};
@@ -46,9 +47,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let variables = arguments.destination.variables(false)?;
-    let checks = runtime.block_on(checked(arguments, &variables));
+    let checks = terminal::block_on(async { Ok(checked(arguments, &variables).await) })?;
     // anstream writes colours only to a terminal, and none if NO_COLOR is set.
     let mut out = anstream::stdout().lock();
     if arguments.json {

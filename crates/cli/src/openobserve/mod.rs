@@ -80,9 +80,8 @@ pub(crate) fn alerts(arguments: &AlertsArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn run(place: &Place, kind: Kind, task: Task, notify: &[String]) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let variables = place.destination.variables(false)?;
-    let is_fine = runtime.block_on(async {
+    let is_fine = terminal::block_on(async {
         let reach = doctor::reach_of(&place.aws, &variables).await?;
         if reach.destination.profile != Profile::OpenObserve {
             bail!("dashboards and alerts need OpenObserve: change LAMBDA_OTLP_BACKEND");
@@ -98,7 +97,7 @@ fn run(place: &Place, kind: Kind, task: Task, notify: &[String]) -> anyhow::Resu
         if report.dry_run {
             print("nothing was changed")?;
         }
-        anyhow::Ok(!report.has_failed)
+        Ok(!report.has_failed)
     })?;
     Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -163,19 +162,20 @@ async fn install(
         };
         return report.row("wait", name, &format!("there is no stream {stream} yet: {why}"));
     }
-    match there.iter().find(|found| found.name == *name) {
-        Some(_) if report.dry_run => report.add("replace", name, Ok(())),
-        None if report.dry_run => report.add("install", name, Ok(())),
-        None => report.add("install", name, api.create(kind, folder, content).await),
+    let found = there.iter().find(|found| found.name == *name);
+    let installed = match found {
+        _ if report.dry_run => Ok(()),
+        None => api.create(kind, folder, content).await,
         Some(found) => {
             let mut content = content.clone();
             // A paused alert stays paused.
             if let (Some(enabled), Some(map)) = (&found.enabled, content.as_object_mut()) {
                 map.insert("enabled".to_owned(), enabled.clone());
             }
-            report.add("replace", name, api.update(kind, folder, found, &content).await)
+            api.update(kind, folder, found, &content).await
         }
-    }
+    };
+    report.add(if found.is_some() { "replace" } else { "install" }, name, installed)
 }
 
 /// Counters that are absent until their event happens, by stream. OpenObserve refuses queries and alerts on a missing

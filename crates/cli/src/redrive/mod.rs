@@ -61,8 +61,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    terminal::block_on(async {
         let aws = aws::load(&arguments.aws.or_region_of(arguments.to.as_deref())).await;
         let (from, to) = queues(arguments, &aws).await?;
         let redrive = Redrive::new(arguments, &to, &aws);

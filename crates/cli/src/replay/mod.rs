@@ -57,8 +57,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(replay(arguments))
+    terminal::block_on(replay(arguments))
 }
 
 async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
