@@ -7,7 +7,7 @@ use lambda_otlp_extension::{Count, Fatal};
 use local_lambda::free_port;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::{Output, Stdio};
 use tokio::process::Command;
