@@ -53,12 +53,7 @@ impl From<InvalidVariable> for InvalidSettings {
 
 impl fmt::Display for InvalidSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, mistake) in self.0.iter().enumerate() {
-            if position > 0 {
-                f.write_str("; ")?;
-            }
-            write!(f, "{mistake}")?;
-        }
-        Ok(())
+        let mistakes: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&mistakes.join("; "))
     }
 }

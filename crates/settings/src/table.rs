@@ -212,15 +212,10 @@ impl fmt::Display for Kind {
 
 /// `a`, `b` or `c`
 fn alternatives(words: &[&str], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    for (position, word) in words.iter().enumerate() {
-        let separator = match position {
-            0 => "",
-            _ if position + 1 == words.len() => " or ",
-            _ => ", ",
-        };
-        write!(f, "{separator}`{word}`")?;
-    }
-    Ok(())
+    let Some((last, others)) = words.split_last() else { return Ok(()) };
+    let others: Vec<String> = others.iter().map(|word| format!("`{word}`")).collect();
+    let or = if others.is_empty() { "" } else { " or " };
+    write!(f, "{}{or}`{last}`", others.join(", "))
 }
 
 #[cfg(test)]
