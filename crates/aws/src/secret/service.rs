@@ -5,7 +5,6 @@ use crate::client::{
     AwsClient, AwsResponse, NoResponse, Refusal, SignedRequest, excerpt, host, service_endpoint,
 };
 use crate::credentials::CurrentCredentials;
-use serde::Deserialize;
 use serde_json::Value;
 use settings::{Secret, SecretReference, SecretStore};
 use std::pin::Pin;
@@ -119,35 +118,21 @@ impl SecretService for AwsSecrets {
     }
 }
 
-/// `GetSecretValue` and `GetParameter`.
-#[derive(Deserialize)]
-struct SecretFields {
-    #[serde(rename = "SecretString")]
-    secret_string: Option<String>,
-    #[serde(rename = "SecretBinary")]
-    secret_binary: Option<serde::de::IgnoredAny>,
-    #[serde(rename = "Parameter")]
-    parameter: Option<Parameter>,
-}
-
-#[derive(Deserialize)]
-struct Parameter {
-    #[serde(rename = "Value")]
-    value: Option<String>,
-}
-
 /// Returns the secret in a response. The error never has a part of it, as the parser's would.
 fn secret_text(store: SecretStore, body: &[u8]) -> Result<Secret, &'static str> {
-    let found: SecretFields =
-        serde_json::from_slice(body).map_err(|_| "the answer is not in AWS's format")?;
+    const UNKNOWN: &str = "the answer is not in AWS's format";
+    let answer: Value = serde_json::from_slice(body).map_err(|_| UNKNOWN)?;
     let text = match store {
-        SecretStore::SecretsManager => found.secret_string,
-        SecretStore::ParameterStore => found.parameter.and_then(|parameter| parameter.value),
+        SecretStore::SecretsManager => answer.pointer("/SecretString"),
+        SecretStore::ParameterStore => answer.pointer("/Parameter/Value"),
     };
-    match text {
-        Some(text) => Ok(Secret::new(text)),
-        None if found.secret_binary.is_some() => Err("it is binary; store it as text"),
-        None => Err("it has no value"),
+    match text.unwrap_or_default() {
+        Value::String(text) => Ok(Secret::new(text)),
+        Value::Null if answer.get("SecretBinary").is_some() => {
+            Err("it is binary; store it as text")
+        }
+        Value::Null => Err("it has no value"),
+        _ => Err(UNKNOWN),
     }
 }
 
