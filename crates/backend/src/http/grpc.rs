@@ -93,8 +93,9 @@ pub(super) fn in_http(answer: HttpResponse) -> Result<HttpResponse, &'static str
         return Ok(HttpResponse { status: 200, headers, body, cut: answer.cut });
     }
     let delay = retry_delay(&answer.headers);
-    let said = answer.headers.get(MESSAGE).map(|text| percent_decoded(text.as_bytes()));
-    let said = said.unwrap_or_default();
+    // All but printable ASCII is percent-encoded (gRPC over HTTP2, "Responses").
+    let said = answer.headers.get(MESSAGE).map(|text| String::from_utf8_lossy(text.as_bytes()));
+    let said = settings::percent_decoded(&said.unwrap_or_default());
     let (status, name) = said_in_http(code, delay.is_some(), &said);
     let body = format!("{GRPC_STATUS_TEXT} {code}{name}: {said}");
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
@@ -157,11 +158,6 @@ fn retry_delay(headers: &HeaderMap) -> Option<Duration> {
     // The number comes from the server and may be anything.
     let seconds = Duration::from_secs(number(1).unwrap_or_default());
     Some(seconds.saturating_add(Duration::from_nanos(nanos.into())))
-}
-
-/// Decodes a status message, in which all but printable ASCII is percent-encoded (gRPC over HTTP2, "Responses").
-fn percent_decoded(text: &[u8]) -> String {
-    percent_encoding::percent_decode(text).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

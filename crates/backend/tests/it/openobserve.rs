@@ -1,15 +1,14 @@
 //! The client against the fake OpenObserve, over real sockets and on a paused clock.
 
 use crate::requests::{
-    attribute, delta, destination, export, log_record, logs, metric, metrics, numbered, numbers,
-    point, span, spans, started, stored, summary,
+    attribute, destination, export, gauge, log_record, logs, numbered, numbers, span, spans,
+    started, stored, summary,
 };
 use lambda_otlp_backend::{Client, Fate};
 #[cfg(feature = "grpc")]
 use lambda_otlp_backend::{Compression, HttpTransport, Protocol};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::metrics::v1::{Gauge, NumberDataPoint, metric::Data};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use std::time::Duration;
 #[cfg(feature = "grpc")]
@@ -79,7 +78,7 @@ async fn every_signal_is_accepted_with_valid_credentials() {
     // root@example.com:right
     destination.headers.push("authorization", "Basic cm9vdEBleGFtcGxlLmNvbTpyaWdodA==").unwrap();
     destination.stream = Some("lambda".to_owned());
-    for request in [numbered(0..10), spans(vec![span()]), metrics(vec![delta()])] {
+    for request in [numbered(0..10), spans(vec![span()]), gauge([vec![]])] {
         let items = request.items();
         assert_eq!(
             summary(&export(&destination, request).await),
@@ -118,7 +117,7 @@ async fn every_signal_is_accepted_over_grpc() {
         destination.compression = compression;
         let transport = HttpTransport::by(&destination, Protocol::Grpc).unwrap();
         let client = Client::with_transport(&destination, transport).unwrap();
-        for request in [spans(vec![span()]), metrics(vec![delta()]), logs(vec![large.clone()])] {
+        for request in [spans(vec![span()]), gauge([vec![]]), logs(vec![large.clone()])] {
             let outcome =
                 client.export(None, request, Instant::now() + Duration::from_secs(10)).await;
             assert_eq!(summary(&outcome), "1 accepted, 0 ambiguous");
@@ -190,9 +189,7 @@ fn wide_logs(items: usize, keys: usize) -> Request {
 #[tokio::test(start_paused = true)]
 async fn a_request_over_the_column_limit_is_split_before_sending() {
     let backend = started(FakeOpenObserve::builder()).await;
-    let item = |item| NumberDataPoint { attributes: own_keys(item, 100), ..point(1.0, &[]) };
-    let gauge = Gauge { data_points: (0..60).map(item).collect() };
-    let metrics = metrics(vec![metric("queue", Data::Gauge(gauge))]);
+    let metrics = gauge((0..60).map(|item| own_keys(item, 100)));
     for request in [wide_spans(60, 100), wide_logs(60, 100), metrics] {
         let outcome = export(&destination(backend.base()), request).await;
         assert_eq!(summary(&outcome), "60 accepted, 0 ambiguous");

@@ -4,7 +4,7 @@ use lambda_otlp_backend::{Client, DestinationConfig, Outcome};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{
-    Metric, NumberDataPoint, Sum, metric::Data, number_data_point,
+    Gauge, Metric, NumberDataPoint, metric::Data, number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -108,26 +108,15 @@ pub(crate) fn spans(spans: Vec<Span>) -> Request {
     Request::of_spans(shop(), spans)
 }
 
-pub(crate) fn metrics(metrics: Vec<Metric>) -> Request {
-    Request::of_metrics(shop(), metrics)
-}
-
-pub(crate) fn metric(name: &str, data: Data) -> Metric {
-    Metric { name: name.to_owned(), data: Some(data), ..Default::default() }
-}
-
-pub(crate) fn point(value: f64, keys: &[&str]) -> NumberDataPoint {
-    NumberDataPoint {
-        attributes: keys.iter().map(|key| attribute(key)).collect(),
-        start_time_unix_nano: NOW - 9,
+/// A gauge whose points have these attributes.
+pub(crate) fn gauge(points: impl IntoIterator<Item = Vec<KeyValue>>) -> Request {
+    let point = |attributes| NumberDataPoint {
+        attributes,
         time_unix_nano: NOW,
-        value: Some(number_data_point::Value::AsDouble(value)),
+        value: Some(number_data_point::Value::AsDouble(1.0)),
         ..Default::default()
-    }
-}
-
-pub(crate) fn delta() -> Metric {
-    let sum =
-        Sum { data_points: vec![point(1.0, &[])], aggregation_temporality: 1, is_monotonic: true };
-    metric("orders", Data::Sum(sum))
+    };
+    let data = Data::Gauge(Gauge { data_points: points.into_iter().map(point).collect() });
+    let metric = Metric { name: "queue".to_owned(), data: Some(data), ..Default::default() };
+    Request::of_metrics(shop(), vec![metric])
 }
