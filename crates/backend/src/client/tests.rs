@@ -74,7 +74,7 @@ fn seconds(seconds: u64) -> Instant {
 }
 
 async fn deliver<A: Fn(&Request) -> Answer + Sync>(fake: &Fake<A>, request: Request) -> Outcome {
-    client(fake).export(None, request, seconds(10)).await
+    client(fake).export(None, request, seconds(60)).await
 }
 
 /// Different log records, of which these are bad.
@@ -108,7 +108,7 @@ fn fates(outcome: &Outcome) -> Vec<(usize, Fate)> {
 #[tokio::test(start_paused = true)]
 async fn a_retry_after_the_deadline_is_not_attempted() {
     for (answer, expected) in
-        [("503, retry-after: 60", (1, 0, 0)), ("503, retry-after: 3", (2, 3, 1))]
+        [("503, retry-after: 10", (1, 0, 0)), ("503, retry-after: 3", (2, 3, 1))]
     {
         let start = Instant::now();
         let outcome = deliver(&Fake::new(script(&[answer])), good(1)).await;
@@ -275,15 +275,17 @@ async fn a_repeated_warning_is_reported_once() {
 
 #[tokio::test(start_paused = true)]
 async fn the_accepted_size_is_learned() {
-    // A backend that accepts no size teaches none.
-    let most = AtomicUsize::new(0);
+    // A small refused request teaches nothing, and neither does a backend that accepts no size.
+    let most = AtomicUsize::new(2);
     let backend =
         Fake::new(|request: &Request| takes_at_most(most.load(Ordering::Relaxed))(request));
     let client = client(&backend);
     let span = || Span { name: "x".repeat(8000), ..Span::default() };
     let request = Request::of_spans(None, (0..64).map(|_| span()).collect());
+    assert_eq!(client.export(None, good(4), seconds(5)).await.accepted, 4);
+    most.store(0, Ordering::Relaxed);
     assert_eq!(client.export(None, request.clone(), seconds(5)).await.accepted, 0);
-    backend.take_sizes();
+    assert_eq!(backend.take_sizes()[..4], [4, 2, 2, 64]);
     most.store(10, Ordering::Relaxed);
     for expected in [[vec![64, 32, 16], vec![8; 8]].concat(), vec![8; 8]] {
         let outcome = client.export(None, request.clone(), seconds(5)).await;

@@ -88,6 +88,14 @@ fn signal_specific_endpoints_are_used_unchanged() {
         ],
     );
     check(
+        &[(OTEL_ENDPOINT, "http://h"), (HEADERS, "x-team=shop"), (OTEL_HEADERS, "x=%41")],
+        &[
+            "http://h/v1/*",
+            "x-team: shop",
+            "OTEL_EXPORTER_OTLP_ENDPOINT: telemetry and credentials go to h without TLS",
+        ],
+    );
+    check(
         &[logs],
         &[
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: missing, and so is OTEL_EXPORTER_OTLP_ENDPOINT: traces have no endpoint",

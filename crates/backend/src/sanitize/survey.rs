@@ -156,6 +156,6 @@ mod tests {
         assert!(!both.has_few_keys(), "resources and items have different columns");
         let mut map = Survey::NOTHING;
         map.add_map();
-        assert!(!map.and(&Survey::NOTHING).has_few_keys());
+        assert!(!Survey::NOTHING.and(&map).has_few_keys());
     }
 }

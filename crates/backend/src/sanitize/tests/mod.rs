@@ -346,11 +346,12 @@ fn a_resource_with_many_attributes_protects_its_columns() {
     let numbered = |prefix: &str, text: &str| -> Vec<KeyValue> {
         (0..20_000).map(|n| attribute(&format!("{prefix}k{n}"), text)).collect()
     };
-    let known = [numbered("", "x"), attributes("service.name=orders, faas.name=orders")].concat();
+    let known =
+        [numbered("", "x"), attributes("service.name=orders, faas.name=orders, same")].concat();
     let of = |prefix: &str| {
         let resource = Resource { attributes: known.clone(), ..Default::default() };
-        let forged = [numbered(prefix, "y"), vec![attribute(&format!("{prefix}Faas_Name"), "y")]];
-        request(SignalKind::Logs, resource, vec![forged.concat()])
+        let others = attributes(&format!("{prefix}Faas_Name=y, same"));
+        request(SignalKind::Logs, resource, vec![[numbered(prefix, "y"), others].concat()])
     };
     check(&of(""), &of("attr_"));
 }
