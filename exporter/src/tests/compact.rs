@@ -21,6 +21,9 @@ fn the_signals_of_an_invocation_share_a_line() {
         assert_eq!((&record.span_id, &record.trace_id), (&child.span_id, &child.trace_id));
         assert_eq!(child.parent_span_id, written.span_named("orders").span_id);
         let line = &written.lines[0];
+        let of_another = Context { account: "210987654321", ..DELIVERY };
+        let misread = read_line_of(line, &of_another, &Limits::default()).unwrap();
+        assert_eq!(misread.undecodable.len(), 1, "the account is left out");
         let reading = read_line_of(line, &DELIVERY, &Limits::default()).unwrap();
         let decoded = String::from_utf8_lossy(reading.decoded[0].bytes());
         for name in [DELIVERY.function, DELIVERY.account, DELIVERY.log_stream] {
