@@ -24,7 +24,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use telemetry_config::TelemetryConfig;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 /// Sets up traces, logs and metrics for a Lambda function, and installs the `tracing` subscriber.
@@ -68,8 +67,8 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     let parts = Parts { environment: &environment, line: &line, resource: &resource };
     let (spans, tracer_provider) = parts.traces(config.traces);
 
-    let variable = config.log_filter_variable.as_deref();
-    let directives = directives(variable, &environment, source);
+    let own = config.log_filter_variable.as_deref().and_then(|name| source.get(name));
+    let directives = subscriber::directives(own.as_deref().or(environment.log_filter.as_deref()));
     let lambda_level = environment.lambda.log_level.as_deref();
     let record_filter = if environment.disabled {
         RecordFilter::new(LevelFilter::OFF, None, None)
@@ -123,22 +122,6 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         handler.telemetry.mode.set(started).ok();
     }
     handler
-}
-
-/// The variables about `tracing` spans and events; invalid ones are reported on stderr.
-fn directives(
-    own_variable: Option<&str>,
-    environment: &Config,
-    source: &dyn Source,
-) -> Option<Targets> {
-    let own = own_variable.and_then(|name| source.get(name));
-    let text = own.as_deref().or(environment.log_filter.as_deref());
-    subscriber::directives(text).unwrap_or_else(|reason| {
-        stderr::warn(&format!(
-            "the log filter is not understood and left out, expected level or target=level,…: {reason}"
-        ));
-        None
-    })
 }
 
 /// Sets the providers and propagators in `opentelemetry::global`. A provider of the application becomes global only on request.

@@ -3,6 +3,7 @@
 
 use super::Telemetry;
 use crate::handler::invocation_span::refuse;
+use crate::output::stderr;
 use crate::processor::integer_fields::{ForgetIntegers, NoteIntegers};
 use opentelemetry::Context;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
@@ -272,17 +273,20 @@ impl RecordFilter {
     }
 }
 
-/// The directives of `level` or `target=level,…`, if any.
-///
-/// # Errors
-/// The reason why they are not understood.
-pub(crate) fn directives(text: Option<&str>) -> Result<Option<Targets>, String> {
-    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
-    // `Targets` would treat the brackets of a span or field as a part of the target's name, and select nothing.
-    if text.contains('[') {
-        return Err("filters of spans and fields are not supported".to_owned());
-    }
-    text.parse().map(Some).map_err(|error: ParseError| error.to_string())
+/// The directives of `level` or `target=level,…`, if any. Those that are not understood are reported on stderr.
+pub(crate) fn directives(text: Option<&str>) -> Option<Targets> {
+    let text = text.map(str::trim).filter(|text| !text.is_empty())?;
+    let parsed = match text {
+        // `Targets` would treat the brackets of a span or field as a part of the target's name, and select nothing.
+        _ if text.contains('[') => Err("filters of spans and fields are not supported".to_owned()),
+        _ => text.parse().map_err(|error: ParseError| error.to_string()),
+    };
+    let warn = |reason: &String| {
+        stderr::warn(&format!(
+            "the log filter is not understood and left out, expected level or target=level,…: {reason}"
+        ));
+    };
+    parsed.inspect_err(warn).ok()
 }
 
 /// Lambda's levels equal those of `tracing`, except FATAL (Lambda Developer Guide, "Log-level filtering").
@@ -361,8 +365,7 @@ mod tests {
 
     #[test]
     fn the_filter_rejects_sdk_runtime_and_http_client_targets() {
-        let filter =
-            RecordFilter::new(LevelFilter::TRACE, None, directives(Some("trace")).unwrap());
+        let filter = RecordFilter::new(LevelFilter::TRACE, None, directives(Some("trace")));
         let check = |target, expected| {
             assert_eq!(filter.takes_event_of(target, Level::INFO), expected, "{target}");
             assert_eq!(filter.takes_span_of(target, Level::ERROR), expected, "{target}");
@@ -396,8 +399,7 @@ mod tests {
         target: &str,
         expected: (&str, &str),
     ) {
-        let filter =
-            RecordFilter::new(max_level, lambda_level, directives(text).unwrap_or_default());
+        let filter = RecordFilter::new(max_level, lambda_level, directives(text));
         let levels = [Level::TRACE, Level::DEBUG, Level::INFO, Level::WARN, Level::ERROR];
         let most = |takes: &dyn Fn(Level) -> bool| {
             let level = levels.iter().find(|level| takes(**level));

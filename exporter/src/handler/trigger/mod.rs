@@ -1,6 +1,5 @@
 //! Describes an invocation from its event: trigger, attributes, links and the headers with the parent.
 
-mod api_gateway;
 mod documents;
 mod http_request;
 mod json;

@@ -107,7 +107,9 @@ impl AwsSdkInterceptor {
         let span = self.start(call, &operation, &payload);
         if self.injects {
             let edit = payload.with_context(&operation, &self.fields(&span));
-            edit.into_iter().for_each(|edit| edit.apply(request));
+            if let Some(edit) = edit {
+                edit.apply(request);
+            }
         }
         call.span = Some(span);
     }
