@@ -1,7 +1,6 @@
 //! The resource: Lambda's attributes merged with the user's.
 
-use crate::config::Config;
-use crate::config::LambdaEnvironment;
+use crate::config::{Config, LambdaEnvironment};
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::TelemetryResourceDetector;
@@ -17,40 +16,32 @@ pub fn lambda_resource() -> Resource {
 /// Merges the parts; later ones win: Lambda, then code, then the environment.
 pub(crate) fn resource(config: &Config, from_code: Option<&Resource>) -> Resource {
     let mut attributes = lambda_attributes(&config.lambda);
-    let mut schema_url = None;
-    if let Some(resource) = from_code {
-        attributes
-            .extend(resource.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())));
-        schema_url = resource.schema_url().map(str::to_owned);
-    }
+    let of_code = from_code.into_iter().flat_map(Resource::iter);
+    attributes.extend(of_code.map(|(key, value)| KeyValue::new(key.clone(), value.clone())));
     if let Some(text) = &config.resource_attributes {
         attributes.extend(environment_attributes(text));
     }
     if let Some(name) = &config.service_name {
         attributes.push(KeyValue::new(names::SERVICE_NAME, name.clone()));
     }
+    let schema_url = from_code.and_then(Resource::schema_url).unwrap_or_default().to_owned();
     let builder = Resource::builder_empty().with_detector(Box::new(TelemetryResourceDetector));
-    match schema_url {
-        Some(url) => builder.with_schema_url(attributes, url).build(),
-        None => builder.with_attributes(attributes).build(),
-    }
+    builder.with_schema_url(attributes, schema_url).build()
 }
 
 /// Semantic conventions 1.44, `docs/resource/faas.md`, `cloud.md`, `docs/faas/aws-lambda.md`.
 fn lambda_attributes(lambda: &LambdaEnvironment) -> Vec<KeyValue> {
     const BYTES_PER_MIB: i64 = 1024 * 1024;
-    let mut attributes = vec![
-        KeyValue::new(names::CLOUD_PROVIDER, "aws"),
-        KeyValue::new(names::CLOUD_PLATFORM, "aws_lambda"),
-        KeyValue::new("telemetry.distro.name", env!("CARGO_PKG_NAME")),
-        KeyValue::new("telemetry.distro.version", env!("CARGO_PKG_VERSION")),
-    ];
-    let service_name = lambda.function_name.clone().unwrap_or_else(|| "unknown_service".to_owned());
-    attributes.push(KeyValue::new(names::SERVICE_NAME, service_name));
+    let service_name = lambda.function_name.as_deref().unwrap_or("unknown_service").to_owned();
     let list = |text: &String| Value::Array(Array::String(vec![StringValue::from(text.clone())]));
     let text = |text: &String| Value::from(text.clone());
     let bytes = |mib: i64| Value::from(mib.saturating_mul(BYTES_PER_MIB));
     let known = [
+        (names::CLOUD_PROVIDER, Some("aws".into())),
+        (names::CLOUD_PLATFORM, Some("aws_lambda".into())),
+        ("telemetry.distro.name", Some(env!("CARGO_PKG_NAME").into())),
+        ("telemetry.distro.version", Some(env!("CARGO_PKG_VERSION").into())),
+        (names::SERVICE_NAME, Some(service_name.into())),
         (names::CLOUD_REGION, lambda.region.as_ref().map(text)),
         (names::FAAS_NAME, lambda.function_name.as_ref().map(text)),
         (names::FAAS_VERSION, lambda.function_version.as_ref().map(text)),
@@ -59,9 +50,7 @@ fn lambda_attributes(lambda: &LambdaEnvironment) -> Vec<KeyValue> {
         (names::AWS_LOG_GROUP_NAMES, lambda.log_group.as_ref().map(list)),
         (names::AWS_LOG_STREAM_NAMES, lambda.log_stream.as_ref().map(list)),
     ];
-    attributes
-        .extend(known.into_iter().filter_map(|(key, value)| Some(KeyValue::new(key, value?))));
-    attributes
+    known.into_iter().filter_map(|(key, value)| Some(KeyValue::new(key, value?))).collect()
 }
 
 /// Reads `key=value,key=value`, percent-encoded as in W3C Baggage (Resource SDK, "Specifying resource information via an

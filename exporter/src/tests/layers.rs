@@ -55,18 +55,6 @@ fn an_extractor_describes_events_of_any_type() {
     assert_eq!(wire::ids::to_hex(&span.parent_span_id), "b7ad6b7169203331");
 }
 
-/// A request for `/orders/7`, as an HTTP API sends it.
-#[cfg(all(feature = "axum", feature = "lambda_http"))]
-fn http_event(route_key: &str) -> Value {
-    json!({
-        "version": "2.0", "routeKey": route_key, "rawPath": "/orders/7",
-        "rawQueryString": "", "isBase64Encoded": false, "requestContext": {
-            "http": { "method": "GET", "path": "/orders/7", "protocol": "HTTP/1.1" }
-        },
-        "headers": { "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" },
-    })
-}
-
 #[cfg(all(feature = "axum", feature = "lambda_http"))]
 #[test]
 fn axums_matched_route_names_the_span() {
@@ -79,7 +67,11 @@ fn axums_matched_route_names_the_span() {
             .route("/orders/{id}", get(async || tracing::info_span!("store").in_scope(|| ())))
             .layer(MatchedPathLayer::new());
         let mut service = ServiceBuilder::new().layer(layer).service(Adapter::from(app));
-        let request = serde_json::from_value(http_event(route_key)).unwrap();
+        let mut request = super::triggers::trigger("http-api-default-route");
+        request["rawPath"] = json!("/orders/7");
+        request["requestContext"]["stage"] = json!("$default");
+        request["routeKey"] = json!(route_key);
+        let request = serde_json::from_value(request).unwrap();
         block_on(service.call(LambdaEvent::new(request, context()))).unwrap();
         let written = function.written();
         let root = written.span_named(name);

@@ -5,7 +5,7 @@ use crate::extension::Mode;
 use crate::handler::create_traced_handler;
 use lambda_runtime::LambdaEvent;
 use serde_json::json;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -39,7 +39,7 @@ impl Api {
         let (events, event) = sync_channel::<&str>(100);
         thread::spawn(move || {
             for connection in listener.incoming() {
-                let mut connection = BufReader::new(connection.unwrap());
+                let mut connection = connection.unwrap();
                 while let Some(line) = read_request(&mut connection) {
                     let is_registration = line.contains("register");
                     request.send(line).unwrap();
@@ -49,7 +49,7 @@ impl Api {
                     if answer == CLOSED {
                         break;
                     }
-                    connection.get_mut().write_all(answer.as_bytes()).unwrap();
+                    connection.write_all(answer.as_bytes()).unwrap();
                 }
             }
         });
@@ -77,23 +77,12 @@ impl Api {
     }
 }
 
-/// Reads a request with its body; `None` at the end of the connection.
-fn read_request(connection: &mut BufReader<TcpStream>) -> Option<String> {
-    let (mut first, mut length) = (String::new(), 0);
-    connection.read_line(&mut first).ok().filter(|bytes| *bytes > 0)?;
-    loop {
-        let mut line = String::new();
-        connection.read_line(&mut line).ok()?;
-        if let Some(value) = line.strip_prefix("Content-Length: ") {
-            length = value.trim().parse().unwrap();
-        }
-        if line.trim().is_empty() {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    std::io::Read::read_exact(connection, &mut body).ok()?;
-    Some(format!("{} {}", first.trim(), String::from_utf8(body).unwrap()).trim().to_owned())
+/// Reads a request, which the client writes at once: its first line and its body. `None` at the end of the connection.
+fn read_request(connection: &mut TcpStream) -> Option<String> {
+    let mut buffer = [0; 4096];
+    let bytes = connection.read(&mut buffer).ok().filter(|bytes| *bytes > 0)?;
+    let (head, body) = std::str::from_utf8(&buffer[..bytes]).unwrap().split_once("\r\n\r\n")?;
+    Some(format!("{} {body}", head.lines().next()?).trim().to_owned())
 }
 
 /// The messages of writes that begin, a sender of permissions to go on, and the gate that needs them.
