@@ -97,7 +97,7 @@ pub use export::exporters::{
 };
 pub use handler::http_route::set_http_route;
 #[cfg(feature = "axum")]
-pub use handler::matched_path::{MatchedPathLayer, MatchedPathService};
+pub use handler::matched_path::MatchedPathLayer;
 pub use handler::tracing_layer::{
     InvocationBody, OtelStreamingLayer, OtelStreamingService, OtelTracingLayer, OtelTracingService,
 };
