@@ -109,23 +109,21 @@ impl InvocationSpan {
 
     /// Returns `true` if the mode leaves the write to the extension after the response, or to the end of the environment.
     fn is_written_later(&mut self) -> bool {
-        match self.telemetry.mode() {
+        let is_later = match self.telemetry.mode() {
             Mode::Sync => false,
             Mode::Async(extension) => {
                 let request_id = std::mem::take(&mut self.request_id);
-                let completed = Completed { request_id, number: self.number };
-                let is_left = extension.complete(completed);
-                if is_left {
-                    self.state = State::Flushed;
-                }
-                is_left
+                extension.complete(Completed { request_id, number: self.number })
             }
             Mode::Finalize => {
                 self.telemetry.invocations.finish(self.number);
-                self.state = State::Flushed;
                 true
             }
+        };
+        if is_later {
+            self.state = State::Flushed;
         }
+        is_later
     }
 
     fn end_span(&mut self, outcome: &HandlerOutcome) {

@@ -11,7 +11,7 @@ const MOST_MESSAGE_ATTRIBUTES: usize = 10;
 
 /// Lower-case names and non-empty values; `traceparent` comes first if present.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fields(Vec<(String, String)>);
+pub(super) struct Fields(pub(super) Vec<(String, String)>);
 
 impl Injector for Fields {
     fn set(&mut self, key: &str, value: String) {
@@ -76,15 +76,6 @@ impl Fields {
         own.retain(|(name, _)| name != XRAY_HEADER);
         own.truncate(if has_own { 0 } else { room });
         Self(own)
-    }
-}
-
-impl IntoIterator for Fields {
-    type Item = (String, String);
-    type IntoIter = std::vec::IntoIter<Self::Item>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
     }
 }
 

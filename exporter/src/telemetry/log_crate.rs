@@ -8,7 +8,6 @@ use opentelemetry::logs::{AnyValue, LogRecord as _};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord};
 use std::cell::RefCell;
-use std::time::Duration;
 use tracing_log::LogTracer;
 
 thread_local! {
@@ -81,10 +80,6 @@ impl LogProcessor for AddKeyValues {
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-
-    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
         Ok(())
     }
 }

@@ -72,7 +72,7 @@ mod tests {
     fn the_environment_wins_over_code_and_code_over_lambda() {
         let code = ["service.name", "tier", "faas.name", "own"];
         let code = code.map(|key| KeyValue::new(key, "code"));
-        let code = Resource::builder_empty().with_attributes(code).build();
+        let code = Resource::builder_empty().with_schema_url(code, "https://schema").build();
         let config = Config::from_source(&[
             ("AWS_REGION", "eu-west-1"),
             ("AWS_LAMBDA_FUNCTION_NAME", "orders"),
@@ -84,6 +84,7 @@ mod tests {
             ("OTEL_SERVICE_NAME", "d"),
         ]);
         let resource = resource(&config, Some(&code));
+        assert_eq!(resource.schema_url(), Some("https://schema"));
         let shown = resource.iter().map(|(key, value)| format!("{key}={value}\n"));
         let mut lines: Vec<String> = shown.filter(|own| !own.starts_with("telemetry.")).collect();
         lines.sort();

@@ -191,7 +191,7 @@ fn add_attributes(
         let of_system = json!({ "AWSTraceHeader": typed(header) });
         message.insert("MessageSystemAttributes".to_owned(), of_system);
     }
-    for (name, value) in added {
+    for (name, value) in added.0 {
         let own = message.entry("MessageAttributes").or_insert_with(|| json!({}));
         own.as_object_mut().and_then(|own| own.insert(name, typed(&value)));
     }
@@ -304,7 +304,7 @@ fn with_form_attributes(form: &str, is_batch: bool, fields: &Fields) -> String {
         let names = form_parameters(form).filter(|(name, _)| is_name(name)).map(|(_, value)| value);
         let names: Vec<&str> = names.collect();
         let own = fields.clone().for_message(names.iter().copied());
-        for (number, (name, value)) in (names.len() + 1..).zip(own) {
+        for (number, (name, value)) in (names.len() + 1..).zip(own.0) {
             let (name, value) = (percent_encoded(&name), percent_encoded(&value));
             let value =
                 format!("Value.DataType=String&{attributes}{number}.Value.StringValue={value}");
