@@ -179,6 +179,13 @@ fn without_the_log_bridge_only_explicit_records_are_written() {
 }
 
 #[test]
+fn a_log_filter_variable_of_code_precedes_rust_log() {
+    let variables = [("STOCK_LOG", "warn"), ("RUST_LOG", "trace")];
+    let (_, written) = invoke(&variables, |config| config.with_log_filter_variable("STOCK_LOG"));
+    assert_eq!((written.spans.len(), written.logs.len()), (2, 0));
+}
+
+#[test]
 fn existing_providers_are_used_and_flushed() {
     let seen = Seen::default();
     let tracer_provider =

@@ -248,15 +248,22 @@ fn full_buffers_and_the_line_limit_lose_nothing() {
 #[test]
 fn an_item_exceeding_a_line_is_truncated_and_counted() {
     let function = Function::new();
-    let written = function.run(|| {
-        // Incompressible text.
-        let numbers = (0..40_000_u64).map(|own| own.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let noise: String = numbers.map(|number| format!("{number:x}")).collect();
-        tracing::info_span!("large", noise).in_scope(|| ());
+    // Incompressible text.
+    let numbers = (0..40_000_u64).map(|own| own.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let noise = numbers.map(|number| format!("{number:x}"));
+    let text: String = noise.clone().collect();
+    let written = function.run(move || {
+        tracing::info_span!("large", text).in_scope(|| ());
     });
     assert_eq!(written.spans.len(), 2);
     assert_eq!(points(&written), ["lambda_otlp.exporter.truncated_values 1 delta=true "]);
     assert!(written.lines.iter().all(|line| line.len() < 250 * 1024));
+    let logger = function.completion.logger_provider().logger("orders");
+    let mut record = logger.create_log_record();
+    noise.for_each(|key| record.add_attribute(key, true));
+    logger.emit(record);
+    function.completion.complete();
+    assert_eq!(function.lost(Loss::TooLarge), [0, 0, 1], "no value of it can be truncated");
 }
 
 /// Eight of them exceed the limit of a buffer, 1 MiB.
