@@ -2,7 +2,7 @@
 
 use crate::bits::BitWriter;
 use crate::block::Header;
-use crate::huffman::{Code, MOST_BITS};
+use crate::huffman::Code;
 use crate::symbols::{self, DISTANCES, LITERALS};
 
 /// The numbers of bits of all symbols: bytes, the end of a block and lengths, then distances.
@@ -15,17 +15,12 @@ pub struct Codes {
 impl Codes {
     pub const SYMBOLS: usize = LITERALS + DISTANCES;
 
-    /// Reads the numbers of bits of the literals, then of the distances; `None` if they are no codes of all symbols.
-    pub fn new(lengths: &[u8; Self::SYMBOLS]) -> Option<Self> {
-        let (literals, distances) = lengths.split_at(LITERALS);
-        let is_complete = |lengths: &[u8]| {
-            let are_short = lengths.iter().all(|bits| (1..=MOST_BITS as u8).contains(bits));
-            are_short
-                && lengths.iter().map(|bits| 1 << (MOST_BITS as u8 - bits)).sum::<u32>()
-                    == 1 << MOST_BITS
-        };
-        (is_complete(literals) && is_complete(distances)).then_some(())?;
-        Some(Self { literals: literals.try_into().ok()?, distances: distances.try_into().ok()? })
+    /// The numbers of bits of the literals, then of the distances, of complete codes (RFC 1951, 3.2.2).
+    pub fn new(lengths: &[u8; Self::SYMBOLS]) -> Self {
+        Self {
+            literals: std::array::from_fn(|symbol| lengths[symbol]),
+            distances: std::array::from_fn(|symbol| lengths[LITERALS + symbol]),
+        }
     }
 
     /// Returns what a reader of standard deflate has to read before a block in these codes: whole bytes that end with the block's

@@ -199,7 +199,7 @@ fn codes() -> Codes {
         286..288 => 4,
         _ => 5,
     };
-    Codes::new(&std::array::from_fn(bits)).unwrap()
+    Codes::new(&std::array::from_fn(bits))
 }
 
 proptest! {

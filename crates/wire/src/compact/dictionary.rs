@@ -3,24 +3,16 @@
 use deflate::Codes;
 use std::sync::LazyLock;
 
-pub const NEWEST: u8 = 1;
+pub(super) const NEWEST: u8 = 1;
 
 const FIRST: &[u8] = include_bytes!("dictionary-1.bin");
 
-/// Returns the file of a dictionary. Number 0 is an empty one.
-pub fn of_number(number: u8) -> Option<&'static [u8]> {
-    match number {
-        0 => Some(&[]),
-        1 => Some(FIRST),
-        _ => None,
+/// Returns the codes of a dictionary, if it has any, and its text.
+pub(super) fn of_number(number: u8) -> (Option<Codes>, &'static [u8]) {
+    match FIRST.split_first_chunk() {
+        Some((lengths, text)) if number == 1 => (Some(Codes::new(lengths)), text),
+        _ => (None, &[]),
     }
-}
-
-/// Returns the codes that begin a file, if there are any, and its text.
-pub(super) fn split(file: &'static [u8]) -> (Option<Codes>, &'static [u8]) {
-    let codes =
-        file.split_first_chunk().and_then(|(lengths, text)| Some((Codes::new(lengths)?, text)));
-    codes.map_or((None, file), |(codes, text)| (Some(codes), text))
 }
 
 /// The parts of a dictionary that a reader needs.
@@ -32,11 +24,11 @@ pub(super) struct ToRead {
 }
 
 pub(super) fn to_read(number: u8) -> Option<&'static ToRead> {
-    static TO_READ: LazyLock<[ToRead; 2]> = LazyLock::new(|| [&[], FIRST].map(to_read_file));
+    static TO_READ: LazyLock<[ToRead; 2]> = LazyLock::new(|| {
+        [0, 1].map(|number| {
+            let (codes, text) = of_number(number);
+            ToRead { text, header: codes.and_then(|codes| codes.header()).unwrap_or_default() }
+        })
+    });
     TO_READ.get(usize::from(number))
-}
-
-fn to_read_file(file: &'static [u8]) -> ToRead {
-    let (codes, text) = split(file);
-    ToRead { text, header: codes.and_then(|codes| codes.header()).unwrap_or_default() }
 }

@@ -34,19 +34,17 @@ impl fmt::Debug for Encoder {
 
 impl Default for Encoder {
     fn default() -> Self {
-        let newest = dictionary::of_number(dictionary::NEWEST).unwrap_or_default();
-        Self::new(dictionary::NEWEST, newest)
+        Self::new(dictionary::NEWEST)
     }
 }
 
 impl Encoder {
-    /// An encoder with the file of a dictionary, which readers know by its number, up to 127.
-    pub fn new(number: u8, file: &'static [u8]) -> Self {
-        let (codes, text) = dictionary::split(file);
+    /// An encoder with the dictionary of this number. Unknown ones are empty, as number 0 is.
+    pub fn new(number: u8) -> Self {
+        let (codes, text) = dictionary::of_number(number);
         Self {
             number,
-            // Without a header no reader knows the codes.
-            codes: codes.filter(|codes| codes.header().is_some()),
+            codes,
             preset: Preset::new(text),
             deflater: Deflater::default(),
             skeleton: Vec::new(),

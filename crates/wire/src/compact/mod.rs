@@ -8,7 +8,7 @@ mod codes;
 mod context;
 #[cfg(feature = "decode")]
 mod decode;
-pub mod dictionary;
+mod dictionary;
 mod encoder;
 mod history;
 #[cfg(all(test, feature = "decode"))]

@@ -354,7 +354,7 @@ mod tests {
         let counts =
             Request::of_metrics(None, vec![Metric { data: Some(data), ..Default::default() }]);
         for request in [texts, counts] {
-            let mut encoder = Encoder::new(0, &[]);
+            let mut encoder = Encoder::new(0);
             let skeleton = encoder.skeleton(&Context::default(), &[&request]).to_vec();
             let mut rebuilder =
                 Rebuilder::new(&skeleton, &[], Context::default(), Unit::Nanos, 10_000);

@@ -141,7 +141,7 @@ async fn a_line_with_a_later_dictionary_is_dead_lettered_until_a_redrive_reads_i
     let stack = Stack::new(Backend(takes));
     let line_of = |dictionary| {
         let request = logs(std::iter::once("an order".to_owned()));
-        let text = Encoder::new(dictionary, &[]).text(&Context::default(), &[&request]);
+        let text = Encoder::new(dictionary).text(&Context::default(), &[&request]);
         format!(r#"{{"_otelc":"{text}"}}"#)
     };
     let new = line_of(100);

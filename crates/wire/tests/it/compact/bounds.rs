@@ -18,7 +18,7 @@ fn a_line_of_another_function_or_dictionary_is_rejected() {
     );
     let other = Context { function: "payments-api", ..CONTEXT };
     assert_eq!(read(&other), Err(CompactError::OtherContext("function".to_owned())));
-    let mut encoder = Encoder::new(100, &[]);
+    let mut encoder = Encoder::new(100);
     let text = encoder.text(&CONTEXT, &[&request]);
     assert_eq!(requests(&text), Err(CompactError::UnknownDictionary(100)));
 }

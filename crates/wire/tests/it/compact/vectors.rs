@@ -8,8 +8,7 @@ use lambda_otlp_wire::compact::Encoder;
 fn known_requests_encode_to_fixed_content() {
     let check = |dictionary: u8, json: &str, expected: &str| {
         let request = request_of(json);
-        let bytes = lambda_otlp_wire::compact::dictionary::of_number(dictionary).unwrap();
-        let mut encoder = Encoder::new(dictionary, bytes);
+        let mut encoder = Encoder::new(dictionary);
         let content = encoder.text(&CONTEXT, &[&request]);
         assert_eq!(content, expected);
         assert_eq!(requests(&content), Ok(vec![request]));
