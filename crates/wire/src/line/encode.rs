@@ -131,9 +131,6 @@ impl LineEncoder {
             let bytes: usize = parts.iter().map(|part| part.bytes().len()).sum();
             if parts.len() > 1 || bytes < request.bytes().len() {
                 waiting.extend(parts.into_iter().rev().map(|part| (part, max_bytes)));
-            } else if max_bytes < max_item_bytes {
-                // Larger lines repeat large heads less often.
-                waiting.push((request, max_item_bytes));
             } else {
                 let rest = self.truncated(envelope, &request, out, &mut written);
                 waiting.extend(rest.map(|rest| (rest, max_item_bytes)));
@@ -142,7 +139,8 @@ impl LineEncoder {
         written
     }
 
-    /// Appends a line with truncated values. Returns the request instead if, with truncated values, it can be cut.
+    /// Appends a line of the largest size, with truncated values if needed. Returns the request instead if it can be cut into such
+    /// lines.
     fn truncated(
         &mut self,
         envelope: &Envelope<'_>,
