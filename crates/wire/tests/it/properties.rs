@@ -45,7 +45,9 @@ fn spans(shape: &Shape, next: &mut u32) -> Request {
             container.bytes(1, &resource(*name, *swap));
             for (name, items) in scopes {
                 container.message(2, |scope_spans| {
-                    scope_spans.message(1, |scope| scope.string(1, &format!("scope-{name}")));
+                    if *name > 0 {
+                        scope_spans.message(1, |scope| scope.string(1, &format!("scope-{name}")));
+                    }
                     for _ in 0..*items {
                         *next += 1;
                         scope_spans.message(2, |span| span.string(5, &format!("span-{next}")));
@@ -167,12 +169,17 @@ proptest! {
             if let Some(resource) = &resource {
                 expected.iter_mut().for_each(|place| place.0 = attributes(resource));
             }
-            let items = request.items();
+            let empty_scopes = |request: &Request| {
+                let scopes = request.containers().flat_map(Container::scopes);
+                scopes.filter(|scope| scope.count() == 0).count()
+            };
+            let (items, empty) = (request.items(), empty_scopes(&request));
             let mut choice = Choice { drops: drops.clone().into(), resource: resource.clone() };
             let edited = request.edit(&mut choice);
             prop_assert_eq!(edited.is_none(), items > 0 && expected.is_empty());
             if let Some(edited) = edited {
                 prop_assert!(edited.bytes().starts_with(b"\xfa\x01\x01x"));
+                prop_assert_eq!(empty_scopes(&edited), empty, "those without items left are removed");
                 prop_assert_eq!(places(&[edited]), expected);
             }
         }
