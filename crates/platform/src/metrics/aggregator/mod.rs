@@ -79,10 +79,10 @@ impl Aggregator {
         match event.kind {
             EventKind::Start => self.begin(event),
             EventKind::Report => self.report(event, measured),
-            EventKind::Timeout => self.fail(Failure::Timeout, event, measured),
+            EventKind::Timeout => self.fail(TIMEOUT, event, measured),
             EventKind::ExitError | EventKind::OutOfMemory => {
                 let said = event.counted_error_type().unwrap_or("Runtime.ExitError");
-                self.fail(Failure::Error(bounded(Some(said))), event, measured);
+                self.fail(bounded(Some(said)), event, measured);
             }
             EventKind::RuntimeDone if self.owner == Owner::Sole => {
                 if let Some(failure) = failure_of(event) {
@@ -93,16 +93,11 @@ impl Aggregator {
             EventKind::InitReport
                 if !event.succeeded() || event.phase.as_deref() == Some("snap-start") =>
             {
-                self.init_duration(figures.duration_ms, failure_type(event), measured);
+                self.init_duration(figures.duration_ms, failure_of(event), measured);
             }
             EventKind::RestoreReport if !event.succeeded() => {
                 let seconds = figures.duration_ms.map(seconds);
-                self.points.record(
-                    &metric::RESTORE_DURATION,
-                    failure_type(event),
-                    seconds,
-                    measured,
-                );
+                self.points.record(&metric::RESTORE_DURATION, failure_of(event), seconds, measured);
             }
             _ => {}
         }
@@ -153,7 +148,7 @@ impl Aggregator {
         self.note(event, state, knows, measured);
     }
 
-    fn fail(&mut self, failure: Failure, event: &PlatformEvent, measured: Measured) {
+    fn fail(&mut self, failure: &'static str, event: &PlatformEvent, measured: Measured) {
         let before = self.take_known(event);
         let knows = before.as_ref().is_some_and(|before| before.out_of_memory);
         let state = match before.map(|before| before.state) {
@@ -189,31 +184,24 @@ impl Aggregator {
         self.invocations.insert(key, OpenInvocation { state, out_of_memory, measured });
     }
 
-    pub(crate) fn count_end(&mut self, failure: Option<Failure>, measured: Measured) {
+    pub(crate) fn count_end(&mut self, failure: ErrorType, measured: Measured) {
         match failure {
             None => self.points.count(&metric::SUCCESSES, None, measured),
-            Some(Failure::Timeout) => self.points.count(&metric::TIMEOUTS, None, measured),
-            Some(Failure::Error(error_type)) => {
-                self.points.count(&metric::ERRORS, Some(error_type), measured);
-            }
+            Some(TIMEOUT) => self.points.count(&metric::TIMEOUTS, None, measured),
+            Some(_) => self.points.count(&metric::ERRORS, failure, measured),
         }
     }
 }
 
+/// The error type of a timeout. It is none of [`KNOWN`].
+const TIMEOUT: &str = "timeout";
+
 /// The failure stated by an event's status; `None` for success or without a status.
-fn failure_of(event: &PlatformEvent) -> Option<Failure> {
+fn failure_of(event: &PlatformEvent) -> ErrorType {
     match event.status.as_deref() {
         None | Some("success") => None,
-        Some("timeout") => Some(Failure::Timeout),
-        Some(_) => Some(Failure::Error(bounded(event.error_type.as_deref()))),
-    }
-}
-
-/// The error type of a failed init phase or restore, as an attribute of its duration.
-fn failure_type(event: &PlatformEvent) -> ErrorType {
-    match failure_of(event)? {
-        Failure::Timeout => Some("timeout"),
-        Failure::Error(error_type) => Some(error_type),
+        Some(TIMEOUT) => Some(TIMEOUT),
+        Some(_) => Some(bounded(event.error_type.as_deref())),
     }
 }
 
@@ -422,19 +410,13 @@ pub(crate) enum InvocationState {
     /// The runtime reported exhausted memory, and the result is unknown.
     Running,
     /// A failure line arrived, and its `REPORT` has not.
-    Failed(Failure),
+    Failed(&'static str),
     /// A failure line arrived, its `REPORT` has not, and the failure was counted at the end of a chunk.
     FailedCounted,
     /// A `REPORT` without status arrived: a success unless a failure line follows.
     Reported,
     /// The invocation was counted; further lines repeat known facts.
     Counted,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
-    Timeout,
-    Error(&'static str),
 }
 
 #[cfg(test)]
