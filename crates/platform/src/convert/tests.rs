@@ -6,6 +6,7 @@ use crate::read::telemetry::{TelemetryRecord, parse_batch};
 use crate::render;
 use crate::render::{check_table, unescaped};
 use expect_test::{expect, expect_file};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
 use wire::SpanIds;
 
@@ -233,4 +234,17 @@ fn each_invocation_yields_one_span_for_any_cut() {
         // In separate deliveries only the lines themselves are known.
         assert_eq!(in_first + spans(ConverterState::default(), second).0, 1, "{cut}");
     }
+}
+
+#[test]
+fn facts_repeated_from_another_line_are_bounded() {
+    const LINES: usize = 40_000;
+    let tenant = "t".repeat(256);
+    let mut converter = converter();
+    converter.log_event(&event(&format!("START RequestId: {ID} Version: 7 TenantId: {tenant}\n")));
+    (0..LINES).for_each(|_| converter.function_text(&event("x")));
+    let records = render::log_records(&converter.finish().logs.unwrap());
+    let has_tenant = |(_, record): &(String, LogRecord)| record.attributes.len() == 2;
+    let repeated = records.into_iter().filter(has_tenant).count();
+    assert!((25_000..32_000).contains(&repeated), "{repeated}");
 }
