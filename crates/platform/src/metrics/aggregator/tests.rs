@@ -162,6 +162,15 @@ fn the_newest_open_invocations_survive_between_batches() {
     .assert_eq(&render::points(&metrics));
 }
 
+#[test]
+fn a_runtimes_message_counts_once_across_batches() {
+    let mut aggregator = Aggregator::default();
+    aggregator.add_out_of_memory(Some(A), T0);
+    assert_eq!(counters(aggregator.take()), "out_of_memory=1");
+    aggregator.add(&event_of("REPORT_OOM"), T0);
+    assert_eq!(counters(aggregator.take()), "all=1 errors=1:Runtime.OutOfMemory");
+}
+
 proptest! {
     /// The numbers of invocations, ends and exhausted memories do not depend on the cut into chunks. The kind of end may: a
     /// counted end stays counted.
