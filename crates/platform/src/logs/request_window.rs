@@ -44,9 +44,7 @@ impl RequestWindow {
         if facts == Facts::default() {
             return;
         }
-        if self.told_last != request_id {
-            request_id.clone_into(&mut self.told_last);
-        }
+        request_id.clone_into(&mut self.told_last);
         if !self.told.contains_key(request_id) {
             self.told.insert(request_id.to_owned(), [None, None]);
         }

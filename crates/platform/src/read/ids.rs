@@ -1,5 +1,6 @@
 //! Reads request ids, X-Ray trace roots, and the trace ids that loggers write.
 
+use crate::read::keys::{Role, role};
 use memchr::memmem::Finder;
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -87,13 +88,13 @@ impl TraceIds {
             Some(value_at(rest.get(at..)?.split_once(['=', ':', ' '])?.1))
         };
         let key = key.trim_end_matches('"');
-        match key {
-            "traceparent" => Self::of_traceparent(value),
-            "dd.trace_id" => {
+        match role(key)?.0 {
+            Role::Traceparent => Self::of_traceparent(value),
+            Role::DatadogTraceId => {
                 let ids = Self::of_datadog(value)?;
                 Some(Self { span_id: span().and_then(datadog_id), ..ids })
             }
-            "trace_id" | "traceId" | "traceID" | "TraceId" | "trace.id" | "otelTraceID" => {
+            Role::TraceId => {
                 let ids = Self::of_text(value)?;
                 Some(Self { span_id: ids.span_id.or_else(|| wire::ids::id(span()?)), ..ids })
             }

@@ -148,9 +148,7 @@ impl EmfLine {
     /// The values of a metric: one number, an array of numbers, or an object that represents many.
     fn values(&mut self, value: &RawValue) -> Option<Distribution> {
         if value.get().starts_with('{') {
-            let (distribution, refused) = distribution(value);
-            self.refused += refused;
-            return distribution;
+            return self.distribution(value);
         }
         let many = Elements::of(value.get());
         let given = if value.get().starts_with('[') { many.values } else { vec![value] };
@@ -158,6 +156,34 @@ impl EmfLine {
         let values: Vec<_> = given.iter().take(MAX_VALUES).filter_map(once).collect();
         self.refused += given.len() - values.len();
         (!values.is_empty()).then(|| Distribution::of(values))
+    }
+
+    /// Reads a value that is an object. Without measurements it is none.
+    fn distribution(&mut self, value: &RawValue) -> Option<Distribution> {
+        let Some(fields) = Fields::of(value.get()) else {
+            self.refused += 1;
+            return None;
+        };
+        let set = statistic_set(&fields);
+        let Some(values) = fields.get("Values") else {
+            self.refused += usize::from(set.is_none());
+            return set.filter(|set| set.count > 0);
+        };
+        let values = Elements::of(values.get()).values;
+        let counts = fields.get("Counts").map(|counts| Elements::of(counts.get()).values);
+        let pairs: Vec<(f64, u64)> = values
+            .iter()
+            .zip(counts.iter().flatten())
+            .take(MAX_VALUES)
+            .filter_map(|(value, times)| Some((number(value)?, count(times)?)))
+            .collect();
+        self.refused += values.len().max(1) - pairs.len();
+        let mut all = Distribution::of(pairs);
+        // The values may be midpoints of buckets; then only the set has exact figures.
+        if let Some(set) = set.filter(|set| set.count == all.count) {
+            all = Distribution { values: all.values, ..set };
+        }
+        Some(all).filter(|all| all.count > 0)
     }
 }
 
@@ -233,32 +259,6 @@ impl Distribution {
         }
         all
     }
-}
-
-/// Reads a value that is an object, and returns the distribution and the number of refused figures. Without measurements there is
-/// neither.
-pub(crate) fn distribution(value: &RawValue) -> (Option<Distribution>, usize) {
-    let Some(fields) = Fields::of(value.get()) else { return (None, 1) };
-    let set = statistic_set(&fields);
-    let Some(values) = fields.get("Values") else {
-        let refused = usize::from(set.is_none());
-        return (set.filter(|set| set.count > 0), refused);
-    };
-    let values = Elements::of(values.get()).values;
-    let counts = fields.get("Counts").map(|counts| Elements::of(counts.get()).values);
-    let pairs: Vec<(f64, u64)> = values
-        .iter()
-        .zip(counts.iter().flatten())
-        .take(MAX_VALUES)
-        .filter_map(|(value, times)| Some((number(value)?, count(times)?)))
-        .collect();
-    let refused = values.len().max(1) - pairs.len();
-    let mut all = Distribution::of(pairs);
-    // The values may be midpoints of buckets; then only the set has exact figures.
-    if let Some(set) = set.filter(|set| set.count == all.count) {
-        all = Distribution { values: all.values, ..set };
-    }
-    (Some(all).filter(|all| all.count > 0), refused)
 }
 
 fn statistic_set(fields: &Fields<'_>) -> Option<Distribution> {
