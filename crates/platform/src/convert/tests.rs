@@ -1,13 +1,10 @@
-#![expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
-
 use super::*;
 use crate::identity::LogSource;
 use crate::read::telemetry::{TelemetryRecord, parse_batch};
 use crate::render;
 use crate::render::{check_table, unescaped};
-use expect_test::{expect, expect_file};
+use expect_test::expect_file;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-
 use wire::SpanIds;
 
 const OBSERVED: u64 = 1_790_000_100_000_000_000;

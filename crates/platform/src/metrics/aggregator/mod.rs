@@ -217,7 +217,9 @@ impl Aggregator {
         };
         let mut all = std::mem::take(&mut self.invocations);
         self.invocations = all.extract_if(.., is_open).collect();
-        all.values().for_each(|invocation| self.close(invocation));
+        for invocation in all.values() {
+            self.close(invocation);
+        }
         self.forget_oldest();
         self.points.take_metrics()
     }
@@ -249,7 +251,9 @@ impl Aggregator {
         let mut by_age: Vec<_> = std::mem::take(&mut self.invocations).into_iter().collect();
         by_age.sort_by_key(|(_, invocation)| invocation.measured.time);
         let newest = by_age.split_off(excess);
-        by_age.iter().for_each(|(_, invocation)| self.close(invocation));
+        for (_, invocation) in &by_age {
+            self.close(invocation);
+        }
         self.invocations = newest.into_iter().collect();
     }
 
