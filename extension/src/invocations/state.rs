@@ -235,7 +235,6 @@ mod tests {
     use crate::counts::{Count, Counts};
     use crate::invocations::identity::identity;
     use extensions_api::Registration;
-    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     const DEADLINE_MS: u64 = 60_000;
@@ -245,7 +244,7 @@ mod tests {
 
     impl Script {
         fn new() -> Self {
-            let config = Config::from_source(&BTreeMap::new());
+            let config = Config::from_source(&[]);
             let counts = Arc::new(Counts::default());
             let table = InvocationTable::new(
                 &config,

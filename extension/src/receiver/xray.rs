@@ -57,7 +57,8 @@ impl XRayDaemon {
                 None
             }
         };
-        Self { socket, buffer: Vec::new(), function: None, counts, has_told: false }
+        let buffer = vec![0; MAX_DATAGRAM_BYTES];
+        Self { socket, buffer, function: None, counts, has_told: false }
     }
 
     pub(crate) fn identify(&mut self, function: &Identity) {
@@ -76,8 +77,7 @@ impl XRayDaemon {
     /// Counts the datagrams that did not fit the socket's buffer, at the end of the environment.
     pub(crate) fn count_overflow(&self) {
         let address = self.socket.as_ref().and_then(|socket| socket.local_addr().ok());
-        // An empty buffer has received nothing.
-        let Some(address) = address.filter(|_| !self.buffer.is_empty()) else { return };
+        let Some(address) = address else { return };
         let table = std::fs::read_to_string("/proc/net/udp").unwrap_or_default();
         let datagrams = overflowed(&table, address.port());
         self.counts.add(Count::XRayLost, datagrams);
@@ -93,11 +93,6 @@ impl XRayDaemon {
     pub(crate) fn take(&mut self, now_unix_nano: u64) -> XRayReceived {
         let mut received = XRayReceived::default();
         let Some(socket) = &self.socket else { return received };
-        // Most functions send no datagram, and need no memory for one.
-        if self.buffer.is_empty() && socket.try_peek_sender().is_err() {
-            return received;
-        }
-        self.buffer.resize(MAX_DATAGRAM_BYTES, 0);
         while received.bytes < MAX_TAKEN_BYTES {
             let Ok(bytes) = socket.try_recv(&mut self.buffer) else { break };
             // An empty datagram counts too, so that the loop ends.
