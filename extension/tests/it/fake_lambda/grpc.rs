@@ -6,6 +6,7 @@ use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use http::{HeaderMap, Method, Request, Version, header};
 use lambda_otlp_extension::Count;
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -162,6 +163,13 @@ async fn oversized_items_are_reported_as_partial_success() {
     });
     assert_eq!(answer.body, message(0, &expected));
     assert_eq!(lambda.stdout.lines(), [(SignalKind::Traces, 1)]);
+    // Likewise over HTTP, in JSON.
+    let span = json!({"traceId": "03".repeat(16), "spanId": "05".repeat(8), "name": name});
+    let body = json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).to_string();
+    let headers = [("content-type", "application/json")];
+    let posted = lambda.otlp("/v1/traces", &headers, body.as_bytes()).await;
+    let expected = json!({"partialSuccess": {"rejectedSpans": "1", "errorMessage": text}});
+    assert_eq!(serde_json::from_slice::<Value>(&posted.body).unwrap(), expected);
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ const FLUSH: &str = "cannot deliver";
 fn panicking(place: &'static str, most: usize) -> (Arc<AtomicUsize>, DefaultGuard) {
     let left = Arc::new(AtomicUsize::new(most));
     let of_log = Arc::clone(&left);
-    let guard = log(move |_, fields| {
+    let guard = log(move |fields| {
         let may_panic = |left: usize| left.checked_sub(1);
         let (order, is_place) = (Ordering::Relaxed, fields.contains(place));
         if is_place && of_log.fetch_update(order, order, may_panic).is_ok() {

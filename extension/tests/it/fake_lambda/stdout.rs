@@ -185,7 +185,9 @@ async fn no_line_is_longer_than_the_variable_allows() {
 async fn a_spilled_line_arrives_as_one_log_event() {
     const MOST_BYTES: usize = 64 * 1024;
     let text: String = (1..=20_000).map(|number| format!("{:x}", random(number))).collect();
-    let large = request_of(|record| record.message(5, |body| body.string(1, &text)));
+    let record = |text: &str| request_of(|record| record.message(5, |body| body.string(1, text)));
+    let large = record(&text);
+    let many: Vec<u8> = (0..16).flat_map(|at| record(&text[at * 16_000..][..16_000])).collect();
     let longest = |stdout: &Stdout| stdout.text().lines().map(str::len).max().unwrap_or_default();
     let variable = ("LAMBDA_OTLP_MAX_LINE_BYTES", "250KiB");
     let (lambda, _next) = Lambda::waiting(&[variable]).await;
@@ -193,7 +195,9 @@ async fn a_spilled_line_arrives_as_one_log_event() {
     assert!(longest(&lambda.stdout) > MOST_BYTES);
     let backend = silent().await;
     let (lambda, next) = left_behind(&backend, &[variable], &[]).await;
-    assert_eq!(lambda.protobuf(SignalKind::Logs, &large).await.status, 200);
+    for request in [large, many] {
+        assert_eq!(lambda.protobuf(SignalKind::Logs, &request).await.status, 200);
+    }
     let (stdout, counts) = lambda.end(next).await;
     assert!((1..MOST_BYTES).contains(&longest(&stdout)));
     assert_eq!(counts.get(Count::Truncated), 1);

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::field::Field;
 use tracing::subscriber::DefaultGuard;
-use tracing::{Event, Level, Metadata, Subscriber, span};
+use tracing::{Event, Metadata, Subscriber, span};
 use wire::SignalKind;
 use wire::protobuf::Writer;
 
@@ -535,8 +535,8 @@ pub(crate) fn traces(spans: u64) -> Vec<u8> {
     bytes
 }
 
-/// Passes the level and the fields of each event of the extension on this thread to `take`, until the result is dropped.
-pub(crate) fn log(take: impl Fn(Level, String) + Send + Sync + 'static) -> DefaultGuard {
+/// Passes the fields of each event of the extension on this thread to `take`, until the result is dropped.
+pub(crate) fn log(take: impl Fn(String) + Send + Sync + 'static) -> DefaultGuard {
     tracing::subscriber::set_default(Log(Box::new(take)))
 }
 
@@ -544,13 +544,13 @@ pub(crate) fn log(take: impl Fn(Level, String) + Send + Sync + 'static) -> Defau
 pub(crate) fn logged() -> (Arc<Mutex<Vec<String>>>, DefaultGuard) {
     let lines = Arc::<Mutex<Vec<String>>>::default();
     let kept = Arc::clone(&lines);
-    let guard = log(move |_, fields| kept.lock().unwrap().push(fields));
+    let guard = log(move |fields| kept.lock().unwrap().push(fields));
     // Another test may have registered an event at the same moment as this log, and then tracing keeps that nobody reads it.
     tracing::callsite::rebuild_interest_cache();
     (lines, guard)
 }
 
-struct Log(Box<dyn Fn(Level, String) + Send + Sync>);
+struct Log(Box<dyn Fn(String) + Send + Sync>);
 
 impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -562,7 +562,7 @@ impl Subscriber for Log {
         event.record(&mut |field: &Field, value: &dyn Debug| {
             fields.push(format!("{field}={value:?}"));
         });
-        (self.0)(*event.metadata().level(), fields.join(" "));
+        (self.0)(fields.join(" "));
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
