@@ -130,7 +130,7 @@ impl<'a> WithKeys<'a> {
                     };
                     (MAX_BUFFER.name, bytes.div_ceil(MIB).to_string())
                 }
-                Meaning::Of(variable) | Meaning::Milliseconds(variable) => (variable, text),
+                Meaning::Of(variable) => (variable, text),
             };
             self.filled.push(Filled { variable, value, called });
         }
@@ -287,8 +287,6 @@ const PREFIX: &str = "LAMBDA_OTEL_";
 #[derive(Clone, Copy, PartialEq)]
 enum Meaning {
     Of(&'static str),
-    /// Like [`Of`](Self::Of), but a number without unit is milliseconds.
-    Milliseconds(&'static str),
     Endpoint,
     Headers,
     Protocol,
@@ -324,7 +322,7 @@ impl ConfigKey {
 
     /// Adds the unit that a number has in djv3's settings; a small one in our variable may mean seconds.
     fn with_unit(&self, text: String, is_number: bool) -> String {
-        let is_bare = is_number && matches!(self.meaning, Meaning::Milliseconds(_));
+        let is_bare = is_number && matches!(self.variable.kind, Kind::Duration);
         if is_bare { text + "ms" } else { text }
     }
 }
@@ -359,7 +357,7 @@ const KEYS: [ConfigKey; 10] = [
         "LAMBDA_OTEL_EXPORTER_TIMEOUT",
         Kind::Duration,
         "djv3: `OTEL_EXPORTER_OTLP_TIMEOUT`.",
-        Meaning::Milliseconds("OTEL_EXPORTER_OTLP_TIMEOUT"),
+        Meaning::Of("OTEL_EXPORTER_OTLP_TIMEOUT"),
     ),
     key(
         "LAMBDA_OTEL_RECEIVER_HTTP_PORT",

@@ -79,16 +79,7 @@ impl Listener {
         counts: Arc<Counts>,
         takes_lines: bool,
     ) -> TelemetryResponder {
-        TelemetryResponder {
-            path: self.path.clone(),
-            // A batch may exceed the subscribed size by a factor of two and by one large event.
-            max_body_bytes: 2 * TELEMETRY_MAX_BYTES + MAX_EVENT_BYTES,
-            room: Arc::new(Semaphore::new(3 * TELEMETRY_MAX_BYTES + MAX_EVENT_BYTES)),
-            events,
-            counts,
-            takes_lines,
-            recent: Mutex::new(Recent::new(RECENT)),
-        }
+        TelemetryResponder::new(self.path.clone(), events, counts, takes_lines)
     }
 }
 
@@ -136,6 +127,19 @@ impl Respond for TelemetryResponder {
 }
 
 impl TelemetryResponder {
+    fn new(
+        path: String,
+        events: mpsc::Sender<Event>,
+        counts: Arc<Counts>,
+        takes_lines: bool,
+    ) -> Self {
+        // A batch may exceed the subscribed size by a factor of two and by one large event.
+        let max_body_bytes = 2 * TELEMETRY_MAX_BYTES + MAX_EVENT_BYTES;
+        let room = Arc::new(Semaphore::new(max_body_bytes + TELEMETRY_MAX_BYTES));
+        let recent = Mutex::new(Recent::new(RECENT));
+        Self { path, max_body_bytes, room, events, counts, takes_lines, recent }
+    }
+
     async fn status(&self, head: &Head, body: &mut Body) -> StatusCode {
         if head.uri.path() != self.path {
             return StatusCode::NOT_FOUND;
@@ -233,15 +237,7 @@ mod tests {
     #[test]
     fn a_full_channel_refuses_telemetry() {
         let (events, _channel) = mpsc::channel(1);
-        let responder = TelemetryResponder {
-            path: String::new(),
-            max_body_bytes: 1000,
-            room: Arc::new(Semaphore::new(1000)),
-            events,
-            counts: Arc::default(),
-            takes_lines: false,
-            recent: Mutex::new(Recent::new(RECENT)),
-        };
+        let responder = TelemetryResponder::new(String::new(), events, Arc::default(), false);
         let event = r#"[{"type":"platform.start","record":{"requestId":"r"}}]"#.as_bytes();
         assert_eq!(
             (responder.take(event), responder.take(event)),
