@@ -87,7 +87,7 @@ impl Fields {
     fn text(&self, level: Level) -> String {
         let mut line = ["[", level.as_str(), "] lambda-otlp-extension: ", &self.message].concat();
         for (name, value) in &self.others {
-            line.push_str(&format!(" {name}={value}"));
+            line.push_str(&[" ", name, "=", &value.to_string()].concat());
         }
         let mut line = line.replace(['\n', '\r'], " ");
         line.push('\n');

@@ -134,7 +134,9 @@ async fn receive_otlp(
     if let Some(of_grpc) = config.grpc_port().filter(|_| opened == port) {
         match TcpListener::bind((Ipv4Addr::LOCALHOST, of_grpc)).await {
             Ok(socket) => drop(listen(socket, receiver)),
-            Err(_) => tracing::debug!("the gRPC port is in use, continuing without gRPC"),
+            Err(error) => {
+                tracing::debug!(%error, "cannot open the gRPC port, continuing without gRPC");
+            }
         }
     }
     opened
