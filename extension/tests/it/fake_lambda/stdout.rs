@@ -29,7 +29,7 @@ async fn status_of(lambda: &Lambda, spans: u64) -> u16 {
 fn items(stdout: &Stdout) -> Vec<usize> {
     let text = stdout.text();
     let readings = text.lines().filter_map(|line| wire::read_line(line, &Limits::default()));
-    let whole = readings.filter(|reading| !reading.decoded.is_empty());
+    let whole = readings.filter(|reading| !reading.decoded.is_empty() && reading.text.is_none());
     whole.map(|reading| reading.decoded.iter().map(wire::Request::items).sum()).collect()
 }
 
