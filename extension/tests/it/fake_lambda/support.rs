@@ -447,26 +447,12 @@ pub(crate) async fn post(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> io::Result<Posted> {
-    request(Method::POST, authority, path, headers, body).await
-}
-
-pub(crate) async fn get(authority: &str, path: &str) -> Posted {
-    request(Method::GET, authority, path, &[], b"").await.unwrap()
-}
-
-async fn request(
-    method: Method,
-    authority: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> io::Result<Posted> {
     let stream = TcpStream::connect(authority).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;
     tokio::spawn(connection);
-    let mut request = Request::builder().method(method).uri(path).header(header::HOST, authority);
+    let mut request = Request::post(path).header(header::HOST, authority);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
