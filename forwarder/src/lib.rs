@@ -24,8 +24,8 @@ pub use invocation::{InvocationContext, InvocationError, Response, answer, wall_
 pub use ledger::{Consumed, Items, Ledger};
 pub use pipeline::{Forwarder, Options};
 pub use process::{init_log, keep_freed_memory};
-pub use queues::put::{NoQueue, Queues};
-pub use queues::{Content, MAX_MESSAGE_BYTES, Message, Parked, Queue, QueueError};
+pub use queues::put::Queues;
+pub use queues::{Content, MAX_MESSAGE_BYTES, Message, Parked, Queue, QueueError, SqsQueue};
 pub use report::{KeptIn, Report};
 pub use rules::{Effect, MOST_BYTES, RuleSet, Template};
 pub use source::{

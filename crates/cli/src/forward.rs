@@ -8,8 +8,8 @@ use backend::{Client, Outcome};
 use console::quantity::plural;
 use console::time_arguments::now_unix_nano;
 use forwarder::{
-    Config, Event, Export, Forwarder, IngestPolicy, InvocationContext, KeptIn, Ledger, NoQueue,
-    OldRecords, Queues, Report, read_rules, wall_clock_now,
+    Config, Event, Export, Forwarder, IngestPolicy, InvocationContext, KeptIn, Ledger, OldRecords,
+    Queues, Report, read_rules, wall_clock_now,
 };
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -102,7 +102,7 @@ impl Export for Output {
 pub(crate) async fn one_destination(
     config: &Config,
     dry_run: bool,
-) -> anyhow::Result<Forwarder<Output, NoQueue>> {
+) -> anyhow::Result<Forwarder<Output>> {
     let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), wall_clock_now));
     let output = if dry_run {
         Output::Nothing
@@ -126,7 +126,7 @@ pub(crate) async fn one_destination(
 
 async fn forward_all(
     arguments: &Arguments,
-    forwarder: &Forwarder<Output, NoQueue>,
+    forwarder: &Forwarder<Output>,
     observed_unix_nano: u64,
 ) -> anyhow::Result<(Ledger, bool)> {
     let mut ledger = Ledger::default();

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
 use backend::Outcome;
 use forwarder::{
-    Config, Event, Export, Forwarder, IngestPolicy, InvocationContext, LogEvent, NoQueue, Options,
-    Queues, Report, RuleSet,
+    Config, Event, Export, Forwarder, IngestPolicy, InvocationContext, LogEvent, Options, Queues,
+    Report, RuleSet,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +20,7 @@ pub(crate) const OTHER_BACKEND: (&str, &str) = ("LAMBDA_OTLP_BACKEND", "otlp");
 
 /// The forwarder's pipeline with a destination that keeps telemetry in memory.
 pub(crate) struct Converter {
-    forwarder: Forwarder<Kept, NoQueue>,
+    forwarder: Forwarder<Kept>,
     kept: Kept,
 }
 

@@ -14,8 +14,8 @@ use crate::delivery::destination::{Destination, Export};
 use crate::delivery::{FailingSince, Parcel};
 use crate::invocation::InvocationContext;
 use crate::ledger::Ledger;
-use crate::queues::Queue;
 use crate::queues::put::{Queues, ToEnqueue};
+use crate::queues::{Queue, SqsQueue};
 use crate::report::{MOST_DETAILS, Report};
 use crate::rules::{Growth, RuleSet};
 use crate::source::{
@@ -32,7 +32,7 @@ use tokio::time::Instant;
 use wire::{Request, SignalKind};
 
 #[derive(Debug)]
-pub struct Forwarder<E, Q> {
+pub struct Forwarder<E, Q = SqsQueue> {
     destinations: Vec<Arc<Destination<E>>>,
     rules: Arc<RuleSet>,
     pub(crate) queues: Queues<Q>,

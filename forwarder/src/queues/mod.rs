@@ -9,14 +9,13 @@ mod redrive;
 
 use crate::delivery::ingest_window::time_range;
 use crate::source::{LogBatch, LogEventRange};
-use aws::SqsQueue;
 use settings::{Kind, Variable};
 use std::fmt;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::Request;
 
-pub use aws::QueueError;
+pub use aws::{QueueError, SqsQueue};
 pub use message::{MAX_MESSAGE_BYTES, Message};
 
 #[derive(Clone, PartialEq, Eq)]

@@ -150,22 +150,3 @@ fn note(
         report.note(Undelivered { kept_in, ..part });
     }
 }
-
-/// A type without values, for a forwarder whose [`Queues`] are empty.
-#[derive(Clone, Copy, Debug)]
-pub enum NoQueue {}
-
-impl Queue for NoQueue {
-    async fn send(
-        &self,
-        _messages: Vec<Message>,
-        _delay: Duration,
-        _deadline: Instant,
-    ) -> Vec<Result<(), QueueError>> {
-        match *self {}
-    }
-
-    async fn postpone(&self, _: &str, _: Duration, _: Instant) -> Result<(), QueueError> {
-        match *self {}
-    }
-}

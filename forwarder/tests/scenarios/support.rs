@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_otlp_forwarder::{
     Config, Event, Export, Forwarder, Handler, IngestPolicy, InvocationContext, InvocationError,
-    NoQueue, Options, Queues, Report, Response, default_destination, wall_clock_now,
+    Options, Queues, Report, Response, SqsQueue, default_destination, wall_clock_now,
 };
 use lambda_runtime::{Context, LambdaEvent};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
@@ -158,7 +158,7 @@ fn forward_within(
         };
         let config = Config { old_records: policy, ..config() };
         let destination = default_destination(&config, export);
-        let queues = Queues::<NoQueue>::default();
+        let queues = Queues::<SqsQueue>::default();
         Forwarder::new(vec![destination], queues, options).forward(incoming, &invocation).await
     })
 }

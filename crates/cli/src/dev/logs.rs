@@ -8,7 +8,7 @@ use crate::shown::Incoming;
 use anyhow::{Context as _, bail};
 use console::quantity::plural;
 use console::reach::{self, ENDPOINT};
-use forwarder::{Forwarder, LogEvent, NoQueue};
+use forwarder::{Forwarder, LogEvent};
 use settings::{Check, Source as _};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -39,7 +39,7 @@ struct Backend {
     /// The endpoint as its argument or variable is called, and its URL.
     called: String,
     url: String,
-    forwarder: Forwarder<Output, NoQueue>,
+    forwarder: Forwarder<Output>,
     accepted: AtomicUsize,
 }
 

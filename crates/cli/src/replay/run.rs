@@ -5,7 +5,7 @@ use crate::forward::{invocation_at, print_problems};
 use crate::log_events::{Gathered, StreamEvents, StreamOf, log_event};
 use crate::replay::plan::{Checkpoint, slices};
 use anyhow::Context as _;
-use forwarder::{Export, Forwarder, Ledger, LogEvent, NoQueue};
+use forwarder::{Export, Forwarder, Ledger, LogEvent};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +41,7 @@ impl Replay<'_> {
     pub(crate) async fn run<H: History, E: Export>(
         &self,
         history: &mut H,
-        forwarder: &Forwarder<E, NoQueue>,
+        forwarder: &Forwarder<E>,
         checkpoint: Checkpoint,
     ) -> anyhow::Result<Replayed> {
         let to_ms = checkpoint.to_ms;
@@ -112,7 +112,7 @@ impl Replay<'_> {
 
     async fn forward<E: Export>(
         &self,
-        forwarder: &Forwarder<E, NoQueue>,
+        forwarder: &Forwarder<E>,
         (stream, events): StreamEvents,
         replayed: &mut Replayed,
     ) -> anyhow::Result<()> {
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
     use backend::{Fate, Outcome, Reason};
     use console::time_arguments::TimeArgument;
-    use forwarder::{Config, IngestPolicy, LogEvent, Queues};
+    use forwarder::{Config, IngestPolicy, LogEvent, Queues, SqsQueue};
     use std::collections::HashMap;
     use std::sync::Mutex;
     use wire::{Logs, Request};
@@ -234,7 +234,7 @@ mod tests {
         config.old_records = IngestPolicy::any_time();
         let destination = forwarder::default_destination(&config, backend);
         let options = forwarder::Options::of(&config);
-        let forwarder = Forwarder::new(vec![destination], Queues::<NoQueue>::default(), options);
+        let forwarder = Forwarder::new(vec![destination], Queues::<SqsQueue>::default(), options);
         let replay = Replay {
             account: String::new(),
             checkpoint_file,

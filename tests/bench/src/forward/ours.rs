@@ -3,7 +3,7 @@
 use anyhow::{Context as _, ensure};
 use backend::{Client, HttpRequest, HttpResponse, Transport, TransportError};
 use bytes::Bytes;
-use forwarder::{Config, Event, Forwarder, InvocationContext, NoQueue, Queues};
+use forwarder::{Config, Event, Forwarder, InvocationContext, Queues, SqsQueue};
 use http::HeaderMap;
 use lambda_otlp_bench::forward::{self, Body};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,7 +33,7 @@ fn main() -> anyhow::Result<()> {
     let client = Client::with_transport(&config.destination, transport)?;
     let destination = forwarder::default_destination(&config, client);
     let options = forwarder::Options::of(&config);
-    let forwarder = Forwarder::new(vec![destination], Queues::<NoQueue>::default(), options);
+    let forwarder = Forwarder::new(vec![destination], Queues::<SqsQueue>::default(), options);
     forward::run(|event| {
         let event: Event = serde_json::from_slice(event).context("no event")?;
         let invocation = InvocationContext {
