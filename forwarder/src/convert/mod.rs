@@ -139,7 +139,8 @@ pub fn convert(
         state,
         converted: Converted { service_name, ..Converted::default() },
         trace: None,
-        spans: SpanLines::default(),
+        segments: Segments::default(),
+        subsegments: Vec::new(),
     };
     // Only the envelope decides, so that a function cannot forge spans of other services.
     let holds_spans = origin.log_group == SPANS_LOG_GROUP;
@@ -197,7 +198,10 @@ struct StreamConversion<'e> {
     state: StreamState,
     converted: Converted,
     trace: Option<Trace<'e>>,
-    spans: SpanLines,
+    /// X-Ray segments of the chunk.
+    segments: Segments,
+    /// Positions of requests with subsegments that name no service.
+    subsegments: Vec<usize>,
 }
 
 impl<'e> StreamConversion<'e> {
@@ -343,21 +347,13 @@ fn take(converted: &mut Converted, request: Request) {
     }
 }
 
-/// X-Ray segments of the chunk.
-#[derive(Debug, Default)]
-struct SpanLines {
-    segments: Segments,
-    /// Positions of requests with subsegments that name no service.
-    subsegments: Vec<usize>,
-}
-
 impl StreamConversion<'_> {
     /// Takes a line of `aws/spans`. Spans keep their resource, because the log group belongs to the whole account.
     fn take_span_line(&mut self, event: &LogEvent) {
         match SpanLine::read(&event.message) {
             SpanLine::Ended(spans) => {
-                if self.spans.segments.observe(&spans) {
-                    self.spans.subsegments.push(self.converted.requests.len());
+                if self.segments.observe(&spans) {
+                    self.subsegments.push(self.converted.requests.len());
                 }
                 let request = Request::encode::<Traces>(&Traces::request(vec![*spans]));
                 take(&mut self.converted, request);
@@ -373,10 +369,10 @@ impl StreamConversion<'_> {
 
     /// Names the service of X-Ray's subsegments. Their segments may follow them.
     fn name_subsegments(&mut self) {
-        for at in std::mem::take(&mut self.spans.subsegments) {
+        for at in std::mem::take(&mut self.subsegments) {
             let Some(request) = self.converted.requests.get_mut(at) else { continue };
             if let Some(Ok(mut traces)) = request.decode::<Traces>() {
-                traces.resource_spans.iter_mut().for_each(|spans| self.spans.segments.name(spans));
+                traces.resource_spans.iter_mut().for_each(|spans| self.segments.name(spans));
                 *request = Request::encode::<Traces>(&traces);
             }
         }

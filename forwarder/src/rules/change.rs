@@ -8,8 +8,11 @@ use settings::Pattern;
 
 #[derive(Clone, Debug)]
 pub(super) enum Change {
-    Add(Vec<(String, NewValue)>),
-    Set(Vec<(String, NewValue)>),
+    Put {
+        new: Vec<(String, NewValue)>,
+        /// `false`: existing attributes stay.
+        overwrites: bool,
+    },
     /// From, to. If the new name exists, nothing changes.
     Rename(Vec<(String, String)>),
     Remove(Vec<Pattern>),
@@ -56,7 +59,7 @@ impl Change {
         /// Tags and lengths of an attribute.
         const FRAME: usize = 16;
         match self {
-            Self::Add(new) | Self::Set(new) => {
+            Self::Put { new, .. } => {
                 new.iter().map(|(key, value)| key.len() + value.most_bytes() + FRAME).sum()
             }
             Self::Rename(names) => {
@@ -68,19 +71,10 @@ impl Change {
 
     pub(super) fn apply(&self, attributes: &mut Vec<KeyValue>, origin: &Origin) -> bool {
         match self {
-            Self::Add(new) => {
-                let before = attributes.len();
-                for (key, value) in new {
-                    if position(attributes, key).is_none() {
-                        attributes.push(attribute(key, value.fill(origin)));
-                    }
-                }
-                attributes.len() > before
-            }
-            Self::Set(new) => {
+            Self::Put { new, overwrites } => {
                 let mut changed = false;
                 for (key, value) in new {
-                    changed |= set(attributes, key, value.fill(origin));
+                    changed |= put(attributes, key, value.fill(origin), *overwrites);
                 }
                 changed
             }
@@ -100,27 +94,20 @@ impl Change {
     }
 }
 
-fn position(attributes: &[KeyValue], key: &str) -> Option<usize> {
-    attributes.iter().position(|attribute| attribute.key == key)
-}
-
-fn set(attributes: &mut Vec<KeyValue>, key: &str, value: AnyValue) -> bool {
+fn put(attributes: &mut Vec<KeyValue>, key: &str, value: AnyValue, overwrites: bool) -> bool {
+    let value = Some(value);
     match attributes.iter_mut().find(|attribute| attribute.key == key) {
-        Some(there) if there.value.as_ref() == Some(&value) => return false,
-        Some(there) => there.value = Some(value),
-        None => attributes.push(attribute(key, value)),
+        Some(there) if !overwrites || there.value == value => return false,
+        Some(there) => there.value = value,
+        None => attributes.push(KeyValue { key: key.to_owned(), value, ..KeyValue::default() }),
     }
     true
 }
 
 fn rename(attributes: &mut [KeyValue], from: &str, to: &str) -> bool {
-    if position(attributes, to).is_some() {
+    if attributes.iter().any(|attribute| attribute.key == to) {
         return false;
     }
     let renamed = attributes.iter_mut().find(|attribute| attribute.key == from);
     renamed.map(|attribute| to.clone_into(&mut attribute.key)).is_some()
-}
-
-fn attribute(key: &str, value: AnyValue) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(value), ..KeyValue::default() }
 }

@@ -60,8 +60,8 @@ impl TryFrom<RuleText> for Rule {
             table.into_iter().map(|(Text(from), Text(to))| (from, to)).collect()
         };
         let changes = [
-            text.add.map(|table| Change::Add(values(table))),
-            text.set.map(|table| Change::Set(values(table))),
+            text.add.map(|table| Change::Put { new: values(table), overwrites: false }),
+            text.set.map(|table| Change::Put { new: values(table), overwrites: true }),
             text.rename.map(|table| Change::Rename(names(table))),
             text.remove.map(|list| Change::Remove(list.patterns())),
         ];
