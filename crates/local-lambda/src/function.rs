@@ -27,7 +27,7 @@ pub(crate) const LOG_GROUPS: &str = "/aws/lambda/";
 pub struct FunctionSpec {
     pub(crate) name: String,
     pub(crate) bootstrap: PathBuf,
-    arguments: Vec<String>,
+    pub(crate) arguments: Vec<String>,
     pub(crate) variables: Variables,
     pub(crate) handler: String,
     pub(crate) memory_mb: u64,
@@ -226,14 +226,6 @@ impl FunctionSpec {
     /// The function's ARN without a version.
     pub fn arn(&self) -> String {
         format!("arn:aws:lambda:{}:{ACCOUNT}:function:{}", self.region, self.name)
-    }
-
-    pub(crate) fn bootstrap(&self) -> &Path {
-        &self.bootstrap
-    }
-
-    pub(crate) fn arguments(&self) -> &[String] {
-        &self.arguments
     }
 }
 

@@ -48,8 +48,8 @@ impl Lambda {
         if let Some(variable) = spec.reserved_variable() {
             return Err(Error::ReservedVariable(variable.to_owned()));
         }
-        check_executable(spec.bootstrap())
-            .map_err(|source| Error::Bootstrap { path: spec.bootstrap().to_owned(), source })?;
+        check_executable(&spec.bootstrap)
+            .map_err(|source| Error::Bootstrap { path: spec.bootstrap.clone(), source })?;
         let mut functions = lock(&self.service.functions);
         if functions.contains_key(spec.name()) {
             return Err(Error::FunctionExists(spec.name().to_owned()));

@@ -441,7 +441,7 @@ mod tests {
         let telemetry = Telemetry::new(&spec, &Arc::default());
         let output = CapturedOutput { writer, telemetry, category: Category::Function };
         let start = Start {
-            program: spec.bootstrap(),
+            program: &spec.bootstrap,
             arguments: &["-c".to_owned(), "echo out; echo err >&2; kill -STOP $$".to_owned()],
             environment: BTreeMap::new(),
             directory: None,

@@ -12,10 +12,5 @@ pub mod tls;
 
 pub use comparison::Comparison;
 pub use filter_pattern::selects;
+use local_lambda::lock;
 pub use logged::Logged;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// A panic in one test thread must not hide the results of the others.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -69,11 +69,17 @@ impl Environment {
         let id = identifiers::hex_32();
         let writer = Arc::new(LogWriter::new(&host.cloudwatch, spec, &id));
         let telemetry = Telemetry::new(spec, platform_events);
+        let events = PlatformEvents {
+            spec: Arc::clone(spec),
+            writer: Arc::clone(&writer),
+            telemetry: Arc::clone(&telemetry),
+            environment: id,
+        };
         let surroundings = Surroundings {
             spec: Arc::clone(spec),
-            events: PlatformEvents::new(spec, &writer, &telemetry, &id),
             writer,
             telemetry,
+            events,
             table: Arc::clone(&host.table),
             view: Arc::default(),
             api: OnceCell::new(),

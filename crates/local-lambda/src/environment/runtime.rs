@@ -121,8 +121,8 @@ impl Runtime {
     fn start_process(&mut self) -> io::Result<()> {
         let Surroundings { spec, table, view, .. } = &*self.surroundings;
         let start = Start {
-            program: spec.bootstrap(),
-            arguments: spec.arguments(),
+            program: &spec.bootstrap,
+            arguments: &spec.arguments,
             environment: self.surroundings.variables(Category::Function, &self.address),
             directory: spec.directory.as_deref(),
         };

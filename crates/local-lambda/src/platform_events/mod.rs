@@ -112,27 +112,13 @@ pub(crate) struct Report {
 /// The events of one environment. Subscribers of the Telemetry API get all of them, the log stream a part.
 #[derive(Debug)]
 pub(crate) struct PlatformEvents {
-    spec: Arc<FunctionSpec>,
-    writer: Arc<LogWriter>,
-    telemetry: Arc<Telemetry>,
-    environment: String,
+    pub(crate) spec: Arc<FunctionSpec>,
+    pub(crate) writer: Arc<LogWriter>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) environment: String,
 }
 
 impl PlatformEvents {
-    pub(crate) fn new(
-        spec: &Arc<FunctionSpec>,
-        writer: &Arc<LogWriter>,
-        telemetry: &Arc<Telemetry>,
-        environment: &str,
-    ) -> Self {
-        Self {
-            spec: Arc::clone(spec),
-            writer: Arc::clone(writer),
-            telemetry: Arc::clone(telemetry),
-            environment: environment.to_owned(),
-        }
-    }
-
     /// Tells the subscribers. The log gets the event in JSON format if its level is at least INFO, Lambda's default of
     /// `SystemLogLevel`, and in text format its text, if there is one.
     fn emit(&self, kind: &str, record: &Object, is_info: bool, text: Option<String>) {
