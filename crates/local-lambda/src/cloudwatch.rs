@@ -1,6 +1,6 @@
 //! CloudWatch Logs: groups, streams and their events, and the subscription filters that pass them on.
 
-use crate::clock::{self, Timestamp};
+use crate::clock;
 use crate::function::{ACCOUNT, FunctionSpec, LOG_GROUPS};
 use crate::identifiers::{self, EventIds};
 use crate::lock;
@@ -69,30 +69,20 @@ impl fmt::Debug for CloudWatch {
     }
 }
 
-#[derive(Debug, Clone)]
-pub(crate) struct StreamName {
-    pub(crate) group: Arc<str>,
-    pub(crate) stream: Arc<str>,
-}
-
 impl CloudWatch {
-    pub(crate) fn create_group(&self, name: &str) {
-        lock(&self.groups).by_name.entry(name.into()).or_default();
-    }
-
     /// Writes one event and queues it for the subscriptions.
-    pub(crate) fn append(&self, name: &StreamName, timestamp: Timestamp, message: String) {
+    fn append(&self, log_group: &Arc<str>, log_stream: &Arc<str>, message: String) {
         let event = {
             let mut groups = lock(&self.groups);
             let Groups { by_name, ids } = &mut *groups;
             let event = Arc::new(LogEvent {
                 id: ids.next(),
-                timestamp_ms: timestamp.millis(),
+                timestamp_ms: clock::now().millis(),
                 message,
-                log_group: Arc::clone(&name.group),
-                log_stream: Arc::clone(&name.stream),
+                log_group: Arc::clone(log_group),
+                log_stream: Arc::clone(log_stream),
             });
-            let group = by_name.entry(Arc::clone(&name.group)).or_default();
+            let group = by_name.entry(Arc::clone(log_group)).or_default();
             for subscription in &mut group.subscriptions {
                 subscription.offer(&event);
             }
@@ -162,7 +152,8 @@ pub(crate) const MAX_EVENT_BYTES: usize = 262_118;
 #[derive(Debug)]
 pub(crate) struct LogWriter {
     cloudwatch: Arc<CloudWatch>,
-    name: StreamName,
+    group: Arc<str>,
+    stream: Arc<str>,
 }
 
 impl LogWriter {
@@ -174,16 +165,17 @@ impl LogWriter {
         let stream = identifiers::log_stream(environment, clock::now());
         Self {
             cloudwatch: Arc::clone(cloudwatch),
-            name: StreamName { group: spec.log_group_name().into(), stream: stream.into() },
+            group: spec.log_group_name().into(),
+            stream: stream.into(),
         }
     }
 
     pub(crate) fn stream(&self) -> &str {
-        &self.name.stream
+        &self.stream
     }
 
     pub(crate) fn line(&self, line: String) {
-        self.cloudwatch.append(&self.name, clock::now(), line);
+        self.cloudwatch.append(&self.group, &self.stream, line);
     }
 }
 

@@ -54,7 +54,6 @@ impl Lambda {
         if functions.contains_key(spec.name()) {
             return Err(Error::FunctionExists(spec.name().to_owned()));
         }
-        self.service.host.cloudwatch.create_group(&spec.log_group_name());
         let function = Function::new(spec);
         functions.insert(function.spec.name().to_owned(), Arc::new(function));
         Ok(())

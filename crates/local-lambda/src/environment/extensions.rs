@@ -16,7 +16,7 @@ use crate::api::server::{self, Answer};
 use crate::api::{Event, Refused, Reply, answer, refusal};
 use crate::function::{ACCOUNT, FunctionSpec, VERSION};
 use crate::identifiers;
-use crate::platform_events::{ExtensionEvent, PlatformEvents};
+use crate::platform_events::PlatformEvents;
 use crate::process::CapturedOutput;
 use crate::process::{Process, ProcessTable, Start};
 
@@ -178,7 +178,7 @@ impl Extensions {
         if !extension.ready {
             extension.ready = true;
             extension.ready_after = Some(extension.begun.elapsed());
-            events.extension(&extension.event("Ready", None));
+            events.extension(&extension.name, "Ready", &extension.events, None);
         }
         match shutdown {
             Some(shutdown) if extension.wants(SHUTDOWN) => answer(reply, event_answer(shutdown)),
@@ -288,7 +288,7 @@ impl Extensions {
             let error_type = failure
                 .filter(|failure| failure.name == extension.name)
                 .map(|failure| failure.error_type.as_str());
-            events.extension(&extension.event(state, error_type));
+            events.extension(&extension.name, state, &extension.events, error_type);
         }
     }
 
@@ -356,10 +356,6 @@ impl Extension {
             error_type: self.reported.clone().unwrap_or_else(|| CRASH.to_owned()),
             message: format!("the extension {} has ended", self.name),
         }
-    }
-
-    fn event<'a>(&'a self, state: &'a str, error_type: Option<&'a str>) -> ExtensionEvent<'a> {
-        ExtensionEvent { name: &self.name, state, events: &self.events, error_type }
     }
 }
 

@@ -10,9 +10,7 @@ use crate::function::FunctionSpec;
 use crate::identifiers::Trace;
 use crate::invocation::InvocationResult;
 use crate::lock;
-use crate::platform_events::{
-    ExtensionEvent, Phase, PlatformEvents, ResponseTimes, RuntimeDone, Status,
-};
+use crate::platform_events::{Phase, PlatformEvents, ResponseTimes, RuntimeDone, Status};
 use crate::process::{CapturedOutput, Process, ProcessTable, Start};
 use crate::telemetry::{Category, Settings, Telemetry};
 use bytes::Bytes;
@@ -96,13 +94,8 @@ impl Runtime {
         let (spec, table) = (&surroundings.spec, &surroundings.table);
         let extensions = Extensions::launch(spec, &variables, &output, table);
         let extensions = extensions.map_err(|failure| {
-            let event = ExtensionEvent {
-                name: &failure.name,
-                state: "LaunchError",
-                events: &[],
-                error_type: Some(&failure.error_type),
-            };
-            surroundings.events.extension(&event);
+            let error_type = Some(failure.error_type.as_str());
+            surroundings.events.extension(&failure.name, "LaunchError", &[], error_type);
             Failed::Extension(failure)
         })?;
         lock(&surroundings.view).extensions = extensions.seen();

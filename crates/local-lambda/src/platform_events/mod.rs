@@ -64,15 +64,6 @@ impl Phase {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ExtensionEvent<'a> {
-    pub(crate) name: &'a str,
-    /// `Started`, `Registered`, `Ready` or `LaunchError`.
-    pub(crate) state: &'a str,
-    pub(crate) events: &'a [String],
-    pub(crate) error_type: Option<&'a str>,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ResponseTimes {
     /// From the event being given out to the response's first byte.
@@ -158,14 +149,20 @@ impl PlatformEvents {
         self.emit("platform.initStart", &record, is_written, is_written.then_some(text));
     }
 
-    /// An extension waits for its first event, or has failed to come so far.
-    pub(crate) fn extension(&self, extension: &ExtensionEvent<'_>) {
-        let ExtensionEvent { name, state, events, error_type } = extension;
+    /// An extension waits for its first event, or has failed to come so far. The state is `Started`, `Registered`, `Ready` or
+    /// `LaunchError`.
+    pub(crate) fn extension(
+        &self,
+        name: &str,
+        state: &str,
+        events: &[String],
+        error_type: Option<&str>,
+    ) {
         let record = Object::default()
             .with("name", name)
             .with("state", state)
             .with("events", events)
-            .with_some("errorType", *error_type);
+            .with_some("errorType", error_type);
         let error_type = error_type.map(|error_type| format!("\tError Type: {error_type}"));
         let text = format!(
             "EXTENSION\tName: {name}\tState: {state}\tEvents: [{}]{}\n",

@@ -16,13 +16,10 @@ use http::HeaderMap;
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
-use opentelemetry_proto::tonic::collector::metrics::v1::{
-    ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
-};
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
+use serde_json::json;
 use std::time::Duration;
 
 /// The stream of requests without the header `stream-name`.
@@ -191,49 +188,25 @@ fn answer(target: &Target, is_json: bool, ingested: &Ingested) -> HttpResponse {
     let Target::Otlp { signal, .. } = target else {
         return json_stream::answer(target, ingested);
     };
-    let rejected = i64::try_from(ingested.rejected).unwrap_or(i64::MAX);
-    let error_message = ingested.message.clone();
-    let is_partial = rejected > 0;
-    match signal {
-        Signal::Logs => {
-            let partial_success = is_partial.then_some(ExportLogsPartialSuccess {
-                rejected_log_records: rejected,
-                error_message,
-            });
-            // To a JSON request the header says JSON and the body is protobuf.
-            let content_type = if is_json { JSON } else { PROTOBUF };
-            HttpResponse::new(
-                200,
-                content_type,
-                ExportLogsServiceResponse { partial_success }.encode_to_vec(),
-            )
-        }
-        Signal::Traces => {
-            let partial_success = is_partial
-                .then_some(ExportTracePartialSuccess { rejected_spans: rejected, error_message });
-            encode_answer(is_json, is_partial, &ExportTraceServiceResponse { partial_success })
-        }
-        Signal::Metrics => {
-            let partial_success = is_partial.then_some(ExportMetricsPartialSuccess {
-                rejected_data_points: rejected,
-                error_message,
-            });
-            encode_answer(is_json, is_partial, &ExportMetricsServiceResponse { partial_success })
-        }
+    let is_partial = ingested.rejected > 0;
+    if is_json && *signal != Signal::Logs {
+        let rejected =
+            if *signal == Signal::Traces { "rejectedSpans" } else { "rejectedDataPoints" };
+        let partial = json!({ (rejected): ingested.rejected, "errorMessage": ingested.message });
+        // A partial success of a JSON request is 206.
+        let status = if is_partial { 206 } else { 200 };
+        let partial = is_partial.then_some(partial);
+        return HttpResponse::json(status, &json!({ "partialSuccess": partial }));
     }
-}
-
-/// A partial success of a JSON request is 206.
-fn encode_answer<M: Message + serde::Serialize>(
-    is_json: bool,
-    is_partial: bool,
-    response: &M,
-) -> HttpResponse {
-    if !is_json {
-        return HttpResponse::new(200, PROTOBUF, response.encode_to_vec());
-    }
-    let status = if is_partial { 206 } else { 200 };
-    HttpResponse::new(status, JSON, serde_json::to_vec(response).unwrap_or_default())
+    // The answers of all signals have the same fields.
+    let partial_success = is_partial.then(|| ExportLogsPartialSuccess {
+        rejected_log_records: i64::try_from(ingested.rejected).unwrap_or(i64::MAX),
+        error_message: ingested.message.clone(),
+    });
+    // To a JSON request with logs, the header says JSON and the body is protobuf.
+    let content_type = if is_json { JSON } else { PROTOBUF };
+    let body = ExportLogsServiceResponse { partial_success }.encode_to_vec();
+    HttpResponse::new(200, content_type, body)
 }
 
 /// Nested maps of log records become columns down to this depth, below it a JSON string (`ZO_INGEST_FLATTEN_LEVEL`).
