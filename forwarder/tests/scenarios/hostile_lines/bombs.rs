@@ -1,9 +1,8 @@
 //! Small lines that inflate to very much.
 
-use super::forwarded;
 use crate::not_taken::Stack;
 use crate::support::{
-    Backend, body, default_options, deliver_event, incoming, line_of, payload, takes,
+    Backend, body, default_options, deliver, deliver_event, incoming, line_of, payload, takes,
 };
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -36,11 +35,11 @@ fn inflated_lines_of_one_event_share_a_size_limit() {
     let line = line_of_records(1, 15_000_000);
     assert!(line.len() < 25_000, "{}", line.len());
     let lines: Vec<&str> = std::iter::repeat_n(line.as_str(), 25).chain(["hello"]).collect();
-    let (report, records, _) = forwarded(&lines, default_options());
-    let items = report.account.total.items;
+    let delivered = deliver(&lines);
+    let items = delivered.report.account.total.items;
     assert_eq!((items.log_records, items.undecodable), (17 + 8 + 1, 8));
-    assert!(records.iter().any(|record| body(record) == "hello"));
-    assert!(report.is_complete());
+    assert!(delivered.records().any(|record| body(record) == "hello"));
+    assert!(delivered.report.is_complete());
 }
 
 /// Each one counts toward what undecodable lines of an event may inflate to, also if it is joined from pieces.
@@ -52,8 +51,8 @@ fn undecodable_lines_share_the_inflation_limit() {
     for pieces in [&[broken.as_str()][..], &[first, last]] {
         for (lines, undecodable) in [(7, 7), (9, 9 + 1)] {
             let events = pieces.repeat(lines).into_iter().chain([small.as_str()]);
-            let (report, ..) = forwarded(&events.collect::<Vec<_>>(), default_options());
-            assert_eq!(report.account.total.items.undecodable, undecodable, "{lines}");
+            let delivered = deliver(&events.collect::<Vec<_>>());
+            assert_eq!(delivered.report.account.total.items.undecodable, undecodable, "{lines}");
         }
     }
 }
@@ -62,22 +61,21 @@ fn undecodable_lines_share_the_inflation_limit() {
 fn otlp_lines_of_one_event_share_an_item_limit() {
     let line = line_of_records(40_000, 20);
     let lines: Vec<&str> = std::iter::repeat_n(line.as_str(), 20).chain(["hello"]).collect();
-    let (report, records, _) = forwarded(&lines, default_options());
-    let items = report.account.total.items;
+    let delivered = deliver(&lines);
+    let items = delivered.report.account.total.items;
     // Six of them fit into 250,000 items. Each other line becomes one record with the reason.
     assert_eq!((items.log_records, items.undecodable), (6 * 40_000 + 14 + 1, 14));
-    assert!(records.iter().any(|record| body(record) == "hello"));
+    assert!(delivered.records().any(|record| body(record) == "hello"));
     let reason = "40000 items in one request, but the limit leaves room for 10000";
-    let said = report.undecodable[0].1.reason.to_string();
+    let said = delivered.report.undecodable[0].1.reason.to_string();
     assert!(said.ends_with(reason), "{said}");
-    assert!(report.is_complete());
+    assert!(delivered.report.is_complete());
 }
 
 #[test]
 fn many_undecodable_lines_of_a_log_event_share_a_record_without_their_text() {
     let line = r#"{"__otel_otlp_stdout":"1","payload":"s3cret"} "#;
-    let (_, records, _) = forwarded(&[&line.repeat(150)], default_options());
-    let shown = format!("{records:?}");
+    let shown = format!("{:?}", deliver(&[&line.repeat(150)]).logs);
     assert!(shown.contains("50 more lines of the log event, the first of them: "), "{shown}");
     assert!(!shown.contains("s3cret"), "{shown}");
 }

@@ -1,26 +1,12 @@
 //! An attacker who controls text in a function's log cannot change the records around it, as `docs/security.md` promises.
 
 pub(crate) mod bombs;
-mod envelope;
 mod wiped;
 
-use crate::support::{
-    attribute, body, default_options, deliver_event, incoming, line_fixture, payload,
-};
-use lambda_otlp_forwarder::{Options, Report};
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use crate::support::{attribute, body, deliver, line_fixture, line_of, pairs};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-
-const GROUP: &str = "/aws/lambda/orders";
-
-/// Forwards log events without loss. Returns the report, the log records, and the number of spans.
-fn forwarded(messages: &[&str], options: Options) -> (Report, Vec<LogRecord>, usize) {
-    let delivered = deliver_event(incoming(&payload(GROUP, messages)), options);
-    let records = delivered.records().cloned().collect();
-    let spans = delivered.spans().count();
-    (delivered.report, records, spans)
-}
+use wire::protobuf::Writer;
 
 #[test]
 fn an_otlp_line_within_text_creates_no_span() {
@@ -31,10 +17,47 @@ fn an_otlp_line_within_text_creates_no_span() {
         // It may come from anybody.
         (format!("user {line} logged in"), 0),
     ] {
-        let (_, records, found) = forwarded(&[&text], default_options());
-        assert_eq!((records.len(), found), (1, spans), "{text}");
-        assert_eq!(body(&records[0]) == text, spans == 0, "{text}");
+        let delivered = deliver(&[&text]);
+        let bodies: Vec<&str> = delivered.records().map(body).collect();
+        assert_eq!((bodies.len(), delivered.spans().count()), (1, spans), "{text}");
+        assert_eq!(bodies[0] == text, spans == 0, "{text}");
     }
+}
+
+/// Protobuf merges a value in two pieces.
+#[test]
+fn a_protobuf_value_in_two_pieces_is_checked_as_a_whole() {
+    let list = |value: &mut Writer<'_>, text: &str| {
+        value.message(5, |list| list.message(1, |element| element.string(1, text)));
+    };
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.message(1, |resource| {
+            resource.message(1, |attribute| {
+                attribute.string(1, "aws.log.group.names");
+                attribute.message(2, |value| list(value, "/aws/lambda/payments"));
+                attribute.message(2, |value| list(value, "/aws/lambda/orders"));
+            });
+            resource.message(1, |attribute| {
+                attribute.string(1, "faas");
+                attribute.message(2, |value| {
+                    value.message(6, |map| map.message(1, |inner| inner.string(1, "name")));
+                });
+                attribute.message(2, |value| value.always_string(1, ""));
+            });
+        });
+        container.message(2, |scope| {
+            scope.message(2, |span| {
+                span.bytes(1, &[1; 16]);
+                span.bytes(2, &[1; 8]);
+            });
+        });
+    });
+    let delivered = deliver(&[&line_of(&bytes, "traces")]);
+    let [of] = delivered.traces.as_slice() else { panic!("{} resources", delivered.traces.len()) };
+    let found = pairs(&of.resource.as_ref().unwrap().attributes);
+    let expected = " aws.log.group.names=/aws/lambda/orders attr_faas=";
+    assert!(found.starts_with(expected), "{found}");
 }
 
 /// Crafted lines, whole or cut anywhere.
@@ -89,8 +112,9 @@ proptest! {
             Ok(true) => format!(r#"{{"level":"WARN","message":"user {n} failed","user":"u{n}"}}"#),
         }).collect();
         let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
-        let (report, records, spans) = forwarded(&messages, default_options());
-        let ledger = report.ledger();
+        let delivered = deliver(&messages);
+        let records: Vec<_> = delivered.records().collect();
+        let (ledger, spans) = (delivered.report.ledger(), delivered.spans().count());
         prop_assert_eq!(ledger.events, messages.len());
         // Each log event that no rule consumed is a log record, or a line with a delivered span.
         let kept: BTreeSet<_> =

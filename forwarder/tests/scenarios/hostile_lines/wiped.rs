@@ -1,7 +1,6 @@
 //! An attacker tries to remove records through a part of their text or a neighbouring line.
 
-use super::forwarded;
-use crate::support::{body, default_options, line_of};
+use crate::support::{body, deliver, line_of};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use wire::Request;
@@ -17,9 +16,10 @@ fn an_oversized_logs_line_is_not_read_as_metrics() {
         ..LogRecord::default()
     };
     let request = Request::of_log_records(None, (0..60_000).map(record).collect());
-    let (report, records, _) = forwarded(&[&line_of(request.bytes(), "logs")], default_options());
+    let delivered = deliver(&[&line_of(request.bytes(), "logs")]);
+    let report = &delivered.report;
     assert_eq!(report.account.total.items.undecodable, 1, "{:?}", report.account);
-    assert_eq!((report.ledger().lost(), records.len()), (0, 1), "the record that says so");
+    assert_eq!(delivered.records().count(), 1, "the record that says so");
     let reason = report.undecodable[0].1.reason.to_string();
     assert!(reason.contains("60000 items"), "{reason}");
 }
@@ -46,16 +46,14 @@ fn an_ordinary_line_is_not_joined_with_hostile_pieces() {
             "\"}",
         ),
     ] {
-        let (report, records, _) =
-            forwarded(&["before", &first, ordinary, last, "after"], default_options());
-        assert_eq!(report.ledger().lost(), 0);
-        let found = records.iter().filter(|record| body(record).contains("payment failed"));
+        let delivered = deliver(&["before", &first, ordinary, last, "after"]);
+        let found = delivered.records().filter(|record| body(record).contains("payment failed"));
         assert_eq!(found.count(), 1, "{} bytes", first.len());
     }
     let payload = format!(r#"{{"__otel_otlp_stdout":"1","payload":"{}"#, "A".repeat(1_284));
     let ordinary = "A0b1C2d3".repeat(200);
-    let (_, records, _) = forwarded(&["before", &payload, &ordinary, "AAAA\"}"], default_options());
-    assert!(records.iter().any(|record| body(record) == ordinary));
+    let delivered = deliver(&["before", &payload, &ordinary, "AAAA\"}"]);
+    assert!(delivered.records().any(|record| body(record) == ordinary));
 }
 
 /// The pieces of a line that Lambda cut become records of their own if its end is missing.
@@ -66,8 +64,8 @@ fn headers_in_a_piece_of_a_cut_line_do_not_show() {
     let headers = r#"AAAA","headers":{"authorization":"s3cret"},"x":""#;
     let second = format!("{headers}{}", "x".repeat(65_536 - headers.len()));
     for lines in [&[first.as_str(), &second, "ordinary text"][..], &[&first, &second]] {
-        let (_, records, _) = forwarded(lines, default_options());
-        assert_eq!(records.len(), lines.len());
-        assert!(!records.iter().any(|record| body(record).contains("s3cret")), "{}", lines.len());
+        let delivered = deliver(lines);
+        assert_eq!(delivered.records().count(), lines.len());
+        assert!(!delivered.records().any(|record| body(record).contains("s3cret")));
     }
 }
