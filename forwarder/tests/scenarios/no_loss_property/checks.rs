@@ -4,8 +4,9 @@ use super::cloud::{Answered, Cloud, End, Invocation, InvocationId, QueueName, Un
 use super::items::Age;
 use super::marks::{self, Found, Mark};
 use super::setup::{ADDRESS, DestinationId, MARGIN, NAMES, is_outside};
-use lambda_otlp_forwarder::{Consumed, Ledger, OldRecords, Report};
+use lambda_otlp_forwarder::{OldRecords, Report};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 use wire::SignalKind;
 
@@ -22,99 +23,71 @@ impl Cloud {
         let invocation = &self.invocations[id];
         let End::Returned(returned) = &invocation.end else { return Vec::new() };
         let ledger = report.account.total;
-        let mut problems = Vec::new();
+        let all = self.union(&invocation.units);
+        let requests: Vec<_> = invocation.requests.iter().map(|id| &self.requests[*id]).collect();
+        let mut problems = self.fates(invocation, returned);
         if !report.account.balances() {
             problems.push(format!("the ledger does not balance: {}", ledger.to_json()));
-        }
-        let has_broken = invocation.units.iter().any(|unit| self.units[*unit].is_broken);
-        for (destination, name) in NAMES.iter().enumerate() {
-            let ledger = report.account.destinations.get(*name).copied().unwrap_or_default();
-            let mut compare = |what: &str, ledger: usize, least: usize, most: usize| {
-                if !(least..=most).contains(&ledger) {
-                    problems.push(format!(
-                        "the ledger of {name} counts {ledger} {what}, there were {least} to {most}"
-                    ));
-                }
-            };
-            let mut is = |what, ledger, cloud| compare(what, ledger, cloud, cloud);
-            is("accepted", ledger.accepted, self.accepted(invocation, destination));
-            let items = |queue| items(invocation, queue, destination);
-            is("parked", ledger.parked, items(QueueName::Retry));
-            is("dead-lettered", ledger.dead_lettered, items(QueueName::DeadLetters));
-            // The number of log events in a broken event is unknown.
-            if returned.is_empty() && !has_broken {
-                let (least, most) = self.dropped(invocation, destination);
-                // Without a dead-letter queue, undecodable lines stay in their log group only.
-                let in_log_group =
-                    if self.schedule.has_dead_letter_queue { 0 } else { ledger.items.undecodable };
-                compare("dropped", ledger.dropped, least, most + in_log_group);
-            }
-        }
-        // Unreadable data has no log events to count.
-        let has_raw = invocation
-            .units
-            .iter()
-            .any(|unit| self.units[*unit].marks.iter().any(|mark| marks::is_raw(mark)));
-        if returned.is_empty() && !has_raw {
-            problems.extend(self.consumed_otherwise(invocation, &ledger));
         }
         let says_returned = ledger.returned > 0 || report.unread.is_some();
         if says_returned == returned.is_empty() {
             problems.push(format!("{} returned, Lambda repeats {returned:?}", ledger.returned));
         }
-        // An unanswered copy is in an ambiguous request, which the ledger counts.
-        let unknown = self.unknown(invocation);
-        let unanswered = invocation.sent.iter().filter(|sent| !sent.answered);
-        let ambiguous = unknown.len() + unanswered.map(|sent| sent.items).sum::<usize>();
-        if ledger.ambiguous < ambiguous {
-            let counted = ledger.ambiguous;
-            problems.push(format!("{counted} counted as ambiguous, {ambiguous} were"));
+        // Unreadable data has no log events to count.
+        let has_raw = all.marks.iter().any(|mark| marks::is_raw(mark));
+        let (events, consumed) = (ledger.events, ledger.consumed);
+        if returned.is_empty() && !has_raw && (events, consumed) != (all.events, all.consumed) {
+            let (of, expected) = (all.events, all.consumed);
+            problems.push(format!(
+                "of {of} log events {expected:?} become no item, the ledger says {events}, {consumed:?}"
+            ));
         }
-        problems.extend(self.fates(invocation, returned));
-        problems
-    }
-
-    /// Checks that each log event is in an item, or was consumed by the expected rule.
-    fn consumed_otherwise(&self, invocation: &Invocation, ledger: &Ledger) -> Option<String> {
-        let (mut events, mut consumed) = (0, Consumed::default());
-        for unit in invocation.units.iter().map(|unit| &self.units[*unit]) {
-            events += unit.events;
-            consumed += unit.consumed;
-        }
-        let is_right = (events, consumed) == (ledger.events, ledger.consumed);
-        (!is_right).then(|| {
-            let reported = (ledger.events, ledger.consumed);
-            format!(
-                "of {events} log events {consumed:?} become no item, the ledger says {reported:?}"
-            )
-        })
-    }
-
-    /// Items that the destination confirmed.
-    fn accepted(&self, invocation: &Invocation, destination: DestinationId) -> usize {
-        let requests = invocation.requests.iter().map(|request| &self.requests[*request]);
-        let requests = requests.filter(|request| request.destination == destination);
-        let accepted = requests.map(|request| match request.answered {
-            Answered::Taken { rejected } => request.marks.len() - rejected,
-            Answered::Unknown | Answered::Refused => 0,
-        });
-        accepted.sum()
-    }
-
-    /// Minimum and maximum of the invocation's dropped items.
-    fn dropped(&self, invocation: &Invocation, destination: DestinationId) -> (usize, usize) {
-        let units = || invocation.units.iter().map(|unit| &self.units[*unit]);
-        let is_here = |mark: &&Mark| marks::split(mark).0 == destination;
-        let least = units().flat_map(|unit| &unit.dropped).filter(is_here).count();
-        let (mut for_age, mut maybe) = (0, 0);
-        for mark in units().flat_map(|unit| &unit.marks).filter(is_here) {
-            match self.too_old(invocation, mark) {
-                TooOld::Yes => for_age += 1,
-                TooOld::Maybe => maybe += 1,
-                TooOld::No => {}
+        let mut compare = |what: &str, counted: usize, expected: RangeInclusive<usize>| {
+            if !expected.contains(&counted) {
+                problems
+                    .push(format!("the ledger counts {counted} {what}, there were {expected:?}"));
+            }
+        };
+        for (destination, name) in NAMES.iter().enumerate() {
+            let ledger = report.account.destinations.get(*name).copied().unwrap_or_default();
+            let mut is = |what, counted, expected| {
+                compare(&format!("{what} of {name}"), counted, expected..=expected);
+            };
+            let requests = requests.iter().filter(|request| request.destination == destination);
+            let accepted = requests.map(|request| match request.answered {
+                Answered::Taken { rejected } => request.marks.len() - rejected,
+                Answered::Unknown | Answered::Refused => 0,
+            });
+            is("accepted", ledger.accepted, accepted.sum());
+            let sent = |queue| {
+                let sent = invocation.sent.iter().filter(|sent| sent.answered);
+                let sent = sent.filter(|it| (it.queue, it.destination) == (queue, destination));
+                sent.map(|sent| sent.items).sum()
+            };
+            is("parked", ledger.parked, sent(QueueName::Retry));
+            is("dead-lettered", ledger.dead_lettered, sent(QueueName::DeadLetters));
+            // The number of log events in a broken event is unknown.
+            if returned.is_empty() && !all.is_broken {
+                let is_here = |mark: &&Mark| marks::split(mark).0 == destination;
+                let too_old = |is: TooOld| {
+                    let marks = all.marks.iter().filter(is_here);
+                    marks.filter(|mark| self.too_old(invocation, mark) == is).count()
+                };
+                let dropped = all.dropped.iter().filter(is_here).count() + too_old(TooOld::Yes);
+                // Without a dead-letter queue, undecodable lines stay in their log group only.
+                let in_log_group =
+                    if self.schedule.has_dead_letter_queue { 0 } else { ledger.items.undecodable };
+                let most = dropped + too_old(TooOld::Maybe) + in_log_group;
+                compare(&format!("dropped of {name}"), ledger.dropped, dropped..=most);
             }
         }
-        (least + for_age, least + for_age + maybe)
+        // An unanswered copy is in an ambiguous request, which the ledger counts.
+        let unknown = requests.iter().filter(|request| request.answered == Answered::Unknown);
+        let unknown: BTreeSet<_> = unknown.flat_map(|request| &request.marks).collect();
+        let unanswered = invocation.sent.iter().filter(|sent| !sent.answered);
+        let ambiguous = unknown.len() + unanswered.map(|sent| sent.items).sum::<usize>();
+        compare("ambiguous", ledger.ambiguous, ambiguous..=usize::MAX);
+        problems
     }
 
     /// Tells if the invocation drops the record because of its age.
@@ -157,16 +130,11 @@ impl Cloud {
         found: &[Found],
         body: &[u8],
     ) {
-        let problems: Vec<_> = found
-            .iter()
-            .filter_map(|found| {
-                let mark = marks::at(destination, &found.mark);
-                let problem = self.wrong_about(&mark, (kind, stream), found)?;
-                Some(format!("{mark} {problem}: {found:?}"))
-            })
-            .collect();
-        for problem in problems {
-            self.violated(problem);
+        for found in found {
+            let mark = marks::at(destination, &found.mark);
+            if let Some(problem) = self.wrong_about(&mark, (kind, stream), found) {
+                self.violated(format!("{mark} {problem}: {found:?}"));
+            }
         }
         if self.schedule.setup.redacts {
             self.census.met("rule: redacted");
@@ -209,13 +177,6 @@ impl Cloud {
             }
         }
         None
-    }
-
-    /// Marks in unanswered requests.
-    fn unknown(&self, invocation: &Invocation) -> BTreeSet<&str> {
-        let requests = invocation.requests.iter().map(|request| &self.requests[*request]);
-        let unknown = requests.filter(|request| request.answered == Answered::Unknown);
-        unknown.flat_map(|request| &request.marks).map(String::as_str).collect()
     }
 
     /// Counts the fates of marks: one for each mark that was handed over, at most one for returned marks. A second fate would be
@@ -265,24 +226,17 @@ impl Cloud {
     /// Checks the end, when all faults are over and all queues are drained: nothing is missing, and all duplicates were counted.
     /// `waiting` are the units in the retry queue.
     pub(crate) fn check_end(&mut self, waiting: &[UnitId]) {
-        let waiting_marks = self.marks_of(waiting.iter());
-        let on_failure = self.marks_of(self.on_failure.iter().flat_map(|(_, units)| units));
-        let dead_letters: BTreeSet<Mark> = self
-            .invocations
-            .iter()
-            .flat_map(|invocation| &invocation.sent)
-            .filter(|sent| sent.queue == QueueName::DeadLetters)
-            .flat_map(|sent| sent.marks.iter().cloned())
-            .collect();
+        let on_failure = self.on_failure.iter().flat_map(|(_, units)| units);
+        let mut kept = self.marks_of(waiting.iter().chain(on_failure));
+        let sent = self.invocations.iter().flat_map(|invocation| &invocation.sent);
+        let dead_letters = sent.filter(|sent| sent.queue == QueueName::DeadLetters);
+        kept.extend(dead_letters.flat_map(|sent| sent.marks.iter().cloned()));
         let marks = self.marks_of(&(0..self.units.len()).collect::<Vec<_>>());
         let mut problems = Vec::new();
         for mark in &marks {
             let in_log_group = !self.schedule.has_dead_letter_queue && marks::is_line(mark);
             let is_stored = self.copies.contains_key(mark);
-            let is_kept = dead_letters.contains(mark)
-                || waiting_marks.contains(mark)
-                || on_failure.contains(mark)
-                || in_log_group;
+            let is_kept = kept.contains(mark) || in_log_group;
             self.census.met_often("total: stored", usize::from(is_stored));
             self.census.met_often("total: kept", usize::from(!is_stored && is_kept));
             if !is_stored && !is_kept && !self.gone.contains(mark) {
@@ -293,9 +247,6 @@ impl Cloud {
             let kind = self.facts.get(mark).map(|fact| fact.kind);
             self.census.met(&fate(kind, is_stored, is_kept));
         }
-        self.census.met_often("total: marks", marks.len());
-        let dropped: usize = self.units.iter().map(|unit| unit.dropped.len()).sum();
-        self.census.met_often("total: dropped by rules", dropped);
         problems.extend(self.unexplained_copies());
         // A request with a poisoned item in each quarter is parked as a whole.
         let is_poisoned =
@@ -304,8 +255,6 @@ impl Cloud {
         if self.schedule.has_dead_letter_queue && !stuck.is_empty() {
             problems.push(format!("the retry queue still holds {stuck:?}"));
         }
-        let seconds = usize::try_from(self.now().as_secs()).unwrap();
-        self.census.met_often("total: virtual seconds", seconds);
         for problem in problems {
             self.violated(problem);
         }
@@ -373,11 +322,4 @@ fn fate(kind: Option<SignalKind>, is_stored: bool, is_kept: bool) -> String {
         _ => "too old, dropped",
     };
     format!("fate: {kind} {place}")
-}
-
-/// Items in messages that a queue confirmed.
-fn items(invocation: &Invocation, queue: QueueName, destination: DestinationId) -> usize {
-    let sent = invocation.sent.iter().filter(|sent| sent.answered && sent.queue == queue);
-    let sent = sent.filter(|sent| sent.destination == destination);
-    sent.map(|sent| sent.items).sum()
 }

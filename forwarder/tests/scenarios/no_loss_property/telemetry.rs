@@ -6,12 +6,11 @@ use super::items::{Age, BEGAN_MS, Stream};
 use super::marks::{self, Mark};
 use super::schedule::{Random, Schedule};
 use super::setup::{ADDRESS, DEFAULT, GROUPS, NAMES, NOISE, Setup, Way};
+use crate::not_taken::parked;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::{Compression, GzBuilder};
-use lambda_otlp_forwarder::{
-    Content, LogBatch, LogEvent, LogEventRange, MAX_MESSAGE_BYTES, Origin, Parked,
-};
+use lambda_otlp_forwarder::{Content, LogBatch, LogEvent, MAX_MESSAGE_BYTES, Origin, Parked};
 use serde_json::json;
 use std::io::Write as _;
 use std::time::Duration;
@@ -290,16 +289,10 @@ impl Maker {
             _ => 1,
         };
         let parked = Parked {
-            destination: NAMES[way.destination].to_owned(),
             stream: way.stream,
-            content,
-            items,
             oldest_unix_nano: BEGAN_MS * 1_000_000,
             newest_unix_nano: BEGAN_MS * 1_000_000,
-            first_seen_unix_nano: BEGAN_MS * 1_000_000,
-            reason: "answered 503 Service Unavailable".to_owned(),
-            partial: false,
-            log_events: LogEventRange::default(),
+            ..parked(NAMES[way.destination], content, items)
         };
         let (messages, too_large) = parked.into_messages(MAX_MESSAGE_BYTES);
         assert_eq!((messages.len(), too_large.len()), (1, 0));

@@ -33,7 +33,8 @@ use wire::{Request, SignalKind};
 
 const NOW: u64 = 1_790_000_000_000_000_000;
 
-fn parked(destination: &str, content: Content, items: usize) -> Parked {
+/// A message after an outage.
+pub(crate) fn parked(destination: &str, content: Content, items: usize) -> Parked {
     Parked {
         destination: destination.to_owned(),
         stream: None,
@@ -67,10 +68,8 @@ impl<E: Export> Stack<E> {
     pub(crate) fn with(destinations: Vec<Destination<E>>, options: Options) -> Self {
         let queue = |name| Queue::new(name).made_at(NOW / 1_000_000);
         let (retry, dead_letters) = (queue("retry"), queue("dead"));
-        let queues = Queues {
-            retry: Some(MemoryQueue { queue: retry.clone(), network: None }),
-            dead_letters: Some(MemoryQueue { queue: dead_letters.clone(), network: None }),
-        };
+        let reached = |queue: &Queue| Some(MemoryQueue { queue: queue.clone(), network: None });
+        let queues = Queues { retry: reached(&retry), dead_letters: reached(&dead_letters) };
         let destinations = destinations.into_iter().map(Arc::new).collect();
         let forwarder = Forwarder::new(destinations, queues, options);
         Self { began: Instant::now(), retry, dead_letters, forwarder }
