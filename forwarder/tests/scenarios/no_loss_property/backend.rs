@@ -70,13 +70,8 @@ impl Transport for Backend {
         let found = marks::of_request(&decoded);
         assert_eq!(found.len(), decoded.items(), "each item has its mark");
         let stream = request.stream.as_ref().map(|stream| stream.to_str().unwrap());
-        let id = self.current.cloud().begin_request(
-            self.current.get(),
-            self.destination,
-            (decoded.kind(), stream),
-            &found,
-            decoded.bytes(),
-        );
+        let place = (self.destination, stream);
+        let id = self.current.cloud().begin_request(self.current.get(), place, &decoded, &found);
         let served = self.serve(id, fault, &decoded);
         timeout(request.timeout, served).await.unwrap_or_else(|_| {
             Err(TransportError { sent: true, text: "no answer in time".to_owned() })

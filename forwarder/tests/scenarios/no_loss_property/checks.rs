@@ -125,20 +125,19 @@ impl Cloud {
     /// Checks that each found item is expected at its place, with the changes of the rules.
     pub(crate) fn check_found(
         &mut self,
-        destination: DestinationId,
-        (kind, stream): (SignalKind, Option<&str>),
+        (destination, stream): (DestinationId, Option<&str>),
+        request: &wire::Request,
         found: &[Found],
-        body: &[u8],
     ) {
         for found in found {
             let mark = marks::at(destination, &found.mark);
-            if let Some(problem) = self.wrong_about(&mark, (kind, stream), found) {
+            if let Some(problem) = self.wrong_about(&mark, (request.kind(), stream), found) {
                 self.violated(format!("{mark} {problem}: {found:?}"));
             }
         }
         if self.schedule.setup.redacts {
             self.census.met("rule: redacted");
-            if String::from_utf8_lossy(body).contains(ADDRESS) {
+            if String::from_utf8_lossy(request.bytes()).contains(ADDRESS) {
                 self.violated(format!("a request to {} was not redacted", NAMES[destination]));
             }
         }

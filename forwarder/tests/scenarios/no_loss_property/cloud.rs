@@ -4,7 +4,7 @@ use super::census::Census;
 use super::items::{Age, Fact};
 use super::marks::{self, Found, Mark};
 use super::schedule::{Random, Schedule};
-use super::setup::{DestinationId, is_outside};
+use super::setup::{DestinationId, NAMES, is_outside};
 use lambda_otlp_forwarder::{Consumed, Parked, Report};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -205,18 +205,16 @@ impl Cloud {
     pub(crate) fn begin_request(
         &mut self,
         invocation: InvocationId,
-        destination: DestinationId,
-        (kind, stream): (SignalKind, Option<&str>),
+        (destination, stream): (DestinationId, Option<&str>),
+        request: &wire::Request,
         found: &[Found],
-        body: &[u8],
     ) -> RequestId {
         self.census.met("total: requests");
-        self.census
-            .met(["destination: default", "destination: audit", "destination: lake"][destination]);
-        self.check_found(destination, (kind, stream), found, body);
+        self.census.met(&format!("destination: {}", NAMES[destination]));
+        self.check_found((destination, stream), request, found);
         self.requests.push(Request {
             destination,
-            kind,
+            kind: request.kind(),
             marks: found.iter().map(|found| marks::at(destination, &found.mark)).collect(),
             times_unix_nano: found.iter().map(|found| found.time_unix_nano).collect(),
             answered: Answered::Unknown,
@@ -258,10 +256,16 @@ impl Cloud {
         if let Some((request, found)) = &held.request {
             // The client sends no stream with metrics.
             let stream = parked.stream.as_deref().filter(|_| request.kind() != SignalKind::Metrics);
-            let about = (request.kind(), stream);
-            self.check_found(destination, about, found, request.bytes());
-            if queue == QueueName::DeadLetters {
-                self.note_old(by, destination, request.kind(), found);
+            self.check_found((destination, stream), request, found);
+            let (kind, now) = (request.kind(), self.unix_nano());
+            let times = found.iter().map(|found| found.time_unix_nano);
+            let is_old = |time: &u64| is_outside(destination, kind, *time, now, Duration::ZERO);
+            let old: Vec<u64> =
+                times.filter(|time| queue == QueueName::DeadLetters && is_old(time)).collect();
+            self.census.met_often("old: dead-lettered", usize::from(!old.is_empty()));
+            let has_waited = self.invocations[by].units.iter().any(|it| self.units[*it].is_rest);
+            if has_waited && old.into_iter().any(Age::is_aging) {
+                self.census.met("old: out of the window while it waited");
             }
         }
         let Parked { items, partial, .. } = *parked;
@@ -270,24 +274,6 @@ impl Cloud {
         let sent = Sent { queue, destination, marks, items, partial, answered };
         self.invocations[by].sent.push(sent);
         self.add_unit(unit)
-    }
-
-    fn note_old(
-        &mut self,
-        by: InvocationId,
-        destination: DestinationId,
-        kind: SignalKind,
-        found: &[Found],
-    ) {
-        let now = self.unix_nano();
-        let times = found.iter().map(|found| found.time_unix_nano);
-        let is_old = |time: &u64| is_outside(destination, kind, *time, now, Duration::ZERO);
-        let old: Vec<u64> = times.filter(is_old).collect();
-        self.census.met_often("old: dead-lettered", usize::from(!old.is_empty()));
-        let has_waited = self.invocations[by].units.iter().any(|unit| self.units[*unit].is_rest);
-        if has_waited && old.into_iter().any(Age::is_aging) {
-            self.census.met("old: out of the window while it waited");
-        }
     }
 
     pub(crate) fn killed(&mut self, invocation: InvocationId) {
