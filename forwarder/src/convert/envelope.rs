@@ -208,20 +208,3 @@ fn key_and_value(attribute: &[u8]) -> (&[u8], Cow<'_, [u8]>) {
     }
     (key, [&[first], rest.as_slice()].concat().concat().into())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::source::Origin;
-
-    #[test]
-    fn an_arn_of_another_region_does_not_match() {
-        let origin = Origin::new("123456789012", "eu-west-1", "/aws/lambda/orders", "s[7]x");
-        let envelope = EnvelopeResource::of(&origin.identity(), &[]);
-        let is_named = |region: &str| {
-            let arn = format!("arn:aws:lambda:{region}:123456789012:function:orders");
-            envelope.matches_arn(&arn, "lambda", "function")
-        };
-        assert!(is_named("eu-west-1") && !is_named("us-west-2"));
-    }
-}

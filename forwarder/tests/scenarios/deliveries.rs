@@ -7,7 +7,7 @@
 
 use crate::support::{
     body, default_options, deliver_within, event_of, gzip_base64, kinesis_event, line_fixture,
-    pairs, payload, sum,
+    pairs, payload, repository, sum,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +18,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::fs::{read_dir, read_to_string};
 use std::time::Duration;
 use wire::ids::to_hex;
 
@@ -74,7 +74,10 @@ impl Topic {
         };
         let named = |text: &str| match text.strip_prefix('@') {
             Some(fixture) => match fixture.split_once('#') {
-                Some((file, line)) => line_of_file(file, line.parse().unwrap()),
+                Some((file, line)) => {
+                    let text = read_to_string(repository(file)).unwrap();
+                    text.lines().nth(line.parse().unwrap()).unwrap().to_owned()
+                }
                 None => line_fixture(fixture),
             },
             None => named(text),
@@ -211,21 +214,15 @@ impl Topic {
     }
 }
 
-/// A line of a file of the repository.
-fn line_of_file(file: &str, line: usize) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
-    std::fs::read_to_string(path).unwrap().lines().nth(line).unwrap().to_owned()
-}
-
 #[test]
 fn every_delivery_has_the_shown_outcome() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/deliveries");
-    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let folder = repository("forwarder/tests/fixtures/deliveries");
+    let files = read_dir(folder).unwrap().map(|file| file.unwrap().path());
     let topics: Vec<_> =
         files.filter(|path| path.extension().is_some_and(|it| it == "toml")).collect();
     assert!(topics.len() >= 8, "{topics:?}");
     for path in topics {
-        let topic: Topic = toml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let topic: Topic = toml::from_str(&read_to_string(&path).unwrap()).unwrap();
         let mut out = String::new();
         for case in &topic.case {
             writeln!(out, "== {}\n{}\n", case.name, topic.outcome(case)).unwrap();

@@ -3,7 +3,7 @@
 //! `tests/fixtures/loggers.jsonl` has a row for each logger: `messages` of one log stream of `group`, and `expect`, an object for
 //! each log record. `docs/signals.md` shows the rows in a table.
 
-use crate::support::{body, default_options, deliver_event, incoming, payload};
+use crate::support::{body, default_options, deliver_event, incoming, payload, repository};
 use expect_test::expect_file;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -11,7 +11,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs::read_to_string;
-use std::path::{Path, PathBuf};
 use wire::ids::to_hex;
 
 const TIME: &str = "2026-09-21T14:13:20.000Z";
@@ -44,10 +43,6 @@ fn function_group() -> String {
 
 fn yes() -> bool {
     true
-}
-
-fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
 /// The value of an attribute whose key has this end, if it is plain.

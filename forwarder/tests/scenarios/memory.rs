@@ -6,6 +6,7 @@ use crate::hostile_lines::bombs::line_of_records;
 use crate::not_taken::{Stack, destination};
 use crate::support::{Backend, default_options, gzip_base64, line_of, payload, takes};
 use lambda_otlp_forwarder::{Event, RuleSet};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -317,8 +318,7 @@ fn peak_memory_of_any_event_fits_the_smallest_function() {
 fn peak(Case { name, log_group, messages, rules, .. }: &Case) -> (usize, usize) {
     let messages = messages();
     let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
-    let path =
-        std::env::temp_dir().join(format!("lambda-otlp-memory-{name}-{}.json", std::process::id()));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("memory-{name}.json"));
     let event = incoming_json(log_group, &messages);
     assert!(event.len() < 6 << 20, "{name}: Lambda delivers no event of {} bytes", event.len());
     std::fs::write(&path, event).unwrap();

@@ -16,8 +16,9 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use serde_json::json;
 use std::collections::HashMap;
+use std::fs::read_to_string;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, UNIX_EPOCH};
 use test_support::openobserve::FakeOpenObserve;
@@ -25,14 +26,16 @@ use tokio::time::{Instant, sleep, timeout_at};
 use wire::{Logs, Metrics, Request, Traces};
 
 pub(crate) fn config() -> Config {
-    let mut config = Config::from_source(&source("http://127.0.0.1:9/api/default", &[])).0.unwrap();
+    let mut config =
+        Config::from_source(&variables("http://127.0.0.1:9/api/default", &[])).0.unwrap();
     // The samples have different times.
     config.old_records = IngestPolicy::any_time();
     config
 }
 
-fn source(endpoint: &str, variables: &[(&str, &str)]) -> HashMap<String, String> {
-    let all = [("LAMBDA_OTLP_ENDPOINT", endpoint)].into_iter().chain(variables.iter().copied());
+/// The variables of a forwarder with this endpoint.
+pub(crate) fn variables(endpoint: &str, others: &[(&str, &str)]) -> HashMap<String, String> {
+    let all = [("LAMBDA_OTLP_ENDPOINT", endpoint)].into_iter().chain(others.iter().copied());
     all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
@@ -80,11 +83,21 @@ pub(crate) fn line_of(request: &[u8], signal: &str) -> String {
     .to_string()
 }
 
+/// A file of the repository.
+pub(crate) fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
 /// The OTLP line of a fixture.
 pub(crate) fn line_fixture(name: &str) -> String {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/lines");
-    let line = std::fs::read_to_string(folder.join(format!("{name}.jsonl"))).unwrap();
+    let line = read_to_string(repository(&format!("tests/fixtures/lines/{name}.jsonl"))).unwrap();
     line.trim_end().to_owned()
+}
+
+/// The event of a fixture.
+pub(crate) fn fixture(name: &str) -> Event {
+    let event = read_to_string(repository(&format!("tests/fixtures/events/{name}.json")));
+    serde_json::from_str(&event.unwrap()).unwrap()
 }
 
 pub(crate) fn payload(log_group: &str, messages: &[&str]) -> serde_json::Value {
@@ -115,7 +128,7 @@ pub(crate) fn texts(request: &Request) -> Vec<String> {
 
 /// The deployed forwarder, with this backend and additional variables.
 pub(crate) fn handler(backend: &FakeOpenObserve, variables: &[(&str, &str)]) -> Handler {
-    let mut source = source(backend.base(), variables);
+    let mut source = self::variables(backend.base(), variables);
     source.insert("AWS_LAMBDA_FUNCTION_NAME".to_owned(), "forwarder".to_owned());
     Handler::new(Config::from_source(&source).0.unwrap(), wall_clock_now).unwrap()
 }
@@ -161,13 +174,6 @@ fn forward_within(
         let queues = Queues::<SqsQueue>::default();
         Forwarder::new(vec![destination], queues, options).forward(incoming, &invocation).await
     })
-}
-
-pub(crate) fn fixture(name: &str) -> Event {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/fixtures/events")
-        .join(format!("{name}.json"));
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
 /// A backend that decides at once about each request.

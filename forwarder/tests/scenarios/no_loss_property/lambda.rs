@@ -12,6 +12,7 @@ use super::schedule::Fault;
 use super::setup::{DEFAULT, DestinationId};
 use super::telemetry::{OWN_LOG_GROUP, on_failure_record};
 use crate::memory_queue::MemoryQueue;
+use crate::support::variables;
 use ::backend::{Client, DestinationConfig};
 use futures_util::FutureExt as _;
 use lambda_otlp_forwarder::{
@@ -19,10 +20,9 @@ use lambda_otlp_forwarder::{
     default_destination,
 };
 use serde_json::Value;
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -81,13 +81,8 @@ pub(crate) struct Record {
 }
 
 /// The configuration from the variables, which is the same for all schedules.
-fn config() -> &'static Config {
-    static CONFIG: OnceLock<Config> = OnceLock::new();
-    CONFIG.get_or_init(|| {
-        let endpoint = ("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1:9/api/o".to_owned());
-        Config::from_source(&HashMap::from([endpoint])).0.unwrap()
-    })
-}
+static CONFIG: LazyLock<Config> =
+    LazyLock::new(|| Config::from_source(&variables("http://127.0.0.1:9/api/o", &[])).0.unwrap());
 
 impl Environment {
     pub(crate) fn new(cloud: &Shared, retry: Option<&Store>, dead_letters: Option<&Store>) -> Self {
@@ -98,7 +93,7 @@ impl Environment {
     }
 
     fn start(&self) -> OurForwarder {
-        let mut config = config().clone();
+        let mut config = CONFIG.clone();
         let schedule = self.current.cloud().schedule.clone();
         config.own_log_groups.push(OWN_LOG_GROUP.to_owned());
         config.old_records.old_records = schedule.setup.old_records;

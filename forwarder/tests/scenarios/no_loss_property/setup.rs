@@ -4,8 +4,8 @@
 use super::schedule::Random;
 use ::backend::Profile;
 use lambda_otlp_forwarder::{OldRecords, Origin, RuleSet};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wire::SignalKind;
 
@@ -91,10 +91,9 @@ impl Setup {
 
     /// The parsed rules, cached for schedules with the same rules.
     pub(crate) fn rules(&self) -> Arc<RuleSet> {
-        static READ: OnceLock<Mutex<HashMap<String, Arc<RuleSet>>>> = OnceLock::new();
-        let mut read = READ.get_or_init(Mutex::default).lock().unwrap();
-        let text = self.text();
-        let rules = read.entry(text).or_insert_with_key(|text| {
+        static READ: Mutex<BTreeMap<String, Arc<RuleSet>>> = Mutex::new(BTreeMap::new());
+        let mut read = READ.lock().unwrap();
+        let rules = read.entry(self.text()).or_insert_with_key(|text| {
             Arc::new(RuleSet::parse(text).unwrap_or_else(|mistakes| panic!("{mistakes}\n{text}")))
         });
         Arc::clone(rules)

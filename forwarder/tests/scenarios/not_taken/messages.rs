@@ -42,13 +42,6 @@ async fn scattered_bad_records_do_not_block_the_good_ones() {
     }
 }
 
-/// Forwards this number of lines, each in a log event.
-async fn forward_lines<E: Export>(stack: &Stack<E>, lines: usize) -> Report {
-    let lines: Vec<String> = (0..lines).map(|n| format!("line {n}")).collect();
-    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    stack.forward(incoming(&payload("/aws/lambda/a", &lines))).await
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_takes_nothing_gets_few_requests_and_no_record_is_blamed() {
     for (status, body, most_requests) in [
@@ -59,7 +52,8 @@ async fn a_backend_that_takes_nothing_gets_few_requests_and_no_record_is_blamed(
         for records in [1, 2, 3, 1_000] {
             let server = Server::new(move |_: &[String]| (status, HeaderMap::new(), body));
             let stack = Stack::new(client(server));
-            assert_eq!(forward_lines(&stack, records).await.ledger().parked, records);
+            let lines = incoming(&payload("/aws/lambda/a", &vec!["a line"; records]));
+            assert_eq!(stack.forward(lines).await.ledger().parked, records);
             for _ in 0..12 {
                 let report = stack.redrive().await;
                 assert_eq!(report.ledger().returned, records);
