@@ -22,7 +22,7 @@ pub(super) struct Message<'a, H> {
     /// may set.
     pub(super) sent_ms: Option<u64>,
     /// The content, in which the sender, a topic or a bus may have put headers.
-    pub(super) body: Body<'a>,
+    pub(super) body: Option<Body<'a>>,
     /// The text of a header. Amazon SQS adds `AWSTraceHeader` if X-Ray traces the sender.
     pub(super) header: H,
 }
@@ -33,7 +33,6 @@ impl<'a, F: Fn(&str) -> Option<Cow<'a, str>>> Header<'a> for F {}
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Body<'a> {
-    None,
     Text(&'a str),
     Base64(&'a str),
     #[cfg(feature = "kinesis")]
@@ -42,8 +41,8 @@ pub(super) enum Body<'a> {
 
 impl<'a, H: Header<'a>> Message<'a, H> {
     pub(super) fn new(header: H) -> Self {
-        let (id, destination, partition, offset, sent_ms) = (None, None, None, None, None);
-        Self { id, destination, partition, offset, sent_ms, body: Body::None, header }
+        let (id, destination, partition, offset) = (None, None, None, None);
+        Self { id, destination, partition, offset, sent_ms: None, body: None, header }
     }
 
     /// The attributes that identify it.

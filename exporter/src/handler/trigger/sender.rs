@@ -27,8 +27,7 @@ impl Sender {
     /// The sender in the message's headers, or else in its body, or else in X-Ray's header.
     pub(super) fn of<'a>(message: &Message<'a, impl Header<'a>>) -> Option<Self> {
         let xray = || (message.header)("AWSTraceHeader").and_then(bounded);
-        let of_body = || match message.body {
-            Body::None => None,
+        let of_body = || match message.body? {
             Body::Text(text) => headers_of(text.as_bytes()),
             Body::Base64(text) => headers_of(&decoded(text)?),
             #[cfg(feature = "kinesis")]

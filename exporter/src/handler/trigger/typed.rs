@@ -56,7 +56,7 @@ fn of_sqs(own: &aws_lambda_events::sqs::SqsMessage) -> Message<'_, impl Header<'
         id: own.message_id.as_deref(),
         destination: own.event_source_arn.as_deref(),
         sent_ms: own.attributes.get("SentTimestamp").and_then(|ms| ms.parse().ok()),
-        body: own.body.as_deref().map_or(Body::None, Body::Text),
+        body: own.body.as_deref().map(Body::Text),
         ..Message::new(header)
     }
 }
@@ -67,7 +67,7 @@ fn of_sns(own: &aws_lambda_events::sns::SnsRecord) -> Message<'_, impl Header<'_
     Message {
         id: Some(&message.message_id),
         destination: Some(&message.topic_arn),
-        body: Body::Text(&message.message),
+        body: Some(Body::Text(&message.message)),
         ..Message::new(|name: &str| Some(Cow::from(&message.message_attributes.get(name)?.value)))
     }
 }
@@ -79,7 +79,7 @@ fn of_kinesis(
     Message {
         id: own.event_id.as_deref(),
         destination: own.event_source_arn.as_deref(),
-        body: Body::Bytes(&own.kinesis.data),
+        body: Some(Body::Bytes(&own.kinesis.data)),
         ..Message::new(|_: &str| None)
     }
 }
@@ -94,7 +94,7 @@ fn of_kafka(own: &aws_lambda_events::kafka::KafkaRecord) -> Message<'_, impl Hea
         destination: own.topic.as_deref(),
         partition: Some(own.partition),
         offset: Some(own.offset),
-        body: own.value.as_deref().map_or(Body::None, Body::Base64),
+        body: own.value.as_deref().map(Body::Base64),
         ..Message::new(header)
     }
 }

@@ -21,7 +21,7 @@ struct Source {
     destination: &'static str,
     headers: &'static [&'static str],
     /// The place of the body.
-    body: Body<'static>,
+    body: Option<Body<'static>>,
 }
 
 /// The pages of the Lambda Developer Guide on each service, and Amazon Data Firehose, "Transform source data".
@@ -33,7 +33,7 @@ const SOURCES: [Source; 8] = [
         id: "/messageId",
         destination: "/eventSourceARN",
         headers: &["/messageAttributes", "/attributes"],
-        body: Body::Text("/body"),
+        body: Some(Body::Text("/body")),
     },
     Source {
         name: "aws:sns",
@@ -42,7 +42,7 @@ const SOURCES: [Source; 8] = [
         id: "/Sns/MessageId",
         destination: "/Sns/TopicArn",
         headers: &["/Sns/MessageAttributes"],
-        body: Body::Text("/Sns/Message"),
+        body: Some(Body::Text("/Sns/Message")),
     },
     Source {
         name: "aws:kinesis",
@@ -51,7 +51,7 @@ const SOURCES: [Source; 8] = [
         id: "/eventID",
         destination: "/eventSourceARN",
         headers: &[],
-        body: Body::Base64("/kinesis/data"),
+        body: Some(Body::Base64("/kinesis/data")),
     },
     Source {
         name: "aws:ses",
@@ -60,7 +60,7 @@ const SOURCES: [Source; 8] = [
         id: "/ses/mail/messageId",
         destination: "/eventSourceARN",
         headers: &[],
-        body: Body::None,
+        body: None,
     },
     Source {
         name: "aws:kafka",
@@ -69,7 +69,7 @@ const SOURCES: [Source; 8] = [
         id: "",
         destination: "/topic",
         headers: &["/headers"],
-        body: Body::Base64("/value"),
+        body: Some(Body::Base64("/value")),
     },
     Source {
         name: "aws:mq",
@@ -78,7 +78,7 @@ const SOURCES: [Source; 8] = [
         id: "/messageID",
         destination: "/destination/physicalName",
         headers: &["/properties"],
-        body: Body::Base64("/data"),
+        body: Some(Body::Base64("/data")),
     },
     Source {
         name: "aws:rmq",
@@ -87,7 +87,7 @@ const SOURCES: [Source; 8] = [
         id: "/basicProperties/messageId",
         destination: "",
         headers: &["/basicProperties/headers"],
-        body: Body::Base64("/data"),
+        body: Some(Body::Base64("/data")),
     },
     Source {
         name: "aws:firehose",
@@ -96,7 +96,7 @@ const SOURCES: [Source; 8] = [
         id: "/recordId",
         destination: "/deliveryStreamArn",
         headers: &[],
-        body: Body::Base64("/data"),
+        body: Some(Body::Base64("/data")),
     },
 ];
 
@@ -176,11 +176,12 @@ fn of_json<'a>(
         partition: number("partition"),
         offset: number("offset"),
         sent_ms: str_of(record, "/attributes/SentTimestamp").and_then(|ms| ms.parse().ok()),
-        body: match source.body {
-            Body::Text(place) => str_of(record, place).map_or(Body::None, Body::Text),
-            Body::Base64(place) => str_of(record, place).map_or(Body::None, Body::Base64),
-            other => other,
-        },
+        body: source.body.and_then(|body| match body {
+            Body::Text(place) => str_of(record, place).map(Body::Text),
+            Body::Base64(place) => str_of(record, place).map(Body::Base64),
+            #[cfg(feature = "kinesis")]
+            Body::Bytes(_) => None,
+        }),
         ..Message::new(header)
     }
 }
