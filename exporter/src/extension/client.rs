@@ -37,16 +37,13 @@ impl Client {
         Ok(Self { host: host.to_owned(), identifier, stream })
     }
 
-    /// Asks for the next event, which ends the previous one.
-    pub(super) fn ask(&mut self) -> io::Result<()> {
+    /// Asks for the next event, which ends the previous one; on a new connection if the last one failed.
+    pub(super) fn ask(&mut self, has_failed: bool) -> io::Result<()> {
+        if has_failed {
+            self.stream = connect(&self.host)?;
+        }
         let Self { host, identifier, stream } = self;
         stream.write_all(extensions_api::next(host, identifier).as_bytes())
-    }
-
-    /// Reconnects as the same extension, and asks again.
-    pub(super) fn ask_again(&mut self) -> io::Result<()> {
-        self.stream = connect(&self.host)?;
-        self.ask()
     }
 
     /// Waits for the requested event, which may take hours.

@@ -162,8 +162,7 @@ impl InternalExtension {
         // Number of failures since the last event.
         let mut failures = 0;
         loop {
-            let asked = if failures == 0 { client.ask() } else { client.ask_again() };
-            let event = asked.and_then(|()| {
+            let event = client.ask(failures > 0).and_then(|()| {
                 self.invocations().is_silent = false;
                 if events == NOTHING {
                     self.write_as_reported();
