@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::{Compression, GzBuilder};
 use lambda_otlp_forwarder::{Content, LogBatch, LogEvent, MAX_MESSAGE_BYTES, Origin, Parked};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::Write as _;
 use std::time::Duration;
 use wire::{Request, Signal as _, Traces};
@@ -312,7 +312,10 @@ pub(crate) fn line(request: &Request, padding: &str) -> String {
 /// The JSON of a delivery, in CloudWatch's order of fields.
 pub(crate) fn delivery(message_type: &str, place: &Origin, events: &[LogEvent]) -> String {
     let Origin { log_group, log_stream, .. } = place;
-    let events = json!(events);
+    let events = events.iter().map(|LogEvent { id, timestamp_ms, message }| {
+        json!({"id": id, "timestamp": timestamp_ms, "message": message})
+    });
+    let events = Value::Array(events.collect());
     format!(
         r#"{{"messageType":"{message_type}","owner":"{ACCOUNT}","logGroup":"{log_group}","logStream":"{log_stream}","subscriptionFilters":["f"],"logEvents":{events}}}"#
     )
