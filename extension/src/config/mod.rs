@@ -11,7 +11,7 @@ use settings::{InvalidVariable, Reader, Source, Variable, Warning, shared};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use tracing::Level;
-use variables::{LAMBDA, OTEL_ENDPOINT, RECEIVER_PORT};
+use variables::{LAMBDA, OTEL_ENDPOINT, OTEL_SIGNAL_ENDPOINTS, RECEIVER_PORT};
 pub use variables::{TABLE, WRAPPER};
 
 const DEFAULT_RECEIVER_PORT: u16 = 4318;
@@ -137,10 +137,9 @@ impl Config {
         let invocation_span =
             reader.choice(variables::SDK_DISABLED.name, &disabled, InvocationSpanMode::Auto);
         // These variables gave the function's SDK the port.
-        let is_told_by_signal = ["TRACES", "METRICS", "LOGS"].into_iter().any(|signal| {
-            let url = source.get(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"));
-            url.is_some_and(|url| matches!(endpoint(&url), Endpoint::Loopback(_)))
-        });
+        let is_here = |url: String| matches!(endpoint(&url), Endpoint::Loopback(_));
+        let is_told_by_signal =
+            OTEL_SIGNAL_ENDPOINTS.iter().any(|name| source.get(name).is_some_and(is_here));
         let mut config = Self {
             runtime_api: reader.string_if_set(variables::RUNTIME_API.name).unwrap_or_default(),
             receiver_port: receiver_port.unwrap_or(DEFAULT_RECEIVER_PORT),
