@@ -25,8 +25,7 @@ pub enum NextEvent {
 }
 
 /// The beginning of an invocation.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Invoke {
     pub request_id: String,
     /// The end of the invocation's timeout as Unix time in milliseconds.
