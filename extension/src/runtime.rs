@@ -205,8 +205,8 @@ pub enum ApiError {
     #[error("{call} was answered with {status}")]
     Refused { call: &'static str, status: u16 },
     /// The API does not describe such an answer.
-    #[error("{call} was answered with {problem}")]
-    Unexpected { call: &'static str, problem: &'static str },
+    #[error("register was answered without an identifier")]
+    NoIdentifier,
 }
 
 /// Lambda's APIs. Each call has its own connection: over loopback it takes 30 µs, and it is never stale after a freeze.
@@ -241,8 +241,7 @@ impl ExtensionsApi {
     ) -> Result<(String, Registration), ApiError> {
         let request = extensions_api::register(&self.authority, name, events);
         let answer = accepted(REGISTER, self.ask(REGISTER, &request).await?)?;
-        let no_identifier = || ApiError::Unexpected { call: REGISTER, problem: "no identifier" };
-        let identifier = answer.identifier().ok_or_else(no_identifier)?.to_owned();
+        let identifier = answer.identifier().ok_or(ApiError::NoIdentifier)?.to_owned();
         // An unreadable body says nothing about the function, but the environment variables still do.
         Ok((identifier, serde_json::from_slice(&answer.body).unwrap_or_default()))
     }
