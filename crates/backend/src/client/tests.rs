@@ -48,14 +48,16 @@ impl<A: Fn(&Request) -> Answer + Sync> Transport for &Fake<A> {
 
 /// Answers of [`response`] in this order, then 200.
 fn script(answers: &[&'static str]) -> impl Fn(&Request) -> Answer {
-    let answers = Mutex::new(answers.to_vec().into_iter());
+    let answers = Mutex::new(answers.iter().copied());
     move |_| Ok(response(answers.lock().unwrap().next().unwrap_or("200")))
 }
 
 /// Refuses requests with a bad record.
-fn refuses_bad(request: &Request) -> Answer {
-    let is_bad = request.bytes().windows(3).any(|bytes| bytes == b"bad");
-    Ok(response(if is_bad { "400 \"bad record\"" } else { "200" }))
+fn refuses_bad() -> impl Fn(&Request) -> Answer {
+    |request| {
+        let is_bad = request.bytes().windows(3).any(|bytes| bytes == b"bad");
+        Ok(response(if is_bad { "400 \"bad record\"" } else { "200" }))
+    }
 }
 
 /// Refuses requests with more items.
@@ -137,7 +139,7 @@ async fn good_records_are_accepted_beside_scattered_bad_ones() {
     for (bad, most_requests) in [(0, 1), (1, 21), (2, 41), (5, 91), (10, 161), (18, 260)] {
         let numbers = bad_records(bad);
         let records = log_records(1000, |number| numbers.contains(&number));
-        let outcome = deliver(&Fake::new(refuses_bad), records).await;
+        let outcome = deliver(&Fake::new(refuses_bad()), records).await;
         assert_eq!(outcome.accepted, 1000 - bad, "{bad}: {}", summary(&outcome));
         assert_eq!(fates(&outcome), vec![(1, Fate::DeadLetter); bad]);
         assert!(outcome.requests_sent <= most_requests, "{bad}: {}", outcome.requests_sent);
@@ -147,7 +149,7 @@ async fn good_records_are_accepted_beside_scattered_bad_ones() {
 #[tokio::test(start_paused = true)]
 async fn halving_parks_the_rest_after_one_request_for_four_items() {
     let records = log_records(1000, |number| number % 9 == 0);
-    let outcome = deliver(&Fake::new(refuses_bad), records).await;
+    let outcome = deliver(&Fake::new(refuses_bad()), records).await;
     assert_eq!((outcome.requests_sent, outcome.items()), (1 + 48 + 250, 1000));
     let parked = outcome.parts.iter().filter(|part| part.fate == Fate::Park).count();
     assert!(parked > 0 && outcome.accepted > 200, "{}", summary(&outcome));
@@ -159,7 +161,7 @@ async fn a_fully_refused_request_is_parked_after_a_search_in_several_places() {
         (4, vec![4, 2, 1, 2, 1, 1, 1]),
         (64, vec![64, 32, 16, 8, 4, 2, 1, 32, 16, 8, 4, 2, 1, 16, 8, 4, 2, 1, 8, 4, 2, 1, 4, 2, 1]),
     ] {
-        let (backend, request) = (Fake::new(refuses_bad), log_records(records, |_| true));
+        let (backend, request) = (Fake::new(refuses_bad()), log_records(records, |_| true));
         let outcome = deliver(&backend, request.clone()).await;
         let parked = format!("0 accepted; {records} Park: answered 400 Bad Request: bad record");
         assert_eq!(summary(&outcome), parked);

@@ -97,7 +97,7 @@ fn a_histogram_gets_missing_sum_minimum_and_maximum() {
     #[track_caller]
     fn estimated(buckets: &str, given: &str, expected: [f64; 3]) {
         let [sum, min, max] = expected;
-        let of = |figures: &str| metric("histogram", &format!(r#"{{{figures}{buckets}}}"#));
+        let of = |figures: &str| metric("histogram", &format!("{{{figures}{buckets}}}"));
         let expected = of(&format!(r#""sum":{sum},"min":{min},"max":{max},"#));
         check(&of(&format!(r#""startTimeUnixNano":3,{given}"#)), &expected, 0);
     }
