@@ -217,17 +217,14 @@ impl Config {
     }
 }
 
-/// The number, unless it is outside of the range.
+/// The number, or the nearer end of the range.
 fn count_in(reader: &mut Reader<'_>, name: &str, range: RangeInclusive<usize>) -> Option<usize> {
+    let (first, last) = (*range.start(), *range.end());
     let count = reader.count_if_set(name)?;
     if !range.contains(&count) {
-        reader.mistake(
-            name,
-            format!("not {} to {}, the default is used", range.start(), range.end()),
-        );
-        return None;
+        reader.mistake(name, format!("not {first} to {last}, the nearer end is used"));
     }
-    Some(count)
+    Some(count.clamp(first, last))
 }
 
 fn max_line_bytes(reader: &mut Reader<'_>) -> usize {
@@ -392,13 +389,13 @@ mod tests {
                 LAMBDA_OTLP_MAX_LINE_BYTE: unknown
                 did you mean LAMBDA_OTLP_MAX_LINE_BYTES?
                 LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE: "many" is not a whole number
-                OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL: not 0 to 9, the default is used
+                OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL: not 0 to 9, the nearer end is used
                 LAMBDA_OTLP_LINE: "short" is not `standard` or `compact`
                 LAMBDA_OTLP_MAX_LINE_BYTES: outside 1 KiB to 250 KiB, the nearer end is used
                 OTEL_TRACES_SAMPLER: "sometimes" is not `always_on`, `always_off`, `traceidratio`, `parentbased_always_on`, `parentbased_always_off` or `parentbased_traceidratio`"#]],
         );
         assert!(!config.writes_compact_lines);
-        assert_eq!((config.queue_size, config.compression_level), (None, None));
+        assert_eq!((config.queue_size, config.compression_level), (None, Some(9)));
         assert_eq!(config.max_line_bytes, 250 * 1024);
         let config = check(
             &[
@@ -413,7 +410,8 @@ mod tests {
                 OTEL_METRICS_EXPORTER: "prometheus" is not `otlp`, `otlp/stdout` or `none`"#]],
         );
         assert!(config.writes.traces && config.writes.metrics && !config.writes.logs);
-        for (value, expected) in [("0", None), ("65536", Some(65_536)), ("65537", None)] {
+        for (value, expected) in [("0", Some(1)), ("65536", Some(65_536)), ("65537", Some(65_536))]
+        {
             let config = Config::from_source(&[("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", value)]);
             assert_eq!(config.queue_size, expected);
             assert_eq!(config.complaint.is_empty(), value == "65536", "{}", config.complaint);
