@@ -143,6 +143,9 @@ fn an_unrelated_log_event_aborts_rejoining() {
     check(&[&line.replace("H4sI", "****")], "u", 0);
     check(&[r#"{"__otel_otlp_stdout":"1" nonsense"#, second], "ut", 0);
     check(&[&first.replacen(',', " nonsense,", 1), second], "ut", 0);
+    // An ordinary text that ends the line would be lost in it.
+    let open = format!(r#"{},"xpayload":"AAAA"#, line.trim_end_matches('}'));
+    check(&[&open, r#"order stored"}"#], "(xt", 0);
     // A line cut after its payload must be as long as the other pieces.
     let (payload, _) = second.split_once('"').unwrap();
     check(&[first, &format!(r#"{payload}","z":""#), r#"user 17"}"#], "(xtt", 0);
