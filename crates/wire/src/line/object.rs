@@ -9,7 +9,7 @@ use crate::json::{self, KeyIn, text};
 use crate::request::{Limits, Request};
 use crate::schema::signal_of_key;
 use crate::signal::SignalKind;
-use serde::de::{Error, MapAccess, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
@@ -229,7 +229,13 @@ impl<'de> Visitor<'de> for Keys {
             object.begins_as_otlp |= is_first
                 && matches!(key, Key::Marker | Key::Compact | Key::OldMarker | Key::Resources);
             is_first = false;
-            let value = map.next_value::<&RawValue>()?.get();
+            let value = match key {
+                Key::Other | Key::Time | Key::Formatter | Key::Line | Key::Spill => {
+                    map.next_value::<IgnoredAny>()?;
+                    ""
+                }
+                _ => map.next_value::<&RawValue>()?.get(),
+            };
             object.set(&key, value).map_err(A::Error::duplicate_field)?;
         }
         Ok(object)
