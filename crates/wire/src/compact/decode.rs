@@ -78,7 +78,9 @@ pub(crate) fn decode_counted(
     }
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(packed.get(..packed.len() - checksum.len()).unwrap_or_default());
-    requests.iter().for_each(|(_, bytes)| hasher.update(bytes));
+    for (_, bytes) in &requests {
+        hasher.update(bytes);
+    }
     if context::low_bytes(hasher.finalize()) != *checksum {
         return Err(CompactError::Checksum);
     }

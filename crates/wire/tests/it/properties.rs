@@ -24,7 +24,9 @@ fn resource(name: u8, swap: bool) -> Vec<u8> {
     }
     let mut resource = Vec::new();
     let mut out = Writer::new(&mut resource);
-    attributes.iter().for_each(|(key, text)| out.text_attribute(1, key, text));
+    for (key, text) in attributes {
+        out.text_attribute(1, key, text);
+    }
     resource
 }
 
@@ -89,8 +91,10 @@ fn attributes(resource: &[u8]) -> Vec<u8> {
     attributes.concat()
 }
 
-/// Every item with its resource's attributes, its scope and the name of its metric.
-fn places(requests: &[Request]) -> Vec<(Vec<u8>, Vec<u8>, String, Vec<u8>)> {
+/// An item's resource attributes, its scope, the name of its metric, and the item.
+type Place = (Vec<u8>, Vec<u8>, String, Vec<u8>);
+
+fn places(requests: &[Request]) -> Vec<Place> {
     let mut places = Vec::new();
     for request in requests {
         let checked = Request::check(request.kind(), request.bytes().to_vec(), &Limits::default());
@@ -167,7 +171,9 @@ proptest! {
             let mut is_dropped = drops.iter();
             expected.retain(|_| !is_dropped.next().unwrap_or(&false));
             if let Some(resource) = &resource {
-                expected.iter_mut().for_each(|place| place.0 = attributes(resource));
+                for place in &mut expected {
+                    place.0 = attributes(resource);
+                }
             }
             let empty_scopes = |request: &Request| {
                 let scopes = request.containers().flat_map(Container::scopes);
