@@ -257,7 +257,9 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         let mut pieces = RequestPieces::new(requests, rules.growth(), options.enough_to_deliver);
         while let Some(piece) = caught(|| pieces.next())? {
             let mut ledger = Ledger::default();
-            piece.iter().for_each(|request| ledger.items.add(request.kind(), request.items()));
+            for request in &piece {
+                ledger.items.add(request.kind(), request.items());
+            }
             let report = &mut self.report;
             let dropped_before = report.dropped_by_rules();
             let mut left = caught(|| rules.apply(&batch.origin, piece, report))?;

@@ -157,7 +157,7 @@ impl Parked {
                 let second = LogBatch { events, ..batch.without_events() };
                 (Content::Events(batch), Content::Events(second))
             }
-            whole => (whole, Content::Raw(Vec::new())),
+            whole @ Content::Raw(_) => (whole, Content::Raw(Vec::new())),
         };
         let rest = Self { content: second, items: self.items - items, ..self.clone() };
         (Self { content: first, items, ..self }.with_times(), rest.with_times())
