@@ -17,19 +17,19 @@ const MAX_STREAMED_BYTES: usize = 20 * 1024 * 1024;
 /// The largest body of an extension's request.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
+/// Headers of extensions.
+const IDENTIFIER: &str = "Lambda-Extension-Identifier";
+const NAME: &str = "Lambda-Extension-Name";
+const ERROR_TYPE: &str = "Lambda-Extension-Function-Error-Type";
+
 /// Returns the call, or the answer to a request that makes none.
 pub(super) async fn read(request: Request<Incoming>) -> Result<Asked, Answer> {
     let begun = Instant::now();
     let (head, body) = request.into_parts();
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-    let required = |name: &str, error_type: &str| {
-        let value = header(name).filter(|value| !value.is_empty()).map(str::to_owned);
-        value.ok_or_else(|| {
-            server::error(StatusCode::FORBIDDEN, error_type, &format!("{name} is missing"))
-        })
-    };
-    let extension =
-        || required("Lambda-Extension-Identifier", "Extension.MissingExtensionIdentifier");
+    let text = |name: &str| header(name).filter(|value| !value.is_empty()).map(str::to_owned);
+    let extension = text(IDENTIFIER);
+    let no_extension = || missing(IDENTIFIER, "Extension.MissingExtensionIdentifier");
     let path = head.uri.path();
     match (head.method.as_str(), path) {
         ("GET", "/2018-06-01/runtime/invocation/next") => return Ok(Asked::Next),
@@ -38,7 +38,8 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<Asked, Answer> {
             return Ok(Asked::InitError(failure(error_type, body).await?));
         }
         ("POST", "/2020-01-01/extension/register") => {
-            let name = required("Lambda-Extension-Name", "Extension.InvalidExtensionName")?;
+            let name = text(NAME);
+            let name = name.ok_or_else(|| missing(NAME, "Extension.InvalidExtensionName"))?;
             let features = header("Lambda-Extension-Accept-Feature").unwrap_or_default();
             let wants_account_id =
                 features.split(',').any(|feature| feature.trim().eq_ignore_ascii_case("accountId"));
@@ -47,19 +48,21 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<Asked, Answer> {
             return Ok(Asked::Register { name, events, wants_account_id });
         }
         ("GET", "/2020-01-01/extension/event/next") => {
-            return Ok(Asked::NextExtensionEvent { extension: extension()? });
+            let extension = extension.ok_or_else(no_extension)?;
+            return Ok(Asked::NextExtensionEvent { extension });
         }
         ("POST", "/2020-01-01/extension/init/error" | "/2020-01-01/extension/exit/error") => {
-            let extension = extension()?;
+            let extension = extension.ok_or_else(no_extension)?;
+            let error_type = text(ERROR_TYPE);
             let error_type =
-                required("Lambda-Extension-Function-Error-Type", "Extension.MissingHeader")?;
+                error_type.ok_or_else(|| missing(ERROR_TYPE, "Extension.MissingHeader"))?;
             // The body is optional and tells Lambda nothing.
             small_body(body).await?;
             let during_init = path.ends_with("/init/error");
             return Ok(Asked::ExtensionReport { extension, error_type, during_init });
         }
         ("PUT", "/2022-07-01/telemetry") => {
-            let extension = extension()?;
+            let extension = extension.ok_or_else(no_extension)?;
             let settings = Settings::parse(&small_body(body).await?);
             return Ok(Asked::Subscribe { extension, settings });
         }
@@ -125,6 +128,10 @@ async fn failure(error_type: Option<&str>, body: Incoming) -> Result<Failure, An
 async fn small_body(body: Incoming) -> Result<Bytes, Answer> {
     let body = server::read_body(body, MAX_BODY_BYTES).await;
     body.map_err(|_| invalid_request("the body cannot be read"))
+}
+
+fn missing(header: &str, error_type: &str) -> Answer {
+    server::error(StatusCode::FORBIDDEN, error_type, &format!("{header} is missing"))
 }
 
 fn broken_off() -> Answer {

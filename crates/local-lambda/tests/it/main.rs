@@ -1,5 +1,5 @@
 //! The local Lambda and CloudWatch Logs as tests see them.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod functions;
 mod life;
