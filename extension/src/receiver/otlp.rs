@@ -72,8 +72,8 @@ impl Receiver {
     }
 
     async fn answer(&self, head: &Head, body: &mut Body) -> Answer {
-        // djv3's wrapper reports the end of a handler so. Lambda reports it, too.
-        if head.uri.path() == "/invocation/complete" {
+        // djv3's extension has these, too: its wrapper reports the end of a handler, which Lambda also does.
+        if matches!(head.uri.path(), "/health" | "/invocation/complete") {
             return answer(StatusCode::OK, "application/json", "{}");
         }
         let is_grpc = grpc::is_call(head);

@@ -165,8 +165,8 @@ fn read(
     }
     let document = XRayDocument::read(document, now_unix_nano)
         .ok_or("no segment document with trace_id, id, name and start_time")?;
-    let XRayDocument { ended, open, service, segment, refused } = document;
-    let spans = [ended, open].concat();
+    let XRayDocument { ended: mut spans, open, service, segment, refused } = document;
+    spans.extend(open);
     let start = spans.iter().map(|span| span.start_time_unix_nano).min();
     received.segments.extend(segment.zip(start));
     received.requests.push(request(spans, function, service.as_deref()));

@@ -130,7 +130,8 @@ impl EnvelopeResource {
         if !matches!(key.first(), Some(b'a' | b'A' | b'c' | b'C' | b'f' | b'F')) {
             return Judged::Stays;
         }
-        if self.known.is_empty() {
+        // Fast path: nearly all lines use the conventional keys and true values.
+        if self.known.is_empty() || self.known.iter().any(|own| own == attribute) {
             return Judged::Stays;
         }
         let known = || {
@@ -139,10 +140,6 @@ impl EnvelopeResource {
                 (own, value, attribute.as_slice())
             })
         };
-        // Fast path: nearly all lines use the conventional keys and true values.
-        if known().any(|(own, known_value, _)| own == key && known_value == value) {
-            return Judged::Stays;
-        }
         let is_stored_as = |own: &[u8]| stored_key(key).eq(own.iter().copied().map(stored_byte));
         if let Some((_, known_value, attribute)) = known().find(|(own, ..)| is_stored_as(own)) {
             return if known_value == value { Judged::Stays } else { Judged::Replaced(attribute) };

@@ -94,8 +94,8 @@ pub(super) fn in_http(answer: HttpResponse) -> Result<HttpResponse, &'static str
     }
     let delay = retry_delay(&answer.headers);
     // All but printable ASCII is percent-encoded (gRPC over HTTP2, "Responses").
-    let said = answer.headers.get(MESSAGE).map(|text| String::from_utf8_lossy(text.as_bytes()));
-    let said = settings::percent_decoded(&said.unwrap_or_default());
+    let said = answer.headers.get(MESSAGE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let said = percent_encoding::percent_decode(said).decode_utf8_lossy();
     let (status, name) = said_in_http(code, delay.is_some(), &said);
     let body = format!("{GRPC_STATUS_TEXT} {code}{name}: {said}");
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
@@ -184,9 +184,9 @@ mod tests {
             ("8", "quota", 429, "8 (RESOURCE_EXHAUSTED): quota"),
             (
                 "8",
-                "message larger than max",
+                "message%20larger%20than%FF",
                 413,
-                "8 (RESOURCE_EXHAUSTED): message larger than max",
+                "8 (RESOURCE_EXHAUSTED): message larger than\u{fffd}",
             ),
             ("10", "", 503, "10 (ABORTED): "),
             ("11", "", 503, "11 (OUT_OF_RANGE): "),

@@ -168,13 +168,11 @@ fn sorted_keys(attributes: &[KeyValue]) -> Vec<String> {
 /// Replaces a missing or non-finite sum, minimum or maximum by an estimate from the buckets. OpenObserve would otherwise store a
 /// row without a value, after which PromQL answers 400 for the metric. A histogram without bounds gets no estimate.
 fn complete(point: &mut HistogramDataPoint) {
-    if point.explicit_bounds.is_empty() {
-        return;
-    }
-    let [min, max, sum] = estimates(point);
+    let has_bounds = !point.explicit_bounds.is_empty();
+    let [min, max, sum] = if has_bounds { estimates(point).map(Some) } else { [None; 3] };
     for (figure, estimate) in [(&mut point.min, min), (&mut point.max, max), (&mut point.sum, sum)]
     {
-        *figure = figure.filter(|value| value.is_finite()).or(Some(estimate));
+        *figure = figure.filter(|value| value.is_finite()).or(estimate);
     }
 }
 

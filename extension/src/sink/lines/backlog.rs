@@ -141,7 +141,8 @@ impl Backlog {
 /// Divides requests into groups of up to [`SPILLED_BYTES`], each of which is written or lost as a whole.
 fn groups(requests: Vec<Request>) -> Vec<Vec<Request>> {
     let (mut groups, mut bytes) = (Vec::<Vec<Request>>::new(), 0);
-    for request in requests {
+    let parts = requests.into_iter().flat_map(|request| request.split_by_size(SPILLED_BYTES));
+    for request in parts {
         bytes += request.bytes().len();
         match groups.last_mut() {
             Some(group) if bytes <= SPILLED_BYTES => group.push(request),

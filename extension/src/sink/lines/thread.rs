@@ -153,8 +153,14 @@ impl<W: Write> Thread<W> {
             waiting.push(job.written);
         }
         let is_alone = waiting.len() == 1;
-        let requests =
-            if requests.len() > 1 { wire::merge(requests, TOGETHER_BYTES) } else { requests };
+        let requests = match requests.len() {
+            0 | 1 => requests,
+            // Spilled requests were acknowledged, so they are written even if merging panics.
+            _ if spill => {
+                tasks::catch(|| wire::merge(requests.clone(), TOGETHER_BYTES)).unwrap_or(requests)
+            }
+            _ => wire::merge(requests, TOGETHER_BYTES),
+        };
         let Ok(all) = self.write_all(requests, spill) else { return };
         self.counts.add(if spill { Count::Spilled } else { Count::Written }, all.items);
         self.counts.add(Count::Truncated, all.truncated_values);

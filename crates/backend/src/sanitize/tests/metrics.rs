@@ -116,6 +116,9 @@ fn a_histogram_gets_missing_sum_minimum_and_maximum() {
         let point = format!(r#"{{"count":5,"sum":9,"bucketCounts":[{counts}]}}"#);
         let histogram = metric("histogram", &point);
         check(&histogram, &histogram, 0);
+        let without_figures = point.replace(r#""sum":9,"#, "");
+        let not_finite = point.replace("9", r#""NaN","min":"Infinity""#);
+        check(&metric("histogram", &not_finite), &metric("histogram", &without_figures), 0);
     }
 }
 
