@@ -27,7 +27,7 @@ pub(crate) struct LineExporter {
     encoder: Mutex<LineEncoder>,
     /// gzip level, 0 (stored) to 9.
     compression_level: u32,
-    /// Maximum size of a line with more than one item, in bytes.
+    /// Maximum size of a line with several items of a small resource, in bytes.
     max_line_bytes: usize,
     /// The names that compact lines leave out; `None` for standard lines.
     compact: Option<Names>,

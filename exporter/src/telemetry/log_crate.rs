@@ -8,6 +8,7 @@ use opentelemetry::logs::{AnyValue, LogRecord as _};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord};
 use std::cell::RefCell;
+use std::time::Duration;
 use tracing_log::LogTracer;
 
 thread_local! {
@@ -80,6 +81,11 @@ impl LogProcessor for AddKeyValues {
     }
 
     fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    // The SDK's own warns.
+    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
         Ok(())
     }
 }

@@ -96,9 +96,10 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         let mut reason = String::new();
         for (event, line) in lines {
             if events.is_empty() {
-                let lines = if count == 1 { "line" } else { "lines" };
-                reason =
-                    format!("{count} undecodable OTLP {lines}, the first one: {}", line.reason);
+                reason = match count {
+                    1 => line.reason.to_string(),
+                    _ => format!("{count} lines do not decode, the first one: {}", line.reason),
+                };
             }
             if self.report.undecodable.len() < self.forwarder.options.most_details {
                 self.report.undecodable.push((event.id.clone(), line));
