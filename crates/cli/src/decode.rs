@@ -1,11 +1,11 @@
 //! `lambda-otlp decode`: prints OTLP lines as OTLP/JSON, or a summary.
 
-use crate::lines::{self, Found, Joining, Line, MAX_LINE_BYTES, Writer, next_line, open};
+use crate::lines::{self, Found, Input, Joining, Line, MAX_LINE_BYTES, Writer};
 use anyhow::Context as _;
 use serde::Serialize;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
-use wire::{LineReading, SignalKind};
+use wire::SignalKind;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -15,6 +15,7 @@ Examples:
   aws logs tail /aws/lambda/shop | lambda-otlp decode --function shop --account 123456789012")]
 pub(crate) struct Arguments {
     /// Files of lines; `-` (the default) is standard input.
+    #[arg(default_value = "-", hide_default_value = true)]
     files: Vec<String>,
     /// Print one JSON object per file instead of the requests.
     #[arg(long)]
@@ -37,16 +38,10 @@ struct Summary {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
-    let standard_input = ["-".to_owned()];
-    let files =
-        if arguments.files.is_empty() { &standard_input } else { arguments.files.as_slice() };
-    // A missing file is reported before anything is printed.
-    for file in files {
-        lines::check(file)?;
-    }
     let mut summaries = Vec::new();
-    for file in files {
-        summaries.push(decode_file(file, arguments, &mut out)?);
+    for (file, input) in lines::open_all(&arguments.files)? {
+        let requests: &mut dyn Write = if arguments.summary { &mut io::sink() } else { &mut out };
+        summaries.push(decode_file(file, input, &arguments.writer, requests)?);
     }
     if arguments.summary {
         for summary in &summaries {
@@ -64,60 +59,55 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if undecodable { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Counts the requests of a file, and prints them unless there will be a summary.
-fn decode_file(file: &str, arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<Summary> {
-    let mut input = open(file)?;
-    let mut summary = Summary { file: file.to_owned(), ..Summary::default() };
-    let mut joining = Joining::new(arguments.writer.clone());
-    for number in 1usize.. {
-        let (found, is_end) =
-            match next_line(&mut input).with_context(|| format!("cannot read {file}"))? {
-                Line::End => (joining.rest(), true),
-                Line::Text(line) if line.trim().is_empty() => continue,
-                Line::Text(line) => (joining.take(number, line), false),
-                Line::TooLong => {
-                    summary.undecodable += 1;
-                    eprintln!(
-                        "{file}:{number}: skipped: the line is longer than {MAX_LINE_BYTES} bytes"
-                    );
-                    (Vec::new(), false)
-                }
-            };
-        for (number, found) in found {
-            if let Found::Otlp(reading) = found {
-                if !arguments.summary {
-                    for request in &reading.decoded {
-                        writeln!(out, "{}", request.to_json())?;
-                    }
-                }
-                summary.add(number, &reading);
+/// Prints the requests of a file, and counts them.
+fn decode_file(
+    file: String,
+    input: Input,
+    writer: &Writer,
+    out: &mut dyn Write,
+) -> anyhow::Result<Summary> {
+    let mut summary = Summary { file, ..Summary::default() };
+    let mut joining = Joining::new(writer.clone());
+    for (number, line) in (1..).zip(lines::lines(input)) {
+        match line.with_context(|| format!("cannot read {}", summary.file))? {
+            Line::Text(line) if line.trim().is_empty() => continue,
+            Line::Text(line) => summary.take(joining.take(number, line), out)?,
+            Line::TooLong => {
+                summary.undecodable += 1;
+                let file = &summary.file;
+                eprintln!(
+                    "{file}:{number}: skipped: the line is longer than {MAX_LINE_BYTES} bytes"
+                );
             }
-        }
-        if is_end {
-            break;
         }
         summary.lines += 1;
     }
+    summary.take(joining.rest(), out)?;
     Ok(summary)
 }
 
 impl Summary {
-    fn add(&mut self, number: usize, reading: &LineReading) {
-        for request in &reading.decoded {
-            self.requests += 1;
-            match request.kind() {
-                SignalKind::Traces => self.spans += request.items(),
-                SignalKind::Metrics => self.data_points += request.items(),
-                SignalKind::Logs => self.log_records += request.items(),
+    fn take(&mut self, found: Vec<(usize, Found)>, out: &mut dyn Write) -> io::Result<()> {
+        for (number, found) in found {
+            let Found::Otlp(reading) = found else { continue };
+            for request in &reading.decoded {
+                writeln!(out, "{}", request.to_json())?;
+                self.requests += 1;
+                match request.kind() {
+                    SignalKind::Traces => self.spans += request.items(),
+                    SignalKind::Metrics => self.data_points += request.items(),
+                    SignalKind::Logs => self.log_records += request.items(),
+                }
+            }
+            for undecodable in &reading.undecodable {
+                self.undecodable += undecodable.lines();
+                let reason = lines::reason(&undecodable.reason);
+                eprintln!(
+                    "{}:{number}: {reason} ({} bytes, SHA-256 {})",
+                    self.file, undecodable.bytes, undecodable.sha256
+                );
             }
         }
-        for undecodable in &reading.undecodable {
-            self.undecodable += undecodable.lines();
-            let reason = lines::reason(&undecodable.reason);
-            eprintln!(
-                "{}:{number}: {reason} ({} bytes, SHA-256 {})",
-                self.file, undecodable.bytes, undecodable.sha256
-            );
-        }
+        Ok(())
     }
 }

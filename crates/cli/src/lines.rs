@@ -10,47 +10,54 @@ use wire::{Joined, Limits, LineError, LineReading, Rejoin, read_line_of};
 /// The longest line. A file without newlines must not fill the memory.
 pub(crate) const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
 
-pub(crate) fn open(file: &str) -> anyhow::Result<Box<dyn BufRead + Send>> {
+pub(crate) type Input = Box<dyn BufRead + Send>;
+
+/// Opens all files, so that a missing one is reported before anything is printed.
+pub(crate) fn open_all(files: &[String]) -> anyhow::Result<Vec<(String, Input)>> {
+    let open = |file: &String| {
+        let input = open(file).with_context(|| format!("cannot open {file}"))?;
+        Ok((file.clone(), input))
+    };
+    files.iter().map(open).collect()
+}
+
+fn open(file: &str) -> io::Result<Input> {
     if file == "-" {
         return Ok(Box::new(BufReader::new(io::stdin())));
     }
-    check(file)?;
-    Ok(Box::new(BufReader::new(File::open(file).with_context(|| format!("cannot open {file}"))?)))
-}
-
-/// Fails for a file that does not exist, and for a folder, which can be opened but not read.
-pub(crate) fn check(file: &str) -> anyhow::Result<()> {
-    let checked = match file {
-        "-" => Ok(()),
-        _ => std::fs::metadata(file).and_then(|found| {
-            if found.is_dir() { Err(ErrorKind::IsADirectory.into()) } else { Ok(()) }
-        }),
-    };
-    checked.with_context(|| format!("cannot open {file}"))
+    let opened = File::open(file)?;
+    // A folder can be opened, but not read.
+    if opened.metadata()?.is_dir() {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    Ok(Box::new(BufReader::new(opened)))
 }
 
 pub(crate) enum Line {
     /// Without its newline; invalid UTF-8 is replaced.
     Text(String),
     TooLong,
-    End,
 }
 
-pub(crate) fn next_line(input: &mut dyn BufRead) -> io::Result<Line> {
+pub(crate) fn lines(mut input: Input) -> impl Iterator<Item = io::Result<Line>> {
+    std::iter::from_fn(move || next_line(&mut input).transpose())
+}
+
+fn next_line(input: &mut Input) -> io::Result<Option<Line>> {
     let mut bytes = Vec::new();
     input.take(MAX_LINE_BYTES).read_until(b'\n', &mut bytes)?;
     if bytes.is_empty() {
-        return Ok(Line::End);
+        return Ok(None);
     }
     if bytes.len() as u64 != MAX_LINE_BYTES || bytes.ends_with(b"\n") {
         let line = String::from_utf8_lossy(&bytes);
-        return Ok(Line::Text(line.trim_end_matches(['\r', '\n']).to_owned()));
+        return Ok(Some(Line::Text(line.trim_end_matches(['\r', '\n']).to_owned())));
     }
     loop {
         bytes.clear();
         input.take(MAX_LINE_BYTES).read_until(b'\n', &mut bytes)?;
         if bytes.is_empty() || bytes.ends_with(b"\n") {
-            return Ok(Line::TooLong);
+            return Ok(Some(Line::TooLong));
         }
     }
 }

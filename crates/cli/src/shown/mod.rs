@@ -133,7 +133,6 @@ impl Showing<'_> {
                 self.line(&text)?;
             }
             Incoming::Failed(error) => self.wrong(&format!("lambda-otlp: {error:#}")),
-            Incoming::Line(Line::End) => {}
         }
         if self.held.items() > MOST_ITEMS { self.show_all() } else { Ok(()) }
     }

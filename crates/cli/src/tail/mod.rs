@@ -3,10 +3,10 @@
 mod cloudwatch;
 
 use crate::aws::AwsArguments;
-use crate::lines::{Line, Writer, next_line, open};
+use crate::lines::{Writer, lines, open_all};
 use crate::shown::Incoming;
 use crate::shown::OutputArguments;
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use console::time_arguments::TimeArgument;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -20,7 +20,7 @@ Examples:
   cargo lambda watch 2>&1 | lambda-otlp tail -")]
 pub(crate) struct Arguments {
     /// Files of lines; `-` (the default) is standard input.
-    #[arg(conflicts_with = "log_groups")]
+    #[arg(conflicts_with = "log_groups", default_value = "-", hide_default_value = true)]
     files: Vec<String>,
     /// Follow this log group, or all that match a pattern: `/aws/lambda/shop-*`. May be repeated.
     #[arg(long = "log-group", value_name = "PATTERN")]
@@ -56,26 +56,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// Reads the files one after the other, on a thread, because standard input may block.
 fn read(files: &[String]) -> anyhow::Result<Receiver<Incoming>> {
-    let standard_input = ["-".to_owned()];
-    let files = if files.is_empty() { &standard_input } else { files };
-    let inputs = files
-        .iter()
-        .map(|file| Ok((file.clone(), open(file)?)))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let (sender, lines) = sync_channel(MOST_WAITING);
+    let inputs = open_all(files)?;
+    let (sender, incoming) = sync_channel(MOST_WAITING);
     std::thread::spawn(move || {
-        for (file, mut input) in inputs {
-            loop {
-                let line = match next_line(&mut input) {
-                    Ok(Line::End) => break,
-                    Ok(line) => Incoming::Line(line),
-                    Err(error) => {
-                        let error = anyhow::Error::from(error);
-                        Incoming::Failed(error.context(format!("cannot read {file}")))
-                    }
-                };
-                let has_failed = matches!(line, Incoming::Failed(_));
-                if sender.send(line).is_err() {
+        for (file, input) in inputs {
+            for line in lines(input) {
+                let line = line.with_context(|| format!("cannot read {file}"));
+                let has_failed = line.is_err();
+                if sender.send(line.map_or_else(Incoming::Failed, Incoming::Line)).is_err() {
                     return;
                 }
                 // The other files are still shown.
@@ -85,5 +73,5 @@ fn read(files: &[String]) -> anyhow::Result<Receiver<Incoming>> {
             }
         }
     });
-    Ok(lines)
+    Ok(incoming)
 }
