@@ -6,8 +6,6 @@ use forwarder::{Content, LogEventRange, MAX_MESSAGE_BYTES, Origin, Parked};
 use local_lambda::queue::{Queue, QueueResponse, QueueServer};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::json;
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::time::Duration;
 use subscriber::LoggedLine;
 use wire::Request;
@@ -223,62 +221,23 @@ async fn messages_beyond_the_limit_become_visible_again() {
     assert_eq!(queues.visible(), 3);
 }
 
-/// A bucket in memory.
-#[derive(Default)]
-struct Objects {
-    objects: RefCell<BTreeMap<String, Vec<u8>>>,
-    is_seen: bool,
-}
-
-impl Store for Objects {
-    async fn next(&mut self) -> anyhow::Result<Vec<Found>> {
-        if std::mem::replace(&mut self.is_seen, true) {
-            return Ok(Vec::new());
-        }
-        let found = |(name, json): (&String, &Vec<u8>)| Found {
-            name: name.clone(),
-            letter: Letter::from_record(json),
-        };
-        Ok(self.objects.get_mut().iter().map(found).collect())
-    }
-
-    async fn remove(&self, name: &str) -> anyhow::Result<()> {
-        self.objects.borrow_mut().remove(name).map(drop).context("gone")
-    }
-
-    async fn release(&mut self) -> anyhow::Result<()> {
-        Ok(())
-    }
-}
-
-/// Redrives a small and a large record. Returns the number of accepted messages and the remaining objects.
-async fn redrive_objects(answers: &[QueueResponse]) -> (usize, Vec<String>, [usize; 5]) {
-    let retry = QueueServer::start(Queue::new("retry")).await.unwrap();
-    retry.queue().script(answers.iter().cloned());
-    let mut store = Objects::default();
-    for (name, event) in [("large", awslogs(130, 8000)), ("small", awslogs(1, 1))] {
-        let record = json!({ "requestPayload": event }).to_string();
-        store.objects.get_mut().insert(name.to_owned(), record.into_bytes());
-    }
-    let (aws, arguments) = (at(&retry), arguments(&retry.queue_url(), &["--yes"]));
-    let to = arguments.to.clone().unwrap();
-    let redrive = Redrive::new(&arguments, &to, &aws);
-    let summary = redrive.all(&mut store).await.unwrap();
-    (retry.queue().len(), store.objects.into_inner().into_keys().collect(), fates(&summary))
-}
-
 #[tokio::test]
-async fn an_object_is_deleted_only_after_all_its_messages_are_accepted() {
-    let (messages, left, fates) = redrive_objects(&[]).await;
+async fn a_letter_is_deleted_only_after_all_its_messages_are_accepted() {
+    let record = |events, bytes| json!({ "requestPayload": awslogs(events, bytes) }).to_string();
+    let [large, small] = [record(130, 8000), record(1, 1)];
+    let queues = Queues::with(&[large.clone(), small.clone()]).await;
+    assert_eq!(fates(&queues.redrive(&["--yes"]).await), [2, 0, 0, 0, 0]);
+    assert_eq!(queues.dead.queue().len(), 0);
+    let messages = queues.retry.queue().len();
     assert!(messages >= 3, "{messages}");
-    assert_eq!((left, fates), (vec![], [2, 0, 0, 0, 0]));
 
     // The last message is a part of the large record.
-    let mut answers = vec![QueueResponse::Take; messages - 1];
-    answers.push(QueueResponse::refuse(400, "InvalidMessageContents"));
-    let (taken, left, fates) = redrive_objects(&answers).await;
-    assert_eq!((taken, left), (messages - 1, vec!["large".to_owned()]));
-    assert_eq!(fates, [1, 0, 0, 0, 1]);
+    let queues = Queues::with(&[large.clone(), small]).await;
+    queues.retry.queue().script(vec![QueueResponse::Take; messages - 1]);
+    queues.retry.queue().script([QueueResponse::refuse(400, "InvalidMessageContents")]);
+    assert_eq!(fates(&queues.redrive(&["--yes"]).await), [1, 0, 0, 0, 1]);
+    assert_eq!(queues.retry.queue().len(), messages - 1);
+    assert_eq!(queues.dead.queue().bodies(), [large]);
 }
 
 #[track_caller]
