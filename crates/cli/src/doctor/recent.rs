@@ -71,12 +71,12 @@ impl Recent {
 
     async fn search(&self, group: &str) -> Result<Found, SdkError<FilterLogEventsError>> {
         let mut found = Found::default();
-        let mut next = None;
+        let asked = self.client.filter_log_events().log_group_name(group);
+        let asked = asked.start_time(self.from_ms).filter_pattern(error_pattern());
+        let mut pages = asked.into_paginator().send();
         for _ in 0..MOST_PAGES {
-            let asked = self.client.filter_log_events().log_group_name(group);
-            let asked = asked.start_time(self.from_ms).filter_pattern(error_pattern());
-            let page = asked.set_next_token(next).send().await?;
-            for event in page.events.unwrap_or_default() {
+            let Some(page) = pages.next().await else { break };
+            for event in page?.events.unwrap_or_default() {
                 let message = event.message.unwrap_or_default();
                 let time_ms = event.timestamp.unwrap_or_default();
                 if !is_error(&message) {
@@ -86,10 +86,6 @@ impl Recent {
                 if time_ms >= found.newest_ms {
                     (found.newest_ms, found.newest) = (time_ms, message);
                 }
-            }
-            next = page.next_token;
-            if next.is_none() {
-                break;
             }
         }
         Ok(found)
