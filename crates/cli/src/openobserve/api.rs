@@ -123,24 +123,21 @@ impl Api {
         Ok(found.collect())
     }
 
-    pub(super) async fn create(
+    /// Replaces what was found, or creates the first.
+    pub(super) async fn install(
         &self,
         kind: Kind,
         folder: &str,
+        found: Option<&Found>,
         content: &Value,
     ) -> anyhow::Result<()> {
-        self.send(Method::POST, &path(kind, "", folder), Some(content)).await.map(drop)
-    }
-
-    pub(super) async fn update(
-        &self,
-        kind: Kind,
-        folder: &str,
-        Found { id, hash, .. }: &Found,
-        content: &Value,
-    ) -> anyhow::Result<()> {
-        let path = path(kind, &format!("/{id}"), folder) + "&hash=" + hash;
-        self.send(Method::PUT, &path, Some(content)).await.map(drop)
+        let (method, path) = match found {
+            None => (Method::POST, path(kind, "", folder)),
+            Some(Found { id, hash, .. }) => {
+                (Method::PUT, path(kind, &format!("/{id}"), folder) + "&hash=" + hash)
+            }
+        };
+        self.send(method, &path, Some(content)).await.map(drop)
     }
 
     pub(super) async fn delete(&self, kind: Kind, folder: &str, id: &str) -> anyhow::Result<()> {

@@ -163,18 +163,14 @@ async fn install(
         return report.row("wait", name, &format!("there is no stream {stream} yet: {why}"));
     }
     let found = there.iter().find(|found| found.name == *name);
-    let installed = match found {
-        _ if report.dry_run => Ok(()),
-        None => api.create(kind, folder, content).await,
-        Some(found) => {
-            let mut content = content.clone();
-            // A paused alert stays paused.
-            if let (Some(enabled), Some(map)) = (&found.enabled, content.as_object_mut()) {
-                map.insert("enabled".to_owned(), enabled.clone());
-            }
-            api.update(kind, folder, found, &content).await
-        }
-    };
+    let mut content = content.clone();
+    // A paused alert stays paused.
+    let enabled = found.and_then(|found| found.enabled.clone());
+    if let (Some(enabled), Some(map)) = (enabled, content.as_object_mut()) {
+        map.insert("enabled".to_owned(), enabled);
+    }
+    let install = api.install(kind, folder, found, &content);
+    let installed = if report.dry_run { Ok(()) } else { install.await };
     report.add(if found.is_some() { "replace" } else { "install" }, name, installed)
 }
 
