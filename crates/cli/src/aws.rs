@@ -61,7 +61,6 @@ pub(crate) async fn load(arguments: &AwsArguments) -> SdkConfig {
     aws.into_builder().credentials_provider(provider).build()
 }
 
-/// Returns the region that the URL of a queue names.
 fn region_of(queue_url: &str) -> Option<String> {
     let url = Url::parse(queue_url).ok()?;
     ::aws::region_of_host(url.host_str()?).map(str::to_owned)
@@ -286,10 +285,8 @@ pub(crate) fn for_tests() -> SdkConfig {
         .build()
 }
 
-/// The forwarder's logical id in the stack's template.
 const FORWARDER: &str = "ForwarderFunction";
 
-/// Returns the name of a stack's resource with this logical id.
 pub(crate) async fn resource_name(
     aws: &SdkConfig,
     stack: &str,
@@ -302,7 +299,6 @@ pub(crate) async fn resource_name(
     name.context("AWS returned a resource without a name")
 }
 
-/// Returns the forwarder of a stack.
 pub(crate) async fn forwarder_of(
     aws: &SdkConfig,
     stack: &str,

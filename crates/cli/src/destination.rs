@@ -29,7 +29,6 @@ impl DestinationArguments {
         self.endpoint.is_some() || Env.get(ENDPOINT).is_some()
     }
 
-    /// Returns `true` if an argument needs an endpoint.
     pub(crate) fn needs_endpoint(&self) -> bool {
         self.user.is_some() || self.stream.is_some() || !self.headers.is_empty()
     }
@@ -74,7 +73,6 @@ impl DestinationArguments {
     }
 }
 
-/// Reads the forwarder's settings, and prints the warnings about them.
 pub(crate) fn read_config(variables: &dyn Source) -> anyhow::Result<Config> {
     let (config, warnings) = Config::from_source(variables);
     for warning in warnings {

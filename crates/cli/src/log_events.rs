@@ -51,36 +51,28 @@ impl Converter {
         (report, self.kept.take())
     }
 
-    /// Returns the telemetry of log events, and the errors of OTLP lines that cannot be decoded.
-    pub(crate) async fn convert(&self, events: &StreamOf<'_>) -> anyhow::Result<Vec<Incoming>> {
-        let (report, requests) = self.forward(events.as_delivered()?).await;
+    /// Returns the telemetry of an event of this log group, and the errors of OTLP lines that cannot be decoded.
+    pub(crate) async fn convert(&self, log_group: &str, event: Event) -> Vec<Incoming> {
+        let (report, requests) = self.forward(event).await;
         let wrong = report.undecodable.iter().map(|(_, line)| {
-            let text = format!("{}: {} ({} bytes)", events.log_group, line.reason, line.bytes);
-            Incoming::Wrong(text)
+            Incoming::Wrong(format!("{log_group}: {} ({} bytes)", line.reason, line.bytes))
         });
-        Ok([Incoming::Requests(requests)].into_iter().chain(wrong).collect())
+        [Incoming::Requests(requests)].into_iter().chain(wrong).collect()
     }
 }
 
-/// Log events of one stream, in order.
-pub(crate) struct StreamOf<'a> {
-    pub(crate) account: &'a str,
-    pub(crate) log_group: &'a str,
-    pub(crate) stream: &'a str,
-    pub(crate) events: &'a [LogEvent],
-}
-
-impl StreamOf<'_> {
-    /// Returns the event by which CloudWatch Logs would deliver these.
-    pub(crate) fn as_delivered(&self) -> serde_json::Result<Event> {
-        let lines = self.events.iter().map(|event| LoggedLine {
-            id: &event.id,
-            timestamp_ms: event.timestamp_ms,
-            message: &event.message,
-        });
-        let event = delivery(self.account, self.log_group, self.stream, "replay", lines);
-        serde_json::from_value(event)
-    }
+/// Returns the event by which CloudWatch Logs would deliver these log events of a stream.
+pub(crate) fn delivered(
+    account: &str,
+    log_group: &str,
+    (stream, events): &StreamEvents,
+) -> serde_json::Result<Event> {
+    let lines = events.iter().map(|event| LoggedLine {
+        id: &event.id,
+        timestamp_ms: event.timestamp_ms,
+        message: &event.message,
+    });
+    serde_json::from_value(delivery(account, log_group, stream, "replay", lines))
 }
 
 /// Options outside of a stack: the forwarder ignores no log group as its own, and lists every undecodable line.
@@ -112,7 +104,6 @@ impl Export for Kept {
     }
 }
 
-/// Returns the log stream and the log event that CloudWatch Logs describes.
 pub(crate) fn log_event(event: FilteredLogEvent) -> (String, LogEvent) {
     let id = event.event_id.unwrap_or_default();
     let timestamp_ms = event.timestamp.unwrap_or_default();
@@ -141,7 +132,6 @@ impl Gathered {
         self.bytes
     }
 
-    /// Time of the newest event so far.
     pub(crate) fn newest_ms(&self) -> i64 {
         self.newest_ms
     }

@@ -1,7 +1,7 @@
 //! Reads a file of log lines as events of CloudWatch Logs.
 
 use crate::lines::tailed;
-use crate::log_events::{Gathered, StreamOf};
+use crate::log_events::{Gathered, delivered};
 use anyhow::Context as _;
 use console::time_arguments::TimeArgument;
 use forwarder::{Event, LogEvent};
@@ -64,8 +64,6 @@ pub(crate) fn events(
         gathered.add(stream, event);
     }
     let streams = gathered.take_before(i64::MAX);
-    let events = streams
-        .iter()
-        .map(|(stream, events)| StreamOf { account: "", log_group, stream, events }.as_delivered());
+    let events = streams.iter().map(|events| delivered("", log_group, events));
     events.collect::<Result<_, _>>().context("make an event of log lines")
 }

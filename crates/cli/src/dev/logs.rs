@@ -2,8 +2,7 @@
 
 use crate::destination::{DestinationArguments, read_config};
 use crate::forward::{Output, one_destination, problems};
-use crate::log_events::Gathered;
-use crate::log_events::{Converter, StreamOf, now};
+use crate::log_events::{Converter, Gathered, delivered, now};
 use crate::shown::Incoming;
 use anyhow::{Context as _, bail};
 use console::quantity::plural;
@@ -87,7 +86,6 @@ impl Logs {
         waiting.gathered.add(event.log_stream.to_string(), LogEvent { id, timestamp_ms, message });
     }
 
-    /// Shows log events as they arrive, until the future is dropped.
     pub(super) async fn show_as_it_comes(&self) {
         loop {
             tokio::time::sleep(QUIET / 2).await;
@@ -112,16 +110,16 @@ impl Logs {
             self.is_undelivered.store(true, Ordering::Relaxed);
             self.say(format!("{dropped} log events were not shown, because they arrived too fast"));
         }
-        for (stream, events) in gathered.take_before(i64::MAX) {
-            let log_group = self.log_group.as_str();
-            let events = StreamOf { account: ACCOUNT, log_group, stream: &stream, events: &events };
-            match self.converter.convert(&events).await {
-                Ok(converted) => converted.into_iter().for_each(|incoming| self.send(incoming)),
-                Err(error) => self.send(Incoming::Failed(error)),
+        for events in gathered.take_before(i64::MAX) {
+            let event = || delivered(ACCOUNT, &self.log_group, &events);
+            match event() {
+                Ok(event) => {
+                    let converted = self.converter.convert(&self.log_group, event).await;
+                    converted.into_iter().for_each(|incoming| self.send(incoming));
+                }
+                Err(error) => self.send(Incoming::Failed(error.into())),
             }
-            let (Some(backend), Ok(event)) = (&self.backend, events.as_delivered()) else {
-                continue;
-            };
+            let (Some(backend), Ok(event)) = (&self.backend, event()) else { continue };
             let mut report = backend.forwarder.forward(event, &now()).await;
             backend.accepted.fetch_add(report.account.total.accepted, Ordering::Relaxed);
             if !report.is_complete() {
@@ -136,7 +134,6 @@ impl Logs {
         drop(passing);
     }
 
-    /// Says at the end how much the backend has accepted.
     pub(super) fn say_what_was_sent(&self) {
         if let Some(Backend { url, accepted, .. }) = &self.backend {
             let items = plural(accepted.load(Ordering::Relaxed), "item");
@@ -159,7 +156,6 @@ impl Logs {
     }
 }
 
-/// Checks that the backend answers, and returns a forwarder to it.
 async fn backend(destination: &DestinationArguments) -> anyhow::Result<Backend> {
     let variables = destination.variables(false)?;
     let config = read_config(&variables)?;

@@ -204,7 +204,6 @@ pub(super) fn read_events(files: &[PathBuf]) -> anyhow::Result<Vec<String>> {
     files.iter().map(read).collect()
 }
 
-/// Reads each line of standard input as an event, on a thread.
 fn of_standard_input() -> tokio::sync::mpsc::Receiver<String> {
     let (sender, events) = tokio::sync::mpsc::channel(1);
     std::thread::spawn(move || {

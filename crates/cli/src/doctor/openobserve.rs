@@ -128,7 +128,6 @@ async fn read_back(reach: &Reach, kind: SignalKind, canary: &Canary, deadline: I
     }
 }
 
-/// Returns the length of a list in an answer.
 fn length(body: &[u8], list: &str) -> usize {
     let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     body.get(list).and_then(serde_json::Value::as_array).map_or(0, Vec::len)

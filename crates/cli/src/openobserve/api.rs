@@ -94,7 +94,6 @@ impl Api {
         }
     }
 
-    /// Returns the id of the folder with this name.
     pub(super) async fn folder(&self, kind: Kind, name: &str) -> anyhow::Result<Option<String>> {
         let folders = self.list_of(&format!("v2/folders/{}", kind.name()), "list").await?;
         let found = folders.iter().find(|folder| text(folder, "name") == name);

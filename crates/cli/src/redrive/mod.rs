@@ -254,7 +254,6 @@ impl<'a> Redrive<'a> {
         }
     }
 
-    /// Sends all messages of a letter.
     async fn send(&self, messages: &[Message]) -> anyhow::Result<()> {
         for message in messages {
             let request = self.retry_queue.send_message().queue_url(self.to);

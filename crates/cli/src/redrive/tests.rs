@@ -65,7 +65,6 @@ struct Line {
     arguments: Arguments,
 }
 
-/// Parses a command line with this retry queue.
 fn arguments(to: &str, words: &[&str]) -> Arguments {
     let fixed = ["redrive", "--to", to, "--bucket", "unused"];
     Line::try_parse_from(fixed.iter().chain(words)).unwrap().arguments
@@ -132,7 +131,6 @@ impl Queues {
         redrive.all(&mut store).await.unwrap()
     }
 
-    /// The number of messages that can be received now.
     fn visible(&self) -> usize {
         self.dead.queue().receive(10).len()
     }

@@ -2,7 +2,7 @@
 
 use crate::aws::explain;
 use crate::forward::{invocation_at, print_problems};
-use crate::log_events::{Gathered, StreamEvents, StreamOf, log_event};
+use crate::log_events::{Gathered, StreamEvents, delivered, log_event};
 use crate::replay::plan::{Checkpoint, slices};
 use anyhow::Context as _;
 use forwarder::{Export, Forwarder, Ledger, LogEvent};
@@ -113,17 +113,15 @@ impl Replay<'_> {
     async fn forward<E: Export>(
         &self,
         forwarder: &Forwarder<E>,
-        (stream, events): StreamEvents,
+        events: StreamEvents,
         replayed: &mut Replayed,
     ) -> anyhow::Result<()> {
         let Replayed { ledger, bytes, requests, checkpoint, is_complete } = replayed;
-        *bytes += events.iter().map(|event| event.message.len()).sum::<usize>();
-        let (account, log_group) = (&self.account, &checkpoint.log_group);
-        let events = StreamOf { account, log_group, stream: &stream, events: &events };
-        let event = events.as_delivered()?;
+        *bytes += events.1.iter().map(|event| event.message.len()).sum::<usize>();
+        let event = delivered(&self.account, &checkpoint.log_group, &events)?;
         let invocation = invocation_at(self.observed_unix_nano);
         let report = forwarder.forward(event, &invocation).await;
-        print_problems(&format_args!("{} {stream}", checkpoint.log_group), &report);
+        print_problems(&format_args!("{} {}", checkpoint.log_group, events.0), &report);
         *requests += report.requests_sent;
         *is_complete &= report.is_complete();
         *ledger += report.account.total;
@@ -134,7 +132,6 @@ impl Replay<'_> {
 /// Some events of a range with their streams, each in order, and the token of the next page.
 type Page = (Vec<(String, LogEvent)>, Option<String>);
 
-/// A source of past log events.
 pub(crate) trait History {
     /// Returns events from `from_ms` to before `to_ms`. An empty page may have a next one.
     async fn page(
@@ -219,10 +216,6 @@ mod tests {
         }
     }
 
-    async fn replay(backend: &Backend, checkpoint: Checkpoint, file: Option<&Path>) -> Replayed {
-        replay_until(i64::MAX, backend, checkpoint, file).await.unwrap()
-    }
-
     async fn replay_until(
         end_ms: i64,
         backend: &Backend,
@@ -256,7 +249,7 @@ mod tests {
     async fn every_log_event_of_the_range_is_forwarded_once() {
         let backend = Backend { takes: usize::MAX, ..Backend::default() };
         let checkpoint = Checkpoint::new("/g", MINUTE, 6 * MINUTE + 500).unwrap();
-        let replayed = replay(&backend, checkpoint, None).await;
+        let replayed = replay_until(i64::MAX, &backend, checkpoint, None).await.unwrap();
         let mut times = backend.times.into_inner().unwrap();
         times.sort_unstable();
         assert_eq!(times, seconds(MINUTE, 6 * MINUTE + 500));
@@ -271,7 +264,7 @@ mod tests {
         let file = directory.path().join("checkpoint");
         let checkpoint = || Checkpoint::new("/g", 0, 6 * MINUTE).unwrap();
         let broken = Backend { takes: 100, ..Backend::default() };
-        let replayed = replay(&broken, checkpoint(), Some(&file)).await;
+        let replayed = replay_until(i64::MAX, &broken, checkpoint(), Some(&file)).await.unwrap();
         assert!(!replayed.is_complete);
         assert!(replayed.ledger.returned > 0);
 
@@ -279,7 +272,8 @@ mod tests {
         let resumed = checkpoint().resume(&file, [TimeArgument::NOW; 2]).unwrap();
         assert_eq!(resumed, replayed.checkpoint);
         assert!(resumed.done_before_ms > 0, "the first slices were delivered");
-        let replayed = replay(&backend, resumed.clone(), Some(&file)).await;
+        let replayed =
+            replay_until(i64::MAX, &backend, resumed.clone(), Some(&file)).await.unwrap();
         assert!(replayed.is_complete);
         let (first, second) =
             (broken.times.into_inner().unwrap(), backend.times.into_inner().unwrap());

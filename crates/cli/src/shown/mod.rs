@@ -65,11 +65,11 @@ impl OutputArguments {
             };
             match next {
                 Ok(incoming) => showing.take(incoming)?,
-                Err(RecvTimeoutError::Timeout) => showing.show()?,
+                Err(RecvTimeoutError::Timeout) => showing.show(showing.patience())?,
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        showing.show_all()?;
+        showing.show(Duration::ZERO)?;
         Ok(showing.is_fine)
     }
 }
@@ -129,12 +129,12 @@ impl Showing<'_> {
             Incoming::Said(text) => eprintln!("{text}"),
             Incoming::Wrong(text) => self.wrong(&text),
             Incoming::Text(text) => {
-                self.show()?;
+                self.show(self.patience())?;
                 self.line(&text)?;
             }
             Incoming::Failed(error) => self.wrong(&format!("lambda-otlp: {error:#}")),
         }
-        if self.held.items() > MOST_ITEMS { self.show_all() } else { Ok(()) }
+        if self.held.items() > MOST_ITEMS { self.show(Duration::ZERO) } else { Ok(()) }
     }
 
     fn line(&mut self, line: &str) -> io::Result<()> {
@@ -172,12 +172,15 @@ impl Showing<'_> {
         }
     }
 
-    /// Shows what is held, except traces that wait.
-    fn show(&mut self) -> io::Result<()> {
+    fn patience(&self) -> Duration {
+        if self.arguments.json { Duration::ZERO } else { PATIENCE }
+    }
+
+    /// Shows what is held, except traces that still wait for the span of their invocation.
+    fn show(&mut self, patience: Duration) -> io::Result<()> {
         let rest = self.joining.rest();
         self.take_found(rest)?;
         let now = Instant::now();
-        let patience = if self.arguments.json { Duration::ZERO } else { PATIENCE };
         let incomplete = self.held.without_invocation().into_iter();
         let begun = |trace_id: Vec<u8>| {
             let since = self.waiting_since.get(&trace_id).copied().unwrap_or(now);
@@ -186,16 +189,6 @@ impl Showing<'_> {
         let waiting = incomplete.map(begun).filter(|(_, since)| now < *since + patience);
         self.waiting_since = waiting.collect();
         let waiting = self.held.take_traces(&self.waiting_since);
-        self.show_held(waiting)
-    }
-
-    fn show_all(&mut self) -> io::Result<()> {
-        let rest = self.joining.rest();
-        self.take_found(rest)?;
-        self.show_held(Held::default())
-    }
-
-    fn show_held(&mut self, waiting: Held) -> io::Result<()> {
         let held = std::mem::replace(&mut self.held, waiting);
         let held = self.arguments.choice.of(held);
         if held.items() == 0 {
@@ -255,7 +248,6 @@ impl Held {
         traces
     }
 
-    /// Takes the spans and log records of these traces.
     fn take_traces<T>(&mut self, traces: &BTreeMap<Vec<u8>, T>) -> Self {
         let spans = self.spans.extract_if(.., |own| traces.contains_key(&own.item.trace_id));
         let records = self.records.extract_if(.., |own| traces.contains_key(&own.item.trace_id));
@@ -263,7 +255,6 @@ impl Held {
     }
 }
 
-/// Returns the items of a scope with their service.
 fn items<T>(
     resource: Option<&Resource>,
     scope: Option<InstrumentationScope>,

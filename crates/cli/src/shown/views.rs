@@ -15,7 +15,6 @@ use std::io::{self, Write};
 const LONGEST_BODY: usize = 1000;
 const LONGEST_NAME: usize = 64;
 
-/// Writes telemetry as text.
 pub(super) fn text(held: &Held, out: &mut dyn Write) -> io::Result<()> {
     for trace in waterfalls(&held.spans, &held.records) {
         draw::waterfall(&trace, &label(&trace.invocations), draw::terminal_width(), out)?;

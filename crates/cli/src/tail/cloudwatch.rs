@@ -3,7 +3,7 @@
 
 use super::{Arguments, MOST_WAITING};
 use crate::aws::{self, explain};
-use crate::log_events::{Converter, Gathered, StreamOf, log_event};
+use crate::log_events::{Converter, Gathered, delivered, log_event};
 use crate::shown::Incoming;
 use anyhow::{Context as _, bail};
 use aws_config::SdkConfig;
@@ -110,12 +110,11 @@ impl Following {
     /// Converts the events before this time, and passes them to the view.
     async fn pass_on(&mut self, before_ms: i64) -> anyhow::Result<()> {
         for Group { name, account, gathered, .. } in &mut self.groups {
-            for (stream, mut events) in gathered.take_before(before_ms) {
+            for mut events in gathered.take_before(before_ms) {
                 // Late events are sorted in.
-                events.sort_by_key(|event| event.timestamp_ms);
-                let events =
-                    StreamOf { account, log_group: name, stream: &stream, events: &events };
-                for incoming in self.converter.convert(&events).await? {
+                events.1.sort_by_key(|event| event.timestamp_ms);
+                let event = delivered(account, name, &events)?;
+                for incoming in self.converter.convert(name, event).await {
                     self.sender.send(incoming).context("the display has ended")?;
                 }
             }
