@@ -160,17 +160,15 @@ pub(crate) async fn matching_log_groups(
     let pattern = Pattern::new(pattern);
     let prefix = Some(pattern.prefix().to_owned()).filter(|prefix| !prefix.is_empty());
     let request = client.describe_log_groups().set_log_group_name_prefix(prefix);
-    let mut pages = request.into_paginator().send();
+    let mut listed = request.into_paginator().items().send();
     let mut groups = Vec::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| explain(&error)).context("cannot list log groups")?;
-        for group in page.log_groups.unwrap_or_default() {
-            // arn:aws:logs:{region}:{account}:log-group:{name}:*
-            let account = group.arn().and_then(|arn| arn.split(':').nth(4)).unwrap_or_default();
-            let name = group.log_group_name().unwrap_or_default();
-            if pattern.matches(name) {
-                groups.push((name.to_owned(), account.to_owned()));
-            }
+    while let Some(group) = listed.next().await {
+        let group = group.map_err(|error| explain(&error)).context("cannot list log groups")?;
+        // arn:aws:logs:{region}:{account}:log-group:{name}:*
+        let account = group.arn().and_then(|arn| arn.split(':').nth(4)).unwrap_or_default();
+        let name = group.log_group_name().unwrap_or_default();
+        if pattern.matches(name) {
+            groups.push((name.to_owned(), account.to_owned()));
         }
     }
     Ok(groups)

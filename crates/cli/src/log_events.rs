@@ -140,19 +140,15 @@ impl Gathered {
     /// events.
     pub(crate) fn take_before(&mut self, cut_ms: i64) -> Vec<StreamEvents> {
         let mut taken = Vec::new();
-        let mut rest = BTreeMap::new();
-        for (stream, events) in std::mem::take(&mut self.streams) {
-            let (before, after): (Vec<_>, Vec<_>) =
-                events.into_iter().partition(|event| event.timestamp_ms < cut_ms);
+        for (stream, events) in &mut self.streams {
+            let before = events.extract_if(.., |event| event.timestamp_ms < cut_ms);
+            let before: Vec<LogEvent> = before.collect();
             self.bytes -= before.iter().map(|event| event.message.len()).sum::<usize>();
-            if !after.is_empty() {
-                rest.insert(stream.clone(), after);
-            }
             if !before.is_empty() {
-                taken.push((stream, before));
+                taken.push((stream.clone(), before));
             }
         }
-        self.streams = rest;
+        self.streams.retain(|_, events| !events.is_empty());
         taken
     }
 }

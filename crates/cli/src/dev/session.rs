@@ -114,7 +114,7 @@ impl Invocations {
         if let Some(server) = self.server {
             server.stop().await;
         }
-        let is_fine = !function.has_failed();
+        let is_fine = !function.has_failed.load(Ordering::Relaxed);
         function.shut_down().await;
         logs.pass_on().await;
         logs.say_what_was_sent();
@@ -153,6 +153,7 @@ pub(super) struct Function {
     pub(super) logs: Arc<Logs>,
     timeout: Duration,
     lambda: Lambda,
+    /// An event was invalid, or an invocation failed.
     has_failed: AtomicBool,
 }
 
@@ -188,11 +189,6 @@ impl Function {
     fn fail(&self, why: &str) {
         self.has_failed.store(true, Ordering::Relaxed);
         self.logs.say(format!("lambda-otlp: {why}"));
-    }
-
-    /// Returns `true` if an event was invalid or an invocation failed.
-    pub(super) fn has_failed(&self) -> bool {
-        self.has_failed.load(Ordering::Relaxed)
     }
 }
 

@@ -115,8 +115,8 @@ async fn carry_out(
         Some(id) => api.list(kind, id).await?,
         None => Vec::new(),
     };
-    match (task, known) {
-        (Task::Install, known) => {
+    match task {
+        Task::Install => {
             let id = match known {
                 Some(id) => id,
                 None if report.dry_run => String::new(),
@@ -130,8 +130,8 @@ async fn carry_out(
                 install(api, kind, &id, shipped, &there, &streams, report).await?;
             }
         }
-        (Task::Remove, None) => {}
-        (Task::Remove, Some(id)) => {
+        Task::Remove => {
+            let id = known.unwrap_or_default();
             let is_ours = |found: &&Found| shipped.iter().any(|it| it.name == found.name);
             for found in there.iter().filter(is_ours) {
                 let delete = api.delete(kind, &id, &found.id);

@@ -182,19 +182,18 @@ async fn names_of_stack(aws: &SdkConfig, stack: &str) -> anyhow::Result<Vec<Stri
     let mut names = Vec::new();
     let mut stacks = vec![stack.to_owned()];
     while let Some(stack) = stacks.pop() {
-        let mut pages = client.list_stack_resources().stack_name(&stack).into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| explain(&error));
-            let page =
-                page.with_context(|| format!("cannot list the resources of stack {stack}"))?;
-            for resource in page.stack_resource_summaries.unwrap_or_default() {
-                let Some(id) = resource.physical_resource_id else { continue };
-                match resource.resource_type.as_deref() {
-                    Some("AWS::Lambda::Function") => names.push(format!("/aws/lambda/{id}")),
-                    Some("AWS::Logs::LogGroup") => names.push(id),
-                    Some("AWS::CloudFormation::Stack") => stacks.push(id),
-                    _ => {}
-                }
+        let listed = client.list_stack_resources().stack_name(&stack).into_paginator();
+        let mut listed = listed.items().send();
+        while let Some(resource) = listed.next().await {
+            let resource = resource
+                .map_err(|error| explain(&error))
+                .with_context(|| format!("cannot list the resources of stack {stack}"))?;
+            let Some(id) = resource.physical_resource_id else { continue };
+            match resource.resource_type.as_deref() {
+                Some("AWS::Lambda::Function") => names.push(format!("/aws/lambda/{id}")),
+                Some("AWS::Logs::LogGroup") => names.push(id),
+                Some("AWS::CloudFormation::Stack") => stacks.push(id),
+                _ => {}
             }
         }
     }
