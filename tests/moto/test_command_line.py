@@ -19,18 +19,24 @@ MISSING = f"in region {REGION}, account {ACCOUNT}"
 
 def parked(reason):
     """Returns a message of the forwarder's queues with an undecodable line (docs/guarantees.md)."""
+    batch = {
+        "messageType": "DATA_MESSAGE",
+        "owner": ACCOUNT,
+        "logGroup": "/aws/lambda/orders",
+        "logStream": "s",
+        "subscriptionFilters": [],
+        "logEvents": [{"id": "1", "timestamp": 1, "message": "{}"}],
+    }
     message = {
         "v": "1.0",
-        "content": "line",
-        "event_id": "1",
-        "timestamp_ms": 1,
+        "content": "events",
         "destination": "default",
         "items": 1,
         "first_seen": "2026-09-21T14:13:21.000000000Z",
         "reason": reason,
         "origin": {"account": ACCOUNT, "region": REGION, "group": "/aws/lambda/orders", "stream": "s"},
         "encoding": "gzip",
-        "body": base64.b64encode(gzip.compress(b"{}")).decode(),
+        "body": base64.b64encode(gzip.compress(json.dumps(batch).encode())).decode(),
     }
     return json.dumps(message)
 
