@@ -9,9 +9,8 @@ use crate::functions::{
     python, shop_event,
 };
 use crate::made::{self, Delivered};
-use crate::stored::Arrived;
+use crate::stored::{Arrived, IGNORED};
 use anyhow::{Context as _, bail};
-use console::waterfall::{EXTENSION_SCOPE, FORWARDER_SCOPE};
 use console::{layer, reach};
 use local_lambda::queue::{Queue, QueueServer};
 use local_lambda::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent, binaries};
@@ -113,8 +112,8 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     let fake = FakeOpenObserve::builder().user(USER, PASSWORD).start().await?;
     let process = std::process::id();
     progress(&format!("backend: a fake OpenObserve on {} (process {process})", fake.base()));
-    // The accounting ignores the extension's and the forwarder's own metrics, so it would not notice their loss.
-    fake.never_lose(&[EXTENSION_SCOPE, FORWARDER_SCOPE]);
+    // The accounting would not notice their loss.
+    fake.never_lose(&IGNORED);
     fake.lose(arguments.lose);
     let lambda = Lambda::start().await?;
     let line_format = Env.get("LAMBDA_OTLP_LINE").unwrap_or_else(|| "standard".to_owned());

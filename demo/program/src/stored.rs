@@ -25,10 +25,10 @@ pub(crate) struct Arrived {
 impl Arrived {
     pub(crate) fn at(fake: &FakeOpenObserve) -> Self {
         let mut metrics = fake.metrics();
-        // The accounting has no independent source for the metrics of the extension, and for the forwarder's own.
         metrics.retain(|metric| {
-            ![EXTENSION_SCOPE, FORWARDER_SCOPE].contains(&metric.scope.name.as_str())
-                && !OF_THE_EXTENSION.contains(&metric.item.name.as_str())
+            ![&metric.scope.name, &metric.item.name]
+                .iter()
+                .any(|name| IGNORED.contains(&name.as_str()))
         });
         Self { spans: fake.spans(), log_records: fake.log_records(), metrics }
     }
@@ -166,8 +166,11 @@ pub(crate) fn number(attributes: &[KeyValue]) -> Option<String> {
     text_of(attributes, NUMBER)
 }
 
-/// The metrics that only the extension can make. The forwarder makes the others.
-const OF_THE_EXTENSION: [&str; 5] = [
+/// Scopes and names of metrics that the accounting ignores, because it has no independent source for them: the forwarder's own, and
+/// those that only the extension can make.
+pub(crate) const IGNORED: [&str; 7] = [
+    EXTENSION_SCOPE,
+    FORWARDER_SCOPE,
     "aws.lambda.response_latency",
     "aws.lambda.response_duration",
     "aws.lambda.runtime_overhead",

@@ -1,4 +1,4 @@
-//! The third stage: collects requests, delivers them, and puts undelivered telemetry into the queues.
+//! The last stage: collects requests, delivers them, and puts undelivered telemetry into the queues.
 
 use super::Forwarding;
 use super::router::{DestinationRoute, Routing};

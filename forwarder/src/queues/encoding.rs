@@ -2,14 +2,13 @@
 
 use super::{Content, Parked};
 use crate::source::{
-    LogBatch, LogEvent, LogEventRange, MessageType, Origin, SourceLimits, read_json,
-    without_content,
+    LogBatch, LogEventRange, MessageType, Origin, SourceLimits, read_json, without_content,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use wire::timestamp::{self, rfc3339_nanos};
 use wire::{Limits, Malformed, Request, SignalKind};
 
@@ -245,28 +244,50 @@ fn excerpt(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(20).collect()
 }
 
-/// Encodes log events as a delivery of CloudWatch Logs: `{"awslogs":{"data": body}}` is an event for the forwarder.
+/// A delivery of CloudWatch Logs: `{"awslogs":{"data": body}}` is an event for the forwarder.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EventsText<'a> {
+    message_type: &'static str,
+    owner: &'a str,
+    log_group: &'a str,
+    log_stream: &'a str,
+    log_events: Vec<DeliveredEvent<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DeliveredEvent<'a> {
+    id: &'a str,
+    timestamp: i64,
+    message: &'a str,
+    /// The only place for a region in this format.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extracted_fields: Option<&'a BTreeMap<&'static str, &'a str>>,
+}
+
+/// Encodes log events without a copy of their messages.
 fn events_json(batch: &LogBatch) -> Vec<u8> {
     let Origin { account, region, log_group, log_stream } = &batch.origin;
-    let event = |LogEvent { id, timestamp_ms, message }: &LogEvent| {
-        let mut event = json!({ "id": id, "timestamp": timestamp_ms, "message": message });
-        if let (false, Some(fields)) = (region.is_empty(), event.as_object_mut()) {
-            // The only place for a region in this format.
-            fields.insert("extractedFields".to_owned(), json!({ "@aws.region": region }));
-        }
-        event
-    };
-    let delivery = json!({
-        "messageType": match batch.message_type {
+    let region = (!region.is_empty()).then(|| BTreeMap::from([("@aws.region", region.as_str())]));
+    let events = batch.events.iter().map(|event| DeliveredEvent {
+        id: &event.id,
+        timestamp: event.timestamp_ms,
+        message: &event.message,
+        extracted_fields: region.as_ref(),
+    });
+    let text = EventsText {
+        message_type: match batch.message_type {
             MessageType::Data => "DATA_MESSAGE",
             MessageType::Control => "CONTROL_MESSAGE",
         },
-        "owner": account,
-        "logGroup": log_group,
-        "logStream": log_stream,
-        "logEvents": batch.events.iter().map(event).collect::<Vec<_>>(),
-    });
-    delivery.to_string().into_bytes()
+        owner: account,
+        log_group,
+        log_stream,
+        log_events: events.collect(),
+    };
+    // Text and numbers only: serializing cannot fail.
+    serde_json::to_vec(&text).unwrap_or_default()
 }
 
 /// Reads log events of one origin, as from a subscription.

@@ -341,7 +341,9 @@ impl<'d> Delivery<'d> {
         let object = &mut self.object;
         object.bytes += event.message.len() + event.id.len();
         match object.runs.last_mut() {
-            Some(run) if run.extracted == extracted => run.events.push(event),
+            Some(run) if fields_of_origin(&run.extracted) == fields_of_origin(&extracted) => {
+                run.events.push(event);
+            }
             _ => object.runs.push(OriginRun { extracted, events: vec![event] }),
         }
         // Batches need their origin. Until it is known, `inflated_bytes` limits the memory.
@@ -381,13 +383,19 @@ impl<'d> Delivery<'d> {
 /// (CloudWatch Logs API Reference, `PutSubscriptionFilter`, `emitSystemFields`; User Guide, "Cross-account cross-Region log
 /// centralization").
 fn origin_of(delivery: &Origin, extracted: &Value) -> Origin {
-    let field = |name: &str| extracted.get(name).and_then(Value::as_str);
-    let account = field("@aws.account").unwrap_or(&delivery.account);
-    let region = field("@aws.region").unwrap_or(&delivery.region);
+    let [account, region, log_group] = fields_of_origin(extracted);
+    let account = account.unwrap_or(&delivery.account);
+    let region = region.unwrap_or(&delivery.region);
     // With or without `ACCOUNT:` before its name.
-    let log_group = field("@source.log").unwrap_or(&delivery.log_group);
+    let log_group = log_group.unwrap_or(&delivery.log_group);
     let name = log_group.strip_prefix(account).and_then(|rest| rest.strip_prefix(':'));
     Origin::new(account, region, name.unwrap_or(log_group), &delivery.log_stream)
+}
+
+/// The other fields are the words of a filter pattern, which differ in each log event.
+fn fields_of_origin(extracted: &Value) -> [Option<&str>; 3] {
+    ["@aws.account", "@aws.region", "@source.log"]
+        .map(|name| extracted.get(name).and_then(Value::as_str))
 }
 
 /// A log event. Unexpected values of its other fields must not prevent that its message and its neighbours are read.

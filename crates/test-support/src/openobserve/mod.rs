@@ -102,9 +102,9 @@ impl FakeOpenObserve {
         self.shared.state().to_lose.count += items;
     }
 
-    /// Items of these scopes are never [lost](FakeOpenObserve::lose).
-    pub fn never_lose(&self, scopes: &'static [&'static str]) {
-        self.shared.state().to_lose.never_of = scopes;
+    /// Items of these scopes, and metrics of these names, are never [lost](FakeOpenObserve::lose).
+    pub fn never_lose(&self, names: &'static [&'static str]) {
+        self.shared.state().to_lose.never_of = names;
     }
 
     /// Lets all requests go on that are [held](ScriptedResponse::Held) now. Later ones are held again.

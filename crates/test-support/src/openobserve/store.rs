@@ -143,7 +143,10 @@ impl Records {
             // A metric goes with its last data point. A metric that arrived without points stays.
             Self::Metrics(metrics) => metrics.retain_mut(|metric| {
                 let had = data_points(&metric.item);
-                retain_data_points(&mut metric.item, || removal.keeps(&metric.scope.name));
+                let is_never_lost = removal.never_of.contains(&metric.item.name.as_str());
+                retain_data_points(&mut metric.item, || {
+                    is_never_lost || removal.keeps(&metric.scope.name)
+                });
                 had == 0 || data_points(&metric.item) > 0
             }),
         }
@@ -167,7 +170,7 @@ fn lose_attributes(span: &mut StoredSpan, missing: &BTreeSet<String>) {
 pub(super) struct Removal {
     pub(super) kept: u64,
     pub(super) count: u64,
-    /// Items of these scopes stay, and do not count in `kept`.
+    /// Items of these scopes, and metrics of these names, stay and do not count in `kept`.
     pub(super) never_of: &'static [&'static str],
 }
 
