@@ -92,25 +92,22 @@ fn find(bytes: usize, is: impl Fn(&str) -> bool) -> Option<(Role, u8)> {
     same_length.copied().find(|(known, ..)| is(known)).map(|(_, role, rank)| (role, rank))
 }
 
-static KEYS: [(Role, u8, &[&str]); 37] = [
+static KEYS: [(Role, u8, &[&str]); 34] = [
     (Role::Level, 0, &["level", "Level", "log.level", "log_level", "logLevel", "LogLevel"]),
     (Role::Level, 0, &["loglevel", "_logLevel", "lvl", "L", "@level", "@l"]),
     (Role::Level, 0, &["severity", "Severity", "severity_text", "severityText", "SeverityText"]),
     (Role::Level, 0, &["levelname", "levelName", "level_name"]),
-    (Role::Level, 0, &["_meta.logLevelName", "record.level"]),
     (Role::PythonNumber, 1, &["levelno"]),
     (Role::OtelNumber, 1, &["severityNumber", "SeverityNumber", "severity_number"]),
     (Role::Status, 2, &["status", "messageType"]),
     (Role::Message, 0, &["message", "Message", "msg", "Msg", "@m"]),
     (Role::Message, 1, &["M", "@message", "short_message", "RenderedMessage", "textPayload"]),
-    (Role::Message, 1, &["fields.message", "record.message"]),
     (Role::MessageOfLogger, 2, &["@mt", "MessageTemplate", "event", "body", "Body"]),
     (Role::ErrorMessage, 3, &["errorMessage"]),
     (Role::ErrorType, 0, &["errorType"]),
     (Role::Log, 1, &["log"]),
     (Role::Time, 0, &["timestamp", "Timestamp", "@timestamp", "time", "timeMillis", "datetime"]),
     (Role::Time, 0, &["asctime", "@t", "ts", "t", "T"]),
-    (Role::Time, 0, &["instant.epochSecond"]),
     (Role::RuntimeRequestId, 0, &["requestId", "AWSRequestId"]),
     (Role::RequestId, 1, &["awsRequestId", "aws_request_id", "lambda_request_id"]),
     (Role::RequestId, 1, &["function_request_id", "functionRequestId", "FunctionRequestId"]),

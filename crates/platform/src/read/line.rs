@@ -459,10 +459,7 @@ impl Found {
                 let error = Fields::of(value.word()).and_then(|error| error.text("errorMessage"));
                 self.message.offer(4, None, error.map(|error| Some(error.into_owned())));
             }
-            Role::Message | Role::Log => {
-                let copy = |text: &str| at.is_none().then(|| text.to_owned());
-                self.message.offer(rank, at, text.map(copy));
-            }
+            Role::Message | Role::Log => self.message.offer(rank, at, text.map(|_| None)),
             Role::MessageOfLogger => self.message_of_logger.offer(rank, at, text.map(|_| None)),
             Role::ErrorType => self.error_type = text.map(str::to_owned),
             Role::ErrorMessage => {
@@ -522,21 +519,35 @@ impl Found {
             vec![json]
         };
         for (key, raw) in objects.into_iter().filter_map(Fields::of).flat_map(|fields| fields.0) {
-            if let Some(role) = role_in(outer, &key) {
-                self.offer(role, RANK, None, &Value::of(raw));
+            let value = Value::of(raw);
+            match (outer, key.as_ref()) {
+                // Of tracing-subscriber and loguru.
+                ("fields" | "record", "message") => {
+                    self.message.offer(RANK, None, value.text().map(|text| Some(text.to_owned())));
+                }
+                // Of loguru; in data it may be any number or word.
+                ("record", "level") => {
+                    let name = Fields::of(value.word()).and_then(|level| level.text("name"));
+                    self.level.offer(RANK, None, name.as_deref().and_then(Severity::of_word));
+                }
+                ("_meta", "logLevelName") => self.offer(Role::Level, RANK, None, &value),
+                ("instant", "epochSecond") => self.offer(Role::Time, RANK, None, &value),
+                (_, key) => {
+                    if let Some(role) = role_in(outer, key) {
+                        self.offer(role, RANK, None, &value);
+                    }
+                }
             }
         }
     }
 }
 
-/// Reads a word, a number, or the object of loguru.
 fn level_of(value: &Value<'_>, is_gelf: bool) -> Option<Severity> {
     let number = || {
         let number = value.word().parse().ok()?;
         if is_gelf { Severity::of_syslog(number) } else { Severity::of_number(number) }
     };
-    let name = || Severity::of_word(&Fields::of(value.word())?.text("name")?);
-    value.text().and_then(Severity::of_word).or_else(number).or_else(name)
+    value.text().and_then(Severity::of_word).or_else(number)
 }
 
 impl<'a> FunctionLine<'a> {
