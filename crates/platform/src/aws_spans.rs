@@ -175,8 +175,8 @@ fn take_all<T>(
     take(fields, key, |all| all.as_array()?.iter().map(read).collect()).unwrap_or_default()
 }
 
-/// Adds X-Ray's fields of a segment, `type`, `name`, `namespace`, `cause` and others, except those that the span's attributes have already. A subsegment's span has no name of its own,
-/// and only these fields contain its error.
+/// Adds X-Ray's fields of a segment, `type`, `name`, `namespace`, `cause` and others, except those that the span's attributes have
+/// already. A subsegment's span has no name of its own, and only these fields contain its error.
 fn add_xray(span: &mut Span, mut xray: Map<String, Value>) {
     if span.name.is_empty()
         && let Some(name) = xray.get("name").and_then(Value::as_str)
@@ -293,8 +293,9 @@ pub(crate) fn take_u32(fields: &mut Map<String, Value>, key: &str) -> u32 {
 
 /// The map under `attributes`.
 pub(crate) fn take_attributes(fields: &mut Map<String, Value>) -> Vec<KeyValue> {
-    let read = |all: &Value| Some(attributes(all.as_object()?.clone(), |key| key));
-    take(fields, "attributes", read).unwrap_or_default()
+    let mut read = Vec::new();
+    within(fields, "attributes", |all| read = attributes(std::mem::take(all), |key| key));
+    read
 }
 
 /// The members of a map, with keys converted by `key`. Null counts as absent.
