@@ -198,13 +198,14 @@ impl Converter {
         let names_tenant = matches!(platform.kind, EventKind::Start | EventKind::Report);
         if let Some(request_id) = platform.request_id.as_ref().filter(|_| names_tenant) {
             let facts = Facts::new(tenant_id.as_deref(), None);
-            self.state.window.tell(request_id, facts);
+            self.state.window.tell(request_id, facts, platform.kind == EventKind::Report);
         }
     }
 
     fn record_platform(&mut self, event: &LogEventRef<'_>, platform: &PlatformEvent) {
-        let observed = self.observed_unix_nano;
-        self.platform_records.push(|record| platform_record(event, platform, observed, record));
+        let (window, observed) = (&self.state.window, self.observed_unix_nano);
+        self.platform_records
+            .push(|record| platform_record(event, platform, window, observed, record));
     }
 
     /// Converts the rest of a log event around an OTLP line. It is the function's text, whatever it looks like.
@@ -246,9 +247,9 @@ impl Converter {
 
     /// Converts a claimed OTLP line that did not decode to one log record.
     pub fn undecodable(&mut self, event: &LogEventRef<'_>, undecodable: &Undecodable<'_>) {
-        let (request_id, observed) = (self.state.window.request_id(), self.observed_unix_nano);
+        let (window, observed) = (&self.state.window, self.observed_unix_nano);
         self.line_records
-            .push(|record| undecodable_record(event, undecodable, request_id, observed, record));
+            .push(|record| undecodable_record(event, undecodable, window, observed, record));
     }
 
     /// Returns the OTLP of all events. [`ConvertedLines::state`] keeps the next chunk from counting an invocation twice.
@@ -256,7 +257,7 @@ impl Converter {
         let (metrics, open) = self.aggregator.finish_chunk();
         self.state.open = open;
         let window = &mut self.state.window;
-        if window.has_told() {
+        if window.is_told_late {
             for records in [&mut self.line_records, &mut self.platform_records] {
                 records.add_fields(|record| window.missing(record));
             }

@@ -66,13 +66,13 @@ pub(crate) fn line_record(
     let id = line.request_id.as_deref().or(window.request_id());
     let execution = line.durable_execution_arn.as_deref();
     let facts = Facts::new(line.tenant_id.as_deref(), execution);
-    write_invocation(record, id, facts);
+    write_invocation(record, id, facts, window);
     // An attacker who gets a JSON line into the log must not be able to assign the surrounding records to another function's
     // execution, nor to a tenant, which only Lambda's own lines name.
     if let Some(execution) = execution.filter(|arn| is_execution_of(identity, arn))
         && let Some(id) = id.map(str::to_owned)
     {
-        window.tell(&id, Facts::new(None, Some(execution)));
+        window.tell(&id, Facts::new(None, Some(execution)), true);
     }
     if let Some(root) = &line.xray_trace_id {
         record.attribute(names::AWS_XRAY_TRACE_ID, PlainValue::Text(root));
@@ -131,6 +131,7 @@ pub(crate) fn record_time(event: &LogEventRef<'_>, stated: Option<LineTime>) -> 
 pub(crate) fn platform_record(
     event: &LogEventRef<'_>,
     platform: &PlatformEvent,
+    window: &RequestWindow,
     observed_unix_nano: u64,
     record: &mut RecordWriter<'_, '_>,
 ) {
@@ -143,7 +144,7 @@ pub(crate) fn platform_record(
     let times = (event.time_unix_nano(), observed_unix_nano);
     begin(event, times, severity, event.message.trim_end(), record);
     record.event_name(platform.kind.as_str());
-    write_invocation(record, platform.request_id.as_deref(), Facts::default());
+    write_invocation(record, platform.request_id.as_deref(), Facts::default(), window);
     platform_attributes(platform, &mut |key, value| record.attribute(key, value));
 }
 
@@ -160,7 +161,7 @@ pub struct Undecodable<'a> {
 pub(crate) fn undecodable_record(
     event: &LogEventRef<'_>,
     undecodable: &Undecodable<'_>,
-    request_id: Option<&str>,
+    window: &RequestWindow,
     observed_unix_nano: u64,
     record: &mut RecordWriter<'_, '_>,
 ) {
@@ -169,7 +170,7 @@ pub(crate) fn undecodable_record(
     let times = (event.time_unix_nano(), observed_unix_nano);
     begin(event, times, Severity::ERROR, &body, record);
     record.event_name("lambda_otlp.undecodable");
-    write_invocation(record, request_id, Facts::default());
+    write_invocation(record, window.request_id(), Facts::default(), window);
     let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
     record.attribute(names::UNDECODABLE_REASON, PlainValue::Text(reason));
     record.attribute(names::UNDECODABLE_SIZE, PlainValue::Int(size));
@@ -192,10 +193,15 @@ fn begin(
     }
 }
 
-/// Writes the request id of an invocation, and the facts that the line states about it.
-fn write_invocation(record: &mut RecordWriter<'_, '_>, request_id: Option<&str>, facts: Facts<'_>) {
+/// Writes the request id and the facts of an invocation. A record's own facts override those from other lines.
+fn write_invocation(
+    record: &mut RecordWriter<'_, '_>,
+    request_id: Option<&str>,
+    own: Facts<'_>,
+    window: &RequestWindow,
+) {
     if let Some(id) = request_id {
         record.invocation(id);
     }
-    facts.write(record);
+    own.write(window.told(request_id), record);
 }

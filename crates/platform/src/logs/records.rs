@@ -21,6 +21,8 @@ pub(crate) struct Records {
     untraced: Vec<Untraced>,
     /// The request ids of the records. Neighbours usually share one.
     invocations: Vec<String>,
+    /// Number of bytes repeated from other lines.
+    repeated_bytes: usize,
 }
 
 /// A record without a trace id that a span may provide.
@@ -62,6 +64,7 @@ impl Records {
                 has_trace_id: false,
                 invocation: None,
                 invocations: &mut self.invocations,
+                repeated_bytes: &mut self.repeated_bytes,
             };
             write(&mut record);
             let RecordWriter { root, has_trace_id, invocation, .. } = record;
@@ -74,13 +77,12 @@ impl Records {
 
     /// Appends fields of `LogRecord` to each record: those that `more` writes for it.
     pub(crate) fn add_fields(&mut self, more: impl Fn(&[u8]) -> Vec<u8>) {
-        let (mut all, mut repeated) = (Vec::with_capacity(self.fields.len()), 0);
+        let mut all = Vec::with_capacity(self.fields.len());
         for field in fields(&self.fields) {
             match field.as_len().map(|record| (record, more(record))) {
                 Some((record, more))
-                    if !more.is_empty() && repeated + more.len() <= MOST_REPEATED_BYTES =>
+                    if !more.is_empty() && takes_room(&mut self.repeated_bytes, more.len()) =>
                 {
-                    repeated += more.len();
                     Writer::new(&mut all).concatenated(scope_container::ITEMS, record, &more);
                 }
                 _ => all.extend_from_slice(field.raw),
@@ -174,6 +176,7 @@ pub(crate) struct RecordWriter<'w, 'o> {
     has_trace_id: bool,
     invocation: Option<usize>,
     invocations: &'w mut Vec<String>,
+    pub(crate) repeated_bytes: &'w mut usize,
 }
 
 impl RecordWriter<'_, '_> {
@@ -240,4 +243,11 @@ impl RecordWriter<'_, '_> {
             pair.encoded(key_value::VALUE, value);
         });
     }
+}
+
+/// Returns `true` if this many more bytes may be repeated from another line.
+pub(crate) fn takes_room(taken: &mut usize, bytes: usize) -> bool {
+    let fits = *taken + bytes <= MOST_REPEATED_BYTES;
+    *taken += if fits { bytes } else { 0 };
+    fits
 }

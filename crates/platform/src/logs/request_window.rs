@@ -3,7 +3,7 @@
 use crate::attributes::PlainValue;
 use crate::event::{EventKind, PlatformEvent};
 use crate::identity::Identity;
-use crate::logs::records::RecordWriter;
+use crate::logs::records::{RecordWriter, takes_room};
 use crate::names::{self, lambda};
 use crate::spans::invocations::Invocations;
 use std::collections::BTreeMap;
@@ -21,6 +21,8 @@ pub(crate) struct RequestWindow {
     told: BTreeMap<String, [Option<String>; 2]>,
     /// The invocation of the last stated facts. Lines after its end may belong to it.
     told_last: String,
+    /// `true` if a line stated a fact that earlier records of its invocation lack.
+    pub(crate) is_told_late: bool,
 }
 
 impl RequestWindow {
@@ -29,18 +31,14 @@ impl RequestWindow {
         if let [only] = self.running.as_slice() { Some(only) } else { None }
     }
 
-    /// Returns `true` if there are any facts.
-    pub(crate) fn has_told(&self) -> bool {
-        !self.told.is_empty()
-    }
-
     pub(crate) fn told(&self, request_id: Option<&str>) -> Facts<'_> {
         let told = request_id.and_then(|id| self.told.get(id));
         told.map(|told| Facts(told.each_ref().map(Option::as_deref))).unwrap_or_default()
     }
 
-    /// Notes the facts that a line states about its invocation. If two lines contradict each other, the first counts.
-    pub(crate) fn tell(&mut self, request_id: &str, facts: Facts<'_>) {
+    /// Notes the facts that a line states about its invocation. If two lines contradict each other, the first counts. `is_late`
+    /// means that the invocation may have earlier records.
+    pub(crate) fn tell(&mut self, request_id: &str, facts: Facts<'_>, is_late: bool) {
         if facts == Facts::default() {
             return;
         }
@@ -50,6 +48,7 @@ impl RequestWindow {
         }
         let Some(told) = self.told.get_mut(request_id) else { return };
         for (place, word) in told.iter_mut().zip(facts.0).filter(|(place, _)| place.is_none()) {
+            self.is_told_late |= is_late && word.is_some();
             *place = word.map(str::to_owned);
         }
     }
@@ -72,6 +71,7 @@ impl RequestWindow {
         let needed = self.running.iter().chain([&self.told_last]);
         let kept = needed.filter_map(|id| self.told.remove_entry(id)).collect();
         self.told = kept;
+        self.is_told_late = false;
     }
 
     pub(crate) fn observe(&mut self, event: &PlatformEvent) {
@@ -120,9 +120,13 @@ impl<'a> Facts<'a> {
         KEYS.into_iter().zip(self.0).filter_map(|(key, word)| Some((key, word?)))
     }
 
-    pub(crate) fn write(self, record: &mut RecordWriter<'_, '_>) {
-        for (key, word) in self.attributes() {
-            record.attribute(key, PlainValue::Text(word));
+    /// Writes these facts, and the missing ones from another line, within the size limit.
+    pub(crate) fn write(self, others: Self, record: &mut RecordWriter<'_, '_>) {
+        for ((key, own), other) in KEYS.into_iter().zip(self.0).zip(others.0) {
+            let fits = |word: &&str| takes_room(record.repeated_bytes, key.len() + word.len());
+            if let Some(word) = own.or_else(|| other.filter(fits)) {
+                record.attribute(key, PlainValue::Text(word));
+            }
         }
     }
 }
