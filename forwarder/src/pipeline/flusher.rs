@@ -97,8 +97,8 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         for (event, line) in lines {
             if events.is_empty() {
                 reason = match count {
-                    1 => line.reason.to_string(),
-                    _ => format!("{count} lines do not decode, the first one: {}", line.reason),
+                    1 => format!("undecodable OTLP line: {}", line.reason),
+                    _ => format!("{count} undecodable OTLP lines, the first one: {}", line.reason),
                 };
             }
             if self.report.undecodable.len() < self.forwarder.options.most_details {

@@ -105,7 +105,7 @@ async fn many_undecodable_lines_fit_into_few_dead_letters() {
         assert!(letters.len() <= 10, "{} messages", letters.len());
         assert_eq!(letters.iter().map(|letter| letter.items).sum::<usize>(), expected);
         for letter in &letters {
-            let said = format!("{} lines do not decode", letter.items);
+            let said = format!("{} undecodable OTLP lines", letter.items);
             assert!(letter.reason.starts_with(&said), "{}", letter.reason);
         }
     }
