@@ -28,7 +28,7 @@ pub(crate) fn is_lambdas_to_the_end(message: &str) -> bool {
                 | [_, "Runtime", "Version:", _, "Runtime", "Version", "ARN:", _]
         )
     );
-    is_whole && !message.contains(['\n', '\r'])
+    is_whole && memchr::memchr2(b'\n', b'\r', message.as_bytes()).is_none()
 }
 
 /// The keys of Lambda's JSON system log lines; those of web functions add level and region.
