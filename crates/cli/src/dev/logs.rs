@@ -115,7 +115,9 @@ impl Logs {
             match event() {
                 Ok(event) => {
                     let converted = self.converter.convert(&self.log_group, event).await;
-                    converted.into_iter().for_each(|incoming| self.send(incoming));
+                    for incoming in converted {
+                        self.send(incoming);
+                    }
                 }
                 Err(error) => self.send(Incoming::Failed(error.into())),
             }
