@@ -38,3 +38,29 @@ async fn nothing_is_sent_until_there_are_valid_rules() {
         assert_eq!(backend.log_records().len(), 2);
     }
 }
+
+#[tokio::test]
+async fn credentials_of_one_destination_do_not_reach_another() {
+    let [default, audit] =
+        [FakeOpenObserve::start().await.unwrap(), FakeOpenObserve::start().await.unwrap()];
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("destinations.toml");
+    let rules = format!(
+        "[destination.audit]\nendpoint = \"{}\"\nheaders = {{ \"x-tenant\" = \"audit\" }}\n[[route]]\nto = [\"audit\", \"default\"]\n",
+        audit.base()
+    );
+    std::fs::write(&path, rules).unwrap();
+    let headers = ("LAMBDA_OTLP_HEADERS", "authorization=Basic Zm9v");
+    let handler = handler(&default, &[headers, ("LAMBDA_OTLP_RULES", path.to_str().unwrap())]);
+    assert_eq!(invoke(&handler, &["hello"]).await.unwrap(), Response::Done(()));
+    for (backend, expected) in
+        [(default, [Some("Basic Zm9v"), None]), (audit, [None, Some("audit")])]
+    {
+        let requests = backend.requests();
+        assert!(!requests.is_empty());
+        for request in requests {
+            let seen = ["authorization", "x-tenant"]
+                .map(|name| request.headers.get(name).map(|value| value.to_str().unwrap()));
+            assert_eq!(seen, expected);
+        }
+    }
+}
