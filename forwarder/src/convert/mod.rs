@@ -52,7 +52,7 @@ pub struct Converted {
     pub decoded_bytes: usize,
     /// Service name for telemetry without one.
     pub service_name: String,
-    /// Log events and consumed log events. The router counts items.
+    /// Log events and consumed log events. The pipeline counts items.
     pub ledger: Ledger,
     /// Undecodable OTLP lines with their log events. The text of the line is the message of the log event.
     pub undecodable: Vec<(LogEvent, UndecodableLine)>,

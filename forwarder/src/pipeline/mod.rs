@@ -164,7 +164,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         let mut first = None;
         loop {
             match caught(|| batches.next()) {
-                Some(Some(Ok(batch))) => self.forward(batch, false).await,
+                Some(Some(Ok(batch))) => self.forward_batch(batch, false).await,
                 Some(Some(Err(error))) => first = first.or(Some(error)),
                 Some(None) => break,
                 None => {
@@ -179,12 +179,12 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
 
     /// Forwards log events from a message of the retry queue.
     async fn forward_redriven(&mut self, batch: LogBatch) {
-        self.forward(batch, true).await;
+        self.forward_batch(batch, true).await;
         self.end_stream(true).await;
     }
 
     /// Forwards one batch. If it belongs to another log stream, the previous stream ends.
-    async fn forward(&mut self, batch: LogBatch, is_redriven: bool) {
+    async fn forward_batch(&mut self, batch: LogBatch, is_redriven: bool) {
         let Self { forwarder, invocation, .. } = *self;
         let batch = forwarder.with_region(batch);
         if !self.stream.is_of(&batch.origin) {
