@@ -82,7 +82,8 @@ pub(crate) async fn deliver<E: Export>(
             busy.swap_remove(at);
         }
         let (verdict, duration) = verdicts.entry(lane).or_default();
-        *duration = since.get(&lane).map(Instant::elapsed).unwrap_or_default();
+        // The failures of earlier deliveries do not lengthen the pause after this one.
+        *duration = since.get(&lane).map_or(Duration::ZERO, |since| (*since).max(began).elapsed());
         if judged == Some(true) {
             since.insert(lane, Instant::now());
         }
