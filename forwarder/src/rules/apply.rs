@@ -5,7 +5,7 @@
 
 use super::condition::Surroundings;
 use super::item::Item;
-use super::redact::ItemPart;
+use super::redact::{ItemPart, Redacted};
 use super::{Action, Effect, Rule, Target};
 use crate::report::Report;
 use crate::source::Origin;
@@ -135,10 +135,10 @@ impl Editor for Pass<'_> {
         let mut changed = false;
         for rule in self.on_resource.iter().filter(|rule| !rule.asks_items()) {
             if let Action::Redact(redaction) = &rule.rule.action {
-                let redacted = redaction.attributes(ItemPart::Scope, &mut scope.attributes);
-                changed |= redacted.values > 0;
+                let mut redacted = Redacted::default();
+                redaction.attributes(ItemPart::Scope, &mut scope.attributes, &mut redacted);
                 if let Some(effect) = self.effects.get_mut(rule.effect) {
-                    effect.add_redacted(redacted);
+                    changed |= effect.add_redacted(redacted);
                 }
             }
         }
@@ -188,9 +188,9 @@ impl Pass<'_> {
                 Action::Drop => !is_kept,
                 Action::Sample(share) => !is_kept && !share.keeps_item(&item),
                 Action::Redact(redaction) => {
-                    let redacted = item.redact(redaction);
-                    effect.add_redacted(redacted);
-                    changed |= redacted.values > 0;
+                    let mut redacted = Redacted::default();
+                    item.redact(redaction, &mut redacted);
+                    changed |= effect.add_redacted(redacted);
                     false
                 }
                 Action::Change(Target::Attributes, change) => {
@@ -218,9 +218,9 @@ impl Pass<'_> {
                 is_new
             }
             Action::Redact(redaction) => {
-                let redacted = redaction.attributes(ItemPart::Resource, &mut resource.attributes);
-                effect.add_redacted(redacted);
-                redacted.values > 0
+                let mut redacted = Redacted::default();
+                redaction.attributes(ItemPart::Resource, &mut resource.attributes, &mut redacted);
+                effect.add_redacted(redacted)
             }
             _ => false,
         }

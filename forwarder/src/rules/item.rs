@@ -14,7 +14,7 @@ pub(super) trait Item: prost::Message + Default {
 
     fn attributes_mut(&mut self) -> &mut Vec<KeyValue>;
 
-    fn redact(&mut self, redaction: &Redaction) -> Redacted;
+    fn redact(&mut self, redaction: &Redaction, redacted: &mut Redacted);
 
     /// Empty if the item belongs to no trace.
     fn trace_id(&self) -> &[u8] {
@@ -44,20 +44,20 @@ impl Item for Span {
         &mut self.attributes
     }
 
-    fn redact(&mut self, redaction: &Redaction) -> Redacted {
-        let mut changed = redaction.attributes(ItemPart::Attributes, &mut self.attributes);
+    fn redact(&mut self, redaction: &Redaction, redacted: &mut Redacted) {
+        redaction.attributes(ItemPart::Attributes, &mut self.attributes, redacted);
         for event in &mut self.events {
             // `tracing` uses the message as the name of the event.
-            changed += redaction.text(ItemPart::Events, &mut event.name);
-            changed += redaction.attributes(ItemPart::Events, &mut event.attributes);
+            redaction.text(ItemPart::Events, &mut event.name, redacted);
+            redaction.attributes(ItemPart::Events, &mut event.attributes, redacted);
         }
         for link in &mut self.links {
-            changed += redaction.attributes(ItemPart::Links, &mut link.attributes);
+            redaction.attributes(ItemPart::Links, &mut link.attributes, redacted);
         }
         if let Some(status) = &mut self.status {
-            changed += redaction.text(ItemPart::Status, &mut status.message);
+            redaction.text(ItemPart::Status, &mut status.message, redacted);
         }
-        changed + redaction.text(ItemPart::Name, &mut self.name)
+        redaction.text(ItemPart::Name, &mut self.name, redacted);
     }
 
     fn trace_id(&self) -> &[u8] {
@@ -78,11 +78,11 @@ impl Item for LogRecord {
         &mut self.attributes
     }
 
-    fn redact(&mut self, redaction: &Redaction) -> Redacted {
-        let attributes = &self.attributes;
-        let body = self.body.as_mut();
-        let in_body = body.map(|body| redaction.body(body, attributes)).unwrap_or_default();
-        in_body + redaction.attributes(ItemPart::Attributes, &mut self.attributes)
+    fn redact(&mut self, redaction: &Redaction, redacted: &mut Redacted) {
+        if let Some(body) = &mut self.body {
+            redaction.body(body, &self.attributes, redacted);
+        }
+        redaction.attributes(ItemPart::Attributes, &mut self.attributes, redacted);
     }
 
     fn trace_id(&self) -> &[u8] {
@@ -107,8 +107,8 @@ impl Item for SummaryDataPoint {
         &mut self.attributes
     }
 
-    fn redact(&mut self, redaction: &Redaction) -> Redacted {
-        redaction.attributes(ItemPart::Attributes, &mut self.attributes)
+    fn redact(&mut self, redaction: &Redaction, redacted: &mut Redacted) {
+        redaction.attributes(ItemPart::Attributes, &mut self.attributes, redacted);
     }
 }
 
@@ -124,19 +124,14 @@ macro_rules! point_with_exemplars {
                 &mut self.attributes
             }
 
-            fn redact(&mut self, redaction: &Redaction) -> Redacted {
-                redaction.attributes(ItemPart::Attributes, &mut self.attributes)
-                    + redact_exemplars(&mut self.exemplars, redaction)
+            fn redact(&mut self, redaction: &Redaction, redacted: &mut Redacted) {
+                redaction.attributes(ItemPart::Attributes, &mut self.attributes, redacted);
+                for Exemplar { filtered_attributes, .. } in &mut self.exemplars {
+                    redaction.attributes(ItemPart::Exemplars, filtered_attributes, redacted);
+                }
             }
         }
     )*};
 }
 
 point_with_exemplars!(NumberDataPoint, HistogramDataPoint, ExponentialHistogramDataPoint);
-
-fn redact_exemplars(exemplars: &mut [Exemplar], redaction: &Redaction) -> Redacted {
-    let redact = |exemplar: &mut Exemplar| {
-        redaction.attributes(ItemPart::Exemplars, &mut exemplar.filtered_attributes)
-    };
-    exemplars.iter_mut().map(redact).sum()
-}

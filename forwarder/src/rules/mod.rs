@@ -136,10 +136,12 @@ impl Effect {
         Self { rule, matched: 0, dropped: 0, changed: 0, redacted: 0, replaced_whole: 0 }
     }
 
-    fn add_redacted(&mut self, redacted: Redacted) {
+    /// Returns `true` if something was redacted.
+    fn add_redacted(&mut self, redacted: Redacted) -> bool {
         self.redacted += redacted.values;
         self.replaced_whole += redacted.whole;
         self.changed += usize::from(redacted.values > 0);
+        redacted.values > 0
     }
 
     pub fn add_all(effects: &mut Vec<Self>, others: Vec<Self>) {

@@ -1,11 +1,11 @@
 //! Redacts JSON text: strings and whole numbers. Keys and white space stay.
 
-use super::{Redacted, Redaction};
+use super::Redaction;
 use serde::de::{IgnoredAny, Visitor};
 use std::fmt;
 
-/// Redacts a JSON object or array; `None` if the text is neither.
-pub(super) fn rewrite(text: &str, redaction: &Redaction) -> Option<(String, Redacted)> {
+/// Redacts a JSON object or array, and counts its texts that were replaced whole; `None` if the text is neither.
+pub(super) fn rewrite(text: &str, redaction: &Redaction) -> Option<(String, usize)> {
     let looks_like_json = text.trim_start().starts_with(['{', '[']);
     if !looks_like_json || serde_json::from_str::<IgnoredAny>(text).is_err() {
         return None;
@@ -15,10 +15,10 @@ pub(super) fn rewrite(text: &str, redaction: &Redaction) -> Option<(String, Reda
         rest: text,
         before: text.len(),
         out: String::with_capacity(text.len()),
-        redacted: Redacted::default(),
+        whole: 0,
     };
     walk.values()?;
-    Some((walk.out, walk.redacted))
+    Some((walk.out, walk.whole))
 }
 
 struct JsonWalk<'t> {
@@ -26,7 +26,7 @@ struct JsonWalk<'t> {
     rest: &'t str,
     before: usize,
     out: String,
-    redacted: Redacted,
+    whole: usize,
 }
 
 impl<'t> JsonWalk<'t> {
@@ -71,19 +71,13 @@ impl<'t> JsonWalk<'t> {
     }
 
     fn put_string(&mut self, token: &str, hidden: bool) {
-        let redacted = text_of(token).and_then(|text| {
-            if hidden {
-                Some((self.redaction.hide(&text), Redacted::ONE))
-            } else {
-                self.redaction.redacted(&text)
-            }
-        });
-        let json = redacted
-            .and_then(|(text, redacted)| Some((serde_json::to_string(&text).ok()?, redacted)));
-        let Some((json, redacted)) = json.filter(|(json, _)| json != token) else {
+        let replaced = text_of(token).and_then(|text| self.redaction.replaced(&text, hidden));
+        let json =
+            replaced.and_then(|(text, whole)| Some((serde_json::to_string(&text).ok()?, whole)));
+        let Some((json, whole)) = json.filter(|(json, _)| json != token) else {
             return self.out.push_str(token);
         };
-        self.redacted += redacted;
+        self.whole += whole;
         // Very many short strings with a long replacement are removed instead.
         let after = self.out.len() + json.len() + self.rest.len();
         if Redaction::may_become(self.before, after) {
@@ -96,12 +90,8 @@ impl<'t> JsonWalk<'t> {
     /// Writes a number, `true`, `false` or `null`; only numbers are redacted.
     fn put_scalar(&mut self, token: &str, hidden: bool) {
         let is_number = token.starts_with(|c: char| c == '-' || c.is_ascii_digit());
-        let replace =
-            is_number && token != "0" && (hidden || self.redaction.finds_in_number(token));
-        if replace {
-            self.redacted += Redacted::ONE;
-        }
-        self.out.push_str(if replace { "0" } else { token });
+        let is_hidden = is_number && self.redaction.hides_number(token, hidden);
+        self.out.push_str(if is_hidden { "0" } else { token });
     }
 
     /// Takes the string at the current position, with its quotes.

@@ -1,6 +1,6 @@
 //! Tests every preset and `keys`, in the format of every writer, at every position in a text.
 
-use super::tests::{of_key, redaction};
+use super::tests::{of_key, redact, redaction};
 use super::*;
 use std::fmt::Write as _;
 
@@ -154,7 +154,7 @@ fn begin(prefix: &str) -> String {
 #[track_caller]
 fn check(redaction: &Redaction, case: &str, text: &str, secrets: &[String], keeps: &[&str]) {
     let mut redacted = text.to_owned();
-    let _changed = redaction.text(ItemPart::Body, &mut redacted);
+    let _changed = redact(redaction, &mut redacted);
     let leaks = secrets.iter().any(|secret| redacted.contains(secret));
     let loses = keeps.iter().any(|word| text.contains(word) && !redacted.contains(word));
     assert!(!leaks && !loses, "{case}: {text:?} became {redacted:?}");

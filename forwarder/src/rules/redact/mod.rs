@@ -22,8 +22,6 @@ use settings::Pattern;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::iter::Sum;
-use std::ops::{Add, AddAssign};
 
 type TextRange = std::ops::Range<usize>;
 
@@ -113,35 +111,13 @@ const MOST_LAYERS: usize = 2;
 /// The attribute with fields of a JSON line that have no attribute of their own.
 const REST: &str = "lambda_otlp.rest";
 
+/// Counts of a redaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Redacted {
+    /// Several matches in one value count once.
     pub(super) values: usize,
     /// Texts that were replaced whole because they needed too much searching or replacing.
     pub(super) whole: usize,
-}
-
-impl Redacted {
-    const ONE: Self = Self { values: 1, whole: 0 };
-}
-
-impl Add for Redacted {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self { values: self.values + other.values, whole: self.whole + other.whole }
-    }
-}
-
-impl AddAssign for Redacted {
-    fn add_assign(&mut self, other: Self) {
-        *self = *self + other;
-    }
-}
-
-impl Sum for Redacted {
-    fn sum<I: Iterator<Item = Self>>(redacted: I) -> Self {
-        redacted.fold(Self::default(), Self::add)
-    }
 }
 
 impl Redaction {
@@ -154,12 +130,18 @@ impl Redaction {
         self.has_own_keys || self.finders.iter().any(|finder| finder.may_find_in(bytes))
     }
 
-    pub(super) fn attributes(&self, part: ItemPart, attributes: &mut [KeyValue]) -> Redacted {
+    pub(super) fn attributes(
+        &self,
+        part: ItemPart,
+        attributes: &mut [KeyValue],
+        redacted: &mut Redacted,
+    ) {
         if !self.looks_into(part) {
-            return Redacted::default();
+            return;
         }
-        let meant = attributes.iter_mut().filter(|attribute| self.is_meant(&attribute.key));
-        meant.map(|attribute| self.key_value(attribute, false)).sum()
+        for attribute in attributes.iter_mut().filter(|it| self.is_meant(&it.key)) {
+            self.key_value(attribute, false, redacted);
+        }
     }
 
     fn is_meant(&self, key: &str) -> bool {
@@ -169,9 +151,14 @@ impl Redaction {
 
     /// Redacts the body of a log record. The body of a JSON line may repeat the value of a key such as `errorMessage`, which is
     /// hidden in both places.
-    pub(super) fn body(&self, body: &mut AnyValue, attributes: &[KeyValue]) -> Redacted {
+    pub(super) fn body(
+        &self,
+        body: &mut AnyValue,
+        attributes: &[KeyValue],
+        redacted: &mut Redacted,
+    ) {
         if !self.looks_into(ItemPart::Body) {
-            return Redacted::default();
+            return;
         }
         let hidden = match &body.value {
             Some(Value::StringValue(text)) if !self.keys.is_empty() && !text.is_empty() => {
@@ -183,7 +170,7 @@ impl Redaction {
             }
             _ => false,
         };
-        self.any_value(body, hidden)
+        self.any_value(body, hidden, redacted);
     }
 
     /// Returns `true` if this text is a hidden value, or is in one. `hidden` is `true` if the value's key is hidden.
@@ -202,62 +189,62 @@ impl Redaction {
         }
     }
 
-    pub(super) fn text(&self, part: ItemPart, text: &mut String) -> Redacted {
-        if self.looks_into(part) { self.string(text, false) } else { Redacted::default() }
+    pub(super) fn text(&self, part: ItemPart, text: &mut String, redacted: &mut Redacted) {
+        if self.looks_into(part) {
+            self.string(text, false, redacted);
+        }
     }
 
-    fn key_value(&self, attribute: &mut KeyValue, hidden: bool) -> Redacted {
+    fn key_value(&self, attribute: &mut KeyValue, hidden: bool, redacted: &mut Redacted) {
         let hidden = hidden || self.hides(&attribute.key);
-        let value = attribute.value.as_mut();
-        value.map(|value| self.any_value(value, hidden)).unwrap_or_default()
+        if let Some(value) = &mut attribute.value {
+            self.any_value(value, hidden, redacted);
+        }
     }
 
     /// Redacts a value and those in it. Decoding limits the depth: to 100 messages in prost.
-    fn any_value(&self, value: &mut AnyValue, hidden: bool) -> Redacted {
+    fn any_value(&self, value: &mut AnyValue, hidden: bool, redacted: &mut Redacted) {
         match &mut value.value {
-            Some(Value::StringValue(text)) => self.string(text, hidden),
-            Some(Value::IntValue(number)) => {
-                let replace = *number != 0 && (hidden || self.finds_in_number(&number.to_string()));
-                if !replace {
-                    return Redacted::default();
-                }
+            Some(Value::StringValue(text)) => self.string(text, hidden, redacted),
+            Some(Value::IntValue(number)) if self.hides_number(&number.to_string(), hidden) => {
                 *number = 0;
-                Redacted::ONE
+                redacted.values += 1;
             }
             Some(Value::DoubleValue(number)) if hidden => {
                 *number = 0.0;
-                Redacted::ONE
+                redacted.values += 1;
             }
             Some(Value::BytesValue(bytes)) if hidden || self.finds_in_bytes(bytes) => {
                 bytes.clear();
-                Redacted::ONE
+                redacted.values += 1;
             }
             Some(Value::ArrayValue(array)) => {
-                array.values.iter_mut().map(|value| self.any_value(value, hidden)).sum()
+                for value in &mut array.values {
+                    self.any_value(value, hidden, redacted);
+                }
             }
             Some(Value::KvlistValue(list)) => {
-                let values = list.values.iter_mut();
-                values.map(|attribute| self.key_value(attribute, hidden)).sum()
+                for attribute in &mut list.values {
+                    self.key_value(attribute, hidden, redacted);
+                }
             }
-            _ => Redacted::default(),
+            _ => {}
         }
     }
 
-    fn string(&self, text: &mut String, hidden: bool) -> Redacted {
-        let redacted =
-            if hidden { Some((self.hide(text), Redacted::ONE)) } else { self.redacted(text) };
-        match redacted {
-            Some((new, redacted)) if new != *text => {
-                *text = new;
-                // Several matches in one value count once.
-                Redacted { values: 1, ..redacted }
-            }
-            _ => Redacted::default(),
+    fn string(&self, text: &mut String, hidden: bool, redacted: &mut Redacted) {
+        if let Some((new, whole)) = self.replaced(text, hidden).filter(|(new, _)| new != text) {
+            *text = new;
+            redacted.values += 1;
+            redacted.whole += whole;
         }
     }
 
-    /// The redacted text; `None` if nothing matches.
-    fn redacted(&self, text: &str) -> Option<(String, Redacted)> {
+    /// The text in place of this one, and the number of texts in it that were replaced whole; `None` if nothing matches.
+    fn replaced(&self, text: &str, hidden: bool) -> Option<(String, usize)> {
+        if hidden {
+            return Some((self.replacement.of("key", text), 0));
+        }
         if !self.may_find_in(text.as_bytes()) {
             return None;
         }
@@ -269,11 +256,8 @@ impl Redaction {
         after <= before.saturating_mul(2).saturating_add(MOST_GROWTH)
     }
 
-    fn plain(&self, text: &str) -> Option<(String, Redacted)> {
-        let whole = || {
-            let redacted = Redacted { values: 1, whole: 1 };
-            Some((self.replacement.of("text", text), redacted))
-        };
+    fn plain(&self, text: &str) -> Option<(String, usize)> {
+        let whole = || Some((self.replacement.of("text", text), 1));
         let Ok(mut found) = self.find(text) else { return whole() };
         let mut layers = vec![Cow::Borrowed(text)];
         while layers.len() <= MOST_LAYERS
@@ -314,7 +298,7 @@ impl Redaction {
             return None;
         }
         out.push_str(text.get(copied..).unwrap_or_default());
-        Some((out, Redacted::ONE))
+        Some((out, 0))
     }
 
     /// The matches in a text, with their names. Stops one after the limit.
@@ -334,19 +318,19 @@ impl Redaction {
         Ok(found)
     }
 
-    /// A number is replaced if a finder matches all of it: `4111111111111111` is a card.
-    fn finds_in_number(&self, digits: &str) -> bool {
-        let mut finds = false;
-        for finder in &self.finders {
-            let is_whole = finder.find(digits, &mut |range| finds |= range == (0..digits.len()));
-            finds |= is_whole.is_err();
-        }
-        finds
+    /// A number other than 0 becomes 0 if its key is hidden or a finder matches all of it: `4111111111111111` is a card.
+    fn hides_number(&self, digits: &str, hidden: bool) -> bool {
+        let is_found_by = |finder: &Finder| {
+            let mut is_found = false;
+            let all = finder.find(digits, &mut |range| is_found |= range == (0..digits.len()));
+            is_found || all.is_err()
+        };
+        digits != "0" && (hidden || self.finders.iter().any(is_found_by))
     }
 
     /// Bytes with a match become empty, because their format is unknown.
     fn finds_in_bytes(&self, bytes: &[u8]) -> bool {
-        self.redacted(&String::from_utf8_lossy(bytes)).is_some()
+        self.replaced(&String::from_utf8_lossy(bytes), false).is_some()
     }
 
     fn hides(&self, key: &str) -> bool {
@@ -359,9 +343,5 @@ impl Redaction {
             Cow::Borrowed(key)
         };
         Pattern::any(&self.keys, &lower)
-    }
-
-    fn hide(&self, value: &str) -> String {
-        self.replacement.of("key", value)
     }
 }

@@ -28,6 +28,13 @@ fn pair(key: &str, value: AnyValue) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(value), ..KeyValue::default() }
 }
 
+/// Redacts the body, and returns the counts.
+pub(super) fn redact(redaction: &Redaction, text: &mut String) -> Redacted {
+    let mut redacted = Redacted::default();
+    redaction.text(ItemPart::Body, text, &mut redacted);
+    redacted
+}
+
 /// Redacts texts. «…» marks what is hidden, and is not in the text.
 #[track_caller]
 fn check(preset: &str, marked: &[&str]) {
@@ -50,7 +57,7 @@ fn check_with(redaction: &Redaction, marked: &[&str]) {
 #[track_caller]
 fn check_one(redaction: &Redaction, text: &str, expected: &str) {
     let mut redacted = text.to_owned();
-    let changed = redaction.text(ItemPart::Body, &mut redacted);
+    let changed = redact(redaction, &mut redacted);
     assert_eq!(redacted, expected, "{text}");
     assert_eq!(changed.values, usize::from(text != expected), "{text}");
 }
@@ -136,14 +143,14 @@ fn a_long_text_is_replaced_whole_if_a_pattern_is_slow() {
         let redaction = with_pattern(pattern);
         let text = piece.repeat(3000);
         let mut redacted = text.clone();
-        let counts = redaction.text(ItemPart::Body, &mut redacted);
+        let counts = redact(&redaction, &mut redacted);
         assert_eq!((redacted.as_str(), counts), ("****", Redacted { values: 1, whole: 1 }));
         let mut redacted = format!(r#"{{"a":"{text}","b":[""]}}"#);
-        let counts = redaction.text(ItemPart::Body, &mut redacted);
+        let counts = redact(&redaction, &mut redacted);
         assert_eq!((redacted.as_str(), counts.whole), (r#"{"a":"****","b":[""]}"#, 1));
         // A short text needs no limit.
         let mut redacted = piece.repeat(4);
-        let counts = redaction.text(ItemPart::Body, &mut redacted);
+        let counts = redact(&redaction, &mut redacted);
         assert_eq!(counts.whole, 0, "{pattern}: {redacted}");
     }
 }
@@ -159,7 +166,7 @@ fn many_matches_of_a_fast_pattern_are_replaced_one_by_one() {
         ("[0-9]*", "12 ", "**** "),
     ] {
         let mut redacted = one.repeat(3000);
-        let counts = with_pattern(pattern).text(ItemPart::Body, &mut redacted);
+        let counts = redact(&with_pattern(pattern), &mut redacted);
         assert_eq!(redacted, expected.repeat(3000), "{pattern}");
         assert_eq!(counts, Redacted { values: 1, whole: 0 }, "{pattern}");
     }
@@ -175,7 +182,7 @@ fn a_text_with_more_than_10_000_matches_is_replaced_whole() {
         (r"1234 \u00312 ", 6_000, "****".to_owned(), 1),
     ] {
         let mut redacted = text.repeat(matches);
-        let counts = with_pattern(r"\b[0-9]+\b").text(ItemPart::Body, &mut redacted);
+        let counts = redact(&with_pattern(r"\b[0-9]+\b"), &mut redacted);
         assert!(redacted == expected, "{matches} of {text:?}: {} bytes", redacted.len());
         assert_eq!(counts, Redacted { values: 1, whole });
     }
@@ -188,14 +195,14 @@ fn a_text_grows_to_twice_its_size_and_256_bytes_at_most() {
     let redaction = redaction("email", &with);
     for (matches, whole) in [(1, 0), (100, 1)] {
         let mut redacted = "a@b.de ".repeat(matches);
-        let counts = redaction.text(ItemPart::Body, &mut redacted);
+        let counts = redact(&redaction, &mut redacted);
         let expected = if whole == 1 { with.clone() } else { format!("{with} ") };
         assert_eq!((redacted, counts), (expected, Redacted { values: 1, whole }));
     }
     let list = vec!["a@b.de"; 100];
     let mut redacted = serde_json::to_string(&list).unwrap();
     let most = 2 * redacted.len() + MOST_GROWTH;
-    let _changed = redaction.text(ItemPart::Body, &mut redacted);
+    let _changed = redact(&redaction, &mut redacted);
     assert!(redacted.len() <= most);
     let texts: Vec<String> = serde_json::from_str(&redacted).unwrap();
     let replaced = texts.iter().filter(|text| **text == with).count();
@@ -214,7 +221,7 @@ fn escapes_beside_a_match_stay() {
 fn the_replacement_text_is_configurable() {
     let case = |with: &str, text: &str| {
         let mut text = text.to_owned();
-        redaction("email", with).text(ItemPart::Body, &mut text);
+        let _changed = redact(&redaction("email", with), &mut text);
         text
     };
     assert_eq!(case("", "a bob@example.com b"), "a  b");
@@ -232,7 +239,7 @@ fn overlapping_matches_are_replaced_as_one() {
     redaction.finders.push(Finder::of_pattern("host", r"example\.com/\w+").unwrap());
     redaction.finders.push(Finder::of_pattern("key", r"key=(?<value>\w+)").unwrap());
     let mut text = "x bob@example.com/path key=abc".to_owned();
-    redaction.text(ItemPart::Body, &mut text);
+    let _changed = redact(&redaction, &mut text);
     assert_eq!(text, "x [email] key=[key]");
 }
 
@@ -263,9 +270,10 @@ fn redaction_preserves_attribute_keys_and_value_types() {
         .into_iter()
         .map(|(key, value, redacted)| (pair(key, value), pair(key, redacted)))
         .unzip();
-    let changed = redaction.attributes(ItemPart::Attributes, &mut attributes);
+    let mut redacted = Redacted::default();
+    redaction.attributes(ItemPart::Attributes, &mut attributes, &mut redacted);
     assert_eq!(attributes, expected);
-    assert_eq!(changed, Redacted { values: 6, whole: 0 });
+    assert_eq!(redacted, Redacted { values: 6, whole: 0 });
 }
 
 /// Fields without an attribute of their own are in this attribute, under any key.
@@ -276,7 +284,7 @@ fn the_rest_attribute_is_redacted_despite_an_attribute_filter() {
     let rest = r#"{"enduser.id":"bob@example.com"}"#;
     let attribute = |key: &str| pair(key, text(rest));
     let mut attributes = vec![attribute("lambda_otlp.rest"), attribute("other")];
-    let _changed = redaction.attributes(ItemPart::Attributes, &mut attributes);
+    redaction.attributes(ItemPart::Attributes, &mut attributes, &mut Redacted::default());
     let redacted = Value::StringValue(r#"{"enduser.id":"****"}"#.to_owned());
     let rest = attributes[0].value.as_ref().and_then(|value| value.value.as_ref());
     assert_eq!(rest, Some(&redacted));
@@ -287,7 +295,8 @@ fn the_rest_attribute_is_redacted_despite_an_attribute_filter() {
 fn texts_in_a_body_of_several_values_are_redacted() {
     let array = |values| value(Value::ArrayValue(ArrayValue { values }));
     let mut body = array(vec![text("bob@example.com"), array(vec![text("to eve@example.org")])]);
-    let changed = redaction("email", "****").body(&mut body, &[]);
+    let mut redacted = Redacted::default();
+    redaction("email", "****").body(&mut body, &[], &mut redacted);
     assert_eq!(body, array(vec![text("****"), array(vec![text("to ****")])]));
-    assert_eq!(changed, Redacted { values: 2, whole: 0 });
+    assert_eq!(redacted, Redacted { values: 2, whole: 0 });
 }
