@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::delivery::destination::{DEFAULT_DESTINATION, Destination};
-use crate::invocation::{InvocationContext, InvocationError, Response, answer, log};
+use crate::invocation::{InvocationContext, InvocationError, answer, log};
 use crate::pipeline::Forwarder;
 use crate::pipeline::Options;
 use crate::queues::put::Queues;
@@ -12,6 +12,7 @@ use crate::vitals::Vitals;
 use aws::{AwsSecrets, FreezeAwareInstant, SecretService as _, SqsQueue, SqsSettings};
 use backend::{Client, ClientError, DestinationConfig};
 use lambda_runtime::LambdaEvent;
+use serde_json::Value;
 use settings::{SecretReference, SecretStore};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -59,7 +60,7 @@ impl Handler {
     }
 
     /// Handles one invocation. An environment runs one at a time.
-    pub async fn handle(&self, event: LambdaEvent<Event>) -> Result<Response, InvocationError> {
+    pub async fn handle(&self, event: LambdaEvent<Event>) -> Result<Value, InvocationError> {
         self.refresh_rules().await?;
         let forwarder = self.forwarder.lock().await;
         let invocation = InvocationContext::begin(&event.context);

@@ -2,7 +2,7 @@
 
 use crate::report::{KeptIn, Report, Undelivered};
 use lambda_runtime::{Context, Diagnostic};
-use serde::Serialize;
+use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
@@ -22,24 +22,6 @@ pub struct InvocationContext {
     pub queue_deadline: Instant,
     /// The forwarder's own account, if known. A log group of the same name in another account is foreign.
     pub account: Option<String>,
-}
-
-/// The response to Lambda.
-///
-/// Source: Lambda Developer Guide, "Configuring partial batch response".
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum Response {
-    /// A fully delivered event.
-    Done(()),
-    #[serde(rename_all = "camelCase")]
-    Batch { batch_item_failures: Vec<BatchItemFailure> },
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchItemFailure {
-    item_identifier: String,
 }
 
 /// The error of a failed invocation. Lambda invokes twice more, then puts the event into the on-failure destination.
@@ -98,7 +80,8 @@ impl InvocationContext {
     }
 }
 
-pub fn answer(report: &Report) -> Result<Response, InvocationError> {
+/// The response to Lambda: `null`, or the failed records or messages (Lambda Developer Guide, "Configuring partial batch response").
+pub fn answer(report: &Report) -> Result<Value, InvocationError> {
     let ledger = *report.ledger();
     let taken = report.taken_of_returned();
     if let Some(unread) = &report.unread {
@@ -107,12 +90,11 @@ pub fn answer(report: &Report) -> Result<Response, InvocationError> {
     // If the accounting does not balance, the whole event comes again.
     if report.account.balances() {
         if let Some(failures) = &report.batch_item_failures {
-            let failure = |id: &String| BatchItemFailure { item_identifier: id.clone() };
-            let batch_item_failures = failures.iter().map(failure).collect();
-            return Ok(Response::Batch { batch_item_failures });
+            let failures = failures.iter().map(|id| json!({ "itemIdentifier": id }));
+            return Ok(json!({ "batchItemFailures": failures.collect::<Value>() }));
         }
         if ledger.returned == 0 {
-            return Ok(Response::Done(()));
+            return Ok(Value::Null);
         }
     }
     let lost = usize::try_from(ledger.lost()).unwrap_or(0);

@@ -20,7 +20,7 @@ pub use convert::{ConvertOptions, PlatformSpans, StreamState, convert};
 pub use delivery::destination::{DEFAULT_DESTINATION, Destination, Export};
 pub use delivery::ingest_window::{IngestPolicy, IngestWindow, ORIGINAL_TIME, OldRecords};
 pub use handler::{Handler, default_destination, read_rules};
-pub use invocation::{InvocationContext, InvocationError, Response, answer, wall_clock_now};
+pub use invocation::{InvocationContext, InvocationError, answer, wall_clock_now};
 pub use ledger::{Consumed, Items, Ledger};
 pub use pipeline::{Forwarder, Options};
 pub use process::{init_log, keep_freed_memory};

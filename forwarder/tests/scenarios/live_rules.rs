@@ -1,7 +1,8 @@
 //! Live rules of the deployed forwarder.
 
 use crate::support::{handler, invoke};
-use lambda_otlp_forwarder::{InvocationError, Response};
+use lambda_otlp_forwarder::InvocationError;
+use serde_json::Value;
 use std::path::Path;
 use test_support::openobserve::FakeOpenObserve;
 
@@ -33,7 +34,7 @@ async fn nothing_is_sent_until_there_are_valid_rules() {
         assert!(backend.requests().is_empty());
         std::fs::write(&path, GOOD).unwrap();
         for _ in 0..2 {
-            assert_eq!(invoke(&handler, &["hello", "a secret"]).await.unwrap(), Response::Done(()));
+            assert_eq!(invoke(&handler, &["hello", "a secret"]).await.unwrap(), Value::Null);
         }
         assert_eq!(backend.log_records().len(), 2);
     }
@@ -51,7 +52,7 @@ async fn credentials_of_one_destination_do_not_reach_another() {
     std::fs::write(&path, rules).unwrap();
     let headers = ("LAMBDA_OTLP_HEADERS", "authorization=Basic Zm9v");
     let handler = handler(&default, &[headers, ("LAMBDA_OTLP_RULES", path.to_str().unwrap())]);
-    assert_eq!(invoke(&handler, &["hello"]).await.unwrap(), Response::Done(()));
+    assert_eq!(invoke(&handler, &["hello"]).await.unwrap(), Value::Null);
     for (backend, expected) in
         [(default, [Some("Basic Zm9v"), None]), (audit, [None, Some("audit")])]
     {

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_otlp_forwarder::{
     Config, Event, Export, Forwarder, Handler, IngestPolicy, InvocationContext, InvocationError,
-    Options, Queues, Report, Response, SqsQueue, default_destination, wall_clock_now,
+    Options, Queues, Report, SqsQueue, default_destination, wall_clock_now,
 };
 use lambda_runtime::{Context, LambdaEvent};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
@@ -137,7 +137,7 @@ pub(crate) fn handler(backend: &FakeOpenObserve, variables: &[(&str, &str)]) -> 
 pub(crate) async fn invoke(
     handler: &Handler,
     messages: &[&str],
-) -> Result<Response, InvocationError> {
+) -> Result<serde_json::Value, InvocationError> {
     let now = wall_clock_now();
     let mut payload = payload("/aws/lambda/orders", messages);
     let now_ms = u64::try_from(now.duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
