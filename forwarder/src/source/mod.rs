@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use event::EventData;
 pub use event::{Event, QueueMessage};
 pub(crate) use kinesis::KinesisRecord;
-pub(crate) use subscription_data::{read_json, without_content};
+pub(crate) use subscription_data::{LossyText, read_json, without_content};
 
 /// Limits on one event.
 #[derive(Clone, Copy, Debug)]

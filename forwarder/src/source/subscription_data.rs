@@ -412,7 +412,7 @@ struct RawEvent {
 
 /// Text with U+FFFD in place of an unpaired surrogate, which is valid in JSON and not in UTF-8. One such message must not fail
 /// the delivery.
-struct LossyText(String);
+pub(crate) struct LossyText(pub(crate) String);
 
 impl<'de> Deserialize<'de> for LossyText {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,8 +1,8 @@
 //! Redacts JSON text: strings and whole numbers. Keys and white space stay.
 
 use super::Redaction;
-use serde::de::{IgnoredAny, Visitor};
-use std::fmt;
+use crate::source::LossyText;
+use serde::de::IgnoredAny;
 
 /// Redacts a JSON object or array, and counts its texts that were replaced whole; `None` if the text is neither.
 pub(super) fn rewrite(text: &str, redaction: &Redaction) -> Option<(String, usize)> {
@@ -132,20 +132,7 @@ fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r')
 }
 
-/// Decodes a JSON string. Unpaired surrogates become U+FFFD.
+/// Decodes a JSON string.
 fn text_of(token: &str) -> Option<String> {
-    struct Text;
-    impl Visitor<'_> for Text {
-        type Value = String;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("text")
-        }
-
-        fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<String, E> {
-            Ok(String::from_utf8_lossy(bytes).into_owned())
-        }
-    }
-    let mut json = serde_json::Deserializer::from_str(token);
-    serde::Deserializer::deserialize_bytes(&mut json, Text).ok()
+    serde_json::from_str(token).ok().map(|LossyText(text)| text)
 }
