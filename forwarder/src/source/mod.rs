@@ -17,7 +17,7 @@ pub(crate) use subscription_data::{LossyText, read_json, without_content};
 pub struct SourceLimits {
     /// Size of a batch, in bytes of messages.
     pub chunk_bytes: usize,
-    /// Limit on the inflated size. A larger delivery is rejected.
+    /// Limit on the inflated size. A larger delivery is unreadable after this.
     pub inflated_bytes: usize,
 }
 
@@ -87,11 +87,6 @@ pub enum SourceError {
         /// The problem, without telemetry.
         problem: String,
     },
-    /// The data is too large. Nothing was delivered.
-    #[error(
-        "{what} inflates to {bytes} bytes, more than the limit of {most}; none of it was delivered"
-    )]
-    TooLarge { what: &'static str, bytes: usize, most: usize },
     /// A Kinesis record with binary data.
     #[error("the Kinesis record is neither gzip nor UTF-8 text")]
     NotText,
