@@ -163,12 +163,7 @@ pub struct Account {
 impl Account {
     pub fn add(&mut self, destination: &str, ledger: Ledger) {
         self.total += ledger;
-        match self.destinations.get_mut(destination) {
-            Some(sum) => *sum += ledger,
-            None => {
-                self.destinations.insert(destination.to_owned(), ledger);
-            }
-        }
+        *self.destinations.entry(destination.to_owned()).or_default() += ledger;
     }
 
     /// Returns `true` if the items of each destination have exactly one fate. In the sum, a loss could hide behind a surplus.

@@ -9,14 +9,13 @@ use super::subscription_data;
 use super::{Batches, LogBatch, LogEvent, Origin, SourceError, SourceLimits, failed};
 use md5::{Digest, Md5};
 use serde::Deserialize;
-use std::fmt;
 use wire::protobuf::messages;
 
 // Field numbers of AggregatedRecord and Record
 const RECORDS: u32 = 3;
 const DATA: u32 = 3;
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 pub struct KinesisRecord {
     kinesis: KinesisData,
     #[serde(default, rename = "eventSourceARN")]
@@ -25,7 +24,7 @@ pub struct KinesisRecord {
     region: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct KinesisData {
     sequence_number: String,
@@ -33,13 +32,6 @@ struct KinesisData {
     /// Seconds since the Unix epoch.
     #[serde(default)]
     approximate_arrival_timestamp: f64,
-}
-
-impl fmt::Debug for KinesisRecord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let KinesisData { sequence_number, data, .. } = &self.kinesis;
-        write!(f, "KinesisRecord({sequence_number}, {data:?})")
-    }
 }
 
 impl KinesisRecord {
