@@ -93,7 +93,9 @@ impl Handler {
 
     async fn refresh(&self, rules: &mut LiveRules) -> Result<(), RulesError> {
         let now = FreezeAwareInstant::now(self.aws.wall_clock());
-        if let Some((new, version)) = rules.refresh(now, |name| parameter(&self.aws, name)).await? {
+        if let Some((new, version)) =
+            rules.refresh(now, async |name| parameter(&self.aws, name).await).await?
+        {
             self.put_in_force(new).await?;
             rules.put_in_force(version, now);
         }
@@ -146,7 +148,7 @@ pub async fn read_rules(
     aws: &AwsSecrets,
 ) -> Result<Arc<RuleSet>, InvocationError> {
     let Some(source) = &config.rules else { return Ok(Arc::default()) };
-    let text = source.read(|name| parameter(aws, name)).await;
+    let text = source.read(async |name| parameter(aws, name).await).await;
     let rules = text.and_then(|text| RuleSet::parse(&text).map_err(RulesError::Invalid));
     let rules = rules.map_err(|error| (source.to_string(), error.to_string()));
     rules.map(Arc::new).map_err(|(place, error)| InvocationError::Rules { place, error })

@@ -41,7 +41,7 @@ pub(crate) async fn bisect_refused<E: Export>(
     let mut goes_on = true;
     for part in outcome.parts {
         let UndeliveredPart { request, reason, .. } = part;
-        let Division { pieces, between } = divide(request, refinement);
+        let (pieces, between) = divide(request, refinement);
         for piece in pieces {
             let is_in_vain = sent >= FIRST_PIECES || requests >= MOST_REQUESTS_IN_VAIN;
             let is_hopeless = is_in_vain && !is_anything_accepted(&all);
@@ -78,14 +78,9 @@ fn is_anything_accepted(outcome: &Outcome) -> bool {
     outcome.accepted > 0 || outcome.parts.iter().any(is_partial)
 }
 
-/// Pieces in sending order, and the parts between them.
-struct Division {
-    pieces: Vec<Request>,
-    between: Vec<Request>,
-}
-
-/// Selects pieces from all over the request. The first ones are not adjacent, and each refinement selects other places.
-fn divide(request: Request, refinement: u32) -> Division {
+/// Selects pieces from all over the request, in sending order, and returns them with the parts between them. The first ones are
+/// not adjacent, and each refinement selects other places.
+fn divide(request: Request, refinement: u32) -> (Vec<Request>, Vec<Request>) {
     let items = request.items();
     let all = 4_usize.pow(1 + refinement % REFINEMENTS).min(items).max(1);
     let units = items.div_ceil(all);
@@ -109,5 +104,5 @@ fn divide(request: Request, refinement: u32) -> Division {
     even.append(&mut odd);
     even.retain(|piece| piece.items() > 0);
     between.retain(|rest| rest.items() > 0);
-    Division { pieces: even, between }
+    (even, between)
 }

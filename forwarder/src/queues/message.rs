@@ -45,34 +45,14 @@ impl Parked {
     /// Encodes the content into messages of at most `max_bytes`, divided between items or log events. The items of all messages
     /// and of oversized parts add up to `items`. Each message is readable by [`from_body`](Self::from_body).
     pub fn into_messages(self, max_bytes: usize) -> (Vec<Message>, Vec<TooLargeForQueue>) {
-        let mut divided = Divided { max_bytes, ..Divided::default() };
-        divided.spare_bytes = MOST_GROWTH.saturating_mul(self.content_bytes());
-        divided.add(self);
-        (divided.messages, divided.too_large)
-    }
-
-    /// Decodes a message written by [`into_messages`](Self::into_messages) of this version or a later one.
-    pub fn from_body(body: &str) -> Result<Self, encoding::NotParked> {
-        encoding::decode(body)
-    }
-}
-
-#[derive(Default)]
-struct Divided {
-    max_bytes: usize,
-    /// Bytes that further cuts may repeat.
-    spare_bytes: usize,
-    messages: Vec<Message>,
-    too_large: Vec<TooLargeForQueue>,
-}
-
-impl Divided {
-    fn add(&mut self, parked: Parked) {
-        let mut waiting = vec![parked];
+        let (mut messages, mut too_large) = (Vec::new(), Vec::new());
+        // Bytes that further cuts may repeat.
+        let mut spare_bytes = MOST_GROWTH.saturating_mul(self.content_bytes());
+        let mut waiting = vec![self];
         while let Some(parked) = waiting.pop() {
             let encoded_bytes = match encoding::encode(&parked) {
-                Ok(body) if body.len() <= self.max_bytes => {
-                    self.messages.push(Message { body, items: parked.items });
+                Ok(body) if body.len() <= max_bytes => {
+                    messages.push(Message { body, items: parked.items });
                     continue;
                 }
                 Ok(body) => body.len(),
@@ -80,28 +60,33 @@ impl Divided {
             };
             // Dividing the content does not help if the fields around it are too large.
             let can_be_divided = parked.units() > 1
-                && self.spare_bytes > 0
-                && encoding::frame_bytes(&parked) <= self.max_bytes / 2;
+                && spare_bytes > 0
+                && encoding::frame_bytes(&parked) <= max_bytes / 2;
             if can_be_divided {
                 let (whole_bytes, half) = (parked.content_bytes(), parked.units().div_ceil(2));
                 let (first, second) = parked.cut(half);
                 let cut_bytes = first.content_bytes() + second.content_bytes();
-                let repeated_bytes = cut_bytes.saturating_sub(whole_bytes);
-                self.spare_bytes = self.spare_bytes.saturating_sub(repeated_bytes);
+                spare_bytes = spare_bytes.saturating_sub(cut_bytes.saturating_sub(whole_bytes));
                 waiting.extend([second, first]);
-            } else if let Some(message) = self.cut_to_fit(&parked) {
-                self.messages.push(message);
+            } else if let Some(message) = parked.cut_to_fit(max_bytes) {
+                messages.push(message);
             } else {
-                let (parked, max_bytes) = (Box::new(parked), self.max_bytes);
-                self.too_large.push(TooLargeForQueue { parked, encoded_bytes, max_bytes });
+                let parked = Box::new(parked);
+                too_large.push(TooLargeForQueue { parked, encoded_bytes, max_bytes });
             }
         }
+        (messages, too_large)
+    }
+
+    /// Decodes a message written by [`into_messages`](Self::into_messages) of this version or a later one.
+    pub fn from_body(body: &str) -> Result<Self, encoding::NotParked> {
+        encoding::decode(body)
     }
 
     /// Truncates the longest values of a single item that is larger than a message. Otherwise its event would return again and
     /// again, with all its neighbours. Returns `None` if that does not help.
-    fn cut_to_fit(&self, parked: &Parked) -> Option<Message> {
-        let Content::Request(request) = &parked.content else { return None };
+    fn cut_to_fit(&self, max_bytes: usize) -> Option<Message> {
+        let Content::Request(request) = &self.content else { return None };
         if request.items() != 1 {
             return None;
         }
@@ -109,20 +94,19 @@ impl Divided {
             let (request, cut) = request.with_values_cut(value_bytes);
             let reason = format!(
                 "{}; {cut} values were cut to {value_bytes} bytes to fit a message",
-                parked.reason
+                self.reason
             );
-            let cut_parked =
-                Parked { content: Content::Request(request), reason, ..parked.clone() };
+            let cut_parked = Parked { content: Content::Request(request), reason, ..self.clone() };
             let body = encoding::encode(&cut_parked).ok()?;
-            let fits = cut > 0 && body.len() <= self.max_bytes;
+            let fits = cut > 0 && body.len() <= max_bytes;
             fits.then(|| {
                 tracing::warn!(
-                    item_bytes = parked.content_bytes(),
+                    item_bytes = self.content_bytes(),
                     values = cut,
                     value_bytes,
                     "a single item is larger than a message, its longest values are truncated"
                 );
-                Message { body, items: parked.items }
+                Message { body, items: self.items }
             })
         })
     }

@@ -1,6 +1,6 @@
 //! Puts undelivered telemetry into the retry queue or the dead-letter queue. What the queue does not accept is returned to Lambda.
 
-use crate::queues::{Content, MAX_MESSAGE_BYTES, Message, Parked, Queue, QueueError};
+use crate::queues::{Content, MAX_MESSAGE_BYTES, Parked, Queue};
 use crate::report::{KeptIn, Report, Undelivered};
 use crate::source::LogEventRange;
 use backend::{Fate, UndeliveredPart};
@@ -84,69 +84,49 @@ pub(crate) async fn enqueue<Q: Queue>(
 ) {
     let (dead, retry): (Vec<_>, Vec<_>) =
         to_enqueue.into_iter().partition(ToEnqueue::is_dead_letter);
-    let (retry, retry_parts) = messages(queues.retry.is_some(), retry, report);
-    let (dead, dead_parts) = messages(queues.dead_letters.is_some(), dead, report);
-    let (retried, dead_lettered) = tokio::join!(
-        send(queues.retry.as_ref(), retry, delay, deadline),
-        send(queues.dead_letters.as_ref(), dead, Duration::ZERO, deadline),
+    let (retry, dead) = tokio::join!(
+        put(queues.retry.as_ref(), retry, KeptIn::RetryQueue, delay, deadline),
+        put(queues.dead_letters.as_ref(), dead, KeptIn::DeadLetterQueue, Duration::ZERO, deadline),
     );
-    note(retry_parts, retried, &KeptIn::RetryQueue, report);
-    note(dead_parts, dead_lettered, &KeptIn::DeadLetterQueue, report);
+    retry.into_iter().chain(dead).for_each(|part| report.note(part));
 }
 
-/// Encodes messages, each with its description. Notes telemetry without a queue or too large for a message.
-fn messages(
-    has_queue: bool,
+/// Puts telemetry into one queue, and returns it with its place. A message without an answer counts as refused.
+async fn put<Q: Queue>(
+    queue: Option<&Q>,
     to_enqueue: Vec<ToEnqueue>,
-    report: &mut Report,
-) -> (Vec<Message>, Vec<Undelivered>) {
-    let (mut encoded, mut parts) = (Vec::new(), Vec::new());
+    there: KeptIn,
+    delay: Duration,
+    deadline: Instant,
+) -> Vec<Undelivered> {
+    let Some(queue) = queue else {
+        return to_enqueue.iter().map(ToEnqueue::described).collect();
+    };
+    let (mut messages, mut parts, mut placed) = (Vec::new(), Vec::new(), Vec::new());
     for part in to_enqueue {
         let described = part.described();
-        if !has_queue {
-            report.note(described);
-            continue;
-        }
-        let (messages, too_large) = part.parked.into_messages(MAX_MESSAGE_BYTES);
+        let (of_part, too_large) = part.parked.into_messages(MAX_MESSAGE_BYTES);
         for large in too_large {
             let items = large.parked.items;
             let reason = format!("{}; and {large}", described.reason);
-            report.note(Undelivered { items, reason, ..described.clone() });
+            placed.push(Undelivered { items, reason, ..described.clone() });
         }
-        for message in messages {
+        for message in of_part {
             parts.push(Undelivered { items: message.items, ..described.clone() });
-            encoded.push(message);
+            messages.push(message);
         }
     }
-    (encoded, parts)
-}
-
-async fn send<Q: Queue>(
-    queue: Option<&Q>,
-    messages: Vec<Message>,
-    delay: Duration,
-    deadline: Instant,
-) -> Vec<Result<(), QueueError>> {
-    match queue.filter(|_| !messages.is_empty()) {
-        Some(queue) => queue.send(messages, delay, deadline).await,
-        None => Vec::new(),
+    if messages.is_empty() {
+        return placed;
     }
-}
-
-/// Notes the place of each message. A message without an answer counts as refused.
-fn note(
-    parts: Vec<Undelivered>,
-    sent: Vec<Result<(), QueueError>>,
-    there: &KeptIn,
-    report: &mut Report,
-) {
-    let mut sent = sent.into_iter();
-    for part in parts {
+    let mut sent = queue.send(messages, delay, deadline).await.into_iter();
+    placed.extend(parts.into_iter().map(|part| {
         let kept_in = match sent.next() {
             Some(Ok(())) => there.clone(),
             Some(Err(error)) => KeptIn::Returned(Some(error)),
             None => KeptIn::Returned(None),
         };
-        report.note(Undelivered { kept_in, ..part });
-    }
+        Undelivered { kept_in, ..part }
+    }));
+    placed
 }

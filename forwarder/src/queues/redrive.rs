@@ -173,6 +173,7 @@ fn pause(
 mod tests {
     use super::*;
     use crate::delivery::ingest_window::IngestWindow;
+    use crate::queues::Content;
     use crate::source::LogEventRange;
 
     const NOW: u64 = 1_790_000_000_000_000_000;
@@ -190,15 +191,14 @@ mod tests {
         first_seen: u64,
         policy: IngestPolicy,
     ) -> ToEnqueue {
-        let request = Request::trusted(kind, Vec::new());
-        let reason = Reason::Rejected { text: "full".to_owned() };
-        let part = UndeliveredPart { request, items: 1, reason, fate: Fate::Park };
-        let first_seen = NOW.saturating_sub(first_seen);
-        let mut part =
-            ToEnqueue::of_part(part, "default", None, &LogEventRange::default(), first_seen);
-        part.parked.oldest_unix_nano = NOW - oldest;
-        part.parked.newest_unix_nano = NOW - newest;
-        let mut parts = [part];
+        let (content, log_events) = (Content::Raw(Vec::new()), LogEventRange::default());
+        let reason = "rejected: full".to_owned();
+        let parked = Parked {
+            oldest_unix_nano: NOW - oldest,
+            newest_unix_nano: NOW - newest,
+            ..Parked::new("default", content, 1, reason, &log_events, NOW - first_seen)
+        };
+        let mut parts = [ToEnqueue { parked, fate: Fate::Park, is_in_log_group: false }];
         let _left = decide(kind, &mut parts, false, policy, NOW);
         let [part] = parts;
         part

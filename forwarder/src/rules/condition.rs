@@ -2,6 +2,7 @@
 
 use super::item::Item;
 use super::parse::ConditionsText;
+use super::route::origin_fits;
 use super::template::OriginField;
 use crate::source::Origin;
 use opentelemetry_proto::tonic::common::v1::{
@@ -44,10 +45,7 @@ impl Conditions {
 
     pub(super) fn meets_envelope(&self, origin: &Origin, kind: SignalKind) -> bool {
         let of_signal = self.signals.as_ref().is_none_or(|signals| signals.contains(&kind));
-        let matches = |(field, patterns): &(OriginField, Vec<Pattern>)| {
-            Pattern::any(patterns, field.of(origin))
-        };
-        of_signal && self.origin.iter().all(matches)
+        of_signal && origin_fits(&self.origin, origin)
     }
 
     pub(super) fn may_be_met_in(&self, request: &[u8]) -> bool {

@@ -3,7 +3,6 @@
 use super::{MOST_BYTES, Mistakes, RuleSet};
 use aws::FreezeAwareInstant;
 use std::fmt;
-use std::future::Future;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -25,13 +24,10 @@ impl RulesSource {
     }
 
     /// Reads the text. `parameter` reads a parameter of Systems Manager by name.
-    pub(crate) async fn read<F>(
+    pub(crate) async fn read(
         &self,
-        parameter: impl FnOnce(String) -> F,
-    ) -> Result<String, RulesError>
-    where
-        F: Future<Output = Result<String, RulesError>>,
-    {
+        parameter: impl AsyncFnOnce(String) -> Result<String, RulesError>,
+    ) -> Result<String, RulesError> {
         match self {
             Self::File(path) => {
                 let problem =
@@ -101,14 +97,11 @@ impl LiveRules {
 
     /// Checks for new rules if it is time, and returns them with their version. `parameter` reads a parameter of Systems Manager
     /// by name.
-    pub(crate) async fn refresh<F>(
+    pub(crate) async fn refresh(
         &mut self,
         now: FreezeAwareInstant,
-        parameter: impl FnOnce(String) -> F,
-    ) -> Result<Option<(RuleSet, u64)>, RulesError>
-    where
-        F: Future<Output = Result<String, RulesError>>,
-    {
+        parameter: impl AsyncFnOnce(String) -> Result<String, RulesError>,
+    ) -> Result<Option<(RuleSet, u64)>, RulesError> {
         if self.last_look.is_some_and(|last| !last.is_over(self.lifetime, now)) {
             return Ok(None);
         }
@@ -161,7 +154,7 @@ mod tests {
         async fn look(&mut self, seconds: u64, text: Result<&str, &str>) -> Option<String> {
             self.now += Duration::from_secs(seconds);
             let text = text.map(str::to_owned).map_err(|why| RulesError::Unusable(why.to_owned()));
-            let read = |name: String| async move {
+            let read = async |name: String| {
                 assert_eq!(name, "/lambda-otlp/rules");
                 text
             };

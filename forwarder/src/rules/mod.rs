@@ -17,7 +17,7 @@ mod sample;
 mod template;
 
 pub(crate) use load::{LiveRules, RulesError, RulesSource};
-pub(crate) use route::{DestinationRule, Route};
+pub(crate) use route::DestinationRule;
 pub use template::Template;
 
 use crate::report::Report;
@@ -186,11 +186,6 @@ impl RuleSet {
             .iter()
             .find(|service| Pattern::any(&service.log_groups, &origin.log_group))?;
         Some(service.name.fill(origin))
-    }
-
-    /// The routes of this origin. Empty for the default destination.
-    pub fn routes(&self, origin: &Origin) -> Vec<Route<'_>> {
-        route::routes(&self.routes, origin)
     }
 
     /// The destinations besides `default`.

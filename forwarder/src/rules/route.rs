@@ -1,12 +1,11 @@
 //! Destinations and routes, selected by the origin only.
 
+use super::RuleSet;
 use super::template::{OriginField, Template};
 use crate::source::Origin;
 use backend::Profile;
 use settings::{Headers, Pattern, SecretReference};
 use url::Url;
-
-pub(super) const DEFAULT: &str = "default";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DestinationRule {
@@ -38,11 +37,17 @@ pub(super) struct RouteRule {
     pub(super) stream: Option<Template>,
 }
 
-pub(super) fn routes<'r>(rules: &'r [RouteRule], origin: &Origin) -> Vec<Route<'r>> {
-    let fits = |rule: &&RouteRule| {
-        rule.origin.iter().all(|(field, patterns)| Pattern::any(patterns, field.of(origin)))
-    };
-    let Some(rule) = rules.iter().find(fits) else { return Vec::new() };
-    let stream = rule.stream.as_ref().map(|stream| stream.fill_stream(origin));
-    rule.to.iter().map(|destination| Route { destination, stream: stream.clone() }).collect()
+impl RuleSet {
+    /// The routes of this origin. Empty for the default destination.
+    pub fn routes(&self, origin: &Origin) -> Vec<Route<'_>> {
+        let fits = |rule: &&RouteRule| origin_fits(&rule.origin, origin);
+        let Some(rule) = self.routes.iter().find(fits) else { return Vec::new() };
+        let stream = rule.stream.as_ref().map(|stream| stream.fill_stream(origin));
+        rule.to.iter().map(|destination| Route { destination, stream: stream.clone() }).collect()
+    }
+}
+
+/// Returns `true` if each of these fields of the origin matches one of its patterns.
+pub(super) fn origin_fits(fields: &[(OriginField, Vec<Pattern>)], origin: &Origin) -> bool {
+    fields.iter().all(|(field, patterns)| Pattern::any(patterns, field.of(origin)))
 }

@@ -65,14 +65,14 @@ impl TryFrom<ConditionsText> for Conditions {
         item.extend(attributes.into_iter().map(ItemCondition::Attribute));
         item.extend(text.scope_name.map(ItemCondition::ScopeName));
         let mut signals = text.signal.map(|signals| signals.words());
-        let SeverityRanges(severity) = text.severity.unwrap_or_default();
+        let severity = text.severity.map(|SeverityRanges(it)| ItemCondition::Severity(it));
         let kinds =
             text.span_kind.map(|it| it.words().into_iter().map(|SpanKind(kind)| kind).collect());
         let codes =
             text.span_status.map(|it| it.words().into_iter().map(|SpanStatus(it)| it).collect());
         let of_one_signal = [
             (SignalKind::Logs, text.body.map(ItemCondition::Body)),
-            (SignalKind::Logs, severity.map(ItemCondition::Severity)),
+            (SignalKind::Logs, severity),
             (SignalKind::Traces, text.span_name.map(ItemCondition::SpanName)),
             (SignalKind::Traces, kinds.map(ItemCondition::SpanKind)),
             (SignalKind::Traces, codes.map(ItemCondition::SpanStatus)),
@@ -144,8 +144,7 @@ impl Word for Level {
 }
 
 /// Ranges of severity numbers, from levels or a comparison.
-#[derive(Default)]
-struct SeverityRanges(Option<Vec<(i32, i32)>>);
+struct SeverityRanges(Vec<(i32, i32)>);
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -159,7 +158,7 @@ struct Comparison {
 impl<'de> Deserialize<'de> for SeverityRanges {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let range = |lowest: i32| if lowest == 0 { (0, 0) } else { (lowest, lowest + 3) };
-        Ok(Self(Some(match Shape::<Known<Level>, Comparison>::deserialize(deserializer)? {
+        Ok(Self(match Shape::<Known<Level>, Comparison>::deserialize(deserializer)? {
             Shape::List(levels) => levels.iter().map(|Known(Level(level))| range(*level)).collect(),
             Shape::Table(Comparison { above, at_least, below, at_most }) => {
                 if [&above, &at_least, &below, &at_most].into_iter().flatten().any(|it| it.0.0 == 0)
@@ -172,7 +171,7 @@ impl<'de> Deserialize<'de> for SeverityRanges {
                 let from = from.into_iter().flatten().fold(1, i32::max);
                 vec![(from, to.into_iter().flatten().fold(24, i32::min))]
             }
-        })))
+        }))
     }
 }
 

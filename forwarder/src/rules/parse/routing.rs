@@ -1,10 +1,11 @@
 //! Reads destinations and routes.
 
-use super::super::route::{DEFAULT, DestinationRule, RouteRule};
+use super::super::route::{DestinationRule, RouteRule};
 use super::super::{MOST_DESTINATIONS, Template};
 use super::conditions::origin;
 use super::values::{Known, List, Text, Word};
 use super::{File, Node};
+use crate::delivery::destination::DEFAULT_DESTINATION as DEFAULT;
 use backend::{Profile, missing_organization};
 use serde::Deserialize;
 use settings::{Headers, Kind, Reader, Table, Variable};

@@ -19,9 +19,11 @@ enum Detector {
     Regex(&'static str),
     /// A match must not touch a letter or digit.
     Word(&'static str),
-    Card,
-    Ip,
+    Function(FindAll),
 }
+
+/// Finds all ranges to replace, from left to right.
+type FindAll = fn(&str, &mut dyn FnMut(TextRange));
 
 /// All presets. `tests/fixtures/redaction.txt` lists their matches and non-matches.
 pub(in super::super) const PRESETS: &[Preset] = &[
@@ -37,8 +39,8 @@ pub(in super::super) const PRESETS: &[Preset] = &[
         needles: &["@", "%40", "%2540", r"\x40"],
         keys: &[],
     },
-    Preset { name: "ip", detectors: &[Detector::Ip], needles: &[], keys: &[] },
-    Preset { name: "card", detectors: &[Detector::Card], needles: &[], keys: &[] },
+    Preset { name: "ip", detectors: &[Detector::Function(ip::find)], needles: &[], keys: &[] },
+    Preset { name: "card", detectors: &[Detector::Function(card::find)], needles: &[], keys: &[] },
     Preset {
         name: "aws_keys",
         // IAM User Guide, "Understanding unique ID prefixes": the four prefixes of keys.
@@ -111,8 +113,7 @@ impl Preset {
             let detect = match detector {
                 Detector::Regex(pattern) => Detect::Search(Search::new(pattern, false)?),
                 Detector::Word(pattern) => Detect::Search(Search::new(pattern, true)?),
-                Detector::Card => Detect::Card,
-                Detector::Ip => Detect::Ip,
+                Detector::Function(find) => Detect::Function(*find),
             };
             Ok(Finder { name: self.name.to_owned(), detect, needles: self.needles })
         };
@@ -134,8 +135,7 @@ pub(in super::super) struct Finder {
 #[derive(Clone, Debug)]
 enum Detect {
     Search(Search),
-    Card,
-    Ip,
+    Function(FindAll),
 }
 
 impl Finder {
@@ -158,11 +158,12 @@ impl Finder {
         found: &mut dyn FnMut(TextRange),
     ) -> Result<(), TooMuchWork> {
         match &self.detect {
-            Detect::Card => card::find(text, found),
-            Detect::Ip => ip::find(text, found),
-            Detect::Search(search) => return search.find(text, found),
+            Detect::Search(search) => search.find(text, found),
+            Detect::Function(find) => {
+                find(text, found);
+                Ok(())
+            }
         }
-        Ok(())
     }
 }
 
