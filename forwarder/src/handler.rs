@@ -18,8 +18,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::Mutex;
 
-const RULES_LIFETIME: Duration = Duration::from_mins(1);
-
 /// Limit on reading rules in an invocation.
 const LONGEST_LOOK: Duration = Duration::from_secs(3);
 
@@ -48,12 +46,11 @@ impl Handler {
             dead_letters: config.queues.dead_letters.as_ref().map(queue),
         };
         let forwarder = Forwarder::new(destinations, queues, Options::of(&config));
-        let rules = config.rules.clone().map(|source| LiveRules::new(source, RULES_LIFETIME));
         Ok(Self {
             aws,
             default,
             forwarder: Mutex::new(forwarder),
-            rules: rules.map(Mutex::new),
+            rules: config.rules.clone().map(|source| Mutex::new(LiveRules::new(source))),
             vitals: config.vitals.clone().map(Vitals::new),
             config,
         })
@@ -93,9 +90,7 @@ impl Handler {
 
     async fn refresh(&self, rules: &mut LiveRules) -> Result<(), RulesError> {
         let now = FreezeAwareInstant::now(self.aws.wall_clock());
-        if let Some((new, version)) =
-            rules.refresh(now, async |name| parameter(&self.aws, name).await).await?
-        {
+        if let Some((new, version)) = rules.refresh(now, |name| parameter(&self.aws, name)).await? {
             self.put_in_force(new).await?;
             rules.put_in_force(version, now);
         }
@@ -148,7 +143,7 @@ pub async fn read_rules(
     aws: &AwsSecrets,
 ) -> Result<Arc<RuleSet>, InvocationError> {
     let Some(source) = &config.rules else { return Ok(Arc::default()) };
-    let text = source.read(async |name| parameter(aws, name).await).await;
+    let text = source.read(|name| parameter(aws, name)).await;
     let rules = text.and_then(|text| RuleSet::parse(&text).map_err(RulesError::Invalid));
     let rules = rules.map_err(|error| (source.to_string(), error.to_string()));
     rules.map(Arc::new).map_err(|(place, error)| InvocationError::Rules { place, error })

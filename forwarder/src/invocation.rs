@@ -195,30 +195,20 @@ pub(crate) fn log(report: &Report) {
 fn log_undelivered(part: &Undelivered) {
     let Undelivered { destination, items, partial: rest_was_stored, alarm, .. } = part;
     let (signal, reason) = (what(part), why(part));
-    match &part.kept_in {
-        KeptIn::RetryQueue | KeptIn::Message => {
-            let message = match (alarm, &part.kept_in) {
-                (true, _) => "stays in the retry queue until a setting is changed",
-                (_, KeptIn::Message) => "stays in the retry queue",
-                _ => "queued for retry",
-            };
-            if *alarm {
-                tracing::error!(destination, signal, items, reason, "{message}");
-            } else {
-                tracing::warn!(destination, signal, items, reason, "{message}");
-            }
-        }
+    let message = match &part.kept_in {
         // The undecodable line was logged above.
-        KeptIn::LogGroup => {}
-        KeptIn::DeadLetterQueue | KeptIn::Returned(_) => {
-            let is_returned = matches!(part.kept_in, KeptIn::Returned(_));
-            let message = if is_returned {
-                "not delivered, returned to Lambda"
-            } else {
-                "put into the dead-letter queue"
-            };
-            tracing::error!(destination, signal, items, reason, rest_was_stored, "{message}");
-        }
+        KeptIn::LogGroup => return,
+        KeptIn::DeadLetterQueue => "put into the dead-letter queue",
+        KeptIn::Returned(_) => "not delivered, returned to Lambda",
+        _ if *alarm => "stays in the retry queue until a setting is changed",
+        KeptIn::Message => "stays in the retry queue",
+        KeptIn::RetryQueue => "queued for retry",
+    };
+    let is_retried = matches!(part.kept_in, KeptIn::Message | KeptIn::RetryQueue);
+    if is_retried && !alarm {
+        tracing::warn!(destination, signal, items, reason, "{message}");
+    } else {
+        tracing::error!(destination, signal, items, reason, rest_was_stored, "{message}");
     }
 }
 

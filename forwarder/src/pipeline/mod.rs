@@ -82,26 +82,26 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             bytes: 0,
             report: Report::default(),
         };
-        let (mut unread, mut failures) = (None, None);
         match event {
             Event::CloudWatchLogs(ref data) => {
-                unread = forwarding.forward_subscription(&event, data).await;
+                forwarding.report.unread = forwarding.forward_subscription(&event, data).await;
             }
             Event::Kinesis(records) => {
-                failures = Some(forwarding.forward_records(records).await);
+                let failures = forwarding.forward_records(records).await;
+                forwarding.report.batch_item_failures = Some(failures);
             }
             Event::Queue(messages) => {
-                failures = Some(forwarding.forward_messages(messages).await);
+                let failures = forwarding.forward_messages(messages).await;
+                forwarding.report.batch_item_failures = Some(failures);
                 // Their age is the backend's outage, not the lag of log events.
                 forwarding.report.oldest_event_ms = None;
             }
-            Event::Unknown(what) => unread = Some(SourceError::Unknown(what)),
+            Event::Unknown(what) => forwarding.report.unread = Some(SourceError::Unknown(what)),
         }
-        let report = Report { unread, batch_item_failures: failures, ..forwarding.report };
         let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let end = invocation.observed_unix_nano.saturating_add(took);
         *self.last_end.lock().unwrap_or_else(PoisonError::into_inner) = Some((end, Instant::now()));
-        report
+        forwarding.report
     }
 
     /// Drops connections from before a freeze. The monotonic clock may stand still during a freeze, so the wall clock counts too.
@@ -184,9 +184,9 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
     }
 
     /// Forwards one batch. If it belongs to another log stream, the previous stream ends.
-    async fn forward_batch(&mut self, batch: LogBatch, is_redriven: bool) {
+    async fn forward_batch(&mut self, mut batch: LogBatch, is_redriven: bool) {
         let Self { forwarder, invocation, .. } = *self;
-        let batch = forwarder.with_region(batch);
+        batch.origin = batch.origin.or_region(forwarder.options.region.as_deref());
         if !self.stream.is_of(&batch.origin) {
             self.end_stream(is_redriven).await;
         }

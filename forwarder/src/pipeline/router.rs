@@ -25,12 +25,6 @@ pub(super) struct DestinationRoute {
 }
 
 impl<E, Q> Forwarder<E, Q> {
-    /// Adds the forwarder's region if the delivery names none.
-    pub(super) fn with_region(&self, mut batch: LogBatch) -> LogBatch {
-        batch.origin = batch.origin.or_region(self.options.region.as_deref());
-        batch
-    }
-
     /// Consumes control messages and the log events of the delivery path itself. Returns `false` for other batches.
     pub(super) fn consume(
         &self,

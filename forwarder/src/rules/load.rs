@@ -68,11 +68,12 @@ impl RulesError {
     }
 }
 
-/// Reads the rules again and again.
+const LIFETIME: Duration = Duration::from_mins(1);
+
+/// Reads the rules again after their lifetime.
 #[derive(Debug)]
 pub(crate) struct LiveRules {
     pub(crate) source: RulesSource,
-    lifetime: Duration,
     /// The time of the last check. Without rules in force each invocation checks, because the forwarder delivers nothing.
     last_look: Option<FreezeAwareInstant>,
     /// A hash of the text in force.
@@ -80,9 +81,8 @@ pub(crate) struct LiveRules {
 }
 
 impl LiveRules {
-    /// Reads rules from `source` every `lifetime`.
-    pub(crate) fn new(source: RulesSource, lifetime: Duration) -> Self {
-        Self { source, lifetime, last_look: None, version: None }
+    pub(crate) fn new(source: RulesSource) -> Self {
+        Self { source, last_look: None, version: None }
     }
 
     pub(crate) fn is_in_force(&self) -> bool {
@@ -102,7 +102,7 @@ impl LiveRules {
         now: FreezeAwareInstant,
         parameter: impl AsyncFnOnce(String) -> Result<String, RulesError>,
     ) -> Result<Option<(RuleSet, u64)>, RulesError> {
-        if self.last_look.is_some_and(|last| !last.is_over(self.lifetime, now)) {
+        if self.last_look.is_some_and(|last| !last.is_over(LIFETIME, now)) {
             return Ok(None);
         }
         self.last_look = self.version.map(|_| now);
@@ -147,7 +147,7 @@ mod tests {
     impl Case {
         fn new() -> Self {
             let source = RulesSource::parse("ssm:/lambda-otlp/rules", None);
-            Self { live: LiveRules::new(source, Duration::from_mins(1)), now: UNIX_EPOCH }
+            Self { live: LiveRules::new(source), now: UNIX_EPOCH }
         }
 
         /// Checks after this time, which may include a freeze, and returns the names of new rules, or the problem.

@@ -6,6 +6,7 @@ use super::super::condition::{
 use super::super::redact::compile;
 use super::super::template::OriginField;
 use super::values::{Known, List, Shape, Text, Word};
+use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 use regex::Regex;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -32,7 +33,7 @@ pub(in super::super) struct ConditionsText {
     severity: Option<SeverityRanges>,
     span_name: Option<ValueCondition>,
     span_kind: Option<List<Known<SpanKind>>>,
-    span_status: Option<List<Known<SpanStatus>>>,
+    span_status: Option<List<Known<StatusCode>>>,
     metric_name: Option<ValueCondition>,
 }
 
@@ -66,16 +67,14 @@ impl TryFrom<ConditionsText> for Conditions {
         item.extend(text.scope_name.map(ItemCondition::ScopeName));
         let mut signals = text.signal.map(|signals| signals.words());
         let severity = text.severity.map(|SeverityRanges(it)| ItemCondition::Severity(it));
-        let kinds =
-            text.span_kind.map(|it| it.words().into_iter().map(|SpanKind(kind)| kind).collect());
-        let codes =
-            text.span_status.map(|it| it.words().into_iter().map(|SpanStatus(it)| it).collect());
+        let kinds = text.span_kind.map(|kinds| ItemCondition::SpanKind(kinds.words()));
+        let codes = text.span_status.map(|codes| ItemCondition::SpanStatus(codes.words()));
         let of_one_signal = [
             (SignalKind::Logs, text.body.map(ItemCondition::Body)),
             (SignalKind::Logs, severity),
             (SignalKind::Traces, text.span_name.map(ItemCondition::SpanName)),
-            (SignalKind::Traces, kinds.map(ItemCondition::SpanKind)),
-            (SignalKind::Traces, codes.map(ItemCondition::SpanStatus)),
+            (SignalKind::Traces, kinds),
+            (SignalKind::Traces, codes),
             (SignalKind::Metrics, text.metric_name.map(ItemCondition::MetricName)),
         ];
         for (kind, condition) in of_one_signal {
@@ -104,26 +103,20 @@ impl Word for SignalKind {
         &[("traces", Self::Traces), ("metrics", Self::Metrics), ("logs", Self::Logs)];
 }
 
-#[derive(Clone, Copy)]
-struct SpanKind(i32);
-
 impl Word for SpanKind {
     const WORDS: &'static [(&'static str, Self)] = &[
-        ("unspecified", Self(0)),
-        ("internal", Self(1)),
-        ("server", Self(2)),
-        ("client", Self(3)),
-        ("producer", Self(4)),
-        ("consumer", Self(5)),
+        ("unspecified", Self::Unspecified),
+        ("internal", Self::Internal),
+        ("server", Self::Server),
+        ("client", Self::Client),
+        ("producer", Self::Producer),
+        ("consumer", Self::Consumer),
     ];
 }
 
-#[derive(Clone, Copy)]
-struct SpanStatus(i32);
-
-impl Word for SpanStatus {
+impl Word for StatusCode {
     const WORDS: &'static [(&'static str, Self)] =
-        &[("unset", Self(0)), ("ok", Self(1)), ("error", Self(2))];
+        &[("unset", Self::Unset), ("ok", Self::Ok), ("error", Self::Error)];
 }
 
 /// The lowest severity number of a level (OpenTelemetry, "Logs Data Model", field SeverityNumber); each has four.

@@ -1,6 +1,7 @@
 //! Redacts JSON text: strings and whole numbers. Keys and white space stay.
 
 use super::Redaction;
+use super::keys::is_blank;
 use crate::source::LossyText;
 use serde::de::IgnoredAny;
 
@@ -126,10 +127,6 @@ impl<'t> JsonWalk<'t> {
         self.out.push_str(taken);
         Some(())
     }
-}
-
-fn is_blank(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\n' | '\r')
 }
 
 /// Decodes a JSON string.

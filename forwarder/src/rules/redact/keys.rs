@@ -182,6 +182,6 @@ fn is_opening(byte: u8) -> bool {
     matches!(byte, b'{' | b'[' | b'(')
 }
 
-fn is_blank(c: char) -> bool {
+pub(super) fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r')
 }
