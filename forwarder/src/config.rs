@@ -191,12 +191,6 @@ mod tests {
     use super::*;
     use std::collections::HashMap;
 
-    fn read(variables: &[(&str, &str)]) -> Result<Config, String> {
-        let source: HashMap<String, String> =
-            variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        Config::from_source(&source).0.map_err(|error| error.to_string())
-    }
-
     #[test]
     fn the_table_is_sound() {
         assert_eq!(TABLE.problems(), Vec::<String>::new());
@@ -205,13 +199,15 @@ mod tests {
     #[test]
     fn the_dead_letter_queue_must_differ_from_the_retry_queue() {
         let read = |dead_letters| {
-            read(&[
+            let variables = [
                 ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default"),
                 ("AWS_ACCESS_KEY_ID", "id"),
                 ("AWS_SECRET_ACCESS_KEY", "key"),
                 (RETRY_QUEUE_URL, "https://sqs.eu-west-1.amazonaws.com/123456789012/parked"),
                 (DEAD_LETTER_QUEUE_URL, dead_letters),
-            ])
+            ];
+            let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            Config::from_source(&HashMap::from(variables)).0.map_err(|error| error.to_string())
         };
         for same in [
             "https://sqs.eu-west-1.amazonaws.com/123456789012/parked",

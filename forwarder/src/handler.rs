@@ -85,7 +85,7 @@ impl Handler {
         if rules.is_in_force() {
             return Ok(());
         }
-        Err(InvocationError::Rules { place, error: error.brief() })
+        Err(InvocationError::Rules { place, error: error.to_string() })
     }
 
     async fn refresh(&self, rules: &mut LiveRules) -> Result<(), RulesError> {
@@ -100,8 +100,7 @@ impl Handler {
     async fn put_in_force(&self, rules: RuleSet) -> Result<(), RulesError> {
         let mut destinations = vec![Arc::clone(&self.default)];
         for rule in rules.destinations() {
-            let problem =
-                |error| RulesError::Unusable(format!("destination {}: {error}", rule.name));
+            let problem = |error| RulesError(format!("destination {}: {error}", rule.name));
             destinations.push(Arc::new(self.destination(rule).map_err(problem)?));
         }
         self.forwarder.lock().await.set_rules(Arc::new(rules), destinations);
@@ -144,16 +143,15 @@ pub async fn read_rules(
 ) -> Result<Arc<RuleSet>, InvocationError> {
     let Some(source) = &config.rules else { return Ok(Arc::default()) };
     let text = source.read(|name| parameter(aws, name)).await;
-    let rules = text.and_then(|text| RuleSet::parse(&text).map_err(RulesError::Invalid));
-    let rules = rules.map_err(|error| (source.to_string(), error.to_string()));
-    rules.map(Arc::new).map_err(|(place, error)| InvocationError::Rules { place, error })
+    let rules = text.and_then(|text| Ok(Arc::new(RuleSet::parse(&text)?)));
+    rules.map_err(|RulesError(error)| InvocationError::Rules { place: source.to_string(), error })
 }
 
 async fn parameter(aws: &AwsSecrets, name: String) -> Result<String, RulesError> {
     let reference = SecretReference { store: SecretStore::ParameterStore, id: name, key: None };
     match tokio::time::timeout(LONGEST_LOOK, aws.read(&reference)).await {
         Ok(Ok(text)) => Ok(text.expose().to_owned()),
-        Ok(Err(error)) => Err(RulesError::Unusable(error.to_string())),
-        Err(_) => Err(RulesError::Unusable("Systems Manager did not answer in time".to_owned())),
+        Ok(Err(error)) => Err(RulesError(error.to_string())),
+        Err(_) => Err(RulesError("Systems Manager did not answer in time".to_owned())),
     }
 }

@@ -334,20 +334,7 @@ impl<'e> StreamConversion<'e> {
             self.others.function_text(&log_event(event, text));
         }
     }
-}
 
-fn log_event<'a>(event: &'a LogEvent, message: &'a str) -> platform::LogEventRef<'a> {
-    platform::LogEventRef { id: &event.id, time_ms: event.timestamp_ms, message }
-}
-
-fn take(converted: &mut Converted, request: Request) {
-    if request.items() > 0 {
-        converted.decoded_bytes += request.bytes().len();
-        converted.requests.push(request);
-    }
-}
-
-impl StreamConversion<'_> {
     /// Takes a line of `aws/spans`. Spans keep their resource, because the log group belongs to the whole account.
     fn take_span_line(&mut self, event: &LogEvent) {
         match SpanLine::read(&event.message) {
@@ -376,5 +363,16 @@ impl StreamConversion<'_> {
                 *request = Request::encode::<Traces>(&traces);
             }
         }
+    }
+}
+
+fn log_event<'a>(event: &'a LogEvent, message: &'a str) -> platform::LogEventRef<'a> {
+    platform::LogEventRef { id: &event.id, time_ms: event.timestamp_ms, message }
+}
+
+fn take(converted: &mut Converted, request: Request) {
+    if request.items() > 0 {
+        converted.decoded_bytes += request.bytes().len();
+        converted.requests.push(request);
     }
 }

@@ -177,12 +177,6 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         first
     }
 
-    /// Forwards log events from a message of the retry queue.
-    async fn forward_redriven(&mut self, batch: LogBatch) {
-        self.forward_batch(batch, true).await;
-        self.end_stream(true).await;
-    }
-
     /// Forwards one batch. If it belongs to another log stream, the previous stream ends.
     async fn forward_batch(&mut self, mut batch: LogBatch, is_redriven: bool) {
         let Self { forwarder, invocation, .. } = *self;

@@ -103,7 +103,10 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         match std::mem::replace(&mut parked.content, Content::Raw(Vec::new())) {
             Content::Request(request) => self.redrive(message, &parked, request).await,
             // A newer forwarder may decode an undecodable line. If not, it is dead-lettered again.
-            Content::Events(batch) => self.forward_redriven(batch).await,
+            Content::Events(batch) => {
+                self.forward_batch(batch, true).await;
+                self.end_stream(true).await;
+            }
             raw @ Content::Raw(_) => {
                 self.dead_letter(Parked { content: raw, items: 1, ..parked }, false);
             }

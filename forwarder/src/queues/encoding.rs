@@ -1,9 +1,7 @@
 //! Encodes parked content as JSON and decodes it; `docs/guarantees.md` describes the format.
 
 use super::{Content, Parked};
-use crate::source::{
-    LogBatch, LogEventRange, MessageType, Origin, SourceLimits, read_json, without_content,
-};
+use crate::source::{LogBatch, LogEventRange, Origin, SourceLimits, read_json, without_content};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -277,10 +275,8 @@ fn events_json(batch: &LogBatch) -> Vec<u8> {
         extracted_fields: region.as_ref(),
     });
     let text = EventsText {
-        message_type: match batch.message_type {
-            MessageType::Data => "DATA_MESSAGE",
-            MessageType::Control => "CONTROL_MESSAGE",
-        },
+        // Control messages are consumed before.
+        message_type: "DATA_MESSAGE",
         owner: account,
         log_group,
         log_stream,

@@ -180,30 +180,25 @@ impl Pass<'_> {
             }
             let Some(effect) = self.effects.get_mut(active.effect) else { continue };
             effect.matched += 1;
-            let drops = match &rule.action {
-                Action::Keep => {
-                    is_kept = true;
-                    false
+            match &rule.action {
+                Action::Keep => is_kept = true,
+                Action::Drop if is_kept => {}
+                Action::Sample(share) if is_kept || share.keeps_item(&item) => {}
+                Action::Drop | Action::Sample(_) => {
+                    effect.dropped += 1;
+                    return Edit::Drop;
                 }
-                Action::Drop => !is_kept,
-                Action::Sample(share) => !is_kept && !share.keeps_item(&item),
                 Action::Redact(redaction) => {
                     let mut redacted = Redacted::default();
                     item.redact(redaction, &mut redacted);
                     changed |= effect.add_redacted(redacted);
-                    false
                 }
                 Action::Change(Target::Attributes, change) => {
                     let is_new = change.apply(item.attributes_mut(), self.origin);
                     effect.changed += usize::from(is_new);
                     changed |= is_new;
-                    false
                 }
-                Action::Change(Target::Resource, _) => false,
-            };
-            if drops {
-                effect.dropped += 1;
-                return Edit::Drop;
+                Action::Change(Target::Resource, _) => {}
             }
         }
         if changed { Edit::Replace(item.encode_to_vec()) } else { Edit::Keep }

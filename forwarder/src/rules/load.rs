@@ -30,8 +30,7 @@ impl RulesSource {
     ) -> Result<String, RulesError> {
         match self {
             Self::File(path) => {
-                let problem =
-                    |error| RulesError::Unusable(format!("cannot read the file: {error}"));
+                let problem = |error| RulesError(format!("cannot read the file: {error}"));
                 read_file(path).map_err(problem)
             }
             Self::Parameter(name) => parameter(name.clone()).await,
@@ -48,23 +47,14 @@ impl fmt::Display for RulesSource {
     }
 }
 
-/// Why rules are not in force.
+/// Why rules are not in force: they are unreadable or invalid, or no client can be created for one of their destinations.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum RulesError {
-    #[error("{0}")]
-    Invalid(Mistakes),
-    /// The rules are unreadable, or no client can be created for one of their destinations.
-    #[error("{0}")]
-    Unusable(String),
-}
+#[error("{0}")]
+pub(crate) struct RulesError(pub(crate) String);
 
-impl RulesError {
-    /// The error with the first of several mistakes.
-    pub(crate) fn brief(&self) -> String {
-        match self {
-            Self::Invalid(mistakes) => mistakes.brief(),
-            Self::Unusable(problem) => problem.clone(),
-        }
+impl From<Mistakes> for RulesError {
+    fn from(mistakes: Mistakes) -> Self {
+        Self(mistakes.to_string())
     }
 }
 
@@ -111,8 +101,7 @@ impl LiveRules {
         if self.version == Some(version) {
             return Ok(None);
         }
-        let rules = RuleSet::parse(&text).map_err(RulesError::Invalid)?;
-        Ok(Some((rules, version)))
+        Ok(Some((RuleSet::parse(&text)?, version)))
     }
 }
 
@@ -133,47 +122,32 @@ fn read_file(path: &Path) -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::{SystemTime, UNIX_EPOCH};
+    use std::time::UNIX_EPOCH;
 
     const GOOD: &str = "[[rule]]\nname = \"all\"\ndrop = true\n";
     const BETTER: &str = "[[rule]]\nname = \"none\"\nkeep = true\n";
     const WRONG: &str = "[[rule]]\nname = \"all\"\ndorp = true\n";
 
-    struct Case {
-        live: LiveRules,
-        now: SystemTime,
-    }
-
-    impl Case {
-        fn new() -> Self {
-            let source = RulesSource::parse("ssm:/lambda-otlp/rules", None);
-            Self { live: LiveRules::new(source), now: UNIX_EPOCH }
-        }
-
-        /// Checks after this time, which may include a freeze, and returns the names of new rules, or the problem.
-        async fn look(&mut self, seconds: u64, text: Result<&str, &str>) -> Option<String> {
-            self.now += Duration::from_secs(seconds);
-            let text = text.map(str::to_owned).map_err(|why| RulesError::Unusable(why.to_owned()));
-            let read = async |name: String| {
-                assert_eq!(name, "/lambda-otlp/rules");
-                text
-            };
-            let now = FreezeAwareInstant::now(self.now);
-            match self.live.refresh(now, read).await {
-                Ok(new) => new.map(|(rules, version)| {
-                    self.live.put_in_force(version, now);
-                    rules.rule_names().collect()
-                }),
-                Err(problem) => Some(problem.to_string()),
-            }
-        }
-    }
-
     #[tokio::test]
     async fn a_new_version_is_returned_once_and_a_problem_at_each_check() {
-        let (mut case, denied) = (Case::new(), Err("access denied"));
-        let mut check = async |seconds, text, expected: &str| {
-            let found = case.look(seconds, text).await.unwrap_or_default();
+        let mut live = LiveRules::new(RulesSource::parse("ssm:/lambda-otlp/rules", None));
+        let (mut now, denied) = (UNIX_EPOCH, Err("access denied"));
+        // Checks after this time, which may include a freeze, and expects the names of new rules, or the problem.
+        let mut check = async |seconds, text: Result<&str, &str>, expected: &str| {
+            now += Duration::from_secs(seconds);
+            let at = FreezeAwareInstant::now(now);
+            let read = async |name: String| {
+                assert_eq!(name, "/lambda-otlp/rules");
+                text.map(str::to_owned).map_err(|why| RulesError(why.to_owned()))
+            };
+            let found = match live.refresh(at, read).await {
+                Ok(Some((rules, version))) => {
+                    live.put_in_force(version, at);
+                    rules.rule_names().collect()
+                }
+                Ok(None) => String::new(),
+                Err(problem) => problem.to_string(),
+            };
             assert!(
                 found.starts_with(expected) && found.is_empty() == expected.is_empty(),
                 "{found}"

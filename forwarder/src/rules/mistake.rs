@@ -42,16 +42,6 @@ impl Mistakes {
         Self(vec![Mistake { line: 1, column: 1, key: String::new(), problem }])
     }
 
-    /// The first mistake, and the number of the others.
-    pub(super) fn brief(&self) -> String {
-        match self.0.as_slice() {
-            [first, others @ ..] if !others.is_empty() => {
-                format!("{first}; and {} more", others.len())
-            }
-            _ => self.to_string(),
-        }
-    }
-
     /// Iterates over the mistakes; at least one.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Mistake> {
         self.0.iter()

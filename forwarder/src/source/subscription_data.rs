@@ -416,6 +416,14 @@ impl<'de> Deserialize<'de> for LossyText {
 mod tests {
     use super::*;
 
+    /// Reads a delivery of two members, which are inflated in pieces.
+    fn read(text: &str) -> Vec<LogEvent> {
+        let (first, second) = text.as_bytes().split_at(12_345);
+        let gzip = [first, second].map(|part| wire::gzip::compress(1, part)).concat();
+        let batches = read_gzip("it", gzip, Origin::default(), &SourceLimits::default());
+        batches.flat_map(|batch| batch.unwrap().events).collect()
+    }
+
     #[test]
     fn an_unknown_number_is_read_across_the_end_of_the_window() {
         let (head, number) = (r#"{"owner":"1","logGroup":"g","logStream":"s","x":""#, "-1.5e+3");
@@ -423,11 +431,7 @@ mod tests {
             let padding = "x".repeat(WINDOW_BYTES - cut - head.len() - r#"","y":"#.len());
             let events = r#""logEvents":[{"id":"1","message":"paid"}]}"#;
             let text = format!(r#"{head}{padding}","y":{number},{events}"#);
-            let (first, second) = text.as_bytes().split_at(12_345);
-            let gzip = [first, second].map(|part| wire::gzip::compress(1, part)).concat();
-            let batches = read_gzip("it", gzip, Origin::default(), &SourceLimits::default());
-            let read: Vec<_> = batches.flat_map(|batch| batch.unwrap().events).collect();
-            assert_eq!(read.len(), 1, "{cut}");
+            assert_eq!(read(&text).len(), 1, "{cut}");
         }
     }
 
@@ -439,14 +443,8 @@ mod tests {
         let events = events.collect::<Vec<_>>().join(" ,\n");
         let text =
             format!(r#"{{"owner":"1","logGroup":"g","logStream":"s","logEvents":[{events}]}}"#);
-        // Two members are inflated in pieces.
-        let (first, second) = text.as_bytes().split_at(12_345);
-        let gzip = [first, second].map(|part| wire::gzip::compress(1, part)).concat();
-        let limits = SourceLimits::default();
-        let batches = read_gzip("it", gzip, Origin::default(), &limits);
-        let read: Vec<_> = batches.flat_map(|batch| batch.unwrap().events).collect();
         let found: Vec<_> =
-            read.iter().map(|it| (it.id.parse().unwrap(), it.message.len())).collect();
+            read(&text).iter().map(|it| (it.id.parse().unwrap(), it.message.len())).collect();
         let expected: Vec<_> = (0..100).map(|n| (n, 2 * length(n))).collect();
         assert_eq!(found, expected);
     }

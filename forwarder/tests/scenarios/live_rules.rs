@@ -18,7 +18,7 @@ async fn nothing_is_sent_until_there_are_valid_rules() {
     for (first, expected) in [
         (None, "cannot read the file"),
         (Some(WRONG), "3:1: rule: unknown field `dorp`"),
-        (Some(wrong_twice.as_str()), "; and 1 more"),
+        (Some(wrong_twice.as_str()), "; 6:1: rule: unknown field `dorp`"),
     ] {
         let backend = FakeOpenObserve::start().await.unwrap();
         match first {

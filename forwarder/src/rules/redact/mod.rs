@@ -214,9 +214,12 @@ impl Redaction {
                 *number = 0.0;
                 redacted.values += 1;
             }
-            Some(Value::BytesValue(bytes)) if hidden || self.finds_in_bytes(bytes) => {
-                bytes.clear();
-                redacted.values += 1;
+            Some(Value::BytesValue(bytes)) => {
+                // Bytes with a match become empty, because their format is unknown.
+                if self.replaced(&String::from_utf8_lossy(bytes), hidden).is_some() {
+                    bytes.clear();
+                    redacted.values += 1;
+                }
             }
             Some(Value::ArrayValue(array)) => {
                 for value in &mut array.values {
@@ -326,11 +329,6 @@ impl Redaction {
             is_found || all.is_err()
         };
         digits != "0" && (hidden || self.finders.iter().any(is_found_by))
-    }
-
-    /// Bytes with a match become empty, because their format is unknown.
-    fn finds_in_bytes(&self, bytes: &[u8]) -> bool {
-        self.replaced(&String::from_utf8_lossy(bytes), false).is_some()
     }
 
     fn hides(&self, key: &str) -> bool {
