@@ -28,7 +28,5 @@ pub use queues::put::Queues;
 pub use queues::{Content, MAX_MESSAGE_BYTES, Message, Parked, Queue, QueueError, SqsQueue};
 pub use report::{KeptIn, Report};
 pub use rules::{Effect, MOST_BYTES, RuleSet, Template};
-pub use source::{
-    Event, LogBatch, LogEvent, LogEventRange, MessageType, Origin, QueueMessage, SourceLimits,
-};
+pub use source::{Event, LogBatch, LogEvent, LogEventRange, Origin, QueueMessage, SourceLimits};
 pub use vitals::{Vitals, VitalsSettings};

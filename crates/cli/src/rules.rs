@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use console::quantity::plural;
 use forwarder::{
-    Effect, Event, Items, MOST_BYTES, MessageType, Origin, RuleSet, SourceLimits, Template,
+    Effect, Event, Items, MOST_BYTES, Origin, RuleSet, SourceLimits, Template,
 };
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -148,7 +148,7 @@ impl Trial {
     /// Returns the remaining telemetry of the event.
     async fn event(&mut self, event: Event) -> anyhow::Result<Vec<Request>> {
         let batches = event.batches(&SourceLimits::default()).flatten();
-        for batch in batches.filter(|batch| batch.message_type != MessageType::Control) {
+        for batch in batches.filter(|batch| !batch.is_control) {
             let origin = batch.origin.or_region(self.region.as_deref());
             let service_name = self.rules.service_name(&origin);
             let service_name = service_name.map(|name| format!("  service name: {name}"));

@@ -96,7 +96,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
                 // Their age is the backend's outage, not the lag of log events.
                 forwarding.report.oldest_event_ms = None;
             }
-            Event::Unknown(what) => forwarding.report.unread = Some(SourceError::Unknown(what)),
+            Event::Unknown(what) => forwarding.report.unread = Some(SourceError::unknown(&what)),
         }
         let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let end = invocation.observed_unix_nano.saturating_add(took);
@@ -160,7 +160,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
         batches: impl FnOnce(&SourceLimits) -> Batches<'b>,
     ) -> Option<SourceError> {
         let begun = caught(|| batches(&self.forwarder.options.source));
-        let Some(mut batches) = begun else { return Some(SourceError::Panicked) };
+        let Some(mut batches) = begun else { return Some(SourceError::panicked()) };
         let mut first = None;
         loop {
             match caught(|| batches.next()) {
@@ -168,7 +168,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
                 Some(Some(Err(error))) => first = first.or(Some(error)),
                 Some(None) => break,
                 None => {
-                    first = first.or(Some(SourceError::Panicked));
+                    first = first.or_else(|| Some(SourceError::panicked()));
                     break;
                 }
             }

@@ -5,7 +5,7 @@ use crate::delivery::destination::Destination;
 use crate::invocation::InvocationContext;
 use crate::ledger::{Consumed, Ledger};
 use crate::report::Report;
-use crate::source::{LogBatch, LogEventRange, MessageType, Origin};
+use crate::source::{LogBatch, LogEventRange, Origin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -33,7 +33,7 @@ impl<E, Q> Forwarder<E, Q> {
         report: &mut Report,
     ) -> bool {
         let events = batch.events.len();
-        let consumed = if batch.message_type == MessageType::Control {
+        let consumed = if batch.is_control {
             report.note_oldest(batch);
             Consumed { control_messages: events, ..Consumed::default() }
         } else if self.is_own(&batch.origin, invocation) {

@@ -298,7 +298,7 @@ fn log_batch(json: Vec<u8>) -> Result<LogBatch, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::{LogBatch, LogEvent, MessageType};
+    use crate::source::LogEvent;
     use serde_json::{Value, json};
 
     /// The example of `docs/guarantees.md`.
@@ -337,7 +337,7 @@ mod tests {
     #[test]
     fn a_parked_batch_is_readable_as_a_subscription_event() {
         let batch = LogBatch {
-            message_type: MessageType::Data,
+            is_control: false,
             origin: Origin::new("1", "eu-north-1", "g", "s"),
             events: vec![LogEvent {
                 id: "7".to_owned(),

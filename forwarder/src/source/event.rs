@@ -51,7 +51,7 @@ impl fmt::Debug for EventData {
 
 impl EventData {
     pub(super) fn decoded(&self, what: &'static str) -> Result<&[u8], SourceError> {
-        self.0.as_deref().map_err(|_| SourceError::Base64(what))
+        self.0.as_deref().map_err(|_| SourceError(format!("{what} is not base64")))
     }
 
     /// The decoded bytes, or the text itself.
@@ -76,9 +76,9 @@ impl Event {
                 Box::new(records.iter().flat_map(move |record| record.batches(&limits)))
             }
             Self::Queue(_) => {
-                failed(SourceError::Unknown("messages of a queue inside another event".to_owned()))
+                failed(SourceError::unknown("messages of a queue inside another event"))
             }
-            Self::Unknown(what) => failed(SourceError::Unknown(what.clone())),
+            Self::Unknown(what) => failed(SourceError::unknown(what)),
         }
     }
 }

@@ -77,7 +77,9 @@ impl KinesisRecord {
         if wire::gzip::is_gzip(data) {
             return subscription_data::read_gzip(WHAT, data, unknown, limits);
         }
-        let Ok(text) = std::str::from_utf8(data) else { return failed(SourceError::NotText) };
+        let Ok(text) = std::str::from_utf8(data) else {
+            return failed(SourceError(format!("{WHAT} is neither gzip nor UTF-8 text")));
+        };
         if subscription_data::is_delivery(text) {
             return subscription_data::read_json(WHAT, data.to_vec(), unknown, limits);
         }

@@ -28,15 +28,6 @@ impl Default for SourceLimits {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MessageType {
-    /// Log events. Unknown types count as log events, so that none is lost.
-    #[default]
-    Data,
-    /// A connection test by CloudWatch Logs.
-    Control,
-}
-
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogEvent {
     /// Unique id, 56 decimal digits; empty in control messages.
@@ -50,7 +41,8 @@ pub struct LogEvent {
 /// Log events of one log stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogBatch {
-    pub message_type: MessageType,
+    /// `true` for a connection test by CloudWatch Logs. Unknown types count as log events, so that none is lost.
+    pub is_control: bool,
     pub origin: Origin,
     pub events: Vec<LogEvent>,
 }
@@ -58,7 +50,7 @@ pub struct LogBatch {
 impl LogBatch {
     /// A batch of the same stream without log events.
     pub(crate) fn without_events(&self) -> Self {
-        Self { message_type: self.message_type, origin: self.origin.clone(), events: Vec::new() }
+        Self { is_control: self.is_control, origin: self.origin.clone(), events: Vec::new() }
     }
 }
 
@@ -69,29 +61,22 @@ fn failed(error: SourceError) -> Batches<'static> {
     Box::new(std::iter::once(Err(error)))
 }
 
-/// The reason why an event is unreadable.
+/// The reason why an event is unreadable, without telemetry.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SourceError {
+#[error("{0}")]
+pub struct SourceError(String);
+
+impl SourceError {
     /// An event of another service.
-    #[error(
-        "cannot forward {0}: expected a subscription of CloudWatch Logs, Kinesis records, or messages of the retry queue"
-    )]
-    Unknown(String),
-    #[error("{0} is not base64")]
-    Base64(&'static str),
-    /// The data is no gzip, or not the JSON of CloudWatch Logs.
-    #[error("{what} is not a delivery of CloudWatch Logs: {problem}")]
-    Json {
-        what: &'static str,
-        /// The problem, without telemetry.
-        problem: String,
-    },
-    /// A Kinesis record with binary data.
-    #[error("the Kinesis record is neither gzip nor UTF-8 text")]
-    NotText,
-    #[error("reading the event panicked, please report this")]
-    Panicked,
+    pub(crate) fn unknown(what: &str) -> Self {
+        Self(format!(
+            "cannot forward {what}: expected a subscription of CloudWatch Logs, Kinesis records, or messages of the retry queue"
+        ))
+    }
+
+    pub(crate) fn panicked() -> Self {
+        Self("reading the event panicked, please report this".to_owned())
+    }
 }
 
 /// A log stream with its account and region. The content of log events never changes it, so it can decide about destinations.

@@ -2,7 +2,7 @@
 //!
 //! The data is the gzip of one or more JSON objects (CloudWatch Logs User Guide, "Subscription filters with AWS Lambda").
 
-use super::{Batches, LogBatch, LogEvent, MessageType, Origin, SourceError, SourceLimits};
+use super::{Batches, LogBatch, LogEvent, Origin, SourceError, SourceLimits};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny, Visitor};
 use serde_json::Value;
@@ -190,7 +190,7 @@ struct Delivery<'d> {
 /// What is known of the present object.
 #[derive(Default)]
 struct Object {
-    message_type: MessageType,
+    is_control: bool,
     origin: Origin,
     has_group: bool,
     has_events: bool,
@@ -214,7 +214,9 @@ impl Iterator for Delivery<'_> {
             if let Err(problem) = self.step() {
                 self.place = Place::End;
                 self.finish_batch();
-                self.ready.push_back(Err(SourceError::Json { what: self.what, problem }));
+                let problem =
+                    format!("{} is not a delivery of CloudWatch Logs: {problem}", self.what);
+                self.ready.push_back(Err(SourceError(problem)));
             }
         }
         self.ready.pop_front()
@@ -274,11 +276,7 @@ impl<'d> Delivery<'d> {
             return Err("expected `:`".to_owned());
         }
         match key.as_str() {
-            "messageType" => {
-                if json.value::<String>()? == "CONTROL_MESSAGE" {
-                    object.message_type = MessageType::Control;
-                }
-            }
+            "messageType" => object.is_control = json.value::<String>()? == "CONTROL_MESSAGE",
             "owner" => object.origin.account = json.value()?,
             "logGroup" => {
                 object.origin.log_group = json.value()?;
@@ -350,8 +348,8 @@ impl<'d> Delivery<'d> {
         for OriginRun { extracted, events } in std::mem::take(&mut object.runs) {
             let origin = origin_of(&object.origin, &extracted);
             object.batches += 1;
-            let message_type = object.message_type;
-            self.ready.push_back(Ok(LogBatch { message_type, origin, events }));
+            let is_control = object.is_control;
+            self.ready.push_back(Ok(LogBatch { is_control, origin, events }));
         }
     }
 }
