@@ -16,18 +16,15 @@ use settings::{
 #[derive(Clone, Debug)]
 pub struct Config {
     pub destination: DestinationConfig,
-    /// Options for Lambda's platform events.
     pub platform: platform::PlatformOptions,
     /// Template of OpenObserve's stream, if it depends on the origin.
     pub stream: Option<Template>,
     pub rules: Option<RulesSource>,
     pub secrets: AwsSecretsSettings,
     pub queues: Queues<SqsSettings>,
-    /// Treatment of records outside OpenObserve's ingest window.
     pub old_records: IngestPolicy,
     /// The region of the forwarder and of the log groups.
     pub region: Option<String>,
-    /// Options for spans of invocations made from Lambda's lines.
     pub platform_spans: Option<PlatformSpans>,
     pub own_log_groups: Vec<String>,
     pub vitals: Option<VitalsSettings>,

@@ -21,15 +21,12 @@ const ARNS: [(&str, &str, &str); 3] = [
     ("aws.log.stream.arns", "logs", "log-group"),
 ];
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct EnvelopeResource {
     /// Encoded attributes. Nothing is known without a log group.
     known: Vec<Vec<u8>>,
-    /// Expected parts of ARNs.
-    account: Option<String>,
-    region: Option<String>,
-    function_name: Option<String>,
-    log_group: String,
+    /// Has the expected parts of ARNs.
+    identity: Identity,
     /// The previous resource. Nearly all lines of a function have the same one.
     last: Vec<u8>,
     /// The replacement of the previous resource; `None` if it was unchanged.
@@ -39,17 +36,14 @@ pub(super) struct EnvelopeResource {
 impl EnvelopeResource {
     /// Derives the resource from the log stream's identity. Without a log group nothing is known.
     pub(super) fn of(identity: &Identity, log_resource: &[u8]) -> Self {
-        if identity.log_group.is_empty() {
-            return Self::default();
-        }
-        let known = messages(log_resource, resource::ATTRIBUTES)
-            .filter(|attribute| wire::view::key_and_value(attribute).0 != SERVICE_NAME.as_bytes());
+        let has_group = !identity.log_group.is_empty();
+        let is_known = |attribute: &&[u8]| {
+            has_group && wire::view::key_and_value(attribute).0 != SERVICE_NAME.as_bytes()
+        };
+        let known = messages(log_resource, resource::ATTRIBUTES).filter(is_known);
         Self {
             known: known.map(<[u8]>::to_vec).collect(),
-            account: identity.account.clone(),
-            region: identity.region.clone(),
-            function_name: identity.function_name.clone(),
-            log_group: identity.log_group.clone(),
+            identity: identity.clone(),
             last: Vec::new(),
             became: None,
         }
@@ -73,15 +67,16 @@ impl EnvelopeResource {
     /// Matches `arn:{partition}:{service}:{region}:{account}:{kind}:{name}`, optionally with a version, a stream or `*` at the
     /// end.
     fn matches_arn(&self, text: &str, service: &str, kind: &str) -> bool {
-        let name = if kind == "function" { self.function_name.as_deref() } else { None };
-        let name = name.unwrap_or(&self.log_group);
+        let Identity { account: own_account, region: own_region, .. } = &self.identity;
+        let name = self.identity.function_name.as_ref().filter(|_| kind == "function");
+        let name = name.unwrap_or(&self.identity.log_group);
         let parts: Vec<&str> = text.split(':').take(7).collect();
         let ["arn", _, of_service, region, account, of_kind, of_name] = parts.as_slice() else {
             return false;
         };
         (*of_service, *of_kind, *of_name) == (service, kind, name)
-            && self.account.as_ref().is_none_or(|own| own == account)
-            && self.region.as_ref().is_none_or(|own| own == region)
+            && own_account.as_ref().is_none_or(|own| own == account)
+            && own_region.as_ref().is_none_or(|own| own == region)
     }
 
     /// The replacement of a resource; `None` if it is unchanged.
@@ -145,7 +140,7 @@ impl EnvelopeResource {
             return if known_value == value { Judged::Stays } else { Judged::Replaced(attribute) };
         }
         // Without a function, nothing is known about its ARN.
-        let has_function = self.function_name.is_some();
+        let has_function = self.identity.function_name.is_some();
         let mut arns = ARNS.iter().filter(|(_, _, kind)| has_function || *kind != "function");
         if let Some((_, service, kind)) =
             arns.clone().find(|(own, ..)| is_stored_as(own.as_bytes()))

@@ -15,7 +15,6 @@ use wire::{
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ConvertOptions {
-    /// Options for Lambda's platform events and plain lines.
     pub platform: platform::PlatformOptions,
     /// Creates the span of each invocation, for functions without the layer and the library.
     pub platform_spans: Option<PlatformSpans>,

@@ -33,7 +33,6 @@ pub(crate) struct Breaker {
 }
 
 impl Breaker {
-    /// Decides about a delivery that begins now.
     pub(crate) fn admit(&self, now_unix_nano: u64) -> Admission {
         if self.failures < MOST_FAILURES {
             return Admission::Send;
@@ -105,23 +104,10 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
     const FAST: Duration = Duration::from_millis(100);
 
-    fn outcome(accepted: usize, fates: &[Fate], requests_sent: usize) -> Outcome {
-        let mut outcome = Outcome { accepted, requests_sent, ..Outcome::default() };
-        for fate in fates {
-            let request = Request::of_log_records(None, vec![LogRecord::default()]);
-            outcome += Outcome::unsent(request, Reason::Deadline, *fate);
-        }
-        outcome
-    }
-
-    fn failed() -> Outcome {
-        outcome(0, &[Fate::Park], 3)
-    }
-
     /// A breaker after three failures at 100 s.
     fn opened() -> Breaker {
         let mut breaker = Breaker::default();
-        (0..3).for_each(|_| breaker.note(verdict(&failed()), 100 * SECOND, FAST));
+        (0..3).for_each(|_| breaker.note(Some(false), 100 * SECOND, FAST));
         breaker
     }
 
@@ -139,16 +125,24 @@ mod tests {
         let mut breaker = opened();
         assert_eq!(breaker.admit(129 * SECOND), Admission::Park);
         assert_eq!(breaker.admit(130 * SECOND), Admission::Probe);
-        breaker.note(verdict(&outcome(0, &[Fate::ParkRefused], 1)), 130 * SECOND, FAST);
+        breaker.note(None, 130 * SECOND, FAST);
         assert_eq!(breaker.admit(131 * SECOND), Admission::Probe);
     }
 
     #[test]
     fn a_failure_requires_sent_requests_and_only_parked_items() {
         use Fate::{DeadLetter, DeadLetterPartial, Park, ParkRefused, ParkWithAlarm};
+        let outcome = |accepted, fates: &[Fate], requests_sent| {
+            let mut outcome = Outcome { accepted, requests_sent, ..Outcome::default() };
+            for fate in fates {
+                let request = Request::of_log_records(None, vec![LogRecord::default()]);
+                outcome += Outcome::unsent(request, Reason::Deadline, *fate);
+            }
+            outcome
+        };
         let check = |accepted, fates: &[Fate], requests, expected| {
-            let outcome = outcome(accepted, fates, requests);
-            assert_eq!(verdict(&outcome), expected, "{accepted} {fates:?} {requests}");
+            let verdict = verdict(&outcome(accepted, fates, requests));
+            assert_eq!(verdict, expected, "{accepted} {fates:?} {requests}");
         };
         check(0, &[Park], 1, Some(false));
         check(0, &[ParkWithAlarm], 1, Some(false));

@@ -107,7 +107,6 @@ impl<E> Destination<E> {
         Some(Place(hasher.finish()))
     }
 
-    /// Gives access to the circuit breaker of a signal.
     pub(crate) fn breaker<T>(&self, kind: SignalKind, ask: impl FnOnce(&mut Breaker) -> T) -> T {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         ask(breakers.entry(kind).or_default())

@@ -24,9 +24,7 @@ pub(crate) struct Sent {
     pub(crate) outcome: Outcome,
     /// `true` if the destination accepts telemetry; `None` if unknown.
     pub(crate) verdict: Option<bool>,
-    /// Items dropped because of their time.
     pub(crate) dropped: usize,
-    /// Items that got the present time.
     pub(crate) restamped: usize,
 }
 

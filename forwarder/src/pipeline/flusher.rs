@@ -167,12 +167,6 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         self.enqueue(to_enqueue, Duration::ZERO).await;
     }
 
-    /// Delivers one request of the retry queue, for the `attempt`th time.
-    pub(crate) async fn deliver_parked(&mut self, parcel: Parcel, attempt: u32) -> Vec<Sent> {
-        let context = self.delivery_context(attempt);
-        deliver(&self.forwarder.destinations, vec![parcel], context, None).await
-    }
-
     /// Accounts for a sent parcel. Returns the parts that the destination did not accept, which have no fate yet.
     /// `first_seen_unix_nano` is the time at which the forwarder first had them.
     pub(crate) fn note_sent(&mut self, sent: Sent, first_seen_unix_nano: u64) -> Vec<ToEnqueue> {
@@ -204,7 +198,8 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
         enqueue(&self.forwarder.queues, to_enqueue, delay, deadline, &mut self.report).await;
     }
 
-    fn delivery_context(&self, attempt: u32) -> DeliveryContext {
+    /// `attempt` counts from 1.
+    pub(crate) fn delivery_context(&self, attempt: u32) -> DeliveryContext {
         DeliveryContext {
             observed_unix_nano: self.invocation.observed_unix_nano,
             observed_at: self.began,

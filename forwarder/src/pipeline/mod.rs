@@ -33,7 +33,7 @@ use wire::{Request, SignalKind};
 
 #[derive(Debug)]
 pub struct Forwarder<E, Q = SqsQueue> {
-    destinations: Vec<Arc<Destination<E>>>,
+    pub(crate) destinations: Vec<Arc<Destination<E>>>,
     rules: Arc<RuleSet>,
     pub(crate) queues: Queues<Q>,
     options: Options,
@@ -321,7 +321,6 @@ const POINT_GROWTH: usize = 1100;
 /// piece.
 const MOST_REPEATED_BYTES: usize = 8 << 20;
 
-/// An iterator over pieces of converted requests.
 struct RequestPieces {
     rest: VecDeque<Request>,
     growth: Growth,

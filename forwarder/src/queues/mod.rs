@@ -85,7 +85,6 @@ impl fmt::Debug for Parked {
 }
 
 impl Parked {
-    /// Creates parked content with the times of its records.
     pub(crate) fn new(
         destination: &str,
         content: Content,
@@ -109,7 +108,6 @@ impl Parked {
         parked.with_times()
     }
 
-    /// Sets the times of the oldest and newest record from the content.
     fn with_times(self) -> Self {
         let range = match &self.content {
             Content::Request(request) => time_range(request),

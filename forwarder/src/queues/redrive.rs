@@ -1,8 +1,8 @@
 //! Sends a parked request again, and executes the decision about its message.
 
-use crate::delivery::Parcel;
 use crate::delivery::destination::Export;
 use crate::delivery::ingest_window::{IngestPolicy, OldRecords};
+use crate::delivery::{Parcel, deliver};
 use crate::ledger::Ledger;
 use crate::pipeline::Forwarding;
 use crate::queues::put::ToEnqueue;
@@ -34,7 +34,9 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             let log_events = Arc::new(log_events.clone());
             let stream = stream.map(Arc::from);
             let parcel = Parcel::new((position, destination), stream, request, None, log_events);
-            for sent in self.deliver_parked(parcel, message.receive_count()).await {
+            let context = self.delivery_context(message.receive_count());
+            let destinations = &self.forwarder.destinations;
+            for sent in deliver(destinations, vec![parcel], context, None).await {
                 accepted += sent.outcome.accepted;
                 retry_after = retry_after.max(sent.outcome.retry_after);
                 parts.extend(self.note_sent(sent, *first_seen_unix_nano));

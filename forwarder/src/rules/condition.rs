@@ -175,7 +175,7 @@ impl ValueCondition {
     fn is_met_by_text(&self, text: &str) -> bool {
         self.0.iter().all(|test| match test {
             Test::Exists(exists) => *exists != text.is_empty(),
-            Test::Not(scalars) => !scalars.iter().any(|scalar| scalar.is_text(text)),
+            Test::Not(scalars) => !scalars.iter().any(|scalar| scalar.is(&Leaf::Text(text))),
             other => other.is_met_by_leaf(&Leaf::Text(text)),
         })
     }
@@ -222,10 +222,6 @@ impl Scalar {
                 leaf => leaf.text() == if *wanted { "true" } else { "false" },
             },
         }
-    }
-
-    fn is_text(&self, text: &str) -> bool {
-        self.is(&Leaf::Text(text))
     }
 }
 

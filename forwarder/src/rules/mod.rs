@@ -197,7 +197,6 @@ impl RuleSet {
         self.rules.iter().map(|rule| &*rule.name)
     }
 
-    /// Upper limit on the growth of an item.
     pub(crate) fn growth(&self) -> Growth {
         let mut growth = Growth::default();
         for rule in &self.rules {

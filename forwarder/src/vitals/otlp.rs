@@ -141,27 +141,29 @@ mod tests {
         let function = "forwarder".to_owned();
         let settings = VitalsSettings { function, region: None, emf: false, otlp: true };
         let vitals = Vitals::new(settings);
+        let deadline = Instant::now() + LONGEST_REQUEST;
         let invocation = |observed_unix_nano| InvocationContext {
             observed_unix_nano,
-            deadline: Instant::now() + LONGEST_REQUEST,
-            queue_deadline: Instant::now() + LONGEST_REQUEST,
+            deadline,
+            queue_deadline: deadline,
             account: None,
         };
         let mut report = Report::default();
         report.account.add("default", Ledger::default());
-        let last_request = || vitals.unsent.lock().unwrap().last_request_unix_nano;
+        let unsent = || {
+            let unsent = vitals.unsent.lock().unwrap();
+            (unsent.last_request_unix_nano, unsent.sums.invocations)
+        };
         vitals.record(&report, &invocation(0), &destination).await;
-        assert_eq!(last_request(), None);
-        assert_eq!(vitals.unsent.lock().unwrap().sums.invocations, 1);
+        assert_eq!(unsent(), (None, 1));
         // The first accepted delivery resumes them.
         note(true);
         vitals.record(&report, &invocation(0), &destination).await;
-        assert_eq!(last_request(), Some(0));
-        assert_eq!(vitals.unsent.lock().unwrap().sums.invocations, 0);
+        assert_eq!(unsent(), (Some(0), 0));
         // Without deliveries of metrics, the metrics themselves are the probe.
         (0..3).for_each(|_| note(false));
         vitals.record(&report, &invocation(AT_MOST_EVERY_NANOS), &destination).await;
-        assert_eq!(last_request(), Some(AT_MOST_EVERY_NANOS));
+        assert_eq!(unsent(), (Some(AT_MOST_EVERY_NANOS), 0));
         let admission = destination.breaker(SignalKind::Metrics, |breaker| breaker.admit(0));
         assert_eq!(admission, Admission::Send);
     }
