@@ -186,14 +186,13 @@ async fn send<E: Export>(
             Some(request) => {
                 let stream = sent.parcel.stream.as_deref();
                 let outcome = destination.export.export(stream, request, deadline).await;
-                match context.attempt {
-                    // From the second attempt on, a request with rejected content is sent in pieces.
-                    2.. => {
-                        let refinement = context.attempt - 2;
+                // From the second attempt on, a request with rejected content is sent in pieces.
+                match context.attempt.checked_sub(2) {
+                    Some(refinement) => {
                         bisect_refused(&destination.export, stream, outcome, refinement, deadline)
                             .await
                     }
-                    _ => outcome,
+                    None => outcome,
                 }
             }
         };

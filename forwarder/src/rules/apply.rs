@@ -17,6 +17,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
+use std::sync::Arc;
 use wire::Request;
 use wire::edit::{Edit, Editor, Head};
 use wire::view::{Container, ItemKind, ScopeContainer};
@@ -53,9 +54,13 @@ pub(super) fn apply(
     if active.is_empty() || request.items() == 0 {
         return Some(request);
     }
+    let effect = |Active { rule, .. }: &Active<'_>| Effect {
+        rule: Arc::clone(&rule.name),
+        ..Effect::default()
+    };
     let mut pass = Pass {
         origin,
-        effects: active.iter().map(|active| Effect::of(active.rule)).collect(),
+        effects: active.iter().map(effect).collect(),
         unreadable: 0,
         active,
         on_resource: Vec::new(),

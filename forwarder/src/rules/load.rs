@@ -1,6 +1,7 @@
 //! Reloads the rules regularly, and keeps the last valid version in force.
 
-use super::{MOST_BYTES, Mistakes, RuleSet};
+use super::mistake::Mistakes;
+use super::{MOST_BYTES, RuleSet};
 use aws::FreezeAwareInstant;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

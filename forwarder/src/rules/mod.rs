@@ -24,7 +24,6 @@ use crate::report::Report;
 use crate::source::Origin;
 use change::Change;
 use condition::Conditions;
-use mistake::Mistakes;
 use parse::RuleText;
 use redact::{Redacted, Redaction};
 use route::RouteRule;
@@ -119,7 +118,7 @@ pub(crate) struct Growth {
     pub(crate) may_double: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effect {
     pub rule: Arc<str>,
     pub matched: usize,
@@ -131,11 +130,6 @@ pub struct Effect {
 }
 
 impl Effect {
-    fn of(rule: &Rule) -> Self {
-        let rule = Arc::clone(&rule.name);
-        Self { rule, matched: 0, dropped: 0, changed: 0, redacted: 0, replaced_whole: 0 }
-    }
-
     /// Returns `true` if something was redacted.
     fn add_redacted(&mut self, redacted: Redacted) -> bool {
         self.redacted += redacted.values;
@@ -161,11 +155,6 @@ impl Effect {
 }
 
 impl RuleSet {
-    /// Parses a rules file. The error has the first mistake of each table.
-    pub fn parse(text: &str) -> Result<Self, Mistakes> {
-        parse::parse(text)
-    }
-
     /// Applies the rules to requests from this origin, and adds their effects to the report. A request is decoded only if a rule
     /// may match.
     #[must_use = "dropped items must be counted"]

@@ -19,34 +19,36 @@ use values::{List, Text};
 
 type Node<'t> = Spanned<DeValue<'t>>;
 
-pub(super) fn parse(text: &str) -> Result<RuleSet, Mistakes> {
-    if text.len() > MOST_BYTES {
-        return Err(Mistakes::of_file(format!("the file has more than {MOST_BYTES} bytes")));
+impl RuleSet {
+    /// Parses a rules file. The error has the first mistake of each table.
+    pub fn parse(text: &str) -> Result<Self, Mistakes> {
+        if text.len() > MOST_BYTES {
+            return Err(Mistakes::of_file(format!("the file has more than {MOST_BYTES} bytes")));
+        }
+        let mut file = File { text, mistakes: Vec::new() };
+        let (root, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
+            file.mistake(error.span(), "", format!("invalid TOML: {}", error.message()));
+        }
+        if !errors.is_empty() {
+            // After a syntax error, further mistakes would be guesses.
+            return Mistakes::check(file.mistakes).map(|()| Self::default());
+        }
+        let mut root = root.into_inner();
+        let rules = file.rules(root.remove("rule"));
+        let services = file.list::<ServiceText>("service", root.remove("service"));
+        let (names, destinations) = file.destinations(root.remove("destination"));
+        let routes = file.routes(root.remove("route"), &names);
+        for key in root.keys() {
+            let known = "unknown key; there are rule, service, destination and route";
+            file.mistake(Some(key.span()), key.get_ref(), known.to_owned());
+        }
+        Mistakes::check(file.mistakes)?;
+        let services = services.into_iter().map(|(_, ServiceText { log_group, name })| {
+            ServiceRule { log_groups: log_group.patterns(), name }
+        });
+        Ok(Self { rules, services: services.collect(), routes, destinations })
     }
-    let mut file = File { text, mistakes: Vec::new() };
-    let (root, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        file.mistake(error.span(), "", format!("invalid TOML: {}", error.message()));
-    }
-    if !errors.is_empty() {
-        // After a syntax error, further mistakes would be guesses.
-        return Mistakes::check(file.mistakes).map(|()| RuleSet::default());
-    }
-    let mut root = root.into_inner();
-    let rules = file.rules(root.remove("rule"));
-    let services = file.list::<ServiceText>("service", root.remove("service"));
-    let (names, destinations) = file.destinations(root.remove("destination"));
-    let routes = file.routes(root.remove("route"), &names);
-    for key in root.keys() {
-        let known = "unknown key; there are rule, service, destination and route";
-        file.mistake(Some(key.span()), key.get_ref(), known.to_owned());
-    }
-    Mistakes::check(file.mistakes)?;
-    let services = services.into_iter().map(|(_, ServiceText { log_group, name })| ServiceRule {
-        log_groups: log_group.patterns(),
-        name,
-    });
-    Ok(RuleSet { rules, services: services.collect(), routes, destinations })
 }
 
 struct File<'t> {

@@ -9,7 +9,7 @@ use crate::delivery::destination::DEFAULT_DESTINATION as DEFAULT;
 use backend::{Profile, missing_organization};
 use serde::Deserialize;
 use settings::{Headers, Kind, Reader, Table, Variable};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use toml::de::DeValue;
 
 #[derive(Deserialize)]
@@ -88,15 +88,13 @@ impl<'t> File<'t> {
                 None => Vec::new(),
             };
             let is_known = |name: &&String| *name == DEFAULT || names.contains(name);
-            let is_repeated =
-                |(at, name): (usize, &String)| to.iter().skip(at + 1).any(|other| other == name);
             if to.is_empty() {
                 self.mistake(Some(at), "route", "expected `to`, `stream`, or both".to_owned());
             } else if let Some(name) = to.iter().find(|name| !is_known(name)) {
                 let problem =
                     format!("there is no [destination.{name}], and `default` is the only other");
                 self.mistake(Some(at), "route", problem);
-            } else if to.iter().enumerate().any(is_repeated) {
+            } else if to.iter().collect::<BTreeSet<_>>().len() < to.len() {
                 self.mistake(Some(at), "route", "`to` names a destination twice".to_owned());
             }
             let origin = origin([account, region, log_group, log_stream, function]);
@@ -132,11 +130,8 @@ impl DestinationText {
             }
             headers.push(name, value).map_err(|problem| format!("headers.{name}: {problem}"))?;
         }
-        let values = [("endpoint", Some(self.endpoint)), ("secret", self.secret)];
-        let source: HashMap<String, String> = values
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?.0)))
-            .collect();
+        let mut source = HashMap::from([("endpoint".to_owned(), self.endpoint.0)]);
+        source.extend(self.secret.map(|Text(secret)| ("secret".to_owned(), secret)));
         let mut reader = Reader::new(&source, VALUES);
         let (endpoint, secret) = (reader.url("endpoint"), reader.secret_reference("secret"));
         if let Some(mistake) = reader.finish().first() {

@@ -80,8 +80,11 @@ fn plain(text: &str) -> String {
 }
 
 fn json(text: &str) -> String {
-    let text = serde_json::to_string(text).unwrap();
-    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap().to_owned()
+    without_quotes(&serde_json::to_string(text).unwrap())
+}
+
+fn without_quotes(text: &str) -> String {
+    text[1..text.len() - 1].to_owned()
 }
 
 fn json_in_json(text: &str) -> String {
@@ -125,8 +128,7 @@ fn python(text: &str) -> String {
 }
 
 fn rust(text: &str) -> String {
-    let text = format!("{text:?}");
-    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap().to_owned()
+    without_quotes(&format!("{text:?}"))
 }
 
 fn percent(text: &str) -> String {
