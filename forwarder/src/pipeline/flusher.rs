@@ -144,7 +144,7 @@ impl<'f, E: Export, Q: Queue> Forwarding<'f, E, Q> {
     }
 
     fn add_letter(&mut self, letter: ToEnqueue) {
-        self.bytes += letter.parked.content_bytes();
+        self.bytes += letter.parked.content.bytes();
         self.letters.push(letter);
     }
 

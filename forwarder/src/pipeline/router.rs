@@ -67,23 +67,19 @@ impl<E, Q> Forwarder<E, Q> {
     /// Selects the destinations of a batch by its origin. The default is the first destination.
     pub(super) fn route(&self, batch: &LogBatch, is_redriven: bool) -> Routing {
         let LogBatch { origin, events, .. } = batch;
-        let mut routes: Vec<DestinationRoute> = Vec::new();
-        for route in self.rules.routes(origin) {
-            let named = |destination: &Arc<Destination<E>>| destination.name == route.destination;
-            if let Some(destination) = self.destinations.iter().position(named) {
-                routes.push(DestinationRoute { destination, stream: route.stream.map(Arc::from) });
-            }
-        }
+        let routes = self.rules.routes(origin).into_iter().filter_map(|route| {
+            let is_named = |it: &Arc<Destination<E>>| it.name == route.destination;
+            Some((self.destinations.iter().position(is_named)?, route.stream))
+        });
+        let mut routes: Vec<(usize, Option<String>)> = routes.collect();
         if routes.is_empty() {
-            routes.push(DestinationRoute { destination: 0, stream: None });
+            routes.push((0, None));
         }
-        for route in &mut routes {
-            if route.stream.is_none()
-                && let Some(destination) = self.destinations.get(route.destination)
-            {
-                route.stream = destination.stream(origin).map(Arc::from);
-            }
-        }
+        let routes = routes.into_iter().map(|(destination, stream)| {
+            let own_stream = || self.destinations.get(destination)?.stream(origin);
+            DestinationRoute { destination, stream: stream.or_else(own_stream).map(Arc::from) }
+        });
+        let routes = routes.collect();
         let log_events = Arc::new(LogEventRange::of(origin, events));
         Routing { log_events, service_name: self.rules.service_name(origin), is_redriven, routes }
     }

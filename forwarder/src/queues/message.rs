@@ -47,7 +47,7 @@ impl Parked {
     pub fn into_messages(self, max_bytes: usize) -> (Vec<Message>, Vec<TooLargeForQueue>) {
         let (mut messages, mut too_large) = (Vec::new(), Vec::new());
         // Bytes that further cuts may repeat.
-        let mut spare_bytes = MOST_GROWTH.saturating_mul(self.content_bytes());
+        let mut spare_bytes = MOST_GROWTH.saturating_mul(self.content.bytes());
         let mut waiting = vec![self];
         while let Some(parked) = waiting.pop() {
             let encoded_bytes = match encoding::encode(&parked) {
@@ -63,9 +63,9 @@ impl Parked {
                 && spare_bytes > 0
                 && encoding::frame_bytes(&parked) <= max_bytes / 2;
             if can_be_divided {
-                let (whole_bytes, half) = (parked.content_bytes(), parked.units().div_ceil(2));
+                let (whole_bytes, half) = (parked.content.bytes(), parked.units().div_ceil(2));
                 let (first, second) = parked.cut(half);
-                let cut_bytes = first.content_bytes() + second.content_bytes();
+                let cut_bytes = first.content.bytes() + second.content.bytes();
                 spare_bytes = spare_bytes.saturating_sub(cut_bytes.saturating_sub(whole_bytes));
                 waiting.extend([second, first]);
             } else if let Some(message) = parked.cut_to_fit(max_bytes) {
@@ -101,7 +101,7 @@ impl Parked {
             let fits = cut > 0 && body.len() <= max_bytes;
             fits.then(|| {
                 tracing::warn!(
-                    item_bytes = self.content_bytes(),
+                    item_bytes = self.content.bytes(),
                     values = cut,
                     value_bytes,
                     "a single item is larger than a message, its longest values are truncated"

@@ -36,6 +36,14 @@ impl Content {
             Self::Raw(_) => "raw",
         }
     }
+
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Request(request) => request.bytes().len(),
+            Self::Events(batch) => batch.events.iter().map(|event| event.message.len()).sum(),
+            Self::Raw(bytes) => bytes.len(),
+        }
+    }
 }
 
 impl fmt::Debug for Content {
@@ -44,8 +52,7 @@ impl fmt::Debug for Content {
         match self {
             Self::Request(request) => request.fmt(f),
             Self::Events(batch) => {
-                let bytes: usize = batch.events.iter().map(|event| event.message.len()).sum();
-                write!(f, "Events({}, {bytes} bytes)", batch.events.len())
+                write!(f, "Events({}, {} bytes)", batch.events.len(), self.bytes())
             }
             Self::Raw(bytes) => write!(f, "Raw({} bytes)", bytes.len()),
         }
@@ -122,14 +129,6 @@ impl Parked {
                 Self { oldest_unix_nano, newest_unix_nano, ..self }
             }
             None => self,
-        }
-    }
-
-    pub(crate) fn content_bytes(&self) -> usize {
-        match &self.content {
-            Content::Request(request) => request.bytes().len(),
-            Content::Events(batch) => batch.events.iter().map(|event| event.message.len()).sum(),
-            Content::Raw(bytes) => bytes.len(),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use super::condition::Surroundings;
 use super::item::Item;
-use super::redact::{ItemPart, Redacted};
+use super::redact::ItemPart;
 use super::{Action, Effect, Rule, Target};
 use crate::report::Report;
 use crate::source::Origin;
@@ -139,12 +139,12 @@ impl Editor for Pass<'_> {
         };
         let mut changed = false;
         for rule in self.on_resource.iter().filter(|rule| !rule.asks_items()) {
-            if let Action::Redact(redaction) = &rule.rule.action {
-                let mut redacted = Redacted::default();
-                redaction.attributes(ItemPart::Scope, &mut scope.attributes, &mut redacted);
-                if let Some(effect) = self.effects.get_mut(rule.effect) {
-                    changed |= effect.add_redacted(redacted);
-                }
+            if let Action::Redact(redaction) = &rule.rule.action
+                && let Some(effect) = self.effects.get_mut(rule.effect)
+            {
+                let (part, attributes) = (ItemPart::Scope, &mut scope.attributes);
+                changed |= effect
+                    .add_redacted(|redacted| redaction.attributes(part, attributes, redacted));
             }
         }
         let head = changed.then(|| scope.encode_to_vec());
@@ -194,9 +194,7 @@ impl Pass<'_> {
                     return Edit::Drop;
                 }
                 Action::Redact(redaction) => {
-                    let mut redacted = Redacted::default();
-                    item.redact(redaction, &mut redacted);
-                    changed |= effect.add_redacted(redacted);
+                    changed |= effect.add_redacted(|redacted| item.redact(redaction, redacted));
                 }
                 Action::Change(Target::Attributes, change) => {
                     let is_new = change.apply(item.attributes_mut(), self.origin);
@@ -218,9 +216,8 @@ impl Pass<'_> {
                 is_new
             }
             Action::Redact(redaction) => {
-                let mut redacted = Redacted::default();
-                redaction.attributes(ItemPart::Resource, &mut resource.attributes, &mut redacted);
-                effect.add_redacted(redacted)
+                let (part, attributes) = (ItemPart::Resource, &mut resource.attributes);
+                effect.add_redacted(|redacted| redaction.attributes(part, attributes, redacted))
             }
             _ => false,
         }

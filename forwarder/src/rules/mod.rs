@@ -130,8 +130,10 @@ pub struct Effect {
 }
 
 impl Effect {
-    /// Returns `true` if something was redacted.
-    fn add_redacted(&mut self, redacted: Redacted) -> bool {
+    /// Adds the counts of a redaction, and returns `true` if something was redacted.
+    fn add_redacted(&mut self, redact: impl FnOnce(&mut Redacted)) -> bool {
+        let mut redacted = Redacted::default();
+        redact(&mut redacted);
         self.redacted += redacted.values;
         self.replaced_whole += redacted.whole;
         self.changed += usize::from(redacted.values > 0);

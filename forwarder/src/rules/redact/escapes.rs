@@ -45,8 +45,7 @@ pub(super) fn locate<'f>(text: &str, found: impl Iterator<Item = &'f mut TextRan
     marks.for_each(|(mark, _)| *mark = *mark - decoded + original);
 }
 
-/// The end of the escape whose backslash is directly before `at`: a match on the `n` of `
-/// ` begins after it.
+/// The end of the escape whose backslash is directly before `at`. A match on the letter of an escape begins after it.
 pub(super) fn end_after_backslash(text: &str, at: usize) -> Option<usize> {
     let backslash = at.checked_sub(1).filter(|at| text.as_bytes().get(*at) == Some(&b'\\'))?;
     Some(escape_at(text.as_bytes(), backslash).ok()?.at.end)
