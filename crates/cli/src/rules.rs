@@ -6,9 +6,7 @@ use crate::{forward, terminal};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use console::quantity::plural;
-use forwarder::{
-    Effect, Event, Items, MOST_BYTES, Origin, RuleSet, SourceLimits, Template,
-};
+use forwarder::{Effect, Event, Items, MOST_BYTES, Origin, RuleSet, SourceLimits, Template};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
