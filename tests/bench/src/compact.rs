@@ -10,7 +10,9 @@
 #![expect(clippy::print_stdout, reason = "the program prints its table")]
 
 use anyhow::Context as _;
-use lambda_otlp_bench::{Service, Span, lines};
+use lambda_otlp_bench::{Service, context_of};
+use opentelemetry::trace::SpanId;
+use opentelemetry_sdk::trace::SpanData;
 use wire::compact::Names;
 use wire::ids::id_of_number;
 use wire::{Envelope, Limits, LineEncoder, LineLimits, read_line};
@@ -80,7 +82,7 @@ fn ratio(templates: &[&'static str], spans: u64, of_library: bool) -> anyhow::Re
             if of_library {
                 number_ids(&mut invocation);
             }
-            for line in lines(&service, [invocation])? {
+            for line in service.lines([invocation])? {
                 standard += line.len() + OVERHEAD;
                 let reading = read_line(&line, &Limits::default()).context("no OTLP line")?;
                 for request in reading.decoded {
@@ -95,11 +97,12 @@ fn ratio(templates: &[&'static str], spans: u64, of_library: bool) -> anyhow::Re
 }
 
 /// Gives spans the ids that our library would: they follow each other from the root's on.
-fn number_ids(spans: &mut [Span]) {
-    let Some(first) = spans.last().map(|root| root.span_id) else { return };
-    let id = |number: u64| u64::from_be_bytes(id_of_number(first.wrapping_add(number)));
+fn number_ids(spans: &mut [SpanData]) {
+    let Some(root) = spans.last() else { return };
+    let first = u64::from_be_bytes(root.span_context.span_id().to_bytes());
+    let id = |number: u64| SpanId::from_bytes(id_of_number(first.wrapping_add(number)));
     for (span, number) in spans.iter_mut().rev().zip(0..) {
-        span.span_id = id(number);
-        span.parent_span_id = if number == 0 { 0 } else { id(0) };
+        span.span_context = context_of(span.span_context.trace_id(), id(number));
+        span.parent_span_id = if number == 0 { SpanId::INVALID } else { id(0) };
     }
 }

@@ -5,9 +5,7 @@ pub mod forward;
 #[cfg(feature = "harness")]
 pub mod harness;
 #[cfg(feature = "ours")]
-mod lines;
 mod workload;
 
 #[cfg(feature = "ours")]
-pub use lines::lines;
-pub use workload::{Attributes, Service, Span, Value, uuid};
+pub use workload::{Service, context_of, uuid};

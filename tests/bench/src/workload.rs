@@ -2,11 +2,21 @@
 //!
 //! A template in `templates` is a kind of function. `resource`, `root KIND NAME` and `span KIND NAME` begin a block; its lines are attributes,
 //! `key=value`. `scope NAME VERSION` stands before the spans of an instrumentation. Values with `#` are integers. `{…}` stands for
-//! a value of the service or the invocation, see [`Service::text`]. Nothing here names an SDK, since two exporters of a
-//! comparison use two versions of it.
+//! a value of the service or the invocation, see [`Service::text`].
 
+use exporter::{InMemoryOutput, StdoutSpanExporter};
 use fastrand::Rng;
+use opentelemetry::trace::{
+    SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
+};
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
 use std::iter::repeat_with;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// What the functions are about. No function of the dictionary's training set is about one of these.
 const THINGS: [&str; 10] = [
@@ -29,30 +39,6 @@ const MOST_CALLS: usize = 4;
 
 /// The name and the version of an instrumentation.
 type Scope = (&'static str, &'static str);
-
-#[derive(Clone, Debug)]
-pub enum Value {
-    Text(String),
-    Integer(i64),
-}
-
-pub type Attributes = Vec<(&'static str, Value)>;
-
-/// One span, in no SDK's words.
-#[derive(Clone, Debug)]
-pub struct Span {
-    pub trace_id: u128,
-    pub span_id: u64,
-    /// 0: none.
-    pub parent_span_id: u64,
-    pub scope: Scope,
-    pub kind: &'static str,
-    pub name: String,
-    pub start_unix_nanos: u64,
-    pub end_unix_nanos: u64,
-    pub attributes: Attributes,
-    pub is_error: bool,
-}
 
 #[derive(Clone, Debug, Default)]
 struct Block {
@@ -131,14 +117,28 @@ impl Service {
         }
     }
 
-    #[must_use]
-    pub fn resource(&self) -> Attributes {
-        self.attributes(&self.resource, "", &mut Rng::with_seed(self.number))
+    /// The lines of our exporter, one for each invocation.
+    pub fn lines(
+        &self,
+        invocations: impl IntoIterator<Item = Vec<SpanData>>,
+    ) -> anyhow::Result<Vec<String>> {
+        let output = Arc::new(InMemoryOutput::default());
+        let mut exporter = StdoutSpanExporter::builder().with_output(output.clone()).build();
+        let attributes = self.attributes(&self.resource, "", &mut Rng::with_seed(self.number));
+        exporter.set_resource(&Resource::builder_empty().with_attributes(attributes).build());
+        for spans in invocations {
+            let export = pin!(exporter.export(spans));
+            match export.poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(result) => result?,
+                Poll::Pending => anyhow::bail!("the export waits for something"),
+            }
+        }
+        Ok(output.take_lines())
     }
 
     /// The spans of one invocation in the order in which they end: the calls, then the invocation.
     #[must_use]
-    pub fn invocation(&self, number: u64, spans: u64) -> Vec<Span> {
+    pub fn invocation(&self, number: u64, spans: u64) -> Vec<SpanData> {
         let mut random = Rng::with_seed(self.number << 32 | number);
         let request_id = uuid(&mut random);
         let (trace_id, root_id) = (random.u128(..), random.u64(1..));
@@ -149,40 +149,63 @@ impl Service {
         for (_, call) in (1..spans).zip(self.calls.iter().cycle()) {
             let times = [now, now + 800_000 + random.u64(..30_000_000)];
             now = times[1] + random.u64(..700_000);
-            let ids = [random.u64(1..), root_id];
-            let span = self.span(call, &request_id, times, &mut random);
-            ended.push(Span { trace_id, span_id: ids[0], parent_span_id: ids[1], ..span });
+            let ids = (trace_id, random.u64(1..), root_id);
+            ended.push(self.span(call, ids, &request_id, times, &mut random));
         }
         let times = [start, now + random.u64(..1_000_000)];
-        let root = self.span(&self.root, &request_id, times, &mut random);
-        ended.push(Span { trace_id, span_id: root_id, ..root });
+        ended.push(self.span(&self.root, (trace_id, root_id, 0), &request_id, times, &mut random));
         ended
     }
 
-    fn span(&self, block: &Block, request_id: &str, times: [u64; 2], random: &mut Rng) -> Span {
-        let [start_unix_nanos, end_unix_nanos] = times.map(|time| time - time % self.unit);
-        Span {
-            trace_id: 0,
-            span_id: 0,
-            parent_span_id: 0,
-            scope: block.scope,
-            kind: block.kind,
-            name: self.text(block.name, request_id, random),
-            start_unix_nanos,
-            end_unix_nanos,
+    /// A span with the ids of its trace, itself and its parent; 0 stands for no parent.
+    fn span(
+        &self,
+        block: &Block,
+        (trace_id, span_id, parent_span_id): (u128, u64, u64),
+        request_id: &str,
+        times: [u64; 2],
+        random: &mut Rng,
+    ) -> SpanData {
+        let (scope, version) = block.scope;
+        let [start_time, end_time] =
+            times.map(|time| UNIX_EPOCH + Duration::from_nanos(time - time % self.unit));
+        SpanData {
+            span_context: context_of(TraceId::from(trace_id), SpanId::from(span_id)),
+            parent_span_id: SpanId::from(parent_span_id),
+            parent_span_is_remote: false,
+            span_kind: match block.kind {
+                "server" => SpanKind::Server,
+                "client" => SpanKind::Client,
+                "producer" => SpanKind::Producer,
+                "consumer" => SpanKind::Consumer,
+                _ => SpanKind::Internal,
+            },
+            name: self.text(block.name, request_id, random).into(),
+            start_time,
+            end_time,
             attributes: self.attributes(block, request_id, random),
-            is_error: random.u8(..25) == 0,
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status: match random.u8(..25) {
+                0 => Status::error("internal error"),
+                _ => Status::Unset,
+            },
+            instrumentation_scope: InstrumentationScope::builder(scope)
+                .with_version(version)
+                .build(),
         }
     }
 
-    fn attributes(&self, block: &Block, request_id: &str, random: &mut Rng) -> Attributes {
-        let value = |text: &str, random: &mut Rng| match text.strip_prefix('#') {
+    fn attributes(&self, block: &Block, request_id: &str, random: &mut Rng) -> Vec<KeyValue> {
+        let attribute = |(key, text): &(&'static str, &str)| match text.strip_prefix('#') {
             Some(text) => {
-                Value::Integer(self.text(text, request_id, random).parse().unwrap_or_default())
+                let integer = self.text(text, request_id, random).parse();
+                KeyValue::new(*key, integer.unwrap_or(0_i64))
             }
-            None => Value::Text(self.text(text, request_id, random)),
+            None => KeyValue::new(*key, self.text(text, request_id, random)),
         };
-        block.attributes.iter().map(|(key, text)| (*key, value(text, random))).collect()
+        block.attributes.iter().map(attribute).collect()
     }
 
     /// Renders a text: `{name}`, `{account}`, `{region}`, `{stream}`, `{thing}` and `{request}` are the function's and the
@@ -227,6 +250,11 @@ impl Service {
         let digits = repeat_with(|| random.choice(alphabet.bytes()).map_or('0', char::from));
         digits.take(number).collect()
     }
+}
+
+/// The context of a sampled span.
+pub fn context_of(trace_id: TraceId, span_id: SpanId) -> SpanContext {
+    SpanContext::new(trace_id, span_id, TraceFlags::SAMPLED, false, TraceState::NONE)
 }
 
 /// A random UUID (RFC 9562, version 4), as Lambda's request ids are.

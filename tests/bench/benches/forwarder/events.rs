@@ -5,7 +5,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fastrand::Rng;
 use lambda_otlp_bench::{Service, uuid};
-use serde::Serialize;
 use serde_json::json;
 use wire::compact::Names;
 use wire::{Envelope, Limits, LineEncoder, LineLimits, read_line};
@@ -26,7 +25,7 @@ pub(crate) struct Event {
 pub(crate) fn otlp_only() -> anyhow::Result<Event> {
     let service = Service::http(0);
     let spans = spans(600).sum();
-    Ok(Event { spans, ..event("OTLP only", &service, otlp_lines(&service, 600)?)? })
+    Ok(Event { spans, ..event("OTLP only", &service, otlp_lines(&service, 600)?) })
 }
 
 /// The same spans in compact lines.
@@ -44,7 +43,7 @@ pub(crate) fn compact() -> anyhow::Result<Event> {
         }
     }
     let lines = String::from_utf8(out)?.lines().map(str::to_owned).collect();
-    event("compact lines", &service, lines)
+    Ok(event("compact lines", &service, lines))
 }
 
 pub(crate) fn mixed() -> anyhow::Result<Event> {
@@ -85,11 +84,11 @@ pub(crate) fn mixed() -> anyhow::Result<Event> {
             "REPORT RequestId: {id}\tDuration: {duration}.{:02} ms\tBilled Duration: {} ms\tMemory Size: 128 MB\tMax Memory Used: {} MB\t",
             random.u64(..100), duration + 1, 60 + random.u64(..60)));
     }
-    Ok(Event { spans: spans(INVOCATIONS).sum(), ..event("mixed", &service, lines)? })
+    Ok(Event { spans: spans(INVOCATIONS).sum(), ..event("mixed", &service, lines) })
 }
 
 /// Log lines that are nearly the same, and inflate to thirty times the event.
-pub(crate) fn thirty_fold() -> anyhow::Result<Event> {
+pub(crate) fn thirty_fold() -> Event {
     let service = Service::http(0);
     let mut random = Rng::with_seed(9);
     let text = "retrying the request to the inventory service because the connection was closed by the peer before the \
@@ -112,51 +111,25 @@ fn spans(invocations: usize) -> impl Iterator<Item = u64> {
 
 fn otlp_lines(service: &Service, invocations: usize) -> anyhow::Result<Vec<String>> {
     let spans = spans(invocations).zip(0..);
-    lambda_otlp_bench::lines(
-        service,
-        spans.map(|(spans, number)| service.invocation(number, spans)),
-    )
+    service.lines(spans.map(|(spans, number)| service.invocation(number, spans)))
 }
 
-/// In the order in which CloudWatch Logs writes the keys: who knows the envelope before the log events need not keep them.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Delivery<'a> {
-    message_type: &'a str,
-    owner: &'a str,
-    log_group: String,
-    log_stream: &'a str,
-    subscription_filters: [&'a str; 1],
-    log_events: Vec<LogEvent>,
-}
-
-#[derive(Serialize)]
-struct LogEvent {
-    id: String,
-    timestamp: u64,
-    message: String,
-}
-
-fn event(name: &'static str, service: &Service, lines: Vec<String>) -> anyhow::Result<Event> {
-    let log_events: Vec<_> = lines
-        .into_iter()
-        .zip(0u64..)
-        .map(|(line, number)| {
-            let timestamp = START_MS + number * 7;
-            // CloudWatch's ids: 56 digits that grow with time.
-            let id = format!("390000{timestamp:018}{:032}", 1_000_003 * u128::from(number));
-            LogEvent { id, timestamp, message: format!("{line}\n") }
-        })
-        .collect();
-    let delivery = serde_json::to_string(&Delivery {
-        message_type: "DATA_MESSAGE",
-        owner: &service.account,
-        log_group: format!("/aws/lambda/{}", service.name),
-        log_stream: &service.stream,
-        subscription_filters: ["lambda-otlp"],
-        log_events,
-    })?;
+/// CloudWatch Logs writes the keys in this order: who knows the envelope before the log events need not keep them.
+fn event(name: &'static str, service: &Service, lines: Vec<String>) -> Event {
+    let log_event = |(line, number): (String, u64)| {
+        let timestamp = START_MS + number * 7;
+        let message = json!(format!("{line}\n"));
+        // CloudWatch's ids: 56 digits that grow with time.
+        let id = format!("390000{timestamp:018}{:032}", 1_000_003 * u128::from(number));
+        format!(r#"{{"id":"{id}","timestamp":{timestamp},"message":{message}}}"#)
+    };
+    let log_events: Vec<String> = lines.into_iter().zip(0..).map(log_event).collect();
+    let Service { name: function, account, stream, .. } = service;
+    let delivery = format!(
+        r#"{{"messageType":"DATA_MESSAGE","owner":"{account}","logGroup":"/aws/lambda/{function}","logStream":"{stream}","subscriptionFilters":["lambda-otlp"],"logEvents":[{}]}}"#,
+        log_events.join(",")
+    );
     let data = STANDARD.encode(wire::gzip::compress(6, delivery.as_bytes()));
     let bytes = json!({"awslogs": {"data": data}}).to_string().into_bytes();
-    Ok(Event { name, bytes, inflated_bytes: delivery.len(), spans: 0 })
+    Event { name, bytes, inflated_bytes: delivery.len(), spans: 0 }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use aws_lambda_events::event::cloudwatch_logs::LogsEvent;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use lambda_otlp_bench::forward::{self, Body};
+use lambda_otlp_bench::forward;
 use otlp_stdout_span_exporter::ExporterOutput;
 use serverless_otlp_forwarder_core::http_sender::{HttpForwarderResponse, HttpOtlpForwarderClient};
 use serverless_otlp_forwarder_core::span_compactor::CompressionPreference;
@@ -63,6 +63,6 @@ fn main() -> anyhow::Result<()> {
         let event: LogsEvent = serde_json::from_slice(event).context("no event")?;
         runtime.block_on(process_event_batch(event, &Lines, "bench", &client, &config))?;
         let mut bodies = client.bodies.lock().map_err(|_| anyhow::anyhow!("poisoned"))?;
-        Ok(bodies.drain(..).map(|bytes| Body { signal: "traces", bytes }).collect())
+        Ok(std::mem::take(&mut *bodies))
     })
 }

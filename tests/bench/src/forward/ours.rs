@@ -5,12 +5,13 @@ use backend::{Client, HttpRequest, HttpResponse, Transport, TransportError};
 use bytes::Bytes;
 use forwarder::{Config, Event, Forwarder, InvocationContext, Queues, SqsQueue};
 use http::HeaderMap;
-use lambda_otlp_bench::forward::{self, Body};
+use lambda_otlp_bench::forward;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+use wire::SignalKind;
 
-type Bodies = Arc<Mutex<Vec<Body<Bytes>>>>;
+type Bodies = Arc<Mutex<Vec<(SignalKind, Bytes)>>>;
 
 struct InMemory {
     bodies: Bodies,
@@ -18,8 +19,8 @@ struct InMemory {
 
 impl Transport for InMemory {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
-        let body = Body { signal: request.kind.as_str(), bytes: request.body };
-        self.bodies.lock().unwrap_or_else(PoisonError::into_inner).push(body);
+        let mut bodies = self.bodies.lock().unwrap_or_else(PoisonError::into_inner);
+        bodies.push((request.kind, request.body));
         Ok(HttpResponse { status: 200, headers: HeaderMap::new(), body: Bytes::new(), cut: false })
     }
 }
@@ -45,6 +46,7 @@ fn main() -> anyhow::Result<()> {
         let report = runtime.block_on(forwarder.forward(event, &invocation));
         ensure!(report.is_complete(), "not complete: {report:?}");
         let mut bodies = bodies.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(std::mem::take(&mut *bodies))
+        let traces = bodies.drain(..).filter(|(kind, _)| *kind == SignalKind::Traces);
+        Ok(traces.map(|(_, body)| body).collect())
     })
 }
