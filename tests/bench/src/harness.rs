@@ -6,11 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// Builds one driver alone, so that the features of common dependencies do not add up.
-pub fn build_one(feature: &str, name: &str) -> anyhow::Result<PathBuf> {
-    build(&["--release", "--no-default-features", "--features", feature, "--bin", name], name)
-}
-
 /// The program of this name that cargo builds with these arguments.
 pub fn build(arguments: &[&str], name: &str) -> anyhow::Result<PathBuf> {
     let built = binaries::build_with(Path::new(env!("CARGO_MANIFEST_DIR")), arguments)?;
@@ -49,48 +44,28 @@ pub async fn in_turns<S, T>(
     Ok(results)
 }
 
-/// The numbers of many runs.
-#[derive(Clone, Debug, Default)]
-pub struct Series(Vec<f64>);
-
-impl FromIterator<f64> for Series {
-    fn from_iter<I: IntoIterator<Item = f64>>(numbers: I) -> Self {
-        Self(numbers.into_iter().collect())
-    }
-}
-
 pub fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-impl Series {
-    pub fn push(&mut self, value: f64) {
-        self.0.push(value);
-    }
+pub fn min(numbers: impl IntoIterator<Item = f64>) -> f64 {
+    numbers.into_iter().fold(f64::INFINITY, f64::min)
+}
 
-    pub fn count(&self) -> usize {
-        self.0.len()
-    }
+pub fn max(numbers: impl IntoIterator<Item = f64>) -> f64 {
+    numbers.into_iter().fold(0.0, f64::max)
+}
 
-    pub fn min(&self) -> f64 {
-        self.0.iter().copied().fold(f64::INFINITY, f64::min)
-    }
+/// The middle one; of an even number the lower of both.
+pub fn median(numbers: &[f64]) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+}
 
-    pub fn max(&self) -> f64 {
-        self.0.iter().copied().fold(0.0, f64::max)
-    }
-
-    /// The middle one; of an even number the lower of both.
-    pub fn median(&self) -> f64 {
-        let mut sorted = self.0.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
-    }
-
-    /// `minimum / median`.
-    pub fn cell(&self, digits: usize) -> String {
-        format!("{:.digits$} / {:.digits$}", self.min(), self.median())
-    }
+/// `minimum / median`.
+pub fn cell(numbers: &[f64], digits: usize) -> String {
+    format!("{:.digits$} / {:.digits$}", min(numbers.iter().copied()), median(numbers))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]

@@ -1,7 +1,7 @@
 //! The hold time of an extension by the backend's behaviour, and in a flood of spans.
 
 use crate::side::{Account, Side};
-use lambda_otlp_bench::harness::{Series, in_turns, millis};
+use lambda_otlp_bench::harness::{in_turns, max, millis, min};
 use serde_json::{Value, json};
 use std::time::Duration;
 use test_support::openobserve::{FakeOpenObserve, Faults, ScriptedResponse};
@@ -27,21 +27,23 @@ struct Scenario {
 /// Runs each scenario in several environments of each side, in turns, and prints a row for each side.
 pub(crate) async fn print(sides: &[Side; 2]) -> anyhow::Result<()> {
     let otlp = json!({"spans": [3], "root": true});
-    let scenario = |name, backend, invocations| {
-        let payload = otlp.clone();
-        Scenario { name, backend, invocations, payload }
-    };
-    let quiet = scenario("no backend, infrequent, no OTLP", None, INFREQUENT);
-    let scenarios = vec![
-        scenario("no backend", None, STEADY),
-        scenario("no backend, infrequent", None, INFREQUENT),
-        Scenario { payload: json!({}), ..quiet },
-        scenario("healthy", Some(ScriptedResponse::Ok), STEADY),
-        scenario("healthy, infrequent", Some(ScriptedResponse::Ok), INFREQUENT),
-        scenario("answers 503", Some(ScriptedResponse::Status(503)), STEADY),
-        scenario("never answers", Some(ScriptedResponse::held()), STEADY),
+    let (ok, busy) = (ScriptedResponse::Ok, ScriptedResponse::Status(503));
+    let scenarios = [
+        ("no backend", None, STEADY, &otlp),
+        ("no backend, infrequent", None, INFREQUENT, &otlp),
+        ("no backend, infrequent, no OTLP", None, INFREQUENT, &json!({})),
+        ("healthy", Some(ok.clone()), STEADY, &otlp),
+        ("healthy, infrequent", Some(ok), INFREQUENT, &otlp),
+        ("answers 503", Some(busy), STEADY, &otlp),
+        ("never answers", Some(ScriptedResponse::held()), STEADY, &otlp),
     ];
-    rows(sides, scenarios, ENVIRONMENTS).await
+    let scenarios = scenarios.map(|(name, backend, invocations, payload)| Scenario {
+        name,
+        backend,
+        invocations,
+        payload: payload.clone(),
+    });
+    rows(sides, &scenarios, ENVIRONMENTS).await
 }
 
 /// Has each side meet a flood once, with 128 MB in direct mode.
@@ -52,35 +54,31 @@ pub(crate) async fn print_flood(sides: &[Side; 2]) -> anyhow::Result<()> {
         invocations: (1, Duration::ZERO),
         payload: json!({"spans": vec![IN_A_REQUEST; FLOOD / IN_A_REQUEST]}),
     };
-    rows(sides, vec![flood], 1).await
+    rows(sides, &[flood], 1).await
 }
 
-async fn rows(
-    sides: &[Side; 2],
-    scenarios: Vec<Scenario>,
-    environments: u64,
-) -> anyhow::Result<()> {
+async fn rows(sides: &[Side; 2], scenarios: &[Scenario], environments: u64) -> anyhow::Result<()> {
     println!(
         "| backend, {environments} environments | extension | hold time: 1st, ms | 2nd | 3rd | later ones | peak RSS, MiB | \
          spans acknowledged | lost |"
     );
     println!("|{}", "---|".repeat(9));
     for scenario in scenarios {
-        let run = async |side: &Side| run(side, &scenario).await;
+        let run = async |side: &Side| run(side, scenario).await;
         let accounts = in_turns(environments, sides, run).await?;
         for (side, accounts) in sides.iter().zip(&accounts) {
             // All invocations from the fourth on are one column.
             let held = |numbers: std::ops::Range<usize>| {
                 let held = accounts.iter().flat_map(|own| own.held.iter().enumerate());
                 let held = held.filter(|(number, _)| numbers.contains(number));
-                range(&held.map(|(_, held)| millis(*held)).collect())
+                range(&held.map(|(_, held)| millis(*held)).collect::<Vec<_>>())
             };
             println!(
                 "| {} | {} | {} | {:.1} | {} | {} |",
                 scenario.name,
                 side.name,
                 [0..1, 1..2, 2..3, 3..usize::MAX].map(held).join(" | "),
-                accounts.iter().map(|own| own.peak_kib).collect::<Series>().max() / 1024.0,
+                max(accounts.iter().map(|own| own.peak_kib)) / 1024.0,
                 accounts.iter().map(|own| own.acknowledged).sum::<usize>(),
                 accounts.iter().map(|own| own.lost).sum::<usize>(),
             );
@@ -90,12 +88,13 @@ async fn rows(
 }
 
 /// `minimum to maximum`, one of them where they are the same; nothing where there is none.
-fn range(series: &Series) -> String {
-    if series.count() == 0 {
-        return String::new();
+fn range(millis: &[f64]) -> String {
+    let [least, most] = [min(millis.iter().copied()), max(millis.iter().copied())];
+    match [least, most].map(|millis| format!("{millis:.1}")) {
+        _ if millis.is_empty() => String::new(),
+        [least, most] if least == most => least,
+        [least, most] => format!("{least} to {most}"),
     }
-    let [least, most] = [series.min(), series.max()].map(|millis| format!("{millis:.1}"));
-    if least == most { least } else { format!("{least} to {most}") }
 }
 
 async fn run(side: &Side, scenario: &Scenario) -> anyhow::Result<Account> {

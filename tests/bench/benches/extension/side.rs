@@ -1,7 +1,7 @@
 //! One of two extensions beside the same function: ours as the layer has it, or the peer's from crates.io.
 
 use anyhow::{Context as _, ensure};
-use lambda_otlp_bench::harness::{Series, float, in_turns, millis};
+use lambda_otlp_bench::harness::{float, in_turns, max, median, millis};
 use lambda_otlp_tests::simulation::states::End;
 use lambda_otlp_tests::simulation::{Program, Simulation};
 use local_lambda::binaries::EXTENSION;
@@ -131,14 +131,14 @@ pub(crate) async fn print_starts(sides: &[Side; 2]) -> anyhow::Result<()> {
         Ok(started)
     });
     let starts = starts.await?;
-    let ready = starts.each_ref().map(|all| all.iter().map(|own| own.0).collect::<Series>());
-    let memory = starts.each_ref().map(|all| all.iter().map(|own| own.1).collect::<Series>());
+    let ready = starts.each_ref().map(|all| all.iter().map(|own| own.0).collect::<Vec<_>>());
+    let memory = starts.each_ref().map(|all| max(all.iter().map(|own| own.1)));
     println!("| {STARTS} starts of each | ours | peer's | ratio |\n|---|---|---|---|");
     let row = |what: &str, [ours, peer]: [f64; 2], digits: usize| {
         println!("| {what} | {ours:.digits$} | {peer:.digits$} | **{:.2}** |", ours / peer);
     };
-    row("process start to the first `next`, ms, median", ready.map(|own| own.median()), 2);
-    row("idle RSS, MiB, maximum", memory.map(|own| own.max() / 1024.0), 2);
+    row("process start to the first `next`, ms, median", ready.map(|own| median(&own)), 2);
+    row("idle RSS, MiB, maximum", memory.map(|kib| kib / 1024.0), 2);
     let [ours, peer] = sides.each_ref().map(|side| side.program.extension.metadata());
     row("binary, bytes", [float(ours?.len()), float(peer?.len())], 0);
     Ok(())

@@ -1,7 +1,7 @@
 //! The table of states: the function's result, its billed time and its telemetry, with the layer and without.
 
 use anyhow::ensure;
-use lambda_otlp_bench::harness::{Series, millis, order};
+use lambda_otlp_bench::harness::{cell, median, millis, order};
 use lambda_otlp_tests::simulation::states::{self, State, Step};
 use lambda_otlp_tests::simulation::{Program, Simulation};
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ const STEADY: usize = 50;
 struct Outcome {
     labels: Vec<&'static str>,
     /// The milliseconds of the invocations of each label, without the layer and with it.
-    millis: [BTreeMap<&'static str, Series>; 2],
+    millis: [BTreeMap<&'static str, Vec<f64>>; 2],
     differing: usize,
     /// With the layer only.
     acknowledged: usize,
@@ -38,10 +38,10 @@ pub(crate) async fn print(program: &Program, pairs: u64, names: &[String]) -> an
                 println!(
                     "| {} | {label} | {} | {} | {} | {:+.1} | {} / {} |",
                     state.name,
-                    with.count(),
-                    without.cell(1),
-                    with.cell(1),
-                    with.median() - without.median(),
+                    with.len(),
+                    cell(without, 1),
+                    cell(with, 1),
+                    median(with) - median(without),
                     outcome.acknowledged,
                     outcome.lost,
                 );

@@ -10,7 +10,7 @@ mod spans;
 
 use anyhow::{Context as _, bail};
 use events::Event;
-use lambda_otlp_bench::harness::{Series, build, build_one, float, in_turns, millis, output_of};
+use lambda_otlp_bench::harness::{build, float, in_turns, max, median, millis, min, output_of};
 use local_lambda::{FunctionSpec, Lambda};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,7 +25,10 @@ fn main() -> anyhow::Result<()> {
         bail!("unknown argument {other}");
     }
     let peer = ["--release", "--manifest-path", "forward-peer/Cargo.toml"];
-    let programs = [build_one("forward-ours", "forward-ours")?, build(&peer, "forward-peer")?];
+    // Alone, so that the features of common dependencies do not add up.
+    let ours = ["--release", "--no-default-features", "--features", "forward-ours"];
+    let ours = [&ours[..], &["--bin", "forward-ours"]].concat();
+    let programs = [build(&ours, "forward-ours")?, build(&peer, "forward-peer")?];
     let directory = tempfile::tempdir()?;
     let bench = Bench { programs, event: directory.path().join("event.json") };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -75,7 +78,7 @@ impl Bench {
             std::fs::write(&self.event, &event.bytes)?;
             let most = |program: &PathBuf| {
                 let runs = (0..5).map(|_| Ok(self.run(program, 1)?.mib));
-                anyhow::Ok(runs.collect::<anyhow::Result<Series>>()?.max())
+                anyhow::Ok(max(runs.collect::<anyhow::Result<Vec<f64>>>()?))
             };
             let [ours, peer] = self.programs.each_ref().map(most);
             let (ours, peer) = (ours?, peer?);
@@ -142,7 +145,7 @@ async fn start_and_size() -> anyhow::Result<()> {
 /// The milliseconds to the first request for an invocation, without secrets and without a listener at the endpoint.
 async fn median_start(forwarder: &Path, scheme: &str) -> anyhow::Result<f64> {
     let lambda = Lambda::start().await?;
-    let mut starts = Series::default();
+    let mut starts = Vec::new();
     for number in 0..STARTS {
         let name = format!("forwarder-{number}");
         let function = FunctionSpec::new(&name, forwarder)
@@ -154,12 +157,12 @@ async fn median_start(forwarder: &Path, scheme: &str) -> anyhow::Result<f64> {
         starts.push(millis(invocation.init_duration.context("no start was measured")?));
     }
     lambda.shut_down().await;
-    Ok(starts.median())
+    Ok(median(&starts))
 }
 
 /// The fastest runs, and their ratio.
 fn cells(runs: &[Vec<Run>; 2]) -> String {
-    let best = |runs: &Vec<Run>| runs.iter().map(|run| run.millis).collect::<Series>().min();
+    let best = |runs: &Vec<Run>| min(runs.iter().map(|run| run.millis));
     let [ours, peer] = runs.each_ref().map(best);
     format!("{ours:.2} | {peer:.2} | {:.3}", ours / peer)
 }

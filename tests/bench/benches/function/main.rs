@@ -7,7 +7,7 @@
 #![expect(clippy::print_stdout, reason = "the program prints its tables")]
 
 use anyhow::{Context as _, bail, ensure};
-use lambda_otlp_bench::harness::{Series, build, load, millis};
+use lambda_otlp_bench::harness::{build, cell, load, median, millis};
 use local_lambda::{FunctionSpec, Lambda};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -38,9 +38,9 @@ async fn main() -> anyhow::Result<()> {
         load()
     );
     println!("| mode | function | median duration, ms | more than without |\n|---|---|---|---|");
-    let mut setup = [(); 3].map(|()| Series::default());
+    let mut setup = [const { Vec::new() }; 3];
     for mode in MODES {
-        let mut durations = [(); 3].map(|()| Series::default());
+        let mut durations = [const { Vec::new() }; 3];
         for round in 0..ROUNDS {
             let mut all: Vec<_> = functions.iter().zip(&mut durations).zip(&mut setup).collect();
             let all_functions = all.len();
@@ -51,7 +51,7 @@ async fn main() -> anyhow::Result<()> {
                 setup.push(set_up.with_context(|| format!("{}, {mode}", function.name))?);
             }
         }
-        let [bare, ours, peers] = durations.map(|series| series.median());
+        let [bare, ours, peers] = durations.map(|own| median(&own));
         for (Function { name, .. }, median) in functions.iter().zip([bare, ours, peers]) {
             println!("| {mode} | {name} | {median:.3} | {:.3} |", median - bare);
         }
@@ -59,9 +59,9 @@ async fn main() -> anyhow::Result<()> {
     let [_, ours, peers] = &setup;
     println!(
         "\n`init_telemetry` µs, shortest / median of {}: ours {}, the peer's {}.",
-        ours.count(),
-        ours.cell(0),
-        peers.cell(0)
+        ours.len(),
+        cell(ours, 0),
+        cell(peers, 0)
     );
     println!("Load {} at the end.", load());
     Ok(())
@@ -73,11 +73,13 @@ struct Function {
 }
 
 impl Function {
+    /// Builds the program with this feature, and keeps it under the feature's name.
     fn build(name: &'static str, feature: &str) -> anyhow::Result<Self> {
-        let binary = format!("function-{feature}");
         let manifest = ["--release", "--locked", "--manifest-path", "function/Cargo.toml"];
-        let arguments = [&manifest[..], &["--features", feature, "--bin", &binary]].concat();
-        Ok(Self { name, path: build(&arguments, &binary)? })
+        let built = build(&[&manifest[..], &["--features", feature]].concat(), "function")?;
+        let path = built.with_file_name(format!("function-{feature}"));
+        std::fs::copy(built, &path)?;
+        Ok(Self { name, path })
     }
 }
 
@@ -94,7 +96,7 @@ fn sizes(functions: &[Function; 3]) -> anyhow::Result<()> {
 }
 
 /// One environment. Returns how long it took to set its telemetry up, in microseconds.
-async fn environment(function: &Path, mode: &str, durations: &mut Series) -> anyhow::Result<f64> {
+async fn environment(function: &Path, mode: &str, durations: &mut Vec<f64>) -> anyhow::Result<f64> {
     let lambda = Lambda::start().await?;
     // The peer's log level; without this variable it makes no spans.
     let spec = FunctionSpec::new("function", function)
