@@ -1,23 +1,13 @@
 //! Builds the programs that are compared, runs them in turns, and sums their figures up.
 
-use anyhow::{Context as _, ensure};
 use local_lambda::binaries;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// The program of this name that cargo builds with these arguments.
 pub fn build(arguments: &[&str], name: &str) -> anyhow::Result<PathBuf> {
     let built = binaries::build_with(Path::new(env!("CARGO_MANIFEST_DIR")), arguments)?;
     Ok(binaries::find(&built, name)?)
-}
-
-/// Runs a driver; returns its output.
-pub fn output_of(command: &mut Command) -> anyhow::Result<String> {
-    let output = command.stdin(Stdio::null()).output().context("cannot run the driver")?;
-    let messages = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{}: {messages}", output.status);
-    String::from_utf8(output.stdout).context("the driver wrote no UTF-8")
 }
 
 /// Both places, in alternating order: the machine is in another state for the second of two runs.
@@ -33,12 +23,10 @@ pub async fn in_turns<S, T>(
 ) -> anyhow::Result<[Vec<T>; 2]> {
     let mut results = [Vec::new(), Vec::new()];
     for round in 0..rounds {
-        let mut both: Vec<_> = sides.iter().zip(&mut results).collect();
-        if order(round) != [0, 1] {
-            both.reverse();
-        }
-        for (side, results) in both {
-            results.push(run(side).await?);
+        for place in order(round) {
+            if let (Some(side), Some(results)) = (sides.get(place), results.get_mut(place)) {
+                results.push(run(side).await?);
+            }
         }
     }
     Ok(results)

@@ -1,7 +1,7 @@
 //! The hold time of an extension by the backend's behaviour, and in a flood of spans.
 
 use crate::side::{Account, Side};
-use lambda_otlp_bench::harness::{in_turns, max, millis, min};
+use lambda_otlp_bench::harness::{float, in_turns, max, millis, min};
 use serde_json::{Value, json};
 use std::time::Duration;
 use test_support::openobserve::{FakeOpenObserve, Faults, ScriptedResponse};
@@ -16,44 +16,30 @@ const INFREQUENT: (usize, Duration) = (3, Duration::from_secs(31));
 const FLOOD: usize = 20_000;
 const IN_A_REQUEST: usize = 100;
 
-struct Scenario {
-    name: &'static str,
-    /// The backend's constant answer; `None` without a backend.
-    backend: Option<ScriptedResponse>,
-    invocations: (usize, Duration),
-    payload: Value,
-}
+/// A name, the backend's constant answer (`None` without a backend), the number of invocations with the pause before each, and the
+/// payload.
+type Scenario = (&'static str, Option<ScriptedResponse>, (usize, Duration), Value);
 
 /// Runs each scenario in several environments of each side, in turns, and prints a row for each side.
 pub(crate) async fn print(sides: &[Side; 2]) -> anyhow::Result<()> {
-    let otlp = json!({"spans": [3], "root": true});
+    let otlp = || json!({"spans": [3], "root": true});
     let (ok, busy) = (ScriptedResponse::Ok, ScriptedResponse::Status(503));
     let scenarios = [
-        ("no backend", None, STEADY, &otlp),
-        ("no backend, infrequent", None, INFREQUENT, &otlp),
-        ("no backend, infrequent, no OTLP", None, INFREQUENT, &json!({})),
-        ("healthy", Some(ok.clone()), STEADY, &otlp),
-        ("healthy, infrequent", Some(ok), INFREQUENT, &otlp),
-        ("answers 503", Some(busy), STEADY, &otlp),
-        ("never answers", Some(ScriptedResponse::held()), STEADY, &otlp),
+        ("no backend", None, STEADY, otlp()),
+        ("no backend, infrequent", None, INFREQUENT, otlp()),
+        ("no backend, infrequent, no OTLP", None, INFREQUENT, json!({})),
+        ("healthy", Some(ok.clone()), STEADY, otlp()),
+        ("healthy, infrequent", Some(ok), INFREQUENT, otlp()),
+        ("answers 503", Some(busy), STEADY, otlp()),
+        ("never answers", Some(ScriptedResponse::held()), STEADY, otlp()),
     ];
-    let scenarios = scenarios.map(|(name, backend, invocations, payload)| Scenario {
-        name,
-        backend,
-        invocations,
-        payload: payload.clone(),
-    });
     rows(sides, &scenarios, ENVIRONMENTS).await
 }
 
 /// Has each side meet a flood once, with 128 MB in direct mode.
 pub(crate) async fn print_flood(sides: &[Side; 2]) -> anyhow::Result<()> {
-    let flood = Scenario {
-        name: "flood",
-        backend: Some(ScriptedResponse::Ok),
-        invocations: (1, Duration::ZERO),
-        payload: json!({"spans": vec![IN_A_REQUEST; FLOOD / IN_A_REQUEST]}),
-    };
+    let payload = json!({"spans": vec![IN_A_REQUEST; FLOOD / IN_A_REQUEST]});
+    let flood = ("flood", Some(ScriptedResponse::Ok), (1, Duration::ZERO), payload);
     rows(sides, &[flood], 1).await
 }
 
@@ -75,10 +61,10 @@ async fn rows(sides: &[Side; 2], scenarios: &[Scenario], environments: u64) -> a
             };
             println!(
                 "| {} | {} | {} | {:.1} | {} | {} |",
-                scenario.name,
+                scenario.0,
                 side.name,
                 [0..1, 1..2, 2..3, 3..usize::MAX].map(held).join(" | "),
-                max(accounts.iter().map(|own| own.peak_kib)) / 1024.0,
+                max(accounts.iter().map(|own| float(own.peak_kib))) / 1024.0,
                 accounts.iter().map(|own| own.acknowledged).sum::<usize>(),
                 accounts.iter().map(|own| own.lost).sum::<usize>(),
             );
@@ -97,8 +83,11 @@ fn range(millis: &[f64]) -> String {
     }
 }
 
-async fn run(side: &Side, scenario: &Scenario) -> anyhow::Result<Account> {
-    let fake = match &scenario.backend {
+async fn run(
+    side: &Side,
+    (_, backend, (invocations, pause), payload): &Scenario,
+) -> anyhow::Result<Account> {
+    let fake = match backend {
         None => None,
         Some(answer) => {
             let fake = FakeOpenObserve::builder().no_window().start().await?;
@@ -109,12 +98,11 @@ async fn run(side: &Side, scenario: &Scenario) -> anyhow::Result<Account> {
         }
     };
     let mut simulation = side.begin(fake.as_ref()).await;
-    let (invocations, pause) = scenario.invocations;
-    for number in 0..invocations {
+    for number in 0..*invocations {
         if number > 0 {
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(*pause).await;
         }
-        simulation.invoke(scenario.payload.clone()).await;
+        simulation.invoke(payload.clone()).await;
     }
     side.end(simulation, fake.as_ref()).await
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use lambda_otlp_bench::harness::{float, in_turns, max, median, millis};
+use lambda_otlp_bench::memory_kib;
 use lambda_otlp_tests::simulation::states::End;
 use lambda_otlp_tests::simulation::{Program, Simulation};
 use local_lambda::binaries::EXTENSION;
@@ -70,7 +71,7 @@ pub(crate) struct Account {
     pub(crate) held: Vec<Duration>,
     pub(crate) acknowledged: usize,
     pub(crate) lost: usize,
-    pub(crate) peak_kib: f64,
+    pub(crate) peak_kib: u64,
 }
 
 impl Side {
@@ -98,9 +99,9 @@ impl Side {
     ) -> anyhow::Result<Account> {
         let held = simulation.invocations().iter().map(|(_, known)| known.post_runtime).collect();
         let environments = simulation.lambda.environments("f");
-        let mut peak_kib: f64 = 0.0;
+        let mut peak_kib = 0;
         for extension in environments.iter().flat_map(|known| &known.extensions) {
-            peak_kib = peak_kib.max(memory_kib(extension.pid, "VmHWM:")?);
+            peak_kib = peak_kib.max(memory_kib(&extension.pid.to_string(), "VmHWM:")?);
         }
         let log = simulation.end(End::Shutdown).await;
         let spans = fake.map(FakeOpenObserve::spans).unwrap_or_default();
@@ -125,14 +126,14 @@ pub(crate) async fn print_starts(sides: &[Side; 2]) -> anyhow::Result<()> {
         let state = environments.first().and_then(|known| known.extensions.first());
         let state = state.context("the extension is gone")?;
         let after = state.ready_after.context("it has not asked for an event")?;
-        let started = (millis(after), memory_kib(state.pid, "VmRSS:")?);
+        let started = (millis(after), memory_kib(&state.pid.to_string(), "VmRSS:")?);
         // The end is not measured here.
         simulation.lambda.kill_idle("f").await?;
         Ok(started)
     });
     let starts = starts.await?;
     let ready = starts.each_ref().map(|all| all.iter().map(|own| own.0).collect::<Vec<_>>());
-    let memory = starts.each_ref().map(|all| max(all.iter().map(|own| own.1)));
+    let memory = starts.each_ref().map(|all| max(all.iter().map(|own| float(own.1))));
     println!("| {STARTS} starts of each | ours | peer's | ratio |\n|---|---|---|---|");
     let row = |what: &str, [ours, peer]: [f64; 2], digits: usize| {
         println!("| {what} | {ours:.digits$} | {peer:.digits$} | **{:.2}** |", ours / peer);
@@ -142,11 +143,4 @@ pub(crate) async fn print_starts(sides: &[Side; 2]) -> anyhow::Result<()> {
     let [ours, peer] = sides.each_ref().map(|side| side.program.extension.metadata());
     row("binary, bytes", [float(ours?.len()), float(peer?.len())], 0);
     Ok(())
-}
-
-/// A figure of `/proc/PID/status`.
-fn memory_kib(pid: u32, key: &str) -> anyhow::Result<f64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix(key)).context("no such line")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }

@@ -48,11 +48,8 @@ pub(crate) async fn print(program: &Program, pairs: u64, names: &[String]) -> an
             }
         }
     }
-    let is_right = lost + differing == 0;
-    ensure!(
-        is_right,
-        "{lost} acknowledged spans are not in the log once, {differing} results differ"
-    );
+    let text = "acknowledged spans are not in the log once, results differ";
+    ensure!(lost + differing == 0, "{text}: {lost}, {differing}");
     Ok(())
 }
 

@@ -53,36 +53,26 @@ pub(crate) fn mixed() -> anyhow::Result<Event> {
     let mut lines = Vec::new();
     for (otlp, number) in otlp_lines(&service, INVOCATIONS)?.into_iter().zip(0..) {
         let (id, order) = (uuid(&mut random), random.u64(..10_000_000));
-        let time = format!(
-            "2026-11-20T10:{:02}:{:02}.{:03}Z",
-            number / 60 % 60,
-            number % 60,
-            random.u64(..1000)
-        );
-        let duration = 20 + random.u64(..200);
-        lines.push(format!("START RequestId: {id} Version: $LATEST"));
-        lines.push(format!(
-            "{time}\t{id}\tINFO\tloading order {order} for customer {}",
-            random.u64(..100_000)
-        ));
-        lines.push(format!(
-            "{time}\t{id}\tINFO\tcache miss, reading from the table orders-production"
-        ));
-        lines.push(json!({"timestamp": time, "level": "INFO", "requestId": id, "message": "order loaded", "order": order,
-            "items": random.u64(..20), "took_ms": random.u64(..50)}).to_string());
-        lines.push(format!(
-            "{time}\t{id}\tWARN\tprice of order {order} changed since {}",
-            random.u64(..100_000)
-        ));
-        lines.push(format!(
-            "GET /orders/{order} 200 {duration} ms - {} bytes",
-            random.u64(..10_000)
-        ));
-        lines.push(otlp);
-        lines.push(format!("END RequestId: {id}"));
-        lines.push(format!(
-            "REPORT RequestId: {id}\tDuration: {duration}.{:02} ms\tBilled Duration: {} ms\tMemory Size: 128 MB\tMax Memory Used: {} MB\t",
-            random.u64(..100), duration + 1, 60 + random.u64(..60)));
+        let mut below = |bound: u64| random.u64(..bound);
+        let (minute, second, milli) = (number / 60 % 60, number % 60, below(1000));
+        let time = format!("2026-11-20T10:{minute:02}:{second:02}.{milli:03}Z");
+        let duration = 20 + below(200);
+        let log = |level: &str, text: String| format!("{time}\t{id}\t{level}\t{text}");
+        lines.extend([
+            format!("START RequestId: {id} Version: $LATEST"),
+            log("INFO", format!("loading order {order} for customer {}", below(100_000))),
+            log("INFO", "cache miss, reading from the table orders-production".to_owned()),
+            json!({"timestamp": time, "level": "INFO", "requestId": id, "message": "order loaded", "order": order,
+                "items": below(20), "took_ms": below(50)}).to_string(),
+            log("WARN", format!("price of order {order} changed since {}", below(100_000))),
+            format!("GET /orders/{order} 200 {duration} ms - {} bytes", below(10_000)),
+            otlp,
+            format!("END RequestId: {id}"),
+            format!(
+                "REPORT RequestId: {id}\tDuration: {duration}.{:02} ms\tBilled Duration: {} ms\tMemory Size: 128 MB\tMax Memory Used: {} MB\t",
+                below(100), duration + 1, 60 + below(60)
+            ),
+        ]);
     }
     Ok(Event { spans: spans(INVOCATIONS).sum(), ..event("mixed", &service, lines) })
 }
@@ -93,7 +83,7 @@ pub(crate) fn thirty_fold() -> Event {
     let mut random = Rng::with_seed(9);
     let text = "retrying the request to the inventory service because the connection was closed by the peer before the \
         response was complete; ".repeat(6);
-    let lines = (0..THIRTY_FOLD_LINES).map(|number| {
+    let lines = (0..33_000_u64).map(|number| {
         if number % 2 == 0 {
             format!("{text}{:04x}", random.u64(..1 << 16))
         } else {
@@ -102,8 +92,6 @@ pub(crate) fn thirty_fold() -> Event {
     });
     event("inflates 30-fold", &service, lines.collect())
 }
-
-const THIRTY_FOLD_LINES: u64 = 33_000;
 
 fn spans(invocations: usize) -> impl Iterator<Item = u64> {
     SPANS.into_iter().cycle().take(invocations)

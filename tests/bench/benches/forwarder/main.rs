@@ -6,24 +6,23 @@
 #![expect(clippy::print_stdout, reason = "the program prints its table")]
 
 mod events;
-mod spans;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use events::Event;
-use lambda_otlp_bench::harness::{build, float, in_turns, max, median, millis, min, output_of};
+use lambda_otlp_bench::harness::{build, float, in_turns, max, median, millis, min};
 use local_lambda::{FunctionSpec, Lambda};
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use wire::{Limits, Request, SignalKind};
+use wire::{Limits, Request, SignalKind, Traces};
 
 const ROUNDS: u64 = 25;
 const TIMES: u32 = 6;
 const STARTS: u32 = 25;
 
 fn main() -> anyhow::Result<()> {
-    if let Some(other) = std::env::args().skip(1).find(|argument| argument != "--bench") {
-        bail!("unknown argument {other}");
-    }
     let peer = ["--release", "--manifest-path", "forward-peer/Cargo.toml"];
     // Alone, so that the features of common dependencies do not add up.
     let ours = ["--release", "--no-default-features", "--features", "forward-ours"];
@@ -56,7 +55,7 @@ impl Bench {
             let mut runs = in_turns(ROUNDS, &self.programs, run).await?;
             println!("| {} | {} |", event.name, cells(&runs));
             let [ours, peer] = runs.each_mut().map(|runs| runs.swap_remove(0).traces());
-            spans::are_equal(event.spans, &ours?, &peer?)?;
+            are_equal(event.spans, &ours?, &peer?)?;
         }
         // Compact lines beside OTLP lines of the same spans.
         let [ours, _] = &self.programs;
@@ -98,7 +97,9 @@ impl Bench {
         let mut command = Command::new(program);
         command.arg(&self.event).arg(times.to_string()).arg(&file).env_clear();
         command.env("LAMBDA_OTLP_ENDPOINT", "http://127.0.0.1:9/api/default");
-        let report = output_of(&mut command)?;
+        let output = command.output().context("cannot run the driver")?;
+        ensure!(output.status.success(), "{output:?}");
+        let report = String::from_utf8(output.stdout)?;
         let numbers = |name: &str| -> anyhow::Result<Vec<u64>> {
             let line = report.lines().find_map(|line| line.strip_prefix(name));
             let numbers = line.with_context(|| format!("the driver said no {name}"))?;
@@ -165,4 +166,32 @@ fn cells(runs: &[Vec<Run>; 2]) -> String {
     let best = |runs: &Vec<Run>| min(runs.iter().map(|run| run.millis));
     let [ours, peer] = runs.each_ref().map(best);
     format!("{ours:.2} | {peer:.2} | {:.3}", ours / peer)
+}
+
+/// Both must have written the same telemetry, or their figures say nothing. Fails unless both have this number of spans, with the same resources and scopes.
+fn are_equal(spans: u64, ours: &Request, peer: &Request) -> anyhow::Result<()> {
+    let (ours, peer) = (decode(ours)?, decode(peer)?);
+    let counts = [ours.len() as u64, peer.len() as u64];
+    ensure!(counts == [spans; 2], "{counts:?} of {spans} spans in ours and the peer's");
+    let different = ours.iter().zip(&peer).find(|(ours, peer)| ours != peer);
+    ensure!(different.is_none(), "a span differs: {different:#?}");
+    Ok(())
+}
+
+/// The spans by their ids, each with its resource and scope.
+fn decode(request: &Request) -> anyhow::Result<Vec<(Resource, InstrumentationScope, Span)>> {
+    let mut spans = Vec::new();
+    let request = request.decode::<Traces>().context("no traces")??;
+    for ResourceSpans { resource, scope_spans, .. } in request.resource_spans {
+        let mut resource = resource.unwrap_or_default();
+        // A set: the peer writes it in the order of a hash map.
+        resource.attributes.sort_by(|left, right| left.key.cmp(&right.key));
+        for ScopeSpans { scope, spans: of_scope, .. } in scope_spans {
+            let scope = scope.unwrap_or_default();
+            let of_scope = of_scope.into_iter();
+            spans.extend(of_scope.map(|span| (resource.clone(), scope.clone(), span)));
+        }
+    }
+    spans.sort_by(|left, right| left.2.span_id.cmp(&right.2.span_id));
+    Ok(spans)
 }

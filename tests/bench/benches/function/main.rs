@@ -6,7 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "the program prints its tables")]
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use lambda_otlp_bench::harness::{build, cell, load, median, millis};
 use local_lambda::{FunctionSpec, Lambda};
 use serde_json::Value;
@@ -21,18 +21,17 @@ const MODES: [&str; 3] = ["sync", "async", "finalize"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    for argument in std::env::args().skip(1) {
-        // Cargo adds it.
-        if argument != "--bench" {
-            bail!("unknown argument {argument}");
-        }
-    }
     let functions = [
         Function::build("without telemetry", "bare")?,
         Function::build("ours", "ours")?,
         Function::build("the peer's", "peer")?,
     ];
-    sizes(&functions)?;
+    println!("| function | bytes | more than without |\n|---|---|---|");
+    let mut bare = None;
+    for Function { name, path } in &functions {
+        let bytes = path.metadata()?.len();
+        println!("| {name} | {bytes} | {} |", bytes.saturating_sub(*bare.get_or_insert(bytes)));
+    }
     println!(
         "\n{ROUNDS} environments of each, interleaved, {INVOCATIONS} invocations of each; load {}.\n",
         load()
@@ -81,18 +80,6 @@ impl Function {
         std::fs::copy(built, &path)?;
         Ok(Self { name, path })
     }
-}
-
-fn sizes(functions: &[Function; 3]) -> anyhow::Result<()> {
-    println!("| function | bytes | more than without |");
-    println!("|---|---|---|");
-    let [bare, ..] = functions;
-    let bare = bare.path.metadata()?.len();
-    for Function { name, path } in functions {
-        let bytes = path.metadata()?.len();
-        println!("| {name} | {bytes} | {} |", bytes.saturating_sub(bare));
-    }
-    Ok(())
 }
 
 /// One environment. Returns how long it took to set its telemetry up, in microseconds.

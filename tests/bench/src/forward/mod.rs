@@ -4,6 +4,7 @@
 //! traces of the last time. On stdout:
 //! `rss_kib`, the process's peak memory before the event was read and at the end; `nanos`, the nanoseconds of each time.
 
+use crate::memory_kib;
 use anyhow::{Context as _, bail};
 use cpu_time::ProcessTime;
 use std::fmt::Write as _;
@@ -13,13 +14,11 @@ use std::io::Write as _;
 pub fn run<B: AsRef<[u8]>>(
     mut forward: impl FnMut(&[u8]) -> anyhow::Result<Vec<B>>,
 ) -> anyhow::Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    let (Some(event), Some(times), Some(bodies)) =
-        (arguments.next(), arguments.next(), arguments.next())
-    else {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [event, times, bodies] = arguments.as_slice() else {
         bail!("three arguments: event, times, file for the bodies");
     };
-    let idle_kib = peak_kib()?;
+    let idle_kib = memory_kib("self", "VmHWM:")?;
     let event = std::fs::read(event).context("cannot read the event")?;
     let mut nanos = String::from("nanos");
     let mut last = Vec::new();
@@ -29,15 +28,8 @@ pub fn run<B: AsRef<[u8]>>(
         last = forward(&event)?;
         write!(nanos, " {}", start.elapsed().as_nanos())?;
     }
-    let peak_kib = peak_kib()?;
+    let peak_kib = memory_kib("self", "VmHWM:")?;
     std::fs::write(bodies, last.iter().flat_map(AsRef::as_ref).copied().collect::<Vec<u8>>())?;
     writeln!(std::io::stdout(), "rss_kib {idle_kib} {peak_kib}\n{nanos}")?;
     Ok(())
-}
-
-fn peak_kib() -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("no /proc")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).context("no VmHWM")?;
-    Ok(kib.parse()?)
 }
