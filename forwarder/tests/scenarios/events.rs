@@ -1,6 +1,6 @@
 //! Event files through the whole pipeline, without a network.
 
-use crate::support::{default_options, fixture, forward, incoming, payload};
+use crate::support::{default_options, deliver_event, fixture, incoming, payload};
 use lambda_otlp_forwarder::Items;
 
 #[test]
@@ -24,7 +24,7 @@ fn every_log_event_becomes_items_or_is_consumed() {
         "kinesis-otlpline: 2 events, 0 consumed: 20 spans, 0 data points, 0 log records, 0 undecodable",
     ] {
         let (name, expected) = row.split_once(": ").unwrap();
-        let report = forward(fixture(name), default_options());
+        let report = deliver_event(fixture(name), default_options()).report;
         assert!(report.is_complete(), "{name}");
         let ledger = report.ledger();
         let Items { spans, data_points, log_records, undecodable } = ledger.items;
@@ -49,7 +49,7 @@ fn events_of_forwarders_are_dropped_and_counted() {
         options.own_log_groups.push("/aws/lambda/forwarder".to_owned());
         let mut event = payload(log_group, &["a line", "END"]);
         event["owner"] = account.into();
-        let report = forward(incoming(&event), options);
+        let report = deliver_event(incoming(&event), options).report;
         let ledger = report.account.total;
         assert_eq!(ledger.consumed.own_log_group, if is_own { 2 } else { 0 }, "{log_group}");
         assert_eq!(ledger.items.log_records, 2 - ledger.consumed.total(), "{log_group}");

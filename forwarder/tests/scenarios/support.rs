@@ -149,33 +149,6 @@ pub(crate) async fn invoke(
     handler.handle(LambdaEvent::new(incoming(&payload), context)).await
 }
 
-pub(crate) fn forward(incoming: Event, options: Options) -> Report {
-    forward_within(Backend(takes), incoming, options, IngestPolicy::any_time())
-}
-
-fn forward_within(
-    export: impl Export,
-    incoming: Event,
-    options: Options,
-    policy: IngestPolicy,
-) -> Report {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    // The clock stands still, so the times of items are the same in each run.
-    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
-        let invocation = InvocationContext {
-            observed_unix_nano: 1_790_000_000_000_000_000,
-            deadline: Instant::now() + Duration::from_secs(10),
-            queue_deadline: Instant::now() + Duration::from_secs(10),
-            account: Some("123456789012".to_owned()),
-        };
-        let config = Config { old_records: policy, ..config() };
-        let destination = default_destination(&config, export);
-        let queues = Queues::<SqsQueue>::default();
-        Forwarder::new(vec![destination], queues, options).forward(incoming, &invocation).await
-    })
-}
-
 /// A backend that decides at once about each request.
 pub(crate) struct Backend<F>(pub(crate) F);
 
@@ -280,7 +253,22 @@ pub(crate) fn deliver_within(event: Event, options: Options, policy: IngestPolic
         requests.lock().unwrap().push(request.clone());
         takes(request)
     });
-    let report = forward_within(keeps, event, options, policy);
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    // The clock stands still, so the times of items are the same in each run.
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    let report = runtime.block_on(async {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let invocation = InvocationContext {
+            observed_unix_nano: 1_790_000_000_000_000_000,
+            deadline,
+            queue_deadline: deadline,
+            account: Some("123456789012".to_owned()),
+        };
+        let config = Config { old_records: policy, ..config() };
+        let destination = default_destination(&config, keeps);
+        let queues = Queues::<SqsQueue>::default();
+        Forwarder::new(vec![destination], queues, options).forward(event, &invocation).await
+    });
     assert_eq!(report.ledger().lost(), 0);
     Delivered { report, telemetry: Telemetry::of(&requests.into_inner().unwrap()) }
 }

@@ -92,12 +92,8 @@ fn rules_change_items_as_described() {
         let (name, case) = case.split_once('\n').unwrap();
         let is_input = |line: &&str| !line.starts_with("=>");
         let case: String = case.lines().filter(is_input).map(|line| format!("{line}\n")).collect();
-        writeln!(
-            out,
-            "{name}\n{case}{}",
-            effect(&case).lines().map(|line| format!("=> {line}\n")).collect::<String>()
-        )
-        .unwrap();
+        writeln!(out, "{name}\n{case}=> {}\n", effect(&case).trim_end().replace('\n', "\n=> "))
+            .unwrap();
     }
     cases.assert_eq(&format!("{}\n", out.trim_end()));
 }

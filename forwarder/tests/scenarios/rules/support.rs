@@ -5,15 +5,14 @@ use lambda_otlp_forwarder::{Effect, Origin, Report, RuleSet};
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, InstrumentationScope, KeyValue, any_value::Value,
 };
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
-use opentelemetry_proto::tonic::metrics::v1::{
-    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric::Data,
-};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint, metric::Data};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span::Event};
+use opentelemetry_proto::tonic::trace::v1::{Span, Status, span::Event};
 use std::fmt::Write as _;
 use test_support::openobserve::point_attributes;
-use wire::{Logs, Metrics, Request, Signal, Traces};
+use wire::protobuf::Writer;
+use wire::{Request, SignalKind};
 
 pub(crate) fn place() -> Origin {
     Origin::new("123456789012", "eu-west-1", "/aws/lambda/orders-api", "2026/09/21/[$LATEST]ab")
@@ -86,43 +85,36 @@ pub(crate) fn point(name: &str, attributes: &str) -> Metric {
     }
 }
 
-fn resource(attributes: &str) -> Resource {
-    Resource { attributes: self::attributes(attributes), ..Resource::default() }
-}
-
-fn scope(name: &str) -> InstrumentationScope {
-    InstrumentationScope { name: name.to_owned(), ..InstrumentationScope::default() }
+/// A request with these items of one resource and one scope.
+fn request(
+    kind: SignalKind,
+    resource: &str,
+    scope: &str,
+    items: &[impl prost::Message],
+) -> Request {
+    let resource = Resource { attributes: attributes(resource), ..Resource::default() };
+    let scope = InstrumentationScope { name: scope.to_owned(), ..InstrumentationScope::default() };
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.encoded(1, &resource);
+        container.message(2, |out| {
+            out.encoded(1, &scope);
+            items.iter().for_each(|item| out.encoded(2, item));
+        });
+    });
+    Request::trusted(kind, bytes)
 }
 
 pub(crate) fn logs(resource: &str, scope: &str, records: Vec<LogRecord>) -> Request {
-    let scope =
-        ScopeLogs { scope: Some(self::scope(scope)), log_records: records, ..ScopeLogs::default() };
-    let container = ResourceLogs {
-        resource: Some(self::resource(resource)),
-        scope_logs: vec![scope],
-        ..ResourceLogs::default()
-    };
-    Request::encode::<Logs>(&Logs::request(vec![container]))
+    request(SignalKind::Logs, resource, scope, &records)
 }
 
 pub(crate) fn traces(resource: &str, scope: &str, spans: Vec<Span>) -> Request {
-    let scope = ScopeSpans { scope: Some(self::scope(scope)), spans, ..ScopeSpans::default() };
-    let container = ResourceSpans {
-        resource: Some(self::resource(resource)),
-        scope_spans: vec![scope],
-        ..ResourceSpans::default()
-    };
-    Request::encode::<Traces>(&Traces::request(vec![container]))
+    request(SignalKind::Traces, resource, scope, &spans)
 }
 
 pub(crate) fn metrics(resource: &str, metrics: Vec<Metric>) -> Request {
-    let scope = ScopeMetrics { metrics, ..ScopeMetrics::default() };
-    let container = ResourceMetrics {
-        resource: Some(self::resource(resource)),
-        scope_metrics: vec![scope],
-        ..ResourceMetrics::default()
-    };
-    Request::encode::<Metrics>(&Metrics::request(vec![container]))
+    request(SignalKind::Metrics, resource, "", &metrics)
 }
 
 /// The remaining requests, and a report of the rules alone.
@@ -157,8 +149,12 @@ pub(crate) fn applied(rules: &RuleSet, place: &Origin, requests: Vec<Request>) -
 }
 
 fn show(telemetry: &Telemetry, out: &mut String) {
+    let resource = |of: &Option<Resource>| {
+        let attributes = of.as_ref().map(|resource| pairs(&resource.attributes));
+        format!("resource{}", attributes.unwrap_or_default())
+    };
     for container in &telemetry.traces {
-        show_resource(container.resource.as_ref(), out);
+        writeln!(out, "{}", resource(&container.resource)).unwrap();
         for span in container.scope_spans.iter().flat_map(|scope| &scope.spans) {
             writeln!(out, "span {}{}", span.name, pairs(&span.attributes)).unwrap();
             for event in &span.events {
@@ -167,7 +163,7 @@ fn show(telemetry: &Telemetry, out: &mut String) {
         }
     }
     for container in &telemetry.logs {
-        show_resource(container.resource.as_ref(), out);
+        writeln!(out, "{}", resource(&container.resource)).unwrap();
         for record in container.scope_logs.iter().flat_map(|scope| &scope.log_records) {
             let body = value_text(record.body.as_ref());
             let attributes = pairs(&record.attributes);
@@ -175,16 +171,11 @@ fn show(telemetry: &Telemetry, out: &mut String) {
         }
     }
     for container in &telemetry.metrics {
-        show_resource(container.resource.as_ref(), out);
+        writeln!(out, "{}", resource(&container.resource)).unwrap();
         for metric in container.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
             for attributes in point_attributes(metric.data.as_ref()) {
                 writeln!(out, "point {}{}", metric.name, pairs(attributes)).unwrap();
             }
         }
     }
-}
-
-fn show_resource(resource: Option<&Resource>, out: &mut String) {
-    let attributes = resource.map(|resource| pairs(&resource.attributes));
-    writeln!(out, "resource{}", attributes.unwrap_or_default()).unwrap();
 }
