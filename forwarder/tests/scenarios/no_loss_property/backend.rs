@@ -121,16 +121,9 @@ impl Backend {
         let is_poisoned = self.current.cloud().is_poisoned(id);
         let mut random = self.current.random();
         let stores = random.percent(50);
-        let vague = |status, text| Reply::vague(stores, Some((status, text)));
         match fault {
-            Some(BackendFault::Throttled { retry_after }) => Reply::busy(429, retry_after),
-            Some(BackendFault::Status503 { retry_after }) => Reply::busy(503, retry_after),
-            Some(BackendFault::Status500) => vague(500, "oops"),
-            Some(BackendFault::Status502) => vague(502, "bad gateway"),
-            Some(BackendFault::HtmlPage) => vague(200, "<html>"),
-            Some(BackendFault::ErrorAs200) => {
-                vague(200, r#"{"code":503,"message":"Error# MemoryTableOverflowError"}"#)
-            }
+            Some(BackendFault::Busy(status, retry_after)) => Reply::busy(status, retry_after),
+            Some(BackendFault::Vague(status, text)) => Reply::vague(stores, Some((status, text))),
             Some(BackendFault::ResetAfterBody) => Reply::vague(stores, None),
             Some(BackendFault::NothingWritten) if profile(self.destination) == Profile::Otlp => {
                 Reply::busy(503, None)
@@ -143,11 +136,7 @@ impl Backend {
                 // Some items may have been written before the disk was full.
                 SignalKind::Metrics => Reply::vague(false, Some((500, "disk full"))),
             },
-            Some(BackendFault::BadRequest) => Reply::refuses(400, "Bad Request"),
-            // OpenObserve's answer to a wrong password.
-            Some(BackendFault::Unauthorized) => Reply::refuses(401, "Unauthorized Access"),
-            Some(BackendFault::Forbidden) => Reply::refuses(403, "Forbidden"),
-            Some(BackendFault::NotFound) => Reply::refuses(404, "Organization not found"),
+            Some(BackendFault::Refuses(status, text)) => Reply::refuses(status, text),
             Some(BackendFault::TooLarge { most_bytes }) if request.bytes().len() > most_bytes => {
                 Reply::refuses(413, "length limit exceeded")
             }

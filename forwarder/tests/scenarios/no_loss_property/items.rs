@@ -100,12 +100,12 @@ pub(crate) struct Stream {
 
 impl Maker {
     pub(crate) fn stream(&self, place: Origin) -> Stream {
-        let (ways, unit) = (self.setup.ways(&place), Unit::delivered());
+        let (ways, unit) = (self.schedule.setup.ways(&place), Unit::delivered());
         Stream { place, ways, is_ruled: true, unit, events: Vec::new() }
     }
 
     pub(crate) fn age(&mut self) -> Age {
-        if !self.random.percent(self.old_percent) {
+        if !self.random.percent(self.schedule.old_percent) {
             if !self.random.percent(10) {
                 return Age::Fresh;
             }
@@ -134,7 +134,7 @@ impl Maker {
         let Way { destination, stream } = way;
         let mark = marks::at(*destination, &item.mark);
         let cannot_be_stored = !item.is_number && profile(*destination) == Profile::OpenObserve;
-        let is_dropped = item.is_noise && is_ruled && self.setup.drops;
+        let is_dropped = item.is_noise && is_ruled && self.schedule.setup.drops;
         self.census.met_often("rule: dropped", usize::from(is_dropped));
         if is_dropped || cannot_be_stored {
             unit.dropped.push(mark);
@@ -158,7 +158,7 @@ impl Maker {
         text: Option<String>,
     ) {
         let is_noise = text.as_ref().is_some_and(|text| text.starts_with(NOISE));
-        let address = if self.setup.redacts { "****" } else { ADDRESS };
+        let address = if self.schedule.setup.redacts { "****" } else { ADDRESS };
         let text = text.map(|text| text.replace(ADDRESS, address));
         let new = Item::new(marks::of_event(id), SignalKind::Logs, age);
         self.owe(stream, &Item { text, is_noise, ..new });

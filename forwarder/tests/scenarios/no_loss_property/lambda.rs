@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Pauses before the retries of an asynchronous invocation.
 const RETRY_PAUSES: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
@@ -38,6 +38,9 @@ pub(crate) const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(12);
 
 /// Time in which the queue drains after the last fault. More means that something is stuck.
 const LONGEST_DRAIN: Duration = Duration::from_hours(1);
+
+/// The longest pause between two polls of an empty queue.
+const POLL_PAUSE: Duration = Duration::from_secs(10);
 
 type OurForwarder = Forwarder<Sender, MemoryQueue>;
 
@@ -307,9 +310,6 @@ pub(crate) async fn consume(
         (cloud.schedule.queue_batch, cloud.schedule.healed)
     };
     loop {
-        let changed = store.changed.notified();
-        let mut changed = std::pin::pin!(changed);
-        changed.as_mut().enable();
         environment.current.wait(Duration::ZERO).await;
         let received = store.queue.receive(most);
         if received.is_empty() {
@@ -318,11 +318,7 @@ pub(crate) async fn consume(
             if done.load(Ordering::Relaxed) && (next.is_none() || is_over) {
                 return;
             }
-            let next = Instant::now() + next.unwrap_or(Duration::from_hours(100));
-            tokio::select! {
-                () = changed => {}
-                () = sleep_until(next) => {}
-            }
+            sleep(next.map_or(POLL_PAUSE, |next| next.min(POLL_PAUSE))).await;
             continue;
         }
         let event = store.queue.lambda_event(&received).to_string();
@@ -339,7 +335,6 @@ pub(crate) async fn consume(
                 store.units.lock().unwrap().remove(id);
             }
         }
-        store.changed.notify_waiters();
     }
 }
 

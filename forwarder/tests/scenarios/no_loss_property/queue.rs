@@ -10,7 +10,6 @@ use local_lambda::queue::{BatchResult, QueueResponse, Refusal};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::Notify;
 
 /// A queue, and the unit of each of its messages.
 #[derive(Clone)]
@@ -18,15 +17,13 @@ pub(crate) struct Store {
     name: QueueName,
     pub(crate) queue: local_lambda::queue::Queue,
     pub(crate) units: Arc<Mutex<BTreeMap<String, UnitId>>>,
-    /// Notified when a message may be available.
-    pub(crate) changed: Arc<Notify>,
 }
 
 impl Store {
     pub(crate) fn new(name: QueueName, visibility_timeout: Duration) -> Self {
         let queue = local_lambda::queue::Queue::new(&format!("{name:?}"));
         let queue = queue.visibility_timeout(visibility_timeout);
-        Self { name, queue, units: Arc::default(), changed: Arc::default() }
+        Self { name, queue, units: Arc::default() }
     }
 
     pub(crate) fn put(&self, body: String, unit: UnitId) {
@@ -35,7 +32,6 @@ impl Store {
         };
         let id = results.into_iter().next().unwrap().unwrap();
         self.units.lock().unwrap().insert(id, unit);
-        self.changed.notify_waiters();
     }
 
     /// The queue as seen by this environment.
@@ -113,7 +109,6 @@ impl Network {
             let unit = self.current.cloud().sent(by, self.store.name, &parked, is_answered);
             self.store.units.lock().unwrap().insert(id, unit);
         }
-        self.store.changed.notify_waiters();
         sent
     }
 
@@ -124,7 +119,6 @@ impl Network {
     ) -> Result<(), Refusal> {
         let answer = self.script(self.fault().await, 1);
         let result = self.store.queue.postpone(receipt_handle, delay);
-        self.store.changed.notify_waiters();
         match answer {
             // Done, but without an answer.
             QueueResponse::Swallow => Err(Refusal::new(0, "NoAnswer", "scheduled")),

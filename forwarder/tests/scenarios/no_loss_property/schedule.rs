@@ -30,21 +30,15 @@ pub(crate) enum Fault {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BackendFault {
-    Throttled {
-        retry_after: Option<u64>,
-    },
-    Status500,
-    Status502,
-    Status503 {
-        retry_after: Option<u64>,
-    },
+    /// Refuses the request with this status and text.
+    Refuses(u16, &'static str),
+    /// Refuses it with this status and `Retry-After`.
+    Busy(u16, Option<u64>),
+    /// Stores it or not, and answers with this status and text, which do not tell.
+    Vague(u16, &'static str),
     /// OpenObserve's answers to a failed write: `0a 00` for logs, 400 for traces, 500 for metrics.
     NothingWritten,
     Rejections,
-    BadRequest,
-    Unauthorized,
-    Forbidden,
-    NotFound,
     TooLarge {
         most_bytes: usize,
     },
@@ -54,38 +48,39 @@ pub(crate) enum BackendFault {
         seconds: u64,
     },
     Hang,
-    HtmlPage,
-    /// An error in the body of a 200.
-    ErrorAs200,
 }
 
+/// OpenObserve's answer to a wrong password.
+const UNAUTHORIZED: BackendFault = BackendFault::Refuses(401, "Unauthorized Access");
+const BAD_REQUEST: BackendFault = BackendFault::Refuses(400, "Bad Request");
+
 pub(crate) const PASSING: &[BackendFault] = &[
-    BackendFault::Throttled { retry_after: None },
-    BackendFault::Throttled { retry_after: Some(1) },
-    BackendFault::Throttled { retry_after: Some(3) },
-    BackendFault::Throttled { retry_after: Some(90) },
-    BackendFault::Status500,
-    BackendFault::Status502,
-    BackendFault::Status503 { retry_after: None },
-    BackendFault::Status503 { retry_after: Some(2) },
+    BackendFault::Busy(429, None),
+    BackendFault::Busy(429, Some(1)),
+    BackendFault::Busy(429, Some(3)),
+    BackendFault::Busy(429, Some(90)),
+    BackendFault::Vague(500, "oops"),
+    BackendFault::Vague(502, "bad gateway"),
+    BackendFault::Busy(503, None),
+    BackendFault::Busy(503, Some(2)),
     BackendFault::NothingWritten,
     BackendFault::Rejections,
-    BackendFault::BadRequest,
-    BackendFault::Unauthorized,
+    BAD_REQUEST,
+    UNAUTHORIZED,
     BackendFault::ResetBeforeBody,
     BackendFault::ResetAfterBody,
     BackendFault::Slow { seconds: 1 },
     BackendFault::Slow { seconds: 8 },
     BackendFault::Hang,
-    BackendFault::HtmlPage,
-    BackendFault::ErrorAs200,
+    BackendFault::Vague(200, "<html>"),
+    BackendFault::Vague(200, r#"{"code":503,"message":"Error# MemoryTableOverflowError"}"#),
 ];
 
 const LASTING: &[BackendFault] = &[
-    BackendFault::Unauthorized,
-    BackendFault::Forbidden,
-    BackendFault::NotFound,
-    BackendFault::BadRequest,
+    UNAUTHORIZED,
+    BackendFault::Refuses(403, "Forbidden"),
+    BackendFault::Refuses(404, "Organization not found"),
+    BAD_REQUEST,
     BackendFault::TooLarge { most_bytes: 300 },
     BackendFault::TooLarge { most_bytes: 1000 },
     BackendFault::Slow { seconds: 8 },
@@ -227,32 +222,6 @@ impl Schedule {
         let last = schedule.phases.iter().map(|phase| phase.to).max().unwrap_or_default();
         schedule.healed = last + Duration::from_secs(1);
         schedule
-    }
-
-    /// This schedule without one of its faults or sources, in every way.
-    pub(crate) fn simpler(&self) -> Vec<Self> {
-        let mut all = Vec::new();
-        let mut without = |simplify: &dyn Fn(&mut Self)| {
-            let mut simpler = self.clone();
-            simplify(&mut simpler);
-            all.push(simpler);
-        };
-        for at in 0..self.sources.len() {
-            without(&|simpler| _ = simpler.sources.remove(at));
-        }
-        for at in 0..self.phases.len() {
-            without(&|simpler| _ = simpler.phases.remove(at));
-        }
-        for (is_there, simplify) in [
-            (self.duplicates_percent > 0, (|it| it.duplicates_percent = 0) as fn(&mut Self)),
-            (self.poison_permille > 0, |it| it.poison_permille = 0),
-            (self.old_percent > 0, |it| it.old_percent = 0),
-        ] {
-            if is_there {
-                without(&simplify);
-            }
-        }
-        all
     }
 
     /// Adds up to `most` phases of these lengths within two hours; they may overlap.

@@ -5,7 +5,7 @@ use super::cloud::Unit;
 use super::items::{Age, BEGAN_MS, Stream};
 use super::marks::{self, Mark};
 use super::schedule::{Random, Schedule};
-use super::setup::{ADDRESS, DEFAULT, GROUPS, NAMES, NOISE, Setup, Way};
+use super::setup::{ADDRESS, DEFAULT, GROUPS, NAMES, NOISE, Way};
 use crate::not_taken::parked;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -25,25 +25,16 @@ const ACCOUNT: &str = "123456789012";
 pub(crate) struct Maker {
     serial: u64,
     pub(crate) random: Random,
-    pub(crate) setup: Setup,
-    pub(crate) old_percent: usize,
+    pub(crate) schedule: Schedule,
     /// Arrival time of the next telemetry.
     pub(crate) start: Duration,
-    has_many_batches: bool,
     pub(crate) census: Census,
 }
 
 impl Maker {
     pub(crate) fn new(random: Random, schedule: &Schedule) -> Self {
-        Self {
-            serial: 0,
-            random,
-            setup: schedule.setup.clone(),
-            old_percent: schedule.old_percent,
-            start: Duration::ZERO,
-            has_many_batches: schedule.has_many_batches,
-            census: Census::default(),
-        }
+        let (schedule, census) = (schedule.clone(), Census::default());
+        Self { serial: 0, random, schedule, start: Duration::ZERO, census }
     }
 
     pub(crate) fn serial(&mut self) -> u64 {
@@ -82,7 +73,7 @@ impl Maker {
     /// The data of a subscription's event or a Kinesis record, usually with one object.
     fn delivery(&mut self) -> (Vec<u8>, Unit) {
         let mut unit = unit(Vec::new());
-        let objects = match self.has_many_batches {
+        let objects = match self.schedule.has_many_batches {
             true => self.random.between(2, 5),
             false if self.random.percent(30) => 2,
             false => 1,
@@ -125,7 +116,8 @@ impl Maker {
             OWN_LOG_GROUP.clone_into(&mut place.log_group);
         }
         let mut stream = self.stream(place);
-        let counts = if self.has_many_batches { [1, 1, 2, 3, 4] } else { [1, 2, 3, 6, 12] };
+        let counts =
+            if self.schedule.has_many_batches { [1, 1, 2, 3, 4] } else { [1, 2, 3, 6, 12] };
         let count = *self.random.pick(&counts);
         for number in 0..count {
             // Lambda reports at the end.
@@ -244,7 +236,7 @@ impl Maker {
         let content = match self.random.below(12) {
             0..5 => {
                 // Rules and routes were applied before, and the request was adapted to its destination.
-                let destination = self.random.below(self.setup.destinations());
+                let destination = self.random.below(self.schedule.setup.destinations());
                 let has_stream = self.random.percent(50);
                 way = Way { destination, stream: has_stream.then(|| "parked".to_owned()) };
                 stream.ways = vec![way.clone()];
