@@ -61,6 +61,10 @@ impl Age {
     pub(crate) fn unix_nano(self) -> u64 {
         self.time_ms() * 1_000_000
     }
+
+    pub(crate) fn log_event(self, id: String, message: String) -> LogEvent {
+        LogEvent { id, timestamp_ms: i64::try_from(self.time_ms()).unwrap(), message }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -198,8 +202,7 @@ impl Maker {
              Memory Size: 128 MB\tMax Memory Used: 60 MB\t\n"
         );
         self.owe_record(stream, (id, age), None);
-        let timestamp_ms = i64::try_from(age.time_ms()).unwrap();
-        let event = LogEvent { id: id.to_owned(), timestamp_ms, message: message.clone() };
+        let event = age.log_event(id.to_owned(), message.clone());
         let Stream { place, ways, unit, .. } = stream;
         for way in ways {
             for mark in points_of(place, &event, way.destination) {

@@ -258,37 +258,32 @@ pub(crate) async fn deliver_records(
 ) {
     sleep(start).await;
     loop {
-        deliver_shard(environment, &records).await;
-        let units: Vec<_> = records.iter().map(|record| record.unit).collect();
-        if !deliver_again(environment, &units) {
-            return;
-        }
-    }
-}
-
-async fn deliver_shard(environment: &Environment, records: &[Record]) {
-    let mut batches = vec![(records.to_vec(), 0)];
-    while let Some((mut batch, retries)) = batches.pop() {
-        let event = kinesis_event(&batch);
-        let part = |record: &Record| (record.sequence_number.clone(), record.unit);
-        let parts = batch.iter().map(part).collect();
-        let failed = environment.invoke(&event, &Batch { parts, is_shard: true }).await;
-        if failed.is_empty() {
-            continue;
-        }
-        sleep(Duration::from_secs(1 << retries.min(6))).await;
-        if failed.len() == batch.len() && batch.len() > 1 {
-            // Bisecting does not count as a retry.
-            let second = batch.split_off(batch.len() / 2);
-            batches.push((second, retries));
-            batches.push((batch, retries));
-        } else {
+        let mut batches = vec![(records.clone(), 0)];
+        while let Some((mut batch, retries)) = batches.pop() {
+            let event = kinesis_event(&batch);
+            let part = |record: &Record| (record.sequence_number.clone(), record.unit);
+            let parts = batch.iter().map(part).collect();
+            let failed = environment.invoke(&event, &Batch { parts, is_shard: true }).await;
+            if failed.is_empty() {
+                continue;
+            }
+            sleep(Duration::from_secs(1 << retries.min(6))).await;
+            if failed.len() == batch.len() && batch.len() > 1 {
+                // Bisecting does not count as a retry.
+                let second = batch.split_off(batch.len() / 2);
+                batches.extend([(second, retries), (batch, retries)]);
+                continue;
+            }
             let rest = batch.split_off(batch.len() - failed.len());
             if retries < KINESIS_RETRIES {
                 batches.push((rest, retries + 1));
             } else {
                 environment.current.cloud().on_failure.push((kinesis_event(&rest), failed));
             }
+        }
+        let units: Vec<_> = records.iter().map(|record| record.unit).collect();
+        if !deliver_again(environment, &units) {
+            return;
         }
     }
 }

@@ -8,7 +8,6 @@ use super::setup::DEFAULT;
 use super::telemetry::{Maker, delivery, gzip, line};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lambda_otlp_forwarder::LogEvent;
 use serde_json::json;
 
 /// Lambda cuts a raw line at multiples of this length.
@@ -86,8 +85,7 @@ impl Maker {
                 consumed.line_pieces += usize::from(number > 0 && !is_empty);
             }
             let message = String::from_utf8(piece.to_vec()).unwrap();
-            let timestamp_ms = i64::try_from(age.time_ms()).unwrap();
-            stream.events.push(LogEvent { id, timestamp_ms, message });
+            stream.events.push(age.log_event(id, message));
         }
     }
 }

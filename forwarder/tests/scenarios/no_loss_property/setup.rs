@@ -69,10 +69,10 @@ impl Setup {
 
     fn text(&self) -> String {
         let parts = [
-            (self.drops, "[[rule]]\nname = 'noise'\nmatch.attributes.noise = true\ndrop = true\n"),
             (
                 self.drops,
-                "[[rule]]\nname = 'chatter'\nmatch.body = { contains = 'chatter' }\ndrop = true\n",
+                "[[rule]]\nname = 'noise'\nmatch.attributes.noise = true\ndrop = true\n\
+                 [[rule]]\nname = 'chatter'\nmatch.body = { contains = 'chatter' }\ndrop = true\n",
             ),
             (self.redacts, "[[rule]]\nname = 'personal'\nredact = ['email']\n"),
             (

@@ -10,7 +10,9 @@ use crate::not_taken::parked;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::{Compression, GzBuilder};
-use lambda_otlp_forwarder::{Content, LogBatch, LogEvent, MAX_MESSAGE_BYTES, Origin, Parked};
+use lambda_otlp_forwarder::{
+    Consumed, Content, LogBatch, LogEvent, MAX_MESSAGE_BYTES, Origin, Parked,
+};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::time::Duration;
@@ -59,14 +61,11 @@ impl Maker {
             return (event.to_string(), unit(vec![mark]));
         }
         let (data, unit) = self.delivery();
+        let mut event = json!({"awslogs": {"data": STANDARD.encode(data)}});
         // Lambda keeps the text of a broken event.
-        let event = match unit.marks.first().filter(|_| unit.is_broken) {
-            Some(mark) => {
-                let raw = mark.rsplit(' ').next().unwrap();
-                json!({"awslogs": {"data": STANDARD.encode(data)}, "note": format!("raw-{raw}")})
-            }
-            None => json!({"awslogs": {"data": STANDARD.encode(data)}}),
-        };
+        if let Some(mark) = unit.marks.first().filter(|_| unit.is_broken) {
+            event["note"] = format!("raw-{}", mark.rsplit(' ').next().unwrap()).into();
+        }
         (event.to_string(), unit)
     }
 
@@ -125,17 +124,13 @@ impl Maker {
             let event = (self.event_id(), self.age());
             self.log_event(&mut stream, event, is_last);
         }
-        let message_type = if is_control { CONTROL } else { "DATA_MESSAGE" };
-        if !is_own && !is_control {
-            unit.take(&stream.unit);
-        } else {
+        let message_type = if is_control { "CONTROL_MESSAGE" } else { "DATA_MESSAGE" };
+        if is_own || is_control {
+            let Consumed { control_messages, own_log_group, .. } = &mut unit.consumed;
+            *if is_control { control_messages } else { own_log_group } += count;
             unit.events += count;
-            let consumed = &mut unit.consumed;
-            let rule = match message_type {
-                CONTROL => &mut consumed.control_messages,
-                _ => &mut consumed.own_log_group,
-            };
-            *rule += count;
+        } else {
+            unit.take(&stream.unit);
         }
         delivery(message_type, &stream.place, &stream.events)
     }
@@ -185,8 +180,7 @@ impl Maker {
             50..58 if may_be_report => self.report(stream, (&id, age)),
             _ => self.line(stream),
         };
-        let timestamp_ms = i64::try_from(age.time_ms()).unwrap();
-        stream.events.push(LogEvent { id, timestamp_ms, message });
+        stream.events.push(age.log_event(id, message));
     }
 
     /// A Kinesis record, with its sequence number first.
@@ -249,8 +243,7 @@ impl Maker {
                     5 => self.broken_line(&mut stream, (&id, age)),
                     _ => self.line(&mut stream),
                 };
-                let timestamp_ms = i64::try_from(age.time_ms()).unwrap();
-                let events = vec![LogEvent { id, timestamp_ms, message: line }];
+                let events = vec![age.log_event(id, line)];
                 Content::Events(LogBatch { events, ..LogBatch::default() })
             }
             7 => {
@@ -330,9 +323,6 @@ pub(crate) fn on_failure_record(event: &str) -> String {
         r#"{{"version":"1.0","requestContext":{{"condition":"RetriesExhausted"}},"requestPayload":{event}}}"#
     )
 }
-
-/// The type of CloudWatch's control messages.
-const CONTROL: &str = "CONTROL_MESSAGE";
 
 fn unit(marks: Vec<Mark>) -> Unit {
     Unit { marks, ..Unit::delivered() }
