@@ -10,14 +10,6 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 use wire::SignalKind;
 
-/// Tells if a record is dropped because of its age.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TooOld {
-    No,
-    Maybe,
-    Yes,
-}
-
 impl Cloud {
     pub(crate) fn problems(&self, id: InvocationId, report: &Report) -> Vec<String> {
         let invocation = &self.invocations[id];
@@ -69,16 +61,16 @@ impl Cloud {
             // The number of log events in a broken event is unknown.
             if returned.is_empty() && !all.is_broken {
                 let is_here = |mark: &&Mark| marks::split(mark).0 == destination;
-                let too_old = |is: TooOld| {
-                    let marks = all.marks.iter().filter(is_here);
-                    marks.filter(|mark| self.too_old(invocation, mark) == is).count()
-                };
-                let dropped = all.dropped.iter().filter(is_here).count() + too_old(TooOld::Yes);
+                let here = all.marks.iter().filter(is_here);
+                let too_old = here.map(|mark| self.too_old(invocation, mark).into_inner());
+                let (surely, perhaps): (Vec<_>, Vec<_>) = too_old.unzip();
+                let dropped = all.dropped.iter().filter(is_here).count();
                 // Without a dead-letter queue, undecodable lines stay in their log group only.
                 let in_log_group =
                     if self.schedule.has_dead_letter_queue { 0 } else { ledger.items.undecodable };
-                let most = dropped + too_old(TooOld::Maybe) + in_log_group;
-                compare(&format!("dropped of {name}"), ledger.dropped, dropped..=most);
+                let least = dropped + surely.iter().sum::<usize>();
+                let most = dropped + perhaps.iter().sum::<usize>() + in_log_group;
+                compare(&format!("dropped of {name}"), ledger.dropped, least..=most);
             }
         }
         // An unanswered copy is in an ambiguous request, which the ledger counts.
@@ -90,24 +82,17 @@ impl Cloud {
         problems
     }
 
-    /// Tells if the invocation drops the record because of its age.
-    fn too_old(&self, invocation: &Invocation, mark: &str) -> TooOld {
-        if self.schedule.setup.old_records != OldRecords::Drop {
-            return TooOld::No;
-        }
-        let Some(fact) = self.facts.get(mark).filter(|fact| fact.age != Age::Fresh) else {
-            return TooOld::No;
-        };
-        let destination = marks::split(mark).0;
+    /// How often the invocation drops the record because of its age, once at most.
+    fn too_old(&self, invocation: &Invocation, mark: &str) -> RangeInclusive<usize> {
+        let drops = self.schedule.setup.old_records == OldRecords::Drop;
+        let fact = self.facts.get(mark).filter(|fact| drops && fact.age != Age::Fresh);
+        let Some(fact) = fact else { return 0..=0 };
+        let (destination, time) = (marks::split(mark).0, fact.age.unix_nano());
         let times = [unix_nano(invocation.begin), self.unix_nano()];
-        let time = fact.age.unix_nano();
-        if times.iter().all(|now| is_outside(destination, fact.kind, time, *now, Duration::ZERO)) {
-            TooOld::Yes
-        } else if times.iter().any(|now| is_outside(destination, fact.kind, time, *now, MARGIN)) {
-            TooOld::Maybe
-        } else {
-            TooOld::No
-        }
+        let is_outside = |now, margin| is_outside(destination, fact.kind, time, now, margin);
+        let surely = times.iter().all(|now| is_outside(*now, Duration::ZERO));
+        let perhaps = surely || times.iter().any(|now| is_outside(*now, MARGIN));
+        usize::from(surely)..=usize::from(perhaps)
     }
 
     /// Notes records dropped because of their age in a completed invocation.
@@ -116,7 +101,7 @@ impl Cloud {
         let End::Returned(returned) = &invocation.end else { return };
         let done = invocation.units.iter().filter(|unit| !returned.contains(unit));
         let marks = done.flat_map(|unit| &self.units[*unit].marks);
-        let gone = marks.filter(|mark| self.too_old(invocation, mark) != TooOld::No);
+        let gone = marks.filter(|mark| *self.too_old(invocation, mark).end() > 0);
         let gone: Vec<_> = gone.cloned().collect();
         self.census.met_often("old: dropped", gone.len());
         self.gone.extend(gone);
@@ -200,8 +185,8 @@ impl Cloud {
                 let stays_in_log_group =
                     !self.schedule.has_dead_letter_queue && marks::is_line(mark);
                 let fates = all.entry(mark).or_default();
-                fates.most += usize::from(too_old != TooOld::Yes);
-                fates.least += usize::from(too_old == TooOld::No && !is_returned);
+                fates.most += 1 - too_old.start();
+                fates.least += if is_returned { 0 } else { 1 - too_old.end() };
                 fates.taken += usize::from(stays_in_log_group && !is_returned);
             }
         }
