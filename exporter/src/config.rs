@@ -101,8 +101,6 @@ pub(crate) struct Config {
     pub(crate) propagators: Option<String>,
     pub(crate) sampler: Option<Sampler>,
     pub(crate) temporality: Temporality,
-    /// `true` if the deprecated names of HTTP attributes are written beside the stable ones.
-    pub(crate) duplicate_http_names: bool,
     /// `true` if a span tells how long the request or the messages waited.
     pub(crate) inferred_spans: bool,
     pub(crate) lambda: LambdaEnvironment,
@@ -167,7 +165,6 @@ impl Config {
         if source.get(output).is_some_and(|output| output.eq_ignore_ascii_case("pipe")) {
             reader.warn(output, "there is no output to a pipe, telemetry goes to stdout");
         }
-        let semconv = reader.string_if_set("OTEL_SEMCONV_STABILITY_OPT_IN").unwrap_or_default();
         let mut config = Self {
             mode,
             queue_size,
@@ -201,7 +198,6 @@ impl Config {
             propagators: reader.string_if_set("OTEL_PROPAGATORS"),
             sampler: sampler(&mut reader),
             temporality,
-            duplicate_http_names: semconv.split(',').any(|name| name.trim() == "http/dup"),
             inferred_spans: reader.bool("LAMBDA_OTLP_INFERRED_SPANS"),
             lambda: LambdaEnvironment::from_source(source),
             complaint: String::new(),

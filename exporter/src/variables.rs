@@ -47,12 +47,6 @@ pub const TABLE: Table = Table::new(&[
             doc: "The fraction of traces that the `traceidratio` samplers record, such as `0.1`.",
         },
         Variable {
-            name: "OTEL_SEMCONV_STABILITY_OPT_IN",
-            default: None,
-            kind: Kind::Text,
-            doc: "Set `http/dup` to also write the deprecated HTTP attribute names, while your dashboards use them.",
-        },
-        Variable {
             name: "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
             default: Some("delta"),
             kind: Kind::Choice(&["cumulative", "delta", "lowmemory"]),

@@ -142,18 +142,14 @@ impl InvocationSpan {
 
 /// Ends the span of an invocation. Its telemetry is written even if describing the end panics.
 fn end_root(telemetry: &Telemetry, number: u64, context: &Context, outcome: &HandlerOutcome) {
-    let described = AssertUnwindSafe(|| describe(telemetry, context, outcome));
+    let described = AssertUnwindSafe(|| describe(context, outcome));
     let keys = catch_unwind(described).unwrap_or_default();
     telemetry.invocations.end(number, keys);
     drop(catch_unwind(AssertUnwindSafe(|| context.span().end())));
 }
 
 /// Records the outcome on the span of the context. Returns the keys of its attributes.
-fn describe(
-    telemetry: &Telemetry,
-    context: &Context,
-    outcome: &HandlerOutcome,
-) -> Vec<&'static str> {
+fn describe(context: &Context, outcome: &HandlerOutcome) -> Vec<&'static str> {
     let span = context.span();
     let mut keys = Vec::new();
     if !span.is_recording() {
@@ -168,11 +164,7 @@ fn describe(
         // Success leaves the status unset, so that an error set by the handler remains.
         Ok(ResponseFacts { status_code, batch_item_failures }) => {
             if let Some(code) = status_code {
-                let value = i64::from(*code);
-                set("http.response.status_code", value.into());
-                if telemetry.environment.duplicate_http_names {
-                    set("http.status_code", value.into());
-                }
+                set("http.response.status_code", i64::from(*code).into());
                 // "HTTP spans", Status: for a server, 4xx is not an error.
                 if *code >= 500 && *batch_item_failures == 0 {
                     set("error.type", code.to_string().into());

@@ -6,7 +6,6 @@ use crate::handler::TracedHandler;
 use crate::handler::trigger::SpanAttributesExtractor;
 use crate::handler::trigger::span_attributes::SpanAttributes;
 use crate::handler::trigger::span_attributes::TriggerType::{Http, Other, PubSub};
-use expect_test::expect;
 use lambda_runtime::{Error, LambdaEvent, Service as _};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
@@ -39,29 +38,6 @@ fn any_json_is_described_without_a_panic() {
 
 async fn bad_gateway<T>(_event: LambdaEvent<T>) -> Result<Value, Error> {
     Ok(json!({ "statusCode": 502 }))
-}
-
-#[test]
-fn the_opt_in_variable_adds_deprecated_http_attributes() {
-    let of = |variables: &[(&str, &str)]| {
-        let function = Function::with_variables(variables);
-        function.handle(event(trigger("http-api")), bad_gateway).unwrap();
-        function.span().attributes
-    };
-    let current = of(&[]);
-    let mut old = of(&[("OTEL_SEMCONV_STABILITY_OPT_IN", "http/dup")]);
-    old.retain(|own| current.iter().all(|other| other.key != own.key));
-    expect![[r#"
-        http.client_ip="192.0.2.1"
-        http.flavor="1.1"
-        http.method="GET"
-        http.scheme="https"
-        http.status_code=502
-        http.target="/prod/orders/7?full=true&x=%20"
-        http.user_agent="curl/8"
-        net.host.name="abc.execute-api.eu-west-1.amazonaws.com"
-    "#]]
-    .assert_eq(&shown(&old));
 }
 
 #[test]
