@@ -1,31 +1,6 @@
-//! OpenTelemetry for Rust functions on AWS Lambda: spans, logs and metrics as OTLP lines on stdout.
+#![doc = include_str!("../README.md")]
 //!
-//! Lambda ships stdout to CloudWatch Logs, and the lambda-otlp forwarder sends it to the backend. Each invocation becomes a span,
-//! `tracing` spans become its children, and `tracing` events and records of the `log` crate become log records of its trace.
-//!
-//! ```no_run
-//! use lambda_otlp_exporter::{TelemetryConfig, create_traced_handler, init_telemetry};
-//! use lambda_runtime::{Error, LambdaEvent, service_fn};
-//! use serde_json::{Value, json};
-//!
-//! #[tracing::instrument]
-//! async fn store(id: u64) {
-//!     tracing::info!(id, "order stored");
-//! }
-//!
-//! async fn handle(_event: LambdaEvent<Value>) -> Result<Value, Error> {
-//!     store(7).await;
-//!     opentelemetry::global::meter("orders").u64_counter("orders").build().add(1, &[]);
-//!     Ok(json!({ "statusCode": 201 }))
-//! }
-//!
-//! #[tokio::main(flavor = "current_thread")]
-//! async fn main() -> Result<(), Error> {
-//!     let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
-//!     let handler = create_traced_handler("orders", completion_handler, handle);
-//!     lambda_runtime::run(service_fn(handler)).await
-//! }
-//! ```
+//! # API
 //!
 //! - [`init_telemetry`] sets everything up. [`TelemetryConfig`] changes the defaults, and the variables in
 //!   `docs/configuration.md` override both.
@@ -80,11 +55,6 @@ mod variables;
 
 #[cfg(test)]
 mod tests;
-
-/// The code of the page on crates.io.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/rust.md")]

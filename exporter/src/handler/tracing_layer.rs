@@ -23,16 +23,6 @@ use std::task::{self, Poll, ready};
 
 /// Creates a span for each invocation of a service, and writes its telemetry before the response, like
 /// [`TracedHandler`](crate::TracedHandler). For services composed of `tower` layers, and for `lambda_http`'s adapter.
-///
-/// ```no_run
-/// # use lambda_runtime::{Error, LambdaEvent};
-/// # async fn handle(_: LambdaEvent<serde_json::Value>) -> Result<u8, Error> { Ok(7) }
-/// # async fn example(completion_handler: lambda_otlp_exporter::TelemetryCompletionHandler) -> Result<(), Error> {
-/// let layer = lambda_otlp_exporter::OtelTracingLayer::new(completion_handler).with_name("orders");
-/// let service = lambda_runtime::tower::ServiceBuilder::new().layer(layer).service_fn(handle);
-/// lambda_runtime::run(service).await
-/// # }
-/// ```
 #[derive(Clone, Debug)]
 pub struct OtelTracingLayer<X = EventExtractor> {
     instrumentation: Instrumentation<X>,

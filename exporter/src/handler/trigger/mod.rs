@@ -16,22 +16,6 @@ use span_attributes::SpanAttributes;
 /// An event that describes its own invocation.
 ///
 /// An empty `impl` adds nothing. A panic in it is contained: the invocation continues without the attributes.
-///
-/// ```
-/// use lambda_otlp_exporter::{SpanAttributes, SpanAttributesExtractor};
-/// use opentelemetry::KeyValue;
-///
-/// #[derive(serde::Deserialize)]
-/// struct Order {
-///     id: String,
-/// }
-///
-/// impl SpanAttributesExtractor for Order {
-///     fn extract_span_attributes(&self) -> SpanAttributes {
-///         SpanAttributes::builder().with_attributes([KeyValue::new("order.id", self.id.clone())]).build()
-///     }
-/// }
-/// ```
 #[diagnostic::on_unimplemented(
     note = "events of `aws_lambda_events` and requests of `lambda_http` do with a cargo feature of `lambda-otlp-exporter` (`sqs`, `sns`, `lambda_http`, …); any other type gets an `impl SpanAttributesExtractor`, which may be empty, or is described by `TracedHandler::with_extractor`"
 )]

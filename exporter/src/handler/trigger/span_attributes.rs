@@ -111,15 +111,6 @@ impl SpanAttributesBuilder {
 /// `aws_lambda_events`, and the same messages as plain JSON.
 impl SpanAttributes {
     /// Adds the attributes and links to a `tracing` span in the trace of the invocation.
-    ///
-    /// ```
-    /// use lambda_otlp_exporter::SpanAttributesExtractor;
-    ///
-    /// #[tracing::instrument(skip_all, fields(otel.kind = "consumer"))]
-    /// fn store(message: &serde_json::Value) {
-    ///     message.extract_span_attributes().add_to(&tracing::Span::current());
-    /// }
-    /// ```
     pub fn add_to(&self, span: &tracing::Span) {
         describe(span, &self.attributes, &self.links);
     }
