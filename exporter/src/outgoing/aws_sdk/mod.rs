@@ -28,15 +28,6 @@ use std::time::SystemTime;
 
 /// Creates a span for each call of an AWS SDK client, and propagates the trace to the callee.
 ///
-/// ```no_run
-/// use lambda_otlp_exporter::AwsSdkInterceptor;
-///
-/// # fn example(sdk_config: &aws_types::SdkConfig) {
-/// let config = aws_sdk_sqs::config::Builder::from(sdk_config);
-/// let queue = aws_sdk_sqs::Client::from_conf(config.interceptor(AwsSdkInterceptor::new()).build());
-/// # }
-/// ```
-///
 /// The span is named after service and operation, `SQS.SendMessage`; the content of messages, items and payloads is never recorded.
 ///
 /// The span's context is written into the attributes of SQS messages and of messages to SNS topics, within the limits of ten
@@ -44,23 +35,17 @@ use std::time::SystemTime;
 /// state machines and records of Kinesis can only carry it in their content: see [`inject_json`](crate::inject_json).
 ///
 /// The interceptor never makes a call fail.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct AwsSdkInterceptor {
     completion_handler: Option<TelemetryCompletionHandler>,
-    injects: bool,
-}
-
-impl Default for AwsSdkInterceptor {
-    fn default() -> Self {
-        Self::new()
-    }
+    leaves_requests: bool,
 }
 
 impl AwsSdkInterceptor {
     /// Uses the global tracer provider and propagator, which [`init_telemetry`](crate::init_telemetry) sets.
     #[must_use]
     pub const fn new() -> Self {
-        Self { completion_handler: None, injects: true }
+        Self { completion_handler: None, leaves_requests: false }
     }
 
     /// Uses these instead of the globals.
@@ -73,7 +58,7 @@ impl AwsSdkInterceptor {
     /// the limit of a queue for small messages (`MaximumMessageSize`).
     #[must_use]
     pub fn with_context_in_requests(self, injects: bool) -> Self {
-        Self { injects, ..self }
+        Self { leaves_requests: !injects, ..self }
     }
 
     /// Starts the span of a call, with its request if it exists yet.
@@ -105,11 +90,9 @@ impl AwsSdkInterceptor {
         let Some(call) = cfg.get_mut_from_interceptor_state::<Call>() else { return };
         let payload = Payload::of(&operation, request);
         let span = self.start(call, &operation, &payload);
-        if self.injects {
-            let edit = payload.with_context(&operation, &self.fields(&span));
-            if let Some(edit) = edit {
-                edit.apply(request);
-            }
+        let adds_context = || payload.with_context(&operation, &self.fields(&span));
+        if let Some(edit) = (!self.leaves_requests).then(adds_context).flatten() {
+            edit.apply(request);
         }
         call.span = Some(span);
     }
