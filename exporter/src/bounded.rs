@@ -1,6 +1,7 @@
 //! Waits with a time limit: for a lock, for a future, and for work on another thread.
 
 use std::future::Future;
+use std::io;
 use std::pin::pin;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -89,19 +90,25 @@ pub(crate) fn block_on<F: Future>(
     }
 }
 
-/// Runs `work` on its own thread, in this thread's runtime. `None` if it exceeds `timeout`; it then continues on its own. `work`
-/// must not panic.
+/// Starts a thread in this thread's runtime, which the application's exporters may need.
+pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    const STACK_BYTES: usize = 512 * 1024;
+    let runtime = Handle::try_current().ok();
+    let run = move || {
+        let _entered = runtime.as_ref().map(Handle::enter);
+        run();
+    };
+    thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(run)?;
+    Ok(())
+}
+
+/// Runs `work` on its own thread. `None` if it exceeds `timeout`; it then continues on its own. `work` must not panic.
 pub(crate) fn within<T: Send + 'static>(
     timeout: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     let (is_done, done) = sync_channel(1);
-    let runtime = Handle::try_current().ok();
-    let run = move || {
-        let _entered = runtime.as_ref().map(Handle::enter);
-        // After the timeout there is no receiver.
-        is_done.send(work()).ok();
-    };
-    thread::Builder::new().name("otlp-flush".to_owned()).spawn(run).ok()?;
+    // After the timeout there is no receiver.
+    spawn("otlp-flush", move || drop(is_done.send(work()))).ok()?;
     done.recv_timeout(timeout).ok()
 }

@@ -4,7 +4,7 @@
 mod client;
 pub(crate) mod invocations;
 
-use crate::bounded::within;
+use crate::bounded::{spawn, within};
 use crate::config::{InitializationType, ProcessorMode};
 use crate::output::stderr;
 use crate::telemetry::Telemetry;
@@ -20,7 +20,6 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
-use tokio::runtime::Handle;
 
 /// When the telemetry of an invocation is written.
 pub(crate) enum Mode {
@@ -102,18 +101,6 @@ fn start_thread(
     Ok((shared, registered.recv().unwrap_or(Ok(()))))
 }
 
-/// Starts a thread that lives as long as the process, in this thread's runtime, which the application's exporters may need.
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    const STACK_BYTES: usize = 512 * 1024;
-    let runtime = Handle::try_current().ok();
-    let run = move || {
-        let _entered = runtime.as_ref().map(Handle::enter);
-        run();
-    };
-    thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(run)?;
-    Ok(())
-}
-
 /// Lowers this thread's priority, because it writes while the runtime sends the response.
 fn let_the_response_go_first() {
     #[cfg(target_os = "linux")]
@@ -163,7 +150,6 @@ impl InternalExtension {
         let mut failures = 0;
         loop {
             let event = client.ask(failures > 0).and_then(|()| {
-                self.invocations().is_silent = false;
                 if events == NOTHING {
                     self.write_as_reported();
                 }
@@ -178,7 +164,7 @@ impl InternalExtension {
                     }
                 }
                 Err(error) => {
-                    self.be_silent(failures, &error);
+                    self.pause(failures, &error);
                     failures += 1;
                 }
             }
@@ -233,20 +219,15 @@ impl InternalExtension {
         }
     }
 
-    /// The API did not answer. Lambda may be waiting for this extension, so it asks again and again; meanwhile the handlers write
-    /// themselves.
-    fn be_silent(&self, failures: u32, error: &io::Error) {
+    /// The API did not answer. Lambda waits for this extension, and freezes nothing meanwhile, so it asks again and again, and writes
+    /// what is left here.
+    fn pause(&self, failures: u32, error: &io::Error) {
         if failures == 0 {
-            stderr::warn(&format!(
-                "the Extensions API does not answer, until it does telemetry is written before the response: {error}"
-            ));
+            stderr::warn(&format!("the Extensions API does not answer, asking it again: {error}"));
         }
-        let mut invocations = self.invocations();
-        invocations.is_silent = true;
-        let completed = invocations.take_completed();
-        drop(invocations);
-        self.write(&completed);
         thread::sleep(BACKOFF.delay(failures, 1.0));
+        let completed = self.invocations().take_completed();
+        self.write(&completed);
     }
 }
 

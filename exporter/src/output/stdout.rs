@@ -1,6 +1,7 @@
 //! The process's stdout, and the thread that writes to it, so that no thread of the function waits longer than its timeout.
 
 use super::Output;
+use crate::bounded::spawn;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::{Errno, ioctl_fionread};
@@ -89,20 +90,14 @@ impl StdoutThread {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = match &*jobs {
             Some(sender) => sender.clone(),
-            None => jobs.insert(self.start_thread()?).clone(),
+            None => {
+                let (sender, batches) = sync_channel(QUEUE);
+                let write = self.write;
+                spawn("otlp-stdout", move || run(&batches, write))?;
+                jobs.insert(sender).clone()
+            }
         };
         sender.try_send(Arc::clone(batch)).map_err(|_| too_late("stdout is stuck"))
-    }
-
-    fn start_thread(&self) -> io::Result<SyncSender<Arc<Batch>>> {
-        const STACK_BYTES: usize = 256 * 1024;
-        let (sender, jobs) = sync_channel(QUEUE);
-        let write = self.write;
-        thread::Builder::new()
-            .name("otlp-stdout".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn(move || run(&jobs, write))?;
-        Ok(sender)
     }
 }
 

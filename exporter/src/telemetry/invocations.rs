@@ -2,6 +2,7 @@
 //! times out, even while the handler blocks its thread.
 
 use super::Telemetry;
+use crate::bounded::spawn;
 use crate::output::stderr;
 use crate::processor::integer_fields;
 use opentelemetry::trace::{SpanId, Status, TraceContextExt as _};
@@ -10,7 +11,6 @@ use opentelemetry_sdk::trace::{Span, SpanData};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::thread;
 use std::time::{Duration, SystemTime};
 use wire::resource::PARTIAL;
 
@@ -169,7 +169,12 @@ impl Invocations {
                 state.wakes_at = Some(at);
             }
             if !std::mem::replace(&mut state.has_thread, true) {
-                self.start_thread();
+                let own = Arc::clone(self);
+                if let Err(error) = spawn("otlp-deadline", move || own.run()) {
+                    stderr::warn(&format!(
+                        "cannot start a thread, nothing is written before a timeout: {error}"
+                    ));
+                }
             } else if wakes_too_late {
                 self.wake.notify_one();
             }
@@ -229,20 +234,6 @@ impl Invocations {
             self.lock().running.extract_if(.., |own| own.number == number).collect();
         // The last context ends its span, which takes the lock.
         drop(finished);
-    }
-
-    fn start_thread(self: &Arc<Self>) {
-        const STACK_BYTES: usize = 512 * 1024;
-        let own = Arc::clone(self);
-        let thread = thread::Builder::new()
-            .name("otlp-deadline".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn(move || own.run());
-        if let Err(error) = thread {
-            stderr::warn(&format!(
-                "cannot start a thread, nothing is written before a timeout: {error}"
-            ));
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
