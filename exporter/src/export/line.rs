@@ -169,6 +169,11 @@ impl LineExporter {
         })
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_encoding(&self) -> bool {
+        self.encoder.try_lock().is_err()
+    }
+
     fn envelope<'a>(&'a self, source: &'a str) -> Envelope<'a> {
         let now = || unix_nanos(self.write_timeout.invocations().now());
         let unix_nanos = self.with_timestamp.then(now);
@@ -312,40 +317,4 @@ fn gather(exporter: usize, source: &str, request: Request) -> Option<Request> {
         }
         _ => Some(request),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::time::UNIX_EPOCH;
-
-    /// resource_logs { scope_logs { log_records {} log_records {} } }
-    const TWO_RECORDS: [u8; 8] = [0x0a, 0x06, 0x12, 0x04, 0x12, 0x00, 0x12, 0x00];
-
-    /// Exports while it writes, like a thread of the function that holds stdout.
-    #[derive(Debug, Default)]
-    struct Exports(OnceLock<Arc<LineExporter>>, AtomicBool);
-
-    impl Output for Exports {
-        fn write_lines(&self, _lines: &[u8], _timeout: Duration) -> io::Result<()> {
-            self.1.store(self.0.get().unwrap().encoder.try_lock().is_ok(), Ordering::Relaxed);
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn no_lock_is_held_while_lines_are_written() {
-        let output = Arc::new(Exports::default());
-        let builder = LineExporterBuilder {
-            output: Some(Arc::clone(&output) as _),
-            invocations: Some(Arc::new(Invocations::without_thread(|| UNIX_EPOCH))),
-            ..LineExporterBuilder::default()
-        };
-        let line = builder.build(&Config::from_source(&[]));
-        output.0.set(line.clone()).unwrap();
-        let resource = EncodedResource::default();
-        line.emit(SignalKind::Logs, &resource, 2, || TWO_RECORDS.to_vec()).unwrap();
-        assert!(output.1.load(Ordering::Relaxed));
-    }
 }

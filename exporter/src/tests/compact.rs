@@ -1,6 +1,6 @@
 //! Compact lines.
 
-use super::driver::{AtFlush, COMPACT, DELIVERY, Function, Records, Written};
+use super::driver::{COMPACT, DELIVERY, FLUSHED, Function, Own, Records, Written};
 use crate::export::losses::Loss;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use std::io;
@@ -79,8 +79,8 @@ fn a_failed_compact_line_is_counted_per_signal() {
 fn a_flush_within_a_flush_loses_nothing() {
     let again = Arc::new(Mutex::new(None::<TelemetryCompletionHandler>));
     let own = Arc::clone(&again);
-    let processor = AtFlush(move || {
-        let completion = own.lock().unwrap().take();
+    let processor = Own(move |call: String| {
+        let completion = own.lock().unwrap().take_if(|_| call == FLUSHED);
         completion.inspect(TelemetryCompletionHandler::complete);
     });
     let function =

@@ -194,22 +194,26 @@ impl<G: Fn(Duration) -> io::Result<()> + Send + Sync> Output for Gated<G> {
     }
 }
 
-/// A processor of the application that calls this at each flush.
-pub(super) struct AtFlush<F>(pub(super) F);
+/// A part of the application that tells this about each call.
+pub(super) struct Own<F>(pub(super) F);
 
-impl<F> Debug for AtFlush<F> {
+pub(super) const FLUSHED: &str = "is flushed";
+
+impl<F> Debug for Own<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AtFlush")
+        f.write_str("Own")
     }
 }
 
-impl<F: Fn() + Send + Sync> SpanProcessor for AtFlush<F> {
+impl<F: Fn(String) + Send + Sync> SpanProcessor for Own<F> {
     fn on_start(&self, _: &mut opentelemetry_sdk::trace::Span, _: &opentelemetry::Context) {}
 
-    fn on_end(&self, _: SpanData) {}
+    fn on_end(&self, span: SpanData) {
+        (self.0)(format!("sees {}", span.name));
+    }
 
     fn force_flush(&self) -> OTelSdkResult {
-        (self.0)();
+        (self.0)(FLUSHED.to_owned());
         Ok(())
     }
 
@@ -224,6 +228,7 @@ pub(super) fn context() -> Context {
     context.request_id = REQUEST_ID.to_owned();
     context.deadline = NOW_MS + 3000;
     context.invoked_function_arn = ARN.to_owned();
+    context.tenant_id = Some("BlueTenant".to_owned());
     context
 }
 

@@ -37,6 +37,7 @@ fn a_success_is_one_server_span_with_or_without_a_subscriber() {
         assert!(span.end_time_unix_nano >= span.start_time_unix_nano);
         expect![[r#"
             aws.lambda.invoked_arn="arn:aws:lambda:eu-west-1:123456789012:function:orders:live"
+            aws.lambda.tenant_id="BlueTenant"
             cloud.account.id="123456789012"
             cloud.resource_id="arn:aws:lambda:eu-west-1:123456789012:function:orders:7"
             faas.coldstart=true

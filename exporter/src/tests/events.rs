@@ -60,18 +60,6 @@ fn name_kind_and_attributes_of_code_override_the_event() {
     assert_eq!(attribute(&span, "messaging.destination.name").as_deref(), Some("\"orders\""));
 }
 
-#[test]
-fn the_span_has_the_tenant_id_of_the_invocation() {
-    let function = Function::new();
-    for tenant in [Some("BlueTenant"), None] {
-        let mut event = event(json!({}));
-        event.context.tenant_id = tenant.map(str::to_owned);
-        function.handle(event, succeed).unwrap();
-        let shown = tenant.map(|own| format!("{own:?}"));
-        assert_eq!(attribute(&function.span(), "aws.lambda.tenant_id"), shown);
-    }
-}
-
 const SWITCHED_ON: (&str, &str) = ("LAMBDA_OTLP_INFERRED_SPANS", "true");
 
 fn sent_messages(sent: [SystemTime; 2]) -> Value {

@@ -1,68 +1,43 @@
 //! The configuration in code: the environment overrides code, and code the default.
 
-use super::driver::{Function, Written, event};
+use super::driver::{Function, Own, Written, event};
+use super::triggers::PARENT;
 use crate::export::exporters::StdoutMetricExporter;
 use crate::init::telemetry_config::TelemetryConfigBuilder;
 use crate::output::InMemoryOutput;
 use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _};
 use opentelemetry::trace::{SpanId, TraceId};
-use opentelemetry::{Context, InstrumentationScope, KeyValue};
+use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord, SdkLoggerProvider};
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
-use opentelemetry_sdk::trace::{
-    IdGenerator, Sampler, SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor,
-};
+use opentelemetry_sdk::trace::{IdGenerator, Sampler, SdkTracerProvider, SpanData, SpanExporter};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 /// The calls to parts of the application, in order.
-#[derive(Debug, Clone, Default)]
-struct Seen(Arc<Mutex<Vec<String>>>);
+type Seen = Arc<Mutex<Vec<String>>>;
 
-impl Seen {
-    fn note(&self, what: impl Into<String>) {
-        self.0.lock().unwrap().push(what.into());
-    }
-
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
+fn own(name: &'static str, seen: &Seen) -> Own<impl Fn(String) + Send + Sync + 'static> {
+    let seen = Arc::clone(seen);
+    Own(move |call| seen.lock().unwrap().push(format!("{name} {call}")))
 }
 
-/// A processor, an exporter or a reader of the application, with a name.
-#[derive(Debug, Clone)]
-struct Own(&'static str, Seen);
-
-impl SpanProcessor for Own {
-    fn on_start(&self, _span: &mut Span, _parent: &Context) {}
-
-    fn on_end(&self, span: SpanData) {
-        self.1.note(format!("{} sees {}", self.0, span.name));
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        self.1.note(format!("{} is flushed", self.0));
-        Ok(())
-    }
-
-    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
-        Ok(())
-    }
+fn take(seen: &Seen) -> Vec<String> {
+    std::mem::take(&mut seen.lock().unwrap())
 }
 
-impl SpanExporter for Own {
+impl<F: Fn(String) + Send + Sync> SpanExporter for Own<F> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        self.1.note(format!("{} exports {}", self.0, batch.len()));
+        (self.0)(format!("exports {}", batch.len()));
         Ok(())
     }
 }
 
-impl LogProcessor for Own {
+impl<F: Fn(String) + Send + Sync> LogProcessor for Own<F> {
     fn emit(&self, _: &mut SdkLogRecord, _: &InstrumentationScope) {
-        self.1.note(format!("{} sees a record", self.0));
+        (self.0)("sees a record".to_owned());
     }
 
     fn force_flush(&self) -> OTelSdkResult {
@@ -91,7 +66,7 @@ fn invoke(
 #[test]
 fn additional_span_processors_run_first_and_others_in_given_order() {
     let seen = Seen::default();
-    let own = |name| Own(name, seen.clone());
+    let own = |name| own(name, &seen);
     let (_function, written) = invoke(&[], |config| {
         config
             .with_span_processor(own("second"))
@@ -100,7 +75,7 @@ fn additional_span_processors_run_first_and_others_in_given_order() {
             .with_span_processor(own("third"))
     });
     assert_eq!(
-        seen.take(),
+        take(&seen),
         [
             "first sees child",
             "second sees child",
@@ -135,8 +110,7 @@ fn the_sampler_of_the_environment_wins_over_the_one_of_code() {
 fn otel_propagators_overrides_the_propagators_of_code() {
     let parent = |variables: &[(&str, &str)], named: &str| {
         let function = Function::with(variables, |config| config.with_named_propagator(named));
-        let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let event = event(json!({ "headers": { "traceparent": traceparent } }));
+        let event = event(json!({ "headers": { "traceparent": PARENT } }));
         function.handle(event, handle).unwrap();
         let written = function.written();
         !written.span_named("orders").parent_span_id.is_empty()
@@ -189,9 +163,9 @@ fn a_log_filter_variable_of_code_precedes_rust_log() {
 fn existing_providers_are_used_and_flushed() {
     let seen = Seen::default();
     let tracer_provider =
-        SdkTracerProvider::builder().with_span_processor(Own("theirs", seen.clone())).build();
+        SdkTracerProvider::builder().with_span_processor(own("theirs", &seen)).build();
     let logger_provider =
-        SdkLoggerProvider::builder().with_log_processor(Own("theirs", seen.clone())).build();
+        SdkLoggerProvider::builder().with_log_processor(own("theirs", &seen)).build();
     let meter_provider = SdkMeterProvider::builder().build();
     let (function, written) = invoke(&[], |config| {
         config
@@ -201,7 +175,7 @@ fn existing_providers_are_used_and_flushed() {
             .with_sampler(Sampler::AlwaysOff)
     });
     assert_eq!(
-        seen.take(),
+        take(&seen),
         ["theirs sees a record", "theirs sees child", "theirs sees orders", "theirs is flushed"]
     );
     assert_eq!(written.lines.len(), 0);
@@ -211,13 +185,13 @@ fn existing_providers_are_used_and_flushed() {
 #[test]
 fn a_log_processor_replaces_the_lines_and_a_disabled_sdk_calls_no_processors() {
     let seen = Seen::default();
-    let own = || Own("own", seen.clone());
+    let own = || own("own", &seen);
     let (_, written) = invoke(&[], |config| config.with_log_processor(own()));
-    assert_eq!((seen.take().len(), written.logs.len()), (1, 0), "it is in place of the lines");
+    assert_eq!((take(&seen).len(), written.logs.len()), (1, 0), "it is in place of the lines");
     let (_, written) = invoke(&[("OTEL_SDK_DISABLED", "true")], |config| {
         config.with_span_processor(own()).with_log_processor(own())
     });
-    assert_eq!((seen.take().len(), written.lines.len()), (0, 0));
+    assert_eq!((take(&seen).len(), written.lines.len()), (0, 0));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! long as the body.
 
 use super::driver::{Function, attribute, block_on, context, event, status};
+use super::triggers::PARENT;
 use crate::handler::tracing_layer::OtelTracingLayer;
 use crate::handler::trigger::SpanAttributesExtractor as _;
 use futures_core::Stream;
@@ -43,8 +44,7 @@ fn an_extractor_describes_events_of_any_type() {
     let mut service = ServiceBuilder::new()
         .layer(layer)
         .service_fn(async |_: LambdaEvent<Opaque>| Ok::<_, Error>(json!(null)));
-    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let payload = Opaque(json!({ "headers": { "traceparent": parent } }));
+    let payload = Opaque(json!({ "headers": { "traceparent": PARENT } }));
     let mut context = context();
     let function_name = "orders-live".to_owned();
     let environment = lambda_runtime::Config { function_name, ..Default::default() };

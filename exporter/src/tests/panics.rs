@@ -1,6 +1,6 @@
 //! A panic or interference of the application's code during a write only costs its own signal.
 
-use super::driver::{AtFlush, Function};
+use super::driver::{FLUSHED, Function, Own};
 use crate::export::losses::Loss;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 #[test]
 fn a_panicking_processor_flush_is_counted_and_loses_no_lines() {
-    let panics = AtFlush(|| panic!("flush"));
+    let panics = Own(|call: String| assert_ne!(call, FLUSHED));
     let function = Function::with(&[], |config| config.with_additional_span_processor(panics));
     function.invoke_with_all_signals();
     let written = function.written();
@@ -28,14 +28,15 @@ fn a_panicking_metric_callback_loses_only_metrics() {
 }
 
 #[test]
-fn a_second_metrics_flush_fails_while_the_first_is_written() {
+fn a_second_metrics_flush_fails_while_the_first_is_written_and_lines_can_be_encoded() {
     // Flushes the metrics during their write, like the thread that watches the deadline.
     let completion = Arc::new(OnceLock::<TelemetryCompletionHandler>::new());
     let second = Arc::new(Mutex::new(Vec::new()));
     let (of_gate, results) = (Arc::clone(&completion), Arc::clone(&second));
     let function = Function::with_gate(&[], move |_| {
-        let flushed = of_gate.get().map(|completion| completion.meter_provider().force_flush());
-        results.lock().unwrap().extend(flushed);
+        let completion = of_gate.get().unwrap();
+        let flushed = completion.meter_provider().force_flush();
+        results.lock().unwrap().push((flushed, completion.telemetry.line.is_encoding()));
         Ok(())
     });
     function.completion.meter("test").u64_counter("orders").build().add(1, &[]);
@@ -45,5 +46,5 @@ fn a_second_metrics_flush_fails_while_the_first_is_written() {
     function.completion.complete();
     assert_eq!(function.output.take_lines().len(), 1);
     let second = second.lock().unwrap();
-    assert!(matches!(second[..], [Err(_)]), "{second:?}");
+    assert!(matches!(second[..], [(Err(_), false)]), "{second:?}");
 }

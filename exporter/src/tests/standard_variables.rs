@@ -1,6 +1,7 @@
 //! Variables of the OpenTelemetry specification: disabled exporters, limits of attributes, `OTEL_SDK_DISABLED`.
 
 use super::driver::{Function, Records, Written, event, shown, shown_value};
+use super::triggers::PARENT;
 use expect_test::expect;
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _};
 use opentelemetry::propagation::TextMapPropagator as _;
@@ -47,8 +48,7 @@ fn no_root_record_is_written_without_a_traces_exporter() {
     let records = Records::new("none");
     for variable in [("OTEL_TRACES_EXPORTER", "none"), ("OTEL_SDK_DISABLED", "true")] {
         let function = Function::with_variables(&[records.variable(), variable]);
-        let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        invoke(&function, json!({ "headers": { "traceparent": traceparent } }));
+        invoke(&function, json!({ "headers": { "traceparent": PARENT } }));
         assert_eq!(records.read(), b"", "{variable:?}");
     }
 }
@@ -56,12 +56,11 @@ fn no_root_record_is_written_without_a_traces_exporter() {
 #[test]
 fn a_disabled_sdk_forwards_the_callers_context_unchanged() {
     let function = Function::with_variables(&[("OTEL_SDK_DISABLED", "TRUE")]);
-    let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let headers = json!({ "traceparent": traceparent, "baggage": "tenant=a" });
+    let headers = json!({ "traceparent": PARENT, "baggage": "tenant=a" });
     let (sent, written) = invoke(&function, json!({ "headers": headers }));
     assert_eq!(
         (sent["traceparent"].as_str(), &sent["baggage"]),
-        (Some(traceparent), &json!("tenant=a"))
+        (Some(PARENT), &json!("tenant=a"))
     );
     assert_eq!(written.lines.len(), 0);
     let (sent, _) = invoke(&function, json!({}));
