@@ -162,11 +162,12 @@ impl StdoutSpanExporterBuilder {
 
 /// The severity of an event, as OpenTelemetry's severity numbers (OpenTelemetry specification, "Log and Event Record
 /// Definition").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[expect(missing_docs, reason = "the levels of `tracing`")]
 pub enum EventLevel {
     Trace = 1,
     Debug = 5,
+    #[default]
     Info = 9,
     Warn = 13,
     Error = 17,
@@ -212,16 +213,11 @@ pub fn record_event(
 /// Like [`record_event`], as a builder: `event().level(…).message(…).attribute(…, …).call()`.
 #[must_use = "nothing is recorded before `call`"]
 pub fn event() -> EventBuilder {
-    EventBuilder {
-        level: EventLevel::Info,
-        message: String::new(),
-        attributes: Vec::new(),
-        timestamp: None,
-    }
+    EventBuilder::default()
 }
 
 /// Builds an event. Created by [`event`]; [`call`](Self::call) records it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct EventBuilder {
     level: EventLevel,
     message: String,

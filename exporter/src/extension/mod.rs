@@ -256,13 +256,8 @@ pub(crate) fn is_hook_installed() -> bool {
     is_handled(SIGINT)
 }
 
-/// Returns `true` if another handler of SIGTERM is there, which then ends the process.
-pub(crate) fn is_sigterm_handled() -> bool {
-    is_handled(SIGTERM)
-}
-
-/// From the mask of caught signals (proc_pid_status(5)).
-fn is_handled(signal: i32) -> bool {
+/// Returns `true` if the process handles this signal, from the mask of caught ones (proc_pid_status(5)).
+pub(crate) fn is_handled(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());

@@ -10,7 +10,6 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use lambda_runtime::LambdaEvent;
 use serde::Serialize;
-use std::any::Any;
 use std::borrow::Cow;
 use std::fmt::{self, Debug, Display};
 use std::future::{Future, poll_fn};
@@ -18,6 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::thread;
 use tracing::Instrument as _;
 
 /// The options shared by wrapped handlers and layers.
@@ -102,7 +102,7 @@ impl<X> Instrumentation<X> {
         &self,
         event: LambdaEvent<T>,
         handler: impl FnOnce(LambdaEvent<T>) -> Fut,
-    ) -> (InvocationSpan, Result<Fut, Box<dyn Any + Send>>)
+    ) -> (InvocationSpan, thread::Result<Fut>)
     where
         X: Extractor<T>,
     {
@@ -130,7 +130,7 @@ impl<X> Instrumentation<X> {
 /// Runs the handler's future in the invocation's context. A panic ends the invocation, and then continues.
 pub(super) async fn run<Fut: Future>(
     invocation: InvocationSpan,
-    future: Result<Fut, Box<dyn Any + Send>>,
+    future: thread::Result<Fut>,
 ) -> (InvocationSpan, Fut::Output) {
     match caught(&invocation, future).await {
         Ok(output) => (invocation, output),
@@ -145,8 +145,8 @@ pub(super) async fn run<Fut: Future>(
 
 async fn caught<Fut: Future>(
     invocation: &InvocationSpan,
-    future: Result<Fut, Box<dyn Any + Send>>,
-) -> Result<Fut::Output, Box<dyn Any + Send>> {
+    future: thread::Result<Fut>,
+) -> thread::Result<Fut::Output> {
     let mut future = pin!(future?.instrument(invocation.span().clone()));
     poll_fn(|task| {
         let _active = invocation.context().clone().attach();

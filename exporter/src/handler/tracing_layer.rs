@@ -12,7 +12,6 @@ use lambda_runtime::{LambdaEvent, Service, StreamResponse};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use serde::Serialize;
-use std::any::Any;
 use std::borrow::Cow;
 use std::fmt::{self, Debug, Display};
 use std::future::Future;
@@ -20,6 +19,7 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{self, Poll, ready};
+use std::thread;
 
 /// Creates a span for each invocation of a service, and writes its telemetry before the response, like
 /// [`TracedHandler`](crate::TracedHandler). For services composed of `tower` layers, and for `lambda_http`'s adapter.
@@ -168,15 +168,9 @@ pub struct InvocationBody<B: Stream> {
 
 enum State<Item> {
     Running(InvocationSpan),
-    /// Writing the telemetry, before the end.
-    Finishing(Pin<Box<dyn Future<Output = ()> + Send>>, End<Item>),
+    /// Writing the telemetry, before the end, which may be an error or a panic.
+    Finishing(Pin<Box<dyn Future<Output = ()> + Send>>, thread::Result<Option<Item>>),
     Over,
-}
-
-enum End<Item> {
-    Here,
-    With(Item),
-    Panic(Box<dyn Any + Send>),
 }
 
 impl<B: Stream> Debug for InvocationBody<B> {
@@ -205,12 +199,10 @@ where
                 Ok(Poll::Pending) => return Poll::Pending,
                 Ok(Poll::Ready(Some(Ok(data)))) => return Poll::Ready(Some(Ok(data))),
                 Ok(Poll::Ready(Some(Err(error)))) => {
-                    (Err(Failure::of_body_error(&error)), End::With(Err(error)))
+                    (Err(Failure::of_body_error(&error)), Ok(Some(Err(error))))
                 }
-                Ok(Poll::Ready(None)) => {
-                    (Ok(ResponseFacts::of_status(body.status_code)), End::Here)
-                }
-                Err(panic) => (Err(Failure::of_panic(panic.as_ref())), End::Panic(panic)),
+                Ok(Poll::Ready(None)) => (Ok(ResponseFacts::of_status(body.status_code)), Ok(None)),
+                Err(panic) => (Err(Failure::of_panic(panic.as_ref())), Err(panic)),
             };
             if let State::Running(invocation) = mem::replace(&mut body.state, State::Over) {
                 body.state = State::Finishing(Box::pin(invocation.finish(outcome)), end);
@@ -220,9 +212,8 @@ where
             ready!(finish.as_mut().poll(task));
         }
         match mem::replace(&mut body.state, State::Over) {
-            State::Finishing(_, End::Here) => Poll::Ready(None),
-            State::Finishing(_, End::With(item)) => Poll::Ready(Some(item)),
-            State::Finishing(_, End::Panic(panic)) => resume_unwind(panic),
+            State::Finishing(_, Ok(item)) => Poll::Ready(item),
+            State::Finishing(_, Err(panic)) => resume_unwind(panic),
             State::Running(_) | State::Over => Pin::new(&mut body.stream).poll_next(task),
         }
     }

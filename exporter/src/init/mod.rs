@@ -20,6 +20,7 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracer;
 use providers::Parts;
 use settings::{Env, Source};
+use signal_hook::consts::SIGTERM;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use telemetry_config::TelemetryConfig;
@@ -78,7 +79,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     // The test process simulates many functions.
     let handles_sigterm =
         !config.without_sigterm_handler && !environment.disabled && cfg!(not(test));
-    let exits = handles_sigterm.then(|| !extension::is_sigterm_handled());
+    let exits = handles_sigterm.then(|| !extension::is_handled(SIGTERM));
     let telemetry = Telemetry {
         tracer: tracer_provider.tracer_with_scope(scope()),
         tracer_provider,

@@ -165,27 +165,11 @@ fn a_timed_out_invocation_of_a_managed_instance_does_not_stop_others() {
     for (initialization, expected) in [("lambda-managed-instances", 1), ("on-demand", 0)] {
         let variables = [("AWS_LAMBDA_INITIALIZATION_TYPE", initialization)];
         let function = Function::with_variables(&variables);
-        let handler = create_traced_handler(
-            "orders",
-            function.completion.clone(),
-            |event: LambdaEvent<Value>| async {
-                if event.payload == "waits" {
-                    std::future::pending().await
-                } else {
-                    succeed(event).await
-                }
-            },
-        );
-        let event_of = |name: &str, seconds: u64| {
-            let mut event = event(json!(name));
-            event.context.deadline = NOW_MS + seconds * 1000;
-            handler(event)
-        };
-        let (mut timed_out, mut other) = (event_of("waits", 3), event_of("ends", 60));
-        let mut context = Context::from_waker(Waker::noop());
-        assert!(timed_out.as_mut().poll(&mut context).is_pending());
+        let _timed_out = two_invocations(&function, [1, 2], SdkTracer::start);
         function.clock.store(NOW_MS + 2_995, Ordering::Relaxed);
-        assert!(other.as_mut().poll(&mut context).is_ready());
+        let mut other = event(json!({}));
+        other.context.deadline = NOW_MS + 60_000;
+        function.handle(other, succeed).unwrap();
         assert_eq!(function.written().spans.len(), expected, "{initialization}");
         let [lost, ..] = function.lost(Loss::DeadlineReached);
         assert_eq!(lost, u64::from(expected == 0), "{initialization}");
