@@ -202,7 +202,9 @@ impl Config {
             lambda: LambdaEnvironment::from_source(source),
             complaint: String::new(),
         };
-        config.complaint = complaint(reader);
+        let mut parts: Vec<String> = reader.warnings().iter().map(ToString::to_string).collect();
+        parts.extend(reader.finish().iter().map(ToString::to_string));
+        config.complaint = parts.join("; ");
         config
     }
 
@@ -247,12 +249,6 @@ fn sampler(reader: &mut Reader<'_>) -> Option<Sampler> {
             ("parentbased_traceidratio", parent_based(ratio)),
         ],
     )
-}
-
-fn complaint(reader: Reader<'_>) -> String {
-    let mut parts: Vec<String> = reader.warnings().iter().map(ToString::to_string).collect();
-    parts.extend(reader.finish().iter().map(ToString::to_string));
-    parts.join("; ")
 }
 
 /// Lambda's variables about the function (Lambda Developer Guide, "Defined runtime environment variables").

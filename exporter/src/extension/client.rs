@@ -46,7 +46,6 @@ impl Client {
         stream.write_all(extensions_api::next(host, identifier).as_bytes())
     }
 
-    /// Waits for the requested event, which may take hours.
     pub(super) fn event(&mut self) -> io::Result<NextEvent> {
         self.stream.set_read_timeout(None)?;
         Ok(NextEvent::parse(&response(&mut self.stream)?.body))

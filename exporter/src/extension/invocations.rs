@@ -18,7 +18,6 @@ pub(crate) struct Completed {
     pub(crate) number: u64,
 }
 
-/// The reports of both sides.
 #[derive(Debug, Default)]
 pub(super) struct Invocations {
     begun: Vec<String>,
@@ -53,7 +52,6 @@ impl Invocations {
         self.is_released = true;
     }
 
-    /// Lambda reports an invocation, and waits.
     pub(super) fn invoked(&mut self) {
         (self.is_released, self.given_up) = (false, None);
     }
@@ -73,7 +71,6 @@ impl Invocations {
         Some(left)
     }
 
-    /// The invocations to write now.
     pub(super) fn take_completed(&mut self) -> Vec<Completed> {
         std::mem::take(&mut self.completed)
     }

@@ -39,7 +39,6 @@ pub(super) use span_options;
 /// The future of an invocation.
 pub type InvocationFuture<R, E> = Pin<Box<dyn Future<Output = Result<R, E>> + Send>>;
 
-/// The conversion of invocations to spans.
 #[derive(Clone)]
 pub(super) struct Instrumentation<X> {
     extractor: X,

@@ -102,7 +102,6 @@ pub(super) fn spans(
     StartedSpans { root, consumer }
 }
 
-/// The context of the caller's span, or of none.
 fn parent(
     telemetry: &Telemetry,
     lambda: &lambda_runtime::Context,
@@ -143,7 +142,6 @@ fn attributes(
     attributes
 }
 
-/// Says so once.
 fn warn_of_unsampled(telemetry: &Telemetry) {
     if !telemetry.warned_of_unsampled.swap(true, Ordering::Relaxed) {
         stderr::warn(
@@ -226,7 +224,6 @@ impl Messages {
     }
 }
 
-/// The account in the invoked ARN.
 fn account(lambda: &lambda_runtime::Context) -> Option<&str> {
     let account = lambda.invoked_function_arn.strip_prefix("arn:")?.split(':').nth(3)?;
     (account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit())).then_some(account)

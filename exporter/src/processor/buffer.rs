@@ -118,7 +118,6 @@ impl<T> std::fmt::Debug for Buffer<T> {
 /// Overhead of an attribute, event, link or element beside its text.
 const OVERHEAD: usize = 48;
 
-/// Size of a span with its attributes, events and links.
 pub(crate) fn size_of_span(span: &SpanData) -> usize {
     let events = span.events.iter();
     let links = span.links.iter();

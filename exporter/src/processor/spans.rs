@@ -47,7 +47,6 @@ pub struct LambdaSpanProcessor<E = StdoutSpanExporter> {
 }
 
 impl LambdaSpanProcessor {
-    /// Also tracks open spans.
     pub(crate) fn with_open_spans(self) -> Self {
         Self { writes_open: true, ..self }
     }

@@ -182,12 +182,10 @@ impl Invocations {
         number
     }
 
-    /// The parent's context of the span of this invocation.
     pub(crate) fn parent(number: u64, parent: &Context) -> Context {
         parent.with_value(Number(number))
     }
 
-    /// The span of this invocation has started.
     pub(crate) fn start(&self, number: u64, context: &Context, record: Option<u64>) {
         if let Some(own) = self.lock().invocation(number) {
             own.root = context.span().span_context().span_id();

@@ -66,7 +66,6 @@ pub(crate) struct Telemetry {
     pub(crate) warned_of_unsampled: AtomicBool,
     pub(crate) invocations: Arc<Invocations>,
     pub(crate) record_filter: RecordFilter,
-    /// `true` if `tracing` events become log records.
     pub(crate) bridges_logs: bool,
     /// Set after everything else; `Sync` until then.
     pub(crate) mode: OnceLock<Mode>,
@@ -162,7 +161,6 @@ impl Telemetry {
     /// The first error of a signal.
     pub(crate) fn flush(&self, spans_are_written: impl FnOnce()) -> OTelSdkResult {
         // Each signal is flushed separately, whatever the results of the others: a panic in the application's code costs one signal.
-        // Errors are counted where they occur and need no further handling.
         let flushed = self.flush_spans();
         if flushed.is_ok() {
             spans_are_written();
@@ -192,7 +190,6 @@ impl Telemetry {
         flushed.and(spans).and(self.flush_processors_of_others())
     }
 
-    /// Flushes our own processor, or else the provider.
     fn flush_spans(&self) -> OTelSdkResult {
         self.contained(SignalKind::Traces, || match &self.spans {
             Some(spans) => spans.force_flush(),

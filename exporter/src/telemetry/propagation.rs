@@ -17,7 +17,6 @@ use wire::ids::{XRayHeader, to_hex};
 
 pub(crate) type BoxedPropagator = Box<dyn TextMapPropagator + Send + Sync>;
 
-/// The propagators for a list of names, or else the default.
 pub(crate) fn by_names(names: &str) -> Vec<BoxedPropagator> {
     let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
     let propagators: Vec<BoxedPropagator> = names.filter_map(named).collect();

@@ -191,7 +191,6 @@ impl RecordFilter {
         Self { max_level: max_level.max(lambda_level.unwrap_or(max_level)), directives }
     }
 
-    /// Applies `wanted` to it.
     fn only(
         &self,
         wanted: fn(&Self, &Metadata<'_>) -> bool,
@@ -224,7 +223,6 @@ impl RecordFilter {
         .with_max_level_hint(self.most_verbose())
     }
 
-    /// Returns `true` if this event becomes a log record.
     fn takes_event(&self, metadata: &Metadata<'_>) -> bool {
         metadata.is_event() && self.takes_event_of(metadata.target(), *metadata.level())
     }

@@ -103,7 +103,7 @@ impl Function {
         gate: impl Fn(Duration) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         let output = Arc::new(InMemoryOutput::default());
-        let gated = Gated { gate, output: Arc::clone(&output) };
+        let gated = Own((gate, Arc::clone(&output)));
         let function = Self::with(variables, |config| config.with_output(Arc::new(gated)));
         Self { output, ..function }
     }
@@ -176,25 +176,7 @@ impl Function {
     }
 }
 
-struct Gated<G> {
-    gate: G,
-    output: Arc<InMemoryOutput>,
-}
-
-impl<G> Debug for Gated<G> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Gated")
-    }
-}
-
-impl<G: Fn(Duration) -> io::Result<()> + Send + Sync> Output for Gated<G> {
-    fn write_lines(&self, lines: &[u8], timeout: Duration) -> io::Result<()> {
-        (self.gate)(timeout)?;
-        self.output.write_lines(lines, timeout)
-    }
-}
-
-/// A part of the application that tells this about each call.
+/// A part of the application: a processor or an exporter that tells this about each call, or an output behind a gate.
 pub(super) struct Own<F>(pub(super) F);
 
 pub(super) const FLUSHED: &str = "is flushed";
@@ -219,6 +201,17 @@ impl<F: Fn(String) + Send + Sync> SpanProcessor for Own<F> {
 
     fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
         Ok(())
+    }
+}
+
+impl<G> Output for Own<(G, Arc<InMemoryOutput>)>
+where
+    G: Fn(Duration) -> io::Result<()> + Send + Sync,
+{
+    fn write_lines(&self, lines: &[u8], timeout: Duration) -> io::Result<()> {
+        let (gate, output) = &self.0;
+        gate(timeout)?;
+        output.write_lines(lines, timeout)
     }
 }
 

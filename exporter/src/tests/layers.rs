@@ -172,16 +172,9 @@ fn a_service_failure_before_the_body_is_a_span_error() {
     let function = Function::new();
     let layer = OtelTracingLayer::new(function.completion.clone()).with_name("shop");
     let mut service = ServiceBuilder::new().layer(layer.for_streaming()).service_fn(
-        async |event: LambdaEvent<Value>| {
-            assert!(event.payload.is_null(), "on fire");
-            Err::<StreamResponse<Body>, _>(Error::from("sold out"))
-        },
+        async |_: LambdaEvent<Value>| Err::<StreamResponse<Body>, _>(Error::from("sold out")),
     );
     let failed = block_on(service.call(event(Value::Null)));
     assert_eq!(failed.err().unwrap().to_string(), "sold out");
     assert_eq!(status(&function.span()), "error: sold out");
-    let call = service.call(LambdaEvent::new(json!(1), context()));
-    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(block_on(call))));
-    assert!(panic.is_err(), "the runtime reports it");
-    assert_eq!(status(&function.span()), "error: on fire");
 }

@@ -1,9 +1,8 @@
 //! The origin of an invocation's trace, and its sampling decision.
 
 use super::driver::{Function, REQUEST_ID, attribute, event, succeed};
-use opentelemetry::trace::{Link, SpanKind, TraceId, TraceState, Tracer as _};
-use opentelemetry::{Context, KeyValue};
-use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample};
+use opentelemetry::trace::{SpanContext, TraceFlags, TraceState, Tracer as _};
+use opentelemetry_sdk::trace::SpanProcessor as _;
 use serde_json::{Value, json};
 use wire::ids::{to_hex, trace_id_from_request_id};
 
@@ -114,32 +113,17 @@ fn otel_traces_sampler_selects_the_sampler() {
     check("nonsense", "", true);
 }
 
-/// Records without sampling: such spans are only for processors in the function.
-#[derive(Clone, Debug)]
-struct RecordOnly;
-
-impl ShouldSample for RecordOnly {
-    fn should_sample(
-        &self,
-        _parent: Option<&Context>,
-        _trace_id: TraceId,
-        _name: &str,
-        _kind: &SpanKind,
-        _attributes: &[KeyValue],
-        _links: &[Link],
-    ) -> SamplingResult {
-        SamplingResult {
-            decision: SamplingDecision::RecordOnly,
-            attributes: Vec::new(),
-            trace_state: TraceState::default(),
-        }
-    }
-}
-
+/// A sampler may record spans that are only for processors in the function.
 #[test]
 fn a_recorded_but_unsampled_span_is_not_written() {
-    let function = Function::with(&[], |config| config.with_sampler(RecordOnly));
-    drop(function.completion.tracer().start("recorded"));
+    let function = Function::new();
+    let span = function.completion.tracer().start("sampled");
+    let mut recorded = span.exported_data().unwrap();
+    drop(span);
+    let (trace, flags) = (recorded.span_context.trace_id(), TraceFlags::NOT_SAMPLED);
+    let state = TraceState::default();
+    recorded.span_context = SpanContext::new(trace, 7.into(), flags, false, state);
+    function.completion.telemetry.spans.as_ref().unwrap().on_end(recorded);
     function.completion.complete();
-    assert_eq!(function.written().span_names(), [""; 0]);
+    assert_eq!(function.written().span_names(), ["sampled"]);
 }
