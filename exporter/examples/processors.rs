@@ -68,7 +68,10 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let lines = LambdaSpanProcessor::builder().with_exporter(StdoutSpanExporter::default()).build();
+    let lines = LambdaSpanProcessor::builder()
+        .with_exporter(StdoutSpanExporter::default())
+        .with_max_queue_size(512)
+        .build();
     let config = TelemetryConfig::builder()
         .with_span_processor(Shop)
         .with_span_processor(WithoutHealthChecks(lines))

@@ -193,13 +193,6 @@ impl From<EventLevel> for u8 {
 
 /// Adds an event to the active span, at `timestamp` or now. Records nothing without a span, or below the level in
 /// `AWS_LAMBDA_LOG_LEVEL`, or else `LOG_LEVEL`, or else `INFO`.
-///
-/// ```
-/// use lambda_otlp_exporter::events::{EventLevel, record_event};
-/// use opentelemetry::KeyValue;
-///
-/// record_event(EventLevel::Warn, "few left", vec![KeyValue::new("shelf", 7)], None);
-/// ```
 pub fn record_event(
     level: EventLevel,
     message: impl AsRef<str>,

@@ -39,11 +39,6 @@ pub fn inject_message_attributes<V, E, S: BuildHasher>(
 /// Returns the JSON object with the current context under `headers`, where this library looks for it in any event: for details of
 /// Amazon EventBridge events, inputs of state machines, payloads of asynchronously invoked functions, and JSON content of
 /// messages and records. Returns any other value unchanged, and also an object with a `traceparent` in that place.
-///
-/// ```
-/// let detail = lambda_otlp_exporter::inject_json(r#"{"order": 7}"#);
-/// assert_eq!(detail, r#"{"order": 7}"#, "outside of a span there is nothing to write");
-/// ```
 #[must_use]
 pub fn inject_json(json: impl Into<String>) -> String {
     let json = json.into();

@@ -23,17 +23,6 @@ use wire::SignalKind;
 /// Holds finished spans until [`force_flush`](SpanProcessor::force_flush), which the end of the invocation calls.
 ///
 /// A full buffer is written early. If spans must be dropped nevertheless, they are counted.
-///
-/// ```
-/// use lambda_otlp_exporter::{LambdaSpanProcessor, StdoutSpanExporter};
-/// use opentelemetry_sdk::trace::SdkTracerProvider;
-///
-/// let processor = LambdaSpanProcessor::builder()
-///     .with_exporter(StdoutSpanExporter::default())
-///     .with_max_queue_size(512)
-///     .build();
-/// let provider = SdkTracerProvider::builder().with_span_processor(processor).build();
-/// ```
 #[derive(Debug)]
 pub struct LambdaSpanProcessor<E = StdoutSpanExporter> {
     exporter: E,

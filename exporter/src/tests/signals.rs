@@ -301,27 +301,22 @@ fn large_items_are_written_before_the_invocation_ends() {
         |record| record.add_attribute(text(), true),
         |record| record.add_attribute("text", text()),
     ];
-    let check = |place, add_eight: &dyn Fn(&Function)| {
-        let function = Function::new();
-        add_eight(&function);
-        assert_ne!(function.output.take_lines(), [""; 0], "{place}");
-    };
     for (place, add_large) in in_span.into_iter().enumerate() {
-        check(place, &|function| {
-            for _ in 0..8 {
-                add_large(&mut function.completion.tracer().start("step"));
-            }
-        });
+        let function = Function::new();
+        for _ in 0..8 {
+            add_large(&mut function.completion.tracer().start("step"));
+        }
+        assert_ne!(function.output.take_lines(), [""; 0], "{place}");
     }
     for (place, add_large) in in_record.into_iter().enumerate() {
-        check(place, &|function| {
-            let logger = function.completion.logger_provider().logger("orders");
-            for _ in 0..8 {
-                let mut record = logger.create_log_record();
-                add_large(&mut record);
-                logger.emit(record);
-            }
-        });
+        let function = Function::new();
+        let logger = function.completion.logger_provider().logger("orders");
+        for _ in 0..8 {
+            let mut record = logger.create_log_record();
+            add_large(&mut record);
+            logger.emit(record);
+        }
+        assert_ne!(function.output.take_lines(), [""; 0], "{place}");
     }
 }
 

@@ -346,11 +346,9 @@ fn equal_resources_give_equal_bytes() {
 #[test]
 fn the_function_name_replaces_an_unknown_service_name() {
     for (name, function, expected) in [
-        (Some("unknown_service"), Some("orders"), "orders"),
         (Some("unknown_service:bootstrap"), Some("orders"), "orders"),
         (None, Some("orders"), "orders"),
         (Some("shop"), Some("orders"), "shop"),
-        (Some("unknown_services"), Some("orders"), "unknown_services"),
         (Some("unknown_service:bootstrap"), None, "unknown_service:bootstrap"),
         (None, None, ""),
     ] {
