@@ -78,7 +78,6 @@ const MAX_LINE_BYTES: RangeInclusive<usize> = 1024..=250 * 1024;
 
 /// The configuration from variables; `None` leaves the choice to code or default.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "one for each variable")]
 pub(crate) struct Config {
     pub(crate) mode: Option<ProcessorMode>,
     pub(crate) queue_size: Option<usize>,

@@ -4,6 +4,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test, and the functions that it reads"
 )]
 

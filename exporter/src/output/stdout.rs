@@ -88,14 +88,13 @@ impl StdoutThread {
 
     fn hand_over(&self, batch: &Arc<Batch>) -> io::Result<()> {
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = match &*jobs {
-            Some(sender) => sender.clone(),
-            None => {
-                let (sender, batches) = sync_channel(QUEUE);
-                let write = self.write;
-                spawn("otlp-stdout", move || run(&batches, write))?;
-                jobs.insert(sender).clone()
-            }
+        let sender = if let Some(sender) = &*jobs {
+            sender.clone()
+        } else {
+            let (sender, batches) = sync_channel(QUEUE);
+            let write = self.write;
+            spawn("otlp-stdout", move || run(&batches, write))?;
+            jobs.insert(sender).clone()
         };
         sender.try_send(Arc::clone(batch)).map_err(|_| too_late("stdout is stuck"))
     }
