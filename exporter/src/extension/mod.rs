@@ -206,9 +206,7 @@ impl InternalExtension {
         invocations: MutexGuard<'a, Invocations>,
         longest: Option<Duration>,
     ) -> MutexGuard<'a, Invocations> {
-        // Without a limit, a report ends the wait.
-        let longest = longest.unwrap_or(Duration::MAX);
-        let waited = self.reported.wait_timeout(invocations, longest);
+        let waited = self.reported.wait_timeout(invocations, longest.unwrap_or(Duration::MAX));
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
