@@ -126,19 +126,3 @@ async fn otlp_json_requests_are_gzipped_with_the_json_content_type() {
         assert_eq!(request.headers["content-encoding"], "gzip");
     }
 }
-
-/// The server is another extension's receiver, which writes the content.
-#[tokio::test]
-async fn spans_sent_over_grpc_are_accepted_by_a_grpc_receiver() {
-    let (backend, _next) = Lambda::waiting(&[]).await;
-    let endpoint = format!("http://{}", backend.receiver);
-    let variables = [
-        ("LAMBDA_OTLP_OUTPUT", "otlp"),
-        ("LAMBDA_OTLP_ENDPOINT", endpoint.as_str()),
-        ("LAMBDA_OTLP_PROTOCOL", "grpc"),
-    ];
-    let (stdout, counts) = three_spans(&variables).await;
-    // The three, and the invocation's own.
-    assert_eq!(backend.stdout.items(SignalKind::Traces), 4);
-    assert_eq!((stdout.text().as_str(), counts.get(Count::Spilled)), ("", 0));
-}

@@ -1,7 +1,7 @@
 //! The extension's life with a scripted Lambda: calls, holds of `next`, and output.
 
 use crate::fake_lambda::support::{
-    self, Call, FIRST, Lambda, MINUTE, invoke, report, runtime_done, runtime_done_with, shutdown,
+    self, FIRST, Lambda, MINUTE, invoke, report, runtime_done, runtime_done_with, shutdown,
 };
 use lambda_otlp_extension::{Count, Fatal};
 use local_lambda::free_port;
@@ -24,7 +24,7 @@ const PLATFORM_METRICS: [&str; 5] = [
 ];
 
 #[tokio::test]
-async fn the_first_invocation_is_held_until_its_end_and_written() {
+async fn the_first_invocation_is_held_until_its_end_and_the_shutdown_until_its_report() {
     let mut lambda = Lambda::invoked(&[]).await;
     assert_eq!(lambda.telemetry(&[runtime_done(FIRST)]).await, 200);
     let next = lambda.next().await;
@@ -34,6 +34,9 @@ async fn the_first_invocation_is_held_until_its_end_and_written() {
     assert_eq!(lambda.telemetry(&[report(FIRST, "success")]).await, 200);
     let (stdout, _) = lambda.finished().await;
     assert_eq!(stdout.platform_metrics(), PLATFORM_METRICS);
+    // The extension's own metrics are written once, at the end of an environment that is younger than a minute.
+    let is_own = |metric: &&Metric| metric.name == "lambda_otlp.extension.written.bytes";
+    assert_eq!(stdout.metrics().iter().filter(is_own).count(), 1);
 }
 
 #[tokio::test]
@@ -85,34 +88,10 @@ async fn otlp_ends_the_hold_and_a_failure_causes_one() {
     assert_eq!(stdout.items(SignalKind::Traces), own + 2);
 }
 
-/// Returns an extension during the second of two frequent invocations, which is not held, and its `next`.
-async fn in_second_invocation() -> (Lambda, Call) {
-    let mut lambda = Lambda::start(&[]).await;
-    lambda.next().await.answer(200, invoke("first", MINUTE));
-    lambda.telemetry(&[runtime_done("first"), report("first", "success")]).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    let next = lambda.next().await;
-    (lambda, next)
-}
-
 #[tokio::test]
-async fn a_shutdown_waits_for_the_outstanding_report_and_then_ends() {
-    let (lambda, next) = in_second_invocation().await;
-    next.answer(200, shutdown("spindown"));
-    assert_eq!(lambda.telemetry(&[runtime_done(FIRST)]).await, 200);
-    assert_eq!(lambda.telemetry(&[report(FIRST, "success")]).await, 200);
-    let (stdout, _) = lambda.finished().await;
-    assert_eq!(stdout.items(SignalKind::Traces), 2);
-    assert_eq!(stdout.platform_metrics().len(), 2 * PLATFORM_METRICS.len());
-    // The extension's own metrics are written once, at the end of an environment that is younger than a minute.
-    let is_own = |metric: &&Metric| metric.name == "lambda_otlp.extension.written.bytes";
-    assert_eq!(stdout.metrics().iter().filter(is_own).count(), 1);
-}
-
-#[tokio::test]
-async fn a_managed_instance_registers_only_for_shutdown() {
+async fn a_managed_instance_registers_only_for_shutdown_and_subscribes_to_the_chosen_types() {
     let kind = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
-    let mut lambda = Lambda::begin(&[kind]).await;
+    let mut lambda = Lambda::begin(&[kind, ("O2_TELEMETRY_TYPES", "platform,function")]).await;
     let register = lambda.call("POST /2020-01-01/extension/register").await;
     assert_eq!(register.json(), json!({"events": ["SHUTDOWN"]}));
     assert!(
@@ -120,7 +99,18 @@ async fn a_managed_instance_registers_only_for_shutdown() {
         "our exporter looks for the file when the first invocation begins"
     );
     register.answer(200, "{}");
-    lambda.subscribe(200).await;
+    let mut subscription = lambda.subscribe(200).await;
+    let uri = subscription["destination"]["URI"].take();
+    assert!(uri.as_str().unwrap().starts_with("http://127.0.0.1:"), "{uri}");
+    assert_eq!(
+        subscription,
+        json!({
+            "schemaVersion": "2025-01-29",
+            "types": ["platform", "function"],
+            "buffering": {"maxItems": 1000, "maxBytes": 262_144, "timeoutMs": 25},
+            "destination": {"protocol": "HTTP", "URI": null},
+        })
+    );
     let next = lambda.next().await;
     assert_eq!(
         lambda.telemetry(&[report("first", "success"), report("second", "success")]).await,
@@ -140,9 +130,8 @@ async fn the_resource_has_the_names_of_the_registration_and_the_variables() {
         ("AWS_REGION", "eu-west-1"),
         ("OTEL_SERVICE_NAME", "shop"),
     ];
-    let mut lambda = Lambda::invoked(&variables).await;
-    let next = lambda.done().await;
-    let (stdout, _) = lambda.end(next).await;
+    let lambda = Lambda::invoked(&variables).await;
+    let (stdout, _) = lambda.done_and_ended().await;
     let text = stdout.text();
     let traces = text.lines().find_map(|line| support::read(line).decode::<Traces>());
     let spans = traces.unwrap().unwrap().resource_spans.into_iter().next().unwrap();
@@ -174,45 +163,18 @@ async fn the_resource_has_the_names_of_the_registration_and_the_variables() {
 }
 
 #[tokio::test]
-async fn the_subscription_requests_the_configured_telemetry_types() {
-    let mut lambda = Lambda::begin(&[("O2_TELEMETRY_TYPES", "platform,function")]).await;
-    lambda.call("POST /2020-01-01/extension/register").await.answer(200, "{}");
-    let subscribe = lambda.call("PUT /2022-07-01/telemetry").await;
-    let mut body = subscribe.json();
-    let uri = body["destination"]["URI"].take();
-    assert!(uri.as_str().unwrap().starts_with("http://127.0.0.1:"), "{uri}");
-    assert_eq!(
-        body,
-        json!({
-            "schemaVersion": "2025-01-29",
-            "types": ["platform", "function"],
-            "buffering": {"maxItems": 1000, "maxBytes": 262_144, "timeoutMs": 25},
-            "destination": {"protocol": "HTTP", "URI": null},
-        })
-    );
-    subscribe.answer(200, "");
-    lambda.shut_down().await;
-}
-
-#[tokio::test]
-async fn malformed_telemetry_is_counted_and_acknowledged() {
-    let (lambda, next) = Lambda::waiting(&[]).await;
+async fn malformed_telemetry_is_acknowledged_and_that_at_another_path_rejected() {
+    let (mut lambda, next) = Lambda::waiting(&[]).await;
     for body in ["", "{}", "nonsense", r#"[1, {"type": "platform.start"}, {"no": "type"}]"#, "[}"] {
         assert_eq!(lambda.telemetry_body(body.as_bytes()).await, 200, "{body}");
     }
-    let (_, counts) = lambda.end(next).await;
-    assert_eq!(support::counts(&counts), "malformed=6");
-}
-
-#[tokio::test]
-async fn telemetry_posted_to_another_path_is_rejected() {
-    let (mut lambda, next) = Lambda::waiting(&[]).await;
     let mut uri = lambda.telemetry_uri.clone().unwrap();
     let last = if uri.pop() == Some('0') { '1' } else { '0' };
     uri.push(last);
     lambda.telemetry_uri = Some(uri);
     assert_eq!(lambda.telemetry(&[report(FIRST, "success")]).await, 404);
-    lambda.end(next).await;
+    let (_, counts) = lambda.end(next).await;
+    assert_eq!(support::counts(&counts), "malformed=6");
 }
 
 #[tokio::test]
@@ -290,9 +252,8 @@ async fn without_certificates_own_spans_are_spilled() {
 #[tokio::test]
 async fn lines_in_the_json_log_format_have_the_functions_level_and_a_time() {
     let json = [("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("AWS_LAMBDA_LOG_LEVEL", "ERROR")];
-    let mut lambda = Lambda::invoked(&json).await;
-    let next = lambda.done().await;
-    let (stdout, _) = lambda.end(next).await;
+    let lambda = Lambda::invoked(&json).await;
+    let (stdout, _) = lambda.done_and_ended().await;
     let text = stdout.text();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let is_marked = |line: &Value| {

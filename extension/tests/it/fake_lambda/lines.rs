@@ -92,12 +92,11 @@ async fn told(
     deliveries: &[Vec<Value>],
 ) -> (FakeOpenObserve, String, Arc<Counts>) {
     let backend = started_backend().await;
-    let mut lambda = Lambda::invoked(&to(&backend, more)).await;
+    let lambda = Lambda::invoked(&to(&backend, more)).await;
     for events in deliveries {
         assert_eq!(lambda.telemetry(events).await, 200);
     }
-    let next = lambda.done().await;
-    let (stdout, counts) = lambda.end(next).await;
+    let (stdout, counts) = lambda.done_and_ended().await;
     let text = stdout.text();
     (backend, text, counts)
 }

@@ -33,19 +33,6 @@ async fn json_of_another_signal_is_rejected_with_its_path() {
 }
 
 #[tokio::test]
-async fn spans_are_written_to_stdout_before_acknowledgement() {
-    let (lambda, next) = Lambda::waiting(&[]).await;
-    let posted = lambda.protobuf(SignalKind::Traces, &traces(3)).await;
-    assert_eq!(said(&posted), "200 application/x-protobuf");
-    assert_eq!(lambda.stdout.lines(), [(SignalKind::Traces, 3)]);
-    let posted = lambda.protobuf(SignalKind::Logs, b"").await;
-    assert_eq!(said(&posted), "200 application/x-protobuf", "nothing in it, nothing written");
-    let (stdout, counts) = lambda.end(next).await;
-    assert_eq!(stdout.items(SignalKind::Traces), 3);
-    assert_eq!(support::counts(&counts), "received=2");
-}
-
-#[tokio::test]
 async fn json_requests_are_accepted_and_answered_in_json() {
     let (lambda, _next) = Lambda::waiting(&[]).await;
     let id = "0102030405060708";

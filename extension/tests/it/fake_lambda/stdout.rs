@@ -7,7 +7,6 @@ use crate::fake_lambda::support::{
     traces, until,
 };
 use lambda_otlp_extension::Count;
-use opentelemetry_proto::tonic::trace::v1::Span;
 use std::io::ErrorKind;
 use std::time::Duration;
 use wire::compact::Context;
@@ -119,45 +118,32 @@ async fn a_slowly_read_pipe_refuses_no_request() {
     assert_eq!(items(&lambda.stdout), [1000; LINES]);
 }
 
+/// More than the thread's queue holds waits for it, and so many more are lost.
 #[tokio::test]
-async fn own_spans_wait_for_a_blocked_stdout() {
+async fn own_spans_wait_for_a_blocked_stdout_and_are_written_again_after_it() {
     let kind = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
-    let (lambda, next) = Lambda::waiting(&[kind]).await;
-    lambda.stdout.fill(true);
-    // More than the thread's queue holds.
-    for number in 0..100 {
-        let id = format!("request-{number}");
-        assert_eq!(lambda.telemetry(&[start(&id), report(&id, "success")]).await, 200);
-    }
-    assert_eq!(status_of(&lambda, 1).await, 503);
-    lambda.stdout.fill(false);
-    let (stdout, counts) = lambda.end(next).await;
-    assert_eq!((stdout.items(SignalKind::Traces), counts.get(Count::PlatformLost)), (100, 0));
-}
-
-#[tokio::test]
-async fn own_spans_are_written_again_after_too_many_waited() {
-    let kind = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
-    let (lambda, next) = Lambda::waiting(&[kind]).await;
-    let invoke = async |id: &str| {
-        assert_eq!(lambda.telemetry(&[start(id), report(id, "success")]).await, 200);
-    };
-    lambda.stdout.fill(true);
-    for number in 0..400 {
-        invoke(&format!("request-{number}")).await;
-    }
-    lambda.stdout.fill(false);
-    let later = |spans: Vec<Span>| spans.iter().any(|span| format!("{span:?}").contains("later"));
-    for number in 0..100 {
-        invoke(&format!("later-{number}")).await;
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        if later(lambda.stdout.spans()) {
-            break;
+    for (invocations, are_lost) in [(100, false), (400, true)] {
+        let (lambda, next) = Lambda::waiting(&[kind]).await;
+        let invoke = async |id: &str| {
+            assert_eq!(lambda.telemetry(&[start(id), report(id, "success")]).await, 200);
+        };
+        lambda.stdout.fill(true);
+        for number in 0..invocations {
+            invoke(&format!("request-{number}")).await;
         }
+        assert_eq!(status_of(&lambda, 1).await, 503);
+        lambda.stdout.fill(false);
+        let mut later = 0;
+        while !format!("{:?}", lambda.stdout.spans()).contains("later") {
+            assert!(later < 100);
+            invoke(&format!("later-{later}")).await;
+            later += 1;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let (stdout, counts) = lambda.end(next).await;
+        assert_eq!(counts.get(Count::PlatformLost) > 0, are_lost, "{counts}");
+        assert_eq!(stdout.items(SignalKind::Traces) < invocations + later, are_lost);
     }
-    assert!(later(lambda.stdout.spans()));
-    let (_, counts) = lambda.end(next).await;
-    assert!(counts.get(Count::PlatformLost) > 0);
 }
 
 #[tokio::test]

@@ -119,9 +119,11 @@ impl Lambda {
         lambda
     }
 
-    pub(crate) async fn subscribe(&mut self, status: u16) {
+    /// Answers the subscription with this status, and returns it.
+    pub(crate) async fn subscribe(&mut self, status: u16) -> Value {
         let subscribe = self.call("PUT /2022-07-01/telemetry").await;
-        let uri = subscribe.json()["destination"]["URI"].as_str().unwrap().to_owned();
+        let subscription = subscribe.json();
+        let uri = subscription["destination"]["URI"].as_str().unwrap().to_owned();
         subscribe.answer(status, "OK");
         self.telemetry_uri = (status == 200).then_some(uri);
         if status == 200 {
@@ -129,6 +131,7 @@ impl Lambda {
             let event = json!({"time": "2026-09-21T14:13:19.000Z", "type": "platform.telemetrySubscription", "record": subscribed});
             assert_eq!(self.telemetry(&[event]).await, 200);
         }
+        subscription
     }
 
     /// Starts the extension; its first call is register.
@@ -212,6 +215,11 @@ impl Lambda {
     pub(crate) async fn done(&mut self) -> Call {
         self.telemetry(&[runtime_done(FIRST)]).await;
         self.next().await
+    }
+
+    pub(crate) async fn done_and_ended(mut self) -> (Stdout, Arc<Counts>) {
+        let next = self.done().await;
+        self.end(next).await
     }
 
     /// Waits for `next`, and ends the environment.

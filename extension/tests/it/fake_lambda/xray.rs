@@ -44,7 +44,7 @@ fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
 
 #[tokio::test]
 async fn subsegments_are_children_of_the_invocations_span() {
-    let mut lambda = Lambda::invoked(&[]).await;
+    let lambda = Lambda::invoked(&[]).await;
     lambda.telemetry(&[start(FIRST)]).await;
     // The SDK for Python sends a subsegment before its parent.
     let mut below = subsegment(2);
@@ -52,8 +52,7 @@ async fn subsegments_are_children_of_the_invocations_span() {
     below["name"] = "DynamoDB".into();
     send_document(&lambda, &below);
     send_document(&lambda, &subsegment(1));
-    let next = lambda.done().await;
-    let (stdout, counts) = lambda.end(next).await;
+    let (stdout, counts) = lambda.done_and_ended().await;
     let spans = stdout.spans();
     let (own, call, of_invocation) =
         (named(&spans, "## handler"), named(&spans, "DynamoDB"), named(&spans, "orders"));
@@ -71,14 +70,13 @@ async fn subsegments_are_children_of_the_invocations_span() {
 
 #[tokio::test]
 async fn with_an_opentelemetry_root_subsegments_stay_below_the_invocation() {
-    let mut lambda = Lambda::invoked(&[]).await;
+    let lambda = Lambda::invoked(&[]).await;
     lambda.telemetry(&[start(FIRST)]).await;
     let trace_id = wire::ids::xray_trace_id(TRACE).unwrap();
     let root = root_of(FIRST, &trace_id);
     assert_eq!(lambda.protobuf(wire::SignalKind::Traces, &root).await.status, 200);
     send_document(&lambda, &subsegment(1));
-    let next = lambda.done().await;
-    let (stdout, _) = lambda.end(next).await;
+    let (stdout, _) = lambda.done_and_ended().await;
     let spans = stdout.spans();
     let of_invocation = named(&spans, "aws.lambda.invocation");
     assert_eq!(of_invocation.span_id, SEGMENT);
@@ -89,14 +87,13 @@ async fn with_an_opentelemetry_root_subsegments_stay_below_the_invocation() {
 #[tokio::test]
 async fn a_segment_is_a_service_of_its_own() {
     let backend = started_backend().await;
-    let mut lambda = Lambda::invoked(&to(&backend, &[])).await;
+    let lambda = Lambda::invoked(&to(&backend, &[])).await;
     let mut segment = subsegment(1);
     segment.as_object_mut().unwrap().remove("type");
     segment["name"] = "shop".into();
     send_document(&lambda, &segment);
     send_document(&lambda, &subsegment(2));
-    let next = lambda.done().await;
-    lambda.end(next).await;
+    lambda.done_and_ended().await;
     for (name, service) in [("shop", "shop"), ("## handler", "orders")] {
         let spans = backend.spans();
         let span = spans.iter().find(|span| span.item.name == name).unwrap();
@@ -109,7 +106,7 @@ const HEADER: &str = "{\"format\":\"json\",\"version\":1}\n";
 
 #[tokio::test]
 async fn a_malformed_datagram_is_counted_and_blocks_no_other() {
-    let mut lambda = Lambda::invoked(&[]).await;
+    let lambda = Lambda::invoked(&[]).await;
     let whole = format!("{HEADER}{}", subsegment(1));
     let cut = &whole.as_bytes()[..whole.len() - 9];
     for malformed in [b"".as_slice(), b"{}", b"{}\n{}", b"\xff", cut] {
@@ -121,23 +118,21 @@ async fn a_malformed_datagram_is_counted_and_blocks_no_other() {
     let mut document = subsegment(1);
     document["subsegments"] = json!([{"id": "short"}]);
     send_document(&lambda, &document);
-    let next = lambda.done().await;
-    let (stdout, counts) = lambda.end(next).await;
+    let (stdout, counts) = lambda.done_and_ended().await;
     assert_eq!(named(&stdout.spans(), "## handler").end_time_unix_nano % 1_000_000, 0);
     assert_eq!(counts.get(Count::XRayLost), 8, "{counts}");
 }
 
 #[tokio::test]
 async fn base64_otlp_datagrams_of_aws_distributions_are_accepted() {
-    let mut lambda = Lambda::invoked(&[]).await;
+    let lambda = Lambda::invoked(&[]).await;
     let metrics = metrics("Latency");
     for (prefix, request) in [("T1S", traces(3)), ("T1U", traces(3)), ("M1", metrics)] {
         let mut datagram = format!("{HEADER}{prefix}").into_bytes();
         wire::push_base64(&mut datagram, &request);
         send(&lambda, &datagram);
     }
-    let next = lambda.done().await;
-    let (stdout, counts) = lambda.end(next).await;
+    let (stdout, counts) = lambda.done_and_ended().await;
     let queries = stdout.spans().into_iter().filter(|span| span.name == "query");
     assert_eq!((queries.count(), counts.get(Count::XRayLost)), (6, 0));
     let requests: Vec<wire::Request> = stdout.text().lines().map(read).collect();
@@ -168,23 +163,21 @@ async fn a_subsegment_in_progress_is_a_partial_span() {
     let spans = backend.spans();
     assert_eq!(spans.iter().filter(|span| span.item.name == "## handler").count(), 1);
 
-    let mut lambda = Lambda::invoked(&[]).await;
+    let lambda = Lambda::invoked(&[]).await;
     send_document(&lambda, &in_progress(1));
     send_document(&lambda, &subsegment(1));
-    let next = lambda.done().await;
-    let (stdout, _) = lambda.end(next).await;
+    let (stdout, _) = lambda.done_and_ended().await;
     // The third is the invocation's.
     assert_eq!(stdout.spans().len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_subsegments_at_once_are_written_or_counted() {
-    let mut lambda = Lambda::invoked(&[]).await;
+    let lambda = Lambda::invoked(&[]).await;
     for id in 1..=1000 {
         send_document(&lambda, &subsegment(id));
     }
-    let next = lambda.done().await;
-    let (stdout, counts) = lambda.end(next).await;
+    let (stdout, counts) = lambda.done_and_ended().await;
     let written = stdout.spans().iter().filter(|span| span.name == "## handler").count();
     assert_eq!(written + usize::try_from(counts.get(Count::XRayLost)).unwrap(), 1000, "{counts}");
     assert!(written > 0, "{counts}");
