@@ -60,19 +60,14 @@ counts! {
     SentBytes "sent_bytes",
 }
 
+/// The counters of lost items.
+pub(crate) const DROPPED: [Count; 5] =
+    [Count::TooLarge, Count::TableFull, Count::PlatformLost, Count::SpillLost, Count::XRayLost];
+
 impl Count {
     /// Returns `true` for counters of lost telemetry and of bugs.
-    const fn is_loss(self) -> bool {
-        matches!(
-            self,
-            Self::TooLarge
-                | Self::XRayLost
-                | Self::TableFull
-                | Self::PlatformLost
-                | Self::Rejected
-                | Self::SpillLost
-                | Self::Panics
-        )
+    fn is_loss(self) -> bool {
+        DROPPED.contains(&self) || matches!(self, Self::Rejected | Self::Panics)
     }
 }
 

@@ -3,7 +3,7 @@
 //! They share requests with the platform's metrics, at most once a minute, because each byte of a line costs money, and
 //! everything is reported at SHUTDOWN.
 
-use crate::counts::{Count, Counts};
+use crate::counts::{Count, Counts, DROPPED};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, NumberDataPoint, number_data_point::Value};
 use platform::{Shape, delta_sum, string_attribute};
 use std::sync::Arc;
@@ -62,7 +62,7 @@ const FIGURES: [Figure; 6] = [
             Point("accepted", &[Count::Delivered]),
             Point("spilled", &[Count::Spilled]),
             Point("rejected", &[Count::Rejected]),
-            Point(DROPPED, &LOST),
+            Point("dropped", &DROPPED),
         ],
     },
     Figure {
@@ -77,11 +77,6 @@ const FIGURES: [Figure; 6] = [
         ],
     },
 ];
-
-const DROPPED: &str = "dropped";
-/// The counters of lost items.
-const LOST: [Count; 5] =
-    [Count::TooLarge, Count::TableFull, Count::PlatformLost, Count::SpillLost, Count::XRayLost];
 
 #[derive(Debug)]
 pub(crate) struct OwnMetrics {

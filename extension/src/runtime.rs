@@ -12,7 +12,7 @@ use crate::invocations::state::InvocationState;
 use crate::invocations::table::InvocationTable;
 use crate::own_file;
 use crate::receiver::otlp::Receiver;
-use crate::receiver::telemetry::{Listener, place};
+use crate::receiver::telemetry::{Listener, TelemetryResponder, place};
 use crate::receiver::xray::XRayDaemon;
 use crate::sink::{Intake, Sink};
 use crate::tasks;
@@ -160,8 +160,8 @@ async fn receive_telemetry(
             return false;
         }
     };
-    let responder = listener.responder(events, Arc::clone(counts), takes_lines);
-    let Listener { socket, uri, .. } = listener;
+    let Listener { socket, uri, path } = listener;
+    let responder = TelemetryResponder::new(path, events, Arc::clone(counts), takes_lines);
     let listening = listen(socket, Arc::new(responder));
     match api.subscribe(&subscription(&config.telemetry_types, &uri)).await {
         Ok(true) => return true,

@@ -140,7 +140,7 @@ impl Config {
         let is_here = |url: String| matches!(endpoint(&url), Endpoint::Loopback(_));
         let is_told_by_signal =
             OTEL_SIGNAL_ENDPOINTS.iter().any(|name| source.get(name).is_some_and(is_here));
-        let mut config = Self {
+        Self {
             runtime_api: reader.string_if_set(variables::RUNTIME_API.name).unwrap_or_default(),
             receiver_port: receiver_port.unwrap_or(DEFAULT_RECEIVER_PORT),
             receiver_port_known_to: match receiver_port {
@@ -167,12 +167,9 @@ impl Config {
             function,
             log_level: reader.choice(shared::LAMBDA_OTLP_LOG_LEVEL.name, &levels, Level::WARN),
             choice,
-            warnings: Vec::new(),
-            mistakes: Vec::new(),
-        };
-        config.warnings = reader.warnings().to_vec();
-        config.mistakes = reader.finish();
-        config
+            warnings: reader.warnings().to_vec(),
+            mistakes: reader.finish(),
+        }
     }
 
     /// Returns all problems of the variables in one line; mostly empty.

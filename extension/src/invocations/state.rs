@@ -198,15 +198,12 @@ impl InvocationState {
     }
 
     pub(crate) fn due(&mut self, now_ms: u64) -> Vec<Request> {
-        let mut all = false;
-        if let Some(current) = &mut self.current
-            && now_ms >= last_moment(current)
-            && !current.written_before_deadline
-        {
-            current.written_before_deadline = true;
-            all = true;
-        }
-        if all { self.table.take_all(now_ms) } else { self.table.take_due(now_ms) }
+        let is_late = |current: &&mut Current| {
+            now_ms >= last_moment(current) && !current.written_before_deadline
+        };
+        let late = self.current.as_mut().filter(is_late);
+        let at_once = late.map(|current| current.written_before_deadline = true).is_some();
+        self.table.take(at_once, now_ms)
     }
 
     /// Returns `true` if reports of invocations are outstanding. A managed instance always expects some, because only telemetry

@@ -286,11 +286,11 @@ impl InvocationTable {
         }
     }
 
-    pub(crate) fn take_due(&mut self, now_ms: u64) -> Vec<Request> {
-        if self.due { self.take_all(now_ms) } else { Vec::new() }
-    }
-
-    pub(crate) fn take_all(&mut self, now_ms: u64) -> Vec<Request> {
+    /// Takes finished spans and metrics, if they are due or `at_once` is set.
+    pub(crate) fn take(&mut self, at_once: bool, now_ms: u64) -> Vec<Request> {
+        if !(at_once || self.due) {
+            return Vec::new();
+        }
         let metrics = self.metrics.take();
         // The extension's own metrics need no line of their own.
         let own = if metrics.is_empty() { Vec::new() } else { self.own.take_due(now_ms) };
@@ -440,11 +440,8 @@ impl InvocationTable {
         let ends_span = self.options.end == SpanEnd::Report
             || self.spans.is_none()
             || event.request_id.as_deref().is_some_and(|id| !self.is_runtime_done(id));
-        self.due |= match event.kind {
-            EventKind::RuntimeDone => true,
-            EventKind::Report => ends_span,
-            _ => false,
-        };
+        self.due |=
+            event.kind == EventKind::RuntimeDone || (event.kind == EventKind::Report && ends_span);
         if let Some(request_id) = &event.request_id {
             self.begin(request_id, time);
         }

@@ -49,7 +49,7 @@ pub(crate) fn place(hosts_file: &str, runtime_api: &str) -> (IpAddr, &'static st
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     pub(crate) uri: String,
-    path: String,
+    pub(crate) path: String,
 }
 
 impl Listener {
@@ -71,15 +71,6 @@ impl Listener {
         }
         let path = format!("/telemetry/{salt:016x}");
         Ok(Self { uri: format!("http://{host}:{port}{path}"), socket, path })
-    }
-
-    pub(crate) fn responder(
-        &self,
-        events: mpsc::Sender<Event>,
-        counts: Arc<Counts>,
-        takes_lines: bool,
-    ) -> TelemetryResponder {
-        TelemetryResponder::new(self.path.clone(), events, counts, takes_lines)
     }
 }
 
@@ -127,7 +118,7 @@ impl Respond for TelemetryResponder {
 }
 
 impl TelemetryResponder {
-    fn new(
+    pub(crate) fn new(
         path: String,
         events: mpsc::Sender<Event>,
         counts: Arc<Counts>,

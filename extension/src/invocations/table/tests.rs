@@ -83,7 +83,7 @@ impl Script {
                 }
                 self.file.write_all(&record).unwrap();
             }
-            "due" => return Some(described(&self.table.take_due(0))),
+            "due" => return Some(described(&self.table.take(false, 0))),
             "close" => return Some(described(&self.table.close(text(1), ms(2)))),
             other => panic!("{other}"),
         }
@@ -167,7 +167,7 @@ fn ends_that_are_read_after_a_retry_began_belong_to_the_first_attempt() {
             script.step(step);
         }
         assert!(!script.table.is_waiting_for_reports(), "{steps}");
-        let due = spans(&script.table.take_due(0));
+        let due = spans(&script.table.take(false, 0));
         let parents: Vec<&[u8]> = due.iter().map(|span| span.parent_span_id.as_slice()).collect();
         assert_eq!(parents, [[3; 8], [8; 8]], "{steps}");
     }
@@ -248,7 +248,7 @@ fn a_full_table_writes_surplus_spans_early_and_counts_them() {
     for number in 0..2000 {
         script.event(EventKind::Start, &format!("request-{number}"), 10_000);
     }
-    let written = spans(&script.table.take_all(0)).len();
+    let written = spans(&script.table.take(true, 0)).len();
     assert!(script.table.known.len() <= Invocations::MAX_KNOWN);
     let given_up = usize::try_from(script.counts.get(Count::TableFull)).unwrap();
     assert_eq!((written, given_up), (2000 - Invocations::MAX_KNOWN, 2000 - Invocations::MAX_KNOWN));
@@ -265,6 +265,6 @@ fn invocations_awaiting_their_root_are_bounded_and_none_is_lost() {
         script.event(EventKind::Report, &format!("request-{number}"), 10_000 + number);
         assert!(script.table.held_back.len() <= MAX_HELD_BACK);
     }
-    let early = spans(&script.table.take_all(0)).len();
+    let early = spans(&script.table.take(true, 0)).len();
     assert_eq!(early + spans(&script.table.close("spindown", 20_000)).len(), 1000);
 }

@@ -84,23 +84,16 @@ impl Buffer {
         self.lock().bytes
     }
 
-    /// Takes all batches of a signal for sending. Unsettled ones return when the result is dropped.
-    pub(super) fn take(self: &Arc<Self>, kind: SignalKind) -> TakenBatches {
-        self.take_matching(|batch| {
-            batch.request.kind() == kind && batch.origin != BatchOrigin::Events
-        })
-    }
-
-    /// Like [`take`](Self::take), for events of the Telemetry API.
-    pub(super) fn take_events(self: &Arc<Self>) -> TakenBatches {
-        self.take_matching(|batch| batch.origin == BatchOrigin::Events)
-    }
-
-    fn take_matching(self: &Arc<Self>, matches: impl Fn(&Batch) -> bool) -> TakenBatches {
+    /// Takes all batches of a signal for sending, or without one the events of the Telemetry API. Unsettled ones return when the
+    /// result is dropped.
+    pub(super) fn take(self: &Arc<Self>, signal: Option<SignalKind>) -> TakenBatches {
+        let is_taken = |batch: &Batch| {
+            let of_batch = batch.request.kind();
+            let of_batch = (batch.origin != BatchOrigin::Events).then_some(of_batch);
+            of_batch == signal && batch.attempts < REFUSED
+        };
         let mut inner = self.lock();
-        let (batches, others) = mem::take(&mut inner.batches)
-            .into_iter()
-            .partition(|batch| matches(batch) && batch.attempts < REFUSED);
+        let (batches, others) = mem::take(&mut inner.batches).into_iter().partition(is_taken);
         inner.batches = others;
         TakenBatches { buffer: Arc::clone(self), batches }
     }
@@ -240,6 +233,8 @@ mod tests {
     use crate::test_spans::{span, spans, traces};
     use backend::{Outcome, Reason};
 
+    const TRACES: Option<SignalKind> = Some(SignalKind::Traces);
+
     fn one() -> Request {
         spans(1)
     }
@@ -276,30 +271,30 @@ mod tests {
     fn aborted_and_failed_batches_are_requeued_with_their_attempts() {
         let buffer = buffer();
         buffer.put(one(), BatchOrigin::Otlp).unwrap();
-        drop(buffer.take(SignalKind::Traces));
+        drop(buffer.take(TRACES));
         buffer.put(one(), BatchOrigin::Otlp).unwrap();
         assert_eq!(waiting(&buffer), [1, 0]);
         // All of it failed.
-        let sending = buffer.take(SignalKind::Traces);
+        let sending = buffer.take(TRACES);
         let requests = sending.requests();
         buffer.put(one(), BatchOrigin::Otlp).unwrap();
         sending.settle(parts(&requests, Fate::Park));
         assert_eq!(waiting(&buffer), [2, 1, 0]);
         assert_eq!(buffer.remove_tried(1).len(), 1);
         // A part of it failed.
-        buffer.take(SignalKind::Traces).settle(parts(&[one()], Fate::Park));
+        buffer.take(TRACES).settle(parts(&[one()], Fate::Park));
         assert_eq!(waiting(&buffer), [2]);
         assert_eq!(buffer.lock().bytes, one().bytes().len());
         // It is refused for good.
-        buffer.take(SignalKind::Traces).settle(parts(&[one()], Fate::DeadLetter));
+        buffer.take(TRACES).settle(parts(&[one()], Fate::DeadLetter));
         // It is never sent again, and delays nothing.
         assert_eq!(buffer.oldest(), None);
-        assert!(buffer.take(SignalKind::Traces).requests().is_empty());
+        assert!(buffer.take(TRACES).requests().is_empty());
         assert_eq!((waiting(&buffer), buffer.remove_tried(REFUSED - 1).len()), (vec![REFUSED], 1));
         assert_eq!(buffer.lock().bytes, 0);
         // The backend stored the rest.
         buffer.put(one(), BatchOrigin::Otlp).unwrap();
-        buffer.take(SignalKind::Traces).settle(parts(&[one()], Fate::DeadLetterPartial));
+        buffer.take(TRACES).settle(parts(&[one()], Fate::DeadLetterPartial));
         assert_eq!((waiting(&buffer), buffer.bytes()), (vec![], 0));
     }
 
@@ -308,11 +303,11 @@ mod tests {
         let len = one().bytes().len();
         let buffer = Arc::new(Buffer::new(1 << 20));
         buffer.put(one(), BatchOrigin::Otlp).unwrap();
-        drop(buffer.take(SignalKind::Traces));
+        drop(buffer.take(TRACES));
         for _ in 0..4 {
             buffer.put(one(), BatchOrigin::Otlp).unwrap();
         }
-        let parts = buffer.take(SignalKind::Traces).parts(2 * len);
+        let parts = buffer.take(TRACES).parts(2 * len);
         let sizes: Vec<_> = parts.iter().map(|part| part.batches.len()).collect();
         assert_eq!(sizes, [2, 2, 1]);
         let mut parts = parts.into_iter();
@@ -324,7 +319,7 @@ mod tests {
 
         // A request that is too large is cut, and its bytes are given back as they are.
         buffer.put(spans(20), BatchOrigin::Otlp).unwrap();
-        let parts = buffer.take(SignalKind::Traces).parts(3 * len);
+        let parts = buffer.take(TRACES).parts(3 * len);
         assert!(parts.len() > 1, "{}", parts.len());
         for part in parts {
             part.settle(Vec::new());

@@ -46,8 +46,8 @@ impl Flushes {
     /// Begins a flush of all waiting requests. `is_last` is `true` if the environment ends and many bytes wait.
     pub(super) fn begin(&mut self, at_most: Duration, is_last: bool) {
         tracing::debug!(bytes = self.buffer.bytes(), "flush begins");
-        let taken = SignalKind::ALL.map(|kind| self.buffer.take(kind));
-        let events = self.buffer.take_events();
+        let taken = SignalKind::ALL.map(|kind| self.buffer.take(Some(kind)));
+        let events = self.buffer.take(None);
         let uploader = Arc::clone(&self.uploader);
         let begun = Instant::now();
         let (end, (report, ended)) = (begun + at_most, oneshot::channel());

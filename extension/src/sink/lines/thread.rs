@@ -161,7 +161,10 @@ impl<W: Write> Thread<W> {
             }
             _ => wire::merge(requests, TOGETHER_BYTES),
         };
-        let Ok(all) = self.write_all(requests, spill) else { return };
+        let (lines, all) = self.encode(requests, spill);
+        if self.write_lines(&lines).is_err() {
+            return;
+        }
         self.counts.add(if spill { Count::Spilled } else { Count::Written }, all.items);
         self.counts.add(Count::Truncated, all.truncated_values);
         if is_told {
@@ -175,37 +178,29 @@ impl<W: Write> Thread<W> {
         }
     }
 
-    /// Writes one compact line with all requests if they fit, otherwise the lines of each.
-    fn write_all(&mut self, requests: Vec<Request>, spill: bool) -> io::Result<Written> {
+    /// Encodes one compact line with all requests if they fit, otherwise the lines of each.
+    fn encode(&mut self, requests: Vec<Request>, spill: bool) -> (Vec<u8>, Written) {
+        let mut lines = if self.is_cut_off { vec![b'\n'] } else { Vec::new() };
+        let kept = if spill { &mut self.spilling } else { &mut self.encoder };
+        let encoder = encoder(kept, &self.lines, &self.function, spill);
         if requests.len() > 1 {
-            let mut lines = self.begin_lines();
             let together: Vec<&Request> = requests.iter().collect();
             let envelope = self.lines.envelope("", spill);
-            let kept = if spill { &mut self.spilling } else { &mut self.encoder };
-            let encoder = encoder(kept, &self.lines, &self.function, spill);
             if let Some(written) = encoder.encode_together(&envelope, &together, &mut lines) {
-                return self.write_lines(&lines).map(|()| written);
+                return (lines, written);
             }
         }
         let mut all = Written::default();
         for request in requests {
             let source = service_name(&request);
-            let mut lines = self.begin_lines();
             let source = source.as_deref().unwrap_or(&self.function.service_name);
             let envelope = self.lines.envelope(source, spill);
-            let kept = if spill { &mut self.spilling } else { &mut self.encoder };
-            let encoder = encoder(kept, &self.lines, &self.function, spill);
             let written = encoder.encode(&envelope, request, &mut lines);
-            self.write_lines(&lines)?;
             all.items += written.items;
             all.truncated_values += written.truncated_values;
             all.dropped_items += written.dropped_items;
         }
-        Ok(all)
-    }
-
-    fn begin_lines(&self) -> Vec<u8> {
-        if self.is_cut_off { vec![b'\n'] } else { Vec::new() }
+        (lines, all)
     }
 
     fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
