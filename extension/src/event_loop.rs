@@ -125,7 +125,6 @@ impl EventLoop<'_> {
         !self.state.is_held(unix_millis()) || self.sink.is_behind()
     }
 
-    /// Returns the time until the next due task.
     fn wake(&self, is_asking: bool) -> Option<Duration> {
         let now_ms = unix_millis();
         let state = self.state.wake_at_ms(now_ms);

@@ -33,7 +33,6 @@ const RECEIVER_PORT: &str = "receiver";
 /// The number of received events that may wait for the loop.
 const EVENTS: usize = 256;
 
-/// The reason why the extension ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
     #[error("AWS_LAMBDA_RUNTIME_API is not set: Lambda must start the extension")]

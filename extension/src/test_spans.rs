@@ -5,7 +5,6 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use platform::string_attribute;
 use wire::Request;
 
-/// Returns a request with this number of spans of the service `orders`.
 pub(crate) fn spans(number: usize) -> Request {
     traces(vec![span(vec![7; 8]); number])
 }

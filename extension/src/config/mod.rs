@@ -83,7 +83,6 @@ pub struct Config {
     pub(crate) shape: Shape,
     /// `service.name`; never empty.
     pub(crate) service_name: String,
-    /// Facts about the function in Lambda's variables.
     pub(crate) function: Function,
     pub(crate) log_level: Level,
     pub(crate) choice: Choice,

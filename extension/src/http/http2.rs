@@ -23,7 +23,6 @@ const CONNECTION_WINDOW_BYTES: u32 = 3 * STREAM_WINDOW_BYTES;
 /// The send buffer, enough for short answers.
 const SEND_BUFFER_BYTES: usize = 16 * 1024;
 
-/// Answers concurrent calls until the client or an error ends the connection.
 pub(super) async fn serve(stream: TcpStream, service: Service) {
     let connection = http2::Builder::new(Calls)
         .auto_date_header(false)

@@ -49,7 +49,6 @@ pub(crate) trait Respond: Send + Sync {
 
 pub(crate) type BoxedAnswer<'c> = Pin<Box<dyn Future<Output = Answer> + Send + 'c>>;
 
-/// Serves connections until the task is aborted.
 pub(crate) fn listen(socket: TcpListener, responder: Arc<dyn Respond>) -> JoinHandle<()> {
     tasks::spawn(serve(socket, responder))
 }
@@ -92,7 +91,6 @@ async fn serve(listener: TcpListener, responder: Arc<dyn Respond>) {
     }
 }
 
-/// Answers requests in turn until the client or an error ends the connection.
 async fn serve_http1(stream: TcpStream, service: Service) {
     let connection = http1::Builder::new()
         // A client may close its side and still wait for the answer.

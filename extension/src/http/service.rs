@@ -150,7 +150,6 @@ impl Body {
         Ok(false)
     }
 
-    /// Reads the whole body, of at most `max_bytes`.
     pub(crate) async fn read(&mut self, max_bytes: usize) -> Result<Vec<u8>, Unread> {
         let mut bytes = self.room(max_bytes)?;
         while let Some(piece) = self.next(bytes.len(), max_bytes).await? {

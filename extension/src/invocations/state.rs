@@ -66,13 +66,11 @@ impl InvocationState {
         }
     }
 
-    /// Notes that Lambda will send telemetry.
     pub(crate) fn subscribed(&mut self) {
         self.telemetry = TelemetryState::Silent;
         self.table.subscribed();
     }
 
-    /// Notes the beginning of an invocation. Spans and metrics of earlier ones are due.
     pub(crate) fn invoke(&mut self, invoke: &Invoke, now_ms: u64) {
         self.traffic.invoked(now_ms);
         // The loop calls `next` so late only after a hold.
@@ -144,7 +142,6 @@ impl InvocationState {
         self.table.event(event, now_ms);
     }
 
-    /// Returns the facts about the newest invocation.
     pub(crate) fn running(&self, now_ms: u64) -> Option<Running> {
         let current = self.current.as_ref()?;
         let usual_ms = self.handler_ms.filter(|usual| usual.is_finite());
@@ -187,7 +184,6 @@ impl InvocationState {
         }
     }
 
-    /// Returns the time of the next due task.
     pub(crate) fn wake_at_ms(&self, now_ms: u64) -> Option<u64> {
         let current = self.current.as_ref()?;
         let running = !current.runtime_done && !current.written_before_deadline;

@@ -315,7 +315,6 @@ impl InvocationTable {
         requests
     }
 
-    /// Returns `true` if reports of invocations are outstanding.
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
         self.known.iter().any(|known| known.has_begun() && !known.reported)
     }

@@ -7,7 +7,6 @@ use std::io::Read as _;
 use wire::gzip::{self, InflateError};
 use wire::{Limits, Request, SignalKind};
 
-/// The format of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Format {
     pub(crate) encoding: Encoding,
@@ -16,7 +15,6 @@ pub(crate) struct Format {
     pub(crate) is_grpc: bool,
 }
 
-/// Inflates, reads and checks a body.
 pub(crate) fn read(
     kind: SignalKind,
     format: Format,
@@ -76,7 +74,6 @@ pub fn read_body(
     read(kind, format, body, max_bytes).map_err(|refusal| refusal.to_string())
 }
 
-/// The compression of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ContentCoding {
     None,
@@ -114,7 +111,6 @@ impl ContentCoding {
         }
     }
 
-    /// Inflates a body to at most `max_bytes`.
     pub(super) fn inflate(self, body: Vec<u8>, max_bytes: usize) -> Result<Vec<u8>, InflateError> {
         match self {
             Self::None => Ok(body),

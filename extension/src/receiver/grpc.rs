@@ -38,7 +38,6 @@ pub(super) fn is_call(head: &Head) -> bool {
         && [GRPC, PROTOBUF].iter().any(|known| essence.eq_ignore_ascii_case(known))
 }
 
-/// Returns the signal of a call and the format of its message.
 pub(super) fn signal_and_format(head: &Head) -> Result<(SignalKind, Format), Refusal> {
     let kinds = SignalKind::ALL.into_iter();
     let kind = kinds

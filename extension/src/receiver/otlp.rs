@@ -25,7 +25,6 @@ const LEAST_HELD_BYTES: usize = 64 * 1024;
 /// Time a request may wait for room. Three signals that are flushed at once leave within milliseconds.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
-/// The state that all connections share.
 pub(crate) struct Receiver {
     intake: Intake,
     events: mpsc::Sender<Event>,

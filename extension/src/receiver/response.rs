@@ -11,7 +11,6 @@ use serde_json::json;
 use wire::SignalKind;
 use wire::protobuf::Writer;
 
-/// The encoding of a request and its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Protobuf,
@@ -37,7 +36,6 @@ impl Encoding {
     }
 }
 
-/// The reason why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("cannot read the request: {0}")]

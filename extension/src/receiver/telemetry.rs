@@ -45,7 +45,6 @@ pub(crate) fn place(hosts_file: &str, runtime_api: &str) -> (IpAddr, &'static st
     }
 }
 
-/// A listener, and its URI for Lambda.
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     pub(crate) uri: String,

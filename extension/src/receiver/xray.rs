@@ -89,7 +89,6 @@ impl XRayDaemon {
         }
     }
 
-    /// Takes the waiting datagrams, up to a bound.
     pub(crate) fn take(&mut self, now_unix_nano: u64) -> XRayReceived {
         let mut received = XRayReceived::default();
         let Some(socket) = &self.socket else { return received };

@@ -110,7 +110,6 @@ impl Sink {
         self.backend.as_ref().is_some_and(Backend::is_behind)
     }
 
-    /// Waits for the end of the flush in progress; forever if there is none.
     pub(crate) async fn flush_ended(&mut self) {
         match &mut self.backend {
             Some(backend) => backend.flush_ended().await,

@@ -36,7 +36,6 @@ impl BackendHealth {
         self.failures >= MOST_FAILURES
     }
 
-    /// Returns `true` if the next flush is not due.
     pub(crate) fn is_paused(&self, now_ms: u64) -> bool {
         now_ms < self.not_before_ms()
     }
@@ -52,7 +51,6 @@ impl BackendHealth {
         first * (1 << self.failures.saturating_sub(MOST_FAILURES).min(MOST_DOUBLINGS))
     }
 
-    /// Notes a flush that delivered everything.
     pub(crate) fn succeeded(&mut self, took: Duration) {
         let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         self.cost_ms =

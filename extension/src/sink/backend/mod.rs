@@ -125,7 +125,6 @@ impl Backend {
         (roots, out_of_memory)
     }
 
-    /// Takes requests of the function.
     pub(crate) fn put(&mut self, requests: Vec<Request>) {
         for request in requests {
             if let Err(request) = self.buffer.put(request, BatchOrigin::Otlp) {
@@ -220,7 +219,6 @@ impl Backend {
         }
     }
 
-    /// Returns the time of the next due task.
     pub(crate) fn wake_at_ms(
         &self,
         running: Option<&Running>,
@@ -289,7 +287,6 @@ impl Backend {
         self.spilled.give_up().await;
     }
 
-    /// Waits until spilled requests are written, for at most `limit`, because the environment may freeze.
     pub(crate) async fn wait_written(&mut self, limit: Duration) {
         self.spilled.wait_written(limit).await;
     }

@@ -96,7 +96,6 @@ impl Backlog {
         drop(tokio::time::timeout(limit, all).await);
     }
 
-    /// Writes as much as possible until `end`.
     pub(crate) async fn drain(&mut self, end: tokio::time::Instant) {
         while self.is_worth_waiting_for() && tokio::time::Instant::now() < end {
             self.wait_written(end - tokio::time::Instant::now()).await;
@@ -115,7 +114,6 @@ impl Backlog {
         !self.unwritten.is_empty()
     }
 
-    /// Returns the counter of items that cannot be written.
     fn lost_count(&self) -> Count {
         if self.spill { Count::SpillLost } else { Count::PlatformLost }
     }
