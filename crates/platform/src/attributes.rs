@@ -59,7 +59,7 @@ pub(crate) fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str>
     }
 }
 
-pub(crate) fn scope(name: &str) -> InstrumentationScope {
+pub fn scope(name: &str) -> InstrumentationScope {
     InstrumentationScope {
         name: name.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

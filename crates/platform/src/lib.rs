@@ -24,7 +24,7 @@ mod render;
 mod spans;
 mod xray;
 
-pub use attributes::string as string_attribute;
+pub use attributes::{scope, string as string_attribute};
 pub use aws_spans::{SPANS_LOG_GROUP, Segments, SpanLine};
 pub use convert::{ConsumedLines, ConvertedLines, Converter, ConverterState};
 pub use event::{EventKind, Figures, PhaseSpan, PlatformEvent, Tracing};

@@ -2,10 +2,10 @@
 
 use crate::config::Config;
 use extensions_api::Registration;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::Span;
-use platform::{Identity, resource_spans};
+use platform::{Identity, PLATFORM_SCOPE, resource_spans, scope};
 use wire::{Metrics, Request, Signal as _, Traces};
 
 const OWN_SCOPE: &str = "lambda-otlp/extension";
@@ -36,22 +36,22 @@ pub(crate) fn traces(function: &Identity, memory_mib: Option<usize>, spans: Vec<
         value: Some(AnyValue { value: Some(any_value::Value::IntValue(bytes)) }),
         ..KeyValue::default()
     }));
-    Request::encode::<Traces>(&Traces::request(vec![resource_spans(resource, spans)]))
+    Request::encode::<Traces>(&Traces::request(vec![resource_spans(
+        resource,
+        PLATFORM_SCOPE,
+        spans,
+    )]))
 }
 
 /// Makes a request of Lambda's metrics and the extension's own. The resource is short, because each attribute becomes a label of
 /// every series.
 pub(crate) fn metrics(function: &Identity, platform: Vec<Metric>, own: Vec<Metric>) -> Request {
     let of_scope = |(name, metrics): (&str, Vec<Metric>)| ScopeMetrics {
-        scope: Some(InstrumentationScope {
-            name: name.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..InstrumentationScope::default()
-        }),
+        scope: Some(scope(name)),
         metrics,
         ..ScopeMetrics::default()
     };
-    let scopes = [(platform::PLATFORM_SCOPE, platform), (OWN_SCOPE, own)];
+    let scopes = [(PLATFORM_SCOPE, platform), (OWN_SCOPE, own)];
     let scopes = scopes.into_iter().filter(|(_, metrics)| !metrics.is_empty());
     let resource_metrics = ResourceMetrics {
         resource: Some(function.metric_resource()),

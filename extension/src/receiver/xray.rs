@@ -9,9 +9,8 @@
 
 use crate::counts::{Count, Counts};
 use crate::service_name::named;
-use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use platform::{Identity, XRayDocument, XRaySegment, string_attribute};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use platform::{Identity, XRayDocument, XRaySegment, resource_spans, string_attribute};
 use serde_json::Value;
 use std::io;
 use std::net::Ipv4Addr;
@@ -179,17 +178,7 @@ fn request(spans: Vec<Span>, function: Option<&Identity>, service: Option<&str>)
         resource.attributes.retain(|attribute| attribute.key != SERVICE_NAME);
         resource.attributes.push(string_attribute(SERVICE_NAME, service));
     }
-    let scope = InstrumentationScope {
-        name: SCOPE.to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        ..InstrumentationScope::default()
-    };
-    let scope_spans = ScopeSpans { scope: Some(scope), spans, ..ScopeSpans::default() };
-    Request::encode::<Traces>(&Traces::request(vec![ResourceSpans {
-        resource: Some(resource),
-        scope_spans: vec![scope_spans],
-        ..ResourceSpans::default()
-    }]))
+    Request::encode::<Traces>(&Traces::request(vec![resource_spans(resource, SCOPE, spans)]))
 }
 
 /// The base64 of an OTLP request of AWS's distributions: sampled or unsampled spans, or metrics of Application Signals.

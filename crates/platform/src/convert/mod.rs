@@ -270,8 +270,8 @@ impl Converter {
             span.attributes.extend(told.attributes().map(|(key, word)| string(key, word)));
         }
         window.end_chunk();
-        let spans =
-            (!spans.is_empty()).then(|| resource_spans(self.identity.log_resource(), spans));
+        let spans = (!spans.is_empty())
+            .then(|| resource_spans(self.identity.log_resource(), names::PLATFORM_SCOPE, spans));
         let dropped_values = self.emf.dropped_values();
         let emf = self.emf.into_metrics();
         let scope_metrics: Vec<ScopeMetrics> =

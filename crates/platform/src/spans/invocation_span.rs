@@ -17,11 +17,11 @@ use crate::spans::ids::{INTERNAL_NAME, InvocationIds};
 use crate::spans::invocation::{Invocation, InvocationStatus};
 use crate::spans::phases;
 
-pub fn resource_spans(resource: Resource, spans: Vec<Span>) -> ResourceSpans {
+pub fn resource_spans(resource: Resource, scope_name: &str, spans: Vec<Span>) -> ResourceSpans {
     ResourceSpans {
         resource: Some(resource),
         scope_spans: vec![ScopeSpans {
-            scope: Some(scope(names::PLATFORM_SCOPE)),
+            scope: Some(scope(scope_name)),
             spans,
             ..ScopeSpans::default()
         }],
