@@ -1,31 +1,42 @@
 //! The HTTP server of the OTLP receiver and the telemetry listener: hyper, with bounds.
 //!
 //! Its clients are the function's SDKs and Lambda, over loopback. They use a connection for many requests, across freezes. The
-//! server supports HTTP/1.1, and HTTP/2 for gRPC.
+//! server supports HTTP/1.1, and HTTP/2 for gRPC. It sends no pings and has no timers, so connections survive a freeze. h2 itself
+//! bounds floods of resets, empty frames, fragmented heads and pings.
+//!
+//! Source: RFC 9113, "HTTP/2".
 
-mod http2;
 mod service;
 
 use crate::tasks;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 pub(crate) use hyper::http::request::Parts as Head;
-use hyper::server::conn::http1;
+use hyper::rt::Executor;
+use hyper::service::service_fn;
 use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use service::Service;
+use hyper_util::server::conn::auto;
 pub(crate) use service::{Body, ResponseBody, Unread};
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::io::ReadBuf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 /// The size limit of a head. SDKs send a dozen headers.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
+/// The limit of gRPC's own library (gRPC over HTTP2, "absolute max metadata size").
+const MAX_METADATA_BYTES: u32 = 16 * 1024;
+/// The maximum number of concurrent calls of a connection. Clients queue further ones.
+const MOST_STREAMS: u32 = 32;
+/// The unread bytes of a call. They are in memory before room is reserved.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+/// The unread bytes of all calls of a connection. One call that waits for room leaves enough for two others.
+const CONNECTION_WINDOW_BYTES: u32 = 3 * STREAM_WINDOW_BYTES;
+/// The send buffer, enough for short answers.
+const SEND_BUFFER_BYTES: usize = 16 * 1024;
 
 pub(crate) type Answer = Response<ResponseBody>;
 
@@ -75,46 +86,57 @@ async fn serve(listener: TcpListener, responder: Arc<dyn Respond>) {
             connections.swap_remove(idle_longest).0.abort();
         }
         let last_use = LastUse::default();
-        let (responder, uses) = (Arc::clone(&responder), Arc::clone(&uses));
-        let service = Service { responder, uses, last_use: Arc::clone(&last_use) };
-        service.note_use();
+        let (of_connection, uses) = (Arc::clone(&last_use), Arc::clone(&uses));
+        let note_use = move || {
+            of_connection.store(uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        };
+        note_use();
+        let responder = Arc::clone(&responder);
         let task = tasks::spawn(async move {
             // Send each response at once: it is one small packet.
             stream.set_nodelay(true).ok();
-            if speaks_http2(&stream).await {
-                http2::serve(stream, service).await;
-            } else {
-                serve_http1(stream, service).await;
-            }
+            serve_connection(stream, responder, note_use).await;
         });
         connections.push((task, last_use));
     }
 }
 
-async fn serve_http1(stream: TcpStream, service: Service) {
-    let connection = http1::Builder::new()
+async fn serve_connection(stream: TcpStream, responder: Arc<dyn Respond>, note_use: impl Fn()) {
+    let service = service_fn(move |request| {
+        note_use();
+        let responder = Arc::clone(&responder);
+        async move { service::respond(&*responder, request).await }
+    });
+    let mut server = auto::Builder::new(Calls);
+    server
+        .http1()
         // A client may close its side and still wait for the answer.
         .half_close(true)
         .auto_date_header(false)
         .title_case_headers(true)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
+        .max_buf_size(MAX_HEAD_BYTES);
+    server
+        .http2()
+        .auto_date_header(false)
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_header_list_size(MAX_METADATA_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES);
     // A client that goes away, such as a killed process, is not an error.
-    drop(connection.await);
+    drop(server.serve_connection(TokioIo::new(stream), service).await);
+}
+
+#[derive(Clone)]
+struct Calls;
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Calls {
+    fn execute(&self, call: F) {
+        drop(tasks::spawn(call));
+    }
 }
 
 /// Returns the value of the first header with this name, if it is text.
 pub(crate) fn header<'h>(head: &'h Head, name: &str) -> Option<&'h str> {
     head.headers.get(name)?.to_str().ok()
-}
-
-/// The connection preface of HTTP/2 (RFC 9113, 3.4).
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// Returns `true` if the connection begins with the preface, without consuming it. HTTP/1.1 has no method of this name.
-async fn speaks_http2(stream: &TcpStream) -> bool {
-    let mut first = [0; 4];
-    let mut peeked = ReadBuf::new(&mut first);
-    let bytes = poll_fn(|context| stream.poll_peek(context, &mut peeked)).await;
-    bytes.is_ok_and(|bytes| bytes == 4) && PREFACE.starts_with(&first)
 }

@@ -1,6 +1,6 @@
-//! Answers the requests of one connection, in HTTP/1.1 and HTTP/2.
+//! Answers a request of HTTP/1.1 or HTTP/2.
 
-use super::{Answer, LastUse, Respond};
+use super::{Answer, Respond};
 use crate::tasks;
 use http_body_util::BodyExt as _;
 use hyper::Version;
@@ -9,42 +9,17 @@ use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::timeout;
 
-pub(super) struct Service {
-    pub(super) responder: Arc<dyn Respond>,
-    /// The number of uses of all connections.
-    pub(super) uses: LastUse,
-    /// The last one of this connection.
-    pub(super) last_use: LastUse,
-}
-
-impl Service {
-    pub(super) fn note_use(&self) {
-        self.last_use.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-    }
-}
-
-impl hyper::service::Service<hyper::Request<Incoming>> for Service {
-    type Response = Answer;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Answer>> + Send>>;
-
-    fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
-        self.note_use();
-        let responder = Arc::clone(&self.responder);
-        Box::pin(async move { respond(&*responder, request).await })
-    }
-}
-
 /// Answers a request, and reads the rest of its body. An error ends the connection without an answer.
 ///
 /// A panic ends this request. Its answer keeps the client from repeating it, unlike a broken connection.
-async fn respond(responder: &dyn Respond, request: hyper::Request<Incoming>) -> io::Result<Answer> {
+pub(super) async fn respond(
+    responder: &dyn Respond,
+    request: hyper::Request<Incoming>,
+) -> io::Result<Answer> {
     let (head, incoming) = request.into_parts();
     let mut body = Body { incoming, broke_off: false };
     let answer = responder.respond(&head, &mut body);
@@ -64,16 +39,6 @@ pub(crate) struct ResponseBody {
     pub(crate) trailers: Option<HeaderMap>,
 }
 
-impl ResponseBody {
-    fn next(&mut self) -> Option<Frame<Bytes>> {
-        let body = std::mem::take(&mut self.body);
-        if !body.is_empty() {
-            return Some(Frame::data(body));
-        }
-        self.trailers.take().map(Frame::trailers)
-    }
-}
-
 impl hyper::body::Body for ResponseBody {
     type Data = Bytes;
     type Error = Infallible;
@@ -82,7 +47,12 @@ impl hyper::body::Body for ResponseBody {
         mut self: Pin<&mut Self>,
         _context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.next().map(Ok))
+        let body = std::mem::take(&mut self.body);
+        let frame = match body.is_empty() {
+            false => Some(Frame::data(body)),
+            true => self.trailers.take().map(Frame::trailers),
+        };
+        Poll::Ready(frame.map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
