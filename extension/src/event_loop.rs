@@ -66,7 +66,7 @@ impl EventLoop<'_> {
                 () = self.xray.readable(), if !is_behind => {
                     self.step(Self::take_xray);
                 }
-                answered = answer(&mut next) => {
+                answered = or_never(next.as_mut()) => {
                     next = None;
                     match answered {
                         Some(Ok(NextEvent::Invoke(invoke))) => {
@@ -82,7 +82,7 @@ impl EventLoop<'_> {
                     }
                 }
                 _ = tasks::caught(self.sink.flush_ended()) => {}
-                () = pause(wake) => {}
+                () = or_never(wake.map(tokio::time::sleep)) => {}
             }
         }
     }
@@ -252,16 +252,10 @@ impl EventLoop<'_> {
     }
 }
 
-async fn answer(next: &mut Option<Next>) -> Option<Result<NextEvent, ApiError>> {
-    match next {
-        Some(next) => next.await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn pause(time: Option<Duration>) {
-    match time {
-        Some(time) => tokio::time::sleep(time).await,
+/// Waits for the future; forever without one.
+async fn or_never<T>(future: Option<impl Future<Output = T>>) -> T {
+    match future {
+        Some(future) => future.await,
         None => std::future::pending().await,
     }
 }

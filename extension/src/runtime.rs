@@ -299,11 +299,9 @@ where
     const PAUSES_MS: [u64; 5] = [5, 20, 80, 320, 1280];
     for pause in PAUSES_MS {
         match call().await {
-            Err(ApiError::Unreachable { .. }) => {
-                tokio::time::sleep(Duration::from_millis(pause)).await;
-            }
             // 403 and 500 are final.
-            Err(ApiError::Refused { status, .. }) if status != 403 && status != 500 => {
+            refused @ Err(ApiError::Refused { status: 403 | 500, .. }) => return refused,
+            Err(ApiError::Unreachable { .. } | ApiError::Refused { .. }) => {
                 tokio::time::sleep(Duration::from_millis(pause)).await;
             }
             answered => return answered,
