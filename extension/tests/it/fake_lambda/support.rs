@@ -365,14 +365,6 @@ impl Stdout {
         lines.iter().map(|request| (request.kind(), request.items())).collect()
     }
 
-    /// The names of all metrics, in order, but for the extension's own.
-    pub(crate) fn platform_metrics(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.metrics().into_iter().map(|metric| metric.name).collect();
-        names.retain(|name| name.starts_with("aws.lambda."));
-        names.sort();
-        names
-    }
-
     fn logged(&self) -> Logged {
         let mut logged = Logged::default();
         logged.add(&self.text().lines().map(read).collect::<Vec<_>>());
