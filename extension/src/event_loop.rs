@@ -10,7 +10,7 @@ use crate::invocations::state::InvocationState;
 use crate::policy::Running;
 use crate::receiver::xray::XRayDaemon;
 use crate::runtime::{ApiError, ExtensionsApi, Fatal, retrying};
-use crate::sink::Sink;
+use crate::sink::{Backend, Sink};
 use crate::tasks;
 use extensions_api::{Invoke, NextEvent, Shutdown};
 use std::pin::Pin;
@@ -61,6 +61,7 @@ impl EventLoop<'_> {
                 wake = Some(wake.unwrap_or_default().max(AFTER_PANIC));
             }
             let is_behind = self.sink.is_behind();
+            let flush_ended = self.sink.backend.as_mut().map(Backend::flush_ended);
             tokio::select! {
                 Some(event) = self.events.recv(), if !is_behind => self.take(event),
                 () = self.xray.readable(), if !is_behind => {
@@ -81,7 +82,7 @@ impl EventLoop<'_> {
                         None => tokio::time::sleep(AFTER_PANIC).await,
                     }
                 }
-                _ = tasks::caught(self.sink.flush_ended()) => {}
+                _ = tasks::caught(or_never(flush_ended)) => {}
                 () = or_never(wake.map(tokio::time::sleep)) => {}
             }
         }
@@ -148,7 +149,7 @@ impl EventLoop<'_> {
             Event::Otlp(spans) => {
                 self.step(|this| {
                     if let Some(backend) = &mut this.sink.backend {
-                        backend.spans_seen(&spans);
+                        backend.lines.spans_seen(&spans);
                     }
                     this.state.otlp(spans);
                 });
@@ -192,7 +193,7 @@ impl EventLoop<'_> {
             TelemetryItem::Platform { event, text } => {
                 tracing::debug!(kind = event.kind.as_str(), "platform event");
                 if let Some(backend) = &mut self.sink.backend {
-                    backend.platform_event(&event, &text);
+                    backend.lines.platform_event(&event, &text, now_ms);
                 }
                 self.state.telemetry(*event, now_ms);
             }

@@ -281,25 +281,20 @@ mod tests {
     }
 
     #[test]
-    fn missing_telemetry_is_awaited_for_a_limited_time() {
+    fn missing_telemetry_is_awaited_for_a_limited_time_until_it_reports_an_end() {
         let mut script = Script::new();
-        script.invoke("first", 0);
-        assert_eq!(script.next_at(0), TRUST_MS);
-        script.invoke("second", 100_000);
-        assert_eq!(script.next_at(100_000), 100_000 + TRUST_MS);
-    }
-
-    #[test]
-    fn telemetry_is_trusted_again_after_it_reports_an_end() {
-        let mut script = Script::new();
-        script.event(EventKind::InitStart, "", "success", 0);
-        script.invoke("first", 0);
-        assert_eq!(script.next_at(0), last_moment_ms(DEADLINE_MS));
-        script.invoke("second", 100_000);
-        assert_eq!(script.next_at(100_000), 100_000 + TRUST_MS);
-        script.event(EventKind::RuntimeDone, "second", "success", 101_000);
+        for (request_id, now_ms) in [("first", 0), ("second", 100_000)] {
+            script.invoke(request_id, now_ms);
+            assert_eq!(script.next_at(now_ms), now_ms + TRUST_MS);
+        }
+        script.event(EventKind::InitStart, "", "success", 200_000);
         script.invoke("third", 200_000);
         assert_eq!(script.next_at(200_000), last_moment_ms(200_000 + DEADLINE_MS));
+        script.invoke("fourth", 300_000);
+        assert_eq!(script.next_at(300_000), 300_000 + TRUST_MS);
+        script.event(EventKind::RuntimeDone, "fourth", "success", 301_000);
+        script.invoke("fifth", 400_000);
+        assert_eq!(script.next_at(400_000), last_moment_ms(400_000 + DEADLINE_MS));
     }
 
     #[test]

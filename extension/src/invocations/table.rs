@@ -167,7 +167,6 @@ impl InvocationTable {
         self.metrics.add_out_of_memory(request_id, time_unix_nano);
     }
 
-    /// Notes that Lambda will send telemetry.
     pub(crate) fn subscribed(&mut self) {
         if self.invocation_span != InvocationSpanMode::Never {
             self.spans = Some(Invocations::new(self.options.clone()));

@@ -9,8 +9,8 @@ use crate::config::Config;
 use crate::counts::Counts;
 use crate::invocations::roots::{ReceivedSpan, invocation_spans};
 use crate::tasks;
-pub(crate) use backend::health_check;
-use backend::{Backend, BatchOrigin, SharedBuffer, buffer};
+pub(crate) use backend::{Backend, health_check};
+use backend::{BatchOrigin, SharedBuffer, buffer};
 use lines::backlog::Backlog;
 use lines::{LAST_LINE, LineOutput};
 use std::io::{self, Write};
@@ -108,13 +108,6 @@ impl Sink {
     /// Returns `true` if the loop should leave further events to Lambda, because too much waits for stdout.
     pub(crate) fn is_behind(&self) -> bool {
         self.backend.as_ref().is_some_and(Backend::is_behind)
-    }
-
-    pub(crate) async fn flush_ended(&mut self) {
-        match &mut self.backend {
-            Some(backend) => backend.flush_ended().await,
-            None => std::future::pending().await,
-        }
     }
 
     /// Waits until lines are written, for at most `limit` each, because the environment may freeze.

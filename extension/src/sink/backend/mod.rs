@@ -26,7 +26,6 @@ pub(crate) use buffer::{BatchOrigin, Buffer, SharedBuffer};
 use flush::Flushes;
 use health::Awake;
 pub(crate) use health_check::health_check;
-use platform::PlatformEvent;
 use printed_lines::PrintedLines;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +49,7 @@ pub(crate) struct Backend {
     buffer: SharedBuffer,
     flushes: Flushes,
     spilled: Backlog,
-    lines: PrintedLines,
+    pub(crate) lines: PrintedLines,
     /// Events are sent unchanged (the `json` output).
     is_json: bool,
     counts: Arc<Counts>,
@@ -108,10 +107,6 @@ impl Backend {
         self.woke(unix_millis(), true);
     }
 
-    pub(crate) fn platform_event(&mut self, event: &PlatformEvent, text: &str) {
-        self.lines.platform_event(event, text, unix_millis());
-    }
-
     /// Takes a line that the function or another extension printed. Returns the possible root spans in it, if it contains OTLP, and
     /// the runtime's report of exhausted memory.
     pub(crate) fn line(
@@ -141,11 +136,6 @@ impl Backend {
                 self.spilled.write_own(vec![request]);
             }
         }
-    }
-
-    /// Notes received spans, whose ids the log records of their invocations get.
-    pub(crate) fn spans_seen(&mut self, spans: &[ReceivedSpan]) {
-        self.lines.spans_seen(spans);
     }
 
     /// Returns `true` if too many spilled bytes are not written to take further events.

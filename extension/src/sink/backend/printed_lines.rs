@@ -25,7 +25,7 @@ use wire::{Limits, LineReading, Metrics, Request, Signal as _, SpanIds, read_lin
 /// The bytes of records that may wait for the end of their invocation.
 const MOST_WAITING: usize = 256 * 1024;
 
-pub(super) struct PrintedLines {
+pub(crate) struct PrintedLines {
     converter: Converter,
     /// The unchanged events of the `json` output, which has no log records.
     events: Option<RawEvents>,
@@ -60,7 +60,7 @@ impl PrintedLines {
     }
 
     /// Adds a platform event. Each restored environment is told of the init phase that made its snapshot, perhaps days ago.
-    pub(super) fn platform_event(&mut self, event: &PlatformEvent, text: &str, now_ms: u64) {
+    pub(crate) fn platform_event(&mut self, event: &PlatformEvent, text: &str, now_ms: u64) {
         if event.made_snapshot() && event.succeeded() {
             return;
         }
@@ -130,7 +130,7 @@ impl PrintedLines {
     }
 
     /// Notes received spans, whose ids the records of their invocations get.
-    pub(super) fn spans_seen(&mut self, spans: &[ReceivedSpan]) {
+    pub(crate) fn spans_seen(&mut self, spans: &[ReceivedSpan]) {
         for span in spans {
             let Some(request_id) = &span.request_id else { continue };
             let ids = SpanIds { request_id: Some(request_id), ..span.ids };
