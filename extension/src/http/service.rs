@@ -48,9 +48,10 @@ impl hyper::body::Body for ResponseBody {
         _context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let body = std::mem::take(&mut self.body);
-        let frame = match body.is_empty() {
-            false => Some(Frame::data(body)),
-            true => self.trailers.take().map(Frame::trailers),
+        let frame = if body.is_empty() {
+            self.trailers.take().map(Frame::trailers)
+        } else {
+            Some(Frame::data(body))
         };
         Poll::Ready(frame.map(Ok))
     }

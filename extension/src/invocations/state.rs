@@ -198,8 +198,11 @@ impl InvocationState {
             now_ms >= last_moment(current) && !current.written_before_deadline
         };
         let late = self.current.as_mut().filter(is_late);
-        let at_once = late.map(|current| current.written_before_deadline = true).is_some();
-        self.table.take(at_once, now_ms)
+        let is_late = late.is_some();
+        if let Some(current) = late {
+            current.written_before_deadline = true;
+        }
+        self.table.take(is_late, now_ms)
     }
 
     /// Returns `true` if reports of invocations are outstanding. A managed instance always expects some, because only telemetry
