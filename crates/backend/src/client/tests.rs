@@ -4,11 +4,8 @@ use super::*;
 use crate::destination::Profile;
 use crate::http::{HttpResponse, gzip_level};
 use crate::judge::tests::response;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use crate::sanitize::tests::{attributes, gauge, request, resource};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::{Gauge, Metric, NumberDataPoint};
-use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use std::collections::BTreeSet;
@@ -296,26 +293,15 @@ async fn the_accepted_size_is_learned() {
     }
 }
 
-fn keys(names: &str) -> Vec<KeyValue> {
-    let value = || Some(AnyValue { value: Some(any_value::Value::BoolValue(true)) });
-    let key = |name: &str| KeyValue { key: name.to_owned(), value: value(), ..Default::default() };
-    names.split_whitespace().map(key).collect()
+fn spans(keys_of_resource: &str, keys_of_items: &[&str]) -> Request {
+    let items = keys_of_items.iter().map(|keys| attributes(keys)).collect();
+    request(SignalKind::Traces, resource(keys_of_resource), items)
 }
 
-fn spans(resource: &str, keys_of_items: &[&str]) -> Request {
-    let resource = Resource { attributes: keys(resource), ..Default::default() };
-    let span = |names: &&str| Span { attributes: keys(names), ..Default::default() };
-    Request::of_spans(resource, keys_of_items.iter().map(span).collect())
-}
-
-/// Four gauges, of which the last one has this name and keys.
-fn gauges(name: &str, names: &str) -> Request {
-    let gauge = |(name, names): (&str, &str)| {
-        let point = NumberDataPoint { attributes: keys(names), ..Default::default() };
-        let data = Data::Gauge(Gauge { data_points: vec![point] });
-        Metric { name: name.to_owned(), data: Some(data), ..Default::default() }
-    };
-    let four = [("m", "a"), ("m", "a"), ("m", "a"), (name, names)];
+/// Four gauges, of which the last one has this name and key.
+fn gauges(name: &str, key: &str) -> Request {
+    let gauge = |(name, key): (&str, &str)| gauge(name, std::iter::once(attributes(key)));
+    let four = [("m", "a"), ("m", "a"), ("m", "a"), (name, key)];
     Request::of_metrics(None, four.map(gauge).into())
 }
 
@@ -326,25 +312,25 @@ async fn a_few_items_with_all_new_columns_are_sent_ahead() {
     let is_refused = || refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok();
     let backend = Fake::new(|_: &Request| Ok(response(if is_refused() { "400" } else { "200" })));
     let client = client(&backend);
-    let with = |span| [vec!["a", "a b"], vec![span; 4]].concat();
-    let records = (0..4).map(|_| LogRecord { attributes: keys("z"), ..Default::default() });
+    let with = |span| [vec!["a", "a, b"], vec![span; 4]].concat();
+    let records = request(SignalKind::Logs, resource(""), vec![attributes("z"); 4]);
     for (stream, request, sizes) in [
         (None, spans("r", &with("a")), &[1, 5][..]),
-        (None, spans("r", &with("b a")), &[6]),
-        (None, spans("r", &with("c b")), &[1, 5]),
-        (None, spans("r", &with("c b a")), &[6]),
+        (None, spans("r", &with("b, a")), &[6]),
+        (None, spans("r", &with("c, b")), &[1, 5]),
+        (None, spans("r", &with("c, b, a")), &[6]),
         // A new key of the resource, another stream.
-        (None, spans("r s", &with("a")), &[1, 5]),
+        (None, spans("r, s", &with("a")), &[1, 5]),
         (Some("other"), spans("r", &with("a")), &[1, 5]),
         // If half of the items or more would go first, the request is sent whole. A combination of known columns is not new.
         (None, spans("r", &["d", "e", "f", "a"]), &[4]),
-        (None, spans("r", &["d", "e", "f", "d e f"]), &[4]),
+        (None, spans("r", &["d", "e", "f", "d, e, f"]), &[4]),
         // Each metric is a stream.
         (None, gauges("m", "a"), &[1, 3]),
         (None, gauges("m", "a"), &[4]),
         (None, gauges("n", "a"), &[1, 3]),
         (None, gauges("m", "b"), &[1, 3]),
-        (None, Request::of_log_records(None, records.collect()), &[4]),
+        (None, records, &[4]),
     ] {
         let items = request.items();
         let outcome = client.export(stream, request, seconds(5)).await;

@@ -163,4 +163,4 @@ fn value_to_text(value: &mut AnyValue) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,8 +1,8 @@
 //! The client against the fake OpenObserve, over real sockets and on a paused clock.
 
 use crate::requests::{
-    attribute, destination, export, gauge, log_record, logs, numbered, numbers, span, spans,
-    started, stored, summary,
+    attribute, destination, export, gauge, log_record, logs, numbered, send, span, spans, started,
+    stored, summary,
 };
 use lambda_otlp_backend::{Client, Fate};
 #[cfg(feature = "grpc")]
@@ -73,10 +73,8 @@ async fn a_silent_backend_is_abandoned_at_the_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn every_signal_is_accepted_with_valid_credentials() {
-    let backend = started(FakeOpenObserve::builder().user("root@example.com", "right")).await;
+    let backend = started(FakeOpenObserve::builder()).await;
     let mut destination = destination(backend.base());
-    // root@example.com:right
-    destination.headers.push("authorization", "Basic cm9vdEBleGFtcGxlLmNvbTpyaWdodA==").unwrap();
     destination.stream = Some("lambda".to_owned());
     for request in [numbered(0..10), spans(vec![span()]), gauge([vec![]])] {
         let items = request.items();
@@ -104,10 +102,9 @@ async fn every_signal_is_accepted_with_valid_credentials() {
 #[cfg(feature = "grpc")]
 #[tokio::test]
 async fn every_signal_is_accepted_over_grpc() {
-    let backend = started(FakeOpenObserve::builder().user("root@example.com", "right")).await;
+    let backend = started(FakeOpenObserve::builder()).await;
     let server = GrpcFront::start(&backend).await;
     let mut destination = destination(&format!("http://{}/ignored", server.address()));
-    destination.headers.push("authorization", "Basic cm9vdEBleGFtcGxlLmNvbTpyaWdodA==").unwrap();
     destination.headers.push("organization", "shop").unwrap();
     destination.stream = Some("lambda".to_owned());
     // Larger than the window of a stream.
@@ -118,8 +115,7 @@ async fn every_signal_is_accepted_over_grpc() {
         let transport = HttpTransport::by(&destination, Protocol::Grpc).unwrap();
         let client = Client::with_transport(&destination, transport).unwrap();
         for request in [spans(vec![span()]), gauge([vec![]]), logs(vec![large.clone()])] {
-            let outcome =
-                client.export(None, request, Instant::now() + Duration::from_secs(10)).await;
+            let outcome = send(&client, request).await;
             assert_eq!(summary(&outcome), "1 accepted, 0 ambiguous");
         }
     }
@@ -142,32 +138,23 @@ async fn every_signal_is_accepted_over_grpc() {
 #[tokio::test(start_paused = true)]
 async fn only_the_bad_item_of_64_is_dead_lettered() {
     // More columns than the stream may have: logs answer 200 `0a 00`, traces 400.
-    let many = (0..200).map(|index| attribute(&format!("key{index}"))).collect::<Vec<_>>();
+    let attributes = own_keys(0, 200);
+    let bad_span = Span { attributes: attributes.clone(), ..span() };
+    let bad_record = LogRecord { attributes, ..log_record(37) };
+    let mut all_spans = vec![span(); 63];
+    all_spans.insert(37, bad_span.clone());
+    let mut all_records: Vec<LogRecord> = (0..64).map(log_record).collect();
+    all_records[37] = bad_record.clone();
     let backend = started(FakeOpenObserve::builder().max_columns(100)).await;
-    let record = |number| match number {
-        37 => LogRecord { attributes: many.clone(), ..log_record(number) },
-        _ => log_record(number),
-    };
-    let outcome = export(&destination(backend.base()), logs((0..64).map(record).collect())).await;
-    assert_eq!((outcome.accepted, outcome.parts.len()), (63, 1));
-    assert_eq!(
-        (outcome.parts[0].fate, numbers(&outcome.parts[0].request)),
-        (Fate::DeadLetter, vec![37])
-    );
-    assert_eq!(
-        stored(&backend),
-        (0..64).filter(|number| *number != 37).map(|number| (number, 1)).collect()
-    );
-
-    let bad = Span { attributes: many.clone(), ..span() };
-    let mut all = vec![span(); 63];
-    all.insert(37, bad.clone());
-    let outcome = export(&destination(backend.base()), spans(all)).await;
-    assert_eq!((outcome.accepted, outcome.parts.len()), (63, 1));
-    assert_eq!(
-        (outcome.parts[0].fate, &outcome.parts[0].request),
-        (Fate::DeadLetter, &spans(vec![bad]))
-    );
+    for (all, bad) in
+        [(spans(all_spans), spans(vec![bad_span])), (logs(all_records), logs(vec![bad_record]))]
+    {
+        let outcome = export(&destination(backend.base()), all).await;
+        let [part] = outcome.parts.as_slice() else { panic!("{outcome:?}") };
+        assert_eq!((outcome.accepted, part.fate, &part.request), (63, Fate::DeadLetter, &bad));
+    }
+    let good = (0..64).filter(|number| *number != 37);
+    assert_eq!(stored(&backend), good.map(|number| (number, 1)).collect());
 }
 
 /// Keys that no other item has.
@@ -186,30 +173,17 @@ fn wide_logs(items: usize, keys: usize) -> Request {
     logs((0..items).map(item).collect())
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_request_over_the_column_limit_is_split_before_sending() {
-    let backend = started(FakeOpenObserve::builder()).await;
-    let metrics = gauge((0..60).map(|item| own_keys(item, 100)));
-    for request in [wide_spans(60, 100), wide_logs(60, 100), metrics] {
-        let outcome = export(&destination(backend.base()), request).await;
-        assert_eq!(summary(&outcome), "60 accepted, 0 ambiguous");
-        assert_eq!(outcome.requests_sent, 8, "eight items fit into one request");
-    }
-    assert_eq!(stored(&backend), (0..60).map(|number| (number, 1)).collect());
-}
-
 /// OpenObserve Cloud accepts 200 columns and says so for traces. Later requests keep to that limit.
 #[tokio::test(start_paused = true)]
 async fn a_column_limit_in_a_response_binds_later_requests() {
     let backend = started(FakeOpenObserve::builder().max_columns(200)).await;
     let client = Client::new(&destination(backend.base())).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let first = client.export(None, wide_spans(12, 40), deadline).await;
+    let first = send(&client, wide_spans(12, 40)).await;
     assert_eq!(summary(&first), "12 accepted, 0 ambiguous");
     assert_eq!(first.requests_sent, 1 + 3, "refused once, then four items a request");
-    let second = client.export(None, wide_spans(12, 40), deadline).await;
+    let second = send(&client, wide_spans(12, 40)).await;
     assert_eq!((second.accepted, second.requests_sent), (12, 3), "remembered");
-    let logs = client.export(None, wide_logs(12, 40), deadline).await;
+    let logs = send(&client, wide_logs(12, 40)).await;
     assert_eq!((logs.accepted, logs.requests_sent), (12, 3), "for the other signals too");
     assert_eq!(stored(&backend), (0..12).map(|number| (number, 1)).collect());
 }

@@ -13,22 +13,31 @@ use std::time::Duration;
 use test_support::openobserve::{Builder, FakeOpenObserve};
 use tokio::time::Instant;
 use url::Url;
-use wire::{Logs, Request};
+use wire::Request;
 
 /// Nanoseconds since 1970 on the backend's clock. All records have this time.
 pub(crate) const NOW: u64 = 1_785_500_000_000_000_000;
 
+/// `root@example.com:right`
+pub(crate) const AUTHORIZATION: &str = "Basic cm9vdEBleGFtcGxlLmNvbTpyaWdodA==";
+
+/// A backend that wants [`AUTHORIZATION`].
 pub(crate) async fn started(builder: Builder) -> FakeOpenObserve {
-    builder.clock(|| NOW).start().await.unwrap()
+    builder.user("root@example.com", "right").clock(|| NOW).start().await.unwrap()
 }
 
 pub(crate) fn destination(base: &str) -> DestinationConfig {
-    DestinationConfig::new(&Url::parse(base).unwrap())
+    let mut destination = DestinationConfig::new(&Url::parse(base).unwrap());
+    destination.headers.push("authorization", AUTHORIZATION).unwrap();
+    destination
+}
+
+pub(crate) async fn send(client: &Client, request: Request) -> Outcome {
+    client.export(None, request, Instant::now() + Duration::from_secs(10)).await
 }
 
 pub(crate) async fn export(destination: &DestinationConfig, request: Request) -> Outcome {
-    let client = Client::new(destination).unwrap();
-    client.export(None, request, Instant::now() + Duration::from_secs(10)).await
+    send(&Client::new(destination).unwrap(), request).await
 }
 
 pub(crate) fn text(text: &str) -> AnyValue {
@@ -67,12 +76,6 @@ pub(crate) fn number(record: &LogRecord) -> usize {
         Some(any_value::Value::StringValue(text)) => text.parse().unwrap(),
         other => panic!("{other:?}"),
     }
-}
-
-pub(crate) fn numbers(request: &Request) -> Vec<usize> {
-    let decoded = request.decode::<Logs>().unwrap().unwrap();
-    let scopes = decoded.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
-    scopes.flat_map(|scope| &scope.log_records).map(number).collect()
 }
 
 /// The number of copies stored of each number.

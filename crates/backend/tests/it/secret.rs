@@ -1,6 +1,6 @@
 //! A client whose secret is stored elsewhere, against the fake OpenObserve.
 
-use crate::requests::{destination, numbered, started, summary};
+use crate::requests::{AUTHORIZATION, destination, numbered, send, started, summary};
 use aws::{SecretError, SecretReading, SecretService};
 use lambda_otlp_backend::{Client, Outcome};
 use settings::{Secret, SecretReference};
@@ -9,9 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use test_support::openobserve::{FakeOpenObserve, ScriptedResponse};
 use tokio::time::{Instant, advance, sleep};
 
-/// `root@example.com:right` is the password that the backend accepts.
 const RIGHT: &str = "root@example.com:right";
-const RIGHT_HEADER: &str = "Basic cm9vdEBleGFtcGxlLmNvbTpyaWdodA==";
 const OLD_HEADER: &str = "Basic cm9vdEBleGFtcGxlLmNvbTpvbGQtc2VjcmV0";
 const REFUSED: &str = "0 accepted, 0 ambiguous; 1 ParkWithAlarm: answered 401 Unauthorized: Unauthorized Access: check the authorization header";
 const SECONDS: Duration = Duration::from_secs(10);
@@ -50,10 +48,10 @@ struct Scene {
 
 impl Scene {
     async fn new(secret: Option<&'static str>) -> Self {
-        let backend = started(FakeOpenObserve::builder().user("root@example.com", "right")).await;
+        let backend = started(FakeOpenObserve::builder()).await;
         let service = Arc::new(Service(Mutex::new((secret, 0))));
         let mut destination = destination(backend.base());
-        destination.headers.push("authorization", "Basic of-the-variable").unwrap();
+        destination.headers.set("authorization", "Basic of-the-variable").unwrap();
         destination.secret = Some(SecretReference::parse("ssm:/o2").unwrap());
         let client = Client::authorized(&destination, &service, Duration::from_mins(5)).unwrap();
         let client = client.without_retries();
@@ -69,7 +67,7 @@ impl Scene {
     }
 
     async fn export(&self, items: usize) -> Outcome {
-        self.client.export(None, numbered(0..items), Instant::now() + SECONDS).await
+        send(&self.client, numbered(0..items)).await
     }
 
     /// The authorization of each request.
@@ -85,7 +83,7 @@ async fn a_secret_is_read_once_and_again_only_after_a_refusal() {
     for _ in 0..2 {
         assert_eq!(scene.export(1).await.accepted, 1);
     }
-    assert_eq!((scene.seen(), scene.asked()), (vec![RIGHT_HEADER.to_owned(); 2], 1));
+    assert_eq!((scene.seen(), scene.asked()), (vec![AUTHORIZATION.to_owned(); 2], 1));
     // Until then, no status would cause another read.
     advance(SECONDS).await;
     scene.backend.script([ScriptedResponse::Status(503), ScriptedResponse::Status(404)]);
@@ -109,10 +107,10 @@ async fn refused_items_are_sent_again_with_a_rotated_secret() {
     let outcome = scene.export(3).await;
     assert_eq!((outcome.accepted, outcome.requests_sent), (3, 2), "{outcome:?}");
     let seen = scene.seen();
-    assert_eq!(seen[2..], [OLD_HEADER, RIGHT_HEADER]);
+    assert_eq!(seen[2..], [OLD_HEADER, AUTHORIZATION]);
     assert_eq!(scene.backend.log_records().len(), 3);
     // Both stay masked.
-    let body = format!("not old-secret but {RIGHT_HEADER}").into_bytes();
+    let body = format!("not old-secret but {AUTHORIZATION}").into_bytes();
     scene.backend.script([ScriptedResponse::Response { status: 400, headers: vec![], body }]);
     let text = summary(&scene.export(1).await);
     assert!(text.ends_with("answered 400 Bad Request: not **** but ****"), "{text}");

@@ -1,6 +1,6 @@
 //! One attempt of a request over real sockets: TLS, reused connections, and failures. Proxies are in the extension's tests.
 
-use crate::requests::{numbered, started};
+use crate::requests::{destination, numbered, send, started};
 use lambda_otlp_backend::{Client, DestinationConfig, Outcome, OwnAuthority};
 #[cfg(feature = "grpc")]
 use lambda_otlp_backend::{HttpTransport, Protocol};
@@ -10,19 +10,10 @@ use std::time::Duration;
 use test_support::openobserve::grpc::GrpcFront;
 use test_support::openobserve::{FakeOpenObserve, ScriptedResponse};
 use test_support::tls::{Authority, TlsFront};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio::time::Instant;
-use url::Url;
 
 async fn backend() -> FakeOpenObserve {
-    started(FakeOpenObserve::builder().user("root@example.com", "pass")).await
-}
-
-fn destination(base: &str) -> DestinationConfig {
-    let mut destination = DestinationConfig::new(&Url::parse(base).unwrap());
-    destination.headers.push("authorization", "Basic cm9vdEBleGFtcGxlLmNvbTpwYXNz").unwrap();
-    destination
+    started(FakeOpenObserve::builder()).await
 }
 
 /// A destination behind TLS, with the authority's certificate in its file.
@@ -38,9 +29,9 @@ fn client(destination: &DestinationConfig) -> Client {
     Client::new(destination).unwrap().without_retries()
 }
 
-/// One record.
+/// Sends one record.
 async fn export(client: &Client) -> Outcome {
-    client.export(None, numbered(0..1), Instant::now() + Duration::from_secs(10)).await
+    send(client, numbered(0..1)).await
 }
 
 /// The reason of a failed export, and whether the backend may have the request.
@@ -90,30 +81,6 @@ async fn connections_are_reused_until_dropped() {
         assert_eq!(front.handshakes(), handshakes);
         client.drop_connections().unwrap();
     }
-}
-
-#[tokio::test]
-async fn a_closed_idle_connection_is_replaced_without_a_retry() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    let server = tokio::spawn(async move {
-        for _ in 0..2 {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut head = vec![0; 4096];
-            assert!(stream.read(&mut head).await.unwrap() > 0);
-            let answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
-            stream.write_all(answer).await.unwrap();
-            stream.shutdown().await.unwrap();
-            // Until the client has seen the end.
-            while stream.read(&mut head).await.is_ok_and(|read| read > 0) {}
-        }
-    });
-    let client = client(&destination(&base));
-    for _ in 0..2 {
-        let outcome = export(&client).await;
-        assert_eq!((outcome.accepted, outcome.requests_sent), (1, 1), "{outcome:?}");
-    }
-    server.await.unwrap();
 }
 
 #[tokio::test]
