@@ -150,36 +150,37 @@ async fn a_message_delay_is_whole_seconds_up_to_15_minutes() {
 
 #[tokio::test]
 async fn queue_errors_state_the_code_and_the_remedy() {
-    let check = async |answer: QueueResponse, expected: &str| {
+    let arn = "arn:aws:sqs:eu-central-1:123456789012:retry";
+    for (status, code, text, expected) in [
+        (
+            403,
+            "AccessDenied",
+            "User is not authorized\nto perform",
+            &*format!(
+                "AccessDenied: User is not authorized to perform: allow sqs:SendMessage on {arn} in the function's role and the queue's policy"
+            ),
+        ),
+        (
+            400,
+            "AWS.SimpleQueueService.NonExistentQueue",
+            "no",
+            "NonExistentQueue: no: there is no queue retry of account 123456789012 in eu-central-1, check its URL",
+        ),
+        (
+            400,
+            "KMS.AccessDeniedException",
+            "no",
+            "KMS.AccessDeniedException: no: the function's role needs kms:GenerateDataKey and kms:Decrypt on the queue's key, and the key must be enabled",
+        ),
+        (403, "ExpiredToken", "", "ExpiredToken: the credentials in the environment are not valid"),
+    ] {
         let server = server().await;
-        server.queue().script([answer]);
+        server.queue().script([QueueResponse::Refuse(Refusal::new(status, code, text))]);
         let results =
             sqs(&server.queue_url()).send_messages(&["one"], Duration::ZERO, soon()).await;
-        assert_eq!(results[0].as_ref().unwrap_err().to_string(), expected);
-    };
-    check(
-        QueueResponse::Refuse(Refusal::new(403, "AccessDenied", "User is not authorized\nto perform")),
-        "queue retry refused with AccessDenied: User is not authorized to perform: allow sqs:SendMessage on \
-         arn:aws:sqs:eu-central-1:123456789012:retry in the function's role and the queue's policy",
-    )
-    .await;
-    check(
-        QueueResponse::refuse(400, "AWS.SimpleQueueService.NonExistentQueue"),
-        "queue retry refused with NonExistentQueue: scripted: there is no queue retry of account 123456789012 in \
-         eu-central-1, check its URL",
-    )
-    .await;
-    check(
-        QueueResponse::refuse(400, "KMS.AccessDeniedException"),
-        "queue retry refused with KMS.AccessDeniedException: scripted: the function's role needs kms:GenerateDataKey and \
-         kms:Decrypt on the queue's key, and the key must be enabled",
-    )
-    .await;
-    check(
-        QueueResponse::refuse(403, "ExpiredToken"),
-        "queue retry refused with ExpiredToken: scripted: the credentials in the environment are not valid",
-    )
-    .await;
+        let text = results[0].as_ref().unwrap_err().to_string();
+        assert_eq!(text, format!("queue retry refused with {expected}"));
+    }
     let server = server().await;
     let elsewhere = format!("{}/123456789012/other", server.endpoint());
     let results = sqs(&elsewhere).send_messages(&["one"], Duration::ZERO, soon()).await;
