@@ -9,9 +9,7 @@ use crate::vitals::{VITALS, VitalsSettings};
 use aws::{AWS, AwsSecretsSettings, SECRETS, SQS, SqsSettings};
 use backend::{DESTINATION, DestinationConfig, O2_DESTINATION, Profile};
 use settings::shared::{self, set_by_lambda};
-use settings::{
-    InvalidSettings, InvalidVariable, Kind, PROXY, Reader, Source, Table, Variable, Warning,
-};
+use settings::{InvalidSettings, Kind, PROXY, Reader, Remark, Source, Table, Variable};
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -36,7 +34,7 @@ const STACKS_LOG_GROUPS: &str = "/lambda-otlp/*";
 
 impl Config {
     /// Reads all variables. The error lists every mistake. The warnings name misspelt variables and surprising values.
-    pub fn from_source(source: &dyn Source) -> (Result<Self, InvalidSettings>, Vec<Warning>) {
+    pub fn from_source(source: &dyn Source) -> (Result<Self, InvalidSettings>, Vec<Remark>) {
         let mut reader = Reader::new(source, TABLE);
         let config = Self::read(&mut reader);
         let warnings = reader.warnings().to_vec();
@@ -44,7 +42,7 @@ impl Config {
             config.ok_or_else(|| {
                 // A fallback: the reader already notes a mistake if there is no destination.
                 let name = "LAMBDA_OTLP_ENDPOINT".to_owned();
-                InvalidVariable { name, problem: "no usable endpoint".to_owned() }.into()
+                Remark { name, text: "no usable endpoint".to_owned() }.into()
             })
         });
         (config, warnings)

@@ -1,31 +1,19 @@
-//! All mistakes in the variables at once.
+//! Mistakes and warnings about variables.
 
 use std::fmt;
 
-/// One variable with an unusable value, and the reason.
+/// A mistake, with the expectation, or a harmless remark: a likely misspelling, a value in a legacy unit, or a variable without
+/// effect.
 ///
 /// The text never contains the value of a secret or a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidVariable {
+pub struct Remark {
     pub name: String,
-    /// The problem and the expectation; lower case, no full stop.
-    pub problem: String,
-}
-
-impl fmt::Display for InvalidVariable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.problem)
-    }
-}
-
-/// A harmless remark about a variable: a likely misspelling, a value in a legacy unit, or a variable without effect.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
-    pub name: String,
+    /// Lower case, no full stop.
     pub text: String,
 }
 
-impl fmt::Display for Warning {
+impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name, self.text)
     }
@@ -33,20 +21,20 @@ impl fmt::Display for Warning {
 
 /// All mistakes in the variables, printed as one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct InvalidSettings(Vec<InvalidVariable>);
+pub struct InvalidSettings(Vec<Remark>);
 
 impl InvalidSettings {
-    pub fn check(mistakes: Vec<InvalidVariable>) -> Result<(), Self> {
+    pub fn check(mistakes: Vec<Remark>) -> Result<(), Self> {
         if mistakes.is_empty() { Ok(()) } else { Err(Self(mistakes)) }
     }
 
-    pub fn mistakes(&self) -> &[InvalidVariable] {
+    pub fn mistakes(&self) -> &[Remark] {
         &self.0
     }
 }
 
-impl From<InvalidVariable> for InvalidSettings {
-    fn from(mistake: InvalidVariable) -> Self {
+impl From<Remark> for InvalidSettings {
+    fn from(mistake: Remark) -> Self {
         Self(vec![mistake])
     }
 }

@@ -37,7 +37,7 @@ mod table;
 
 pub use backoff::Backoff;
 pub use check::{Check, Verdict};
-pub use error::{InvalidSettings, InvalidVariable, Warning};
+pub use error::{InvalidSettings, Remark};
 pub use headers::{Headers, percent_decoded};
 pub use pattern::Pattern;
 #[cfg(feature = "url")]
@@ -45,4 +45,4 @@ pub use proxy::{PROXY, Proxy, is_local};
 pub use reader::{Reader, quoted};
 pub use secret::{Secret, SecretReference, SecretStore};
 pub use source::{Env, Source};
-pub use table::{Kind, Table, Variable, markdown};
+pub use table::{Kind, Rows, Table, Variable, markdown};

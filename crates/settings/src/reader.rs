@@ -1,12 +1,12 @@
 //! Reads typed values from a source by the rows of a table, and collects mistakes.
 
-use crate::error::{InvalidVariable, Warning};
+use crate::error::Remark;
 use crate::headers::Headers;
 use crate::parse;
 use crate::secret::Secret;
 use crate::secret::SecretReference;
 use crate::source::Source;
-use crate::table::{Kind, Table, Variable};
+use crate::table::{Kind, Table};
 use std::time::Duration;
 
 /// Reads variables. An invalid value is noted and replaced by its default, so that one pass finds every mistake.
@@ -14,13 +14,12 @@ use std::time::Duration;
 /// Methods of kinds that may have a default return it for a variable that is not set; the others, and those that end in
 /// `_if_set`, return no value.
 ///
-/// Reading a name that is not in the table, or as another kind, is noted as a mistake too, which fails the first test of the
-/// configuration.
+/// Debug builds panic if a name is not in the table, or is read as another kind.
 pub struct Reader<'a> {
     source: &'a dyn Source,
     table: Table,
-    mistakes: Vec<InvalidVariable>,
-    warnings: Vec<Warning>,
+    mistakes: Vec<Remark>,
+    warnings: Vec<Remark>,
 }
 
 impl<'a> Reader<'a> {
@@ -43,7 +42,7 @@ impl<'a> Reader<'a> {
         self.source.called(name)
     }
 
-    /// The text, or the default; empty if the row has no default.
+    /// The text, or the default.
     pub fn string(&mut self, name: &str) -> String {
         self.with_default(name, Kind::Text, |text| Ok(text.to_owned())).unwrap_or_default()
     }
@@ -126,7 +125,7 @@ impl<'a> Reader<'a> {
 
     /// Notes a mistake found by the caller, such as two variables that exclude each other.
     pub fn mistake(&mut self, name: &str, problem: impl Into<String>) {
-        let mistake = InvalidVariable { name: self.called(name), problem: problem.into() };
+        let mistake = Remark { name: self.called(name), text: problem.into() };
         // Several parts of a program may read one variable.
         if !self.mistakes.contains(&mistake) {
             self.mistakes.push(mistake);
@@ -134,16 +133,16 @@ impl<'a> Reader<'a> {
     }
 
     pub fn warn(&mut self, name: &str, text: impl Into<String>) {
-        self.warnings.push(Warning { name: self.called(name), text: text.into() });
+        self.warnings.push(Remark { name: self.called(name), text: text.into() });
     }
 
     /// The warnings, misspelt names first.
-    pub fn warnings(&self) -> &[Warning] {
+    pub fn warnings(&self) -> &[Remark] {
         &self.warnings
     }
 
     /// All mistakes, in the order of reading.
-    pub fn finish(self) -> Vec<InvalidVariable> {
+    pub fn finish(self) -> Vec<Remark> {
         self.mistakes
     }
 
@@ -153,15 +152,9 @@ impl<'a> Reader<'a> {
         kind: Kind,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
-        let default = self.row(name, kind).and_then(|row| row.default);
-        let set = self.if_set(name, kind, &parse);
-        set.or_else(|| {
-            let Some(default) = default else {
-                self.mistake(name, "has no default in the table: please report this bug");
-                return None;
-            };
-            parse(default).ok()
-        })
+        let default = self.table.find(name).and_then(|row| row.default);
+        debug_assert!(default.is_some(), "{name} has no default in the table");
+        self.if_set(name, kind, &parse).or_else(|| parse(default?).ok())
     }
 
     fn if_set<T>(
@@ -170,9 +163,7 @@ impl<'a> Reader<'a> {
         kind: Kind,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
-        if self.row(name, kind).is_none() {
-            self.mistake(name, "read as another kind than in the table: please report this bug");
-        }
+        debug_assert_eq!(self.table.find(name).map(|row| row.kind), Some(kind), "{name}");
         match parse(&self.source.get(name)?) {
             Ok(value) => Some(value),
             Err(problem) => {
@@ -180,10 +171,6 @@ impl<'a> Reader<'a> {
                 None
             }
         }
-    }
-
-    fn row(&self, name: &str, kind: Kind) -> Option<&'static Variable> {
-        self.table.find(name).filter(|variable| variable.kind == kind)
     }
 
     /// The row's own kind if its words are those of `choices`; otherwise one that no table has.
@@ -218,7 +205,7 @@ fn chosen<T: Clone>(text: &str, kind: Kind, choices: &[(&str, T)]) -> Result<T, 
         .ok_or_else(|| format!("{} is not {kind}", quoted(text)))
 }
 
-fn misspelt(source: &dyn Source, table: &Table) -> Vec<Warning> {
+fn misspelt(source: &dyn Source, table: &Table) -> Vec<Remark> {
     const OURS: &str = "LAMBDA_OTLP_";
     /// The prefix of OpenObserve's extension. Other names share it, and are reported only if they resemble a known one.
     const O2: &str = "O2_";
@@ -236,7 +223,7 @@ fn misspelt(source: &dyn Source, table: &Table) -> Vec<Warning> {
             (_, nearest) if is_ours => format!("unknown; the nearest known name is {nearest}"),
             _ => return None,
         };
-        Some(Warning { name, text })
+        Some(Remark { name, text })
     };
     names.into_iter().filter_map(warning).collect()
 }
@@ -245,6 +232,7 @@ fn misspelt(source: &dyn Source, table: &Table) -> Vec<Warning> {
 mod tests {
     use super::*;
     use crate::error::InvalidSettings;
+    use crate::table::Variable;
     use expect_test::expect;
 
     #[derive(Debug, Clone, Copy, PartialEq)]
@@ -339,7 +327,7 @@ mod tests {
             ("PATH", "x"),
         ];
         let reader = Reader::new(&source, TABLE);
-        let warnings: Vec<String> = reader.warnings().iter().map(Warning::to_string).collect();
+        let warnings: Vec<String> = reader.warnings().iter().map(Remark::to_string).collect();
         expect![[r"
             LAMBDA_OTLP_ENDPIONT: unknown; did you mean LAMBDA_OTLP_ENDPOINT?
             LAMBDA_OTLP_HEADER: unknown; did you mean LAMBDA_OTLP_HEADERS?
@@ -349,21 +337,14 @@ mod tests {
     }
 
     #[test]
-    fn reading_a_variable_contrary_to_the_table_is_reported() {
-        let mut reader = Reader::new(&[("NOT_THERE", "1")], TABLE);
-        assert_eq!(reader.string_if_set("NOT_THERE").as_deref(), Some("1"));
-        assert_eq!(reader.count("LAMBDA_OTLP_MAX_LINE_BYTES"), 0);
-        assert_eq!(reader.string("LAMBDA_OTLP_STREAM"), "");
-        assert_eq!(reader.choice("LAMBDA_OTLP_BACKEND", &[("otlp", 1)], 7), 7);
-        let mistakes: Vec<String> =
-            reader.finish().iter().map(InvalidVariable::to_string).collect();
-        expect![[r"
-            NOT_THERE: read as another kind than in the table: please report this bug
-            LAMBDA_OTLP_MAX_LINE_BYTES: read as another kind than in the table: please report this bug
-            LAMBDA_OTLP_MAX_LINE_BYTES: has no default in the table: please report this bug
-            LAMBDA_OTLP_STREAM: has no default in the table: please report this bug
-            LAMBDA_OTLP_BACKEND: read as another kind than in the table: please report this bug
-            LAMBDA_OTLP_BACKEND: has no default in the table: please report this bug"]]
-        .assert_eq(&mistakes.join("\n"));
+    #[should_panic(expected = "NOT_THERE")]
+    fn reading_a_variable_without_a_row_panics_in_tests() {
+        Reader::new(&[("NOT_THERE", "1")], TABLE).string_if_set("NOT_THERE");
+    }
+
+    #[test]
+    #[should_panic(expected = "LAMBDA_OTLP_STREAM has no default in the table")]
+    fn reading_a_default_that_is_missing_panics_in_tests() {
+        Reader::new(&[("PATH", "x")], TABLE).string("LAMBDA_OTLP_STREAM");
     }
 }

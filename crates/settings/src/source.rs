@@ -1,6 +1,6 @@
 //! The source of values: the process environment, or a map in tests and command lines.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// Provides values by name. An empty value counts as unset (OpenTelemetry, SDK environment variables, "Parsing empty value").
 pub trait Source {
@@ -36,16 +36,6 @@ impl Source for Env {
 impl<S: std::hash::BuildHasher> Source for HashMap<String, String, S> {
     fn get(&self, name: &str) -> Option<String> {
         HashMap::get(self, name).filter(|value| !value.is_empty()).cloned()
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.keys().cloned().collect()
-    }
-}
-
-impl Source for BTreeMap<String, String> {
-    fn get(&self, name: &str) -> Option<String> {
-        BTreeMap::get(self, name).filter(|value| !value.is_empty()).cloned()
     }
 
     fn names(&self) -> Vec<String> {

@@ -8,14 +8,14 @@ use std::fmt::Write as _;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Table {
-    own: Rows,
-    shared: Rows,
-    aliases: Rows,
+    pub own: Rows,
+    pub shared: Rows,
+    pub aliases: Rows,
     unlisted: Rows,
-    known_elsewhere: &'static [&'static str],
+    pub known_elsewhere: &'static [&'static str],
 }
 
-type Rows = &'static [&'static [Variable]];
+pub type Rows = &'static [&'static [Variable]];
 
 impl Table {
     /// A table of the settings that only this binary documents, in this order.
@@ -47,28 +47,9 @@ impl Table {
         Self { known_elsewhere: names, ..self }
     }
 
-    /// The names that another binary in the same environment reads.
-    pub fn known_elsewhere(&self) -> &'static [&'static str] {
-        self.known_elsewhere
-    }
-
     pub fn variables(&self) -> impl Iterator<Item = &'static Variable> + use<> {
-        [self.own, self.shared, self.aliases, self.unlisted].into_iter().flat_map(rows)
-    }
-
-    /// The settings that only this binary documents.
-    pub fn own(&self) -> impl Iterator<Item = &'static Variable> + use<> {
-        rows(self.own)
-    }
-
-    /// The settings that the documentation lists once for several binaries.
-    pub fn shared(&self) -> impl Iterator<Item = &'static Variable> + use<> {
-        rows(self.shared)
-    }
-
-    /// The names of other systems' settings.
-    pub fn aliases(&self) -> impl Iterator<Item = &'static Variable> + use<> {
-        rows(self.aliases)
+        let parts = [self.own, self.shared, self.aliases, self.unlisted];
+        parts.into_iter().flatten().copied().flatten()
     }
 
     pub fn find(&self, name: &str) -> Option<&'static Variable> {
@@ -106,10 +87,6 @@ impl Table {
     fn known_names(&self) -> impl Iterator<Item = &'static str> + use<> {
         self.variables().map(|variable| variable.name).chain(self.known_elsewhere.iter().copied())
     }
-}
-
-fn rows(parts: Rows) -> impl Iterator<Item = &'static Variable> {
-    parts.iter().flat_map(|part| part.iter())
 }
 
 pub fn markdown<'a>(variables: impl IntoIterator<Item = &'a Variable>) -> String {

@@ -4,7 +4,7 @@ use crate::decision::{KinesisStream, OurFilter, Wish};
 use crate::selection::{Selection, parse_patterns, parse_tags};
 use aws::{AWS, LOGS, LogsSettings, SQS, SqsSettings};
 use settings::shared::{self, set_by_lambda};
-use settings::{InvalidSettings, Kind, PROXY, Reader, Source, Table, Variable, Warning};
+use settings::{InvalidSettings, Kind, PROXY, Reader, Remark, Source, Table, Variable};
 
 const INCLUDE: &str = "LAMBDA_OTLP_INCLUDE";
 const EXCLUDE: &str = "LAMBDA_OTLP_EXCLUDE";
@@ -113,7 +113,7 @@ pub struct Config {
 
 impl Config {
     /// Reads all variables. The error lists every mistake, and the warnings likely misspelt names.
-    pub fn from_source(source: &dyn Source) -> (Result<Self, InvalidSettings>, Vec<Warning>) {
+    pub fn from_source(source: &dyn Source) -> (Result<Self, InvalidSettings>, Vec<Remark>) {
         let mut reader = Reader::new(source, TABLE);
         let config = Self::read(&mut reader);
         let warnings = reader.warnings().to_vec();
@@ -148,7 +148,7 @@ impl Config {
         let stream = kinesis_stream(reader);
         let Some(ours) = OurFilter::new(&destination, stream, collect.pattern()) else {
             let mistake = no_destination();
-            reader.mistake(&mistake.name, mistake.problem);
+            reader.mistake(&mistake.name, mistake.text);
             return None;
         };
         let own = own_log_group.into_iter().chain([ours.default_log_group()]);
@@ -158,12 +158,11 @@ impl Config {
     }
 }
 
-fn no_destination() -> settings::InvalidVariable {
-    settings::InvalidVariable {
+fn no_destination() -> Remark {
+    Remark {
         name: DESTINATION.to_owned(),
-        problem:
-            "not the forwarder's ARN: expected arn:aws:lambda:{region}:{account}:function:{name}"
-                .to_owned(),
+        text: "not the forwarder's ARN: expected arn:aws:lambda:{region}:{account}:function:{name}"
+            .to_owned(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::{checks, links};
 use anyhow::{Context as _, bail};
-use settings::{Table, Variable, markdown};
+use settings::{Rows, Table, Variable, markdown};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
@@ -74,11 +74,12 @@ fn texts() -> anyhow::Result<[(&'static str, String, String); 2]> {
         std::fs::read_to_string(checks::root()?.join(document)).context(document.to_owned())
     };
     let before = read(SETTINGS)?;
-    let shared = markdown(once(Table::shared));
+    let shared = markdown(once(|table| table.shared));
     let mut after = replace(&before, SETTINGS, "variables: backend", &shared)?;
     let mut listed: Vec<&Variable> = Vec::new();
     for (name, table) in TABLES {
-        let (above, own): (Vec<_>, Vec<_>) = table.own().partition(|row| listed.contains(row));
+        let (above, own): (Vec<_>, Vec<_>) =
+            table.own.iter().copied().flatten().partition(|row| listed.contains(row));
         let table = markdown(own.iter().copied());
         let names: Vec<String> = above.iter().map(|row| format!("`{}`", row.name)).collect();
         let text = match names.as_slice() {
@@ -89,16 +90,15 @@ fn texts() -> anyhow::Result<[(&'static str, String, String); 2]> {
         listed.extend(own);
     }
     let migration = read(ALIASES)?;
-    let aliases = markdown(once(Table::aliases));
+    let aliases = markdown(once(|table| table.aliases));
     let migrated = replace(&migration, ALIASES, "variables: aliases", &aliases)?;
     Ok([(SETTINGS, before, after), (ALIASES, migration, migrated)])
 }
 
-fn once<I: Iterator<Item = &'static Variable>>(
-    rows: impl Fn(&Table) -> I,
-) -> impl Iterator<Item = &'static Variable> {
+fn once(rows: fn(&Table) -> Rows) -> impl Iterator<Item = &'static Variable> {
     let mut names = BTreeSet::new();
-    TABLES.iter().flat_map(move |(_, table)| rows(table)).filter(move |row| names.insert(row.name))
+    let all = TABLES.iter().flat_map(move |(_, table)| rows(table)).copied().flatten();
+    all.filter(move |row| names.insert(row.name))
 }
 
 /// A name that a table knows from elsewhere and no other table has a row for; a name of ours that a binary reads and its
@@ -106,7 +106,7 @@ fn once<I: Iterator<Item = &'static Variable>>(
 fn problems(tables: &Tables, together: &[(&str, &str)]) -> Vec<String> {
     let mut problems = Vec::new();
     for (binary, table) in tables {
-        for known in table.known_elsewhere() {
+        for known in table.known_elsewhere {
             let is_read =
                 tables.iter().any(|(other, rows)| other != binary && rows.find(known).is_some());
             if !is_read {
@@ -121,7 +121,7 @@ fn problems(tables: &Tables, together: &[(&str, &str)]) -> Vec<String> {
         let ours =
             rows.variables().map(|row| row.name).filter(|name| name.starts_with("LAMBDA_OTLP_"));
         let knows =
-            |name: &&str| table.find(name).is_some() || table.known_elsewhere().contains(name);
+            |name: &&str| table.find(name).is_some() || table.known_elsewhere.contains(name);
         let unknown = ours.filter(|name| !knows(name));
         problems.extend(
             unknown.map(|name| format!("{binary} does not know {name} of the {neighbour}")),

@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SpanData, SpanProcessor};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt::{self, Debug};
 use std::io;
 use std::sync::Arc;
@@ -88,7 +88,7 @@ impl Function {
         let time = Arc::clone(&clock);
         let time = move || UNIX_EPOCH + Duration::from_millis(time.load(Ordering::Relaxed));
         config.invocations = Some(Arc::new(Invocations::without_thread(time)));
-        let mut environment: BTreeMap<String, String> =
+        let mut environment: HashMap<String, String> =
             [("AWS_LAMBDA_FUNCTION_NAME", "orders"), ("AWS_LAMBDA_FUNCTION_VERSION", "7")]
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .into();

@@ -7,8 +7,8 @@ mod variables;
 pub(crate) use output::{Choice, Direct, Flush};
 use output::{Endpoint, endpoint};
 use platform::{Names, Shape, SpanEnd, SpanMapping};
-use settings::{InvalidVariable, Reader, Source, Variable, Warning, shared};
-use std::collections::BTreeMap;
+use settings::{Reader, Remark, Source, Variable, shared};
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use tracing::Level;
 use variables::{LAMBDA, OTEL_ENDPOINT, OTEL_SIGNAL_ENDPOINTS, RECEIVER_PORT};
@@ -86,8 +86,8 @@ pub struct Config {
     pub(crate) function: Function,
     pub(crate) log_level: Level,
     pub(crate) choice: Choice,
-    pub(crate) warnings: Vec<Warning>,
-    pub(crate) mistakes: Vec<InvalidVariable>,
+    pub(crate) warnings: Vec<Remark>,
+    pub(crate) mistakes: Vec<Remark>,
 }
 
 impl Config {
@@ -102,7 +102,7 @@ impl Config {
     /// Reads only the variables that Lambda sets.
     pub fn of_lambda(source: &dyn Source) -> Self {
         let set = |row: &Variable| Some((row.name.to_owned(), source.get(row.name)?));
-        let source: BTreeMap<String, String> = LAMBDA.iter().filter_map(set).collect();
+        let source: HashMap<String, String> = LAMBDA.iter().filter_map(set).collect();
         Self::read(Reader::new(&source, TABLE), &source)
     }
 

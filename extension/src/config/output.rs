@@ -9,7 +9,7 @@ use super::{DEFAULT_GRPC_PORT, DEFAULT_RECEIVER_PORT, TABLE};
 use aws::AwsSecretsSettings;
 pub(super) use aws::{AWS, SECRETS};
 use backend::{Advice, DestinationConfig, Profile, Protocol};
-use settings::{InvalidVariable, Kind, Reader, Source};
+use settings::{Kind, Reader, Remark, Source};
 use std::net::IpAddr;
 use std::time::Duration;
 use wire::SignalKind;
@@ -217,12 +217,12 @@ fn destination(
         if has_secret { AwsSecretsSettings::read(&mut own) } else { AwsSecretsSettings::default() };
     let warnings = own.warnings().to_vec();
     let mut is_wrong = destination.is_none();
-    for InvalidVariable { name, problem } in own.finish() {
+    for Remark { name, text } in own.finish() {
         if destination.as_ref().is_some_and(|destination| is_for_others(&name, destination)) {
             continue;
         }
         is_wrong |= !has_default(&name);
-        reader.mistake(&name, problem);
+        reader.mistake(&name, text);
     }
     for warning in warnings {
         reader.warn(&warning.name, warning.text);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wire::SignalKind;
 
 fn config(variables: &[(&str, &str)]) -> Config {
-    let source: BTreeMap<String, String> =
+    let source: HashMap<String, String> =
         variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     Config::from_source(&source)
 }
@@ -252,7 +252,7 @@ fn the_buffer_is_small_enough_to_be_spilled_at_shutdown() {
 fn config_of(name: &str, text: &str, variables: &[(&str, &str)]) -> Config {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(name), text).unwrap();
-    let mut source: BTreeMap<String, String> =
+    let mut source: HashMap<String, String> =
         variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     source.insert("LAMBDA_TASK_ROOT".into(), folder.path().to_str().unwrap().into());
     Config::from_source(&source)

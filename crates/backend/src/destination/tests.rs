@@ -4,7 +4,7 @@ use super::variables::{
     STREAM,
 };
 use super::*;
-use settings::{InvalidVariable, Reader, Table, Warning};
+use settings::{Reader, Remark, Table};
 use std::collections::HashMap;
 use url::Url;
 
@@ -36,8 +36,8 @@ fn described(variables: &[(&str, &str)]) -> Vec<String> {
         let others = format!("{profile:?} {request_timeout:?} {compression:?}");
         lines.extend(Some(others).filter(|others| others != "OpenObserve 10s Gzip"));
     }
-    lines.extend(reader.warnings().iter().map(Warning::to_string));
-    lines.extend(reader.finish().iter().map(InvalidVariable::to_string));
+    lines.extend(reader.warnings().iter().map(Remark::to_string));
+    lines.extend(reader.finish().iter().map(Remark::to_string));
     lines
 }
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::invocations::identity::identity;
 use extensions_api::Registration;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::time::Duration;
 use tempfile::NamedTempFile;
@@ -21,7 +21,7 @@ struct Script {
 
 impl Script {
     fn new(variables: Variables<'_>) -> Self {
-        let source: BTreeMap<String, String> =
+        let source: HashMap<String, String> =
             variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let config = Config::from_source(&source);
         assert_eq!(config.complaint(), "");

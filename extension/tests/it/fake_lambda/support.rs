@@ -12,7 +12,7 @@ use local_lambda::{HttpServer, free_port};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
@@ -140,7 +140,7 @@ impl Lambda {
         let runtime_api = api.address().to_string();
         let records = Records(wire::invocation_record::path(&runtime_api));
         let port = free_port();
-        let mut source: BTreeMap<String, String> =
+        let mut source: HashMap<String, String> =
             variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         source.insert("AWS_LAMBDA_RUNTIME_API".into(), runtime_api);
         source.entry("AWS_LAMBDA_FUNCTION_NAME".into()).or_insert("orders".into());

@@ -135,7 +135,7 @@ impl DestinationText {
         let mut reader = Reader::new(&source, VALUES);
         let (endpoint, secret) = (reader.url("endpoint"), reader.secret_reference("secret"));
         if let Some(mistake) = reader.finish().first() {
-            return Err(format!("{}: {}", mistake.name, mistake.problem));
+            return Err(mistake.to_string());
         }
         let endpoint = endpoint.ok_or("a destination needs an endpoint")?;
         if endpoint.query_pairs().any(|(name, _)| is_credential(&name)) {
