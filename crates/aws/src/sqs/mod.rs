@@ -100,11 +100,9 @@ impl SqsQueue {
                     }
                 }
             }
-            let next = Instant::now() + BACKOFF.delay(retry, 1.0);
-            if !results.iter().any(is_temporary) || retry == MAX_RETRIES || next >= deadline {
+            if !results.iter().any(is_temporary) || !pause(retry, deadline).await {
                 break;
             }
-            sleep_until(next).await;
         }
         results
     }
@@ -130,11 +128,9 @@ impl SqsQueue {
             let asked = self.ask("ChangeMessageVisibility", &request, deadline).await;
             let Err(error) = asked else { return Ok(()) };
             last = error;
-            let next = Instant::now() + BACKOFF.delay(retry, 1.0);
-            if !last.is_temporary || next >= deadline {
+            if !last.is_temporary || !pause(retry, deadline).await {
                 break;
             }
-            sleep_until(next).await;
         }
         Err(last)
     }
@@ -205,6 +201,16 @@ impl SqsQueue {
         );
         QueueError::refused(text, false)
     }
+}
+
+/// Waits before the next attempt. Returns `false` at once if there is none before the deadline.
+async fn pause(retry: u32, deadline: Instant) -> bool {
+    let next = Instant::now() + BACKOFF.delay(retry, 1.0);
+    let is_last = retry == MAX_RETRIES || next >= deadline;
+    if !is_last {
+        sleep_until(next).await;
+    }
+    !is_last
 }
 
 fn is_temporary(result: &Result<(), QueueError>) -> bool {
