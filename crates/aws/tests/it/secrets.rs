@@ -69,7 +69,7 @@ async fn temporary_failures_are_retried_once_and_errors_state_the_remedy() {
     let check = async |reference: &str, answers: &[ScriptedResponse], expected: &str| {
         let (fake, url) = Fake::start(answers.iter().cloned()).await;
         let result = read(settings(&url), reference).await.unwrap_or_else(|error| error);
-        let expected = expected.replace("HOST", url.authority()).replace("ARN", ARN);
+        let expected = expected.replace("HOST", url.authority()).replace("THIS", reference);
         assert_eq!(result, expected, "{answers:?}");
         assert_eq!(fake.answers.lock().unwrap().len(), 0, "{answers:?}");
     };
@@ -79,56 +79,46 @@ async fn temporary_failures_are_retried_once_and_errors_state_the_remedy() {
     check(ARN, &[code(400, "ThrottlingException"), found()], "hunter2").await;
     check(ARN, &[ScriptedResponse::Closes, found()], "hunter2").await;
     let twice = [code(500, "InternalServiceError"), code(503, "")];
-    check(ARN, &twice, "cannot read ARN: HOST answered 503").await;
+    check(ARN, &twice, "cannot read THIS: HOST answered 503").await;
     let slow = r#"{"__type":"ThrottlingException:http://x","message":"Rate\nexceeded"}"#;
-    let text = "cannot read ARN: HOST answered 400 ThrottlingException: Rate exceeded";
+    let text = "cannot read THIS: HOST answered 400 ThrottlingException: Rate exceeded";
     check(ARN, &[is(400, slow), is(400, slow)], text).await;
 
     let user = "User: arn:aws:sts::1:assumed-role/f/f is not authorized";
     let denied = format!(r#"{{"__type":"AccessDeniedException","Message":"{user}"}}"#);
     let no_key = r#"{"__type":"AccessDeniedException","message":"may not kms:Decrypt"}"#;
+    let gone = r#"{"__type":null,"code":"com.amazonaws.secretsmanager#ResourceNotFoundException"}"#;
     let large = "x".repeat(600 * 1024);
+    let allow = |permission: &str, message: &str| {
+        format!("read THIS: access denied; allow {permission} in the function's role ({message})")
+    };
+    let parameter = allow("ssm:GetParameter on arn:*:ssm:*:*:parameter/o2/auth", user);
+    let not_found =
+        "read THIS: not found in eu-west-1; is it in another region or account, or misspelt?";
+    let expired = r#"{"__type":"ExpiredTokenException"}"#;
+    let unknown = "use THIS: the answer is not in AWS's format";
     for (reference, status, body, expected) in [
-        (
-            ARN,
-            400,
-            &*denied,
-            &*format!(
-                "read ARN: access denied; allow secretsmanager:GetSecretValue on ARN in the function's role ({user})"
-            ),
-        ),
-        (
-            "ssm:/o2/auth:3#key",
-            400,
-            &denied,
-            &format!(
-                "read ssm:/o2/auth:3#key: access denied; allow ssm:GetParameter on arn:*:ssm:*:*:parameter/o2/auth in the function's role ({user})"
-            ),
-        ),
+        (ARN, 400, &*denied, &*allow("secretsmanager:GetSecretValue on THIS", user)),
+        ("ssm:/o2/auth:3#key", 400, &denied, &parameter),
         (
             "ssm:/o2",
             400,
             no_key,
-            "read ssm:/o2: access denied; allow kms:Decrypt on the key it is encrypted with in the function's role (may not kms:Decrypt)",
+            &allow("kms:Decrypt on the key it is encrypted with", "may not kms:Decrypt"),
         ),
+        (ARN, 400, gone, not_found),
+        (ARN, 400, expired, "read THIS: HOST answered 400 ExpiredTokenException"),
+        (ARN, 302, "", "read THIS: HOST answered 302"),
+        (ARN, 200, &large, "use THIS: the answer of HOST is longer than 524288 bytes"),
         (
             ARN,
-            400,
-            r#"{"__type":null,"code":"com.amazonaws.secretsmanager#ResourceNotFoundException"}"#,
-            "read ARN: not found in eu-west-1; is it in another region or account, or misspelt?",
+            200,
+            r#"{"SecretBinary":"aHVudGVyMg=="}"#,
+            "use THIS: it is binary; store it as text",
         ),
-        (
-            ARN,
-            400,
-            r#"{"__type":"ExpiredTokenException"}"#,
-            "read ARN: HOST answered 400 ExpiredTokenException",
-        ),
-        (ARN, 302, "", "read ARN: HOST answered 302"),
-        (ARN, 200, &large, "use ARN: the answer of HOST is longer than 524288 bytes"),
-        (ARN, 200, r#"{"SecretBinary":"aHVudGVyMg=="}"#, "use ARN: it is binary; store it as text"),
-        (ARN, 200, "{}", "use ARN: it has no value"),
-        (ARN, 200, "<html>", "use ARN: the answer is not in AWS's format"),
-        (ARN, 200, r#"{"SecretString":["hunter2"]}"#, "use ARN: the answer is not in AWS's format"),
+        (ARN, 200, "{}", "use THIS: it has no value"),
+        (ARN, 200, "<html>", unknown),
+        (ARN, 200, r#"{"SecretString":["hunter2"]}"#, unknown),
     ] {
         check(reference, &[is(status, body)], &format!("cannot {expected}")).await;
     }
