@@ -128,9 +128,8 @@ impl<T: Transport> Client<T> {
             let sent = Arc::clone(&self.sent.lock().unwrap_or_else(PoisonError::into_inner));
             return self.deliver(&sent, stream, request, deadline).await;
         };
-        let first = within(deadline, secret.current()).await;
-        let (used, sent) = match first.and_then(|used| Ok((self.headers(&used)?, used))) {
-            Ok((sent, used)) => (used, sent),
+        let (sent, used) = match self.headers_of(secret.current(), deadline).await {
+            Ok(first) => first,
             Err(text) => {
                 return Outcome::unsent(request, Reason::Credentials { text }, Fate::ParkWithAlarm);
             }
@@ -140,8 +139,7 @@ impl<T: Transport> Client<T> {
             outcome.parts.extract_if(.., |part| part.reason.refuses_credentials()).collect();
         let mut failure = used.failure.map(|failure| failure.to_string());
         if !refused.is_empty() {
-            let newer = within(deadline, secret.reread()).await;
-            let newer = newer.and_then(|newer| Ok((self.headers(&newer)?, newer)));
+            let newer = self.headers_of(secret.reread(), deadline).await;
             match &newer {
                 // After the deadline nothing is sent, and the refusal is the more useful reason.
                 Ok((sent, newer)) if newer.version > used.version && Instant::now() < deadline => {
@@ -162,9 +160,17 @@ impl<T: Transport> Client<T> {
         outcome
     }
 
-    /// Returns the headers with this version of the secret, or a newer one. Values of older ones stay masked. The error is for a
-    /// person.
-    fn headers(&self, secret: &CurrentSecret) -> Result<Arc<SentHeaders>, String> {
+    /// Returns the secret, read before the deadline, and the headers with this version of it, or a newer one. Values of older ones
+    /// stay masked. The error is for a person.
+    async fn headers_of(
+        &self,
+        reading: impl Future<Output = Result<CurrentSecret, SecretError>>,
+        deadline: Instant,
+    ) -> Result<(Arc<SentHeaders>, CurrentSecret), String> {
+        let Ok(secret) = timeout_at(deadline, reading).await else {
+            return Err("the secret was not read before the deadline".to_owned());
+        };
+        let secret = secret.map_err(|error| error.to_string())?;
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if secret.version > sent.version {
             let mut headers = self.destination.headers.clone();
@@ -173,7 +179,7 @@ impl<T: Transport> Client<T> {
             let mask = sent.mask.and(&headers);
             *sent = Arc::new(SentHeaders { version: secret.version, map, mask });
         }
-        Ok(Arc::clone(&sent))
+        Ok((Arc::clone(&sent), secret))
     }
 
     /// Delivers the request with these headers: carries out the decisions of [`Delivery`].
@@ -265,17 +271,6 @@ pub async fn read_secret(
     destination.secret = None;
     let current = secret.current().await.map_err(|error| error.to_string())?;
     destination.headers.set("authorization", current.authorization.expose())
-}
-
-/// Reads the secret before the deadline. The error is for a person.
-async fn within(
-    deadline: Instant,
-    reading: impl Future<Output = Result<CurrentSecret, SecretError>>,
-) -> Result<CurrentSecret, String> {
-    match timeout_at(deadline, reading).await {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) => Err("the secret was not read before the deadline".to_owned()),
-    }
 }
 
 #[cfg(test)]
