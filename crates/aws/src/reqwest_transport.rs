@@ -85,12 +85,9 @@ fn no_response(host: &str, error: &reqwest::Error) -> NoResponse {
     if error.is_builder() {
         return NoResponse::NotMade("the request cannot be made");
     }
-    let text = unreachable(host, &cause(error));
+    let cause = if error.is_timeout() { TIMED_OUT.to_owned() } else { deepest(error).to_string() };
+    let text = unreachable(host, &cause);
     if error.is_connect() { NoResponse::NotSent(text) } else { NoResponse::Unknown(text) }
-}
-
-fn cause(error: &reqwest::Error) -> String {
-    if error.is_timeout() { TIMED_OUT.to_owned() } else { deepest(error).to_string() }
 }
 
 /// Returns the innermost error; the outer ones only report that a request failed.

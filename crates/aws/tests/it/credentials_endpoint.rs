@@ -3,7 +3,6 @@
 use crate::fake::{Fake, SECRET_KEY, ScriptedResponse};
 use lambda_otlp_aws::{AWS, AwsSecrets, AwsSecretsSettings, SECRETS, SecretService};
 use settings::{Reader, SecretReference, Table};
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,10 +21,8 @@ fn credentials(expiration: &str) -> ScriptedResponse {
     ScriptedResponse::Is(200, body)
 }
 
-fn read(variables: &[(&str, &str)]) -> (AwsSecretsSettings, String) {
-    let source: HashMap<String, String> =
-        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let mut reader = Reader::new(&source, Table::new(&[AWS, SECRETS, settings::PROXY]));
+fn read<const N: usize>(variables: &[(&str, &str); N]) -> (AwsSecretsSettings, String) {
+    let mut reader = Reader::new(variables, Table::new(&[AWS, SECRETS, settings::PROXY]));
     let settings = AwsSecretsSettings::read(&mut reader);
     let mistakes: Vec<String> = reader.finish().iter().map(ToString::to_string).collect();
     (settings, mistakes.join("; "))

@@ -3,7 +3,6 @@
 use lambda_otlp_aws::{AWS, SQS, SqsQueue, SqsSettings};
 use local_lambda::queue::{Queue, QueueResponse, QueueServer, Refusal};
 use settings::{Kind, Reader, Table, Variable};
-use std::collections::HashMap;
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::time::Instant;
 
@@ -20,8 +19,6 @@ fn sqs(url: &str) -> SqsQueue {
         ("AWS_SECRET_ACCESS_KEY", "hunter2"),
         ("AWS_SESSION_TOKEN", "token"),
     ];
-    let variables: HashMap<String, String> =
-        variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let mut reader = Reader::new(&variables, Table::new(&[SQS, AWS, settings::PROXY, QUEUE]));
     let settings = SqsSettings::read(&mut reader, QUEUE_URL);
     assert_eq!(reader.finish(), []);
