@@ -250,16 +250,16 @@ pub(crate) fn platform_attributes(
         take(names::FAAS_COLDSTART, PlainValue::Bool(platform.is_cold_start()));
     }
     let words = [
-        (lambda::STATUS, &platform.status),
+        ("aws.lambda.status", &platform.status),
         (names::ERROR_TYPE, &platform.error_type),
         (lambda::PHASE, &platform.phase),
         (lambda::INITIALIZATION_TYPE, &platform.initialization_type),
         (names::FAAS_VERSION, &platform.version),
         (lambda::RUNTIME_VERSION, &platform.runtime_version),
         (lambda::RUNTIME_VERSION_ARN, &platform.runtime_version_arn),
-        (lambda::EXTENSION_NAME, &platform.name),
-        (lambda::EXTENSION_STATE, &platform.state),
-        (lambda::INSTANCE_ID, &platform.instance_id),
+        ("aws.lambda.extension.name", &platform.name),
+        ("aws.lambda.extension.state", &platform.state),
+        ("aws.lambda.instance.id", &platform.instance_id),
         (names::AWS_XRAY_TRACE_ID, &platform.tracing.trace_id),
         (lambda::XRAY_SEGMENT_ID, &platform.tracing.segment_id),
         (lambda::XRAY_SEGMENT_ID, &platform.tracing.span_id),
@@ -272,38 +272,33 @@ pub(crate) fn platform_attributes(
     }
     let figures = &platform.figures;
     let numbers = [
-        (lambda::DURATION_MS, figures.duration_ms),
-        (lambda::BILLED_DURATION_MS, figures.billed_duration_ms),
-        (lambda::MEMORY_SIZE_MB, figures.memory_size_mb),
-        (lambda::MAX_MEMORY_USED_MB, figures.max_memory_used_mb),
-        (lambda::INIT_DURATION_MS, figures.init_duration_ms),
-        (lambda::RESTORE_DURATION_MS, figures.restore_duration_ms),
-        (lambda::BILLED_RESTORE_DURATION_MS, figures.billed_restore_duration_ms),
-        (lambda::PRODUCED_BYTES, figures.produced_bytes),
-        (lambda::RESPONSE_LATENCY_MS, platform.span_ms("responseLatency")),
-        (lambda::RESPONSE_DURATION_MS, platform.span_ms("responseDuration")),
-        (lambda::RUNTIME_OVERHEAD_MS, platform.span_ms("runtimeOverhead")),
-        (lambda::EXTENSION_OVERHEAD_MS, platform.span_ms("extensionOverhead")),
-        (lambda::DROPPED_RECORDS, figures.dropped_records),
-        (lambda::DROPPED_BYTES, figures.dropped_bytes),
-        (lambda::INSTANCE_MAX_MEMORY_MB, figures.instance_max_memory_mb),
-        (lambda::TIMEOUT_MS, figures.timeout_ms),
+        ("aws.lambda.produced_bytes", figures.produced_bytes),
+        ("aws.lambda.response_latency_ms", platform.span_ms("responseLatency")),
+        ("aws.lambda.response_duration_ms", platform.span_ms("responseDuration")),
+        ("aws.lambda.runtime_overhead_ms", platform.span_ms("runtimeOverhead")),
+        ("aws.lambda.extension_overhead_ms", platform.span_ms("extensionOverhead")),
+        ("aws.lambda.dropped_records", figures.dropped_records),
+        ("aws.lambda.dropped_bytes", figures.dropped_bytes),
+        ("aws.lambda.instance.max_memory_mb", figures.instance_max_memory_mb),
+        ("aws.lambda.timeout_ms", figures.timeout_ms),
     ];
-    for (key, number) in numbers {
+    let duration = [(lambda::DURATION_MS, figures.duration_ms)].into_iter();
+    for (key, number) in duration.chain(figures.of_invocation()).chain(numbers) {
         if let Some(number) = number {
             take(key, PlainValue::Double(number));
         }
     }
     if let Some(sampled) = platform.tracing.sampled {
-        take(lambda::XRAY_SAMPLED, PlainValue::Bool(sampled));
+        take("aws.xray.sampled", PlainValue::Bool(sampled));
     }
+    // Unknown fields, as one JSON string.
     if !platform.other.is_empty() {
         let other: serde_json::Map<String, serde_json::Value> = platform
             .other
             .iter()
             .map(|(key, value)| (key.clone(), value.as_str().into()))
             .collect();
-        take(lambda::OTHER, PlainValue::Text(&serde_json::Value::from(other).to_string()));
+        take("aws.lambda.other", PlainValue::Text(&serde_json::Value::from(other).to_string()));
     }
 }
 
@@ -329,6 +324,20 @@ pub struct Figures {
     pub dropped_bytes: Option<f64>,
     /// The timeout that was reached, in milliseconds (`Task timed out after …`).
     pub timeout_ms: Option<f64>,
+}
+
+impl Figures {
+    /// The figures of a report that describe its invocation, with their attributes.
+    pub(crate) fn of_invocation(&self) -> [(&'static str, Option<f64>); 6] {
+        [
+            ("aws.lambda.billed_duration_ms", self.billed_duration_ms),
+            ("aws.lambda.memory_size_mb", self.memory_size_mb),
+            ("aws.lambda.max_memory_used_mb", self.max_memory_used_mb),
+            ("aws.lambda.init_duration_ms", self.init_duration_ms),
+            ("aws.lambda.restore_duration_ms", self.restore_duration_ms),
+            ("aws.lambda.billed_restore_duration_ms", self.billed_restore_duration_ms),
+        ]
+    }
 }
 
 /// The largest plausible figure: a thousand times the largest that Lambda can report, and small enough that sums stay finite and

@@ -275,7 +275,7 @@ impl Converter {
         let dropped_values = self.emf.dropped_values();
         let emf = self.emf.into_metrics();
         let scope_metrics: Vec<ScopeMetrics> =
-            [(names::PLATFORM_SCOPE, metrics), (names::EMF_SCOPE, emf)]
+            [(names::PLATFORM_SCOPE, metrics), ("lambda-otlp/emf", emf)]
                 .into_iter()
                 .filter(|(_, metrics)| !metrics.is_empty())
                 .map(|(name, metrics)| ScopeMetrics {
@@ -285,7 +285,7 @@ impl Converter {
                 })
                 .collect();
         let scopes = [
-            (scope(names::LOGS_SCOPE), self.line_records),
+            (scope("lambda-otlp/logs"), self.line_records),
             (scope(names::PLATFORM_SCOPE), self.platform_records),
         ];
         let resource = || encoded(&self.log_resource, &self.identity);

@@ -172,9 +172,9 @@ pub(crate) fn undecodable_record(
     record.event_name("lambda_otlp.undecodable");
     write_invocation(record, window.request_id(), Facts::default(), window);
     let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
-    record.attribute(names::UNDECODABLE_REASON, PlainValue::Text(reason));
-    record.attribute(names::UNDECODABLE_SIZE, PlainValue::Int(size));
-    record.attribute(names::UNDECODABLE_SHA256, PlainValue::Text(sha256));
+    record.attribute("lambda_otlp.undecodable.reason", PlainValue::Text(reason));
+    record.attribute("lambda_otlp.undecodable.size_bytes", PlainValue::Int(size));
+    record.attribute("lambda_otlp.undecodable.sha256", PlainValue::Text(sha256));
 }
 
 /// Writes the common fields of a record: times, severity, body and the log event's id.

@@ -115,7 +115,7 @@ fn attributes(
     };
     let words = [
         (names::CLOUD_RESOURCE_ID, resource_id),
-        (lambda::INVOKED_ARN, invocation.invoked_arn.clone()),
+        ("aws.lambda.invoked_arn", invocation.invoked_arn.clone()),
         (names::FAAS_VERSION, version.clone()),
         (lambda::INITIALIZATION_TYPE, first(|event| &event.initialization_type)),
         (lambda::PHASE, first(|event| &event.phase)),
@@ -128,16 +128,7 @@ fn attributes(
         attributes.extend(word.map(|word| string(key, word)));
     }
     if let Some(report) = invocation.phase(&EventKind::Report) {
-        let figures = &report.event.figures;
-        let numbers = [
-            (lambda::BILLED_DURATION_MS, figures.billed_duration_ms),
-            (lambda::MEMORY_SIZE_MB, figures.memory_size_mb),
-            (lambda::MAX_MEMORY_USED_MB, figures.max_memory_used_mb),
-            (lambda::INIT_DURATION_MS, figures.init_duration_ms),
-            (lambda::RESTORE_DURATION_MS, figures.restore_duration_ms),
-            (lambda::BILLED_RESTORE_DURATION_MS, figures.billed_restore_duration_ms),
-        ];
-        for (key, number) in numbers {
+        for (key, number) in report.event.figures.of_invocation() {
             attributes.extend(number.map(|number| double(key, number)));
         }
     }
@@ -145,11 +136,11 @@ fn attributes(
         let name = &options.function_name;
         #[expect(clippy::cast_precision_loss, reason = "an invocation is shorter than 104 days")]
         let duration_ms = duration as f64 / 1e6;
-        attributes.push(string(names::legacy::FUNCTION_NAME, name));
-        attributes.extend(version.map(|word| string(names::legacy::FUNCTION_VERSION, word)));
-        attributes.push(string(names::legacy::REQUEST_ID, &invocation.request_id));
-        attributes.push(double(names::legacy::INVOCATION_DURATION_MS, duration_ms));
-        attributes.push(boolean(names::legacy::COLD_START, cold_start));
+        attributes.push(string("aws.lambda.function_name", name));
+        attributes.extend(version.map(|word| string("aws.lambda.function_version", word)));
+        attributes.push(string("aws.lambda.request_id", &invocation.request_id));
+        attributes.push(double("aws.lambda.invocation.duration_ms", duration_ms));
+        attributes.push(boolean("faas.cold_start", cold_start));
     }
     attributes
 }

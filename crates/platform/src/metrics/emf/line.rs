@@ -1,7 +1,6 @@
 //! Reads the metrics, dimensions and units of a line in the embedded metric format.
 
 use crate::attributes::string;
-use crate::names;
 use crate::read::fields::{Elements, Fields, MAX_MS, of_millis, text_of};
 use memchr::memmem::Finder;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -118,7 +117,7 @@ fn timestamp(value: &RawValue) -> Option<u64> {
 impl EmfLine {
     fn directive(&mut self, directive: &Fields<'_>, root: &Fields<'_>) {
         let namespace = directive.text("Namespace").filter(|text| is_short(text));
-        let namespace = namespace.map(|text| string(names::CLOUDWATCH_NAMESPACE, text));
+        let namespace = namespace.map(|text| string("aws.cloudwatch.namespace", text));
         let mut attributes: Vec<KeyValue> = namespace.into_iter().collect();
         attributes.extend(dimensions(directive, root));
         let Some(metrics) = directive.get("Metrics") else { return };
