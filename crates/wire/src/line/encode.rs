@@ -45,7 +45,7 @@ pub struct LineEncoder {
     format: Format,
     limits: LineLimits,
     compressed: Vec<u8>,
-    #[cfg(test)]
+    /// Which a test bounds.
     bytes_to_compress: usize,
 }
 
@@ -67,13 +67,7 @@ impl LineEncoder {
     }
 
     fn with_format(format: Format, limits: LineLimits) -> Self {
-        Self {
-            format,
-            limits,
-            compressed: Vec::new(),
-            #[cfg(test)]
-            bytes_to_compress: 0,
-        }
+        Self { format, limits, compressed: Vec::new(), bytes_to_compress: 0 }
     }
 
     /// Adds the account to the names of compact lines, for writers that learn it late.
@@ -98,12 +92,7 @@ impl LineEncoder {
         if items == 0 {
             return None;
         }
-        let start = out.len();
-        let line = compact_line(encoder, names, envelope, requests, self.limits.max_bytes, out);
-        if line.is_err() {
-            out.truncate(start);
-            return None;
-        }
+        compact_line(encoder, names, envelope, requests, self.limits.max_bytes, out).ok()?;
         Some(Written { lines: 1, items, ..Written::default() })
     }
 
@@ -174,17 +163,13 @@ impl LineEncoder {
         max_bytes: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), LineTooLarge> {
-        let start = out.len();
         let compressor = match &mut self.format {
             Format::Standard(compressor) => compressor,
             Format::Compact(encoder, names) => {
-                let compressed = compact_line(encoder, names, envelope, &[request], max_bytes, out);
-                if compressed.is_err() {
-                    out.truncate(start);
-                }
-                return compressed;
+                return compact_line(encoder, names, envelope, &[request], max_bytes, out);
             }
         };
+        let start = out.len();
         envelope.push_head(request.kind(), out);
         let around_bytes = out.len() - start + LINE_END.len();
         self.compressed.clear();
@@ -193,11 +178,8 @@ impl LineEncoder {
         let bytes = request.bytes();
         let resource = request.resource_place();
         let compressed = compressor.compress(bytes, resource, payload, &mut self.compressed);
-        #[cfg(test)]
-        {
-            self.bytes_to_compress +=
-                compressed.map_or_else(|too_large| too_large.input_bytes, |()| bytes.len());
-        }
+        self.bytes_to_compress +=
+            compressed.map_or_else(|too_large| too_large.input_bytes, |()| bytes.len());
         if let Err(payload) = compressed {
             out.truncate(start);
             return Err(LineTooLarge { payload, around_bytes });
@@ -208,7 +190,7 @@ impl LineEncoder {
     }
 }
 
-/// Appends a compact line, or a part of one if it has more than `max_bytes`.
+/// Appends one compact line, unless it exceeds `max_bytes`.
 fn compact_line(
     encoder: &mut compact::Encoder,
     names: &Names,
@@ -223,9 +205,10 @@ fn compact_line(
     Envelope::push_compact_head(out);
     let around_bytes = out.len() - start + end.len();
     let content_bytes = max_bytes.saturating_sub(around_bytes);
-    encoder
-        .encode(&names.context(), requests, content_bytes, out)
-        .map_err(|payload| LineTooLarge { payload, around_bytes })?;
+    if let Err(payload) = encoder.encode(&names.context(), requests, content_bytes, out) {
+        out.truncate(start);
+        return Err(LineTooLarge { payload, around_bytes });
+    }
     out.extend_from_slice(&end);
     Ok(())
 }

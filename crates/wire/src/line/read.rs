@@ -34,7 +34,7 @@ pub fn read_line_of(text: &str, context: &Context<'_>, limits: &Limits) -> Optio
     }
     let mut reader = Reader::new(context, limits);
     // A newline after a line that was cut inside a string would look like a syntax error.
-    let Some(around) = reader.read(text.trim_end(), Level::Event) else {
+    let Some(around) = reader.read(text.trim_end(), 0) else {
         let masked = if reader.mentions_otlp { without_headers_of_lines(text) } else { None };
         return masked.map(|masked| LineReading { text: Some(masked), ..LineReading::default() });
     };
@@ -53,24 +53,6 @@ const MOST_REFUSED: usize = 100;
 /// Maximum number of log records wrapped around a line: Telemetry API record, tracing-subscriber's record and its `fields`.
 const MOST_WRAPPERS: usize = 3;
 
-/// The text being read: the event itself, or a value inside this number of log records.
-#[derive(Clone, Copy, PartialEq)]
-enum Level {
-    Event,
-    Wrapped(usize),
-}
-
-impl Level {
-    fn inside(self) -> Option<Self> {
-        match self {
-            Self::Event => Some(Self::Wrapped(1)),
-            Self::Wrapped(records) => {
-                (records < MOST_WRAPPERS).then_some(Self::Wrapped(records + 1))
-            }
-        }
-    }
-}
-
 /// Collects the content of an event's texts.
 ///
 /// Every byte is parsed a bounded number of times, however hostile: after the first broken object of a text only certain lines
@@ -81,7 +63,7 @@ struct Reader<'c> {
     limits: Limits,
     reading: LineReading,
     mentions_otlp: bool,
-    #[cfg(test)]
+    /// Bytes read by searches and parsers, which a test bounds; a failing parser counts as one that read the whole text.
     bytes_read: usize,
 }
 
@@ -92,42 +74,31 @@ impl<'c> Reader<'c> {
             limits: *limits,
             reading: LineReading::default(),
             mentions_otlp: false,
-            #[cfg(test)]
             bytes_read: 0,
         }
     }
 
-    /// In tests, counts the bytes read by searches and parsers; a failing parser counts as one that read the whole text.
-    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "counts in tests only"))]
-    fn count(&mut self, bytes: usize) {
-        #[cfg(test)]
-        {
-            self.bytes_read += bytes;
-        }
-        #[cfg(not(test))]
-        let _ = bytes;
-    }
-
-    /// Reads a text. Returns the text around its lines, or `None` without lines.
-    fn read(&mut self, text: &str, level: Level) -> Option<String> {
-        self.count(text.len());
+    /// Reads a text that stands in so many log records: the event itself in none. Returns the text around its lines, or `None`
+    /// without lines.
+    fn read(&mut self, text: &str, wrappers: usize) -> Option<String> {
+        self.bytes_read += text.len();
         if !find::mentions_otlp(text) {
             return None;
         }
         self.mentions_otlp = true;
-        let mut walk = Walk::new(text);
-        while self.step(&mut walk, level) {}
-        self.count(walk.bytes_searched);
+        let mut walk = Walk::new(text, wrappers);
+        while self.step(&mut walk) {}
+        self.bytes_read += walk.bytes_searched;
         walk.finish()
     }
 
     /// Reads the next object. Returns `false` after the last.
-    fn step(&mut self, walk: &mut Walk<'_>, level: Level) -> bool {
+    fn step(&mut self, walk: &mut Walk<'_>) -> bool {
         if let Some(begin) = walk.object_here() {
             match self.parse(walk.from(begin)) {
                 Ok((object, len)) => {
                     let end = begin + len;
-                    if !self.takes(walk, &object, begin, end, level) {
+                    if !self.takes(walk, &object, begin, end) {
                         walk.keep(end);
                     }
                     return true;
@@ -139,21 +110,21 @@ impl<'c> Reader<'c> {
             return match self.parse(walk.from(begin)) {
                 Ok((object, len)) => {
                     let end = begin + len;
-                    if !self.takes(walk, &object, begin, end, level) {
+                    if !self.takes(walk, &object, begin, end) {
                         walk.leave_marked(end);
                     }
                     true
                 }
                 Err(error) => {
                     let begin = walk.unfinished().filter(|_| error.is_eof()).unwrap_or(begin);
-                    self.broken(walk, begin, error, level)
+                    self.broken(walk, begin, error)
                 }
             };
         }
         if let Some((begin, error)) = walk.broken.take().filter(|(begin, _)| *begin >= walk.at) {
-            self.count(walk.from(begin).len());
+            self.bytes_read += walk.from(begin).len();
             if find::broken_object_claims(walk.from(begin)) {
-                self.broken(walk, begin, error, level);
+                self.broken(walk, begin, error);
             }
         }
         false
@@ -166,12 +137,11 @@ impl<'c> Reader<'c> {
         object: &Object<'_>,
         begin: usize,
         end: usize,
-        level: Level,
     ) -> bool {
-        if !self.is_read(walk, begin, end, level) {
+        if !self.is_read(walk, begin, end) {
             return false;
         }
-        let inside = self.take(object, walk.between(begin, end), level);
+        let inside = self.take(object, walk.between(begin, end), walk.wrappers);
         inside.is_some_and(|inside| {
             walk.take(begin, end, &inside);
             true
@@ -180,17 +150,11 @@ impl<'c> Reader<'c> {
 
     /// Refuses a broken object that was meant as a line, with all text after it, because its end is unknown, and returns `true`.
     /// If lines are not read here, it leaves the object in the text and skips the rest.
-    fn broken(
-        &mut self,
-        walk: &mut Walk<'_>,
-        begin: usize,
-        error: serde_json::Error,
-        level: Level,
-    ) -> bool {
+    fn broken(&mut self, walk: &mut Walk<'_>, begin: usize, error: serde_json::Error) -> bool {
         if !walk.begins_text(begin) {
             return false;
         }
-        if level == Level::Event && error.is_eof() {
+        if walk.wrappers == 0 && error.is_eof() {
             self.reading.unfinished_at = Some(begin);
         }
         self.refuse(UndecodableLine::new(walk.from(begin), LineError::Json(error)));
@@ -199,11 +163,12 @@ impl<'c> Reader<'c> {
     }
 
     /// Returns `true` if a line at this place is read. An attacker who gets text into a log may put one into the middle of it.
-    fn is_read(&mut self, walk: &mut Walk<'_>, begin: usize, end: usize, level: Level) -> bool {
+    fn is_read(&mut self, walk: &mut Walk<'_>, begin: usize, end: usize) -> bool {
         let begins_text = walk.begins_text(begin);
-        match level {
-            Level::Event => begins_text || self.ends_text(walk, end),
-            Level::Wrapped(_) => begins_text && self.ends_text(walk, end),
+        if walk.wrappers == 0 {
+            begins_text || self.ends_text(walk, end)
+        } else {
+            begins_text && self.ends_text(walk, end)
         }
     }
 
@@ -237,13 +202,13 @@ impl<'c> Reader<'c> {
 
     fn parse<'t>(&mut self, text: &'t str) -> Result<(Object<'t>, usize), serde_json::Error> {
         let parsed = Object::parse(text);
-        self.count(parsed.as_ref().map_or(text.len(), |(_, len)| *len));
+        self.bytes_read += parsed.as_ref().map_or(text.len(), |(_, len)| *len);
         parsed
     }
 
     /// Handles an object that is a line or contains one, and returns the other text in it. Returns `None` if it is neither.
     /// `line` is the text of the object.
-    fn take(&mut self, object: &Object<'_>, line: &str, level: Level) -> Option<String> {
+    fn take(&mut self, object: &Object<'_>, line: &str, wrappers: usize) -> Option<String> {
         match object.class() {
             Class::Line => {
                 let mut inflated = 0;
@@ -258,13 +223,13 @@ impl<'c> Reader<'c> {
                 Some(self.take_json(&request, line))
             }
             Class::Record { values, has_other_keys } => {
-                self.take_record(values, has_other_keys, line, level)
+                self.take_record(values, has_other_keys, line, wrappers)
             }
         }
     }
 
     fn take_json(&mut self, json: &str, line: &str) -> String {
-        self.count(line.len());
+        self.bytes_read += line.len();
         let requests = json::read(json, None, &self.limits).map_err(LineError::NotOtlp);
         self.add(requests, line, 0);
         String::new()
@@ -277,16 +242,18 @@ impl<'c> Reader<'c> {
         values: [Option<&str>; WRAPPERS.len()],
         has_other_keys: bool,
         line: &str,
-        level: Level,
+        wrappers: usize,
     ) -> Option<String> {
-        let inside = level.inside()?;
+        if wrappers == MOST_WRAPPERS {
+            return None;
+        }
         let mut stays = has_other_keys;
         let mut is_line = false;
         // The record with the rest of each value in its place.
         let mut left = line.to_owned();
         let mut taken: Vec<(usize, &str, String)> = Vec::new();
         for value in values.into_iter().flatten() {
-            let Some(text) = self.read_value(value, inside) else {
+            let Some(text) = self.read_value(value, wrappers + 1) else {
                 stays |= !matches!(value, "null" | "\"\"");
                 continue;
             };
@@ -310,16 +277,16 @@ impl<'c> Reader<'c> {
         Some(left)
     }
 
-    fn read_value(&mut self, value: &str, level: Level) -> Option<String> {
+    fn read_value(&mut self, value: &str, wrappers: usize) -> Option<String> {
         if value.starts_with('{') {
-            return self.read(value, level);
+            return self.read(value, wrappers);
         }
-        self.count(value.len());
+        self.bytes_read += value.len();
         if !find::mentions_otlp(value) {
             return None;
         }
-        self.count(value.len());
-        self.read(&json::text(value)?, level)
+        self.bytes_read += value.len();
+        self.read(&json::text(value)?, wrappers)
     }
 
     /// All requests of a line, unless their number of items exceeds an honest writer's.

@@ -4,6 +4,8 @@ use super::find::{self, is_blank};
 
 pub(super) struct Walk<'t> {
     pub(super) text: &'t str,
+    /// The number of log records around the text.
+    pub(super) wrappers: usize,
     pub(super) at: usize,
     /// The start of the first object, if only a runtime's prefix precedes it.
     first: usize,
@@ -24,9 +26,10 @@ pub(super) struct Walk<'t> {
 }
 
 impl<'t> Walk<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    pub(super) fn new(text: &'t str, wrappers: usize) -> Self {
         let mut walk = Self {
             text,
+            wrappers,
             at: 0,
             first: find::first_object(text),
             marked: None,
