@@ -85,7 +85,8 @@ impl Encoder {
             max_deflated,
             &mut self.packed,
         );
-        let bytes = (self.packed.len() + self.holes.len() + CHECKSUM) * 16 / 13;
+        let without_holes = self.packed.len() + CHECKSUM;
+        let characters = |holes: usize| (without_holes + holes) * 16 / 13;
         match deflated {
             Ok(true) => {
                 if let Some(number) = self.packed.get_mut(1) {
@@ -94,8 +95,10 @@ impl Encoder {
             }
             Ok(false) => {}
             Err(read) => {
-                let input_bytes = input_bytes.saturating_mul(read) / self.skeleton.len().max(1);
-                return Err(TooLarge { input_bytes, bytes });
+                // The holes are for all of the skeleton, of which this much was read.
+                let share = |bytes: usize| bytes.saturating_mul(read) / self.skeleton.len().max(1);
+                let bytes = characters(share(self.holes.len()));
+                return Err(TooLarge { input_bytes: share(input_bytes), bytes });
             }
         }
         self.packed.extend_from_slice(&self.holes);
@@ -107,7 +110,7 @@ impl Encoder {
         }
         self.packed.extend_from_slice(&context::low_bytes(hasher.finalize()));
         if self.packed.len() > max_packed {
-            return Err(TooLarge { input_bytes, bytes });
+            return Err(TooLarge { input_bytes, bytes: characters(self.holes.len()) });
         }
         base91::push(out, &self.packed);
         Ok(())
