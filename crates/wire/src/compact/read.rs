@@ -332,20 +332,17 @@ impl<'p> Bytes<'p> {
 mod tests {
     use super::*;
     use crate::compact::Encoder;
-    use crate::protobuf::Writer;
+    use crate::protobuf::in_scope;
     use opentelemetry_proto::tonic::metrics::v1::metric::Data;
     use opentelemetry_proto::tonic::metrics::v1::{Histogram, HistogramDataPoint, Metric};
 
     #[test]
     fn rebuilding_stops_when_a_request_exceeds_its_limit() {
-        let mut texts = Vec::new();
-        Writer::new(&mut texts).message(1, |container| {
-            container.message(2, |scope| {
-                for length in 0..1000 {
-                    let text = "x".repeat(length);
-                    scope.message(2, |record| record.message(5, |body| body.string(1, &text)));
-                }
-            });
+        let texts = in_scope(|scope| {
+            for length in 0..1000 {
+                let text = "x".repeat(length);
+                scope.message(2, |record| record.message(5, |body| body.string(1, &text)));
+            }
         });
         let texts = Request::trusted(SignalKind::Logs, texts);
         // The counts of a histogram's buckets, which are one field.

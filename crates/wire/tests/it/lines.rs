@@ -1,11 +1,10 @@
 //! Lines of other exporters, whole and broken, and the result of reading them.
 
-use crate::{fixture, read};
+use crate::{bare, fixture, in_scope, read};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_otlp_wire::compact::{Context, Encoder};
-use lambda_otlp_wire::protobuf::Writer;
-use lambda_otlp_wire::{Limits, Traces, read_line};
+use lambda_otlp_wire::{Limits, read_line};
 use std::collections::BTreeMap;
 
 #[test]
@@ -22,12 +21,6 @@ fn damaged_lines_have_the_documented_results() {
     crate::check_table(&table, |case| shown_line(&cases[case]));
     let missing = cases.keys().filter(|case| !table.data().lines().any(|row| row == *case));
     assert_eq!(missing.count(), 0);
-}
-
-/// The data of a sample line as bare OTLP/JSON.
-fn bare(file: &str) -> String {
-    let decoded = read(&fixture(file)).decoded.remove(0).decode::<Traces>();
-    serde_json::to_string(&decoded.unwrap().unwrap()).unwrap()
 }
 
 /// Items and signals of all requests in a line, the reason of its refusal, and other text.
@@ -75,14 +68,11 @@ fn texts_of_log_events_are_read() {
 #[test]
 fn protobuf_of_any_length_is_not_mistaken_for_json() {
     for name in 0..300 {
-        let mut bytes = Vec::new();
-        Writer::new(&mut bytes).message(1, |container| {
-            container.message(2, |scope| {
-                scope.message(2, |span| {
-                    span.bytes(1, &[1; 16]);
-                    span.bytes(2, &[2; 8]);
-                    span.string(5, &"x".repeat(name));
-                });
+        let bytes = in_scope(|scope| {
+            scope.message(2, |span| {
+                span.bytes(1, &[1; 16]);
+                span.bytes(2, &[2; 8]);
+                span.string(5, &"x".repeat(name));
             });
         });
         let payload = STANDARD.encode(&bytes);

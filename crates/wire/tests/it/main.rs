@@ -10,7 +10,8 @@ mod properties;
 mod rejoin;
 
 use expect_test::ExpectFile;
-use lambda_otlp_wire::{Limits, LineReading, read_line};
+use lambda_otlp_wire::protobuf::Writer;
+use lambda_otlp_wire::{Limits, LineReading, Traces, read_line};
 use std::path::PathBuf;
 
 fn fixture(name: &str) -> String {
@@ -29,6 +30,19 @@ fn check_table(table: &ExpectFile, read: impl Fn(&str) -> String) {
         }
     }
     table.assert_eq(&now);
+}
+
+/// The bytes of a request with one scope, whose items `write` appends as its field 2.
+fn in_scope(write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| container.message(2, write));
+    bytes
+}
+
+/// The spans of a sample line, as bare OTLP/JSON.
+fn bare(name: &str) -> String {
+    let spans = read(&fixture(name)).decoded.remove(0).decode::<Traces>();
+    serde_json::to_string(&spans.unwrap().unwrap()).unwrap()
 }
 
 fn read(line: &str) -> LineReading {

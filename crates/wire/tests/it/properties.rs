@@ -1,5 +1,6 @@
 //! Properties of requests and lines over generated telemetry.
 
+use lambda_otlp_wire::compact::Names;
 use lambda_otlp_wire::edit::{Edit, Editor, Head};
 use lambda_otlp_wire::protobuf::{Writer, messages};
 use lambda_otlp_wire::view::{Container, Item};
@@ -259,13 +260,18 @@ proptest! {
     }
 
     #[test]
-    fn small_line_limits_lose_no_items(shape in shape(), max_bytes in 500..3000usize) {
+    fn small_line_limits_lose_no_items(shape in shape(), max_bytes in 500..3000usize, is_compact: bool) {
         let request = spans(&shape, &mut 0);
         let before = places(from_ref(&request));
         let limits = LineLimits { max_bytes, ..LineLimits::default() };
         let mut out = Vec::new();
         let envelope = Envelope { source: "s\"é\n", ..Envelope::default() };
-        let written = LineEncoder::new(6, limits).encode(&envelope, request, &mut out);
+        let mut encoder = if is_compact {
+            LineEncoder::compact(Names::default(), limits)
+        } else {
+            LineEncoder::new(6, limits)
+        };
+        let written = encoder.encode(&envelope, request, &mut out);
         let text = String::from_utf8(out).unwrap();
         let mut requests = Vec::new();
         for line in text.lines() {

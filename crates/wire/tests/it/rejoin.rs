@@ -1,11 +1,11 @@
 //! Lines that were cut into several log events.
 
-use crate::fixture;
+use crate::{bare, fixture};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_otlp_wire::compact::Context;
 use lambda_otlp_wire::protobuf::Writer;
-use lambda_otlp_wire::{Joined, Limits, LineReading, Rejoin, SignalKind, Traces, read_line};
+use lambda_otlp_wire::{Joined, Limits, LineReading, Rejoin, read_line};
 
 /// Passes events as the forwarder does; returns the result of each, `+` for a piece, and all items.
 fn events(texts: &[&str]) -> (String, usize) {
@@ -113,14 +113,6 @@ fn every_kind_of_line_is_rejoined() {
             check(&line, size);
         }
     }
-}
-
-/// The spans of a sample line, as bare OTLP/JSON.
-fn bare(name: &str) -> String {
-    let line = fixture(name);
-    let spans = read_line(&line, &Limits::default()).unwrap().decoded.remove(0);
-    assert_eq!(spans.kind(), SignalKind::Traces);
-    serde_json::to_string(&spans.decode::<Traces>().unwrap().unwrap()).unwrap()
 }
 
 #[test]

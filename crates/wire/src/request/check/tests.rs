@@ -3,7 +3,7 @@
 #![cfg(feature = "decode")]
 
 use super::*;
-use crate::protobuf::{Writer, push_varint};
+use crate::protobuf::{Writer, in_scope, push_varint};
 use crate::request::Request;
 use crate::signal::{Logs, Metrics, Traces};
 use std::collections::BTreeMap;
@@ -105,13 +105,9 @@ fn requests_that_expand_to_too_many_messages_are_rejected() {
         assert_eq!(result.err(), expected, "{limit}");
     };
     let point = |write: &dyn Fn(&mut Writer<'_>)| {
-        let mut bytes = Vec::new();
-        Writer::new(&mut bytes).message(1, |container| {
-            container.message(2, |scope| {
-                scope.message(2, |metric| metric.message(9, |data| data.message(1, |w| write(w))));
-            });
-        });
-        bytes
+        in_scope(|scope| {
+            scope.message(2, |metric| metric.message(9, |data| data.message(1, |w| write(w))));
+        })
     };
     // Container, scope, metric, histogram and data point are five.
     let attributes = point(&|point| (0..100).for_each(|_| point.message(9, |_| {})));
@@ -138,11 +134,8 @@ fn requests_that_expand_to_too_many_messages_are_rejected() {
 
 #[test]
 fn the_endpoint_decides_the_signal_of_ambiguous_items() {
-    let mut bytes = Vec::new();
-    Writer::new(&mut bytes).message(1, |container| {
-        container.message(2, |scope| {
-            scope.message(2, |record| record.message(5, |body| body.string(1, "text")));
-        });
+    let bytes = in_scope(|scope| {
+        scope.message(2, |record| record.message(5, |body| body.string(1, "text")));
     });
     let check = |named: Option<SignalKind>, expected: SignalKind| {
         let request = Request::check_any(named, bytes.clone(), &Limits::default()).unwrap();
@@ -156,16 +149,12 @@ fn the_endpoint_decides_the_signal_of_ambiguous_items() {
 #[test]
 fn invalid_utf8_is_replaced_if_the_signal_is_named() {
     let record = |body: &[u8]| {
-        let mut bytes = Vec::new();
-        Writer::new(&mut bytes).message(1, |container| {
-            container.message(2, |scope| {
-                scope.message(2, |record| {
-                    record.fixed64(1, 7);
-                    record.message(5, |value| value.bytes(1, body));
-                });
+        in_scope(|scope| {
+            scope.message(2, |record| {
+                record.fixed64(1, 7);
+                record.message(5, |value| value.bytes(1, body));
             });
-        });
-        bytes
+        })
     };
     // Half a surrogate pair.
     let cut = record(b"cut \xed\xa0\xbd");

@@ -1,6 +1,7 @@
 //! Lines of other functions or dictionaries, and lines that inflate to much.
 
 use super::{CONTEXT, named, requests, text};
+use crate::in_scope;
 use base64::prelude::{BASE64_STANDARD as STANDARD, Engine as _};
 use lambda_otlp_wire::compact::{CompactError, Context, Encoder, decode};
 use lambda_otlp_wire::{Limits, Malformed, Request, SignalKind, read_line_of};
@@ -78,12 +79,8 @@ fn a_line_that_expands_beyond_a_limit_is_rejected() {
 #[test]
 fn undecodable_lines_inflate_to_a_bounded_number_of_bytes() {
     const MIB: usize = 1 << 20;
-    let mut bytes = Vec::new();
-    lambda_otlp_wire::protobuf::Writer::new(&mut bytes).message(1, |container| {
-        container.message(2, |scope| {
-            scope.message(2, |span| span.bytes(5, &[vec![b'x'; MIB], vec![0xff]].concat()));
-        });
-    });
+    let name = [vec![b'x'; MIB], vec![0xff]].concat();
+    let bytes = in_scope(|scope| scope.message(2, |span| span.bytes(5, &name)));
     let standard = |request: &Request| {
         let payload = STANDARD.encode(lambda_otlp_wire::gzip::compress(6, request.bytes()));
         format!("{{\"__otel_otlp_stdout\":\"1\",\"payload\":\"{payload}\"}}\n")

@@ -3,9 +3,7 @@
 use super::{CONTEXT, TELEMETRY, named, request_of, requests, text};
 use lambda_otlp_wire::compact::{Context, Encoder, Names, decode};
 use lambda_otlp_wire::ids::{id_of_number, to_hex};
-use lambda_otlp_wire::{
-    Envelope, Limits, LineEncoder, LineLimits, Request, SignalKind, read_line_of,
-};
+use lambda_otlp_wire::{Envelope, Limits, LineEncoder, LineLimits, Request, read_line_of};
 
 /// Calls of one kind differ in holes only: times, ids, and the nanoseconds busy and idle, which add up to the duration.
 #[test]
@@ -49,44 +47,6 @@ fn a_region_unknown_to_the_format_is_written_in_full() {
             assert_eq!(read, Ok(vec![request.clone()]), "{region}");
         }
     }
-}
-
-#[test]
-fn a_request_too_large_for_a_line_becomes_several_lines() {
-    let names =
-        Names::of_function("orders-api", "eu-west-1", "/aws/lambda/orders-api", CONTEXT.log_stream);
-    let mut encoder = LineEncoder::compact(names, LineLimits::default());
-    let mut bytes = Vec::new();
-    lambda_otlp_wire::protobuf::Writer::new(&mut bytes).message(1, |container| {
-        container.message(2, |scope| {
-            for number in 0..5000_u64 {
-                scope.message(2, |span| {
-                    span.bytes(
-                        2,
-                        &(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 3 ^ number).to_be_bytes(),
-                    );
-                    span.string(5, &format!("span {} of orders-api", number * number));
-                });
-            }
-        });
-    });
-    let request = Request::trusted(SignalKind::Traces, bytes);
-    let mut out = Vec::new();
-    let envelope = Envelope { level: Some("INFO"), unix_nanos: Some(7), ..Envelope::default() };
-    let written = encoder.encode(&envelope, request.clone(), &mut out);
-    assert_eq!((written.items, written.dropped_items), (5000, 0));
-    let lines: Vec<&str> = std::str::from_utf8(&out).unwrap().lines().collect();
-    assert!(lines.len() > 1 && lines.len() == written.lines, "{}", lines.len());
-    // Full lines: each log event costs bytes of its own.
-    assert!(lines.len() <= 1 + out.len() / (30 * 1024), "{} in {}", out.len(), lines.len());
-    let mut read = Vec::new();
-    for line in &lines {
-        assert!(line.len() < 60 * 1024, "{}", line.len());
-        let mut reading = read_line_of(line, &CONTEXT, &Limits::default()).unwrap();
-        assert!(reading.undecodable.is_empty() && reading.decoded.len() == 1, "{reading:?}");
-        read.append(&mut reading.decoded);
-    }
-    assert_eq!(lambda_otlp_wire::merge(read, usize::MAX), [request]);
 }
 
 #[test]

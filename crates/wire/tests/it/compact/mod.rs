@@ -5,6 +5,7 @@ mod lines;
 mod properties;
 mod vectors;
 
+use crate::in_scope;
 use lambda_otlp_wire::compact::{CompactError, Context, Encoder, decode};
 use lambda_otlp_wire::{Limits, Request, SignalKind, read_line};
 use std::cell::RefCell;
@@ -24,10 +25,7 @@ fn request_of(json: &str) -> Request {
 
 /// A request of one span with this name.
 fn named(name: &str) -> Request {
-    let mut bytes = Vec::new();
-    lambda_otlp_wire::protobuf::Writer::new(&mut bytes).message(1, |container| {
-        container.message(2, |scope| scope.message(2, |span| span.string(5, name)));
-    });
+    let bytes = in_scope(|scope| scope.message(2, |span| span.string(5, name)));
     Request::trusted(SignalKind::Traces, bytes)
 }
 
