@@ -44,10 +44,10 @@ pub(crate) fn boolean(key: &str, value: bool) -> KeyValue {
     attribute(key, Value::BoolValue(value))
 }
 
-/// Creates an attribute with an array of one string, for `aws.log.group.names` and `aws.log.stream.names`.
-pub(crate) fn strings(key: &str, value: &str) -> KeyValue {
-    let value = AnyValue { value: Some(Value::StringValue(value.to_owned())) };
-    attribute(key, Value::ArrayValue(ArrayValue { values: vec![value] }))
+pub(crate) fn strings<'a>(key: &str, texts: impl IntoIterator<Item = &'a str>) -> KeyValue {
+    let value = |text: &str| AnyValue { value: Some(Value::StringValue(text.to_owned())) };
+    let values = texts.into_iter().map(value).collect();
+    attribute(key, Value::ArrayValue(ArrayValue { values }))
 }
 
 /// The text of the attribute with this key.

@@ -90,10 +90,10 @@ impl Identity {
             attributes.push(string(names::FAAS_INSTANCE, &self.log_stream));
         }
         if !self.log_group.is_empty() {
-            attributes.push(strings(names::AWS_LOG_GROUP_NAMES, &self.log_group));
+            attributes.push(strings(names::AWS_LOG_GROUP_NAMES, [self.log_group.as_str()]));
         }
         if !self.log_stream.is_empty() {
-            attributes.push(strings(names::AWS_LOG_STREAM_NAMES, &self.log_stream));
+            attributes.push(strings(names::AWS_LOG_STREAM_NAMES, [self.log_stream.as_str()]));
         }
         resource(attributes)
     }

@@ -5,11 +5,11 @@
 //!
 //! Source: AWS X-Ray Developer Guide, "X-Ray segment documents"; OpenTelemetry Collector contrib, `receiver/awsxrayreceiver`.
 
-use crate::attributes::{attribute, boolean, string};
+use crate::attributes::{boolean, string, strings};
 use crate::aws_spans::{attributes, span_id, take, take_text, trace_id, within};
 use crate::names;
 use crate::spans::invocation::XRaySegment;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
@@ -159,7 +159,9 @@ fn add(span: &mut Span, mut fields: Map<String, Value>) {
     within(&mut fields, "annotations", |annotations| {
         let annotations = attributes(std::mem::take(annotations), |key| key);
         if !annotations.is_empty() {
-            all.push(keys_of(&annotations));
+            // By their names they are told from other attributes.
+            let keys = annotations.iter().map(|annotation| annotation.key.as_str());
+            all.push(strings("aws.xray.annotations", keys));
             all.extend(annotations);
         }
     });
@@ -248,15 +250,6 @@ fn add_sql(sql: &mut Map<String, Value>, all: &mut Vec<KeyValue>) {
         ("user", "db.user"),
     ];
     renamed(sql, all, &names);
-}
-
-/// The names of the annotations, by which they are told from other attributes.
-fn keys_of(annotations: &[KeyValue]) -> KeyValue {
-    let key = |annotation: &KeyValue| AnyValue {
-        value: Some(any_value::Value::StringValue(annotation.key.clone())),
-    };
-    let values = annotations.iter().map(key).collect();
-    attribute("aws.xray.annotations", any_value::Value::ArrayValue(ArrayValue { values }))
 }
 
 /// An exception as an event at the span's end.

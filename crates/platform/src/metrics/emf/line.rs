@@ -37,49 +37,42 @@ pub(crate) struct EmfMetric {
 #[derive(Debug)]
 pub(crate) struct SeriesKey {
     pub(crate) name: String,
-    pub(crate) unit: Unit,
+    pub(crate) unit: &'static str,
     pub(crate) attributes: Vec<KeyValue>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unit {
-    pub(crate) ucum: &'static str,
-    pub(crate) is_count: bool,
-}
+pub(super) const COUNT: &str = "{count}";
 
-impl Unit {
-    /// The unit of that name; `None` for names unknown to CloudWatch.
-    fn of(text: Option<&str>) -> Self {
-        let ucum = match text.unwrap_or_default() {
-            "Seconds" => "s",
-            "Milliseconds" => "ms",
-            "Microseconds" => "us",
-            "Bytes" => "By",
-            "Kilobytes" => "kBy",
-            "Megabytes" => "MBy",
-            "Gigabytes" => "GBy",
-            "Terabytes" => "TBy",
-            "Bits" => "bit",
-            "Kilobits" => "kbit",
-            "Megabits" => "Mbit",
-            "Gigabits" => "Gbit",
-            "Terabits" => "Tbit",
-            "Percent" => "%",
-            "Count" => return Self { ucum: "{count}", is_count: true },
-            "Bytes/Second" => "By/s",
-            "Kilobytes/Second" => "kBy/s",
-            "Megabytes/Second" => "MBy/s",
-            "Gigabytes/Second" => "GBy/s",
-            "Terabytes/Second" => "TBy/s",
-            "Bits/Second" => "bit/s",
-            "Kilobits/Second" => "kbit/s",
-            "Megabits/Second" => "Mbit/s",
-            "Gigabits/Second" => "Gbit/s",
-            "Terabits/Second" => "Tbit/s",
-            "Count/Second" => "{count}/s",
-            _ => "",
-        };
-        Self { ucum, is_count: false }
+/// The unit of this name in UCUM's notation; empty for names unknown to CloudWatch.
+fn unit_of(name: Option<&str>) -> &'static str {
+    match name.unwrap_or_default() {
+        "Seconds" => "s",
+        "Milliseconds" => "ms",
+        "Microseconds" => "us",
+        "Bytes" => "By",
+        "Kilobytes" => "kBy",
+        "Megabytes" => "MBy",
+        "Gigabytes" => "GBy",
+        "Terabytes" => "TBy",
+        "Bits" => "bit",
+        "Kilobits" => "kbit",
+        "Megabits" => "Mbit",
+        "Gigabits" => "Gbit",
+        "Terabits" => "Tbit",
+        "Percent" => "%",
+        "Count" => COUNT,
+        "Bytes/Second" => "By/s",
+        "Kilobytes/Second" => "kBy/s",
+        "Megabytes/Second" => "MBy/s",
+        "Gigabytes/Second" => "GBy/s",
+        "Terabytes/Second" => "TBy/s",
+        "Bits/Second" => "bit/s",
+        "Kilobits/Second" => "kbit/s",
+        "Megabits/Second" => "Mbit/s",
+        "Gigabits/Second" => "Gbit/s",
+        "Terabits/Second" => "Tbit/s",
+        "Count/Second" => "{count}/s",
+        _ => "",
     }
 }
 
@@ -135,7 +128,7 @@ impl EmfLine {
                 continue;
             }
             if let Some(values) = self.values(value) {
-                let unit = Unit::of(metric.text("Unit").as_deref());
+                let unit = unit_of(metric.text("Unit").as_deref());
                 let series =
                     SeriesKey { name: name.into_owned(), unit, attributes: attributes.clone() };
                 let is_added_up = value.get().starts_with('{');

@@ -1,6 +1,6 @@
 //! Adds up metrics in the embedded metric format to OTLP data points.
 
-use crate::metrics::emf::line::{Distribution, EmfLine, EmfMetric, SeriesKey, Unit};
+use crate::metrics::emf::line::{COUNT, Distribution, EmfLine, EmfMetric, SeriesKey};
 use crate::metrics::instrument::INVOKE_DURATION;
 use crate::metrics::points::{Measured, Measurements, add_points, metric};
 use crate::options::Shape;
@@ -28,16 +28,16 @@ impl Total {
     fn of(metric: &EmfMetric) -> Self {
         if metric.values.values.is_empty() {
             Self::Unspread
-        } else if metric.series.unit.is_count && !metric.is_added_up {
+        } else if metric.series.unit == COUNT && !metric.is_added_up {
             Self::Sum
         } else {
             Self::Histogram
         }
     }
 
-    fn bounds(self, unit: Unit, shape: Shape) -> &'static [f64] {
+    fn bounds(self, unit: &str, shape: Shape) -> &'static [f64] {
         match self {
-            Self::Histogram if unit.ucum == "s" => INVOKE_DURATION.bounds(shape),
+            Self::Histogram if unit == "s" => INVOKE_DURATION.bounds(shape),
             Self::Histogram => &BOUNDS,
             Self::Sum | Self::Unspread => &[],
         }
@@ -119,7 +119,7 @@ impl EmfPoints {
 
     /// Returns all metrics in the order of their names. Series with the same name and unit become points of one metric.
     pub(crate) fn into_metrics(mut self) -> Vec<Metric> {
-        let name = |series: &Series| (series.key.name.clone(), series.key.unit.ucum, series.total);
+        let name = |series: &Series| (series.key.name.clone(), series.key.unit, series.total);
         self.series.sort_by_cached_key(name);
         let mut metrics = Vec::new();
         for Series { key: SeriesKey { name, unit, attributes }, total, measured } in self.series {
@@ -129,7 +129,7 @@ impl EmfPoints {
             } else {
                 measured.into_histogram(attributes, self.shape)
             };
-            add_points(&mut metrics, metric(&name, unit.ucum, "", data));
+            add_points(&mut metrics, metric(&name, unit, "", data));
         }
         metrics
     }
@@ -144,7 +144,7 @@ impl SeriesKey {
 
     /// A text shared by equal series only.
     fn index(&self, total: Total) -> String {
-        let mut index = format!("{}\0{}\0{total:?}", self.name, self.unit.ucum);
+        let mut index = format!("{}\0{}\0{total:?}", self.name, self.unit);
         for pair in &self.attributes {
             index.extend(["\0", &pair.key, "\0", value_of(pair)]);
         }
