@@ -52,7 +52,7 @@ const LONG: [(&str, Check); 17] = [
     }),
     ("1,000,000 generated and damaged compact lines", |_| {
         let compact = ["--package", "lambda-otlp-wire", "compact::properties"];
-        long_test(&compact, "LAMBDA_OTLP_COMPACT_CASES", COMPACT_CASES)
+        long_test(&compact, "PROPTEST_CASES", COMPACT_CASES)
     }),
     ("2,000 changes of each input of the fuzz corpora", |_| {
         let fuzz = ["--package", "lambda-otlp-tests", "--test", "it", "fuzz"];

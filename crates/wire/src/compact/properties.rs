@@ -1,4 +1,4 @@
-//! Exact round trips of random requests. `LAMBDA_OTLP_COMPACT_CASES` sets their number.
+//! Exact round trips of random requests.
 
 use super::{CompactError, Context, Encoder, decode};
 use crate::random_request::Random;
@@ -13,12 +13,6 @@ const CONTEXT: Context<'_> = Context {
     region: "eu-west-1",
 };
 
-#[expect(clippy::disallowed_methods, reason = "the number of cases is no setting of a program")]
-fn cases() -> ProptestConfig {
-    let cases = std::env::var("LAMBDA_OTLP_COMPACT_CASES").ok();
-    ProptestConfig::with_cases(cases.and_then(|cases| cases.parse().ok()).unwrap_or(100))
-}
-
 thread_local! {
     static ENCODER: RefCell<Encoder> = RefCell::default();
 }
@@ -29,8 +23,6 @@ fn decoded(requests: &[&Request]) -> Result<Vec<Request>, CompactError> {
 }
 
 proptest! {
-    #![proptest_config(cases())]
-
     #[test]
     fn a_line_decodes_to_the_encoded_requests(seed: u64, count in 1..4_usize, copies in 0..3_usize) {
         let mut random = Random::new(seed);

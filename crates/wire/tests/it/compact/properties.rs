@@ -1,7 +1,8 @@
-//! Exact round trips of the sample lines, and damaged lines, whose number `LAMBDA_OTLP_COMPACT_CASES` sets.
+//! Exact round trips of the sample lines, and damaged lines, whose number `PROPTEST_CASES` raises.
 
 use super::{TELEMETRY, request_of, requests, text};
 use lambda_otlp_wire::{Limits, Request, read_line};
+use proptest::prelude::ProptestConfig;
 
 #[test]
 fn sample_lines_round_trip_in_fewer_bytes() {
@@ -31,10 +32,8 @@ fn sample_lines_round_trip_in_fewer_bytes() {
 
 /// One changed, lost or inserted character is an error, except for the odds of a 2-byte checksum.
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the number of cases is no setting of a program")]
 fn damaged_lines_are_rejected_within_the_odds_of_the_checksum() {
-    let cases = std::env::var("LAMBDA_OTLP_COMPACT_CASES").ok();
-    let cases: u32 = cases.and_then(|cases| cases.parse().ok()).unwrap_or(20_000);
+    let cases = ProptestConfig::default().cases.max(20_000);
     let request = request_of(TELEMETRY);
     let text = text(&[&request]).into_bytes();
     let mut state = 7_u64;
