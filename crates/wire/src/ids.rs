@@ -154,30 +154,27 @@ mod tests {
 
     #[test]
     fn xray_headers_are_parsed_and_malformed_fields_ignored() {
-        let check = |header: &str, trace: Option<&str>, parent: Option<&str>, sampled| {
-            let parsed = XRayHeader::parse(header);
-            assert_eq!(parsed.trace_id.map(|id| to_hex(&id)).as_deref(), trace, "{header}");
-            assert_eq!(parsed.parent_id.map(|id| to_hex(&id)).as_deref(), parent, "{header}");
-            assert_eq!(parsed.sampled, sampled, "{header}");
-        };
-        let root = "5759e988bd862e3fe1be46a994272793";
-        check(
-            "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
-            Some(root),
-            Some("53995c3f42cd8ad8"),
-            Some(true),
-        );
-        check(
-            " Sampled=0 ; Lineage=a87bd80c:0 ; Root=1-5759E988-BD862E3FE1BE46A994272793",
-            Some(root),
-            None,
-            Some(false),
-        );
-        check("Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=?", Some(root), None, None);
-        check("Root=1-5759e988-short;Parent=0000000000000000", None, None, None);
-        check("Root=1-00000000-000000000000000000000000", None, None, None);
-        check("", None, None, None);
-        check("Root=1-ünïcode-x;=;;", None, None, None);
+        let root = Some("5759e988bd862e3fe1be46a994272793");
+        let parent = Some("53995c3f42cd8ad8");
+        for (header, expected) in [
+            (
+                "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+                (root, parent, Some(true)),
+            ),
+            (
+                " Sampled=0 ; Lineage=a87bd80c:0 ; Root=1-5759E988-BD862E3FE1BE46A994272793",
+                (root, None, Some(false)),
+            ),
+            ("Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=?", (root, None, None)),
+            ("Root=1-5759e988-short;Parent=0000000000000000", (None, None, None)),
+            ("Root=1-00000000-000000000000000000000000", (None, None, None)),
+            ("", (None, None, None)),
+            ("Root=1-ünïcode-x;=;;", (None, None, None)),
+        ] {
+            let XRayHeader { trace_id, parent_id, sampled } = XRayHeader::parse(header);
+            let (trace, parent) = (trace_id.map(|id| to_hex(&id)), parent_id.map(|id| to_hex(&id)));
+            assert_eq!((trace.as_deref(), parent.as_deref(), sampled), expected, "{header}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::codes::{BASE_32, BASE_36, BASE_62, END, Packing, text as code};
 use super::write::Parts;
 use crate::ids::lower_hex;
 use crate::protobuf::push_varint;
+use std::net::Ipv4Addr;
 
 const DIGIT: u8 = 1;
 /// `a` to `f`.
@@ -106,7 +107,9 @@ impl Parts<'_> {
                 self.id(&id);
                 return Some(XRAY);
             }
-            if let Some((address, length)) = address(rest) {
+            if rest.get(run) == Some(&b'.')
+                && let Some((address, length)) = address(rest)
+            {
                 self.skeleton.push(code::IPV4);
                 self.holes.extend_from_slice(&address);
                 return Some(length);
@@ -193,24 +196,12 @@ fn xray(text: &[u8]) -> Option<[u8; 16]> {
 
 /// The IPv4 address that begins the text, and its length.
 fn address(text: &[u8]) -> Option<([u8; 4], usize)> {
-    let mut address = [0; 4];
-    let mut at = 0;
-    for (index, part) in address.iter_mut().enumerate() {
-        if index > 0 {
-            at += 1;
-        }
-        let digits = text[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if digits == 0 || digits > 3 || (digits > 1 && text[at] == b'0') {
-            return None;
-        }
-        let value = text[at..at + digits]
-            .iter()
-            .fold(0, |value, digit| value * 10 + u16::from(digit - b'0'));
-        *part = u8::try_from(value).ok()?;
-        at += digits;
-        if index < 3 && text.get(at) != Some(&b'.') {
-            return None;
-        }
-    }
-    Some((address, at))
+    let mut points = 0;
+    let is_part = |byte: &&u8| {
+        points += usize::from(**byte == b'.');
+        byte.is_ascii_digit() || (**byte == b'.' && points < 4)
+    };
+    let length = text.iter().take_while(is_part).count();
+    let address = str::from_utf8(&text[..length]).ok()?.parse::<Ipv4Addr>().ok()?;
+    Some((address.octets(), length))
 }

@@ -5,6 +5,7 @@
 use crate::base64;
 use crate::protobuf::{Writer, push_varint};
 use crate::schema::{Enum, Field, Kind, Presence};
+use serde::Deserializer as _;
 use std::borrow::Cow;
 
 /// Appends `field` with the value of the JSON text `raw`. The error states the problem.
@@ -154,22 +155,17 @@ pub(crate) fn text(raw: &str) -> Option<Cow<'_, str>> {
 }
 
 fn lossy(raw: &str) -> Option<String> {
-    struct Bytes(Vec<u8>);
-    impl<'de> serde::Deserialize<'de> for Bytes {
-        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct Visitor;
-            impl serde::de::Visitor<'_> for Visitor {
-                type Value = Bytes;
-                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                    f.write_str("text")
-                }
-                fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
-                    Ok(Bytes(bytes.to_vec()))
-                }
-            }
-            deserializer.deserialize_bytes(Visitor)
+    struct Lossy;
+    impl serde::de::Visitor<'_> for Lossy {
+        type Value = String;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("text")
+        }
+
+        fn visit_bytes<E>(self, bytes: &[u8]) -> Result<String, E> {
+            Ok(String::from_utf8_lossy(bytes).into_owned())
         }
     }
-    let bytes = serde_json::from_str::<Bytes>(raw).ok()?.0;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+    serde_json::Deserializer::from_str(raw).deserialize_bytes(Lossy).ok()
 }
