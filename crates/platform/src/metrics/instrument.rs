@@ -75,38 +75,29 @@ const DURATION_BOUNDS: [f64; 39] = [
 ];
 
 /// Common memory sizes, from half the smallest to the largest (10,240 MiB).
-const MEMORY_BOUNDS: [f64; 14] = [
-    64.0 * MIB,
-    128.0 * MIB,
-    192.0 * MIB,
-    256.0 * MIB,
-    384.0 * MIB,
-    512.0 * MIB,
-    768.0 * MIB,
-    1024.0 * MIB,
-    1536.0 * MIB,
-    2048.0 * MIB,
-    3072.0 * MIB,
-    4096.0 * MIB,
-    6144.0 * MIB,
-    10_240.0 * MIB,
-];
+const MEMORY_BOUNDS: [f64; 14] = in_unit(
+    MIB,
+    [
+        64.0, 128.0, 192.0, 256.0, 384.0, 512.0, 768.0, 1024.0, 1536.0, 2048.0, 3072.0, 4096.0,
+        6144.0, 10_240.0,
+    ],
+);
 
 /// From an empty response to the largest buffered one (6 MB), and beyond for streamed ones.
-const RESPONSE_BOUNDS: [f64; 12] = [
-    0.0,
-    128.0,
-    512.0,
-    2048.0,
-    8192.0,
-    32_768.0,
-    131_072.0,
-    524_288.0,
-    MIB,
-    2.0 * MIB,
-    6.0 * MIB,
-    20.0 * MIB,
-];
+const RESPONSE_BOUNDS: [f64; 12] = in_unit(
+    1024.0,
+    [0.0, 0.125, 0.5, 2.0, 8.0, 32.0, 128.0, 512.0, 1024.0, 2048.0, 6144.0, 20_480.0],
+);
+
+#[expect(clippy::indexing_slicing, reason = "computed by the compiler")]
+const fn in_unit<const N: usize>(unit: f64, mut bounds: [f64; N]) -> [f64; N] {
+    let mut at = 0;
+    while at < N {
+        bounds[at] *= unit;
+        at += 1;
+    }
+    bounds
+}
 
 const RATIO_BOUNDS: [f64; 11] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0];
 
