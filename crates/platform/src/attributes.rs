@@ -50,7 +50,6 @@ pub(crate) fn strings<'a>(key: &str, texts: impl IntoIterator<Item = &'a str>) -
     attribute(key, Value::ArrayValue(ArrayValue { values }))
 }
 
-/// The text of the attribute with this key.
 pub(crate) fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
     let found = attributes.iter().find(|attribute| attribute.key == key)?;
     match &found.value {

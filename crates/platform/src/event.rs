@@ -100,7 +100,6 @@ pub struct Tracing {
 }
 
 impl Tracing {
-    /// The trace id in OTLP's form.
     pub(crate) fn xray_trace_id(&self) -> Option<[u8; 16]> {
         self.trace_id.as_deref().and_then(wire::ids::xray_trace_id)
     }
@@ -211,7 +210,6 @@ impl PlatformEvent {
         *own = own.or(*duration_ms);
     }
 
-    /// Duration of a part of the phase, in milliseconds.
     pub fn span_ms(&self, name: &str) -> Option<f64> {
         self.spans.iter().find(|span| span.name == name)?.duration_ms
     }

@@ -43,9 +43,7 @@ pub struct Identity {
     pub function_version: Option<String>,
     /// `true` if the log group or stream belongs to a Lambda function.
     pub is_lambda: bool,
-    /// The account, if the envelope names it.
     pub account: Option<String>,
-    /// The region, if it is known.
     pub region: Option<String>,
     pub log_group: String,
     /// Name of the log stream. A function has one for each execution environment.

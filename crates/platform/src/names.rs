@@ -33,5 +33,4 @@ pub(crate) const REST: &str = "lambda_otlp.rest";
 /// The text before a JSON object in a line, if it has more than level, time and request id.
 pub(crate) const PREFIX: &str = "lambda_otlp.prefix";
 
-/// Scope of metrics and log records made from Lambda's own events.
 pub const PLATFORM_SCOPE: &str = "lambda-otlp/platform";

@@ -199,7 +199,6 @@ fn add(span: &mut Span, mut fields: Map<String, Value>) {
     all.retain(|attribute| seen.insert(attribute.key.clone()));
 }
 
-/// Moves these fields to attributes.
 fn renamed(fields: &mut Map<String, Value>, all: &mut Vec<KeyValue>, names: &[(&str, &str)]) {
     for (key, name) in names {
         let taken = fields.remove(*key).map(|value| Map::from_iter([((*key).to_owned(), value)]));

@@ -7,7 +7,6 @@ use ::base64::{
     engine::{DecodePaddingMode, GeneralPurposeConfig, general_purpose::GeneralPurpose},
 };
 
-/// The base64 length of this number of bytes.
 pub(crate) fn encoded_len(bytes: usize) -> usize {
     bytes.div_ceil(3) * 4
 }
@@ -53,7 +52,6 @@ pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Decodes base64 in any spelling.
 pub(crate) fn decode_any(text: &str) -> Option<Vec<u8>> {
     if let Some(bytes) = decode(text.as_bytes()) {
         return Some(bytes);

@@ -36,7 +36,6 @@ pub(crate) fn bytes_in(characters: usize) -> usize {
     characters / 16 * 13
 }
 
-/// No value of a character.
 const NONE: u8 = u8::MAX;
 #[expect(clippy::indexing_slicing, reason = "computed by the compiler")]
 const VALUES: [u8; 256] = {

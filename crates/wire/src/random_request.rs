@@ -199,7 +199,6 @@ impl Random {
         out
     }
 
-    /// A request of any signal.
     pub(crate) fn request(&mut self) -> Request {
         let kind = self.one_of(&SignalKind::ALL);
         Request::trusted(kind, self.message(schema::request(kind), 9))

@@ -1,19 +1,13 @@
 //! Names of the resource attributes shared by exporter, extension and forwarder (semantic conventions 1.44,
 //! `docs/resource/faas.md`, `cloud.md`, `docs/faas/aws-lambda.md`).
 
-/// Logical name of the service.
 pub const SERVICE_NAME: &str = "service.name";
-/// `aws`.
 pub const CLOUD_PROVIDER: &str = "cloud.provider";
-/// `aws_lambda`.
 pub const CLOUD_PLATFORM: &str = "cloud.platform";
-/// `eu-west-1`.
 pub const CLOUD_REGION: &str = "cloud.region";
-/// The twelve digits of the AWS account.
 pub const CLOUD_ACCOUNT_ID: &str = "cloud.account.id";
 /// Function ARN, with the version instead of an alias.
 pub const CLOUD_RESOURCE_ID: &str = "cloud.resource_id";
-/// Name of the function.
 pub const FAAS_NAME: &str = "faas.name";
 /// `$LATEST` or a number.
 pub const FAAS_VERSION: &str = "faas.version";

@@ -31,7 +31,6 @@ pub(crate) fn key_of_signal(kind: SignalKind) -> &'static str {
     request(kind).fields.first().map_or("", |field| field.name)
 }
 
-/// The signal of a request with this key.
 #[cfg(feature = "decode")]
 pub(crate) fn signal_of_key(key: &str) -> Option<SignalKind> {
     SignalKind::ALL.into_iter().find(|kind| request(*kind).field_of_key(key).is_some())

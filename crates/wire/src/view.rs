@@ -55,7 +55,6 @@ impl Request {
         containers(self.kind(), self.bytes())
     }
 
-    /// The encoded spans, log records or metrics.
     pub fn messages(&self) -> impl Iterator<Item = &[u8]> {
         self.containers().flat_map(Container::scopes).flat_map(ScopeContainer::messages)
     }
@@ -97,7 +96,6 @@ impl<'r> ScopeContainer<'r> {
         merged(self.bytes, scope_container::SCOPE)
     }
 
-    /// The encoded spans, log records or metrics.
     pub fn messages(self) -> impl Iterator<Item = &'r [u8]> {
         messages(self.bytes, scope_container::ITEMS)
     }
@@ -250,7 +248,6 @@ pub fn text_attribute<'a>(attribute: &'a [u8], key: &str) -> Option<&'a str> {
     if own == key.as_bytes() { text(value) } else { None }
 }
 
-/// An encoded value that is a text.
 pub fn text(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(messages(value, any_value::STRING).last()?).ok()
 }

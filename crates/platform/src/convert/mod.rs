@@ -59,7 +59,6 @@ pub struct ConsumedLines {
     pub empty_lines: usize,
 }
 
-/// The state of a log stream at the end of a chunk.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConverterState {
     window: RequestWindow,

@@ -21,18 +21,15 @@ pub(crate) struct Records {
     untraced: Vec<Untraced>,
     /// The request ids of the records. Neighbours usually share one.
     invocations: Vec<String>,
-    /// Number of bytes repeated from other lines.
     repeated_bytes: usize,
 }
 
 /// A record without a trace id that a span may provide.
 #[derive(Debug)]
 struct Untraced {
-    /// The position of the record.
     at: usize,
     /// The trace id of its X-Ray root.
     root: Option<TraceId>,
-    /// The position of its request id.
     invocation: Option<usize>,
 }
 
@@ -55,7 +52,6 @@ impl Records {
         self.untraced.iter().any(|record| record.invocation.is_some())
     }
 
-    /// Appends the record written by `write`.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut RecordWriter<'_, '_>)) {
         Writer::new(&mut self.fields).message(scope_container::ITEMS, |out| {
             let mut record = RecordWriter {

@@ -104,7 +104,6 @@ pub(crate) fn is_execution_of(identity: &Identity, arn: &str) -> bool {
     )
 }
 
-/// The attributes of facts.
 const KEYS: [&str; 2] = [lambda::TENANT_ID, lambda::DURABLE_EXECUTION_ARN];
 
 /// Tenant and durable execution of an invocation, in the order of [`KEYS`].

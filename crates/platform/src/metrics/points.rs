@@ -116,7 +116,6 @@ impl Points {
         }
     }
 
-    /// Returns the metrics so far.
     pub(crate) fn take_metrics(&mut self) -> Vec<Metric> {
         let mut metrics = Vec::new();
         let mut add = |instrument: &Instrument, data| {
@@ -143,7 +142,6 @@ impl Points {
     }
 }
 
-/// The measurements of a series, added up.
 #[derive(Debug)]
 pub(crate) struct Measurements {
     count: u64,
@@ -228,7 +226,6 @@ impl Measurements {
     }
 }
 
-/// A number without its fraction.
 #[expect(clippy::cast_possible_truncation, reason = "sums of plausible values are below 2^63")]
 fn whole(value: f64) -> i64 {
     value as i64

@@ -28,7 +28,6 @@ impl<'a> Fields<'a> {
         self.0.iter().find(|(known, _)| known == key).map(|(_, value)| *value)
     }
 
-    /// The value of a key if it is a string.
     pub(crate) fn text(&self, key: &str) -> Option<Cow<'a, str>> {
         text_of(self.get(key)?)
     }

@@ -18,7 +18,6 @@ pub(crate) struct Head<'a> {
     pub(crate) has_others: bool,
     /// `true` if a tracer added its context in brackets.
     pub(crate) has_context: bool,
-    /// The text after the head.
     pub(crate) rest: &'a str,
 }
 
@@ -170,7 +169,6 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The next word, and the text after it.
     fn word(&self) -> (&'a str, &'a str) {
         let rest = self.head.rest;
         let end = rest
@@ -366,7 +364,6 @@ impl<'a> Scan<'a> {
         severity.is_some() && self.take(word.len())
     }
 
-    /// A level, a time, ids or a name in brackets.
     fn brackets(&mut self, close: u8) -> bool {
         let rest = self.head.rest;
         let mut bytes = rest.bytes().take(MAX_BYTES);

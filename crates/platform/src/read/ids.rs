@@ -37,7 +37,6 @@ pub(crate) fn xray_root(text: &str) -> Option<String> {
     wire::ids::xray_trace_id(root).map(|_| root.to_owned())
 }
 
-/// The ids of a log record's trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TraceIds {
     pub(crate) trace_id: [u8; 16],

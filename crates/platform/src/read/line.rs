@@ -204,7 +204,6 @@ impl<'a> Value<'a> {
 #[derive(Debug)]
 struct Field<'a> {
     key: Cow<'a, str>,
-    /// The role of the key, and its rank.
     role: Option<(Role, u8)>,
     value: Value<'a>,
 }

@@ -66,7 +66,6 @@ pub(crate) enum Evidence {
     Marked,
     /// The word follows a time or a name in brackets.
     AfterTime,
-    /// The word begins the line.
     AtStart,
     /// The word begins the line and a colon follows.
     AtStartWithColon,

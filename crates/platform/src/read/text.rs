@@ -173,7 +173,6 @@ fn is_platform_error_type(text: &str) -> bool {
 enum Slot {
     /// A number and its unit.
     Figure(&'static str, fn(&mut PlatformEvent) -> &mut Option<f64>),
-    /// One word.
     Word(fn(&mut PlatformEvent) -> &mut Option<String>),
     Sampled,
     /// The value is read elsewhere or not needed.
@@ -252,7 +251,6 @@ fn read_value<'a>(slot: Slot, value: &'a str, event: &mut PlatformEvent) -> &'a 
     rest
 }
 
-/// The first word of a value, and the rest.
 fn word(text: &str) -> (&str, &str) {
     text.split_once(' ').unwrap_or((text, ""))
 }

@@ -32,7 +32,6 @@ impl LineTime {
 /// A time at the beginning of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StatedTime {
-    /// Length of the time in the text.
     pub(crate) bytes: usize,
     /// `true` if it states hours, minutes and seconds, so that it is no mere date.
     pub(crate) has_clock: bool,
@@ -137,7 +136,6 @@ fn named_date(bytes: &[u8]) -> Option<usize> {
     Some(if year == Some(4) { at + 6 } else { at })
 }
 
-/// Length of the text between date and time of day.
 fn gap(bytes: &[u8]) -> usize {
     match bytes {
         [b',', b' ', ..] => 2,

@@ -87,7 +87,6 @@ pub(crate) fn children(invocation: &Invocation, ids: &InvocationIds<'_>, start: 
     spans
 }
 
-/// The spans of an init phase or restore.
 fn before(
     phases: &[&Phase],
     ids: &InvocationIds<'_>,

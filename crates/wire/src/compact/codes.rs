@@ -36,7 +36,6 @@ pub(super) mod double {
     pub(in super::super) const BITS: u8 = 10;
 }
 
-/// 10 to the power of so many decimal places.
 pub(super) fn power_of_ten(places: u8) -> f64 {
     const POWERS: [f64; 10] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
     POWERS.get(usize::from(places)).copied().unwrap_or(f64::NAN)

@@ -36,7 +36,6 @@ impl Names {
         }
     }
 
-    /// The same with the account.
     #[must_use]
     pub fn with_account(mut self, account: &str) -> Self {
         self.set_account(account);
@@ -83,7 +82,6 @@ impl Context<'_> {
     }
 }
 
-/// The lowest two bytes of a CRC-32.
 pub(super) fn low_bytes(crc: u32) -> [u8; 2] {
     let [a, b, ..] = crc.to_le_bytes();
     [a, b]

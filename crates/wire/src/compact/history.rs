@@ -17,7 +17,6 @@ pub(super) struct History {
     /// The latest difference of times, in nanoseconds, and the latest number in a hole of its own.
     pub(super) elapsed: u64,
     pub(super) number: u64,
-    /// Nanoseconds of a time's unit.
     unit: u64,
     /// The number of the newest id of 8 bytes, if SplitMix64 made it.
     newest: u64,
@@ -48,7 +47,6 @@ impl History {
         Some(difference)
     }
 
-    /// Returns the time of a difference.
     pub(super) fn time(&mut self, difference: i64) -> u64 {
         self.time = self.time.wrapping_add_signed(difference);
         self.elapsed = difference.cast_unsigned().wrapping_mul(self.unit);

@@ -142,7 +142,6 @@ impl<'p> Rebuilder<'p> {
         Ok(())
     }
 
-    /// Key and value of an attribute.
     fn attribute(&mut self, depth_left: usize) -> Result<()> {
         self.delimited(1, Self::text)?;
         self.delimited(2, |this| {
@@ -185,7 +184,6 @@ impl<'p> Rebuilder<'p> {
         Ok(())
     }
 
-    /// The values of a packed field.
     fn packed(&mut self, kind: Kind) -> Result<()> {
         // Each value has a byte in the skeleton, so that a wrong count ends with it.
         for _ in 0..self.skeleton.varint()? {

@@ -25,7 +25,6 @@ pub(super) struct Parts<'b> {
     pub(super) history: History,
     /// Where the skeletons of recent items begin and end.
     items: Recent<(usize, usize)>,
-    /// The names of the context that were used.
     pub(super) used: u8,
 }
 
@@ -56,7 +55,6 @@ impl<'b> Parts<'b> {
         }
     }
 
-    /// Writes a request field by field.
     pub(super) fn request(&mut self, kind: SignalKind, bytes: &[u8]) -> Result<(), Unwritten> {
         self.skeleton.push(codes::signal_number(kind));
         self.message(schema::request(kind), bytes, DEEPEST)

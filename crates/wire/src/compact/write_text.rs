@@ -38,7 +38,6 @@ const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 /// Characters of DynamoDB's request ids, and those at their end that are the same in all of them.
 const DYNAMODB: usize = 52;
 const DYNAMODB_END: &[u8] = b"VV4KQNSO5AEMVJF66Q9ASUAAJG";
-/// Characters of an X-Ray trace id.
 const XRAY: usize = 35;
 
 impl Parts<'_> {

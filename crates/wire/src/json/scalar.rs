@@ -45,7 +45,6 @@ pub(crate) fn write(field: &Field, raw: &str, out: &mut Vec<u8>) -> Result<(), &
     Ok(())
 }
 
-/// Appends one element of a packed field.
 pub(crate) fn packed(kind: Kind, raw: &str, out: &mut Vec<u8>) -> Result<(), &'static str> {
     if matches!(kind, Kind::Fixed64 | Kind::Double) {
         out.extend_from_slice(&fixed64(kind, raw)?.to_le_bytes());

@@ -3,7 +3,6 @@
 //! Source: opentelemetry-java, `exporters/logging-otlp`; `java.util.logging.SimpleFormatter`; the patterns that AWS documents for
 //! log4j2 ("Java function logging" of the Lambda Developer Guide), and the defaults of logback and Spring Boot.
 
-/// Maximum length of a prefix.
 const LONGEST: usize = 400;
 
 /// `java.util.logging` writes two lines, and Lambda may create a log event of each: the second begins so.

@@ -1,6 +1,5 @@
 //! Iterates over the fields of a message, without copies.
 
-/// The content of a field, by wire type.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
     /// Wire type 0: integers, booleans, enums.
@@ -91,7 +90,6 @@ impl<'a> Reader<'a> {
         Ok(*taken)
     }
 
-    /// Returns the next field, in any form.
     #[inline(never)]
     fn any_field(&mut self) -> Option<Result<Field<'a>, BadField>> {
         let start = self.rest;

@@ -28,7 +28,6 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Like [`varint`](Self::varint), written even when zero.
     pub fn always_varint(&mut self, number: u32, value: u64) {
         push_tag(self.out, number, 0);
         push_varint(self.out, value);
@@ -70,7 +69,6 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Like [`bytes`](Self::bytes), written even when empty.
     #[inline]
     pub fn always_bytes(&mut self, number: u32, value: &[u8]) {
         self.begin_message(number, value.len());
@@ -84,7 +82,6 @@ impl<'a> Writer<'a> {
         push_varint(self.out, len as u64);
     }
 
-    /// A message field whose content is `first` and `second`.
     pub fn concatenated(&mut self, number: u32, first: &[u8], second: &[u8]) {
         self.begin_message(number, first.len() + second.len());
         self.raw(first);
@@ -95,7 +92,6 @@ impl<'a> Writer<'a> {
         self.bytes(number, value.as_bytes());
     }
 
-    /// Like [`string`](Self::string), written even when empty.
     pub fn always_string(&mut self, number: u32, value: &str) {
         self.always_bytes(number, value.as_bytes());
     }

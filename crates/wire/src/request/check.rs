@@ -55,7 +55,6 @@ pub enum Malformed {
     TooManyMessages(usize),
 }
 
-/// Counts the items of a request with a valid structure.
 pub(super) fn count_checked(
     kind: SignalKind,
     bytes: &[u8],

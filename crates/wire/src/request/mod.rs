@@ -149,7 +149,6 @@ impl Request {
         Self::trusted(S::KIND, prost::Message::encode_to_vec(request))
     }
 
-    /// Encodes spans of one resource and one scope.
     #[cfg(feature = "decode")]
     pub fn of_spans(resource: impl Into<Option<Resource>>, spans: Vec<Span>) -> Self {
         let scope_spans = vec![ScopeSpans { spans, ..Default::default() }];
@@ -158,7 +157,6 @@ impl Request {
         Self::encode::<Traces>(&Traces::request(vec![container]))
     }
 
-    /// Encodes metrics of one resource and one scope.
     #[cfg(feature = "decode")]
     pub fn of_metrics(resource: impl Into<Option<Resource>>, metrics: Vec<Metric>) -> Self {
         let scope_metrics = vec![ScopeMetrics { metrics, ..Default::default() }];
@@ -167,7 +165,6 @@ impl Request {
         Self::encode::<Metrics>(&Metrics::request(vec![container]))
     }
 
-    /// Encodes log records of one resource and one scope.
     #[cfg(feature = "decode")]
     pub fn of_log_records(
         resource: impl Into<Option<Resource>>,

@@ -72,7 +72,6 @@ struct Cutter<'r> {
     sizes: Sizes,
     /// A part takes the next child if that brings it nearer to this size.
     wanted_bytes: usize,
-    /// The open messages, starting at the request.
     levels: Vec<Level>,
     items: usize,
     /// Number of items that the current part may still take.

@@ -101,7 +101,6 @@ pub(crate) fn parse(json: &str) -> Option<EmfLine> {
     Some(read)
 }
 
-/// Converts milliseconds since 1970 to nanoseconds.
 fn timestamp(value: &RawValue) -> Option<u64> {
     let ms: f64 = value.get().parse().ok()?;
     (0.0..=MAX_MS).contains(&ms).then(|| of_millis(ms))
@@ -179,7 +178,6 @@ impl EmfLine {
     }
 }
 
-/// Returns `true` if a text is not empty and within CloudWatch's limit.
 fn is_short(text: &str) -> bool {
     (1..=MAX_TEXT_BYTES).contains(&text.len())
 }
@@ -228,7 +226,6 @@ pub(super) fn number(value: &RawValue) -> Option<f64> {
 /// Maximum number of values in one distribution, so that counts stay whole numbers.
 const MAX_COUNT: f64 = 1e15;
 
-/// The values of a metric in one line.
 #[derive(Debug)]
 pub(crate) struct Distribution {
     pub(crate) count: u64,
