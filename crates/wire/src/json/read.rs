@@ -68,7 +68,6 @@ const OTHER_TYPE: &str = "a value of another type";
 /// they only signal the failure.
 struct State<'l> {
     limits: &'l Limits,
-    /// Remaining nesting levels.
     depth_left: usize,
     messages: usize,
     out: Vec<u8>,
@@ -113,7 +112,6 @@ impl State<'_> {
         written.map(|()| true).map_err(|problem| self.wrong(message, field, problem))
     }
 
-    /// Appends the fields of an object.
     fn fields<'de, A: MapAccess<'de>>(
         &mut self,
         message: &'static Message,
@@ -192,7 +190,6 @@ impl<'de> Visitor<'de> for Signals<'_, '_> {
 
 /// Reads a message, an array, or a message in an array, and appends it as a field. Returns `false` for `null`, which means absent.
 struct FieldValue<'s, 'l> {
-    /// The message that has the field.
     message: &'static Message,
     field: &'static Field,
     /// `true` for a message in the field's array.

@@ -21,7 +21,6 @@ pub(super) struct Object<'a> {
     begins_as_otlp: bool,
     marker: Option<&'a str>,
     has_old_marker: bool,
-    /// The content of a compact line.
     compact: Option<&'a str>,
     endpoint: Option<&'a str>,
     payload: Option<&'a str>,
@@ -68,7 +67,6 @@ pub(super) enum Class<'a> {
     OneResource(SignalKind),
     /// A log record with possible OTLP in these values.
     Record {
-        /// Values that may contain a line.
         values: [Option<&'a str>; WRAPPERS.len()],
         /// `true` if it contains more than Lambda and its runtimes put around a logged text.
         has_other_keys: bool,
