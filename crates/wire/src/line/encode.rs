@@ -180,10 +180,10 @@ impl LineEncoder {
         let compressed = compressor.compress(bytes, resource, payload, &mut self.compressed);
         self.bytes_to_compress +=
             compressed.map_or_else(|too_large| too_large.input_bytes, |()| bytes.len());
-        if let Err(TooLarge { input_bytes, bytes }) = compressed {
+        if let Err(TooLarge { input_bytes: input, bytes }) = compressed {
             out.truncate(start);
-            let payload_bytes = base64::encoded_len(bytes);
-            return Err(LineTooLarge { input_bytes, payload_bytes, around_bytes });
+            let payload = base64::encoded_len(bytes);
+            return Err(LineTooLarge { input, payload, around: around_bytes });
         }
         base64::push(out, &self.compressed);
         out.extend_from_slice(LINE_END);
@@ -206,10 +206,10 @@ fn compact_line(
     Envelope::push_compact_head(out);
     let around_bytes = out.len() - start + end.len();
     let content_bytes = max_bytes.saturating_sub(around_bytes);
-    let encoded = encoder.encode(&names.context(), requests, content_bytes, out);
-    if let Err(TooLarge { input_bytes, bytes: payload_bytes }) = encoded {
+    let result = encoder.encode(&names.context(), requests, content_bytes, out);
+    if let Err(TooLarge { input_bytes: input, bytes: payload }) = result {
         out.truncate(start);
-        return Err(LineTooLarge { input_bytes, payload_bytes, around_bytes });
+        return Err(LineTooLarge { input, payload, around: around_bytes });
     }
     out.extend_from_slice(&end);
     Ok(())
@@ -218,19 +218,19 @@ fn compact_line(
 #[derive(Debug)]
 struct LineTooLarge {
     /// So many bytes of the request became
-    input_bytes: usize,
+    input: usize,
     /// so many characters of the payload.
-    payload_bytes: usize,
+    payload: usize,
     /// The size of the envelope.
-    around_bytes: usize,
+    around: usize,
 }
 
 /// Splits a request by the factor by which its line exceeds the limit.
 fn cut(request: &Request, too_large: &LineTooLarge, max_bytes: usize) -> Vec<Request> {
-    let LineTooLarge { input_bytes, payload_bytes, around_bytes } = too_large;
+    let LineTooLarge { input, payload, around } = too_large;
     // Smaller parts compress worse and unevenly: an oversized part is compressed twice.
-    let target_bytes = max_bytes.saturating_sub(*around_bytes) / 8 * 7;
-    let wanted = input_bytes.saturating_mul(target_bytes) / (*payload_bytes).max(1);
+    let target_bytes = max_bytes.saturating_sub(*around) / 8 * 7;
+    let wanted = input.saturating_mul(target_bytes) / (*payload).max(1);
     let sizes = Sizes {
         max_bytes: wanted.min(request.bytes().len() / 8 * 7),
         max_head_bytes: max_bytes / 2,
