@@ -3,15 +3,14 @@
 use crate::forward::invocation_at;
 use crate::shown::Incoming;
 use anyhow::Context as _;
-use aws_sdk_cloudwatchlogs::types::FilteredLogEvent;
 use backend::Outcome;
 use forwarder::{
-    Config, Event, Export, Forwarder, IngestPolicy, InvocationContext, LogEvent, Options, Queues,
-    Report, RuleSet,
+    Config, Event, Export, Forwarder, IngestPolicy, InvocationContext, Options, Queues, Report,
+    RuleSet,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use subscriber::{LoggedLine, delivery};
+use subscriber::{FilteredLogEvent, delivery};
 use tokio::time::Instant;
 use wire::Request;
 
@@ -67,12 +66,7 @@ pub(crate) fn delivered(
     log_group: &str,
     (stream, events): &StreamEvents,
 ) -> serde_json::Result<Event> {
-    let lines = events.iter().map(|event| LoggedLine {
-        id: &event.id,
-        timestamp_ms: event.timestamp_ms,
-        message: &event.message,
-    });
-    serde_json::from_value(delivery(account, log_group, stream, "replay", lines))
+    serde_json::from_value(delivery(account, log_group, stream, "replay", events))
 }
 
 /// Options outside of a stack: the forwarder ignores no log group as its own, and lists every undecodable line.
@@ -104,28 +98,33 @@ impl Export for Kept {
     }
 }
 
-pub(crate) fn log_event(event: FilteredLogEvent) -> (String, LogEvent) {
-    let id = event.event_id.unwrap_or_default();
-    let timestamp_ms = event.timestamp.unwrap_or_default();
-    let message = event.message.unwrap_or_default();
-    (event.log_stream_name.unwrap_or_default(), LogEvent { id, timestamp_ms, message })
+pub(crate) fn log_event(
+    event: aws_sdk_cloudwatchlogs::types::FilteredLogEvent,
+) -> FilteredLogEvent {
+    FilteredLogEvent {
+        id: event.event_id.unwrap_or_default(),
+        log_stream: event.log_stream_name.unwrap_or_default(),
+        timestamp_ms: event.timestamp.unwrap_or_default(),
+        message: event.message.unwrap_or_default(),
+        ..FilteredLogEvent::default()
+    }
 }
 
 /// Log events of a log group by stream, as a subscription delivers them.
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
-    streams: BTreeMap<String, Vec<LogEvent>>,
+    streams: BTreeMap<String, Vec<FilteredLogEvent>>,
     bytes: usize,
     newest_ms: i64,
 }
 
-pub(crate) type StreamEvents = (String, Vec<LogEvent>);
+pub(crate) type StreamEvents = (String, Vec<FilteredLogEvent>);
 
 impl Gathered {
-    pub(crate) fn add(&mut self, stream: String, event: LogEvent) {
+    pub(crate) fn add(&mut self, event: FilteredLogEvent) {
         self.bytes += event.message.len();
         self.newest_ms = self.newest_ms.max(event.timestamp_ms);
-        self.streams.entry(stream).or_default().push(event);
+        self.streams.entry(event.log_stream.clone()).or_default().push(event);
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -142,7 +141,7 @@ impl Gathered {
         let mut taken = Vec::new();
         for (stream, events) in &mut self.streams {
             let before = events.extract_if(.., |event| event.timestamp_ms < cut_ms);
-            let before: Vec<LogEvent> = before.collect();
+            let before: Vec<FilteredLogEvent> = before.collect();
             self.bytes -= before.iter().map(|event| event.message.len()).sum::<usize>();
             if !before.is_empty() {
                 taken.push((stream.clone(), before));

@@ -4,9 +4,10 @@ use crate::lines::tailed;
 use crate::log_events::{Gathered, delivered};
 use anyhow::Context as _;
 use console::time_arguments::TimeArgument;
-use forwarder::{Event, LogEvent};
+use forwarder::Event;
 use serde_json::Value;
 use std::path::Path;
+use subscriber::FilteredLogEvent;
 
 /// The stream of lines that name none. Lambda's streams have this form.
 const STREAM: &str = "2026/01/01/[$LATEST]00000000000000000000000000000000";
@@ -41,28 +42,28 @@ pub(crate) fn events(
 ) -> anyhow::Result<Vec<Event>> {
     let now_ms = TimeArgument::NOW.millis(now_unix_nano);
     let mut gathered = Gathered::default();
-    let mut last: Option<(String, LogEvent)> = None;
+    let mut last: Option<FilteredLogEvent> = None;
     for (number, line) in text.lines().enumerate() {
-        let id = number.to_string();
-        let (stream, event) = match (tailed(line), &mut last) {
-            (Some((timestamp_ms, stream, message)), _) => {
-                (stream, LogEvent { id, timestamp_ms, message: message.to_owned() })
-            }
-            (None, Some((stream, event))) if stream != STREAM => {
+        let (timestamp_ms, stream, message) = match (tailed(line), &mut last) {
+            (Some(tailed), _) => tailed,
+            (None, Some(event)) if event.log_stream != STREAM => {
                 event.message.push('\n');
                 event.message.push_str(line);
                 continue;
             }
             (None, _) if line.trim().is_empty() => continue,
-            (None, _) => (STREAM, LogEvent { id, timestamp_ms: now_ms, message: line.to_owned() }),
+            (None, _) => (now_ms, STREAM, line),
         };
-        if let Some((stream, event)) = last.replace((stream.to_owned(), event)) {
-            gathered.add(stream, event);
-        }
+        let event = FilteredLogEvent {
+            id: number.to_string(),
+            log_stream: stream.to_owned(),
+            timestamp_ms,
+            message: message.to_owned(),
+            ..FilteredLogEvent::default()
+        };
+        last.replace(event).into_iter().for_each(|event| gathered.add(event));
     }
-    if let Some((stream, event)) = last {
-        gathered.add(stream, event);
-    }
+    last.into_iter().for_each(|event| gathered.add(event));
     let streams = gathered.take_before(i64::MAX);
     let events = streams.iter().map(|events| delivered("", log_group, events));
     events.collect::<Result<_, _>>().context("make an event of log lines")

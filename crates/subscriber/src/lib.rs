@@ -19,10 +19,11 @@ mod report;
 mod selection;
 mod sweep;
 
+pub use aws::FilteredLogEvent;
 pub use config::{Collect, Config, DESTINATION, TABLE};
 pub use decision::{Action, KinesisStream, OurFilter, Reason, Wish};
 pub use lambda::{Failed, Service};
-pub use replay::{LoggedLine, delivery};
+pub use replay::delivery;
 pub use report::{Entry, Fate, Report};
 pub use selection::{Selection, TagCondition, Unselected, parse_patterns, parse_tags};
 pub use sweep::{Sweep, Task};

@@ -53,12 +53,7 @@ pub(crate) async fn replay(
     let mut bodies = Vec::new();
     for (stream, events) in &streams {
         for part in parts(events) {
-            let lines = part.iter().map(|event| LoggedLine {
-                id: &event.id,
-                timestamp_ms: event.timestamp_ms,
-                message: &event.message,
-            });
-            let event = delivery(group.account(), &group.name, stream, filter, lines);
+            let event = delivery(group.account(), &group.name, stream, filter, part);
             bodies.push((event.to_string(), part.len()));
         }
     }
@@ -132,25 +127,16 @@ fn parts(events: &[FilteredLogEvent]) -> Vec<&[FilteredLogEvent]> {
 /// A fast level, because the text only goes to the forwarder.
 const GZIP_LEVEL: u32 = 1;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LoggedLine<'a> {
-    /// Unique in all log groups.
-    pub id: &'a str,
-    /// Milliseconds since the Unix epoch.
-    pub timestamp_ms: i64,
-    pub message: &'a str,
-}
-
 /// Creates the event with lines of one stream, in order; `filter` is named as the sender.
-pub fn delivery<'a>(
+pub fn delivery(
     account: &str,
     log_group: &str,
     stream: &str,
     filter: &str,
-    lines: impl IntoIterator<Item = LoggedLine<'a>>,
+    events: &[FilteredLogEvent],
 ) -> Value {
-    let event = |LoggedLine { id, timestamp_ms, message }: LoggedLine<'_>| json!({ "id": id, "timestamp": timestamp_ms, "message": message });
-    let events: Vec<Value> = lines.into_iter().map(event).collect();
+    let event = |FilteredLogEvent { id, timestamp_ms, message, .. }: &FilteredLogEvent| json!({ "id": id, "timestamp": timestamp_ms, "message": message });
+    let events: Vec<Value> = events.iter().map(event).collect();
     let payload = json!({
         "messageType": "DATA_MESSAGE", "owner": account, "logGroup": log_group,
         "logStream": stream, "subscriptionFilters": [filter], "logEvents": events,

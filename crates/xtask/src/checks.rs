@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
-use subscriber::LoggedLine;
+use subscriber::FilteredLogEvent;
 
 pub(crate) fn root() -> std::io::Result<PathBuf> {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()
@@ -82,8 +82,11 @@ pub(crate) fn layer(folder: &Path, programs: &HashMap<String, PathBuf>) -> anyho
 /// The event with which a subscription delivers these lines of this time.
 pub(crate) fn delivery(log_group: &str, stream: &str, unix_nano: u64, lines: &[String]) -> Value {
     let timestamp_ms = i64::try_from(unix_nano / 1_000_000).unwrap_or_default();
-    let ids: Vec<String> = (1..=lines.len()).map(|id| format!("{id:056}")).collect();
-    let lines = lines.iter().zip(&ids);
-    let lines = lines.map(|(message, id)| LoggedLine { id, timestamp_ms, message });
-    subscriber::delivery("123456789012", log_group, stream, "all", lines)
+    let events = (1..).zip(lines).map(|(id, message)| FilteredLogEvent {
+        id: format!("{id:056}"),
+        timestamp_ms,
+        message: message.clone(),
+        ..FilteredLogEvent::default()
+    });
+    subscriber::delivery("123456789012", log_group, stream, "all", &events.collect::<Vec<_>>())
 }

@@ -7,12 +7,13 @@ use crate::shown::Incoming;
 use anyhow::{Context as _, bail};
 use console::quantity::plural;
 use console::reach::{self, ENDPOINT};
-use forwarder::{Forwarder, LogEvent};
+use forwarder::Forwarder;
 use settings::{Check, Source as _};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use subscriber::FilteredLogEvent;
 use tokio::time::Instant;
 use wire::SignalKind;
 
@@ -81,9 +82,13 @@ impl Logs {
         }
         let now = Instant::now();
         waiting.since = Some((waiting.since.map_or(now, |(first, _)| first), now));
-        let timestamp_ms = i64::try_from(event.timestamp_ms).unwrap_or(i64::MAX);
-        let (id, message) = (event.id.clone(), event.message.clone());
-        waiting.gathered.add(event.log_stream.to_string(), LogEvent { id, timestamp_ms, message });
+        waiting.gathered.add(FilteredLogEvent {
+            id: event.id.clone(),
+            log_stream: event.log_stream.to_string(),
+            timestamp_ms: i64::try_from(event.timestamp_ms).unwrap_or(i64::MAX),
+            message: event.message.clone(),
+            ..FilteredLogEvent::default()
+        });
     }
 
     pub(super) async fn show_as_it_comes(&self) {

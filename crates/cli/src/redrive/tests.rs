@@ -7,7 +7,7 @@ use local_lambda::queue::{Queue, QueueResponse, QueueServer};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use serde_json::json;
 use std::time::Duration;
-use subscriber::LoggedLine;
+use subscriber::FilteredLogEvent;
 use wire::Request;
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -53,10 +53,14 @@ pub(super) fn noise(bytes: usize, seed: u64) -> String {
 
 /// A subscription's event with incompressible log events of this size.
 pub(super) fn awslogs(events: u64, bytes: usize) -> serde_json::Value {
-    let lines: Vec<_> = (0..events).map(|id| (id.to_string(), noise(bytes, id))).collect();
-    let timestamp_ms = 1_790_000_000_000;
-    let lines = lines.iter().map(|(id, message)| LoggedLine { id, timestamp_ms, message });
-    subscriber::delivery("123456789012", "/aws/lambda/orders", "s", "all", lines)
+    let events = (0..events).map(|id| FilteredLogEvent {
+        id: id.to_string(),
+        timestamp_ms: 1_790_000_000_000,
+        message: noise(bytes, id),
+        ..FilteredLogEvent::default()
+    });
+    let events: Vec<_> = events.collect();
+    subscriber::delivery("123456789012", "/aws/lambda/orders", "s", "all", &events)
 }
 
 #[derive(clap::Parser)]

@@ -12,7 +12,7 @@ use aws_config::SdkConfig;
 use console::time_arguments::{self, TimeArgument};
 use forwarder::{Config, IngestPolicy, OldRecords};
 use plan::{Checkpoint, time_text};
-use run::{LogGroup, Replay, Replayed};
+use run::{Replay, Replayed, page};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -118,10 +118,9 @@ async fn through(
     observed_unix_nano: u64,
 ) -> anyhow::Result<Replayed> {
     let client = aws_sdk_cloudwatchlogs::Client::new(aws);
-    let name = arguments.log_group.clone();
-    let accounts = aws::log_groups(aws, &client, &name).await?;
+    let name = &arguments.log_group;
+    let accounts = aws::log_groups(aws, &client, name).await?;
     let account = accounts.into_iter().next().map(|(_, account)| account).unwrap_or_default();
-    let mut history = LogGroup { client, name };
     let replay = Replay {
         account,
         checkpoint_file: arguments.checkpoint.as_deref().filter(|_| !arguments.dry_run),
@@ -140,7 +139,8 @@ async fn through(
         }
     });
     let forwarder = one_destination(config, arguments.dry_run).await?;
-    replay.run(&mut history, &forwarder, checkpoint).await
+    let page = async |range, next| page(&client, name, range, next).await;
+    replay.run(page, &forwarder, checkpoint).await
 }
 
 fn report(arguments: &Arguments, replayed: &Replayed) -> anyhow::Result<ExitCode> {

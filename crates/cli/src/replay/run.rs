@@ -5,11 +5,12 @@ use crate::forward::{invocation_at, print_problems};
 use crate::log_events::{Gathered, StreamEvents, delivered, log_event};
 use crate::replay::plan::{Checkpoint, slices};
 use anyhow::Context as _;
-use forwarder::{Export, Forwarder, Ledger, LogEvent};
+use forwarder::{Export, Forwarder, Ledger};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use subscriber::FilteredLogEvent;
 use tokio::time::Instant;
 
 /// The size at which events are forwarded before reading more.
@@ -37,10 +38,11 @@ pub(crate) struct Replayed {
 }
 
 impl Replay<'_> {
-    /// Replays from the checkpoint. Stops when the pipeline returns telemetry, because the rest would be returned too.
-    pub(crate) async fn run<H: History, E: Export>(
+    /// Replays from the checkpoint the events of these pages. Stops when the pipeline returns telemetry, because the rest would be
+    /// returned too.
+    pub(crate) async fn run<E: Export>(
         &self,
-        history: &mut H,
+        page: impl AsyncFn((i64, i64), Option<String>) -> anyhow::Result<Page>,
         forwarder: &Forwarder<E>,
         checkpoint: Checkpoint,
     ) -> anyhow::Result<Replayed> {
@@ -59,7 +61,7 @@ impl Replay<'_> {
             }
             let mut next = None;
             loop {
-                let page = match history.page(start, end, next).await {
+                let page = match page((start, end), next).await {
                     // The report tells where to continue.
                     Err(error) => {
                         eprintln!("lambda-otlp: {error:#}");
@@ -68,9 +70,7 @@ impl Replay<'_> {
                     }
                     Ok(page) => page,
                 };
-                for (stream, event) in page.0 {
-                    gathered.add(stream, event);
-                }
+                page.0.into_iter().for_each(|event| gathered.add(event));
                 next = page.1;
                 let is_last = next.is_none();
                 // A line that began before the end of the slice may continue in the next one.
@@ -129,39 +129,23 @@ impl Replay<'_> {
     }
 }
 
-/// Some events of a range with their streams, each in order, and the token of the next page.
-type Page = (Vec<(String, LogEvent)>, Option<String>);
+/// Some events of a range, each stream's in order, and the token of the next page. An empty page may have a next one.
+type Page = (Vec<FilteredLogEvent>, Option<String>);
 
-pub(crate) trait History {
-    /// Returns events from `from_ms` to before `to_ms`. An empty page may have a next one.
-    async fn page(
-        &mut self,
-        from_ms: i64,
-        to_ms: i64,
-        next: Option<String>,
-    ) -> anyhow::Result<Page>;
-}
-
-pub(crate) struct LogGroup {
-    pub(crate) client: aws_sdk_cloudwatchlogs::Client,
-    pub(crate) name: String,
-}
-
-impl History for LogGroup {
-    async fn page(
-        &mut self,
-        from_ms: i64,
-        to_ms: i64,
-        next: Option<String>,
-    ) -> anyhow::Result<Page> {
-        let request = self.client.filter_log_events().log_group_name(&self.name);
-        // AWS includes the end of the range.
-        let request = request.start_time(from_ms).end_time(to_ms - 1).set_next_token(next).send();
-        let output = request.await.map_err(|error| explain(&error));
-        let output = output.with_context(|| format!("cannot read log group {}", self.name))?;
-        let events = output.events.unwrap_or_default().into_iter().map(log_event);
-        Ok((events.collect(), output.next_token))
-    }
+/// Returns a page of a log group's events from `from_ms` to before `to_ms`.
+pub(crate) async fn page(
+    client: &aws_sdk_cloudwatchlogs::Client,
+    log_group: &str,
+    (from_ms, to_ms): (i64, i64),
+    next: Option<String>,
+) -> anyhow::Result<Page> {
+    let request = client.filter_log_events().log_group_name(log_group);
+    // AWS includes the end of the range.
+    let request = request.start_time(from_ms).end_time(to_ms - 1).set_next_token(next).send();
+    let output = request.await.map_err(|error| explain(&error));
+    let output = output.with_context(|| format!("cannot read log group {log_group}"))?;
+    let events = output.events.unwrap_or_default().into_iter().map(log_event);
+    Ok((events.collect(), output.next_token))
 }
 
 #[cfg(test)]
@@ -169,31 +153,28 @@ mod tests {
     use super::*;
     use backend::{Fate, Outcome, Reason};
     use console::time_arguments::TimeArgument;
-    use forwarder::{Config, IngestPolicy, LogEvent, Queues, SqsQueue};
+    use forwarder::{Config, IngestPolicy, Queues, SqsQueue};
     use std::collections::HashMap;
     use std::sync::Mutex;
     use wire::{Logs, Request};
 
     const MINUTE: i64 = 60_000;
 
-    /// Log events of two streams, one for each second of the range, in pages of 50, until the credentials expire.
-    struct Seconds(i64);
-
-    impl History for Seconds {
-        async fn page(&mut self, from: i64, to: i64, next: Option<String>) -> anyhow::Result<Page> {
-            anyhow::ensure!(from < self.0, "the credentials have expired");
-            let start = next.map_or(from, |next| next.parse().unwrap());
-            let seconds = (start..to).filter(|ms| ms % 1000 == 0);
-            let event = |timestamp_ms: i64| {
-                let message = format!("line {timestamp_ms}");
-                let event = LogEvent { id: timestamp_ms.to_string(), timestamp_ms, message };
-                (format!("stream{}", timestamp_ms / 1000 % 2), event)
-            };
-            let events: Vec<_> = seconds.take(50).map(event).collect();
-            let last = events.last().map_or(to, |(_, event)| event.timestamp_ms + 1);
-            let next = (events.len() == 50).then(|| last.to_string());
-            Ok((events, next))
-        }
+    /// Log events of two streams, one for each second of the range, in pages of 50.
+    fn seconds_of((from, to): (i64, i64), next: Option<String>) -> Page {
+        let start = next.map_or(from, |next| next.parse().unwrap());
+        let event = |timestamp_ms: i64| FilteredLogEvent {
+            id: timestamp_ms.to_string(),
+            log_stream: format!("stream{}", timestamp_ms / 1000 % 2),
+            timestamp_ms,
+            message: format!("line {timestamp_ms}"),
+            ..FilteredLogEvent::default()
+        };
+        let seconds = (start..to).filter(|ms| ms % 1000 == 0);
+        let events: Vec<_> = seconds.take(50).map(event).collect();
+        let last = events.last().map_or(to, |event| event.timestamp_ms + 1);
+        let next = (events.len() == 50).then(|| last.to_string());
+        (events, next)
     }
 
     /// Accepts a limited number of requests.
@@ -216,6 +197,7 @@ mod tests {
         }
     }
 
+    /// Replays until the credentials expire at this time.
     async fn replay_until(
         end_ms: i64,
         backend: &Backend,
@@ -235,7 +217,11 @@ mod tests {
             observed_unix_nano: 1,
             stop: Arc::default(),
         };
-        replay.run(&mut Seconds(end_ms), &forwarder, checkpoint).await
+        let page = async |range: (i64, i64), next| {
+            anyhow::ensure!(range.0 < end_ms, "the credentials have expired");
+            Ok(seconds_of(range, next))
+        };
+        replay.run(page, &forwarder, checkpoint).await
     }
 
     fn seconds(from: i64, to: i64) -> Vec<u64> {

@@ -136,9 +136,9 @@ impl Group {
                 page => page.map_err(|error| explain(&error))?,
             };
             for event in page.events.unwrap_or_default() {
-                let (stream, event) = log_event(event);
+                let event = log_event(event);
                 if self.known.insert(event.id.clone(), event.timestamp_ms).is_none() {
-                    self.gathered.add(stream, event);
+                    self.gathered.add(event);
                 }
             }
         }
