@@ -201,19 +201,20 @@ impl<'a> Redrive<'a> {
             seen += found.len();
             let from = &*store;
             let letters = join_all(found.into_iter().map(|found| self.redrive(from, found))).await;
-            let is_sent = |it: &Fated| matches!(it.fate, LetterFate::Redriven | LetterFate::Twice);
+            let is_sent = |it: &Fated| matches!(it.0, LetterFate::Redriven | LetterFate::Twice);
+            let failed = letters.iter().find(|(fate, ..)| *fate == LetterFate::Failed);
             if letters.iter().any(is_sent) {
                 failed_rounds = 0;
-            } else if let Some(failed) = letters.iter().find(|it| it.fate == LetterFate::Failed) {
+            } else if let Some((_, reason, _)) = failed {
                 // Each further round might store messages twice.
-                let may_be_twice = letters.iter().any(|it| it.reason.ends_with(MAY_HAVE_IT));
+                let may_be_twice = letters.iter().any(|(_, why, _)| why.ends_with(MAY_HAVE_IT));
                 failed_rounds += 1;
                 if failed_rounds == MOST_FAILED_ROUNDS || may_be_twice {
-                    let why = format!("the retry queue accepts no messages: {}", failed.reason);
+                    let why = format!("the retry queue accepts no messages: {reason}");
                     summary.stopped = Some(why);
                 }
             }
-            for Fated { fate, reason, items } in &letters {
+            for (fate, reason, items) in &letters {
                 summary.note(*fate, reason, *items);
             }
             if summary.stopped.is_some() {
@@ -225,32 +226,28 @@ impl<'a> Redrive<'a> {
 
     /// Sends a letter, removes it after the retry queue has accepted it, and returns its fate.
     async fn redrive<S: Store>(&self, store: &S, Found { name, letter }: Found) -> Fated {
-        let unreadable = |error: anyhow::Error| Fated {
-            fate: LetterFate::Unreadable,
-            reason: format!("{error:#}"),
-            items: 1,
-        };
+        let unreadable = |error: anyhow::Error| (LetterFate::Unreadable, format!("{error:#}"), 1);
         let letter = match letter {
             Ok(letter) => letter,
             Err(error) => return unreadable(error),
         };
         let (reason, items) = (letter.reason.clone(), letter.items);
         if let Some(why) = self.filters.skip(&letter) {
-            return Fated { fate: LetterFate::Skipped, reason: why.to_owned(), items };
+            return (LetterFate::Skipped, why.to_owned(), items);
         }
         let messages = match letter.into_messages(self.now_unix_nano) {
             Ok(messages) => messages,
             Err(error) => return unreadable(error),
         };
         if self.dry_run {
-            return Fated { fate: LetterFate::Redriven, reason, items };
+            return (LetterFate::Redriven, reason, items);
         }
         if let Err(error) = self.send(&messages).await {
-            return Fated { fate: LetterFate::Failed, reason: error.to_string(), items };
+            return (LetterFate::Failed, error.to_string(), items);
         }
         match store.remove(&name).await {
-            Ok(()) => Fated { fate: LetterFate::Redriven, reason, items },
-            Err(error) => Fated { fate: LetterFate::Twice, reason: format!("{error:#}"), items },
+            Ok(()) => (LetterFate::Redriven, reason, items),
+            Err(error) => (LetterFate::Twice, format!("{error:#}"), items),
         }
     }
 
@@ -267,11 +264,8 @@ impl<'a> Redrive<'a> {
     }
 }
 
-struct Fated {
-    fate: LetterFate,
-    reason: String,
-    items: usize,
-}
+/// The fate of a letter, its reason, and the number of items.
+type Fated = (LetterFate, String, usize);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LetterFate {
