@@ -1,11 +1,11 @@
 //! Checks that a deployed forwarder runs and delivers: concurrency, queues, on-failure bucket and log.
 
 use super::recent::Recent;
-use super::stack::{Function, answered, unanswered};
+use super::stack::{Function, MISSING, answered, unanswered};
 use crate::aws;
 use aws_config::SdkConfig;
 use aws_sdk_lambda::Client;
-use aws_sdk_lambda::operation::get_function_event_invoke_config::GetFunctionEventInvokeConfigError;
+use aws_sdk_lambda::error::ProvideErrorMetadata as _;
 use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 use aws_sdk_sqs::types::QueueAttributeName;
 use settings::Check;
@@ -153,15 +153,10 @@ async fn on_failure_bucket(lambda: &Client, function: &str) -> Result<String, Ch
     let asked = lambda.get_function_event_invoke_config().function_name(function).send().await;
     let config = match asked {
         Ok(output) => output.destination_config,
+        Err(error) if error.code() == Some(MISSING) => None,
         Err(error) => {
-            let is_none = error
-                .as_service_error()
-                .is_some_and(GetFunctionEventInvokeConfigError::is_resource_not_found_exception);
-            if !is_none {
-                let permission = "lambda:GetFunctionEventInvokeConfig";
-                return Err(unanswered(BUCKET, function, permission, &error));
-            }
-            None
+            let permission = "lambda:GetFunctionEventInvokeConfig";
+            return Err(unanswered(BUCKET, function, permission, &error));
         }
     };
     let destination = config.and_then(|config| config.on_failure?.destination);

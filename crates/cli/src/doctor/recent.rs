@@ -1,8 +1,8 @@
 //! Searches recent log events for errors.
 
-use super::stack::unanswered;
+use super::stack::{MISSING, unanswered};
 use aws_sdk_cloudwatchlogs::Client;
-use aws_sdk_cloudwatchlogs::error::SdkError;
+use aws_sdk_cloudwatchlogs::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
 use console::time_arguments;
 use console::waterfall::draw::short;
@@ -61,7 +61,7 @@ impl Recent {
                 Check::failed(NAME, text)
             }
             // Lambda creates the log group at the first invocation.
-            Err(error) if is_missing(&error) => Check::ok(
+            Err(error) if error.code() == Some(MISSING) => Check::ok(
                 NAME,
                 format!("{group}: does not exist yet, because nothing was written to it"),
             ),
@@ -96,10 +96,6 @@ impl Recent {
 fn error_pattern() -> String {
     let words = WORDS.iter().chain(&PLATFORM_TYPES);
     words.map(|word| format!("?{word:?}")).collect::<Vec<_>>().join(" ")
-}
-
-fn is_missing(error: &SdkError<FilterLogEventsError>) -> bool {
-    error.as_service_error().is_some_and(FilterLogEventsError::is_resource_not_found_exception)
 }
 
 /// Returns `true` if the line reports a failure. A level in the line decides, because a warning may quote an error.

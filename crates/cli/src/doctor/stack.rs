@@ -8,8 +8,8 @@ use crate::aws::{self, explain, is_denied};
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatchlogs::error::SdkError;
 use aws_sdk_cloudwatchlogs::types::{AccountPolicy, PolicyType};
+use aws_sdk_lambda::error::ProvideErrorMetadata as _;
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
-use aws_sdk_lambda::operation::get_policy::GetPolicyError;
 use aws_sdk_lambda::types::LastUpdateStatus;
 use console::time_arguments::{self, TimeArgument};
 use settings::Check;
@@ -61,13 +61,7 @@ pub(crate) async fn check(
     // A function without a policy is reported as an error.
     checks.push(match policy {
         Ok(output) => wiring::permission(output.policy()),
-        Err(error)
-            if error
-                .as_service_error()
-                .is_some_and(GetPolicyError::is_resource_not_found_exception) =>
-        {
-            wiring::permission(None)
-        }
+        Err(error) if error.code() == Some(MISSING) => wiring::permission(None),
         Err(error) => unanswered("permission", name, "lambda:GetPolicy", &error),
     });
     let asked = lambda.list_event_source_mappings().function_name(name).into_paginator();
@@ -115,10 +109,9 @@ async fn check_log_group(
     let permission = "logs:DescribeSubscriptionFilters";
     let Some(output) = answered(checks, "subscription", group, permission, asked) else { return };
     let own = output.subscription_filters.unwrap_or_default().into_iter().map(|filter| Filter {
-        name: filter.filter_name.unwrap_or_default(),
+        called: format!("filter {}", filter.filter_name.unwrap_or_default()),
         pattern: filter.filter_pattern.unwrap_or_default(),
         destination: filter.destination_arn.unwrap_or_default(),
-        is_policy: false,
     });
     let of_account = policies.iter().filter_map(|policy| {
         let criteria = policy.selection_criteria().unwrap_or_default();
@@ -182,6 +175,9 @@ impl Function {
     }
 }
 
+/// The code of AWS's errors about what does not exist.
+pub(super) const MISSING: &str = "ResourceNotFoundException";
+
 /// Returns the answer of AWS, or adds a check that names the error.
 pub(super) fn answered<T, E: Error + Send + Sync + 'static>(
     checks: &mut Vec<Check>,
@@ -212,6 +208,7 @@ pub(super) fn unanswered<E: Error + Send + Sync + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_sdk_lambda::operation::get_policy::GetPolicyError;
     use settings::Verdict;
 
     #[test]

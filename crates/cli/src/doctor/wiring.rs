@@ -9,10 +9,10 @@ use wire::{COMPACT_MARKER, MARKER};
 /// A subscription filter of a log group, or a subscription policy of the account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
-    pub(crate) name: String,
+    /// `filter {name}`, or `the account's policy {name}`.
+    pub(crate) called: String,
     pub(crate) pattern: String,
     pub(crate) destination: String,
-    pub(crate) is_policy: bool,
 }
 
 impl Filter {
@@ -36,19 +36,10 @@ impl Filter {
         let document: Value = serde_json::from_str(document).ok()?;
         let text = |name: &str| document.get(name).and_then(Value::as_str);
         Some(Self {
-            name: name.to_owned(),
+            called: format!("the account's policy {name}"),
             pattern: text("FilterPattern").unwrap_or_default().to_owned(),
             destination: text("DestinationArn")?.to_owned(),
-            is_policy: true,
         })
-    }
-
-    pub(super) fn described(&self) -> String {
-        if self.is_policy {
-            format!("the account's policy {}", self.name)
-        } else {
-            format!("filter {}", self.name)
-        }
     }
 }
 
@@ -96,7 +87,7 @@ pub(crate) fn subscription(
         )),
         [filter] => checks.push(Check::ok(
             "subscription",
-            format!("{group}: {} with pattern {:?}", filter.described(), filter.pattern),
+            format!("{group}: {} with pattern {:?}", filter.called, filter.pattern),
         )),
         several => checks.push(Check::failed(
             "subscription",
@@ -119,7 +110,7 @@ fn without_compact_lines(group: &str, filter: &Filter) -> Option<Check> {
     let names = |marker| filter.pattern.contains(marker);
     let text = format!(
         "{group}: {} selects no compact lines, so it omits the telemetry of functions with LAMBDA_OTLP_LINE=compact: update the stack, or run `lambda-otlp subscribe … --yes` again",
-        filter.described()
+        filter.called
     );
     (names(MARKER) && !names(COMPACT_MARKER)).then(|| Check::warning("filter", text))
 }
@@ -131,7 +122,7 @@ fn is_function(arn: &str, other: &str) -> bool {
 }
 
 fn names(filters: &[&Filter]) -> String {
-    let names: Vec<String> = filters.iter().map(|filter| filter.described()).collect();
+    let names: Vec<&str> = filters.iter().map(|filter| filter.called.as_str()).collect();
     names.join(", ")
 }
 
@@ -167,7 +158,7 @@ pub(crate) fn double_wiring(
     let filter = filters.iter().find(|filter| !filter.pattern.contains("$.spill"))?;
     let text = format!(
         "{function} is in direct mode ({variable}), and {} also forwards its log: that telemetry is stored twice; run `lambda-otlp subscribe … --collect spilled --yes`, or set LAMBDA_OTLP_OUTPUT=stdout",
-        filter.described()
+        filter.called
     );
     Some(Check::failed("double wiring", text))
 }
@@ -196,7 +187,7 @@ mod tests {
     #[test]
     fn duplicate_or_missing_forwarder_filters_fail_the_check() {
         let filter = |name: &str, destination: &str| Filter {
-            name: name.to_owned(),
+            called: name.to_owned(),
             destination: destination.to_owned(),
             ..Filter::default()
         };
@@ -238,7 +229,7 @@ mod tests {
         let of = |criteria: &str, group: &str| Filter::of_policy("all", &document, criteria, group);
         let criteria = r#"LogGroupName NOT IN ["/lambda-otlp/x/forwarder","/noisy"]"#;
         let filter = of(criteria, "/aws/lambda/shop").unwrap();
-        assert_eq!(filter.described(), "the account's policy all");
+        assert_eq!(filter.called, "the account's policy all");
         assert_eq!((filter.pattern.as_str(), filter.destination.as_str()), ("p", FORWARDER));
         assert_eq!(of(criteria, "/noisy"), None);
         assert!(of("", "/noisy").is_some());
