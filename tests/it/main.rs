@@ -19,6 +19,7 @@ mod forwarder;
 mod fuzz;
 mod golang;
 mod growth;
+mod local_lambda;
 mod mistakes;
 mod modes;
 mod openobserve;

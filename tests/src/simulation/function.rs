@@ -2,16 +2,17 @@
 //!
 //! It sends spans to the extension as an SDK would, notes which were acknowledged, and ends as its payload says.
 
-use local_lambda::ApiClient;
+use local_lambda::{ApiClient, ApiResponse};
 use serde::Deserialize;
+use serde_json::Value;
 use settings::{Env, Source as _};
 use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::time::Duration;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
 use wire::invocation_record;
 use wire::protobuf::Writer;
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct Payload {
     spans: Vec<u64>,
@@ -24,25 +25,25 @@ struct Payload {
     lines: usize,
     /// How long each is at least.
     line_bytes: usize,
+    numbers: Option<Numbers>,
+    stdout: String,
+    stderr: String,
     /// How long it does nothing before it ends, in milliseconds.
     pause_ms: u64,
-    /// `respond`, `fail`, `exit`, `panic`, `hang`.
+    /// `fail`, `exit`, `panic`, `hang`, `environment` for a response with what it sees of Lambda; otherwise it responds with
+    /// `response`.
     end: String,
+    response: Value,
+    /// A line after the response.
+    late: String,
 }
 
-impl Default for Payload {
-    fn default() -> Self {
-        Self {
-            spans: Vec::new(),
-            root: false,
-            record: false,
-            bytes: 0,
-            lines: 0,
-            line_bytes: 0,
-            pause_ms: 0,
-            end: "respond".to_owned(),
-        }
-    }
+/// Lines with these numbers, `#00001234#`, evenly over a time.
+#[derive(Deserialize)]
+struct Numbers {
+    first: u32,
+    count: u32,
+    seconds: u32,
 }
 
 /// Works as a function where Lambda runs this process, and ends it; elsewhere does nothing.
@@ -56,6 +57,7 @@ pub fn run_in_lambda() {
 
 fn run(api: &str) -> io::Result<()> {
     let mut number = u64::from(std::process::id()) << 32;
+    print(io::stdout(), &Env.get("PRINTS_AT_INIT").unwrap_or_default())?;
     let mut runtime = ApiClient::connect(api)?;
     loop {
         let event = runtime.call("GET", "/2018-06-01/runtime/invocation/next", &[], b"")?;
@@ -79,12 +81,13 @@ fn run(api: &str) -> io::Result<()> {
             writeln!(lines, "{:width$}", format!("a line of the function, number {line}"))?;
         }
         io::stdout().write_all(&lines)?;
+        if let Some(numbers) = &payload.numbers {
+            print_numbers(numbers)?;
+        }
+        print(io::stdout(), &payload.stdout)?;
+        print(io::stderr(), &payload.stderr)?;
         std::thread::sleep(Duration::from_millis(payload.pause_ms));
         match payload.end.as_str() {
-            "respond" => {
-                let path = format!("/2018-06-01/runtime/invocation/{request_id}/response");
-                runtime.call("POST", &path, &[], b"\"done\"")?;
-            }
             "fail" => {
                 let path = format!("/2018-06-01/runtime/invocation/{request_id}/error");
                 let kind = [("Lambda-Runtime-Function-Error-Type", "Function.Unhappy")];
@@ -93,14 +96,54 @@ fn run(api: &str) -> io::Result<()> {
             }
             "exit" => std::process::exit(3),
             "panic" => panic!("as told"),
-            _ => {
-                std::fs::write(Env.get("HANGING").unwrap_or_default(), "")?;
+            "hang" => {
+                if let Some(hanging) = Env.get("HANGING") {
+                    std::fs::write(hanging, "")?;
+                }
                 loop {
                     std::thread::park();
                 }
             }
+            end => {
+                let response = match end {
+                    "environment" => seen(&event),
+                    _ => payload.response,
+                };
+                let path = format!("/2018-06-01/runtime/invocation/{request_id}/response");
+                runtime.call("POST", &path, &[], response.to_string().as_bytes())?;
+            }
         }
+        print(io::stdout(), &payload.late)?;
     }
+}
+
+fn print(mut out: impl Write, line: &str) -> io::Result<()> {
+    if line.is_empty() { Ok(()) } else { writeln!(out, "{line}") }
+}
+
+/// Prints a part of the lines every hundredth of a second.
+fn print_numbers(numbers: &Numbers) -> io::Result<()> {
+    let Numbers { first, count, seconds } = numbers;
+    let begun = Instant::now();
+    let parts = seconds * 100;
+    for part in 0..parts {
+        let numbers = (count / parts * part)..(count / parts * (part + 1));
+        let lines =
+            numbers.map(|number| format!("INFO #{:08}# an order was paid\n", first + number));
+        io::stdout().write_all(lines.collect::<String>().as_bytes())?;
+        let due = Duration::from_millis(10) * (part + 1);
+        std::thread::sleep(due.saturating_sub(begun.elapsed()));
+    }
+    Ok(())
+}
+
+/// The variables, and the headers of the event.
+#[expect(clippy::disallowed_methods, reason = "a test compares all variables")]
+fn seen(event: &ApiResponse) -> Value {
+    let headers = ["lambda-runtime-deadline-ms", "lambda-runtime-invoked-function-arn"];
+    let headers =
+        headers.map(|name| (name.to_owned(), event.header(name).unwrap_or_default().to_owned()));
+    std::env::vars().chain(headers).map(|(name, value)| (name, Value::String(value))).collect()
 }
 
 /// Posts spans with these ids, and notes the acknowledged ones. A missing listener is no error of the function.

@@ -56,7 +56,7 @@ pub(super) async fn sustained(
     let seconds = u32::try_from(duration.as_secs())?;
     let lines = LINES_A_SECOND * seconds;
     let print = json!({"first": FIRST_LINE, "count": lines, "seconds": seconds});
-    let printing = lambda.invoke("orders", json!({"do": [{"print_numbers": print}]}).to_string());
+    let printing = lambda.invoke("orders", json!({ "numbers": print }).to_string());
     let sending = async {
         let numbers = send_spans(port, duration, &sent).await?;
         anyhow::Ok((numbers, sampling.end("layer, with 5,000 lines/s", "spans/s", 1.0)?))
