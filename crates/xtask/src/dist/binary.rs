@@ -1,8 +1,7 @@
 //! Builds programs that name no folder of this machine: the extension as a static binary, the others for Lambda's glibc.
 
-use super::Architecture;
+use super::{Architecture, Build};
 use crate::checks::output;
-use crate::pypi::Environment;
 use anyhow::{Context as _, bail, ensure};
 use elf::ElfBytes;
 use elf::endian::AnyEndian;
@@ -16,20 +15,16 @@ const MAX_GLIBC: (u32, u32) = (2, 34);
 /// Of the extension: its size is part of the function's cold start.
 const MAX_EXTENSION_BYTES: usize = 4_400_000;
 
-pub(super) fn extension(
-    root: &Path,
-    packages: &[Value],
-    tools: &Environment,
-    architecture: &Architecture,
-) -> anyhow::Result<PathBuf> {
-    let built = root.join("target/layer").join(architecture.name);
+pub(super) fn extension(build: &Build<'_>) -> anyhow::Result<PathBuf> {
+    let architecture = build.architecture;
+    let built = build.root.join("target/layer").join(architecture.name);
     let arguments = ["--extension", "--profile", "release-small", "--target", architecture.musl];
     let program = ["--package", EXTENSION, "--bin", EXTENSION];
     // These flags replace those of `.cargo/config.toml`.
     let flags = ["-Crelocation-model=static"];
     let binary = built.join("extensions").join(EXTENSION);
     let arguments = [&arguments[..], &program].concat();
-    let bytes = build(root, packages, tools, &arguments, &flags, (&built, &binary))?;
+    let bytes = built_binary(build, &arguments, &flags, (&built, &binary))?;
     inspect_extension(&bytes, architecture)
         .with_context(|| format!("{EXTENSION} for {}", architecture.musl))?;
     Ok(binary)
@@ -37,31 +32,28 @@ pub(super) fn extension(
 
 /// Builds a binary of a package with a profile, which are named in this order: package, binary, profile.
 pub(super) fn program(
-    root: &Path,
-    packages: &[Value],
-    tools: &Environment,
+    build: &Build<'_>,
     (package, binary, profile): (&str, &str, &str),
-    architecture: &Architecture,
 ) -> anyhow::Result<Vec<u8>> {
+    let architecture = build.architecture;
     let folder = tempfile::tempdir()?;
     let option = format!("--{}", architecture.name.replace('_', "-"));
     let arguments = ["--profile", profile, &option, "--package", package, "--bin", binary];
     let arguments = [&arguments[..], &["--flatten", binary]].concat();
     let built = folder.path().join("bootstrap");
-    let bytes = build(root, packages, tools, &arguments, &[], (folder.path(), &built))?;
+    let bytes = built_binary(build, &arguments, &[], (folder.path(), &built))?;
     inspect_program(&bytes, architecture)?;
     Ok(bytes)
 }
 
 /// Builds with cargo-lambda into a folder, and reads the binary there.
-fn build(
-    root: &Path,
-    packages: &[Value],
-    tools: &Environment,
+fn built_binary(
+    build: &Build<'_>,
     arguments: &[&str],
     flags: &[&str],
     (folder, binary): (&Path, &Path),
 ) -> anyhow::Result<Vec<u8>> {
+    let Build { root, packages, tools, .. } = *build;
     let folders = folders(root, packages);
     let mut flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
     let remap = |(folder, name): &(PathBuf, &str)| {

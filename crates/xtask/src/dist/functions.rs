@@ -2,12 +2,8 @@
 //! machine and needs no newer glibc than Lambda's image has, and the licences.
 
 use super::zip_file::{File, packed};
-use super::{ARCHITECTURES, Architecture, Made, binary, licences, notices};
-use crate::checks::has_target;
-use crate::pypi;
+use super::{Architecture, Build, Made, binary, licences, notices};
 use anyhow::{Context as _, ensure};
-use serde_json::Value;
-use std::path::Path;
 
 /// A program of `deploy/Makefile`, and its size limits, which keep cold starts short.
 pub(crate) struct Program {
@@ -21,34 +17,19 @@ pub(crate) const FORWARDER: Program =
 pub(crate) const SUBSCRIBER: Program =
     Program { name: "lambda-otlp-subscriber", max_bytes: 4_000_000, max_zip_bytes: 2_000_000 };
 
-pub(super) fn make(
-    root: &Path,
-    packages: &[Value],
-    write: &mut dyn FnMut(Made) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let tools = pypi::install(root, "stack")?;
-    for architecture in &ARCHITECTURES {
-        let Architecture { name, gnu, .. } = architecture;
-        if !has_target(root, gnu) {
-            println!("skip  {name}: rustup cannot add {gnu}");
-            continue;
-        }
-        for Program { name: program, max_bytes, max_zip_bytes } in [FORWARDER, SUBSCRIBER] {
-            println!("build {program} for {name}: some minutes");
-            let what = (program, program, "release");
-            let bytes = binary::program(root, packages, &tools, what, architecture)
-                .with_context(|| format!("{program} for {name}"))?;
-            ensure!(bytes.len() <= max_bytes, "{program}: {} bytes, over {max_bytes}", bytes.len());
-            println!("      {program} for {name}: {} bytes", bytes.len());
-            let mut files = vec![File { path: "bootstrap".to_owned(), bytes, is_program: true }];
-            files.extend(licences(root, packages, program, gnu)?);
-            write(Made {
-                name: format!("{program}-{name}.zip"),
-                bytes: packed(&files)?,
-                components: notices::components(root, packages, program, gnu)?,
-                max_bytes: max_zip_bytes,
-            })?;
-        }
-    }
-    Ok(())
+pub(super) fn zip(build: &Build<'_>, program: &Program) -> anyhow::Result<Made> {
+    let Architecture { name, gnu, .. } = build.architecture;
+    let Program { name: program, max_bytes, max_zip_bytes } = *program;
+    let bytes = binary::program(build, (program, program, "release"))
+        .with_context(|| format!("{program} for {name}"))?;
+    ensure!(bytes.len() <= max_bytes, "{program}: {} bytes, over {max_bytes}", bytes.len());
+    println!("      {program} for {name}: {} bytes", bytes.len());
+    let mut files = vec![File { path: "bootstrap".to_owned(), bytes, is_program: true }];
+    files.extend(licences(build, program, gnu)?);
+    Ok(Made {
+        name: format!("{program}-{name}.zip"),
+        bytes: packed(&files)?,
+        components: notices::components(build, program, gnu)?,
+        max_bytes: max_zip_bytes,
+    })
 }

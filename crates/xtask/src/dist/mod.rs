@@ -15,12 +15,11 @@ pub(crate) mod functions;
 pub(crate) mod node;
 mod notices;
 pub(crate) mod python;
-mod release;
 mod template;
 mod zip_file;
 
 use crate::checks::{has_target, locked_packages, root};
-use crate::pypi;
+use crate::pypi::{self, Environment};
 use anyhow::ensure;
 pub(crate) use binary::{inspect_extension, inspect_program};
 use components::Component;
@@ -103,38 +102,50 @@ pub(crate) fn run(what: What) -> anyhow::Result<()> {
     let root = &root()?;
     let folder = root.join(FOLDER);
     let is_all = [What::All, What::Release].contains(&what);
-    if what == What::Release {
-        release::can_be_made(root)?;
-    }
     if is_all && folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
     std::fs::create_dir_all(&folder)?;
     let is = |one: What| what == one || is_all;
-    if is(What::Functions) || is(What::Layer) || is(What::CommandLine) {
-        let packages = locked_packages(root)?;
-        if is(What::Functions) {
-            functions::make(root, &packages, &mut |made| write(&folder, &made))?;
-        }
-        if is(What::Layer) {
-            layer(root, &packages, &mut |made| write(&folder, &made))?;
-        }
-        if is(What::CommandLine) {
-            command_line::make(root, &packages, &mut |made| write(&folder, &made))?;
-        }
-    }
+    // First the parts that tell soon if something is missing.
     if is(What::PythonLayers) {
-        python::layers(root, &mut |made| write(&folder, &made))?;
+        python::layers(root, what, &mut |made| write(&folder, &made))?;
     }
     if is(What::NodeLayer) {
         write(&folder, &node::layer(root)?)?;
     }
+    if is(What::Functions) || is(What::Layer) || is(What::CommandLine) {
+        let (packages, tools) = (&*locked_packages(root)?, &pypi::install(root, "stack")?);
+        for architecture in &ARCHITECTURES {
+            let Architecture { name, gnu, musl, .. } = architecture;
+            if !has_target(root, gnu) || !has_target(root, musl) {
+                skip(what, &format!("programs for {name}"), "rustup cannot add the target")?;
+                continue;
+            }
+            println!("build programs for {name}: some minutes");
+            let build = &Build { root, packages, tools, architecture };
+            if is(What::Functions) {
+                write(&folder, &functions::zip(build, &functions::FORWARDER)?)?;
+                write(&folder, &functions::zip(build, &functions::SUBSCRIBER)?)?;
+            }
+            if is(What::Layer) {
+                write(&folder, &layer(build)?)?;
+            }
+            if is(What::CommandLine) {
+                write(&folder, &command_line::zip(build)?)?;
+            }
+        }
+    }
     template::write(root, &folder)?;
     std::fs::copy(root.join(INSTALL.0), folder.join(INSTALL.1))?;
-    if what == What::Release {
-        release::is_complete(&folder)?;
-    }
     sums(&folder)
+}
+
+/// Leaves out what this machine cannot make; a release needs all files.
+fn skip(what: What, files: &str, reason: &str) -> anyhow::Result<()> {
+    ensure!(what != What::Release, "cannot make {files}: {reason}");
+    println!("skip  {files}: {reason}");
+    Ok(())
 }
 
 fn write(folder: &Path, made: &Made) -> anyhow::Result<()> {
@@ -165,53 +176,37 @@ fn sums(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the layer's zips.
-fn layer(
-    root: &Path,
-    packages: &[Value],
-    write: &mut dyn FnMut(Made) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let tools = pypi::install(root, "stack")?;
-    for architecture in &ARCHITECTURES {
-        if !has_target(root, architecture.musl) {
-            println!("skip  {}: rustup cannot add {}", architecture.name, architecture.musl);
-            continue;
-        }
-        println!("build the extension for {}: some minutes", architecture.name);
-        let extension = binary::extension(root, packages, &tools, architecture)?;
-        let files = layer_files(root, packages, architecture, &extension)?;
-        write(Made {
-            name: format!("lambda-otlp-layer-{}.zip", architecture.name),
-            bytes: packed(&files)?,
-            components: notices::components(root, packages, EXTENSION, architecture.musl)?,
-            max_bytes: MAX_LAYER_BYTES,
-        })?;
-        println!("      the extension {} bytes", std::fs::metadata(&extension)?.len());
-    }
-    Ok(())
+/// What the programs for one architecture are made of and with.
+struct Build<'a> {
+    root: &'a Path,
+    packages: &'a [Value],
+    tools: &'a Environment,
+    architecture: &'a Architecture,
 }
 
-fn layer_files(
-    root: &Path,
-    packages: &[Value],
-    architecture: &Architecture,
-    extension: &Path,
-) -> anyhow::Result<Vec<File>> {
-    let mut files = beside_the_function(root, extension)?;
-    let licences = licences(root, packages, EXTENSION, architecture.musl)?.into_iter();
+fn layer(build: &Build<'_>) -> anyhow::Result<Made> {
+    let Architecture { name, musl, .. } = build.architecture;
+    Ok(Made {
+        name: format!("lambda-otlp-layer-{name}.zip"),
+        bytes: packed(&layer_files(build)?)?,
+        components: notices::components(build, EXTENSION, musl)?,
+        max_bytes: MAX_LAYER_BYTES,
+    })
+}
+
+fn layer_files(build: &Build<'_>) -> anyhow::Result<Vec<File>> {
+    let extension = binary::extension(build)?;
+    println!("      the extension {} bytes", std::fs::metadata(&extension)?.len());
+    let mut files = beside_the_function(build.root, &extension)?;
+    let licences = licences(build, EXTENSION, build.architecture.musl)?.into_iter();
     files.extend(licences.map(|file| file.below("lambda-otlp")));
     Ok(files)
 }
 
-fn licences(
-    root: &Path,
-    packages: &[Value],
-    program: &str,
-    target: &str,
-) -> anyhow::Result<[File; 3]> {
-    let notices = notices::of(root, packages, program, target)?;
+fn licences(build: &Build<'_>, program: &str, target: &str) -> anyhow::Result<[File; 3]> {
+    let notices = notices::of(build, program, target)?;
     let [apache, mit] =
-        ["LICENSE-APACHE", "LICENSE-MIT"].map(|name| File::read(name, &root.join(name)));
+        ["LICENSE-APACHE", "LICENSE-MIT"].map(|name| File::read(name, &build.root.join(name)));
     Ok([apache?, mit?, File::text("THIRD-PARTY.txt", notices)])
 }
 
@@ -225,4 +220,21 @@ fn beside_the_function(root: &Path, extension: &Path) -> anyhow::Result<Vec<File
         files.push(File::read(&format!("lambda-otlp/{loaded}"), &source.join(&loaded))?);
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::checks::root;
+
+    #[test]
+    fn files_outside_of_packages_state_the_version() {
+        let version = env!("CARGO_PKG_VERSION");
+        for (file, stated) in [
+            ("CHANGELOG.md", format!("\n## {version} ")),
+            ("extension/layer/node/lines.cjs", format!("VERSION = \"{version}\"")),
+        ] {
+            let text = std::fs::read_to_string(root().unwrap().join(file)).unwrap();
+            assert!(text.contains(&stated), "{file}: {stated}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Collects the crates of a program and their licence texts.
 
+use super::Build;
 use super::components::Component;
 use crate::checks::output;
 use anyhow::{Context as _, bail};
@@ -17,19 +18,14 @@ LLVM's libunwind: Apache-2.0 WITH LLVM-exception, https://github.com/llvm/llvm-p
 const MUSL: &str = "musl: MIT, https://git.musl-libc.org/cgit/musl/tree/COPYRIGHT\n";
 
 /// The crates in a program, with their licences, and the texts of these, each once.
-pub(super) fn of(
-    root: &Path,
-    packages: &[Value],
-    program: &str,
-    target: &str,
-) -> anyhow::Result<String> {
+pub(super) fn of(build: &Build<'_>, program: &str, target: &str) -> anyhow::Result<String> {
     let mut notices = format!("{program} contains:\n\n{TOOLCHAIN}");
     if target.ends_with("-musl") {
         notices.push_str(MUSL);
     }
     // Texts, by the crates that come with them.
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (crate_name, package) in crates(root, packages, program, target)? {
+    for (crate_name, package) in crates(build, program, target)? {
         let licence = package["license"].as_str().unwrap_or("see its text");
         writeln!(notices, "{crate_name}: {licence}")?;
         let folder = package["manifest_path"].as_str().and_then(|path| Path::new(path).parent());
@@ -47,13 +43,12 @@ pub(super) fn of(
 }
 
 pub(super) fn components(
-    root: &Path,
-    packages: &[Value],
+    build: &Build<'_>,
     program: &str,
     target: &str,
 ) -> anyhow::Result<Vec<Component>> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let crates = crates(root, packages, program, target)?.into_values();
+    let crates = crates(build, program, target)?.into_values();
     let components = crates.map(|package| {
         Some(Component {
             kind: "cargo",
@@ -67,15 +62,14 @@ pub(super) fn components(
 
 /// The crates of others that are linked, by name and version.
 fn crates<'a>(
-    root: &Path,
-    packages: &'a [Value],
+    build: &Build<'a>,
     program: &str,
     target: &str,
 ) -> anyhow::Result<BTreeMap<String, &'a Value>> {
     let mut crates = BTreeMap::new();
-    for crate_name in linked(root, program, target)? {
+    for crate_name in linked(build.root, program, target)? {
         let (name, version) = crate_name.split_once(' ').context("a crate without a version")?;
-        let package = packages.iter().find(|package| {
+        let package = build.packages.iter().find(|package| {
             package["name"] == name && package["version"].as_str() == version.strip_prefix('v')
         });
         let package = package.with_context(|| format!("cargo metadata has no {crate_name}"))?;

@@ -5,7 +5,7 @@
 
 use super::components::Component;
 use super::zip_file::{File, files_below, packed};
-use super::{Made, loaded};
+use super::{Made, What, loaded, skip};
 use crate::checks::output;
 use anyhow::{Context as _, bail};
 use local_lambda::packages::{cache, install_once};
@@ -24,6 +24,7 @@ const MAX_BYTES: usize = 4_500_000;
 
 pub(super) fn layers(
     root: &Path,
+    what: What,
     write: &mut dyn FnMut(Made) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let pythons: Vec<_> = MINOR_VERSIONS.filter_map(|minor| Some((minor, find(minor)?))).collect();
@@ -33,7 +34,8 @@ pub(super) fn layers(
     let packages = packages(root, any)?;
     for minor in MINOR_VERSIONS {
         let Some((_, python)) = pythons.iter().find(|(found, _)| *found == minor) else {
-            println!("skip  python3.{minor}: it is not on this machine");
+            let layer = format!("the layer for python3.{minor}");
+            skip(what, &layer, "it is not on this machine, or without pip")?;
             continue;
         };
         write(Made {
@@ -44,11 +46,6 @@ pub(super) fn layers(
         })?;
     }
     Ok(())
-}
-
-/// The versions that this machine lacks, or has without pip.
-pub(super) fn missing() -> impl Iterator<Item = u32> {
-    MINOR_VERSIONS.filter(|minor| find(*minor).is_none())
 }
 
 fn components(root: &Path) -> anyhow::Result<Vec<Component>> {
