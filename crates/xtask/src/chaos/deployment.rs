@@ -6,12 +6,12 @@ use anyhow::{Context as _, bail};
 use fastrand::Rng;
 use local_lambda::binaries::{self, EXTENSION};
 use local_lambda::queue::{Queue, QueueResponse, QueueServer};
-use local_lambda::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent};
+use local_lambda::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent, lock};
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use test_support::openobserve::{FakeOpenObserve, Faults, ScriptedResponse};
@@ -97,7 +97,7 @@ impl Deployment {
                 _ => true,
             };
             if is_delivered {
-                written.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
+                lock(&written).push(event.clone());
             }
         });
         Ok(Self {
@@ -208,9 +208,7 @@ impl Deployment {
     /// Delivers the new log events of each stream in parts. Some parts are late, out of order or repeated, unless `all`.
     pub(super) fn deliver(&self, random: &mut Rng, all: bool) -> anyhow::Result<()> {
         let mut streams: BTreeMap<Arc<str>, Vec<LogEvent>> = BTreeMap::new();
-        for event in
-            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
-        {
+        for event in std::mem::take(&mut *lock(&self.waiting)) {
             streams.entry(Arc::clone(&event.log_stream)).or_default().push(event);
         }
         for mut events in streams.into_values() {
@@ -232,7 +230,7 @@ impl Deployment {
                 }
                 if times == 0 {
                     self.count("log events delivered late");
-                    self.waiting.lock().unwrap_or_else(PoisonError::into_inner).extend(part);
+                    lock(&self.waiting).extend(part);
                 } else if times > 1 {
                     self.count("log events delivered twice");
                 }
@@ -321,7 +319,7 @@ impl Deployment {
             self.lambda.wait_for_async_invocations().await;
             self.queue.queue().reveal();
             while self.redrive(random, true).await? > 0 {}
-            let is_empty = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+            let is_empty = lock(&self.waiting).is_empty();
             let is_redriven = self.lambda.on_failure_records().len() == self.redriven.get();
             if is_empty && is_redriven && self.queue.queue().is_empty() {
                 return Ok(());

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::CONTENT_ENCODING};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use local_lambda::HttpServer;
+use local_lambda::{HttpServer, lock};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -61,7 +61,7 @@ impl Backend {
 
     /// Returns how many of these numbers, each sent `times` times, arrived less often and more often.
     pub(super) fn differences(&self, numbers: Range<u32>, times: u32) -> [usize; 2] {
-        let arrived = self.state.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        let arrived = lock(&self.state.arrived);
         let of = |number: u32| arrived.get(number as usize).copied().unwrap_or_default();
         let missing = numbers.clone().filter(|number| of(*number) < times).count();
         [missing, numbers.filter(|number| of(*number) > times).count()]
@@ -89,7 +89,7 @@ async fn answer(
         sleep(Duration::from_secs(bytes) / u32::try_from(bytes_a_second)?).await;
     }
     state.bytes.fetch_add(bytes, Ordering::Relaxed);
-    let mut arrived = state.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut arrived = lock(&state.arrived);
     for number in numbers(&body) {
         let number = number as usize;
         if arrived.len() <= number {

@@ -1,8 +1,9 @@
 //! Throughput and memory of processes, second by second.
 
 use anyhow::ensure;
+use local_lambda::lock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::interval;
@@ -33,7 +34,7 @@ impl Sampling {
                 ticks.tick().await;
                 let mib = processes().into_iter().filter_map(resident_mib).sum();
                 let sample = (sent.load(Ordering::Relaxed), mib);
-                taken.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+                lock(&taken).push(sample);
             }
         });
         Self(task, samples)
@@ -48,7 +49,7 @@ impl Sampling {
         unit: f64,
     ) -> anyhow::Result<Curve> {
         self.0.abort();
-        let samples = std::mem::take(&mut *self.1.lock().unwrap_or_else(PoisonError::into_inner));
+        let samples = std::mem::take(&mut *lock(&self.1));
         ensure!(samples.len() > 3, "{name}: the run was too short for a curve");
         let rate = |pair: &[(u64, f64)]| match pair {
             [(earlier, _), (later, _)] => (later - earlier) as f64 / unit,

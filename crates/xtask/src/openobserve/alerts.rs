@@ -7,10 +7,10 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use local_lambda::HttpServer;
+use local_lambda::{HttpServer, lock};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The name of the template and of the destination in OpenObserve.
@@ -67,7 +67,7 @@ impl Receiver {
         let mut silent = Vec::new();
         for _ in 0..MOST_TRIES {
             {
-                let fired = self.fired.lock().unwrap_or_else(PoisonError::into_inner);
+                let fired = lock(&self.fired);
                 silent = alerts.difference(&fired).cloned().collect();
             }
             if silent.is_empty() {
@@ -87,6 +87,6 @@ async fn receive(
     let body = request.into_body().collect().await?.to_bytes();
     let notification: Value = serde_json::from_slice(&body)?;
     let alert = notification.get("alert").and_then(Value::as_str).map(str::to_owned);
-    fired.lock().unwrap_or_else(PoisonError::into_inner).extend(alert);
+    lock(&fired).extend(alert);
     Ok(Response::new(Full::default()))
 }

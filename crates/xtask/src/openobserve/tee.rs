@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use local_lambda::HttpServer;
+use local_lambda::{HttpServer, lock};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 pub(super) struct Tee {
     http: HttpServer,
@@ -42,11 +42,11 @@ impl Tee {
 
     /// Answers 503 to requests whose path has one of these ends, and passes on the others.
     pub(super) fn set_down(&self, paths: &'static [&'static str]) {
-        *self.state.down.lock().unwrap_or_else(PoisonError::into_inner) = paths;
+        *lock(&self.state.down) = paths;
     }
 
     pub(super) fn take_differences(&self) -> Vec<String> {
-        let mut differences = self.state.differences.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut differences = lock(&self.state.differences);
         std::mem::take(&mut *differences)
     }
 }
@@ -58,7 +58,7 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-    let down = *state.down.lock().unwrap_or_else(PoisonError::into_inner);
+    let down = *lock(&state.down);
     if down.iter().any(|end| path.ends_with(end)) {
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
@@ -99,7 +99,7 @@ impl State {
                 "{path}: the server answered {} {text}, the model {model}",
                 served.status()
             );
-            self.differences.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            lock(&self.differences).push(line);
         }
         Ok(())
     }
