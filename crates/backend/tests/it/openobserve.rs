@@ -30,7 +30,7 @@ async fn deliver_ten(answers: impl IntoIterator<Item = ScriptedResponse>) -> (St
 #[tokio::test(start_paused = true)]
 async fn each_scripted_response_decides_the_fate_of_ten_records() {
     use ScriptedResponse::{
-        CloseAfterBody, CloseAfterStore, Gzipped, HalfResponse, Huge, PartialSuccess, Redirect,
+        CloseAfterBody, CloseAfterStore, Gzipped, HalfResponse, Huge, PartialSuccess, Response,
         RetryAfter, Status, WriteFailed,
     };
     let check = async |answers: &[ScriptedResponse], outcome: &str, stored: usize| {
@@ -45,7 +45,8 @@ async fn each_scripted_response_decides_the_fate_of_ten_records() {
     let later = "0 accepted, 0 ambiguous; 10 Park: answered 503 Service Unavailable: {\"code\":503,\"message\":\"Service Unavailable\"}";
     check(&[RetryAfter(503, seconds(60))], later, 0).await;
     let redirected = "0 accepted, 0 ambiguous; 10 ParkWithAlarm: answered 302 Found: redirects are not followed, give the final URL as the endpoint";
-    check(&[Redirect(302, "http://127.0.0.1:9/".to_owned())], redirected, 0).await;
+    let headers = vec![("location".to_owned(), "http://127.0.0.1:9/".to_owned())];
+    check(&[Response { status: 302, headers, body: Vec::new() }], redirected, 0).await;
     let three =
         "7 accepted, 0 ambiguous; 3 DeadLetterPartial: rejected: rejected by the fake's script";
     check(&[PartialSuccess(3)], three, 7).await;
@@ -57,7 +58,7 @@ async fn each_scripted_response_decides_the_fate_of_ten_records() {
         "8 accepted, 0 ambiguous; 2 DeadLetterPartial: rejected: rejected by the fake's script";
     check(&[Gzipped(Box::new(PartialSuccess(2)))], two, 8).await;
     let huge = "0 accepted, 10 ambiguous; 10 ParkWithAlarm: answered 200 OK with more than 64 KiB: is the endpoint right?";
-    check(&[Huge { status: 200, bytes: 10 << 20 }], huge, 10).await;
+    check(&[Huge(10 << 20)], huge, 10).await;
 }
 
 #[tokio::test(start_paused = true)]

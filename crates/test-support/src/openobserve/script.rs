@@ -25,8 +25,6 @@ pub enum ScriptedResponse {
     },
     /// 200 with the body `0a 00`, an empty `partial_success`: the write failed. For `_json`: 200 with both counts 0.
     WriteFailed,
-    /// A 3xx status that points to this address.
-    Redirect(u16, String),
     /// The connection is closed before the body is read.
     CloseBeforeBody,
     /// The connection is closed after the body was read; nothing was stored. The client cannot tell it from
@@ -38,11 +36,8 @@ pub enum ScriptedResponse {
     HalfResponse,
     /// At most this many of the request's items are refused in `partial_success`; the others are stored.
     PartialSuccess(u64),
-    /// An answer body of this many bytes. Stored if the status is 2xx.
-    Huge {
-        status: u16,
-        bytes: u64,
-    },
+    /// Stored, with an answer body of this many bytes.
+    Huge(usize),
     /// The inner answer, with a gzip-compressed body even if the client did not ask for it.
     Gzipped(Box<ScriptedResponse>),
     /// The inner answer, once [`FakeOpenObserve::release`](super::FakeOpenObserve::release) is called; nothing is stored before.

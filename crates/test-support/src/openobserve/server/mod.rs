@@ -9,9 +9,7 @@ use crate::openobserve::script::ScriptedResponse;
 use crate::openobserve::shared::Shared;
 use crate::openobserve::store::{ReceivedRequest, Ticket};
 use bytes::Bytes;
-use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, HeaderMap, HeaderValue,
-};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_ENCODING, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -29,9 +27,6 @@ const RAW_BODY_SLACK_BYTES: usize = 2 * 1024 * 1024;
 /// Bodies from this size on are handled aside: where tests are built without optimisation, 80 KiB of data points take 0.2 s and
 /// megabytes of log records take seconds. Meanwhile hyper notices that the client is gone, and drops the request unanswered.
 const LARGE_BODY_BYTES: usize = 16 * 1024;
-
-/// OpenObserve compresses no answer that is smaller, as tower-http's default is.
-const SMALLEST_COMPRESSED_BYTES: usize = 32;
 
 pub(crate) async fn respond(
     shared: Arc<Shared>,
@@ -84,7 +79,6 @@ pub(crate) async fn respond(
     let inflated_len = received.body.len().max(encoded_len);
     let ticket = shared.receive(received);
 
-    let accepts_gzip = accepts_gzip(&submission.headers);
     let mut is_gzipped = false;
     let mut answer = answer;
     let answer = loop {
@@ -107,7 +101,7 @@ pub(crate) async fn respond(
     let known = Arc::clone(&shared);
     let conclude = move || conclude(&known, submission, ticket, answer);
     let (mut reply, shape) = aside(inflated_len, conclude).await?;
-    if is_gzipped || (accepts_gzip && reply.body.len() >= SMALLEST_COMPRESSED_BYTES) {
+    if is_gzipped {
         compress(&mut reply);
     }
     Ok(write(&shared, ticket, reply, shape))
@@ -149,9 +143,6 @@ fn conclude(
             reply
         }
         ScriptedResponse::WriteFailed => write_failed(&submission),
-        ScriptedResponse::Redirect(status, address) => {
-            HttpResponse::empty(status).with_header("location", &address)
-        }
         ScriptedResponse::CloseBeforeBody | ScriptedResponse::CloseAfterBody => {
             return Err(Abandoned);
         }
@@ -162,19 +153,10 @@ fn conclude(
         ScriptedResponse::HalfResponse => {
             return Ok((shared.ingest(submission, ticket, 0), BodyShape::Half));
         }
-        ScriptedResponse::Huge { status, bytes } => {
-            let is_success = (200..300).contains(&status);
-            let reply = if is_success {
-                shared.ingest(submission, ticket, 0)
-            } else {
-                HttpResponse::empty(status)
-            };
-            let shape = if reply.status.is_success() || !is_success {
-                BodyShape::Huge(bytes)
-            } else {
-                BodyShape::Whole
-            };
-            return Ok((reply, shape));
+        ScriptedResponse::Huge(bytes) => {
+            let mut reply = shared.ingest(submission, ticket, 0);
+            reply.body = vec![b' '; bytes].into();
+            reply
         }
         ScriptedResponse::Ok
         | ScriptedResponse::Held(_)
@@ -213,13 +195,6 @@ fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    headers
-        .get(ACCEPT_ENCODING)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.contains("gzip"))
-}
-
 fn compress(reply: &mut HttpResponse) {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     if let Ok(body) = encoder.write_all(&reply.body).and_then(|()| encoder.finish()) {
@@ -238,21 +213,16 @@ pub(crate) enum BodyShape {
     Whole,
     /// Half of the promised `Content-Length`; then the connection is closed.
     Half,
-    /// This many bytes instead of the reply's body.
-    Huge(u64),
 }
 
 #[derive(Debug)]
 pub(crate) enum ResponseBody {
     Whole(Option<Bytes>),
     Half { first: Option<Bytes>, flushed: bool },
-    Huge { left: u64 },
 }
 
 const PROMISED_BYTES: u64 = 64;
 const GIVEN: &[u8] = &[0; 32];
-
-static CHUNK: [u8; 16 * 1024] = [b' '; 16 * 1024];
 
 impl ResponseBody {
     pub(crate) fn new(shape: BodyShape, body: Bytes) -> Self {
@@ -261,7 +231,6 @@ impl ResponseBody {
             BodyShape::Half => {
                 Self::Half { first: Some(Bytes::from_static(GIVEN)), flushed: false }
             }
-            BodyShape::Huge(left) => Self::Huge { left },
         }
     }
 }
@@ -288,25 +257,17 @@ impl Body for ResponseBody {
                 }
                 Poll::Ready(Some(Err(Abandoned)))
             }
-            Self::Huge { left: 0 } => Poll::Ready(None),
-            Self::Huge { left } => {
-                let length =
-                    usize::try_from(*left).map_or(CHUNK.len(), |left| left.min(CHUNK.len()));
-                *left -= length as u64;
-                Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&CHUNK).slice(..length)))))
-            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None) | Self::Huge { left: 0 })
+        matches!(self, Self::Whole(None))
     }
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(match self {
             Self::Whole(body) => body.as_ref().map_or(0, |body| body.len() as u64),
             Self::Half { .. } => PROMISED_BYTES,
-            Self::Huge { left } => *left,
         })
     }
 }
