@@ -4,18 +4,6 @@
 //! `opentelemetry-proto`, never with
 //! `wire`, so that a mistake of ours cannot hide on both sides.
 //!
-//! ```no_run
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use lambda_otlp_test_support::openobserve::{ScriptedResponse, FakeOpenObserve};
-//!
-//! let fake = FakeOpenObserve::builder().user("root@example.com", "pass").start().await?;
-//! fake.script([ScriptedResponse::Status(503), ScriptedResponse::Ok]);
-//! // … a client posts to `fake.base()` twice …
-//! assert_eq!(fake.requests().len(), 2);
-//! assert_eq!(fake.spans().len(), 10);
-//! # Ok(()) }
-//! ```
-//!
 //! It runs on the caller's tokio runtime and reads tokio's clock, so that a test on one thread can pause time.
 
 mod builder;
@@ -140,7 +128,7 @@ impl FakeOpenObserve {
     }
 
     pub fn counts(&self) -> Counts {
-        self.shared.state().store.counts
+        self.shared.state().store.counts()
     }
 
     /// Forgets requests, records and counts; scripts stay. Requests in progress are still stored.

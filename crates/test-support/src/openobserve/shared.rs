@@ -69,7 +69,7 @@ impl Shared {
                 reply = HttpResponse::error(500, "Error# ArrowJsonEncodeError");
             }
         }
-        state.store.counts.lost += records.remove(&mut state.to_lose);
+        state.store.lost += records.remove(&mut state.to_lose);
         if let Some(received) = state.store.request_mut(ticket) {
             received.stored = records.items();
         }

@@ -243,7 +243,8 @@ pub(super) struct Store {
     pub(super) metrics: Vec<StoredMetric>,
     pub(super) json_records: Vec<StoredJson>,
     pub(super) lost_columns: usize,
-    pub(super) counts: Counts,
+    /// Items dropped on purpose.
+    pub(super) lost: u64,
     pub(super) schemas: Schemas,
     epoch: u64,
 }
@@ -265,24 +266,21 @@ impl Store {
     }
 
     pub(super) fn keep(&mut self, records: Records) {
-        let items = records.items();
         match records {
-            Records::Spans(spans) => {
-                self.counts.spans += items;
-                self.spans.extend(spans);
-            }
-            Records::Logs(log_records) => {
-                self.counts.log_records += items;
-                self.log_records.extend(log_records);
-            }
-            Records::Metrics(metrics) => {
-                self.counts.data_points += items;
-                self.metrics.extend(metrics);
-            }
-            Records::Json(json_records) => {
-                self.counts.json_records += items;
-                self.json_records.extend(json_records);
-            }
+            Records::Spans(spans) => self.spans.extend(spans),
+            Records::Logs(log_records) => self.log_records.extend(log_records),
+            Records::Metrics(metrics) => self.metrics.extend(metrics),
+            Records::Json(json_records) => self.json_records.extend(json_records),
+        }
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        Counts {
+            spans: self.spans.len() as u64,
+            log_records: self.log_records.len() as u64,
+            data_points: self.metrics.iter().map(|metric| data_points(&metric.item)).sum(),
+            json_records: self.json_records.len() as u64,
+            lost: self.lost,
         }
     }
 }
