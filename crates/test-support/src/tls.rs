@@ -92,18 +92,11 @@ impl TlsFront {
     /// # Panics
     /// When there is no free port.
     pub async fn start(fake: &FakeOpenObserve, authority: &Authority, until_year: i32) -> Self {
-        Self::before(fake.address(), authority, until_year).await
+        Self::speaking(fake.address(), authority, until_year, &[]).await
     }
 
-    /// The same in front of any other server, for any protocol, without ALPN.
-    ///
-    /// # Panics
-    /// When there is no free port.
-    pub async fn before(address: SocketAddr, authority: &Authority, until_year: i32) -> Self {
-        Self::speaking(address, authority, until_year, &[]).await
-    }
-
-    /// The same before a server that speaks these protocols alone, by their names in TLS (RFC 7301): `h2`, `http/1.1`.
+    /// The same before a server that speaks these protocols alone, by their names in TLS (RFC 7301): `h2`, `http/1.1`. Without a
+    /// protocol there is no ALPN.
     ///
     /// # Panics
     /// When there is no free port.

@@ -172,7 +172,7 @@ async fn a_stored_secret_is_read_before_the_backend_is_checked() {
     let value = SecretAnswer::Value("root@example.com:pass".to_owned());
     let secrets = SecretServer::start(value).await.unwrap();
     // AWS's TLS uses the system's certificates.
-    let port = TlsFront::before(secrets.address(), &authority, 2500).await.port();
+    let port = TlsFront::speaking(secrets.address(), &authority, 2500, &[]).await.port();
     let file = trusted(&authority);
     let system = file.path().to_str().unwrap();
     let (plain, over_tls) = (secrets.endpoint(), format!("https://localhost:{port}"));
