@@ -4,11 +4,12 @@ use crate::clock;
 use crate::function::{ACCOUNT, FunctionSpec, LOG_GROUPS};
 use crate::identifiers::{self, EventIds};
 use crate::lock;
+use crate::service::Recent;
 use base64::Engine as _;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, RwLock};
@@ -56,11 +57,17 @@ impl Default for Groups {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Group {
-    events: VecDeque<Arc<LogEvent>>,
-    bytes: usize,
+    events: Recent<Arc<LogEvent>>,
     subscriptions: Vec<Subscription>,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        let events = Recent::of(MAX_EVENTS_PER_GROUP, MAX_BYTES_PER_GROUP);
+        Self { events, subscriptions: Vec::new() }
+    }
 }
 
 impl fmt::Debug for CloudWatch {
@@ -86,7 +93,7 @@ impl CloudWatch {
             for subscription in &mut group.subscriptions {
                 subscription.offer(&event);
             }
-            group.keep(&event);
+            group.events.push(Arc::clone(&event), event.message.len());
             event
         };
         let observers = self.observers.read().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -101,12 +108,8 @@ impl CloudWatch {
 
     /// The kept events of one group in the order in which they were written.
     pub(crate) fn events(&self, group: &str) -> Vec<LogEvent> {
-        let groups = lock(&self.groups);
-        groups
-            .by_name
-            .get(group)
-            .map(|group| group.events.iter().map(|event| LogEvent::clone(event)).collect())
-            .unwrap_or_default()
+        let kept = lock(&self.groups).by_name.get(group).map(|group| group.events.to_vec());
+        kept.unwrap_or_default().into_iter().map(Arc::unwrap_or_clone).collect()
     }
 
     /// Adds a filter for all events to a group.
@@ -127,20 +130,6 @@ impl CloudWatch {
             .flat_map(|group| &mut group.subscriptions)
             .flat_map(Subscription::take)
             .collect()
-    }
-}
-
-impl Group {
-    /// Keeps an event for readers, in place of the oldest if there is no room.
-    fn keep(&mut self, event: &Arc<LogEvent>) {
-        self.bytes += event.message.len();
-        self.events.push_back(Arc::clone(event));
-        while self.events.len() > MAX_EVENTS_PER_GROUP || self.bytes > MAX_BYTES_PER_GROUP {
-            let Some(oldest) = self.events.pop_front() else {
-                break;
-            };
-            self.bytes -= oldest.message.len();
-        }
     }
 }
 

@@ -12,17 +12,6 @@ pub(crate) const VERSION: &str = "$LATEST";
 pub(crate) const LOG_GROUPS: &str = "/aws/lambda/";
 
 /// A function as `CreateFunction` would describe it.
-///
-/// ```
-/// use std::time::Duration;
-/// use lambda_otlp_local_lambda::{FunctionSpec, LogFormat};
-///
-/// let orders = FunctionSpec::new("orders", "/opt/orders/bootstrap")
-///     .timeout(Duration::from_secs(3))
-///     .log_format(LogFormat::Json)
-///     .env("OTEL_SERVICE_NAME", "orders");
-/// assert_eq!(orders.log_group_name(), "/aws/lambda/orders");
-/// ```
 #[derive(Debug, Clone)]
 pub struct FunctionSpec {
     pub(crate) name: String,

@@ -14,23 +14,6 @@
 //!
 //! It writes Lambda's events itself and shares no code with the crates that read them, so that no shared mistake
 //! goes unnoticed.
-//!
-//! ```no_run
-//! use std::time::Duration;
-//! use lambda_otlp_local_lambda::{FunctionSpec, Lambda};
-//!
-//! # async fn example() -> Result<(), lambda_otlp_local_lambda::Error> {
-//! let lambda = Lambda::start().await?;
-//! lambda.create_function(FunctionSpec::new("forwarder", "target/debug/forwarder"))?;
-//! let orders = FunctionSpec::new("orders", "target/debug/orders").timeout(Duration::from_secs(3));
-//! lambda.create_function(orders.layer("target/layer"))?;
-//! lambda.subscribe("/aws/lambda/orders", "forwarder")?;
-//! let invocation = lambda.invoke("orders", b"{}").await?;
-//! assert!(invocation.is_success());
-//! lambda.flush_subscriptions().await;
-//! # Ok(())
-//! # }
-//! ```
 
 mod api;
 mod api_client;

@@ -84,7 +84,7 @@ impl Function {
             idle: Mutex::default(),
             views: Mutex::default(),
             finished: Mutex::default(),
-            platform_events: Arc::new(Mutex::new(Recent::of(MAX_PLATFORM_EVENTS))),
+            platform_events: Arc::new(Mutex::new(Recent::of(MAX_PLATFORM_EVENTS, MAX_BYTES))),
         }
     }
 }
@@ -310,19 +310,19 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) struct Recent<T> {
     items: VecDeque<(T, usize)>,
     max_items: usize,
+    max_bytes: usize,
     bytes: usize,
 }
 
 impl<T> Default for Recent<T> {
     fn default() -> Self {
-        Self::of(MAX_ITEMS)
+        Self::of(MAX_ITEMS, MAX_BYTES)
     }
 }
 
 impl<T> Recent<T> {
-    /// Keeps at most `max_items` things.
-    pub(crate) fn of(max_items: usize) -> Self {
-        Self { items: VecDeque::new(), max_items, bytes: 0 }
+    pub(crate) fn of(max_items: usize, max_bytes: usize) -> Self {
+        Self { items: VecDeque::new(), max_items, max_bytes, bytes: 0 }
     }
 }
 
@@ -331,7 +331,8 @@ impl<T: Clone> Recent<T> {
     pub(crate) fn push(&mut self, item: T, bytes: usize) {
         self.items.push_back((item, bytes));
         self.bytes += bytes;
-        while self.items.len() > self.max_items || (self.bytes > MAX_BYTES && self.items.len() > 1)
+        while self.items.len() > self.max_items
+            || (self.bytes > self.max_bytes && self.items.len() > 1)
         {
             let Some((_, forgotten_bytes)) = self.items.pop_front() else {
                 return;
