@@ -11,8 +11,6 @@ use local_lambda::HttpServer;
 use serde_json::{Value, json};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
 use tokio::process::Command;
 
 const USER: &str = "root@example.com";
@@ -278,22 +276,15 @@ async fn missing_permissions_and_arguments_are_reported_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_page_is_printed_in_one_line_without_credentials() {
-    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}/api/default", server.local_addr().unwrap());
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = server.accept().await.unwrap();
-            let mut request = vec![0; 64 * 1024];
-            let length = stream.read(&mut request).await.unwrap();
-            let request = String::from_utf8_lossy(&request[..length]);
-            let header = request.lines().find(|line| line.starts_with("authorization")).unwrap();
-            let page = format!("<h1>\x1b[2JError</h1>\n<p>{header} {USER}:{PASSWORD}</p>\n");
-            let head = format!("HTTP/1.1 500 Oh\r\ncontent-length: {}\r\n\r\n", page.len());
-            stream.write_all((head + &page).as_bytes()).await.unwrap();
-        }
-    });
+    let page = |request: Request<Incoming>| {
+        let header = request.headers()["authorization"].to_str().unwrap();
+        let page = format!("<h1>\x1b[2JError</h1>\n<p>{header} {USER}:{PASSWORD}</p>\n");
+        std::future::ready(Response::builder().status(500).body(page.into()).unwrap())
+    };
+    let server = HttpServer::start(page).await.unwrap();
+    let base = format!("http://{}/api/default", server.address());
     let (_, _, said) = run(&base, "dashboards remove", PASSWORD).await;
-    let text = ": <h1> [2JError</h1> <p>authorization: **** ****</p>\n";
+    let text = ": <h1> [2JError</h1> <p>**** ****</p>\n";
     assert!(said.contains("/api/v2/default/folders/dashboards answered 500"), "{said}");
     assert!(said.ends_with(text) && said.lines().count() == 1, "{said}");
 }

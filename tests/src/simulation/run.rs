@@ -81,17 +81,6 @@ impl Simulation {
         .await
     }
 
-    /// The same without the layer.
-    pub async fn without(
-        program: &Program,
-        change: impl FnOnce(FunctionSpec) -> FunctionSpec,
-    ) -> Self {
-        Self::begin(program, false, Vec::new(), Some(free_port()), |spec| {
-            change(spec.timeout(AMPLE))
-        })
-        .await
-    }
-
     async fn begin(
         program: &Program,
         with_layer: bool,
