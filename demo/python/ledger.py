@@ -31,15 +31,9 @@ def started(number):
     _write({"number": number, "what": "span", "event": "started"})
 
 
-def ended(number, what):
-    """Records that the item is complete. From then on, the backend must receive it."""
-    _write({"number": number, "what": what, "event": "ended"})
-
-
-def ended_with(number, what, name, attributes):
-    """Like `ended`, with the content that the backend must receive."""
-    attributes = ", ".join(f"{key}={text(value)}" for key, value in sorted(attributes.items()))
-    _write({"number": number, "what": what, "event": "ended", "content": f"{name} | {attributes}"})
+def ended(number, what, content=None):
+    """Records that the item is complete. From then on, the backend must receive it, a span with this content."""
+    _write({"number": number, "what": what, "event": "ended", "content": content})
 
 
 def _write(line):
@@ -52,7 +46,8 @@ class EndOfSpans(SpanProcessor):
     """Writes the number of each span when it ends."""
 
     def on_end(self, span):
-        ended_with(span.attributes[NUMBER], "span", span.name, span.attributes)
+        attributes = ", ".join(f"{key}={text(value)}" for key, value in sorted(span.attributes.items()))
+        ended(span.attributes[NUMBER], "span", f"{span.name} | {attributes}")
 
 
 def text(value):

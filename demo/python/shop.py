@@ -130,7 +130,7 @@ def log(severity, body):
         body=body,
         attributes={ledger.NUMBER: number},
     ))
-    ledger.ended_with(number, "log", body, {ledger.NUMBER: number})
+    ledger.ended(number, "log")
 
 
 def count(record, value, name):

@@ -1,11 +1,9 @@
 //! The demo's own list of items: one JSON line for each item, written when the item ends.
 
 use exporter::TelemetryConfig;
-use opentelemetry::logs::AnyValue;
 use opentelemetry::trace::TraceContextExt as _;
-use opentelemetry::{Context, InstrumentationScope, KeyValue, Value};
+use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord};
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -37,7 +35,7 @@ struct Line {
     number: i64,
     what: What,
     event: Event,
-    /// Name or body, and all attributes: `GET /orders | http.route=/orders, parcel=1`.
+    /// Name and all attributes: `GET /orders | http.route=/orders, parcel=1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<String>,
 }
@@ -148,40 +146,12 @@ pub fn number_invocation(ledger: &Ledger) -> i64 {
 
 /// The configuration of a function that lists its items.
 pub fn telemetry(ledger: &Ledger) -> TelemetryConfig {
-    TelemetryConfig::builder()
-        .with_additional_span_processor(Lister(ledger.clone()))
-        .with_additional_log_processor(Lister(ledger.clone()))
-        .build()
+    TelemetryConfig::builder().with_additional_span_processor(Lister(ledger.clone())).build()
 }
 
-/// Writes number and content of each span when it ends, including the invocation's span, which ends after the handler, and of each
-/// log record.
+/// Writes number and content of each span when it ends, including the invocation's span, which ends after the handler.
 #[derive(Debug)]
 struct Lister(Ledger);
-
-impl LogProcessor for Lister {
-    fn emit(&self, record: &mut SdkLogRecord, _scope: &InstrumentationScope) {
-        let text = |value: &AnyValue| match value {
-            AnyValue::Int(value) => value.to_string(),
-            AnyValue::Double(value) => value.to_string(),
-            AnyValue::Boolean(value) => value.to_string(),
-            AnyValue::String(value) => value.to_string(),
-            _ => "list".to_owned(),
-        };
-        let body = record.body().map(text).unwrap_or_default();
-        let attributes =
-            record.attributes_iter().map(|(key, value)| (key.to_string(), text(value)));
-        let attributes: Vec<_> = attributes.collect();
-        let number = attributes.iter().find(|(key, _)| key == NUMBER);
-        if let Some(number) = number.and_then(|(_, number)| number.parse().ok()) {
-            self.0.ended(number, What::Log, Some(content(&body, attributes.into_iter())));
-        }
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-}
 
 impl SpanProcessor for Lister {
     fn on_start(&self, _span: &mut Span, _parent: &Context) {}

@@ -28,9 +28,6 @@ pub(crate) enum ItemKind {
     /// A metric that the forwarder makes from Lambda's reports, with its total.
     #[serde(skip)]
     ReportMetric,
-    /// A link from an invocation to the span that sent one of its messages, by request id and span id.
-    #[serde(skip)]
-    Link,
     /// The SERVER span of an invocation, by request id.
     #[serde(skip)]
     ServerSpan,
@@ -40,10 +37,9 @@ pub(crate) enum ItemKind {
 }
 
 /// The kinds, and what their items are called.
-const KINDS: [(ItemKind, &str); 9] = [
+const KINDS: [(ItemKind, &str); 8] = [
     (ItemKind::Span, "spans"),
     (ItemKind::PartialSpan, "partial spans"),
-    (ItemKind::Link, "links to senders"),
     (ItemKind::LogRecord, "log records"),
     (ItemKind::DataPoint, "data points"),
     (ItemKind::LogLine, "other log lines"),
@@ -63,7 +59,7 @@ pub(crate) struct LedgerLine {
     pub(crate) number: u64,
     pub(crate) what: ItemKind,
     pub(crate) event: Event,
-    /// Name or body, and all attributes, as the SDK had them when the item ended.
+    /// Name and all attributes of a span, as the SDK had them when it ended.
     #[serde(default)]
     pub(crate) content: Option<String>,
 }

@@ -6,9 +6,7 @@
 use crate::accounting::{Item, ItemKind};
 use crate::functions::is_never_answered;
 use crate::stored::total;
-use local_lambda::queue::ReceivedMessage;
 use local_lambda::{Invocation, InvocationResult, LogEvent};
-use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// The beginning of a compact OTLP line.
@@ -95,28 +93,8 @@ pub(crate) fn of_stock(
     served.chain(calls)
 }
 
-/// A delivery of the queue: its invocation and its messages.
-pub(crate) struct Delivered {
-    pub(crate) request_id: String,
-    pub(crate) messages: Vec<ReceivedMessage>,
-}
-
-/// Returns the SERVER span of each delivery, whose number is on the CONSUMER span below it, and a link from each
-/// invocation that received a message to the span that sent it. The message's `traceparent` names the span.
-pub(crate) fn of_queue(deliveries: &[Delivered]) -> Vec<Item> {
-    let mut made = BTreeSet::new();
-    for Delivered { request_id, messages } in deliveries {
-        made.insert((ItemKind::Span, format!("serves {request_id}")));
-        for message in messages {
-            let sender = message.attributes.pointer("/traceparent/StringValue");
-            let sender = sender.and_then(Value::as_str).and_then(|parent| parent.split('-').nth(2));
-            let sender = sender.unwrap_or("without a traceparent");
-            made.insert((ItemKind::Link, link(request_id, sender)));
-        }
-    }
-    made.into_iter().collect()
-}
-
-pub(crate) fn link(request_id: &str, sender: &str) -> String {
-    format!("{request_id} -> {sender}")
+/// Returns the SERVER spans of "parcels", which have no number: the CONSUMER span below each has it.
+pub(crate) fn of_parcels(invocations: &[Invocation]) -> impl Iterator<Item = Item> {
+    let served = |request_id: &String| (ItemKind::Span, format!("serves {request_id}"));
+    invocations.iter().map(move |Invocation { request_id, .. }| served(request_id))
 }

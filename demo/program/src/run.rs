@@ -8,7 +8,7 @@ use crate::functions::{
     SHOP, SHOP_INVOCATIONS, STOCK, STOCK_INVOCATIONS, Surroundings, checkout_event, orders_event,
     python, shop_event,
 };
-use crate::made::{self, Delivered};
+use crate::made;
 use crate::stored::{Arrived, IGNORED};
 use anyhow::{Context as _, bail};
 use console::{layer, reach};
@@ -164,9 +164,8 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
         }
     }
     caller.invoke(CHECKOUT, CHECKOUT_LABEL, &checkout_event()).await?;
-    let mut deliveries = Vec::new();
     for label in PARCELS_DELIVERIES {
-        deliveries.push(caller.deliver(queue.queue(), label).await?);
+        caller.deliver(queue.queue(), label).await?;
     }
     let Caller { invocations, .. } = caller;
     progress(
@@ -183,7 +182,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
         forwarder_invocations: lambda.invocations(FORWARDER).len(),
         lines: log_events.into_iter().map(|event| (event.id, event.message)).collect(),
         ledger: read_ledger(&ledger)?,
-        others: others(&lambda, &names, &warehouse, &deliveries),
+        others: others(&lambda, &names, &warehouse),
         arrived: Arrived::at(&fake),
         refused_elsewhere: refused_elsewhere(&lambda),
         elsewhere: arguments.endpoint.clone(),
@@ -227,28 +226,22 @@ impl Caller<'_> {
 
     /// Invokes "parcels" with the messages in the queue, like Lambda's event source mapping with
     /// `ReportBatchItemFailures`.
-    async fn deliver(&mut self, queue: &Queue, label: &'static str) -> anyhow::Result<Delivered> {
+    async fn deliver(&mut self, queue: &Queue, label: &'static str) -> anyhow::Result<()> {
         let messages = queue.receive(10);
         self.invoke(PARCELS, label, &queue.lambda_event(&messages)).await?;
         let own = self.invocations.iter().rfind(|known| known.function == PARCELS);
         let Some(Labelled { invocation, .. }) = own else { bail!("\"{PARCELS}\" was not invoked") };
         let Some(response) = invocation.response() else { bail!("\"{PARCELS}\" failed") };
         let deleted = queue.delete_handled(&messages, response);
-        deleted.map_err(|refusal| anyhow::anyhow!("{}", refusal.message))?;
-        Ok(Delivered { request_id: invocation.request_id.clone(), messages })
+        deleted.map_err(|refusal| anyhow::anyhow!("{}", refusal.message))
     }
 }
 
 /// Returns the items that the functions' file does not list.
-fn others(
-    lambda: &Lambda,
-    names: &[&str],
-    warehouse: &Warehouse,
-    deliveries: &[Delivered],
-) -> Vec<Item> {
+fn others(lambda: &Lambda, names: &[&str], warehouse: &Warehouse) -> Vec<Item> {
     let mut others: Vec<Item> =
         made::of_stock(&lambda.invocations(STOCK), warehouse.asked()).collect();
-    others.extend(made::of_queue(deliveries));
+    others.extend(made::of_parcels(&lambda.invocations(PARCELS)));
     for name in names {
         others.extend(made::of_log(name, &lambda.log_events(name)));
         others.extend(made::of_invocations(&lambda.invocations(name)));

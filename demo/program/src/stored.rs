@@ -1,7 +1,6 @@
 //! The records in the backend as items of the accounting. A record without a counterpart becomes an unexpected item.
 
 use crate::accounting::{Item, ItemKind, numbered};
-use crate::made;
 use console::waterfall::{
     EXTENSION_SCOPE, FORWARDER_SCOPE, INVOCATION_ID, NUMBER, PLATFORM_SCOPE, text, text_of,
 };
@@ -33,13 +32,11 @@ impl Arrived {
         Self { spans: fake.spans(), log_records: fake.log_records(), metrics }
     }
 
-    /// Returns an item for each span, link and log record (two for a SERVER span), for each data point of a function's
-    /// metrics, and for each metric of Lambda's
-    /// reports.
+    /// Returns an item for each span and log record (two for a SERVER span), for each data point of a function's metrics, and
+    /// for each metric of Lambda's reports.
     pub(crate) fn items(&self) -> Vec<Item> {
         let mut items: Vec<Item> = self.spans.iter().map(span).collect();
         items.extend(self.spans.iter().filter_map(server_span));
-        items.extend(self.links());
         items.extend(self.log_records.iter().map(log_record));
         let mut totals: BTreeMap<(String, String), f64> = BTreeMap::new();
         for metric in &self.metrics {
@@ -64,21 +61,6 @@ impl Arrived {
             }),
         );
         items
-    }
-}
-
-impl Arrived {
-    /// A link belongs to the invocation of its span, which a CONSUMER span has as parent.
-    fn links(&self) -> impl Iterator<Item = Item> {
-        let with_id = |span: &StoredSpan| Some((span.item.span_id.clone(), request_id(span)?));
-        let invocations: BTreeMap<_, _> = self.spans.iter().filter_map(with_id).collect();
-        self.spans.iter().flat_map(move |span| {
-            let parent = || invocations.get(&span.item.parent_span_id).cloned();
-            let request_id = request_id(span).or_else(parent).unwrap_or_default();
-            span.item.links.iter().map(move |link| {
-                (ItemKind::Link, made::link(&request_id, &wire::ids::to_hex(&link.span_id)))
-            })
-        })
     }
 }
 
@@ -150,8 +132,7 @@ fn server_span(span: &StoredSpan) -> Option<Item> {
 fn log_record(record: &StoredLogRecord) -> Item {
     let attributes = &record.item.attributes;
     if let Some(number) = number(attributes) {
-        let body = record.item.body.as_ref().map(text).unwrap_or_default();
-        return (ItemKind::LogRecord, numbered(number, Some(&content(&body, attributes))));
+        return (ItemKind::LogRecord, number);
     }
     let line = text_of(attributes, "log.record.uid");
     (ItemKind::LogLine, line.unwrap_or_else(|| format!("without an id: {:?}", record.item.body)))

@@ -54,10 +54,10 @@ fn traces(run: &Run, out: &mut dyn Write) -> io::Result<()> {
 }
 
 pub(crate) const OF_ACCOUNTING: [&str; 6] = [
-    "Each item has a number (#1000). The functions also write it to a file, for spans and log records with all attributes.",
+    "Each item has a number (#1000). The functions also write it to a file, for spans with all attributes.",
     "The function \"stock\" is unchanged and writes no such file: the demo counts its invocations, requests and X-Ray subsegments.",
     "\"made\" is the number of items in these files, in the log groups, and in the notes of the local Lambda and the warehouse.",
-    "\"found\" is the number of them in the OTLP that the backend stored, with the same attributes.",
+    "\"found\" is the number of them in the OTLP that the backend stored, spans with the same attributes.",
     "The demo uses no counter of the forwarder or the extension. Any missing, repeated or unexpected item is a fault.",
     "The function wrote partial spans shortly before the timeout, while they were open.",
 ];
