@@ -107,7 +107,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let ledger = directory.path().join("made.jsonl");
     let layer = layer::assemble(directory.path(), &program(binaries::EXTENSION)?)?;
-    let warehouse = Warehouse::open().context("cannot open the warehouse")?;
+    let warehouse = Warehouse::open().await.context("cannot open the warehouse")?;
 
     let fake = FakeOpenObserve::builder().user(USER, PASSWORD).start().await?;
     let process = std::process::id();
@@ -137,7 +137,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     match &stock {
         Ok(python) => {
             let sources = workspace.join("demo/unchanged");
-            lambda.create_function(surroundings.stock(python, &sources, &warehouse.base))?;
+            lambda.create_function(surroundings.stock(python, &sources, &warehouse.base()))?;
             names.push(STOCK);
         }
         Err(why) => progress(&format!("without the Python function \"{STOCK}\": {why}")),
