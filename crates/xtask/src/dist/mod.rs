@@ -82,7 +82,7 @@ struct Made {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum What {
     All,
-    /// Every file of a release, or none.
+    /// All, and an error if a file cannot be made.
     Release,
     Functions,
     Layer,
