@@ -278,13 +278,14 @@ async fn missing_permissions_and_arguments_are_reported_first() {
 async fn an_error_page_is_printed_in_one_line_without_credentials() {
     let page = |request: Request<Incoming>| {
         let header = request.headers()["authorization"].to_str().unwrap();
-        let page = format!("<h1>\x1b[2JError</h1>\n<p>{header} {USER}:{PASSWORD}</p>\n");
+        let text = format!("authorization: {header} {USER}:{PASSWORD}");
+        let page = format!("<h1>\x1b[2JError</h1>\n<p>{text}</p>\n");
         std::future::ready(Response::builder().status(500).body(page.into()).unwrap())
     };
     let server = HttpServer::start(page).await.unwrap();
     let base = format!("http://{}/api/default", server.address());
     let (_, _, said) = run(&base, "dashboards remove", PASSWORD).await;
-    let text = ": <h1> [2JError</h1> <p>**** ****</p>\n";
+    let text = ": <h1> [2JError</h1> <p>authorization: **** ****</p>\n";
     assert!(said.contains("/api/v2/default/folders/dashboards answered 500"), "{said}");
     assert!(said.ends_with(text) && said.lines().count() == 1, "{said}");
 }
