@@ -143,4 +143,15 @@ pub mod histogram_data_point {
 
 pub mod exponential_histogram_data_point {
     pub const ATTRIBUTES: u32 = 1;
+    pub const COUNT: u32 = 4;
+    pub const SUM: u32 = 5;
+    pub const SCALE: u32 = 6;
+    pub const ZERO_COUNT: u32 = 7;
+    pub const POSITIVE: u32 = 8;
+    pub const NEGATIVE: u32 = 9;
+    pub const MIN: u32 = 12;
+    pub const MAX: u32 = 13;
+    pub const ZERO_THRESHOLD: u32 = 14;
+    pub const OFFSET: u32 = 1;
+    pub const BUCKET_COUNTS: u32 = 2;
 }

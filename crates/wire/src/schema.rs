@@ -3,6 +3,11 @@
 //! Source: opentelemetry-proto 1.x, `opentelemetry/proto/{common,resource,trace,logs,metrics}/v1`. Unlisted fields are unknown to
 //! us and pass unchanged, as proto3 requires.
 
+use crate::field::{
+    any_value, container, data_point, event, exponential_histogram_data_point,
+    histogram_data_point, key_value, link, log_record, metric, request, resource, scope,
+    scope_container, span, status,
+};
 use crate::protobuf::Value;
 use crate::signal::SignalKind;
 use Kind::{
@@ -195,32 +200,36 @@ const fn field(number: u32, name: &'static str, kind: Kind, presence: Presence) 
 static ANY_VALUE: Message = Message {
     name: "AnyValue",
     fields: &[
-        either(1, "stringValue", String),
-        either(2, "boolValue", Bool),
-        either(3, "intValue", Int64),
-        either(4, "doubleValue", Double),
-        either(5, "arrayValue", Nested(&ARRAY_VALUE)),
-        either(6, "kvlistValue", Nested(&KEY_VALUE_LIST)),
-        either(7, "bytesValue", Bytes),
+        either(any_value::STRING, "stringValue", String),
+        either(any_value::BOOL, "boolValue", Bool),
+        either(any_value::INT, "intValue", Int64),
+        either(any_value::DOUBLE, "doubleValue", Double),
+        either(any_value::ARRAY, "arrayValue", Nested(&ARRAY_VALUE)),
+        either(any_value::KVLIST, "kvlistValue", Nested(&KEY_VALUE_LIST)),
+        either(any_value::BYTES, "bytesValue", Bytes),
         either(8, "stringValueStrindex", Int32),
     ],
 };
-static ARRAY_VALUE: Message =
-    Message { name: "ArrayValue", fields: &[many(1, "values", Nested(&ANY_VALUE))] };
-static KEY_VALUE_LIST: Message =
-    Message { name: "KeyValueList", fields: &[many(1, "values", Nested(&KEY_VALUE))] };
+static ARRAY_VALUE: Message = Message {
+    name: "ArrayValue",
+    fields: &[many(any_value::VALUES, "values", Nested(&ANY_VALUE))],
+};
+static KEY_VALUE_LIST: Message = Message {
+    name: "KeyValueList",
+    fields: &[many(any_value::VALUES, "values", Nested(&KEY_VALUE))],
+};
 static KEY_VALUE: Message = Message {
     name: "KeyValue",
     fields: &[
-        one(1, "key", String),
-        one(2, "value", Nested(&ANY_VALUE)),
+        one(key_value::KEY, "key", String),
+        one(key_value::VALUE, "value", Nested(&ANY_VALUE)),
         one(3, "keyStrindex", Int32),
     ],
 };
 static RESOURCE: Message = Message {
     name: "Resource",
     fields: &[
-        many(1, "attributes", Nested(&KEY_VALUE)),
+        many(resource::ATTRIBUTES, "attributes", Nested(&KEY_VALUE)),
         one(2, "droppedAttributesCount", Uint32),
         many(3, "entityRefs", Nested(&ENTITY_REF)),
     ],
@@ -237,9 +246,9 @@ static ENTITY_REF: Message = Message {
 static SCOPE: Message = Message {
     name: "InstrumentationScope",
     fields: &[
-        one(1, "name", String),
-        one(2, "version", String),
-        many(3, "attributes", Nested(&KEY_VALUE)),
+        one(scope::NAME, "name", String),
+        one(scope::VERSION, "version", String),
+        many(scope::ATTRIBUTES, "attributes", Nested(&KEY_VALUE)),
         one(4, "droppedAttributesCount", Uint32),
     ],
 };
@@ -248,43 +257,43 @@ static SCOPE: Message = Message {
 
 static TRACES_REQUEST: Message = Message {
     name: "ExportTraceServiceRequest",
-    fields: &[many(1, "resourceSpans", Nested(&RESOURCE_SPANS))],
+    fields: &[many(request::CONTAINERS, "resourceSpans", Nested(&RESOURCE_SPANS))],
 };
 static RESOURCE_SPANS: Message = Message {
     name: "ResourceSpans",
     fields: &[
-        one(1, "resource", Nested(&RESOURCE)),
-        many(2, "scopeSpans", Nested(&SCOPE_SPANS)),
-        one(3, "schemaUrl", String),
+        one(container::RESOURCE, "resource", Nested(&RESOURCE)),
+        many(container::SCOPES, "scopeSpans", Nested(&SCOPE_SPANS)),
+        one(container::SCHEMA_URL, "schemaUrl", String),
     ],
 };
 static SCOPE_SPANS: Message = Message {
     name: "ScopeSpans",
     fields: &[
-        one(1, "scope", Nested(&SCOPE)),
-        many(2, "spans", Nested(&SPAN)),
-        one(3, "schemaUrl", String),
+        one(scope_container::SCOPE, "scope", Nested(&SCOPE)),
+        many(scope_container::ITEMS, "spans", Nested(&SPAN)),
+        one(scope_container::SCHEMA_URL, "schemaUrl", String),
     ],
 };
 static SPAN: Message = Message {
     name: "Span",
     fields: &[
-        one(1, "traceId", Id),
-        one(2, "spanId", Id),
-        one(3, "traceState", String),
-        one(4, "parentSpanId", Id),
-        one(5, "name", String),
-        one(6, "kind", Enumeration(&SPAN_KIND)),
-        one(7, "startTimeUnixNano", Fixed64),
-        one(8, "endTimeUnixNano", Fixed64),
-        many(9, "attributes", Nested(&KEY_VALUE)),
-        one(10, "droppedAttributesCount", Uint32),
-        many(11, "events", Nested(&SPAN_EVENT)),
-        one(12, "droppedEventsCount", Uint32),
-        many(13, "links", Nested(&SPAN_LINK)),
-        one(14, "droppedLinksCount", Uint32),
-        one(15, "status", Nested(&STATUS)),
-        one(16, "flags", Fixed32),
+        one(span::TRACE_ID, "traceId", Id),
+        one(span::SPAN_ID, "spanId", Id),
+        one(span::TRACE_STATE, "traceState", String),
+        one(span::PARENT_SPAN_ID, "parentSpanId", Id),
+        one(span::NAME, "name", String),
+        one(span::KIND, "kind", Enumeration(&SPAN_KIND)),
+        one(span::START_TIME, "startTimeUnixNano", Fixed64),
+        one(span::END_TIME, "endTimeUnixNano", Fixed64),
+        many(span::ATTRIBUTES, "attributes", Nested(&KEY_VALUE)),
+        one(span::DROPPED_ATTRIBUTES_COUNT, "droppedAttributesCount", Uint32),
+        many(span::EVENTS, "events", Nested(&SPAN_EVENT)),
+        one(span::DROPPED_EVENTS_COUNT, "droppedEventsCount", Uint32),
+        many(span::LINKS, "links", Nested(&SPAN_LINK)),
+        one(span::DROPPED_LINKS_COUNT, "droppedLinksCount", Uint32),
+        one(span::STATUS, "status", Nested(&STATUS)),
+        one(span::FLAGS, "flags", Fixed32),
     ],
 };
 static SPAN_KIND: Enum =
@@ -292,26 +301,29 @@ static SPAN_KIND: Enum =
 static SPAN_EVENT: Message = Message {
     name: "Span.Event",
     fields: &[
-        one(1, "timeUnixNano", Fixed64),
-        one(2, "name", String),
-        many(3, "attributes", Nested(&KEY_VALUE)),
-        one(4, "droppedAttributesCount", Uint32),
+        one(event::TIME, "timeUnixNano", Fixed64),
+        one(event::NAME, "name", String),
+        many(event::ATTRIBUTES, "attributes", Nested(&KEY_VALUE)),
+        one(event::DROPPED_ATTRIBUTES_COUNT, "droppedAttributesCount", Uint32),
     ],
 };
 static SPAN_LINK: Message = Message {
     name: "Span.Link",
     fields: &[
-        one(1, "traceId", Id),
-        one(2, "spanId", Id),
-        one(3, "traceState", String),
-        many(4, "attributes", Nested(&KEY_VALUE)),
-        one(5, "droppedAttributesCount", Uint32),
-        one(6, "flags", Fixed32),
+        one(link::TRACE_ID, "traceId", Id),
+        one(link::SPAN_ID, "spanId", Id),
+        one(link::TRACE_STATE, "traceState", String),
+        many(link::ATTRIBUTES, "attributes", Nested(&KEY_VALUE)),
+        one(link::DROPPED_ATTRIBUTES_COUNT, "droppedAttributesCount", Uint32),
+        one(link::FLAGS, "flags", Fixed32),
     ],
 };
 static STATUS: Message = Message {
     name: "Status",
-    fields: &[one(2, "message", String), one(3, "code", Enumeration(&STATUS_CODE))],
+    fields: &[
+        one(status::MESSAGE, "message", String),
+        one(status::CODE, "code", Enumeration(&STATUS_CODE)),
+    ],
 };
 static STATUS_CODE: Enum = Enum { prefix: "STATUS_CODE_", names: &["OK", "ERROR"] };
 
@@ -319,38 +331,38 @@ static STATUS_CODE: Enum = Enum { prefix: "STATUS_CODE_", names: &["OK", "ERROR"
 
 static LOGS_REQUEST: Message = Message {
     name: "ExportLogsServiceRequest",
-    fields: &[many(1, "resourceLogs", Nested(&RESOURCE_LOGS))],
+    fields: &[many(request::CONTAINERS, "resourceLogs", Nested(&RESOURCE_LOGS))],
 };
 static RESOURCE_LOGS: Message = Message {
     name: "ResourceLogs",
     fields: &[
-        one(1, "resource", Nested(&RESOURCE)),
-        many(2, "scopeLogs", Nested(&SCOPE_LOGS)),
-        one(3, "schemaUrl", String),
+        one(container::RESOURCE, "resource", Nested(&RESOURCE)),
+        many(container::SCOPES, "scopeLogs", Nested(&SCOPE_LOGS)),
+        one(container::SCHEMA_URL, "schemaUrl", String),
     ],
 };
 static SCOPE_LOGS: Message = Message {
     name: "ScopeLogs",
     fields: &[
-        one(1, "scope", Nested(&SCOPE)),
-        many(2, "logRecords", Nested(&LOG_RECORD)),
-        one(3, "schemaUrl", String),
+        one(scope_container::SCOPE, "scope", Nested(&SCOPE)),
+        many(scope_container::ITEMS, "logRecords", Nested(&LOG_RECORD)),
+        one(scope_container::SCHEMA_URL, "schemaUrl", String),
     ],
 };
 static LOG_RECORD: Message = Message {
     name: "LogRecord",
     fields: &[
-        one(1, "timeUnixNano", Fixed64),
-        one(2, "severityNumber", Enumeration(&SEVERITY_NUMBER)),
-        one(3, "severityText", String),
-        one(5, "body", Nested(&ANY_VALUE)),
-        many(6, "attributes", Nested(&KEY_VALUE)),
-        one(7, "droppedAttributesCount", Uint32),
-        one(8, "flags", Fixed32),
-        one(9, "traceId", Id),
-        one(10, "spanId", Id),
-        one(11, "observedTimeUnixNano", Fixed64),
-        one(12, "eventName", String),
+        one(log_record::TIME, "timeUnixNano", Fixed64),
+        one(log_record::SEVERITY_NUMBER, "severityNumber", Enumeration(&SEVERITY_NUMBER)),
+        one(log_record::SEVERITY_TEXT, "severityText", String),
+        one(log_record::BODY, "body", Nested(&ANY_VALUE)),
+        many(log_record::ATTRIBUTES, "attributes", Nested(&KEY_VALUE)),
+        one(log_record::DROPPED_ATTRIBUTES_COUNT, "droppedAttributesCount", Uint32),
+        one(log_record::FLAGS, "flags", Fixed32),
+        one(log_record::TRACE_ID, "traceId", Id),
+        one(log_record::SPAN_ID, "spanId", Id),
+        one(log_record::OBSERVED_TIME, "observedTimeUnixNano", Fixed64),
+        one(log_record::EVENT_NAME, "eventName", String),
     ],
 };
 static SEVERITY_NUMBER: Enum = Enum {
@@ -366,121 +378,139 @@ static SEVERITY_NUMBER: Enum = Enum {
 
 static METRICS_REQUEST: Message = Message {
     name: "ExportMetricsServiceRequest",
-    fields: &[many(1, "resourceMetrics", Nested(&RESOURCE_METRICS))],
+    fields: &[many(request::CONTAINERS, "resourceMetrics", Nested(&RESOURCE_METRICS))],
 };
 static RESOURCE_METRICS: Message = Message {
     name: "ResourceMetrics",
     fields: &[
-        one(1, "resource", Nested(&RESOURCE)),
-        many(2, "scopeMetrics", Nested(&SCOPE_METRICS)),
-        one(3, "schemaUrl", String),
+        one(container::RESOURCE, "resource", Nested(&RESOURCE)),
+        many(container::SCOPES, "scopeMetrics", Nested(&SCOPE_METRICS)),
+        one(container::SCHEMA_URL, "schemaUrl", String),
     ],
 };
 static SCOPE_METRICS: Message = Message {
     name: "ScopeMetrics",
     fields: &[
-        one(1, "scope", Nested(&SCOPE)),
-        many(2, "metrics", Nested(&METRIC)),
-        one(3, "schemaUrl", String),
+        one(scope_container::SCOPE, "scope", Nested(&SCOPE)),
+        many(scope_container::ITEMS, "metrics", Nested(&METRIC)),
+        one(scope_container::SCHEMA_URL, "schemaUrl", String),
     ],
 };
 static METRIC: Message = Message {
     name: "Metric",
     fields: &[
-        one(1, "name", String),
-        one(2, "description", String),
-        one(3, "unit", String),
-        either(5, "gauge", Nested(&GAUGE)),
-        either(7, "sum", Nested(&SUM)),
-        either(9, "histogram", Nested(&HISTOGRAM)),
-        either(10, "exponentialHistogram", Nested(&EXPONENTIAL_HISTOGRAM)),
-        either(11, "summary", Nested(&SUMMARY)),
+        one(metric::NAME, "name", String),
+        one(metric::DESCRIPTION, "description", String),
+        one(metric::UNIT, "unit", String),
+        either(metric::GAUGE, "gauge", Nested(&GAUGE)),
+        either(metric::SUM, "sum", Nested(&SUM)),
+        either(metric::HISTOGRAM, "histogram", Nested(&HISTOGRAM)),
+        either(
+            metric::EXPONENTIAL_HISTOGRAM,
+            "exponentialHistogram",
+            Nested(&EXPONENTIAL_HISTOGRAM),
+        ),
+        either(metric::SUMMARY, "summary", Nested(&SUMMARY)),
         many(12, "metadata", Nested(&KEY_VALUE)),
     ],
 };
-static TEMPORALITIES: Enum =
+static AGGREGATION_TEMPORALITY: Enum =
     Enum { prefix: "AGGREGATION_TEMPORALITY_", names: &["DELTA", "CUMULATIVE"] };
-const TEMPORALITY: Field = one(2, "aggregationTemporality", Enumeration(&TEMPORALITIES));
-static GAUGE: Message =
-    Message { name: "Gauge", fields: &[many(1, "dataPoints", Nested(&NUMBER_DATA_POINT))] };
+const TEMPORALITY: Field = one(
+    metric::AGGREGATION_TEMPORALITY,
+    "aggregationTemporality",
+    Enumeration(&AGGREGATION_TEMPORALITY),
+);
+static GAUGE: Message = Message {
+    name: "Gauge",
+    fields: &[many(metric::POINTS, "dataPoints", Nested(&NUMBER_DATA_POINT))],
+};
 static SUM: Message = Message {
     name: "Sum",
     fields: &[
-        many(1, "dataPoints", Nested(&NUMBER_DATA_POINT)),
+        many(metric::POINTS, "dataPoints", Nested(&NUMBER_DATA_POINT)),
         TEMPORALITY,
-        one(3, "isMonotonic", Bool),
+        one(metric::IS_MONOTONIC, "isMonotonic", Bool),
     ],
 };
 static HISTOGRAM: Message = Message {
     name: "Histogram",
-    fields: &[many(1, "dataPoints", Nested(&HISTOGRAM_DATA_POINT)), TEMPORALITY],
+    fields: &[many(metric::POINTS, "dataPoints", Nested(&HISTOGRAM_DATA_POINT)), TEMPORALITY],
 };
 static EXPONENTIAL_HISTOGRAM: Message = Message {
     name: "ExponentialHistogram",
-    fields: &[many(1, "dataPoints", Nested(&EXPONENTIAL_HISTOGRAM_DATA_POINT)), TEMPORALITY],
+    fields: &[
+        many(metric::POINTS, "dataPoints", Nested(&EXPONENTIAL_HISTOGRAM_DATA_POINT)),
+        TEMPORALITY,
+    ],
 };
-static SUMMARY: Message =
-    Message { name: "Summary", fields: &[many(1, "dataPoints", Nested(&SUMMARY_DATA_POINT))] };
+static SUMMARY: Message = Message {
+    name: "Summary",
+    fields: &[many(metric::POINTS, "dataPoints", Nested(&SUMMARY_DATA_POINT))],
+};
 static NUMBER_DATA_POINT: Message = Message {
     name: "NumberDataPoint",
     fields: &[
-        one(2, "startTimeUnixNano", Fixed64),
-        one(3, "timeUnixNano", Fixed64),
-        either(4, "asDouble", Double),
+        one(data_point::START_TIME, "startTimeUnixNano", Fixed64),
+        one(data_point::TIME, "timeUnixNano", Fixed64),
+        either(data_point::AS_DOUBLE, "asDouble", Double),
         many(5, "exemplars", Nested(&EXEMPLAR)),
-        either(6, "asInt", Sfixed64),
-        many(7, "attributes", Nested(&KEY_VALUE)),
+        either(data_point::AS_INT, "asInt", Sfixed64),
+        many(data_point::ATTRIBUTES, "attributes", Nested(&KEY_VALUE)),
         one(8, "flags", Uint32),
     ],
 };
 static HISTOGRAM_DATA_POINT: Message = Message {
     name: "HistogramDataPoint",
     fields: &[
-        one(2, "startTimeUnixNano", Fixed64),
-        one(3, "timeUnixNano", Fixed64),
-        one(4, "count", Fixed64),
-        optional(5, "sum", Double),
-        many(6, "bucketCounts", Fixed64),
-        many(7, "explicitBounds", Double),
+        one(data_point::START_TIME, "startTimeUnixNano", Fixed64),
+        one(data_point::TIME, "timeUnixNano", Fixed64),
+        one(histogram_data_point::COUNT, "count", Fixed64),
+        optional(histogram_data_point::SUM, "sum", Double),
+        many(histogram_data_point::BUCKET_COUNTS, "bucketCounts", Fixed64),
+        many(histogram_data_point::EXPLICIT_BOUNDS, "explicitBounds", Double),
         many(8, "exemplars", Nested(&EXEMPLAR)),
-        many(9, "attributes", Nested(&KEY_VALUE)),
+        many(histogram_data_point::ATTRIBUTES, "attributes", Nested(&KEY_VALUE)),
         one(10, "flags", Uint32),
-        optional(11, "min", Double),
-        optional(12, "max", Double),
+        optional(histogram_data_point::MIN, "min", Double),
+        optional(histogram_data_point::MAX, "max", Double),
     ],
 };
 static EXPONENTIAL_HISTOGRAM_DATA_POINT: Message = Message {
     name: "ExponentialHistogramDataPoint",
     fields: &[
-        many(1, "attributes", Nested(&KEY_VALUE)),
-        one(2, "startTimeUnixNano", Fixed64),
-        one(3, "timeUnixNano", Fixed64),
-        one(4, "count", Fixed64),
-        optional(5, "sum", Double),
-        one(6, "scale", Sint32),
-        one(7, "zeroCount", Fixed64),
-        one(8, "positive", Nested(&EXPONENTIAL_BUCKETS)),
-        one(9, "negative", Nested(&EXPONENTIAL_BUCKETS)),
+        many(exponential_histogram_data_point::ATTRIBUTES, "attributes", Nested(&KEY_VALUE)),
+        one(data_point::START_TIME, "startTimeUnixNano", Fixed64),
+        one(data_point::TIME, "timeUnixNano", Fixed64),
+        one(exponential_histogram_data_point::COUNT, "count", Fixed64),
+        optional(exponential_histogram_data_point::SUM, "sum", Double),
+        one(exponential_histogram_data_point::SCALE, "scale", Sint32),
+        one(exponential_histogram_data_point::ZERO_COUNT, "zeroCount", Fixed64),
+        one(exponential_histogram_data_point::POSITIVE, "positive", Nested(&EXPONENTIAL_BUCKETS)),
+        one(exponential_histogram_data_point::NEGATIVE, "negative", Nested(&EXPONENTIAL_BUCKETS)),
         one(10, "flags", Uint32),
         many(11, "exemplars", Nested(&EXEMPLAR)),
-        optional(12, "min", Double),
-        optional(13, "max", Double),
-        one(14, "zeroThreshold", Double),
+        optional(exponential_histogram_data_point::MIN, "min", Double),
+        optional(exponential_histogram_data_point::MAX, "max", Double),
+        one(exponential_histogram_data_point::ZERO_THRESHOLD, "zeroThreshold", Double),
     ],
 };
 static EXPONENTIAL_BUCKETS: Message = Message {
     name: "ExponentialHistogramDataPoint.Buckets",
-    fields: &[one(1, "offset", Sint32), many(2, "bucketCounts", Uint64)],
+    fields: &[
+        one(exponential_histogram_data_point::OFFSET, "offset", Sint32),
+        many(exponential_histogram_data_point::BUCKET_COUNTS, "bucketCounts", Uint64),
+    ],
 };
 static SUMMARY_DATA_POINT: Message = Message {
     name: "SummaryDataPoint",
     fields: &[
-        one(2, "startTimeUnixNano", Fixed64),
-        one(3, "timeUnixNano", Fixed64),
+        one(data_point::START_TIME, "startTimeUnixNano", Fixed64),
+        one(data_point::TIME, "timeUnixNano", Fixed64),
         one(4, "count", Fixed64),
         one(5, "sum", Double),
         many(6, "quantileValues", Nested(&VALUE_AT_QUANTILE)),
-        many(7, "attributes", Nested(&KEY_VALUE)),
+        many(data_point::ATTRIBUTES, "attributes", Nested(&KEY_VALUE)),
         one(8, "flags", Uint32),
     ],
 };
