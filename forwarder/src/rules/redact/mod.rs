@@ -214,12 +214,12 @@ impl Redaction {
                 *number = 0.0;
                 redacted.values += 1;
             }
-            Some(Value::BytesValue(bytes)) => {
-                // Bytes with a match become empty, because their format is unknown.
-                if self.replaced(&String::from_utf8_lossy(bytes), hidden).is_some() {
-                    bytes.clear();
-                    redacted.values += 1;
-                }
+            // Bytes with a match become empty, because their format is unknown.
+            Some(Value::BytesValue(bytes))
+                if self.replaced(&String::from_utf8_lossy(bytes), hidden).is_some() =>
+            {
+                bytes.clear();
+                redacted.values += 1;
             }
             Some(Value::ArrayValue(array)) => {
                 for value in &mut array.values {
