@@ -61,9 +61,13 @@ pub(crate) fn events(
             message: message.to_owned(),
             ..FilteredLogEvent::default()
         };
-        last.replace(event).into_iter().for_each(|event| gathered.add(event));
+        if let Some(complete) = last.replace(event) {
+            gathered.add(complete);
+        }
     }
-    last.into_iter().for_each(|event| gathered.add(event));
+    if let Some(complete) = last {
+        gathered.add(complete);
+    }
     let streams = gathered.take_before(i64::MAX);
     let events = streams.iter().map(|events| delivered("", log_group, events));
     events.collect::<Result<_, _>>().context("make an event of log lines")

@@ -17,14 +17,14 @@ const MAX_EXTENSION_BYTES: usize = 4_400_000;
 
 pub(super) fn extension(build: &Build<'_>) -> anyhow::Result<PathBuf> {
     let architecture = build.architecture;
-    let built = build.root.join("target/layer").join(architecture.name);
+    let layer = build.root.join("target/layer").join(architecture.name);
     let arguments = ["--extension", "--profile", "release-small", "--target", architecture.musl];
     let program = ["--package", EXTENSION, "--bin", EXTENSION];
     // These flags replace those of `.cargo/config.toml`.
     let flags = ["-Crelocation-model=static"];
-    let binary = built.join("extensions").join(EXTENSION);
+    let binary = layer.join("extensions").join(EXTENSION);
     let arguments = [&arguments[..], &program].concat();
-    let bytes = built_binary(build, &arguments, &flags, (&built, &binary))?;
+    let bytes = built_binary(build, &arguments, &flags, (&layer, &binary))?;
     inspect_extension(&bytes, architecture)
         .with_context(|| format!("{EXTENSION} for {}", architecture.musl))?;
     Ok(binary)
@@ -40,8 +40,8 @@ pub(super) fn program(
     let option = format!("--{}", architecture.name.replace('_', "-"));
     let arguments = ["--profile", profile, &option, "--package", package, "--bin", binary];
     let arguments = [&arguments[..], &["--flatten", binary]].concat();
-    let built = folder.path().join("bootstrap");
-    let bytes = built_binary(build, &arguments, &[], (folder.path(), &built))?;
+    let bootstrap = folder.path().join("bootstrap");
+    let bytes = built_binary(build, &arguments, &[], (folder.path(), &bootstrap))?;
     inspect_program(&bytes, architecture)?;
     Ok(bytes)
 }
