@@ -13,11 +13,13 @@ use wire::SignalKind;
 /// Limits on the buffer beside the number of items: early writes bound the memory for large items, and the work at the end of the
 /// invocation.
 const MAX_BYTES: usize = 1 << 20;
+/// Places beyond the limits for the root spans of invocations, of which a function has at most this many at a time.
+const ROOTS: usize = 64;
 
 /// A bounded buffer of spans or log records.
 ///
 /// A full buffer is written early; a thread that finds another one writing waits for it. An item is dropped only if that takes
-/// too long, for example if stdout has no reader.
+/// too long, for example if stdout has no reader. The root span of an invocation has its place even then.
 pub(crate) struct Buffer<T> {
     kind: SignalKind,
     capacity: usize,
@@ -53,11 +55,12 @@ impl<T> Buffer<T> {
         Self { kind, capacity, memory_size, items, writing, losses }
     }
 
-    /// Adds an item; `write` receives the batch if the buffer is now full. If another thread is writing the previous batch, waits at
-    /// most `timeout` for it.
+    /// Adds an item, which may be a root span; `write` receives the batch if the buffer is now full. If another thread is writing
+    /// the previous batch, waits at most `timeout` for it.
     pub(crate) fn push(
         &self,
         item: T,
+        is_root: bool,
         timeout: impl FnOnce() -> Duration,
         write: impl FnOnce(Vec<T>),
     ) {
@@ -80,7 +83,8 @@ impl<T> Buffer<T> {
             writing = self.writing.lock(timeout());
             buffered = self.lock();
         }
-        if writing.is_none() && self.is_full(&buffered) {
+        let has_place = is_root && buffered.items.len() < self.capacity + ROOTS;
+        if writing.is_none() && self.is_full(&buffered) && !has_place {
             self.losses.lose(self.kind, Loss::BufferFull, 1);
             return;
         }
@@ -173,14 +177,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_item_is_lost_if_a_full_buffer_cannot_be_written_in_time() {
+    fn an_item_that_is_no_root_is_lost_if_a_full_buffer_cannot_be_written_in_time() {
         let buffer = Buffer::new(SignalKind::Traces, 2, |_| 1, Arc::default());
-        let push =
-            |item: usize, write: &dyn Fn()| buffer.push(item, || Duration::ZERO, |_| write());
+        let push = |item: usize, write: &dyn Fn()| {
+            buffer.push(item, item >= 100, || Duration::ZERO, |_| write());
+        };
         push(1, &|| ());
-        push(2, &|| [3, 4, 5].into_iter().for_each(|own| push(own, &|| ())));
-        assert_eq!(buffer.losses.lost(SignalKind::Traces, Loss::BufferFull), 1);
-        assert_eq!(buffer.flush(Duration::ZERO, |batch| batch), Some(vec![3, 4]));
+        push(2, &|| {
+            [3, 4, 5].into_iter().chain(100..=100 + ROOTS).for_each(|own| push(own, &|| ()))
+        });
+        assert_eq!(buffer.losses.lost(SignalKind::Traces, Loss::BufferFull), 2);
+        let kept: Vec<usize> = [3, 4].into_iter().chain(100..100 + ROOTS).collect();
+        assert_eq!(buffer.flush(Duration::ZERO, |batch| batch), Some(kept));
     }
 
     #[test]
@@ -196,7 +204,7 @@ mod tests {
                 let (buffer, write) = (&buffer, &write);
                 scope.spawn(move || {
                     for item in 0..500 {
-                        buffer.push(first * 500 + item, || Duration::from_secs(60), write);
+                        buffer.push(first * 500 + item, false, || Duration::from_secs(60), write);
                     }
                 });
             }

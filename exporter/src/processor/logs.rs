@@ -70,7 +70,7 @@ impl LogProcessor for LambdaLogProcessor {
         }
         let (own, timeout) =
             ((record.clone(), scope.clone()), || self.exporter.line.write_timeout());
-        self.buffer.push(own, timeout, |batch| drop(self.write(&batch)));
+        self.buffer.push(own, false, timeout, |batch| drop(self.write(&batch)));
     }
 
     fn force_flush(&self) -> OTelSdkResult {

@@ -104,10 +104,10 @@ impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
         if span.span_context.is_sampled() {
             let id = span.span_context.span_id();
             let of_end = self.write_timeout.invocations().span_ended(id);
-            keep_last(&mut span.attributes, &of_end);
+            keep_last(&mut span.attributes, of_end.as_deref().unwrap_or_default());
             integer_fields::settle(&mut span);
             let timeout = || self.write_timeout.get();
-            self.buffer.push(span, timeout, |batch| {
+            self.buffer.push(span, of_end.is_some(), timeout, |batch| {
                 if self.export(batch).is_err() {
                     self.has_failed.store(true, Ordering::Relaxed);
                 }

@@ -339,14 +339,13 @@ impl Invocations {
     }
 
     /// Returns the keys of the attributes that the end of the invocation has set, if this is its root span.
-    pub(crate) fn span_ended(&self, id: SpanId) -> Vec<&'static str> {
+    pub(crate) fn span_ended(&self, id: SpanId) -> Option<Vec<&'static str>> {
         let mut state = self.lock();
         // Usually the last one started.
         if let Some(at) = state.open.iter().rposition(|own| own.span.span_context.span_id() == id) {
             state.open.swap_remove(at);
         }
-        let root = state.running.iter().find(|own| own.root == id);
-        root.map(|own| own.end_keys.clone()).unwrap_or_default()
+        state.running.iter().find(|own| own.root == id).map(|own| own.end_keys.clone())
     }
 
     /// The open spans of interrupted invocations, as errors and marked as partial. A span of no running invocation is interrupted

@@ -4,6 +4,7 @@ use super::driver::{
     COMPACT, Function, NOW_MS, REQUEST_ID, Records, attribute, block_on, event, shown, status,
     succeed,
 };
+use crate::export::losses::Loss;
 use crate::handler::invocation_span::end_all;
 use crate::handler::outcome::Failure;
 use crate::handler::{TracedHandler, create_traced_handler};
@@ -19,7 +20,8 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use serde_json::{Value, json};
 use std::ffi::{CString, IntoStringError};
 use std::io::ErrorKind;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use wire::ids::trace_id_from_request_id;
@@ -104,6 +106,40 @@ fn a_lost_root_span_is_not_marked_as_written() {
         function.invoke();
         assert!(records.root().is_open, "{queue_size:?} {line}");
     }
+}
+
+/// The first batch is still being written when the invocation ends.
+#[test]
+fn the_root_span_has_a_place_in_a_full_buffer_beside_a_stuck_write() {
+    let (begins, began) = sync_channel(1);
+    let (release, released) = sync_channel::<()>(1);
+    let (released, writes) = (Mutex::new(released), AtomicUsize::new(0));
+    let variables = [("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", "2")];
+    let function = Function::with_gate(&variables, move |_| {
+        if writes.fetch_add(1, Ordering::Relaxed) == 0 {
+            begins.send(()).unwrap();
+            released.lock().unwrap().recv().unwrap();
+        }
+        Ok(())
+    });
+    let tracer = function.completion.tracer().clone();
+    let of_thread = tracer.clone();
+    let stuck = std::thread::spawn(move || {
+        ["a", "b"].into_iter().for_each(|name| drop(of_thread.start(name)));
+    });
+    began.recv().unwrap();
+    let mut event = event(json!({}));
+    event.context.deadline = NOW_MS + 20;
+    let handler = move |event| {
+        ["c", "d", "lost"].into_iter().for_each(|name| drop(tracer.start(name)));
+        succeed(event)
+    };
+    function.handle(event, handler).unwrap();
+    assert_eq!(function.written().span_names(), ["c", "d", "orders"]);
+    release.send(()).unwrap();
+    stuck.join().unwrap();
+    assert_eq!(function.written().span_names(), ["a", "b"]);
+    assert_eq!(function.lost(Loss::BufferFull), [1, 0, 0]);
 }
 
 #[test]
