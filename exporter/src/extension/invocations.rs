@@ -20,6 +20,8 @@ pub(crate) struct Completed {
 
 #[derive(Debug, Default)]
 pub(super) struct Invocations {
+    /// `true` if the API does not answer.
+    pub(super) is_silent: bool,
     begun: Vec<String>,
     completed: Vec<Completed>,
     /// `true` if the kept invocation waits for no handler that has not started.
@@ -40,7 +42,7 @@ impl Invocations {
         if let Some(at) = self.begun.iter().position(|begun| begun == id) {
             self.begun.swap_remove(at);
         }
-        let is_left = self.given_up.as_deref() != Some(id);
+        let is_left = !self.is_silent && self.given_up.as_deref() != Some(id);
         if is_left {
             self.completed.push(completed);
         }
@@ -128,6 +130,8 @@ mod tests {
         invocations.invoked();
         invocations.begin("r-2");
         assert!(invocations.complete(completed("r-2")));
+        invocations.is_silent = true;
+        assert!(!invocations.complete(completed("r-3")), "the API does not answer");
     }
 
     #[test]
