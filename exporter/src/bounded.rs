@@ -90,15 +90,15 @@ pub(crate) fn block_on<F: Future>(
     }
 }
 
-/// Starts a thread in this thread's runtime, which the application's exporters may need.
+/// Starts a thread in this thread's runtime, which the application's exporters may need. Its stack has the usual size, because it
+/// may run these exporters too.
 pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    const STACK_BYTES: usize = 512 * 1024;
     let runtime = Handle::try_current().ok();
     let run = move || {
         let _entered = runtime.as_ref().map(Handle::enter);
         run();
     };
-    thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(run)?;
+    thread::Builder::new().name(name.to_owned()).spawn(run)?;
     Ok(())
 }
 

@@ -150,6 +150,7 @@ impl InternalExtension {
         let mut failures = 0;
         loop {
             let event = client.ask(failures > 0).and_then(|()| {
+                self.invocations().is_silent = false;
                 if events == NOTHING {
                     self.write_as_reported();
                 }
@@ -164,7 +165,7 @@ impl InternalExtension {
                     }
                 }
                 Err(error) => {
-                    self.pause(failures, &error);
+                    self.be_silent(failures, &error);
                     failures += 1;
                 }
             }
@@ -217,15 +218,20 @@ impl InternalExtension {
         }
     }
 
-    /// The API did not answer. Lambda waits for this extension, and freezes nothing meanwhile, so it asks again and again, and writes
-    /// what is left here.
-    fn pause(&self, failures: u32, error: &io::Error) {
+    /// The API did not answer. Lambda may be waiting for this extension, so it asks again and again; meanwhile the handlers write
+    /// themselves.
+    fn be_silent(&self, failures: u32, error: &io::Error) {
         if failures == 0 {
-            stderr::warn(&format!("the Extensions API does not answer, asking it again: {error}"));
+            stderr::warn(&format!(
+                "the Extensions API does not answer, until it does telemetry is written before the response: {error}"
+            ));
         }
-        thread::sleep(BACKOFF.delay(failures, 1.0));
-        let completed = self.invocations().take_completed();
+        let mut invocations = self.invocations();
+        invocations.is_silent = true;
+        let completed = invocations.take_completed();
+        drop(invocations);
         self.write(&completed);
+        thread::sleep(BACKOFF.delay(failures, 1.0));
     }
 }
 
