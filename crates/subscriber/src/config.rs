@@ -169,6 +169,15 @@ fn no_destination() -> Remark {
 /// The stream, where there is one; one of the two variables alone is a mistake.
 fn kinesis_stream(reader: &mut Reader<'_>) -> Option<KinesisStream> {
     let (arn, role) = (reader.string_if_set(KINESIS_STREAM), reader.string_if_set(KINESIS_ROLE));
+    for (name, value, service, form) in [
+        (KINESIS_STREAM, &arn, "kinesis", "arn:aws:kinesis:{region}:{account}:stream/{name}"),
+        (KINESIS_ROLE, &role, "iam", "arn:aws:iam::{account}:role/{name}"),
+    ] {
+        let of = value.as_deref().and_then(|arn| arn.split(':').nth(2));
+        if of.is_some_and(|of| of != service) {
+            reader.mistake(name, format!("not such an ARN: expected {form}"));
+        }
+    }
     match (arn, role) {
         (Some(arn), Some(role)) => Some(KinesisStream { arn, role }),
         (None, None) => None,
@@ -260,11 +269,13 @@ mod tests {
             (TAGS, "=x"),
             (COLLECT, "some"),
             (DESTINATION, "forwarder"),
-            (KINESIS_ROLE, "arn:aws:iam::123456789012:role/r"),
+            (KINESIS_ROLE, "arn:aws:lambda:eu-west-1:123456789012:function:fwd"),
             ("AWS_REGION", ""),
         ])
         .unwrap_err();
-        for name in [INCLUDE, TAGS, COLLECT, DESTINATION, KINESIS_STREAM, "AWS_REGION"] {
+        for name in
+            [INCLUDE, TAGS, COLLECT, DESTINATION, KINESIS_ROLE, KINESIS_STREAM, "AWS_REGION"]
+        {
             assert!(error.contains(&format!("{name}: ")), "{error}");
         }
         assert!(!error.contains('\n'));
