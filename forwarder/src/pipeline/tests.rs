@@ -2,44 +2,72 @@ use super::*;
 use crate::config::Config;
 use crate::convert::PANICS;
 use crate::delivery::destination::DryRun;
-use crate::delivery::ingest_window::IngestPolicy;
-use base64::Engine as _;
+use crate::queues::{Content, Message, Parked, QueueError};
 use serde_json::json;
 use std::collections::HashMap;
+
+/// A queue that keeps the bodies of its messages.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<String>>>);
+
+impl Queue for Kept {
+    async fn send(
+        &self,
+        messages: Vec<Message>,
+        _: Duration,
+        _: Instant,
+    ) -> Vec<Result<(), QueueError>> {
+        let results = messages.iter().map(|_| Ok(())).collect();
+        self.0.lock().unwrap().extend(messages.into_iter().map(|message| message.body));
+        results
+    }
+
+    async fn postpone(&self, _: &str, _: Duration, _: Instant) -> Result<(), QueueError> {
+        Ok(())
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_dead_letters_only_its_own_chunk() {
     let endpoint = ("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1:9/api/o".to_owned());
     let mut config = Config::from_source(&HashMap::from([endpoint])).0.unwrap();
-    config.old_records = IngestPolicy::any_time();
+    config.old_records = crate::delivery::ingest_window::IngestPolicy::any_time();
     let mut options = Options::of(&config);
     // Each log event is a chunk.
     options.source.chunk_bytes = 1;
+    let dead_letters = Kept::default();
+    let queues = Queues { retry: None, dead_letters: Some(dead_letters.clone()) };
     let destination = crate::default_destination(&config, DryRun);
-    let forwarder = Forwarder::new(vec![destination], Queues::<SqsQueue>::default(), options);
+    let forwarder = Forwarder::new(vec![destination], queues, options);
+
     let log_events = ["one", PANICS, "three"]
-        .map(|it| format!(r#"{{"id":"1","timestamp":1,"message":"{it}"}}"#));
+        .map(|message| format!(r#"{{"id":"1","timestamp":1,"message":"{message}"}}"#));
     // In CloudWatch's order. With the envelope at the end, everything would be one chunk.
     let delivery = format!(
-        r#"{{"owner":"1","logGroup":"g","logStream":"s","logEvents":[{}]}}"#,
+        r#"{{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","logEvents":[{}]}}"#,
         log_events.join(",")
     );
     let gzip = wire::gzip::compress(6, delivery.as_bytes());
-    let data = base64::engine::general_purpose::STANDARD.encode(gzip);
+    let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, gzip);
     let event = serde_json::from_value(json!({"awslogs": {"data": data}})).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
     let invocation = InvocationContext {
         observed_unix_nano: 1_790_000_000_000_000_000,
-        deadline,
-        queue_deadline: deadline,
+        deadline: Instant::now() + Duration::from_secs(10),
+        queue_deadline: Instant::now() + Duration::from_secs(10),
         account: None,
     };
     let report = forwarder.forward(event, &invocation).await;
 
     let ledger = report.ledger();
     assert_eq!((report.panics, ledger.events, ledger.lost()), (1, 3, 0));
-    // Without a dead-letter queue, it is returned.
-    assert_eq!((ledger.accepted, ledger.returned), (2, 1));
-    let [returned] = report.undelivered.as_slice() else { panic!("{:?}", report.undelivered) };
-    assert!(returned.items == 1 && returned.reason.contains("panicked"), "{returned:?}");
+    assert_eq!((ledger.accepted, ledger.dead_lettered, ledger.returned), (2, 1, 0));
+    let bodies = dead_letters.0.lock().unwrap();
+    let parked: Vec<_> = bodies.iter().map(|body| Parked::from_body(body).unwrap()).collect();
+    let [Parked { content: Content::Events(batch), reason, .. }] = parked.as_slice() else {
+        panic!("{parked:?}");
+    };
+    assert!(reason.contains("panicked"), "{reason}");
+    assert_eq!(batch.origin.log_group, "g");
+    let messages: Vec<_> = batch.events.iter().map(|event| event.message.as_str()).collect();
+    assert_eq!(messages, [PANICS]);
 }

@@ -275,8 +275,7 @@ fn events_json(batch: &LogBatch) -> Vec<u8> {
         extracted_fields: region.as_ref(),
     });
     let text = EventsText {
-        // Control messages are consumed before.
-        message_type: "DATA_MESSAGE",
+        message_type: if batch.is_control { "CONTROL_MESSAGE" } else { "DATA_MESSAGE" },
         owner: account,
         log_group,
         log_stream,

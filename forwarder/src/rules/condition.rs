@@ -8,7 +8,7 @@ use crate::source::Origin;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, InstrumentationScope, KeyValue, any_value::Value,
 };
-use opentelemetry_proto::tonic::trace::v1::{Status, span::SpanKind, status::StatusCode};
+use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 use regex::Regex;
 use serde::{Deserialize, Deserializer};
 use settings::Pattern;
@@ -97,9 +97,12 @@ impl ItemCondition {
             Self::SpanName(condition) => {
                 item.span().is_some_and(|span| condition.is_met_by_text(&span.name))
             }
-            Self::SpanKind(kinds) => item.span().is_some_and(|span| kinds.contains(&span.kind())),
+            Self::SpanKind(kinds) => {
+                item.span().is_some_and(|span| kinds.iter().any(|kind| *kind as i32 == span.kind))
+            }
             Self::SpanStatus(codes) => item.span().is_some_and(|span| {
-                codes.contains(&span.status.as_ref().map_or(StatusCode::Unset, Status::code))
+                let code = span.status.as_ref().map_or(0, |status| status.code);
+                codes.iter().any(|wanted| *wanted as i32 == code)
             }),
             Self::MetricName(condition) => condition.is_met_by_text(surroundings.metric_name),
         }

@@ -48,13 +48,18 @@ impl Mistakes {
     }
 }
 
+/// In one line, the first of them: this becomes the error of an invocation.
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, mistake) in self.0.iter().enumerate() {
+        const MOST: usize = 10;
+        for (at, mistake) in self.0.iter().take(MOST).enumerate() {
             let separator = if at == 0 { "" } else { "; " };
             write!(f, "{separator}{mistake}")?;
         }
-        Ok(())
+        match self.0.len().saturating_sub(MOST) {
+            0 => Ok(()),
+            others => write!(f, "; and {others} more"),
+        }
     }
 }
 

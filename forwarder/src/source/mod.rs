@@ -17,7 +17,7 @@ pub(crate) use subscription_data::{LossyText, read_json, without_content};
 pub struct SourceLimits {
     /// Size of a batch, in bytes of messages.
     pub chunk_bytes: usize,
-    /// Limit on the inflated size. A larger delivery is unreadable after this.
+    /// Limit on the inflated size. A larger delivery is rejected.
     pub inflated_bytes: usize,
 }
 
@@ -71,6 +71,13 @@ impl SourceError {
     pub(crate) fn unknown(what: &str) -> Self {
         Self(format!(
             "cannot forward {what}: expected a subscription of CloudWatch Logs, Kinesis records, or messages of the retry queue"
+        ))
+    }
+
+    /// The delivery is too large. None of it was delivered.
+    fn too_large(what: &str, bytes: usize, most: usize) -> Self {
+        Self(format!(
+            "{what} inflates to {bytes} bytes, more than the limit of {most}; none of it was delivered"
         ))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The data is the gzip of one or more JSON objects (CloudWatch Logs User Guide, "Subscription filters with AWS Lambda").
 
-use super::{Batches, LogBatch, LogEvent, Origin, SourceError, SourceLimits};
+use super::{Batches, LogBatch, LogEvent, Origin, SourceError, SourceLimits, failed};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny, Visitor};
 use serde_json::Value;
@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{Cursor, Read};
+use wire::gzip::InflateError;
 
 /// Returns `true` if uncompressed text is a delivery. Firehose and others can inflate deliveries.
 pub(super) fn is_delivery(text: &str) -> bool {
@@ -32,6 +33,12 @@ pub(super) fn read_gzip<'d>(
     limits: &SourceLimits,
 ) -> Batches<'d> {
     let gzip = gzip.into();
+    // Rejected before its first part is delivered, because each of Lambda's attempts would deliver that again.
+    if let Some(bytes) = stated_bytes(&gzip).filter(|bytes| *bytes > limits.inflated_bytes)
+        && inflates_to_more(&gzip, limits.inflated_bytes)
+    {
+        return failed(SourceError::too_large(what, bytes, limits.inflated_bytes));
+    }
     let at_once = limits.inflated_bytes.min(MOST_BYTES_AT_ONCE);
     if let Some(json) = wire::gzip::inflate_plain(&gzip, at_once) {
         return read_json(what, json, defaults, limits);
@@ -51,6 +58,22 @@ pub(crate) fn read_json(
 ) -> Batches<'static> {
     let json = Window { bytes: json, at: 0, more: None, problem: None };
     Box::new(Delivery::new(what, json, defaults, limits))
+}
+
+/// Returns `true` if the data inflates to more than this. The last bytes of truncated data are arbitrary.
+fn inflates_to_more(gzip: &[u8], max_bytes: usize) -> bool {
+    let read = std::io::copy(&mut wire::gzip::reader(gzip, max_bytes), &mut std::io::sink());
+    let error = read.err().and_then(std::io::Error::into_inner);
+    error.is_some_and(|error| {
+        let error = error.downcast_ref::<InflateError>();
+        matches!(error, Some(InflateError::TooLarge { .. }))
+    })
+}
+
+/// The inflated size stated in the data, modulo 2^32 (ISIZE; RFC 1952, 2.3.1).
+fn stated_bytes(gzip: &[u8]) -> Option<usize> {
+    let (_, last) = gzip.split_last_chunk::<4>()?;
+    usize::try_from(u32::from_le_bytes(*last)).ok()
 }
 
 /// The text of the error without the quoted value, which may be telemetry.

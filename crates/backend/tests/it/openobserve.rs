@@ -174,6 +174,14 @@ fn wide_logs(items: usize, keys: usize) -> Request {
     logs((0..items).map(item).collect())
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_request_over_the_column_limit_is_split_before_sending() {
+    let backend = started(FakeOpenObserve::builder()).await;
+    let outcome = export(&destination(backend.base()), wide_logs(60, 100)).await;
+    assert_eq!(summary(&outcome), "60 accepted, 0 ambiguous");
+    assert_eq!(outcome.requests_sent, 8, "eight items fit into one request");
+}
+
 /// OpenObserve Cloud accepts 200 columns and says so for traces. Later requests keep to that limit.
 #[tokio::test(start_paused = true)]
 async fn a_column_limit_in_a_response_binds_later_requests() {

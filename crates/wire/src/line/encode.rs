@@ -45,7 +45,7 @@ pub struct LineEncoder {
     format: Format,
     limits: LineLimits,
     compressed: Vec<u8>,
-    /// Which a test bounds.
+    /// Bytes given to the compressor of standard lines; a test bounds them.
     bytes_to_compress: usize,
 }
 

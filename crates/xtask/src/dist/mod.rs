@@ -118,7 +118,9 @@ pub(crate) fn run(what: What) -> anyhow::Result<()> {
         let (packages, tools) = (&*locked_packages(root)?, &pypi::install(root, "stack")?);
         for architecture in &ARCHITECTURES {
             let Architecture { name, gnu, musl, .. } = architecture;
-            if !has_target(root, gnu) || !has_target(root, musl) {
+            let is_gnu = is(What::Functions) || is(What::CommandLine);
+            let needed = [(gnu, is_gnu), (musl, is(What::Layer))];
+            if needed.iter().any(|(target, is)| *is && !has_target(root, target)) {
                 skip(what, &format!("programs for {name}"), "rustup cannot add the target")?;
                 continue;
             }

@@ -47,6 +47,10 @@ impl<'de, T: Deserialize<'de>, M: Deserialize<'de>> Visitor<'de> for ShapeVisito
         one(number.into_deserializer())
     }
 
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+        one(number.into_deserializer())
+    }
+
     fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
         one(number.into_deserializer())
     }

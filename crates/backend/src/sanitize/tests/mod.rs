@@ -132,6 +132,18 @@ fn valid_requests_pass_unchanged() {
 }
 
 #[test]
+fn requests_to_other_backends_stay_unchanged() {
+    for request in [
+        request(SignalKind::Metrics, resource(""), vec![attributes("value")]),
+        traces(None, vec![Span { trace_id: vec![1], ..span() }]),
+        logs(None, vec![LogRecord::default()]),
+    ] {
+        let sanitized = sanitize(Profile::Otlp, request.clone(), "fallback");
+        assert_eq!(sanitized, whole(request));
+    }
+}
+
+#[test]
 fn every_resource_gets_a_service_name() {
     let number = vec![value("service.name", Value::IntValue(7))];
     for (given, expected) in [
