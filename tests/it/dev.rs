@@ -168,7 +168,7 @@ fn post(address: &str, path: &str, body: &str) -> String {
 }
 
 #[test]
-fn dev_serves_a_function_url() {
+fn dev_serves_a_function_url_and_the_invoke_api() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(folder.path());
     let arguments = ["--name", "orders", "--http", "0", "--env", &ledger, "--", &function()];
@@ -177,6 +177,9 @@ fn dev_serves_a_function_url() {
 
     let answer = post(address, "/orders/7", ORDER);
     assert!(answer.starts_with("HTTP/1.1 201 ") && answer.ends_with("\r\n\r\n1000"), "{answer}");
+    let invoke = "/2015-03-31/functions/orders/invocations";
+    let answer = post(address, invoke, &ORDER.replace("ok", "error")).to_ascii_lowercase();
+    assert!(answer.contains("\r\nx-amz-function-error: unhandled\r\n"), "{answer}");
     let answer = post(address, "/orders/8", &ORDER.replace("ok", "error"));
     assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
 
@@ -185,7 +188,7 @@ fn dev_serves_a_function_url() {
     let mut out = String::new();
     served.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
     assert_eq!(served.0.wait().unwrap().code(), Some(1), "an invocation failed");
-    assert_eq!(out.matches("\n=> ").count(), 2, "{out}");
+    assert_eq!(out.matches("\n=> ").count(), 3, "{out}");
     // Lambda's own measures of the last invocation are written at SHUTDOWN.
     let (_, last) = out.rsplit_once("\n=> ").unwrap();
     assert!(last.contains("aws.lambda.runtime_overhead"), "{out}");

@@ -1,5 +1,5 @@
 //! The function over HTTP: a request becomes an event of a function URL (AWS Lambda "Invoking Lambda function URLs",
-//! payload format 2.0).
+//! payload format 2.0), except on `POST /2015-03-31/functions/NAME/invocations`, Lambda's Invoke API.
 
 use super::session::Function;
 use base64::Engine as _;
@@ -19,6 +19,9 @@ use std::sync::Arc;
 
 /// The largest request (AWS Lambda quotas: 6 MB).
 const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
+
+/// AWS Lambda API reference, "Invoke".
+const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 
 /// Answers requests on this port until it is dropped.
 pub(super) async fn serve(port: u16, function: &Arc<Function>) -> io::Result<HttpServer> {
@@ -40,7 +43,21 @@ async fn answer(
     let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
         return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "the request is larger than 6 MB"));
     };
-    let event = event(&parts, &body.to_bytes(), now_unix_nano()).to_string();
+    let body = body.to_bytes();
+    if parts.uri.path().starts_with("/2015-03-31/functions/") {
+        // `aws lambda invoke` without a payload sends nothing.
+        let event: &[u8] = if body.is_empty() { b"{}" } else { &body };
+        let (body, has_failed) = match function.invoke(event).await {
+            Some(InvocationResult::Response(body)) => (body, false),
+            Some(InvocationResult::FunctionError { body, .. }) => (body, true),
+            _ => (Bytes::from_static(b"{}"), true),
+        };
+        let mut response = json_body(StatusCode::OK, body);
+        let error = has_failed.then(|| HeaderValue::from_static("Unhandled"));
+        response.headers_mut().extend(error.map(|error| (FUNCTION_ERROR, error)));
+        return Ok(response);
+    }
+    let event = event(&parts, &body, now_unix_nano()).to_string();
     Ok(match function.invoke(event.as_bytes()).await {
         Some(InvocationResult::Response(body)) => of_response(&body),
         // Lambda gives callers no details.

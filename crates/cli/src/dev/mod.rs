@@ -42,7 +42,8 @@ pub(crate) struct Arguments {
     /// Repeat the --event files N times. The first invocation is a cold start.
     #[arg(long, value_name = "N", default_value_t = 1, requires = "events", value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
-    /// Listen on this port of 127.0.0.1 (0: any). Requests become events of a function URL.
+    /// Listen on this port of 127.0.0.1 (0: any). Requests become events of a function URL, and `aws lambda invoke
+    /// --endpoint-url` works.
     #[arg(long, value_name = "PORT")]
     http: Option<u16>,
     /// The function's name.
