@@ -159,6 +159,11 @@ pub(crate) fn log(report: &Report) {
             report.dropped_figures,
             "values of log lines gave no data points: implausible or too many",
         ),
+        (
+            ledger.undivided,
+            "log events with too many JSON lines: each became one log record with their text",
+        ),
+        (ledger.cut, "log events with a message that is too long: the message was cut"),
     ] {
         if count > 0 {
             tracing::warn!(count, "{message}");

@@ -93,11 +93,16 @@ impl Consumed {
 }
 
 sums! {
-    /// The accounting of one or more deliveries. `events` and `consumed` count log events; all other fields count items.
+    /// The accounting of one or more deliveries. `events`, `consumed`, `undivided` and `cut` count log events; all
+    /// other fields count items.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct Ledger {
         pub events: usize,
         pub consumed: Consumed,
+        /// Log events whose JSON lines stayed one log record, because of a limit on one log event or on all of an event.
+        pub undivided: usize,
+        /// Log events whose message was longer than the limit and was cut.
+        pub cut: usize,
         /// Items made from the other log events.
         pub items: Items,
         pub accepted: usize,
@@ -140,6 +145,8 @@ impl Ledger {
             "events": self.events,
             "consumed": self.consumed.total(),
             "consumed_by": self.consumed,
+            "undivided": self.undivided,
+            "cut": self.cut,
             "items": self.items,
             "accepted": self.accepted,
             "parked": self.parked,
@@ -207,6 +214,6 @@ mod tests {
     #[test]
     fn the_printed_ledger_states_the_lost_items() {
         let ledger = Ledger { accepted: 1, ..Ledger::of_items(SignalKind::Logs, 3) };
-        expect_test::expect![[r#"{"accepted":1,"consumed":0,"consumed_by":{"control_messages":0,"empty_lines":0,"line_pieces":0,"lines_without_items":0,"own_log_group":0,"platform_lines":0,"spans_in_progress":0,"trace_lines":0},"dead_lettered":0,"dropped":0,"events":0,"items":{"data_points":0,"log_records":3,"spans":0,"undecodable":0},"lost":2,"parked":0,"returned":0}"#]].assert_eq(&ledger.to_json());
+        expect_test::expect![[r#"{"accepted":1,"consumed":0,"consumed_by":{"control_messages":0,"empty_lines":0,"line_pieces":0,"lines_without_items":0,"own_log_group":0,"platform_lines":0,"spans_in_progress":0,"trace_lines":0},"cut":0,"dead_lettered":0,"dropped":0,"events":0,"items":{"data_points":0,"log_records":3,"spans":0,"undecodable":0},"lost":2,"parked":0,"returned":0,"undivided":0}"#]].assert_eq(&ledger.to_json());
     }
 }

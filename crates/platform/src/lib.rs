@@ -26,7 +26,7 @@ mod xray;
 
 pub use attributes::{scope, string as string_attribute};
 pub use aws_spans::{SPANS_LOG_GROUP, Segments, SpanLine};
-pub use convert::{ConsumedLines, ConvertedLines, Converter, ConverterState};
+pub use convert::{ConsumedLines, ConvertedLines, Converter, ConverterState, Divided};
 pub use event::{EventKind, Figures, PhaseSpan, PlatformEvent, Tracing};
 pub use identity::{Identity, LogSource};
 pub use logs::{LogEventRef, Undecodable};

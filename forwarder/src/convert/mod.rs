@@ -27,8 +27,12 @@ pub struct PlatformSpans {
     pub xray_lambda: bool,
 }
 
-/// Size of decoded requests that ends a chunk: a line of a few kilobytes may inflate to [`Limits::inflated_bytes`].
+/// Size of decoded requests and of log records that ends a chunk: a line of a few kilobytes may inflate to
+/// [`Limits::inflated_bytes`].
 const MOST_DECODED_BYTES: usize = 8 * 1024 * 1024;
+
+/// Limit on the records that JSON lines become whose log event has several, in one event.
+const MOST_EVENT_DIVIDED_BYTES: usize = 64 * 1024 * 1024;
 
 /// Memory of an undecodable line in addition to its text: a log record, and the id of its log event.
 const UNDECODABLE_BYTES: usize = 1024;
@@ -60,6 +64,14 @@ pub struct Converted {
     pub state: StreamState,
 }
 
+impl Converted {
+    /// Returns `true` if the chunk ends. Embedded metrics do not count: they have a limit of their own on each chunk, which more
+    /// chunks would weaken.
+    fn is_enough(&self, others: &Converter) -> bool {
+        self.decoded_bytes + others.record_bytes() >= MOST_DECODED_BYTES
+    }
+}
+
 /// The state of a stream between two calls of [`convert`].
 #[derive(Debug, Default)]
 pub struct StreamState {
@@ -74,12 +86,17 @@ pub struct StreamState {
     read: ReadSoFar,
 }
 
-/// Items and bytes in lines of the event, and bytes of undecodable lines, which are limited.
+/// What the limits on one event count.
 #[derive(Clone, Copy, Debug, Default)]
 struct ReadSoFar {
+    /// Items of OTLP lines.
     items: usize,
+    /// Bytes of their requests.
     bytes: usize,
+    /// Bytes of undecodable lines.
     refused_bytes: usize,
+    /// Bytes of the records of log events with several JSON lines.
+    divided_bytes: usize,
 }
 
 impl StreamState {
@@ -127,7 +144,8 @@ pub fn convert(
     }
     let service_name = identity.service_name.clone();
     let mut others = Converter::new(identity, options.platform, observed_unix_nano)
-        .with_state(std::mem::take(&mut state.platform));
+        .with_state(std::mem::take(&mut state.platform))
+        .with_most_divided_bytes(MOST_EVENT_DIVIDED_BYTES.saturating_sub(state.read.divided_bytes));
     if let Some(PlatformSpans { xray_lambda }) = options.platform_spans {
         others = others.with_spans(xray_lambda);
     }
@@ -150,7 +168,9 @@ pub fn convert(
             stream.take(event);
         }
         stream.converted.taken += 1;
-        if stream.converted.decoded_bytes >= MOST_DECODED_BYTES {
+        // A stack trace, which is short, stays whole.
+        let is_in_trace = stream.trace.as_ref().is_some_and(Trace::has_begun);
+        if !is_in_trace && stream.converted.is_enough(&stream.others) {
             break;
         }
     }
@@ -172,6 +192,8 @@ pub fn convert(
     let platform::ConsumedLines { platform_lines, empty_lines } = rest.consumed;
     converted.ledger.consumed += Consumed { platform_lines, empty_lines, ..Consumed::default() };
     converted.dropped_figures = rest.dropped_values;
+    converted.ledger.undivided = rest.divided.undivided;
+    state.read.divided_bytes += rest.divided.bytes;
     state.platform = rest.state;
     if state.origin != *origin {
         state.origin = origin.clone();
@@ -206,7 +228,7 @@ struct StreamConversion<'e> {
 impl<'e> StreamConversion<'e> {
     fn limits(&self) -> Limits {
         let limits = Limits::default();
-        let ReadSoFar { items, bytes, refused_bytes } = self.state.read;
+        let ReadSoFar { items, bytes, refused_bytes, .. } = self.state.read;
         Limits {
             items: limits.items.min(MOST_EVENT_ITEMS.saturating_sub(items)),
             inflated_bytes: limits.inflated_bytes.min(MOST_EVENT_BYTES.saturating_sub(bytes)),

@@ -185,6 +185,7 @@ impl<E: Export, Q: Queue> Forwarding<'_, E, Q> {
             self.end_stream(is_redriven).await;
         }
         if !forwarder.consume(&batch, invocation, &mut self.report) {
+            self.report.account.total.cut += batch.cut;
             self.forward_log_events(&batch, is_redriven).await;
         }
     }

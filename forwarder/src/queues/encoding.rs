@@ -287,7 +287,9 @@ fn events_json(batch: &LogBatch) -> Vec<u8> {
 
 /// Reads log events of one origin, as from a subscription.
 fn log_batch(json: Vec<u8>) -> Result<LogBatch, String> {
-    let limits = SourceLimits { chunk_bytes: usize::MAX, ..SourceLimits::default() };
+    // In one batch.
+    let all = usize::MAX;
+    let limits = SourceLimits { chunk_bytes: all, unplaced_bytes: all, ..SourceLimits::default() };
     let read = read_json("the content", json, Origin::default(), &limits);
     let mut batches = read.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
     let (batch, others) = (batches.pop(), batches.len());
@@ -343,6 +345,7 @@ mod tests {
                 timestamp_ms: 5,
                 message: "m\n".to_owned(),
             }],
+            cut: 0,
         };
         let request = decode(&example().to_string()).unwrap();
         let parked = Parked { content: Content::Events(batch.clone()), items: 1, ..request };

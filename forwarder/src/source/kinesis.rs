@@ -5,6 +5,7 @@
 //! Kinesis Producer Library.
 
 use super::event::EventData;
+use super::long_texts::cut_message;
 use super::subscription_data;
 use super::{Batches, LogBatch, LogEvent, Origin, SourceError, SourceLimits, failed};
 use md5::{Digest, Md5};
@@ -58,18 +59,18 @@ impl KinesisRecord {
             Ok(data) => data,
             Err(error) => return failed(error),
         };
-        let parts: Vec<&[u8]> = match aggregated(data) {
-            Some(aggregated) => {
-                messages(aggregated, RECORDS).flat_map(|record| messages(record, DATA)).collect()
-            }
-            None => vec![data],
+        let (aggregated, whole) = match aggregated(data) {
+            Some(aggregated) => (aggregated, None),
+            None => (&[][..], Some(data)),
         };
+        let parts = messages(aggregated, RECORDS).flat_map(|record| messages(record, DATA));
         let (limits, mut lines) = (*limits, 0);
-        Box::new(parts.into_iter().flat_map(move |data| self.part(data, &mut lines, &limits)))
+        let parts = parts.chain(whole);
+        Box::new(parts.flat_map(move |data| self.part(data, &mut lines, &limits)))
     }
 
     /// The log events in the data of one producer. `lines` is the number of lines before it.
-    fn part<'d>(&self, data: &'d [u8], lines: &mut usize, limits: &SourceLimits) -> Batches<'d> {
+    fn part<'d>(&'d self, data: &'d [u8], lines: &mut usize, limits: &SourceLimits) -> Batches<'d> {
         const WHAT: &str = "the Kinesis record";
         let origin = self.origin();
         // The log group may be in another account and region than the stream.
@@ -86,17 +87,28 @@ impl KinesisRecord {
         let KinesisData { sequence_number, approximate_arrival_timestamp, .. } = &self.kinesis;
         #[expect(clippy::cast_possible_truncation, reason = "saturates, and times are far below")]
         let timestamp_ms = (approximate_arrival_timestamp * 1000.0).round() as i64;
-        let event = |line: &str| {
-            let id = match *lines {
-                0 => sequence_number.clone(),
-                number => format!("{sequence_number}-{number}"),
-            };
-            *lines += 1;
-            LogEvent { id, timestamp_ms, message: line.to_owned() }
-        };
-        let events = text.lines().filter(|line| !line.trim().is_empty()).map(event).collect();
-        // A record is at most 1 MiB: one batch.
-        Box::new(std::iter::once(Ok(LogBatch { origin, events, ..LogBatch::default() })))
+        let own_lines = text.lines().filter(|line| !line.trim().is_empty());
+        let first = *lines;
+        *lines += own_lines.clone().count();
+        let mut numbered = (first..).zip(own_lines);
+        let limits = *limits;
+        Box::new(std::iter::from_fn(move || {
+            let mut batch = LogBatch { origin: origin.clone(), ..LogBatch::default() };
+            let mut bytes = 0;
+            while bytes < limits.chunk_bytes
+                && let Some((number, line)) = numbered.next()
+            {
+                let id = match number {
+                    0 => sequence_number.clone(),
+                    number => format!("{sequence_number}-{number}"),
+                };
+                let mut event = LogEvent { id, timestamp_ms, message: line.to_owned() };
+                batch.cut += usize::from(cut_message(&mut event.message, &limits));
+                bytes += event.bytes();
+                batch.events.push(event);
+            }
+            (!batch.events.is_empty()).then_some(Ok(batch))
+        }))
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod event;
 mod kinesis;
+mod log_event_json;
+mod long_texts;
 mod subscription_data;
 
 use platform::Identity;
@@ -10,7 +12,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) use event::EventData;
 pub use event::{Event, QueueMessage};
 pub(crate) use kinesis::KinesisRecord;
-pub(crate) use subscription_data::{LossyText, read_json, without_content};
+pub(crate) use log_event_json::LossyText;
+pub(crate) use subscription_data::{read_json, without_content};
 
 /// Limits on one event.
 #[derive(Clone, Copy, Debug)]
@@ -19,12 +22,21 @@ pub struct SourceLimits {
     pub chunk_bytes: usize,
     /// Limit on the inflated size. A larger delivery is rejected.
     pub inflated_bytes: usize,
+    /// Limit on a message. A longer one is cut. CloudWatch accepts 1 MB; the producers of a Kinesis stream may write more.
+    pub message_bytes: usize,
+    /// Limit on the log events before the name of their log group. CloudWatch writes the name first.
+    pub unplaced_bytes: usize,
 }
 
 impl Default for SourceLimits {
     fn default() -> Self {
         // The OTLP of a batch of text is somewhat larger, and should still fit into one request.
-        Self { chunk_bytes: 3 * 1024 * 1024, inflated_bytes: 64 * 1024 * 1024 }
+        Self {
+            chunk_bytes: 3 * 1024 * 1024,
+            inflated_bytes: 64 * 1024 * 1024,
+            message_bytes: 4 * 1024 * 1024,
+            unplaced_bytes: 16 * 1024 * 1024,
+        }
     }
 }
 
@@ -38,6 +50,14 @@ pub struct LogEvent {
     pub message: String,
 }
 
+impl LogEvent {
+    /// Size for [`SourceLimits::chunk_bytes`]. Log events without text need memory, too.
+    pub(crate) fn bytes(&self) -> usize {
+        const LEAST_BYTES: usize = size_of::<LogEvent>() + 64;
+        (self.message.len() + self.id.len()).max(LEAST_BYTES)
+    }
+}
+
 /// Log events of one log stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogBatch {
@@ -45,12 +65,14 @@ pub struct LogBatch {
     pub is_control: bool,
     pub origin: Origin,
     pub events: Vec<LogEvent>,
+    /// Number of log events whose message was cut to [`SourceLimits::message_bytes`].
+    pub cut: usize,
 }
 
 impl LogBatch {
     /// A batch of the same stream without log events.
     pub(crate) fn without_events(&self) -> Self {
-        Self { is_control: self.is_control, origin: self.origin.clone(), events: Vec::new() }
+        Self { is_control: self.is_control, origin: self.origin.clone(), ..Self::default() }
     }
 }
 

@@ -2,13 +2,12 @@
 //!
 //! The data is the gzip of one or more JSON objects (CloudWatch Logs User Guide, "Subscription filters with AWS Lambda").
 
+use super::log_event_json::{ExtractedOrigin, LogEventJson, MOST_NAME_BYTES};
+use super::long_texts::{ShortTexts, cut_message, mark};
 use super::{Batches, LogBatch, LogEvent, Origin, SourceError, SourceLimits, failed};
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny, Visitor};
-use serde_json::Value;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::fmt;
 use std::io::{Cursor, Read};
 use wire::gzip::InflateError;
 
@@ -44,7 +43,7 @@ pub(super) fn read_gzip<'d>(
         return read_json(what, json, defaults, limits);
     }
     let more = wire::gzip::reader(Cursor::new(gzip), limits.inflated_bytes);
-    let json = Window { bytes: Vec::new(), at: 0, more: Some(Box::new(more)), problem: None };
+    let json = Window::new(Vec::new(), Some(Box::new(more)), limits);
     Box::new(Delivery::new(what, json, defaults, limits))
 }
 
@@ -56,7 +55,7 @@ pub(crate) fn read_json(
     defaults: Origin,
     limits: &SourceLimits,
 ) -> Batches<'static> {
-    let json = Window { bytes: json, at: 0, more: None, problem: None };
+    let json = Window::new(json, None, limits);
     Box::new(Delivery::new(what, json, defaults, limits))
 }
 
@@ -97,18 +96,32 @@ struct Window<'d> {
     more: Option<Box<dyn Read + Send + 'd>>,
     /// The reason why inflating ended early.
     problem: Option<String>,
+    most_text_bytes: usize,
+    /// `true` if a text of the last value was cut.
+    has_cut: bool,
 }
 
-impl Window<'_> {
+impl<'d> Window<'d> {
+    fn new(bytes: Vec<u8>, more: Option<Box<dyn Read + Send + 'd>>, limits: &SourceLimits) -> Self {
+        let most_text_bytes = limits.message_bytes;
+        Self { bytes, at: 0, more, problem: None, most_text_bytes, has_cut: false }
+    }
+
+    /// Limit on one value. Texts of a longer one are cut.
+    fn most_value_bytes(&self) -> usize {
+        self.most_text_bytes.saturating_mul(2)
+    }
+
     fn fill(&mut self) -> Result<(), String> {
         self.bytes.drain(..self.at);
         self.at = 0;
         if let Some(more) = &mut self.more {
             let before = self.bytes.len();
             // A value that is longer than the window doubles it.
-            let wanted = WINDOW_BYTES.max(before) as u64;
+            let wanted = WINDOW_BYTES.max(before);
+            self.bytes.reserve_exact(wanted);
             // Bytes before an error are log events, too.
-            let read = more.by_ref().take(wanted).read_to_end(&mut self.bytes);
+            let read = more.by_ref().take(wanted as u64).read_to_end(&mut self.bytes);
             if read.is_err() || self.bytes.len() == before {
                 self.more = None;
                 self.problem = read.err().map(|error| error.to_string());
@@ -117,6 +130,33 @@ impl Window<'_> {
         match self.problem.take_if(|_| self.bytes.is_empty()) {
             Some(problem) => Err(problem),
             None => Ok(()),
+        }
+    }
+
+    /// Reads the rest of a value that is larger than the window may become, with cut texts.
+    fn fill_with_short_texts(&mut self) -> Result<(), String> {
+        let most_bytes = self.most_value_bytes();
+        let mut texts = ShortTexts::new(self.most_text_bytes);
+        let mut piece = self.bytes.split_off(self.at);
+        self.bytes = Vec::new();
+        self.at = 0;
+        self.has_cut = true;
+        loop {
+            texts.push(&piece, &mut self.bytes);
+            piece.truncate(0);
+            piece.shrink_to(WINDOW_BYTES);
+            if texts.has_ended() {
+                return Ok(());
+            }
+            if self.bytes.len() > most_bytes {
+                return Err(format!("a value has more than {most_bytes} bytes"));
+            }
+            let Some(more) = &mut self.more else { return Ok(()) };
+            let read = more.by_ref().take(WINDOW_BYTES as u64).read_to_end(&mut piece);
+            if read.is_err() || piece.is_empty() {
+                self.more = None;
+                self.problem = read.err().map(|error| error.to_string());
+            }
         }
     }
 
@@ -154,9 +194,20 @@ impl Window<'_> {
         Some(value)
     }
 
+    /// A name of AWS's. A longer one would be repeated for each request.
+    fn name(&mut self) -> Result<String, String> {
+        let name: String = self.value()?;
+        if name.len() > MOST_NAME_BYTES {
+            let bytes = name.len();
+            return Err(format!("a name has {bytes} bytes, more than {MOST_NAME_BYTES}"));
+        }
+        Ok(name)
+    }
+
     fn value<T: DeserializeOwned>(&mut self) -> Result<T, String> {
         // serde_json calls some cut numbers invalid, so another error counts only in a fuller window.
         let mut is_fuller = false;
+        self.has_cut = false;
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
             let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<T>();
@@ -179,13 +230,20 @@ impl Window<'_> {
                     return Err(self.problem.take().unwrap_or_else(|| ENDS_EARLY.to_owned()));
                 }
                 _ => {
-                    self.fill()?;
+                    if rest.len() >= self.most_value_bytes() && !self.has_cut {
+                        self.fill_with_short_texts()?;
+                    } else {
+                        self.fill()?;
+                    }
                     is_fuller = true;
                 }
             }
         }
     }
 }
+
+/// Usual memory of a run's own origin.
+const MOST_FIELDS_BYTES: usize = 256;
 
 const ENDS_EARLY: &str = "EOF while parsing an object";
 
@@ -222,11 +280,20 @@ struct Object {
     batches: usize,
 }
 
+impl Object {
+    /// Batches need their origin.
+    fn has_origin(&self) -> bool {
+        let Origin { log_stream, account, .. } = &self.origin;
+        self.has_group && !log_stream.is_empty() && !account.is_empty()
+    }
+}
+
 /// Consecutive log events of one account, region and log group.
 #[derive(Default)]
 struct OriginRun {
-    extracted: Value,
+    extracted: ExtractedOrigin,
     events: Vec<LogEvent>,
+    cut: usize,
 }
 
 impl Iterator for Delivery<'_> {
@@ -285,7 +352,7 @@ impl<'d> Delivery<'d> {
             Place::InLogEvents if self.json.skip(b']')? => self.place = Place::InObject,
             Place::InLogEvents => {
                 let event = self.json.value()?;
-                self.add(event);
+                self.add(event, self.json.has_cut)?;
             }
             Place::End => {}
         }
@@ -300,20 +367,22 @@ impl<'d> Delivery<'d> {
         }
         match key.as_str() {
             "messageType" => object.is_control = json.value::<String>()? == "CONTROL_MESSAGE",
-            "owner" => object.origin.account = json.value()?,
+            "owner" => object.origin.account = json.name()?,
             "logGroup" => {
-                object.origin.log_group = json.value()?;
+                object.origin.log_group = json.name()?;
                 object.has_group = true;
             }
-            "logStream" => object.origin.log_stream = json.value()?,
+            "logStream" => object.origin.log_stream = json.name()?,
             "logEvents" => {
-                let events = json.at_once::<Vec<RawEvent>>(self.limits.chunk_bytes);
+                let events = json.at_once::<Vec<LogEventJson>>(self.limits.chunk_bytes);
                 if events.is_none() && !json.skip(b'[')? {
                     return Err("`logEvents` is no array of log events".to_owned());
                 }
                 object.has_events = true;
                 match events {
-                    Some(events) => events.into_iter().for_each(|event| self.add(event)),
+                    Some(events) => {
+                        events.into_iter().try_for_each(|event| self.add(event, false))?;
+                    }
                     None => self.place = Place::InLogEvents,
                 }
             }
@@ -324,32 +393,38 @@ impl<'d> Delivery<'d> {
         Ok(())
     }
 
-    fn add(&mut self, event: RawEvent) {
-        let RawEvent { id, timestamp, message: LossyText(message), extracted } = event;
-        let id = match id {
-            Value::String(text) => text,
-            // From AWS emulators.
-            Value::Number(number) if number.is_u64() => number.to_string(),
-            _ => String::new(),
-        };
-        #[expect(clippy::cast_possible_truncation, reason = "milliseconds")]
-        let of_float = || timestamp.as_f64().map(|millis| millis as i64);
-        let timestamp_ms = timestamp.as_i64().or_else(of_float).unwrap_or_default();
+    fn add(&mut self, mut event: LogEventJson, has_cut: bool) -> Result<(), String> {
+        let (timestamp_ms, id) = (event.timestamp_ms(), event.take_id());
+        let extracted = event.take_extracted();
+        let mut message = event.message.0;
+        let is_long = cut_message(&mut message, &self.limits);
+        if has_cut && !is_long {
+            mark(&mut message);
+        }
         let event = LogEvent { id, timestamp_ms, message };
         let object = &mut self.object;
-        object.bytes += event.message.len() + event.id.len();
+        object.bytes += event.bytes();
         match object.runs.last_mut() {
-            Some(run) if fields_of_origin(&run.extracted) == fields_of_origin(&extracted) => {
-                run.events.push(event);
+            Some(run) if run.extracted == extracted => run.events.push(event),
+            _ => {
+                object.bytes += size_of::<OriginRun>() + MOST_FIELDS_BYTES;
+                object.runs.push(OriginRun { extracted, events: vec![event], cut: 0 });
             }
-            _ => object.runs.push(OriginRun { extracted, events: vec![event] }),
         }
-        // Batches need their origin. Until it is known, `inflated_bytes` limits the memory.
-        let Origin { log_stream, account, .. } = &object.origin;
-        let origin_known = object.has_group && !log_stream.is_empty() && !account.is_empty();
-        if object.bytes >= self.limits.chunk_bytes && origin_known {
+        if let Some(run) = object.runs.last_mut() {
+            run.cut += usize::from(is_long || has_cut);
+        }
+        if object.bytes >= self.limits.chunk_bytes && object.has_origin() {
             self.finish_batch();
+        } else if object.bytes >= self.limits.unplaced_bytes {
+            // They are in the raw data, which is dead-lettered.
+            object.runs.clear();
+            return Err(format!(
+                "it has more than {} bytes of log events before the name of their log group",
+                self.limits.unplaced_bytes
+            ));
         }
+        Ok(())
     }
 
     fn end_object(&mut self) -> Result<(), String> {
@@ -368,68 +443,12 @@ impl<'d> Delivery<'d> {
     fn finish_batch(&mut self) {
         let object = &mut self.object;
         object.bytes = 0;
-        for OriginRun { extracted, events } in std::mem::take(&mut object.runs) {
-            let origin = origin_of(&object.origin, &extracted);
+        for OriginRun { extracted, events, cut } in std::mem::take(&mut object.runs) {
+            let origin = extracted.within(&object.origin);
             object.batches += 1;
             let is_control = object.is_control;
-            self.ready.push_back(Ok(LogBatch { is_control, origin, events }));
+            self.ready.push_back(Ok(LogBatch { is_control, origin, events, cut }));
         }
-    }
-}
-
-/// The origin of a log event in a log group that collects logs of several accounts: the system fields of a subscription filter
-/// (CloudWatch Logs API Reference, `PutSubscriptionFilter`, `emitSystemFields`; User Guide, "Cross-account cross-Region log
-/// centralization").
-fn origin_of(delivery: &Origin, extracted: &Value) -> Origin {
-    let [account, region, log_group] = fields_of_origin(extracted);
-    let account = account.unwrap_or(&delivery.account);
-    let region = region.unwrap_or(&delivery.region);
-    // With or without `ACCOUNT:` before its name.
-    let log_group = log_group.unwrap_or(&delivery.log_group);
-    let name = log_group.strip_prefix(account).and_then(|rest| rest.strip_prefix(':'));
-    Origin::new(account, region, name.unwrap_or(log_group), &delivery.log_stream)
-}
-
-/// The other fields are the words of a filter pattern, which differ in each log event.
-fn fields_of_origin(extracted: &Value) -> [Option<&str>; 3] {
-    ["@aws.account", "@aws.region", "@source.log"]
-        .map(|name| extracted.get(name).and_then(Value::as_str))
-}
-
-/// A log event. Unexpected values of its other fields must not prevent that its message and its neighbours are read.
-#[derive(Deserialize)]
-struct RawEvent {
-    #[serde(default)]
-    id: Value,
-    #[serde(default)]
-    timestamp: Value,
-    message: LossyText,
-    #[serde(default, rename = "extractedFields")]
-    extracted: Value,
-}
-
-/// Text with U+FFFD in place of an unpaired surrogate, which is valid in JSON and not in UTF-8. One such message must not fail
-/// the delivery.
-pub(crate) struct LossyText(pub(crate) String);
-
-impl<'de> Deserialize<'de> for LossyText {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = LossyText;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("text")
-            }
-
-            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<LossyText, E> {
-                // The lossy conversion takes twenty times as long and is rarely needed.
-                let text = std::str::from_utf8(bytes)
-                    .map_or_else(|_| String::from_utf8_lossy(bytes).into_owned(), str::to_owned);
-                Ok(LossyText(text))
-            }
-        }
-        deserializer.deserialize_bytes(Text)
     }
 }
 
@@ -458,7 +477,7 @@ mod tests {
 
     #[test]
     fn log_events_are_read_across_the_ends_of_the_window() {
-        let length = |n: usize| if n == 7 { 3 * WINDOW_BYTES } else { n * 1_999 };
+        let length = |n: usize| if n == 7 { 3 * WINDOW_BYTES / 2 } else { n * 1_999 };
         let events =
             (0..100).map(|n| format!(r#"{{"id":"{n}","message":"{}"}}"#, "é".repeat(length(n))));
         let events = events.collect::<Vec<_>>().join(" ,\n");
@@ -468,5 +487,57 @@ mod tests {
             read(&text).iter().map(|it| (it.id.parse().unwrap(), it.message.len())).collect();
         let expected: Vec<_> = (0..100).map(|n| (n, 2 * length(n))).collect();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn long_texts_are_cut_at_a_character() {
+        let limits = SourceLimits { message_bytes: 1_000_001, ..SourceLimits::default() };
+        for (unit, kept) in
+            [("x", 1_000_001), ("é", 1_000_000), ("\\n", 500_001), ("\\u0001", 166_667)]
+        {
+            let long = unit.repeat(12_000_000 / unit.len());
+            let id = "1".repeat(3_000);
+            let text = format!(
+                r#"{{"x":"{long}","owner":"1","logGroup":"g","logStream":"s","logEvents":[{{"id":"{id}","message":"{long}"}},{{"id":"2","message":"paid"}}]}}"#
+            );
+            let gzip = wire::gzip::compress(1, text.as_bytes());
+            let batches = read_gzip("it", gzip, Origin::default(), &limits);
+            let batches: Vec<_> = batches.map(Result::unwrap).collect();
+            assert_eq!(batches.iter().map(|batch| batch.cut).sum::<usize>(), 1, "{unit}");
+            let events: Vec<_> = batches.iter().flat_map(|batch| &batch.events).collect();
+            let [cut, paid] = events.as_slice() else { panic!("{} log events", events.len()) };
+            assert_eq!((cut.id.as_str(), paid.message.as_str()), ("", "paid"));
+            let (text, _) = cut.message.split_once(" … (cut").unwrap();
+            assert_eq!(text.len(), kept, "{unit}");
+        }
+    }
+
+    #[test]
+    fn log_events_before_their_log_group_have_a_limit() {
+        let limits = SourceLimits { unplaced_bytes: 100_000, ..SourceLimits::default() };
+        for (count, events) in [(500, Some(500)), (2_000, None)] {
+            let event = format!(r#"{{"message":"{}"}}"#, "x".repeat(150));
+            let all = vec![event; count].join(",");
+            let text = format!(r#"{{"logEvents":[{all}],"logGroup":"g"}}"#);
+            let batches = read_json("it", text.into_bytes(), Origin::default(), &limits);
+            let [batch] = &batches.collect::<Vec<_>>()[..] else { panic!("{count}") };
+            assert_eq!(batch.as_ref().ok().map(|batch| batch.events.len()), events);
+        }
+    }
+
+    #[test]
+    fn a_value_of_very_many_elements_ends_the_delivery() {
+        let elements = "0,".repeat(10_000_000);
+        let event = |rest: &str| format!(r#"{{"message":"m"{rest}}}"#);
+        let events = [event(""), event(&format!(r#","x":[{elements}0]"#)), event("")].join(",");
+        let text =
+            format!(r#"{{"owner":"1","logGroup":"g","logStream":"s","logEvents":[{events}]}}"#);
+        let gzip = wire::gzip::compress(1, text.as_bytes());
+        let batches = read_gzip("it", gzip, Origin::default(), &SourceLimits::default());
+        let [Ok(batch), Err(error)] = &batches.collect::<Vec<_>>()[..] else { panic!() };
+        assert_eq!(batch.events.len(), 1);
+        let expected =
+            "it is not a delivery of CloudWatch Logs: a value has more than 8388608 bytes";
+        assert_eq!(error.to_string(), expected);
     }
 }

@@ -96,7 +96,7 @@ fn line(Sums { report, taken_of_returned, lag, .. }: &Sums, function: &str, now_
             if least == most { json!(least) } else { json!([least, most]) }
         },
     );
-    let renamed = (report.renamed > 0).then(|| json!(report.renamed));
+    let above_zero = |count: usize| (count > 0).then(|| json!(count));
     let consumed = ledger.consumed.by_rule().into_iter();
     let dropping = report.rules.iter().map(|effect| (&*effect.rule, effect.dropped));
     let destinations = &report.account.destinations;
@@ -112,7 +112,9 @@ fn line(Sums { report, taken_of_returned, lag, .. }: &Sums, function: &str, now_
         (destinations.len() > 1).then(|| destinations.iter().map(fates).collect::<Value>());
     let optional = [
         ("Lag", lag),
-        ("renamedKeys", renamed),
+        ("renamedKeys", above_zero(report.renamed)),
+        ("undivided", above_zero(ledger.undivided)),
+        ("cut", above_zero(ledger.cut)),
         ("consumedBy", nonzero(consumed)),
         ("destinations", by_destination),
         ("droppedByRule", nonzero(dropping)),
@@ -142,13 +144,15 @@ mod tests {
         let mut report =
             Report { oldest_event_ms: Some(1_000), requests_sent: 3, ..Report::default() };
         report.account.total.events = 7;
+        report.account.total.cut = 1;
+        report.account.total.undivided = 2;
         let items = Items { spans: 4, log_records: 2, ..Items::default() };
         report
             .account
             .add("default", Ledger { items, accepted: 5, parked: 1, ..Ledger::default() });
         let mut vitals = Unwritten::default();
         let line = vitals.line(&report, "forwarder", 2_500_000_000).unwrap();
-        expect![[r#"{"Accepted":5,"DeadLettered":0,"FunctionName":"forwarder","Lag":1500,"Parked":1,"_aws":{"CloudWatchMetrics":[{"Dimensions":[["FunctionName"]],"Metrics":[{"Name":"Accepted","Unit":"Count"},{"Name":"Parked","Unit":"Count"},{"Name":"DeadLettered","Unit":"Count"},{"Name":"Lag","Unit":"Milliseconds"}],"Namespace":"lambda-otlp"}],"Timestamp":2500},"ambiguous":0,"bytes":0,"consumed":0,"dataPoints":0,"dropped":0,"logRecords":2,"lost":0,"panics":0,"received":7,"requests":3,"returned":0,"spans":4,"takenOfReturned":0,"undecodable":0}"#]].assert_eq(&line);
+        expect![[r#"{"Accepted":5,"DeadLettered":0,"FunctionName":"forwarder","Lag":1500,"Parked":1,"_aws":{"CloudWatchMetrics":[{"Dimensions":[["FunctionName"]],"Metrics":[{"Name":"Accepted","Unit":"Count"},{"Name":"Parked","Unit":"Count"},{"Name":"DeadLettered","Unit":"Count"},{"Name":"Lag","Unit":"Milliseconds"}],"Namespace":"lambda-otlp"}],"Timestamp":2500},"ambiguous":0,"bytes":0,"consumed":0,"cut":1,"dataPoints":0,"dropped":0,"logRecords":2,"lost":0,"panics":0,"received":7,"requests":3,"returned":0,"spans":4,"takenOfReturned":0,"undecodable":0,"undivided":2}"#]].assert_eq(&line);
         // CloudWatch rejects a line without one of its metrics.
         assert!(!vitals.line(&Report::default(), "", 2_500_000_000).unwrap().contains("Lag"));
     }

@@ -112,12 +112,24 @@ impl Sums {
             let of_fate = |(fate, items)| (vec![of, ("lambda_otlp.fate", fate)], items);
             placed.extend(by_fate(ledger).map(of_fate));
         }
-        let renamed = if report.renamed > 0 { one(report.renamed) } else { Vec::new() };
+        let above_zero = |count: usize| if count > 0 { one(count) } else { Vec::new() };
         // The name after `lambda_otlp.forwarder.`, the unit (UCUM), the description, and the values.
         let counters = [
-            ("attributes.renamed", "{attribute}", "Attributes with a changed key.", renamed),
+            (
+                "attributes.renamed",
+                "{attribute}",
+                "Attributes with a changed key.",
+                above_zero(report.renamed),
+            ),
             ("events.consumed", "{event}", "Log events that became no item.", consumed),
+            ("events.cut", "{event}", "Log events with a cut message.", above_zero(total.cut)),
             ("events.received", "{event}", "Log events received.", one(total.events)),
+            (
+                "events.undivided",
+                "{event}",
+                "Log events with too many JSON lines.",
+                above_zero(total.undivided),
+            ),
             ("invocations", "{invocation}", "Invocations of the forwarder.", one(self.invocations)),
             ("items.ambiguous", "{item}", "Items that may be stored twice.", ambiguous),
             ("items.dropped_by_rule", "{item}", "Items that rules dropped.", dropped.collect()),

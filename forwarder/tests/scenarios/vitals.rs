@@ -22,6 +22,8 @@ fn report() -> Report {
         Report { oldest_event_ms: Some(1_000_000), requests_sent: 2, ..Report::default() };
     report.bytes_sent = 300;
     report.account.total.events = 7;
+    report.account.total.cut = 1;
+    report.account.total.undivided = 2;
     report.account.total.consumed.empty_lines = 1;
     let items = Items { spans: 2, log_records: 4, ..Items::default() };
     let ledger = Ledger { items, accepted: 3, parked: 2, dropped: 1, ..Ledger::default() };
@@ -110,7 +112,9 @@ async fn vitals_are_summed_and_sent_once_a_minute() {
         resource service.name=forwarder cloud.provider=aws cloud.platform=aws_lambda cloud.region=eu-west-1 cloud.account.id=123456789012 faas.name=forwarder
         .events.consumed consumed_by=empty_lines 3 {event}
         .events.consumed consumed_by=platform_lines 0 {event}
+        .events.cut 3 {event}
         .events.received 21 {event}
+        .events.undivided 6 {event}
         .invocations 3 {invocation}
         .items.ambiguous destination=default 0 {item}
         .items.handled destination=default signal=logs 12 {item}

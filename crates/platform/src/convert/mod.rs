@@ -48,7 +48,17 @@ pub struct ConvertedLines {
     pub spans: Option<ResourceSpans>,
     /// Number of values missing from the metrics: no numbers, or beyond a limit of the embedded metric format.
     pub dropped_values: usize,
+    pub divided: Divided,
     pub state: ConverterState,
+}
+
+/// Log events of several JSON lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Divided {
+    /// Estimated size of the records that lines became.
+    pub bytes: usize,
+    /// Number of log events whose lines stayed one record because of a limit.
+    pub undivided: usize,
 }
 
 /// Log events without a log record, by the rule that consumes them.
@@ -85,7 +95,15 @@ pub struct Converter {
     platform_records: Records,
     line_records: Records,
     consumed: ConsumedLines,
+    divided: Divided,
+    most_divided_bytes: usize,
 }
+
+/// Limit on the records that JSON lines of one log event become. Without one, 250 kB would become 83,000 records.
+const MOST_DIVIDED_BYTES: usize = 4 * 1024 * 1024;
+
+/// Approximate size of a record beside the text and the id of its log event.
+const RECORD_BYTES: usize = 256;
 
 impl Converter {
     /// Creates a converter for one stream. `observed_unix_nano` is the time of the delivery.
@@ -103,7 +121,15 @@ impl Converter {
             platform_records: Records::default(),
             line_records: Records::default(),
             consumed: ConsumedLines::default(),
+            divided: Divided::default(),
+            most_divided_bytes: usize::MAX,
         }
+    }
+
+    /// Limits the records that JSON lines of all log events become, in addition to the limit on one log event.
+    #[must_use]
+    pub fn with_most_divided_bytes(self, most_divided_bytes: usize) -> Self {
+        Self { most_divided_bytes, ..self }
     }
 
     #[must_use]
@@ -214,7 +240,15 @@ impl Converter {
             return;
         }
         let Some(lines) = json_lines(event.message) else { return self.one_line(event) };
-        for (at, line) in lines.into_iter().enumerate() {
+        let record_bytes = RECORD_BYTES.saturating_add(event.id.len());
+        let bytes = lines.clone().count().saturating_mul(record_bytes) + event.message.len();
+        let left = self.most_divided_bytes.saturating_sub(self.divided.bytes);
+        if bytes > left.min(MOST_DIVIDED_BYTES) {
+            self.divided.undivided += 1;
+            return self.one_line(event);
+        }
+        self.divided.bytes += bytes;
+        for (at, line) in lines.enumerate() {
             // The first record keeps the id of the log event; ids are unique.
             let id = if at == 0 || event.id.is_empty() {
                 event.id.to_owned()
@@ -301,6 +335,7 @@ impl Converter {
             spans,
             consumed: self.consumed,
             dropped_values,
+            divided: self.divided,
             state: self.state,
         }
     }
@@ -361,7 +396,12 @@ impl Converter {
 
     /// Size in bytes of the log records and embedded metrics that wait for [`Self::finish`].
     pub fn waiting_bytes(&self) -> usize {
-        self.line_records.bytes() + self.platform_records.bytes() + self.emf.bytes
+        self.record_bytes() + self.emf.bytes
+    }
+
+    /// Size in bytes of the log records that wait for [`Self::finish`].
+    pub fn record_bytes(&self) -> usize {
+        self.line_records.bytes() + self.platform_records.bytes()
     }
 }
 

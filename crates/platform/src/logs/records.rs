@@ -38,8 +38,12 @@ struct Untraced {
 const MOST_REPEATED_BYTES: usize = 8 * 1024 * 1024;
 
 impl Records {
+    /// Size of the records, and of the ids that they may still get.
     pub(crate) fn bytes(&self) -> usize {
+        const INVOCATION_BYTES: usize = 64;
         self.fields.len()
+            + self.untraced.len() * size_of::<Untraced>()
+            + self.invocations.len() * INVOCATION_BYTES
     }
 
     /// Returns `true` if a record has an X-Ray root and no trace id, so that a trace may still provide it.

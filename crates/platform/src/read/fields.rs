@@ -76,6 +76,8 @@ struct JsonKey<'a>(#[serde(borrow)] Cow<'a, str>);
 #[derive(Default)]
 pub(crate) struct Elements<'a> {
     pub(crate) values: Vec<&'a RawValue>,
+    /// Number of further elements, beyond the limit.
+    pub(crate) others: usize,
     /// `true` if invalid JSON follows them.
     pub(crate) is_broken: bool,
 }
@@ -83,16 +85,24 @@ pub(crate) struct Elements<'a> {
 impl<'a> Elements<'a> {
     /// The elements of a text that begins as an array; none for other texts.
     pub(crate) fn of(text: &'a str) -> Self {
+        Self::first_of(text, usize::MAX)
+    }
+
+    /// Keeps so many of the elements: a short one takes eight times its size here.
+    pub(crate) fn first_of(text: &'a str, most: usize) -> Self {
         let mut elements = Self::default();
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        let read = deserializer.deserialize_seq(Collect(&mut elements.values));
+        let read = deserializer.deserialize_seq(Collect { elements: &mut elements, most });
         elements.is_broken = read.and_then(|()| deserializer.end()).is_err();
         elements
     }
 }
 
 /// Keeps the elements before a JSON error. A `Vec` returned by serde would be dropped there.
-struct Collect<'v, 'a>(&'v mut Vec<&'a RawValue>);
+struct Collect<'v, 'a> {
+    elements: &'v mut Elements<'a>,
+    most: usize,
+}
 
 impl<'de> Visitor<'de> for Collect<'_, 'de> {
     type Value = ();
@@ -103,7 +113,11 @@ impl<'de> Visitor<'de> for Collect<'_, 'de> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
         while let Some(value) = elements.next_element()? {
-            self.0.push(value);
+            if self.elements.values.len() < self.most {
+                self.elements.values.push(value);
+            } else {
+                self.elements.others += 1;
+            }
         }
         Ok(())
     }

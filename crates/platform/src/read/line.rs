@@ -155,18 +155,18 @@ fn level_in_pairs(text: &str) -> Option<Severity> {
 }
 
 /// Reads the messages of several JSON objects, one in each line.
-pub(crate) fn json_lines(message: &str) -> Option<Vec<&str>> {
+pub(crate) fn json_lines(message: &str) -> Option<impl Iterator<Item = &str> + Clone> {
     let message = message.trim_ascii();
     if !message.starts_with('{') || memchr::memchr(b'\n', message.as_bytes()).is_none() {
         return None;
     }
-    let lines = message.lines().map(str::trim_ascii).filter(|line| !line.is_empty());
+    let lines = message.lines().map(str::trim_ascii).filter(|line: &&str| !line.is_empty());
     let is_object = |line: &str| {
         line.starts_with('{')
             && line.ends_with('}')
             && serde_json::from_str::<&RawValue>(line).is_ok()
     };
-    lines.map(|line| is_object(line).then_some(line)).collect()
+    lines.clone().all(is_object).then_some(lines)
 }
 
 #[derive(Debug)]
@@ -504,6 +504,7 @@ impl Found {
     /// Looks for ids, level and message in an object or in a list of objects, which stays an attribute.
     fn look_into(&mut self, outer: &str, value: &Value<'_>) {
         const RANK: u8 = 5;
+        const MOST_OBJECTS: usize = 1000;
         if let Value::Text(text) = value {
             // `trace` may also be the id itself.
             if outer == "trace" {
@@ -513,7 +514,7 @@ impl Found {
         }
         let json = value.word();
         let objects = if json.starts_with('[') {
-            Elements::of(json).values.into_iter().map(RawValue::get).collect()
+            Elements::first_of(json, MOST_OBJECTS).values.into_iter().map(RawValue::get).collect()
         } else {
             vec![json]
         };

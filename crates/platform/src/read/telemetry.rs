@@ -59,7 +59,7 @@ pub struct ParsedBatch<'a> {
 /// before a JSON error are kept.
 pub fn parse_batch(body: &str) -> ParsedBatch<'_> {
     let mut batch = ParsedBatch::default();
-    let Elements { values, is_broken } = Elements::of(body);
+    let Elements { values, is_broken, .. } = Elements::of(body);
     batch.is_broken = is_broken;
     for value in values {
         match parse(value) {
@@ -226,8 +226,11 @@ fn read_tracing(tracing: &RawValue, into: &mut Tracing) {
     into.sampled = parsed.sampled;
 }
 
+/// Limit on the elements of an event's list of phases; AWS writes a few.
+const MOST_ELEMENTS: usize = 1000;
+
 fn read_spans(spans: &RawValue, into: &mut Vec<PhaseSpan>) {
-    for span in Elements::of(spans.get()).values {
+    for span in Elements::first_of(spans.get(), MOST_ELEMENTS).values {
         let Some(fields) = Fields::of(span.get()) else { continue };
         let Some(name) = fields.get("name").and_then(word) else { continue };
         if into.len() == PlatformEvent::MAX_SPANS {

@@ -19,8 +19,8 @@ pub struct Limits {
     /// Minimum average size of an item in bytes, in lines with more than a hundred: a line with smaller ones is an attack that
     /// creates very many records. The smallest meaningful item, a log record with a time and a word, is larger.
     pub least_item_bytes: usize,
-    /// Maximum number of messages (attributes, values, events, data points, …) and repeated values of one request; 16 packed
-    /// numbers count as one. An empty message has two bytes here, and more than fifty as a struct.
+    /// Maximum number of messages (attributes, values, events, data points, …) and repeated values of one request; 4 packed
+    /// integers, or 2 of fixed size, count as one. An empty message has two bytes here, and more than fifty as a struct.
     pub messages: usize,
 }
 
@@ -119,7 +119,7 @@ impl Check<'_> {
                     self.messages += usize::from(is_repeated);
                 }
                 (kind, Value::Len(packed)) if is_repeated && are_packed(kind, packed) => {
-                    self.messages += packed.len() / PACKED_BYTES_AS_ONE;
+                    self.messages += packed.len() / packed_bytes_as_one(kind);
                 }
                 _ => return Err(Malformed::WrongType { message: name, field: number }),
             }
@@ -148,8 +148,13 @@ fn is_plain(key_value: &[u8]) -> bool {
     }
 }
 
-/// Packed numbers of this many bytes count as one message: each has at least one byte, and eight when decoded.
-const PACKED_BYTES_AS_ONE: usize = 16;
+/// Packed numbers of this many bytes count as one message. A decoded number has eight bytes, also if it is a varint of one.
+const fn packed_bytes_as_one(kind: Kind) -> usize {
+    match kind {
+        Kind::Uint64 => 4,
+        _ => 16,
+    }
+}
 
 /// Returns `true` if `bytes` are packed values of this kind; OTLP packs these three.
 fn are_packed(kind: Kind, bytes: &[u8]) -> bool {

@@ -2,7 +2,8 @@
 
 use crate::not_taken::Stack;
 use crate::support::{
-    Backend, body, default_options, deliver, deliver_event, incoming, line_of, payload, takes,
+    Backend, body, default_options, deliver, deliver_event, gzip_base64, incoming, kinesis_event,
+    line_of, payload, takes,
 };
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -70,6 +71,52 @@ fn otlp_lines_of_one_event_share_an_item_limit() {
     let said = delivered.report.undecodable[0].1.reason.to_string();
     assert!(said.ends_with(reason), "{said}");
     assert!(delivered.report.is_complete());
+}
+
+#[test]
+fn json_lines_beyond_a_limit_stay_one_record() {
+    let long = "{}\n".repeat(85_000);
+    let delivered = deliver(&[&long, "{\"a\":1}\n{\"a\":2}\n", "hello"]);
+    let bodies: Vec<_> = delivered.records().map(body).collect();
+    assert!(bodies.contains(&long.trim_end()) && bodies.contains(&"hello"));
+    let ledger = delivered.report.ledger();
+    assert_eq!((ledger.items.log_records, ledger.undivided), (1 + 2 + 1, 1));
+    assert!(delivered.report.is_complete());
+}
+
+/// Log events with ids of 2 kB, which each record repeats.
+#[test]
+fn json_lines_of_one_event_share_a_limit() {
+    const LINES: usize = 1_700;
+    let message = "{}\n".repeat(LINES);
+    let mut payload = payload("/aws/lambda/orders", &[message.as_str(); 19]);
+    for event in payload["logEvents"].as_array_mut().unwrap() {
+        event["id"] = "1".repeat(2_000).into();
+    }
+    let delivered = deliver_event(incoming(&payload), default_options());
+    let ledger = delivered.report.ledger();
+    // 3.8 MB each.
+    assert_eq!((ledger.items.log_records, ledger.undivided), (17 * LINES + 2, 2));
+    assert!(delivered.report.is_complete());
+}
+
+#[test]
+fn a_message_beyond_the_limit_is_cut() {
+    let head = r#"{"owner":"1","logGroup":"/aws/lambda/orders","logStream":"s","logEvents":"#;
+    let hello = r#"{"id":"2","timestamp":1790000000000,"message":"hello"}"#;
+    for megabytes in [5, 9] {
+        let text = "x".repeat(megabytes * 1_000_000);
+        let long = format!(r#"{{"id":"1","timestamp":1790000000000,"message":"{text}"}}"#);
+        let delivery = format!("{head}[{long},{hello}]}}");
+        let event = kinesis_event([gzip_base64(&delivery)]);
+        let delivered = deliver_event(event, default_options());
+        let bodies: Vec<_> = delivered.records().map(body).collect();
+        let [cut, "hello"] = bodies.as_slice() else { panic!("{} records", bodies.len()) };
+        let mark = " … (cut: the log event is longer than the forwarder reads)";
+        assert_eq!(cut.strip_suffix(mark).map(str::len), Some(4 << 20), "{megabytes} MB");
+        assert_eq!(delivered.report.ledger().cut, 1);
+        assert!(delivered.report.is_complete());
+    }
 }
 
 #[test]

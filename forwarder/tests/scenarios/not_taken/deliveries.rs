@@ -87,7 +87,7 @@ async fn only_a_failed_probe_stops_the_other_requests() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_is_not_readable_to_its_end_is_delivered_partly_and_dead_lettered() {
-    let source = SourceLimits { inflated_bytes: 10_000, chunk_bytes: 1 };
+    let source = SourceLimits { inflated_bytes: 10_000, chunk_bytes: 1, ..SourceLimits::default() };
     let large = "x".repeat(20_000);
     for (lines, end, accepted) in [(["one", "two"], "garbage", 2), (["one", &large], "", 0)] {
         let options = Options { source, ..default_options() };

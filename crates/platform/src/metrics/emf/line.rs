@@ -4,6 +4,7 @@ use crate::attributes::string;
 use crate::read::fields::{Elements, Fields, MAX_MS, of_millis, text_of};
 use memchr::memmem::Finder;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
+use prost::Message as _;
 use serde_json::value::RawValue;
 use std::sync::LazyLock;
 
@@ -15,6 +16,10 @@ pub(super) const MAX_METRICS: usize = 200;
 pub(super) const MAX_DIMENSIONS: usize = 30;
 /// Maximum length of a name or of a dimension's value; the specification allows 1,024 characters.
 const MAX_TEXT_BYTES: usize = 4096;
+/// Maximum number of directives, metrics and sets of dimensions read from one list, and of names in a set.
+const MAX_ELEMENTS: usize = 1_000;
+/// Maximum size of the attributes of a line's metrics. Each metric repeats all dimensions.
+const MAX_ATTRIBUTE_BYTES: usize = 2 * 1024 * 1024;
 
 #[derive(Debug, Default)]
 pub(crate) struct EmfLine {
@@ -24,6 +29,7 @@ pub(crate) struct EmfLine {
     pub(crate) metrics: Vec<EmfMetric>,
     /// Number of values that were not numbers or beyond a limit, and of metrics without a name.
     pub(crate) refused: usize,
+    attribute_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -93,7 +99,8 @@ pub(crate) fn parse(json: &str) -> Option<EmfLine> {
     if let Some(time) = metadata.get("Timestamp").and_then(timestamp) {
         read.time = Some(time);
     }
-    for directive in Elements::of(metadata.get("CloudWatchMetrics")?.get()).values {
+    let directives = metadata.get("CloudWatchMetrics")?.get();
+    for directive in Elements::first_of(directives, MAX_ELEMENTS).values {
         if let Some(directive) = Fields::of(directive.get()) {
             read.directive(&directive, &root);
         }
@@ -113,7 +120,10 @@ impl EmfLine {
         let mut attributes: Vec<KeyValue> = namespace.into_iter().collect();
         attributes.extend(dimensions(directive, root));
         let Some(metrics) = directive.get("Metrics") else { return };
-        for metric in Elements::of(metrics.get()).values {
+        let metrics = Elements::first_of(metrics.get(), MAX_ELEMENTS);
+        self.refused += metrics.others;
+        let bytes: usize = attributes.iter().map(KeyValue::encoded_len).sum();
+        for metric in metrics.values {
             let metric = Fields::of(metric.get());
             let name = metric.as_ref().and_then(|metric| metric.text("Name"));
             let Some((metric, name)) = metric.as_ref().zip(name.filter(|name| is_short(name)))
@@ -122,7 +132,8 @@ impl EmfLine {
                 continue;
             };
             let Some(value) = root.get(&name) else { continue };
-            if self.metrics.len() == MAX_METRICS {
+            let has_room = self.attribute_bytes + bytes <= MAX_ATTRIBUTE_BYTES;
+            if self.metrics.len() == MAX_METRICS || !has_room {
                 self.refused += 1;
                 continue;
             }
@@ -131,6 +142,7 @@ impl EmfLine {
                 let series =
                     SeriesKey { name: name.into_owned(), unit, attributes: attributes.clone() };
                 let is_added_up = value.get().starts_with('{');
+                self.attribute_bytes += bytes;
                 self.metrics.push(EmfMetric { series, values, is_added_up });
             }
         }
@@ -141,11 +153,11 @@ impl EmfLine {
         if value.get().starts_with('{') {
             return self.distribution(value);
         }
-        let many = Elements::of(value.get());
+        let many = Elements::first_of(value.get(), MAX_VALUES);
         let given = if value.get().starts_with('[') { many.values } else { vec![value] };
         let once = |value: &&RawValue| Some((number(value)?, 1));
-        let values: Vec<_> = given.iter().take(MAX_VALUES).filter_map(once).collect();
-        self.refused += given.len() - values.len();
+        let values: Vec<_> = given.iter().filter_map(once).collect();
+        self.refused += given.len() + many.others - values.len();
         (!values.is_empty()).then(|| Distribution::of(values))
     }
 
@@ -160,15 +172,15 @@ impl EmfLine {
             self.refused += usize::from(set.is_none());
             return set.filter(|set| set.count > 0);
         };
-        let values = Elements::of(values.get()).values;
-        let counts = fields.get("Counts").map(|counts| Elements::of(counts.get()).values);
+        let Elements { values, others, .. } = Elements::first_of(values.get(), MAX_VALUES);
+        let counts = fields.get("Counts");
+        let counts = counts.map(|counts| Elements::first_of(counts.get(), MAX_VALUES).values);
         let pairs: Vec<(f64, u64)> = values
             .iter()
             .zip(counts.iter().flatten())
-            .take(MAX_VALUES)
             .filter_map(|(value, times)| Some((number(value)?, count(times)?)))
             .collect();
-        self.refused += values.len().max(1) - pairs.len();
+        self.refused += (values.len() + others).max(1) - pairs.len();
         let mut all = Distribution::of(pairs);
         // The values may be midpoints of buckets; then only the set has exact figures.
         if let Some(set) = set.filter(|set| set.count == all.count) {
@@ -184,15 +196,16 @@ fn is_short(text: &str) -> bool {
 
 /// Maximum number of dimension names looked up for a directive: each is compared with all keys of the line. The format allows 30
 /// in a set.
-const MOST_NAMES: usize = 1_000;
+const MOST_NAMES: usize = MAX_ELEMENTS;
 
 /// The dimensions of all sets, each once, with their values in the line.
 fn dimensions(directive: &Fields<'_>, root: &Fields<'_>) -> Vec<KeyValue> {
     let mut dimensions: Vec<KeyValue> = Vec::new();
     let Some(sets) = directive.get("Dimensions") else { return dimensions };
     let mut looked_up = 0;
-    for set in Elements::of(sets.get()).values {
-        for name in Elements::of(set.get()).values.into_iter().filter_map(text_of) {
+    for set in Elements::first_of(sets.get(), MAX_ELEMENTS).values {
+        let names = Elements::first_of(set.get(), MAX_ELEMENTS).values;
+        for name in names.into_iter().filter_map(text_of) {
             looked_up += 1;
             if looked_up > MOST_NAMES {
                 break;

@@ -1,0 +1,97 @@
+//! Cuts texts that are too long: messages, and texts of JSON that is not in memory as a whole.
+
+use super::SourceLimits;
+
+/// The end of a cut message.
+const MARK: &str = " … (cut: the log event is longer than the forwarder reads)";
+
+/// Cuts a message to the limit, and returns `true` if it was longer.
+pub(super) fn cut_message(message: &mut String, limits: &SourceLimits) -> bool {
+    let is_long = message.len() > limits.message_bytes;
+    if is_long {
+        message.truncate(message.floor_char_boundary(limits.message_bytes));
+        mark(message);
+        message.shrink_to_fit();
+    }
+    is_long
+}
+
+/// Marks a message that [`ShortTexts`] cut.
+pub(super) fn mark(message: &mut String) {
+    message.push_str(MARK);
+}
+
+/// Copies one JSON value piece by piece, with texts of limited size.
+pub(super) struct ShortTexts {
+    most_text_bytes: usize,
+    /// Open arrays and objects.
+    depth: usize,
+    text: Option<Text>,
+    has_ended: bool,
+}
+
+/// The text at the end of the pieces so far.
+#[derive(Default)]
+struct Text {
+    bytes: usize,
+    /// Further bytes of the escape sequence at its end.
+    escape: usize,
+    is_cut: bool,
+}
+
+impl ShortTexts {
+    pub(super) fn new(most_text_bytes: usize) -> Self {
+        Self { most_text_bytes, depth: 0, text: None, has_ended: false }
+    }
+
+    /// Returns `true` after the last byte of the value.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Copies bytes to `out`, and those behind the value, too.
+    pub(super) fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        for (at, byte) in piece.iter().enumerate() {
+            if self.has_ended {
+                out.extend_from_slice(piece.get(at..).unwrap_or_default());
+                return;
+            }
+            if self.takes(*byte) {
+                out.push(*byte);
+            }
+        }
+    }
+
+    /// Returns `true` if this byte stays.
+    fn takes(&mut self, byte: u8) -> bool {
+        let Some(text) = &mut self.text else {
+            match byte {
+                b'"' => self.text = Some(Text::default()),
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+            self.has_ended = self.depth == 0 && matches!(byte, b'}' | b']');
+            return true;
+        };
+        if text.escape == 0 && byte == b'"' {
+            self.text = None;
+            self.has_ended = self.depth == 0;
+            return true;
+        }
+        let is_whole = text.escape == 0 && !is_continuation(byte);
+        text.is_cut |= is_whole && text.bytes >= self.most_text_bytes;
+        text.bytes += 1;
+        text.escape = match (text.escape, byte) {
+            (0, b'\\') => 1,
+            (1, b'u') => 4,
+            (left, _) => left.saturating_sub(1),
+        };
+        !text.is_cut
+    }
+}
+
+/// Returns `true` for a later byte of a character.
+fn is_continuation(byte: u8) -> bool {
+    byte & 0b1100_0000 == 0b1000_0000
+}
