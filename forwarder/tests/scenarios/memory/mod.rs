@@ -18,7 +18,13 @@ use lambda_otlp_forwarder::{
     Content, Event, Forwarder, InvocationContext, LogBatch, LogEvent, Message, Origin, Queue,
     QueueError, Queues, RuleSet, keep_freed_memory,
 };
-use messages::*;
+use messages::{
+    aggregated, buckets, crash_texts, embedded_metrics, empty_containers,
+    empty_objects_of_a_tenant, execution_after_short_lines, gauge_of_many_key_sets, histograms,
+    noise, object_of_keys, objects, one_log_event, redacts, reports, resource_that_contradicts,
+    routes, sets, short_lines, span_line, undecodable, undecodable_line, with_a_wrong_checksum,
+    with_neighbours,
+};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use std::path::Path;
 use std::process::Command;
@@ -348,7 +354,6 @@ async fn process_of_one_event() {
     let report = forwarder.forward(event, &invocation).await;
     assert!(report.account.balances(), "{:?}", report.account);
     let ledger = report.ledger();
-    assert_eq!(ledger.returned, 0);
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     println!("peak {} {}", peak.trim(), ledger.items.log_records);
@@ -356,9 +361,8 @@ async fn process_of_one_event() {
 
 #[test]
 fn peak_memory_of_any_event_fits_the_smallest_function() {
-    let only = std::env::var("ONLY").unwrap_or_default();
-    let cases = CASES.iter().filter(|case| only.split(',').any(|it| case.name.contains(it)));
-    let (cases, too_large) = (Mutex::new(cases), Mutex::new(Vec::new()));
+    let cases = Mutex::new(CASES.iter());
+    let too_large = Mutex::new(Vec::new());
     let next = || cases.lock().unwrap().next();
     let measure = || {
         while let Some(case) = next() {
