@@ -59,10 +59,13 @@ struct Splitter {
     /// The number of items of each complete piece.
     sizes: Vec<usize>,
     items: usize,
-    /// Hashes of the current piece's columns, by the hash of their stream.
-    columns: HashMap<u64, HashSet<u64>>,
-    /// The stream and container whose shared columns were added last.
-    last_added: Option<(u64, usize)>,
+    /// Hashes of the columns that the resources of the current piece have together. Each stream counts all of them: a set for
+    /// each metric would need the memory of a resource for each metric.
+    shared: HashSet<u64>,
+    /// Hashes of the other columns of the current piece, by the hash of their stream.
+    own: HashMap<u64, HashSet<u64>>,
+    /// The container whose columns were added last.
+    last_added: Option<usize>,
     last_container: Option<usize>,
     repeated_bytes: usize,
 }
@@ -129,7 +132,8 @@ impl Splitter {
         {
             self.repeated_bytes = repeated_bytes;
             self.sizes.push(std::mem::take(&mut self.items));
-            self.columns.clear();
+            self.shared.clear();
+            self.own.clear();
             self.last_added = None;
             self.add(stream, container, own);
         }
@@ -138,12 +142,13 @@ impl Splitter {
 
     /// Adds the columns of an item to its stream. Returns `false` above the limit.
     fn add(&mut self, stream: u64, container: &Container, own: &[u64]) -> bool {
-        let columns = self.columns.entry(stream).or_default();
-        if self.last_added.replace((stream, container.index)) != Some((stream, container.index)) {
-            columns.extend(&container.columns);
+        if self.last_added.replace(container.index) != Some(container.index) {
+            self.shared.extend(&container.columns);
         }
-        columns.extend(own);
-        columns.len() <= self.max_columns
+        let columns = self.own.entry(stream).or_default();
+        columns.extend(own.iter().filter(|column| !self.shared.contains(column)));
+        // A column that a later resource has too is counted twice: the request is split earlier than necessary, never later.
+        self.shared.len() + columns.len() <= self.max_columns
     }
 }
 

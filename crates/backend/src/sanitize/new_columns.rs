@@ -8,6 +8,7 @@
 use super::same_column::MOST_LEVELS;
 use super::survey::KeyHash;
 use std::collections::HashSet;
+use wire::edit::{Edit, Editor};
 use wire::field::{metric, span};
 use wire::protobuf::{Value, fields};
 use wire::view::{
@@ -59,23 +60,35 @@ impl KnownColumns {
 
 /// Divides a request into the items at these positions and the others.
 pub(crate) fn divide(request: Request, positions: &[usize]) -> (Request, Request) {
-    let mut sizes = Vec::with_capacity(positions.len() * 2);
-    let mut at = 0;
-    for position in positions {
-        sizes.extend([position - at, 1]);
-        at = position + 1;
-    }
-    let kind = request.kind();
-    let mut number = 0;
-    let (ahead, rest) = request.parts(&sizes).into_iter().partition(|_| {
-        number += 1;
-        number % 2 == 0
-    });
-    (joined(kind, ahead), joined(kind, rest))
+    // Each resource is written twice. Cutting at each position would repeat it as often as there are positions.
+    let ahead = AtPositions::kept(request.clone(), positions, true);
+    (ahead, AtPositions::kept(request, positions, false))
 }
 
-fn joined(kind: SignalKind, pieces: Vec<Request>) -> Request {
-    wire::merge(pieces, usize::MAX).pop().unwrap_or_else(|| Request::trusted(kind, Vec::new()))
+/// Keeps the items at these positions, or the others.
+struct AtPositions<'p> {
+    positions: &'p [usize],
+    keeps: bool,
+    position: usize,
+}
+
+impl<'p> AtPositions<'p> {
+    fn kept(request: Request, positions: &'p [usize], keeps: bool) -> Request {
+        let kind = request.kind();
+        let kept = request.edit(&mut Self { positions, keeps, position: 0 });
+        kept.unwrap_or_else(|| Request::trusted(kind, Vec::new()))
+    }
+}
+
+impl Editor for AtPositions<'_> {
+    fn item(&mut self, _: Item<'_>) -> Edit {
+        let is_next = self.positions.first() == Some(&self.position);
+        if let Some((_, later)) = self.positions.split_first().filter(|_| is_next) {
+            self.positions = later;
+        }
+        self.position += 1;
+        if is_next == self.keeps { Edit::Keep } else { Edit::Drop }
+    }
 }
 
 struct Search<'k> {
