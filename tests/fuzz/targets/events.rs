@@ -119,7 +119,7 @@ pub fn log_event(log_group: &str, message: &str) {
 /// A log event of a function, whose record is redacted with all presets.
 pub fn redacted(message: &str) {
     static RULES: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
-        let text = "[[rule]]\nredact = [\"email\", \"ip\", \"card\", \"aws_keys\", \"bearer\", \"jwt\"]\n";
+        let text = "[[rule]]\nname = \"all\"\nredact = [\"email\", \"ip\", \"card\", \"aws_keys\", \"bearer\", \"jwt\"]\n";
         Arc::new(RuleSet::parse(text).expect("the rules are valid"))
     });
     forward_by(&delivery_of("/aws/lambda/orders", message), Some(Arc::clone(&RULES)));

@@ -96,7 +96,9 @@ const MAX_BYTES: usize = 128;
 
 impl<'a> Scan<'a> {
     fn new(line: &'a str, place: Place) -> Self {
-        let line = line.trim_start_matches(['\n', '\r', '\u{feff}']);
+        let whole = line;
+        let line = whole.trim_start_matches(['\n', '\r', '\u{feff}']);
+        steps::count(whole.len() - line.len());
         // tracing-subscriber without a time pads its levels.
         let rest = line.strip_prefix("  ").or_else(|| line.strip_prefix(' ')).unwrap_or(line);
         Self {
@@ -532,4 +534,47 @@ fn begins_message(text: &str) -> bool {
     let is_operator = begins(next, &["=", ":=", "!", "->", "/", "http", "|"]);
     let is_level = || Severity::of_text(word, Evidence::AtStart).is_some();
     !(text.starts_with('|') || is_operator || is_level())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use test_support::hostile::{self, PLAIN, Place as Content};
+
+    /// The bytes that readers looked at, and the bytes of the head.
+    fn steps(line: &str, place: Place) -> (usize, usize) {
+        let (steps, head) = steps::of(|| head(line, place));
+        (steps, line.len() - head.rest.len())
+    }
+
+    /// Whatever the structure of the reader: each byte of a head is read a few times, and of the message only the bytes of as many
+    /// words as a head may have.
+    #[test]
+    fn each_byte_of_a_head_is_looked_at_a_bounded_number_of_times() {
+        const READINGS: usize = 3;
+        const IN_MESSAGE: usize = 2 * MAX_FIELDS * MAX_BYTES;
+        for family in hostile::families().chain([&PLAIN]) {
+            let (sizes, is_one): (&[usize], bool) = match family.place {
+                Content::Head => (&[512, 4096, 65_536], true),
+                Content::Heads => (&[4096], false),
+                _ => continue,
+            };
+            for content in sizes.iter().map(|bytes| family.content(*bytes)) {
+                let lines = if is_one { vec![content.as_str()] } else { content.lines().collect() };
+                for (line, place) in
+                    lines.into_iter().flat_map(|line| [(line, Place::Line), (line, Place::Message)])
+                {
+                    let (steps, bytes) = steps(line, place);
+                    let told = format!(
+                        "{}: {steps} steps for a head of {bytes} bytes in {}",
+                        family.name,
+                        line.len()
+                    );
+                    assert!(steps <= READINGS * bytes + IN_MESSAGE, "{told}");
+                    // A reader that counts nothing would pass.
+                    assert!(steps >= bytes, "{told}");
+                }
+            }
+        }
+    }
 }

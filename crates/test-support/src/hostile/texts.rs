@@ -118,7 +118,7 @@ fn quote(depth: usize) -> String {
     if depth == 0 { "\"".to_owned() } else { format!("\\{}u0022", "u005c".repeat(depth - 1)) }
 }
 
-/// A record whose text is a record, and so on: `before{"log":"before{…`.
+/// A record whose text is a record, and so on: `before{"log":"before{\"log…`.
 fn records_in_records(bytes: usize, before: &str) -> String {
     let (mut begin, mut end) = (String::new(), String::new());
     for depth in 0.. {
@@ -195,7 +195,7 @@ pub(super) const TEXTS: &[Family] = &[
     Family::new(
         "JSON: records behind text in records' texts",
         LogEvent,
-        Made(|bytes| records_in_records(bytes, "x\t")),
+        Made(|bytes| records_in_records(bytes, "x: ")),
     ),
     text("names of trace ids", ["x ", "trace_id=", ""]),
     text("trace", ["", "trace ", ""]),
