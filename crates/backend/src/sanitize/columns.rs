@@ -176,3 +176,38 @@ fn columns_of<'a>(
     }
     places.into_iter().map(|(column, _)| column).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::protobuf::Writer;
+
+    /// A set for each metric would need gigabytes for a line of a few kilobytes.
+    #[test]
+    fn the_columns_of_a_resource_are_kept_once_for_all_metrics() {
+        const KEYS: usize = 500;
+        const METRICS: usize = 300;
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes).message(1, |container| {
+            container.message(1, |resource| {
+                (0..KEYS).for_each(|n| resource.text_attribute(1, &format!("r{n}"), "x"));
+            });
+            container.message(2, |scope| {
+                for number in 0..METRICS {
+                    scope.message(2, |metric| {
+                        metric.string(1, &format!("m{number}"));
+                        metric.message(5, |gauge| {
+                            gauge.message(1, |point| point.text_attribute(7, "k", "x"));
+                        });
+                    });
+                }
+            });
+        });
+        let request = Request::counted(SignalKind::Metrics, bytes, METRICS);
+        let mut splitter = Splitter { max_columns: 900, ..Splitter::default() };
+        splitter.scan(&request);
+        assert_eq!((splitter.items, splitter.sizes.len()), (METRICS, 0));
+        let own: usize = splitter.own.values().map(HashSet::len).sum();
+        assert_eq!((splitter.shared.len(), own), (KEYS, METRICS));
+    }
+}

@@ -223,3 +223,38 @@ fn few_with_all(mut items: Vec<(usize, Vec<u64>)>) -> Vec<usize> {
     positions.sort_unstable();
     positions
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::protobuf::Writer;
+
+    #[test]
+    fn dividing_repeats_a_resource_once() {
+        const ITEMS: usize = 1000;
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes).message(1, |container| {
+            container.message(1, |resource| resource.text_attribute(1, "x", &"x".repeat(10_000)));
+            container.message(2, |scope| {
+                for number in 0..ITEMS {
+                    scope.message(2, |span| span.string(5, &number.to_string()));
+                }
+            });
+        });
+        let request = Request::counted(SignalKind::Traces, bytes, ITEMS);
+        let bytes = request.bytes().len();
+        let positions: Vec<usize> = (0..ITEMS).filter(|number| number % 3 == 1).collect();
+        let (ahead, rest) = divide(request, &positions);
+        assert!(ahead.bytes().len() + rest.bytes().len() < 2 * bytes);
+        let names = |request: &Request| -> Vec<usize> {
+            let names = request.messages().map(|span| {
+                let name = wire::protobuf::messages(span, 5).next().unwrap();
+                std::str::from_utf8(name).unwrap().parse().unwrap()
+            });
+            names.collect()
+        };
+        assert_eq!((ahead.items(), names(&ahead)), (positions.len(), positions.clone()));
+        let others: Vec<usize> = (0..ITEMS).filter(|number| number % 3 != 1).collect();
+        assert_eq!((rest.items(), names(&rest)), (others.len(), others));
+    }
+}

@@ -272,3 +272,33 @@ fn within((column, path): Place) -> Place {
 fn hashed(hash: u64, byte: u8) -> u64 {
     (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sanitize::tests::attributes;
+    use std::cell::Cell;
+
+    /// A search reads the value of the attribute, so their number decides the time that an item takes.
+    #[test]
+    fn few_names_of_a_renamed_key_are_searched_in_the_resource() {
+        const NAMES: usize = 1000;
+        let searches = Cell::new(0);
+        let search = |is_found: bool| {
+            searches.set(searches.get() + 1);
+            is_found && searches.get() < NAMES
+        };
+        // The resource has all names that the key could get.
+        let mut alone = attributes("severity");
+        Columns::default().separate(&mut alone, |_: &KeyValue| search(true));
+        assert!(searches.take() < 20);
+        // The item has them.
+        let others = (2..NAMES).map(|number| format!("attr_{number}_severity"));
+        let names: Vec<String> =
+            ["severity".into(), "attr_severity".into()].into_iter().chain(others).collect();
+        let mut beside = attributes(&names.join(", "));
+        Columns::default().separate(&mut beside, |attribute| search(attribute.key == "severity"));
+        assert!(searches.take() < NAMES + 20);
+        assert_eq!(beside[0].key, format!("attr_{NAMES}_severity"));
+    }
+}

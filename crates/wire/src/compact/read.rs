@@ -350,9 +350,26 @@ impl<'p> Bytes<'p> {
 mod tests {
     use super::*;
     use crate::compact::Encoder;
+    use crate::compact::codes::{END, OTHER_FORM, RAW_FIELD};
     use crate::protobuf::in_scope;
     use opentelemetry_proto::tonic::metrics::v1::metric::Data;
     use opentelemetry_proto::tonic::metrics::v1::{Histogram, HistogramDataPoint, Metric};
+
+    /// A line of a few kilobytes inflates to both.
+    #[test]
+    fn a_skeleton_that_writes_nothing_is_not_read_very_often() {
+        let requests = |fields: usize, references: usize| {
+            let logs = codes::signal_number(SignalKind::Logs);
+            let item = [RAW_FIELD, 0].repeat(fields);
+            let again = [2 | OTHER_FORM, 0].repeat(references);
+            let skeleton = [&[logs, 1, 2, 2], &*item, &[END], &again, &[END; 3]].concat();
+            let mut rebuilder =
+                Rebuilder::new(&skeleton, &[], Context::default(), Unit::Nanos, 1 << 20);
+            rebuilder.requests().map(|requests| requests.len())
+        };
+        assert_eq!(requests(1, 500), Ok(1));
+        assert_eq!(requests(10_000, 500), Err(CompactError::Corrupt));
+    }
 
     #[test]
     fn rebuilding_stops_when_a_request_exceeds_its_limit() {
