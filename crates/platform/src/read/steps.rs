@@ -9,7 +9,7 @@ thread_local! {
 }
 
 /// Counts so many bytes as looked at. Does nothing outside tests.
-#[inline(always)]
+#[inline]
 #[cfg_attr(not(test), expect(unused_variables, reason = "only tests count"))]
 pub(crate) fn count(bytes: usize) {
     #[cfg(test)]
