@@ -5,6 +5,7 @@ mod targets;
 
 use settings::Source as _;
 use std::path::PathBuf;
+use test_support::hostile::{self, Place};
 
 /// Changed inputs for each input of a corpus. `FUZZ_CHANGES=100000` replays longer.
 const CHANGES: usize = 30;
@@ -56,4 +57,26 @@ fn every_fuzz_target_passes_on_its_corpus() {
             scope.spawn(move || replay(target, run));
         }
     });
+}
+
+/// An overflow of the stack would abort the process with the events of all tenants in it.
+#[test]
+fn every_family_of_hostile_content_is_read_with_a_small_stack() {
+    const BYTES: usize = 64 * 1024;
+    for family in hostile::families() {
+        let text = family.content(BYTES);
+        let readers: &[&str] = match family.place {
+            Place::Head | Place::LogEvent => &["text", "redact", "line"],
+            // Each line is short.
+            Place::Heads | Place::LogEvents => &[],
+            Place::SpanLine => &["spans"],
+            Place::Telemetry => &["telemetry"],
+            Place::OtlpJson(_) => &["json", "line"],
+            Place::XRay => &["xray"],
+        };
+        for reader in readers {
+            println!("{}: {reader}", family.name);
+            targets::stack::read(reader, text.clone());
+        }
+    }
 }

@@ -44,7 +44,10 @@ impl XRayDocument {
         let parent = take(&mut fields, "parent_id", span_id);
         let is_subsegment = fields.get("type").and_then(Value::as_str) == Some("subsegment");
         let mut read = Self::default();
-        read.add(fields, &trace, parent.as_deref(), is_subsegment, now);
+        let mut waiting = vec![Segment { fields, parent: parent.clone(), is_subsegment }];
+        while let Some(segment) = waiting.pop() {
+            read.add(segment, &trace, now, &mut waiting);
+        }
         let top = read.ended.first().or(read.open.first())?;
         if !is_subsegment {
             read.service = Some(top.name.clone());
@@ -55,21 +58,15 @@ impl XRayDocument {
         Some(read)
     }
 
-    /// Adds a segment and the subsegments in it. The depth is bounded by the reader of JSON.
-    fn add(
-        &mut self,
-        mut fields: Map<String, Value>,
-        trace: &[u8],
-        parent: Option<&[u8]>,
-        is_subsegment: bool,
-        now: u64,
-    ) {
+    /// Adds a segment. The subsegments in it are added to `waiting`, the first one last.
+    fn add(&mut self, segment: Segment, trace: &[u8], now: u64, waiting: &mut Vec<Segment>) {
+        let Segment { mut fields, parent, is_subsegment } = segment;
         let Some(mut span) = span_of(&mut fields) else {
             self.refused += 1;
             return;
         };
         span.trace_id = trace.to_vec();
-        span.parent_span_id = parent.unwrap_or_default().to_vec();
+        span.parent_span_id = parent.unwrap_or_default();
         let below = fields.remove("subsegments");
         let end = take(&mut fields, "end_time", unix_nanos);
         let is_open = take(&mut fields, "in_progress", Value::as_bool) == Some(true);
@@ -89,13 +86,23 @@ impl XRayDocument {
             self.open.push(span);
         }
         let Some(Value::Array(below)) = below else { return };
-        for fields in below {
+        for fields in below.into_iter().rev() {
             match fields {
-                Value::Object(fields) => self.add(fields, trace, Some(&id), true, now),
+                Value::Object(fields) => {
+                    let parent = Some(id.clone());
+                    waiting.push(Segment { fields, parent, is_subsegment: true });
+                }
                 _ => self.refused += 1,
             }
         }
     }
+}
+
+/// A segment or subsegment that was not added yet.
+struct Segment {
+    fields: Map<String, Value>,
+    parent: Option<Vec<u8>>,
+    is_subsegment: bool,
 }
 
 /// The mandatory fields: id, name and start.

@@ -3,6 +3,7 @@
 
 mod comparison;
 mod filter_pattern;
+pub mod hostile;
 mod logged;
 pub mod openobserve;
 pub mod proxy;

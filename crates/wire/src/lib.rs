@@ -15,6 +15,7 @@
 mod base64;
 mod base91;
 pub mod compact;
+mod depth;
 pub mod edit;
 pub mod field;
 pub mod gzip;
@@ -34,6 +35,7 @@ pub mod timestamp;
 pub mod view;
 
 pub use base64::{decode as decode_base64, push as push_base64};
+pub use depth::Depth;
 pub use line::{COMPACT_MARKER, Envelope, LineEncoder, LineLimits, MARKER, Written};
 pub use request::{Limits, Malformed, Request, merge};
 pub use signal::SignalKind;

@@ -7,6 +7,7 @@ mod checks;
 mod ci;
 mod dist;
 mod docs;
+mod hostile;
 mod links;
 mod load;
 mod openobserve;
@@ -33,6 +34,8 @@ openobserve --url URL --grpc HOST:PORT --user EMAIL --password PASSWORD
                      compares an OpenObserve's stored telemetry with the sent one
 chaos [--seeds N | --seed N | --processes N | --processes-seed N]
                      runs the no-loss property with many fault schedules, or one, and shrinks failing ones
+hostile [PART OF A NAME]...
+                     counts the instructions of hostile content with valgrind, and its memory; with --release as in Lambda
 load [--seconds N] | load --invocations N
                      measures forwarder and layer under sustained load, and checks that each item arrives once
 
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         ["moto"] => pytest::moto(),
         ["openobserve", rest @ ..] => openobserve::run(rest),
         ["chaos", rest @ ..] => chaos::run(rest),
+        ["hostile", rest @ ..] => hostile::run(rest),
         ["load", rest @ ..] => load::run(rest),
         ["dist"] => dist::run(What::All),
         ["dist", "--release"] => dist::run(What::Release),

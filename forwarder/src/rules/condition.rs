@@ -13,7 +13,7 @@ use regex::Regex;
 use serde::{Deserialize, Deserializer};
 use settings::Pattern;
 use std::borrow::Cow;
-use wire::SignalKind;
+use wire::{Depth, SignalKind};
 
 /// Conditions that must all hold. The origin and the signal are known before a request is decoded, and the resource before its
 /// items.
@@ -189,9 +189,12 @@ impl Test {
         match self {
             Self::Exists(exists) => *exists == value.is_some(),
             Self::Not(scalars) => !value.is_some_and(|value| {
-                any_leaf(value, &|leaf| scalars.iter().any(|scalar| scalar.is(leaf)))
+                let is_one = |leaf: &Leaf<'_>| scalars.iter().any(|scalar| scalar.is(leaf));
+                any_leaf(value, &is_one, Depth::OF_VALUES)
             }),
-            test => value.is_some_and(|v| any_leaf(v, &|leaf| test.is_met_by_leaf(leaf))),
+            test => value.is_some_and(|value| {
+                any_leaf(value, &|leaf| test.is_met_by_leaf(leaf), Depth::OF_VALUES)
+            }),
         }
     }
 
@@ -265,10 +268,11 @@ impl Leaf<'_> {
     }
 }
 
-/// Returns `true` if a value, or a value inside an array or map, is wanted. Bytes are ignored. Decoding limits the depth: to 100
-/// messages in prost.
-fn any_leaf(value: &Value, is_wanted: &dyn Fn(&Leaf<'_>) -> bool) -> bool {
-    let any = |value: &AnyValue| value.value.as_ref().is_some_and(|v| any_leaf(v, is_wanted));
+/// Returns `true` if a value, or a value inside an array or map, is wanted. Bytes are ignored.
+fn any_leaf(value: &Value, is_wanted: &dyn Fn(&Leaf<'_>) -> bool, depth: Depth) -> bool {
+    let Some(depth) = depth.below() else { return false };
+    let any =
+        |value: &AnyValue| value.value.as_ref().is_some_and(|v| any_leaf(v, is_wanted, depth));
     match value {
         Value::StringValue(text) => is_wanted(&Leaf::Text(text)),
         Value::IntValue(number) => is_wanted(&Leaf::Int(*number)),

@@ -12,6 +12,7 @@ use forwarder::{
 use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::{Limits, Logs, Metrics, Request, Signal, SignalKind, Traces, gzip};
@@ -63,12 +64,21 @@ impl Queue for Readable {
 }
 
 fn forward(event: &Value) {
+    forward_by(event, None);
+}
+
+/// Forwards an event with these rules.
+fn forward_by(event: &Value, rules: Option<Arc<RuleSet>>) {
     let Ok(event) = serde_json::from_value::<Event>(event.clone()) else { return };
     let endpoint = ("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1:9/api/o".to_owned());
     let config = Config::from_source(&HashMap::from([endpoint])).0.expect("the settings are valid");
     let queues = Queues { retry: Some(Readable), dead_letters: Some(Readable) };
-    let forwarder =
-        Forwarder::new(vec![default_destination(&config, Valid)], queues, Options::of(&config));
+    let destination = default_destination(&config, Valid);
+    let destinations = vec![Arc::clone(&destination)];
+    let mut forwarder = Forwarder::new(destinations, queues, Options::of(&config));
+    if let Some(rules) = rules {
+        forwarder.set_rules(rules, vec![destination]);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let deadline = Instant::now() + Duration::from_mins(1);
@@ -99,6 +109,27 @@ pub fn awslogs(data: &[u8]) {
     if let Ok(event) = serde_json::from_slice(data) {
         forward(&event);
     }
+}
+
+/// One log event of this log group.
+pub fn log_event(log_group: &str, message: &str) {
+    forward(&delivery_of(log_group, message));
+}
+
+/// A log event of a function, whose record is redacted with all presets.
+pub fn redacted(message: &str) {
+    static RULES: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
+        let text = "[[rule]]\nname = \"all\"\nredact = [\"email\", \"ip\", \"card\", \"aws_keys\", \"bearer\", \"jwt\"]\n";
+        Arc::new(RuleSet::parse(text).expect("the rules are valid"))
+    });
+    forward_by(&delivery_of("/aws/lambda/orders", message), Some(Arc::clone(&RULES)));
+}
+
+fn delivery_of(log_group: &str, message: &str) -> Value {
+    let delivery = json!({"messageType": "DATA_MESSAGE", "owner": "1", "logGroup": log_group,
+        "logStream": "2026/09/21/[$LATEST]abc",
+        "logEvents": [{"id": "1", "timestamp": 1_790_000_000_000_u64, "message": message}]});
+    json!({"awslogs": {"data": zipped(delivery.to_string().as_bytes())}})
 }
 
 /// Log events of one stream, one a line.

@@ -13,11 +13,12 @@ mod compact;
 mod events;
 mod otlp;
 mod received;
+pub mod stack;
 
 /// A target, and the name of its corpus.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     ("answer", answers::backend),
     ("awslogs", events::awslogs),
     ("compact", compact::compact),
@@ -31,6 +32,7 @@ pub const TARGETS: [Target; 15] = [
     ("request", otlp::request),
     ("rules", events::rules),
     ("sqs", events::sqs),
+    ("stack", stack::stack),
     ("telemetry", received::telemetry),
     ("xray", received::xray),
 ];

@@ -59,10 +59,13 @@ struct Splitter {
     /// The number of items of each complete piece.
     sizes: Vec<usize>,
     items: usize,
-    /// Hashes of the current piece's columns, by the hash of their stream.
-    columns: HashMap<u64, HashSet<u64>>,
-    /// The stream and container whose shared columns were added last.
-    last_added: Option<(u64, usize)>,
+    /// Hashes of the columns that the resources of the current piece have together. Each stream counts all of them: a set for
+    /// each metric would need the memory of a resource for each metric.
+    shared: HashSet<u64>,
+    /// Hashes of the other columns of the current piece, by the hash of their stream.
+    own: HashMap<u64, HashSet<u64>>,
+    /// The container whose columns were added last.
+    last_added: Option<usize>,
     last_container: Option<usize>,
     repeated_bytes: usize,
 }
@@ -129,7 +132,8 @@ impl Splitter {
         {
             self.repeated_bytes = repeated_bytes;
             self.sizes.push(std::mem::take(&mut self.items));
-            self.columns.clear();
+            self.shared.clear();
+            self.own.clear();
             self.last_added = None;
             self.add(stream, container, own);
         }
@@ -138,12 +142,13 @@ impl Splitter {
 
     /// Adds the columns of an item to its stream. Returns `false` above the limit.
     fn add(&mut self, stream: u64, container: &Container, own: &[u64]) -> bool {
-        let columns = self.columns.entry(stream).or_default();
-        if self.last_added.replace((stream, container.index)) != Some((stream, container.index)) {
-            columns.extend(&container.columns);
+        if self.last_added.replace(container.index) != Some(container.index) {
+            self.shared.extend(&container.columns);
         }
-        columns.extend(own);
-        columns.len() <= self.max_columns
+        let columns = self.own.entry(stream).or_default();
+        columns.extend(own.iter().filter(|column| !self.shared.contains(column)));
+        // A column that a later resource has too is counted twice: the request is split earlier than necessary, never later.
+        self.shared.len() + columns.len() <= self.max_columns
     }
 }
 
@@ -170,4 +175,39 @@ fn columns_of<'a>(
         add_places(start(prefix), key, value, levels - 1, &mut places);
     }
     places.into_iter().map(|(column, _)| column).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::protobuf::Writer;
+
+    /// A set for each metric would need gigabytes for a line of a few kilobytes.
+    #[test]
+    fn the_columns_of_a_resource_are_kept_once_for_all_metrics() {
+        const KEYS: usize = 500;
+        const METRICS: usize = 300;
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes).message(1, |container| {
+            container.message(1, |resource| {
+                (0..KEYS).for_each(|n| resource.text_attribute(1, &format!("r{n}"), "x"));
+            });
+            container.message(2, |scope| {
+                for number in 0..METRICS {
+                    scope.message(2, |metric| {
+                        metric.string(1, &format!("m{number}"));
+                        metric.message(5, |gauge| {
+                            gauge.message(1, |point| point.text_attribute(7, "k", "x"));
+                        });
+                    });
+                }
+            });
+        });
+        let request = Request::counted(SignalKind::Metrics, bytes, METRICS);
+        let mut splitter = Splitter { max_columns: 900, ..Splitter::default() };
+        splitter.scan(&request);
+        assert_eq!((splitter.items, splitter.sizes.len()), (METRICS, 0));
+        let own: usize = splitter.own.values().map(HashSet::len).sum();
+        assert_eq!((splitter.shared.len(), own), (KEYS, METRICS));
+    }
 }

@@ -6,6 +6,7 @@ use super::{shape_resource, value_to_text};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
+use wire::Depth;
 
 pub(super) fn shape(logs: &mut ExportLogsServiceRequest, fallback_service: &str) {
     for resource_logs in &mut logs.resource_logs {
@@ -26,7 +27,7 @@ fn shape_log_record(log_record: &mut LogRecord, taken: &Taken<'_>) {
     }
     let mut columns = Columns::default();
     if let Some(body) = &mut log_record.body {
-        value_to_text(body);
+        value_to_text(body, Depth::OF_VALUES);
         if let Some(Value::KvlistValue(map)) = &mut body.value {
             columns.add_body(&mut map.values);
         }

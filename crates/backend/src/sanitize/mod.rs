@@ -27,7 +27,7 @@ use wire::protobuf::Value::{Fixed64, Len};
 use wire::protobuf::{fields, messages};
 use wire::resource::SERVICE_NAME;
 use wire::view::{key_and_value, map_entries};
-use wire::{Logs, Metrics, Request, Signal, SignalKind, Traces};
+use wire::{Depth, Logs, Metrics, Request, Signal, SignalKind, Traces};
 
 /// A request in a form that the backend accepts, and the items that the backend cannot store.
 #[must_use]
@@ -140,13 +140,21 @@ fn needs_text(value: &[u8], levels: usize) -> bool {
 ///
 /// Source: OpenTelemetry specification, "AttributeValue representation for non-OTLP protocols".
 fn to_text(attributes: &mut [KeyValue]) {
-    attributes.iter_mut().filter_map(|attribute| attribute.value.as_mut()).for_each(value_to_text);
+    all_to_text(attributes, Depth::OF_VALUES);
 }
 
-fn value_to_text(value: &mut AnyValue) {
+fn all_to_text(attributes: &mut [KeyValue], depth: Depth) {
+    let values = attributes.iter_mut().filter_map(|attribute| attribute.value.as_mut());
+    values.for_each(|value| value_to_text(value, depth));
+}
+
+fn value_to_text(value: &mut AnyValue, depth: Depth) {
+    let Some(depth) = depth.below() else { return };
     let text = match &mut value.value {
-        Some(Value::ArrayValue(array)) => return array.values.iter_mut().for_each(value_to_text),
-        Some(Value::KvlistValue(map)) => return to_text(&mut map.values),
+        Some(Value::ArrayValue(array)) => {
+            return array.values.iter_mut().for_each(|value| value_to_text(value, depth));
+        }
+        Some(Value::KvlistValue(map)) => return all_to_text(&mut map.values, depth),
         Some(Value::BytesValue(bytes)) => {
             String::from_utf8(std::mem::take(bytes)).unwrap_or_else(|error| {
                 let mut text = Vec::new();

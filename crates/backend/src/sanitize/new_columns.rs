@@ -8,6 +8,7 @@
 use super::same_column::MOST_LEVELS;
 use super::survey::KeyHash;
 use std::collections::HashSet;
+use wire::edit::{Edit, Editor};
 use wire::field::{metric, span};
 use wire::protobuf::{Value, fields};
 use wire::view::{
@@ -59,23 +60,35 @@ impl KnownColumns {
 
 /// Divides a request into the items at these positions and the others.
 pub(crate) fn divide(request: Request, positions: &[usize]) -> (Request, Request) {
-    let mut sizes = Vec::with_capacity(positions.len() * 2);
-    let mut at = 0;
-    for position in positions {
-        sizes.extend([position - at, 1]);
-        at = position + 1;
-    }
-    let kind = request.kind();
-    let mut number = 0;
-    let (ahead, rest) = request.parts(&sizes).into_iter().partition(|_| {
-        number += 1;
-        number % 2 == 0
-    });
-    (joined(kind, ahead), joined(kind, rest))
+    // Each resource is written twice. Cutting at each position would repeat it as often as there are positions.
+    let ahead = AtPositions::kept(request.clone(), positions, true);
+    (ahead, AtPositions::kept(request, positions, false))
 }
 
-fn joined(kind: SignalKind, pieces: Vec<Request>) -> Request {
-    wire::merge(pieces, usize::MAX).pop().unwrap_or_else(|| Request::trusted(kind, Vec::new()))
+/// Keeps the items at these positions, or the others.
+struct AtPositions<'p> {
+    positions: &'p [usize],
+    keeps: bool,
+    position: usize,
+}
+
+impl<'p> AtPositions<'p> {
+    fn kept(request: Request, positions: &'p [usize], keeps: bool) -> Request {
+        let kind = request.kind();
+        let kept = request.edit(&mut Self { positions, keeps, position: 0 });
+        kept.unwrap_or_else(|| Request::trusted(kind, Vec::new()))
+    }
+}
+
+impl Editor for AtPositions<'_> {
+    fn item(&mut self, _: Item<'_>) -> Edit {
+        let is_next = self.positions.first() == Some(&self.position);
+        if let Some((_, later)) = self.positions.split_first().filter(|_| is_next) {
+            self.positions = later;
+        }
+        self.position += 1;
+        if is_next == self.keeps { Edit::Keep } else { Edit::Drop }
+    }
 }
 
 struct Search<'k> {
@@ -209,4 +222,39 @@ fn few_with_all(mut items: Vec<(usize, Vec<u64>)>) -> Vec<usize> {
     let mut positions: Vec<usize> = items.into_iter().map(|(position, _)| position).collect();
     positions.sort_unstable();
     positions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::protobuf::Writer;
+
+    #[test]
+    fn dividing_repeats_a_resource_once() {
+        const ITEMS: usize = 1000;
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes).message(1, |container| {
+            container.message(1, |resource| resource.text_attribute(1, "x", &"x".repeat(10_000)));
+            container.message(2, |scope| {
+                for number in 0..ITEMS {
+                    scope.message(2, |span| span.string(5, &number.to_string()));
+                }
+            });
+        });
+        let request = Request::counted(SignalKind::Traces, bytes, ITEMS);
+        let bytes = request.bytes().len();
+        let positions: Vec<usize> = (0..ITEMS).filter(|number| number % 3 == 1).collect();
+        let (ahead, rest) = divide(request, &positions);
+        assert!(ahead.bytes().len() + rest.bytes().len() < 2 * bytes);
+        let names = |request: &Request| -> Vec<usize> {
+            let names = request.messages().map(|span| {
+                let name = wire::protobuf::messages(span, 5).next().unwrap();
+                std::str::from_utf8(name).unwrap().parse().unwrap()
+            });
+            names.collect()
+        };
+        assert_eq!((ahead.items(), names(&ahead)), (positions.len(), positions.clone()));
+        let others: Vec<usize> = (0..ITEMS).filter(|number| number % 3 != 1).collect();
+        assert_eq!((rest.items(), names(&rest)), (others.len(), others));
+    }
 }

@@ -5,7 +5,6 @@ use super::survey::KeyHash;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use wire::resource::SERVICE_NAME;
 use wire::view::{holds_map, key_and_value, map_entries};
 
@@ -202,10 +201,23 @@ impl Columns {
         attribute: &mut KeyValue,
         collides: &impl Fn(&KeyValue) -> bool,
     ) {
+        /// So many keys of a resource have the names of renamed keys only in an attack with this resource. The next name then
+        /// replaces the value of such a key.
+        const MOST_COLLISIONS: usize = 8;
         let key = std::mem::take(&mut attribute.key);
         attribute.key = format!("attr_{key}");
+        let mut collisions = 0;
         // Each number is tried once for an item, so that many such keys cost no more than their number.
-        while collides(attribute) || !self.take(below(path, attribute.key.as_bytes())) {
+        loop {
+            let place = below(path, attribute.key.as_bytes());
+            // A collision is searched last, because it reads the attribute's value.
+            if !self.taken.contains_key(&place.0) {
+                if collisions == MOST_COLLISIONS || !collides(attribute) {
+                    self.take(place);
+                    return;
+                }
+                collisions += 1;
+            }
             self.number += 1;
             attribute.key = format!("attr_{}_{key}", self.number + 1);
         }
@@ -216,12 +228,9 @@ impl Columns {
         *self.taken.entry(column).or_insert(key) == key
     }
 
-    /// Returns `true` if no key has the column of this renamed key, which has it from then on, also if another key has the same
-    /// text.
-    fn take(&mut self, (column, key): Place) -> bool {
-        let Entry::Vacant(vacant) = self.taken.entry(column) else { return false };
-        vacant.insert(!key);
-        true
+    /// Gives a renamed key its column, which no other key has from then on, not even one with the same text.
+    fn take(&mut self, (column, key): Place) {
+        self.taken.insert(column, !key);
     }
 }
 
@@ -262,4 +271,34 @@ fn within((column, path): Place) -> Place {
 /// FNV-1a.
 fn hashed(hash: u64, byte: u8) -> u64 {
     (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sanitize::tests::attributes;
+    use std::cell::Cell;
+
+    /// A search reads the value of the attribute, so their number decides the time that an item takes.
+    #[test]
+    fn few_names_of_a_renamed_key_are_searched_in_the_resource() {
+        const NAMES: usize = 1000;
+        let searches = Cell::new(0);
+        let search = |is_found: bool| {
+            searches.set(searches.get() + 1);
+            is_found && searches.get() < NAMES
+        };
+        // The resource has all names that the key could get.
+        let mut alone = attributes("severity");
+        Columns::default().separate(&mut alone, |_: &KeyValue| search(true));
+        assert!(searches.take() < 20);
+        // The item has them.
+        let others = (2..NAMES).map(|number| format!("attr_{number}_severity"));
+        let names: Vec<String> =
+            ["severity".into(), "attr_severity".into()].into_iter().chain(others).collect();
+        let mut beside = attributes(&names.join(", "));
+        Columns::default().separate(&mut beside, |attribute| search(attribute.key == "severity"));
+        assert!(searches.take() < NAMES + 20);
+        assert_eq!(beside[0].key, format!("attr_{NAMES}_severity"));
+    }
 }

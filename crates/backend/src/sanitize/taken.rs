@@ -23,8 +23,9 @@ const FLATTEN_LEVELS: usize = 4;
 /// Most resources have at most this many attributes.
 const USUAL_ATTRIBUTES: usize = 24;
 
-/// A resource with more attributes is searched by key.
+/// A resource with more attributes or longer keys is searched by key.
 const FEW_ATTRIBUTES: usize = 64;
+const FEW_KEY_BYTES: usize = 4096;
 
 pub(super) struct Signal {
     /// OpenObserve's own columns.
@@ -64,6 +65,8 @@ pub(super) struct Taken<'c> {
     shapes: Shapes,
     /// Keys and encoded values of the resource's attributes.
     of_resource: Vec<(&'c [u8], &'c [u8])>,
+    /// `true` if comparing a key with each of them is cheap.
+    is_small: bool,
     /// The same by stored key, for resources with many attributes.
     by_stored_key: OnceCell<HashMap<Vec<u8>, &'c [u8]>>,
 }
@@ -84,7 +87,9 @@ impl<'c> Taken<'c> {
             shapes.add_with_prefix(signal.resource_prefix, key);
             of_resource.push((key, value));
         }
-        Self { signal, shapes, of_resource, by_stored_key: OnceCell::new() }
+        let key_bytes: usize = of_resource.iter().map(|(key, _)| key.len()).sum();
+        let is_small = of_resource.len() <= FEW_ATTRIBUTES && key_bytes <= FEW_KEY_BYTES;
+        Self { signal, shapes, of_resource, is_small, by_stored_key: OnceCell::new() }
     }
 
     /// Keys and encoded values of the resource's attributes.
@@ -109,7 +114,7 @@ impl<'c> Taken<'c> {
             return true;
         }
         let prefix = self.signal.resource_prefix;
-        if self.of_resource.len() <= FEW_ATTRIBUTES {
+        if self.is_small {
             let is_column =
                 |own: &[u8]| prefix.iter().copied().chain(stored_key(own)).eq(stored_key(key));
             return self.of_resource.iter().any(|(own, said)| *said != value && is_column(own));

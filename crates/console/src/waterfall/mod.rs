@@ -9,6 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::Link;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use std::collections::{BTreeMap, BTreeSet};
+use wire::Depth;
 use wire::ids::to_hex;
 
 #[derive(Default)]
@@ -260,18 +261,24 @@ pub fn text_of(attributes: &[KeyValue], key: &str) -> Option<String> {
 }
 
 pub fn text(value: &AnyValue) -> String {
+    text_below(value, Depth::OF_VALUES)
+}
+
+fn text_below(value: &AnyValue, depth: Depth) -> String {
+    let Some(depth) = depth.below() else { return "…".to_owned() };
+    let text = |value: &AnyValue| text_below(value, depth);
     match &value.value {
         Some(Value::StringValue(text)) => text.clone(),
         Some(Value::IntValue(number)) => number.to_string(),
         Some(Value::DoubleValue(number)) => number.to_string(),
         Some(Value::BoolValue(value)) => value.to_string(),
         Some(Value::ArrayValue(array)) => {
-            let values: Vec<String> = array.values.iter().map(text).collect();
+            let values: Vec<String> = array.values.iter().map(&text).collect();
             format!("[{}]", values.join(", "))
         }
         Some(Value::KvlistValue(map)) => {
             let entry = |entry: &KeyValue| {
-                format!("{}: {}", entry.key, entry.value.as_ref().map(text).unwrap_or_default())
+                format!("{}: {}", entry.key, entry.value.as_ref().map(&text).unwrap_or_default())
             };
             let entries: Vec<String> = map.values.iter().map(entry).collect();
             format!("{{{}}}", entries.join(", "))

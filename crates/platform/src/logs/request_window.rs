@@ -16,7 +16,7 @@ use wire::view::{Item, ItemKind, text_attribute};
 /// its first lines belong to none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RequestWindow {
-    running: Vec<String>,
+    running: Running,
     /// The facts of the invocations in this chunk, in the order of [`KEYS`]. Most functions have none.
     told: BTreeMap<String, [Option<String>; 2]>,
     /// The invocation of the last stated facts. Lines after its end may belong to it.
@@ -28,7 +28,7 @@ pub(crate) struct RequestWindow {
 impl RequestWindow {
     /// The running invocation, if it is known and the only one.
     pub(crate) fn request_id(&self) -> Option<&str> {
-        if let [only] = self.running.as_slice() { Some(only) } else { None }
+        self.running.only()
     }
 
     pub(crate) fn told(&self, request_id: Option<&str>) -> Facts<'_> {
@@ -68,7 +68,7 @@ impl RequestWindow {
 
     /// Keeps what the next chunk needs: the running invocations with their facts, and the facts stated last.
     pub(crate) fn end_chunk(&mut self) {
-        let needed = self.running.iter().chain([&self.told_last]);
+        let needed = self.running.ids().chain([&self.told_last]);
         let kept = needed.filter_map(|id| self.told.remove_entry(id)).collect();
         self.told = kept;
         self.is_told_late = false;
@@ -79,16 +79,53 @@ impl RequestWindow {
         match event.kind {
             EventKind::Start => {
                 // In the text format, which has no time, invocations run one after the other.
-                let is_json = event.time_unix_nano.is_some();
-                self.running.retain(|id| is_json && id != request_id);
-                if self.running.len() == Invocations::MAX_CONCURRENT {
-                    self.running.remove(0);
+                if event.time_unix_nano.is_none() {
+                    self.running = Running::default();
                 }
-                self.running.push(request_id.clone());
+                self.running.start(request_id);
             }
             // The end of another invocation is ignored: a function can print it.
-            EventKind::End | EventKind::Report => self.running.retain(|id| id != request_id),
+            EventKind::End | EventKind::Report => self.running.end(request_id),
             _ => {}
+        }
+    }
+}
+
+/// The running invocations, found by their request ids and in the order of their starts: a function can print any number of
+/// starts, and each must cost little.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Running {
+    /// The number of each one's start.
+    starts: BTreeMap<String, u64>,
+    ids: BTreeMap<u64, String>,
+    next: u64,
+}
+
+impl Running {
+    fn only(&self) -> Option<&str> {
+        let mut ids = self.ids.values();
+        ids.next().filter(|_| ids.next().is_none()).map(String::as_str)
+    }
+
+    fn ids(&self) -> impl Iterator<Item = &String> {
+        self.ids.values()
+    }
+
+    fn start(&mut self, request_id: &str) {
+        self.end(request_id);
+        if self.ids.len() == Invocations::MAX_CONCURRENT
+            && let Some((_, oldest)) = self.ids.pop_first()
+        {
+            self.starts.remove(&oldest);
+        }
+        self.starts.insert(request_id.to_owned(), self.next);
+        self.ids.insert(self.next, request_id.to_owned());
+        self.next += 1;
+    }
+
+    fn end(&mut self, request_id: &str) {
+        if let Some(start) = self.starts.remove(request_id) {
+            self.ids.remove(&start);
         }
     }
 }

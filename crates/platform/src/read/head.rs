@@ -6,6 +6,7 @@
 use crate::read::begins;
 use crate::read::ids::{TraceIds, is_uuid, trace_ids_in_brackets};
 use crate::read::severity::{Evidence, Severity};
+use crate::read::steps;
 use crate::read::time::{LineTime, stated_time};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +50,7 @@ pub(crate) fn head(line: &str, place: Place) -> Head<'_> {
 /// The level of `java.util.logging`, whose default format begins the second line with it.
 fn of_second_line(line: &str) -> Option<Severity> {
     let (_, second) = line.split_once('\n')?;
+    let second = beginning(second);
     let word = second.get(..second.find(": ")?)?;
     Severity::of_text(word, Evidence::AfterTime)
 }
@@ -65,6 +67,10 @@ struct Scan<'a> {
     head: Head<'a>,
     place: Place,
     fields: usize,
+    /// Number of other programs' prefixes before the line.
+    prefixes: usize,
+    /// The scan before the first name that no level followed so far.
+    on_trial: Option<BeforeName<'a>>,
     has_clock: bool,
     /// `true` after a name in brackets.
     has_name: bool,
@@ -74,20 +80,33 @@ struct Scan<'a> {
     is_marked: bool,
 }
 
+/// The scan before a name, for the case that the name belongs to the message.
+struct BeforeName<'a> {
+    head: Head<'a>,
+    has_clock: bool,
+    is_runtime: bool,
+}
+
 /// A line has at most so many fields before its message.
 const MAX_FIELDS: usize = 12;
+/// Other programs put a prefix before a line, such as Kubernetes. The fields are counted again behind each.
+const MAX_PREFIXES: usize = 2;
 /// A field is shorter.
 const MAX_BYTES: usize = 128;
 
 impl<'a> Scan<'a> {
     fn new(line: &'a str, place: Place) -> Self {
-        let line = line.trim_start_matches(['\n', '\r', '\u{feff}']);
+        let whole = line;
+        let line = whole.trim_start_matches(['\n', '\r', '\u{feff}']);
+        steps::count(whole.len() - line.len());
         // tracing-subscriber without a time pads its levels.
         let rest = line.strip_prefix("  ").or_else(|| line.strip_prefix(' ')).unwrap_or(line);
         Self {
             head: Head { rest, ..Head::default() },
             place,
             fields: 0,
+            prefixes: 0,
+            on_trial: None,
             has_clock: false,
             has_name: false,
             is_runtime: false,
@@ -95,13 +114,34 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Reads the fields before the message, each once: a name is taken on trial, and given back if no level follows.
     fn run(&mut self) {
         // Behind a runtime's prefix another line may begin.
         let is_complete = |scan: &Self| scan.is_runtime && scan.head.severity.is_some();
         while self.fields < MAX_FIELDS && !is_complete(self) && self.field() {
-            self.fields += 1;
-            self.skip_separators();
+            if self.fields > 0 {
+                self.skip_separators();
+            }
         }
+        if let Some(before) = self.on_trial.take().filter(|_| self.head.severity.is_none()) {
+            let BeforeName { head, has_clock, is_runtime } = before;
+            self.head = head;
+            self.has_clock = has_clock;
+            self.is_runtime = is_runtime;
+        }
+    }
+
+    /// Begins again behind another program's prefix. Returns `false` if there were too many.
+    fn begin_again(&mut self, rest: &'a str) -> bool {
+        if self.prefixes == MAX_PREFIXES {
+            return false;
+        }
+        let Head { time, has_others, .. } = self.head;
+        let on_trial = self.on_trial.take();
+        *self = Self { prefixes: self.prefixes + 1, on_trial, ..Self::new(rest, self.place) };
+        self.head.time = time;
+        self.head.has_others = has_others;
+        true
     }
 
     /// Reads one field. Returns `false` at the message.
@@ -127,9 +167,16 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Takes a field.
     fn take(&mut self, bytes: usize) -> bool {
-        self.head.rest = self.head.rest.get(bytes..).unwrap_or_default();
+        self.fields += 1;
+        self.pass(bytes);
         true
+    }
+
+    fn pass(&mut self, bytes: usize) {
+        steps::count(bytes);
+        self.head.rest = self.head.rest.get(bytes..).unwrap_or_default();
     }
 
     fn set(&mut self, severity: Severity, bytes: usize) -> bool {
@@ -165,7 +212,7 @@ impl<'a> Scan<'a> {
                 }
                 _ => return,
             };
-            self.take(bytes);
+            self.pass(bytes);
         }
     }
 
@@ -176,11 +223,14 @@ impl<'a> Scan<'a> {
             .take(MAX_BYTES)
             .position(|byte| matches!(byte, b' ' | b'\t' | b'|' | b'\n' | b'\r'))
             .unwrap_or_else(|| rest.floor_char_boundary(MAX_BYTES));
+        steps::count(end);
         rest.split_at_checked(end).unwrap_or((rest, ""))
     }
 
     fn time(&mut self) -> bool {
+        steps::count(1);
         let Some(time) = stated_time(self.head.rest) else { return false };
+        steps::count(time.bytes);
         self.has_clock |= time.has_clock;
         self.head.time = self.head.time.or(time.time);
         self.take(time.bytes)
@@ -200,10 +250,9 @@ impl<'a> Scan<'a> {
         }
         // Kubernetes' log files: `TIME stderr F …`
         if self.has_clock && matches!(word, "stdout" | "stderr") && after.starts_with(" F ") {
-            let Head { time, .. } = self.head;
-            *self = Self::new(after.get(3..).unwrap_or_default(), self.place);
-            self.head = Head { time, has_others: true, ..self.head.clone() };
-            return self.field();
+            let is_begun = self.begin_again(after.get(3..).unwrap_or_default());
+            self.head.has_others |= is_begun;
+            return is_begun;
         }
         let is_of_cloudfront = self.fields == 0
             && word.len() >= CLOUDFRONT_BYTES
@@ -212,8 +261,7 @@ impl<'a> Scan<'a> {
             });
         if is_of_cloudfront {
             let rest = self.head.rest.get(word.len()..).unwrap_or_default();
-            *self = Self::new(rest.strip_prefix(' ').unwrap_or(rest), self.place);
-            return self.field();
+            return self.begin_again(rest.strip_prefix(' ').unwrap_or(rest));
         }
         false
     }
@@ -221,7 +269,8 @@ impl<'a> Scan<'a> {
     /// A process or line number behind other fields, such as `8` of Spring and `8#8:` of nginx.
     fn number(&mut self, (word, after): (&'a str, &'a str)) -> bool {
         let is_number = word.bytes().all(|byte| byte.is_ascii_digit() || b"#:*".contains(&byte));
-        let is_process = self.head.severity.is_none() || after.trim_start().starts_with("---");
+        let is_process =
+            self.head.severity.is_none() || beginning(after).trim_start().starts_with("---");
         if is_number && is_process && self.fields > 0 && word.len() <= 16 {
             self.head.has_others = true;
             return self.take(word.len());
@@ -269,7 +318,8 @@ impl<'a> Scan<'a> {
             let found = Severity::of_text(last, Evidence::AfterTime).filter(|_| has_evidence);
             return found.is_some_and(|severity| self.set(severity, word.len()));
         }
-        let is_marked_after = after.starts_with('\t') || after.trim_start().starts_with('|');
+        let is_marked_after =
+            after.starts_with('\t') || beginning(after).trim_start().starts_with('|');
         let evidence = match () {
             () if self.is_marked && is_marked_after => Some(Evidence::Marked),
             () if has_evidence => Some(Evidence::AfterTime),
@@ -341,13 +391,12 @@ impl<'a> Scan<'a> {
             return false;
         }
         // Only a level makes the word a part of the head.
-        let mut next = Scan { head: Head { rest: after, ..Head::default() }, ..*self };
-        next.fields += 1;
-        next.skip_separators();
-        next.run();
-        let has_level = next.head.severity.is_some();
-        self.head.has_others |= has_level;
-        has_level && self.take(word.len())
+        if self.on_trial.is_none() {
+            let Self { has_clock, is_runtime, .. } = *self;
+            self.on_trial = Some(BeforeName { head: self.head.clone(), has_clock, is_runtime });
+        }
+        self.head.has_others = true;
+        self.take(word.len())
     }
 
     /// `app - ERROR - …` or `app | ERROR | …`, without a time.
@@ -355,6 +404,8 @@ impl<'a> Scan<'a> {
         if !after.starts_with(" - ") && !after.starts_with(" | ") {
             return false;
         }
+        let after = beginning(after);
+        steps::count(after.len());
         let level = [" - ", " | "].iter().find_map(|between| {
             after.strip_prefix(between)?.split_once(between).map(|(level, _)| level.trim())
         });
@@ -367,7 +418,9 @@ impl<'a> Scan<'a> {
     fn brackets(&mut self, close: u8) -> bool {
         let rest = self.head.rest;
         let mut bytes = rest.bytes().take(MAX_BYTES);
-        let Some(end) = bytes.position(|byte| byte == close) else { return false };
+        let end = bytes.position(|byte| byte == close);
+        steps::count(end.unwrap_or(MAX_BYTES));
+        let Some(end) = end else { return false };
         let inner = rest.get(1..end).unwrap_or_default().trim();
         let after = rest.get(end + 1..).unwrap_or_default();
         let is_apart =
@@ -428,11 +481,15 @@ impl<'a> Scan<'a> {
 
     /// The priority of syslog, `<11>` (RFC 5424, 6.2.1), with the version that may follow.
     fn syslog(&mut self) -> bool {
-        let priority = self.head.rest.strip_prefix('<').and_then(|rest| rest.split_once('>'));
-        let Some((priority, after)) = priority.filter(|_| self.fields == 0) else { return false };
-        let is_priority =
-            (1..=3).contains(&priority.len()) && priority.bytes().all(|byte| byte.is_ascii_digit());
-        let is_priority = is_priority && !after.starts_with(' ');
+        const MOST_DIGITS: usize = 3;
+        let Some(rest) = self.head.rest.strip_prefix('<').filter(|_| self.fields == 0) else {
+            return false;
+        };
+        let digits = rest.bytes().take(MOST_DIGITS).take_while(u8::is_ascii_digit).count();
+        steps::count(digits);
+        let (priority, behind) = rest.split_at_checked(digits).unwrap_or_default();
+        let Some(after) = behind.strip_prefix('>') else { return false };
+        let is_priority = !after.starts_with(' ');
         let number = priority.parse::<i64>().ok().filter(|number| is_priority && *number < 192);
         let Some(severity) = number.and_then(|number| Severity::of_syslog(number % 8)) else {
             return false;
@@ -451,11 +508,17 @@ fn klog(word: &str, after: &str) -> Option<(Severity, usize)> {
     severity.map(|severity| (severity, word.len()))
 }
 
+/// The beginning of a text, which is all that a decision about a field may read.
+fn beginning(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MAX_BYTES)).unwrap_or(text)
+}
+
 /// Returns `true` if the text after `error:` is the value of something with this name, such as `error: none`.
 fn is_value(text: &str) -> bool {
     const VALUES: [&str; 11] =
         ["true", "false", "null", "nil", "none", "undefined", "yes", "no", "on", "off", "nan"];
-    let word = text.split_ascii_whitespace().next().unwrap_or_default();
+    let word = beginning(text).split_ascii_whitespace().next().unwrap_or_default();
+    steps::count(word.len());
     let word = word.trim_end_matches([',', ';', '%', '.']);
     let is_only_word = text.trim().len() <= word.len() + 1;
     word.parse::<f64>().is_ok()
@@ -465,9 +528,53 @@ fn is_value(text: &str) -> bool {
 /// Returns `true` unless the text after a line's first word shows that the word is an operand, one of several levels, or HTTP's
 /// method `TRACE`.
 fn begins_message(text: &str) -> bool {
-    let next = text.trim_start();
+    let next = beginning(text).trim_start();
     let word = next.split([' ', '\t']).next().unwrap_or_default();
+    steps::count(word.len());
     let is_operator = begins(next, &["=", ":=", "!", "->", "/", "http", "|"]);
     let is_level = || Severity::of_text(word, Evidence::AtStart).is_some();
     !(text.starts_with('|') || is_operator || is_level())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use test_support::hostile::{self, PLAIN, Place as Content};
+
+    /// The bytes that readers looked at, and the bytes of the head.
+    fn steps(line: &str, place: Place) -> (usize, usize) {
+        let (steps, head) = steps::of(|| head(line, place));
+        (steps, line.len() - head.rest.len())
+    }
+
+    /// Whatever the structure of the reader: each byte of a head is read a few times, and of the message only the bytes of as many
+    /// words as a head may have.
+    #[test]
+    fn each_byte_of_a_head_is_looked_at_a_bounded_number_of_times() {
+        const READINGS: usize = 3;
+        const IN_MESSAGE: usize = 2 * MAX_FIELDS * MAX_BYTES;
+        for family in hostile::families().chain([&PLAIN]) {
+            let (sizes, is_one): (&[usize], bool) = match family.place {
+                Content::Head => (&[512, 4096, 65_536], true),
+                Content::Heads => (&[4096], false),
+                _ => continue,
+            };
+            for content in sizes.iter().map(|bytes| family.content(*bytes)) {
+                let lines = if is_one { vec![content.as_str()] } else { content.lines().collect() };
+                for (line, place) in
+                    lines.into_iter().flat_map(|line| [(line, Place::Line), (line, Place::Message)])
+                {
+                    let (steps, bytes) = steps(line, place);
+                    let told = format!(
+                        "{}: {steps} steps for a head of {bytes} bytes in {}",
+                        family.name,
+                        line.len()
+                    );
+                    assert!(steps <= READINGS * bytes + IN_MESSAGE, "{told}");
+                    // A reader that counts nothing would pass.
+                    assert!(steps >= bytes, "{told}");
+                }
+            }
+        }
+    }
 }

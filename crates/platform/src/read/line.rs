@@ -20,6 +20,7 @@ use crate::read::keys::{Role, role, role_in};
 use crate::read::logfmt;
 use crate::read::severity::{Evidence, Severity, without_colours};
 use crate::read::time::{LineTime, stated_time};
+use wire::Depth;
 
 /// Maximum number of keys that become attributes; the rest becomes one JSON string. OpenObserve refuses a request if its records
 /// have more than 1,000 distinct keys together.
@@ -56,17 +57,20 @@ pub(crate) fn function_line(line: &str, is_lambda: bool) -> FunctionLine<'_> {
     let trimmed = trimmed.trim_start_matches('\u{feff}');
     let is_object = |text: &str| text.starts_with('{') && text.ends_with('}');
     if is_object(trimmed) {
-        let mut read = read_object(trimmed, is_lambda).unwrap_or_default();
+        let mut read = read_object(trimmed, is_lambda, WRAPPED).unwrap_or_default();
         read.json = Some(trimmed);
         return read;
     }
-    text_line(line, Place::Line, is_lambda)
+    text_line(line, Place::Line, is_lambda, WRAPPED)
 }
 
-fn text_line(line: &str, place: Place, is_lambda: bool) -> FunctionLine<'_> {
+/// Records whose text is another record: a container's runtime wraps what Lambda's JSON format wraps.
+const WRAPPED: Depth = Depth::new(2);
+
+fn text_line(line: &str, place: Place, is_lambda: bool, wrapped: Depth) -> FunctionLine<'_> {
     let head = head(line, place);
     let (between, json) = message_and_object(head.rest);
-    let read = json.and_then(|json| read_object(json, is_lambda));
+    let read = json.and_then(|json| read_object(json, is_lambda, wrapped));
     let is_object = read.is_some();
     let of_pairs = || logfmt_fields(head.rest).map(|fields| read_fields(fields, is_lambda));
     let mut read = read.or_else(of_pairs).unwrap_or_default();
@@ -238,9 +242,11 @@ fn logfmt_fields(line: &str) -> Option<LineFields<'_>> {
     fields.iter().any(|field| field.is(Role::Level)).then_some(fields)
 }
 
-fn read_object(object: &str, is_lambda: bool) -> Option<FunctionLine<'_>> {
+fn read_object(object: &str, is_lambda: bool, wrapped: Depth) -> Option<FunctionLine<'_>> {
     let mut fields = object_fields(object)?;
-    let Some((at, is_log)) = wrapper(&fields) else { return Some(read_fields(fields, is_lambda)) };
+    let (Some((at, is_log)), Some(wrapped)) = (wrapper(&fields), wrapped.below()) else {
+        return Some(read_fields(fields, is_lambda));
+    };
     let value = &fields.get(at)?.value;
     let text = value.text().map(|text| text.trim_end().to_owned());
     let inner = match value {
@@ -259,7 +265,7 @@ fn read_object(object: &str, is_lambda: bool) -> Option<FunctionLine<'_>> {
     if is_text {
         let plain = without_colours(&text);
         let place = if is_log { Place::Line } else { Place::Message };
-        let inner = text_line(&plain, place, is_lambda);
+        let inner = text_line(&plain, place, is_lambda, wrapped);
         read.severity = inner.severity.or(read.severity);
         read.trace = read.trace.or(inner.trace);
         read.exception = inner.exception.or(read.exception);

@@ -16,6 +16,7 @@ pub(crate) mod line;
 pub(crate) mod logfmt;
 pub(crate) mod runtime_text;
 pub(crate) mod severity;
+pub(crate) mod steps;
 pub(crate) mod telemetry;
 pub(crate) mod text;
 pub(crate) mod time;

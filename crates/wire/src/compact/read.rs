@@ -26,7 +26,14 @@ pub(super) struct Rebuilder<'p> {
     pub(super) out: Vec<u8>,
     /// Bytes that the requests may still have.
     pub(super) bytes_left: usize,
+    /// Bytes of skeletons that were read again.
+    repeated_bytes: usize,
+    /// Bytes of the complete requests.
+    written: usize,
 }
+
+/// Bytes of skeletons that may be read again without any bytes of a request.
+const MOST_REPEATED_FOR_NOTHING: usize = 4096;
 
 impl<'p> Rebuilder<'p> {
     pub(super) fn new(
@@ -44,7 +51,18 @@ impl<'p> Rebuilder<'p> {
             items: Recent::default(),
             out: Vec::new(),
             bytes_left: max_bytes,
+            repeated_bytes: 0,
+            written: 0,
         }
+    }
+
+    /// Counts a skeleton that is read again. Most codes write at least a byte, and a number at least half of its code. So only a
+    /// line that was made to keep its reader busy repeats more.
+    fn repeat(&mut self, skeleton: &[u8]) -> Result<()> {
+        self.repeated_bytes += skeleton.len();
+        let written = self.written + self.out.len();
+        let most = written.saturating_mul(4).saturating_add(MOST_REPEATED_FOR_NOTHING);
+        if self.repeated_bytes > most { Err(CompactError::Corrupt) } else { Ok(()) }
     }
 
     pub(super) fn requests(&mut self) -> Result<Vec<(SignalKind, Vec<u8>)>> {
@@ -58,6 +76,7 @@ impl<'p> Rebuilder<'p> {
                 self.message(schema::request(kind), DEEPEST)
             };
             let out = std::mem::take(&mut self.out);
+            self.written += out.len();
             let left = self.bytes_left.checked_sub(out.len() + Request::BYTES_BESIDE);
             self.bytes_left = left.unwrap_or(0);
             result?;
@@ -130,6 +149,7 @@ impl<'p> Rebuilder<'p> {
         if is_recent {
             let rank = self.skeleton.byte()?;
             let item = self.items.take(rank).ok_or(CompactError::Corrupt)?;
+            self.repeat(item)?;
             let rest = std::mem::replace(&mut self.skeleton, Bytes(item));
             self.message(message, depth_left)?;
             self.skeleton = rest;
@@ -330,9 +350,26 @@ impl<'p> Bytes<'p> {
 mod tests {
     use super::*;
     use crate::compact::Encoder;
+    use crate::compact::codes::{END, OTHER_FORM, RAW_FIELD};
     use crate::protobuf::in_scope;
     use opentelemetry_proto::tonic::metrics::v1::metric::Data;
     use opentelemetry_proto::tonic::metrics::v1::{Histogram, HistogramDataPoint, Metric};
+
+    /// A line of a few kilobytes inflates to both.
+    #[test]
+    fn a_skeleton_that_writes_nothing_is_not_read_very_often() {
+        let requests = |fields: usize, references: usize| {
+            let logs = codes::signal_number(SignalKind::Logs);
+            let item = [RAW_FIELD, 0].repeat(fields);
+            let again = [2 | OTHER_FORM, 0].repeat(references);
+            let skeleton = [&[logs, 1, 2, 2], &*item, &[END], &again, &[END; 3]].concat();
+            let mut rebuilder =
+                Rebuilder::new(&skeleton, &[], Context::default(), Unit::Nanos, 1 << 20);
+            rebuilder.requests().map(|requests| requests.len())
+        };
+        assert_eq!(requests(1, 500), Ok(1));
+        assert_eq!(requests(10_000, 500), Err(CompactError::Corrupt));
+    }
 
     #[test]
     fn rebuilding_stops_when_a_request_exceeds_its_limit() {

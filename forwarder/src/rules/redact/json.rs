@@ -4,15 +4,18 @@ use super::Redaction;
 use super::keys::is_blank;
 use crate::source::LossyText;
 use serde::de::IgnoredAny;
+use wire::Depth;
 
 /// Redacts a JSON object or array, and counts its texts that were replaced whole; `None` if the text is neither.
-pub(super) fn rewrite(text: &str, redaction: &Redaction) -> Option<(String, usize)> {
+/// `texts` may be read in its strings.
+pub(super) fn rewrite(text: &str, redaction: &Redaction, texts: Depth) -> Option<(String, usize)> {
     let looks_like_json = text.trim_start().starts_with(['{', '[']);
     if !looks_like_json || serde_json::from_str::<IgnoredAny>(text).is_err() {
         return None;
     }
     let mut walk = JsonWalk {
         redaction,
+        texts,
         rest: text,
         before: text.len(),
         out: String::with_capacity(text.len()),
@@ -24,6 +27,7 @@ pub(super) fn rewrite(text: &str, redaction: &Redaction) -> Option<(String, usiz
 
 struct JsonWalk<'t> {
     redaction: &'t Redaction,
+    texts: Depth,
     rest: &'t str,
     before: usize,
     out: String,
@@ -72,7 +76,8 @@ impl<'t> JsonWalk<'t> {
     }
 
     fn put_string(&mut self, token: &str, hidden: bool) {
-        let replaced = text_of(token).and_then(|text| self.redaction.replaced(&text, hidden));
+        let replaced =
+            text_of(token).and_then(|text| self.redaction.replaced(&text, hidden, self.texts));
         let json =
             replaced.and_then(|(text, whole)| Some((serde_json::to_string(&text).ok()?, whole)));
         let Some((json, whole)) = json.filter(|(json, _)| json != token) else {

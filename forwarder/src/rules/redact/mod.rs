@@ -22,6 +22,7 @@ use settings::Pattern;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 use std::cmp::Reverse;
+use wire::Depth;
 
 type TextRange = std::ops::Range<usize>;
 
@@ -108,6 +109,9 @@ const MOST_FOUND: usize = 10_000;
 /// Number of decoding passes, for example two for a percent-encoded JSON string.
 const MOST_LAYERS: usize = 2;
 
+/// JSON texts in strings of JSON. The text below is searched as plain text, because each level reads all texts in it again.
+const TEXTS: Depth = Depth::new(4);
+
 /// The attribute with fields of a JSON line that have no attribute of their own.
 const REST: &str = "lambda_otlp.rest";
 
@@ -140,7 +144,7 @@ impl Redaction {
             return;
         }
         for attribute in attributes.iter_mut().filter(|it| self.is_meant(&it.key)) {
-            self.key_value(attribute, false, redacted);
+            self.key_value(attribute, false, redacted, Depth::OF_VALUES);
         }
     }
 
@@ -165,24 +169,31 @@ impl Redaction {
                 let mut attributes = attributes.iter();
                 self.looks_into(ItemPart::Attributes)
                     && attributes.any(|KeyValue { key, value, .. }| {
-                        self.is_meant(key) && self.hides_in(value.as_ref(), text, self.hides(key))
+                        self.is_meant(key)
+                            && self.hides_in(
+                                value.as_ref(),
+                                text,
+                                self.hides(key),
+                                Depth::OF_VALUES,
+                            )
                     })
             }
             _ => false,
         };
-        self.any_value(body, hidden, redacted);
+        self.any_value(body, hidden, redacted, Depth::OF_VALUES);
     }
 
     /// Returns `true` if this text is a hidden value, or is in one. `hidden` is `true` if the value's key is hidden.
-    fn hides_in(&self, value: Option<&AnyValue>, text: &str, hidden: bool) -> bool {
+    fn hides_in(&self, value: Option<&AnyValue>, text: &str, hidden: bool, depth: Depth) -> bool {
+        let Some(depth) = depth.below() else { return true };
         match value.and_then(|value| value.value.as_ref()) {
             Some(Value::StringValue(value)) => hidden && value == text,
             Some(Value::ArrayValue(array)) => {
-                array.values.iter().any(|value| self.hides_in(Some(value), text, hidden))
+                array.values.iter().any(|value| self.hides_in(Some(value), text, hidden, depth))
             }
             Some(Value::KvlistValue(list)) => {
                 list.values.iter().any(|KeyValue { key, value, .. }| {
-                    self.hides_in(value.as_ref(), text, hidden || self.hides(key))
+                    self.hides_in(value.as_ref(), text, hidden || self.hides(key), depth)
                 })
             }
             _ => false,
@@ -195,15 +206,26 @@ impl Redaction {
         }
     }
 
-    fn key_value(&self, attribute: &mut KeyValue, hidden: bool, redacted: &mut Redacted) {
+    fn key_value(
+        &self,
+        attribute: &mut KeyValue,
+        hidden: bool,
+        redacted: &mut Redacted,
+        depth: Depth,
+    ) {
         let hidden = hidden || self.hides(&attribute.key);
         if let Some(value) = &mut attribute.value {
-            self.any_value(value, hidden, redacted);
+            self.any_value(value, hidden, redacted, depth);
         }
     }
 
-    /// Redacts a value and those in it. Decoding limits the depth: to 100 messages in prost.
-    fn any_value(&self, value: &mut AnyValue, hidden: bool, redacted: &mut Redacted) {
+    /// Redacts a value and those in it.
+    fn any_value(&self, value: &mut AnyValue, hidden: bool, redacted: &mut Redacted, depth: Depth) {
+        let Some(depth) = depth.below() else {
+            value.value = None;
+            redacted.whole += 1;
+            return;
+        };
         match &mut value.value {
             Some(Value::StringValue(text)) => self.string(text, hidden, redacted),
             Some(Value::IntValue(number)) if self.hides_number(&number.to_string(), hidden) => {
@@ -216,19 +238,19 @@ impl Redaction {
             }
             // Bytes with a match become empty, because their format is unknown.
             Some(Value::BytesValue(bytes))
-                if self.replaced(&String::from_utf8_lossy(bytes), hidden).is_some() =>
+                if self.replaced(&String::from_utf8_lossy(bytes), hidden, TEXTS).is_some() =>
             {
                 bytes.clear();
                 redacted.values += 1;
             }
             Some(Value::ArrayValue(array)) => {
                 for value in &mut array.values {
-                    self.any_value(value, hidden, redacted);
+                    self.any_value(value, hidden, redacted, depth);
                 }
             }
             Some(Value::KvlistValue(list)) => {
                 for attribute in &mut list.values {
-                    self.key_value(attribute, hidden, redacted);
+                    self.key_value(attribute, hidden, redacted, depth);
                 }
             }
             _ => {}
@@ -236,7 +258,8 @@ impl Redaction {
     }
 
     fn string(&self, text: &mut String, hidden: bool, redacted: &mut Redacted) {
-        if let Some((new, whole)) = self.replaced(text, hidden).filter(|(new, _)| new != text) {
+        let replaced = self.replaced(text, hidden, TEXTS);
+        if let Some((new, whole)) = replaced.filter(|(new, _)| new != text) {
             *text = new;
             redacted.values += 1;
             redacted.whole += whole;
@@ -244,14 +267,15 @@ impl Redaction {
     }
 
     /// The text in place of this one, and the number of texts in it that were replaced whole; `None` if nothing matches.
-    fn replaced(&self, text: &str, hidden: bool) -> Option<(String, usize)> {
+    fn replaced(&self, text: &str, hidden: bool, texts: Depth) -> Option<(String, usize)> {
         if hidden {
             return Some((self.replacement.of("key", text), 0));
         }
         if !self.may_find_in(text.as_bytes()) {
             return None;
         }
-        json::rewrite(text, self).or_else(|| self.plain(text))
+        let inner = texts.below();
+        inner.and_then(|inner| json::rewrite(text, self, inner)).or_else(|| self.plain(text))
     }
 
     /// Returns `true` if a text of `before` bytes may become `after` bytes.

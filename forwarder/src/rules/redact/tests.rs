@@ -300,3 +300,30 @@ fn texts_in_a_body_of_several_values_are_redacted() {
     assert_eq!(body, array(vec![text("****"), array(vec![text("to ****")])]));
     assert_eq!(redacted, Redacted { values: 2, whole: 0 });
 }
+
+/// JSON in a string of JSON, and so on. Each backslash and quote is an escape, so that a level adds few bytes.
+#[test]
+fn texts_in_texts_are_redacted_without_a_deep_stack() {
+    const LEVELS: usize = 400;
+    const STACK_BYTES: usize = 256 * 1024;
+    let nested = |levels: usize| {
+        let quote = |level: usize| match level {
+            0 => "\"".to_owned(),
+            _ => format!("\\{}u0022", "u005c".repeat(level - 1)),
+        };
+        let open = (0..levels).map(|n| format!("{{{0}a{0}:{0}", quote(n))).collect::<String>();
+        let close = (0..levels).rev().map(|n| format!("{}}}", quote(n))).collect::<String>();
+        format!("{open}bob@example.com{close}")
+    };
+    let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+    // Compiling its patterns needs a deeper stack.
+    let redaction = redaction("email", "****");
+    let read = move || {
+        for levels in [1, 2, 5, LEVELS] {
+            let mut text = nested(levels);
+            let _counts = redact(&redaction, &mut text);
+            assert!(!text.contains("bob@example.com"), "{levels} levels");
+        }
+    };
+    thread.spawn(read).unwrap().join().unwrap();
+}

@@ -2,11 +2,13 @@
 
 use crate::attributes::string;
 use crate::read::fields::{Elements, Fields, MAX_MS, of_millis, text_of};
+use foldhash::HashMap;
 use memchr::memmem::Finder;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use prost::Message as _;
 use serde_json::value::RawValue;
-use std::sync::LazyLock;
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
 
 pub(crate) const KEY: &str = "_aws";
 
@@ -44,8 +46,12 @@ pub(crate) struct EmfMetric {
 pub(crate) struct SeriesKey {
     pub(crate) name: String,
     pub(crate) unit: &'static str,
-    pub(crate) attributes: Vec<KeyValue>,
+    /// Shared by the metrics of a directive: together they may be many times the line.
+    pub(crate) attributes: Arc<[KeyValue]>,
 }
+
+/// The values of a line by their keys; of a repeated key the first one. A directive may name very many.
+type Values<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
 
 pub(super) const COUNT: &str = "{count}";
 
@@ -96,13 +102,17 @@ pub(crate) fn parse(json: &str) -> Option<EmfLine> {
         return Some(read);
     };
     let metadata = Fields::of(root.get(KEY)?.get())?;
+    let mut values = Values::default();
+    for (key, value) in root.0 {
+        values.entry(key).or_insert(value);
+    }
     if let Some(time) = metadata.get("Timestamp").and_then(timestamp) {
         read.time = Some(time);
     }
     let directives = metadata.get("CloudWatchMetrics")?.get();
     for directive in Elements::first_of(directives, MAX_ELEMENTS).values {
         if let Some(directive) = Fields::of(directive.get()) {
-            read.directive(&directive, &root);
+            read.directive(&directive, &values);
         }
     }
     Some(read)
@@ -114,11 +124,12 @@ fn timestamp(value: &RawValue) -> Option<u64> {
 }
 
 impl EmfLine {
-    fn directive(&mut self, directive: &Fields<'_>, root: &Fields<'_>) {
+    fn directive(&mut self, directive: &Fields<'_>, given: &Values<'_>) {
         let namespace = directive.text("Namespace").filter(|text| is_short(text));
         let namespace = namespace.map(|text| string("aws.cloudwatch.namespace", text));
         let mut attributes: Vec<KeyValue> = namespace.into_iter().collect();
-        attributes.extend(dimensions(directive, root));
+        attributes.extend(dimensions(directive, given));
+        let attributes: Arc<[KeyValue]> = attributes.into();
         let Some(metrics) = directive.get("Metrics") else { return };
         let metrics = Elements::first_of(metrics.get(), MAX_ELEMENTS);
         self.refused += metrics.others;
@@ -131,7 +142,7 @@ impl EmfLine {
                 self.refused += 1;
                 continue;
             };
-            let Some(value) = root.get(&name) else { continue };
+            let Some(value) = given.get(&name) else { continue };
             let has_room = self.attribute_bytes + bytes <= MAX_ATTRIBUTE_BYTES;
             if self.metrics.len() == MAX_METRICS || !has_room {
                 self.refused += 1;
@@ -139,8 +150,11 @@ impl EmfLine {
             }
             if let Some(values) = self.values(value) {
                 let unit = unit_of(metric.text("Unit").as_deref());
-                let series =
-                    SeriesKey { name: name.into_owned(), unit, attributes: attributes.clone() };
+                let series = SeriesKey {
+                    name: name.into_owned(),
+                    unit,
+                    attributes: Arc::clone(&attributes),
+                };
                 let is_added_up = value.get().starts_with('{');
                 self.attribute_bytes += bytes;
                 self.metrics.push(EmfMetric { series, values, is_added_up });
@@ -194,12 +208,11 @@ fn is_short(text: &str) -> bool {
     (1..=MAX_TEXT_BYTES).contains(&text.len())
 }
 
-/// Maximum number of dimension names looked up for a directive: each is compared with all keys of the line. The format allows 30
-/// in a set.
-const MOST_NAMES: usize = MAX_ELEMENTS;
+/// Maximum number of dimension names looked up for a directive. The format allows 30 in a set.
+const MOST_NAMES: usize = 1_000;
 
 /// The dimensions of all sets, each once, with their values in the line.
-fn dimensions(directive: &Fields<'_>, root: &Fields<'_>) -> Vec<KeyValue> {
+fn dimensions(directive: &Fields<'_>, given: &Values<'_>) -> Vec<KeyValue> {
     let mut dimensions: Vec<KeyValue> = Vec::new();
     let Some(sets) = directive.get("Dimensions") else { return dimensions };
     let mut looked_up = 0;
@@ -215,7 +228,7 @@ fn dimensions(directive: &Fields<'_>, root: &Fields<'_>) -> Vec<KeyValue> {
                 continue;
             }
             // By the specification a value is a string; numbers are converted to text.
-            let Some(value) = root.get(&name) else { continue };
+            let Some(value) = given.get(&name) else { continue };
             let value = text_of(value).unwrap_or_else(|| value.get().into());
             if is_short(&value) {
                 dimensions.push(string(&name, value));

@@ -7,6 +7,7 @@ use crate::options::Shape;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, number_data_point};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Maximum number of bytes for the names and attributes of a chunk's series. Without a limit, a short line could take many times
 /// its length, because each metric repeats all dimensions.
@@ -48,10 +49,20 @@ impl Total {
 pub(crate) struct EmfPoints {
     shape: Shape,
     pub(crate) series: Vec<Series>,
-    /// The position in `series`, by [`SeriesKey::index`] and aggregation.
-    index: BTreeMap<String, usize>,
+    /// The numbers of the sets of attributes, by their texts.
+    sets: BTreeMap<String, usize>,
+    /// The set of the previous metric. Metrics of a directive share theirs.
+    last_set: Option<LastSet>,
+    /// The position in `series`, by the number of the attributes' set, name, unit and aggregation.
+    index: BTreeMap<(usize, String, &'static str, Total), usize>,
     pub(crate) bytes: usize,
     dropped_values: usize,
+}
+
+#[derive(Debug)]
+struct LastSet {
+    attributes: Arc<[KeyValue]>,
+    text: String,
 }
 
 #[derive(Debug)]
@@ -84,10 +95,16 @@ impl EmfPoints {
         let EmfMetric { series: key, values, .. } = metric;
         let bytes = key.bytes();
         let measured = Measured { time, since: time };
-        let index = key.index(total);
+        let known = self.set(&key.attributes);
+        // Only series that are taken need a set.
+        let set = known.unwrap_or(self.sets.len());
+        let index = (set, key.name.clone(), key.unit, total);
         let at = match self.index.get(&index).copied() {
             Some(at) => at,
             None if self.takes(bytes) => {
+                if let Some(last) = self.last_set.as_ref().filter(|_| known.is_none()) {
+                    self.sets.insert(last.text.clone(), set);
+                }
                 self.index.insert(index, self.series.len());
                 let measured = Measurements::new(total.bounds(key.unit, self.shape), measured);
                 self.series.push(Series { key, total, measured });
@@ -101,6 +118,19 @@ impl EmfPoints {
         if let Some(series) = self.series.get_mut(at) {
             series.record(&values, measured);
         }
+    }
+
+    /// The number of these attributes, if a series has them.
+    fn set(&mut self, attributes: &Arc<[KeyValue]>) -> Option<usize> {
+        let is_last = |last: &LastSet| Arc::ptr_eq(&last.attributes, attributes);
+        if !self.last_set.as_ref().is_some_and(is_last) {
+            let mut text = String::new();
+            for pair in attributes.iter() {
+                text.extend([&pair.key, "\0", value_of(pair), "\0"]);
+            }
+            self.last_set = Some(LastSet { attributes: Arc::clone(attributes), text });
+        }
+        self.sets.get(&self.last_set.as_ref()?.text).copied()
     }
 
     /// Uses up this many bytes of the limit; returns `false` beyond it.
@@ -125,9 +155,9 @@ impl EmfPoints {
         for Series { key: SeriesKey { name, unit, attributes }, total, measured } in self.series {
             let data = if total == Total::Sum {
                 let value = number_data_point::Value::AsDouble(measured.sum);
-                measured.into_sum(value, attributes, self.shape)
+                measured.into_sum(value, attributes.to_vec(), self.shape)
             } else {
-                measured.into_histogram(attributes, self.shape)
+                measured.into_histogram(attributes.to_vec(), self.shape)
             };
             add_points(&mut metrics, metric(&name, unit, "", data));
         }
@@ -140,15 +170,6 @@ impl SeriesKey {
     fn bytes(&self) -> usize {
         let attribute = |pair: &KeyValue| 64 + 2 * (pair.key.len() + value_of(pair).len());
         768 + 2 * self.name.len() + self.attributes.iter().map(attribute).sum::<usize>()
-    }
-
-    /// A text shared by equal series only.
-    fn index(&self, total: Total) -> String {
-        let mut index = format!("{}\0{}\0{total:?}", self.name, self.unit);
-        for pair in &self.attributes {
-            index.extend(["\0", &pair.key, "\0", value_of(pair)]);
-        }
-        index
     }
 }
 

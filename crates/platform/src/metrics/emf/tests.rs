@@ -136,3 +136,10 @@ fn the_values_of_a_metric_are_bounded() {
         assert_eq!(histogram(&line, Shape::OpenObserve).count, count);
     }
 }
+
+#[test]
+fn the_metrics_of_a_directive_share_its_dimensions() {
+    let line = line(r#"[["d"]]"#, r#"[{"Name":"m"},{"Name":"n"}]"#, r#""m":1,"n":2,"d":"x""#);
+    let [first, second] = &parse(&line).unwrap().metrics[..] else { panic!("two metrics") };
+    assert!(std::sync::Arc::ptr_eq(&first.series.attributes, &second.series.attributes));
+}
