@@ -202,7 +202,8 @@ fn log_undelivered(part: &Undelivered) {
     let (signal, reason) = (what(part), why(part));
     let message = match &part.kept_in {
         // The undecodable line was logged above.
-        KeptIn::LogGroup => return,
+        KeptIn::LogGroup if part.kind.is_none() => return,
+        KeptIn::LogGroup => "not delivered, only in its log group: there is no dead-letter queue",
         KeptIn::DeadLetterQueue => "put into the dead-letter queue",
         KeptIn::Returned(_) => "not delivered, returned to Lambda",
         _ if *alarm => "stays in the retry queue until a setting is changed",

@@ -37,7 +37,7 @@ pub mod view;
 pub use base64::{decode as decode_base64, push as push_base64};
 pub use depth::Depth;
 pub use line::{COMPACT_MARKER, Envelope, LineEncoder, LineLimits, MARKER, Written};
-pub use request::{Limits, Malformed, Request, merge};
+pub use request::{Limits, Malformed, Request, Shortened, TRUNCATED, merge, shortened_text};
 pub use signal::SignalKind;
 #[cfg(feature = "decode")]
 pub use {

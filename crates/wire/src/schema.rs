@@ -46,7 +46,38 @@ pub(crate) fn is_key_value(message: &Message) -> bool {
     std::ptr::eq(message, &raw const KEY_VALUE)
 }
 
-/// Returns `true` for `AnyValue`, the only message whose strings may be truncated.
+/// Returns `true` for a resource and a scope.
+pub(crate) fn is_head(message: &Message) -> bool {
+    [&raw const RESOURCE, &raw const SCOPE].into_iter().any(|head| std::ptr::eq(message, head))
+}
+
+/// The number of the field with the message's attributes.
+pub(crate) fn attributes(message: &Message) -> Option<u32> {
+    let is_list = |field: &&Field| match field.kind {
+        Kind::Message(inner) => field.presence == Presence::Repeated && is_key_value(inner),
+        _ => false,
+    };
+    message.fields.iter().find(is_list).map(|field| field.number)
+}
+
+/// The number of the field that counts dropped elements of this list: OTLP gives it the next number.
+pub(crate) fn count_of_dropped(message: &Message, list: u32) -> Option<u32> {
+    let counting = [
+        &raw const RESOURCE,
+        &raw const SCOPE,
+        &raw const SPAN,
+        &raw const SPAN_EVENT,
+        &raw const SPAN_LINK,
+        &raw const LOG_RECORD,
+    ];
+    let is_list = message.field(list).is_some_and(|list| list.presence == Presence::Repeated);
+    let counts = is_list && counting.into_iter().any(|counting| std::ptr::eq(message, counting));
+    let next = message.field(list + 1).filter(|next| counts && matches!(next.kind, Uint32));
+    next.map(|next| next.number)
+}
+
+/// Returns `true` for `AnyValue`.
+#[cfg(feature = "decode")]
 pub(crate) fn is_any_value(message: &Message) -> bool {
     std::ptr::eq(message, &raw const ANY_VALUE)
 }

@@ -1,6 +1,7 @@
 //! Encodes parked content as JSON and decodes it; `docs/guarantees.md` describes the format.
 
 use super::{Content, Parked};
+use crate::rules::{MOST_STREAM_BYTES, is_stream};
 use crate::source::{LogBatch, LogEventRange, Origin, SourceLimits, read_json, without_content};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,6 +19,13 @@ const MAJOR: &str = "1";
 const GZIP_LEVEL: u32 = 4;
 
 const MOST_REASON_CHARS: usize = 1000;
+
+/// Longest part of an origin. CloudWatch Logs allows 512 characters for a log group or log stream, but records of a Kinesis stream
+/// may come from any producer.
+const MOST_ORIGIN_BYTES: usize = 1024;
+
+/// Longest name of a destination: that of a rules file.
+const MOST_DESTINATION_BYTES: usize = 64 * 1024;
 
 /// Size limit for reading. A message has at most 1 MiB, but the on-failure bucket may contain larger wrappers.
 const MOST_BODY_BYTES: usize = 8 * 1024 * 1024;
@@ -106,7 +114,7 @@ fn frame(parked: &Parked, body: &str) -> String {
         newest: time(*newest_unix_nano),
         first_seen: rfc3339_nanos(*first_seen_unix_nano).into(),
         reason: reason.chars().take(MOST_REASON_CHARS).collect(),
-        origin: Cow::Borrowed(log_events),
+        origin: shortened_range(log_events),
         encoding: "gzip".into(),
         body: body.into(),
     };
@@ -119,7 +127,7 @@ fn frame(parked: &Parked, body: &str) -> String {
     json
 }
 
-fn content_bytes(content: &Content) -> Cow<'_, [u8]> {
+pub(super) fn content_bytes(content: &Content) -> Cow<'_, [u8]> {
     match content {
         Content::Request(request) => request.bytes().into(),
         Content::Events(batch) => events_json(batch).into(),
@@ -154,6 +162,14 @@ pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
     })?;
     if text.encoding != "gzip" {
         return Err(wrong("encoding", &format!("{}, expected gzip", excerpt(&text.encoding))));
+    }
+    if text.destination.len() > MOST_DESTINATION_BYTES {
+        return Err(wrong("destination", &format!("{} bytes", text.destination.len())));
+    }
+    // The client would send it to the default stream.
+    if text.stream.as_deref().is_some_and(|stream| !is_stream(stream)) {
+        let expected = format!("expected 1 to {MOST_STREAM_BYTES} visible ASCII characters");
+        return Err(wrong("stream", &expected));
     }
     let time = |field, time: &str| {
         // This crate writes UTC, to the nanosecond. Another time was edited by hand.
@@ -266,7 +282,8 @@ struct DeliveredEvent<'a> {
 
 /// Encodes log events without a copy of their messages.
 fn events_json(batch: &LogBatch) -> Vec<u8> {
-    let Origin { account, region, log_group, log_stream } = &batch.origin;
+    let origin = shortened_origin(&batch.origin);
+    let Origin { account, region, log_group, log_stream } = origin.as_ref();
     let region = (!region.is_empty()).then(|| BTreeMap::from([("@aws.region", region.as_str())]));
     let events = batch.events.iter().map(|event| DeliveredEvent {
         id: &event.id,
@@ -283,6 +300,39 @@ fn events_json(batch: &LogBatch) -> Vec<u8> {
     };
     // Text and numbers only: serializing cannot fail.
     serde_json::to_vec(&text).unwrap_or_default()
+}
+
+/// The origin with parts of at most [`MOST_ORIGIN_BYTES`].
+fn shortened_origin(origin: &Origin) -> Cow<'_, Origin> {
+    let Origin { account, region, log_group, log_stream } = origin;
+    let is_short = |part: &String| part.len() <= MOST_ORIGIN_BYTES;
+    if [account, region, log_group, log_stream].into_iter().all(is_short) {
+        return Cow::Borrowed(origin);
+    }
+    Cow::Owned(Origin::new(
+        beginning(account),
+        beginning(region),
+        beginning(log_group),
+        beginning(log_stream),
+    ))
+}
+
+fn shortened_range(range: &LogEventRange) -> Cow<'_, LogEventRange> {
+    let LogEventRange { origin, first_event_id, last_event_id } = range;
+    let origin = shortened_origin(origin);
+    let is_short = |id: &String| id.len() <= MOST_ORIGIN_BYTES;
+    if matches!(origin, Cow::Borrowed(_)) && is_short(first_event_id) && is_short(last_event_id) {
+        return Cow::Borrowed(range);
+    }
+    Cow::Owned(LogEventRange {
+        origin: origin.into_owned(),
+        first_event_id: beginning(first_event_id).to_owned(),
+        last_event_id: beginning(last_event_id).to_owned(),
+    })
+}
+
+fn beginning(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MOST_ORIGIN_BYTES)).unwrap_or_default()
 }
 
 /// Reads log events of one origin, as from a subscription.

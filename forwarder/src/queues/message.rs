@@ -1,8 +1,12 @@
-//! Divides parked content into messages that fit into a queue.
+//! Divides parked content into messages that fit into a queue, and shortens content that does not fit.
 
 use super::encoding;
 use super::{Content, Parked};
+use crate::source::{LogBatch, LogEvent};
+use sha2::{Digest as _, Sha256};
 use std::fmt;
+use wire::ids::to_hex;
+use wire::shortened_text;
 
 /// Size limit of a message. SQS accepts 1 MiB (Amazon SQS Developer Guide, "Message quotas"); the difference leaves room for a
 /// wrapper.
@@ -12,8 +16,15 @@ pub const MAX_MESSAGE_BYTES: usize = 900 * 1024;
 /// size.
 const MOST_GROWTH: usize = 4;
 
-/// If a single item does not fit, its values are truncated to the first of these lengths that makes it fit.
-const CUT_VALUE_BYTES: [usize; 5] = [512 * 1024, 128 * 1024, 16 * 1024, 1024, 128];
+/// A log event's texts and unreadable bytes are shortened to the first of these lengths that makes them fit. The fourth one fits
+/// unless JSON escapes lengthen it.
+const SHORTENED_BYTES: [usize; 9] = {
+    const KIB: usize = 1024;
+    [4096 * KIB, 2048 * KIB, 1024 * KIB, 640 * KIB, 256 * KIB, 64 * KIB, 16 * KIB, KIB, 128]
+};
+
+/// A longer reason would displace the note that the content was shortened.
+const MOST_REASON_CHARS_BEFORE_NOTE: usize = 800;
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
@@ -35,24 +46,46 @@ impl fmt::Debug for Message {
     parked.content.name(), parked.items
 )]
 pub struct TooLargeForQueue {
-    pub parked: Box<Parked>,
+    parked: Box<Parked>,
     /// Its size as one message, or its inflated size if that exceeds the limit for reading.
-    pub encoded_bytes: usize,
-    pub max_bytes: usize,
+    encoded_bytes: usize,
+    max_bytes: usize,
 }
 
 impl Parked {
-    /// Encodes the content into messages of at most `max_bytes`, divided between items or log events. The items of all messages
-    /// and of oversized parts add up to `items`. Each message is readable by [`from_body`](Self::from_body).
-    pub fn into_messages(self, max_bytes: usize) -> (Vec<Message>, Vec<TooLargeForQueue>) {
-        let (mut messages, mut too_large) = (Vec::new(), Vec::new());
+    /// Encodes the content into messages of at most `max_bytes`, divided between items or log events. What is larger than a message
+    /// is shortened: returned to Lambda, it would come again and again, with all its neighbours. The items of all messages add up
+    /// to `items`. Each message is readable by [`from_body`](Self::from_body).
+    ///
+    /// A message exceeds `max_bytes` only if the keys around its content do.
+    pub fn into_messages(self, max_bytes: usize) -> Vec<Message> {
+        let Divided { mut messages, too_large } = self.divide(max_bytes);
+        for TooLargeForQueue { parked, .. } in too_large {
+            messages.extend(parked.shorten_to_fit(max_bytes));
+        }
+        messages
+    }
+
+    /// Like [`into_messages`](Self::into_messages), but fails if a part of the content would have to be shortened.
+    pub fn into_whole_messages(self, max_bytes: usize) -> Result<Vec<Message>, TooLargeForQueue> {
+        let Divided { messages, too_large } = self.divide(max_bytes);
+        too_large.into_iter().next().map_or(Ok(messages), Err)
+    }
+
+    /// Decodes a message written by [`into_messages`](Self::into_messages) of this version or a later one.
+    pub fn from_body(body: &str) -> Result<Self, encoding::NotParked> {
+        encoding::decode(body)
+    }
+
+    fn divide(self, max_bytes: usize) -> Divided {
+        let mut divided = Divided::default();
         // Bytes that further cuts may repeat.
         let mut spare_bytes = MOST_GROWTH.saturating_mul(self.content.bytes());
         let mut waiting = vec![self];
         while let Some(parked) = waiting.pop() {
             let encoded_bytes = match encoding::encode(&parked) {
                 Ok(body) if body.len() <= max_bytes => {
-                    messages.push(Message { body, items: parked.items });
+                    divided.messages.push(Message { body, items: parked.items });
                     continue;
                 }
                 Ok(body) => body.len(),
@@ -68,46 +101,89 @@ impl Parked {
                 let cut_bytes = first.content.bytes() + second.content.bytes();
                 spare_bytes = spare_bytes.saturating_sub(cut_bytes.saturating_sub(whole_bytes));
                 waiting.extend([second, first]);
-            } else if let Some(message) = parked.cut_to_fit(max_bytes) {
-                messages.push(message);
             } else {
                 let parked = Box::new(parked);
-                too_large.push(TooLargeForQueue { parked, encoded_bytes, max_bytes });
+                divided.too_large.push(TooLargeForQueue { parked, encoded_bytes, max_bytes });
             }
         }
-        (messages, too_large)
+        divided
     }
 
-    /// Decodes a message written by [`into_messages`](Self::into_messages) of this version or a later one.
-    pub fn from_body(body: &str) -> Result<Self, encoding::NotParked> {
-        encoding::decode(body)
-    }
-
-    /// Truncates the longest values of a single item that is larger than a message. Otherwise its event would return again and
-    /// again, with all its neighbours. Returns `None` if that does not help.
-    fn cut_to_fit(&self, max_bytes: usize) -> Option<Message> {
-        let Content::Request(request) = &self.content else { return None };
-        if request.items() != 1 {
-            return None;
+    /// Shortens content that cannot be divided further until its messages fit.
+    fn shorten_to_fit(self, max_bytes: usize) -> Vec<Message> {
+        let whole = encoding::content_bytes(&self.content);
+        let sha256 = to_hex(&Sha256::digest(&whole));
+        let bytes = whole.len();
+        let Self { ref destination, ref content, items, .. } = self;
+        tracing::warn!(
+            destination,
+            content = content.name(),
+            items,
+            bytes,
+            sha256,
+            "larger than a queue message, shortened to fit"
+        );
+        let before: String = self.reason.chars().take(MOST_REASON_CHARS_BEFORE_NOTE).collect();
+        let reason =
+            format!("{before}; shortened from {bytes} bytes (SHA-256 {sha256}) to fit a message");
+        let shortened =
+            |content| Self { content, reason: reason.clone(), ..self.without_content() };
+        for content in content.shorter_versions() {
+            let Divided { messages, too_large } = shortened(content).divide(max_bytes);
+            if too_large.is_empty() {
+                return messages;
+            }
         }
-        CUT_VALUE_BYTES.into_iter().find_map(|value_bytes| {
-            let (request, cut) = request.with_values_cut(value_bytes);
-            let reason = format!(
-                "{}; {cut} values were cut to {value_bytes} bytes to fit a message",
-                self.reason
-            );
-            let cut_parked = Parked { content: Content::Request(request), reason, ..self.clone() };
-            let body = encoding::encode(&cut_parked).ok()?;
-            let fits = cut > 0 && body.len() <= max_bytes;
-            fits.then(|| {
-                tracing::warn!(
-                    item_bytes = self.content.bytes(),
-                    values = cut,
-                    value_bytes,
-                    "a single item is larger than a message, its longest values are truncated"
-                );
-                Message { body, items: self.items }
-            })
-        })
+        let body = encoding::encode(&shortened(Content::Raw(Vec::new()))).unwrap_or_default();
+        vec![Message { body, items }]
     }
+
+    fn without_content(&self) -> Self {
+        let Self { ref destination, ref stream, ref reason, ref log_events, .. } = *self;
+        Self {
+            destination: destination.clone(),
+            stream: stream.clone(),
+            content: Content::Raw(Vec::new()),
+            reason: reason.clone(),
+            log_events: log_events.clone(),
+            ..*self
+        }
+    }
+}
+
+#[derive(Default)]
+struct Divided {
+    messages: Vec<Message>,
+    too_large: Vec<TooLargeForQueue>,
+}
+
+impl Content {
+    fn shorter_versions(&self) -> Box<dyn Iterator<Item = Self> + '_> {
+        match self {
+            Self::Request(request) => {
+                Box::new(request.shortened().map(|shortened| Self::Request(shortened.request)))
+            }
+            Self::Events(batch) => Box::new(
+                SHORTENED_BYTES
+                    .into_iter()
+                    .map(|bytes| Self::Events(shortened_batch(batch, bytes))),
+            ),
+            Self::Raw(raw) => Box::new(SHORTENED_BYTES.into_iter().filter_map(|bytes| {
+                raw.get(..bytes).map(|beginning| Self::Raw(beginning.to_vec()))
+            })),
+        }
+    }
+}
+
+fn shortened_batch(batch: &LogBatch, max_bytes: usize) -> LogBatch {
+    let shorten = |text: &str| match text.len() {
+        bytes if bytes > max_bytes => shortened_text(text, max_bytes),
+        _ => text.to_owned(),
+    };
+    let events = batch.events.iter().map(|event| LogEvent {
+        id: shorten(&event.id),
+        timestamp_ms: event.timestamp_ms,
+        message: shorten(&event.message),
+    });
+    LogBatch { events: events.collect(), ..batch.without_events() }
 }

@@ -102,31 +102,26 @@ async fn put<Q: Queue>(
     let Some(queue) = queue else {
         return to_enqueue.iter().map(ToEnqueue::described).collect();
     };
-    let (mut messages, mut parts, mut placed) = (Vec::new(), Vec::new(), Vec::new());
+    let mut messages = Vec::new();
+    let mut parts = Vec::new();
     for part in to_enqueue {
         let described = part.described();
-        let (of_part, too_large) = part.parked.into_messages(MAX_MESSAGE_BYTES);
-        for large in too_large {
-            let items = large.parked.items;
-            let reason = format!("{}; and {large}", described.reason);
-            placed.push(Undelivered { items, reason, ..described.clone() });
-        }
-        for message in of_part {
+        for message in part.parked.into_messages(MAX_MESSAGE_BYTES) {
             parts.push(Undelivered { items: message.items, ..described.clone() });
             messages.push(message);
         }
     }
     if messages.is_empty() {
-        return placed;
+        return Vec::new();
     }
     let mut sent = queue.send(messages, delay, deadline).await.into_iter();
-    placed.extend(parts.into_iter().map(|part| {
+    let placed = parts.into_iter().map(|part| {
         let kept_in = match sent.next() {
             Some(Ok(())) => there.clone(),
             Some(Err(error)) => KeptIn::Returned(Some(error)),
             None => KeptIn::Returned(None),
         };
         Undelivered { kept_in, ..part }
-    }));
-    placed
+    });
+    placed.collect()
 }

@@ -19,6 +19,7 @@ mod template;
 pub(crate) use load::{LiveRules, RulesError, RulesSource};
 pub(crate) use route::DestinationRule;
 pub use template::Template;
+pub(crate) use template::{MOST_STREAM_BYTES, is_stream};
 
 use crate::report::Report;
 use crate::source::Origin;

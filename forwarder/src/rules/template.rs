@@ -72,7 +72,12 @@ impl TryFrom<String> for Template {
 }
 
 /// Length limit of stream names. A log group's name may have 512 characters.
-const MOST_STREAM_BYTES: usize = 256;
+pub(crate) const MOST_STREAM_BYTES: usize = 256;
+
+/// Returns `true` for a name that [`Template::fill_stream`] can return, or a person who edits a message: it may contain spaces.
+pub(crate) fn is_stream(name: &str) -> bool {
+    (1..=MOST_STREAM_BYTES).contains(&name.len()) && name.chars().all(|c| matches!(c, ' '..='~'))
+}
 
 impl Template {
     /// Upper limit on the filled text.

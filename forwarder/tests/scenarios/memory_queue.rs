@@ -2,7 +2,7 @@
 
 use crate::no_loss_property::Network;
 use lambda_otlp_forwarder::{Message, Queue, QueueError};
-use local_lambda::queue::{BatchResult, MAX_BATCH, Refusal};
+use local_lambda::queue::{BatchResult, MAX_BATCH, MAX_MESSAGE_BYTES, Refusal};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -25,6 +25,16 @@ fn late() -> QueueError {
     QueueError::new("not called: the deadline has passed".to_owned(), false)
 }
 
+/// The number of bodies that fit into a request of SQS, as in `aws`.
+fn batch_of(bodies: &[String]) -> usize {
+    let mut bytes = 0;
+    let fits = bodies.iter().take(MAX_BATCH).take_while(|body| {
+        bytes += body.len();
+        bytes <= MAX_MESSAGE_BYTES
+    });
+    fits.count().max(1)
+}
+
 impl Queue for MemoryQueue {
     async fn send(
         &self,
@@ -34,7 +44,10 @@ impl Queue for MemoryQueue {
     ) -> Vec<Result<(), QueueError>> {
         let bodies: Vec<String> = messages.into_iter().map(|message| message.body).collect();
         let mut results = Vec::new();
-        for batch in bodies.chunks(MAX_BATCH) {
+        let mut rest = bodies.as_slice();
+        while !rest.is_empty() {
+            let (batch, others) = rest.split_at(batch_of(rest));
+            rest = others;
             let all = |error| vec![Err(error); batch.len()];
             if Instant::now() >= deadline {
                 results.extend(all(late()));

@@ -1,6 +1,6 @@
 //! Reads letters: messages of the dead-letter queue, and Lambda's records of failed invocations.
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use console::waterfall::draw::short;
 use forwarder::{
     Content, Event, LogEventRange, MAX_MESSAGE_BYTES, Message, Parked, QueueMessage, SourceLimits,
@@ -142,12 +142,9 @@ fn log_events(event: &Event, reason: &str, now: u64) -> anyhow::Result<Vec<Messa
     Ok(messages)
 }
 
+/// The redrive function has not read the log events yet, and a shortened OTLP line is undecodable.
 fn divide(parked: Parked) -> anyhow::Result<Vec<Message>> {
-    let (messages, too_large) = parked.into_messages(MAX_MESSAGE_BYTES);
-    match too_large.first() {
-        Some(large) => Err(anyhow!("a part is too large for a message: {large}")),
-        None => Ok(messages),
-    }
+    parked.into_whole_messages(MAX_MESSAGE_BYTES).context("a part is too large for a message")
 }
 
 /// Selection of messages and records.
@@ -233,7 +230,7 @@ mod tests {
     #[test]
     fn a_redriven_request_restarts_its_retry_period() {
         let before = Parked { partial: true, items: 1, ..parked("answered 503", NOW - SECOND) };
-        let (message, _) = before.clone().into_messages(MAX);
+        let message = before.clone().into_messages(MAX);
         let letter = Letter::from_message(&message[0].body).unwrap();
         assert!(letter.is_partial);
         let messages = letter.into_messages(NOW).unwrap();

@@ -38,7 +38,7 @@ pub(super) fn parked(reason: &str, first_seen_unix_nano: u64) -> Parked {
 }
 
 fn body(parked: Parked) -> String {
-    parked.into_messages(MAX_MESSAGE_BYTES).0.remove(0).body
+    parked.into_messages(MAX_MESSAGE_BYTES).remove(0).body
 }
 
 /// Text that does not compress.

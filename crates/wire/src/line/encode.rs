@@ -4,8 +4,8 @@ use super::envelope::{Envelope, LINE_END};
 use crate::base64;
 use crate::compact::{self, Names};
 use crate::gzip::{Compressor, TooLarge};
-use crate::request::Request;
 use crate::request::split::{self, Sizes};
+use crate::request::{Request, Shortened};
 
 /// Sizes of lines, in bytes, newline included.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,7 @@ pub struct LineLimits {
     /// several log events.
     pub max_bytes: usize,
     /// Maximum line size of a single item, or with a resource and scope of more than half of `max_bytes`. 250 KiB: a log event of
-    /// Lambda holds at most 262,118 bytes. Beyond that the largest attribute values are truncated.
+    /// Lambda holds at most 262,118 bytes. Beyond that, items are shortened.
     pub max_item_bytes: usize,
 }
 
@@ -30,14 +30,11 @@ pub struct Written {
     pub lines: usize,
     /// Number of items (spans, data points, log records) in them.
     pub items: usize,
+    /// Number of texts that were shortened, and of attributes, events, links and other parts that were left out.
     pub truncated_values: usize,
-    /// Number of items too large for a line even with truncated values.
+    /// Number of items too large for a line even when shortened.
     pub dropped_items: usize,
 }
-
-/// Values of an oversized item are truncated to these lengths, in turn.
-const TRUNCATED_VALUE_BYTES: [usize; 7] =
-    [512 * 1024, 128 * 1024, 32 * 1024, 16 * 1024, 4 * 1024, 1024, 256];
 
 /// Encodes requests as lines; keeps its buffers and compression state between calls.
 #[derive(Debug)]
@@ -128,7 +125,7 @@ impl LineEncoder {
         written
     }
 
-    /// Appends a line of the largest size, with truncated values if needed. Returns the request instead if it can be cut into such
+    /// Appends a line of the largest size, shortened if needed. Returns the request instead if it can be cut into such
     /// lines.
     fn truncated(
         &mut self,
@@ -138,16 +135,15 @@ impl LineEncoder {
         written: &mut Written,
     ) -> Option<Request> {
         let max_bytes = self.limits.max_item_bytes;
-        for max_value_bytes in TRUNCATED_VALUE_BYTES {
-            let (shorter, values) = request.with_values_cut(max_value_bytes);
+        for Shortened { request: shorter, parts } in request.shortened() {
             if self.line(envelope, &shorter, max_bytes, out).is_ok() {
                 written.lines += 1;
                 written.items += request.items();
-                written.truncated_values += values;
+                written.truncated_values += parts;
                 return None;
             }
             if request.items() > 1 && split::largest_heads(&shorter) < max_bytes / 2 {
-                written.truncated_values += values;
+                written.truncated_values += parts;
                 return Some(shorter);
             }
         }
@@ -361,8 +357,8 @@ mod tests {
         check(&[4_300_000], (300, 20), [1, 1, 0]);
         check(&[4_300_000], (2000, 300), [4, 1, 0]);
         check(&[4_300_000, 20], (6, 40_000), [1, 7, 0]);
-        // With values too short to be truncated.
-        check(&[200; 700], (1200, 250), [0, 0, 1200]);
+        // With values too short to be truncated: the resource loses some.
+        check(&[200; 700], (1200, 250), [0, 0, 0]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub use check::{Limits, Malformed};
 #[cfg(feature = "decode")]
 pub use invocation_spans::SpanIds;
 pub use merge::merge;
+pub use truncate::{Shortened, TRUNCATED, shortened_text};
 
 use crate::field::{container, request, span};
 use crate::protobuf::{Reader, messages};

@@ -1,57 +1,280 @@
-//! Truncates the attribute values of a request that is too large for a line.
+//! Shortens a request that is too large for a line or a queue message.
 
 use super::Request;
-use crate::protobuf::{Value, Writer, delimited, fields};
-use crate::schema::{self, Kind, Message};
+use crate::field::{any_value, key_value};
+use crate::protobuf::{Value, Writer, delimited, fields, len_of_delimited};
+use crate::schema::{self, Kind, Message, Presence};
+use crate::view::count;
+
+/// The attribute of an item, a resource or a scope that lost a part without a mark of its own, such as attributes or links.
+pub const TRUNCATED: &str = "lambda_otlp.truncated";
+
+/// Maximum sizes within a message, in bytes.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// Of a text or bytes.
+    text: usize,
+    /// Of all elements of a list, such as attributes, links or bucket counts. An element's own lists have half of it.
+    list: usize,
+}
+
+/// The limits to try in turn: first texts become shorter, then lists. With the last ones, an item with its resource and scope has
+/// less than 100 KB, whatever it contains.
+const STEPS: [Limits; 12] = {
+    const KIB: usize = 1024;
+    const fn texts(text: usize) -> Limits {
+        Limits { text, list: usize::MAX }
+    }
+    const fn lists(text: usize, list: usize) -> Limits {
+        Limits { text, list }
+    }
+    [
+        texts(512 * KIB),
+        texts(128 * KIB),
+        texts(32 * KIB),
+        texts(16 * KIB),
+        texts(4 * KIB),
+        texts(KIB),
+        texts(256),
+        lists(64 * KIB, 512 * KIB),
+        lists(16 * KIB, 128 * KIB),
+        lists(4 * KIB, 32 * KIB),
+        lists(KIB, 8 * KIB),
+        lists(128, KIB),
+    ]
+};
+
+/// A request in which texts and lists were shortened. It has the same items.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortened {
+    pub request: Request,
+    /// Number of texts that were shortened, and of parts that were left out.
+    pub parts: usize,
+}
 
 impl Request {
-    /// Returns the request with every string and bytes value of an attribute or body truncated to `max_bytes`, including a mark in
-    /// strings with the removed length, and the number of truncated values.
-    pub fn with_values_cut(&self, max_bytes: usize) -> (Self, usize) {
-        let mut out = Vec::with_capacity(self.bytes().len());
-        let mut rewrite = Rewrite { max_bytes, shortened: 0 };
-        rewrite.message(schema::request(self.kind()), self.bytes(), &mut out);
-        (self.part(out, self.items()), rewrite.shortened)
+    /// Returns shorter and shorter versions of the request. A shortened text ends with its removed length. An item, resource or
+    /// scope that lost other parts gets the attribute [`TRUNCATED`], and OTLP's counts of dropped attributes, events and links.
+    pub fn shortened(&self) -> impl Iterator<Item = Shortened> {
+        let mut bytes = self.bytes().len();
+        STEPS.into_iter().filter_map(move |limits| {
+            let shortened = self.shortened_to(limits);
+            let is_shorter = shortened.request.bytes().len() < bytes;
+            bytes = bytes.min(shortened.request.bytes().len());
+            is_shorter.then_some(shortened)
+        })
+    }
+
+    fn shortened_to(&self, limits: Limits) -> Shortened {
+        let mut rewrite = Rewrite { limits, parts: 0, lost_unmarked: false };
+        let place = Place {
+            message: schema::request(self.kind()),
+            path: Some(self.kind().path_to_items()),
+            list_bytes: limits.list,
+        };
+        let rewritten = rewrite.message(place, self.bytes());
+        let bytes = rewritten.unwrap_or_else(|| self.bytes().to_vec());
+        Shortened { request: self.part(bytes, self.items()), parts: rewrite.parts }
     }
 }
 
+/// A message in the request.
+#[derive(Clone, Copy)]
+struct Place {
+    message: &'static Message,
+    /// The way to the items below, empty for an item. `None` for messages beside this way.
+    path: Option<&'static [&'static [u32]]>,
+    list_bytes: usize,
+}
+
+enum Change {
+    Keep,
+    Replace(Vec<u8>),
+    LeaveOut,
+}
+
 struct Rewrite {
-    max_bytes: usize,
-    shortened: usize,
+    limits: Limits,
+    parts: usize,
+    /// `true` if the present item, resource or scope lost a part that leaves no mark in a text.
+    lost_unmarked: bool,
 }
 
 impl Rewrite {
-    fn message(&mut self, message: &'static Message, bytes: &[u8], out: &mut Vec<u8>) {
+    /// Returns the rewritten message; `None` if it is unchanged.
+    fn message(&mut self, place: Place, bytes: &[u8]) -> Option<Vec<u8>> {
+        let is_marked = place.path.is_some_and(<[_]>::is_empty) || schema::is_head(place.message);
+        let lost_outside = is_marked && std::mem::take(&mut self.lost_unmarked);
+        let mut list = List { place, loses_numbers: loses_numbers(place, bytes), used: Vec::new() };
+        let mut out = Vec::new();
+        let mut left_out: Vec<(u32, u64)> = Vec::new();
+        let mut kept_bytes = 0;
+        let mut is_changed = false;
         for field in fields(bytes) {
-            let kind = message.field(field.number).map(|known| known.kind);
-            match (kind, field.value) {
-                // A short message contains nothing long.
-                (Some(kind), Value::Len(content)) if content.len() > self.max_bytes => match kind {
-                    Kind::Message(inner) => {
-                        delimited(out, field.number, |out| self.message(inner, content, out));
+            let change = self.field(&mut list, field);
+            if !is_changed && !matches!(change, Change::Keep) {
+                is_changed = true;
+                out.extend_from_slice(bytes.get(..kept_bytes).unwrap_or_default());
+            }
+            match change {
+                Change::Keep if is_changed => out.extend_from_slice(field.raw),
+                Change::Keep => kept_bytes += field.raw.len(),
+                Change::Replace(content) => {
+                    Writer::new(&mut out).always_bytes(field.number, &content);
+                }
+                Change::LeaveOut => {
+                    if let Some(number) = schema::count_of_dropped(place.message, field.number) {
+                        match left_out.iter_mut().find(|(known, _)| *known == number) {
+                            Some((_, count)) => *count += 1,
+                            None => left_out.push((number, 1)),
+                        }
                     }
-                    Kind::String if schema::is_any_value(message) => {
-                        self.shortened += 1;
-                        let shorter = shorten(content, self.max_bytes);
-                        Writer::new(out).always_string(field.number, &shorter);
-                    }
-                    Kind::Bytes if schema::is_any_value(message) => {
-                        self.shortened += 1;
-                        let kept = content.get(..self.max_bytes).unwrap_or_default();
-                        Writer::new(out).always_bytes(field.number, kept);
-                    }
-                    _ => out.extend_from_slice(field.raw),
-                },
-                _ => out.extend_from_slice(field.raw),
+                }
             }
         }
+        for (number, count) in left_out {
+            let before = fields(bytes).filter(|field| field.number == number).last();
+            let before = match before.map(|field| field.value) {
+                Some(Value::Varint(before)) => before,
+                _ => 0,
+            };
+            let all = before.saturating_add(count).min(u64::from(u32::MAX));
+            Writer::new(&mut out).varint(number, all);
+        }
+        if is_marked {
+            let lost_here = std::mem::replace(&mut self.lost_unmarked, lost_outside);
+            if let Some(attributes) = schema::attributes(place.message).filter(|_| lost_here) {
+                push_mark(&mut out, attributes);
+            }
+        }
+        is_changed.then_some(out)
+    }
+
+    fn field(&mut self, list: &mut List, field: crate::protobuf::Field<'_>) -> Change {
+        let Place { message, path, list_bytes } = list.place;
+        let known = message.field(field.number);
+        if let (Some([level, deeper @ ..]), Some(content)) = (path, field.as_len())
+            && level.contains(&field.number)
+            && let Some(Kind::Message(inner)) = known.map(|known| known.kind)
+        {
+            // A container without items is no loss.
+            if count(content, deeper) == 0 {
+                return Change::LeaveOut;
+            }
+            let inner = Place { message: inner, path: Some(deeper), list_bytes };
+            return self.message(inner, content).map_or(Change::Keep, Change::Replace);
+        }
+        let is_repeated = known.is_some_and(|known| known.presence == Presence::Repeated);
+        let change = match (known.map(|known| known.kind), field.value) {
+            // A short message contains nothing long.
+            (Some(Kind::Message(inner)), Value::Len(content))
+                if content.len() > self.limits.text =>
+            {
+                let list_bytes = if is_repeated { list_bytes / 2 } else { list_bytes };
+                let inner = Place { message: inner, path: None, list_bytes };
+                self.message(inner, content).map_or(Change::Keep, Change::Replace)
+            }
+            (Some(Kind::String), Value::Len(text)) if text.len() > self.limits.text => {
+                self.parts += 1;
+                Change::Replace(shorten(text, self.limits.text).into_bytes())
+            }
+            (Some(Kind::Bytes | Kind::Id), Value::Len(bytes)) if bytes.len() > self.limits.text => {
+                self.parts += 1;
+                self.lost_unmarked = true;
+                let kept = bytes.get(..self.limits.text).unwrap_or_default();
+                Change::Replace(kept.to_vec())
+            }
+            (Some(kind), _) if is_repeated && is_number(kind) && list.loses_numbers => {
+                Change::LeaveOut
+            }
+            _ => Change::Keep,
+        };
+        let bytes = match &change {
+            Change::Keep => field.raw.len(),
+            Change::Replace(content) => len_of_delimited(field.number, content.len()),
+            Change::LeaveOut => 0,
+        };
+        // Unknown fields share one limit.
+        let number = known.map_or(0, |known| known.number);
+        let is_single_message =
+            !is_repeated && matches!(known.map(|known| known.kind), Some(Kind::Message(_)));
+        if !matches!(change, Change::LeaveOut) && list.has_room(number, bytes, is_single_message) {
+            return change;
+        }
+        self.parts += 1;
+        self.lost_unmarked = true;
+        Change::LeaveOut
+    }
+}
+
+/// The lists of one message.
+struct List {
+    place: Place,
+    /// `true` if its lists of numbers are left out, all together: bounds without counts mean nothing.
+    loses_numbers: bool,
+    /// Field numbers with the bytes of their elements so far.
+    used: Vec<(u32, usize)>,
+}
+
+impl List {
+    /// Adds an element if it has room. A message that should occur once contains several lists.
+    fn has_room(&mut self, number: u32, bytes: usize, is_single_message: bool) -> bool {
+        const MOST_LISTS: usize = 4;
+        let lists = if is_single_message { MOST_LISTS } else { 1 };
+        let most_bytes = self.place.list_bytes.saturating_mul(lists);
+        let at = self.used.iter().position(|(known, _)| *known == number);
+        let at = at.unwrap_or_else(|| {
+            self.used.push((number, 0));
+            self.used.len() - 1
+        });
+        let Some((_, used)) = self.used.get_mut(at) else { return false };
+        let has_room = used.saturating_add(bytes) <= most_bytes;
+        if has_room {
+            *used += bytes;
+        }
+        has_room
+    }
+}
+
+/// Returns `true` if a list of numbers in the message has more bytes than its limit.
+fn loses_numbers(place: Place, bytes: &[u8]) -> bool {
+    let lists = place
+        .message
+        .fields
+        .iter()
+        .filter(|field| field.presence == Presence::Repeated && is_number(field.kind));
+    lists.into_iter().any(|list| {
+        let elements = fields(bytes).filter(|field| field.number == list.number);
+        elements.map(|field| field.raw.len()).sum::<usize>() > place.list_bytes
+    })
+}
+
+fn is_number(kind: Kind) -> bool {
+    !matches!(kind, Kind::String | Kind::Bytes | Kind::Id | Kind::Message(_))
+}
+
+/// Appends the attribute [`TRUNCATED`] to a message, once.
+fn push_mark(message: &mut Vec<u8>, attributes: u32) {
+    let mut mark = Vec::new();
+    delimited(&mut mark, attributes, |pair| {
+        Writer::new(pair).string(key_value::KEY, TRUNCATED);
+        delimited(pair, key_value::VALUE, |value| {
+            Writer::new(value).always_varint(any_value::BOOL, 1);
+        });
+    });
+    if !fields(message).any(|field| field.raw == mark) {
+        message.extend_from_slice(&mark);
     }
 }
 
 fn shorten(text: &[u8], max_bytes: usize) -> String {
-    let text = std::str::from_utf8(text).unwrap_or_default();
+    shortened_text(std::str::from_utf8(text).unwrap_or_default(), max_bytes)
+}
+
+/// Returns the beginning of a text that is longer than `max_bytes`, with a mark that has the removed length.
+pub fn shortened_text(text: &str, max_bytes: usize) -> String {
     let mark = format!("…[{} bytes truncated]", text.len() - max_bytes.min(text.len()));
     let kept_bytes = max_bytes.saturating_sub(mark.len());
-    let kept = (0..=kept_bytes).rev().find_map(|end| text.get(..end)).unwrap_or_default();
+    let kept = text.get(..text.floor_char_boundary(kept_bytes)).unwrap_or_default();
     format!("{kept}{mark}")
 }

@@ -8,7 +8,7 @@ use lambda_otlp_wire::{
     Envelope, Limits, LineEncoder, LineLimits, Request, SignalKind, Traces, merge, read_line,
 };
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::{Span, span::Link};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::slice::from_ref;
@@ -341,29 +341,70 @@ fn an_oversized_item_is_truncated_minimally_and_counted() {
 }
 
 #[test]
-fn only_values_longer_than_the_limit_are_truncated() {
+fn only_texts_longer_than_the_limit_are_shortened() {
     let text = |text: String| attribute("text", Value::StringValue(text));
     let bytes = |bytes: usize| attribute("bytes", Value::BytesValue(vec![7; bytes]));
-    let request = |attributes: Vec<KeyValue>| {
+    let request = |name: &str, attributes: Vec<KeyValue>| {
         let span = Span {
             trace_id: vec![1; 16],
             span_id: vec![2; 8],
-            name: "n".repeat(300),
+            name: name.to_owned(),
             attributes,
             ..Default::default()
         };
         Request::of_spans(None, vec![span])
     };
+    let large = 512 * 1024;
     let (x, e) = ("x", "é");
-    let long =
-        [text(x.repeat(100)), text(x.repeat(101)), text(e.repeat(60)), bytes(100), bytes(101)];
-    let truncated = [
-        text(x.repeat(100)),
-        text(format!("{}…[1 bytes truncated]", x.repeat(78))),
+    let long = [
+        text(x.repeat(large)),
+        text(x.repeat(large + 1)),
         // No character is cut in two.
-        text(format!("{}…[20 bytes truncated]", e.repeat(38))),
-        bytes(100),
-        bytes(100),
+        text(e.repeat(large / 2 + 10)),
+        bytes(large),
+        bytes(large + 1),
     ];
-    assert_eq!(request(long.into()).with_values_cut(100), (request(truncated.into()), 3));
+    let mark = |bytes| format!("…[{bytes} bytes truncated]");
+    let shortened = [
+        text(x.repeat(large)),
+        text(x.repeat(large - mark(1).len()) + &mark(1)),
+        text(e.repeat((large - mark(20).len()) / 2) + &mark(20)),
+        bytes(large),
+        bytes(large),
+        // Bytes cannot have a mark.
+        attribute(wire::TRUNCATED, Value::BoolValue(true)),
+    ];
+    let name = "n".repeat(large + 7);
+    let short_name = "n".repeat(large - mark(7).len()) + &mark(7);
+    let first = request(&name, long.into()).shortened().next().unwrap();
+    assert_eq!(first.parts, 4);
+    assert_eq!(first.request, request(&short_name, shortened.into()));
+}
+
+#[test]
+fn a_shortened_list_keeps_its_first_elements_and_counts_the_others() {
+    let links = (0..40_000u64).map(|at| Link {
+        trace_id: at.to_be_bytes().repeat(2),
+        span_id: at.to_be_bytes().to_vec(),
+        ..Default::default()
+    });
+    let links: Vec<Link> = links.collect();
+    let span = Span {
+        trace_id: vec![1; 16],
+        span_id: vec![2; 8],
+        links: links.clone(),
+        dropped_links_count: 5,
+        ..Default::default()
+    };
+    let request = Request::of_spans(None, vec![span]);
+    for shortened in request.shortened() {
+        let traces = shortened.request.decode::<Traces>().unwrap().unwrap();
+        let span = &traces.resource_spans[0].scope_spans[0].spans[0];
+        assert_eq!(span.links, links[..span.links.len()]);
+        assert_eq!(span.dropped_links_count as usize, 5 + links.len() - span.links.len());
+        assert_eq!(shortened.parts, links.len() - span.links.len());
+        assert_eq!(span.attributes, [attribute(wire::TRUNCATED, Value::BoolValue(true))]);
+    }
+    assert_eq!(request.shortened().count(), 5);
+    assert!(request.shortened().last().unwrap().request.bytes().len() < 2000);
 }

@@ -253,9 +253,13 @@ impl Maker {
         vec![u8::try_from(self.random.between(1, 12)).unwrap(); 16]
     }
 
-    fn span(&mut self, stream: &mut Stream) -> Span {
-        let span_id = self.serial().to_be_bytes().to_vec();
+    pub(crate) fn span(&mut self, stream: &mut Stream) -> Span {
         let age = self.age();
+        self.span_of_age(stream, age)
+    }
+
+    pub(crate) fn span_of_age(&mut self, stream: &mut Stream, age: Age) -> Span {
+        let span_id = self.serial().to_be_bytes().to_vec();
         let trace_id = self.trace_id();
         let item = Item::new(marks::of_span(&span_id), SignalKind::Traces, age);
         let attributes = self.otlp(stream, item);
@@ -271,7 +275,7 @@ impl Maker {
         }
     }
 
-    fn record(&mut self, stream: &mut Stream) -> LogRecord {
+    pub(crate) fn record(&mut self, stream: &mut Stream) -> LogRecord {
         let mark = format!("otlp {}", self.serial());
         let age = self.age();
         let trace_id = if self.random.percent(50) { self.trace_id() } else { Vec::new() };
@@ -301,12 +305,12 @@ impl Maker {
     }
 }
 
-fn attribute(key: &str, value: &str) -> KeyValue {
+pub(crate) fn attribute(key: &str, value: &str) -> KeyValue {
     let value = Some(AnyValue { value: Some(Any::StringValue(value.to_owned())) });
     KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
 }
 
-fn resource() -> Resource {
+pub(crate) fn resource() -> Resource {
     // Compact lines leave out the account and the log stream of the delivery.
     let writer = "123456789012 in 2026/09/21/[$LATEST]abc";
     let attributes = vec![attribute("service.name", "checkout"), attribute("writer", writer)];

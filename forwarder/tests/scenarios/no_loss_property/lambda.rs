@@ -19,6 +19,7 @@ use lambda_otlp_forwarder::{
     Config, Destination, Event, Forwarder, InvocationContext, Options, Queues, answer,
     default_destination,
 };
+use local_lambda::queue::MAX_MESSAGE_BYTES;
 use serde_json::Value;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -337,11 +338,15 @@ pub(crate) async fn consume(
 pub(crate) fn redrive_on_failure(cloud: &Shared, store: &Store) {
     let records = std::mem::take(&mut cloud.lock().on_failure);
     for (event, units) in records {
-        let unit = {
-            let mut cloud = cloud.lock();
-            let unit = cloud.union(&units);
-            cloud.add_unit(unit)
-        };
-        store.put(on_failure_record(&event), unit);
+        let record = on_failure_record(&event);
+        let mut cloud = cloud.lock();
+        // The command line would divide it, or leave it there.
+        if record.len() > MAX_MESSAGE_BYTES {
+            cloud.on_failure.push((event, units));
+            continue;
+        }
+        let unit = cloud.union(&units);
+        let unit = cloud.add_unit(unit);
+        store.put(record, unit);
     }
 }

@@ -13,6 +13,7 @@ mod census;
 mod checks;
 mod cloud;
 mod current;
+mod hostile;
 mod items;
 mod lambda;
 mod log_stream;

@@ -2,6 +2,7 @@
 
 use super::census::Census;
 use super::cloud::Unit;
+use super::hostile::HOSTILE_PERCENT;
 use super::items::{Age, BEGAN_MS, Stream};
 use super::marks::{self, Mark};
 use super::schedule::{Random, Schedule};
@@ -44,7 +45,7 @@ impl Maker {
         self.serial
     }
 
-    fn raw(&mut self) -> (String, Mark) {
+    pub(crate) fn raw(&mut self) -> (String, Mark) {
         let raw = format!("raw-{}", self.serial());
         let mark = marks::at(DEFAULT, &marks::of_raw(raw.as_bytes()));
         (raw, mark)
@@ -139,8 +140,23 @@ impl Maker {
         format!("{:056}", self.serial())
     }
 
-    /// Adds a log event of any kind.
+    /// Adds a log event of any kind, which may be hostile.
     pub(crate) fn log_event(
+        &mut self,
+        stream: &mut Stream,
+        (id, age): (String, Age),
+        may_be_report: bool,
+    ) {
+        if self.random.percent(HOSTILE_PERCENT) {
+            stream.unit.events += 1;
+            let message = self.hostile_line(stream, (&id, age));
+            stream.events.push(age.log_event(id, message));
+        } else {
+            self.usual_log_event(stream, (id, age), may_be_report);
+        }
+    }
+
+    fn usual_log_event(
         &mut self,
         stream: &mut Stream,
         (id, age): (String, Age),
@@ -187,7 +203,9 @@ impl Maker {
     pub(crate) fn kinesis_record(&mut self) -> (String, String, Unit) {
         let sequence_number = format!("49{:020}", self.serial());
         let age = self.age();
+        let is_hostile = self.random.percent(HOSTILE_PERCENT);
         let (data, unit) = match self.random.below(10) {
+            _ if is_hostile => self.hostile_record(),
             0..6 => self.delivery(),
             6..9 => self.raw_lines(&sequence_number, age),
             _ => {
@@ -224,6 +242,16 @@ impl Maker {
 
     /// A message in the retry queue at the start.
     pub(crate) fn message(&mut self) -> (String, Unit) {
+        loop {
+            let (body, unit) = self.any_message();
+            // The queue refuses an event that is too large for it.
+            if body.len() <= local_lambda::queue::MAX_MESSAGE_BYTES {
+                return (body, unit);
+            }
+        }
+    }
+
+    fn any_message(&mut self) -> (String, Unit) {
         let (id, age) = (self.event_id(), self.age());
         let mut stream = self.stream(Origin::default());
         let mut way = Way { destination: DEFAULT, stream: None };
@@ -249,7 +277,7 @@ impl Maker {
             7 => {
                 let place = self.place();
                 stream = self.stream(place);
-                self.log_event(&mut stream, (id, age), true);
+                self.usual_log_event(&mut stream, (id, age), true);
                 let (origin, events) = (stream.place.clone(), std::mem::take(&mut stream.events));
                 Content::Events(LogBatch { origin, events, ..LogBatch::default() })
             }
@@ -279,8 +307,11 @@ impl Maker {
             newest_unix_nano: BEGAN_MS * 1_000_000,
             ..parked(NAMES[way.destination], content, items)
         };
-        let (messages, too_large) = parked.into_messages(MAX_MESSAGE_BYTES);
-        assert_eq!((messages.len(), too_large.len()), (1, 0));
+        let messages = parked.into_messages(MAX_MESSAGE_BYTES);
+        assert_eq!(messages.len(), 1);
+        if self.random.percent(HOSTILE_PERCENT) {
+            return self.forged_message(&messages[0].body);
+        }
         (messages[0].body.clone(), stream.unit)
     }
 }

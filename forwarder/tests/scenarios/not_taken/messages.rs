@@ -191,32 +191,3 @@ async fn a_lone_bad_record_is_dead_lettered_after_another_is_accepted() {
     assert_eq!(stack.redrive().await.ledger().dead_lettered, 1);
     assert_eq!((stack.retry.len(), stack.dead_letters.len()), (0, 1));
 }
-
-#[tokio::test(start_paused = true)]
-async fn an_oversized_record_is_truncated_and_its_neighbours_queued_once() {
-    let stack = Stack::new(client(Server::new(busy)));
-    let large = noise(3 << 20, 1);
-    let event = incoming(&payload("/aws/lambda/a", &["before", &large, "after"]));
-    let report = stack.forward(event).await;
-    assert_eq!((report.ledger().parked, report.ledger().returned), (3, 0));
-    assert!(report.is_complete());
-    let bodies = stack.retry.bodies();
-    let parked: Vec<Parked> = bodies.iter().map(|body| Parked::from_body(body).unwrap()).collect();
-    assert_eq!(parked.iter().map(|parked| parked.items).sum::<usize>(), 3);
-    let cut = parked.iter().find(|parked| parked.reason.contains("values were cut to")).unwrap();
-    let Content::Request(request) = &cut.content else { panic!("{cut:?}") };
-    assert_eq!(request.items(), 1);
-    assert!(request.bytes().len() > 500_000, "as much as has a place is kept");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_line_too_large_for_a_message_stays_in_its_log_group() {
-    let stack = Stack::new(Backend(takes));
-    let line = json!({"__otel_otlp_stdout": "1", "payload": noise(1 << 20, 1)}).to_string();
-    let report = stack.forward(incoming(&payload("/aws/lambda/a", &[&line, "hello"]))).await;
-    let ledger = report.ledger();
-    // The broken line is a log record, too.
-    assert_eq!((ledger.accepted, ledger.dropped, ledger.dead_lettered), (2, 1, 0));
-    assert_eq!((ledger.returned, stack.dead_letters().len()), (0, 0));
-    assert!(report.is_complete());
-}

@@ -4,6 +4,7 @@ mod deliveries;
 mod division;
 mod messages;
 mod new_columns;
+mod oversize;
 mod slow_destinations;
 
 use crate::memory_queue::MemoryQueue;
@@ -23,7 +24,6 @@ use lambda_otlp_forwarder::{
     RuleSet, SourceLimits, Template,
 };
 use local_lambda::queue::{Queue, QueueResponse};
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -90,8 +90,7 @@ impl<E: Export> Stack<E> {
     }
 
     fn park(&self, parked: Parked) {
-        let (messages, too_large) = parked.into_messages(MAX_MESSAGE_BYTES);
-        assert!(too_large.is_empty());
+        let messages = parked.into_messages(MAX_MESSAGE_BYTES);
         let bodies: Vec<String> = messages.into_iter().map(|message| message.body).collect();
         self.retry.send_batch(&bodies, Duration::ZERO);
     }
