@@ -19,6 +19,10 @@ counts! {
     Received "received",
     /// OTLP requests answered with 503, which their senders repeat.
     RefusedFull "refused_full",
+    /// Connections closed during a request, because too many were open. Their clients send again.
+    ConnectionsClosed "connections_closed",
+    /// Cases in which the process had no free file descriptor.
+    DescriptorsMissing "descriptors_missing",
     /// OTLP requests that were invalid, too large, or for an unknown path.
     RefusedInvalid "refused_invalid",
     /// Items rejected because they are too large for a line.

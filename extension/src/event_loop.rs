@@ -12,6 +12,7 @@ use crate::receiver::xray::XRayDaemon;
 use crate::runtime::{ApiError, ExtensionsApi, Fatal, retrying};
 use crate::sink::{Backend, Sink};
 use crate::tasks;
+use crate::termination::Termination;
 use extensions_api::{Invoke, NextEvent, Shutdown};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,6 +29,11 @@ const RESERVE_MS: u64 = 100;
 /// Pause of the timer after a panic, so that a step that always panics does not take the function's CPU.
 const AFTER_PANIC: Duration = Duration::from_millis(100);
 
+/// Time between checks of the lines that wait for stdout.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How often datagrams are taken at SHUTDOWN: twice as many bytes as their socket's buffer may have.
+const MOST_XRAY_TAKES: usize = 8;
+
 /// A call of `next`; `None` if it panicked.
 type Next = Pin<Box<dyn Future<Output = Option<Result<NextEvent, ApiError>>> + Send>>;
 
@@ -35,6 +41,7 @@ pub(crate) struct EventLoop<'s> {
     pub(crate) api: ExtensionsApi,
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) xray: XRayDaemon,
+    pub(crate) termination: &'s mut Termination,
     pub(crate) counts: Arc<Counts>,
     pub(crate) state: InvocationState,
     pub(crate) sink: &'s mut Sink,
@@ -61,10 +68,14 @@ impl EventLoop<'_> {
                 wake = Some(wake.unwrap_or_default().max(AFTER_PANIC));
             }
             let is_behind = self.sink.is_behind();
+            let leaves_xray = self.sink.leaves_xray();
+            if leaves_xray {
+                wake = Some(wake.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN));
+            }
             let flush_ended = self.sink.backend.as_mut().map(Backend::flush_ended);
             tokio::select! {
                 Some(event) = self.events.recv(), if !is_behind => self.take(event),
-                () = self.xray.readable(), if !is_behind => {
+                () = self.xray.readable(), if !leaves_xray => {
                     self.step(Self::take_xray);
                 }
                 answered = or_never(next.as_mut()) => {
@@ -81,6 +92,10 @@ impl EventLoop<'_> {
                         Some(Err(error)) => return Err(error.into()),
                         None => tokio::time::sleep(AFTER_PANIC).await,
                     }
+                }
+                () = self.termination.requested() => {
+                    self.shut_down(&Shutdown::default()).await;
+                    return Ok(());
                 }
                 _ = tasks::caught(or_never(flush_ended)) => {}
                 () = or_never(wake.map(tokio::time::sleep)) => {}
@@ -156,7 +171,9 @@ impl EventLoop<'_> {
             }
             Event::Telemetry { items, _room } => {
                 // The end of an invocation may be among them, and its spans came before.
-                self.step(Self::take_xray);
+                if !self.sink.leaves_xray() {
+                    self.step(Self::take_xray);
+                }
                 let now_ms = unix_millis();
                 for item in items {
                     self.step(|this| this.take_item(item, now_ms));
@@ -199,6 +216,11 @@ impl EventLoop<'_> {
             }
             TelemetryItem::Line(line) => self.take_line(&line),
         }
+        if let Some(backend) = &mut self.sink.backend
+            && backend.lines.is_full()
+        {
+            backend.finish_lines();
+        }
     }
 
     fn take_line(&mut self, line: &LogLine) {
@@ -232,7 +254,10 @@ impl EventLoop<'_> {
         self.take_waiting();
         // The datagrams that came before a freeze.
         tokio::task::yield_now().await;
-        while self.step(Self::take_xray).unwrap_or_default() {}
+        let mut takes = 0;
+        while takes < MOST_XRAY_TAKES && self.step(Self::take_xray).unwrap_or_default() {
+            takes += 1;
+        }
         self.step(|this| this.xray.count_overflow());
         let reason = &shutdown.shutdown_reason;
         self.step(|this| {

@@ -8,6 +8,7 @@
 mod clock;
 mod config;
 mod counts;
+mod descriptors;
 mod event;
 mod event_loop;
 mod http;
@@ -22,6 +23,7 @@ mod runtime;
 mod service_name;
 mod sink;
 mod tasks;
+mod termination;
 #[cfg(test)]
 mod test_spans;
 

@@ -71,7 +71,7 @@ const FIGURES: [Figure; 6] = [
         description: "Requests that the extension refused. Their senders know it.",
         key: "lambda_otlp.reason",
         points: &[
-            Point("full", &[Count::RefusedFull]),
+            Point("full", &[Count::RefusedFull, Count::ConnectionsClosed]),
             Point("invalid", &[Count::RefusedInvalid]),
             Point("telemetry", &[Count::TelemetryRefused]),
         ],

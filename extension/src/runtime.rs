@@ -3,9 +3,10 @@
 
 use crate::config::{Config, PortKnownTo, TELEMETRY_MAX_BYTES};
 use crate::counts::Counts;
+use crate::descriptors::{SpareDescriptor, connection_limits};
 use crate::event::Event;
 use crate::event_loop::EventLoop;
-use crate::http::listen;
+use crate::http::{Clients, Connections, is_out_of_descriptors, listen};
 use crate::invocations::identity::identity;
 use crate::invocations::invocation_records;
 use crate::invocations::state::InvocationState;
@@ -16,6 +17,7 @@ use crate::receiver::telemetry::{Listener, TelemetryResponder, place};
 use crate::receiver::xray::XRayDaemon;
 use crate::sink::{Intake, Sink};
 use crate::tasks;
+use crate::termination::Termination;
 use extensions_api::{NextEvent, Registration, Response};
 use serde_json::json;
 use std::io::{self, Write};
@@ -59,9 +61,14 @@ pub async fn run(
     if !config.is_in_lambda() {
         return Err(Fatal::NotInLambda);
     }
-    let api = ExtensionsApi::resolve(&config.runtime_api).map_err(Fatal::RuntimeApi)?;
+    let mut termination = Termination::listen();
+    let connections = Connections::new(connection_limits(config.is_direct()), Arc::clone(counts));
+    let connections = Arc::new(connections);
+    let api = ExtensionsApi::resolve(&config.runtime_api, &connections);
+    let api = api.map_err(Fatal::RuntimeApi)?;
     let mut sink = Sink::open(config, writer, counts).map_err(Fatal::Start)?;
-    let ended = tasks::caught(live(config, api, name, &mut sink, counts)).await;
+    let ended = live(config, api, name, &mut sink, &mut termination, counts);
+    let ended = tasks::caught(ended).await;
     sink.end().await;
     ended.unwrap_or(Err(Fatal::Panicked))
 }
@@ -71,11 +78,13 @@ async fn live(
     mut api: ExtensionsApi,
     name: &str,
     sink: &mut Sink,
+    termination: &mut Termination,
     counts: &Arc<Counts>,
 ) -> Result<(), Fatal> {
     let (sender, events) = mpsc::channel(EVENTS);
     // Listen before registering: the function's SDK may connect as soon as its init begins.
-    let port = tasks::caught(receive_otlp(config, sink.intake(), &sender, counts)).await;
+    let receiving = receive_otlp(config, sink.intake(), &api.connections, &sender, counts);
+    let port = tasks::caught(receiving).await;
     // The wrapper tells X-Ray's SDKs the same port.
     let port = port.unwrap_or(config.receiver_port);
     let mut xray = XRayDaemon::bind(port, Arc::clone(counts)).await;
@@ -83,7 +92,11 @@ async fn live(
     invocation_records::make_file(&records);
     let names: &[&str] =
         if config.function.is_managed_instance { &["SHUTDOWN"] } else { &["INVOKE", "SHUTDOWN"] };
-    let (identifier, registration) = retrying(|| api.register(name, names)).await?;
+    let registered = tokio::select! {
+        registered = retrying(|| api.register(name, names)) => registered,
+        () = termination.requested() => return Ok(()),
+    };
+    let (identifier, registration) = registered?;
     api.identifier = identifier;
     let problems = config.complaint();
     if !problems.is_empty() {
@@ -98,30 +111,36 @@ async fn live(
     // CloudWatch Logs has them anyway.
     let takes_lines = sink.backend.is_some();
     let subscribed = receive_telemetry(config, &api, sender, counts, takes_lines);
-    if tasks::caught(subscribed).await.unwrap_or_default() && reports_ends {
+    let subscribed = tokio::select! {
+        subscribed = tasks::caught(subscribed) => subscribed.unwrap_or_default(),
+        () = termination.requested() => return Ok(()),
+    };
+    if subscribed && reports_ends {
         state.subscribed();
     }
     let counts = Arc::clone(counts);
-    EventLoop { api, events, xray, counts, state, sink, has_panicked: false }.run().await
+    EventLoop { api, events, xray, termination, counts, state, sink, has_panicked: false }
+        .run()
+        .await
 }
 
 /// Opens the OTLP receiver, on gRPC's port too, and returns its port. A busy port is logged and skipped.
 async fn receive_otlp(
     config: &Config,
     intake: &Intake,
+    connections: &Arc<Connections>,
     events: &mpsc::Sender<Event>,
     counts: &Arc<Counts>,
 ) -> u16 {
-    let budget = config.function.budget_bytes();
     let (intake, events) = (intake.clone(), events.clone());
     let service = config.service_name.clone();
-    let receiver = Arc::new(Receiver::new(intake, events, Arc::clone(counts), service, budget));
+    let receiver = Arc::new(Receiver::new(intake, events, Arc::clone(counts), service));
     let file = PathBuf::from(environment_file(RECEIVER_PORT, &config.runtime_api));
     let port = config.receiver_port;
     let opened = match open_receiver_port(port, config.receiver_port_known_to, &file).await {
         Ok(socket) => {
             let opened = socket.local_addr().map_or(port, |address| address.port());
-            drop(listen(socket, Arc::clone(&receiver) as _));
+            drop(listen(socket, Arc::clone(&receiver) as _, Clients::Function, connections));
             opened
         }
         Err(error) => {
@@ -132,7 +151,7 @@ async fn receive_otlp(
     // The extension that uses the receiver's port may use gRPC's port too.
     if let Some(of_grpc) = config.grpc_port().filter(|_| opened == port) {
         match TcpListener::bind((Ipv4Addr::LOCALHOST, of_grpc)).await {
-            Ok(socket) => drop(listen(socket, receiver)),
+            Ok(socket) => drop(listen(socket, receiver, Clients::Function, connections)),
             Err(error) => {
                 tracing::debug!(%error, "cannot open the gRPC port, continuing without gRPC");
             }
@@ -161,7 +180,7 @@ async fn receive_telemetry(
     };
     let Listener { socket, uri, path } = listener;
     let responder = TelemetryResponder::new(path, events, Arc::clone(counts), takes_lines);
-    let listening = listen(socket, Arc::new(responder));
+    let listening = listen(socket, Arc::new(responder), Clients::Lambda, &api.connections);
     match api.subscribe(&subscription(&config.telemetry_types, &uri)).await {
         Ok(true) => return true,
         Ok(false) => tracing::info!("no Telemetry API here, continuing without it"),
@@ -216,7 +235,13 @@ pub(crate) struct ExtensionsApi {
     socket: SocketAddr,
     /// From the answer to register.
     identifier: String,
+    spare: Arc<SpareDescriptor>,
+    /// The connections that are closed if the process has no descriptor for a call.
+    connections: Arc<Connections>,
 }
+
+/// The pause before another attempt to make a call without a free descriptor.
+const DESCRIPTOR_AGAIN: Duration = Duration::from_millis(10);
 
 const REGISTER: &str = "register";
 const NEXT: &str = "next";
@@ -224,12 +249,16 @@ const SUBSCRIBE: &str = "subscribe";
 
 impl ExtensionsApi {
     /// Parses `host:port`. Lambda gives an IP address; a host name is resolved once.
-    fn resolve(authority: &str) -> io::Result<Self> {
+    fn resolve(authority: &str, connections: &Arc<Connections>) -> io::Result<Self> {
         let socket = match authority.parse() {
             Ok(socket) => socket,
             Err(_) => authority.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?,
         };
-        Ok(Self { authority: authority.to_owned(), socket, identifier: String::new() })
+        let spare = Arc::<SpareDescriptor>::default();
+        spare.keep();
+        let (authority, identifier) = (authority.to_owned(), String::new());
+        let connections = Arc::clone(connections);
+        Ok(Self { authority, socket, identifier, spare, connections })
     }
 
     /// Registers for these events, and returns the identifier. `name` is the name of the file in `/opt/extensions`.
@@ -266,8 +295,19 @@ impl ExtensionsApi {
     }
 
     async fn ask(&self, call: &'static str, request: &str) -> Result<Response, ApiError> {
-        let answer = exchange(self.socket, request).await;
-        answer.map_err(|source| ApiError::Unreachable { call, source })
+        loop {
+            self.spare.release();
+            let answer = exchange(self.socket, request).await;
+            self.spare.keep();
+            match answer {
+                // The function's connections may take all descriptors, but the extension must not end because of that.
+                Err(error) if is_out_of_descriptors(&error) => {
+                    self.connections.free_descriptor();
+                    tokio::time::sleep(DESCRIPTOR_AGAIN).await;
+                }
+                answer => return answer.map_err(|source| ApiError::Unreachable { call, source }),
+            }
+        }
     }
 }
 

@@ -113,7 +113,7 @@ impl Config {
         let choice = output::read(
             &mut reader,
             source,
-            function.budget_bytes(),
+            &function,
             receiver_port.unwrap_or(DEFAULT_RECEIVER_PORT),
         );
         let levels = [
@@ -192,11 +192,19 @@ impl Config {
     }
 }
 
+const MIB: usize = 1024 * 1024;
+/// The bytes of received OTLP that may be in memory at a time. A request is in memory up to three times, and the extension must stay
+/// below 64 MB.
+pub(crate) const RECEIVED_BYTES: usize = 8 * MIB;
+/// The largest send buffer. Requests in flight are in memory twice, besides received ones.
+const MOST_BUFFER_BYTES: usize = 8 * MIB;
+/// Lambda's smallest function.
+const DEFAULT_MEMORY_MIB: usize = 128;
+
 impl Function {
-    /// Returns the bytes of received OTLP that may be in memory at a time: an eighth of the function's memory, from 4 to 32 MiB.
-    pub(crate) fn budget_bytes(&self) -> usize {
-        const MIB: usize = 1024 * 1024;
-        (self.memory_mib.unwrap_or(128) / 8).clamp(4, 32) * MIB
+    /// Returns the default size of the send buffer in bytes: a thirty-second of the function's memory, from 1 to 8 MiB.
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        (self.memory_mib.unwrap_or(DEFAULT_MEMORY_MIB) / 32 * MIB).clamp(MIB, MOST_BUFFER_BYTES)
     }
 }
 

@@ -5,7 +5,7 @@ use super::variables::{
     MAX_RETRIES, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_PROTOCOL,
     OUTPUT, PROTOCOL, SECRET,
 };
-use super::{DEFAULT_GRPC_PORT, DEFAULT_RECEIVER_PORT, TABLE};
+use super::{DEFAULT_GRPC_PORT, DEFAULT_RECEIVER_PORT, Function, MOST_BUFFER_BYTES, TABLE};
 use aws::AwsSecretsSettings;
 pub(super) use aws::{AWS, SECRETS};
 use backend::{Advice, DestinationConfig, Profile, Protocol};
@@ -82,12 +82,12 @@ impl Choice {
 pub(super) fn read(
     reader: &mut Reader<'_>,
     source: &dyn Source,
-    budget_bytes: usize,
+    function: &Function,
     receiver_port: u16,
 ) -> Choice {
     let words = [("stdout", Output::Stdout), ("otlp", Output::Otlp), ("json", Output::Json)];
     let asked = reader.choice_if_set(OUTPUT.name, &words);
-    let flush = flush(reader, budget_bytes);
+    let flush = flush(reader, function);
     let implied = implied_by(reader).filter(|_| asked.is_none());
     let name = asked.map(|_| OUTPUT.name).or(implied);
     let chosen = asked.unwrap_or(match implied {
@@ -265,13 +265,12 @@ fn has_default(name: &str) -> bool {
     matches!(kind, Some(Kind::Bytes | Kind::Count | Kind::Duration | Kind::Choice(_)))
 }
 
-fn flush(reader: &mut Reader<'_>, budget_bytes: usize) -> Flush {
+fn flush(reader: &mut Reader<'_>, function: &Function) -> Flush {
     const MOST_RETRIES: usize = 100;
     let megabytes = reader.count_if_set(MAX_BUFFER.name);
     if megabytes == Some(0) {
         reader.mistake(MAX_BUFFER.name, "must be at least 1");
     }
-    // Requests in flight are in memory twice, besides received ones. A larger buffer would exhaust the memory.
     let asked = megabytes
         .filter(|megabytes| *megabytes > 0)
         .map(|megabytes| megabytes.saturating_mul(1 << 20));
@@ -281,7 +280,7 @@ fn flush(reader: &mut Reader<'_>, budget_bytes: usize) -> Flush {
         retries: u32::try_from(reader.count(MAX_RETRIES.name).min(MOST_RETRIES))
             .unwrap_or_default(),
         // A shutdown of 2 s must have time to write all of it, at the share of a processor that Lambda gives to this memory.
-        buffer_bytes: asked.unwrap_or(budget_bytes / 4).min(budget_bytes),
+        buffer_bytes: asked.unwrap_or(function.buffer_bytes()).min(MOST_BUFFER_BYTES),
     }
 }
 

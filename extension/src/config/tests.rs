@@ -236,7 +236,7 @@ fn invalid_values_are_replaced_and_direct_mode_stays_on() {
     let direct = direct(&config);
     assert_eq!(direct.flush.interval, Duration::from_secs(5));
     assert_eq!(direct.flush.timeout, Duration::from_secs(1));
-    assert_eq!((direct.flush.retries, direct.flush.buffer_bytes), (1, 16 << 20));
+    assert_eq!((direct.flush.retries, direct.flush.buffer_bytes), (1, 8 << 20));
     assert!(config.complaint().contains("OTEL_EXPORTER_OTLP_COMPRESSION"));
 }
 

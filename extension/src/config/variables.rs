@@ -135,7 +135,7 @@ pub(super) const MAX_BUFFER: Variable = Variable {
     name: "O2_MAX_BUFFER_SIZE_MB",
     default: None,
     kind: Kind::Count,
-    doc: "OpenObserve: size of the send buffer in MiB, up to an eighth of the memory. Default: 1/32 of the memory, from 1 to 8 MiB. Telemetry beyond it is written as OTLP lines.",
+    doc: "OpenObserve: size of the send buffer in MiB, up to 8 MiB. Default: 1/32 of the memory, from 1 to 8 MiB. Telemetry beyond it is written as OTLP lines.",
 };
 
 pub(super) const MAX_RETRIES: Variable = Variable {

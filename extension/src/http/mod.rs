@@ -6,9 +6,12 @@
 //!
 //! Source: RFC 9113, "HTTP/2".
 
+mod connections;
 mod service;
 
 use crate::tasks;
+use connections::RunningRequest;
+pub(crate) use connections::{Clients, ConnectionLimits, Connections, is_out_of_descriptors};
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 pub(crate) use hyper::http::request::Parts as Head;
@@ -20,15 +23,14 @@ use hyper_util::server::conn::auto;
 pub(crate) use service::{Body, ResponseBody, Unread};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 /// The size limit of a head. SDKs send a dozen headers.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
-/// The limit of gRPC's own library (gRPC over HTTP2, "absolute max metadata size").
-const MAX_METADATA_BYTES: u32 = 16 * 1024;
+/// The size up to which gRPC's libraries accept any metadata (gRPC over HTTP2, "soft limit"). SDKs send a few hundred bytes.
+const MAX_METADATA_BYTES: u32 = 8 * 1024;
 /// The maximum number of concurrent calls of a connection. Clients queue further ones.
 const MOST_STREAMS: u32 = 32;
 /// The unread bytes of a call. They are in memory before room is reserved.
@@ -60,52 +62,60 @@ pub(crate) trait Respond: Send + Sync {
 
 pub(crate) type BoxedAnswer<'c> = Pin<Box<dyn Future<Output = Answer> + Send + 'c>>;
 
-pub(crate) fn listen(socket: TcpListener, responder: Arc<dyn Respond>) -> JoinHandle<()> {
-    tasks::spawn(serve(socket, responder))
+pub(crate) fn listen(
+    socket: TcpListener,
+    responder: Arc<dyn Respond>,
+    clients: Clients,
+    connections: &Arc<Connections>,
+) -> JoinHandle<()> {
+    tasks::spawn(serve(socket, responder, clients, Arc::clone(connections)))
 }
 
-/// The maximum number of connections. SDKs use one or two, but some functions never close any.
-const MOST: usize = 256;
+/// The pause before another attempt to accept a connection.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
 
-/// The number of the last request on a connection, or of its beginning; the latest use has the highest number.
-type LastUse = Arc<AtomicU64>;
-
-async fn serve(listener: TcpListener, responder: Arc<dyn Respond>) {
-    let uses = Arc::new(AtomicU64::new(0));
-    let mut connections: Vec<(JoinHandle<()>, LastUse)> = Vec::new();
+async fn serve(
+    listener: TcpListener,
+    responder: Arc<dyn Respond>,
+    clients: Clients,
+    connections: Arc<Connections>,
+) {
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            // Either the connection failed early, or the process has no descriptors left at the moment.
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            continue;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                if is_out_of_descriptors(&error) {
+                    connections.free_descriptor();
+                }
+                // Otherwise the connection failed early.
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+                continue;
+            }
         };
-        connections.retain(|(task, _)| !task.is_finished());
-        if connections.len() >= MOST {
-            let last_use = |at: &usize| connections.get(*at).map(|of| of.1.load(Ordering::Relaxed));
-            let idle_longest = (0..connections.len()).min_by_key(last_use).unwrap_or_default();
-            connections.swap_remove(idle_longest).0.abort();
-        }
-        let last_use = LastUse::default();
-        let (of_connection, uses) = (Arc::clone(&last_use), Arc::clone(&uses));
-        let note_use = move || {
-            of_connection.store(uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        };
-        note_use();
-        let responder = Arc::clone(&responder);
-        let task = tasks::spawn(async move {
-            // Send each response at once: it is one small packet.
-            stream.set_nodelay(true).ok();
-            serve_connection(stream, responder, note_use).await;
+        connections.add(clients, |used| {
+            let (responder, connections) = (Arc::clone(&responder), Arc::clone(&connections));
+            tasks::spawn(async move {
+                // Send each response at once: it is one small packet.
+                stream.set_nodelay(true).ok();
+                serve_connection(stream, responder, || connections.begin_request(&used)).await;
+            })
         });
-        connections.push((task, last_use));
     }
 }
 
-async fn serve_connection(stream: TcpStream, responder: Arc<dyn Respond>, note_use: impl Fn()) {
+async fn serve_connection(
+    stream: TcpStream,
+    responder: Arc<dyn Respond>,
+    begin_request: impl Fn() -> RunningRequest,
+) {
     let service = service_fn(move |request| {
-        note_use();
+        let running = begin_request();
         let responder = Arc::clone(&responder);
-        async move { service::respond(&*responder, request).await }
+        async move {
+            let answer = service::respond(&*responder, request).await;
+            drop(running);
+            answer
+        }
     });
     let mut server = auto::Builder::new(Calls);
     server

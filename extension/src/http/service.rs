@@ -121,19 +121,11 @@ impl Body {
         Ok(false)
     }
 
-    pub(crate) async fn read(&mut self, max_bytes: usize) -> Result<Vec<u8>, Unread> {
-        let mut bytes = self.room(max_bytes)?;
-        while let Some(piece) = self.next(bytes.len(), max_bytes).await? {
-            bytes.extend_from_slice(&piece);
-        }
-        Ok(bytes)
-    }
-
-    /// Allocates room for the announced length, of at most `max_bytes`.
-    pub(crate) fn room(&self, max_bytes: usize) -> Result<Vec<u8>, Unread> {
+    /// Returns the announced length, of at most `max_bytes`; 0 for a body without one.
+    pub(crate) fn announced(&self, max_bytes: usize) -> Result<usize, Unread> {
         let length = self.incoming.size_hint().exact().unwrap_or_default();
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        if length > max_bytes { Err(Unread::TooLarge) } else { Ok(Vec::with_capacity(length)) }
+        if length > max_bytes { Err(Unread::TooLarge) } else { Ok(length) }
     }
 
     /// Returns the next piece after `taken` bytes, or `None` at the end.

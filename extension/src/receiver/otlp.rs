@@ -3,6 +3,7 @@
 use super::body::{self, ContentCoding, Format};
 use super::grpc;
 use super::response::{Encoding, Refusal, accepted, refused};
+use crate::config::RECEIVED_BYTES;
 use crate::counts::{Count, Counts};
 use crate::event::Event;
 use crate::http::{Answer, Body, BoxedAnswer, Head, Respond, Unread, answer, header};
@@ -12,12 +13,12 @@ use hyper::{Method, StatusCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use wire::SignalKind;
 
-/// The size limit of a request, compressed and inflated, which is also the limit of an inflated line.
-const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
+/// The size limit of a request, compressed and inflated.
+const MAX_REQUEST_BYTES: usize = RECEIVED_BYTES / 2;
 
 /// Room for a body without a length is reserved in steps of this size.
 const LEAST_HELD_BYTES: usize = 64 * 1024;
@@ -32,10 +33,11 @@ pub(crate) struct Receiver {
     /// The service name of requests without one.
     service_name: String,
     /// One permit per KiB of requests that may be in memory.
-    room: Semaphore,
-    /// A refused request has been logged.
+    room: Arc<Semaphore>,
+    /// A request refused for good has been logged.
     has_logged_refusal: AtomicBool,
-    max_request_bytes: usize,
+    /// A request refused for want of room has been logged.
+    has_logged_full: AtomicBool,
 }
 
 impl Respond for Receiver {
@@ -56,17 +58,15 @@ impl Receiver {
         events: mpsc::Sender<Event>,
         counts: Arc<Counts>,
         service_name: String,
-        budget_bytes: usize,
     ) -> Self {
         Self {
             intake,
             events,
             counts,
             service_name,
-            room: Semaphore::new(budget_bytes / 1024),
+            room: Arc::new(Semaphore::new(RECEIVED_BYTES / 1024)),
             has_logged_refusal: AtomicBool::new(false),
-            // The memory holds a request's body, inflated bytes and lines.
-            max_request_bytes: MAX_REQUEST_BYTES.min(budget_bytes / 2),
+            has_logged_full: AtomicBool::new(false),
         }
     }
 
@@ -108,15 +108,16 @@ impl Receiver {
         format: Format,
         body: &mut Body,
     ) -> Result<usize, Refusal> {
-        let max_bytes = self.max_request_bytes;
+        let max_bytes = MAX_REQUEST_BYTES;
         let unread = |unread| match unread {
             Unread::TooLarge => Refusal::TooLarge { max_bytes },
             Unread::BrokenOff => Refusal::BrokenOff,
         };
         let max_body_bytes = max_bytes + if format.is_grpc { grpc::PREFIX_BYTES } else { 0 };
-        let mut bytes = body.room(max_body_bytes).map_err(unread)?;
+        let announced = body.announced(max_body_bytes).map_err(unread)?;
         // A body without a length reserves room as it arrives.
-        let mut held = self.hold(bytes.capacity()).await?;
+        let mut held = self.hold(announced).await?;
+        let mut bytes = Vec::with_capacity(announced);
         while let Some(piece) = body.next(bytes.len(), max_body_bytes).await.map_err(unread)? {
             self.hold_more(&mut held, bytes.len() + piece.len()).await?;
             bytes.extend_from_slice(&piece);
@@ -145,16 +146,16 @@ impl Receiver {
         self.hold_more(&mut held, request.bytes().len()).await?;
         let spans = self.intake.invocation_spans(&request);
         tracing::debug!(signal = %kind, items = request.items(), "OTLP received");
-        let dropped = self.intake.accept(request).await.ok_or(Refusal::Full)?;
+        let dropped = self.intake.accept(request, held).await.ok_or(Refusal::Full)?;
         // If the channel is full, the loop is stuck and misses root spans. The request is accepted nevertheless.
         drop(self.events.try_send(Event::Otlp(spans)));
         Ok(dropped)
     }
 
     /// Reserves room for this number of bytes in total.
-    async fn hold_more<'r>(
-        &'r self,
-        held: &mut SemaphorePermit<'r>,
+    async fn hold_more(
+        &self,
+        held: &mut OwnedSemaphorePermit,
         bytes: usize,
     ) -> Result<(), Refusal> {
         let more = bytes.saturating_sub(held.num_permits() * 1024);
@@ -165,16 +166,17 @@ impl Receiver {
     }
 
     /// Reserves room for this number of bytes in total. Returns `false`, and reserves nothing, if there is no room now.
-    fn holds_at_once<'r>(&'r self, held: &mut SemaphorePermit<'r>, bytes: usize) -> bool {
+    fn holds_at_once(&self, held: &mut OwnedSemaphorePermit, bytes: usize) -> bool {
         let more = bytes.div_ceil(1024).saturating_sub(held.num_permits());
-        let room = u32::try_from(more).ok().and_then(|kib| self.room.try_acquire_many(kib).ok());
+        let room = u32::try_from(more).ok();
+        let room = room.and_then(|kib| Arc::clone(&self.room).try_acquire_many_owned(kib).ok());
         room.map(|room| held.merge(room)).is_some()
     }
 
     /// Reserves room for more bytes, and waits for it if necessary.
-    async fn hold(&self, bytes: usize) -> Result<SemaphorePermit<'_>, Refusal> {
+    async fn hold(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
         let kib = u32::try_from(bytes.div_ceil(1024)).map_err(|_| Refusal::Full)?;
-        let held = timeout(LONGEST_WAIT, self.room.acquire_many(kib)).await;
+        let held = timeout(LONGEST_WAIT, Arc::clone(&self.room).acquire_many_owned(kib)).await;
         held.map_err(|_| Refusal::Full)?.map_err(|_| Refusal::Full)
     }
 
@@ -184,6 +186,11 @@ impl Receiver {
             _ => Count::RefusedInvalid,
         };
         self.counts.add(count, 1);
+        if *refusal == Refusal::Full && !self.has_logged_full.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "OTLP requests are refused with 503, because too many bytes are in memory; further ones are only counted"
+            );
+        }
         if !refusal.may_be_sent_again() && !self.has_logged_refusal.swap(true, Ordering::Relaxed) {
             tracing::warn!(reason = %refusal, "an OTLP request was refused; further ones are only counted");
         }

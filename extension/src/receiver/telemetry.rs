@@ -10,17 +10,22 @@ use crate::http::{Body, BoxedAnswer, Head, Respond, Unread, answer};
 use crate::own_file;
 use crate::recent::Recent;
 use hyper::StatusCode;
-use platform::{LineSource, TelemetryEvent, TelemetryRecord, parse_batch};
+use platform::{LineSource, ParsedBatch, TelemetryEvent, TelemetryRecord, parse_batch};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// The size limit of an event: the 1 MiB of CloudWatch Logs in JSON that escapes each byte.
 const MAX_EVENT_BYTES: usize = 2 * 1024 * 1024;
+/// The size limit of a delivery: it may exceed the subscribed size by a factor of two and by one large event.
+const MAX_BODY_BYTES: usize = 2 * TELEMETRY_MAX_BYTES + MAX_EVENT_BYTES;
+/// The memory of an event besides its text.
+const EVENT_BYTES: usize = 1024;
 
 /// The number of remembered deliveries. Lambda repeats a delivery if it did not get the answer.
 const RECENT: usize = 16;
@@ -96,14 +101,15 @@ fn free_ports(random: u64) -> impl Iterator<Item = u16> {
 /// Passes batches to the loop, within a bound of bytes.
 pub(crate) struct TelemetryResponder {
     path: String,
-    max_body_bytes: usize,
-    /// One permit per byte of batches that the loop has not processed.
+    /// One permit per byte of deliveries that are being read, or that the loop has not processed.
     room: Arc<Semaphore>,
     events: mpsc::Sender<Event>,
     counts: Arc<Counts>,
     takes_lines: bool,
     /// The newest accepted deliveries.
     recent: Mutex<Recent>,
+    /// A refused delivery has been logged.
+    has_logged_refusal: AtomicBool,
 }
 
 impl Respond for TelemetryResponder {
@@ -123,23 +129,56 @@ impl TelemetryResponder {
         counts: Arc<Counts>,
         takes_lines: bool,
     ) -> Self {
-        // A batch may exceed the subscribed size by a factor of two and by one large event.
-        let max_body_bytes = 2 * TELEMETRY_MAX_BYTES + MAX_EVENT_BYTES;
-        let room = Arc::new(Semaphore::new(max_body_bytes + TELEMETRY_MAX_BYTES));
+        let most_bytes =
+            MAX_BODY_BYTES + ParsedBatch::MAX_EVENTS * EVENT_BYTES + TELEMETRY_MAX_BYTES;
+        let room = Arc::new(Semaphore::new(most_bytes));
         let recent = Mutex::new(Recent::new(RECENT));
-        Self { path, max_body_bytes, room, events, counts, takes_lines, recent }
+        let has_logged_refusal = AtomicBool::new(false);
+        Self { path, room, events, counts, takes_lines, recent, has_logged_refusal }
     }
 
     async fn status(&self, head: &Head, body: &mut Body) -> StatusCode {
         if head.uri.path() != self.path {
             return StatusCode::NOT_FOUND;
         }
-        let body = match body.read(self.max_body_bytes).await {
-            Ok(body) => body,
-            Err(Unread::TooLarge) => return self.malformed(),
-            Err(Unread::BrokenOff) => return StatusCode::BAD_REQUEST,
-        };
-        self.take(&body)
+        match self.read(body).await {
+            Ok((body, room)) => self.take(&body, room),
+            Err(None) => self.refused(),
+            Err(Some(Unread::TooLarge)) => self.malformed(),
+            Err(Some(Unread::BrokenOff)) => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// Reads a delivery into room that it reserves first. The error is `None` if there is no room.
+    async fn read(
+        &self,
+        body: &mut Body,
+    ) -> Result<(Vec<u8>, OwnedSemaphorePermit), Option<Unread>> {
+        let announced = body.announced(MAX_BODY_BYTES)?;
+        let mut room = self.reserve(announced).ok_or(None)?;
+        let mut bytes = Vec::with_capacity(announced);
+        while let Some(piece) = body.next(bytes.len(), MAX_BODY_BYTES).await? {
+            let missing = (bytes.len() + piece.len()).saturating_sub(room.num_permits());
+            room.merge(self.reserve(missing).ok_or(None)?);
+            bytes.extend_from_slice(&piece);
+        }
+        Ok((bytes, room))
+    }
+
+    fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let permits = u32::try_from(bytes).ok()?;
+        Arc::clone(&self.room).try_acquire_many_owned(permits).ok()
+    }
+
+    /// Counts a delivery for which there is no room. Lambda repeats it.
+    fn refused(&self) -> StatusCode {
+        self.counts.add(Count::TelemetryRefused, 1);
+        if !self.has_logged_refusal.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "telemetry of Lambda is refused until earlier deliveries are processed; further ones are only counted"
+            );
+        }
+        StatusCode::SERVICE_UNAVAILABLE
     }
 
     /// Counts an unusable batch and accepts it, because Lambda would repeat a refused one forever.
@@ -148,16 +187,15 @@ impl TelemetryResponder {
         StatusCode::OK
     }
 
-    fn take(&self, body: &[u8]) -> StatusCode {
+    fn take(&self, body: &[u8], mut room: OwnedSemaphorePermit) -> StatusCode {
         tracing::debug!(bytes = body.len(), "telemetry received");
-        let permits = u32::try_from(body.len()).unwrap_or(u32::MAX);
-        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits) else {
-            self.counts.add(Count::TelemetryRefused, 1);
-            return StatusCode::SERVICE_UNAVAILABLE;
-        };
         let bytes = body;
         let body = String::from_utf8_lossy(body);
         let batch = parse_batch(&body);
+        let Some(room_of_events) = self.reserve(batch.events.len() * EVENT_BYTES) else {
+            return self.refused();
+        };
+        room.merge(room_of_events);
         let malformed = batch.refused + usize::from(batch.is_broken);
         let mut items: Vec<TelemetryItem> =
             batch.events.into_iter().filter_map(|event| self.item(event)).collect();
@@ -169,8 +207,7 @@ impl TelemetryResponder {
         if !items.is_empty()
             && self.events.try_send(Event::Telemetry { items, _room: room }).is_err()
         {
-            self.counts.add(Count::TelemetryRefused, 1);
-            return StatusCode::SERVICE_UNAVAILABLE;
+            return self.refused();
         }
         if self.takes_lines {
             self.recent.lock().unwrap_or_else(PoisonError::into_inner).add(bytes);
@@ -229,9 +266,7 @@ mod tests {
         let (events, _channel) = mpsc::channel(1);
         let responder = TelemetryResponder::new(String::new(), events, Arc::default(), false);
         let event = r#"[{"type":"platform.start","record":{"requestId":"r"}}]"#.as_bytes();
-        assert_eq!(
-            (responder.take(event), responder.take(event)),
-            (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE)
-        );
+        let take = || responder.take(event, responder.reserve(event.len()).unwrap());
+        assert_eq!((take(), take()), (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE));
     }
 }

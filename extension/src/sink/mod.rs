@@ -16,6 +16,7 @@ use lines::{LAST_LINE, LineOutput};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use wire::Request;
 
@@ -32,11 +33,19 @@ pub(crate) struct Intake {
 impl Intake {
     /// Puts a request into the buffer, or writes its lines if there is no buffer or no room. The request may be acknowledged when
     /// this returns the number of items too large for a line.
-    pub(crate) async fn accept(&self, request: Request) -> Option<usize> {
-        let Some(buffer) = &self.buffer else { return self.lines.write(request, false).await };
+    ///
+    /// `room` is the room in memory that the request occupies until its lines are written.
+    pub(crate) async fn accept(
+        &self,
+        request: Request,
+        room: OwnedSemaphorePermit,
+    ) -> Option<usize> {
+        let Some(buffer) = &self.buffer else {
+            return self.lines.write(request, room, false).await;
+        };
         match buffer.put(request, BatchOrigin::Otlp) {
             Ok(()) => Some(0),
-            Err(request) => self.lines.write(request, true).await,
+            Err(request) => self.lines.write(request, room, true).await,
         }
     }
 
@@ -108,6 +117,13 @@ impl Sink {
     /// Returns `true` if the loop should leave further events to Lambda, because too much waits for stdout.
     pub(crate) fn is_behind(&self) -> bool {
         self.backend.as_ref().is_some_and(Backend::is_behind)
+    }
+
+    /// Returns `true` if X-Ray's datagrams should wait in their socket's buffer, because too much waits for stdout.
+    pub(crate) fn leaves_xray(&mut self) -> bool {
+        // Lines written since the last time.
+        self.own.write(Vec::new());
+        self.is_behind() || self.own.is_full()
     }
 
     /// Waits until lines are written, for at most `limit` each, because the environment may freeze.

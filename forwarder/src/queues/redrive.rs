@@ -95,8 +95,10 @@ pub(crate) const RETENTION: Duration = Duration::from_hours(14 * 24);
 /// Messages are dead-lettered this long before the queue deletes them.
 const RETENTION_MARGIN: Duration = Duration::from_hours(1);
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
+/// The limit of `Retry-After`, because a backend may be healthy again long before the day that it asked for.
+const LONGEST_ASKED: Duration = Duration::from_mins(15);
 /// Pauses of the first hours, short so that a recovered backend gets its records soon.
-const EARLY_PAUSES: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_mins(15));
+const EARLY_PAUSES: Backoff = Backoff::new(FIRST_PAUSE, LONGEST_ASKED);
 /// Pauses of a long outage.
 const LATE_PAUSES: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_hours(1));
 /// After this many attempts, about four hours, the outage counts as long.
@@ -167,7 +169,8 @@ fn pause(
     let spread = f64::from(upper_half) * 2f64.powi(-32);
     let attempt = receive_count.max(1);
     let pauses = if attempt < MANY_ATTEMPTS { EARLY_PAUSES } else { LATE_PAUSES };
-    let wanted = pauses.delay(attempt - 1, spread).max(retry_after.unwrap_or_default());
+    let wanted =
+        pauses.delay(attempt - 1, spread).max(retry_after.unwrap_or_default().min(LONGEST_ASKED));
     wanted.min((left / 2).max(FIRST_PAUSE))
 }
 
@@ -262,9 +265,10 @@ mod tests {
             let pause = pause(receive_count, 0, 86_400);
             assert!((full / 2..full).contains(&pause), "{receive_count}: {pause}");
         }
-        assert_eq!(pause(1, 7200, 86_400), 7200);
+        assert_eq!(pause(1, 600, 86_400), 600);
+        assert_eq!(pause(1, 86_400, 86_400), 900);
         // One attempt before the window closes, at half of the time.
-        assert_eq!(pause(1, 86_400, 7200), 3600);
+        assert_eq!(pause(1, 86_400, 1200), 600);
         assert_eq!(pause(1, 86_400, 5), 30);
     }
 }

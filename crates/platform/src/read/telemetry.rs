@@ -49,10 +49,15 @@ pub enum LineSource {
 #[derive(Debug, Default, PartialEq)]
 pub struct ParsedBatch<'a> {
     pub events: Vec<TelemetryEvent<'a>>,
-    /// Number of array elements that were not events and are omitted.
+    /// Number of array elements that are omitted, because they were not events or too many.
     pub refused: usize,
     /// `true` if the body is not an array, or contains invalid JSON.
     pub is_broken: bool,
+}
+
+impl ParsedBatch<'_> {
+    /// The number of events read of one body: four times the number that the extension subscribes to.
+    pub const MAX_EVENTS: usize = 4000;
 }
 
 /// Reads a POST body, an array of events. Events are parsed one by one, so that an invalid event does not affect others; events
@@ -62,7 +67,9 @@ pub fn parse_batch(body: &str) -> ParsedBatch<'_> {
     let Elements { values, is_broken, .. } = Elements::of(body);
     batch.is_broken = is_broken;
     for value in values {
-        match parse(value) {
+        let has_room = batch.events.len() < ParsedBatch::MAX_EVENTS;
+        let event = if has_room { parse(value) } else { None };
+        match event {
             Some(event) => batch.events.push(event),
             None => batch.refused += 1,
         }

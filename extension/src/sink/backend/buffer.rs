@@ -11,6 +11,8 @@ const FULL_PERCENT: usize = 80;
 /// The part for records of printed lines. The function's log contains them already, so they leave room for telemetry that exists
 /// nowhere else.
 const LINES_PERCENT: usize = 65;
+/// The maximum number of requests, because each takes memory besides its bytes.
+const MOST_BATCHES: usize = 8192;
 /// The number of attempts of a request that the backend refused permanently.
 const REFUSED: u32 = u32::MAX;
 
@@ -62,7 +64,8 @@ impl Buffer {
         let percent = if origin == BatchOrigin::Otlp { FULL_PERCENT } else { LINES_PERCENT };
         let mut inner = self.lock();
         let bytes = inner.bytes + request.bytes().len();
-        if inner.is_closed || bytes > self.max_bytes / 100 * percent {
+        let is_many = inner.batches.len() >= MOST_BATCHES;
+        if inner.is_closed || is_many || bytes > self.max_bytes / 100 * percent {
             return Err(request);
         }
         inner.bytes = bytes;

@@ -36,8 +36,10 @@ impl BackendHealth {
         self.failures >= MOST_FAILURES
     }
 
+    /// A pause that seems longer than any began before the clock was set back.
     pub(crate) fn is_paused(&self, now_ms: u64) -> bool {
-        now_ms < self.not_before_ms()
+        let left_ms = self.not_before_ms().saturating_sub(now_ms);
+        left_ms > 0 && u128::from(left_ms) <= LONGEST_PAUSE.as_millis()
     }
 
     pub(crate) fn cost(&self) -> Duration {
@@ -161,6 +163,13 @@ mod tests {
         record.failed(QUICK, Some(Duration::from_hours(1)), 1000);
         record.invoked();
         assert_eq!((record.is_paused(60_999), record.is_paused(61_000)), (true, false));
+    }
+
+    #[test]
+    fn a_clock_set_back_ends_the_pause() {
+        let mut record = BackendHealth::default();
+        record.failed(QUICK, None, 3_600_000);
+        assert_eq!((record.is_paused(3_600_000), record.is_paused(1000)), (true, false));
     }
 
     #[test]

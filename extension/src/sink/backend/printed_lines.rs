@@ -164,10 +164,13 @@ impl PrintedLines {
             Some(running) => !running.is_done && now_ms < last_moment_ms(running.deadline_ms),
             None => !self.has_one_at_a_time,
         };
-        self.events.is_some()
-            || is_old
-            || !may_see_spans
-            || self.converter.waiting_bytes() > MOST_WAITING
+        self.events.is_some() || is_old || !may_see_spans || self.is_full()
+    }
+
+    /// Returns `true` if too many bytes of records or events wait.
+    pub(crate) fn is_full(&self) -> bool {
+        let events = self.events.as_ref().map_or(0, RawEvents::bytes);
+        self.converter.waiting_bytes().max(events) > MOST_WAITING
     }
 
     /// Returns the waiting records, and the metrics embedded in lines. Later calls use a new converter, even if this one panics.

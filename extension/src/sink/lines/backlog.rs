@@ -15,8 +15,9 @@ const SPILLED_BYTES: usize = 256 * 1024;
 /// While this many bytes are not written, the extension leaves further events to Lambda.
 const MOST_UNWRITTEN: usize = 1 << 20;
 
-/// While this many groups wait for room in the queue, the extension drops its own telemetry.
+/// While this many groups or bytes wait, the extension drops its own telemetry.
 const MOST_OWN_GROUPS: usize = 64;
+const MOST_OWN_BYTES: usize = 4 * MOST_UNWRITTEN;
 
 /// Requests that wait for room in the queue, or are in it.
 pub(crate) struct Backlog {
@@ -43,7 +44,7 @@ impl Backlog {
     pub(crate) fn write_own(&mut self, requests: Vec<Request>) {
         // Room in the queue since the last time.
         self.write(Vec::new());
-        if self.unwritten.len() >= MOST_OWN_GROUPS {
+        if self.unwritten.len() >= MOST_OWN_GROUPS || self.unwritten_bytes() > MOST_OWN_BYTES {
             self.counts.add(Count::PlatformLost, items(&requests));
         } else {
             self.write(requests);
@@ -105,9 +106,13 @@ impl Backlog {
 
     /// Returns `true` if too many bytes are not known to be written.
     pub(crate) fn is_full(&self) -> bool {
+        self.unwritten_bytes() > MOST_UNWRITTEN
+    }
+
+    fn unwritten_bytes(&self) -> usize {
         let unwritten = self.unwritten.iter().map(|group| bytes(group));
         let writing = self.writing.iter().map(|writing| writing.bytes);
-        unwritten.chain(writing).sum::<usize>() > MOST_UNWRITTEN
+        unwritten.chain(writing).sum()
     }
 
     pub(crate) fn is_behind(&self) -> bool {

@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use thread::{Function, Job, Progress, Thread};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use wire::Request;
 
 /// The number of requests that may wait for the thread.
@@ -76,12 +76,17 @@ impl LineOutput {
 
     /// Writes a request, waits until its lines are written, and returns the number of items too large for a line. Gives up when
     /// the pipe was full for 200 ms, and at once while it stays full. `spill` is `true` if the request was meant for a backend.
-    pub(crate) async fn write(&self, request: Request, spill: bool) -> Option<usize> {
+    pub(crate) async fn write(
+        &self,
+        request: Request,
+        room: OwnedSemaphorePermit,
+        spill: bool,
+    ) -> Option<usize> {
         if self.is_stuck() {
             return None;
         }
         let (written, answer) = oneshot::channel();
-        let job = Job { requests: vec![request], written, keep: false, spill };
+        let job = Job { requests: vec![request], written, keep: false, spill, room: Some(room) };
         let exchange = async {
             self.jobs.send(job).await.ok()?;
             answer.await.ok()
@@ -100,7 +105,7 @@ impl LineOutput {
         spill: bool,
     ) -> Result<oneshot::Receiver<usize>, Vec<Request>> {
         let (written, answer) = oneshot::channel();
-        match self.jobs.try_send(Job { requests, written, keep: true, spill }) {
+        match self.jobs.try_send(Job { requests, written, keep: true, spill, room: None }) {
             Ok(()) => Ok(answer),
             Err(mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) => {
                 Err(job.requests)

@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use wire::compact::Names;
 use wire::{Envelope, LineEncoder, LineLimits, Request, Written};
 
@@ -27,6 +27,8 @@ pub(super) struct Job {
     /// The requests are written even if its sender stopped waiting.
     pub(super) keep: bool,
     pub(super) spill: bool,
+    /// The room that received requests occupy in memory, also if the sender is gone.
+    pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
 impl Job {
@@ -148,7 +150,10 @@ impl<W: Write> Thread<W> {
         // The makers of kept jobs count their losses themselves.
         let is_told = jobs.iter().any(|job| !job.keep);
         let (mut requests, mut waiting) = (Vec::new(), Vec::new());
+        // Until the lines are written.
+        let mut rooms = Vec::new();
         for job in jobs {
+            rooms.push(job.room);
             requests.extend(job.requests);
             waiting.push(job.written);
         }
@@ -331,6 +336,7 @@ mod tests {
                 written: oneshot::channel().0,
                 keep: true,
                 spill: *spill,
+                room: None,
             };
             assert!(sender.try_send(job).is_ok());
         }

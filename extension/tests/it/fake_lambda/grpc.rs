@@ -218,7 +218,7 @@ async fn a_message_declared_too_large_is_rejected_before_its_body() {
     let (answer, mut body) = begin(&mut client, TRACES, &[]);
     body.send_data(Bytes::from_static(&[0, 0, 0x80, 0, 1]), false).unwrap();
     let said = read(answer).await.said;
-    assert_eq!(said, "200 application/grpc 3 the request is larger than 8388608 bytes");
+    assert_eq!(said, "200 application/grpc 3 the request is larger than 4194304 bytes");
     // A refused call does not block later ones.
     call(&mut client, TRACES, &[], &message(0, &vec![0; 9 << 20])).await;
     assert_eq!(export(&mut client, 1).await, TAKEN);
@@ -231,8 +231,8 @@ async fn stalled_calls_do_not_block_other_calls() {
     let mut silent = Vec::new();
     for _ in 0..20 {
         let (answer, mut body) = begin(&mut client, TRACES, &[]);
-        // It says that it will have six megabytes.
-        body.send_data(Bytes::from_static(&[0, 0, 0x60, 0, 0, 10]), false).unwrap();
+        // It says that it will have three megabytes.
+        body.send_data(Bytes::from_static(&[0, 0, 0x30, 0, 0, 10]), false).unwrap();
         silent.push((answer, body));
     }
     assert_eq!(export(&mut client, 3).await, TAKEN);

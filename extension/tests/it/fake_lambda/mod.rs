@@ -7,6 +7,7 @@ mod grpc;
 mod lifecycle;
 mod lines;
 mod panics;
+mod process;
 mod receiver;
 mod stdout;
 mod support;

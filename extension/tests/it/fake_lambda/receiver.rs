@@ -150,8 +150,8 @@ async fn a_full_pipe_refuses_requests_and_drops_lines_not_started() {
 async fn the_inflated_size_of_concurrent_requests_is_bounded() {
     let (lambda, _next) = Lambda::waiting(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
     lambda.stdout.fill(true);
-    // Of 16 MiB there is room for two of these, however small they come.
-    let body = request_of(|span| span.string(5, &"x".repeat(7 << 20)));
+    // Of 8 MiB there is room for two of these, however small they come.
+    let body = request_of(|span| span.string(5, &"x".repeat(3 << 20)));
     let body = gzip::compress(6, &body);
     let headers = [PROTOBUF, GZIP];
     let post = || async { lambda.otlp("/v1/traces", &headers, &body).await.status };
