@@ -84,6 +84,16 @@ const OPERATIONS: &[&str] = &[
     "retrieval",
 ];
 
+const VERSIONS: &[&str] =
+    &["gen_ai.agent.version", "service.version", "app.version", "git.commit.sha"];
+const ENVIRONMENTS: &[&str] = &[
+    "deployment.environment.name",
+    "deployment.environment",
+    "env",
+    "environment",
+    "k8s.namespace.name",
+];
+
 /// Columns for numbers. Any other value becomes 0.
 const INTEGERS: &[&str] = &[
     "gen_ai_usage_input_tokens",
@@ -106,8 +116,13 @@ const FLOATS: &[&str] = &[
 
 type Attributes = BTreeMap<String, Value>;
 
-/// Processes the attributes of a span, which have their own keys.
-pub(super) fn process(attributes: &mut Attributes, scope: &str, events: &[Event]) {
+/// Processes the attributes of a span, which have their own keys as those of its resource do.
+pub(super) fn process(
+    attributes: &mut Attributes,
+    resource: &Attributes,
+    scope: &str,
+    events: &[Event],
+) {
     let is_triggered = TRIGGERS.iter().any(|key| attributes.contains_key(*key));
     if !is_triggered && scope != "ai" {
         return;
@@ -126,6 +141,9 @@ pub(super) fn process(attributes: &mut Attributes, scope: &str, events: &[Event]
     let first = |keys: &[&str]| keys.iter().find_map(|key| attributes.get(*key).cloned());
     let model =
         first(&["gen_ai.response.model", "gen_ai.request.model", "llm.model_name", "model"]);
+    let or_of_resource = |keys: &[&str]| {
+        first(keys).or_else(|| keys.iter().find_map(|key| resource.get(*key).cloned()))
+    };
     let operation = first(&["gen_ai.operation.name"]);
     let operation = operation.filter(|it| OPERATIONS.iter().any(|known| it == known));
     moved.extend([
@@ -133,6 +151,8 @@ pub(super) fn process(attributes: &mut Attributes, scope: &str, events: &[Event]
         ("gen_ai.response.model", model),
         ("gen_ai.conversation.id", first(&["session.id", "gen_ai.conversation.id"])),
         ("gen_ai.agent.name", first(&["gen_ai.agent.name", "agent.name", "crewai.task.agent"])),
+        ("gen_ai.agent.version", or_of_resource(VERSIONS)),
+        ("deployment.environment.name", or_of_resource(ENVIRONMENTS)),
         ("gen_ai.tool.name", first(&["gen_ai.tool.name", "tool.name", "tool_call.function.name"])),
         ("gen_ai.tool.call.arguments", first(&["gen_ai.tool.call.arguments"])),
         ("gen_ai.tool.call.result", first(&["gen_ai.tool.call.result"])),

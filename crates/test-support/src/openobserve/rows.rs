@@ -106,10 +106,12 @@ fn of_span(stored: &StoredSpan) -> Row {
         2 => "ERROR",
         _ => "UNSET",
     };
-    let attributes = span.attributes.iter();
-    let mut attributes: BTreeMap<String, Value> =
-        attributes.map(|it| (it.key.clone(), text(it.value.as_ref()))).collect();
-    gen_ai::process(&mut attributes, &stored.scope.name, &span.events);
+    let by_key = |attributes: &[KeyValue]| -> BTreeMap<String, Value> {
+        attributes.iter().map(|it| (it.key.clone(), text(it.value.as_ref()))).collect()
+    };
+    let mut attributes = by_key(&span.attributes);
+    let of_resource = by_key(&stored.resource.attributes);
+    gen_ai::process(&mut attributes, &of_resource, &stored.scope.name, &span.events);
     let mut columns = Columns::new();
     for (key, value) in attributes {
         let name = column(&key);
