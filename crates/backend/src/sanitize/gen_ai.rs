@@ -10,8 +10,9 @@
 use super::names::{Shapes, stored_key};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::Span;
-use wire::field::{any_value, event, scope, span};
-use wire::protobuf::{self, fields, messages};
+use prost::Message as _;
+use wire::field::{event, span};
+use wire::protobuf::messages;
 use wire::view::{ScopeContainer, key_and_value};
 
 /// Attributes of AI frameworks, each of which makes OpenObserve process a span.
@@ -76,7 +77,7 @@ impl Pair {
 }
 
 /// OpenObserve keeps the first pair that it finds in a span, and removes all others.
-const PAIRS: [Pair; 14] = [
+static PAIRS: [Pair; 14] = [
     Pair::new("langfuse.observation.input", &["langfuse.observation.output"]),
     Pair::new("traceloop.entity.input", &["traceloop.entity.output"]),
     Pair::left_alone("gen_ai.prompt", &["gen_ai.completion"]),
@@ -92,6 +93,15 @@ const PAIRS: [Pair; 14] = [
     Pair::new("input", &["output"]),
     Pair::new("tool_arguments", &["tool_response"]),
     Pair::left_alone("llm.input_messages", &["llm.output_messages"]),
+];
+
+/// Events with an input or output.
+const MESSAGES: [&str; 5] = [
+    "gen_ai.assistant.message",
+    "gen_ai.choice",
+    "gen_ai.system.message",
+    "gen_ai.tool.message",
+    "gen_ai.user.message",
 ];
 
 /// The place of the Vercel AI SDK's pair.
@@ -138,15 +148,20 @@ pub(super) fn may_lose(key: &[u8]) -> bool {
     ORDINARY.iter().copied().any(is_key)
         || is_key(CONVERSATION)
         || PAIRS.iter().any(|pair| !pair.is_left_alone && pair.has(key))
-        || is_for_numbers(key)
+        || number_column(key).is_some()
 }
 
-fn is_for_numbers(key: &[u8]) -> bool {
-    NUMBERS.iter().any(|column| column.bytes().eq(stored_key(key)))
+/// The column for numbers that has this key's value.
+fn number_column(key: &[u8]) -> Option<&'static str> {
+    // Most keys begin with another letter.
+    if !matches!(key.first(), Some(b'g' | b'G')) {
+        return None;
+    }
+    NUMBERS.into_iter().find(|column| column.bytes().eq(stored_key(key)))
 }
 
 pub(super) fn is_of_framework(scope: ScopeContainer<'_>) -> bool {
-    messages(&scope.scope(), scope::NAME).last() == Some(SCOPE_OF_A_FRAMEWORK)
+    scope.name() == SCOPE_OF_A_FRAMEWORK
 }
 
 /// OpenObserve's processing of one span.
@@ -174,7 +189,7 @@ impl GenAi {
 
     fn new<'s>(
         keys: impl Iterator<Item = &'s [u8]>,
-        mut event_names: impl Iterator<Item = &'s [u8]>,
+        event_names: impl Iterator<Item = &'s [u8]>,
         is_in_scope: bool,
     ) -> Self {
         let mut is_processed = is_in_scope;
@@ -190,15 +205,33 @@ impl GenAi {
                 first = first.min(place);
             }
         }
-        // OpenObserve takes messages in events first.
-        let has_messages = is_processed && event_names.any(|name| name.starts_with(b"gen_ai."));
-        static STATIC_PAIRS: [Pair; 14] = PAIRS;
-        let kept = STATIC_PAIRS.get(first).filter(|_| !has_messages);
+        // OpenObserve takes messages in events first, and those of Semantic Kernel after some pairs.
+        let mut end = PAIRS.len();
+        for name in event_names.filter(|_| is_processed) {
+            if MESSAGES.iter().any(|message| message.as_bytes() == name) {
+                end = 0;
+            } else if [b"gen_ai.content.prompt".as_slice(), b"gen_ai.content.completion"]
+                .contains(&name)
+            {
+                end = end.min(IN_SCOPE);
+            }
+        }
+        let kept = PAIRS.get(first).filter(|_| first < end);
         Self { is_processed, kept, has_session }
     }
 
+    pub(super) fn loses(&self, attribute: &KeyValue) -> bool {
+        self.loses_value(attribute.key.as_bytes(), || attribute.value.clone())
+    }
+
+    /// Returns `true` if OpenObserve would move or lose an attribute of this encoded span.
+    pub(super) fn loses_any(&self, span: &[u8]) -> bool {
+        let mut attributes = messages(span, span::ATTRIBUTES).map(key_and_value);
+        attributes.any(|(key, value)| self.loses_value(key, || AnyValue::decode(value).ok()))
+    }
+
     /// Returns `true` if OpenObserve would move or lose the value of a key.
-    pub(super) fn loses(&self, key: &[u8], is_number: impl FnOnce() -> bool) -> bool {
+    fn loses_value(&self, key: &[u8], value: impl FnOnce() -> Option<AnyValue>) -> bool {
         if !self.is_processed && ORDINARY.iter().any(|name| name.as_bytes() == key) {
             return true;
         }
@@ -210,39 +243,22 @@ impl GenAi {
                 return true;
             }
         }
-        is_for_numbers(key) && !is_number()
-    }
-
-    pub(super) fn loses_attribute(&self, attribute: &KeyValue) -> bool {
-        let value = attribute.value.as_ref();
-        self.loses(attribute.key.as_bytes(), || value.is_some_and(is_number))
-    }
-
-    /// Returns `true` if OpenObserve would move or lose an attribute of this encoded span.
-    pub(super) fn loses_any(&self, span: &[u8]) -> bool {
-        let mut attributes = messages(span, span::ATTRIBUTES).map(key_and_value);
-        attributes.any(|(key, value)| self.loses(key, || is_encoded_number(value)))
+        number_column(key).is_some_and(|column| {
+            !value().is_some_and(|value| is_number(&value, column.ends_with("_tokens")))
+        })
     }
 }
 
-fn is_number(value: &AnyValue) -> bool {
-    match &value.value {
-        Some(Value::IntValue(_) | Value::DoubleValue(_)) => true,
-        Some(Value::StringValue(text)) => is_number_as_text(text),
-        _ => false,
+/// Returns `true` if OpenObserve reads this number from the value's text.
+fn is_number(value: &AnyValue, is_integer: bool) -> bool {
+    let text = match &value.value {
+        Some(Value::IntValue(_)) => return true,
+        Some(Value::DoubleValue(number)) => number.to_string(),
+        Some(Value::StringValue(text)) => text.clone(),
+        _ => return false,
+    };
+    if is_integer {
+        return text.parse::<i64>().is_ok();
     }
-}
-
-fn is_encoded_number(value: &[u8]) -> bool {
-    fields(value).last().is_some_and(|field| match (field.number, field.value) {
-        (any_value::INT | any_value::DOUBLE, _) => true,
-        (any_value::STRING, protobuf::Value::Len(text)) => {
-            str::from_utf8(text).is_ok_and(is_number_as_text)
-        }
-        _ => false,
-    })
-}
-
-fn is_number_as_text(text: &str) -> bool {
-    text.parse::<f64>().is_ok()
+    text.parse::<f64>().is_ok_and(f64::is_finite)
 }

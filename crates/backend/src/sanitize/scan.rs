@@ -185,9 +185,7 @@ fn log_record_needs_nothing(log_record: &[u8], taken: &Taken<'_>, seen: &mut See
             (log_record::SEVERITY_NUMBER, Value::Varint(number)) => {
                 severity.number = severity::to_number(number);
             }
-            (log_record::SEVERITY_TEXT, Value::Len(text)) => {
-                severity.text = severity::to_text(text)
-            }
+            (log_record::SEVERITY_TEXT, Value::Len(text)) => severity.text = text,
             (log_record::BODY, Value::Len(value)) if may_change(value) => {
                 if !seen.add_nested(value) {
                     return false;

@@ -26,7 +26,7 @@ pub(super) fn has_column(key: &[u8]) -> bool {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Severity<'r> {
     pub(super) number: i32,
-    pub(super) text: &'r str,
+    pub(super) text: &'r [u8],
 }
 
 impl<'r> Severity<'r> {
@@ -37,7 +37,7 @@ impl<'r> Severity<'r> {
                 (log_record::SEVERITY_NUMBER, Value::Varint(number)) => {
                     severity.number = to_number(number);
                 }
-                (log_record::SEVERITY_TEXT, Value::Len(text)) => severity.text = to_text(text),
+                (log_record::SEVERITY_TEXT, Value::Len(text)) => severity.text = text,
                 _ => {}
             }
         }
@@ -51,7 +51,7 @@ impl<'r> Severity<'r> {
             Some(class) => class,
             None => self.class_of_text()?,
         };
-        (text != self.text).then_some(text)
+        (text.as_bytes() != self.text).then_some(text)
     }
 
     /// Reads the text of a record without a number.
@@ -61,12 +61,12 @@ impl<'r> Severity<'r> {
             // Otherwise OpenObserve would write the number, and the column would mix `INFO` and `0`.
             return Some("UNSPECIFIED");
         }
-        class(platform::severity_number(self.text)? as i32)
+        class(platform::severity_number(str::from_utf8(self.text).ok()?)? as i32)
     }
 
     /// Returns `true` if the new text lacks something of the record's own text. A difference in case is nothing.
     pub(super) fn is_shortened_by(self, new_text: &str) -> bool {
-        !self.text.is_empty() && !self.text.eq_ignore_ascii_case(new_text)
+        !self.text.is_empty() && !self.text.eq_ignore_ascii_case(new_text.as_bytes())
     }
 }
 
@@ -82,14 +82,10 @@ pub(super) fn to_number(varint: u64) -> i32 {
     varint as i32
 }
 
-/// The structure was checked when the request was created, so that each text is UTF-8.
-pub(super) fn to_text(text: &[u8]) -> &str {
-    str::from_utf8(text).unwrap_or_default()
-}
-
 /// Gives a decoded record its text.
 pub(super) fn shape(record: &mut LogRecord) {
-    let severity = Severity { number: record.severity_number, text: &record.severity_text };
+    let severity =
+        Severity { number: record.severity_number, text: record.severity_text.as_bytes() };
     let Some(new_text) = severity.new_text() else { return };
     let is_shortened = severity.is_shortened_by(new_text);
     let text = std::mem::replace(&mut record.severity_text, new_text.to_owned());
@@ -114,7 +110,9 @@ impl Editor for WithNewTexts {
         let mut bytes = Vec::with_capacity(record.bytes.len() + ORIGINAL.len() + 64);
         let mut writer = Writer::new(&mut bytes);
         if severity.is_shortened_by(new_text) {
-            writer.text_attribute(log_record::ATTRIBUTES, ORIGINAL, severity.text);
+            // The structure was checked when the request was created, so that each text is UTF-8.
+            let text = str::from_utf8(severity.text).unwrap_or_default();
+            writer.text_attribute(log_record::ATTRIBUTES, ORIGINAL, text);
         }
         for field in fields(record.bytes).filter(|it| it.number != log_record::SEVERITY_TEXT) {
             writer.raw(field.raw);

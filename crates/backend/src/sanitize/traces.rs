@@ -60,7 +60,7 @@ fn shape_span(span: &mut Span, scope: &str, taken: &Taken<'_>) {
         span.parent_span_id.clear();
     }
     let gen_ai = GenAi::of_decoded(span, scope);
-    let is_lost = |attribute: &KeyValue| gen_ai.loses_attribute(attribute);
+    let is_lost = |attribute: &KeyValue| gen_ai.loses(attribute);
     taken.adapt_but(&mut span.attributes, Columns::default(), is_lost);
     for event in &mut span.events {
         rename_fields(&mut event.attributes, EVENT_FIELDS);

@@ -308,6 +308,7 @@ async fn spans_keep_the_values_that_the_processing_of_generative_ai_loses() {
     // Columns for numbers.
     check("gen_ai.usage.cost=unknown, x=y", "attr_gen_ai_usage_cost=unknown, x=y").await;
     check("gen-ai.usage.input_tokens=many", "attr_gen_ai_usage_input_tokens=many").await;
+    check("gen_ai.usage.output_tokens=1.5, x=y", "attr_gen_ai_usage_output_tokens=1.5, x=y").await;
     let span = Span { attributes: pairs("gen_ai.usage.input_tokens=7"), ..span() };
     assert_eq!(rows(spans(vec![span])).await[0]["gen_ai_usage_input_tokens"], 7);
 

@@ -323,6 +323,13 @@ fn key() -> impl Strategy<Value = &'static str> {
         "attr_body",
         "Attr_Body",
         "é",
+        "input",
+        "output",
+        "prompt",
+        "gen_ai.operation.name",
+        "gen_ai.conversation.id",
+        "session.id",
+        "gen_ai.usage.cost",
     ])
 }
 
