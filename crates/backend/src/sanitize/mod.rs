@@ -112,7 +112,7 @@ fn shape_resource(
         Some(KeyValue {
             value: Some(AnyValue { value: Some(Value::StringValue(name)) }), ..
         }) if !name.is_empty() => {}
-        Some(nameless) => nameless.value = text_value(fallback_service.to_owned()),
+        Some(nameless) => nameless.value = Some(text_value(fallback_service.to_owned())),
         None => {
             let service_name = text_attribute(SERVICE_NAME, fallback_service.to_owned());
             resource.attributes.push(service_name);
@@ -124,11 +124,11 @@ fn shape_resource(
 }
 
 fn text_attribute(key: &str, text: String) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: text_value(text), ..Default::default() }
+    KeyValue { key: key.to_owned(), value: Some(text_value(text)), ..Default::default() }
 }
 
-fn text_value(text: String) -> Option<AnyValue> {
-    Some(AnyValue { value: Some(Value::StringValue(text)) })
+fn text_value(text: String) -> AnyValue {
+    AnyValue { value: Some(Value::StringValue(text)) }
 }
 
 /// Deeper values are not searched; prost's own limit is 100 messages.

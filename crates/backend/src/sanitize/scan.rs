@@ -35,9 +35,8 @@ pub(super) fn scan(request: &Request) -> Option<Scanned> {
         let mut seen = Seen {
             survey: Survey::NOTHING,
             known,
-            may_share: false,
+            item: Flags::default(),
             is_in_framework: false,
-            is_watched: false,
             needs_severity: false,
         };
         let is_traces = request.kind() == SignalKind::Traces;
@@ -58,14 +57,20 @@ pub(super) fn scan(request: &Request) -> Option<Scanned> {
 struct Seen<'k> {
     survey: Survey,
     known: &'k mut KnownKeys,
-    /// `true` if attributes of the current item may have the same column.
-    may_share: bool,
+    item: Flags,
     /// `true` if the current scope is that of an AI framework.
     is_in_framework: bool,
-    /// `true` if a rule that needs the whole item decides about an attribute of the current item.
-    is_watched: bool,
     /// `true` if a log record needs another severity text.
     needs_severity: bool,
+}
+
+/// The questions about the current item that are answered after its last attribute.
+#[derive(Default)]
+struct Flags {
+    /// `true` if attributes may have the same column.
+    may_share: bool,
+    /// `true` if a rule that needs the whole item decides about an attribute.
+    is_watched: bool,
 }
 
 impl Seen<'_> {
@@ -73,7 +78,7 @@ impl Seen<'_> {
     #[inline]
     fn add(&mut self, key: &[u8], hash: KeyHash, value: &[u8]) -> bool {
         self.survey.add_key(hash);
-        self.may_share |= !self.known.is_first(key, hash);
+        self.item.may_share |= !self.known.is_first(key, hash);
         !may_change(value) || self.add_nested(value)
     }
 
@@ -82,7 +87,7 @@ impl Seen<'_> {
     fn add_nested(&mut self, value: &[u8]) -> bool {
         if holds_map(value) {
             self.survey.add_map();
-            self.may_share = true;
+            self.item.may_share = true;
         }
         !needs_text(value, MOST_LEVELS)
     }
@@ -92,7 +97,7 @@ impl Seen<'_> {
         &mut self,
         attributes: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) -> bool {
-        std::mem::take(&mut self.may_share) && share_a_column(attributes)
+        std::mem::take(&mut self.item.may_share) && share_a_column(attributes)
     }
 }
 
@@ -130,7 +135,7 @@ fn may_change(value: &[u8]) -> bool {
 fn add_attribute(attribute: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {
     let (key, value) = key_and_value(attribute);
     let verdict = taken.judge(key, value);
-    seen.is_watched |= verdict == Verdict::Watched;
+    seen.item.is_watched |= verdict == Verdict::Watched;
     verdict != Verdict::Taken
         && seen.add(key, KeyHash::of_item(key), value)
         && !(may_nest(value) && taken.has_within(key, value))
@@ -146,7 +151,7 @@ fn hides(message: &[u8], number: u32, fields: &[&[u8]]) -> bool {
 fn span_needs_nothing(span: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {
     let (mut trace_id, mut span_id, mut parent): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
     let (mut start, mut end) = (0, 0);
-    seen.is_watched = seen.is_in_framework;
+    seen.item.is_watched = seen.is_in_framework;
     for field in fields(span) {
         match (field.number, field.value) {
             (span::TRACE_ID, Value::Len(id)) => trace_id = id,
@@ -171,12 +176,12 @@ fn span_needs_nothing(span: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bo
         && has_valid_ids(trace_id, span_id)
         && is_valid_parent(parent)
         && end >= start
-        && !(seen.is_watched && GenAi::of(span, seen.is_in_framework).loses_any(span))
+        && !(seen.item.is_watched && GenAi::of(span, seen.is_in_framework).loses_any(span))
 }
 
 fn log_record_needs_nothing(log_record: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {
     let mut severity = Severity::default();
-    seen.is_watched = false;
+    seen.item.is_watched = false;
     let (mut time, mut observed, mut body) = (0, 0, None);
     for field in fields(log_record) {
         match (field.number, field.value) {
@@ -215,5 +220,5 @@ fn log_record_needs_nothing(log_record: &[u8], taken: &Taken<'_>, seen: &mut See
 #[cold]
 fn may_add_original(taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {
     let key = severity::ORIGINAL.as_bytes();
-    !seen.is_watched && !taken.has(key, &[]) && seen.add(key, KeyHash::of_item(key), &[])
+    !seen.item.is_watched && !taken.has(key, &[]) && seen.add(key, KeyHash::of_item(key), &[])
 }
