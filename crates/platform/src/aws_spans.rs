@@ -11,6 +11,7 @@
 use crate::attributes::{attribute, string, text};
 use crate::names;
 use crate::read::line::typed;
+use crate::read::value::value_of;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
@@ -41,7 +42,7 @@ impl SpanLine {
         if line.len() > MAX_LINE_BYTES {
             return Self::Other;
         }
-        let Ok(Value::Object(mut fields)) = serde_json::from_str(line) else { return Self::Other };
+        let Some(Value::Object(mut fields)) = value_of(line) else { return Self::Other };
         let Some(span) = span_of(&mut fields) else { return Self::Other };
         if is_in_progress(&fields) {
             return Self::InProgress;

@@ -36,6 +36,7 @@ pub use names::PLATFORM_SCOPE;
 pub use options::{Names, PlatformOptions, Shape, SpanEnd, SpanMapping, SpanOptions};
 pub use read::crash::ReportState;
 pub use read::runtime_text::is_out_of_memory;
+pub use read::severity::severity_number;
 pub use read::telemetry::{LineSource, ParsedBatch, TelemetryEvent, TelemetryRecord, parse_batch};
 pub use spans::invocation::{FunctionRoot, ShutdownReason, XRaySegment};
 pub use spans::invocation_span::resource_spans;

@@ -8,6 +8,7 @@
 use crate::attributes::{boolean, string, strings};
 use crate::aws_spans::{attributes, span_id, take, take_text, trace_id, within};
 use crate::names;
+use crate::read::value::value_of;
 use crate::spans::invocation::XRaySegment;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, SpanKind};
@@ -39,7 +40,7 @@ pub struct XRayDocument {
 impl XRayDocument {
     /// Reads a document received at this Unix time in nanoseconds. Returns `None` if it is no segment or subsegment.
     pub fn read(document: &str, now: u64) -> Option<Self> {
-        let Ok(Value::Object(mut fields)) = serde_json::from_str(document) else { return None };
+        let Some(Value::Object(mut fields)) = value_of(document) else { return None };
         let trace = take(&mut fields, "trace_id", trace_id)?;
         let parent = take(&mut fields, "parent_id", span_id);
         let is_subsegment = fields.get("type").and_then(Value::as_str) == Some("subsegment");

@@ -4,7 +4,7 @@
 
 use crate::field::{
     any_value, container, data_point, exponential_histogram_data_point, histogram_data_point,
-    key_value, log_record, metric, request, resource, scope_container, span,
+    key_value, log_record, metric, request, resource, scope, scope_container, span,
 };
 use crate::protobuf::{Value, fields, messages, plain_attribute};
 use crate::request::Request;
@@ -94,6 +94,13 @@ impl<'r> ScopeContainer<'r> {
     /// The encoded scope. Protobuf merges repeated fields.
     pub fn scope(self) -> Cow<'r, [u8]> {
         merged(self.bytes, scope_container::SCOPE)
+    }
+
+    /// The scope's name, or an empty text. Of several encoded scopes, which protobuf merges, only the first counts: usually, it is
+    /// the first field.
+    pub fn name(self) -> &'r [u8] {
+        let scope = messages(self.bytes, scope_container::SCOPE).next().unwrap_or_default();
+        messages(scope, scope::NAME).last().unwrap_or_default()
     }
 
     pub fn messages(self) -> impl Iterator<Item = &'r [u8]> {

@@ -219,7 +219,9 @@ fn table_of_loggers() -> String {
         let besides: Vec<&str> =
             besides.iter().filter(|(_, is)| *is).map(|(what, _)| *what).collect();
         let Row { language, logger, .. } = row;
-        let level = &record.severity_text;
+        // Other backends than OpenObserve get the level itself.
+        let own = attribute_value(record, "lambda_otlp.severity_text");
+        let level = own.as_ref().and_then(Value::as_str).unwrap_or(&record.severity_text);
         writeln!(
             table,
             "| {language} | {logger} | `` {example} `` | {level} | {} |",

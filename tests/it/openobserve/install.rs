@@ -1,6 +1,6 @@
 //! `lambda-otlp dashboards` and `alerts` against a server: installed, edited by a user, installed again, removed.
 
-use super::shapes::files;
+use super::shapes::{files, metric_streams};
 use base64::Engine as _;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -8,23 +8,31 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 use lambda_otlp_tests::binary;
 use local_lambda::HttpServer;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::process::Command;
+use wire::{Limits, Metrics, SignalKind};
 
 const USER: &str = "root@example.com";
 const PASSWORD: &str = "s3cret-password";
-/// Metric streams that exist only after their event.
-const RARE: [&str; 7] = [
-    "faas_errors",
-    "faas_timeouts",
-    "faas_coldstarts",
-    "aws_lambda_out_of_memory",
-    "lambda_otlp_forwarder_items_handled",
-    "lambda_otlp_forwarder_items_placed",
-    "lambda_otlp_forwarder_items_ambiguous",
+/// The beginnings of the names of metric streams that each function fills in its first invocation. All others are created.
+const OF_FUNCTIONS: [&str; 9] = [
+    "aws_lambda_billed_",
+    "aws_lambda_extension_overhead",
+    "aws_lambda_invocations",
+    "aws_lambda_memory_",
+    "aws_lambda_response_",
+    "aws_lambda_runtime_overhead",
+    "faas_init_duration",
+    "faas_invoke_duration",
+    "faas_mem_usage",
 ];
+/// Metrics of streams that `install` creates.
+const RARE: usize = 15;
 
 fn authorization(password: &str) -> String {
     let credentials = format!("{USER}:{password}");
@@ -41,7 +49,7 @@ struct Server {
 #[derive(Default)]
 struct State {
     items: Vec<Item>,
-    metric_streams: Vec<String>,
+    metric_streams: BTreeSet<String>,
     metrics_received: usize,
     refuses_folders: bool,
 }
@@ -100,8 +108,14 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Respons
         parts.headers.get("authorization").is_some_and(|it| *it == *authorization(PASSWORD));
     let (status, json) = if is_known {
         let query = parts.uri.query().unwrap_or_default();
-        let body = serde_json::from_slice(&body).unwrap_or_default();
-        state.lock().unwrap().answer(parts.method.as_str(), parts.uri.path(), query, body)
+        let json = serde_json::from_slice(&body).unwrap_or_default();
+        let mut state = state.lock().unwrap();
+        if parts.uri.path().ends_with("/v1/metrics") {
+            let body = wire::gzip::inflate(&body, 1 << 20).unwrap();
+            let request = wire::Request::check(SignalKind::Metrics, body, &Limits::default());
+            state.store(&request.unwrap().decode::<Metrics>().unwrap().unwrap());
+        }
+        state.answer(parts.method.as_str(), parts.uri.path(), query, json)
     } else {
         (401, Value::Null)
     };
@@ -110,6 +124,19 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Respons
 }
 
 impl State {
+    /// Creates the streams of these metrics, as OpenObserve does.
+    fn store(&mut self, request: &ExportMetricsServiceRequest) {
+        let scopes = request.resource_metrics.iter().flat_map(|it| &it.scope_metrics);
+        for metric in scopes.flat_map(|scope| &scope.metrics) {
+            let suffixes: &[&str] = match metric.data {
+                Some(Data::Histogram(_)) => &["", "_bucket", "_count", "_max", "_min", "_sum"],
+                _ => &[""],
+            };
+            let name = backend::stored_stream(&metric.name);
+            self.metric_streams.extend(suffixes.iter().map(|suffix| format!("{name}{suffix}")));
+        }
+    }
+
     fn answer(&mut self, method: &str, path: &str, query: &str, body: Value) -> (u16, Value) {
         let path = path.trim_start_matches("/api/").trim_start_matches("v2/");
         let segments: Vec<&str> = path.split('/').skip(1).collect();
@@ -192,7 +219,6 @@ fn actions(printed: &str) -> Vec<&str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_folder_creation_is_reported_and_resumable() {
     let server = Server::start().await;
-    server.state().metric_streams = RARE.map(str::to_owned).to_vec();
     server.state().refuses_folders = true;
     let (code, printed, said) = server.lambda_otlp("dashboards install").await;
     assert_eq!((code, printed.as_str()), (64, ""));
@@ -216,12 +242,18 @@ async fn dashboards_are_installed_replaced_and_removed() {
     let untouched = |state: &State| state.items.is_empty() && state.metrics_received == 0;
     assert!(untouched(&server.state()));
 
-    // A function that never failed has no stream of errors: it is made.
+    // A function that never failed has no stream of errors, and without a forwarder there are none of the pipeline: they are made.
     let (code, printed, said) = server.lambda_otlp("dashboards install").await;
     assert_eq!((code, said.as_str()), (0, ""), "{printed}");
-    assert_eq!(actions(&printed), vec!["install"; count + RARE.len()], "{printed}");
-    assert_eq!(server.state().metrics_received, RARE.len());
-    server.state().metric_streams = RARE.map(str::to_owned).to_vec();
+    assert_eq!(actions(&printed), vec!["install"; count + RARE], "{printed}");
+    assert_eq!(server.state().metrics_received, RARE);
+    for (name, dashboard) in files("dashboards") {
+        for stream in metric_streams(&dashboard) {
+            let is_there = server.state().metric_streams.contains(stream);
+            let is_of_functions = OF_FUNCTIONS.iter().any(|name| stream.starts_with(name));
+            assert_ne!(is_there, is_of_functions, "{name}: {stream}");
+        }
+    }
     let installed = server.items("dashboards");
     assert_eq!(installed.len(), count);
 
@@ -248,7 +280,7 @@ async fn dashboards_are_installed_replaced_and_removed() {
         items.iter().map(|item| (item.id.clone(), item.content.clone())).collect()
     };
     assert_eq!(ids_and_contents(&again[..count]), ids_and_contents(&installed));
-    assert_eq!((&again[count..], server.state().metrics_received), (&copies[..], RARE.len()));
+    assert_eq!((&again[count..], server.state().metrics_received), (&copies[..], RARE));
 
     // Another stream makes other dashboards.
     server.lambda_otlp("dashboards install --stream shop").await;
@@ -301,7 +333,7 @@ async fn alerts_are_installed_once_their_streams_exist() {
     assert_eq!(code, 0, "{printed}");
     assert!(
         printed.contains(
-            "there is no stream lambda_otlp_forwarder_lag_max yet: install again after the forwarder has run"
+            "there is no stream aws_lambda_memory_utilization_max yet: install again after a function has run"
         ),
         "{printed}"
     );

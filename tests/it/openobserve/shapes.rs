@@ -26,6 +26,14 @@ fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
     list(&dashboard["tabs"]).iter().flat_map(|tab| list(&tab["panels"]))
 }
 
+/// The metric streams that panels query.
+pub(crate) fn metric_streams(dashboard: &Value) -> impl Iterator<Item = &str> {
+    let queries = panels(dashboard).flat_map(|panel| list(&panel["queries"]));
+    let fields = queries.map(|query| &query["fields"]);
+    let of_metrics = fields.filter(|fields| fields["stream_type"] == "metrics");
+    of_metrics.map(|fields| text(&fields["stream"]))
+}
+
 fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }

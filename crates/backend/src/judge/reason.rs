@@ -17,8 +17,8 @@ pub enum Reason {
         /// The remedy; empty if there is no specific one.
         hint: &'static str,
     },
-    /// The backend answered 2xx and wrote nothing: OpenObserve's answer for logs if the disk is full or a record has more than
-    /// 1,000 columns.
+    /// The backend answered 2xx and wrote nothing: OpenObserve's answer for logs if the disk is full, a request has more than
+    /// 1,000 columns, or a column gets another type from the same time on as its stream.
     NothingWritten,
     /// The response does not come from an OTLP backend, for example a proxy's page.
     NoOtlpAnswer {
@@ -67,7 +67,7 @@ impl fmt::Display for Reason {
                 write!(f, "answered {}", parts.join(": "))
             }
             Self::NothingWritten => {
-                f.write_str("answered 200 but wrote nothing: disk full, or more than 1000 distinct fields in a request")
+                f.write_str("answered 200 but wrote nothing: disk full, more than 1000 distinct fields in a request, or a field whose type changed (`UNIQUE constraint failed` in OpenObserve's log)")
             }
             Self::NoOtlpAnswer { status, text } => {
                 write!(f, "answered {} with {text}: is the endpoint right?", named(*status))

@@ -2,10 +2,10 @@
 
 use super::same_column::Columns;
 use super::taken::{self, Taken};
-use super::{shape_resource, value_to_text};
+use super::{severity, shape_resource, value_to_text};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use wire::Depth;
 
 pub(super) fn shape(logs: &mut ExportLogsServiceRequest, fallback_service: &str) {
@@ -21,10 +21,7 @@ pub(super) fn shape(logs: &mut ExportLogsServiceRequest, fallback_service: &str)
 }
 
 fn shape_log_record(log_record: &mut LogRecord, taken: &Taken<'_>) {
-    // Without a text OpenObserve writes the number, and the column would mix `INFO` and `17`.
-    if log_record.severity_text.is_empty() {
-        severity_name(log_record.severity_number).clone_into(&mut log_record.severity_text);
-    }
+    severity::shape(log_record);
     let mut columns = Columns::default();
     if let Some(body) = &mut log_record.body {
         value_to_text(body, Depth::OF_VALUES);
@@ -33,10 +30,4 @@ fn shape_log_record(log_record: &mut LogRecord, taken: &Taken<'_>) {
         }
     }
     taken.adapt(&mut log_record.attributes, columns);
-}
-
-/// The short name of a severity (OpenTelemetry logs data model, "Displaying Severity").
-fn severity_name(number: i32) -> &'static str {
-    let name = SeverityNumber::try_from(number).unwrap_or_default().as_str_name();
-    name.trim_start_matches("SEVERITY_NUMBER_").trim_end_matches(|c: char| c.is_ascii_digit())
 }

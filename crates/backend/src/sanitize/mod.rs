@@ -3,12 +3,14 @@
 //! Sources: OpenObserve 0.60.5 and 0.92.2 as measured and read; each rule states the consequence of its absence.
 
 mod columns;
+mod gen_ai;
 mod logs;
 mod metrics;
 mod names;
 mod new_columns;
 mod same_column;
 mod scan;
+mod severity;
 mod survey;
 mod taken;
 mod traces;
@@ -21,6 +23,8 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use same_column::Columns;
+use scan::Scanned;
+use severity::WithNewTexts;
 pub use survey::{Survey, Times};
 use wire::field::any_value;
 use wire::protobuf::Value::{Fixed64, Len};
@@ -44,7 +48,7 @@ pub struct Sanitized {
     ///
     /// [`Reason::InvalidIds`]: crate::Reason::InvalidIds
     pub refused: Option<Request>,
-    /// Facts about an unchanged `request`; `None` if the request was changed or not scanned.
+    /// Facts about a `request` that was not decoded; `None` if it was.
     pub survey: Option<Survey>,
 }
 
@@ -58,9 +62,9 @@ pub fn sanitize(profile: Profile, request: Request, fallback_service: &str) -> S
         return whole(request);
     }
     // Most requests need no change: this costs no decoding, and less than a walk that could change them.
-    let survey = scan::needs_nothing(&request);
-    if survey.is_some() {
-        return Sanitized { survey, ..whole(request) };
+    if let Some(Scanned { survey, needs_severity }) = scan::scan(&request) {
+        let request = if needs_severity { request.edit(&mut WithNewTexts) } else { Some(request) };
+        return Sanitized { survey: Some(survey), ..request.map(whole).unwrap_or_default() };
     }
     let (request, refused) = traces::with_valid_ids(request);
     let Some(request) = request else {
@@ -104,27 +108,33 @@ fn shape_resource(
     let resource = resource.get_or_insert_default();
     to_text(&mut resource.attributes);
     let is_service_name = |attribute: &&mut KeyValue| attribute.key == SERVICE_NAME;
-    let text = |name: &str| AnyValue { value: Some(Value::StringValue(name.to_owned())) };
     match resource.attributes.iter_mut().find(is_service_name) {
         Some(KeyValue {
             value: Some(AnyValue { value: Some(Value::StringValue(name)) }), ..
         }) if !name.is_empty() => {}
-        Some(nameless) => nameless.value = Some(text(fallback_service)),
-        None => resource.attributes.push(KeyValue {
-            key: SERVICE_NAME.to_owned(),
-            value: Some(text(fallback_service)),
-            ..Default::default()
-        }),
+        Some(nameless) => nameless.value = Some(text_value(fallback_service.to_owned())),
+        None => {
+            let service_name = text_attribute(SERVICE_NAME, fallback_service.to_owned());
+            resource.attributes.push(service_name);
+        }
     }
     let collides = |attribute: &KeyValue| signal.is_reserved_in_resources(attribute.key.as_bytes());
     Columns::default().separate(&mut resource.attributes, collides);
     prost::Message::encode_to_vec(resource)
 }
 
+fn text_attribute(key: &str, text: String) -> KeyValue {
+    KeyValue { key: key.to_owned(), value: Some(text_value(text)), ..Default::default() }
+}
+
+fn text_value(text: String) -> AnyValue {
+    AnyValue { value: Some(Value::StringValue(text)) }
+}
+
 /// Deeper values are not searched; prost's own limit is 100 messages.
 const MOST_LEVELS: usize = 64;
 
-/// Returns `true` if a value is or holds one that [`to_text`] changes.
+/// Returns `true` if a value is or holds one that [`value_to_text`] changes.
 fn needs_text(value: &[u8], levels: usize) -> bool {
     let below = |value: &[u8]| levels > 0 && needs_text(value, levels - 1);
     fields(value).any(|field| match (field.number, field.value) {
@@ -132,7 +142,10 @@ fn needs_text(value: &[u8], levels: usize) -> bool {
         (any_value::BYTES, Len(_)) => true,
         (any_value::ARRAY, Len(array)) => messages(array, any_value::VALUES).any(below),
         _ => false,
-    }) || map_entries(value).any(|entry| below(key_and_value(entry).1))
+    }) || map_entries(value).any(|entry| {
+        let (key, value) = key_and_value(entry);
+        key == NUMBER_TOKEN.as_bytes() || below(value)
+    })
 }
 
 /// Writes values as text that JSON lacks, as OpenTelemetry represents them in other formats: bytes that are not UTF-8 in base64,
@@ -148,13 +161,24 @@ fn all_to_text(attributes: &mut [KeyValue], depth: Depth) {
     values.for_each(|value| value_to_text(value, depth));
 }
 
+/// The key by which serde_json marks numbers. As the key of a map's entry, OpenObserve takes the entry for a number, and loses
+/// other texts.
+const NUMBER_TOKEN: &str = "$serde_json::private::Number";
+
+fn map_to_text(entries: &mut [KeyValue], depth: Depth) {
+    for entry in entries.iter_mut().filter(|entry| entry.key == NUMBER_TOKEN) {
+        entry.key = format!("attr_{NUMBER_TOKEN}");
+    }
+    all_to_text(entries, depth);
+}
+
 fn value_to_text(value: &mut AnyValue, depth: Depth) {
     let Some(depth) = depth.below() else { return };
     let text = match &mut value.value {
         Some(Value::ArrayValue(array)) => {
             return array.values.iter_mut().for_each(|value| value_to_text(value, depth));
         }
-        Some(Value::KvlistValue(map)) => return all_to_text(&mut map.values, depth),
+        Some(Value::KvlistValue(map)) => return map_to_text(&mut map.values, depth),
         Some(Value::BytesValue(bytes)) => {
             String::from_utf8(std::mem::take(bytes)).unwrap_or_else(|error| {
                 let mut text = Vec::new();

@@ -1,5 +1,7 @@
 //! Renames attributes that would overwrite OpenObserve's own columns.
 
+use super::{gen_ai, severity};
+
 /// Columns whose names are reserved.
 pub(super) struct Reserved {
     columns: &'static [&'static str],
@@ -29,14 +31,23 @@ const fn with_length(letters: usize, length: usize) -> usize {
 }
 
 /// Columns that OpenObserve fills itself in some streams: a record's id, its original text, the text for full-text search.
-const INTERNAL: &[&str] = &["_all", "_all_values", "_o2_id", "_o2_ingest_ts", "_original"];
+const INTERNAL: &[&str] = &[
+    "_all",
+    "_all_values",
+    "_o2_id",
+    "_o2_ingest_ts",
+    "_original",
+    "_serde_json__private__number",
+];
 
 impl Reserved {
     const fn new(columns: &'static [&'static str]) -> Self {
-        let mut shapes = Shapes { letters: [0; WORDS], shapes: [0; WORDS] };
-        shapes.add_all(columns);
-        shapes.add_all(INTERNAL);
-        Self { columns, shapes }
+        Self::beside(Shapes::of(&[]), columns)
+    }
+
+    /// `others` are the shapes of keys that are no columns, but need the attention of a rule.
+    const fn beside(others: Shapes, columns: &'static [&'static str]) -> Self {
+        Self { columns, shapes: others.and(columns).and(INTERNAL) }
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -54,12 +65,18 @@ impl Reserved {
 }
 
 impl Shapes {
-    const fn add_all(&mut self, columns: &[&str]) {
-        let mut rest = columns;
-        while let [column, behind @ ..] = rest {
-            self.add(column.as_bytes());
+    pub(super) const fn of(keys: &[&str]) -> Self {
+        Self { letters: [0; WORDS], shapes: [0; WORDS] }.and(keys)
+    }
+
+    /// Returns these and those of `keys`.
+    pub(super) const fn and(mut self, keys: &[&str]) -> Self {
+        let mut rest = keys;
+        while let [key, behind @ ..] = rest {
+            self.add(key.as_bytes());
             rest = behind;
         }
+        self
     }
 
     const fn add(&mut self, column: &[u8]) {
@@ -146,43 +163,49 @@ pub fn stored_stream(name: &str) -> String {
 
 /// Columns of a span. A span attribute `service.name` would replace the service's name, and `flags` would turn that column into
 /// text.
-pub(super) static SPAN: Reserved = Reserved::new(&[
-    "_timestamp",
-    "duration",
-    "end_time",
-    "events",
-    "flags",
-    "links",
-    "operation_name",
-    "reference_parent_span_id",
-    "reference_parent_trace_id",
-    "reference_ref_type",
-    "service_name",
-    "span_id",
-    "span_kind",
-    "span_status",
-    "start_time",
-    "status_code",
-    "status_message",
-    "trace_id",
-]);
+pub(super) static SPAN: Reserved = Reserved::beside(
+    gen_ai::SHAPES,
+    &[
+        "_timestamp",
+        "duration",
+        "end_time",
+        "events",
+        "flags",
+        "links",
+        "operation_name",
+        "reference_parent_span_id",
+        "reference_parent_trace_id",
+        "reference_ref_type",
+        "service_name",
+        "span_id",
+        "span_kind",
+        "span_status",
+        "start_time",
+        "status_code",
+        "status_message",
+        "trace_id",
+    ],
+);
 
 /// A span's resource attributes get the prefix `service_`; this one would become `service_name`.
 pub(super) static SPAN_RESOURCE: Reserved = Reserved::new(&["name"]);
 
 /// Columns of a log record. An attribute `_timestamp` would move the row to 1970; `body` and `severity` would replace the
 /// record's.
-pub(super) static LOG_RECORD: Reserved = Reserved::new(&[
-    "_timestamp",
-    "body",
-    "dropped_attributes_count",
-    "instrumentation_library_name",
-    "instrumentation_library_version",
-    "service_name",
-    "severity",
-    "span_id",
-    "trace_id",
-]);
+pub(super) static LOG_RECORD: Reserved = Reserved::beside(
+    Shapes::of(&[severity::ORIGINAL]),
+    &[
+        "_timestamp",
+        "body",
+        "dropped_attributes_count",
+        "instrumentation_library_name",
+        "instrumentation_library_version",
+        "service_name",
+        "severity",
+        "span_id",
+        "trace_id",
+    ],
+);
 
 pub(super) static DATA_POINT: Reserved = Reserved::new(&[
     "__hash__",

@@ -1,8 +1,10 @@
 //! Checks without decoding whether a rule would change a request of traces or logs. Most requests need no change.
 
+use super::gen_ai::{self, GenAi};
 use super::same_column::{KnownKeys, share_a_column, with_known_keys};
+use super::severity::{self, Severity};
 use super::survey::{KeyHash, Survey};
-use super::taken::{self, Taken};
+use super::taken::{self, Taken, Verdict};
 use super::traces::{EVENT_FIELDS, LINK_FIELDS, has_valid_ids, is_valid_parent};
 use super::{MOST_LEVELS, needs_text};
 use wire::field::{any_value, event, link, log_record, span};
@@ -14,24 +16,40 @@ use wire::{Request, SignalKind};
 /// Returns `true` if no rule would change this item.
 type Passes = fn(&[u8], &Taken<'_>, &mut Seen<'_>) -> bool;
 
-/// Returns the facts about a request of traces or logs, or `None` if a rule would change it: unless every resource has a service
-/// name and no reserved key, and every item passes.
-pub(super) fn needs_nothing(request: &Request) -> Option<Survey> {
+/// A request that needs no decoding.
+pub(super) struct Scanned {
+    pub(super) survey: Survey,
+    /// `true` if a log record needs another severity text, the only change.
+    pub(super) needs_severity: bool,
+}
+
+/// Scans a request of traces or logs. Returns `None` if a rule other than that of severities would change it: unless every
+/// resource has a service name and no reserved key, and every item passes.
+pub(super) fn scan(request: &Request) -> Option<Scanned> {
     let (signal, passes): (_, Passes) = match request.kind() {
         SignalKind::Traces => (&taken::SPANS, span_needs_nothing),
         SignalKind::Logs => (&taken::LOG_RECORDS, log_record_needs_nothing),
         SignalKind::Metrics => return None,
     };
     with_known_keys(|known| {
-        let mut seen = Seen { survey: Survey::NOTHING, known, may_share: false };
+        let mut seen = Seen {
+            survey: Survey::NOTHING,
+            known,
+            item: Flags::default(),
+            is_in_framework: false,
+            needs_severity: false,
+        };
+        let is_traces = request.kind() == SignalKind::Traces;
         let is_passed = request.containers().all(|container| {
             let taken = Taken::beside(signal, container.attributes());
             resource_needs_nothing(&taken, signal, &mut seen)
-                && container
-                    .scopes()
-                    .all(|scope| scope.messages().all(|item| passes(item, &taken, &mut seen)))
+                && container.scopes().all(|scope| {
+                    seen.is_in_framework = is_traces && gen_ai::is_of_framework(scope);
+                    scope.messages().all(|item| passes(item, &taken, &mut seen))
+                })
         });
-        is_passed.then_some(seen.survey)
+        let Seen { survey, needs_severity, .. } = seen;
+        is_passed.then_some(Scanned { survey, needs_severity })
     })
 }
 
@@ -39,8 +57,20 @@ pub(super) fn needs_nothing(request: &Request) -> Option<Survey> {
 struct Seen<'k> {
     survey: Survey,
     known: &'k mut KnownKeys,
-    /// `true` if attributes of the current item may have the same column.
+    item: Flags,
+    /// `true` if the current scope is that of an AI framework.
+    is_in_framework: bool,
+    /// `true` if a log record needs another severity text.
+    needs_severity: bool,
+}
+
+/// The questions about the current item that are answered after its last attribute.
+#[derive(Default)]
+struct Flags {
+    /// `true` if attributes may have the same column.
     may_share: bool,
+    /// `true` if a rule that needs the whole item decides about an attribute.
+    is_watched: bool,
 }
 
 impl Seen<'_> {
@@ -48,7 +78,7 @@ impl Seen<'_> {
     #[inline]
     fn add(&mut self, key: &[u8], hash: KeyHash, value: &[u8]) -> bool {
         self.survey.add_key(hash);
-        self.may_share |= !self.known.is_first(key, hash);
+        self.item.may_share |= !self.known.is_first(key, hash);
         !may_change(value) || self.add_nested(value)
     }
 
@@ -57,7 +87,7 @@ impl Seen<'_> {
     fn add_nested(&mut self, value: &[u8]) -> bool {
         if holds_map(value) {
             self.survey.add_map();
-            self.may_share = true;
+            self.item.may_share = true;
         }
         !needs_text(value, MOST_LEVELS)
     }
@@ -67,7 +97,7 @@ impl Seen<'_> {
         &mut self,
         attributes: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) -> bool {
-        std::mem::take(&mut self.may_share) && share_a_column(attributes)
+        std::mem::take(&mut self.item.may_share) && share_a_column(attributes)
     }
 }
 
@@ -104,7 +134,9 @@ fn may_change(value: &[u8]) -> bool {
 #[inline]
 fn add_attribute(attribute: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {
     let (key, value) = key_and_value(attribute);
-    !taken.has(key, value)
+    let verdict = taken.judge(key, value);
+    seen.item.is_watched |= verdict == Verdict::Watched;
+    verdict != Verdict::Taken
         && seen.add(key, KeyHash::of_item(key), value)
         && !(may_nest(value) && taken.has_within(key, value))
 }
@@ -119,6 +151,7 @@ fn hides(message: &[u8], number: u32, fields: &[&[u8]]) -> bool {
 fn span_needs_nothing(span: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {
     let (mut trace_id, mut span_id, mut parent): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
     let (mut start, mut end) = (0, 0);
+    seen.item.is_watched = seen.is_in_framework;
     for field in fields(span) {
         match (field.number, field.value) {
             (span::TRACE_ID, Value::Len(id)) => trace_id = id,
@@ -143,16 +176,21 @@ fn span_needs_nothing(span: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bo
         && has_valid_ids(trace_id, span_id)
         && is_valid_parent(parent)
         && end >= start
+        && !(seen.item.is_watched && GenAi::of(span, seen.is_in_framework).loses_any(span))
 }
 
 fn log_record_needs_nothing(log_record: &[u8], taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {
-    let mut has_severity_text = false;
+    let mut severity = Severity::default();
+    seen.item.is_watched = false;
     let (mut time, mut observed, mut body) = (0, 0, None);
     for field in fields(log_record) {
         match (field.number, field.value) {
             (log_record::TIME, Value::Fixed64(value)) => time = value,
             (log_record::OBSERVED_TIME, Value::Fixed64(value)) => observed = value,
-            (log_record::SEVERITY_TEXT, Value::Len(text)) => has_severity_text = !text.is_empty(),
+            (log_record::SEVERITY_NUMBER, Value::Varint(number)) => {
+                severity.number = severity::to_number(number);
+            }
+            (log_record::SEVERITY_TEXT, Value::Len(text)) => severity.text = text,
             (log_record::BODY, Value::Len(value)) if may_change(value) => {
                 if !seen.add_nested(value) {
                     return false;
@@ -169,5 +207,18 @@ fn log_record_needs_nothing(log_record: &[u8], taken: &Taken<'_>, seen: &mut See
     }
     seen.survey.times.add(if time == 0 { observed } else { time });
     let attributes = messages(log_record, log_record::ATTRIBUTES).map(key_and_value);
-    !seen.share_a_column(attributes.chain(body)) && has_severity_text
+    if seen.share_a_column(attributes.chain(body)) {
+        return false;
+    }
+    severity.new_text().is_none_or(|new_text| {
+        seen.needs_severity = true;
+        !severity.is_shortened_by(new_text) || may_add_original(taken, seen)
+    })
+}
+
+/// Returns `true` if the record's own severity text can be added in an attribute, whose column no other has.
+#[cold]
+fn may_add_original(taken: &Taken<'_>, seen: &mut Seen<'_>) -> bool {
+    let key = severity::ORIGINAL.as_bytes();
+    !seen.item.is_watched && !taken.has(key, &[]) && seen.add(key, KeyHash::of_item(key), &[])
 }

@@ -7,7 +7,7 @@
 
 use super::names::{self, Reserved, Shapes, is_reserved, stored_key};
 use super::same_column::{Columns, is_map};
-use super::to_text;
+use super::{gen_ai, severity, to_text};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -33,6 +33,18 @@ pub(super) struct Signal {
     /// Names that attributes of a resource must not have, except for `service.name`.
     reserved_in_resources: &'static Reserved,
     resource_prefix: &'static [u8],
+    /// Returns `true` for a key about which a rule decides that needs the whole item.
+    is_watched: fn(&[u8]) -> bool,
+}
+
+/// The judgement about an attribute of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Free,
+    /// A rule decides that needs the whole item.
+    Watched,
+    /// The attribute would overwrite a column with another value.
+    Taken,
 }
 
 impl Signal {
@@ -45,18 +57,21 @@ pub(super) static SPANS: Signal = Signal {
     reserved: &names::SPAN,
     reserved_in_resources: &names::SPAN_RESOURCE,
     resource_prefix: b"service_",
+    is_watched: gen_ai::may_lose,
 };
 
 pub(super) static LOG_RECORDS: Signal = Signal {
     reserved: &names::LOG_RECORD,
     reserved_in_resources: &names::LOG_RECORD,
     resource_prefix: b"",
+    is_watched: severity::has_column,
 };
 
 pub(super) static DATA_POINTS: Signal = Signal {
     reserved: &names::DATA_POINT,
     reserved_in_resources: &names::DATA_POINT,
     resource_prefix: b"",
+    is_watched: |_| false,
 };
 
 /// The reserved attribute names for the items of a container.
@@ -95,6 +110,22 @@ impl<'c> Taken<'c> {
     /// Keys and encoded values of the resource's attributes.
     pub(super) fn of_resource(&self) -> &[(&'c [u8], &'c [u8])] {
         &self.of_resource
+    }
+
+    #[inline]
+    pub(super) fn judge(&self, key: &[u8], value: &[u8]) -> Verdict {
+        if self.shapes.may_have(key) { self.judge_key(key, value) } else { Verdict::Free }
+    }
+
+    #[inline(never)]
+    fn judge_key(&self, key: &[u8], value: &[u8]) -> Verdict {
+        if self.has_key(key, value) {
+            Verdict::Taken
+        } else if (self.signal.is_watched)(key) {
+            Verdict::Watched
+        } else {
+            Verdict::Free
+        }
     }
 
     /// Returns `true` if an attribute would overwrite a column with another value.
@@ -144,9 +175,19 @@ impl<'c> Taken<'c> {
     }
 
     /// Makes the attributes of an item such that OpenObserve stores the value of each. `columns` has those of the item's body.
-    pub(super) fn adapt(&self, attributes: &mut [KeyValue], mut columns: Columns) {
+    pub(super) fn adapt(&self, attributes: &mut [KeyValue], columns: Columns) {
+        self.adapt_but(attributes, columns, |_| false);
+    }
+
+    /// Like [`adapt`](Self::adapt), and renames attributes that another rule `excludes`.
+    pub(super) fn adapt_but(
+        &self,
+        attributes: &mut [KeyValue],
+        mut columns: Columns,
+        excludes: impl Fn(&KeyValue) -> bool,
+    ) {
         to_text(attributes);
-        columns.separate(attributes, |attribute| self.collides(attribute));
+        columns.separate(attributes, |attribute| self.collides(attribute) || excludes(attribute));
     }
 
     /// Returns `true` if an attribute, or an entry of its map, would overwrite a column with another value.

@@ -1,5 +1,6 @@
 //! Spans: ids, times and attribute names.
 
+use super::gen_ai::GenAi;
 use super::same_column::Columns;
 use super::taken::{self, Taken};
 use super::{shape_resource, to_text};
@@ -21,7 +22,8 @@ pub(super) fn shape(traces: &mut ExportTraceServiceRequest, fallback_service: &s
         let resource = shape_resource(&mut resource_spans.resource, fallback_service, signal);
         let taken = Taken::in_resource(signal, &resource);
         for scope_spans in &mut resource_spans.scope_spans {
-            scope_spans.spans.iter_mut().for_each(|span| shape_span(span, &taken));
+            let scope = scope_spans.scope.as_ref().map_or("", |scope| &scope.name);
+            scope_spans.spans.iter_mut().for_each(|span| shape_span(span, scope, &taken));
         }
     }
 }
@@ -50,14 +52,16 @@ fn is_valid(span: &[u8]) -> bool {
     has_valid_ids(id(span::TRACE_ID), id(span::SPAN_ID))
 }
 
-fn shape_span(span: &mut Span, taken: &Taken<'_>) {
+fn shape_span(span: &mut Span, scope: &str, taken: &Taken<'_>) {
     // OpenObserve would compute a duration of nearly 2^64 µs for a span that ends before it starts, and distort every percentile
     // of durations.
     span.end_time_unix_nano = span.end_time_unix_nano.max(span.start_time_unix_nano);
     if !is_valid_parent(&span.parent_span_id) {
         span.parent_span_id.clear();
     }
-    taken.adapt(&mut span.attributes, Columns::default());
+    let gen_ai = GenAi::of_decoded(span, scope);
+    let is_lost = |attribute: &KeyValue| gen_ai.loses(attribute);
+    taken.adapt_but(&mut span.attributes, Columns::default(), is_lost);
     for event in &mut span.events {
         rename_fields(&mut event.attributes, EVENT_FIELDS);
     }

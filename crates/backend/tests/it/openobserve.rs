@@ -4,18 +4,24 @@ use crate::requests::{
     attribute, destination, export, gauge, log_record, logs, numbered, send, span, spans, started,
     stored, summary,
 };
-use lambda_otlp_backend::{Client, Fate};
+use lambda_otlp_backend::{Client, Fate, Profile, sanitize};
 #[cfg(feature = "grpc")]
 use lambda_otlp_backend::{Compression, HttpTransport, Protocol};
-use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, InstrumentationScope, KeyValue, KeyValueList,
+};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::Event;
+use std::collections::BTreeMap;
 use std::time::Duration;
 #[cfg(feature = "grpc")]
 use test_support::openobserve::grpc::GrpcFront;
 use test_support::openobserve::{FakeOpenObserve, ScriptedResponse};
 use tokio::time::Instant;
-use wire::Request;
+use wire::{Request, Traces};
 
 /// Sends ten log records against these answers and returns the outcome and the number of stored records.
 async fn deliver_ten(answers: impl IntoIterator<Item = ScriptedResponse>) -> (String, usize) {
@@ -195,4 +201,155 @@ async fn a_column_limit_in_a_response_binds_later_requests() {
     let logs = send(&client, wide_logs(12, 40)).await;
     assert_eq!((logs.accepted, logs.requests_sent), (12, 3), "for the other signals too");
     assert_eq!(stored(&backend), (0..12).map(|number| (number, 1)).collect());
+}
+
+/// The columns of the rows of a request for OpenObserve.
+async fn rows(request: Request) -> Vec<BTreeMap<String, serde_json::Value>> {
+    let backend = started(FakeOpenObserve::builder()).await;
+    let (kind, items) = (request.kind(), request.items());
+    let sanitized = sanitize(Profile::OpenObserve, request, "shop").request.unwrap();
+    let outcome = export(&destination(backend.base()), sanitized).await;
+    assert_eq!(summary(&outcome), format!("{items} accepted, 0 ambiguous"));
+    backend.rows(kind)
+}
+
+/// Attributes as `a=1, b=2`.
+fn pairs(text: &str) -> Vec<KeyValue> {
+    let pairs = text.split(", ").filter_map(|pair| pair.split_once('='));
+    pairs
+        .map(|(key, value)| KeyValue {
+            value: Some(crate::requests::text(value)),
+            ..attribute(key)
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn errors_of_all_loggers_are_found_by_one_condition() {
+    let errors = [
+        (17, "ERROR"),
+        (17, "Error"),
+        (17, "error"),
+        (17, "SEVERE"),
+        (18, "ERROR2"),
+        (21, "CRITICAL"),
+        (21, "Fatal"),
+        (0, "CRITICAL"),
+        (17, ""),
+    ];
+    let record = |(number, text): (i32, &str)| LogRecord {
+        severity_number: number,
+        severity_text: text.to_owned(),
+        ..log_record(1)
+    };
+    let rows = rows(logs(errors.map(record).to_vec())).await;
+    let is_error = |row: &&BTreeMap<String, serde_json::Value>| {
+        ["ERROR", "FATAL"].iter().any(|name| row["severity"] == *name)
+    };
+    assert_eq!(rows.iter().filter(is_error).count(), errors.len(), "{rows:?}");
+    let own = rows.iter().filter_map(|row| row.get("lambda_otlp_severity_text")?.as_str());
+    assert_eq!(own.collect::<Vec<_>>(), ["SEVERE", "ERROR2", "CRITICAL", "CRITICAL"]);
+}
+
+#[tokio::test]
+async fn spans_keep_the_values_that_the_processing_of_generative_ai_loses() {
+    let check = async |attributes: &str, expected: &str| {
+        let span = Span { attributes: pairs(attributes), ..span() };
+        let row = rows(spans(vec![span])).await.remove(0);
+        let expected: BTreeMap<_, _> =
+            expected.split(", ").filter_map(|pair| pair.split_once('=')).collect();
+        let found: BTreeMap<_, _> = expected
+            .keys()
+            .map(|key| (*key, row.get(*key).and_then(serde_json::Value::as_str).unwrap_or("-")))
+            .collect();
+        assert_eq!(found, expected, "{attributes}: {row:?}");
+        let is_processed = row.contains_key("gen_ai_operation_name");
+        assert_eq!(is_processed, expected.contains_key("gen_ai_operation_name"), "{attributes}");
+    };
+    check("input=a, prompt=b", "attr_input=a, attr_prompt=b").await;
+    check("input=a, output=b, tool_arguments=c", "attr_input=a, output=b, tool_arguments=c").await;
+    check("agent.name=a, output=b", "attr_agent_name=a, output=b").await;
+    check(
+        "tool.name=a, tool_call.function.name=b, input.value=c, output.value=d",
+        "attr_tool_name=a, attr_tool_call_function_name=b, attr_input_value=c, output_value=d",
+    )
+    .await;
+    check(
+        "prompt=a, session.id=s, gen_ai.conversation.id=c",
+        "attr_prompt=a, session_id=s, gen_ai_conversation_id=c",
+    )
+    .await;
+    check("tool_response=a, Input=b, input_value=c", "tool_response=a, input=b, input_value=c")
+        .await;
+
+    let agent = "gen_ai.operation.name=invoke_agent";
+    let processed = "gen_ai_operation_name=invoke_agent";
+    for (more, expected) in [
+        ("input=a, output=b", "gen_ai_input_messages=a, gen_ai_output_messages=b"),
+        ("input=a, prompt=b, output=c", "gen_ai_input_messages=b, attr_input=a, attr_output=c"),
+        (
+            "gen_ai.input.messages=a, gen_ai.output.messages=b, input.value=c, output.value=d",
+            "gen_ai_input_messages=a, gen_ai_output_messages=b, attr_input_value=c, attr_output_value=d",
+        ),
+        ("gen_ai.output.messages=a", "attr_gen_ai_output_messages=a"),
+        (
+            "gen_ai.tool.call.arguments=a, tool_arguments=b",
+            "gen_ai_tool_call_arguments=a, gen_ai_input_messages=a, attr_tool_arguments=b",
+        ),
+        (
+            "session.id=s, gen_ai.conversation.id=c",
+            "session_id=s, gen_ai_conversation_id=s, attr_gen_ai_conversation_id=c",
+        ),
+        ("gen_ai.conversation.id=c", "gen_ai_conversation_id=c"),
+    ] {
+        check(&format!("{agent}, {more}"), &format!("{processed}, {expected}")).await;
+    }
+
+    // Columns for numbers.
+    check("gen_ai.usage.cost=unknown, x=y", "attr_gen_ai_usage_cost=unknown, x=y").await;
+    check("gen-ai.usage.input_tokens=many", "attr_gen_ai_usage_input_tokens=many").await;
+    check("gen_ai.usage.output_tokens=1.5, x=y", "attr_gen_ai_usage_output_tokens=1.5, x=y").await;
+    let span = Span { attributes: pairs("gen_ai.usage.input_tokens=7"), ..span() };
+    assert_eq!(rows(spans(vec![span])).await[0]["gen_ai_usage_input_tokens"], 7);
+
+    // Messages in events come first, and the scope `ai` is enough.
+    let attributes = pairs("gen_ai.operation.name=chat, input=a");
+    let event = Event { name: "gen_ai.user.message".to_owned(), ..Event::default() };
+    let span = Span { attributes, events: vec![event], ..crate::requests::span() };
+    assert_eq!(rows(spans(vec![span])).await[0]["attr_input"], "a");
+    let mut request = ExportTraceServiceRequest::default();
+    let span = Span { attributes: pairs("output=a"), ..crate::requests::span() };
+    request.resource_spans = spans(vec![span]).decode::<Traces>().unwrap().unwrap().resource_spans;
+    request.resource_spans[0].scope_spans[0].scope =
+        Some(InstrumentationScope { name: "ai".to_owned(), ..Default::default() });
+    assert_eq!(rows(Request::encode::<Traces>(&request)).await[0]["attr_output"], "a");
+}
+
+/// OpenObserve's JSON library marks numbers with this key.
+#[tokio::test]
+async fn a_map_with_the_key_of_a_json_number_keeps_its_text() {
+    for token in ["$serde_json::private::Number", "$serde_json::private::RawValue"] {
+        let entry = pairs(&format!("{token}=text"));
+        let map =
+            AnyValue { value: Some(Value::KvlistValue(KeyValueList { values: entry.clone() })) };
+        let nested = KeyValue { value: Some(map.clone()), ..attribute("map") };
+        let attributes = [entry, vec![nested]].concat();
+        let has_texts = |row: &BTreeMap<String, serde_json::Value>, texts: usize| {
+            assert_eq!(row.values().filter(|value| **value == "text").count(), texts, "{row:?}");
+        };
+        let span = Span { attributes: attributes.clone(), ..span() };
+        has_texts(&rows(spans(vec![span])).await[0], 2);
+        has_texts(
+            &rows(logs(vec![LogRecord {
+                attributes: attributes.clone(),
+                body: Some(map),
+                ..log_record(1)
+            }]))
+            .await[0],
+            3,
+        );
+        let request = sanitize(Profile::OpenObserve, gauge([attributes]), "shop").request.unwrap();
+        let text = request.to_json();
+        assert_eq!(text.matches("\"key\":\"$serde_json::private::Number").count(), 0, "{text}");
+    }
 }

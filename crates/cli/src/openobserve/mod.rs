@@ -13,8 +13,11 @@ use anyhow::{Context as _, bail};
 use api::{Api, Found};
 use backend::Profile;
 use console::time_arguments;
-use opentelemetry_proto::tonic::metrics::v1::NumberDataPoint;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, Histogram, HistogramDataPoint, Metric, NumberDataPoint,
+};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use platform::{delta_sum, string_attribute};
 use shipped::{Kind, Shipped, metric_streams};
@@ -155,12 +158,9 @@ async fn install(
     // OpenObserve refuses an alert on a missing stream.
     let missing = metric_streams(content).into_iter().find(|stream| !streams.contains(*stream));
     if let (Kind::Alerts, Some(stream)) = (kind, missing) {
-        let why = if stream.starts_with("lambda_otlp_forwarder") {
-            "install again after the forwarder has run (its stack needs Vitals=both or otlp)"
-        } else {
-            "install again after a function has run"
-        };
-        return report.row("wait", name, &format!("there is no stream {stream} yet: {why}"));
+        let why =
+            format!("there is no stream {stream} yet: install again after a function has run");
+        return report.row("wait", name, &why);
     }
     let found = there.iter().find(|found| found.name == *name);
     let mut content = content.clone();
@@ -174,17 +174,85 @@ async fn install(
     report.add(if found.is_some() { "replace" } else { "install" }, name, installed)
 }
 
-/// Counters that are absent until their event happens, by stream. OpenObserve refuses queries and alerts on a missing
-/// stream, and a function that never failed has no stream of errors.
-const RARE: [(&str, &str); 7] = [
-    ("faas_errors", "faas.errors"),
-    ("faas_timeouts", "faas.timeouts"),
-    ("faas_coldstarts", "faas.coldstarts"),
-    ("aws_lambda_out_of_memory", "aws.lambda.out_of_memory"),
-    ("lambda_otlp_forwarder_items_handled", "lambda_otlp.forwarder.items.handled"),
-    ("lambda_otlp_forwarder_items_placed", "lambda_otlp.forwarder.items.placed"),
-    ("lambda_otlp_forwarder_items_ambiguous", "lambda_otlp.forwarder.items.ambiguous"),
+/// A metric that is absent until its event happens: a function that never failed has no stream of errors. OpenObserve refuses
+/// queries and alerts on a missing stream.
+struct Rare {
+    metric: &'static str,
+    is_histogram: bool,
+}
+
+const fn counter(metric: &'static str) -> Rare {
+    Rare { metric, is_histogram: false }
+}
+
+const RARE: [Rare; 15] = [
+    counter("faas.errors"),
+    counter("faas.timeouts"),
+    counter("faas.coldstarts"),
+    counter("aws.lambda.out_of_memory"),
+    // Only the layer has a hold time, and only the forwarder the metrics of the pipeline, with `Vitals=otlp` or `both`.
+    counter("lambda_otlp.extension.held"),
+    counter("lambda_otlp.forwarder.events.consumed"),
+    counter("lambda_otlp.forwarder.events.received"),
+    counter("lambda_otlp.forwarder.invocations"),
+    counter("lambda_otlp.forwarder.items.ambiguous"),
+    counter("lambda_otlp.forwarder.items.handled"),
+    counter("lambda_otlp.forwarder.items.placed"),
+    Rare { metric: "lambda_otlp.forwarder.lag", is_histogram: true },
+    counter("lambda_otlp.forwarder.request.bytes"),
+    counter("lambda_otlp.forwarder.requests"),
+    counter("lambda_otlp.forwarder.vitals.failures"),
 ];
+
+impl Rare {
+    fn streams(&self) -> impl Iterator<Item = String> {
+        let suffixes: &[&str] =
+            if self.is_histogram { &["_bucket", "_count", "_max", "_min", "_sum"] } else { &[""] };
+        let name = backend::stored_stream(self.metric);
+        suffixes.iter().map(move |suffix| format!("{name}{suffix}"))
+    }
+
+    /// A zero of the function `none`.
+    fn zero(&self) -> Request {
+        let attributes =
+            ["service.name", "faas.name"].map(|key| string_attribute(key, "none")).to_vec();
+        let resource = Resource { attributes, ..Resource::default() };
+        Request::of_metrics(resource, vec![self.zero_metric(time_arguments::now_unix_nano())])
+    }
+
+    fn zero_metric(&self, time_unix_nano: u64) -> Metric {
+        if self.is_histogram {
+            let point = HistogramDataPoint {
+                time_unix_nano,
+                sum: Some(0.0),
+                min: Some(0.0),
+                max: Some(0.0),
+                bucket_counts: vec![0, 0],
+                explicit_bounds: vec![0.0],
+                ..HistogramDataPoint::default()
+            };
+            let data = Data::Histogram(Histogram {
+                aggregation_temporality: AggregationTemporality::Delta as i32,
+                data_points: vec![point],
+            });
+            return Metric { name: self.metric.to_owned(), data: Some(data), ..Metric::default() };
+        }
+        // Queries fail on missing columns too.
+        let keys: &[&str] = if self.metric.starts_with("lambda_otlp.forwarder.") {
+            &["consumed_by", "destination", "fate", "signal"]
+        } else {
+            &[]
+        };
+        let attribute = |key: &&str| string_attribute(&format!("lambda_otlp.{key}"), "none");
+        let point = NumberDataPoint {
+            attributes: keys.iter().map(attribute).collect(),
+            time_unix_nano,
+            value: Some(Number::AsInt(0)),
+            ..NumberDataPoint::default()
+        };
+        delta_sum(self.metric, "", "", vec![point])
+    }
+}
 
 /// Creates the missing streams with one zero each. Returns all streams of metrics.
 async fn create_rare_streams(
@@ -195,38 +263,22 @@ async fn create_rare_streams(
     let mut there = api.metric_streams().await?;
     let asked: BTreeSet<&str> =
         shipped.iter().flat_map(|shipped| metric_streams(&shipped.content)).collect();
-    for (stream, metric) in RARE {
-        if there.contains(stream) || !asked.contains(stream) {
+    for rare in RARE {
+        let is_missing = |stream: String| asked.contains(&*stream) && !there.contains(&stream);
+        if !rare.streams().any(is_missing) {
             continue;
         }
+        let stream = backend::stored_stream(rare.metric);
         if !report.dry_run
-            && let Err(error) = api.export(zero(metric)).await
+            && let Err(error) = api.export(rare.zero()).await
         {
-            report.add("install", stream, Err(error))?;
+            report.add("install", &stream, Err(error))?;
             continue;
         }
-        report.row("install", stream, "created with one zero, because it was missing")?;
-        there.insert(stream.to_owned());
+        report.row("install", &stream, "created with one zero, because it was missing")?;
+        there.extend(rare.streams());
     }
     Ok(there)
-}
-
-/// A zero of the function `none`.
-fn zero(metric: &str) -> Request {
-    let attributes =
-        ["service.name", "faas.name"].map(|key| string_attribute(key, "none")).to_vec();
-    // Queries fail on missing columns too.
-    let is_of_pipeline = metric.starts_with("lambda_otlp.");
-    let columns = ["lambda_otlp.destination", "lambda_otlp.fate", "lambda_otlp.signal"];
-    let columns = columns.into_iter().filter(|_| is_of_pipeline);
-    let point = NumberDataPoint {
-        attributes: columns.map(|key| string_attribute(key, "none")).collect(),
-        time_unix_nano: time_arguments::now_unix_nano(),
-        value: Some(Number::AsInt(0)),
-        ..NumberDataPoint::default()
-    };
-    let metrics = vec![delta_sum(metric, "", "", vec![point])];
-    Request::of_metrics(Resource { attributes, ..Resource::default() }, metrics)
 }
 
 /// A row for each dashboard, alert or stream.

@@ -20,6 +20,7 @@ pub(crate) mod steps;
 pub(crate) mod telemetry;
 pub(crate) mod text;
 pub(crate) mod time;
+pub(crate) mod value;
 pub(crate) mod whole_line;
 
 /// Reads one of Lambda's own lines, in text or JSON. Returns `None` for a line of the function.

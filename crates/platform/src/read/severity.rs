@@ -193,6 +193,13 @@ impl Severity {
     }
 }
 
+/// Returns the number of a level as loggers and OpenTelemetry write it: `CRITICAL`, `warning`, `ERROR+4`, `ERROR2`.
+pub fn severity_number(text: &str) -> Option<SeverityNumber> {
+    let name = || text.strip_suffix(['2', '3', '4']);
+    let severity = Severity::of_word(text).or_else(|| Severity::of_word(name()?));
+    severity.map(|severity| severity.number)
+}
+
 /// The bit of a letter in either case.
 fn bit(letter: u8) -> u32 {
     1 << (letter & 31)

@@ -7,6 +7,7 @@
 //! It runs on the caller's tokio runtime and reads tokio's clock, so that a test on one thread can pause time.
 
 mod builder;
+mod gen_ai;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 mod http_response;
@@ -20,6 +21,7 @@ mod store;
 
 use self::shared::Shared;
 use local_lambda::HttpServer;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -115,6 +117,12 @@ impl FakeOpenObserve {
 
     pub fn metrics(&self) -> Vec<StoredMetric> {
         self.shared.state().store.metrics.clone()
+    }
+
+    /// The columns of all rows of the stream `default` in the organization `default`.
+    pub fn rows(&self, signal: Signal) -> Vec<BTreeMap<String, serde_json::Value>> {
+        let store = &self.shared.state().store;
+        rows::stream(store, "default", signal, "default").map(|row| row.columns).collect()
     }
 
     /// The records of `/api/{org}/{stream}/_json`.

@@ -12,6 +12,7 @@ use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use serde_json::{Value, json};
 
 use super::Signal;
+use super::gen_ai;
 use super::ingest::{FLATTEN_LEVEL, column};
 use super::store::{ColumnsByStream, Records, Store, StoredLogRecord, StoredMetric, StoredSpan};
 
@@ -105,13 +106,20 @@ fn of_span(stored: &StoredSpan) -> Row {
         2 => "ERROR",
         _ => "UNSET",
     };
+    let by_key = |attributes: &[KeyValue]| -> BTreeMap<String, Value> {
+        attributes.iter().map(|it| (it.key.clone(), text(it.value.as_ref()))).collect()
+    };
+    let mut attributes = by_key(&span.attributes);
+    let of_resource = by_key(&stored.resource.attributes);
+    gen_ai::process(&mut attributes, &of_resource, &stored.scope.name, &span.events);
     let mut columns = Columns::new();
-    for attribute in &span.attributes {
-        let name = column(&attribute.key);
+    for (key, value) in attributes {
+        let name = column(&key);
         let is_reserved = ["_timestamp", "duration", "start_time", "end_time"].contains(&&*name);
         let name = if is_reserved { format!("attr_{name}") } else { name };
-        put(&mut columns, name, text(attribute.value.as_ref()), usize::MAX);
+        put(&mut columns, name, value, usize::MAX);
     }
+    gen_ai::make_numbers(&mut columns);
     for attribute in stored.resource.attributes.iter().filter(|it| it.key != "service.name") {
         let name = format!("service_{}", column(&attribute.key));
         put(&mut columns, name, text(attribute.value.as_ref()), usize::MAX);
@@ -224,6 +232,12 @@ fn put(columns: &mut Columns, name: String, value: Value, levels: usize) {
         Value::Null => {}
         Value::Object(object) if levels > 0 => {
             for (key, value) in object {
+                // Its parser of numbers uses this key: the value becomes the number of the map, and any other text is lost.
+                if key == "$serde_json::private::Number" {
+                    let number = value.as_str().and_then(|text| text.parse::<f64>().ok());
+                    put(columns, name.clone(), json!(number), 0);
+                    continue;
+                }
                 put(columns, format!("{name}_{}", column(&key)), value, levels - 1);
             }
         }

@@ -108,6 +108,8 @@ fn attributes(number: u64) -> Vec<Value> {
             attribute("Inner.Key", &json!({ "doubleValue": 2.5 })),
             attribute("deep", &map("deeper", &map("deepest", &int(1)))),
         ] } }),
+        // OpenObserve's JSON library marks numbers with this key.
+        map("$serde_json::private::Number", &text("no number")),
     ];
     let changing = values.iter().cycle().nth(usize::try_from(number).unwrap_or_default());
     let of_each = values.iter().zip(1..);
@@ -134,8 +136,22 @@ fn span_id(number: u64) -> String {
     format!("{number:016x}")
 }
 
+/// Attributes of which OpenObserve's processing of generative AI would lose some, in spans that it processes and in others.
+fn of_generative_ai(number: u64) -> Vec<Value> {
+    let keys =
+        ["input", "prompt", "output", "agent.name", "tool.name", "session.id", "gen_ai.usage.cost"];
+    let mut attributes: Vec<Value> =
+        keys.map(|key| attribute(key, &text(&format!("of {key}")))).to_vec();
+    if number.is_multiple_of(3) {
+        attributes.push(attribute("gen_ai.operation.name", &text("invoke_agent")));
+        attributes.push(attribute("gen_ai.conversation.id", &text("conversation")));
+    }
+    attributes
+}
+
 fn span(time: u64, number: u64) -> Value {
     let is_root = number.is_multiple_of(4);
+    let attributes = [attributes(number), of_generative_ai(number)].concat();
     json!({
         "traceId": trace_id(number / 4),
         "spanId": span_id(number),
@@ -144,7 +160,7 @@ fn span(time: u64, number: u64) -> Value {
         "kind": number % 6,
         "startTimeUnixNano": time.to_string(),
         "endTimeUnixNano": (time + number * 1_001).to_string(),
-        "attributes": attributes(number),
+        "attributes": attributes,
         "events": [{
             "timeUnixNano": (time + 1).to_string(),
             "name": "exception",
@@ -183,12 +199,14 @@ fn record(time: u64, number: u64) -> Value {
         json!({ "arrayValue": { "values": [text("x")] } }),
     ];
     let body = bodies.into_iter().cycle().nth(usize::try_from(number).unwrap_or_default());
+    let severities = ["", "Info", "SEVERE", "CRITICAL", "ERROR"];
+    let severity = severities.into_iter().cycle().nth(usize::try_from(number).unwrap_or_default());
     let has_ids = !number.is_multiple_of(3);
     json!({
         "timeUnixNano": if number.is_multiple_of(5) { "0".to_owned() } else { time.to_string() },
         "observedTimeUnixNano": time.to_string(),
         "severityNumber": number,
-        "severityText": if number.is_multiple_of(2) { "Info" } else { "" },
+        "severityText": severity,
         "body": body,
         "attributes": attributes(number),
         "traceId": if has_ids { trace_id(number / 4) } else { String::new() },

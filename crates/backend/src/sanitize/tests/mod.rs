@@ -208,14 +208,65 @@ fn records_get_a_severity_text() {
         (0, "", "UNSPECIFIED"),
         (25, "", "UNSPECIFIED"),
         (-1, "", "UNSPECIFIED"),
-        (0, "warning", "warning"),
+        (9, "INFO", "INFO"),
+        (9, "info", "INFO"),
+        (10, "NOTICE", "INFO, NOTICE"),
+        (9, "Information", "INFO, Information"),
+        (17, "SEVERE", "ERROR, SEVERE"),
+        (18, "ERROR2", "ERROR, ERROR2"),
+        (21, "CRITICAL", "FATAL, CRITICAL"),
+        // The number counts if both are there.
+        (17, "INFO", "ERROR, INFO"),
+        (0, "warning", "WARN, warning"),
+        (25, "ERROR+4", "FATAL, ERROR+4"),
+        (0, "Error3", "ERROR, Error3"),
+        (0, "AUDIT", "AUDIT"),
     ] {
-        let with = |text: &str| LogRecord {
+        let (text, own) = expected.split_once(", ").unwrap_or((expected, ""));
+        let with = |text: &str, own: &str| LogRecord {
             severity_number: number,
             severity_text: text.to_owned(),
+            attributes: match own {
+                "" => attributes("a"),
+                own => attributes(&format!("lambda_otlp.severity_text={own}, a")),
+            },
             ..Default::default()
         };
-        check(&logs(shop(), vec![with(given)]), &logs(shop(), vec![with(expected)]));
+        let given = logs(shop(), vec![with(given, "")]);
+        check(&given, &logs(shop(), vec![with(text, own)]));
+        assert!(for_openobserve(&given).survey.is_some(), "decoded");
+    }
+}
+
+#[test]
+fn the_text_of_a_severity_never_replaces_an_attribute() {
+    let with = |text: &str, keys| LogRecord {
+        severity_number: 17,
+        severity_text: text.to_owned(),
+        attributes: attributes(keys),
+        ..Default::default()
+    };
+    for (of, given, expected) in [
+        (
+            "service.name=shop",
+            "lambda_otlp.severity_text, lambda-otlp.severity_text=y",
+            "attr_lambda_otlp.severity_text, lambda_otlp.severity_text=Severe, attr_2_lambda-otlp.severity_text=y",
+        ),
+        (
+            "service.name=shop, lambda_otlp.severity_text=z",
+            "a",
+            "a, attr_lambda_otlp.severity_text=Severe",
+        ),
+    ] {
+        let given = logs(resource(of), vec![with("Severe", given)]);
+        let sanitized = for_openobserve(&given).request.unwrap().decode::<Logs>().unwrap().unwrap();
+        let record = &sanitized.resource_logs[0].scope_logs[0].log_records[0];
+        let key = |attribute: &KeyValue| format!("{attribute:?}");
+        let mut found: Vec<String> = record.attributes.iter().map(key).collect();
+        let mut expected: Vec<String> = attributes(expected).iter().map(key).collect();
+        found.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(found, expected);
     }
 }
 
@@ -272,6 +323,13 @@ fn key() -> impl Strategy<Value = &'static str> {
         "attr_body",
         "Attr_Body",
         "é",
+        "input",
+        "output",
+        "prompt",
+        "gen_ai.operation.name",
+        "gen_ai.conversation.id",
+        "session.id",
+        "gen_ai.usage.cost",
     ])
 }
 
@@ -289,7 +347,7 @@ proptest! {
         (start, end) in (0u64..3, 0u64..3),
         (trace_id, span_id, parent) in (15usize..18, 7usize..10, prop::sample::select(vec![0usize, 8, 16])),
         parent_byte in 0u8..2,
-        severity_text in prop::sample::select(vec!["", "INFO"]),
+        severity_text in prop::sample::select(vec!["", "INFO", "Info", "CRITICAL"]),
     ) {
         let resource = Some(Resource { attributes: resource_attributes, ..Default::default() });
         let span = Span {
@@ -316,7 +374,7 @@ proptest! {
         let has_valid_ids = (trace_id, span_id) == (16, 8);
         let needs_nothing = has_valid_ids && Request::encode::<Traces>(&decoded) == request;
         let times = Times { oldest_unix_nano: start, newest_unix_nano: start };
-        let survey = scan::needs_nothing(&request);
+        let survey = scan::scan(&request).filter(|scanned| !scanned.needs_severity).map(|scanned| scanned.survey);
         prop_assert_eq!(survey.map(|survey| survey.times), needs_nothing.then_some(times));
 
         let request = logs(resource, vec![record]);
@@ -325,7 +383,7 @@ proptest! {
         let needs_nothing = Request::encode::<Logs>(&decoded) == request;
         let time = if time == 0 { observed } else { time };
         let times = Times { oldest_unix_nano: time, newest_unix_nano: time };
-        let survey = scan::needs_nothing(&request);
+        let survey = scan::scan(&request).filter(|scanned| !scanned.needs_severity).map(|scanned| scanned.survey);
         prop_assert_eq!(survey.map(|survey| survey.times), needs_nothing.then_some(times));
 
         // A second adaptation changes nothing, and each attribute has a column of its own.

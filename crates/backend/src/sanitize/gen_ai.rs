@@ -1,0 +1,264 @@
+//! Attributes of spans that OpenObserve's processing of generative AI would move or lose.
+//!
+//! OpenObserve processes a span that has an attribute of an AI framework. It moves one pair of input and output to
+//! `gen_ai.input.messages` and `gen_ai.output.messages`, removes all others, and adds columns for tokens and cost. It counts
+//! ordinary names such as `input` as such attributes, so that a span of any function is processed. Such spans get other names,
+//! and are left alone. Spans of AI frameworks are processed, and only what would be lost gets another name.
+//!
+//! Source: OpenObserve 0.93-dev, `core/src/traces/otel`.
+
+use super::names::{Shapes, stored_key};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message as _;
+use wire::field::{event, span};
+use wire::protobuf::messages;
+use wire::view::{ScopeContainer, key_and_value};
+
+/// Attributes of AI frameworks, each of which makes OpenObserve process a span.
+const OF_FRAMEWORKS: &[&str] = &[
+    "ai.model.id",
+    "ai.prompt",
+    "ai.prompt.messages",
+    "crewai.task.agent",
+    "crewai.task.tools",
+    "gcp.vertex.agent.llm_request",
+    "gcp.vertex.agent.name",
+    "gen_ai.agent.id",
+    "gen_ai.agent.name",
+    "gen_ai.input.messages",
+    "gen_ai.operation.name",
+    "gen_ai.request.model",
+    "langchain.tool.name",
+    "langfuse.observation.type",
+    "llm.model_name",
+    "llm.request.type",
+    "mlflow.spanInputs",
+    "openinference.span.kind",
+    "traceloop.span.kind",
+];
+
+/// The scope of the Vercel AI SDK makes OpenObserve process a span too.
+const SCOPE_OF_A_FRAMEWORK: &[u8] = b"ai";
+
+/// Names that other programs use as well, each of which makes OpenObserve process a span.
+const ORDINARY: [&str; 6] =
+    ["agent.name", "input", "input.value", "prompt", "tool.name", "tool_call.function.name"];
+
+/// An input and its outputs.
+struct Pair {
+    input: &'static str,
+    outputs: &'static [&'static str],
+    /// `true` if the names begin the keys of several attributes, or if OpenObserve keeps the keys.
+    is_left_alone: bool,
+}
+
+impl Pair {
+    const fn new(input: &'static str, outputs: &'static [&'static str]) -> Self {
+        Self { input, outputs, is_left_alone: false }
+    }
+
+    const fn left_alone(input: &'static str, outputs: &'static [&'static str]) -> Self {
+        Self { input, outputs, is_left_alone: true }
+    }
+
+    /// Returns `true` if OpenObserve takes this pair from a span with this key.
+    fn is_taken_for(&self, key: &[u8]) -> bool {
+        if self.is_left_alone {
+            let mut names = self.outputs.iter().chain([&self.input]);
+            return names.any(|name| key.starts_with(name.as_bytes()));
+        }
+        key == self.input.as_bytes()
+    }
+
+    fn has(&self, key: &[u8]) -> bool {
+        self.outputs.iter().chain([&self.input]).any(|name| name.as_bytes() == key)
+    }
+}
+
+/// OpenObserve keeps the first pair that it finds in a span, and removes all others.
+static PAIRS: [Pair; 14] = [
+    Pair::new("langfuse.observation.input", &["langfuse.observation.output"]),
+    Pair::new("traceloop.entity.input", &["traceloop.entity.output"]),
+    Pair::left_alone("gen_ai.prompt", &["gen_ai.completion"]),
+    Pair::new("gen_ai.input.messages", &["gen_ai.output.messages"]),
+    Pair::left_alone("gen_ai.tool.call.arguments", &["gen_ai.tool.call.result"]),
+    // Only in the scope of the Vercel AI SDK.
+    Pair::left_alone("ai.prompt", &["ai.response.", "ai.result.", "ai.toolCall."]),
+    Pair::new("gcp.vertex.agent.llm_request", &["gcp.vertex.agent.llm_response"]),
+    Pair::new("prompt", &["all_messages_events"]),
+    Pair::new("lk.input_text", &["lk.function_tool.output", "lk.response.text"]),
+    Pair::new("mlflow.spanInputs", &["mlflow.spanOutputs"]),
+    Pair::new("input.value", &["output.value"]),
+    Pair::new("input", &["output"]),
+    Pair::new("tool_arguments", &["tool_response"]),
+    Pair::left_alone("llm.input_messages", &["llm.output_messages"]),
+];
+
+/// Events with an input or output.
+const MESSAGES: [&str; 5] = [
+    "gen_ai.assistant.message",
+    "gen_ai.choice",
+    "gen_ai.system.message",
+    "gen_ai.tool.message",
+    "gen_ai.user.message",
+];
+
+/// The place of the Vercel AI SDK's pair.
+const IN_SCOPE: usize = 5;
+
+/// `session.id` replaces it.
+const CONVERSATION: &str = "gen_ai.conversation.id";
+const SESSION: &[u8] = b"session.id";
+
+/// Columns for numbers, of all spans. OpenObserve stores 0 for any other value.
+const NUMBERS: [&str; 14] = [
+    "gen_ai_response_time_to_first_chunk",
+    "gen_ai_usage_cache_creation_input_tokens",
+    "gen_ai_usage_cache_read_input_tokens",
+    "gen_ai_usage_cost",
+    "gen_ai_usage_cost_cache_creation_input",
+    "gen_ai_usage_cost_cache_read_input",
+    "gen_ai_usage_cost_cache_read_savings",
+    "gen_ai_usage_cost_estimated_without_cache",
+    "gen_ai_usage_cost_input",
+    "gen_ai_usage_cost_net_cache_impact",
+    "gen_ai_usage_cost_output",
+    "gen_ai_usage_input_tokens",
+    "gen_ai_usage_output_tokens",
+    "gen_ai_usage_total_tokens",
+];
+
+/// The shapes of all keys that may get another name.
+pub(super) const SHAPES: Shapes = {
+    let mut shapes = Shapes::of(&ORDINARY).and(&NUMBERS).and(&[CONVERSATION]);
+    let mut rest: &[Pair] = &PAIRS;
+    while let [pair, behind @ ..] = rest {
+        if !pair.is_left_alone {
+            shapes = shapes.and(&[pair.input]).and(pair.outputs);
+        }
+        rest = behind;
+    }
+    shapes
+};
+
+/// Returns `true` if [`GenAi::loses`] has to decide about a key.
+pub(super) fn may_lose(key: &[u8]) -> bool {
+    let is_key = |name: &str| name.as_bytes() == key;
+    ORDINARY.iter().copied().any(is_key)
+        || is_key(CONVERSATION)
+        || PAIRS.iter().any(|pair| !pair.is_left_alone && pair.has(key))
+        || number_column(key).is_some()
+}
+
+/// The column for numbers that has this key's value.
+fn number_column(key: &[u8]) -> Option<&'static str> {
+    // Most keys begin with another letter.
+    if !matches!(key.first(), Some(b'g' | b'G')) {
+        return None;
+    }
+    NUMBERS.into_iter().find(|column| column.bytes().eq(stored_key(key)))
+}
+
+pub(super) fn is_of_framework(scope: ScopeContainer<'_>) -> bool {
+    scope.name() == SCOPE_OF_A_FRAMEWORK
+}
+
+/// OpenObserve's processing of one span.
+pub(super) struct GenAi {
+    is_processed: bool,
+    kept: Option<&'static Pair>,
+    has_session: bool,
+}
+
+impl GenAi {
+    /// Of an encoded span.
+    pub(super) fn of(span: &[u8], is_in_scope: bool) -> Self {
+        let keys = messages(span, span::ATTRIBUTES).map(|attribute| key_and_value(attribute).0);
+        let events = messages(span, span::EVENTS);
+        let names = events.filter_map(|event| messages(event, event::NAME).last());
+        Self::new(keys, names, is_in_scope)
+    }
+
+    /// Of a decoded span.
+    pub(super) fn of_decoded(span: &Span, scope: &str) -> Self {
+        let keys = span.attributes.iter().map(|attribute| attribute.key.as_bytes());
+        let names = span.events.iter().map(|event| event.name.as_bytes());
+        Self::new(keys, names, scope.as_bytes() == SCOPE_OF_A_FRAMEWORK)
+    }
+
+    fn new<'s>(
+        keys: impl Iterator<Item = &'s [u8]>,
+        event_names: impl Iterator<Item = &'s [u8]>,
+        is_in_scope: bool,
+    ) -> Self {
+        let mut is_processed = is_in_scope;
+        let mut has_session = false;
+        let mut first = PAIRS.len();
+        for key in keys {
+            is_processed |= OF_FRAMEWORKS.iter().any(|name| name.as_bytes() == key);
+            has_session |= key == SESSION;
+            let is_taken = |(place, pair): (usize, &Pair)| {
+                (is_in_scope || place != IN_SCOPE) && pair.is_taken_for(key)
+            };
+            if let Some(place) = PAIRS.iter().enumerate().position(is_taken) {
+                first = first.min(place);
+            }
+        }
+        // OpenObserve takes messages in events first, and those of Semantic Kernel after some pairs.
+        let mut end = PAIRS.len();
+        for name in event_names.filter(|_| is_processed) {
+            if MESSAGES.iter().any(|message| message.as_bytes() == name) {
+                end = 0;
+            } else if [b"gen_ai.content.prompt".as_slice(), b"gen_ai.content.completion"]
+                .contains(&name)
+            {
+                end = end.min(IN_SCOPE);
+            }
+        }
+        let kept = PAIRS.get(first).filter(|_| first < end);
+        Self { is_processed, kept, has_session }
+    }
+
+    pub(super) fn loses(&self, attribute: &KeyValue) -> bool {
+        self.loses_value(attribute.key.as_bytes(), || attribute.value.clone())
+    }
+
+    /// Returns `true` if OpenObserve would move or lose an attribute of this encoded span.
+    pub(super) fn loses_any(&self, span: &[u8]) -> bool {
+        let mut attributes = messages(span, span::ATTRIBUTES).map(key_and_value);
+        attributes.any(|(key, value)| self.loses_value(key, || AnyValue::decode(value).ok()))
+    }
+
+    /// Returns `true` if OpenObserve would move or lose the value of a key.
+    fn loses_value(&self, key: &[u8], value: impl FnOnce() -> Option<AnyValue>) -> bool {
+        if !self.is_processed && ORDINARY.iter().any(|name| name.as_bytes() == key) {
+            return true;
+        }
+        if self.is_processed {
+            let mut pairs = PAIRS.iter().filter(|pair| !pair.is_left_alone);
+            let is_kept = self.kept.is_some_and(|pair| pair.has(key));
+            let is_replaced = self.has_session && key == CONVERSATION.as_bytes();
+            if is_replaced || (!is_kept && pairs.any(|pair| pair.has(key))) {
+                return true;
+            }
+        }
+        number_column(key).is_some_and(|column| {
+            !value().is_some_and(|value| is_number(&value, column.ends_with("_tokens")))
+        })
+    }
+}
+
+/// Returns `true` if OpenObserve reads this number from the value's text.
+fn is_number(value: &AnyValue, is_integer: bool) -> bool {
+    let text = match &value.value {
+        Some(Value::IntValue(_)) => return true,
+        Some(Value::DoubleValue(number)) => number.to_string(),
+        Some(Value::StringValue(text)) => text.clone(),
+        _ => return false,
+    };
+    if is_integer {
+        return text.parse::<i64>().is_ok();
+    }
+    text.parse::<f64>().is_ok_and(f64::is_finite)
+}

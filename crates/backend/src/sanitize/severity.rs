@@ -1,0 +1,123 @@
+//! Severities: OpenObserve stores a record's text alone, and loggers write the same severity in many spellings. Each record gets
+//! the name of its severity's class, so that one condition finds all errors.
+
+use super::names::stored_key;
+use super::text_attribute;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use wire::edit::{Edit, Editor};
+use wire::field::log_record;
+use wire::protobuf::{Value, Writer, fields};
+use wire::view::Item;
+
+/// The attribute with a logger's own text. OpenTelemetry's semantic conventions have no attribute for it.
+pub(super) const ORIGINAL: &str = "lambda_otlp.severity_text";
+
+/// The short names of severities without their digits (OpenTelemetry logs data model, "Displaying Severity"). Each has four numbers.
+const CLASSES: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
+const NUMBERS_OF_A_CLASS: usize = 4;
+
+/// Returns `true` if a key has the column of [`ORIGINAL`].
+pub(super) fn has_column(key: &[u8]) -> bool {
+    stored_key(ORIGINAL.as_bytes()).eq(stored_key(key))
+}
+
+/// A log record's severity.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Severity<'r> {
+    pub(super) number: i32,
+    pub(super) text: &'r [u8],
+}
+
+impl<'r> Severity<'r> {
+    fn of(record: &'r [u8]) -> Self {
+        let mut severity = Self::default();
+        for field in fields(record) {
+            match (field.number, field.value) {
+                (log_record::SEVERITY_NUMBER, Value::Varint(number)) => {
+                    severity.number = to_number(number);
+                }
+                (log_record::SEVERITY_TEXT, Value::Len(text)) => severity.text = text,
+                _ => {}
+            }
+        }
+        severity
+    }
+
+    /// Returns the new text; `None` if the record has it, or if its level is not known.
+    #[inline]
+    pub(super) fn new_text(self) -> Option<&'static str> {
+        let text = match class(self.number) {
+            Some(class) => class,
+            None => self.class_of_text()?,
+        };
+        (text.as_bytes() != self.text).then_some(text)
+    }
+
+    /// Reads the text of a record without a number.
+    #[cold]
+    fn class_of_text(self) -> Option<&'static str> {
+        if self.text.is_empty() {
+            // Otherwise OpenObserve would write the number, and the column would mix `INFO` and `0`.
+            return Some("UNSPECIFIED");
+        }
+        class(platform::severity_number(str::from_utf8(self.text).ok()?)? as i32)
+    }
+
+    /// Returns `true` if the new text lacks something of the record's own text. A difference in case is nothing.
+    pub(super) fn is_shortened_by(self, new_text: &str) -> bool {
+        !self.text.is_empty() && !self.text.eq_ignore_ascii_case(new_text.as_bytes())
+    }
+}
+
+#[inline]
+fn class(number: i32) -> Option<&'static str> {
+    let place = usize::try_from(i64::from(number) - 1).ok()?;
+    CLASSES.get(place / NUMBERS_OF_A_CLASS).copied()
+}
+
+/// A protobuf enum is a sign-extended varint, of which the low 32 bits count.
+#[expect(clippy::cast_possible_truncation, reason = "as protobuf does")]
+pub(super) fn to_number(varint: u64) -> i32 {
+    varint as i32
+}
+
+/// Gives a decoded record its text.
+pub(super) fn shape(record: &mut LogRecord) {
+    let severity =
+        Severity { number: record.severity_number, text: record.severity_text.as_bytes() };
+    let Some(new_text) = severity.new_text() else { return };
+    let is_shortened = severity.is_shortened_by(new_text);
+    let text = std::mem::replace(&mut record.severity_text, new_text.to_owned());
+    if is_shortened {
+        let is_same = |attribute: &&mut KeyValue| attribute.key == ORIGINAL;
+        for attribute in record.attributes.iter_mut().filter(is_same) {
+            attribute.key = format!("attr_{ORIGINAL}");
+        }
+        // First, so that it keeps its name if another key has its column.
+        record.attributes.insert(0, text_attribute(ORIGINAL, text));
+    }
+}
+
+/// Gives encoded records their texts, and keeps everything else byte for byte. No record may have an attribute in the column of
+/// [`ORIGINAL`].
+pub(super) struct WithNewTexts;
+
+impl Editor for WithNewTexts {
+    fn item(&mut self, record: Item<'_>) -> Edit {
+        let severity = Severity::of(record.bytes);
+        let Some(new_text) = severity.new_text() else { return Edit::Keep };
+        let mut bytes = Vec::with_capacity(record.bytes.len() + ORIGINAL.len() + 64);
+        let mut writer = Writer::new(&mut bytes);
+        if severity.is_shortened_by(new_text) {
+            // The structure was checked when the request was created, so that each text is UTF-8.
+            let text = str::from_utf8(severity.text).unwrap_or_default();
+            writer.text_attribute(log_record::ATTRIBUTES, ORIGINAL, text);
+        }
+        for field in fields(record.bytes).filter(|it| it.number != log_record::SEVERITY_TEXT) {
+            writer.raw(field.raw);
+        }
+        writer.string(log_record::SEVERITY_TEXT, new_text);
+        Edit::Replace(bytes)
+    }
+}
