@@ -4,10 +4,13 @@ use crate::destination::{Compression, DestinationConfig, STREAM_NAME, stream_hea
 use crate::export::{
     BUDGET, Delivery, Fate, Learned, Outcome, RETRIES, Step, Terms, UndeliveredPart,
 };
-use crate::http::{ClientError, HttpRequest, HttpTransport, Transport, TransportError, header_map};
+use crate::http::{
+    ClientError, HttpRequest, HttpResponse, HttpTransport, Transport, TransportError, header_map,
+};
 use crate::judge::Reason;
 use crate::mask::Mask;
 use aws::{CachedSecret, CurrentSecret, SecretError, SecretService};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use settings::quoted;
 use std::hash::{BuildHasher as _, RandomState};
@@ -203,6 +206,7 @@ impl<T: Transport> Client<T> {
             seed: self.seed.fetch_add(1, Ordering::Relaxed),
             deadline: deadline.saturating_duration_since(start),
         };
+        let kind = request.kind();
         let mut delivery = Delivery::new(terms, request);
         let (mut requests_sent, mut bytes_sent) = (0, 0);
         let compression = self.destination.compression;
@@ -212,21 +216,15 @@ impl<T: Transport> Client<T> {
                     let body = self.transport.encode(request, compression);
                     requests_sent += 1;
                     bytes_sent += body.len();
-                    let request = HttpRequest {
-                        kind: request.kind(),
-                        items: request.items(),
-                        body,
-                        gzip: compression == Compression::Gzip,
-                        headers: headers.map.clone(),
-                        stream: stream.clone(),
-                        timeout: self.destination.request_timeout.min(transport_time(deadline)),
-                    };
-                    let response = timeout_at(deadline, self.transport.send(request)).await;
-                    let response = response.unwrap_or_else(|_| {
-                        let text = "no answer before the deadline".to_owned();
-                        Err(TransportError { sent: true, text })
-                    });
+                    let response = self.send(headers, &stream, request, body, deadline).await;
                     delivery.answered(start.elapsed(), response);
+                }
+                Step::Probe => {
+                    let probe = Request::trusted(kind, Vec::new());
+                    let body = self.transport.encode(&probe, compression);
+                    let response = self.send(headers, &stream, &probe, body, deadline).await;
+                    requests_sent += 1;
+                    delivery.probed(start.elapsed(), response);
                 }
                 Step::WaitUntil(time) => sleep_until(start + time).await,
                 Step::Done => break,
@@ -235,6 +233,31 @@ impl<T: Transport> Client<T> {
         let mut outcome = Outcome { requests_sent, bytes_sent, ..delivery.finish() };
         outcome.warn(warning);
         outcome
+    }
+
+    /// Makes one attempt of a request with this body, until the deadline.
+    async fn send(
+        &self,
+        headers: &SentHeaders,
+        stream: &Option<HeaderValue>,
+        request: &Request,
+        body: Bytes,
+        deadline: Instant,
+    ) -> Result<HttpResponse, TransportError> {
+        let request = HttpRequest {
+            kind: request.kind(),
+            items: request.items(),
+            body,
+            gzip: self.destination.compression == Compression::Gzip,
+            headers: headers.map.clone(),
+            stream: stream.clone(),
+            timeout: self.destination.request_timeout.min(transport_time(deadline)),
+        };
+        let response = timeout_at(deadline, self.transport.send(request)).await;
+        response.unwrap_or_else(|_| {
+            let text = "no answer before the deadline".to_owned();
+            Err(TransportError { sent: true, is_closed: false, text })
+        })
     }
 
     /// Returns the stream for a request of this signal, and the mistake in the requested name.

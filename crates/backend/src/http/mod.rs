@@ -40,6 +40,8 @@ pub enum ClientError {
 pub struct TransportError {
     /// `true` if the body was sent at least in part, so that the backend may have the request.
     pub sent: bool,
+    /// `true` if the connection was closed or reset instead of an answer.
+    pub is_closed: bool,
     /// Host and cause: `cannot reach o2.example.com:443: connection refused`.
     pub text: String,
 }

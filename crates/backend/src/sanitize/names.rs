@@ -3,6 +3,8 @@
 /// Columns whose names are reserved.
 pub(super) struct Reserved {
     columns: &'static [&'static str],
+    /// Names that are no columns: OpenObserve 0.93-dev panics at a log record whose `_id` is no text, and closes the connection.
+    forbidden: &'static [&'static str],
     shapes: Shapes,
 }
 
@@ -33,10 +35,15 @@ const INTERNAL: &[&str] = &["_all", "_all_values", "_o2_id", "_o2_ingest_ts", "_
 
 impl Reserved {
     const fn new(columns: &'static [&'static str]) -> Self {
+        Self::with(columns, &[])
+    }
+
+    const fn with(columns: &'static [&'static str], forbidden: &'static [&'static str]) -> Self {
         let mut shapes = Shapes { letters: [0; WORDS], shapes: [0; WORDS] };
         shapes.add_all(columns);
+        shapes.add_all(forbidden);
         shapes.add_all(INTERNAL);
-        Self { columns, shapes }
+        Self { columns, forbidden, shapes }
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -47,9 +54,9 @@ impl Reserved {
         self.shapes
     }
 
-    /// The columns, including OpenObserve's internal ones.
-    pub(super) fn columns(&self) -> impl Iterator<Item = &'static str> {
-        self.columns.iter().chain(INTERNAL).copied()
+    /// The names, including OpenObserve's internal columns.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.columns.iter().chain(self.forbidden).chain(INTERNAL).copied()
     }
 }
 
@@ -172,7 +179,9 @@ pub(super) static SPAN_RESOURCE: Reserved = Reserved::new(&["name"]);
 
 /// Columns of a log record. An attribute `_timestamp` would move the row to 1970; `body` and `severity` would replace the
 /// record's.
-pub(super) static LOG_RECORD: Reserved = Reserved::new(&[
+pub(super) static LOG_RECORD: Reserved = Reserved::with(LOG_COLUMNS, &["_id"]);
+
+const LOG_COLUMNS: &[&str] = &[
     "_timestamp",
     "body",
     "dropped_attributes_count",
@@ -182,7 +191,7 @@ pub(super) static LOG_RECORD: Reserved = Reserved::new(&[
     "severity",
     "span_id",
     "trace_id",
-]);
+];
 
 pub(super) static DATA_POINT: Reserved = Reserved::new(&[
     "__hash__",
@@ -209,7 +218,7 @@ pub(super) fn is_reserved(key: &[u8], reserved: &Reserved) -> bool {
 
 #[inline(never)]
 fn is_one_of(key: &[u8], reserved: &Reserved) -> bool {
-    reserved.columns().any(|column| column.bytes().eq(stored_key(key)))
+    reserved.names().any(|column| column.bytes().eq(stored_key(key)))
 }
 
 #[cfg(test)]
@@ -229,6 +238,12 @@ mod tests {
         check("serviceéname", false);
         check("SERVICEÉNAME", false);
         check("service.names", false);
+        check("_id", true);
+        check("-id", true);
+        check(".Id", true);
+        check("名ID", true);
+        check("id", false);
+        check("__id", false);
         check("body.text", false);
         check("attr_body", false);
         check("", false);
