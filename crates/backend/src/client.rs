@@ -1,6 +1,6 @@
 //! The client of a binary: a destination, its credentials and connections, and the account of each export.
 
-use crate::destination::{Compression, DestinationConfig, STREAM_NAME, stream_header};
+use crate::destination::{Compression, DestinationConfig, Profile, STREAM_NAME, stream_header};
 use crate::export::{
     BUDGET, Delivery, Fate, Learned, Outcome, RETRIES, Step, Terms, UndeliveredPart,
 };
@@ -9,6 +9,7 @@ use crate::http::{
 };
 use crate::judge::Reason;
 use crate::mask::Mask;
+use crate::schemas::{Api, Schemas};
 use aws::{CachedSecret, CurrentSecret, SecretError, SecretService};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -29,6 +30,7 @@ pub struct Client<T = HttpTransport> {
     /// The destination's default stream.
     stream: Option<HeaderValue>,
     learned: Learned,
+    schemas: Schemas,
     retries: u32,
     /// The seed of the next delivery's delays.
     seed: AtomicU64,
@@ -82,6 +84,7 @@ impl<T: Transport> Client<T> {
             destination: destination.clone(),
             stream,
             learned: Learned::new(),
+            schemas: Schemas::default(),
             retries: RETRIES,
             seed: AtomicU64::new(RandomState::new().hash_one(RETRIES)),
             secret: None,
@@ -207,6 +210,20 @@ impl<T: Transport> Client<T> {
             deadline: deadline.saturating_duration_since(start),
         };
         let kind = request.kind();
+        let mut untyped = String::new();
+        let request = if kind == SignalKind::Logs
+            && self.destination.profile == Profile::OpenObserve
+            && self.transport.has_api()
+        {
+            let (transport, destination, headers) =
+                (&self.transport, &self.destination, &headers.map);
+            let api = Api { transport, destination, headers, deadline };
+            let (fitting, warning) = self.schemas.fit(&api, terms.stream, request).await;
+            untyped = warning;
+            fitting
+        } else {
+            request
+        };
         let mut delivery = Delivery::new(terms, request);
         let (mut requests_sent, mut bytes_sent) = (0, 0);
         let compression = self.destination.compression;
@@ -232,6 +249,7 @@ impl<T: Transport> Client<T> {
         }
         let mut outcome = Outcome { requests_sent, bytes_sent, ..delivery.finish() };
         outcome.warn(warning);
+        outcome.warn(untyped);
         outcome
     }
 

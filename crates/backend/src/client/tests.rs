@@ -245,6 +245,18 @@ async fn crashes_blame_content_only_if_an_empty_request_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_without_retries_divides_at_once_and_leaves_single_records_to_its_caller() {
+    for (records, bad, sizes) in [(4, 3, vec![4, 0, 2, 2, 1, 1, 0]), (1, 0, vec![1])] {
+        let backend = Fake::new(crashes_on_bad());
+        let client = client(&backend).without_retries();
+        let request = log_records(records, |number| number == bad);
+        let outcome = client.export(None, request, seconds(2)).await;
+        assert_eq!((outcome.accepted, outcome.parts.len()), (records - 1, 1));
+        assert_eq!(backend.take_sizes(), sizes, "{}", summary(&outcome));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn passing_crashes_blame_no_record() {
     for crashes in 3..6 {
         let left = AtomicUsize::new(crashes);

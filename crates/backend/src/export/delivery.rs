@@ -19,6 +19,8 @@ pub(crate) const RETRIES: u32 = 2;
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(4));
 /// A record is blamed for crashes after this many requests with it in a row. A few closed connections are no evidence.
 const LEAST_CRASHES: u32 = 6;
+/// The same for a caller that repeats requests itself, and keeps a blamed record in its log.
+const LEAST_CRASHES_WITHOUT_RETRIES: u32 = 2;
 /// Time limit of one delivery, including all retries.
 pub(crate) const BUDGET: Duration = Duration::from_secs(10);
 
@@ -235,7 +237,17 @@ impl<'a> Delivery<'a> {
     /// after earlier crashes.
     fn is_suspicious(&self, part: &mut QueuedPart) -> bool {
         part.crashes += 1;
-        self.is_crashing || self.retries >= self.terms.most_retries
+        let is_alone = self.terms.most_retries == 0 && self.items == 1;
+        self.is_crashing || (self.retries >= self.terms.most_retries && !is_alone)
+    }
+
+    /// Returns `true` if the backend crashed often enough on this single record to blame it.
+    fn is_to_blame(&self, part: &QueuedPart) -> bool {
+        part.crashes
+            >= match self.terms.most_retries {
+                0 => LEAST_CRASHES_WITHOUT_RETRIES,
+                _ => LEAST_CRASHES,
+            }
     }
 
     /// Decides what follows a crash that the content may have caused. The backend is asked whether it answers before the first
@@ -245,7 +257,7 @@ impl<'a> Delivery<'a> {
         if self.is_crashing && !is_single {
             return self.halve(part, Reason::CrashesOnContent { failure: Box::new(failure) });
         }
-        if self.is_crashing && part.crashes < LEAST_CRASHES {
+        if self.is_crashing && !self.is_to_blame(&part) {
             let wait = self.wait(0, None);
             return self.again(part, now.saturating_add(wait), failure);
         }
@@ -264,7 +276,7 @@ impl<'a> Delivery<'a> {
         }
         self.is_crashing = true;
         let Some(part) = self.waiting.pop_front() else { return };
-        if part.request.items() <= 1 && part.crashes < LEAST_CRASHES {
+        if part.request.items() <= 1 && !self.is_to_blame(&part) {
             self.suspect(now, part, failure);
         } else {
             self.halve(part, Reason::CrashesOnContent { failure: Box::new(failure) });

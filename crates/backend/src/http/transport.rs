@@ -234,6 +234,22 @@ impl Transport for HttpTransport {
         self.answer(url, response, events).await
     }
 
+    fn has_api(&self) -> bool {
+        matches!(self.protocol, Protocol::HttpProtobuf | Protocol::HttpJson)
+    }
+
+    async fn ask_api(
+        &self,
+        method: Method,
+        url: &Url,
+        json: Option<String>,
+        headers: HeaderMap,
+        timeout: Duration,
+        most_bytes: usize,
+    ) -> Result<HttpResponse, TransportError> {
+        self.call(method, url, json, headers, timeout, most_bytes).await
+    }
+
     fn drop_connections(&self) -> Result<(), ClientError> {
         let client = reqwest_client(&self.destination, self.tls.as_ref(), self.protocol)?;
         *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;

@@ -12,6 +12,7 @@ mod scan;
 mod survey;
 mod taken;
 mod traces;
+pub(crate) mod types;
 
 use crate::destination::Profile;
 pub(crate) use columns::split_by_columns;

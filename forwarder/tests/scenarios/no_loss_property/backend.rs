@@ -154,7 +154,7 @@ impl Backend {
                 Reply::vague(false, None)
             }
             _ if is_poisoned => Reply::refuses(400, "Invalid record"),
-            Some(BackendFault::Rejections) => Reply::takes(random.between(1, request.items())),
+            Some(BackendFault::Rejections) if request.items() > 0 => Reply::takes(random.between(1, request.items())),
             _ => Reply::takes(0),
         }
     }
@@ -164,6 +164,9 @@ impl Backend {
         let Some(rejected) = rejected else { return };
         let mut cloud = self.current.cloud();
         let items = cloud.items(id);
+        if items == 0 {
+            return;
+        }
         let first = self.current.random().below(items);
         cloud.store(id, |position| (position + items - first) % items >= rejected);
     }
