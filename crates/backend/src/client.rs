@@ -210,20 +210,7 @@ impl<T: Transport> Client<T> {
             deadline: deadline.saturating_duration_since(start),
         };
         let kind = request.kind();
-        let mut untyped = String::new();
-        let request = if kind == SignalKind::Logs
-            && self.destination.profile == Profile::OpenObserve
-            && self.transport.has_api()
-        {
-            let (transport, destination, headers) =
-                (&self.transport, &self.destination, &headers.map);
-            let api = Api { transport, destination, headers, deadline };
-            let (fitting, warning) = self.schemas.fit(&api, terms.stream, request).await;
-            untyped = warning;
-            fitting
-        } else {
-            request
-        };
+        let (request, types) = self.fit_columns(headers, terms.stream, request, deadline).await;
         let mut delivery = Delivery::new(terms, request);
         let (mut requests_sent, mut bytes_sent) = (0, 0);
         let compression = self.destination.compression;
@@ -249,8 +236,32 @@ impl<T: Transport> Client<T> {
         }
         let mut outcome = Outcome { requests_sent, bytes_sent, ..delivery.finish() };
         outcome.warn(warning);
-        outcome.warn(untyped);
+        outcome.warn(types);
         outcome
+    }
+
+    /// Returns the request with each value in a column of OpenObserve that holds it, and a warning, empty if there is none.
+    async fn fit_columns(
+        &self,
+        headers: &SentHeaders,
+        stream: &[u8],
+        request: Request,
+        deadline: Instant,
+    ) -> (Request, String) {
+        let has_columns = self.destination.profile == Profile::OpenObserve
+            && request.kind() == SignalKind::Logs
+            && self.transport.has_api();
+        if !has_columns {
+            return (request, String::new());
+        }
+        let api = Api {
+            transport: &self.transport,
+            destination: &self.destination,
+            headers: &headers.map,
+            deadline,
+        };
+        let (request, warning) = self.schemas.fit(&api, stream, request).await;
+        (request, headers.mask.apply(warning.into()).into_owned())
     }
 
     /// Makes one attempt of a request with this body, until the deadline.

@@ -93,6 +93,11 @@ impl FakeOpenObserve {
         self.shared.state().to_lose.count += items;
     }
 
+    /// Closes the connection on each request whose body contains these bytes, as a server does whose handler panics.
+    pub fn crash_on(&self, bytes: &[u8]) {
+        self.shared.state().crashes_on = Some(bytes.to_vec());
+    }
+
     /// Items of these scopes, and metrics of these names, are never [lost](FakeOpenObserve::lose).
     pub fn never_lose(&self, names: &'static [&'static str]) {
         self.shared.state().to_lose.never_of = names;

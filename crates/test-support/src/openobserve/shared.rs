@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) store: Store,
     /// The items to drop while the client is told that they are stored.
     pub(super) to_lose: Removal,
+    /// The content that closes the connection.
+    pub(super) crashes_on: Option<Vec<u8>>,
 }
 
 impl Shared {
@@ -55,6 +57,11 @@ impl Shared {
         ticket: Ticket,
         refuse: u64,
     ) -> HttpResponse {
+        if let Some(bytes) = &self.state().crashes_on
+            && submission.body().windows(bytes.len()).any(|part| part == bytes)
+        {
+            return HttpResponse::panicked();
+        }
         let signal = submission.target.as_ref().ok().and_then(Target::signal);
         let verdict = ingest::ingest(&self.config, submission, ticket.index, refuse);
         let Verdict { mut reply, mut records, organization, columns } = match verdict {

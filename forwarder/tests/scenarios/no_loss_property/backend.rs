@@ -154,7 +154,9 @@ impl Backend {
                 Reply::vague(false, None)
             }
             _ if is_poisoned => Reply::refuses(400, "Invalid record"),
-            Some(BackendFault::Rejections) if request.items() > 0 => Reply::takes(random.between(1, request.items())),
+            Some(BackendFault::Rejections) if request.items() > 0 => {
+                Reply::takes(random.between(1, request.items()))
+            }
             _ => Reply::takes(0),
         }
     }
