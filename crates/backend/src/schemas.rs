@@ -88,8 +88,13 @@ impl Schemas {
         if read.paused_until.is_some_and(|until| Instant::now() < until) {
             return (request, String::new());
         }
+        // Another delivery may have sent the same shapes meanwhile.
+        let (wanted, shapes) = self.with_known(|known| known.new_in(stream, &request));
+        if shapes.is_empty() {
+            return (request, String::new());
+        }
         let mut warning = String::new();
-        let is_complete = match read.prepare(api, &base, &name, &Wanted::of(&request)).await {
+        let is_complete = match read.prepare(api, &base, &name, &wanted).await {
             Ok(is_complete) => is_complete,
             Err(refused) => {
                 warning = refused.text;
@@ -97,11 +102,12 @@ impl Schemas {
             }
         };
         let Some(schema) = read.streams.get(&name) else { return (request, warning) };
-        let request = schema.fit(&request).unwrap_or(request);
+        let fitting = if schema.fits(&wanted) { None } else { schema.fit(&request) };
         if is_complete {
-            self.with_known(|known| known.add(KnownShapes::of(stream, &request)));
+            let shapes = fitting.as_ref().map_or(shapes, |it| KnownShapes::of(stream, it));
+            self.with_known(|known| known.add(shapes));
         }
-        (request, warning)
+        (fitting.unwrap_or(request), warning)
     }
 
     fn with_known<R>(&self, with: impl FnOnce(&mut KnownShapes) -> R) -> R {

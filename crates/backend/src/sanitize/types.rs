@@ -7,9 +7,10 @@
 
 use super::names::stored_key;
 use super::survey::KeyHash;
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use prost::Message as _;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use wire::field::log_record;
 use wire::protobuf::{Value as Field, fields};
@@ -140,6 +141,15 @@ impl Schema {
         std::iter::once(suffix.to_owned()).chain(numbered).find(is_free).unwrap_or_default()
     }
 
+    /// Returns `true` if each value may be sent into its column.
+    pub(crate) fn fits(&self, wanted: &Wanted) -> bool {
+        let holds = |column: &str, value: &ColumnType| {
+            let present = self.0.get(column);
+            present.is_none_or(|it| it.holds(*value) || it.widens_to(*value))
+        };
+        wanted.0.iter().all(|(column, types)| types.iter().all(|value| holds(column, value)))
+    }
+
     /// Gives each value that its column cannot hold a column of its own. Returns `None` if there is no such value.
     pub(crate) fn fit(&self, request: &Request) -> Option<Request> {
         let mut logs = request.decode::<Logs>()?.ok()?;
@@ -236,31 +246,29 @@ fn each_value(
 pub(crate) struct Wanted(pub(crate) BTreeMap<String, Vec<ColumnType>>);
 
 impl Wanted {
-    pub(crate) fn of(request: &Request) -> Self {
-        let mut wanted = Self::default();
-        let Some(Ok(logs)) = request.decode::<Logs>() else { return wanted };
-        let ExportLogsServiceRequest { resource_logs } = &logs;
-        let mut add = |column: &str, value: ColumnType| match wanted.0.get_mut(column) {
+    fn add(&mut self, column: &str, value: ColumnType) {
+        match self.0.get_mut(column) {
             Some(types) => {
                 if let Err(position) = types.binary_search(&value) {
                     types.insert(position, value);
                 }
             }
-            None => drop(wanted.0.insert(column.to_owned(), vec![value])),
-        };
-        for resource_logs in resource_logs {
-            if let Some(resource) = &resource_logs.resource {
-                each_value("", &resource.attributes, 1, false, &mut add);
-            }
-            for record in resource_logs.scope_logs.iter().flat_map(|it| &it.log_records) {
-                each_value("", &record.attributes, 1, false, &mut add);
-                let body = record.body.as_ref().and_then(|body| body.value.as_ref());
-                if let Some(Value::KvlistValue(map)) = body {
-                    each_value("body_", &map.values, 2, true, &mut add);
-                }
+            None => {
+                self.0.insert(column.to_owned(), vec![value]);
             }
         }
-        wanted
+    }
+
+    fn add_attributes(&mut self, attributes: &[KeyValue]) {
+        each_value("", attributes, 1, false, &mut |column, value| self.add(column, value));
+    }
+
+    fn add_record(&mut self, record: &[u8]) {
+        let Ok(record) = LogRecord::decode(record) else { return };
+        self.add_attributes(&record.attributes);
+        if let Some(Value::KvlistValue(map)) = record.body.and_then(|body| body.value) {
+            each_value("body_", &map.values, 2, true, &mut |column, value| self.add(column, value));
+        }
     }
 }
 
@@ -282,22 +290,40 @@ impl KnownShapes {
     /// Returns `true` if a record for this stream has another shape than earlier ones.
     pub(crate) fn has_new(&self, stream: &[u8], request: &Request) -> bool {
         let mut has_new = false;
-        each_shape(stream, request, |shape| has_new |= !self.0.contains(&shape));
+        each_shape(stream, request, |shape, _, _| has_new |= !self.0.contains(&shape));
         has_new
+    }
+
+    /// Returns the columns and types of the records with new shapes, and these shapes.
+    pub(crate) fn new_in(&self, stream: &[u8], request: &Request) -> (Wanted, HashSet<u64>) {
+        let (mut wanted, mut shapes) = (Wanted::default(), HashSet::new());
+        each_shape(stream, request, |shape, resource, record| {
+            if !self.0.contains(&shape) && shapes.insert(shape) {
+                for attribute in resource.attributes() {
+                    wanted.add_attributes(&Vec::from_iter(KeyValue::decode(attribute)));
+                }
+                wanted.add_record(record);
+            }
+        });
+        (wanted, shapes)
     }
 
     /// Returns the shapes of a request's records.
     pub(crate) fn of(stream: &[u8], request: &Request) -> HashSet<u64> {
         let mut shapes = HashSet::new();
-        each_shape(stream, request, |shape| {
+        each_shape(stream, request, |shape, _, _| {
             shapes.insert(shape);
         });
         shapes
     }
 }
 
-/// Calls `take` with the shape of each record, except for repetitions.
-fn each_shape(stream: &[u8], request: &Request, mut take: impl FnMut(u64)) {
+/// Calls `take` with the shape of each record, its resource and itself, except for repetitions.
+fn each_shape<'r>(
+    stream: &[u8],
+    request: &'r Request,
+    mut take: impl FnMut(u64, &view::Container<'r>, &'r [u8]),
+) {
     let stream = KeyHash::of_item(stream).hash;
     let mut last = None;
     for container in request.containers() {
@@ -319,7 +345,7 @@ fn each_shape(stream: &[u8], request: &Request, mut take: impl FnMut(u64)) {
                 }
             }
             if last != Some(shape) {
-                take(shape);
+                take(shape, &container, record);
                 last = Some(shape);
             }
         }
