@@ -220,13 +220,15 @@ impl<T: Transport> Client<T> {
                     let body = self.transport.encode(request, compression);
                     requests_sent += 1;
                     bytes_sent += body.len();
-                    let response = self.send(headers, &stream, request, body, deadline).await;
+                    let response =
+                        self.send(headers, stream.as_ref(), request, body, deadline).await;
                     delivery.answered(start.elapsed(), response);
                 }
                 Step::Probe => {
                     let probe = Request::trusted(kind, Vec::new());
                     let body = self.transport.encode(&probe, compression);
-                    let response = self.send(headers, &stream, &probe, body, deadline).await;
+                    let response =
+                        self.send(headers, stream.as_ref(), &probe, body, deadline).await;
                     requests_sent += 1;
                     delivery.probed(start.elapsed(), response);
                 }
@@ -268,7 +270,7 @@ impl<T: Transport> Client<T> {
     async fn send(
         &self,
         headers: &SentHeaders,
-        stream: &Option<HeaderValue>,
+        stream: Option<&HeaderValue>,
         request: &Request,
         body: Bytes,
         deadline: Instant,
@@ -279,7 +281,7 @@ impl<T: Transport> Client<T> {
             body,
             gzip: self.destination.compression == Compression::Gzip,
             headers: headers.map.clone(),
-            stream: stream.clone(),
+            stream: stream.cloned(),
             timeout: self.destination.request_timeout.min(transport_time(deadline)),
         };
         let response = timeout_at(deadline, self.transport.send(request)).await;

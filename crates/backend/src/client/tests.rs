@@ -173,12 +173,13 @@ async fn a_record_that_crashes_the_backend_is_isolated() {
     }
 }
 
+type Fails = fn(&Request) -> Answer;
+
 #[tokio::test(start_paused = true)]
 async fn crashes_blame_content_only_if_an_empty_request_is_answered() {
     let again = "no answer from test: connection closed, again and again, while an empty request is answered: \
                  does the backend crash on this content?";
     let page = "answered 500 Internal Server Error: Service panicked";
-    type Fails = fn(&Request) -> Answer;
     let panics: Fails = |request| {
         let is_empty = request.items() == 0;
         Ok(response(if is_empty {

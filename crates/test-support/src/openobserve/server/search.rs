@@ -75,11 +75,11 @@ impl Question {
             let fields = serde_json::from_slice(body).unwrap_or_default();
             let now = i64::try_from((shared.config.clock)() / 1000).unwrap_or(i64::MAX);
             let is_changed = state.store.types.entry(key).or_default().declare(&fields, now);
-            let (status, message) = match is_changed {
-                true => (200, "fields updated"),
-                false => (400, "UNIQUE constraint failed: meta.start_dt"),
-            };
-            return Some(HttpResponse::error(status, message));
+            return Some(if is_changed {
+                HttpResponse::error(200, "fields updated")
+            } else {
+                HttpResponse::error(400, "UNIQUE constraint failed: meta.start_dt")
+            });
         }
         let types = state.store.types.get(&key).filter(|types| !types.is_empty());
         Some(match types {
