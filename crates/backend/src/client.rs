@@ -1,13 +1,17 @@
 //! The client of a binary: a destination, its credentials and connections, and the account of each export.
 
-use crate::destination::{Compression, DestinationConfig, STREAM_NAME, stream_header};
+use crate::destination::{Compression, DestinationConfig, Profile, STREAM_NAME, stream_header};
 use crate::export::{
     BUDGET, Delivery, Fate, Learned, Outcome, RETRIES, Step, Terms, UndeliveredPart,
 };
-use crate::http::{ClientError, HttpRequest, HttpTransport, Transport, TransportError, header_map};
+use crate::http::{
+    ClientError, HttpRequest, HttpResponse, HttpTransport, Transport, TransportError, header_map,
+};
 use crate::judge::Reason;
 use crate::mask::Mask;
+use crate::schemas::{Api, Schemas};
 use aws::{CachedSecret, CurrentSecret, SecretError, SecretService};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use settings::quoted;
 use std::hash::{BuildHasher as _, RandomState};
@@ -26,6 +30,7 @@ pub struct Client<T = HttpTransport> {
     /// The destination's default stream.
     stream: Option<HeaderValue>,
     learned: Learned,
+    schemas: Schemas,
     retries: u32,
     /// The seed of the next delivery's delays.
     seed: AtomicU64,
@@ -79,6 +84,7 @@ impl<T: Transport> Client<T> {
             destination: destination.clone(),
             stream,
             learned: Learned::new(),
+            schemas: Schemas::default(),
             retries: RETRIES,
             seed: AtomicU64::new(RandomState::new().hash_one(RETRIES)),
             secret: None,
@@ -203,6 +209,8 @@ impl<T: Transport> Client<T> {
             seed: self.seed.fetch_add(1, Ordering::Relaxed),
             deadline: deadline.saturating_duration_since(start),
         };
+        let kind = request.kind();
+        let (request, types) = self.fit_columns(headers, terms.stream, request, deadline).await;
         let mut delivery = Delivery::new(terms, request);
         let (mut requests_sent, mut bytes_sent) = (0, 0);
         let compression = self.destination.compression;
@@ -212,21 +220,17 @@ impl<T: Transport> Client<T> {
                     let body = self.transport.encode(request, compression);
                     requests_sent += 1;
                     bytes_sent += body.len();
-                    let request = HttpRequest {
-                        kind: request.kind(),
-                        items: request.items(),
-                        body,
-                        gzip: compression == Compression::Gzip,
-                        headers: headers.map.clone(),
-                        stream: stream.clone(),
-                        timeout: self.destination.request_timeout.min(transport_time(deadline)),
-                    };
-                    let response = timeout_at(deadline, self.transport.send(request)).await;
-                    let response = response.unwrap_or_else(|_| {
-                        let text = "no answer before the deadline".to_owned();
-                        Err(TransportError { sent: true, text })
-                    });
+                    let response =
+                        self.send(headers, stream.as_ref(), request, body, deadline).await;
                     delivery.answered(start.elapsed(), response);
+                }
+                Step::Probe => {
+                    let probe = Request::trusted(kind, Vec::new());
+                    let body = self.transport.encode(&probe, compression);
+                    let response =
+                        self.send(headers, stream.as_ref(), &probe, body, deadline).await;
+                    requests_sent += 1;
+                    delivery.probed(start.elapsed(), response);
                 }
                 Step::WaitUntil(time) => sleep_until(start + time).await,
                 Step::Done => break,
@@ -234,7 +238,57 @@ impl<T: Transport> Client<T> {
         }
         let mut outcome = Outcome { requests_sent, bytes_sent, ..delivery.finish() };
         outcome.warn(warning);
+        outcome.warn(types);
         outcome
+    }
+
+    /// Returns the request with each value in a column of OpenObserve that holds it, and a warning, empty if there is none.
+    async fn fit_columns(
+        &self,
+        headers: &SentHeaders,
+        stream: &[u8],
+        request: Request,
+        deadline: Instant,
+    ) -> (Request, String) {
+        let has_columns = self.destination.profile == Profile::OpenObserve
+            && request.kind() == SignalKind::Logs
+            && self.transport.has_api();
+        if !has_columns {
+            return (request, String::new());
+        }
+        let api = Api {
+            transport: &self.transport,
+            destination: &self.destination,
+            headers: &headers.map,
+            deadline,
+        };
+        let (request, warning) = self.schemas.fit(&api, stream, request).await;
+        (request, headers.mask.apply(warning.into()).into_owned())
+    }
+
+    /// Makes one attempt of a request with this body, until the deadline.
+    async fn send(
+        &self,
+        headers: &SentHeaders,
+        stream: Option<&HeaderValue>,
+        request: &Request,
+        body: Bytes,
+        deadline: Instant,
+    ) -> Result<HttpResponse, TransportError> {
+        let request = HttpRequest {
+            kind: request.kind(),
+            items: request.items(),
+            body,
+            gzip: self.destination.compression == Compression::Gzip,
+            headers: headers.map.clone(),
+            stream: stream.cloned(),
+            timeout: self.destination.request_timeout.min(transport_time(deadline)),
+        };
+        let response = timeout_at(deadline, self.transport.send(request)).await;
+        response.unwrap_or_else(|_| {
+            let text = "no answer before the deadline".to_owned();
+            Err(TransportError { sent: true, is_closed: false, text })
+        })
     }
 
     /// Returns the stream for a request of this signal, and the mistake in the requested name.

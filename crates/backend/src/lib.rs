@@ -16,6 +16,7 @@ mod judge;
 mod mask;
 mod reach;
 mod sanitize;
+mod schemas;
 
 pub use self::http::{
     ClientError, HttpRequest, HttpResponse, HttpTransport, JsonStreamEvent, JsonStreamRecord,

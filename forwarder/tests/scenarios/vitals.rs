@@ -192,7 +192,7 @@ async fn a_backend_rejecting_vitals_fails_no_invocation() {
         ScriptedResponse::Status(401),
         ScriptedResponse::CloseAfterBody,
     ] {
-        backend.script_for(Signal::Metrics, std::iter::repeat_n(refusal, 3));
+        backend.script_for(Signal::Metrics, std::iter::repeat_n(refusal, 9));
         // Without queues, an undelivered item would be returned and fail the invocation.
         let handler = handler(&backend, &[("LAMBDA_OTLP_VITALS", "both")]);
         let answer = invoke(&handler, &["hello"]).await;

@@ -37,7 +37,6 @@ impl<A: Fn(&Request) -> Answer + Sync> Transport for &Fake<A> {
         self.streams.lock().unwrap().push(stream.to_owned());
         let bytes = wire::gzip::inflate(&request.body, 4 << 20).unwrap();
         let request = Request::trusted(request.kind, bytes);
-        assert!(request.items() > 0, "an empty request was sent");
         self.sizes.lock().unwrap().push(request.items());
         (self.answer)(&request)
     }
@@ -55,6 +54,19 @@ fn refuses_bad() -> impl Fn(&Request) -> Answer {
         let is_bad = request.bytes().windows(3).any(|bytes| bytes == b"bad");
         Ok(response(if is_bad { "400 \"bad record\"" } else { "200" }))
     }
+}
+
+/// Crashes on requests with a bad record.
+fn crashes_on_bad() -> impl Fn(&Request) -> Answer {
+    |request| {
+        let is_bad = request.bytes().windows(3).any(|bytes| bytes == b"bad");
+        if is_bad { closed() } else { Ok(response("200")) }
+    }
+}
+
+fn closed() -> Answer {
+    let text = "no answer from test: connection closed".to_owned();
+    Err(TransportError { sent: true, is_closed: true, text })
 }
 
 /// Refuses requests with more items.
@@ -144,6 +156,126 @@ async fn good_records_are_accepted_beside_scattered_bad_ones() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_record_that_crashes_the_backend_is_isolated() {
+    // Two retries and an empty request come before the search.
+    for (records, bad, most_requests) in [(201, 1, 25), (1000, 1, 25), (1000, 5, 120), (2, 1, 12)] {
+        let numbers: BTreeSet<usize> = match records {
+            1000 => bad_records(bad),
+            _ => [records - 1].into(),
+        };
+        let request = log_records(records, |number| numbers.contains(&number));
+        let outcome = deliver(&Fake::new(crashes_on_bad()), request).await;
+        assert_eq!(outcome.accepted, records - bad, "{}", summary(&outcome));
+        assert_eq!(fates(&outcome), vec![(1, Fate::DeadLetter); bad]);
+        assert!(outcome.requests_sent <= most_requests, "{records}: {}", outcome.requests_sent);
+        // Each item of an unanswered request may have been stored.
+        assert_eq!(outcome.ambiguous_items, records);
+    }
+}
+
+type Fails = fn(&Request) -> Answer;
+
+#[tokio::test(start_paused = true)]
+async fn crashes_blame_content_only_if_an_empty_request_is_answered() {
+    let again = "no answer from test: connection closed, again and again, while an empty request is answered: \
+                 does the backend crash on this content?";
+    let page = "answered 500 Internal Server Error: Service panicked";
+    let panics: Fails = |request| {
+        let is_empty = request.items() == 0;
+        Ok(response(if is_empty {
+            "200"
+        } else {
+            "500, content-type: text/plain \"Service panicked\""
+        }))
+    };
+    let never: Fails = |_| closed();
+    let empty_only: Fails =
+        |request| if request.items() == 0 { Ok(response("200")) } else { closed() };
+    let own_error: Fails = |_| Ok(response("500 \"{}\""));
+    for (answer, records, expected, sizes) in [
+        // Without an answer to the empty request, the backend is down.
+        (
+            never,
+            64,
+            "0 accepted; 64 Park: no answer from test: connection closed".to_owned(),
+            vec![64, 64, 64, 0],
+        ),
+        (
+            never,
+            1,
+            "0 accepted; 1 Park: no answer from test: connection closed".to_owned(),
+            vec![1, 1, 1, 0],
+        ),
+        // An error of the backend's own is no crash.
+        (
+            own_error,
+            64,
+            "0 accepted; 64 Park: answered 500 Internal Server Error: {}".to_owned(),
+            vec![64, 64, 64],
+        ),
+        // If each record crashes it, the backend may be at fault.
+        (
+            empty_only,
+            2,
+            "0 accepted; 2 Park: no answer from test: connection closed".to_owned(),
+            vec![2, 2, 2, 0, 1, 1, 1, 0, 1, 1, 1, 0],
+        ),
+        (
+            panics,
+            2,
+            format!("0 accepted; 2 Park: {page}"),
+            vec![2, 2, 2, 0, 1, 1, 1, 0, 1, 1, 1, 0],
+        ),
+        // A single record waits for the acceptance of others.
+        (
+            empty_only,
+            1,
+            format!("0 accepted; 1 ParkRefused: {again}"),
+            vec![1, 1, 1, 0, 1, 1, 1, 0],
+        ),
+    ] {
+        let backend = Fake::new(answer);
+        let outcome = deliver(&backend, good(records)).await;
+        assert_eq!(summary(&outcome), expected);
+        assert_eq!(backend.take_sizes(), sizes, "{expected}");
+    }
+    let backend = Fake::new(empty_only);
+    let outcome = deliver(&backend, good(1000)).await;
+    assert_eq!((outcome.requests_sent, fates(&outcome)), (30, vec![(1000, Fate::Park)]));
+    assert!(!outcome.parts[0].reason.refuses_content(), "{}", summary(&outcome));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_without_retries_divides_at_once_and_leaves_single_records_to_its_caller() {
+    for (records, bad, sizes) in [(4, 3, vec![4, 0, 2, 2, 1, 1, 0]), (1, 0, vec![1])] {
+        let backend = Fake::new(crashes_on_bad());
+        let client = client(&backend).without_retries();
+        let request = log_records(records, |number| number == bad);
+        let outcome = client.export(None, request, seconds(2)).await;
+        assert_eq!((outcome.accepted, outcome.parts.len()), (records - 1, 1));
+        assert_eq!(backend.take_sizes(), sizes, "{}", summary(&outcome));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn passing_crashes_blame_no_record() {
+    for crashes in 3..6 {
+        let left = AtomicUsize::new(crashes);
+        let next = |left: usize| left.checked_sub(1);
+        let backend = Fake::new(|request: &Request| {
+            let crashes = request.items() > 0
+                && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok();
+            if crashes { closed() } else { Ok(response("200")) }
+        });
+        for records in [1, 2, 3] {
+            left.store(crashes, Ordering::Relaxed);
+            let outcome = deliver(&backend, good(records)).await;
+            assert_eq!(outcome.accepted, records, "{crashes}: {}", summary(&outcome));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn halving_parks_the_rest_after_one_request_for_four_items() {
     let records = log_records(1000, |number| number % 9 == 0);
     let outcome = deliver(&Fake::new(refuses_bad()), records).await;
@@ -193,7 +325,7 @@ async fn scripted_replies_decide_fates_and_sizes_of_requests() {
         (&[nothing_written; 8], 4, whole, &[(4, Fate::Park)], &[4, 4, 2, 1, 2, 1, 1, 1], 4),
         // An oversized request is split before sending, and unsent pieces are parked with the failed one.
         (&[], 64, third, &[], &[16, 16, 16, 16], 0),
-        (&["200", "500", "500", "500"], 64, third, &[(16, Fate::Park); 3], &[16, 16, 16, 16], 16),
+        (&["200", "504", "504", "504"], 64, third, &[(16, Fate::Park); 3], &[16, 16, 16, 16], 16),
     ] {
         let backend = Fake::new(script(answers));
         let mut client = client(&backend);
@@ -219,7 +351,9 @@ async fn parked_parts_with_different_reasons_stay_separate() {
 #[tokio::test(start_paused = true)]
 async fn transport_errors_are_masked() {
     let text = "no answer from test: s3cret-token";
-    let backend = Fake::new(|_: &Request| Err(TransportError { sent: false, text: text.into() }));
+    let backend = Fake::new(|_: &Request| {
+        Err(TransportError { sent: false, is_closed: false, text: text.into() })
+    });
     let masked = "0 accepted; 1 Park: no answer from test: ****";
     assert_eq!(summary(&deliver(&backend, good(1)).await), masked);
 }

@@ -17,6 +17,10 @@ use wire::{Request, SignalKind};
 /// executions.
 pub(crate) const RETRIES: u32 = 2;
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(4));
+/// A record is blamed for crashes after this many requests with it in a row. A few closed connections are no evidence.
+const LEAST_CRASHES: u32 = 6;
+/// The same for a caller that repeats requests itself, and keeps a blamed record in its log.
+const LEAST_CRASHES_WITHOUT_RETRIES: u32 = 2;
 /// Time limit of one delivery, including all retries.
 pub(crate) const BUDGET: Duration = Duration::from_secs(10);
 
@@ -66,6 +70,10 @@ pub(crate) struct Delivery<'a> {
     refused: usize,
     /// Number of items of the request.
     items: usize,
+    /// `true` if the next step is an empty request, which shows whether the backend answers although it crashed.
+    has_to_probe: bool,
+    /// `true` if the backend crashed on content and answered an empty request.
+    is_crashing: bool,
     anything_taken: bool,
     /// The reason of the last failure. Parts that are left at the deadline carry it.
     last_failure: Option<Reason>,
@@ -76,6 +84,8 @@ pub(crate) struct Delivery<'a> {
 pub(crate) enum Step<'a> {
     /// Send this request, then call [`Delivery::answered`].
     Send(&'a Request),
+    /// Send an empty request, then call [`Delivery::probed`].
+    Probe,
     /// Wait until this time.
     WaitUntil(Duration),
     /// Call [`Delivery::finish`].
@@ -90,6 +100,8 @@ struct QueuedPart {
     ambiguous: bool,
     /// `true` if the backend answered once that it wrote nothing.
     nothing_written: bool,
+    /// Number of requests with its items, in a row, on which the backend crashed.
+    crashes: u32,
     /// New columns of the stream, as hashes; `None` before the search for them.
     new_columns: Option<Vec<u64>>,
     /// `true` if these few items are sent before the others because of their new columns.
@@ -103,6 +115,7 @@ impl QueuedPart {
             request,
             ambiguous: false,
             nothing_written: false,
+            crashes: 0,
             new_columns: None,
             is_ahead: false,
         };
@@ -111,10 +124,10 @@ impl QueuedPart {
 
     /// Returns a piece of this part, with its history.
     fn piece(&self, request: Request) -> Option<Self> {
-        let &Self { ambiguous, nothing_written, ref new_columns, .. } = self;
+        let &Self { ambiguous, nothing_written, crashes, ref new_columns, .. } = self;
         // Pieces of a part that was searched are not searched again.
         let new_columns = new_columns.as_ref().map(|_| Vec::new());
-        Some(Self { ambiguous, nothing_written, new_columns, ..Self::of(request)? })
+        Some(Self { ambiguous, nothing_written, crashes, new_columns, ..Self::of(request)? })
     }
 }
 
@@ -133,6 +146,8 @@ impl<'a> Delivery<'a> {
             pieces: 0,
             refused: 0,
             items,
+            has_to_probe: false,
+            is_crashing: false,
             anything_taken: false,
             last_failure: None,
             outcome: Outcome::default(),
@@ -147,6 +162,7 @@ impl<'a> Delivery<'a> {
         self.send_new_columns_ahead();
         match self.waiting.front() {
             None => Step::Done,
+            Some(_) if self.has_to_probe => Step::Probe,
             Some(_) if now < self.not_before => Step::WaitUntil(self.not_before),
             Some(part) => Step::Send(&part.request),
         }
@@ -162,13 +178,14 @@ impl<'a> Delivery<'a> {
         let items = part.request.items();
         let judged = match response {
             Ok(response) => judge(self.terms.profile, self.kind, items, &response, self.terms.mask),
-            Err(TransportError { sent, text }) => {
+            Err(TransportError { sent, is_closed, text }) => {
                 let text = self.terms.mask.apply(text.into()).into_owned();
-                let reason = Reason::NoAnswer(TransportError { sent, text });
-                Err(Failure { reason, ambiguous: sent, next: Next::Retry { after: None } })
+                let reason = Reason::NoAnswer(TransportError { sent, is_closed, text });
+                let next = Next::Retry { after: None };
+                Err(Failure { reason, ambiguous: sent, is_crash: is_closed, next })
             }
         };
-        let Failure { reason, ambiguous, next } = match judged {
+        let Failure { reason, ambiguous, is_crash, next } = match judged {
             Ok(acceptance) => return self.accepted(part, acceptance),
             Err(failure) => failure,
         };
@@ -177,6 +194,9 @@ impl<'a> Delivery<'a> {
             self.outcome.ambiguous_items += items;
         }
         match next {
+            Next::Retry { .. } if is_crash && self.is_suspicious(&mut part) => {
+                self.suspect(now, part, reason);
+            }
             Next::Retry { after } => {
                 self.outcome.retry_after = after;
                 let wait = self.wait(self.retries, after);
@@ -213,6 +233,56 @@ impl<'a> Delivery<'a> {
         }
     }
 
+    /// Counts a crash. Returns `true` if the content may be its cause: all retries failed, or the backend answered an empty request
+    /// after earlier crashes.
+    fn is_suspicious(&self, part: &mut QueuedPart) -> bool {
+        part.crashes += 1;
+        let is_alone = self.terms.most_retries == 0 && self.items == 1;
+        self.is_crashing || (self.retries >= self.terms.most_retries && !is_alone)
+    }
+
+    /// Returns `true` if the backend crashed often enough on this single record to blame it.
+    fn is_to_blame(&self, part: &QueuedPart) -> bool {
+        part.crashes
+            >= match self.terms.most_retries {
+                0 => LEAST_CRASHES_WITHOUT_RETRIES,
+                _ => LEAST_CRASHES,
+            }
+    }
+
+    /// Decides what follows a crash that the content may have caused. The backend is asked whether it answers before the first
+    /// division, and before a single record is blamed.
+    fn suspect(&mut self, now: Duration, part: QueuedPart, failure: Reason) {
+        let is_single = part.request.items() <= 1;
+        if self.is_crashing && !is_single {
+            return self.halve(part, Reason::CrashesOnContent { failure: Box::new(failure) });
+        }
+        if self.is_crashing && !self.is_to_blame(&part) {
+            let wait = self.wait(0, None);
+            return self.again(part, now.saturating_add(wait), failure);
+        }
+        self.waiting.push_front(part);
+        self.last_failure = Some(failure);
+        self.has_to_probe = true;
+    }
+
+    /// Handles the response to the empty request of [`Step::Probe`].
+    pub(crate) fn probed(&mut self, now: Duration, response: Result<HttpResponse, TransportError>) {
+        self.has_to_probe = false;
+        let failure = self.last_failure.clone().unwrap_or(Reason::Deadline);
+        let is_answered = response.is_ok_and(|response| response.status < 500);
+        if !is_answered {
+            return self.give_up(&failure, Fate::Park);
+        }
+        self.is_crashing = true;
+        let Some(part) = self.waiting.pop_front() else { return };
+        if part.request.items() <= 1 && !self.is_to_blame(&part) {
+            self.suspect(now, part, failure);
+        } else {
+            self.halve(part, Reason::CrashesOnContent { failure: Box::new(failure) });
+        }
+    }
+
     /// Notes the part that the backend accepted, all of it or but for the rejected items.
     fn accepted(&mut self, part: QueuedPart, Acceptance { rejected, text }: Acceptance) {
         self.outcome.accepted += part.request.items() - rejected;
@@ -245,6 +315,10 @@ impl<'a> Delivery<'a> {
             for part in &mut self.outcome.parts {
                 if part.fate == Fate::DeadLetter && !part.reason.names_columns() {
                     part.fate = parked;
+                }
+                // If all content crashes the backend, it fails, whatever it answers to an empty request.
+                if parked == Fate::Park {
+                    part.reason = part.reason.clone().without_suspicion();
                 }
             }
             self.join_parked();
@@ -358,7 +432,7 @@ impl Delivery<'_> {
         self.refused += 1;
         if self.is_in_vain() {
             self.waiting.push_front(part);
-            return self.give_up_whole(&reason);
+            return self.give_up_whole(&reason.without_suspicion());
         }
         if items <= 1 {
             // Neighbours may be bad too, so the search for a good record goes on in the largest piece.

@@ -40,6 +40,8 @@ pub enum ClientError {
 pub struct TransportError {
     /// `true` if the body was sent at least in part, so that the backend may have the request.
     pub sent: bool,
+    /// `true` if the connection was closed or reset instead of an answer.
+    pub is_closed: bool,
     /// Host and cause: `cannot reach o2.example.com:443: connection refused`.
     pub text: String,
 }
@@ -93,6 +95,25 @@ pub trait Transport: Sync {
         &self,
         request: HttpRequest,
     ) -> impl Future<Output = Result<HttpResponse, TransportError>> + Send;
+
+    /// Returns `true` if [`ask_api`](Self::ask_api) reaches OpenObserve's API, as over HTTP.
+    fn has_api(&self) -> bool {
+        false
+    }
+
+    /// Calls OpenObserve's API, and reads up to `most_bytes` of the answer.
+    fn ask_api(
+        &self,
+        _method: http::Method,
+        _url: &url::Url,
+        _json: Option<String>,
+        _headers: HeaderMap,
+        _timeout: Duration,
+        _most_bytes: usize,
+    ) -> impl Future<Output = Result<HttpResponse, TransportError>> + Send {
+        let text = "this transport has no API".to_owned();
+        std::future::ready(Err(TransportError { sent: false, is_closed: false, text }))
+    }
 
     /// Uses new connections from now on. Does nothing by default, for transports without connections.
     fn drop_connections(&self) -> Result<(), ClientError> {

@@ -99,7 +99,7 @@ impl HttpTransport {
     ) -> Result<HttpResponse, TransportError> {
         if !self.destination.endpoints.iter().any(|own| own.origin() == url.origin()) {
             let text = format!("{} is no host of the destination", host_and_port(url));
-            return Err(TransportError { sent: false, text });
+            return Err(TransportError { sent: false, is_closed: false, text });
         }
         let mut builder = self.client().request(method, url.clone());
         if let Some(json) = json {
@@ -150,7 +150,8 @@ impl HttpTransport {
         let proxy = proxy(&self.destination, self.protocol);
         let proxy = proxy.and_then(|proxy| proxy.of(url));
         let host = host_and_port(url) + &through(proxy);
-        TransportError { sent, text: format!("{trouble} {host}: {cause}") }
+        let text = format!("{trouble} {host}: {cause}");
+        TransportError { sent, is_closed: false, text }
     }
 }
 
@@ -219,7 +220,11 @@ impl Transport for HttpTransport {
         let url = self.destination.endpoints.of(request.kind);
         let events = request.items;
         let response = self.post(url, request).send().await;
-        let response = response.map_err(|error| self.transport_error(url, error))?;
+        let response = response.map_err(|error| {
+            let is_timeout = error.is_timeout();
+            let error = self.transport_error(url, error);
+            TransportError { is_closed: error.sent && !is_timeout, ..error }
+        })?;
         // Only a proxy that forwards plain requests answers in place of the backend.
         let is_forwarded = url.scheme() == "http"
             && proxy(&self.destination, self.protocol).is_some_and(|proxy| proxy.of(url).is_some());
@@ -227,6 +232,22 @@ impl Transport for HttpTransport {
             return Err(self.no_answer(url, false, PROXY_WANTS_CREDENTIALS));
         }
         self.answer(url, response, events).await
+    }
+
+    fn has_api(&self) -> bool {
+        matches!(self.protocol, Protocol::HttpProtobuf | Protocol::HttpJson)
+    }
+
+    async fn ask_api(
+        &self,
+        method: Method,
+        url: &Url,
+        json: Option<String>,
+        headers: HeaderMap,
+        timeout: Duration,
+        most_bytes: usize,
+    ) -> Result<HttpResponse, TransportError> {
+        self.call(method, url, json, headers, timeout, most_bytes).await
     }
 
     fn drop_connections(&self) -> Result<(), ClientError> {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use export_response::ExportResponse;
 use http::header::{self, HeaderName};
 pub use reason::Reason;
-use reason::is_temporary;
+use reason::{GRPC_STATUS_TEXT, is_temporary};
 use std::time::Duration;
 use wire::SignalKind;
 
@@ -38,7 +38,7 @@ pub(crate) fn judge(
     let text = excerpt(status_message(response, &body), mask);
     let failure = |next, hint| {
         let reason = Reason::Status { status: response.status, text: text.clone(), hint };
-        Failure { reason, ambiguous: false, next }
+        Failure { reason, ambiguous: false, is_crash: false, next }
     };
     let retry = || failure(Next::Retry { after: response.retry_after() }, "");
     Err(match response.status {
@@ -50,7 +50,10 @@ pub(crate) fn judge(
         404 => failure(Next::Alarm, not_found_hint(profile)),
         413 => failure(Next::Split, ""),
         // A gateway that timed out, or a server that failed midway, may have stored some items.
-        500 | 502 | 504 => Failure { ambiguous: true, ..retry() },
+        status @ (500 | 502 | 504) => {
+            let is_crash = status != 504 && !is_own_answer(response, &body);
+            Failure { ambiguous: true, is_crash, ..retry() }
+        }
         408 | 425 | 429 | 500..=599 => retry(),
         400 if is_temporary(&text) => retry(),
         400 | 422 if is_page(response, &body) => Failure {
@@ -96,7 +99,7 @@ fn judge_success(
     if is_openobserve && kind == SignalKind::Logs && body == NOTHING_WRITTEN {
         // Another backend may give this answer after storing the items.
         let reason = Reason::NothingWritten;
-        return Err(Failure { reason, ambiguous: true, next: Next::OnceMore });
+        return Err(Failure { reason, ambiguous: true, is_crash: false, next: Next::OnceMore });
     }
     if rejected == 0 && is_foreign {
         // Other backends answer in many ways, which are not guessed.
@@ -109,7 +112,16 @@ fn judge_success(
 /// It is unknown whether the request was stored. It is not retried at once, because each attempt could store it again.
 fn no_otlp_answer(status: u16, text: &'static str) -> Failure {
     let reason = Reason::NoOtlpAnswer { status, text };
-    Failure { reason, ambiguous: true, next: Next::Alarm }
+    Failure { reason, ambiguous: true, is_crash: false, next: Next::Alarm }
+}
+
+/// Returns `true` if the backend's code for OTLP, or gRPC, made this error: not a web framework after a panic, and not a proxy
+/// whose connection to the backend was closed.
+fn is_own_answer(response: &HttpResponse, body: &[u8]) -> bool {
+    let content_type = response.header(header::CONTENT_TYPE);
+    content_type.starts_with("application/x-protobuf")
+        || body.trim_ascii_start().starts_with(b"{")
+        || body.starts_with(GRPC_STATUS_TEXT.as_bytes())
 }
 
 /// Returns `true` if the response is an HTML or XML page. A proxy sent it, and the backend has not seen the records.
@@ -155,6 +167,8 @@ pub(crate) struct Failure {
     pub(crate) reason: Reason,
     /// `true` if the backend may have stored the items.
     pub(crate) ambiguous: bool,
+    /// `true` if the backend seems to have crashed while it handled the request.
+    pub(crate) is_crash: bool,
     pub(crate) next: Next,
 }
 

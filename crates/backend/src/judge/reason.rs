@@ -33,6 +33,11 @@ pub enum Reason {
     },
     /// There was no response.
     NoAnswer(TransportError),
+    /// The backend crashed on this content again and again, although it answered an empty request meanwhile.
+    CrashesOnContent {
+        /// The last failure.
+        failure: Box<Reason>,
+    },
     /// The deadline passed before the request was sent.
     Deadline,
     /// The credentials could not be read, so nothing was sent.
@@ -75,6 +80,10 @@ impl fmt::Display for Reason {
             Self::Rejected { text } if text.is_empty() => f.write_str("rejected without a reason"),
             Self::Rejected { text } => write!(f, "rejected: {text}"),
             Self::NoAnswer(error) => write!(f, "{error}"),
+            Self::CrashesOnContent { failure } => write!(
+                f,
+                "{failure}, again and again, while an empty request is answered: does the backend crash on this content?"
+            ),
             Self::Deadline => f.write_str("not sent: the deadline has passed"),
             Self::Credentials { text } => write!(f, "not sent: no credentials: {text}"),
             Self::UnknownDestination { text } => write!(f, "not sent: {text}"),
@@ -99,8 +108,18 @@ impl Reason {
     pub fn refuses_content(&self) -> bool {
         match self {
             Self::Status { status: 400, text, .. } => !is_temporary(text),
-            Self::Status { status: 413 | 422, .. } | Self::NothingWritten => true,
+            Self::Status { status: 413 | 422, .. }
+            | Self::NothingWritten
+            | Self::CrashesOnContent { .. } => true,
             _ => false,
+        }
+    }
+
+    /// The failure itself, without the suspicion that the content causes it.
+    pub(crate) fn without_suspicion(self) -> Self {
+        match self {
+            Self::CrashesOnContent { failure } => *failure,
+            other => other,
         }
     }
 

@@ -14,6 +14,7 @@ mod severity;
 mod survey;
 mod taken;
 mod traces;
+pub(crate) mod types;
 
 use crate::destination::Profile;
 pub(crate) use columns::split_by_columns;

@@ -5,6 +5,8 @@ use super::{gen_ai, severity};
 /// Columns whose names are reserved.
 pub(super) struct Reserved {
     columns: &'static [&'static str],
+    /// Names that are no columns: OpenObserve 0.93-dev panics at a log record whose `_id` is no text, and closes the connection.
+    forbidden: &'static [&'static str],
     shapes: Shapes,
 }
 
@@ -42,12 +44,17 @@ const INTERNAL: &[&str] = &[
 
 impl Reserved {
     const fn new(columns: &'static [&'static str]) -> Self {
-        Self::beside(Shapes::of(&[]), columns)
+        Self::with(Shapes::of(&[]), columns, &[])
     }
 
     /// `others` are the shapes of keys that are no columns, but need the attention of a rule.
-    const fn beside(others: Shapes, columns: &'static [&'static str]) -> Self {
-        Self { columns, shapes: others.and(columns).and(INTERNAL) }
+    const fn with(
+        others: Shapes,
+        columns: &'static [&'static str],
+        forbidden: &'static [&'static str],
+    ) -> Self {
+        let shapes = others.and(columns).and(forbidden).and(INTERNAL);
+        Self { columns, forbidden, shapes }
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -58,9 +65,9 @@ impl Reserved {
         self.shapes
     }
 
-    /// The columns, including OpenObserve's internal ones.
-    pub(super) fn columns(&self) -> impl Iterator<Item = &'static str> {
-        self.columns.iter().chain(INTERNAL).copied()
+    /// The names, including OpenObserve's internal columns.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.columns.iter().chain(self.forbidden).chain(INTERNAL).copied()
     }
 }
 
@@ -163,7 +170,7 @@ pub fn stored_stream(name: &str) -> String {
 
 /// Columns of a span. A span attribute `service.name` would replace the service's name, and `flags` would turn that column into
 /// text.
-pub(super) static SPAN: Reserved = Reserved::beside(
+pub(super) static SPAN: Reserved = Reserved::with(
     gen_ai::SHAPES,
     &[
         "_timestamp",
@@ -185,6 +192,7 @@ pub(super) static SPAN: Reserved = Reserved::beside(
         "status_message",
         "trace_id",
     ],
+    &[],
 );
 
 /// A span's resource attributes get the prefix `service_`; this one would become `service_name`.
@@ -192,7 +200,7 @@ pub(super) static SPAN_RESOURCE: Reserved = Reserved::new(&["name"]);
 
 /// Columns of a log record. An attribute `_timestamp` would move the row to 1970; `body` and `severity` would replace the
 /// record's.
-pub(super) static LOG_RECORD: Reserved = Reserved::beside(
+pub(super) static LOG_RECORD: Reserved = Reserved::with(
     Shapes::of(&[severity::ORIGINAL]),
     &[
         "_timestamp",
@@ -205,6 +213,7 @@ pub(super) static LOG_RECORD: Reserved = Reserved::beside(
         "span_id",
         "trace_id",
     ],
+    &["_id"],
 );
 
 pub(super) static DATA_POINT: Reserved = Reserved::new(&[
@@ -232,7 +241,7 @@ pub(super) fn is_reserved(key: &[u8], reserved: &Reserved) -> bool {
 
 #[inline(never)]
 fn is_one_of(key: &[u8], reserved: &Reserved) -> bool {
-    reserved.columns().any(|column| column.bytes().eq(stored_key(key)))
+    reserved.names().any(|column| column.bytes().eq(stored_key(key)))
 }
 
 #[cfg(test)]
@@ -252,6 +261,12 @@ mod tests {
         check("serviceéname", false);
         check("SERVICEÉNAME", false);
         check("service.names", false);
+        check("_id", true);
+        check("-id", true);
+        check(".Id", true);
+        check("名ID", true);
+        check("id", false);
+        check("__id", false);
         check("body.text", false);
         check("attr_body", false);
         check("", false);

@@ -6,3 +6,4 @@ mod openobserve;
 mod requests;
 mod secret;
 mod transport;
+mod types;

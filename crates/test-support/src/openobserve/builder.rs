@@ -52,6 +52,12 @@ impl Builder {
         self
     }
 
+    /// Refuses to read or change the schemas of streams with this status, as for an ingestion token.
+    pub fn refuse_schemas(mut self, status: u16) -> Self {
+        self.config.schemas_refused = Some(status);
+        self
+    }
+
     /// Starts on a free port.
     pub async fn start(self) -> std::io::Result<FakeOpenObserve> {
         let mut config = self.config;
@@ -92,6 +98,8 @@ pub(super) struct Config {
     pub(super) max_columns: usize,
     /// Concurrent requests lose the columns that they add.
     pub(super) racing_schemas: bool,
+    /// The status of calls for the schema of a stream.
+    pub(super) schemas_refused: Option<u16>,
     /// Nanoseconds since 1970.
     pub(super) clock: Box<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -106,6 +114,7 @@ impl Default for Config {
             payload_limit: 200 * 1024 * 1024,
             max_columns: 1000,
             racing_schemas: false,
+            schemas_refused: None,
             clock: Box::new(system_clock),
         }
     }

@@ -16,9 +16,16 @@ pub(super) struct HttpResponse {
     pub(super) status: StatusCode,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Bytes,
+    /// `true` if the connection is closed instead.
+    pub(super) closes: bool,
 }
 
 impl HttpResponse {
+    /// The end of a connection whose handler panicked.
+    pub(super) fn panicked() -> Self {
+        Self { closes: true, ..Self::default() }
+    }
+
     /// A status that cannot be sent becomes 500.
     pub(super) fn empty(status: u16) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

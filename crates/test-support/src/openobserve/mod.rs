@@ -1,6 +1,7 @@
 //! A fake OpenObserve on loopback: its paths, answers and quirks, scripted faults, and a record of all it received.
 //!
-//! The quirks were measured on a running OpenObserve v0.60.5, the race of `schemas` on v0.92.2. Bodies are read with
+//! The quirks were measured on a running OpenObserve v0.60.5, the race of `schemas` on v0.92.2, types and crashes on 0.93-dev.
+//! Bodies are read with
 //! `opentelemetry-proto`, never with
 //! `wire`, so that a mistake of ours cannot hide on both sides.
 //!
@@ -18,6 +19,7 @@ mod script;
 mod server;
 mod shared;
 mod store;
+mod types;
 
 use self::shared::Shared;
 use local_lambda::HttpServer;
@@ -92,6 +94,11 @@ impl FakeOpenObserve {
         self.shared.state().to_lose.count += items;
     }
 
+    /// Closes the connection on each request whose body contains these bytes, as a server does whose handler panics.
+    pub fn crash_on(&self, bytes: &[u8]) {
+        self.shared.state().crashes_on = Some(bytes.to_vec());
+    }
+
     /// Items of these scopes, and metrics of these names, are never [lost](FakeOpenObserve::lose).
     pub fn never_lose(&self, names: &'static [&'static str]) {
         self.shared.state().to_lose.never_of = names;
@@ -128,6 +135,27 @@ impl FakeOpenObserve {
     /// The records of `/api/{org}/{stream}/_json`.
     pub fn json_records(&self) -> Vec<StoredJson> {
         self.shared.state().store.json_records.clone()
+    }
+
+    /// The rows of a log stream as `SELECT *` answers, or its error.
+    pub fn log_rows(
+        &self,
+        stream: &str,
+    ) -> Result<Vec<BTreeMap<String, serde_json::Value>>, String> {
+        let store = &self.shared.state().store;
+        let rows = rows::stream(store, "default", Signal::Logs, stream);
+        let types = store.types.get(&("default".to_owned(), stream.to_owned()));
+        rows.map(|mut row| {
+            types.map_or(Ok(()), |types| types.convert(&mut row))?;
+            Ok(row.columns)
+        })
+        .collect()
+    }
+
+    /// Method, path and body of the calls of the API that read or change the schema of a stream. They are no
+    /// [`requests`](FakeOpenObserve::requests).
+    pub fn schema_calls(&self) -> Vec<String> {
+        self.shared.state().store.schema_calls.clone()
     }
 
     /// How many columns concurrent requests lost, see [`Builder::racing_schemas`].

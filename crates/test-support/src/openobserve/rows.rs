@@ -74,6 +74,11 @@ pub(super) fn columns(records: &Records) -> ColumnsByStream {
     columns
 }
 
+/// The rows of log records, which a request has in one stream.
+pub(super) fn of_log_records(log_records: &[StoredLogRecord]) -> Vec<Row> {
+    log_records.iter().filter_map(of_log_record).collect()
+}
+
 /// The streams with telemetry. The name of a histogram is a stream too, without rows.
 pub(super) fn streams(store: &Store, organization: &str) -> BTreeSet<(Signal, String)> {
     let spans = store.spans.iter().filter(|span| span.organization == organization);
@@ -226,10 +231,12 @@ fn add_scope(columns: &mut Columns, name: &str, version: &str) {
     }
 }
 
-/// Objects become columns down to this many levels, below them a JSON string; null makes no column.
+/// Objects become columns down to this many levels, below them a JSON string; null and empty lists and objects make no column.
 fn put(columns: &mut Columns, name: String, value: Value, levels: usize) {
     match value {
         Value::Null => {}
+        Value::Array(list) if list.is_empty() => {}
+        Value::Object(object) if object.is_empty() => {}
         Value::Object(object) if levels > 0 => {
             for (key, value) in object {
                 // Its parser of numbers uses this key: the value becomes the number of the map, and any other text is lost.

@@ -11,8 +11,9 @@ use super::builder::Config;
 use super::http_response::HttpResponse;
 use super::ingest::{self, Submission, Verdict};
 use super::route::Target;
+use super::rows;
 use super::script::{Script, ScriptedResponse};
-use super::store::{ReceivedRequest, Removal, Store, Ticket};
+use super::store::{ReceivedRequest, Records, Removal, Store, Ticket};
 use crate::lock;
 
 pub(super) struct Shared {
@@ -27,6 +28,8 @@ pub(super) struct State {
     pub(super) store: Store,
     /// The items to drop while the client is told that they are stored.
     pub(super) to_lose: Removal,
+    /// The content that closes the connection.
+    pub(super) crashes_on: Option<Vec<u8>>,
 }
 
 impl Shared {
@@ -54,6 +57,11 @@ impl Shared {
         ticket: Ticket,
         refuse: u64,
     ) -> HttpResponse {
+        if let Some(bytes) = &self.state().crashes_on
+            && submission.body().windows(bytes.len()).any(|part| part == bytes)
+        {
+            return HttpResponse::panicked();
+        }
         let signal = submission.target.as_ref().ok().and_then(Target::signal);
         let verdict = ingest::ingest(&self.config, submission, ticket.index, refuse);
         let Verdict { mut reply, mut records, organization, columns } = match verdict {
@@ -61,6 +69,19 @@ impl Shared {
             Err(reply) => return reply,
         };
         let state = &mut *self.state();
+        if let Records::Logs(log_records) = &records {
+            let rows = rows::of_log_records(log_records);
+            let is_id = |row: &rows::Row| row.columns.get("_id").is_some_and(|id| !id.is_string());
+            if rows.iter().any(is_id) {
+                return HttpResponse::panicked();
+            }
+            if let Some(stream) = log_records.first().map(|record| record.stream.clone()) {
+                let types = state.store.types.entry((organization.clone(), stream)).or_default();
+                if !types.add_rows(rows.iter()) {
+                    return HttpResponse::write_failed();
+                }
+            }
+        }
         if let Some(signal) = signal.filter(|_| self.config.racing_schemas) {
             let schemas = &mut state.store.schemas;
             let missing = schemas.merge(&organization, signal, columns, ticket.schemas);

@@ -2,6 +2,7 @@
 
 use super::Signal;
 use super::ingest::column;
+use super::types::Types;
 use bytes::Bytes;
 use http::HeaderMap;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
@@ -246,6 +247,9 @@ pub(super) struct Store {
     /// Items dropped on purpose.
     pub(super) lost: u64,
     pub(super) schemas: Schemas,
+    /// The types of log streams' columns, by organization and stream.
+    pub(super) types: BTreeMap<(String, String), Types>,
+    pub(super) schema_calls: Vec<String>,
     epoch: u64,
 }
 

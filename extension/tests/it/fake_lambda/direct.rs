@@ -216,6 +216,18 @@ async fn spans_are_spilled_after_the_last_attempt_or_a_refusal() {
 }
 
 #[tokio::test]
+async fn a_span_that_crashes_the_backend_is_spilled_alone() {
+    let backend = started_backend().await;
+    // The id of the seventh span.
+    backend.crash_on(&[0x12, 8, 0, 0, 0, 0, 0, 0, 0, 7]);
+    let mut lambda = Lambda::invoked(&to(&backend, &[LONG_HOLD])).await;
+    post(&lambda, 20).await;
+    let next = lambda.done().await;
+    assert_eq!((spilled(&lambda.stdout), delivered(&backend)), (1, 19));
+    lambda.end(next).await;
+}
+
+#[tokio::test]
 async fn a_refused_signal_is_no_failure_of_a_backend_that_accepts_another() {
     let backend = started_backend().await;
     backend.script_for(Signal::Traces, vec![ScriptedResponse::Status(415); 9]);

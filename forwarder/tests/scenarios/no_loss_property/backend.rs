@@ -59,7 +59,11 @@ impl Transport for Backend {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
         let fault = self.draw_fault();
         if fault == Some(BackendFault::ResetBeforeBody) {
-            return Err(TransportError { sent: false, text: "connection refused".to_owned() });
+            return Err(TransportError {
+                sent: false,
+                is_closed: false,
+                text: "connection refused".to_owned(),
+            });
         }
         let body = if request.gzip {
             wire::gzip::inflate(&request.body, 64 << 20).unwrap()
@@ -74,7 +78,8 @@ impl Transport for Backend {
         let id = self.current.cloud().begin_request(self.current.get(), place, &decoded, &found);
         let served = self.serve(id, fault, &decoded);
         timeout(request.timeout, served).await.unwrap_or_else(|_| {
-            Err(TransportError { sent: true, text: "no answer in time".to_owned() })
+            let text = "no answer in time".to_owned();
+            Err(TransportError { sent: true, is_closed: false, text })
         })
     }
 }
@@ -113,7 +118,11 @@ impl Backend {
             Some((status, headers, body)) => {
                 Ok(HttpResponse { status, headers, body: body.into(), cut: false })
             }
-            None => Err(TransportError { sent: true, text: "connection reset".to_owned() }),
+            None => Err(TransportError {
+                sent: true,
+                is_closed: true,
+                text: "connection reset".to_owned(),
+            }),
         }
     }
 
@@ -140,8 +149,14 @@ impl Backend {
             Some(BackendFault::TooLarge { most_bytes }) if request.bytes().len() > most_bytes => {
                 Reply::refuses(413, "length limit exceeded")
             }
+            _ if is_poisoned && self.current.cloud().schedule.poison_crashes() => {
+                self.current.cloud().census.met("fault: crash on a record");
+                Reply::vague(false, None)
+            }
             _ if is_poisoned => Reply::refuses(400, "Invalid record"),
-            Some(BackendFault::Rejections) => Reply::takes(random.between(1, request.items())),
+            Some(BackendFault::Rejections) if request.items() > 0 => {
+                Reply::takes(random.between(1, request.items()))
+            }
             _ => Reply::takes(0),
         }
     }
@@ -151,6 +166,9 @@ impl Backend {
         let Some(rejected) = rejected else { return };
         let mut cloud = self.current.cloud();
         let items = cloud.items(id);
+        if items == 0 {
+            return;
+        }
         let first = self.current.random().below(items);
         cloud.store(id, |position| (position + items - first) % items >= rejected);
     }

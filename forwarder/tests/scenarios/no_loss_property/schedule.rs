@@ -133,7 +133,7 @@ pub(crate) struct Schedule {
     pub(crate) phases: Vec<Phase>,
     /// Percentage of handled events that Lambda and SQS deliver again.
     pub(crate) duplicates_percent: usize,
-    /// Items in 1,000 that the backend rejects with 400.
+    /// Items in 1,000 that the backend rejects with 400, or [crashes](Self::poison_crashes) on.
     pub(crate) poison_permille: usize,
     /// Percentage of log events and items with old or future times.
     pub(crate) old_percent: usize,
@@ -152,6 +152,11 @@ const HOUR: Duration = Duration::from_hours(1);
 const SHORTEST_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Schedule {
+    /// Returns `true` if the backend closes the connection on a poisoned item: in half of the schedules.
+    pub(crate) fn poison_crashes(&self) -> bool {
+        self.luck % 2 == 1
+    }
+
     pub(crate) fn new(random: &mut Random) -> Self {
         let timeouts = [SHORTEST_TIMEOUT.as_secs(), 6, 15, 30, 60, 120];
         let max_request_bytes = *random.pick(&[600, 2000, 20_000, 4 << 20]);
@@ -169,7 +174,7 @@ impl Schedule {
             queue_batch: *random.pick(&[1, 1, 1, 3]),
             phases: Vec::new(),
             duplicates_percent: *random.pick(&[0, 0, 5, 20]),
-            poison_permille: *random.pick(&[0, 0, 0, 20, 60, 200]),
+            poison_permille: *random.pick(&[0, 0, 1, 20, 60, 200]),
             old_percent: *random.pick(&[0, 3, 3, 30]),
             sources: Vec::new(),
             luck: 0,

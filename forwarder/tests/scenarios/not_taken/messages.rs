@@ -8,9 +8,16 @@ const REQUESTS_IN_VAIN: usize = 25 + 23 + 25;
 
 #[tokio::test(start_paused = true)]
 async fn scattered_bad_records_do_not_block_the_good_ones() {
-    for (records, every, status) in
-        [(1_000, 200, 400), (1_000, 10, 422), (3_000, 2, 400), (5, 2, 422)]
-    {
+    for (records, every, status) in [
+        (1_000, 200, 400),
+        (1_000, 10, 422),
+        (3_000, 2, 400),
+        (5, 2, 422),
+        (201, 201, CLOSES),
+        (1_000, 200, CLOSES),
+        (3_000, 2, CLOSES),
+        (5, 2, CLOSES),
+    ] {
         let server = Server::new(rejects_bad(status));
         let stack = Stack::new(client(server.clone()));
         let name =
@@ -25,7 +32,7 @@ async fn scattered_bad_records_do_not_block_the_good_ones() {
                 stack.park(parked("default", Content::Request(other), 1));
             }
             let report = stack.redrive().await;
-            assert_eq!(report.ledger().ambiguous, 0);
+            assert!(report.ledger().ambiguous == 0 || status == CLOSES);
             // The client's search, or eight pieces, each with a search of its own and a request for four items.
             let most_requests = 25 + 8 * 49 + records / 4;
             assert!(report.requests_sent <= most_requests, "{}", report.requests_sent);
@@ -40,6 +47,25 @@ async fn scattered_bad_records_do_not_block_the_good_ones() {
         assert_eq!(bad + good.len(), records);
         println!("{records} records, every {every}th bad: {receives} receives");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_crash_the_backend_hold_up_no_other_message() {
+    let server = Server::new(rejects_bad(CLOSES));
+    let stack = Stack::new(client(server.clone()));
+    for text in ["bad 1", "bad 2", "clean 1", "bad 3", "bad 4", "clean 2", "clean 3"] {
+        let request = logs(std::iter::once(text.to_owned()));
+        stack.park(parked("default", Content::Request(request), 1));
+    }
+    for _ in 0..11 {
+        let _ = stack.redrive().await;
+    }
+    assert_eq!((stack.retry.len(), stack.dead_letters.len()), (0, 4));
+    let stored: Vec<String> = server.stored.lock().unwrap().keys().cloned().collect();
+    assert_eq!(stored, ["clean 1", "clean 2", "clean 3"]);
+    // New telemetry is sent at once.
+    let lines = incoming(&payload("/aws/lambda/a", &["a line"]));
+    assert_eq!(stack.forward(lines).await.ledger().accepted, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -157,6 +157,9 @@ impl<F: Fn(&[String]) -> Answer> Server<F> {
     }
 }
 
+/// The status of a [`Server`] that closes the connection instead.
+const CLOSES: u16 = 0;
+
 /// Rejects requests with a bad record.
 fn rejects_bad(status: u16) -> impl Fn(&[String]) -> Answer + Clone {
     move |texts| {
@@ -176,6 +179,10 @@ impl<F: Fn(&[String]) -> Answer + Sync> Transport for Server<F> {
         let bytes = wire::gzip::inflate(&request.body, 64 << 20).unwrap();
         let texts = texts(&Request::trusted(request.kind, bytes));
         let (status, headers, body) = (self.answer)(&texts);
+        if status == CLOSES {
+            let text = "no answer from 127.0.0.1:9: connection closed".to_owned();
+            return Err(TransportError { sent: true, is_closed: true, text });
+        }
         let mut stored = self.stored.lock().unwrap();
         texts.into_iter().filter(|_| status == 200).for_each(|text| {
             *stored.entry(text).or_default() += 1;

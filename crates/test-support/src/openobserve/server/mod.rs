@@ -63,6 +63,11 @@ pub(crate) async fn respond(
         Err(_) => return Err(Abandoned),
     };
     if let Some(question) = search::Question::of(&parts, &encoded) {
+        if let Some(reply) = question.schema(&shared, &parts, &encoded) {
+            let mut response = Response::new(ResponseBody::new(BodyShape::Whole, reply.body));
+            *response.status_mut() = reply.status;
+            return Ok(response);
+        }
         let ticket = shared.receive(received);
         let reply = match answer {
             ScriptedResponse::Status(status) => error(status),
@@ -163,7 +168,7 @@ fn conclude(
         | ScriptedResponse::Delayed(..)
         | ScriptedResponse::Gzipped(_) => shared.ingest(submission, ticket, 0),
     };
-    Ok((reply, BodyShape::Whole))
+    if reply.closes { Err(Abandoned) } else { Ok((reply, BodyShape::Whole)) }
 }
 
 fn write(

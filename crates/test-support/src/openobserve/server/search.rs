@@ -26,7 +26,7 @@ enum Kind {
 }
 
 impl Question {
-    /// The list of streams, a schema, a search by SQL; `None` for any other request.
+    /// The list of streams, a schema or its change, a search by SQL; `None` for any other request.
     pub(crate) fn of(parts: &Parts, body: &Bytes) -> Option<Self> {
         let query = parts.uri.query().unwrap_or_default();
         let signal = query.split('&').find_map(|pair| pair.strip_prefix("type="));
@@ -41,7 +41,8 @@ impl Question {
                     sql: sql.unwrap_or_default().to_owned(),
                 }
             }
-            ("GET", ["api", _, "streams", stream, "schema"]) => Kind::Schema {
+            ("GET", ["api", _, "streams", stream, "schema"])
+            | ("PUT", ["api", _, "streams", stream, "update_fields"]) => Kind::Schema {
                 signal: signal_of(signal.unwrap_or("logs")),
                 stream: (*stream).to_owned(),
             },
@@ -49,6 +50,44 @@ impl Question {
         };
         let organization = segments.get(1).copied().unwrap_or_default().to_owned();
         Some(Self { organization, kind })
+    }
+
+    /// The answer to a call that reads or changes the types of a log stream's columns; `None` if it is another question.
+    pub(crate) fn schema(
+        &self,
+        shared: &Shared,
+        parts: &Parts,
+        body: &Bytes,
+    ) -> Option<HttpResponse> {
+        let Kind::Schema { signal: Some(Signal::Logs), stream } = &self.kind else { return None };
+        if let Err(reply) = admit::authorize(&shared.config, &parts.headers) {
+            return Some(reply);
+        }
+        let state = &mut *shared.state();
+        let text = String::from_utf8_lossy(body);
+        let call = format!("{} {} {text}", parts.method, parts.uri.path());
+        state.store.schema_calls.push(call.trim_end().to_owned());
+        if let Some(status) = shared.config.schemas_refused {
+            return Some(HttpResponse::error(status, "Unauthorized Access"));
+        }
+        let key = (self.organization.clone(), stream.clone());
+        if parts.method == http::Method::PUT {
+            let fields = serde_json::from_slice(body).unwrap_or_default();
+            let now = i64::try_from((shared.config.clock)() / 1000).unwrap_or(i64::MAX);
+            let is_changed = state.store.types.entry(key).or_default().declare(&fields, now);
+            return Some(if is_changed {
+                HttpResponse::error(200, "fields updated")
+            } else {
+                HttpResponse::error(400, "UNIQUE constraint failed: meta.start_dt")
+            });
+        }
+        let types = state.store.types.get(&key).filter(|types| !types.is_empty());
+        Some(match types {
+            None => HttpResponse::error(404, "stream not found"),
+            Some(types) => {
+                HttpResponse::json(200, &json!({ "name": stream, "schema": types.columns() }))
+            }
+        })
     }
 
     pub(crate) fn answer(self, shared: &Shared, headers: &HeaderMap) -> HttpResponse {
@@ -92,7 +131,19 @@ fn search(shared: &Shared, organization: &str, signal: Option<Signal>, sql: &str
             row.columns.get(column).is_some_and(|found| found == value)
         })
     };
-    let hits: Vec<_> = rows.filter(is_asked).map(|row| row.columns).collect();
+    let key = (organization.to_owned(), stream.to_owned());
+    let types = store.types.get(&key).filter(|_| signal == Signal::Logs);
+    let mut hits = Vec::new();
+    for mut row in rows.filter(is_asked) {
+        let converted = types.map_or(Ok(()), |types| types.convert(&mut row));
+        // A search for all columns fails as a whole.
+        if let Err(message) = converted
+            && sql.starts_with("SELECT * ")
+        {
+            return HttpResponse::error(500, &message);
+        }
+        hits.push(row.columns);
+    }
     HttpResponse::json(200, &json!({ "total": hits.len(), "hits": hits }))
 }
 

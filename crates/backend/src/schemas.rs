@@ -1,0 +1,291 @@
+//! The types of the columns of OpenObserve's log streams, read and declared by its API so that no value meets a column that cannot
+//! hold it: [`types`](crate::sanitize::types).
+//!
+//! A request whose keys and types were sent before costs no call. Otherwise the stream's schema is read. Columns that are missing
+//! there are declared before the request is sent, and columns of whole numbers widened before the first fraction: OpenObserve
+//! changes one schema at a time and dates the change now, so that environments which start together agree, in whatever order their
+//! records arrive. A stream that does not exist yet is created by its first request.
+
+use crate::destination::DestinationConfig;
+use crate::http::{HttpResponse, Transport, TransportError};
+use crate::sanitize::stored_stream;
+use crate::sanitize::types::{ColumnType, KnownShapes, Schema, Wanted};
+use http::{HeaderMap, Method};
+use serde_json::{Value as Json, json};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+use url::Url;
+use wire::{Request, SignalKind};
+
+/// OpenObserve's default stream.
+const DEFAULT_STREAM: &str = "default";
+
+/// Time limit of one call. Telemetry waits for it.
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Size limit of a schema: 10,000 columns, and the stream's settings.
+const MOST_BYTES: usize = 4 << 20;
+
+/// A stream with more columns is not adapted to.
+const MOST_COLUMNS: usize = 10_000;
+
+/// Above this number of streams, all schemas are forgotten.
+const MOST_STREAMS: usize = 32;
+
+/// The pause after a refused call, and after one without an answer.
+const PAUSES: (Duration, Duration) = (Duration::from_mins(10), Duration::from_secs(30));
+
+/// Schemas of the streams of one destination.
+#[derive(Debug, Default)]
+pub(crate) struct Schemas {
+    known: Mutex<KnownShapes>,
+    /// The lock is held during calls, so that parallel deliveries do not ask twice.
+    read: tokio::sync::Mutex<Read>,
+}
+
+#[derive(Debug, Default)]
+struct Read {
+    streams: HashMap<String, Schema>,
+    /// No schema is read until then.
+    paused_until: Option<Instant>,
+    /// No column is declared until then.
+    undeclared_until: Option<Instant>,
+}
+
+/// A destination, to be asked until the deadline.
+pub(crate) struct Api<'a, T> {
+    pub(crate) transport: &'a T,
+    pub(crate) destination: &'a DestinationConfig,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) deadline: Instant,
+}
+
+/// A schema that could not be read or changed.
+struct Refused {
+    text: String,
+    pause: Duration,
+}
+
+impl Schemas {
+    /// Returns the request such that each value fits its column, and a warning, empty if there is none.
+    pub(crate) async fn fit<T: Transport>(
+        &self,
+        api: &Api<'_, T>,
+        stream: &[u8],
+        request: Request,
+    ) -> (Request, String) {
+        let is_new = self.with_known(|known| known.has_new(stream, &request));
+        let Some(base) = is_new.then(|| base(api.destination)).flatten() else {
+            return (request, String::new());
+        };
+        let name = match String::from_utf8_lossy(stream) {
+            name if name.is_empty() => DEFAULT_STREAM.to_owned(),
+            name => stored_stream(&name),
+        };
+        let mut read = self.read.lock().await;
+        if read.paused_until.is_some_and(|until| Instant::now() < until) {
+            return (request, String::new());
+        }
+        // Another delivery may have sent the same shapes meanwhile.
+        let (wanted, shapes) = self.with_known(|known| known.new_in(stream, &request));
+        if shapes.is_empty() {
+            return (request, String::new());
+        }
+        let mut warning = String::new();
+        let is_complete = match read.prepare(api, &base, &name, &wanted).await {
+            Ok(is_complete) => is_complete,
+            Err(refused) => {
+                warning = refused.text;
+                false
+            }
+        };
+        let Some(schema) = read.streams.get(&name) else { return (request, warning) };
+        let fitting = if schema.fits(&wanted) { None } else { schema.fit(&request) };
+        if is_complete {
+            let shapes = fitting.as_ref().map_or(shapes, |it| KnownShapes::of(stream, it));
+            self.with_known(|known| known.add(shapes));
+        }
+        (fitting.unwrap_or(request), warning)
+    }
+
+    fn with_known<R>(&self, with: impl FnOnce(&mut KnownShapes) -> R) -> R {
+        // The set stays usable if another thread panics.
+        with(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Read {
+    /// Makes the stream's columns such that they hold these values. Returns `true` if they do, as far as possible.
+    async fn prepare<T: Transport>(
+        &mut self,
+        api: &Api<'_, T>,
+        base: &Url,
+        stream: &str,
+        wanted: &Wanted,
+    ) -> Result<bool, Refused> {
+        let is_fitting = |schema: &Schema| (schema.changes(wanted).is_empty()).then_some(true);
+        if let Some(done) = self.streams.get(stream).and_then(is_fitting) {
+            return Ok(done);
+        }
+        // A change may lose against another one of the same microsecond.
+        for _ in 0..3 {
+            let Some(schema) = self.read(api, base, stream).await? else { return Ok(false) };
+            let changes = schema.changes(wanted);
+            if changes.is_empty() {
+                return Ok(true);
+            }
+            if self.undeclared_until.is_some_and(|until| Instant::now() < until) {
+                return Ok(false);
+            }
+            let declared = api.declare(base, stream, &changes).await;
+            if let Err(Refused { text, pause }) = declared {
+                self.undeclared_until = Some(Instant::now() + pause);
+                return Err(Refused { text, pause });
+            }
+        }
+        // The columns are there. The server may hide some from the schema.
+        Ok(true)
+    }
+
+    /// Reads the schema; `None` if there is no such stream.
+    async fn read<T: Transport>(
+        &mut self,
+        api: &Api<'_, T>,
+        base: &Url,
+        stream: &str,
+    ) -> Result<Option<&Schema>, Refused> {
+        let found = api.read(base, stream).await;
+        if self.streams.len() >= MOST_STREAMS {
+            self.streams.clear();
+        }
+        match found {
+            Ok(Some(schema)) => {
+                self.streams.insert(stream.to_owned(), schema);
+            }
+            Ok(None) => drop(self.streams.remove(stream)),
+            Err(refused) => {
+                self.paused_until = Some(Instant::now() + refused.pause);
+                return Err(refused);
+            }
+        }
+        Ok(self.streams.get(stream))
+    }
+}
+
+/// The URL of the organization's streams; `None` if the endpoint is not OpenObserve's by HTTP.
+fn base(destination: &DestinationConfig) -> Option<Url> {
+    let mut url = destination.endpoints.of(SignalKind::Logs).clone();
+    let path = url.path().strip_suffix(SignalKind::Logs.path())?.to_owned();
+    if !path.contains("/api/") {
+        return None;
+    }
+    url.set_path(&format!("{}/streams", path.trim_end_matches('/')));
+    url.set_query(Some("type=logs"));
+    Some(url)
+}
+
+fn of_stream(base: &Url, stream: &str, end: &str) -> Option<Url> {
+    let mut url = base.clone();
+    url.path_segments_mut().ok()?.push(stream).push(end);
+    Some(url)
+}
+
+impl<T: Transport> Api<'_, T> {
+    async fn read(&self, base: &Url, stream: &str) -> Result<Option<Schema>, Refused> {
+        let url = of_stream(base, stream, "schema");
+        let Some(url) = url else { return Ok(None) };
+        let what = format!("cannot read the types of stream {stream}");
+        let response = self.call(Method::GET, &url, None).await;
+        let response = match checked(&what, response) {
+            Ok(response) if response.status == 404 => return Ok(None),
+            checked => checked?,
+        };
+        let refused = |text: &str| Refused {
+            text: format!("{what}: {text}; numbers and texts of one field may share a column"),
+            pause: PAUSES.0,
+        };
+        if response.cut {
+            return Err(refused("the schema has more than 4 MiB"));
+        }
+        let body: Json = serde_json::from_slice(&response.body).unwrap_or_default();
+        let Some(columns) = body.get("schema").and_then(Json::as_array) else {
+            return Err(refused("the answer is no schema"));
+        };
+        if columns.len() > MOST_COLUMNS {
+            return Err(refused("it has more than 10,000 columns"));
+        }
+        let column = |column: &Json| {
+            let name = column.get("name")?.as_str()?.to_owned();
+            Some((name, ColumnType::named(column.get("type")?.as_str()?)?))
+        };
+        Ok(Some(Schema(columns.iter().filter_map(column).collect())))
+    }
+
+    async fn declare(
+        &self,
+        base: &Url,
+        stream: &str,
+        changes: &BTreeMap<String, ColumnType>,
+    ) -> Result<(), Refused> {
+        let Some(url) = of_stream(base, stream, "update_fields") else { return Ok(()) };
+        let fields: Vec<Json> = changes
+            .iter()
+            .map(|(name, of_column)| json!({ "name": name, "data_type": of_column.name() }))
+            .collect();
+        let json = json!({ "fields": fields }).to_string();
+        let response = self.call(Method::PUT, &url, Some(json)).await;
+        let what = format!("cannot declare columns of stream {stream}");
+        // 400: another environment changed the schema in the same microsecond.
+        match checked(&what, response) {
+            Ok(response) if response.status == 404 => Err(Refused {
+                text: format!("{what}: answered 404: OpenObserve is too old to declare columns"),
+                pause: PAUSES.0,
+            }),
+            Ok(_) => Ok(()),
+            Err(refused) => Err(refused),
+        }
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        url: &Url,
+        json: Option<String>,
+    ) -> Result<HttpResponse, TransportError> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let timeout = CALL_TIMEOUT.min(left / 2);
+        self.transport.ask_api(method, url, json, self.headers.clone(), timeout, MOST_BYTES).await
+    }
+}
+
+/// Returns the response to a call, unless it is a refusal. 400 and 404 are for the caller.
+fn checked(
+    what: &str,
+    response: Result<HttpResponse, TransportError>,
+) -> Result<HttpResponse, Refused> {
+    let consequence = "numbers and texts of one field may share a column";
+    match response {
+        Ok(response) if response.is_success() || matches!(response.status, 400 | 404) => {
+            Ok(response)
+        }
+        Ok(response) => {
+            let status = response.status;
+            let remedy = match status {
+                401 | 403 => {
+                    ": use the password of a user, because an ingestion token may only write"
+                }
+                _ => "",
+            };
+            let pause = if status < 500 { PAUSES.0 } else { PAUSES.1 };
+            Err(Refused {
+                text: format!("{what}: answered {status}{remedy}; {consequence}"),
+                pause,
+            })
+        }
+        Err(error) => {
+            Err(Refused { text: format!("{what}: {error}; {consequence}"), pause: PAUSES.1 })
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Values of different types under one key, against the fake OpenObserve: each row is found, and numbers stay numbers.
+
+use crate::requests::{attribute, destination, export, log_record, logs, send, summary};
+use lambda_otlp_backend::{Client, DestinationConfig, Profile};
+use opentelemetry_proto::tonic::common::v1::any_value::Value::{
+    self, ArrayValue, BoolValue, DoubleValue, IntValue, KvlistValue, StringValue,
+};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, KeyValueList};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use proptest::strategy::{Strategy, ValueTree as _};
+use proptest::test_runner::TestRunner;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use test_support::openobserve::{Builder, FakeOpenObserve};
+use tokio::time::Instant;
+use wire::Request;
+
+/// A backend by the system's clock, which dates the declarations of columns.
+async fn started(builder: Builder) -> FakeOpenObserve {
+    builder.user("root@example.com", "right").start().await.unwrap()
+}
+
+type Rows = Result<Vec<BTreeMap<String, serde_json::Value>>, String>;
+
+fn text(text: &str) -> Value {
+    StringValue(text.to_owned())
+}
+
+fn key_value(key: &str, value: Value) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..KeyValue::default()
+    }
+}
+
+/// A record from this many seconds ago, by the clock of the backend.
+#[expect(clippy::disallowed_methods, reason = "the backend compares times with its own clock")]
+fn record(seconds_ago: u64, attributes: Vec<KeyValue>) -> LogRecord {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+    let time_unix_nano = u64::try_from(now).unwrap() - seconds_ago * 1_000_000_000;
+    LogRecord { time_unix_nano, attributes, ..log_record(0) }
+}
+
+fn request(seconds_ago: u64, attributes: Vec<KeyValue>) -> Request {
+    logs(vec![record(seconds_ago, attributes)])
+}
+
+/// Stream, and the columns with this key's beginning in all rows: `took=12, took_text="3 s"`.
+fn found(rows: &Rows, key: &str) -> String {
+    let Ok(rows) = rows else { return rows.clone().unwrap_err() };
+    let columns = rows.iter().flatten().filter(|(column, _)| column.starts_with(key));
+    columns.map(|(column, value)| format!("{column}={value}")).collect::<Vec<_>>().join(", ")
+}
+
+#[tokio::test]
+async fn without_adaptation_an_older_text_hides_all_rows() {
+    let cannot = "Cannot cast string '3 s' to value of Int64 type";
+    for (ages, expected) in [([600, 660], cannot), ([600, 599], r#"took="12", took="3 s""#)] {
+        let backend = started(FakeOpenObserve::builder()).await;
+        let mut destination = destination(backend.base());
+        destination.profile = Profile::Otlp;
+        for (age, value) in ages.into_iter().zip([IntValue(12), text("3 s")]) {
+            let outcome = export(&destination, request(age, vec![key_value("took", value)])).await;
+            assert_eq!(summary(&outcome), "1 accepted, 0 ambiguous");
+        }
+        assert_eq!(found(&backend.log_rows("default"), "took"), expected);
+    }
+}
+
+#[tokio::test]
+async fn each_value_has_a_column_that_holds_it() {
+    let map = |value| KvlistValue(KeyValueList { values: vec![key_value("ms", value)] });
+    let list = ArrayValue(opentelemetry_proto::tonic::common::v1::ArrayValue::default());
+    for (values, expected) in [
+        (vec![IntValue(12), text("3 s")], r#"took=12, took_text="3 s""#),
+        (vec![text("3 s"), IntValue(12)], r#"took="3 s", took_number=12"#),
+        (vec![IntValue(12), DoubleValue(1.5), IntValue(3)], "took=12.0, took=1.5, took=3.0"),
+        (vec![IntValue(12), BoolValue(true)], "took=12, took=1"),
+        (vec![BoolValue(true), IntValue(12), text("x")], r#"took=1, took=12, took_text="x""#),
+        (vec![BoolValue(true), text("x")], r#"took=true, took_text="x""#),
+        (vec![text("x"), BoolValue(true)], r#"took="x", took="true""#),
+        (
+            vec![text("x"), IntValue(1), DoubleValue(1.5)],
+            r#"took="x", took_number=1.0, took_number=1.5"#,
+        ),
+        (
+            vec![map(IntValue(1)), text("x"), map(text("2"))],
+            r#"took_ms=1, took="x", took_ms_text="2""#,
+        ),
+        (vec![IntValue(1), list], "took=1"),
+    ] {
+        let backend = started(FakeOpenObserve::builder()).await;
+        let destination = destination(backend.base());
+        let client = Client::new(&destination).unwrap();
+        // The stream exists, and each record is older than the one before.
+        assert_eq!(send(&client, request(0, vec![])).await.accepted, 1);
+        for (age, value) in values.into_iter().enumerate() {
+            let request = request(60 * (age as u64 + 1), vec![key_value("took", value)]);
+            assert_eq!(send(&client, request).await.accepted, 1);
+        }
+        assert_eq!(found(&backend.log_rows("default"), "took"), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_column_of_its_own_takes_no_name_of_another_field() {
+    let backend = started(FakeOpenObserve::builder()).await;
+    let client = Client::new(&destination(backend.base())).unwrap();
+    let all = |values: [(&str, Value); 2]| {
+        request(0, values.map(|(key, value)| key_value(key, value)).into())
+    };
+    for request in [
+        all([("took", IntValue(1)), ("took_text_2", IntValue(5))]),
+        all([("took", text("3 s")), ("took.text", text("other"))]),
+    ] {
+        assert_eq!(send(&client, request).await.accepted, 1);
+    }
+    let found = found(&backend.log_rows("default"), "took");
+    assert_eq!(found, r#"took=1, took_text_2=5, took_text="other", took_text_3="3 s""#);
+}
+
+#[tokio::test]
+async fn known_types_cost_no_call_and_new_ones_three() {
+    let backend = started(FakeOpenObserve::builder()).await;
+    let client = Client::new(&destination(backend.base())).unwrap();
+    let schema = "GET /api/default/streams/default/schema";
+    let declares = |fields: serde_json::Value| {
+        format!("PUT /api/default/streams/default/update_fields {}", json!({ "fields": fields }))
+    };
+    let one = |key: &str, value| vec![key_value(key, value)];
+    let a = declares(json!([{"data_type": "Utf8", "name": "a"}]));
+    let b = declares(json!([{"data_type": "Int64", "name": "b"}]));
+    let c = declares(json!([{"data_type": "Float64", "name": "b"}]));
+    for (attributes, calls) in [
+        // The first request creates the stream.
+        (vec![], &[schema][..]),
+        (vec![], &[schema]),
+        (vec![], &[]),
+        (one("a", text("x")), &[schema, &a, schema]),
+        (one("a", text("y")), &[]),
+        (one("b", IntValue(1)), &[schema, &b, schema]),
+        (one("b", IntValue(2)), &[]),
+        (one("b", DoubleValue(1.5)), &[schema, &c, schema]),
+        (one("b", IntValue(2)), &[]),
+    ] {
+        let before = backend.schema_calls().len();
+        assert_eq!(send(&client, request(0, attributes)).await.accepted, 1);
+        assert_eq!(backend.schema_calls()[before..], *calls);
+    }
+    // Another environment knows all of it after one call.
+    let client = Client::new(&destination(backend.base())).unwrap();
+    let before = backend.schema_calls().len();
+    assert_eq!(send(&client, request(0, one("b", IntValue(1)))).await.accepted, 1);
+    assert_eq!(backend.schema_calls()[before..], [schema]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_schema_is_told_once_in_ten_minutes() {
+    let backend = started(FakeOpenObserve::builder().refuse_schemas(401)).await;
+    let client = Client::new(&destination(backend.base())).unwrap();
+    let told = "cannot read the types of stream default: answered 401: use the password of a user, because an ingestion token may only write; numbers and texts of one field may share a column";
+    for (wait, expected) in [(0, told), (0, ""), (599, ""), (2, told)] {
+        tokio::time::advance(Duration::from_secs(wait)).await;
+        let request = request(0, vec![key_value("took", IntValue(1))]);
+        let outcome = send(&client, request).await;
+        assert_eq!((outcome.accepted, outcome.warning.as_str()), (1, expected), "{wait}");
+    }
+    assert_eq!(backend.schema_calls().len(), 2);
+}
+
+#[tokio::test]
+async fn other_backends_are_not_asked_for_types() {
+    let backend = started(FakeOpenObserve::builder()).await;
+    let mut openobserve = destination(backend.base());
+    openobserve.profile = Profile::Otlp;
+    for destination in [openobserve, destination(backend.url())] {
+        let request = request(0, vec![key_value("took", IntValue(1))]);
+        assert_eq!(export(&destination, request).await.accepted, 1);
+    }
+    assert_eq!(backend.schema_calls(), [""; 0]);
+}
+
+/// A number, a fraction or a text, and the second in which it was.
+fn any_value() -> impl Strategy<Value = (u64, usize, Value)> {
+    let value = proptest::prop_oneof![
+        (0..1000_i64).prop_map(IntValue),
+        (0..1000_i32).prop_map(|number| DoubleValue(f64::from(number) + 0.5)),
+        "[a-z]{8} [a-z]{8}".prop_map(StringValue),
+        proptest::bool::ANY.prop_map(BoolValue),
+    ];
+    (0..3600_u64, 0..10_usize, value)
+}
+
+async fn send_all(destination: DestinationConfig, values: Vec<(u64, usize, Value)>) {
+    let client = Client::new(&destination).unwrap();
+    for (age, key, value) in values {
+        let request = request(age, vec![key_value(&format!("key{key}"), value)]);
+        let outcome = client.export(None, request, Instant::now() + Duration::from_mins(1)).await;
+        assert_eq!(outcome.accepted, 1, "{outcome:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn six_environments_hide_no_row_of_ten_keys() {
+    let mut runner = TestRunner::deterministic();
+    for round in 0..5 {
+        let backend = started(FakeOpenObserve::builder()).await;
+        let destination = destination(backend.base());
+        assert_eq!(export(&destination, request(0, vec![])).await.accepted, 1);
+        let values = proptest::collection::vec(any_value(), 40);
+        let mut environments = tokio::task::JoinSet::new();
+        let mut texts = Vec::new();
+        for _ in 0..6 {
+            let values = values.new_tree(&mut runner).unwrap().current();
+            texts.extend(values.iter().filter_map(|(_, _, value)| match value {
+                StringValue(text) => Some(text.clone()),
+                _ => None,
+            }));
+            environments.spawn(send_all(destination.clone(), values));
+        }
+        environments.join_all().await;
+        let rows = backend.log_rows("default").unwrap_or_else(|error| panic!("{round}: {error}"));
+        assert_eq!(rows.len(), 1 + 6 * 40);
+        let stored: Vec<&str> =
+            rows.iter().flat_map(BTreeMap::values).filter_map(|value| value.as_str()).collect();
+        let lost: Vec<_> = texts.iter().filter(|text| !stored.contains(&text.as_str())).collect();
+        assert!(lost.is_empty(), "{round}: {lost:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_is_no_text_crashes_only_without_adaptation() {
+    for (profile, accepted) in [(Profile::Otlp, 0), (Profile::OpenObserve, 1)] {
+        for key in ["_id", "-id", ".Id"] {
+            let backend = started(FakeOpenObserve::builder()).await;
+            let mut destination = destination(backend.base());
+            destination.profile = profile;
+            let request = request(0, vec![key_value(key, IntValue(7)), attribute("a")]);
+            let request = lambda_otlp_backend::sanitize(profile, request, "shop").request.unwrap();
+            let client = Client::new(&destination).unwrap().without_retries();
+            let outcome = send(&client, request).await;
+            assert_eq!(outcome.accepted, accepted, "{key}: {}", summary(&outcome));
+        }
+    }
+}

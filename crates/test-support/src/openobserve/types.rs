@@ -1,0 +1,121 @@
+//! The types of the columns of log streams, and what a search does with values of other types.
+//!
+//! As read and measured on 0.93-dev. A stream has versions of its schema, each from a time on; the latest counts. A new column changes
+//! the latest version. A more general type makes a new version that begins at the time of the request's oldest record, which is not
+//! the latest if that record is older than the latest version.
+
+use super::rows::Row;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The names of types, from the narrowest to the most general.
+const TYPES: [&str; 4] = ["Boolean", "Int64", "Float64", "Utf8"];
+
+type Columns = BTreeMap<String, usize>;
+
+/// The versions of a stream's schema, by the time in microseconds at which they begin.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Types(BTreeMap<i64, Columns>);
+
+impl Types {
+    /// Adds the columns of these rows. Returns `false` if nothing may be written: a version begins at this time already.
+    pub(super) fn add_rows<'r>(&mut self, rows: impl Iterator<Item = &'r Row>) -> bool {
+        let (mut columns, mut oldest) = (Columns::new(), i64::MAX);
+        for row in rows {
+            for (name, value) in &row.columns {
+                let of_value = type_of(value);
+                let known = columns.entry(name.clone()).or_insert(of_value);
+                *known = (*known).max(of_value);
+            }
+            oldest = oldest.min(row.columns.get("_timestamp").and_then(Value::as_i64).unwrap_or(0));
+        }
+        self.merge(columns, oldest)
+    }
+
+    /// Adds columns by `update_fields`, or gives them a more general type from `now` on.
+    pub(super) fn declare(&mut self, fields: &Value, now: i64) -> bool {
+        let field = |field: &Value| {
+            let name = field.get("name")?.as_str()?.to_owned();
+            let wanted = field.get("data_type")?.as_str()?;
+            Some((name, TYPES.iter().position(|name| *name == wanted)?))
+        };
+        let fields = fields.get("fields").and_then(Value::as_array);
+        let columns = fields.into_iter().flatten().filter_map(field).collect();
+        self.merge(columns, now)
+    }
+
+    fn merge(&mut self, columns: Columns, time: i64) -> bool {
+        let Some(mut latest) = self.0.last_entry() else {
+            self.0.insert(time, columns);
+            return true;
+        };
+        let mut merged = latest.get().clone();
+        let mut is_widened = false;
+        for (name, of_column) in columns {
+            let known = merged.entry(name).or_insert(of_column);
+            is_widened |= of_column > *known;
+            *known = of_column.max(*known);
+        }
+        if !is_widened {
+            latest.insert(merged);
+            return true;
+        }
+        if self.0.contains_key(&time) {
+            return false;
+        }
+        self.0.insert(time, merged);
+        true
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The latest version, as `GET …/schema` shows it.
+    pub(super) fn columns(&self) -> Vec<Value> {
+        let latest = self.0.last_key_value().into_iter().flat_map(|(_, columns)| columns);
+        latest
+            .map(|(name, of_column)| json!({ "name": name, "type": TYPES.get(*of_column) }))
+            .collect()
+    }
+
+    /// Converts a row's values to the types of the columns. The error hides all rows of the stream.
+    pub(super) fn convert(&self, row: &mut Row) -> Result<(), String> {
+        let Some((_, columns)) = self.0.last_key_value() else { return Ok(()) };
+        for (name, value) in &mut row.columns {
+            let Some(of_column) = columns.get(name) else { continue };
+            *value = converted(value, *of_column)?;
+        }
+        Ok(())
+    }
+}
+
+fn type_of(value: &Value) -> usize {
+    match value {
+        Value::Bool(_) => 0,
+        Value::Number(number) if number.is_f64() => 2,
+        Value::Number(_) => 1,
+        _ => 3,
+    }
+}
+
+fn converted(value: &Value, of_column: usize) -> Result<Value, String> {
+    let name = TYPES.get(of_column).copied().unwrap_or_default();
+    let cannot = |text: &str| format!("Cannot cast string '{text}' to value of {name} type");
+    Ok(match (value, of_column) {
+        (Value::String(_), 3) => value.clone(),
+        (value, 3) => Value::String(value.to_string()),
+        (Value::String(text), 2) => json!(text.parse::<f64>().map_err(|_| cannot(text))?),
+        (Value::String(text), 1) => json!(text.parse::<i64>().map_err(|_| cannot(text))?),
+        (Value::String(text), _) => json!(text.parse::<bool>().map_err(|_| cannot(text))?),
+        (Value::Bool(is_true), 1) => json!(i64::from(*is_true)),
+        (Value::Bool(is_true), 2) => json!(f64::from(u8::from(*is_true))),
+        (Value::Number(number), 2) => json!(number.as_f64()),
+        #[expect(clippy::cast_possible_truncation, reason = "as OpenObserve does")]
+        (Value::Number(number), 1) if number.is_f64() => {
+            json!(number.as_f64().unwrap_or_default() as i64)
+        }
+        (Value::Number(number), 0) => json!(number.as_f64() != Some(0.0)),
+        (value, _) => value.clone(),
+    })
+}
