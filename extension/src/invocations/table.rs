@@ -6,6 +6,7 @@
 use crate::clock::unix_millis;
 use crate::config::{Config, InvocationSpanMode};
 use crate::counts::{Count, Counts};
+use crate::event::RuntimeReport;
 use crate::invocations::identity;
 use crate::invocations::invocation_records;
 use crate::invocations::roots::ReceivedSpan;
@@ -13,7 +14,7 @@ use crate::own_metrics::OwnMetrics;
 use crate::recent::Recent;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use platform::{
-    Aggregator, EventKind, FunctionRoot, Identity, Invocations, Owner, PlatformEvent,
+    Aggregator, EventKind, Failure, FunctionRoot, Identity, Invocations, Owner, PlatformEvent,
     ShutdownReason, SpanEnd, SpanOptions, XRaySegment,
 };
 use std::collections::VecDeque;
@@ -163,8 +164,30 @@ impl InvocationTable {
         }
     }
 
-    pub(crate) fn out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
-        self.metrics.add_out_of_memory(request_id, time_unix_nano);
+    /// Takes what a runtime printed about an invocation.
+    pub(crate) fn runtime_reports(&mut self, report: RuntimeReport) {
+        match report {
+            RuntimeReport::OutOfMemory { request_id, time_unix_nano } => {
+                self.metrics.add_out_of_memory(request_id.as_deref(), time_unix_nano);
+            }
+            RuntimeReport::Failed { request_id, failure, time_unix_nano } => {
+                self.metrics.add_runtime_error(&request_id, failure.clone(), time_unix_nano);
+                if let Some(spans) = &mut self.spans {
+                    spans.runtime_error(&request_id, failure);
+                }
+            }
+        }
+    }
+
+    /// Takes the failure that a span states about an invocation that Lambda named.
+    fn recorded(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
+        if !self.find(request_id).is_some_and(Known::has_begun) {
+            return;
+        }
+        self.metrics.add_recorded(request_id, failure.clone(), time_unix_nano);
+        if let Some(spans) = &mut self.spans {
+            spans.recorded(request_id, failure);
+        }
     }
 
     pub(crate) fn subscribed(&mut self) {
@@ -193,6 +216,12 @@ impl InvocationTable {
     /// Takes the root spans of received ones. A span without a name belongs to the newest invocation that began before it, unless the record of
     /// that invocation names another, or none: work of an earlier one may have sent the span.
     pub(crate) fn roots(&mut self, spans: Vec<ReceivedSpan>) {
+        for span in &spans {
+            if let (Some(request_id), Some(failure)) = (&span.request_id, &span.failure) {
+                let request_id = request_id.to_ascii_lowercase();
+                self.recorded(&request_id, failure.clone(), span.ids.start_unix_nano);
+            }
+        }
         if self.invocation_span != InvocationSpanMode::Auto {
             return;
         }

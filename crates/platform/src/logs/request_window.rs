@@ -31,6 +31,22 @@ impl RequestWindow {
         if let [only] = self.running.as_slice() { Some(only) } else { None }
     }
 
+    /// The running invocation to which a line belongs that may name one. A function cannot name another one.
+    pub(crate) fn owner(&self, named: Option<&str>) -> LineOwner<'_> {
+        let Some(named) = named else {
+            return match self.running.as_slice() {
+                [] => LineOwner::Unknown,
+                [only] => LineOwner::Invocation(only),
+                _ => LineOwner::Nobody,
+            };
+        };
+        match self.running.iter().find(|id| *id == named) {
+            Some(id) => LineOwner::Invocation(id),
+            None if self.running.is_empty() => LineOwner::Unknown,
+            None => LineOwner::Nobody,
+        }
+    }
+
     pub(crate) fn told(&self, request_id: Option<&str>) -> Facts<'_> {
         let told = request_id.and_then(|id| self.told.get(id));
         told.map(|told| Facts(told.each_ref().map(Option::as_deref))).unwrap_or_default()
@@ -91,6 +107,16 @@ impl RequestWindow {
             _ => {}
         }
     }
+}
+
+/// The invocation of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LineOwner<'a> {
+    Invocation(&'a str),
+    /// The invocation's start is unknown, or there is none.
+    Unknown,
+    /// The line names no running invocation, or none of several.
+    Nobody,
 }
 
 /// Returns `true` for the ARN of an execution of this function: `arn:{partition}:lambda:{region}:{account}:function:{name}:…`.

@@ -70,9 +70,10 @@ impl Script {
                     parent_span_id: None,
                     is_entry: false,
                     start_unix_nano: ms(2) * 1_000_000,
+                    error: None,
                 };
                 let request_id = Some(text(1).to_owned()).filter(|name| name != "-");
-                self.table.roots(vec![ReceivedSpan { request_id, ids }]);
+                self.table.roots(vec![ReceivedSpan { request_id, ids, failure: None }]);
             }
             "record" => {
                 let is_sampled = text(2) != "unsampled";
