@@ -45,6 +45,8 @@ struct Known {
     earlier_roots: Vec<SpanId>,
     runtime_done: bool,
     reported: bool,
+    /// The failure that a span stated before Lambda's events of the invocation came.
+    failure: Option<Failure>,
     /// The ends of the attempt before this one that were not read yet: Lambda often delivers an invocation's report after the next
     /// INVOKE.
     outstanding: Ends,
@@ -184,6 +186,19 @@ impl InvocationTable {
         if !self.find(request_id).is_some_and(Known::has_begun) {
             return;
         }
+        let known = self.known(request_id);
+        known.failure.get_or_insert(failure);
+        // A span is often faster than Lambda's event about the start, which begins a new attempt.
+        if known.runtime_done {
+            self.apply_recorded(request_id, time_unix_nano);
+        }
+    }
+
+    fn apply_recorded(&mut self, request_id: &str, time_unix_nano: u64) {
+        if self.find(request_id).is_none_or(|known| known.failure.is_none()) {
+            return;
+        }
+        let Some(failure) = self.known(request_id).failure.take() else { return };
         self.metrics.add_recorded(request_id, failure.clone(), time_unix_nano);
         if let Some(spans) = &mut self.spans {
             spans.recorded(request_id, failure);
@@ -285,6 +300,11 @@ impl InvocationTable {
             self.recent.add(key);
         }
         let time = event.time_unix_nano.unwrap_or(now_ms.saturating_mul(1_000_000));
+        if let Some(request_id) = &event.request_id
+            && matches!(event.kind, EventKind::RuntimeDone | EventKind::Report)
+        {
+            self.apply_recorded(request_id, time);
+        }
         self.metrics.add(&event, time);
         let Some(request_id) = event.request_id.clone() else {
             if let Some(spans) = &mut self.spans {

@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use platform::{Failure, PLATFORM_SCOPE, string_attribute};
 use std::collections::BTreeMap;
 use wire::resource::FAAS_INVOCATION_ID;
-use wire::{Request, Signal as _, Traces};
+use wire::{Request, Traces};
 
 const ERROR_TYPE: &str = "error.type";
 

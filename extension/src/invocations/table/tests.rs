@@ -102,6 +102,84 @@ impl Script {
     }
 }
 
+/// In direct mode the extension sees what the runtime prints and what the library's spans state. AWS reports success.
+#[test]
+fn a_failure_that_only_runtime_or_library_state_counts_once_and_is_on_the_span() {
+    let direct = [("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", "http://127.0.0.1:1")];
+    let failure = || Failure {
+        error_type: Some("ValueError".to_owned()),
+        message: Some("no stock".to_owned()),
+    };
+    let printed = |script: &mut Script| {
+        script.table.runtime_reports(RuntimeReport::Failed {
+            request_id: "a".to_owned(),
+            failure: failure(),
+            time_unix_nano: 10_500_000_000,
+        });
+    };
+    let recorded = |script: &mut Script| {
+        let ids = SpanIds {
+            request_id: None,
+            trace_id: [7; 16],
+            span_id: [7; 8],
+            parent_span_id: None,
+            is_entry: true,
+            start_unix_nano: 10_000_000_000,
+            error: None,
+        };
+        let request_id = Some("a".to_owned());
+        script.table.roots(vec![ReceivedSpan { request_id, ids, failure: Some(failure()) }]);
+    };
+    let none = |_: &mut Script| {};
+    type Act<'a> = &'a dyn Fn(&mut Script);
+    let cases: [(&str, Act<'_>, Act<'_>, Act<'_>, bool); 5] = [
+        ("nothing", &none, &none, &none, false),
+        (
+            "the runtime's line, twice",
+            &none,
+            &|script| (0..2).for_each(|_| printed(script)),
+            &none,
+            true,
+        ),
+        ("a span before the start", &recorded, &none, &none, true),
+        (
+            "both",
+            &none,
+            &|script| {
+                printed(script);
+                recorded(script);
+            },
+            &none,
+            true,
+        ),
+        ("a span after the end", &none, &none, &recorded, true),
+    ];
+    for (name, before, within, after, has_failed) in cases {
+        let mut script = Script::new(&direct);
+        script.step("invoke a 10");
+        before(&mut script);
+        script.step("start a 10");
+        within(&mut script);
+        script.step("done a 11");
+        after(&mut script);
+        script.step("report a 12");
+        let requests = script.table.close("spindown", 20_000);
+        let spans = spans(&requests);
+        let status = spans[0].status.clone().unwrap_or_default();
+        assert_eq!((spans.len(), status.code), (1, if has_failed { 2 } else { 0 }), "{name}");
+        let metrics = requests.iter().filter_map(Request::decode::<wire::Metrics>);
+        let names: Vec<String> = metrics
+            .flat_map(|request| request.unwrap().resource_metrics)
+            .flat_map(|container| container.scope_metrics)
+            .flat_map(|scope| scope.metrics)
+            .map(|metric| metric.name)
+            .filter(|name| ["faas.errors", "faas.invocations"].contains(&name.as_str()))
+            .collect();
+        let expected = if has_failed { "faas.errors" } else { "faas.invocations" };
+        assert_eq!(names, [expected], "{name}");
+    }
+}
+
 fn spans(requests: &[Request]) -> Vec<Span> {
     let traces = requests.iter().filter_map(Request::decode::<wire::Traces>);
     let containers = traces.flat_map(|request| request.unwrap().resource_spans);
