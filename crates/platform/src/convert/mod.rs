@@ -3,6 +3,7 @@
 //! - `REPORT` and other lines of Lambda with figures or failures: metrics, and one log record each.
 //! - `START`, `END`, `INIT_START`, `RESTORE_START`: nothing, unless log records of them are enabled.
 //! - A runtime's message about exhausted memory: `aws.lambda.out_of_memory`, once per invocation, and one log record.
+//! - A runtime's line about a failed invocation: `faas.errors`, once per invocation, and one log record.
 //! - A line in the embedded metric format: metrics, and one log record.
 //! - An empty line: nothing. Runtimes that write one log event per line print them around panics and stack traces.
 //! - Any other line: one log record.
