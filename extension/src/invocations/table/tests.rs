@@ -214,14 +214,14 @@ fn check(variables: Variables<'_>, steps: &str, expected: &[&str]) {
     assert_eq!(returned, expected, "{variables:?} {steps}");
 }
 
-const CHILD: &str = "internal 1000 ok below 7";
-const SERVER: &str = "server 1000 ok";
+const CHILD: &str = "internal 1000 unset below 7";
+const SERVER: &str = "server 1000 unset";
 
 #[test]
 fn each_attempt_of_a_request_uses_its_own_root() {
     // The second has its record behind the first one's, and the third none.
     let steps = "record 7; all a 10; due; record 8; all a 20; due; all a 30; due";
-    check(&[], steps, &[CHILD, "internal 1000 ok below 8", SERVER]);
+    check(&[], steps, &[CHILD, "internal 1000 unset below 8", SERVER]);
     // Work of an earlier one may have sent a span without a name: the record says that this one is not sampled.
     let steps = "record 7 unsampled; invoke a 10; root - 10.05 7; handler a 10; report a 12; due";
     check(&[], steps, &[""]);
@@ -273,7 +273,7 @@ fn roots_belong_to_the_invocation_that_they_name_or_else_to_the_newest_before_th
     // The environment has sent a root, so the end of the second waits for it.
     let steps = "invoke - 1; root - 1 6; handler - 1; report - 3; due; \
                  invoke a 10; handler a 10; invoke b 20; due; root - 10.005 7; due";
-    check(&[], steps, &["internal 1000 ok below 6", "", CHILD]);
+    check(&[], steps, &["internal 1000 unset below 6", "", CHILD]);
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn variables_select_the_invocation_span_and_its_end() {
         check(&[("LAMBDA_OTLP_INVOCATION_SPAN", choice)], steps, &[expected, ""]);
     }
     let steps = "invoke a 10; handler a 10; due; report a 12; due";
-    check(&[("LAMBDA_OTLP_SPAN_END", "report")], steps, &["", "server 2000 ok"]);
+    check(&[("LAMBDA_OTLP_SPAN_END", "report")], steps, &["", "server 2000 unset"]);
     // The function does not sample the second.
     let steps = "record 7; all a 10; due; all b 20; due; close spindown 30";
     let sampler = ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio");
@@ -302,13 +302,13 @@ fn an_invocation_end_waits_for_a_root_sent_by_otlp() {
     let steps = "invoke a 10; root - 10 7; done a 11; report a 12; due; \
                  invoke b 20; handler b 20; due; report b 22; invoke c 30; root b 20.01 7; due; \
                  handler c 30; due; invoke d 40; handler d 40; due; close spindown 50";
-    check(&[], steps, &["internal 0 ok below 7", "", CHILD, "", SERVER, SERVER]);
+    check(&[], steps, &["internal 0 unset below 7", "", CHILD, "", SERVER, SERVER]);
 }
 
 #[test]
 fn an_early_end_waits_for_its_invocation_or_is_foreign() {
     let steps = "done a 11; report a 12; due; done b 21; invoke b 20; due; close spindown 30";
-    check(&[], steps, &["", "server 0 ok", ""]);
+    check(&[], steps, &["", "server 0 unset", ""]);
 }
 
 #[test]
