@@ -1,7 +1,7 @@
 //! The receivers' events for the loop.
 
 use crate::invocations::roots::ReceivedSpan;
-use platform::{LineSource, PlatformEvent};
+use platform::{Failure, LineSource, PlatformEvent};
 use tokio::sync::OwnedSemaphorePermit;
 
 #[derive(Debug)]
@@ -32,5 +32,11 @@ pub(crate) struct LogLine {
     pub(crate) is_json: bool,
 }
 
-/// The runtime reports exhausted memory: the request id, if known, and the Unix time in nanoseconds.
-pub(crate) type OutOfMemory = (Option<String>, u64);
+/// What a runtime printed about an invocation, with the Unix time in nanoseconds.
+#[derive(Debug)]
+pub(crate) enum RuntimeReport {
+    /// Exhausted memory, and the invocation if known.
+    OutOfMemory { request_id: Option<String>, time_unix_nano: u64 },
+    /// The failure of an invocation.
+    Failed { request_id: String, failure: Failure, time_unix_nano: u64 },
+}

@@ -225,9 +225,9 @@ impl EventLoop<'_> {
 
     fn take_line(&mut self, line: &LogLine) {
         let Some(backend) = &mut self.sink.backend else { return };
-        let (roots, out_of_memory) = backend.line(line);
-        if let Some((request_id, time)) = out_of_memory {
-            self.state.table.out_of_memory(request_id.as_deref(), time);
+        let (roots, report) = backend.line(line);
+        if let Some(report) = report {
+            self.state.table.runtime_reports(report);
         }
         if let Some(roots) = roots {
             self.state.otlp(roots);

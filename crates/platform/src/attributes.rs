@@ -50,7 +50,8 @@ pub(crate) fn strings<'a>(key: &str, texts: impl IntoIterator<Item = &'a str>) -
     attribute(key, Value::ArrayValue(ArrayValue { values }))
 }
 
-pub(crate) fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
+/// The text of an attribute.
+pub fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
     let found = attributes.iter().find(|attribute| attribute.key == key)?;
     match &found.value {
         Some(AnyValue { value: Some(Value::StringValue(text)) }) => Some(text),

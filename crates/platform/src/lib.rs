@@ -18,13 +18,14 @@ mod logs;
 mod metrics;
 mod names;
 mod options;
+mod outcome;
 mod read;
 #[cfg(test)]
 mod render;
 mod spans;
 mod xray;
 
-pub use attributes::{scope, string as string_attribute};
+pub use attributes::{scope, string as string_attribute, text as text_of_attribute};
 pub use aws_spans::{SPANS_LOG_GROUP, Segments, SpanLine};
 pub use convert::{ConsumedLines, ConvertedLines, Converter, ConverterState, Divided};
 pub use event::{EventKind, Figures, PhaseSpan, PlatformEvent, Tracing};
@@ -35,6 +36,7 @@ pub use metrics::points::delta_sum;
 pub use names::PLATFORM_SCOPE;
 pub use options::{Names, PlatformOptions, Shape, SpanEnd, SpanMapping, SpanOptions};
 pub use read::crash::ReportState;
+pub use read::runtime_error::{Failure, RuntimeError};
 pub use read::runtime_text::is_out_of_memory;
 pub use read::severity::severity_number;
 pub use read::telemetry::{LineSource, ParsedBatch, TelemetryEvent, TelemetryRecord, parse_batch};

@@ -46,6 +46,6 @@ pub use {
         Joined, LineError, LineReading, Rejoin, UndecodableLine, mentions_otlp, read_line,
         read_line_of, without_headers,
     },
-    request::SpanIds,
+    request::{SpanError, SpanIds},
     signal::{Logs, Metrics, Signal, Traces},
 };

@@ -1,5 +1,6 @@
 //! Finds the spans of invocations among received spans.
 
+use platform::Failure;
 use wire::resource::SERVICE_NAME;
 use wire::view::{Container, text_attribute};
 use wire::{Request, SignalKind, SpanIds};
@@ -11,6 +12,8 @@ pub(crate) struct ReceivedSpan {
     pub(crate) request_id: Option<String>,
     /// The ids of the span, without the request id.
     pub(crate) ids: SpanIds<'static>,
+    /// The failure of its invocation that the span states.
+    pub(crate) failure: Option<Failure>,
 }
 
 impl ReceivedSpan {
@@ -30,6 +33,7 @@ pub(crate) fn invocation_spans(request: &Request, with_named: bool) -> Vec<Recei
         return roots;
     }
     for span in request.messages().filter_map(SpanIds::of) {
+        let failure = span.error.and_then(|error| Failure::of_span(&error));
         let SpanIds { trace_id, span_id, parent_span_id, is_entry, start_unix_nano, .. } = span;
         let request_id = span.request_id.map(str::to_owned);
         let ids = SpanIds {
@@ -39,8 +43,9 @@ pub(crate) fn invocation_spans(request: &Request, with_named: bool) -> Vec<Recei
             parent_span_id,
             is_entry,
             start_unix_nano,
+            error: None,
         };
-        let span = ReceivedSpan { request_id, ids };
+        let span = ReceivedSpan { request_id, ids, failure };
         if span.is_root() && roots.len() < MOST {
             roots.push(span);
         } else if with_named && span.request_id.is_some() && others.len() < MOST {

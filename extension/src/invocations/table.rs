@@ -6,6 +6,7 @@
 use crate::clock::unix_millis;
 use crate::config::{Config, InvocationSpanMode};
 use crate::counts::{Count, Counts};
+use crate::event::RuntimeReport;
 use crate::invocations::identity;
 use crate::invocations::invocation_records;
 use crate::invocations::roots::ReceivedSpan;
@@ -13,7 +14,7 @@ use crate::own_metrics::OwnMetrics;
 use crate::recent::Recent;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use platform::{
-    Aggregator, EventKind, FunctionRoot, Identity, Invocations, Owner, PlatformEvent,
+    Aggregator, EventKind, Failure, FunctionRoot, Identity, Invocations, Owner, PlatformEvent,
     ShutdownReason, SpanEnd, SpanOptions, XRaySegment,
 };
 use std::collections::VecDeque;
@@ -44,6 +45,8 @@ struct Known {
     earlier_roots: Vec<SpanId>,
     runtime_done: bool,
     reported: bool,
+    /// The failure that a span stated before Lambda's events of the invocation came.
+    failure: Option<Failure>,
     /// The ends of the attempt before this one that were not read yet: Lambda often delivers an invocation's report after the next
     /// INVOKE.
     outstanding: Ends,
@@ -163,8 +166,43 @@ impl InvocationTable {
         }
     }
 
-    pub(crate) fn out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
-        self.metrics.add_out_of_memory(request_id, time_unix_nano);
+    /// Takes what a runtime printed about an invocation.
+    pub(crate) fn runtime_reports(&mut self, report: RuntimeReport) {
+        match report {
+            RuntimeReport::OutOfMemory { request_id, time_unix_nano } => {
+                self.metrics.add_out_of_memory(request_id.as_deref(), time_unix_nano);
+            }
+            RuntimeReport::Failed { request_id, failure, time_unix_nano } => {
+                self.metrics.add_runtime_error(&request_id, failure.clone(), time_unix_nano);
+                if let Some(spans) = &mut self.spans {
+                    spans.runtime_error(&request_id, failure);
+                }
+            }
+        }
+    }
+
+    /// Takes the failure that a span states about an invocation that Lambda named.
+    fn recorded(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
+        if !self.find(request_id).is_some_and(Known::has_begun) {
+            return;
+        }
+        let known = self.known(request_id);
+        known.failure.get_or_insert(failure);
+        // A span is often faster than Lambda's event about the start, which begins a new attempt.
+        if known.runtime_done {
+            self.apply_recorded(request_id, time_unix_nano);
+        }
+    }
+
+    fn apply_recorded(&mut self, request_id: &str, time_unix_nano: u64) {
+        if self.find(request_id).is_none_or(|known| known.failure.is_none()) {
+            return;
+        }
+        let Some(failure) = self.known(request_id).failure.take() else { return };
+        self.metrics.add_recorded(request_id, failure.clone(), time_unix_nano);
+        if let Some(spans) = &mut self.spans {
+            spans.recorded(request_id, failure);
+        }
     }
 
     pub(crate) fn subscribed(&mut self) {
@@ -193,6 +231,12 @@ impl InvocationTable {
     /// Takes the root spans of received ones. A span without a name belongs to the newest invocation that began before it, unless the record of
     /// that invocation names another, or none: work of an earlier one may have sent the span.
     pub(crate) fn roots(&mut self, spans: Vec<ReceivedSpan>) {
+        for span in &spans {
+            if let (Some(request_id), Some(failure)) = (&span.request_id, &span.failure) {
+                let request_id = request_id.to_ascii_lowercase();
+                self.recorded(&request_id, failure.clone(), span.ids.start_unix_nano);
+            }
+        }
         if self.invocation_span != InvocationSpanMode::Auto {
             return;
         }
@@ -256,6 +300,11 @@ impl InvocationTable {
             self.recent.add(key);
         }
         let time = event.time_unix_nano.unwrap_or(now_ms.saturating_mul(1_000_000));
+        if let Some(request_id) = &event.request_id
+            && matches!(event.kind, EventKind::RuntimeDone | EventKind::Report)
+        {
+            self.apply_recorded(request_id, time);
+        }
         self.metrics.add(&event, time);
         let Some(request_id) = event.request_id.clone() else {
             if let Some(spans) = &mut self.spans {

@@ -65,8 +65,8 @@ async fn check<const N: usize>(rows: [Row; N]) {
 
 fn nothing_else(_: &Log) {}
 
-const TWO: &str = "internal ok, internal ok";
-const THREE: &str = "internal ok, internal ok, internal ok";
+const TWO: &str = "internal unset, internal unset";
+const THREE: &str = "internal unset, internal unset, internal unset";
 
 #[tokio::test]
 async fn each_invocation_is_written_once_in_each_kind_of_environment() {
@@ -74,22 +74,32 @@ async fn each_invocation_is_written_once_in_each_kind_of_environment() {
         assert_eq!(log.points.get("aws.lambda.response_latency"), Some(&3), "{:?}", log.points);
     };
     check([
-        (states::cold(), 3, "internal ok", nothing_else),
-        (states::cold_and_quiet(), 0, "server ok", nothing_else),
+        (states::cold(), 3, "internal unset", nothing_else),
+        (states::cold_and_quiet(), 0, "server unset", nothing_else),
         (
             states::warm_steady(2),
             9,
-            "internal ok, internal ok, internal ok, server ok, server ok",
+            "internal unset, internal unset, internal unset, server unset, server unset",
             |log| {
                 for name in ["aws.lambda.response_latency", "aws.lambda.extension_overhead"] {
                     assert_eq!(log.points.get(name), Some(&5), "{name}: {:?}", log.points);
                 }
             },
         ),
-        (states::warm_rare(), 6, "internal ok, internal ok, server ok", nothing_else),
+        (states::warm_rare(), 6, "internal unset, internal unset, server unset", nothing_else),
         // Without a hold, telemetry is written after the freeze.
-        (states::frozen(), 9, "internal ok, internal ok, internal ok, server ok", nothing_else),
-        (states::managed_instance(), 6, "internal ok, internal ok, server ok", has_metrics),
+        (
+            states::frozen(),
+            9,
+            "internal unset, internal unset, internal unset, server unset",
+            nothing_else,
+        ),
+        (
+            states::managed_instance(),
+            6,
+            "internal unset, internal unset, server unset",
+            has_metrics,
+        ),
     ])
     .await;
     let log = complete(told(&states::never_thawed()).await);
@@ -97,7 +107,7 @@ async fn each_invocation_is_written_once_in_each_kind_of_environment() {
 }
 
 /// The bad invocation has no root: its own span is the extension's.
-const BETWEEN_GOOD_ONES: &str = "internal ok, internal ok, internal ok, server error";
+const BETWEEN_GOOD_ONES: &str = "internal unset, internal unset, internal unset, server error";
 
 #[tokio::test]
 async fn the_layer_does_not_change_how_an_invocation_ends() {
@@ -121,7 +131,7 @@ async fn in_wrong_surroundings_only_the_part_that_fails_is_missing() {
         (states::subscription(202), 6, "", is_silent),
         (states::subscription(404), 6, "", is_silent),
         (states::subscription(500), 6, "", |log| assert!(log.has_text("cannot subscribe"))),
-        (states::busy_port(), 0, "server ok, server ok", |log| {
+        (states::busy_port(), 0, "server unset, server unset", |log| {
             assert!(log.has_text("cannot receive OTLP"), "{:?}", log.text);
         }),
         (states::busy_default_ports(), 6, TWO, nothing_else),
@@ -143,8 +153,18 @@ async fn megabytes_of_telemetry_or_lines_lose_no_span() {
         (states::events_of_a_mebibyte(), 9, THREE, |log| {
             assert_eq!(log.points.get("aws.lambda.logs_dropped"), Some(&1), "{:?}", log.points);
         }),
-        (states::mebibyte_of_otlp(), 506, "internal ok, internal ok, server ok", nothing_else),
-        (states::mebibyte_of_telemetry(), 6, "internal ok, internal ok, server ok", nothing_else),
+        (
+            states::mebibyte_of_otlp(),
+            506,
+            "internal unset, internal unset, server unset",
+            nothing_else,
+        ),
+        (
+            states::mebibyte_of_telemetry(),
+            6,
+            "internal unset, internal unset, server unset",
+            nothing_else,
+        ),
     ])
     .await;
     for state in [states::many_lines(), states::many_lines_subscribed()] {
@@ -169,7 +189,7 @@ async fn invoked(payload: Value, more: usize) -> Log {
 #[tokio::test]
 async fn the_exporters_record_identifies_the_root_and_replaces_a_lost_one() {
     let log = invoked(json!({"record": true}), 1).await;
-    assert_eq!(log.spans(), ["internal ok", "server ok"]);
+    assert_eq!(log.spans(), ["internal unset", "server unset"]);
     let made = &log.made[0];
     assert_eq!((&made.trace_id[..], &made.parent_span_id[..]), (&TRACE[..], &ROOT[..]));
     for end in ["exit", "hang"] {

@@ -1,12 +1,14 @@
 //! Converts the log events of one batch to OTLP requests.
 
 mod envelope;
+mod failed_spans;
 mod stack_traces;
 
 use crate::ledger::{Consumed, Ledger};
 use crate::source::{LogBatch, LogEvent, Origin};
 use envelope::EnvelopeResource;
-use platform::{Converter, SPANS_LOG_GROUP, Segments, SpanLine, Undecodable};
+use failed_spans::mend_spans;
+use platform::{Converter, Failure, SPANS_LOG_GROUP, Segments, SpanLine, Undecodable};
 use stack_traces::Trace;
 use wire::{
     Joined, Limits, LineReading, Metrics, Rejoin, Request, Signal, Traces, UndecodableLine,
@@ -185,9 +187,15 @@ pub fn convert(
     }
     if others.awaits_spans() {
         for request in &converted.requests {
-            request.each_invocation_span(&mut |id, span| others.invocation_span_seen(id, &span));
+            request.each_invocation_span(&mut |id, span| {
+                others.invocation_span_seen(id, &span);
+                if let Some(failure) = span.error.and_then(|error| Failure::of_span(&error)) {
+                    others.failed_span_seen(id, failure);
+                }
+            });
         }
     }
+    mend_spans(&mut converted.requests, others.failures());
     let rest = others.finish();
     let platform::ConsumedLines { platform_lines, empty_lines } = rest.consumed;
     converted.ledger.consumed += Consumed { platform_lines, empty_lines, ..Consumed::default() };

@@ -21,5 +21,6 @@ mod no_loss_property;
 mod not_taken;
 mod out_of_memory;
 mod rules;
+mod runtime_errors;
 mod support;
 mod vitals;

@@ -32,6 +32,16 @@ pub(crate) enum Status {
 }
 
 impl Status {
+    /// The status of `platform.runtimeDone`. AWS reports an error of the handler there as a success: the runtime did its part when
+    /// it posted the error (runtime interface emulator at 4fa2157; aws-samples/aws-lambda-extensions #85). What AWS's report says
+    /// then is not published; here it says `error` in JSON, and nothing in text. The product must be right under both.
+    fn of_runtime_done(&self) -> &Self {
+        match self {
+            Self::HandlerError(_) => &Self::Success,
+            other => other,
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -228,8 +238,9 @@ impl PlatformEvents {
             response.spans(done.started).into_iter().chain([overhead]).collect()
         });
         let metrics = lasted(done.duration).with("producedBytes", done.produced_bytes);
-        let record = ended(done.request_id, done.status, &spans, &metrics, done.trace);
-        self.emit("platform.runtimeDone", &record, *done.status != Status::Success, None);
+        let status = done.status.of_runtime_done();
+        let record = ended(done.request_id, status, &spans, &metrics, done.trace);
+        self.emit("platform.runtimeDone", &record, *status != Status::Success, None);
     }
 
     pub(crate) fn report(&self, report: &Report) {

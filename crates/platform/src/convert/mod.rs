@@ -3,6 +3,7 @@
 //! - `REPORT` and other lines of Lambda with figures or failures: metrics, and one log record each.
 //! - `START`, `END`, `INIT_START`, `RESTORE_START`: nothing, unless log records of them are enabled.
 //! - A runtime's message about exhausted memory: `aws.lambda.out_of_memory`, once per invocation, and one log record.
+//! - A runtime's line about a failed invocation: `faas.errors`, once per invocation, and one log record.
 //! - A line in the embedded metric format: metrics, and one log record.
 //! - An empty line: nothing. Runtimes that write one log event per line print them around panics and stack traces.
 //! - Any other line: one log record.
@@ -13,7 +14,7 @@ use crate::attributes::{scope, string, text};
 use crate::event::{EventKind, PlatformEvent};
 use crate::identity::Identity;
 use crate::logs::records::{self, Records};
-use crate::logs::request_window::{Facts, RequestWindow};
+use crate::logs::request_window::{Facts, LineOwner, RequestWindow};
 use crate::logs::seen_spans::{SeenSpans, Traced};
 use crate::logs::{
     LogEventRef, Undecodable, line_record, platform_record, record_time, undecodable_record,
@@ -23,10 +24,12 @@ use crate::metrics::emf::line as emf_line;
 use crate::metrics::emf::points::EmfPoints;
 use crate::names;
 use crate::options::{PlatformOptions, SpanOptions};
+use crate::read::ids::request_id_of;
 use crate::read::line::{function_line, is_tenant_id, json_lines};
 use crate::read::platform_event;
+use crate::read::runtime_error::{Failure, RuntimeError};
 use crate::read::runtime_text::is_out_of_memory;
-use crate::read::severity::without_colours;
+use crate::read::severity::{Severity, without_colours};
 use crate::read::whole_line::is_lambdas_to_the_end;
 use crate::spans::invocation_span::resource_spans;
 use crate::spans::invocations::Invocations;
@@ -34,6 +37,7 @@ use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use prost::Message as _;
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use wire::{Request, SpanIds};
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -75,9 +79,16 @@ pub struct ConverterState {
     /// The invocations that were counted, so that lines in a later chunk do not count one twice.
     open: OpenInvocations,
     traced: Option<(String, Traced)>,
+    /// The failed invocations, by the runtimes' lines and the function's spans. At most [`MOST_FAILURES`].
+    failures: BTreeMap<String, Failure>,
+    /// The runtime's line before the first start: the next report names its invocation.
+    unnamed_failure: Option<Failure>,
     /// The invocations without a report so far; `None` if spans are disabled.
     spans: Option<Box<Invocations>>,
 }
+
+/// Limit on the failed invocations of one event, more than its log events usually have.
+const MOST_FAILURES: usize = 4096;
 
 /// Converts the log events of one log stream in their order.
 #[derive(Debug)]
@@ -200,6 +211,7 @@ impl Converter {
         let Some(mut platform) = platform_event(event.message) else {
             return self.function_text(event);
         };
+        self.name_failure(&platform, event);
         self.observe(&mut platform);
         self.aggregator.add(&platform, event.time_unix_nano());
         if let Some(invocations) = &mut self.state.spans {
@@ -214,6 +226,75 @@ impl Converter {
             return;
         }
         self.record_platform(event, &platform);
+    }
+
+    /// Gives a runtime's line whose start is unknown to the invocation of the first report. A start means that an init phase
+    /// printed the line.
+    fn name_failure(&mut self, platform: &PlatformEvent, event: &LogEventRef<'_>) {
+        if self.state.unnamed_failure.is_none() {
+            return;
+        }
+        match (&platform.kind, &platform.request_id) {
+            (EventKind::Start, _) => self.state.unnamed_failure = None,
+            (EventKind::Report, Some(request_id)) => {
+                if let Some(failure) = self.state.unnamed_failure.take() {
+                    self.runtime_failed(request_id, failure, event.time_unix_nano());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn runtime_failed(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
+        self.aggregator.add_runtime_error(request_id, failure.clone(), time_unix_nano);
+        if let Some(invocations) = &mut self.state.spans {
+            invocations.runtime_error(request_id, failure.clone());
+        }
+        self.note_failure(request_id, failure);
+    }
+
+    fn note_failure(&mut self, request_id: &str, failure: Failure) {
+        let failures = &mut self.state.failures;
+        if failures.len() < MOST_FAILURES || failures.contains_key(request_id) {
+            let known = failures.entry(request_id.to_owned()).or_default();
+            if known.error_type.is_none() {
+                *known = failure;
+            }
+        }
+    }
+
+    /// Takes the runtime's own line about a failed invocation.
+    fn runtime_error(&mut self, error: RuntimeError, time_unix_nano: u64) {
+        match self.state.window.owner(error.request_id.as_deref()) {
+            LineOwner::Invocation(request_id) => {
+                let request_id = request_id.to_owned();
+                self.runtime_failed(&request_id, error.failure, time_unix_nano);
+            }
+            LineOwner::Unknown => {
+                self.state.unnamed_failure.get_or_insert(error.failure);
+            }
+            LineOwner::Nobody => {}
+        }
+    }
+
+    /// Notes the failure that a span of the function states about its invocation, which Lambda reports as a success. Only an
+    /// invocation that Lambda's lines name counts.
+    pub fn failed_span_seen(&mut self, request_id: &str, failure: Failure) {
+        let request_id = request_id_of(request_id);
+        let is_known = self.aggregator.knows(&request_id)
+            || self.state.window.owner(Some(&request_id)) == LineOwner::Invocation(&request_id);
+        if is_known {
+            self.aggregator.add_recorded(&request_id, failure.clone(), self.observed_unix_nano);
+            if let Some(invocations) = &mut self.state.spans {
+                invocations.recorded(&request_id, failure.clone());
+            }
+            self.note_failure(&request_id, failure);
+        }
+    }
+
+    /// The failed invocations of this stream so far, whose spans by the layer lack the failure.
+    pub fn failures(&self) -> &BTreeMap<String, Failure> {
+        &self.state.failures
     }
 
     fn observe(&mut self, platform: &mut PlatformEvent) {
@@ -269,6 +350,13 @@ impl Converter {
         let stream = (&self.identity, window);
         self.line_records
             .push(|record| line_record(event, &line, stream, observed, has_metrics, record));
+        if !self.is_counted_elsewhere
+            && (line.severity.is_some_and(|severity| severity.number >= Severity::ERROR.number)
+                || RuntimeError::may_lack_a_level(&plain))
+            && let Some(error) = RuntimeError::read(&plain)
+        {
+            self.runtime_error(error, event.time_unix_nano());
+        }
         if !self.is_counted_elsewhere && is_out_of_memory(event.message) {
             let request_id = line.request_id.as_deref().or(self.state.window.request_id());
             self.aggregator.add_out_of_memory(request_id, event.time_unix_nano());
@@ -392,6 +480,14 @@ impl Converter {
     /// The invocation of the next line, if the line names none.
     pub fn request_id(&self) -> Option<&str> {
         self.state.window.request_id()
+    }
+
+    /// The running invocation to which a runtime's line belongs that may name one.
+    pub fn owner(&self, named: Option<&str>) -> Option<&str> {
+        match self.state.window.owner(named) {
+            LineOwner::Invocation(request_id) => Some(request_id),
+            LineOwner::Unknown | LineOwner::Nobody => None,
+        }
     }
 
     /// Size in bytes of the log records and embedded metrics that wait for [`Self::finish`].

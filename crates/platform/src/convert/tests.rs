@@ -121,6 +121,7 @@ fn span() -> SpanIds<'static> {
         span_id: [8; 8],
         parent_span_id: None,
         is_entry: true,
+        error: None,
     }
 }
 

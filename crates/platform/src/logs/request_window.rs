@@ -31,6 +31,22 @@ impl RequestWindow {
         self.running.only()
     }
 
+    /// The running invocation to which a line belongs that may name one. A function cannot name another one.
+    pub(crate) fn owner(&self, named: Option<&str>) -> LineOwner<'_> {
+        let Some(named) = named else {
+            return match self.running.only() {
+                Some(only) => LineOwner::Invocation(only),
+                None if self.running.is_empty() => LineOwner::Unknown,
+                None => LineOwner::Nobody,
+            };
+        };
+        match self.running.get(named) {
+            Some(id) => LineOwner::Invocation(id),
+            None if self.running.is_empty() => LineOwner::Unknown,
+            None => LineOwner::Nobody,
+        }
+    }
+
     pub(crate) fn told(&self, request_id: Option<&str>) -> Facts<'_> {
         let told = request_id.and_then(|id| self.told.get(id));
         told.map(|told| Facts(told.each_ref().map(Option::as_deref))).unwrap_or_default()
@@ -107,6 +123,15 @@ impl Running {
         ids.next().filter(|_| ids.next().is_none()).map(String::as_str)
     }
 
+    fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The id of this running invocation.
+    fn get(&self, request_id: &str) -> Option<&str> {
+        self.starts.get_key_value(request_id).map(|(id, _)| id.as_str())
+    }
+
     fn ids(&self) -> impl Iterator<Item = &String> {
         self.ids.values()
     }
@@ -128,6 +153,16 @@ impl Running {
             self.ids.remove(&start);
         }
     }
+}
+
+/// The invocation of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LineOwner<'a> {
+    Invocation(&'a str),
+    /// The invocation's start is unknown, or there is none.
+    Unknown,
+    /// The line names no running invocation, or none of several.
+    Nobody,
 }
 
 /// Returns `true` for the ARN of an execution of this function: `arn:{partition}:lambda:{region}:{account}:function:{name}:…`.

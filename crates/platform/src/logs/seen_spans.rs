@@ -67,6 +67,7 @@ impl SeenSpans {
                 parent_span_id: span.parent_span_id.as_slice().try_into().ok(),
                 is_entry: span.kind == SpanKind::Server as i32,
                 start_unix_nano: span.start_time_unix_nano,
+                error: None,
             };
             self.add_invocation(request_id, &span);
         }

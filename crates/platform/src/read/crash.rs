@@ -134,13 +134,13 @@ fn ruby(line: &str) -> Option<(&str, &str)> {
 }
 
 /// Type and message of `java.lang.IllegalStateException: no stock`. Node puts a code behind the type: `Error [ERR_X]: no stock`.
-fn named(exception: &str) -> (&str, &str) {
+pub(crate) fn named(exception: &str) -> (&str, &str) {
     let (kind, message) = exception.split_once(": ").unwrap_or((exception, ""));
     (kind.split_once(" [").map_or(kind, |(kind, _)| kind), message)
 }
 
 /// Returns `true` for the name of an exception's type.
-fn is_type(name: &str) -> bool {
+pub(crate) fn is_type(name: &str) -> bool {
     let is_part =
         |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | ':' | '$' | '\\' | '<' | '>');
     let last = name.rsplit(['.', ':', '$', '\\']).next().unwrap_or_default();
@@ -326,7 +326,7 @@ fn is_traceback(line: &str) -> bool {
 }
 
 /// Returns `true` for the end of a Python traceback: the exception's dotted name, and usually its message.
-fn names_exception(line: &str) -> bool {
+pub(crate) fn names_exception(line: &str) -> bool {
     let name = line.split_once(": ").map_or(line, |(name, _)| name);
     let name = name.trim_end().strip_suffix(':').unwrap_or(name.trim_end());
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '<' | '>');
@@ -345,7 +345,7 @@ fn announces_another(line: &str) -> bool {
 }
 
 /// Returns `true` for a frame of Java, Kotlin, Node, .NET, Ruby, Go or Rust.
-fn is_frame(line: &str) -> bool {
+pub(crate) fn is_frame(line: &str) -> bool {
     let trimmed = line.trim_start();
     let is_indented = trimmed.len() < line.len();
     if !is_indented {

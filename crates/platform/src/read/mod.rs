@@ -14,6 +14,7 @@ pub(crate) mod ids;
 pub(crate) mod keys;
 pub(crate) mod line;
 pub(crate) mod logfmt;
+pub(crate) mod runtime_error;
 pub(crate) mod runtime_text;
 pub(crate) mod severity;
 pub(crate) mod steps;

@@ -2,8 +2,7 @@
 
 use crate::event::{EventKind, PlatformEvent, Tracing};
 use crate::options::SpanEnd;
-use opentelemetry_proto::tonic::trace::v1::Status;
-use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use crate::outcome::{Evidence, Outcome, decide};
 
 /// The reason for the end of an environment, and thereby of unfinished invocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +93,8 @@ pub(crate) struct Invocation {
     pub(crate) function_root: Option<FunctionRoot>,
     pub(crate) xray_segment: Option<XRaySegment>,
     pub(crate) invoked_arn: Option<String>,
+    /// What the runtime printed and the function recorded. The events are in `phases`.
+    pub(crate) evidence: Evidence,
     pub(crate) phases: Vec<Phase>,
     /// `true` once the span was returned; only its report's child span may follow.
     pub(crate) is_written: bool,
@@ -146,70 +147,29 @@ impl Invocation {
     }
 }
 
-pub(crate) enum InvocationStatus {
-    Unknown,
-    Succeeded,
-    /// With the error type, and Lambda's message if there is one.
-    Failed(String, Option<String>),
-}
-
-impl InvocationStatus {
-    /// The result of these phases: the first failure with an error type decides, or else the first failure.
-    pub(crate) fn of_phases<'a>(phases: impl Iterator<Item = &'a Phase>) -> Self {
-        let mut failure: Option<&PlatformEvent> = None;
-        let mut status = Self::Unknown;
-        for Phase { event, .. } in phases {
-            if !event.is_failure() {
-                if event.status.is_some() {
-                    status = Self::Succeeded;
-                }
-            } else if failure
-                .is_none_or(|first| first.error_type.is_none() && event.error_type.is_some())
-            {
-                failure = Some(event);
-            }
-        }
-        let Some(event) = failure else { return status };
-        let fallback = match event.kind {
-            EventKind::Timeout => "timeout",
-            EventKind::ExitError => "Runtime.ExitError",
-            _ => event.status.as_deref().unwrap_or("_OTHER"),
-        };
-        let error_type = event.counted_error_type().unwrap_or(fallback);
-        Self::Failed(error_type.to_owned(), event.message.clone())
-    }
-
-    /// The result of an invocation, from its own events. A failed init phase counts only if they state none: Lambda repeats that
-    /// phase, and the invocation may succeed.
-    pub(crate) fn of_invocation(invocation: &Invocation) -> Self {
-        let own = Self::of_phases(invocation.own_phases());
-        if !matches!(own, Self::Unknown) {
+impl Invocation {
+    /// The evidence of the invocation's own events, and of its runtime and function. A failed init phase counts only if they state
+    /// nothing: Lambda repeats that phase, and the invocation may succeed.
+    pub(crate) fn outcome(&self) -> Outcome {
+        let mut evidence = self.evidence.clone();
+        self.own_phases().for_each(|phase| evidence.note(&phase.event));
+        let own = decide(&evidence);
+        if own != Outcome::Unknown {
             return own;
         }
-        let before = || invocation.phases.iter().filter(|phase| phase.is_before());
-        let closed = invocation.closed.and_then(|(ending, _)| ending.error_type());
-        if let Some(error_type) = closed {
+        let before = || self.phases.iter().filter(|phase| phase.is_before());
+        let closed = self.closed.and_then(|(ending, _)| ending.error_type());
+        let phases: Vec<&Phase> = match closed {
             // The last init phase may be the reason.
-            let last = before().rfind(|phase| phase.event.status.is_some());
-            return match Self::of_phases(last.into_iter()) {
-                failed @ Self::Failed(..) => failed,
-                Self::Succeeded | Self::Unknown => Self::Failed(error_type.to_owned(), None),
-            };
-        }
-        match Self::of_phases(before()) {
-            Self::Failed(error_type, message) => Self::Failed(error_type, message),
-            Self::Succeeded | Self::Unknown => Self::Unknown,
-        }
-    }
-
-    pub(crate) fn to_otlp(&self) -> Status {
-        match self {
-            Self::Unknown => Status::default(),
-            Self::Succeeded => Status { code: StatusCode::Ok as i32, ..Status::default() },
-            Self::Failed(error_type, message) => Status {
-                code: StatusCode::Error as i32,
-                message: message.clone().unwrap_or_else(|| error_type.clone()),
-            },
+            Some(_) => before().rfind(|phase| phase.event.status.is_some()).into_iter().collect(),
+            None => before().collect(),
+        };
+        match Outcome::of_events(phases.into_iter().map(|phase| &phase.event)) {
+            failed @ Outcome::Failed { .. } => failed,
+            Outcome::Succeeded | Outcome::Unknown => {
+                evidence.note_closed(closed);
+                decide(&evidence)
+            }
         }
     }
 }

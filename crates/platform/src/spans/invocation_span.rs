@@ -13,8 +13,9 @@ use crate::attributes::{boolean, double, scope, string};
 use crate::event::{EventKind, PlatformEvent, nanoseconds};
 use crate::names::{self, lambda};
 use crate::options::{Names, SpanEnd, SpanMapping, SpanOptions};
+use crate::outcome::Outcome;
 use crate::spans::ids::{INTERNAL_NAME, InvocationIds};
-use crate::spans::invocation::{Invocation, InvocationStatus};
+use crate::spans::invocation::Invocation;
 use crate::spans::phases;
 
 pub fn resource_spans(resource: Resource, scope_name: &str, spans: Vec<Span>) -> ResourceSpans {
@@ -33,7 +34,7 @@ pub fn resource_spans(resource: Resource, scope_name: &str, spans: Vec<Span>) ->
 pub(crate) fn of_invocation(invocation: &Invocation, options: &SpanOptions) -> Vec<Span> {
     let Some(ids) = InvocationIds::of(invocation, options) else { return Vec::new() };
     let (start, end) = extent(invocation, options);
-    let status = InvocationStatus::of_invocation(invocation);
+    let outcome = invocation.outcome();
     let mut span = ids.internal(ids.span, start, end);
     span.parent_span_id.clone_from(&ids.parent);
     if invocation.function_root.is_some() && !invocation.is_root_missing() {
@@ -43,8 +44,8 @@ pub(crate) fn of_invocation(invocation: &Invocation, options: &SpanOptions) -> V
         let name = Some(options.function_name.as_str()).filter(|name| !name.is_empty());
         name.unwrap_or(INTERNAL_NAME).clone_into(&mut span.name);
     }
-    span.status = Some(status.to_otlp());
-    span.attributes = attributes(invocation, options, &status, end.saturating_sub(start));
+    span.status = Some(outcome.to_otlp(false));
+    span.attributes = attributes(invocation, options, &outcome, end.saturating_sub(start));
     match options.mapping {
         SpanMapping::SpanEvents => {
             span.events = phases::events(invocation, start);
@@ -95,7 +96,7 @@ fn extent(invocation: &Invocation, options: &SpanOptions) -> (u64, u64) {
 fn attributes(
     invocation: &Invocation,
     options: &SpanOptions,
-    status: &InvocationStatus,
+    outcome: &Outcome,
     duration: u64,
 ) -> Vec<KeyValue> {
     let cold_start = invocation.is_cold_start();
@@ -109,9 +110,9 @@ fn attributes(
     let version = first(|event| &event.version).or_else(|| options.function_version.clone());
     let resource_id =
         invocation.invoked_arn.as_deref().map(|arn| resource_id(arn, version.as_deref()));
-    let failed = match status {
-        InvocationStatus::Failed(error_type, _) => Some(error_type.clone()),
-        _ => None,
+    let failed = match outcome {
+        Outcome::Failed { error_type, .. } => Some(error_type.clone()),
+        Outcome::Unknown | Outcome::Succeeded => None,
     };
     let words = [
         (names::CLOUD_RESOURCE_ID, resource_id),

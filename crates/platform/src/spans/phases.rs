@@ -7,8 +7,9 @@ use opentelemetry_proto::tonic::trace::v1::span::Event;
 use crate::attributes::{attribute, double};
 use crate::event::{EventKind, PlatformEvent, nanoseconds, platform_attributes};
 use crate::names::lambda;
+use crate::outcome::Outcome;
 use crate::spans::ids::{InvocationIds, derived_span_id};
-use crate::spans::invocation::{Invocation, InvocationStatus, Phase};
+use crate::spans::invocation::{Invocation, Phase};
 
 /// The attributes of a phase, without those of the invocation's span.
 fn phase_attributes(event: &PlatformEvent) -> Vec<KeyValue> {
@@ -79,7 +80,7 @@ pub(crate) fn children(invocation: &Invocation, ids: &InvocationIds<'_>, start: 
     }
     if let Some(done) = invocation.phase(&EventKind::RuntimeDone) {
         let mut span = ids.child(ids.span, "runtime", start, done.time);
-        span.status = Some(InvocationStatus::of_phases(std::iter::once(done)).to_otlp());
+        span.status = Some(Outcome::of_events(std::iter::once(&done.event)).to_otlp(false));
         span.attributes = phase_attributes(&done.event);
         spans.push(span);
         spans.extend(parts(&done.event, ids, ids.span, start));
@@ -109,7 +110,7 @@ fn before(
         last.time
     };
     let mut span = ids.child(ids.span, name, start, end);
-    span.status = Some(InvocationStatus::of_phases(phases.iter().copied()).to_otlp());
+    span.status = Some(Outcome::of_events(phases.iter().map(|phase| &phase.event)).to_otlp(true));
     for phase in phases {
         for attribute in phase_attributes(&phase.event) {
             if span.attributes.iter().all(|known| known.key != attribute.key) {
@@ -136,7 +137,7 @@ pub(crate) fn report(
     let Some(phase) = invocation.phase(&EventKind::Report) else { return Vec::new() };
     let done = invocation.runtime_done.or(invocation.ended).unwrap_or(end.min(phase.time));
     let mut span = ids.child(ids.span, "report", done, phase.time);
-    span.status = Some(InvocationStatus::of_phases(std::iter::once(phase)).to_otlp());
+    span.status = Some(Outcome::of_events(std::iter::once(&phase.event)).to_otlp(false));
     span.attributes = phase_attributes(&phase.event);
     let mut spans = vec![span];
     spans.extend(parts(&phase.event, ids, ids.span, phase_start(invocation, phase, start)));

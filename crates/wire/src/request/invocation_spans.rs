@@ -1,7 +1,7 @@
 //! Finds the spans that name their invocation.
 
 use super::Request;
-use crate::field::span;
+use crate::field::{span, status};
 use crate::protobuf::{Value, fields};
 use crate::resource::FAAS_INVOCATION_ID;
 use crate::signal::SignalKind;
@@ -11,6 +11,9 @@ use std::sync::LazyLock;
 
 // A static, because creating a finder takes longer than one search.
 static FIND_NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(FAAS_INVOCATION_ID));
+
+/// The attribute `error.type` of OpenTelemetry's semantic conventions.
+const ERROR_TYPE: &str = "error.type";
 
 impl Request {
     /// Passes the request id and each span with valid ids that names its invocation; none for other signals. Requests and spans without the
@@ -49,6 +52,39 @@ pub struct SpanIds<'a> {
     /// `true` if it serves an external request (SERVER, CONSUMER).
     pub is_entry: bool,
     pub start_unix_nano: u64,
+    /// `error.type` and the status message of an entry span with the status ERROR.
+    pub error: Option<SpanError<'a>>,
+}
+
+/// The failure that a span states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanError<'a> {
+    pub error_type: &'a str,
+    pub message: &'a str,
+}
+
+impl<'a> SpanError<'a> {
+    /// Reads a span; `None` unless its status is ERROR and it has an error type.
+    fn of(span: &'a [u8], status: &'a [u8]) -> Option<Self> {
+        const ERROR: u64 = 2;
+        let has_failed = fields(status).any(|field| {
+            field.number == status::CODE && matches!(field.value, Value::Varint(ERROR))
+        });
+        if !has_failed {
+            return None;
+        }
+        let message = fields(status).find_map(|field| match field.value {
+            Value::Len(text) if field.number == status::MESSAGE => std::str::from_utf8(text).ok(),
+            _ => None,
+        });
+        let error_type = fields(span).find_map(|field| match field.value {
+            Value::Len(attribute) if field.number == span::ATTRIBUTES => {
+                text_attribute(attribute, ERROR_TYPE)
+            }
+            _ => None,
+        })?;
+        Some(Self { error_type, message: message.unwrap_or_default() })
+    }
 }
 
 impl<'a> SpanIds<'a> {
@@ -58,6 +94,7 @@ impl<'a> SpanIds<'a> {
         const CONSUMER: u64 = 5;
         let (mut trace_id, mut span_id, mut parent_span_id) = (None, None, None);
         let (mut request_id, mut is_entry, mut start_unix_nano) = (None, false, 0);
+        let mut status: Option<&[u8]> = None;
         for field in fields(bytes) {
             match (field.number, field.value) {
                 (span::TRACE_ID, Value::Len(id)) => trace_id = valid(id),
@@ -65,6 +102,7 @@ impl<'a> SpanIds<'a> {
                 (span::PARENT_SPAN_ID, Value::Len(id)) => parent_span_id = valid(id),
                 (span::KIND, Value::Varint(kind)) => is_entry = kind == SERVER || kind == CONSUMER,
                 (span::START_TIME, Value::Fixed64(start)) => start_unix_nano = start,
+                (span::STATUS, Value::Len(bytes)) => status = Some(bytes),
                 (span::ATTRIBUTES, Value::Len(attribute)) if request_id.is_none() => {
                     request_id = text_attribute(attribute, FAAS_INVOCATION_ID);
                 }
@@ -73,7 +111,16 @@ impl<'a> SpanIds<'a> {
         }
         let request_id = request_id.filter(|id| !id.is_empty());
         let (trace_id, span_id) = (trace_id?, span_id?);
-        Some(Self { request_id, trace_id, span_id, parent_span_id, is_entry, start_unix_nano })
+        let error = status.filter(|_| is_entry).and_then(|status| SpanError::of(bytes, status));
+        Some(Self {
+            request_id,
+            trace_id,
+            span_id,
+            parent_span_id,
+            is_entry,
+            start_unix_nano,
+            error,
+        })
     }
 }
 

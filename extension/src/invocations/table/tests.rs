@@ -70,9 +70,10 @@ impl Script {
                     parent_span_id: None,
                     is_entry: false,
                     start_unix_nano: ms(2) * 1_000_000,
+                    error: None,
                 };
                 let request_id = Some(text(1).to_owned()).filter(|name| name != "-");
-                self.table.roots(vec![ReceivedSpan { request_id, ids }]);
+                self.table.roots(vec![ReceivedSpan { request_id, ids, failure: None }]);
             }
             "record" => {
                 let is_sampled = text(2) != "unsampled";
@@ -98,6 +99,84 @@ impl Script {
             ..PlatformEvent::new(kind)
         };
         self.table.event(event, ms);
+    }
+}
+
+/// In direct mode the extension sees what the runtime prints and what the library's spans state. AWS reports success.
+#[test]
+fn a_failure_that_only_runtime_or_library_state_counts_once_and_is_on_the_span() {
+    let direct = [("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", "http://127.0.0.1:1")];
+    let failure = || Failure {
+        error_type: Some("ValueError".to_owned()),
+        message: Some("no stock".to_owned()),
+    };
+    let printed = |script: &mut Script| {
+        script.table.runtime_reports(RuntimeReport::Failed {
+            request_id: "a".to_owned(),
+            failure: failure(),
+            time_unix_nano: 10_500_000_000,
+        });
+    };
+    let recorded = |script: &mut Script| {
+        let ids = SpanIds {
+            request_id: None,
+            trace_id: [7; 16],
+            span_id: [7; 8],
+            parent_span_id: None,
+            is_entry: true,
+            start_unix_nano: 10_000_000_000,
+            error: None,
+        };
+        let request_id = Some("a".to_owned());
+        script.table.roots(vec![ReceivedSpan { request_id, ids, failure: Some(failure()) }]);
+    };
+    let none = |_: &mut Script| {};
+    type Act<'a> = &'a dyn Fn(&mut Script);
+    let cases: [(&str, Act<'_>, Act<'_>, Act<'_>, bool); 5] = [
+        ("nothing", &none, &none, &none, false),
+        (
+            "the runtime's line, twice",
+            &none,
+            &|script| (0..2).for_each(|_| printed(script)),
+            &none,
+            true,
+        ),
+        ("a span before the start", &recorded, &none, &none, true),
+        (
+            "both",
+            &none,
+            &|script| {
+                printed(script);
+                recorded(script);
+            },
+            &none,
+            true,
+        ),
+        ("a span after the end", &none, &none, &recorded, true),
+    ];
+    for (name, before, within, after, has_failed) in cases {
+        let mut script = Script::new(&direct);
+        script.step("invoke a 10");
+        before(&mut script);
+        script.step("start a 10");
+        within(&mut script);
+        script.step("done a 11");
+        after(&mut script);
+        script.step("report a 12");
+        let requests = script.table.close("spindown", 20_000);
+        let spans = spans(&requests);
+        let status = spans[0].status.clone().unwrap_or_default();
+        assert_eq!((spans.len(), status.code), (1, if has_failed { 2 } else { 0 }), "{name}");
+        let metrics = requests.iter().filter_map(Request::decode::<wire::Metrics>);
+        let names: Vec<String> = metrics
+            .flat_map(|request| request.unwrap().resource_metrics)
+            .flat_map(|container| container.scope_metrics)
+            .flat_map(|scope| scope.metrics)
+            .map(|metric| metric.name)
+            .filter(|name| ["faas.errors", "faas.invocations"].contains(&name.as_str()))
+            .collect();
+        let expected = if has_failed { "faas.errors" } else { "faas.invocations" };
+        assert_eq!(names, [expected], "{name}");
     }
 }
 
@@ -135,14 +214,14 @@ fn check(variables: Variables<'_>, steps: &str, expected: &[&str]) {
     assert_eq!(returned, expected, "{variables:?} {steps}");
 }
 
-const CHILD: &str = "internal 1000 ok below 7";
-const SERVER: &str = "server 1000 ok";
+const CHILD: &str = "internal 1000 unset below 7";
+const SERVER: &str = "server 1000 unset";
 
 #[test]
 fn each_attempt_of_a_request_uses_its_own_root() {
     // The second has its record behind the first one's, and the third none.
     let steps = "record 7; all a 10; due; record 8; all a 20; due; all a 30; due";
-    check(&[], steps, &[CHILD, "internal 1000 ok below 8", SERVER]);
+    check(&[], steps, &[CHILD, "internal 1000 unset below 8", SERVER]);
     // Work of an earlier one may have sent a span without a name: the record says that this one is not sampled.
     let steps = "record 7 unsampled; invoke a 10; root - 10.05 7; handler a 10; report a 12; due";
     check(&[], steps, &[""]);
@@ -194,7 +273,7 @@ fn roots_belong_to_the_invocation_that_they_name_or_else_to_the_newest_before_th
     // The environment has sent a root, so the end of the second waits for it.
     let steps = "invoke - 1; root - 1 6; handler - 1; report - 3; due; \
                  invoke a 10; handler a 10; invoke b 20; due; root - 10.005 7; due";
-    check(&[], steps, &["internal 1000 ok below 6", "", CHILD]);
+    check(&[], steps, &["internal 1000 unset below 6", "", CHILD]);
 }
 
 #[test]
@@ -204,7 +283,7 @@ fn variables_select_the_invocation_span_and_its_end() {
         check(&[("LAMBDA_OTLP_INVOCATION_SPAN", choice)], steps, &[expected, ""]);
     }
     let steps = "invoke a 10; handler a 10; due; report a 12; due";
-    check(&[("LAMBDA_OTLP_SPAN_END", "report")], steps, &["", "server 2000 ok"]);
+    check(&[("LAMBDA_OTLP_SPAN_END", "report")], steps, &["", "server 2000 unset"]);
     // The function does not sample the second.
     let steps = "record 7; all a 10; due; all b 20; due; close spindown 30";
     let sampler = ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio");
@@ -223,13 +302,13 @@ fn an_invocation_end_waits_for_a_root_sent_by_otlp() {
     let steps = "invoke a 10; root - 10 7; done a 11; report a 12; due; \
                  invoke b 20; handler b 20; due; report b 22; invoke c 30; root b 20.01 7; due; \
                  handler c 30; due; invoke d 40; handler d 40; due; close spindown 50";
-    check(&[], steps, &["internal 0 ok below 7", "", CHILD, "", SERVER, SERVER]);
+    check(&[], steps, &["internal 0 unset below 7", "", CHILD, "", SERVER, SERVER]);
 }
 
 #[test]
 fn an_early_end_waits_for_its_invocation_or_is_foreign() {
     let steps = "done a 11; report a 12; due; done b 21; invoke b 20; due; close spindown 30";
-    check(&[], steps, &["", "server 0 ok", ""]);
+    check(&[], steps, &["", "server 0 unset", ""]);
 }
 
 #[test]

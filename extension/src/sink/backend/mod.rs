@@ -14,7 +14,7 @@ mod uploader;
 use crate::clock::unix_millis;
 use crate::config::{Config, Flush};
 use crate::counts::{Count, Counts};
-use crate::event::{LogLine, OutOfMemory};
+use crate::event::{LogLine, RuntimeReport};
 use crate::invocations::roots::{ReceivedSpan, invocation_spans};
 use crate::policy::{
     BEFORE_DEADLINE, Decision, FlushFacts, InvocationPhase, LAST_CHANCE, Running, Waiting, decide,
@@ -108,16 +108,16 @@ impl Backend {
     }
 
     /// Takes a line that the function or another extension printed. Returns the possible root spans in it, if it contains OTLP, and
-    /// the runtime's report of exhausted memory.
+    /// what the runtime reports about the invocation.
     pub(crate) fn line(
         &mut self,
         line: &LogLine,
-    ) -> (Option<Vec<ReceivedSpan>>, Option<OutOfMemory>) {
-        let (requests, out_of_memory) = self.lines.take(line, unix_millis());
+    ) -> (Option<Vec<ReceivedSpan>>, Option<RuntimeReport>) {
+        let (requests, report) = self.lines.take(line, unix_millis());
         let roots = |request| invocation_spans(request, false);
         let roots = (!requests.is_empty()).then(|| requests.iter().flat_map(roots).collect());
         self.put(requests);
-        (roots, out_of_memory)
+        (roots, report)
     }
 
     pub(crate) fn put(&mut self, requests: Vec<Request>) {

@@ -6,14 +6,14 @@
 use crate::clock::unix_nanos;
 use crate::config::Config;
 use crate::counts::{Count, Counts};
-use crate::event::{LogLine, OutOfMemory};
+use crate::event::{LogLine, RuntimeReport};
 use crate::invocations::roots::ReceivedSpan;
 use crate::policy::{Running, last_moment_ms};
 use crate::service_name::named;
 use backend::{JsonStreamEvent, JsonStreamRecord, events_request};
 use platform::{
     Converter, ConverterState, EventKind, Identity, LineSource, LogEventRef, PlatformEvent,
-    PlatformOptions, Undecodable, is_out_of_memory,
+    PlatformOptions, RuntimeError, Undecodable, is_out_of_memory,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -74,21 +74,21 @@ impl PrintedLines {
         self.note_waiting(now_ms);
     }
 
-    /// Takes a line. Returns the OTLP in it, and the runtime's report of exhausted memory.
+    /// Takes a line. Returns the OTLP in it, and what the runtime reports about the invocation.
     pub(super) fn take(
         &mut self,
         line: &LogLine,
         now_ms: u64,
-    ) -> (Vec<Request>, Option<OutOfMemory>) {
+    ) -> (Vec<Request>, Option<RuntimeReport>) {
         let time = self.observed(line.time_unix_nano);
         let event = |message| LogEventRef { id: "", time_ms: in_ms(time), message };
-        let (mut requests, mut out_of_memory) = (Vec::new(), None);
+        let mut requests = Vec::new();
+        let mut report = None;
         match read_line_of(&line.message, &self.identity.line_context(), &Limits::default()) {
             None => {
                 self.take_text(line, &line.message, time);
-                if line.from == LineSource::Function && is_out_of_memory(&line.message) {
-                    let request_id = self.converter.request_id().map(str::to_owned);
-                    out_of_memory = Some((request_id, time));
+                if line.from == LineSource::Function {
+                    report = self.report_of_runtime(&line.message, time);
                 }
             }
             Some(LineReading { decoded, undecodable, text, .. }) => {
@@ -117,7 +117,25 @@ impl PrintedLines {
             }
         }
         self.note_waiting(now_ms);
-        (requests, out_of_memory)
+        (requests, report)
+    }
+
+    /// Reads a runtime's line. With the `json` output no converter knows the running invocation.
+    fn report_of_runtime(&self, text: &str, time_unix_nano: u64) -> Option<RuntimeReport> {
+        if is_out_of_memory(text) {
+            let request_id = self.converter.request_id().map(str::to_owned);
+            return Some(RuntimeReport::OutOfMemory { request_id, time_unix_nano });
+        }
+        let error = RuntimeError::read(text)?;
+        let named = error.request_id.as_deref();
+        let running = match &self.events {
+            Some(events) => {
+                events.running.as_deref().filter(|own| named.is_none_or(|id| id == *own))
+            }
+            None => self.converter.owner(named),
+        };
+        let request_id = running?.to_owned();
+        Some(RuntimeReport::Failed { request_id, failure: error.failure, time_unix_nano })
     }
 
     fn take_text(&mut self, line: &LogLine, text: &str, time: u64) {

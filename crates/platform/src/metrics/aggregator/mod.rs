@@ -8,6 +8,8 @@
 //!   `faas.errors` and `faas.timeouts`.
 //! - Failure lines of the older notation (`Task timed out`, `Runtime exited`) come before or after a `REPORT` without status and
 //!   state the result; a status on the `REPORT` wins. A failure line without a `REPORT` in the batch counts the failure alone.
+//! - The runtime's own line about a failed invocation, and a span of the function with its failure, count like a failure line: Lambda
+//!   reports an error of the handler as a success.
 //! - A runtime's message about exhausted memory counts as `aws.lambda.out_of_memory` at once; a later event of Lambda about the
 //!   same invocation does not count it again.
 //! - In the Telemetry API a failed `platform.runtimeDone` counts like a failure line, because its report may never come. In
@@ -19,6 +21,8 @@ use crate::event::{EventKind, MIB, PlatformEvent, nanoseconds, seconds};
 use crate::metrics::instrument::{self as metric, legacy};
 use crate::metrics::points::{ErrorType, Measured, Points};
 use crate::options::{Names, Shape};
+use crate::outcome::{Evidence, Outcome, decide};
+use crate::read::runtime_error::Failure;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use std::collections::BTreeMap;
 
@@ -79,25 +83,22 @@ impl Aggregator {
         match event.kind {
             EventKind::Start => self.begin(event),
             EventKind::Report => self.report(event, measured),
-            EventKind::Timeout => self.fail(TIMEOUT, event, measured),
-            EventKind::ExitError | EventKind::OutOfMemory => {
-                let said = event.counted_error_type().unwrap_or("Runtime.ExitError");
-                self.fail(bounded(Some(said)), event, measured);
+            EventKind::Timeout | EventKind::ExitError | EventKind::OutOfMemory => {
+                self.fail(event, measured);
             }
-            EventKind::RuntimeDone if self.owner == Owner::Sole => {
-                if let Some(failure) = failure_of(event) {
-                    self.fail(failure, event, measured);
-                }
+            EventKind::RuntimeDone if self.owner == Owner::Sole && event.is_failure() => {
+                self.fail(event, measured);
             }
             // The first invocation's report repeats the duration of a successful init phase, unless that made a snapshot.
             EventKind::InitReport
                 if !event.succeeded() || event.phase.as_deref() == Some("snap-start") =>
             {
-                self.init_duration(figures.duration_ms, failure_of(event), measured);
+                self.init_duration(figures.duration_ms, failure_of_phase(event), measured);
             }
             EventKind::RestoreReport if !event.succeeded() => {
                 let seconds = figures.duration_ms.map(seconds);
-                self.points.record(&metric::RESTORE_DURATION, failure_of(event), seconds, measured);
+                let failure = failure_of_phase(event);
+                self.points.record(&metric::RESTORE_DURATION, failure, seconds, measured);
             }
             _ => {}
         }
@@ -124,42 +125,99 @@ impl Aggregator {
 
         let before = self.take_known(event);
         let state_before = before.as_ref().map(|before| before.state);
-        if state_before == Some(InvocationState::Reported) {
-            // Lambda's retries keep the request id: two reports of one request id are two attempts.
-            self.count_end(None, measured);
-        }
-        let state = match (state_before, &event.status) {
-            (Some(InvocationState::FailedCounted), _) => InvocationState::Counted,
-            (Some(InvocationState::Failed(failure)), None) => {
-                self.count_end(Some(failure), measured);
-                InvocationState::Counted
-            }
-            (_, Some(_)) => {
-                self.count_end(failure_of(event), measured);
-                InvocationState::Counted
-            }
-            (_, None) => InvocationState::Reported,
-        };
-        // A failure line or runtime message before this report has counted the exhausted memory, unless another report came
-        // first: then it belonged to an earlier attempt.
         let was_reported =
             matches!(state_before, Some(InvocationState::Reported | InvocationState::Counted));
-        let knows = !was_reported && before.is_some_and(|before| before.out_of_memory);
-        self.note(event, state, knows, measured);
+        if let Some(earlier) = before.as_ref().filter(|_| was_reported) {
+            // Lambda's retries keep the request id: two reports of one request id are two attempts.
+            self.close(earlier);
+        }
+        // A failure line or runtime message before this report has counted the exhausted memory, unless another report came
+        // first: then it belonged to an earlier attempt.
+        let own = before.filter(|_| !was_reported);
+        let knows = own.as_ref().is_some_and(|own| own.out_of_memory);
+        let mut evidence = own.map(|own| own.evidence).unwrap_or_default();
+        evidence.note(event);
+        let state = if state_before == Some(InvocationState::FailedCounted) {
+            InvocationState::Counted
+        } else if let Some(failure) = failure_of(&evidence) {
+            self.count_end(Some(failure), measured);
+            InvocationState::Counted
+        } else {
+            InvocationState::Reported
+        };
+        self.note(event, state, evidence, knows, measured);
     }
 
-    fn fail(&mut self, failure: &'static str, event: &PlatformEvent, measured: Measured) {
+    /// Adds a line or an event of Lambda about a failure.
+    fn fail(&mut self, event: &PlatformEvent, measured: Measured) {
         let before = self.take_known(event);
         let knows = before.as_ref().is_some_and(|before| before.out_of_memory);
-        let state = match before.map(|before| before.state) {
-            None | Some(InvocationState::Running) => InvocationState::Failed(failure),
-            Some(InvocationState::Reported) => {
-                self.count_end(Some(failure), measured);
-                InvocationState::Counted
-            }
+        let before_state = before.as_ref().map(|before| before.state);
+        let mut evidence = before.map(|before| before.evidence).unwrap_or_default();
+        evidence.note(event);
+        let state = self.failed_state(before_state, &evidence, measured);
+        self.note(event, state, evidence, knows, measured);
+    }
+
+    /// The state after a failure. The report of an invocation without a status may precede its failure line.
+    fn failed_state(
+        &mut self,
+        before: Option<InvocationState>,
+        evidence: &Evidence,
+        measured: Measured,
+    ) -> InvocationState {
+        match before {
+            None | Some(InvocationState::Running) => InvocationState::Failed,
+            Some(InvocationState::Reported) => match failure_of(evidence) {
+                Some(failure) => {
+                    self.count_end(Some(failure), measured);
+                    InvocationState::Counted
+                }
+                None => InvocationState::Reported,
+            },
             Some(state) => state,
-        };
-        self.note(event, state, knows, measured);
+        }
+    }
+
+    /// Adds the runtime's own line about the failure of an invocation, which Lambda reports as a success.
+    pub fn add_runtime_error(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
+        self.add_stated(request_id, time_unix_nano, |evidence| {
+            evidence.note_runtime_line(failure);
+        });
+    }
+
+    /// Returns `true` if an event or a line named this invocation.
+    pub(crate) fn knows(&self, request_id: &str) -> bool {
+        self.invocations.contains_key(request_id)
+    }
+
+    /// Adds the failure that a span of the function states about its invocation.
+    pub fn add_recorded(&mut self, request_id: &str, failure: Failure, time_unix_nano: u64) {
+        self.add_stated(request_id, time_unix_nano, |evidence| evidence.note_recorded(failure));
+    }
+
+    fn add_stated(
+        &mut self,
+        request_id: &str,
+        time_unix_nano: u64,
+        note: impl FnOnce(&mut Evidence),
+    ) {
+        if self.owner == Owner::Extension {
+            return;
+        }
+        let key = request_id.to_ascii_lowercase();
+        let measured = Measured { time: time_unix_nano, since: time_unix_nano };
+        let known = self.invocations.remove(&key);
+        let before = known.as_ref().map(|known| known.state);
+        let mut invocation = known.unwrap_or(OpenInvocation {
+            state: InvocationState::Running,
+            evidence: Evidence::default(),
+            out_of_memory: false,
+            measured,
+        });
+        note(&mut invocation.evidence);
+        invocation.state = self.failed_state(before, &invocation.evidence, invocation.measured);
+        self.invocations.insert(key, invocation);
     }
 
     /// Takes the invocation of an event. One with an unknown `START` is the first that an event names.
@@ -173,6 +231,7 @@ impl Aggregator {
         &mut self,
         event: &PlatformEvent,
         state: InvocationState,
+        evidence: Evidence,
         knows_out_of_memory: bool,
         measured: Measured,
     ) {
@@ -181,7 +240,7 @@ impl Aggregator {
         }
         let out_of_memory = knows_out_of_memory || event.is_out_of_memory();
         let key = event.request_id.clone().unwrap_or_default();
-        self.invocations.insert(key, OpenInvocation { state, out_of_memory, measured });
+        self.invocations.insert(key, OpenInvocation { state, evidence, out_of_memory, measured });
     }
 
     pub(crate) fn count_end(&mut self, failure: ErrorType, measured: Measured) {
@@ -196,13 +255,17 @@ impl Aggregator {
 /// The error type of a timeout. It is none of [`KNOWN`].
 const TIMEOUT: &str = "timeout";
 
-/// The failure stated by an event's status; `None` for success or without a status.
-fn failure_of(event: &PlatformEvent) -> ErrorType {
-    match event.status.as_deref() {
-        None | Some("success") => None,
-        Some(TIMEOUT) => Some(TIMEOUT),
-        Some(_) => Some(bounded(event.error_type.as_deref())),
+/// The failure under which an invocation or a phase is counted; `None` for a success.
+fn failure_of(evidence: &Evidence) -> ErrorType {
+    match decide(evidence) {
+        Outcome::Unknown | Outcome::Succeeded => None,
+        Outcome::Failed { error_type, .. } if error_type == TIMEOUT => Some(TIMEOUT),
+        Outcome::Failed { error_type, .. } => Some(bounded(Some(&error_type))),
     }
+}
+
+fn failure_of_phase(event: &PlatformEvent) -> ErrorType {
+    failure_of(&Evidence::of_events(std::iter::once(event)))
 }
 
 impl Aggregator {
@@ -213,7 +276,7 @@ impl Aggregator {
     /// which states the failure too, may follow in a later batch.
     pub fn take(&mut self) -> Vec<Metric> {
         let is_open = |_: &String, invocation: &mut OpenInvocation| {
-            matches!(invocation.state, InvocationState::Running | InvocationState::Failed(_))
+            matches!(invocation.state, InvocationState::Running | InvocationState::Failed)
         };
         let mut all = std::mem::take(&mut self.invocations);
         self.invocations = all.extract_if(.., is_open).collect();
@@ -235,7 +298,7 @@ impl Aggregator {
         for invocation in known.values_mut() {
             self.close(invocation);
             invocation.state = match invocation.state {
-                InvocationState::Failed(_) => InvocationState::FailedCounted,
+                InvocationState::Failed => InvocationState::FailedCounted,
                 InvocationState::Reported => InvocationState::Counted,
                 state => state,
             };
@@ -261,8 +324,10 @@ impl Aggregator {
     pub(crate) fn close(&mut self, invocation: &OpenInvocation) {
         match invocation.state {
             InvocationState::Reported => self.count_end(None, invocation.measured),
-            InvocationState::Failed(failure) => {
-                self.count_end(Some(failure), invocation.measured);
+            InvocationState::Failed => {
+                // Lambda's line without a report.
+                let failure = failure_of(&invocation.evidence).or(Some(bounded(None)));
+                self.count_end(failure, invocation.measured);
             }
             _ => {}
         }
@@ -351,6 +416,7 @@ impl Aggregator {
         let measured = Measured { time: time_unix_nano, since: time_unix_nano };
         let known = self.invocations.entry(key).or_insert(OpenInvocation {
             state: InvocationState::Running,
+            evidence: Evidence::default(),
             out_of_memory: false,
             measured,
         });
@@ -404,6 +470,7 @@ pub(crate) type OpenInvocations = BTreeMap<String, OpenInvocation>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OpenInvocation {
     pub(crate) state: InvocationState,
+    pub(crate) evidence: Evidence,
     pub(crate) out_of_memory: bool,
     /// The time of the event that led to the state.
     pub(crate) measured: Measured,
@@ -413,11 +480,11 @@ pub(crate) struct OpenInvocation {
 pub(crate) enum InvocationState {
     /// The runtime reported exhausted memory, and the result is unknown.
     Running,
-    /// A failure line arrived, and its `REPORT` has not.
-    Failed(&'static str),
+    /// A failure line of Lambda or the runtime arrived, and the `REPORT` has not.
+    Failed,
     /// A failure line arrived, its `REPORT` has not, and the failure was counted at the end of a chunk.
     FailedCounted,
-    /// A `REPORT` without status arrived: a success unless a failure line follows.
+    /// A `REPORT` without a failure arrived: a success unless a failure line or a span about the failure follows.
     Reported,
     /// The invocation was counted; further lines repeat known facts.
     Counted,

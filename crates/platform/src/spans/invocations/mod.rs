@@ -10,6 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use crate::event::{EventKind, PlatformEvent};
 use crate::options::SpanOptions;
 use crate::read::ids::request_id_of;
+use crate::read::runtime_error::Failure;
 use crate::spans::invocation::{FunctionRoot, Invocation, Phase, ShutdownReason, XRaySegment};
 use crate::spans::invocation_span;
 
@@ -99,6 +100,25 @@ impl Invocations {
             }
             _ => false,
         }
+    }
+
+    /// Notes the runtime's own line about the failure of an invocation.
+    pub fn runtime_error(&mut self, request_id: &str, failure: Failure) {
+        if let Some(invocation) = self.unwritten(request_id) {
+            invocation.evidence.note_runtime_line(failure);
+        }
+    }
+
+    /// Notes the failure of an invocation that a span of the function states.
+    pub fn recorded(&mut self, request_id: &str, failure: Failure) {
+        if let Some(invocation) = self.unwritten(request_id) {
+            invocation.evidence.note_recorded(failure);
+        }
+    }
+
+    fn unwritten(&mut self, request_id: &str) -> Option<&mut Invocation> {
+        let mut known = self.table.iter_mut().rev();
+        known.find(|known| known.request_id == request_id && !known.is_written)
     }
 
     /// Notes the segment that the function's X-Ray subsegments name as their parent: the span of the invocation with its trace

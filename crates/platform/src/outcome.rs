@@ -1,0 +1,223 @@
+//! Decides how an invocation ended.
+//!
+//! [`decide`] is the only place that does. Metrics, spans, forwarder and extension collect the [`Evidence`] that they see.
+//!
+//! | evidence, the strongest first | says |
+//! |---|---|
+//! | status of the report, then of `platform.runtimeDone` | timeouts, crashes, exhausted memory |
+//! | Lambda's line: `Task timed out …`, `Runtime exited …` | the same, in the older notation; void if the report says success |
+//! | the runtime's own line of the request | an error of the handler |
+//! | what the library or the layer recorded | the same, also if the runtime prints no certain line |
+//! | the reason for which the environment ended | a timeout or a failure |
+//! | success in the report or `platform.runtimeDone` | no failure that Lambda sees |
+//!
+//! On AWS, `platform.runtimeDone` has the status `success` when the handler failed and the runtime reported it (AWS's runtime
+//! interface emulator at 4fa2157; aws-samples/aws-lambda-extensions #85). It may say `error` too. Both give the same outcome: a
+//! success never outweighs a failure that the runtime or the function states.
+
+use crate::event::{EventKind, PlatformEvent};
+use crate::read::runtime_error::Failure;
+use opentelemetry_proto::tonic::trace::v1::Status;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+
+/// How an invocation or a phase ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Unknown,
+    /// Lambda says so. The handler may have failed unseen.
+    Succeeded,
+    Failed {
+        error_type: String,
+        message: Option<String>,
+    },
+}
+
+/// What one event of Lambda says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Statement {
+    Succeeded,
+    Failed { failure: Failure, kind: EventKind, status: Option<String> },
+}
+
+impl Statement {
+    /// `None` for an event without a status.
+    fn of(event: &PlatformEvent) -> Option<Self> {
+        if event.is_failure() {
+            let failure = Failure {
+                error_type: event.counted_error_type().map(str::to_owned),
+                message: event.message.clone(),
+            };
+            return Some(Self::Failed {
+                failure,
+                kind: event.kind.clone(),
+                status: event.status.clone(),
+            });
+        }
+        event.status.is_some().then_some(Self::Succeeded)
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(self, Self::Failed { .. })
+    }
+
+    /// Returns `true` for a failure with a type. A timeout is one: Lambda then ends the process, which is no other failure.
+    fn states_type(&self) -> bool {
+        match self {
+            Self::Failed { failure, kind, status } => {
+                failure.error_type.is_some()
+                    || *kind == EventKind::Timeout
+                    || status.as_deref() == Some("timeout")
+            }
+            Self::Succeeded => false,
+        }
+    }
+
+    /// Returns `true` for an error of the handler whose type Lambda does not know.
+    fn is_vague(&self) -> bool {
+        match self {
+            Self::Failed { failure, status, .. } => {
+                failure.error_type.is_none() && status.as_deref() == Some("error")
+            }
+            Self::Succeeded => false,
+        }
+    }
+
+    fn message(&self) -> Option<String> {
+        match self {
+            Self::Failed { failure, .. } => failure.message.clone(),
+            Self::Succeeded => None,
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        let Self::Failed { failure, kind, status } = self else { return Outcome::Succeeded };
+        let fallback = match kind {
+            EventKind::Timeout => "timeout",
+            EventKind::ExitError => "Runtime.ExitError",
+            _ => status.as_deref().unwrap_or("_OTHER"),
+        };
+        let error_type = failure.error_type.as_deref().unwrap_or(fallback).to_owned();
+        Outcome::Failed { error_type, message: failure.message.clone() }
+    }
+}
+
+/// What is known about the end of one invocation. Of each kind of evidence the first counts: a function can print a runtime's line
+/// again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Evidence {
+    report: Option<Statement>,
+    runtime_done: Option<Statement>,
+    lambda_line: Option<Statement>,
+    runtime_line: Option<Failure>,
+    recorded: Option<Failure>,
+    /// The error type of an environment's end.
+    closed: Option<&'static str>,
+}
+
+impl Evidence {
+    /// Notes what an event of the invocation says, if anything.
+    pub(crate) fn note(&mut self, event: &PlatformEvent) {
+        let Some(statement) = Statement::of(event) else { return };
+        let place = match event.kind {
+            EventKind::Report => &mut self.report,
+            EventKind::RuntimeDone => &mut self.runtime_done,
+            _ => &mut self.lambda_line,
+        };
+        // The first failure with an error type says most.
+        let is_better = place.as_ref().is_none_or(|known| {
+            statement.has_failed()
+                && (!known.has_failed() || !known.states_type() && statement.states_type())
+        });
+        if is_better {
+            *place = Some(statement);
+        }
+    }
+
+    pub(crate) fn note_runtime_line(&mut self, failure: Failure) {
+        merge(&mut self.runtime_line, failure);
+    }
+
+    pub(crate) fn note_recorded(&mut self, failure: Failure) {
+        merge(&mut self.recorded, failure);
+    }
+
+    pub(crate) fn note_closed(&mut self, error_type: Option<&'static str>) {
+        self.closed = self.closed.or(error_type);
+    }
+
+    pub(crate) fn of_events<'a>(events: impl Iterator<Item = &'a PlatformEvent>) -> Self {
+        let mut evidence = Self::default();
+        events.for_each(|event| evidence.note(event));
+        evidence
+    }
+
+    /// The failure that the runtime or the function states, without Lambda's.
+    fn stated(&self) -> Option<&Failure> {
+        self.runtime_line.as_ref().or(self.recorded.as_ref())
+    }
+}
+
+/// Keeps the first failure, and fills in what it lacks: Ruby's runtime prints words first, then the error.
+pub(crate) fn merge(place: &mut Option<Failure>, failure: Failure) {
+    match place {
+        Some(known) if known.error_type.is_none() && known.message.is_none() => *known = failure,
+        Some(_) => {}
+        None => *place = Some(failure),
+    }
+}
+
+/// The outcome of an invocation or a phase, from all its evidence.
+pub(crate) fn decide(evidence: &Evidence) -> Outcome {
+    let says_success = evidence.report == Some(Statement::Succeeded);
+    let lines = evidence.lambda_line.as_ref().filter(|_| !says_success);
+    let of_lambda =
+        || [evidence.report.as_ref(), evidence.runtime_done.as_ref(), lines].into_iter().flatten();
+    let failed = || of_lambda().filter(|statement| statement.has_failed());
+    let of_lambda_failed = failed().find(|failed| failed.states_type()).or_else(|| failed().next());
+    let stated = evidence.stated();
+    match (of_lambda_failed, stated) {
+        (Some(failed), Some(stated)) if failed.is_vague() => of_failure(stated),
+        (Some(decisive), _) => match decisive.outcome() {
+            Outcome::Failed { error_type, message } => {
+                // The report has no message, and Lambda's line has one.
+                let message = message.or_else(|| failed().find_map(Statement::message));
+                Outcome::Failed { error_type, message }
+            }
+            other => other,
+        },
+        (None, Some(stated)) => of_failure(stated),
+        (None, None) => match evidence.closed {
+            Some(error_type) => {
+                Outcome::Failed { error_type: error_type.to_owned(), message: None }
+            }
+            None if of_lambda().next().is_some() => Outcome::Succeeded,
+            None => Outcome::Unknown,
+        },
+    }
+}
+
+fn of_failure(failure: &Failure) -> Outcome {
+    let error_type = failure.error_type.clone().unwrap_or_else(|| "_OTHER".to_owned());
+    Outcome::Failed { error_type, message: failure.message.clone() }
+}
+
+impl Outcome {
+    /// The outcome of an init phase, a restore, or a part of an invocation.
+    pub(crate) fn of_events<'a>(events: impl Iterator<Item = &'a PlatformEvent>) -> Self {
+        decide(&Evidence::of_events(events))
+    }
+
+    /// The status of a span. `knows_success` is `false` for invocations, of which Lambda also calls failed ones a success.
+    pub(crate) fn to_otlp(&self, knows_success: bool) -> Status {
+        match self {
+            Self::Succeeded if knows_success => {
+                Status { code: StatusCode::Ok as i32, ..Status::default() }
+            }
+            Self::Unknown | Self::Succeeded => Status::default(),
+            Self::Failed { error_type, message } => Status {
+                code: StatusCode::Error as i32,
+                message: message.clone().unwrap_or_else(|| error_type.clone()),
+            },
+        }
+    }
+}

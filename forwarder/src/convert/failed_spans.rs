@@ -1,0 +1,50 @@
+//! Sets the status of the layer's spans of failed invocations.
+//!
+//! In stdout mode the layer does not see what the runtime prints, and AWS reports an error of the handler as a success. Its span
+//! has no status then. The runtime's line and the span stand in the same log stream, and usually in the same event.
+
+use opentelemetry_proto::tonic::trace::v1::Status;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use platform::{Failure, PLATFORM_SCOPE, string_attribute};
+use std::collections::BTreeMap;
+use wire::resource::FAAS_INVOCATION_ID;
+use wire::{Request, Traces};
+
+const ERROR_TYPE: &str = "error.type";
+
+/// Sets the status of the spans of these invocations to ERROR, unless they have one.
+pub(super) fn mend_spans(requests: &mut [Request], failures: &BTreeMap<String, Failure>) {
+    if failures.is_empty() {
+        return;
+    }
+    for request in requests {
+        let mut names_failed = false;
+        request.each_invocation_span(&mut |id, _| {
+            names_failed |= failures.contains_key(&id.to_ascii_lowercase());
+        });
+        if !names_failed {
+            continue;
+        }
+        let Some(Ok(mut traces)) = request.decode::<Traces>() else { continue };
+        let mut is_mended = false;
+        let scopes = traces.resource_spans.iter_mut().flat_map(|spans| &mut spans.scope_spans);
+        // Only the layer's spans: those of a library state their own result.
+        let of_layer = scopes
+            .filter(|spans| spans.scope.as_ref().is_some_and(|own| own.name == PLATFORM_SCOPE));
+        for span in of_layer.flat_map(|spans| &mut spans.spans) {
+            let id = platform::text_of_attribute(&span.attributes, FAAS_INVOCATION_ID);
+            let failure = id.and_then(|id| failures.get(&id.to_ascii_lowercase()));
+            let has_status = span.status.as_ref().is_some_and(|status| status.code != 0);
+            let Some(failure) = failure.filter(|_| !has_status) else { continue };
+            let error_type = failure.error_type.as_deref().unwrap_or("_OTHER");
+            let message = failure.message.as_deref().unwrap_or(error_type).to_owned();
+            span.status = Some(Status { code: StatusCode::Error as i32, message });
+            span.attributes.retain(|attribute| attribute.key != ERROR_TYPE);
+            span.attributes.push(string_attribute(ERROR_TYPE, error_type));
+            is_mended = true;
+        }
+        if is_mended {
+            *request = Request::encode::<Traces>(&traces);
+        }
+    }
+}

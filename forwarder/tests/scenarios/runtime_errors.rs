@@ -1,0 +1,227 @@
+//! The failure of an invocation that only its runtime prints: counted once, and on the span of the layer.
+//!
+//! One table: the forwarder alone, the layer in stdout mode beside it, and direct mode, whose extension uses the same parts of
+//! `platform`.
+
+use crate::support::{attribute, deliver, line_of, repository, sum};
+use opentelemetry_proto::tonic::metrics::v1::Metric;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use platform::{
+    Aggregator, Converter, EventKind, Identity, Invocations, LogSource, Names, Owner,
+    PlatformEvent, PlatformOptions, RuntimeError, Shape, SpanOptions, resource_spans,
+};
+use serde::Deserialize;
+use wire::{Request, Signal as _, Traces};
+
+const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+const OTHER: &str = "b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22";
+const T0: u64 = 1_790_000_000_000_000_000;
+const MS: u64 = 1_000_000;
+
+#[derive(Deserialize)]
+struct Row {
+    runtime: String,
+    format: String,
+    lines: Vec<String>,
+    logged: Vec<String>,
+    #[serde(default)]
+    error_type: String,
+    message: Option<String>,
+}
+
+fn rows() -> Vec<Row> {
+    let text = std::fs::read_to_string(repository("tests/fixtures/runtime-errors.jsonl")).unwrap();
+    text.lines().map(|row| serde_json::from_str(row).unwrap()).collect()
+}
+
+/// Counted errors and successes, and the span's status: code, error type and message.
+#[derive(Debug, Default, PartialEq)]
+struct Seen {
+    errors: u64,
+    successes: u64,
+    status: Vec<(i32, String, String)>,
+}
+
+impl Seen {
+    fn of<'t>(
+        metrics: impl Iterator<Item = &'t Metric>,
+        spans: impl Iterator<Item = &'t Span>,
+    ) -> Self {
+        let mut seen = Self::default();
+        for metric in metrics {
+            match metric.name.as_str() {
+                "faas.errors" => seen.errors += sum(metric) as u64,
+                "faas.invocations" => seen.successes += sum(metric) as u64,
+                _ => {}
+            }
+        }
+        seen.status = spans.map(status).collect();
+        seen
+    }
+}
+
+fn status(span: &Span) -> (i32, String, String) {
+    let status = span.status.clone().unwrap_or_default();
+    let error_type = attribute(&span.attributes, "error.type").unwrap_or_default();
+    (status.code, error_type.to_owned(), status.message)
+}
+
+fn event(kind: EventKind, status: Option<&str>, at_ms: u64) -> PlatformEvent {
+    PlatformEvent {
+        request_id: Some(ID.to_owned()),
+        status: status.map(str::to_owned),
+        time_unix_nano: Some(T0 + at_ms * MS),
+        ..PlatformEvent::new(kind)
+    }
+}
+
+/// The layer's line about an invocation. Lambda reports success.
+fn line_of_layer() -> String {
+    let mut invocations = Invocations::new(SpanOptions::default());
+    invocations.observe(&event(EventKind::Start, None, 0), T0);
+    invocations.observe(&event(EventKind::RuntimeDone, Some("success"), 5), T0 + 5 * MS);
+    let spans = invocations.take_finished();
+    assert_eq!(
+        spans[0].status.clone().unwrap_or_default().code,
+        0,
+        "not OK: the layer cannot know"
+    );
+    let spans = resource_spans(Default::default(), platform::PLATFORM_SCOPE, spans);
+    let request = Request::encode::<Traces>(&Traces::request(vec![spans]));
+    line_of(request.bytes(), "traces")
+}
+
+fn forwarder(lines: &[String], of_layer: Option<&str>, json_status: Option<&str>) -> Seen {
+    let (mut start, mut end) = (
+        format!("START RequestId: {ID} Version: 1\n"),
+        format!("END RequestId: {ID}\nREPORT RequestId: {ID}\tDuration: 5.00 ms\t\n"),
+    );
+    if let Some(status) = json_status {
+        let json = |kind: &str, more: &str| {
+            format!(
+                r#"{{"time":"2026-09-21T14:13:20.000Z","type":"platform.{kind}","record":{{"requestId":"{ID}"{more}}}}}"#
+            )
+        };
+        start = json("start", "");
+        end = json("report", &format!(r#","status":"{status}","metrics":{{"durationMs":5}}"#));
+    }
+    let mut messages = vec![start.as_str()];
+    messages.extend(lines.iter().map(String::as_str));
+    messages.extend(of_layer);
+    messages.extend(end.split_inclusive('\n'));
+    let delivered = deliver(&messages);
+    Seen::of(delivered.metrics(), delivered.spans())
+}
+
+fn direct_mode(lines: &[String], done: &str, report: &str) -> Seen {
+    let identity = Identity::of(&LogSource {
+        account: "123456789012",
+        region: None,
+        log_group: "/aws/lambda/shop",
+        log_stream: "2026/09/21/[1]0f4d8c0c8f7b4e7f9a1b2c3d4e5f6071",
+    });
+    let mut converter =
+        Converter::new(identity, PlatformOptions::default(), T0).counted_elsewhere();
+    let mut metrics = Aggregator::new(Shape::default(), Names::default()).with_owner(Owner::Sole);
+    let mut spans = Invocations::new(SpanOptions::default());
+    let mut observe = |converter: &mut Converter, event: PlatformEvent| {
+        let time = event.time_unix_nano.unwrap();
+        metrics.add(&event, time);
+        spans.observe(&event, time);
+        let text = platform::LogEventRef { id: "", time_ms: 0, message: "{}" };
+        converter.platform_event(&text, event, true);
+    };
+    observe(&mut converter, event(EventKind::Start, None, 0));
+    let errors = lines.iter().filter_map(|line| RuntimeError::read(line));
+    let errors: Vec<(String, RuntimeError)> = errors
+        .filter_map(|error| {
+            let owner = converter.owner(error.request_id.as_deref())?;
+            Some((owner.to_owned(), error))
+        })
+        .collect();
+    for (owner, error) in errors {
+        metrics.add_runtime_error(&owner, error.failure.clone(), T0);
+        spans.runtime_error(&owner, error.failure);
+    }
+    for event in
+        [event(EventKind::RuntimeDone, Some(done), 5), event(EventKind::Report, Some(report), 6)]
+    {
+        let time = event.time_unix_nano.unwrap();
+        metrics.add(&event, time);
+        spans.observe(&event, time);
+    }
+    Seen::of(metrics.take().iter(), spans.take_finished().iter())
+}
+
+#[test]
+fn the_runtimes_line_counts_once_and_fails_the_span_in_all_modes() {
+    let of_layer = line_of_layer();
+    for row in rows() {
+        let name = format!("{}, {}", row.runtime, row.format);
+        let check = |seen: Seen, has_failed: bool, has_span: bool, mode: &str| {
+            let counts = (seen.errors, seen.successes);
+            assert_eq!(counts, if has_failed { (1, 0) } else { (0, 1) }, "{name}, {mode}");
+            let mut status = seen.status.into_iter();
+            let Some((code, error_type, message)) = status.next() else {
+                assert!(!has_span, "{name}, {mode}");
+                return;
+            };
+            assert_eq!(code, if has_failed { 2 } else { 0 }, "{name}, {mode}");
+            if has_failed {
+                let expected = if row.error_type.is_empty() { "_OTHER" } else { &row.error_type };
+                assert_eq!(error_type, expected, "{name}, {mode}");
+                if let Some(expected) = &row.message {
+                    assert_eq!(&message, expected, "{name}, {mode}");
+                }
+            }
+        };
+        let twice: Vec<String> = [row.lines.clone(), row.lines.clone()].concat();
+        let logged = row.logged.clone();
+        for (lines, has_failed) in [(row.lines.clone(), true), (twice, true), (logged, false)] {
+            if lines.is_empty() {
+                continue;
+            }
+            check(forwarder(&lines, None, None), has_failed, false, "alone");
+            check(forwarder(&lines, None, Some("success")), has_failed, false, "alone, JSON");
+            check(forwarder(&lines, Some(&of_layer), None), has_failed, true, "stdout mode");
+            // AWS says `success` after an error of the handler, and may say `error`.
+            check(direct_mode(&lines, "success", "success"), has_failed, true, "direct mode");
+            if has_failed {
+                check(forwarder(&lines, None, Some("error")), true, false, "alone, JSON, error");
+                check(direct_mode(&lines, "error", "error"), true, true, "direct mode, error");
+            }
+        }
+    }
+}
+
+/// A failed init phase prints such a line too, and a function can print another request id.
+#[test]
+fn a_runtimes_line_belongs_to_a_running_invocation() {
+    let count = |messages: &[&str]| {
+        let delivered = deliver(messages);
+        Seen::of(delivered.metrics(), delivered.spans())
+    };
+    let python = "[ERROR] ValueError: no stock\rTraceback (most recent call last):\r  File \"a\", line 5, in f\r";
+    let start = format!("START RequestId: {ID} Version: 1\n");
+    let report = format!("REPORT RequestId: {ID}\tDuration: 5.00 ms\t\n");
+    let bref = |id: &str| {
+        format!(
+            "{id}\tInvoke Error\t{{\"errorType\":\"E\",\"errorMessage\":\"no\",\"stack\":[]}}\n"
+        )
+    };
+    let check = |messages: &[&str], errors, successes| {
+        let seen = count(messages);
+        assert_eq!((seen.errors, seen.successes), (errors, successes), "{messages:#?}");
+    };
+    check(&[python, &start, &report], 0, 1);
+    // The invocation began in an earlier delivery, or ends in a later one.
+    check(&[python, &report], 1, 0);
+    check(&[&start, python], 1, 0);
+    check(&[python], 0, 0);
+    check(&[&start, &bref(OTHER), &report], 0, 1);
+    check(&[&start, &bref(ID), &bref(OTHER), python, &report], 1, 0);
+    let killed = format!(
+        "RequestId: {ID} Error: Runtime exited with error: exit status 1\nRuntime.ExitError\n"
+    );
+    check(&[&start, python, &killed, &report], 1, 0);
+}
