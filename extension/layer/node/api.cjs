@@ -10,6 +10,7 @@
 const fs = require("node:fs");
 const path = require("node:path");
 const { pathToFileURL } = require("node:url");
+const { readJson } = require("./packages.cjs");
 
 const GLOBAL = Symbol.for("opentelemetry.js.api.1");
 const NAME = "@opentelemetry/api";
@@ -50,7 +51,7 @@ function moduleOf(folder) {
   const place = path.join(folder, "node_modules", NAME);
   const file = path.join(place, "package.json");
   if (!fs.existsSync(file)) return path.dirname(folder) === folder ? undefined : moduleOf(path.dirname(folder));
-  const { exports: entries } = JSON.parse(fs.readFileSync(file, "utf8"));
+  const { exports: entries } = readJson(file);
   const select = (found, conditions) => {
     if (typeof found !== "object" || found === null) return found;
     const name = Object.keys(found).find((name) => conditions.includes(name));

@@ -3,6 +3,8 @@
 
 "use strict";
 
+const clock = require("./clock.cjs");
+
 // Default timeout of an export.
 const LONGEST_MS = 1000;
 // Wait for an export after a failed one: enough to notice that the receiver accepts spans again.
@@ -62,7 +64,7 @@ class BoundExporter {
       if (!isReported) done(result);
       isReported = true;
     };
-    const timer = setTimeout(() => {
+    const timer = clock.setTimeout(() => {
       if (isTaken) {
         const waiting = [...this.underWay].reduce((count, { items }) => count + items.length, 0);
         process.stderr.write(`lambda-otlp-handler: info: the extension has not accepted ${waiting} spans in time\n`);
@@ -70,7 +72,7 @@ class BoundExporter {
       report({ code: this.codes.FAILED, error: new Error("the export timed out") });
     }, limit());
     const finish = (result) => {
-      clearTimeout(timer);
+      clock.clearTimeout(timer);
       // Until now, the request may be unsent, even if the wait for it is over.
       this.underWay.delete(batch);
       report(result);
@@ -133,10 +135,10 @@ async function withinTime(flush, lambda) {
   const most = Math.min(limit(), timeLeft(lambda) - RESPONSE_MS);
   let timer;
   const isLate = new Promise((resolve) => {
-    timer = setTimeout(resolve, Math.max(0, most));
+    timer = clock.setTimeout(resolve, Math.max(0, most));
   });
   await Promise.race([Promise.resolve(flush()).catch(() => {}), isLate]);
-  clearTimeout(timer);
+  clock.clearTimeout(timer);
 }
 
 function timeLeft(lambda) {

@@ -7,6 +7,7 @@
 "use strict";
 
 const { timeLeft } = require("./bound.cjs");
+const clock = require("./clock.cjs");
 const { recordFailure } = require("./failure.cjs");
 const { Records } = require("./records.cjs");
 const { maskUrls } = require("./urls.cjs");
@@ -53,7 +54,7 @@ class CutOffs {
     // Without a remaining time, there is no known deadline.
     if (left > 0 && left !== Infinity) {
       const reserved = Math.min(reserve(), left * MOST_OF_BUDGET);
-      invocation.timer = setTimeout(() => this.export(invocation), left - reserved);
+      invocation.timer = clock.setTimeout(() => this.export(invocation), left - reserved);
       // The timer must not keep the process alive.
       invocation.timer.unref();
     }
@@ -63,7 +64,7 @@ class CutOffs {
 
   /// Stops the timer of an invocation and marks it as finished, because its handler has ended.
   end(invocation) {
-    clearTimeout(invocation.timer);
+    clock.clearTimeout(invocation.timer);
     this.running.delete(invocation);
   }
 
@@ -110,7 +111,7 @@ class CutOffs {
     const { api } = this;
     api.context.with(this.suppressTracing(api.ROOT_CONTEXT), () => {
       try {
-        const spans = this.partialOf(invocation, Date.now());
+        const spans = this.partialOf(invocation, clock.now());
         if (spans.length > 0) {
           this.makePartial().export(spans, ({ error }) => {
             if (error !== undefined) return say(error);
@@ -133,6 +134,7 @@ class CutOffs {
 
   /// Notes an unhandled failure, because the process may end by it.
   fail(value) {
+    require("./frames.cjs").cutFrames(value);
     for (const invocation of this.running) invocation.failure = { value };
   }
 

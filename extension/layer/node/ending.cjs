@@ -6,24 +6,33 @@
 
 "use strict";
 
+const clock = require("./clock.cjs");
+
 /// Invocations without an answer, each with its outcome if the event loop becomes idle. There is more than one on Lambda Managed
 /// Instances, or after an invocation that never answered.
 const open = new Map();
 let isWatching = false;
 
+/// Ways to answer: the positions of the failure and of the result in the arguments. An argument that is `null` or `undefined` is no
+/// failure, except for `context.fail`.
+const OF_CALLBACK = { failure: 0, result: 1 };
+const OF_CONTEXT = { succeed: { result: 0 }, fail: { failure: 0, isFailure: true }, done: OF_CALLBACK };
+
 class Ending {
-  /// `end` ends and writes the spans, and never fails. `outside` runs an action outside the invocation's trace.
-  constructor(end, outside) {
+  /// `end` ends and writes the spans, and never fails. `outside` runs an action outside the invocation's trace. `succeeded` returns the
+  /// outcome of a handler with this result, and its answer for the runtime.
+  constructor(end, outside, succeeded) {
     this.end = end;
     this.outside = outside;
+    this.succeeded = succeeded;
     this.answer = undefined;
     this.isLeftToTheRuntime = false;
     /// The runtime's callback, for errors that the handler throws. Set while the handler's synchronous part runs.
     this.thrown = undefined;
   }
 
-  /// Wraps a function of the runtime that takes the answer. `outcomeOf` converts its arguments to an outcome.
-  answering(respond, outcomeOf) {
+  /// Wraps a function of the runtime that takes the answer in this way.
+  answering(respond, way) {
     const ending = this;
     return function answer(...values) {
       // After a promise settles, the runtime itself calls the context's functions with the result.
@@ -31,10 +40,14 @@ class Ending {
       if (ending.answer !== undefined) return undefined;
       open.delete(ending);
       const { thrown } = ending;
-      ending.answer = holdingFailures(ending.end(outcomeOf(...values))).then(() => new Promise((resolve) => {
+      const failure = values[way.failure];
+      const hasFailed = way.isFailure || (failure !== undefined && failure !== null);
+      const outcome = hasFailed ? { hasFailed, value: failure } : ending.succeeded(values[way.result]);
+      if (way.result < values.length) values[way.result] = outcome.answer;
+      ending.answer = holdingFailures(ending.end(outcome)).then(() => new Promise((resolve) => {
         // The runtime throws if it cannot send an answer. As without the layer, this error fails the invocation: the handler throws
         // it, or it is an uncaught exception if the handler has already returned.
-        setImmediate(() => {
+        clock.setImmediate(() => {
           try {
             ending.outside(() => respond.apply(this, values));
           } catch (error) {
@@ -51,16 +64,9 @@ class Ending {
 
   /// Wraps the context's functions that answer. Node's runtimes without callbacks do not have them.
   watch(lambda) {
-    const ways = {
-      succeed: (value) => ({ hasFailed: false, value }),
-      fail: (value) => ({ hasFailed: true, value }),
-      done: (failure, value) => (failure === undefined || failure === null
-        ? { hasFailed: false, value }
-        : { hasFailed: true, value: failure }),
-    };
-    for (const [name, outcomeOf] of Object.entries(ways)) {
+    for (const [name, way] of Object.entries(OF_CONTEXT)) {
       try {
-        if (typeof lambda[name] === "function") lambda[name] = this.answering(lambda[name], outcomeOf);
+        if (typeof lambda[name] === "function") lambda[name] = this.answering(lambda[name], way);
       } catch {
         // The context is read-only. The span ends with the handler's promise, or when the event loop is idle.
       }
@@ -74,6 +80,12 @@ class Ending {
       this.isLeftToTheRuntime = true;
     });
     return this.answer;
+  }
+
+  /// Like `before`, with a result. Returns the answer.
+  succeed(value) {
+    const outcome = this.succeeded(value);
+    return this.before(outcome).then(() => outcome.answer);
   }
 
   /// Ends the invocation with `outcome` when the event loop is idle, unless the handler answers before.
@@ -104,7 +116,7 @@ async function holdingFailures(ended) {
 const TURNS = 4;
 
 function releaseAfter(turns) {
-  if (turns > 0) return setImmediate(() => releaseAfter(turns - 1));
+  if (turns > 0) return clock.setImmediate(() => releaseAfter(turns - 1));
   waiting -= 1;
   if (waiting > 0) return undefined;
   const late = held;
@@ -128,22 +140,26 @@ function watchProcess() {
     const ended = [...open].map(([ending, outcome]) => ending.before(outcome));
     open.clear();
     // The timer keeps the event loop alive until the spans are written.
-    const timer = setInterval(() => {}, 1000);
-    Promise.all(ended).then(() => clearInterval(timer));
+    const timer = clock.setInterval(() => {}, 1000);
+    Promise.all(ended).then(() => clock.clearInterval(timer));
     return true;
   };
 }
 
 /// Wraps a value with a method `then` that is no promise of Node's. The runtime calls `then` once, and so does this function, because the
-/// value may do its work there, which belongs to the invocation (`within`). `before(hasFailed, value)` returns a promise.
-function thenable(value, before, within) {
+/// value may do its work there, which belongs to the invocation (`within`).
+function thenable(value, ending, within) {
   const then = (resolve, reject) => {
     let isSettled = false;
-    const settled = (hasFailed, settle) => (result) => {
+    const succeeded = (result) => {
       isSettled = true;
-      return before(hasFailed, result).then(() => settle(result)).catch(reject);
+      return ending.succeed(result).then(resolve).catch(reject);
     };
-    const returned = within(() => value.then(settled(false, resolve), settled(true, reject)));
+    const failed = (failure) => {
+      isSettled = true;
+      return ending.before({ hasFailed: true, value: failure }).then(() => reject(failure)).catch(reject);
+    };
+    const returned = within(() => value.then(succeeded, failed));
     // The runtime expects a promise, but the first answer counts. It comes later here.
     return isSettled ? returned ?? Promise.resolve() : returned;
   };
@@ -161,4 +177,4 @@ function isPromise(value) {
   return Boolean(value) && typeof value.then === "function";
 }
 
-module.exports = { Ending, isPromise, thenable };
+module.exports = { Ending, OF_CALLBACK, isPromise, thenable };

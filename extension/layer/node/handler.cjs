@@ -7,7 +7,7 @@
 
 const { withinTime } = require("./bound.cjs");
 const { types } = require("node:util");
-const { Ending, isPromise, thenable } = require("./ending.cjs");
+const { Ending, OF_CALLBACK, isPromise, thenable } = require("./ending.cjs");
 const { recordFailure } = require("./failure.cjs");
 const { isOfAppSync, isScheduled, messages, parentHeaders } = require("./messages.cjs");
 const { wait } = require("./waiting.cjs");
@@ -74,7 +74,8 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
       const context = api.trace.setSpan(parent, span).setValue(within, true);
       if (isInferred) wait(tracer, event, batch, context);
       const watched = watch(span, lambda, context);
-      const invocation = { span, lambda, watched, context: watched?.context ?? context };
+      const isDurable = typeof event?.DurableExecutionArn === "string";
+      const invocation = { span, lambda, watched, isDurable, context: watched?.context ?? context };
       return batch === undefined ? invocation : consume(tracer, batch, invocation);
     } catch (error) {
       say(`cannot create the invocation's span: ${error}`);
@@ -99,11 +100,12 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
   }
 
   /// Ends the spans and flushes them within the time limit. Never fails, for any exporter error and any result of the handler.
-  async function end({ span, consumer, lambda, watched }, outcome) {
+  async function end({ span, consumer, lambda, watched, isDurable }, outcome) {
     if (watched !== undefined) cutOffs.end(watched);
+    if (outcome.hasFailed) require("./frames.cjs").cutFrames(outcome.value);
     try {
       if (consumer !== undefined && outcome.hasFailed) consumer.setStatus({ code: api.SpanStatusCode.ERROR });
-      describe(span, consumer, outcome);
+      describe(span, consumer, isDurable, outcome);
     } catch {
       // Access to the handler's result may throw. The runtime gets the result all the same.
     }
@@ -117,11 +119,10 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
     }
   }
 
-  function describe(span, consumer, { hasFailed, value, streamed }) {
-    if (hasFailed) return span.setAttribute("error.type", recordFailure(api, span, value).name);
-    const error = isStreaming ? undefined : serializationError(value);
-    if (error !== undefined) return span.setAttribute("error.type", recordFailure(api, span, error).name);
-    const stated = streamed ?? value?.statusCode;
+  function describe(span, consumer, isDurable, { hasFailed, value, answer, error, streamed }) {
+    const failure = hasFailed ? value : error ?? (isDurable ? durableFailure(answer) : undefined);
+    if (hasFailed || failure !== undefined) return span.setAttribute("error.type", recordFailure(api, span, failure).name);
+    const stated = streamed ?? answer?.statusCode;
     const status = typeof stated === "string" && /^\d+$/.test(stated) ? Number(stated) : stated;
     const isStatus = Number.isInteger(status) && status >= 100 && status <= 999;
     if (isStatus) span.setAttribute("http.response.status_code", status);
@@ -129,7 +130,7 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
       span.setAttribute("error.type", String(status));
       span.setStatus({ code: api.SpanStatusCode.ERROR });
     }
-    const failures = value?.batchItemFailures;
+    const failures = answer?.batchItemFailures;
     if (!Array.isArray(failures) || failures.length === 0) return;
     const message = `${failures.length} of the batch's messages failed; Lambda delivers them again`;
     span.setAttribute("aws.lambda.batch_item_failures", failures.length);
@@ -138,6 +139,7 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
   }
 
   const isStreaming = handler[STREAMING] !== undefined;
+  const succeeded = (value) => ({ hasFailed: false, value, ...(isStreaming ? { answer: value } : serializedOnce(value)) });
 
   function call(self, event, ...others) {
     const isInner = api.context.active().getValue(within) === true;
@@ -150,11 +152,12 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
         return end(invocation, { ...outcome, streamed: statusCodes.get(others[0]) });
       },
       (action) => api.context.with(api.ROOT_CONTEXT, action),
+      succeeded,
     );
     const callback = others[1];
     const takesCallback = !isStreaming && typeof callback === "function";
     if (takesCallback) {
-      others[1] = ending.answering(callback, failed);
+      others[1] = ending.answering(callback, OF_CALLBACK);
       ending.watch(others[0]);
       ending.thrown = callback;
     }
@@ -175,18 +178,17 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
     }
     if (isPromise(returned)) {
       ending.whenIdle(returned, unsettled);
-      const before = (hasFailed, value) => ending.before({ hasFailed, value });
-      if (!types.isPromise(returned)) return thenable(returned, before, (action) => api.context.with(own.context, action));
+      if (!types.isPromise(returned)) return thenable(returned, ending, (action) => api.context.with(own.context, action));
       return returned.then(
-        (value) => before(false, value).then(() => value),
-        (error) => before(true, error).then(() => {
+        (value) => ending.succeed(value),
+        (error) => ending.before({ hasFailed: true, value: error }).then(() => {
           throw error;
         }),
       );
     }
     // A runtime with callbacks ignores a returned value. It waits for an answer or an idle event loop.
     if (takesCallback) return ending.whenIdle(returned);
-    return ending.before({ hasFailed: false, value: returned }).then(() => returned);
+    return ending.succeed(returned);
   }
 
   // A proxy looks like the handler: its length, symbols and type tell the runtime whether it takes a callback or a stream, and the
@@ -239,11 +241,12 @@ const MOST_LEVELS = 500;
 // Methods of Node's own objects, which do not fail.
 const OF_NODE = [Date, Buffer, URL].map(({ prototype }) => prototype.toJSON);
 
-/// Returns `true` if the serialization of a result may fail: it has a BigInt, an object that contains itself, or code of its own. Other
-/// results are not serialized twice. Gives up in a large result.
-function mayFailInJson(value, above = new Set(), searched = { values: 0 }) {
+/// Returns `true` if the serialization of a result may fail or run code of the function: it has a BigInt, an object that contains
+/// itself, a getter, `toJSON` or a proxy. Gives up in a large result.
+function runsCodeInJson(value, above = new Set(), searched = { values: 0 }) {
   if (typeof value === "bigint") return true;
   if (typeof value !== "object" || value === null) return false;
+  if (types.isProxy(value)) return true;
   if (typeof value.toJSON === "function") return !OF_NODE.includes(value.toJSON);
   if (above.has(value) || above.size >= MOST_LEVELS) return true;
   above.add(value);
@@ -251,32 +254,43 @@ function mayFailInJson(value, above = new Set(), searched = { values: 0 }) {
     searched.values += 1;
     if (searched.values > MOST_VALUES) break;
     const { get, value: own } = Object.getOwnPropertyDescriptor(value, name) ?? {};
-    if (get !== undefined || mayFailInJson(own, above, searched)) return true;
+    if (get !== undefined || runsCodeInJson(own, above, searched)) return true;
   }
   above.delete(value);
   return false;
 }
 
-/// Returns the error with which the runtime fails to serialize a result.
-function serializationError(value) {
-  if (!mayFailInJson(value)) return undefined;
+/// Returns the answer for the runtime, which serializes it: the result itself or, if its serialization runs code of the function, its
+/// content. That code runs once, as without the layer. If it fails, returns the error, with which the answer fails too.
+function serializedOnce(value) {
+  if (!runsCodeInJson(value)) return { answer: value };
   try {
-    JSON.stringify(value);
-    return undefined;
+    const text = JSON.stringify(value);
+    // The runtime sends an empty answer for an object without JSON.
+    return { answer: text === undefined ? { toJSON() {} } : JSON.parse(text) };
   } catch (error) {
-    return error;
+    const toJSON = () => {
+      throw error;
+    };
+    return { answer: { toJSON }, error };
   }
+}
+
+/// Returns the failure in the answer of a durable function, which reports it as a result.
+///
+/// Source: Lambda API Reference, "ErrorObject"; Lambda Developer Guide, "Durable functions".
+function durableFailure(answer) {
+  if (answer?.Status !== "FAILED") return undefined;
+  const failure = new Error(String(answer.Error?.ErrorMessage ?? "the durable execution failed"));
+  failure.name = String(answer.Error?.ErrorType ?? "Error");
+  const trace = answer.Error?.StackTrace;
+  failure.stack = Array.isArray(trace) ? trace.join("\n") : undefined;
+  return failure;
 }
 
 /// Returns `true` if Lambda's runtime treats the handler as an async function.
 function isAsync(handler) {
   return handler.constructor?.name === "AsyncFunction";
-}
-
-/// Returns the outcome of a callback: a failure, unless its first argument is `null` or `undefined`.
-function failed(failure, result) {
-  const hasFailed = failure !== undefined && failure !== null;
-  return { hasFailed, value: hasFailed ? failure : result };
 }
 
 function say(text) {

@@ -7,7 +7,7 @@ const fs = require("node:fs");
 const path = require("node:path");
 const { Module, createRequire, syncBuiltinESMExports } = require("node:module");
 const { isPromise } = require("./ending.cjs");
-const { findPackages } = require("./packages.cjs");
+const { findPackages, readJson } = require("./packages.cjs");
 const { PATCHING, findTracer } = require("./tracers.cjs");
 
 /// Number of names that a message lists.
@@ -15,15 +15,15 @@ const SHOWN = 5;
 
 function main() {
   const isOff = (process.env.OTEL_SDK_DISABLED ?? "").trim().toLowerCase() === "true";
-  if (isOff || !process.env._HANDLER || !process.env.LAMBDA_TASK_ROOT) return;
-  const handler = handlerFile();
+  if (isOff) return;
+  const handler = findHandler();
   if (handler.problem !== undefined) return say(`not instrumented: ${handler.problem}`);
   // Node has already loaded the modules that precede the layer in NODE_OPTIONS.
   const tracer = findTracer(() => false);
   if (tracer !== undefined) return leaveAlone(tracer);
   let load;
   try {
-    load = findPackages();
+    load = findPackages(handler.root);
   } catch (error) {
     return say(`not instrumented: ${error.message}`);
   }
@@ -52,9 +52,14 @@ function instrument(load, handler) {
   Module.prototype._compile = function (content, file, ...others) {
     // Looks for another tracer before its package patches anything.
     if (patching.test(file)) attempt(undefined, isTraced);
-    const compiled = compile.call(this, content, file, ...others);
-    if (file === handler.file) this.exports = loaded(this.exports);
-    return compiled;
+    try {
+      const compiled = compile.call(this, content, file, ...others);
+      if (file === handler.file) this.exports = loaded(this.exports);
+      return compiled;
+    } catch (error) {
+      require("./frames.cjs").cutFrames(error);
+      throw error;
+    }
   };
   const patched = Module.prototype._compile;
   const loaded = (exports) => attempt(exports, () => {
@@ -68,7 +73,10 @@ function instrument(load, handler) {
     }
     return replaceHandler(load, startSdk(load, handler), exports, handler.name);
   });
-  if (handler.isModule) {
+  // A module that precedes the layer in NODE_OPTIONS may have loaded the handler.
+  const cached = require.cache[handler.file];
+  if (cached?.loaded) cached.exports = loaded(cached.exports);
+  else if (handler.isModule) {
     patchBuiltins();
     require("./facade.cjs").replaceExport(handler, loaded);
   }
@@ -82,12 +90,37 @@ function patchBuiltins() {
   syncBuiltinESMExports();
 }
 
-/// Finds the handler's file and name as Lambda's runtime does, such as `src/app.handler` below the task's root. Returns the problem if
-/// the runtime will not find the file.
+/// Finds the handler as Lambda's runtime does. Returns the problem if the runtime will not find it.
+///
+/// aws-lambda-ric before version 4, which container images start, takes the handler from its first argument and looks for it in the working
+/// folder. All other runtimes read Lambda's variables.
+///
+/// Source: aws-lambda-ric 3.3, `bin/index.mjs`, and 4.0, `main`; Lambda Developer Guide, "Deploy Node.js Lambda functions with container
+/// images".
+function findHandler() {
+  const { _HANDLER: ofLambda, LAMBDA_TASK_ROOT: root } = process.env;
+  const [, program, argument] = process.argv;
+  const isOfArgument = program !== undefined && isOldClient(program);
+  const handler = (isOfArgument && argument) || ofLambda || argument;
+  if (!handler) return { problem: "neither _HANDLER nor the runtime's first argument names the handler: set one of them to FILE.FUNCTION, such as index.handler" };
+  const roots = isOfArgument ? [process.cwd()] : [root || process.cwd(), process.cwd()];
+  const found = roots.map((root) => handlerFile(root, handler));
+  return found.find(({ problem }) => problem === undefined) ?? found[0];
+}
+
+function isOldClient(program) {
+  try {
+    return /[\\/]aws-lambda-ric[\\/]bin[\\/][^\\/]*$/.test(fs.realpathSync(program));
+  } catch {
+    // The program is no file, as with `node -e`.
+    return false;
+  }
+}
+
+/// Finds the file and the name of a handler, such as `src/app.handler`, below this root. Returns the problem if there is no file.
 ///
 /// Source: aws-lambda-ric 3.3, `_tryRequire`, and 4.0, `loadModule`.
-function handlerFile() {
-  const { _HANDLER: handler, LAMBDA_TASK_ROOT: root } = process.env;
+function handlerFile(root, handler) {
   const [, module, name] = /^([^.]*)\.(.+)$/.exec(path.basename(handler)) ?? [];
   if (module === undefined) return { problem: `the handler ${handler} names no function: set it to FILE.FUNCTION, such as index.handler` };
   const folder = path.resolve(root, path.dirname(handler));
@@ -102,8 +135,10 @@ function handlerFile() {
     const missing = `${folder} has no file ${module}.js, ${module}.mjs or ${module}.cjs${scripts(folder)}`;
     return { problem: `${missing}: correct the handler ${handler}, or add the file` };
   }
-  const file = fs.realpathSync(found);
-  return { file, name, isModule: file.endsWith(".mjs") || (file.endsWith(".js") && isModuleFolder(path.dirname(file))) };
+  const options = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? "").split(" ")];
+  const file = options.includes("--preserve-symlinks") ? found : fs.realpathSync(found);
+  const isModule = file.endsWith(".mjs") || (file.endsWith(".js") && isModuleFolder(path.dirname(file)));
+  return { file, handler, isModule, name, root };
 }
 
 /// Names files of this folder, one of which the handler may mean.
@@ -118,19 +153,19 @@ function scripts(folder) {
 }
 
 /// Returns the reason for which the runtime will find no handler, or the layer cannot replace it, or `undefined`.
-function problemOf(exports, { file, name }) {
+function problemOf(exports, { file, handler, name }) {
   const base = path.basename(file);
   if (typeof name.split(".").reduce((holder, name) => holder?.[name], exports) === "function") return undefined;
   if (isPromise(exports)) return `${base} exports a promise: export the handler itself`;
   // The values are not read, because getters of a bundle may load modules.
   const names = Object.keys(Object(exports));
   const others = names.length > 0 ? `; its exports are ${names.slice(0, SHOWN).join(", ")}` : "";
-  return `${base} exports no function ${name}${others}: correct the handler ${process.env._HANDLER}, or export the function`;
+  return `${base} exports no function ${name}${others}: correct the handler ${handler}, or export the function`;
 }
 
 function isModuleFolder(folder) {
   const description = path.join(folder, "package.json");
-  if (fs.existsSync(description)) return JSON.parse(fs.readFileSync(description, "utf8")).type === "module";
+  if (fs.existsSync(description)) return readJson(description).type === "module";
   const above = path.dirname(folder);
   return above !== folder && isModuleFolder(above);
 }

@@ -9,6 +9,8 @@
 
 "use strict";
 
+const clock = require("./clock.cjs");
+
 // Time limit for writing the lines.
 const LONGEST_MS = 1000;
 
@@ -38,7 +40,7 @@ function leaveLastWords({ cutOffs, exporter, flush, encode }) {
       if (spans.length === 0) return;
       const { writeLines } = require("./lines.cjs");
       // Writes the invocation's span first, which ended last.
-      const written = writeLines(spans.reverse(), encode, Date.now() + LONGEST_MS);
+      const written = writeLines(spans.reverse(), encode, clock.now() + LONGEST_MS);
       cutOffs.records.written(written.map((span) => span.spanContext()));
       const lost = spans.length - written.length;
       if (lost > 0) throw new Error(`${lost} of ${spans.length} spans are too large for an OTLP line, or stdout is blocked`);

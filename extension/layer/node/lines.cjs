@@ -6,6 +6,7 @@
 
 const fs = require("node:fs");
 const zlib = require("node:zlib");
+const clock = require("./clock.cjs");
 
 const VERSION = "0.1.0";
 // Size limit of a line. A longer line may arrive as several log events.
@@ -26,7 +27,7 @@ function writeLines(spans, encode, until) {
   const waiting = [];
   for (let at = 0; at < spans.length; at += MOST_SPANS) waiting.push(spans.slice(at, at + MOST_SPANS));
   waiting.reverse();
-  while (waiting.length > 0 && Date.now() < until) {
+  while (waiting.length > 0 && clock.now() < until) {
     const batch = waiting.pop();
     const request = encode(batch);
     const isSingle = batch.length === 1;
@@ -53,7 +54,7 @@ function line({ resource }, request) {
     method: "POST",
     "content-type": "application/x-protobuf",
     "content-encoding": "gzip",
-    ...(isJson && { timestamp: new Date().toISOString(), level: level || "INFO" }),
+    ...(isJson && { timestamp: new Date(clock.now()).toISOString(), level: level || "INFO" }),
     payload: zlib.gzipSync(request).toString("base64"),
     base64: true,
   };
@@ -66,7 +67,7 @@ function writeAll(text, until) {
     try {
       at += fs.writeSync(1, text, at);
     } catch (error) {
-      if (error.code !== "EAGAIN" || Date.now() >= until) return false;
+      if (error.code !== "EAGAIN" || clock.now() >= until) return false;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
     }
   }

@@ -20,14 +20,14 @@ const OLDEST = {
 };
 const REMEDY = "add lambda-otlp's Node layer, or set LAMBDA_OTLP_INSTRUMENT=off";
 
-/// Returns a `require` that loads the packages. Throws if there is no complete set, or if a package of the function is too old.
-function findPackages() {
+/// Returns a `require` that loads the packages. `root` is the folder of the function's package. Throws if there is no complete set, or if a package of the function is too old.
+function findPackages(root) {
   // The layer has all packages in one file (bundle.mjs). Node finds, compiles and executes it in a fifth of the time.
   const bundle = path.join(__dirname, "../node-packages/bundle.cjs");
   if (fs.existsSync(bundle)) return require(bundle).load;
   const layer = createRequire(path.join(__dirname, "../node-packages/_"));
   if (isComplete(layer)) return layer;
-  const own = createRequire(path.join(process.env.LAMBDA_TASK_ROOT, "_"));
+  const own = createRequire(path.join(root, "_"));
   if (!isComplete(own)) {
     throw new Error(`OpenTelemetry's packages are missing from the function and its layers: ${REMEDY}`);
   }
@@ -52,7 +52,12 @@ function isThere(load, name) {
 
 function versionOf(file, name) {
   const folder = file.slice(0, file.lastIndexOf(`${name}${path.sep}`) + name.length);
-  return JSON.parse(fs.readFileSync(path.join(folder, "package.json"), "utf8")).version;
+  return readJson(path.join(folder, "package.json")).version;
+}
+
+/// Reads a JSON file, which may begin with a byte order mark.
+function readJson(file) {
+  return JSON.parse(fs.readFileSync(file, "utf8").replace(/^\uFEFF/, ""));
 }
 
 function isOlder(version, oldest) {
@@ -61,4 +66,4 @@ function isOlder(version, oldest) {
   return at >= 0 && numbers[at] < others[at];
 }
 
-module.exports = { findPackages, isThere };
+module.exports = { findPackages, isThere, readJson };

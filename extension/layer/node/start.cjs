@@ -9,6 +9,9 @@
 var LAYER = /^--require=.*\/lambda-otlp\/node\/start\.cjs$/;
 var REMEDY = "update the function's image to Node 18.19, 20.6 or later, or set LAMBDA_OTLP_INSTRUMENT=off";
 
+// Programs that start the runtime in an image, as in `npx aws-lambda-ric index.handler`. They keep the option for the runtime.
+var STARTERS = /(?:^|[\\/])(?:npx|npm|yarn|pnpm|pnpx|corepack)(?:-cli)?(?:\.[cm]?js)?$/;
+
 /// Instruments only the thread that runs the handler, and removes the layer's option from NODE_OPTIONS. Programs that the function
 /// starts do not load this file. Its threads load it without the option, and stop here.
 function start() {
@@ -16,7 +19,7 @@ function start() {
   var rest = options.filter(function (option) {
     return !LAYER.test(option);
   });
-  if (rest.length === options.length || leavesHandlersToThreads()) return;
+  if (rest.length === options.length || leavesHandlersToThreads() || STARTERS.test(process.argv[1] || "")) return;
   if (rest.length > 0) process.env.NODE_OPTIONS = rest.join(" ");
   else delete process.env.NODE_OPTIONS;
 

@@ -7,6 +7,7 @@ const { BoundExporter, LONGEST_MS, agent, timeoutMs } = require("./bound.cjs");
 const { Contexts } = require("./contexts.cjs");
 const { CutOffs } = require("./cut_off.cjs");
 const { leaveLastWords } = require("./last_words.cjs");
+const { copyInputs, keepOwnContext, keepOwnHeaders } = require("./outgoing.cjs");
 const { isThere } = require("./packages.cjs");
 const { maskUrls } = require("./urls.cjs");
 const { Exporter, encode } = require("./wire.cjs");
@@ -30,7 +31,7 @@ const LIBRARIES = {
       Array.isArray(headers) || `${hostname ?? host}:${port}` === process.env.AWS_LAMBDA_RUNTIME_API,
     requestHook: nameAwsCall,
   }],
-  undici: ["UndiciInstrumentation", { requireParentforSpans: true }],
+  undici: ["UndiciInstrumentation", { requireParentforSpans: true }, keepOwnHeaders],
 };
 
 /// Creates the instrumentations, which wait for their libraries. Returns a function that disables them.
@@ -41,7 +42,7 @@ function instrumentLibraries(load) {
   const made = [];
   for (const [name, [type, config, adapt = (type) => type]] of Object.entries(LIBRARIES)) {
     const instrumentation = `@opentelemetry/instrumentation-${name}`;
-    if (isWanted(name) && isThere(load, instrumentation)) made.push(new (adapt(load(instrumentation)[type]))(config));
+    if (isWanted(name) && isThere(load, instrumentation)) made.push(new (adapt(load(instrumentation)[type], load("@opentelemetry/api")))(config));
   }
   // The patches stay. Another tracer may have patched on top of them, and shimmer would remove its patches instead.
   return () => made.forEach((instrumentation) => {
@@ -50,31 +51,6 @@ function instrumentLibraries(load) {
     const { ProxyTracerProvider } = load("@opentelemetry/api");
     instrumentation.setTracerProvider(new ProxyTracerProvider());
   });
-}
-
-/// Gives the instrumentation of AWS's SDK a copy of each command's input. It adds the trace context to messages, and the function's
-/// object may be frozen or used again.
-function copyInputs(Instrumentation) {
-  return class extends Instrumentation {
-    _getV3MiddlewareStackResolvePatch(...values) {
-      const resolve = super._getV3MiddlewareStackResolvePatch(...values);
-      return function (...values) {
-        const handle = resolve.apply(this, values);
-        return function (command, ...others) {
-          return handle.call(this, { ...command, constructor: command.constructor, input: copyOf(command.input) }, ...others);
-        };
-      };
-    }
-  };
-}
-
-function copyOf(input) {
-  const copy = { ...input };
-  if (copy.MessageAttributes) copy.MessageAttributes = { ...copy.MessageAttributes };
-  for (const list of ["Entries", "PublishBatchRequestEntries"]) {
-    if (Array.isArray(copy[list])) copy[list] = copy[list].map((entry) => entry && copyOf(entry));
-  }
-  return copy;
 }
 
 let isBundleKnown = false;
@@ -122,7 +98,7 @@ function startSdk(load, handler) {
   contexts.link(tracers);
   register(api, handler, tracers, {
     context: contexts.follow(new AsyncLocalStorageContextManager().enable()),
-    propagation: new CompositePropagator({ propagators }),
+    propagation: keepOwnContext(new CompositePropagator({ propagators })),
   });
   return { tracers, cutOffs, contexts };
 }

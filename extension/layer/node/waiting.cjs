@@ -2,12 +2,14 @@
 
 "use strict";
 
+const clock = require("./clock.cjs");
+
 // Longest wait with a span. OpenObserve rejects spans older than five hours.
 const LONGEST_MS = 4 * 60 * 60 * 1000;
 
 /// Creates the span below the invocation's span, although it begins earlier. As the parent, it would hide the caller from service maps.
 function wait(tracer, event, batch, context) {
-  const now = Date.now();
+  const now = clock.now();
   const began = receivedAt(event, batch);
   if (!(now - began >= 0 && now - began <= LONGEST_MS)) return;
   const attributes = { "lambda_otlp.inferred": true };

@@ -5,6 +5,8 @@
 
 "use strict";
 
+const clock = require("./clock.cjs");
+
 // Retry delay while the extension has no room, as in the `RetryInfo` of its gRPC responses.
 const RETRY_MS = 50;
 const RETRIABLE = [429, 502, 503, 504];
@@ -242,14 +244,14 @@ class Exporter {
     } catch (error) {
       return done({ code: 1, error });
     }
-    const until = Date.now() + this.timeoutMillis;
-    const attempt = () => this.send(body, until - Date.now(), (error, status) => {
+    const until = clock.now() + this.timeoutMillis;
+    const attempt = () => this.send(body, until - clock.now(), (error, status) => {
       if (error !== undefined) return done({ code: 1, error });
       if (status === 200) return done({ code: 0 });
-      if (!RETRIABLE.includes(status) || Date.now() + RETRY_MS >= until) {
+      if (!RETRIABLE.includes(status) || clock.now() + RETRY_MS >= until) {
         return done({ code: 1, error: new Error(`the extension answered ${status}`) });
       }
-      return setTimeout(attempt, RETRY_MS);
+      return clock.setTimeout(attempt, RETRY_MS);
     });
     return attempt();
   }
@@ -261,15 +263,15 @@ class Exporter {
     const request = new ClientRequest(this.url, { method: "POST", agent: this.agent, headers });
     let isDone = false;
     const finish = (error, status) => {
-      clearTimeout(timer);
+      clock.clearTimeout(timer);
       if (!isDone) answered(error, status);
       isDone = true;
     };
-    const timer = setTimeout(() => request.destroy(new Error("the export timed out")), left);
+    const timer = clock.setTimeout(() => request.destroy(new Error("the export timed out")), left);
     request.on("error", (error) => {
       // The extension closed the connection while it was idle. The request needs a new connection.
       if (!isDone && request.reusedSocket && error.code === "ECONNRESET") {
-        clearTimeout(timer);
+        clock.clearTimeout(timer);
         isDone = true;
         return this.send(body, left, answered);
       }

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-from lambda_otlp_load import library, masked_urls
+from lambda_otlp_load import Background, library, masked_urls
 from opentelemetry import trace
 
 # Time reserved for the export before the deadline, in seconds. The export needs 3 ms of a full processor, or 10 ms if the function
@@ -241,7 +241,7 @@ class Watch:
             self.armed.append(invocation)
             if not self.is_running:
                 self.is_running = True
-                threading.Thread(target=self.run, name="lambda-otlp-deadline", daemon=True).start()
+                Background(self.run)
             elif self.wakes_at is None or self.wakes_at > invocation.export_at:
                 self.changed.notify()
         return invocation

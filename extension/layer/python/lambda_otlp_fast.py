@@ -461,23 +461,27 @@ def carry_context_into_threads(imports):
     """Carries the context into threads, like OpenTelemetry's threading instrumentation."""
     from opentelemetry import context
 
-    def within(carried, function, *arguments, **named):
+    def within(carried, function, /, *arguments, **named):
         token = context.attach(carried)
         try:
             return function(*arguments, **named)
         finally:
             context.detach(token)
 
+    def attributes_of(thread):
+        # A class of the function may refuse attributes that it does not know.
+        return object.__getattribute__(thread, "__dict__")
+
     def starting(start):
-        def start_with_context(self, *arguments, **named):
-            self._otel_context = context.get_current()
+        def start_with_context(self, /, *arguments, **named):
+            attributes_of(self)["_otel_context"] = context.get_current()
             return start(self, *arguments, **named)
 
         return start_with_context
 
     def running(run):
-        def run_in_context(self, *arguments, **named):
-            carried = getattr(self, "_otel_context", None)
+        def run_in_context(self, /, *arguments, **named):
+            carried = attributes_of(self).get("_otel_context")
             if carried is None:
                 return run(self, *arguments, **named)
             return within(carried, run, self, *arguments, **named)

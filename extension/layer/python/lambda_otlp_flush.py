@@ -2,7 +2,7 @@
 
 import os
 
-from lambda_otlp_load import say
+from lambda_otlp_load import Background, say
 from lambda_otlp_variables import seconds
 
 # Longest wait of an invocation for its flush, as a share of the export timeout. The wait ends before an export times out.
@@ -39,7 +39,6 @@ class Bound:
         if self.calls.__dict__.get("state") not in ("returned", "raised"):
             # The function itself flushes, with its own timeout.
             return flush(*arguments, **named)
-        import threading
         import time
 
         last, wait_until = self.limits(time.monotonic())
@@ -50,8 +49,7 @@ class Bound:
             # The next invocation flushes the rest.
             self.is_in_time = False
             return False
-        self.running = threading.Thread(target=self.run, args=(flush, arguments, named), name="lambda-otlp-flush", daemon=True)
-        self.running.start()
+        self.running = Background(lambda: self.run(flush, arguments, named))
         self.running.join(max(0, wait_until - time.monotonic()))
         if self.running.is_alive():
             self.is_in_time = False

@@ -3,6 +3,7 @@
 The other files find this module in `sys.modules`, because the folder leaves the path when the runtime starts.
 """
 
+import _thread
 import functools
 import importlib.util
 import os
@@ -29,6 +30,31 @@ def attempt(action, *arguments):
         action(*arguments)
     except Exception as error:
         say(f"instrumentation failed, the function continues without it: {error!r}")
+
+
+class Background:
+    """A thread of the layer that `threading` does not list: functions join all listed threads, or wait until one is left.
+
+    The process does not wait for it. `run` must not call `threading.current_thread`, which would list it.
+    """
+
+    def __init__(self, run):
+        self.running = _thread.allocate_lock()
+        self.running.acquire()
+        _thread.start_new_thread(self.run, (run,))
+
+    def run(self, run):
+        try:
+            run()
+        finally:
+            self.running.release()
+
+    def is_alive(self):
+        return self.running.locked()
+
+    def join(self, timeout):
+        if self.running.acquire(timeout=timeout):
+            self.running.release()
 
 
 URLS = ("url.full", "url.query", "http.url", "http.target")

@@ -17,7 +17,7 @@ import traceback
 from collections import namedtuple
 from types import SimpleNamespace
 
-from lambda_otlp_load import beside, masked_urls
+from lambda_otlp_load import Background, beside, masked_urls
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace.status import Status, StatusCode
@@ -399,8 +399,7 @@ class TracerProvider(trace.TracerProvider):
             if self.waiting or self.unsent:
                 self.wake.set()
         if self.thread is None:
-            self.thread = threading.Thread(target=self.run, name="lambda-otlp-spans", daemon=True)
-            self.thread.start()
+            self.thread = Background(self.run)
         elif len(self.waiting) == BATCH:
             self.wake.set()
 

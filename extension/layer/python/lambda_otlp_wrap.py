@@ -78,6 +78,9 @@ def wrap_handler(module, name, watch, setup):
         """Marks the spans as failed if the result reports a failure. OpenTelemetry's instrumentation takes it for a success."""
         if not isinstance(result, dict):
             return
+        if calls.is_durable and result.get("Status") == "FAILED":
+            describe_durable_failure(result.get("Error"))
+            return
         status, messages = result.get("statusCode"), result.get("batchItemFailures")
         if isinstance(status, str) and status.isascii() and status.isdigit():
             status = int(status)
@@ -96,6 +99,19 @@ def wrap_handler(module, name, watch, setup):
             for name, value in attributes.items():
                 span.set_attribute(name, value)
             span.set_status(trace.Status(trace.StatusCode.ERROR, message))
+
+    def describe_durable_failure(error):
+        """Marks the spans as failed. A durable function reports its failure as a result (Lambda API Reference, "ErrorObject")."""
+        error = error if isinstance(error, dict) else {}
+        kind = str(error.get("ErrorType") or "Error")
+        message = str(error.get("ErrorMessage") or "the durable execution failed")
+        described = {"exception.type": kind, "exception.message": message}
+        if isinstance(frames := error.get("StackTrace"), list):
+            described["exception.stacktrace"] = "\n".join(map(str, frames))
+        for span in spans_to_mark():
+            span.set_attribute("error.type", kind)
+            span.set_status(trace.Status(trace.StatusCode.ERROR, message))
+        spans_to_mark()[-1].add_event("exception", described)
 
     def describe_marshalling(result):
         """Marks the spans as failed if the runtime cannot serialize the result."""
@@ -152,6 +168,8 @@ def wrap_handler(module, name, watch, setup):
             return handler(*arguments, **named)
         calls.state = "begun"
         calls.context = arguments[1] if len(arguments) > 1 else None
+        event = arguments[0] if arguments else None
+        calls.is_durable = isinstance(event, dict) and isinstance(event.get("DurableExecutionArn"), str)
         watched()
         try:
             return instrumented(*arguments, **named)
@@ -160,7 +178,7 @@ def wrap_handler(module, name, watch, setup):
                 attempt(flush_at_exit)
             if calls.state == "raised":
                 # Below the frame of this function, the traceback has only the frames of the user's code.
-                raise calls.error.with_traceback(frames_below(entered, calls.error))
+                raise BaseException.with_traceback(calls.error, frames_below(entered, calls.error))
             if calls.state == "entered":
                 raise
             say(f"cannot create the invocation's span: {error!r}")

@@ -337,7 +337,7 @@ fn node_runtime() -> anyhow::Result<PathBuf> {
 fn node_layer(sources: &Path) -> anyhow::Result<PathBuf> {
     let folder = cache()?.join("dev/node-layer");
     let layer = folder.join("layer");
-    let pins = ["package.json", "package-lock.json", "bundle.mjs", "exporter.mjs"];
+    let pins = ["package.json", "package-lock.json", "bundle.mjs", "clock.mjs", "exporter.mjs"];
     let pins = pins.map(|file| sources.join(file));
     install_once(&folder, &pins, || -> anyhow::Result<()> {
         eprintln!("installing OpenTelemetry's packages for Node from npm, once");

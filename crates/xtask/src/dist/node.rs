@@ -16,7 +16,8 @@ const SOURCE: &str = "extension/layer/node";
 const FOLDER: &str = "lambda-otlp/node-packages";
 
 /// The files from which npm makes the bundles.
-const PINS: [&str; 4] = ["package.json", "package-lock.json", "bundle.mjs", "exporter.mjs"];
+const PINS: [&str; 5] =
+    ["package.json", "package-lock.json", "bundle.mjs", "clock.mjs", "exporter.mjs"];
 
 const MAX_BYTES: usize = 400_000;
 

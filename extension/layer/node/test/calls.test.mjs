@@ -49,3 +49,57 @@ test("a list of headers is sent as it is", async () => {
   server.close();
   assert.equal(server.seen[0]?.headers["x-api-key"], "a, b", ran.text);
 });
+
+test("a request has one traceparent, and the function's own wins", async () => {
+  const own = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  const server = await target();
+  const text = `const http = require("http");
+  const get = (options) => new Promise((resolve) => http.get(process.env.TARGET + "/http", options, (response) => response.resume().on("end", resolve)));
+  exports.handler = async () => {
+    for (const headers of [{ traceparent: "${own}" }, { Traceparent: "${own}" }, new Headers({ traceparent: "${own}" }), [["traceparent", "${own}"]]]) {
+      await (await fetch(process.env.TARGET + "/fetch", { headers })).text();
+      if (!(headers instanceof Headers) && !Array.isArray(headers)) await get({ headers });
+    }
+    await (await fetch(process.env.TARGET + "/other", { headers: { "x-api-key": "a" } })).text();
+  };`;
+  const ran = await run(task({ "index.js": text }), [{}], { env: { TARGET: server.url } });
+  server.close();
+  const sent = server.seen.filter(({ path }) => path !== "/other").map(({ path, headers }) => [path, headers.traceparent, headers.tracestate]);
+  assert.deepEqual(sent, ["/fetch", "/http", "/fetch", "/http", "/fetch", "/fetch"].map((path) => [path, own, undefined]), ran.text);
+  const [other] = server.seen.filter(({ path }) => path === "/other");
+  assert.match(other.headers.traceparent, /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+});
+
+// Sizes of bodies in bytes, and whether each message has the trace context. Limits: SQS 1 MiB and SNS 256 KiB a request.
+const SIZES = [
+  ["SQS, SendMessage", (size) => ["sqs", "SendMessageCommand", { MessageBody: "x".repeat(size) }], 1048576 - 72, 1],
+  ["SQS, SendMessage", (size) => ["sqs", "SendMessageCommand", { MessageBody: "x".repeat(size) }], 1048576 - 71, 0],
+  ["SQS, SendMessage with attributes", (size) => ["sqs", "SendMessageCommand", { MessageBody: "é".repeat(size / 2), MessageAttributes: { n: { DataType: "String", StringValue: "1" } } }], 1048576 - 72, 0],
+  ["SQS, SendMessageBatch", (size) => ["sqs", "SendMessageBatchCommand", { Entries: ["1", "2"].map((Id) => ({ Id, MessageBody: "x".repeat(size) })) }], 524288 - 71, 1],
+  ["SNS, Publish", (size) => ["sns", "PublishCommand", { TopicArn: "arn:aws:sns:eu-west-1:1:t", Message: "x".repeat(size) }], 262144 - 71, 0],
+  ["SNS, Publish", (size) => ["sns", "PublishCommand", { TopicArn: "arn:aws:sns:eu-west-1:1:t", Message: "x".repeat(size) }], 262144 - 72, 1],
+];
+
+test("a message at AWS's limit gets no trace context", async (context) => {
+  const modules = packages(["@aws-sdk/client-sqs@3.1169.0", "@aws-sdk/client-sns@3.1169.0"]);
+  for (const [name, commandOf, size, expected] of SIZES) {
+    await context.test(`${name}, ${size} bytes`, async () => {
+      const server = await target();
+      const [service, command, input] = commandOf(size);
+      const text = `const sdk = require("@aws-sdk/client-${service}");
+      exports.handler = async ({ size }) => {
+        const [, , input] = (${commandOf})(size);
+        ${service === "sqs" ? 'input.QueueUrl = process.env.TARGET + "/1/orders";' : ""}
+        const Client = sdk.${service === "sqs" ? "SQSClient" : "SNSClient"};
+        const options = { endpoint: process.env.TARGET, region: "eu-west-1", maxAttempts: 1, credentials: { accessKeyId: "a", secretAccessKey: "b" } };
+        await new Client(options).send(new sdk.${command}(input)).catch(() => {});
+        return Object.keys(input).length;
+      };`;
+      const ran = await run(task({ "index.js": text }, modules), [{ size }], { env: { TARGET: server.url } });
+      server.close();
+      assert.equal(server.seen.length, 1, ran.text);
+      assert.equal(server.seen[0].body.split("traceparent").length - 1, expected, ran.text);
+      void input;
+    });
+  }
+});

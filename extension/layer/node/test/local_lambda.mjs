@@ -46,6 +46,19 @@ export function task(files, modules) {
   return folder;
 }
 
+/// Returns a folder with the layer as Lambda mounts it at /opt. The packages are those of an earlier run.
+export function opt() {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "lambda-otlp-opt-"));
+  const sources = path.join(REPOSITORY, "extension/layer");
+  for (const name of ["lambda-otlp-handler", "python", "node"]) {
+    const isFile = name === "lambda-otlp-handler";
+    fs.cpSync(path.join(sources, name), path.join(folder, isFile ? "" : "lambda-otlp", name), { recursive: true });
+  }
+  const packages = "lambda-otlp/node-packages";
+  fs.cpSync(path.join(CACHE, "../dev/node-layer/layer", packages), path.join(folder, packages), { recursive: true });
+  return folder;
+}
+
 /// Invokes the function in this folder with each event. Without `command`, AWS's runtime client calls the handler.
 export async function run(folder, events, { handler = "index.handler", wrapper = true, timeout = "20s", env = {}, command = [] } = {}) {
   const missing = [COMMAND, EXTENSION].filter((program) => !fs.existsSync(program));

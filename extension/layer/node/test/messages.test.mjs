@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import clock from "../clock.cjs";
 import { messages } from "../messages.cjs";
 import { wait } from "../waiting.cjs";
 
@@ -50,7 +51,7 @@ const now = 1_790_000_000_000;
 
 function checkWait(name, expected, event) {
   test(`waiting time: ${name}`, (t) => {
-    t.mock.method(Date, "now", () => now);
+    t.mock.method(clock, "now", () => now);
     const waited = [];
     const tracer = { startSpan: (name, { startTime }) => ({ end: (time) => waited.push(time >= startTime && `${name}, ${now - startTime} ms`) }) };
     wait(tracer, event, messages(api, event));

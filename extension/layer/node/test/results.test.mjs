@@ -18,6 +18,15 @@ const HANDLERS = {
   "a rejected thenable": ["() => ({ then: (_, reject) => Promise.resolve(new RangeError('no')).then(reject) })", true],
   "a class with a private field": ["() => new (class { #value = 4; then(resolve, reject) { return Promise.resolve(this.#value).then(resolve, reject); } })()", false],
   "a rejection in the same turn": ["async () => { Promise.reject(new Error('floating')); return 5; }", undefined],
+  "a stateful toJSON": ["async () => { let calls = 0; return { at: { toJSON: () => ++calls } }; }", false],
+  "a stateful getter": ["async () => { let calls = 0; return { get at() { calls += 1; return calls; } }; }", false],
+  "a getter of the status code": ["async () => { let calls = 0; return { get statusCode() { calls += 1; return 499 + calls; } }; }", true],
+  "a stateful proxy": ["async () => { let calls = 0; return new Proxy({ at: 0 }, { get: (of, name) => (name === 'at' ? ++calls : of[name]) }); }", false],
+  "a toJSON that returns nothing": ["async () => ({ toJSON() {} })", false],
+  "a toJSON that fails once": ["async () => { let calls = 0; return { toJSON() { calls += 1; if (calls === 1) throw new TypeError('no'); return calls; } }; }", true],
+  "a stateful toJSON by callback": ["(event, context, callback) => { let calls = 0; callback(null, { toJSON: () => ++calls }); }", false],
+  "a stateful toJSON by the context": ["(event, context) => { let calls = 0; context.succeed({ toJSON: () => ++calls }); }", false],
+  "a stateful toJSON of a thenable": ["() => ({ then(resolve) { let calls = 0; resolve({ toJSON: () => ++calls }); return Promise.resolve(); } })", false],
   "a late rejection": ["async () => { setTimeout(() => Promise.reject(new Error('late')), 2); return 6; }", false],
   "a late exception": ["async () => { setTimeout(() => { throw new Error('late'); }, 2); return 7; }", false],
   "a late exception after a callback": ["(event, context, callback) => { context.callbackWaitsForEmptyEventLoop = false; callback(null, 8); setTimeout(() => { throw new Error('late'); }, 2); }", false],
@@ -27,7 +36,7 @@ test("outcomes are those without the layer", async (context) => {
   for (const [name, [handler, hasError]] of Object.entries(HANDLERS)) {
     await context.test(name, async () => {
       const folder = task({ "index.js": `exports.handler = ${handler};` });
-      const withoutTime = (ran) => ran.results.map((result) => (typeof result === "string" ? result.replace(/ after [0-9.]+ ms/, "") : result));
+      const withoutTime = (ran) => ran.results.map((result) => (typeof result === "string" ? result.replace(/ after [0-9.]+ ms| \([0-9.]+ ms.*\)/, "") : result));
       const [without, ran] = [await run(folder, [{}], { wrapper: false }), await run(folder, [{}])];
       assert.deepEqual(withoutTime(ran), withoutTime(without), ran.text);
       if (hasError === undefined) return;
@@ -36,4 +45,50 @@ test("outcomes are those without the layer", async (context) => {
       assert.equal("error.type" in span.attributes, hasError);
     });
   }
+});
+
+// Ways to fail, and whether the runtime's response has the stack of the function's error.
+const FAILURES = {
+  "a throw of an async function": "async () => { throw new TypeError('no'); }",
+  "a throw": "() => { throw new TypeError('no'); }",
+  "a callback": "(event, context, callback) => callback(new TypeError('no'))",
+  "context.fail": "(event, context) => context.fail(new TypeError('no'))",
+  "a cause": "async () => { throw new Error('outer', { cause: new TypeError('no') }); }",
+};
+
+test("an error that leaves the handler has no frames of the layer", async (context) => {
+  for (const [name, handler] of Object.entries(FAILURES)) {
+    await context.test(name, async () => {
+      const text = `const stacks = []; exports.handler = (event, ...others) => {
+        if (event.asks) return Promise.resolve(stacks);
+        const note = (error) => { stacks.push(error); return error; };
+        const own = TypeError; globalThis.TypeError = class extends own { constructor(text) { super(text); note(this); } };
+        return (${handler})(event, ...others); };
+        exports.asks = () => stacks;
+        module.exports.handler = ((of) => (event, ...others) => event.asks ? Promise.resolve(stacks.map((it) => it.stack)) : of(event, ...others))(exports.handler);`;
+      const ran = await run(task({ "index.js": text }), [{}, { asks: true }]);
+      const [, stacks] = ran.results;
+      assert.equal(stacks.length, 1, ran.text);
+      assert.match(stacks[0], /index\.js/);
+      assert.doesNotMatch(stacks[0] + ran.results[0], /handler\.cjs|bundle\.cjs|AsyncLocalStorage/);
+      const [span] = ran.kind("SERVER");
+      assert.doesNotMatch(JSON.stringify(span.events), /handler\.cjs|bundle\.cjs|AsyncLocalStorage/);
+    });
+  }
+});
+
+test("an error of the handler's module has no frames of the layer", async () => {
+  const ran = await run(task({ "index.js": "throw new TypeError('no');" }), [{}]);
+  assert.match(ran.text, /index\.js/);
+  assert.doesNotMatch(ran.text, /instrument\.cjs/);
+});
+
+test("a durable function that reports its failure has a failed span", async () => {
+  const text = `exports.handler = async () => ({ Status: "FAILED", Error: { ErrorType: "CardRefused", ErrorMessage: "no money" } });`;
+  const event = { DurableExecutionArn: "arn:aws:lambda:eu-west-1:123456789012:function:shop:1/durable-execution/a/b" };
+  const ran = await run(task({ "index.js": text }), [event, {}]);
+  const [durable, other] = ran.kind("SERVER");
+  assert.deepEqual([durable.status, durable.attributes["error.type"]], [{ code: 2, message: "no money" }, "CardRefused"], ran.text);
+  // Only durable executions have this form of answers.
+  assert.notEqual(other.status?.code, 2);
 });

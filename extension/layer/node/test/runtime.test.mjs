@@ -94,3 +94,27 @@ test("dev has the runtime's functions for streamed responses", async () => {
   assert.match(ran.results[0], /streamed/);
   assert.equal(ran.kind("SERVER")[0].attributes["http.response.status_code"], 201, ran.text);
 });
+
+// Ways to replace the clock, each undone at the end.
+const CLOCKS = {
+  "timekeeper": ["const keeper = require('timekeeper'); keeper.freeze(new Date(0));", "keeper.reset();"],
+  "a class": ["const own = Date; globalThis.Date = class extends own { static now() { return -5; } };", "globalThis.Date = own;"],
+  "Date.now": ["const { now } = Date; Date.now = () => NaN;", "Date.now = now;"],
+  "fake timers": ["const clock = require('@sinonjs/fake-timers').install({ now: 0, toFake: ['Date', 'hrtime', 'performance', 'setTimeout', 'setInterval', 'setImmediate'] });", "clock.uninstall();"],
+};
+
+test("spans have the time of the clock from before the function's code", async (context) => {
+  const modules = packages(["timekeeper@2.3.1", "@sinonjs/fake-timers@15.0.0"]);
+  for (const [name, [replace, restore]] of Object.entries(CLOCKS)) {
+    await context.test(name, async () => {
+      const text = `exports.handler = async () => { ${replace} try { return (await fetch("http://" + process.env.AWS_LAMBDA_RUNTIME_API)).status; } finally { ${name === "Date.now" ? "setTimeout(() => {" + restore + "}, 100)" : restore} } };`;
+      const before = Date.now();
+      const ran = await run(task({ "index.js": text }, modules), [{}]);
+      for (const kind of ["SERVER", "CLIENT"]) {
+        const [span, ...others] = ran.kind(kind);
+        assert.deepEqual(others, [], ran.text);
+        for (const time of [span.startTimeUnixNano, span.endTimeUnixNano]) assert.ok(Number(time) / 1e6 >= before && Number(time) / 1e6 <= Date.now(), `${time}`);
+      }
+    });
+  }
+});

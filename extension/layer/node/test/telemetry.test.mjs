@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import clock from "../clock.cjs";
 import { boundExporter, instrumentLibraries, processor } from "../telemetry.cjs";
 
 let made;
@@ -63,7 +64,7 @@ test("after a failed export, the next ones wait for moments until the receiver a
   const exporter = boundExporter(load);
   const { setTimeout } = globalThis;
   const waits = [];
-  t.mock.method(globalThis, "setTimeout", (action, wait) => (waits.push(wait), setTimeout(action, 1)));
+  t.mock.method(clock, "setTimeout", (action, wait) => (waits.push(wait), setTimeout(action, 1)));
   const codes = [];
   for (const each of [false, false, true, false]) {
     isTaking = each;

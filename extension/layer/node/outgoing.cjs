@@ -1,0 +1,123 @@
+// Adds the trace context to what the function sends, without changing what the function itself has stated: its own headers, its own
+// objects, and messages to which AWS would refuse an addition.
+
+"use strict";
+
+/// The names of W3C's headers. The state belongs to the parent, so one without the other would be wrong.
+const TRACE_CONTEXT = ["traceparent", "tracestate"];
+/// Size of the attribute `traceparent`: its name, its type `String` and its value.
+const TRACEPARENT_BYTES = 72;
+/// Limits on a request with messages, attributes included.
+///
+/// Source: Amazon SQS Developer Guide, "Message quotas"; Amazon SNS, "Message filtering and size quotas".
+const MOST_BYTES = { sqs: 1024 * 1024, sns: 256 * 1024 };
+
+/// Returns the class with requests that keep the function's own headers. Undici would send a second header of the same name.
+function keepOwnHeaders(Instrumentation) {
+  return class extends Instrumentation {
+    onRequestCreated(message) {
+      const { request } = message;
+      const kept = keptNames([...this.parseRequestHeaders(request).keys()]);
+      const add = request.addHeader;
+      request.addHeader = function (name, value) {
+        if (kept.has(name.toLowerCase())) return this;
+        if (typeof add === "function") return add.call(this, name, value);
+        // Undici 6.11 has no such method.
+        this.headers.push(name, value);
+        return this;
+      };
+      try {
+        super.onRequestCreated(message);
+      } finally {
+        delete request.addHeader;
+      }
+    }
+  };
+}
+
+/// Returns the names that must not be added beside the function's own.
+function keptNames(own) {
+  const names = new Set(own.map((name) => name.toLowerCase()));
+  if (names.has("traceparent")) TRACE_CONTEXT.forEach((name) => names.add(name));
+  return names;
+}
+
+/// Attributes of messages to which no trace context is added.
+const full = new WeakSet();
+
+/// Returns the propagator that keeps what its carrier already has, and adds nothing to the attributes of a full message.
+function keepOwnContext(propagator) {
+  const inject = propagator.inject.bind(propagator);
+  propagator.inject = (context, carrier, setter) => {
+    if (full.has(carrier)) return;
+    const kept = keptNames(Object.keys(carrier ?? {}));
+    const set = (carrier, name, value) => kept.has(name) || setter.set(carrier, name, value);
+    inject(context, carrier, { set });
+  };
+  return propagator;
+}
+
+/// Returns the class with commands that have a copy of their input. The instrumentation adds the trace context to messages, and the
+/// function's object may be frozen or used again.
+function copyInputs(Instrumentation, api) {
+  return class extends Instrumentation {
+    _getV3MiddlewareStackResolvePatch(...values) {
+      const resolve = super._getV3MiddlewareStackResolvePatch(...values);
+      return function (...values) {
+        const handle = resolve.apply(this, values);
+        return function (command, ...others) {
+          const input = copyOf(command.input);
+          noteFullMessages(api, input);
+          return handle.call(this, { ...command, constructor: command.constructor, input }, ...others);
+        };
+      };
+    }
+  };
+}
+
+function copyOf(input) {
+  const copy = { ...input };
+  if (isMessage(copy)) copy.MessageAttributes = { ...copy.MessageAttributes };
+  for (const list of LISTS) {
+    if (Array.isArray(copy[list])) copy[list] = copy[list].map((entry) => entry && copyOf(entry));
+  }
+  return copy;
+}
+
+const LISTS = ["Entries", "PublishBatchRequestEntries"];
+
+function isMessage({ MessageBody: ofSqs, Message: ofSns }) {
+  return typeof ofSqs === "string" || typeof ofSns === "string";
+}
+
+/// Notes the messages of a request that would become too large.
+function noteFullMessages(api, input) {
+  const messages = isMessage(input) ? [input] : LISTS.flatMap((list) => input[list] ?? []).filter((entry) => entry && isMessage(entry));
+  if (messages.length === 0) return;
+  const most = typeof messages[0].MessageBody === "string" ? MOST_BYTES.sqs : MOST_BYTES.sns;
+  const context = {};
+  api.propagation.inject(api.context.active(), context);
+  delete context.traceparent;
+  const added = TRACEPARENT_BYTES + Object.entries(context).reduce((sum, [name, value]) => sum + bytes(name) + bytes("String") + bytes(value), 0);
+  let size = messages.reduce((sum, message) => sum + sizeOf(message), 0);
+  for (const { MessageAttributes: attributes } of messages) {
+    size += added;
+    if (size <= most) continue;
+    size -= added;
+    full.add(attributes);
+  }
+}
+
+function sizeOf({ MessageBody, Message, Subject, MessageAttributes }) {
+  const texts = [MessageBody ?? Message, Subject];
+  for (const [name, attribute] of Object.entries(MessageAttributes)) {
+    texts.push(name, attribute?.DataType, attribute?.StringValue, attribute?.BinaryValue);
+  }
+  return texts.reduce((sum, text) => sum + bytes(text), 0);
+}
+
+function bytes(value) {
+  return typeof value === "string" ? Buffer.byteLength(value) : value?.byteLength ?? 0;
+}
+
+module.exports = { copyInputs, keepOwnContext, keepOwnHeaders };
