@@ -134,3 +134,35 @@ fn tail_removes_control_characters_and_shows_cyclic_spans() {
     assert!(out.contains("sh op") && out.contains("ERROR red [31m  bad"), "{out:?}");
     assert!(out.contains("(its parents form a circle)"), "{out}");
 }
+
+/// Foreign text in JSON keeps its value, and in messages its other characters.
+#[test]
+fn no_command_prints_control_characters_of_telemetry() {
+    let name = "a\u{9b}2J\u{202e}b\u{2066}c\u{7f}";
+    let line = format!(
+        r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"{name}","value":{{"stringValue":"{name}"}}}}]}},"scopeSpans":[{{"spans":[{{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","name":"{name}","startTimeUnixNano":"1","endTimeUnixNano":"2"}}]}}]}}]}}"#
+    );
+    for arguments in [
+        &["decode"][..],
+        &["tail", "--json"],
+        &["tail"],
+        &["decode", "no-such-\u{9b}\u{202e}-file"],
+    ] {
+        let mut command = Command::new(binary("lambda-otlp"));
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // A command that reads no input may have ended.
+        drop(child.stdin.take().unwrap().write_all(line.as_bytes()));
+        let output = child.wait_with_output().unwrap();
+        let printed = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        let printed = printed.concat();
+        let moves =
+            |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{2069}').contains(&c);
+        assert!(!printed.is_empty() && !printed.contains(moves), "{arguments:?}: {printed:?}");
+        for value in
+            printed.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        {
+            assert!(value.to_string().contains(name), "{value}");
+        }
+    }
+}

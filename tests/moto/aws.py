@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
 COMMAND_LINE = PROGRAMS / "lambda-otlp"
 FORWARDER = PROGRAMS / "lambda-otlp-forwarder"
-SUBSCRIBER = PROGRAMS / "lambda-otlp-subscriber"
+# Answers at any URL; the deployed program answers at S3 only.
+SUBSCRIBER = PROGRAMS / "examples/subscriber-for-tests"
 
 
 def function_arn(name):

@@ -97,14 +97,16 @@ pub struct Credentials {
     pub session_token: Option<Secret>,
 }
 
-const DEFAULT_DOMAIN: &str = "amazonaws.com";
+pub(crate) const DEFAULT_DOMAIN: &str = "amazonaws.com";
 
 /// Partitions besides `aws`: name, beginning of their regions' names, and domain (AWS General Reference, "Service endpoints").
-const PARTITIONS: [(&str, &str, &str); 5] = [
+pub(crate) const PARTITIONS: [(&str, &str, &str); 7] = [
     ("aws-cn", "cn-", "amazonaws.com.cn"),
     ("aws-us-gov", "us-gov-", DEFAULT_DOMAIN),
     ("aws-iso", "us-iso-", "c2s.ic.gov"),
     ("aws-iso-b", "us-isob-", "sc2s.sgov.gov"),
+    ("aws-iso-e", "eu-isoe-", "cloud.adc-e.uk"),
+    ("aws-iso-f", "us-isof-", "csp.hci.ic.gov"),
     ("aws-eusc", "eusc-", "amazonaws.eu"),
 ];
 
@@ -303,6 +305,8 @@ mod tests {
             ("us-gov-west-1", Some("https://ssm.us-gov-west-1.amazonaws.com/")),
             ("us-iso-east-1", Some("https://ssm.us-iso-east-1.c2s.ic.gov/")),
             ("us-isob-east-1", Some("https://ssm.us-isob-east-1.sc2s.sgov.gov/")),
+            ("eu-isoe-west-1", Some("https://ssm.eu-isoe-west-1.cloud.adc-e.uk/")),
+            ("us-isof-south-1", Some("https://ssm.us-isof-south-1.csp.hci.ic.gov/")),
             ("eusc-de-east-1", Some("https://ssm.eusc-de-east-1.amazonaws.eu/")),
             ("evil.example.com/", None),
             ("", None),

@@ -14,6 +14,7 @@ mod clock;
 mod credentials;
 mod logs;
 mod reqwest_transport;
+mod s3;
 mod secret;
 mod signature;
 mod sqs;
@@ -28,6 +29,7 @@ pub use logs::{
     CloudWatchLogs, FilteredLogEvent, LogGroup, LogsError, LogsSettings, Page, SubscriptionFilter,
 };
 pub use reqwest_transport::deepest;
+pub use s3::is_s3;
 pub use secret::{
     AwsSecrets, AwsSecretsSettings, CachedSecret, CurrentSecret, SECRET_LIFETIME, SecretError,
     SecretReading, SecretService,

@@ -2,6 +2,7 @@
 
 use crate::lines::{self, Found, Input, Joining, Line, MAX_LINE_BYTES, Writer};
 use anyhow::Context as _;
+use console::screen;
 use serde::Serialize;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
@@ -91,7 +92,7 @@ impl Summary {
         for (number, found) in found {
             let Found::Otlp(reading) = found else { continue };
             for request in &reading.decoded {
-                writeln!(out, "{}", request.to_json())?;
+                writeln!(out, "{}", screen::json(&request.to_json()))?;
                 self.requests += 1;
                 match request.kind() {
                     SignalKind::Traces => self.spans += request.items(),

@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     })?;
     let mut out = io::stdout().lock();
     let printed = if arguments.json {
-        writeln!(out, "{}", ledger.to_json())
+        writeln!(out, "{}", console::screen::json(&ledger.to_json()))
     } else {
         write_ledger(&ledger, arguments.dry_run, &mut out)
     };

@@ -6,6 +6,7 @@ use crate::terminal;
 use ::aws::CloudWatchLogs;
 use anyhow::{Context as _, anyhow, ensure};
 use aws_config::SdkConfig;
+use console::screen::on_one_line;
 use forwarder::wall_clock_now;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -126,7 +127,7 @@ fn run(
     })?;
     let mut out = io::stdout().lock();
     terminal::ignored(if which.json {
-        writeln!(out, "{}", report.to_json())
+        writeln!(out, "{}", console::screen::json(&report.to_json()))
     } else {
         write(&report, &mut out)
     })?;
@@ -193,7 +194,8 @@ fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             Fate::Failed(text) => ("failed", text.clone()),
             Fate::NotReached => ("waits", "the time limit was reached".to_owned()),
         };
-        writeln!(out, "{}", format!("{word:<7} {group:<width$}  {text}").trim_end())?;
+        let row = format!("{word:<7} {group:<width$}  {text}");
+        writeln!(out, "{}", on_one_line(&row).trim_end())?;
     }
     let count = |action| report.count(action);
     writeln!(
@@ -208,6 +210,7 @@ fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         report.failed(),
     )?;
     if let Some(problem) = &report.not_listed {
+        let problem = on_one_line(problem);
         writeln!(out, "not all log groups could be listed: {problem}")?;
     }
     Ok(())

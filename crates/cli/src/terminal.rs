@@ -2,19 +2,21 @@
 
 use std::io::{self, ErrorKind};
 
-/// Like `std::eprintln`, but does not panic if stderr is closed.
+/// Like `std::eprintln`, but does not panic if stderr is closed, and prints no control characters of foreign texts.
 macro_rules! eprintln {
     ($($arguments:tt)*) => {{
         use std::io::Write as _;
-        let _written = writeln!(std::io::stderr(), $($arguments)*);
+        let text = console::screen::on_lines(&format!($($arguments)*));
+        let _written = writeln!(std::io::stderr(), "{text}");
     }};
 }
 
-/// Like `std::eprint`, but does not panic if stderr is closed.
+/// Like `std::eprint`, with the same differences.
 macro_rules! eprint {
     ($($arguments:tt)*) => {{
         use std::io::Write as _;
-        let _written = write!(std::io::stderr(), $($arguments)*);
+        let text = console::screen::on_lines(&format!($($arguments)*));
+        let _written = write!(std::io::stderr(), "{text}");
     }};
 }
 

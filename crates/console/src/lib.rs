@@ -3,5 +3,6 @@
 pub mod layer;
 pub mod quantity;
 pub mod reach;
+pub mod screen;
 pub mod time_arguments;
 pub mod waterfall;

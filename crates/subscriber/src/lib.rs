@@ -6,6 +6,7 @@
 //! decision     pure: current and wanted state -> create, update, keep, remove, or leave with a reason
 //! sweep        lists log groups, asks for the data of a decision, and performs it
 //! replay       sends lines from before the subscription of a new log group to the retry queue
+//! program      the binary's main: settings, log, and the loop of Lambda's runtime
 //! lambda       events: CloudFormation's custom resource, CreateLogGroup, the schedule
 //! ```
 //!
@@ -14,6 +15,7 @@
 mod config;
 mod decision;
 mod lambda;
+mod program;
 mod replay;
 mod report;
 mod selection;
@@ -22,7 +24,8 @@ mod sweep;
 pub use aws::FilteredLogEvent;
 pub use config::{Collect, Config, DESTINATION, TABLE};
 pub use decision::{Action, KinesisStream, OurFilter, Reason, Wish};
-pub use lambda::{Failed, Service};
+pub use lambda::{AnswerUrls, Failed, Service};
+pub use program::run;
 pub use replay::delivery;
 pub use report::{Entry, Fate, Report};
 pub use selection::{Selection, TagCondition, Unselected, parse_patterns, parse_tags};

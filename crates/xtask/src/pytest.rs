@@ -7,7 +7,8 @@ use local_lambda::binaries;
 /// that the functions use, and the command line.
 pub(crate) fn moto() -> anyhow::Result<()> {
     let root = checks::root()?;
-    binaries::build(&root, &["lambda-otlp", "lambda-otlp-forwarder", "lambda-otlp-subscriber"])?;
+    binaries::build(&root, &["lambda-otlp", "lambda-otlp-forwarder"])?;
+    binaries::build_with(&root, &["--example", "subscriber-for-tests"])?;
     pypi::install(&root, "moto")?.pytest(&root.join("tests/moto"))
 }
 

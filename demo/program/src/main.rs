@@ -27,7 +27,8 @@ fn main() -> ExitCode {
         }
     };
     run(&arguments).unwrap_or_else(|error| {
-        let _written = writeln!(io::stderr(), "demo: {error:#}");
+        let text = console::screen::on_lines(&format!("{error:#}"));
+        let _written = writeln!(io::stderr(), "demo: {text}");
         ExitCode::from(USAGE)
     })
 }

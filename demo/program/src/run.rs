@@ -281,6 +281,7 @@ async fn check_elsewhere(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn progress(text: &str) {
+    let text = console::screen::on_lines(text);
     // The reader of stderr may be gone.
     let _written = writeln!(io::stderr(), "· {text}");
 }

@@ -21,6 +21,7 @@ pub(crate) fn write(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::
 
 fn verdict(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result<()> {
     let (style, text) = told(run, accounts);
+    let text = console::screen::on_one_line(&text);
     writeln!(out, "{style}demo: {text}{style:#}")
 }
 
@@ -90,7 +91,7 @@ fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result
         )?;
     }
     for detail in details(run, accounts) {
-        writeln!(out, "  {detail}")?;
+        writeln!(out, "  {}", console::screen::on_one_line(&detail))?;
     }
     let compact = run.lines.values().filter(|line| line.starts_with(COMPACT)).count();
     let compact = if compact > 0 { format!(", {compact} compact lines") } else { String::new() };

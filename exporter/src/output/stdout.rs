@@ -172,9 +172,15 @@ fn is_pipe(fd: &impl AsFd) -> bool {
     fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
 }
 
+/// Fails for a closed descriptor. `std::io::Stdout` reports success instead, so the lines would be counted as written.
 fn poll_out(fd: &impl AsFd, left: Duration) -> Result<bool, Errno> {
     let timeout = Timespec::try_from(left).ok();
-    Ok(poll(&mut [PollFd::new(fd, PollFlags::OUT)], timeout.as_ref())? > 0)
+    let mut polled = [PollFd::new(fd, PollFlags::OUT)];
+    let ready = poll(&mut polled, timeout.as_ref())?;
+    if polled.iter().any(|fd| fd.revents().contains(PollFlags::NVAL)) {
+        return Err(Errno::BADF);
+    }
+    Ok(ready > 0)
 }
 
 #[cfg(test)]
@@ -239,6 +245,15 @@ mod tests {
         // The write itself reports a broken pipe.
         check(&writer, short, Ok(()));
         assert_eq!(writer.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+    }
+
+    /// A descriptor for a path only has no output, like one that the function has closed.
+    #[test]
+    fn a_write_to_a_closed_descriptor_fails() {
+        use rustix::fs::{Mode, OFlags, open};
+        let closed = open("/", OFlags::PATH, Mode::empty()).unwrap();
+        let waited = wait_until_writable(&closed, 1, Duration::from_secs(60));
+        assert_eq!(waited.unwrap_err().raw_os_error(), Some(Errno::BADF.raw_os_error()));
     }
 
     #[test]

@@ -14,6 +14,9 @@ const ASIDE_MS = 100;
 // Time reserved for the invocation's response.
 const RESPONSE_MS = 50;
 
+// The longest time of a timer in milliseconds. Node fires a longer one at once (Node.js documentation, "Timers").
+const MOST_TIMER_MS = 2 ** 31 - 1;
+
 let isTaken = true;
 
 /// The timeout of an export as the function's variables state it. An empty value counts as not set.
@@ -24,7 +27,7 @@ function statedTimeout() {
 /// Returns the timeout of an export in milliseconds.
 function timeoutMs() {
   const said = Number(statedTimeout());
-  return said > 0 ? said : LONGEST_MS;
+  return said > 0 ? Math.min(said, MOST_TIMER_MS) : LONGEST_MS;
 }
 
 function limit() {
@@ -144,7 +147,8 @@ async function withinTime(flush, lambda) {
 function timeLeft(lambda) {
   try {
     const left = lambda.getRemainingTimeInMillis();
-    return Number.isFinite(left) ? left : Infinity;
+    // A deadline that no timer can reach is none.
+    return Number.isFinite(left) && left <= MOST_TIMER_MS ? left : Infinity;
   } catch {
     return Infinity;
   }

@@ -43,7 +43,7 @@ function leaveLastWords({ cutOffs, exporter, flush, encode }) {
       const written = writeLines(spans.reverse(), encode, clock.now() + LONGEST_MS);
       cutOffs.records.written(written.map((span) => span.spanContext()));
       const lost = spans.length - written.length;
-      if (lost > 0) throw new Error(`${lost} of ${spans.length} spans are too large for an OTLP line, or stdout is blocked`);
+      if (lost > 0) throw new Error(`${lost} of ${spans.length} spans are too large for an OTLP line, or stdout is blocked or closed`);
     } catch (error) {
       process.stderr.write(`lambda-otlp-handler: cannot write all spans at process exit: ${error}\n`);
     }

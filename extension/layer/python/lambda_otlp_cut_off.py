@@ -19,6 +19,9 @@ import time
 from lambda_otlp_load import Background, library, masked_urls
 from opentelemetry import trace
 
+# Upper limit of a remaining time, in seconds. `Condition.wait` raises an error for a much longer one, which would end the thread.
+MOST_SECONDS = 366 * 86400
+
 # Time reserved for the export before the deadline, in seconds. The export needs 3 ms of a full processor, or 10 ms if the function
 # computes at the same time. A function with 256 MB has a seventh of a processor. Smaller functions reserve up to twice the time.
 RESERVE = 0.1
@@ -234,8 +237,8 @@ class Watch:
         left = context.get_remaining_time_in_millis() / 1000
         invocation = Invocation(context.aws_request_id, now + left, now)
         self.open_spans.begin(invocation)
-        if left <= 0:
-            # A runtime client that reports no remaining time reports no deadline.
+        if not 0 < left < MOST_SECONDS:
+            # A runtime client that reports no remaining time reports no deadline, and no invocation lasts this long.
             return invocation
         with self.changed:
             self.armed.append(invocation)

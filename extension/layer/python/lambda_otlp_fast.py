@@ -64,6 +64,8 @@ LOOPBACK = ("127.0.0.1", "localhost")
 # The queue size of lambda_otlp_sdk.py, and the SDK's default delay in milliseconds.
 QUEUE_SIZE = 16384
 DELAY_MS = 5000
+# Upper limit of that delay. `Event.wait` raises an error for a much longer one.
+MOST_DELAY_MS = 86_400_000
 
 
 class NotFast(Exception):
@@ -84,7 +86,7 @@ def settings(environ):
         raise NotFast("OTEL_EXPORTER_OTLP_ENDPOINT is not the extension")
     return types.SimpleNamespace(
         address=(host, int(port)),
-        delay=whole(environ, "OTEL_BSP_SCHEDULE_DELAY", DELAY_MS) / 1000,
+        delay=min(whole(environ, "OTEL_BSP_SCHEDULE_DELAY", DELAY_MS), MOST_DELAY_MS) / 1000,
         most=whole(environ, "OTEL_BSP_MAX_QUEUE_SIZE", QUEUE_SIZE),
         has_metrics=environ.get("OTEL_METRICS_EXPORTER", "").strip() != "none",
         preference=environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "").strip().lower() or "cumulative",

@@ -27,6 +27,8 @@ from opentelemetry.util._decorator import _agnosticcontextmanager
 LIMIT = 128
 # The SDK's default number of spans in a request.
 BATCH = 512
+# Upper limit of a flush, in milliseconds. Locks and sockets accept no infinite timeout.
+MOST_FLUSH_MS = 86_400_000
 public = beside("lambda_otlp_packages").public
 UNSET = Status(StatusCode.UNSET)
 RANDOM = getattr(trace.TraceFlags, "RANDOM_TRACE_ID", 0)
@@ -411,7 +413,7 @@ class TracerProvider(trace.TracerProvider):
                 self.flush(time.monotonic() + 1, has_metrics=False)
 
     def force_flush(self, timeout_millis=30000):
-        return self.flush(time.monotonic() + timeout_millis / 1000)
+        return self.flush(time.monotonic() + min(timeout_millis, MOST_FLUSH_MS) / 1000)
 
     def flush(self, until, has_metrics=True):
         """Sends spans and metrics. Returns `True` if the extension has answered all requests by this time."""

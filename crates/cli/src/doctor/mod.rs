@@ -53,7 +53,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut out = anstream::stdout().lock();
     if arguments.json {
         let as_json = |Check { name, verdict, text }: &Check| serde_json::json!({ "name": name, "verdict": verdict.as_str(), "text": text });
-        writeln!(out, "{}", checks.iter().map(as_json).collect::<serde_json::Value>())?;
+        let json = checks.iter().map(as_json).collect::<serde_json::Value>();
+        writeln!(out, "{}", console::screen::json(&json))?;
     } else {
         for check in &checks {
             write(check, &mut out)?;
@@ -70,7 +71,7 @@ fn write(check: &Check, out: &mut dyn Write) -> io::Result<()> {
         Verdict::Failed => BAD,
         Verdict::Skipped => Style::new(),
     };
-    let line = check.to_string();
+    let line = console::screen::on_one_line(&check.to_string());
     let text = line.strip_prefix(verdict).unwrap_or(&line);
     writeln!(out, "{style}{verdict}{style:#}{text}")
 }

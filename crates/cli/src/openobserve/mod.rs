@@ -302,5 +302,5 @@ impl Report {
 }
 
 fn print(line: &str) -> io::Result<()> {
-    terminal::ignored(writeln!(io::stdout(), "{line}"))
+    terminal::ignored(writeln!(io::stdout(), "{}", console::screen::on_one_line(line)))
 }

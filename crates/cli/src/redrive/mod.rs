@@ -120,7 +120,7 @@ fn report(arguments: &Arguments, summary: &Summary) -> io::Result<()> {
     let dry_run = !arguments.yes;
     let mut out = io::stdout().lock();
     terminal::ignored(if arguments.json {
-        writeln!(out, "{}", summary.to_json(dry_run))
+        writeln!(out, "{}", console::screen::json(&summary.to_json(dry_run)))
     } else {
         summary.write(dry_run, &mut out)
     })?;

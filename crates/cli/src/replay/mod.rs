@@ -153,7 +153,7 @@ fn report(arguments: &Arguments, replayed: &Replayed) -> anyhow::Result<ExitCode
             object.insert("bytes_read".to_owned(), (*bytes).into());
             object.insert("requests".to_owned(), (*requests).into());
         }
-        writeln!(out, "{json}")
+        writeln!(out, "{}", console::screen::json(&json))
     } else {
         let written = write_ledger(ledger, arguments.dry_run, &mut out);
         written.and_then(|()| writeln!(out, "\n{bytes} bytes read, {requests} requests"))

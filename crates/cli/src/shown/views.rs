@@ -2,7 +2,8 @@
 
 use super::Held;
 use console::quantity::quantity;
-use console::waterfall::draw::{self, HEADING, on_one_line, short, time_of_day};
+use console::screen::{self, on_one_line};
+use console::waterfall::draw::{self, HEADING, short, time_of_day};
 use console::waterfall::{Item, Log, traces, waterfalls};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -91,13 +92,13 @@ pub(super) fn json(held: &Held, out: &mut dyn Write) -> io::Result<()> {
         let records = records.collect::<io::Result<Vec<_>>>()?;
         let trace_id = wire::ids::to_hex(trace_id);
         let trace = json!({ "traceId": trace_id, "spans": spans, "logRecords": records });
-        writeln!(out, "{}", json!({ "trace": trace }))?;
+        writeln!(out, "{}", screen::json(&json!({ "trace": trace })))?;
     }
     for own in held.records.iter().filter(|own| own.item.trace_id.is_empty()) {
-        writeln!(out, "{}", json!({ "logRecord": of_service(own)? }))?;
+        writeln!(out, "{}", screen::json(&json!({ "logRecord": of_service(own)? })))?;
     }
     for own in &held.metrics {
-        writeln!(out, "{}", json!({ "metric": of_service(own)? }))?;
+        writeln!(out, "{}", screen::json(&json!({ "metric": of_service(own)? })))?;
     }
     out.flush()
 }
@@ -114,7 +115,7 @@ fn of_service<T: Serialize>(own: &Item<T>) -> io::Result<Map<String, Value>> {
 /// Writes a line that is no telemetry.
 pub(super) fn line(line: &str, json: bool, out: &mut dyn Write) -> io::Result<()> {
     if json {
-        writeln!(out, "{}", json!({ "line": line }))?;
+        writeln!(out, "{}", screen::json(&json!({ "line": line })))?;
     } else {
         writeln!(out, "{line}")?;
     }

@@ -2,6 +2,7 @@
 
 use super::millis_between;
 use super::{Log, Row, Waterfall};
+use crate::screen::on_one_line;
 use anstyle::{AnsiColor, Style};
 use std::io::{self, Write};
 
@@ -216,13 +217,4 @@ pub fn short(text: &str, width: usize) -> String {
 
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
-}
-
-/// Replaces control characters, line breaks, and marks that change the direction of text (Unicode, UAX #9) by spaces.
-pub fn on_one_line(text: &str) -> String {
-    let moves = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if moves(c) { ' ' } else { c }).collect()
 }

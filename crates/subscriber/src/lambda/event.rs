@@ -58,11 +58,39 @@ impl RequestKind {
 #[error("a custom resource's request {0}")]
 pub struct Unreadable(String);
 
+/// The URLs to which an answer may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerUrls {
+    /// Those of S3: CloudFormation has its answers put there.
+    S3,
+    /// Any, for tests. The deployed program has no way to this.
+    Any,
+}
+
+impl AnswerUrls {
+    /// Does not repeat the URL, which may be a credential.
+    fn check(self, url: Url) -> Result<Url, Unreadable> {
+        if self == Self::Any || aws::is_s3(&url) {
+            return Ok(url);
+        }
+        let host = url.host_str().unwrap_or_default().chars().take(MOST_HOST_CHARS);
+        Err(Unreadable(format!(
+            "was refused: its ResponseURL is {}://{}, expected https and a host of S3, as CloudFormation sends it",
+            url.scheme(),
+            host.collect::<String>()
+        )))
+    }
+}
+
+/// Maximum number of characters of a host in an error.
+const MOST_HOST_CHARS: usize = 100;
+
 impl Event {
     /// Fails for a CloudFormation event without a URL for the answer.
-    pub(super) fn read(event: &Value) -> Result<Self, Unreadable> {
+    pub(super) fn read(event: &Value, answers: AnswerUrls) -> Result<Self, Unreadable> {
         if event.get("RequestType").is_some() {
-            return ResourceRequest::read(event).map(|request| Self::Resource(Box::new(request)));
+            let request = ResourceRequest::read(event, answers)?;
+            return Ok(Self::Resource(Box::new(request)));
         }
         let text =
             |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
@@ -86,17 +114,18 @@ fn of_cloud_trail<'a>(text: &impl Fn(&str) -> &'a str) -> Event {
 }
 
 impl ResourceRequest {
-    fn read(event: &Value) -> Result<Self, Unreadable> {
+    fn read(event: &Value, answers: AnswerUrls) -> Result<Self, Unreadable> {
         let text =
             |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let kind = match text("RequestType").as_str() {
             "Create" => RequestKind::Create,
             "Update" => RequestKind::Update,
             "Delete" => RequestKind::Delete,
-            other => return Err(Unreadable(format!("of the unknown type {other:?}"))),
+            other => return Err(Unreadable(format!("has the unknown type {other:?}"))),
         };
         let response_url = Url::parse(&text("ResponseURL"))
-            .map_err(|error| Unreadable(format!("without a valid ResponseURL: {error}")))?;
+            .map_err(|error| Unreadable(format!("has no valid ResponseURL: {error}")))?;
+        let response_url = answers.check(response_url)?;
         let of = |properties: &str, name: &str| {
             event.get(properties).and_then(|all| all.get(name)).and_then(Value::as_str)
         };
@@ -146,7 +175,7 @@ mod tests {
 
     fn request(kind: &str, rest: &Value) -> Value {
         let mut event = json!({
-            "RequestType": kind, "ResponseURL": "https://s3.example.com/b/k?X-Amz-Signature=1",
+            "RequestType": kind, "ResponseURL": "https://s3.eu-west-1.amazonaws.com/b/k?X-Amz-Signature=1",
             "StackId": "arn:aws:cloudformation:eu-west-1:123456789012:stack/lambda-otlp/7a1c",
             "RequestId": "r", "LogicalResourceId": "Subscriptions", "ResourceType": "Custom::X",
         });
@@ -156,7 +185,7 @@ mod tests {
     }
 
     fn resource(event: &Value) -> ResourceRequest {
-        match Event::read(event).unwrap() {
+        match Event::read(event, AnswerUrls::S3).unwrap() {
             Event::Resource(request) => *request,
             other => panic!("{other:?}"),
         }
@@ -195,7 +224,7 @@ mod tests {
     #[test]
     fn subscriber_events_are_classified() {
         let check = |event: Value, expected: Event| {
-            assert_eq!(Event::read(&event).unwrap(), expected, "{event}");
+            assert_eq!(Event::read(&event, AnswerUrls::S3).unwrap(), expected, "{event}");
         };
         let other = |text: &str| Event::Other(text.to_owned());
         check(json!({}), Event::Run);
@@ -219,7 +248,15 @@ mod tests {
         let nothing = |name: &str| other(&format!("a call of {name:?} that created no log group"));
         check(call("CreateLogGroup", json!("AccessDenied")), nothing("CreateLogGroup"));
         check(call("DeleteLogGroup", Value::Null), nothing("DeleteLogGroup"));
-        assert!(Event::read(&json!({ "RequestType": "Create" })).is_err());
-        assert!(Event::read(&request("Revert", &json!({}))).is_err());
+        for (event, expected) in [
+            (
+                json!({ "RequestType": "Create" }),
+                "has no valid ResponseURL: relative URL without a base",
+            ),
+            (request("Revert", &json!({})), "has the unknown type \"Revert\""),
+        ] {
+            let error = Event::read(&event, AnswerUrls::S3).unwrap_err();
+            assert_eq!(error.to_string(), format!("a custom resource's request {expected}"));
+        }
     }
 }

@@ -9,6 +9,7 @@ use crate::report::{Entry, Report};
 use crate::selection::Selection;
 use crate::sweep::{Sweep, Task};
 use aws::{AwsClient, CloudWatchLogs, SqsQueue};
+pub use event::AnswerUrls;
 use event::{Event, RequestKind, ResourceRequest};
 use futures_util::FutureExt as _;
 use lambda_runtime::Diagnostic;
@@ -56,6 +57,7 @@ pub struct Service {
     parts: Result<Parts, String>,
     /// Answers CloudFormation, even with invalid settings.
     answers: AwsClient,
+    answer_urls: AnswerUrls,
     clock: fn() -> SystemTime,
 }
 
@@ -68,14 +70,18 @@ struct Parts {
 
 impl Service {
     /// Creates a subscriber from these settings, or from their mistakes: it answers CloudFormation in either case.
-    pub fn new(config: Result<Config, String>, clock: fn() -> SystemTime) -> Self {
+    pub fn new(
+        config: Result<Config, String>,
+        answer_urls: AnswerUrls,
+        clock: fn() -> SystemTime,
+    ) -> Self {
         let proxy = config.as_ref().ok().and_then(|config| config.logs.proxy.clone());
         let parts = config.map(|config| Parts {
             logs: CloudWatchLogs::new(config.logs.clone(), clock),
             retry_queue: config.retry_queue.clone().map(|queue| SqsQueue::new(queue, clock)),
             config,
         });
-        Self { parts, answers: AwsClient::new(clock, proxy), clock }
+        Self { parts, answers: AwsClient::new(clock, proxy), answer_urls, clock }
     }
 
     /// Handles one invocation, which Lambda ends at `ends`.
@@ -83,7 +89,8 @@ impl Service {
         let time = ends.duration_since((self.clock)()).unwrap_or_default();
         let end = Instant::now() + time.saturating_sub(LAST_RESERVE);
         let deadline = Instant::now() + time.saturating_sub(RESERVE.min(time / 4));
-        let read = Event::read(event)?;
+        let read = Event::read(event, self.answer_urls);
+        let read = read.inspect_err(|problem| tracing::error!(%problem, "event refused"))?;
         if let Event::Resource(request) = &read {
             return self.of_resource(request, deadline, end).await;
         }

@@ -271,7 +271,7 @@ fn service_of(fake: &Fake, include: &str, clock: fn() -> SystemTime) -> Service 
         retry_queue: config.retry_queue.clone().map(|queue| SqsQueue::by(queue, client())),
         config,
     });
-    Service { parts, answers: client(), clock }
+    Service { parts, answers: client(), answer_urls: AnswerUrls::S3, clock }
 }
 
 #[tokio::test(start_paused = true)]
@@ -315,7 +315,7 @@ async fn a_deletion_fails_until_every_log_group_is_reached() {
     }
     let fake = Fake(Arc::new(Mutex::new(account)));
     let delete = async || {
-        let event = Event::read(&of_kind("Delete"));
+        let event = Event::read(&of_kind("Delete"), AnswerUrls::S3);
         let Ok(Event::Resource(request)) = event else { panic!("{event:?}") };
         let outcome = service(&fake).resource(&request, Instant::now() + TIMEOUT).await;
         response(&request, outcome)
@@ -352,10 +352,11 @@ async fn a_short_run_subscribes_and_replays_new_log_groups() {
 
 #[test]
 fn long_texts_are_truncated_to_fit_the_response() {
-    let event = Event::read(&json!({
-        "RequestType": "Update", "ResponseURL": "https://s3.example.com/b/k", "RequestId": "r".repeat(128),
+    let event = json!({
+        "RequestType": "Update", "ResponseURL": "https://s3.eu-west-1.amazonaws.com/b/k", "RequestId": "r".repeat(128),
         "StackId": "s".repeat(256), "LogicalResourceId": "l".repeat(128), "PhysicalResourceId": "p".repeat(256),
-    }));
+    });
+    let event = Event::read(&event, AnswerUrls::S3);
     let Ok(Event::Resource(request)) = event else { panic!("{event:?}") };
     let long = "\"é ".repeat(2_000);
     let entry = Entry {
@@ -401,7 +402,7 @@ impl Fake {
 
 fn of_kind(kind: &str) -> Value {
     let mut request = json!({
-        "RequestType": kind, "ResponseURL": "https://s3.example.com/b/k?X-Amz-Signature=secret",
+        "RequestType": kind, "ResponseURL": "https://s3.eu-west-1.amazonaws.com/b/k?X-Amz-Signature=secret",
         "StackId": "stack/o2", "RequestId": "request", "LogicalResourceId": "Subscriptions",
         "ResourceProperties": { "Include": "/aws/lambda/*" },
     });
@@ -489,4 +490,34 @@ async fn an_answer_is_repeated_until_cloudformation_accepts_it_or_the_invocation
     let error = service(&fake).handle(&of_kind("Delete"), ends).await.unwrap_err();
     assert_eq!(error.to_string(), "CloudFormation did not accept the answer: status 503");
     assert!(clock() < ends);
+}
+
+/// Each URL that is not S3's: no log group is touched, and nothing is sent.
+#[tokio::test(start_paused = true)]
+async fn an_answer_goes_to_s3_only() {
+    for (url, scheme_and_host) in [
+        (
+            "http://s3.eu-west-1.amazonaws.com/b/k?X-Amz-Signature=secret",
+            "http://s3.eu-west-1.amazonaws.com",
+        ),
+        ("https://example.com/b/k?X-Amz-Signature=secret", "https://example.com"),
+        ("https://127.0.0.1:8080/k", "https://127.0.0.1"),
+        ("http://169.254.169.254/latest/meta-data", "http://169.254.169.254"),
+        ("file:///etc/passwd", "file://"),
+        ("gopher://example.com/1x", "gopher://example.com"),
+    ] {
+        let fake = Fake::answers(Logs::Works);
+        let mut event = of_kind("Delete");
+        event["ResponseURL"] = url.into();
+        let begun = Instant::now();
+        let error = service(&fake).handle(&event, clock() + TIME).await.unwrap_err();
+        let expected = format!(
+            "a custom resource's request was refused: its ResponseURL is {scheme_and_host}, expected https and a host of S3, as \
+             CloudFormation sends it"
+        );
+        assert_eq!(error.to_string(), expected);
+        let account = fake.0.lock().unwrap();
+        assert_eq!((account.calls, account.answers.len()), (0, 0), "{url}");
+        assert_eq!(Instant::now(), begun, "no attempt");
+    }
 }

@@ -125,8 +125,15 @@ test("spans of a concurrent invocation are not exported", async () => {
   assert.deepEqual(noted, [[root("second"), partial("of the second")], "flushed"]);
 });
 
-// The time left and the flags of the root span.
-for (const [name, left, flags] of [["is not sampled", 50, 0], ["has no deadline", 0, 1]]) {
+// The time left and the flags of the root span. Node fires a timer of more than 2^31 - 1 ms at once.
+const WITHOUT_EXPORT = [
+  ["is not sampled", 50, 0],
+  ["has no deadline", 0, 1],
+  ["has a deadline a second later than a timer can", 2 ** 31 + 1000, 1],
+  ["has a deadline a million times too far away", 1.7e18, 1],
+  ["has an infinite deadline", Infinity, 1],
+];
+for (const [name, left, flags] of WITHOUT_EXPORT) {
   test(`nothing is exported of an invocation that ${name}`, async () => {
     const { noted, cutOffs, begin } = begun();
     begin(FIRST, left, new Span("root", "1", flags));

@@ -109,6 +109,12 @@ const CASES = {
     queue(noise(1_000_000));
     process.exit(1);
   },
+  async "has closed stdout"({ begin, child }) {
+    begin();
+    child("ended").end();
+    fs.closeSync(1);
+    process.exit(1);
+  },
   async "nobody reads"({ begin, queue }) {
     begin();
     for (let number = 0; number < 3000; number += 1) queue(noise(1000));

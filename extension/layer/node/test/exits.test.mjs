@@ -99,8 +99,15 @@ test("spans beyond one line are written to several, without those too large for 
   const large = lines.filter((line) => line.length >= 60 * 1024);
   assert.ok(lines.length > 2);
   assert.deepEqual([code, large.length, spans.length, new Set(spans.map(([name]) => name)).size, marks], [1, 1, 3002, 3002, [true]]);
-  const reason = "1 of 3003 spans are too large for an OTLP line, or stdout is blocked";
+  const reason = "1 of 3003 spans are too large for an OTLP line, or stdout is blocked or closed";
   assert.deepEqual(messages, [`lambda-otlp-handler: cannot write all spans at process exit: Error: ${reason}`]);
+});
+
+test("a process that has closed stdout says once that its spans are lost", async () => {
+  const { code, lines, messages, marks } = await ended("has closed stdout");
+  const reason = "lambda-otlp-handler: cannot write all spans at process exit: Error: ";
+  assert.deepEqual([code, lines, messages.length, marks], [1, [], 1, [false]]);
+  assert.ok(messages[0].startsWith(reason), messages[0]);
 });
 
 test("a process ends although nobody reads its log", async () => {

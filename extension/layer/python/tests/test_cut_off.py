@@ -289,3 +289,16 @@ def test_a_link_in_place_of_the_records_is_not_followed(layer, tmp_path):
     finally:
         os.unlink(link)
     assert precious.read_text() == "precious"
+
+
+@pytest.mark.parametrize("left_ms", [1.7e18, 10**30, float("inf"), float("nan")])
+def test_a_deadline_that_no_timer_can_reach_disturbs_no_other_invocation(environment, left_ms):
+    first = environment.begin(FIRST, left_ms)
+    environment.start("first", 1, 1)
+    # A thread would begin to wait.
+    time.sleep(0.05)
+    environment.begin(SECOND, SOON)
+    environment.start("second", 2, 2)
+    assert environment.flushed.wait(20)
+    assert environment.noted == [[root("second")], "flushed"]
+    environment.watch.end(first)

@@ -42,6 +42,7 @@ VARIABLES = {
     "delta": ({"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta"}, {"preference": "delta"}),
     "of instrumentations": ({"OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_CLIENT_REQUEST": "a", "OTEL_PYTHON_URLLIB_EXCLUDED_URLS": "b"}, {}),
     "a delay": ({"OTEL_BSP_SCHEDULE_DELAY": "100"}, {"delay": 0.1}),
+    "an endless delay": ({"OTEL_BSP_SCHEDULE_DELAY": "9" * 400}, {"delay": 86400}),
     "propagators": ({"OTEL_PROPAGATORS": " tracecontext,baggage , xray"}, {}),
     "an empty one": ({"OTEL_PYTHON_CONFIGURATOR": ""}, {}),
     "another protocol": ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL is set"),

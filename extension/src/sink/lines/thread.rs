@@ -102,6 +102,7 @@ pub(super) struct Thread<W> {
     progress: Arc<Progress>,
     /// The last line was written in part, so the next one needs a line break before it.
     is_cut_off: bool,
+    has_failed: bool,
     counts: Arc<Counts>,
 }
 
@@ -121,6 +122,7 @@ impl<W: Write> Thread<W> {
             writer,
             progress,
             is_cut_off: false,
+            has_failed: false,
             counts,
         }
     }
@@ -167,7 +169,8 @@ impl<W: Write> Thread<W> {
             _ => wire::merge(requests, TOGETHER_BYTES),
         };
         let (lines, all) = self.encode(requests, spill);
-        if self.write_lines(&lines).is_err() {
+        if let Err(error) = self.write_lines(&lines) {
+            self.note_failure(&error);
             return;
         }
         self.counts.add(if spill { Count::Spilled } else { Count::Written }, all.items);
@@ -206,6 +209,14 @@ impl<W: Write> Thread<W> {
             all.dropped_items += written.dropped_items;
         }
         (lines, all)
+    }
+
+    /// Reports the first failed write. Later ones are counted where their items are lost.
+    fn note_failure(&mut self, error: &io::Error) {
+        if !self.has_failed && !self.progress.has_ended() {
+            self.has_failed = true;
+            tracing::error!(%error, "cannot write to stdout: telemetry is refused until it can be written");
+        }
     }
 
     fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {

@@ -1,11 +1,14 @@
 //! Masks credentials in texts of a backend: some servers repeat a request in their error pages.
 
+mod view;
+
 use crate::destination::DestinationConfig;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 use settings::{Headers, Proxy, Secret};
 use std::borrow::Cow;
 use std::sync::Arc;
 use url::{Url, form_urlencoded};
+use view::View;
 
 /// Shorter values are not masked. They are not credentials and occur in many texts.
 const SHORTEST_BYTES: usize = 6;
@@ -13,9 +16,6 @@ const SHORTEST_BYTES: usize = 6;
 /// Maximum number of header values that stay masked after a change. A header has at most four (itself, its credentials, and
 /// their decoded forms), so this covers a day of hourly secret rotation.
 const MOST_HEADER_VALUES: usize = 96;
-
-/// All but the unreserved characters (RFC 3986, 2.3).
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Mask {
@@ -49,51 +49,91 @@ impl Mask {
         Self { of_urls: Arc::clone(&self.of_urls), of_headers: of_headers.into() }
     }
 
-    /// Replaces each secret with `****`: as it is, in base64, and percent-encoded; in any case, because some servers change it.
+    /// Replaces each secret with `****`: as it is, or in base64, alone or within a longer text such as a whole header; each of them
+    /// also with percent-encoding or in JSON; in any case, because some servers change it.
     pub(crate) fn apply<'a>(&self, text: Cow<'a, str>) -> Cow<'a, str> {
-        let lower = text.to_ascii_lowercase();
-        let secrets = self.of_urls.iter().chain(self.of_headers.iter());
-        let forms = secrets.flat_map(|secret| forms(secret.expose()));
-        let mut found: Vec<_> = forms
-            .filter(|form| form.len() >= SHORTEST_BYTES)
-            .flat_map(|form| {
-                lower.match_indices(&form).map(|(at, _)| at..at + form.len()).collect::<Vec<_>>()
-            })
-            .collect();
-        if found.is_empty() {
+        if text.len() < SHORTEST_BYTES {
             return text;
         }
-        found.sort_unstable_by_key(|place| place.start);
+        let secrets = self.of_urls.iter().chain(self.of_headers.iter());
+        let forms: Vec<Form> = secrets.flat_map(|secret| forms(secret.expose())).collect();
+        let mut hidden = vec![false; text.len()];
+        View::each(&text, &mut |view| {
+            for Form { text, before, after } in &forms {
+                for place in view.find(text, *before, *after) {
+                    hidden.get_mut(place).into_iter().flatten().for_each(|byte| *byte = true);
+                }
+            }
+        });
+        if !hidden.contains(&true) {
+            return text;
+        }
         let mut masked = String::with_capacity(text.len());
-        let mut end = 0;
-        for place in found {
-            if place.start >= end {
-                masked.push_str(text.get(end..place.start).unwrap_or_default());
+        let mut follows_hidden = false;
+        for (at, character) in text.char_indices() {
+            let is_hidden = hidden.get(at).is_some_and(|is_hidden| *is_hidden);
+            if !is_hidden {
+                masked.push(character);
+            } else if !follows_hidden {
                 masked.push_str("****");
             }
-            end = end.max(place.end);
+            follows_hidden = is_hidden;
         }
-        masked.push_str(text.get(end..).unwrap_or_default());
         masked.into()
     }
 }
 
-/// The forms of a secret in a text, in lower case: as it is, in base64, and both percent-encoded or in JSON. Base64 may lack its
-/// padding, and some writers of JSON escape `/`.
-fn forms(secret: &str) -> impl Iterator<Item = String> {
-    let base64 = base64(secret);
-    let plain = [secret, secret.trim_end_matches('='), &base64, base64.trim_end_matches('=')];
-    let encoded = plain.map(|text| utf8_percent_encode(text, RESERVED).to_string());
-    let json = plain.map(|text| serde_json::Value::from(text).to_string());
-    let json = json.map(|text| text.trim_matches('"').to_owned());
-    let escaped = json.clone().map(|text| text.replace('/', "\\/"));
-    let forms = plain.map(str::to_owned).into_iter().chain(encoded).chain(json).chain(escaped);
-    forms.map(|form| form.to_ascii_lowercase()).collect::<Vec<_>>().into_iter()
+/// A text by which a secret is found, in lower case.
+struct Form {
+    text: String,
+    /// Bytes before and after it that also depend on the secret.
+    before: usize,
+    after: usize,
 }
 
-fn base64(text: &str) -> String {
+/// The secret as it is, as a form's value and in base64, which may lack its padding; and what base64 of a longer text has of it.
+fn forms(secret: &str) -> Vec<Form> {
+    let base64 = base64(secret.as_bytes());
+    let form_value = secret.replace(' ', "+");
+    let whole = [secret, secret.trim_end_matches('='), &form_value, &base64];
+    let mut forms: Vec<Form> = whole
+        .into_iter()
+        .map(|text| Form { text: text.to_owned(), before: 0, after: 0 })
+        .chain((0..3).map(|bytes| within_base64(bytes, secret)))
+        .collect();
+    let is_url_safe = |form: &&Form| form.text.contains(['+', '/']);
+    // RFC 4648 §5.
+    let url_safe = forms.iter().skip(3).filter(is_url_safe);
+    let url_safe =
+        url_safe.map(|form| Form { text: form.text.replace('+', "-").replace('/', "_"), ..*form });
+    let url_safe: Vec<Form> = url_safe.collect();
+    forms.extend(url_safe);
+    forms.retain(|form| form.text.len() >= SHORTEST_BYTES);
+    for form in &mut forms {
+        form.text.make_ascii_lowercase();
+    }
+    forms.sort_unstable_by(|one, other| one.text.cmp(&other.text));
+    forms.dedup_by(|one, other| one.text == other.text);
+    forms
+}
+
+/// The part of the base64 of a longer text that depends only on the secret, which begins this number of bytes (modulo 3) after the
+/// beginning of the text. The character before or after it may have bits of both.
+fn within_base64(bytes: usize, secret: &str) -> Form {
+    let preceded = [vec![0; bytes], secret.as_bytes().to_vec()].concat();
+    let bits = preceded.len() * 8;
+    let encoded = base64(&preceded);
+    let inner = (bytes * 8).div_ceil(6)..bits / 6;
+    Form {
+        text: encoded.get(inner).unwrap_or_default().to_owned(),
+        before: usize::from(bytes > 0),
+        after: usize::from(!bits.is_multiple_of(6)),
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
     let mut base64 = Vec::new();
-    wire::push_base64(&mut base64, text.as_bytes());
+    wire::push_base64(&mut base64, bytes);
     String::from_utf8(base64).unwrap_or_default()
 }
 
@@ -164,6 +204,67 @@ mod tests {
             assert_eq!(mask.apply(text.into()), expected);
         }
         assert!(!format!("{mask:?}").contains("pass"));
+    }
+
+    #[test]
+    fn encoded_secrets_are_masked_and_the_text_around_them_stays() {
+        // `root@example.com:p>?ä ~pass/word`
+        let basic = "Basic cm9vdEBleGFtcGxlLmNvbTpwPj/DpCB+cGFzcy93b3Jk";
+        let mask = mask("https://h/?token=Aa~~zZ??\u{1f511}", &[basic, "Bearer sk-Zo3/4+secret"]);
+        let escaped = |format: fn(char) -> String| "sk-Zo3/4+secret".chars().map(format).collect();
+        let percent: String = escaped(|c| format!("%{:02x}", u32::from(c)));
+        let twice: String = escaped(|c| format!("%25{:02X}", u32::from(c)));
+        let json: String = escaped(|c| format!("\\u{:04X}", u32::from(c)));
+        let json_twice: String = escaped(|c| format!("\\\\u{:04x}", u32::from(c)));
+        let percent_in_json: String = escaped(|c| format!("\\u0025{:02x}", u32::from(c)));
+        for (text, expected) in [
+            (format!("é%41{percent}%zz"), "é%41****%zz".to_owned()),
+            (format!("é{twice}%"), "é****%".to_owned()),
+            (
+                format!(r#"{{"a":"\u0041{json}\n\uZZ\ud800"}}"#),
+                r#"{"a":"\u0041****\n\uZZ\ud800"}"#.to_owned(),
+            ),
+            (format!("{json_twice}\\"), "****\\".to_owned()),
+            (format!("{percent_in_json}\\u00"), "****\\u00".to_owned()),
+            (
+                "s%6B-Zo3\\/4%2Bsecret sk-zo3\\/4\\u002bsecre".to_owned(),
+                "**** sk-zo3\\/4\\u002bsecre".to_owned(),
+            ),
+            (r"Aa~~zZ??\ud83d\udd11, aa~~zz??%F0%9F%94%91".to_owned(), "****, ****".to_owned()),
+            (
+                "p%3E%3F%C3%A4+~pass%2Fword p>?\\u00e4 ~pass\\/word".to_owned(),
+                "**** ****".to_owned(),
+            ),
+        ] {
+            assert_eq!(mask.apply(text.clone().into()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_within_the_base64_of_a_header_is_masked() {
+        let secret = "Bearer sk~Zo3?4?secret\u{3bf}?";
+        let mask = mask("https://h/", &[secret]);
+        for (header, end) in ["", "a", "ab", "abc", "authorization"]
+            .into_iter()
+            .flat_map(|name| ["", "\r\n", "\r\nx", "\r\nhost: h"].map(|end| (name, end)))
+        {
+            let before = format!("{header}: ");
+            let encoded = base64(format!("{before}{secret}{end}").as_bytes());
+            // The characters with bits of the secret.
+            let first = before.len() * 8 / 6;
+            let last = ((before.len() + secret.len()) * 8).div_ceil(6);
+            let expected = format!("{}****{}", &encoded[..first], &encoded[last..]);
+            let is_padding_masked = |text: &str| text.trim_end_matches('=').to_owned();
+            for text in [
+                encoded.clone(),
+                encoded.replace('+', "-").replace('/', "_"),
+                encoded.replace('/', "%2F").replace('+', "%2b"),
+                encoded.replace('/', "\\/"),
+            ] {
+                let masked = mask.apply(text.clone().into());
+                assert_eq!(is_padding_masked(&masked), is_padding_masked(&expected), "{text}");
+            }
+        }
     }
 
     #[test]

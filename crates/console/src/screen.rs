@@ -1,0 +1,62 @@
+//! Foreign text on a terminal: names, messages and answers that others wrote. None of it moves the cursor, changes colours, or
+//! reorders text.
+
+use std::fmt::{Display, Write as _};
+
+/// Returns `true` for control characters, line breaks, and marks that change the direction of text (Unicode, UAX #9).
+fn moves(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+/// Replaces each such character by a space.
+pub fn on_one_line(text: &str) -> String {
+    text.chars().map(|character| if moves(character) { ' ' } else { character }).collect()
+}
+
+/// Like [`on_one_line`], but keeps line feeds and tabs, for texts of several lines.
+pub fn on_lines(text: &str) -> String {
+    let is_layout = |character| matches!(character, '\n' | '\t');
+    let shown = |character| if moves(character) && !is_layout(character) { ' ' } else { character };
+    text.chars().map(shown).collect()
+}
+
+/// Escapes such characters within JSON, where they only occur in texts: the value stays the same.
+pub fn json(json: &impl Display) -> String {
+    let json = json.to_string();
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        if moves(character) && !character.is_ascii_whitespace() {
+            // None is beyond U+FFFF.
+            let _written = write!(escaped, "\\u{:04x}", u32::from(character));
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_that_move_text_are_replaced_or_escaped() {
+        for (text, line, lines, in_json) in [
+            ("plain é 🔑", "plain é 🔑", "plain é 🔑", "plain é 🔑"),
+            ("a\u{1b}[2Jb", "a [2Jb", "a [2Jb", r"a\u001b[2Jb"),
+            ("a\u{9b}2Jb", "a 2Jb", "a 2Jb", r"a\u009b2Jb"),
+            ("a\u{202e}b\u{2066}c", "a b c", "a b c", r"a\u202eb\u2066c"),
+            ("a\u{7f}b\u{2028}c\u{61c}d", "a b c d", "a b c d", r"a\u007fb\u2028c\u061cd"),
+            ("a\tb\nc", "a b c", "a\tb\nc", "a\tb\nc"),
+            ("a\rb", "a b", "a b", "a\rb"),
+        ] {
+            assert_eq!(on_one_line(text), line);
+            assert_eq!(on_lines(text), lines);
+            assert_eq!(json(&text), in_json);
+        }
+    }
+}
