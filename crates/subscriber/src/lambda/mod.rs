@@ -89,8 +89,8 @@ impl Service {
         let time = ends.duration_since((self.clock)()).unwrap_or_default();
         let end = Instant::now() + time.saturating_sub(LAST_RESERVE);
         let deadline = Instant::now() + time.saturating_sub(RESERVE.min(time / 4));
-        let read = Event::read(event, self.answer_urls);
-        let read = read.inspect_err(|problem| tracing::error!(%problem, "event refused"))?;
+        // The runtime logs the error.
+        let read = Event::read(event, self.answer_urls)?;
         if let Event::Resource(request) = &read {
             return self.of_resource(request, deadline, end).await;
         }
