@@ -6,7 +6,7 @@ use crate::fake_lambda::support::{
 };
 use local_lambda::{HttpServer, free_port};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::io;
 use std::net::SocketAddr;
 use std::process::{Output, Stdio};
