@@ -13,8 +13,15 @@ use std::collections::BTreeSet;
 pub(crate) const COMPACT: &str = "{\"_otelc\":\"";
 
 /// Returns the log lines that must become log records, by id, and the metrics of the reports among them, with their
-/// totals.
-pub(crate) fn of_log(function: &str, log_events: &[LogEvent]) -> Vec<Item> {
+/// totals. A report does not say that the handler failed; the local Lambda's record of the invocation does.
+pub(crate) fn of_log(
+    function: &str,
+    log_events: &[LogEvent],
+    invocations: &[Invocation],
+) -> Vec<Item> {
+    let has_failed =
+        |it: &&Invocation| matches!(it.result, InvocationResult::FunctionError { .. });
+    let errors = u32::try_from(invocations.iter().filter(has_failed).count()).unwrap_or(u32::MAX);
     let mut made = Vec::new();
     let (mut reports, mut inits, mut timeouts) = (0u32, 0u32, 0u32);
     let mut reporting_streams = BTreeSet::new();
@@ -46,7 +53,8 @@ pub(crate) fn of_log(function: &str, log_events: &[LogEvent]) -> Vec<Item> {
     }
     let owed = [
         ("aws.lambda.invocations", reports),
-        ("faas.invocations", reports - timeouts),
+        ("faas.invocations", reports - timeouts - errors),
+        ("faas.errors", errors),
         ("faas.timeouts", timeouts),
         ("faas.coldstarts", inits),
         ("faas.init_duration", inits),

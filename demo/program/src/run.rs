@@ -243,7 +243,8 @@ fn others(lambda: &Lambda, names: &[&str], warehouse: &Warehouse) -> Vec<Item> {
         made::of_stock(&lambda.invocations(STOCK), warehouse.asked()).collect();
     others.extend(made::of_parcels(&lambda.invocations(PARCELS)));
     for name in names {
-        others.extend(made::of_log(name, &lambda.log_events(name)));
+        let invocations = lambda.invocations(name);
+        others.extend(made::of_log(name, &lambda.log_events(name), &invocations));
         others.extend(made::of_invocations(&lambda.invocations(name)));
     }
     others
