@@ -372,7 +372,7 @@ fn only_texts_longer_than_the_limit_are_shortened() {
         bytes(large),
         bytes(large),
         // Bytes cannot have a mark.
-        attribute(wire::TRUNCATED, Value::BoolValue(true)),
+        attribute(lambda_otlp_wire::TRUNCATED, Value::BoolValue(true)),
     ];
     let name = "n".repeat(large + 7);
     let short_name = "n".repeat(large - mark(7).len()) + &mark(7);
@@ -403,7 +403,10 @@ fn a_shortened_list_keeps_its_first_elements_and_counts_the_others() {
         assert_eq!(span.links, links[..span.links.len()]);
         assert_eq!(span.dropped_links_count as usize, 5 + links.len() - span.links.len());
         assert_eq!(shortened.parts, links.len() - span.links.len());
-        assert_eq!(span.attributes, [attribute(wire::TRUNCATED, Value::BoolValue(true))]);
+        assert_eq!(
+            span.attributes,
+            [attribute(lambda_otlp_wire::TRUNCATED, Value::BoolValue(true))]
+        );
     }
     assert_eq!(request.shortened().count(), 5);
     assert!(request.shortened().last().unwrap().request.bytes().len() < 2000);
