@@ -135,7 +135,9 @@ impl LineEncoder {
         written: &mut Written,
     ) -> Option<Request> {
         let max_bytes = self.limits.max_item_bytes;
-        for Shortened { request: shorter, parts } in request.shortened() {
+        // A single item did not fit into a line of this size.
+        let whole = (request.items() > 1).then(|| Shortened { request: request.clone(), parts: 0 });
+        for Shortened { request: shorter, parts } in whole.into_iter().chain(request.shortened()) {
             if self.line(envelope, &shorter, max_bytes, out).is_ok() {
                 written.lines += 1;
                 written.items += request.items();
@@ -358,7 +360,7 @@ mod tests {
         check(&[4_300_000], (2000, 300), [4, 1, 0]);
         check(&[4_300_000, 20], (6, 40_000), [1, 7, 0]);
         // With values too short to be truncated: the resource loses some.
-        check(&[200; 700], (1200, 250), [0, 0, 0]);
+        check(&[200; 700], (1200, 250), [2, 547, 0]);
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use super::cloud::{Answered, Cloud, End, Invocation, InvocationId, QueueName, UnitId, unix_nano};
 use super::items::Age;
 use super::marks::{self, Found, Mark};
+use super::schedule::Schedule;
 use super::setup::{ADDRESS, DestinationId, MARGIN, NAMES, is_outside};
-use lambda_otlp_forwarder::{OldRecords, Report};
+use lambda_otlp_forwarder::{KeptIn, OldRecords, Report, Undelivered};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -21,6 +22,7 @@ impl Cloud {
         if !report.account.balances() {
             problems.push(format!("the ledger does not balance: {}", ledger.to_json()));
         }
+        problems.extend(self.without_queue(invocation, report));
         let says_returned = ledger.returned > 0 || report.unread.is_some();
         if says_returned == returned.is_empty() {
             problems.push(format!("{} returned, Lambda repeats {returned:?}", ledger.returned));
@@ -80,6 +82,18 @@ impl Cloud {
         let ambiguous = unknown.len() + unanswered.map(|sent| sent.items).sum::<usize>();
         compare("ambiguous", ledger.ambiguous, ambiguous..=usize::MAX);
         problems
+    }
+
+    /// Telemetry that was returned or left in its log group although its queue accepts everything, for example because of its size.
+    fn without_queue(&self, invocation: &Invocation, report: &Report) -> Option<String> {
+        let Schedule { has_retry_queue, has_dead_letter_queue, .. } = self.schedule;
+        if !has_retry_queue || !has_dead_letter_queue || invocation.queue_faults > 0 {
+            return None;
+        }
+        let has_no_place =
+            |part: &&Undelivered| matches!(part.kept_in, KeptIn::Returned(None) | KeptIn::LogGroup);
+        let part = report.undelivered.iter().find(has_no_place)?;
+        Some(format!("no queue was asked to keep it: {part:?}"))
     }
 
     /// How often the invocation drops the record because of its age, once at most.

@@ -113,6 +113,8 @@ pub(crate) struct Invocation {
     pub(crate) units: Vec<UnitId>,
     pub(crate) requests: Vec<RequestId>,
     pub(crate) sent: Vec<Sent>,
+    /// Number of faults that its requests to queues met.
+    pub(crate) queue_faults: usize,
     pub(crate) end: End,
     pub(crate) begin: Duration,
 }

@@ -58,7 +58,9 @@ impl Network {
             _ => None,
         });
         let fault = fault?.unwrap_or_else(|| *self.current.random().pick(QUEUE_FAULTS));
-        self.current.cloud().census.met(&fault_name(&fault));
+        let mut cloud = self.current.cloud();
+        cloud.census.met(&fault_name(&fault));
+        cloud.invocations[self.current.get()].queue_faults += 1;
         Some(fault)
     }
 
