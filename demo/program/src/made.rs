@@ -19,8 +19,7 @@ pub(crate) fn of_log(
     log_events: &[LogEvent],
     invocations: &[Invocation],
 ) -> Vec<Item> {
-    let has_failed =
-        |it: &&Invocation| matches!(it.result, InvocationResult::FunctionError { .. });
+    let has_failed = |it: &&Invocation| matches!(it.result, InvocationResult::FunctionError { .. });
     let errors = u32::try_from(invocations.iter().filter(has_failed).count()).unwrap_or(u32::MAX);
     let mut made = Vec::new();
     let (mut reports, mut inits, mut timeouts) = (0u32, 0u32, 0u32);
