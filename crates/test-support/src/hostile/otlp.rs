@@ -371,13 +371,15 @@ pub(super) const LINES: &[Family] = &[
     made("OTLP: metrics below many keys", |bytes| line(Metrics, &metrics_below_keys(bytes))),
     made("OTLP: new keys below a large resource", |bytes| {
         line(Traces, &new_keys_below_a_resource(bytes))
-    }),
+    })
+    .cut(),
     made("OTLP: a gauge of many key sets", |bytes| line(Metrics, &gauge_of_key_sets(bytes))),
     made("OTLP: exponential histograms", |bytes| line(Metrics, &exponential_histograms(bytes))),
     made("OTLP: records, a line each", |bytes| {
         let one = line(Logs, &request(|_| {}, |scope| record(scope, |_| {})));
         std::iter::repeat_n(one.as_str(), bytes / one.len() + 1).collect::<Vec<_>>().join(" ")
-    }),
+    })
+    .cut(),
     made("compact: many links", |bytes| {
         compact(
             Traces,
