@@ -316,7 +316,7 @@ pub(super) const LINES: &[Family] = &[
                 span.message(13, |link| {
                     link.bytes(1, &[1; 16]);
                     link.bytes(2, &[1; 8]);
-                })
+                });
             }),
         )
     }),
@@ -333,7 +333,7 @@ pub(super) const LINES: &[Family] = &[
         line(
             Traces,
             &span_of(bytes, 18, |span, number| {
-                span.text_attribute(9, if number % 2 == 0 { "a.b" } else { "A_B" }, "x")
+                span.text_attribute(9, if number % 2 == 0 { "a.b" } else { "A_B" }, "x");
             }),
         )
     }),
@@ -347,7 +347,7 @@ pub(super) const LINES: &[Family] = &[
                 span.message(11, |event| {
                     event.string(2, "x");
                     event.text_attribute(3, "name", "x");
-                })
+                });
             }),
         )
     }),
@@ -387,7 +387,7 @@ pub(super) const LINES: &[Family] = &[
                 span.message(13, |link| {
                     link.bytes(1, &[1; 16]);
                     link.bytes(2, &[1; 8]);
-                })
+                });
             }),
         )
     }),
