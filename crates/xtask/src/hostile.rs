@@ -25,9 +25,6 @@ use tokio::time::Instant;
 /// Bytes of the smallest content. A datagram has at most 64 KiB.
 const SMALLEST: usize = 64 * 1024;
 
-/// Maximum growth of instructions a byte from the smallest content to four times its size.
-const MOST_GROWTH: f64 = 1.1;
-
 /// Maximum cost of a line with a hostile head, as a multiple of a plain line of its length.
 const MOST_OF_PLAIN: f64 = 3.0;
 
@@ -61,7 +58,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
             "| {} | {first:.0} | {second:.0} | {third:.0} | {growth:.2} | {shown} | {:.0} |",
             family.name, measured.mib
         );
-        if growth > MOST_GROWTH || of_plain > MOST_OF_PLAIN || measured.mib > MOST_MIB {
+        if growth > family.most_growth || of_plain > MOST_OF_PLAIN || measured.mib > MOST_MIB {
             failed.push(family.name);
         }
     }

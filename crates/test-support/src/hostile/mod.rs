@@ -13,6 +13,8 @@ use wire::SignalKind;
 pub struct Family {
     pub name: &'static str,
     pub place: Place,
+    /// Maximum instructions a byte of content of four times the size, as a multiple.
+    pub most_growth: f64,
     content: Content,
 }
 
@@ -48,7 +50,12 @@ enum Content {
 
 impl Family {
     const fn new(name: &'static str, place: Place, content: Content) -> Self {
-        Self { name, place, content }
+        Self { name, place, most_growth: 1.1, content }
+    }
+
+    /// A family whose larger content is cut into more requests that repeat its resource, up to a limit in bytes.
+    const fn cut(self) -> Self {
+        Self { most_growth: 3.0, ..self }
     }
 
     /// The content with about this number of bytes; of an OTLP line, before compression.

@@ -316,7 +316,7 @@ pub(super) const LINES: &[Family] = &[
                 span.message(13, |link| {
                     link.bytes(1, &[1; 16]);
                     link.bytes(2, &[1; 8]);
-                })
+                });
             }),
         )
     }),
@@ -333,7 +333,7 @@ pub(super) const LINES: &[Family] = &[
         line(
             Traces,
             &span_of(bytes, 18, |span, number| {
-                span.text_attribute(9, if number % 2 == 0 { "a.b" } else { "A_B" }, "x")
+                span.text_attribute(9, if number % 2 == 0 { "a.b" } else { "A_B" }, "x");
             }),
         )
     }),
@@ -347,7 +347,7 @@ pub(super) const LINES: &[Family] = &[
                 span.message(11, |event| {
                     event.string(2, "x");
                     event.text_attribute(3, "name", "x");
-                })
+                });
             }),
         )
     }),
@@ -371,13 +371,15 @@ pub(super) const LINES: &[Family] = &[
     made("OTLP: metrics below many keys", |bytes| line(Metrics, &metrics_below_keys(bytes))),
     made("OTLP: new keys below a large resource", |bytes| {
         line(Traces, &new_keys_below_a_resource(bytes))
-    }),
+    })
+    .cut(),
     made("OTLP: a gauge of many key sets", |bytes| line(Metrics, &gauge_of_key_sets(bytes))),
     made("OTLP: exponential histograms", |bytes| line(Metrics, &exponential_histograms(bytes))),
     made("OTLP: records, a line each", |bytes| {
         let one = line(Logs, &request(|_| {}, |scope| record(scope, |_| {})));
         std::iter::repeat_n(one.as_str(), bytes / one.len() + 1).collect::<Vec<_>>().join(" ")
-    }),
+    })
+    .cut(),
     made("compact: many links", |bytes| {
         compact(
             Traces,
@@ -385,7 +387,7 @@ pub(super) const LINES: &[Family] = &[
                 span.message(13, |link| {
                     link.bytes(1, &[1; 16]);
                     link.bytes(2, &[1; 8]);
-                })
+                });
             }),
         )
     }),

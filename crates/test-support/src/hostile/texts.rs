@@ -123,7 +123,7 @@ fn records_in_records(bytes: usize, before: &str) -> String {
     let (mut begin, mut end) = (String::new(), String::new());
     for depth in 0.. {
         let quote = quote(depth);
-        begin += &format!("{before}{{{quote}log{quote}:{quote}");
+        begin.extend([before, "{", &quote, "log", &quote, ":", &quote]);
         end.insert_str(0, &format!("{quote}}}"));
         if begin.len() + end.len() >= bytes {
             break;
@@ -134,10 +134,14 @@ fn records_in_records(bytes: usize, before: &str) -> String {
 
 const EMF: &str = r#"{"_aws":{"Timestamp":1790000000000,"CloudWatchMetrics":[{"Namespace":"n","Dimensions":[["d"]],"Metrics":["#;
 
+fn joined(count: usize, part: impl Fn(usize) -> String) -> String {
+    (0..count).map(part).collect::<Vec<_>>().concat()
+}
+
 /// As many keys as are read, and metrics without values.
 fn missing_metrics(bytes: usize) -> String {
-    let keys: String = (0..1_000).map(|n| format!(r#""k{n}":1,"#)).collect();
-    let begin = format!(r#"{{{keys}{}"#, EMF.trim_start_matches('{'));
+    let keys = joined(1_000, |n| format!(r#""k{n}":1,"#));
+    let begin = format!("{{{keys}{}", EMF.trim_start_matches('{'));
     repeated(bytes, &begin, r#"{"Name":"m"},"#, r#"{"Name":"k1"}]}]},"d":"x"}"#)
 }
 
@@ -145,9 +149,9 @@ fn missing_metrics(bytes: usize) -> String {
 fn long_dimensions(bytes: usize) -> String {
     let value = "v".repeat((bytes / 30).saturating_sub(20).min(4_000));
     let names: Vec<String> = (0..30).map(|n| format!("\"d{n}\"")).collect();
-    let values: String = names.iter().map(|name| format!(r#",{name}:"{value}""#)).collect();
+    let values = joined(30, |n| format!(r#","d{n}":"{value}""#));
     let metrics: Vec<String> = (0..200).map(|n| format!(r#"{{"Name":"m{n}"}}"#)).collect();
-    let figures: String = (0..200).map(|n| format!(r#","m{n}":1"#)).collect();
+    let figures = joined(200, |n| format!(r#","m{n}":1"#));
     format!(
         r#"{{"_aws":{{"Timestamp":1790000000000,"CloudWatchMetrics":[{{"Namespace":"n","Dimensions":[[{}]],"Metrics":[{}]}}]}}{values}{figures}}}"#,
         names.join(","),
@@ -479,7 +483,7 @@ pub(super) const TEXTS: &[Family] = &[
         Repeated(
             "[",
             r#"{"time":"2026-11-28T03:15:54.000Z","type":"function","record":"x{n}"},"#,
-            r#"{}]"#,
+            "{}]",
         ),
     ),
     Family::new(
