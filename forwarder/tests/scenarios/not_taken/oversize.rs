@@ -354,15 +354,12 @@ async fn oversize_lines_and_records_are_dead_lettered_in_short_and_never_returne
     let neighbours = line_of(&small(SignalKind::Logs), "logs");
     let delivery = |line: &str| payload("/aws/lambda/orders", &[line, &neighbours]);
     let text = |line: &str| gzip_base64(&delivery(line).to_string());
-    let mut of_large_group = delivery(&undecodable);
-    of_large_group["logGroup"] = LARGE.as_str().into();
     let mut of_large_id = delivery(&undecodable);
     of_large_id["logEvents"][0]["id"] = LARGE.as_str().into();
     let unreadable = gzip_base64(&format!("{}{large}", delivery("a line")));
     let rows: Vec<(&str, Event, usize)> = vec![
         ("undecodable", incoming(&delivery(&undecodable)), NEIGHBOURS + 1),
         ("without span id", incoming(&delivery(&without_span_id)), NEIGHBOURS),
-        ("group", incoming(&of_large_group), NEIGHBOURS + 1),
         ("event id", incoming(&of_large_id), NEIGHBOURS + 1),
         ("rest of an event", event_of(&format!("{}{large}", delivery("a line"))), NEIGHBOURS + 1),
         ("record", kinesis_event([unreadable, text("a line")]), 2 * (NEIGHBOURS + 1)),
