@@ -275,6 +275,8 @@ fn shorten(text: &[u8], max_bytes: usize) -> String {
 pub fn shortened_text(text: &str, max_bytes: usize) -> String {
     let mark = format!("…[{} bytes truncated]", text.len() - max_bytes.min(text.len()));
     let kept_bytes = max_bytes.saturating_sub(mark.len());
-    let kept = text.get(..text.floor_char_boundary(kept_bytes)).unwrap_or_default();
+    let is_end = |at: &usize| text.is_char_boundary(*at);
+    let end = (0..=kept_bytes.min(text.len())).rev().find(is_end).unwrap_or_default();
+    let kept = text.get(..end).unwrap_or_default();
     format!("{kept}{mark}")
 }
