@@ -23,6 +23,6 @@ impl Termination {
             tracing::info!("SIGTERM, the environment ends");
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

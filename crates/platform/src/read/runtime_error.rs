@@ -259,7 +259,7 @@ fn of_record(fields: &Fields<'_>, has_request_id: bool) -> Option<Failure> {
         let (kind, message) = (fields.text("errorType")?, fields.text("errorMessage")?);
         Some(Failure::new(&kind, &message))
     };
-    let message = fields.get("message").map(|message| text_of(message));
+    let message = fields.get("message").map(text_of);
     match message {
         // Python's runtime writes no message, and its loggers always one.
         None if fields.get("target").is_some() => of_rust_record(fields),
