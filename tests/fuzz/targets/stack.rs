@@ -6,7 +6,7 @@ use super::{fields, received};
 use wire::compact::Context;
 use wire::{Limits, Request, SignalKind, read_line_of};
 
-/// Enough for each reader without optimization.
+/// Enough for each reader with the optimization that tests have.
 const STACK_BYTES: usize = 256 * 1024;
 
 /// A reader that needs a hundred bytes of the stack for each repetition of ten bytes fails.
