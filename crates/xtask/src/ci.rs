@@ -27,7 +27,7 @@ const INVOCATIONS: &str = "1000000";
 
 type Check = fn(&Path) -> anyhow::Result<()>;
 
-const LONG: [(&str, Check); 17] = [
+const LONG: [(&str, Check); 18] = [
     ("licences, sources, banned crates", deny),
     ("clippy of tests", |root| clippy(root, &["--workspace", "--all-targets"])),
     ("clippy of wire's features, each alone", |root| {
@@ -62,6 +62,10 @@ const LONG: [(&str, Check); 17] = [
     ("2,000 changes of each input of the fuzz corpora", |_| {
         let fuzz = ["--package", "lambda-otlp-tests", "--test", "it", "fuzz"];
         long_test(&fuzz, "FUZZ_CHANGES", FUZZ_CHANGES)
+    }),
+    ("the memory of events that take long", |_| {
+        let memory = ["--package", "lambda-otlp-forwarder", "--test", "scenarios", "peak_memory"];
+        long_test(&memory, "LONG_MEMORY_CASES", 1)
     }),
     ("schedules of faults", |_| chaos::run(&[])),
     ("50 schedules of faults with real processes", |_| {

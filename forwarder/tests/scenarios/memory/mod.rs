@@ -26,6 +26,7 @@ use messages::{
     with_neighbours,
 };
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use settings::Source as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -43,6 +44,8 @@ struct Case {
     event: fn() -> String,
     rules: fn() -> String,
     backend: Answer,
+    /// It takes many seconds without optimization.
+    is_long: bool,
 }
 
 /// What a backend does with every request.
@@ -54,7 +57,8 @@ enum Answer {
 
 impl Case {
     const fn new(name: &'static str, least_records: usize, event: fn() -> String) -> Self {
-        Self { name, least_records, event, rules: String::new, backend: Answer::Status(200) }
+        let backend = Answer::Status(200);
+        Self { name, least_records, event, rules: String::new, backend, is_long: false }
     }
 
     const fn with_rules(self, rules: fn() -> String) -> Self {
@@ -63,6 +67,10 @@ impl Case {
 
     const fn at(self, backend: Answer) -> Self {
         Self { backend, ..self }
+    }
+
+    const fn long(self) -> Self {
+        Self { is_long: true, ..self }
     }
 }
 
@@ -73,12 +81,14 @@ const CASES: &[Case] = &[
     Case::new("contradictions", 1000, || lines(&with_neighbours(1, &resource_that_contradicts()))),
     Case::new("empty_containers", 1000, || lines(&with_neighbours(1, &empty_containers()))),
     Case::new("three_histograms", 1000, || lines(&with_neighbours(3, &histograms(30_000)))),
-    Case::new("twenty_histograms", 1000, || lines(&with_neighbours(20, &histograms(30_000)))),
+    Case::new("twenty_histograms", 1000, || lines(&with_neighbours(20, &histograms(30_000))))
+        .long(),
     Case::new("many_buckets", 1000, || lines(&with_neighbours(6, &buckets(1_900_000)))),
     Case::new("set_rules", 1000, || lines(&with_neighbours(1, &line_of_records(49_000, 0))))
         .with_rules(|| sets(10)),
     Case::new("set_rules_20", 1000, || lines(&with_neighbours(20, &line_of_records(49_000, 2))))
-        .with_rules(|| sets(10)),
+        .with_rules(|| sets(10))
+        .long(),
     Case::new("twenty_rules_over_short_lines", 55_000, || lines(&short_lines("line ", "")))
         .with_rules(|| sets(20)),
     Case::new("a_large_record_on_sixteen_routes", 16 * 1001, || {
@@ -88,11 +98,13 @@ const CASES: &[Case] = &[
     Case::new("many_records_on_sixteen_routes", 16 * 41_000, || {
         lines(&with_neighbours(4, &line_of_records(10_000, 1_500)))
     })
-    .with_rules(routes),
+    .with_rules(routes)
+    .long(),
     Case::new("redacted_digits", 1001, || {
         lines(&with_neighbours(1, &line_of_records(1, 15 << 20)))
     })
-    .with_rules(redacts),
+    .with_rules(redacts)
+    .long(),
     Case::new("redacted_short_lines", 55_000, || lines(&short_lines("x", "xxxxx")))
         .with_rules(redacts),
     Case::new("an_execution_after_short_lines", 55_001, || lines(&execution_after_short_lines())),
@@ -174,7 +186,7 @@ const CASES: &[Case] = &[
     Case::new("json_lines_of_metrics", 8, || {
         lines(&vec![embedded_metrics(100, 20, 8)[..100].join("\n"); 8])
     }),
-    Case::new("reports", 0, || lines(&reports())),
+    Case::new("reports", 0, || lines(&reports())).long(),
     Case::new("small_otlp_lines_in_one_log_event", 1000, || {
         lines(&with_neighbours(16, &line_of_records(1, 2).repeat(800)))
     }),
@@ -188,12 +200,14 @@ const CASES: &[Case] = &[
         lines(&with_neighbours(1, &line_of_records(1, 15 << 20)))
     })
     .with_rules(routes)
-    .at(Answer::Status(503)),
+    .at(Answer::Status(503))
+    .long(),
     Case::new("many_records_on_failing_routes", 16 * 41_000, || {
         lines(&with_neighbours(4, &line_of_records(10_000, 1_500)))
     })
     .with_rules(routes)
-    .at(Answer::Status(503)),
+    .at(Answer::Status(503))
+    .long(),
     Case::new("undecodable_lines_redriven", 1000, || {
         let event = |n: usize| LogEvent {
             id: format!("{n:056}"),
@@ -231,7 +245,8 @@ const CASES: &[Case] = &[
     Case::new("kinesis_messages_without_text", 0, || {
         let events = r#"{"message":""},"#.repeat(4_000_000);
         kinesis_gzip(&[format!(r#"{HEAD}"logEvents":[{events}{{"message":"x"}}]}}"#)])
-    }),
+    })
+    .long(),
     Case::new("kinesis_messages_without_text_or_origin", 0, || {
         let events = r#"{"message":""},"#.repeat(4_000_000);
         kinesis_gzip(&[format!(r#"{{"logEvents":[{events}{{"message":"x"}}],"logGroup":"g"}}"#)])
@@ -244,7 +259,8 @@ const CASES: &[Case] = &[
         let of = |n| format!(r#"{{"message":"","extractedFields":{{"@aws.account":"{n}"}}}},"#);
         let events = (of(1) + &of(2)).repeat(500_000);
         kinesis_gzip(&[format!(r#"{HEAD}"logEvents":[{events}{{"message":"x"}}]}}"#)])
-    }),
+    })
+    .long(),
     Case::new("a_kinesis_message_with_a_long_id", 0, || {
         let id = "1".repeat(1_000_000);
         let event = format!(r#"{{"id":"{id}","message":"{}"}},"#, "{}\\n".repeat(1_000));
@@ -258,7 +274,8 @@ const CASES: &[Case] = &[
         let fields =
             format!(r#"{{"message":"x","extractedFields":[{}0]}}"#, "0,".repeat(30_000_000));
         kinesis_gzip(&[format!(r#"{HEAD}"logEvents":[{fields}]}}"#)])
-    }),
+    })
+    .long(),
     Case::new("a_kinesis_log_group_of_60_megabytes", 0, || {
         let group = "g".repeat(60_000_000);
         kinesis_gzip(&[format!(r#"{{"logGroup":"{group}","logEvents":[{{"message":"x"}}]}}"#)])
@@ -269,7 +286,8 @@ const CASES: &[Case] = &[
     }),
     Case::new("a_kinesis_record_of_short_lines", 1_000_000, || {
         kinesis_bytes(&b"x\n".repeat(2_200_000))
-    }),
+    })
+    .long(),
     Case::new("a_kinesis_record_of_one_line", 1, || kinesis_bytes(&b"x".repeat(4_500_000))),
     Case::new("an_aggregated_kinesis_record", 0, || {
         kinesis_bytes(&aggregated(&[0x1a, 0].repeat(2_200_000)))
@@ -278,11 +296,15 @@ const CASES: &[Case] = &[
         let text = "x".repeat(250_000);
         let messages = vec![text; 230];
         kinesis_gzip(&vec![delivery("/aws/lambda/orders", &messages); 4])
-    }),
+    })
+    .long(),
     Case::new("kinesis_records_that_do_not_compress", 4, || {
         kinesis_gzip(&vec![delivery("/aws/lambda/orders", &[noise(1_100_000)]); 4])
     }),
 ];
+
+/// With this variable, the long cases are measured too.
+const LONG_CASES: &str = "LONG_MEMORY_CASES";
 
 const EVENT: &str = "LAMBDA_OTLP_TEST_EVENT";
 const RULES: &str = "LAMBDA_OTLP_TEST_RULES";
@@ -361,7 +383,8 @@ async fn process_of_one_event() {
 
 #[test]
 fn peak_memory_of_any_event_fits_the_smallest_function() {
-    let cases = Mutex::new(CASES.iter());
+    let with_long_cases = settings::Env.get(LONG_CASES).is_some();
+    let cases = Mutex::new(CASES.iter().filter(|case| with_long_cases || !case.is_long));
     let too_large = Mutex::new(Vec::new());
     let next = || cases.lock().unwrap().next();
     let measure = || {

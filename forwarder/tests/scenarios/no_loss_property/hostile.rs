@@ -22,6 +22,10 @@ enum HostileLine {
     LargeInvalidSpan,
     /// An undecodable OTLP line larger than a queue message.
     LargeBrokenLine,
+    /// Words that look like the request ids of CloudFront: a reader that recurses over them overflows its stack.
+    IdsInHead,
+    /// More lines of JSON than a log event may have, which stay one record.
+    JsonLines,
 }
 
 const LINES: &[HostileLine] = &[
@@ -29,6 +33,8 @@ const LINES: &[HostileLine] = &[
     HostileLine::LargeResource,
     HostileLine::LargeInvalidSpan,
     HostileLine::LargeBrokenLine,
+    HostileLine::IdsInHead,
+    HostileLine::JsonLines,
 ];
 
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +92,18 @@ impl Maker {
             HostileLine::LargeInvalidSpan | HostileLine::LargeBrokenLine => {
                 let line = self.broken_line(stream, (id, age));
                 line.replace('!', &format!("!{}", *LARGE))
+            }
+            // Each line of a raw Kinesis record is a log event of its own.
+            HostileLine::JsonLines if !stream.place.log_group.is_empty() => {
+                const LINES: usize = 20_000;
+                self.owe_record(stream, (id, age), None);
+                "{}\n".repeat(LINES)
+            }
+            HostileLine::JsonLines | HostileLine::IdsInHead => {
+                const WORDS: usize = 8_000;
+                self.owe_record(stream, (id, age), None);
+                let word = "Ab1x".repeat(9) + "yz== ";
+                word.repeat(WORDS)
             }
         }
     }
