@@ -185,6 +185,11 @@ impl InvocationState {
     }
 
     pub(crate) fn wake_at_ms(&self, now_ms: u64) -> Option<u64> {
+        let invocation = self.invocation_wakes_at_ms(now_ms);
+        invocation.into_iter().chain(self.table.release_at_ms()).min()
+    }
+
+    fn invocation_wakes_at_ms(&self, now_ms: u64) -> Option<u64> {
         let current = self.current.as_ref()?;
         let running = !current.runtime_done && !current.written_before_deadline;
         let trusts_until =
