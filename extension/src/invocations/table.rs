@@ -8,7 +8,7 @@ use crate::config::{Config, InvocationSpanMode};
 use crate::counts::{Count, Counts};
 use crate::event::RuntimeReport;
 use crate::invocations::identity;
-use crate::invocations::invocation_records;
+use crate::invocations::invocation_records::Records;
 use crate::invocations::roots::ReceivedSpan;
 use crate::own_metrics::OwnMetrics;
 use crate::recent::Recent;
@@ -414,10 +414,14 @@ impl InvocationTable {
         for request_id in unreported {
             self.begin(&request_id, now);
         }
-        let endless = self.known.iter().filter(|known| known.has_events && !known.runtime_done);
+        let is_endless =
+            |known: &&Known| known.has_events && !known.runtime_done && !known.reported;
+        let endless = self.known.iter().filter(is_endless);
         let endless: Vec<String> = endless.map(|known| known.request_id.clone()).collect();
+        // A managed instance may have many.
+        let records = Records::read(&self.records);
         for request_id in endless {
-            self.look_up_root(&request_id, now);
+            self.look_up_root_in(Some(&records), &request_id, now);
         }
         if let Some(spans) = &mut self.spans {
             spans.close_all(ShutdownReason::parse(reason), now);
@@ -473,6 +477,11 @@ impl InvocationTable {
 
     /// Looks up the root span in the exporter's record, unless it came by OTLP. Returns `true` if it is known.
     fn look_up_root(&mut self, request_id: &str, time: u64) -> bool {
+        self.look_up_root_in(None, request_id, time)
+    }
+
+    /// `records` is the content of the file, if it was read before.
+    fn look_up_root_in(&mut self, records: Option<&Records>, request_id: &str, time: u64) -> bool {
         let known = self.find(request_id);
         if known.is_some_and(|known| known.root.is_some()) {
             return true;
@@ -483,8 +492,11 @@ impl InvocationTable {
         let is_earlier = |root: &RootSpan| {
             known.is_some_and(|known| known.earlier_roots.contains(&root.span_id))
         };
-        let records = invocation_records::find(&self.records, request_id);
-        let root = records.into_iter().find(|root| !is_earlier(root));
+        let found = match records {
+            Some(records) => records.find(request_id),
+            None => Records::read(&self.records).find(request_id),
+        };
+        let root = found.into_iter().find(|root| !is_earlier(root));
         let Some(RootSpan { trace_id, span_id, is_open, is_sampled }) = root else { return false };
         let span = FunctionRoot { trace_id, span_id, is_open, is_sampled };
         self.root(request_id, KnownRoot { span, is_named: true }, time);

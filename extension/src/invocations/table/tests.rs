@@ -308,6 +308,23 @@ fn an_invocation_end_waits_for_a_root_sent_by_otlp() {
     check(&[], steps, &["internal 0 unset below 7", "", CHILD, "", SERVER, SERVER]);
 }
 
+/// The library's file has as many records as invocations can be in one delivery or run at the same time.
+#[test]
+fn each_of_many_concurrent_invocations_finds_its_record() {
+    let mut script = Script::new(&[MANAGED]);
+    let ids: Vec<String> = (0..1600).map(|number| format!("request-{number}")).collect();
+    for id in &ids {
+        let record = record(id, &[1; 16], &[7; 8], true).unwrap();
+        script.file.write_all(&record).unwrap();
+        script.event(EventKind::Start, id, 10_000);
+    }
+    for id in &ids {
+        script.event(EventKind::Report, id, 11_000);
+    }
+    let written = described(&script.table.take(false, 11_000));
+    assert_eq!(written, vec![CHILD; 1600]);
+}
+
 /// A managed instance has no `platform.runtimeDone`: the report is the end, and other invocations run meanwhile.
 #[test]
 fn a_report_without_a_runtime_done_waits_for_the_root_too() {
