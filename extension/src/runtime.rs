@@ -13,7 +13,7 @@ use crate::invocations::state::InvocationState;
 use crate::invocations::table::InvocationTable;
 use crate::own_file;
 use crate::receiver::otlp::Receiver;
-use crate::receiver::telemetry::{Listener, TelemetryResponder, place};
+use crate::receiver::telemetry::{Deliveries, Listener, TelemetryResponder, place};
 use crate::receiver::xray::XRayDaemon;
 use crate::sink::{Intake, Sink};
 use crate::tasks;
@@ -179,7 +179,9 @@ async fn receive_telemetry(
         }
     };
     let Listener { socket, uri, path } = listener;
-    let responder = TelemetryResponder::new(path, events, Arc::clone(counts), takes_lines);
+    let may_come_at_root = config.function.is_managed_instance;
+    let deliveries = Deliveries { path, may_come_at_root, takes_lines };
+    let responder = TelemetryResponder::new(deliveries, events, Arc::clone(counts));
     let listening = listen(socket, Arc::new(responder), Clients::Lambda, &api.connections);
     match api.subscribe(&subscription(&config.telemetry_types, &uri)).await {
         Ok(true) => return true,

@@ -173,7 +173,40 @@ async fn malformed_telemetry_is_acknowledged_and_that_at_another_path_rejected()
     lambda.telemetry_uri = Some(uri);
     assert_eq!(lambda.telemetry(&[report(FIRST, "success")]).await, 404);
     let (_, counts) = lambda.end(next).await;
-    assert_eq!(support::counts(&counts), "malformed=6");
+    assert_eq!(support::counts(&counts), "telemetry_misaddressed=1 malformed=6");
+}
+
+/// AWS's code for managed instances ignores the path of the subscription.
+#[tokio::test]
+async fn a_managed_instance_accepts_telemetry_at_the_root_until_it_comes_at_the_agreed_path() {
+    let kind = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
+    for (variables, comes_at_path, expected) in [
+        (&[kind][..], false, [200, 200, 404]),
+        (&[kind], true, [404, 404, 404]),
+        (&[], false, [404, 404, 404]),
+    ] {
+        let (messages, _log) = support::logged();
+        let mut lambda = Lambda::begin(variables).await;
+        lambda.call("POST /2020-01-01/extension/register").await.answer(200, "{}");
+        lambda.subscribe_silently(200).await;
+        let next = lambda.next().await;
+        if comes_at_path {
+            lambda.telemetry(&[]).await;
+        }
+        let mut statuses = Vec::new();
+        for (path, request_id) in [("/", "first"), ("/", "second"), ("/elsewhere", "third")] {
+            let body = serde_json::to_vec(&[report(request_id, "success")]).unwrap();
+            statuses.push(lambda.telemetry_at(path, &body).await);
+        }
+        assert_eq!(statuses, expected, "{variables:?} {comes_at_path}");
+        let refused = expected.iter().filter(|status| **status == 404).count();
+        let (stdout, counts) = lambda.end(next).await;
+        assert_eq!(counts.get(Count::TelemetryMisaddressed), refused as u64, "{variables:?}");
+        assert_eq!(stdout.items(SignalKind::Traces), 3 - refused, "{variables:?} {comes_at_path}");
+        let messages = messages.lock().unwrap();
+        let told = messages.iter().filter(|line| line.contains("at another path"));
+        assert_eq!(told.count(), 1, "{variables:?}");
+    }
 }
 
 #[tokio::test]
