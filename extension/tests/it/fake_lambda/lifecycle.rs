@@ -106,7 +106,7 @@ async fn a_managed_instance_registers_only_for_shutdown_and_subscribes_to_the_ch
         json!({
             "schemaVersion": "2025-01-29",
             "types": ["platform", "function"],
-            "buffering": {"maxItems": 1000, "maxBytes": 262_144, "timeoutMs": 25},
+            "buffering": {"maxItems": 1000, "maxBytes": 262_144, "timeoutMs": 500},
             "destination": {"protocol": "HTTP", "URI": null},
         })
     );
@@ -118,6 +118,16 @@ async fn a_managed_instance_registers_only_for_shutdown_and_subscribes_to_the_ch
     let (stdout, _) = lambda.end(next).await;
     let names: Vec<String> = stdout.spans().into_iter().map(|span| span.name).collect();
     assert_eq!(names, ["orders"; 2], "the variable's, since Lambda said none");
+}
+
+/// Only where the extension holds invocations, events have to come as early as possible.
+#[tokio::test]
+async fn a_classic_function_asks_for_the_shortest_buffering() {
+    let mut lambda = Lambda::begin(&[]).await;
+    lambda.call("POST /2020-01-01/extension/register").await.answer(200, "{}");
+    let subscription = lambda.subscribe(200).await;
+    assert_eq!(subscription["buffering"]["timeoutMs"], 25);
+    lambda.shut_down().await;
 }
 
 #[tokio::test]
