@@ -395,6 +395,11 @@ impl InvocationTable {
         requests
     }
 
+    /// Returns `true` if this process read the beginning of an invocation.
+    pub(crate) fn has_invocations(&self) -> bool {
+        self.known.iter().any(Known::has_begun)
+    }
+
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
         self.known.iter().any(|known| known.has_begun() && !known.reported)
     }

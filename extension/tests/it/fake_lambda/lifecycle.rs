@@ -1,7 +1,7 @@
 //! The extension's life with a scripted Lambda: calls, holds of `next`, and output.
 
 use crate::fake_lambda::support::{
-    self, FIRST, Lambda, MINUTE, invoke, report, runtime_done, runtime_done_with, shutdown,
+    self, FIRST, Lambda, MINUTE, TIME, invoke, report, runtime_done, runtime_done_with, shutdown,
 };
 use lambda_otlp_extension::{Count, Fatal};
 use local_lambda::free_port;
@@ -36,6 +36,35 @@ async fn the_first_invocation_is_held_until_its_end_and_the_shutdown_until_its_r
         lambda_otlp.extension.items
         lambda_otlp.extension.written.bytes"]]
     .assert_eq(&names.join("\n"));
+}
+
+/// Lambda sends no INVOKE for an invocation whose init phase failed, and its events are buffered when SHUTDOWN comes.
+#[tokio::test]
+async fn a_failed_init_leaves_its_span() {
+    let start = json!({"time": TIME, "type": "platform.start", "record": {"requestId": FIRST, "version": "7"}});
+    let init = |status: &str| {
+        json!({"time": TIME, "type": "platform.initRuntimeDone", "record": {
+            "initializationType": "on-demand", "phase": "init", "status": status, "errorType": "Runtime.ExitError",
+        }})
+    };
+    let ends = || [runtime_done_with(FIRST, "error"), report(FIRST, "error")];
+    let [done, reported] = ends();
+    for (before, after) in [
+        // The events come in one delivery, or each in its own.
+        (vec![], vec![vec![init("error"), start.clone(), done.clone(), reported.clone()]]),
+        (vec![init("error")], vec![vec![start.clone()], vec![done], vec![reported]]),
+    ] {
+        let (lambda, next) = Lambda::waiting(&[]).await;
+        assert_eq!(lambda.telemetry(&before).await, 200);
+        next.answer(200, shutdown("spindown"));
+        for delivery in after {
+            assert_eq!(lambda.telemetry(&delivery).await, 200);
+        }
+        let (stdout, _) = lambda.finished().await;
+        let statuses: Vec<i32> =
+            stdout.spans().into_iter().map(|span| span.status.unwrap_or_default().code).collect();
+        assert_eq!(statuses, [2]);
+    }
 }
 
 #[tokio::test]
