@@ -54,7 +54,7 @@ impl Call {
 
 /// The extension, and everything that Lambda would do to it.
 pub(crate) struct Lambda {
-    _api: HttpServer,
+    api: HttpServer,
     calls: mpsc::Receiver<Call>,
     pub(crate) receiver: SocketAddr,
     pub(crate) telemetry_uri: Option<String>,
@@ -160,7 +160,7 @@ impl Lambda {
             let name = "lambda-otlp-extension";
             lambda_otlp_extension::run(&config, name, written, &counted).await
         });
-        Self { _api: api, calls, receiver, telemetry_uri: None, stdout, counts, extension, records }
+        Self { api, calls, receiver, telemetry_uri: None, stdout, counts, extension, records }
     }
 
     /// The next call, which has to be this one.
@@ -173,6 +173,11 @@ impl Lambda {
 
     pub(crate) async fn next(&mut self) -> Call {
         self.call("GET /2020-01-01/extension/event/next").await
+    }
+
+    /// The value of `AWS_LAMBDA_RUNTIME_API` for a function beside the extension.
+    pub(crate) fn runtime_api(&self) -> String {
+        self.api.address().to_string()
     }
 
     pub(crate) fn has_made_records(&self) -> bool {
