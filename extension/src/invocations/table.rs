@@ -562,6 +562,8 @@ impl InvocationTable {
         }
         if let Some(spans) = &mut self.spans {
             spans.observe(event, time);
+            // They would accumulate.
+            self.due |= spans.has_finished();
         }
     }
 
