@@ -175,6 +175,7 @@ impl EventLoop<'_> {
                     self.step(Self::take_xray);
                 }
                 let now_ms = unix_millis();
+                self.state.table.begin_delivery();
                 for item in items {
                     self.step(|this| this.take_item(item, now_ms));
                 }

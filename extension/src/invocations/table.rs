@@ -127,7 +127,10 @@ pub(crate) struct InvocationTable {
     /// Lambda sends INVOKE, except to managed instances.
     gets_invoke: bool,
     options: SpanOptions,
+    /// The path of the exporter's records.
     records: String,
+    /// The records as they were read during this delivery of telemetry, which may report many ends.
+    known_records: Option<Records>,
     metrics: Aggregator,
     /// `None` if no spans are wanted, or without a subscription.
     spans: Option<Invocations>,
@@ -169,6 +172,7 @@ impl InvocationTable {
             gets_invoke: !config.function.is_managed_instance,
             options,
             records,
+            known_records: None,
             metrics: Aggregator::new(config.shape, config.names).with_owner(owner),
             spans: None,
             known: VecDeque::new(),
@@ -247,6 +251,7 @@ impl InvocationTable {
     /// Takes the root spans of received ones. A span without a name belongs to the newest invocation that began before it, unless the record of
     /// that invocation names another, or none: work of an earlier one may have sent the span.
     pub(crate) fn roots(&mut self, spans: Vec<ReceivedSpan>) {
+        self.known_records = None;
         for span in &spans {
             if let (Some(request_id), Some(failure)) = (&span.request_id, &span.failure) {
                 let request_id = request_id.to_ascii_lowercase();
@@ -302,6 +307,11 @@ impl InvocationTable {
         }
         self.known(request_id).root = Some(root);
         self.release(|event| event.request_id.as_deref() == Some(request_id));
+    }
+
+    /// Notes that a delivery of telemetry begins.
+    pub(crate) fn begin_delivery(&mut self) {
+        self.known_records = None;
     }
 
     /// Takes an event of the Telemetry API. The default of its time is the time of receipt.
@@ -423,10 +433,9 @@ impl InvocationTable {
             |known: &&Known| known.has_events && !known.runtime_done && !known.reported;
         let endless = self.known.iter().filter(is_endless);
         let endless: Vec<String> = endless.map(|known| known.request_id.clone()).collect();
-        // A managed instance may have many.
-        let records = Records::read(&self.records);
+        self.known_records = None;
         for request_id in endless {
-            self.look_up_root_in(Some(&records), &request_id, now);
+            self.look_up_root(&request_id, now);
         }
         if let Some(spans) = &mut self.spans {
             spans.close_all(ShutdownReason::parse(reason), now);
@@ -482,11 +491,6 @@ impl InvocationTable {
 
     /// Looks up the root span in the exporter's record, unless it came by OTLP. Returns `true` if it is known.
     fn look_up_root(&mut self, request_id: &str, time: u64) -> bool {
-        self.look_up_root_in(None, request_id, time)
-    }
-
-    /// `records` is the content of the file, if it was read before.
-    fn look_up_root_in(&mut self, records: Option<&Records>, request_id: &str, time: u64) -> bool {
         let known = self.find(request_id);
         if known.is_some_and(|known| known.root.is_some()) {
             return true;
@@ -494,14 +498,11 @@ impl InvocationTable {
         if self.invocation_span != InvocationSpanMode::Auto || self.spans.is_none() {
             return false;
         }
-        let is_earlier = |root: &RootSpan| {
-            known.is_some_and(|known| known.earlier_roots.contains(&root.span_id))
-        };
-        let found = match records {
-            Some(records) => records.find(request_id),
-            None => Records::read(&self.records).find(request_id),
-        };
-        let root = found.into_iter().find(|root| !is_earlier(root));
+        let earlier = known.map(|known| known.earlier_roots.clone()).unwrap_or_default();
+        // The exporter wrote the record before Lambda reported the end.
+        let records = self.known_records.get_or_insert_with(|| Records::read(&self.records));
+        let is_new = |root: &RootSpan| !earlier.contains(&root.span_id);
+        let root = records.find(request_id).into_iter().find(is_new);
         let Some(RootSpan { trace_id, span_id, is_open, is_sampled }) = root else { return false };
         let span = FunctionRoot { trace_id, span_id, is_open, is_sampled };
         self.root(request_id, KnownRoot { span, is_named: true }, time);

@@ -95,6 +95,7 @@ impl Script {
 
     fn event(&mut self, kind: EventKind, request_id: &str, ms: u64) {
         self.now_ms = ms;
+        self.table.begin_delivery();
         let event = PlatformEvent {
             request_id: Some(request_id.to_owned()),
             time_unix_nano: Some(ms * 1_000_000),
