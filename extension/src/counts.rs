@@ -35,6 +35,10 @@ counts! {
     Undecodable "undecodable",
     /// Deliveries of the Telemetry API answered with 503, which Lambda repeats.
     TelemetryRefused "telemetry_refused",
+    /// Requests at the port for telemetry with another path than the agreed one, answered with 404.
+    TelemetryMisaddressed "telemetry_misaddressed",
+    /// Deliveries of the Telemetry API whose end did not arrive.
+    TelemetryBrokenOff "telemetry_broken_off",
     /// Deliveries of the Telemetry API, or events in them, that could not be read.
     Malformed "malformed",
     /// X-Ray documents, or subsegments in them, that could not be read or did not fit the socket's buffer.

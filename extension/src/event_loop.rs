@@ -22,8 +22,8 @@ use tokio::time::Instant;
 
 /// Time limit for a full pipe before `next` is called.
 const PIPE_TIMEOUT: Duration = Duration::from_millis(200);
-/// Time limit for outstanding reports at SHUTDOWN.
-const REPORTS_MS: u64 = 300;
+/// Time for SHUTDOWN if Lambda gives no deadline.
+const WITHOUT_DEADLINE_MS: u64 = 600;
 /// Time left unused at SHUTDOWN, because Lambda kills the process at the deadline.
 const RESERVE_MS: u64 = 100;
 /// Pause of the timer after a panic, so that a step that always panics does not take the function's CPU.
@@ -175,6 +175,7 @@ impl EventLoop<'_> {
                     self.step(Self::take_xray);
                 }
                 let now_ms = unix_millis();
+                self.state.table.begin_delivery();
                 for item in items {
                     self.step(|this| this.take_item(item, now_ms));
                 }
@@ -239,12 +240,12 @@ impl EventLoop<'_> {
         // An emulator may give no deadline, or one in the past.
         let end_ms = match shutdown.deadline_ms {
             deadline if deadline > begun_ms => deadline - RESERVE_MS.min(deadline - begun_ms),
-            _ => begun_ms + 2 * REPORTS_MS,
+            _ => begun_ms + WITHOUT_DEADLINE_MS,
         };
         let left = Duration::from_millis(end_ms - begun_ms);
         let end = Instant::now() + left;
         // At least half of the time remains for sending and writing.
-        let reports_end = Instant::now() + (left / 2).min(Duration::from_millis(REPORTS_MS));
+        let reports_end = Instant::now() + (left / 2).min(self.state.reports_within());
         while self.state.is_waiting_for_reports() {
             tokio::select! {
                 Some(event) = self.events.recv() => self.take(event),

@@ -73,7 +73,10 @@ const FIGURES: [Figure; 6] = [
         points: &[
             Point("full", &[Count::RefusedFull, Count::ConnectionsClosed]),
             Point("invalid", &[Count::RefusedInvalid]),
-            Point("telemetry", &[Count::TelemetryRefused]),
+            Point(
+                "telemetry",
+                &[Count::TelemetryRefused, Count::TelemetryMisaddressed, Count::TelemetryBrokenOff],
+            ),
         ],
     },
 ];

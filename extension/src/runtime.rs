@@ -13,7 +13,7 @@ use crate::invocations::state::InvocationState;
 use crate::invocations::table::InvocationTable;
 use crate::own_file;
 use crate::receiver::otlp::Receiver;
-use crate::receiver::telemetry::{Listener, TelemetryResponder, place};
+use crate::receiver::telemetry::{Deliveries, Listener, TelemetryResponder, place};
 use crate::receiver::xray::XRayDaemon;
 use crate::sink::{Intake, Sink};
 use crate::tasks;
@@ -179,9 +179,11 @@ async fn receive_telemetry(
         }
     };
     let Listener { socket, uri, path } = listener;
-    let responder = TelemetryResponder::new(path, events, Arc::clone(counts), takes_lines);
+    let may_come_at_root = config.function.is_managed_instance;
+    let deliveries = Deliveries { path, may_come_at_root, takes_lines };
+    let responder = TelemetryResponder::new(deliveries, events, Arc::clone(counts));
     let listening = listen(socket, Arc::new(responder), Clients::Lambda, &api.connections);
-    match api.subscribe(&subscription(&config.telemetry_types, &uri)).await {
+    match api.subscribe(&subscription(config, &uri)).await {
         Ok(true) => return true,
         Ok(false) => tracing::info!("no Telemetry API here, continuing without it"),
         Err(error) => {
@@ -350,13 +352,21 @@ where
     call().await
 }
 
-fn subscription(types: &[&str], uri: &str) -> String {
+/// The least time that Lambda accepts. Invocations are held until the event of their end arrives.
+const BUFFERED_MS: u64 = 25;
+/// The time on a managed instance, where nothing is held. AWS's published code for managed instances deadlocks if a subscriber
+/// answers later than this time.
+const BUFFERED_UNHELD_MS: u64 = 500;
+
+fn subscription(config: &Config, uri: &str) -> String {
+    let buffered_ms =
+        if config.function.is_managed_instance { BUFFERED_UNHELD_MS } else { BUFFERED_MS };
     let subscription = json!({
         // Managed instances accept no older one.
         "schemaVersion": "2025-01-29",
-        "types": types,
-        // The least values that Lambda accepts: events arrive as early as possible.
-        "buffering": {"maxItems": 1000, "maxBytes": TELEMETRY_MAX_BYTES, "timeoutMs": 25},
+        "types": config.telemetry_types,
+        // The least sizes that Lambda accepts: events arrive as early as possible.
+        "buffering": {"maxItems": 1000, "maxBytes": TELEMETRY_MAX_BYTES, "timeoutMs": buffered_ms},
         "destination": {"protocol": "HTTP", "URI": uri},
     });
     subscription.to_string()

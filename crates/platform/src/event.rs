@@ -158,6 +158,36 @@ impl PlatformEvent {
         Self { kind, ..Self::default() }
     }
 
+    /// The size of the event in memory.
+    pub fn bytes(&self) -> usize {
+        let words = [
+            &self.request_id,
+            &self.status,
+            &self.error_type,
+            &self.message,
+            &self.initialization_type,
+            &self.phase,
+            &self.version,
+            &self.runtime_version,
+            &self.runtime_version_arn,
+            &self.name,
+            &self.state,
+            &self.instance_id,
+            &self.level,
+            &self.tracing.trace_id,
+            &self.tracing.segment_id,
+            &self.tracing.span_id,
+            &self.tracing.parent_id,
+        ];
+        let words: usize = words.into_iter().flatten().map(String::len).sum();
+        let spans = self.spans.iter().map(|span| size_of::<PhaseSpan>() + span.name.len());
+        let other = self
+            .other
+            .iter()
+            .map(|(key, value)| size_of::<(String, String)>() + key.len() + value.len());
+        size_of::<Self>() + words + spans.sum::<usize>() + other.sum::<usize>()
+    }
+
     /// Returns `true` if the event reports success; an event without a status does.
     pub fn succeeded(&self) -> bool {
         self.status.as_deref().is_none_or(|status| status == "success")

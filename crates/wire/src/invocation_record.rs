@@ -3,8 +3,8 @@
 //! Only the function knows its root span, only the extension receives Lambda's statements about the invocation, and in stdout
 //! mode the exporter's spans do not pass through the extension. So the exporter writes 90 bytes when the root begins, and the
 //! extension reads them when Lambda reports the end. The extension creates the file; without it the exporter writes nothing. One
-//! file has [`SLOTS`] records: the next invocation may have begun by then, and managed instances run several at a time. One more
-//! byte marks a root span that is in a line. If an invocation is cut off before, the extension writes the span.
+//! file has [`SLOTS`] records, because the next invocation may have begun by then, and [`SLOTS_CONCURRENT`] on a managed instance,
+//! which runs many at a time. One more byte marks a root span that is in a line. If an invocation is cut off before, the extension writes the span.
 
 use crate::ids::{id, to_hex};
 
@@ -13,6 +13,10 @@ pub const RECORD_BYTES: usize = 90;
 
 /// Number of records in the file; the oldest is overwritten.
 pub const SLOTS: u64 = 64;
+
+/// The same on a managed instance: the invocations of one delivery of telemetry, which has at most 1,000 events, and those that
+/// run at the same time, at most 1,600.
+pub const SLOTS_CONCURRENT: u64 = 2048;
 
 const VERSION: &str = "v1 ";
 /// The last byte until the root's span is in a line. A writer without this feature leaves a newline. Both are white space, which
@@ -43,14 +47,14 @@ pub fn environment_file(name: &str, runtime_api: &str) -> String {
     format!("/tmp/.lambda-otlp-{name}-{environment}")
 }
 
-/// Byte offset of the record of the environment's n-th invocation. One `write` stores it there.
-pub const fn offset(invocation_number: u64) -> u64 {
-    (invocation_number % SLOTS) * RECORD_BYTES as u64
+/// Byte offset of the record of the environment's n-th invocation in a file of this many records. One `write` stores it there.
+pub const fn offset(invocation_number: u64, slots: u64) -> u64 {
+    (invocation_number % slots) * RECORD_BYTES as u64
 }
 
 /// Byte offset of [`WRITTEN`] for that invocation.
-pub const fn written_offset(invocation_number: u64) -> u64 {
-    offset(invocation_number) + RECORD_BYTES as u64 - 1
+pub const fn written_offset(invocation_number: u64, slots: u64) -> u64 {
+    offset(invocation_number, slots) + RECORD_BYTES as u64 - 1
 }
 
 /// The content of a record about the root span of an invocation.
@@ -84,7 +88,11 @@ pub fn record(
 
 /// Returns each root of this invocation in the file: several attempts of one request have a record each.
 pub fn find<'f>(file: &'f [u8], request_id: &'f str) -> impl Iterator<Item = RootSpan> + 'f {
-    file.chunks_exact(RECORD_BYTES).filter_map(move |record| {
+    let is_named = move |record: &&[u8]| {
+        let named = record.get(VERSION.len()..VERSION.len() + request_id.len());
+        named.is_some_and(|named| named.eq_ignore_ascii_case(request_id.as_bytes()))
+    };
+    file.chunks_exact(RECORD_BYTES).filter(is_named).filter_map(move |record| {
         let mut words = std::str::from_utf8(record).ok()?.strip_prefix(VERSION)?.split_whitespace();
         let is_it = words.next()?.eq_ignore_ascii_case(request_id);
         let (trace_id, span_id) = (id(words.next()?)?, id(words.next()?)?);
@@ -108,7 +116,7 @@ mod tests {
     fn only_unmarked_roots_of_current_writers_are_open() {
         let written = |end: Option<u8>, is_sampled| {
             let mut bytes = record(FIRST, &[0xab; 16], &[0xcd; 8], is_sampled).unwrap();
-            let last = usize::try_from(written_offset(SLOTS)).unwrap();
+            let last = usize::try_from(written_offset(SLOTS, SLOTS)).unwrap();
             bytes[last] = end.unwrap_or(bytes[last]);
             find(&bytes, FIRST).next().map(|root| (root.is_open, root.is_sampled))
         };
@@ -139,7 +147,7 @@ mod tests {
     #[test]
     fn only_the_complete_record_of_the_invocation_is_found() {
         let mut file = vec![0; RECORD_BYTES * 3];
-        let second = usize::try_from(offset(SLOTS + 1)).unwrap();
+        let second = usize::try_from(offset(SLOTS + 1, SLOTS)).unwrap();
         file[second..second + RECORD_BYTES]
             .copy_from_slice(&record(FIRST, &[1; 16], &[2; 8], true).unwrap());
         assert_eq!(first(&file, FIRST), Some(([1; 16], [2; 8])));

@@ -4,7 +4,7 @@ mod providers;
 pub(crate) mod telemetry_config;
 
 use crate::bounded::TimedLock;
-use crate::config::Config;
+use crate::config::{Config, InitializationType};
 use crate::export::line::LineExporterBuilder;
 use crate::extension;
 use crate::handler::invocation_span::write_before_abort;
@@ -65,6 +65,8 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     let runtime_api = environment.lambda.runtime_api.as_deref();
     // A root span that is not exported must not become the parent of the extension's span.
     let runtime_api = runtime_api.filter(|_| exports_traces && !environment.disabled);
+    let is_concurrent =
+        environment.lambda.initialization_type == InitializationType::ManagedInstances;
     let parts = Parts { environment: &environment, line: &line, resource: &resource };
     let (spans, tracer_provider) = parts.traces(config.traces);
 
@@ -92,7 +94,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         has_layer: AtomicBool::new(false),
         default_name: OnceLock::new(),
         is_warm: AtomicBool::new(false),
-        root_record: RootRecord::new(runtime_api),
+        root_record: RootRecord::new(runtime_api, is_concurrent),
         warned_of_unsampled: AtomicBool::new(false),
         invocations: Arc::clone(line.invocations()),
         line,

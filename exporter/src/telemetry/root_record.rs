@@ -11,20 +11,30 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use wire::invocation_record::{SLOTS, WRITTEN, offset, path, record, written_offset};
+use wire::invocation_record::{
+    SLOTS, SLOTS_CONCURRENT, WRITTEN, offset, path, record, written_offset,
+};
 
 /// Writes the records of one environment. Never waits; a failure only costs the record.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RootRecord {
     /// From `AWS_LAMBDA_RUNTIME_API`; outside Lambda there is no extension.
     path: Option<String>,
+    /// The number of records in the file.
+    slots: u64,
     file: OnceLock<Option<File>>,
     invocations: AtomicU64,
 }
 
 impl RootRecord {
-    pub(crate) fn new(runtime_api: Option<&str>) -> Self {
-        Self { path: runtime_api.map(path), ..Self::default() }
+    /// `is_concurrent`: several invocations run at a time.
+    pub(crate) fn new(runtime_api: Option<&str>, is_concurrent: bool) -> Self {
+        Self {
+            path: runtime_api.map(path),
+            slots: if is_concurrent { SLOTS_CONCURRENT } else { SLOTS },
+            file: OnceLock::new(),
+            invocations: AtomicU64::new(0),
+        }
     }
 
     /// Stores the root span of this invocation. Returns the record's number if it is stored and the span is sampled, as others are
@@ -39,7 +49,7 @@ impl RootRecord {
         let ids = (root.trace_id().to_bytes(), root.span_id().to_bytes());
         let record = record(request_id, &ids.0, &ids.1, root.is_sampled())?;
         // A full `/tmp` costs the record, not the invocation.
-        file.write_all_at(&record, offset(number))
+        file.write_all_at(&record, offset(number, self.slots))
             .ok()
             .map(|()| number)
             .filter(|_| root.is_sampled())
@@ -48,9 +58,9 @@ impl RootRecord {
     /// Notes that the record's root span is in a line. With very many concurrent invocations, another record may have replaced
     /// it.
     pub(crate) fn is_written(&self, number: u64) {
-        let is_overwritten = self.invocations.load(Ordering::Relaxed) - number > SLOTS;
+        let is_overwritten = self.invocations.load(Ordering::Relaxed) - number > self.slots;
         if let Some(Some(file)) = self.file.get().filter(|_| !is_overwritten) {
-            file.write_all_at(&[WRITTEN], written_offset(number)).unwrap_or_default();
+            file.write_all_at(&[WRITTEN], written_offset(number, self.slots)).unwrap_or_default();
         }
     }
 }
@@ -73,7 +83,7 @@ mod tests {
     }
 
     fn records(path: &std::path::Path) -> RootRecord {
-        RootRecord { path: Some(path.to_str().unwrap().to_owned()), ..RootRecord::default() }
+        RootRecord { path: Some(path.to_str().unwrap().to_owned()), ..RootRecord::new(None, false) }
     }
 
     #[test]
@@ -88,6 +98,25 @@ mod tests {
         assert_eq!(records(&pipe).leave("r-1", &root(0)), None);
         assert_eq!(records(&link).leave("r-1", &root(0)), None);
         assert_eq!(std::fs::read_to_string(precious).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_managed_instance_keeps_the_records_of_all_concurrent_invocations() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records");
+        std::fs::write(&path, "").unwrap();
+        let records = RootRecord {
+            path: Some(path.to_str().unwrap().to_owned()),
+            ..RootRecord::new(None, true)
+        };
+        for number in 0..1600 {
+            records.leave(&format!("r-{number}"), &root(number)).unwrap();
+        }
+        let file = std::fs::read(path).unwrap();
+        let found = (0..1600).filter(|number| {
+            wire::invocation_record::find(&file, &format!("r-{number}")).count() == 1
+        });
+        assert_eq!(found.count(), 1600);
     }
 
     #[test]

@@ -8,16 +8,20 @@
 const fs = require("node:fs");
 
 const SLOTS = 64;
+// On a managed instance, which runs many invocations at a time, in several threads.
+const SLOTS_CONCURRENT = 2048;
 const BYTES = 90;
 const WRITTEN = "\t";
 // A bit of W3C's trace flags.
 const SAMPLED = 1;
 
 class Records {
-  constructor(runtimeApi) {
+  constructor(runtimeApi, isConcurrent = process.env.AWS_LAMBDA_INITIALIZATION_TYPE === "lambda-managed-instances") {
     this.runtimeApi = runtimeApi;
     this.file = undefined;
-    this.number = 0;
+    this.slots = isConcurrent ? SLOTS_CONCURRENT : SLOTS;
+    // Other threads write to the same file.
+    this.number = isConcurrent ? Math.floor(Math.random() * this.slots) : 0;
     /// Ids of the root spans, by the slots of their records.
     this.roots = [];
   }
@@ -29,7 +33,7 @@ class Records {
     if (this.runtimeApi === undefined || record.length !== BYTES) return;
     try {
       this.file ??= opened(this.runtimeApi);
-      const slot = this.number % SLOTS;
+      const slot = this.number % this.slots;
       fs.writeSync(this.file, record, 0, BYTES, slot * BYTES);
       this.roots[slot] = spanId;
       this.number += 1;

@@ -297,11 +297,15 @@ class Records:
     """Records the root span of each invocation in `/tmp`. No call blocks. After an error, no further records are written."""
 
     SLOTS = 64
+    # On a managed instance, which runs many invocations at a time, in several processes.
+    SLOTS_CONCURRENT = 2048
     BYTES = 90
 
     def __init__(self, runtime_api):
         self.runtime_api = runtime_api
         self.file = None
+        is_concurrent = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "lambda-managed-instances"
+        self.slots = self.SLOTS_CONCURRENT if is_concurrent else self.SLOTS
         self.number = 0
 
     def leave(self, request_id, root):
@@ -314,7 +318,10 @@ class Records:
             if len(record) == self.BYTES:
                 if self.file is None:
                     self.file = self.opened()
-                os.pwrite(self.file, record, self.number % self.SLOTS * self.BYTES)
+                    if self.slots == self.SLOTS_CONCURRENT:
+                        # Other processes write to the same file.
+                        self.number = int.from_bytes(os.urandom(4), "big")
+                os.pwrite(self.file, record, self.number % self.slots * self.BYTES)
                 self.number += 1
         except Exception:
             self.runtime_api = None

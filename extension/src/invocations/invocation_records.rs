@@ -3,7 +3,7 @@
 use crate::own_file;
 use std::io::Read as _;
 use std::path::Path;
-use wire::invocation_record::{RECORD_BYTES, RootSpan, SLOTS};
+use wire::invocation_record::{RECORD_BYTES, RootSpan, SLOTS_CONCURRENT};
 
 /// Creates the file. Its existence tells our exporter to write records. The exporter looks for it when the first invocation
 /// begins, and Lambda waits with that until all extensions have registered.
@@ -11,16 +11,23 @@ pub(crate) fn make_file(path: &str) {
     own_file::create(Path::new(path)).ok();
 }
 
-/// Looks up the records of a request in this file. A function without our exporter has none.
-pub(crate) fn find(path: &str, request_id: &str) -> Vec<RootSpan> {
-    let mut records = Vec::new();
-    let most = RECORD_BYTES as u64 * SLOTS;
-    let read =
-        own_file::open(Path::new(path)).and_then(|file| file.take(most).read_to_end(&mut records));
-    if read.is_err() {
-        return Vec::new();
+/// The content of the file at one time.
+#[derive(Debug, Default)]
+pub(crate) struct Records(Vec<u8>);
+
+impl Records {
+    /// Reads this file. A function without our exporter leaves it empty.
+    pub(crate) fn read(path: &str) -> Self {
+        let mut records = Vec::new();
+        let most = RECORD_BYTES as u64 * SLOTS_CONCURRENT;
+        let read = own_file::open(Path::new(path))
+            .and_then(|file| file.take(most).read_to_end(&mut records));
+        if read.is_err() { Self::default() } else { Self(records) }
     }
-    wire::invocation_record::find(&records, request_id).collect()
+
+    pub(crate) fn find(&self, request_id: &str) -> Vec<RootSpan> {
+        wire::invocation_record::find(&self.0, request_id).collect()
+    }
 }
 
 #[cfg(test)]
@@ -33,7 +40,7 @@ mod tests {
     fn the_file_is_created_once_and_links_and_pipes_are_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-        let found = |name: &str| find(&path(name), "r-1").len();
+        let found = |name: &str| Records::read(&path(name)).find("r-1").len();
         assert_eq!(found("file"), 0, "missing");
         make_file(&path("file"));
         assert_eq!(std::fs::read(path("file")).unwrap(), b"");

@@ -11,6 +11,10 @@ use wire::Request;
 
 /// Time limit for the first telemetry. Lambda delivers `platform.start` within 25 ms.
 const TRUST_MS: u64 = 500;
+/// Time limit for outstanding events at SHUTDOWN. Lambda buffers them for 25 ms.
+const REPORTS_MS: u64 = 300;
+/// The same on a managed instance, which buffers them for 500 ms.
+const MANAGED_REPORTS_MS: u64 = 700;
 
 #[derive(Debug)]
 struct Current {
@@ -45,6 +49,8 @@ pub(crate) struct InvocationState {
     traffic: Traffic,
     current: Option<Current>,
     last_failed: bool,
+    /// The last init phase succeeded, as Lambda reports.
+    is_initialized: bool,
     /// The usual duration of the handler in milliseconds.
     handler_ms: Option<f64>,
     is_managed: bool,
@@ -61,6 +67,7 @@ impl InvocationState {
             traffic: Traffic::default(),
             current: None,
             last_failed: false,
+            is_initialized: false,
             handler_ms: None,
             table,
         }
@@ -136,8 +143,10 @@ impl InvocationState {
         if let Some(took) = event.figures.duration_ms.filter(|_| is_end) {
             self.handler_ms = Some(self.handler_ms.map_or(took, |usual| 0.7 * usual + 0.3 * took));
         }
-        if matches!(event.kind, EventKind::RuntimeDone | EventKind::Report) {
-            self.last_failed = !event.succeeded();
+        match event.kind {
+            EventKind::RuntimeDone | EventKind::Report => self.last_failed = !event.succeeded(),
+            EventKind::InitRuntimeDone => self.is_initialized = event.succeeded(),
+            _ => {}
         }
         self.table.event(event, now_ms);
     }
@@ -185,6 +194,11 @@ impl InvocationState {
     }
 
     pub(crate) fn wake_at_ms(&self, now_ms: u64) -> Option<u64> {
+        let invocation = self.invocation_wakes_at_ms(now_ms);
+        invocation.into_iter().chain(self.table.release_at_ms()).min()
+    }
+
+    fn invocation_wakes_at_ms(&self, now_ms: u64) -> Option<u64> {
         let current = self.current.as_ref()?;
         let running = !current.runtime_done && !current.written_before_deadline;
         let trusts_until =
@@ -205,11 +219,17 @@ impl InvocationState {
         self.table.take(is_late, now_ms)
     }
 
-    /// Returns `true` if reports of invocations are outstanding. A managed instance always expects some, because only telemetry
-    /// reports its invocations.
+    /// Returns `true` if events of invocations are outstanding. A managed instance always expects some, because only telemetry
+    /// reports its invocations. An invocation whose init phase failed has no INVOKE, and its events may still be buffered.
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
-        let is_waiting = self.is_managed || self.table.is_waiting_for_reports();
+        let may_have_begun = !self.is_initialized && !self.table.has_invocations();
+        let is_waiting = self.is_managed || may_have_begun || self.table.is_waiting_for_reports();
         self.telemetry != TelemetryState::Off && is_waiting
+    }
+
+    /// The time limit for outstanding events at SHUTDOWN.
+    pub(crate) fn reports_within(&self) -> Duration {
+        Duration::from_millis(if self.is_managed { MANAGED_REPORTS_MS } else { REPORTS_MS })
     }
 }
 

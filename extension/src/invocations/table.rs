@@ -8,7 +8,7 @@ use crate::config::{Config, InvocationSpanMode};
 use crate::counts::{Count, Counts};
 use crate::event::RuntimeReport;
 use crate::invocations::identity;
-use crate::invocations::invocation_records;
+use crate::invocations::invocation_records::Records;
 use crate::invocations::roots::ReceivedSpan;
 use crate::own_metrics::OwnMetrics;
 use crate::recent::Recent;
@@ -24,6 +24,12 @@ use wire::{Request, SpanIds};
 
 /// The number of ends that may wait for a root span. Beyond it, the oldest is passed on.
 const MAX_HELD_BACK: usize = 64;
+/// The same for a managed instance, which runs up to 1,600 invocations at a time.
+const MAX_HELD_BACK_CONCURRENT: usize = 1024;
+/// The size limit of the ends that wait.
+const MAX_HELD_BACK_BYTES: usize = 2 * 1024 * 1024;
+/// The longest wait on a managed instance: the batch processor of an SDK exports every 5 s by default.
+const LONGEST_WAIT_MS: u64 = 10_000;
 /// The number of remembered events, more than a delivery contains.
 const MAX_RECENT: usize = 2048;
 /// The time by which a root span may begin before the extension reads INVOKE.
@@ -56,6 +62,16 @@ struct Known {
 struct Ends {
     runtime_done: bool,
     report: bool,
+}
+
+/// The end of an invocation that waits for its root span, or for its beginning.
+#[derive(Debug)]
+struct HeldEnd {
+    event: PlatformEvent,
+    time_unix_nano: u64,
+    /// The time of receipt.
+    since_ms: u64,
+    bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -111,13 +127,16 @@ pub(crate) struct InvocationTable {
     /// Lambda sends INVOKE, except to managed instances.
     gets_invoke: bool,
     options: SpanOptions,
+    /// The path of the exporter's records.
     records: String,
+    /// The records as they were read during this delivery of telemetry, which may report many ends.
+    known_records: Option<Records>,
     metrics: Aggregator,
     /// `None` if no spans are wanted, or without a subscription.
     spans: Option<Invocations>,
     known: VecDeque<Known>,
-    /// The ends that wait for their root span, and their times.
-    held_back: VecDeque<(PlatformEvent, u64)>,
+    /// The ends that wait for their root span, in the order of their receipt.
+    held_back: VecDeque<HeldEnd>,
     /// The function has sent a root span before.
     sends_roots: bool,
     recent: Recent,
@@ -153,6 +172,7 @@ impl InvocationTable {
             gets_invoke: !config.function.is_managed_instance,
             options,
             records,
+            known_records: None,
             metrics: Aggregator::new(config.shape, config.names).with_owner(owner),
             spans: None,
             known: VecDeque::new(),
@@ -231,6 +251,7 @@ impl InvocationTable {
     /// Takes the root spans of received ones. A span without a name belongs to the newest invocation that began before it, unless the record of
     /// that invocation names another, or none: work of an earlier one may have sent the span.
     pub(crate) fn roots(&mut self, spans: Vec<ReceivedSpan>) {
+        self.known_records = None;
         for span in &spans {
             if let (Some(request_id), Some(failure)) = (&span.request_id, &span.failure) {
                 let request_id = request_id.to_ascii_lowercase();
@@ -288,6 +309,11 @@ impl InvocationTable {
         self.release(|event| event.request_id.as_deref() == Some(request_id));
     }
 
+    /// Notes that a delivery of telemetry begins.
+    pub(crate) fn begin_delivery(&mut self) {
+        self.known_records = None;
+    }
+
     /// Takes an event of the Telemetry API. The default of its time is the time of receipt.
     pub(crate) fn event(&mut self, event: PlatformEvent, now_ms: u64) {
         // Events without a time never count as repeated.
@@ -315,27 +341,43 @@ impl InvocationTable {
         let known = self.known(&request_id);
         let was_done = known.runtime_done;
         let is_of_earlier = known.note(&event.kind);
-        // Managed instances send no `platform.runtimeDone`, so the report is the end.
         let is_end =
             event.kind == EventKind::RuntimeDone || (event.kind == EventKind::Report && !was_done);
         if is_end && !is_of_earlier {
-            // Ends wait at most until the next invocation ends.
-            self.release_others(&request_id);
+            self.release_others(&request_id, now_ms);
         }
         let waits = !is_of_earlier && self.waits_for_root(&event, &request_id);
         if waits || self.is_foreign(&event) {
-            if self.held_back.len() == MAX_HELD_BACK {
-                let oldest = self.held_back.front().and_then(|(event, _)| event.request_id.clone());
-                self.release(|held| held.request_id == oldest);
-            }
-            self.held_back.push_back((event, time));
+            let bytes = event.bytes();
+            self.hold_back(HeldEnd { event, time_unix_nano: time, since_ms: now_ms, bytes });
         } else {
             self.observe(&event, time);
         }
     }
 
+    /// Keeps an end, within limits.
+    fn hold_back(&mut self, end: HeldEnd) {
+        let most = if self.gets_invoke { MAX_HELD_BACK } else { MAX_HELD_BACK_CONCURRENT };
+        self.held_back.push_back(end);
+        loop {
+            let bytes: usize = self.held_back.iter().map(|held| held.bytes).sum();
+            if self.held_back.len() <= most && bytes <= MAX_HELD_BACK_BYTES {
+                return;
+            }
+            let oldest = self.held_back.front().and_then(|held| held.event.request_id.clone());
+            self.release(|held| held.request_id == oldest);
+        }
+    }
+
+    /// Returns the time at which the oldest waiting end of a managed instance is passed on.
+    pub(crate) fn release_at_ms(&self) -> Option<u64> {
+        let oldest = self.held_back.front().filter(|_| !self.gets_invoke)?;
+        Some(oldest.since_ms + LONGEST_WAIT_MS)
+    }
+
     /// Takes finished spans and metrics, if they are due or `at_once` is set.
     pub(crate) fn take(&mut self, at_once: bool, now_ms: u64) -> Vec<Request> {
+        self.release_late(now_ms);
         if !(at_once || self.due) {
             return Vec::new();
         }
@@ -363,6 +405,11 @@ impl InvocationTable {
         requests
     }
 
+    /// Returns `true` if this process read the beginning of an invocation.
+    pub(crate) fn has_invocations(&self) -> bool {
+        self.known.iter().any(Known::has_begun)
+    }
+
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
         self.known.iter().any(|known| known.has_begun() && !known.reported)
     }
@@ -382,8 +429,11 @@ impl InvocationTable {
         for request_id in unreported {
             self.begin(&request_id, now);
         }
-        let endless = self.known.iter().filter(|known| known.has_events && !known.runtime_done);
+        let is_endless =
+            |known: &&Known| known.has_events && !known.runtime_done && !known.reported;
+        let endless = self.known.iter().filter(is_endless);
         let endless: Vec<String> = endless.map(|known| known.request_id.clone()).collect();
+        self.known_records = None;
         for request_id in endless {
             self.look_up_root(&request_id, now);
         }
@@ -427,11 +477,14 @@ impl InvocationTable {
         if self.spans.is_none() || !is_end || self.invocation_span != InvocationSpanMode::Auto {
             return false;
         }
-        let is_held_back = |(held, _): &(PlatformEvent, u64)| held.request_id == event.request_id;
-        if event.kind == EventKind::Report && self.options.end == SpanEnd::RuntimeDone {
+        let has_ended = self.is_runtime_done(request_id);
+        if event.kind == EventKind::Report && self.options.end == SpanEnd::RuntimeDone && has_ended
+        {
             // The report waits if the end does.
-            return self.held_back.iter().any(is_held_back);
+            let is_its = |held: &HeldEnd| held.event.request_id == event.request_id;
+            return self.held_back.iter().any(is_its);
         }
+        // Managed instances send no `platform.runtimeDone`, so the report is the end.
         let time = event.time_unix_nano.unwrap_or_default();
         !self.look_up_root(request_id, time) && self.sends_roots
     }
@@ -445,11 +498,11 @@ impl InvocationTable {
         if self.invocation_span != InvocationSpanMode::Auto || self.spans.is_none() {
             return false;
         }
-        let is_earlier = |root: &RootSpan| {
-            known.is_some_and(|known| known.earlier_roots.contains(&root.span_id))
-        };
-        let records = invocation_records::find(&self.records, request_id);
-        let root = records.into_iter().find(|root| !is_earlier(root));
+        let earlier = known.map(|known| known.earlier_roots.clone()).unwrap_or_default();
+        // The exporter wrote the record before Lambda reported the end.
+        let records = self.known_records.get_or_insert_with(|| Records::read(&self.records));
+        let is_new = |root: &RootSpan| !earlier.contains(&root.span_id);
+        let root = records.find(request_id).into_iter().find(is_new);
         let Some(RootSpan { trace_id, span_id, is_open, is_sampled }) = root else { return false };
         let span = FunctionRoot { trace_id, span_id, is_open, is_sampled };
         self.root(request_id, KnownRoot { span, is_named: true }, time);
@@ -458,28 +511,44 @@ impl InvocationTable {
 
     /// Passes on the held ends that `goes_on` selects.
     fn release(&mut self, goes_on: impl Fn(&PlatformEvent) -> bool) {
+        self.release_ends(|held| goes_on(&held.event));
+    }
+
+    fn release_ends(&mut self, goes_on: impl Fn(&HeldEnd) -> bool) {
         let held_back = std::mem::take(&mut self.held_back);
         let (released, held_back): (VecDeque<_>, VecDeque<_>) =
-            held_back.into_iter().partition(|(event, _)| goes_on(event));
+            held_back.into_iter().partition(goes_on);
         self.held_back = held_back;
-        for (event, time) in released {
+        for HeldEnd { event, time_unix_nano, .. } in released {
             if !self.is_foreign(&event) {
-                self.observe(&event, time);
+                self.observe(&event, time_unix_nano);
             }
         }
     }
 
-    /// Passes on the held ends of other invocations whose beginning was read.
-    fn release_others(&mut self, request_id: &str) {
+    /// Passes on the held ends of other invocations whose beginning was read, because ends wait at most until the next invocation
+    /// ends. On a managed instance others end all the time, so ends wait for a limited time there.
+    fn release_others(&mut self, request_id: &str, now_ms: u64) {
+        if !self.gets_invoke {
+            self.release_late(now_ms);
+            return;
+        }
         let foreign: Vec<Option<String>> = self
             .held_back
             .iter()
-            .filter(|(event, _)| self.is_foreign(event))
-            .map(|(event, _)| event.request_id.clone())
+            .filter(|held| self.is_foreign(&held.event))
+            .map(|held| held.event.request_id.clone())
             .collect();
         self.release(|held| {
             held.request_id.as_deref() != Some(request_id) && !foreign.contains(&held.request_id)
         });
+    }
+
+    /// Passes on the ends that have waited for the longest time on a managed instance.
+    fn release_late(&mut self, now_ms: u64) {
+        if self.release_at_ms().is_some_and(|release_at| release_at <= now_ms) {
+            self.release_ends(|held| held.since_ms + LONGEST_WAIT_MS <= now_ms);
+        }
     }
 
     fn observe(&mut self, event: &PlatformEvent, time: u64) {
@@ -494,6 +563,8 @@ impl InvocationTable {
         }
         if let Some(spans) = &mut self.spans {
             spans.observe(event, time);
+            // They would accumulate.
+            self.due |= spans.has_finished();
         }
     }
 

@@ -9,7 +9,7 @@ use crate::event::{Event, LogLine, TelemetryItem};
 use crate::http::{Body, BoxedAnswer, Head, Respond, Unread, answer};
 use crate::own_file;
 use crate::recent::Recent;
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 use platform::{LineSource, ParsedBatch, TelemetryEvent, TelemetryRecord, parse_batch};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read as _};
@@ -98,9 +98,26 @@ fn free_ports(random: u64) -> impl Iterator<Item = u16> {
     (0..ATTEMPTS).filter_map(move |attempt| port(attempt).try_into().ok())
 }
 
+/// The path at which AWS's published code for managed instances delivers telemetry, whatever the subscription says
+/// (`internal/lambda-managed-instances/telemetry` of aws-lambda-runtime-interface-emulator at 4fa2157). Nobody has observed a
+/// managed instance on AWS, so both paths are accepted there.
+const ROOT: &str = "/";
+
+/// The settings of the responder.
+#[derive(Debug)]
+pub(crate) struct Deliveries {
+    /// The agreed path. Its random number keeps other processes from guessing it.
+    pub(crate) path: String,
+    /// Until a delivery has come at the agreed path, `/` is accepted too.
+    pub(crate) may_come_at_root: bool,
+    /// The sink takes printed lines.
+    pub(crate) takes_lines: bool,
+}
+
 /// Passes batches to the loop, within a bound of bytes.
 pub(crate) struct TelemetryResponder {
     path: String,
+    accepts_root: AtomicBool,
     /// One permit per byte of deliveries that are being read, or that the loop has not processed.
     room: Arc<Semaphore>,
     events: mpsc::Sender<Event>,
@@ -110,6 +127,8 @@ pub(crate) struct TelemetryResponder {
     recent: Mutex<Recent>,
     /// A refused delivery has been logged.
     has_logged_refusal: AtomicBool,
+    /// A delivery at another path has been logged.
+    has_logged_path: AtomicBool,
 }
 
 impl Respond for TelemetryResponder {
@@ -124,29 +143,68 @@ impl Respond for TelemetryResponder {
 
 impl TelemetryResponder {
     pub(crate) fn new(
-        path: String,
+        deliveries: Deliveries,
         events: mpsc::Sender<Event>,
         counts: Arc<Counts>,
-        takes_lines: bool,
     ) -> Self {
+        let Deliveries { path, may_come_at_root, takes_lines } = deliveries;
         let most_bytes =
             MAX_BODY_BYTES + ParsedBatch::MAX_EVENTS * EVENT_BYTES + TELEMETRY_MAX_BYTES;
         let room = Arc::new(Semaphore::new(most_bytes));
         let recent = Mutex::new(Recent::new(RECENT));
-        let has_logged_refusal = AtomicBool::new(false);
-        Self { path, room, events, counts, takes_lines, recent, has_logged_refusal }
+        Self {
+            path,
+            accepts_root: AtomicBool::new(may_come_at_root),
+            room,
+            events,
+            counts,
+            takes_lines,
+            recent,
+            has_logged_refusal: AtomicBool::new(false),
+            has_logged_path: AtomicBool::new(false),
+        }
     }
 
     async fn status(&self, head: &Head, body: &mut Body) -> StatusCode {
-        if head.uri.path() != self.path {
-            return StatusCode::NOT_FOUND;
+        if !self.is_expected(head) {
+            return self.misaddressed();
         }
         match self.read(body).await {
             Ok((body, room)) => self.take(&body, room),
             Err(None) => self.refused(),
             Err(Some(Unread::TooLarge)) => self.malformed(),
-            Err(Some(Unread::BrokenOff)) => StatusCode::BAD_REQUEST,
+            Err(Some(Unread::BrokenOff)) => self.broken_off(),
         }
+    }
+
+    /// Returns `true` if a delivery may come at this path.
+    fn is_expected(&self, head: &Head) -> bool {
+        let path = head.uri.path();
+        if path == self.path {
+            self.accepts_root.store(false, Ordering::Relaxed);
+            return true;
+        }
+        path == ROOT && head.method == Method::POST && self.accepts_root.load(Ordering::Relaxed)
+    }
+
+    fn misaddressed(&self) -> StatusCode {
+        self.counts.add(Count::TelemetryMisaddressed, 1);
+        if !self.has_logged_path.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "a delivery of telemetry at another path than the agreed one is refused; further ones are only counted"
+            );
+        }
+        StatusCode::NOT_FOUND
+    }
+
+    fn broken_off(&self) -> StatusCode {
+        self.counts.add(Count::TelemetryBrokenOff, 1);
+        if !self.has_logged_refusal.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "a delivery of telemetry broke off, Lambda repeats it; further ones are only counted"
+            );
+        }
+        StatusCode::BAD_REQUEST
     }
 
     /// Reads a delivery into room that it reserves first. The error is `None` if there is no room.
@@ -264,7 +322,9 @@ mod tests {
     #[test]
     fn a_full_channel_refuses_telemetry() {
         let (events, _channel) = mpsc::channel(1);
-        let responder = TelemetryResponder::new(String::new(), events, Arc::default(), false);
+        let deliveries =
+            Deliveries { path: String::new(), may_come_at_root: false, takes_lines: false };
+        let responder = TelemetryResponder::new(deliveries, events, Arc::default());
         let event = r#"[{"type":"platform.start","record":{"requestId":"r"}}]"#.as_bytes();
         let take = || responder.take(event, responder.reserve(event.len()).unwrap());
         assert_eq!((take(), take()), (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE));

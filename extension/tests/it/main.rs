@@ -13,7 +13,7 @@ mod direct;
 mod fake_lambda;
 mod simulated;
 
-use lambda_otlp_tests::simulation::{Program, run_in_lambda};
+use lambda_otlp_tests::simulation::{Program, run_concurrently, run_in_lambda};
 use tokio::sync::Mutex;
 
 /// Held by tests that need ports 4317 and 4318.
@@ -27,4 +27,10 @@ fn program() -> Program {
 #[test]
 fn the_function() {
     run_in_lambda();
+}
+
+/// The function of a managed instance where a test starts it; in a test run, nothing.
+#[test]
+fn the_concurrent_function() {
+    run_concurrently();
 }

@@ -225,3 +225,22 @@ fn a_runtimes_line_belongs_to_a_running_invocation() {
     );
     check(&[&start, python, &killed, &report], 1, 0);
 }
+
+/// As on a managed instance. A line that names no invocation is the failure of none.
+#[test]
+fn among_concurrent_invocations_only_a_line_that_names_its_own_counts() {
+    let platform = |kind: &str, id: &str| {
+        format!(
+            r#"{{"time":"2026-09-21T14:13:20.000Z","type":"platform.{kind}","record":{{"requestId":"{id}","metrics":{{"durationMs":5}}}}}}"#
+        )
+    };
+    for row in rows().into_iter().filter(|row| !row.lines.is_empty()) {
+        let mut messages = vec![platform("start", ID), platform("start", OTHER)];
+        messages.extend(row.lines.iter().cloned());
+        messages.extend([platform("report", ID), platform("report", OTHER)]);
+        let delivered = deliver(&messages.iter().map(String::as_str).collect::<Vec<_>>());
+        let seen = Seen::of(delivered.metrics(), delivered.spans());
+        let errors = u64::from(row.lines.concat().contains(ID));
+        assert_eq!((seen.errors, seen.successes), (errors, 2 - errors), "{}", row.format);
+    }
+}

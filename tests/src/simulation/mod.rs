@@ -1,10 +1,12 @@
 //! A function in the local Lambda with the extension beside it: the states that the extension's tests look at, and `bench`
 //! measures.
 
+mod concurrent;
 mod function;
 mod run;
 pub mod states;
 
+pub use concurrent::{INVOCATIONS, request_id, run_concurrently};
 pub use function::run_in_lambda;
 pub use run::{EXTENSION, Log, ROOT, Simulation, TRACE, body};
 use std::path::PathBuf;

@@ -212,7 +212,7 @@ impl Converter {
             return self.function_text(event);
         };
         self.name_failure(&platform, event);
-        self.observe(&mut platform);
+        self.observe(&mut platform, false);
         self.aggregator.add(&platform, event.time_unix_nano());
         if let Some(invocations) = &mut self.state.spans {
             invocations.observe(&platform, event.time_unix_nano());
@@ -297,9 +297,9 @@ impl Converter {
         &self.state.failures
     }
 
-    fn observe(&mut self, platform: &mut PlatformEvent) {
+    fn observe(&mut self, platform: &mut PlatformEvent, is_only: bool) {
         let tenant_id = take_tenant_id(platform);
-        self.state.window.observe(platform);
+        self.state.window.observe(platform, is_only);
         // Lambda names the tenant at a request's start and in its report; on any other line the function may have written it.
         let names_tenant = matches!(platform.kind, EventKind::Start | EventKind::Report);
         if let Some(request_id) = platform.request_id.as_ref().filter(|_| names_tenant) {
@@ -453,16 +453,14 @@ impl Converter {
     /// Handles a Telemetry API event: it sets the invocation of the next lines, and becomes a log record if Lambda writes it to
     /// the function's log too: reports, dropped logs and failures. `event.message` is the JSON of the event.
     ///
-    /// `brackets` means that the function has one invocation at a time, so that lines between a start and a report belong to it.
+    /// `is_only` means that the environment runs one invocation at a time.
     pub fn platform_event(
         &mut self,
         event: &LogEventRef<'_>,
         mut platform: PlatformEvent,
-        brackets: bool,
+        is_only: bool,
     ) {
-        if brackets {
-            self.observe(&mut platform);
-        }
+        self.observe(&mut platform, is_only);
         let is_told = matches!(
             platform.kind,
             EventKind::Report | EventKind::RestoreReport | EventKind::LogsDropped
@@ -470,6 +468,11 @@ impl Converter {
         if is_told || platform.is_failure() {
             self.record_platform(event, &platform);
         }
+    }
+
+    /// Notes the start or end of an invocation in this event, for a caller that makes the log records itself.
+    pub fn invocation_event(&mut self, platform: &PlatformEvent, is_only: bool) {
+        self.state.window.observe(platform, is_only);
     }
 
     /// Sets the observed time of later lines, in nanoseconds since the Unix epoch.

@@ -195,18 +195,58 @@ fn forwarder_and_extension_convert_lines_alike() {
     assert_eq!(names, ["orders"], "another aggregator has the report's");
 }
 
+/// One at a time or several, text or JSON, forwarder or extension: a line belongs to the only running invocation, or to none.
 #[test]
-fn concurrent_invocations_assign_no_request_id_to_lines() {
-    let mut converter = converter().counted_elsewhere();
-    let start = start();
-    let Some(TelemetryRecord::Platform(platform)) =
-        parse_batch(&format!("[{start}]")).events.pop().map(|event| event.record)
-    else {
-        unreachable!("a platform event")
+fn a_line_among_concurrent_invocations_belongs_to_none() {
+    const OTHER: &str = "b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22";
+    let platform = |kind: &str, id: &str, text: &str| match kind {
+        "text" => format!("{text} RequestId: {id} Version: 7\n"),
+        _ => format!(
+            r#"{{"time":"{TIME}","type":"platform.{}","record":{{"requestId":"{id}"}}}}"#,
+            if text == "START" { "start" } else { "report" }
+        ),
     };
-    converter.platform_event(&event(&start), (*platform).clone(), false);
-    converter.function_text(&event("hello"));
-    assert!(!records(&converter.finish()).contains(ID));
+    let lines = |kind: &str| {
+        [
+            platform(kind, ID, "START"),
+            "the only one".to_owned(),
+            platform(kind, OTHER, "START"),
+            "one of two".to_owned(),
+            platform(kind, ID, "END"),
+            "the other one".to_owned(),
+            platform(kind, OTHER, "END"),
+            "after both".to_owned(),
+        ]
+    };
+    let owners = |converted: ConvertedLines| -> Vec<String> {
+        let records = render::log_records(&converted.logs.unwrap()).into_iter();
+        let of_lines = records.filter(|(scope, _)| scope == "lambda-otlp/logs");
+        let owner = |record: &LogRecord| {
+            text(&record.attributes, names::FAAS_INVOCATION_ID).unwrap_or_default().to_owned()
+        };
+        of_lines.map(|(_, record)| owner(&record)).collect()
+    };
+    let of_log = |kind: &str| {
+        let mut converter = converter();
+        lines(kind).iter().for_each(|line| converter.log_event(&event(line)));
+        owners(converter.finish())
+    };
+    let of_environment = |is_only: bool| {
+        let mut converter = converter().counted_elsewhere();
+        for line in lines("json") {
+            match platform_event(&line) {
+                Some(platform) => converter.platform_event(&event(&line), platform, is_only),
+                None => converter.function_text(&event(&line)),
+            }
+        }
+        owners(converter.finish())
+    };
+    let expected = [ID, "", OTHER, ""];
+    assert_eq!(of_log("text"), expected);
+    assert_eq!(of_log("json"), expected);
+    assert_eq!(of_environment(false), expected);
+    // The report of the first one was lost.
+    assert_eq!(of_environment(true), [ID, OTHER, OTHER, ""]);
 }
 
 #[test]

@@ -90,12 +90,13 @@ impl RequestWindow {
         self.is_told_late = false;
     }
 
-    pub(crate) fn observe(&mut self, event: &PlatformEvent) {
+    /// Notes the start or end of an invocation. `is_only` means that the environment runs one at a time, so that a start ends
+    /// the others. A log stream does not tell that in either format.
+    pub(crate) fn observe(&mut self, event: &PlatformEvent, is_only: bool) {
         let Some(request_id) = &event.request_id else { return };
         match event.kind {
             EventKind::Start => {
-                // In the text format, which has no time, invocations run one after the other.
-                if event.time_unix_nano.is_none() {
+                if is_only {
                     self.running = Running::default();
                 }
                 self.running.start(request_id);

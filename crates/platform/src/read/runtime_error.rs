@@ -251,7 +251,14 @@ fn of_object(text: &str) -> Option<RuntimeError> {
     let id = fields.text("requestId").or_else(|| fields.text("AWSRequestId"));
     let request_id = id.filter(|id| is_uuid(id)).map(|id| id.to_ascii_lowercase());
     let failure = of_record(&fields, request_id.is_some())?;
+    let request_id = request_id.or_else(|| of_rust_span(&fields));
     Some(RuntimeError { request_id, failure })
+}
+
+/// The request id in the span of Rust's runtime.
+fn of_rust_span(fields: &Fields<'_>) -> Option<String> {
+    let id = Fields::of(fields.get("span")?.get())?.text("requestId")?;
+    is_uuid(&id).then(|| id.to_ascii_lowercase())
 }
 
 fn of_record(fields: &Fields<'_>, has_request_id: bool) -> Option<Failure> {

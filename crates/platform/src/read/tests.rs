@@ -62,7 +62,7 @@ fn record_of(message: &str, mut window: RequestWindow) -> LogRecord {
 #[test]
 fn lines_of_functions_become_log_records() {
     let mut window = RequestWindow::default();
-    window.observe(&text::parse(&format!("START RequestId: {ID} Version: 1")).unwrap());
+    window.observe(&text::parse(&format!("START RequestId: {ID} Version: 1")).unwrap(), false);
     check_table(&expect_file!["../../fixtures/function-lines.txt"], |line| {
         let line = unescaped(line);
         let mut record = record_of(&line, window.clone());

@@ -96,6 +96,8 @@ pub(crate) struct Invocation {
     /// What the runtime printed and the function recorded. The events are in `phases`.
     pub(crate) evidence: Evidence,
     pub(crate) phases: Vec<Phase>,
+    /// The size of the phases in memory.
+    pub(crate) bytes: usize,
     /// `true` once the span was returned; only its report's child span may follow.
     pub(crate) is_written: bool,
 }
@@ -114,8 +116,22 @@ impl Invocation {
 
     pub(crate) fn push(&mut self, phase: Phase) {
         if self.phases.len() < Self::MAX_PHASES {
+            self.bytes += phase.event.bytes();
             self.phases.push(phase);
         }
+    }
+
+    /// Adds the phases before the invocation.
+    pub(crate) fn push_before(&mut self, phases: impl IntoIterator<Item = Phase>) {
+        self.phases.splice(0..0, phases);
+        self.bytes = self.phases.iter().map(|phase| phase.event.bytes()).sum();
+    }
+
+    /// Notes that the span was returned. The phases are of no more use.
+    pub(crate) fn set_written(&mut self) {
+        self.is_written = true;
+        self.phases = Vec::new();
+        self.bytes = 0;
     }
 
     /// Returns `true` if the function was cut off before writing its root span. After a mere failure it may write the span later,

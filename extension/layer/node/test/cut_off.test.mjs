@@ -193,6 +193,15 @@ test("a record names the root span of an invocation", () => {
   assert.equal(fs.readFileSync(place, "latin1"), `v1 ${FIRST} ${ids}\rv1 ${"short".padEnd(36)} ${ids}\r`);
 });
 
+test("a managed instance keeps the records of 1,600 invocations at a time", () => {
+  const place = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "lambda-otlp-records-")), "records");
+  const records = new Records("127.0.0.1:9001", true);
+  records.file = fs.openSync(place, "w+");
+  for (let number = 0; number < 1600; number += 1) records.leave(`r-${number}`, new Span("root", "cd").spanContext());
+  const found = fs.readFileSync(place, "latin1").match(/v1 r-\d+ /g);
+  assert.equal(new Set(found).size, 1600);
+});
+
 test("a link in place of the records is not followed", () => {
   const precious = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "lambda-otlp-records-")), "precious");
   const link = `/tmp/.lambda-otlp-invocations-link-${process.pid}`;

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import socket
 import sys
 import threading
@@ -278,6 +279,16 @@ def test_a_record_names_the_root_span_of_an_invocation(layer, monkeypatch, tmp_p
         own.leave(request_id, SpanContext(0xAB, 0xCD))
     ids = f"{0xAB:032x} {0xCD:016x}"
     assert place.read_bytes() == f"v1 {FIRST} {ids}\rv1 {'short':36} {ids}\r".encode()
+
+
+def test_a_managed_instance_keeps_the_records_of_1600_invocations_at_a_time(layer, monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances")
+    place = tmp_path / "records"
+    monkeypatch.setattr(layer.Records, "opened", lambda own: os.open(place, os.O_RDWR | os.O_CREAT))
+    own = layer.Records("127.0.0.1:9001")
+    for number in range(1600):
+        own.leave(f"r-{number}", SpanContext(0xAB, 0xCD))
+    assert len(set(re.findall(rb"v1 r-\d+ ", place.read_bytes()))) == 1600
 
 
 def test_a_link_in_place_of_the_records_is_not_followed(layer, tmp_path):

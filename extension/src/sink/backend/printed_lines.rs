@@ -66,7 +66,14 @@ impl PrintedLines {
         }
         let time = self.observed(event.time_unix_nano);
         if let Some(events) = &mut self.events {
-            events.platform_event(event, text, time, self.has_one_at_a_time);
+            let is_begin = event.kind == EventKind::Start;
+            if is_begin {
+                self.converter.invocation_event(event, self.has_one_at_a_time);
+            }
+            events.platform_event(event, text, time, self.converter.request_id());
+            if !is_begin {
+                self.converter.invocation_event(event, self.has_one_at_a_time);
+            }
         } else {
             let log_event = LogEventRef { id: "", time_ms: in_ms(time), message: text };
             self.converter.platform_event(&log_event, event.clone(), self.has_one_at_a_time);
@@ -95,7 +102,7 @@ impl PrintedLines {
                 for unread in undecodable {
                     self.counts.add(Count::Undecodable, unread.lines());
                     if let Some(events) = &mut self.events {
-                        events.line(line, &unread.line, time);
+                        events.line(line, &unread.line, time, self.converter.request_id());
                         continue;
                     }
                     let line = unread;
@@ -120,27 +127,20 @@ impl PrintedLines {
         (requests, report)
     }
 
-    /// Reads a runtime's line. With the `json` output no converter knows the running invocation.
+    /// Reads a runtime's line.
     fn report_of_runtime(&self, text: &str, time_unix_nano: u64) -> Option<RuntimeReport> {
         if is_out_of_memory(text) {
             let request_id = self.converter.request_id().map(str::to_owned);
             return Some(RuntimeReport::OutOfMemory { request_id, time_unix_nano });
         }
         let error = RuntimeError::read(text)?;
-        let named = error.request_id.as_deref();
-        let running = match &self.events {
-            Some(events) => {
-                events.running.as_deref().filter(|own| named.is_none_or(|id| id == *own))
-            }
-            None => self.converter.owner(named),
-        };
-        let request_id = running?.to_owned();
+        let request_id = self.converter.owner(error.request_id.as_deref())?.to_owned();
         Some(RuntimeReport::Failed { request_id, failure: error.failure, time_unix_nano })
     }
 
     fn take_text(&mut self, line: &LogLine, text: &str, time: u64) {
         if let Some(events) = &mut self.events {
-            events.line(line, text, time);
+            events.line(line, text, time, self.converter.request_id());
         } else {
             let event = LogEventRef { id: "", time_ms: in_ms(time), message: text };
             self.converter.function_text(&event);
@@ -242,8 +242,6 @@ struct EventRecord<'a> {
 pub(super) struct RawEvents {
     records: Vec<u8>,
     count: usize,
-    /// The invocation of the lines.
-    running: Option<String>,
 }
 
 impl RawEvents {
@@ -252,25 +250,25 @@ impl RawEvents {
         event: &PlatformEvent,
         text: &str,
         time_unix_nano: u64,
-        has_one_at_a_time: bool,
+        running: Option<&str>,
     ) {
-        if event.kind == EventKind::Start && has_one_at_a_time {
-            self.running.clone_from(&event.request_id);
-        }
         let envelope: Option<EventRecord<'_>> = serde_json::from_str(text).ok();
         let record = envelope.map_or("null", |event| event.record.get());
-        let request_id = event.request_id.as_deref().or(self.running.as_deref());
+        let request_id = event.request_id.as_deref().or(running);
         let kind = event.kind.as_str();
         let record = JsonStreamRecord::Json(record);
         JsonStreamEvent { time_unix_nano, kind, record, request_id }.write(&mut self.records);
         self.count += 1;
-        if event.kind == EventKind::Report && event.request_id == self.running {
-            self.running = None;
-        }
     }
 
     /// Adds a line, or its text without the OTLP in it.
-    pub(super) fn line(&mut self, line: &LogLine, text: &str, time_unix_nano: u64) {
+    pub(super) fn line(
+        &mut self,
+        line: &LogLine,
+        text: &str,
+        time_unix_nano: u64,
+        running: Option<&str>,
+    ) {
         let kind = match line.from {
             LineSource::Function => "function",
             LineSource::Extension => "extension",
@@ -278,7 +276,7 @@ impl RawEvents {
         let is_whole = line.is_json && text.len() == line.message.len();
         let record =
             if is_whole { JsonStreamRecord::Json(text) } else { JsonStreamRecord::Text(text) };
-        let request_id = self.running.as_deref();
+        let request_id = running;
         JsonStreamEvent { time_unix_nano, kind, record, request_id }.write(&mut self.records);
         self.count += 1;
     }

@@ -1,7 +1,7 @@
 //! The extension's life with a scripted Lambda: calls, holds of `next`, and output.
 
 use crate::fake_lambda::support::{
-    self, FIRST, Lambda, MINUTE, invoke, report, runtime_done, runtime_done_with, shutdown,
+    self, FIRST, Lambda, MINUTE, TIME, invoke, report, runtime_done, runtime_done_with, shutdown,
 };
 use lambda_otlp_extension::{Count, Fatal};
 use local_lambda::free_port;
@@ -36,6 +36,35 @@ async fn the_first_invocation_is_held_until_its_end_and_the_shutdown_until_its_r
         lambda_otlp.extension.items
         lambda_otlp.extension.written.bytes"]]
     .assert_eq(&names.join("\n"));
+}
+
+/// Lambda sends no INVOKE for an invocation whose init phase failed, and its events are buffered when SHUTDOWN comes.
+#[tokio::test]
+async fn a_failed_init_leaves_its_span() {
+    let start = json!({"time": TIME, "type": "platform.start", "record": {"requestId": FIRST, "version": "7"}});
+    let init = |status: &str| {
+        json!({"time": TIME, "type": "platform.initRuntimeDone", "record": {
+            "initializationType": "on-demand", "phase": "init", "status": status, "errorType": "Runtime.ExitError",
+        }})
+    };
+    let ends = || [runtime_done_with(FIRST, "error"), report(FIRST, "error")];
+    let [done, reported] = ends();
+    for (before, after) in [
+        // The events come in one delivery, or each in its own.
+        (vec![], vec![vec![init("error"), start.clone(), done.clone(), reported.clone()]]),
+        (vec![init("error")], vec![vec![start.clone()], vec![done], vec![reported]]),
+    ] {
+        let (lambda, next) = Lambda::waiting(&[]).await;
+        assert_eq!(lambda.telemetry(&before).await, 200);
+        next.answer(200, shutdown("spindown"));
+        for delivery in after {
+            assert_eq!(lambda.telemetry(&delivery).await, 200);
+        }
+        let (stdout, _) = lambda.finished().await;
+        let statuses: Vec<i32> =
+            stdout.spans().into_iter().map(|span| span.status.unwrap_or_default().code).collect();
+        assert_eq!(statuses, [2]);
+    }
 }
 
 #[tokio::test]
@@ -106,7 +135,7 @@ async fn a_managed_instance_registers_only_for_shutdown_and_subscribes_to_the_ch
         json!({
             "schemaVersion": "2025-01-29",
             "types": ["platform", "function"],
-            "buffering": {"maxItems": 1000, "maxBytes": 262_144, "timeoutMs": 25},
+            "buffering": {"maxItems": 1000, "maxBytes": 262_144, "timeoutMs": 500},
             "destination": {"protocol": "HTTP", "URI": null},
         })
     );
@@ -118,6 +147,16 @@ async fn a_managed_instance_registers_only_for_shutdown_and_subscribes_to_the_ch
     let (stdout, _) = lambda.end(next).await;
     let names: Vec<String> = stdout.spans().into_iter().map(|span| span.name).collect();
     assert_eq!(names, ["orders"; 2], "the variable's, since Lambda said none");
+}
+
+/// Only where the extension holds invocations, events have to come as early as possible.
+#[tokio::test]
+async fn a_classic_function_asks_for_the_shortest_buffering() {
+    let mut lambda = Lambda::begin(&[]).await;
+    lambda.call("POST /2020-01-01/extension/register").await.answer(200, "{}");
+    let subscription = lambda.subscribe(200).await;
+    assert_eq!(subscription["buffering"]["timeoutMs"], 25);
+    lambda.shut_down().await;
 }
 
 #[tokio::test]
@@ -173,7 +212,40 @@ async fn malformed_telemetry_is_acknowledged_and_that_at_another_path_rejected()
     lambda.telemetry_uri = Some(uri);
     assert_eq!(lambda.telemetry(&[report(FIRST, "success")]).await, 404);
     let (_, counts) = lambda.end(next).await;
-    assert_eq!(support::counts(&counts), "malformed=6");
+    assert_eq!(support::counts(&counts), "telemetry_misaddressed=1 malformed=6");
+}
+
+/// AWS's code for managed instances ignores the path of the subscription.
+#[tokio::test]
+async fn a_managed_instance_accepts_telemetry_at_the_root_until_it_comes_at_the_agreed_path() {
+    let kind = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
+    for (variables, comes_at_path, expected) in [
+        (&[kind][..], false, [200, 200, 404]),
+        (&[kind], true, [404, 404, 404]),
+        (&[], false, [404, 404, 404]),
+    ] {
+        let (messages, _log) = support::logged();
+        let mut lambda = Lambda::begin(variables).await;
+        lambda.call("POST /2020-01-01/extension/register").await.answer(200, "{}");
+        lambda.subscribe_silently(200).await;
+        let next = lambda.next().await;
+        if comes_at_path {
+            lambda.telemetry(&[]).await;
+        }
+        let mut statuses = Vec::new();
+        for (path, request_id) in [("/", "first"), ("/", "second"), ("/elsewhere", "third")] {
+            let body = serde_json::to_vec(&[report(request_id, "success")]).unwrap();
+            statuses.push(lambda.telemetry_at(path, &body).await);
+        }
+        assert_eq!(statuses, expected, "{variables:?} {comes_at_path}");
+        let refused = expected.iter().filter(|status| **status == 404).count();
+        let (stdout, counts) = lambda.end(next).await;
+        assert_eq!(counts.get(Count::TelemetryMisaddressed), refused as u64, "{variables:?}");
+        assert_eq!(stdout.items(SignalKind::Traces), 3 - refused, "{variables:?} {comes_at_path}");
+        let messages = messages.lock().unwrap();
+        let told = messages.iter().filter(|line| line.contains("at another path"));
+        assert_eq!(told.count(), 1, "{variables:?}");
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod formats;
 mod grpc;
 mod lifecycle;
 mod lines;
+mod managed;
 mod panics;
 mod process;
 mod receiver;

@@ -2,11 +2,11 @@
 
 use crate::fake_lambda::direct::{always, delivered, started_backend, to};
 use crate::fake_lambda::support::{
-    self, Call, FIRST, MINUTE, TIMEOUT, invoke, post, read, runtime_done, shutdown, traces,
+    self, Call, FIRST, MINUTE, TIME, TIMEOUT, invoke, post, read, runtime_done, shutdown, traces,
 };
 use local_lambda::{HttpServer, free_port};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io;
 use std::net::SocketAddr;
 use std::process::{Output, Stdio};
@@ -160,4 +160,35 @@ async fn connections_never_take_the_descriptors_of_lambdas_calls() {
             assert_eq!(delivered(&backend) + ended.spilled, 3, "{}", ended.log);
         }
     }
+}
+
+/// Events have words of up to 2 KiB, and many invocations may be open.
+#[tokio::test]
+async fn telemetry_of_open_invocations_keeps_the_process_below_64_mb() {
+    const AT_ONCE: usize = 20;
+    let managed = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
+    let (mut process, next) = Process::start(None, &[managed]).await;
+    let mut stdout = process.child.stdout.take().unwrap();
+    let drained =
+        tokio::spawn(async move { tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await });
+    let word = "w".repeat(2048);
+    let parts = vec![json!({"name": word, "durationMs": 1}); 32];
+    for first in (0..1000).step_by(AT_ONCE) {
+        let event = |number| {
+            json!({"time": TIME, "type": "platform.start", "record": {
+                "requestId": format!("request-{number}"), "version": word, "spans": parts,
+            }})
+        };
+        let events: Vec<Value> = (first..first + AT_ONCE).map(event).collect();
+        let delivery = body(&events);
+        while !matches!(process.deliver(&delivery).await, Ok(200)) {}
+    }
+    let status = format!("/proc/{}/status", process.child.id().unwrap());
+    let status = std::fs::read_to_string(status).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kibibytes: usize = peak.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+    assert!(kibibytes < 64 * 1024, "{peak}");
+    next.answer(200, shutdown("spindown"));
+    process.ended().await;
+    assert!(drained.await.unwrap().unwrap() > 0);
 }

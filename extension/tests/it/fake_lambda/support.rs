@@ -54,7 +54,7 @@ impl Call {
 
 /// The extension, and everything that Lambda would do to it.
 pub(crate) struct Lambda {
-    _api: HttpServer,
+    api: HttpServer,
     calls: mpsc::Receiver<Call>,
     pub(crate) receiver: SocketAddr,
     pub(crate) telemetry_uri: Option<String>,
@@ -121,16 +121,22 @@ impl Lambda {
 
     /// Answers the subscription with this status, and returns it.
     pub(crate) async fn subscribe(&mut self, status: u16) -> Value {
-        let subscribe = self.call("PUT /2022-07-01/telemetry").await;
-        let subscription = subscribe.json();
-        let uri = subscription["destination"]["URI"].as_str().unwrap().to_owned();
-        subscribe.answer(status, "OK");
-        self.telemetry_uri = (status == 200).then_some(uri);
+        let subscription = self.subscribe_silently(status).await;
         if status == 200 {
             let subscribed = json!({"name": "lambda-otlp-extension", "state": "Subscribed", "types": ["platform"]});
             let event = json!({"time": "2026-09-21T14:13:19.000Z", "type": "platform.telemetrySubscription", "record": subscribed});
             assert_eq!(self.telemetry(&[event]).await, 200);
         }
+        subscription
+    }
+
+    /// Answers the subscription without an event about it.
+    pub(crate) async fn subscribe_silently(&mut self, status: u16) -> Value {
+        let subscribe = self.call("PUT /2022-07-01/telemetry").await;
+        let subscription = subscribe.json();
+        let uri = subscription["destination"]["URI"].as_str().unwrap().to_owned();
+        subscribe.answer(status, "OK");
+        self.telemetry_uri = (status == 200).then_some(uri);
         subscription
     }
 
@@ -154,7 +160,7 @@ impl Lambda {
             let name = "lambda-otlp-extension";
             lambda_otlp_extension::run(&config, name, written, &counted).await
         });
-        Self { _api: api, calls, receiver, telemetry_uri: None, stdout, counts, extension, records }
+        Self { api, calls, receiver, telemetry_uri: None, stdout, counts, extension, records }
     }
 
     /// The next call, which has to be this one.
@@ -167,6 +173,11 @@ impl Lambda {
 
     pub(crate) async fn next(&mut self) -> Call {
         self.call("GET /2020-01-01/extension/event/next").await
+    }
+
+    /// The value of `AWS_LAMBDA_RUNTIME_API` for a function beside the extension.
+    pub(crate) fn runtime_api(&self) -> String {
+        self.api.address().to_string()
     }
 
     pub(crate) fn has_made_records(&self) -> bool {
@@ -198,9 +209,17 @@ impl Lambda {
     pub(crate) async fn telemetry_body(&self, body: &[u8]) -> u16 {
         let uri = self.telemetry_uri.as_deref().expect("subscribed");
         let (_, rest) = uri.split_once("://").unwrap();
-        let (authority, path) = rest.split_once('/').unwrap();
+        let (_, path) = rest.split_once('/').unwrap();
+        self.telemetry_at(&format!("/{path}"), body).await
+    }
+
+    /// Delivers telemetry at another path.
+    pub(crate) async fn telemetry_at(&self, path: &str, body: &[u8]) -> u16 {
+        let uri = self.telemetry_uri.as_deref().expect("subscribed");
+        let (_, rest) = uri.split_once("://").unwrap();
+        let (authority, _) = rest.split_once('/').unwrap();
         let headers = [("content-type", "application/json")];
-        post(authority, &format!("/{path}"), &headers, body).await.unwrap().status
+        post(authority, path, &headers, body).await.unwrap().status
     }
 
     pub(crate) async fn otlp(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Posted {

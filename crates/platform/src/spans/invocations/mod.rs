@@ -38,6 +38,9 @@ impl Invocations {
     /// Lambda API Reference, `PerExecutionEnvironmentMaxConcurrency`).
     pub(crate) const MAX_CONCURRENT: usize = 2000;
 
+    /// Maximum size of the events in the table. Typical ones of 2,000 invocations have less.
+    pub const MAX_BYTES: usize = 8 * 1024 * 1024;
+
     /// Maximum number of X-Ray's segments without an invocation.
     const MAX_SEGMENTS: usize = 16;
 
@@ -75,6 +78,13 @@ impl Invocations {
             _ => {}
         }
         self.join_segment(event);
+        self.limit_bytes();
+    }
+
+    /// Returns `true` if spans were finished outside of [`Self::take_finished`], because the table is full or Lambda repeats an
+    /// invocation.
+    pub fn has_finished(&self) -> bool {
+        !self.finished.is_empty()
     }
 
     pub fn invoked(&mut self, request_id: &str, invoked_arn: &str, time_unix_nano: u64) {
@@ -182,8 +192,7 @@ impl Invocations {
                 self.finish(invocation);
             }
             if is_new {
-                invocation.is_written = true;
-                invocation.phases = Vec::new();
+                invocation.set_written();
             }
         }
         // An invocation without a report stays, so that its late report creates no second span.
@@ -209,7 +218,7 @@ impl Invocations {
         if let Some(invocation) = self.entry(&request_id, phase.time) {
             (invocation.has_begun, invocation.started) = (true, Some(phase.time));
             invocation.tracing = phase.event.tracing.clone();
-            invocation.phases.splice(0..0, pending);
+            invocation.push_before(pending);
             invocation.push(phase);
         }
     }
@@ -302,10 +311,26 @@ impl Invocations {
             let written = self.table.iter().position(|invocation| invocation.is_written);
             let forgotten = Self::to_forget(&self.options, self.table.len(), written);
             let Some(oldest) = forgotten.and_then(|at| self.table.remove(at)) else { return };
-            if oldest.has_begun {
-                self.evicted += usize::from(!oldest.is_written);
-                self.finish(&oldest);
-            }
+            self.forget(&oldest);
+        }
+    }
+
+    /// Forgets the oldest invocations while the events of all are too large. The newest one's events are always smaller.
+    fn limit_bytes(&mut self) {
+        let mut bytes: usize = self.table.iter().map(|invocation| invocation.bytes).sum();
+        while bytes > Self::MAX_BYTES
+            && let Some(at) = self.table.iter().position(|invocation| invocation.bytes > 0)
+            && let Some(oldest) = self.table.remove(at)
+        {
+            bytes -= oldest.bytes;
+            self.forget(&oldest);
+        }
+    }
+
+    fn forget(&mut self, oldest: &Invocation) {
+        if oldest.has_begun {
+            self.evicted += usize::from(!oldest.is_written);
+            self.finish(oldest);
         }
     }
 

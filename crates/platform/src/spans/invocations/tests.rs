@@ -159,6 +159,31 @@ fn a_managed_instance_runs_many_invocations_at_a_time() {
     assert_eq!((invocations.take_finished().len(), invocations.evicted()), (1600, 0));
 }
 
+#[test]
+fn the_events_of_all_invocations_are_bounded_in_bytes_and_none_is_lost() {
+    let mut invocations = Invocations::new(SpanOptions {
+        concurrent: true,
+        ..options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone)
+    });
+    let word = "w".repeat(PlatformEvent::MAX_VALUE_BYTES);
+    let part = format!(r#"{{"name":"{word}","durationMs":1}}"#);
+    let parts = vec![part; PlatformEvent::MAX_SPANS].join(",");
+    let mut largest = 0;
+    for n in 0..1600 {
+        let record = format!(r#""requestId":"r{n}","version":"{word}","spans":[{parts}]"#);
+        feed(&mut invocations, 1.0, "start", &record);
+        let events = invocations.table.iter().flat_map(|invocation| &invocation.phases);
+        largest = largest.max(events.map(|phase| phase.event.bytes()).sum());
+    }
+    let limit = Invocations::MAX_BYTES;
+    assert!((limit / 2..=limit).contains(&largest), "{largest}");
+    assert!(invocations.has_finished());
+    let early = invocations.take_finished().len();
+    assert_eq!(early, invocations.evicted());
+    invocations.close_all(ShutdownReason::Spindown, ZERO);
+    assert_eq!(early + invocations.take_finished().len(), 1600);
+}
+
 proptest! {
     /// For any order of events: at most one invocation span for each start, or for each id without a start; no end before its
     /// start; and no entry left that has its report.
