@@ -8,8 +8,7 @@
 //! telemetry. Telemetry is delivered in batches while the environment is not frozen, until it is acknowledged.
 //!
 //! AWS leaves some behaviour open. Here, the report of a failed invocation is generated before its extensions get
-//! SHUTDOWN; a subscription survives the reset of its environment; failed deliveries are repeated after 20 ms,
-//! doubled up to 1 s; lines are dropped when 16 MiB wait for a subscriber. A managed instance gets one invocation at a
+//! SHUTDOWN; failed deliveries are repeated after 20 ms, doubled up to 1 s; lines are dropped when 16 MiB wait for a subscriber. A managed instance gets one invocation at a
 //! time. Not simulated: log levels, the Logs API, `/opt`, memory limits, and a private `/tmp`.
 //!
 //! It writes Lambda's events itself and shares no code with the crates that read them, so that no shared mistake

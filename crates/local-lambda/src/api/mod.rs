@@ -115,8 +115,12 @@ pub(crate) enum Refused {
     UnsupportedEvent,
     WrongExtensionState,
     TooManyExtensions,
-    /// Registrations and subscriptions belong into init.
-    InitIsOver,
+    /// Extensions register before the runtime asks for its first event.
+    RegistrationIsClosed,
+    /// Extensions subscribe during init.
+    SubscriptionIsClosed,
+    /// A managed instance accepts one subscription of an extension.
+    SecondSubscription,
 }
 
 pub(crate) fn refusal(refused: Refused) -> Answer {
@@ -128,7 +132,7 @@ pub(crate) fn refusal(refused: Refused) -> Answer {
             (403, "InvalidStateTransition", "the call is not allowed in this state")
         }
         Refused::UnsupportedEvent => (
-            400,
+            403,
             "Extension.InvalidEventType",
             "an extension registers for INVOKE, SHUTDOWN or nothing, an internal one not for SHUTDOWN",
         ),
@@ -145,7 +149,15 @@ pub(crate) fn refusal(refused: Refused) -> Answer {
             "Extension.TooManyExtensions",
             "ten extensions are registered, which is the most there may be",
         ),
-        Refused::InitIsOver => (403, "Extension.RegistrationClosed", "the init phase is over"),
+        Refused::RegistrationIsClosed => {
+            (403, "Extension.RegistrationClosed", "the runtime has asked for its first event")
+        }
+        Refused::SubscriptionIsClosed => {
+            (403, "Telemetry.SubscriptionClosed", "the init phase is over")
+        }
+        Refused::SecondSubscription => {
+            (500, "InternalServerError", "the extension is subscribed already")
+        }
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
     server::error(status, error_type, message)

@@ -224,7 +224,7 @@ impl Environment {
                 Err(failed) => {
                     let pid = runtime.pid();
                     self.note_memory(&runtime);
-                    let exit = runtime.kill_process().await;
+                    let exit = runtime.end_process().await;
                     let status = failed.status(false);
                     if pid.is_some() {
                         events.init_runtime_done(phase, &status);
@@ -262,12 +262,11 @@ impl Environment {
     ) -> Finished {
         let pid = runtime.pid();
         let reason = run.failed.as_ref().map(Failed::shutdown_reason);
-        let exit = if reason.is_none() {
+        if reason.is_none() {
             runtime.freeze().await;
-            None
         } else {
-            runtime.kill_process().await
-        };
+            runtime.drain();
+        }
         self.note_memory(&runtime);
         let out_of_memory =
             matches!(run.failed, Some(Failed::Exited)) && runtime.ran_out_of_memory();
@@ -278,6 +277,8 @@ impl Environment {
         if run.runtime_done.is_none() {
             runtime.tell_runtime_done(request_id, &run, &status, trace);
         }
+        // The reset begins after `platform.runtimeDone`.
+        let exit = if reason.is_some() { runtime.end_process().await } else { None };
         let failed = match reason {
             None => {
                 self.runtime = Some(runtime);

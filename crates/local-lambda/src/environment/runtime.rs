@@ -35,6 +35,8 @@ pub(crate) struct Runtime {
     /// The `next` call that waits for an event.
     waiting: Option<Reply>,
     initialised: bool,
+    /// The end of the time for the end of all processes, once it has begun.
+    ends_at: Option<Instant>,
 }
 
 /// Why the processes did not become ready, or why an invocation was not finished.
@@ -108,6 +110,7 @@ impl Runtime {
             process: None,
             waiting: None,
             initialised: false,
+            ends_at: None,
         })
     }
 
@@ -206,7 +209,7 @@ impl Runtime {
     }
 
     /// Writes the runtime's output so far.
-    fn drain(&self) {
+    pub(crate) fn drain(&self) {
         if let Some(process) = &self.process {
             process.drain();
         }
@@ -241,7 +244,7 @@ impl Runtime {
             }
             // All extensions register before the runtime asks for its first event.
             Asked::Register { .. } if self.initialised || self.waiting.is_some() => {
-                Err(Refused::InitIsOver)
+                Err(Refused::RegistrationIsClosed)
             }
             Asked::Register { name, events, wants_account_id } => {
                 let registered = self.extensions.register(name, events, wants_account_id);
@@ -281,10 +284,13 @@ impl Runtime {
             return Ok(server::error(status, "Telemetry.Scripted", "as the test told"));
         }
         if self.initialised {
-            return Err(Refused::InitIsOver);
+            return Err(Refused::SubscriptionIsClosed);
         }
         let types = settings.types.clone();
         let is_new = self.surroundings.telemetry.subscribe(&name, settings);
+        if !is_new && self.surroundings.spec.is_managed() {
+            return Err(Refused::SecondSubscription);
+        }
         self.surroundings.events.telemetry_subscription(&name, is_new, &types);
         let body = if is_new { r#""OK""# } else { r#""Already subscribed""# };
         Ok(server::json(StatusCode::OK, body))
@@ -431,9 +437,10 @@ impl Run {
 
 /// The time that Lambda grants an environment with external extensions for its end.
 const SHUTDOWN_WITH_EXTERNAL: Duration = Duration::from_secs(2);
-const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(300);
-/// The runtime's share if an extension is registered inside its process.
-const RUNTIME_SHUTDOWN_WITH_INTERNAL: Duration = Duration::from_millis(500);
+/// The runtime's share of it (runtime interface emulator, `runtimeDeadlineShare` and `defaultRuntimeShutdownTimeout`).
+const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(600);
+/// The time of an environment whose only extensions are registered inside the runtime's process (AWS Lambda "Shutdown phase").
+const RUNTIME_SHUTDOWN_WITHOUT_EXTERNAL: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ShutdownReason {
@@ -461,22 +468,39 @@ impl Runtime {
     pub(crate) async fn kill(mut self) {
         self.kill_process().await;
         self.extensions.end().await;
-        self.surroundings.telemetry.settle().await;
+        self.surroundings.telemetry.end_subscriptions().await;
     }
 
-    /// Ends the processes as Lambda does (AWS Lambda "Shutdown phase"): the runtime gets SIGTERM and a time, if any
-    /// extension is there; then external extensions get SHUTDOWN and the rest of theirs; then SIGKILL. After a failure the
-    /// runtime is killed at once.
-    pub(crate) async fn shut_down(mut self, reason: ShutdownReason) {
-        let end = Instant::now() + SHUTDOWN_WITH_EXTERNAL;
+    /// Ends the runtime's process as Lambda does, writes its last lines, and gives the status with which it ended. If an
+    /// extension is there, the process gets SIGTERM and a time for its end, also after a timeout or a failure (runtime interface
+    /// emulator, `shutdownRuntime`). Without an extension it is killed at once.
+    pub(crate) async fn end_process(&mut self) -> Option<ExitStatus> {
+        self.begin_end();
+        if !self.extensions.is_empty() {
+            self.terminate_process().await;
+        }
+        self.kill_process().await
+    }
+
+    /// Begins the time for the end of all processes; returns its end.
+    fn begin_end(&mut self) -> Instant {
+        if let Some(ends_at) = self.ends_at {
+            return ends_at;
+        }
         if !self.extensions.is_empty() {
             self.thaw();
-            self.surroundings.telemetry.flush();
-            if reason == ShutdownReason::Spindown {
-                self.terminate_process().await;
-            }
         }
-        self.kill_process().await;
+        *self.ends_at.insert(Instant::now() + SHUTDOWN_WITH_EXTERNAL)
+    }
+
+    /// Ends the processes as Lambda does (AWS Lambda "Shutdown phase"): the runtime first; then external extensions get SHUTDOWN
+    /// and the rest of the time; then SIGKILL. An environment that starts again has no subscriptions.
+    pub(crate) async fn shut_down(mut self, reason: ShutdownReason) {
+        let end = self.begin_end();
+        self.end_process().await;
+        if !self.extensions.is_empty() {
+            self.surroundings.telemetry.flush().await;
+        }
         if self.extensions.has_external() {
             let left = end.duration_since(Instant::now());
             self.extensions.shut_down(reason.name(), clock::now().after(left).millis());
@@ -490,7 +514,7 @@ impl Runtime {
             }
         }
         self.extensions.end().await;
-        self.surroundings.telemetry.settle().await;
+        self.surroundings.telemetry.end_subscriptions().await;
     }
 
     async fn terminate_process(&mut self) {
@@ -498,13 +522,21 @@ impl Runtime {
             return;
         };
         process.terminate();
-        let time = if self.extensions.has_internal() {
-            RUNTIME_SHUTDOWN_WITH_INTERNAL
-        } else {
+        let time = if self.extensions.has_external() {
             RUNTIME_SHUTDOWN
+        } else {
+            RUNTIME_SHUTDOWN_WITHOUT_EXTERNAL
         };
-        // The result does not matter: the process is ended either way.
-        drop(tokio::time::timeout(time, process.ended()).await);
+        let until = Instant::now() + time;
+        loop {
+            let call = tokio::select! {
+                () = ended(self.process.as_ref()) => return,
+                () = tokio::time::sleep_until(until) => return,
+                Some(call) = self.calls.recv() => call,
+            };
+            // A failure to end is of no more consequence.
+            drop(self.take_call(call));
+        }
     }
 }
 

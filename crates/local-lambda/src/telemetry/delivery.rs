@@ -24,7 +24,14 @@ pub(super) struct Subscription {
     settings: Settings,
     queue: Mutex<Queue>,
     changed: Notify,
-    in_flight: watch::Sender<bool>,
+    progress: watch::Sender<Progress>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    is_in_flight: bool,
+    /// The number of deliveries that failed.
+    failures: u64,
 }
 
 impl Subscription {
@@ -34,7 +41,7 @@ impl Subscription {
             settings,
             queue: Mutex::new(Queue::new(Instant::now())),
             changed: Notify::new(),
-            in_flight: watch::Sender::new(false),
+            progress: watch::Sender::new(Progress::default()),
         }
     }
 
@@ -45,16 +52,8 @@ impl Subscription {
         }
     }
 
-    pub(super) fn is(&self, extension: &str, destination: &Destination) -> bool {
-        self.extension == extension && self.settings.destination == *destination
-    }
-
-    /// The extension subscribed again, after a reset: a new listener may be there.
-    pub(super) fn retry(&self) {
-        let mut queue = lock(&self.queue);
-        (queue.not_before, queue.back_off) = (Instant::now(), MIN_BACK_OFF);
-        drop(queue);
-        self.changed.notify_one();
+    pub(super) fn is_of(&self, extension: &str) -> bool {
+        self.extension == extension
     }
 
     pub(super) fn push(&self, category: Category, json: String) {
@@ -65,7 +64,17 @@ impl Subscription {
     /// Waits until no delivery is in progress.
     pub(super) async fn settled(&self) {
         // The sender lives in the subscription, so this cannot fail.
-        drop(self.in_flight.subscribe().wait_for(|in_flight| !in_flight).await);
+        drop(self.progress.subscribe().wait_for(|progress| !progress.is_in_flight).await);
+    }
+
+    /// Waits until no event waits, or a delivery fails.
+    pub(super) async fn flushed(&self) {
+        let failures = self.progress.borrow().failures;
+        let mut progress = self.progress.subscribe();
+        let is_flushed = |progress: &Progress| {
+            progress.failures != failures || lock(&self.queue).waiting.is_empty()
+        };
+        drop(progress.wait_for(is_flushed).await);
     }
 
     /// Waits for the time at which a batch is to leave; `None` when the environment is gone.
@@ -103,7 +112,7 @@ pub(super) async fn run(
     tell_dropped: impl Fn(Dropped),
 ) {
     while let Some(batch) = subscription.next_batch(&mut flow).await {
-        subscription.in_flight.send_replace(true);
+        subscription.progress.send_modify(|progress| progress.is_in_flight = true);
         let sent = send(&subscription.settings.destination, &batch).await;
         let dropped = if sent.is_ok() {
             lock(&subscription.queue).acknowledge(batch.len())
@@ -111,7 +120,10 @@ pub(super) async fn run(
             lock(&subscription.queue).wait_after_failure();
             None
         };
-        subscription.in_flight.send_replace(false);
+        subscription.progress.send_modify(|progress| {
+            progress.is_in_flight = false;
+            progress.failures += u64::from(sent.is_err());
+        });
         if let Some(dropped) = dropped {
             tell_dropped(dropped);
         }

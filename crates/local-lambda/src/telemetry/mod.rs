@@ -20,8 +20,8 @@ use tokio::time::Instant;
 const MAX_BACKLOG_EVENTS: usize = 10_000;
 const MAX_BACKLOG_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long the end of an environment waits for an answer that is on its way.
-const MAX_SETTLING: Duration = Duration::from_secs(1);
+/// The longest time that the end of an environment waits for deliveries.
+const MAX_FLUSH: Duration = Duration::from_secs(1);
 
 /// The state of deliveries: Lambda's own processes stop with the environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,14 +116,11 @@ impl Telemetry {
         }
     }
 
-    /// Subscribes an extension, which gets the events of init so far. A subscription lives as long as the environment: one with
-    /// the same destination, of a process before a reset, goes on and keeps its waiting events, and one with another destination
-    /// stays beside it. Returns `false` if the extension is subscribed already.
+    /// Subscribes an extension, which gets the events of init so far. Returns `false` if the extension is subscribed already.
     pub(crate) fn subscribe(self: &Arc<Self>, extension: &str, settings: Settings) -> bool {
         let mut state = lock(&self.state);
         let mut subscriptions = state.subscriptions.iter().map(|own| &own.subscription);
-        if let Some(known) = subscriptions.find(|own| own.is(extension, &settings.destination)) {
-            known.retry();
+        if subscriptions.any(|own| own.is_of(extension)) {
             return false;
         }
         let subscription = Arc::new(Subscription::new(extension, settings));
@@ -153,26 +150,34 @@ impl Telemetry {
         self.flow.send_replace(Flow::Frozen);
     }
 
-    /// Sends the waiting events at once, because the environment ends.
-    pub(crate) fn flush(&self) {
+    /// Sends the waiting events, because the environment ends, and waits until they are delivered or a delivery fails.
+    pub(crate) async fn flush(&self) {
         self.flow.send_replace(Flow::Flushing);
-    }
-
-    /// Stops the deliveries of processes that have ended, after the answers that are on their way.
-    pub(crate) async fn settle(&self) {
-        self.freeze();
-        let subscriptions: Vec<_> = lock(&self.state)
-            .subscriptions
-            .iter()
-            .map(|subscribed| Arc::clone(&subscribed.subscription))
-            .collect();
-        let settled = async {
-            for subscription in subscriptions {
-                subscription.settled().await;
+        let flushed = async {
+            for subscription in self.subscriptions() {
+                subscription.flushed().await;
             }
         };
         // An answer that never comes leaves its batch undelivered.
-        drop(tokio::time::timeout(MAX_SETTLING, settled).await);
+        drop(tokio::time::timeout(MAX_FLUSH, flushed).await);
+    }
+
+    /// Ends the subscriptions of processes that have ended, after the answers that are on their way (runtime interface emulator,
+    /// `reinitialize`).
+    pub(crate) async fn end_subscriptions(&self) {
+        self.freeze();
+        let settled = async {
+            for subscription in self.subscriptions() {
+                subscription.settled().await;
+            }
+        };
+        drop(tokio::time::timeout(MAX_FLUSH, settled).await);
+        lock(&self.state).subscriptions.clear();
+    }
+
+    fn subscriptions(&self) -> Vec<Arc<Subscription>> {
+        let state = lock(&self.state);
+        state.subscriptions.iter().map(|own| Arc::clone(&own.subscription)).collect()
     }
 }
 
