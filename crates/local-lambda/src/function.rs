@@ -1,5 +1,6 @@
 //! The configuration of a function.
 
+use crate::fidelity::Unpublished;
 use http::StatusCode;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,6 +33,7 @@ pub struct FunctionSpec {
     pub(crate) active_tracing: bool,
     pub(crate) telemetry_events: Vec<String>,
     pub(crate) subscription_status: Option<StatusCode>,
+    pub(crate) unpublished: Unpublished,
 }
 
 /// `LoggingConfig.LogFormat`.
@@ -81,6 +83,7 @@ impl FunctionSpec {
             active_tracing: false,
             telemetry_events: Vec::new(),
             subscription_status: None,
+            unpublished: Unpublished::default(),
         }
     }
 
@@ -197,6 +200,13 @@ impl FunctionSpec {
     #[must_use]
     pub fn subscription_status(mut self, status: u16) -> Self {
         self.subscription_status = StatusCode::from_u16(status).ok();
+        self
+    }
+
+    /// Chooses among the possible behaviours of AWS that are not published.
+    #[must_use]
+    pub fn unpublished(mut self, unpublished: Unpublished) -> Self {
+        self.unpublished = unpublished;
         self
     }
 

@@ -7,9 +7,7 @@
 //! Layers add external extensions: separate processes that register, get INVOKE and SHUTDOWN, and may subscribe to
 //! telemetry. Telemetry is delivered in batches while the environment is not frozen, until it is acknowledged.
 //!
-//! AWS leaves some behaviour open. Here, the report of a failed invocation is generated before its extensions get
-//! SHUTDOWN; failed deliveries are repeated after 20 ms, doubled up to 1 s; lines are dropped when 16 MiB wait for a subscriber. A managed instance gets one invocation at a
-//! time. Not simulated: log levels, the Logs API, `/opt`, memory limits, and a private `/tmp`.
+//! [`fidelity`] says where it deviates from AWS, and which behaviour of AWS is not published.
 //!
 //! It writes Lambda's events itself and shares no code with the crates that read them, so that no shared mistake
 //! goes unnoticed.
@@ -20,6 +18,7 @@ pub mod binaries;
 mod clock;
 mod cloudwatch;
 mod environment;
+pub mod fidelity;
 mod function;
 mod http_server;
 mod identifiers;

@@ -58,6 +58,7 @@ impl Simulation {
         };
         Self::begin(program, with_layer, busy, port, |spec| {
             let spec = spec.timeout(state.timeout).initialization(state.initialization);
+            let spec = spec.unpublished(state.unpublished);
             let spec = match state.around {
                 Around::LargeEvents => {
                     large_events().into_iter().fold(spec, FunctionSpec::telemetry_event)

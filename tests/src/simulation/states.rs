@@ -2,6 +2,7 @@
 //! each state with the layer and without; `bench` measures some.
 
 use local_lambda::Initialization;
+use local_lambda::fidelity::{ManagedDelivery, Unpublished};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ pub struct State {
     pub timeout: Duration,
     pub variables: &'static [(&'static str, &'static str)],
     pub initialization: Initialization,
+    pub unpublished: Unpublished,
     pub around: Around,
     pub steps: Vec<Step>,
     pub end: End,
@@ -51,8 +53,16 @@ pub enum End {
 impl State {
     fn new(name: &'static str, steps: Vec<Step>) -> Self {
         let initialization = Initialization::OnDemand;
-        let (variables, around, end) = (&[], Around::Nothing, End::Shutdown);
-        Self { name, timeout: AMPLE, variables, initialization, around, steps, end }
+        Self {
+            name,
+            timeout: AMPLE,
+            variables: &[],
+            initialization,
+            unpublished: Unpublished::default(),
+            around: Around::Nothing,
+            steps,
+            end: End::Shutdown,
+        }
     }
 
     fn variables(mut self, variables: &'static [(&'static str, &'static str)]) -> Self {
@@ -227,8 +237,11 @@ pub fn many_lines() -> State {
 
 pub fn managed_instance() -> State {
     let steps = vec![otlp(""), quiet("no OTLP"), otlp("OTLP sent")];
-    let state = State::new("managed instance", steps);
-    State { initialization: Initialization::ManagedInstances, ..state }
+    State {
+        initialization: Initialization::ManagedInstances,
+        unpublished: Unpublished::default().managed_delivery(ManagedDelivery::Documented),
+        ..State::new("managed instance", steps)
+    }
 }
 
 pub fn many_lines_subscribed() -> State {

@@ -6,6 +6,7 @@ use crate::clock::{self, Timestamp};
 use crate::cloudwatch::LogWriter;
 use crate::environment::EnvironmentView;
 use crate::environment::extensions::{ExtensionFailure, Extensions};
+use crate::fidelity::TelemetryAtShutdown;
 use crate::function::FunctionSpec;
 use crate::identifiers::Trace;
 use crate::invocation::InvocationResult;
@@ -498,8 +499,11 @@ impl Runtime {
     pub(crate) async fn shut_down(mut self, reason: ShutdownReason) {
         let end = self.begin_end();
         self.end_process().await;
-        if !self.extensions.is_empty() {
-            self.surroundings.telemetry.flush().await;
+        let Surroundings { spec, telemetry, .. } = &*self.surroundings;
+        let is_flushed = spec.is_managed()
+            || spec.unpublished.telemetry_at_shutdown == TelemetryAtShutdown::Flushed;
+        if is_flushed && !self.extensions.is_empty() {
+            telemetry.flush().await;
         }
         if self.extensions.has_external() {
             let left = end.duration_since(Instant::now());

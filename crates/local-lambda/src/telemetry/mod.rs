@@ -3,14 +3,15 @@
 mod delivery;
 
 use crate::clock;
+use crate::fidelity::ManagedDelivery;
 use crate::function::{FunctionSpec, LogFormat};
 use crate::lock;
 use crate::service::Recent;
-use delivery::Subscription;
+use delivery::{Dropped, Subscription};
 use http::Uri;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -131,11 +132,20 @@ impl Telemetry {
             subscription.push(Category::Platform, json.clone());
         }
         let telemetry = Arc::downgrade(self);
-        let delivering = tokio::spawn(delivery::run(
-            Arc::clone(&subscription),
-            self.flow.subscribe(),
-            move |dropped| emit_logs_dropped(&telemetry, &dropped),
-        ));
+        let tell_dropped = move |dropped: Dropped, reason: &str| {
+            if let Some(telemetry) = telemetry.upgrade() {
+                telemetry.emit(Generated::logs_dropped(dropped.records, dropped.bytes, reason));
+            }
+        };
+        let own = Arc::clone(&subscription);
+        let flow = self.flow.subscribe();
+        let is_sent_once = self.spec.is_managed()
+            && self.spec.unpublished.managed_delivery == ManagedDelivery::Emulator;
+        let delivering = if is_sent_once {
+            tokio::spawn(delivery::run_once(own, flow, tell_dropped))
+        } else {
+            tokio::spawn(delivery::run(own, flow, tell_dropped))
+        };
         state.subscriptions.push(Subscribed { subscription, delivering });
         true
     }
@@ -181,13 +191,6 @@ impl Telemetry {
     }
 }
 
-/// Tells the subscribers that records of one of them were dropped, as Lambda does once there is room again.
-fn emit_logs_dropped(telemetry: &Weak<Telemetry>, dropped: &delivery::Dropped) {
-    if let Some(telemetry) = telemetry.upgrade() {
-        telemetry.emit(Generated::logs_dropped(dropped.records, dropped.bytes));
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Category {
@@ -227,12 +230,13 @@ impl Generated {
         Self { category: Category::Platform, json }
     }
 
-    /// Records of a subscriber were dropped, because it was too slow.
-    fn logs_dropped(records: u64, bytes: usize) -> Self {
-        let (kind, time) = ("platform.logsDropped", clock::now().rfc3339());
-        let reason = "Some logs were dropped because the downstream consumer is slower than the logs production rate";
+    /// Records of a subscriber were dropped.
+    fn logs_dropped(records: u64, bytes: usize, reason: &str) -> Self {
+        let kind = "platform.logsDropped";
+        let time = clock::now().rfc3339();
+        let reason = serde_json::Value::from(reason);
         Self::platform(format!(
-            r#"{{"time":"{time}","type":"{kind}","record":{{"droppedBytes":{bytes},"droppedRecords":{records},"reason":"{reason}"}}}}"#
+            r#"{{"time":"{time}","type":"{kind}","record":{{"droppedBytes":{bytes},"droppedRecords":{records},"reason":{reason}}}}}"#
         ))
     }
 }

@@ -12,3 +12,4 @@
 mod extensions_api;
 mod puppets;
 mod shutdown;
+mod telemetry;

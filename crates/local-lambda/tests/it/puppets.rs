@@ -83,6 +83,11 @@ impl Puppets {
         }
     }
 
+    /// Lets a function go on that waits for the file `$ADDRESS.go`.
+    pub(crate) fn go(&self) {
+        std::fs::write(self.directory.path().join("address.go"), "").unwrap();
+    }
+
     pub(crate) async fn wait_for(&self, line: &str) {
         while self.lines(line) == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -150,6 +155,14 @@ impl Api {
 
     pub(crate) fn runtime_next(&self) -> JoinHandle<ApiResponse> {
         self.begin("GET", "/2018-06-01/runtime/invocation/next", &[], "")
+    }
+
+    pub(crate) async fn fail(&self, event: &ApiResponse) {
+        let request_id = event.header("lambda-runtime-aws-request-id").unwrap();
+        let path = format!("/2018-06-01/runtime/invocation/{request_id}/error");
+        let kind = [("Lambda-Runtime-Function-Error-Type", "Function.Unhappy")];
+        let answer = self.call("POST", &path, &kind, "{}").await;
+        assert_eq!(answer.status, 202);
     }
 
     pub(crate) async fn respond(&self, event: &ApiResponse, body: &str) -> ApiResponse {
