@@ -43,7 +43,7 @@ pub use cloudwatch::LogEvent;
 pub use environment::{EnvironmentState, ExtensionState};
 pub use function::{FunctionSpec, Initialization, LogFormat};
 pub use http_server::HttpServer;
-pub use invocation::{Invocation, InvocationResult, RunningInvocation};
+pub use invocation::{ClientContext, Invocation, InvocationResult, RunningInvocation};
 pub use lambda::Lambda;
 pub use process::process_state;
 pub use service::OnFailureRecord;
@@ -66,6 +66,10 @@ pub enum Error {
     PayloadTooLarge { bytes: usize, limit_bytes: usize },
     #[error("payload is not JSON")]
     PayloadNotJson(#[source] serde_json::Error),
+    #[error("client context is not base64")]
+    ClientContextNotBase64,
+    #[error("client context is not a JSON object")]
+    ClientContextNotJson(#[source] serde_json::Error),
     #[error("too many asynchronous invocations wait; flush before you add more")]
     QueueFull,
     #[error("the local Lambda is shutting down")]

@@ -117,6 +117,14 @@ impl Simulation {
                 let invocation = self.lambda.invoke("f", payload.to_string()).await.unwrap();
                 self.invocations.push((*label, invocation));
             }
+            Step::Together { label, payload, invocations } => {
+                let payload = payload.to_string();
+                let begin = |_| self.lambda.begin_invocation("f", &payload).unwrap();
+                let running: Vec<_> = (0..*invocations).map(begin).collect();
+                for running in running {
+                    self.invocations.push((*label, running.finished().await.unwrap()));
+                }
+            }
             Step::ExhaustMemory { label, payload } => {
                 let mut invocation =
                     self.lambda.begin_invocation("f", payload.to_string()).unwrap();

@@ -37,6 +37,8 @@ pub enum Around {
 pub enum Step {
     /// An invocation. Results with the same label are summed; invocations without a label are preparation.
     Invoke { label: &'static str, payload: Value },
+    /// This many invocations at the same time.
+    Together { label: &'static str, payload: Value, invocations: usize },
     /// An invocation with exhausted memory once it hangs.
     ExhaustMemory { label: &'static str, payload: Value },
     /// A pause without invocations.
@@ -235,8 +237,13 @@ pub fn many_lines() -> State {
     State::new("100,000 log lines", vec![otlp(""), invoke("it", lines), otlp("the one after it")])
 }
 
+/// How many invocations the managed instance runs at a time.
+pub const CONCURRENT: usize = 8;
+
 pub fn managed_instance() -> State {
-    let steps = vec![otlp(""), quiet("no OTLP"), otlp("OTLP sent")];
+    let payload = json!({"spans": [3], "root": true});
+    let together = Step::Together { label: "OTLP sent", payload, invocations: CONCURRENT };
+    let steps = vec![otlp(""), quiet("no OTLP"), otlp("OTLP sent"), together];
     State {
         initialization: Initialization::ManagedInstances,
         unpublished: Unpublished::default().managed_delivery(ManagedDelivery::Documented),

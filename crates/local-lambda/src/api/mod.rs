@@ -3,7 +3,11 @@
 mod requests;
 pub(crate) mod server;
 
+use crate::clock::Timestamp;
+use crate::function::FunctionSpec;
 use crate::http_server::HttpServer;
+use crate::identifiers::Trace;
+use crate::invocation::{ClientContext, Request};
 use crate::lock;
 use crate::telemetry::Settings;
 use bytes::Bytes;
@@ -110,6 +114,8 @@ pub(crate) fn answer(reply: Reply, answer: Answer) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
     UnknownRequest,
+    /// The response comes after the time limit of an invocation of a managed instance.
+    InvocationTimedOut,
     WrongState,
     UnknownExtension,
     UnsupportedEvent,
@@ -128,6 +134,7 @@ pub(crate) fn refusal(refused: Refused) -> Answer {
         Refused::UnknownRequest => {
             (400, "InvalidRequestID", "no invocation with this request id is running")
         }
+        Refused::InvocationTimedOut => (410, "InvokeTimeout", "the invocation has timed out"),
         Refused::WrongState => {
             (403, "InvalidStateTransition", "the call is not allowed in this state")
         }
@@ -170,10 +177,28 @@ pub(crate) struct Event {
     pub(crate) deadline_ms: u64,
     pub(crate) function_arn: String,
     pub(crate) trace_header: String,
+    pub(crate) client_context: Option<ClientContext>,
     pub(crate) payload: Bytes,
 }
 
 impl Event {
+    /// The event of an invocation that begins now.
+    pub(crate) fn new(
+        request: Request,
+        spec: &FunctionSpec,
+        now: Timestamp,
+        trace: &Trace,
+    ) -> Self {
+        Self {
+            request_id: request.request_id,
+            deadline_ms: now.after(spec.timeout).millis(),
+            function_arn: spec.arn(),
+            trace_header: trace.header.clone(),
+            client_context: request.client_context,
+            payload: request.payload,
+        }
+    }
+
     pub(crate) fn into_answer(self) -> Answer {
         let deadline_ms = self.deadline_ms.to_string();
         let headers = [
@@ -183,7 +208,11 @@ impl Event {
             ("Lambda-Runtime-Trace-Id", &self.trace_header),
         ];
         let answer = server::json(StatusCode::OK, self.payload);
-        headers.into_iter().fold(answer, |answer, (name, value)| server::with(answer, name, value))
+        let client_context = self.client_context.as_ref();
+        let client_context =
+            client_context.map(|context| ("Lambda-Runtime-Client-Context", context.as_str()));
+        let headers = headers.into_iter().chain(client_context);
+        headers.fold(answer, |answer, (name, value)| server::with(answer, name, value))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::process::{CapturedOutput, Process, ProcessTable, Start};
 use crate::telemetry::{Category, Settings, Telemetry};
 use bytes::Bytes;
 use http::StatusCode;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -33,8 +33,8 @@ pub(crate) struct Runtime {
     extensions: Extensions,
     /// The runtime; it starts when all extensions have registered.
     process: Option<Process>,
-    /// The `next` call that waits for an event.
-    waiting: Option<Reply>,
+    /// The `next` calls that wait for an event: one, on managed instances one of each worker.
+    waiting: VecDeque<Reply>,
     initialised: bool,
     /// The end of the time for the end of all processes, once it has begun.
     ends_at: Option<Instant>,
@@ -71,12 +71,12 @@ impl Failed {
     }
 
     /// The result for the caller; `exit` is the status with which the runtime's process ended.
-    pub(crate) fn result(self, exit: Option<ExitStatus>) -> InvocationResult {
+    pub(crate) fn result(&self, exit: Option<ExitStatus>) -> InvocationResult {
         let (error_type, message) = match self {
-            Self::Reported(failure) => return failure.into(),
+            Self::Reported(failure) => return failure.clone().into(),
             Self::Exited => return InvocationResult::Crash { status: exit },
             Self::Timeout => return InvocationResult::Timeout,
-            Self::Extension(failure) => (failure.error_type, failure.message),
+            Self::Extension(failure) => (failure.error_type.clone(), failure.message.clone()),
             Self::Start(error) => {
                 let message = format!("the bootstrap could not be started: {error}");
                 (INVALID_ENTRYPOINT.to_owned(), message)
@@ -109,7 +109,7 @@ impl Runtime {
             address,
             extensions,
             process: None,
-            waiting: None,
+            waiting: VecDeque::new(),
             initialised: false,
             ends_at: None,
         })
@@ -155,7 +155,7 @@ impl Runtime {
             if self.process.is_none() && self.extensions.are_registered() {
                 self.start_process().map_err(Failed::Start)?;
             }
-            let is_waiting = self.waiting.is_some();
+            let is_waiting = !self.waiting.is_empty();
             if is_waiting && !runtime_done {
                 runtime_done = true;
                 self.drain();
@@ -216,7 +216,13 @@ impl Runtime {
         }
     }
 
-    async fn next_call(&mut self, until: Instant) -> Result<Call, Failed> {
+    /// A call for an event whose caller still waits.
+    pub(super) fn waiting_worker(&mut self) -> Option<Reply> {
+        std::iter::from_fn(|| self.waiting.pop_front()).find(|waiting| !waiting.is_closed())
+    }
+
+    /// Waits for the next call; cancel safe.
+    pub(super) async fn next_call(&mut self, until: Instant) -> Result<Call, Failed> {
         let ended = tokio::select! {
             // A call that a process made before it ended counts.
             biased;
@@ -230,10 +236,13 @@ impl Runtime {
 
     /// Keeps a call that waits for an event, serves the calls that an extension may make at this time, and refuses
     /// the others.
-    fn take_call(&mut self, Call { asked, reply }: Call) -> Result<(), Failed> {
+    pub(super) fn take_call(&mut self, Call { asked, reply }: Call) -> Result<(), Failed> {
         let answered = match asked {
             Asked::Next => {
-                self.waiting = Some(reply);
+                if !self.surroundings.spec.is_managed() {
+                    self.waiting.clear();
+                }
+                self.waiting.push_back(reply);
                 return Ok(());
             }
             Asked::NextExtensionEvent { extension } => {
@@ -244,7 +253,7 @@ impl Runtime {
                 return Ok(());
             }
             // All extensions register before the runtime asks for its first event.
-            Asked::Register { .. } if self.initialised || self.waiting.is_some() => {
+            Asked::Register { .. } if self.initialised || !self.waiting.is_empty() => {
                 Err(Refused::RegistrationIsClosed)
             }
             Asked::Register { name, events, wants_account_id } => {
@@ -349,7 +358,7 @@ impl Runtime {
             given_out: (Instant::now(), clock::now()),
         };
         self.extensions.invoke(&event);
-        if let Some(waiting) = self.waiting.take() {
+        if let Some(waiting) = self.waiting.pop_front() {
             answer(waiting, event.into_answer());
         }
         run.failed = loop {
@@ -382,12 +391,13 @@ impl Runtime {
                     }
                 }
             }
-            if self.waiting.is_some() && run.runtime_done.is_none() {
+            let is_waiting = !self.waiting.is_empty();
+            if is_waiting && run.runtime_done.is_none() {
                 run.runtime_done = Some(Instant::now());
                 self.drain();
                 self.tell_runtime_done(&request_id, &run, &run.status(false), trace);
             }
-            if self.waiting.is_some() && self.extensions.have_finished() {
+            if is_waiting && self.extensions.have_finished() {
                 break None;
             }
         };
@@ -426,10 +436,17 @@ impl Run {
     pub(crate) fn status(&self, out_of_memory: bool) -> Status {
         match (&self.failed, &self.response) {
             (Some(failed), _) => failed.status(out_of_memory),
-            (None, Some(Responded { result: Err(failure), .. })) => {
-                Status::HandlerError(failure.platform_type.clone())
-            }
-            (None, _) => Status::Success,
+            (None, Some(responded)) => responded.status(),
+            (None, None) => Status::Success,
+        }
+    }
+}
+
+impl Responded {
+    pub(super) fn status(&self) -> Status {
+        match &self.result {
+            Ok(_) => Status::Success,
+            Err(failure) => Status::HandlerError(failure.platform_type.clone()),
         }
     }
 }

@@ -9,7 +9,9 @@
     reason = "helpers of tests"
 )]
 
+mod client_context;
 mod extensions_api;
+mod managed;
 mod puppets;
 mod shutdown;
 mod telemetry;
