@@ -159,8 +159,13 @@ fn children(pid: &str) -> Vec<String> {
 }
 
 fn post(address: &str, path: &str, body: &str) -> String {
+    post_with(address, path, "", body)
+}
+
+/// Posts with further headers, each with its line end.
+fn post_with(address: &str, path: &str, headers: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    let head = format!("POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+    let head = format!("POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{headers}");
     write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -195,6 +200,29 @@ fn dev_serves_a_function_url_and_the_invoke_api() {
 }
 
 #[test]
+fn dev_gives_the_function_a_client_context() {
+    const ASKS: &str = r#"{"end":"client context"}"#;
+    let folder = tempfile::tempdir().unwrap();
+    let function = env!("CARGO_BIN_EXE_simulated-function");
+    std::fs::write(folder.path().join("context.json"), "{\n\"custom\": {\"a\": 1}\n}").unwrap();
+    let (out, said, _) =
+        run(folder.path(), &["--client-context", "context.json", "--", function], ASKS);
+    assert!(out.contains(r#"=> "{\"custom\":{\"a\":1}}" ("#), "{out} {said}");
+
+    let arguments = ["--name", "orders", "--http", "0", "--", function];
+    let mut served = Served(dev(folder.path(), &arguments).spawn().unwrap());
+    let address = &address(&mut served);
+    let invoke = |client_context: &str| {
+        let header = format!("X-Amz-Client-Context: {client_context}\r\n");
+        post_with(address, "/2015-03-31/functions/orders/invocations", &header, ASKS)
+    };
+    let answer = invoke("eyJjdXN0b20iOnsiYSI6MX19");
+    assert!(answer.ends_with(r#""{\"custom\":{\"a\":1}}""#), "{answer}");
+    let answer = invoke("custom");
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+}
+
+#[test]
 fn dev_ends_the_function_when_it_is_terminated() {
     for signal in ["-TERM", "-HUP"] {
         let folder = tempfile::tempdir().unwrap();
@@ -226,6 +254,8 @@ fn dev_explains_a_function_that_cannot_run() {
     refused(&["--", "./app.py"], "make it executable");
     refused(&["--", "cargo", "lambda", "watch"], "`cargo run`");
     refused(&["--event", "no-such.json", "--", "true"], "--event: cannot read no-such.json");
+    let context = ["--client-context", "app.py", "--", "true"];
+    refused(&context, "--client-context: cannot use app.py: client context is not a JSON object");
     refused(&["--env", "NO_SUCH_VARIABLE", "--", "true"], "--env NO_SUCH_VARIABLE");
     refused(&["--env", "AWS_REGION=x", "--", "true"], "AWS_REGION is reserved");
     refused(&["--region", "eu-west-1", "--", "true"], "need --aws");

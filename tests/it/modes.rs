@@ -1,9 +1,10 @@
 //! A Rust function in each mode: the content and time of its log for each end of an invocation.
 
 use lambda_otlp_tests::layer;
-use local_lambda::{FunctionSpec, Invocation, InvocationResult, Lambda};
+use local_lambda::{FunctionSpec, Initialization, Invocation, InvocationResult, Lambda};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use test_support::Logged;
 
@@ -187,7 +188,7 @@ async fn a_line_says_to_remove_a_second_subscriber() {
     }
 }
 
-/// Lambda kills the process, and sends no SIGTERM.
+/// Spans that have ended, and open ones.
 #[tokio::test]
 async fn each_mode_writes_open_spans_as_errors_at_a_timeout() {
     for mode in MODES {
@@ -204,6 +205,39 @@ async fn each_mode_writes_open_spans_as_errors_at_a_timeout() {
                 |span: &Span| span.status.as_ref().is_some_and(|status| status.code == 2);
             assert_eq!([before, root, open].map(is_error), [false, true, true]);
         }
+    }
+}
+
+/// On a managed instance, eight at a time: one root each, and every record and step on the trace of its invocation.
+#[tokio::test]
+async fn each_mode_writes_one_root_for_each_concurrent_invocation() {
+    const INVOCATIONS: usize = 64;
+    for mode in MODES {
+        let lambda = Lambda::start().await.unwrap();
+        let spec = function(mode).initialization(Initialization::ManagedInstances);
+        lambda.create_function(spec.max_environments(1).max_concurrency(8)).unwrap();
+        let begin = |number: usize| {
+            let payload = json!({ "does": "ok", "step": format!("step {number}") }).to_string();
+            lambda.begin_invocation(FUNCTION, payload).unwrap()
+        };
+        let running: Vec<_> = (0..INVOCATIONS).map(begin).collect();
+        for running in running {
+            assert!(running.finished().await.unwrap().is_success(), "{mode}");
+        }
+        lambda.recycle(FUNCTION).await.unwrap();
+        let logged = Logged::by(&lambda, FUNCTION);
+        let spans: Vec<Span> = logged.spans.into_iter().map(|(_, span)| span).collect();
+        let traces: BTreeSet<Vec<u8>> =
+            spans.iter().filter(|span| span.kind == 2).map(|span| span.trace_id.clone()).collect();
+        let roots = spans.iter().filter(|span| span.kind == 2).count();
+        assert_eq!((roots, traces.len(), spans.len()), (INVOCATIONS, INVOCATIONS, 2 * INVOCATIONS));
+        let steps: BTreeSet<&Vec<u8>> =
+            spans.iter().filter(|span| span.kind != 2).map(|span| &span.trace_id).collect();
+        assert_eq!(steps, traces.iter().collect(), "{mode}");
+        let of_records: BTreeSet<Vec<u8>> =
+            logged.records.iter().map(|record| record.trace_id.clone()).collect();
+        assert_eq!((of_records, logged.records.len()), (traces, INVOCATIONS), "{mode}");
+        lambda.shut_down().await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! The configuration of a function.
 
+use crate::fidelity::Unpublished;
 use http::StatusCode;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,6 +33,8 @@ pub struct FunctionSpec {
     pub(crate) active_tracing: bool,
     pub(crate) telemetry_events: Vec<String>,
     pub(crate) subscription_status: Option<StatusCode>,
+    pub(crate) unpublished: Unpublished,
+    pub(crate) max_concurrency: usize,
 }
 
 /// `LoggingConfig.LogFormat`.
@@ -45,7 +48,7 @@ pub enum LogFormat {
 pub enum Initialization {
     OnDemand,
     /// Environments on instances of the customer's (AWS Lambda "Lambda Managed Instances"): never frozen, extensions are told of
-    /// no invocation, telemetry of no `platform.runtimeDone`, and logs are JSON. Only one invocation at a time is given to each.
+    /// no invocation, telemetry of no `platform.runtimeDone`, and logs are JSON. Each runs several invocations at a time.
     ManagedInstances,
 }
 
@@ -81,6 +84,8 @@ impl FunctionSpec {
             active_tracing: false,
             telemetry_events: Vec::new(),
             subscription_status: None,
+            unpublished: Unpublished::default(),
+            max_concurrency: 8,
         }
     }
 
@@ -200,6 +205,29 @@ impl FunctionSpec {
         self
     }
 
+    /// How many invocations a managed instance runs at the same time, 8 if not set, at least 1.
+    #[must_use]
+    pub fn max_concurrency(mut self, invocations: usize) -> Self {
+        self.max_concurrency = invocations.max(1);
+        self
+    }
+
+    /// How many invocations run at the same time in all environments.
+    pub(crate) fn slots(&self) -> usize {
+        if self.is_managed() {
+            self.max_environments.saturating_mul(self.max_concurrency)
+        } else {
+            self.max_environments
+        }
+    }
+
+    /// Chooses among the possible behaviours of AWS that are not published.
+    #[must_use]
+    pub fn unpublished(mut self, unpublished: Unpublished) -> Self {
+        self.unpublished = unpublished;
+        self
+    }
+
     pub(crate) fn is_managed(&self) -> bool {
         self.initialization == Initialization::ManagedInstances
     }
@@ -278,7 +306,8 @@ impl FunctionSpec {
             environment.insert("AWS_LAMBDA_LOG_LEVEL".to_owned(), "INFO".to_owned());
         }
         if self.is_managed() {
-            environment.insert("AWS_LAMBDA_MAX_CONCURRENCY".to_owned(), "1".to_owned());
+            let max_concurrency = self.max_concurrency.to_string();
+            environment.insert("AWS_LAMBDA_MAX_CONCURRENCY".to_owned(), max_concurrency);
         }
         environment.extend(self.variables.0.clone());
         environment

@@ -29,6 +29,13 @@ pub(crate) fn uuid() -> String {
     )
 }
 
+/// Returns `true` if the text has the form of a UUID.
+pub(crate) fn is_uuid(text: &str) -> bool {
+    let is_hexadecimal = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let lengths: Vec<usize> = text.split('-').map(str::len).collect();
+    lengths == [8, 4, 4, 4, 12] && text.split('-').all(is_hexadecimal)
+}
+
 /// The X-Ray context of one invocation (facts: AWS X-Ray "Tracing header").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Trace {

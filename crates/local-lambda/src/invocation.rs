@@ -3,6 +3,7 @@
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use base64::Engine as _;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -28,6 +29,43 @@ pub struct Invocation {
     pub cold: bool,
     /// The process that took the event; `None` if none could be started.
     pub pid: Option<u32>,
+}
+
+/// What an environment is to do.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) request_id: String,
+    pub(crate) payload: Bytes,
+    pub(crate) client_context: Option<ClientContext>,
+}
+
+/// The client context of an invocation: a JSON object (AWS Lambda API reference, "Invoke").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientContext {
+    /// One line, as a header needs it.
+    json: String,
+}
+
+impl ClientContext {
+    /// The header of the Invoke API.
+    pub const HEADER: &str = "x-amz-client-context";
+
+    /// Checks that the text is a JSON object.
+    pub fn parse(json: &[u8]) -> Result<Self, Error> {
+        let object: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(json).map_err(Error::ClientContextNotJson)?;
+        Ok(Self { json: serde_json::Value::Object(object).to_string() })
+    }
+
+    /// Decodes the value of the header.
+    pub fn decode(header: &[u8]) -> Result<Self, Error> {
+        let json = base64::engine::general_purpose::STANDARD.decode(header);
+        Self::parse(&json.map_err(|_| Error::ClientContextNotBase64)?)
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.json
+    }
 }
 
 #[derive(Debug)]

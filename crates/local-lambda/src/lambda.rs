@@ -14,7 +14,7 @@ use crate::cloudwatch::{self, Batch, LogEvent};
 use crate::environment::{Environment, EnvironmentState};
 use crate::function::FunctionSpec;
 use crate::http_server::HttpServer;
-use crate::invocation::{Invocation, RunningInvocation};
+use crate::invocation::{ClientContext, Invocation, RunningInvocation};
 use crate::lock;
 use crate::service::{Function, OnFailureRecord, Service, answer_invoke};
 
@@ -77,7 +77,19 @@ impl Lambda {
         function: &str,
         payload: impl AsRef<[u8]>,
     ) -> Result<RunningInvocation, Error> {
-        self.service.invoke(function, Bytes::copy_from_slice(payload.as_ref()))
+        self.service.invoke(function, Bytes::copy_from_slice(payload.as_ref()), None)
+    }
+
+    /// Like [`begin_invocation`](Self::begin_invocation), with a client context, which the runtime gets in the header
+    /// `Lambda-Runtime-Client-Context`.
+    pub fn begin_invocation_with(
+        &self,
+        function: &str,
+        payload: impl AsRef<[u8]>,
+        client_context: Option<ClientContext>,
+    ) -> Result<RunningInvocation, Error> {
+        let payload = Bytes::copy_from_slice(payload.as_ref());
+        self.service.invoke(function, payload, client_context)
     }
 
     /// Queues an asynchronous invocation and returns its request id. A failed attempt is repeated as often as the
@@ -167,6 +179,12 @@ impl Lambda {
     /// invocation uses it. Returns `true` if init succeeded.
     pub async fn initialise(&self, function: &str) -> Result<bool, Error> {
         let function = self.service.function(function)?;
+        if function.spec.is_managed() {
+            let instance = self.service.instance(&function);
+            let is_ready = instance.initialise().await;
+            instance.leave_place();
+            return Ok(is_ready);
+        }
         let environment = self.service.initialised(&function).await;
         let is_ready = environment.is_ready();
         lock(&function.idle).push(environment);
@@ -220,22 +238,27 @@ impl Lambda {
 
     /// Kills the idle environments of a function without SHUTDOWN, as when they are never thawed again; returns how many.
     pub async fn kill_idle(&self, function: &str) -> Result<usize, Error> {
-        self.end_idle(function, Environment::kill).await
+        self.end_idle(function, false, Environment::kill).await
     }
 
     /// Shuts the idle environments of a function down, so that its next invocation is a cold start; returns how many.
     pub async fn recycle(&self, function: &str) -> Result<usize, Error> {
-        self.end_idle(function, Environment::shut_down).await
+        self.end_idle(function, true, Environment::shut_down).await
     }
 
     async fn end_idle(
         &self,
         function: &str,
+        gently: bool,
         end: impl AsyncFn(Environment),
     ) -> Result<usize, Error> {
         let function = self.service.function(function)?;
+        let instances = function.take_idle_instances();
         let idle = std::mem::take(&mut *lock(&function.idle));
-        let ended = idle.len();
+        let ended = idle.len() + instances.len();
+        for instance in instances {
+            instance.end(gently).await;
+        }
         for environment in idle {
             end(environment).await;
         }
@@ -251,6 +274,9 @@ impl Lambda {
             for environment in std::mem::take(&mut *lock(&function.idle)) {
                 ending.spawn(environment.shut_down());
             }
+            for instance in function.take_idle_instances() {
+                ending.spawn(async move { instance.end(true).await });
+            }
         }
         ending.join_all().await;
         self.service.host.table.close();
@@ -264,6 +290,7 @@ impl Drop for Lambda {
         for function in lock(&self.service.functions).values() {
             function.slots.close();
             lock(&function.idle).clear();
+            lock(&function.instances).clear();
         }
     }
 }

@@ -7,10 +7,7 @@
 //! Layers add external extensions: separate processes that register, get INVOKE and SHUTDOWN, and may subscribe to
 //! telemetry. Telemetry is delivered in batches while the environment is not frozen, until it is acknowledged.
 //!
-//! AWS leaves some behaviour open. Here, the report of a failed invocation is generated before its extensions get
-//! SHUTDOWN; a subscription survives the reset of its environment; failed deliveries are repeated after 20 ms,
-//! doubled up to 1 s; lines are dropped when 16 MiB wait for a subscriber. A managed instance gets one invocation at a
-//! time. Not simulated: log levels, the Logs API, `/opt`, memory limits, and a private `/tmp`.
+//! [`fidelity`] says where it deviates from AWS, and which behaviour of AWS is not published.
 //!
 //! It writes Lambda's events itself and shares no code with the crates that read them, so that no shared mistake
 //! goes unnoticed.
@@ -21,6 +18,7 @@ pub mod binaries;
 mod clock;
 mod cloudwatch;
 mod environment;
+pub mod fidelity;
 mod function;
 mod http_server;
 mod identifiers;
@@ -45,7 +43,7 @@ pub use cloudwatch::LogEvent;
 pub use environment::{EnvironmentState, ExtensionState};
 pub use function::{FunctionSpec, Initialization, LogFormat};
 pub use http_server::HttpServer;
-pub use invocation::{Invocation, InvocationResult, RunningInvocation};
+pub use invocation::{ClientContext, Invocation, InvocationResult, RunningInvocation};
 pub use lambda::Lambda;
 pub use process::process_state;
 pub use service::OnFailureRecord;
@@ -68,6 +66,10 @@ pub enum Error {
     PayloadTooLarge { bytes: usize, limit_bytes: usize },
     #[error("payload is not JSON")]
     PayloadNotJson(#[source] serde_json::Error),
+    #[error("client context is not base64")]
+    ClientContextNotBase64,
+    #[error("client context is not a JSON object")]
+    ClientContextNotJson(#[source] serde_json::Error),
     #[error("too many asynchronous invocations wait; flush before you add more")]
     QueueFull,
     #[error("the local Lambda is shutting down")]

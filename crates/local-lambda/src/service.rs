@@ -3,13 +3,15 @@
 use crate::Error;
 use crate::api::server::{self, Answer, Unread};
 use crate::cloudwatch::{self, Batch};
-use crate::environment::{Environment, EnvironmentView, Host};
+use crate::environment::{Environment, EnvironmentView, Host, Instance, NotBegun};
 use crate::function::{FunctionSpec, VERSION};
 use crate::identifiers;
-use crate::invocation::{Caller, Invocation, InvocationResult, RunningInvocation};
+use crate::invocation::{
+    Caller, ClientContext, Invocation, InvocationResult, Request, RunningInvocation,
+};
 use crate::lock;
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{Method, StatusCode};
 use hyper::body::Incoming;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
@@ -55,6 +57,8 @@ pub(crate) struct Function {
     pub(crate) spec: Arc<FunctionSpec>,
     pub(crate) slots: Semaphore,
     pub(crate) idle: Mutex<Vec<Environment>>,
+    /// The managed instances, which are never idle environments.
+    pub(crate) instances: Mutex<Vec<Arc<Instance>>>,
     pub(crate) views: Mutex<Recent<Arc<EnvironmentView>>>,
     pub(crate) finished: Mutex<Recent<Invocation>>,
     /// Lambda's events about it, as JSON.
@@ -79,13 +83,23 @@ impl Drop for Counted {
 impl Function {
     pub(crate) fn new(spec: FunctionSpec) -> Self {
         Self {
-            slots: Semaphore::new(spec.max_environments),
+            slots: Semaphore::new(spec.slots()),
             spec: Arc::new(spec),
             idle: Mutex::default(),
+            instances: Mutex::default(),
             views: Mutex::default(),
             finished: Mutex::default(),
             platform_events: Arc::new(Mutex::new(Recent::of(MAX_PLATFORM_EVENTS, MAX_BYTES))),
         }
+    }
+}
+
+impl Function {
+    /// Takes the managed instances that run no invocation.
+    pub(crate) fn take_idle_instances(&self) -> Vec<Arc<Instance>> {
+        let mut instances = lock(&self.instances);
+        instances.retain(|instance| !instance.has_ended());
+        instances.extract_if(.., |instance| instance.is_idle()).collect()
     }
 }
 
@@ -112,10 +126,12 @@ impl Service {
         self: &Arc<Self>,
         function: &str,
         payload: Bytes,
+        client_context: Option<ClientContext>,
     ) -> Result<RunningInvocation, Error> {
         let function = self.function(function)?;
         check_payload(&payload, MAX_PAYLOAD_BYTES)?;
-        Ok(self.run(&function, identifiers::uuid(), payload))
+        let request_id = identifiers::uuid();
+        Ok(self.run(&function, Request { request_id, payload, client_context }))
     }
 
     pub(crate) fn invoke_async(
@@ -151,7 +167,14 @@ impl Service {
         let delays = RETRY_DELAYS.into_iter().map(Some).chain([None]);
         for delay_after in delays {
             // An error means that the local Lambda shuts down, so the record has no reader.
-            let running = self.run(function, request_id.clone(), payload.clone());
+            let running = self.run(
+                function,
+                Request {
+                    request_id: request_id.clone(),
+                    payload: payload.clone(),
+                    client_context: None,
+                },
+            );
             let Ok(invocation) = running.finished().await else {
                 return;
             };
@@ -190,26 +213,63 @@ impl Service {
     pub(crate) fn run(
         self: &Arc<Self>,
         function: &Arc<Function>,
-        request_id: String,
-        payload: Bytes,
+        request: Request,
     ) -> RunningInvocation {
-        let (service, function) = (Arc::clone(self), Arc::clone(function));
+        let service = Arc::clone(self);
+        let function = Arc::clone(function);
         let (caller, result) = Caller::new();
-        let running = self.handle.spawn({
-            let request_id = request_id.clone();
-            async move {
-                let slot = function.slots.acquire().await.map_err(|_| Error::ShuttingDown)?;
-                let counted = Counted::up(&service.running);
+        let request_id = request.request_id.clone();
+        let running = self.handle.spawn(async move {
+            let slot = function.slots.acquire().await.map_err(|_| Error::ShuttingDown)?;
+            let counted = Counted::up(&service.running);
+            let invocation = if function.spec.is_managed() {
+                service.invoke_instance(&function, request, caller).await?
+            } else {
                 let mut environment = service.environment(&function);
-                let invocation = environment.invoke(request_id, payload, caller).await;
+                let invocation = environment.invoke(request, caller).await;
                 lock(&function.idle).push(environment);
-                let bytes = invocation.response().map_or(0, <[u8]>::len);
-                lock(&function.finished).push(invocation.clone(), bytes);
-                drop((counted, slot));
-                Ok(invocation)
-            }
+                invocation
+            };
+            let bytes = invocation.response().map_or(0, <[u8]>::len);
+            lock(&function.finished).push(invocation.clone(), bytes);
+            drop((counted, slot));
+            Ok(invocation)
         });
         RunningInvocation { request_id, result, running }
+    }
+
+    /// Runs an invocation on a managed instance with a free place; on another one if that ends before it begins.
+    async fn invoke_instance(
+        &self,
+        function: &Function,
+        mut request: Request,
+        mut caller: Caller,
+    ) -> Result<Invocation, Error> {
+        loop {
+            let instance = self.instance(function);
+            let ended = instance.invoke(request, caller).await;
+            instance.leave_place();
+            match ended {
+                Ok(invocation) => return Ok(invocation),
+                Err(Some(not_begun)) => NotBegun { request, caller } = not_begun,
+                Err(None) => return Err(Error::ShuttingDown),
+            }
+        }
+    }
+
+    /// A managed instance with a place that is taken.
+    pub(crate) fn instance(&self, function: &Function) -> Arc<Instance> {
+        let max_concurrency = function.spec.max_concurrency;
+        let mut instances = lock(&function.instances);
+        instances.retain(|instance| !instance.has_ended());
+        if let Some(instance) = instances.iter().find(|known| known.take_place(max_concurrency)) {
+            return Arc::clone(instance);
+        }
+        let instance = Instance::start(self.new_environment(function), &self.handle);
+        instance.take_place(max_concurrency);
+        let instance = Arc::new(instance);
+        instances.push(Arc::clone(&instance));
+        instance
     }
 
     pub(crate) async fn initialised(&self, function: &Function) -> Environment {
@@ -248,7 +308,10 @@ pub struct OnFailureRecord {
 }
 
 /// Synchronous invocations by the Invoke API over HTTP: `POST /2015-03-31/functions/NAME/invocations`.
-pub(crate) async fn answer_invoke(request: Request<Incoming>, service: Arc<Service>) -> Answer {
+pub(crate) async fn answer_invoke(
+    request: http::Request<Incoming>,
+    service: Arc<Service>,
+) -> Answer {
     let path = request.uri().path().to_owned();
     let function = path
         .strip_prefix("/2015-03-31/functions/")
@@ -263,10 +326,13 @@ pub(crate) async fn answer_invoke(request: Request<Incoming>, service: Arc<Servi
 
 async fn invoke(
     function: &str,
-    request: Request<Incoming>,
+    request: http::Request<Incoming>,
     service: &Arc<Service>,
 ) -> Result<Answer, Error> {
     let spec = Arc::clone(&service.function(function)?.spec);
+    let client_context = request.headers().get(ClientContext::HEADER);
+    let client_context = client_context.map(|header| ClientContext::decode(header.as_bytes()));
+    let client_context = client_context.transpose()?;
     let payload = match server::read_body(request.into_body(), MAX_PAYLOAD_BYTES).await {
         Ok(body) => body,
         Err(Unread::TooLarge) => {
@@ -279,7 +345,7 @@ async fn invoke(
     };
     // An invocation without a payload gets an empty object.
     let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
-    let mut running = service.invoke(function, payload)?;
+    let mut running = service.invoke(function, payload, client_context)?;
     let result = running.result().await?;
     let mut answer = server::json(StatusCode::OK, result.body(&spec, running.request_id()));
     if !matches!(result, InvocationResult::Response(_)) {
@@ -295,7 +361,11 @@ fn refuse(error: &Error) -> Answer {
         Error::PayloadTooLarge { .. } => {
             (StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException")
         }
-        Error::PayloadNotJson(_) => (StatusCode::BAD_REQUEST, "InvalidRequestContentException"),
+        Error::PayloadNotJson(_)
+        | Error::ClientContextNotBase64
+        | Error::ClientContextNotJson(_) => {
+            (StatusCode::BAD_REQUEST, "InvalidRequestContentException")
+        }
         Error::QueueFull => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "ServiceException"),
     };

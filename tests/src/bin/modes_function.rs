@@ -129,7 +129,8 @@ async fn main() -> Result<(), Error> {
             SpanAttributes::builder().carrier(caller.into_iter().collect()).build()
         },
     );
-    lambda_runtime::run(handler).await
+    // A managed instance runs several invocations at a time; elsewhere this is `run`.
+    lambda_runtime::run_concurrent(handler).await
 }
 
 /// Like the function of this name in `lambda_runtime`, whose feature brings a crate that nothing else here needs.

@@ -30,8 +30,8 @@ struct Payload {
     stderr: String,
     /// How long it does nothing before it ends, in milliseconds.
     pause_ms: u64,
-    /// `fail`, `exit`, `panic`, `hang`, `environment` for a response with what it sees of Lambda; otherwise it responds with
-    /// `response`.
+    /// `fail`, `exit`, `panic`, `hang`, `environment` for a response with what it sees of Lambda, `client context` for one with this
+    /// header; otherwise it responds with `response`.
     end: String,
     response: Value,
     /// A line after the response.
@@ -49,15 +49,24 @@ struct Numbers {
 /// Works as a function where Lambda runs this process, and ends it; elsewhere does nothing.
 pub fn run_in_lambda() {
     let Some(api) = Env.get("AWS_LAMBDA_RUNTIME_API") else { return };
-    let ended = run(&api);
-    // Lambda has gone: the process ends, without libtest's report.
-    assert!(ended.is_err(), "the loop has no end");
-    std::process::exit(0);
+    print(io::stdout(), &Env.get("PRINTS_AT_INIT").unwrap_or_default()).unwrap();
+    // A managed instance says how many invocations it runs at a time.
+    let workers = Env.get("AWS_LAMBDA_MAX_CONCURRENCY").map_or(1, |number| number.parse().unwrap());
+    std::thread::scope(|scope| {
+        for worker in 0..workers {
+            let api = &api;
+            scope.spawn(move || {
+                let ended = run(api, worker);
+                // Lambda has gone: the process ends, without libtest's report.
+                assert!(ended.is_err(), "the loop has no end");
+                std::process::exit(0);
+            });
+        }
+    });
 }
 
-fn run(api: &str) -> io::Result<()> {
-    let mut number = u64::from(std::process::id()) << 32;
-    print(io::stdout(), &Env.get("PRINTS_AT_INIT").unwrap_or_default())?;
+fn run(api: &str, worker: u64) -> io::Result<()> {
+    let mut number = (u64::from(std::process::id()) << 32) | (worker << 24);
     let mut runtime = ApiClient::connect(api)?;
     loop {
         let event = runtime.call("GET", "/2018-06-01/runtime/invocation/next", &[], b"")?;
@@ -108,6 +117,9 @@ fn run(api: &str) -> io::Result<()> {
                 let response = match end {
                     "" => payload.response,
                     "environment" => seen(&event),
+                    "client context" => {
+                        event.header("lambda-runtime-client-context").unwrap_or_default().into()
+                    }
                     unknown => panic!("the payload asks for an unknown end: {unknown}"),
                 };
                 let path = format!("/2018-06-01/runtime/invocation/{request_id}/response");

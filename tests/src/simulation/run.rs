@@ -58,6 +58,7 @@ impl Simulation {
         };
         Self::begin(program, with_layer, busy, port, |spec| {
             let spec = spec.timeout(state.timeout).initialization(state.initialization);
+            let spec = spec.unpublished(state.unpublished);
             let spec = match state.around {
                 Around::LargeEvents => {
                     large_events().into_iter().fold(spec, FunctionSpec::telemetry_event)
@@ -115,6 +116,14 @@ impl Simulation {
             Step::Invoke { label, payload } => {
                 let invocation = self.lambda.invoke("f", payload.to_string()).await.unwrap();
                 self.invocations.push((*label, invocation));
+            }
+            Step::Together { label, payload, invocations } => {
+                let payload = payload.to_string();
+                let begin = |_| self.lambda.begin_invocation("f", &payload).unwrap();
+                let running: Vec<_> = (0..*invocations).map(begin).collect();
+                for running in running {
+                    self.invocations.push((*label, running.finished().await.unwrap()));
+                }
             }
             Step::ExhaustMemory { label, payload } => {
                 let mut invocation =

@@ -2,6 +2,7 @@
 //! each state with the layer and without; `bench` measures some.
 
 use local_lambda::Initialization;
+use local_lambda::fidelity::{ManagedDelivery, Unpublished};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ pub struct State {
     pub timeout: Duration,
     pub variables: &'static [(&'static str, &'static str)],
     pub initialization: Initialization,
+    pub unpublished: Unpublished,
     pub around: Around,
     pub steps: Vec<Step>,
     pub end: End,
@@ -35,6 +37,8 @@ pub enum Around {
 pub enum Step {
     /// An invocation. Results with the same label are summed; invocations without a label are preparation.
     Invoke { label: &'static str, payload: Value },
+    /// This many invocations at the same time.
+    Together { label: &'static str, payload: Value, invocations: usize },
     /// An invocation with exhausted memory once it hangs.
     ExhaustMemory { label: &'static str, payload: Value },
     /// A pause without invocations.
@@ -51,8 +55,16 @@ pub enum End {
 impl State {
     fn new(name: &'static str, steps: Vec<Step>) -> Self {
         let initialization = Initialization::OnDemand;
-        let (variables, around, end) = (&[], Around::Nothing, End::Shutdown);
-        Self { name, timeout: AMPLE, variables, initialization, around, steps, end }
+        Self {
+            name,
+            timeout: AMPLE,
+            variables: &[],
+            initialization,
+            unpublished: Unpublished::default(),
+            around: Around::Nothing,
+            steps,
+            end: End::Shutdown,
+        }
     }
 
     fn variables(mut self, variables: &'static [(&'static str, &'static str)]) -> Self {
@@ -225,10 +237,18 @@ pub fn many_lines() -> State {
     State::new("100,000 log lines", vec![otlp(""), invoke("it", lines), otlp("the one after it")])
 }
 
+/// How many invocations the managed instance runs at a time.
+pub const CONCURRENT: usize = 8;
+
 pub fn managed_instance() -> State {
-    let steps = vec![otlp(""), quiet("no OTLP"), otlp("OTLP sent")];
-    let state = State::new("managed instance", steps);
-    State { initialization: Initialization::ManagedInstances, ..state }
+    let payload = json!({"spans": [3], "root": true});
+    let together = Step::Together { label: "OTLP sent", payload, invocations: CONCURRENT };
+    let steps = vec![otlp(""), quiet("no OTLP"), otlp("OTLP sent"), together];
+    State {
+        initialization: Initialization::ManagedInstances,
+        unpublished: Unpublished::default().managed_delivery(ManagedDelivery::Documented),
+        ..State::new("managed instance", steps)
+    }
 }
 
 pub fn many_lines_subscribed() -> State {

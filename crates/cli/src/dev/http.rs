@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use local_lambda::{HttpServer, InvocationResult};
+use local_lambda::{ClientContext, HttpServer, InvocationResult};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::convert::Infallible;
@@ -47,7 +47,13 @@ async fn answer(
     if parts.uri.path().starts_with("/2015-03-31/functions/") {
         // `aws lambda invoke` without a payload sends nothing.
         let event: &[u8] = if body.is_empty() { b"{}" } else { &body };
-        let (body, has_failed) = match function.invoke(event).await {
+        let client_context = parts.headers.get(ClientContext::HEADER);
+        let client_context = client_context.map(|value| ClientContext::decode(value.as_bytes()));
+        let Ok(client_context) = client_context.transpose() else {
+            let text = "the client context is not a JSON object in base64";
+            return Ok(plain(StatusCode::BAD_REQUEST, text));
+        };
+        let (body, has_failed) = match function.invoke(event, client_context).await {
             Some(InvocationResult::Response(body)) => (body, false),
             Some(InvocationResult::FunctionError { body, .. }) => (body, true),
             _ => (Bytes::from_static(b"{}"), true),
@@ -58,7 +64,7 @@ async fn answer(
         return Ok(response);
     }
     let event = event(&parts, &body, now_unix_nano()).to_string();
-    Ok(match function.invoke(event.as_bytes()).await {
+    Ok(match function.invoke(event.as_bytes(), None).await {
         Some(InvocationResult::Response(body)) => of_response(&body),
         // Lambda gives callers no details.
         _ => plain(StatusCode::BAD_GATEWAY, "Internal Server Error"),

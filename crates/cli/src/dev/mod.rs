@@ -13,7 +13,7 @@ use crate::shown::OutputArguments;
 use anyhow::bail;
 use command::Prepared;
 use console::time_arguments::parse_duration;
-use session::Session;
+use session::{Given, Session};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -42,6 +42,9 @@ pub(crate) struct Arguments {
     /// Repeat the --event files N times. The first invocation is a cold start.
     #[arg(long, value_name = "N", default_value_t = 1, requires = "events", value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
+    /// Invoke the function with this JSON file as the client context, except through --http.
+    #[arg(long, value_name = "FILE")]
+    client_context: Option<PathBuf>,
     /// Listen on this port of 127.0.0.1 (0: any). Requests become events of a function URL, and `aws lambda invoke
     /// --endpoint-url` works.
     #[arg(long, value_name = "PORT")]
@@ -94,8 +97,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         bail!("--region and --profile need --aws, which gives the function credentials");
     }
     let events = session::read_events(&arguments.events)?;
+    let client_context = arguments.client_context.as_deref();
+    let client_context = client_context.map(session::read_client_context).transpose()?;
     let prepared = Prepared::of(arguments)?;
-    let session = Session::begin(arguments, prepared, events)?;
+    let given = Given { events, client_context };
+    let session = Session::begin(arguments, prepared, given)?;
     let is_shown = arguments.output.show(&session.incoming, Writer::default());
     let is_fine = session.end();
     Ok(if is_shown? && is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })

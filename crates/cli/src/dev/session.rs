@@ -8,9 +8,9 @@ use crate::shown::Incoming;
 use anyhow::Context as _;
 use console::screen::on_one_line;
 use console::waterfall::draw::short;
-use local_lambda::{HttpServer, Invocation, InvocationResult, Lambda};
+use local_lambda::{ClientContext, HttpServer, Invocation, InvocationResult, Lambda};
 use std::io::{self, BufRead as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -32,7 +32,7 @@ impl Session {
     pub(super) fn begin(
         arguments: &Arguments,
         prepared: Prepared,
-        files: Vec<String>,
+        given: Given,
     ) -> anyhow::Result<Self> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -66,7 +66,7 @@ impl Session {
             };
             Ok::<_, anyhow::Error>((function, server))
         })?;
-        let invocations = Invocations { files, repeat: arguments.repeat, server, stopped };
+        let invocations = Invocations { given, repeat: arguments.repeat, server, stopped };
         let thread =
             std::thread::spawn(move || runtime.block_on(invocations.run(function, folder)));
         Ok(Self { incoming, stop, thread })
@@ -89,8 +89,14 @@ async fn received(kind: SignalKind) {
     }
 }
 
+/// The files of the command line.
+pub(super) struct Given {
+    pub(super) events: Vec<String>,
+    pub(super) client_context: Option<ClientContext>,
+}
+
 struct Invocations {
-    files: Vec<String>,
+    given: Given,
     repeat: u32,
     server: Option<HttpServer>,
     stopped: watch::Receiver<bool>,
@@ -124,22 +130,23 @@ impl Invocations {
     }
 
     async fn invoke_all(&self, function: &Function) {
+        let Given { events, client_context } = &self.given;
         for _ in 0..self.repeat {
-            for event in &self.files {
-                function.invoke(event.as_bytes()).await;
+            for event in events {
+                function.invoke(event.as_bytes(), client_context.clone()).await;
             }
         }
         if self.server.is_some() {
             return std::future::pending().await;
         }
-        if !self.files.is_empty() {
+        if !events.is_empty() {
             return;
         }
         let mut lines = of_standard_input();
         let mut has_come = false;
         while let Some(event) = lines.recv().await {
             has_come = true;
-            function.invoke(event.as_bytes()).await;
+            function.invoke(event.as_bytes(), client_context.clone()).await;
         }
         if !has_come {
             function.fail(
@@ -160,8 +167,16 @@ pub(super) struct Function {
 
 impl Function {
     /// Invokes the function, and shows its telemetry and result. Returns `None` if the event is invalid.
-    pub(super) async fn invoke(&self, event: &[u8]) -> Option<InvocationResult> {
-        let invocation = match self.lambda.invoke(&self.name, event).await {
+    pub(super) async fn invoke(
+        &self,
+        event: &[u8],
+        client_context: Option<ClientContext>,
+    ) -> Option<InvocationResult> {
+        let ended = match self.lambda.begin_invocation_with(&self.name, event, client_context) {
+            Ok(running) => running.finished().await,
+            Err(error) => Err(error),
+        };
+        let invocation = match ended {
             Ok(invocation) => invocation,
             Err(error) => {
                 self.fail(&format!("{:#}", anyhow::Error::from(error)));
@@ -199,6 +214,13 @@ pub(super) fn read_events(files: &[PathBuf]) -> anyhow::Result<Vec<String>> {
         text.with_context(|| format!("--event: cannot read {}", file.display()))
     };
     files.iter().map(read).collect()
+}
+
+pub(super) fn read_client_context(file: &Path) -> anyhow::Result<ClientContext> {
+    let json = std::fs::read(file);
+    let json = json.with_context(|| format!("--client-context: cannot read {}", file.display()))?;
+    let parsed = ClientContext::parse(&json);
+    parsed.with_context(|| format!("--client-context: cannot use {}", file.display()))
 }
 
 fn of_standard_input() -> tokio::sync::mpsc::Receiver<String> {

@@ -3,7 +3,11 @@
 mod requests;
 pub(crate) mod server;
 
+use crate::clock::Timestamp;
+use crate::function::FunctionSpec;
 use crate::http_server::HttpServer;
+use crate::identifiers::Trace;
+use crate::invocation::{ClientContext, Request};
 use crate::lock;
 use crate::telemetry::Settings;
 use bytes::Bytes;
@@ -110,13 +114,19 @@ pub(crate) fn answer(reply: Reply, answer: Answer) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
     UnknownRequest,
+    /// The response comes after the time limit of an invocation of a managed instance.
+    InvocationTimedOut,
     WrongState,
     UnknownExtension,
     UnsupportedEvent,
     WrongExtensionState,
     TooManyExtensions,
-    /// Registrations and subscriptions belong into init.
-    InitIsOver,
+    /// Extensions register before the runtime asks for its first event.
+    RegistrationIsClosed,
+    /// Extensions subscribe during init.
+    SubscriptionIsClosed,
+    /// A managed instance accepts one subscription of an extension.
+    SecondSubscription,
 }
 
 pub(crate) fn refusal(refused: Refused) -> Answer {
@@ -124,11 +134,12 @@ pub(crate) fn refusal(refused: Refused) -> Answer {
         Refused::UnknownRequest => {
             (400, "InvalidRequestID", "no invocation with this request id is running")
         }
+        Refused::InvocationTimedOut => (410, "InvokeTimeout", "the invocation has timed out"),
         Refused::WrongState => {
             (403, "InvalidStateTransition", "the call is not allowed in this state")
         }
         Refused::UnsupportedEvent => (
-            400,
+            403,
             "Extension.InvalidEventType",
             "an extension registers for INVOKE, SHUTDOWN or nothing, an internal one not for SHUTDOWN",
         ),
@@ -145,7 +156,15 @@ pub(crate) fn refusal(refused: Refused) -> Answer {
             "Extension.TooManyExtensions",
             "ten extensions are registered, which is the most there may be",
         ),
-        Refused::InitIsOver => (403, "Extension.RegistrationClosed", "the init phase is over"),
+        Refused::RegistrationIsClosed => {
+            (403, "Extension.RegistrationClosed", "the runtime has asked for its first event")
+        }
+        Refused::SubscriptionIsClosed => {
+            (403, "Telemetry.SubscriptionClosed", "the init phase is over")
+        }
+        Refused::SecondSubscription => {
+            (500, "InternalServerError", "the extension is subscribed already")
+        }
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
     server::error(status, error_type, message)
@@ -158,10 +177,28 @@ pub(crate) struct Event {
     pub(crate) deadline_ms: u64,
     pub(crate) function_arn: String,
     pub(crate) trace_header: String,
+    pub(crate) client_context: Option<ClientContext>,
     pub(crate) payload: Bytes,
 }
 
 impl Event {
+    /// The event of an invocation that begins now.
+    pub(crate) fn new(
+        request: Request,
+        spec: &FunctionSpec,
+        now: Timestamp,
+        trace: &Trace,
+    ) -> Self {
+        Self {
+            request_id: request.request_id,
+            deadline_ms: now.after(spec.timeout).millis(),
+            function_arn: spec.arn(),
+            trace_header: trace.header.clone(),
+            client_context: request.client_context,
+            payload: request.payload,
+        }
+    }
+
     pub(crate) fn into_answer(self) -> Answer {
         let deadline_ms = self.deadline_ms.to_string();
         let headers = [
@@ -171,7 +208,11 @@ impl Event {
             ("Lambda-Runtime-Trace-Id", &self.trace_header),
         ];
         let answer = server::json(StatusCode::OK, self.payload);
-        headers.into_iter().fold(answer, |answer, (name, value)| server::with(answer, name, value))
+        let client_context = self.client_context.as_ref();
+        let client_context =
+            client_context.map(|context| ("Lambda-Runtime-Client-Context", context.as_str()));
+        let headers = headers.into_iter().chain(client_context);
+        headers.fold(answer, |answer, (name, value)| server::with(answer, name, value))
     }
 }
 

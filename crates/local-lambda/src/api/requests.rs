@@ -3,6 +3,7 @@
 
 use super::server::{self, Answer, Unread};
 use super::{Asked, Failure};
+use crate::identifiers;
 use crate::telemetry::Settings;
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -14,8 +15,8 @@ use tokio::time::Instant;
 const MAX_RESPONSE_BYTES: usize = 6 * 1024 * 1024;
 /// The largest streamed response that the local Lambda keeps, in bytes; AWS allows 200 MB.
 const MAX_STREAMED_BYTES: usize = 20 * 1024 * 1024;
-/// The largest body of an extension's request.
-const MAX_BODY_BYTES: usize = 64 * 1024;
+/// The largest body of an extension's request, in bytes (runtime interface emulator, `requestBodyLimitBytes`).
+const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// Headers of extensions.
 const IDENTIFIER: &str = "Lambda-Extension-Identifier";
@@ -28,8 +29,11 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<Asked, Answer> {
     let (head, body) = request.into_parts();
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
     let text = |name: &str| header(name).filter(|value| !value.is_empty()).map(str::to_owned);
-    let extension = text(IDENTIFIER);
-    let no_extension = || missing(IDENTIFIER, "Extension.MissingExtensionIdentifier");
+    let extension = || match text(IDENTIFIER) {
+        Some(identifier) if identifiers::is_uuid(&identifier) => Ok(identifier),
+        Some(_) => Err(invalid(IDENTIFIER, "Extension.InvalidExtensionIdentifier")),
+        None => Err(missing(IDENTIFIER, "Extension.MissingExtensionIdentifier")),
+    };
     let path = head.uri.path();
     match (head.method.as_str(), path) {
         ("GET", "/2018-06-01/runtime/invocation/next") => return Ok(Asked::Next),
@@ -48,11 +52,10 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<Asked, Answer> {
             return Ok(Asked::Register { name, events, wants_account_id });
         }
         ("GET", "/2020-01-01/extension/event/next") => {
-            let extension = extension.ok_or_else(no_extension)?;
-            return Ok(Asked::NextExtensionEvent { extension });
+            return Ok(Asked::NextExtensionEvent { extension: extension()? });
         }
         ("POST", "/2020-01-01/extension/init/error" | "/2020-01-01/extension/exit/error") => {
-            let extension = extension.ok_or_else(no_extension)?;
+            let extension = extension()?;
             let error_type = text(ERROR_TYPE);
             let error_type =
                 error_type.ok_or_else(|| missing(ERROR_TYPE, "Extension.MissingHeader"))?;
@@ -62,7 +65,7 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<Asked, Answer> {
             return Ok(Asked::ExtensionReport { extension, error_type, during_init });
         }
         ("PUT", "/2022-07-01/telemetry") => {
-            let extension = extension.ok_or_else(no_extension)?;
+            let extension = extension()?;
             let settings = Settings::parse(&small_body(body).await?);
             return Ok(Asked::Subscribe { extension, settings });
         }
@@ -134,10 +137,14 @@ fn missing(header: &str, error_type: &str) -> Answer {
     server::error(StatusCode::FORBIDDEN, error_type, &format!("{header} is missing"))
 }
 
+fn invalid(header: &str, error_type: &str) -> Answer {
+    server::error(StatusCode::FORBIDDEN, error_type, &format!("{header} is invalid"))
+}
+
 fn broken_off() -> Answer {
     server::error(StatusCode::BAD_REQUEST, "BadRequest", "the body broke off")
 }
 
 fn invalid_request(message: &str) -> Answer {
-    server::error(StatusCode::BAD_REQUEST, "InvalidRequestFormat", message)
+    server::error(StatusCode::FORBIDDEN, "InvalidRequestFormat", message)
 }

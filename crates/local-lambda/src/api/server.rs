@@ -42,7 +42,9 @@ pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
 
 /// Adds a header. A value that cannot be sent is left out.
 pub(crate) fn with(mut answer: Answer, name: &'static str, value: &str) -> Answer {
-    if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+    if let (Ok(name), Ok(value)) =
+        (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes()))
+    {
         answer.headers_mut().insert(name, value);
     }
     answer

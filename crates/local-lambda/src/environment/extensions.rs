@@ -119,10 +119,6 @@ impl Extensions {
         self.known.iter().any(|extension| extension.process.is_some())
     }
 
-    pub(crate) fn has_internal(&self) -> bool {
-        self.known.iter().any(|extension| extension.process.is_none())
-    }
-
     pub(crate) fn register(
         &mut self,
         name: String,
@@ -181,7 +177,7 @@ impl Extensions {
             events.extension(&extension.name, "Ready", &extension.events, None);
         }
         match shutdown {
-            Some(shutdown) if extension.wants(SHUTDOWN) => answer(reply, event_answer(shutdown)),
+            Some(shutdown) if extension.wants(SHUTDOWN) => answer(reply, shutdown_answer(shutdown)),
             _ => extension.waiting = Some(reply),
         }
     }
@@ -232,7 +228,8 @@ impl Extensions {
             "invokedFunctionArn": event.function_arn,
             "tracing": { "type": "X-Amzn-Trace-Id", "value": event.trace_header },
         });
-        self.give_out(INVOKE, &invoke.to_string());
+        let invoke = invoke.to_string();
+        self.give_out(INVOKE, || invoke_answer(invoke.clone()));
     }
 
     /// Sends SHUTDOWN: to waiting extensions at once, to the others when they ask for an event.
@@ -243,14 +240,15 @@ impl Extensions {
             "deadlineMs": deadline_ms,
         })
         .to_string();
-        self.give_out(SHUTDOWN, &shutdown);
+        self.give_out(SHUTDOWN, || shutdown_answer(shutdown.clone()));
         self.shutdown = Some(shutdown);
     }
 
-    fn give_out(&mut self, kind: &str, event: &str) {
+    /// Answers the waiting calls of extensions that registered for this kind of event.
+    fn give_out(&mut self, kind: &str, event: impl Fn() -> Answer) {
         for extension in self.known.iter_mut().filter(|extension| extension.wants(kind)) {
             if let Some(waiting) = extension.waiting.take() {
-                answer(waiting, event_answer(event.to_owned()));
+                answer(waiting, event());
             }
         }
     }
@@ -359,9 +357,15 @@ impl Extension {
     }
 }
 
-fn event_answer(event: String) -> Answer {
+fn invoke_answer(event: String) -> Answer {
     let answer = server::json(StatusCode::OK, event);
     server::with(answer, "Lambda-Extension-Event-Identifier", &identifiers::uuid())
+}
+
+/// SHUTDOWN has neither an identifier nor JSON's content type (runtime interface emulator, `ShutdownRenderer`).
+fn shutdown_answer(event: String) -> Answer {
+    let answer = server::json(StatusCode::OK, event);
+    server::with(answer, "content-type", "text/plain; charset=utf-8")
 }
 
 /// The files of the layers by name; a later layer's file replaces an earlier one's, as in `/opt`.

@@ -1,6 +1,7 @@
 //! An execution environment: init, the invocations one after another, freeze and thaw, the reset after a failure.
 
 mod extensions;
+mod instance;
 mod runtime;
 
 use crate::api::Event;
@@ -8,13 +9,12 @@ use crate::clock;
 use crate::cloudwatch::{CloudWatch, LogWriter};
 use crate::function::FunctionSpec;
 use crate::identifiers::{self, Trace};
-use crate::invocation::{Caller, Invocation, InvocationResult};
+use crate::invocation::{Caller, Invocation, InvocationResult, Request};
 use crate::lock;
 use crate::platform_events::{Phase, PlatformEvents, Report, ResponseTimes, Status};
 use crate::process::ProcessTable;
 use crate::service::Recent;
 use crate::telemetry::Telemetry;
-use bytes::Bytes;
 use runtime::{Failed, Responded, Run, Runtime, ShutdownReason, Surroundings};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,6 +22,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 pub use extensions::ExtensionState;
+pub(crate) use instance::{Instance, NotBegun};
 
 #[derive(Debug, Default)]
 pub(crate) struct Host {
@@ -51,7 +52,7 @@ impl EnvironmentState {
     }
 }
 
-/// One environment; it does one invocation at a time.
+/// One environment; it does one invocation at a time, unless it is a managed instance's.
 #[derive(Debug)]
 pub(crate) struct Environment {
     surroundings: Arc<Surroundings>,
@@ -97,12 +98,8 @@ impl Environment {
     }
 
     /// Does one invocation from its init, if it needs one, to its last log event. The caller gets the result earlier.
-    pub(crate) async fn invoke(
-        &mut self,
-        request_id: String,
-        payload: Bytes,
-        mut caller: Caller,
-    ) -> Invocation {
+    pub(crate) async fn invoke(&mut self, request: Request, mut caller: Caller) -> Invocation {
+        let request_id = request.request_id.clone();
         let surroundings = Arc::clone(&self.surroundings);
         let Surroundings { spec, events, view, .. } = &*surroundings;
         lock(view).is_busy = true;
@@ -115,13 +112,7 @@ impl Environment {
         let deadline = begin + spec.timeout;
         let trace = Trace::new(started, spec.active_tracing);
         events.start(&request_id, &trace);
-        let event = Event {
-            request_id: request_id.clone(),
-            deadline_ms: started.after(spec.timeout).millis(),
-            function_arn: spec.arn(),
-            trace_header: trace.header.clone(),
-            payload,
-        };
+        let event = Event::new(request, spec, started, &trace);
         let finished = match self.ready_runtime(deadline).await {
             Ok(mut runtime) => {
                 let on_response =
@@ -224,7 +215,7 @@ impl Environment {
                 Err(failed) => {
                     let pid = runtime.pid();
                     self.note_memory(&runtime);
-                    let exit = runtime.kill_process().await;
+                    let exit = runtime.end_process().await;
                     let status = failed.status(false);
                     if pid.is_some() {
                         events.init_runtime_done(phase, &status);
@@ -262,12 +253,11 @@ impl Environment {
     ) -> Finished {
         let pid = runtime.pid();
         let reason = run.failed.as_ref().map(Failed::shutdown_reason);
-        let exit = if reason.is_none() {
+        if reason.is_none() {
             runtime.freeze().await;
-            None
         } else {
-            runtime.kill_process().await
-        };
+            runtime.drain();
+        }
         self.note_memory(&runtime);
         let out_of_memory =
             matches!(run.failed, Some(Failed::Exited)) && runtime.ran_out_of_memory();
@@ -278,6 +268,8 @@ impl Environment {
         if run.runtime_done.is_none() {
             runtime.tell_runtime_done(request_id, &run, &status, trace);
         }
+        // The reset begins after `platform.runtimeDone`.
+        let exit = if reason.is_some() { runtime.end_process().await } else { None };
         let failed = match reason {
             None => {
                 self.runtime = Some(runtime);

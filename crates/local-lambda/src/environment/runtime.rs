@@ -6,6 +6,7 @@ use crate::clock::{self, Timestamp};
 use crate::cloudwatch::LogWriter;
 use crate::environment::EnvironmentView;
 use crate::environment::extensions::{ExtensionFailure, Extensions};
+use crate::fidelity::TelemetryAtShutdown;
 use crate::function::FunctionSpec;
 use crate::identifiers::Trace;
 use crate::invocation::InvocationResult;
@@ -15,7 +16,7 @@ use crate::process::{CapturedOutput, Process, ProcessTable, Start};
 use crate::telemetry::{Category, Settings, Telemetry};
 use bytes::Bytes;
 use http::StatusCode;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -32,9 +33,11 @@ pub(crate) struct Runtime {
     extensions: Extensions,
     /// The runtime; it starts when all extensions have registered.
     process: Option<Process>,
-    /// The `next` call that waits for an event.
-    waiting: Option<Reply>,
+    /// The `next` calls that wait for an event: one, on managed instances one of each worker.
+    waiting: VecDeque<Reply>,
     initialised: bool,
+    /// The end of the time for the end of all processes, once it has begun.
+    ends_at: Option<Instant>,
 }
 
 /// Why the processes did not become ready, or why an invocation was not finished.
@@ -68,12 +71,12 @@ impl Failed {
     }
 
     /// The result for the caller; `exit` is the status with which the runtime's process ended.
-    pub(crate) fn result(self, exit: Option<ExitStatus>) -> InvocationResult {
+    pub(crate) fn result(&self, exit: Option<ExitStatus>) -> InvocationResult {
         let (error_type, message) = match self {
-            Self::Reported(failure) => return failure.into(),
+            Self::Reported(failure) => return failure.clone().into(),
             Self::Exited => return InvocationResult::Crash { status: exit },
             Self::Timeout => return InvocationResult::Timeout,
-            Self::Extension(failure) => (failure.error_type, failure.message),
+            Self::Extension(failure) => (failure.error_type.clone(), failure.message.clone()),
             Self::Start(error) => {
                 let message = format!("the bootstrap could not be started: {error}");
                 (INVALID_ENTRYPOINT.to_owned(), message)
@@ -106,8 +109,9 @@ impl Runtime {
             address,
             extensions,
             process: None,
-            waiting: None,
+            waiting: VecDeque::new(),
             initialised: false,
+            ends_at: None,
         })
     }
 
@@ -151,7 +155,7 @@ impl Runtime {
             if self.process.is_none() && self.extensions.are_registered() {
                 self.start_process().map_err(Failed::Start)?;
             }
-            let is_waiting = self.waiting.is_some();
+            let is_waiting = !self.waiting.is_empty();
             if is_waiting && !runtime_done {
                 runtime_done = true;
                 self.drain();
@@ -206,13 +210,19 @@ impl Runtime {
     }
 
     /// Writes the runtime's output so far.
-    fn drain(&self) {
+    pub(crate) fn drain(&self) {
         if let Some(process) = &self.process {
             process.drain();
         }
     }
 
-    async fn next_call(&mut self, until: Instant) -> Result<Call, Failed> {
+    /// A call for an event whose caller still waits.
+    pub(super) fn waiting_worker(&mut self) -> Option<Reply> {
+        std::iter::from_fn(|| self.waiting.pop_front()).find(|waiting| !waiting.is_closed())
+    }
+
+    /// Waits for the next call; cancel safe.
+    pub(super) async fn next_call(&mut self, until: Instant) -> Result<Call, Failed> {
         let ended = tokio::select! {
             // A call that a process made before it ended counts.
             biased;
@@ -226,10 +236,13 @@ impl Runtime {
 
     /// Keeps a call that waits for an event, serves the calls that an extension may make at this time, and refuses
     /// the others.
-    fn take_call(&mut self, Call { asked, reply }: Call) -> Result<(), Failed> {
+    pub(super) fn take_call(&mut self, Call { asked, reply }: Call) -> Result<(), Failed> {
         let answered = match asked {
             Asked::Next => {
-                self.waiting = Some(reply);
+                if !self.surroundings.spec.is_managed() {
+                    self.waiting.clear();
+                }
+                self.waiting.push_back(reply);
                 return Ok(());
             }
             Asked::NextExtensionEvent { extension } => {
@@ -240,8 +253,8 @@ impl Runtime {
                 return Ok(());
             }
             // All extensions register before the runtime asks for its first event.
-            Asked::Register { .. } if self.initialised || self.waiting.is_some() => {
-                Err(Refused::InitIsOver)
+            Asked::Register { .. } if self.initialised || !self.waiting.is_empty() => {
+                Err(Refused::RegistrationIsClosed)
             }
             Asked::Register { name, events, wants_account_id } => {
                 let registered = self.extensions.register(name, events, wants_account_id);
@@ -281,10 +294,13 @@ impl Runtime {
             return Ok(server::error(status, "Telemetry.Scripted", "as the test told"));
         }
         if self.initialised {
-            return Err(Refused::InitIsOver);
+            return Err(Refused::SubscriptionIsClosed);
         }
         let types = settings.types.clone();
         let is_new = self.surroundings.telemetry.subscribe(&name, settings);
+        if !is_new && self.surroundings.spec.is_managed() {
+            return Err(Refused::SecondSubscription);
+        }
         self.surroundings.events.telemetry_subscription(&name, is_new, &types);
         let body = if is_new { r#""OK""# } else { r#""Already subscribed""# };
         Ok(server::json(StatusCode::OK, body))
@@ -342,7 +358,7 @@ impl Runtime {
             given_out: (Instant::now(), clock::now()),
         };
         self.extensions.invoke(&event);
-        if let Some(waiting) = self.waiting.take() {
+        if let Some(waiting) = self.waiting.pop_front() {
             answer(waiting, event.into_answer());
         }
         run.failed = loop {
@@ -375,12 +391,13 @@ impl Runtime {
                     }
                 }
             }
-            if self.waiting.is_some() && run.runtime_done.is_none() {
+            let is_waiting = !self.waiting.is_empty();
+            if is_waiting && run.runtime_done.is_none() {
                 run.runtime_done = Some(Instant::now());
                 self.drain();
                 self.tell_runtime_done(&request_id, &run, &run.status(false), trace);
             }
-            if self.waiting.is_some() && self.extensions.have_finished() {
+            if is_waiting && self.extensions.have_finished() {
                 break None;
             }
         };
@@ -419,10 +436,17 @@ impl Run {
     pub(crate) fn status(&self, out_of_memory: bool) -> Status {
         match (&self.failed, &self.response) {
             (Some(failed), _) => failed.status(out_of_memory),
-            (None, Some(Responded { result: Err(failure), .. })) => {
-                Status::HandlerError(failure.platform_type.clone())
-            }
-            (None, _) => Status::Success,
+            (None, Some(responded)) => responded.status(),
+            (None, None) => Status::Success,
+        }
+    }
+}
+
+impl Responded {
+    pub(super) fn status(&self) -> Status {
+        match &self.result {
+            Ok(_) => Status::Success,
+            Err(failure) => Status::HandlerError(failure.platform_type.clone()),
         }
     }
 }
@@ -431,9 +455,10 @@ impl Run {
 
 /// The time that Lambda grants an environment with external extensions for its end.
 const SHUTDOWN_WITH_EXTERNAL: Duration = Duration::from_secs(2);
-const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(300);
-/// The runtime's share if an extension is registered inside its process.
-const RUNTIME_SHUTDOWN_WITH_INTERNAL: Duration = Duration::from_millis(500);
+/// The runtime's share of it (runtime interface emulator, `runtimeDeadlineShare` and `defaultRuntimeShutdownTimeout`).
+const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(600);
+/// The time of an environment whose only extensions are registered inside the runtime's process (AWS Lambda "Shutdown phase").
+const RUNTIME_SHUTDOWN_WITHOUT_EXTERNAL: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ShutdownReason {
@@ -461,22 +486,42 @@ impl Runtime {
     pub(crate) async fn kill(mut self) {
         self.kill_process().await;
         self.extensions.end().await;
-        self.surroundings.telemetry.settle().await;
+        self.surroundings.telemetry.end_subscriptions().await;
     }
 
-    /// Ends the processes as Lambda does (AWS Lambda "Shutdown phase"): the runtime gets SIGTERM and a time, if any
-    /// extension is there; then external extensions get SHUTDOWN and the rest of theirs; then SIGKILL. After a failure the
-    /// runtime is killed at once.
-    pub(crate) async fn shut_down(mut self, reason: ShutdownReason) {
-        let end = Instant::now() + SHUTDOWN_WITH_EXTERNAL;
+    /// Ends the runtime's process as Lambda does, writes its last lines, and gives the status with which it ended. If an
+    /// extension is there, the process gets SIGTERM and a time for its end, also after a timeout or a failure (runtime interface
+    /// emulator, `shutdownRuntime`). Without an extension it is killed at once.
+    pub(crate) async fn end_process(&mut self) -> Option<ExitStatus> {
+        self.begin_end();
+        if !self.extensions.is_empty() {
+            self.terminate_process().await;
+        }
+        self.kill_process().await
+    }
+
+    /// Begins the time for the end of all processes; returns its end.
+    fn begin_end(&mut self) -> Instant {
+        if let Some(ends_at) = self.ends_at {
+            return ends_at;
+        }
         if !self.extensions.is_empty() {
             self.thaw();
-            self.surroundings.telemetry.flush();
-            if reason == ShutdownReason::Spindown {
-                self.terminate_process().await;
-            }
         }
-        self.kill_process().await;
+        *self.ends_at.insert(Instant::now() + SHUTDOWN_WITH_EXTERNAL)
+    }
+
+    /// Ends the processes as Lambda does (AWS Lambda "Shutdown phase"): the runtime first; then external extensions get SHUTDOWN
+    /// and the rest of the time; then SIGKILL. An environment that starts again has no subscriptions.
+    pub(crate) async fn shut_down(mut self, reason: ShutdownReason) {
+        let end = self.begin_end();
+        self.end_process().await;
+        let Surroundings { spec, telemetry, .. } = &*self.surroundings;
+        let is_flushed = spec.is_managed()
+            || spec.unpublished.telemetry_at_shutdown == TelemetryAtShutdown::Flushed;
+        if is_flushed && !self.extensions.is_empty() {
+            telemetry.flush().await;
+        }
         if self.extensions.has_external() {
             let left = end.duration_since(Instant::now());
             self.extensions.shut_down(reason.name(), clock::now().after(left).millis());
@@ -490,7 +535,7 @@ impl Runtime {
             }
         }
         self.extensions.end().await;
-        self.surroundings.telemetry.settle().await;
+        self.surroundings.telemetry.end_subscriptions().await;
     }
 
     async fn terminate_process(&mut self) {
@@ -498,13 +543,21 @@ impl Runtime {
             return;
         };
         process.terminate();
-        let time = if self.extensions.has_internal() {
-            RUNTIME_SHUTDOWN_WITH_INTERNAL
-        } else {
+        let time = if self.extensions.has_external() {
             RUNTIME_SHUTDOWN
+        } else {
+            RUNTIME_SHUTDOWN_WITHOUT_EXTERNAL
         };
-        // The result does not matter: the process is ended either way.
-        drop(tokio::time::timeout(time, process.ended()).await);
+        let until = Instant::now() + time;
+        loop {
+            let call = tokio::select! {
+                () = ended(self.process.as_ref()) => return,
+                () = tokio::time::sleep_until(until) => return,
+                Some(call) = self.calls.recv() => call,
+            };
+            // A failure to end is of no more consequence.
+            drop(self.take_call(call));
+        }
     }
 }
 

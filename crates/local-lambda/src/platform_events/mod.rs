@@ -11,6 +11,7 @@ use json::{Object, ended, lasted, milliseconds, span};
 
 use crate::clock::{self, Timestamp};
 use crate::cloudwatch::LogWriter;
+use crate::fidelity::HandlerErrorReport;
 use crate::function::{FunctionSpec, Initialization, LogFormat, VERSION};
 use crate::identifiers::Trace;
 use crate::telemetry::{Category, Generated, Telemetry};
@@ -33,12 +34,19 @@ pub(crate) enum Status {
 
 impl Status {
     /// The status of `platform.runtimeDone`. AWS reports an error of the handler there as a success: the runtime did its part when
-    /// it posted the error (runtime interface emulator at 4fa2157; aws-samples/aws-lambda-extensions #85). What AWS's report says
-    /// then is not published; here it says `error` in JSON, and nothing in text. The product must be right under both.
+    /// it posted the error (runtime interface emulator at 4fa2157; aws-samples/aws-lambda-extensions #85).
     fn of_runtime_done(&self) -> &Self {
         match self {
             Self::HandlerError(_) => &Self::Success,
             other => other,
+        }
+    }
+
+    /// The status of `platform.report`.
+    fn of_report(&self, handler_error: HandlerErrorReport) -> &Self {
+        match handler_error {
+            HandlerErrorReport::Error => self,
+            HandlerErrorReport::Success => self.of_runtime_done(),
         }
     }
 
@@ -266,7 +274,8 @@ impl PlatformEvents {
                 .with_some("initDurationMs", report.init.map(milliseconds));
             overhead.into_iter().collect()
         };
-        let record = ended(&report.request_id, &report.status, &spans, &metrics, &report.trace);
+        let status = report.status.of_report(self.spec.unpublished.handler_error_report);
+        let record = ended(&report.request_id, status, &spans, &metrics, &report.trace);
         if self.spec.log_format == LogFormat::Text {
             self.writer.line(format!("END RequestId: {}\n", report.request_id));
         }

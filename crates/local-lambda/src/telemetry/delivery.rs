@@ -1,10 +1,11 @@
-//! Brings a subscriber its events: batch by batch, again until it answers with success, and never into a frozen
-//! environment.
+//! Brings a subscriber its events: batch by batch, and never into a frozen environment. A classic function's batch is sent again
+//! until the subscriber answers with success, a managed instance's once.
 
 use super::Category;
 use super::Flow;
 use super::Generated;
-use super::{Buffering, Destination, Settings};
+use super::{Buffering, Settings};
+use crate::identifiers;
 use crate::lock;
 use bytes::Bytes;
 use http::Request;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 #[derive(Debug)]
@@ -24,7 +26,14 @@ pub(super) struct Subscription {
     settings: Settings,
     queue: Mutex<Queue>,
     changed: Notify,
-    in_flight: watch::Sender<bool>,
+    progress: watch::Sender<Progress>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    is_in_flight: bool,
+    /// The number of deliveries that failed.
+    failures: u64,
 }
 
 impl Subscription {
@@ -34,7 +43,7 @@ impl Subscription {
             settings,
             queue: Mutex::new(Queue::new(Instant::now())),
             changed: Notify::new(),
-            in_flight: watch::Sender::new(false),
+            progress: watch::Sender::new(Progress::default()),
         }
     }
 
@@ -45,16 +54,8 @@ impl Subscription {
         }
     }
 
-    pub(super) fn is(&self, extension: &str, destination: &Destination) -> bool {
-        self.extension == extension && self.settings.destination == *destination
-    }
-
-    /// The extension subscribed again, after a reset: a new listener may be there.
-    pub(super) fn retry(&self) {
-        let mut queue = lock(&self.queue);
-        (queue.not_before, queue.back_off) = (Instant::now(), MIN_BACK_OFF);
-        drop(queue);
-        self.changed.notify_one();
+    pub(super) fn is_of(&self, extension: &str) -> bool {
+        self.extension == extension
     }
 
     pub(super) fn push(&self, category: Category, json: String) {
@@ -65,7 +66,29 @@ impl Subscription {
     /// Waits until no delivery is in progress.
     pub(super) async fn settled(&self) {
         // The sender lives in the subscription, so this cannot fail.
-        drop(self.in_flight.subscribe().wait_for(|in_flight| !in_flight).await);
+        drop(self.progress.subscribe().wait_for(|progress| !progress.is_in_flight).await);
+    }
+
+    fn begin(&self) {
+        self.progress.send_modify(|progress| progress.is_in_flight = true);
+    }
+
+    fn end(&self, is_delivered: bool) {
+        self.progress.send_modify(|progress| {
+            progress.is_in_flight = false;
+            progress.failures += u64::from(!is_delivered);
+        });
+    }
+
+    /// Waits until no event waits, or a delivery fails.
+    pub(super) async fn flushed(&self) {
+        let failures = self.progress.borrow().failures;
+        let mut progress = self.progress.subscribe();
+        let is_flushed = |progress: &Progress| {
+            progress.failures != failures
+                || (!progress.is_in_flight && lock(&self.queue).waiting.is_empty())
+        };
+        drop(progress.wait_for(is_flushed).await);
     }
 
     /// Waits for the time at which a batch is to leave; `None` when the environment is gone.
@@ -96,41 +119,83 @@ impl Subscription {
     }
 }
 
-/// Delivers to one subscriber for as long as the environment is there.
+/// Why Lambda dropped events, in its own words.
+const SLOW_CONSUMER: &str = "Some logs were dropped because the downstream consumer is slower than the logs production rate";
+
+/// Delivers to one subscriber for as long as the environment is there. A batch is sent until the subscriber accepts it.
 pub(super) async fn run(
     subscription: Arc<Subscription>,
     mut flow: watch::Receiver<Flow>,
-    tell_dropped: impl Fn(Dropped),
+    tell_dropped: impl Fn(Dropped, &str),
 ) {
+    let destination = &subscription.settings.destination;
     while let Some(batch) = subscription.next_batch(&mut flow).await {
-        subscription.in_flight.send_replace(true);
-        let sent = send(&subscription.settings.destination, &batch).await;
+        subscription.begin();
+        let request =
+            Request::post(destination.path.as_str()).header("Host", destination.host.as_str());
+        let sent = send(destination.port, request, &batch).await;
         let dropped = if sent.is_ok() {
             lock(&subscription.queue).acknowledge(batch.len())
         } else {
             lock(&subscription.queue).wait_after_failure();
             None
         };
-        subscription.in_flight.send_replace(false);
+        subscription.end(sent.is_ok());
         if let Some(dropped) = dropped {
-            tell_dropped(dropped);
+            tell_dropped(dropped, SLOW_CONSUMER);
         }
+    }
+}
+
+/// Delivers to one subscriber of a managed instance as the runtime interface emulator does (`subscriber.go`): to the path `/`, each
+/// batch once. A batch that is due while the one before is on its way is dropped.
+pub(super) async fn run_once(
+    subscription: Arc<Subscription>,
+    mut flow: watch::Receiver<Flow>,
+    tell_dropped: impl Fn(Dropped, &str) + Send + Sync + 'static,
+) {
+    let tell_dropped = Arc::new(tell_dropped);
+    let mut sending = JoinSet::new();
+    while let Some(batch) = subscription.next_batch(&mut flow).await {
+        // Events beyond the bounds of the queue are not counted here: this queue is emptied whenever a batch is due.
+        lock(&subscription.queue).acknowledge(batch.len());
+        let of_batch = Dropped {
+            records: u64::try_from(batch.len()).unwrap_or(u64::MAX),
+            bytes: batch.iter().map(String::len).sum(),
+        };
+        while sending.try_join_next().is_some() {}
+        if !sending.is_empty() {
+            tell_dropped(of_batch, SLOW_CONSUMER);
+            continue;
+        }
+        subscription.begin();
+        let subscription = Arc::clone(&subscription);
+        let tell_dropped = Arc::clone(&tell_dropped);
+        sending.spawn(async move {
+            let port = subscription.settings.destination.port;
+            let request = Request::post("/")
+                .header("Host", format!("127.0.0.1:{port}"))
+                .header("Sequence-Id", identifiers::uuid());
+            let sent = send(port, request, &batch).await;
+            subscription.end(sent.is_ok());
+            if let Err(error) = sent {
+                tell_dropped(of_batch, &format!("could not send events: {error}"));
+            }
+        });
     }
 }
 
 /// Sends a batch; an answer other than success is an error.
 ///
 /// There is no time limit: a frozen listener goes on after the thaw, and an ended one resets the connection.
-async fn send(destination: &Destination, batch: &[String]) -> io::Result<()> {
-    let Destination { port, path, host } = destination;
+async fn send(port: u16, request: http::request::Builder, batch: &[String]) -> io::Result<()> {
     let body = format!("[{}]", batch.join(","));
-    let stream = TcpStream::connect(("127.0.0.1", *port)).await?;
+    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;
-    let request = Request::post(path.as_str())
-        .header("Host", host.as_str())
+    let request = request
         .header("Content-Type", "application/json")
         .body(Full::new(Bytes::from(body)))
         .map_err(io::Error::other)?;

@@ -3,14 +3,15 @@
 mod delivery;
 
 use crate::clock;
+use crate::fidelity::ManagedDelivery;
 use crate::function::{FunctionSpec, LogFormat};
 use crate::lock;
 use crate::service::Recent;
-use delivery::Subscription;
+use delivery::{Dropped, Subscription};
 use http::Uri;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -20,8 +21,8 @@ use tokio::time::Instant;
 const MAX_BACKLOG_EVENTS: usize = 10_000;
 const MAX_BACKLOG_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long the end of an environment waits for an answer that is on its way.
-const MAX_SETTLING: Duration = Duration::from_secs(1);
+/// The longest time that the end of an environment waits for deliveries.
+const MAX_FLUSH: Duration = Duration::from_secs(1);
 
 /// The state of deliveries: Lambda's own processes stop with the environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,14 +117,11 @@ impl Telemetry {
         }
     }
 
-    /// Subscribes an extension, which gets the events of init so far. A subscription lives as long as the environment: one with
-    /// the same destination, of a process before a reset, goes on and keeps its waiting events, and one with another destination
-    /// stays beside it. Returns `false` if the extension is subscribed already.
+    /// Subscribes an extension, which gets the events of init so far. Returns `false` if the extension is subscribed already.
     pub(crate) fn subscribe(self: &Arc<Self>, extension: &str, settings: Settings) -> bool {
         let mut state = lock(&self.state);
         let mut subscriptions = state.subscriptions.iter().map(|own| &own.subscription);
-        if let Some(known) = subscriptions.find(|own| own.is(extension, &settings.destination)) {
-            known.retry();
+        if subscriptions.any(|own| own.is_of(extension)) {
             return false;
         }
         let subscription = Arc::new(Subscription::new(extension, settings));
@@ -134,11 +132,20 @@ impl Telemetry {
             subscription.push(Category::Platform, json.clone());
         }
         let telemetry = Arc::downgrade(self);
-        let delivering = tokio::spawn(delivery::run(
-            Arc::clone(&subscription),
-            self.flow.subscribe(),
-            move |dropped| emit_logs_dropped(&telemetry, &dropped),
-        ));
+        let tell_dropped = move |dropped: Dropped, reason: &str| {
+            if let Some(telemetry) = telemetry.upgrade() {
+                telemetry.emit(Generated::logs_dropped(dropped.records, dropped.bytes, reason));
+            }
+        };
+        let own = Arc::clone(&subscription);
+        let flow = self.flow.subscribe();
+        let is_sent_once = self.spec.is_managed()
+            && self.spec.unpublished.managed_delivery == ManagedDelivery::Emulator;
+        let delivering = if is_sent_once {
+            tokio::spawn(delivery::run_once(own, flow, tell_dropped))
+        } else {
+            tokio::spawn(delivery::run(own, flow, tell_dropped))
+        };
         state.subscriptions.push(Subscribed { subscription, delivering });
         true
     }
@@ -153,33 +160,34 @@ impl Telemetry {
         self.flow.send_replace(Flow::Frozen);
     }
 
-    /// Sends the waiting events at once, because the environment ends.
-    pub(crate) fn flush(&self) {
+    /// Sends the waiting events, because the environment ends, and waits until they are delivered or a delivery fails.
+    pub(crate) async fn flush(&self) {
         self.flow.send_replace(Flow::Flushing);
-    }
-
-    /// Stops the deliveries of processes that have ended, after the answers that are on their way.
-    pub(crate) async fn settle(&self) {
-        self.freeze();
-        let subscriptions: Vec<_> = lock(&self.state)
-            .subscriptions
-            .iter()
-            .map(|subscribed| Arc::clone(&subscribed.subscription))
-            .collect();
-        let settled = async {
-            for subscription in subscriptions {
-                subscription.settled().await;
+        let flushed = async {
+            for subscription in self.subscriptions() {
+                subscription.flushed().await;
             }
         };
         // An answer that never comes leaves its batch undelivered.
-        drop(tokio::time::timeout(MAX_SETTLING, settled).await);
+        drop(tokio::time::timeout(MAX_FLUSH, flushed).await);
     }
-}
 
-/// Tells the subscribers that records of one of them were dropped, as Lambda does once there is room again.
-fn emit_logs_dropped(telemetry: &Weak<Telemetry>, dropped: &delivery::Dropped) {
-    if let Some(telemetry) = telemetry.upgrade() {
-        telemetry.emit(Generated::logs_dropped(dropped.records, dropped.bytes));
+    /// Ends the subscriptions of processes that have ended, after the answers that are on their way (runtime interface emulator,
+    /// `reinitialize`).
+    pub(crate) async fn end_subscriptions(&self) {
+        self.freeze();
+        let settled = async {
+            for subscription in self.subscriptions() {
+                subscription.settled().await;
+            }
+        };
+        drop(tokio::time::timeout(MAX_FLUSH, settled).await);
+        lock(&self.state).subscriptions.clear();
+    }
+
+    fn subscriptions(&self) -> Vec<Arc<Subscription>> {
+        let state = lock(&self.state);
+        state.subscriptions.iter().map(|own| Arc::clone(&own.subscription)).collect()
     }
 }
 
@@ -222,12 +230,13 @@ impl Generated {
         Self { category: Category::Platform, json }
     }
 
-    /// Records of a subscriber were dropped, because it was too slow.
-    fn logs_dropped(records: u64, bytes: usize) -> Self {
-        let (kind, time) = ("platform.logsDropped", clock::now().rfc3339());
-        let reason = "Some logs were dropped because the downstream consumer is slower than the logs production rate";
+    /// Records of a subscriber were dropped.
+    fn logs_dropped(records: u64, bytes: usize, reason: &str) -> Self {
+        let kind = "platform.logsDropped";
+        let time = clock::now().rfc3339();
+        let reason = serde_json::Value::from(reason);
         Self::platform(format!(
-            r#"{{"time":"{time}","type":"{kind}","record":{{"droppedBytes":{bytes},"droppedRecords":{records},"reason":"{reason}"}}}}"#
+            r#"{{"time":"{time}","type":"{kind}","record":{{"droppedBytes":{bytes},"droppedRecords":{records},"reason":{reason}}}}}"#
         ))
     }
 }

@@ -1,0 +1,179 @@
+//! Deliveries of the Telemetry API, under each behaviour that AWS has not published.
+
+use crate::puppets::{Api, EXTENSION, FUNCTION, Puppets, function, refusal, subscription, text};
+use http_body_util::BodyExt as _;
+use lambda_otlp_local_lambda::fidelity::{
+    HandlerErrorReport, ManagedDelivery, TelemetryAtShutdown, Unpublished,
+};
+use lambda_otlp_local_lambda::{HttpServer, Initialization};
+use serde_json::Value;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// A subscriber that answers each delivery with the next status, when it gets a permit.
+struct Subscriber {
+    server: HttpServer,
+    deliveries: Arc<Mutex<Vec<Delivery>>>,
+    permits: Arc<Semaphore>,
+}
+
+#[derive(Clone)]
+struct Delivery {
+    path: String,
+    has_sequence_id: bool,
+    events: Vec<Value>,
+}
+
+impl Subscriber {
+    async fn with(statuses: &'static [u16]) -> Self {
+        let deliveries = Arc::new(Mutex::new(Vec::<Delivery>::new()));
+        let permits = Arc::new(Semaphore::new(0));
+        let kept = Arc::clone(&deliveries);
+        let waits = Arc::clone(&permits);
+        let server = HttpServer::start(move |request: http::Request<hyper::body::Incoming>| {
+            let kept = Arc::clone(&kept);
+            let waits = Arc::clone(&waits);
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect().await.unwrap().to_bytes();
+                let delivery = Delivery {
+                    path: head.uri.path().to_owned(),
+                    has_sequence_id: head.headers.contains_key("sequence-id"),
+                    events: serde_json::from_slice(&body).unwrap(),
+                };
+                let number = {
+                    let mut kept = kept.lock().unwrap();
+                    kept.push(delivery);
+                    kept.len() - 1
+                };
+                waits.acquire().await.unwrap().forget();
+                let status = statuses.get(number).copied().unwrap_or(200);
+                let answer = http::Response::builder().status(status);
+                answer.body(http_body_util::Full::default()).unwrap()
+            }
+        });
+        Self { server: server.await.unwrap(), deliveries, permits }
+    }
+
+    fn deliveries(&self) -> Vec<Delivery> {
+        self.deliveries.lock().unwrap().clone()
+    }
+
+    /// The delivered events of this type, in each delivery.
+    fn events(&self, kind: &str) -> Vec<Value> {
+        let deliveries = self.deliveries().into_iter();
+        deliveries
+            .flat_map(|delivery| delivery.events)
+            .filter(|event| event["type"] == kind)
+            .collect()
+    }
+
+    async fn wait_for(&self, deliveries: usize) {
+        while self.deliveries().len() < deliveries {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+async fn managed(delivery: ManagedDelivery, subscriber: &Subscriber) -> (Puppets, Api) {
+    let unpublished = Unpublished::default().managed_delivery(delivery);
+    let spec = function("while :; do echo a line; sleep 0.01; done");
+    let spec = spec.initialization(Initialization::ManagedInstances).unpublished(unpublished);
+    let puppets = Puppets::of(spec).await;
+    let _ = puppets.lambda.begin_invocation(FUNCTION, "{}").unwrap();
+    let api = puppets.api().await;
+    let identifier = api.register(EXTENSION, r#"["SHUTDOWN"]"#).await;
+    let body = subscription(subscriber.server.address().port());
+    let body = body.replace("[\"platform\"]", "[\"platform\",\"function\"]");
+    assert_eq!(text(&api.subscribe(&identifier, &body).await), "\"OK\"");
+    let second = api.subscribe(&identifier, &body).await;
+    assert_eq!(refusal(&second), "500 InternalServerError");
+    (puppets, api)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_managed_instance_delivers_each_batch_once_to_the_root_path() {
+    let subscriber = Subscriber::with(&[200, 200, 500]).await;
+    let (_puppets, _api) = managed(ManagedDelivery::Emulator, &subscriber).await;
+    subscriber.wait_for(1).await;
+    // Batches that are due while the first is not answered are lost.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(subscriber.deliveries().len(), 1);
+    subscriber.permits.add_permits(1000);
+    for reason in ["slower than the logs", "could not send events: 500 Internal Server Error"] {
+        let is_told = |event: &Value| event["record"]["reason"].as_str().unwrap().contains(reason);
+        while !subscriber.events("platform.logsDropped").iter().any(is_told) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    let deliveries = subscriber.deliveries();
+    assert!(deliveries.iter().all(|one| one.path == "/" && one.has_sequence_id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_managed_instance_may_deliver_as_documented_too() {
+    let subscriber = Subscriber::with(&[500]).await;
+    subscriber.permits.add_permits(1000);
+    let (_puppets, _api) = managed(ManagedDelivery::Documented, &subscriber).await;
+    subscriber.wait_for(2).await;
+    let deliveries = subscriber.deliveries();
+    assert!(deliveries.iter().all(|one| one.path == "/agreed" && !one.has_sequence_id));
+    // The refused events come again.
+    assert!(deliveries[1].events.starts_with(&deliveries[0].events));
+    assert!(subscriber.events("platform.logsDropped").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handlers_error_is_reported_as_chosen() {
+    for (report, status) in
+        [(HandlerErrorReport::Error, "error"), (HandlerErrorReport::Success, "success")]
+    {
+        let unpublished = Unpublished::default().handler_error_report(report);
+        let puppets = Puppets::of(function("exec sleep 1000").unpublished(unpublished)).await;
+        let running = puppets.lambda.begin_invocation(FUNCTION, "{}").unwrap();
+        let api = puppets.api().await;
+        let identifier = api.register(EXTENSION, "[]").await;
+        let _waits = api.extension_next(&identifier);
+        let event = api.runtime_next().await.unwrap();
+        api.fail(&event).await;
+        let _next = api.runtime_next();
+        assert!(!running.finished().await.unwrap().is_success());
+        let events = puppets.lambda.platform_events(FUNCTION);
+        let statuses: Vec<(String, String)> = events
+            .iter()
+            .map(|event| serde_json::from_str::<Value>(event).unwrap())
+            .filter(|event| event["record"]["requestId"].is_string())
+            .filter(|event| event["record"]["status"].is_string())
+            .map(|event| {
+                let text = |value: &Value| value.as_str().unwrap().to_owned();
+                (text(&event["type"]), text(&event["record"]["status"]))
+            })
+            .collect();
+        let expected = [("platform.runtimeDone", "success"), ("platform.report", status)];
+        assert_eq!(statuses, expected.map(|(kind, status)| (kind.to_owned(), status.to_owned())));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn telemetry_of_a_failed_init_is_delivered_at_shutdown_as_chosen() {
+    for (telemetry, is_flushed) in
+        [(TelemetryAtShutdown::Flushed, true), (TelemetryAtShutdown::Buffered, false)]
+    {
+        let subscriber = Subscriber::with(&[]).await;
+        subscriber.permits.add_permits(1000);
+        let unpublished = Unpublished::default().telemetry_at_shutdown(telemetry);
+        let script = "while [ ! -e \"$ADDRESS.go\" ]; do sleep 0.01; done; exit 3";
+        let puppets = Puppets::of(function(script).unpublished(unpublished)).await;
+        let _running = puppets.lambda.begin_invocation(FUNCTION, "{}").unwrap();
+        let api = puppets.api().await;
+        let identifier = api.register(EXTENSION, r#"["SHUTDOWN"]"#).await;
+        // The buffering's time is longer than the test.
+        let body = subscription(subscriber.server.address().port()).replace(":25}", ":30000}");
+        assert_eq!(api.subscribe(&identifier, &body).await.status, 200);
+        let shutdown = api.extension_next(&identifier);
+        puppets.go();
+        assert!(text(&shutdown.await.unwrap()).contains("SHUTDOWN"));
+        assert_eq!(!subscriber.deliveries().is_empty(), is_flushed);
+    }
+}
