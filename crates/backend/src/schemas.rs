@@ -1,10 +1,12 @@
 //! The types of the columns of OpenObserve's log streams, read and declared by its API so that no value meets a column that cannot
-//! hold it: [`types`](crate::sanitize::types).
+//! hold it, and no column changes its type: [`types`](crate::sanitize::types).
 //!
 //! A request whose keys and types were sent before costs no call. Otherwise the stream's schema is read. Columns that are missing
-//! there are declared before the request is sent, and columns of whole numbers widened before the first fraction: OpenObserve
-//! changes one schema at a time and dates the change now, so that environments which start together agree, in whatever order their
-//! records arrive. A stream that does not exist yet is created by its first request.
+//! there, and a missing stream, are declared, and the schema is read again before the request is sent.
+//!
+//! Several environments may declare one column at once. OpenObserve applies one declaration at a time. It keeps the more general
+//! type, of which texts are the most general. So an environment that declares another type waits before it reads the schema again
+//! and sends rows: then each environment that saw the schema without the column has declared its own type.
 
 use crate::destination::DestinationConfig;
 use crate::http::{HttpResponse, Transport, TransportError};
@@ -15,7 +17,7 @@ use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use url::Url;
 use wire::{Request, SignalKind};
 
@@ -24,6 +26,12 @@ const DEFAULT_STREAM: &str = "default";
 
 /// Time limit of one call. Telemetry waits for it.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The pause before the schema is read again after a declaration of numbers, at least and at most.
+const SETTLE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
+
+/// The column of a record's time. A stream without it cannot be searched.
+const TIMESTAMP: &str = "_timestamp";
 
 /// Size limit of a schema: 10,000 columns, and the stream's settings.
 const MOST_BYTES: usize = 4 << 20;
@@ -88,26 +96,31 @@ impl Schemas {
         if read.paused_until.is_some_and(|until| Instant::now() < until) {
             return (request, String::new());
         }
-        // Another delivery may have sent the same shapes meanwhile.
-        let (wanted, shapes) = self.with_known(|known| known.new_in(stream, &request));
-        if shapes.is_empty() {
-            return (request, String::new());
-        }
-        let mut warning = String::new();
-        let is_complete = match read.prepare(api, &base, &name, &wanted).await {
-            Ok(is_complete) => is_complete,
-            Err(refused) => {
-                warning = refused.text;
-                false
+        let mut request = request;
+        // A column of its own may be missing too.
+        for _ in 0..2 {
+            // Another delivery may have sent the same shapes meanwhile.
+            let (wanted, shapes) = self.with_known(|known| known.new_in(stream, &request));
+            if shapes.is_empty() {
+                break;
             }
-        };
-        let Some(schema) = read.streams.get(&name) else { return (request, warning) };
-        let fitting = if schema.fits(&wanted) { None } else { schema.fit(&request) };
-        if is_complete {
-            let shapes = fitting.as_ref().map_or(shapes, |it| KnownShapes::of(stream, it));
-            self.with_known(|known| known.add(shapes));
+            let is_complete = match read.prepare(api, &base, &name, &wanted).await {
+                Ok(is_complete) => is_complete,
+                Err(refused) => {
+                    return (read.fit(&name, &wanted, &request).unwrap_or(request), refused.text);
+                }
+            };
+            match read.fit(&name, &wanted, &request) {
+                Some(fitting) => request = fitting,
+                None => {
+                    if is_complete {
+                        self.with_known(|known| known.add(shapes));
+                    }
+                    break;
+                }
+            }
         }
-        (fitting.unwrap_or(request), warning)
+        (request, String::new())
     }
 
     fn with_known<R>(&self, with: impl FnOnce(&mut KnownShapes) -> R) -> R {
@@ -117,7 +130,13 @@ impl Schemas {
 }
 
 impl Read {
-    /// Makes the stream's columns such that they hold these values. Returns `true` if they do, as far as possible.
+    /// Returns the request with each value in a column that holds it; `None` if all do, or if the schema is unknown.
+    fn fit(&self, stream: &str, wanted: &Wanted, request: &Request) -> Option<Request> {
+        let schema = self.streams.get(stream).filter(|schema| !schema.fits(wanted))?;
+        schema.fit(request)
+    }
+
+    /// Adds the columns that the stream lacks for these values. Returns `true` if it has all, as far as possible.
     async fn prepare<T: Transport>(
         &mut self,
         api: &Api<'_, T>,
@@ -125,24 +144,34 @@ impl Read {
         stream: &str,
         wanted: &Wanted,
     ) -> Result<bool, Refused> {
-        let is_fitting = |schema: &Schema| (schema.changes(wanted).is_empty()).then_some(true);
-        if let Some(done) = self.streams.get(stream).and_then(is_fitting) {
-            return Ok(done);
+        if self.streams.get(stream).is_some_and(|schema| schema.missing(wanted).is_empty()) {
+            return Ok(true);
         }
-        // A change may lose against another one of the same microsecond.
+        // Another environment may have declared another type, so that values need columns of their own.
         for _ in 0..3 {
-            let Some(schema) = self.read(api, base, stream).await? else { return Ok(false) };
-            let changes = schema.changes(wanted);
-            if changes.is_empty() {
+            let start = Instant::now();
+            let (mut missing, is_stream) = match self.read(api, base, stream).await? {
+                Some(schema) => (schema.missing(wanted), true),
+                None => (Schema::default().missing(wanted), false),
+            };
+            if missing.is_empty() && is_stream {
                 return Ok(true);
             }
             if self.undeclared_until.is_some_and(|until| Instant::now() < until) {
                 return Ok(false);
             }
-            let declared = api.declare(base, stream, &changes).await;
+            let is_settled = missing.values().all(|it| *it == ColumnType::Text);
+            if !is_stream {
+                missing.insert(TIMESTAMP.to_owned(), ColumnType::Integer);
+            }
+            let declared = api.declare(base, stream, &missing).await;
             if let Err(Refused { text, pause }) = declared {
                 self.undeclared_until = Some(Instant::now() + pause);
                 return Err(Refused { text, pause });
+            }
+            if !is_settled {
+                let pause = (start.elapsed() * 3).clamp(SETTLE.0, SETTLE.1);
+                sleep(pause.min(api.left() / 4)).await;
             }
         }
         // The columns are there. The server may hide some from the schema.
@@ -193,6 +222,10 @@ fn of_stream(base: &Url, stream: &str, end: &str) -> Option<Url> {
 }
 
 impl<T: Transport> Api<'_, T> {
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
     async fn read(&self, base: &Url, stream: &str) -> Result<Option<Schema>, Refused> {
         let url = of_stream(base, stream, "schema");
         let Some(url) = url else { return Ok(None) };
@@ -227,12 +260,15 @@ impl<T: Transport> Api<'_, T> {
         &self,
         base: &Url,
         stream: &str,
-        changes: &BTreeMap<String, ColumnType>,
+        columns: &BTreeMap<String, ColumnType>,
     ) -> Result<(), Refused> {
         let Some(url) = of_stream(base, stream, "update_fields") else { return Ok(()) };
-        let fields: Vec<Json> = changes
+        let fields: Vec<Json> = columns
             .iter()
-            .map(|(name, of_column)| json!({ "name": name, "data_type": of_column.name() }))
+            .map(|(name, of_column)| {
+                let is_nullable = name != TIMESTAMP;
+                json!({ "name": name, "data_type": of_column.name(), "nullable": is_nullable })
+            })
             .collect();
         let json = json!({ "fields": fields }).to_string();
         let response = self.call(Method::PUT, &url, Some(json)).await;
@@ -254,8 +290,7 @@ impl<T: Transport> Api<'_, T> {
         url: &Url,
         json: Option<String>,
     ) -> Result<HttpResponse, TransportError> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let timeout = CALL_TIMEOUT.min(left / 2);
+        let timeout = CALL_TIMEOUT.min(self.left() / 2);
         self.transport.ask_api(method, url, json, self.headers.clone(), timeout, MOST_BYTES).await
     }
 }

@@ -1,9 +1,13 @@
 //! The types of log records' values, by column of OpenObserve.
 //!
-//! OpenObserve gives a column of a log stream one type: the most general of its values. It notes a change of the type for the time
-//! of the record that caused it. If a text arrives whose record is older than the last change, the column stays a number, and then
-//! `SELECT *` answers with an error instead of rows (0.93-dev). So no value is sent into a column that cannot hold it: it gets a
-//! column of its own, such as `took_text` beside `took`.
+//! A column of a log stream has one type, the most general of its values. OpenObserve 0.93-dev keeps rows in memory for minutes, in
+//! groups by the schema that they met. If a column changes its type meanwhile and a group has requests with and without the column,
+//! `SELECT *` answers with an error instead of the stream's rows, until they are written to disk. If a text arrives whose record is
+//! older than the last change, the column stays a number, and the error stays too. So no column ever changes its type: a value that
+//! its column cannot hold gets a column of its own, such as `took_text` beside `took`.
+//!
+//! Columns of new keys with numbers are declared as fractions, which hold whole numbers too, because a field has both sooner or
+//! later: JavaScript writes 12.0 as 12. Only whole numbers that a fraction cannot hold, such as identifiers, get whole numbers.
 
 use super::names::stored_key;
 use super::survey::KeyHash;
@@ -20,17 +24,35 @@ use wire::{Logs, Request};
 /// Nested maps become columns down to this depth, and text below it (`ZO_INGEST_FLATTEN_LEVEL`).
 const FLATTEN_LEVELS: usize = 3;
 
+/// The first byte of a whole number.
+const INTEGER_TAG: u8 = 3 << 3;
+
 /// The most columns that are tried for a value before it shares one.
 const MOST_NAMES: usize = 9;
 
-/// The type of a column or value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// The type of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ColumnType {
     Boolean,
     Integer,
     Float,
     Text,
 }
+
+/// What a value needs of its column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ValueType {
+    Boolean,
+    /// A whole number that a fraction holds.
+    Whole,
+    /// A whole number beyond 2^53.
+    Large,
+    Fraction,
+    Text,
+}
+
+/// The largest whole number up to which fractions hold each.
+const MOST_EXACT: u64 = 1 << 53;
 
 impl ColumnType {
     /// Reads OpenObserve's name of a type. `None` for types that log records do not have.
@@ -53,36 +75,53 @@ impl ColumnType {
         }
     }
 
+    /// The type of a new column for these values. It need not hold all of them.
+    fn of_new(values: &[ValueType]) -> Self {
+        let has = |value| values.contains(&value);
+        // Numbers keep the name, so that filters on them go on working.
+        if has(ValueType::Fraction) || has(ValueType::Whole) && !has(ValueType::Large) {
+            Self::Float
+        } else if has(ValueType::Large) {
+            Self::Integer
+        } else if has(ValueType::Text) {
+            Self::Text
+        } else {
+            Self::Boolean
+        }
+    }
+
+    /// Returns `true` if a column of this type stores such a value as it is, or as documented: `true` as 1 among numbers.
+    pub(crate) fn holds(self, value: ValueType) -> bool {
+        match self {
+            Self::Boolean => value == ValueType::Boolean,
+            Self::Integer => {
+                matches!(value, ValueType::Boolean | ValueType::Whole | ValueType::Large)
+            }
+            Self::Float => {
+                matches!(value, ValueType::Boolean | ValueType::Whole | ValueType::Fraction)
+            }
+            Self::Text => matches!(value, ValueType::Boolean | ValueType::Text),
+        }
+    }
+}
+
+impl ValueType {
     fn of(value: &Value) -> Option<Self> {
         match value {
             Value::BoolValue(_) => Some(Self::Boolean),
-            Value::IntValue(_) => Some(Self::Integer),
-            Value::DoubleValue(_) => Some(Self::Float),
+            Value::IntValue(number) if number.unsigned_abs() > MOST_EXACT => Some(Self::Large),
+            Value::IntValue(_) => Some(Self::Whole),
+            Value::DoubleValue(_) => Some(Self::Fraction),
             Value::ArrayValue(array) if array.values.is_empty() => None,
             Value::KvlistValue(map) if map.values.is_empty() => None,
             _ => Some(Self::Text),
         }
     }
 
-    /// Returns `true` if a column of this type stores such a value as it is, or as documented: `true` as 1 among numbers.
-    pub(crate) fn holds(self, value: Self) -> bool {
-        match self {
-            Self::Boolean => value == Self::Boolean,
-            Self::Integer => matches!(value, Self::Boolean | Self::Integer),
-            Self::Float => value != Self::Text,
-            Self::Text => matches!(value, Self::Boolean | Self::Text),
-        }
-    }
-
-    /// Returns `true` if a column of this type should get the value's type, because numbers belong together.
-    pub(crate) fn widens_to(self, value: Self) -> bool {
-        !self.holds(value) && self < value && value != Self::Text
-    }
-
     /// The end of the name of a column for such values beside another type.
     fn suffix(self) -> &'static str {
         match self {
-            Self::Boolean | Self::Integer | Self::Float => "_number",
+            Self::Boolean | Self::Whole | Self::Large | Self::Fraction => "_number",
             Self::Text => "_text",
         }
     }
@@ -93,61 +132,45 @@ impl ColumnType {
 pub(crate) struct Schema(pub(crate) HashMap<String, ColumnType>);
 
 impl Schema {
-    /// Returns the columns to add or to widen before these values are sent.
-    pub(crate) fn changes(&self, wanted: &Wanted) -> BTreeMap<String, ColumnType> {
-        let mut changes = BTreeMap::new();
-        let nothing_taken = HashSet::new();
-        for (column, types) in &wanted.0 {
-            // Numbers keep the name, so that filters on them go on working.
-            let number = types.iter().filter(|it| **it != ColumnType::Text).max();
-            let number = number.filter(|it| **it != ColumnType::Boolean || types.len() == 1);
-            let Some(first) = number.or(types.last()).copied() else { continue };
-            let present = self.0.get(column).copied();
-            let mut column_type = present.unwrap_or(first);
-            for value in types {
-                if column_type.widens_to(*value) {
-                    column_type = *value;
-                }
-            }
-            if present != Some(column_type) {
-                changes.insert(column.clone(), column_type);
-            }
-            for value in types.iter().filter(|value| !column_type.holds(**value)) {
-                let suffix = self.free_suffix(column, *value, &nothing_taken);
+    /// Returns the columns to add before these values are sent.
+    pub(crate) fn missing(&self, wanted: &Wanted) -> BTreeMap<String, ColumnType> {
+        let mut missing = BTreeMap::new();
+        for (column, values) in &wanted.0 {
+            let column_type = self.0.get(column).copied().unwrap_or_else(|| {
+                let column_type = ColumnType::of_new(values);
+                missing.insert(column.clone(), column_type);
+                column_type
+            });
+            for value in values.iter().filter(|value| !column_type.holds(**value)) {
+                let present = |own: &str| self.0.get(own).or_else(|| missing.get(own)).copied();
+                let is_free = |own: &str| present(own).is_none_or(|it| it.holds(*value));
+                let Some(suffix) = free_suffix(column, *value, is_free) else { continue };
                 let own = format!("{column}{suffix}");
-                if self.0.get(&own).is_none_or(|present| present.widens_to(*value)) {
-                    changes.insert(own, *value);
+                if present(&own).is_none() {
+                    missing.insert(own, ColumnType::of_new(&[*value]));
                 }
             }
         }
-        changes
+        missing
     }
 
-    /// Returns what to add to the name of a column for a value that it cannot hold; `None` if it can.
-    fn suffix(&self, column: &str, value: ColumnType, taken: &HashSet<String>) -> Option<String> {
-        let present = self.0.get(column)?;
-        let fits = present.holds(value) || present.widens_to(value);
-        (!fits).then(|| self.free_suffix(column, value, taken))
-    }
-
-    fn free_suffix(&self, column: &str, value: ColumnType, taken: &HashSet<String>) -> String {
-        let suffix = value.suffix();
-        let numbered = (2..=MOST_NAMES).map(|number| format!("{suffix}_{number}"));
-        let is_free = |suffix: &String| {
-            let own = format!("{column}{suffix}");
-            !taken.contains(&own)
-                && self.0.get(&own).is_none_or(|it| it.holds(value) || it.widens_to(value))
+    /// Returns what to add to the name of a column for a value that it cannot hold; `None` if it can, or if no name is free.
+    fn suffix(&self, column: &str, value: ValueType, taken: &HashSet<String>) -> Option<String> {
+        if self.0.get(column)?.holds(value) {
+            return None;
+        }
+        let is_free = |own: &str| {
+            !taken.contains(own) && self.0.get(own).is_none_or(|present| present.holds(value))
         };
-        std::iter::once(suffix.to_owned()).chain(numbered).find(is_free).unwrap_or_default()
+        free_suffix(column, value, is_free)
     }
 
     /// Returns `true` if each value may be sent into its column.
     pub(crate) fn fits(&self, wanted: &Wanted) -> bool {
-        let holds = |column: &str, value: &ColumnType| {
-            let present = self.0.get(column);
-            present.is_none_or(|it| it.holds(*value) || it.widens_to(*value))
+        let holds = |column: &str, value: &ValueType| {
+            self.0.get(column).is_none_or(|present| present.holds(*value))
         };
-        wanted.0.iter().all(|(column, types)| types.iter().all(|value| holds(column, value)))
+        wanted.0.iter().all(|(column, values)| values.iter().all(|value| holds(column, value)))
     }
 
     /// Gives each value that its column cannot hold a column of its own. Returns `None` if there is no such value.
@@ -198,10 +221,10 @@ impl Schema {
                         self.fit_values(&path, &mut map.values, level + 1, is_text, taken);
                 }
                 value => {
-                    let of_value = ColumnType::of(value);
-                    let of_value = of_value.map(|it| if is_text { ColumnType::Text } else { it });
+                    let of_value = ValueType::of(value);
+                    let of_value = of_value.map(|it| if is_text { ValueType::Text } else { it });
                     let suffix = of_value.and_then(|it| self.suffix(&column, it, taken));
-                    if let Some(suffix) = suffix.filter(|suffix| !suffix.is_empty()) {
+                    if let Some(suffix) = suffix {
                         attribute.key.push_str(&suffix);
                         is_changed = true;
                     }
@@ -210,6 +233,14 @@ impl Schema {
         }
         is_changed
     }
+}
+
+/// Returns the first end of a name that makes it a free one.
+fn free_suffix(column: &str, value: ValueType, is_free: impl Fn(&str) -> bool) -> Option<String> {
+    let suffix = value.suffix();
+    let numbered = (2..=MOST_NAMES).map(|number| format!("{suffix}_{number}"));
+    let mut suffixes = std::iter::once(suffix.to_owned()).chain(numbered);
+    suffixes.find(|suffix| is_free(&format!("{column}{suffix}")))
 }
 
 fn column(path: &str, key: &str) -> String {
@@ -223,7 +254,7 @@ fn each_value(
     attributes: &[KeyValue],
     level: usize,
     is_text: bool,
-    take: &mut impl FnMut(&str, ColumnType),
+    take: &mut impl FnMut(&str, ValueType),
 ) {
     for attribute in attributes {
         let column = column(path, &attribute.key);
@@ -232,8 +263,8 @@ fn each_value(
                 each_value(&format!("{column}_"), &map.values, level + 1, is_text, take);
             }
             Some(value) => {
-                if let Some(of_value) = ColumnType::of(value) {
-                    take(&column, if is_text { ColumnType::Text } else { of_value });
+                if let Some(of_value) = ValueType::of(value) {
+                    take(&column, if is_text { ValueType::Text } else { of_value });
                 }
             }
             None => {}
@@ -243,10 +274,10 @@ fn each_value(
 
 /// The columns of a request, with the types of their values in order.
 #[derive(Debug, Default)]
-pub(crate) struct Wanted(pub(crate) BTreeMap<String, Vec<ColumnType>>);
+pub(crate) struct Wanted(pub(crate) BTreeMap<String, Vec<ValueType>>);
 
 impl Wanted {
-    fn add(&mut self, column: &str, value: ColumnType) {
+    fn add(&mut self, column: &str, value: ValueType) {
         match self.0.get_mut(column) {
             Some(types) => {
                 if let Err(position) = types.binary_search(&value) {
@@ -307,15 +338,6 @@ impl KnownShapes {
         });
         (wanted, shapes)
     }
-
-    /// Returns the shapes of a request's records.
-    pub(crate) fn of(stream: &[u8], request: &Request) -> HashSet<u64> {
-        let mut shapes = HashSet::new();
-        each_shape(stream, request, |shape, _, _| {
-            shapes.insert(shape);
-        });
-        shapes
-    }
 }
 
 /// Calls `take` with the shape of each record, its resource and itself, except for repetitions.
@@ -355,12 +377,31 @@ fn each_shape<'r>(
 #[inline]
 fn add_type(shape: &mut u64, attribute: &[u8]) {
     let (key, value) = key_and_value(attribute);
-    // The first byte of a value names its type.
-    let of_value = u64::from(value.first().copied().unwrap_or_default());
-    *shape = combined(*shape ^ of_value, KeyHash::of_item(key).hash);
+    *shape = combined(*shape ^ type_mark(value), KeyHash::of_item(key).hash);
     if may_nest(value) {
         add_nested(shape, value, FLATTEN_LEVELS - 1);
     }
+}
+
+/// Returns a number for the type of a value.
+#[inline]
+fn type_mark(value: &[u8]) -> u64 {
+    match value {
+        // Nine bytes are the least of a number beyond 2^53, and of each negative one.
+        [INTEGER_TAG, _, _, _, _, _, _, _, _, ..] => integer_mark(value),
+        // The first byte of a value names its type.
+        [tag, ..] => u64::from(*tag),
+        [] => 0,
+    }
+}
+
+#[cold]
+fn integer_mark(value: &[u8]) -> u64 {
+    let is_large = fields(value).any(|field| match field.value {
+        Field::Varint(number) => number.cast_signed().unsigned_abs() > MOST_EXACT,
+        _ => false,
+    });
+    u64::from(INTEGER_TAG) | u64::from(is_large) << 8
 }
 
 #[cold]
@@ -369,8 +410,7 @@ fn add_nested(shape: &mut u64, value: &[u8], levels: usize) {
         return;
     }
     for (key, value) in map_entries(value).map(key_and_value) {
-        let of_value = u64::from(value.first().copied().unwrap_or_default());
-        *shape = combined(*shape ^ of_value, KeyHash::of_item(key).hash);
+        *shape = combined(*shape ^ type_mark(value), KeyHash::of_item(key).hash);
         add_nested(shape, value, levels - 1);
     }
     // The end of the map.

@@ -55,30 +55,72 @@ fn found(rows: &Rows, key: &str) -> String {
 }
 
 #[tokio::test]
-async fn without_adaptation_an_older_text_hides_all_rows() {
+async fn without_adaptation_a_changed_type_hides_all_rows() {
+    let took = |value| vec![key_value("took", value)];
     let cannot = "Cannot cast string '3 s' to value of Int64 type";
-    for (ages, expected) in [([600, 660], cannot), ([600, 599], r#"took="12", took="3 s""#)] {
+    let joined = |types| {
+        format!("It is not possible to concatenate arrays of different data types ({types})")
+    };
+    for (records, expected) in [
+        // The older text does not change the type.
+        (vec![(600, took(IntValue(12))), (660, took(text("3 s")))], cannot.to_owned()),
+        (
+            vec![(600, took(IntValue(12))), (599, took(text("3 s")))],
+            r#"took="12", took="3 s""#.to_owned(),
+        ),
+        // A record without the column waits with the first.
+        (
+            vec![(600, took(IntValue(12))), (599, vec![]), (598, took(DoubleValue(1.5)))],
+            joined("Int64, Float64"),
+        ),
+        (
+            vec![(600, took(BoolValue(true))), (599, vec![]), (598, took(text("3 s")))],
+            joined("Boolean, Utf8"),
+        ),
+    ] {
         let backend = started(FakeOpenObserve::builder()).await;
         let mut destination = destination(backend.base());
         destination.profile = Profile::Otlp;
-        for (age, value) in ages.into_iter().zip([IntValue(12), text("3 s")]) {
-            let outcome = export(&destination, request(age, vec![key_value("took", value)])).await;
+        for (age, attributes) in records {
+            let outcome = export(&destination, request(age, attributes)).await;
             assert_eq!(summary(&outcome), "1 accepted, 0 ambiguous");
         }
         assert_eq!(found(&backend.log_rows("default"), "took"), expected);
     }
 }
 
+/// Sends records with these values, each older than the one before, and others without the column to a new stream or one that is
+/// there.
+async fn expect_columns(values: Vec<Value>, is_new: bool, expected: &str) {
+    let backend = started(FakeOpenObserve::builder()).await;
+    let client = Client::new(&destination(backend.base())).unwrap();
+    if !is_new {
+        assert_eq!(send(&client, request(0, vec![])).await.accepted, 1);
+    }
+    for (age, value) in values.into_iter().enumerate() {
+        let age = 60 * (age as u64 + 1);
+        for attributes in [vec![key_value("took", value)], vec![]] {
+            assert_eq!(send(&client, request(age, attributes)).await.accepted, 1);
+        }
+    }
+    assert_eq!(found(&backend.log_rows("default"), "took"), expected);
+}
+
 #[tokio::test]
 async fn each_value_has_a_column_that_holds_it() {
+    const LARGE: i64 = (1 << 53) + 1;
     let map = |value| KvlistValue(KeyValueList { values: vec![key_value("ms", value)] });
     let list = ArrayValue(opentelemetry_proto::tonic::common::v1::ArrayValue::default());
+    let mut streams = tokio::task::JoinSet::new();
     for (values, expected) in [
-        (vec![IntValue(12), text("3 s")], r#"took=12, took_text="3 s""#),
-        (vec![text("3 s"), IntValue(12)], r#"took="3 s", took_number=12"#),
+        (vec![IntValue(12), text("3 s")], r#"took=12.0, took_text="3 s""#),
+        (vec![text("3 s"), IntValue(12)], r#"took="3 s", took_number=12.0"#),
         (vec![IntValue(12), DoubleValue(1.5), IntValue(3)], "took=12.0, took=1.5, took=3.0"),
-        (vec![IntValue(12), BoolValue(true)], "took=12, took=1"),
-        (vec![BoolValue(true), IntValue(12), text("x")], r#"took=1, took=12, took_text="x""#),
+        (vec![IntValue(12), BoolValue(true)], "took=12.0, took=1.0"),
+        (
+            vec![BoolValue(true), IntValue(12), text("x")],
+            r#"took=true, took_number=12.0, took_text="x""#,
+        ),
         (vec![BoolValue(true), text("x")], r#"took=true, took_text="x""#),
         (vec![text("x"), BoolValue(true)], r#"took="x", took="true""#),
         (
@@ -86,20 +128,46 @@ async fn each_value_has_a_column_that_holds_it() {
             r#"took="x", took_number=1.0, took_number=1.5"#,
         ),
         (
-            vec![map(IntValue(1)), text("x"), map(text("2"))],
-            r#"took_ms=1, took="x", took_ms_text="2""#,
+            vec![IntValue(LARGE), IntValue(3), DoubleValue(1.5)],
+            "took=9007199254740993, took=3, took_number=1.5",
         ),
-        (vec![IntValue(1), list], "took=1"),
+        (
+            vec![DoubleValue(1.5), IntValue(LARGE), IntValue(-LARGE), IntValue(-3)],
+            "took=1.5, took_number=9007199254740993, took_number=-9007199254740993, took=-3.0",
+        ),
+        (
+            vec![text("x"), IntValue(1), IntValue(LARGE)],
+            r#"took="x", took_number=1.0, took_number_2=9007199254740993"#,
+        ),
+        (
+            vec![map(IntValue(1)), text("x"), map(text("2"))],
+            r#"took_ms=1.0, took="x", took_ms_text="2""#,
+        ),
+        (vec![IntValue(1), list], "took=1.0"),
+    ] {
+        for is_new in [false, true] {
+            streams.spawn(expect_columns(values.clone(), is_new, expected));
+        }
+    }
+    streams.join_all().await;
+}
+
+#[tokio::test]
+async fn a_column_that_is_there_keeps_its_type() {
+    for (first, later, expected) in [
+        (IntValue(12), DoubleValue(1.5), "took=12, took_number=1.5"),
+        (IntValue(12), text("3 s"), r#"took=12, took_text="3 s""#),
+        (BoolValue(true), IntValue(12), "took=true, took_number=12.0"),
     ] {
         let backend = started(FakeOpenObserve::builder()).await;
-        let destination = destination(backend.base());
-        let client = Client::new(&destination).unwrap();
-        // The stream exists, and each record is older than the one before.
-        assert_eq!(send(&client, request(0, vec![])).await.accepted, 1);
-        for (age, value) in values.into_iter().enumerate() {
-            let request = request(60 * (age as u64 + 1), vec![key_value("took", value)]);
-            assert_eq!(send(&client, request).await.accepted, 1);
+        let mut foreign = destination(backend.base());
+        foreign.profile = Profile::Otlp;
+        for attributes in [vec![key_value("took", first)], vec![]] {
+            assert_eq!(export(&foreign, request(0, attributes)).await.accepted, 1);
         }
+        let client = Client::new(&destination(backend.base())).unwrap();
+        let request = request(0, vec![key_value("took", later)]);
+        assert_eq!(send(&client, request).await.accepted, 1);
         assert_eq!(found(&backend.log_rows("default"), "took"), expected);
     }
 }
@@ -118,7 +186,9 @@ async fn a_column_of_its_own_takes_no_name_of_another_field() {
         assert_eq!(send(&client, request).await.accepted, 1);
     }
     let found = found(&backend.log_rows("default"), "took");
-    assert_eq!(found, r#"took=1, took_text_2=5, took_text="other", took_text_3="3 s""#);
+    assert_eq!(found, r#"took=1.0, took_text_2=5.0, took_text="other", took_text_3="3 s""#);
+    let declared = r#"{"fields":[{"data_type":"Utf8","name":"took_text_3","nullable":true}]}"#;
+    assert!(backend.schema_calls().iter().any(|call| call.ends_with(declared)));
 }
 
 #[tokio::test]
@@ -130,20 +200,22 @@ async fn known_types_cost_no_call_and_new_ones_three() {
         format!("PUT /api/default/streams/default/update_fields {}", json!({ "fields": fields }))
     };
     let one = |key: &str, value| vec![key_value(key, value)];
-    let a = declares(json!([{"data_type": "Utf8", "name": "a"}]));
-    let b = declares(json!([{"data_type": "Int64", "name": "b"}]));
-    let c = declares(json!([{"data_type": "Float64", "name": "b"}]));
+    let column = |of_column: &str, name: &str| json!({"data_type": of_column, "name": name, "nullable": name != "_timestamp"});
+    let stream = declares(json!([column("Int64", "_timestamp"), column("Utf8", "service_name")]));
+    let a = declares(json!([column("Utf8", "a")]));
+    let b = declares(json!([column("Float64", "b")]));
+    let b_text = declares(json!([column("Utf8", "b_text")]));
     for (attributes, calls) in [
-        // The first request creates the stream.
-        (vec![], &[schema][..]),
-        (vec![], &[schema]),
+        (vec![], &[schema, &stream, schema][..]),
         (vec![], &[]),
         (one("a", text("x")), &[schema, &a, schema]),
         (one("a", text("y")), &[]),
         (one("b", IntValue(1)), &[schema, &b, schema]),
         (one("b", IntValue(2)), &[]),
-        (one("b", DoubleValue(1.5)), &[schema, &c, schema]),
-        (one("b", IntValue(2)), &[]),
+        // The column holds it, as is known.
+        (one("b", DoubleValue(1.5)), &[]),
+        (one("b", text("x")), &[schema, &b_text, schema]),
+        (one("b", text("y")), &[]),
     ] {
         let before = backend.schema_calls().len();
         assert_eq!(send(&client, request(0, attributes)).await.accepted, 1);
@@ -182,6 +254,31 @@ async fn other_backends_are_not_asked_for_types() {
     assert_eq!(backend.schema_calls(), [""; 0]);
 }
 
+#[tokio::test]
+async fn a_text_that_is_declared_late_meets_no_number() {
+    for number in [IntValue(12), DoubleValue(1.5), BoolValue(true), IntValue(i64::MAX)] {
+        let builder = FakeOpenObserve::builder().late_texts(Duration::from_millis(100));
+        let backend = started(builder).await;
+        let destination = destination(backend.base());
+        assert_eq!(export(&destination, request(0, vec![])).await.accepted, 1);
+        let sending = [text("3 s"), number].map(|value| {
+            let client = Client::new(&destination).unwrap();
+            async move {
+                for attributes in [vec![key_value("took", value)], vec![]] {
+                    assert_eq!(send(&client, request(0, attributes)).await.accepted, 1);
+                }
+            }
+        });
+        // Both read the schema before one of them declares the column.
+        let [texts, numbers] = sending;
+        tokio::join!(texts, numbers);
+        let rows = backend.log_rows("default").unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(rows.len(), 5);
+        let puts = backend.schema_calls().iter().filter(|call| call.starts_with("PUT")).count();
+        assert_eq!(puts, 3 + usize::from(rows.iter().any(|row| row.contains_key("took_number"))));
+    }
+}
+
 /// A number, a fraction or a text, and the second in which it was.
 fn any_value() -> impl Strategy<Value = (u64, usize, Value)> {
     let value = proptest::prop_oneof![
@@ -205,10 +302,14 @@ async fn send_all(destination: DestinationConfig, values: Vec<(u64, usize, Value
 #[tokio::test(flavor = "multi_thread")]
 async fn six_environments_hide_no_row_of_ten_keys() {
     let mut runner = TestRunner::deterministic();
-    for round in 0..5 {
+    // In every other round, the environments create the stream too.
+    for round in 0..6 {
         let backend = started(FakeOpenObserve::builder()).await;
         let destination = destination(backend.base());
-        assert_eq!(export(&destination, request(0, vec![])).await.accepted, 1);
+        let before = round % 2;
+        for _ in 0..before {
+            assert_eq!(export(&destination, request(0, vec![])).await.accepted, 1);
+        }
         let values = proptest::collection::vec(any_value(), 40);
         let mut environments = tokio::task::JoinSet::new();
         let mut texts = Vec::new();
@@ -222,7 +323,7 @@ async fn six_environments_hide_no_row_of_ten_keys() {
         }
         environments.join_all().await;
         let rows = backend.log_rows("default").unwrap_or_else(|error| panic!("{round}: {error}"));
-        assert_eq!(rows.len(), 1 + 6 * 40);
+        assert_eq!(rows.len(), before + 6 * 40);
         let stored: Vec<&str> =
             rows.iter().flat_map(BTreeMap::values).filter_map(|value| value.as_str()).collect();
         let lost: Vec<_> = texts.iter().filter(|text| !stored.contains(&text.as_str())).collect();

@@ -58,6 +58,12 @@ impl Builder {
         self
     }
 
+    /// Adds declared columns of texts so late, after columns that were declared meanwhile.
+    pub fn late_texts(mut self, delay: Duration) -> Self {
+        self.config.late_texts = delay;
+        self
+    }
+
     /// Starts on a free port.
     pub async fn start(self) -> std::io::Result<FakeOpenObserve> {
         let mut config = self.config;
@@ -100,6 +106,8 @@ pub(super) struct Config {
     pub(super) racing_schemas: bool,
     /// The status of calls for the schema of a stream.
     pub(super) schemas_refused: Option<u16>,
+    /// The delay of declarations of text columns.
+    pub(super) late_texts: Duration,
     /// Nanoseconds since 1970.
     pub(super) clock: Box<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -115,6 +123,7 @@ impl Default for Config {
             max_columns: 1000,
             racing_schemas: false,
             schemas_refused: None,
+            late_texts: Duration::ZERO,
             clock: Box::new(system_clock),
         }
     }

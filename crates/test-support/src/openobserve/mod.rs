@@ -145,6 +145,7 @@ impl FakeOpenObserve {
         let store = &self.shared.state().store;
         let rows = rows::stream(store, "default", Signal::Logs, stream);
         let types = store.types.get(&("default".to_owned(), stream.to_owned()));
+        types.map_or(Ok(()), types::Types::join)?;
         rows.map(|mut row| {
             types.map_or(Ok(()), |types| types.convert(&mut row))?;
             Ok(row.columns)

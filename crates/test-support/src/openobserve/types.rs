@@ -3,19 +3,34 @@
 //! As read and measured on 0.93-dev. A stream has versions of its schema, each from a time on; the latest counts. A new column changes
 //! the latest version. A more general type makes a new version that begins at the time of the request's oldest record, which is not
 //! the latest if that record is older than the latest version.
+//!
+//! Rows wait in memory in groups by the schema that they met. A search joins the requests of a group. It gives a request that lacks a
+//! column the column's type of now, and fails if another request of the group has an older type.
 
 use super::rows::Row;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The names of types, from the narrowest to the most general.
 const TYPES: [&str; 4] = ["Boolean", "Int64", "Float64", "Utf8"];
 
 type Columns = BTreeMap<String, usize>;
 
-/// The versions of a stream's schema, by the time in microseconds at which they begin.
+/// The types of a stream's columns.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Types(BTreeMap<i64, Columns>);
+pub(super) struct Types {
+    /// The versions of the schema, by the time in microseconds at which they begin.
+    versions: BTreeMap<i64, Columns>,
+    requests: Vec<Waiting>,
+}
+
+/// The rows of a request that wait in memory.
+#[derive(Debug, Clone)]
+struct Waiting {
+    /// The schema that the request met.
+    schema: Columns,
+    columns: BTreeSet<String>,
+}
 
 impl Types {
     /// Adds the columns of these rows. Returns `false` if nothing may be written: a version begins at this time already.
@@ -29,7 +44,12 @@ impl Types {
             }
             oldest = oldest.min(row.columns.get("_timestamp").and_then(Value::as_i64).unwrap_or(0));
         }
-        self.merge(columns, oldest)
+        let names = columns.keys().cloned().collect();
+        let is_written = self.merge(columns, oldest);
+        if is_written && let Some(schema) = self.latest().cloned() {
+            self.requests.push(Waiting { schema, columns: names });
+        }
+        is_written
     }
 
     /// Adds columns by `update_fields`, or gives them a more general type from `now` on.
@@ -45,8 +65,8 @@ impl Types {
     }
 
     fn merge(&mut self, columns: Columns, time: i64) -> bool {
-        let Some(mut latest) = self.0.last_entry() else {
-            self.0.insert(time, columns);
+        let Some(mut latest) = self.versions.last_entry() else {
+            self.versions.insert(time, columns);
             return true;
         };
         let mut merged = latest.get().clone();
@@ -60,20 +80,46 @@ impl Types {
             latest.insert(merged);
             return true;
         }
-        if self.0.contains_key(&time) {
+        if self.versions.contains_key(&time) {
             return false;
         }
-        self.0.insert(time, merged);
+        self.versions.insert(time, merged);
         true
     }
 
+    fn latest(&self) -> Option<&Columns> {
+        self.versions.last_key_value().map(|(_, columns)| columns)
+    }
+
+    /// Joins the requests of each group. The error hides all rows of the stream.
+    pub(super) fn join(&self) -> Result<(), String> {
+        let latest = self.latest().into_iter().flatten();
+        for (column, now) in latest {
+            for has in self.requests.iter().filter(|request| request.columns.contains(column)) {
+                let is_of_group = |other: &&Waiting| other.schema == has.schema;
+                let mut group = self.requests.iter().filter(is_of_group);
+                let written = has.schema.get(column);
+                if written != Some(now) && group.any(|other| !other.columns.contains(column)) {
+                    let name =
+                        |of_column: &usize| TYPES.get(*of_column).copied().unwrap_or_default();
+                    return Err(format!(
+                        "It is not possible to concatenate arrays of different data types ({}, {})",
+                        name(written.unwrap_or(now)),
+                        name(now)
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.versions.is_empty()
     }
 
     /// The latest version, as `GET …/schema` shows it.
     pub(super) fn columns(&self) -> Vec<Value> {
-        let latest = self.0.last_key_value().into_iter().flat_map(|(_, columns)| columns);
+        let latest = self.latest().into_iter().flatten();
         latest
             .map(|(name, of_column)| json!({ "name": name, "type": TYPES.get(*of_column) }))
             .collect()
@@ -81,7 +127,7 @@ impl Types {
 
     /// Converts a row's values to the types of the columns. The error hides all rows of the stream.
     pub(super) fn convert(&self, row: &mut Row) -> Result<(), String> {
-        let Some((_, columns)) = self.0.last_key_value() else { return Ok(()) };
+        let Some(columns) = self.latest() else { return Ok(()) };
         for (name, value) in &mut row.columns {
             let Some(of_column) = columns.get(name) else { continue };
             *value = converted(value, *of_column)?;

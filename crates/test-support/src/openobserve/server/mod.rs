@@ -63,6 +63,9 @@ pub(crate) async fn respond(
         Err(_) => return Err(Abandoned),
     };
     if let Some(question) = search::Question::of(&parts, &encoded) {
+        if question.declares_text(&parts, &encoded) {
+            tokio::time::sleep(shared.config.late_texts).await;
+        }
         if let Some(reply) = question.schema(&shared, &parts, &encoded) {
             let mut response = Response::new(ResponseBody::new(BodyShape::Whole, reply.body));
             *response.status_mut() = reply.status;

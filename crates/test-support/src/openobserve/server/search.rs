@@ -12,6 +12,7 @@ use crate::openobserve::ingest::admit;
 use crate::openobserve::route::unknown_organization;
 use crate::openobserve::rows::{self, Row};
 use crate::openobserve::shared::Shared;
+use crate::openobserve::types::Types;
 use crate::openobserve::{Signal, signal_of};
 
 pub(crate) struct Question {
@@ -50,6 +51,13 @@ impl Question {
         };
         let organization = segments.get(1).copied().unwrap_or_default().to_owned();
         Some(Self { organization, kind })
+    }
+
+    /// Returns `true` if the call declares a column of texts.
+    pub(crate) fn declares_text(&self, parts: &Parts, body: &Bytes) -> bool {
+        let is_change =
+            matches!(self.kind, Kind::Schema { .. }) && parts.method == http::Method::PUT;
+        is_change && String::from_utf8_lossy(body).contains("Utf8")
     }
 
     /// The answer to a call that reads or changes the types of a log stream's columns; `None` if it is another question.
@@ -133,10 +141,16 @@ fn search(shared: &Shared, organization: &str, signal: Option<Signal>, sql: &str
     };
     let key = (organization.to_owned(), stream.to_owned());
     let types = store.types.get(&key).filter(|_| signal == Signal::Logs);
+    let joined = types.map_or(Ok(()), Types::join);
+    // A search for all columns fails as a whole.
+    if let Err(message) = joined
+        && sql.starts_with("SELECT * ")
+    {
+        return HttpResponse::error(500, &message);
+    }
     let mut hits = Vec::new();
     for mut row in rows.filter(is_asked) {
         let converted = types.map_or(Ok(()), |types| types.convert(&mut row));
-        // A search for all columns fails as a whole.
         if let Err(message) = converted
             && sql.starts_with("SELECT * ")
         {
