@@ -35,4 +35,6 @@ pub(crate) fn begins(text: &str, with: &[&str]) -> bool {
 }
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod tests;
