@@ -8,6 +8,7 @@
 use crate::event::PlatformEvent;
 
 pub(crate) mod crash;
+pub(crate) mod exceptions;
 pub(crate) mod fields;
 pub(crate) mod head;
 pub(crate) mod ids;
