@@ -62,7 +62,7 @@ fn begins_as_report(text: &str) -> bool {
         Some(b'U') => text.starts_with("Uncaught ") || begins(text, &UNHANDLED),
         Some(b'p') => text.starts_with("panic: "),
         Some(b't') => text.starts_with("thread '"),
-        Some(b'/' | b'<') => true,
+        Some(b'/' | b'<' | b'*') => true,
         _ => false,
     };
     has_word || text.ends_with(')') && ruby(text).is_some()
@@ -100,23 +100,50 @@ fn reported<'t>(line: &'t str, behind: &'t str) -> Option<(&'t str, &'t str)> {
     if let Some((_, message)) = line.split_once(": panic serving ") {
         return Some(("panic", message.split_once(": ").map_or(message, |(_, message)| message)));
     }
-    ruby(line).or_else(|| traced(line, behind))
+    elixir(line).or_else(|| ruby(line)).or_else(|| traced(line, behind))
 }
 
-/// Type and message of a line with stack frames below. A message may have several lines if the name is certainly a type's.
+/// `** (ArgumentError) no stock`
+fn elixir(line: &str) -> Option<(&str, &str)> {
+    line.strip_prefix("** (")?.split_once(") ").filter(|(kind, _)| is_type(kind))
+}
+
+/// Type and message of a line with stack frames below. A message may have several lines, and a logger's text may precede the
+/// name, if the name is certainly a type's.
 fn traced<'t>(line: &'t str, behind: &'t str) -> Option<(&'t str, &'t str)> {
     const MOST_LINES: usize = 16;
-    let (kind, message) = named(line);
-    let is_certain = || {
-        let ends = ["Error", "Exception", "Throwable", "Fault"];
-        ends.iter().any(|end| kind.ends_with(end)) && !message.is_empty()
-    };
-    if !is_type(kind) {
-        return None;
-    }
     let mut lines = behind.lines().take(MOST_LINES);
     let at = lines.position(|line| is_frame(line) && line.starts_with([' ', '\t']))?;
-    (at == 0 || is_certain()).then_some((kind, message))
+    let (kind, message) = named(line);
+    if is_type(kind) && (at == 0 || is_certain(kind) && !message.is_empty()) {
+        return Some((kind, message));
+    }
+    named_within(line)
+}
+
+fn is_certain(kind: &str) -> bool {
+    ["Error", "Exception", "Throwable", "Fault"].iter().any(|end| kind.ends_with(end))
+}
+
+/// Type and message behind a text: `failed TypeError: no stock`, `Payment declined|System.InvalidOperationException: no stock`.
+fn named_within(line: &str) -> Option<(&str, &str)> {
+    const MOST_COLONS: usize = 8;
+    let is_between = |c: char| c.is_whitespace() || matches!(c, '|' | '(' | '"');
+    let mut ends = memchr::memmem::find_iter(line.as_bytes(), ": ").take(MOST_COLONS);
+    let found = ends.find_map(|end| {
+        let before = line.get(..end)?;
+        // Node puts a code behind the type.
+        let before = before
+            .strip_suffix(']')
+            .and_then(|text| text.rsplit_once(" ["))
+            .map_or(before, |(text, _)| text);
+        let kind = before.rsplit(is_between).next()?;
+        (is_type(kind) && is_certain(kind)).then_some((kind, line.get(end + 2..)?))
+    });
+    found.or_else(|| {
+        let last = line.trim_end().rsplit(is_between).next()?;
+        (is_type(last) && is_certain(last)).then_some((last, ""))
+    })
 }
 
 /// Nothing, or the words of PHP, before `Uncaught`.

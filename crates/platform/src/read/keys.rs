@@ -20,6 +20,9 @@ pub(crate) enum Role {
     MessageOfLogger,
     ErrorMessage,
     ErrorType,
+    /// An exception: an object, or the text of a stack trace. Any other value stays an attribute.
+    Exception,
+    StackTrace,
     /// The line of another logger.
     Log,
     Time,
@@ -52,6 +55,13 @@ impl Role {
                 | Self::Traceparent
                 | Self::XRayTraceId
         )
+    }
+}
+
+impl Role {
+    /// Returns `true` for what a record may state about an exception.
+    pub(crate) fn is_error(self) -> bool {
+        matches!(self, Self::ErrorMessage | Self::ErrorType | Self::Exception | Self::StackTrace)
     }
 }
 
@@ -92,19 +102,25 @@ fn find(bytes: usize, is: impl Fn(&str) -> bool) -> Option<(Role, u8)> {
     same_length.copied().find(|(known, ..)| is(known)).map(|(_, role, rank)| (role, rank))
 }
 
-static KEYS: [(Role, u8, &[&str]); 34] = [
+static KEYS: [(Role, u8, &[&str]); 40] = [
     (Role::Level, 0, &["level", "Level", "log.level", "log_level", "logLevel", "LogLevel"]),
     (Role::Level, 0, &["loglevel", "_logLevel", "lvl", "L", "@level", "@l"]),
     (Role::Level, 0, &["severity", "Severity", "severity_text", "severityText", "SeverityText"]),
     (Role::Level, 0, &["levelname", "levelName", "level_name"]),
     (Role::PythonNumber, 1, &["levelno"]),
     (Role::OtelNumber, 1, &["severityNumber", "SeverityNumber", "severity_number"]),
-    (Role::Status, 2, &["status", "messageType"]),
+    (Role::Status, 2, &["status", "messageType", "at"]),
     (Role::Message, 0, &["message", "Message", "msg", "Msg", "@m"]),
     (Role::Message, 1, &["M", "@message", "short_message", "RenderedMessage", "textPayload"]),
     (Role::MessageOfLogger, 2, &["@mt", "MessageTemplate", "event", "body", "Body"]),
     (Role::ErrorMessage, 3, &["errorMessage"]),
-    (Role::ErrorType, 0, &["errorType"]),
+    (Role::ErrorMessage, 4, &["error.message", "exception_message"]),
+    (Role::ErrorType, 0, &["errorType", "error.type", "error.kind", "error.name"]),
+    (Role::ErrorType, 0, &["exception_name", "exception_class", "exc_type"]),
+    (Role::Exception, 0, &["exception", "Exception", "error", "err", "exc_info", "exc_text", "@x"]),
+    (Role::Exception, 0, &["thrown", "throwable"]),
+    (Role::StackTrace, 0, &["stack", "stackTrace", "stack_trace", "stacktrace", "StackTrace"]),
+    (Role::StackTrace, 0, &["error.stack_trace", "error.stack", "backtrace", "traceback"]),
     (Role::Log, 1, &["log"]),
     (Role::Time, 0, &["timestamp", "Timestamp", "@timestamp", "time", "timeMillis", "datetime"]),
     (Role::Time, 0, &["asctime", "@t", "ts", "t", "T"]),

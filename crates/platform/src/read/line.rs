@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use crate::attributes::attribute;
 use crate::names;
 use crate::read::crash::{Exception, exception};
+use crate::read::exceptions;
 use crate::read::fields::{Elements, Fields, MAX_MS, of_millis, text_of};
 use crate::read::head::{Head, Place, head};
 use crate::read::ids::{TraceIds, datadog_id, is_uuid, lower_case, xray_root};
@@ -98,8 +99,14 @@ fn text_line(line: &str, place: Place, is_lambda: bool, wrapped: Depth) -> Funct
 /// Adds the exception of a text. Its record is an error unless the text states a level.
 fn add_exception(read: &mut FunctionLine<'_>, head: &Head<'_>, line: &str) {
     // `Error:` may be a level, or the name of an exception.
-    let of_line = || (head.severity == Some(Severity::ERROR)).then(|| exception(line));
-    read.exception = exception(head.rest).or_else(|| of_line().flatten()).map(Box::new);
+    const ERROR: &str = "Error:";
+    let before = line.get(..line.len() - head.rest.len()).unwrap_or_default().trim_end();
+    let text = match before.strip_suffix(ERROR) {
+        Some(before) => line.get(before.len()..).unwrap_or_default(),
+        None => head.rest,
+    };
+    let stated = read.exception.take();
+    read.exception = stated.or_else(|| exception(text).map(Box::new));
     if read.exception.is_some() {
         read.severity = read.severity.or(Some(Severity::ERROR));
     }
@@ -192,12 +199,18 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 
+    /// The text of a JSON object.
+    pub(crate) fn json_object(&self) -> Option<&str> {
+        let Self::Json(raw) = self else { return None };
+        Some(raw.get()).filter(|json| json.starts_with('{'))
+    }
+
     /// The content of a string, or the JSON of another value.
-    fn word(&self) -> &str {
+    pub(crate) fn word(&self) -> &str {
         match self {
             Self::Text(text) => text,
             Self::Json(raw) => raw.get(),
@@ -206,31 +219,42 @@ impl<'a> Value<'a> {
 }
 
 #[derive(Debug)]
-struct Field<'a> {
-    key: Cow<'a, str>,
+pub(crate) struct Field<'a> {
+    pub(crate) key: Cow<'a, str>,
     role: Option<(Role, u8)>,
-    value: Value<'a>,
+    pub(crate) value: Value<'a>,
+    /// `true` if the content is in another field of the record.
+    pub(crate) is_taken: bool,
 }
 
 impl<'a> Field<'a> {
     fn new(key: Cow<'a, str>, value: Value<'a>) -> Self {
         let role = role(&key);
-        Self { key, role, value }
+        Self { key, role, value, is_taken: false }
     }
 
-    fn is(&self, role: Role) -> bool {
+    pub(crate) fn role(&self) -> Option<Role> {
+        self.role.map(|(role, _)| role)
+    }
+
+    /// Returns `true` if a key that may have other words has a level.
+    fn states_status(&self) -> bool {
+        self.is(Role::Status) && status_of(&self.value).is_some()
+    }
+
+    pub(crate) fn is(&self, role: Role) -> bool {
         self.role.is_some_and(|(own, _)| own == role)
     }
 
     fn into_owned(self) -> Field<'static> {
-        let Self { key, role, value } = self;
-        Field { key: Cow::Owned(key.into_owned()), role, value: value.into_owned() }
+        let Self { key, role, value, is_taken } = self;
+        Field { key: Cow::Owned(key.into_owned()), role, value: value.into_owned(), is_taken }
     }
 }
 
-type LineFields<'a> = Vec<Field<'a>>;
+pub(crate) type LineFields<'a> = Vec<Field<'a>>;
 
-fn object_fields(object: &str) -> Option<LineFields<'_>> {
+pub(crate) fn object_fields(object: &str) -> Option<LineFields<'_>> {
     let fields = Fields::of(object)?.0.into_iter();
     Some(fields.map(|(key, raw)| Field::new(key, Value::of(raw))).collect())
 }
@@ -239,7 +263,7 @@ fn logfmt_fields(line: &str) -> Option<LineFields<'_>> {
     let pairs = Some(line).filter(|line| logfmt::begins(line)).and_then(logfmt::pairs)?;
     let field = |(key, value)| Field::new(Cow::Borrowed(key), Value::Text(value));
     let fields: LineFields<'_> = pairs.into_iter().map(field).collect();
-    fields.iter().any(|field| field.is(Role::Level)).then_some(fields)
+    fields.iter().any(|field| field.is(Role::Level) || field.states_status()).then_some(fields)
 }
 
 fn read_object(object: &str, is_lambda: bool, wrapped: Depth) -> Option<FunctionLine<'_>> {
@@ -262,15 +286,26 @@ fn read_object(object: &str, is_lambda: bool, wrapped: Depth) -> Option<Function
     }
     let mut read = read_fields(fields, is_lambda);
     let Some(text) = text else { return Some(read) };
+    let mut message = None;
     if is_text {
         let plain = without_colours(&text);
         let place = if is_log { Place::Line } else { Place::Message };
         let inner = text_line(&plain, place, is_lambda, wrapped);
         read.severity = inner.severity.or(read.severity);
         read.trace = read.trace.or(inner.trace);
-        read.exception = inner.exception.or(read.exception);
+        // Lambda's own keys say more than the text.
+        read.exception = read.exception.or(inner.exception);
+        message = inner.message.map(|message| Cow::Owned(message.into_owned()));
+        for (key, value) in inner.attributes {
+            let is_new = !read.attributes.iter().any(|(taken, _)| *taken == key);
+            if is_new && read.attributes.len() < MAX_ATTRIBUTES {
+                read.attributes.push((Cow::Owned(key.into_owned()), value.into_owned()));
+            }
+        }
     }
-    if is_text && is_log || read.message.is_none() {
+    if message.is_some() {
+        read.message = message;
+    } else if is_text && is_log || read.message.is_none() {
         read.message = Some(text.into());
     }
     Some(read)
@@ -353,15 +388,16 @@ struct Found {
     xray: Best<String>,
     tenant: Best<()>,
     durable: Best<()>,
-    error_type: Option<String>,
-    error_message: Option<String>,
+    /// Positions of the keys that may state an exception.
+    errors: Vec<usize>,
 }
 
 fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> {
     let found = Found::of(&fields, is_lambda);
     let Found { level, mut message, message_of_logger, request_id, trace, mut span, xray, .. } =
         found;
-    if let Some((rank, at, value)) = message_of_logger.0.filter(|_| level.0.is_some()) {
+    let is_leveled = level.0.is_some();
+    if let Some((rank, at, value)) = message_of_logger.0.filter(|_| is_leveled) {
         message.offer(rank, at, Some(value));
     }
     if trace.0.is_none() {
@@ -388,13 +424,15 @@ fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> 
     let message =
         message.value().and_then(|copy| copy.map(Cow::Owned).or_else(|| take(message_at)));
     let (tenant_id, durable_execution_arn) = (take(tenant), take(durable));
-    // A failed handler's report by a runtime. Lambda's library for Go writes no level.
-    let exception = found.error_type.zip(found.error_message).map(|(kind, message)| Exception {
-        kind,
-        message: Some(message),
-        stacktrace: None,
-    });
+    let is_log = is_leveled || message.is_some() || found.time.0.is_some();
+    let exception = (!found.errors.is_empty())
+        .then(|| exceptions::take(&mut fields, &found.errors, is_log))
+        .flatten()
+        .or_else(|| exception_in_message(message.as_deref()?));
+    let of_exception = || exception.as_ref()?.message.clone().map(Cow::Owned);
+    let message = message.or_else(of_exception);
     let exception = exception.map(Box::new);
+    // Lambda's library for Go writes no level.
     let severity = level.value().or(exception.as_ref().map(|_| Severity::ERROR));
     let (trace, span_id) = (trace.value(), span.value());
     let mut read = FunctionLine {
@@ -411,7 +449,7 @@ fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> 
     };
     let mut rest = Vec::new();
     for (at, field) in fields.into_iter().enumerate() {
-        if !lifted.contains(&Some(at)) {
+        if !field.is_taken && !lifted.contains(&Some(at)) {
             read.keep(field, &mut rest);
         }
     }
@@ -421,15 +459,27 @@ fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> 
     read
 }
 
+/// The exception in a message of several lines, such as Python's traceback.
+fn exception_in_message(message: &str) -> Option<Exception> {
+    memchr::memchr(b'\n', message.as_bytes())?;
+    exception(message)
+}
+
 impl Found {
     fn of(fields: &LineFields<'_>, is_lambda: bool) -> Self {
         let is_gelf = fields.iter().any(|field| field.key == "short_message");
         let mut found = Self { is_lambda, is_gelf, ..Self::default() };
-        for (at, Field { key, role, value }) in fields.iter().enumerate() {
+        for (at, Field { key, role, value, .. }) in fields.iter().enumerate() {
             match *role {
-                Some((Role::Nested, _)) => found.look_into(key, value),
-                Some((Role::Log, _)) if value.text().is_none() => found.look_into(key, value),
-                Some((role, rank)) => found.offer(role, rank, Some(at), value),
+                Some((Role::Nested, _)) => found.look_into(key, at, value),
+                Some((Role::Log, _)) if value.text().is_none() => found.look_into(key, at, value),
+                Some((role, rank)) => {
+                    let may_be_error = role == Role::Message && value.json_object().is_some();
+                    if role.is_error() || may_be_error {
+                        found.errors.push(at);
+                    }
+                    found.offer(role, rank, Some(at), value);
+                }
                 None => {}
             }
         }
@@ -448,10 +498,7 @@ impl Found {
         let text = value.text();
         match role {
             Role::Level => self.level.offer(rank, at, level_of(value, self.is_gelf)),
-            Role::Status => {
-                let status = text.and_then(|text| Severity::of_text(text, Evidence::Marked));
-                self.level.offer(rank, None, status);
-            }
+            Role::Status => self.level.offer(rank, None, status_of(value)),
             Role::PythonNumber => {
                 let number = value.word().parse().ok();
                 self.level.offer(rank, at, number.and_then(Severity::of_python));
@@ -459,16 +506,12 @@ impl Found {
             Role::OtelNumber => {
                 self.level.offer(rank, at, value.word().parse().ok().and_then(Severity::of_otel));
             }
-            // Lambda's Node runtime writes an error alone as an object, which stays an attribute.
-            Role::Message if text.is_none() => {
-                let error = Fields::of(value.word()).and_then(|error| error.text("errorMessage"));
-                self.message.offer(4, None, error.map(|error| Some(error.into_owned())));
-            }
+            Role::Message if text.is_none() => {}
             Role::Message | Role::Log => self.message.offer(rank, at, text.map(|_| None)),
             Role::MessageOfLogger => self.message_of_logger.offer(rank, at, text.map(|_| None)),
-            Role::ErrorType => self.error_type = text.map(str::to_owned),
+            Role::ErrorType | Role::Exception | Role::StackTrace => {}
+            Role::ErrorMessage if rank > 3 => {}
             Role::ErrorMessage => {
-                self.error_message = text.map(str::to_owned);
                 self.message.offer(rank, None, text.map(|text| Some(text.to_owned())));
             }
             Role::Time => self.time.offer(rank, at, time_of(value)),
@@ -508,7 +551,7 @@ impl Found {
     }
 
     /// Looks for ids, level and message in an object or in a list of objects, which stays an attribute.
-    fn look_into(&mut self, outer: &str, value: &Value<'_>) {
+    fn look_into(&mut self, outer: &str, at: usize, value: &Value<'_>) {
         const RANK: u8 = 5;
         const MOST_OBJECTS: usize = 1000;
         if let Value::Text(text) = value {
@@ -538,6 +581,9 @@ impl Found {
                 }
                 ("_meta", "logLevelName") => self.offer(Role::Level, RANK, None, &value),
                 ("instant", "epochSecond") => self.offer(Role::Time, RANK, None, &value),
+                (_, key) if role(key).is_some_and(|(role, _)| role == Role::Exception) => {
+                    self.errors.push(at);
+                }
                 (_, key) => {
                     if let Some(role) = role_in(outer, key) {
                         self.offer(role, RANK, None, &value);
@@ -546,6 +592,10 @@ impl Found {
             }
         }
     }
+}
+
+fn status_of(value: &Value<'_>) -> Option<Severity> {
+    value.text().and_then(|text| Severity::of_text(text, Evidence::Marked))
 }
 
 fn level_of(value: &Value<'_>, is_gelf: bool) -> Option<Severity> {
@@ -664,7 +714,7 @@ fn number(text: &str) -> Option<Any> {
     }
 }
 
-fn json_object(fields: &LineFields<'_>) -> String {
+pub(crate) fn json_object(fields: &LineFields<'_>) -> String {
     let field = |Field { key, value, .. }: &Field<'_>| {
         let key = serde_json::Value::from(key.as_ref());
         match value {

@@ -2,36 +2,78 @@
 
 use std::borrow::Cow;
 
+use crate::read::keys::{Role, role};
+
 /// More pairs are data rather than a log record.
 const MAX_PAIRS: usize = 128;
 
-/// The pairs of a line, or none if anything else is in it.
+/// A text with more words that are no pair is prose.
+const MOST_BARE_KEYS: usize = 2;
+
+/// The pairs of a line, or none if it is no such line. A word without `=` continues the value before it, if this is a message,
+/// a list, or the word cannot be a key; otherwise it is a key alone.
 pub(crate) fn pairs(line: &str) -> Option<Vec<(&str, Cow<'_, str>)>> {
-    let mut pairs = Vec::new();
+    let mut pairs: Vec<(&str, Cow<'_, str>)> = Vec::new();
+    let mut bare_keys = 0;
+    // Where the last value begins, if it has no quotes.
+    let mut open: Option<&str> = None;
     let mut rest = line.trim();
+    if memchr::memchr2(b'\n', b'\r', rest.as_bytes()).is_some() {
+        return None;
+    }
     while !rest.is_empty() {
-        let (key, value) = rest.split_once('=').filter(|(key, _)| is_key(key))?;
-        let (value, behind) = if let Some(quoted) = value.strip_prefix('"') {
-            quoted_value(quoted)?
-        } else if let Some(quoted) = value.strip_prefix('\'') {
-            // Python's structlog
-            let (value, behind) = quoted.split_once('\'')?;
-            (Cow::Borrowed(value), behind)
-        } else {
-            let end = value.find([' ', '\t']).unwrap_or(value.len());
-            let (value, behind) = value.split_at_checked(end)?;
-            (Cow::Borrowed(value), behind)
-        };
-        if pairs.len() == MAX_PAIRS || value.contains('\n') {
-            return None;
+        let end = rest.find([' ', '\t', '=']).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at_checked(end)?;
+        if let Some(value) = behind.strip_prefix('=').filter(|_| is_key(word)) {
+            if pairs.len() == MAX_PAIRS {
+                return None;
+            }
+            let (content, behind) = value_at(value)?;
+            open = (!value.starts_with(['"', '\''])).then_some(value);
+            pairs.push((word, content));
+            rest = behind.trim_start();
+            continue;
         }
-        pairs.push((key, value));
-        if !(behind.is_empty() || behind.starts_with([' ', '\t'])) {
-            return None;
+        let end = rest.find([' ', '\t']).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at_checked(end)?;
+        let (key, value) = pairs.last_mut()?;
+        let is_list = value.starts_with(['[', '{', '(']);
+        let goes_on = is_list || !is_key(word) || is_message(key);
+        match open.filter(|_| goes_on) {
+            Some(begin) => {
+                let bytes = begin.len() - behind.len();
+                *value = Cow::Borrowed(begin.get(..bytes)?);
+            }
+            None if is_key(word) && bare_keys < MOST_BARE_KEYS.min(pairs.len() - bare_keys) => {
+                bare_keys += 1;
+                open = None;
+                pairs.push((word, Cow::Borrowed("true")));
+            }
+            None => return None,
         }
         rest = behind.trim_start();
     }
     (pairs.len() > 1).then_some(pairs)
+}
+
+/// A value, and the text behind it.
+fn value_at(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let (value, behind) = if let Some(quoted) = text.strip_prefix('"') {
+        quoted_value(quoted)?
+    } else if let Some(quoted) = text.strip_prefix('\'') {
+        // Python's structlog
+        let (value, behind) = quoted.split_once('\'')?;
+        (Cow::Borrowed(value), behind)
+    } else {
+        let end = text.find([' ', '\t']).unwrap_or(text.len());
+        let (value, behind) = text.split_at_checked(end)?;
+        (Cow::Borrowed(value), behind)
+    };
+    (behind.is_empty() || behind.starts_with([' ', '\t'])).then_some((value, behind))
+}
+
+fn is_message(key: &str) -> bool {
+    role(key).is_some_and(|(role, _)| role == Role::Message)
 }
 
 /// Returns `true` if the text begins with a key and `=`.

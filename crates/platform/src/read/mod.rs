@@ -8,6 +8,7 @@
 use crate::event::PlatformEvent;
 
 pub(crate) mod crash;
+pub(crate) mod exceptions;
 pub(crate) mod fields;
 pub(crate) mod head;
 pub(crate) mod ids;
@@ -34,5 +35,7 @@ pub(crate) fn begins(text: &str, with: &[&str]) -> bool {
     with.iter().any(|begin| text.starts_with(begin))
 }
 
+#[cfg(test)]
+mod cases;
 #[cfg(test)]
 mod tests;

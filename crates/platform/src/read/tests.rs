@@ -183,3 +183,29 @@ fn deep_nesting_becomes_json_text() {
         format!("a={typed}")
     );
 }
+
+#[test]
+fn the_size_of_an_exception_does_not_matter() {
+    let value = |record: &LogRecord, key: &str| {
+        let found = record.attributes.iter().find(|pair| pair.key == key);
+        found.map(|pair| render::value(pair.value.as_ref().unwrap()))
+    };
+    let frames = "\n    at pay (index.js:3:9)".repeat(40_000);
+    let line = serde_json::json!({
+        "level": "error",
+        "message": "failed",
+        "err": {"name": "TypeError", "message": "no stock", "stack": format!("TypeError: no stock{frames}")},
+    });
+    let record = record_of(&line.to_string(), RequestWindow::default());
+    let stack = value(&record, "exception.stacktrace").unwrap();
+    assert_eq!(stack.len(), frames.len() + "TypeError: no stock".len());
+    assert_eq!(value(&record, "err"), None);
+
+    let cause = r#"{"name":"Error","message":"x","cause":"#;
+    let causes = format!("{}{{}}{}", cause.repeat(1000), "}".repeat(1000));
+    let line = format!(r#"{{"level":"error","message":"failed","err":{causes}}}"#);
+    let record = record_of(&line, RequestWindow::default());
+    assert_eq!(value(&record, "exception.type").as_deref(), Some("Error"));
+    // What is not moved stays, however deep.
+    assert!(value(&record, "err").unwrap().matches("cause").count() == 1000);
+}

@@ -1,0 +1,261 @@
+//! Reads the exception of a structured record: one table of the shapes in which loggers write one.
+//!
+//! A logger writes an exception as one value (`err`: an object, or the text of a stack trace), as keys beside the message
+//! (`errorType`, `errorMessage`, `stackTrace`), or both. What became `exception.*` leaves the attributes; the other keys of an
+//! object stay. Causes are not taken apart: they stay in the text of the stack trace, or in the rest of the object.
+//!
+//! Source: the documentation of each logger, and `tests/fixtures/logger-cases.jsonl`.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use crate::read::crash::{self, Exception, is_type};
+use crate::read::fields::{Elements, text_of};
+use crate::read::keys::Role;
+use crate::read::line::{Field, LineFields, MAX_VALUE_BYTES, Value, json_object, object_fields};
+
+/// The keys of an object that is an exception. The first one counts.
+const KIND: [&str; 11] = [
+    "exc_type",
+    "type",
+    "name",
+    "class",
+    "kind",
+    "errorType",
+    "exceptionType",
+    "exception_class",
+    "className",
+    "Type",
+    "ClassName",
+];
+const MESSAGE: [&str; 7] = [
+    "exc_value",
+    "message",
+    "value",
+    "errorMessage",
+    "exception_message",
+    "Message",
+    "localizedMessage",
+];
+const STACK: [&str; 13] = [
+    "stack",
+    "stack_trace",
+    "stackTrace",
+    "stacktrace",
+    "trace",
+    "backtrace",
+    "traceback",
+    "extendedStackTrace",
+    "StackTrace",
+    "StackTraceString",
+    "stepArray",
+    "frames",
+    "exception_stacktrace",
+];
+
+/// What the keys of a record state about an exception.
+#[derive(Default)]
+struct Parts {
+    kind: Option<String>,
+    message: Option<String>,
+    stack: Option<String>,
+}
+
+impl Parts {
+    /// Fills what is missing.
+    fn add(&mut self, other: Self) {
+        self.kind = self.kind.take().or(other.kind);
+        self.message = self.message.take().or(other.message);
+        self.stack = self.stack.take().or(other.stack);
+    }
+
+    /// Takes type and message from the stack trace, if nothing else states them.
+    fn read_stack(&mut self) {
+        if self.kind.is_some() && self.message.is_some() {
+            return;
+        }
+        if let Some(read) = self.stack.as_deref().and_then(report) {
+            self.kind = self.kind.take().or(read.kind);
+            self.message = self.message.take().or(read.message);
+        }
+    }
+}
+
+/// Takes the exception out of a record's fields. `at` has the positions of the keys that may state one. `is_log` is `false` for
+/// data that has neither level, nor message, nor time: there only a stack trace, or Lambda's own keys, are an exception.
+pub(crate) fn take(fields: &mut LineFields<'_>, at: &[usize], is_log: bool) -> Option<Exception> {
+    let mut parts = Parts::default();
+    let mut taken = Vec::new();
+    for role in [Role::ErrorType, Role::ErrorMessage] {
+        let of_role = |at: &&usize| fields.get(**at).is_some_and(|field| field.is(role));
+        let text = |at: usize| fields.get(at).and_then(|field| field.value.text());
+        let found = at.iter().find(of_role).and_then(|at| Some((*at, text(*at)?.to_owned())));
+        if let Some((at, text)) = found {
+            taken.push(at);
+            let place = if role == Role::ErrorType { &mut parts.kind } else { &mut parts.message };
+            *place = Some(text);
+        }
+    }
+    let is_stated = parts.kind.is_some() && parts.message.is_some();
+    let has_name = parts.kind.is_some();
+    let mut rests = Vec::new();
+    for at in at {
+        let Some(field) = fields.get(*at) else { continue };
+        let found = match field.role() {
+            Some(Role::Exception | Role::Message) => whole(&field.value, is_log),
+            Some(Role::Nested) => nested(&field.value, is_log),
+            Some(Role::StackTrace) if parts.stack.is_none() => {
+                stack(&field.value, has_name).map(Taken::all)
+            }
+            _ => None,
+        };
+        if let Some(found) = found {
+            parts.add(found.parts);
+            rests.push((*at, found.rest));
+        }
+    }
+    parts.read_stack();
+    let kind = parts.kind.filter(|_| is_stated || parts.stack.is_some() || !rests.is_empty())?;
+    for (at, rest) in rests {
+        match rest {
+            Some(rest) => set(fields, at, rest),
+            None => taken.push(at),
+        }
+    }
+    for at in taken {
+        if let Some(field) = fields.get_mut(at) {
+            field.is_taken = true;
+        }
+    }
+    Some(Exception { kind, message: parts.message, stacktrace: parts.stack })
+}
+
+fn set(fields: &mut LineFields<'_>, at: usize, rest: String) {
+    if let Some(field) = fields.get_mut(at)
+        && let Ok(raw) = RawValue::from_string(rest)
+    {
+        field.value = Value::Json(Cow::Owned(raw));
+    }
+}
+
+/// An exception, and the JSON of what else its value has.
+struct Taken {
+    parts: Parts,
+    rest: Option<String>,
+}
+
+impl Taken {
+    fn all(parts: Parts) -> Self {
+        Self { parts, rest: None }
+    }
+}
+
+/// The value of a key such as `err`.
+fn whole(value: &Value<'_>, is_log: bool) -> Option<Taken> {
+    match value {
+        Value::Text(text) => report(text).filter(|parts| parts.stack.is_some()).map(Taken::all),
+        Value::Json(raw) if raw.get().starts_with('{') => of_object(raw.get(), is_log),
+        Value::Json(raw) => first_of(raw.get()),
+    }
+}
+
+/// The first of an exception and its causes, as structlog writes them.
+fn first_of(array: &str) -> Option<Taken> {
+    if !array.starts_with("[{") || array.len() > MAX_VALUE_BYTES {
+        return None;
+    }
+    let values = Elements::of(array).values;
+    let (first, causes) = values.split_first()?;
+    let Taken { parts, rest } = of_object(first.get(), true)?;
+    let causes = causes.iter().map(|cause| cause.get().to_owned());
+    let kept: Vec<String> = rest.into_iter().chain(causes).collect();
+    Some(Taken { parts, rest: (!kept.is_empty()).then(|| format!("[{}]", kept.join(","))) })
+}
+
+/// An exception under a key of an object, such as Monolog's `context` and loguru's `record`.
+fn nested(value: &Value<'_>, is_log: bool) -> Option<Taken> {
+    let mut fields = object_fields(value.json_object()?)?;
+    let at = fields.iter().position(|field| field.is(Role::Exception))?;
+    let Taken { parts, rest } = whole(&fields.get(at)?.value, is_log)?;
+    match rest {
+        Some(rest) => set(&mut fields, at, rest),
+        None => {
+            fields.remove(at);
+        }
+    }
+    Some(Taken { parts, rest: (!fields.is_empty()).then(|| json_object(&fields)) })
+}
+
+fn of_object(object: &str, is_log: bool) -> Option<Taken> {
+    let mut fields = object_fields(object)?;
+    let find = |fields: &LineFields<'_>, keys: &[&str]| {
+        keys.iter().find_map(|known| fields.iter().position(|field| field.key == *known))
+    };
+    let text = |fields: &LineFields<'_>, keys: &[&str]| {
+        let at = find(fields, keys)?;
+        fields.get(at)?.value.text().map(str::to_owned)
+    };
+    let kind = text(&fields, &KIND);
+    let message = text(&fields, &MESSAGE);
+    let stack_at = find(&fields, &STACK);
+    let stack = stack_at
+        .and_then(|at| fields.get(at))
+        .and_then(|field| stack(&field.value, kind.is_some() || message.is_some()));
+    let has_stack = stack.is_some();
+    let mut parts = Parts { kind, message, stack: None };
+    parts.add(stack.unwrap_or_default());
+    parts.read_stack();
+    let is_error = has_stack || is_log && parts.message.is_some();
+    let kind = parts.kind.as_deref().filter(|kind| is_error && is_type(kind))?;
+    let is_moved = |field: &Field<'_>| {
+        let key = field.key.as_ref();
+        let text = field.value.text();
+        KIND.contains(&key) && text == Some(kind)
+            || MESSAGE.contains(&key) && text.is_some() && text == parts.message.as_deref()
+            || has_stack
+                && stack_at.is_some_and(|at| fields.get(at).is_some_and(|own| own.key == field.key))
+    };
+    let kept: Vec<bool> = fields.iter().map(|field| !is_moved(field)).collect();
+    let mut kept = kept.into_iter();
+    fields.retain(|_| kept.next().unwrap_or(true));
+    // loguru says only whether there is one.
+    fields.retain(|field| field.key != "traceback" || field.value.word() != "true");
+    Some(Taken { parts, rest: (!fields.is_empty()).then(|| json_object(&fields)) })
+}
+
+/// A stack trace: a text, or an array of lines or frames. Without a name beside it, it must begin with one: other records have a
+/// stack trace of the place that wrote them.
+fn stack(value: &Value<'_>, has_name: bool) -> Option<Parts> {
+    let text = match value {
+        Value::Text(text) => text.trim_end().to_owned(),
+        Value::Json(raw) if raw.get().starts_with('{') => return None,
+        Value::Json(raw) => lines(raw.get())?,
+    };
+    if text.is_empty() {
+        return None;
+    }
+    if has_name {
+        return Some(Parts { stack: Some(text), ..Parts::default() });
+    }
+    report(&text).map(|parts| Parts { stack: Some(text), ..parts })
+}
+
+/// The lines of an array of texts, or of objects, each of which is a frame.
+fn lines(array: &str) -> Option<String> {
+    if !array.starts_with('[') || array.len() > MAX_VALUE_BYTES {
+        return None;
+    }
+    let values = Elements::of(array).values;
+    let lines = values.iter().map(|raw| {
+        text_of(raw).map_or_else(|| raw.get().to_owned(), |line| line.trim_end().to_owned())
+    });
+    Some(lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// The exception that a text reports.
+fn report(text: &str) -> Option<Parts> {
+    let Exception { kind, message, stacktrace } = crash::exception(text)?;
+    let stack = stacktrace.map(|stack| stack.trim_end().to_owned());
+    Some(Parts { kind: Some(kind), message, stack })
+}
