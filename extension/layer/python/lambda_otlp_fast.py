@@ -4,8 +4,8 @@ The layer knows its instrumentations and the extension's address, so this module
 the function uses, and replaces slow imports: the SDK by lambda_otlp_spans.py and lambda_otlp_metrics.py, the exporter by
 lambda_otlp_wire.py.
 
-A function gets OpenTelemetry's SDK if it has instrumentations or OpenTelemetry packages of its own, except the API, or if it sets
-variables that this module does not support.
+A function gets OpenTelemetry's SDK if it has instrumentations or a distribution of its own, if it imports the layer's SDK, or if it
+sets variables that this module does not support.
 """
 
 import importlib
@@ -56,6 +56,8 @@ KNOWN = {
 }
 # Propagators in the layer's packages.
 PROPAGATORS = ("baggage", "none", "tracecontext", "xray", "xray-lambda")
+# Groups of entry points that OpenTelemetry's automatic instrumentation calls.
+STARTING = ("opentelemetry_configurator", "opentelemetry_distro", "opentelemetry_instrumentor", "opentelemetry_post_instrument", "opentelemetry_pre_instrument")
 # Prefixes of variables that the extension or the instrumentations read.
 OF_OTHERS = ("OTEL_INSTRUMENTATION_", "OTEL_LAMBDA_", "OTEL_PYTHON_EXCLUDED_URLS")
 # The oldest version of opentelemetry-api tested with the layer's packages.
@@ -121,7 +123,7 @@ def resource(environ, instance_id, say):
         "service.instance.id": instance_id,
         "telemetry.sdk.language": "python",
         "telemetry.sdk.name": "opentelemetry",
-        "telemetry.sdk.version": version_of("opentelemetry/sdk"),
+        "telemetry.sdk.version": layer.version_of("opentelemetry/sdk"),
     }
     for pair in environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
         name, equals, value = pair.partition("=")
@@ -132,7 +134,7 @@ def resource(environ, instance_id, say):
     if name := environ.get("OTEL_SERVICE_NAME", "").strip():
         found["service.name"] = name
     found.setdefault("service.name", "unknown_service")
-    found["telemetry.auto.version"] = version_of("opentelemetry/instrumentation")
+    found["telemetry.auto.version"] = layer.version_of("opentelemetry/instrumentation")
     return found
 
 
@@ -144,21 +146,8 @@ def unquoted(value):
     return unquote(value)
 
 
-def version_of(package, folder=None):
-    """Reads a package's version from its version file, without importing it."""
-    for name in ("version.py", "version/__init__.py"):
-        try:
-            with open(os.path.join(folder or layer.folder, package, name), encoding="utf-8") as file:
-                for line in file:
-                    if line.startswith("__version__"):
-                        return line.split('"')[1]
-        except (OSError, IndexError):
-            continue
-    return ""
-
-
 def only_the_layers(folder):
-    """Raises `NotFast` if the path has packages of or for OpenTelemetry other than an API. Returns `True` if it has an API."""
+    """Raises `NotFast` if the path has instrumentations or a distribution of OpenTelemetry. Returns `True` if it has an API."""
     has_api = False
     if not os.path.isdir(os.path.join(folder, "opentelemetry", "sdk")):
         raise NotFast("the packages are not the layer's")
@@ -172,7 +161,7 @@ def only_the_layers(folder):
         except OSError:
             continue
         if "opentelemetry" in names:
-            only_the_api(entry)
+            supported_api(entry)
             has_api = True
         for name in names:
             if not name.endswith((".dist-info", ".egg-info")) or name.startswith("opentelemetry_api-"):
@@ -182,21 +171,32 @@ def only_the_layers(folder):
     return has_api
 
 
-def only_the_api(entry):
-    """Raises `NotFast` if the folder has OpenTelemetry packages other than a supported API. FastAPI and others depend on the API."""
-    if not all(name.partition(".")[0] in layer.API for name in os.listdir(os.path.join(entry or ".", "opentelemetry"))):
-        raise NotFast(f"{entry} has packages of OpenTelemetry")
-    version = version_of("opentelemetry", entry)
+def supported_api(entry):
+    """Raises `NotFast` if the folder has a distribution of OpenTelemetry, or an unsupported API. FastAPI and others depend on the API."""
+    if os.path.isdir(os.path.join(entry or ".", "opentelemetry", "distro")):
+        raise NotFast(f"{entry} has a distribution of OpenTelemetry")
+    version = layer.version_of("opentelemetry", entry)
     if not OLDEST_API <= (numbers(version) or []) < [2]:
         raise NotFast(f"{entry} has opentelemetry-api {version}")
 
 
 def is_for_opentelemetry(file):
+    """Returns `True` if a package starts instrumentation, except that of threads, which the fast start has too.
+
+    Its other classes start only by variables that the fast start does not support.
+    """
     try:
-        with open(file, "rb") as opened:
-            return b"[opentelemetry_" in opened.read()
-    except OSError:
+        with open(file, encoding="utf-8") as opened:
+            text = opened.read()
+    except (OSError, ValueError):
         return False
+    group = ""
+    for line in map(str.strip, text.splitlines() if "[opentelemetry_" in text else ()):
+        if line.startswith("["):
+            group = line[1:-1]
+        elif group in STARTING and "=" in line and (group, line.partition("=")[0].strip()) != ("opentelemetry_instrumentor", "threading"):
+            return True
+    return False
 
 
 class Lazy(types.ModuleType):
@@ -336,7 +336,7 @@ class Imports:
         execute = loader.exec_module
 
         def exec_module(module):
-            if module.__name__ != name:
+            if module.__spec__.name != name:
                 # The modules of a zip file share a loader.
                 return execute(module)
             if loader.exec_module is exec_module:

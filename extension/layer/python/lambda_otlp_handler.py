@@ -1,8 +1,8 @@
 """Instruments a function without OpenTelemetry code. The handler becomes a SERVER span, and its calls become child spans.
 
 When the runtime imports the handler's module, each OpenTelemetry instrumentation is registered to load with its library, so that
-unused libraries cost nothing. After the module has loaded, the SDK starts with its own variables, unless the module has set up an
-SDK itself. OpenTelemetry's Lambda instrumentation then wraps the handler, and flushes before the response. In most functions,
+unused libraries cost nothing. After the module has loaded, the SDK starts with its own variables, unless the module has registered a
+tracer provider itself. OpenTelemetry's Lambda instrumentation then wraps the handler, and flushes before the response. In most functions,
 lambda_otlp_fast.py replaces the SDK and the Lambda instrumentation.
 
 Errors here are logged to stderr, and the function runs without instrumentation.
@@ -17,9 +17,6 @@ from lambda_otlp_variables import replaced
 
 # Modules of web frameworks that call `propagate.extract` to start a request's span: FastAPI's own, and Starlette's middleware.
 FRAMEWORKS = ("fastapi.telemetry._asgi", "starlette.middleware.opentelemetry")
-
-# A module that imports these sets up an SDK or instrumentations itself.
-OWN_SETUP = ("opentelemetry.sdk", "opentelemetry.instrumentation")
 
 
 def wait_for_the_handler(folder):
@@ -49,9 +46,6 @@ class HandlerFinder:
         return spec
 
     def prepare(self, spec):
-        if own := own_import(spec):
-            leave_alone(f"{self.module} imports {own}")
-            return
         if own := own_folder():
             leave_alone(f"{own} contains opentelemetry.sdk")
             return
@@ -64,25 +58,32 @@ class HandlerFinder:
         if fast := fast_start(folder):
             fast.instrument_libraries(instrument_library)
             join_frameworks(fast.imports.when_imported)
-            self.hook(spec.loader, None, fast)
+            self.hook(spec.loader, fast)
             return
         sdk = beside("lambda_otlp_sdk")
         if importlib.util.find_spec("opentelemetry") is not None and sdk.has_instrumentation():
             packages.uninstall()
-        elif not packages.folder:
+        elif packages.folder:
+            if not packages.fits_the_sdk():
+                say(
+                    f"not instrumented: the function's opentelemetry-api {packages.own_api()} does not fit OpenTelemetry's SDK "
+                    f"{packages.version_of('opentelemetry/sdk')} of the layer: update opentelemetry-api, remove what needs the SDK, or set "
+                    "LAMBDA_OTLP_INSTRUMENT=off"
+                )
+                return
+        else:
             say(
                 "not instrumented: opentelemetry-distro or opentelemetry-instrumentation-aws-lambda is missing from the "
                 "function's package and its layers: add lambda-otlp's Python layer, or set LAMBDA_OTLP_INSTRUMENT=off"
             )
             return
-        hidden = sdk.importable()
-        if hidden is None:
+        if not sdk.importable():
             return
         sdk.instrument_libraries(instrument_library)
         join_frameworks(sdk.when_imported)
-        self.hook(spec.loader, hidden)
+        self.hook(spec.loader)
 
-    def hook(self, loader, hidden, fast=None):
+    def hook(self, loader, fast=None):
         execute = loader.exec_module
 
         def exec_module(module):
@@ -94,7 +95,7 @@ class HandlerFinder:
                 attempt(follow_snapshots)
             execute(module)
             # The module may have put another object in its place.
-            attempt(start, sys.modules.get(module.__name__, module), self.function, hidden, fast)
+            attempt(start, sys.modules.get(module.__name__, module), self.function, fast)
 
         # The loader keeps its type, because programs check it.
         loader.exec_module = exec_module
@@ -113,22 +114,6 @@ def fast_start(packages):
     return None
 
 
-def own_import(spec):
-    """Returns the import with which the handler's module sets up telemetry, or `None`."""
-    try:
-        source = spec.loader.get_data(spec.origin)
-    except (AttributeError, OSError, TypeError):
-        return None
-    # Few modules contain these names, so most need not be compiled here.
-    if not any(name.encode() in source for name in OWN_SETUP):
-        return None
-    try:
-        return next(filter(sets_up, imported(spec.loader.get_code(spec.name))), None)
-    except (AttributeError, SyntaxError, ValueError):
-        # The module is machine code, or does not compile. The runtime reports the latter.
-        return None
-
-
 def own_folder():
     """Returns a folder in the function's package with an SDK, which the function will add to the path, or `None`.
 
@@ -142,19 +127,12 @@ def own_folder():
     return next((folder for folder in folders if os.path.isdir(os.path.join(folder, "opentelemetry", "sdk"))), None)
 
 
-def sets_up(name):
-    return name in OWN_SETUP or name.startswith(tuple(f"{each}." for each in OWN_SETUP))
-
-
-def imported(code):
-    """Yields the modules that this code and its functions import by a dotted name. No other name in `co_names` has a dot."""
-    yield from (name for name in code.co_names if "." in name)
-    for constant in code.co_consts:
-        if hasattr(constant, "co_names"):
-            yield from imported(constant)
-
-
 def leave_alone(reason):
+    """Logs why the function is not instrumented, and removes the instrumentations that have loaded with its libraries."""
+    global is_left_alone
+    is_left_alone = True
+    for instrumentor in instrumented:
+        attempt(instrumentor.uninstrument)
     say(
         f"the function is not instrumented, because it sets up OpenTelemetry itself: {reason}; to instrument it, remove that setup, "
         "or set LAMBDA_OTLP_INSTRUMENT=off to keep it"
@@ -210,12 +188,18 @@ def follow_snapshots():
 # Instrumentations of imported libraries. The first one is being loaded.
 waiting = []
 
+# The layer's instrumentations that have loaded.
+instrumented = []
+is_left_alone = False
+
 
 def instrument_library(entry):
     """Instruments one library after another.
 
     One module may contain two instrumentations. While Python loads it for the first, it may import the library of the second.
     """
+    if is_left_alone:
+        return
     waiting.append(entry)
     if len(waiting) > 1:
         return
@@ -226,29 +210,55 @@ def instrument_library(entry):
             del waiting[0]
 
 
+class Tracers:
+    """The layer's provider for its instrumentations. Those that load before it starts get tracers that wait for it."""
+
+    provider = None
+    waiting = []
+
+    @classmethod
+    def get_tracer(cls, *arguments, **named):
+        from opentelemetry import trace
+
+        tracer = (cls.provider or trace.get_tracer_provider()).get_tracer(*arguments, **named)
+        if cls.provider is None:
+            cls.waiting.append(tracer)
+        return tracer
+
+
 def load_instrumentation(entry):
     try:
-        entry.load()().instrument(raise_exception_on_conflict=True)
+        instrumentor = entry.load()()
+        is_of_layer = type(instrumentor).__module__.startswith("lambda_otlp_packages.")
+        instrumentor.instrument(raise_exception_on_conflict=True, **({"tracer_provider": Tracers} if is_of_layer else {}))
+        if is_of_layer:
+            # The function may use an instrumentation of its own package.
+            instrumented.append(instrumentor)
     except ModuleNotFoundError:
         # The function does not have the library.
         pass
     except Exception as error:
         is_missing = hasattr(error, "conflict") and not getattr(error.conflict, "found", None)
         if not is_missing:
-            say(f"cannot instrument {entry.name}, so its calls have no spans: {error!r}")
+            reason = getattr(error, "conflict", None) or repr(error)
+            say(f"cannot instrument {entry.name}, so its calls have no spans: {reason}")
 
 
-def start(module, function, hidden, fast=None):
-    """Starts the SDK and wraps the handler, unless the function has set up its own SDK."""
+def start(module, function, fast=None):
+    """Starts the SDK and wraps the handler, unless the function has registered a tracer provider."""
     if not hasattr(module, function):
         # The runtime reports the missing handler.
         return
-    if reason := own_sdk():
+    if reason := own_provider():
         leave_alone(reason)
         return
+    sdk = beside("lambda_otlp_sdk") if fast is None or beside("lambda_otlp_packages").shares_the_sdk() else None
+    if fast is not None and sdk is not None:
+        # The function uses the layer's SDK, and expects its classes.
+        if not sdk.importable():
+            return
+        fast = None
     if fast is None:
-        sdk = beside("lambda_otlp_sdk")
-        sdk.show(hidden)
         sdk.configure()
         setup, watching = sdk, ()
     else:
@@ -257,6 +267,7 @@ def start(module, function, hidden, fast=None):
         setup = fast.start()
         watching = (setup,)
     started.append(setup)
+    leave_room()
     when_imported = (beside("lambda_otlp_sdk") if fast is None else fast.imports).when_imported
     when_imported("multiprocessing.util", lambda: flush_children(setup))
     when_imported("gevent.greenlet", carry_context_into_greenlets)
@@ -265,6 +276,28 @@ def start(module, function, hidden, fast=None):
     if {"aws-lambda", "*"} & {name.strip() for name in disabled.split(",")}:
         return
     beside("lambda_otlp_wrap").wrap_handler(module, function, watch_deadlines(setup, *watching), setup)
+
+
+# Where the API notes that a provider is registered.
+REGISTERED = (
+    ("opentelemetry.trace", "_TRACER_PROVIDER_SET_ONCE"),
+    ("opentelemetry.metrics._internal", "_METER_PROVIDER_SET_ONCE"),
+    ("opentelemetry._logs._internal", "_LOGGER_PROVIDER_SET_ONCE"),
+)
+
+
+def leave_room():
+    """Lets the function register its own providers in an invocation, as without the layer. The API accepts only the first ones."""
+    from opentelemetry import trace
+
+    Tracers.provider = trace.get_tracer_provider()
+    for tracer in Tracers.waiting:
+        # The tracer takes the provider that is registered. The API would do that later, when the tracer starts its first span.
+        getattr(tracer, "_tracer", None)
+    Tracers.waiting.clear()
+    for name, attribute in REGISTERED:
+        if once := getattr(sys.modules.get(name), attribute, None):
+            setattr(sys.modules[name], attribute, type(once)())
 
 
 def flush_children(setup):
@@ -317,30 +350,14 @@ def xray_trace_id(header):
         return None
 
 
-def own_sdk():
-    """Returns evidence that the function set up an SDK while it loaded, or `None`."""
+def own_provider():
+    """Returns evidence that the function registered a tracer provider while it loaded, or `None`. A mere import is no evidence."""
     from opentelemetry import trace
 
-    if "opentelemetry.sdk.trace" in sys.modules:
-        return f"{user_of_the_sdk() or 'one of its modules'} imports opentelemetry.sdk"
     provider = trace.get_tracer_provider()
     if isinstance(provider, trace.ProxyTracerProvider):
         return None
     return f"its tracer provider is {type(provider).__module__}.{type(provider).__qualname__}"
-
-
-def user_of_the_sdk():
-    """Returns the first module outside OpenTelemetry that contains a class or module of the SDK, or `None`."""
-    kinds = (type, type(sys))
-    for name, module in list(sys.modules.items()):
-        if name.split(".")[0] in ("opentelemetry", "lambda_otlp_packages") or not isinstance(module, type(sys)):
-            continue
-        # Only classes and modules are inspected, because inspecting other objects can run a library's code.
-        values = [value for value in list(vars(module).values()) if issubclass(type(value), kinds)]
-        origins = [vars(value).get("__module__" if isinstance(value, type) else "__name__") for value in values]
-        if any(sets_up(str(origin)) for origin in origins):
-            return name
-    return None
 
 
 def watch_deadlines(setup, *kind):

@@ -35,7 +35,7 @@ def attempt(action, *arguments):
 class Background:
     """A thread of the layer that `threading` does not list: functions join all listed threads, or wait until one is left.
 
-    The process does not wait for it. `run` must not call `threading.current_thread`, which would list it.
+    The process does not wait for it. `threading.current_thread` would list it until `unlist`.
     """
 
     def __init__(self, run):
@@ -44,17 +44,49 @@ class Background:
         _thread.start_new_thread(self.run, (run,))
 
     def run(self, run):
+        of_layer.add(_thread.get_ident())
         try:
             run()
         finally:
+            unlist()
+            of_layer.discard(_thread.get_ident())
             self.running.release()
 
     def is_alive(self):
         return self.running.locked()
 
-    def join(self, timeout):
-        if self.running.acquire(timeout=timeout):
+    def join(self, timeout=None):
+        if self.running.acquire(timeout=-1 if timeout is None else timeout):
             self.running.release()
+
+
+# The numbers of the layer's threads.
+of_layer = set()
+
+
+def unlist():
+    """Removes a thread of the layer from the list of `threading`, to which a log record has added it."""
+    if _thread.get_ident() in of_layer and "threading" in sys.modules:
+        getattr(sys.modules["threading"], "_active", {}).pop(_thread.get_ident(), None)
+
+
+class Unlisted:
+    """A `Background` with the interface of `threading.Thread`, for OpenTelemetry's SDK."""
+
+    def __init__(self, group=None, target=None, name=None, args=(), kwargs=None, *, daemon=None):
+        self.name, self.daemon = name, daemon
+        self.target = functools.partial(target, *args, **kwargs or {})
+        self.background = None
+
+    def start(self):
+        self.background = Background(self.target)
+
+    def is_alive(self):
+        return self.background is not None and self.background.is_alive()
+
+    def join(self, timeout=None):
+        if self.background is not None:
+            self.background.join(timeout)
 
 
 URLS = ("url.full", "url.query", "http.url", "http.target")

@@ -1,7 +1,8 @@
 """Imports the layer's packages under a private name, so that they neither replace nor add a library of the function.
 
 The layer's `requests` is `lambda_otlp_packages.requests`, and so it is for `import requests` in one of the layer's packages. The
-function can import OpenTelemetry's API alone, from the layer if it has none of its own.
+function can import OpenTelemetry's API from the layer if it has none of its own, and also the SDK: packages such as AWS's for durable
+functions leave both to a layer.
 
 Source: Python's documentation, "The import system" and `builtins.__import__`.
 """
@@ -18,9 +19,13 @@ NAME = "lambda_otlp_packages"
 # Contents of the folder `opentelemetry` in opentelemetry-api, and other packages' folders below them.
 API = "__pycache__ _events _logs attributes baggage context environment_variables metrics propagate propagators py trace util version".split()
 NOT_API = ("opentelemetry.propagators.aws.", "opentelemetry.util.http.")
+# Packages that a function can import from the layer. After the SDK, it also needs the others.
+SDK = "opentelemetry.sdk"
+SHARED = (SDK, "opentelemetry.exporter", "opentelemetry.propagators.aws", "opentelemetry.proto", "opentelemetry.semconv")
 # Libraries that the layer has a copy of, and also instruments.
 INSTRUMENTED = ("requests", "urllib3")
 INSTRUMENTATIONS = f"{NAME}.opentelemetry.instrumentation."
+INSTRUMENTOR = "opentelemetry_instrumentor"
 
 # The folder of the packages, or an empty text if only the function's packages are used, and the names of its libraries.
 folder = ""
@@ -100,27 +105,82 @@ class Children:
     def find_spec(name, path=None, target=None):
         if name.startswith(f"{NAME}."):
             return found(name, path)
-        if name.startswith("opentelemetry.") and is_api(name) and is_of_layer(sys.modules.get("opentelemetry.trace")):
-            return found_api(name)
-        return None
+        if not name.startswith("opentelemetry."):
+            return None
+        if is_api(name):
+            return found_api(name) if is_of_layer(sys.modules.get("opentelemetry.trace")) else None
+        return shared(name) if is_private_module(sys.modules.get(name.rpartition(".")[0])) else None
 
 
 def is_of_layer(module):
     return (getattr(module, "__file__", None) or "").startswith(folder)
 
 
+def is_private_module(module):
+    return getattr(module, "__name__", "").startswith(f"{NAME}.")
+
+
+def shares_the_sdk():
+    """Returns `True` if the function has imported the layer's SDK."""
+    return is_private_module(sys.modules.get(f"{SDK}.trace"))
+
+
 class Api:
-    """Finds OpenTelemetry's API after all other finders."""
+    """Finds OpenTelemetry's API, and the packages in `SHARED`, after all other finders."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if not name.startswith("opentelemetry") or not (name == "opentelemetry" or name.startswith("opentelemetry.") and is_api(name)):
+        if name != "opentelemetry" and not name.startswith("opentelemetry."):
+            return None
+        if not is_api(name) and name != SDK and not (name in SHARED and is_private_module(sys.modules.get(SDK))):
             return None
         for finder in sys.meta_path[sys.meta_path.index(Api) + 1 :]:
             # The function has added a finder.
             if spec := finder.find_spec(name, path, target):
                 return spec
-        return found_api(name)
+        if is_api(name):
+            return found_api(name)
+        return shared(name) if fits_the_sdk() else None
+
+
+def version_of(package, folder_of_package=None):
+    """Reads a package's version from its version file, without importing it."""
+    for name in ("version.py", "version/__init__.py"):
+        try:
+            with open(os.path.join(folder_of_package or folder, package, name), encoding="utf-8") as file:
+                for line in file:
+                    if line.startswith("__version__"):
+                        return line.split('"')[1]
+        except (OSError, IndexError):
+            continue
+    return ""
+
+
+def own_api():
+    """Returns the version of the function's API, or an empty text if it has none."""
+    return next(filter(None, (version_of("opentelemetry", entry or ".") for entry in sys.path)), "")
+
+
+def fits_the_sdk():
+    """Returns `True` if the layer's SDK works with the function's API. An SDK needs the API of its own version, except for its patches."""
+    return not own_api() or own_api().split(".")[:2] == version_of("opentelemetry/sdk").split(".")[:2]
+
+
+def shared(name):
+    """Returns the spec of a module of the layer under its public name. The classes under both names are the same."""
+    spec = found(name, [os.path.join(folder, *name.split(".")[:-1])])
+    return spec and ModuleSpec(name, Shared(), origin=spec.origin, is_package=spec.submodule_search_locations is not None)
+
+
+class Shared:
+    def create_module(self, spec):
+        module = library(spec.name)
+        self.spec = module.__spec__
+        return module
+
+    def exec_module(self, module):
+        # The import system has replaced it.
+        module.__spec__ = self.spec
 
 
 def found_api(name):
@@ -162,18 +222,24 @@ class FunctionsFolders:
 
 
 def entry_points():
-    """Returns the entry points of the function's packages and of the layer's."""
+    """Returns the entry points of the layer's packages, and of the function's others. Only the layer's classes fit its SDK.
+
+    The function's instrumentations take precedence, because the function may start one itself.
+    """
     from importlib.metadata import EntryPoint, EntryPoints, distributions
 
-    points, names = [], set()
-    for is_of_layer, each in [(False, each) for each in distributions()] + [(True, each) for each in distributions(path=[folder])]:
-        name = (each.metadata["Name"] or "").lower().replace("_", "-")
-        if is_of_layer and not folder or name in names:
-            continue
-        names.add(name)
-        for point in each.entry_points:
-            module, *rest = point.value.partition(":")
-            points.append(EntryPoint(point.name, "".join([private(module), *rest]), point.group) if is_of_layer else point)
+    of_function, of_layer = {}, {}
+    for places, found in ([{}], of_function), ([{"path": [folder]}] if folder else [], of_layer):
+        for each in (each for place in places for each in distributions(**place)):
+            found.setdefault((each.metadata["Name"] or "").lower().replace("_", "-"), each.entry_points)
+    points = []
+    for name, declared in of_function.items():
+        points += [point for point in declared if name not in of_layer or point.group == INSTRUMENTOR]
+    for name, declared in of_layer.items():
+        for point in declared:
+            if name not in of_function or point.group != INSTRUMENTOR:
+                module, *rest = point.value.partition(":")
+                points.append(EntryPoint(point.name, "".join([private(module), *rest]), point.group))
     return EntryPoints(points)
 
 

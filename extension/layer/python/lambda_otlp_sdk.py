@@ -6,7 +6,7 @@ import importlib.util
 import os
 import sys
 
-from lambda_otlp_load import attempt, beside, entry_points, library, say
+from lambda_otlp_load import Unlisted, attempt, beside, entry_points, library, say, unlist
 from lambda_otlp_variables import EXPORT_TIMEOUT, replaced, variables
 
 # Maximum number of spans that wait for the SDK's export thread. The SDK's default is for programs that do not flush at the end of
@@ -22,9 +22,6 @@ NEEDED = (
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "opentelemetry.exporter.otlp.proto.http.metric_exporter",
 )
-
-# Packages that only the setup of an SDK imports.
-SDK = ("opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.distro")
 
 # Packages to check for version conflicts if an import fails.
 PACKAGES = ("opentelemetry-sdk", "opentelemetry-instrumentation", "opentelemetry-exporter-otlp-proto-http")
@@ -69,11 +66,7 @@ def has_instrumentation():
 
 
 def importable():
-    """Imports the modules in `NEEDED` and returns the SDK's. If an import fails, unloads the imported ones and returns `None`.
-
-    The SDK's modules stay out of `sys.modules` until the function's module has loaded. If the function imports them, it sets up an
-    SDK itself.
-    """
+    """Imports the modules in `NEEDED`. If an import fails, unloads the imported ones and returns `False`."""
     before, packages = set(sys.modules), beside("lambda_otlp_packages")
     try:
         if packages.folder:
@@ -82,10 +75,10 @@ def importable():
             library(name)
     except Exception as error:
         say(f"not instrumented: {misfit() or repr(error)}")
-        hide(name for name in set(sys.modules) - before if is_ours(name))
-        return None
+        unload(name for name in set(sys.modules) - before if is_ours(name))
+        return False
     forget_the_dead()
-    return hide(name for name in set(sys.modules) - before if ".".join(name.split(".")[:2]) in SDK)
+    return True
 
 
 class Gone:
@@ -114,20 +107,12 @@ def is_ours(name):
     return name.split(".")[0] in ("opentelemetry", "lambda_otlp_packages")
 
 
-def hide(names):
-    hidden = {name: sys.modules.pop(name) for name in list(names)}
-    for name in hidden:
+def unload(names):
+    for name in list(names):
+        module = sys.modules.pop(name)
         parent, _, last = name.rpartition(".")
-        if parent in sys.modules:
-            vars(sys.modules[parent]).pop(last, None)
-    return hidden
-
-
-def show(hidden):
-    sys.modules.update(hidden)
-    for name, module in hidden.items():
-        parent, _, last = name.rpartition(".")
-        setattr(sys.modules[parent], last, module)
+        if vars(sys.modules.get(parent, module)).get(last) is module:
+            delattr(sys.modules[parent], last)
 
 
 def misfit():
@@ -141,7 +126,10 @@ def misfit():
                     continue
                 found = version(requirement.name).version
                 if not requirement.specifier.contains(found, prereleases=True):
-                    return f"{requirement.name} {found} is incompatible with {package.name} {package.version}, which requires {requirement}"
+                    return (
+                        f"{requirement.name} {found} is incompatible with {package.name} {package.version}, which requires {requirement}: "
+                        f"update the function's OpenTelemetry packages, or set LAMBDA_OTLP_INSTRUMENT=off"
+                    )
     except Exception:
         # The caller logs the import error instead.
         pass
@@ -171,7 +159,7 @@ def configure():
     configurator = chosen("opentelemetry_configurator", "OTEL_PYTHON_CONFIGURATOR", "configurator")
     defaults = {"OTEL_EXPORTER_OTLP_TIMEOUT": EXPORT_TIMEOUT, "OTEL_BSP_MAX_QUEUE_SIZE": QUEUE_SIZE}
     defaults = {name: os.environ.get(name, value) for name, value in defaults.items()}
-    with variables(**{**defaults, **replaced()}):
+    with variables(**{**defaults, **replaced()}), Unseen():
         configurator.load()().configure(auto_instrumentation_version=library("opentelemetry.instrumentation.version").__version__)
     for provider in providers():
         for name in ("get_tracer", "get_meter"):
@@ -179,6 +167,40 @@ def configure():
                 setattr(provider, name, named_publicly(get))
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
         use_system_random()
+
+
+# Modules of the SDK that start threads: the name that they use, and its value with our threads.
+THREADS = (
+    ("opentelemetry.sdk._shared_internal", "threading"),
+    ("opentelemetry.sdk.trace.export", "threading"),
+    ("opentelemetry.sdk.metrics._internal.export", "Thread"),
+)
+
+
+class Unseen:
+    """Lets the SDK start threads that `threading` does not list. A function may join all listed threads."""
+
+    def __enter__(self):
+        self.before = []
+        packages = beside("lambda_otlp_packages")
+        for name, attribute in THREADS:
+            module = sys.modules.get(packages.private(name))
+            if original := getattr(module, attribute, None):
+                self.before.append((module, attribute, original))
+                setattr(module, attribute, Unlisted if attribute == "Thread" else unlisted_threads(original))
+
+    def __exit__(self, *_):
+        if beside("lambda_otlp_packages").folder:
+            # A forked process starts the threads again.
+            return
+        for module, attribute, original in self.before:
+            setattr(module, attribute, original)
+
+
+def unlisted_threads(threading):
+    replaced = type(threading)(threading.__name__)
+    vars(replaced).update({**vars(threading), "Thread": Unlisted})
+    return replaced
 
 
 def named_publicly(get):
@@ -222,6 +244,7 @@ def noted(export, bound):
     def noting(*arguments, **named):
         result = export(*arguments, **named)
         bound.note(getattr(result, "name", None) == "SUCCESS")
+        unlist()
         return result
 
     return noting

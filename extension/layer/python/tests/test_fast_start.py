@@ -80,7 +80,20 @@ PACKAGES = {
     "none": ({}, None),
     "a library": ({"boto3/__init__.py": "", "boto3-1.dist-info/entry_points.txt": "[console_scripts]\na = b:c"}, None),
     "an API": (api("1.45.2"), None),
-    "an SDK": ({"opentelemetry/sdk/__init__.py": ""}, "/task has packages of OpenTelemetry"),
+    "an SDK": (
+        {
+            **api("1.40.0"),
+            "opentelemetry/sdk/__init__.py": "",
+            "opentelemetry_sdk-1.dist-info/entry_points.txt": "[opentelemetry_id_generator]\nrandom = a:B\n[opentelemetry_traces_sampler]\nc = d:E",
+        },
+        None,
+    ),
+    "a distribution": ({**api("1.40.0"), "opentelemetry/distro/__init__.py": ""}, "/task has a distribution of OpenTelemetry"),
+    "a distribution of another": (
+        {"aws_opentelemetry_distro-1.dist-info/entry_points.txt": "[opentelemetry_distro]\na = b:C"},
+        "/task has aws_opentelemetry_distro-1 for OpenTelemetry",
+    ),
+    "an instrumentation of threads": ({"threads-1.dist-info/entry_points.txt": "[opentelemetry_instrumentor]\nthreading = b:C\n"}, None),
     "an old API": (api("1.29.0"), "/task has opentelemetry-api 1.29.0"),
     "a later API": (api("2.0.0"), "/task has opentelemetry-api 2.0.0"),
     "an API without a version": (API, "/task has opentelemetry-api "),

@@ -46,10 +46,10 @@ def test_a_function_keeps_its_own_libraries_however_it_adds_them(tmp_path, way, 
     assert len(ran.kind("SERVER")) == 2, ran.text
 
 
-# Top-level modules of the layer's packages, and parts of them that a function may look for.
+# Top-level modules of the layer's packages, and parts of them that a function may look for, except the SDK.
 OF_LAYER = (
-    "requests urllib3 certifi idna charset_normalizer google google.protobuf packaging wrapt typing_extensions opentelemetry.sdk "
-    "opentelemetry.sdk.trace opentelemetry.instrumentation opentelemetry.instrumentation.requests opentelemetry.semconv opentelemetry.distro "
+    "requests urllib3 certifi idna charset_normalizer google google.protobuf packaging wrapt typing_extensions "
+    "opentelemetry.instrumentation opentelemetry.instrumentation.requests opentelemetry.semconv opentelemetry.distro "
     "opentelemetry.exporter opentelemetry.util.http opentelemetry.propagators.aws opentelemetry.proto"
 ).split()
 

@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import importlib.util
 import random
 import subprocess
 import sys
@@ -124,44 +123,17 @@ def test_restored_environments_have_different_ids(layer, monkeypatch):
     assert len(set(found)) == 2
 
 
-# The source of a function, and the import that sets up OpenTelemetry.
-SOURCES = {
-    "a comment": ('"""opentelemetry.sdk"""\n# import opentelemetry.sdk\nname = "opentelemetry.instrumentation"', None),
-    "the API": ("from opentelemetry import trace  # no opentelemetry.sdk", None),
-    "another package": ("import opentelemetry.sdks", None),
-    "the SDK": ("import opentelemetry.sdk.trace", "opentelemetry.sdk.trace"),
-    "in a method": (
-        "class A:\n  def a(self):\n    from opentelemetry.instrumentation.redis import RedisInstrumentor",
-        "opentelemetry.instrumentation.redis",
-    ),
-    "no Python": ("import opentelemetry.sdk\n)", None),
-}
-
-
-@pytest.mark.parametrize("case", SOURCES)
-def test_a_function_with_its_own_sdk_is_recognized_before_its_import(layer, tmp_path, case):
-    source, expected = SOURCES[case]
-    place = tmp_path / "shop.py"
-    place.write_text(source)
-    assert layer.handler.own_import(importlib.util.spec_from_file_location("shop", place)) == expected
-
-
-def test_an_sdk_that_is_set_up_during_the_import_is_left_alone(layer, said, monkeypatch):
+def test_a_provider_that_is_registered_during_the_import_is_left_alone(layer, said, monkeypatch):
     proxy, other = type("ProxyTracerProvider", (), {}), type("OfAnother", (), {"__module__": "ddtrace.opentelemetry"})
     trace = types.ModuleType("opentelemetry.trace")
     trace.ProxyTracerProvider = trace.get_tracer_provider = proxy
     monkeypatch.setitem(sys.modules, trace.__name__, trace)
     monkeypatch.setattr(layer.opentelemetry, "trace", trace, raising=False)
-    assert layer.handler.own_sdk() is None
-    trace.get_tracer_provider = other
-    assert layer.handler.own_sdk() == "its tracer provider is ddtrace.opentelemetry.OfAnother"
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", types.ModuleType("opentelemetry.sdk.trace"))
-    assert layer.handler.own_sdk() == "one of its modules imports opentelemetry.sdk"
-    sentry = types.ModuleType("sentry_sdk")
-    sentry.SpanProcessor = type("SpanProcessor", (), {"__module__": "opentelemetry.sdk.trace"})
-    monkeypatch.setitem(sys.modules, "sentry_sdk", sentry)
-    layer.handler.start(types.SimpleNamespace(handler=None), "handler", {})
-    assert said == [OWN_SETUP.format("sentry_sdk imports opentelemetry.sdk")]
+    assert layer.handler.own_provider() is None
+    trace.get_tracer_provider = other
+    layer.handler.start(types.SimpleNamespace(handler=None), "handler")
+    assert said == [OWN_SETUP.format("its tracer provider is ddtrace.opentelemetry.OfAnother")]
 
 
 OWN_SETUP = (
@@ -193,12 +165,6 @@ def test_a_function_without_packages_runs_uninstrumented(tmp_path):
 def test_children_of_the_function_are_not_instrumented(tmp_path):
     printed, _ = started(tmp_path, ADDS, PYTHONPATH=str(tmp_path))
     assert printed == ["sitecustomize of others", f"{tmp_path} 3"]
-
-
-def test_a_function_with_its_own_sdk_runs_uninstrumented(tmp_path):
-    printed, said = started(tmp_path, f"def unused():\n    import opentelemetry.sdk\n{ADDS}")
-    assert printed == ["None 3"]
-    assert said == [f"lambda-otlp-handler: {OWN_SETUP.format('shop imports opentelemetry.sdk')}"]
 
 
 def test_an_outdated_python_can_parse_the_start_and_reports_its_version():
