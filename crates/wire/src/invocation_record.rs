@@ -24,6 +24,8 @@ const VERSION: &str = "v1 ";
 const OPEN: char = '\r';
 /// The last byte once the root's span is in a line, complete or as a partial span.
 pub const WRITTEN: u8 = b'\t';
+/// The same if the handler failed, which Lambda does not report.
+pub const WRITTEN_FAILED: u8 = 0x0b;
 /// The last byte if the root is not sampled: nothing writes a span of the invocation.
 const NOT_SAMPLED: char = '\x0c';
 const REQUEST_ID_BYTES: usize = 36;
@@ -52,7 +54,7 @@ pub const fn offset(invocation_number: u64, slots: u64) -> u64 {
     (invocation_number % slots) * RECORD_BYTES as u64
 }
 
-/// Byte offset of [`WRITTEN`] for that invocation.
+/// Byte offset of [`WRITTEN`] or [`WRITTEN_FAILED`] for that invocation.
 pub const fn written_offset(invocation_number: u64, slots: u64) -> u64 {
     offset(invocation_number, slots) + RECORD_BYTES as u64 - 1
 }
@@ -66,6 +68,8 @@ pub struct RootSpan {
     pub is_open: bool,
     /// `false` if the invocation has no span, by decision of the function or its caller.
     pub is_sampled: bool,
+    /// `true` if the handler failed.
+    pub has_failed: bool,
 }
 
 /// The record of a root that has begun; `None` for a request id that is not plain text of at most 36 bytes, which Lambda never
@@ -98,7 +102,8 @@ pub fn find<'f>(file: &'f [u8], request_id: &'f str) -> impl Iterator<Item = Roo
         let (trace_id, span_id) = (id(words.next()?)?, id(words.next()?)?);
         let is_open = record.ends_with(&[OPEN as u8]);
         let is_sampled = !record.ends_with(&[NOT_SAMPLED as u8]);
-        is_it.then_some(RootSpan { trace_id, span_id, is_open, is_sampled })
+        let has_failed = record.ends_with(&[WRITTEN_FAILED]);
+        is_it.then_some(RootSpan { trace_id, span_id, is_open, is_sampled, has_failed })
     })
 }
 
@@ -118,12 +123,14 @@ mod tests {
             let mut bytes = record(FIRST, &[0xab; 16], &[0xcd; 8], is_sampled).unwrap();
             let last = usize::try_from(written_offset(SLOTS, SLOTS)).unwrap();
             bytes[last] = end.unwrap_or(bytes[last]);
-            find(&bytes, FIRST).next().map(|root| (root.is_open, root.is_sampled))
+            let found = find(&bytes, FIRST).next();
+            found.map(|root| (root.is_open, root.is_sampled, root.has_failed))
         };
-        assert_eq!(written(None, true), Some((true, true)));
-        assert_eq!(written(Some(WRITTEN), true), Some((false, true)));
-        assert_eq!(written(Some(b'\n'), true), Some((false, true)));
-        assert_eq!(written(None, false), Some((false, false)));
+        assert_eq!(written(None, true), Some((true, true, false)));
+        assert_eq!(written(Some(WRITTEN), true), Some((false, true, false)));
+        assert_eq!(written(Some(WRITTEN_FAILED), true), Some((false, true, true)));
+        assert_eq!(written(Some(b'\n'), true), Some((false, true, false)));
+        assert_eq!(written(None, false), Some((false, false, false)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::http_route;
 use super::new_span::{SpanOptions, StartedSpans, spans};
-use super::outcome::{Failure, HandlerOutcome, ResponseFacts, name_of_type};
+use super::outcome::{CANCELLED, Failure, HandlerOutcome, ResponseFacts, name_of_type};
 use super::trigger::span_attributes::SpanAttributes;
 use crate::bounded::within;
 use crate::extension::Mode;
@@ -144,7 +144,8 @@ impl InvocationSpan {
 fn end_root(telemetry: &Telemetry, number: u64, context: &Context, outcome: &HandlerOutcome) {
     let described = AssertUnwindSafe(|| describe(context, outcome));
     let keys = catch_unwind(described).unwrap_or_default();
-    telemetry.invocations.end(number, keys);
+    let has_failed = outcome.as_ref().is_err_and(Failure::is_of_handler);
+    telemetry.invocations.end(number, keys, has_failed);
     drop(catch_unwind(AssertUnwindSafe(|| context.span().end())));
 }
 
@@ -224,7 +225,7 @@ impl Drop for InvocationSpan {
             // The task that drops this span unwinds because of another panic than the handler's.
             Failure::new("panic", "the invocation's task panicked")
         } else {
-            Failure::new("cancelled", "the handler's future was dropped before it was ready")
+            Failure::new(CANCELLED, "the handler's future was dropped before it was ready")
         }));
         if self.state != State::Flushed && !self.is_written_later() {
             self.telemetry.finish(&[self.number]);

@@ -18,7 +18,15 @@ pub(crate) struct Failure {
     pub(super) stack_trace: String,
 }
 
+/// The error type of a handler that did not end.
+pub(super) const CANCELLED: &str = "cancelled";
+
 impl Failure {
+    /// Returns `true` if the handler failed. Lambda itself reports why a handler did not end.
+    pub(super) fn is_of_handler(&self) -> bool {
+        self.error_type != CANCELLED
+    }
+
     pub(super) fn new(error_type: impl Into<String>, message: impl Into<String>) -> Self {
         let (error_type, message) = (error_type.into(), message.into());
         Self { error_type, message, stack_trace: String::new() }

@@ -3,7 +3,7 @@
 
 use super::instrumentation::{Instrumentation, InvocationFuture, run, span_options};
 use super::invocation_span::InvocationSpan;
-use super::outcome::{Failure, ResponseFacts};
+use super::outcome::{CANCELLED, Failure, ResponseFacts};
 use super::trigger::{EventExtractor, Extractor};
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use futures_core::Stream;
@@ -223,7 +223,7 @@ impl<B: Stream> Drop for InvocationBody<B> {
     fn drop(&mut self) {
         if let State::Running(invocation) = mem::replace(&mut self.state, State::Over) {
             let why = "the response's body was dropped before its end";
-            invocation.cut_off(Failure::new("cancelled", why));
+            invocation.cut_off(Failure::new(CANCELLED, why));
         }
     }
 }

@@ -2,6 +2,7 @@
 //! times out, even while the handler blocks its thread.
 
 use super::Telemetry;
+use super::root_record::WrittenRoot;
 use crate::bounded::spawn;
 use crate::output::stderr;
 use crate::processor::integer_fields;
@@ -24,6 +25,8 @@ struct Invocation {
     record: Option<u64>,
     /// The keys of the attributes that the end has set.
     end_keys: Vec<&'static str>,
+    /// The handler failed.
+    has_failed: bool,
     deadline: SystemTime,
     /// `true` if no write may take longer than until its deadline.
     bounds_writes: bool,
@@ -157,6 +160,7 @@ impl Invocations {
             root: SpanId::INVALID,
             record: None,
             end_keys: Vec::new(),
+            has_failed: false,
             deadline,
             bounds_writes,
             write_at,
@@ -206,9 +210,10 @@ impl Invocations {
     }
 
     /// The span of this invocation ends now, after its end has set attributes with these keys.
-    pub(crate) fn end(&self, number: u64, keys: Vec<&'static str>) {
+    pub(crate) fn end(&self, number: u64, keys: Vec<&'static str>, has_failed: bool) {
         if let Some(own) = self.lock().invocation(number) {
             own.end_keys = keys;
+            own.has_failed = has_failed;
         }
     }
 
@@ -220,10 +225,13 @@ impl Invocations {
     }
 
     /// The records of the invocations with such a number or root.
-    pub(crate) fn records(&self, is_wanted: impl Fn(u64, SpanId) -> bool) -> Vec<u64> {
+    pub(crate) fn records(&self, is_wanted: impl Fn(u64, SpanId) -> bool) -> Vec<WrittenRoot> {
         let state = self.lock();
         let own = state.running.iter().filter(|own| is_wanted(own.number, own.root));
-        own.filter_map(|own| own.record).collect()
+        let root = |own: &Invocation| {
+            own.record.map(|record| WrittenRoot { record, has_failed: own.has_failed })
+        };
+        own.filter_map(root).collect()
     }
 
     /// The telemetry of this invocation is written. The thread is not woken: when it wakes, it finds nothing to do and parks.

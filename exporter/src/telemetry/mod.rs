@@ -136,8 +136,8 @@ impl Telemetry {
 
     /// Notes that the roots of these invocations are in a line.
     fn say_written(&self, is_written: impl Fn(u64, SpanId) -> bool) {
-        for record in self.invocations.records(is_written) {
-            self.root_record.is_written(record);
+        for root in self.invocations.records(is_written) {
+            self.root_record.is_written(root);
         }
     }
 

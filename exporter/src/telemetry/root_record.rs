@@ -12,8 +12,17 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wire::invocation_record::{
-    SLOTS, SLOTS_CONCURRENT, WRITTEN, offset, path, record, written_offset,
+    SLOTS, SLOTS_CONCURRENT, WRITTEN, WRITTEN_FAILED, offset, path, record, written_offset,
 };
+
+/// A root span that is in a line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WrittenRoot {
+    /// The number of its record.
+    pub(crate) record: u64,
+    /// The handler failed.
+    pub(crate) has_failed: bool,
+}
 
 /// Writes the records of one environment. Never waits; a failure only costs the record.
 #[derive(Debug)]
@@ -57,10 +66,11 @@ impl RootRecord {
 
     /// Notes that the record's root span is in a line. With very many concurrent invocations, another record may have replaced
     /// it.
-    pub(crate) fn is_written(&self, number: u64) {
+    pub(crate) fn is_written(&self, WrittenRoot { record: number, has_failed }: WrittenRoot) {
         let is_overwritten = self.invocations.load(Ordering::Relaxed) - number > self.slots;
+        let mark = if has_failed { WRITTEN_FAILED } else { WRITTEN };
         if let Some(Some(file)) = self.file.get().filter(|_| !is_overwritten) {
-            file.write_all_at(&[WRITTEN], written_offset(number, self.slots)).unwrap_or_default();
+            file.write_all_at(&[mark], written_offset(number, self.slots)).unwrap_or_default();
         }
     }
 }
@@ -128,8 +138,9 @@ mod tests {
         let numbers: Vec<u64> = (0..=SLOTS)
             .map(|number| records.leave(&format!("r-{number}"), &root(number)).unwrap())
             .collect();
-        records.is_written(numbers[0]);
-        records.is_written(numbers[1]);
+        for number in &numbers[..2] {
+            records.is_written(WrittenRoot { record: *number, has_failed: false });
+        }
         let file = std::fs::read(path).unwrap();
         let is_open = |number: u64| {
             let request_id = format!("r-{number}");

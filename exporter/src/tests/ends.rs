@@ -95,6 +95,21 @@ fn the_root_record_is_open_until_its_span_is_written_before_metrics_are_collecte
     assert_eq!((span.trace_id, span.span_id), (root.trace_id.to_vec(), root.span_id.to_vec()));
 }
 
+/// In stdout mode the extension sees neither the span nor the runtime's line, and Lambda reports a success.
+#[test]
+fn the_root_record_says_that_the_handler_failed() {
+    let check = |name: &str, act: &dyn Fn(&Function), has_failed: bool| {
+        let records = Records::new(name);
+        let function = Function::with_variables(&[records.variable()]);
+        act(&function);
+        let root = records.root();
+        assert_eq!((root.is_open, root.has_failed), (false, has_failed), "{name}");
+    };
+    let failing = async |_: LambdaEvent<Value>| Err::<Value, Error>("no stock".into());
+    check("succeeds", &|function| drop(function.handle(event(json!({})), succeed)), false);
+    check("fails", &|function| drop(function.handle(event(json!({})), failing)), true);
+}
+
 /// Telemetry refused by stdout is in no line, even if it was refused because of a full buffer.
 #[test]
 fn a_lost_root_span_is_not_marked_as_written() {

@@ -41,6 +41,14 @@ enum TelemetryState {
     Failed,
 }
 
+/// The last init phase, as Lambda reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InitPhase {
+    /// It failed, or its end is not reported yet.
+    NotSucceeded,
+    Succeeded,
+}
+
 #[derive(Debug)]
 pub(crate) struct InvocationState {
     /// `false` if a flush gets no time after the handler.
@@ -49,8 +57,7 @@ pub(crate) struct InvocationState {
     traffic: Traffic,
     current: Option<Current>,
     last_failed: bool,
-    /// The last init phase succeeded, as Lambda reports.
-    is_initialized: bool,
+    init: InitPhase,
     /// The usual duration of the handler in milliseconds.
     handler_ms: Option<f64>,
     is_managed: bool,
@@ -67,7 +74,7 @@ impl InvocationState {
             traffic: Traffic::default(),
             current: None,
             last_failed: false,
-            is_initialized: false,
+            init: InitPhase::NotSucceeded,
             handler_ms: None,
             table,
         }
@@ -145,7 +152,8 @@ impl InvocationState {
         }
         match event.kind {
             EventKind::RuntimeDone | EventKind::Report => self.last_failed = !event.succeeded(),
-            EventKind::InitRuntimeDone => self.is_initialized = event.succeeded(),
+            EventKind::InitRuntimeDone if event.succeeded() => self.init = InitPhase::Succeeded,
+            EventKind::InitRuntimeDone => self.init = InitPhase::NotSucceeded,
             _ => {}
         }
         self.table.event(event, now_ms);
@@ -222,7 +230,7 @@ impl InvocationState {
     /// Returns `true` if events of invocations are outstanding. A managed instance always expects some, because only telemetry
     /// reports its invocations. An invocation whose init phase failed has no INVOKE, and its events may still be buffered.
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
-        let may_have_begun = !self.is_initialized && !self.table.has_invocations();
+        let may_have_begun = self.init == InitPhase::NotSucceeded && !self.table.has_invocations();
         let is_waiting = self.is_managed || may_have_begun || self.table.is_waiting_for_reports();
         self.telemetry != TelemetryState::Off && is_waiting
     }

@@ -209,7 +209,7 @@ impl InvocationTable {
         let known = self.known(request_id);
         known.failure.get_or_insert(failure);
         // A span is often faster than Lambda's event about the start, which begins a new attempt.
-        if known.runtime_done {
+        if known.runtime_done || known.reported {
             self.apply_recorded(request_id, time_unix_nano);
         }
     }
@@ -503,9 +503,14 @@ impl InvocationTable {
         let records = self.known_records.get_or_insert_with(|| Records::read(&self.records));
         let is_new = |root: &RootSpan| !earlier.contains(&root.span_id);
         let root = records.find(request_id).into_iter().find(is_new);
-        let Some(RootSpan { trace_id, span_id, is_open, is_sampled }) = root else { return false };
+        let Some(root) = root else { return false };
+        let RootSpan { trace_id, span_id, is_open, is_sampled, has_failed } = root;
         let span = FunctionRoot { trace_id, span_id, is_open, is_sampled };
         self.root(request_id, KnownRoot { span, is_named: true }, time);
+        if has_failed {
+            // The root has type and message.
+            self.recorded(request_id, Failure::default(), time);
+        }
         true
     }
 

@@ -12,7 +12,10 @@ use wire::{Request, Traces};
 
 const ERROR_TYPE: &str = "error.type";
 
-/// Sets the status of the spans of these invocations to ERROR, unless they have one.
+/// The type of a failure that the library recorded without one.
+const UNKNOWN: &str = "_OTHER";
+
+/// Sets the status of the spans of these invocations to ERROR, unless they have one with an error type.
 pub(super) fn mend_spans(requests: &mut [Request], failures: &BTreeMap<String, Failure>) {
     if failures.is_empty() {
         return;
@@ -34,9 +37,11 @@ pub(super) fn mend_spans(requests: &mut [Request], failures: &BTreeMap<String, F
         for span in of_layer.flat_map(|spans| &mut spans.spans) {
             let id = platform::text_of_attribute(&span.attributes, FAAS_INVOCATION_ID);
             let failure = id.and_then(|id| failures.get(&id.to_ascii_lowercase()));
-            let has_status = span.status.as_ref().is_some_and(|status| status.code != 0);
+            let stated = platform::text_of_attribute(&span.attributes, ERROR_TYPE);
+            let has_status = span.status.as_ref().is_some_and(|status| status.code != 0)
+                && stated != Some(UNKNOWN);
             let Some(failure) = failure.filter(|_| !has_status) else { continue };
-            let error_type = failure.error_type.as_deref().unwrap_or("_OTHER");
+            let error_type = failure.error_type.as_deref().unwrap_or(UNKNOWN);
             let message = failure.message.as_deref().unwrap_or(error_type).to_owned();
             span.status = Some(Status { code: StatusCode::Error as i32, message });
             span.attributes.retain(|attribute| attribute.key != ERROR_TYPE);

@@ -7,7 +7,7 @@ use crate::support::{attribute, deliver, line_of, repository, sum};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use platform::{
-    Aggregator, Converter, EventKind, Identity, Invocations, LogSource, Names, Owner,
+    Aggregator, Converter, EventKind, Failure, Identity, Invocations, LogSource, Names, Owner,
     PlatformEvent, PlatformOptions, RuntimeError, Shape, SpanOptions, resource_spans,
 };
 use serde::Deserialize;
@@ -75,17 +75,17 @@ fn event(kind: EventKind, status: Option<&str>, at_ms: u64) -> PlatformEvent {
     }
 }
 
-/// The layer's line about an invocation. Lambda reports success.
-fn line_of_layer() -> String {
+/// The layer's line about an invocation. Lambda reports success, and the library's record may say that the handler failed.
+fn line_of_layer(is_recorded: bool) -> String {
     let mut invocations = Invocations::new(SpanOptions::default());
     invocations.observe(&event(EventKind::Start, None, 0), T0);
+    if is_recorded {
+        invocations.recorded(ID, Failure::default());
+    }
     invocations.observe(&event(EventKind::RuntimeDone, Some("success"), 5), T0 + 5 * MS);
     let spans = invocations.take_finished();
-    assert_eq!(
-        spans[0].status.clone().unwrap_or_default().code,
-        0,
-        "not OK: the layer cannot know"
-    );
+    let code = spans[0].status.clone().unwrap_or_default().code;
+    assert_eq!(code, if is_recorded { 2 } else { 0 }, "not OK: the layer cannot know");
     let spans = resource_spans(Default::default(), platform::PLATFORM_SCOPE, spans);
     let request = Request::encode::<Traces>(&Traces::request(vec![spans]));
     line_of(request.bytes(), "traces")
@@ -155,7 +155,8 @@ fn direct_mode(lines: &[String], done: &str, report: &str) -> Seen {
 
 #[test]
 fn the_runtimes_line_counts_once_and_fails_the_span_in_all_modes() {
-    let of_layer = line_of_layer();
+    let of_layer = line_of_layer(false);
+    let of_recorded = line_of_layer(true);
     for row in rows() {
         let name = format!("{}, {}", row.runtime, row.format);
         let check = |seen: Seen, has_failed: bool, has_span: bool, mode: &str| {
@@ -187,6 +188,7 @@ fn the_runtimes_line_counts_once_and_fails_the_span_in_all_modes() {
             // AWS says `success` after an error of the handler, and may say `error`.
             check(direct_mode(&lines, "success", "success"), has_failed, true, "direct mode");
             if has_failed {
+                check(forwarder(&lines, Some(&of_recorded), None), true, true, "recorded");
                 check(forwarder(&lines, None, Some("error")), true, false, "alone, JSON, error");
                 check(direct_mode(&lines, "error", "error"), true, true, "direct mode, error");
             }

@@ -1,5 +1,7 @@
 //! A function with the Rust library that runs many invocations, several at a time, as on a managed instance.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a function prints")]
+
 use exporter::{TelemetryConfig, create_traced_handler, init_telemetry};
 use lambda_runtime::{Context, Error, LambdaEvent};
 use serde_json::{Value, json};

@@ -87,7 +87,12 @@ pub(crate) fn subscription(
         )),
         [filter] => checks.push(Check::ok(
             "subscription",
-            format!("{group}: {} with pattern {:?}", filter.called, filter.pattern),
+            format!(
+                "{group}: {} with pattern {:?}{}",
+                filter.called,
+                filter.pattern,
+                hidden(filter)
+            ),
         )),
         several => checks.push(Check::failed(
             "subscription",
@@ -103,6 +108,16 @@ pub(crate) fn subscription(
     }
     checks.extend(own.iter().filter_map(|filter| without_compact_lines(group, filter)));
     checks
+}
+
+/// Says what a filter for telemetry hides: AWS reports an error of the handler as a success, and the filter does not select the
+/// runtime's line about it.
+fn hidden(filter: &Filter) -> &'static str {
+    if filter.pattern.contains(MARKER) {
+        "; it selects no lines of runtimes about failed invocations, so an error of a handler counts only if a span of the function states it"
+    } else {
+        ""
+    }
 }
 
 /// Warns of a filter from before the compact line: it selects OTLP lines by the standard line's marker only.
@@ -214,6 +229,9 @@ mod tests {
             |pattern: &str| Filter { pattern: pattern.to_owned(), ..filter("a", FORWARDER) };
         for pattern in [Collect::Telemetry.pattern(), Collect::Spilled.pattern(), "ERROR"] {
             check(&[with_pattern(pattern)], &[subscribed]);
+            let told = subscription("/g", &[with_pattern(pattern)], forwarder);
+            let hides = told.iter().any(|check| check.text.contains("lines of runtimes"));
+            assert_eq!(hides, pattern == Collect::Telemetry.pattern(), "{pattern}");
         }
         let old = with_pattern(r#"?"__otel_otlp_stdout" ?"resourceSpans""#);
         check(std::slice::from_ref(&old), &[subscribed, ("filter", Warning)]);

@@ -257,7 +257,7 @@ impl Converter {
         let failures = &mut self.state.failures;
         if failures.len() < MOST_FAILURES || failures.contains_key(request_id) {
             let known = failures.entry(request_id.to_owned()).or_default();
-            if known.error_type.is_none() {
+            if known.error_type.is_none() && known.message.is_none() {
                 *known = failure;
             }
         }

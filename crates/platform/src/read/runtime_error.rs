@@ -23,6 +23,9 @@ pub struct Failure {
     pub message: Option<String>,
 }
 
+/// The error type of a failure whose type is unknown ("General attributes", `error.type`).
+const UNKNOWN: &str = "_OTHER";
+
 impl Failure {
     const MAX_BYTES: usize = 2048;
 
@@ -39,7 +42,9 @@ impl Failure {
         const NO_FAILURES: [&str; 4] = ["batch_item_failures", "timeout", "shutdown", "cancelled"];
         let is_status = error.error_type.bytes().all(|byte| byte.is_ascii_digit());
         let is_failure = !is_status && !NO_FAILURES.contains(&error.error_type);
-        is_failure.then(|| Self::new(error.error_type, error.message))
+        // The layer's span of a failure of which it knows no more has these words.
+        let text = |own| if own == UNKNOWN { "" } else { own };
+        is_failure.then(|| Self::new(text(error.error_type), text(error.message)))
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::io::Write as _;
 use std::time::Duration;
 use tempfile::NamedTempFile;
-use wire::invocation_record::record;
+use wire::invocation_record::{WRITTEN_FAILED, record};
 
 type Variables<'v> = &'v [(&'v str, &'v str)];
 
@@ -40,7 +40,7 @@ impl Script {
     /// `invoke a 10`; the events `start a 10`, `done a 11`, `report a 12`; `handler a 10` for start and end a second later, and
     /// `all a 10` for these and INVOKE and the report;
     /// `root a 10.1 7` for a received root span with this id that names the invocation, or not as `root - 10.1 7`;
-    /// `record 0 7` for the exporter's record of a root of `a`, with ` open` or ` unsampled`;
+    /// `record 7` for the exporter's record of a root of `a`, with ` open`, ` failed` or ` unsampled`;
     /// `due` and `close REASON 13`, which return the spans.
     fn step(&mut self, step: &str) -> Option<Vec<String>> {
         let words: Vec<&str> = step.split_whitespace().collect();
@@ -81,8 +81,10 @@ impl Script {
                 let is_sampled = text(2) != "unsampled";
                 let id = text(1).parse::<u8>().unwrap();
                 let mut record = record("a", &[id; 16], &[id; 8], is_sampled).unwrap();
-                if text(2).is_empty() {
-                    *record.last_mut().unwrap() = b' ';
+                match text(2) {
+                    "" => *record.last_mut().unwrap() = b' ',
+                    "failed" => *record.last_mut().unwrap() = WRITTEN_FAILED,
+                    _ => {}
                 }
                 self.file.write_all(&record).unwrap();
             }
@@ -265,6 +267,15 @@ fn the_open_root_of_a_failed_invocation_is_written() {
     check(&[], &begun("7 open", "close failure 13"), &[server]);
     check(&[], &begun("7", "close timeout 13"), &["internal 3000 error below 7"]);
     check(&[], &begun("7 open", "done a 11; due"), &[CHILD]);
+}
+
+/// Lambda reports a success, and the spans of our exporter do not pass through the extension.
+#[test]
+fn a_failure_in_the_exporters_record_is_on_the_span() {
+    let failed = "internal 1000 error below 7";
+    check(&[], "record 7 failed; invoke a 10; start a 10; done a 11; due", &[failed]);
+    check(&[MANAGED], "record 7 failed; start a 10; report a 11; due", &[failed]);
+    check(&[], "record 7 failed; all a 10; due; all b 20; due", &[failed, SERVER]);
 }
 
 #[test]
