@@ -13,7 +13,9 @@ use crate::http::{HttpResponse, Transport, TransportError};
 use crate::sanitize::stored_stream;
 use crate::sanitize::types::{ColumnType, KnownShapes, Schema, Wanted};
 use http::{HeaderMap, Method};
+use serde::Deserialize;
 use serde_json::{Value as Json, json};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -70,6 +72,21 @@ pub(crate) struct Api<'a, T> {
     pub(crate) deadline: Instant,
 }
 
+/// The part of a schema that is used.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    schema: Vec<Column<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Column<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default, rename = "type")]
+    of_column: Cow<'a, str>,
+}
+
 /// A schema that could not be read or changed.
 struct Refused {
     text: String,
@@ -110,15 +127,13 @@ impl Schemas {
                     return (read.fit(&name, &wanted, &request).unwrap_or(request), refused.text);
                 }
             };
-            match read.fit(&name, &wanted, &request) {
-                Some(fitting) => request = fitting,
-                None => {
-                    if is_complete {
-                        self.with_known(|known| known.add(shapes));
-                    }
-                    break;
+            let Some(fitting) = read.fit(&name, &wanted, &request) else {
+                if is_complete {
+                    self.with_known(|known| known.add(shapes));
                 }
-            }
+                break;
+            };
+            request = fitting;
         }
         (request, String::new())
     }
@@ -242,18 +257,16 @@ impl<T: Transport> Api<'_, T> {
         if response.cut {
             return Err(refused("the schema has more than 4 MiB"));
         }
-        let body: Json = serde_json::from_slice(&response.body).unwrap_or_default();
-        let Some(columns) = body.get("schema").and_then(Json::as_array) else {
+        let Ok(Answer { schema: columns }) = serde_json::from_slice(&response.body) else {
             return Err(refused("the answer is no schema"));
         };
         if columns.len() > MOST_COLUMNS {
             return Err(refused("it has more than 10,000 columns"));
         }
-        let column = |column: &Json| {
-            let name = column.get("name")?.as_str()?.to_owned();
-            Some((name, ColumnType::named(column.get("type")?.as_str()?)?))
+        let column = |column: Column<'_>| {
+            Some((column.name.into_owned(), ColumnType::named(&column.of_column)?))
         };
-        Ok(Some(Schema(columns.iter().filter_map(column).collect())))
+        Ok(Some(Schema(columns.into_iter().filter_map(column).collect())))
     }
 
     async fn declare(

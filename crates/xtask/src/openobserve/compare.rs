@@ -74,7 +74,8 @@ fn text(value: &Value) -> String {
             .filter(|value| value.is_array() || value.is_object() || value.is_f64())
             .map_or_else(|| text.clone(), |value| self::text(&value)),
         Value::Number(number) if number.is_f64() => {
-            number.as_f64().map(|number| number.to_string()).unwrap_or_default()
+            // OpenObserve computes costs of -0.0. The sum is 0.0.
+            number.as_f64().map(|number| (number + 0.0).to_string()).unwrap_or_default()
         }
         value => value.to_string(),
     }

@@ -159,9 +159,12 @@ impl<'a> Senders<'a> {
             let mut command = self.command("lambda-otlp-demo")?;
             command.args(["--endpoint", &self.endpoint(organization)]);
             let output = command.args(["--header", &self.authorization]).output().await?;
-            let said = String::from_utf8_lossy(&output.stderr);
-            let last = said.lines().last().unwrap_or_default();
-            ensure!(output.status.success(), "the demo: {last}");
+            // The verdict is on standard output, an error on the other.
+            let said = [output.stdout, output.stderr].map(|said| {
+                let said = String::from_utf8_lossy(&said);
+                said.lines().last().unwrap_or_default().to_owned()
+            });
+            ensure!(output.status.success(), "the demo: {}", said.join("; "));
         }
         Ok(())
     }

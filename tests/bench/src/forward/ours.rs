@@ -16,6 +16,8 @@ type Bodies = Arc<Mutex<Vec<(SignalKind, Bytes)>>>;
 
 struct InMemory {
     bodies: Bodies,
+    /// The declared columns, in JSON.
+    columns: Mutex<String>,
 }
 
 impl Transport for InMemory {
@@ -33,12 +35,19 @@ impl Transport for InMemory {
         &self,
         _method: Method,
         _url: &Url,
-        _json: Option<String>,
+        json: Option<String>,
         _headers: HeaderMap,
         _timeout: Duration,
         _most_bytes: usize,
     ) -> Result<HttpResponse, TransportError> {
-        let body = Bytes::from_static(br#"{"schema":[]}"#);
+        let mut columns = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, declared)) = json.as_deref().and_then(|json| json.split_once('[')) {
+            let separator = if columns.is_empty() { "" } else { "," };
+            let declared = declared.trim_end_matches("]}").replace("data_type", "type");
+            columns.push_str(separator);
+            columns.push_str(&declared);
+        }
+        let body = Bytes::from(format!("{{\"schema\":[{columns}]}}"));
         Ok(HttpResponse { status: 200, headers: HeaderMap::new(), body, cut: false })
     }
 }
@@ -48,7 +57,7 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let config = Config::from_source(&settings::Env).0?;
     let bodies = Bodies::default();
-    let transport = InMemory { bodies: Arc::clone(&bodies) };
+    let transport = InMemory { bodies: Arc::clone(&bodies), columns: Mutex::default() };
     let client = Client::with_transport(&config.destination, transport)?;
     let destination = forwarder::default_destination(&config, client);
     let options = forwarder::Options::of(&config);
