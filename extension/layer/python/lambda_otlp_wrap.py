@@ -152,7 +152,11 @@ def wrap_handler(module, name, watch, setup):
         calls.state = "returned"
         return calls.result
 
-    setattr(module, name, entered)
+    try:
+        setattr(module, name, entered)
+    except (AttributeError, TypeError) as error:
+        say(f"not instrumented: {module.__name__}.{name} cannot be replaced: {error}: define it as a function, or set LAMBDA_OTLP_INSTRUMENT=off")
+        return
     try:
         setup.instrument(module, name)
     except Exception:

@@ -49,6 +49,14 @@ HANDLERS = {
     for thread in threads: thread.start(); thread.join()
     return done
 """,
+    "reads global registries": """
+    import gc, signal, socket, sys, warnings
+    handlers = [str(signal.getsignal(each)) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)]
+    hooks = [sys.excepthook is sys.__excepthook__, threading.excepthook is threading.__excepthook__, len(gc.callbacks), len(sys.path_hooks)]
+    # The SDK adds one for its deprecated classes whenever it makes a tracer.
+    filters = [each for each in warnings.filters if each[2] is not DeprecationWarning]
+    return [handlers, hooks, len(filters), sys.getswitchinterval(), socket.getdefaulttimeout()]
+""",
     "raises an error with its own methods": """
     class Strict(Exception):
         def with_traceback(self, frames): raise TypeError("no")
@@ -66,11 +74,15 @@ def handler(event, context):BODY
 """
 
 
+STARTS = {"fast": {}, "sdk": {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "64"}}
+
+
+@pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("kind", HANDLERS)
-def test_results_are_those_without_the_layer(tmp_path, kind):
-    files = {"app.py": APP.replace("BODY", HANDLERS[kind])}
-    without = run(tmp_path, [{}, {}], files=files, wrapper=False, timeout="4s")
-    ran = run(tmp_path, [{}, {}], files=files, timeout="4s")
+def test_results_are_those_without_the_layer(tmp_path, kind, start):
+    options = {"files": {"app.py": APP.replace("BODY", HANDLERS[kind])}, "timeout": "20s", "env": STARTS[start]}
+    without = run(tmp_path, [{}, {}], wrapper=False, **options)
+    ran = run(tmp_path, [{}, {}], **options)
     assert ran.results == without.results, ran.text
     assert len(ran.kind("SERVER")) == 2, ran.text
 
@@ -136,7 +148,7 @@ REQUESTS = {
 CLIENTS = ("boto3", "httpx", "requests")
 
 
-@pytest.mark.parametrize("start", [{}, {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "64"}], ids=["fast", "sdk"])
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
 @pytest.mark.parametrize("library", REQUESTS)
 def test_requests_and_messages_stay_as_they_were(tmp_path, target, library, start):
     app = f"import contextlib, io, os\nURL = os.environ['TARGET']\ndef handler(event, context):{REQUESTS[library]}"
@@ -219,7 +231,7 @@ def frames_of(ran):
     return [line.rstrip() for text in ran.lines for line in text.splitlines() if line.startswith("FRAME ") and "bootstrap.py" not in line]
 
 
-@pytest.mark.parametrize("start", [{}, {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "64"}], ids=["fast", "sdk"])
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
 @pytest.mark.parametrize("kind", ERRORS)
 def test_errors_have_no_frames_of_the_layer(tmp_path, kind, start):
     app = "import printing\n" + ERRORS[kind]
@@ -244,7 +256,7 @@ def handler(event, context):
 """
 
 
-@pytest.mark.parametrize("start", [{}, {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "64"}], ids=["fast", "sdk"])
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
 @pytest.mark.parametrize("place", ["in the handler", "in the module"])
 def test_spans_have_the_time_of_a_clock_that_the_function_replaces(tmp_path, target, place, start):
     app = FROZEN if place == "in the handler" else FROZEN.replace("def handler", "freezegun.freeze_time('2020-01-01').start()\ndef handler", 1)
@@ -253,3 +265,11 @@ def test_spans_have_the_time_of_a_clock_that_the_function_replaces(tmp_path, tar
     times = [int(span[each]) for span in ran.spans for each in ("startTimeUnixNano", "endTimeUnixNano")]
     assert len(ran.named("own") + ran.kind("SERVER") + ran.kind("CLIENT")) == 3, ran.text
     assert min(times) > 1_700_000_000_000_000_000, ran.spans
+
+
+def test_a_module_with_a_read_only_handler_runs_and_is_named_in_one_line(tmp_path):
+    app = "import sys, types\nclass Module(types.ModuleType):\n    handler = property(lambda self: lambda event, context: 7)\n"
+    ran = run(tmp_path, [{}], files={"app.py": app + "sys.modules[__name__].__class__ = Module\n"})
+    assert ran.results == [7]
+    (line,) = [line for line in ran.lines if line.startswith("lambda-otlp-handler: ")]
+    assert line.startswith("lambda-otlp-handler: not instrumented: app.handler cannot be replaced: ")
