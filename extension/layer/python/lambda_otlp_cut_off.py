@@ -14,9 +14,8 @@ import socket
 import stat
 import sys
 import threading
-import time
 
-from lambda_otlp_load import Background, library, masked_urls
+from lambda_otlp_load import Background, library, masked_urls, time
 from opentelemetry import trace
 
 # Upper limit of a remaining time, in seconds. `Condition.wait` raises an error for a much longer one, which would end the thread.

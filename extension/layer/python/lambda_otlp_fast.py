@@ -8,6 +8,7 @@ A function gets OpenTelemetry's SDK if it has instrumentations or a distribution
 sets variables that this module does not support.
 """
 
+import functools
 import importlib
 import importlib.machinery
 import importlib.util
@@ -16,7 +17,7 @@ import sys
 import threading
 import types
 
-from lambda_otlp_load import attempt, beside, library, say
+from lambda_otlp_load import attempt, beside, library, say, when_loaded
 
 layer = beside("lambda_otlp_packages")
 
@@ -330,25 +331,14 @@ class Imports:
             spec = importlib.util.find_spec(name)
         finally:
             self.searched.discard(name)
-        loader = getattr(spec, "loader", None)
-        if loader is None or not hasattr(loader, "exec_module"):
-            return spec
-        execute = loader.exec_module
-
-        def exec_module(module):
-            if module.__spec__.name != name:
-                # The modules of a zip file share a loader.
-                return execute(module)
-            if loader.exec_module is exec_module:
-                loader.exec_module = execute
-            execute(module)
-            # A program may search for a module without importing it.
-            for action in self.actions.pop(name, ()):
-                self.attempt(action)
-
-        # The loader keeps its type, because programs check it.
-        loader.exec_module = exec_module
+        if spec is not None and spec.loader is not None:
+            when_loaded(spec, functools.partial(self.run, name))
         return spec
+
+    def run(self, name, module):
+        # A program may search for a module without importing it.
+        for action in self.actions.pop(name, ()) if module is not None else ():
+            self.attempt(action)
 
 
 class Instrumentation:

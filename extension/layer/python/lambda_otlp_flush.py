@@ -2,7 +2,7 @@
 
 import os
 
-from lambda_otlp_load import Background, say
+from lambda_otlp_load import Background, say, time
 from lambda_otlp_variables import seconds
 
 # Longest wait of an invocation for its flush, as a share of the export timeout. The wait ends before an export times out.
@@ -39,8 +39,6 @@ class Bound:
         if self.calls.__dict__.get("state") not in ("returned", "raised"):
             # The function itself flushes, with its own timeout.
             return flush(*arguments, **named)
-        import time
-
         last, wait_until = self.limits(time.monotonic())
         # An earlier flush must end first. At most one runs at a time.
         if self.running is not None:
@@ -58,8 +56,6 @@ class Bound:
 
     def deliver_to(self, provider):
         """Returns a flush for a provider that stops by itself at the deadline."""
-        import time
-
         def flush():
             was_in_time = self.is_in_time
             self.is_in_time = provider.flush(self.limits(time.monotonic())[1])
@@ -69,8 +65,6 @@ class Bound:
         return flush
 
     def run(self, flush, arguments, named):
-        import time
-
         begun, accepted, refused = time.monotonic(), self.accepted, self.refused
         try:
             flush(*arguments, **named)

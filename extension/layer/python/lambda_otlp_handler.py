@@ -12,7 +12,7 @@ import importlib.util
 import os
 import sys
 
-from lambda_otlp_load import attempt, beside, say
+from lambda_otlp_load import attempt, beside, say, when_loaded
 from lambda_otlp_variables import replaced
 
 # Modules of web frameworks that call `propagate.extract` to start a request's span: FastAPI's own, and Starlette's middleware.
@@ -58,7 +58,7 @@ class HandlerFinder:
         if fast := fast_start(folder):
             fast.instrument_libraries(instrument_library)
             join_frameworks(fast.imports.when_imported)
-            self.hook(spec.loader, fast)
+            self.hook(spec, fast)
             return
         sdk = beside("lambda_otlp_sdk")
         if importlib.util.find_spec("opentelemetry") is not None and sdk.has_instrumentation():
@@ -81,24 +81,20 @@ class HandlerFinder:
             return
         sdk.instrument_libraries(instrument_library)
         join_frameworks(sdk.when_imported)
-        self.hook(spec.loader)
+        self.hook(spec)
 
-    def hook(self, loader, fast=None):
-        execute = loader.exec_module
+    def hook(self, spec, fast=None):
+        if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+            attempt(follow_snapshots)
 
-        def exec_module(module):
-            if module.__name__ != self.module:
-                # The modules of a zip file share a loader.
-                return execute(module)
-            loader.exec_module = execute
-            if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
-                attempt(follow_snapshots)
-            execute(module)
-            # The module may have put another object in its place.
-            attempt(start, sys.modules.get(module.__name__, module), self.function, fast)
+        def loaded(module):
+            if module is not None:
+                # The module may have put another object in its place.
+                attempt(start, module, self.function, fast)
+            elif error := sys.exc_info()[1]:
+                attempt(beside("lambda_otlp_frames").cut, error)
 
-        # The loader keeps its type, because programs check it.
-        loader.exec_module = exec_module
+        when_loaded(spec, loaded)
 
 
 def fast_start(packages):

@@ -8,6 +8,12 @@ import functools
 import importlib.util
 import os
 import sys
+import time as replaceable
+from importlib.machinery import ModuleSpec
+
+# The clock of before the function's code, which may replace the functions of the module `time`, for example by a test library.
+time = type(sys)("time")
+vars(time).update(vars(replaceable))
 
 
 @functools.cache
@@ -18,6 +24,33 @@ def beside(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+class Loading(ModuleSpec):
+    """A spec that runs an action when its module has loaded, without a frame in the tracebacks of errors that the module raises.
+
+    The import system sets `_initializing` before and after it executes a module.
+    """
+
+    @property
+    def _initializing(self):
+        return vars(self).get("_initializing", False)
+
+    @_initializing.setter
+    def _initializing(self, value):
+        vars(self)["_initializing"] = value
+        if value or "on_end" not in vars(self):
+            return
+        on_end = vars(self).pop("on_end")
+        self.__class__ = vars(self).pop("kind")
+        on_end(sys.modules.get(self.name))
+
+
+def when_loaded(spec, on_end):
+    """Calls `on_end` with the module of this spec once it has loaded, or with `None` if it fails."""
+    kind = type(spec)
+    spec.__class__ = Loading if kind is ModuleSpec else type(kind.__name__, (Loading, kind), {})
+    spec.on_end, spec.kind = on_end, kind
 
 
 def library(name):

@@ -8,8 +8,8 @@ Source: OpenTelemetry's semantic conventions, "Messaging spans" and "AWS Lambda"
 
 import base64
 import json
-import time
 
+from lambda_otlp_load import time
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator

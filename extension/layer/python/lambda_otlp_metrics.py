@@ -9,11 +9,10 @@ Source: OpenTelemetry specification 1.60, "Metrics SDK"; opentelemetry-proto 1.9
 import math
 import struct
 import threading
-import time
 from bisect import bisect_left
 from collections.abc import Generator, Mapping
 
-from lambda_otlp_load import beside
+from lambda_otlp_load import beside, time
 from opentelemetry import context as contexts
 from opentelemetry import metrics, trace
 from opentelemetry.attributes import BoundedAttributes

@@ -15,6 +15,8 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import spec_from_file_location
 from types import ModuleType
 
+from lambda_otlp_load import attempt, beside
+
 NAME = "lambda_otlp_packages"
 # Contents of the folder `opentelemetry` in opentelemetry-api, and other packages' folders below them.
 API = "__pycache__ _events _logs attributes baggage context environment_variables metrics propagate propagators py trace util version".split()
@@ -96,6 +98,8 @@ class Loader(SourceFileLoader):
     def exec_module(self, module):
         vars(module)["__builtins__"] = BUILTINS
         super().exec_module(module)
+        if module.__name__.startswith(f"{NAME}.opentelemetry."):
+            attempt(beside("lambda_otlp_mends").mend, module, public(module.__name__))
 
 
 class Children:

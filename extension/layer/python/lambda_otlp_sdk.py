@@ -1,10 +1,12 @@
 """Starts OpenTelemetry's SDK and the instrumentations of the function's package, for functions without the fast start."""
 
+import contextlib
 import functools
 import importlib
 import importlib.util
 import os
 import sys
+import warnings
 
 from lambda_otlp_load import Unlisted, attempt, beside, entry_points, library, say, unlist
 from lambda_otlp_variables import EXPORT_TIMEOUT, replaced, variables
@@ -57,6 +59,14 @@ EXPORTERS = (
 )
 
 
+@contextlib.contextmanager
+def quiet():
+    """Keeps the function's filters of warnings, to which packages add theirs, and prints no warning of these packages."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def has_instrumentation():
     names = ("opentelemetry.instrumentation.aws_lambda", "opentelemetry.distro", "opentelemetry.sdk")
     try:
@@ -65,6 +75,7 @@ def has_instrumentation():
         return False
 
 
+@quiet()
 def importable():
     """Imports the modules in `NEEDED`. If an import fails, unloads the imported ones and returns `False`."""
     before, packages = set(sys.modules), beside("lambda_otlp_packages")
@@ -136,6 +147,7 @@ def misfit():
     return None
 
 
+@quiet()
 def instrument_libraries(load):
     """Registers each instrumentation to load after its library is imported."""
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
@@ -153,6 +165,7 @@ def when_imported(name, action):
     library("wrapt").register_post_import_hook(lambda _: attempt(action), name)
 
 
+@quiet()
 def configure():
     """Starts the SDK. The distribution sets defaults of OpenTelemetry's variables, and its configurator reads them."""
     chosen("opentelemetry_distro", "OTEL_PYTHON_DISTRO", "distro").load()().configure()
@@ -258,6 +271,7 @@ def providers():
     return [trace.get_tracer_provider(), *([metrics.get_meter_provider()] if metrics else [])]
 
 
+@quiet()
 def instrument(module, name):
     """Wraps the handler with OpenTelemetry's Lambda instrumentation."""
     # The instrumentation wraps the handler that this variable names. It reads the variable only in this call.

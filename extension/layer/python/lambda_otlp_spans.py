@@ -12,12 +12,10 @@ import functools
 import os
 import sys
 import threading
-import time
-import traceback
 from collections import namedtuple
 from types import SimpleNamespace
 
-from lambda_otlp_load import Background, beside, masked_urls
+from lambda_otlp_load import Background, beside, masked_urls, time
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace.status import Status, StatusCode
@@ -196,7 +194,7 @@ class Span(trace.Span):
         described = {
             "exception.type": kind.__qualname__ if module in (None, "", "builtins") else f"{module}.{kind.__qualname__}",
             "exception.message": str(exception),
-            "exception.stacktrace": "".join(traceback.format_exception(exception)),
+            "exception.stacktrace": beside("lambda_otlp_frames").text_of(exception),
             "exception.escaped": str(escaped),
             **(attributes or {}),
         }

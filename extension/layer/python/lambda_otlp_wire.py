@@ -9,8 +9,9 @@ Source: opentelemetry-proto 1.9, `trace.proto`, `common.proto` and `resource.pro
 import select
 import socket
 import struct
-import time
 from collections.abc import Mapping, Sequence
+
+from lambda_otlp_load import time
 
 # Size limit of the backlog, in bytes. Beyond it, the oldest requests are dropped, except the first, which may be in progress.
 MOST_BYTES = 16 << 20

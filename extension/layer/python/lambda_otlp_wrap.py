@@ -152,7 +152,11 @@ def wrap_handler(module, name, watch, setup):
         calls.state = "returned"
         return calls.result
 
-    setattr(module, name, entered)
+    try:
+        setattr(module, name, entered)
+    except (AttributeError, TypeError) as error:
+        say(f"not instrumented: {module.__name__}.{name} cannot be replaced: {error}: define it as a function, or set LAMBDA_OTLP_INSTRUMENT=off")
+        return
     try:
         setup.instrument(module, name)
     except Exception:
@@ -177,8 +181,10 @@ def wrap_handler(module, name, watch, setup):
             if not isinstance(error, Exception):
                 attempt(flush_at_exit)
             if calls.state == "raised":
-                # Below the frame of this function, the traceback has only the frames of the user's code.
-                raise BaseException.with_traceback(calls.error, frames_below(entered, calls.error))
+                # Above the frame of this function are those of the instrumentation, which may be in the function's package.
+                BaseException.with_traceback(calls.error, frames_below(entered, calls.error))
+                attempt(beside("lambda_otlp_frames").cut, calls.error)
+                raise calls.error
             if calls.state == "entered":
                 raise
             say(f"cannot create the invocation's span: {error!r}")
@@ -265,7 +271,7 @@ def hand_over(module, name, wrapped):
 
 
 def frames_below(function, error):
-    traceback = error.__traceback__
+    traceback = BaseException.__traceback__.__get__(error)
     while traceback is not None and traceback.tb_frame.f_code is not function.__code__:
         traceback = traceback.tb_next
     return traceback and traceback.tb_next

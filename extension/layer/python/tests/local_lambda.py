@@ -137,15 +137,17 @@ def run(folder, events, *, handler="app.handler", runtime="python", wrapper=True
 
 
 class Target:
-    """An HTTP server. `seen` has the path and the headers of each request."""
+    """An HTTP server. `seen` has the path and the headers of each request, `bodies` the bodies of requests that name their length."""
 
     def __init__(self):
-        self.seen = []
+        self.seen, self.bodies = [], []
         target = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 target.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+                if length := int(self.headers.get("content-length", 0)):
+                    target.bodies.append(self.rfile.read(length).decode())
                 body = "\n".join(f"{name}: {value}" for name, value in self.headers.items()).encode()
                 self.send_response(200)
                 self.send_header("content-length", str(len(body)))

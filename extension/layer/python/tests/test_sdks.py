@@ -110,3 +110,36 @@ def test_a_function_without_an_sdk_imports_the_layers(tmp_path, place, own):
     servers = ran.kind("SERVER")
     assert len(servers) == 2, ran.text
     assert {span["parentSpanId"] for span in ran.named("own")} == {span["spanId"] for span in servers}, ran.text
+
+
+# A durable function with AWS's plugin. The client answers checkpoints as AWS does.
+DURABLE = """
+from aws_durable_execution_sdk_python import durable_execution, DurableContext, durable_step
+from aws_durable_execution_sdk_python_otel import InvocationOtelPluginFactory
+class Client:
+    def checkpoint_durable_execution(self, **named):
+        operations = [{**each, "Status": {"START": "STARTED", "SUCCEED": "SUCCEEDED"}[each["Action"]]} for each in named["Updates"]]
+        return {"CheckpointToken": "t", "NewExecutionState": {"Operations": operations}}
+    def get_durable_execution_state(self, **named): return {"Operations": []}
+@durable_step
+def price(step): return 7
+@durable_execution(boto3_client=Client(), plugins=[InvocationOtelPluginFactory()])
+def handler(event, context: DurableContext): return context.step(price(), name="price")
+"""
+EXECUTION = {"Id": "b", "Type": "EXECUTION", "Status": "STARTED", "StartTimestamp": 1790000000000, "ExecutionDetails": {"InputPayload": "{}"}}
+STARTED = {
+    "DurableExecutionArn": "arn:aws:lambda:eu-west-1:123456789012:function:shop:1/durable-execution/a/b",
+    "CheckpointToken": "t",
+    "InitialExecutionState": {"Operations": [EXECUTION]},
+}
+
+
+def test_spans_of_the_plugin_of_durable_functions_arrive(tmp_path):
+    own = packages("aws-durable-execution-sdk-python-otel==2.0.0", "aws-durable-execution-sdk-python")
+    # The plugin follows X-Ray's decision.
+    ran = run(tmp_path, [STARTED], files={"app.py": DURABLE}, env={"PYTHONPATH": own}, options=["--active-tracing"])
+    assert ran.results == [{"Status": "SUCCEEDED", "Result": "7"}], ran.text
+    (server,) = ran.kind("SERVER")
+    of_plugin = [span for span in ran.spans if span["scope"] == "aws-durable-execution-sdk-python"]
+    assert "price" in " ".join(span["name"] for span in of_plugin), (ran.spans, ran.text)
+    assert server["scope"] == "opentelemetry.instrumentation.aws_lambda"

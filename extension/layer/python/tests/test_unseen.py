@@ -1,7 +1,7 @@
 """The function cannot see the layer: in its threads, its objects, its errors and the results of its calls."""
 
 import pytest
-from local_lambda import run
+from local_lambda import packages, run
 
 # Handlers by what they do, each with the result that it has without the layer.
 HANDLERS = {
@@ -49,6 +49,14 @@ HANDLERS = {
     for thread in threads: thread.start(); thread.join()
     return done
 """,
+    "reads global registries": """
+    import gc, signal, socket, sys, warnings
+    handlers = [str(signal.getsignal(each)) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)]
+    hooks = [sys.excepthook is sys.__excepthook__, threading.excepthook is threading.__excepthook__, len(gc.callbacks), len(sys.path_hooks)]
+    # The SDK adds one for its deprecated classes whenever it makes a tracer.
+    filters = [each for each in warnings.filters if each[2] is not DeprecationWarning]
+    return [handlers, hooks, len(filters), sys.getswitchinterval(), socket.getdefaulttimeout()]
+""",
     "raises an error with its own methods": """
     class Strict(Exception):
         def with_traceback(self, frames): raise TypeError("no")
@@ -66,11 +74,15 @@ def handler(event, context):BODY
 """
 
 
+STARTS = {"fast": {}, "sdk": {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "64"}}
+
+
+@pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("kind", HANDLERS)
-def test_results_are_those_without_the_layer(tmp_path, kind):
-    files = {"app.py": APP.replace("BODY", HANDLERS[kind])}
-    without = run(tmp_path, [{}, {}], files=files, wrapper=False, timeout="4s")
-    ran = run(tmp_path, [{}, {}], files=files, timeout="4s")
+def test_results_are_those_without_the_layer(tmp_path, kind, start):
+    options = {"files": {"app.py": APP.replace("BODY", HANDLERS[kind])}, "timeout": "20s", "env": STARTS[start]}
+    without = run(tmp_path, [{}, {}], wrapper=False, **options)
+    ran = run(tmp_path, [{}, {}], **options)
     assert ran.results == without.results, ran.text
     assert len(ran.kind("SERVER")) == 2, ran.text
 
@@ -83,3 +95,181 @@ def test_a_durable_function_that_reports_its_failure_has_a_failed_span(tmp_path)
     assert durable["status"] == {"code": 2, "message": "no money"}, ran.text
     assert durable["attributes"]["error.type"] == "CardRefused"
     assert other.get("status", {}).get("code") != 2
+
+
+# Uses of a request or a message that the function keeps, by library. Each returns what the function can see of it afterwards.
+REQUESTS = {
+    "urllib": """
+    import urllib.request
+    request = urllib.request.Request(URL, headers={"x-a": "1"}, data=io.BytesIO(b"ab"), method="POST")
+    request.add_header("Content-length", "2")
+    for _ in range(2): urllib.request.urlopen(request)
+    return sorted(request.headers)
+""",
+    "requests": """
+    import requests
+    request = requests.Request("GET", URL, headers={"x-a": "1"}).prepare()
+    with requests.Session() as session: seen = [sorted(session.send(request).request.headers) for _ in range(2)]
+    return [seen, sorted(request.headers)]
+""",
+    "httpx": """
+    import asyncio, httpx
+    request = httpx.Request("GET", URL, headers={"x-a": "1"})
+    with httpx.Client() as client: seen = [sorted(client.send(request).request.headers) for _ in range(2)]
+    async def send():
+        async with httpx.AsyncClient() as client: await client.send(request)
+    asyncio.run(send())
+    return [seen, sorted(request.headers)]
+""",
+    "urllib3": """
+    import urllib3
+    headers = {"x-a": "1"}
+    urllib3.PoolManager().request("GET", URL, headers=headers)
+    return headers
+""",
+    "sns": """
+    import boto3
+    sns = boto3.client("sns", endpoint_url=URL)
+    attributes = {"k": {"DataType": "String", "StringValue": "v"}}
+    entries = [{"Id": "1", "Message": "a", "MessageAttributes": attributes}, {"Id": "2", "Message": "b"}]
+    with contextlib.suppress(Exception): sns.publish(TopicArn="arn:aws:sns:eu-west-1:1:t", Message="b", MessageAttributes=attributes)
+    with contextlib.suppress(Exception): sns.publish_batch(TopicArn="arn:aws:sns:eu-west-1:1:t", PublishBatchRequestEntries=entries)
+    return [attributes, entries]
+""",
+    "a default timeout": """
+    import socket, urllib.request
+    seen = []
+    class Noting(urllib.request.BaseHandler):
+        def http_open(self, request): seen.append(request.timeout is socket._GLOBAL_DEFAULT_TIMEOUT)
+    with contextlib.suppress(Exception): urllib.request.build_opener(Noting).open(URL)
+    return seen
+""",
+}
+CLIENTS = ("boto3", "httpx", "requests")
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+@pytest.mark.parametrize("library", REQUESTS)
+def test_requests_and_messages_stay_as_they_were(tmp_path, target, library, start):
+    app = f"import contextlib, io, os\nURL = os.environ['TARGET']\ndef handler(event, context):{REQUESTS[library]}"
+    options = {"files": {"app.py": app}, "env": {**start, "TARGET": target.url, "PYTHONPATH": packages(*CLIENTS)}}
+    without = run(tmp_path, [{}], wrapper=False, **options)
+    target.seen.clear()
+    ran = run(tmp_path, [{}], **options)
+    assert ran.results == without.results, ran.text
+    if library not in ("sns", "a default timeout"):
+        assert target.seen
+        assert all("traceparent" in headers for _, headers in target.seen)
+
+
+OWN_CONTEXT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+FORWARDING = """
+import httpx, os, requests, urllib.request, urllib3
+URL, HEADERS = os.environ["TARGET"], {"Traceparent": OWN}
+def handler(event, context):
+    urllib.request.urlopen(urllib.request.Request(URL + "/urllib", headers=HEADERS))
+    requests.get(URL + "/requests", headers=HEADERS)
+    httpx.get(URL + "/httpx", headers=HEADERS)
+    urllib3.PoolManager().request("GET", URL + "/urllib3", headers=HEADERS)
+"""
+
+
+def test_a_trace_context_that_the_function_sets_is_the_only_one(tmp_path, target):
+    app = FORWARDING.replace("OWN", repr(OWN_CONTEXT))
+    ran = run(tmp_path, [{}], files={"app.py": app}, env={"TARGET": target.url, "PYTHONPATH": packages(*CLIENTS)})
+    assert ran.results == [None], ran.text
+    assert {path: headers["traceparent"] for path, headers in target.seen} == dict.fromkeys(["/urllib", "/requests", "/httpx", "/urllib3"], OWN_CONTEXT)
+    assert len(ran.kind("CLIENT")) == 4, ran.text
+
+
+PUBLISHING = """
+import boto3, contextlib, os
+def handler(size, context):
+    sns = boto3.client("sns", endpoint_url=os.environ["TARGET"])
+    with contextlib.suppress(Exception): sns.publish(TopicArn="arn:aws:sns:eu-west-1:1:t", Message="x" * size)
+"""
+
+
+def test_a_message_that_aws_would_refuse_gets_no_trace_context(tmp_path, target):
+    run(tmp_path, [256 * 1024, 256 * 1024 - 300], files={"app.py": PUBLISHING}, env={"TARGET": target.url, "PYTHONPATH": packages(*CLIENTS)})
+    assert ["traceparent" in body for body in target.bodies] == [False, True]
+
+
+# Errors that leave the handler, or its module, and the place where they are raised.
+ERRORS = {
+    "in the handler": "def handler(event, context): raise ValueError('a')",
+    "of a call": "import os, urllib.request\ndef handler(event, context): urllib.request.urlopen('http://127.0.0.1:1/')",
+    "of a library": "import requests\ndef handler(event, context): requests.get('http://127.0.0.1:1/')",
+    "of AWS's SDK": "import boto3\ndef handler(event, context): boto3.client('sns', endpoint_url='http://127.0.0.1:1', region_name='x').list_topics(NextToken=1)",
+    "in a pool": (
+        "from concurrent.futures import ThreadPoolExecutor\ndef fail(): raise ValueError('a')\n"
+        "def handler(event, context):\n    with ThreadPoolExecutor() as pool: pool.submit(fail).result()"
+    ),
+    "with a cause": (
+        "import urllib.request\ndef handler(event, context):\n    try: urllib.request.urlopen('http://127.0.0.1:1/')\n"
+        "    except OSError as error: raise ValueError('a') from error"
+    ),
+    "in the module": "import other\ndef handler(event, context): pass",
+    "of a call in the module": "import urllib.request\nurllib.request.urlopen('http://127.0.0.1:1/')\ndef handler(event, context): pass",
+}
+# Prints each error that AWS's runtime client reports.
+PRINTING = """
+import json, sys, traceback
+import awslambdaric.bootstrap as bootstrap
+extract = bootstrap.extract_traceback
+def printed(frames):
+    error = sys.exc_info()[1]
+    text = "".join(traceback.format_exception(error))
+    for line in text.splitlines():
+        if line.startswith("  File ") and "awslambdaric" not in line: print("FRAME " + line.strip())
+    return extract(frames)
+bootstrap.extract_traceback = printed
+"""
+
+
+def frames_of(ran):
+    return [line.rstrip() for text in ran.lines for line in text.splitlines() if line.startswith("FRAME ") and "bootstrap.py" not in line]
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+@pytest.mark.parametrize("kind", ERRORS)
+def test_errors_have_no_frames_of_the_layer(tmp_path, kind, start):
+    app = "import printing\n" + ERRORS[kind]
+    files = {"app.py": app, "printing.py": PRINTING, "other.py": "raise KeyError('b')"}
+    options = {"files": files, "env": {**start, "PYTHONPATH": packages(*CLIENTS)}}
+    without = run(tmp_path, [{}], wrapper=False, **options)
+    ran = run(tmp_path, [{}], **options)
+    assert ran.results == without.results, ran.text
+    assert frames_of(ran) == frames_of(without) != [], ran.text
+    for span in ran.spans:
+        for event in span.get("events", []):
+            stack = next((each["value"]["stringValue"] for each in event["attributes"] if each["key"] == "exception.stacktrace"), "")
+            assert "lambda-otlp/python" not in stack, stack
+
+
+FROZEN = """
+import freezegun, os, urllib.request
+from opentelemetry import trace
+def handler(event, context):
+    with freezegun.freeze_time("2020-01-01"):
+        with trace.get_tracer("own").start_as_current_span("own"): return urllib.request.urlopen(os.environ["TARGET"]).status
+"""
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+@pytest.mark.parametrize("place", ["in the handler", "in the module"])
+def test_spans_have_the_time_of_a_clock_that_the_function_replaces(tmp_path, target, place, start):
+    app = FROZEN if place == "in the handler" else FROZEN.replace("def handler", "freezegun.freeze_time('2020-01-01').start()\ndef handler", 1)
+    ran = run(tmp_path, [{}], files={"app.py": app}, env={**start, "TARGET": target.url, "PYTHONPATH": packages("freezegun")})
+    assert ran.results == [200], ran.text
+    times = [int(span[each]) for span in ran.spans for each in ("startTimeUnixNano", "endTimeUnixNano")]
+    assert len(ran.named("own") + ran.kind("SERVER") + ran.kind("CLIENT")) == 3, ran.text
+    assert min(times) > 1_700_000_000_000_000_000, ran.spans
+
+
+def test_a_module_with_a_read_only_handler_runs_and_is_named_in_one_line(tmp_path):
+    app = "import sys, types\nclass Module(types.ModuleType):\n    handler = property(lambda self: lambda event, context: 7)\n"
+    ran = run(tmp_path, [{}], files={"app.py": app + "sys.modules[__name__].__class__ = Module\n"})
+    assert ran.results == [7]
+    (line,) = [line for line in ran.lines if line.startswith("lambda-otlp-handler: ")]
+    assert line.startswith("lambda-otlp-handler: not instrumented: app.handler cannot be replaced: ")

@@ -7,12 +7,13 @@ from local_lambda import LAYER, function_python, packages
 
 NOW = 1_790_000_000_000
 PROGRAM = """
-import json, sys, time, types
+import json, sys, types
 sys.path.append(sys.argv[2])
 from opentelemetry import trace
 import lambda_otlp_messages as messages
 now = int(sys.argv[1])
-time.time_ns = lambda: now * 1_000_000
+import lambda_otlp_load
+lambda_otlp_load.time.time_ns = lambda: now * 1_000_000
 found = []
 class Tracer:
     def start_span(self, name, _context, start_time, attributes):

@@ -1,0 +1,201 @@
+"""Changes modules of the layer's packages where the function would see them: in its requests and messages, in the results of its calls,
+and by its clock. A copy of these packages in the function's package stays as it is.
+"""
+
+import functools
+import socket
+import sys
+from collections.abc import Mapping
+
+from lambda_otlp_load import beside, time
+
+# Limits of a message with its attributes, and of all messages of a batch, in bytes (Amazon SNS, "Message filtering and size quotas").
+MOST_BYTES = 256 * 1024
+
+
+def mend(module, name):
+    """Changes a module that has been executed. `name` is its public name."""
+    names = vars(module)
+    # A test library may replace the functions of the module `time`, also in other modules.
+    if names.get("time") is sys.modules.get("time"):
+        module.time = time
+    for function in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter"):
+        if names.get(function) is getattr(sys.modules["time"], function) and function in names:
+            names[function] = functools.partial(getattr(time, function))
+    if action := MENDS.get(name):
+        action(module)
+
+
+def inject_unless_own(inject):
+    """Wraps `inject` so that a trace context that the function sets itself stays the only one."""
+
+    @functools.wraps(inject)
+    def injected(carrier, *arguments, **named):
+        if not any(isinstance(name, str) and name.lower() == "traceparent" for name in carrier):
+            inject(carrier, *arguments, **named)
+
+    return injected
+
+
+class Kept:
+    """Removes the trace context from a request's headers when the call ends. The function may use the request again."""
+
+    def __init__(self, headers):
+        self.headers = headers
+        self.before = set(headers) if headers is not None else set()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        from opentelemetry import propagate
+
+        for name in propagate.get_global_textmap().fields if self.headers is not None else ():
+            if name in self.headers and name not in self.before:
+                del self.headers[name]
+
+
+def replace_call(kind, name, wrapped):
+    """Replaces an instrumented method. Its instrumentation can still restore the original one."""
+    instrumented = getattr(kind, name)
+    functools.update_wrapper(wrapped, instrumented)
+    wrapped.__wrapped__ = instrumented.__wrapped__
+    setattr(kind, name, wrapped)
+
+
+def mend_urllib(module):
+    instrument = module._instrument
+    module.inject = inject_unless_own(module.inject)
+    # These measure the request and the response, which may have no length, or an invalid one.
+    module.len = functools.partial(of_or_zero, len)
+    module.int = functools.partial(of_or_zero, int)
+
+    def instrument_and_keep(*arguments, **named):
+        instrument(*arguments, **named)
+        opener = module.OpenerDirector
+        instrumented = opener.open
+
+        def open(self, fullurl, data=None, timeout=socket._GLOBAL_DEFAULT_TIMEOUT):
+            with Kept(None if isinstance(fullurl, str) else getattr(fullurl, "headers", None)):
+                return instrumented(self, fullurl, data, timeout)
+
+        replace_call(opener, "open", open)
+
+    module._instrument = instrument_and_keep
+
+
+def of_or_zero(function, value):
+    try:
+        return function(value)
+    except (TypeError, ValueError):
+        return 0
+
+
+def mend_requests(module):
+    instrument = module._instrument
+    module.inject = inject_unless_own(module.inject)
+
+    def instrument_and_keep(*arguments, **named):
+        instrument(*arguments, **named)
+        instrumented = module.Session.send
+
+        def send(self, request, **named):
+            with Kept(getattr(request, "headers", None)):
+                return instrumented(self, request, **named)
+
+        replace_call(module.Session, "send", send)
+
+    module._instrument = instrument_and_keep
+
+
+def mend_urllib3(module):
+    module.inject = inject_unless_own(module.inject)
+
+
+def mend_httpx(module):
+    module.inject = inject_unless_own(module.inject)
+    for kind in [each for each in vars(module).values() if isinstance(each, type) and "_handle_request_wrapper" in vars(each)]:
+        kind._handle_request_wrapper = staticmethod(keeping_headers(kind._handle_request_wrapper))
+        kind._handle_async_request_wrapper = staticmethod(keeping_headers_async(kind._handle_async_request_wrapper))
+
+
+def keeping_headers(handle):
+    @functools.wraps(handle)
+    def handled(wrapped, instance, args, kwargs, **named):
+        headers = getattr(args and args[0], "headers", None)
+        try:
+            return handle(wrapped, instance, args, kwargs, **named)
+        finally:
+            if headers is not None:
+                args[0].headers = headers
+
+    return handled
+
+
+def keeping_headers_async(handle):
+    @functools.wraps(handle)
+    async def handled(wrapped, instance, args, kwargs, **named):
+        headers = getattr(args and args[0], "headers", None)
+        try:
+            return await handle(wrapped, instance, args, kwargs, **named)
+        finally:
+            if headers is not None:
+                args[0].headers = headers
+
+    return handled
+
+
+def mend_sns(module):
+    """Adds the trace context to copies of messages, unless AWS would refuse them as too large."""
+
+    def publish(call, span):
+        call.params.update(with_context([call.params])[0])
+
+    def publish_batch(call, span):
+        entries = call.params.get("PublishBatchRequestEntries")
+        if isinstance(entries, (list, tuple)):
+            call.params["PublishBatchRequestEntries"] = with_context(entries)
+
+    def with_context(entries):
+        copies, size = list(entries), sum(map(size_of, entries))
+        for at, entry in enumerate(entries):
+            attributes = entry.get("MessageAttributes") if isinstance(entry, Mapping) else ()
+            if attributes is not None and not isinstance(attributes, Mapping):
+                # AWS's SDK reports the mistake.
+                continue
+            copy = {**entry, "MessageAttributes": module.inject_propagation_context(dict(attributes or {}))}
+            added = size_of(copy) - size_of(entry)
+            if added > 0 and size + added <= MOST_BYTES:
+                copies[at] = copy
+                size += added
+        return copies
+
+    module._OpPublish.before_service_call = staticmethod(publish)
+    module._OpPublishBatch.before_service_call = staticmethod(publish_batch)
+
+
+def size_of(entry):
+    if not isinstance(entry, Mapping):
+        return 0
+    texts = [entry.get("Message"), entry.get("Subject")]
+    attributes = entry.get("MessageAttributes")
+    for name, attribute in attributes.items() if isinstance(attributes, Mapping) else ():
+        values = attribute if isinstance(attribute, Mapping) else {}
+        texts += [name, values.get("DataType"), values.get("StringValue"), values.get("BinaryValue")]
+    return sum(len(text.encode("utf-8", "replace")) if isinstance(text, str) else of_or_zero(len, text) for text in texts)
+
+
+def mend_sdk(module):
+    """Records errors without the layer's frames."""
+    module.traceback = type(sys)("traceback")
+    module.traceback.format_exception = lambda error, *_, **__: [beside("lambda_otlp_frames").text_of(error)]
+
+
+MENDS = {
+    "opentelemetry.instrumentation.botocore.extensions.sns": mend_sns,
+    "opentelemetry.instrumentation.httpx": mend_httpx,
+    "opentelemetry.instrumentation.requests": mend_requests,
+    "opentelemetry.instrumentation.urllib": mend_urllib,
+    "opentelemetry.instrumentation.urllib3": mend_urllib3,
+    "opentelemetry.sdk.trace": mend_sdk,
+}
