@@ -49,6 +49,9 @@ pub(crate) fn head(line: &str, place: Place) -> Head<'_> {
         scan.head.severity = of_second_line(line);
     }
     let mut head = scan.head;
+    if head.severity.is_some() && head.trace.is_none() {
+        head.trace = between_bars(head.rest);
+    }
     // lambda_runtime for Rust names the request in its span.
     let in_span = head.rest.strip_prefix("Lambda runtime invoke{requestId=\"");
     let in_span = in_span.and_then(|rest| rest.split('"').next()).filter(|id| is_uuid(id));
@@ -64,6 +67,16 @@ pub(crate) fn head(line: &str, place: Place) -> Head<'_> {
         head.rest = inner.head.rest;
     }
     head
+}
+
+/// The ids of a trace between bars: `… | 5b8aa5a2d2c872e8321cf37308d69df2 051581bf3cb55c13 | message`.
+fn between_bars(text: &str) -> Option<TraceIds> {
+    let text = beginning(text);
+    let (_, rest) = text.split_once("| ")?;
+    steps::count(text.len());
+    let (ids, _) = rest.split_once(" |")?;
+    let (trace, span) = ids.split_once(' ')?;
+    Some(TraceIds { trace_id: wire::ids::id(trace)?, span_id: Some(wire::ids::id(span)?) })
 }
 
 /// The level of `java.util.logging`, whose default format begins the second line with it.
@@ -682,7 +695,7 @@ impl<'a> Scan<'a> {
 
     /// The words of PHP's own messages, of V8 and of npm.
     fn phrase(&self) -> Option<(Severity, usize)> {
-        const PHRASES: [(&str, Severity); 11] = [
+        const PHRASES: [(&str, Severity); 12] = [
             ("npm ERR! ", Severity::ERROR),
             ("npm error ", Severity::ERROR),
             ("npm WARN ", Severity::WARN),
@@ -694,8 +707,14 @@ impl<'a> Scan<'a> {
             ("PHP Deprecated: ", Severity::WARN),
             ("PHP Notice: ", Severity::INFO),
             ("Fatal error: ", Severity::ERROR),
+            ("Deprecated: ", Severity::WARN),
         ];
-        if !self.head.rest.starts_with(['n', 'F', 'P']) {
+        let is_phrase = match self.head.rest.as_bytes().first() {
+            Some(b'n' | b'F' | b'P') => true,
+            Some(b'D') => is_displayed_by_php(self.head.rest),
+            _ => false,
+        };
+        if !is_phrase {
             return None;
         }
         let found = PHRASES.iter().find(|(words, _)| self.head.rest.starts_with(words));
