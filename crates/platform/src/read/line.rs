@@ -58,7 +58,9 @@ pub(crate) fn function_line(line: &str, is_lambda: bool) -> FunctionLine<'_> {
     let trimmed = trimmed.trim_start_matches('\u{feff}');
     let is_object = |text: &str| text.starts_with('{') && text.ends_with('}');
     if is_object(trimmed) {
-        let mut read = read_object(trimmed, is_lambda, WRAPPED).unwrap_or_default();
+        let inspected =
+            || FunctionLine { severity: level_of_inspected(trimmed), ..FunctionLine::default() };
+        let mut read = read_object(trimmed, is_lambda, WRAPPED).unwrap_or_else(inspected);
         read.json = Some(trimmed);
         return read;
     }
@@ -113,11 +115,8 @@ fn add_exception(read: &mut FunctionLine<'_>, head: &Head<'_>, line: &str) {
 }
 
 fn add_head<'a>(read: &mut FunctionLine<'a>, head: &Head<'a>, is_lambda: bool) {
-    read.severity = read
-        .severity
-        .or(head.severity)
-        .or_else(|| level_in_pairs(behind_name(head.rest)))
-        .or_else(|| level_of_inspected(head.rest));
+    read.severity =
+        read.severity.or(head.severity).or_else(|| level_in_pairs(behind_name(head.rest)));
     read.time = read.time.or(head.time);
     read.trace = read.trace.or(head.trace);
     let request_id = head.request_id.filter(|_| is_lambda && read.request_id.is_none());
@@ -642,7 +641,10 @@ impl Found {
                 ("_meta", "logLevelName") => self.offer(Role::Level, RANK, None, &value),
                 ("instant", "epochSecond") => self.offer(Role::Time, RANK, None, &value),
                 (_, key) if role(key).is_some_and(|(role, _)| role == Role::Exception) => {
-                    self.errors.push(at);
+                    // However often the key occurs, the object is read once.
+                    if self.errors.last() != Some(&at) {
+                        self.errors.push(at);
+                    }
                 }
                 (_, key) => {
                     if let Some(role) = role_in(outer, key) {
