@@ -164,7 +164,9 @@ const fn row(place: u8, before: u16, form: u8, after: u16, words: Evidence) -> R
 /// The first row that fits and knows the word decides.
 #[rustfmt::skip]
 static EVIDENCE: [Row; 16] = {
-    use {form::*, mark::*, place::*};
+    use form::{LOWER, UPPER};
+    use mark::{BAR, BLANK, COLON, COMMA, DASH, END, FIELD, GROUP, LABEL, PADDED, SEMICOLON, SPACED_COLON, TAB, TIME};
+    use place::{BARE, FIRST, GROUPED, INDENTED, NAMED, NUMBERED, TIMED};
     [
         // `ERROR [main] shop`, `ERROR declined`, `FATA declined`
         row(FIRST, mark::ANY, UPPER, GROUP, Evidence::AfterTime),
@@ -259,6 +261,17 @@ fn marks(text: &str) -> u16 {
             [128..=255 | b'=', ..] if begins(next, &ARROWS) => mark::DASH,
             _ => 0,
         }
+}
+
+/// The marks of [`EVIDENCE`] that only few places need.
+fn marks_far_behind(word: Word<'_>, place: u8) -> u16 {
+    let next = beginning(word.rest).trim_start();
+    let is_upper = word.form() == form::UPPER;
+    if place == place::NAMED && is_upper && stated_time(next).is_some() {
+        return mark::TIME;
+    }
+    let is_label = || next.split_once(' ').is_some_and(|(_, rest)| rest.starts_with(": "));
+    if place == place::TIMED && !is_upper && is_label() { mark::LABEL } else { 0 }
 }
 
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about the text so far")]
@@ -583,24 +596,13 @@ impl<'a> Scan<'a> {
         if let [letter] = word.text.as_bytes() {
             return self.letter(*letter, word);
         }
-        let word = Word { after: word.after | self.marks_far_behind(word, place), ..word };
+        let word = Word { after: word.after | marks_far_behind(word, place), ..word };
         let severity = self.word_level(word, place);
         if let Some(severity) = severity {
             let bytes = word.bytes(self.head.rest);
             return self.set(severity, bytes);
         }
         self.joined(word, place)
-    }
-
-    /// The marks of [`EVIDENCE`] that only few places need.
-    fn marks_far_behind(&self, word: Word<'_>, place: u8) -> u16 {
-        let next = beginning(word.rest).trim_start();
-        let is_upper = word.form() == form::UPPER;
-        if place == place::NAMED && is_upper && stated_time(next).is_some() {
-            return mark::TIME;
-        }
-        let is_label = || next.split_once(' ').is_some_and(|(_, rest)| rest.starts_with(": "));
-        if place == place::TIMED && !is_upper && is_label() { mark::LABEL } else { 0 }
     }
 
     fn word_level(&self, word: Word<'a>, place: u8) -> Option<Severity> {

@@ -400,6 +400,7 @@ impl<T> Best<T> {
 }
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about the record")]
 struct Found {
     is_lambda: bool,
     is_gelf: bool,
@@ -562,7 +563,6 @@ impl Found {
             Role::Message if text.is_none() => {}
             Role::Message | Role::Log => self.message.offer(rank, at, text.map(|_| None)),
             Role::MessageOfLogger => self.message_of_logger.offer(rank, at, text.map(|_| None)),
-            Role::ErrorType | Role::Exception | Role::StackTrace => {}
             Role::ErrorMessage if rank > 3 => {}
             Role::ErrorMessage => {
                 self.message.offer(rank, None, text.map(|text| Some(text.to_owned())));
@@ -599,7 +599,7 @@ impl Found {
                     text.filter(|arn| is_durable_execution(arn)).map(|_| ()),
                 );
             }
-            Role::Nested => {}
+            Role::Nested | Role::ErrorType | Role::Exception | Role::StackTrace => {}
         }
     }
 
