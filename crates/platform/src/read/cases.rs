@@ -21,7 +21,8 @@ use wire::ids::to_hex;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
-    case: String,
+    #[serde(rename = "case")]
+    name: String,
     /// The package that printed the lines, or the public report.
     #[serde(rename = "source")]
     _source: String,
@@ -102,9 +103,8 @@ fn difference(record: &LogRecord, expected: &Map<String, Value>) -> Option<Strin
     expected.iter().find_map(|(what, expected)| {
         let found: Value = match what.as_str() {
             "sev" => class(record).into(),
-            "body" => body.as_str().into(),
             "has" if body.contains(expected.as_str().unwrap()) => expected.clone(),
-            "has" => body.as_str().into(),
+            "body" | "has" => body.as_str().into(),
             "trace" => to_hex(&record.trace_id).into(),
             "span" => to_hex(&record.span_id).into(),
             "attrs" => {
@@ -147,7 +147,7 @@ impl Score {
             *given += 1;
             *right += usize::from(problem.is_none());
             if let Some(problem) = problem {
-                writeln!(score.failed, "{}: {}: {problem}", case.family, case.case).unwrap();
+                writeln!(score.failed, "{}: {}: {problem}", case.family, case.name).unwrap();
             }
         }
         score
@@ -165,7 +165,7 @@ fn real_loggers_give_the_right_records() {
 #[test]
 #[ignore = "needs a file of cases"]
 fn cases_of_a_file() {
-    let path = std::env::var("LOGGER_CASES").unwrap();
+    let Some(path) = option_env!("LOGGER_CASES") else { return };
     let rows = std::fs::read_to_string(path).unwrap();
     let rows = rows.replace("TIME\\t", "2026-09-21T14:13:20.000Z\\t");
     let score = Score::of(&rows);

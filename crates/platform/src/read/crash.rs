@@ -7,6 +7,7 @@ use crate::read::head::{Place, head};
 use crate::read::runtime_text::is_rust_panic;
 use crate::read::severity::{Evidence, Severity, without_colours};
 use crate::read::text::is_platform;
+use crate::read::time::stated_time;
 
 /// The exception of a log record (OpenTelemetry's semantic conventions, exceptions in logs).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +94,7 @@ fn reported<'t>(line: &'t str, behind: &'t str) -> Option<(&'t str, &'t str)> {
     }
     if let Some((_, exception)) = line.split_once("Uncaught ").filter(|(before, _)| is_php(before))
     {
+        let exception = exception.strip_prefix("(in promise) ").unwrap_or(exception);
         let exception =
             exception.rsplit_once(" in /").map_or(exception, |(exception, _)| exception);
         return Some(named(exception)).filter(|(kind, _)| is_type(kind));
@@ -100,7 +102,16 @@ fn reported<'t>(line: &'t str, behind: &'t str) -> Option<(&'t str, &'t str)> {
     if let Some((_, message)) = line.split_once(": panic serving ") {
         return Some(("panic", message.split_once(": ").map_or(message, |(_, message)| message)));
     }
-    elixir(line).or_else(|| ruby(line)).or_else(|| traced(line, behind))
+    elixir(line)
+        .or_else(|| ruby(line))
+        .or_else(|| ruby_logged(line, behind))
+        .or_else(|| traced(line, behind))
+}
+
+/// `no stock (ArgumentError)`, and below it the backtrace.
+fn ruby_logged<'t>(line: &'t str, behind: &'t str) -> Option<(&'t str, &'t str)> {
+    let (message, kind) = line.strip_suffix(')')?.rsplit_once(" (")?;
+    (is_type(kind) && is_ruby_place(behind.lines().next()?)).then_some((kind, message))
 }
 
 /// `** (ArgumentError) no stock`
@@ -179,10 +190,19 @@ fn traceback(text: &str) -> Option<Exception> {
     const HEADER: &str = "Traceback (most recent call last):";
     let at = text.find(HEADER)?;
     let (before, frames) = text.split_at_checked(at)?;
+    // rich indents the whole traceback.
+    let indentation =
+        before.rsplit('\n').next().filter(|begin| begin.trim().is_empty()).unwrap_or_default();
     let before = before.lines().next().unwrap_or_default().trim_end();
-    // Python draws a frame around the lines of an exception group.
-    let is_group = text.contains("Exception Group Traceback");
-    let lines = || frames.lines().skip(1).map(|line| line.strip_prefix("  | ").unwrap_or(line));
+    // Python draws a frame around the lines of an exception group. As a cause, it is followed by another traceback.
+    let is_group = text.contains("Exception Group Traceback")
+        && !text.contains(concat!("\n", "Traceback (most recent call last):"));
+    let lines = || {
+        frames.lines().skip(1).map(|line| {
+            let line = line.strip_prefix("  | ").unwrap_or(line);
+            line.strip_prefix(indentation).unwrap_or(line)
+        })
+    };
     let mut names = lines().filter(|line| names_exception(line));
     let found = if is_group { names.next() } else { names.last() };
     let (line, stacktrace) = match found {
@@ -222,8 +242,16 @@ pub enum ReportState {
     GoPanic,
     /// In an uncaught exception of PHP.
     Php,
-    /// In the source line that Node prints before an uncaught exception.
+    /// In the message of such an exception, whose last line names the file.
+    PhpMessage,
+    /// After the file that Node names before an uncaught exception. Its source line follows.
     Source,
+    /// After that source line.
+    SourceMark,
+    /// After the backtrace's first line of a logged exception of Ruby.
+    RubyTrace,
+    /// After the first line of a record of `java.util.logging`, which has the level in the second one.
+    FirstOfTwo,
     /// After an uncaught exception's first line, with its frames, its source, and its properties.
     Uncaught,
     /// After the first line of a record of .NET's console, whose message is indented.
@@ -237,13 +265,15 @@ impl ReportState {
         let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
         let first = first.trim_end();
         let state = match first.as_bytes().first() {
-            Some(b'[') if first.contains("] PHP Fatal error: ") => Self::Php,
-            Some(b'{' | b'[') => return None,
+            Some(b'[') if first.contains("] PHP Fatal error: ") => Self::of_php(first),
+            Some(b'{') => return None,
+            Some(b'[') if text.trim_end().ends_with(']') && !rest.is_empty() => return None,
             _ if is_platform(text) => return None,
             None | Some(b't') if is_rust_panic(text) => return Some(Self::of_rust(text)),
             Some(b'p' | b'f') if begins(first, &["panic: ", "fatal error: "]) => Self::GoPanic,
-            Some(b'P' | b'F') if begins(first, &PHP) => Self::Php,
-            Some(b'/' | b'f') if is_node_source(first) => Self::Source,
+            Some(b'P' | b'F') if begins(first, &PHP) => Self::of_php(first),
+            Some(b'/' | b'f' | b'n') if is_node_source(first) => Self::Source,
+            Some(b'A'..=b'Z') if is_first_of_two(first) => Self::FirstOfTwo,
             Some(b'E') if first.starts_with(THREAD) => Self::Uncaught,
             Some(b'U') if begins(first, &UNHANDLED) => Self::Uncaught,
             Some(b'T' | b' ') if is_traceback(first) => Self::Traceback,
@@ -252,6 +282,14 @@ impl ReportState {
             _ => Self::Text,
         };
         Some(state.after_lines(rest))
+    }
+
+    fn of_php(first: &str) -> Self {
+        if first.contains("Uncaught ") && !first.contains(" in /") {
+            Self::PhpMessage
+        } else {
+            Self::Php
+        }
     }
 
     fn of_rust(text: &str) -> Self {
@@ -269,6 +307,14 @@ impl ReportState {
         let is_other = self == Self::Text
             && is_traceback(first)
             && (!rest.is_empty() || !states_error(before));
+        if self == Self::Text
+            && rest.is_empty()
+            && names_what_was_logged(first)
+            && states_error(before)
+        {
+            let is_ruby = is_ruby_place(first);
+            return Some(if is_ruby { Self::RubyTrace } else { Self::Frames });
+        }
         let state = self.after(first).filter(|_| !is_other)?;
         Some(state.after_lines(rest))
     }
@@ -290,15 +336,29 @@ impl ReportState {
                     || line.trim().is_empty()
                     || line.contains("PHP  ")
             }
-            Self::Source if is_type(named(line).0) && !line.is_empty() => {
-                return Some(Self::Uncaught);
+            Self::PhpMessage => {
+                let is_last = line
+                    .rsplit_once(".php:")
+                    .is_some_and(|(_, number)| number.parse::<u32>().is_ok());
+                let state = if is_last { Self::Php } else { self };
+                return Some(state).filter(|_| !is_other(line) && !has_level(line));
             }
-            Self::Source => line.trim().is_empty() || line.starts_with('^'),
+            Self::Source => {
+                return Some(Self::SourceMark).filter(|_| !is_other(line) && !has_level(line));
+            }
+            Self::SourceMark if !line.is_empty() && is_thrown(line) => return Some(Self::Uncaught),
+            Self::SourceMark => line.trim().is_empty() || line.starts_with('^'),
             Self::Uncaught => {
                 line.trim().is_empty()
                     || is_frame(line)
-                    || line == "}"
-                    || line.starts_with("Node.js v")
+                    || begins(line, &["}", "]", "Node.js v", "(Use `node "])
+                    || ruby(line).is_some()
+            }
+            Self::RubyTrace => is_ruby_place(line),
+            Self::FirstOfTwo => {
+                let level = line.split_once(": ").map_or("", |(level, _)| level);
+                let is_level = Severity::of_text(level, Evidence::AfterTime).is_some();
+                return is_level.then_some(Self::Text);
             }
             Self::Console => line.starts_with("      "),
             _ => return self.after_in_trace(line),
@@ -314,7 +374,20 @@ impl ReportState {
         }
         let is_blank = line.trim().is_empty();
         match self {
-            Self::Traceback if is_blank || line.starts_with([' ', '\t']) => Some(self),
+            // loguru marks the frame that caught the exception.
+            Self::Traceback
+                if is_blank || line.starts_with([' ', '\t']) || line.starts_with("> File ") =>
+            {
+                Some(self)
+            }
+            // The end of an exception group that is a cause.
+            Self::Traceback if announces_another(line) => Some(Self::Chained),
+            // Python's asyncio names the task before the traceback.
+            Self::Text
+                if begins(line, &["future: <", "handle: <", "task: <", "source_traceback: "]) =>
+            {
+                Some(self)
+            }
             Self::Traceback if is_other(line) || !names_exception(line) => None,
             Self::Traceback => Some(Self::Named),
             Self::Named | Self::Chained if is_blank => Some(self),
@@ -402,24 +475,63 @@ fn is_go_file(line: &str) -> bool {
 fn is_of_go(line: &str) -> bool {
     let is_function = || {
         let name = line.split_once('(').map(|(name, _)| name).filter(|_| line.ends_with(')'));
-        name.is_some_and(|name| name.contains('.') && !name.contains(' '))
+        name.is_some_and(|name| name == "panic" || name.contains('.') && !name.contains(' '))
     };
     let words = ["[signal ", "goroutine ", "created by ", "exit status ", "runtime stack:"];
     line.is_empty() || begins(line, &words) || is_function()
 }
 
-/// Returns `true` if the text is the message of an error.
+/// Returns `true` if the text is the message of an error: by its level, or by the words of one without a level.
 fn states_error(text: &str) -> bool {
+    const WORDS: [&str; 4] = ["rror", "xception", "ailed", "ERROR"];
     let severity = head(&without_colours(text), Place::Line).severity;
-    severity.is_some_and(|severity| severity.number >= Severity::ERROR.number)
+    match severity {
+        Some(severity) => severity.number >= Severity::ERROR.number,
+        None => WORDS
+            .iter()
+            .any(|word| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some()),
+    }
 }
 
-/// `/var/task/index.js:3`
+fn has_level(line: &str) -> bool {
+    head(&without_colours(line), Place::Line).severity.is_some()
+}
+
+/// Returns `true` for a line below the message of an error that begins its stack trace: Java's exception, or Ruby's first place.
+fn names_what_was_logged(line: &str) -> bool {
+    let (kind, _) = named(line);
+    kind.contains('.') && is_certain(kind) && is_type(kind) || is_ruby_place(line)
+}
+
+/// ``/var/task/app.rb:3:in `pay'``, without a message.
+fn is_ruby_place(line: &str) -> bool {
+    let Some((place, _)) = line.split_once(":in ") else { return false };
+    let number = place.rsplit_once(':').map_or("", |(_, number)| number);
+    line.starts_with(['/', '<']) && number.parse::<u32>().is_ok() && ruby(line).is_none()
+}
+
+/// The first line of an uncaught exception of Node: `TypeError: no stock`, `[AggregateError: no stock] {`, `Uncaught:`.
+fn is_thrown(line: &str) -> bool {
+    let line = line.strip_prefix('[').unwrap_or(line);
+    is_type(named(line).0) || line.starts_with("Uncaught") || line.starts_with("Thrown at:")
+}
+
+/// `Nov 28, 2026 3:15:06 AM shop.Orders pay`
+fn is_first_of_two(line: &str) -> bool {
+    if line.as_bytes().get(3) != Some(&b' ') {
+        return false;
+    }
+    let Some(time) = stated_time(line).filter(|time| time.has_clock) else { return false };
+    let (time, names) = line.split_at_checked(time.bytes).unwrap_or_default();
+    time.ends_with('M') && names.split_ascii_whitespace().count() == 2
+}
+
+/// `/var/task/index.js:3`, `node:internal/process/promises:389`
 fn is_node_source(line: &str) -> bool {
     let Some((file, number)) = line.rsplit_once(':') else { return false };
     let is_script = [".js", ".mjs", ".cjs", ".ts"].iter().any(|end| file.ends_with(end));
-    is_script
-        && (file.starts_with('/') || file.starts_with("file:///"))
+    (is_script && (file.starts_with('/') || file.starts_with("file:///"))
+        || file.starts_with("node:internal/"))
         && number.parse::<u32>().is_ok()
 }
 

@@ -63,6 +63,16 @@ struct Parts {
 }
 
 impl Parts {
+    /// Returns `true` if nothing of the other would be lost.
+    fn may_be(&self, other: &Self) -> bool {
+        let fits = |own: &Option<String>, other: &Option<String>| {
+            own.is_none() || other.is_none() || own == other
+        };
+        fits(&self.kind, &other.kind)
+            && fits(&self.message, &other.message)
+            && fits(&self.stack, &other.stack)
+    }
+
     /// Fills what is missing.
     fn add(&mut self, other: Self) {
         self.kind = self.kind.take().or(other.kind);
@@ -110,7 +120,8 @@ pub(crate) fn take(fields: &mut LineFields<'_>, at: &[usize], is_log: bool) -> O
             }
             _ => None,
         };
-        if let Some(found) = found {
+        // Another exception stays an attribute.
+        if let Some(found) = found.filter(|found| parts.may_be(&found.parts)) {
             parts.add(found.parts);
             rests.push((*at, found.rest));
         }

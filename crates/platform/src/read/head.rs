@@ -1,7 +1,26 @@
-//! Reads what runtimes and loggers put before a message: times, level, request id, process and names, in any order.
+//! Reads what runtimes and loggers put before a message, by this grammar:
 //!
-//! A word is a level only where a logger puts one: in brackets, before a colon, between separators, as the line's first word, or
-//! behind a time or a name in brackets. A word inside a sentence never is.
+//! ```text
+//! line      = [blanks] { field separator } message
+//! field     = time | level | group | priority | id | number | name
+//! time      = a date, a time of day, or both; `<nil>` of zerolog    (`read/time`)
+//! level     = a word of `LEVELS`, or its letter                     (`read/severity`)
+//! group     = "[" … "]" | "(" … ")" | "<" level ">": a time, a level, trace ids, or a name
+//! priority  = "<" number ">" of syslog
+//! id        = request id | CloudFront's id
+//! number    = digits: a process, a line, or the time since the start
+//! name      = a word: logger, thread, host, or file
+//! separator = blanks | tab | "|" | ":" | "," | ";" | dashes and arrows
+//! ```
+//!
+//! Whether a word is a level depends on where it stands in this sequence: on the fields before it, on the separators around it, and
+//! on its case. Each row of [`EVIDENCE`] is one kind of place where loggers write levels, and says which words count there: the
+//! weaker the evidence, the fewer. A logger with another order of fields needs a row. All else is prose: a level word inside a
+//! sentence never counts.
+//!
+//! A name or a number may also begin the message. It is taken on trial: if no level follows, the head ends before it. So each
+//! field is read once, and a head has at most [`MAX_FIELDS`] fields of [`MAX_BYTES`]. Behind the fields of Lambda's runtimes, or
+//! another program's prefix, a line may begin again.
 
 use crate::read::begins;
 use crate::read::ids::{TraceIds, is_uuid, trace_ids_in_brackets};
@@ -30,6 +49,9 @@ pub(crate) fn head(line: &str, place: Place) -> Head<'_> {
         scan.head.severity = of_second_line(line);
     }
     let mut head = scan.head;
+    if head.severity.is_some() && head.trace.is_none() {
+        head.trace = between_bars(head.rest);
+    }
     // lambda_runtime for Rust names the request in its span.
     let in_span = head.rest.strip_prefix("Lambda runtime invoke{requestId=\"");
     let in_span = in_span.and_then(|rest| rest.split('"').next()).filter(|id| is_uuid(id));
@@ -47,6 +69,16 @@ pub(crate) fn head(line: &str, place: Place) -> Head<'_> {
     head
 }
 
+/// The ids of a trace between bars: `… | 5b8aa5a2d2c872e8321cf37308d69df2 051581bf3cb55c13 | message`.
+fn between_bars(text: &str) -> Option<TraceIds> {
+    let text = beginning(text);
+    let (_, rest) = text.split_once("| ")?;
+    steps::count(text.len());
+    let (ids, _) = rest.split_once(" |")?;
+    let (trace, span) = ids.split_once(' ')?;
+    Some(TraceIds { trace_id: wire::ids::id(trace)?, span_id: Some(wire::ids::id(span)?) })
+}
+
 /// The level of `java.util.logging`, whose default format begins the second line with it.
 fn of_second_line(line: &str) -> Option<Severity> {
     let (_, second) = line.split_once('\n')?;
@@ -62,6 +94,186 @@ pub(crate) enum Place {
     Message,
 }
 
+/// What stands before a word, as bits.
+mod place {
+    /// Nothing.
+    pub(super) const FIRST: u8 = 1;
+    /// Only blanks, as many as another line's time has.
+    pub(super) const INDENTED: u8 = 2;
+    /// A time, and perhaps other fields.
+    pub(super) const TIMED: u8 = 4;
+    /// A name in brackets.
+    pub(super) const GROUPED: u8 = 8;
+    /// Only a name.
+    pub(super) const NAMED: u8 = 16;
+    /// Only a number.
+    pub(super) const NUMBERED: u8 = 32;
+    /// A time, and behind it a word without any mark of a name.
+    pub(super) const BARE: u8 = 64;
+}
+
+/// What separates a word from its neighbours, as bits.
+mod mark {
+    pub(super) const BLANK: u16 = 1;
+    /// Several blanks.
+    pub(super) const PADDED: u16 = 2;
+    pub(super) const TAB: u16 = 4;
+    pub(super) const BAR: u16 = 8;
+    pub(super) const COLON: u16 = 16;
+    /// A colon between blanks.
+    pub(super) const SPACED_COLON: u16 = 32;
+    /// Dashes or an arrow.
+    pub(super) const DASH: u16 = 64;
+    pub(super) const COMMA: u16 = 128;
+    pub(super) const SEMICOLON: u16 = 256;
+    /// A bracket follows.
+    pub(super) const GROUP: u16 = 512;
+    pub(super) const END: u16 = 1024;
+    /// A time follows.
+    pub(super) const TIME: u16 = 2048;
+    /// A name and a colon between blanks follow.
+    pub(super) const LABEL: u16 = 4096;
+
+    pub(super) const ANY: u16 = u16::MAX;
+    /// Marks that nobody writes between the words of a sentence.
+    pub(super) const FIELD: u16 = TAB | BAR | DASH | COMMA | SEMICOLON;
+}
+
+/// How a word is written, as bits.
+mod form {
+    pub(super) const UPPER: u8 = 1;
+    pub(super) const LOWER: u8 = 2;
+    pub(super) const CAPITALISED: u8 = 4;
+    pub(super) const ANY: u8 = 7;
+}
+
+/// A kind of place where loggers write levels. All bits of a column are alternatives.
+struct Row {
+    place: u8,
+    before: u16,
+    form: u8,
+    after: u16,
+    /// Which words are levels there.
+    words: Evidence,
+}
+
+const fn row(place: u8, before: u16, form: u8, after: u16, words: Evidence) -> Row {
+    Row { place, before, form, after, words }
+}
+
+/// The first row that fits and knows the word decides.
+#[rustfmt::skip]
+static EVIDENCE: [Row; 16] = {
+    use form::{LOWER, UPPER};
+    use mark::{BAR, BLANK, COLON, COMMA, DASH, END, FIELD, GROUP, LABEL, PADDED, SEMICOLON, SPACED_COLON, TAB, TIME};
+    use place::{BARE, FIRST, GROUPED, INDENTED, NAMED, NUMBERED, TIMED};
+    [
+        // `ERROR [main] shop`, `ERROR declined`, `FATA declined`
+        row(FIRST, mark::ANY, UPPER, GROUP, Evidence::AfterTime),
+        row(FIRST, mark::ANY, UPPER, BLANK | PADDED | TAB | END, Evidence::AtStart),
+        // `error: declined`
+        row(FIRST | INDENTED, mark::ANY, form::ANY, COLON, Evidence::AtStartWithColon),
+        // `ERROR | declined`, `error - declined`, `WARN, low`
+        row(FIRST, mark::ANY, UPPER | LOWER, BAR | DASH | COMMA | SEMICOLON, Evidence::Separated),
+        // `           WARNING  low` of rich
+        row(INDENTED, mark::ANY, UPPER, BLANK | PADDED, Evidence::AtStart),
+        // `shop - ERROR - declined`, `shop : ERROR  declined`, `shop: error: declined`, `shop  ERROR  2026-09-21 …`
+        row(NAMED, DASH | BAR, UPPER, DASH | BAR, Evidence::AfterTime),
+        row(NAMED, SPACED_COLON, UPPER, !END, Evidence::AfterTime),
+        row(NAMED, COLON, UPPER | LOWER, COLON, Evidence::Separated),
+        row(NAMED, mark::ANY, UPPER, TIME, Evidence::AfterTime),
+        // `167 INFO: declined`
+        row(NUMBERED, mark::ANY, UPPER, COLON | PADDED, Evidence::AtStart),
+        // `14:13:20 error: declined`, `14:13:20 | error | declined`, `14:13:20 error --- declined`, `14:13:20 error shop : declined`
+        row(TIMED | GROUPED, mark::ANY, form::ANY, COLON, Evidence::Marked),
+        row(TIMED | GROUPED, FIELD, form::ANY, FIELD, Evidence::Marked),
+        row(TIMED, mark::ANY, LOWER, DASH | LABEL, Evidence::Separated),
+        // `14:13:20 ERROR declined`, `[main] ERROR declined`
+        row(TIMED | GROUPED, mark::ANY, UPPER, mark::ANY, Evidence::AfterTime),
+        // `14:13:20 worker ERROR declined`, `14:13:20 worker | error | declined`
+        row(BARE, mark::ANY, UPPER, !END, Evidence::AtStart),
+        row(BARE, FIELD, form::ANY, FIELD, Evidence::Marked),
+    ]
+};
+
+/// A word with its neighbours.
+#[derive(Clone, Copy)]
+struct Word<'a> {
+    /// Without colons and dashes behind it.
+    text: &'a str,
+    before: u16,
+    /// The text behind the word and its colons.
+    rest: &'a str,
+    after: u16,
+}
+
+impl Word<'_> {
+    fn form(&self) -> u8 {
+        let has_lower = self.text.bytes().any(|byte| byte.is_ascii_lowercase());
+        let has_upper = self.text.bytes().any(|byte| byte.is_ascii_uppercase());
+        match (has_upper, has_lower) {
+            (_, false) => form::UPPER,
+            (false, true) => form::LOWER,
+            (true, true) => form::CAPITALISED,
+        }
+    }
+
+    fn is_followed_by(&self, marks: u16) -> bool {
+        self.after & marks != 0
+    }
+
+    /// The number of bytes up to the rest.
+    fn bytes(&self, whole: &str) -> usize {
+        whole.len() - self.rest.len()
+    }
+}
+
+/// The marks at the beginning of the text behind a word.
+fn marks(text: &str) -> u16 {
+    const ARROWS: [&str; 5] = ["—", "–", "→", "->", "=>"];
+    let blanks = text.bytes().take(MAX_BYTES).take_while(|byte| *byte == b' ').count();
+    let next = text.get(blanks..).unwrap_or_default();
+    let blank = match blanks {
+        0 => 0,
+        1 => mark::BLANK,
+        _ => mark::BLANK | mark::PADDED,
+    };
+    let is_before_blank =
+        |bytes: usize| next.as_bytes().get(bytes).is_none_or(|byte| *byte == b' ');
+    blank
+        | match next.as_bytes() {
+            [] | [b'\n' | b'\r', ..] => mark::END,
+            [b'\t', ..] => mark::TAB,
+            [b'|', ..] => mark::BAR,
+            [b':', ..] if blanks > 0 && is_before_blank(1) => mark::COLON | mark::SPACED_COLON,
+            [b':', ..] if blanks == 0 => mark::COLON,
+            [b',', ..] if blanks == 0 => mark::COMMA,
+            [b';', ..] if blanks == 0 => mark::SEMICOLON,
+            [b'[' | b'(', ..] => mark::GROUP,
+            [b'-', ..] => {
+                let dashes = next.bytes().take_while(|byte| *byte == b'-').count();
+                if blanks > 0 && is_before_blank(dashes) || begins(next, &ARROWS) {
+                    mark::DASH
+                } else {
+                    0
+                }
+            }
+            [128..=255 | b'=', ..] if begins(next, &ARROWS) => mark::DASH,
+            _ => 0,
+        }
+}
+
+/// The marks of [`EVIDENCE`] that only few places need.
+fn marks_far_behind(word: Word<'_>, place: u8) -> u16 {
+    let next = beginning(word.rest).trim_start();
+    let is_upper = word.form() == form::UPPER;
+    if place == place::NAMED && is_upper && stated_time(next).is_some() {
+        return mark::TIME;
+    }
+    let is_label = || next.split_once(' ').is_some_and(|(_, rest)| rest.starts_with(": "));
+    if place == place::TIMED && !is_upper && is_label() { mark::LABEL } else { 0 }
+}
+
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about the text so far")]
 struct Scan<'a> {
     head: Head<'a>,
@@ -69,19 +281,26 @@ struct Scan<'a> {
     fields: usize,
     /// Number of other programs' prefixes before the line.
     prefixes: usize,
-    /// The scan before the first name that no level followed so far.
-    on_trial: Option<BeforeName<'a>>,
+    /// The scan before the first name or number that no level followed so far.
+    on_trial: Option<BeforeTrial<'a>>,
+    /// The place behind a name or a number that begins the line; only some fields may follow.
+    only_behind: Option<u8>,
+    /// Number of words without a mark of a name behind the time.
+    bare_names: usize,
+    is_indented: bool,
     has_clock: bool,
+    /// `true` if a word behind the time may be a name without a mark: Go's `log` has such a time before prose.
+    may_have_bare_names: bool,
     /// `true` after a name in brackets.
-    has_name: bool,
+    has_group: bool,
     /// `true` after the fields of Lambda's runtimes: time and request id.
     is_runtime: bool,
-    /// `true` if a tab or bar precedes the next field.
-    is_marked: bool,
+    /// The separators before the next field.
+    before: u16,
 }
 
-/// The scan before a name, for the case that the name belongs to the message.
-struct BeforeName<'a> {
+/// The scan before a name or a number, for the case that it belongs to the message.
+struct BeforeTrial<'a> {
     head: Head<'a>,
     has_clock: bool,
     is_runtime: bool,
@@ -93,38 +312,47 @@ const MAX_FIELDS: usize = 12;
 const MAX_PREFIXES: usize = 2;
 /// A field is shorter.
 const MAX_BYTES: usize = 128;
+/// More words behind a time are prose.
+const MOST_BARE_NAMES: usize = 3;
 
 impl<'a> Scan<'a> {
     fn new(line: &'a str, place: Place) -> Self {
         let whole = line;
         let line = whole.trim_start_matches(['\n', '\r', '\u{feff}']);
-        steps::count(whole.len() - line.len());
-        // tracing-subscriber without a time pads its levels.
-        let rest = line.strip_prefix("  ").or_else(|| line.strip_prefix(' ')).unwrap_or(line);
+        let blanks = line.bytes().take(MAX_BYTES).take_while(|byte| *byte == b' ').count();
+        let text = line.get(blanks..).unwrap_or_default();
+        steps::count(whole.len() - text.len());
+        // tracing-subscriber without a time pads its levels, and so do others.
+        let may_be_head = text.starts_with(|c: char| c.is_ascii_uppercase() || c == '[');
+        let rest = if blanks <= 2 || may_be_head { text } else { line };
         Self {
             head: Head { rest, ..Head::default() },
             place,
             fields: 0,
             prefixes: 0,
             on_trial: None,
+            only_behind: None,
+            bare_names: 0,
+            is_indented: blanks > 2,
             has_clock: false,
-            has_name: false,
+            may_have_bare_names: false,
+            has_group: false,
             is_runtime: false,
-            is_marked: false,
+            before: 0,
         }
     }
 
-    /// Reads the fields before the message, each once: a name is taken on trial, and given back if no level follows.
+    /// Reads the fields before the message, each once.
     fn run(&mut self) {
         // Behind a runtime's prefix another line may begin.
         let is_complete = |scan: &Self| scan.is_runtime && scan.head.severity.is_some();
         while self.fields < MAX_FIELDS && !is_complete(self) && self.field() {
             if self.fields > 0 {
-                self.skip_separators();
+                self.separators();
             }
         }
         if let Some(before) = self.on_trial.take().filter(|_| self.head.severity.is_none()) {
-            let BeforeName { head, has_clock, is_runtime } = before;
+            let BeforeTrial { head, has_clock, is_runtime } = before;
             self.head = head;
             self.has_clock = has_clock;
             self.is_runtime = is_runtime;
@@ -148,9 +376,14 @@ impl<'a> Scan<'a> {
     fn field(&mut self) -> bool {
         let Some(first) = self.head.rest.as_bytes().first() else { return false };
         match first {
-            b'[' => self.brackets(b']'),
-            b'(' => self.fields > 0 && self.brackets(b')'),
-            b'<' => self.syslog(),
+            b'[' if self.only_behind != Some(place::NAMED) => self.brackets(b']'),
+            b'A'..=b'Z' | b'a'..=b'z' if self.only_behind.is_some() => {
+                let word = self.word();
+                self.level(word)
+            }
+            _ if self.only_behind.is_some() => false,
+            b'(' => self.brackets(b')'),
+            b'<' => self.syslog() || self.angles(),
             b'{' => self.braces(),
             b'0'..=b'9' => {
                 self.time() || {
@@ -164,6 +397,19 @@ impl<'a> Scan<'a> {
                 self.level(word) || self.id(word) || self.name(word)
             }
             _ => false,
+        }
+    }
+
+    /// What stands before the next field.
+    fn place(&self) -> u8 {
+        match () {
+            () if let Some(behind) = self.only_behind => behind,
+            () if self.bare_names > 0 => place::BARE,
+            () if self.has_clock => place::TIMED,
+            () if self.has_group => place::GROUPED,
+            () if self.fields > 0 => 0,
+            () if self.is_indented => place::INDENTED,
+            () => place::FIRST,
         }
     }
 
@@ -181,50 +427,80 @@ impl<'a> Scan<'a> {
 
     fn set(&mut self, severity: Severity, bytes: usize) -> bool {
         self.head.severity = Some(severity);
+        self.only_behind = None;
         self.take(bytes)
     }
 
-    fn skip_separators(&mut self) {
-        self.is_marked = false;
+    /// Takes a name or a number that only a following level makes a part of the head.
+    fn try_field(&mut self, bytes: usize) -> bool {
+        if self.on_trial.is_none() {
+            let Self { has_clock, is_runtime, .. } = *self;
+            self.on_trial = Some(BeforeTrial { head: self.head.clone(), has_clock, is_runtime });
+        }
+        self.head.has_others = true;
+        self.take(bytes)
+    }
+
+    fn separators(&mut self) {
+        self.before = 0;
         loop {
             let rest = self.head.rest;
-            let bytes = match rest.as_bytes() {
+            let is_upper = |at: usize| rest.as_bytes().get(at).is_some_and(u8::is_ascii_uppercase);
+            let (bytes, mark) = match rest.as_bytes() {
                 [b'\t', b'\t', ..] => {
                     // The request id is empty during the init phase.
                     self.is_runtime |= self.has_clock;
-                    self.is_marked = true;
-                    2
+                    (2, mark::TAB)
                 }
-                [b'\t' | b'|', ..] => {
-                    self.is_marked = true;
-                    1
-                }
-                [b' ', ..] => 1,
-                [b':' | b',', b' ' | b'\t', ..] => 2,
-                [b':', b'A'..=b'Z', ..] if self.has_clock => 1,
+                [b'\t', ..] => (1, mark::TAB),
+                [b'|', ..] => (1, mark::BAR),
+                // Behind a runtime's tab stands the message.
+                [b'-' | b'>' | b':' | b',' | b';', ..] if self.is_runtime => return,
+                [b' ', b':', b' ', ..] => (3, mark::SPACED_COLON),
+                [b' ', b' ', ..] => (1, mark::PADDED),
+                [b' ', ..] => (1, mark::BLANK),
+                [b':', b' ' | b'\t', ..] => (1, mark::COLON),
+                [b':', b':', ..] if self.has_clock => (2, mark::COLON),
+                [b':', ..] if self.has_clock && is_upper(1) => (1, mark::COLON),
+                [b';', ..] if self.before == 0 => (1, mark::SEMICOLON),
+                [b',', b' ' | b'\t', ..] => (1, mark::COMMA),
+                [b',', ..] if self.has_clock => (1, mark::COMMA),
                 [b'-' | b'>', ..] => {
                     let dashes =
                         rest.bytes().take_while(|byte| matches!(byte, b'-' | b'>')).count();
-                    if rest.as_bytes().get(dashes) != Some(&b' ') {
+                    if rest.as_bytes().get(dashes) != Some(&b' ') && !(dashes == 1 && is_upper(1)) {
                         return;
                     }
-                    dashes
+                    (dashes, mark::DASH)
                 }
+                [128..=255, ..] if begins(rest, &["—", "–", "→"]) => (3, mark::DASH),
                 _ => return,
             };
+            self.before |= mark;
             self.pass(bytes);
         }
     }
 
-    fn word(&self) -> (&'a str, &'a str) {
+    fn word(&self) -> Word<'a> {
         let rest = self.head.rest;
+        let is_end = |byte| matches!(byte, b' ' | b'\t' | b'|' | b'\n' | b'\r' | b',' | b';');
         let end = rest
             .bytes()
             .take(MAX_BYTES)
-            .position(|byte| matches!(byte, b' ' | b'\t' | b'|' | b'\n' | b'\r'))
+            .position(is_end)
             .unwrap_or_else(|| rest.floor_char_boundary(MAX_BYTES));
         steps::count(end);
-        rest.split_at_checked(end).unwrap_or((rest, ""))
+        let (word, rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        let text = word.trim_end_matches([':', '-']);
+        let behind = word.get(text.len()..).unwrap_or_default();
+        let mut after = marks(rest);
+        if behind.starts_with(':') {
+            after |= mark::COLON;
+        }
+        if behind.ends_with('-') && self.before & mark::DASH != 0 {
+            after |= mark::DASH;
+        }
+        Word { text, before: self.before, rest, after }
     }
 
     fn time(&mut self) -> bool {
@@ -232,131 +508,196 @@ impl<'a> Scan<'a> {
         let Some(time) = stated_time(self.head.rest) else { return false };
         steps::count(time.bytes);
         self.has_clock |= time.has_clock;
+        let text = self.head.rest.get(..time.bytes).unwrap_or_default();
+        self.may_have_bare_names |= time.has_clock && !text.contains('/');
         self.head.time = self.head.time.or(time.time);
         self.take(time.bytes)
     }
 
     /// A request id, its placeholder during the init phase, or the id that CloudFront Functions put before each line.
-    fn id(&mut self, (word, after): (&'a str, &'a str)) -> bool {
+    fn id(&mut self, word: Word<'a>) -> bool {
         const CLOUDFRONT_BYTES: usize = 40;
-        if is_uuid(word) && (self.fields > 0 || after.starts_with('\t')) {
+        let Word { text, rest, .. } = word;
+        if is_uuid(text) && (self.fields > 0 || rest.starts_with('\t')) {
             self.is_runtime |= self.has_clock;
-            self.head.request_id = self.head.request_id.or(Some(word));
-            return self.take(word.len());
+            self.head.request_id = self.head.request_id.or(Some(text));
+            return self.take(text.len());
         }
-        if word == "undefined" && self.is_marked && self.has_clock {
+        if text == "undefined" && self.before & mark::TAB != 0 && self.has_clock {
             self.is_runtime = true;
-            return self.take(word.len());
+            return self.take(text.len());
         }
         // Kubernetes' log files: `TIME stderr F …`
-        if self.has_clock && matches!(word, "stdout" | "stderr") && after.starts_with(" F ") {
-            let is_begun = self.begin_again(after.get(3..).unwrap_or_default());
+        if self.has_clock && matches!(text, "stdout" | "stderr") && rest.starts_with(" F ") {
+            let is_begun = self.begin_again(rest.get(3..).unwrap_or_default());
             self.head.has_others |= is_begun;
             return is_begun;
         }
         let is_of_cloudfront = self.fields == 0
-            && word.len() >= CLOUDFRONT_BYTES
-            && word.strip_suffix("==").is_some_and(|id| {
+            && text.len() >= CLOUDFRONT_BYTES
+            && text.strip_suffix("==").is_some_and(|id| {
                 id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_+/".contains(&byte))
             });
         if is_of_cloudfront {
-            let rest = self.head.rest.get(word.len()..).unwrap_or_default();
+            let rest = self.head.rest.get(text.len()..).unwrap_or_default();
             return self.begin_again(rest.strip_prefix(' ').unwrap_or(rest));
         }
         false
     }
 
-    /// A process or line number behind other fields, such as `8` of Spring and `8#8:` of nginx.
-    fn number(&mut self, (word, after): (&'a str, &'a str)) -> bool {
-        let is_number = word.bytes().all(|byte| byte.is_ascii_digit() || b"#:*".contains(&byte));
+    /// A process or line number behind other fields, such as `8` of Spring and `8#8:` of nginx, or the time since the start.
+    fn number(&mut self, word: Word<'a>) -> bool {
+        const MOST_DIGITS: usize = 20;
+        let Word { text, rest, .. } = word;
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || b"#:*".contains(&byte));
+        // A list of values is no head.
+        let is_value = word.is_followed_by(mark::COMMA | mark::SEMICOLON);
+        if !is_number || is_value || text.len() > MOST_DIGITS {
+            return false;
+        }
+        if self.fields == 0 {
+            let next = beginning(rest).trim_start();
+            let may_be_head = word.is_followed_by(mark::BLANK)
+                && !text.contains(':')
+                && next.starts_with(|c: char| c == '[' || c.is_ascii_uppercase());
+            if may_be_head {
+                self.only_behind = Some(place::NUMBERED);
+            }
+            return may_be_head && self.try_field(text.len());
+        }
         let is_process =
-            self.head.severity.is_none() || beginning(after).trim_start().starts_with("---");
-        if is_number && is_process && self.fields > 0 && word.len() <= 16 {
+            self.head.severity.is_none() || beginning(rest).trim_start().starts_with("---");
+        if is_process {
             self.head.has_others = true;
-            return self.take(word.len());
+            let colons = word.bytes(self.head.rest);
+            return self.take(colons);
         }
         false
     }
 
-    fn level(&mut self, (word, after): (&'a str, &'a str)) -> bool {
+    fn level(&mut self, word: Word<'a>) -> bool {
         if self.head.severity.is_some() {
             return false;
         }
-        let has_evidence = self.has_clock || self.has_name;
+        let place = self.place();
+        let is_behind = place & (place::TIMED | place::GROUPED | place::BARE) != 0;
         // Most messages begin with an ordinary word.
-        let is_ordinary = matches!(word.as_bytes(), [_, b'a'..=b'z', ..])
-            && !word.ends_with(':')
-            && !matches!(word, "npm" | "Fatal");
-        if is_ordinary && !has_evidence {
+        let has_mark = mark::FIELD | mark::COLON;
+        let is_ordinary = matches!(word.text.as_bytes(), [_, b'a'..=b'z', ..])
+            && !word.is_followed_by(has_mark)
+            && !matches!(word.text, "npm" | "Fatal" | "PHP")
+            && !word.text.contains(':');
+        if is_ordinary && !is_behind {
             return false;
         }
-        if let Some((severity, bytes)) = self.phrase().or_else(|| klog(word, after)) {
+        if let Some((severity, bytes)) = self.phrase().or_else(|| klog(word.text, word.rest)) {
             return self.set(severity, bytes);
         }
-        // Ruby's logger begins with the level's letter, and names it again behind the time.
-        if self.fields == 0 && word.len() == 2 && word.ends_with(',') && after.starts_with(" [") {
-            return self.take(word.len());
+        if let [letter] = word.text.as_bytes() {
+            return self.letter(*letter, word);
         }
-        if let Some(level) = word.strip_suffix(':') {
-            let is_word = level.bytes().all(|byte| byte.is_ascii_alphanumeric());
-            let is_capitalised = level.bytes().any(|byte| byte.is_ascii_uppercase())
-                && level.bytes().any(|byte| byte.is_ascii_lowercase());
-            let evidence = match () {
-                // `Error: no stock` in a message is the name of an exception.
-                () if self.place == Place::Message && is_capitalised => None,
-                () if has_evidence => Some(Evidence::Marked),
-                () if self.fields == 0 => Some(Evidence::AtStartWithColon),
-                () => None,
-            };
-            if is_word && let Some(evidence) = evidence {
-                let found = Severity::of_text(level, evidence)
-                    .filter(|_| self.has_clock || !is_value(after));
-                return found.is_some_and(|severity| self.set(severity, word.len()));
-            }
-            // PostgreSQL's `UTC:10.0.0.1(54321):app@shop:[8]:ERROR:`, and Monolog's `app.ERROR:`
-            let last = level.rsplit([':', '.']).next().unwrap_or_default();
-            let found = Severity::of_text(last, Evidence::AfterTime).filter(|_| has_evidence);
-            return found.is_some_and(|severity| self.set(severity, word.len()));
+        let word = Word { after: word.after | marks_far_behind(word, place), ..word };
+        let severity = self.word_level(word, place);
+        if let Some(severity) = severity {
+            let bytes = word.bytes(self.head.rest);
+            return self.set(severity, bytes);
         }
-        let is_marked_after =
-            after.starts_with('\t') || beginning(after).trim_start().starts_with('|');
-        let evidence = match () {
-            () if self.is_marked && is_marked_after => Some(Evidence::Marked),
-            () if has_evidence => Some(Evidence::AfterTime),
-            () if self.fields == 0 && begins_message(after) => Some(Evidence::AtStart),
-            () if self.fields == 0 && after.starts_with(" [") => Some(Evidence::AfterTime),
-            () => None,
+        self.joined(word, place)
+    }
+
+    fn word_level(&self, word: Word<'a>, place: u8) -> Option<Severity> {
+        let form = word.form();
+        // `Error: no stock` in a message is the name of an exception.
+        if self.place == Place::Message
+            && place == place::FIRST
+            && form == form::CAPITALISED
+            && !is_displayed_by_php(self.head.rest)
+        {
+            return None;
+        }
+        let fits = |row: &&Row| {
+            row.place & place != 0
+                && (row.before & word.before != 0 || row.before == mark::ANY)
+                && row.form & form != 0
+                && (row.after & word.after != 0 || row.after == mark::ANY)
         };
-        if let Some(severity) = evidence.and_then(|evidence| Severity::of_text(word, evidence)) {
-            return self.set(severity, word.len());
+        let severity =
+            EVIDENCE.iter().filter(fits).find_map(|row| Severity::of_text(word.text, row.words))?;
+        let is_weak = place & (place::FIRST | place::INDENTED | place::NAMED) != 0;
+        let is_value = !self.has_clock && word.is_followed_by(mark::COLON) && is_value(word.rest);
+        let is_prose = is_weak
+            && !word.is_followed_by(mark::COLON | mark::GROUP | mark::TIME)
+            && !begins_message(word, place);
+        let is_padded =
+            place != place::INDENTED || word.is_followed_by(mark::COLON) || is_of_rich(word);
+        let is_unsure = place == place::BARE
+            || place == place::TIMED && form == form::LOWER && !word.is_followed_by(mark::COLON);
+        let is_apart = !is_unsure || !begins_sentence(word);
+        (!is_value && !is_prose && is_padded && is_apart).then_some(severity)
+    }
+
+    /// A level's letter: `E [8:main]` of semantic_logger, `E 2026-09-21 …` of Python, and Ruby's `E, [`, which names the level again
+    /// behind the time.
+    fn letter(&mut self, letter: u8, word: Word<'a>) -> bool {
+        let is_first = self.place() == place::FIRST;
+        if is_first && word.is_followed_by(mark::COMMA) && word.rest.starts_with(", [") {
+            return self.take(1);
         }
-        if self.fields > 0 && !has_evidence {
+        let Some(severity) = Severity::of_letter(letter) else { return false };
+        let next = || beginning(word.rest).trim_start();
+        let is_level = if is_first {
+            word.after == mark::BLANK && stated_time(next()).is_some_and(|time| time.has_clock)
+        } else {
+            self.has_clock
+                && (word.is_followed_by(mark::GROUP) || word.before & word.after & mark::FIELD != 0)
+        };
+        is_level && self.set(severity, 1)
+    }
+
+    /// A level that a sign joins to other fields: `ERRO[0000]` of logrus, `ERROR[11-26|15:00:00]` of log15, `ERROR:root:` of
+    /// Python's basicConfig, `app:ERROR:`, `app.ERROR:` of Monolog, `UTC:10.0.0.1(54321):app@shop:[8]:ERROR:` of PostgreSQL.
+    fn joined(&mut self, word: Word<'a>, place: u8) -> bool {
+        let is_behind = place & (place::TIMED | place::GROUPED | place::BARE) != 0;
+        if !is_behind && place & (place::FIRST | place::INDENTED | place::NAMED) == 0 {
             return false;
         }
-        // `E [8:main]` of semantic_logger
-        if let [letter] = word.as_bytes()
-            && self.has_clock
-            && after.starts_with(" [")
-            && let Some(severity) = Severity::of_letter(*letter)
-        {
-            return self.set(severity, word.len());
+        let Word { text, .. } = word;
+        if is_behind && word.is_followed_by(mark::COLON) {
+            let last = text.rsplit([':', '.']).next().unwrap_or_default();
+            if let Some(severity) = Severity::of_text(last, Evidence::AfterTime) {
+                let bytes = word.bytes(self.head.rest);
+                return self.set(severity, bytes);
+            }
         }
-        // `ERRO[0000]` of logrus, `ERROR[11-26|15:00:00]` of log15, `ERROR:root:` of Python's basicConfig
-        let end = word.find(['[', ':']).unwrap_or(word.len());
-        let (level, behind) = word.split_at_checked(end).unwrap_or((word, ""));
-        let is_followed = match behind.as_bytes() {
-            [b'[', next, ..] => next.is_ascii_digit(),
-            [b':', next, ..] => !next.is_ascii_digit() && *next != b'/' && behind.len() > 2,
-            _ => false,
+        let Some(end) = text.find(['[', ':', '-']) else { return false };
+        let (level, behind) = text.split_at_checked(end).unwrap_or((text, ""));
+        let is_name = |next: u8| !next.is_ascii_digit() && next != b'/';
+        let (is_followed, bytes) = match behind.as_bytes() {
+            [b'[', next, ..] => (next.is_ascii_digit(), end),
+            [b':', next, _, ..] => (is_name(*next), end + 1),
+            [b'-', ..] => (word.before & mark::DASH != 0 && is_behind, end + 1),
+            _ => (false, 0),
         };
-        let found = Severity::of_text(level, Evidence::AfterTime).filter(|_| is_followed);
-        let bytes = if behind.starts_with('[') { level.len() } else { level.len() + 1 };
-        found.is_some_and(|severity| self.set(severity, bytes))
+        let is_lower = is_behind && behind.starts_with(':');
+        let of_form = || Severity::of_text(level, Evidence::Separated).filter(|_| is_lower);
+        let found = Severity::of_text(level, Evidence::AfterTime).or_else(of_form);
+        if let Some(severity) = found.filter(|_| is_followed) {
+            return self.set(severity, bytes);
+        }
+        // `app:ERROR:declined`
+        let mut parts = text.splitn(3, ':');
+        let (Some(name), Some(level)) = (parts.next(), parts.next()) else { return false };
+        let is_level = parts.next().is_some() || word.is_followed_by(mark::COLON);
+        let found = Severity::of_text(level, Evidence::AtStart).filter(|_| is_level);
+        let bytes = (name.len() + level.len() + 2).min(word.bytes(self.head.rest));
+        let Some(severity) = found else { return false };
+        self.head.has_others = true;
+        self.set(severity, bytes)
     }
 
     /// The words of PHP's own messages, of V8 and of npm.
     fn phrase(&self) -> Option<(Severity, usize)> {
-        const PHRASES: [(&str, Severity); 11] = [
+        const PHRASES: [(&str, Severity); 12] = [
             ("npm ERR! ", Severity::ERROR),
             ("npm error ", Severity::ERROR),
             ("npm WARN ", Severity::WARN),
@@ -368,51 +709,61 @@ impl<'a> Scan<'a> {
             ("PHP Deprecated: ", Severity::WARN),
             ("PHP Notice: ", Severity::INFO),
             ("Fatal error: ", Severity::ERROR),
+            ("Deprecated: ", Severity::WARN),
         ];
-        if !self.head.rest.starts_with(['n', 'F', 'P']) {
+        let is_phrase = match self.head.rest.as_bytes().first() {
+            Some(b'n' | b'F' | b'P') => true,
+            Some(b'D') => is_displayed_by_php(self.head.rest),
+            _ => false,
+        };
+        if !is_phrase {
             return None;
         }
         let found = PHRASES.iter().find(|(words, _)| self.head.rest.starts_with(words));
         found.map(|(words, severity)| (*severity, words.len()))
     }
 
-    /// A logger's name between the time and the level. It is set apart, or has the form of a name.
-    fn name(&mut self, (word, after): (&'a str, &'a str)) -> bool {
-        if self.head.severity.is_some() {
+    /// A logger's name before the level. It is set apart, has the form of a name, or stands behind a time.
+    fn name(&mut self, word: Word<'a>) -> bool {
+        let Word { text, rest, .. } = word;
+        let has_severity = self.head.severity.is_some();
+        if has_severity || text.is_empty() {
             return false;
         }
-        if !(self.has_clock || self.has_name) {
-            return self.fields == 0 && self.name_and_level(word, after);
+        let place = self.place();
+        let has_sign = text.contains(['.', '_', '[', '@', '=']) || text.contains("::");
+        let is_set_apart =
+            word.is_followed_by(mark::TAB | mark::BAR | mark::DASH | mark::SPACED_COLON);
+        if place == place::FIRST {
+            let is_before_level = is_set_apart && !word.is_followed_by(mark::TAB)
+                || word.is_followed_by(mark::COLON | mark::PADDED)
+                || has_sign && rest.as_bytes().get(1).is_some_and(u8::is_ascii_uppercase);
+            if is_before_level {
+                self.only_behind = Some(place::NAMED);
+            }
+            return is_before_level && self.try_field(text.len());
         }
-        let is_set_apart = after.starts_with('\t') || begins(after, &[" - ", " | ", "|", " : "]);
-        let is_name =
-            word == "root" || word.contains(['.', '_', '[', '@', '=']) || word.contains("::");
-        if word.is_empty() || !(is_set_apart || is_name) {
+        if !(self.has_clock || self.has_group) {
             return false;
         }
-        // Only a level makes the word a part of the head.
-        if self.on_trial.is_none() {
-            let Self { has_clock, is_runtime, .. } = *self;
-            self.on_trial = Some(BeforeName { head: self.head.clone(), has_clock, is_runtime });
+        let is_list =
+            word.is_followed_by(mark::SEMICOLON | mark::COMMA) && self.before & mark::FIELD != 0;
+        let is_prefix = self.has_clock
+            && word.is_followed_by(mark::COLON)
+            && !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        self.bare_names += usize::from(is_prefix);
+        if text == "root" || is_set_apart || has_sign || is_list || is_prefix {
+            return self.try_field(text.len());
         }
-        self.head.has_others = true;
-        self.take(word.len())
-    }
-
-    /// `app - ERROR - …` or `app | ERROR | …`, without a time.
-    fn name_and_level(&mut self, word: &str, after: &str) -> bool {
-        if !after.starts_with(" - ") && !after.starts_with(" | ") {
-            return false;
+        let may_be_bare = self.has_clock
+            && (self.may_have_bare_names || word.is_followed_by(mark::PADDED))
+            && self.bare_names < MOST_BARE_NAMES
+            && word.is_followed_by(mark::BLANK)
+            && !is_english(text);
+        if may_be_bare {
+            self.bare_names += 1;
         }
-        let after = beginning(after);
-        steps::count(after.len());
-        let level = [" - ", " | "].iter().find_map(|between| {
-            after.strip_prefix(between)?.split_once(between).map(|(level, _)| level.trim())
-        });
-        let severity = level.and_then(|level| Severity::of_text(level, Evidence::AfterTime));
-        self.has_name = severity.is_some();
-        self.head.has_others |= severity.is_some();
-        severity.is_some() && self.take(word.len())
+        may_be_bare && self.try_field(text.len())
     }
 
     fn brackets(&mut self, close: u8) -> bool {
@@ -428,6 +779,12 @@ impl<'a> Scan<'a> {
         if !is_apart || inner.contains('\n') {
             return false;
         }
+        // A sentence may begin with parentheses.
+        let is_level = || Severity::of_text(inner, Evidence::AtStart).is_some();
+        if close == b')' && self.fields == 0 && !is_level() {
+            return false;
+        }
+        self.only_behind = None;
         self.head.has_context |= inner.contains('=');
         self.in_brackets(inner);
         self.take(end + 1)
@@ -435,11 +792,9 @@ impl<'a> Scan<'a> {
 
     fn in_brackets(&mut self, inner: &'a str) {
         let of_text = |word| Severity::of_text(word, Evidence::Marked);
-        let is_name = |text: &str| {
-            text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
-        };
         if let Some(time) = stated_time(inner) {
             self.has_clock |= time.has_clock;
+            self.may_have_bare_names |= time.has_clock;
             self.head.time = self.head.time.or(time.time);
             let behind = inner.get(time.bytes..).unwrap_or_default();
             let behind = behind.trim_start_matches([':', ' ', ',']);
@@ -453,30 +808,68 @@ impl<'a> Scan<'a> {
             self.head.trace = Some(ids);
             return;
         }
-        self.has_name = true;
+        self.has_group = true;
         if self.head.severity.is_some() {
             self.head.has_others = true;
             return;
         }
-        self.head.severity = of_text(inner).or_else(|| {
-            // `[E 260921 14:13:20 web:12]` of Tornado
-            if let [letter, b' ', b'0'..=b'9', ..] = inner.as_bytes() {
-                return Severity::of_letter(*letter);
-            }
-            // `[core:error]` of Apache, `[ERROR:shop]`
-            let (first, second) = inner.split_once(':')?;
-            let words = if is_name(first) && is_name(second) { [second, first] } else { ["", ""] };
-            words.into_iter().find_map(of_text)
-        });
+        self.head.severity = of_text(inner).or_else(|| self.level_in_group(inner));
         self.head.has_others |= of_text(inner).is_none();
+    }
+
+    /// A level beside a name in brackets.
+    fn level_in_group(&self, inner: &str) -> Option<Severity> {
+        let of_text = |word| Severity::of_text(word, Evidence::Marked);
+        match inner.as_bytes() {
+            // `[E 260921 14:13:20 web:12]` of Tornado
+            [letter, b' ', b'0'..=b'9', ..] => return Severity::of_letter(*letter),
+            [letter] if self.has_clock => return Severity::of_letter(*letter),
+            _ => {}
+        }
+        let is_name = |text: &str| {
+            text.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+        };
+        // `[core:error]` of Apache, `[ERROR:shop]`, `[ERROR/MainProcess]`
+        if let Some((first, second)) = inner.split_once([':', '/'])
+            && is_name(first)
+            && is_name(second)
+        {
+            return of_text(second).or_else(|| of_text(first));
+        }
+        // `[NR_EXT ERROR]`
+        let (name, level) = inner.split_once(' ')?;
+        let is_sign = |byte: u8| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-' | b'.');
+        let is_constant = name.contains(['_', '-', '.']) && name.bytes().all(is_sign);
+        Severity::of_text(level, Evidence::AtStart).filter(|_| is_constant)
     }
 
     /// A source file in braces, as Airflow writes; other braces begin JSON.
     fn braces(&mut self) -> bool {
-        let (word, _) = self.word();
+        let word = self.word().text;
         let is_file = self.has_clock && word.ends_with('}') && !word.contains(['"', '\'']);
         self.head.has_others |= is_file;
         is_file && self.take(word.len())
+    }
+
+    /// A level in angle brackets, or zerolog's `<nil>` where the time is missing.
+    fn angles(&mut self) -> bool {
+        let rest = self.head.rest;
+        let Some((inner, after)) = beginning(rest).get(1..).and_then(|text| text.split_once('>'))
+        else {
+            return false;
+        };
+        steps::count(inner.len());
+        if self.fields > 0 && !self.has_clock || !after.starts_with(' ') {
+            return false;
+        }
+        if inner == "nil" {
+            self.has_clock = true;
+            return self.take(inner.len() + 2);
+        }
+        let severity = Severity::of_text(inner, Evidence::Separated);
+        let severity = severity.filter(|_| self.head.severity.is_none());
+        severity.is_some_and(|severity| self.set(severity, inner.len() + 2))
     }
 
     /// The priority of syslog, `<11>` (RFC 5424, 6.2.1), with the version that may follow.
@@ -525,15 +918,59 @@ fn is_value(text: &str) -> bool {
         || is_only_word && VALUES.iter().any(|value| value.eq_ignore_ascii_case(word))
 }
 
-/// Returns `true` unless the text after a line's first word shows that the word is an operand, one of several levels, or HTTP's
-/// method `TRACE`.
-fn begins_message(text: &str) -> bool {
-    let next = beginning(text).trim_start();
-    let word = next.split([' ', '\t']).next().unwrap_or_default();
-    steps::count(word.len());
+/// Returns `true` unless the text after a level at the line's start shows that it is an operand, one of several levels, the
+/// subject of a sentence, or HTTP's method `TRACE`.
+fn begins_message(word: Word<'_>, place: u8) -> bool {
+    let text = beginning(word.rest);
+    let is_separated = word.is_followed_by(mark::FIELD & !mark::TAB);
+    let next = if is_separated { behind_separators(text) } else { text.trim_start_matches(' ') };
+    let second = next.split([' ', '\t', '|', ',']).next().unwrap_or_default();
+    steps::count(second.len());
     let is_operator = begins(next, &["=", ":=", "!", "->", "/", "http", "|"]);
-    let is_level = || Severity::of_text(word, Evidence::AtStart).is_some();
-    !(text.starts_with('|') || is_operator || is_level())
+    let is_level = |evidence| Severity::of_text(second, evidence).is_some();
+    if is_separated {
+        let is_sentence = place == place::FIRST && is_english(second);
+        return !(second.is_empty()
+            || is_level(Evidence::Separated)
+            || is_sentence
+            || second.parse::<f64>().is_ok());
+    }
+    !(is_operator || is_level(Evidence::AtStart))
+}
+
+/// Returns `true` if a sentence goes on behind the word and its separators.
+fn begins_sentence(word: Word<'_>) -> bool {
+    is_english(behind_separators(beginning(word.rest)))
+}
+
+fn behind_separators(text: &str) -> &str {
+    text.trim_start_matches([' ', '|', '-', ',', ';', '>', '→', '—'])
+}
+
+/// Returns `true` for a level that rich pads to the width of its column.
+fn is_of_rich(word: Word<'_>) -> bool {
+    const COLUMN: usize = 9;
+    let blanks = word.rest.bytes().take(COLUMN).take_while(|byte| *byte == b' ').count();
+    word.text.len() + blanks == COLUMN
+}
+
+/// Returns `true` for PHP's message about its own code, which ends with the place.
+fn is_displayed_by_php(text: &str) -> bool {
+    let line = text.lines().next().unwrap_or_default().trim_end();
+    let number = line.trim_end_matches(|c: char| c.is_ascii_digit());
+    number.len() < line.len() && number.ends_with(" on line ")
+}
+
+/// Returns `true` for a text whose first word is one of those that make a sentence of English, and that no thread, logger or host
+/// has for a name.
+fn is_english(text: &str) -> bool {
+    const WORDS: &str = "a about after all also an and any are as at be because been before but by can cannot could did \
+        does done each every first for found from get got had has have her his how i if in into is it its \
+        last may more most must my new no not of on one only or our out returned see should some than that \
+        the their then there this to two was we were when which while will with without you";
+    const LONGEST: usize = 8;
+    let word = text.trim_start().split([' ', ',', '.']).next().unwrap_or_default();
+    word.len() <= LONGEST && WORDS.split(' ').any(|known| known.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

@@ -82,10 +82,7 @@ impl TraceIds {
         let begin = text.get(..at)?.trim_end_matches(is_part).len();
         let (key, rest) = text.get(begin..)?.split_once(['=', ':', ' '])?;
         let value = value_at(rest);
-        let span = || {
-            let at = rest.find("span")?;
-            Some(value_at(rest.get(at..)?.split_once(['=', ':', ' '])?.1))
-        };
+        let span = || span_in(rest).or_else(|| span_in(text.get(..begin)?));
         let key = key.trim_end_matches('"');
         match role(key)?.0 {
             Role::Traceparent => Self::of_traceparent(value),
@@ -104,6 +101,12 @@ impl TraceIds {
 
 // A static, because creating a finder takes longer than one search.
 static FIND_TRACE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("race"));
+
+/// The span id that a text names, before or behind the trace id.
+fn span_in(text: &str) -> Option<&str> {
+    let at = memchr::memmem::find(text.as_bytes(), b"pan")?;
+    Some(value_at(text.get(at..)?.split_once(['=', ':', ' '])?.1))
+}
 
 /// The word after a key and its separator.
 fn value_at(rest: &str) -> &str {
@@ -125,6 +128,11 @@ pub(crate) fn trace_ids_in_brackets(inner: &str) -> Option<TraceIds> {
     }
     if inner.starts_with("1-") {
         return TraceIds::of_text(inner);
+    }
+    if let Some((key, id)) = inner.split_once(": ") {
+        return role(key)
+            .filter(|(role, _)| *role == Role::TraceId)
+            .and_then(|_| TraceIds::of_text(id));
     }
     let parts: Vec<&str> = inner.splitn(5, [',', '-']).collect();
     let at = parts.iter().position(|part| wire::ids::id::<16>(part.trim()).is_some())?;

@@ -13,6 +13,8 @@ pub(crate) enum Role {
     Status,
     /// Python's `levelno`.
     PythonNumber,
+    /// MongoDB's letter, which other records use for other things.
+    MongoLetter,
     /// OpenTelemetry's own number.
     OtelNumber,
     Message,
@@ -102,12 +104,13 @@ fn find(bytes: usize, is: impl Fn(&str) -> bool) -> Option<(Role, u8)> {
     same_length.copied().find(|(known, ..)| is(known)).map(|(_, role, rank)| (role, rank))
 }
 
-static KEYS: [(Role, u8, &[&str]); 40] = [
+static KEYS: [(Role, u8, &[&str]); 44] = [
     (Role::Level, 0, &["level", "Level", "log.level", "log_level", "logLevel", "LogLevel"]),
-    (Role::Level, 0, &["loglevel", "_logLevel", "lvl", "L", "@level", "@l"]),
+    (Role::Level, 0, &["loglevel", "_logLevel", "lvl", "L", "@level", "@l", "LEVEL"]),
     (Role::Level, 0, &["severity", "Severity", "severity_text", "severityText", "SeverityText"]),
     (Role::Level, 0, &["levelname", "levelName", "level_name"]),
     (Role::PythonNumber, 1, &["levelno"]),
+    (Role::MongoLetter, 1, &["s"]),
     (Role::OtelNumber, 1, &["severityNumber", "SeverityNumber", "severity_number"]),
     (Role::Status, 2, &["status", "messageType", "at"]),
     (Role::Message, 0, &["message", "Message", "msg", "Msg", "@m"]),
@@ -123,17 +126,20 @@ static KEYS: [(Role, u8, &[&str]); 40] = [
     (Role::StackTrace, 0, &["error.stack_trace", "error.stack", "backtrace", "traceback"]),
     (Role::Log, 1, &["log"]),
     (Role::Time, 0, &["timestamp", "Timestamp", "@timestamp", "time", "timeMillis", "datetime"]),
+    (Role::Time, 1, &["eventTime"]),
     (Role::Time, 0, &["asctime", "@t", "ts", "t", "T"]),
     (Role::RuntimeRequestId, 0, &["requestId", "AWSRequestId"]),
     (Role::RequestId, 1, &["awsRequestId", "aws_request_id", "lambda_request_id"]),
     (Role::RequestId, 1, &["function_request_id", "functionRequestId", "FunctionRequestId"]),
     (Role::RequestId, 1, &["faas.invocation_id"]),
     (Role::TraceId, 0, &["trace_id", "traceId", "TraceId", "traceID", "trace.id"]),
-    (Role::TraceId, 0, &["otelTraceID", "@tr"]),
+    (Role::TraceId, 0, &["otelTraceID", "@tr", "TraceID", "traceid", "X-B3-TraceId"]),
+    (Role::TraceId, 0, &["AWS-XRAY-TRACE-ID"]),
     (Role::TraceId, 1, &["logging.googleapis.com/trace"]),
     (Role::DatadogTraceId, 2, &["dd.trace_id"]),
     (Role::Traceparent, 3, &["traceparent"]),
     (Role::SpanId, 0, &["span_id", "spanId", "SpanId", "spanID", "span.id", "otelSpanID", "@sp"]),
+    (Role::SpanId, 0, &["SpanID", "spanid", "X-B3-SpanId"]),
     (Role::SpanId, 1, &["logging.googleapis.com/spanId"]),
     (Role::DatadogSpanId, 2, &["dd.span_id"]),
     (Role::XRayTraceId, 0, &["xray_trace_id", "xrayTraceId", "XrayTraceId", "XRayTraceId"]),
@@ -143,5 +149,9 @@ static KEYS: [(Role, u8, &[&str]); 40] = [
     // `fields` and `span` of tracing-subscriber, `record` of loguru, the context of Log4j and Logback, `Scopes` of .NET.
     (Role::Nested, 0, &["fields", "span", "spans", "record", "trace", "dd"]),
     (Role::Nested, 0, &["mdc", "MDC", "contextMap", "context", "Scopes", "scopes"]),
-    (Role::Nested, 0, &["extra", "properties", "attributes", "instant", "_meta"]),
+    (
+        Role::Nested,
+        0,
+        &["extra", "properties", "Properties", "attributes", "instant", "_meta", "@fields"],
+    ),
 ];

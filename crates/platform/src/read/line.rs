@@ -58,7 +58,9 @@ pub(crate) fn function_line(line: &str, is_lambda: bool) -> FunctionLine<'_> {
     let trimmed = trimmed.trim_start_matches('\u{feff}');
     let is_object = |text: &str| text.starts_with('{') && text.ends_with('}');
     if is_object(trimmed) {
-        let mut read = read_object(trimmed, is_lambda, WRAPPED).unwrap_or_default();
+        let inspected =
+            || FunctionLine { severity: level_of_inspected(trimmed), ..FunctionLine::default() };
+        let mut read = read_object(trimmed, is_lambda, WRAPPED).unwrap_or_else(inspected);
         read.json = Some(trimmed);
         return read;
     }
@@ -113,7 +115,8 @@ fn add_exception(read: &mut FunctionLine<'_>, head: &Head<'_>, line: &str) {
 }
 
 fn add_head<'a>(read: &mut FunctionLine<'a>, head: &Head<'a>, is_lambda: bool) {
-    read.severity = read.severity.or(head.severity).or_else(|| level_in_pairs(head.rest));
+    read.severity =
+        read.severity.or(head.severity).or_else(|| level_in_pairs(behind_name(head.rest)));
     read.time = read.time.or(head.time);
     read.trace = read.trace.or(head.trace);
     let request_id = head.request_id.filter(|_| is_lambda && read.request_id.is_none());
@@ -150,6 +153,27 @@ fn message_and_object(message: &str) -> (Between<'_>, Option<&str>) {
         Some(text) => (Between::Text(text.trim_ascii()), message.get(text.len() + 1..)),
         None => (Between::Nothing, None),
     }
+}
+
+/// The text behind a place in the code, such as `main.go:7: `.
+fn behind_name(text: &str) -> &str {
+    const MOST_BYTES: usize = 128;
+    let before = text.get(..text.floor_char_boundary(MOST_BYTES)).unwrap_or(text);
+    let end = before.find([' ', '=']).unwrap_or_default();
+    match text.split_at_checked(end) {
+        Some((name, rest)) if name.ends_with(':') && rest.starts_with(' ') => rest.trim_start(),
+        _ => text,
+    }
+}
+
+/// The level of an object of several lines as Node prints it, such as winston's `prettyPrint`.
+fn level_of_inspected(text: &str) -> Option<Severity> {
+    const MOST_LINES: usize = 32;
+    let rest = text.strip_prefix("{\n")?;
+    let mut lines = rest.lines().take(MOST_LINES);
+    rest.lines().take(MOST_LINES).find(|line| line.starts_with("  message: "))?;
+    let level = lines.find_map(|line| line.strip_prefix("  level: '"))?;
+    Severity::of_word(level.split('\'').next()?)
 }
 
 /// The level of a text that begins with `key=value` pairs and ends otherwise.
@@ -326,7 +350,10 @@ fn wrapper(fields: &LineFields<'_>) -> Option<(usize, bool)> {
 
 /// Returns `true` if an object is a logger's record, and not data that a function logs.
 fn is_record(fields: &LineFields<'_>) -> bool {
-    fields.iter().any(|field| field.is(Role::Level) || field.is(Role::Message))
+    let has = |role: Role| fields.iter().any(|field| field.is(role));
+    // A number may be anything's level.
+    let is_level = |field: &Field<'_>| field.is(Role::Level) && field.value.text().is_some();
+    has(Role::Message) || fields.iter().any(is_level) || has(Role::Level) && has(Role::Time)
 }
 
 /// The fields of the inner record, and those of the outer one that it does not replace.
@@ -373,9 +400,11 @@ impl<T> Best<T> {
 }
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about the record")]
 struct Found {
     is_lambda: bool,
     is_gelf: bool,
+    is_mongo: bool,
     level: Best<Severity>,
     /// The message, or `None` for the text of the key's value.
     message: Best<Option<String>>,
@@ -392,7 +421,27 @@ struct Found {
     errors: Vec<usize>,
 }
 
+/// Moves the fields of an event from their object to the record, as tracing-subscriber and apex/log write them.
+fn flatten(fields: &mut LineFields<'_>) {
+    let is_object =
+        |field: &Field<'_>| field.key == "fields" && field.value.json_object().is_some();
+    let Some(at) = fields.iter().position(is_object) else { return };
+    if !fields.iter().any(|field| field.is(Role::Level)) {
+        return;
+    }
+    let Some(Field { value: Value::Json(Cow::Borrowed(raw)), .. }) = fields.get(at) else { return };
+    let Some(mut inner) = object_fields(raw.get()) else { return };
+    for field in &mut inner {
+        // Level and time are those of the record.
+        let is_kept = |role: Role| role == Role::Message || role.is_error() || role.is_id();
+        field.role = field.role.filter(|(role, _)| is_kept(*role));
+    }
+    fields.remove(at);
+    fields.extend(inner);
+}
+
 fn read_fields(mut fields: LineFields<'_>, is_lambda: bool) -> FunctionLine<'_> {
+    flatten(&mut fields);
     let found = Found::of(&fields, is_lambda);
     let Found { level, mut message, message_of_logger, request_id, trace, mut span, xray, .. } =
         found;
@@ -468,7 +517,8 @@ fn exception_in_message(message: &str) -> Option<Exception> {
 impl Found {
     fn of(fields: &LineFields<'_>, is_lambda: bool) -> Self {
         let is_gelf = fields.iter().any(|field| field.key == "short_message");
-        let mut found = Self { is_lambda, is_gelf, ..Self::default() };
+        let is_mongo = fields.iter().any(|field| field.key == "ctx");
+        let mut found = Self { is_lambda, is_gelf, is_mongo, ..Self::default() };
         for (at, Field { key, role, value, .. }) in fields.iter().enumerate() {
             match *role {
                 Some((Role::Nested, _)) => found.look_into(key, at, value),
@@ -503,13 +553,16 @@ impl Found {
                 let number = value.word().parse().ok();
                 self.level.offer(rank, at, number.and_then(Severity::of_python));
             }
+            Role::MongoLetter => {
+                let letter = text.and_then(|text| text.bytes().next()).filter(|_| self.is_mongo);
+                self.level.offer(rank, at, letter.and_then(Severity::of_letter));
+            }
             Role::OtelNumber => {
                 self.level.offer(rank, at, value.word().parse().ok().and_then(Severity::of_otel));
             }
             Role::Message if text.is_none() => {}
             Role::Message | Role::Log => self.message.offer(rank, at, text.map(|_| None)),
             Role::MessageOfLogger => self.message_of_logger.offer(rank, at, text.map(|_| None)),
-            Role::ErrorType | Role::Exception | Role::StackTrace => {}
             Role::ErrorMessage if rank > 3 => {}
             Role::ErrorMessage => {
                 self.message.offer(rank, None, text.map(|text| Some(text.to_owned())));
@@ -546,7 +599,7 @@ impl Found {
                     text.filter(|arn| is_durable_execution(arn)).map(|_| ()),
                 );
             }
-            Role::Nested => {}
+            Role::Nested | Role::ErrorType | Role::Exception | Role::StackTrace => {}
         }
     }
 
@@ -579,10 +632,19 @@ impl Found {
                     let name = Fields::of(value.word()).and_then(|level| level.text("name"));
                     self.level.offer(RANK, None, name.as_deref().and_then(Severity::of_word));
                 }
+                // Of roarr and winston's format for logstash.
+                ("context", "logLevel") | ("@fields", "level") => {
+                    self.offer(Role::Level, RANK, None, &value);
+                }
+                // Of loguru. Deeper objects are data.
+                ("record", "extra") => self.look_into("extra", at, &value),
                 ("_meta", "logLevelName") => self.offer(Role::Level, RANK, None, &value),
                 ("instant", "epochSecond") => self.offer(Role::Time, RANK, None, &value),
                 (_, key) if role(key).is_some_and(|(role, _)| role == Role::Exception) => {
-                    self.errors.push(at);
+                    // However often the key occurs, the object is read once.
+                    if self.errors.last() != Some(&at) {
+                        self.errors.push(at);
+                    }
                 }
                 (_, key) => {
                     if let Some(role) = role_in(outer, key) {

@@ -37,7 +37,7 @@ static LEVELS: [Level; 7] = [
     Level {
         severity: Severity::of(SeverityNumber::Debug, "DEBUG"),
         words: &["DEBUG", "DEBUG1", "DEBUG2", "DEBUG3", "DEBUG4", "DEBUG5", "FINER"],
-        others: &["DBG", "DBUG", "DEBU", "FINE", "CONFIG", "D!"],
+        others: &["DBG", "DBUG", "DEBU", "DEBG", "FINE", "CONFIG", "D!"],
     },
     Level {
         severity: Severity::of(SeverityNumber::Trace, "TRACE"),
@@ -59,6 +59,9 @@ static LEVELS: [Level; 7] = [
 /// Words that are rather no level, unless they are in upper case, the value of a key, or .NET's `fail:`.
 const ORDINARY: [&str; 8] = ["ANY", "CONFIG", "FAIL", "FINE", "LOG", "NOTE", "PANIC", "SUCCESS"];
 
+/// Short forms that are no words of a language, and levels wherever an upper-case word may be one.
+const SHORT: [&str; 8] = ["FATA", "ERRO", "EROR", "DEBU", "DEBG", "DBUG", "TRCE", "TRAC"];
+
 /// How a text shows that a word is a level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Evidence {
@@ -69,6 +72,8 @@ pub(crate) enum Evidence {
     AtStart,
     /// The word begins the line and a colon follows.
     AtStartWithColon,
+    /// A separator follows the word, or surrounds it, in a line that has little else: the usual words, not capitalised.
+    Separated,
 }
 
 impl Severity {
@@ -115,7 +120,8 @@ impl Severity {
             // MySQL has `[Note]`, and .NET in Lambda `fail` between tabs.
             Evidence::Marked => !is_ordinary || ["Note", "fail"].contains(&word),
             Evidence::AfterTime => true,
-            Evidence::AtStart => is_usual,
+            Evidence::AtStart => is_usual || SHORT.contains(&word),
+            Evidence::Separated => is_usual && !is_capitalised,
             Evidence::AtStartWithColon if is_ordinary => word == "fail",
             Evidence::AtStartWithColon => is_usual || is_upper || is_lower,
         };

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use wire::protobuf::Writer;
 use wire::{SignalKind, gzip};
 
 const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
