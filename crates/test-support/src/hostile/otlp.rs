@@ -368,7 +368,7 @@ pub(super) const LINES: &[Family] = &[
             ),
         )
     }),
-    made("OTLP: metrics below many keys", |bytes| line(Metrics, &metrics_below_keys(bytes))),
+    made("OTLP: metrics below many keys", |bytes| line(Metrics, &metrics_below_keys(bytes))).cut(),
     made("OTLP: new keys below a large resource", |bytes| {
         line(Traces, &new_keys_below_a_resource(bytes))
     })

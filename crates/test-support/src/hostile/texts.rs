@@ -319,7 +319,7 @@ pub(super) const TEXTS: &[Family] = &[
     ),
     lines("crash: blank lines behind a panic, a line", "panic: x\n \n \n"),
     lines("crash: console of .NET, a line", "fail: Shop.Orders[0]\n      x\n      y\n"),
-    lines("short lines", "x\n"),
+    lines("short lines", "x\n").cut(),
     text(
         "EMF: many metrics",
         [EMF, r#"{"Name":"m{n}","Unit":"Count"},"#, r#"{"Name":"d"}]}]},"d":1}"#],
