@@ -499,15 +499,24 @@ fn has_level(line: &str) -> bool {
 
 /// Returns `true` for a line below the message of an error that begins its stack trace: Java's exception, or Ruby's first place.
 fn names_what_was_logged(line: &str) -> bool {
-    let (kind, _) = named(line);
-    kind.contains('.') && is_certain(kind) && is_type(kind) || is_ruby_place(line)
+    // This is asked for every line. A type has no blank, so the first word decides for nearly all.
+    let word = line.split(' ').next().unwrap_or_default();
+    let may_be_type = is_certain(word.strip_suffix(':').unwrap_or(word));
+    let names_type = || {
+        let (kind, _) = named(line);
+        kind.contains('.') && is_certain(kind) && is_type(kind)
+    };
+    may_be_type && names_type() || is_ruby_place(line)
 }
 
 /// ``/var/task/app.rb:3:in `pay'``, without a message.
 fn is_ruby_place(line: &str) -> bool {
+    if !line.starts_with(['/', '<']) {
+        return false;
+    }
     let Some((place, _)) = line.split_once(":in ") else { return false };
     let number = place.rsplit_once(':').map_or("", |(_, number)| number);
-    line.starts_with(['/', '<']) && number.parse::<u32>().is_ok() && ruby(line).is_none()
+    number.parse::<u32>().is_ok() && ruby(line).is_none()
 }
 
 /// The first line of an uncaught exception of Node: `TypeError: no stock`, `[AggregateError: no stock] {`, `Uncaught:`.

@@ -72,6 +72,7 @@ pub(crate) fn head(line: &str, place: Place) -> Head<'_> {
 /// The ids of a trace between bars: `… | 5b8aa5a2d2c872e8321cf37308d69df2 051581bf3cb55c13 | message`.
 fn between_bars(text: &str) -> Option<TraceIds> {
     let text = beginning(text);
+    memchr::memchr(b'|', text.as_bytes())?;
     let (_, rest) = text.split_once("| ")?;
     steps::count(text.len());
     let (ids, _) = rest.split_once(" |")?;
@@ -312,6 +313,17 @@ const MAX_FIELDS: usize = 12;
 const MAX_PREFIXES: usize = 2;
 /// A field is shorter.
 const MAX_BYTES: usize = 128;
+/// The bytes behind a word. A table is faster than comparisons.
+static ENDS_WORD: [bool; 256] = {
+    const BYTES: &[u8] = b" \t|\n\r,;";
+    let mut ends = [false; 256];
+    let mut at = 0;
+    while at < BYTES.len() {
+        ends[BYTES[at] as usize] = true;
+        at += 1;
+    }
+    ends
+};
 /// More words behind a time are prose.
 const MOST_BARE_NAMES: usize = 3;
 
@@ -483,11 +495,11 @@ impl<'a> Scan<'a> {
 
     fn word(&self) -> Word<'a> {
         let rest = self.head.rest;
-        let is_end = |byte| matches!(byte, b' ' | b'\t' | b'|' | b'\n' | b'\r' | b',' | b';');
-        let end = rest
-            .bytes()
-            .take(MAX_BYTES)
-            .position(is_end)
+        let bytes = rest.as_bytes();
+        let bytes = bytes.get(..MAX_BYTES).unwrap_or(bytes);
+        let end = bytes
+            .iter()
+            .position(|byte| ENDS_WORD[usize::from(*byte)])
             .unwrap_or_else(|| rest.floor_char_boundary(MAX_BYTES));
         steps::count(end);
         let (word, rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
