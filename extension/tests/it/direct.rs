@@ -111,6 +111,7 @@ async fn a_healthy_backend_gets_all_telemetry_and_stdout_none() {
         usual(8),
         states::frozen(),
         states::managed_instance(),
+        states::managed_instance_of_the_emulator(),
         states::timeout(),
     ] {
         let (name, backend) = (state.name, started_backend().await);

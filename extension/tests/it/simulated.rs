@@ -5,6 +5,7 @@ use crate::{DEFAULT_PORTS, program};
 use lambda_otlp_tests::simulation::states::{self, End, MANY_LINES, State, Step};
 use lambda_otlp_tests::simulation::{EXTENSION, Log, ROOT, Simulation, TRACE};
 use local_lambda::LogFormat;
+use local_lambda::fidelity::TelemetryAtShutdown;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -77,6 +78,7 @@ async fn each_invocation_is_written_once_in_each_kind_of_environment() {
     };
     let with_root = 2 + states::CONCURRENT;
     let of_managed_instance = format!("{}server unset", "internal unset, ".repeat(with_root));
+    let of_managed_instance: &str = of_managed_instance.leak();
     check([
         (states::cold(), 3, "internal unset", nothing_else),
         (states::cold_and_quiet(), 0, "server unset", nothing_else),
@@ -98,7 +100,13 @@ async fn each_invocation_is_written_once_in_each_kind_of_environment() {
             "internal unset, internal unset, internal unset, server unset",
             nothing_else,
         ),
-        (states::managed_instance(), 3 * with_root, of_managed_instance.leak(), has_metrics),
+        (states::managed_instance(), 3 * with_root, of_managed_instance, has_metrics),
+        (
+            states::managed_instance_of_the_emulator(),
+            3 * with_root,
+            of_managed_instance,
+            has_metrics,
+        ),
     ])
     .await;
     let log = complete(told(&states::never_thawed()).await);
@@ -120,6 +128,14 @@ async fn the_layer_does_not_change_how_an_invocation_ends() {
     };
     let restarting = [states::crash(), states::timeout()];
     check(restarting.map(|state| -> Row { (state, SPANS, BETWEEN_GOOD_ONES, is_restarted) })).await;
+}
+
+#[tokio::test]
+async fn an_invocation_whose_init_failed_has_a_span() {
+    for telemetry in [TelemetryAtShutdown::Flushed, TelemetryAtShutdown::Buffered] {
+        let state = states::failed_init(telemetry);
+        check([(state, 0, "server error", nothing_else)]).await;
+    }
 }
 
 #[tokio::test]

@@ -313,17 +313,6 @@ const MAX_FIELDS: usize = 12;
 const MAX_PREFIXES: usize = 2;
 /// A field is shorter.
 const MAX_BYTES: usize = 128;
-/// The bytes behind a word. A table is faster than comparisons.
-static ENDS_WORD: [bool; 256] = {
-    const BYTES: &[u8] = b" \t|\n\r,;";
-    let mut ends = [false; 256];
-    let mut at = 0;
-    while at < BYTES.len() {
-        ends[BYTES[at] as usize] = true;
-        at += 1;
-    }
-    ends
-};
 /// More words behind a time are prose.
 const MOST_BARE_NAMES: usize = 3;
 
@@ -495,12 +484,11 @@ impl<'a> Scan<'a> {
 
     fn word(&self) -> Word<'a> {
         let rest = self.head.rest;
+        let is_end = |byte: &u8| matches!(byte, b' ' | b'\t' | b'|' | b'\n' | b'\r' | b',' | b';');
         let bytes = rest.as_bytes();
         let bytes = bytes.get(..MAX_BYTES).unwrap_or(bytes);
-        let end = bytes
-            .iter()
-            .position(|byte| ENDS_WORD[usize::from(*byte)])
-            .unwrap_or_else(|| rest.floor_char_boundary(MAX_BYTES));
+        let end =
+            bytes.iter().position(is_end).unwrap_or_else(|| rest.floor_char_boundary(MAX_BYTES));
         steps::count(end);
         let (word, rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
         let text = word.trim_end_matches([':', '-']);
