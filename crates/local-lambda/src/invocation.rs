@@ -33,6 +33,7 @@ pub struct Invocation {
 
 /// What an environment is to do.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_field_names, reason = "Lambda's own name of the identifier")]
 pub(crate) struct Request {
     pub(crate) request_id: String,
     pub(crate) payload: Bytes,

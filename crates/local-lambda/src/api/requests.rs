@@ -31,9 +31,10 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<Asked, Answer> {
     let text = |name: &str| header(name).filter(|value| !value.is_empty()).map(str::to_owned);
     let extension = || match text(IDENTIFIER) {
         Some(identifier) if identifiers::is_uuid(&identifier) => Ok(identifier),
-        Some(_) => Err(invalid(IDENTIFIER, "Extension.InvalidExtensionIdentifier")),
-        None => Err(missing(IDENTIFIER, "Extension.MissingExtensionIdentifier")),
+        Some(_) => Err("Extension.InvalidExtensionIdentifier"),
+        None => Err("Extension.MissingExtensionIdentifier"),
     };
+    let no_extension = |error_type| refused(IDENTIFIER, error_type);
     let path = head.uri.path();
     match (head.method.as_str(), path) {
         ("GET", "/2018-06-01/runtime/invocation/next") => return Ok(Asked::Next),
@@ -52,10 +53,10 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<Asked, Answer> {
             return Ok(Asked::Register { name, events, wants_account_id });
         }
         ("GET", "/2020-01-01/extension/event/next") => {
-            return Ok(Asked::NextExtensionEvent { extension: extension()? });
+            return Ok(Asked::NextExtensionEvent { extension: extension().map_err(no_extension)? });
         }
         ("POST", "/2020-01-01/extension/init/error" | "/2020-01-01/extension/exit/error") => {
-            let extension = extension()?;
+            let extension = extension().map_err(no_extension)?;
             let error_type = text(ERROR_TYPE);
             let error_type =
                 error_type.ok_or_else(|| missing(ERROR_TYPE, "Extension.MissingHeader"))?;
@@ -65,7 +66,7 @@ pub(super) async fn read(request: Request<Incoming>) -> Result<Asked, Answer> {
             return Ok(Asked::ExtensionReport { extension, error_type, during_init });
         }
         ("PUT", "/2022-07-01/telemetry") => {
-            let extension = extension()?;
+            let extension = extension().map_err(no_extension)?;
             let settings = Settings::parse(&small_body(body).await?);
             return Ok(Asked::Subscribe { extension, settings });
         }
@@ -137,8 +138,9 @@ fn missing(header: &str, error_type: &str) -> Answer {
     server::error(StatusCode::FORBIDDEN, error_type, &format!("{header} is missing"))
 }
 
-fn invalid(header: &str, error_type: &str) -> Answer {
-    server::error(StatusCode::FORBIDDEN, error_type, &format!("{header} is invalid"))
+fn refused(header: &str, error_type: &str) -> Answer {
+    let message = format!("{header} is missing or invalid");
+    server::error(StatusCode::FORBIDDEN, error_type, &message)
 }
 
 fn broken_off() -> Answer {

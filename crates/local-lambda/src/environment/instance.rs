@@ -20,10 +20,13 @@ use tokio::time::Instant;
 /// Longer than any test.
 const NEVER: Duration = Duration::from_hours(24);
 
+/// The orders that an instance has not read. More of them wait with their callers.
+const MAX_ORDERS: usize = 64;
+
 /// The handle of a managed instance, whose environment is a task.
 #[derive(Debug)]
 pub(crate) struct Instance {
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::Sender<Order>,
     /// The number of invocations that it was given and has not ended.
     running: AtomicUsize,
     has_ended: Arc<AtomicBool>,
@@ -64,7 +67,7 @@ struct Running {
 
 impl Instance {
     pub(crate) fn start(environment: Environment, handle: &Handle) -> Self {
-        let (orders, received) = mpsc::unbounded_channel();
+        let (orders, received) = mpsc::channel(MAX_ORDERS);
         let has_ended = Arc::new(AtomicBool::new(false));
         let note_end = Arc::clone(&has_ended);
         handle.spawn(async move {
@@ -94,7 +97,7 @@ impl Instance {
     /// Starts the processes. Returns `true` if they wait for an event.
     pub(crate) async fn initialise(&self) -> bool {
         let (ready, is_ready) = oneshot::channel();
-        let sent = self.orders.send(Order::Initialise(ready));
+        let sent = self.orders.send(Order::Initialise(ready)).await;
         sent.is_ok() && is_ready.await.unwrap_or(false)
     }
 
@@ -106,7 +109,7 @@ impl Instance {
     ) -> Result<Invocation, Option<NotBegun>> {
         let (ended, invocation) = oneshot::channel();
         let order = Order::Invoke(Box::new(Ordered { request, caller, ended }));
-        if let Err(mpsc::error::SendError(Order::Invoke(ordered))) = self.orders.send(order) {
+        if let Err(mpsc::error::SendError(Order::Invoke(ordered))) = self.orders.send(order).await {
             return Err(Some(NotBegun { request: ordered.request, caller: ordered.caller }));
         }
         invocation.await.map_err(|_| None)?.map_err(Some)
@@ -115,7 +118,7 @@ impl Instance {
     /// Ends the processes: with SHUTDOWN, or without a word.
     pub(crate) async fn end(&self, gently: bool) {
         let (ended, has_ended) = oneshot::channel();
-        if self.orders.send(Order::End { gently, ended }).is_ok() {
+        if self.orders.send(Order::End { gently, ended }).await.is_ok() {
             // An instance that has ended already answers nothing.
             drop(has_ended.await);
         }
@@ -151,7 +154,7 @@ impl Serving {
     }
 
     /// Serves orders until the processes have ended, or the handle is gone, and gives the others back.
-    async fn run(self, mut orders: mpsc::UnboundedReceiver<Order>, has_ended: &AtomicBool) {
+    async fn run(self, mut orders: mpsc::Receiver<Order>, has_ended: &AtomicBool) {
         let waiting = self.serve(&mut orders, has_ended).await;
         has_ended.store(true, Ordering::Relaxed);
         orders.close();
@@ -170,7 +173,7 @@ impl Serving {
     /// Returns the invocations that were not begun.
     async fn serve(
         mut self,
-        orders: &mut mpsc::UnboundedReceiver<Order>,
+        orders: &mut mpsc::Receiver<Order>,
         has_ended: &AtomicBool,
     ) -> VecDeque<Box<Ordered>> {
         let Some(first) = orders.recv().await else { return self.waiting };
