@@ -311,13 +311,23 @@ impl Aggregator {
         if excess == 0 {
             return;
         }
-        let mut by_age: Vec<_> = std::mem::take(&mut self.invocations).into_iter().collect();
-        by_age.sort_by_key(|(_, invocation)| invocation.measured.time);
-        let newest = by_age.split_off(excess);
-        for (_, invocation) in &by_age {
-            self.close(invocation);
-        }
-        self.invocations = newest.into_iter().collect();
+        let mut times: Vec<_> =
+            self.invocations.values().map(|invocation| invocation.measured.time).collect();
+        let (older, newest_to_go, _) = times.select_nth_unstable(excess - 1);
+        let newest_to_go = *newest_to_go;
+        // Of those with this very time, only some go.
+        let mut of_this_time = 1 + older.iter().filter(|time| **time == newest_to_go).count();
+        let mut invocations = std::mem::take(&mut self.invocations);
+        invocations.retain(|_, invocation| {
+            let time = invocation.measured.time;
+            let goes = time < newest_to_go || time == newest_to_go && of_this_time > 0;
+            if goes {
+                of_this_time -= usize::from(time == newest_to_go);
+                self.close(invocation);
+            }
+            !goes
+        });
+        self.invocations = invocations;
     }
 
     /// Counts a finished invocation unless it was counted before.
