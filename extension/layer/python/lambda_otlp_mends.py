@@ -191,10 +191,35 @@ def mend_sdk(module):
     module.traceback.format_exception = lambda error, *_, **__: [beside("lambda_otlp_frames").text_of(error)]
 
 
+def mend_threading(module):
+    """Keeps the context in the thread's own dictionary: a class of the function may refuse attributes that it does not know."""
+
+    def attributes_of(thread):
+        return object.__getattribute__(thread, "__dict__")
+
+    def start(call, thread, arguments, named):
+        attributes_of(thread)["_otel_context"] = module.context.get_current()
+        return call(*arguments, **named)
+
+    def run(call, thread, arguments, named):
+        carried = attributes_of(thread).get("_otel_context")
+        if carried is None:
+            return call(*arguments, **named)
+        token = module.context.attach(carried)
+        try:
+            return call(*arguments, **named)
+        finally:
+            module.context.detach(token)
+
+    module.ThreadingInstrumentor._ThreadingInstrumentor__wrap_threading_start = staticmethod(start)
+    module.ThreadingInstrumentor._ThreadingInstrumentor__wrap_threading_run = staticmethod(run)
+
+
 MENDS = {
     "opentelemetry.instrumentation.botocore.extensions.sns": mend_sns,
     "opentelemetry.instrumentation.httpx": mend_httpx,
     "opentelemetry.instrumentation.requests": mend_requests,
+    "opentelemetry.instrumentation.threading": mend_threading,
     "opentelemetry.instrumentation.urllib": mend_urllib,
     "opentelemetry.instrumentation.urllib3": mend_urllib3,
     "opentelemetry.sdk.trace": mend_sdk,

@@ -111,6 +111,10 @@ impl Environment {
         let begin = Instant::now();
         let deadline = begin + spec.timeout;
         let trace = Trace::new(started, spec.active_tracing);
+        if self.runtime.is_none() {
+            // The extensions that start within this invocation get its start too.
+            surroundings.telemetry.begin_init();
+        }
         events.start(&request_id, &trace);
         let event = Event::new(request, spec, started, &trace);
         let finished = match self.ready_runtime(deadline).await {
@@ -203,7 +207,9 @@ impl Environment {
         let surroundings = Arc::clone(&self.surroundings);
         let Surroundings { events, telemetry, view, .. } = &*surroundings;
         let begin = Instant::now();
-        telemetry.begin_init();
+        if phase == Phase::Init {
+            telemetry.begin_init();
+        }
         events.init_start(phase);
         let (failed, exit, pid) = match Runtime::start(&self.surroundings).await {
             Ok(mut runtime) => match runtime.initialise(until, phase).await {
