@@ -44,7 +44,7 @@ struct Case {
     event: fn() -> String,
     rules: fn() -> String,
     backend: Answer,
-    /// It takes many seconds without optimization.
+    /// Only the long gate measures it: another case is like it, or it takes many seconds without optimization.
     is_long: bool,
 }
 
@@ -78,9 +78,10 @@ const CASES: &[Case] = &[
     Case::new("gauge_of_many_key_sets", 1000, || {
         lines(&with_neighbours(1, &gauge_of_many_key_sets()))
     }),
-    Case::new("contradictions", 1000, || lines(&with_neighbours(1, &resource_that_contradicts()))),
+    Case::new("contradictions", 1000, || lines(&with_neighbours(1, &resource_that_contradicts())))
+        .long(),
     Case::new("empty_containers", 1000, || lines(&with_neighbours(1, &empty_containers()))),
-    Case::new("three_histograms", 1000, || lines(&with_neighbours(3, &histograms(30_000)))),
+    Case::new("three_histograms", 1000, || lines(&with_neighbours(3, &histograms(30_000)))).long(),
     Case::new("twenty_histograms", 1000, || lines(&with_neighbours(20, &histograms(30_000))))
         .long(),
     Case::new("many_buckets", 1000, || lines(&with_neighbours(6, &buckets(1_900_000)))),
@@ -90,7 +91,8 @@ const CASES: &[Case] = &[
         .with_rules(|| sets(10))
         .long(),
     Case::new("twenty_rules_over_short_lines", 55_000, || lines(&short_lines("line ", "")))
-        .with_rules(|| sets(20)),
+        .with_rules(|| sets(20))
+        .long(),
     Case::new("a_large_record_on_sixteen_routes", 16 * 1001, || {
         lines(&with_neighbours(1, &line_of_records(1, 15 << 20)))
     })
@@ -114,32 +116,41 @@ const CASES: &[Case] = &[
         let logged = messages.pop().unwrap_or_default();
         messages.insert(1, logged);
         lines(&messages)
-    }),
+    })
+    .long(),
     Case::new("records_of_objects", 1040, || {
         lines(&with_neighbours(40, &format!(r#"{{"x":{}}}"#, objects(140_000))))
-    }),
+    })
+    .long(),
     Case::new("truncated_gzip", 1000 + 16 * 101, || lines(&undecodable("H4sI"))),
     Case::new("wrong_checksums", 1000 + 16 * 101, || lines(&undecodable(&with_a_wrong_checksum()))),
-    Case::new("empty_payloads", 1000 + 16 * 101, || lines(&undecodable(""))),
+    Case::new("empty_payloads", 1000 + 16 * 101, || lines(&undecodable(""))).long(),
     Case::new("payloads_that_are_not_gzip", 1000 + 16 * 101, || {
         lines(&undecodable("bm90IGd6aXA="))
-    }),
+    })
+    .long(),
     Case::new("escaped_lines_with_truncated_gzip", 1000 + 16 * 101, || {
         let escape = |text| serde_json::json!({ "message": text }).to_string();
         lines(&undecodable("H4sI").into_iter().map(escape).collect::<Vec<_>>())
-    }),
+    })
+    .long(),
     Case::new("log_events_with_truncated_gzip", 61_000, || {
         lines(&with_neighbours(60_000, &undecodable_line("H4sI")))
-    }),
+    })
+    .long(),
     Case::new("log_events_with_a_wrong_checksum", 61_000, || {
         lines(&with_neighbours(60_000, &undecodable_line(&with_a_wrong_checksum())))
-    }),
-    Case::new("short_objects", 1000, || spans(&with_neighbours(10, &span_line(&objects(35_000))))),
+    })
+    .long(),
+    Case::new("short_objects", 1000, || spans(&with_neighbours(10, &span_line(&objects(35_000)))))
+        .long(),
     Case::new("arrays", 1000, || {
         spans(&with_neighbours(40, &span_line(&format!("[{}0]", "0,".repeat(500_000)))))
-    }),
+    })
+    .long(),
     Case::new("objects", 1000, || spans(&with_neighbours(40, &span_line(&objects(140_000)))))
-        .with_rules(|| sets(10)),
+        .with_rules(|| sets(10))
+        .long(),
     Case::new("empty_objects", 1016, || lines(&with_neighbours(16, &"{}\n".repeat(85_000)))),
     Case::new("empty_objects_of_a_tenant", 1016, empty_objects_of_a_tenant),
     Case::new(
@@ -154,7 +165,8 @@ const CASES: &[Case] = &[
     Case::new("empty_objects_at_a_hanging_backend", 1016, empty_objects_of_a_tenant)
         .at(Answer::Never),
     Case::new("empty_objects_on_sixteen_routes", 16 * 1016, empty_objects_of_a_tenant)
-        .with_rules(routes),
+        .with_rules(routes)
+        .long(),
     Case::new("empty_objects_with_set_rules", 1016, empty_objects_of_a_tenant)
         .with_rules(|| sets(20)),
     Case::new("a_megabyte_of_empty_objects", 1004, || {
@@ -162,7 +174,8 @@ const CASES: &[Case] = &[
     }),
     Case::new("a_few_empty_objects_in_many_log_events", 1000, || {
         lines(&with_neighbours(100, &"{}\n".repeat(5_000)))
-    }),
+    })
+    .long(),
     Case::new("short_json_lines", 1016, || {
         let line = "{\"level\":\"error\",\"msg\":\"x\",\"requestId\":\"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\"}\n";
         lines(&with_neighbours(16, &line.repeat(250_000 / line.len())))
@@ -170,22 +183,26 @@ const CASES: &[Case] = &[
     Case::new("json_lines_of_many_keys", 1016, || {
         lines(&with_neighbours(16, &object_of_keys(1000).repeat(16)))
     }),
-    Case::new("texts_of_many_lines", 1016, || lines(&with_neighbours(16, &"x\n".repeat(125_000)))),
+    Case::new("texts_of_many_lines", 1016, || lines(&with_neighbours(16, &"x\n".repeat(125_000))))
+        .long(),
     Case::new("crash_texts", 1010, || lines(&crash_texts())),
     Case::new("crash_texts_line_by_line", 1000, || {
         let messages = crash_texts();
         let each = messages.iter().flat_map(|text| text.lines().map(str::to_owned));
         lines(&each.collect::<Vec<_>>())
-    }),
+    })
+    .long(),
     Case::new("logfmt_lines", 1016, || {
         let pairs = (0..126).map(|n| format!(" k{n}=v")).collect::<String>();
         lines(&with_neighbours(4_000, &format!("level=error msg=x{pairs}")))
-    }),
-    Case::new("metrics_of_many_lines", 1000, || lines(&embedded_metrics(500, 100, 8))),
+    })
+    .long(),
+    Case::new("metrics_of_many_lines", 1000, || lines(&embedded_metrics(500, 100, 8))).long(),
     Case::new("metrics_of_long_dimensions", 1000, || lines(&embedded_metrics(20, 200, 4_000))),
     Case::new("json_lines_of_metrics", 8, || {
         lines(&vec![embedded_metrics(100, 20, 8)[..100].join("\n"); 8])
-    }),
+    })
+    .long(),
     Case::new("reports", 0, || lines(&reports())).long(),
     Case::new("small_otlp_lines_in_one_log_event", 1000, || {
         lines(&with_neighbours(16, &line_of_records(1, 2).repeat(800)))
@@ -195,7 +212,8 @@ const CASES: &[Case] = &[
     }),
     Case::new("large_otlp_lines", 1000, || {
         lines(&with_neighbours(17, &line_of_records(1, 15 << 20)))
-    }),
+    })
+    .long(),
     Case::new("a_large_record_on_failing_routes", 16 * 1001, || {
         lines(&with_neighbours(1, &line_of_records(1, 15 << 20)))
     })
@@ -218,7 +236,8 @@ const CASES: &[Case] = &[
         let origin = Origin::new("123456789012", "eu-west-1", "/aws/lambda/orders", "s");
         let batch = LogBatch { origin, events, ..LogBatch::default() };
         first_message(Content::Events(batch), 60_000)
-    }),
+    })
+    .long(),
     Case::new("a_large_request_redriven", 1, || {
         let record =
             vec![LogRecord { severity_text: "x".repeat(300), ..LogRecord::default() }; 49_000];
@@ -233,11 +252,13 @@ const CASES: &[Case] = &[
     }),
     Case::new("a_kinesis_message_of_escapes", 1, || {
         kinesis_gzip(&[one_log_event(&"\\u0001".repeat(10_000_000))])
-    }),
+    })
+    .long(),
     Case::new("a_kinesis_message_of_keys", 1, || {
         let keys = (0..1000).map(|n| format!(r#"\"k{n}\":\"{}\","#, "\\\\n".repeat(10_000)));
         kinesis_gzip(&[one_log_event(&format!("{{{}\\\"x\\\":0}}", keys.collect::<String>()))])
-    }),
+    })
+    .long(),
     Case::new("a_kinesis_message_of_elements", 1, || {
         let record = format!(r#"{{\"record\":[{}0]}}"#, "0,".repeat(1_900_000));
         kinesis_gzip(&[one_log_event(&record)])
@@ -250,7 +271,8 @@ const CASES: &[Case] = &[
     Case::new("kinesis_messages_without_text_or_origin", 0, || {
         let events = r#"{"message":""},"#.repeat(4_000_000);
         kinesis_gzip(&[format!(r#"{{"logEvents":[{events}{{"message":"x"}}],"logGroup":"g"}}"#)])
-    }),
+    })
+    .long(),
     Case::new("kinesis_messages_without_origin", 0, || {
         let events = format!(r#"{{"message":"{}"}},"#, "x".repeat(1000)).repeat(60_000);
         kinesis_gzip(&[format!(r#"{{"logEvents":[{events}{{"message":"x"}}],"logGroup":"g"}}"#)])
@@ -279,7 +301,8 @@ const CASES: &[Case] = &[
     Case::new("a_kinesis_log_group_of_60_megabytes", 0, || {
         let group = "g".repeat(60_000_000);
         kinesis_gzip(&[format!(r#"{{"logGroup":"{group}","logEvents":[{{"message":"x"}}]}}"#)])
-    }),
+    })
+    .long(),
     Case::new("a_kinesis_log_group_of_7_megabytes", 0, || {
         let group = "g".repeat(7_000_000);
         kinesis_gzip(&[format!(r#"{{"logGroup":"{group}","logEvents":[{{"message":"x"}}]}}"#)])
