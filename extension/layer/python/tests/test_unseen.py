@@ -103,7 +103,9 @@ REQUESTS = {
     import urllib.request
     request = urllib.request.Request(URL, headers={"x-a": "1"}, data=io.BytesIO(b"ab"), method="POST")
     request.add_header("Content-length", "2")
-    for _ in range(2): urllib.request.urlopen(request)
+    for _ in range(2):
+        request.data.seek(0)
+        urllib.request.urlopen(request)
     return sorted(request.headers)
 """,
     "requests": """
