@@ -22,11 +22,18 @@
 //! field is read once, and a head has at most [`MAX_FIELDS`] fields of [`MAX_BYTES`]. Behind the fields of Lambda's runtimes, or
 //! another program's prefix, a line may begin again.
 
+mod evidence;
+mod prose;
+
 use crate::read::begins;
 use crate::read::ids::{TraceIds, is_uuid, trace_ids_in_brackets};
 use crate::read::severity::{Evidence, Severity};
 use crate::read::steps;
 use crate::read::time::{LineTime, stated_time};
+use evidence::{EVIDENCE, Row, Word, form, mark, marks, marks_far_behind, place};
+use prose::{
+    begins_message, begins_sentence, is_displayed_by_php, is_english, is_of_rich, is_value,
+};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Head<'a> {
@@ -93,186 +100,6 @@ pub(crate) enum Place {
     Line,
     /// The message in another logger's line, where only a marked word is a level.
     Message,
-}
-
-/// What stands before a word, as bits.
-mod place {
-    /// Nothing.
-    pub(super) const FIRST: u8 = 1;
-    /// Only blanks, as many as another line's time has.
-    pub(super) const INDENTED: u8 = 2;
-    /// A time, and perhaps other fields.
-    pub(super) const TIMED: u8 = 4;
-    /// A name in brackets.
-    pub(super) const GROUPED: u8 = 8;
-    /// Only a name.
-    pub(super) const NAMED: u8 = 16;
-    /// Only a number.
-    pub(super) const NUMBERED: u8 = 32;
-    /// A time, and behind it a word without any mark of a name.
-    pub(super) const BARE: u8 = 64;
-}
-
-/// What separates a word from its neighbours, as bits.
-mod mark {
-    pub(super) const BLANK: u16 = 1;
-    /// Several blanks.
-    pub(super) const PADDED: u16 = 2;
-    pub(super) const TAB: u16 = 4;
-    pub(super) const BAR: u16 = 8;
-    pub(super) const COLON: u16 = 16;
-    /// A colon between blanks.
-    pub(super) const SPACED_COLON: u16 = 32;
-    /// Dashes or an arrow.
-    pub(super) const DASH: u16 = 64;
-    pub(super) const COMMA: u16 = 128;
-    pub(super) const SEMICOLON: u16 = 256;
-    /// A bracket follows.
-    pub(super) const GROUP: u16 = 512;
-    pub(super) const END: u16 = 1024;
-    /// A time follows.
-    pub(super) const TIME: u16 = 2048;
-    /// A name and a colon between blanks follow.
-    pub(super) const LABEL: u16 = 4096;
-
-    pub(super) const ANY: u16 = u16::MAX;
-    /// Marks that nobody writes between the words of a sentence.
-    pub(super) const FIELD: u16 = TAB | BAR | DASH | COMMA | SEMICOLON;
-}
-
-/// How a word is written, as bits.
-mod form {
-    pub(super) const UPPER: u8 = 1;
-    pub(super) const LOWER: u8 = 2;
-    pub(super) const CAPITALISED: u8 = 4;
-    pub(super) const ANY: u8 = 7;
-}
-
-/// A kind of place where loggers write levels. All bits of a column are alternatives.
-struct Row {
-    place: u8,
-    before: u16,
-    form: u8,
-    after: u16,
-    /// Which words are levels there.
-    words: Evidence,
-}
-
-const fn row(place: u8, before: u16, form: u8, after: u16, words: Evidence) -> Row {
-    Row { place, before, form, after, words }
-}
-
-/// The first row that fits and knows the word decides.
-#[rustfmt::skip]
-static EVIDENCE: [Row; 16] = {
-    use form::{LOWER, UPPER};
-    use mark::{BAR, BLANK, COLON, COMMA, DASH, END, FIELD, GROUP, LABEL, PADDED, SEMICOLON, SPACED_COLON, TAB, TIME};
-    use place::{BARE, FIRST, GROUPED, INDENTED, NAMED, NUMBERED, TIMED};
-    [
-        // `ERROR [main] shop`, `ERROR declined`, `FATA declined`
-        row(FIRST, mark::ANY, UPPER, GROUP, Evidence::AfterTime),
-        row(FIRST, mark::ANY, UPPER, BLANK | PADDED | TAB | END, Evidence::AtStart),
-        // `error: declined`
-        row(FIRST | INDENTED, mark::ANY, form::ANY, COLON, Evidence::AtStartWithColon),
-        // `ERROR | declined`, `error - declined`, `WARN, low`
-        row(FIRST, mark::ANY, UPPER | LOWER, BAR | DASH | COMMA | SEMICOLON, Evidence::Separated),
-        // `           WARNING  low` of rich
-        row(INDENTED, mark::ANY, UPPER, BLANK | PADDED, Evidence::AtStart),
-        // `shop - ERROR - declined`, `shop : ERROR  declined`, `shop: error: declined`, `shop  ERROR  2026-09-21 …`
-        row(NAMED, DASH | BAR, UPPER, DASH | BAR, Evidence::AfterTime),
-        row(NAMED, SPACED_COLON, UPPER, !END, Evidence::AfterTime),
-        row(NAMED, COLON, UPPER | LOWER, COLON, Evidence::Separated),
-        row(NAMED, mark::ANY, UPPER, TIME, Evidence::AfterTime),
-        // `167 INFO: declined`
-        row(NUMBERED, mark::ANY, UPPER, COLON | PADDED, Evidence::AtStart),
-        // `14:13:20 error: declined`, `14:13:20 | error | declined`, `14:13:20 error --- declined`, `14:13:20 error shop : declined`
-        row(TIMED | GROUPED, mark::ANY, form::ANY, COLON, Evidence::Marked),
-        row(TIMED | GROUPED, FIELD, form::ANY, FIELD, Evidence::Marked),
-        row(TIMED, mark::ANY, LOWER, DASH | LABEL, Evidence::Separated),
-        // `14:13:20 ERROR declined`, `[main] ERROR declined`
-        row(TIMED | GROUPED, mark::ANY, UPPER, mark::ANY, Evidence::AfterTime),
-        // `14:13:20 worker ERROR declined`, `14:13:20 worker | error | declined`
-        row(BARE, mark::ANY, UPPER, !END, Evidence::AtStart),
-        row(BARE, FIELD, form::ANY, FIELD, Evidence::Marked),
-    ]
-};
-
-/// A word with its neighbours.
-#[derive(Clone, Copy)]
-struct Word<'a> {
-    /// Without colons and dashes behind it.
-    text: &'a str,
-    before: u16,
-    /// The text behind the word and its colons.
-    rest: &'a str,
-    after: u16,
-}
-
-impl Word<'_> {
-    fn form(&self) -> u8 {
-        let has_lower = self.text.bytes().any(|byte| byte.is_ascii_lowercase());
-        let has_upper = self.text.bytes().any(|byte| byte.is_ascii_uppercase());
-        match (has_upper, has_lower) {
-            (_, false) => form::UPPER,
-            (false, true) => form::LOWER,
-            (true, true) => form::CAPITALISED,
-        }
-    }
-
-    fn is_followed_by(&self, marks: u16) -> bool {
-        self.after & marks != 0
-    }
-
-    /// The number of bytes up to the rest.
-    fn bytes(&self, whole: &str) -> usize {
-        whole.len() - self.rest.len()
-    }
-}
-
-/// The marks at the beginning of the text behind a word.
-fn marks(text: &str) -> u16 {
-    const ARROWS: [&str; 5] = ["—", "–", "→", "->", "=>"];
-    let blanks = text.bytes().take(MAX_BYTES).take_while(|byte| *byte == b' ').count();
-    let next = text.get(blanks..).unwrap_or_default();
-    let blank = match blanks {
-        0 => 0,
-        1 => mark::BLANK,
-        _ => mark::BLANK | mark::PADDED,
-    };
-    let is_before_blank =
-        |bytes: usize| next.as_bytes().get(bytes).is_none_or(|byte| *byte == b' ');
-    blank
-        | match next.as_bytes() {
-            [] | [b'\n' | b'\r', ..] => mark::END,
-            [b'\t', ..] => mark::TAB,
-            [b'|', ..] => mark::BAR,
-            [b':', ..] if blanks > 0 && is_before_blank(1) => mark::COLON | mark::SPACED_COLON,
-            [b':', ..] if blanks == 0 => mark::COLON,
-            [b',', ..] if blanks == 0 => mark::COMMA,
-            [b';', ..] if blanks == 0 => mark::SEMICOLON,
-            [b'[' | b'(', ..] => mark::GROUP,
-            [b'-', ..] => {
-                let dashes = next.bytes().take_while(|byte| *byte == b'-').count();
-                if blanks > 0 && is_before_blank(dashes) || begins(next, &ARROWS) {
-                    mark::DASH
-                } else {
-                    0
-                }
-            }
-            [128..=255 | b'=', ..] if begins(next, &ARROWS) => mark::DASH,
-            _ => 0,
-        }
-}
-
-/// The marks of [`EVIDENCE`] that only few places need.
-fn marks_far_behind(word: Word<'_>, place: u8) -> u16 {
-    let next = beginning(word.rest).trim_start();
-    let is_upper = word.form() == form::UPPER;
-    if place == place::NAMED && is_upper && stated_time(next).is_some() {
-        return mark::TIME;
-    }
-    let is_label = || next.split_once(' ').is_some_and(|(_, rest)| rest.starts_with(": "));
-    if place == place::TIMED && !is_upper && is_label() { mark::LABEL } else { 0 }
 }
 
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about the text so far")]
@@ -904,73 +731,6 @@ fn klog(word: &str, after: &str) -> Option<(Severity, usize)> {
 /// The beginning of a text, which is all that a decision about a field may read.
 fn beginning(text: &str) -> &str {
     text.get(..text.floor_char_boundary(MAX_BYTES)).unwrap_or(text)
-}
-
-/// Returns `true` if the text after `error:` is the value of something with this name, such as `error: none`.
-fn is_value(text: &str) -> bool {
-    const VALUES: [&str; 11] =
-        ["true", "false", "null", "nil", "none", "undefined", "yes", "no", "on", "off", "nan"];
-    let word = beginning(text).split_ascii_whitespace().next().unwrap_or_default();
-    steps::count(word.len());
-    let word = word.trim_end_matches([',', ';', '%', '.']);
-    let is_only_word = text.trim().len() <= word.len() + 1;
-    word.parse::<f64>().is_ok()
-        || is_only_word && VALUES.iter().any(|value| value.eq_ignore_ascii_case(word))
-}
-
-/// Returns `true` unless the text after a level at the line's start shows that it is an operand, one of several levels, the
-/// subject of a sentence, or HTTP's method `TRACE`.
-fn begins_message(word: Word<'_>, place: u8) -> bool {
-    let text = beginning(word.rest);
-    let is_separated = word.is_followed_by(mark::FIELD & !mark::TAB);
-    let next = if is_separated { behind_separators(text) } else { text.trim_start_matches(' ') };
-    let second = next.split([' ', '\t', '|', ',']).next().unwrap_or_default();
-    steps::count(second.len());
-    let is_operator = begins(next, &["=", ":=", "!", "->", "/", "http", "|"]);
-    let is_level = |evidence| Severity::of_text(second, evidence).is_some();
-    if is_separated {
-        let is_sentence = place == place::FIRST && is_english(second);
-        return !(second.is_empty()
-            || is_level(Evidence::Separated)
-            || is_sentence
-            || second.parse::<f64>().is_ok());
-    }
-    !(is_operator || is_level(Evidence::AtStart))
-}
-
-/// Returns `true` if a sentence goes on behind the word and its separators.
-fn begins_sentence(word: Word<'_>) -> bool {
-    is_english(behind_separators(beginning(word.rest)))
-}
-
-fn behind_separators(text: &str) -> &str {
-    text.trim_start_matches([' ', '|', '-', ',', ';', '>', '→', '—'])
-}
-
-/// Returns `true` for a level that rich pads to the width of its column.
-fn is_of_rich(word: Word<'_>) -> bool {
-    const COLUMN: usize = 9;
-    let blanks = word.rest.bytes().take(COLUMN).take_while(|byte| *byte == b' ').count();
-    word.text.len() + blanks == COLUMN
-}
-
-/// Returns `true` for PHP's message about its own code, which ends with the place.
-fn is_displayed_by_php(text: &str) -> bool {
-    let line = text.lines().next().unwrap_or_default().trim_end();
-    let number = line.trim_end_matches(|c: char| c.is_ascii_digit());
-    number.len() < line.len() && number.ends_with(" on line ")
-}
-
-/// Returns `true` for a text whose first word is one of those that make a sentence of English, and that no thread, logger or host
-/// has for a name.
-fn is_english(text: &str) -> bool {
-    const WORDS: &str = "a about after all also an and any are as at be because been before but by can cannot could did \
-        does done each every first for found from get got had has have her his how i if in into is it its \
-        last may more most must my new no not of on one only or our out returned see should some than that \
-        the their then there this to two was we were when which while will with without you";
-    const LONGEST: usize = 8;
-    let word = text.trim_start().split([' ', ',', '.']).next().unwrap_or_default();
-    word.len() <= LONGEST && WORDS.split(' ').any(|known| known.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]
