@@ -36,6 +36,4 @@ pub(crate) fn begins(text: &str, with: &[&str]) -> bool {
 }
 
 #[cfg(test)]
-mod cases;
-#[cfg(test)]
 mod tests;
