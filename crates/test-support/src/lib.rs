@@ -1,5 +1,5 @@
 //! What tests and the demo need beside the local Lambda: a fake OpenObserve, TLS and a proxy in front of it, a secret store, the items
-//! in a log and their comparison, and filter patterns.
+//! in a log and their comparison, filter patterns, hostile content, and the lines of failed runtimes.
 
 mod comparison;
 mod filter_pattern;
@@ -7,6 +7,7 @@ pub mod hostile;
 mod logged;
 pub mod openobserve;
 pub mod proxy;
+mod runtime_errors;
 pub mod secrets;
 #[cfg(feature = "tls")]
 pub mod tls;
@@ -15,3 +16,4 @@ pub use comparison::Comparison;
 pub use filter_pattern::selects;
 use local_lambda::lock;
 pub use logged::Logged;
+pub use runtime_errors::{RuntimeErrorCase, runtime_error_cases};

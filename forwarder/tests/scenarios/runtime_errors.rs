@@ -3,36 +3,20 @@
 //! One table: the forwarder alone, the layer in stdout mode beside it, and direct mode, whose extension uses the same parts of
 //! `platform`.
 
-use crate::support::{attribute, deliver, line_of, repository, sum};
+use crate::support::{attribute, deliver, line_of, sum};
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use platform::{
     Aggregator, Converter, EventKind, Failure, Identity, Invocations, LogSource, Names, Owner,
     PlatformEvent, PlatformOptions, RuntimeError, Shape, SpanOptions, resource_spans,
 };
-use serde::Deserialize;
+use test_support::runtime_error_cases;
 use wire::{Request, Signal as _, Traces};
 
 const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
 const OTHER: &str = "b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22";
 const T0: u64 = 1_790_000_000_000_000_000;
 const MS: u64 = 1_000_000;
-
-#[derive(Deserialize)]
-struct Row {
-    runtime: String,
-    format: String,
-    lines: Vec<String>,
-    logged: Vec<String>,
-    #[serde(default)]
-    error_type: String,
-    message: Option<String>,
-}
-
-fn rows() -> Vec<Row> {
-    let text = std::fs::read_to_string(repository("tests/fixtures/runtime-errors.jsonl")).unwrap();
-    text.lines().map(|row| serde_json::from_str(row).unwrap()).collect()
-}
 
 /// Counted errors and successes, and the span's status: code, error type and message.
 #[derive(Debug, Default, PartialEq)]
@@ -157,7 +141,7 @@ fn direct_mode(lines: &[String], done: &str, report: &str) -> Seen {
 fn the_runtimes_line_counts_once_and_fails_the_span_in_all_modes() {
     let of_layer = line_of_layer(false);
     let of_recorded = line_of_layer(true);
-    for row in rows() {
+    for row in runtime_error_cases() {
         let name = format!("{}, {}", row.runtime, row.format);
         let check = |seen: Seen, has_failed: bool, has_span: bool, mode: &str| {
             let counts = (seen.errors, seen.successes);
@@ -236,7 +220,7 @@ fn among_concurrent_invocations_only_a_line_that_names_its_own_counts() {
             r#"{{"time":"2026-09-21T14:13:20.000Z","type":"platform.{kind}","record":{{"requestId":"{id}","metrics":{{"durationMs":5}}}}}}"#
         )
     };
-    for row in rows().into_iter().filter(|row| !row.lines.is_empty()) {
+    for row in runtime_error_cases().into_iter().filter(|row| !row.lines.is_empty()) {
         let mut messages = vec![platform("start", ID), platform("start", OTHER)];
         messages.extend(row.lines.iter().cloned());
         messages.extend([platform("report", ID), platform("report", OTHER)]);

@@ -296,23 +296,11 @@ mod tests {
     use super::*;
     use crate::outcome::merge;
     use serde::Deserialize;
-
-    #[derive(Deserialize)]
-    struct Row {
-        runtime: String,
-        format: String,
-        lines: Vec<String>,
-        logged: Vec<String>,
-        #[serde(default)]
-        error_type: String,
-        message: Option<String>,
-    }
+    use test_support::runtime_error_cases;
 
     #[test]
     fn only_the_runtimes_own_lines_are_read() {
-        let rows = include_str!("../../../../tests/fixtures/runtime-errors.jsonl");
-        for row in rows.lines() {
-            let row: Row = serde_json::from_str(row).unwrap();
+        for row in runtime_error_cases() {
             let name = format!("{}, {}", row.runtime, row.format);
             let mut known = None;
             for line in &row.lines {

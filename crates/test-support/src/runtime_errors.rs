@@ -1,0 +1,29 @@
+//! What runtimes print about failed invocations, and lines of loggers that resemble it.
+
+use serde::Deserialize;
+
+/// A row of `tests/fixtures/runtime-errors.jsonl`.
+#[derive(Deserialize)]
+pub struct RuntimeErrorCase {
+    pub runtime: String,
+    /// Lambda's log format, or a variant of the failure.
+    pub format: String,
+    /// The runtime's lines about one failure; empty if they equal those of a logger.
+    pub lines: Vec<String>,
+    /// Lines that a function logs itself.
+    pub logged: Vec<String>,
+    /// Empty if the lines do not say it.
+    #[serde(default)]
+    pub error_type: String,
+    pub message: Option<String>,
+}
+
+/// Returns all rows.
+///
+/// # Panics
+///
+/// Panics if a row has another form.
+pub fn runtime_error_cases() -> Vec<RuntimeErrorCase> {
+    let rows = include_str!("../../../tests/fixtures/runtime-errors.jsonl");
+    rows.lines().map(|row| serde_json::from_str(row).expect("a case")).collect()
+}
