@@ -9,7 +9,7 @@ use crate::http::{
 };
 use crate::judge::Reason;
 use crate::mask::Mask;
-use crate::schemas::{Api, Schemas};
+use crate::schemas::{Schemas, StreamsApi};
 use aws::{CachedSecret, CurrentSecret, SecretError, SecretService};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -256,7 +256,7 @@ impl<T: Transport> Client<T> {
         if !has_columns {
             return (request, String::new());
         }
-        let api = Api {
+        let api = StreamsApi {
             transport: &self.transport,
             destination: &self.destination,
             headers: &headers.map,

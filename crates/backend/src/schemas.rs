@@ -30,7 +30,8 @@ const DEFAULT_STREAM: &str = "default";
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The pause before the schema is read again after a declaration of numbers, at least and at most.
-const SETTLE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
+const LEAST_SETTLING: Duration = Duration::from_millis(250);
+const MOST_SETTLING: Duration = Duration::from_secs(1);
 
 /// The column of a record's time. A stream without it cannot be searched.
 const TIMESTAMP: &str = "_timestamp";
@@ -44,8 +45,10 @@ const MOST_COLUMNS: usize = 10_000;
 /// Above this number of streams, all schemas are forgotten.
 const MOST_STREAMS: usize = 32;
 
-/// The pause after a refused call, and after one without an answer.
-const PAUSES: (Duration, Duration) = (Duration::from_mins(10), Duration::from_secs(30));
+/// The pause after a refused call.
+const PAUSE_AFTER_REFUSAL: Duration = Duration::from_mins(10);
+/// The pause after a call without an answer, or with an error of the server.
+const PAUSE_WITHOUT_ANSWER: Duration = Duration::from_secs(30);
 
 /// Schemas of the streams of one destination.
 #[derive(Debug, Default)]
@@ -65,7 +68,7 @@ struct Read {
 }
 
 /// A destination, to be asked until the deadline.
-pub(crate) struct Api<'a, T> {
+pub(crate) struct StreamsApi<'a, T> {
     pub(crate) transport: &'a T,
     pub(crate) destination: &'a DestinationConfig,
     pub(crate) headers: &'a HeaderMap,
@@ -74,7 +77,7 @@ pub(crate) struct Api<'a, T> {
 
 /// The part of a schema that is used.
 #[derive(Deserialize)]
-struct Answer<'a> {
+struct StreamSchema<'a> {
     #[serde(borrow)]
     schema: Vec<Column<'a>>,
 }
@@ -97,7 +100,7 @@ impl Schemas {
     /// Returns the request such that each value fits its column, and a warning, empty if there is none.
     pub(crate) async fn fit<T: Transport>(
         &self,
-        api: &Api<'_, T>,
+        api: &StreamsApi<'_, T>,
         stream: &[u8],
         request: Request,
     ) -> (Request, String) {
@@ -117,19 +120,22 @@ impl Schemas {
         // A column of its own may be missing too.
         for _ in 0..2 {
             // Another delivery may have sent the same shapes meanwhile.
-            let (wanted, shapes) = self.with_known(|known| known.new_in(stream, &request));
-            if shapes.is_empty() {
+            let new = self.with_known(|known| known.new_in(stream, &request));
+            if new.shapes.is_empty() {
                 break;
             }
-            let is_complete = match read.prepare(api, &base, &name, &wanted).await {
+            let is_complete = match read.prepare(api, &base, &name, &new.wanted).await {
                 Ok(is_complete) => is_complete,
                 Err(refused) => {
-                    return (read.fit(&name, &wanted, &request).unwrap_or(request), refused.text);
+                    return (
+                        read.fit(&name, &new.wanted, &request).unwrap_or(request),
+                        refused.text,
+                    );
                 }
             };
-            let Some(fitting) = read.fit(&name, &wanted, &request) else {
+            let Some(fitting) = read.fit(&name, &new.wanted, &request) else {
                 if is_complete {
-                    self.with_known(|known| known.add(shapes));
+                    self.with_known(|known| known.add(new.shapes));
                 }
                 break;
             };
@@ -154,7 +160,7 @@ impl Read {
     /// Adds the columns that the stream lacks for these values. Returns `true` if it has all, as far as possible.
     async fn prepare<T: Transport>(
         &mut self,
-        api: &Api<'_, T>,
+        api: &StreamsApi<'_, T>,
         base: &Url,
         stream: &str,
         wanted: &Wanted,
@@ -185,7 +191,7 @@ impl Read {
                 return Err(Refused { text, pause });
             }
             if !is_settled {
-                let pause = (start.elapsed() * 3).clamp(SETTLE.0, SETTLE.1);
+                let pause = (start.elapsed() * 3).clamp(LEAST_SETTLING, MOST_SETTLING);
                 sleep(pause.min(api.left() / 4)).await;
             }
         }
@@ -196,7 +202,7 @@ impl Read {
     /// Reads the schema; `None` if there is no such stream.
     async fn read<T: Transport>(
         &mut self,
-        api: &Api<'_, T>,
+        api: &StreamsApi<'_, T>,
         base: &Url,
         stream: &str,
     ) -> Result<Option<&Schema>, Refused> {
@@ -236,7 +242,7 @@ fn of_stream(base: &Url, stream: &str, end: &str) -> Option<Url> {
     Some(url)
 }
 
-impl<T: Transport> Api<'_, T> {
+impl<T: Transport> StreamsApi<'_, T> {
     fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
@@ -252,12 +258,12 @@ impl<T: Transport> Api<'_, T> {
         };
         let refused = |text: &str| Refused {
             text: format!("{what}: {text}; numbers and texts of one field may share a column"),
-            pause: PAUSES.0,
+            pause: PAUSE_AFTER_REFUSAL,
         };
         if response.cut {
             return Err(refused("the schema has more than 4 MiB"));
         }
-        let Ok(Answer { schema: columns }) = serde_json::from_slice(&response.body) else {
+        let Ok(StreamSchema { schema: columns }) = serde_json::from_slice(&response.body) else {
             return Err(refused("the answer is no schema"));
         };
         if columns.len() > MOST_COLUMNS {
@@ -266,7 +272,7 @@ impl<T: Transport> Api<'_, T> {
         let column = |column: Column<'_>| {
             Some((column.name.into_owned(), ColumnType::named(&column.of_column)?))
         };
-        Ok(Some(Schema(columns.into_iter().filter_map(column).collect())))
+        Ok(Some(Schema { columns: columns.into_iter().filter_map(column).collect() }))
     }
 
     async fn declare(
@@ -290,7 +296,7 @@ impl<T: Transport> Api<'_, T> {
         match checked(&what, response) {
             Ok(response) if response.status == 404 => Err(Refused {
                 text: format!("{what}: answered 404: OpenObserve is too old to declare columns"),
-                pause: PAUSES.0,
+                pause: PAUSE_AFTER_REFUSAL,
             }),
             Ok(_) => Ok(()),
             Err(refused) => Err(refused),
@@ -326,14 +332,15 @@ fn checked(
                 }
                 _ => "",
             };
-            let pause = if status < 500 { PAUSES.0 } else { PAUSES.1 };
+            let pause = if status < 500 { PAUSE_AFTER_REFUSAL } else { PAUSE_WITHOUT_ANSWER };
             Err(Refused {
                 text: format!("{what}: answered {status}{remedy}; {consequence}"),
                 pause,
             })
         }
-        Err(error) => {
-            Err(Refused { text: format!("{what}: {error}; {consequence}"), pause: PAUSES.1 })
-        }
+        Err(error) => Err(Refused {
+            text: format!("{what}: {error}; {consequence}"),
+            pause: PAUSE_WITHOUT_ANSWER,
+        }),
     }
 }

@@ -129,20 +129,23 @@ impl ValueType {
 
 /// The columns of a stream.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Schema(pub(crate) HashMap<String, ColumnType>);
+pub(crate) struct Schema {
+    pub(crate) columns: HashMap<String, ColumnType>,
+}
 
 impl Schema {
     /// Returns the columns to add before these values are sent.
     pub(crate) fn missing(&self, wanted: &Wanted) -> BTreeMap<String, ColumnType> {
         let mut missing = BTreeMap::new();
-        for (column, values) in &wanted.0 {
-            let column_type = self.0.get(column).copied().unwrap_or_else(|| {
+        for (column, values) in &wanted.columns {
+            let column_type = self.columns.get(column).copied().unwrap_or_else(|| {
                 let column_type = ColumnType::of_new(values);
                 missing.insert(column.clone(), column_type);
                 column_type
             });
             for value in values.iter().filter(|value| !column_type.holds(**value)) {
-                let present = |own: &str| self.0.get(own).or_else(|| missing.get(own)).copied();
+                let present =
+                    |own: &str| self.columns.get(own).or_else(|| missing.get(own)).copied();
                 let is_free = |own: &str| present(own).is_none_or(|it| it.holds(*value));
                 let Some(suffix) = free_suffix(column, *value, is_free) else { continue };
                 let own = format!("{column}{suffix}");
@@ -156,11 +159,11 @@ impl Schema {
 
     /// Returns what to add to the name of a column for a value that it cannot hold; `None` if it can, or if no name is free.
     fn suffix(&self, column: &str, value: ValueType, taken: &HashSet<String>) -> Option<String> {
-        if self.0.get(column)?.holds(value) {
+        if self.columns.get(column)?.holds(value) {
             return None;
         }
         let is_free = |own: &str| {
-            !taken.contains(own) && self.0.get(own).is_none_or(|present| present.holds(value))
+            !taken.contains(own) && self.columns.get(own).is_none_or(|present| present.holds(value))
         };
         free_suffix(column, value, is_free)
     }
@@ -168,9 +171,12 @@ impl Schema {
     /// Returns `true` if each value may be sent into its column.
     pub(crate) fn fits(&self, wanted: &Wanted) -> bool {
         let holds = |column: &str, value: &ValueType| {
-            self.0.get(column).is_none_or(|present| present.holds(*value))
+            self.columns.get(column).is_none_or(|present| present.holds(*value))
         };
-        wanted.0.iter().all(|(column, values)| values.iter().all(|value| holds(column, value)))
+        wanted
+            .columns
+            .iter()
+            .all(|(column, values)| values.iter().all(|value| holds(column, value)))
     }
 
     /// Gives each value that its column cannot hold a column of its own. Returns `None` if there is no such value.
@@ -274,18 +280,20 @@ fn each_value(
 
 /// The columns of a request, with the types of their values in order.
 #[derive(Debug, Default)]
-pub(crate) struct Wanted(pub(crate) BTreeMap<String, Vec<ValueType>>);
+pub(crate) struct Wanted {
+    columns: BTreeMap<String, Vec<ValueType>>,
+}
 
 impl Wanted {
     fn add(&mut self, column: &str, value: ValueType) {
-        match self.0.get_mut(column) {
+        match self.columns.get_mut(column) {
             Some(types) => {
                 if let Err(position) = types.binary_search(&value) {
                     types.insert(position, value);
                 }
             }
             None => {
-                self.0.insert(column.to_owned(), vec![value]);
+                self.columns.insert(column.to_owned(), vec![value]);
             }
         }
     }
@@ -305,38 +313,47 @@ impl Wanted {
 
 /// Keys and types of log records whose columns are known to hold them, as hashes.
 #[derive(Debug, Default)]
-pub(crate) struct KnownShapes(HashSet<u64>);
+pub(crate) struct KnownShapes {
+    shapes: HashSet<u64>,
+}
+
+/// The records of a request whose shapes are new.
+#[derive(Debug, Default)]
+pub(crate) struct NewShapes {
+    /// Their columns and types.
+    pub(crate) wanted: Wanted,
+    pub(crate) shapes: HashSet<u64>,
+}
 
 /// Above this number of hashes, all are forgotten, and the next requests are compared with the schema again.
 const MOST_SHAPES: usize = 1 << 16;
 
 impl KnownShapes {
     pub(crate) fn add(&mut self, shapes: impl IntoIterator<Item = u64>) {
-        if self.0.len() > MOST_SHAPES {
-            self.0.clear();
+        if self.shapes.len() > MOST_SHAPES {
+            self.shapes.clear();
         }
-        self.0.extend(shapes);
+        self.shapes.extend(shapes);
     }
 
     /// Returns `true` if a record for this stream has another shape than earlier ones.
     pub(crate) fn has_new(&self, stream: &[u8], request: &Request) -> bool {
         let mut has_new = false;
-        each_shape(stream, request, |shape, _, _| has_new |= !self.0.contains(&shape));
+        each_shape(stream, request, |shape, _, _| has_new |= !self.shapes.contains(&shape));
         has_new
     }
 
-    /// Returns the columns and types of the records with new shapes, and these shapes.
-    pub(crate) fn new_in(&self, stream: &[u8], request: &Request) -> (Wanted, HashSet<u64>) {
-        let (mut wanted, mut shapes) = (Wanted::default(), HashSet::new());
+    pub(crate) fn new_in(&self, stream: &[u8], request: &Request) -> NewShapes {
+        let mut new = NewShapes::default();
         each_shape(stream, request, |shape, resource, record| {
-            if !self.0.contains(&shape) && shapes.insert(shape) {
+            if !self.shapes.contains(&shape) && new.shapes.insert(shape) {
                 for attribute in resource.attributes() {
-                    wanted.add_attributes(&Vec::from_iter(KeyValue::decode(attribute)));
+                    new.wanted.add_attributes(&Vec::from_iter(KeyValue::decode(attribute)));
                 }
-                wanted.add_record(record);
+                new.wanted.add_record(record);
             }
         });
-        (wanted, shapes)
+        new
     }
 }
 
