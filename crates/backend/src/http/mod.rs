@@ -101,7 +101,7 @@ pub trait Transport: Sync {
         false
     }
 
-    /// Calls OpenObserve's API, and reads up to `most_bytes` of the answer.
+    /// Calls the API of one of the destination's hosts, with JSON if there is any, and reads up to `most_bytes` of the answer.
     fn ask_api(
         &self,
         _method: http::Method,

@@ -84,30 +84,7 @@ impl HttpTransport {
         timeout: Duration,
     ) -> Result<HttpResponse, TransportError> {
         let method = if json.is_some() { Method::POST } else { Method::GET };
-        self.call(method, url, json, headers, timeout, MAX_RESPONSE_BYTES).await
-    }
-
-    /// Like [`Self::ask`], with any method and up to `most_bytes` of the response.
-    pub async fn call(
-        &self,
-        method: Method,
-        url: &Url,
-        json: Option<String>,
-        headers: HeaderMap,
-        timeout: Duration,
-        most_bytes: usize,
-    ) -> Result<HttpResponse, TransportError> {
-        if !self.destination.endpoints.iter().any(|own| own.origin() == url.origin()) {
-            let text = format!("{} is no host of the destination", host_and_port(url));
-            return Err(TransportError { sent: false, is_closed: false, text });
-        }
-        let mut builder = self.client().request(method, url.clone());
-        if let Some(json) = json {
-            builder = builder.header(CONTENT_TYPE, "application/json").body(json);
-        }
-        let response = builder.timeout(timeout).headers(headers).send().await;
-        let response = response.map_err(|error| self.transport_error(url, error))?;
-        self.read(url, response, most_bytes).await
+        self.ask_api(method, url, json, headers, timeout, MAX_RESPONSE_BYTES).await
     }
 
     async fn read(
@@ -247,7 +224,17 @@ impl Transport for HttpTransport {
         timeout: Duration,
         most_bytes: usize,
     ) -> Result<HttpResponse, TransportError> {
-        self.call(method, url, json, headers, timeout, most_bytes).await
+        if !self.destination.endpoints.iter().any(|own| own.origin() == url.origin()) {
+            let text = format!("{} is no host of the destination", host_and_port(url));
+            return Err(TransportError { sent: false, is_closed: false, text });
+        }
+        let mut builder = self.client().request(method, url.clone());
+        if let Some(json) = json {
+            builder = builder.header(CONTENT_TYPE, "application/json").body(json);
+        }
+        let response = builder.timeout(timeout).headers(headers).send().await;
+        let response = response.map_err(|error| self.transport_error(url, error))?;
+        self.read(url, response, most_bytes).await
     }
 
     fn drop_connections(&self) -> Result<(), ClientError> {

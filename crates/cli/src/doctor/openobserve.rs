@@ -1,6 +1,6 @@
 //! Checks of OpenObserve itself: a canary that is sent and read back, and streams with many columns.
 
-use backend::{Canary, Client, Profile, REQUEST_TIMEOUT, stored_stream};
+use backend::{Canary, Client, Profile, REQUEST_TIMEOUT, Transport as _, stored_stream};
 use console::reach::{Reach, beside};
 use console::time_arguments;
 use http::Method;
@@ -152,7 +152,7 @@ pub(super) async fn check_columns(reach: &Reach) -> Vec<Check> {
     for kind in [SignalKind::Traces, SignalKind::Logs] {
         let path = format!("streams/{stream}/schema?type={}", kind.as_str());
         let Some(url) = beside(reach, &path) else { continue };
-        let asked = reach.transport.call(
+        let asked = reach.transport.ask_api(
             Method::GET,
             &url,
             None,

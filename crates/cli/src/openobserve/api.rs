@@ -2,7 +2,7 @@
 
 use super::shipped::Kind;
 use anyhow::{Context as _, anyhow, bail};
-use backend::Client;
+use backend::{Client, Transport as _};
 use console::reach::{self, Reach};
 use http::Method;
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ impl Api {
         let (body, headers) = (body.map(Value::to_string), self.reach.headers.clone());
         let transport = &self.reach.transport;
         let answer = transport
-            .call(method, &url, body, headers, REQUEST_TIMEOUT, MAX_ANSWER_BYTES)
+            .ask_api(method, &url, body, headers, REQUEST_TIMEOUT, MAX_ANSWER_BYTES)
             .await
             .map_err(|error| anyhow!("{error}"))?;
         let json: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
