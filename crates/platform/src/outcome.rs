@@ -1,6 +1,6 @@
 //! Decides how an invocation ended.
 //!
-//! [`decide`] is the only place that does. Metrics, spans, forwarder and extension collect the [`Evidence`] that they see.
+//! [`decide`] is the only place that does. Metrics, spans, forwarder and extension collect the [`OutcomeEvidence`] that they see.
 //!
 //! | evidence, the strongest first | says |
 //! |---|---|
@@ -104,7 +104,7 @@ impl Statement {
 /// What is known about the end of one invocation. Of each kind of evidence the first counts: a function can print a runtime's line
 /// again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Evidence {
+pub(crate) struct OutcomeEvidence {
     report: Option<Statement>,
     runtime_done: Option<Statement>,
     lambda_line: Option<Statement>,
@@ -114,7 +114,7 @@ pub(crate) struct Evidence {
     closed: Option<&'static str>,
 }
 
-impl Evidence {
+impl OutcomeEvidence {
     /// Notes what an event of the invocation says, if anything.
     pub(crate) fn note(&mut self, event: &PlatformEvent) {
         let Some(statement) = Statement::of(event) else { return };
@@ -167,7 +167,7 @@ pub(crate) fn merge(place: &mut Option<Failure>, failure: Failure) {
 }
 
 /// The outcome of an invocation or a phase, from all its evidence.
-pub(crate) fn decide(evidence: &Evidence) -> Outcome {
+pub(crate) fn decide(evidence: &OutcomeEvidence) -> Outcome {
     let says_success = evidence.report == Some(Statement::Succeeded);
     let lines = evidence.lambda_line.as_ref().filter(|_| !says_success);
     let of_lambda =
@@ -204,7 +204,7 @@ fn of_failure(failure: &Failure) -> Outcome {
 impl Outcome {
     /// The outcome of an init phase, a restore, or a part of an invocation.
     pub(crate) fn of_events<'a>(events: impl Iterator<Item = &'a PlatformEvent>) -> Self {
-        decide(&Evidence::of_events(events))
+        decide(&OutcomeEvidence::of_events(events))
     }
 
     /// The status of a span. `knows_success` is `false` for invocations, of which Lambda also calls failed ones a success.

@@ -59,7 +59,7 @@ impl Parked {
     ///
     /// A message exceeds `max_bytes` only if the keys around its content do.
     pub fn into_messages(self, max_bytes: usize) -> Vec<Message> {
-        let Divided { mut messages, too_large } = self.divide(max_bytes);
+        let MessageParts { mut messages, too_large } = self.divide(max_bytes);
         for TooLargeForQueue { parked, .. } in too_large {
             messages.extend(parked.shorten_to_fit(max_bytes));
         }
@@ -68,7 +68,7 @@ impl Parked {
 
     /// Like [`into_messages`](Self::into_messages), but fails if a part of the content would have to be shortened.
     pub fn into_whole_messages(self, max_bytes: usize) -> Result<Vec<Message>, TooLargeForQueue> {
-        let Divided { messages, too_large } = self.divide(max_bytes);
+        let MessageParts { messages, too_large } = self.divide(max_bytes);
         too_large.into_iter().next().map_or(Ok(messages), Err)
     }
 
@@ -77,8 +77,8 @@ impl Parked {
         encoding::decode(body)
     }
 
-    fn divide(self, max_bytes: usize) -> Divided {
-        let mut divided = Divided::default();
+    fn divide(self, max_bytes: usize) -> MessageParts {
+        let mut divided = MessageParts::default();
         // Bytes that further cuts may repeat.
         let mut spare_bytes = MOST_GROWTH.saturating_mul(self.content.bytes());
         let mut waiting = vec![self];
@@ -129,7 +129,7 @@ impl Parked {
         let shortened =
             |content| Self { content, reason: reason.clone(), ..self.without_content() };
         for content in content.shorter_versions() {
-            let Divided { messages, too_large } = shortened(content).divide(max_bytes);
+            let MessageParts { messages, too_large } = shortened(content).divide(max_bytes);
             if too_large.is_empty() {
                 return messages;
             }
@@ -152,7 +152,7 @@ impl Parked {
 }
 
 #[derive(Default)]
-struct Divided {
+struct MessageParts {
     messages: Vec<Message>,
     too_large: Vec<TooLargeForQueue>,
 }

@@ -6,11 +6,11 @@ use std::ops::Range;
 const MOST_ENCODINGS: usize = 2;
 
 /// Reads the escape at the beginning of a text.
-type Decoder = fn(&str) -> Option<Escape>;
+type Decoder = fn(&str) -> Option<DecodedChar>;
 
 const DECODERS: [Decoder; 2] = [of_percent, of_json];
 
-struct Escape {
+struct DecodedChar {
     character: char,
     /// Bytes of the text that encode the character.
     bytes: usize,
@@ -49,8 +49,8 @@ impl View {
             let place = self.place(self.lower.len() - rest.len());
             let escape = decoder(rest);
             is_changed |= escape.is_some();
-            let Escape { character, bytes } =
-                escape.unwrap_or(Escape { character: plain, bytes: plain.len_utf8() });
+            let DecodedChar { character, bytes } =
+                escape.unwrap_or(DecodedChar { character: plain, bytes: plain.len_utf8() });
             view.lower.push(character.to_ascii_lowercase());
             view.places.extend(std::iter::repeat_n(place, character.len_utf8()));
             rest = rest.get(bytes..).unwrap_or_default();
@@ -78,7 +78,7 @@ impl View {
 }
 
 /// `%41`, or several for a character of several bytes (RFC 3986, 2.1).
-fn of_percent(text: &str) -> Option<Escape> {
+fn of_percent(text: &str) -> Option<DecodedChar> {
     let mut encoded = Vec::new();
     for escape in text.as_bytes().chunks(3).take(4) {
         let [b'%', high, low] = *escape else { return None };
@@ -86,16 +86,16 @@ fn of_percent(text: &str) -> Option<Escape> {
         if let Some(character) =
             std::str::from_utf8(&encoded).ok().and_then(|text| text.chars().next())
         {
-            return Some(Escape { character, bytes: 3 * encoded.len() });
+            return Some(DecodedChar { character, bytes: 3 * encoded.len() });
         }
     }
     None
 }
 
 /// `\/`, `\n`, `\u0041`, or two of the latter for a character beyond U+FFFF (RFC 8259, 7).
-fn of_json(text: &str) -> Option<Escape> {
+fn of_json(text: &str) -> Option<DecodedChar> {
     let escaped = text.strip_prefix('\\')?.chars().next()?;
-    let short = |character| Some(Escape { character, bytes: 2 });
+    let short = |character| Some(DecodedChar { character, bytes: 2 });
     match escaped {
         '"' | '\\' | '/' => short(escaped),
         'b' => short('\u{8}'),
@@ -108,7 +108,7 @@ fn of_json(text: &str) -> Option<Escape> {
             let second = text.get(6..).and_then(code_unit);
             let units = [first, second.unwrap_or_default()];
             let character = char::decode_utf16(units).next()?.ok()?;
-            Some(Escape { character, bytes: 6 * character.len_utf16() })
+            Some(DecodedChar { character, bytes: 6 * character.len_utf16() })
         }
         _ => None,
     }

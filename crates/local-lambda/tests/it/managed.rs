@@ -1,6 +1,6 @@
 //! Managed instances run several invocations at a time.
 
-use crate::puppets::{Api, EXTENSION, FUNCTION, Puppets, function, refusal, text};
+use crate::puppets::{EXTENSION, FUNCTION, PuppetApi, Puppets, function, refusal, text};
 use lambda_otlp_local_lambda::{ApiResponse, FunctionSpec, Initialization, InvocationResult};
 use serde_json::Value;
 use std::time::Duration;
@@ -10,7 +10,7 @@ fn managed(script: &str) -> FunctionSpec {
 }
 
 /// Starts the extension, and lets two workers ask for events.
-async fn two_workers(puppets: &Puppets) -> (Api, [tokio::task::JoinHandle<ApiResponse>; 2]) {
+async fn two_workers(puppets: &Puppets) -> (PuppetApi, [tokio::task::JoinHandle<ApiResponse>; 2]) {
     let api = puppets.api().await;
     let identifier = api.register(EXTENSION, r#"["SHUTDOWN"]"#).await;
     let workers = [api.runtime_next(), api.runtime_next()];

@@ -27,7 +27,7 @@ pub(crate) struct Puppets {
 
 /// One process's side of the API.
 #[derive(Clone)]
-pub(crate) struct Api {
+pub(crate) struct PuppetApi {
     address: String,
 }
 
@@ -73,11 +73,11 @@ impl Puppets {
     }
 
     /// Waits for the API of the extension's next process.
-    pub(crate) async fn api(&self) -> Api {
+    pub(crate) async fn api(&self) -> PuppetApi {
         loop {
             if let Ok(address) = std::fs::read_to_string(self.file()) {
                 std::fs::remove_file(self.file()).unwrap();
-                return Api { address: address.trim().to_owned() };
+                return PuppetApi { address: address.trim().to_owned() };
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -101,7 +101,7 @@ impl Puppets {
     }
 }
 
-impl Api {
+impl PuppetApi {
     /// Makes a call, and waits for the answer.
     pub(crate) async fn call(
         &self,

@@ -1,6 +1,8 @@
 //! Deliveries of the Telemetry API, under each behaviour that AWS has not published.
 
-use crate::puppets::{Api, EXTENSION, FUNCTION, Puppets, function, refusal, subscription, text};
+use crate::puppets::{
+    EXTENSION, FUNCTION, PuppetApi, Puppets, function, refusal, subscription, text,
+};
 use http_body_util::BodyExt as _;
 use lambda_otlp_local_lambda::fidelity::{
     HandlerErrorReport, ManagedDelivery, TelemetryAtShutdown, Unpublished,
@@ -14,12 +16,12 @@ use tokio::sync::Semaphore;
 /// A subscriber that answers each delivery with the next status, when it gets a permit.
 struct Subscriber {
     server: HttpServer,
-    deliveries: Arc<Mutex<Vec<Delivery>>>,
+    deliveries: Arc<Mutex<Vec<ReceivedBatch>>>,
     permits: Arc<Semaphore>,
 }
 
 #[derive(Clone)]
-struct Delivery {
+struct ReceivedBatch {
     path: String,
     has_sequence_id: bool,
     events: Vec<Value>,
@@ -27,7 +29,7 @@ struct Delivery {
 
 impl Subscriber {
     async fn with(statuses: &'static [u16]) -> Self {
-        let deliveries = Arc::new(Mutex::new(Vec::<Delivery>::new()));
+        let deliveries = Arc::new(Mutex::new(Vec::<ReceivedBatch>::new()));
         let permits = Arc::new(Semaphore::new(0));
         let kept = Arc::clone(&deliveries);
         let waits = Arc::clone(&permits);
@@ -37,7 +39,7 @@ impl Subscriber {
             async move {
                 let (head, body) = request.into_parts();
                 let body = body.collect().await.unwrap().to_bytes();
-                let delivery = Delivery {
+                let delivery = ReceivedBatch {
                     path: head.uri.path().to_owned(),
                     has_sequence_id: head.headers.contains_key("sequence-id"),
                     events: serde_json::from_slice(&body).unwrap(),
@@ -56,7 +58,7 @@ impl Subscriber {
         Self { server: server.await.unwrap(), deliveries, permits }
     }
 
-    fn deliveries(&self) -> Vec<Delivery> {
+    fn deliveries(&self) -> Vec<ReceivedBatch> {
         self.deliveries.lock().unwrap().clone()
     }
 
@@ -76,7 +78,7 @@ impl Subscriber {
     }
 }
 
-async fn managed(delivery: ManagedDelivery, subscriber: &Subscriber) -> (Puppets, Api) {
+async fn managed(delivery: ManagedDelivery, subscriber: &Subscriber) -> (Puppets, PuppetApi) {
     let unpublished = Unpublished::default().managed_delivery(delivery);
     let spec = function("while :; do echo a line; sleep 0.01; done");
     let spec = spec.initialization(Initialization::ManagedInstances).unpublished(unpublished);

@@ -92,19 +92,19 @@ impl<'a> Elements<'a> {
     pub(crate) fn first_of(text: &'a str, most: usize) -> Self {
         let mut elements = Self::default();
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        let read = deserializer.deserialize_seq(Collect { elements: &mut elements, most });
+        let read = deserializer.deserialize_seq(ElementsVisitor { elements: &mut elements, most });
         elements.is_broken = read.and_then(|()| deserializer.end()).is_err();
         elements
     }
 }
 
 /// Keeps the elements before a JSON error. A `Vec` returned by serde would be dropped there.
-struct Collect<'v, 'a> {
+struct ElementsVisitor<'v, 'a> {
     elements: &'v mut Elements<'a>,
     most: usize,
 }
 
-impl<'de> Visitor<'de> for Collect<'_, 'de> {
+impl<'de> Visitor<'de> for ElementsVisitor<'_, 'de> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,7 +2,7 @@
 
 use crate::event::{EventKind, PlatformEvent, Tracing};
 use crate::options::SpanEnd;
-use crate::outcome::{Evidence, Outcome, decide};
+use crate::outcome::{Outcome, OutcomeEvidence, decide};
 
 /// The reason for the end of an environment, and thereby of unfinished invocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ pub(crate) struct Invocation {
     pub(crate) xray_segment: Option<XRaySegment>,
     pub(crate) invoked_arn: Option<String>,
     /// What the runtime printed and the function recorded. The events are in `phases`.
-    pub(crate) evidence: Evidence,
+    pub(crate) evidence: OutcomeEvidence,
     pub(crate) phases: Vec<Phase>,
     /// The size of the phases in memory.
     pub(crate) bytes: usize,

@@ -87,7 +87,7 @@ struct Place {
     list_bytes: usize,
 }
 
-enum Change {
+enum FieldFate {
     Keep,
     Replace(Vec<u8>),
     LeaveOut,
@@ -112,17 +112,17 @@ impl Rewrite {
         let mut is_changed = false;
         for field in fields(bytes) {
             let change = self.field(&mut list, field);
-            if !is_changed && !matches!(change, Change::Keep) {
+            if !is_changed && !matches!(change, FieldFate::Keep) {
                 is_changed = true;
                 out.extend_from_slice(bytes.get(..kept_bytes).unwrap_or_default());
             }
             match change {
-                Change::Keep if is_changed => out.extend_from_slice(field.raw),
-                Change::Keep => kept_bytes += field.raw.len(),
-                Change::Replace(content) => {
+                FieldFate::Keep if is_changed => out.extend_from_slice(field.raw),
+                FieldFate::Keep => kept_bytes += field.raw.len(),
+                FieldFate::Replace(content) => {
                     Writer::new(&mut out).always_bytes(field.number, &content);
                 }
-                Change::LeaveOut => {
+                FieldFate::LeaveOut => {
                     if let Some(number) = schema::count_of_dropped(place.message, field.number) {
                         match left_out.iter_mut().find(|(known, _)| *known == number) {
                             Some((_, count)) => *count += 1,
@@ -150,7 +150,7 @@ impl Rewrite {
         is_changed.then_some(out)
     }
 
-    fn field(&mut self, list: &mut List, field: crate::protobuf::Field<'_>) -> Change {
+    fn field(&mut self, list: &mut List, field: crate::protobuf::Field<'_>) -> FieldFate {
         let Place { message, path, list_bytes } = list.place;
         let known = message.field(field.number);
         if let (Some([level, deeper @ ..]), Some(content)) = (path, field.as_len())
@@ -159,10 +159,10 @@ impl Rewrite {
         {
             // A container without items is no loss.
             if count(content, deeper) == 0 {
-                return Change::LeaveOut;
+                return FieldFate::LeaveOut;
             }
             let inner = Place { message: inner, path: Some(deeper), list_bytes };
-            return self.message(inner, content).map_or(Change::Keep, Change::Replace);
+            return self.message(inner, content).map_or(FieldFate::Keep, FieldFate::Replace);
         }
         let is_repeated = known.is_some_and(|known| known.presence == Presence::Repeated);
         let change = match (known.map(|known| known.kind), field.value) {
@@ -172,38 +172,39 @@ impl Rewrite {
             {
                 let list_bytes = if is_repeated { list_bytes / 2 } else { list_bytes };
                 let inner = Place { message: inner, path: None, list_bytes };
-                self.message(inner, content).map_or(Change::Keep, Change::Replace)
+                self.message(inner, content).map_or(FieldFate::Keep, FieldFate::Replace)
             }
             (Some(Kind::String), Value::Len(text)) if text.len() > self.limits.text => {
                 self.parts += 1;
-                Change::Replace(shorten(text, self.limits.text).into_bytes())
+                FieldFate::Replace(shorten(text, self.limits.text).into_bytes())
             }
             (Some(Kind::Bytes | Kind::Id), Value::Len(bytes)) if bytes.len() > self.limits.text => {
                 self.parts += 1;
                 self.lost_unmarked = true;
                 let kept = bytes.get(..self.limits.text).unwrap_or_default();
-                Change::Replace(kept.to_vec())
+                FieldFate::Replace(kept.to_vec())
             }
             (Some(kind), _) if is_repeated && is_number(kind) && list.loses_numbers => {
-                Change::LeaveOut
+                FieldFate::LeaveOut
             }
-            _ => Change::Keep,
+            _ => FieldFate::Keep,
         };
         let bytes = match &change {
-            Change::Keep => field.raw.len(),
-            Change::Replace(content) => len_of_delimited(field.number, content.len()),
-            Change::LeaveOut => 0,
+            FieldFate::Keep => field.raw.len(),
+            FieldFate::Replace(content) => len_of_delimited(field.number, content.len()),
+            FieldFate::LeaveOut => 0,
         };
         // Unknown fields share one limit.
         let number = known.map_or(0, |known| known.number);
         let is_single_message =
             !is_repeated && matches!(known.map(|known| known.kind), Some(Kind::Message(_)));
-        if !matches!(change, Change::LeaveOut) && list.has_room(number, bytes, is_single_message) {
+        if !matches!(change, FieldFate::LeaveOut) && list.has_room(number, bytes, is_single_message)
+        {
             return change;
         }
         self.parts += 1;
         self.lost_unmarked = true;
-        Change::LeaveOut
+        FieldFate::LeaveOut
     }
 }
 

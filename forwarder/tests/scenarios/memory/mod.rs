@@ -37,27 +37,27 @@ use wire::Request;
 /// The rest of 128 MB is left to the kernel and Lambda's own processes.
 const MOST_MIB: usize = 100;
 
-struct Case {
+struct MemoryCase {
     name: &'static str,
     /// The minimum of log records of all destinations.
     least_records: usize,
     event: fn() -> String,
     rules: fn() -> String,
-    backend: Answer,
+    backend: BackendAnswer,
     /// Only the long gate measures it: another case is like it, or it takes many seconds without optimization.
     is_long: bool,
 }
 
 /// What a backend does with every request.
 #[derive(Clone, Copy)]
-enum Answer {
+enum BackendAnswer {
     Status(u16),
     Never,
 }
 
-impl Case {
+impl MemoryCase {
     const fn new(name: &'static str, least_records: usize, event: fn() -> String) -> Self {
-        let backend = Answer::Status(200);
+        let backend = BackendAnswer::Status(200);
         Self { name, least_records, event, rules: String::new, backend, is_long: false }
     }
 
@@ -65,7 +65,7 @@ impl Case {
         Self { rules, ..self }
     }
 
-    const fn at(self, backend: Answer) -> Self {
+    const fn at(self, backend: BackendAnswer) -> Self {
         Self { backend, ..self }
     }
 
@@ -74,43 +74,50 @@ impl Case {
     }
 }
 
-const CASES: &[Case] = &[
-    Case::new("gauge_of_many_key_sets", 1000, || {
+const CASES: &[MemoryCase] = &[
+    MemoryCase::new("gauge_of_many_key_sets", 1000, || {
         lines(&with_neighbours(1, &gauge_of_many_key_sets()))
     }),
-    Case::new("contradictions", 1000, || lines(&with_neighbours(1, &resource_that_contradicts())))
+    MemoryCase::new("contradictions", 1000, || {
+        lines(&with_neighbours(1, &resource_that_contradicts()))
+    })
+    .long(),
+    MemoryCase::new("empty_containers", 1000, || lines(&with_neighbours(1, &empty_containers()))),
+    MemoryCase::new("three_histograms", 1000, || lines(&with_neighbours(3, &histograms(30_000))))
         .long(),
-    Case::new("empty_containers", 1000, || lines(&with_neighbours(1, &empty_containers()))),
-    Case::new("three_histograms", 1000, || lines(&with_neighbours(3, &histograms(30_000)))).long(),
-    Case::new("twenty_histograms", 1000, || lines(&with_neighbours(20, &histograms(30_000))))
+    MemoryCase::new("twenty_histograms", 1000, || lines(&with_neighbours(20, &histograms(30_000))))
         .long(),
-    Case::new("many_buckets", 1000, || lines(&with_neighbours(6, &buckets(1_900_000)))),
-    Case::new("set_rules", 1000, || lines(&with_neighbours(1, &line_of_records(49_000, 0))))
+    MemoryCase::new("many_buckets", 1000, || lines(&with_neighbours(6, &buckets(1_900_000)))),
+    MemoryCase::new("set_rules", 1000, || lines(&with_neighbours(1, &line_of_records(49_000, 0))))
         .with_rules(|| sets(10)),
-    Case::new("set_rules_20", 1000, || lines(&with_neighbours(20, &line_of_records(49_000, 2))))
-        .with_rules(|| sets(10))
-        .long(),
-    Case::new("twenty_rules_over_short_lines", 55_000, || lines(&short_lines("line ", "")))
+    MemoryCase::new("set_rules_20", 1000, || {
+        lines(&with_neighbours(20, &line_of_records(49_000, 2)))
+    })
+    .with_rules(|| sets(10))
+    .long(),
+    MemoryCase::new("twenty_rules_over_short_lines", 55_000, || lines(&short_lines("line ", "")))
         .with_rules(|| sets(20))
         .long(),
-    Case::new("a_large_record_on_sixteen_routes", 16 * 1001, || {
+    MemoryCase::new("a_large_record_on_sixteen_routes", 16 * 1001, || {
         lines(&with_neighbours(1, &line_of_records(1, 15 << 20)))
     })
     .with_rules(routes),
-    Case::new("many_records_on_sixteen_routes", 16 * 41_000, || {
+    MemoryCase::new("many_records_on_sixteen_routes", 16 * 41_000, || {
         lines(&with_neighbours(4, &line_of_records(10_000, 1_500)))
     })
     .with_rules(routes)
     .long(),
-    Case::new("redacted_digits", 1001, || {
+    MemoryCase::new("redacted_digits", 1001, || {
         lines(&with_neighbours(1, &line_of_records(1, 15 << 20)))
     })
     .with_rules(redacts)
     .long(),
-    Case::new("redacted_short_lines", 55_000, || lines(&short_lines("x", "xxxxx")))
+    MemoryCase::new("redacted_short_lines", 55_000, || lines(&short_lines("x", "xxxxx")))
         .with_rules(redacts),
-    Case::new("an_execution_after_short_lines", 55_001, || lines(&execution_after_short_lines())),
-    Case::new("an_execution_before_short_lines", 55_001, || {
+    MemoryCase::new("an_execution_after_short_lines", 55_001, || {
+        lines(&execution_after_short_lines())
+    }),
+    MemoryCase::new("an_execution_before_short_lines", 55_001, || {
         let mut messages = execution_after_short_lines();
         // After START.
         let logged = messages.pop().unwrap_or_default();
@@ -118,115 +125,121 @@ const CASES: &[Case] = &[
         lines(&messages)
     })
     .long(),
-    Case::new("records_of_objects", 1040, || {
+    MemoryCase::new("records_of_objects", 1040, || {
         lines(&with_neighbours(40, &format!(r#"{{"x":{}}}"#, objects(140_000))))
     })
     .long(),
-    Case::new("truncated_gzip", 1000 + 16 * 101, || lines(&undecodable("H4sI"))),
-    Case::new("wrong_checksums", 1000 + 16 * 101, || lines(&undecodable(&with_a_wrong_checksum()))),
-    Case::new("empty_payloads", 1000 + 16 * 101, || lines(&undecodable(""))).long(),
-    Case::new("payloads_that_are_not_gzip", 1000 + 16 * 101, || {
+    MemoryCase::new("truncated_gzip", 1000 + 16 * 101, || lines(&undecodable("H4sI"))),
+    MemoryCase::new("wrong_checksums", 1000 + 16 * 101, || {
+        lines(&undecodable(&with_a_wrong_checksum()))
+    }),
+    MemoryCase::new("empty_payloads", 1000 + 16 * 101, || lines(&undecodable(""))).long(),
+    MemoryCase::new("payloads_that_are_not_gzip", 1000 + 16 * 101, || {
         lines(&undecodable("bm90IGd6aXA="))
     })
     .long(),
-    Case::new("escaped_lines_with_truncated_gzip", 1000 + 16 * 101, || {
+    MemoryCase::new("escaped_lines_with_truncated_gzip", 1000 + 16 * 101, || {
         let escape = |text| serde_json::json!({ "message": text }).to_string();
         lines(&undecodable("H4sI").into_iter().map(escape).collect::<Vec<_>>())
     })
     .long(),
-    Case::new("log_events_with_truncated_gzip", 61_000, || {
+    MemoryCase::new("log_events_with_truncated_gzip", 61_000, || {
         lines(&with_neighbours(60_000, &undecodable_line("H4sI")))
     })
     .long(),
-    Case::new("log_events_with_a_wrong_checksum", 61_000, || {
+    MemoryCase::new("log_events_with_a_wrong_checksum", 61_000, || {
         lines(&with_neighbours(60_000, &undecodable_line(&with_a_wrong_checksum())))
     })
     .long(),
-    Case::new("short_objects", 1000, || spans(&with_neighbours(10, &span_line(&objects(35_000)))))
-        .long(),
-    Case::new("arrays", 1000, || {
+    MemoryCase::new("short_objects", 1000, || {
+        spans(&with_neighbours(10, &span_line(&objects(35_000))))
+    })
+    .long(),
+    MemoryCase::new("arrays", 1000, || {
         spans(&with_neighbours(40, &span_line(&format!("[{}0]", "0,".repeat(500_000)))))
     })
     .long(),
-    Case::new("objects", 1000, || spans(&with_neighbours(40, &span_line(&objects(140_000)))))
+    MemoryCase::new("objects", 1000, || spans(&with_neighbours(40, &span_line(&objects(140_000)))))
         .with_rules(|| sets(10))
         .long(),
-    Case::new("empty_objects", 1016, || lines(&with_neighbours(16, &"{}\n".repeat(85_000)))),
-    Case::new("empty_objects_of_a_tenant", 1016, empty_objects_of_a_tenant),
-    Case::new(
-        "empty_objects_of_a_tenant_redriven",
-        1016,
-        || redriven(&empty_objects_of_a_tenant()),
-    ),
-    Case::new("empty_objects_at_a_failing_backend", 1016, empty_objects_of_a_tenant)
-        .at(Answer::Status(503)),
-    Case::new("empty_objects_at_a_refusing_backend", 1016, empty_objects_of_a_tenant)
-        .at(Answer::Status(400)),
-    Case::new("empty_objects_at_a_hanging_backend", 1016, empty_objects_of_a_tenant)
-        .at(Answer::Never),
-    Case::new("empty_objects_on_sixteen_routes", 16 * 1016, empty_objects_of_a_tenant)
+    MemoryCase::new("empty_objects", 1016, || lines(&with_neighbours(16, &"{}\n".repeat(85_000)))),
+    MemoryCase::new("empty_objects_of_a_tenant", 1016, empty_objects_of_a_tenant),
+    MemoryCase::new("empty_objects_of_a_tenant_redriven", 1016, || {
+        redriven(&empty_objects_of_a_tenant())
+    }),
+    MemoryCase::new("empty_objects_at_a_failing_backend", 1016, empty_objects_of_a_tenant)
+        .at(BackendAnswer::Status(503)),
+    MemoryCase::new("empty_objects_at_a_refusing_backend", 1016, empty_objects_of_a_tenant)
+        .at(BackendAnswer::Status(400)),
+    MemoryCase::new("empty_objects_at_a_hanging_backend", 1016, empty_objects_of_a_tenant)
+        .at(BackendAnswer::Never),
+    MemoryCase::new("empty_objects_on_sixteen_routes", 16 * 1016, empty_objects_of_a_tenant)
         .with_rules(routes)
         .long(),
-    Case::new("empty_objects_with_set_rules", 1016, empty_objects_of_a_tenant)
+    MemoryCase::new("empty_objects_with_set_rules", 1016, empty_objects_of_a_tenant)
         .with_rules(|| sets(20)),
-    Case::new("a_megabyte_of_empty_objects", 1004, || {
+    MemoryCase::new("a_megabyte_of_empty_objects", 1004, || {
         lines(&with_neighbours(4, &"{}\n".repeat(340_000)))
     }),
-    Case::new("a_few_empty_objects_in_many_log_events", 1000, || {
+    MemoryCase::new("a_few_empty_objects_in_many_log_events", 1000, || {
         lines(&with_neighbours(100, &"{}\n".repeat(5_000)))
     })
     .long(),
-    Case::new("short_json_lines", 1016, || {
+    MemoryCase::new("short_json_lines", 1016, || {
         let line = "{\"level\":\"error\",\"msg\":\"x\",\"requestId\":\"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\"}\n";
         lines(&with_neighbours(16, &line.repeat(250_000 / line.len())))
     }),
-    Case::new("json_lines_of_many_keys", 1016, || {
+    MemoryCase::new("json_lines_of_many_keys", 1016, || {
         lines(&with_neighbours(16, &object_of_keys(1000).repeat(16)))
     }),
-    Case::new("texts_of_many_lines", 1016, || lines(&with_neighbours(16, &"x\n".repeat(125_000))))
-        .long(),
-    Case::new("crash_texts", 1010, || lines(&crash_texts())),
-    Case::new("crash_texts_line_by_line", 1000, || {
+    MemoryCase::new("texts_of_many_lines", 1016, || {
+        lines(&with_neighbours(16, &"x\n".repeat(125_000)))
+    })
+    .long(),
+    MemoryCase::new("crash_texts", 1010, || lines(&crash_texts())),
+    MemoryCase::new("crash_texts_line_by_line", 1000, || {
         let messages = crash_texts();
         let each = messages.iter().flat_map(|text| text.lines().map(str::to_owned));
         lines(&each.collect::<Vec<_>>())
     })
     .long(),
-    Case::new("logfmt_lines", 1016, || {
+    MemoryCase::new("logfmt_lines", 1016, || {
         let pairs = (0..126).map(|n| format!(" k{n}=v")).collect::<String>();
         lines(&with_neighbours(4_000, &format!("level=error msg=x{pairs}")))
     })
     .long(),
-    Case::new("metrics_of_many_lines", 1000, || lines(&embedded_metrics(500, 100, 8))).long(),
-    Case::new("metrics_of_long_dimensions", 1000, || lines(&embedded_metrics(20, 200, 4_000))),
-    Case::new("json_lines_of_metrics", 8, || {
+    MemoryCase::new("metrics_of_many_lines", 1000, || lines(&embedded_metrics(500, 100, 8))).long(),
+    MemoryCase::new("metrics_of_long_dimensions", 1000, || {
+        lines(&embedded_metrics(20, 200, 4_000))
+    }),
+    MemoryCase::new("json_lines_of_metrics", 8, || {
         lines(&vec![embedded_metrics(100, 20, 8)[..100].join("\n"); 8])
     })
     .long(),
-    Case::new("reports", 0, || lines(&reports())).long(),
-    Case::new("small_otlp_lines_in_one_log_event", 1000, || {
+    MemoryCase::new("reports", 0, || lines(&reports())).long(),
+    MemoryCase::new("small_otlp_lines_in_one_log_event", 1000, || {
         lines(&with_neighbours(16, &line_of_records(1, 2).repeat(800)))
     }),
-    Case::new("large_otlp_lines_in_one_log_event", 1000, || {
+    MemoryCase::new("large_otlp_lines_in_one_log_event", 1000, || {
         lines(&with_neighbours(4, &line_of_records(1, 3_500_000).repeat(6)))
     }),
-    Case::new("large_otlp_lines", 1000, || {
+    MemoryCase::new("large_otlp_lines", 1000, || {
         lines(&with_neighbours(17, &line_of_records(1, 15 << 20)))
     })
     .long(),
-    Case::new("a_large_record_on_failing_routes", 16 * 1001, || {
+    MemoryCase::new("a_large_record_on_failing_routes", 16 * 1001, || {
         lines(&with_neighbours(1, &line_of_records(1, 15 << 20)))
     })
     .with_rules(routes)
-    .at(Answer::Status(503))
+    .at(BackendAnswer::Status(503))
     .long(),
-    Case::new("many_records_on_failing_routes", 16 * 41_000, || {
+    MemoryCase::new("many_records_on_failing_routes", 16 * 41_000, || {
         lines(&with_neighbours(4, &line_of_records(10_000, 1_500)))
     })
     .with_rules(routes)
-    .at(Answer::Status(503))
+    .at(BackendAnswer::Status(503))
     .long(),
-    Case::new("undecodable_lines_redriven", 1000, || {
+    MemoryCase::new("undecodable_lines_redriven", 1000, || {
         let event = |n: usize| LogEvent {
             id: format!("{n:056}"),
             timestamp_ms: 1_790_000_000_000,
@@ -238,90 +251,90 @@ const CASES: &[Case] = &[
         first_message(Content::Events(batch), 60_000)
     })
     .long(),
-    Case::new("a_large_request_redriven", 1, || {
+    MemoryCase::new("a_large_request_redriven", 1, || {
         let record =
             vec![LogRecord { severity_text: "x".repeat(300), ..LogRecord::default() }; 49_000];
         first_message(Content::Request(Request::of_log_records(None, record)), 49_000)
     })
-    .at(Answer::Status(503)),
-    Case::new("a_kinesis_message_of_60_megabytes", 1, || {
+    .at(BackendAnswer::Status(503)),
+    MemoryCase::new("a_kinesis_message_of_60_megabytes", 1, || {
         kinesis_gzip(&[one_log_event(&"x".repeat(60_000_000))])
     }),
-    Case::new("a_kinesis_message_of_objects", 1, || {
+    MemoryCase::new("a_kinesis_message_of_objects", 1, || {
         kinesis_gzip(&[one_log_event(&"{}\\n".repeat(15_000_000))])
     }),
-    Case::new("a_kinesis_message_of_escapes", 1, || {
+    MemoryCase::new("a_kinesis_message_of_escapes", 1, || {
         kinesis_gzip(&[one_log_event(&"\\u0001".repeat(10_000_000))])
     })
     .long(),
-    Case::new("a_kinesis_message_of_keys", 1, || {
+    MemoryCase::new("a_kinesis_message_of_keys", 1, || {
         let keys = (0..1000).map(|n| format!(r#"\"k{n}\":\"{}\","#, "\\\\n".repeat(10_000)));
         kinesis_gzip(&[one_log_event(&format!("{{{}\\\"x\\\":0}}", keys.collect::<String>()))])
     })
     .long(),
-    Case::new("a_kinesis_message_of_elements", 1, || {
+    MemoryCase::new("a_kinesis_message_of_elements", 1, || {
         let record = format!(r#"{{\"record\":[{}0]}}"#, "0,".repeat(1_900_000));
         kinesis_gzip(&[one_log_event(&record)])
     }),
-    Case::new("kinesis_messages_without_text", 0, || {
+    MemoryCase::new("kinesis_messages_without_text", 0, || {
         let events = r#"{"message":""},"#.repeat(4_000_000);
         kinesis_gzip(&[format!(r#"{HEAD}"logEvents":[{events}{{"message":"x"}}]}}"#)])
     })
     .long(),
-    Case::new("kinesis_messages_without_text_or_origin", 0, || {
+    MemoryCase::new("kinesis_messages_without_text_or_origin", 0, || {
         let events = r#"{"message":""},"#.repeat(4_000_000);
         kinesis_gzip(&[format!(r#"{{"logEvents":[{events}{{"message":"x"}}],"logGroup":"g"}}"#)])
     })
     .long(),
-    Case::new("kinesis_messages_without_origin", 0, || {
+    MemoryCase::new("kinesis_messages_without_origin", 0, || {
         let events = format!(r#"{{"message":"{}"}},"#, "x".repeat(1000)).repeat(60_000);
         kinesis_gzip(&[format!(r#"{{"logEvents":[{events}{{"message":"x"}}],"logGroup":"g"}}"#)])
     }),
-    Case::new("kinesis_messages_of_two_accounts", 0, || {
+    MemoryCase::new("kinesis_messages_of_two_accounts", 0, || {
         let of = |n| format!(r#"{{"message":"","extractedFields":{{"@aws.account":"{n}"}}}},"#);
         let events = (of(1) + &of(2)).repeat(500_000);
         kinesis_gzip(&[format!(r#"{HEAD}"logEvents":[{events}{{"message":"x"}}]}}"#)])
     })
     .long(),
-    Case::new("a_kinesis_message_with_a_long_id", 0, || {
+    MemoryCase::new("a_kinesis_message_with_a_long_id", 0, || {
         let id = "1".repeat(1_000_000);
         let event = format!(r#"{{"id":"{id}","message":"{}"}},"#, "{}\\n".repeat(1_000));
         kinesis_gzip(&[format!(r#"{HEAD}"logEvents":[{}{{"message":"x"}}]}}"#, event.repeat(20))])
     }),
-    Case::new("kinesis_fields_of_many_elements", 0, || {
+    MemoryCase::new("kinesis_fields_of_many_elements", 0, || {
         let fields = format!(r#"{{"message":"x","id":[{}0]}}"#, "0,".repeat(3_500_000));
         kinesis_gzip(&[format!(r#"{HEAD}"logEvents":[{fields}]}}"#)])
     }),
-    Case::new("kinesis_fields_of_very_many_elements", 0, || {
+    MemoryCase::new("kinesis_fields_of_very_many_elements", 0, || {
         let fields =
             format!(r#"{{"message":"x","extractedFields":[{}0]}}"#, "0,".repeat(30_000_000));
         kinesis_gzip(&[format!(r#"{HEAD}"logEvents":[{fields}]}}"#)])
     })
     .long(),
-    Case::new("a_kinesis_log_group_of_60_megabytes", 0, || {
+    MemoryCase::new("a_kinesis_log_group_of_60_megabytes", 0, || {
         let group = "g".repeat(60_000_000);
         kinesis_gzip(&[format!(r#"{{"logGroup":"{group}","logEvents":[{{"message":"x"}}]}}"#)])
     })
     .long(),
-    Case::new("a_kinesis_log_group_of_7_megabytes", 0, || {
+    MemoryCase::new("a_kinesis_log_group_of_7_megabytes", 0, || {
         let group = "g".repeat(7_000_000);
         kinesis_gzip(&[format!(r#"{{"logGroup":"{group}","logEvents":[{{"message":"x"}}]}}"#)])
     }),
-    Case::new("a_kinesis_record_of_short_lines", 1_000_000, || {
+    MemoryCase::new("a_kinesis_record_of_short_lines", 1_000_000, || {
         kinesis_bytes(&b"x\n".repeat(2_200_000))
     })
     .long(),
-    Case::new("a_kinesis_record_of_one_line", 1, || kinesis_bytes(&b"x".repeat(4_500_000))),
-    Case::new("an_aggregated_kinesis_record", 0, || {
+    MemoryCase::new("a_kinesis_record_of_one_line", 1, || kinesis_bytes(&b"x".repeat(4_500_000))),
+    MemoryCase::new("an_aggregated_kinesis_record", 0, || {
         kinesis_bytes(&aggregated(&[0x1a, 0].repeat(2_200_000)))
     }),
-    Case::new("kinesis_records_that_inflate_to_60_megabytes", 4 * 230, || {
+    MemoryCase::new("kinesis_records_that_inflate_to_60_megabytes", 4 * 230, || {
         let text = "x".repeat(250_000);
         let messages = vec![text; 230];
         kinesis_gzip(&vec![delivery("/aws/lambda/orders", &messages); 4])
     })
     .long(),
-    Case::new("kinesis_records_that_do_not_compress", 4, || {
+    MemoryCase::new("kinesis_records_that_do_not_compress", 4, || {
         kinesis_gzip(&vec![delivery("/aws/lambda/orders", &[noise(1_100_000)]); 4])
     }),
 ];
@@ -334,16 +347,16 @@ const RULES: &str = "LAMBDA_OTLP_TEST_RULES";
 const ANSWER: &str = "LAMBDA_OTLP_TEST_ANSWER";
 
 /// A backend that gives every request the same answer.
-struct Answers(Answer);
+struct UniformBackend(BackendAnswer);
 
-impl Transport for Answers {
+impl Transport for UniformBackend {
     async fn send(&self, _: HttpRequest) -> Result<HttpResponse, TransportError> {
         match self.0 {
-            Answer::Status(status) => {
+            BackendAnswer::Status(status) => {
                 let (headers, body) = (HeaderMap::new(), Bytes::new());
                 Ok(HttpResponse { status, headers, body, cut: false })
             }
-            Answer::Never => std::future::pending().await,
+            BackendAnswer::Never => std::future::pending().await,
         }
     }
 }
@@ -373,8 +386,8 @@ async fn process_of_one_event() {
     let variable = |name| std::env::var(name).ok();
     let Some((event, rules)) = variable(EVENT).zip(variable(RULES)) else { return };
     let answer = match variable(ANSWER).and_then(|status| status.parse().ok()) {
-        Some(status) => Answer::Status(status),
-        None => Answer::Never,
+        Some(status) => BackendAnswer::Status(status),
+        None => BackendAnswer::Never,
     };
     keep_freed_memory();
     // Like Lambda's runtime, which reads the whole event before it parses it.
@@ -383,7 +396,7 @@ async fn process_of_one_event() {
     drop(body);
     let names = std::iter::once("default".to_owned()).chain((0..15).map(|n| format!("d{n}")));
     let destinations = names.map(|name| {
-        let client = Client::with_transport(&config().destination, Answers(answer)).unwrap();
+        let client = Client::with_transport(&config().destination, UniformBackend(answer)).unwrap();
         Arc::new(destination(&name, client))
     });
     let queues = Queues { retry: Some(Forgets), dead_letters: Some(Forgets) };
@@ -429,15 +442,15 @@ fn peak_memory_of_any_event_fits_the_smallest_function() {
 }
 
 /// Returns the peak memory of a process with this event, in MiB, and the log records that it made.
-fn peak(case: &Case) -> (usize, usize) {
+fn peak(case: &MemoryCase) -> (usize, usize) {
     let name = case.name;
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("memory-{name}.json"));
     let event = (case.event)();
     assert!(event.len() <= MOST_BYTES, "{name}: Lambda delivers no event of {} bytes", event.len());
     std::fs::write(&path, event).unwrap();
     let answer = match case.backend {
-        Answer::Status(status) => status.to_string(),
-        Answer::Never => String::new(),
+        BackendAnswer::Status(status) => status.to_string(),
+        BackendAnswer::Never => String::new(),
     };
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["memory::process_of_one_event", "--exact", "--nocapture"])

@@ -21,7 +21,7 @@ use crate::event::{EventKind, MIB, PlatformEvent, nanoseconds, seconds};
 use crate::metrics::instrument::{self as metric, legacy};
 use crate::metrics::points::{ErrorType, Measured, Points};
 use crate::options::{Names, Shape};
-use crate::outcome::{Evidence, Outcome, decide};
+use crate::outcome::{Outcome, OutcomeEvidence, decide};
 use crate::read::runtime_error::Failure;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use std::collections::BTreeMap;
@@ -163,7 +163,7 @@ impl Aggregator {
     fn failed_state(
         &mut self,
         before: Option<InvocationState>,
-        evidence: &Evidence,
+        evidence: &OutcomeEvidence,
         measured: Measured,
     ) -> InvocationState {
         match before {
@@ -200,7 +200,7 @@ impl Aggregator {
         &mut self,
         request_id: &str,
         time_unix_nano: u64,
-        note: impl FnOnce(&mut Evidence),
+        note: impl FnOnce(&mut OutcomeEvidence),
     ) {
         if self.owner == Owner::Extension {
             return;
@@ -211,7 +211,7 @@ impl Aggregator {
         let before = known.as_ref().map(|known| known.state);
         let mut invocation = known.unwrap_or(OpenInvocation {
             state: InvocationState::Running,
-            evidence: Evidence::default(),
+            evidence: OutcomeEvidence::default(),
             out_of_memory: false,
             measured,
         });
@@ -231,7 +231,7 @@ impl Aggregator {
         &mut self,
         event: &PlatformEvent,
         state: InvocationState,
-        evidence: Evidence,
+        evidence: OutcomeEvidence,
         knows_out_of_memory: bool,
         measured: Measured,
     ) {
@@ -256,7 +256,7 @@ impl Aggregator {
 const TIMEOUT: &str = "timeout";
 
 /// The failure under which an invocation or a phase is counted; `None` for a success.
-fn failure_of(evidence: &Evidence) -> ErrorType {
+fn failure_of(evidence: &OutcomeEvidence) -> ErrorType {
     match decide(evidence) {
         Outcome::Unknown | Outcome::Succeeded => None,
         Outcome::Failed { error_type, .. } if error_type == TIMEOUT => Some(TIMEOUT),
@@ -265,7 +265,7 @@ fn failure_of(evidence: &Evidence) -> ErrorType {
 }
 
 fn failure_of_phase(event: &PlatformEvent) -> ErrorType {
-    failure_of(&Evidence::of_events(std::iter::once(event)))
+    failure_of(&OutcomeEvidence::of_events(std::iter::once(event)))
 }
 
 impl Aggregator {
@@ -426,7 +426,7 @@ impl Aggregator {
         let measured = Measured { time: time_unix_nano, since: time_unix_nano };
         let known = self.invocations.entry(key).or_insert(OpenInvocation {
             state: InvocationState::Running,
-            evidence: Evidence::default(),
+            evidence: OutcomeEvidence::default(),
             out_of_memory: false,
             measured,
         });
@@ -480,7 +480,7 @@ pub(crate) type OpenInvocations = BTreeMap<String, OpenInvocation>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OpenInvocation {
     pub(crate) state: InvocationState,
-    pub(crate) evidence: Evidence,
+    pub(crate) evidence: OutcomeEvidence,
     pub(crate) out_of_memory: bool,
     /// The time of the event that led to the state.
     pub(crate) measured: Measured,
