@@ -25,5 +25,9 @@ pub struct RuntimeErrorCase {
 /// Panics if a row has another form.
 pub fn runtime_error_cases() -> Vec<RuntimeErrorCase> {
     let rows = include_str!("../../../tests/fixtures/runtime-errors.jsonl");
-    rows.lines().map(|row| serde_json::from_str(row).expect("a case")).collect()
+    rows.lines().map(case).collect()
+}
+
+fn case(row: &str) -> RuntimeErrorCase {
+    serde_json::from_str(row).unwrap_or_else(|error| panic!("{error} in the row {row}"))
 }
