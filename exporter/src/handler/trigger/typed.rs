@@ -3,6 +3,7 @@
 #![allow(unused_imports, reason = "each import belongs to some of the features")]
 
 use super::SpanAttributesExtractor;
+use super::description::DESCRIPTION;
 use super::documents::{Change, changes};
 use super::http_request::{HttpRequest, query_string, route_of_key, web_socket};
 use super::messages::{Body, Header, Message, message, messages};
@@ -13,7 +14,7 @@ use aws_lambda_events::apigw::{
 use aws_lambda_events::http::HeaderMap;
 use aws_lambda_events::query_map::QueryMap;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Describes a batch and each of its messages.
 macro_rules! batches {
@@ -38,7 +39,7 @@ macro_rules! batches {
 batches! {
     "sqs" "aws_sqs" aws_lambda_events::sqs::SqsEvent: |own| messages("aws_sqs", own.records.iter().map(of_sqs)),
         aws_lambda_events::sqs::SqsMessage: of_sqs;
-    "sns" "aws.sns" aws_lambda_events::sns::SnsEvent: |own| super::messages::notifications(own.records.iter().map(of_sns)),
+    "sns" "aws.sns" aws_lambda_events::sns::SnsEvent: |own| super::messages::notifications("aws.sns", own.records.iter().map(of_sns).collect()),
         aws_lambda_events::sns::SnsRecord: of_sns;
     "kinesis" "aws_kinesis" aws_lambda_events::kinesis::KinesisEvent: |own| messages("aws_kinesis", own.records.iter().map(of_kinesis)),
         aws_lambda_events::kinesis::KinesisEventRecord: of_kinesis;
@@ -55,7 +56,7 @@ fn of_sqs(own: &aws_lambda_events::sqs::SqsMessage) -> Message<'_, impl Header<'
     Message {
         id: own.message_id.as_deref(),
         destination: own.event_source_arn.as_deref(),
-        sent_ms: own.attributes.get("SentTimestamp").and_then(|ms| ms.parse().ok()),
+        received_ms: own.attributes.get("SentTimestamp").and_then(|ms| ms.parse().ok()),
         body: own.body.as_deref().map(Body::Text),
         ..Message::new(header)
     }
@@ -107,34 +108,56 @@ where
     fn extract_span_attributes(&self) -> SpanAttributes {
         // The headers in a detail of the application's own type are found by their names.
         let detail = serde_json::to_value(&self.detail).unwrap_or_default();
-        let carrier = super::sender::headers_of_json(&detail);
-        let time = self.time.and_then(|time| super::documents::time(&time.to_rfc3339()));
-        let attributes = super::messages::bus_event(&self.source, self.id.as_deref(), time);
-        SpanAttributes { carrier, ..attributes }
+        let time = self.time.map(|time| time.to_rfc3339());
+        let event = serde_json::json!({
+            "id": self.id,
+            "source": self.source,
+            "detail-type": self.detail_type,
+            "time": time,
+            "detail": detail,
+        });
+        event.extract_span_attributes()
     }
 }
 
 #[cfg(feature = "dynamodb")]
 impl SpanAttributesExtractor for aws_lambda_events::dynamodb::Event {
     fn extract_span_attributes(&self) -> SpanAttributes {
-        changes(self.records.iter().map(|record| Change {
-            collection: record.event_source_arn.as_deref().and_then(super::messages::name_of_arn),
+        let records = self.records.iter().map(|record| Change {
+            collection: record.event_source_arn.as_deref(),
             event_name: &record.event_name,
             ..Change::default()
-        }))
+        });
+        changes(operations("DynamoDB"), records)
     }
 }
 
 #[cfg(feature = "s3")]
 impl SpanAttributesExtractor for aws_lambda_events::s3::S3Event {
     fn extract_span_attributes(&self) -> SpanAttributes {
-        super::documents::objects(self.records.iter().map(|record| Change {
+        let records = self.records.iter().map(|record| Change {
             collection: record.s3.bucket.name.as_deref(),
             event_name: record.event_name.as_deref().unwrap_or_default(),
             name: record.s3.object.key.as_deref().map(super::documents::object_name),
             time: super::documents::time(&record.event_time.to_rfc3339()),
-        }))
+        });
+        let mut described = changes(operations("S3"), records);
+        let own = self.records.iter().map(|record| Message {
+            destination: record.s3.bucket.name.as_deref(),
+            ..Message::new(|_: &str| None)
+        });
+        described.attributes.extend(messages("aws_s3", own).attributes);
+        described
     }
+}
+
+/// The names of the kinds of changes of this source.
+#[cfg(any(feature = "dynamodb", feature = "s3"))]
+fn operations(source: &str) -> &'static BTreeMap<&'static str, &'static str> {
+    static NONE: BTreeMap<&str, &str> = BTreeMap::new();
+    let records = DESCRIPTION.source(source).and_then(|source| source.records.as_ref());
+    let document = records.and_then(|records| records.document.as_ref());
+    document.map_or(&NONE, |document| &document.operations)
 }
 
 #[cfg(feature = "lambda_http")]
@@ -169,11 +192,10 @@ impl SpanAttributesExtractor for ApiGatewayV2httpRequest {
             client_address: http.source_ip.clone(),
             domain_name: self.request_context.domain_name.clone(),
             user_agent: http.user_agent.clone(),
-            target_group: None,
             headers: headers(&self.headers),
             received_ms: u64::try_from(self.request_context.time_epoch).ok(),
         }
-        .into_span_attributes()
+        .of_source("HTTP API and function URL")
     }
 }
 
@@ -181,20 +203,19 @@ impl SpanAttributesExtractor for ApiGatewayV2httpRequest {
 impl SpanAttributesExtractor for aws_lambda_events::alb::AlbTargetGroupRequest {
     fn extract_span_attributes(&self) -> SpanAttributes {
         let query = query(&self.query_string_parameters, &self.multi_value_query_string_parameters);
-        HttpRequest {
+        let target_group = self.request_context.elb.target_group_arn.clone();
+        let mut described = HttpRequest {
             method: self.http_method.to_string(),
             path: self.path.clone(),
-            query: Some(super::http_request::joined(&query)),
-            target_group: self
-                .request_context
-                .elb
-                .target_group_arn
-                .clone()
-                .map(|arn| opentelemetry::KeyValue::new("alb.target_group_arn", arn)),
+            query: Some(super::http_request::joined(query)),
             headers: all_headers(&self.headers, &self.multi_value_headers),
             ..HttpRequest::default()
         }
-        .into_span_attributes()
+        .of_source("Application Load Balancer");
+        described.attributes.extend(
+            target_group.map(|arn| opentelemetry::KeyValue::new("alb.target_group_arn", arn)),
+        );
+        described
     }
 }
 
@@ -207,16 +228,15 @@ impl SpanAttributesExtractor for ApiGatewayProxyRequest {
             method: self.http_method.to_string(),
             route: self.resource.clone().or_else(|| context.resource_path.clone()),
             path: self.path.clone(),
-            query: Some(query_string(&query)),
+            query: Some(query_string(query)),
             protocol: context.protocol.clone(),
             client_address: context.identity.source_ip.clone(),
             domain_name: context.domain_name.clone(),
             user_agent: context.identity.user_agent.clone(),
-            target_group: None,
             headers: all_headers(&self.headers, &self.multi_value_headers),
             received_ms: u64::try_from(context.request_time_epoch).ok(),
         }
-        .into_span_attributes()
+        .of_source("REST API")
     }
 }
 
@@ -233,17 +253,24 @@ fn query(single: &QueryMap, several: &QueryMap) -> Vec<(String, String)> {
     parameters.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
+/// The headers, of which `several` has all values.
 fn all_headers(single: &HeaderMap, several: &HeaderMap) -> HashMap<String, String> {
-    let mut all = headers(several);
-    all.extend(headers(single));
+    let mut all = headers(single);
+    all.extend(headers(several));
     all
 }
 
 fn headers(headers: &HeaderMap) -> HashMap<String, String> {
-    headers
-        .iter()
-        .filter_map(|(name, value)| {
-            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-        })
-        .collect()
+    let mut joined: HashMap<String, String> = HashMap::with_capacity(headers.keys_len());
+    for (name, value) in headers {
+        let Ok(value) = value.to_str() else { continue };
+        joined
+            .entry(name.as_str().to_owned())
+            .and_modify(|values| {
+                values.push(',');
+                values.push_str(value);
+            })
+            .or_insert_with(|| value.to_owned());
+    }
+    joined
 }
