@@ -3,7 +3,7 @@
 #![allow(unused_imports, reason = "each import belongs to some of the features")]
 
 use super::SpanAttributesExtractor;
-use super::description::DESCRIPTION;
+use super::description::{DESCRIPTION, Table};
 use super::documents::{Change, changes};
 use super::http_request::{HttpRequest, query_string, route_of_key, web_socket};
 use super::messages::{Body, Header, Message, message, messages};
@@ -15,7 +15,7 @@ use aws_lambda_events::http::HeaderMap;
 use aws_lambda_events::query_map::QueryMap;
 use serde_json::Value;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Describes a batch and each of its messages.
@@ -191,11 +191,10 @@ impl SpanAttributesExtractor for aws_lambda_events::s3::S3Event {
 
 /// The names of the kinds of changes of this source.
 #[cfg(any(feature = "dynamodb", feature = "s3"))]
-fn operations(source: &str) -> &'static BTreeMap<&'static str, &'static str> {
-    static NONE: BTreeMap<&str, &str> = BTreeMap::new();
+fn operations(source: &str) -> Table<&'static str> {
     let records = DESCRIPTION.source(source).and_then(|source| source.records.as_ref());
     let document = records.and_then(|records| records.document.as_ref());
-    document.map_or(&NONE, |document| &document.operations)
+    document.map_or(Table::EMPTY, |document| document.operations)
 }
 
 #[cfg(feature = "lambda_http")]
