@@ -12,6 +12,8 @@ use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point::V
 use opentelemetry_sdk::logs::SdkLogRecord;
 use opentelemetry_sdk::trace::Span;
 use serde_json::Value;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 #[test]
@@ -242,6 +244,34 @@ fn full_buffers_and_the_line_limit_lose_nothing() {
         assert!(lines > 2 && written.lines.iter().all(|line| line.len() <= 4096), "{lines}");
         assert_eq!(items, [301, 300, 1]);
         assert_eq!(function.lost(Loss::TooLarge), [0; 3]);
+    }
+}
+
+/// The process may end after an error. A flood of them must not cost a line each.
+#[test]
+fn errors_are_written_at_once_and_at_most_ten_in_a_row() {
+    for variables in [&[][..], &COMPACT] {
+        let function = Function::with_variables(variables);
+        let (clock, output) = (Arc::clone(&function.clock), Arc::clone(&function.output));
+        let records = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&records);
+        let rest = function.run(move || {
+            let take = || seen.lock().unwrap().push(Written::read(output.take_lines()).logs.len());
+            tracing::info!("a");
+            take();
+            tracing::error!("b");
+            take();
+            for _ in 0..100 {
+                tracing::error!("flood");
+            }
+            take();
+            clock.fetch_add(100, Ordering::Relaxed);
+            tracing::error!("c");
+            take();
+            tracing::info!("d");
+        });
+        assert_eq!(*records.lock().unwrap(), [0, 2, 9, 92]);
+        assert_eq!(rest.logs.len(), 1, "never twice");
     }
 }
 
