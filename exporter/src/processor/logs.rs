@@ -10,6 +10,7 @@ use opentelemetry_sdk::logs::{LogBatch, LogExporter as _, LogProcessor, SdkLogRe
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use wire::SignalKind;
+use wire::resource as names;
 
 /// Holds log records until [`force_flush`](LogProcessor::force_flush), bounded like the spans. An ERROR record and those before it
 /// are written at once, because the process may end in the next moment.
@@ -61,6 +62,16 @@ impl LambdaLogProcessor {
         Self { exporter, buffer, allowance: Mutex::new(Allowance::full()) }
     }
 
+    /// A record of a thread or task without the context of a span belongs to the running invocation, if there is one.
+    fn add_invocation(&self, record: &mut SdkLogRecord) {
+        let Some(only) = self.exporter.line.invocations().only_open() else { return };
+        let span = only.span_context;
+        if span.is_valid() {
+            record.set_trace_context(span.trace_id(), span.span_id(), Some(span.trace_flags()));
+        }
+        record.add_attribute(names::FAAS_INVOCATION_ID, only.request_id);
+    }
+
     /// Before the first invocation, the layer of `tracing` writes all signals at an error.
     fn may_write_early(&self) -> bool {
         let invocations = self.exporter.line.invocations();
@@ -109,6 +120,9 @@ impl LogProcessor for LambdaLogProcessor {
         // Records from `tracing` events have no time, by which many backends sort.
         if let (None, Some(observed)) = (record.timestamp(), record.observed_timestamp()) {
             record.set_timestamp(observed);
+        }
+        if record.trace_context().is_none() {
+            self.add_invocation(record);
         }
         let (own, timeout) =
             ((record.clone(), scope.clone()), || self.exporter.line.write_timeout());

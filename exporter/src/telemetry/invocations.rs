@@ -6,7 +6,7 @@ use super::root_record::WrittenRoot;
 use crate::bounded::spawn;
 use crate::output::stderr;
 use crate::processor::integer_fields;
-use opentelemetry::trace::{SpanId, Status, TraceContextExt as _};
+use opentelemetry::trace::{SpanContext, SpanId, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{Span, SpanData};
 use std::fmt;
@@ -21,6 +21,7 @@ struct Invocation {
     /// The context of its span, while the span is open.
     context: Option<Context>,
     root: SpanId,
+    request_id: String,
     /// The number of the record that tells an extension about the root.
     record: Option<u64>,
     /// The keys of the attributes that the end has set.
@@ -32,6 +33,12 @@ struct Invocation {
     bounds_writes: bool,
     /// The time to write its telemetry before it times out; `None` once it is written.
     write_at: Option<SystemTime>,
+}
+
+/// The only invocation whose span is open.
+pub(crate) struct OnlyOpen {
+    pub(crate) span_context: SpanContext,
+    pub(crate) request_id: String,
 }
 
 /// The number of an invocation, in the context of its span and thereby of all spans below.
@@ -158,6 +165,7 @@ impl Invocations {
             number,
             context: None,
             root: SpanId::INVALID,
+            request_id: String::new(),
             record: None,
             end_keys: Vec::new(),
             has_failed: false,
@@ -190,12 +198,29 @@ impl Invocations {
         parent.with_value(Number(number))
     }
 
-    pub(crate) fn start(&self, number: u64, context: &Context, record: Option<u64>) {
+    pub(crate) fn start(
+        &self,
+        number: u64,
+        context: &Context,
+        request_id: &str,
+        record: Option<u64>,
+    ) {
         if let Some(own) = self.lock().invocation(number) {
+            request_id.clone_into(&mut own.request_id);
             own.root = context.span().span_context().span_id();
             own.context = Some(context.clone());
             own.record = record;
         }
+    }
+
+    /// Returns the only invocation whose span is open; `None` if there are several or none.
+    pub(crate) fn only_open(&self) -> Option<OnlyOpen> {
+        let state = self.lock();
+        let mut open = state.running.iter().filter_map(|own| Some((own, own.context.as_ref()?)));
+        let (own, context) = open.next()?;
+        let span_context = context.span().span_context().clone();
+        let request_id = own.request_id.clone();
+        open.next().is_none().then_some(OnlyOpen { span_context, request_id })
     }
 
     pub(crate) fn have_begun(&self) -> bool {

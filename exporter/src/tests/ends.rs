@@ -1,8 +1,8 @@
 //! However an invocation ends, its span ends and everything is written.
 
 use super::driver::{
-    COMPACT, Function, NOW_MS, REQUEST_ID, Records, attribute, block_on, event, shown, status,
-    succeed,
+    COMPACT, Function, NOW_MS, REQUEST_ID, Records, attribute, block_on, event, shown, shown_value,
+    status, succeed,
 };
 use crate::export::losses::Loss;
 use crate::handler::invocation_span::end_all;
@@ -211,6 +211,39 @@ fn a_handler_error_sets_the_status_and_an_exception_event_with_its_causes() {
         exception.type="_OTHER"
     "#]],
     );
+    // As `anyhow` hides its own type.
+    #[derive(Debug)]
+    struct Cause(std::num::ParseIntError);
+    struct Opaque(Cause);
+    impl std::fmt::Display for Cause {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a cause")
+        }
+    }
+    impl std::error::Error for Cause {}
+    impl std::fmt::Debug for Opaque {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "loading an order\n\nCaused by: {}", self.0.0)
+        }
+    }
+    impl std::fmt::Display for Opaque {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("C string contained non-utf8 bytes")
+        }
+    }
+    impl std::error::Error for Opaque {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    check(
+        |_| Error::from(Opaque(Cause("x".parse::<u8>().unwrap_err()))),
+        &expect![[r#"
+        exception.message="C string contained non-utf8 bytes"
+        exception.stacktrace="C string contained non-utf8 bytes\nCaused by: a cause"
+        exception.type="Cause"
+    "#]],
+    );
     check(
         |own| own.to_string(),
         &expect![[r#"
@@ -218,6 +251,28 @@ fn a_handler_error_sets_the_status_and_an_exception_event_with_its_causes() {
         exception.type="alloc::string::String"
     "#]],
     );
+}
+
+#[test]
+fn a_panic_of_the_handler_has_its_place() {
+    let function = Function::new();
+    let panics = |_: LambdaEvent<Value>| async {
+        let nothing: Option<Value> = None;
+        Ok::<_, Error>(nothing.expect("a value"))
+    };
+    let line = line!() - 2;
+    let handler = create_traced_handler("orders", function.completion.clone(), panics);
+    let invoked = std::panic::AssertUnwindSafe(|| block_on(handler(event(json!({})))));
+    std::panic::catch_unwind(invoked).unwrap_err();
+    let span = function.span();
+    let of_event = |key: &str| {
+        let attributes = span.events[0].attributes.iter().find(|own| own.key == key);
+        attributes.and_then(|own| own.value.as_ref()).map(shown_value).unwrap()
+    };
+    assert_eq!(of_event("exception.message"), r#""a value""#);
+    let stack_trace = of_event("exception.stacktrace");
+    let place = format!("\"panicked at {}:{line}:", file!());
+    assert!(stack_trace.starts_with(&place), "{stack_trace}");
 }
 
 #[test]
