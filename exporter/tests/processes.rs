@@ -36,11 +36,13 @@ fn main() {
         Some("prints") => runtime.block_on(prints(LevelFilter::INFO)),
         Some("prints-debug") => runtime.block_on(prints(LevelFilter::DEBUG)),
         Some("uses-globals") => runtime.block_on(uses_globals()),
+        Some("has-its-own-subscriber") => runtime.block_on(has_its_own_subscriber()),
         Some("crashes") => runtime.block_on(crashes()),
         Some(_) => runtime.block_on(has_a_subscriber()),
         None => {
             an_event_is_printed_or_written_as_a_record_and_never_both();
             an_error_is_written_before_a_crash();
+            the_guides_subscriber_prints_each_event_once_and_no_payload();
             for asserts in ["uses-globals", "has-a-subscriber"] {
                 assert!(run(asserts, &[]).status.success(), "{asserts}");
             }
@@ -152,6 +154,36 @@ async fn crashes() {
     };
     let handler = create_traced_handler("test", completion_handler, handler);
     handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
+}
+
+/// The subscriber of the guide, docs/rust.md.
+async fn has_its_own_subscriber() {
+    use tracing_subscriber::filter::LevelFilter;
+    use tracing_subscriber::{fmt, prelude::*, registry};
+
+    let config = TelemetryConfig::builder().with_global_subscriber(false).with_log_bridge(false);
+    let (_tracer, completion_handler) = init_telemetry(config.build()).await.unwrap();
+    let printed = fmt::layer().with_filter(LevelFilter::INFO);
+    registry().with(completion_handler.tracing_layer()).with(printed).init();
+    let handler = |_: LambdaEvent<Value>| async {
+        // As lambda_runtime 1.5 writes it, in `layers/api_response.rs`.
+        tracing::trace!(target: "lambda_runtime::layers::api_response", body = "4111 1111");
+        tracing::info!("stored");
+        Ok::<_, Error>(())
+    };
+    let handler = create_traced_handler("test", completion_handler, handler);
+    handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
+}
+
+fn the_guides_subscriber_prints_each_event_once_and_no_payload() {
+    let stdout = String::from_utf8(run("has-its-own-subscriber", &[]).stdout).unwrap();
+    let lines = stdout.lines();
+    let (otlp, printed): (Vec<_>, Vec<_>) =
+        lines.partition(|line| wire::read_line(line, &wire::Limits::default()).is_some());
+    assert!(printed.len() == 1 && printed[0].contains("stored"), "{stdout}");
+    let kinds = otlp.iter().filter_map(|line| wire::read_line(line, &wire::Limits::default()));
+    let kinds: Vec<_> = kinds.flat_map(|line| line.decoded).map(|own| own.kind()).collect();
+    assert_eq!(kinds, [SignalKind::Traces]);
 }
 
 #[expect(unconditional_recursion, reason = "overflows the stack")]
