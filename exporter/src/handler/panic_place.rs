@@ -44,11 +44,12 @@ impl Panic {
     fn of(info: &PanicHookInfo<'_>) -> Self {
         let message = message_of_panic(info.payload());
         let place = info.location().map(|place| format!(" at {place}")).unwrap_or_default();
-        let mut stack_trace = format!("panicked{place}:\n{message}");
         let backtrace = Backtrace::capture();
-        if backtrace.status() == BacktraceStatus::Captured {
-            stack_trace.push_str(&format!("\nstack backtrace:\n{backtrace}"));
-        }
+        let stack_trace = if backtrace.status() == BacktraceStatus::Captured {
+            format!("panicked{place}:\n{message}\nstack backtrace:\n{backtrace}")
+        } else {
+            format!("panicked{place}:\n{message}")
+        };
         let stack_trace = stack_trace.chars().take(LONGEST).collect();
         Self { message, stack_trace }
     }

@@ -1,57 +1,25 @@
 //! Holds log records until the end of the invocation, or until an error.
 
 use super::buffer::{self, Buffer};
+use super::early_writes::EarlyWrites;
 use crate::export::exporters::StdoutLogExporter;
 use opentelemetry::logs::{AnyValue, LogRecord as _, Severity};
 use opentelemetry::{InstrumentationScope, Key};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogBatch, LogExporter as _, LogProcessor, SdkLogRecord};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 use wire::SignalKind;
 use wire::resource as names;
 
 /// Holds log records until [`force_flush`](LogProcessor::force_flush), bounded like the spans. An ERROR record and those before it
-/// are written at once, because the process may end in the next moment.
+/// are written at once, because the process may end in the next moment, and so is a record after the invocation.
 #[derive(Debug)]
 pub(crate) struct LambdaLogProcessor {
     exporter: StdoutLogExporter,
     buffer: Buffer<(SdkLogRecord, InstrumentationScope)>,
-    allowance: Mutex<Allowance>,
-}
-
-/// The early writes that errors may still cause.
-#[derive(Debug)]
-struct Allowance {
-    writes: u32,
-    /// The time at which there were so many.
-    counted_at: SystemTime,
-}
-
-impl Allowance {
-    /// The most early writes in a row. A second adds as many.
-    const MOST: u32 = 10;
-    const INTERVAL: Duration = Duration::from_millis(100);
-
-    fn full() -> Self {
-        Self { writes: Self::MOST, counted_at: SystemTime::UNIX_EPOCH }
-    }
-
-    /// Takes a write. Returns `false` if none is left: then the error is written with the next one, or at the end of the invocation.
-    fn take(&mut self, now: SystemTime) -> bool {
-        // The clock may have been set back.
-        let since = now.duration_since(self.counted_at).unwrap_or(Self::INTERVAL);
-        let intervals = since.as_millis() / Self::INTERVAL.as_millis();
-        if intervals > 0 {
-            let added = u32::try_from(intervals).unwrap_or(Self::MOST);
-            self.writes = self.writes.saturating_add(added).min(Self::MOST);
-            self.counted_at = now;
-        }
-        let is_left = self.writes > 0;
-        self.writes = self.writes.saturating_sub(1);
-        is_left
-    }
+    early_writes: EarlyWrites,
 }
 
 impl LambdaLogProcessor {
@@ -59,7 +27,7 @@ impl LambdaLogProcessor {
         let size = |(record, _): &_| buffer::size_of_record(record);
         let losses = Arc::clone(&exporter.line.losses);
         let buffer = Buffer::new(SignalKind::Logs, max_queue_size, size, losses);
-        Self { exporter, buffer, allowance: Mutex::new(Allowance::full()) }
+        Self { exporter, buffer, early_writes: EarlyWrites::default() }
     }
 
     /// A record of a thread or task without the context of a span belongs to the running invocation, if there is one.
@@ -75,8 +43,7 @@ impl LambdaLogProcessor {
     /// Before the first invocation, the layer of `tracing` writes all signals at an error.
     fn may_write_early(&self) -> bool {
         let invocations = self.exporter.line.invocations();
-        let mut allowance = self.allowance.lock().unwrap_or_else(PoisonError::into_inner);
-        invocations.have_begun() && allowance.take(invocations.now())
+        invocations.have_begun() && self.early_writes.take(invocations.now())
     }
 
     fn write(&self, batch: &[(SdkLogRecord, InstrumentationScope)]) -> OTelSdkResult {
@@ -128,7 +95,8 @@ impl LogProcessor for LambdaLogProcessor {
             ((record.clone(), scope.clone()), || self.exporter.line.write_timeout());
         self.buffer.push(own, false, timeout, |batch| drop(self.write(&batch)));
         let is_error = record.severity_number().is_some_and(|severity| severity >= Severity::Error);
-        if is_error && self.may_write_early() {
+        let is_outside = self.exporter.line.invocations().is_none_running();
+        if (is_error || is_outside) && self.may_write_early() {
             // Losses are counted where they occur.
             drop(self.force_flush());
         }

@@ -53,6 +53,14 @@ struct OpenSpan {
     is_written: bool,
 }
 
+/// A span that has ended.
+pub(crate) struct EndedSpan {
+    /// The keys of the attributes that the end of the invocation has set, if this is its root span.
+    pub(crate) of_end: Option<Vec<&'static str>>,
+    /// `true` if an invocation has run before, and none runs now.
+    pub(crate) is_outside: bool,
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CutOff {
     /// `error.type` of the invocations' spans.
@@ -223,6 +231,11 @@ impl Invocations {
         open.next().is_none().then_some(OnlyOpen { span_context, request_id })
     }
 
+    /// Returns `true` between invocations, and before the first.
+    pub(crate) fn is_none_running(&self) -> bool {
+        self.lock().running.is_empty()
+    }
+
     pub(crate) fn have_begun(&self) -> bool {
         self.lock().begun > 0
     }
@@ -289,11 +302,6 @@ impl Invocations {
                 }
             };
         }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn is_any_running(&self) -> bool {
-        !self.lock().running.is_empty()
     }
 
     #[cfg(test)]
@@ -371,14 +379,17 @@ impl Invocations {
         }
     }
 
-    /// Returns the keys of the attributes that the end of the invocation has set, if this is its root span.
-    pub(crate) fn span_ended(&self, id: SpanId) -> Option<Vec<&'static str>> {
+    pub(crate) fn span_ended(&self, id: SpanId) -> EndedSpan {
         let mut state = self.lock();
         // Usually the last one started.
         if let Some(at) = state.open.iter().rposition(|own| own.span.span_context.span_id() == id) {
             state.open.swap_remove(at);
         }
-        state.running.iter().find(|own| own.root == id).map(|own| own.end_keys.clone())
+        let of_end = state.running.iter().find(|own| own.root == id);
+        EndedSpan {
+            of_end: of_end.map(|own| own.end_keys.clone()),
+            is_outside: state.begun > 0 && state.running.is_empty(),
+        }
     }
 
     /// The open spans of interrupted invocations, as errors and marked as partial. A span of no running invocation is interrupted

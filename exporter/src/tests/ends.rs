@@ -253,6 +253,38 @@ fn a_handler_error_sets_the_status_and_an_exception_event_with_its_causes() {
     );
 }
 
+/// Such as the span of tower-http's `TraceLayer` in a body, or of tracing-error in an error.
+#[test]
+fn a_span_in_the_response_or_in_the_error_is_written_when_that_is_dropped() {
+    #[derive(Clone, Debug)]
+    #[expect(dead_code, reason = "the span ends with it")]
+    struct Kept(tracing::Span);
+    impl std::fmt::Display for Kept {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("no stock")
+        }
+    }
+    impl serde::Serialize for Kept {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_str("in stock")
+        }
+    }
+    for is_error in [false, true] {
+        let function = Function::new();
+        let handler = move |_: LambdaEvent<Value>| async move {
+            let kept = Kept(tracing::info_span!("kept"));
+            if is_error { Err(kept) } else { Ok(kept) }
+        };
+        let handler = create_traced_handler("orders", function.completion.clone(), handler);
+        let result = block_on(handler(event(json!({}))));
+        let root = function.span();
+        drop(result);
+        let written = function.written();
+        assert_eq!(written.span_names(), ["kept"]);
+        assert_eq!(written.spans[0].parent_span_id, root.span_id);
+    }
+}
+
 #[test]
 fn a_panic_of_the_handler_has_its_place() {
     let function = Function::new();
