@@ -96,7 +96,7 @@ function http(subject, places, headers) {
   const isOther = method !== undefined && !METHODS.has(method);
   const wholePath = text(subject, places.path);
   const [path, ...rest] = places.query_in_path && wholePath !== undefined ? wholePath.split("?") : [wholePath];
-  const query = text(subject, places.query) ?? (rest.length > 0 ? rest.join("?") : queryString(parametersOf(subject, places), places.encoded));
+  const query = text(subject, places.query) ?? (rest.join("?") || queryString(parametersOf(subject, places), places.encoded));
   const { address, port } = hostAndPort(headers.host || text(subject, places.host));
   return present({
     "http.request.method": isOther ? OTHER_METHOD : method,

@@ -2,8 +2,8 @@
 
 When the runtime imports the handler's module, each OpenTelemetry instrumentation is registered to load with its library, so that
 unused libraries cost nothing. After the module has loaded, the SDK starts with its own variables, unless the module has registered a
-tracer provider itself. OpenTelemetry's Lambda instrumentation then wraps the handler, and flushes before the response. In most functions,
-lambda_otlp_fast.py replaces the SDK and the Lambda instrumentation.
+tracer provider itself. lambda_otlp_wrap.py then wraps the handler, and flushes before the response. In most functions, lambda_otlp_fast.py
+replaces the SDK.
 
 Errors here are logged to stderr, and the function runs without instrumentation.
 """
@@ -73,7 +73,7 @@ class HandlerFinder:
                 return
         else:
             say(
-                "not instrumented: opentelemetry-distro or opentelemetry-instrumentation-aws-lambda is missing from the "
+                "not instrumented: opentelemetry-distro is missing from the "
                 "function's package and its layers: add lambda-otlp's Python layer, or set LAMBDA_OTLP_INSTRUMENT=off"
             )
             return
@@ -336,14 +336,8 @@ def join_xray():
 
 def xray_trace_id(header):
     """Returns the trace id in Lambda's X-Ray header, or `None` if the invocation is not sampled."""
-    fields = dict(field.strip().partition("=")[::2] for field in header.split(";"))
-    parts = fields.get("Root", "").split("-")
-    if fields.get("Sampled") != "1" or [len(part) for part in parts] != [1, 8, 24]:
-        return None
-    try:
-        return int(parts[1] + parts[2], 16)
-    except ValueError:
-        return None
+    found = beside("lambda_otlp_events").xray(header)
+    return found.trace_id if found.is_sampled else None
 
 
 def own_provider():

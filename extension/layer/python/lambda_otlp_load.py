@@ -123,20 +123,20 @@ class Unlisted:
 
 
 URLS = ("url.full", "url.query", "http.url", "http.target")
-SECRETS = "AWSAccessKeyId|Signature|sig|X-Goog-Signature|X-Amz-Signature|X-Amz-Security-Token|X-Amz-Credential|access_token|token"
 
 
 def masked_urls(attributes):
     """Returns new values for attributes with URLs that grant access, such as presigned ones.
 
-    Source: OpenTelemetry's semantic conventions, `url.query`; exporter/src/handler/trigger/http_request.rs has the same names.
+    Source: OpenTelemetry's semantic conventions, `url.query`.
     """
     found = {name: attributes[name] for name in URLS if isinstance(attributes.get(name), str) and "=" in attributes[name]}
     if not found:
         return found
     import re
 
-    return {name: re.sub(f"(?i)((?:^|[?&])(?:{SECRETS})=)[^&#]*", r"\1REDACTED", value) for name, value in found.items()}
+    secrets = "|".join(beside("lambda_otlp_events").DESCRIPTION["secret_query_parameters"])
+    return {name: re.sub(f"(?i)((?:^|[?&])(?:{secrets})=)[^&#]*", r"\1REDACTED", value) for name, value in found.items()}
 
 
 def say(text):

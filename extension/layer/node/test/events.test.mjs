@@ -75,8 +75,18 @@ for (const time of [unconvertible, [], null, "x", -1, 1e300, Infinity, now + 1e6
   checkWait(`an event at ${JSON.stringify(time)}`, [], published(time));
 }
 
+const FIXTURES = new URL("../../../../tests/fixtures/", import.meta.url);
+
+test("events were received at the times of the fixtures", () => {
+  const folder = new URL("triggers/", FIXTURES);
+  for (const name of fs.readdirSync(folder)) {
+    const { event, received_ms: expected } = JSON.parse(fs.readFileSync(new URL(name, folder)));
+    assert.equal(describe(api, event).receivedMs ?? null, expected, name);
+  }
+});
+
 test("X-Ray's headers are read as in the fixture", () => {
-  const rows = JSON.parse(fs.readFileSync(new URL("../../../../tests/fixtures/xray-headers.json", import.meta.url)));
+  const rows = JSON.parse(fs.readFileSync(new URL("xray-headers.json", FIXTURES)));
   for (const { header, ...expected } of rows) {
     const { traceId = null, parentId = null, isSampled: sampled = null } = xray(header);
     assert.deepEqual({ traceId, parentId, sampled }, expected, header);

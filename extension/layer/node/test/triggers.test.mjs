@@ -1,11 +1,14 @@
-// An event gives the spans of tests/fixtures/triggers, which the Rust library and the Python layer read too.
+// An event gives the spans of tests/fixtures/triggers, which the Rust library and the Python layer read too. The variable TRIGGER_FIXTURES
+// names another folder.
 
 import assert from "node:assert/strict";
 import fs from "node:fs";
+import path from "node:path";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { run, task } from "./local_lambda.mjs";
 
-const FOLDER = new URL("../../../../tests/fixtures/triggers/", import.meta.url);
+const FOLDER = process.env.TRIGGER_FIXTURES ?? fileURLToPath(new URL("../../../../tests/fixtures/triggers/", import.meta.url));
 const ARN = "arn:aws:lambda:us-east-1:123456789012:function:shop";
 const OF_FUNCTION = { "aws.lambda.invoked_arn": ARN, "cloud.resource_id": ARN, "cloud.account.id": "123456789012" };
 // Attributes with values that differ between invocations.
@@ -13,7 +16,7 @@ const OF_INVOCATION = ["faas.invocation_id", "faas.coldstart", "aws.xray.parent_
 
 test("events give the spans of the fixtures", async (context) => {
   const names = fs.readdirSync(FOLDER).sort();
-  const cases = names.map((name) => JSON.parse(fs.readFileSync(new URL(name, FOLDER))));
+  const cases = names.map((name) => JSON.parse(fs.readFileSync(path.join(FOLDER, name))));
   const text = `const results = ${JSON.stringify(cases.map(({ result }) => result ?? null))}; exports.handler = async () => results.shift();`;
   const ran = await run(task({ "index.js": text }), cases.map(({ event }) => event));
   const servers = ran.kind("SERVER").sort((a, b) => (BigInt(a.startTimeUnixNano) < BigInt(b.startTimeUnixNano) ? -1 : 1));
