@@ -87,6 +87,11 @@ fn extracted<T: DeserializeOwned + SpanAttributesExtractor>(event: &Value) -> Sp
     serde_json::from_value::<T>(event.clone()).unwrap().extract_span_attributes()
 }
 
+/// Variables by which a developer compares the languages with events of other projects, which this repository does not keep: a
+/// folder of events, from which a test makes fixtures in the other folder. The tests of all languages read fixtures there.
+const EVENTS: &str = "TRIGGER_EVENTS";
+const FIXTURES: &str = "TRIGGER_FIXTURES";
+
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/triggers");
 
 /// An event and its spans, in a file that the tests of the layer's code for Python and Node read too.
@@ -227,4 +232,22 @@ fn events_give_the_spans_of_the_fixtures() {
         }
     }
     assert!(different.is_empty() && fixtures.len() > 90, "{} cases\n{different}", fixtures.len());
+}
+
+#[test]
+fn fixtures_are_made_of_a_folder_of_events() {
+    let Some(events) = std::env::var_os(EVENTS) else { return };
+    let fixtures = std::env::var_os(FIXTURES).expect("the folder of fixtures");
+    std::fs::create_dir_all(&fixtures).unwrap();
+    for file in std::fs::read_dir(events).unwrap() {
+        let file = file.unwrap();
+        let Ok(event) = serde_json::from_slice::<Value>(&std::fs::read(file.path()).unwrap())
+        else {
+            continue;
+        };
+        let mut fixture = spans_of(&event, &Value::Null);
+        fixture["event"] = event;
+        let text = serde_json::to_string_pretty(&fixture).unwrap();
+        std::fs::write(std::path::Path::new(&fixtures).join(file.file_name()), text).unwrap();
+    }
 }
