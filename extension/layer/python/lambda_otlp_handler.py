@@ -12,8 +12,8 @@ import importlib.util
 import os
 import sys
 
-from lambda_otlp_load import attempt, beside, say, when_loaded
-from lambda_otlp_variables import replaced
+from lambda_otlp_load import attempt, beside, conventions, say, when_loaded
+from lambda_otlp_variables import replaced, variables
 
 # Modules of web frameworks that call `propagate.extract` to start a request's span: FastAPI's own, and Starlette's middleware.
 FRAMEWORKS = ("fastapi.telemetry._asgi", "starlette.middleware.opentelemetry")
@@ -224,9 +224,10 @@ class Tracers:
 
 def load_instrumentation(entry):
     try:
-        instrumentor = entry.load()()
-        is_of_layer = type(instrumentor).__module__.startswith("lambda_otlp_packages.")
-        instrumentor.instrument(raise_exception_on_conflict=True, **({"tracer_provider": Tracers} if is_of_layer else {}))
+        with variables(OTEL_SEMCONV_STABILITY_OPT_IN=conventions()):
+            instrumentor = entry.load()()
+            is_of_layer = type(instrumentor).__module__.startswith("lambda_otlp_packages.")
+            instrumentor.instrument(raise_exception_on_conflict=True, **({"tracer_provider": Tracers} if is_of_layer else {}))
         if is_of_layer:
             # The function may use an instrumentation of its own package.
             instrumented.append(instrumentor)
