@@ -16,7 +16,6 @@ from types import SimpleNamespace
 from lambda_otlp_load import time as clock
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 with open(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "events.json"), encoding="utf-8") as file:
     DESCRIPTION = json.load(file)
@@ -25,7 +24,7 @@ LIMITS = DESCRIPTION["limits"]
 METHODS = set(DESCRIPTION["http_methods"])
 SECRETS = {name.lower() for name in DESCRIPTION["secret_query_parameters"]}
 W3C = ("traceparent", "tracestate", "baggage")
-W3C_PROPAGATOR = TraceContextTextMapPropagator()
+HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 OTHER_METHOD = "_OTHER"
 XRAY_HEADER = "x-amzn-trace-id"
 # Python refuses the conversion of very long numbers.
@@ -233,7 +232,8 @@ def host_and_port(host):
 
 
 def port_of(digits):
-    return int(digits) if digits and re.fullmatch("[0-9]{1,5}", digits) and int(digits) <= 65535 else None
+    is_number = digits and len(digits) <= 5 and digits.isascii() and digits.isdigit()
+    return int(digits) if is_number and int(digits) <= 65535 else None
 
 
 def path_without_ids(path):
@@ -243,7 +243,7 @@ def path_without_ids(path):
 
 
 def is_id(segment):
-    digits = re.findall("[0-9]", segment)
+    digits = [each for each in segment if each in "0123456789"]
     return segment[:1] in digits or len(digits) >= LIMITS["id_digits"] or len(utf8(segment)) > LIMITS["segment_bytes"]
 
 
@@ -359,7 +359,9 @@ def context_of(carrier):
         return xray_context(carrier[XRAY_HEADER])
     if "traceparent" not in carrier:
         return None
-    context = trace.get_current_span(W3C_PROPAGATOR.extract(carrier, Context())).get_span_context()
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    context = trace.get_current_span(TraceContextTextMapPropagator().extract(carrier, Context())).get_span_context()
     return context if context.is_valid else None
 
 
@@ -369,14 +371,19 @@ def xray(header):
     Source: X-Ray Developer Guide, "Tracing header".
     """
     fields = dict(map(str.strip, field.partition("=")[::2]) for field in header.split(";"))
-    root = re.fullmatch("1-([0-9a-f]{8})-([0-9a-f]{24})", fields.get("Root", ""), re.ASCII | re.IGNORECASE)
-    parent = re.fullmatch("[0-9a-f]{16}", fields.get("Parent", ""), re.ASCII | re.IGNORECASE)
+    version, *parts = fields.get("Root", "").split("-")
+    has_root = version == "1" and [len(part) for part in parts] == [8, 24]
     return SimpleNamespace(
-        # An id of zeros is invalid.
-        trace_id=root and int(root[1] + root[2], 16) or None,
-        parent_id=parent and int(parent[0], 16) or None,
+        trace_id=id_of("".join(parts), 32) if has_root else None,
+        parent_id=id_of(fields.get("Parent", ""), 16),
         is_sampled={"0": False, "1": True}.get(fields.get("Sampled")),
     )
+
+
+def id_of(digits, length):
+    """Returns the number of an id in hexadecimal digits, or `None`. An id of zeros is invalid."""
+    is_hexadecimal = len(digits) == length and HEXADECIMAL.issuperset(digits)
+    return int(digits, 16) or None if is_hexadecimal else None
 
 
 def xray_context(header):

@@ -157,7 +157,7 @@ USES = {
     "own API": ({}, ("opentelemetry-api==1.38.0",)),
     "own API, propagators": ({"OTEL_PROPAGATORS": "xray,tracecontext"}, ("opentelemetry-api==1.38.0",)),
     "own API, sdk": ({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "5"}, ("opentelemetry-api==1.45.1",)),
-    "own packages": ({}, ("opentelemetry-distro[otlp]==0.59b0")),
+    "own packages": ({}, ("opentelemetry-distro[otlp]==0.59b0",)),
 }
 
 
