@@ -102,6 +102,26 @@ struct Fixture {
     spans: Value,
 }
 
+const SPANS: [&str; 3] = ["server", "consumer", "received_ms"];
+
+impl Fixture {
+    /// Replaces the spans in the file, or adds them. The event stays as it is.
+    fn write(&self, spans: &Value) {
+        let path = format!("{FOLDER}/{}.json", self.name);
+        let before = std::fs::read_to_string(&path).unwrap();
+        let event = match before.split_once(",\n  \"server\":") {
+            Some((event, _)) => event,
+            None => before.trim_end().trim_end_matches('}').trim_end(),
+        };
+        let mut text = event.to_owned();
+        for key in SPANS {
+            let value = serde_json::to_string_pretty(&spans[key]).unwrap().replace('\n', "\n  ");
+            write!(text, ",\n  \"{key}\": {value}").unwrap();
+        }
+        std::fs::write(path, text + "\n}\n").unwrap();
+    }
+}
+
 fn fixtures() -> Vec<Fixture> {
     let files = std::fs::read_dir(FOLDER).unwrap();
     let read = files.map(|file| {
@@ -112,10 +132,7 @@ fn fixtures() -> Vec<Fixture> {
             name,
             event: case["event"].take(),
             result: case["result"].take(),
-            spans: ["server", "consumer", "received_ms"]
-                .map(|key| (key.to_owned(), case[key].take()))
-                .into_iter()
-                .collect(),
+            spans: SPANS.into_iter().map(|key| (key.to_owned(), case[key].take())).collect(),
         }
     });
     read.collect()
@@ -223,11 +240,15 @@ fn ids(trace_id: &[u8], span_id: &[u8]) -> Value {
 
 #[test]
 fn events_give_the_spans_of_the_fixtures() {
+    let is_written = std::env::var_os("UPDATE_EXPECT").is_some();
     let mut different = String::new();
     let fixtures = fixtures();
-    for Fixture { name, event, result, spans } in &fixtures {
+    for fixture in &fixtures {
+        let Fixture { name, event, result, spans } = fixture;
         let found = spans_of(event, result);
-        if found != *spans {
+        if is_written {
+            fixture.write(&found);
+        } else if found != *spans {
             writeln!(different, "{name}\n  {found}\n  {spans}").unwrap();
         }
     }

@@ -1,12 +1,11 @@
 //! Changes of documents in buckets and tables of any source, and times in events (semantic conventions 1.44, `docs/faas/faas-spans.md`).
 
-use super::description::at;
+use super::description::{Table, at};
 use super::messages::name_of_destination;
 use super::span_attributes::{SpanAttributes, TriggerType, received_at as time_of_ms};
 use opentelemetry::KeyValue;
 use serde_json::Value;
 use settings::percent_decoded;
-use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 #[derive(Clone, Debug, Default)]
@@ -24,7 +23,7 @@ pub(super) struct Change<'a> {
 /// The attributes for an event with these changes: values shared by all changes, and all values of a single one. `operations` are
 /// the names of the changes' kinds.
 pub(super) fn changes<'a>(
-    operations: &BTreeMap<&str, &'static str>,
+    operations: Table<&'static str>,
     changes: impl IntoIterator<Item = Change<'a>>,
 ) -> SpanAttributes {
     let mut changes = changes.into_iter();
@@ -54,7 +53,7 @@ pub(super) fn changes<'a>(
     }
 }
 
-fn operation(operations: &BTreeMap<&str, &'static str>, event_name: &str) -> Option<&'static str> {
+fn operation(operations: Table<&'static str>, event_name: &str) -> Option<&'static str> {
     // Amazon S3's names occur with and without the prefix `s3:`.
     let name = event_name.strip_prefix("s3:").unwrap_or(event_name);
     operations.get(name.split(':').next()?).copied()

@@ -2,7 +2,7 @@
 
 use super::description::DESCRIPTION;
 use super::messages::{Body, Header, Message};
-use crate::telemetry::propagation::XrayPropagator;
+use crate::telemetry::propagation::{XrayPropagator, is_traceparent};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use opentelemetry::propagation::TextMapPropagator as _;
@@ -35,7 +35,8 @@ impl Sender {
     }
 
     fn named_by(carrier: HashMap<String, String>) -> Option<Self> {
-        if carrier.is_empty() {
+        let has_valid = |header: &String| is_traceparent(header);
+        if carrier.is_empty() || !carrier.get("traceparent").is_none_or(has_valid) {
             return None;
         }
         let of_w3c = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);

@@ -3,7 +3,7 @@
 #![allow(unused_imports, reason = "each import belongs to some of the features")]
 
 use super::SpanAttributesExtractor;
-use super::description::DESCRIPTION;
+use super::description::{DESCRIPTION, Table};
 use super::documents::{Change, changes};
 use super::http_request::{HttpRequest, query_string, route_of_key, web_socket};
 use super::messages::{Body, Header, Message, message, messages};
@@ -13,8 +13,10 @@ use aws_lambda_events::apigw::{
 };
 use aws_lambda_events::http::HeaderMap;
 use aws_lambda_events::query_map::QueryMap;
+use serde_json::Value;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Describes a batch and each of its messages.
 macro_rules! batches {
@@ -108,16 +110,52 @@ where
     fn extract_span_attributes(&self) -> SpanAttributes {
         // The headers in a detail of the application's own type are found by their names.
         let detail = serde_json::to_value(&self.detail).unwrap_or_default();
-        let time = self.time.map(|time| time.to_rfc3339());
-        let event = serde_json::json!({
+        // AWS's own events have no parent.
+        if cfg!(debug_assertions) && !self.source.starts_with("aws.") {
+            warn_of_dropped_parent::<T>(&detail);
+        }
+        let mut event = serde_json::json!({
             "id": self.id,
             "source": self.source,
             "detail-type": self.detail_type,
-            "time": time,
-            "detail": detail,
+            "time": self.time.map(|time| time.to_rfc3339()),
         });
+        event["detail"] = detail;
         event.extract_span_attributes()
     }
+}
+
+/// Warns once if no event with a detail of this type can continue its sender's trace.
+#[cfg(feature = "eventbridge")]
+fn warn_of_dropped_parent<T: serde::Serialize + serde::de::DeserializeOwned>(detail: &Value) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !keeps_parent::<T>(detail) && !WARNED.swap(true, Ordering::Relaxed) {
+        let name = std::any::type_name::<T>();
+        crate::output::stderr::warn(&format!(
+            "the type {name} of an event's detail drops `traceparent`, so invocations start traces of their own: add the field \
+             `traceparent: Option<String>`, or `headers` with it"
+        ));
+    }
+}
+
+/// Returns `true` if a value of this type, which is written as `detail`, keeps a parent, or if that is unknown because the type does
+/// not read what it writes.
+#[cfg(feature = "eventbridge")]
+fn keeps_parent<T: serde::Serialize + serde::de::DeserializeOwned>(detail: &Value) -> bool {
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    if serde_json::from_value::<T>(detail.clone()).is_err() {
+        return true;
+    }
+    let Value::Object(fields) = detail else { return false };
+    let places =
+        [("traceparent", PARENT.into()), ("headers", serde_json::json!({ "traceparent": PARENT }))];
+    places.into_iter().any(|(name, parent)| {
+        let mut fields = fields.clone();
+        fields.insert(name.to_owned(), parent);
+        let kept =
+            serde_json::from_value::<T>(Value::Object(fields)).and_then(serde_json::to_value);
+        kept.is_ok_and(|kept| super::sender::headers_of_json(&kept).is_some())
+    })
 }
 
 #[cfg(feature = "dynamodb")]
@@ -153,11 +191,10 @@ impl SpanAttributesExtractor for aws_lambda_events::s3::S3Event {
 
 /// The names of the kinds of changes of this source.
 #[cfg(any(feature = "dynamodb", feature = "s3"))]
-fn operations(source: &str) -> &'static BTreeMap<&'static str, &'static str> {
-    static NONE: BTreeMap<&str, &str> = BTreeMap::new();
+fn operations(source: &str) -> Table<&'static str> {
     let records = DESCRIPTION.source(source).and_then(|source| source.records.as_ref());
     let document = records.and_then(|records| records.document.as_ref());
-    document.map_or(&NONE, |document| &document.operations)
+    document.map_or(Table::EMPTY, |document| document.operations)
 }
 
 #[cfg(feature = "lambda_http")]
@@ -273,4 +310,38 @@ fn headers(headers: &HeaderMap) -> HashMap<String, String> {
             .or_insert_with(|| value.to_owned());
     }
     joined
+}
+
+#[cfg(all(test, feature = "eventbridge"))]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
+    #[serde(default)]
+    struct Order {
+        id: u64,
+    }
+
+    #[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
+    #[serde(default)]
+    struct Traced {
+        id: u64,
+        traceparent: Option<String>,
+    }
+
+    #[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
+    #[serde(default)]
+    struct WithHeaders {
+        headers: HashMap<String, String>,
+    }
+
+    #[test]
+    fn a_type_of_a_detail_keeps_the_parent_in_its_fields() {
+        let detail = serde_json::json!({ "id": 7 });
+        assert!(!keeps_parent::<Order>(&detail));
+        assert!(!keeps_parent::<u64>(&serde_json::json!(7)));
+        assert!(keeps_parent::<Traced>(&detail));
+        assert!(keeps_parent::<WithHeaders>(&detail));
+        assert!(keeps_parent::<Value>(&detail));
+    }
 }

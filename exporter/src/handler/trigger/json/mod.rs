@@ -75,6 +75,6 @@ fn value_of(attribute: &Attribute, subject: &Value) -> Option<String> {
     match attribute.conversion {
         Some(Conversion::Time) => documents::time(&text),
         None if attribute.names.is_empty() => Some(text),
-        None => attribute.names.get(text.as_str()).map(|name| (*name).to_owned()),
+        None => attribute.names.get(&text).map(|name| (*name).to_owned()),
     }
 }

@@ -85,7 +85,7 @@ impl<'a> Records<'a> {
     fn changes(&self, document: &description::Document) -> Vec<opentelemetry::KeyValue> {
         let text = |record: Record<'a>, pointer| text_at(record.value, pointer?);
         changes(
-            &document.operations,
+            document.operations,
             self.each().map(|record| Change {
                 collection: text(record, Some(document.collection)),
                 event_name: text(record, Some(document.operation)).unwrap_or_default(),
