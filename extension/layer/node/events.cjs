@@ -185,7 +185,7 @@ function messages(api, { source: { records: places }, records, isAlone }, event)
     ...(records.length === 1 && ownAttributes(places, records[0].record)),
   });
   const links = places.sender_is_parent && !isAlone ? [] : linksOf(api, places, records);
-  return { source: name ?? "multiple_sources", attributes, links };
+  return { source: name ?? (records.length === 1 ? "" : "multiple_sources"), attributes, links };
 }
 
 function linksOf(api, places, records) {
@@ -405,15 +405,20 @@ function present(values) {
 
 /// Returns the milliseconds since the Unix epoch of a number, of digits, or of an RFC 3339 text.
 function milliseconds(value) {
-  if (typeof value === "number") return Number.isInteger(value) && value >= 0 ? value : undefined;
-  if (!isText(value)) return undefined;
-  return /^\d+$/.test(value) ? Number(value) : Date.parse(time(value)) || undefined;
+  const number = isText(value) && /^\d+$/.test(value) ? Number(value) : value;
+  if (typeof number === "string") return unixMs(number);
+  return Number.isSafeInteger(number) && number >= 0 ? number : undefined;
 }
 
 const TIME = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:[.,:](\d+))?(?:[Zz]|([+-]\d\d):?(\d\d))?$/;
 
 /// Returns a time in UTC with milliseconds: `2026-09-21T14:13:20.000Z`.
 function time(value) {
+  const found = unixMs(value);
+  return found === undefined ? undefined : new Date(found).toISOString();
+}
+
+function unixMs(value) {
   const [whole, date, clock, fraction = "", hours = "+00", minutes = "00"] = TIME.exec(value.trim()) ?? [];
   if (whole === undefined) return undefined;
   const written = `${date}T${clock}`;
@@ -421,8 +426,8 @@ function time(value) {
   // A date such as February 30 would be another one.
   if (Number.isNaN(parsed.getTime()) || !parsed.toISOString().startsWith(written)) return undefined;
   const offset = Number(hours) * 60 + Number(hours[0] + minutes);
-  const utc = new Date(parsed.getTime() - offset * 60_000);
-  return utc.getTime() < 0 ? undefined : utc.toISOString();
+  const utc = parsed.getTime() - offset * 60_000;
+  return utc < 0 ? undefined : utc;
 }
 
 function isObject(value) {

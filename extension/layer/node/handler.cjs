@@ -90,7 +90,7 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
 
   /// Starts the CONSUMER span in which the handler of messages runs, as a child of the invocation's span.
   function consume(tracer, { source, attributes, links }, invocation) {
-    const consumer = tracer.startSpan(`${source} process`, { kind: api.SpanKind.CONSUMER, attributes, links }, invocation.context);
+    const consumer = tracer.startSpan(`${source} process`.trim(), { kind: api.SpanKind.CONSUMER, attributes, links }, invocation.context);
     return { ...invocation, consumer, context: api.trace.setSpan(invocation.context, consumer) };
   }
 

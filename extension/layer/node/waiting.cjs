@@ -13,7 +13,7 @@ function wait(tracer, { messages, receivedMs }, context) {
   const waited = now - receivedMs;
   if (!(waited >= 0 && waited <= LONGEST_MS)) return;
   const attributes = { "lambda_otlp.inferred": true };
-  tracer.startSpan(`${messages?.source ?? "HTTP"} wait`, { startTime: new Date(receivedMs), attributes }, context).end(new Date(now));
+  tracer.startSpan(`${messages?.source ?? "HTTP"} wait`.trim(), { startTime: new Date(receivedMs), attributes }, context).end(new Date(now));
 }
 
 module.exports = { wait };

@@ -266,7 +266,7 @@ def messages(found, event):
     else:
         attributes["messaging.batch.message_count"] = len(records)
     links = [] if places.get("sender_is_parent") and not found.is_alone else links_of(places, records)
-    return SimpleNamespace(source=name or "multiple_sources", attributes=present(attributes), links=links)
+    return SimpleNamespace(source=name or ("" if len(records) == 1 else "multiple_sources"), attributes=present(attributes), links=links)
 
 
 def links_of(places, records):

@@ -128,7 +128,7 @@ class Starter:
             attempt(wait, self.tracer, described, context)
         consumer, messages = None, described.messages
         if messages is not None:
-            consumer = self.tracer.start_span(f"{messages.source} process", context, trace.SpanKind.CONSUMER, messages.attributes, messages.links)
+            consumer = self.tracer.start_span(f"{messages.source} process".strip(), context, trace.SpanKind.CONSUMER, messages.attributes, messages.links)
             context = trace.set_span_in_context(consumer, context)
         is_durable = isinstance(event, dict) and isinstance(event.get("DurableExecutionArn"), str)
         return Spans(server, consumer, context, is_durable)
@@ -143,7 +143,7 @@ def wait(tracer, described, context):
     if not 0 <= now - began <= LONGEST_WAIT_NS:
         return
     source = described.messages.source if described.messages else "HTTP"
-    tracer.start_span(f"{source} wait", context, attributes={"lambda_otlp.inferred": True}, start_time=began).end(now)
+    tracer.start_span(f"{source} wait".strip(), context, attributes={"lambda_otlp.inferred": True}, start_time=began).end(now)
 
 
 class Spans:

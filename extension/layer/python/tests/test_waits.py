@@ -40,7 +40,7 @@ def published(at):
 WAITS = [
     (sent(*(str(NOW - seconds * 1000) for seconds in (3, 9, 1))), ["orders wait", 9000]),
     (sent("", "x", None, {}, "-1", "\u0663", str(NOW - 1000)), ["orders wait", 1000]),
-    (sent(str(NOW - 1000), eventSourceARN=5), ["multiple_sources wait", 1000]),
+    (sent(str(NOW - 1000), eventSourceARN=5), ["wait", 1000]),
     (requested(NOW - 1000), ["HTTP wait", 1000]),
     (published("2026-09-21T14:13:19Z"), ["shop wait", 1000]),
 ]
