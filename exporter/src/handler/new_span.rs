@@ -91,7 +91,7 @@ pub(super) fn spans(
         write_wait(telemetry, waited_for, received_at, &root.0);
     }
     let consumer = messages.map(|Messages { source, attributes, links }| {
-        let name = Cow::Owned(format!("{source} process"));
+        let name = Cow::Owned(format!("{source} process").trim_start().to_owned());
         let consumer =
             NewSpan { name, kind: SpanKind::Consumer, fields: Vec::new(), attributes, links };
         let in_tracing = |name: &str, kind: &str| {
@@ -202,6 +202,7 @@ fn invocation_trace_id(xray: &XRayHeader, request_id: &str) -> Option<TraceId> {
 
 /// The attributes and links of messages, which belong to the CONSUMER span.
 struct Messages {
+    /// The name of their destination; empty for one message without any.
     source: String,
     attributes: Vec<KeyValue>,
     links: Vec<Link>,
@@ -219,7 +220,9 @@ impl Messages {
         let attributes: Vec<_> = extracted.attributes.extract_if(.., is_of_messages).collect();
         let source = attributes.iter().find(|own| is(own, "messaging.destination.name"));
         let source = source.map(|source| source.value.as_str().into_owned());
-        let source = source.unwrap_or_else(|| "multiple_sources".to_owned());
+        let is_batch = attributes.iter().any(|own| is(own, "messaging.batch.message_count"));
+        let unknown = if is_batch { "multiple_sources" } else { "" };
+        let source = source.unwrap_or_else(|| unknown.to_owned());
         Some(Self { source, attributes, links: std::mem::take(&mut extracted.links) })
     }
 }
@@ -269,7 +272,7 @@ fn write_wait(
     }
     let tracer = &telemetry.tracer;
     let builder = tracer
-        .span_builder(format!("{waited_for} wait"))
+        .span_builder(format!("{waited_for} wait").trim_start().to_owned())
         .with_start_time(received_at)
         .with_attributes([KeyValue::new("lambda_otlp.inferred", true)]);
     tracer.build_with_context(builder, invocation).end_with_timestamp(now);

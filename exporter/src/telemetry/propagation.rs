@@ -89,17 +89,34 @@ impl Extractor for EventCarrier<'_> {
             return Some(self.ambient_xray);
         }
         let headers = self.headers?;
-        headers.get(key).map(String::as_str).or_else(|| {
+        let value = headers.get(key).map(String::as_str).or_else(|| {
             headers
                 .iter()
                 .find(|(name, _)| name.eq_ignore_ascii_case(key))
                 .map(|(_, value)| value.as_str())
-        })
+        });
+        value.filter(|value| key != TRACEPARENT || is_traceparent(value))
     }
 
     fn keys(&self) -> Vec<&str> {
         self.headers.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
     }
+}
+
+const TRACEPARENT: &str = "traceparent";
+
+/// Returns `true` for a header in W3C's format (Trace Context, 3.2.2). OpenTelemetry's propagator accepts ids that are too short.
+pub(crate) fn is_traceparent(header: &str) -> bool {
+    let is_hex = |text: &str, digits: usize| {
+        text.len() == digits
+            && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let mut parts = header.trim_matches([' ', '\t']).split('-');
+    let Some(version) = parts.next() else { return false };
+    let has_ids =
+        [32, 16, 2].into_iter().all(|digits| parts.next().is_some_and(|part| is_hex(part, digits)));
+    // Only later versions may have more.
+    is_hex(version, 2) && version != "ff" && has_ids && (version != "00" || parts.next().is_none())
 }
 
 /// The header's name in events and requests.
@@ -210,6 +227,25 @@ mod tests {
     use super::*;
 
     const XRAY: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+
+    #[test]
+    fn a_traceparent_has_w3cs_format() {
+        let check =
+            |header: &str, expected| assert_eq!(is_traceparent(header), expected, "{header}");
+        let valid = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        check(valid, true);
+        check(&format!(" {valid}\t"), true);
+        check(&format!("cc{}-what-the-future-brings", &valid[2..]), true);
+        check(&format!("{valid}-x"), false);
+        check(&format!("{valid},{valid}"), false);
+        check(&format!("ff{}", &valid[2..]), false);
+        check(&valid.to_uppercase(), false);
+        check("00-0af7651916cd43dd8448eb211c80319-b7ad6b7169203331-01", false);
+        check("00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333-01", false);
+        check("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1", false);
+        check("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331", false);
+        check("", false);
+    }
 
     #[test]
     fn a_parsed_xray_header_is_written_back_unchanged() {

@@ -14,26 +14,26 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[test]
 fn any_json_is_described_without_a_panic() {
-    let check = |event: Value, name: Option<&str>, trigger, has_carrier| {
+    let check = |event: Value, name: Option<&str>, trigger| {
         let extracted = event.extract_span_attributes();
         assert_eq!(extracted.span_name.as_deref(), name, "{event}");
         assert_eq!(extracted.trigger, trigger, "{event}");
-        assert_eq!(extracted.carrier.is_some(), has_carrier, "{event}");
+        assert!(extracted.carrier.unwrap_or_default().is_empty(), "{event}");
     };
-    check(Value::Null, None, Other, false);
-    check(json!([1, 2]), None, Other, false);
-    check(json!({ "headers": 3 }), None, Other, true);
-    check(json!({ "headers": { "a": 1 } }), None, Other, true);
-    check(json!({ "requestContext": { "http": null } }), None, Other, false);
+    check(Value::Null, None, Other);
+    check(json!([1, 2]), None, Other);
+    check(json!({ "headers": 3 }), None, Other);
+    check(json!({ "headers": { "a": 1 } }), None, Other);
+    check(json!({ "requestContext": { "http": null } }), None, Other);
     let brew = json!({ "http": { "method": "BREW" } });
-    check(json!({ "requestContext": brew }), None, Http, true);
-    check(json!({ "requestContext": brew, "routeKey": "ANY /pot" }), Some("HTTP /pot"), Http, true);
-    check(json!({ "httpMethod": "GET", "resource": 7 }), None, Http, true);
-    check(json!({ "httpMethod": "GET", "requestContext": { "elb": {} } }), None, Http, true);
+    check(json!({ "requestContext": brew }), None, Http);
+    check(json!({ "requestContext": brew, "routeKey": "ANY /pot" }), Some("HTTP /pot"), Http);
+    check(json!({ "httpMethod": "GET", "resource": 7 }), None, Http);
+    check(json!({ "httpMethod": "GET", "requestContext": { "elb": {} } }), None, Http);
     for records in [json!(7), json!([]), json!([3]), json!([{ "eventSource": 1 }])] {
-        check(json!({ "Records": records }), None, Other, false);
+        check(json!({ "Records": records }), None, Other);
     }
-    check(json!({ "Records": [{ "eventSource": "aws:sqs" }] }), None, PubSub, false);
+    check(json!({ "Records": [{ "eventSource": "aws:sqs" }] }), None, PubSub);
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! The attributes of each source of events.
 
-use super::driver::{Function, attribute, event, shown, status, succeed};
-use crate::SpanAttributes;
+use super::driver::{Function, attribute, block_on, event, shown, succeed};
 use crate::handler::trigger::SpanAttributesExtractor;
+use crate::{SpanAttributes, create_traced_handler};
 use aws_lambda_events::apigw::{
     ApiGatewayProxyRequest, ApiGatewayV2httpRequest, ApiGatewayWebsocketProxyRequest,
 };
 use opentelemetry::KeyValue;
 use opentelemetry_proto::tonic::common::v1::{self as proto, any_value};
-use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -19,7 +19,7 @@ pub(super) const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b71692
 pub(super) const XRAY: &str =
     "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
 
-/// The types of `aws_lambda_events` for events in `tests/triggers`, and their features; the others exist only as plain JSON.
+/// The types of `aws_lambda_events` for events of the fixtures, and their features; the others exist only as plain JSON.
 macro_rules! types {
     ($($feature:literal $event:path: $($name:literal),+;)*) => {
         const TYPED: &[&str] = &[$($($name),+),*];
@@ -87,33 +87,76 @@ fn extracted<T: DeserializeOwned + SpanAttributesExtractor>(event: &Value) -> Sp
     serde_json::from_value::<T>(event.clone()).unwrap().extract_span_attributes()
 }
 
-/// An event of `tests/triggers`.
+/// Variables by which a developer compares the languages with events of other projects, which this repository does not keep: a
+/// folder of events, from which a test makes fixtures in the other folder. The tests of all languages read fixtures there.
+const EVENTS: &str = "TRIGGER_EVENTS";
+const FIXTURES: &str = "TRIGGER_FIXTURES";
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/triggers");
+
+/// An event and its spans, in a file that the tests of the layer's code for Python and Node read too.
+struct Fixture {
+    name: String,
+    event: Value,
+    result: Value,
+    spans: Value,
+}
+
+const SPANS: [&str; 3] = ["server", "consumer", "received_ms"];
+
+impl Fixture {
+    /// Replaces the spans in the file, or adds them. The event stays as it is.
+    fn write(&self, spans: &Value) {
+        let path = format!("{FOLDER}/{}.json", self.name);
+        let before = std::fs::read_to_string(&path).unwrap();
+        let event = match before.split_once(",\n  \"server\":") {
+            Some((event, _)) => event,
+            None => before.trim_end().trim_end_matches('}').trim_end(),
+        };
+        let mut text = event.to_owned();
+        for key in SPANS {
+            let value = serde_json::to_string_pretty(&spans[key]).unwrap().replace('\n', "\n  ");
+            write!(text, ",\n  \"{key}\": {value}").unwrap();
+        }
+        std::fs::write(path, text + "\n}\n").unwrap();
+    }
+}
+
+fn fixtures() -> Vec<Fixture> {
+    let files = std::fs::read_dir(FOLDER).unwrap();
+    let read = files.map(|file| {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let mut case: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        Fixture {
+            name,
+            event: case["event"].take(),
+            result: case["result"].take(),
+            spans: SPANS.into_iter().map(|key| (key.to_owned(), case[key].take())).collect(),
+        }
+    });
+    read.collect()
+}
+
+/// The event of a fixture.
 pub(super) fn trigger(name: &str) -> Value {
-    let path = format!("{}/tests/triggers/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    let mut case: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let text = std::fs::read(format!("{FOLDER}/{name}.json")).unwrap();
+    let mut case: Value = serde_json::from_slice(&text).unwrap();
     case["event"].take()
 }
 
-/// Each event is described as its file says, as plain JSON and as the type of `aws_lambda_events`, if its feature is on.
+/// The types of `aws_lambda_events` are described like plain JSON, if their feature is on.
 #[test]
-fn events_and_messages_are_described_as_in_their_files() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/triggers");
-    let mut cases: Vec<String> = Vec::new();
-    for file in std::fs::read_dir(folder).unwrap() {
-        let path = file.unwrap().path();
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let case: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        let lines = |extracted: &SpanAttributes| {
-            described(extracted).lines().map(Value::from).collect::<Value>()
-        };
-        let found = lines(&case["event"].extract_span_attributes());
-        assert_eq!(found, case["description"], "{name}: {found:#}");
-        if let Some(typed) = typed(&name, &case["event"]) {
-            assert_eq!(lines(&typed), found, "{name}, typed");
+fn typed_events_and_messages_are_described_like_plain_json() {
+    let mut names = Vec::new();
+    for Fixture { name, event, .. } in fixtures() {
+        if let Some(typed) = typed(&name, &event) {
+            let plain = described(&event.extract_span_attributes());
+            assert_eq!(described(&typed), plain, "{name}");
         }
-        cases.push(name);
+        names.push(name);
     }
-    assert!(TYPED.iter().all(|name| cases.iter().any(|own| own == name)), "{cases:?}");
+    assert!(TYPED.iter().all(|name| names.iter().any(|own| own == name)), "{names:?}");
 }
 
 #[test]
@@ -129,71 +172,103 @@ fn links_of_a_batch_beyond_128_are_counted_as_dropped() {
     assert_eq!(attribute(span, "messaging.batch.message_count").as_deref(), Some("10000"));
 }
 
-/// The spans of an event and a result in the notation of `tests/fixtures/triggers`, which the layers for Python and Node read
-/// too.
-fn spans_of(case: &Value) -> Value {
-    const SHARED: [&str; 4] = [
-        "faas.trigger",
-        "http.response.status_code",
-        "error.type",
-        "aws.lambda.batch_item_failures",
-    ];
+/// Attributes of every invocation, which other tests check.
+const OF_EVERY_INVOCATION: [&str; 6] = [
+    "faas.invocation_id",
+    "faas.coldstart",
+    "aws.lambda.invoked_arn",
+    "aws.lambda.tenant_id",
+    "cloud.resource_id",
+    "cloud.account.id",
+];
+
+/// The spans of an event and a result in the notation of the fixtures.
+fn spans_of(event: &Value, result: &Value) -> Value {
     let function = Function::new();
-    let result = case["result"].clone();
-    let handler = move |_| std::future::ready(Ok(result.clone()));
-    function.handle(event(case["event"].clone()), handler).unwrap();
+    let answer = result.clone();
+    let handler = move |_| std::future::ready(Ok::<_, lambda_runtime::Error>(answer.clone()));
+    let invocation = super::driver::event(event.clone());
+    let named = create_traced_handler("<function>", function.completion.clone(), handler);
+    block_on(named(invocation)).unwrap();
     let written = function.written();
-    let values = |own: &[proto::KeyValue], is_wanted: &dyn Fn(&str) -> bool| {
-        let wanted = own.iter().filter(|own| is_wanted(&own.key));
-        let value = |own: &proto::KeyValue| match own.value.as_ref()?.value.as_ref()? {
-            any_value::Value::StringValue(text) => Some(json!(text)),
-            any_value::Value::IntValue(number) => Some(json!(number)),
-            _ => None,
-        };
-        wanted.map(|own| (own.key.clone(), value(own).unwrap_or_default())).collect::<Value>()
-    };
-    let ids =
-        |trace: &[u8], span: &[u8]| json!({ "traceId": to_hex(trace), "spanId": to_hex(span) });
-    let root = written.spans.iter().find(|span| span.kind() == SpanKind::Server).unwrap();
+    let of_kind = |kind| written.spans.iter().find(|span| span.kind() == kind);
+    let root = of_kind(SpanKind::Server).unwrap();
+    let mut server = span_in_fixture(root);
     let has_parent = !root.parent_span_id.is_empty();
-    let parent = has_parent.then(|| ids(&root.trace_id, &root.parent_span_id));
-    let consumer = written.spans.iter().find(|span| span.kind() == SpanKind::Consumer);
-    let consumer = consumer.map(|span| {
-        let links = span.links.iter().map(|link| {
-            let mut own = ids(&link.trace_id, &link.span_id);
-            own["attributes"] = values(&link.attributes, &|_| true);
-            own
-        });
-        json!({
-            "name": span.name, "kind": "CONSUMER",
-            "attributes": values(&span.attributes, &|key| key.starts_with("messaging.")),
-            "links": links.collect::<Vec<_>>(),
-        })
-    });
-    let is_error = status(root).starts_with("error");
+    server["parent"] = has_parent.then(|| ids(&root.trace_id, &root.parent_span_id)).into();
+    let received_at = event.extract_span_attributes().received_at;
+    let received_ms = received_at.map(|time| time.duration_since(UNIX_EPOCH).unwrap().as_millis());
     json!({
-        "root": {
-            "kind": "SERVER", "parent": parent, "status": if is_error { "ERROR" } else { "UNSET" },
-            "attributes": values(&root.attributes, &|key| SHARED.contains(&key)),
-        },
-        "consumer": consumer,
+        "server": server,
+        "consumer": of_kind(SpanKind::Consumer).map(span_in_fixture),
+        "received_ms": received_ms.map(|ms| u64::try_from(ms).unwrap()),
     })
+}
+
+fn span_in_fixture(span: &Span) -> Value {
+    let links = span.links.iter().map(|link| {
+        let mut own = ids(&link.trace_id, &link.span_id);
+        own["attributes"] = attributes_in_fixture(&link.attributes);
+        own
+    });
+    let status = span.status.clone().unwrap_or_default();
+    json!({
+        "name": span.name,
+        "kind": span.kind().as_str_name().trim_start_matches("SPAN_KIND_"),
+        "status": {
+            "code": status.code().as_str_name().trim_start_matches("STATUS_CODE_"),
+            "message": status.message,
+        },
+        "attributes": attributes_in_fixture(&span.attributes),
+        "links": links.collect::<Vec<_>>(),
+    })
+}
+
+fn attributes_in_fixture(attributes: &[proto::KeyValue]) -> Value {
+    let own = attributes.iter().filter(|own| !OF_EVERY_INVOCATION.contains(&own.key.as_str()));
+    let value = |own: &proto::KeyValue| match own.value.as_ref()?.value.as_ref()? {
+        any_value::Value::StringValue(text) => Some(json!(text)),
+        any_value::Value::IntValue(number) => Some(json!(number)),
+        _ => None,
+    };
+    own.map(|own| (own.key.clone(), value(own).unwrap_or_default())).collect()
+}
+
+fn ids(trace_id: &[u8], span_id: &[u8]) -> Value {
+    json!({ "traceId": to_hex(trace_id), "spanId": to_hex(span_id) })
 }
 
 #[test]
 fn events_give_the_spans_of_the_fixtures() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/triggers");
+    let is_written = std::env::var_os("UPDATE_EXPECT").is_some();
     let mut different = String::new();
-    let mut cases = 0;
-    for file in std::fs::read_dir(folder).unwrap() {
-        let path = file.unwrap().path();
-        let mut case: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        let found = spans_of(&case);
-        let expected = json!({ "root": case["root"].take(), "consumer": case["consumer"].take() });
-        if found != expected {
-            writeln!(different, "{}\n  {found}\n  {expected}", path.display()).unwrap();
+    let fixtures = fixtures();
+    for fixture in &fixtures {
+        let Fixture { name, event, result, spans } = fixture;
+        let found = spans_of(event, result);
+        if is_written {
+            fixture.write(&found);
+        } else if found != *spans {
+            writeln!(different, "{name}\n  {found}\n  {spans}").unwrap();
         }
-        cases += 1;
     }
-    assert!(different.is_empty() && cases > 20, "{cases} cases\n{different}");
+    assert!(different.is_empty() && fixtures.len() > 90, "{} cases\n{different}", fixtures.len());
+}
+
+#[test]
+fn fixtures_are_made_of_a_folder_of_events() {
+    let Some(events) = std::env::var_os(EVENTS) else { return };
+    let fixtures = std::env::var_os(FIXTURES).expect("the folder of fixtures");
+    std::fs::create_dir_all(&fixtures).unwrap();
+    for file in std::fs::read_dir(events).unwrap() {
+        let file = file.unwrap();
+        let Ok(event) = serde_json::from_slice::<Value>(&std::fs::read(file.path()).unwrap())
+        else {
+            continue;
+        };
+        let mut fixture = spans_of(&event, &Value::Null);
+        fixture["event"] = event;
+        let text = serde_json::to_string_pretty(&fixture).unwrap();
+        std::fs::write(std::path::Path::new(&fixtures).join(file.file_name()), text).unwrap();
+    }
 }

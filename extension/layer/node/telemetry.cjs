@@ -6,6 +6,7 @@ const { register } = require("./api.cjs");
 const { BoundExporter, LONGEST_MS, agent, timeoutMs } = require("./bound.cjs");
 const { Contexts } = require("./contexts.cjs");
 const { CutOffs } = require("./cut_off.cjs");
+const { xray } = require("./events.cjs");
 const { leaveLastWords } = require("./last_words.cjs");
 const { copyInputs, keepOwnContext, keepOwnHeaders } = require("./outgoing.cjs");
 const { isThere } = require("./packages.cjs");
@@ -113,9 +114,8 @@ function joinXRay(random) {
       const header = process.env._X_AMZN_TRACE_ID ?? "";
       const isNew = header !== joined;
       joined = header;
-      const [, time, rest] = /(?:^|;) *Root=1-([0-9a-f]{8})-([0-9a-f]{24}) *(?:;|$)/.exec(header) ?? [];
-      const isSampled = /(?:^|;) *Sampled=1 *(?:;|$)/.test(header);
-      return isNew && isSampled && time !== undefined ? time + rest : random.generateTraceId();
+      const { traceId, isSampled } = xray(header);
+      return isNew && isSampled && traceId !== undefined ? traceId : random.generateTraceId();
     },
   };
 }

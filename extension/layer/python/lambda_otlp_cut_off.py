@@ -260,10 +260,6 @@ class Watch:
         if root.is_valid and not root.trace_flags.sampled:
             self.open_spans.records.leave(invocation.request_id, root)
 
-    def root_of(self, invocation):
-        """Returns the root span of the invocation while it is open."""
-        return invocation.root and self.open_spans.open.get(invocation.root.span_id)
-
     def run(self):
         while True:
             with self.changed:

@@ -411,12 +411,10 @@ class Fast:
         self.receiver, self.encode, self.snapshot = self.settings.address, tracers.encode, self.spans.snapshot
         return self
 
-    def instrument(self, module, name):
-        provider = self.tracers
-        version = provider.resource.attributes["telemetry.auto.version"]
-        instrument = beside("lambda_otlp_invocation").instrument
-        handler = instrument(getattr(module, name), provider, version, self.settings.has_propagators)
-        setattr(module, name, handler)
+    @property
+    def reads_environment(self):
+        """`True` if a propagator may find the parent of an invocation in the environment."""
+        return self.settings.has_propagators
 
     def flushes(self):
         return [self.tracers.flush_invocation]

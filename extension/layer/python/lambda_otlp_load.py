@@ -123,20 +123,57 @@ class Unlisted:
 
 
 URLS = ("url.full", "url.query", "http.url", "http.target")
-SECRETS = "AWSAccessKeyId|Signature|sig|X-Goog-Signature|X-Amz-Signature|X-Amz-Security-Token|X-Amz-Credential|access_token|token"
 
 
 def masked_urls(attributes):
     """Returns new values for attributes with URLs that grant access, such as presigned ones.
 
-    Source: OpenTelemetry's semantic conventions, `url.query`; exporter/src/handler/trigger/http_request.rs has the same names.
+    Source: OpenTelemetry's semantic conventions, `url.query`.
     """
     found = {name: attributes[name] for name in URLS if isinstance(attributes.get(name), str) and "=" in attributes[name]}
     if not found:
         return found
     import re
 
-    return {name: re.sub(f"(?i)((?:^|[?&])(?:{SECRETS})=)[^&#]*", r"\1REDACTED", value) for name, value in found.items()}
+    secrets = "|".join(beside("lambda_otlp_events").DESCRIPTION["secret_query_parameters"])
+    return {name: re.sub(f"(?i)((?:^|[?&])(?:{secrets})=)[^&#]*", r"\1REDACTED", value) for name, value in found.items()}
+
+
+# OpenTelemetry's instrumentations of HTTP clients give no server, and that of AWS's SDK has an older name of the status.
+OF_OPENTELEMETRY = "opentelemetry.instrumentation."
+OLD_STATUS, STABLE_STATUS = "http.status_code", "http.response.status_code"
+PORTS = {"http": 80, "https": 443}
+
+
+def conventions():
+    """Returns the value of OpenTelemetry's variable. Stable names are the default, as in Node and Rust."""
+    return os.environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").strip() or "http,database"
+
+
+def changes_at_end(attributes, scope):
+    """Returns new values for attributes of a span of this scope that ends. `None` removes an attribute."""
+    changes = masked_urls(attributes)
+    if not (scope or "").startswith(OF_OPENTELEMETRY):
+        return changes
+    if "rpc.system" in attributes and OLD_STATUS in attributes:
+        chosen = [name.strip() for name in conventions().split(",")]
+        if "http" in chosen or "http/dup" in chosen:
+            changes[STABLE_STATUS] = attributes[OLD_STATUS]
+        if "http" in chosen and "http/dup" not in chosen:
+            changes[OLD_STATUS] = None
+    if "url.full" in attributes and "server.address" not in attributes:
+        changes.update(server_of(attributes["url.full"]))
+    return changes
+
+
+def server_of(url):
+    import re
+
+    found = re.match(r"(https?)://(?:[^/?#]*@)?(?:\[([^]]+)]|([^:/?#]+))(?::([0-9]{1,5}))?(?:[/?#]|$)", str(url), re.IGNORECASE)
+    if found is None:
+        return {}
+    scheme, v6, name, port = found.groups()
+    return {"server.address": v6 or name, "server.port": int(port) if port else PORTS[scheme.lower()]}
 
 
 def say(text):

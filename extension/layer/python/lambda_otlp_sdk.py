@@ -18,7 +18,7 @@ QUEUE_SIZE = "16384"
 # Modules required to export spans. They are imported before anything is patched: if the function has another version of one package,
 # the others may be incompatible.
 NEEDED = (
-    "opentelemetry.instrumentation.aws_lambda",
+    "opentelemetry.instrumentation",
     "opentelemetry.distro",
     "opentelemetry.sdk._configuration",
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
@@ -68,7 +68,7 @@ def quiet():
 
 
 def has_instrumentation():
-    names = ("opentelemetry.instrumentation.aws_lambda", "opentelemetry.distro", "opentelemetry.sdk")
+    names = ("opentelemetry.instrumentation", "opentelemetry.distro", "opentelemetry.sdk")
     try:
         return all(importlib.util.find_spec(name) for name in names)
     except ModuleNotFoundError:
@@ -271,15 +271,8 @@ def providers():
     return [trace.get_tracer_provider(), *([metrics.get_meter_provider()] if metrics else [])]
 
 
-@quiet()
-def instrument(module, name):
-    """Wraps the handler with OpenTelemetry's Lambda instrumentation."""
-    # The instrumentation wraps the handler that this variable names. It reads the variable only in this call.
-    with variables(ORIG_HANDLER=f"{module.__name__}.{name}"):
-        aws_lambda = library("opentelemetry.instrumentation.aws_lambda")
-        usual = getattr(aws_lambda, "_default_event_context_extractor", None)
-        extract = usual and {"event_context_extractor": lambda event: beside("lambda_otlp_wrap").parent_of(event, usual)} or {}
-        aws_lambda.AwsLambdaInstrumentor().instrument(skip_dep_check=True, **extract)
+# A propagator of the SDK may find the parent of an invocation in the environment.
+reads_environment = True
 
 
 def flushes():

@@ -15,7 +15,7 @@ import threading
 from collections import namedtuple
 from types import SimpleNamespace
 
-from lambda_otlp_load import Background, beside, masked_urls, time
+from lambda_otlp_load import Background, beside, changes_at_end, time
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace.status import Status, StatusCode
@@ -203,7 +203,11 @@ class Span(trace.Span):
     def end(self, end_time=None):
         if self.end_time is not None:
             return warn("end of a span that has ended")
-        self.set_attributes(masked_urls(self.attributes))
+        for name, value in changes_at_end(self.attributes, self.instrumentation_scope.name).items():
+            if value is None:
+                del self.attributes[name]
+            else:
+                self.attributes[name] = value
         self.end_time = time.time_ns() if end_time is None else end_time
         self.provider.ended(self)
 

@@ -1,13 +1,16 @@
-//! Changes of documents in buckets and tables of any source (semantic conventions 1.44, `docs/faas/faas-spans.md`).
+//! Changes of documents in buckets and tables of any source, and times in events (semantic conventions 1.44, `docs/faas/faas-spans.md`).
 
-use super::messages::process;
-use super::span_attributes::{SpanAttributes, TriggerType};
+use super::description::{Table, at};
+use super::messages::name_of_destination;
+use super::span_attributes::{SpanAttributes, TriggerType, received_at as time_of_ms};
 use opentelemetry::KeyValue;
+use serde_json::Value;
 use settings::percent_decoded;
+use std::time::SystemTime;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Change<'a> {
-    /// The bucket or table.
+    /// The name or the ARN of the bucket or table.
     pub(super) collection: Option<&'a str>,
     /// The source's name of the change: `ObjectCreated:Put`, `MODIFY`.
     pub(super) event_name: &'a str,
@@ -17,22 +20,28 @@ pub(super) struct Change<'a> {
     pub(super) time: Option<String>,
 }
 
-/// The attributes for an event with these changes: values shared by all changes, and all values of a single one.
-pub(super) fn changes<'a>(changes: impl IntoIterator<Item = Change<'a>>) -> SpanAttributes {
+/// The attributes for an event with these changes: values shared by all changes, and all values of a single one. `operations` are
+/// the names of the changes' kinds.
+pub(super) fn changes<'a>(
+    operations: Table<&'static str>,
+    changes: impl IntoIterator<Item = Change<'a>>,
+) -> SpanAttributes {
     let mut changes = changes.into_iter();
     let first = changes.next().unwrap_or_default();
-    let (mut is_alone, mut is_one_place, mut is_one_kind) = (true, true, true);
+    let operation_of = |change: &Change<'_>| operation(operations, change.event_name);
+    let mut is_alone = true;
+    let mut is_one_place = true;
+    let mut is_one_kind = true;
     for change in changes {
         is_alone = false;
         is_one_place &= change.collection == first.collection;
-        is_one_kind &= operation(change.event_name) == operation(first.event_name);
+        is_one_kind &= operation_of(&change) == operation_of(&first);
     }
+    let operation = operation_of(&first).filter(|_| is_one_kind);
+    let collection = first.collection.filter(|_| is_one_place).and_then(name_of_destination);
     let texts = [
-        ("faas.document.collection", first.collection.filter(|_| is_one_place).map(str::to_owned)),
-        (
-            "faas.document.operation",
-            operation(first.event_name).filter(|_| is_one_kind).map(str::to_owned),
-        ),
+        ("faas.document.collection", collection.map(str::to_owned)),
+        ("faas.document.operation", operation.map(str::to_owned)),
         ("faas.document.name", first.name.filter(|_| is_alone)),
         ("faas.document.time", first.time.filter(|_| is_alone)),
     ];
@@ -44,27 +53,10 @@ pub(super) fn changes<'a>(changes: impl IntoIterator<Item = Change<'a>>) -> Span
     }
 }
 
-/// The attributes for an event of Amazon S3, which are also those of messages from the bucket.
-pub(super) fn objects<'a>(records: impl IntoIterator<Item = Change<'a>>) -> SpanAttributes {
-    let mut described = changes(records);
-    let is_bucket = |own: &&KeyValue| own.key.as_str() == "faas.document.collection";
-    let bucket = described.attributes.iter().find(is_bucket).map(|own| own.value.clone());
-    described.attributes.extend(process("aws_s3"));
-    described
-        .attributes
-        .extend(bucket.map(|name| KeyValue::new("messaging.destination.name", name)));
-    described
-}
-
-fn operation(event_name: &str) -> Option<&'static str> {
+fn operation(operations: Table<&'static str>, event_name: &str) -> Option<&'static str> {
     // Amazon S3's names occur with and without the prefix `s3:`.
     let name = event_name.strip_prefix("s3:").unwrap_or(event_name);
-    match name.split(':').next()? {
-        "INSERT" | "ObjectCreated" => Some("insert"),
-        "MODIFY" => Some("edit"),
-        "REMOVE" | "ObjectRemoved" | "LifecycleExpiration" => Some("delete"),
-        _ => None,
-    }
+    operations.get(name.split(':').next()?).copied()
 }
 
 /// The name of an object from its key in an event, which is form-encoded (Amazon S3 User Guide, "Event message
@@ -76,4 +68,20 @@ pub(super) fn object_name(key: &str) -> String {
 /// Formats a time: RFC 3339 in UTC, with milliseconds.
 pub(super) fn time(text: &str) -> Option<String> {
     wire::timestamp::parse(text).map(wire::timestamp::rfc3339_millis)
+}
+
+/// The time of the first of these pointers that has one: a number or the digits of milliseconds since the Unix epoch, or RFC 3339.
+pub(super) fn milliseconds(value: &Value, pointers: &[&str]) -> Option<u64> {
+    pointers.iter().find_map(|pointer| match at(value, pointer)? {
+        Value::Number(number) => number.as_u64(),
+        Value::String(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            digits.parse().ok()
+        }
+        Value::String(text) => Some(wire::timestamp::parse(text)? / 1_000_000),
+        _ => None,
+    })
+}
+
+pub(super) fn received_at(value: &Value, pointers: &[&str]) -> Option<SystemTime> {
+    milliseconds(value, pointers).and_then(time_of_ms)
 }

@@ -1,8 +1,11 @@
 //! An HTTP event, typed or as JSON.
 
+use super::description::DESCRIPTION;
 use super::span_attributes::{SpanAttributes, TriggerType, received_at};
+use super::template::span_name;
 use opentelemetry::KeyValue;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde_json::Value;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,8 +22,6 @@ pub(super) struct HttpRequest {
     pub(super) client_address: Option<String>,
     pub(super) domain_name: Option<String>,
     pub(super) user_agent: Option<String>,
-    /// The target group of the load balancer. Such requests have no route, so the path names the span.
-    pub(super) target_group: Option<KeyValue>,
     /// Names in lower case.
     pub(super) headers: HashMap<String, String>,
     /// The time at which the gateway received the request, in milliseconds since the Unix epoch.
@@ -28,46 +29,43 @@ pub(super) struct HttpRequest {
 }
 
 impl HttpRequest {
+    /// The request without a span's name.
     pub(super) fn into_span_attributes(self) -> SpanAttributes {
-        let header = |name: &str| self.headers.get(name).cloned();
-        let method = known_method(&self.method);
-        let scheme = header("x-forwarded-proto").unwrap_or_else(|| "https".to_owned());
-        let version = self.protocol.as_deref().and_then(|text| text.strip_prefix("HTTP/"));
-        let host = header("host").or(self.domain_name);
-        let (address, port) = host.as_deref().map_or((None, None), host_and_port);
-        let forwarded_port = header("x-forwarded-port").and_then(|port| port.parse().ok());
-        let forwarded_for = || client_of(self.headers.get("x-forwarded-for")?);
-        let path_in_name = || self.path.as_deref().map(without_ids);
-        let named_by = match self.target_group {
-            Some(_) => path_in_name(),
-            None => self.route.clone(),
+        let header = |name: &str| {
+            let own = self.headers.get(name).filter(|text| !text.is_empty());
+            own.map(String::as_str)
         };
+        let method = known_method(&self.method);
+        let scheme = header("x-forwarded-proto").and_then(|schemes| schemes.split(',').next());
+        let scheme = scheme.map(str::trim).filter(|scheme| !scheme.is_empty()).unwrap_or("https");
+        let protocols = &DESCRIPTION.protocol_versions;
+        let version = self.protocol.as_deref().and_then(|name| protocols.get(name).copied());
+        let host = header("host").or(self.domain_name.as_deref());
+        let server = host.map(Server::of).unwrap_or_default();
+        let forwarded_port = header("x-forwarded-port").and_then(port);
+        let forwarded_for = || client_of(header("x-forwarded-for")?).map(str::to_owned);
+        let user_agent = self.user_agent.or_else(|| header("user-agent").map(str::to_owned));
         let has_method = !self.method.is_empty();
         let is_other = has_method && method == OTHER_METHOD;
+        let query = self.query.filter(|query| !query.is_empty());
         let texts = [
-            ("url.scheme", Some(scheme)),
+            ("url.scheme", Some(scheme.to_owned())),
             ("http.request.method", has_method.then(|| method.to_owned())),
             ("http.request.method_original", is_other.then_some(self.method)),
             ("http.route", self.route),
             ("url.path", self.path),
-            (
-                "url.query",
-                self.query.filter(|query| !query.is_empty()).map(|query| redacted(&query)),
-            ),
+            ("url.query", query.map(|query| redacted(&query))),
             ("network.protocol.version", version.map(str::to_owned)),
             ("client.address", self.client_address.or_else(forwarded_for)),
-            ("server.address", address),
-            ("user_agent.original", self.user_agent.or_else(|| header("user-agent"))),
+            ("server.address", server.address.map(str::to_owned)),
+            ("user_agent.original", user_agent),
         ];
         let texts = texts.into_iter().filter_map(|(key, value)| Some(KeyValue::new(key, value?)));
         let mut attributes: Vec<KeyValue> = texts.collect();
-        if let Some(port) = forwarded_port.or(port) {
+        if let Some(port) = forwarded_port.or(server.port) {
             attributes.push(KeyValue::new("server.port", i64::from(port)));
         }
-        attributes.extend(self.target_group);
         SpanAttributes {
-            span_name: named_by
-                .map(|name| format!("{} {name}", method.replace(OTHER_METHOD, "HTTP"))),
             attributes,
             carrier: Some(self.headers),
             trigger: TriggerType::Http,
@@ -75,15 +73,26 @@ impl HttpRequest {
             ..SpanAttributes::default()
         }
     }
+
+    /// The request of a source with a type of its own, and the span's name.
+    pub(super) fn of_source(self, name: &str) -> SpanAttributes {
+        named(self.into_span_attributes(), name)
+    }
+}
+
+/// Names the span of a source with a type of its own.
+fn named(described: SpanAttributes, source: &str) -> SpanAttributes {
+    let source = DESCRIPTION.source(source);
+    let name = source.and_then(|own| span_name(own, &Value::Null, &described.attributes));
+    SpanAttributes { span_name: name, ..described }
 }
 
 /// The value of `http.request.method` for an unknown method, which keeps the cardinality low.
 const OTHER_METHOD: &str = "_OTHER";
 
 fn known_method(method: &str) -> &'static str {
-    const KNOWN: [&str; 9] =
-        ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
-    KNOWN.into_iter().find(|known| *known == method).unwrap_or(OTHER_METHOD)
+    let known = DESCRIPTION.http_methods.iter().find(|known| **known == method);
+    known.copied().unwrap_or(OTHER_METHOD)
 }
 
 /// The method of a request with these attributes, in the form of a span's name ("HTTP spans", "Name").
@@ -92,38 +101,62 @@ pub(crate) fn method_in_name(attributes: &[KeyValue]) -> Option<String> {
     Some(method.value.as_str().replace(OTHER_METHOD, "HTTP"))
 }
 
-fn host_and_port(host: &str) -> (Option<String>, Option<u16>) {
-    match host.rsplit_once(':').map(|(name, port)| (name, port.parse())) {
-        Some((name, Ok(port))) => (Some(name.to_owned()), Some(port)),
-        _ => (Some(host.to_owned()), None),
+/// The path of a request with these attributes, in the form of a span's name.
+pub(super) fn path_in_name(attributes: &[KeyValue]) -> Option<String> {
+    let path = attributes.iter().find(|own| own.key.as_str() == "url.path")?;
+    Some(without_ids(&path.value.as_str()))
+}
+
+#[derive(Default)]
+struct Server<'a> {
+    address: Option<&'a str>,
+    port: Option<u16>,
+}
+
+impl<'a> Server<'a> {
+    /// The server of a `Host` header.
+    fn of(host: &'a str) -> Self {
+        let parts = host.rsplit_once(':').and_then(|(name, number)| Some((name, port(number)?)));
+        match parts {
+            Some((name, port)) => Self { address: Some(name), port: Some(port) },
+            None => Self { address: Some(host), port: None },
+        }
     }
 }
 
-/// The client address from the first entry of `X-Forwarded-For`, which may include a port.
-fn client_of(forwarded_for: &str) -> Option<String> {
-    let address = |text: &str| {
-        let with_port = || text.parse::<SocketAddr>().map(|address| address.ip());
-        text.parse::<IpAddr>().or_else(|_| with_port()).ok()
-    };
-    let client = forwarded_for.split(',').take(10).find_map(|text| address(text.trim()))?;
-    Some(client.to_string())
+fn port(text: &str) -> Option<u16> {
+    const MOST_DIGITS: usize = 5;
+    let is_number = text.len() <= MOST_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten()
 }
 
-/// Converts the path to a name of low cardinality: `/orders/{id}` for `/orders/4711`, with at most six segments.
+/// The client address from the first entry of `X-Forwarded-For`, which may include a port.
+fn client_of(forwarded_for: &str) -> Option<&str> {
+    let entries = forwarded_for.split(',').take(DESCRIPTION.limits.forwarded_addresses);
+    entries.map(str::trim).find_map(|text| {
+        if text.parse::<IpAddr>().is_ok() {
+            return Some(text);
+        }
+        text.parse::<SocketAddr>().ok()?;
+        let (address, _) = text.rsplit_once(':')?;
+        Some(address.trim_start_matches('[').trim_end_matches(']'))
+    })
+}
+
+/// Converts the path to a name of low cardinality: `/orders/{id}` for `/orders/4711`, with the first segments.
 fn without_ids(path: &str) -> String {
-    const MOST_SEGMENTS: usize = 6;
-    let segments = path.trim_start_matches('/').split('/').take(MOST_SEGMENTS);
+    let segments = path.trim_start_matches('/').split('/').take(DESCRIPTION.limits.name_segments);
     segments
         .map(|segment| if is_id(segment) { "/{id}".to_owned() } else { format!("/{segment}") })
         .collect()
 }
 
 fn is_id(segment: &str) -> bool {
-    const MOST_BYTES_OF_A_NAME: usize = 40;
+    let limits = &DESCRIPTION.limits;
     let digits = segment.bytes().filter(u8::is_ascii_digit).count();
-    digits >= 3
+    digits >= limits.id_digits
         || segment.starts_with(|c: char| c.is_ascii_digit())
-        || segment.len() > MOST_BYTES_OF_A_NAME
+        || segment.len() > limits.segment_bytes
 }
 
 /// `GET /orders/{id}` without its method; `None` for `$default`, which is not a route.
@@ -134,16 +167,19 @@ pub(super) fn route_of_key(route_key: &str) -> Option<String> {
 
 /// The attributes of a WebSocket event: its route is `$connect`, `$disconnect`, `$default` or the application's.
 pub(super) fn web_socket(route_key: String, headers: HashMap<String, String>) -> SpanAttributes {
-    SpanAttributes {
-        attributes: vec![KeyValue::new("http.route", route_key.clone())],
-        span_name: Some(route_key),
+    let described = SpanAttributes {
+        attributes: vec![KeyValue::new("http.route", route_key)],
         carrier: Some(headers),
         trigger: TriggerType::Http,
         ..SpanAttributes::default()
-    }
+    };
+    named(described, "WebSocket API")
 }
 
-pub(super) fn joined(parameters: &[(String, String)]) -> String {
+/// Builds a query string from parameters that are still encoded, sorted by name.
+pub(super) fn joined(mut parameters: Vec<(String, String)>) -> String {
+    // A stable sort keeps the order of a name's values.
+    parameters.sort_by(|left, right| left.0.cmp(&right.0));
     let parts: Vec<String> =
         parameters.iter().map(|(key, value)| format!("{key}={value}")).collect();
     parts.join("&")
@@ -151,13 +187,12 @@ pub(super) fn joined(parameters: &[(String, String)]) -> String {
 
 /// Builds a query string from decoded parameters, which REST APIs pass in a map: sorted by name; `&`, `=`, `%`, `#`, `+` and
 /// everything but printable ASCII encoded.
-pub(super) fn query_string(parameters: &[(String, String)]) -> String {
-    let mut parameters: Vec<_> = parameters.iter().collect();
-    // A stable sort keeps the order of a name's values.
+pub(super) fn query_string(parameters: Vec<(String, String)>) -> String {
+    let mut parameters = parameters;
     parameters.sort_by(|left, right| left.0.cmp(&right.0));
     let encoded: Vec<String> = parameters
         .into_iter()
-        .map(|(key, value)| format!("{}={}", percent_encoded(key), percent_encoded(value)))
+        .map(|(key, value)| format!("{}={}", percent_encoded(&key), percent_encoded(&value)))
         .collect();
     encoded.join("&")
 }
@@ -168,22 +203,11 @@ pub(crate) fn percent_encoded(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
 }
 
-/// Removes values that grant access (semantic conventions, `docs/registry/attributes/url.md`, `url.query`), including `token` and
-/// `access_token` (RFC 6750).
+/// Removes values that grant access.
 fn redacted(query: &str) -> String {
-    const SECRET: [&str; 9] = [
-        "AWSAccessKeyId",
-        "Signature",
-        "sig",
-        "X-Goog-Signature",
-        "X-Amz-Signature",
-        "X-Amz-Security-Token",
-        "X-Amz-Credential",
-        "access_token",
-        "token",
-    ];
+    let secret = &DESCRIPTION.secret_query_parameters;
     let parts = query.split('&').map(|part| match part.split_once('=') {
-        Some((name, _)) if SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret)) => {
+        Some((name, _)) if secret.iter().any(|secret| name.eq_ignore_ascii_case(secret)) => {
             format!("{name}=REDACTED")
         }
         _ => part.to_owned(),
@@ -197,8 +221,7 @@ mod tests {
 
     #[test]
     fn the_client_address_is_the_first_valid_forwarded_address() {
-        let check =
-            |header, expected: Option<&str>| assert_eq!(client_of(header).as_deref(), expected);
+        let check = |header, expected: Option<&str>| assert_eq!(client_of(header), expected);
         check("192.0.2.1", Some("192.0.2.1"));
         check("192.0.2.1, 198.51.100.7", Some("192.0.2.1"));
         check("unknown,192.0.2.1:4711", Some("192.0.2.1"));

@@ -2,13 +2,12 @@
 //!
 //! Unless code sets the kind of the invocation's span, these attributes and links are those of a CONSUMER span below it.
 
+use super::description::DESCRIPTION;
 use super::sender::Sender;
 use super::span_attributes::{SpanAttributes, TriggerType, received_at};
 use opentelemetry::KeyValue;
+use serde_json::Value;
 use std::borrow::Cow;
-
-/// Number of messages among which one must name its sender, or the others are not read; a batch may have 10,000.
-const MOST_WITHOUT_SENDER: usize = 128;
 
 /// A message of any source, which may lack some of these values.
 pub(super) struct Message<'a, H> {
@@ -18,9 +17,9 @@ pub(super) struct Message<'a, H> {
     /// The place of a Kafka record, which has no id.
     pub(super) partition: Option<i64>,
     pub(super) offset: Option<i64>,
-    /// The time at which Amazon SQS received the message, in milliseconds since the Unix epoch. Not a header, which its sender
-    /// may set.
-    pub(super) sent_ms: Option<u64>,
+    /// The time at which AWS's service received the message, in milliseconds since the Unix epoch. Not a header, which its
+    /// sender may set.
+    pub(super) received_ms: Option<u64>,
     /// The content, in which the sender, a topic or a bus may have put headers.
     pub(super) body: Option<Body<'a>>,
     /// The text of a header. Amazon SQS adds `AWSTraceHeader` if X-Ray traces the sender.
@@ -35,6 +34,7 @@ impl<'a, F: Fn(&str) -> Option<Cow<'a, str>>> Header<'a> for F {}
 pub(super) enum Body<'a> {
     Text(&'a str),
     Base64(&'a str),
+    Object(&'a Value),
     #[cfg(feature = "kinesis")]
     Bytes(&'a [u8]),
 }
@@ -42,7 +42,7 @@ pub(super) enum Body<'a> {
 impl<'a, H: Header<'a>> Message<'a, H> {
     pub(super) fn new(header: H) -> Self {
         let (id, destination, partition, offset) = (None, None, None, None);
-        Self { id, destination, partition, offset, sent_ms: None, body: None, header }
+        Self { id, destination, partition, offset, received_ms: None, body: None, header }
     }
 
     /// The attributes that identify it.
@@ -69,9 +69,9 @@ pub(super) fn messages<'a, H: Header<'a>>(
         }
         count += 1;
         destination = destination.filter(|first| message.destination == Some(*first));
-        received_ms = received_ms.into_iter().chain(message.sent_ms).min();
+        received_ms = received_ms.into_iter().chain(message.received_ms).min();
         // Looking for the sender may read the whole message. The SDK counts the links beyond its limit.
-        if count <= MOST_WITHOUT_SENDER || !links.is_empty() {
+        if count <= DESCRIPTION.limits.links || !links.is_empty() {
             links.extend(Sender::of(&message).map(|sender| sender.link(message.own_attributes())));
         }
         first.get_or_insert(message);
@@ -103,13 +103,14 @@ pub(super) fn process(system: &'static str) -> [KeyValue; 3] {
     ]
 }
 
-/// Describes the invocation for a notification of Amazon SNS. It arrives alone, and the invocation continues the sender's trace.
+/// Describes the invocation for a notification of Amazon SNS or an event of Amazon EventBridge. It arrives alone, and the
+/// invocation continues the sender's trace.
 pub(super) fn notifications<'a, H: Header<'a>>(
-    records: impl Iterator<Item = Message<'a, H>> + Clone,
+    system: &'static str,
+    records: Vec<Message<'a, H>>,
 ) -> SpanAttributes {
-    let carrier = records.clone().next().and_then(|first| Sender::of(&first));
-    let carrier = carrier.map(|sender| sender.carrier);
-    SpanAttributes { carrier, links: Vec::new(), ..messages("aws.sns", records) }
+    let carrier = records.first().and_then(Sender::of).map(|sender| sender.carrier);
+    SpanAttributes { carrier, links: Vec::new(), ..messages(system, records) }
 }
 
 /// Describes a span for the work on one message.
@@ -126,38 +127,14 @@ pub(super) fn message<'a>(
     }
 }
 
-fn name_of_destination(destination: &str) -> Option<&str> {
+pub(super) fn name_of_destination(destination: &str) -> Option<&str> {
     if destination.starts_with("arn:") { name_of_arn(destination) } else { Some(destination) }
 }
 
 /// `orders` of `arn:aws:sqs:region:account:orders` and of `arn:aws:kinesis:region:account:stream/orders`.
-pub(super) fn name_of_arn(arn: &str) -> Option<&str> {
+fn name_of_arn(arn: &str) -> Option<&str> {
     let resource = arn.splitn(6, ':').nth(5)?;
     let name = resource.split_once('/').map_or(resource, |(_, name)| name);
     let name = name.split('/').next().unwrap_or_default();
     (!name.is_empty()).then_some(name)
-}
-
-/// An event of Amazon EventBridge or its Scheduler with the event's `source`, `id` and `time`.
-pub(super) fn bus_event(source: &str, id: Option<&str>, time: Option<String>) -> SpanAttributes {
-    // "Creating an Amazon EventBridge rule that runs on a schedule"; EventBridge Scheduler, "Context attributes".
-    if source == "aws.events" || source == "aws.scheduler" {
-        let attributes = time.map(|time| KeyValue::new("faas.time", time));
-        return SpanAttributes {
-            attributes: attributes.into_iter().collect(),
-            trigger: TriggerType::Timer,
-            ..SpanAttributes::default()
-        };
-    }
-    let nanos = time.as_deref().and_then(wire::timestamp::parse);
-    let received_at = nanos.and_then(|nanos| received_at(nanos / 1_000_000));
-    // No event names its bus. The event's detail holds the parent, so there is no link to a sender.
-    let destination = KeyValue::new("messaging.destination.name", source.to_owned());
-    let id = id.map(|id| KeyValue::new("messaging.message.id", id.to_owned()));
-    SpanAttributes {
-        attributes: process("aws_eventbridge").into_iter().chain([destination]).chain(id).collect(),
-        trigger: TriggerType::PubSub,
-        received_at,
-        ..SpanAttributes::default()
-    }
 }

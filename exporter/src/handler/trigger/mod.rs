@@ -1,11 +1,13 @@
 //! Describes an invocation from its event: trigger, attributes, links and the headers with the parent.
 
+mod description;
 mod documents;
 mod http_request;
 mod json;
 mod messages;
 mod sender;
 pub(crate) mod span_attributes;
+mod template;
 mod typed;
 
 pub(super) use http_request::method_in_name;

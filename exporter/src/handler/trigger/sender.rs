@@ -1,7 +1,8 @@
 //! The sender's span of a message: the headers that name it, and the link to it.
 
+use super::description::DESCRIPTION;
 use super::messages::{Body, Header, Message};
-use crate::telemetry::propagation::XrayPropagator;
+use crate::telemetry::propagation::{XrayPropagator, is_traceparent};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use opentelemetry::propagation::TextMapPropagator as _;
@@ -11,12 +12,6 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::HashMap;
-
-/// The maximum length of a header (W3C Baggage, 3.3.2).
-const MOST_HEADER_BYTES: usize = 8192;
-
-/// The maximum length of a body to search for headers. The interceptor of AWS's SDK writes none into longer bodies either.
-const MOST_BODY_BYTES: usize = 256 * 1024;
 
 pub(super) struct Sender {
     pub(super) carrier: HashMap<String, String>,
@@ -30,6 +25,7 @@ impl Sender {
         let of_body = || match message.body? {
             Body::Text(text) => headers_of(text.as_bytes()),
             Body::Base64(text) => headers_of(&decoded(text)?),
+            Body::Object(value) => headers_of_json(value),
             #[cfg(feature = "kinesis")]
             Body::Bytes(bytes) => headers_of(bytes),
         };
@@ -39,7 +35,8 @@ impl Sender {
     }
 
     fn named_by(carrier: HashMap<String, String>) -> Option<Self> {
-        if carrier.is_empty() {
+        let has_valid = |header: &String| is_traceparent(header);
+        if carrier.is_empty() || !carrier.get("traceparent").is_none_or(has_valid) {
             return None;
         }
         let of_w3c = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
@@ -58,7 +55,7 @@ impl Sender {
 fn headers_of(body: &[u8]) -> Option<HashMap<String, String>> {
     let body = std::str::from_utf8(body).ok()?;
     // Few messages contain them; the others are not parsed.
-    if body.len() > MOST_BODY_BYTES || !body.contains("traceparent") {
+    if body.len() > DESCRIPTION.limits.body_bytes || !body.contains("traceparent") {
         return None;
     }
     let message: Value = serde_json::from_str(body).ok()?;
@@ -107,7 +104,7 @@ pub(super) fn header_in<'a>(headers: &'a Value, name: &str) -> Option<Cow<'a, st
 pub(super) fn text_of_bytes(
     bytes: impl ExactSizeIterator<Item = Option<i64>>,
 ) -> Option<Cow<'static, str>> {
-    if bytes.len() > MOST_HEADER_BYTES {
+    if bytes.len() > DESCRIPTION.limits.header_bytes {
         return None;
     }
     let bytes: Option<Vec<u8>> = bytes.map(|byte| u8::try_from(byte? & 0xff).ok()).collect();
@@ -116,7 +113,7 @@ pub(super) fn text_of_bytes(
 
 /// The bytes of a body that is base64.
 fn decoded(body: &str) -> Option<Vec<u8>> {
-    let is_searched = body.len() / 4 * 3 <= MOST_BODY_BYTES;
+    let is_searched = body.len() / 4 * 3 <= DESCRIPTION.limits.body_bytes;
     is_searched.then(|| STANDARD.decode(body).ok()).flatten()
 }
 
@@ -128,5 +125,6 @@ fn carrier<'a>(value: impl Fn(&str) -> Option<Cow<'a, str>>) -> HashMap<String, 
 }
 
 fn bounded(header: Cow<'_, str>) -> Option<String> {
-    (header.len() <= MOST_HEADER_BYTES).then(|| header.into_owned())
+    (!header.is_empty() && header.len() <= DESCRIPTION.limits.header_bytes)
+        .then(|| header.into_owned())
 }

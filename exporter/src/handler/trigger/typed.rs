@@ -3,6 +3,7 @@
 #![allow(unused_imports, reason = "each import belongs to some of the features")]
 
 use super::SpanAttributesExtractor;
+use super::description::{DESCRIPTION, Table};
 use super::documents::{Change, changes};
 use super::http_request::{HttpRequest, query_string, route_of_key, web_socket};
 use super::messages::{Body, Header, Message, message, messages};
@@ -12,8 +13,10 @@ use aws_lambda_events::apigw::{
 };
 use aws_lambda_events::http::HeaderMap;
 use aws_lambda_events::query_map::QueryMap;
+use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Describes a batch and each of its messages.
 macro_rules! batches {
@@ -38,7 +41,7 @@ macro_rules! batches {
 batches! {
     "sqs" "aws_sqs" aws_lambda_events::sqs::SqsEvent: |own| messages("aws_sqs", own.records.iter().map(of_sqs)),
         aws_lambda_events::sqs::SqsMessage: of_sqs;
-    "sns" "aws.sns" aws_lambda_events::sns::SnsEvent: |own| super::messages::notifications(own.records.iter().map(of_sns)),
+    "sns" "aws.sns" aws_lambda_events::sns::SnsEvent: |own| super::messages::notifications("aws.sns", own.records.iter().map(of_sns).collect()),
         aws_lambda_events::sns::SnsRecord: of_sns;
     "kinesis" "aws_kinesis" aws_lambda_events::kinesis::KinesisEvent: |own| messages("aws_kinesis", own.records.iter().map(of_kinesis)),
         aws_lambda_events::kinesis::KinesisEventRecord: of_kinesis;
@@ -55,7 +58,7 @@ fn of_sqs(own: &aws_lambda_events::sqs::SqsMessage) -> Message<'_, impl Header<'
     Message {
         id: own.message_id.as_deref(),
         destination: own.event_source_arn.as_deref(),
-        sent_ms: own.attributes.get("SentTimestamp").and_then(|ms| ms.parse().ok()),
+        received_ms: own.attributes.get("SentTimestamp").and_then(|ms| ms.parse().ok()),
         body: own.body.as_deref().map(Body::Text),
         ..Message::new(header)
     }
@@ -107,34 +110,91 @@ where
     fn extract_span_attributes(&self) -> SpanAttributes {
         // The headers in a detail of the application's own type are found by their names.
         let detail = serde_json::to_value(&self.detail).unwrap_or_default();
-        let carrier = super::sender::headers_of_json(&detail);
-        let time = self.time.and_then(|time| super::documents::time(&time.to_rfc3339()));
-        let attributes = super::messages::bus_event(&self.source, self.id.as_deref(), time);
-        SpanAttributes { carrier, ..attributes }
+        // AWS's own events have no parent.
+        if cfg!(debug_assertions) && !self.source.starts_with("aws.") {
+            warn_of_dropped_parent::<T>(&detail);
+        }
+        let mut event = serde_json::json!({
+            "id": self.id,
+            "source": self.source,
+            "detail-type": self.detail_type,
+            "time": self.time.map(|time| time.to_rfc3339()),
+        });
+        event["detail"] = detail;
+        event.extract_span_attributes()
     }
+}
+
+/// Warns once if no event with a detail of this type can continue its sender's trace.
+#[cfg(feature = "eventbridge")]
+fn warn_of_dropped_parent<T: serde::Serialize + serde::de::DeserializeOwned>(detail: &Value) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !keeps_parent::<T>(detail) && !WARNED.swap(true, Ordering::Relaxed) {
+        let name = std::any::type_name::<T>();
+        crate::output::stderr::warn(&format!(
+            "the type {name} of an event's detail drops `traceparent`, so invocations start traces of their own: add the field \
+             `traceparent: Option<String>`, or `headers` with it"
+        ));
+    }
+}
+
+/// Returns `true` if a value of this type, which is written as `detail`, keeps a parent, or if that is unknown because the type does
+/// not read what it writes.
+#[cfg(feature = "eventbridge")]
+fn keeps_parent<T: serde::Serialize + serde::de::DeserializeOwned>(detail: &Value) -> bool {
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    if serde_json::from_value::<T>(detail.clone()).is_err() {
+        return true;
+    }
+    let Value::Object(fields) = detail else { return false };
+    let places =
+        [("traceparent", PARENT.into()), ("headers", serde_json::json!({ "traceparent": PARENT }))];
+    places.into_iter().any(|(name, parent)| {
+        let mut fields = fields.clone();
+        fields.insert(name.to_owned(), parent);
+        let kept =
+            serde_json::from_value::<T>(Value::Object(fields)).and_then(serde_json::to_value);
+        kept.is_ok_and(|kept| super::sender::headers_of_json(&kept).is_some())
+    })
 }
 
 #[cfg(feature = "dynamodb")]
 impl SpanAttributesExtractor for aws_lambda_events::dynamodb::Event {
     fn extract_span_attributes(&self) -> SpanAttributes {
-        changes(self.records.iter().map(|record| Change {
-            collection: record.event_source_arn.as_deref().and_then(super::messages::name_of_arn),
+        let records = self.records.iter().map(|record| Change {
+            collection: record.event_source_arn.as_deref(),
             event_name: &record.event_name,
             ..Change::default()
-        }))
+        });
+        changes(operations("DynamoDB"), records)
     }
 }
 
 #[cfg(feature = "s3")]
 impl SpanAttributesExtractor for aws_lambda_events::s3::S3Event {
     fn extract_span_attributes(&self) -> SpanAttributes {
-        super::documents::objects(self.records.iter().map(|record| Change {
+        let records = self.records.iter().map(|record| Change {
             collection: record.s3.bucket.name.as_deref(),
             event_name: record.event_name.as_deref().unwrap_or_default(),
             name: record.s3.object.key.as_deref().map(super::documents::object_name),
             time: super::documents::time(&record.event_time.to_rfc3339()),
-        }))
+        });
+        let mut described = changes(operations("S3"), records);
+        let own = self.records.iter().map(|record| Message {
+            destination: record.s3.bucket.name.as_deref(),
+            ..Message::new(|_: &str| None)
+        });
+        described.attributes.extend(messages("aws_s3", own).attributes);
+        described
     }
+}
+
+/// The names of the kinds of changes of this source.
+#[cfg(any(feature = "dynamodb", feature = "s3"))]
+fn operations(source: &str) -> Table<&'static str> {
+    let records = DESCRIPTION.source(source).and_then(|source| source.records.as_ref());
+    let document = records.and_then(|records| records.document.as_ref());
+    document.map_or(Table::EMPTY, |document| document.operations)
 }
 
 #[cfg(feature = "lambda_http")]
@@ -169,11 +229,10 @@ impl SpanAttributesExtractor for ApiGatewayV2httpRequest {
             client_address: http.source_ip.clone(),
             domain_name: self.request_context.domain_name.clone(),
             user_agent: http.user_agent.clone(),
-            target_group: None,
             headers: headers(&self.headers),
             received_ms: u64::try_from(self.request_context.time_epoch).ok(),
         }
-        .into_span_attributes()
+        .of_source("HTTP API and function URL")
     }
 }
 
@@ -181,20 +240,19 @@ impl SpanAttributesExtractor for ApiGatewayV2httpRequest {
 impl SpanAttributesExtractor for aws_lambda_events::alb::AlbTargetGroupRequest {
     fn extract_span_attributes(&self) -> SpanAttributes {
         let query = query(&self.query_string_parameters, &self.multi_value_query_string_parameters);
-        HttpRequest {
+        let target_group = self.request_context.elb.target_group_arn.clone();
+        let mut described = HttpRequest {
             method: self.http_method.to_string(),
             path: self.path.clone(),
-            query: Some(super::http_request::joined(&query)),
-            target_group: self
-                .request_context
-                .elb
-                .target_group_arn
-                .clone()
-                .map(|arn| opentelemetry::KeyValue::new("alb.target_group_arn", arn)),
+            query: Some(super::http_request::joined(query)),
             headers: all_headers(&self.headers, &self.multi_value_headers),
             ..HttpRequest::default()
         }
-        .into_span_attributes()
+        .of_source("Application Load Balancer");
+        described.attributes.extend(
+            target_group.map(|arn| opentelemetry::KeyValue::new("alb.target_group_arn", arn)),
+        );
+        described
     }
 }
 
@@ -207,16 +265,15 @@ impl SpanAttributesExtractor for ApiGatewayProxyRequest {
             method: self.http_method.to_string(),
             route: self.resource.clone().or_else(|| context.resource_path.clone()),
             path: self.path.clone(),
-            query: Some(query_string(&query)),
+            query: Some(query_string(query)),
             protocol: context.protocol.clone(),
             client_address: context.identity.source_ip.clone(),
             domain_name: context.domain_name.clone(),
             user_agent: context.identity.user_agent.clone(),
-            target_group: None,
             headers: all_headers(&self.headers, &self.multi_value_headers),
             received_ms: u64::try_from(context.request_time_epoch).ok(),
         }
-        .into_span_attributes()
+        .of_source("REST API")
     }
 }
 
@@ -233,17 +290,58 @@ fn query(single: &QueryMap, several: &QueryMap) -> Vec<(String, String)> {
     parameters.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
+/// The headers, of which `several` has all values.
 fn all_headers(single: &HeaderMap, several: &HeaderMap) -> HashMap<String, String> {
-    let mut all = headers(several);
-    all.extend(headers(single));
+    let mut all = headers(single);
+    all.extend(headers(several));
     all
 }
 
 fn headers(headers: &HeaderMap) -> HashMap<String, String> {
-    headers
-        .iter()
-        .filter_map(|(name, value)| {
-            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-        })
-        .collect()
+    let mut joined: HashMap<String, String> = HashMap::with_capacity(headers.keys_len());
+    for (name, value) in headers {
+        let Ok(value) = value.to_str() else { continue };
+        joined
+            .entry(name.as_str().to_owned())
+            .and_modify(|values| {
+                values.push(',');
+                values.push_str(value);
+            })
+            .or_insert_with(|| value.to_owned());
+    }
+    joined
+}
+
+#[cfg(all(test, feature = "eventbridge"))]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
+    #[serde(default)]
+    struct Order {
+        id: u64,
+    }
+
+    #[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
+    #[serde(default)]
+    struct Traced {
+        id: u64,
+        traceparent: Option<String>,
+    }
+
+    #[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
+    #[serde(default)]
+    struct WithHeaders {
+        headers: HashMap<String, String>,
+    }
+
+    #[test]
+    fn a_type_of_a_detail_keeps_the_parent_in_its_fields() {
+        let detail = serde_json::json!({ "id": 7 });
+        assert!(!keeps_parent::<Order>(&detail));
+        assert!(!keeps_parent::<u64>(&serde_json::json!(7)));
+        assert!(keeps_parent::<Traced>(&detail));
+        assert!(keeps_parent::<WithHeaders>(&detail));
+        assert!(keeps_parent::<Value>(&detail));
+    }
 }

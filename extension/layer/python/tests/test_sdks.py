@@ -37,7 +37,7 @@ def instrumented(tmp_path, target, use, version, env):
     ran = run(tmp_path, [{}, {}], files={"app.py": f"import os\n{USES[use]}\n{CALLS}"}, env=env)
     assert ran.results == [200, 200], ran.text
     servers = ran.kind("SERVER")
-    assert [span["scope"] for span in servers] == ["opentelemetry.instrumentation.aws_lambda"] * 2, ran.text
+    assert [span["scope"] for span in servers] == ["lambda-otlp/handler"] * 2, ran.text
     assert {span["parentSpanId"] for span in ran.kind("CLIENT")} == {span["spanId"] for span in servers}, ran.text
 
 
@@ -142,4 +142,4 @@ def test_spans_of_the_plugin_of_durable_functions_arrive(tmp_path):
     (server,) = ran.kind("SERVER")
     of_plugin = [span for span in ran.spans if span["scope"] == "aws-durable-execution-sdk-python"]
     assert "price" in " ".join(span["name"] for span in of_plugin), (ran.spans, ran.text)
-    assert server["scope"] == "opentelemetry.instrumentation.aws_lambda"
+    assert server["scope"] == "lambda-otlp/handler"

@@ -1,5 +1,8 @@
 """The function cannot see the layer: in its threads, its objects, its errors and the results of its calls."""
 
+import base64
+import json
+
 import pytest
 from local_lambda import packages, run
 
@@ -195,6 +198,30 @@ def handler(size, context):
 def test_a_message_that_aws_would_refuse_gets_no_trace_context(tmp_path, target):
     run(tmp_path, [256 * 1024, 256 * 1024 - 300], files={"app.py": PUBLISHING}, env={"TARGET": target.url, "PYTHONPATH": packages(*CLIENTS)})
     assert ["traceparent" in body for body in target.bodies] == [False, True]
+
+
+INVOKING = """
+import base64, boto3, json, os
+def handler(event, context):
+    client = boto3.client("lambda", endpoint_url=os.environ["TARGET"], region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
+    own = {} if event is None else {"ClientContext": base64.b64encode(json.dumps(event).encode()).decode()}
+    client.invoke(FunctionName="f", Payload=b'{"a": 1}', **own)
+"""
+OWN_PARENT = {"custom": {"Traceparent": "own"}}
+# The function's client context, and the one that is sent, with and without the trace context.
+CLIENT_CONTEXTS = [(None, {"custom": {}}), ({"env": {"a": 1}, "custom": {"b": 2}}, {"env": {"a": 1}, "custom": {"b": 2}}), (OWN_PARENT, None), ([1], None), ({"a": "x" * 2600}, None)]
+
+
+def test_a_synchronous_call_of_a_function_carries_the_trace_context_beside_its_own(tmp_path, target):
+    env = {"TARGET": target.url, "PYTHONPATH": packages(*CLIENTS)}
+    ran = run(tmp_path, [own for own, _ in CLIENT_CONTEXTS], files={"app.py": INVOKING}, env=env)
+    sent = [json.loads(base64.b64decode(headers["x-amz-client-context"])) for _, headers in target.seen]
+    assert target.bodies == ['{"a": 1}'] * len(CLIENT_CONTEXTS), ran.text
+    for (own, expected), found in zip(CLIENT_CONTEXTS, sent, strict=True):
+        if expected is not None:
+            traceparent = found["custom"].pop("traceparent")
+            assert traceparent.split("-")[1] in {span["traceId"] for span in ran.kind("CLIENT")}
+        assert found == (own if expected is None else expected)
 
 
 # Errors that leave the handler, or its module, and the place where they are raised.

@@ -1,0 +1,127 @@
+//! Messages and changed documents as plain JSON.
+
+use crate::handler::trigger::description::{self, BodyPlace, Destination, Source, at, text_at};
+use crate::handler::trigger::documents::{Change, changes, milliseconds, object_name, time};
+use crate::handler::trigger::messages::{Body, Header, Message, message, messages, notifications};
+use crate::handler::trigger::sender::header_in;
+use crate::handler::trigger::span_attributes::SpanAttributes;
+use serde_json::{Map, Value};
+
+/// The records of an event.
+pub(super) struct Records<'a> {
+    source: &'static Source,
+    places: &'static description::Records,
+    event: &'a Value,
+    lists: Lists<'a>,
+    /// Whether the event is one of the records that otherwise come in a list.
+    is_alone: bool,
+}
+
+enum Lists<'a> {
+    One(&'a [Value]),
+    /// A list for each queue or partition.
+    ByKey(&'a Map<String, Value>),
+}
+
+#[derive(Clone, Copy)]
+struct Record<'a> {
+    value: &'a Value,
+    key: Option<&'a str>,
+}
+
+impl<'a> Records<'a> {
+    /// The records of an event of this source, whose list is known. `None` without any.
+    pub(super) fn of(
+        source: &'static Source,
+        event: &'a Value,
+        list: Option<&'a Vec<Value>>,
+    ) -> Option<Self> {
+        let places = source.records.as_ref()?;
+        let lists = match places.at.and_then(|pointer| at(event, pointer)) {
+            Some(Value::Object(lists)) => Some(Lists::ByKey(lists)),
+            Some(Value::Array(list)) => Some(Lists::One(list)),
+            _ => list.map(|list| Lists::One(list)),
+        };
+        let is_alone = lists.is_none() && !places.is_event;
+        let lists = lists.unwrap_or_else(|| Lists::One(std::slice::from_ref(event)));
+        let records = Self { source, places, event, lists, is_alone };
+        records.each().next()?;
+        Some(records)
+    }
+
+    fn each(&self) -> Box<dyn Iterator<Item = Record<'a>> + 'a> {
+        match self.lists {
+            Lists::One(list) => Box::new(list.iter().map(|value| Record { value, key: None })),
+            Lists::ByKey(lists) => Box::new(lists.iter().flat_map(|(key, list)| {
+                let list = list.as_array().into_iter().flatten();
+                list.map(move |value| Record { value, key: Some(key) })
+            })),
+        }
+    }
+
+    pub(super) fn describe(&self, described: &mut SpanAttributes) {
+        if let Some(document) = &self.places.document {
+            described.attributes.extend(self.changes(document));
+        }
+        let Some(system) = self.places.system else { return };
+        let records = self.each().map(|record| self.message(record));
+        let of_messages = if self.is_alone {
+            let alone = Record { value: self.event, key: None };
+            message(system, self.message(alone))
+        } else if self.places.sender_is_parent {
+            notifications(system, records.collect())
+        } else {
+            messages(system, records)
+        };
+        described.attributes.extend(of_messages.attributes);
+        described.links = of_messages.links;
+        described.span_name = of_messages.span_name;
+        described.received_at = of_messages.received_at;
+        if of_messages.carrier.is_some() {
+            described.carrier = of_messages.carrier;
+        }
+    }
+
+    fn changes(&self, document: &description::Document) -> Vec<opentelemetry::KeyValue> {
+        let text = |record: Record<'a>, pointer| text_at(record.value, pointer?);
+        changes(
+            document.operations,
+            self.each().map(|record| Change {
+                collection: text(record, Some(document.collection)),
+                event_name: text(record, Some(document.operation)).unwrap_or_default(),
+                name: text(record, document.name).map(object_name),
+                time: text(record, document.time).and_then(time),
+            }),
+        )
+        .attributes
+    }
+
+    fn message(&self, Record { value, key }: Record<'a>) -> Message<'a, impl Header<'a> + use<'a>> {
+        let places = self.places;
+        let text = |pointer: Option<&str>| text_at(value, pointer?);
+        let number = |pointer: Option<&str>| at(value, pointer?)?.as_i64();
+        let header = move |name: &str| {
+            let mut maps = places.headers.iter().filter_map(|pointer| at(value, pointer));
+            maps.find_map(|headers| header_in(headers, name))
+        };
+        let destination = places.destination.and_then(|destination| match destination {
+            Destination::Record(pointer) => text_at(value, pointer),
+            Destination::Event(pointer) => text_at(self.event, pointer),
+            Destination::Key(separator) => key?.split(separator).next(),
+        });
+        let body = places.body.and_then(|body| match body {
+            BodyPlace::Text(pointer) => text_at(value, pointer).map(Body::Text),
+            BodyPlace::Base64(pointer) => text_at(value, pointer).map(Body::Base64),
+            BodyPlace::Object(pointer) => at(value, pointer).map(Body::Object),
+        });
+        Message {
+            id: text(places.id),
+            destination,
+            partition: number(places.partition),
+            offset: number(places.offset),
+            received_ms: milliseconds(value, &self.source.received),
+            body,
+            ..Message::new(header)
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Templates of names and values in the description of events: text with places in braces.
+
+use super::description::{Source, text_at};
+use super::http_request::{method_in_name, path_in_name};
+use opentelemetry::KeyValue;
+use serde_json::Value;
+
+/// The name of the span of an event with this subject and these attributes.
+pub(super) fn span_name(
+    source: &Source,
+    subject: &Value,
+    attributes: &[KeyValue],
+) -> Option<String> {
+    let mut templates = source.span_name.iter();
+    templates.find_map(|template| filled(template, |place| in_name(place, subject, attributes)))
+}
+
+/// The value of a place in the template of a span's name: a pointer, an attribute, or a form of one.
+fn in_name(place: &str, subject: &Value, attributes: &[KeyValue]) -> Option<String> {
+    match place {
+        "method" => method_in_name(attributes),
+        "path" => path_in_name(attributes),
+        pointer if pointer.starts_with('/') => text_at(subject, pointer).map(str::to_owned),
+        key => {
+            let attribute = attributes.iter().find(|own| own.key.as_str() == key)?;
+            Some(attribute.value.as_str().into_owned())
+        }
+    }
+}
+
+/// A template with the values of its places, which are in braces. `None` if a place has none.
+pub(super) fn filled(template: &str, value: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let mut parts = template.split('{');
+    let mut text = parts.next()?.to_owned();
+    for part in parts {
+        let (place, rest) = part.split_once('}')?;
+        text.push_str(&value(place)?);
+        text.push_str(rest);
+    }
+    Some(text)
+}
