@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib
 import importlib.util
+import logging
 import os
 import sys
 import warnings
@@ -89,6 +90,10 @@ def importable():
         unload(name for name in set(sys.modules) - before if is_ours(name))
         return False
     forget_the_dead()
+    if packages.folder:
+        # The function may log at the level DEBUG, and their requests are the layer's.
+        for name in ("requests", "urllib3"):
+            logging.getLogger(packages.private(name)).setLevel(logging.WARNING)
     return True
 
 
@@ -155,7 +160,9 @@ def instrument_libraries(load):
     for entry in entry_points("opentelemetry_instrumentor"):
         if entry.name == "aws-lambda" or disabled & {entry.name, "*"}:
             continue
-        if library := LIBRARIES.get(entry.name):
+        if entry.name == "threading" and entry.value.startswith(f"{beside('lambda_otlp_packages').NAME}."):
+            attempt(beside("lambda_otlp_fast").carry_context_into_threads, when_imported)
+        elif library := LIBRARIES.get(entry.name):
             when_imported(library, functools.partial(load, entry))
         else:
             load(entry)
