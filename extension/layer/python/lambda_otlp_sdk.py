@@ -97,6 +97,10 @@ def importable():
     return True
 
 
+# Libraries that patch Python's modules for their greenlets.
+GREEN = ("eventlet", "gevent")
+
+
 class Gone:
     """Stands in for a deleted protobuf message."""
 
@@ -104,10 +108,10 @@ class Gone:
 
 
 def forget_the_dead():
-    """Replaces protobuf's weak references to deleted messages. gevent's monkey patch inspects all objects and fails on these."""
+    """Replaces protobuf's weak references to deleted messages. The patches of `GREEN` inspect all objects and fail on these."""
     protobuf = beside("lambda_otlp_packages").private("google.protobuf.internal.python_message")
     listener = getattr(sys.modules.get(protobuf), "_Listener", None)
-    if listener is None or importlib.util.find_spec("gevent") is None:
+    if listener is None or not any(map(importlib.util.find_spec, GREEN)):
         return
     import gc
 

@@ -161,6 +161,24 @@ def test_a_function_that_logs_everything_has_no_lines_of_the_layers_packages(tmp
     assert [line.split("\t")[-1].strip() for line in ran.lines if "DEBUG" in line] == ["mine"] * 2, ran.text
 
 
+# Looks at all objects, as eventlet's patch does.
+INSPECTING = """
+import eventlet, gc
+def handler(event, context):
+    failed = []
+    for each in gc.get_objects():
+        try: isinstance(each, dict)
+        except ReferenceError: failed.append(1)
+    return failed
+"""
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_objects_of_the_layer_can_be_inspected(tmp_path, start):
+    ran = run(tmp_path, [{}], files={"app.py": INSPECTING, "eventlet.py": ""}, env=STARTS[start])
+    assert ran.results == [[]], ran.text
+
+
 def test_an_error_without_a_text_is_recorded_and_stays_alone(tmp_path):
     app = "class Silent(Exception):\n    def __str__(self): raise TypeError('no')\ndef handler(event, context): raise Silent()"
     ran = run(tmp_path, [{}], files={"app.py": app})
