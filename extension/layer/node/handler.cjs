@@ -9,7 +9,7 @@ const { withinTime } = require("./bound.cjs");
 const { types } = require("node:util");
 const { Ending, OF_CALLBACK, isPromise, thenable } = require("./ending.cjs");
 const { describe: describeEvent } = require("./events.cjs");
-const { recordFailure } = require("./failure.cjs");
+const { callerOf, recordFailure } = require("./failure.cjs");
 const { attributesOf, parentOf } = require("./invocation.cjs");
 const { wait } = require("./waiting.cjs");
 
@@ -57,6 +57,8 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
   const api = load("@opentelemetry/api");
   // Marks an invocation's context: a handler that calls itself gets no second span.
   const within = api.createContextKey("lambda-otlp: invocation");
+  /// The frames of the runtime that calls the handler.
+  let caller;
   const isInferred = ["true", "1"].includes((process.env.LAMBDA_OTLP_INFERRED_SPANS ?? "").trim().toLowerCase());
   // Lambda initializes environments of these types before the first invocation, so that it is no cold start.
   let isColdStart = !["provisioned-concurrency", "lambda-managed-instances"].includes(process.env.AWS_LAMBDA_INITIALIZATION_TYPE);
@@ -107,7 +109,7 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
   /// Ends the spans and flushes them within the time limit. Never fails, for any exporter error and any result of the handler.
   async function end({ span, consumer, lambda, watched, isDurable }, outcome) {
     if (watched !== undefined) cutOffs.end(watched);
-    if (outcome.hasFailed) require("./frames.cjs").cutFrames(outcome.value);
+    if (outcome.hasFailed) require("./frames.cjs").cutFrames(outcome.value, caller);
     try {
       if (consumer !== undefined && outcome.hasFailed) consumer.setStatus({ code: api.SpanStatusCode.ERROR });
       describe(span, consumer, isDurable, outcome);
@@ -203,7 +205,12 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
 
   // A proxy looks like the handler: its length, symbols and type tell the runtime whether it takes a callback or a stream, and the
   // function may keep values in its properties.
-  return new Proxy(handler, { apply: (_handler, self, values) => call(self, ...values) });
+  return new Proxy(handler, {
+    apply: function enter(_handler, self, values) {
+      caller ??= callerOf(enter, __filename, true);
+      return call(self, ...values);
+    },
+  });
 }
 
 // Limits of the search in a result.

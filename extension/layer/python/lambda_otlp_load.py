@@ -65,6 +65,10 @@ def attempt(action, *arguments):
         say(f"instrumentation failed, the function continues without it: {error!r}")
 
 
+# Longest wait for the end of a thread, in seconds.
+MOMENT = 0.05
+
+
 class Background:
     """A thread of the layer that `threading` does not list: functions join all listed threads, or wait until one is left.
 
@@ -72,12 +76,14 @@ class Background:
     """
 
     def __init__(self, run):
+        self.number = 0
         self.running = _thread.allocate_lock()
         self.running.acquire()
         _thread.start_new_thread(self.run, (run,))
 
     def run(self, run):
         of_layer.add(_thread.get_ident())
+        self.number = _thread.get_native_id()
         try:
             run()
         finally:
@@ -91,6 +97,14 @@ class Background:
     def join(self, timeout=None):
         if self.running.acquire(timeout=-1 if timeout is None else timeout):
             self.running.release()
+
+    def wait_for_end(self):
+        """Waits a moment for the end of a thread that ends now, also for the end of the operating system's thread."""
+        until = time.monotonic() + MOMENT
+        self.join(MOMENT)
+        # A greenlet has the number of its thread.
+        while self.number != _thread.get_native_id() and os.path.exists(f"/proc/self/task/{self.number}") and time.monotonic() < until:
+            time.sleep(MOMENT / 500)
 
 
 # The numbers of the layer's threads.

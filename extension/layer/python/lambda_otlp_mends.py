@@ -227,33 +227,15 @@ def size_of(entry):
 
 
 def mend_sdk(module):
-    """Records errors without the layer's frames."""
+    """Records errors without the layer's frames, and makes tracers without a warning of a class of the SDK's own.
+
+    The SDK adds a filter against that warning. It names the module's public name, so it has no effect here, and the function would see it.
+    """
     module.traceback = type(sys)("traceback")
     module.traceback.format_exception = lambda error, *_, **__: [beside("lambda_otlp_frames").text_of(error)]
-
-
-def mend_threading(module):
-    """Keeps the context in the thread's own dictionary: a class of the function may refuse attributes that it does not know."""
-
-    def attributes_of(thread):
-        return object.__getattribute__(thread, "__dict__")
-
-    def start(call, thread, arguments, named):
-        attributes_of(thread)["_otel_context"] = module.context.get_current()
-        return call(*arguments, **named)
-
-    def run(call, thread, arguments, named):
-        carried = attributes_of(thread).get("_otel_context")
-        if carried is None:
-            return call(*arguments, **named)
-        token = module.context.attach(carried)
-        try:
-            return call(*arguments, **named)
-        finally:
-            module.context.detach(token)
-
-    module.ThreadingInstrumentor._ThreadingInstrumentor__wrap_threading_start = staticmethod(start)
-    module.ThreadingInstrumentor._ThreadingInstrumentor__wrap_threading_run = staticmethod(run)
+    module.filterwarnings = lambda *_, **__: None
+    deprecated = module.InstrumentationInfo
+    deprecated.__init__ = getattr(deprecated.__init__, "__wrapped__", deprecated.__init__)
 
 
 MENDS = {
@@ -261,7 +243,6 @@ MENDS = {
     "opentelemetry.instrumentation.botocore.extensions.sns": mend_sns,
     "opentelemetry.instrumentation.httpx": mend_httpx,
     "opentelemetry.instrumentation.requests": mend_requests,
-    "opentelemetry.instrumentation.threading": mend_threading,
     "opentelemetry.instrumentation.urllib": mend_urllib,
     "opentelemetry.instrumentation.urllib3": mend_urllib3,
     "opentelemetry.sdk.trace": mend_sdk,

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib
 import importlib.util
+import logging
 import os
 import sys
 import warnings
@@ -89,7 +90,15 @@ def importable():
         unload(name for name in set(sys.modules) - before if is_ours(name))
         return False
     forget_the_dead()
+    if packages.folder:
+        # The function may log at the level DEBUG, and their requests are the layer's.
+        for name in ("requests", "urllib3"):
+            logging.getLogger(packages.private(name)).setLevel(logging.WARNING)
     return True
+
+
+# Libraries that patch Python's modules for their greenlets.
+GREEN = ("eventlet", "gevent")
 
 
 class Gone:
@@ -99,10 +108,10 @@ class Gone:
 
 
 def forget_the_dead():
-    """Replaces protobuf's weak references to deleted messages. gevent's monkey patch inspects all objects and fails on these."""
+    """Replaces protobuf's weak references to deleted messages. The patches of `GREEN` inspect all objects and fail on these."""
     protobuf = beside("lambda_otlp_packages").private("google.protobuf.internal.python_message")
     listener = getattr(sys.modules.get(protobuf), "_Listener", None)
-    if listener is None or importlib.util.find_spec("gevent") is None:
+    if listener is None or not any(map(importlib.util.find_spec, GREEN)):
         return
     import gc
 
@@ -155,7 +164,9 @@ def instrument_libraries(load):
     for entry in entry_points("opentelemetry_instrumentor"):
         if entry.name == "aws-lambda" or disabled & {entry.name, "*"}:
             continue
-        if library := LIBRARIES.get(entry.name):
+        if entry.name == "threading" and entry.value.startswith(f"{beside('lambda_otlp_packages').NAME}."):
+            attempt(beside("lambda_otlp_fast").carry_context_into_threads, when_imported)
+        elif library := LIBRARIES.get(entry.name):
             when_imported(library, functools.partial(load, entry))
         else:
             load(entry)

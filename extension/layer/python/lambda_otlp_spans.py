@@ -35,6 +35,14 @@ Scope = namedtuple("Scope", "name version schema_url attributes", defaults=(None
 Event = namedtuple("Event", "name attributes timestamp")
 
 
+def message_of(exception):
+    try:
+        return str(exception)
+    except Exception:
+        # As Python's tracebacks say it.
+        return "<exception str() failed>"
+
+
 def snapshot(**fields):
     """Returns a snapshot of a span with these fields."""
     return SimpleNamespace(**fields, dropped_attributes=0, dropped_events=0, dropped_links=0)
@@ -193,7 +201,7 @@ class Span(trace.Span):
         module = kind.__module__
         described = {
             "exception.type": kind.__qualname__ if module in (None, "", "builtins") else f"{module}.{kind.__qualname__}",
-            "exception.message": str(exception),
+            "exception.message": message_of(exception),
             "exception.stacktrace": beside("lambda_otlp_frames").text_of(exception),
             "exception.escaped": str(escaped),
             **(attributes or {}),
@@ -216,7 +224,7 @@ class Span(trace.Span):
             if self.records_exception:
                 self.record_exception(error, escaped=True)
             if self.sets_status:
-                self.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+                self.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {message_of(error)}"))
         super().__exit__(kind, error, frames)
 
 
@@ -340,12 +348,27 @@ class TracerProvider(trace.TracerProvider):
         self.flush_invocation = self.force_flush
         self.is_child = False
         self.renew()
-        os.register_at_fork(after_in_child=self.fork)
+        self.is_forking = False
+        os.register_at_fork(before=self.end_thread, after_in_parent=self.restart_thread, after_in_child=self.fork)
         atexit.register(self.force_flush, 1000)
 
     def fork(self):
         self.is_child = True
+        self.is_forking = False
         self.renew()
+
+    def end_thread(self):
+        """Ends the thread before a fork, for which Python warns of a process with several threads. A thread that exports goes on."""
+        self.is_forking = True
+        thread = self.thread
+        if thread is not None:
+            self.wake.set()
+            thread.wait_for_end()
+
+    def restart_thread(self):
+        self.is_forking = False
+        if self.thread is None and self.waiting:
+            self.thread = Background(self.run)
 
     def renew(self):
         """Resets the state, also in a forked process: the child has no thread or connection, and the parent exports the spans."""
@@ -360,7 +383,7 @@ class TracerProvider(trace.TracerProvider):
         self.lock = threading.RLock()
         self.wake = threading.Event()
         self.thread = None
-        self.receiver.forget_connection()
+        self.receiver.close()
         self.receiver.backlog.clear()
         self.receiver.bytes = 0
 
@@ -411,6 +434,9 @@ class TracerProvider(trace.TracerProvider):
         while True:
             self.wake.wait(self.delay)
             self.wake.clear()
+            if self.is_forking:
+                self.thread = None
+                return
             if self.waiting:
                 self.flush(time.monotonic() + 1, has_metrics=False)
 

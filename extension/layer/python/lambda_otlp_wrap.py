@@ -5,6 +5,7 @@ import functools
 import importlib
 import os
 import sys
+from types import SimpleNamespace
 
 from lambda_otlp_load import attempt, beside, library, say, time
 from opentelemetry import context as contexts
@@ -231,7 +232,9 @@ class Marshalling:
         try:
             self.ready.response = result, self.marshal(self.marshaller, result)
         except Exception as error:
-            return error
+            # Not the error itself: its frames refer to the result, which must not stay in memory.
+            kind = getattr(error, "exception_type", type(error).__name__)
+            return SimpleNamespace(exception_type=kind, msg=str(getattr(error, "msg", error)))
         return None
 
 
