@@ -181,9 +181,11 @@ impl Serving {
         let until = begin + self.environment.surroundings.spec.init_timeout;
         let mut runtime = match self.environment.start_runtime(until, Phase::Init).await {
             Ok(runtime) => runtime,
-            Err(failed) => {
+            Err(init) => {
                 has_ended.store(true, Ordering::Relaxed);
-                Self::refuse(first, failed.result, failed.pid);
+                let pid = init.pid;
+                let result = init.end(&self.environment.surroundings).await;
+                Self::refuse(first, result, pid);
                 return self.waiting;
             }
         };

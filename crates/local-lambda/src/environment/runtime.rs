@@ -35,6 +35,8 @@ pub(crate) struct Runtime {
     process: Option<Process>,
     /// The `next` calls that wait for an event: one, on managed instances one of each worker.
     waiting: VecDeque<Reply>,
+    /// `true` after the start of the runtime's process was tried.
+    has_started: bool,
     initialised: bool,
     /// The end of the time for the end of all processes, once it has begun.
     ends_at: Option<Instant>,
@@ -110,6 +112,7 @@ impl Runtime {
             extensions,
             process: None,
             waiting: VecDeque::new(),
+            has_started: false,
             initialised: false,
             ends_at: None,
         })
@@ -149,37 +152,41 @@ impl Runtime {
 
     /// Starts the runtime once the extensions have registered, and waits until all have asked for their first event.
     pub(crate) async fn initialise(&mut self, until: Instant, phase: Phase) -> Result<(), Failed> {
-        let surroundings = Arc::clone(&self.surroundings);
-        let mut runtime_done = false;
+        let ready = self.become_ready(until).await;
+        self.drain();
+        let events = &self.surroundings.events;
+        if self.has_started {
+            let status =
+                ready.as_ref().map_or_else(|failed| failed.status(false), |()| Status::Success);
+            // It comes when extensions are ready too (runtime interface emulator, `doRuntimeDomainInit`).
+            events.init_runtime_done(phase, &status);
+        }
+        if let Err(failed) = &ready {
+            let extension = match failed {
+                Failed::Extension(failure) => Some(failure),
+                _ => None,
+            };
+            self.extensions.tell_unready(extension, events);
+        }
+        ready
+    }
+
+    async fn become_ready(&mut self, until: Instant) -> Result<(), Failed> {
         loop {
-            if self.process.is_none() && self.extensions.are_registered() {
+            if !self.has_started && self.extensions.are_registered() {
+                self.has_started = true;
                 self.start_process().map_err(Failed::Start)?;
             }
-            let is_waiting = !self.waiting.is_empty();
-            if is_waiting && !runtime_done {
-                runtime_done = true;
-                self.drain();
-                surroundings.events.init_runtime_done(phase, &Status::Success);
-            }
-            if is_waiting && self.extensions.are_ready() {
+            if !self.waiting.is_empty() && self.extensions.are_ready() {
                 self.initialised = true;
                 return Ok(());
             }
-            let taken = match self.next_call(until).await {
-                Ok(Call { asked: Asked::InitError(failure), reply }) => {
+            match self.next_call(until).await? {
+                Call { asked: Asked::InitError(failure), reply } => {
                     answer(reply, server::accepted());
-                    Err(Failed::Reported(failure))
+                    return Err(Failed::Reported(failure));
                 }
-                Ok(call) => self.take_call(call),
-                Err(failed) => Err(failed),
-            };
-            if let Err(failed) = taken {
-                let extension = match &failed {
-                    Failed::Extension(failure) => Some(failure),
-                    _ => None,
-                };
-                self.extensions.tell_unready(extension, &surroundings.events);
-                return Err(failed);
+                call => self.take_call(call)?,
             }
         }
     }
