@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::Error;
-use crate::api::{Failure, server};
+use crate::api::server;
+use crate::failure::Failure;
 use crate::function::FunctionSpec;
 use crate::platform_events::text;
 

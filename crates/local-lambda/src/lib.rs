@@ -18,6 +18,7 @@ pub mod binaries;
 mod clock;
 mod cloudwatch;
 mod environment;
+mod failure;
 pub mod fidelity;
 mod function;
 mod http_server;
@@ -28,6 +29,7 @@ pub mod packages;
 mod platform_events;
 mod process;
 pub mod queue;
+mod recent;
 mod service;
 mod telemetry;
 

@@ -13,7 +13,7 @@ use crate::invocation::{Caller, Invocation, InvocationResult, Request};
 use crate::lock;
 use crate::platform_events::{Phase, PlatformEvents, Report, ResponseTimes, RuntimeDone, Status};
 use crate::process::ProcessTable;
-use crate::service::Recent;
+use crate::recent::Recent;
 use crate::telemetry::Telemetry;
 use runtime::{Failed, Responded, Run, Runtime, ShutdownReason, Surroundings};
 use std::sync::{Arc, Mutex};

@@ -1,11 +1,12 @@
 //! One life of an environment's processes: extensions and runtime, from their start over the invocations to their end.
 
 use crate::api::server::{self, Answer};
-use crate::api::{Asked, Call, Event, Failure, Refused, Reply, RuntimeApi, answer, refusal};
+use crate::api::{Asked, Call, Event, Refused, Reply, RuntimeApi, answer, refusal};
 use crate::clock::{self, Timestamp};
 use crate::cloudwatch::LogWriter;
 use crate::environment::EnvironmentView;
 use crate::environment::extensions::{ExtensionFailure, Extensions};
+use crate::failure::Failure;
 use crate::fidelity::TelemetryAtShutdown;
 use crate::function::FunctionSpec;
 use crate::identifiers::Trace;

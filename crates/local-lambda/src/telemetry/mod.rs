@@ -6,7 +6,7 @@ use crate::clock;
 use crate::fidelity::ManagedDelivery;
 use crate::function::{FunctionSpec, LogFormat};
 use crate::lock;
-use crate::service::Recent;
+use crate::recent::Recent;
 use delivery::{Dropped, Subscription};
 use http::Uri;
 use serde::Deserialize;
