@@ -1,10 +1,8 @@
 //! Brings a subscriber its events: batch by batch, and never into a frozen environment. A classic function's batch is sent again
 //! until the subscriber answers with success, a managed instance's once.
 
-use super::Category;
-use super::Flow;
-use super::Generated;
-use super::{Buffering, Settings};
+use super::events::{Category, Generated};
+use super::settings::{Buffering, Settings};
 use crate::identifiers;
 use crate::lock;
 use bytes::Bytes;
@@ -19,6 +17,18 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+
+/// The state of deliveries: Lambda's own processes stop with the environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    Frozen,
+    /// Batches leave when they are full or old enough; the time frozen does not count.
+    Flowing {
+        since: Instant,
+    },
+    /// The environment ends: batches leave at once.
+    Flushing,
+}
 
 #[derive(Debug)]
 pub(super) struct Subscription {
