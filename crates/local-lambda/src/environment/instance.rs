@@ -1,7 +1,9 @@
 //! A managed instance: an environment that runs several invocations at a time, is never frozen, and is not started again after a
 //! failure (runtime interface emulator, `InvokeRouter`).
 
-use super::runtime::{Failed, Responded, Runtime, ShutdownReason, Surroundings};
+use super::failed::{Failed, ShutdownReason};
+use super::runtime::{Responded, Runtime};
+use super::surroundings::Surroundings;
 use super::{Environment, rounded_up_to_millis};
 use crate::api::{Asked, Call, Event, Refused, answer, refusal};
 use crate::clock::{self, Timestamp};

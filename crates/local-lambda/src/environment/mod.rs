@@ -1,56 +1,35 @@
 //! An execution environment: init, the invocations one after another, freeze and thaw, the reset after a failure.
 
 mod extensions;
+mod failed;
 mod instance;
 mod runtime;
+mod state;
+mod surroundings;
 
 use crate::api::Event;
 use crate::clock;
-use crate::cloudwatch::{CloudWatch, LogWriter};
+use crate::cloudwatch::LogWriter;
 use crate::function::FunctionSpec;
 use crate::identifiers::{self, Trace};
 use crate::invocation::{Caller, Invocation, InvocationResult, Request};
 use crate::lock;
 use crate::platform_events::{Phase, PlatformEvents, Report, ResponseTimes, RuntimeDone, Status};
-use crate::process::ProcessTable;
 use crate::recent::Recent;
 use crate::telemetry::Telemetry;
-use runtime::{Failed, Responded, Run, Runtime, ShutdownReason, Surroundings};
+use failed::{Failed, ShutdownReason};
+use runtime::{Responded, Run, Runtime};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use surroundings::Surroundings;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 pub use extensions::ExtensionState;
 pub(crate) use instance::{Instance, NotBegun};
-
-#[derive(Debug, Default)]
-pub(crate) struct Host {
-    pub(crate) cloudwatch: Arc<CloudWatch>,
-    pub(crate) table: Arc<ProcessTable>,
-}
-
-/// A running environment, seen from outside.
-pub(crate) type EnvironmentView = Mutex<EnvironmentState>;
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct EnvironmentState {
-    /// Its process; `None` after a reset and before the next init.
-    pub pid: Option<u32>,
-    /// The processes of its layers; none after a reset and before the next init.
-    pub extensions: Vec<ExtensionState>,
-    pub(crate) is_busy: bool,
-    /// `true` if its process is to be killed because of its memory.
-    pub(crate) is_out_of_memory: bool,
-}
-
-impl EnvironmentState {
-    fn note_end(&mut self) {
-        self.pid = None;
-        self.extensions.clear();
-    }
-}
+pub use state::EnvironmentState;
+pub(crate) use state::EnvironmentView;
+pub(crate) use surroundings::Host;
 
 /// One environment; it does one invocation at a time, unless it is a managed instance's.
 #[derive(Debug)]
