@@ -50,7 +50,7 @@ pub use lambda::Lambda;
 pub use process::process_state;
 pub use service::OnFailureRecord;
 
-/// Why the local Lambda refused a request. A function that fails is no error but an [`InvocationResult`](crate::InvocationResult).
+/// The reason for which the local Lambda refused a request. A function that fails is no error but an [`InvocationResult`](crate::InvocationResult).
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -28,10 +28,10 @@ const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 /// The largest payload of an asynchronous invocation, in bytes (AWS Lambda quotas: 1 MB).
 const MAX_ASYNC_PAYLOAD_BYTES: usize = 1024 * 1024;
 
-/// How many of Lambda's own events are remembered for each function.
+/// The number of Lambda's own events that are remembered for each function.
 const MAX_PLATFORM_EVENTS: usize = 20_000;
 
-/// How many asynchronous invocations may wait or run.
+/// The most asynchronous invocations that wait or run.
 const MAX_ASYNC_INVOCATIONS: usize = 10_000;
 
 /// The pauses before the retries of an asynchronous invocation. AWS waits about one and two minutes.
@@ -303,7 +303,7 @@ fn check_payload(payload: &Bytes, limit_bytes: usize) -> Result<(), Error> {
         .map_err(Error::PayloadNotJson)
 }
 
-/// What a test reads of the record for an on-failure destination (AWS Lambda "Capturing records of asynchronous invocations").
+/// The part of a record for an on-failure destination that tests read (AWS Lambda "Capturing records of asynchronous invocations").
 #[derive(Debug, Clone, PartialEq)]
 pub struct OnFailureRecord {
     pub request_id: String,

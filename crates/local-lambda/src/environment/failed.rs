@@ -13,7 +13,7 @@ const EXIT_ERROR: &str = "Runtime.ExitError";
 const INVALID_ENTRYPOINT: &str = "Runtime.InvalidEntrypoint";
 const OUT_OF_MEMORY: &str = "Runtime.OutOfMemory";
 
-/// Why the processes did not become ready, or why an invocation was not finished.
+/// The reason for which the processes did not become ready, or an invocation was not finished.
 #[derive(Debug)]
 pub(crate) enum Failed {
     Start(io::Error),

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 
 pub use extensions::ExtensionState;
 pub(crate) use instance::{Instance, NotBegun};
+pub(crate) use runtime::End;
 pub use state::EnvironmentState;
 pub(crate) use state::EnvironmentView;
 pub(crate) use surroundings::Host;
@@ -137,17 +138,9 @@ impl Environment {
         }
     }
 
-    pub(crate) async fn shut_down(mut self) {
+    pub(crate) async fn end(mut self, end: End) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shut_down(ShutdownReason::Spindown).await;
-        }
-        lock(&self.surroundings.view).note_end();
-    }
-
-    /// Ends the environment without a word to its processes.
-    pub(crate) async fn kill(mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.kill().await;
+            runtime.end(end).await;
         }
         lock(&self.surroundings.view).note_end();
     }
@@ -271,7 +264,7 @@ impl Environment {
         }
         let status = run.status(out_of_memory);
         if run.runtime_done.is_none() {
-            runtime.tell_runtime_done(request_id, &run, &status, trace);
+            runtime.report_runtime_done(request_id, &run, &status, trace);
         }
         // The reset begins after `platform.runtimeDone`.
         let exit = if reason.is_some() { runtime.end_process().await } else { None };

@@ -41,7 +41,7 @@ impl Phase {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ResponseTimes {
-    /// From the event being given out to the response's first byte.
+    /// The time from the event to the response's first byte.
     pub(crate) latency: Duration,
     pub(crate) duration: Duration,
 }
@@ -62,7 +62,7 @@ pub(crate) struct RuntimeDone<'a> {
 pub(crate) struct Report {
     pub(crate) request_id: String,
     pub(crate) status: Status,
-    /// From the event being given out to the runtime and its extensions being ready again.
+    /// The time until the runtime and its extensions were ready again.
     pub(crate) duration: Duration,
     pub(crate) billed_ms: u64,
     pub(crate) init: Option<Duration>,

@@ -129,7 +129,7 @@ impl Subscription {
     }
 }
 
-/// Why Lambda dropped events, in its own words.
+/// Lambda's words for dropped events.
 const SLOW_CONSUMER: &str = "Some logs were dropped because the downstream consumer is slower than the logs production rate";
 
 /// Delivers to one subscriber for as long as the environment is there. A batch is sent until the subscriber accepts it.
@@ -242,7 +242,7 @@ struct Queue {
     waiting: VecDeque<Item>,
     bytes: usize,
     dropped: Dropped,
-    /// When the next attempt may begin.
+    /// The earliest time of the next attempt.
     not_before: Instant,
     back_off: Duration,
 }
@@ -288,7 +288,7 @@ impl Queue {
         self.back_off = (self.back_off * 2).min(MAX_BACK_OFF);
     }
 
-    /// When a batch is to leave; `None` if it needs another event, or a thaw.
+    /// The time at which a batch is due; `None` if it needs another event, or a thaw.
     fn due(&self, buffering: &Buffering, flow: Flow) -> Option<Instant> {
         let oldest = self.waiting.front()?;
         let is_full =

@@ -18,7 +18,7 @@ impl Default for Buffering {
     }
 }
 
-/// Where a batch goes; always on this machine.
+/// The address of a listener, which is always on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Destination {
     pub(crate) port: u16,

@@ -16,13 +16,29 @@ const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(600);
 /// The time of an environment whose only extensions are registered inside the runtime's process (AWS Lambda "Shutdown phase").
 const RUNTIME_SHUTDOWN_WITHOUT_EXTERNAL: Duration = Duration::from_millis(500);
 
+/// The end of an environment that runs no invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Shutdown,
+    /// SIGKILL alone, without SIGTERM and SHUTDOWN.
+    Kill,
+}
+
 impl Runtime {
     /// Kills the runtime, writes its last lines and gives the status with which it ended.
     pub(crate) async fn kill_process(&mut self) -> Option<ExitStatus> {
         self.process.take()?.end().await
     }
 
-    pub(crate) async fn kill(mut self) {
+    /// Ends processes that run no invocation.
+    pub(crate) async fn end(self, end: End) {
+        match end {
+            End::Shutdown => self.shut_down(ShutdownReason::Spindown).await,
+            End::Kill => self.kill().await,
+        }
+    }
+
+    async fn kill(mut self) {
         self.kill_process().await;
         self.extensions.end().await;
         self.surroundings.telemetry.end_subscriptions().await;

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+pub(crate) use ending::End;
 pub(super) use run::{Responded, Run};
 
 #[derive(Debug)]
@@ -116,7 +117,7 @@ impl Runtime {
                 Failed::Extension(failure) => Some(failure),
                 _ => None,
             };
-            self.extensions.tell_unready(extension, events);
+            self.extensions.report_unready(extension, events);
         }
         ready
     }

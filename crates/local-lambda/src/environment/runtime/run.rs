@@ -10,7 +10,7 @@ use crate::platform_events::{ResponseTimes, RuntimeDone, Status};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-/// One invocation: given out to runtime and extensions, until all of them are done or one has failed.
+/// One invocation, until runtime and extensions are done with its event, or one of them fails.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) response: Option<Responded>,
@@ -20,7 +20,14 @@ pub(crate) struct Run {
     pub(crate) failed: Option<Failed>,
     /// The end of the invocation. Later work does not count as the function's time.
     pub(crate) ended_at: Instant,
-    given_out: (Instant, Timestamp),
+    begin: Begin,
+}
+
+/// The time at which the runtime got the event.
+#[derive(Debug, Clone, Copy)]
+struct Begin {
+    instant: Instant,
+    time: Timestamp,
 }
 
 #[derive(Debug)]
@@ -30,7 +37,7 @@ pub(crate) struct Responded {
 }
 
 impl Runtime {
-    /// Gives an event out and waits until the invocation is over. `on_response` is called as soon as there is one.
+    /// Passes the event on and waits until the invocation is over. `on_response` is called as soon as there is one.
     pub(crate) async fn run(
         &mut self,
         event: Event,
@@ -45,7 +52,7 @@ impl Runtime {
             runtime_done: None,
             failed: None,
             ended_at: Instant::now(),
-            given_out: (Instant::now(), clock::now()),
+            begin: Begin { instant: Instant::now(), time: clock::now() },
         };
         self.extensions.invoke(&event);
         if let Some(waiting) = self.waiting.pop_front() {
@@ -65,7 +72,7 @@ impl Runtime {
                         answer(reply, refusal(Refused::WrongState));
                     } else {
                         let times = ResponseTimes {
-                            latency: begun.duration_since(run.given_out.0),
+                            latency: begun.duration_since(run.begin.instant),
                             duration: begun.elapsed(),
                         };
                         on_response(run.response.insert(Responded { result, times }));
@@ -85,7 +92,7 @@ impl Runtime {
             if is_waiting && run.runtime_done.is_none() {
                 run.runtime_done = Some(Instant::now());
                 self.drain();
-                self.tell_runtime_done(&request_id, &run, &run.status(false), trace);
+                self.report_runtime_done(&request_id, &run, &run.status(false), trace);
             }
             if is_waiting && self.extensions.have_finished() {
                 break None;
@@ -96,7 +103,7 @@ impl Runtime {
     }
 
     /// Says that the runtime is done with an event, well or not.
-    pub(crate) fn tell_runtime_done(
+    pub(crate) fn report_runtime_done(
         &self,
         request_id: &str,
         run: &Run,
@@ -112,8 +119,8 @@ impl Runtime {
             request_id,
             status,
             trace,
-            started: run.given_out.1,
-            duration: done_at.duration_since(run.given_out.0),
+            started: run.begin.time,
+            duration: done_at.duration_since(run.begin.instant),
             response: run.response.as_ref().map(|response| response.times),
             produced_bytes: produced.unwrap_or_default(),
         };
