@@ -367,6 +367,7 @@ impl ReportState {
         let last = before.rsplit('\n').next().unwrap_or_default();
         let is_message = match self {
             Self::PanicMessage => true,
+            Self::GoPanic => !before.contains("\ngoroutine "),
             Self::Uncaught | Self::Frames => {
                 !is_frame(last) || begins(last.trim_start(), &["Caused by: ", "Suppressed: "])
             }

@@ -545,7 +545,9 @@ impl Found {
         }
         // Other lines than a logger's have numbers under these keys, too.
         let level = found.level.position().and_then(|at| fields.get(at));
-        let is_number = level.is_some_and(|field| field.value.text().is_none());
+        let is_number = level.is_some_and(|field| {
+            field.value.text().is_none() && field.value.json_object().is_none()
+        });
         let is_log = found.message.0.is_some() || found.time.0.is_some();
         if is_number && !is_log {
             found.level = Best::default();

@@ -64,8 +64,8 @@ static LEVELS: [Level; 7] = [
 const ORDINARY: [&str; 8] = ["ANY", "CONFIG", "FAIL", "FINE", "LOG", "NOTE", "PANIC", "SUCCESS"];
 
 /// Short forms that are no words of a language, and levels wherever an upper-case word may be one.
-const SHORT: [&str; 11] =
-    ["FATA", "CRITI", "ERRO", "EROR", "ERR!", "WARNI", "DEBU", "DEBG", "DBUG", "TRCE", "TRAC"];
+const SHORT: [&str; 10] =
+    ["FATA", "CRITI", "ERRO", "EROR", "WARNI", "DEBU", "DEBG", "DBUG", "TRCE", "TRAC"];
 
 /// How a text shows that a word is a level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +130,7 @@ impl Severity {
             // MySQL has `[Note]`, and .NET in Lambda `fail` between tabs.
             Evidence::Marked => !is_ordinary || ["Note", "fail"].contains(&word),
             Evidence::AfterTime => true,
-            Evidence::AtStart => is_usual || SHORT.contains(&word),
+            Evidence::AtStart => is_usual || SHORT.contains(&word) || word.ends_with('!'),
             Evidence::Separated => is_usual && !is_capitalised,
             Evidence::AtStartWithColon if is_ordinary => word == "fail",
             Evidence::AtStartWithColon => is_usual || is_upper || is_lower,

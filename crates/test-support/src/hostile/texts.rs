@@ -74,7 +74,11 @@ pub(super) const HEADS: &[Family] = &[
     head("weekdays and months", "", "Saturday, November "),
     head("Unix times", "", "1795880919.124679 "),
     head("files and lines", "", "a.py:1 "),
-    head("ids of traces behind bars", "2026-11-28T03:15:54Z INFO | ", "5b8aa5a2d2c872e8321cf37308d69df2 "),
+    head(
+        "ids of traces behind bars",
+        "2026-11-28T03:15:54Z INFO | ",
+        "5b8aa5a2d2c872e8321cf37308d69df2 ",
+    ),
     heads(
         "ten names before a level, a line",
         "2026-11-28T03:15:54Z a.b a.b a.b a.b a.b a.b a.b a.b a.b a.b ERROR boom\n",
@@ -363,7 +367,10 @@ pub(super) const TEXTS: &[Family] = &[
     text("crash: inspected objects", ["x ", "{\n  level: 'x',\n", "}"]),
     lines("crash: open messages of Java, a line", "java.lang.XError: y\nz\nz\n"),
     lines("crash: open messages of Rust, a line", "thread 'main' panicked at a.rs:1:1:\ny\nz\n"),
-    lines("crash: messages of Java, a line", "Exception in thread \"main\" a.X: y\nz\n\tat a.b(c)\n"),
+    lines(
+        "crash: messages of Java, a line",
+        "Exception in thread \"main\" a.X: y\nz\n\tat a.b(c)\n",
+    ),
     lines("crash: tracebacks, a line", "Traceback (most recent call last):\n"),
     lines(
         "crash: frames of Python, a line",

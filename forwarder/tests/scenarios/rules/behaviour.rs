@@ -217,7 +217,8 @@ fn a_body_that_repeats_the_value_of_a_hidden_key_is_redacted() {
 /// What the forwarder moved out of a logger's keys is redacted where it went, by pattern and by key.
 #[test]
 fn an_exception_that_was_read_from_a_line_is_redacted() {
-    const STACK: &str = "ShopError: no mail to a@example.com\\n    at pay (/var/task/a@example.com.js:3:9)";
+    const STACK: &str =
+        "ShopError: no mail to a@example.com\\n    at pay (/var/task/a@example.com.js:3:9)";
     let lines = [
         format!(
             r#"{{"level":"error","message":"failed","err":{{"type":"ShopError","message":"no mail to a@example.com","stack":"{STACK}"}}}}"#

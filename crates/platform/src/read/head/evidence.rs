@@ -75,11 +75,11 @@ use place::{BARE, CLOCKED, FIRST, GO_TIMED, GROUPED, INDENTED, NAMED, NUMBERED, 
 static LEVELS: [Row<Level>; 25] = [
     // `E 2026-09-21 …`, `E0921 14:13:20 …`, `E, [2026-09-21T14:13:20 #8] ERROR -- : …`
     level(FIRST | CLOCKED | GROUPED, ANY, LETTER, TIME, Marked, Nothing),
-    // `14:13:20 E [8:main] …`, `14:13:20 | E | …`
+    // `14:13:20 E [8:main] …`, `14:13:20 E orders.go:12 …`, `14:13:20 | E | …`
     level(CLOCKED, ANY, LETTER, GROUP, Marked, Nothing),
     level(CLOCKED, FIELD, LETTER, FIELD, Marked, Nothing),
-    // `Error  2026-09-21 …`, `shop  ERROR  2026-09-21 …`
-    level(FIRST | NAMED, ANY, WORD, TIME, Marked, Nothing),
+    // `Error  2026-09-21 …`, `shop ERROR: 2026-09-21 …`, `[shop] error @2026-09-21 …`
+    level(FIRST | NAMED | GROUPED, ANY, WORD, TIME, Marked, Nothing),
     // `ERROR [main] shop`, `ERRO[0000] declined`, `ERROR declined`, `FATA declined`
     level(FIRST | GO_TIMED, PLAIN, UPPER, GROUP, AfterTime, Nothing),
     level(FIRST | GO_TIMED, PLAIN, UPPER, BLANK | PADDED | TAB | END, AtStart, Operand),
@@ -89,7 +89,7 @@ static LEVELS: [Row<Level>; 25] = [
     // `ERROR | declined`, `error - declined`, `WARN, low`
     level(FIRST, ANY, UPPER | LOWER, BAR | DASH | COMMA | SEMICOLON, Separated, Operand),
     // `✖  error     declined`
-    level(FIRST, SYMBOL, WORD, PADDED, Separated, Sentence),
+    level(FIRST | TIMED | GROUPED, SYMBOL, WORD, PADDED, Separated, Sentence),
     // `           WARNING  low` of rich
     level(INDENTED, ANY, UPPER, BLANK | PADDED, AtStart, Width),
     // `shop - ERROR - declined`, `shop : ERROR  declined`, `shop: error: declined`, `app:ERROR:declined`
@@ -120,9 +120,9 @@ static LEVELS: [Row<Level>; 25] = [
 static NAMES: [Row<Name>; 9] = [
     // `orders.py:12 ERROR …`
     name(FIRST, ANY, FILE, BLANK, Name::File),
-    // `shop - ERROR …`, `shop: error: …`, `shop  ERROR  …`, `shop.orders ERROR …`
+    // `shop - ERROR …`, `shop: error: …`, `shop  ERROR  …`, `shop ERROR 2026-09-21 …`
     name(FIRST, ANY, form::ANY, BAR | DASH | SPACED_COLON | COLON | JOINED | PADDED, Name::Marked),
-    name(FIRST, ANY, SIGNED, CAPITAL, Name::Marked),
+    name(FIRST, ANY, SIGNED | LOWER, CAPITAL, Name::Marked),
     // `14:13:20 shop - ERROR …`, `14:13:20 shop.orders ERROR …`, `14:13:20,shop,ERROR,…`
     name(CLOCKED | GROUPED | BARE, ANY, form::ANY, TAB | BAR | DASH | SPACED_COLON, Name::Marked),
     name(CLOCKED | GROUPED | BARE, ANY, SIGNED, ANY, Name::Marked),

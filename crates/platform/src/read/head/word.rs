@@ -159,10 +159,15 @@ impl<'a> Word<'a> {
 
     /// The marks that need a look at the next words.
     pub(super) fn marks_far_behind(&self, place: u8, form: u8) -> u16 {
-        let next = beginning(self.rest).trim_start_matches([' ', ',', '[']);
-        let may_have_time = form == form::LETTER || place & (place::FIRST | place::NAMED) != 0;
+        let next = beginning(self.rest).trim_start_matches([' ', ',', '[', '@']);
+        let may_have_time =
+            form == form::LETTER || place & (place::FIRST | place::NAMED | place::GROUPED) != 0;
         if may_have_time && stated_time(next).is_some_and(|time| time.has_clock) {
             return mark::TIME;
+        }
+        let is_before_file = || form::of(Word::first_of(next, mark::BLANK).text) & form::FILE != 0;
+        if form == form::LETTER && is_before_file() {
+            return mark::GROUP;
         }
         let is_label = || next.split_once(' ').is_some_and(|(_, rest)| rest.starts_with(": "));
         let may_have_label = place & place::CLOCKED != 0 && form != form::UPPER;
