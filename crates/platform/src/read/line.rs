@@ -545,9 +545,7 @@ impl Found {
         }
         // Other lines than a logger's have numbers under these keys, too.
         let level = found.level.position().and_then(|at| fields.get(at));
-        let is_number = level.is_some_and(|field| {
-            field.value.text().is_none() && field.value.json_object().is_none()
-        });
+        let is_number = level.is_some_and(|field| field.value.text().is_none());
         let is_log = found.message.0.is_some() || found.time.0.is_some();
         if is_number && !is_log {
             found.level = Best::default();
@@ -559,7 +557,11 @@ impl Found {
     fn offer(&mut self, role: Role, rank: u8, at: Option<usize>, value: &Value<'_>) {
         let text = value.text();
         match role {
-            Role::Level => self.level.offer(rank, at, level_of(value, self.is_gelf)),
+            Role::Level => {
+                // An object has more than the level, and stays an attribute.
+                let at = at.filter(|_| value.json_object().is_none());
+                self.level.offer(rank, at, level_of(value, self.is_gelf));
+            }
             Role::Status => self.level.offer(rank, None, status_of(value)),
             Role::PythonNumber => {
                 let number = value.word().parse().ok();
