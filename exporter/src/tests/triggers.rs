@@ -256,6 +256,19 @@ fn events_give_the_spans_of_the_fixtures() {
 }
 
 #[test]
+fn the_page_on_signals_has_every_attribute_of_the_fixtures() {
+    let page = include_str!("../../../docs/signals.md");
+    let (_, section) = page.split_once("## The invocation's span of a function").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    for Fixture { name, spans, .. } in fixtures() {
+        let attributes = ["server", "consumer"].map(|span| spans[span]["attributes"].clone());
+        for key in attributes.iter().filter_map(Value::as_object).flat_map(|own| own.keys()) {
+            assert!(section.contains(&format!("`{key}`")), "{key} of {name}");
+        }
+    }
+}
+
+#[test]
 fn fixtures_are_made_of_a_folder_of_events() {
     let Some(events) = std::env::var_os(EVENTS) else { return };
     let fixtures = std::env::var_os(FIXTURES).expect("the folder of fixtures");

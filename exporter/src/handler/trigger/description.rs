@@ -12,6 +12,7 @@ use std::ops::Deref;
 pub(super) use table::DESCRIPTION;
 
 #[rustfmt::skip]
+#[allow(clippy::enum_glob_use, clippy::unreadable_literal, clippy::wildcard_imports, reason = "a test writes it")]
 mod table;
 
 /// A list of the description.
@@ -31,6 +32,7 @@ impl<T> Deref for List<T> {
 pub(super) struct Table<T: 'static>(&'static [(&'static str, T)]);
 
 impl<T> Table<T> {
+    #[cfg(any(test, feature = "dynamodb", feature = "s3"))]
     pub(super) const EMPTY: Self = Self(&[]);
 
     pub(super) fn get(&self, name: &str) -> Option<&'static T> {

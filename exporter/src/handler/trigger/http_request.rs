@@ -246,6 +246,17 @@ mod tests {
     }
 
     #[test]
+    fn the_description_says_which_characters_of_a_query_are_encoded() {
+        let text = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/events.json")).unwrap();
+        let description: Value = serde_json::from_slice(&text).unwrap();
+        let encoded = description["encoded_in_query"].as_str().unwrap();
+        for character in ' '..='~' {
+            let is_encoded = percent_encoded(&character.to_string()).starts_with('%');
+            assert_eq!(is_encoded, encoded.contains(character), "{character:?}");
+        }
+    }
+
+    #[test]
     fn credentials_in_a_query_are_redacted() {
         let check = |query, expected| assert_eq!(redacted(query), expected);
         check("a=1&b", "a=1&b");

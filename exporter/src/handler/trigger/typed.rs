@@ -114,13 +114,18 @@ where
         if cfg!(debug_assertions) && !self.source.starts_with("aws.") {
             warn_of_dropped_parent::<T>(&detail);
         }
-        let mut event = serde_json::json!({
-            "id": self.id,
-            "source": self.source,
-            "detail-type": self.detail_type,
-            "time": self.time.map(|time| time.to_rfc3339()),
-        });
-        event["detail"] = detail;
+        let time = self.time.map(|time| time.to_rfc3339());
+        let fields = [
+            ("id", self.id.clone().into()),
+            ("source", self.source.clone().into()),
+            ("detail-type", self.detail_type.clone().into()),
+            ("time", time.into()),
+            ("detail", detail),
+        ];
+        let event: Value = fields
+            .into_iter()
+            .map(|(name, value): (&str, Value)| (name.to_owned(), value))
+            .collect();
         event.extract_span_attributes()
     }
 }

@@ -23,12 +23,11 @@ impl SpanAttributesExtractor for Value {
             return SpanAttributes { carrier, ..SpanAttributes::default() };
         };
         let headers = headers_at(subject, &source.headers);
-        let mut described = match &source.http {
-            Some(places) => http(places, subject, headers),
-            None => {
-                let carrier = (!headers.is_empty()).then_some(headers);
-                SpanAttributes { carrier, ..SpanAttributes::default() }
-            }
+        let mut described = if let Some(places) = &source.http {
+            http(places, subject, headers)
+        } else {
+            let carrier = (!headers.is_empty()).then_some(headers);
+            SpanAttributes { carrier, ..SpanAttributes::default() }
         };
         described.trigger = source.trigger();
         described.received_at = documents::received_at(subject, &source.received);
