@@ -45,6 +45,7 @@ impl fmt::Display for ProcessorMode {
 
 /// The `level` of a line in the text log format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum LogLevel {
     /// `DEBUG`
     Debug,

@@ -164,6 +164,7 @@ impl StdoutSpanExporterBuilder {
 /// Definition").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[expect(missing_docs, reason = "the levels of `tracing`")]
+#[non_exhaustive]
 pub enum EventLevel {
     Trace = 1,
     Debug = 5,

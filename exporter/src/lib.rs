@@ -19,6 +19,9 @@
 //! Telemetry never makes the function fail: panics of the exporter are contained, an invalid variable causes one line on
 //! stderr, memory is bounded, and losses are counted in the metric `lambda_otlp.exporter.lost`.
 //!
+//! [`init_telemetry`] adds a panic hook before the existing one, which notes the place of a panic for the span. A hook that you set
+//! later should call the previous one.
+//!
 //! With `panic = "abort"` in the function's profile, [`init_telemetry`] adds a panic hook after the existing one, which ends the
 //! spans of the running invocations and writes all telemetry. It is lost if a hook that you set later does not call the previous
 //! one.
@@ -95,6 +98,8 @@ pub use processor::spans::{LambdaSpanProcessor, LambdaSpanProcessorBuilder};
 pub use telemetry::completion::TelemetryCompletionHandler;
 pub use telemetry::propagation::{LambdaXrayPropagator, XrayPropagator};
 pub use telemetry::resource::lambda_resource;
+/// The version of `tracing-opentelemetry` whose spans these are, for `OpenTelemetrySpanExt`.
+pub use tracing_opentelemetry;
 /// For the documents of this repository, not part of the API.
 #[doc(hidden)]
 pub use variables::TABLE;

@@ -36,9 +36,13 @@ fn main() {
         Some("prints") => runtime.block_on(prints(LevelFilter::INFO)),
         Some("prints-debug") => runtime.block_on(prints(LevelFilter::DEBUG)),
         Some("uses-globals") => runtime.block_on(uses_globals()),
+        Some("has-its-own-subscriber") => runtime.block_on(has_its_own_subscriber()),
+        Some("crashes") => runtime.block_on(crashes()),
         Some(_) => runtime.block_on(has_a_subscriber()),
         None => {
             an_event_is_printed_or_written_as_a_record_and_never_both();
+            an_error_is_written_before_a_crash();
+            the_guides_subscriber_prints_each_event_once_and_no_payload();
             for asserts in ["uses-globals", "has-a-subscriber"] {
                 assert!(run(asserts, &[]).status.success(), "{asserts}");
             }
@@ -121,6 +125,90 @@ fn an_event_is_printed_or_written_as_a_record_and_never_both() {
         errors.contains("1 lines, 0 of logs, 2 items"),
         "a level of the log keeps spans: {errors}"
     );
+}
+
+/// Records until the crash that a variable names.
+async fn crashes() {
+    let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await.unwrap();
+    let handler = |_: LambdaEvent<Value>| async {
+        tracing::info!("loading 2 GB file");
+        tracing::error!("disk is full");
+        tracing::info!("lost");
+        let ends: fn() -> ! = match std::env::var("CRASH").as_deref() {
+            Ok("exit") => || std::process::exit(1),
+            Ok("abort") => || std::process::abort(),
+            Ok("overflow") => || {
+                overflow(0);
+                unreachable!()
+            },
+            // As when memory is exhausted.
+            _ => || {
+                let pid = std::process::id().to_string();
+                Command::new("kill").args(["-KILL", &pid]).status().unwrap();
+                unreachable!()
+            },
+        };
+        ends();
+        #[expect(unreachable_code, reason = "the handler needs a type")]
+        Ok::<_, Error>(())
+    };
+    let handler = create_traced_handler("test", completion_handler, handler);
+    handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
+}
+
+/// The subscriber of the guide, docs/rust.md.
+async fn has_its_own_subscriber() {
+    use tracing_subscriber::filter::LevelFilter;
+    use tracing_subscriber::{fmt, prelude::*, registry};
+
+    let config = TelemetryConfig::builder().with_global_subscriber(false).with_log_bridge(false);
+    let (_tracer, completion_handler) = init_telemetry(config.build()).await.unwrap();
+    let printed = fmt::layer().with_filter(LevelFilter::INFO);
+    registry().with(completion_handler.tracing_layer()).with(printed).init();
+    let handler = |_: LambdaEvent<Value>| async {
+        // As lambda_runtime 1.5 writes it, in `layers/api_response.rs`.
+        tracing::trace!(target: "lambda_runtime::layers::api_response", body = "4111 1111");
+        tracing::info!("stored");
+        Ok::<_, Error>(())
+    };
+    let handler = create_traced_handler("test", completion_handler, handler);
+    handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
+}
+
+fn the_guides_subscriber_prints_each_event_once_and_no_payload() {
+    let stdout = String::from_utf8(run("has-its-own-subscriber", &[]).stdout).unwrap();
+    let lines = stdout.lines();
+    let (otlp, printed): (Vec<_>, Vec<_>) =
+        lines.partition(|line| wire::read_line(line, &wire::Limits::default()).is_some());
+    assert!(printed.len() == 1 && printed[0].contains("stored"), "{stdout}");
+    let kinds = otlp.iter().filter_map(|line| wire::read_line(line, &wire::Limits::default()));
+    let kinds: Vec<_> = kinds.flat_map(|line| line.decoded).map(|own| own.kind()).collect();
+    assert_eq!(kinds, [SignalKind::Traces]);
+}
+
+#[expect(unconditional_recursion, reason = "overflows the stack")]
+fn overflow(depth: usize) -> usize {
+    let here = std::hint::black_box([depth; 1024]);
+    overflow(depth + 1) + here[0]
+}
+
+/// What `init_default_subscriber` of lambda_runtime prints, which the library replaces, survives too.
+fn an_error_is_written_before_a_crash() {
+    for crash in ["exit", "abort", "overflow", "kill"] {
+        let ended = run("crashes", &[("CRASH", crash)]);
+        assert!(!ended.status.success(), "{crash}");
+        let stdout = String::from_utf8(ended.stdout).unwrap();
+        let lines =
+            stdout.lines().filter_map(|line| wire::read_line(line, &wire::Limits::default()));
+        let logs = lines.flat_map(|line| line.decoded).filter_map(|own| own.decode::<wire::Logs>());
+        let records: String =
+            logs.flat_map(|logs| logs.unwrap().resource_logs).flat_map(|own| shown(&own)).collect();
+        expect![[r#"
+            processes INFO "loading 2 GB file"
+            processes ERROR "disk is full"
+        "#]]
+        .assert_eq(&records);
+    }
 }
 
 /// `init_telemetry` sets the globals of OpenTelemetry, `tracing` and `log`.

@@ -90,5 +90,5 @@ def test_a_framework_is_traced_and_its_results_stay(tmp_path, models, framework)
     assert ran.results == without.results, ran.text
     assert not any(str(result).startswith("failed") for result in ran.results), ran.text
     servers = ran.kind("SERVER")
-    assert [span["scope"] for span in servers] == ["opentelemetry.instrumentation.aws_lambda"] * 2, ran.text
+    assert [span["scope"] for span in servers] == ["lambda-otlp/handler"] * 2, ran.text
     assert {span["traceId"] for span in ran.kind("CLIENT")} == {span["traceId"] for span in servers}, ran.text

@@ -210,8 +210,11 @@ impl<T: Transport> Client<T> {
             deadline: deadline.saturating_duration_since(start),
         };
         let kind = request.kind();
-        let (request, types) = self.fit_columns(headers, terms.stream, request, deadline).await;
-        let mut delivery = Delivery::new(terms, request);
+        let fitted = self.fit_columns(headers, terms.stream, request, deadline).await;
+        let mut delivery = Delivery::new(terms, fitted.request);
+        if let Some(columns) = fitted.declared {
+            delivery = delivery.with_declared(columns);
+        }
         let (mut requests_sent, mut bytes_sent) = (0, 0);
         let compression = self.destination.compression;
         loop {
@@ -238,23 +241,21 @@ impl<T: Transport> Client<T> {
         }
         let mut outcome = Outcome { requests_sent, bytes_sent, ..delivery.finish() };
         outcome.warn(warning);
-        outcome.warn(types);
+        outcome.warn(fitted.warning);
         outcome
     }
 
-    /// Returns the request with each value in a column of OpenObserve that holds it, and a warning, empty if there is none.
+    /// Prepares the columns of OpenObserve's stream for a request.
     async fn fit_columns(
         &self,
         headers: &SentHeaders,
         stream: &[u8],
         request: Request,
         deadline: Instant,
-    ) -> (Request, String) {
-        let has_columns = self.destination.profile == Profile::OpenObserve
-            && request.kind() == SignalKind::Logs
-            && self.transport.has_api();
-        if !has_columns {
-            return (request, String::new());
+    ) -> Fitted {
+        let mut fitted = Fitted { request, declared: None, warning: String::new() };
+        if self.destination.profile != Profile::OpenObserve || !self.transport.has_api() {
+            return fitted;
         }
         let api = StreamsApi {
             transport: &self.transport,
@@ -262,8 +263,28 @@ impl<T: Transport> Client<T> {
             headers: &headers.map,
             deadline,
         };
-        let (request, warning) = self.schemas.fit(&api, stream, request).await;
-        (request, headers.mask.apply(warning.into()).into_owned())
+        match fitted.request.kind() {
+            SignalKind::Logs => {
+                let (request, warning) = self.schemas.fit(&api, stream, fitted.request).await;
+                fitted.request = request;
+                fitted.warning = warning;
+            }
+            SignalKind::Traces => {
+                let new = self.learned.new_columns(stream, &fitted.request);
+                let mut has_all = new.hashes.is_empty();
+                if !has_all {
+                    let spans = new.items_of(&fitted.request);
+                    let (is_declared, warning) =
+                        self.schemas.declare_spans(&api, stream, &spans).await;
+                    has_all = is_declared;
+                    fitted.warning = warning;
+                }
+                fitted.declared = has_all.then_some(new.hashes);
+            }
+            SignalKind::Metrics => {}
+        }
+        fitted.warning = headers.mask.apply(fitted.warning.into()).into_owned();
+        fitted
     }
 
     /// Makes one attempt of a request with this body, until the deadline.
@@ -308,6 +329,16 @@ impl<T: Transport> Client<T> {
             }
         }
     }
+}
+
+/// A request whose columns are prepared.
+struct Fitted {
+    /// Each value is in a column that holds it.
+    request: Request,
+    /// The new columns of a request of which the stream has all; `None` if it may lack some.
+    declared: Option<Vec<u64>>,
+    /// Empty if there is none.
+    warning: String,
 }
 
 /// The time that a request has before `deadline`, a little less than is left: only the transport's own error names the host,

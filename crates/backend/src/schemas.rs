@@ -1,8 +1,12 @@
-//! The types of the columns of OpenObserve's log streams, read and declared by its API so that no value meets a column that cannot
-//! hold it, and no column changes its type: [`types`](crate::sanitize::types).
+//! The columns of OpenObserve's streams of logs and traces, read and declared by its API.
+//!
+//! The values of a log record have types. None meets a column that cannot hold it, and no column changes its type:
+//! [`types`](crate::sanitize::types). The values of a span are texts. If concurrent requests add columns, OpenObserve stores the
+//! spans of all but one request without them. It loses nothing if the columns were declared.
 //!
 //! A request whose keys and types were sent before costs no call. Otherwise the stream's schema is read. Columns that are missing
-//! there, and a missing stream, are declared, and the schema is read again before the request is sent.
+//! there are declared, and the schema is read again before the request is sent. A missing stream of logs is declared too. The
+//! first spans make their stream.
 //!
 //! Several environments may declare one column at once. OpenObserve applies one declaration at a time. It keeps the more general
 //! type, of which texts are the most general. So an environment that declares another type waits before it reads the schema again
@@ -10,6 +14,7 @@
 
 use crate::destination::DestinationConfig;
 use crate::http::{HttpResponse, Transport, TransportError};
+use crate::sanitize::span_columns::SpanColumns;
 use crate::sanitize::stored_stream;
 use crate::sanitize::types::{ColumnType, KnownShapes, Schema, Wanted};
 use http::{HeaderMap, Method};
@@ -54,10 +59,11 @@ const PAUSE_WITHOUT_ANSWER: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(crate) struct Schemas {
     known: Mutex<KnownShapes>,
-    /// The lock is held during calls, so that parallel deliveries do not ask twice.
-    read: tokio::sync::Mutex<Read>,
+    logs: tokio::sync::Mutex<Read>,
+    traces: tokio::sync::Mutex<Read>,
 }
 
+/// What is known about the streams of one signal. Its lock is held during calls, so that parallel deliveries do not ask twice.
 #[derive(Debug, Default)]
 struct Read {
     streams: HashMap<String, Schema>,
@@ -105,14 +111,10 @@ impl Schemas {
         request: Request,
     ) -> (Request, String) {
         let is_new = self.with_known(|known| known.has_new(stream, &request));
-        let Some(base) = is_new.then(|| base(api.destination)).flatten() else {
-            return (request, String::new());
-        };
-        let name = match String::from_utf8_lossy(stream) {
-            name if name.is_empty() => DEFAULT_STREAM.to_owned(),
-            name => stored_stream(&name),
-        };
-        let mut read = self.read.lock().await;
+        let streams = is_new.then(|| Streams::of(SignalKind::Logs, api.destination)).flatten();
+        let Some(streams) = streams else { return (request, String::new()) };
+        let name = name(stream);
+        let mut read = self.logs.lock().await;
         if read.paused_until.is_some_and(|until| Instant::now() < until) {
             return (request, String::new());
         }
@@ -124,7 +126,7 @@ impl Schemas {
             if new.shapes.is_empty() {
                 break;
             }
-            let is_complete = match read.prepare(api, &base, &name, &new.wanted).await {
+            let is_complete = match read.prepare(api, &streams, &name, &new.wanted).await {
                 Ok(is_complete) => is_complete,
                 Err(refused) => {
                     return (
@@ -144,9 +146,42 @@ impl Schemas {
         (request, String::new())
     }
 
+    /// Declares the columns of these spans. Returns `true` if the stream has all of them, and a warning, empty if there is none.
+    pub(crate) async fn declare_spans<T: Transport>(
+        &self,
+        api: &StreamsApi<'_, T>,
+        stream: &[u8],
+        spans: &Request,
+    ) -> (bool, String) {
+        let streams = Streams::of(SignalKind::Traces, api.destination);
+        let Some(streams) = streams else { return (false, String::new()) };
+        let name = name(stream);
+        let mut read = self.traces.lock().await;
+        if read.paused_until.is_some_and(|until| Instant::now() < until) {
+            return (false, String::new());
+        }
+        let SpanColumns { wanted, has_others } = SpanColumns::of(spans);
+        match read.prepare(api, &streams, &name, &wanted).await {
+            Ok(_) => {
+                let schema = read.streams.get(&name);
+                let has_wanted = schema.is_some_and(|schema| schema.missing(&wanted).is_empty());
+                (has_wanted && !has_others, String::new())
+            }
+            Err(refused) => (false, refused.text),
+        }
+    }
+
     fn with_known<R>(&self, with: impl FnOnce(&mut KnownShapes) -> R) -> R {
         // The set stays usable if another thread panics.
         with(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Returns the name by which the API knows a stream.
+fn name(stream: &[u8]) -> String {
+    match String::from_utf8_lossy(stream) {
+        name if name.is_empty() => DEFAULT_STREAM.to_owned(),
+        name => stored_stream(&name),
     }
 }
 
@@ -161,7 +196,7 @@ impl Read {
     async fn prepare<T: Transport>(
         &mut self,
         api: &StreamsApi<'_, T>,
-        base: &Url,
+        streams: &Streams,
         stream: &str,
         wanted: &Wanted,
     ) -> Result<bool, Refused> {
@@ -171,9 +206,12 @@ impl Read {
         // Another environment may have declared another type, so that values need columns of their own.
         for _ in 0..3 {
             let start = Instant::now();
-            let (mut missing, is_stream) = match self.read(api, base, stream).await? {
-                Some(schema) => (schema.missing(wanted), true),
-                None => (Schema::default().missing(wanted), false),
+            let schema = self.read(api, streams, stream).await?;
+            let is_stream = schema.is_some();
+            let mut missing = match schema {
+                Some(schema) => schema.missing(wanted),
+                None if streams.kind == SignalKind::Traces => return Ok(false),
+                None => Schema::default().missing(wanted),
             };
             if missing.is_empty() && is_stream {
                 return Ok(true);
@@ -185,7 +223,7 @@ impl Read {
             if !is_stream {
                 missing.insert(TIMESTAMP.to_owned(), ColumnType::Integer);
             }
-            let declared = api.declare(base, stream, &missing).await;
+            let declared = api.declare(streams, stream, &missing).await;
             if let Err(Refused { text, pause }) = declared {
                 self.undeclared_until = Some(Instant::now() + pause);
                 return Err(Refused { text, pause });
@@ -203,10 +241,10 @@ impl Read {
     async fn read<T: Transport>(
         &mut self,
         api: &StreamsApi<'_, T>,
-        base: &Url,
+        streams: &Streams,
         stream: &str,
     ) -> Result<Option<&Schema>, Refused> {
-        let found = api.read(base, stream).await;
+        let found = api.read(streams, stream).await;
         if self.streams.len() >= MOST_STREAMS {
             self.streams.clear();
         }
@@ -224,22 +262,38 @@ impl Read {
     }
 }
 
-/// The URL of the organization's streams; `None` if the endpoint is not OpenObserve's by HTTP.
-fn base(destination: &DestinationConfig) -> Option<Url> {
-    let mut url = destination.endpoints.of(SignalKind::Logs).clone();
-    let path = url.path().strip_suffix(SignalKind::Logs.path())?.to_owned();
-    if !path.contains("/api/") {
-        return None;
-    }
-    url.set_path(&format!("{}/streams", path.trim_end_matches('/')));
-    url.set_query(Some("type=logs"));
-    Some(url)
+/// The streams of one signal in the destination's organization.
+struct Streams {
+    kind: SignalKind,
+    url: Url,
 }
 
-fn of_stream(base: &Url, stream: &str, end: &str) -> Option<Url> {
-    let mut url = base.clone();
-    url.path_segments_mut().ok()?.push(stream).push(end);
-    Some(url)
+impl Streams {
+    /// Returns `None` if the endpoint is not OpenObserve's by HTTP.
+    fn of(kind: SignalKind, destination: &DestinationConfig) -> Option<Self> {
+        let mut url = destination.endpoints.of(kind).clone();
+        let path = url.path().strip_suffix(kind.path())?.to_owned();
+        if !path.contains("/api/") {
+            return None;
+        }
+        url.set_path(&format!("{}/streams", path.trim_end_matches('/')));
+        url.set_query(Some(&format!("type={}", kind.as_str())));
+        Some(Self { kind, url })
+    }
+
+    fn url(&self, stream: &str, end: &str) -> Option<Url> {
+        let mut url = self.url.clone();
+        url.path_segments_mut().ok()?.push(stream).push(end);
+        Some(url)
+    }
+
+    /// The effect of an unknown schema.
+    fn consequence(&self) -> &'static str {
+        match self.kind {
+            SignalKind::Traces => "spans of concurrent requests may lose new attributes",
+            _ => "numbers and texts of one field may share a column",
+        }
+    }
 }
 
 impl<T: Transport> StreamsApi<'_, T> {
@@ -247,17 +301,17 @@ impl<T: Transport> StreamsApi<'_, T> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    async fn read(&self, base: &Url, stream: &str) -> Result<Option<Schema>, Refused> {
-        let url = of_stream(base, stream, "schema");
-        let Some(url) = url else { return Ok(None) };
-        let what = format!("cannot read the types of stream {stream}");
+    async fn read(&self, streams: &Streams, stream: &str) -> Result<Option<Schema>, Refused> {
+        let Some(url) = streams.url(stream, "schema") else { return Ok(None) };
+        let consequence = streams.consequence();
+        let what = format!("cannot read the columns of stream {stream}");
         let response = self.call(Method::GET, &url, None).await;
-        let response = match checked(&what, response) {
+        let response = match checked(&what, consequence, response) {
             Ok(response) if response.status == 404 => return Ok(None),
             checked => checked?,
         };
         let refused = |text: &str| Refused {
-            text: format!("{what}: {text}; numbers and texts of one field may share a column"),
+            text: format!("{what}: {text}; {consequence}"),
             pause: PAUSE_AFTER_REFUSAL,
         };
         if response.cut {
@@ -277,11 +331,11 @@ impl<T: Transport> StreamsApi<'_, T> {
 
     async fn declare(
         &self,
-        base: &Url,
+        streams: &Streams,
         stream: &str,
         columns: &BTreeMap<String, ColumnType>,
     ) -> Result<(), Refused> {
-        let Some(url) = of_stream(base, stream, "update_fields") else { return Ok(()) };
+        let Some(url) = streams.url(stream, "update_fields") else { return Ok(()) };
         let fields: Vec<Json> = columns
             .iter()
             .map(|(name, of_column)| {
@@ -293,7 +347,7 @@ impl<T: Transport> StreamsApi<'_, T> {
         let response = self.call(Method::PUT, &url, Some(json)).await;
         let what = format!("cannot declare columns of stream {stream}");
         // 400: another environment changed the schema in the same microsecond.
-        match checked(&what, response) {
+        match checked(&what, streams.consequence(), response) {
             Ok(response) if response.status == 404 => Err(Refused {
                 text: format!("{what}: answered 404: OpenObserve is too old to declare columns"),
                 pause: PAUSE_AFTER_REFUSAL,
@@ -317,9 +371,9 @@ impl<T: Transport> StreamsApi<'_, T> {
 /// Returns the response to a call, unless it is a refusal. 400 and 404 are for the caller.
 fn checked(
     what: &str,
+    consequence: &str,
     response: Result<HttpResponse, TransportError>,
 ) -> Result<HttpResponse, Refused> {
-    let consequence = "numbers and texts of one field may share a column";
     match response {
         Ok(response) if response.is_success() || matches!(response.status, 400 | 404) => {
             Ok(response)

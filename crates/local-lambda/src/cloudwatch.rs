@@ -4,7 +4,7 @@ use crate::clock;
 use crate::function::{ACCOUNT, FunctionSpec, LOG_GROUPS};
 use crate::identifiers::{self, EventIds};
 use crate::lock;
-use crate::service::Recent;
+use crate::recent::Recent;
 use base64::Engine as _;
 use flate2::Compression;
 use flate2::write::GzEncoder;

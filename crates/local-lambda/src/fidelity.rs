@@ -1,4 +1,4 @@
-//! How true the local Lambda is to AWS.
+//! The deviations of the local Lambda from AWS.
 //!
 //! The reference is the code of Lambda's execution environment, as AWS publishes it: the runtime interface emulator
 //! (`aws/aws-lambda-runtime-interface-emulator` at 4fa2157, January 2026), whose `internal/lambda` serves classic functions and

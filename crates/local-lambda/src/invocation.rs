@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::Error;
-use crate::api::{Failure, server};
+use crate::api::server;
+use crate::failure::Failure;
 use crate::function::FunctionSpec;
 use crate::platform_events::text;
 
@@ -18,12 +19,12 @@ use crate::platform_events::text;
 pub struct Invocation {
     pub request_id: String,
     pub result: InvocationResult,
-    /// From the event being given out until the runtime and its extensions were ready for the next, as in REPORT.
+    /// The time until the runtime and its extensions were ready for the next event, as in REPORT.
     pub duration: Duration,
-    /// How much of it the extensions went on when the runtime was done: CloudWatch's
+    /// The part of it in which only extensions worked: CloudWatch's
     /// `PostRuntimeExecutionDuration`, and the `extensionOverhead` of `platform.report`.
     pub post_runtime: Duration,
-    /// How long the init phase took, on the first invocation of an environment.
+    /// The duration of the init phase, on the first invocation of an environment.
     pub init_duration: Option<Duration>,
     /// `true` if a process was started for this invocation, in an init phase or suppressed.
     pub cold: bool,
@@ -31,7 +32,7 @@ pub struct Invocation {
     pub pid: Option<u32>,
 }
 
-/// What an environment is to do.
+/// The request for one invocation.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_field_names, reason = "Lambda's own name of the identifier")]
 pub(crate) struct Request {

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use crate::Error;
 use crate::clock;
 use crate::cloudwatch::{self, Batch, LogEvent};
-use crate::environment::{Environment, EnvironmentState};
+use crate::environment::{End, EnvironmentState};
 use crate::function::FunctionSpec;
 use crate::http_server::HttpServer;
 use crate::invocation::{ClientContext, Invocation, RunningInvocation};
@@ -38,7 +38,7 @@ impl Lambda {
         Ok(Self { endpoint: endpoint.await.map_err(Error::Listen)?, service })
     }
 
-    /// Where `POST /2015-03-31/functions/NAME/invocations` is answered.
+    /// The address that answers `POST /2015-03-31/functions/NAME/invocations`.
     pub fn endpoint(&self) -> SocketAddr {
         self.endpoint.address()
     }
@@ -238,29 +238,24 @@ impl Lambda {
 
     /// Kills the idle environments of a function without SHUTDOWN, as when they are never thawed again; returns how many.
     pub async fn kill_idle(&self, function: &str) -> Result<usize, Error> {
-        self.end_idle(function, false, Environment::kill).await
+        self.end_idle(function, End::Kill).await
     }
 
     /// Shuts the idle environments of a function down, so that its next invocation is a cold start; returns how many.
     pub async fn recycle(&self, function: &str) -> Result<usize, Error> {
-        self.end_idle(function, true, Environment::shut_down).await
+        self.end_idle(function, End::Shutdown).await
     }
 
-    async fn end_idle(
-        &self,
-        function: &str,
-        gently: bool,
-        end: impl AsyncFn(Environment),
-    ) -> Result<usize, Error> {
+    async fn end_idle(&self, function: &str, end: End) -> Result<usize, Error> {
         let function = self.service.function(function)?;
         let instances = function.take_idle_instances();
         let idle = std::mem::take(&mut *lock(&function.idle));
         let ended = idle.len() + instances.len();
         for instance in instances {
-            instance.end(gently).await;
+            instance.end(end).await;
         }
         for environment in idle {
-            end(environment).await;
+            environment.end(end).await;
         }
         Ok(ended)
     }
@@ -272,10 +267,10 @@ impl Lambda {
         for function in &functions {
             function.slots.close();
             for environment in std::mem::take(&mut *lock(&function.idle)) {
-                ending.spawn(environment.shut_down());
+                ending.spawn(environment.end(End::Shutdown));
             }
             for instance in function.take_idle_instances() {
-                ending.spawn(async move { instance.end(true).await });
+                ending.spawn(async move { instance.end(End::Shutdown).await });
             }
         }
         ending.join_all().await;

@@ -18,6 +18,7 @@ pub mod binaries;
 mod clock;
 mod cloudwatch;
 mod environment;
+mod failure;
 pub mod fidelity;
 mod function;
 mod http_server;
@@ -28,6 +29,7 @@ pub mod packages;
 mod platform_events;
 mod process;
 pub mod queue;
+mod recent;
 mod service;
 mod telemetry;
 
@@ -48,7 +50,7 @@ pub use lambda::Lambda;
 pub use process::process_state;
 pub use service::OnFailureRecord;
 
-/// Why the local Lambda refused a request. A function that fails is no error but an [`InvocationResult`](crate::InvocationResult).
+/// The reason for which the local Lambda refused a request. A function that fails is no error but an [`InvocationResult`](crate::InvocationResult).
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -261,7 +261,7 @@ pub fn process_state(pid: u32) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-/// Where the lines of a function, or of its extensions, go.
+/// The destination of the lines of a function, or of its extensions.
 #[derive(Debug, Clone)]
 pub(crate) struct CapturedOutput {
     pub(crate) writer: Arc<LogWriter>,

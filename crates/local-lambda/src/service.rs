@@ -10,11 +10,12 @@ use crate::invocation::{
     Caller, ClientContext, Invocation, InvocationResult, Request, RunningInvocation,
 };
 use crate::lock;
+use crate::recent::{MAX_RECENT_BYTES, Recent};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use hyper::body::Incoming;
 use serde_json::Value;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,10 +28,10 @@ const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 /// The largest payload of an asynchronous invocation, in bytes (AWS Lambda quotas: 1 MB).
 const MAX_ASYNC_PAYLOAD_BYTES: usize = 1024 * 1024;
 
-/// How many of Lambda's own events are remembered for each function.
+/// The number of Lambda's own events that are remembered for each function.
 const MAX_PLATFORM_EVENTS: usize = 20_000;
 
-/// How many asynchronous invocations may wait or run.
+/// The most asynchronous invocations that wait or run.
 const MAX_ASYNC_INVOCATIONS: usize = 10_000;
 
 /// The pauses before the retries of an asynchronous invocation. AWS waits about one and two minutes.
@@ -89,7 +90,10 @@ impl Function {
             instances: Mutex::default(),
             views: Mutex::default(),
             finished: Mutex::default(),
-            platform_events: Arc::new(Mutex::new(Recent::of(MAX_PLATFORM_EVENTS, MAX_BYTES))),
+            platform_events: Arc::new(Mutex::new(Recent::of(
+                MAX_PLATFORM_EVENTS,
+                MAX_RECENT_BYTES,
+            ))),
         }
     }
 }
@@ -299,7 +303,7 @@ fn check_payload(payload: &Bytes, limit_bytes: usize) -> Result<(), Error> {
         .map_err(Error::PayloadNotJson)
 }
 
-/// What a test reads of the record for an on-failure destination (AWS Lambda "Capturing records of asynchronous invocations").
+/// The part of a record for an on-failure destination that tests read (AWS Lambda "Capturing records of asynchronous invocations").
 #[derive(Debug, Clone, PartialEq)]
 pub struct OnFailureRecord {
     pub request_id: String,
@@ -370,48 +374,4 @@ fn refuse(error: &Error) -> Answer {
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "ServiceException"),
     };
     server::error(status, error_type, &error.to_string())
-}
-
-/// How many things are remembered if nothing else is said, and how many bytes of them.
-const MAX_ITEMS: usize = 1000;
-const MAX_BYTES: usize = 64 * 1024 * 1024;
-
-#[derive(Debug)]
-pub(crate) struct Recent<T> {
-    items: VecDeque<(T, usize)>,
-    max_items: usize,
-    max_bytes: usize,
-    bytes: usize,
-}
-
-impl<T> Default for Recent<T> {
-    fn default() -> Self {
-        Self::of(MAX_ITEMS, MAX_BYTES)
-    }
-}
-
-impl<T> Recent<T> {
-    pub(crate) fn of(max_items: usize, max_bytes: usize) -> Self {
-        Self { items: VecDeque::new(), max_items, max_bytes, bytes: 0 }
-    }
-}
-
-impl<T: Clone> Recent<T> {
-    /// Adds one of about `bytes` and forgets the oldest beyond the bounds, but never the one added.
-    pub(crate) fn push(&mut self, item: T, bytes: usize) {
-        self.items.push_back((item, bytes));
-        self.bytes += bytes;
-        while self.items.len() > self.max_items
-            || (self.bytes > self.max_bytes && self.items.len() > 1)
-        {
-            let Some((_, forgotten_bytes)) = self.items.pop_front() else {
-                return;
-            };
-            self.bytes -= forgotten_bytes;
-        }
-    }
-
-    pub(crate) fn to_vec(&self) -> Vec<T> {
-        self.items.iter().map(|(item, _)| item.clone()).collect()
-    }
 }

@@ -53,8 +53,9 @@ impl<X> Debug for Instrumentation<X> {
 }
 
 impl Instrumentation<EventExtractor> {
-    /// Uses the events' own descriptions; the function's name is the fallback for spans.
+    /// Uses the events' own descriptions; the function's name is the fallback for spans. The handler is made at the end of the init.
     pub(super) fn new(completion: TelemetryCompletionHandler) -> Self {
+        completion.telemetry.write_init();
         let options = Arc::default();
         Self { extractor: EventExtractor, options, telemetry: completion.telemetry }
     }

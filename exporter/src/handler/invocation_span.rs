@@ -52,7 +52,7 @@ impl InvocationSpan {
             let context = &started.root.0;
             let root = context.span().span_context().clone();
             let record = telemetry.root_record.leave(&lambda.request_id, &root);
-            telemetry.invocations.start(number, context, record);
+            telemetry.invocations.start(number, context, &lambda.request_id, record);
             started
         });
         let StartedSpans { root, consumer } = catch_unwind(started).unwrap_or_else(|_| {
@@ -177,7 +177,12 @@ fn describe(context: &Context, outcome: &HandlerOutcome) -> Vec<&'static str> {
                 set("aws.lambda.batch_item_failures", count.into());
             }
         }
-        Err(failure) => exception(&span, failure),
+        Err(failure) => {
+            exception(&span, failure);
+            if let Some(code) = failure.status_code {
+                set("http.response.status_code", i64::from(code).into());
+            }
+        }
     }
     if let Some((error_type, message)) = error(outcome) {
         set("error.type", error_type.into());

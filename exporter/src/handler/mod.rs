@@ -7,6 +7,7 @@ pub(crate) mod invocation_span;
 pub(crate) mod matched_path;
 mod new_span;
 pub(crate) mod outcome;
+pub(crate) mod panic_place;
 pub(crate) mod tracing_layer;
 pub(crate) mod trigger;
 

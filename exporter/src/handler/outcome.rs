@@ -1,8 +1,10 @@
 //! The outcome of a handler, with the fields of its response that describe the span.
 
+use super::panic_place;
 use serde::ser::{Impossible, Serialize, SerializeMap, SerializeStruct, Serializer};
 use serde_json::Value;
 use std::any::Any;
+use std::error::Error;
 use std::fmt::{self, Debug, Display};
 use std::iter::successors;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,8 +16,10 @@ pub(crate) type HandlerOutcome = Result<ResponseFacts, Failure>;
 pub(crate) struct Failure {
     pub(super) error_type: String,
     pub(super) message: String,
-    /// The causes; empty without any.
+    /// The causes, or the place of a panic; empty without any.
     pub(super) stack_trace: String,
+    /// The status of an HTTP response that failed after its head was sent.
+    pub(super) status_code: Option<u16>,
 }
 
 /// The error type of a handler that did not end.
@@ -29,33 +33,31 @@ impl Failure {
 
     pub(super) fn new(error_type: impl Into<String>, message: impl Into<String>) -> Self {
         let (error_type, message) = (error_type.into(), message.into());
-        Self { error_type, message, stack_trace: String::new() }
-    }
-
-    pub(super) fn of_error<E: Display + Debug + 'static>(error: &E) -> Self {
-        Self::described(error, ToString::to_string)
-    }
-
-    /// The error of a streamed body, for which `lambda_runtime` only requires `Debug`.
-    pub(super) fn of_body_error<E: Debug + 'static>(error: &E) -> Self {
-        Self::described(error, |error| format!("{error:?}"))
+        Self { error_type, message, stack_trace: String::new(), status_code: None }
     }
 
     /// An error that panics while it is formatted has no message.
-    fn described<E: Debug + 'static>(error: &E, words: impl Fn(&E) -> String) -> Self {
+    pub(super) fn of_error<E: Display + Debug + 'static>(error: &E) -> Self {
         let described = || {
-            let message = words(error);
+            let message = error.to_string();
             let stack_trace = stack_trace(error, &message);
-            Self { error_type: error_type(error), message, stack_trace }
+            Self { error_type: error_type(error), message, stack_trace, status_code: None }
         };
         catch_unwind(AssertUnwindSafe(described)).unwrap_or_else(|_| Self::new(OTHER, ""))
     }
 
+    /// On the thread of the panic.
     pub(crate) fn of_panic(panic: &(dyn Any + Send)) -> Self {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        Self::new("panic", message.unwrap_or_else(|| "the panic has no message".to_owned()))
+        let message = message_of_panic(panic);
+        let stack_trace = panic_place::stack_trace(&message);
+        Self { stack_trace, ..Self::new("panic", message) }
     }
+}
+
+pub(super) fn message_of_panic(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    message.unwrap_or_else(|| "the panic has no message".to_owned())
 }
 
 pub(super) fn of_result<R: Serialize, E: Display + Debug + 'static>(
@@ -74,21 +76,37 @@ pub(super) fn of_result<R: Serialize, E: Display + Debug + 'static>(
 /// The fallback of `error.type` (semantic conventions, `docs/general/recording-errors.md`).
 const OTHER: &str = "_OTHER";
 
-/// The name of the error's type. `Box<dyn Error>` hides it, but the derived `Debug` output begins with it.
+/// The most causes that are looked at.
+const MOST_CAUSES: usize = 16;
+
+/// The name of the error's type. `Box<dyn Error>` hides it, but the derived `Debug` output begins with it, or that of a cause:
+/// `anyhow` and `eyre` hide the type of their own error.
 fn error_type<E: Debug + 'static>(error: &E) -> String {
     let name = std::any::type_name::<E>();
     if !name.contains("dyn ") {
         return name.to_owned();
     }
-    name_of_type(&format!("{error:?}"))
+    let any: &dyn Any = error;
+    let Some(boxed) = any.downcast_ref::<lambda_runtime::Error>() else {
+        return name_of_type(&format!("{error:?}"));
+    };
+    let first: &(dyn Error + 'static) = boxed.as_ref();
+    let chain = successors(Some(first), |error| (*error).source()).take(MOST_CAUSES);
+    let names = chain.map(|error| match error.downcast_ref::<std::io::Error>() {
+        // Its `Debug` output names a private type.
+        Some(_) => "std::io::Error".to_owned(),
+        None => name_of_type(&format!("{error:?}")),
+    });
+    names.into_iter().find(|name| name != OTHER).unwrap_or_else(|| OTHER.to_owned())
 }
 
 /// The name at the beginning of an error's derived `Debug` output.
 pub(super) fn name_of_type(debug: &str) -> String {
     let end = debug.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(debug.len());
     let (name, rest) = debug.split_at_checked(end).unwrap_or_default();
+    let follows = ["(", " {", "::"];
     let is_name = name.starts_with(|c: char| c.is_ascii_uppercase())
-        && (rest.is_empty() || rest.starts_with('(') || rest.starts_with(" {"));
+        && (rest.is_empty() || follows.iter().any(|follows| rest.starts_with(follows)));
     if is_name { name.to_owned() } else { OTHER.to_owned() }
 }
 
@@ -96,10 +114,9 @@ pub(super) fn name_of_type(debug: &str) -> String {
 fn stack_trace<E: Debug + 'static>(error: &E, message: &str) -> String {
     /// An error may contain a whole response.
     const LONGEST: usize = 4096;
-    const MOST_CAUSES: usize = 16;
     let any: &dyn Any = error;
     let text = if let Some(boxed) = any.downcast_ref::<lambda_runtime::Error>() {
-        let causes = successors(boxed.source(), |error| error.source()).take(MOST_CAUSES);
+        let causes = successors(boxed.source(), |error| (*error).source()).take(MOST_CAUSES);
         causes.fold(message.to_owned(), |text, cause| format!("{text}\nCaused by: {cause}"))
     } else {
         format!("{error:?}")
@@ -289,6 +306,7 @@ mod tests {
             ("NotFound", "NotFound"),
             ("Failed(1)", "Failed"),
             ("Refused { by: 1 }", "Refused"),
+            ("JoinError::Panic(Id(5), \"boom\", ...)", "JoinError"),
             ("\"order 7 not found\"", "_OTHER"),
             ("Order 7 not found", "_OTHER"),
         ] {

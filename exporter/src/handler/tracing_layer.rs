@@ -127,7 +127,7 @@ where
     X: Extractor<T>,
     B: Stream<Item = Result<D, BodyError>> + Unpin + Send + 'static,
     D: Unpin + Send,
-    BodyError: Debug + Unpin + Send + 'static,
+    BodyError: Display + Debug + Unpin + Send + 'static,
 {
     type Response = StreamResponse<InvocationBody<B>>;
     type Error = S::Error;
@@ -183,7 +183,7 @@ impl<B, D, E> Stream for InvocationBody<B>
 where
     B: Stream<Item = Result<D, E>> + Unpin,
     D: Unpin,
-    E: Debug + Unpin + 'static,
+    E: Display + Debug + Unpin + 'static,
 {
     type Item = Result<D, E>;
 
@@ -199,7 +199,9 @@ where
                 Ok(Poll::Pending) => return Poll::Pending,
                 Ok(Poll::Ready(Some(Ok(data)))) => return Poll::Ready(Some(Ok(data))),
                 Ok(Poll::Ready(Some(Err(error)))) => {
-                    (Err(Failure::of_body_error(&error)), Ok(Some(Err(error))))
+                    let status_code = Some(body.status_code);
+                    let failure = Failure { status_code, ..Failure::of_error(&error) };
+                    (Err(failure), Ok(Some(Err(error))))
                 }
                 Ok(Poll::Ready(None)) => (Ok(ResponseFacts::of_status(body.status_code)), Ok(None)),
                 Err(panic) => (Err(Failure::of_panic(panic.as_ref())), Err(panic)),

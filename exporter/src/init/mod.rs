@@ -8,6 +8,7 @@ use crate::config::{Config, InitializationType};
 use crate::export::line::LineExporterBuilder;
 use crate::extension;
 use crate::handler::invocation_span::write_before_abort;
+use crate::handler::panic_place::note_places;
 use crate::output::stderr;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::invocations::Invocations;
@@ -108,6 +109,9 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     let handler = TelemetryCompletionHandler { telemetry: Arc::new(telemetry) };
     let environment = &handler.telemetry.environment;
     handler.telemetry.invocations.set_telemetry(&handler.telemetry);
+    if !environment.disabled {
+        note_places();
+    }
     if cfg!(panic = "abort") {
         write_before_abort(&handler.telemetry);
     }

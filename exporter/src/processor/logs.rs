@@ -1,8 +1,9 @@
-//! Holds log records until the end of the invocation.
+//! Holds log records until the end of the invocation, or until an error.
 
 use super::buffer::{self, Buffer};
+use super::early_writes::EarlyWrites;
 use crate::export::exporters::StdoutLogExporter;
-use opentelemetry::logs::{AnyValue, LogRecord as _};
+use opentelemetry::logs::{AnyValue, LogRecord as _, Severity};
 use opentelemetry::{InstrumentationScope, Key};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -10,12 +11,15 @@ use opentelemetry_sdk::logs::{LogBatch, LogExporter as _, LogProcessor, SdkLogRe
 use std::sync::Arc;
 use std::time::Duration;
 use wire::SignalKind;
+use wire::resource as names;
 
-/// Holds log records until [`force_flush`](LogProcessor::force_flush), bounded like the spans.
+/// Holds log records until [`force_flush`](LogProcessor::force_flush), bounded like the spans. An ERROR record and those before it
+/// are written at once, because the process may end in the next moment, and so is a record after the invocation.
 #[derive(Debug)]
 pub(crate) struct LambdaLogProcessor {
     exporter: StdoutLogExporter,
     buffer: Buffer<(SdkLogRecord, InstrumentationScope)>,
+    early_writes: EarlyWrites,
 }
 
 impl LambdaLogProcessor {
@@ -23,7 +27,23 @@ impl LambdaLogProcessor {
         let size = |(record, _): &_| buffer::size_of_record(record);
         let losses = Arc::clone(&exporter.line.losses);
         let buffer = Buffer::new(SignalKind::Logs, max_queue_size, size, losses);
-        Self { exporter, buffer }
+        Self { exporter, buffer, early_writes: EarlyWrites::default() }
+    }
+
+    /// A record of a thread or task without the context of a span belongs to the running invocation, if there is one.
+    fn add_invocation(&self, record: &mut SdkLogRecord) {
+        let Some(only) = self.exporter.line.invocations().only_open() else { return };
+        let span = only.span_context;
+        if span.is_valid() {
+            record.set_trace_context(span.trace_id(), span.span_id(), Some(span.trace_flags()));
+        }
+        record.add_attribute(names::FAAS_INVOCATION_ID, only.request_id);
+    }
+
+    /// Before the first invocation, the layer of `tracing` writes all signals at an error.
+    fn may_write_early(&self) -> bool {
+        let invocations = self.exporter.line.invocations();
+        invocations.have_begun() && self.early_writes.take(invocations.now())
     }
 
     fn write(&self, batch: &[(SdkLogRecord, InstrumentationScope)]) -> OTelSdkResult {
@@ -68,9 +88,18 @@ impl LogProcessor for LambdaLogProcessor {
         if let (None, Some(observed)) = (record.timestamp(), record.observed_timestamp()) {
             record.set_timestamp(observed);
         }
+        if record.trace_context().is_none() {
+            self.add_invocation(record);
+        }
         let (own, timeout) =
             ((record.clone(), scope.clone()), || self.exporter.line.write_timeout());
         self.buffer.push(own, false, timeout, |batch| drop(self.write(&batch)));
+        let is_error = record.severity_number().is_some_and(|severity| severity >= Severity::Error);
+        let is_outside = self.exporter.line.invocations().is_none_running();
+        if (is_error || is_outside) && self.may_write_early() {
+            // Losses are counted where they occur.
+            drop(self.force_flush());
+        }
     }
 
     fn force_flush(&self) -> OTelSdkResult {

@@ -1,13 +1,14 @@
 //! Holds finished spans until the end of the invocation.
 
 use super::buffer::{self, Buffer};
+use super::early_writes::EarlyWrites;
 use super::integer_fields;
 use crate::bounded::block_on;
 use crate::config::{Config, DEFAULT_QUEUE_SIZE, MAX_QUEUE_SIZE};
 use crate::export::WriteTimeout;
 use crate::export::exporters::StdoutSpanExporter;
 use crate::export::losses::{Loss, LossCounts};
-use crate::telemetry::invocations::{CutOff, Invocations};
+use crate::telemetry::invocations::{CutOff, EndedSpan, Invocations};
 use opentelemetry::trace::{Span as _, SpanId};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::Resource;
@@ -31,8 +32,9 @@ pub struct LambdaSpanProcessor<E = StdoutSpanExporter> {
     /// `true` if a full buffer was not written: the next flush reports it, because the root may have been in it.
     has_failed: AtomicBool,
     losses: Arc<LossCounts>,
-    /// `true` if the spans that are open at an interruption are written.
+    /// `true` if the spans that are open at an interruption are written, and those that end after their invocation.
     writes_open: bool,
+    early_writes: EarlyWrites,
 }
 
 impl LambdaSpanProcessor {
@@ -76,7 +78,15 @@ impl<E> LambdaSpanProcessor<E> {
         );
         let write_timeout = WriteTimeout::new(invocations);
         let has_failed = AtomicBool::new(false);
-        Self { exporter, buffer, write_timeout, has_failed, losses, writes_open: false }
+        Self {
+            exporter,
+            buffer,
+            write_timeout,
+            has_failed,
+            losses,
+            writes_open: false,
+            early_writes: EarlyWrites::default(),
+        }
     }
 }
 
@@ -103,7 +113,8 @@ impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
     fn on_end(&self, mut span: SpanData) {
         if span.span_context.is_sampled() {
             let id = span.span_context.span_id();
-            let of_end = self.write_timeout.invocations().span_ended(id);
+            let invocations = self.write_timeout.invocations();
+            let EndedSpan { of_end, is_outside } = invocations.span_ended(id);
             keep_last(&mut span.attributes, of_end.as_deref().unwrap_or_default());
             integer_fields::settle(&mut span);
             let timeout = || self.write_timeout.get();
@@ -112,6 +123,11 @@ impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
                     self.has_failed.store(true, Ordering::Relaxed);
                 }
             });
+            // The response or the error kept it open. The environment may be frozen for hours.
+            if self.writes_open && is_outside && self.early_writes.take(invocations.now()) {
+                // Losses are counted where they occur.
+                drop(self.force_flush());
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{Telemetry, subscriber};
 use crate::bounded::within;
 use crate::extension::Mode;
+use lambda_runtime::{BoxFuture, Error, SnapStartResource};
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
@@ -100,6 +101,28 @@ impl TelemetryCompletionHandler {
         S: tracing::Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
     {
         subscriber::layer(&self.telemetry, true)
+    }
+}
+
+/// For [`Runtime::register_snapstart_resource`](lambda_runtime::Runtime::register_snapstart_resource): telemetry of resources that
+/// are released before the snapshot is written too. Without a registration, what was recorded until the handler was made is written
+/// before the snapshot.
+impl SnapStartResource for TelemetryCompletionHandler {
+    fn before_snapshot(&self) -> BoxFuture<'_, Result<(), Error>> {
+        /// Lambda limits the init to at least ten seconds.
+        const LONGEST: Duration = Duration::from_secs(1);
+        Box::pin(async {
+            // Losses are counted where they occur. Lambda would discard the snapshot after an error.
+            self.force_flush(LONGEST).ok();
+            Ok(())
+        })
+    }
+
+    fn after_restore(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async {
+            self.telemetry.restart_measurements();
+            Ok(())
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use super::root_record::WrittenRoot;
 use crate::bounded::spawn;
 use crate::output::stderr;
 use crate::processor::integer_fields;
-use opentelemetry::trace::{SpanId, Status, TraceContextExt as _};
+use opentelemetry::trace::{SpanContext, SpanId, Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{Span, SpanData};
 use std::fmt;
@@ -21,6 +21,7 @@ struct Invocation {
     /// The context of its span, while the span is open.
     context: Option<Context>,
     root: SpanId,
+    request_id: String,
     /// The number of the record that tells an extension about the root.
     record: Option<u64>,
     /// The keys of the attributes that the end has set.
@@ -34,6 +35,12 @@ struct Invocation {
     write_at: Option<SystemTime>,
 }
 
+/// The only invocation whose span is open.
+pub(crate) struct OnlyOpen {
+    pub(crate) span_context: SpanContext,
+    pub(crate) request_id: String,
+}
+
 /// The number of an invocation, in the context of its span and thereby of all spans below.
 struct Number(u64);
 
@@ -44,6 +51,14 @@ struct OpenSpan {
     span: SpanData,
     /// `true` if it is written as a partial span: a second one from another interruption would contradict it.
     is_written: bool,
+}
+
+/// A span that has ended.
+pub(crate) struct EndedSpan {
+    /// The keys of the attributes that the end of the invocation has set, if this is its root span.
+    pub(crate) of_end: Option<Vec<&'static str>>,
+    /// `true` if an invocation has run before, and none runs now.
+    pub(crate) is_outside: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -158,6 +173,7 @@ impl Invocations {
             number,
             context: None,
             root: SpanId::INVALID,
+            request_id: String::new(),
             record: None,
             end_keys: Vec::new(),
             has_failed: false,
@@ -190,12 +206,34 @@ impl Invocations {
         parent.with_value(Number(number))
     }
 
-    pub(crate) fn start(&self, number: u64, context: &Context, record: Option<u64>) {
+    pub(crate) fn start(
+        &self,
+        number: u64,
+        context: &Context,
+        request_id: &str,
+        record: Option<u64>,
+    ) {
         if let Some(own) = self.lock().invocation(number) {
+            request_id.clone_into(&mut own.request_id);
             own.root = context.span().span_context().span_id();
             own.context = Some(context.clone());
             own.record = record;
         }
+    }
+
+    /// Returns the only invocation whose span is open; `None` if there are several or none.
+    pub(crate) fn only_open(&self) -> Option<OnlyOpen> {
+        let state = self.lock();
+        let mut open = state.running.iter().filter_map(|own| Some((own, own.context.as_ref()?)));
+        let (own, context) = open.next()?;
+        let span_context = context.span().span_context().clone();
+        let request_id = own.request_id.clone();
+        open.next().is_none().then_some(OnlyOpen { span_context, request_id })
+    }
+
+    /// Returns `true` between invocations, and before the first.
+    pub(crate) fn is_none_running(&self) -> bool {
+        self.lock().running.is_empty()
     }
 
     pub(crate) fn have_begun(&self) -> bool {
@@ -264,11 +302,6 @@ impl Invocations {
                 }
             };
         }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn is_any_running(&self) -> bool {
-        !self.lock().running.is_empty()
     }
 
     #[cfg(test)]
@@ -346,14 +379,17 @@ impl Invocations {
         }
     }
 
-    /// Returns the keys of the attributes that the end of the invocation has set, if this is its root span.
-    pub(crate) fn span_ended(&self, id: SpanId) -> Option<Vec<&'static str>> {
+    pub(crate) fn span_ended(&self, id: SpanId) -> EndedSpan {
         let mut state = self.lock();
         // Usually the last one started.
         if let Some(at) = state.open.iter().rposition(|own| own.span.span_context.span_id() == id) {
             state.open.swap_remove(at);
         }
-        state.running.iter().find(|own| own.root == id).map(|own| own.end_keys.clone())
+        let of_end = state.running.iter().find(|own| own.root == id);
+        EndedSpan {
+            of_end: of_end.map(|own| own.end_keys.clone()),
+            is_outside: state.begun > 0 && state.running.is_empty(),
+        }
     }
 
     /// The open spans of interrupted invocations, as errors and marked as partial. A span of no running invocation is interrupted

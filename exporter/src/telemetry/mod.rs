@@ -131,7 +131,27 @@ impl Telemetry {
         // A managed instance goes on after a timeout, and one invocation must not stop the writes of the others (AWS Lambda
         // "Managed Instances execution environment").
         let initialization = self.environment.lambda.initialization_type;
+        if initialization == InitializationType::SnapStart && !self.is_warm.load(Ordering::Relaxed)
+        {
+            self.restart_measurements();
+        }
         self.invocations.begin(deadline, initialization != InitializationType::ManagedInstances)
+    }
+
+    /// Writes the telemetry of an init that may precede the first invocation by hours, or by a snapshot, which each restored
+    /// environment would repeat. Exporters of the application may need this thread.
+    pub(crate) fn write_init(&self) {
+        let initialization = self.environment.lambda.initialization_type;
+        let is_waiting = initialization != InitializationType::OnDemand;
+        if is_waiting && !self.has_processors_of_others && !self.invocations.have_begun() {
+            self.finish(&[]);
+        }
+    }
+
+    /// Measurements begin now, instead of when the snapshot was made.
+    pub(crate) fn restart_measurements(&self) {
+        // Errors are counted where they occur.
+        drop(self.flush_metrics());
     }
 
     /// Notes that the roots of these invocations are in a line.

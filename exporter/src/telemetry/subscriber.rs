@@ -292,10 +292,10 @@ pub(crate) fn level_of_lambda(level: &str) -> Option<LevelFilter> {
     if level.eq_ignore_ascii_case("fatal") { Some(LevelFilter::ERROR) } else { level.parse().ok() }
 }
 
-/// Returns `true` for an event with the level and the only field of those that `#[instrument(err)]` writes.
+/// Returns `true` for an event with the only field of those that `#[instrument(err)]` writes, at any level.
 fn may_be_recorded_error(metadata: &Metadata<'_>) -> bool {
     let fields = metadata.fields();
-    *metadata.level() == Level::ERROR && fields.len() == 1 && fields.field("error").is_some()
+    metadata.is_event() && fields.len() == 1 && fields.field("error").is_some()
 }
 
 /// `#[instrument(err)]` reports a function's error with an event at the place of the function's span: it makes the span an error
@@ -349,11 +349,23 @@ fn is_internal(target: &str) -> bool {
     target.starts_with("opentelemetry-") || is_of(target, &INTERNAL)
 }
 
-/// Returns `true` for AWS's SDK. Its client of each service is a crate `aws_sdk_…` with a module for each operation.
+/// The modules of AWS's clients that record something. A crate of the application may be named `aws_sdk_…` too.
+const OF_AWS_CLIENTS: [&str; 8] = [
+    "aws_chunked",
+    "endpoint_auth",
+    "endpoint_lib",
+    "http_request_checksum",
+    "http_response_checksum",
+    "operation",
+    "s3_expires_interceptor",
+    "s3_express",
+];
+
+/// Returns `true` for AWS's SDK. Its client of each service is a crate `aws_sdk_…`.
 fn is_of_aws_sdk(target: &str) -> bool {
     let mut segments = target.split("::");
     let is_client = segments.next().is_some_and(|name| name.starts_with("aws_sdk_"))
-        && segments.next() == Some("operation");
+        && segments.next().is_some_and(|module| OF_AWS_CLIENTS.contains(&module));
     is_client || target.starts_with("aws_smithy_") || is_of(target, &AWS_SDK)
 }
 
@@ -438,6 +450,13 @@ mod tests {
             check(DEBUG, None, None, target, ("DEBUG", "DEBUG"));
         }
         check(DEBUG, None, None, "aws_sdk_sqs::operation::send", ("OFF", "INFO"));
+        check(
+            INFO,
+            None,
+            Some("debug"),
+            "aws_sdk_dynamodb::endpoint_lib::partition",
+            ("OFF", "INFO"),
+        );
         let sdk = "aws_smithy_runtime::client";
         check(LevelFilter::TRACE, None, None, sdk, ("OFF", "INFO"));
         check(INFO, None, Some("trace"), sdk, ("OFF", "INFO"));

@@ -119,6 +119,7 @@ fn the_deadline_watch_ignores_a_finished_invocation() {
     function.invoke();
     drop(function.written());
     drop(function.completion.tracer().start("between invocations"));
+    assert_eq!(function.written().span_names(), ["between invocations"]);
     assert_eq!(function.watch()(2900), [""; 0]);
 }
 

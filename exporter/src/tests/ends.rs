@@ -1,8 +1,8 @@
 //! However an invocation ends, its span ends and everything is written.
 
 use super::driver::{
-    COMPACT, Function, NOW_MS, REQUEST_ID, Records, attribute, block_on, event, shown, status,
-    succeed,
+    COMPACT, Function, NOW_MS, REQUEST_ID, Records, attribute, block_on, event, shown, shown_value,
+    status, succeed,
 };
 use crate::export::losses::Loss;
 use crate::handler::invocation_span::end_all;
@@ -211,6 +211,39 @@ fn a_handler_error_sets_the_status_and_an_exception_event_with_its_causes() {
         exception.type="_OTHER"
     "#]],
     );
+    // As `anyhow` hides its own type.
+    #[derive(Debug)]
+    struct Cause(std::num::ParseIntError);
+    struct Opaque(Cause);
+    impl std::fmt::Display for Cause {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a cause")
+        }
+    }
+    impl std::error::Error for Cause {}
+    impl std::fmt::Debug for Opaque {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "loading an order\n\nCaused by: {}", self.0.0)
+        }
+    }
+    impl std::fmt::Display for Opaque {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("C string contained non-utf8 bytes")
+        }
+    }
+    impl std::error::Error for Opaque {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    check(
+        |_| Error::from(Opaque(Cause("x".parse::<u8>().unwrap_err()))),
+        &expect![[r#"
+        exception.message="C string contained non-utf8 bytes"
+        exception.stacktrace="C string contained non-utf8 bytes\nCaused by: a cause"
+        exception.type="Cause"
+    "#]],
+    );
     check(
         |own| own.to_string(),
         &expect![[r#"
@@ -218,6 +251,60 @@ fn a_handler_error_sets_the_status_and_an_exception_event_with_its_causes() {
         exception.type="alloc::string::String"
     "#]],
     );
+}
+
+/// Such as the span of tower-http's `TraceLayer` in a body, or of tracing-error in an error.
+#[test]
+fn a_span_in_the_response_or_in_the_error_is_written_when_that_is_dropped() {
+    #[derive(Clone, Debug)]
+    #[expect(dead_code, reason = "the span ends with it")]
+    struct Kept(tracing::Span);
+    impl std::fmt::Display for Kept {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("no stock")
+        }
+    }
+    impl serde::Serialize for Kept {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_str("in stock")
+        }
+    }
+    for is_error in [false, true] {
+        let function = Function::new();
+        let handler = move |_: LambdaEvent<Value>| async move {
+            let kept = Kept(tracing::info_span!("kept"));
+            if is_error { Err(kept) } else { Ok(kept) }
+        };
+        let handler = create_traced_handler("orders", function.completion.clone(), handler);
+        let result = block_on(handler(event(json!({}))));
+        let root = function.span();
+        drop(result);
+        let written = function.written();
+        assert_eq!(written.span_names(), ["kept"]);
+        assert_eq!(written.spans[0].parent_span_id, root.span_id);
+    }
+}
+
+#[test]
+fn a_panic_of_the_handler_has_its_place() {
+    let function = Function::new();
+    let panics = |_: LambdaEvent<Value>| async {
+        let nothing: Option<Value> = None;
+        Ok::<_, Error>(nothing.expect("a value"))
+    };
+    let line = line!() - 2;
+    let handler = create_traced_handler("orders", function.completion.clone(), panics);
+    let invoked = std::panic::AssertUnwindSafe(|| block_on(handler(event(json!({})))));
+    std::panic::catch_unwind(invoked).unwrap_err();
+    let span = function.span();
+    let of_event = |key: &str| {
+        let attributes = span.events[0].attributes.iter().find(|own| own.key == key);
+        attributes.and_then(|own| own.value.as_ref()).map(shown_value).unwrap()
+    };
+    assert_eq!(of_event("exception.message"), r#""a value""#);
+    let stack_trace = of_event("exception.stacktrace");
+    let place = format!("\"panicked at {}:{line}:", file!());
+    assert!(stack_trace.starts_with(&place), "{stack_trace}");
 }
 
 #[test]

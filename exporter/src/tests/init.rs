@@ -3,12 +3,14 @@
 use super::driver::{Function, Own, Written, event};
 use super::triggers::PARENT;
 use crate::export::exporters::StdoutMetricExporter;
+use crate::export::unix_nanos;
 use crate::init::telemetry_config::TelemetryConfigBuilder;
 use crate::output::InMemoryOutput;
 use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _};
 use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord, SdkLoggerProvider};
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
@@ -202,4 +204,39 @@ fn a_periodic_reader_is_flushed_with_the_invocation() {
     let (_, written) = invoke(&[], |config| config.with_metric_reader(reader));
     let theirs = Written::read(output.take_lines());
     assert_eq!((theirs.metrics.len(), written.metrics.len()), (1, 0));
+}
+
+/// The first invocation may come hours later, or in an environment that was restored from a snapshot.
+#[test]
+fn telemetry_of_an_early_init_is_written_when_the_handler_is_made() {
+    for (initialization, written) in [
+        ("on-demand", [0, 0, 0]),
+        ("provisioned-concurrency", [1, 1, 1]),
+        ("snap-start", [1, 1, 1]),
+        ("lambda-managed-instances", [1, 1, 1]),
+    ] {
+        let variables = [("AWS_LAMBDA_INITIALIZATION_TYPE", initialization)];
+        let function = Function::with_variables(&variables);
+        let counter = function.completion.meter("test").u64_counter("loads").build();
+        tracing::info_span!("load_config").in_scope(|| tracing::info!("loaded"));
+        counter.add(1, &[]);
+        let handler = crate::create_traced_handler("orders", function.completion.clone(), handle);
+        let of_init = function.written();
+        let counts = [of_init.spans.len(), of_init.logs.len(), of_init.metrics.len()];
+        assert_eq!(counts, written, "{initialization}");
+        let restored_at = unix_nanos(opentelemetry::time::now());
+        counter.add(1, &[]);
+        drop(handler);
+        function.completion.telemetry.begin(std::time::UNIX_EPOCH);
+        counter.add(1, &[]);
+        function.completion.complete();
+        let starts = function.written().metrics.into_iter().map(|metric| match metric.data {
+            Some(Data::Sum(sum)) => sum.data_points[0].start_time_unix_nano,
+            other => panic!("{other:?}"),
+        });
+        let is_after_restore: Vec<bool> = starts.map(|start| start >= restored_at).collect();
+        let expected: &[bool] =
+            if initialization == "snap-start" { &[false, true] } else { &[false] };
+        assert_eq!(is_after_restore, expected, "{initialization}");
+    }
 }

@@ -159,12 +159,14 @@ fn a_failed_dropped_or_panicking_body_is_a_span_error() {
         assert_eq!(status(root), expected);
         assert_eq!(attribute(root, "error.type").unwrap(), format!("{error_type:?}"));
         assert_eq!(root.events.len(), 1);
+        let status_code = attribute(root, "http.response.status_code");
+        assert_eq!(status_code.as_deref(), (error_type == "_OTHER").then_some("200"));
     };
     let dropped = "error: the response's body was dropped before its end";
     check(vec![Some(Ok("an ")), Some(Ok("order"))], 1, dropped, "cancelled");
     check(vec![], 0, dropped, "cancelled");
     let failing = || vec![Some(Ok("an ")), Some(Err("the shelf is empty".into())), None];
-    check(failing(), 2, "error: \"the shelf is empty\"", "_OTHER");
+    check(failing(), 2, "error: the shelf is empty", "_OTHER");
     check(vec![Some(Ok("an ")), None], 2, "error: on fire", "panic");
 }
 

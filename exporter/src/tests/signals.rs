@@ -12,6 +12,8 @@ use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point::V
 use opentelemetry_sdk::logs::SdkLogRecord;
 use opentelemetry_sdk::trace::Span;
 use serde_json::Value;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 #[test]
@@ -92,6 +94,10 @@ fn an_error_of_an_instrumented_function_is_its_spans_status() {
     fn store() -> Result<(), std::num::ParseIntError> {
         "x".parse::<u8>().map(drop)
     }
+    #[tracing::instrument(err(level = tracing::Level::WARN))]
+    fn warned() -> Result<(), std::num::ParseIntError> {
+        "x".parse::<u8>().map(drop)
+    }
     #[tracing::instrument(level = "debug", err)]
     fn cached() -> Result<(), std::num::ParseIntError> {
         "x".parse::<u8>().map(drop)
@@ -99,17 +105,20 @@ fn an_error_of_an_instrumented_function_is_its_spans_status() {
     let function = Function::new();
     let written = function.run(|| {
         drop(store());
+        drop(warned());
         // Neither the error of a span that is not recorded nor an event of the handler fails the handler's span.
         drop(cached());
         let error = "a cache miss";
         tracing::error!(error);
     });
-    let span = written.span_named("store");
-    assert_eq!(status(span), "error: invalid digit found in string");
+    for name in ["store", "warned"] {
+        let span = written.span_named(name);
+        assert_eq!(status(span), "error: invalid digit found in string");
+    }
     let orders = written.span_named("orders");
     assert_eq!((status(orders), orders.events.len()), ("unset".to_owned(), 0));
     let of_parsing = "invalid digit found in string";
-    assert_eq!(bodies(&written), [of_parsing, of_parsing, "a cache miss"]);
+    assert_eq!(bodies(&written), [of_parsing, of_parsing, of_parsing, "a cache miss"]);
 }
 
 #[test]
@@ -242,6 +251,34 @@ fn full_buffers_and_the_line_limit_lose_nothing() {
         assert!(lines > 2 && written.lines.iter().all(|line| line.len() <= 4096), "{lines}");
         assert_eq!(items, [301, 300, 1]);
         assert_eq!(function.lost(Loss::TooLarge), [0; 3]);
+    }
+}
+
+/// The process may end after an error. A flood of them must not cost a line each.
+#[test]
+fn errors_are_written_at_once_and_at_most_ten_in_a_row() {
+    for variables in [&[][..], &COMPACT] {
+        let function = Function::with_variables(variables);
+        let (clock, output) = (Arc::clone(&function.clock), Arc::clone(&function.output));
+        let records = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&records);
+        let rest = function.run(move || {
+            let take = || seen.lock().unwrap().push(Written::read(output.take_lines()).logs.len());
+            tracing::info!("a");
+            take();
+            tracing::error!("b");
+            take();
+            for _ in 0..100 {
+                tracing::error!("flood");
+            }
+            take();
+            clock.fetch_add(100, Ordering::Relaxed);
+            tracing::error!("c");
+            take();
+            tracing::info!("d");
+        });
+        assert_eq!(*records.lock().unwrap(), [0, 2, 9, 92]);
+        assert_eq!(rest.logs.len(), 1, "never twice");
     }
 }
 
@@ -399,4 +436,48 @@ fn a_record_belongs_to_its_explicit_parent_or_else_to_the_current_span() {
     let spans = written.logs.iter().map(|log| log.span_id.as_slice());
     let id = |name| written.span_named(name).span_id.as_slice();
     assert_eq!(spans.collect::<Vec<_>>(), [id("parent"), id("current"), id("current")]);
+}
+
+/// A thread has no context. Concurrent invocations cannot be told apart.
+#[test]
+fn a_record_of_a_bare_thread_belongs_to_the_only_running_invocation() {
+    let function = Function::new();
+    let log = || {
+        let logger = function.completion.logger_provider().logger("thread");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut record = logger.create_log_record();
+                record.set_body("from a thread".into());
+                logger.emit(record);
+            });
+        });
+    };
+    let begin = || function.completion.telemetry.begin(std::time::UNIX_EPOCH);
+    let start = |number: u64, name: &'static str, request_id: &str| {
+        let span = function.completion.tracer().start(name);
+        let context = opentelemetry::Context::new().with_span(span);
+        function.completion.telemetry.invocations.start(number, &context, request_id, None);
+        context
+    };
+    log();
+    let first = start(begin(), "first", "r-1");
+    log();
+    let second = start(begin(), "second", "r-2");
+    log();
+    function.completion.complete();
+    let written = function.written();
+    let first = first.span().span_context().clone();
+    let of_first = (first.trace_id().to_bytes().to_vec(), first.span_id().to_bytes().to_vec());
+    let expected = [
+        ((vec![], vec![]), ""),
+        (of_first, "faas.invocation_id=\"r-1\"\n"),
+        ((vec![], vec![]), ""),
+    ];
+    let records = written.logs.iter();
+    let found: Vec<_> = records
+        .map(|own| ((own.trace_id.clone(), own.span_id.clone()), shown(&own.attributes)))
+        .collect();
+    let expected = expected.map(|(ids, attributes)| (ids, attributes.to_owned()));
+    assert_eq!(found, expected);
+    drop(second);
 }

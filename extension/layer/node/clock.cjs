@@ -1,7 +1,9 @@
-// The clock and timers of before the function's code, for the layer's files; `clock.mjs` has those of OpenTelemetry's packages.
+// The clock, the timers and the format of stacks of before the function's code, for the layer's files; `clock.mjs` has the clock of
+// OpenTelemetry's packages.
 
 "use strict";
 
+const { prepareStackTrace } = Error;
 const { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } = globalThis;
 
-module.exports = { clearInterval, clearTimeout, now: Date.now, setImmediate, setInterval, setTimeout };
+module.exports = { clearInterval, clearTimeout, now: Date.now, prepareStackTrace, setImmediate, setInterval, setTimeout };

@@ -35,13 +35,15 @@ class Ending {
   answering(respond, way) {
     const ending = this;
     return function answer(...values) {
+      const failure = values[way.failure];
+      const hasFailed = way.isFailure || (failure !== undefined && failure !== null);
+      // The runtime makes an error of a failure that is none.
+      const send = () => (hasFailed ? require("./frames.cjs").withoutFrames(() => respond.apply(this, values)) : respond.apply(this, values));
       // After a promise settles, the runtime itself calls the context's functions with the result.
-      if (ending.isLeftToTheRuntime) return respond.apply(this, values);
+      if (ending.isLeftToTheRuntime) return send();
       if (ending.answer !== undefined) return undefined;
       open.delete(ending);
       const { thrown } = ending;
-      const failure = values[way.failure];
-      const hasFailed = way.isFailure || (failure !== undefined && failure !== null);
       const outcome = hasFailed ? { hasFailed, value: failure } : ending.succeeded(values[way.result]);
       if (way.result < values.length) values[way.result] = outcome.answer;
       ending.answer = holdingFailures(ending.end(outcome)).then(() => new Promise((resolve) => {
@@ -49,7 +51,7 @@ class Ending {
         // it, or it is an uncaught exception if the handler has already returned.
         clock.setImmediate(() => {
           try {
-            ending.outside(() => respond.apply(this, values));
+            ending.outside(send);
           } catch (error) {
             if (thrown === undefined) throw error;
             ending.outside(() => thrown(error));
@@ -136,6 +138,7 @@ function watchProcess() {
       held.push([event, ...values]);
       return true;
     }
+    if (FAILURES.includes(event)) return require("./frames.cjs").withoutFrames(() => emit.call(this, event, ...values));
     if (event !== "beforeExit" || open.size === 0) return emit.call(this, event, ...values);
     const ended = [...open].map(([ending, outcome]) => ending.before(outcome));
     open.clear();
@@ -177,4 +180,4 @@ function isPromise(value) {
   return Boolean(value) && typeof value.then === "function";
 }
 
-module.exports = { Ending, OF_CALLBACK, isPromise, thenable };
+module.exports = { Ending, FAILURES, OF_CALLBACK, isPromise, thenable };

@@ -10,11 +10,12 @@
 "use strict";
 
 const MARK = "?lambda-otlp";
+/// Key of the global function that returns the replaced exports to the facade module.
+const KEY = "lambda-otlp: facade";
 /// URL of the handler's module, and source of the facade module.
 let url;
 let source;
 let isGiven = false;
-let replace;
 
 /// Replaces the export of the module at `file` that the first part of `name` selects. `replaced` maps the exports to new ones.
 function replaceExport({ file, name }, replaced) {
@@ -24,13 +25,17 @@ function replaceExport({ file, name }, replaced) {
   url = pathToFileURL(file).href;
   const real = JSON.stringify(url);
   // The explicit export takes precedence over the same name in `export *`.
-  source = `import { createRequire } from "node:module";
-import * as real from ${real};
+  source = `import * as real from ${real};
 export * from ${real};
-const facade = createRequire(${JSON.stringify(__filename)})(${JSON.stringify(__filename)});
-const exported = facade.replacement(real)[${JSON.stringify(exported)}];
+const exported = globalThis[Symbol.for(${JSON.stringify(KEY)})](real)[${JSON.stringify(exported)}];
 export { exported as ${JSON.stringify(exported)} };`;
-  replace = replaced;
+  // The facade imports nothing of the layer: the function's own hooks would see it.
+  const key = Symbol.for(KEY);
+  const replacement = (real) => {
+    delete globalThis[key];
+    return replaced(real);
+  };
+  Object.defineProperty(globalThis, key, { value: replacement, configurable: true });
   if (typeof nodeModule.registerHooks !== "function") {
     nodeModule.register(`data:text/javascript,${encodeURIComponent(hooksOfThread())}`);
     return;
@@ -44,11 +49,6 @@ export { exported as ${JSON.stringify(exported)} };`;
       return loaded();
     },
   });
-}
-
-/// Returns the replaced exports. The facade module calls it.
-function replacement(real) {
-  return replace(real);
 }
 
 /// Returns the source of the same hooks for the thread, without the rest of this file.
@@ -73,4 +73,3 @@ function loaded() {
 }
 
 exports.replaceExport = replaceExport;
-exports.replacement = replacement;

@@ -1,4 +1,4 @@
-// Records the failure of an invocation on its span.
+// Records the failure of an invocation on its span, and the frames of the layer's caller for the stacks of failures.
 
 "use strict";
 
@@ -11,4 +11,23 @@ function recordFailure(api, span, value) {
   return error;
 }
 
-module.exports = { recordFailure };
+/// Number of frames to keep of a caller.
+const MOST_FRAMES = 50;
+
+/// Returns the frames above this function of the layer, which is running. The function's code is in `file`. If it calls others in a context,
+/// `hasContext` is `true`.
+function callerOf(called, file, hasContext = false) {
+  const caller = { file, hasContext };
+  const { stackTraceLimit } = Error;
+  try {
+    Error.stackTraceLimit = MOST_FRAMES;
+    // V8 makes the text when it is read.
+    Error.captureStackTrace(caller, called);
+    Error.stackTraceLimit = stackTraceLimit;
+  } catch {
+    // The function has frozen the class.
+  }
+  return caller;
+}
+
+module.exports = { callerOf, recordFailure };

@@ -8,8 +8,9 @@
 const { withinTime } = require("./bound.cjs");
 const { types } = require("node:util");
 const { Ending, OF_CALLBACK, isPromise, thenable } = require("./ending.cjs");
-const { recordFailure } = require("./failure.cjs");
-const { isOfAppSync, isScheduled, messages, parentHeaders } = require("./messages.cjs");
+const { describe: describeEvent } = require("./events.cjs");
+const { callerOf, recordFailure } = require("./failure.cjs");
+const { attributesOf, parentOf } = require("./invocation.cjs");
 const { wait } = require("./waiting.cjs");
 
 const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
@@ -56,6 +57,8 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
   const api = load("@opentelemetry/api");
   // Marks an invocation's context: a handler that calls itself gets no second span.
   const within = api.createContextKey("lambda-otlp: invocation");
+  /// The frames of the runtime that calls the handler.
+  let caller;
   const isInferred = ["true", "1"].includes((process.env.LAMBDA_OTLP_INFERRED_SPANS ?? "").trim().toLowerCase());
   // Lambda initializes environments of these types before the first invocation, so that it is no cold start.
   let isColdStart = !["provisioned-concurrency", "lambda-managed-instances"].includes(process.env.AWS_LAMBDA_INITIALIZATION_TYPE);
@@ -64,19 +67,23 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
     // The sender of an event chooses its content, which may make any of these steps fail.
     try {
       const tracer = tracers.getTracer("lambda-otlp/handler");
-      const parent = api.propagation.extract(api.ROOT_CONTEXT, { ...parentHeaders(api, event), ...headers(event) });
-      const batch = messages(api, event);
-      const request = ofRequest(event);
-      const trigger = batch?.trigger ?? (isScheduled(event) ? "timer" : request || isOfAppSync(event) ? "http" : "other");
-      const attributes = { ...ofInvocation(lambda), ...request, "faas.trigger": trigger, "faas.coldstart": isColdStart };
+      const described = describeEvent(api, event);
+      const parent = parentOf(api, described.carrier, lambda);
+      const attributes = {
+        ...attributesOf(lambda, api.trace.getSpanContext(parent)),
+        "faas.trigger": described.trigger,
+        "faas.coldstart": isColdStart,
+        ...described.attributes,
+      };
       isColdStart = false;
-      const span = tracer.startSpan(lambda.functionName, { kind: api.SpanKind.SERVER, attributes }, parent);
+      const name = described.name ?? lambda.functionName;
+      const span = tracer.startSpan(name, { kind: api.SpanKind.SERVER, attributes }, parent);
       const context = api.trace.setSpan(parent, span).setValue(within, true);
-      if (isInferred) wait(tracer, event, batch, context);
+      if (isInferred) wait(tracer, described, context);
       const watched = watch(span, lambda, context);
       const isDurable = typeof event?.DurableExecutionArn === "string";
       const invocation = { span, lambda, watched, isDurable, context: watched?.context ?? context };
-      return batch === undefined ? invocation : consume(tracer, batch, invocation);
+      return described.messages === undefined ? invocation : consume(tracer, described.messages, invocation);
     } catch (error) {
       say(`cannot create the invocation's span: ${error}`);
       return undefined;
@@ -84,8 +91,8 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
   }
 
   /// Starts the CONSUMER span in which the handler of messages runs, as a child of the invocation's span.
-  function consume(tracer, { name, attributes, links }, invocation) {
-    const consumer = tracer.startSpan(name, { kind: api.SpanKind.CONSUMER, attributes, links }, invocation.context);
+  function consume(tracer, { source, attributes, links }, invocation) {
+    const consumer = tracer.startSpan(`${source} process`.trim(), { kind: api.SpanKind.CONSUMER, attributes, links }, invocation.context);
     return { ...invocation, consumer, context: api.trace.setSpan(invocation.context, consumer) };
   }
 
@@ -102,7 +109,7 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
   /// Ends the spans and flushes them within the time limit. Never fails, for any exporter error and any result of the handler.
   async function end({ span, consumer, lambda, watched, isDurable }, outcome) {
     if (watched !== undefined) cutOffs.end(watched);
-    if (outcome.hasFailed) require("./frames.cjs").cutFrames(outcome.value);
+    if (outcome.hasFailed) require("./frames.cjs").cutFrames(outcome.value, caller);
     try {
       if (consumer !== undefined && outcome.hasFailed) consumer.setStatus({ code: api.SpanStatusCode.ERROR });
       describe(span, consumer, isDurable, outcome);
@@ -121,21 +128,26 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
 
   function describe(span, consumer, isDurable, { hasFailed, value, answer, error, streamed }) {
     const failure = hasFailed ? value : error ?? (isDurable ? durableFailure(answer) : undefined);
-    if (hasFailed || failure !== undefined) return span.setAttribute("error.type", recordFailure(api, span, failure).name);
+    if (hasFailed || failure !== undefined) {
+      const { name, message } = recordFailure(api, span, failure);
+      span.setAttribute("error.type", name);
+      return markFailed(consumer, name, message);
+    }
     const stated = streamed ?? answer?.statusCode;
     const status = typeof stated === "string" && /^\d+$/.test(stated) ? Number(stated) : stated;
     const isStatus = Number.isInteger(status) && status >= 100 && status <= 999;
     if (isStatus) span.setAttribute("http.response.status_code", status);
-    if (isStatus && status >= 500) {
-      span.setAttribute("error.type", String(status));
-      span.setStatus({ code: api.SpanStatusCode.ERROR });
-    }
+    if (isStatus && status >= 500) markFailed(span, String(status));
     const failures = answer?.batchItemFailures;
     if (!Array.isArray(failures) || failures.length === 0) return;
     const message = `${failures.length} of the batch's messages failed; Lambda delivers them again`;
     span.setAttribute("aws.lambda.batch_item_failures", failures.length);
-    span.setAttribute("error.type", "batch_item_failures");
-    for (const each of [span, consumer]) each?.setStatus({ code: api.SpanStatusCode.ERROR, message });
+    for (const each of [span, consumer]) markFailed(each, "batch_item_failures", message);
+  }
+
+  function markFailed(span, type, message) {
+    span?.setAttribute("error.type", type);
+    span?.setStatus({ code: api.SpanStatusCode.ERROR, message });
   }
 
   const isStreaming = handler[STREAMING] !== undefined;
@@ -193,45 +205,12 @@ function wrap(load, { tracers, cutOffs, contexts }, handler) {
 
   // A proxy looks like the handler: its length, symbols and type tell the runtime whether it takes a callback or a stream, and the
   // function may keep values in its properties.
-  return new Proxy(handler, { apply: (_handler, self, values) => call(self, ...values) });
-}
-
-/// Returns the event's headers. A load balancer may send several values of a header, and the first one counts.
-function headers(event) {
-  const carrier = {};
-  for (const found of [event?.headers, event?.multiValueHeaders]) {
-    if (found === null || typeof found !== "object") continue;
-    for (const [name, values] of Object.entries(found)) {
-      const value = Array.isArray(values) ? values[0] : values;
-      if (typeof value === "string") carrier[name.toLowerCase()] = value;
-    }
-  }
-  return carrier;
-}
-
-function ofInvocation({ awsRequestId, invokedFunctionArn }) {
-  const parts = invokedFunctionArn?.split(":") ?? [];
-  return {
-    "faas.invocation_id": awsRequestId,
-    // The ARN without an alias or a version.
-    "cloud.resource_id": parts.slice(0, 7).join(":"),
-    "cloud.account.id": parts[4],
-  };
-}
-
-/// Returns the attributes of an HTTP request from API Gateway, a load balancer or a function URL, and `undefined` for other events.
-function ofRequest(event) {
-  const http = event?.requestContext?.http;
-  const method = http?.method ?? event?.httpMethod;
-  const path = event?.rawPath ?? event?.path;
-  if (typeof method !== "string" || typeof path !== "string") return undefined;
-  const { resource, routeKey } = event;
-  const route = resource ?? (typeof routeKey === "string" ? routeKey.split(" ")[1] : undefined);
-  return {
-    "http.request.method": method,
-    "url.path": path,
-    ...(typeof route === "string" && { "http.route": route }),
-  };
+  return new Proxy(handler, {
+    apply: function enter(_handler, self, values) {
+      caller ??= callerOf(enter, __filename, true);
+      return call(self, ...values);
+    },
+  });
 }
 
 // Limits of the search in a result.

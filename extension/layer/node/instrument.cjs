@@ -49,7 +49,7 @@ function instrument(load, handler) {
   const patching = new RegExp(`/node_modules/(${PATCHING.join("|")})/`);
   // Node compiles each CommonJS file once. A hook of `require` would resolve a file for each of its uses.
   const compile = Module.prototype._compile;
-  Module.prototype._compile = function (content, file, ...others) {
+  Module.prototype._compile = function compiling(content, file, ...others) {
     // Looks for another tracer before its package patches anything.
     if (patching.test(file)) attempt(undefined, isTraced);
     try {
@@ -57,7 +57,8 @@ function instrument(load, handler) {
       if (file === handler.file) this.exports = loaded(this.exports);
       return compiled;
     } catch (error) {
-      require("./frames.cjs").cutFrames(error);
+      // The innermost of these calls is the first in the stack.
+      require("./frames.cjs").cutFrames(error, require("./failure.cjs").callerOf(compiling, __filename));
       throw error;
     }
   };

@@ -10,6 +10,7 @@
 "use strict";
 
 const clock = require("./clock.cjs");
+const { FAILURES } = require("./ending.cjs");
 
 // Time limit for writing the lines.
 const LONGEST_MS = 1000;
@@ -23,6 +24,7 @@ function leaveLastWords({ cutOffs, exporter, flush, encode }) {
   process.emit = function (event, ...values) {
     if (event === "uncaughtExceptionMonitor" || event === "unhandledRejection") cutOffs.fail(values[0]);
     try {
+      if (FAILURES.includes(event)) return require("./frames.cjs").withoutFrames(() => emit.call(this, event, ...values));
       return emit.call(this, event, ...values);
     } finally {
       if (event === "exit") write(values[0]);

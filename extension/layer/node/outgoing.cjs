@@ -58,14 +58,15 @@ function keepOwnContext(propagator) {
 }
 
 /// Returns the class with commands that have a copy of their input. The instrumentation adds the trace context to messages, and the
-/// function's object may be frozen or used again.
+/// function's object may be frozen or used again. It fails with a batch of other values than objects, which AWS's SDK then gets without it.
 function copyInputs(Instrumentation, api) {
   return class extends Instrumentation {
-    _getV3MiddlewareStackResolvePatch(...values) {
-      const resolve = super._getV3MiddlewareStackResolvePatch(...values);
+    _getV3MiddlewareStackResolvePatch(version, original) {
+      const resolve = super._getV3MiddlewareStackResolvePatch(version, original);
       return function (...values) {
         const handle = resolve.apply(this, values);
         return function (command, ...others) {
+          if (hasOtherEntries(command.input)) return original.apply(this, values).call(this, command, ...others);
           const input = copyOf(command.input);
           noteFullMessages(api, input);
           return handle.call(this, { ...command, constructor: command.constructor, input }, ...others);
@@ -79,12 +80,16 @@ function copyOf(input) {
   const copy = { ...input };
   if (isMessage(copy)) copy.MessageAttributes = { ...copy.MessageAttributes };
   for (const list of LISTS) {
-    if (Array.isArray(copy[list])) copy[list] = copy[list].map((entry) => entry && copyOf(entry));
+    if (Array.isArray(copy[list])) copy[list] = copy[list].map(copyOf);
   }
   return copy;
 }
 
 const LISTS = ["Entries", "PublishBatchRequestEntries"];
+
+function hasOtherEntries(input) {
+  return LISTS.some((list) => Array.isArray(input?.[list]) && input[list].some((entry) => entry === null || typeof entry !== "object"));
+}
 
 function isMessage({ MessageBody: ofSqs, Message: ofSns }) {
   return typeof ofSqs === "string" || typeof ofSns === "string";
@@ -92,7 +97,7 @@ function isMessage({ MessageBody: ofSqs, Message: ofSns }) {
 
 /// Notes the messages of a request that would become too large.
 function noteFullMessages(api, input) {
-  const messages = isMessage(input) ? [input] : LISTS.flatMap((list) => input[list] ?? []).filter((entry) => entry && isMessage(entry));
+  const messages = isMessage(input) ? [input] : LISTS.flatMap((list) => input[list] ?? []).filter(isMessage);
   if (messages.length === 0) return;
   const most = typeof messages[0].MessageBody === "string" ? MOST_BYTES.sqs : MOST_BYTES.sns;
   const context = {};

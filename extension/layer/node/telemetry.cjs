@@ -2,10 +2,12 @@
 
 "use strict";
 
+const { Module, isBuiltin } = require("node:module");
 const { register } = require("./api.cjs");
 const { BoundExporter, LONGEST_MS, agent, timeoutMs } = require("./bound.cjs");
 const { Contexts } = require("./contexts.cjs");
 const { CutOffs } = require("./cut_off.cjs");
+const { xray } = require("./events.cjs");
 const { leaveLastWords } = require("./last_words.cjs");
 const { copyInputs, keepOwnContext, keepOwnHeaders } = require("./outgoing.cjs");
 const { isThere } = require("./packages.cjs");
@@ -36,6 +38,7 @@ const LIBRARIES = {
 
 /// Creates the instrumentations, which wait for their libraries. Returns a function that disables them.
 function instrumentLibraries(load) {
+  const ofNode = Module.prototype.require;
   const disabled = names(process.env.OTEL_NODE_DISABLED_INSTRUMENTATIONS);
   const enabled = process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS?.trim();
   const isWanted = (name) => !disabled.includes(name) && (!enabled || names(enabled).includes(name));
@@ -44,6 +47,7 @@ function instrumentLibraries(load) {
     const instrumentation = `@opentelemetry/instrumentation-${name}`;
     if (isWanted(name) && isThere(load, instrumentation)) made.push(new (adapt(load(instrumentation)[type], load("@opentelemetry/api")))(config));
   }
+  if (Module.prototype.require !== ofNode) keepQuiet(Module.prototype.require);
   // The patches stay. Another tracer may have patched on top of them, and shimmer would remove its patches instead.
   return () => made.forEach((instrumentation) => {
     const off = { enabled: false, suppressInternalInstrumentation: false, ignoreOutgoingRequestHook: () => true };
@@ -51,6 +55,24 @@ function instrumentLibraries(load) {
     const { ProxyTracerProvider } = load("@opentelemetry/api");
     instrumentation.setTracerProvider(new ProxyTracerProvider());
   });
+}
+
+/// Lets packages load deprecated modules of Node without a warning, as without the layer. From Node 21, Node warns unless `node_modules` is within
+/// the last ten calls, and the instrumentations' patch of `require` moves it out of them.
+///
+/// Source: Node.js, `IsInsideNodeModules` in `src/node_util.cc`.
+function keepQuiet(patched) {
+  if (Number.parseInt(process.versions.node, 10) < 21) return;
+  Module.prototype.require = function require(id) {
+    const isQuiet = typeof id === "string" && isBuiltin(id) && /[\\/]node_modules[\\/]/.test(this.filename);
+    if (!isQuiet || process.noDeprecation) return patched.call(this, id);
+    process.noDeprecation = true;
+    try {
+      return patched.call(this, id);
+    } finally {
+      delete process.noDeprecation;
+    }
+  };
 }
 
 let isBundleKnown = false;
@@ -113,9 +135,8 @@ function joinXRay(random) {
       const header = process.env._X_AMZN_TRACE_ID ?? "";
       const isNew = header !== joined;
       joined = header;
-      const [, time, rest] = /(?:^|;) *Root=1-([0-9a-f]{8})-([0-9a-f]{24}) *(?:;|$)/.exec(header) ?? [];
-      const isSampled = /(?:^|;) *Sampled=1 *(?:;|$)/.test(header);
-      return isNew && isSampled && time !== undefined ? time + rest : random.generateTraceId();
+      const { traceId, isSampled } = xray(header);
+      return isNew && isSampled && traceId !== undefined ? traceId : random.generateTraceId();
     },
   };
 }

@@ -1,12 +1,13 @@
 // Masks values in URLs that grant access, such as the signature of a presigned URL.
 //
-// Source: OpenTelemetry's semantic conventions, `url.query`; exporter/src/handler/trigger/http_request.rs has the same names.
+// Source: OpenTelemetry's semantic conventions, `url.query`.
 
 "use strict";
 
+const { secret_query_parameters: NAMES } = require("../events.json");
+
 const URLS = ["url.full", "url.query", "http.url", "http.target"];
-const NAMES = "AWSAccessKeyId|Signature|sig|X-Goog-Signature|X-Amz-Signature|X-Amz-Security-Token|X-Amz-Credential|access_token|token";
-const SECRET = new RegExp(`((?:^|[?&])(?:${NAMES})=)[^&#]*`, "gi");
+const SECRET = new RegExp(`((?:^|[?&])(?:${NAMES.join("|")})=)[^&#]*`, "gi");
 
 /// Changes the attributes in place.
 function maskUrls(attributes = {}) {

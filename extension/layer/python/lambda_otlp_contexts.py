@@ -6,7 +6,7 @@ an ended invocation belongs to the running invocation if exactly one runs. Other
 
 import os
 
-from lambda_otlp_load import masked_urls
+from lambda_otlp_load import changes_at_end
 from opentelemetry import context as contexts
 from opentelemetry import trace
 
@@ -100,16 +100,17 @@ def after(invocation, context):
 
 
 class Processor:
-    """Links the first span of a trace to the ended invocation, and masks URLs."""
+    """Links the first span of a trace to the ended invocation, masks URLs, and gives the calls of AWS's SDK their stable names."""
 
     def on_start(self, span, parent_context=None):
         if span.parent is None and (ended := contexts.get_value(ENDED, parent_context)):
             span.add_link(ended)
 
     def _on_ending(self, span):
-        # The SDK calls this method when attributes cannot be set any more. The fast start's spans mask their URLs themselves.
-        if changes := masked_urls(span.attributes):
-            span._attributes = {**span.attributes, **changes}
+        # The SDK calls this method when attributes cannot be set any more. The fast start's spans change theirs themselves.
+        if changes := changes_at_end(span.attributes, span.instrumentation_scope.name):
+            changed = {**span.attributes, **changes}
+            span._attributes = {name: value for name, value in changed.items() if value is not None}
 
     def on_end(self, span):
         pass

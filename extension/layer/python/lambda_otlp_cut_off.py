@@ -217,7 +217,7 @@ class Watch:
         # Exports open spans if the process exits by itself. The handler has ended by then, but its threads may have open spans.
         self.leave = leave
         self.renew()
-        os.register_at_fork(after_in_child=self.renew)
+        os.register_at_fork(before=self.end_thread, after_in_parent=self.restart_thread, after_in_child=self.renew)
 
     def renew(self):
         """Resets the state, also in a forked process: the child lacks the background thread, which may have held the lock.
@@ -227,8 +227,24 @@ class Watch:
         self.open_spans.open.clear()
         self.changed = threading.Condition()
         self.armed = []
-        self.is_running = False
+        self.is_forking = False
+        self.thread = None
         self.wakes_at = None
+
+    def end_thread(self):
+        """Ends the thread before a fork, for which Python warns of a process with several threads. A thread that exports goes on."""
+        with self.changed:
+            self.is_forking = True
+            self.changed.notify()
+            thread = self.thread
+        if thread is not None:
+            thread.wait_for_end()
+
+    def restart_thread(self):
+        with self.changed:
+            self.is_forking = False
+            if self.thread is None and self.armed:
+                self.thread = Background(self.run)
 
     def begin(self, context):
         """Starts watching an invocation."""
@@ -241,9 +257,8 @@ class Watch:
             return invocation
         with self.changed:
             self.armed.append(invocation)
-            if not self.is_running:
-                self.is_running = True
-                Background(self.run)
+            if self.thread is None:
+                self.thread = Background(self.run)
             elif self.wakes_at is None or self.wakes_at > invocation.export_at:
                 self.changed.notify()
         return invocation
@@ -260,14 +275,13 @@ class Watch:
         if root.is_valid and not root.trace_flags.sampled:
             self.open_spans.records.leave(invocation.request_id, root)
 
-    def root_of(self, invocation):
-        """Returns the root span of the invocation while it is open."""
-        return invocation.root and self.open_spans.open.get(invocation.root.span_id)
-
     def run(self):
         while True:
             with self.changed:
                 self.wait()
+                if self.is_forking:
+                    self.thread = None
+                    return
                 due = [invocation for invocation in self.armed if invocation.export_at <= time.time()]
                 self.armed = [invocation for invocation in self.armed if invocation not in due]
             if due:
@@ -276,7 +290,7 @@ class Watch:
     def wait(self):
         earliest = min((invocation.export_at for invocation in self.armed), default=None)
         left = None if earliest is None else earliest - time.time()
-        if left is None or left > 0:
+        if not self.is_forking and (left is None or left > 0):
             self.wakes_at = earliest
             self.changed.wait(left)
 

@@ -382,7 +382,7 @@ class Fast:
                 entry = Instrumentation(name, module, kind)
                 self.imports.when_imported(library, lambda entry=entry: instrument(entry))
         if "threading" not in disabled:
-            carry_context_into_threads(self.imports)
+            attempt(carry_context_into_threads, self.imports.when_imported)
 
     def start(self):
         """Registers the tracer provider, and the meter provider once the metrics API is imported."""
@@ -411,12 +411,10 @@ class Fast:
         self.receiver, self.encode, self.snapshot = self.settings.address, tracers.encode, self.spans.snapshot
         return self
 
-    def instrument(self, module, name):
-        provider = self.tracers
-        version = provider.resource.attributes["telemetry.auto.version"]
-        instrument = beside("lambda_otlp_invocation").instrument
-        handler = instrument(getattr(module, name), provider, version, self.settings.has_propagators)
-        setattr(module, name, handler)
+    @property
+    def reads_environment(self):
+        """`True` if a propagator may find the parent of an invocation in the environment."""
+        return self.settings.has_propagators
 
     def flushes(self):
         return [self.tracers.flush_invocation]
@@ -449,55 +447,52 @@ class Fast:
         tracers.collect = self.meters.collect
 
 
-def carry_context_into_threads(imports):
-    """Carries the context into threads, like OpenTelemetry's threading instrumentation."""
+def carry_context_into_threads(when_imported):
+    """Carries the context into threads and pools, like OpenTelemetry's threading instrumentation.
+
+    It wraps methods that Python calls between the start of a thread or task and the function's code. Errors of that code have no frame of
+    the layer, and `submit` stays the original one.
+    """
     from opentelemetry import context
 
-    def within(carried, function, /, *arguments, **named):
-        token = context.attach(carried)
-        try:
-            return function(*arguments, **named)
-        finally:
-            context.detach(token)
-
-    def attributes_of(thread):
+    def attributes_of(item):
         # A class of the function may refuse attributes that it does not know.
-        return object.__getattribute__(thread, "__dict__")
+        return object.__getattribute__(item, "__dict__")
 
-    def starting(start):
-        def start_with_context(self, /, *arguments, **named):
+    def beginning(begin):
+        def begin_with_context(self, /, *arguments, **named):
             attributes_of(self)["_otel_context"] = context.get_current()
-            return start(self, *arguments, **named)
+            return begin(self, *arguments, **named)
 
-        return start_with_context
+        return begin_with_context
 
     def running(run):
         def run_in_context(self, /, *arguments, **named):
-            carried = attributes_of(self).get("_otel_context")
+            carried = attributes_of(self).pop("_otel_context", None)
             if carried is None:
                 return run(self, *arguments, **named)
-            return within(carried, run, self, *arguments, **named)
+            token = context.attach(carried)
+            try:
+                return run(self, *arguments, **named)
+            finally:
+                context.detach(token)
 
         return run_in_context
 
-    def submitting(submit):
-        def submit_with_context(self, function, /, *arguments, **named):
-            return submit(self, within, context.get_current(), function, *arguments, **named)
-
-        return submit_with_context
-
-    def patch(holder, name, wrapper):
-        original = getattr(holder, name)
-        patched = wrapper(original)
-        for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
-            setattr(patched, attribute, getattr(original, attribute, None))
-        patched.__wrapped__ = original
-        setattr(holder, name, patched)
+    def patch(holder, begins, runs):
+        for name, wrapper in ((begins, beginning), (runs, running)):
+            original = getattr(holder, name)
+            patched = wrapper(original)
+            for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
+                setattr(patched, attribute, getattr(original, attribute, None))
+            patched.__wrapped__ = original
+            setattr(holder, name, patched)
 
     def patch_pools():
-        patch(sys.modules["concurrent.futures.thread"].ThreadPoolExecutor, "submit", submitting)
+        item = sys.modules["concurrent.futures.thread"]._WorkItem
+        # The instances of a class with slots have no room for a context.
+        if item.__dictoffset__:
+            patch(item, "__init__", "run")
 
-    patch(threading.Thread, "start", starting)
-    patch(threading.Thread, "run", running)
-    patch(threading.Timer, "run", running)
-    imports.when_imported("concurrent.futures.thread", patch_pools)
+    patch(threading.Thread, "start", "_bootstrap")
+    when_imported("concurrent.futures.thread", patch_pools)

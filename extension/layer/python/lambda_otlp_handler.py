@@ -2,8 +2,8 @@
 
 When the runtime imports the handler's module, each OpenTelemetry instrumentation is registered to load with its library, so that
 unused libraries cost nothing. After the module has loaded, the SDK starts with its own variables, unless the module has registered a
-tracer provider itself. OpenTelemetry's Lambda instrumentation then wraps the handler, and flushes before the response. In most functions,
-lambda_otlp_fast.py replaces the SDK and the Lambda instrumentation.
+tracer provider itself. lambda_otlp_wrap.py then wraps the handler, and flushes before the response. In most functions, lambda_otlp_fast.py
+replaces the SDK.
 
 Errors here are logged to stderr, and the function runs without instrumentation.
 """
@@ -12,8 +12,8 @@ import importlib.util
 import os
 import sys
 
-from lambda_otlp_load import attempt, beside, say, when_loaded
-from lambda_otlp_variables import replaced
+from lambda_otlp_load import attempt, beside, conventions, say, when_loaded
+from lambda_otlp_variables import replaced, variables
 
 # Modules of web frameworks that call `propagate.extract` to start a request's span: FastAPI's own, and Starlette's middleware.
 FRAMEWORKS = ("fastapi.telemetry._asgi", "starlette.middleware.opentelemetry")
@@ -73,7 +73,7 @@ class HandlerFinder:
                 return
         else:
             say(
-                "not instrumented: opentelemetry-distro or opentelemetry-instrumentation-aws-lambda is missing from the "
+                "not instrumented: opentelemetry-distro is missing from the "
                 "function's package and its layers: add lambda-otlp's Python layer, or set LAMBDA_OTLP_INSTRUMENT=off"
             )
             return
@@ -224,9 +224,10 @@ class Tracers:
 
 def load_instrumentation(entry):
     try:
-        instrumentor = entry.load()()
-        is_of_layer = type(instrumentor).__module__.startswith("lambda_otlp_packages.")
-        instrumentor.instrument(raise_exception_on_conflict=True, **({"tracer_provider": Tracers} if is_of_layer else {}))
+        with variables(OTEL_SEMCONV_STABILITY_OPT_IN=conventions()):
+            instrumentor = entry.load()()
+            is_of_layer = type(instrumentor).__module__.startswith("lambda_otlp_packages.")
+            instrumentor.instrument(raise_exception_on_conflict=True, **({"tracer_provider": Tracers} if is_of_layer else {}))
         if is_of_layer:
             # The function may use an instrumentation of its own package.
             instrumented.append(instrumentor)
@@ -336,14 +337,8 @@ def join_xray():
 
 def xray_trace_id(header):
     """Returns the trace id in Lambda's X-Ray header, or `None` if the invocation is not sampled."""
-    fields = dict(field.strip().partition("=")[::2] for field in header.split(";"))
-    parts = fields.get("Root", "").split("-")
-    if fields.get("Sampled") != "1" or [len(part) for part in parts] != [1, 8, 24]:
-        return None
-    try:
-        return int(parts[1] + parts[2], 16)
-    except ValueError:
-        return None
+    found = beside("lambda_otlp_events").xray(header)
+    return found.trace_id if found.is_sampled else None
 
 
 def own_provider():

@@ -1,65 +1,12 @@
-"""Creates a SERVER span for each invocation, with the attributes of OpenTelemetry's Lambda instrumentation.
+"""The parent and the attributes of an invocation that do not come from its event.
 
-This module replaces that instrumentation in the fast start, because it takes long to import.
-
-Source: OpenTelemetry's semantic conventions, "AWS Lambda" and "AWS Lambda, SQS"; opentelemetry-instrumentation-aws-lambda 0.66.
+Source: OpenTelemetry's semantic conventions 1.44, "AWS Lambda"; Lambda API Reference, "Invoke"; awslambdaric 4.2, `LambdaContext`.
 """
 
-import functools
+import os
 
 from lambda_otlp_load import beside
-from opentelemetry import context as contexts
 from opentelemetry import trace
-from opentelemetry.trace.status import Status, StatusCode
-
-# Scope and schema of that instrumentation. Functions with OpenTelemetry's SDK have the same in their spans.
-SCOPE = "opentelemetry.instrumentation.aws_lambda"
-SCHEMA = "https://opentelemetry.io/schemas/1.11.0"
-
-
-def instrument(handler, provider, version, always_extracts):
-    """Wraps the handler in a span. The caller handles errors raised before the handler's call.
-
-    `version` is the version of OpenTelemetry's instrumentations. `always_extracts` is `True` if a propagator may find a parent
-    outside the event.
-    """
-    tracer = provider.get_tracer(SCOPE, version, SCHEMA)
-    parent_of = beside("lambda_otlp_wrap").parent_of
-
-    @functools.wraps(handler, updated=())
-    def instrumented(event, context, *others, **named):
-        headers = headers_of(event)
-        parent = parent_of(event, lambda _: extracted(headers) if headers or always_extracts else None)
-        records = records_of_queue(event)
-        trigger = of_event(event, headers, records)
-        span = tracer.start_span(context.function_name, parent, trace.SpanKind.SERVER, {**of_invocation(context), **trigger})
-        token = contexts.attach(trace.set_span_in_context(span, parent))
-        try:
-            if records is None:
-                result = handler(event, context, *others, **named)
-            else:
-                name, attributes, links = of_queue(records)
-                with tracer.start_as_current_span(name, kind=trace.SpanKind.CONSUMER, attributes=attributes, links=links):
-                    result = handler(event, context, *others, **named)
-            if trigger.get("faas.trigger") == "http" and isinstance(result, dict) and result.get("statusCode"):
-                span.set_attribute("http.status_code", result["statusCode"])
-            return result
-        except Exception as error:
-            span.set_status(Status(StatusCode.ERROR))
-            span.record_exception(error)
-            raise
-        finally:
-            contexts.detach(token)
-            span.end()
-            provider.flush_invocation()
-
-    return instrumented
-
-
-def extracted(headers):
-    from opentelemetry.propagate import get_global_textmap
-
-    return get_global_textmap().extract(Headers((name.lower(), value) for name, value in headers.items() if isinstance(name, str)))
 
 
 class Headers(dict):
@@ -69,97 +16,54 @@ class Headers(dict):
         return super().get(name.lower(), default)
 
 
-def headers_of(event):
-    if not isinstance(event, dict):
-        return {}
-    several = event.get("multiValueHeaders")
-    several = several if isinstance(several, dict) else {}
-    headers = event.get("headers")
-    headers = headers if isinstance(headers, dict) else {}
-    return {**headers, **{name: values[0] for name, values in several.items() if isinstance(values, list) and values}}
+def parent_of(carrier, lambda_context, reads_environment):
+    """Returns the context with the invocation's parent, or `None`.
+
+    The event's headers precede the caller's client context, in which Lambda's own context comes last. If `reads_environment` is `True`,
+    a propagator may find a parent in the environment, which comes after all of these.
+    """
+    carriers = [each for each in (carrier, *carriers_of_client(lambda_context)) if each]
+    if not carriers and not reads_environment:
+        return None
+    from opentelemetry.propagate import get_global_textmap
+
+    extract = get_global_textmap().extract
+    of_environment = extract(Headers()) if reads_environment else None
+    ambient = of_environment and span_context(of_environment)
+    found = [extract(Headers(each)) for each in carriers]
+    own = [each for each in found if span_context(each).is_valid and span_context(each) != ambient]
+    return (own or found or [of_environment])[0]
 
 
-def of_invocation(context):
-    parts = context.invoked_function_arn.split(":")
-    return {
-        "cloud.account.id": parts[4],
-        # The function's ARN without an alias or a version.
-        "cloud.resource_id": ":".join(parts[:7]),
-        "faas.invocation_id": context.aws_request_id,
-    }
+def carriers_of_client(lambda_context):
+    headers_at = beside("lambda_otlp_events").headers_at
+    client = getattr(lambda_context, "client_context", None)
+    w3c = getattr(lambda_context, "w3c", None)
+    found = {"custom": getattr(client, "custom", None), "w3c": w3c() if callable(w3c) else getattr(client, "w3c", None)}
+    return headers_at(found, ["/custom"]), headers_at(found, ["/w3c"])
 
 
-def of_event(event, headers, records):
-    if records:
-        return {"faas.trigger": "pubsub"}
-    if not isinstance(event, dict) or not event.get("requestContext"):
-        return {}
-    found = {"faas.trigger": "http"}
-    described = of_http_api(event) if event.get("version") == "2.0" else of_rest_api(event, headers)
-    found.update({name: value for name, value in described.items() if value is not None})
+def span_context(context):
+    return trace.get_current_span(context).get_span_context()
+
+
+def attributes_of(lambda_context, parent):
+    """Returns the attributes of an invocation whose span has this parent."""
+    found = {"faas.invocation_id": lambda_context.aws_request_id, **of_function(lambda_context.invoked_function_arn)}
+    if tenant := getattr(lambda_context, "tenant_id", None):
+        found["aws.lambda.tenant_id"] = tenant
+    of_xray = beside("lambda_otlp_events").xray(os.environ.get("_X_AMZN_TRACE_ID", "")).parent_id
+    if of_xray is not None and of_xray != parent.span_id:
+        found["aws.xray.parent_id"] = trace.format_span_id(of_xray)
     return found
 
 
-def of_rest_api(event, headers):
-    lower = {name.lower(): value for name, value in headers.items() if isinstance(name, str)}
-    route = event.get("resource")
-    target = route
-    if route is not None and event.get("queryStringParameters"):
-        from urllib.parse import urlencode
-
-        target = f"{route}?{urlencode(event['queryStringParameters'])}"
-    return {
-        "http.method": event.get("httpMethod"),
-        "http.user_agent": lower.get("user-agent"),
-        "http.scheme": lower.get("x-forwarded-proto"),
-        "net.host.name": lower.get("host"),
-        "http.route": route,
-        "http.target": target,
-    }
-
-
-def of_http_api(event):
-    request = event["requestContext"]
-    http = request.get("http") or {}
-    path, query = http.get("path"), event.get("rawQueryString")
-    return {
-        "net.host.name": request.get("domainName"),
-        "http.method": http.get("method"),
-        "http.user_agent": http.get("userAgent"),
-        "http.route": path,
-        "http.target": f"{path}?{query}" if path is not None and query else path,
-    }
-
-
-def records_of_queue(event):
-    records = event.get("Records") if isinstance(event, dict) else None
-    if isinstance(records, list) and records and isinstance(records[0], dict):
-        source = records[0].get("eventSource")
-        if isinstance(source, str) and source.strip().lower() == "aws:sqs":
-            return records
-    return None
-
-
-def of_queue(records):
-    """Returns the name, attributes and links of the span for a queue's messages."""
-    parts = str(records[0].get("eventSourceARN", "")).split(":")
-    queue = parts[5] if len(parts) >= 6 else ":".join(parts)
-    attributes = {
-        "messaging.system": "aws_sqs",
-        "messaging.destination.name": queue,
-        "messaging.operation.type": "process",
-    }
-    if len(records) > 1:
-        attributes["messaging.batch.message_count"] = len(records)
-    links = [link for link in map(link_of, records) if link is not None]
-    return f"process {queue}".strip(), attributes, links
-
-
-def link_of(record):
-    attributes = record.get("messageAttributes")
-    if not attributes or not isinstance(attributes, dict):
-        return None
-    values = {name: value.get("stringValue") for name, value in attributes.items() if isinstance(value, dict)}
-    context = extracted({name: value for name, value in values.items() if isinstance(value, str)})
-    sender = trace.get_current_span(context).get_span_context()
-    return trace.Link(sender, {"messaging.message.id": record.get("messageId", "")}) if sender.is_valid else None
+def of_function(arn):
+    parts = arn.split(":") if isinstance(arn, str) else []
+    if len(parts) < 5 or parts[0] != "arn":
+        return {}
+    account = parts[4]
+    # An alias may later point to another version, so the running version replaces it.
+    if len(parts) > 7:
+        parts[7] = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION") or parts[7]
+    return {"aws.lambda.invoked_arn": arn, "cloud.resource_id": ":".join(parts), "cloud.account.id": account}

@@ -65,6 +65,10 @@ def attempt(action, *arguments):
         say(f"instrumentation failed, the function continues without it: {error!r}")
 
 
+# Longest wait for the end of a thread, in seconds.
+MOMENT = 0.05
+
+
 class Background:
     """A thread of the layer that `threading` does not list: functions join all listed threads, or wait until one is left.
 
@@ -72,12 +76,14 @@ class Background:
     """
 
     def __init__(self, run):
+        self.number = 0
         self.running = _thread.allocate_lock()
         self.running.acquire()
         _thread.start_new_thread(self.run, (run,))
 
     def run(self, run):
         of_layer.add(_thread.get_ident())
+        self.number = _thread.get_native_id()
         try:
             run()
         finally:
@@ -91,6 +97,14 @@ class Background:
     def join(self, timeout=None):
         if self.running.acquire(timeout=-1 if timeout is None else timeout):
             self.running.release()
+
+    def wait_for_end(self):
+        """Waits a moment for the end of a thread that ends now, also for the end of the operating system's thread."""
+        until = time.monotonic() + MOMENT
+        self.join(MOMENT)
+        # A greenlet has the number of its thread.
+        while self.number != _thread.get_native_id() and os.path.exists(f"/proc/self/task/{self.number}") and time.monotonic() < until:
+            time.sleep(MOMENT / 500)
 
 
 # The numbers of the layer's threads.
@@ -123,20 +137,57 @@ class Unlisted:
 
 
 URLS = ("url.full", "url.query", "http.url", "http.target")
-SECRETS = "AWSAccessKeyId|Signature|sig|X-Goog-Signature|X-Amz-Signature|X-Amz-Security-Token|X-Amz-Credential|access_token|token"
 
 
 def masked_urls(attributes):
     """Returns new values for attributes with URLs that grant access, such as presigned ones.
 
-    Source: OpenTelemetry's semantic conventions, `url.query`; exporter/src/handler/trigger/http_request.rs has the same names.
+    Source: OpenTelemetry's semantic conventions, `url.query`.
     """
     found = {name: attributes[name] for name in URLS if isinstance(attributes.get(name), str) and "=" in attributes[name]}
     if not found:
         return found
     import re
 
-    return {name: re.sub(f"(?i)((?:^|[?&])(?:{SECRETS})=)[^&#]*", r"\1REDACTED", value) for name, value in found.items()}
+    secrets = "|".join(beside("lambda_otlp_events").DESCRIPTION["secret_query_parameters"])
+    return {name: re.sub(f"(?i)((?:^|[?&])(?:{secrets})=)[^&#]*", r"\1REDACTED", value) for name, value in found.items()}
+
+
+# OpenTelemetry's instrumentations of HTTP clients give no server, and that of AWS's SDK has an older name of the status.
+OF_OPENTELEMETRY = "opentelemetry.instrumentation."
+OLD_STATUS, STABLE_STATUS = "http.status_code", "http.response.status_code"
+PORTS = {"http": 80, "https": 443}
+
+
+def conventions():
+    """Returns the value of OpenTelemetry's variable. Stable names are the default, as in Node and Rust."""
+    return os.environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").strip() or "http,database"
+
+
+def changes_at_end(attributes, scope):
+    """Returns new values for attributes of a span of this scope that ends. `None` removes an attribute."""
+    changes = masked_urls(attributes)
+    if not (scope or "").startswith(OF_OPENTELEMETRY):
+        return changes
+    if "rpc.system" in attributes and OLD_STATUS in attributes:
+        chosen = [name.strip() for name in conventions().split(",")]
+        if "http" in chosen or "http/dup" in chosen:
+            changes[STABLE_STATUS] = attributes[OLD_STATUS]
+        if "http" in chosen and "http/dup" not in chosen:
+            changes[OLD_STATUS] = None
+    if "url.full" in attributes and "server.address" not in attributes:
+        changes.update(server_of(attributes["url.full"]))
+    return changes
+
+
+def server_of(url):
+    import re
+
+    found = re.match(r"(https?)://(?:[^/?#]*@)?(?:\[([^]]+)]|([^:/?#]+))(?::([0-9]{1,5}))?(?:[/?#]|$)", str(url), re.IGNORECASE)
+    if found is None:
+        return {}
+    scheme, v6, name, port = found.groups()
+    return {"server.address": v6 or name, "server.port": int(port) if port else PORTS[scheme.lower()]}
 
 
 def say(text):

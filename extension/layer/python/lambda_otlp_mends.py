@@ -11,6 +11,8 @@ from lambda_otlp_load import beside, time
 
 # Limits of a message with its attributes, and of all messages of a batch, in bytes (Amazon SNS, "Message filtering and size quotas").
 MOST_BYTES = 256 * 1024
+# Limit of a client context in base64 (Lambda API Reference, "Invoke").
+MOST_CLIENT_CONTEXT = 3583
 
 
 def mend(module, name):
@@ -174,6 +176,45 @@ def mend_sns(module):
     module._OpPublishBatch.before_service_call = staticmethod(publish_batch)
 
 
+def mend_lambda(module):
+    """Adds the trace context to the client context of a synchronous call. The payload belongs to the function.
+
+    Lambda passes no client context to an asynchronous call, whose payload gets the trace context as in OpenTelemetry's instrumentation.
+    """
+    inject_into_payload = module._OpInvoke._inject_current_span
+
+    def inject_current_span(call):
+        if call.params.get("InvocationType") == "Event":
+            inject_into_payload(call)
+        elif added := client_context_with(call.params.get("ClientContext"), module.inject):
+            call.params["ClientContext"] = added
+
+    module._OpInvoke._inject_current_span = staticmethod(inject_current_span)
+
+
+def client_context_with(given, inject):
+    """Returns a client context with the trace context, or `None` if the function's own has one, is no JSON object, or leaves no room."""
+    import base64
+    import json
+
+    try:
+        content = json.loads(base64.b64decode(given, validate=True)) if given else {}
+    except (TypeError, ValueError):
+        return None
+    custom = content.get("custom", {}) if isinstance(content, dict) else None
+    if not isinstance(custom, dict) or any(name.lower() == "traceparent" for name in custom):
+        return None
+    headers = {}
+    inject(headers)
+    # The caller chose the baggage, the only header of unlimited length.
+    for added in (headers, {name: value for name, value in headers.items() if name != "baggage"}):
+        content["custom"] = {**added, **custom}
+        encoded = base64.b64encode(json.dumps(content, separators=(",", ":")).encode()).decode()
+        if added and len(encoded) <= MOST_CLIENT_CONTEXT:
+            return encoded
+    return None
+
+
 def size_of(entry):
     if not isinstance(entry, Mapping):
         return 0
@@ -186,40 +227,22 @@ def size_of(entry):
 
 
 def mend_sdk(module):
-    """Records errors without the layer's frames."""
+    """Records errors without the layer's frames, and makes tracers without a warning of a class of the SDK's own.
+
+    The SDK adds a filter against that warning. It names the module's public name, so it has no effect here, and the function would see it.
+    """
     module.traceback = type(sys)("traceback")
     module.traceback.format_exception = lambda error, *_, **__: [beside("lambda_otlp_frames").text_of(error)]
-
-
-def mend_threading(module):
-    """Keeps the context in the thread's own dictionary: a class of the function may refuse attributes that it does not know."""
-
-    def attributes_of(thread):
-        return object.__getattribute__(thread, "__dict__")
-
-    def start(call, thread, arguments, named):
-        attributes_of(thread)["_otel_context"] = module.context.get_current()
-        return call(*arguments, **named)
-
-    def run(call, thread, arguments, named):
-        carried = attributes_of(thread).get("_otel_context")
-        if carried is None:
-            return call(*arguments, **named)
-        token = module.context.attach(carried)
-        try:
-            return call(*arguments, **named)
-        finally:
-            module.context.detach(token)
-
-    module.ThreadingInstrumentor._ThreadingInstrumentor__wrap_threading_start = staticmethod(start)
-    module.ThreadingInstrumentor._ThreadingInstrumentor__wrap_threading_run = staticmethod(run)
+    module.filterwarnings = lambda *_, **__: None
+    deprecated = module.InstrumentationInfo
+    deprecated.__init__ = getattr(deprecated.__init__, "__wrapped__", deprecated.__init__)
 
 
 MENDS = {
+    "opentelemetry.instrumentation.botocore.extensions.lmbd": mend_lambda,
     "opentelemetry.instrumentation.botocore.extensions.sns": mend_sns,
     "opentelemetry.instrumentation.httpx": mend_httpx,
     "opentelemetry.instrumentation.requests": mend_requests,
-    "opentelemetry.instrumentation.threading": mend_threading,
     "opentelemetry.instrumentation.urllib": mend_urllib,
     "opentelemetry.instrumentation.urllib3": mend_urllib3,
     "opentelemetry.sdk.trace": mend_sdk,

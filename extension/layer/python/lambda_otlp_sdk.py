@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib
 import importlib.util
+import logging
 import os
 import sys
 import warnings
@@ -18,7 +19,7 @@ QUEUE_SIZE = "16384"
 # Modules required to export spans. They are imported before anything is patched: if the function has another version of one package,
 # the others may be incompatible.
 NEEDED = (
-    "opentelemetry.instrumentation.aws_lambda",
+    "opentelemetry.instrumentation",
     "opentelemetry.distro",
     "opentelemetry.sdk._configuration",
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
@@ -68,7 +69,7 @@ def quiet():
 
 
 def has_instrumentation():
-    names = ("opentelemetry.instrumentation.aws_lambda", "opentelemetry.distro", "opentelemetry.sdk")
+    names = ("opentelemetry.instrumentation", "opentelemetry.distro", "opentelemetry.sdk")
     try:
         return all(importlib.util.find_spec(name) for name in names)
     except ModuleNotFoundError:
@@ -89,7 +90,15 @@ def importable():
         unload(name for name in set(sys.modules) - before if is_ours(name))
         return False
     forget_the_dead()
+    if packages.folder:
+        # The function may log at the level DEBUG, and their requests are the layer's.
+        for name in ("requests", "urllib3"):
+            logging.getLogger(packages.private(name)).setLevel(logging.WARNING)
     return True
+
+
+# Libraries that patch Python's modules for their greenlets.
+GREEN = ("eventlet", "gevent")
 
 
 class Gone:
@@ -99,10 +108,10 @@ class Gone:
 
 
 def forget_the_dead():
-    """Replaces protobuf's weak references to deleted messages. gevent's monkey patch inspects all objects and fails on these."""
+    """Replaces protobuf's weak references to deleted messages. The patches of `GREEN` inspect all objects and fail on these."""
     protobuf = beside("lambda_otlp_packages").private("google.protobuf.internal.python_message")
     listener = getattr(sys.modules.get(protobuf), "_Listener", None)
-    if listener is None or importlib.util.find_spec("gevent") is None:
+    if listener is None or not any(map(importlib.util.find_spec, GREEN)):
         return
     import gc
 
@@ -155,7 +164,9 @@ def instrument_libraries(load):
     for entry in entry_points("opentelemetry_instrumentor"):
         if entry.name == "aws-lambda" or disabled & {entry.name, "*"}:
             continue
-        if library := LIBRARIES.get(entry.name):
+        if entry.name == "threading" and entry.value.startswith(f"{beside('lambda_otlp_packages').NAME}."):
+            attempt(beside("lambda_otlp_fast").carry_context_into_threads, when_imported)
+        elif library := LIBRARIES.get(entry.name):
             when_imported(library, functools.partial(load, entry))
         else:
             load(entry)
@@ -271,15 +282,8 @@ def providers():
     return [trace.get_tracer_provider(), *([metrics.get_meter_provider()] if metrics else [])]
 
 
-@quiet()
-def instrument(module, name):
-    """Wraps the handler with OpenTelemetry's Lambda instrumentation."""
-    # The instrumentation wraps the handler that this variable names. It reads the variable only in this call.
-    with variables(ORIG_HANDLER=f"{module.__name__}.{name}"):
-        aws_lambda = library("opentelemetry.instrumentation.aws_lambda")
-        usual = getattr(aws_lambda, "_default_event_context_extractor", None)
-        extract = usual and {"event_context_extractor": lambda event: beside("lambda_otlp_wrap").parent_of(event, usual)} or {}
-        aws_lambda.AwsLambdaInstrumentor().instrument(skip_dep_check=True, **extract)
+# A propagator of the SDK may find the parent of an invocation in the environment.
+reads_environment = True
 
 
 def flushes():

@@ -15,7 +15,7 @@ import threading
 from collections import namedtuple
 from types import SimpleNamespace
 
-from lambda_otlp_load import Background, beside, masked_urls, time
+from lambda_otlp_load import Background, beside, changes_at_end, time
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.trace.status import Status, StatusCode
@@ -33,6 +33,14 @@ RANDOM = getattr(trace.TraceFlags, "RANDOM_TRACE_ID", 0)
 
 Scope = namedtuple("Scope", "name version schema_url attributes", defaults=(None, None, None))
 Event = namedtuple("Event", "name attributes timestamp")
+
+
+def message_of(exception):
+    try:
+        return str(exception)
+    except Exception:
+        # As Python's tracebacks say it.
+        return "<exception str() failed>"
 
 
 def snapshot(**fields):
@@ -193,7 +201,7 @@ class Span(trace.Span):
         module = kind.__module__
         described = {
             "exception.type": kind.__qualname__ if module in (None, "", "builtins") else f"{module}.{kind.__qualname__}",
-            "exception.message": str(exception),
+            "exception.message": message_of(exception),
             "exception.stacktrace": beside("lambda_otlp_frames").text_of(exception),
             "exception.escaped": str(escaped),
             **(attributes or {}),
@@ -203,7 +211,11 @@ class Span(trace.Span):
     def end(self, end_time=None):
         if self.end_time is not None:
             return warn("end of a span that has ended")
-        self.set_attributes(masked_urls(self.attributes))
+        for name, value in changes_at_end(self.attributes, self.instrumentation_scope.name).items():
+            if value is None:
+                del self.attributes[name]
+            else:
+                self.attributes[name] = value
         self.end_time = time.time_ns() if end_time is None else end_time
         self.provider.ended(self)
 
@@ -212,7 +224,7 @@ class Span(trace.Span):
             if self.records_exception:
                 self.record_exception(error, escaped=True)
             if self.sets_status:
-                self.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+                self.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {message_of(error)}"))
         super().__exit__(kind, error, frames)
 
 
@@ -336,12 +348,27 @@ class TracerProvider(trace.TracerProvider):
         self.flush_invocation = self.force_flush
         self.is_child = False
         self.renew()
-        os.register_at_fork(after_in_child=self.fork)
+        self.is_forking = False
+        os.register_at_fork(before=self.end_thread, after_in_parent=self.restart_thread, after_in_child=self.fork)
         atexit.register(self.force_flush, 1000)
 
     def fork(self):
         self.is_child = True
+        self.is_forking = False
         self.renew()
+
+    def end_thread(self):
+        """Ends the thread before a fork, for which Python warns of a process with several threads. A thread that exports goes on."""
+        self.is_forking = True
+        thread = self.thread
+        if thread is not None:
+            self.wake.set()
+            thread.wait_for_end()
+
+    def restart_thread(self):
+        self.is_forking = False
+        if self.thread is None and self.waiting:
+            self.thread = Background(self.run)
 
     def renew(self):
         """Resets the state, also in a forked process: the child has no thread or connection, and the parent exports the spans."""
@@ -356,7 +383,7 @@ class TracerProvider(trace.TracerProvider):
         self.lock = threading.RLock()
         self.wake = threading.Event()
         self.thread = None
-        self.receiver.forget_connection()
+        self.receiver.close()
         self.receiver.backlog.clear()
         self.receiver.bytes = 0
 
@@ -407,6 +434,9 @@ class TracerProvider(trace.TracerProvider):
         while True:
             self.wake.wait(self.delay)
             self.wake.clear()
+            if self.is_forking:
+                self.thread = None
+                return
             if self.waiting:
                 self.flush(time.monotonic() + 1, has_metrics=False)
 

@@ -231,7 +231,9 @@ class Receiver:
             is_new = self.connection is None
             try:
                 if is_new:
-                    self.connection = socket.create_connection(self.address, timeout=left(until))
+                    host, port = self.address
+                    # For a text, `socket` imports the codec of internationalized names.
+                    self.connection = socket.create_connection((host.encode(), port), timeout=left(until))
                     self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 elif not self.is_waiting and select.select([self.connection], [], [], 0)[0]:
                     # The extension has closed the idle connection.

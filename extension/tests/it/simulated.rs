@@ -5,6 +5,7 @@ use crate::{DEFAULT_PORTS, program};
 use lambda_otlp_tests::simulation::states::{self, End, MANY_LINES, State, Step};
 use lambda_otlp_tests::simulation::{EXTENSION, Log, ROOT, Simulation, TRACE};
 use local_lambda::LogFormat;
+use local_lambda::fidelity::TelemetryAtShutdown;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -127,6 +128,18 @@ async fn the_layer_does_not_change_how_an_invocation_ends() {
     };
     let restarting = [states::crash(), states::timeout()];
     check(restarting.map(|state| -> Row { (state, SPANS, BETWEEN_GOOD_ONES, is_restarted) })).await;
+}
+
+#[tokio::test]
+async fn an_invocation_whose_init_failed_has_a_span() {
+    for telemetry in [TelemetryAtShutdown::Flushed, TelemetryAtShutdown::Buffered] {
+        let state = states::failed_init(telemetry);
+        let names_the_failure = |log: &Log| {
+            let attributes = format!("{:?}", log.made[0].attributes);
+            assert!(attributes.contains("Runtime.ExitError"), "{attributes}");
+        };
+        check([(state, 0, "server error", names_the_failure)]).await;
+    }
 }
 
 #[tokio::test]

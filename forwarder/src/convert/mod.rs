@@ -320,11 +320,15 @@ impl<'e> StreamConversion<'e> {
     }
 
     fn end_trace(&mut self) {
-        if let Some(trace) = self.trace.take() {
+        // Lines that were on trial may begin another trace.
+        while let Some(trace) = self.trace.take() {
             let (event, text, joined) = trace.end();
             // The first log event stands for the text; the others become no item.
             self.converted.ledger.consumed.trace_lines += joined;
             self.others.log_event(&log_event(event, text));
+            for event in trace.into_others() {
+                self.take_text(event);
+            }
         }
     }
 

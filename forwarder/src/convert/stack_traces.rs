@@ -10,6 +10,9 @@ use std::borrow::Cow;
 /// Limits on the joined text.
 const MOST_BYTES: usize = 256 * 1024;
 const MOST_LINES: usize = 1000;
+/// Limits on the lines that may belong to a trace.
+const MOST_ON_TRIAL: usize = 16;
+const MOST_BYTES_ON_TRIAL: usize = 4096;
 
 /// Largest time between two lines of a stack trace.
 const MOST_GAP_MS: i64 = 1000;
@@ -22,6 +25,8 @@ pub(crate) struct Trace<'e> {
     lines: usize,
     last_ms: i64,
     state: ReportState,
+    /// Lines that belong to the trace if its frames follow.
+    on_trial: Vec<&'e LogEvent>,
 }
 
 impl<'e> Trace<'e> {
@@ -34,26 +39,43 @@ impl<'e> Trace<'e> {
             lines: 1,
             last_ms: event.timestamp_ms,
             state: ReportState::begin(text)?,
+            on_trial: Vec::new(),
         })
     }
 
     /// Adds the log event and returns `true`, if it continues the trace.
-    pub(crate) fn go_on(&mut self, event: &LogEvent) -> bool {
+    pub(crate) fn go_on(&mut self, event: &'e LogEvent) -> bool {
         let line = event.message.trim_end_matches(['\r', '\n']);
         let is_near = event.timestamp_ms.abs_diff(self.last_ms) <= MOST_GAP_MS.unsigned_abs();
         let has_room =
             self.lines < MOST_LINES && self.text.len() + line.len() < MOST_BYTES && is_near;
-        let Some(state) = self.state.after_event(&self.text, line).filter(|_| has_room) else {
+        if !has_room {
             return false;
+        }
+        let state = self.state.after_event(&self.text, line);
+        let is_sure = self.on_trial.is_empty() || ReportState::ends_message(line);
+        let Some(state) = state.filter(|_| is_sure) else {
+            let is_on_trial = line.len() < MOST_BYTES_ON_TRIAL
+                && self.on_trial.len() < MOST_ON_TRIAL
+                && self.state.may_go_on(&self.text, line);
+            self.on_trial.extend(is_on_trial.then_some(event));
+            return is_on_trial;
         };
+        for event in std::mem::take(&mut self.on_trial) {
+            self.add(event);
+        }
+        self.add(event);
+        self.state = state;
+        true
+    }
+
+    fn add(&mut self, event: &LogEvent) {
         let text = self.text.to_mut();
         text.truncate(text.trim_end_matches(['\r', '\n']).len());
         text.push('\n');
-        text.push_str(line);
-        self.state = state;
+        text.push_str(event.message.trim_end_matches(['\r', '\n']));
         self.lines += 1;
         self.last_ms = event.timestamp_ms;
-        true
     }
 
     /// Returns `true` if the lines are a stack trace, and not only text that may precede one.
@@ -64,5 +86,10 @@ impl<'e> Trace<'e> {
     /// The first log event, the joined text, and the number of further lines.
     pub(crate) fn end(&self) -> (&'e LogEvent, &str, usize) {
         (self.event, &self.text, self.lines - 1)
+    }
+
+    /// The log events behind the trace that looked like a part of it.
+    pub(crate) fn into_others(self) -> Vec<&'e LogEvent> {
+        self.on_trial
     }
 }

@@ -50,6 +50,9 @@ struct Numbers {
 pub fn run_in_lambda() {
     let Some(api) = Env.get("AWS_LAMBDA_RUNTIME_API") else { return };
     print(io::stdout(), &Env.get("PRINTS_AT_INIT").unwrap_or_default()).unwrap();
+    if Env.get("FAILS_AT_INIT").is_some() {
+        std::process::exit(3);
+    }
     // A managed instance says how many invocations it runs at a time.
     let workers = Env.get("AWS_LAMBDA_MAX_CONCURRENCY").map_or(1, |number| number.parse().unwrap());
     std::thread::scope(|scope| {

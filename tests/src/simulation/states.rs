@@ -2,7 +2,7 @@
 //! each state with the layer and without; `bench` measures some.
 
 use local_lambda::Initialization;
-use local_lambda::fidelity::{ManagedDelivery, Unpublished};
+use local_lambda::fidelity::{ManagedDelivery, TelemetryAtShutdown, Unpublished};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -257,6 +257,18 @@ pub fn managed_instance_of_the_emulator() -> State {
         name: "managed instance, deliveries of the emulator",
         unpublished: Unpublished::default().managed_delivery(ManagedDelivery::Emulator),
         ..managed_instance()
+    }
+}
+
+/// The function's process ends before it asks for an event.
+pub fn failed_init(telemetry: TelemetryAtShutdown) -> State {
+    let name = match telemetry {
+        TelemetryAtShutdown::Flushed => "failed init, telemetry flushed at SHUTDOWN",
+        TelemetryAtShutdown::Buffered => "failed init, telemetry buffered at SHUTDOWN",
+    };
+    State {
+        unpublished: Unpublished::default().telemetry_at_shutdown(telemetry),
+        ..State::new(name, vec![quiet("it")]).variables(&[("FAILS_AT_INIT", "1")])
     }
 }
 

@@ -6,7 +6,7 @@ use crate::destination::Profile;
 use crate::http::{HttpResponse, TransportError};
 use crate::judge::{Acceptance, Failure, Next, Reason, judge};
 use crate::mask::Mask;
-use crate::sanitize::{NewColumns, divide, split_by_columns};
+use crate::sanitize::{NewColumns, split_by_columns};
 use settings::Backoff;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
@@ -152,6 +152,17 @@ impl<'a> Delivery<'a> {
             last_failure: None,
             outcome: Outcome::default(),
         }
+    }
+
+    /// Skips the search for new columns: the stream has all of the request, of which these are new.
+    pub(crate) fn with_declared(mut self, new: Vec<u64>) -> Self {
+        for part in &mut self.waiting {
+            part.new_columns = Some(Vec::new());
+        }
+        if let Some(first) = self.waiting.front_mut() {
+            first.new_columns = Some(new);
+        }
+        self
     }
 
     pub(crate) fn next(&mut self, now: Duration) -> Step<'_> {
@@ -462,16 +473,16 @@ impl Delivery<'_> {
         let Some(part) = self.waiting.front_mut().filter(|part| part.new_columns.is_none()) else {
             return;
         };
-        let new = match self.terms.profile {
-            Profile::OpenObserve => self
-                .terms
-                .learned
-                .with_columns(|known| known.new_in(self.terms.stream, &part.request)),
+        let mut new = match self.terms.profile {
+            Profile::OpenObserve => {
+                self.terms.learned.new_columns(self.terms.stream, &part.request)
+            }
             Profile::Otlp => NewColumns::default(),
         };
-        part.new_columns = Some(new.hashes);
-        if let Some(mut part) = self.waiting.pop_front_if(|_| !new.items.is_empty()) {
-            let (ahead, rest) = divide(part.request, &new.items);
+        let is_divided = new.are_ahead_in(&part.request);
+        part.new_columns = Some(std::mem::take(&mut new.hashes));
+        if let Some(mut part) = self.waiting.pop_front_if(|_| is_divided) {
+            let (ahead, rest) = new.divide(part.request);
             part.request = ahead;
             part.is_ahead = true;
             if let Some(rest) = part.piece(rest) {

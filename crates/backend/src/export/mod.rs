@@ -3,11 +3,12 @@
 mod delivery;
 mod outcome;
 
-use crate::sanitize::KnownColumns;
+use crate::sanitize::{KnownColumns, NewColumns};
 pub(crate) use delivery::{BUDGET, Delivery, RETRIES, Step, Terms};
 pub use outcome::{Fate, Outcome, UndeliveredPart};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use wire::Request;
 
 /// Lower limits are ignored, because each record would become a request of its own.
 const LEAST_COLUMNS: usize = 50;
@@ -60,6 +61,11 @@ impl Learned {
     /// The size limit of requests before compression; `usize::MAX` until the backend refuses one as too large.
     pub(super) fn max_bytes(&self) -> usize {
         self.max_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Returns the columns of the request that the backend has not accepted for this stream yet.
+    pub(crate) fn new_columns(&self, stream: &[u8], request: &Request) -> NewColumns {
+        self.with_columns(|known| known.new_in(stream, request))
     }
 
     /// Gives access to the columns that the backend has accepted.

@@ -220,6 +220,11 @@ impl GenAi {
         Self { is_processed, kept, has_session }
     }
 
+    /// Returns `true` if OpenObserve adds columns to the span.
+    pub(super) fn is_processed(&self) -> bool {
+        self.is_processed
+    }
+
     pub(super) fn loses(&self, attribute: &KeyValue) -> bool {
         self.loses_value(attribute.key.as_bytes(), || attribute.value.clone())
     }

@@ -28,9 +28,27 @@ const MOST_HASHES: usize = 1 << 16;
 pub(crate) struct NewColumns {
     /// To be added when the backend accepts the items that are sent first.
     pub(crate) hashes: Vec<u64>,
-    /// Positions of a few items that together have all new columns, in order. Empty if these are half of the items or more: then
-    /// the request is sent whole.
-    pub(crate) items: Vec<usize>,
+    /// Positions of a few items that together have all new columns, in order.
+    items: Vec<usize>,
+}
+
+impl NewColumns {
+    /// Returns a few items of the request that together have all new columns.
+    pub(crate) fn items_of(&self, request: &Request) -> Request {
+        AtPositions::kept(request.clone(), &self.items, true)
+    }
+
+    /// Returns `true` if the items with new columns are to be sent before the others, because they are less than half of all.
+    pub(crate) fn are_ahead_in(&self, request: &Request) -> bool {
+        !self.items.is_empty() && self.items.len() * 2 < request.items()
+    }
+
+    /// Divides a request into the items with new columns and the others.
+    pub(crate) fn divide(&self, request: Request) -> (Request, Request) {
+        // Each resource is written twice. Cutting at each position would repeat it as often as there are positions.
+        let ahead = self.items_of(&request);
+        (ahead, AtPositions::kept(request, &self.items, false))
+    }
 }
 
 impl KnownColumns {
@@ -50,19 +68,9 @@ impl KnownColumns {
         let mut search =
             Search { known: &self.0, found: HashSet::new(), items: Vec::new(), position: 0 };
         search.request(KeyHash::of_item(stream).hash, request);
-        let mut items = few_with_all(search.items);
-        if items.len() * 2 >= request.items() {
-            items.clear();
-        }
+        let items = few_with_all(search.items);
         NewColumns { hashes: search.found.into_iter().collect(), items }
     }
-}
-
-/// Divides a request into the items at these positions and the others.
-pub(crate) fn divide(request: Request, positions: &[usize]) -> (Request, Request) {
-    // Each resource is written twice. Cutting at each position would repeat it as often as there are positions.
-    let ahead = AtPositions::kept(request.clone(), positions, true);
-    (ahead, AtPositions::kept(request, positions, false))
 }
 
 /// Keeps the items at these positions, or the others.
@@ -244,7 +252,8 @@ mod tests {
         let request = Request::counted(SignalKind::Traces, bytes, ITEMS);
         let bytes = request.bytes().len();
         let positions: Vec<usize> = (0..ITEMS).filter(|number| number % 3 == 1).collect();
-        let (ahead, rest) = divide(request, &positions);
+        let new = NewColumns { hashes: Vec::new(), items: positions.clone() };
+        let (ahead, rest) = new.divide(request);
         assert!(ahead.bytes().len() + rest.bytes().len() < 2 * bytes);
         let names = |request: &Request| -> Vec<usize> {
             let names = request.messages().map(|span| {

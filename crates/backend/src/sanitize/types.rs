@@ -83,7 +83,7 @@ impl ColumnType {
             Self::Float
         } else if has(ValueType::Large) {
             Self::Integer
-        } else if has(ValueType::Text) {
+        } else if has(ValueType::Text) || values.is_empty() {
             Self::Text
         } else {
             Self::Boolean
@@ -186,22 +186,30 @@ impl Schema {
         for resource_logs in &mut logs.resource_logs {
             let mut of_resource = HashSet::new();
             if let Some(resource) = &mut resource_logs.resource {
-                each_value("", &resource.attributes, 1, false, &mut |column, _| {
+                each_value("", &resource.attributes, FLATTEN_LEVELS, false, &mut |column, _| {
                     of_resource.insert(column.to_owned());
                 });
-                is_changed |= self.fit_values("", &mut resource.attributes, 1, false, &of_resource);
+                is_changed |= self.fit_values(
+                    "",
+                    &mut resource.attributes,
+                    FLATTEN_LEVELS,
+                    false,
+                    &of_resource,
+                );
             }
             let records = resource_logs.scope_logs.iter_mut().flat_map(|it| &mut it.log_records);
             for record in records {
                 let mut taken = of_resource.clone();
-                each_value("", &record.attributes, 1, false, &mut |column, _| {
+                each_value("", &record.attributes, FLATTEN_LEVELS, false, &mut |column, _| {
                     taken.insert(column.to_owned());
                 });
-                is_changed |= self.fit_values("", &mut record.attributes, 1, false, &taken);
+                is_changed |=
+                    self.fit_values("", &mut record.attributes, FLATTEN_LEVELS, false, &taken);
                 if let Some(Value::KvlistValue(map)) =
                     record.body.as_mut().and_then(|body| body.value.as_mut())
                 {
-                    is_changed |= self.fit_values("body_", &mut map.values, 2, true, &taken);
+                    is_changed |=
+                        self.fit_values("body_", &mut map.values, FLATTEN_LEVELS - 1, true, &taken);
                 }
             }
         }
@@ -212,7 +220,7 @@ impl Schema {
         &self,
         path: &str,
         attributes: &mut [KeyValue],
-        level: usize,
+        levels: usize,
         is_text: bool,
         taken: &HashSet<String>,
     ) -> bool {
@@ -221,10 +229,10 @@ impl Schema {
             let column = column(path, &attribute.key);
             let Some(AnyValue { value: Some(value) }) = &mut attribute.value else { continue };
             match value {
-                Value::KvlistValue(map) if level < FLATTEN_LEVELS => {
+                Value::KvlistValue(map) if levels > 1 => {
                     let path = format!("{column}_");
                     is_changed |=
-                        self.fit_values(&path, &mut map.values, level + 1, is_text, taken);
+                        self.fit_values(&path, &mut map.values, levels - 1, is_text, taken);
                 }
                 value => {
                     let of_value = ValueType::of(value);
@@ -254,19 +262,20 @@ fn column(path: &str, key: &str) -> String {
     format!("{path}{}", String::from_utf8_lossy(&stored))
 }
 
-/// Calls `take` with the column and type of each value. Values in a body are text.
-fn each_value(
+/// Calls `take` with the column and type of each value. Maps become columns down to this number of levels. Values in a body are
+/// text.
+pub(super) fn each_value(
     path: &str,
     attributes: &[KeyValue],
-    level: usize,
+    levels: usize,
     is_text: bool,
     take: &mut impl FnMut(&str, ValueType),
 ) {
     for attribute in attributes {
         let column = column(path, &attribute.key);
         match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
-            Some(Value::KvlistValue(map)) if level < FLATTEN_LEVELS => {
-                each_value(&format!("{column}_"), &map.values, level + 1, is_text, take);
+            Some(Value::KvlistValue(map)) if levels > 1 => {
+                each_value(&format!("{column}_"), &map.values, levels - 1, is_text, take);
             }
             Some(value) => {
                 if let Some(of_value) = ValueType::of(value) {
@@ -278,14 +287,14 @@ fn each_value(
     }
 }
 
-/// The columns of a request, with the types of their values in order.
+/// The columns of a request, with the types of their values in order. The values of a span have no types, since all are texts.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
     columns: BTreeMap<String, Vec<ValueType>>,
 }
 
 impl Wanted {
-    fn add(&mut self, column: &str, value: ValueType) {
+    pub(super) fn add(&mut self, column: &str, value: ValueType) {
         match self.columns.get_mut(column) {
             Some(types) => {
                 if let Err(position) = types.binary_search(&value) {
@@ -299,14 +308,23 @@ impl Wanted {
     }
 
     fn add_attributes(&mut self, attributes: &[KeyValue]) {
-        each_value("", attributes, 1, false, &mut |column, value| self.add(column, value));
+        let mut add = |column: &str, value| self.add(column, value);
+        each_value("", attributes, FLATTEN_LEVELS, false, &mut add);
+    }
+
+    /// Adds a column whose values are texts, or the server's concern.
+    pub(super) fn add_name(&mut self, column: &str) {
+        if !self.columns.contains_key(column) {
+            self.columns.insert(column.to_owned(), Vec::new());
+        }
     }
 
     fn add_record(&mut self, record: &[u8]) {
         let Ok(record) = LogRecord::decode(record) else { return };
         self.add_attributes(&record.attributes);
         if let Some(Value::KvlistValue(map)) = record.body.and_then(|body| body.value) {
-            each_value("body_", &map.values, 2, true, &mut |column, value| self.add(column, value));
+            let mut add = |column: &str, value| self.add(column, value);
+            each_value("body_", &map.values, FLATTEN_LEVELS - 1, true, &mut add);
         }
     }
 }

@@ -1,18 +1,22 @@
-//! Values of different types under one key, against the fake OpenObserve: each row is found, and numbers stay numbers.
+//! Columns of new keys and of values of different types, against the fake OpenObserve: each row is found, numbers stay numbers, and
+//! spans keep their attributes.
 
-use crate::requests::{attribute, destination, export, log_record, logs, send, summary};
+use crate::requests::{
+    attribute, destination, export, log_record, logs, send, span, spans, summary,
+};
 use lambda_otlp_backend::{Client, DestinationConfig, Profile};
 use opentelemetry_proto::tonic::common::v1::any_value::Value::{
     self, ArrayValue, BoolValue, DoubleValue, IntValue, KvlistValue, StringValue,
 };
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, KeyValueList};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use proptest::strategy::{Strategy, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use test_support::openobserve::{Builder, FakeOpenObserve};
+use test_support::openobserve::{Builder, FakeOpenObserve, ScriptedResponse};
 use tokio::time::Instant;
 use wire::Request;
 
@@ -232,7 +236,7 @@ async fn known_types_cost_no_call_and_new_ones_three() {
 async fn a_refused_schema_is_told_once_in_ten_minutes() {
     let backend = started(FakeOpenObserve::builder().refuse_schemas(401)).await;
     let client = Client::new(&destination(backend.base())).unwrap();
-    let told = "cannot read the types of stream default: answered 401: use the password of a user, because an ingestion token may only write; numbers and texts of one field may share a column";
+    let told = "cannot read the columns of stream default: answered 401: use the password of a user, because an ingestion token may only write; numbers and texts of one field may share a column";
     for (wait, expected) in [(0, told), (0, ""), (599, ""), (2, told)] {
         tokio::time::advance(Duration::from_secs(wait)).await;
         let request = request(0, vec![key_value("took", IntValue(1))]);
@@ -345,4 +349,61 @@ async fn an_id_that_is_no_text_crashes_only_without_adaptation() {
             assert_eq!(outcome.accepted, accepted, "{key}: {}", summary(&outcome));
         }
     }
+}
+
+#[tokio::test]
+async fn known_attributes_of_spans_cost_no_call_and_new_ones_three() {
+    let backend = started(FakeOpenObserve::builder().no_window()).await;
+    let client = Client::new(&destination(backend.base())).unwrap();
+    let schema = "GET /api/default/streams/default/schema";
+    let column = |name: &str| json!({"data_type": "Utf8", "name": name, "nullable": true});
+    let declare = |columns: &[&str]| {
+        let fields: Vec<_> = columns.iter().map(|name| column(name)).collect();
+        format!("PUT /api/default/streams/default/update_fields {}", json!({ "fields": fields }))
+    };
+    let a = declare(&["a"]);
+    let map = declare(&["m_b_c"]);
+    let nested = |key: &str, value: KeyValue| {
+        key_value(key, KvlistValue(KeyValueList { values: vec![value] }))
+    };
+    for (attributes, calls) in [
+        // The first spans make the stream.
+        (vec![], &[schema][..]),
+        (vec![], &[]),
+        (vec![attribute("a")], &[schema, &a, schema]),
+        (vec![key_value("a", IntValue(1))], &[]),
+        (vec![nested("m", nested("b", attribute("c")))], &[schema, &map, schema]),
+        // The server makes columns of its own.
+        (vec![attribute("gen_ai.request.model")], &[]),
+    ] {
+        let before = backend.schema_calls().len();
+        let request = spans(vec![Span { attributes, ..span() }]);
+        assert_eq!(send(&client, request).await.accepted, 1);
+        assert_eq!(backend.schema_calls()[before..], *calls);
+    }
+}
+
+#[tokio::test]
+async fn six_environments_lose_no_new_attribute_of_spans() {
+    let backend = started(FakeOpenObserve::builder().no_window().racing_schemas()).await;
+    let slow = ScriptedResponse::Delayed(Duration::from_millis(20), Box::new(ScriptedResponse::Ok));
+    backend.script(vec![slow; 1_000]);
+    let destination = destination(backend.base());
+    assert_eq!(export(&destination, spans(vec![span()])).await.accepted, 1);
+    let mut environments = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let client = Client::new(&destination).unwrap();
+        environments.spawn(async move {
+            for round in 0..10 {
+                let attributes = vec![attribute(&format!("key{round}"))];
+                let parent_span_id = vec![3; 8];
+                let status = Some(Status::default());
+                let span = Span { attributes, parent_span_id, status, kind: 3, ..span() };
+                let request = spans(vec![span; 2]);
+                assert_eq!(send(&client, request).await.accepted, 2);
+            }
+        });
+    }
+    environments.join_all().await;
+    assert_eq!((backend.counts().spans, backend.lost_columns()), (121, 0));
 }

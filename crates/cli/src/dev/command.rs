@@ -238,7 +238,7 @@ pub(super) fn python(
         paths.push(python_packages(interpreter, version, "awslambdaric", "", AWSLAMBDARIC)?);
     }
     let mut packages = None;
-    if instrumented && !imports(interpreter, "opentelemetry.instrumentation.aws_lambda") {
+    if instrumented && !imports(interpreter, "opentelemetry.distro") {
         let checkout = layer::checkout();
         let file = checkout.map(|root| root.join("extension/layer/python/requirements.txt"));
         // Without a checkout, the packages come from the function or from a layer.

@@ -1,8 +1,9 @@
 //! Reads the requests of an environment's processes: Runtime API 2018-06-01, Extensions API 2020-01-01, and the subscription to
 //! the Telemetry API.
 
+use super::calls::Asked;
 use super::server::{self, Answer, Unread};
-use super::{Asked, Failure};
+use crate::failure::Failure;
 use crate::identifiers;
 use crate::telemetry::Settings;
 use bytes::Bytes;

@@ -35,7 +35,7 @@ const LAUNCH_ERROR: &str = "Extension.LaunchError";
 pub struct ExtensionState {
     pub name: String,
     pub pid: u32,
-    /// How long after its process was started it asked for its first event; `None` before.
+    /// The time from the start of its process to its first call for an event; `None` before that call.
     pub ready_after: Option<Duration>,
 }
 
@@ -52,7 +52,7 @@ struct Extension {
     /// `None` for an extension inside the runtime's process.
     process: Option<Process>,
     ended: bool,
-    /// When its process was to be started; for one inside the runtime's process, when it registered.
+    /// The time at which its process was started; of one inside the runtime's process, at which it registered.
     begun: Instant,
     /// Its identifier after it registered.
     identifier: Option<String>,
@@ -229,7 +229,7 @@ impl Extensions {
             "tracing": { "type": "X-Amzn-Trace-Id", "value": event.trace_header },
         });
         let invoke = invoke.to_string();
-        self.give_out(INVOKE, || invoke_answer(invoke.clone()));
+        self.send(INVOKE, || invoke_answer(invoke.clone()));
     }
 
     /// Sends SHUTDOWN: to waiting extensions at once, to the others when they ask for an event.
@@ -240,12 +240,12 @@ impl Extensions {
             "deadlineMs": deadline_ms,
         })
         .to_string();
-        self.give_out(SHUTDOWN, || shutdown_answer(shutdown.clone()));
+        self.send(SHUTDOWN, || shutdown_answer(shutdown.clone()));
         self.shutdown = Some(shutdown);
     }
 
     /// Answers the waiting calls of extensions that registered for this kind of event.
-    fn give_out(&mut self, kind: &str, event: impl Fn() -> Answer) {
+    fn send(&mut self, kind: &str, event: impl Fn() -> Answer) {
         for extension in self.known.iter_mut().filter(|extension| extension.wants(kind)) {
             if let Some(waiting) = extension.waiting.take() {
                 answer(waiting, event());
@@ -279,8 +279,12 @@ impl Extensions {
         })
     }
 
-    /// Says of every extension that is not ready how far it came, after a failed init.
-    pub(crate) fn tell_unready(&self, failure: Option<&ExtensionFailure>, events: &PlatformEvents) {
+    /// Reports the state of every extension that is not ready, after a failed init.
+    pub(crate) fn report_unready(
+        &self,
+        failure: Option<&ExtensionFailure>,
+        events: &PlatformEvents,
+    ) {
         for extension in self.known.iter().filter(|extension| !extension.ready) {
             let state = if extension.identifier.is_some() { "Registered" } else { "Started" };
             let error_type = failure

@@ -1,7 +1,9 @@
 //! A managed instance: an environment that runs several invocations at a time, is never frozen, and is not started again after a
 //! failure (runtime interface emulator, `InvokeRouter`).
 
-use super::runtime::{Failed, Responded, Runtime, ShutdownReason, Surroundings};
+use super::failed::{Failed, ShutdownReason};
+use super::runtime::{End, Responded, Runtime};
+use super::surroundings::Surroundings;
 use super::{Environment, rounded_up_to_millis};
 use crate::api::{Asked, Call, Event, Refused, answer, refusal};
 use crate::clock::{self, Timestamp};
@@ -36,7 +38,7 @@ pub(crate) struct Instance {
 enum Order {
     Initialise(oneshot::Sender<bool>),
     Invoke(Box<Ordered>),
-    End { gently: bool, ended: oneshot::Sender<()> },
+    End { end: End, ended: oneshot::Sender<()> },
 }
 
 #[derive(Debug)]
@@ -115,10 +117,9 @@ impl Instance {
         invocation.await.map_err(|_| None)?.map_err(Some)
     }
 
-    /// Ends the processes: with SHUTDOWN, or without a word.
-    pub(crate) async fn end(&self, gently: bool) {
+    pub(crate) async fn end(&self, end: End) {
         let (ended, has_ended) = oneshot::channel();
-        if self.orders.send(Order::End { gently, ended }).await.is_ok() {
+        if self.orders.send(Order::End { end, ended }).await.is_ok() {
             // An instance that has ended already answers nothing.
             drop(has_ended.await);
         }
@@ -181,9 +182,11 @@ impl Serving {
         let until = begin + self.environment.surroundings.spec.init_timeout;
         let mut runtime = match self.environment.start_runtime(until, Phase::Init).await {
             Ok(runtime) => runtime,
-            Err(failed) => {
+            Err(init) => {
                 has_ended.store(true, Ordering::Relaxed);
-                Self::refuse(first, failed.result, failed.pid);
+                let pid = init.pid;
+                let result = init.end(&self.environment.surroundings).await;
+                Self::refuse(first, result, pid);
                 return self.waiting;
             }
         };
@@ -195,15 +198,15 @@ impl Serving {
                 match order {
                     Order::Initialise(ready) => drop(ready.send(true)),
                     Order::Invoke(ordered) => self.waiting.push_back(ordered),
-                    Order::End { gently, ended } => {
+                    Order::End { end, ended } => {
                         has_ended.store(true, Ordering::Relaxed);
-                        let waiting = self.end(runtime, gently).await;
+                        let waiting = self.end(runtime, end).await;
                         ended.send(()).ok();
                         return waiting;
                     }
                 }
             }
-            self.give_out(&mut runtime);
+            self.start_waiting(&mut runtime);
             lock(self.environment.view()).is_busy = !self.running.is_empty();
             let deadline = self.running.values().map(|running| running.deadline).min();
             let until = deadline.unwrap_or_else(|| Instant::now() + NEVER);
@@ -253,8 +256,8 @@ impl Serving {
         }
     }
 
-    /// Gives waiting invocations to workers that ask for an event.
-    fn give_out(&mut self, runtime: &mut Runtime) {
+    /// Starts waiting invocations on workers that ask for an event.
+    fn start_waiting(&mut self, runtime: &mut Runtime) {
         while !self.waiting.is_empty() {
             let Some(worker) = runtime.waiting_worker() else { return };
             let Some(ordered) = self.waiting.pop_front() else { return };
@@ -372,12 +375,8 @@ impl Serving {
     }
 
     /// Ends an instance without invocations.
-    async fn end(self, runtime: Runtime, gently: bool) -> VecDeque<Box<Ordered>> {
-        if gently {
-            runtime.shut_down(ShutdownReason::Spindown).await;
-        } else {
-            runtime.kill().await;
-        }
+    async fn end(self, runtime: Runtime, end: End) -> VecDeque<Box<Ordered>> {
+        runtime.end(end).await;
         lock(self.environment.view()).note_end();
         self.waiting
     }

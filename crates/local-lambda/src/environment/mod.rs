@@ -1,56 +1,36 @@
 //! An execution environment: init, the invocations one after another, freeze and thaw, the reset after a failure.
 
 mod extensions;
+mod failed;
 mod instance;
 mod runtime;
+mod state;
+mod surroundings;
 
 use crate::api::Event;
 use crate::clock;
-use crate::cloudwatch::{CloudWatch, LogWriter};
+use crate::cloudwatch::LogWriter;
 use crate::function::FunctionSpec;
 use crate::identifiers::{self, Trace};
 use crate::invocation::{Caller, Invocation, InvocationResult, Request};
 use crate::lock;
-use crate::platform_events::{Phase, PlatformEvents, Report, ResponseTimes, Status};
-use crate::process::ProcessTable;
-use crate::service::Recent;
+use crate::platform_events::{Phase, PlatformEvents, Report, ResponseTimes, RuntimeDone, Status};
+use crate::recent::Recent;
 use crate::telemetry::Telemetry;
-use runtime::{Failed, Responded, Run, Runtime, ShutdownReason, Surroundings};
+use failed::{Failed, ShutdownReason};
+use runtime::{Responded, Run, Runtime};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use surroundings::Surroundings;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 pub use extensions::ExtensionState;
 pub(crate) use instance::{Instance, NotBegun};
-
-#[derive(Debug, Default)]
-pub(crate) struct Host {
-    pub(crate) cloudwatch: Arc<CloudWatch>,
-    pub(crate) table: Arc<ProcessTable>,
-}
-
-/// A running environment, seen from outside.
-pub(crate) type EnvironmentView = Mutex<EnvironmentState>;
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct EnvironmentState {
-    /// Its process; `None` after a reset and before the next init.
-    pub pid: Option<u32>,
-    /// The processes of its layers; none after a reset and before the next init.
-    pub extensions: Vec<ExtensionState>,
-    pub(crate) is_busy: bool,
-    /// `true` if its process is to be killed because of its memory.
-    pub(crate) is_out_of_memory: bool,
-}
-
-impl EnvironmentState {
-    fn note_end(&mut self) {
-        self.pid = None;
-        self.extensions.clear();
-    }
-}
+pub(crate) use runtime::End;
+pub use state::EnvironmentState;
+pub(crate) use state::EnvironmentView;
+pub(crate) use surroundings::Host;
 
 /// One environment; it does one invocation at a time, unless it is a managed instance's.
 #[derive(Debug)]
@@ -111,20 +91,18 @@ impl Environment {
         let begin = Instant::now();
         let deadline = begin + spec.timeout;
         let trace = Trace::new(started, spec.active_tracing);
-        if self.runtime.is_none() {
-            // The extensions that start within this invocation get its start too.
-            surroundings.telemetry.begin_init();
-        }
+        // An init within the invocation comes before its start (runtime interface emulator, `doInvoke`).
+        let ready = self.ready_runtime(deadline).await;
         events.start(&request_id, &trace);
-        let event = Event::new(request, spec, started, &trace);
-        let finished = match self.ready_runtime(deadline).await {
+        let finished = match ready {
             Ok(mut runtime) => {
+                let event = Event::new(request, spec, started, &trace);
                 let on_response =
                     |response: &Responded| caller.tell(&response.result.clone().into());
                 let run = runtime.run(event, &trace, deadline, on_response).await;
                 self.finish(runtime, run, &request_id, &trace).await
             }
-            Err(failed) => failed,
+            Err(init) => self.finish_failed_init(init, &request_id, &trace).await,
         };
         caller.tell(&finished.result);
 
@@ -160,17 +138,9 @@ impl Environment {
         }
     }
 
-    pub(crate) async fn shut_down(mut self) {
+    pub(crate) async fn end(mut self, end: End) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shut_down(ShutdownReason::Spindown).await;
-        }
-        lock(&self.surroundings.view).note_end();
-    }
-
-    /// Ends the environment without a word to its processes.
-    pub(crate) async fn kill(mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.kill().await;
+            runtime.end(end).await;
         }
         lock(&self.surroundings.view).note_end();
     }
@@ -179,10 +149,16 @@ impl Environment {
     async fn init_phase(&mut self) -> Option<Duration> {
         let begin = Instant::now();
         let until = begin + self.surroundings.spec.init_timeout;
-        let started = self.start_runtime(until, Phase::Init).await;
-        let runtime = started.ok()?;
-        self.runtime = Some(runtime);
-        Some(begin.elapsed())
+        match self.start_runtime(until, Phase::Init).await {
+            Ok(runtime) => {
+                self.runtime = Some(runtime);
+                Some(begin.elapsed())
+            }
+            Err(init) => {
+                init.end(&self.surroundings).await;
+                None
+            }
+        }
     }
 
     /// The init phase ahead of an invocation; the processes are frozen afterwards.
@@ -196,57 +172,73 @@ impl Environment {
     }
 
     /// The processes that wait for an event; if there are none, they are started within the invocation's time.
-    async fn ready_runtime(&mut self, deadline: Instant) -> Result<Runtime, Finished> {
+    async fn ready_runtime(&mut self, deadline: Instant) -> Result<Runtime, FailedInit> {
         match self.runtime.take() {
             Some(runtime) => Ok(runtime),
             None => self.start_runtime(deadline, Phase::Invoke).await,
         }
     }
 
-    async fn start_runtime(&mut self, until: Instant, phase: Phase) -> Result<Runtime, Finished> {
+    /// Starts the processes, and writes the events of their init.
+    async fn start_runtime(&mut self, until: Instant, phase: Phase) -> Result<Runtime, FailedInit> {
         let surroundings = Arc::clone(&self.surroundings);
-        let Surroundings { events, telemetry, view, .. } = &*surroundings;
+        let Surroundings { events, telemetry, .. } = &*surroundings;
         let begin = Instant::now();
-        if phase == Phase::Init {
-            telemetry.begin_init();
-        }
+        telemetry.begin_init();
         events.init_start(phase);
-        let (failed, exit, pid) = match Runtime::start(&self.surroundings).await {
-            Ok(mut runtime) => match runtime.initialise(until, phase).await {
-                Ok(()) => {
-                    events.init_report(phase, &Status::Success, begin.elapsed());
-                    telemetry.end_init();
-                    return Ok(runtime);
-                }
-                Err(failed) => {
-                    let pid = runtime.pid();
-                    self.note_memory(&runtime);
-                    let exit = runtime.end_process().await;
-                    let status = failed.status(false);
-                    if pid.is_some() {
-                        events.init_runtime_done(phase, &status);
+        let started = match Runtime::start(&self.surroundings).await {
+            Ok(mut runtime) => {
+                let ready = runtime.initialise(until, phase).await;
+                self.note_memory(&runtime);
+                match ready {
+                    Ok(()) => Ok(runtime),
+                    Err(failed) => {
+                        Err(FailedInit { pid: runtime.pid(), failed, runtime: Some(runtime) })
                     }
-                    events.init_report(phase, &status, begin.elapsed());
-                    runtime.shut_down(failed.shutdown_reason()).await;
-                    lock(view).note_end();
-                    (failed, exit, pid)
                 }
-            },
-            Err(failed) => {
-                events.init_report(phase, &failed.status(false), begin.elapsed());
-                (failed, None, None)
             }
+            Err(failed) => Err(FailedInit { pid: None, failed, runtime: None }),
         };
+        let status = started.as_ref().map_or_else(FailedInit::status, |_| Status::Success);
+        events.init_report(phase, &status, begin.elapsed());
         telemetry.end_init();
-        Err(Finished {
-            status: failed.status(false),
+        started
+    }
+
+    /// Ends the runtime of an init that failed within an invocation.
+    async fn finish_failed_init(
+        &mut self,
+        init: FailedInit,
+        request_id: &str,
+        trace: &Trace,
+    ) -> Finished {
+        let status = init.status();
+        self.surroundings.events.runtime_done(&RuntimeDone {
+            request_id,
+            status: &status,
+            trace,
+            started: clock::now(),
+            duration: Duration::ZERO,
+            response: None,
+            produced_bytes: 0,
+        });
+        let FailedInit { failed, mut runtime, pid } = init;
+        let ended_at = Instant::now();
+        // The reset begins after `platform.runtimeDone`.
+        let exit = match &mut runtime {
+            Some(runtime) => runtime.end_process().await,
+            None => None,
+        };
+        let reason = failed.shutdown_reason();
+        Finished {
+            status,
             result: failed.result(exit),
             pid,
             times: None,
             runtime_done: None,
-            ended_at: Instant::now(),
-            failed: None,
-        })
+            ended_at,
+            failed: runtime.map(|runtime| (runtime, reason)),
+        }
     }
 
     /// Freezes the processes after an invocation, or ends the runtime after a failure.
@@ -272,7 +264,7 @@ impl Environment {
         }
         let status = run.status(out_of_memory);
         if run.runtime_done.is_none() {
-            runtime.tell_runtime_done(request_id, &run, &status, trace);
+            runtime.report_runtime_done(request_id, &run, &status, trace);
         }
         // The reset begins after `platform.runtimeDone`.
         let exit = if reason.is_some() { runtime.end_process().await } else { None };
@@ -300,6 +292,30 @@ impl Environment {
 
 fn rounded_up_to_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+/// An init that failed, whose events are written.
+struct FailedInit {
+    failed: Failed,
+    /// The processes that are left.
+    runtime: Option<Runtime>,
+    pid: Option<u32>,
+}
+
+impl FailedInit {
+    fn status(&self) -> Status {
+        self.failed.status(false)
+    }
+
+    /// Ends the processes, and returns the result for a caller.
+    async fn end(self, surroundings: &Surroundings) -> InvocationResult {
+        let Self { failed, runtime, .. } = self;
+        let Some(mut runtime) = runtime else { return failed.result(None) };
+        let exit = runtime.end_process().await;
+        runtime.shut_down(failed.shutdown_reason()).await;
+        lock(&surroundings.view).note_end();
+        failed.result(exit)
+    }
 }
 
 /// The last figures of an invocation, for REPORT and the caller's result.

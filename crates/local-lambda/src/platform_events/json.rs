@@ -1,6 +1,6 @@
 //! The JSON of Lambda's events.
 
-use super::Status;
+use super::status::Status;
 use crate::clock::Timestamp;
 use crate::identifiers::Trace;
 use serde::Serialize;

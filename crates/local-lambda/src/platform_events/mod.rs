@@ -2,6 +2,7 @@
 //! too, and as lines in text format (AWS Lambda "Understanding the execution environment", and captured log groups).
 
 mod json;
+mod status;
 pub(crate) mod text;
 
 use std::sync::Arc;
@@ -11,60 +12,16 @@ use json::{Object, ended, lasted, milliseconds, span};
 
 use crate::clock::{self, Timestamp};
 use crate::cloudwatch::LogWriter;
-use crate::fidelity::HandlerErrorReport;
 use crate::function::{FunctionSpec, Initialization, LogFormat, VERSION};
 use crate::identifiers::Trace;
 use crate::telemetry::{Category, Generated, Telemetry};
+
+pub(crate) use status::Status;
 
 /// The name of the local Lambda's runtime; the ARN has the form of `provided.al2023`.
 const RUNTIME_VERSION: &str = "provided:al2023.v100";
 const RUNTIME_VERSION_HASH: &str =
     "51d1ff1f8a4b0cf0d5f5ac5e7ce8ba4a3d1c3c8f5ac25e38a0c0a4ad0b2f6c51";
-
-/// How init or an invocation ended, as Lambda's events put it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Status {
-    Success,
-    /// The handler reported an error: no failure of the platform, and no part of a text REPORT line.
-    HandlerError(String),
-    /// The process failed: `Runtime.ExitError` or the type that init reported.
-    Error(String),
-    Timeout,
-}
-
-impl Status {
-    /// The status of `platform.runtimeDone`. AWS reports an error of the handler there as a success: the runtime did its part when
-    /// it posted the error (runtime interface emulator at 4fa2157; aws-samples/aws-lambda-extensions #85).
-    fn of_runtime_done(&self) -> &Self {
-        match self {
-            Self::HandlerError(_) => &Self::Success,
-            other => other,
-        }
-    }
-
-    /// The status of `platform.report`.
-    fn of_report(&self, handler_error: HandlerErrorReport) -> &Self {
-        match handler_error {
-            HandlerErrorReport::Error => self,
-            HandlerErrorReport::Success => self.of_runtime_done(),
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::HandlerError(_) | Self::Error(_) => "error",
-            Self::Timeout => "timeout",
-        }
-    }
-
-    fn error_type(&self) -> Option<&str> {
-        match self {
-            Self::HandlerError(error_type) | Self::Error(error_type) => Some(error_type),
-            Self::Success | Self::Timeout => None,
-        }
-    }
-}
 
 /// The phase of an init: before an invocation, or inside one after a failure ("suppressed init").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +41,7 @@ impl Phase {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ResponseTimes {
-    /// From the event being given out to the response's first byte.
+    /// The time from the event to the response's first byte.
     pub(crate) latency: Duration,
     pub(crate) duration: Duration,
 }
@@ -105,7 +62,7 @@ pub(crate) struct RuntimeDone<'a> {
 pub(crate) struct Report {
     pub(crate) request_id: String,
     pub(crate) status: Status,
-    /// From the event being given out to the runtime and its extensions being ready again.
+    /// The time until the runtime and its extensions were ready again.
     pub(crate) duration: Duration,
     pub(crate) billed_ms: u64,
     pub(crate) init: Option<Duration>,

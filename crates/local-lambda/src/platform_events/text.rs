@@ -1,6 +1,6 @@
 //! Texts of Lambda: figures and failures.
 
-use super::Status;
+use super::status::Status;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;

@@ -1,10 +1,8 @@
 //! Brings a subscriber its events: batch by batch, and never into a frozen environment. A classic function's batch is sent again
 //! until the subscriber answers with success, a managed instance's once.
 
-use super::Category;
-use super::Flow;
-use super::Generated;
-use super::{Buffering, Settings};
+use super::events::{Category, Generated};
+use super::settings::{Buffering, Settings};
 use crate::identifiers;
 use crate::lock;
 use bytes::Bytes;
@@ -19,6 +17,18 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+
+/// The state of deliveries: Lambda's own processes stop with the environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    Frozen,
+    /// Batches leave when they are full or old enough; the time frozen does not count.
+    Flowing {
+        since: Instant,
+    },
+    /// The environment ends: batches leave at once.
+    Flushing,
+}
 
 #[derive(Debug)]
 pub(super) struct Subscription {
@@ -119,7 +129,7 @@ impl Subscription {
     }
 }
 
-/// Why Lambda dropped events, in its own words.
+/// Lambda's words for dropped events.
 const SLOW_CONSUMER: &str = "Some logs were dropped because the downstream consumer is slower than the logs production rate";
 
 /// Delivers to one subscriber for as long as the environment is there. A batch is sent until the subscriber accepts it.
@@ -232,7 +242,7 @@ struct Queue {
     waiting: VecDeque<Item>,
     bytes: usize,
     dropped: Dropped,
-    /// When the next attempt may begin.
+    /// The earliest time of the next attempt.
     not_before: Instant,
     back_off: Duration,
 }
@@ -278,7 +288,7 @@ impl Queue {
         self.back_off = (self.back_off * 2).min(MAX_BACK_OFF);
     }
 
-    /// When a batch is to leave; `None` if it needs another event, or a thaw.
+    /// The time at which a batch is due; `None` if it needs another event, or a thaw.
     fn due(&self, buffering: &Buffering, flow: Flow) -> Option<Instant> {
         let oldest = self.waiting.front()?;
         let is_full =

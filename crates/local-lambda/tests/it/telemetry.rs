@@ -179,3 +179,44 @@ async fn telemetry_of_a_failed_init_is_delivered_at_shutdown_as_chosen() {
         assert_eq!(!subscriber.deliveries().is_empty(), is_flushed);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_init_that_fails_within_an_invocation_comes_before_its_start_and_ends_it() {
+    let short = Duration::from_secs(1);
+    for (script, end) in [("exit 3", "error Runtime.ExitError"), ("exec sleep 1000", "timeout")] {
+        let subscriber = Subscriber::with(&[]).await;
+        subscriber.permits.add_permits(1000);
+        let puppets = Puppets::of(function(script).init_timeout(short).timeout(short)).await;
+        let running = puppets.lambda.begin_invocation(FUNCTION, "{}").unwrap();
+        for _ in ["init", "invoke"] {
+            let api = puppets.api().await;
+            let identifier = api.register(EXTENSION, r#"["SHUTDOWN"]"#).await;
+            let body = subscription(subscriber.server.address().port()).replace(":25}", ":30000}");
+            assert_eq!(api.subscribe(&identifier, &body).await.status, 200);
+            assert!(text(&api.extension_next(&identifier).await.unwrap()).contains("SHUTDOWN"));
+        }
+        assert!(!running.finished().await.unwrap().is_success());
+        let told = |event: &Value| {
+            let kind = event["type"].as_str().unwrap().strip_prefix("platform.").unwrap();
+            let record = &event["record"];
+            let words = ["phase", "status", "errorType"].map(|key| record[key].as_str());
+            [Some(kind)].into_iter().chain(words).flatten().collect::<Vec<_>>().join(" ")
+        };
+        let delivered: Vec<Value> =
+            subscriber.deliveries().into_iter().flat_map(|delivery| delivery.events).collect();
+        let is_other = |told: &String| {
+            !told.starts_with("extension") && !told.starts_with("telemetrySubscription")
+        };
+        let delivered: Vec<String> = delivered.iter().map(told).filter(is_other).collect();
+        let of_init = |phase: &str| {
+            ["initStart", "initRuntimeDone", "initReport"].map(|kind| match kind {
+                "initStart" => format!("{kind} {phase}"),
+                _ => format!("{kind} {phase} {end}"),
+            })
+        };
+        let of_invocation = [format!("runtimeDone {end}"), format!("report {end}")];
+        let expected = of_init("init").into_iter().chain(of_init("invoke"));
+        let expected = expected.chain(["start".to_owned()]).chain(of_invocation);
+        assert_eq!(delivered, expected.collect::<Vec<_>>());
+    }
+}

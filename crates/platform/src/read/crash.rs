@@ -37,11 +37,19 @@ pub(crate) fn exception(text: &str) -> Option<Exception> {
 fn report(text: &str) -> Option<Exception> {
     let mut rest = text;
     for _ in 0..MOST_LINES_BEFORE {
-        let (line, behind) = rest.split_once('\n').unwrap_or((rest, ""));
-        if let Some((kind, message)) = reported(line.trim(), behind) {
+        let (line, behind) = first_line(rest);
+        let line = line.trim();
+        if let Some((kind, message)) = reported(line, behind) {
+            let further = if line.ends_with(message) {
+                further_lines(behind)
+            } else if is_rust_panic(line) {
+                further_lines(first_line(behind).1)
+            } else {
+                String::new()
+            };
             return Some(Exception {
                 kind: kind.to_owned(),
-                message: (!message.is_empty()).then(|| message.to_owned()),
+                message: (!message.is_empty()).then(|| [message, &further].concat()),
                 stacktrace: (!behind.is_empty()).then(|| rest.to_owned()),
             });
         }
@@ -51,6 +59,35 @@ fn report(text: &str) -> Option<Exception> {
         rest = behind;
     }
     None
+}
+
+/// The lines of a message behind its first one, each with a line end before it. A stack trace ends them.
+fn further_lines(behind: &str) -> String {
+    let mut lines = behind.lines().take(MOST_MESSAGE_LINES + 1);
+    let is_end = |line: &str| line.trim().is_empty() || ends_message(line);
+    let count = lines.position(is_end).unwrap_or_default();
+    // Deno shows the failed source line, and a mark below it.
+    let is_source = |line: &str| line.trim_start().starts_with('^');
+    if behind.lines().take(count).any(is_source) {
+        return String::new();
+    }
+    behind.lines().take(count).flat_map(|line| ["\n", line.trim_end()]).collect()
+}
+
+/// A message has at most so many lines behind its first one.
+const MOST_MESSAGE_LINES: usize = 16;
+
+/// Returns `true` for the line behind a message: a frame, or what Rust and Go print before theirs.
+fn ends_message(line: &str) -> bool {
+    is_frame(line) || begins(line, &["stack backtrace:", "note: ", "[signal ", "Stack trace:"])
+}
+
+/// The first line and the text behind it.
+fn first_line(text: &str) -> (&str, &str) {
+    // Faster than a search for a character.
+    let end = memchr::memchr(b'\n', text.as_bytes()).unwrap_or(text.len());
+    let (line, rest) = text.split_at_checked(end).unwrap_or((text, ""));
+    (line, rest.get(1..).unwrap_or_default())
 }
 
 const THREAD: &str = "Exception in thread \"";
@@ -262,7 +299,7 @@ impl ReportState {
     /// The state after a first log event; `None` if it begins no report. This is called for every line, so the first byte decides
     /// which beginnings are possible.
     pub fn begin(text: &str) -> Option<Self> {
-        let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+        let (first, rest) = first_line(text);
         let first = first.trim_end();
         let state = match first.as_bytes().first() {
             Some(b'[') if first.contains("] PHP Fatal error: ") => Self::of_php(first),
@@ -301,7 +338,11 @@ impl ReportState {
 
     /// The state after a log event; `None` if its first line is not part of the report. `before` is the text so far.
     pub fn after_event(self, before: &str, text: &str) -> Option<Self> {
-        let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+        // Most lines begin with a time or are JSON, and a report's line does not.
+        if self == Self::Text && text.starts_with(|c: char| c.is_ascii_digit() || c == '{') {
+            return None;
+        }
+        let (first, rest) = first_line(text);
         // A traceback continues only the message of an error. A logger of Lambda writes both at once, and then the traceback has
         // no other message.
         let is_other = self == Self::Text
@@ -317,6 +358,31 @@ impl ReportState {
         }
         let state = self.after(first).filter(|_| !is_other)?;
         Some(state.after_lines(rest))
+    }
+
+    /// Returns `true` if the event may be a further line of the message that ends `before`. Only a stack trace behind it shows that
+    /// it is one, see [`Self::ends_message`].
+    pub fn may_go_on(self, before: &str, text: &str) -> bool {
+        let before = before.trim_end();
+        let last = before.rsplit('\n').next().unwrap_or_default();
+        let is_message = match self {
+            Self::PanicMessage => true,
+            Self::GoPanic => !before.contains("\ngoroutine "),
+            Self::Uncaught | Self::Frames => {
+                !is_frame(last) || begins(last.trim_start(), &["Caused by: ", "Suppressed: "])
+            }
+            Self::Text => before.len() == last.len() && names_java_type(last),
+            _ => false,
+        };
+        is_message
+            && Self::begin(text) == Some(Self::Text)
+            && !names_java_type(text)
+            && !has_head(text)
+    }
+
+    /// Returns `true` if the event begins the stack trace below a message.
+    pub fn ends_message(text: &str) -> bool {
+        ends_message(text)
     }
 
     fn after_lines(self, lines: &str) -> Self {
@@ -497,16 +563,24 @@ fn has_level(line: &str) -> bool {
     head(&without_colours(line), Place::Line).severity.is_some()
 }
 
+fn has_head(line: &str) -> bool {
+    let plain = without_colours(line);
+    let head = head(&plain, Place::Line);
+    head.severity.is_some() || head.time.is_some()
+}
+
 /// Returns `true` for a line below the message of an error that begins its stack trace: Java's exception, or Ruby's first place.
 fn names_what_was_logged(line: &str) -> bool {
     // This is asked for every line. A type has no blank, so the first word decides for nearly all.
     let word = line.split(' ').next().unwrap_or_default();
     let may_be_type = is_certain(word.strip_suffix(':').unwrap_or(word));
-    let names_type = || {
-        let (kind, _) = named(line);
-        kind.contains('.') && is_certain(kind) && is_type(kind)
-    };
-    may_be_type && names_type() || is_ruby_place(line)
+    may_be_type && names_java_type(line) || is_ruby_place(line)
+}
+
+/// Returns `true` for a line that begins with the name of an exception and its package.
+fn names_java_type(line: &str) -> bool {
+    let (kind, _) = named(line);
+    kind.contains('.') && is_certain(kind) && is_type(kind)
 }
 
 /// ``/var/task/app.rb:3:in `pay'``, without a message.

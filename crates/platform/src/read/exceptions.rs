@@ -167,7 +167,11 @@ fn whole(value: &Value<'_>, is_log: bool) -> Option<Taken> {
     match value {
         Value::Text(text) => report(text).filter(|parts| parts.stack.is_some()).map(Taken::all),
         Value::Json(raw) if raw.get().starts_with('{') => of_object(raw.get(), is_log),
-        Value::Json(raw) => first_of(raw.get()),
+        Value::Json(raw) => first_of(raw.get()).or_else(|| {
+            // Python's `traceback.format_exception`
+            let parts = report(&lines(raw.get())?)?;
+            parts.stack.is_some().then(|| Taken::all(parts))
+        }),
     }
 }
 

@@ -61,6 +61,10 @@ impl Role {
 }
 
 impl Role {
+    fn is_of_logger(self) -> bool {
+        !self.is_id() && !matches!(self, Self::TenantId | Self::DurableExecution)
+    }
+
     /// Returns `true` for what a record may state about an exception.
     pub(crate) fn is_error(self) -> bool {
         matches!(self, Self::ErrorMessage | Self::ErrorType | Self::Exception | Self::StackTrace)
@@ -72,22 +76,30 @@ type SameLength = Vec<(&'static str, Role, u8)>;
 /// No key is longer.
 const MOST_BYTES: usize = 32;
 
-/// The role of a key, and its rank: of two keys with the same role the lower rank counts, and then the first.
+/// The role of a key, and its rank: of two keys with the same role the lower rank counts, and then the first. The keys of a logger
+/// count in any case with a small letter: all capitals are the names of settings, and others write ids in other cases for other ids.
 pub(crate) fn role(key: &str) -> Option<(Role, u8)> {
-    let first = key.as_bytes().first();
-    find(key.len(), |known| known.as_bytes().first() == first && known == key)
+    let first = key.as_bytes().first().map(u8::to_ascii_lowercase);
+    find(key.len(), |known, role| {
+        known == key
+            || role.is_of_logger()
+                && known.bytes().next() == first
+                && known.eq_ignore_ascii_case(key)
+                && key.len() > 1
+                && key.bytes().any(|byte| byte.is_ascii_lowercase())
+    })
 }
 
 /// The role of a key in an object under another key: that of both with a point between them, or that of an id.
 pub(crate) fn role_in(outer: &str, key: &str) -> Option<Role> {
-    let is = |known: &str| {
+    let is = |known: &str, _| {
         known.strip_prefix(outer).and_then(|rest| rest.strip_prefix('.')) == Some(key)
     };
     let id = || role(key).filter(|(role, _)| role.is_id());
     find(outer.len() + 1 + key.len(), is).or_else(id).map(|(role, _)| role)
 }
 
-fn find(bytes: usize, is: impl Fn(&str) -> bool) -> Option<(Role, u8)> {
+fn find(bytes: usize, is: impl Fn(&str, Role) -> bool) -> Option<(Role, u8)> {
     /// The keys by their length, which excludes most of them at once.
     static ROLES: LazyLock<[SameLength; MOST_BYTES]> = LazyLock::new(|| {
         let mut roles = [const { Vec::new() }; MOST_BYTES];
@@ -101,40 +113,41 @@ fn find(bytes: usize, is: impl Fn(&str) -> bool) -> Option<(Role, u8)> {
         roles
     });
     let same_length = ROLES.get(bytes)?.iter();
-    same_length.copied().find(|(known, ..)| is(known)).map(|(_, role, rank)| (role, rank))
+    same_length
+        .copied()
+        .find(|(known, role, _)| is(known, *role))
+        .map(|(_, role, rank)| (role, rank))
 }
 
-static KEYS: [(Role, u8, &[&str]); 44] = [
-    (Role::Level, 0, &["level", "Level", "log.level", "log_level", "logLevel", "LogLevel"]),
-    (Role::Level, 0, &["loglevel", "_logLevel", "lvl", "L", "@level", "@l", "LEVEL"]),
-    (Role::Level, 0, &["severity", "Severity", "severity_text", "severityText", "SeverityText"]),
-    (Role::Level, 0, &["levelname", "levelName", "level_name"]),
+static KEYS: [(Role, u8, &[&str]); 42] = [
+    (Role::Level, 0, &["level", "log.level", "log_level", "loglevel", "_loglevel", "lvl", "L"]),
+    (Role::Level, 0, &["@level", "@l", "severity", "severity_text", "severitytext", "levelname"]),
+    (Role::Level, 0, &["level_name", "LEVEL"]),
     (Role::PythonNumber, 1, &["levelno"]),
     (Role::MongoLetter, 1, &["s"]),
-    (Role::OtelNumber, 1, &["severityNumber", "SeverityNumber", "severity_number"]),
-    (Role::Status, 2, &["status", "messageType", "at"]),
-    (Role::Message, 0, &["message", "Message", "msg", "Msg", "@m"]),
-    (Role::Message, 1, &["M", "@message", "short_message", "RenderedMessage", "textPayload"]),
-    (Role::MessageOfLogger, 2, &["@mt", "MessageTemplate", "event", "body", "Body"]),
-    (Role::ErrorMessage, 3, &["errorMessage"]),
+    (Role::OtelNumber, 1, &["severitynumber", "severity_number"]),
+    (Role::Status, 2, &["status", "messagetype", "at"]),
+    (Role::Message, 0, &["message", "msg", "@m"]),
+    (Role::Message, 1, &["M", "@message", "short_message", "renderedmessage", "textpayload"]),
+    (Role::MessageOfLogger, 2, &["@mt", "messagetemplate", "event", "body", "log_format"]),
+    (Role::ErrorMessage, 3, &["errormessage"]),
     (Role::ErrorMessage, 4, &["error.message", "exception_message"]),
-    (Role::ErrorType, 0, &["errorType", "error.type", "error.kind", "error.name"]),
+    (Role::ErrorType, 0, &["errortype", "error.type", "error.kind", "error.name"]),
     (Role::ErrorType, 0, &["exception_name", "exception_class", "exc_type"]),
-    (Role::Exception, 0, &["exception", "Exception", "error", "err", "exc_info", "exc_text", "@x"]),
-    (Role::Exception, 0, &["thrown", "throwable"]),
-    (Role::StackTrace, 0, &["stack", "stackTrace", "stack_trace", "stacktrace", "StackTrace"]),
-    (Role::StackTrace, 0, &["error.stack_trace", "error.stack", "backtrace", "traceback"]),
+    (Role::Exception, 0, &["exception", "error", "err", "exc_info", "exc_text", "@x", "thrown"]),
+    (Role::Exception, 0, &["throwable"]),
+    (Role::StackTrace, 0, &["stack", "stacktrace", "stack_trace", "error.stack_trace"]),
+    (Role::StackTrace, 0, &["error.stack", "backtrace", "traceback"]),
     (Role::Log, 1, &["log"]),
-    (Role::Time, 0, &["timestamp", "Timestamp", "@timestamp", "time", "timeMillis", "datetime"]),
-    (Role::Time, 1, &["eventTime"]),
-    (Role::Time, 0, &["asctime", "@t", "ts", "t", "T"]),
+    (Role::Time, 0, &["timestamp", "@timestamp", "time", "timemillis", "datetime", "asctime"]),
+    (Role::Time, 0, &["@t", "ts", "t", "T"]),
+    (Role::Time, 1, &["eventtime"]),
     (Role::RuntimeRequestId, 0, &["requestId", "AWSRequestId"]),
     (Role::RequestId, 1, &["awsRequestId", "aws_request_id", "lambda_request_id"]),
     (Role::RequestId, 1, &["function_request_id", "functionRequestId", "FunctionRequestId"]),
     (Role::RequestId, 1, &["faas.invocation_id"]),
-    (Role::TraceId, 0, &["trace_id", "traceId", "TraceId", "traceID", "trace.id"]),
-    (Role::TraceId, 0, &["otelTraceID", "@tr", "TraceID", "traceid", "X-B3-TraceId"]),
-    (Role::TraceId, 0, &["AWS-XRAY-TRACE-ID"]),
+    (Role::TraceId, 0, &["trace_id", "traceId", "TraceId", "traceID", "trace.id", "otelTraceID"]),
+    (Role::TraceId, 0, &["@tr", "TraceID", "traceid", "X-B3-TraceId", "AWS-XRAY-TRACE-ID"]),
     (Role::TraceId, 1, &["logging.googleapis.com/trace"]),
     (Role::DatadogTraceId, 2, &["dd.trace_id"]),
     (Role::Traceparent, 3, &["traceparent"]),
@@ -147,11 +160,7 @@ static KEYS: [(Role, u8, &[&str]); 44] = [
     (Role::TenantId, 0, &["tenantId"]),
     (Role::DurableExecution, 0, &["durableExecutionArn", "executionArn"]),
     // `fields` and `span` of tracing-subscriber, `record` of loguru, the context of Log4j and Logback, `Scopes` of .NET.
-    (Role::Nested, 0, &["fields", "span", "spans", "record", "trace", "dd"]),
-    (Role::Nested, 0, &["mdc", "MDC", "contextMap", "context", "Scopes", "scopes"]),
-    (
-        Role::Nested,
-        0,
-        &["extra", "properties", "Properties", "attributes", "instant", "_meta", "@fields"],
-    ),
+    (Role::Nested, 0, &["fields", "span", "spans", "record", "trace", "dd", "mdc", "contextmap"]),
+    (Role::Nested, 0, &["context", "scopes", "extra", "properties", "attributes", "instant"]),
+    (Role::Nested, 0, &["_meta", "@fields", "MDC"]),
 ];

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::attributes::attribute;
 use crate::names;
+use crate::read::begins;
 use crate::read::crash::{Exception, exception};
 use crate::read::exceptions;
 use crate::read::fields::{Elements, Fields, MAX_MS, of_millis, text_of};
@@ -115,8 +116,12 @@ fn add_exception(read: &mut FunctionLine<'_>, head: &Head<'_>, line: &str) {
 }
 
 fn add_head<'a>(read: &mut FunctionLine<'a>, head: &Head<'a>, is_lambda: bool) {
-    read.severity =
-        read.severity.or(head.severity).or_else(|| level_in_pairs(behind_name(head.rest)));
+    let of_inspected = || level_of_inspected(head.rest.trim_ascii_end().strip_suffix('}')?);
+    read.severity = read
+        .severity
+        .or(head.severity)
+        .or_else(|| level_in_pairs(behind_name(head.rest)))
+        .or_else(of_inspected);
     read.time = read.time.or(head.time);
     read.trace = read.trace.or(head.trace);
     let request_id = head.request_id.filter(|_| is_lambda && read.request_id.is_none());
@@ -166,13 +171,18 @@ fn behind_name(text: &str) -> &str {
     }
 }
 
-/// The level of an object of several lines as Node prints it, such as winston's `prettyPrint`.
+/// The level of an object of several lines as Node prints it, such as winston's `prettyPrint`. Cabin writes its text before it.
 fn level_of_inspected(text: &str) -> Option<Severity> {
     const MOST_LINES: usize = 32;
-    let rest = text.strip_prefix("{\n")?;
-    let mut lines = rest.lines().take(MOST_LINES);
-    rest.lines().take(MOST_LINES).find(|line| line.starts_with("  message: "))?;
-    let level = lines.find_map(|line| line.strip_prefix("  level: '"))?;
+    const LEVEL: &str = "  level: '";
+    let (before, rest) = text.split_once("{\n")?;
+    let lines = || rest.lines().take(MOST_LINES);
+    let is_record = if before.is_empty() {
+        lines().any(|line| begins(line, &["  message: ", "  msg: "]))
+    } else {
+        rest.starts_with(LEVEL)
+    };
+    let level = lines().find_map(|line| line.strip_prefix(LEVEL)).filter(|_| is_record)?;
     Severity::of_word(level.split('\'').next()?)
 }
 
@@ -547,7 +557,11 @@ impl Found {
     fn offer(&mut self, role: Role, rank: u8, at: Option<usize>, value: &Value<'_>) {
         let text = value.text();
         match role {
-            Role::Level => self.level.offer(rank, at, level_of(value, self.is_gelf)),
+            Role::Level => {
+                // An object has more than the level, and stays an attribute.
+                let at = at.filter(|_| value.json_object().is_none());
+                self.level.offer(rank, at, level_of(value, self.is_gelf));
+            }
             Role::Status => self.level.offer(rank, None, status_of(value)),
             Role::PythonNumber => {
                 let number = value.word().parse().ok();
@@ -628,9 +642,8 @@ impl Found {
                     self.message.offer(RANK, None, value.text().map(|text| Some(text.to_owned())));
                 }
                 // Of loguru; in data it may be any number or word.
-                ("record", "level") => {
-                    let name = Fields::of(value.word()).and_then(|level| level.text("name"));
-                    self.level.offer(RANK, None, name.as_deref().and_then(Severity::of_word));
+                ("record", "level") if value.json_object().is_some() => {
+                    self.offer(Role::Level, RANK, None, &value);
                 }
                 // Of roarr and winston's format for logstash.
                 ("context", "logLevel") | ("@fields", "level") => {
@@ -665,7 +678,10 @@ fn level_of(value: &Value<'_>, is_gelf: bool) -> Option<Severity> {
         let number = value.word().parse().ok()?;
         if is_gelf { Severity::of_syslog(number) } else { Severity::of_number(number) }
     };
-    value.text().and_then(Severity::of_word).or_else(number)
+    // Twisted and loguru write an object.
+    let name = || Fields::of(value.json_object()?)?.text("name");
+    let of_name = || name().as_deref().and_then(Severity::of_word);
+    value.text().and_then(Severity::of_word).or_else(number).or_else(of_name)
 }
 
 impl<'a> FunctionLine<'a> {

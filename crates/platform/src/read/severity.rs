@@ -31,9 +31,13 @@ static LEVELS: [Level; 7] = [
     Level {
         severity: Severity::ERROR,
         words: &["ERROR", "SEVERE"],
-        others: &["ERR", "ERRO", "EROR", "FAIL", "E!"],
+        others: &["ERR", "ERRO", "EROR", "ERR!", "FAIL", "E!"],
     },
-    Level { severity: Severity::WARN, words: &["WARN", "WARNING"], others: &["WRN", "W!"] },
+    Level {
+        severity: Severity::WARN,
+        words: &["WARN", "WARNING"],
+        others: &["WARNI", "WRN", "W!"],
+    },
     Level {
         severity: Severity::of(SeverityNumber::Debug, "DEBUG"),
         words: &["DEBUG", "DEBUG1", "DEBUG2", "DEBUG3", "DEBUG4", "DEBUG5", "FINER"],
@@ -52,7 +56,7 @@ static LEVELS: [Level; 7] = [
     Level {
         severity: Severity::FATAL,
         words: &["FATAL", "CRITICAL", "CRIT", "DPANIC", "EMERG"],
-        others: &["PANIC", "ALERT", "EMERGENCY", "FTL", "FATA", "PANI", "CRT", "F!"],
+        others: &["CRITI", "PANIC", "ALERT", "EMERGENCY", "FTL", "FATA", "PANI", "CRT", "F!"],
     },
 ];
 
@@ -60,7 +64,8 @@ static LEVELS: [Level; 7] = [
 const ORDINARY: [&str; 8] = ["ANY", "CONFIG", "FAIL", "FINE", "LOG", "NOTE", "PANIC", "SUCCESS"];
 
 /// Short forms that are no words of a language, and levels wherever an upper-case word may be one.
-const SHORT: [&str; 8] = ["FATA", "ERRO", "EROR", "DEBU", "DEBG", "DBUG", "TRCE", "TRAC"];
+const SHORT: [&str; 10] =
+    ["FATA", "CRITI", "ERRO", "EROR", "WARNI", "DEBU", "DEBG", "DBUG", "TRCE", "TRAC"];
 
 /// How a text shows that a word is a level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +99,11 @@ impl Severity {
         Self::known(word).map(|(severity, _)| severity).or_else(|| with_offset(word))
     }
 
+    /// Returns `true` for a word that is a level in some place.
+    pub(crate) fn is_level(word: &str) -> bool {
+        Self::known(word).is_some() || with_offset(word).is_some()
+    }
+
     /// Reads a word of a text line.
     pub(crate) fn of_text(word: &str, evidence: Evidence) -> Option<Self> {
         const MOST_BYTES: usize = 16;
@@ -120,7 +130,7 @@ impl Severity {
             // MySQL has `[Note]`, and .NET in Lambda `fail` between tabs.
             Evidence::Marked => !is_ordinary || ["Note", "fail"].contains(&word),
             Evidence::AfterTime => true,
-            Evidence::AtStart => is_usual || SHORT.contains(&word),
+            Evidence::AtStart => is_usual || SHORT.contains(&word) || word.ends_with('!'),
             Evidence::Separated => is_usual && !is_capitalised,
             Evidence::AtStartWithColon if is_ordinary => word == "fail",
             Evidence::AtStartWithColon => is_usual || is_upper || is_lower,

@@ -54,7 +54,9 @@ pub(crate) fn is_platform(line: &str) -> bool {
         Some(b'I') => &["INIT_START ", "INIT_REPORT "],
         Some(b'T') => &["TELEMETRY\tName: "],
         Some(b'L') => &["LOGS\tName: "],
-        Some(b'0'..=b'9') => return parse(line).is_some(),
+        Some(b'0'..=b'9') => {
+            return line.trim_ascii_end().ends_with(" seconds") && parse(line).is_some();
+        }
         _ => &[],
     };
     begins(line, words)

@@ -33,7 +33,7 @@ impl LineTime {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StatedTime {
     pub(crate) bytes: usize,
-    /// `true` if it states hours, minutes and seconds, so that it is no mere date.
+    /// `true` if it states a time of day, so that it is no mere date.
     pub(crate) has_clock: bool,
     /// The time, if year, month and day stand in this order. UTC without a zone.
     pub(crate) time: Option<LineTime>,
@@ -50,10 +50,17 @@ const ZONES: [&[u8]; 12] = [
 /// Reads a date, a time of day, or both.
 pub(crate) fn stated_time(text: &str) -> Option<StatedTime> {
     let bytes = text.as_bytes();
+    if let Some(time) = text.get(..USUAL.len()).filter(|_| has_usual_form(bytes)) {
+        let time = LineTime::of_text(time);
+        return Some(StatedTime { bytes: USUAL.len(), has_clock: true, time });
+    }
+    if let Some(bytes) = unix_time(bytes) {
+        return Some(StatedTime { bytes, has_clock: true, time: None });
+    }
     let date = date(bytes);
     let behind_date = date.unwrap_or(0);
     let gap = if date.is_some() { gap(rest(bytes, behind_date)) } else { 0 };
-    let clock = clock(rest(bytes, behind_date + gap));
+    let clock = clock(rest(bytes, behind_date + gap), date.is_some());
     let end = match (date, clock) {
         (None, None) => return None,
         (Some(date), None) => date,
@@ -66,6 +73,16 @@ pub(crate) fn stated_time(text: &str) -> Option<StatedTime> {
     let end = if has_clock && offset == 0 { end + zone(rest(bytes, end)) } else { end };
     let is_apart = !rest(bytes, end).first().is_some_and(u8::is_ascii_alphanumeric);
     is_apart.then_some(StatedTime { bytes: end, has_clock, time })
+}
+
+/// The form of Lambda's runtimes, which most lines have.
+const USUAL: &[u8; 24] = b"0000-00-00T00:00:00.000Z";
+
+fn has_usual_form(bytes: &[u8]) -> bool {
+    let fits =
+        |(byte, form): (&u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { byte == form };
+    bytes.first_chunk::<24>().is_some_and(|time| time.iter().zip(USUAL).all(fits))
+        && !bytes.get(USUAL.len()).is_some_and(u8::is_ascii_alphanumeric)
 }
 
 /// Splits `2024-03-04T17:22:38.033Z` and a space from the text behind, as Lambda begins some of its own lines.
@@ -88,19 +105,42 @@ fn begins_with_one_of(bytes: &[u8], words: &[&[u8; 3]]) -> bool {
     bytes.first_chunk::<3>().is_some_and(|first| words.contains(&first))
 }
 
-/// Length of a date: `2026-09-21`, `21/09/2026`, `21-Sep-2026`, `21 Sep 2026`, or with the month first, as syslog and Java do.
+/// Length of a date: `2026-09-21`, `21/09/2026`, `21-Sep-2026`, `21 Sep 2026`, or with the month first, as syslog and Java do. A
+/// weekday may precede it. `21.09.2026`, `09-21` and `20260921` are dates only before a time of day.
 fn date(bytes: &[u8]) -> Option<usize> {
     match bytes.first()? {
         b'0'..=b'9' => numeric_date(bytes),
-        b'A'..=b'Z' => named_date(bytes),
+        b'A'..=b'Z' => match name(bytes, &WEEKDAYS) {
+            Some(name) => {
+                let date = rest(bytes, name);
+                named_date(date).or_else(|| numeric_date(date)).map(|date| name + date)
+            }
+            None => named_date(bytes),
+        },
         _ => None,
     }
+}
+
+/// Length of a weekday's or a month's name, short or long, and of what separates it from the rest of the date.
+fn name(bytes: &[u8], names: &[&[u8; 3]]) -> Option<usize> {
+    const LONGEST: usize = "September".len();
+    if !begins_with_one_of(bytes, names) {
+        return None;
+    }
+    let letters = bytes.iter().take(LONGEST).take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let blanks =
+        rest(bytes, letters).iter().take(2).take_while(|byte| b", ".contains(byte)).count();
+    (blanks > 0).then_some(letters + blanks)
 }
 
 fn numeric_date(bytes: &[u8]) -> Option<usize> {
     let first = digits(bytes);
     let separator = *bytes.get(first)?;
-    if !matches!(first, 1 | 2 | 4) || !matches!(separator, b'-' | b'/' | b' ') {
+    let is_before_clock = |end: usize| clock(rest(bytes, end + 1), true).is_some().then_some(end);
+    if matches!((first, separator), (6 | 8, b' ' | b'T' | b'-')) {
+        return is_before_clock(first);
+    }
+    if !matches!(first, 1 | 2 | 4) || !matches!(separator, b'-' | b'/' | b' ' | b'.') {
         return None;
     }
     let at = first + 1;
@@ -111,29 +151,33 @@ fn numeric_date(bytes: &[u8]) -> Option<usize> {
     };
     let at = at + month;
     let last = digits(rest(bytes, at + 1));
-    let is_date = *bytes.get(at)? == separator && matches!(last, 1 | 2 | 4);
-    is_date.then_some(at + 1 + last)
+    match *bytes.get(at)? {
+        b' ' if separator == b'-' && first == 2 => is_before_clock(at),
+        _ if !matches!(last, 1 | 2 | 4) => None,
+        b'.' if separator == b'.' => is_before_clock(at + 1 + last),
+        other => (other == separator).then_some(at + 1 + last),
+    }
 }
 
-/// `Sep 21`, `Mon Sep 21`, `Sep 21, 2026`.
+/// `Sep 21`, `Sep 21, 2026`, `September 21, 2026`, `Sep 21 2026`.
 fn named_date(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    if begins_with_one_of(bytes, &WEEKDAYS) {
-        at = 3 + rest(bytes, 3).iter().take_while(|byte| matches!(byte, b',' | b' ')).count();
-    }
-    if !begins_with_one_of(rest(bytes, at), &MONTHS) {
+    let month = name(bytes, &MONTHS)?;
+    let day = digits(rest(bytes, month));
+    if !(1..=2).contains(&day) {
         return None;
     }
-    at += 3;
-    let blanks = rest(bytes, at).iter().take_while(|byte| **byte == b' ').count();
-    let day = digits(rest(bytes, at + blanks));
-    if !(1..=2).contains(&blanks) || !(1..=2).contains(&day) {
-        return None;
-    }
-    at += blanks + day;
+    let at = month + day;
     // The time of day follows directly, or a year.
     let year = rest(bytes, at).strip_prefix(b", ").map(digits);
-    Some(if year == Some(4) { at + 6 } else { at })
+    let is_year_alone = || {
+        let year = rest(bytes, at).strip_prefix(b" ").map(digits);
+        year == Some(4) && clock(rest(bytes, at + 6), true).is_some()
+    };
+    Some(match year {
+        Some(4) => at + 6,
+        _ if is_year_alone() => at + 5,
+        _ => at,
+    })
 }
 
 fn gap(bytes: &[u8]) -> usize {
@@ -144,8 +188,8 @@ fn gap(bytes: &[u8]) -> usize {
     }
 }
 
-/// Length of a time of day: `14:13:20`, with or without a fraction, or `2:13PM`.
-fn clock(bytes: &[u8]) -> Option<usize> {
+/// Length of a time of day: `14:13:20`, with or without a fraction, or `2:13PM`. Behind a date also `14:13`.
+fn clock(bytes: &[u8], has_date: bool) -> Option<usize> {
     let hours = digits(bytes);
     let minutes = rest(bytes, hours).strip_prefix(b":").map(digits)?;
     if !(1..=2).contains(&hours) || minutes != 2 {
@@ -169,7 +213,23 @@ fn clock(bytes: &[u8]) -> Option<usize> {
     if is_half {
         at += blank + 2;
     }
-    (seconds == Some(2) || is_half).then_some(at)
+    let is_whole = seconds == Some(2) || is_half || has_date && seconds.is_none();
+    is_whole.then_some(at)
+}
+
+/// Length of a Unix time in this century's seconds, with or without a fraction, or in milliseconds or nanoseconds.
+fn unix_time(bytes: &[u8]) -> Option<usize> {
+    if bytes.first() != Some(&b'1') {
+        return None;
+    }
+    let seconds = digits(bytes);
+    let is_apart = |end: usize| matches!(bytes.get(end), None | Some(b' ' | b'\t' | b']'));
+    match rest(bytes, seconds) {
+        [b'.', fraction @ ..] if seconds == 10 => {
+            Some(seconds + 1 + digits(fraction)).filter(|end| is_apart(*end))
+        }
+        _ => matches!(seconds, 10 | 13 | 19).then_some(seconds).filter(|end| is_apart(*end)),
+    }
 }
 
 /// Length of `Z`, `+02:00` or `+0200` directly after the time.

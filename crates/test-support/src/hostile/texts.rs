@@ -66,6 +66,19 @@ pub(super) const HEADS: &[Family] = &[
     ),
     head("beyond ASCII", TIME, "é "),
     head("npm", "", "npm ERR! "),
+    head("names and colons", "", "app:"),
+    head("names, colons and slashes behind a time", TIME, "a/ERROR/b:"),
+    head("symbols", "", "✖ "),
+    head("open symbols", "", "✖"),
+    head("glog", "", "E20261128 03:15:54.377 "),
+    head("weekdays and months", "", "Saturday, November "),
+    head("Unix times", "", "1795880919.124679 "),
+    head("files and lines", "", "a.py:1 "),
+    head(
+        "ids of traces behind bars",
+        "2026-11-28T03:15:54Z INFO | ",
+        "5b8aa5a2d2c872e8321cf37308d69df2 ",
+    ),
     heads(
         "ten names before a level, a line",
         "2026-11-28T03:15:54Z a.b a.b a.b a.b a.b a.b a.b a.b a.b a.b ERROR boom\n",
@@ -172,6 +185,44 @@ pub(super) const TEXTS: &[Family] = &[
     nested("JSON: objects in objects", ["", r#"{"a":"#, "1", "}", ""]),
     nested("JSON: arrays in arrays", [r#"{"a":"#, "[", "1", "]", "}"]),
     nested("JSON: lists of spans", [r#"{"spans":"#, r#"[{"name":"x","a":"#, "1", "}]", "}"]),
+    nested(
+        "JSON: exceptions in exceptions",
+        [
+            r#"{"level":"error","message":"x","err":"#,
+            r#"{"name":"Error","message":"x","cause":"#,
+            "1",
+            "}",
+            "}",
+        ],
+    ),
+    text(
+        "JSON: many exceptions",
+        [
+            r#"{"level":"error","message":"x""#,
+            r#","err":{"name":"Error","message":"x","stack":"Error: x\n    at a (b.js:1:1)"}"#,
+            "}",
+        ],
+    ),
+    text(
+        "JSON: an exception of many keys",
+        [r#"{"level":"error","err":{"name":"Error","message":"x""#, r#","k{n}":1"#, "}}"],
+    ),
+    text(
+        "JSON: frames in a list",
+        [
+            r#"{"errorType":"Error","errorMessage":"x","stackTrace":["#,
+            r#""    at a (b.js:1:1)","#,
+            r#"""]}"#,
+        ],
+    ),
+    text(
+        "JSON: causes in a list",
+        [
+            r#"{"level":"error","event":"x","exception":["#,
+            r#"{"exc_type":"E","exc_value":"x","frames":[]},"#,
+            "{}]}",
+        ],
+    ),
     text("JSON: open objects", ["", r#"{"a":"#, ""]),
     text("JSON: many keys", [r#"{"a":1"#, r#","k{n}":{n}"#, "}"]),
     text("JSON: one key many times", [r#"{"level":"INFO""#, r#","level":"ERROR""#, "}"]),
@@ -312,6 +363,14 @@ pub(super) const TEXTS: &[Family] = &[
     text("crash: indented lines", ["Error: x\n", "    y\n", ""]),
     lines("crash: frames of Java, a line", "\tat shop.Orders.pack(Orders.java:12)\n"),
     lines("crash: traces of Java, a line", "java.lang.X: y\n\tat a.b(c)\n\tat a.b(c)\n"),
+    text("crash: a message of many lines", ["java.lang.X: y\n", "z\n", "\tat a.b(c)"]),
+    text("crash: inspected objects", ["x ", "{\n  level: 'x',\n", "}"]),
+    lines("crash: open messages of Java, a line", "java.lang.XError: y\nz\nz\n"),
+    lines("crash: open messages of Rust, a line", "thread 'main' panicked at a.rs:1:1:\ny\nz\n"),
+    lines(
+        "crash: messages of Java, a line",
+        "Exception in thread \"main\" a.X: y\nz\n\tat a.b(c)\n",
+    ),
     lines("crash: tracebacks, a line", "Traceback (most recent call last):\n"),
     lines(
         "crash: frames of Python, a line",

@@ -82,9 +82,11 @@ impl Shared {
                 }
             }
         }
-        if let Some(signal) = signal.filter(|_| self.config.racing_schemas) {
-            let schemas = &mut state.store.schemas;
-            let missing = schemas.merge(&organization, signal, columns, ticket.schemas);
+        let schemas = &mut state.store.schemas;
+        let missing = signal
+            .map(|signal| schemas.merge(&organization, signal, columns, ticket.schemas))
+            .filter(|_| self.config.racing_schemas);
+        if let Some(missing) = missing {
             state.store.lost_columns += missing.values().map(BTreeSet::len).sum::<usize>();
             if !records.lose_columns(&missing) {
                 reply = HttpResponse::error(500, "Error# ArrowJsonEncodeError");

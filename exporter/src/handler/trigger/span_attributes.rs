@@ -11,6 +11,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// The trigger of the function (semantic conventions, `faas.trigger`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum TriggerType {
     /// A change in a database or a bucket.
     Datasource,

@@ -40,6 +40,38 @@ test("the input of a command of AWS's SDK may be frozen, and stays as it is", as
   for (const { body, headers } of server.seen) assert.match(body + atob(headers["x-amz-client-context"] ?? ""), /traceparent/);
 });
 
+test("a batch of other values than objects is left to AWS's SDK", async () => {
+  const text = `const { SQSClient, SendMessageBatchCommand } = require("@aws-sdk/client-sqs");
+  const options = { endpoint: process.env.TARGET, region: "eu-west-1", maxAttempts: 1, credentials: { accessKeyId: "a", secretAccessKey: "b" } };
+  exports.handler = async () => {
+    const client = new SQSClient(options);
+    const send = (Entries) => client.send(new SendMessageBatchCommand({ QueueUrl: process.env.TARGET + "/1/orders", Entries })).then(() => "sent", ({ name }) => name);
+    return [await send([null]), await send(["a", 4]), await send([undefined, { Id: "1", MessageBody: "m" }])];
+  };`;
+  const server = await target();
+  const folder = task({ "index.js": text }, AWS);
+  const env = { TARGET: server.url };
+  const [without, ran] = [await run(folder, [{}], { env, wrapper: false }), await run(folder, [{}], { env })];
+  server.close();
+  assert.deepEqual(ran.results, without.results, ran.text);
+  const bodies = server.seen.map(({ body }) => body);
+  assert.deepEqual(bodies.slice(bodies.length / 2), bodies.slice(0, bodies.length / 2));
+  assert.equal(ran.kind("SERVER").length, 1, ran.text);
+});
+
+// A package that loads a deprecated module of Node, of which Node (21 and later) warns only other code.
+const DEPRECATED = {
+  "node_modules/old/index.js": 'module.exports = typeof require("punycode").toASCII;',
+  "index.js": 'const old = require("old"); exports.handler = async () => [old, process.noDeprecation ?? null];',
+};
+
+test("a package may load a deprecated module of Node without a warning", async () => {
+  const folder = task(DEPRECATED);
+  const [without, ran] = [await run(folder, [{}], { wrapper: false }), await run(folder, [{}])];
+  assert.deepEqual(ran.results, without.results, ran.text);
+  assert.equal(ran.text.includes("DEP0040"), without.text.includes("DEP0040"), ran.text);
+});
+
 test("a list of headers is sent as it is", async () => {
   const server = await target();
   const text = `exports.handler = () => new Promise((resolve) => {

@@ -50,9 +50,9 @@ export function task(files, modules) {
 export function opt() {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "lambda-otlp-opt-"));
   const sources = path.join(REPOSITORY, "extension/layer");
-  for (const name of ["lambda-otlp-handler", "python", "node"]) {
-    const isFile = name === "lambda-otlp-handler";
-    fs.cpSync(path.join(sources, name), path.join(folder, isFile ? "" : "lambda-otlp", name), { recursive: true });
+  for (const name of ["lambda-otlp-handler", "python", "node", "events.json"]) {
+    const isWrapper = name === "lambda-otlp-handler";
+    fs.cpSync(path.join(sources, name), path.join(folder, isWrapper ? "" : "lambda-otlp", name), { recursive: true, dereference: true });
   }
   const packages = "lambda-otlp/node-packages";
   fs.cpSync(path.join(CACHE, "../dev/node-layer/layer", packages), path.join(folder, packages), { recursive: true });

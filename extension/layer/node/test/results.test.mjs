@@ -77,6 +77,31 @@ test("an error that leaves the handler has no frames of the layer", async (conte
   }
 });
 
+// Functions that fail. The stacks in the runtime's log are those of its answers.
+const STACKS = {
+  "a throw below functions": "const f = (n) => { if (n > 0) return f(n - 1); throw new TypeError('no'); }; exports.handler = async () => f(5);",
+  "a throw far below": "const f = (n) => { if (n > 0) return f(n - 1); throw new TypeError('no'); }; exports.handler = () => f(9);",
+  "a rejection that nobody handles": "exports.handler = async () => { Promise.reject(new Error('floating')); await new Promise((resolve) => setTimeout(resolve, 50)); };",
+  "a text": "exports.handler = async () => { throw 'no'; };",
+  "a module": "const f = () => { throw new TypeError('no'); }; f();",
+};
+
+test("stacks are those without the layer", async (context) => {
+  for (const [name, text] of Object.entries(STACKS)) {
+    await context.test(name, async () => {
+      const folder = task({ "index.js": text });
+      const stacks = (ran) => ran.text.split("\n").flatMap((line) => {
+        const [, found] = /\tERROR\t[^{]*(\{.*\})$/.exec(line) ?? [];
+        // Newer versions of Node name a replaced method otherwise.
+        return found === undefined ? [] : [JSON.parse(found).stack.map((frame) => frame.replace("Module.<anonymous>", "Module._compile"))];
+      });
+      const [without, ran] = [await run(folder, [{}], { wrapper: false }), await run(folder, [{}])];
+      assert.notEqual(stacks(without).length, 0, without.text);
+      assert.deepEqual(stacks(ran), stacks(without), ran.text);
+    });
+  }
+});
+
 test("an error of the handler's module has no frames of the layer", async () => {
   const ran = await run(task({ "index.js": "throw new TypeError('no');" }), [{}]);
   assert.match(ran.text, /index\.js/);

@@ -13,6 +13,7 @@ import weakref
 
 import pytest
 from isolation import isolated, module  # noqa: F401
+from local_lambda import packages
 
 noted = []
 
@@ -22,37 +23,43 @@ class Provider:
 
     ended = threading.Event()
 
+    def get_tracer(self, name):
+        return self
+
+    def start_span(self, name, context, kind, attributes, links=()):
+        noted.append(f"begun {name}")
+        return Span(name)
+
     def force_flush(self, timeout=None):
         self.ended.wait(20)
         noted.append("flushed")
         return True
 
 
-class AwsLambdaInstrumentor:
-    """Like OpenTelemetry's: reads the event first, and raises the handler's exception again after the flush."""
+class Span:
+    """Notes what the wrapper adds to a span, and its status, when it ends."""
 
-    def instrument(self, skip_dep_check):
-        holder, name = os.environ["ORIG_HANDLER"].rsplit(".", 1)
-        wrapped = getattr(sys.modules[holder], name)
-        trace, metrics = (importlib.import_module(f"opentelemetry.{signal}") for signal in ("trace", "metrics"))
+    breaks = False
 
-        def call(event, context):
-            event["is"]
-            noted.append("begun")
-            failure = result = None
-            try:
-                result = wrapped(event, context)
-            except Exception as error:
-                failure = error
-            trace.get_tracer_provider().force_flush(30000)
-            metrics.get_meter_provider().force_flush(30000)
-            if failure is not None:
-                raise failure.with_traceback(failure.__traceback__)
-            if event["is"] == "broken":
-                raise RuntimeError("no attribute")
-            return result
+    def __init__(self, name):
+        self.name, self.status, self.attributes, self.events = name, "ended", {}, []
 
-        setattr(sys.modules[holder], name, call)
+    def get_span_context(self):
+        return None
+
+    def set_attribute(self, name, value):
+        self.attributes[name] = value
+
+    def record_exception(self, error):
+        self.events.append("exception")
+
+    def set_status(self, status):
+        self.status = f"failed: {status.description}"
+
+    def end(self):
+        noted.append(" ".join([self.name, self.status, *(f"{name}={value}" for name, value in self.attributes.items()), *self.events]))
+        if self.breaks:
+            raise RuntimeError("no end")
 
 
 class Suppressed:
@@ -61,23 +68,6 @@ class Suppressed:
 
     def __exit__(self, *_):
         pass
-
-
-class Span:
-    def __init__(self, name):
-        self.name = name
-
-    def get_span_context(self):
-        return None
-
-    def set_attribute(self, name, value):
-        noted.append(f"{self.name} {name}={value}")
-
-    def record_exception(self, error):
-        pass
-
-    def set_status(self, status):
-        noted.append(f"{self.name} {status}")
 
 
 class Contexts:
@@ -91,20 +81,12 @@ class Contexts:
 
 @pytest.fixture(scope="module")
 def layer(isolated):
+    sys.path.append(str(packages("opentelemetry-api==1.45.1")))
     beside = importlib.import_module("lambda_otlp_load").beside
-    found = types.SimpleNamespace(provider=Provider(), meters=Provider(), current=Span("current"))
-    trace = module(
-        "opentelemetry.trace",
-        get_tracer_provider=lambda: found.provider,
-        get_current_span=lambda: found.current,
-        Status=lambda code, message: f"{code}: {message}",
-        StatusCode=types.SimpleNamespace(ERROR="error"),
-        SpanKind=types.SimpleNamespace(SERVER="server"),
-    )
-    metrics = module("opentelemetry.metrics", get_meter_provider=lambda: found.meters)
-    module("opentelemetry", trace=trace, metrics=metrics)
+    found = types.SimpleNamespace(provider=Provider(), meters=Provider())
+    trace, metrics = (importlib.import_module(f"opentelemetry.{signal}") for signal in ("trace", "metrics"))
+    trace.get_tracer_provider, metrics.get_meter_provider = lambda: found.provider, lambda: found.meters
     module("opentelemetry.instrumentation")
-    module("opentelemetry.instrumentation.aws_lambda", AwsLambdaInstrumentor=AwsLambdaInstrumentor)
     module("opentelemetry.instrumentation.utils", suppress_instrumentation=Suppressed)
     found.flush, found.sdk = beside("lambda_otlp_flush"), beside("lambda_otlp_sdk")
     wrap = beside("lambda_otlp_wrap")
@@ -129,11 +111,14 @@ def function(layer, monkeypatch):
         # The runtime gets the handler once.
         return shop.handler
 
-    yield wrapped
-    os.environ.pop("ORIG_HANDLER", None)
+    return wrapped
 
 
 class Context:
+    function_name = "server"
+    aws_request_id = "1"
+    invoked_function_arn = "arn:aws:lambda:eu-west-1:123456789012:function:server"
+
     def __init__(self, left=5000):
         self.left = left
 
@@ -141,11 +126,11 @@ class Context:
         return self.left
 
 
-def invoke(handler, event=None, left=5000):
+def invoke(handler, event=None, context=None):
     """Returns what happens, and then the result or the error with the names of its functions."""
     noted.clear()
     try:
-        result = handler({"is": "usual"} if event is None else event, Context(left))
+        result = handler({} if event is None else event, context or Context())
     except BaseException as error:
         frames = [frame.name for frame in traceback.extract_tb(error.__traceback__)][2:]
         result = f"{type(error).__name__} {error} in {frames}"
@@ -153,8 +138,6 @@ def invoke(handler, event=None, left=5000):
 
 
 class Watch:
-    root = Span("root")
-
     def begin(self, context):
         noted.append("watched")
         return context.left and self
@@ -164,9 +147,6 @@ class Watch:
 
     def note(self, invocation, root):
         pass
-
-    def root_of(self, invocation):
-        return self.root
 
     def leave(self):
         noted.append("left")
@@ -192,103 +172,88 @@ def returns(result, note=None):
 
 
 def countdown(event, context):
-    return event["n"] and sys.modules["shop"].handler({"is": "usual", "n": event["n"] - 1}, context)
+    return event["n"] and sys.modules["shop"].handler({"n": event["n"] - 1}, context)
 
 
-def marked(error_type, message=None, spans=("current",), count=None):
-    """The error of spans."""
-    found = []
-    for span in spans:
-        found.append(f"{span} error.type={error_type}")
-        found += [f"{span} aws.lambda.batch_item_failures={count}"] if count else []
-        found += [f"{span} error: {message}"] if message else []
-    return found
+def failed(error_type, message, events=" exception", name="server"):
+    return f"{name} failed: {message} error.type={error_type}{events}"
 
 
-BOTH = ("current", "root")
 FLUSHED = ["flushed", "flushed"]
 DECLINED = "ValueError declined in ['charge']"
 EXITED = "SystemExit 3 in ['leave']"
 BATCH = {"batchItemFailures": [{"itemIdentifier": "1"}]}
-BATCH_FAILED = marked("batch_item_failures", "1 of the batch's messages failed; Lambda delivers them again", count=1)
-NO_JOIN = "TypeError str.join() takes exactly one argument (2 given) in []"
-NO_PARAMETER = "TypeError <lambda>() takes 1 positional argument but 2 were given in []"
+BATCH_FAILED = "server failed: 1 of the batch's messages failed; Lambda delivers them again aws.lambda.batch_item_failures=1 error.type=batch_item_failures"
+NO_JOIN = "str.join() takes exactly one argument (2 given)"
+NO_PARAMETER = "<lambda>() takes 1 positional argument but 2 were given"
 NO_ERROR = {"statusCode": 404, "batchItemFailures": []}
 # The handler, and what happens in an invocation.
 HANDLERS = {
-    "a value": (returns(3), [*FLUSHED, 3]),
-    "a failure": (charge, ["charged", *marked("ValueError"), *FLUSHED, DECLINED]),
-    "a failure in C": (",".join, [*marked("TypeError"), *FLUSHED, NO_JOIN]),
-    "one parameter": (lambda event: 3, [*marked("TypeError"), *FLUSHED, NO_PARAMETER]),
-    "a status": (returns({"statusCode": 502}), ["current http.response.status_code=502", *marked("502", "None"), *FLUSHED, {"statusCode": 502}]),
-    "a status of the client": (returns(NO_ERROR), ["current http.response.status_code=404", *FLUSHED, NO_ERROR]),
-    "a status as text": (
-        returns({"statusCode": "503"}),
-        ["current http.response.status_code=503", *marked("503", "None"), *FLUSHED, {"statusCode": "503"}],
-    ),
-    "no status": (returns({"statusCode": "5xx"}), [*FLUSHED, {"statusCode": "5xx"}]),
-    "failed messages": (returns(BATCH), [*BATCH_FAILED, *FLUSHED, BATCH]),
-    "an exit": (leave, ["charged", *marked("SystemExit", "SystemExit: 3"), *FLUSHED, EXITED]),
+    "a value": (returns(3), ["server ended", *FLUSHED, 3]),
+    "a failure": (charge, ["charged", failed("ValueError", "declined"), *FLUSHED, DECLINED]),
+    "a failure in C": (",".join, [failed("TypeError", NO_JOIN), *FLUSHED, f"TypeError {NO_JOIN} in []"]),
+    "one parameter": (lambda event: 3, [failed("TypeError", NO_PARAMETER), *FLUSHED, f"TypeError {NO_PARAMETER} in []"]),
+    "a status": (returns({"statusCode": 502}), ["server failed: None http.response.status_code=502 error.type=502", *FLUSHED, {"statusCode": 502}]),
+    "a status of the client": (returns(NO_ERROR), ["server ended http.response.status_code=404", *FLUSHED, NO_ERROR]),
+    "failed messages": (returns(BATCH), [BATCH_FAILED, *FLUSHED, BATCH]),
+    "an exit": (leave, ["charged", failed("SystemExit", "3"), *FLUSHED, EXITED]),
 }
 
 
 @pytest.mark.parametrize("form", HANDLERS)
 def test_handlers_keep_their_result_and_are_flushed(function, form):
     handler, expected = HANDLERS[form]
-    assert invoke(function(handler)) == ["begun", *expected]
+    assert invoke(function(handler)) == ["begun server", *expected]
 
 
 # The handler, and what happens in an invocation whose deadline is watched.
 WATCHED = {
-    "a value": (returns(3), ["let go", *FLUSHED, 3]),
-    "a failure": (charge, ["charged", *marked("ValueError", spans=BOTH), "let go", *FLUSHED, DECLINED]),
-    "a status": (
-        returns({"statusCode": 502}),
-        ["root http.response.status_code=502", *marked("502", "None", BOTH), "let go", *FLUSHED, {"statusCode": 502}],
-    ),
-    "an exit": (leave, ["charged", *marked("SystemExit", "SystemExit: 3", BOTH), "let go", "left", *FLUSHED, EXITED]),
+    "a value": (returns(3), ["let go", "server ended", *FLUSHED, 3]),
+    "a failure": (charge, ["charged", "let go", failed("ValueError", "declined"), *FLUSHED, DECLINED]),
+    "an exit": (leave, ["charged", "let go", failed("SystemExit", "3"), "left", *FLUSHED, EXITED]),
 }
 
 
 @pytest.mark.parametrize("form", WATCHED)
 def test_the_watch_ends_before_the_flush(function, form):
     handler, expected = WATCHED[form]
-    assert invoke(function(handler, Watch())) == ["watched", "begun", *expected]
+    assert invoke(function(handler, Watch())) == ["watched", "begun server", *expected]
 
 
 def test_a_failing_watch_changes_no_result(function):
-    assert invoke(function(returns(3), BrokenWatch())) == ["begun", *FLUSHED, 3]
+    assert invoke(function(returns(3), BrokenWatch())) == ["begun server", "server ended", *FLUSHED, 3]
 
 
-# The event, and the trigger in the span of an instrumentation that names none.
-TRIGGERS = {
-    "another": ({}, ["current faas.trigger=other"]),
-    "AppSync": ({"info": {"fieldName": "orders", "parentTypeName": "Query"}}, ["current faas.trigger=http"]),
-    "HTTP": ({"requestContext": {"stage": "prod"}}, []),
-}
+QUEUED = {"Records": [{"messageId": "1", "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:orders"}]}
 
 
-@pytest.mark.parametrize("event", TRIGGERS)
-def test_the_servers_span_has_a_trigger(layer, function, monkeypatch, event):
-    fields, expected = TRIGGERS[event]
-    monkeypatch.setattr(layer.current, "kind", "server", raising=False)
-    assert invoke(function(returns(3)), {"is": "usual", **fields}) == ["begun", *expected, *FLUSHED, 3]
+def test_messages_have_a_span_that_fails_with_the_handler(function):
+    of_messages = failed("ValueError", "declined", events="", name="orders process")
+    expected = ["begun server", "begun orders process", "charged", of_messages, failed("ValueError", "declined"), *FLUSHED, DECLINED]
+    assert invoke(function(charge), QUEUED) == expected
 
 
 @pytest.mark.parametrize("watch", [None, Watch()])
 def test_a_handler_that_calls_itself_has_one_span(function, watch):
     before, after = (["watched"], ["let go"]) if watch else ([], [])
-    assert invoke(function(countdown, watch), {"is": "usual", "n": 3}) == [*before, "begun", *after, *FLUSHED, 0]
+    assert invoke(function(countdown, watch), {"n": 3}) == [*before, "begun server", *after, "server ended", *FLUSHED, 0]
+
+
+class Bare:
+    """A context without the values of Lambda's."""
+
+    left = 5000
 
 
 @pytest.mark.parametrize("watch", [None, Watch()])
-def test_an_event_that_the_instrumentation_cannot_read_reaches_the_handler(function, watch):
+def test_an_invocation_without_a_span_reaches_the_handler(function, watch):
     before, after = (["watched"], ["let go"]) if watch else ([], [])
-    assert invoke(function(returns(3), watch), {}) == [*before, "suppressed", *after, 3]
+    assert invoke(function(returns(3), watch), {}, Bare()) == [*before, "suppressed", *after, 3]
 
 
-def test_a_failure_of_the_instrumentation_after_the_handler_changes_no_result(function):
-    assert invoke(function(returns(3, note="charged")), {"is": "broken"}) == ["begun", "charged", *FLUSHED, 3]
+def test_a_span_that_cannot_end_changes_no_result(function, monkeypatch):
+    monkeypatch.setattr(Span, "breaks", True)
+    assert invoke(function(returns(3, note="charged"))) == ["begun server", "charged", "server ended", *FLUSHED, 3]
 
 
 def test_an_exit_is_flushed_by_the_fast_start(function):
@@ -300,14 +265,12 @@ def test_an_exit_is_flushed_by_the_fast_start(function):
             noted.append(f"flushed within {until - time.monotonic():.0f} s")
 
     class FastStart(importlib.import_module("lambda_otlp_fast").Fast):
+        reads_environment = False
+
         def __init__(self):
             self.tracers = Tracers()
 
-        def instrument(self, module, name):
-            pass
-
-    marks = marked("SystemExit", "SystemExit: 3", BOTH)
-    expected = ["watched", "charged", *marks, "let go", "left", "flushed within 1 s", EXITED]
+    expected = ["watched", "begun server", "charged", "let go", failed("SystemExit", "3"), "left", "flushed within 1 s", EXITED]
     assert invoke(function(leave, Watch(), FastStart())) == expected
 
 
@@ -322,7 +285,7 @@ def test_a_result_is_not_kept(function):
         kept.append(weakref.ref(result))
         return result
 
-    assert invoke(function(handler)) == ["begun", *FLUSHED, "3"]
+    assert invoke(function(handler)) == ["begun server", "server ended", *FLUSHED, "3"]
     noted.clear()
     gc.collect()
     assert kept[0]() is None
@@ -439,5 +402,5 @@ def test_an_invocation_ends_before_a_slow_flush(layer, function, monkeypatch, lo
     Provider.ended.clear()
     handler = function(returns(3))
     for _ in range(2):
-        assert invoke(handler, left=left) == ["begun", 3]
+        assert invoke(handler, context=Context(left)) == ["begun server", "server ended", 3]
     Provider.ended.set()

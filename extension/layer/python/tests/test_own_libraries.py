@@ -137,7 +137,7 @@ def test_a_module_that_puts_an_object_in_its_place_is_instrumented(tmp_path):
     text = "import sys\nclass App:\n    @staticmethod\n    def handler(event, context):\n        return 7\nsys.modules[__name__] = App()\n"
     ran = run(tmp_path, [{}], files={"app.py": text})
     assert ran.results == [7]
-    assert [span["scope"] for span in ran.kind("SERVER")] == ["opentelemetry.instrumentation.aws_lambda"], ran.text
+    assert [span["scope"] for span in ran.kind("SERVER")] == ["lambda-otlp/handler"], ran.text
 
 
 API = """
@@ -157,7 +157,7 @@ USES = {
     "own API": ({}, ("opentelemetry-api==1.38.0",)),
     "own API, propagators": ({"OTEL_PROPAGATORS": "xray,tracecontext"}, ("opentelemetry-api==1.38.0",)),
     "own API, sdk": ({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "5"}, ("opentelemetry-api==1.45.1",)),
-    "own packages": ({}, ("opentelemetry-distro[otlp]==0.59b0", "opentelemetry-instrumentation-aws-lambda==0.59b0")),
+    "own packages": ({}, ("opentelemetry-distro[otlp]==0.59b0",)),
 }
 
 

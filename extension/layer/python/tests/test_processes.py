@@ -41,7 +41,7 @@ def test_calls_of_forked_processes_are_recorded(tmp_path, target, kind):
     assert [code for _, code in ran.results] == [0, 0], ran.text
     traces = {span["attributes"]["faas.invocation_id"]: span["traceId"] for span in ran.kind("SERVER")}
     (first, second), seen = [traces[request] for request, _ in ran.results], target.traces()
-    calls = {span["attributes"]["http.url"].rpartition("/")[2]: span for span in ran.kind("CLIENT")}
+    calls = {span["attributes"]["url.full"].rpartition("/")[2]: span for span in ran.kind("CLIENT")}
     assert sorted(calls) == ["1", "2"], ran.text
     assert seen == {f"/{n}": [span["traceId"]] for n, span in calls.items()}
     assert calls["1"]["traceId"] == first

@@ -161,13 +161,19 @@ def span(name, parent="shop", scope=TRACER, **more):
 
 
 def root(**more):
-    scope = {"schemaUrl": "https://opentelemetry.io/schemas/1.11.0", "scope": {"name": "opentelemetry.instrumentation.aws_lambda", "version": "0.66b1"}}
-    arn = "arn:aws:lambda:eu-west-1:123456789012:function:shop"
-    found = json.loads(span("shop", scope=scope, kind="SPAN_KIND_SERVER", **more))
+    arn = "arn:aws:lambda:eu-west-1:123456789012:function:shop:alias"
+    found = json.loads(span("shop", scope={"scope": {"name": "lambda-otlp/handler"}}, kind="SPAN_KIND_SERVER", **more))
     if "parentSpanId" not in more:
         del found["parentSpanId"]
-    names = {"cloud.account.id": "123456789012", "cloud.resource_id": arn, "faas.invocation_id": "8476a536-e9f4-11e8-9739-2dfe598c3fcd", "faas.trigger": "other"}
-    of_invocation = [{"key": key, "value": {"stringValue": value}} for key, value in names.items()]
+    texts = {
+        "aws.lambda.invoked_arn": arn,
+        "cloud.account.id": "123456789012",
+        "cloud.resource_id": arn,
+        "faas.invocation_id": "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+        "faas.trigger": "other",
+    }
+    of_invocation = [{"key": key, "value": {"stringValue": value}} for key, value in texts.items()]
+    of_invocation.insert(3, {"key": "faas.coldstart", "value": {"boolValue": True}})
     return text(**found, attributes=[*of_invocation, {"key": "http.response.status_code", "value": {"intValue": "200"}}])
 
 

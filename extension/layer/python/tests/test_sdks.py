@@ -37,7 +37,7 @@ def instrumented(tmp_path, target, use, version, env):
     ran = run(tmp_path, [{}, {}], files={"app.py": f"import os\n{USES[use]}\n{CALLS}"}, env=env)
     assert ran.results == [200, 200], ran.text
     servers = ran.kind("SERVER")
-    assert [span["scope"] for span in servers] == ["opentelemetry.instrumentation.aws_lambda"] * 2, ran.text
+    assert [span["scope"] for span in servers] == ["lambda-otlp/handler"] * 2, ran.text
     assert {span["parentSpanId"] for span in ran.kind("CLIENT")} == {span["spanId"] for span in servers}, ran.text
 
 
@@ -115,7 +115,7 @@ def test_a_function_without_an_sdk_imports_the_layers(tmp_path, place, own):
 # A durable function with AWS's plugin. The client answers checkpoints as AWS does.
 DURABLE = """
 from aws_durable_execution_sdk_python import durable_execution, DurableContext, durable_step
-from aws_durable_execution_sdk_python_otel import InvocationOtelPluginFactory
+from aws_durable_execution_sdk_python_otel import PLUGIN
 class Client:
     def checkpoint_durable_execution(self, **named):
         operations = [{**each, "Status": {"START": "STARTED", "SUCCEED": "SUCCEEDED"}[each["Action"]]} for each in named["Updates"]]
@@ -123,7 +123,7 @@ class Client:
     def get_durable_execution_state(self, **named): return {"Operations": []}
 @durable_step
 def price(step): return 7
-@durable_execution(boto3_client=Client(), plugins=[InvocationOtelPluginFactory()])
+@durable_execution(boto3_client=Client(), plugins=[PLUGIN()])
 def handler(event, context: DurableContext): return context.step(price(), name="price")
 """
 EXECUTION = {"Id": "b", "Type": "EXECUTION", "Status": "STARTED", "StartTimestamp": 1790000000000, "ExecutionDetails": {"InputPayload": "{}"}}
@@ -134,12 +134,21 @@ STARTED = {
 }
 
 
-def test_spans_of_the_plugin_of_durable_functions_arrive(tmp_path):
-    own = packages("aws-durable-execution-sdk-python-otel==2.0.0", "aws-durable-execution-sdk-python")
+# The versions of the plugin, each with its class and the durable SDK that it needs.
+PLUGINS = {
+    "1.0.0": ("InvocationOtelPlugin", "aws-durable-execution-sdk-python==2.1.0"),
+    "2.0.0": ("InvocationOtelPluginFactory", "aws-durable-execution-sdk-python"),
+}
+
+
+@pytest.mark.parametrize("version", PLUGINS)
+def test_spans_of_the_plugin_of_durable_functions_arrive(tmp_path, version):
+    plugin, durable = PLUGINS[version]
+    own = packages(f"aws-durable-execution-sdk-python-otel=={version}", durable)
     # The plugin follows X-Ray's decision.
-    ran = run(tmp_path, [STARTED], files={"app.py": DURABLE}, env={"PYTHONPATH": own}, options=["--active-tracing"])
+    ran = run(tmp_path, [STARTED], files={"app.py": DURABLE.replace("PLUGIN", plugin)}, env={"PYTHONPATH": own}, options=["--active-tracing"])
     assert ran.results == [{"Status": "SUCCEEDED", "Result": "7"}], ran.text
     (server,) = ran.kind("SERVER")
     of_plugin = [span for span in ran.spans if span["scope"] == "aws-durable-execution-sdk-python"]
     assert "price" in " ".join(span["name"] for span in of_plugin), (ran.spans, ran.text)
-    assert server["scope"] == "opentelemetry.instrumentation.aws_lambda"
+    assert server["scope"] == "lambda-otlp/handler"

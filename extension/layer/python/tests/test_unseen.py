@@ -1,7 +1,10 @@
 """The function cannot see the layer: in its threads, its objects, its errors and the results of its calls."""
 
+import base64
+import json
+
 import pytest
-from local_lambda import packages, run
+from local_lambda import attributes_of, packages, run
 
 # Handlers by what they do, each with the result that it has without the layer.
 HANDLERS = {
@@ -53,9 +56,38 @@ HANDLERS = {
     import gc, signal, socket, sys, warnings
     handlers = [str(signal.getsignal(each)) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)]
     hooks = [sys.excepthook is sys.__excepthook__, threading.excepthook is threading.__excepthook__, len(gc.callbacks), len(sys.path_hooks)]
-    # The SDK adds one for its deprecated classes whenever it makes a tracer.
-    filters = [each for each in warnings.filters if each[2] is not DeprecationWarning]
-    return [handlers, hooks, len(filters), sys.getswitchinterval(), socket.getdefaulttimeout()]
+    return [handlers, hooks, len(warnings.filters), sys.getswitchinterval(), socket.getdefaulttimeout()]
+""",
+    "sees the errors of its threads": """
+    import os, traceback
+    def frames(error): return [os.path.basename(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+    seen = []
+    threading.excepthook = lambda arguments: seen.append(frames(arguments.exc_value))
+    thread = threading.Thread(target=lambda: 1 / 0); thread.start(); thread.join()
+    threading.excepthook = threading.__excepthook__
+    with concurrent.futures.ThreadPoolExecutor() as pool: seen.append(frames(pool.submit(lambda: 1 / 0).exception()))
+    return seen
+""",
+    "looks at the methods of threads and pools": """
+    import inspect, pickle
+    pools = concurrent.futures.ThreadPoolExecutor
+    methods = [threading.Thread.start, threading.Thread.run, threading.Timer.run, pools.submit]
+    errors = []
+    with pools() as pool:
+        for named in ({}, {"fn": len}):
+            try: pool.submit(**named)
+            except TypeError as error: errors.append(str(error))
+    same = [pickle.loads(pickle.dumps(method)) is method for method in methods]
+    return [errors, same, [[method.__qualname__, method.__module__, str(inspect.signature(method))] for method in methods]]
+""",
+    "returns what cannot be serialized": """
+    import gc, weakref
+    gc.disable()
+    class Result: pass
+    if results: return [each() is None for each in results]
+    result = Result()
+    results.append(weakref.ref(result))
+    return result
 """,
     "raises an error with its own methods": """
     class Strict(Exception):
@@ -65,6 +97,7 @@ HANDLERS = {
 }
 APP = """
 import concurrent.futures, contextlib, threading, time
+results = []
 def trace_span():
     try:
         from opentelemetry import trace
@@ -85,6 +118,77 @@ def test_results_are_those_without_the_layer(tmp_path, kind, start):
     ran = run(tmp_path, [{}, {}], **options)
     assert ran.results == without.results, ran.text
     assert len(ran.kind("SERVER")) == 2, ran.text
+
+
+# Work after which Python warns, with `-W default`, of what is left.
+WORK = """
+import concurrent.futures, gc, multiprocessing, os, threading, time, urllib.request
+def work(): os.close(os.dup(0))
+def handler(event, context):
+    urllib.request.urlopen(os.environ["TARGET"]).read()
+    thread = threading.Thread(target=work); thread.start(); thread.join()
+    with concurrent.futures.ThreadPoolExecutor() as pool: pool.submit(work).result()
+    FORKS
+    gc.collect()
+    return "done"
+"""
+FORKS = """
+    process = multiprocessing.get_context("fork").Process(target=work); process.start(); process.join()
+    child = os.fork()
+    if child == 0: gc.collect(); os._exit(0)
+    os.waitpid(child, 0)"""
+
+
+# The SDK cannot stop its threads before a fork.
+@pytest.mark.parametrize(("start", "forks"), [("fast", FORKS), ("sdk", "")], ids=STARTS)
+def test_python_warns_of_nothing(tmp_path, target, start, forks):
+    env = {**STARTS[start], "TARGET": target.url, "PYTHONWARNINGS": "default"}
+    ran = run(tmp_path, [{}, {}, {}], files={"app.py": WORK.replace("    FORKS", forks)}, env=env)
+    assert ran.results == ["done"] * 3, ran.text
+    assert "Warning" not in ran.text
+    assert len(ran.kind("SERVER")) == len(ran.kind("CLIENT")) == 3, ran.text
+
+
+LOGS = """
+import logging, os, urllib.request
+def handler(event, context):
+    logging.getLogger().setLevel("DEBUG")
+    logging.debug("mine")
+    urllib.request.urlopen(os.environ["TARGET"]).read()
+"""
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_function_that_logs_everything_has_no_lines_of_the_layers_packages(tmp_path, target, start):
+    ran = run(tmp_path, [{}, {}], files={"app.py": LOGS}, env={**STARTS[start], "TARGET": target.url})
+    assert [line.split("\t")[-1].strip() for line in ran.lines if "DEBUG" in line] == ["mine"] * 2, ran.text
+
+
+# Looks at all objects, as eventlet's patch does.
+INSPECTING = """
+import eventlet, gc
+def handler(event, context):
+    failed = []
+    for each in gc.get_objects():
+        try: isinstance(each, dict)
+        except ReferenceError: failed.append(1)
+    return failed
+"""
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_objects_of_the_layer_can_be_inspected(tmp_path, start):
+    ran = run(tmp_path, [{}], files={"app.py": INSPECTING, "eventlet.py": ""}, env=STARTS[start])
+    assert ran.results == [[]], ran.text
+
+
+def test_an_error_without_a_text_is_recorded_and_stays_alone(tmp_path):
+    app = "class Silent(Exception):\n    def __str__(self): raise TypeError('no')\ndef handler(event, context): raise Silent()"
+    ran = run(tmp_path, [{}], files={"app.py": app})
+    assert "record_exception" not in ran.text
+    (span,) = ran.kind("SERVER")
+    assert span["attributes"]["error.type"] == "Silent", ran.text
+    assert attributes_of(span["events"][0])["exception.type"] == "app.Silent", span
 
 
 def test_a_durable_function_that_reports_its_failure_has_a_failed_span(tmp_path):
@@ -195,6 +299,30 @@ def handler(size, context):
 def test_a_message_that_aws_would_refuse_gets_no_trace_context(tmp_path, target):
     run(tmp_path, [256 * 1024, 256 * 1024 - 300], files={"app.py": PUBLISHING}, env={"TARGET": target.url, "PYTHONPATH": packages(*CLIENTS)})
     assert ["traceparent" in body for body in target.bodies] == [False, True]
+
+
+INVOKING = """
+import base64, boto3, json, os
+def handler(event, context):
+    client = boto3.client("lambda", endpoint_url=os.environ["TARGET"], region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
+    own = {} if event is None else {"ClientContext": base64.b64encode(json.dumps(event).encode()).decode()}
+    client.invoke(FunctionName="f", Payload=b'{"a": 1}', **own)
+"""
+OWN_PARENT = {"custom": {"Traceparent": "own"}}
+# The function's client context, and the one that is sent, with and without the trace context.
+CLIENT_CONTEXTS = [(None, {"custom": {}}), ({"env": {"a": 1}, "custom": {"b": 2}}, {"env": {"a": 1}, "custom": {"b": 2}}), (OWN_PARENT, None), ([1], None), ({"a": "x" * 2600}, None)]
+
+
+def test_a_synchronous_call_of_a_function_carries_the_trace_context_beside_its_own(tmp_path, target):
+    env = {"TARGET": target.url, "PYTHONPATH": packages(*CLIENTS)}
+    ran = run(tmp_path, [own for own, _ in CLIENT_CONTEXTS], files={"app.py": INVOKING}, env=env)
+    sent = [json.loads(base64.b64decode(headers["x-amz-client-context"])) for _, headers in target.seen]
+    assert target.bodies == ['{"a": 1}'] * len(CLIENT_CONTEXTS), ran.text
+    for (own, expected), found in zip(CLIENT_CONTEXTS, sent, strict=True):
+        if expected is not None:
+            traceparent = found["custom"].pop("traceparent")
+            assert traceparent.split("-")[1] in {span["traceId"] for span in ran.kind("CLIENT")}
+        assert found == (own if expected is None else expected)
 
 
 # Errors that leave the handler, or its module, and the place where they are raised.

@@ -79,13 +79,18 @@ async fn in_stdout_mode_a_panic_loses_no_acknowledged_span() {
     }
 }
 
-/// Direct mode with a backend that fails, or with one that works.
-async fn in_direct_mode(backend: impl AsyncFn() -> FakeOpenObserve, places: &[&'static str]) {
+/// Direct mode with a backend that fails, or with one that works. Spans may be stored twice if a backend that works misses the
+/// timeout.
+async fn in_direct_mode(
+    backend: impl AsyncFn() -> FakeOpenObserve,
+    flush_timeout: &str,
+    places: &[&'static str],
+) {
     for place in places {
         for most in [1, usize::MAX] {
             let backend = backend().await;
-            let short = [("OTEL_LAMBDA_FLUSH_TIMEOUT", "100ms")];
-            let (stdout, acknowledged) = panicked(place, most, &to(&backend, &short)).await;
+            let variables = [("OTEL_LAMBDA_FLUSH_TIMEOUT", flush_timeout)];
+            let (stdout, acknowledged) = panicked(place, most, &to(&backend, &variables)).await;
             assert_eq!(posted(&stdout) + delivered(&backend), acknowledged, "{place}");
             assert_eq!(stdout.spans().len(), spilled(&stdout), "{place}");
         }
@@ -94,14 +99,15 @@ async fn in_direct_mode(backend: impl AsyncFn() -> FakeOpenObserve, places: &[&'
 
 #[tokio::test]
 async fn in_direct_mode_a_panic_loses_no_acknowledged_span() {
-    in_direct_mode(started_backend, &[REQUEST, DELIVERY, EVENT, INVOCATION, FLUSH_BEGIN]).await;
+    let places = [REQUEST, DELIVERY, EVENT, INVOCATION, FLUSH_BEGIN];
+    in_direct_mode(started_backend, "5s", &places).await;
 }
 
 #[tokio::test]
 async fn a_panic_beside_a_failing_backend_loses_no_acknowledged_span() {
-    in_direct_mode(async || always(ScriptedResponse::Status(503)).await, &[FLUSH_BEGIN, FLUSH])
-        .await;
-    in_direct_mode(silent, &[REQUEST, EVENT, FLUSH]).await;
+    let failing = async || always(ScriptedResponse::Status(503)).await;
+    in_direct_mode(failing, "100ms", &[FLUSH_BEGIN, FLUSH]).await;
+    in_direct_mode(silent, "100ms", &[REQUEST, EVENT, FLUSH]).await;
 }
 
 /// Lambda would refuse a second call.

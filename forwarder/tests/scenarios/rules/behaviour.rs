@@ -1,7 +1,7 @@
 //! Order of rules, unchanged telemetry, and unknown fields of later OTLP versions.
 
 use super::support::*;
-use crate::support::{Telemetry, body};
+use crate::support::{Telemetry, attribute, body, deliver, pairs};
 use expect_test::expect;
 use lambda_otlp_forwarder::RuleSet;
 use opentelemetry_proto::tonic::common::v1::{
@@ -211,6 +211,39 @@ fn a_body_that_repeats_the_value_of_a_hidden_key_is_redacted() {
             ["ssn 123", "another", "ssn 123", "ssn 123", "ssn 123"],
             "{options}"
         );
+    }
+}
+
+/// What the forwarder moved out of a logger's keys is redacted where it went, by pattern and by key.
+#[test]
+fn an_exception_that_was_read_from_a_line_is_redacted() {
+    const STACK: &str =
+        "ShopError: no mail to a@example.com\\n    at pay (/var/task/a@example.com.js:3:9)";
+    let lines = [
+        format!(
+            r#"{{"level":"error","message":"failed","err":{{"type":"ShopError","message":"no mail to a@example.com","stack":"{STACK}"}}}}"#
+        ),
+        format!("failed {}", STACK.replace("\\n", "\n")),
+    ];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let told = |rule: &str| -> Vec<Vec<KeyValue>> {
+        let records = deliver(&lines).records().cloned().collect();
+        let text = format!("[[rule]]\nname = \"r\"\n{rule}");
+        let (left, _) = apply(&rules(&text), &place(), vec![logs("", "", records)]);
+        let telemetry = Telemetry::of(&left);
+        telemetry.records().map(|record| record.attributes.clone()).collect()
+    };
+    for attributes in told("redact = \"email\"") {
+        let value = |key: &str| attribute(&attributes, key).unwrap();
+        assert_eq!(value("exception.type"), "ShopError");
+        assert_eq!(value("exception.message"), "no mail to ****");
+        assert!(!pairs(&attributes).contains("example.com"), "{}", pairs(&attributes));
+        assert!(value("exception.stacktrace").contains("at pay"));
+    }
+    for attributes in told("redact = { keys = [\"exception.*\"] }") {
+        for key in ["exception.type", "exception.message", "exception.stacktrace"] {
+            assert_eq!(attribute(&attributes, key), Some("****"));
+        }
     }
 }
 

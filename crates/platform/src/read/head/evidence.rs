@@ -1,9 +1,10 @@
-//! Where loggers write levels: a word, what stands around it, and what that says.
+//! The tables of the grammar: which words are levels, and which are names before a level, by their place, what stands around them,
+//! and how they are written.
 
-use super::{MAX_BYTES, beginning};
-use crate::read::begins;
-use crate::read::severity::Evidence;
-use crate::read::time::stated_time;
+use super::prose::Doubt::{self, Nothing, Operand, Sentence, Value, Width};
+use super::prose::is_displayed_by_php;
+use super::word::{Word, form, mark};
+use crate::read::severity::{Evidence, Severity};
 
 /// What stands before a word, as bits.
 pub(super) mod place {
@@ -13,6 +14,8 @@ pub(super) mod place {
     pub(in crate::read::head) const INDENTED: u8 = 2;
     /// A time, and perhaps other fields.
     pub(in crate::read::head) const TIMED: u8 = 4;
+    /// The time of Go's `log`, behind which a text is like a line without a time.
+    pub(in crate::read::head) const GO_TIMED: u8 = 128;
     /// A name in brackets.
     pub(in crate::read::head) const GROUPED: u8 = 8;
     /// Only a name.
@@ -21,166 +24,170 @@ pub(super) mod place {
     pub(in crate::read::head) const NUMBERED: u8 = 32;
     /// A time, and behind it a word without any mark of a name.
     pub(in crate::read::head) const BARE: u8 = 64;
+
+    pub(in crate::read::head) const CLOCKED: u8 = TIMED | GO_TIMED;
 }
 
-/// What separates a word from its neighbours, as bits.
-pub(super) mod mark {
-    pub(in crate::read::head) const BLANK: u16 = 1;
-    /// Several blanks.
-    pub(in crate::read::head) const PADDED: u16 = 2;
-    pub(in crate::read::head) const TAB: u16 = 4;
-    pub(in crate::read::head) const BAR: u16 = 8;
-    pub(in crate::read::head) const COLON: u16 = 16;
-    /// A colon between blanks.
-    pub(in crate::read::head) const SPACED_COLON: u16 = 32;
-    /// Dashes or an arrow.
-    pub(in crate::read::head) const DASH: u16 = 64;
-    pub(in crate::read::head) const COMMA: u16 = 128;
-    pub(in crate::read::head) const SEMICOLON: u16 = 256;
-    /// A bracket follows.
-    pub(in crate::read::head) const GROUP: u16 = 512;
-    pub(in crate::read::head) const END: u16 = 1024;
-    /// A time follows.
-    pub(in crate::read::head) const TIME: u16 = 2048;
-    /// A name and a colon between blanks follow.
-    pub(in crate::read::head) const LABEL: u16 = 4096;
-
-    pub(in crate::read::head) const ANY: u16 = u16::MAX;
-    /// Marks that nobody writes between the words of a sentence.
-    pub(in crate::read::head) const FIELD: u16 = TAB | BAR | DASH | COMMA | SEMICOLON;
+/// A kind of place where loggers write a word, and what the word is there. All bits of a column are alternatives.
+struct Row<T> {
+    place: u8,
+    before: u16,
+    form: u8,
+    after: u16,
+    is: T,
 }
 
-/// How a word is written, as bits.
-pub(super) mod form {
-    pub(in crate::read::head) const UPPER: u8 = 1;
-    pub(in crate::read::head) const LOWER: u8 = 2;
-    pub(in crate::read::head) const CAPITALISED: u8 = 4;
-    pub(in crate::read::head) const ANY: u8 = 7;
+/// Which words are levels, and what would show that one is none in spite of its place.
+struct Level {
+    words: Evidence,
+    unless: Doubt,
 }
 
-/// A kind of place where loggers write levels. All bits of a column are alternatives.
-pub(super) struct Row {
-    pub(super) place: u8,
-    pub(super) before: u16,
-    pub(super) form: u8,
-    pub(super) after: u16,
-    /// Which words are levels there.
-    pub(super) words: Evidence,
+/// A name before a level.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Name {
+    Marked,
+    /// It might as well be a word of a sentence.
+    Bare,
+    /// As sure as brackets.
+    File,
 }
 
-const fn row(place: u8, before: u16, form: u8, after: u16, words: Evidence) -> Row {
-    Row { place, before, form, after, words }
-}
-
-/// The first row that fits and knows the word decides.
 #[rustfmt::skip]
-pub(super) static EVIDENCE: [Row; 16] = {
-    use form::{LOWER, UPPER};
-    use mark::{BAR, BLANK, COLON, COMMA, DASH, END, FIELD, GROUP, LABEL, PADDED, SEMICOLON, SPACED_COLON, TAB, TIME};
-    use place::{BARE, FIRST, GROUPED, INDENTED, NAMED, NUMBERED, TIMED};
-    [
-        // `ERROR [main] shop`, `ERROR declined`, `FATA declined`
-        row(FIRST, mark::ANY, UPPER, GROUP, Evidence::AfterTime),
-        row(FIRST, mark::ANY, UPPER, BLANK | PADDED | TAB | END, Evidence::AtStart),
-        // `error: declined`
-        row(FIRST | INDENTED, mark::ANY, form::ANY, COLON, Evidence::AtStartWithColon),
-        // `ERROR | declined`, `error - declined`, `WARN, low`
-        row(FIRST, mark::ANY, UPPER | LOWER, BAR | DASH | COMMA | SEMICOLON, Evidence::Separated),
-        // `           WARNING  low` of rich
-        row(INDENTED, mark::ANY, UPPER, BLANK | PADDED, Evidence::AtStart),
-        // `shop - ERROR - declined`, `shop : ERROR  declined`, `shop: error: declined`, `shop  ERROR  2026-09-21 …`
-        row(NAMED, DASH | BAR, UPPER, DASH | BAR, Evidence::AfterTime),
-        row(NAMED, SPACED_COLON, UPPER, !END, Evidence::AfterTime),
-        row(NAMED, COLON, UPPER | LOWER, COLON, Evidence::Separated),
-        row(NAMED, mark::ANY, UPPER, TIME, Evidence::AfterTime),
-        // `167 INFO: declined`
-        row(NUMBERED, mark::ANY, UPPER, COLON | PADDED, Evidence::AtStart),
-        // `14:13:20 error: declined`, `14:13:20 | error | declined`, `14:13:20 error --- declined`, `14:13:20 error shop : declined`
-        row(TIMED | GROUPED, mark::ANY, form::ANY, COLON, Evidence::Marked),
-        row(TIMED | GROUPED, FIELD, form::ANY, FIELD, Evidence::Marked),
-        row(TIMED, mark::ANY, LOWER, DASH | LABEL, Evidence::Separated),
-        // `14:13:20 ERROR declined`, `[main] ERROR declined`
-        row(TIMED | GROUPED, mark::ANY, UPPER, mark::ANY, Evidence::AfterTime),
-        // `14:13:20 worker ERROR declined`, `14:13:20 worker | error | declined`
-        row(BARE, mark::ANY, UPPER, !END, Evidence::AtStart),
-        row(BARE, FIELD, form::ANY, FIELD, Evidence::Marked),
-    ]
+const fn level(place: u8, before: u16, form: u8, after: u16, words: Evidence, unless: Doubt) -> Row<Level> {
+    Row { place, before, form, after, is: Level { words, unless } }
+}
+
+const fn name(place: u8, before: u16, form: u8, after: u16, is: Name) -> Row<Name> {
+    Row { place, before, form, after, is }
+}
+
+use Evidence::{AfterTime, AtStart, AtStartWithColon, Marked, Separated};
+use form::{FILE, LETTER, LOWER, SIGNED, UPPER, WORD};
+use mark::{
+    ANY, BAR, BLANK, CAPITAL, COLON, COMMA, DASH, END, FIELD, GROUP, JOINED, LABEL, PADDED, PLAIN,
+    SEMICOLON, SPACED_COLON, SYMBOL, TAB, TIME,
 };
+use place::{BARE, CLOCKED, FIRST, GO_TIMED, GROUPED, INDENTED, NAMED, NUMBERED, TIMED};
 
-/// A word with its neighbours.
-#[derive(Clone, Copy)]
-pub(super) struct Word<'a> {
-    /// Without colons and dashes behind it.
-    pub(super) text: &'a str,
-    pub(super) before: u16,
-    /// The text behind the word and its colons.
-    pub(super) rest: &'a str,
-    pub(super) after: u16,
+/// The places of levels. The first row that fits and knows the word decides.
+#[rustfmt::skip]
+static LEVELS: [Row<Level>; 25] = [
+    // `E 2026-09-21 …`, `E0921 14:13:20 …`, `E, [2026-09-21T14:13:20 #8] ERROR -- : …`
+    level(FIRST | CLOCKED | GROUPED, ANY, LETTER, TIME, Marked, Nothing),
+    // `14:13:20 E [8:main] …`, `14:13:20 E orders.go:12 …`, `14:13:20 | E | …`
+    level(CLOCKED, ANY, LETTER, GROUP, Marked, Nothing),
+    level(CLOCKED, FIELD, LETTER, FIELD, Marked, Nothing),
+    // `Error  2026-09-21 …`, `shop ERROR: 2026-09-21 …`, `[shop] error @2026-09-21 …`
+    level(FIRST | NAMED | GROUPED, ANY, WORD, TIME, Marked, Nothing),
+    // `ERROR [main] shop`, `ERRO[0000] declined`, `ERROR declined`, `FATA declined`
+    level(FIRST | GO_TIMED, PLAIN, UPPER, GROUP, AfterTime, Nothing),
+    level(FIRST | GO_TIMED, PLAIN, UPPER, BLANK | PADDED | TAB | END, AtStart, Operand),
+    // `error: declined`, `ERROR:root:declined`
+    level(FIRST | GO_TIMED | INDENTED, PLAIN, WORD, COLON, AtStartWithColon, Value),
+    level(FIRST | GO_TIMED | INDENTED, PLAIN, UPPER, JOINED, AfterTime, Nothing),
+    // `ERROR | declined`, `error - declined`, `WARN, low`
+    level(FIRST, ANY, UPPER | LOWER, BAR | DASH | COMMA | SEMICOLON, Separated, Operand),
+    // `✖  error     declined`
+    level(FIRST | TIMED | GROUPED, SYMBOL, WORD, PADDED, Separated, Sentence),
+    // `           WARNING  low` of rich
+    level(INDENTED, ANY, UPPER, BLANK | PADDED, AtStart, Width),
+    // `shop - ERROR - declined`, `shop : ERROR  declined`, `shop: error: declined`, `app:ERROR:declined`
+    level(NAMED, DASH | BAR, UPPER, DASH | BAR, AfterTime, Operand),
+    level(NAMED, SPACED_COLON, UPPER, !END, AfterTime, Operand),
+    level(NAMED, COLON, UPPER | LOWER, COLON, Separated, Value),
+    level(NAMED, JOINED, UPPER, COLON | JOINED, AtStart, Value),
+    // `167 INFO: declined`
+    level(NUMBERED, ANY, UPPER, COLON | PADDED, AtStart, Value),
+    // `14:13:20 error: declined`, `14:13:20 app.ERROR: declined`
+    level(TIMED | GROUPED, ANY, WORD, COLON | JOINED, Marked, Value),
+    // `14:13:20 | error | declined`, `14:13:20 error --- declined`, `14:13:20 error shop : declined`
+    level(CLOCKED | GROUPED, FIELD, !LOWER, FIELD, Marked, Nothing),
+    level(CLOCKED | GROUPED, FIELD, LOWER, FIELD, Marked, Sentence),
+    level(TIMED, ANY, LOWER, DASH | LABEL, Separated, Sentence),
+    // `14:13:20 ERROR declined`, `[main] ERROR declined`
+    level(TIMED | GROUPED, ANY, UPPER, ANY, AfterTime, Nothing),
+    // `14:13:20 worker ERROR: declined`, `14:13:20 shop error: declined`, `14:13:20 worker ERROR declined`,
+    // `14:13:20 worker | error | declined`
+    level(BARE, ANY, UPPER, COLON | JOINED, AfterTime, Nothing),
+    level(BARE, ANY, LOWER, COLON, Separated, Nothing),
+    level(BARE, ANY, UPPER, !END, AtStart, Sentence),
+    level(BARE, FIELD, WORD, FIELD, Marked, Sentence),
+];
+
+/// The places of names before a level. If none follows, they belong to the message.
+#[rustfmt::skip]
+static NAMES: [Row<Name>; 9] = [
+    // `orders.py:12 ERROR …`
+    name(FIRST, ANY, FILE, BLANK, Name::File),
+    // `shop - ERROR …`, `shop: error: …`, `shop  ERROR  …`, `shop ERROR 2026-09-21 …`
+    name(FIRST, ANY, form::ANY, BAR | DASH | SPACED_COLON | COLON | JOINED | PADDED, Name::Marked),
+    name(FIRST, ANY, SIGNED | LOWER, CAPITAL, Name::Marked),
+    // `14:13:20 shop - ERROR …`, `14:13:20 shop.orders ERROR …`, `14:13:20,shop,ERROR,…`
+    name(CLOCKED | GROUPED | BARE, ANY, form::ANY, TAB | BAR | DASH | SPACED_COLON, Name::Marked),
+    name(CLOCKED | GROUPED | BARE, ANY, SIGNED, ANY, Name::Marked),
+    name(CLOCKED | GROUPED | BARE, FIELD, form::ANY, COMMA | SEMICOLON, Name::Marked),
+    // `2026/09/21 14:13:20 shop: error: …` of Go, `14:13:20 shop: error: …`, `14:13:20 worker ERROR …`
+    name(GO_TIMED, BLANK, LOWER, COLON, Name::Marked),
+    name(TIMED | BARE, ANY, LOWER, COLON, Name::Bare),
+    name(TIMED | BARE, ANY, form::ANY, BLANK, Name::Bare),
+];
+
+impl<T> Row<T> {
+    fn fits(&self, place: u8, word: &Word<'_>, form: u8) -> bool {
+        self.place & place != 0
+            && (self.before & word.before != 0 || self.before == ANY)
+            && self.form & form != 0
+            && (self.after & word.after != 0 || self.after == ANY)
+    }
 }
 
-impl Word<'_> {
-    pub(super) fn form(&self) -> u8 {
-        let has_lower = self.text.bytes().any(|byte| byte.is_ascii_lowercase());
-        let has_upper = self.text.bytes().any(|byte| byte.is_ascii_uppercase());
-        match (has_upper, has_lower) {
-            (_, false) => form::UPPER,
-            (false, true) => form::LOWER,
-            (true, true) => form::CAPITALISED,
-        }
-    }
-
-    pub(super) fn is_followed_by(&self, marks: u16) -> bool {
-        self.after & marks != 0
-    }
-
-    /// The number of bytes up to the rest.
-    pub(super) fn bytes(&self, whole: &str) -> usize {
-        whole.len() - self.rest.len()
-    }
-}
-
-/// The marks at the beginning of the text behind a word.
-pub(super) fn marks(text: &str) -> u16 {
-    const ARROWS: [&str; 5] = ["—", "–", "→", "->", "=>"];
-    let blanks = text.bytes().take(MAX_BYTES).take_while(|byte| *byte == b' ').count();
-    let next = text.get(blanks..).unwrap_or_default();
-    let blank = match blanks {
-        0 => 0,
-        1 => mark::BLANK,
-        _ => mark::BLANK | mark::PADDED,
+/// The level that the word is in this place.
+pub(super) fn level_of(word: &Word<'_>, place: u8) -> Option<Severity> {
+    let text = word.level_part(place);
+    let form = form::of(text);
+    let known = |evidence| match text.as_bytes().first() {
+        Some(letter) if form == LETTER => Severity::of_letter(*letter),
+        _ => Severity::of_text(text, evidence),
     };
-    let is_before_blank =
-        |bytes: usize| next.as_bytes().get(bytes).is_none_or(|byte| *byte == b' ');
-    blank
-        | match next.as_bytes() {
-            [] | [b'\n' | b'\r', ..] => mark::END,
-            [b'\t', ..] => mark::TAB,
-            [b'|', ..] => mark::BAR,
-            [b':', ..] if blanks > 0 && is_before_blank(1) => mark::COLON | mark::SPACED_COLON,
-            [b':', ..] if blanks == 0 => mark::COLON,
-            [b',', ..] if blanks == 0 => mark::COMMA,
-            [b';', ..] if blanks == 0 => mark::SEMICOLON,
-            [b'[' | b'(', ..] => mark::GROUP,
-            [b'-', ..] => {
-                let dashes = next.bytes().take_while(|byte| *byte == b'-').count();
-                if blanks > 0 && is_before_blank(dashes) || begins(next, &ARROWS) {
-                    mark::DASH
-                } else {
-                    0
-                }
-            }
-            [128..=255 | b'=', ..] if begins(next, &ARROWS) => mark::DASH,
-            _ => 0,
-        }
+    // Excludes nearly all words.
+    if form != LETTER && !Severity::is_level(text) {
+        return None;
+    }
+    let word = Word { after: word.after | word.marks_far_behind(place, form), ..*word };
+    let mut rows = LEVELS.iter().filter(|row| row.fits(place, &word, form));
+    let (severity, unless) = rows.find_map(|row| Some((known(row.is.words)?, row.is.unless)))?;
+    (!unless.is_raised(&word, place)).then_some(severity)
 }
 
-/// The marks of [`EVIDENCE`] that only few places need.
-pub(super) fn marks_far_behind(word: Word<'_>, place: u8) -> u16 {
-    let next = beginning(word.rest).trim_start();
-    let is_upper = word.form() == form::UPPER;
-    if place == place::NAMED && is_upper && stated_time(next).is_some() {
-        return mark::TIME;
-    }
-    let is_label = || next.split_once(' ').is_some_and(|(_, rest)| rest.starts_with(": "));
-    if place == place::TIMED && !is_upper && is_label() { mark::LABEL } else { 0 }
+/// What kind of name the word may be in this place.
+pub(super) fn name_of(word: &Word<'_>, place: u8) -> Option<Name> {
+    let form = form::of(word.text);
+    NAMES.iter().find(|row| row.fits(place, word, form)).map(|row| row.is)
+}
+
+/// Words that state a level together: of PHP's own messages, of V8 and of npm. `true` for messages that must name PHP's file and
+/// line.
+static PHRASES: [(&str, Severity, bool); 13] = [
+    ("npm ERR! ", Severity::ERROR, false),
+    ("npm error ", Severity::ERROR, false),
+    ("npm WARN ", Severity::WARN, false),
+    ("npm warn ", Severity::WARN, false),
+    ("FATAL ERROR: ", Severity::FATAL, false),
+    ("PHP Fatal error: ", Severity::ERROR, false),
+    ("PHP Parse error: ", Severity::ERROR, false),
+    ("PHP Warning: ", Severity::WARN, false),
+    ("PHP Deprecated: ", Severity::WARN, false),
+    ("PHP Notice: ", Severity::INFO, false),
+    ("Fatal error: ", Severity::ERROR, false),
+    ("Deprecated: ", Severity::WARN, true),
+    ("Warning: ", Severity::WARN, true),
+];
+
+/// The level of a phrase, and its bytes.
+pub(super) fn phrase(text: &str) -> Option<(Severity, usize)> {
+    let may_begin = matches!(text.as_bytes().first(), Some(b'n' | b'F' | b'P' | b'D' | b'W'));
+    let mut phrases = PHRASES.iter().filter(|_| may_begin);
+    let (words, severity, names_line) = phrases.find(|(words, ..)| text.starts_with(words))?;
+    (!names_line || is_displayed_by_php(text)).then_some((*severity, words.len()))
 }

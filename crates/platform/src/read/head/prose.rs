@@ -1,13 +1,39 @@
 //! Signs that a word is no level: the text goes on as a sentence, a value or an operand.
 
 use super::beginning;
-use super::evidence::{Word, mark, place};
+use super::evidence::place;
+use super::word::{Word, mark};
 use crate::read::begins;
 use crate::read::severity::{Evidence, Severity};
 use crate::read::steps;
 
-/// Returns `true` if the text after `error:` is the value of something with this name, such as `error: none`.
-pub(super) fn is_value(text: &str) -> bool {
+/// What may show that a word is no level, although it stands in a level's place.
+#[derive(Clone, Copy)]
+pub(super) enum Doubt {
+    Nothing,
+    /// The text behind the colon is the value of something with this name: `error: none`.
+    Value,
+    /// The word is an operand, one of several levels, or the subject of a sentence.
+    Operand,
+    /// A sentence goes on behind the word.
+    Sentence,
+    /// The word does not have the width of rich's column.
+    Width,
+}
+
+impl Doubt {
+    pub(super) fn is_raised(self, word: &Word<'_>, place: u8) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Value => place != place::TIMED && is_value(word.rest),
+            Self::Operand => !word.is_followed_by(mark::COLON) && !begins_message(word, place),
+            Self::Sentence => is_english(behind_separators(beginning(word.rest))),
+            Self::Width => !has_width_of_rich(word),
+        }
+    }
+}
+
+fn is_value(text: &str) -> bool {
     const VALUES: [&str; 11] =
         ["true", "false", "null", "nil", "none", "undefined", "yes", "no", "on", "off", "nan"];
     let word = beginning(text).split_ascii_whitespace().next().unwrap_or_default();
@@ -18,37 +44,30 @@ pub(super) fn is_value(text: &str) -> bool {
         || is_only_word && VALUES.iter().any(|value| value.eq_ignore_ascii_case(word))
 }
 
-/// Returns `true` unless the text after a level at the line's start shows that it is an operand, one of several levels, the
-/// subject of a sentence, or HTTP's method `TRACE`.
-pub(super) fn begins_message(word: Word<'_>, place: u8) -> bool {
+/// Returns `true` unless the text after a level without a colon shows that it is an operand, one of several levels, or the subject
+/// of a sentence.
+fn begins_message(word: &Word<'_>, place: u8) -> bool {
     let text = beginning(word.rest);
     let is_separated = word.is_followed_by(mark::FIELD & !mark::TAB);
     let next = if is_separated { behind_separators(text) } else { text.trim_start_matches(' ') };
     let second = next.split([' ', '\t', '|', ',']).next().unwrap_or_default();
     steps::count(second.len());
-    let is_operator = begins(next, &["=", ":=", "!", "->", "/", "http", "|"]);
     let is_level = |evidence| Severity::of_text(second, evidence).is_some();
     if is_separated {
         let is_sentence = place == place::FIRST && is_english(second);
-        return !(second.is_empty()
-            || is_level(Evidence::Separated)
-            || is_sentence
-            || second.parse::<f64>().is_ok());
+        let is_number = second.parse::<f64>().is_ok();
+        return !(second.is_empty() || is_level(Evidence::Separated) || is_sentence || is_number);
     }
+    // `TRACE /path` and `TRACE http://…` are requests.
+    let is_operator = begins(next, &["=", ":=", "!", "->", "/", "http", "|"]);
     !(is_operator || is_level(Evidence::AtStart))
-}
-
-/// Returns `true` if a sentence goes on behind the word and its separators.
-pub(super) fn begins_sentence(word: Word<'_>) -> bool {
-    is_english(behind_separators(beginning(word.rest)))
 }
 
 fn behind_separators(text: &str) -> &str {
     text.trim_start_matches([' ', '|', '-', ',', ';', '>', '→', '—'])
 }
 
-/// Returns `true` for a level that rich pads to the width of its column.
-pub(super) fn is_of_rich(word: Word<'_>) -> bool {
+fn has_width_of_rich(word: &Word<'_>) -> bool {
     const COLUMN: usize = 9;
     let blanks = word.rest.bytes().take(COLUMN).take_while(|byte| *byte == b' ').count();
     word.text.len() + blanks == COLUMN

@@ -236,9 +236,11 @@ impl Invocations {
             invocation.push(phase);
             return;
         }
-        // The end of an init phase within an invocation may come after the invocation's end, and after the next INVOKE.
+        // An init phase within an invocation comes before the invocation's start (runtime interface emulator, `doInvoke`). If only
+        // its end is seen, events came in another order: the end may come after the invocation's end, and after the next INVOKE.
         let is_end = !matches!(phase.event.kind, EventKind::InitStart | EventKind::RestoreStart);
-        if is_end && phase.event.phase.as_deref() == Some("invoke") {
+        let has_start = self.pending.iter().any(|known| known.event.kind == EventKind::InitStart);
+        if is_end && !has_start && phase.event.phase.as_deref() == Some("invoke") {
             let began_before = |known: &&mut Invocation| {
                 known.started.is_some_and(|started| started <= phase.time)
             };

@@ -12,6 +12,7 @@ use crate::openobserve::ingest::admit;
 use crate::openobserve::route::unknown_organization;
 use crate::openobserve::rows::{self, Row};
 use crate::openobserve::shared::Shared;
+use crate::openobserve::store::Schemas;
 use crate::openobserve::types::Types;
 use crate::openobserve::{Signal, signal_of};
 
@@ -60,14 +61,14 @@ impl Question {
         is_change && String::from_utf8_lossy(body).contains("Utf8")
     }
 
-    /// The answer to a call that reads or changes the types of a log stream's columns; `None` if it is another question.
+    /// The answer to a call that reads or declares the columns of a stream of logs or traces; `None` if it is another question.
     pub(crate) fn schema(
         &self,
         shared: &Shared,
         parts: &Parts,
         body: &Bytes,
     ) -> Option<HttpResponse> {
-        let Kind::Schema { signal: Some(Signal::Logs), stream } = &self.kind else { return None };
+        let Kind::Schema { signal: Some(signal), stream } = &self.kind else { return None };
         if let Err(reply) = admit::authorize(&shared.config, &parts.headers) {
             return Some(reply);
         }
@@ -77,6 +78,10 @@ impl Question {
         state.store.schema_calls.push(call.trim_end().to_owned());
         if let Some(status) = shared.config.schemas_refused {
             return Some(HttpResponse::error(status, "Unauthorized Access"));
+        }
+        if *signal != Signal::Logs {
+            let key = (self.organization.clone(), *signal, stream.clone());
+            return Some(untyped_schema(&mut state.store.schemas, key, parts, body));
         }
         let key = (self.organization.clone(), stream.clone());
         if parts.method == http::Method::PUT {
@@ -119,6 +124,31 @@ impl Question {
             Kind::Search { signal, sql } => search(shared, &self.organization, signal, &sql),
         }
     }
+}
+
+const NUMBERS_OF_SPANS: [&str; 6] =
+    ["_timestamp", "duration", "end_time", "flags", "start_time", "status_code"];
+
+/// Reads or declares the columns of a stream of spans, whose attributes are texts.
+fn untyped_schema(
+    schemas: &mut Schemas,
+    stream: (String, Signal, String),
+    parts: &Parts,
+    body: &Bytes,
+) -> HttpResponse {
+    if parts.method == http::Method::PUT {
+        schemas.declare(stream, &serde_json::from_slice(body).unwrap_or_default());
+        return HttpResponse::error(200, "fields updated");
+    }
+    let Some(columns) = schemas.columns(&stream) else {
+        return HttpResponse::error(404, "stream not found");
+    };
+    let column = |name: &str| {
+        let of_column = if NUMBERS_OF_SPANS.contains(&name) { "Int64" } else { "Utf8" };
+        json!({ "name": name, "type": of_column })
+    };
+    let columns: Vec<_> = columns.into_iter().map(column).collect();
+    HttpResponse::json(200, &json!({ "name": stream.2, "schema": columns }))
 }
 
 fn search(shared: &Shared, organization: &str, signal: Option<Signal>, sql: &str) -> HttpResponse {

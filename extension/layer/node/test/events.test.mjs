@@ -1,9 +1,10 @@
-// Limits and odd values of an event's messages, and the time that the event waited. triggers.test.mjs has the usual events.
+// Limits and odd values of events, the time that an event waited, and X-Ray's headers. triggers.test.mjs has the usual events.
 
 import assert from "node:assert/strict";
+import fs from "node:fs";
 import { test } from "node:test";
 import clock from "../clock.cjs";
-import { messages } from "../messages.cjs";
+import { describe, xray } from "../events.cjs";
 import { wait } from "../waiting.cjs";
 
 // Mimics OpenTelemetry's API and the W3C propagator.
@@ -17,16 +18,16 @@ const api = {
 /// The system and the attributes of a span are those of `span`. A sender is "SPAN of MESSAGE".
 function check(name, span, senders, event) {
   test(`messages: ${name}`, () => {
-    const { trigger, name, attributes, links = [] } = messages(api, event) ?? {};
+    const { trigger, messages: { source, attributes, links } = { links: [] } } = describe(api, event);
     const found = links.map(({ context, attributes }) => `${context.spanId} of ${attributes["messaging.message.id"]}`);
-    assert.deepEqual([{ trigger, name, ...attributes }, found], [{ trigger: undefined, name: undefined, ...span }, senders]);
+    assert.deepEqual([{ trigger, source, ...attributes }, found], [{ trigger: "other", source: undefined, ...span }, senders]);
   });
 }
 
 function processed(system, destination, more) {
   const attributes = { "messaging.system": system, "messaging.operation.type": "process", "messaging.operation.name": "process", ...more };
   if (destination !== undefined) attributes["messaging.destination.name"] = destination;
-  return { trigger: "pubsub", name: `${destination ?? "multiple_sources"} process`, ...attributes };
+  return { trigger: "pubsub", source: destination ?? "multiple_sources", ...attributes };
 }
 
 const count = (count) => ({ "messaging.batch.message_count": count });
@@ -54,13 +55,13 @@ function checkWait(name, expected, event) {
     t.mock.method(clock, "now", () => now);
     const waited = [];
     const tracer = { startSpan: (name, { startTime }) => ({ end: (time) => waited.push(time >= startTime && `${name}, ${now - startTime} ms`) }) };
-    wait(tracer, event, messages(api, event));
+    wait(tracer, describe(api, event));
     assert.deepEqual(waited, expected);
   });
 }
 
 const sent = (...times) => ({ Records: times.map((time) => queued("m", "a", { attributes: { SentTimestamp: time } })) });
-const requested = (timeEpoch) => ({ requestContext: { timeEpoch } });
+const requested = (timeEpoch) => ({ requestContext: { http: { method: "GET" }, timeEpoch } });
 const published = (time) => ({ source: "shop", "detail-type": "Order", time });
 const unconvertible = { toString: 1, valueOf: 2 };
 checkWait("a batch", ["orders wait, 9000 ms"], sent(...[3, 9, 1].map((seconds) => String(now - seconds * 1000))));
@@ -73,3 +74,21 @@ for (const time of [unconvertible, [], null, "x", -1, 1e300, Infinity, now + 1e6
   checkWait(`a request at ${JSON.stringify(time)}`, [], requested(time));
   checkWait(`an event at ${JSON.stringify(time)}`, [], published(time));
 }
+
+const FIXTURES = new URL("../../../../tests/fixtures/", import.meta.url);
+
+test("events were received at the times of the fixtures", () => {
+  const folder = new URL("triggers/", FIXTURES);
+  for (const name of fs.readdirSync(folder)) {
+    const { event, received_ms: expected } = JSON.parse(fs.readFileSync(new URL(name, folder)));
+    assert.equal(describe(api, event).receivedMs ?? null, expected, name);
+  }
+});
+
+test("X-Ray's headers are read as in the fixture", () => {
+  const rows = JSON.parse(fs.readFileSync(new URL("xray-headers.json", FIXTURES)));
+  for (const { header, ...expected } of rows) {
+    const { traceId = null, parentId = null, isSampled: sampled = null } = xray(header);
+    assert.deepEqual({ traceId, parentId, sampled }, expected, header);
+  }
+});

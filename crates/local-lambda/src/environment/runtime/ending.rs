@@ -1,0 +1,117 @@
+//! The end of an environment's processes: the runtime first, then the extensions, each with its time.
+
+use super::{Runtime, ended};
+use crate::clock;
+use crate::environment::failed::{Failed, ShutdownReason};
+use crate::environment::surroundings::Surroundings;
+use crate::fidelity::TelemetryAtShutdown;
+use std::process::ExitStatus;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The time that Lambda grants an environment with external extensions for its end.
+const SHUTDOWN_WITH_EXTERNAL: Duration = Duration::from_secs(2);
+/// The runtime's share of it (runtime interface emulator, `runtimeDeadlineShare` and `defaultRuntimeShutdownTimeout`).
+const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(600);
+/// The time of an environment whose only extensions are registered inside the runtime's process (AWS Lambda "Shutdown phase").
+const RUNTIME_SHUTDOWN_WITHOUT_EXTERNAL: Duration = Duration::from_millis(500);
+
+/// The end of an environment that runs no invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Shutdown,
+    /// SIGKILL alone, without SIGTERM and SHUTDOWN.
+    Kill,
+}
+
+impl Runtime {
+    /// Kills the runtime, writes its last lines and gives the status with which it ended.
+    pub(crate) async fn kill_process(&mut self) -> Option<ExitStatus> {
+        self.process.take()?.end().await
+    }
+
+    /// Ends processes that run no invocation.
+    pub(crate) async fn end(self, end: End) {
+        match end {
+            End::Shutdown => self.shut_down(ShutdownReason::Spindown).await,
+            End::Kill => self.kill().await,
+        }
+    }
+
+    async fn kill(mut self) {
+        self.kill_process().await;
+        self.extensions.end().await;
+        self.surroundings.telemetry.end_subscriptions().await;
+    }
+
+    /// Ends the runtime's process as Lambda does, writes its last lines, and gives the status with which it ended. If an
+    /// extension is there, the process gets SIGTERM and a time for its end, also after a timeout or a failure (runtime interface
+    /// emulator, `shutdownRuntime`). Without an extension it is killed at once.
+    pub(crate) async fn end_process(&mut self) -> Option<ExitStatus> {
+        self.begin_end();
+        if !self.extensions.is_empty() {
+            self.terminate_process().await;
+        }
+        self.kill_process().await
+    }
+
+    /// Begins the time for the end of all processes; returns its end.
+    fn begin_end(&mut self) -> Instant {
+        if let Some(ends_at) = self.ends_at {
+            return ends_at;
+        }
+        if !self.extensions.is_empty() {
+            self.thaw();
+        }
+        *self.ends_at.insert(Instant::now() + SHUTDOWN_WITH_EXTERNAL)
+    }
+
+    /// Ends the processes as Lambda does (AWS Lambda "Shutdown phase"): the runtime first; then external extensions get SHUTDOWN
+    /// and the rest of the time; then SIGKILL. An environment that starts again has no subscriptions.
+    pub(crate) async fn shut_down(mut self, reason: ShutdownReason) {
+        let end = self.begin_end();
+        self.end_process().await;
+        let Surroundings { spec, telemetry, .. } = &*self.surroundings;
+        let is_flushed = spec.is_managed()
+            || spec.unpublished.telemetry_at_shutdown == TelemetryAtShutdown::Flushed;
+        if is_flushed && !self.extensions.is_empty() {
+            telemetry.flush().await;
+        }
+        if self.extensions.has_external() {
+            let left = end.duration_since(Instant::now());
+            self.extensions.shut_down(reason.name(), clock::now().after(left).millis());
+            while self.extensions.are_shutting_down() {
+                match self.next_call(end).await {
+                    // A failure to end is of no more consequence.
+                    Ok(call) => drop(self.take_call(call)),
+                    Err(Failed::Timeout) => break,
+                    Err(_) => {}
+                }
+            }
+        }
+        self.extensions.end().await;
+        self.surroundings.telemetry.end_subscriptions().await;
+    }
+
+    async fn terminate_process(&mut self) {
+        let Some(process) = &mut self.process else {
+            return;
+        };
+        process.terminate();
+        let time = if self.extensions.has_external() {
+            RUNTIME_SHUTDOWN
+        } else {
+            RUNTIME_SHUTDOWN_WITHOUT_EXTERNAL
+        };
+        let until = Instant::now() + time;
+        loop {
+            let call = tokio::select! {
+                () = ended(self.process.as_ref()) => return,
+                () = tokio::time::sleep_until(until) => return,
+                Some(call) = self.calls.recv() => call,
+            };
+            // A failure to end is of no more consequence.
+            drop(self.take_call(call));
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The surroundings of an environment's processes.
+
+use super::state::EnvironmentView;
+use crate::api::RuntimeApi;
+use crate::cloudwatch::{CloudWatch, LogWriter};
+use crate::function::FunctionSpec;
+use crate::platform_events::PlatformEvents;
+use crate::process::{CapturedOutput, ProcessTable};
+use crate::telemetry::{Category, Telemetry};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::OnceCell;
+
+#[derive(Debug, Default)]
+pub(crate) struct Host {
+    pub(crate) cloudwatch: Arc<CloudWatch>,
+    pub(crate) table: Arc<ProcessTable>,
+}
+
+/// The surroundings of an environment's processes.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) spec: Arc<FunctionSpec>,
+    pub(crate) writer: Arc<LogWriter>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) events: PlatformEvents,
+    pub(crate) table: Arc<ProcessTable>,
+    pub(crate) view: Arc<EnvironmentView>,
+    /// Open from the first init.
+    pub(crate) api: OnceCell<RuntimeApi>,
+}
+
+impl Surroundings {
+    pub(super) fn output(&self, category: Category) -> CapturedOutput {
+        CapturedOutput {
+            writer: Arc::clone(&self.writer),
+            telemetry: Arc::clone(&self.telemetry),
+            category,
+        }
+    }
+
+    pub(super) fn variables(
+        &self,
+        category: Category,
+        runtime_api: &str,
+    ) -> BTreeMap<String, String> {
+        match category {
+            Category::Extension => self.spec.extension_environment(runtime_api),
+            _ => self.spec.environment(runtime_api, self.writer.stream()),
+        }
+    }
+}
+
+impl Drop for Surroundings {
+    fn drop(&mut self) {
+        // Each environment of Lambda has its own `/tmp`. Here all share this machine's, so files named after the
+        // environment's address are removed.
+        let Some(api) = self.api.get() else { return };
+        let environment = api.address().to_string().replace(':', "-");
+        for file in std::fs::read_dir("/tmp").into_iter().flatten().flatten() {
+            let name = file.file_name();
+            let is_own = name.to_str().is_some_and(|name| {
+                name.starts_with(".lambda-otlp-") && name.ends_with(&environment)
+            });
+            if is_own {
+                drop(std::fs::remove_file(file.path()));
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The latest items of a kind, within bounds.
+
+use std::collections::VecDeque;
+
+/// The default bounds, in items and bytes.
+const MAX_ITEMS: usize = 1000;
+pub(crate) const MAX_RECENT_BYTES: usize = 64 * 1024 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Recent<T> {
+    items: VecDeque<(T, usize)>,
+    max_items: usize,
+    max_bytes: usize,
+    bytes: usize,
+}
+
+impl<T> Default for Recent<T> {
+    fn default() -> Self {
+        Self::of(MAX_ITEMS, MAX_RECENT_BYTES)
+    }
+}
+
+impl<T> Recent<T> {
+    pub(crate) fn of(max_items: usize, max_bytes: usize) -> Self {
+        Self { items: VecDeque::new(), max_items, max_bytes, bytes: 0 }
+    }
+}
+
+impl<T: Clone> Recent<T> {
+    /// Adds one of about `bytes` and forgets the oldest beyond the bounds, but never the one added.
+    pub(crate) fn push(&mut self, item: T, bytes: usize) {
+        self.items.push_back((item, bytes));
+        self.bytes += bytes;
+        while self.items.len() > self.max_items
+            || (self.bytes > self.max_bytes && self.items.len() > 1)
+        {
+            let Some((_, forgotten_bytes)) = self.items.pop_front() else {
+                return;
+            };
+            self.bytes -= forgotten_bytes;
+        }
+    }
+
+    pub(crate) fn to_vec(&self) -> Vec<T> {
+        self.items.iter().map(|(item, _)| item.clone()).collect()
+    }
+}

@@ -1,0 +1,93 @@
+//! Reads the settings of a subscription.
+
+use super::events::Category;
+use http::Uri;
+use serde::Deserialize;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Buffering {
+    pub(crate) max_items: usize,
+    pub(crate) max_bytes: usize,
+    pub(crate) timeout_ms: u64,
+}
+
+impl Default for Buffering {
+    fn default() -> Self {
+        Self { max_items: 10_000, max_bytes: 262_144, timeout_ms: 1000 }
+    }
+}
+
+/// The address of a listener, which is always on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Destination {
+    pub(crate) port: u16,
+    pub(crate) path: String,
+    pub(crate) host: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) types: Vec<Category>,
+    pub(crate) buffering: Buffering,
+    pub(crate) destination: Destination,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request {
+    schema_version: String,
+    types: Vec<Category>,
+    #[serde(default)]
+    buffering: Buffering,
+    destination: RequestedDestination,
+}
+
+#[derive(Deserialize)]
+struct RequestedDestination {
+    protocol: String,
+    #[serde(rename = "URI")]
+    uri: String,
+}
+
+/// Versions of the Telemetry API's schema. Extensions by the crate `lambda-extension` ask for the first.
+const SCHEMA_VERSIONS: [&str; 3] = ["2022-07-01", "2022-12-13", "2025-01-29"];
+
+const RESERVED_PORT: u16 = 9001;
+
+impl Settings {
+    /// Returns an error if Lambda would answer 400.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, String> {
+        let request: Request = serde_json::from_slice(body)
+            .map_err(|error| format!("the body is no subscription: {error}"))?;
+        let Request { schema_version, types, buffering, destination } = request;
+        let Buffering { max_items, max_bytes, timeout_ms } = buffering;
+        let is_within = (1000..=10_000).contains(&max_items)
+            && (262_144..=1_048_576).contains(&max_bytes)
+            && (25..=30_000).contains(&timeout_ms);
+        if !SCHEMA_VERSIONS.contains(&schema_version.as_str()) || types.is_empty() || !is_within {
+            return Err(
+                "schemaVersion, types or buffering is outside of Lambda's limits".to_owned()
+            );
+        }
+        let RequestedDestination { protocol, uri } = destination;
+        let destination = http_destination(&uri).filter(|_| protocol == "HTTP");
+        let destination = destination
+            .ok_or_else(|| format!("destination `{uri}` is not http://sandbox.localdomain:PORT"))?;
+        Ok(Self { types, buffering, destination })
+    }
+}
+
+/// `sandbox.localdomain` stands for this machine, as `sandbox` does; so do, outside Lambda, the loopback names.
+fn http_destination(text: &str) -> Option<Destination> {
+    let uri: Uri = text.parse().ok()?;
+    let host = uri.host()?;
+    let is_here = matches!(host, "sandbox.localdomain" | "sandbox" | "127.0.0.1" | "localhost");
+    let port = uri.port_u16().unwrap_or(80);
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    (uri.scheme_str() == Some("http") && is_here && port != RESERVED_PORT).then(|| Destination {
+        port,
+        path: path.to_owned(),
+        host: format!("{host}:{port}"),
+    })
+}
