@@ -186,10 +186,11 @@ fn inflate_with(
 ) -> Result<usize, InflateError> {
     let mut consumed = 0;
     loop {
-        let room = max_bytes - out.len();
         // One byte more than allowed distinguishes a stream of exactly `max_bytes` from a longer one.
-        let step = (room + 1).min((input.len() * 4).clamp(1024, 1024 * 1024));
-        out.reserve(step);
+        let room = max_bytes + 1 - out.len();
+        let step = out.len().max((input.len() * 4).clamp(1024, 1024 * 1024));
+        // `Vec::reserve` would double the allocation beyond the limit, and the inflater writes to all of it.
+        out.reserve_exact(room.min(step));
         let rest = input.get(consumed..).unwrap_or_default();
         let status = state
             .decompress_vec(rest, out, FlushDecompress::None)

@@ -14,6 +14,19 @@ fn output_of_exactly_the_limit_is_accepted() {
     assert_eq!(error.to_string(), "gzip stream inflates to more than 4999 bytes");
 }
 
+#[test]
+fn the_buffer_of_a_bomb_stays_within_the_limit() {
+    let most_bytes = 3 * 1024 * 1024;
+    let gzip = compress(6, &vec![0; 2 * most_bytes]);
+    // RFC 1952: a header of 10 bytes, and a trailer of 8.
+    let deflated = &gzip[10..gzip.len() - 8];
+    let mut out = Vec::new();
+    let read = inflate_with_dictionary(&[], deflated, most_bytes, &mut out);
+    assert_eq!(read, Err(InflateError::TooLarge { max_bytes: most_bytes }));
+    // The last byte shows that there are more.
+    assert!(out.capacity() <= most_bytes + 1, "{} bytes", out.capacity());
+}
+
 #[cfg(feature = "bulk")]
 #[test]
 fn inflate_plain_declines_truncated_corrupt_or_oversized_input() {

@@ -30,7 +30,7 @@ def test_calls_have_the_names_of_the_conventions(tmp_path, target, asked, start)
     of_http, of_aws = NAMES[asked]
     variable = {} if asked is None else {"OTEL_SEMCONV_STABILITY_OPT_IN": asked}
     env = {**start, **variable, "TARGET": target.url, "PYTHONPATH": packages("boto3", "httpx", "requests")}
-    ran = run(tmp_path, [{}], files={"app.py": APP}, env=env)
+    ran = run(tmp_path, [{}], files={"app.py": APP}, env=env, timeout="60s")
     found = [((OLD | STABLE) & span["attributes"].keys(), "rpc.system" in span["attributes"]) for span in ran.kind("CLIENT")]
     assert found == [(of_http, False)] * 4 + [(of_aws, True)], ran.text
     if asked is None:
