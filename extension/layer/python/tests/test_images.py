@@ -43,6 +43,7 @@ def image(tmp_path_factory):
     opt = tmp_path_factory.mktemp("opt")
     shutil.copy(LAYER.parent / "lambda-otlp-handler", opt)
     shutil.copytree(LAYER, opt / "lambda-otlp/python", ignore=shutil.ignore_patterns("tests", "__pycache__"))
+    shutil.copy(LAYER.parent / "events.json", opt / "lambda-otlp")
     (opt / "lambda-otlp/python-packages").symlink_to(f"{installed}-layer/lambda-otlp/python-packages")
     return opt, f"{installed}-awslambdaric"
 
@@ -57,6 +58,6 @@ def test_an_image_is_instrumented(tmp_path, target, image, kind):
     env = {"TARGET": target.url, "PYTHONPATH": client}
     ran = run(tmp_path, [{}, {}], files={"app.py": APP}, wrapper=False, env=env, command=["sh", "-c", start])
     assert ran.results == [200, 200], ran.text
-    assert [span["scope"] for span in ran.kind("SERVER")] == ["opentelemetry.instrumentation.aws_lambda"] * 2, ran.text
+    assert [span["scope"] for span in ran.kind("SERVER")] == ["lambda-otlp/handler"] * 2, ran.text
     assert len(ran.kind("CLIENT")) == 2, ran.text
     assert "lambda-otlp-handler:" not in ran.text
