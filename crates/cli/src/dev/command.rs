@@ -5,7 +5,7 @@ use anyhow::{Context as _, bail, ensure};
 use console::layer;
 use local_lambda::binaries::{self, BuildError};
 use local_lambda::packages::{cache, install_once, is_at_least, run};
-use local_lambda::{FunctionSpec, LogFormat};
+use local_lambda::{FunctionSpec, Initialization, LogFormat};
 use settings::{Env, Source as _};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -41,7 +41,13 @@ impl Prepared {
         let handler = || arguments.handler.as_deref().context("--runtime: --handler is missing");
         let (mut program, packages) = match arguments.runtime {
             Some(Language::Python) => python(handler()?, arguments.wrapper)?,
-            Some(Language::Node) => node(handler()?, arguments.wrapper)?,
+            Some(Language::Node) => {
+                let client = match arguments.concurrency {
+                    Some(_) => &NODE_CLIENT_OF_MANAGED_INSTANCES,
+                    None => &NODE_CLIENT,
+                };
+                node(client, handler()?, arguments.wrapper)?
+            }
             None => (program(&arguments.command)?, None),
         };
         let mut layers = arguments.layers.clone();
@@ -88,6 +94,11 @@ impl Prepared {
         }
         if arguments.active_tracing {
             spec = spec.active_tracing();
+        }
+        if let Some(concurrency) = arguments.concurrency {
+            spec = spec
+                .initialization(Initialization::ManagedInstances)
+                .max_concurrency(usize::from(concurrency));
         }
         if arguments.json_logs {
             spec = spec.log_format(LogFormat::Json);
@@ -203,13 +214,42 @@ pub(super) struct Program {
 // The runtime clients for Python and Node, with OpenTelemetry's packages, installed once in the user's cache.
 
 const AWSLAMBDARIC: &str = "awslambdaric==4.2.2\n";
-/// The client of the managed runtimes up to Node 22. Version 4 takes no callbacks.
-const AWS_LAMBDA_RIC: &str = "aws-lambda-ric@3.3.0";
 const NATIVE_CLIENT: &str = include_str!("rapid_client.cjs");
-const NODE_MAIN: &str = r#"process.env.AWS_EXECUTION_ENV ??= `AWS_Lambda_nodejs${process.versions.node.split(".")[0]}.x`;
+
+/// A version of AWS's runtime client for Node.
+struct NodeClient {
+    package: &'static str,
+    /// The oldest Node that runs it.
+    oldest: &'static str,
+    /// The folder in the cache.
+    folder: &'static str,
+    /// The folder of the client's modules in the package.
+    modules: &'static str,
+    main: &'static str,
+}
+
+/// The client of the managed runtimes up to Node 22. Version 4 takes no callbacks.
+const NODE_CLIENT: NodeClient = NodeClient {
+    package: "aws-lambda-ric@3.3.0",
+    oldest: "18",
+    folder: "dev/node-runtime",
+    modules: "dist",
+    main: r#"process.env.AWS_EXECUTION_ENV ??= `AWS_Lambda_nodejs${process.versions.node.split(".")[0]}.x`;
 const { run } = await import("./index.mjs");
 await run(process.env.LAMBDA_TASK_ROOT, process.argv[2]);
-"#;
+"#,
+};
+
+/// The first client that runs several invocations at a time. It reads the handler from `_HANDLER`.
+const NODE_CLIENT_OF_MANAGED_INSTANCES: NodeClient = NodeClient {
+    package: "aws-lambda-ric@4.0.2",
+    oldest: "20",
+    folder: "dev/node-runtime-4",
+    modules: "",
+    main: r#"process.env.AWS_EXECUTION_ENV ??= `AWS_Lambda_nodejs${process.versions.node.split(".")[0]}.x`;
+await import("./index.mjs");
+"#,
+};
 
 /// The packages' folder in the layer (xtask, `dist --python-layer`).
 const PYTHON_PACKAGES: &str = "lambda-otlp/python-packages";
@@ -295,42 +335,54 @@ fn write_whole(file: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// Returns AWS's runtime client on this shell's Node, and the packages layer.
-pub(super) fn node(
+fn node(
+    client: &NodeClient,
     handler: &str,
     instrumented: bool,
 ) -> anyhow::Result<(Program, Option<PathBuf>)> {
-    let asked = Command::new("node").args(["-p", "process.execPath"]).output();
+    let ask = "process.execPath + ' ' + process.versions.node";
+    let asked = Command::new("node").args(["-p", ask]).output();
     let asked = asked.ok().filter(|asked| asked.status.success());
     let asked = asked.context("there is no node on PATH")?;
-    let node = PathBuf::from(String::from_utf8_lossy(&asked.stdout).trim());
-    let arguments = vec![node_runtime()?.to_string_lossy().into_owned(), handler.to_owned()];
+    let asked = String::from_utf8_lossy(&asked.stdout);
+    let (node, version) = asked.trim().rsplit_once(' ').unwrap_or((asked.trim(), ""));
+    let NodeClient { package, oldest, .. } = client;
+    ensure!(
+        is_at_least(version, &format!("{oldest}.0")),
+        "{node} is Node {version}, which is too old for {package}: put Node {oldest} or later first on PATH"
+    );
+    let arguments = vec![client.installed()?.to_string_lossy().into_owned(), handler.to_owned()];
     let checkout = layer::checkout().filter(|_| instrumented);
     let packages =
         checkout.map(|checkout| node_layer(&checkout.join("extension/layer/node"))).transpose()?;
-    Ok((Program { path: node, arguments, variables: Vec::new() }, packages))
+    Ok((Program { path: node.into(), arguments, variables: Vec::new() }, packages))
 }
 
-/// Returns the main module of the runtime client.
-fn node_runtime() -> anyhow::Result<PathBuf> {
-    let folder = cache()?.join("dev/node-runtime");
-    let pins = [folder.with_extension("txt"), folder.with_extension("cjs")];
-    std::fs::create_dir_all(folder.parent().unwrap_or(&folder))?;
-    for (pin, text) in pins.iter().zip([AWS_LAMBDA_RIC, NATIVE_CLIENT]) {
-        write_whole(pin, text).with_context(|| format!("cannot write {}", pin.display()))?;
+impl NodeClient {
+    /// Returns the main module, installed in the cache.
+    fn installed(&self) -> anyhow::Result<PathBuf> {
+        let folder = cache()?.join(self.folder);
+        let pins = [folder.with_extension("txt"), folder.with_extension("cjs")];
+        std::fs::create_dir_all(folder.parent().unwrap_or(&folder))?;
+        for (pin, text) in pins.iter().zip([self.package, NATIVE_CLIENT]) {
+            write_whole(pin, text).with_context(|| format!("cannot write {}", pin.display()))?;
+        }
+        let modules = folder.join("node_modules/aws-lambda-ric").join(self.modules);
+        install_once(&folder, &pins, || -> anyhow::Result<()> {
+            eprintln!("installing {} from npm, once", self.package);
+            let mut npm = Command::new("npm");
+            npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]);
+            run(npm.arg(&folder).arg(self.package))?;
+            // Node takes a folder of this name for the native module.
+            let native = modules.join("rapid-client.node");
+            std::fs::create_dir(&native)?;
+            std::fs::write(native.join("index.js"), NATIVE_CLIENT)?;
+            // The package around it may have modules of the other type.
+            std::fs::write(native.join("package.json"), r#"{"type":"commonjs"}"#)?;
+            Ok(std::fs::write(modules.join("main.mjs"), self.main)?)
+        })?;
+        Ok(modules.join("main.mjs"))
     }
-    let client = folder.join("node_modules/aws-lambda-ric/dist");
-    install_once(&folder, &pins, || -> anyhow::Result<()> {
-        eprintln!("installing {AWS_LAMBDA_RIC} from npm, once");
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]);
-        run(npm.arg(&folder).arg(AWS_LAMBDA_RIC))?;
-        // Node takes a folder of this name for the native module.
-        let native = client.join("rapid-client.node");
-        std::fs::create_dir(&native)?;
-        std::fs::write(native.join("index.js"), NATIVE_CLIENT)?;
-        Ok(std::fs::write(client.join("main.mjs"), NODE_MAIN)?)
-    })?;
-    Ok(client.join("main.mjs"))
 }
 
 /// Returns the packages layer, made from these sources.

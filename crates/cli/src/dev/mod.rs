@@ -23,7 +23,8 @@ use std::time::Duration;
 Examples:
   lambda-otlp dev --event order.json -- cargo run --bin orders
   lambda-otlp dev --runtime python --handler app.handler < events.jsonl
-  lambda-otlp dev --wrapper --runtime node --handler index.handler --http 9000")]
+  lambda-otlp dev --wrapper --runtime node --handler index.handler --http 9000
+  lambda-otlp dev --concurrency 8 --runtime python --handler app.handler < events.jsonl")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Arguments {
     /// The function: a program, `cargo run …`, or a runtime client such as `python3 -m awslambdaric app.handler`.
@@ -70,6 +71,9 @@ pub(crate) struct Arguments {
     /// Sample each invocation for X-Ray, like Lambda's active tracing.
     #[arg(long)]
     active_tracing: bool,
+    /// Run the function on a managed instance, with N invocations at a time.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: Option<u16>,
     /// Log in Lambda's JSON format instead of text.
     #[arg(long)]
     json_logs: bool,

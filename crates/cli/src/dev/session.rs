@@ -12,13 +12,14 @@ use local_lambda::{ClientContext, HttpServer, Invocation, InvocationResult, Lamb
 use std::io::{self, BufRead as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 const MOST_WAITING: usize = 64;
 
@@ -55,7 +56,15 @@ impl Session {
             lambda.create_function(spec)?;
             let has_failed = AtomicBool::new(false);
             let (name, timeout) = (arguments.name.clone(), arguments.timeout);
-            let function = Arc::new(Function { name, logs, timeout, lambda, has_failed });
+            let function = Arc::new(Function {
+                name,
+                logs,
+                timeout,
+                lambda,
+                has_failed,
+                is_managed: arguments.concurrency.is_some(),
+                running: AtomicUsize::new(0),
+            });
             let server = match arguments.http {
                 Some(port) => {
                     let server = http::serve(port, &function).await;
@@ -66,7 +75,13 @@ impl Session {
             };
             Ok::<_, anyhow::Error>((function, server))
         })?;
-        let invocations = Invocations { given, repeat: arguments.repeat, server, stopped };
+        let invocations = Invocations {
+            given,
+            repeat: arguments.repeat,
+            at_a_time: arguments.concurrency.map_or(1, usize::from),
+            server,
+            stopped,
+        };
         let thread =
             std::thread::spawn(move || runtime.block_on(invocations.run(function, folder)));
         Ok(Self { incoming, stop, thread })
@@ -98,6 +113,7 @@ pub(super) struct Given {
 struct Invocations {
     given: Given,
     repeat: u32,
+    at_a_time: usize,
     server: Option<HttpServer>,
     stopped: watch::Receiver<bool>,
 }
@@ -129,30 +145,59 @@ impl Invocations {
         is_fine && logs.is_delivered()
     }
 
-    async fn invoke_all(&self, function: &Function) {
+    async fn invoke_all(&self, function: &Arc<Function>) {
         let Given { events, client_context } = &self.given;
+        let mut running = Running {
+            function: Arc::clone(function),
+            client_context: client_context.clone(),
+            at_a_time: self.at_a_time,
+            tasks: JoinSet::new(),
+        };
         for _ in 0..self.repeat {
             for event in events {
-                function.invoke(event.as_bytes(), client_context.clone()).await;
+                running.invoke(event.clone()).await;
             }
         }
         if self.server.is_some() {
+            running.tasks.join_all().await;
             return std::future::pending().await;
         }
-        if !events.is_empty() {
-            return;
+        let mut has_come = !events.is_empty();
+        if !has_come {
+            let mut lines = of_standard_input();
+            while let Some(event) = lines.recv().await {
+                has_come = true;
+                running.invoke(event).await;
+            }
         }
-        let mut lines = of_standard_input();
-        let mut has_come = false;
-        while let Some(event) = lines.recv().await {
-            has_come = true;
-            function.invoke(event.as_bytes(), client_context.clone()).await;
-        }
+        running.tasks.join_all().await;
         if !has_come {
             function.fail(
                 "nothing was invoked: use --event FILE, or write a line of JSON to standard input",
             );
         }
+    }
+}
+
+/// The invocations that run at the same time.
+struct Running {
+    function: Arc<Function>,
+    client_context: Option<ClientContext>,
+    at_a_time: usize,
+    tasks: JoinSet<()>,
+}
+
+impl Running {
+    /// Begins an invocation, once fewer than the most run.
+    async fn invoke(&mut self, event: String) {
+        if self.tasks.len() >= self.at_a_time {
+            self.tasks.join_next().await;
+        }
+        let function = Arc::clone(&self.function);
+        let client_context = self.client_context.clone();
+        self.tasks.spawn(async move {
+            function.invoke(event.as_bytes(), client_context).await;
+        });
     }
 }
 
@@ -163,6 +208,8 @@ pub(super) struct Function {
     lambda: Lambda,
     /// An event was invalid, or an invocation failed.
     has_failed: AtomicBool,
+    is_managed: bool,
+    running: AtomicUsize,
 }
 
 impl Function {
@@ -172,10 +219,12 @@ impl Function {
         event: &[u8],
         client_context: Option<ClientContext>,
     ) -> Option<InvocationResult> {
+        self.running.fetch_add(1, Ordering::Relaxed);
         let ended = match self.lambda.begin_invocation_with(&self.name, event, client_context) {
             Ok(running) => running.finished().await,
             Err(error) => Err(error),
         };
+        let is_last = self.running.fetch_sub(1, Ordering::Relaxed) == 1;
         let invocation = match ended {
             Ok(invocation) => invocation,
             Err(error) => {
@@ -183,7 +232,10 @@ impl Function {
                 return None;
             }
         };
-        self.logs.pass_on().await;
+        // The spans of the others come later, and log records get their trace from a span of the same event.
+        if is_last || !self.is_managed {
+            self.logs.pass_on().await;
+        }
         let has_started = has_started(&self.lambda.platform_events(&self.name));
         if !invocation.is_success() {
             self.has_failed.store(true, Ordering::Relaxed);
