@@ -71,6 +71,11 @@ FRAMEWORKS = {
         "import chromadb",
         "import httpx\n    return [httpx.get(URL + '/api/v2/heartbeat').json(), chromadb.__version__ != '']",
     ),
+    "crewai": (
+        ("crewai",),
+        "from crewai import LLM",
+        "return LLM(model='openai/m', base_url=URL, api_key='k').call('hi')",
+    ),
     "google-adk": (
         ("google-adk",),
         "import google.adk.agents\nfrom google import genai",

@@ -66,7 +66,7 @@ def attempt(action, *arguments):
 
 
 # Longest wait for the end of a thread, in seconds.
-MOMENT = 0.05
+MOMENT = 0.2
 
 
 class Background:
