@@ -144,16 +144,17 @@ impl<T> Row<T> {
 
 /// The level that the word is in this place.
 pub(super) fn level_of(word: &Word<'_>, place: u8) -> Option<Severity> {
+    const LONGEST: usize = 16;
     let text = word.level_part(place);
+    // Excludes nearly all words.
+    if text.len() > LONGEST || !(form::is_letter(text) || Severity::is_level(text)) {
+        return None;
+    }
     let form = form::of(text);
     let known = |evidence| match text.as_bytes().first() {
         Some(letter) if form == LETTER => Severity::of_letter(*letter),
         _ => Severity::of_text(text, evidence),
     };
-    // Excludes nearly all words.
-    if form != LETTER && !Severity::is_level(text) {
-        return None;
-    }
     let word = Word { after: word.after | word.marks_far_behind(place, form), ..*word };
     let mut rows = LEVELS.iter().filter(|row| row.fits(place, &word, form));
     let (severity, unless) = rows.find_map(|row| Some((known(row.is.words)?, row.is.unless)))?;

@@ -200,7 +200,7 @@ impl<'a> Scan<'a> {
             }
             b'A'..=b'Z' | b'a'..=b'z' => {
                 let word = self.word();
-                self.level(&word) || self.id(&word) || self.name(&word)
+                self.id(&word) || self.level(&word) || self.name(&word)
             }
             128..=255 if self.fields == 0 && symbol(self.head.rest).is_some() => {
                 self.separators();

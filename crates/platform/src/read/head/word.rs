@@ -56,16 +56,20 @@ pub(super) mod form {
     pub(in crate::read::head) const WORD: u8 = UPPER | LOWER | CAPITALISED;
     pub(in crate::read::head) const ANY: u8 = u8::MAX;
 
+    pub(in crate::read::head) fn is_letter(text: &str) -> bool {
+        matches!(text.len(), 1 | 5 | 9)
+            && text.as_bytes().split_first().is_some_and(|(letter, date)| {
+                letter.is_ascii_uppercase() && date.iter().all(u8::is_ascii_digit)
+            })
+    }
+
     pub(in crate::read::head) fn of(text: &str) -> u8 {
         let bytes = text.as_bytes();
-        if let [b'A'..=b'Z', date @ ..] = bytes
-            && matches!(date.len(), 0 | 4 | 8)
-            && date.iter().all(u8::is_ascii_digit)
-        {
+        if is_letter(text) {
             return LETTER;
         }
         let is_sign = |byte: &u8| matches!(byte, b'.' | b'_' | b'[' | b'@' | b'=');
-        if bytes.iter().any(is_sign) || text.contains("::") {
+        if bytes.iter().any(is_sign) || bytes.windows(2).any(|pair| pair == b"::") {
             let file = text.trim_end_matches(|c: char| c.is_ascii_digit());
             let is_file = file.len() < text.len() && file.ends_with(':') && file.contains('.');
             return if is_file { FILE | SIGNED } else { SIGNED };
@@ -94,19 +98,11 @@ pub(super) struct Word<'a> {
 impl<'a> Word<'a> {
     /// The word at the beginning of a text. `before` are the marks before it.
     pub(super) fn first_of(text: &'a str, before: u16) -> Self {
-        /// Bits of the characters that may end a word.
-        const ENDS: u128 = {
-            let mut bits = 0;
-            let mut ends: &[u8] = b" \t|\n\r,;:[-";
-            while let [end, rest @ ..] = ends {
-                bits |= 1 << *end;
-                ends = rest;
-            }
-            bits
-        };
         let bytes = text.as_bytes();
         let bytes = bytes.get(..MAX_BYTES).unwrap_or(bytes);
-        let may_be_end = |byte: u8| byte.is_ascii() && ENDS >> byte & 1 == 1;
+        let may_be_end = |byte: u8| {
+            matches!(byte, b' ' | b'\t' | b'|' | b'\n' | b'\r' | b',' | b';' | b':' | b'[' | b'-')
+        };
         let is_end = |at: usize| match bytes.get(at..).unwrap_or_default() {
             // `app:ERROR:`, but `shop::Orders`, `10.0.0.1:8080` and `https://`
             [b':', next, ..] => {
