@@ -53,21 +53,6 @@ impl<'e> Trace<'e> {
             return false;
         }
         let is_sure = self.on_trial.is_empty() || ReportState::ends_message(line);
-<<<<<<< HEAD
-        let Some(state) = state.filter(|_| is_sure) else {
-            let is_on_trial = line.len() < MOST_BYTES_ON_TRIAL
-                && self.on_trial.len() < MOST_ON_TRIAL
-                && self.state.may_go_on(&self.text, line);
-            self.on_trial.extend(is_on_trial.then_some(event));
-            return is_on_trial;
-        };
-        for event in std::mem::take(&mut self.on_trial) {
-            self.add(event);
-        }
-        self.add(event);
-        self.state = state;
-        true
-=======
         let state = self.state.after_event(&self.text, line).filter(|_| is_sure);
         if let Some(state) = state {
             for event in std::mem::take(&mut self.on_trial) {
@@ -82,7 +67,6 @@ impl<'e> Trace<'e> {
             && self.state.may_go_on(&self.text, line);
         self.on_trial.extend(is_on_trial.then_some(event));
         is_on_trial
->>>>>>> h75
     }
 
     fn add(&mut self, event: &LogEvent) {

@@ -1,11 +1,8 @@
 """The function cannot see the layer: in its threads, its objects, its errors and the results of its calls."""
 
-<<<<<<< HEAD
 import base64
 import json
-=======
 import sys
->>>>>>> h73
 
 import pytest
 from local_lambda import attributes_of, packages, run
