@@ -148,8 +148,8 @@ async fn platform_lines_in_text_format_match_lambda() {
         "START RequestId: ID Version: $LATEST\n"
         "END RequestId: ID\n"
         "REPORT RequestId: ID\tDuration: N.NN ms\tBilled Duration: N ms\tMemory Size: 128 MB\tMax Memory Used: N MB\tStatus: timeout\t\n"
-        "START RequestId: ID Version: $LATEST\n"
         "init\n"
+        "START RequestId: ID Version: $LATEST\n"
         "END RequestId: ID\n"
         "REPORT RequestId: ID\tDuration: N.NN ms\tBilled Duration: N ms\tMemory Size: 128 MB\tMax Memory Used: N MB\tStatus: error\tError Type: Runtime.ExitError\t\n"
     "#]]
